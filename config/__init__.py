@@ -1,0 +1,1 @@
+"""What an operator writes: dataclasses, limits, loading, saving, samples.  Imports nothing of ours."""

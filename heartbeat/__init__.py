@@ -1,0 +1,1 @@
+"""Who is alive: a failure detector (pure) and its UDP service."""

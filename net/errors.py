@@ -1,0 +1,13 @@
+"""Whose fault it is: ours, theirs, or the weather's."""
+
+
+class LocalProtocolError(Exception):
+    """We used the link wrongly.  A bug of ours: let it end the task."""
+
+
+class RemoteProtocolError(Exception):
+    """The peer broke the protocol.  Drop the link, count it."""
+
+
+class PeerLost(Exception):
+    """The link broke; the reason is the message or `__cause__`.  Retry or report loss."""

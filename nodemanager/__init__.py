@@ -1,0 +1,1 @@
+"""Who is in the cluster: node table, states, placement; where membership is kept."""

@@ -1,0 +1,1 @@
+"""The daemon: wires everything and owns the page path."""

@@ -1,0 +1,1 @@
+"""The local store.  Pure, synchronous; knows no other node."""

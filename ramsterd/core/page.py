@@ -1,0 +1,28 @@
+"""What a page is, and what can become of it."""
+
+import enum
+from typing import Final, NewType
+
+from config.limits import PAGE_BYTES as PAGE_BYTES
+
+PoolId = NewType("PoolId", int)
+
+ZERO_PAGE: Final = bytes(PAGE_BYTES)
+# A page of no pool starts somewhere; an NBD export keeps all its pages in one object.
+INDEX_MAX: Final = (1 << 48) - 1
+OBJECT_ID_BYTES_MAX: Final = 24
+
+
+class PoolKind(enum.Enum):
+    """Whether pages of a pool may vanish."""
+
+    PERSISTENT = "persistent"
+    EPHEMERAL = "ephemeral"
+
+
+class PageLost(Exception):
+    """The last copy of a page is gone.  Never answered with zeros or an older version."""
+
+
+class CorruptPage(Exception):
+    """Bytes that are not what was stored: a wrong length, a wrong checksum, or no valid zpage."""

@@ -1,0 +1,1 @@
+"""The NBD export: a disk whose sectors are pages of the cluster."""

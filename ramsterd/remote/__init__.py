@@ -1,0 +1,1 @@
+"""Page traffic between nodes, as decisions.  Pure."""
