@@ -1,0 +1,71 @@
+"""Memory outside the Python heap: the one module that maps any.
+
+A mapping is sparse: address space is reserved at once, frames come with the first write and go back to
+the kernel with `release`.  So tables and the arena have their full size from the start and cost what is
+in use.  `HeapMapping` is the same over a bytearray, for tests and simulations.
+"""
+
+import mmap
+import os
+from typing import Protocol
+
+FRAME_BYTES = 4096
+
+
+class Mapping(Protocol):
+    """A run of zeroed bytes that can be given back piecewise."""
+
+    view: memoryview
+
+    def release(self, start: int, length: int) -> None:
+        """Give whole frames back to the kernel; they read as zeros from now on."""
+        ...
+
+
+class MapMemory(Protocol):
+    """How a store gets its mappings: `MemfdMapping` or `HeapMapping`."""
+
+    def __call__(self, name: str, length: int) -> Mapping:
+        """Map `length` bytes, rounded up to whole frames."""
+        ...
+
+
+def _whole_frames(length: int) -> int:
+    return -(-length // FRAME_BYTES) * FRAME_BYTES
+
+
+class MemfdMapping:
+    """A shared mapping of a memfd (memfd_create(2)), whose holes cost nothing."""
+
+    def __init__(self, name: str, length: int) -> None:
+        """Map `length` bytes, rounded up to whole frames.
+
+        Raises:
+            OSError: The kernel refuses; the message names the mapping and its size.
+        """
+        length = _whole_frames(length)
+        fd = os.memfd_create(f"ramster-{name}", os.MFD_CLOEXEC)
+        try:
+            os.ftruncate(fd, length)
+            self._mmap = mmap.mmap(fd, length)
+        except (OSError, ValueError, OverflowError) as error:
+            raise OSError(f"can't map {length} bytes for {name}: {error}") from error
+        finally:
+            os.close(fd)
+        self.view = memoryview(self._mmap)
+
+    def release(self, start: int, length: int) -> None:
+        """Punch a hole (MADV_REMOVE of madvise(2))."""
+        self._mmap.madvise(mmap.MADV_REMOVE, start, length)
+
+
+class HeapMapping:
+    """The same over a bytearray."""
+
+    def __init__(self, name: str, length: int) -> None:
+        del name
+        self.view = memoryview(bytearray(_whole_frames(length)))
+
+    def release(self, start: int, length: int) -> None:
+        """Zero the frames."""
+        self.view[start : start + length] = bytes(length)

@@ -1,0 +1,85 @@
+"""The row table: 32 bytes for each stored page, wherever the page is.
+
+A row lives from the put to the flush of one version of one page.  While the page moves between this node and
+its holders only `location` and the holders change.  Layout of a row, native byte order:
+
+    serial u64 | checksum u64 | address u32 | location u32 | packed u16 | holder u16 * 3
+
+`serial` 0 marks a free row, whose address field links to the next free one.  `location` 0 means that the
+zpage is not here.  `packed` is the codec and the length (core.codec).  A holder is a holder id
+(remote.holders), 0 for none.  Rows are columns over one mapping: the hot paths of core.store use `VIEW` casts
+and `ROW` directly.
+"""
+
+import struct
+from typing import Final
+
+from ramsterd.core.arena import MapMemory
+
+ROW: Final = struct.Struct("=QQIIHHHH")
+ROW_BYTES: Final = 32
+COPIES_MAX: Final = 3
+# Rows 0 to 2 would look like the entries HOLE, ZERO and LOST (core.table).
+FIRST_ROW: Final = 3
+
+# Where fields stand, in units of the cast view: `words[row * 4 + SERIAL]`.
+WORDS_PER_ROW: Final = 4
+SERIAL: Final = 0
+CHECKSUM: Final = 1
+HALVES_PER_ROW: Final = 8
+ADDRESS: Final = 4
+LOCATION: Final = 5
+QUARTERS_PER_ROW: Final = 16
+PACKED: Final = 12
+HOLDERS: Final = 13
+
+assert ROW.size == ROW_BYTES
+assert HOLDERS + COPIES_MAX == QUARTERS_PER_ROW
+
+
+class Rows:
+    """Allocates rows; knows nothing of what they mean."""
+
+    def __init__(self, map_memory: MapMemory, rows_max: int) -> None:
+        self.view = map_memory("rows", rows_max * ROW_BYTES).view
+        self.words = self.view.cast("Q")
+        self.halves = self.view.cast("I")
+        self.quarters = self.view.cast("H")
+        self.rows_max = rows_max
+        # Rows from here on were never used.
+        self.high = FIRST_ROW
+        self.used = 0
+        self._free_head = 0
+
+    def alloc(self) -> int:
+        """Return a row to fill, or 0 if `rows_max` are in use."""
+        row = self._free_head
+        if row:
+            self._free_head = self.halves[row * HALVES_PER_ROW + ADDRESS]
+        else:
+            row = self.high
+            if row >= self.rows_max:
+                return 0
+            self.high = row + 1
+        self.used += 1
+        return row
+
+    def free(self, row: int) -> None:
+        """Give a row back."""
+        self.words[row * WORDS_PER_ROW + SERIAL] = 0
+        self.halves[row * HALVES_PER_ROW + ADDRESS] = self._free_head
+        self._free_head = row
+        self.used -= 1
+
+    def serial(self, row: int) -> int:
+        """Return the serial of a row; 0 if it is free."""
+        return self.words[row * WORDS_PER_ROW + SERIAL]
+
+    def location(self, row: int) -> int:
+        """Return where the zpage is in the arena; 0 if it is not."""
+        return self.halves[row * HALVES_PER_ROW + LOCATION]
+
+    def holders(self, row: int) -> list[int]:
+        """Return the holder ids of a row."""
+        start = row * QUARTERS_PER_ROW + HOLDERS
+        return [holder for holder in self.quarters[start : start + COPIES_MAX] if holder]

@@ -1,0 +1,609 @@
+"""The local store: pools of pages, compressed into an arena under a hard budget.
+
+Every operation takes a run of pages and is a transaction: synchronous, with no await in sight.  The store knows
+no other node; of a page that is elsewhere it keeps the row (serial, checksum, holder ids) and says so.
+
+A stored zpage is immutable: a put makes a new serial and drops the row of the old one.  If the dropped version
+has holders, they are owed a flush: `take_owed()` hands these serials out, by holder.
+
+Order when memory is short: free slots, clean copies, ephemeral blocks (foreign first), and then no room: the
+caller remotifies `oldest(OWN_PERSISTENT)` or waits.
+"""
+
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from ramsterd.core.arena import MapMemory
+from ramsterd.core.codec import (
+    PACKED_FILL,
+    ZPAGE_BYTES_MASK,
+    decode_page,
+    encode_page,
+)
+from ramsterd.core.page import PAGE_BYTES, ZERO_PAGE, CorruptPage, PoolId, PoolKind
+from ramsterd.core.rows import (
+    ADDRESS,
+    CHECKSUM,
+    FIRST_ROW,
+    HALVES_PER_ROW,
+    HOLDERS,
+    LOCATION,
+    PACKED,
+    QUARTERS_PER_ROW,
+    ROW,
+    ROW_BYTES,
+    WORDS_PER_ROW,
+    Rows,
+)
+from ramsterd.core.table import HOLE, LEAF_PAGES, LEAF_SHIFT, LOST, ZERO, PageObject, PageTable
+from ramsterd.core.tmem import Pool, Pools, check_run
+from ramsterd.core.zbud import (
+    BLOCK_SHIFT,
+    CHUNK_BYTES,
+    SLOT_MASK,
+    SLOT_SHIFT,
+    Family,
+    Zbud,
+    ZbudStatistics,
+)
+
+_ZEROS: Final = memoryview(ZERO.to_bytes(4, sys.byteorder) * LEAF_PAGES).cast("I")
+# Bytes to chunks, rounded up, as a shift: the put path runs this for each page.
+_CHUNK_SHIFT: Final = CHUNK_BYTES.bit_length() - 1
+_CHUNK_ROUND: Final = CHUNK_BYTES - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreLimits:
+    """Sizes of the mappings, and the budget with its watermarks (fractions)."""
+
+    budget_bytes: int
+    budget_bytes_max: int
+    pages_max: int
+    high_watermark: float = 0.92
+    low_watermark: float = 0.85
+
+
+@dataclass(frozen=True, slots=True)
+class RunOfPages:
+    """What a get found: `pages[i]` is None for a hole, for a lost page and for one that is elsewhere."""
+
+    pages: list[bytes | None]
+    # (position in the run, row) of each page that only peers hold.
+    elsewhere: list[tuple[int, int]]
+    lost_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreStatistics:
+    """One consistent snapshot; counts of pages unless the name says otherwise."""
+
+    zbud: ZbudStatistics
+    zpages: dict[Family, int]
+    zpage_bytes: dict[Family, int]
+    rows: int
+    rows_max: int
+    pools: int
+    put_total: int
+    put_zero_total: int
+    put_same_filled_total: int
+    put_raw_total: int
+    put_zpage_bytes_total: int
+    get_local_total: int
+    get_elsewhere_total: int
+    get_hole_total: int
+    get_lost_total: int
+    flushed_total: int
+    evicted_total: int
+    corrupt_total: int
+    lost_total: int
+
+
+class Counters:
+    """Plain counts since start; `statistics()` publishes them under the same names with `_total`."""
+
+    def __init__(self) -> None:
+        self.put = 0
+        self.put_zero = 0
+        self.put_same_filled = 0
+        self.put_raw = 0
+        self.put_zpage_bytes = 0
+        self.get_local = 0
+        self.get_elsewhere = 0
+        self.get_hole = 0
+        self.get_lost = 0
+        self.flushed = 0
+        self.evicted = 0
+        self.corrupt = 0
+        self.lost = 0
+
+
+# Whose blocks may be evicted to make room for a zpage of a family, in this order.  Clean copies cost nothing;
+# persistent displaces ephemeral, never the reverse; what is foreign never displaces what is ours.
+_EVICTED_FOR: Final = {
+    Family.OWN_PERSISTENT: (Family.OWN_CLEAN, Family.FOREIGN_EPHEMERAL, Family.OWN_EPHEMERAL),
+    Family.OWN_EPHEMERAL: (Family.OWN_CLEAN, Family.FOREIGN_EPHEMERAL, Family.OWN_EPHEMERAL),
+    Family.OWN_CLEAN: (),
+    Family.FOREIGN_PERSISTENT: (Family.FOREIGN_EPHEMERAL,),
+    Family.FOREIGN_EPHEMERAL: (Family.FOREIGN_EPHEMERAL,),
+}
+assert set(_EVICTED_FOR) == set(Family)
+
+
+class Store:
+    """The pages of this node.  `core.traffic` moves zpages in and out of it, still compressed."""
+
+    def __init__(self, map_memory: MapMemory, limits: StoreLimits) -> None:
+        self.limits = limits
+        self.rows = Rows(map_memory, limits.pages_max + FIRST_ROW)
+        # One page in eight of each leaf is the sparsest use that does not run out of leaves first.
+        self.table = PageTable(map_memory, max(16, limits.pages_max // 8))
+        self.zbud = Zbud(
+            map_memory,
+            budget_bytes=limits.budget_bytes,
+            budget_bytes_max=limits.budget_bytes_max,
+        )
+        self.pools = Pools()
+        self.counters = Counters()
+        self.zpages = [0] * len(Family)
+        self.zpage_bytes = [0] * len(Family)
+        self._serial = 0
+        self._owed: dict[int, list[int]] = {}
+
+    # Pools.
+
+    def new_pool(self, kind: PoolKind, name: str, *, is_foreign: bool = False) -> PoolId:
+        """Make a pool.
+
+        Raises:
+            PoolsExhausted: There are too many.
+        """
+        return self.pools.new(kind, name, is_foreign=is_foreign).pool
+
+    def destroy_pool(self, pool_id: PoolId) -> int:
+        """Flush all pages of a pool and forget it; return how many there were."""
+        pool = self.pools[pool_id]
+        flushed = sum(self.flush_object(pool_id, object_id) for object_id in list(pool.objects))
+        self.pools.remove(pool_id)
+        return flushed
+
+    # Runs of pages.
+
+    def put(self, pool_id: PoolId, object_id: bytes, index: int, pages: memoryview) -> int:
+        """Store a run; return how many pages, counted from the start, were stored before room ran out.
+
+        `pages` is a whole number of pages back to back, copied before this returns.  The pages from the
+        returned count on are as they were before.
+        """
+        count = len(pages) // PAGE_BYTES
+        assert count * PAGE_BYTES == len(pages)
+        check_run(index, count)
+        pool = self.pools[pool_id]
+        page_object = pool.make_object(object_id)
+        stored = 0
+        while stored < count:
+            address, run = self.table.make(page_object, index + stored, count - stored)
+            if not address:
+                break
+            leaf = address >> LEAF_SHIFT
+            # An eviction must not take away the leaf that we are writing into.
+            self.table.leaf_used[leaf] += 1
+            done = self._put_extent(pool.family, address, run, pages[stored * PAGE_BYTES :])
+            self.table.count_hole(address)
+            stored += done
+            if done < run:
+                break
+        self.forget_if_empty(pool, page_object)
+        self.counters.put += stored
+        return stored
+
+    def _put_extent(self, family: Family, address: int, run: int, pages: memoryview) -> int:
+        """Put the pages of one leaf.  The hot loop: everything it touches is a local name."""
+        entries, leaf_used, rows, counters = (
+            self.table.entries, self.table.leaf_used, self.rows, self.counters,
+        )  # fmt: skip
+        arena, slot_rows, row_view = self.zbud.arena, self.zbud.slot_rows, rows.view
+        stacks, chunks_of_block = self.zbud.stacks(family), self.zbud.chunks_of_block
+        leaf, serial, start, zbytes_stored, zpages_stored = (
+            address >> LEAF_SHIFT,
+            self._serial,
+            0,
+            0,
+            0,
+        )
+        done = run
+        for place in range(address, address + run):
+            packed, zpage, checksum = encode_page(bytes(pages[start : start + PAGE_BYTES]))
+            start += PAGE_BYTES
+            row = ZERO
+            if packed != PACKED_FILL:
+                row = rows.alloc()
+                zbytes = packed & ZPAGE_BYTES_MASK
+                chunks = (zbytes + _CHUNK_ROUND) >> _CHUNK_SHIFT
+                stack = stacks[chunks]
+                location = stack.pop() if stack else self.find_slot(family, chunks)
+                if not (row and location):
+                    self.undo_put(row, location)
+                    done = place - address
+                    break
+                block = location >> SLOT_SHIFT
+                offset = (block << BLOCK_SHIFT) + (location & SLOT_MASK) * (
+                    chunks_of_block[block] << _CHUNK_SHIFT
+                )
+                arena[offset : offset + zbytes] = zpage
+                slot_rows[location] = row
+                serial += 1
+                zbytes_stored += zbytes
+                zpages_stored += 1
+                ROW.pack_into(
+                    row_view, row * ROW_BYTES, serial, checksum, place, location, packed, 0, 0, 0
+                )
+            elif checksum:
+                row = rows.alloc()
+                if not row:
+                    done = place - address
+                    break
+                serial += 1
+                ROW.pack_into(
+                    row_view, row * ROW_BYTES, serial, checksum, place, 0, packed, 0, 0, 0
+                )
+                counters.put_same_filled += 1
+            else:
+                counters.put_zero += 1
+            before = entries[place]
+            entries[place] = row
+            if before >= FIRST_ROW:
+                self.drop_row(before)
+            elif not before:
+                leaf_used[leaf] += 1
+        self._serial = serial
+        self.zpages[family] += zpages_stored
+        self.zpage_bytes[family] += zbytes_stored
+        counters.put_zpage_bytes += zbytes_stored
+        return done
+
+    def get(self, pool_id: PoolId, object_id: bytes, index: int, count: int) -> RunOfPages:
+        """Return a run of pages; those that are elsewhere are named by their rows."""
+        check_run(index, count)
+        page_object = self.pools[pool_id].find_object(object_id)
+        pages: list[bytes | None] = []
+        elsewhere: list[tuple[int, int]] = []
+        lost_count = 0
+        while page_object is not None and len(pages) < count:
+            address, run = self.table.find(page_object, index + len(pages), count - len(pages))
+            if address:
+                lost_count += self._get_extent(address, run, pages, elsewhere)
+            else:
+                pages.extend([None] * run)
+        if page_object is None:
+            pages = [None] * count
+        self.counters.get_lost += lost_count
+        self.counters.get_elsewhere += len(elsewhere)
+        return RunOfPages(pages, elsewhere, lost_count)
+
+    def _get_extent(
+        self,
+        address: int,
+        run: int,
+        pages: list[bytes | None],
+        elsewhere: list[tuple[int, int]],
+    ) -> int:
+        """Get the pages of one leaf; return how many are lost."""
+        arena, chunks_of_block, row_view = (
+            self.zbud.arena,
+            self.zbud.chunks_of_block,
+            self.rows.view,
+        )
+        lost, local = 0, 0
+        for row in self.table.entries[address : address + run].tolist():
+            page: bytes | None = None
+            if row >= FIRST_ROW:
+                _, checksum, _, location, packed, _, _, _ = ROW.unpack_from(
+                    row_view, row * ROW_BYTES
+                )
+                if location or packed == PACKED_FILL:
+                    block = location >> SLOT_SHIFT
+                    offset = (block << BLOCK_SHIFT) + (location & SLOT_MASK) * (
+                        chunks_of_block[block] << _CHUNK_SHIFT
+                    )
+                    zpage = arena[offset : offset + (packed & ZPAGE_BYTES_MASK)]
+                    try:
+                        page = decode_page(packed, zpage, checksum)
+                        local += 1
+                    except CorruptPage:
+                        if self.on_corrupt(row):
+                            elsewhere.append((len(pages), row))
+                        else:
+                            lost += 1
+                else:
+                    elsewhere.append((len(pages), row))
+            elif row == ZERO:
+                page = ZERO_PAGE
+                local += 1
+            elif row == LOST:
+                lost += 1
+            pages.append(page)
+        self.counters.get_local += local
+        return lost
+
+    def put_zeros(self, pool_id: PoolId, object_id: bytes, index: int, count: int) -> int:
+        """Make a run read as zeros; return how many pages, counted from the start, there was room to note."""
+        check_run(index, count)
+        pool = self.pools[pool_id]
+        page_object = pool.make_object(object_id)
+        done = 0
+        while done < count:
+            address, run = self.table.make(page_object, index + done, count - done)
+            if not address:
+                break
+            before = self.table.entries[address : address + run].tolist()
+            self.table.entries[address : address + run] = _ZEROS[:run]
+            self.table.leaf_used[address >> LEAF_SHIFT] += before.count(HOLE)
+            for row in before:
+                if row >= FIRST_ROW:
+                    self.drop_row(row)
+            done += run
+        self.forget_if_empty(pool, page_object)
+        self.counters.put += done
+        self.counters.put_zero += done
+        return done
+
+    def refuse(self, pool_id: PoolId, object_id: bytes, index: int, count: int) -> None:
+        """A put of this run was refused for good: what stood there before must not be readable any more.
+
+        Pages of a persistent pool answer PageLost until they are put or flushed; ephemeral ones are a miss.
+        Where there was nothing, nothing changes.
+        """
+        entry = LOST if self.pools[pool_id].kind is PoolKind.PERSISTENT else HOLE
+        self._replace_pages(pool_id, object_id, index, count, entry)
+
+    def flush(self, pool_id: PoolId, object_id: bytes, index: int, count: int) -> int:
+        """Drop a run: it is a hole from now on.  Return how many pages there were."""
+        dropped = self._replace_pages(pool_id, object_id, index, count, HOLE)
+        self.counters.flushed += dropped
+        return dropped
+
+    def flush_object(self, pool_id: PoolId, object_id: bytes) -> int:
+        """Drop all pages of an object; return how many there were."""
+        page_object = self.pools[pool_id].find_object(object_id)
+        if page_object is None:
+            return 0
+        return sum(
+            self.flush(pool_id, object_id, base << LEAF_SHIFT, LEAF_PAGES)
+            for base in list(page_object.leaves)
+        )
+
+    # Rows.
+
+    def drop_row(self, row: int) -> None:
+        """Free a row and its slot; its holders are owed a flush.  The entry is the caller's."""
+        serial, _, _, location, packed, first, second, third = ROW.unpack_from(
+            self.rows.view, row * ROW_BYTES
+        )
+        if location:
+            family = self.zbud.family_of_block[location >> SLOT_SHIFT]
+            self.zpages[family] -= 1
+            self.zpage_bytes[family] -= packed & ZPAGE_BYTES_MASK
+            self.zbud.free(location)
+        if first:
+            for holder in (first, second, third):
+                if holder:
+                    self.owe(holder, serial)
+        self.rows.free(row)
+
+    def owe(self, holder: int, serial: int) -> None:
+        """Note that a holder keeps a version that nobody will ask for again."""
+        serials = self._owed.get(holder)
+        if serials is None:
+            self._owed[holder] = [serial]
+        else:
+            serials.append(serial)
+
+    def take_owed(self) -> dict[int, list[int]]:
+        """Return the serials dropped since the last call, by holder id."""
+        owed, self._owed = self._owed, {}
+        return owed
+
+    def lose(self, row: int) -> None:
+        """The last copy of a page is gone."""
+        address = self.rows.halves[row * HALVES_PER_ROW + ADDRESS]
+        page_object, _ = self.table.handle(address)
+        pool = self.pools[page_object.pool]
+        self.drop_row(row)
+        if pool.family == Family.OWN_PERSISTENT:
+            self.table.entries[address] = LOST
+            self.counters.lost += 1
+        else:
+            self._make_hole(address)
+
+    def forget_local(self, row: int) -> None:
+        """Free the slot of a row; the page is elsewhere only."""
+        place = row * HALVES_PER_ROW + LOCATION
+        location = self.rows.halves[place]
+        family = self.zbud.family_of_block[location >> SLOT_SHIFT]
+        self.zpages[family] -= 1
+        self.zpage_bytes[family] -= self.packed(row) & ZPAGE_BYTES_MASK
+        self.rows.halves[place] = 0
+        self.zbud.free(location)
+
+    def packed(self, row: int) -> int:
+        """Return the codec and length of a row."""
+        return self.rows.quarters[row * QUARTERS_PER_ROW + PACKED]
+
+    def checksum(self, row: int) -> int:
+        """Return the checksum of a row's page."""
+        return self.rows.words[row * WORDS_PER_ROW + CHECKSUM]
+
+    def on_corrupt(self, row: int) -> bool:
+        """The zpage here is not what was stored.  Return whether a peer has the page; else it is lost."""
+        self.counters.corrupt += 1
+        if self.rows.quarters[row * QUARTERS_PER_ROW + HOLDERS]:
+            self.forget_local(row)
+            return True
+        self.lose(row)
+        return False
+
+    # Memory.
+
+    def find_slot(self, family: Family, chunks: int) -> int:
+        """Return a slot when the open block has none: reopen, make or evict a block; 0 if there is no room."""
+        location = self.zbud.refill(family, chunks)
+        while not location:
+            victim = self._oldest_victim(family)
+            if victim is None:
+                return 0
+            self.evict_block(victim)
+            location = self.zbud.refill(family, chunks)
+        return location
+
+    def evict_block(self, block: int) -> None:
+        """Drop the zpages of a clean or ephemeral block."""
+        family = Family(self.zbud.family_of_block[block])
+        assert family not in {Family.OWN_PERSISTENT, Family.FOREIGN_PERSISTENT}
+        self.zbud.begin_leaving(block)
+        for row in self.zbud.rows(block):
+            if family is Family.OWN_CLEAN:
+                self.forget_local(row)
+            else:
+                address = self.rows.halves[row * HALVES_PER_ROW + ADDRESS]
+                self.drop_row(row)
+                self._make_hole(address)
+                self.counters.evicted += 1
+        self.zbud.end_leaving(block)
+
+    def _oldest_victim(self, family: Family) -> int | None:
+        for victims in _EVICTED_FOR[family]:
+            block = self.zbud.oldest(victims)
+            if block is not None:
+                return block
+        return None
+
+    def is_above(self, watermark: float) -> bool:
+        """Whether the resident bytes exceed a fraction of the budget."""
+        return self.zbud.resident_bytes > watermark * self.zbud.budget_bytes
+
+    def set_budget(self, budget_bytes: int) -> None:
+        """Change the budget.  What is over it leaves as the caller evicts and remotifies."""
+        assert 0 < budget_bytes <= self.limits.budget_bytes_max
+        self.zbud.budget_bytes = budget_bytes
+        for family in (Family.OWN_CLEAN, Family.FOREIGN_EPHEMERAL, Family.OWN_EPHEMERAL):
+            while self.is_above(1) and (block := self.zbud.oldest(family)) is not None:
+                self.evict_block(block)
+        self.zbud.trim()
+
+    # What is true.
+
+    def statistics(self) -> StoreStatistics:
+        """Return a snapshot."""
+        counters = {f"{name}_total": value for name, value in vars(self.counters).items()}
+        return StoreStatistics(
+            zbud=self.zbud.statistics(),
+            zpages={family: self.zpages[family] for family in Family},
+            zpage_bytes={family: self.zpage_bytes[family] for family in Family},
+            rows=self.rows.used,
+            rows_max=self.rows.rows_max,
+            pools=sum(1 for _ in self.pools),
+            **counters,
+        )
+
+    def check_invariants(self) -> None:
+        """Assert what must be true between calls.  Walks everything."""
+        self.zbud.check_invariants()
+        rows_seen = 0
+        zpages = [0] * len(Family)
+        zbytes = [0] * len(Family)
+        for pool in self.pools:
+            for page_object in pool.objects.values():
+                assert page_object.leaves, "an object without pages"
+                for base, leaf in page_object.leaves.items():
+                    first = leaf << LEAF_SHIFT
+                    entries = self.table.entries[first : first + LEAF_PAGES].tolist()
+                    assert LEAF_PAGES - entries.count(HOLE) == self.table.leaf_used[leaf] > 0
+                    assert self.table.handle(first) == (page_object, base << LEAF_SHIFT)
+                    for address, row in enumerate(entries, first):
+                        if row < FIRST_ROW:
+                            continue
+                        rows_seen += 1
+                        family = self._check_row(pool, address, row)
+                        if family is not None:
+                            zpages[family] += 1
+                            zbytes[family] += self.packed(row) & ZPAGE_BYTES_MASK
+        assert rows_seen == self.rows.used
+        assert zpages == self.zpages
+        assert zbytes == self.zpage_bytes
+
+    def _check_row(self, pool: Pool, address: int, row: int) -> Family | None:
+        """Assert that row, entry and slot agree; return the family of the zpage, None if it is not here."""
+        assert self.rows.serial(row) > 0
+        assert self.rows.halves[row * HALVES_PER_ROW + ADDRESS] == address
+        location = self.rows.location(row)
+        holders = self.rows.holders(row)
+        if not location:
+            assert holders or self.packed(row) == PACKED_FILL, "a page that is nowhere"
+            return None
+        assert self.zbud.slot_rows[location] == row
+        family = Family(self.zbud.family_of_block[location >> SLOT_SHIFT])
+        assert family is (Family.OWN_CLEAN if holders else pool.family)
+        return family
+
+    # Entries.
+
+    def _make_hole(self, address: int) -> None:
+        page_object, _ = self.table.handle(address)
+        self.table.entries[address] = HOLE
+        self.table.count_hole(address)
+        self.forget_if_empty(self.pools[page_object.pool], page_object)
+
+    def forget_if_empty(self, pool: Pool, page_object: PageObject) -> None:
+        if not page_object.leaves:
+            pool.objects.pop(page_object.object_id, None)
+
+    def undo_put(self, row: int, location: int) -> None:
+        """Give back what a put took before it found that there is no room for all of it."""
+        if row:
+            self.rows.free(row)
+        if location:
+            self.zbud.free(location)
+
+    def _replace_pages(
+        self, pool_id: PoolId, object_id: bytes, index: int, count: int, entry: int
+    ) -> int:
+        """Drop the pages of a run and leave `entry` (HOLE or LOST) in their place; holes stay holes."""
+        check_run(index, count)
+        pool = self.pools[pool_id]
+        page_object = pool.find_object(object_id)
+        if page_object is None:
+            return 0
+        dropped = 0
+        for base in _leaf_bases(page_object, index, count):
+            leaf = page_object.leaves[base]
+            start = max(index, base << LEAF_SHIFT)
+            end = min(index + count, (base + 1) << LEAF_SHIFT)
+            dropped += self._replace_in_leaf(leaf, start, end - start, entry)
+        self.forget_if_empty(pool, page_object)
+        return dropped
+
+    def _replace_in_leaf(self, leaf: int, index: int, count: int, entry: int) -> int:
+        first = leaf << LEAF_SHIFT | index & (LEAF_PAGES - 1)
+        dropped = 0
+        for address, before in enumerate(self.table.entries[first : first + count].tolist(), first):
+            if before == HOLE:
+                continue
+            if before >= FIRST_ROW:
+                self.drop_row(before)
+            self.table.entries[address] = entry
+            dropped += 1
+        if entry == HOLE and dropped:
+            self.table.count_hole(first, dropped)
+        return dropped
+
+
+def _leaf_bases(page_object: PageObject, index: int, count: int) -> Iterable[int]:
+    """Return the bases of an object's leaves that a run touches, by whichever way is shorter."""
+    first, last = index >> LEAF_SHIFT, (index + count - 1) >> LEAF_SHIFT
+    leaves = page_object.leaves
+    if last - first < len(leaves):
+        return [base for base in range(first, last + 1) if base in leaves]
+    return [base for base in leaves if first <= base <= last]

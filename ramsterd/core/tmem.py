@@ -1,0 +1,102 @@
+"""Pools and their objects: the names by which a front end knows pages.
+
+A handle is (pool, object id, index).  It never leaves the node: what travels is a serial.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from ramsterd.core.page import INDEX_MAX, OBJECT_ID_BYTES_MAX, PoolId, PoolKind
+from ramsterd.core.table import PageObject
+from ramsterd.core.zbud import Family
+
+POOLS_MAX: Final = 4096
+
+
+class NoSuchPool(LookupError):
+    """A pool that was never made, or was destroyed."""
+
+
+class PoolsExhausted(Exception):
+    """`POOLS_MAX` pools exist."""
+
+
+@dataclass(slots=True, eq=False)
+class Pool:
+    """Pages of one client with one kind, or the pages of one life of an owner."""
+
+    pool: PoolId
+    kind: PoolKind
+    family: Family
+    name: str
+    objects: dict[bytes, PageObject] = field(default_factory=dict)
+
+    def find_object(self, object_id: bytes) -> PageObject | None:
+        """Return the object, or None if it has no pages."""
+        return self.objects.get(object_id)
+
+    def make_object(self, object_id: bytes) -> PageObject:
+        """Return the object, made if it was not there."""
+        page_object = self.objects.get(object_id)
+        if page_object is None:
+            assert len(object_id) <= OBJECT_ID_BYTES_MAX
+            page_object = self.objects[object_id] = PageObject(self.pool, object_id)
+        return page_object
+
+
+_FAMILY: Final = {
+    (PoolKind.PERSISTENT, False): Family.OWN_PERSISTENT,
+    (PoolKind.EPHEMERAL, False): Family.OWN_EPHEMERAL,
+    (PoolKind.PERSISTENT, True): Family.FOREIGN_PERSISTENT,
+    (PoolKind.EPHEMERAL, True): Family.FOREIGN_EPHEMERAL,
+}
+
+
+class Pools:
+    """All pools of a node; ids are never used twice in one life."""
+
+    def __init__(self) -> None:
+        self._pools: dict[PoolId, Pool] = {}
+        self._last = 0
+
+    def new(self, kind: PoolKind, name: str, *, is_foreign: bool = False) -> Pool:
+        """Make a pool.
+
+        Raises:
+            PoolsExhausted: There are `POOLS_MAX`.
+        """
+        if len(self._pools) >= POOLS_MAX:
+            raise PoolsExhausted(f"{POOLS_MAX} pools exist")
+        self._last += 1
+        pool = Pool(PoolId(self._last), kind, _FAMILY[kind, is_foreign], name)
+        self._pools[pool.pool] = pool
+        return pool
+
+    def __getitem__(self, pool_id: PoolId) -> Pool:
+        """Return the pool.
+
+        Raises:
+            NoSuchPool: It does not exist.
+        """
+        try:
+            return self._pools[pool_id]
+        except KeyError:
+            raise NoSuchPool(f"no pool {pool_id}") from None
+
+    def __contains__(self, pool_id: PoolId) -> bool:
+        return pool_id in self._pools
+
+    def __iter__(self) -> Iterator[Pool]:
+        return iter(self._pools.values())
+
+    def remove(self, pool_id: PoolId) -> None:
+        """Forget a pool whose pages are gone."""
+        assert not self[pool_id].objects
+        del self._pools[pool_id]
+
+
+def check_run(index: int, count: int) -> None:
+    """Assert that a run is one: front ends have checked what their clients asked for."""
+    assert 0 <= index <= INDEX_MAX
+    assert 0 < count <= INDEX_MAX - index + 1

@@ -1,0 +1,221 @@
+"""Zpages in and out of the store, still compressed: what remotify, fetch and foreign pages need.
+
+Functions over a `Store`, each a transaction like the store's own operations.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ramsterd.core.codec import ZPAGE_BYTES_MASK
+from ramsterd.core.page import PoolId
+from ramsterd.core.rows import (
+    FIRST_ROW,
+    HALVES_PER_ROW,
+    HOLDERS,
+    LOCATION,
+    QUARTERS_PER_ROW,
+    ROW,
+    ROW_BYTES,
+)
+from ramsterd.core.store import Store
+from ramsterd.core.table import LEAF_PAGES, LEAF_SHIFT
+from ramsterd.core.zbud import CHUNK_BYTES, Family
+
+FOREIGN_OBJECT = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """The zpages of a block on its way to a peer: four parallel lists, and the bytes back to back."""
+
+    block: int
+    rows: list[int]
+    serials: list[int]
+    checksums: list[int]
+    packed: list[int]
+    body: bytes
+
+
+def begin_leaving(store: Store, block: int) -> Leaving:
+    """Take a block off the lists and copy what it holds; its pages stay readable."""
+    zbud = store.zbud
+    zbud.begin_leaving(block)
+    rows = zbud.rows(block)
+    serials, checksums, packed_list, pieces = [], [], [], []
+    for row in rows:
+        serial, checksum, _, location, packed, _, _, _ = ROW.unpack_from(
+            store.rows.view, row * ROW_BYTES
+        )
+        serials.append(serial)
+        checksums.append(checksum)
+        packed_list.append(packed)
+        offset = zbud.offset(location)
+        pieces.append(zbud.arena[offset : offset + (packed & ZPAGE_BYTES_MASK)])
+    return Leaving(block, rows, serials, checksums, packed_list, b"".join(pieces))
+
+
+def return_leaving(store: Store, leaving: Leaving) -> None:
+    """The peer did not take the block: it stays, as the oldest of its family."""
+    store.zbud.return_leaving(leaving.block)
+
+
+def end_leaving(store: Store, leaving: Leaving, holder: int) -> list[int]:
+    """The peer holds the block: free it here.  Return the serials that were overtaken meanwhile.
+
+    A page whose row still has the serial that was sent is now held by `holder` only.  One that was put
+    again or flushed on the way is not: the holder keeps a version that nobody will ask for.
+    """
+    overtaken = []
+    for row, serial in zip(leaving.rows, leaving.serials, strict=True):
+        if store.rows.serial(row) == serial:
+            store.forget_local(row)
+            store.rows.quarters[row * QUARTERS_PER_ROW + HOLDERS] = holder
+        else:
+            overtaken.append(serial)
+    store.zbud.end_leaving(leaving.block)
+    return overtaken
+
+
+def install(store: Store, row: int, zpage: bytes | memoryview) -> bool:
+    """Localify: keep a fetched zpage as a clean copy, if there is room below the high watermark.
+
+    The caller has verified the zpage against the row and the serial against the one that it asked for.
+    """
+    if store.is_above(store.limits.high_watermark):
+        return False
+    family, zbytes = Family.OWN_CLEAN, len(zpage)
+    chunks = -(-zbytes // CHUNK_BYTES)
+    stack = store.zbud.stacks(family)[chunks]
+    location = stack.pop() if stack else store.find_slot(family, chunks)
+    if not location:
+        return False
+    _fill(store, location, row, zpage)
+    store.rows.halves[row * HALVES_PER_ROW + LOCATION] = location
+    store.zpages[family] += 1
+    store.zpage_bytes[family] += zbytes
+    return True
+
+
+def adopt_clean(store: Store, holder: int) -> int:
+    """A holder is gone: clean blocks with copies of its pages become persistent.  Return how many pages.
+
+    Other holders of pages in these blocks are owed a flush, because a block is clean as a whole or not at all.
+    """
+    adopted = 0
+    for block in list(store.zbud.blocks(Family.OWN_CLEAN)):
+        rows = store.zbud.rows(block)
+        if not any(holder in store.rows.holders(row) for row in rows):
+            continue
+        for row in rows:
+            for other in store.rows.holders(row):
+                if other != holder:
+                    store.owe(other, store.rows.serial(row))
+            start = row * QUARTERS_PER_ROW + HOLDERS
+            store.rows.quarters[start] = 0
+            zbytes = store.packed(row) & ZPAGE_BYTES_MASK
+            store.zpages[Family.OWN_CLEAN] -= 1
+            store.zpage_bytes[Family.OWN_CLEAN] -= zbytes
+            store.zpages[Family.OWN_PERSISTENT] += 1
+            store.zpage_bytes[Family.OWN_PERSISTENT] += zbytes
+        store.zbud.change_family(block, Family.OWN_PERSISTENT)
+        adopted += len(rows)
+    return adopted
+
+
+def lose_held_by(store: Store, holder: int, first_row: int, rows_count: int) -> tuple[int, int]:
+    """Sweep a slice of the row table for pages that only a dead holder had.
+
+    Returns:
+        (row to go on from, 0 at the end; how many pages were lost).
+    """
+    end = min(first_row + rows_count, store.rows.high)
+    lost = 0
+    quarters = store.rows.quarters
+    for row in range(max(first_row, FIRST_ROW), end):
+        if quarters[row * QUARTERS_PER_ROW + HOLDERS] == holder and store.rows.serial(row):
+            assert not store.rows.location(row), "adopt_clean comes first"
+            quarters[row * QUARTERS_PER_ROW + HOLDERS] = 0
+            store.lose(row)
+            lost += 1
+    return (end if end < store.rows.high else 0), lost
+
+
+def put_zpages(
+    store: Store,
+    pool_id: PoolId,
+    serials: Sequence[int],
+    checksums: Sequence[int],
+    packed: Sequence[int],
+    body: memoryview,
+) -> int:
+    """Keep foreign zpages under their owner's serials; return how many, from the start, found room.
+
+    Lengths were checked against `body` at the door.  A serial that is here already is left alone: the same
+    serial is the same bytes.
+    """
+    pool = store.pools[pool_id]
+    page_object = pool.make_object(FOREIGN_OBJECT)
+    family, table, zbud, rows = pool.family, store.table, store.zbud, store.rows
+    stacks = zbud.stacks(family)
+    start, stored, stored_bytes, kept = 0, 0, 0, 0
+    for serial, checksum, code in zip(serials, checksums, packed, strict=True):
+        zbytes = code & ZPAGE_BYTES_MASK
+        address, _ = table.make(page_object, serial, 1)
+        if not address:
+            break
+        if not table.entries[address]:
+            chunks = -(-zbytes // CHUNK_BYTES)
+            # An eviction must not take away the leaf that we are writing into.
+            table.leaf_used[address >> LEAF_SHIFT] += 1
+            row = rows.alloc()
+            stack = stacks[chunks]
+            location = stack.pop() if stack else store.find_slot(family, chunks)
+            if not (row and location):
+                store.undo_put(row, location)
+                table.count_hole(address)
+                break
+            _fill(store, location, row, body[start : start + zbytes])
+            ROW.pack_into(
+                rows.view, row * ROW_BYTES, serial, checksum, address, location, code, 0, 0, 0
+            )
+            table.entries[address] = row
+            kept += 1
+            stored_bytes += zbytes
+        start += zbytes
+        stored += 1
+    store.zpages[family] += kept
+    store.zpage_bytes[family] += stored_bytes
+    store.forget_if_empty(pool, page_object)
+    return stored
+
+
+def get_zpages(
+    store: Store, pool_id: PoolId, serials: Sequence[int]
+) -> tuple[list[int], list[memoryview]]:
+    """Return, for each serial, its packed number (0: not here), and the zpages of those that are.
+
+    The zpages are views of the arena: copy or send them before anything else changes the store.
+    """
+    page_object = store.pools[pool_id].find_object(FOREIGN_OBJECT)
+    if page_object is None:
+        return [0] * len(serials), []
+    zbud, entries, leaves = store.zbud, store.table.entries, page_object.leaves
+    packed, pieces = [], []
+    for serial in serials:
+        leaf = leaves.get(serial >> LEAF_SHIFT, 0)
+        row = entries[leaf << LEAF_SHIFT | serial & (LEAF_PAGES - 1)]
+        if row < FIRST_ROW:
+            packed.append(0)
+            continue
+        _, _, _, location, code, _, _, _ = ROW.unpack_from(store.rows.view, row * ROW_BYTES)
+        offset = zbud.offset(location)
+        packed.append(code)
+        pieces.append(zbud.arena[offset : offset + (code & ZPAGE_BYTES_MASK)])
+    return packed, pieces
+
+
+def _fill(store: Store, location: int, row: int, zpage: bytes | memoryview) -> None:
+    zbud = store.zbud
+    offset = zbud.offset(location)
+    zbud.arena[offset : offset + len(zpage)] = zpage
+    zbud.slot_rows[location] = row

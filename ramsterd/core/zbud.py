@@ -1,0 +1,407 @@
+"""The arena cut into blocks of equal slots: zbud, generalised from two zpages a frame to many.
+
+A block holds zpages of one family and one size class (a number of 64-byte chunks).  Blocks stand 64 KiB apart
+in a sparse mapping and use only the frames that their class wants, so that address space is spent instead of
+memory.  A *location* is block * 32 + slot; 0 is none, because block 0 is never used.
+
+Slots are handed out from one open block for each family and class: a plain stack of locations, which the put
+path pops itself.  A freed slot is a bit in its block's mask.  A block with free slots that is not open stands
+in the list of its family and class; before a new block is made, one of these is opened again.
+
+    free --make--> open --stack empty--> closed --reopen--> open
+    open, closed --begin_leaving--> leaving --end_leaving--> free, or --return_leaving--> closed
+
+A block that is leaving (being remotified or evicted) gets no zpages and keeps its memory until it has left.
+
+`budget_bytes` bounds the resident frames of all blocks, also of the few free ones that are kept warm, because a
+block that is freed and made again at once should not cost two system calls and its page faults.
+"""
+
+import enum
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from ramsterd.core.arena import FRAME_BYTES, MapMemory
+from ramsterd.core.lru import BlockLists
+from ramsterd.core.page import PAGE_BYTES
+
+CHUNK_BYTES: Final = 64
+CHUNKS_PER_PAGE: Final = PAGE_BYTES // CHUNK_BYTES
+CLASSES: Final = CHUNKS_PER_PAGE + 1
+BLOCK_SHIFT: Final = 16
+BLOCK_STRIDE_BYTES: Final = 1 << BLOCK_SHIFT
+SLOT_SHIFT: Final = 5
+SLOTS_MAX: Final = 1 << SLOT_SHIFT
+SLOT_MASK: Final = SLOTS_MAX - 1
+# Fewer slots would make blocks cheap to fill but their descriptors dear; 16 raw pages just fit the stride.
+SLOTS_MIN: Final = 16
+# A warm block saves about 20 page faults; more than this would be memory that nobody uses.
+WARM_BYTES_MAX: Final = 512 * 1024
+
+assert PAGE_BYTES % CHUNK_BYTES == 0
+assert SLOTS_MIN * PAGE_BYTES <= BLOCK_STRIDE_BYTES
+
+
+class Family(enum.IntEnum):
+    """What never shares a block.  In the order in which memory is taken back for others, last first."""
+
+    OWN_PERSISTENT = 0
+    OWN_EPHEMERAL = 1
+    OWN_CLEAN = 2  # a peer holds these too: dropping them is free
+    FOREIGN_PERSISTENT = 3
+    FOREIGN_EPHEMERAL = 4
+
+
+class BlockState(enum.IntEnum):
+    """Where a block is in its life (see above)."""
+
+    FREE = 0
+    OPEN = 1
+    CLOSED = 2
+    LEAVING = 3
+
+
+def _geometry(chunks: int) -> tuple[int, int]:
+    """Return (frames, slots) of the class: the block of 16 to 32 slots that wastes least, small ones first."""
+
+    def waste(frames: int) -> float:
+        slots = min(frames * FRAME_BYTES // (chunks * CHUNK_BYTES), SLOTS_MAX)
+        tail = frames * FRAME_BYTES - slots * chunks * CHUNK_BYTES
+        # Half a per mille a frame: of two equally good blocks take the smaller.
+        return tail / (frames * FRAME_BYTES) + frames * 0.0005 + (1 if slots < SLOTS_MIN else 0)
+
+    frames = min(range(1, BLOCK_STRIDE_BYTES // FRAME_BYTES + 1), key=waste)
+    return frames, min(frames * FRAME_BYTES // (chunks * CHUNK_BYTES), SLOTS_MAX)
+
+
+_GEOMETRY: Final = [(0, 0), *(_geometry(chunks) for chunks in range(1, CLASSES))]
+FRAMES_OF_CLASS: Final = [frames for frames, _ in _GEOMETRY]
+SLOTS_OF_CLASS: Final = [slots for _, slots in _GEOMETRY]
+_FULL_MASK: Final = [(1 << slots) - 1 for slots in SLOTS_OF_CLASS]
+
+assert min(SLOTS_OF_CLASS[1:]) >= SLOTS_MIN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZbudStatistics:
+    """Frames of the arena, in bytes and blocks."""
+
+    budget_bytes: int
+    resident_bytes: int
+    warm_bytes: int
+    blocks: dict[Family, int]
+
+
+class Zbud:
+    """Slots for zpages.  Never looks into them."""
+
+    def __init__(self, map_memory: MapMemory, *, budget_bytes: int, budget_bytes_max: int) -> None:
+        self._blocks_max = budget_bytes_max // FRAME_BYTES + 1
+        self._mapping = map_memory("arena", self._blocks_max * BLOCK_STRIDE_BYTES)
+        self.arena = self._mapping.view
+        # The row in each slot; what stands in a free slot means nothing.
+        self.slot_rows = map_memory("slots", self._blocks_max * SLOTS_MAX * 4).view.cast("I")
+        self.budget_bytes = budget_bytes
+        self.resident_bytes = 0
+        self.blocks_of_family = [0] * len(Family)
+        self.chunks_of_block = array("B", [0])
+        self.family_of_block = array("B", [0])
+        self._state = array("B", [BlockState.FREE])
+        self._free_slots = array("I", [0])
+        self._frames_resident = array("B", [0])
+        self._lru = BlockLists(len(Family))
+        self._with_room = BlockLists(len(Family) * CLASSES)
+        self._stacks: list[list[list[int]]] = [[[] for _ in range(CLASSES)] for _ in Family]
+        self._open_block = [[0] * CLASSES for _ in Family]
+        self._cold = array("I")
+        self._warm: list[int] = []
+        self._warm_bytes = 0
+        self._lru.grow(1)
+        self._with_room.grow(1)
+
+    # Slots.
+
+    def stacks(self, family: Family) -> list[list[int]]:
+        """Return, for each class, the free slots of the open block: pop one, or call `refill`."""
+        return self._stacks[family]
+
+    def refill(self, family: Family, chunks: int) -> int:
+        """Return a free slot of at least `chunks` when the stack of the class is empty; 0 if there is no room."""
+        block = self._open_block[family][chunks]
+        if block and self._free_slots[block]:
+            self._take_free_slots(block)
+        else:
+            block = self._with_room.oldest(family * CLASSES + chunks) or self._make(family, chunks)
+            if not block:
+                return self._best_fit(family, chunks)
+            self._open(block)
+        return self._stacks[family][chunks].pop()
+
+    def free(self, location: int) -> None:
+        """Take back a slot."""
+        block = location >> SLOT_SHIFT
+        mask = self._free_slots[block] | 1 << (location & SLOT_MASK)
+        self._free_slots[block] = mask
+        if self._state[block] == BlockState.CLOSED:
+            if mask == _FULL_MASK[self.chunks_of_block[block]]:
+                self._release(block)
+            elif not self._with_room.is_listed(block):
+                self._with_room.append(self._room_list(block), block)
+
+    def offset(self, location: int) -> int:
+        """Return where a slot starts in the arena."""
+        block = location >> SLOT_SHIFT
+        return (block << BLOCK_SHIFT) + (location & SLOT_MASK) * self.chunks_of_block[
+            block
+        ] * CHUNK_BYTES
+
+    # Blocks that leave.
+
+    def oldest(self, family: Family) -> int | None:
+        """Return the block of a family that was made longest ago, or None."""
+        return self._lru.oldest(family)
+
+    def blocks(self, family: Family) -> Iterator[int]:
+        """Yield the blocks of a family, oldest first."""
+        return self._lru.blocks(family)
+
+    def begin_leaving(self, block: int) -> None:
+        """Take a block off all lists: no new zpages, not chosen twice."""
+        if self._state[block] == BlockState.OPEN:
+            self._close(block)
+        assert self._state[block] == BlockState.CLOSED
+        if self._with_room.is_listed(block):
+            self._with_room.remove(block)
+        self._lru.remove(block)
+        self._state[block] = BlockState.LEAVING
+
+    def return_leaving(self, block: int) -> None:
+        """The block stays after all: it is the oldest again."""
+        assert self._state[block] == BlockState.LEAVING
+        self._state[block] = BlockState.CLOSED
+        self._lru.prepend(self.family_of_block[block], block)
+        mask = self._free_slots[block]
+        if mask == _FULL_MASK[self.chunks_of_block[block]]:
+            self._release(block)
+        elif mask:
+            self._with_room.append(self._room_list(block), block)
+
+    def end_leaving(self, block: int) -> None:
+        """The block has left: all its slots are free and its memory is."""
+        assert self._state[block] == BlockState.LEAVING
+        self._state[block] = BlockState.CLOSED
+        self._release(block)
+
+    def rows(self, block: int) -> list[int]:
+        """Return the row of each slot in use."""
+        mask = self._free_slots[block]
+        first = block << SLOT_SHIFT
+        if self._state[block] == BlockState.OPEN:
+            for location in self._stacks[self.family_of_block[block]][self.chunks_of_block[block]]:
+                mask |= 1 << (location & SLOT_MASK)
+        rows = self.slot_rows[first : first + SLOTS_OF_CLASS[self.chunks_of_block[block]]].tolist()
+        return [row for slot, row in enumerate(rows) if not mask >> slot & 1]
+
+    def change_family(self, block: int, family: Family) -> None:
+        """All zpages of a block become what another family is."""
+        if self._state[block] == BlockState.OPEN:
+            self._close(block)
+        assert self._state[block] == BlockState.CLOSED
+        self._lru.remove(block)
+        has_room = self._with_room.is_listed(block)
+        if has_room:
+            self._with_room.remove(block)
+        self.blocks_of_family[self.family_of_block[block]] -= 1
+        self.blocks_of_family[family] += 1
+        self.family_of_block[block] = family
+        self._lru.append(family, block)
+        if has_room:
+            self._with_room.append(self._room_list(block), block)
+
+    # The budget.
+
+    def trim(self) -> None:
+        """Give memory back that nobody uses: warm blocks, and open blocks without zpages."""
+        for family in Family:
+            for block in filter(None, list(self._open_block[family])):
+                stack = self._stacks[family][self.chunks_of_block[block]]
+                if self._free_slots[block].bit_count() + len(stack) == self._slots(block):
+                    self._close(block)
+                    self._with_room.remove(block)
+                    self._release(block)
+        self._cool(self._warm_bytes)
+
+    def statistics(self) -> ZbudStatistics:
+        """Return a snapshot."""
+        return ZbudStatistics(
+            budget_bytes=self.budget_bytes,
+            resident_bytes=self.resident_bytes,
+            warm_bytes=self._warm_bytes,
+            blocks={family: self.blocks_of_family[family] for family in Family},
+        )
+
+    def check_invariants(self) -> None:
+        """Assert what must be true between calls."""
+        resident = 0
+        for block in range(1, len(self._state)):
+            resident += self._frames_resident[block] * FRAME_BYTES
+            state, mask = self._state[block], self._free_slots[block]
+            family, chunks = self.family_of_block[block], self.chunks_of_block[block]
+            is_open = self._open_block[family][chunks] == block
+            assert is_open == (state == BlockState.OPEN)
+            assert self._lru.is_listed(block) == (state in {BlockState.OPEN, BlockState.CLOSED})
+            if state == BlockState.CLOSED:
+                assert self._with_room.is_listed(block) == (mask != 0), (
+                    "room that nobody would find"
+                )
+                assert mask != _FULL_MASK[chunks], "an empty block that was not released"
+            else:
+                assert not self._with_room.is_listed(block), "not to be offered to a new zpage"
+            if state != BlockState.FREE:
+                assert self._frames_resident[block] == FRAMES_OF_CLASS[chunks]
+        assert resident == self.resident_bytes
+        warm_bytes = sum(self._frames_resident[block] for block in self._warm) * FRAME_BYTES
+        assert warm_bytes == self._warm_bytes
+        assert warm_bytes <= WARM_BYTES_MAX
+
+    def _slots(self, block: int) -> int:
+        return SLOTS_OF_CLASS[self.chunks_of_block[block]]
+
+    def _room_list(self, block: int) -> int:
+        return self.family_of_block[block] * CLASSES + self.chunks_of_block[block]
+
+    def _take_free_slots(self, block: int) -> None:
+        """Move the free slots of the open block to its stack, the lowest on top."""
+        mask, first = self._free_slots[block], block << SLOT_SHIFT
+        stack = self._stacks[self.family_of_block[block]][self.chunks_of_block[block]]
+        while mask:
+            slot = mask.bit_length() - 1
+            stack.append(first + slot)
+            mask ^= 1 << slot
+        self._free_slots[block] = 0
+
+    def _open(self, block: int) -> None:
+        family, chunks = self.family_of_block[block], self.chunks_of_block[block]
+        before = self._open_block[family][chunks]
+        if before:
+            assert not self._stacks[family][chunks]
+            self._state[before] = BlockState.CLOSED
+        if self._with_room.is_listed(block):
+            self._with_room.remove(block)
+        self._state[block] = BlockState.OPEN
+        self._open_block[family][chunks] = block
+        self._take_free_slots(block)
+
+    def _close(self, block: int) -> None:
+        """Close an open block early; its unused slots are free."""
+        family, chunks = self.family_of_block[block], self.chunks_of_block[block]
+        stack = self._stacks[family][chunks]
+        for location in stack:
+            self._free_slots[block] |= 1 << (location & SLOT_MASK)
+        stack.clear()
+        self._open_block[family][chunks] = 0
+        self._state[block] = BlockState.CLOSED
+        if self._free_slots[block]:
+            self._with_room.append(self._room_list(block), block)
+
+    def _best_fit(self, family: Family, chunks: int) -> int:
+        """At the budget: the smallest larger slot that is free."""
+        for larger in range(chunks + 1, CLASSES):
+            stack = self._stacks[family][larger]
+            block = self._open_block[family][larger]
+            if not stack and block and self._free_slots[block]:
+                self._take_free_slots(block)
+            if not stack:
+                block = self._with_room.oldest(family * CLASSES + larger) or 0
+                if not block:
+                    continue
+                self._open(block)
+            return stack.pop()
+        return 0
+
+    def _make(self, family: Family, chunks: int) -> int:
+        """Return a new, closed block without zpages, or 0 at the budget."""
+        frames = FRAMES_OF_CLASS[chunks]
+        block = self._find_memory(frames)
+        if not block:
+            return 0
+        self.chunks_of_block[block] = chunks
+        self.family_of_block[block] = family
+        self._state[block] = BlockState.CLOSED
+        self._free_slots[block] = _FULL_MASK[chunks]
+        self.blocks_of_family[family] += 1
+        self._lru.append(family, block)
+        return block
+
+    def _find_memory(self, frames: int) -> int:
+        """Return a free block whose first `frames` are counted as resident, or 0."""
+        warm = self._warm.pop() if self._warm else 0
+        if warm:
+            self._warm_bytes -= self._frames_resident[warm] * FRAME_BYTES
+        more = (frames - self._frames_resident[warm]) * FRAME_BYTES
+        if self.resident_bytes + more > self.budget_bytes:
+            self._cool(self.resident_bytes + more - self.budget_bytes)
+        if self.resident_bytes + more > self.budget_bytes:
+            if warm:
+                self._keep_or_punch(warm)
+            return 0
+        block = warm or self._cold_block()
+        if not block:
+            return 0
+        if more < 0:
+            self._mapping.release((block << BLOCK_SHIFT) + frames * FRAME_BYTES, -more)
+        self.resident_bytes += more
+        self._frames_resident[block] = frames
+        return block
+
+    def _release(self, block: int) -> None:
+        """Make a closed block free."""
+        assert self._state[block] == BlockState.CLOSED
+        if self._with_room.is_listed(block):
+            self._with_room.remove(block)
+        if self._lru.is_listed(block):
+            self._lru.remove(block)
+        self._state[block] = BlockState.FREE
+        self.blocks_of_family[self.family_of_block[block]] -= 1
+        self._keep_or_punch(block)
+
+    def _keep_or_punch(self, block: int) -> None:
+        length = self._frames_resident[block] * FRAME_BYTES
+        if self._warm_bytes + length <= WARM_BYTES_MAX and self.resident_bytes <= self.budget_bytes:
+            self._warm.append(block)
+            self._warm_bytes += length
+        else:
+            self._punch(block)
+
+    def _cool(self, bytes_wanted: int) -> None:
+        """Give warm blocks back until `bytes_wanted` are freed, or none is left."""
+        target = self.resident_bytes - bytes_wanted
+        while self._warm and self.resident_bytes > target:
+            block = self._warm.pop()
+            self._warm_bytes -= self._frames_resident[block] * FRAME_BYTES
+            self._punch(block)
+
+    def _punch(self, block: int) -> None:
+        length = self._frames_resident[block] * FRAME_BYTES
+        self._mapping.release(block << BLOCK_SHIFT, length)
+        self.resident_bytes -= length
+        self._frames_resident[block] = 0
+        self._cold.append(block)
+
+    def _cold_block(self) -> int:
+        return self._cold.pop() if self._cold else self._grow()
+
+    def _grow(self) -> int:
+        """Return a block number never used before, or 0 if all are known."""
+        block = len(self._state)
+        if block >= self._blocks_max:
+            return 0
+        for column in (self.chunks_of_block, self.family_of_block, self._frames_resident):
+            column.append(0)
+        self._state.append(BlockState.FREE)
+        self._free_slots.append(0)
+        self._lru.grow(block + 1)
+        self._with_room.grow(block + 1)
+        return block
