@@ -126,7 +126,7 @@ _EVICTED_FOR: Final = {
     Family.OWN_PERSISTENT: (Family.OWN_CLEAN, Family.FOREIGN_EPHEMERAL, Family.OWN_EPHEMERAL),
     Family.OWN_EPHEMERAL: (Family.OWN_CLEAN, Family.FOREIGN_EPHEMERAL, Family.OWN_EPHEMERAL),
     Family.OWN_CLEAN: (),
-    Family.FOREIGN_PERSISTENT: (Family.FOREIGN_EPHEMERAL,),
+    Family.FOREIGN_PERSISTENT: (Family.FOREIGN_EPHEMERAL, Family.OWN_CLEAN),
     Family.FOREIGN_EPHEMERAL: (Family.FOREIGN_EPHEMERAL,),
 }
 assert set(_EVICTED_FOR) == set(Family)
@@ -168,6 +168,15 @@ class Store:
         flushed = sum(self.flush_object(pool_id, object_id) for object_id in list(pool.objects))
         self.pools.remove(pool_id)
         return flushed
+
+    def pages_of(self, pool_id: PoolId) -> int:
+        """Return how many pages of a pool there are, wherever they are.  Walks its leaves."""
+        used = self.table.leaf_used
+        return sum(
+            used[leaf]
+            for page_object in self.pools[pool_id].objects.values()
+            for leaf in page_object.leaves.values()
+        )
 
     # Runs of pages.
 
@@ -406,8 +415,8 @@ class Store:
         owed, self._owed = self._owed, {}
         return owed
 
-    def lose(self, row: int) -> None:
-        """The last copy of a page is gone."""
+    def lose(self, row: int) -> bool:
+        """The last copy of a page is gone.  Return whether that is a loss: an ephemeral page is a miss."""
         address = self.rows.halves[row * HALVES_PER_ROW + ADDRESS]
         page_object, _ = self.table.handle(address)
         pool = self.pools[page_object.pool]
@@ -415,8 +424,9 @@ class Store:
         if pool.family == Family.OWN_PERSISTENT:
             self.table.entries[address] = LOST
             self.counters.lost += 1
-        else:
-            self._make_hole(address)
+            return True
+        self._make_hole(address)
+        return False
 
     def forget_local(self, row: int) -> None:
         """Free the slot of a row; the page is elsewhere only."""

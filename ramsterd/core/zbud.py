@@ -157,6 +157,10 @@ class Zbud:
             block
         ] * CHUNK_BYTES
 
+    def block_bytes(self, block: int) -> int:
+        """Return how many bytes of frames a block uses."""
+        return self._frames_resident[block] * FRAME_BYTES
+
     # Blocks that leave.
 
     def oldest(self, family: Family) -> int | None:

@@ -1,0 +1,48 @@
+"""What page traffic asks the outside to do.  Frozen values, a few for each pass, never one for each page."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from nodemanager.ids import NodeId
+from ramsterd.remote.fetch import PendingGet
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """A frame for a linked peer.
+
+    `request_id` is 0 when no answer is expected; with `is_reply` it is the peer's own id.  A request must be
+    answered within `seconds_max`.
+    """
+
+    node: NodeId
+    type: int
+    count: int
+    table: bytes
+    body: bytes = b""
+    request_id: int = 0
+    is_reply: bool = False
+    seconds_max: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class GetDone:
+    """A get that waited for a peer has its pages, or its outcome."""
+
+    pending: PendingGet
+
+
+@dataclass(frozen=True, slots=True)
+class RoomMade:
+    """Memory was freed: puts that wait for room may try again."""
+
+
+@dataclass(frozen=True, slots=True)
+class CloseLink:
+    """A link must not stay."""
+
+    node: NodeId
+    reason: str
+
+
+Effect: TypeAlias = Send | GetDone | RoomMade | CloseLink

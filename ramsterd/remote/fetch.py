@@ -1,0 +1,365 @@
+"""Fetching: gets that wait for pages which only a peer has.
+
+A page that is wanted is asked for once, however many gets wait for it.  An answer is applied by comparing the
+serial that was asked for with the one that the row has now, so that a page that was put again or flushed on the
+way is never served or installed: the get looks the page up anew.
+
+A request that fails (link lost, no answer) leaves its pages wanted; they are asked for again as soon as the
+holder is linked.  A get gives up at its own deadline, or at once when its holder is declared down.  Either way
+nothing of it stays behind.
+
+Nothing a peer says is trusted: length and checksum are those of our own row.
+"""
+
+import enum
+from collections import deque
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from net.frame import Frame
+from ramsterd.core import traffic
+from ramsterd.core.codec import ZPAGE_BYTES_MASK, decode_page
+from ramsterd.core.page import CorruptPage, PoolId
+from ramsterd.core.rows import HOLDERS, QUARTERS_PER_ROW, SERIAL, WORDS_PER_ROW
+from ramsterd.core.store import RunOfPages, Store
+from ramsterd.remote.holders import Holders
+from ramsterd.remote.messages import PAGES_PER_FRAME_MAX, parse_get_reply
+
+# One bytes of 4096 for each page of a run; None is a hole (persistent) or a miss (ephemeral).
+Pages: TypeAlias = list[bytes | None]
+
+
+class GetOutcome(enum.Enum):
+    """Why a get gives no pages."""
+
+    LOST = "the last copy of a page is gone"
+    UNREACHABLE = "the holder did not answer in time"
+
+
+class Arrival(enum.Enum):
+    """What to do with a zpage that came home."""
+
+    INSTALL = "install"
+    FLUSHED_MEANWHILE = "flushed meanwhile"
+    PUT_MEANWHILE = "put meanwhile"
+
+
+def judge_arrival(serial_now: int, serial_asked: int) -> Arrival:
+    """Judge by the serial that the row has now (0: the row is free)."""
+    if serial_now == serial_asked:
+        return Arrival.INSTALL
+    return Arrival.PUT_MEANWHILE if serial_now else Arrival.FLUSHED_MEANWHILE
+
+
+@dataclass(slots=True, eq=False)
+class PendingGet:
+    """A get of a run that waits; `pages` fills up until `missing` is 0 or there is an `outcome`."""
+
+    pool: PoolId
+    object_id: bytes
+    index: int
+    pages: Pages
+    deadline: float
+    missing: int = 0
+    outcome: GetOutcome | None = None
+    is_over: bool = False
+
+
+@dataclass(slots=True)
+class FetchRequest:
+    """One GET_PAGES, under way or about to be: parallel lists."""
+
+    holder: int
+    serials: list[int]
+    rows: list[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchStatistics:
+    """Counts of pages, and of requests where the name says so."""
+
+    wanted: int
+    requests_in_flight: int
+    fetched_total: int
+    fetched_zpage_bytes_total: int
+    installed_total: int
+    overtaken_total: int
+    corrupt_total: int
+    missing_total: int
+    requests_failed_total: int
+    unreachable_total: int
+
+
+class Fetches:
+    """The table of wanted pages."""
+
+    def __init__(self, store: Store, holders: Holders, *, in_flight_max: int) -> None:
+        self._store = store
+        self._holders = holders
+        self._in_flight_max = in_flight_max
+        # Who waits for a serial: (get, position in its run).
+        self._wanted: dict[int, list[tuple[PendingGet, int]]] = {}
+        self._queued: dict[int, FetchRequest] = {}
+        self._in_flight: dict[int, FetchRequest] = {}
+        self._deadlines: deque[PendingGet] = deque()
+        self._done: list[PendingGet] = []
+        self._fetched = 0
+        self._fetched_zpage_bytes = 0
+        self._installed = 0
+        self._overtaken = 0
+        self._corrupt = 0
+        self._missing = 0
+        self._requests_failed = 0
+        self._unreachable = 0
+
+    def wait(self, pending: PendingGet, run: RunOfPages) -> None:
+        """Let a get wait for the pages of its run that are elsewhere; they are queued to be asked for."""
+        pending.missing += 1  # it can't be over before all its pages are known
+        self._deadlines.append(pending)
+        for position, row in run.elsewhere:
+            self._want(pending, position, row)
+        self._count_down(pending)
+
+    def _want(self, pending: PendingGet, position: int, row: int) -> None:
+        holder = self._store.rows.quarters[row * QUARTERS_PER_ROW + HOLDERS]
+        if self._holders[holder].is_dead:
+            self._lose(pending, row)
+            return
+        pending.missing += 1
+        serial = self._store.rows.words[row * WORDS_PER_ROW + SERIAL]
+        waiters = self._wanted.get(serial)
+        if waiters is not None:
+            waiters.append((pending, position))
+            return
+        self._wanted[serial] = [(pending, position)]
+        queued = self._queued.get(holder)
+        if queued is None:
+            queued = self._queued[holder] = FetchRequest(holder, [], [])
+        queued.serials.append(serial)
+        queued.rows.append(row)
+
+    def take_requests(self, holder: int) -> list[FetchRequest]:
+        """Return what to ask a linked holder for now, as far as the window goes."""
+        queued = self._queued.pop(holder, None)
+        if queued is None:
+            return []
+        under_way = sum(1 for request in self._in_flight.values() if request.holder == holder)
+        pairs = [
+            (serial, row)
+            for serial, row in zip(queued.serials, queued.rows, strict=True)
+            if serial in self._wanted
+        ]
+        requests = []
+        while pairs and under_way < self._in_flight_max:
+            now, pairs = pairs[:PAGES_PER_FRAME_MAX], pairs[PAGES_PER_FRAME_MAX:]
+            requests.append(FetchRequest(holder, [pair[0] for pair in now], [pair[1] for pair in now]))
+            under_way += 1
+        if pairs:
+            self._requeue(holder, pairs)
+        return requests
+
+    def queued_holders(self) -> list[int]:
+        """Return the holders that have something to be asked for."""
+        return list(self._queued)
+
+    def begin(self, request_id: int, request: FetchRequest) -> None:
+        """The request is on its way."""
+        self._in_flight[request_id] = request
+
+    def on_reply(self, request_id: int, frame: Frame) -> None:
+        """Judge each page of an answer, and serve who waits for it.
+
+        Raises:
+            RemoteProtocolError: The answer does not fit the request.
+        """
+        request = self._in_flight[request_id]
+        packed = parse_get_reply(frame, len(request.serials))
+        del self._in_flight[request_id]
+        start = 0
+        for serial, row, code in zip(request.serials, request.rows, packed, strict=True):
+            end = start + (code & ZPAGE_BYTES_MASK)
+            waiters = self._wanted.pop(serial, None)
+            if waiters is not None:
+                self._on_page(serial, row, code, frame.body[start:end], waiters)
+            start = end
+
+    def _on_page(
+        self,
+        serial: int,
+        row: int,
+        code: int,
+        zpage: memoryview,
+        waiters: list[tuple[PendingGet, int]],
+    ) -> None:
+        store = self._store
+        if judge_arrival(store.rows.serial(row), serial) is not Arrival.INSTALL:
+            self._overtaken += 1
+            for pending, position in waiters:
+                self._look_up_again(pending, position)
+            return
+        page = self._verified(row, code, zpage)
+        if page is None:
+            self._on_lost_copy(row, waiters)
+            return
+        self._fetched += 1
+        self._fetched_zpage_bytes += len(zpage)
+        if not store.rows.location(row) and traffic.install(store, row, zpage):
+            self._installed += 1
+        for pending, position in waiters:
+            self._deliver(pending, position, page)
+
+    def _verified(self, row: int, code: int, zpage: memoryview) -> bytes | None:
+        """Return the page if the zpage is what we once sent away."""
+        if not code:
+            self._missing += 1
+            return None
+        if code == self._store.packed(row):
+            try:
+                return decode_page(code, zpage, self._store.checksum(row))
+            except CorruptPage:
+                pass
+        self._corrupt += 1
+        return None
+
+    def _on_lost_copy(self, row: int, waiters: list[tuple[PendingGet, int]]) -> None:
+        """The holder does not have the page, or not intact: with one copy it is lost, or a miss if ephemeral."""
+        is_persistent = self._store.lose(row)
+        for pending, position in waiters:
+            if is_persistent:
+                self._finish(pending, GetOutcome.LOST)
+            else:
+                self._deliver(pending, position, None)
+
+    def _lose(self, pending: PendingGet, row: int) -> None:
+        if self._store.lose(row):
+            self._finish(pending, GetOutcome.LOST)
+
+    def _look_up_again(self, pending: PendingGet, position: int) -> None:
+        """The page was put again or flushed while it was on its way: what does a get find now?"""
+        if pending.is_over:
+            return
+        if pending.pool not in self._store.pools:
+            self._deliver(pending, position, None)
+            return
+        run = self._store.get(pending.pool, pending.object_id, pending.index + position, 1)
+        if run.lost_count:
+            self._finish(pending, GetOutcome.LOST)
+        elif run.elsewhere:
+            self._want(pending, position, run.elsewhere[0][1])
+            self._count_down(pending)
+        else:
+            self._deliver(pending, position, run.pages[0])
+
+    def _deliver(self, pending: PendingGet, position: int, page: bytes | None) -> None:
+        pending.pages[position] = page
+        self._count_down(pending)
+
+    def _count_down(self, pending: PendingGet) -> None:
+        pending.missing -= 1
+        if not pending.missing:
+            self._finish(pending, None)
+
+    def _finish(self, pending: PendingGet, outcome: GetOutcome | None) -> None:
+        if not pending.is_over:
+            pending.is_over = True
+            pending.outcome = outcome
+            self._done.append(pending)
+
+    # What goes wrong.
+
+    def on_request_failed(self, request_id: int) -> None:
+        """No answer: the pages stay wanted and are queued again."""
+        request = self._in_flight.pop(request_id)
+        self._requests_failed += 1
+        self._requeue(
+            request.holder,
+            [
+                (serial, row)
+                for serial, row in zip(request.serials, request.rows, strict=True)
+                if serial in self._wanted
+            ],
+        )
+
+    def on_holder_unreachable(self, holder: int) -> None:
+        """The holder was declared down: gets that wait for it fail now, their pages are not lost."""
+        requests = [each for each in self._in_flight.values() if each.holder == holder]
+        queued = self._queued.pop(holder, None)
+        for request in [*requests, *([queued] if queued is not None else [])]:
+            for serial in request.serials:
+                for pending, _ in self._wanted.pop(serial, ()):
+                    self._give_up(pending)
+
+    def on_holder_dead(self, holder: int) -> None:
+        """The holder started again and has nothing any more: gets that wait for it find their pages lost."""
+        requests = [each for each in self._in_flight.values() if each.holder == holder]
+        queued = self._queued.pop(holder, None)
+        for request in [*requests, *([queued] if queued is not None else [])]:
+            for serial in request.serials:
+                for pending, position in self._wanted.pop(serial, ()):
+                    self._look_up_again(pending, position)
+
+    def next_deadline(self) -> float | None:
+        """Return when the first waiting get gives up."""
+        while self._deadlines and self._deadlines[0].is_over:
+            self._deadlines.popleft()
+        return self._deadlines[0].deadline if self._deadlines else None
+
+    def on_deadline(self, now: float) -> None:
+        """Give up gets that have waited long enough."""
+        expired = []
+        while (deadline := self.next_deadline()) is not None and deadline <= now:
+            expired.append(self._deadlines.popleft())
+        for pending in expired:
+            self._give_up(pending)
+        if expired:
+            self._drop_waiters_that_are_over()
+
+    def take_done(self) -> list[PendingGet]:
+        """Return the gets that ended since the last call."""
+        done, self._done = self._done, []
+        return done
+
+    def statistics(self) -> FetchStatistics:
+        """Return a snapshot."""
+        return FetchStatistics(
+            wanted=len(self._wanted),
+            requests_in_flight=len(self._in_flight),
+            fetched_total=self._fetched,
+            fetched_zpage_bytes_total=self._fetched_zpage_bytes,
+            installed_total=self._installed,
+            overtaken_total=self._overtaken,
+            corrupt_total=self._corrupt,
+            missing_total=self._missing,
+            requests_failed_total=self._requests_failed,
+            unreachable_total=self._unreachable,
+        )
+
+    def check_invariants(self) -> None:
+        """Assert that each wanted page is queued or under way, and each waiter still waits."""
+        asked = {serial for request in self._in_flight.values() for serial in request.serials}
+        asked.update(serial for request in self._queued.values() for serial in request.serials)
+        for serial, waiters in self._wanted.items():
+            assert waiters, "wanted by nobody"
+            assert serial in asked, "wanted, but nobody will ask"
+        for waiters in self._wanted.values():
+            assert all(pending.missing > 0 or pending.is_over for pending, _ in waiters)
+
+    def _give_up(self, pending: PendingGet) -> None:
+        if not pending.is_over:
+            self._unreachable += 1
+            self._finish(pending, GetOutcome.UNREACHABLE)
+
+    def _drop_waiters_that_are_over(self) -> None:
+        for serial, waiters in list(self._wanted.items()):
+            waiting = [waiter for waiter in waiters if not waiter[0].is_over]
+            if waiting:
+                self._wanted[serial] = waiting
+            else:
+                del self._wanted[serial]
+
+    def _requeue(self, holder: int, pairs: list[tuple[int, int]]) -> None:
+        if not pairs:
+            return
+        queued = self._queued.setdefault(holder, FetchRequest(holder, [], []))
+        queued.serials.extend(serial for serial, _ in pairs)
+        queued.rows.extend(row for _, row in pairs)

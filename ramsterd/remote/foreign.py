@@ -1,0 +1,170 @@
+"""Foreign pages: theirs, over here.
+
+Each life of an owner has two pools, persistent and ephemeral, whose index is the owner's serial.  The owner
+of a message is who the link says it is, so no owner can name another's pages.  Seeing a newer life of an owner
+drops all that its earlier lives left here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nodemanager.ids import Incarnation, NodeId
+from ramsterd.core import traffic
+from ramsterd.core.page import PoolId, PoolKind
+from ramsterd.core.store import Store
+from ramsterd.core.zbud import Family
+from ramsterd.remote.messages import PutPages, PutResult
+
+
+@dataclass(slots=True)
+class ForeignOwner:
+    """One life of an owner, and what it has here."""
+
+    node: NodeId
+    incarnation: Incarnation
+    pools: dict[PoolKind, PoolId]
+    put_total: int = 0
+    get_total: int = 0
+    refused_total: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForeignStatistics:
+    """What one owner has here, in pages, and what it asked for."""
+
+    node: NodeId
+    incarnation: Incarnation
+    pages: int
+    put_total: int
+    get_total: int
+    refused_total: int
+
+
+class ForeignPages:
+    """All foreign pages of this node."""
+
+    def __init__(self, store: Store, *, bytes_fraction_max: float) -> None:
+        self._store = store
+        self._bytes_fraction_max = bytes_fraction_max
+        self._owners: dict[NodeId, ForeignOwner] = {}
+        self.purged_total = 0
+
+    @property
+    def zpage_bytes(self) -> int:
+        """Bytes of foreign zpages here."""
+        zbytes = self._store.zpage_bytes
+        return zbytes[Family.FOREIGN_PERSISTENT] + zbytes[Family.FOREIGN_EPHEMERAL]
+
+    def room_bytes(self) -> int:
+        """Return how many bytes of foreign zpages would be accepted now."""
+        store = self._store
+        budget = store.zbud.budget_bytes
+        below_watermark = int(budget * store.limits.low_watermark) - store.zbud.resident_bytes
+        # Clean copies give way to foreign pages: dropping them is free.
+        below_watermark += store.zpage_bytes[Family.OWN_CLEAN]
+        below_quota = int(budget * self._bytes_fraction_max) - self.zpage_bytes
+        return max(0, min(below_watermark, below_quota))
+
+    def on_owner_seen(self, node: NodeId, incarnation: Incarnation) -> int:
+        """Drop what earlier lives of a node left here; return how many pages."""
+        owner = self._owners.get(node)
+        if owner is None or owner.incarnation >= incarnation:
+            return 0
+        return self.purge(node)
+
+    def purge(self, node: NodeId) -> int:
+        """Drop all that a node has here; return how many pages."""
+        owner = self._owners.pop(node, None)
+        if owner is None:
+            return 0
+        purged = sum(self._store.destroy_pool(pool) for pool in owner.pools.values())
+        self.purged_total += purged
+        return purged
+
+    def on_put(self, node: NodeId, incarnation: Incarnation, put: PutPages) -> bytes:
+        """Keep the pages that find room; return one `PutResult` for each."""
+        owner = self._owner(node, incarnation)
+        count = len(put.serials)
+        if len(put.body) > self.room_bytes():
+            owner.refused_total += count
+            return bytes([PutResult.NOT_ACCEPTING]) * count
+        pool = owner.pools[put.kind]
+        stored = traffic.put_zpages(
+            self._store, pool, put.serials, put.checksums, put.packed, put.body
+        )
+        owner.put_total += stored
+        owner.refused_total += count - stored
+        return bytes([PutResult.STORED]) * stored + bytes([PutResult.NO_ROOM]) * (count - stored)
+
+    def on_get(self, node: NodeId, serials: Sequence[int]) -> tuple[list[int], bytes]:
+        """Return the packed number of each page (0: missing) and the zpages back to back, copied."""
+        owner = self._owners.get(node)
+        if owner is None:
+            return [0] * len(serials), b""
+        owner.get_total += len(serials)
+        packed, pieces = traffic.get_zpages(
+            self._store, owner.pools[PoolKind.PERSISTENT], serials
+        )
+        if 0 not in packed:
+            return packed, b"".join(pieces)
+        others, other_pieces = traffic.get_zpages(
+            self._store, owner.pools[PoolKind.EPHEMERAL], serials
+        )
+        first, second = iter(pieces), iter(other_pieces)
+        merged = [
+            next(first) if code else next(second)
+            for code, other in zip(packed, others, strict=True)
+            if code or other
+        ]
+        return [code or other for code, other in zip(packed, others, strict=True)], b"".join(merged)
+
+    def on_flush(self, node: NodeId, ranges: Sequence[tuple[int, int]]) -> int:
+        """Drop the pages in these (first, last) ranges of serials; return how many were here."""
+        owner = self._owners.get(node)
+        if owner is None:
+            return 0
+        return sum(
+            self._store.flush(pool, traffic.FOREIGN_OBJECT, first, last - first + 1)
+            for pool in owner.pools.values()
+            for first, last in ranges
+        )
+
+    def on_flush_owner(self, node: NodeId, last: Incarnation) -> int:
+        """Drop all that lives of a node up to `last` own here; return how many pages."""
+        owner = self._owners.get(node)
+        if owner is None or owner.incarnation > last:
+            return 0
+        return self.purge(node)
+
+    def pages_of(self, node: NodeId) -> int:
+        """Return how many pages a node has here."""
+        owner = self._owners.get(node)
+        return 0 if owner is None else self._count(owner)
+
+    def statistics(self) -> tuple[ForeignStatistics, ...]:
+        """Return a snapshot, one entry an owner."""
+        return tuple(
+            ForeignStatistics(
+                node=owner.node,
+                incarnation=owner.incarnation,
+                pages=self._count(owner),
+                put_total=owner.put_total,
+                get_total=owner.get_total,
+                refused_total=owner.refused_total,
+            )
+            for owner in self._owners.values()
+        )
+
+    def _count(self, owner: ForeignOwner) -> int:
+        return sum(self._store.pages_of(pool) for pool in owner.pools.values())
+
+    def _owner(self, node: NodeId, incarnation: Incarnation) -> ForeignOwner:
+        owner = self._owners.get(node)
+        if owner is None:
+            pools = {
+                kind: self._store.new_pool(kind, f"node {node}", is_foreign=True)
+                for kind in PoolKind
+            }
+            owner = self._owners[node] = ForeignOwner(node, incarnation, pools)
+        assert owner.incarnation == incarnation, "earlier lives are purged first"
+        return owner

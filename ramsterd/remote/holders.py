@@ -1,0 +1,76 @@
+"""Holder ids: one small number for each life of a node that holds pages of ours.
+
+A row names its holders by these ids.  When a node starts again its old id is dead: every row that names it is
+known to be lost from that moment, before any sweep has reached it.  An id is used again only after the sweep.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from nodemanager.ids import Incarnation, NodeId
+
+HOLDERS_MAX: Final = 0xFFFF
+
+
+@dataclass(slots=True)
+class Holder:
+    """One life of a node, as a keeper of our pages."""
+
+    holder: int
+    node: NodeId
+    incarnation: Incarnation
+    is_dead: bool = False
+    # Pages of ours that it keeps, flushes under way not counted.
+    pages: int = 0
+
+
+class Holders:
+    """All holder ids in use."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[int, Holder] = {}
+        self._living: dict[NodeId, Holder] = {}
+        self._last = 0
+
+    def __getitem__(self, holder: int) -> Holder:
+        return self._by_id[holder]
+
+    def __iter__(self) -> Iterator[Holder]:
+        return iter(self._by_id.values())
+
+    def living(self, node: NodeId) -> Holder | None:
+        """Return the present life of a node, or None if it holds nothing of ours."""
+        return self._living.get(node)
+
+    def of(self, node: NodeId, incarnation: Incarnation) -> Holder:
+        """Return the present life of a node, made known if it was not."""
+        present = self._living.get(node)
+        if present is not None:
+            assert present.incarnation == incarnation, "the old life ends first: bury()"
+            return present
+        holder = Holder(self._free_id(), node, incarnation)
+        self._by_id[holder.holder] = holder
+        self._living[node] = holder
+        return holder
+
+    def bury(self, node: NodeId, incarnation: Incarnation) -> Holder | None:
+        """A node has a new incarnation: return the life that ended, if it held pages."""
+        present = self._living.get(node)
+        if present is None or present.incarnation == incarnation:
+            return None
+        del self._living[node]
+        present.is_dead = True
+        return present
+
+    def forget(self, holder: Holder) -> None:
+        """The sweep is over: no row names this life any more."""
+        assert holder.is_dead
+        del self._by_id[holder.holder]
+
+    def _free_id(self) -> int:
+        assert len(self._by_id) < HOLDERS_MAX
+        while True:
+            self._last = self._last % HOLDERS_MAX + 1
+            if self._last not in self._by_id:
+                return self._last

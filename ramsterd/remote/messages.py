@@ -1,0 +1,291 @@
+"""What nodes say to each other about pages: packed tables, parsed once at the door.
+
+Pages are named by the owner's serials alone; the owner is who the link says it is.  Tables are columns,
+little-endian, so that a frame of many pages is packed and parsed by a few calls.
+
+    STATUS       msgpack [budget bytes, free bytes, accepting, pressure, pages held for you]     no answer
+    PUT_PAGES    kind u64 | serial u64 * n | checksum u64 * n | packed u16 * n | zpages          outcome u8 * n
+    GET_PAGES    serial u64 * n                                                packed u16 * n (0: missing) | zpages
+    FLUSH_PAGES  first serial u64 * n | last serial u64 * n                                      no answer
+    FLUSH_OWNER  last incarnation u64: drop all that this and earlier lives of the sender own    no answer
+"""
+
+import enum
+import struct
+import sys
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, cast
+
+from config.limits import PAGE_BYTES
+from net.errors import RemoteProtocolError
+from net.frame import APPLICATION_TYPE_MIN, FRAME_BYTES_MAX, Frame, FrameLimits
+from net.packing import pack_fields, unpack_fields
+from nodemanager.ids import Incarnation
+from nodemanager.table import PeerStatus
+from ramsterd.core.codec import ZPAGE_BYTES_MASK, is_packed_valid
+from ramsterd.core.page import INDEX_MAX, PoolKind
+
+
+class MessageType(enum.IntEnum):
+    """Frame types of page traffic.  Append only; the protocol version that added each stands beside it."""
+
+    STATUS = 16  # version 1
+    PUT_PAGES = 17  # version 1
+    GET_PAGES = 18  # version 1
+    FLUSH_PAGES = 19  # version 1
+    FLUSH_OWNER = 20  # version 1
+
+
+class PutResult(enum.IntEnum):
+    """What a holder did with one page of a PUT."""
+
+    STORED = 0
+    NO_ROOM = 1
+    NOT_ACCEPTING = 2
+
+
+PAGES_PER_FRAME_MAX: Final = 128
+RANGES_PER_FRAME_MAX: Final = 2048
+STATUS_BYTES_MAX: Final = 256
+# A serial is an index in the owner's pool at its holder.
+SERIAL_MAX: Final = INDEX_MAX
+_WORD: Final = 8
+_PUT_PAGE_BYTES: Final = 2 * _WORD + 2
+_KINDS: Final = {0: PoolKind.PERSISTENT, 1: PoolKind.EPHEMERAL}
+_KIND_CODES: Final = {kind: code for code, kind in _KINDS.items()}
+
+LIMITS: Final[dict[int, FrameLimits]] = {
+    MessageType.STATUS: FrameLimits(1, STATUS_BYTES_MAX, 0),
+    MessageType.PUT_PAGES: FrameLimits(
+        PAGES_PER_FRAME_MAX,
+        _WORD + PAGES_PER_FRAME_MAX * _PUT_PAGE_BYTES,
+        PAGES_PER_FRAME_MAX * PAGE_BYTES,
+    ),
+    MessageType.GET_PAGES: FrameLimits(
+        PAGES_PER_FRAME_MAX, PAGES_PER_FRAME_MAX * _WORD, PAGES_PER_FRAME_MAX * PAGE_BYTES
+    ),
+    MessageType.FLUSH_PAGES: FrameLimits(RANGES_PER_FRAME_MAX, RANGES_PER_FRAME_MAX * 2 * _WORD, 0),
+    MessageType.FLUSH_OWNER: FrameLimits(1, _WORD, 0),
+}
+
+assert min(MessageType) >= APPLICATION_TYPE_MIN
+assert set(LIMITS) == set(MessageType)
+assert all(
+    limits.table_bytes_max + limits.body_bytes_max + _WORD * _WORD <= FRAME_BYTES_MAX
+    for limits in LIMITS.values()
+), "a full frame of raw pages fits"
+
+
+def _column(code: str, values: Iterable[int]) -> bytes:
+    column = array(code, values)
+    if sys.byteorder == "big":
+        column.byteswap()
+    return column.tobytes()
+
+
+def _read_column(code: str, table: memoryview) -> list[int]:
+    column = array(code)
+    column.frombytes(table)
+    if sys.byteorder == "big":
+        column.byteswap()
+    return column.tolist()
+
+
+def _check_table(frame: Frame, bytes_expected: int, what: str) -> None:
+    if frame.count < 1 and what != "STATUS":
+        raise RemoteProtocolError(f"{what} of {frame.count} entries, expected 1 or more")
+    if len(frame.table) != bytes_expected:
+        raise RemoteProtocolError(
+            f"{what} with a table of {len(frame.table)} bytes, expected {bytes_expected}"
+        )
+
+
+def _check_serials(serials: list[int], what: str) -> None:
+    if min(serials) < 1 or max(serials) > SERIAL_MAX:
+        raise RemoteProtocolError(f"{what} of a serial outside 1 to {SERIAL_MAX}")
+
+
+@dataclass(frozen=True, slots=True)
+class PutPages:
+    """Parallel lists, one entry a page; `body` holds the zpages back to back, a view of the frame."""
+
+    kind: PoolKind
+    serials: list[int]
+    checksums: list[int]
+    packed: list[int]
+    body: memoryview
+
+    @classmethod
+    def parse(cls, frame: Frame) -> "PutPages":
+        """Return the message.
+
+        Raises:
+            RemoteProtocolError: Anything in it does not fit anything else.
+        """
+        count, table = frame.count, frame.table
+        _check_table(frame, _WORD + count * _PUT_PAGE_BYTES, "PUT_PAGES")
+        code = int.from_bytes(table[:_WORD], "little")
+        if code not in _KINDS:
+            raise RemoteProtocolError(f"PUT_PAGES of pool kind {code}, expected 0 or 1")
+        words = _read_column("Q", table[_WORD : _WORD + 2 * count * _WORD])
+        packed = _read_column("H", table[_WORD + 2 * count * _WORD :])
+        _check_serials(words[:count], "PUT_PAGES")
+        _check_zpages(packed, frame.body, "PUT_PAGES")
+        return cls(_KINDS[code], words[:count], words[count:], packed, frame.body)
+
+
+def _check_zpages(packed: list[int], body: memoryview, what: str) -> None:
+    """Check lengths that a peer claims against the bytes that it sent."""
+    for code in packed:
+        if not is_packed_valid(code):
+            raise RemoteProtocolError(f"{what} with codec and length {code:#06x}: no such encoding")
+    claimed = sum([code & ZPAGE_BYTES_MASK for code in packed])
+    if claimed != len(body):
+        raise RemoteProtocolError(f"{what} claims {claimed} bytes of zpages and brings {len(body)}")
+
+
+def put_table(
+    kind: PoolKind, serials: Sequence[int], checksums: Sequence[int], packed: Sequence[int]
+) -> bytes:
+    """Return the table of a PUT_PAGES."""
+    code = _KIND_CODES[kind].to_bytes(_WORD, "little")
+    return b"".join(
+        (code, _column("Q", serials), _column("Q", checksums), _column("H", packed))
+    )
+
+
+def parse_put_reply(frame: Frame, pages_count: int) -> bytes:
+    """Return one `PutResult` for each page.
+
+    Raises:
+        RemoteProtocolError: Another number of pages, or an unknown result.
+    """
+    results = bytes(frame.table)
+    if frame.count != pages_count or len(results) != pages_count:
+        raise RemoteProtocolError(f"answer to a PUT of {pages_count} pages speaks of {frame.count}")
+    if max(results) > max(PutResult):
+        raise RemoteProtocolError(f"PUT result {max(results)}, at most {max(PutResult)}")
+    return results
+
+
+def get_table(serials: Sequence[int]) -> bytes:
+    """Return the table of a GET_PAGES."""
+    return _column("Q", serials)
+
+
+def parse_get(frame: Frame) -> list[int]:
+    """Return the serials asked for.
+
+    Raises:
+        RemoteProtocolError: The table is not that of a GET.
+    """
+    _check_table(frame, frame.count * _WORD, "GET_PAGES")
+    serials = _read_column("Q", frame.table)
+    _check_serials(serials, "GET_PAGES")
+    return serials
+
+
+def get_reply_table(packed: Sequence[int]) -> bytes:
+    """Return the table of the answer to a GET_PAGES."""
+    return _column("H", packed)
+
+
+def parse_get_reply(frame: Frame, pages_count: int) -> list[int]:
+    """Return the packed number of each page, 0 for one that is missing; the zpages are the body.
+
+    Raises:
+        RemoteProtocolError: Another number of pages, or lengths that do not fit the body.
+    """
+    _check_table(frame, frame.count * 2, "answer to a GET_PAGES")
+    if frame.count != pages_count:
+        raise RemoteProtocolError(f"answer to a GET of {pages_count} pages speaks of {frame.count}")
+    packed = _read_column("H", frame.table)
+    _check_zpages([code for code in packed if code], frame.body, "answer to a GET_PAGES")
+    return packed
+
+
+def flush_table(ranges: Sequence[tuple[int, int]]) -> bytes:
+    """Return the table of a FLUSH_PAGES of (first, last) ranges."""
+    return _column("Q", [first for first, _ in ranges]) + _column("Q", [last for _, last in ranges])
+
+
+def parse_flush(frame: Frame) -> list[tuple[int, int]]:
+    """Return the (first, last) ranges.
+
+    Raises:
+        RemoteProtocolError: A range that is none.
+    """
+    _check_table(frame, frame.count * 2 * _WORD, "FLUSH_PAGES")
+    words = _read_column("Q", frame.table)
+    _check_serials(words, "FLUSH_PAGES")
+    ranges = list(zip(words[: frame.count], words[frame.count :], strict=True))
+    if any(first > last for first, last in ranges):
+        raise RemoteProtocolError("FLUSH_PAGES of a range whose last serial is below its first")
+    return ranges
+
+
+def serial_ranges(serials: Iterable[int]) -> list[tuple[int, int]]:
+    """Return the (first, last) ranges that hold just these serials."""
+    ranges: list[tuple[int, int]] = []
+    first = last = 0
+    for serial in sorted(serials):
+        if first and serial <= last + 1:
+            last = serial
+            continue
+        if first:
+            ranges.append((first, last))
+        first = last = serial
+    if first:
+        ranges.append((first, last))
+    return ranges
+
+
+def owner_table(incarnation: Incarnation) -> bytes:
+    """Return the table of a FLUSH_OWNER."""
+    return struct.pack("<Q", incarnation)
+
+
+def parse_flush_owner(frame: Frame) -> Incarnation:
+    """Return the last incarnation whose pages go.
+
+    Raises:
+        RemoteProtocolError: The table is not one incarnation.
+    """
+    _check_table(frame, _WORD, "FLUSH_OWNER")
+    return Incarnation(int.from_bytes(frame.table, "little"))
+
+
+def status_message(status: PeerStatus) -> bytes:
+    """Return a STATUS for one peer."""
+    return pack_fields(
+        [
+            status.budget_bytes,
+            status.free_bytes,
+            status.is_accepting,
+            status.pressure,
+            status.pages_held_for_us,
+        ]
+    )
+
+
+def parse_status(frame: Frame) -> PeerStatus:
+    """Return what a peer says of itself.
+
+    Raises:
+        RemoteProtocolError: Not a status, or figures that can't be.
+    """
+    fields = unpack_fields(bytes(frame.table), (int, int, bool, float, int))
+    budget, free, is_accepting, pressure, held = cast("tuple[int, int, bool, float, int]", fields)
+    if not (0 <= free <= budget and 0 <= pressure <= 1 and held >= 0):
+        raise RemoteProtocolError(
+            f"STATUS with {free} free of {budget} bytes, pressure {pressure}, {held} pages held"
+        )
+    return PeerStatus(
+        budget_bytes=budget,
+        free_bytes=free,
+        is_accepting=is_accepting,
+        pressure=pressure,
+        pages_held_for_us=held,
+    )
