@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen and without slots: raising writes `__traceback__` and `__notes__` on the value.  Compared by
+# identity, as exceptions are.
+@dataclass(eq=False)
 class ConfigError(Exception):
     """A mistake in a configuration file, told in one line.
 
@@ -19,3 +21,7 @@ class ConfigError(Exception):
         """Return `FILE: KEY: found …, expected …`."""
         where = f"{self.file}: {self.key}" if self.key else self.file
         return f"{where}: found {self.found}, expected {self.expected}"
+
+
+class Mismatch(ValueError):
+    """One value is not what its key takes; the text says what was expected."""

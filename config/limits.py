@@ -12,6 +12,18 @@ SOCKET_PATH_BYTES_MAX: Final = 107
 PAGE_BYTES: Final = 4096
 # Smaller arenas hold less than one open block of each size class.
 BUDGET_BYTES_MIN: Final = 2 * 1024 * 1024
+# A store's row has 32 bits for block and slot, so 2**27 blocks, of which the smallest hold one frame.
+BUDGET_BYTES_MAX: Final = 1 << 39
 EXPORT_BYTES_MAX: Final = 1 << 46
 EXPORTS_MAX: Final = 64
 NODES_MAX: Final = 512
+# Page entries are 32-bit row numbers.
+PAGES_MAX: Final = 1 << 31
+# One client rarely opens more than 16; each has its own receive buffer.
+CONNECTIONS_MAX: Final = 1024
+# Frames of one kind under way to one peer; a frame's buffers are up to 1 MiB.
+IN_FLIGHT_MAX: Final = 1024
+# NBD allows 4096 bytes (doc/proto.md, "Values"); one line on a screen is enough.
+DESCRIPTION_BYTES_MAX: Final = 255
+# A file of NODES_MAX nodes with comments has about 100 KiB.
+CONFIG_FILE_BYTES_MAX: Final = 1024 * 1024

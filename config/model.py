@@ -1,64 +1,78 @@
 """Every knob, as frozen dataclasses.  Field names are exactly the keys of the files.
 
 `ClusterConfig` is `cluster.toml`, the same file on every node; `DaemonConfig` is `ramsterd.toml`, this
-node's own.  Sizes are written `"512MiB"` or a plain number of bytes, durations as seconds.  Loading and
-judging are in `config.load`; a value of one of these types has passed every check.
+node's own.  Sizes are written `"512MiB"` or a plain number of bytes, durations as seconds.  The annotation of a
+field says what it may hold (`config.kinds`), and the reader follows it; rules between two keys are in
+`config.rules`.  A value that `config.load` returns has passed every check.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
+from typing import Annotated
+
+from config import kinds, limits
+from config.endpoint import PORT_MAX
 
 MIB = 1024 * 1024
+
+Seconds = Annotated[float, kinds.Seconds()]
+Fraction = Annotated[float, kinds.Fraction()]
+Flag = Annotated[bool, kinds.Flag()]
+Name = Annotated[str, kinds.Name()]
+_BUDGET = kinds.Size(limits.BUDGET_BYTES_MIN, limits.BUDGET_BYTES_MAX, step=limits.PAGE_BYTES)
+Budget = Annotated[int, _BUDGET]
+BudgetOrDefault = Annotated[int, replace(_BUDGET, zero_is_default=True)]
+Socket = Annotated[Path | None, kinds.Socket(limits.SOCKET_PATH_BYTES_MAX)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimersConfig:
     """Timers that must be the same on all nodes; the handshake compares them."""
 
-    keepalive_seconds: float = 2.0
-    idle_seconds: float = 30.0
-    heartbeat_seconds: float = 1.0
-    suspect_seconds: float = 3.0
-    down_seconds: float = 6.0
+    keepalive_seconds: Seconds = 2.0
+    idle_seconds: Seconds = 30.0
+    heartbeat_seconds: Seconds = 1.0
+    suspect_seconds: Seconds = 3.0
+    down_seconds: Seconds = 6.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeConfig:
     """One member: its number, name, and where its TCP link and UDP heartbeat listen (one port)."""
 
-    number: int
-    name: str
-    address: str
-    port: int = 7700
-    zone: str = ""
+    number: Annotated[int, kinds.Whole(0, limits.NODE_NUMBER_MAX)]
+    name: Name
+    address: Annotated[str, kinds.Address()]
+    port: Annotated[int, kinds.Whole(1, PORT_MAX)] = 7700
+    zone: Annotated[str, kinds.Name(may_be_empty=True)] = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterConfig:
     """`cluster.toml`: name, timers, members in the order of the file."""
 
-    name: str
+    name: Name
     timers: TimersConfig = field(default_factory=TimersConfig)
-    node: tuple[NodeConfig, ...] = ()
+    node: Annotated[tuple[NodeConfig, ...], kinds.Rows(1, limits.NODES_MAX)] = ()
     # Without TLS the links carry pages readable to anyone on the path: loopback only, unless this says so.
-    insecure_plaintext: bool = False
+    insecure_plaintext: Flag = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryConfig:
     """The arena: how much memory the compressed pages of this node may use."""
 
-    budget: int = 512 * MIB
+    budget: Budget = 512 * MIB
     # The largest budget that may be set while running; 0 means four times the budget.
-    budget_max: int = 0
+    budget_max: BudgetOrDefault = 0
     # Remotify starts above the high watermark and stops below the low one (fractions of the budget).
-    high_watermark: float = 0.92
-    low_watermark: float = 0.85
+    high_watermark: Fraction = 0.92
+    low_watermark: Fraction = 0.85
     # How much of the budget pages of other nodes may use.
-    foreign_fraction_max: float = 0.75
+    foreign_fraction_max: Fraction = 0.75
     # Pages this node may own, wherever they are; bounds the tables, about 40 bytes a page.
-    pages_max: int = 1 << 26
+    pages_max: Annotated[int, kinds.Whole(1, limits.PAGES_MAX)] = 1 << 26
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,54 +80,56 @@ class RemoteConfig:
     """How pages travel to peers and back."""
 
     # One copy for now; more copies come with the cluster work.
-    copies: int = 1
+    copies: Annotated[int, kinds.Copies()] = 1
     # A PUT or GET without an answer for this long has the outcome `unknown`.
-    request_seconds_max: float = 5.0
+    request_seconds_max: Seconds = 5.0
     # How long a read waits for an unreachable holder before it answers with an I/O error.
-    fetch_seconds_max: float = 10.0
+    fetch_seconds_max: Seconds = 10.0
     # How long a put waits for room before it is refused.
-    put_wait_seconds_max: float = 5.0
+    put_wait_seconds_max: Seconds = 5.0
     # PUT frames under way to one peer.
-    puts_in_flight_max: int = 4
+    puts_in_flight_max: Annotated[int, kinds.Whole(1, limits.IN_FLIGHT_MAX)] = 4
     # GET frames under way to one peer.
-    gets_in_flight_max: int = 32
+    gets_in_flight_max: Annotated[int, kinds.Whole(1, limits.IN_FLIGHT_MAX)] = 32
     # How long a peer that refused is left alone.
-    refusal_seconds: float = 1.0
+    refusal_seconds: Seconds = 1.0
     # Foreign pages of an owner that is down are kept this long.
-    orphan_seconds: float = 600.0
+    orphan_seconds: Seconds = 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportConfig:
     """One NBD export: a disk of `size` bytes, a multiple of the page."""
 
-    name: str
-    size: int
-    description: str = ""
+    name: Name
+    size: Annotated[
+        int, kinds.Size(limits.PAGE_BYTES, limits.EXPORT_BYTES_MAX, step=limits.PAGE_BYTES)
+    ]
+    description: Annotated[str, kinds.Text(limits.DESCRIPTION_BYTES_MAX)] = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NbdConfig:
     """Where NBD clients connect; an empty value switches that door off."""
 
-    socket: Path | None = None
+    socket: Socket = None
     # TCP, loopback only: "127.0.0.1:10809".
-    listen: str = ""
-    connections_max: int = 64
+    listen: Annotated[str, kinds.Endpoint(loopback_only=True)] = ""
+    connections_max: Annotated[int, kinds.Whole(1, limits.CONNECTIONS_MAX)] = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlConfig:
     """Where `ramsterctl` finds the daemon."""
 
-    socket: Path | None = None
+    socket: Socket = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricsConfig:
     """Where Prometheus scrapes; empty switches it off."""
 
-    listen: str = ""
+    listen: Annotated[str, kinds.Endpoint(loopback_only=False)] = ""
 
 
 class LogLevel(StrEnum):
@@ -138,15 +154,15 @@ class DaemonConfig:
     """`ramsterd.toml`: which node this is, its memory, its doors."""
 
     # The name of this node in the cluster file.
-    node: str
+    node: Name
     # The cluster file; a relative path starts at the folder of this file.
-    cluster: Path
+    cluster: Annotated[Path, kinds.File()]
     # How long an orderly stop may take.
-    stop_seconds_max: float = 10.0
+    stop_seconds_max: Seconds = 10.0
     memory: MemoryConfig = field(default_factory=MemoryConfig)
     remote: RemoteConfig = field(default_factory=RemoteConfig)
     nbd: NbdConfig = field(default_factory=NbdConfig)
-    export: tuple[ExportConfig, ...] = ()
+    export: Annotated[tuple[ExportConfig, ...], kinds.Rows(0, limits.EXPORTS_MAX)] = ()
     control: ControlConfig = field(default_factory=ControlConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
     log: LogConfig = field(default_factory=LogConfig)

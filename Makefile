@@ -1,0 +1,66 @@
+# The ways into this repository.  `make` alone lists them.
+#
+# Everything is installed into .venv, by itself, on first use; the stamps in it make the second use instant.
+# Programs are started with `exec`, so that Ctrl-C and SIGTERM reach them and not a shell in between.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+SOURCES_OF_INSTALL := pyproject.toml constraints.txt
+
+# Handed to recipes as environment variables: a path may hold blanks and quotes.
+export FROM CONFIG
+
+.PHONY: help demo run test lint bench clean
+
+help:  ## show this list
+	@sed -n 's/^\([a-z]*\):.*## */\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do \
+		printf '  make %-6s %s\n' "$$name" "$$text"; done
+
+demo: $(VENV)/installed  ## a whole cluster on this machine: watch pages move (FROM=DIR: with your files)
+	@exec $(BIN)/python -m ramsterd.demo $(if $(FROM),--from "$$FROM")
+
+run: $(VENV)/installed  ## one daemon: make run CONFIG=/path/to/ramsterd.toml
+	@if [ -z "$$CONFIG" ]; then \
+		echo "usage: make run CONFIG=/path/to/ramsterd.toml (samples: config/samples)" >&2; exit 64; fi; \
+	exec $(BIN)/ramsterd run --config "$$CONFIG"
+
+test: $(VENV)/installed-test  ## all tests (ARGS='tests/unit/net -x': those)
+	@sh tests/install-tools
+	@exec $(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/installed-lint  ## ruff, mypy, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/installed  ## measure, side by side with nbdkit (ARGS are handed on)
+	@sh tests/install-tools
+	@exec $(BIN)/python -m benchmarks $(ARGS)
+
+clean:  ## remove .venv and all caches
+	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* .hypothesis
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/made:
+	@sh .ci/make-venv "$(PYTHON)" $(VENV)
+	@touch $@
+
+$(VENV)/installed: $(VENV)/made $(SOURCES_OF_INSTALL)
+	@echo "installing ramster into $(VENV)" >&2
+	@$(PIP) -e .
+	@touch $@
+
+$(VENV)/installed-test: $(VENV)/made $(SOURCES_OF_INSTALL)
+	@echo "installing ramster and its test libraries into $(VENV)" >&2
+	@$(PIP) -e '.[test]'
+	@touch $@ $(VENV)/installed
+
+# The type checker reads the tests, so it needs their libraries too.
+$(VENV)/installed-lint: $(VENV)/made $(SOURCES_OF_INSTALL)
+	@echo "installing ramster, its test libraries and its checkers into $(VENV)" >&2
+	@$(PIP) -e '.[test,lint]'
+	@touch $@ $(VENV)/installed $(VENV)/installed-test

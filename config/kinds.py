@@ -1,0 +1,240 @@
+"""What a key may hold: one small class for each kind of value, named in the annotations of `config.model`.
+
+Each kind turns what TOML gave (str, int, float, bool, list, …) into the value of the field, or raises
+Mismatch, whose text says what was expected.  A kind judges one value alone; rules between two keys are in
+`config.rules`.
+"""
+
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol, runtime_checkable
+
+from config.endpoint import parse_address, split_endpoint
+from config.errors import Mismatch
+from config.limits import NAME_BYTES_MAX
+from config.units import format_bytes, parse_bytes
+
+NAME: Final = re.compile(r"[a-z0-9][a-z0-9.-]*")
+
+
+@runtime_checkable
+class Kind(Protocol):
+    """One kind of value."""
+
+    def read(self, value: object, folder: Path, /) -> object:
+        """Return the field's value.  Relative paths start at `folder`.
+
+        Raises:
+            Mismatch: With what was expected.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Not a kind of value: how many tables an array of tables may have."""
+
+    least: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A boolean."""
+
+    def read(self, value: object, _folder: Path, /) -> bool:
+        """See `Kind.read`."""
+        if not isinstance(value, bool):
+            raise Mismatch("true or false")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A whole number from `least` to `most`."""
+
+    least: int
+    most: int
+
+    def read(self, value: object, _folder: Path, /) -> int:
+        """See `Kind.read`."""
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise Mismatch("a whole number")
+        if not self.least <= value <= self.most:
+            raise Mismatch(f"{self.least} to {self.most}")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """On how many peers a remote page is kept: one, for now."""
+
+    def read(self, value: object, _folder: Path, /) -> int:
+        """See `Kind.read`."""
+        if isinstance(value, bool) or value != 1 or not isinstance(value, int):
+            raise Mismatch("1 (more copies are planned)")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """A number of bytes from `least` to `most`, in steps of `step`; 0 too where it means "by default"."""
+
+    least: int
+    most: int
+    step: int = 1
+    zero_is_default: bool = False
+
+    def read(self, value: object, _folder: Path, /) -> int:
+        """See `Kind.read`."""
+        count = parse_bytes(value)
+        if count == 0 and self.zero_is_default:
+            return count
+        if count < self.least:
+            raise Mismatch(f"at least {format_bytes(self.least)}")
+        if count > self.most:
+            raise Mismatch(f"at most {format_bytes(self.most)}")
+        if count % self.step:
+            raise Mismatch(f"a multiple of {self.step} bytes")
+        return count
+
+
+def _read_number(value: object, expected: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise Mismatch(expected)
+    try:
+        number = float(value)
+    except OverflowError:  # an int of more than 308 digits
+        raise Mismatch(expected) from None
+    if not math.isfinite(number):
+        raise Mismatch(expected)
+    return number
+
+
+@dataclass(frozen=True, slots=True)
+class Seconds:
+    """A positive, finite duration."""
+
+    def read(self, value: object, _folder: Path, /) -> float:
+        """See `Kind.read`."""
+        number = _read_number(value, "a positive number of seconds")
+        if number <= 0:
+            raise Mismatch("a positive number of seconds")
+        return number
+
+
+@dataclass(frozen=True, slots=True)
+class Fraction:
+    """A part of a whole, 0 to 1."""
+
+    def read(self, value: object, _folder: Path, /) -> float:
+        """See `Kind.read`."""
+        number = _read_number(value, "a fraction from 0 to 1")
+        if not 0 <= number <= 1:
+            raise Mismatch("a fraction from 0 to 1")
+        return number
+
+
+def _read_text(value: object) -> str:
+    if not isinstance(value, str):
+        raise Mismatch("a text in quotes")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A short plain name: it stands in file names, metric labels and (later) certificates."""
+
+    may_be_empty: bool = False
+
+    def read(self, value: object, _folder: Path, /) -> str:
+        """See `Kind.read`."""
+        text = _read_text(value)
+        if not text and self.may_be_empty:
+            return text
+        if len(text.encode()) > NAME_BYTES_MAX:
+            raise Mismatch(f"at most {NAME_BYTES_MAX} bytes")
+        if NAME.fullmatch(text) is None:
+            raise Mismatch("a name of a-z, 0-9, '.' and '-' that starts with a letter or digit")
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One line for people."""
+
+    bytes_max: int
+
+    def read(self, value: object, _folder: Path, /) -> str:
+        """See `Kind.read`."""
+        text = _read_text(value)
+        if len(text.encode()) > self.bytes_max:
+            raise Mismatch(f"at most {self.bytes_max} bytes")
+        if not text.isprintable():
+            raise Mismatch("one line of printable text")
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An IP literal that other nodes can reach: no wildcard, no multicast."""
+
+    def read(self, value: object, _folder: Path, /) -> str:
+        """See `Kind.read`."""
+        text = _read_text(value)
+        address = parse_address(text)
+        if address.is_unspecified or address.is_multicast:
+            raise Mismatch("the address of one machine")
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """`ADDRESS:PORT` to listen on, or an empty text: off."""
+
+    loopback_only: bool
+
+    def read(self, value: object, _folder: Path, /) -> str:
+        """See `Kind.read`."""
+        text = _read_text(value)
+        if not text:
+            return text
+        address, _ = split_endpoint(text)
+        if self.loopback_only and not parse_address(address).is_loopback:
+            raise Mismatch("a loopback address such as '127.0.0.1:10809'")
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """The path of a file; a relative one starts at the folder of the configuration file."""
+
+    def read(self, value: object, folder: Path, /) -> Path:
+        """See `Kind.read`."""
+        text = _read_text(value)
+        if not text or "\0" in text:
+            raise Mismatch("the path of a file")
+        return folder / text
+
+
+@dataclass(frozen=True, slots=True)
+class Socket:
+    """The path of a Unix socket, or an empty text: off.  The kernel limits the bytes of the whole path."""
+
+    bytes_max: int
+
+    def read(self, value: object, folder: Path, /) -> Path | None:
+        """See `Kind.read`."""
+        text = _read_text(value)
+        if not text:
+            return None
+        if "\0" in text:
+            raise Mismatch("the path of a socket")
+        path = folder / text
+        # surrogateescape: a folder may have any bytes in its name (PEP 383).
+        count = len(str(path).encode(errors="surrogateescape"))
+        if count > self.bytes_max:
+            raise Mismatch(f"at most {self.bytes_max} bytes, not {count}, in the whole path")
+        return path

@@ -1,0 +1,86 @@
+"""Read the two files of a node and judge them: the only module of this room that opens files."""
+
+import difflib
+from pathlib import Path
+from typing import TypeVar
+
+from config.errors import ConfigError
+from config.limits import CONFIG_FILE_BYTES_MAX
+from config.model import ClusterConfig, DaemonConfig, NodeConfig
+from config.reader import read_toml, show
+from config.rules import check_cluster, check_daemon
+
+T = TypeVar("T")
+
+# More names than this make a line that nobody reads.
+NAMES_SHOWN_MAX = 8
+
+
+def load_cluster(path: Path) -> ClusterConfig:
+    """Return what `cluster.toml` says.
+
+    Raises:
+        ConfigError: The file can't be read, or something in it is wrong.
+    """
+    cluster = _load(path, ClusterConfig)
+    check_cluster(cluster, file=str(path))
+    return cluster
+
+
+def load_daemon(path: Path) -> DaemonConfig:
+    """Return what `ramsterd.toml` says; relative paths in it start at its own folder and become absolute.
+
+    The cluster file it names is not opened.
+
+    Raises:
+        ConfigError: The file can't be read, or something in it is wrong.
+    """
+    daemon = _load(path, DaemonConfig)
+    check_daemon(daemon, file=str(path))
+    return daemon
+
+
+def load_node(path: Path) -> tuple[DaemonConfig, ClusterConfig, NodeConfig]:
+    """Return this node's file, the cluster file it names, and this node's own entry in that.
+
+    Raises:
+        ConfigError: One of the files is wrong, or the cluster has no such node.
+    """
+    daemon = load_daemon(path)
+    cluster = load_cluster(daemon.cluster)
+    # Names are distinct: load_cluster saw to it.
+    for node in cluster.node:
+        if node.name == daemon.node:
+            return daemon, cluster, node
+    names = [node.name for node in cluster.node]
+    near = difflib.get_close_matches(daemon.node, names, n=NAMES_SHOWN_MAX) or names
+    shown = ", ".join(near[:NAMES_SHOWN_MAX]) + (", …" if len(near) > NAMES_SHOWN_MAX else "")
+    expected = f"the name of a [[node]] in {daemon.cluster}, such as {shown}"
+    raise ConfigError(str(path), "node", show(daemon.node), expected)
+
+
+def _load(path: Path, model: type[T]) -> T:
+    data = _read(path)
+    return read_toml(data, model, file=str(path), folder=path.absolute().parent)
+
+
+def _read(path: Path) -> bytes:
+    file = str(path)
+    try:
+        # Opening a pipe or a device would wait, or give no end.
+        if path.exists() and not path.is_file():
+            raise ConfigError(file, "", "something that is not a regular file", "a TOML file")
+        with path.open("rb") as stream:
+            data = stream.read(CONFIG_FILE_BYTES_MAX + 1)
+    except FileNotFoundError:
+        raise ConfigError(file, "", "no such file", "a readable TOML file") from None
+    except OSError as error:
+        found = (error.strerror or type(error).__name__).lower()
+        raise ConfigError(file, "", found, "a readable TOML file") from None
+    except ValueError:  # a NUL in the path
+        raise ConfigError(repr(file), "", "a path with a NUL", "a readable TOML file") from None
+    if len(data) > CONFIG_FILE_BYTES_MAX:
+        raise ConfigError(
+            file, "", "a larger file", f"at most {CONFIG_FILE_BYTES_MAX} bytes of TOML"
+        )
+    return data

@@ -1,0 +1,127 @@
+"""Rules between two keys.  What one key may hold is in `config.kinds`.
+
+Each check raises ConfigError for the first rule that is broken, naming the later of the keys concerned.
+"""
+
+import posixpath
+from collections.abc import Hashable, Iterable
+from pathlib import Path
+
+from config.endpoint import parse_address, split_endpoint
+from config.errors import ConfigError
+from config.model import ClusterConfig, DaemonConfig, ExportConfig, MemoryConfig, TimersConfig
+from config.reader import show
+from config.units import format_bytes
+
+
+def check_cluster(cluster: ClusterConfig, *, file: str) -> None:
+    """Raise ConfigError unless members are distinct and reachable, and the timers agree with each other."""
+    if not cluster.node:
+        raise ConfigError(file, "node", "no [[node]] table", "at least one")
+    _check_timers(cluster.timers, file)
+    nodes = cluster.node
+    _check_distinct(((f"node[{i}].number", node.number) for i, node in enumerate(nodes)), file)
+    _check_distinct(((f"node[{i}].name", node.name) for i, node in enumerate(nodes)), file)
+    seen: dict[Hashable, int] = {}
+    for i, node in enumerate(nodes):
+        address = parse_address(node.address)
+        if not (address.is_loopback or cluster.insecure_plaintext):
+            raise ConfigError(
+                file,
+                f"node[{i}].address",
+                show(node.address),
+                "a loopback address, or insecure_plaintext = true at the top of the file",
+            )
+        # Compared as an address: ::1 and 0:0::1 are the same.
+        first = seen.setdefault((address, node.port), i)
+        if first != i:
+            raise ConfigError(
+                file,
+                f"node[{i}].port",
+                f"the same address and port as node[{first}]",
+                "a pair that no other node has",
+            )
+
+
+def check_daemon(daemon: DaemonConfig, *, file: str) -> None:
+    """Raise ConfigError unless memory, exports and doors fit together."""
+    _check_memory(daemon.memory, file)
+    _check_exports(daemon.export, file)
+    _check_doors(daemon, file)
+
+
+def _check_timers(timers: TimersConfig, file: str) -> None:
+    for shorter, longer in (
+        ("keepalive_seconds", "idle_seconds"),
+        ("heartbeat_seconds", "suspect_seconds"),
+        ("suspect_seconds", "down_seconds"),
+    ):
+        found, bound = getattr(timers, shorter), getattr(timers, longer)
+        if not found < bound:
+            raise ConfigError(
+                file, f"timers.{shorter}", show(found), f"less than {longer} ({bound})"
+            )
+
+
+def _check_memory(memory: MemoryConfig, file: str) -> None:
+    if memory.high_watermark <= 0:
+        raise ConfigError(file, "memory.high_watermark", show(memory.high_watermark), "more than 0")
+    if not 0 < memory.low_watermark < memory.high_watermark:
+        raise ConfigError(
+            file,
+            "memory.low_watermark",
+            show(memory.low_watermark),
+            f"more than 0 and less than high_watermark ({memory.high_watermark})",
+        )
+    if memory.budget_max and memory.budget_max < memory.budget:
+        raise ConfigError(
+            file,
+            "memory.budget_max",
+            format_bytes(memory.budget_max),
+            f"0, or at least the budget ({format_bytes(memory.budget)})",
+        )
+
+
+def _check_exports(exports: tuple[ExportConfig, ...], file: str) -> None:
+    _check_distinct(((f"export[{i}].name", each.name) for i, each in enumerate(exports)), file)
+
+
+def _check_doors(daemon: DaemonConfig, file: str) -> None:
+    _check_distinct(
+        (
+            (key, _plain(path))
+            for key, path in (
+                ("nbd.socket", daemon.nbd.socket),
+                ("control.socket", daemon.control.socket),
+            )
+            if path is not None
+        ),
+        file,
+    )
+    _check_distinct(
+        (
+            (key, split_endpoint(listen))
+            for key, listen in (
+                ("nbd.listen", daemon.nbd.listen),
+                ("metrics.listen", daemon.metrics.listen),
+            )
+            if listen
+        ),
+        file,
+    )
+
+
+def _plain(path: Path) -> str:
+    # "a/../b" and "b" are the same file unless a link is in the way: better refused than bound twice.
+    return posixpath.normpath(path)
+
+
+def _check_distinct(values: Iterable[tuple[str, Hashable]], file: str) -> None:
+    """Raise ConfigError for the first value that an earlier key has too."""
+    seen: dict[Hashable, str] = {}
+    for key, value in values:
+        first = seen.setdefault(value, key)
+        if first != key:
+            raise ConfigError(
+                file, key, f"the same value as {first} ({show(value)})", "a value used once"
+            )

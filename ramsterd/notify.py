@@ -1,0 +1,66 @@
+"""Tell systemd how we are: the datagrams of sd_notify(3), without its library.
+
+Where there is no systemd, NOTIFY_SOCKET is not set and everything here does nothing.
+"""
+
+import os
+import re
+import socket
+from collections.abc import Mapping
+
+
+class Notifier:
+    """Sends states to the service manager named by the environment; never blocks and never raises.
+
+    The environment is read once, here, so that children started later can be given another.
+    """
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._address = _address_from(environ)
+
+    def ready(self) -> bool:
+        """Say that we serve; units ordered after ours start now."""
+        return self._send("READY=1")
+
+    def watchdog(self) -> bool:
+        """Say that we live; owed at least every `watchdog_seconds_from`."""
+        return self._send("WATCHDOG=1")
+
+    def stopping(self) -> bool:
+        """Say that an orderly stop has begun."""
+        return self._send("STOPPING=1")
+
+    def status(self, text: str) -> bool:
+        """Show one line in `systemctl status`."""
+        return self._send("STATUS=" + " ".join(text.split()))
+
+    def _send(self, state: str) -> bool:
+        """Return whether the manager got the datagram."""
+        if self._address is None:
+            return False
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+                sender.sendto(state.encode(), socket.MSG_DONTWAIT, self._address)
+        except OSError:  # nobody listens, or its queue is full: not worth a page
+            return False
+        return True
+
+
+def watchdog_seconds_from(environ: Mapping[str, str]) -> float | None:
+    """Return how long systemd waits for a sign of life before it kills us, or None: no watchdog.
+
+    Beat at half of it (sd_watchdog_enabled(3)).  A watchdog meant for another process is none of ours.
+    """
+    if environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return None
+    text = environ.get("WATCHDOG_USEC", "")
+    if re.fullmatch(r"[0-9]{1,19}", text) is None:
+        return None
+    return int(text) / 1_000_000 or None  # 0 is no watchdog
+
+
+def _address_from(environ: Mapping[str, str]) -> str | None:
+    address = environ.get("NOTIFY_SOCKET", "")
+    if address.startswith("@"):
+        return "\0" + address[1:]  # the abstract namespace (unix(7))
+    return address if address.startswith("/") else None

@@ -1,0 +1,51 @@
+"""What a test needs from the machine: named in the skip, and a failure under CI=true (see conftest)."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+# The Debian package that brings each tool; `tests/install-tools` installs the same ones.
+PACKAGES = {
+    "nbdkit": "nbdkit",
+    "nbdinfo": "libnbd-bin",
+    "nbdcopy": "libnbd-bin",
+    "qemu-img": "qemu-utils",
+    "qemu-io": "qemu-utils",
+    "qemu-nbd": "qemu-utils",
+    "fio": "fio",
+    "ip": "iproute2",
+    "systemd-analyze": "systemd",
+}
+# Some tools live where only root's path leads.
+SYSTEM_PATH = "/usr/sbin:/sbin"
+# The interpreter that Debian's python3-libnbd belongs to.
+SYSTEM_PYTHON = "/usr/bin/python3"
+
+
+def require_tool(*names: str) -> None:
+    """Skip the test unless all these programs are there, by the name of the first that is not."""
+    path = f"{os.environ.get('PATH', os.defpath)}:{SYSTEM_PATH}"
+    for name in names:
+        if shutil.which(name, path=path) is None:
+            package = PACKAGES.get(name)
+            pytest.skip(f"needs {name} ({package})" if package else f"needs {name}")
+
+
+def require_libnbd() -> str:
+    """Return the Python interpreter that can `import nbd`, or skip the test."""
+    if Path(SYSTEM_PYTHON).exists():
+        probe = subprocess.run(
+            [SYSTEM_PYTHON, "-c", "import nbd"], capture_output=True, check=False
+        )
+        if probe.returncode == 0:
+            return SYSTEM_PYTHON
+    pytest.skip("needs the nbd module (python3-libnbd)")
+
+
+def require_root() -> None:
+    """Skip the test unless it runs as root."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")

@@ -1,0 +1,98 @@
+from pathlib import Path
+
+import pytest
+
+from config import kinds
+from config.limits import NAME_BYTES_MAX
+
+HERE = Path("/etc/ramster")
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "result"),
+    [
+        (kinds.Flag(), True, True),
+        (kinds.Whole(0, 9), 9, 9),
+        (kinds.Copies(), 1, 1),
+        (kinds.Size(4096, 8192), "8KiB", 8192),
+        (kinds.Size(4096, 8192, zero_is_default=True), 0, 0),
+        (kinds.Seconds(), 3, 3.0),
+        (kinds.Seconds(), 0.5, 0.5),
+        (kinds.Fraction(), 0, 0.0),
+        (kinds.Fraction(), 1.0, 1.0),
+        (kinds.Name(), "a" * NAME_BYTES_MAX, "a" * NAME_BYTES_MAX),
+        (kinds.Name(), "0-a.b", "0-a.b"),
+        (kinds.Name(may_be_empty=True), "", ""),
+        (kinds.Text(5), "naïf", "naïf"),
+        (kinds.Address(), "::1", "::1"),
+        (kinds.Address(), "10.0.0.1", "10.0.0.1"),
+        (kinds.Endpoint(loopback_only=True), "127.8.0.1:80", "127.8.0.1:80"),
+        (kinds.Endpoint(loopback_only=True), "", ""),
+        (kinds.Endpoint(loopback_only=False), "0.0.0.0:80", "0.0.0.0:80"),
+        (kinds.File(), "cluster.toml", HERE / "cluster.toml"),
+        (kinds.File(), "/elsewhere", Path("/elsewhere")),
+        (kinds.Socket(40), "run/nbd.sock", HERE / "run/nbd.sock"),
+        (kinds.Socket(len("/etc/ramster/s")), "s", HERE / "s"),
+        (kinds.Socket(40), "", None),
+    ],
+)
+def test_a_kind_reads_what_fits(kind: kinds.Kind, value: object, result: object) -> None:
+    found = kind.read(value, HERE)
+    assert found == result
+    assert type(found) is type(result)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "expected"),
+    [
+        (kinds.Flag(), 1, "true or false"),
+        (kinds.Whole(0, 9), True, "a whole number"),
+        (kinds.Whole(0, 9), 1.0, "a whole number"),
+        (kinds.Whole(0, 9), 10, "0 to 9"),
+        (kinds.Whole(0, 9), -1, "0 to 9"),
+        (kinds.Copies(), 2, "1 (more copies are planned)"),
+        (kinds.Copies(), True, "1 (more copies are planned)"),
+        (kinds.Copies(), 1.0, "1 (more copies are planned)"),
+        (kinds.Size(4096, 8192), 4095, "at least 4KiB"),
+        (kinds.Size(4096, 8192), 0, "at least 4KiB"),
+        (kinds.Size(4096, 8192), 8193, "at most 8KiB"),
+        (kinds.Size(4096, 8192, step=4096), 4097, "a multiple of 4096 bytes"),
+        (kinds.Seconds(), 0, "a positive number of seconds"),
+        (kinds.Seconds(), -1.0, "a positive number of seconds"),
+        (kinds.Seconds(), float("nan"), "a positive number of seconds"),
+        (kinds.Seconds(), float("inf"), "a positive number of seconds"),
+        pytest.param(kinds.Seconds(), 10**400, "a positive number of seconds", id="10**400"),
+        (kinds.Seconds(), True, "a positive number of seconds"),
+        (kinds.Seconds(), "1", "a positive number of seconds"),
+        (kinds.Fraction(), 1.01, "a fraction from 0 to 1"),
+        (kinds.Name(), "", "a name of a-z"),
+        (kinds.Name(), "Alpha", "a name of a-z"),
+        (kinds.Name(), "a_b", "a name of a-z"),
+        (kinds.Name(), "-a", "a name of a-z"),
+        (kinds.Name(), "a\n", "a name of a-z"),
+        (kinds.Name(), "a" * (NAME_BYTES_MAX + 1), "at most 63 bytes"),
+        (kinds.Name(), 5, "a text in quotes"),
+        (kinds.Text(5), "naïve!", "at most 5 bytes"),
+        (kinds.Text(5), "a\nb", "one line of printable text"),
+        (kinds.Address(), "localhost", "an IP address"),
+        (kinds.Address(), "::", "the address of one machine"),
+        (kinds.Address(), "ff02::1", "the address of one machine"),
+        (kinds.Endpoint(loopback_only=True), "10.0.0.1:80", "a loopback address"),
+        (kinds.Endpoint(loopback_only=True), "[::]:80", "a loopback address"),
+        (kinds.Endpoint(loopback_only=False), "host:80", "an IP address"),
+        (kinds.File(), "", "the path of a file"),
+        (kinds.File(), "a\0b", "the path of a file"),
+        (kinds.Socket(40), "a\0b", "the path of a socket"),
+        (kinds.Socket(13), "s", "at most 13 bytes, not 14, in the whole path"),
+        (kinds.Socket(15), "ïï", "at most 15 bytes, not 17, in the whole path"),
+    ],
+)
+def test_a_kind_says_what_it_expected(kind: kinds.Kind, value: object, expected: str) -> None:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 -- the text is compared below
+        kind.read(value, HERE)
+    assert str(caught.value).startswith(expected)
+
+
+def test_a_folder_with_strange_bytes_counts_in_bytes() -> None:
+    folder = Path("/\udcff")
+    assert kinds.Socket(4).read("s", folder) == folder / "s"

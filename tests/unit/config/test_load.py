@@ -1,0 +1,90 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from config.errors import ConfigError
+from config.limits import CONFIG_FILE_BYTES_MAX
+from config.load import load_cluster, load_daemon, load_node
+from tests.config_texts import CLUSTER, DAEMON, write
+
+
+def test_a_node_is_loaded_from_both_files(tmp_path: Path) -> None:
+    write(tmp_path, "cluster.toml", CLUSTER)
+    daemon, cluster, node = load_node(write(tmp_path, "ramsterd.toml", DAEMON))
+    assert (daemon.node, cluster.name, node.number, node.port) == ("alpha", "lab", 1, 7701)
+    assert [each.size for each in daemon.export] == [1 << 20, 4096]
+
+
+def test_relative_paths_start_at_the_folder_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "etc").mkdir()
+    write(tmp_path / "etc", "ramsterd.toml", DAEMON + '[nbd]\nsocket = "../run/s"\n')
+    monkeypatch.chdir(tmp_path)
+    daemon = load_daemon(Path("etc/ramsterd.toml"))
+    assert daemon.cluster == tmp_path / "etc/cluster.toml"
+    assert daemon.nbd.socket == tmp_path / "etc/../run/s"
+
+
+def test_a_node_that_the_cluster_does_not_know_is_named_with_the_nearest(tmp_path: Path) -> None:
+    write(tmp_path, "cluster.toml", CLUSTER)
+    path = write(tmp_path, "ramsterd.toml", DAEMON.replace('"alpha"', '"alhpa"'))
+    with pytest.raises(ConfigError) as caught:
+        load_node(path)
+    assert caught.value.key == "node"
+    assert caught.value.found == "'alhpa'"
+    assert caught.value.expected.endswith(f"[[node]] in {tmp_path}/cluster.toml, such as alpha")
+
+
+def test_a_node_unlike_any_other_is_told_with_all_names(tmp_path: Path) -> None:
+    write(tmp_path, "cluster.toml", CLUSTER)
+    path = write(tmp_path, "ramsterd.toml", DAEMON.replace('"alpha"', '"zzz"'))
+    with pytest.raises(ConfigError, match=r"such as alpha, beta$"):
+        load_node(path)
+
+
+def test_a_node_that_appears_twice_is_a_duplicate(tmp_path: Path) -> None:
+    write(tmp_path, "cluster.toml", CLUSTER.replace("beta", "alpha"))
+    path = write(tmp_path, "ramsterd.toml", DAEMON)
+    with pytest.raises(ConfigError, match=r"cluster.toml: node\[1\].name: found the same value as"):
+        load_node(path)
+
+
+def test_a_missing_cluster_file_is_named_by_its_own_path(tmp_path: Path) -> None:
+    path = write(tmp_path, "ramsterd.toml", DAEMON)
+    with pytest.raises(ConfigError) as caught:
+        load_node(path)
+    assert caught.value.file == str(tmp_path / "cluster.toml")
+    assert caught.value.found == "no such file"
+
+
+def test_a_folder_or_a_pipe_is_not_a_file(tmp_path: Path) -> None:
+    """Opening the pipe would wait for ever."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe"):
+        with pytest.raises(ConfigError, match="found something that is not a regular file"):
+            load_cluster(path)
+
+
+def test_a_file_that_cannot_be_read_is_told_with_the_reason() -> None:
+    # The start of its own memory is mapped in no process: reading it is an I/O error for root too.
+    with pytest.raises(
+        ConfigError, match="found input/output error, expected a readable TOML file"
+    ):
+        load_cluster(Path("/proc/self/mem"))
+
+
+def test_a_path_that_cannot_exist_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError):
+        load_cluster(Path("a\0b"))
+    with pytest.raises(ConfigError, match="found file name too long"):
+        load_cluster(tmp_path / ("x" * 300))
+    with pytest.raises(ConfigError):
+        load_cluster(write(tmp_path, "plain", "") / "below")
+
+
+def test_a_very_large_file_is_not_parsed(tmp_path: Path) -> None:
+    path = write(tmp_path, "cluster.toml", CLUSTER + "#" * CONFIG_FILE_BYTES_MAX)
+    with pytest.raises(ConfigError, match="at most 1048576 bytes"):
+        load_cluster(path)

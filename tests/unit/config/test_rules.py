@@ -1,0 +1,180 @@
+"""Rules between two keys, and those of one key as the real models have them, through the real reader."""
+
+from pathlib import Path
+
+import pytest
+
+from config.errors import ConfigError
+from config.limits import EXPORTS_MAX, NODES_MAX
+from config.model import ClusterConfig, DaemonConfig
+from config.reader import read_toml
+from config.rules import check_cluster, check_daemon
+from tests.config_texts import CLUSTER, DAEMON
+
+
+def cluster(text: str) -> None:
+    config = read_toml(text.encode(), ClusterConfig, file="c", folder=Path("/x"))
+    check_cluster(config, file="c")
+
+
+def daemon(text: str) -> None:
+    config = read_toml(text.encode(), DaemonConfig, file="d", folder=Path("/x"))
+    check_daemon(config, file="d")
+
+
+def test_the_texts_that_the_cases_change_are_valid() -> None:
+    cluster(CLUSTER)
+    daemon(DAEMON)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "expected"),
+    [
+        ("number = 2", "number = 1", "node[1].number", "a value used once"),
+        ("number = 2", "number = 1024", "node[1].number", "0 to 1023"),
+        ("number = 2", "number = -1", "node[1].number", "0 to 1023"),
+        ("number = 2\n", "", "node[1].number", "a value: this key is required"),
+        ('"beta"', '"alpha"', "node[1].name", "a value used once"),
+        ('"beta"', '"Beta"', "node[1].name", "a name of a-z"),
+        ('"beta"', f'"{"b" * 64}"', "node[1].name", "at most 63 bytes"),
+        ('"lab"', '"my lab"', "name", "a name of a-z"),
+        ("7702", "7701", "node[1].port", "a pair that no other node has"),
+        ("7702", "0", "node[1].port", "1 to 65535"),
+        ("7702", "65536", "node[1].port", "1 to 65535"),
+        ("port = 7702", "prot = 7702", "node[1].prot", "port (the nearest known key)"),
+        ('"127.0.0.1"\nport = 7702', '"10.0.0.2"', "node[1].address", "a loopback address, or"),
+        ('"127.0.0.1"\nport = 7702', '"beta"', "node[1].address", "an IP address"),
+        ("port = 7702", "zone = 'a b'", "node[1].zone", "a name of a-z"),
+        (CLUSTER, 'name = "lab"', "node", "at least one"),
+        (CLUSTER, 'name = "lab"\nnode = []', "node", "1 to 512"),
+        (
+            "[[node]]\nnumber = 1",
+            "[timers]\nkeepalive_seconds = 30\n[[node]]\nnumber = 1",
+            "timers.keepalive_seconds",
+            "less than idle_seconds (30.0)",
+        ),
+        (
+            "[[node]]\nnumber = 1",
+            "[timers]\nheartbeat_seconds = 3.0\n[[node]]\nnumber = 1",
+            "timers.heartbeat_seconds",
+            "less than suspect_seconds (3.0)",
+        ),
+        (
+            "[[node]]\nnumber = 1",
+            "[timers]\nsuspect_seconds = 7\n[[node]]\nnumber = 1",
+            "timers.suspect_seconds",
+            "less than down_seconds (6.0)",
+        ),
+        (
+            "port = 7702",
+            "insecure_plaintext = true",
+            "node[1].insecure_plaintext",
+            "insecure_plaintext at the top of the file",
+        ),
+    ],
+)
+def test_a_cluster_mistake_is_named(old: str, new: str, key: str, expected: str) -> None:
+    assert old in CLUSTER
+    with pytest.raises(ConfigError) as caught:
+        cluster(CLUSTER.replace(old, new, 1))
+    assert caught.value.key == key
+    assert caught.value.expected.startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "expected"),
+    [
+        ("8MiB", "1MiB", "memory.budget", "at least 2MiB"),
+        ("8MiB", "1PiB", "memory.budget", "a size such as"),
+        ("8MiB", "2TiB", "memory.budget", "at most 512GiB"),
+        ("8MiB", "8388609B", "memory.budget", "a multiple of 4096 bytes"),
+        ('"8MiB"', '"8MiB"\nbudget_max = "4MiB"', "memory.budget_max", "0, or at least the"),
+        ('"8MiB"', '"8MiB"\nlow_watermark = 0.92', "memory.low_watermark", "more than 0 and"),
+        ('"8MiB"', '"8MiB"\nlow_watermark = 0', "memory.low_watermark", "more than 0 and"),
+        ('"8MiB"', '"8MiB"\nhigh_watermark = 0', "memory.high_watermark", "more than 0"),
+        ('"8MiB"', '"8MiB"\nhigh_watermark = 1.1', "memory.high_watermark", "a fraction from"),
+        ('"8MiB"', '"8MiB"\npages_max = 0', "memory.pages_max", "1 to 2147483648"),
+        ('"1MiB"', "4097", "export[0].size", "a multiple of 4096 bytes"),
+        ('"1MiB"', "0", "export[0].size", "at least 4KiB"),
+        ('"1MiB"', '"65TiB"', "export[0].size", "at most 64TiB"),
+        ('"1MiB"', "true", "export[0].size", "a size such as"),
+        ('"disk1"', '"swap0"', "export[1].name", "a value used once"),
+        ('"disk1"', '""', "export[1].name", "a name of a-z"),
+        ("4096", '4096\ndescription = "a\\nb"', "export[1].description", "one line of"),
+        ("[memory]", "[remote]\ncopies = 2\n[memory]", "remote.copies", "1 (more copies are"),
+        ("[memory]", "stop_seconds_max = inf\n[memory]", "stop_seconds_max", "a positive number"),
+        ("[memory]", '[nbd]\nlisten = "0.0.0.0:80"\n[memory]', "nbd.listen", "a loopback"),
+        ("[memory]", '[nbd]\nlisten = "127.0.0.1:0"\n[memory]', "nbd.listen", "a port from 1"),
+        ("[memory]", f'[nbd]\nsocket = "{"s" * 105}"\n[memory]', "nbd.socket", "at most 107"),
+        (
+            "[memory]",
+            '[nbd]\nsocket = "run/s"\n[control]\nsocket = "/x/y/../run/s"\n[memory]',
+            "control.socket",
+            "a value used once",
+        ),
+        (
+            "[memory]",
+            '[nbd]\nlisten = "[::1]:80"\n[metrics]\nlisten = "[::1]:80"\n[memory]',
+            "metrics.listen",
+            "a value used once",
+        ),
+        ("[memory]", '[log]\nlevel = "loud"\n[memory]', "log.level", "one of 'debug', 'info'"),
+        (
+            "[memory]",
+            '[log.subsystems]\nnet = "loud"\n[memory]',
+            "log.subsystems.net",
+            "one of 'debug', 'info'",
+        ),
+        ('node = "alpha"\n', "", "node", "a value: this key is required"),
+        ('cluster = "cluster.toml"\n', "", "cluster", "a value: this key is required"),
+    ],
+)
+def test_a_daemon_mistake_is_named(old: str, new: str, key: str, expected: str) -> None:
+    assert old in DAEMON
+    with pytest.raises(ConfigError) as caught:
+        daemon(DAEMON.replace(old, new, 1))
+    assert caught.value.key == key
+    assert caught.value.expected.startswith(expected)
+
+
+def test_plaintext_must_be_chosen_for_other_machines() -> None:
+    cluster("insecure_plaintext = true\n" + CLUSTER.replace("127.0.0.1", "10.0.0.1"))
+
+
+def test_the_same_address_written_two_ways_is_a_duplicate() -> None:
+    text = CLUSTER.replace("127.0.0.1", "::1", 1).replace("127.0.0.1", "0:0::1")
+    with pytest.raises(ConfigError) as caught:
+        cluster(text.replace("7702", "7701"))
+    assert caught.value.key == "node[1].port"
+    assert caught.value.found == "the same address and port as node[0]"
+
+
+def test_metrics_may_listen_anywhere() -> None:
+    daemon(DAEMON.replace("[memory]", '[metrics]\nlisten = "0.0.0.0:9750"\n[memory]'))
+
+
+def many_nodes(count: int) -> str:
+    return "name = 'lab'\n" + "".join(
+        f"[[node]]\nnumber = {i}\nname = 'n{i}'\naddress = '127.0.0.1'\nport = {7700 + i}\n"
+        for i in range(count)
+    )
+
+
+def test_a_cluster_has_at_most_so_many_nodes() -> None:
+    cluster(many_nodes(NODES_MAX))
+    with pytest.raises(
+        ConfigError, match=r"node: found 513 \[\[node\]\] tables, expected 1 to 512"
+    ):
+        cluster(many_nodes(NODES_MAX + 1))
+
+
+def many_exports(count: int) -> str:
+    return "node = 'a'\ncluster = 'c'\n" + "".join(
+        f"[[export]]\nname = 'e{i}'\nsize = 4096\n" for i in range(count)
+    )
+
+
+def test_a_daemon_has_at_most_so_many_exports() -> None:
+    daemon(many_exports(EXPORTS_MAX))
+    with pytest.raises(ConfigError, match="expected 0 to 64"):
+        daemon(many_exports(EXPORTS_MAX + 1))

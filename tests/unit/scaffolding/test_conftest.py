@@ -1,0 +1,88 @@
+"""Our pytest options and the rule of skips, in a real pytest run over a small folder of its own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CONFTEST = Path(__file__).parents[2] / "conftest.py"
+TESTS = """\
+import pytest
+
+def test_seeded(seed):
+    assert seed >= 0
+
+def test_that_skips():
+    pytest.skip("needs nbdinfo (libnbd-bin)")
+
+@pytest.mark.xfail(reason="known")
+def test_that_is_known_to_fail():
+    assert False
+"""
+
+pytestmark = pytest.mark.slow
+
+
+def run_pytest(folder: Path, *options: str, ci: bool = False) -> tuple[int, list[str]]:
+    """Return exit status and output lines."""
+    (folder / "conftest.py").write_text(CONFTEST.read_text())
+    environ = {name: value for name, value in os.environ.items() if name != "CI"}
+    environ |= {"CI": "true"} if ci else {}
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-ra",
+        "-v",
+        "-c",
+        os.devnull,
+        "-p",
+        "no:cacheprovider",
+    ]
+    done = subprocess.run(
+        [*command, f"--rootdir={folder}", *options, str(folder)],
+        cwd=folder,
+        env=environ,
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    return done.returncode, done.stdout.splitlines()
+
+
+def test_a_seeded_test_runs_for_each_seed_and_its_id_tells_which(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(TESTS)
+    _, lines = run_pytest(tmp_path, "--seeds", "3")
+    runs = [line.split()[0] for line in lines if "test_seeded" in line]
+    assert runs == [f"test_it.py::test_seeded[seed={seed}]" for seed in range(3)]
+    _, lines = run_pytest(tmp_path, "--seed", "4711")
+    runs = [line.split()[0] for line in lines if "test_seeded" in line]
+    assert runs == ["test_it.py::test_seeded[seed=4711]"]
+
+
+def test_the_last_lines_name_each_skip_with_its_reason(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(TESTS)
+    (tmp_path / "test_whole.py").write_text('import pytest\npytest.importorskip("no_such_module")')
+    status, lines = run_pytest(tmp_path)
+    assert status == 0
+    assert "2 skipped: not run here" in lines[-4]
+    assert lines[-3].startswith("skipped test_whole.py: could not import 'no_such_module'")
+    assert lines[-2] == "skipped test_it.py::test_that_skips: needs nbdinfo (libnbd-bin)"
+    assert lines[-1].startswith("===")
+
+
+def test_a_skip_under_ci_is_a_failure_and_an_expected_failure_is_not(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(TESTS)
+    status, lines = run_pytest(tmp_path, ci=True)
+    assert status == 1
+    assert lines[-2] == "skipped test_it.py::test_that_skips: needs nbdinfo (libnbd-bin)"
+    assert "1 failed, 10 passed, 1 xfailed" in lines[-1]
+
+
+def test_a_file_that_skips_itself_under_ci_is_a_failure(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text('import pytest\npytest.importorskip("no_such_module")')
+    status, lines = run_pytest(tmp_path, ci=True)
+    assert status != 0
+    assert any("skipped under CI=true" in line for line in lines)
