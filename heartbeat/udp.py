@@ -53,11 +53,12 @@ class UdpSocket:
         """
         if not is_loopback(address) and not insecure_plaintext:
             raise PlaintextRefused(f"heartbeat on {address} needs insecure_plaintext = true")
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        host, _ = normal_endpoint(address, port)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
         try:
             self._socket.setblocking(False)
-            self._socket.bind((address, port))
+            self._socket.bind((host, port))
         except OSError:
             self._socket.close()
             raise
