@@ -49,9 +49,10 @@ class SimDatagramSocket:
 
     def __init__(self, network: SimDatagramNetwork, endpoint: Endpoint) -> None:
         self._network = network
-        self._endpoint = endpoint
+        self.endpoint = endpoint
         self._arrived: deque[tuple[bytes, Endpoint] | OSError] = deque()
         self._arrival = trio.Event()
+        self._is_closed = False
 
     def accept(self, datagram: bytes, source: Endpoint) -> None:
         self._arrived.append((datagram, source))
@@ -63,10 +64,12 @@ class SimDatagramSocket:
         self._arrival.set()
 
     def send_to(self, datagram: bytes, target: Endpoint) -> None:
-        self._network.deliver(datagram, self._endpoint, target)
+        self._network.deliver(datagram, self.endpoint, target)
 
     async def wait_readable(self) -> None:
         await self._arrival.wait()
+        if self._is_closed:
+            raise trio.ClosedResourceError
 
     def receive_from(self) -> tuple[bytes, Endpoint] | None:
         if not self._arrived:
@@ -78,7 +81,10 @@ class SimDatagramSocket:
         return arrived
 
     def close(self) -> None:
-        self._network.release(self._endpoint)
+        if not self._is_closed:
+            self._is_closed = True
+            self._network.release(self.endpoint)
+            self._arrival.set()
 
 
 class Verdicts:

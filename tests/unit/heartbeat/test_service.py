@@ -196,6 +196,28 @@ async def test_nobody_is_down_because_we_all_slept(autojump_clock: MockClock) ->
             assert {verdict.state for verdict in members[node].verdicts.all} == {UP}
 
 
+async def test_what_arrived_before_we_judge_late_counts(autojump_clock: MockClock) -> None:
+    async with running(2, start=1) as members:
+        members[0].socket.accept(beat(1, 1), endpoint(1))
+        await members[0].verdicts.wait_last(1, UP)
+        await trio.sleep(2)
+        members[0].socket.accept(beat(1, 2), endpoint(1))
+        autojump_clock.jump(3)
+        await trio.sleep(1)
+        assert members[0].verdicts.of(1) == [UP]
+
+
+async def test_life_heard_after_the_service_ended_is_still_reported(
+    autojump_clock: MockClock,
+) -> None:
+    async with running(2, start=1) as members:
+        await trio.sleep(1)
+        members[0].crash()
+        await trio.sleep(1)
+        members[0].service.heard(NodeId(1), Incarnation(1))
+        assert members[0].verdicts.of(1) == [UP]
+
+
 async def test_a_node_that_can_not_be_reached_is_counted_and_ends_nothing(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
