@@ -1,0 +1,312 @@
+"""The node table: what this node believes of every other member.
+
+The table joins three sources: verdicts of the failure detector, links that come and go, and what peers say on
+their links (STATUS, refusals, drain, goodbye).  Each names the life it speaks of.  A newer incarnation than the
+known one ends the old life, with all it held; an older one is stale, changes nothing and is counted.  Down with
+the same incarnation is unreachable, not lost: the row keeps its incarnation, and whoever counts copies keeps
+them until NewIncarnation says otherwise.
+
+For each life NodeUp and NodeDown alternate, and NodeDown comes before NewIncarnation, so that a subscriber may
+treat the end of a life like any other loss first.
+
+A peer's link is life: whoever calls `on_link_up` also tells the failure detector (`heard`), else the two differ
+until the next beat.
+"""
+
+from dataclasses import dataclass
+
+from config.model import ClusterConfig, NodeConfig
+from nodemanager.events import (
+    NewIncarnation,
+    NodeCleared,
+    NodeDown,
+    NodeDraining,
+    NodeEvent,
+    NodeSuspected,
+    NodeUp,
+)
+from nodemanager.ids import Incarnation, NodeId
+from nodemanager.placement import Candidate
+from nodemanager.states import (
+    LIVE_STATES,
+    SIGN_OF_VERDICT,
+    TRANSITIONS,
+    NodeState,
+    Sign,
+    Verdict,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerStatus:
+    """What a peer's last STATUS said, checked by whoever parsed it."""
+
+    free_bytes: int
+    budget_bytes: int
+    is_accepting: bool
+    pressure: float  # 0 (idle) to 1
+    pages_held_for_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeRow:
+    """One line of `ramsterctl nodes`."""
+
+    config: NodeConfig
+    is_local: bool
+    state: NodeState
+    incarnation: Incarnation | None
+    is_linked: bool
+    status: PeerStatus | None
+    refused_until: float
+    changed_at: float | None  # monotonic seconds of the last change of state; None: none yet
+    reason: str  # of that change
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableStatistics:
+    """One snapshot of the table."""
+
+    nodes: tuple[NodeRow, ...]
+    new_incarnations_total: int
+    stale_total: int
+
+
+@dataclass(slots=True)
+class _Peer:
+    config: NodeConfig
+    state: NodeState = NodeState.JOINING
+    incarnation: Incarnation | None = None
+    is_linked: bool = False  # with this incarnation; a link of an older life is no link
+    status: PeerStatus | None = None  # may be old when not linked
+    refused_until: float = 0.0
+    changed_at: float | None = None
+    reason: str = ""
+
+
+class NodeTable:
+    """What we believe of every other member.  Pure: verdicts and links in, events out."""
+
+    def __init__(
+        self, cluster: ClusterConfig, local: NodeId, *, incarnation: Incarnation | None = None
+    ) -> None:
+        """Begin with every peer JOINING.
+
+        Args:
+            cluster: The membership, which has `local` in it.
+            local: Our own number; nothing is ever said of us to our own table.
+            incarnation: Our own life, to be shown.
+        """
+        configs = {NodeId(node.number): node for node in cluster.node}
+        assert len(configs) == len(cluster.node), "config.load lets no number pass twice"
+        self.local = local
+        self.local_config = configs.pop(local)
+        self._incarnation = incarnation
+        self._peers = {node: _Peer(config) for node, config in configs.items()}
+        self._new_incarnations_total = 0
+        self._stale_total = 0
+
+    # Inputs.  Each returns what changed, to be published by the caller.
+
+    def on_verdict(self, verdict: Verdict, *, now: float) -> list[NodeEvent]:
+        """Take over what the failure detector believes.
+
+        A verdict on a node that it never heard is stale when we know a life of that node: somebody did hear.
+        """
+        sign = SIGN_OF_VERDICT[verdict.state]
+        return self._on_sign(verdict.node, verdict.incarnation, sign, verdict.reason, now)
+
+    def on_link_up(self, node: NodeId, incarnation: Incarnation, *, now: float) -> list[NodeEvent]:
+        """Note an open link.  A stale one is not counted as open: see `is_stale` before accepting it."""
+        if self.is_stale(node, incarnation):
+            self._stale_total += 1
+            return []
+        events = self._on_sign(node, incarnation, Sign.LINKED, "link opened", now)
+        peer = self._peers[node]
+        peer.is_linked = True
+        peer.status = None  # what it said on an earlier link is too old to place pages by
+        return events
+
+    def on_link_lost(
+        self, node: NodeId, incarnation: Incarnation, *, now: float
+    ) -> list[NodeEvent]:
+        """Note a lost link.  Says nothing about life yet: the detector judges that.
+
+        The loss of an older life's link, heard late, leaves the present link alone.
+        """
+        del now  # every input of a machine takes it
+        peer = self._peers[node]
+        if peer.incarnation == incarnation:
+            peer.is_linked = False
+        return []
+
+    def on_status(self, node: NodeId, status: PeerStatus, *, now: float) -> list[NodeEvent]:
+        """Keep what a STATUS said; nothing if its link counts as lost already."""
+        del now
+        peer = self._peers[node]
+        if peer.is_linked:
+            peer.status = status
+        return []
+
+    def on_refused(self, node: NodeId, *, until: float, now: float) -> list[NodeEvent]:
+        """Leave a node that refused pages alone until then; an earlier, longer wish stays."""
+        assert until >= now
+        peer = self._peers[node]
+        peer.refused_until = max(peer.refused_until, until)
+        return []
+
+    def on_drain_began(
+        self, node: NodeId, incarnation: Incarnation, *, now: float
+    ) -> list[NodeEvent]:
+        """Place nothing there any more; fetching goes on."""
+        return self._on_sign(node, incarnation, Sign.DRAIN_BEGAN, "draining", now)
+
+    def on_drain_ended(
+        self, node: NodeId, incarnation: Incarnation, *, now: float
+    ) -> list[NodeEvent]:
+        """The drain was called off."""
+        return self._on_sign(node, incarnation, Sign.DRAIN_ENDED, "drain ended", now)
+
+    def on_goodbye(self, node: NodeId, incarnation: Incarnation, *, now: float) -> list[NodeEvent]:
+        """This life of the node leaves in order: beats still under way do not bring it back."""
+        return self._on_sign(node, incarnation, Sign.SAID_GOODBYE, "said goodbye", now)
+
+    # Questions.
+
+    def nodes(self) -> tuple[NodeId, ...]:
+        """Return all peers, without us, in the order of the cluster file."""
+        return tuple(self._peers)
+
+    def config(self, node: NodeId) -> NodeConfig:
+        """Return where a peer lives."""
+        return self._peers[node].config
+
+    def state(self, node: NodeId) -> NodeState:
+        """Return what we believe of a peer."""
+        return self._peers[node].state
+
+    def incarnation(self, node: NodeId) -> Incarnation | None:
+        """Return the newest life of a peer that we know; None when it was never heard."""
+        return self._peers[node].incarnation
+
+    def is_linked(self, node: NodeId) -> bool:
+        """Whether a link to the present life of a peer is open."""
+        return self._peers[node].is_linked
+
+    def is_stale(self, node: NodeId, incarnation: Incarnation) -> bool:
+        """Whether we know a newer life of a peer than this one."""
+        known = self._peers[node].incarnation
+        return known is not None and incarnation < known
+
+    def candidates(self) -> list[Candidate]:
+        """Return every peer as placement sees it.  One that sent no STATUS on its link takes nothing."""
+        return [
+            Candidate(
+                node=node,
+                state=peer.state,
+                is_linked=peer.is_linked,
+                is_accepting=peer.status is not None and peer.status.is_accepting,
+                free_bytes=peer.status.free_bytes if peer.status is not None else 0,
+                refused_until=peer.refused_until,
+                zone=peer.config.zone,
+            )
+            for node, peer in self._peers.items()
+        ]
+
+    def statistics(self) -> TableStatistics:
+        """Return a snapshot of all members by number, with us among them."""
+        rows = [_row(peer) for peer in self._peers.values()]
+        rows.append(
+            NodeRow(
+                config=self.local_config,
+                is_local=True,
+                state=NodeState.UP,
+                incarnation=self._incarnation,
+                is_linked=False,
+                status=None,
+                refused_until=0.0,
+                changed_at=None,
+                reason="",
+            )
+        )
+        return TableStatistics(
+            nodes=tuple(sorted(rows, key=lambda row: row.config.number)),
+            new_incarnations_total=self._new_incarnations_total,
+            stale_total=self._stale_total,
+        )
+
+    def check_invariants(self) -> None:
+        """Assert what must hold between any two inputs."""
+        assert self.local not in self._peers
+        for node, peer in self._peers.items():
+            assert peer.config.number == node
+            if peer.incarnation is None:
+                assert peer.state in {NodeState.JOINING, NodeState.DOWN}, "alive, yet never heard"
+                assert not peer.is_linked, "linked to a life without a name"
+                assert peer.status is None
+            else:
+                assert peer.state is not NodeState.JOINING or not peer.is_linked
+
+    # State changes.
+
+    def _on_sign(
+        self, node: NodeId, incarnation: Incarnation | None, sign: Sign, reason: str, now: float
+    ) -> list[NodeEvent]:
+        peer = self._peers[node]
+        known = peer.incarnation
+        if known is not None and (incarnation is None or incarnation < known):
+            self._stale_total += 1
+            return []
+        events: list[NodeEvent] = []
+        if incarnation is not None and incarnation != known:
+            events += self._begin_life(node, peer, incarnation)
+        return events + _step(node, peer, sign, reason, now)
+
+    def _begin_life(self, node: NodeId, peer: _Peer, incarnation: Incarnation) -> list[NodeEvent]:
+        old, was_live = peer.incarnation, peer.state in LIVE_STATES
+        peer.incarnation = incarnation
+        peer.state = NodeState.JOINING
+        peer.is_linked = False
+        peer.status = None
+        peer.refused_until = 0.0
+        if old is None:
+            return []
+        self._new_incarnations_total += 1
+        ended: list[NodeEvent] = [NodeDown(node, old, "started again")] if was_live else []
+        return [*ended, NewIncarnation(node, old, incarnation)]
+
+
+def _step(node: NodeId, peer: _Peer, sign: Sign, reason: str, now: float) -> list[NodeEvent]:
+    """Move one peer along the transition table and tell what that means to others."""
+    old, new = peer.state, TRANSITIONS[peer.state][sign]
+    if new is old:
+        return []
+    peer.state, peer.changed_at, peer.reason = new, now, reason
+    if new not in LIVE_STATES:
+        was_told = old in {NodeState.DOWN, NodeState.LEFT}
+        return [] if was_told else [NodeDown(node, peer.incarnation, reason)]
+    assert peer.incarnation is not None, "a live node has a life"
+    events: list[NodeEvent] = []
+    if old not in LIVE_STATES:
+        events.append(NodeUp(node, peer.incarnation))
+    elif new is NodeState.UP:
+        events.append(NodeCleared(node, peer.incarnation))
+    if new is NodeState.SUSPECT:
+        events.append(NodeSuspected(node, peer.incarnation, reason))
+    if new is NodeState.DRAINING:
+        events.append(NodeDraining(node, peer.incarnation))
+    return events
+
+
+def _row(peer: _Peer) -> NodeRow:
+    return NodeRow(
+        config=peer.config,
+        is_local=False,
+        state=peer.state,
+        incarnation=peer.incarnation,
+        is_linked=peer.is_linked,
+        status=peer.status,
+        refused_until=peer.refused_until,
+        changed_at=peer.changed_at,
+        reason=peer.reason,
+    )

@@ -1,0 +1,326 @@
+"""The service over a simulated network, in virtual time."""
+
+import itertools
+import logging
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from config.model import ClusterConfig
+from heartbeat.datagram import Beat, cluster_digest
+from heartbeat.detector import TimeoutDetector
+from heartbeat.door import DropReason, Endpoint
+from heartbeat.service import DATAGRAMS_PER_WAKE_MAX, HeartbeatService
+from nodemanager.ids import Incarnation, NodeId
+from nodemanager.states import NodeState
+from tests.unit.heartbeat.beatnet import SimDatagramNetwork, SimDatagramSocket, Verdicts
+from tests.unit.nodemanager.clusters import cluster_of
+
+UP, SUSPECT, DOWN = NodeState.UP, NodeState.SUSPECT, NodeState.DOWN
+
+
+def endpoint(node: int) -> Endpoint:
+    return ("127.0.0.1", 7700 + node)
+
+
+def beat(node: int, sequence: int, *, incarnation: int = 1) -> bytes:
+    return Beat(
+        cluster=cluster_digest("test"),
+        node=NodeId(node),
+        incarnation=Incarnation(incarnation),
+        sequence=sequence,
+    ).encode()
+
+
+class Member:
+    """One simulated node: a service that runs in a scope of its own."""
+
+    def __init__(
+        self, cluster: ClusterConfig, network: SimDatagramNetwork, node: int, incarnation: int
+    ) -> None:
+        self.verdicts = Verdicts()
+        self.socket: SimDatagramSocket = network.bind(endpoint(node))
+        others = [NodeId(each.number) for each in cluster.node if each.number != node]
+        self.detector = TimeoutDetector(others, cluster.timers, now=trio.current_time())
+        self.service = HeartbeatService(
+            cluster,
+            NodeId(node),
+            Incarnation(incarnation),
+            detector=self.detector,
+            datagram_socket=self.socket,
+            rng=random.Random(node),
+            on_verdicts=self.verdicts,
+        )
+        self._scope = trio.CancelScope()
+
+    async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
+        with self._scope:
+            await self.service.run(task_status=task_status)
+
+    def crash(self) -> None:
+        self._scope.cancel()
+
+
+class Members:
+    """Simulated nodes on one network."""
+
+    def __init__(self, nodes: int, loss_fraction: float, nursery: trio.Nursery) -> None:
+        self.cluster = cluster_of(nodes)
+        self.network = SimDatagramNetwork(rng=random.Random(0), loss_fraction=loss_fraction)
+        self._nursery = nursery
+        self._members: dict[int, Member] = {}
+
+    def __getitem__(self, node: int) -> Member:
+        return self._members[node]
+
+    async def start(self, node: int, *, incarnation: int = 1) -> Member:
+        member = Member(self.cluster, self.network, node, incarnation)
+        self._members[node] = member
+        await self._nursery.start(member.run)
+        return member
+
+    def check_invariants(self) -> None:
+        for member in self._members.values():
+            member.detector.check_invariants()
+
+
+@asynccontextmanager
+async def running(
+    nodes: int, *, start: int | None = None, loss_fraction: float = 0.0
+) -> AsyncIterator[Members]:
+    """Run the first `start` (default: all) of a cluster of so many nodes."""
+    async with trio.open_nursery() as nursery:
+        members = Members(nodes, loss_fraction, nursery)
+        for node in range(nodes if start is None else start):
+            await members.start(node)
+        with trio.fail_after(3600):
+            yield members
+        members.check_invariants()
+        nursery.cancel_scope.cancel()
+
+
+async def test_nodes_that_run_find_each_other_up(autojump_clock: MockClock) -> None:
+    async with running(3) as members:
+        await trio.sleep(60)
+        for node in range(3):
+            others = {0, 1, 2} - {node}
+            assert {v.node: v.state for v in members[node].verdicts.all} == dict.fromkeys(
+                others, UP
+            )
+            assert len(members[node].verdicts.all) == 2
+
+
+async def test_a_node_that_crashed_is_suspect_and_then_down(autojump_clock: MockClock) -> None:
+    async with running(3) as members:
+        await members[0].verdicts.wait_last(2, UP)
+        members[2].crash()
+        crashed_at = trio.current_time()
+        await members[0].verdicts.wait_last(2, DOWN)
+        assert trio.current_time() - crashed_at <= members.cluster.timers.down_seconds + 0.01
+        assert members[0].verdicts.of(2) == [UP, SUSPECT, DOWN]
+        assert members[0].verdicts.of(1) == [UP]
+
+
+async def test_a_node_that_never_came_is_down(autojump_clock: MockClock) -> None:
+    async with running(3, start=2) as members:
+        await members[0].verdicts.wait_last(2, DOWN)
+        assert members[0].verdicts.of(2) == [DOWN]
+
+
+async def test_a_node_that_started_again_is_up_in_its_new_life(autojump_clock: MockClock) -> None:
+    async with running(2) as members:
+        await members[0].verdicts.wait_last(1, UP)
+        members[1].crash()
+        await trio.sleep(1)
+        await members.start(1, incarnation=2)
+        await members[0].verdicts.wait_last(1, UP, Incarnation(2))
+        assert members[0].verdicts.of(1) == [UP, UP], "it was quicker than suspicion"
+
+
+async def test_a_healed_partition_brings_back_the_same_life(autojump_clock: MockClock) -> None:
+    async with running(2) as members:
+        sides = [(members[0].verdicts, 1), (members[1].verdicts, 0)]
+        for verdicts, other in sides:
+            await verdicts.wait_last(other, UP)
+        members.network.cut(endpoint(1))
+        for verdicts, other in sides:
+            await verdicts.wait_last(other, DOWN)
+        members.network.heal(endpoint(1))
+        for verdicts, other in sides:
+            await verdicts.wait_last(other, UP, Incarnation(1))
+            assert verdicts.of(other) == [UP, SUSPECT, DOWN, UP]
+
+
+async def test_link_traffic_is_life_when_beats_are_lost(autojump_clock: MockClock) -> None:
+    async with running(2) as members:
+        await members[0].verdicts.wait_last(1, UP)
+        members.network.cut(endpoint(1))
+        for _ in range(20):
+            members[0].service.heard(NodeId(1), Incarnation(1))
+            await trio.sleep(2)
+        assert members[0].verdicts.of(1) == [UP]
+
+
+async def test_life_on_a_link_wakes_a_watch_that_waited_for_nobody(
+    autojump_clock: MockClock,
+) -> None:
+    async with running(2, start=1) as members:
+        verdicts = members[0].verdicts
+        await verdicts.wait_last(1, DOWN)
+        await trio.sleep(100)
+        members[0].service.heard(NodeId(1), Incarnation(1))
+        heard_at = trio.current_time()
+        await verdicts.wait_last(1, SUSPECT)
+        assert trio.current_time() - heard_at <= members.cluster.timers.suspect_seconds + 0.01
+        assert verdicts.of(1) == [DOWN, UP, SUSPECT]
+
+
+async def test_some_lost_beats_put_nobody_down(autojump_clock: MockClock) -> None:
+    async with running(3, loss_fraction=0.05) as members:
+        await trio.sleep(120)
+        for node in range(3):
+            assert DOWN not in {verdict.state for verdict in members[node].verdicts.all}
+
+
+async def test_nobody_is_down_because_we_all_slept(autojump_clock: MockClock) -> None:
+    async with running(3) as members:
+        await members[0].verdicts.wait_last(2, UP)
+        await trio.sleep(10)
+        autojump_clock.jump(30)
+        await trio.sleep(30)
+        for node in range(3):
+            assert {verdict.state for verdict in members[node].verdicts.all} == {UP}
+
+
+async def test_what_arrived_before_we_judge_late_counts(autojump_clock: MockClock) -> None:
+    async with running(2, start=1) as members:
+        members[0].socket.accept(beat(1, 1), endpoint(1))
+        await members[0].verdicts.wait_last(1, UP)
+        await trio.sleep(2)
+        members[0].socket.accept(beat(1, 2), endpoint(1))
+        autojump_clock.jump(3)
+        await trio.sleep(1)
+        assert members[0].verdicts.of(1) == [UP]
+
+
+async def test_life_heard_after_the_service_ended_is_still_reported(
+    autojump_clock: MockClock,
+) -> None:
+    async with running(2, start=1) as members:
+        await trio.sleep(1)
+        members[0].crash()
+        await trio.sleep(1)
+        members[0].service.heard(NodeId(1), Incarnation(1))
+        assert members[0].verdicts.of(1) == [UP]
+
+
+async def test_a_node_that_can_not_be_reached_is_counted_and_ends_nothing(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(3, start=2) as members:
+        members.network.unreachable.add(endpoint(2))
+        await trio.sleep(30)
+        assert members[0].verdicts.of(1) == [UP]
+        counted = members[0].service.statistics()
+        assert counted.send_errors_total > 20
+        assert counted.sent_total > 20
+        told = [record for record in caplog.messages if "no beat can be sent to node 2" in record]
+        assert len(told) == 2, "once by each sender, not once a second"
+
+
+async def test_an_error_on_receive_is_counted_and_ends_nothing(autojump_clock: MockClock) -> None:
+    async with running(2) as members:
+        members[0].socket.report(OSError("connection refused"))
+        await trio.sleep(10)
+        assert members[0].service.statistics().receive_errors_total == 1
+        assert members[0].verdicts.of(1) == [UP]
+
+
+async def test_garbage_is_dropped_counted_and_logged_ever_less_often(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(2) as members:
+        for _ in range(100):
+            members[0].socket.accept(b"garbage", endpoint(1))
+        members[0].socket.accept(beat(1, 1), ("127.0.0.1", 9))
+        await trio.sleep(10)
+        dropped = members[0].service.statistics().dropped_total
+        assert dropped[DropReason.MALFORMED] == 100
+        assert dropped[DropReason.UNKNOWN_SOURCE] == 1
+        assert len([m for m in caplog.messages if "datagram dropped, malformed" in m]) == 7
+        assert members[0].verdicts.of(1) == [UP]
+
+
+async def test_a_repeated_beat_is_no_sign_of_life(autojump_clock: MockClock) -> None:
+    async with running(2, start=1) as members:
+        for _ in range(20):
+            members[0].socket.accept(beat(1, 7), endpoint(1))
+            await trio.sleep(1)
+        assert members[0].verdicts.of(1) == [UP, SUSPECT, DOWN]
+        assert members[0].service.statistics().dropped_total[DropReason.STALE_SEQUENCE] == 19
+
+
+async def test_one_wake_up_reads_no_more_than_its_limit(autojump_clock: MockClock) -> None:
+    async with running(2, start=1) as members:
+        for sequence in range(DATAGRAMS_PER_WAKE_MAX + 44):
+            members[0].socket.accept(beat(1, sequence), endpoint(1))
+        members[0].service._receive(trio.current_time())
+        assert members[0].service.statistics().received_total == DATAGRAMS_PER_WAKE_MAX
+        await trio.sleep(1)
+        assert members[0].service.statistics().received_total == DATAGRAMS_PER_WAKE_MAX + 44
+
+
+async def test_verdicts_are_logged_with_their_reason(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="ramster.heartbeat")
+    async with running(2, start=1) as members:
+        await members[0].verdicts.wait_last(1, DOWN)
+    assert "node 1 is down: silent for 6.0 s" in caplog.messages
+
+
+async def test_an_exception_of_the_subscriber_ends_the_service_and_closes_the_socket(
+    autojump_clock: MockClock,
+) -> None:
+    def fail(verdicts: object) -> None:
+        raise RuntimeError("a bug")
+
+    cluster, network = cluster_of(2), SimDatagramNetwork(rng=random.Random(0))
+    service = HeartbeatService(
+        cluster,
+        NodeId(0),
+        Incarnation(1),
+        detector=TimeoutDetector([NodeId(1)], cluster.timers, now=trio.current_time()),
+        datagram_socket=network.bind(endpoint(0)),
+        rng=random.Random(0),
+        on_verdicts=fail,
+    )
+    with pytest.RaisesGroup(pytest.RaisesExc(RuntimeError, match="a bug")):
+        await service.run()
+    network.bind(endpoint(0))
+
+
+async def test_beats_rise_and_their_pauses_are_not_in_step(autojump_clock: MockClock) -> None:
+    network = SimDatagramNetwork(rng=random.Random(0))
+    listener = network.bind(endpoint(1))
+    async with trio.open_nursery() as nursery:
+        member = Member(cluster_of(2), network, 0, 5)
+        await nursery.start(member.run)
+        arrivals, beats = [], []
+        for _ in range(10):
+            await listener.wait_readable()
+            received = listener.receive_from()
+            assert received is not None
+            assert listener.receive_from() is None
+            arrivals.append(trio.current_time())
+            beats.append(Beat.parse(received[0]))
+        nursery.cancel_scope.cancel()
+    assert [b.sequence for b in beats] == list(range(1, 11))
+    assert {(b.node, b.incarnation) for b in beats} == {(0, 5)}
+    pauses = [after - before for before, after in itertools.pairwise(arrivals)]
+    assert len(set(pauses)) == 9
+    assert all(0.89 < pause < 1.11 for pause in pauses)

@@ -1,0 +1,234 @@
+import random
+
+import pytest
+
+from nodemanager.events import (
+    NewIncarnation,
+    NodeCleared,
+    NodeDown,
+    NodeDraining,
+    NodeSuspected,
+    NodeUp,
+)
+from nodemanager.ids import Incarnation, NodeId
+from nodemanager.placement import choose_holder
+from nodemanager.states import NodeState, Verdict
+from nodemanager.table import NodeTable, PeerStatus
+from tests.unit.nodemanager.clusters import cluster_of
+
+PEER = NodeId(1)
+OLD, NEW = Incarnation(100), Incarnation(200)
+
+
+def new_table() -> NodeTable:
+    return NodeTable(cluster_of(3), NodeId(0), incarnation=Incarnation(5))
+
+
+def verdict(state: NodeState, incarnation: Incarnation | None = OLD) -> Verdict:
+    return Verdict(PEER, state, incarnation, "as told")
+
+
+def status(*, free_bytes: int = 1 << 20, is_accepting: bool = True) -> PeerStatus:
+    return PeerStatus(
+        free_bytes=free_bytes,
+        budget_bytes=1 << 21,
+        is_accepting=is_accepting,
+        pressure=0.5,
+        pages_held_for_us=3,
+    )
+
+
+def linked_table() -> NodeTable:
+    table = new_table()
+    table.on_link_up(PEER, OLD, now=1)
+    table.on_status(PEER, status(), now=1)
+    return table
+
+
+def holder(table: NodeTable, *, now: float = 2) -> NodeId | None:
+    return choose_holder(table.candidates(), 4096, now=now, rng=random.Random(0))
+
+
+def test_every_peer_begins_joining_and_we_are_not_our_own_peer() -> None:
+    table = new_table()
+    assert table.nodes() == (1, 2)
+    assert {table.state(node) for node in table.nodes()} == {NodeState.JOINING}
+    assert table.incarnation(PEER) is None
+    assert table.config(PEER).name == "node1"
+    assert table.local_config.name == "node0"
+
+
+def test_a_link_makes_a_node_up_once() -> None:
+    table = new_table()
+    assert table.on_link_up(PEER, OLD, now=1) == [NodeUp(PEER, OLD)]
+    assert table.on_verdict(verdict(NodeState.UP), now=2) == []
+    assert table.is_linked(PEER)
+
+
+def test_silence_makes_a_node_suspect_then_down_and_a_beat_brings_it_back() -> None:
+    table = linked_table()
+    suspected = table.on_verdict(verdict(NodeState.SUSPECT), now=2)
+    assert suspected == [NodeSuspected(PEER, OLD, "as told")]
+    assert table.on_verdict(verdict(NodeState.UP), now=3) == [NodeCleared(PEER, OLD)]
+    assert table.on_verdict(verdict(NodeState.DOWN), now=4) == [NodeDown(PEER, OLD, "as told")]
+    assert table.on_verdict(verdict(NodeState.UP), now=5) == [NodeUp(PEER, OLD)]
+
+
+def test_down_with_the_same_incarnation_is_unreachable_not_lost() -> None:
+    table = linked_table()
+    table.on_verdict(verdict(NodeState.DOWN), now=2)
+    assert table.incarnation(PEER) == OLD
+    events = table.on_link_up(PEER, OLD, now=3)
+    assert not any(isinstance(event, NewIncarnation) for event in events)
+
+
+def test_a_new_incarnation_ends_the_old_life_before_the_new_one_begins() -> None:
+    table = linked_table()
+    assert table.on_verdict(verdict(NodeState.UP, NEW), now=2) == [
+        NodeDown(PEER, OLD, "started again"),
+        NewIncarnation(PEER, OLD, NEW),
+        NodeUp(PEER, NEW),
+    ]
+    assert not table.is_linked(PEER), "the link belonged to the older life"
+
+
+def test_a_node_that_was_down_is_not_put_down_again_by_its_new_life() -> None:
+    table = linked_table()
+    table.on_verdict(verdict(NodeState.DOWN), now=2)
+    assert table.on_link_up(PEER, NEW, now=3) == [
+        NewIncarnation(PEER, OLD, NEW),
+        NodeUp(PEER, NEW),
+    ]
+
+
+def test_an_older_incarnation_is_ignored_and_counted() -> None:
+    table = new_table()
+    table.on_link_up(PEER, NEW, now=1)
+    assert table.is_stale(PEER, OLD)
+    assert not table.is_stale(PEER, NEW)
+    assert table.on_verdict(verdict(NodeState.DOWN, OLD), now=2) == []
+    assert table.on_link_up(PEER, OLD, now=2) == []
+    assert table.on_goodbye(PEER, OLD, now=2) == []
+    assert (table.state(PEER), table.incarnation(PEER)) == (NodeState.UP, NEW)
+    assert table.statistics().stale_total == 3
+
+
+def test_a_stale_link_does_not_count_as_open() -> None:
+    table = new_table()
+    table.on_verdict(verdict(NodeState.UP, NEW), now=1)
+    table.on_link_up(PEER, OLD, now=2)
+    assert not table.is_linked(PEER)
+
+
+def test_the_late_loss_of_an_older_link_leaves_the_present_one_alone() -> None:
+    table = linked_table()
+    table.on_link_up(PEER, NEW, now=2)
+    table.on_link_lost(PEER, OLD, now=3)
+    assert table.is_linked(PEER)
+    table.on_link_lost(PEER, NEW, now=3)
+    assert not table.is_linked(PEER)
+
+
+def test_a_node_never_heard_is_given_up_once() -> None:
+    table = new_table()
+    down = verdict(NodeState.DOWN, None)
+    assert table.on_verdict(down, now=6) == [NodeDown(PEER, None, "as told")]
+    assert table.on_verdict(down, now=7) == []
+    assert table.on_link_up(PEER, OLD, now=8) == [NodeUp(PEER, OLD)]
+
+
+def test_never_heard_is_stale_once_a_life_is_known() -> None:
+    table = linked_table()
+    assert table.on_verdict(verdict(NodeState.DOWN, None), now=6) == []
+    assert table.state(PEER) is NodeState.UP
+
+
+def test_a_lost_link_alone_puts_nobody_down_but_places_nothing() -> None:
+    table = linked_table()
+    assert holder(table) == PEER
+    assert table.on_link_lost(PEER, OLD, now=2) == []
+    assert table.state(PEER) is NodeState.UP
+    assert holder(table) is None
+
+
+def test_a_new_link_must_say_its_status_before_it_takes_pages() -> None:
+    table = linked_table()
+    table.on_link_lost(PEER, OLD, now=2)
+    table.on_link_up(PEER, OLD, now=3)
+    assert holder(table, now=3) is None
+    table.on_status(PEER, status(), now=3)
+    assert holder(table, now=3) == PEER
+
+
+def test_a_status_without_a_link_is_too_late() -> None:
+    table = new_table()
+    table.on_status(PEER, status(), now=1)
+    assert table.statistics().nodes[1].status is None
+
+
+def test_a_refusal_keeps_pages_away_for_a_while_and_the_longest_wish_counts() -> None:
+    table = linked_table()
+    table.on_refused(PEER, until=9, now=2)
+    table.on_refused(PEER, until=5, now=3)
+    assert holder(table, now=8) is None
+    assert holder(table, now=9) == PEER
+
+
+def test_a_new_life_has_refused_nothing() -> None:
+    table = linked_table()
+    table.on_refused(PEER, until=9, now=2)
+    table.on_link_up(PEER, NEW, now=3)
+    table.on_status(PEER, status(), now=3)
+    assert holder(table, now=3) == PEER
+
+
+def test_a_draining_node_takes_nothing_until_the_drain_is_called_off() -> None:
+    table = linked_table()
+    assert table.on_drain_began(PEER, OLD, now=2) == [NodeDraining(PEER, OLD)]
+    assert holder(table) is None
+    assert table.on_verdict(verdict(NodeState.SUSPECT), now=3) == []
+    assert table.on_drain_ended(PEER, OLD, now=4) == [NodeCleared(PEER, OLD)]
+    assert holder(table, now=4) == PEER
+
+
+def test_a_drain_heard_from_a_node_that_was_down_tells_that_it_is_back() -> None:
+    table = linked_table()
+    table.on_verdict(verdict(NodeState.DOWN), now=2)
+    back = [NodeUp(PEER, OLD), NodeDraining(PEER, OLD)]
+    assert table.on_drain_began(PEER, OLD, now=3) == back
+
+
+def test_a_goodbye_outlasts_beats_that_were_under_way() -> None:
+    table = linked_table()
+    assert table.on_goodbye(PEER, OLD, now=2) == [NodeDown(PEER, OLD, "said goodbye")]
+    assert table.on_verdict(verdict(NodeState.UP), now=3) == []
+    assert table.on_verdict(verdict(NodeState.DOWN), now=4) == []
+    assert table.state(PEER) is NodeState.LEFT
+    assert table.on_verdict(verdict(NodeState.UP, NEW), now=5) == [
+        NewIncarnation(PEER, OLD, NEW),
+        NodeUp(PEER, NEW),
+    ]
+
+
+def test_a_life_that_is_first_met_in_silence_is_not_trusted() -> None:
+    table = new_table()
+    assert table.on_verdict(verdict(NodeState.SUSPECT), now=1) == []
+    assert table.state(PEER) is NodeState.JOINING
+    table.check_invariants()
+
+
+def test_statistics_show_all_members_by_number_with_us_among_them() -> None:
+    table = linked_table()
+    table.on_link_up(PEER, NEW, now=4)
+    shown = table.statistics()
+    assert [row.config.number for row in shown.nodes] == [0, 1, 2]
+    ours, peer, silent = shown.nodes
+    assert (ours.is_local, ours.incarnation, ours.state) == (True, 5, NodeState.UP)
+    assert (peer.is_linked, peer.incarnation, peer.changed_at) == (True, NEW, 4)
+    assert (silent.state, silent.changed_at) == (NodeState.JOINING, None)
+    assert shown.new_incarnations_total == 1
+
+
+def test_a_node_outside_the_cluster_is_a_bug_of_the_caller() -> None:
+    with pytest.raises(KeyError):
+        new_table().on_link_up(NodeId(9), OLD, now=1)
