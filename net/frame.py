@@ -15,7 +15,9 @@ import enum
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NoReturn
+
+from net.errors import RemoteProtocolError
 
 PROTOCOL_VERSION: Final = 1
 MAGIC: Final = 0x3252  # "R2"
@@ -23,7 +25,14 @@ HEADER: Final = struct.Struct("<HBBBBHIII")
 HEADER_BYTES: Final = HEADER.size
 # Types from here on belong to the application (ramsterd.remote.messages).
 APPLICATION_TYPE_MIN: Final = 16
+# The header counts in 16 bits.
+COUNT_MAX: Final = 0xFFFF
+# Header, table and bodies together: what one peer can make us keep before we understand it.
 FRAME_BYTES_MAX: Final = 1024 * 1024
+# Most receives bring less than this; a decoder grows once, when a header announces a larger frame.
+DECODER_BYTES_START: Final = 256 * 1024
+# A receive is offered at least this much, so that a stream of small frames is not cut into many receives.
+SPACE_BYTES_MIN: Final = 64 * 1024
 
 
 class LinkType(enum.IntEnum):
@@ -32,7 +41,7 @@ class LinkType(enum.IntEnum):
     HELLO = 1  # version 1
     REJECT = 2  # version 1: why this link is closed, before or instead of a HELLO
     KEEPALIVE = 3  # version 1
-    GOODBYE = 4  # version 1
+    GOODBYE = 4  # version 1: an orderly leave, and why
 
 
 class Flag(enum.IntFlag):
@@ -48,6 +57,19 @@ class FrameLimits:
     count_max: int
     table_bytes_max: int
     body_bytes_max: int
+
+
+# A reason is one line for a log.
+REASON_BYTES_MAX: Final = 1024
+LINK_LIMITS: Final[Mapping[int, FrameLimits]] = {
+    LinkType.HELLO: FrameLimits(count_max=0, table_bytes_max=2048, body_bytes_max=0),
+    LinkType.REJECT: FrameLimits(count_max=0, table_bytes_max=REASON_BYTES_MAX, body_bytes_max=0),
+    LinkType.KEEPALIVE: FrameLimits(count_max=0, table_bytes_max=0, body_bytes_max=0),
+    LinkType.GOODBYE: FrameLimits(count_max=0, table_bytes_max=REASON_BYTES_MAX, body_bytes_max=0),
+}
+assert set(LINK_LIMITS) == set(LinkType)
+assert max(LinkType) < APPLICATION_TYPE_MIN
+assert HEADER_BYTES < SPACE_BYTES_MIN < DECODER_BYTES_START < FRAME_BYTES_MAX
 
 
 @dataclass(slots=True)
@@ -83,16 +105,57 @@ class FrameDecoder:
 
     The reader receives straight into `space()`, then reports how many bytes came with `on_received` and
     iterates `frames()`.  Frames point into the decoder's own buffer: handle them before the next `space()`.
+
+    The unread bytes are `buffer[start:end]`.  They move to the front only when the frame they begin would
+    not fit behind them, so each byte moves at most once.  A decoder that has met an error stays at the bad
+    header and raises it again.
     """
 
-    def __init__(self, limits: Mapping[int, FrameLimits]) -> None: ...
+    def __init__(self, limits: Mapping[int, FrameLimits]) -> None:
+        self._limits: dict[int, FrameLimits] = {}
+        self.allow(LINK_LIMITS)
+        self.allow(limits)
+        self._view = memoryview(bytearray(DECODER_BYTES_START))
+        self._start = 0
+        self._end = 0
+        # What the unfinished frame at `start` needs in all, as far as its header tells.
+        self._wanted_bytes = HEADER_BYTES
+
+    def allow(self, limits: Mapping[int, FrameLimits]) -> None:
+        """Accept further types from the next frame on, also in the middle of `frames()`."""
+        for limit in limits.values():
+            frame_bytes = HEADER_BYTES + limit.table_bytes_max + limit.body_bytes_max
+            assert frame_bytes <= FRAME_BYTES_MAX, "the largest frame fits into a decoder"
+            assert limit.count_max <= COUNT_MAX
+        self._limits.update(limits)
+
+    @property
+    def unread_bytes(self) -> int:
+        """How many bytes of an unfinished frame are kept."""
+        return self._end - self._start
 
     def space(self) -> memoryview:
         """Return the free end of the buffer, never empty."""
-        raise NotImplementedError
+        rest_bytes = self._end - self._start
+        if not rest_bytes:
+            self._start = self._end = 0
+        elif len(self._view) - self._start < max(self._wanted_bytes, rest_bytes + SPACE_BYTES_MIN):
+            self._move_to_front(rest_bytes)
+        return self._view[self._end :]
+
+    def _move_to_front(self, rest_bytes: int) -> None:
+        rest = self._view[self._start : self._end]
+        if self._wanted_bytes > len(self._view):
+            self._view = memoryview(bytearray(FRAME_BYTES_MAX))
+        if self._start or rest.obj is not self._view.obj:
+            self._view[:rest_bytes] = rest
+        self._start = 0
+        self._end = rest_bytes
 
     def on_received(self, count: int) -> None:
         """Note that `count` bytes were written to the start of the last `space()`."""
+        assert 0 <= count <= len(self._view) - self._end
+        self._end += count
 
     def frames(self) -> Iterator[Frame]:
         """Yield each complete frame.
@@ -100,4 +163,73 @@ class FrameDecoder:
         Raises:
             RemoteProtocolError: Bad magic, version, flags, unknown type, or a limit is exceeded.
         """
-        raise NotImplementedError
+        view, end, unpack = self._view, self._end, HEADER.unpack_from
+        limits_of = self._limits.get
+        self._wanted_bytes = HEADER_BYTES
+        start = self._start
+        while end - start >= HEADER_BYTES:
+            header = unpack(view, start)
+            (
+                magic,
+                version,
+                frame_type,
+                flags,
+                reserved,
+                count,
+                request_id,
+                table_bytes,
+                body_bytes,
+            ) = header
+            limits = limits_of(frame_type)
+            if (
+                magic != MAGIC
+                or version != PROTOCOL_VERSION
+                or limits is None
+                or flags > 1
+                or reserved
+                or count > limits.count_max
+                or table_bytes > limits.table_bytes_max
+                or body_bytes > limits.body_bytes_max
+                or (flags and not request_id)
+            ):
+                refuse_header(header, limits)
+            table_start = start + HEADER_BYTES
+            body_start = table_start + table_bytes
+            frame_end = body_start + body_bytes
+            if frame_end > end:
+                self._wanted_bytes = frame_end - start
+                return
+            self._start = start = frame_end
+            yield Frame(
+                frame_type,
+                flags == 1,
+                request_id,
+                count,
+                view[table_start:body_start],
+                view[body_start:frame_end],
+            )
+
+
+def refuse_header(header: tuple[int, ...], limits: FrameLimits | None) -> NoReturn:
+    """Say what is wrong with a header that is known to be wrong."""
+    magic, version, frame_type, flags, reserved, count, request_id, table_bytes, body_bytes = header
+    if magic != MAGIC:
+        raise RemoteProtocolError(f"magic {magic:#06x}, expected {MAGIC:#06x}")
+    if version != PROTOCOL_VERSION:
+        raise RemoteProtocolError(f"protocol version {version}, expected {PROTOCOL_VERSION}")
+    if limits is None:
+        raise RemoteProtocolError(f"frame type {frame_type}, which is unknown or not allowed yet")
+    if flags > Flag.REPLY:
+        raise RemoteProtocolError(f"flags {flags:#04x}, expected at most {int(Flag.REPLY):#04x}")
+    if reserved:
+        raise RemoteProtocolError(f"reserved byte {reserved}, expected 0")
+    for what, found, most in (
+        ("count", count, limits.count_max),
+        ("table bytes", table_bytes, limits.table_bytes_max),
+        ("body bytes", body_bytes, limits.body_bytes_max),
+    ):
+        if found > most:
+            raise RemoteProtocolError(f"{what} {found} in frame type {frame_type}, at most {most}")
+    assert flags & Flag.REPLY, "one of the conditions of `frames` is missing here"
+    assert request_id == 0
+    raise RemoteProtocolError(f"a reply of frame type {frame_type} with request id 0")

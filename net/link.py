@@ -1,4 +1,7 @@
-"""One peer link: one reader, one writer, a request table.  The interface that ramsterd.peers uses."""
+"""One peer link: one reader, one writer, a request table.  The interface that ramsterd.peers uses.
+
+`net.peerlink.PeerLink` is the real one.  This module is free of trio, so that pure code may name a `Failure`.
+"""
 
 import enum
 from collections.abc import Sequence
@@ -37,6 +40,11 @@ class Link(Protocol):
     node: NodeId
     incarnation: Incarnation
 
+    @property
+    def send_queue_bytes(self) -> int:
+        """Bytes queued and not yet taken by the socket.  A link whose peer does not read is closed at a bound."""
+        ...
+
     def post(
         self,
         frame_type: int,
@@ -47,7 +55,13 @@ class Link(Protocol):
         request_id: int = 0,
         is_reply: bool = False,
     ) -> None:
-        """Queue a frame that expects no answer, or is one.  Nothing happens once the link is lost."""
+        """Queue a frame that expects no answer, or is one.  Nothing happens once the link is lost.
+
+        Table and bodies may be views of buffers; the bodies must stay as they are until the next `push`.
+
+        Raises:
+            LocalProtocolError: The frame exceeds the limits of its type.
+        """
         ...
 
     def request(
@@ -63,15 +77,22 @@ class Link(Protocol):
         """Queue a request; its reply comes to `on_frames`, or its failure to `on_requests_failed`.
 
         `request_id` is the caller's, not 0 and not in use on this link.  `deadline` is monotonic seconds.
+
+        Raises:
+            LocalProtocolError: The id is in use, the frame exceeds the limits of its type, more than
+                `requests_in_flight_max` are under way, or `on_link_lost` was already told.
         """
         ...
 
     def push(self) -> None:
-        """Send now, in as few system calls as possible, what is queued; the writer task sends the rest."""
+        """Send now, in as few system calls as possible, what is queued; the writer task sends the rest.
+
+        When it returns, the buffers of posted views may change: what could not be sent has been copied.
+        """
         ...
 
     def close(self, reason: str) -> None:
-        """Close the link; `on_link_lost` follows."""
+        """Say goodbye and close the link; `on_link_lost` follows, later, from the link's own task."""
         ...
 
     def statistics(self) -> LinkStatistics:

@@ -39,6 +39,14 @@ class Stream(Protocol):
         ...
 
 
+class PortStatus(Protocol):
+    """The part of `trio.TaskStatus[int]` that `listen` needs, so that this module stays free of trio."""
+
+    def started(self, value: int, /) -> None:
+        """Tell that the listener is ready, and on which port."""
+        ...
+
+
 class Transport(Protocol):
     """How streams come to be."""
 
@@ -52,7 +60,7 @@ class Transport(Protocol):
         port: int,
         accept: Callable[[Stream], Awaitable[None]],
         *,
-        task_status: object,
+        task_status: PortStatus,
     ) -> None:
         """Listen until cancelled; run `accept` in a task of its own for each stream, and close it after.
 

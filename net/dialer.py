@@ -1,0 +1,72 @@
+"""Who dials whom, and dialling for ever."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import trio
+
+from net.backoff import RECONNECT_SECONDS_MAX, Backoff
+from net.connection import HELLO_SECONDS_MAX
+from net.errors import PeerLost
+from net.transport import Stream, Transport
+from nodemanager.ids import NodeId
+
+log = logging.getLogger("ramster.net")
+
+# A SYN that nobody answers would otherwise occupy the dialler for minutes.
+DIAL_SECONDS_MAX: Final = 5.0
+# A link that lasted this long was good: the next try is soon.  Shorter ones keep the delays growing.
+STAYED_SECONDS_MIN: Final = 10.0
+assert HELLO_SECONDS_MAX < STAYED_SECONDS_MIN, "a greeting that only timed out is no good link"
+assert RECONNECT_SECONDS_MAX <= STAYED_SECONDS_MIN
+
+Address = tuple[str, int]
+
+
+def is_dialer(ours: NodeId, theirs: NodeId) -> bool:
+    """Return whether we dial them: the higher number dials, so that a pair has one link."""
+    return ours > theirs
+
+
+async def dial_forever(
+    node: NodeId,
+    transport: Transport,
+    address: Callable[[], Address | None],
+    run: Callable[[Stream], Awaitable[str]],
+    backoff: Backoff,
+) -> None:
+    """Keep a link to `node`: dial, `run` it until it ends, wait, again.  `run` returns why it ended."""
+    told = ""
+    while True:
+        began_at = trio.current_time()
+        reason = await dial_once(transport, address(), run)
+        stayed_seconds = trio.current_time() - began_at
+        if stayed_seconds >= STAYED_SECONDS_MIN:
+            backoff.reset()
+        # A peer that stays away would fill the log with one sentence.
+        level = logging.DEBUG if reason == told else logging.WARNING
+        told = reason
+        pause_seconds = backoff.next_seconds()
+        log.log(level, "node %d: no link, next try in %.1f s: %s", node, pause_seconds, reason)
+        await trio.sleep(pause_seconds)
+
+
+async def dial_once(
+    transport: Transport, address: Address | None, run: Callable[[Stream], Awaitable[str]]
+) -> str:
+    """Dial and run one link; return why it ended or never came to be."""
+    if address is None:
+        return "not a member any more"
+    stream: Stream | None = None
+    with trio.move_on_after(DIAL_SECONDS_MAX):
+        try:
+            stream = await transport.dial(*address)
+        except PeerLost as lost:
+            return str(lost)
+    if stream is None:
+        return f"no connection to {address[0]} port {address[1]} within {DIAL_SECONDS_MAX:g} s"
+    try:
+        return await run(stream)
+    finally:
+        stream.close()

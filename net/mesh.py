@@ -1,0 +1,181 @@
+"""All links of this node: one listener, one dialler for each member with a lower number.
+
+`Mesh` is what the daemon uses.  It decides who may link to us (the HELLO, and no second link), and keeps
+`links`, the open ones.  A member that is added is dialled, one that is removed loses its link: call
+`on_members_changed`.
+"""
+
+import logging
+import random
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import NoReturn
+
+import trio
+
+from net.backoff import Backoff
+from net.connection import Connection, ConnectionLimits
+from net.dialer import Address, dial_forever, is_dialer
+from net.frame import FrameLimits
+from net.hello import Hello, judge_hello
+from net.link import Link, LinkHandler
+from net.listener import GREETINGS_MAX, Listener, check_plaintext
+from net.peerlink import SEND_QUEUE_BYTES_MAX, PeerLink
+from net.transport import PortStatus, Stream, Transport
+from nodemanager.ids import NodeId
+
+log = logging.getLogger("ramster.net")
+
+
+class Mesh:
+    """The links of one node.  `serve` runs until cancelled; then every link says GOODBYE."""
+
+    def __init__(
+        self,
+        hello: Hello,
+        *,
+        members: Callable[[], Mapping[NodeId, Address]],
+        handler: LinkHandler,
+        transport: Transport,
+        limits: Mapping[int, FrameLimits],
+        rng: random.Random,
+        insecure_plaintext: bool = False,
+        connection_limits: ConnectionLimits | None = None,
+        send_queue_bytes_max: int = SEND_QUEUE_BYTES_MAX,
+        greetings_max: int = GREETINGS_MAX,
+    ) -> None:
+        # The links that are open, by node.  Read it; links enter and leave by themselves.
+        self.links: dict[NodeId, Link] = {}
+        self._hello = hello
+        self._members = members
+        self._handler = handler
+        self._transport = transport
+        self._limits = limits
+        self._rng = rng
+        self._insecure_plaintext = insecure_plaintext
+        self._connection_limits = connection_limits or ConnectionLimits(
+            keepalive_seconds=hello.timers.keepalive_seconds,
+            idle_seconds=hello.timers.idle_seconds,
+        )
+        self._send_queue_bytes_max = send_queue_bytes_max
+        self._listener = Listener(transport, self._run_accepted, greetings_max=greetings_max)
+        self._nursery: trio.Nursery | None = None
+        self._dialers: dict[NodeId, trio.CancelScope] = {}
+
+    async def serve(
+        self, *, task_status: PortStatus, address: str | None = None, port: int | None = None
+    ) -> None:
+        """Listen (at our own entry among the members, unless told otherwise) and dial, until cancelled.
+
+        `task_status.started(port)` tells the port when the listener is ready.
+
+        Raises:
+            LocalProtocolError: The address is not loopback and `insecure_plaintext` is not set.
+            OSError: The address can't be bound.
+        """
+        if address is None or port is None:
+            address, port = self._members()[self._hello.number]
+        check_plaintext(address, insecure_plaintext=self._insecure_plaintext)
+        async with trio.open_nursery() as nursery:
+            bound_port = await nursery.start(partial(self._listen, address, port))
+            self._nursery = nursery
+            try:
+                self.on_members_changed()
+                task_status.started(bound_port)
+                await trio.sleep_forever()
+            finally:
+                self._nursery = None
+
+    async def _listen(self, address: str, port: int, *, task_status: PortStatus) -> None:
+        await self._listener.serve(address, port, task_status=task_status)
+
+    def on_members_changed(self) -> None:
+        """Dial the members that are new, and drop the links of those that are gone."""
+        assert self._nursery is not None, "serve() runs"
+        members = self._members()
+        ours = self._hello.number
+        for node in [node for node in self._dialers if node not in members]:
+            self._dialers.pop(node).cancel()
+        for node, link in list(self.links.items()):
+            if node not in members:
+                link.close(f"node {node} is no longer a member")
+        for node in members:
+            if is_dialer(ours, node) and node not in self._dialers:
+                scope = self._dialers[node] = trio.CancelScope()
+                self._nursery.start_soon(self._dial, node, scope)
+
+    async def _dial(self, node: NodeId, scope: trio.CancelScope) -> None:
+        # Each dialler draws its own jitter, so that one pair's luck does not change another's.
+        backoff = Backoff(random.Random(self._rng.getrandbits(64)))  # noqa: S311  jitter, no secret
+        with scope:
+            await dial_forever(
+                node,
+                self._transport,
+                lambda: self._members().get(node),
+                partial(self._run_dialed, node),
+                backoff,
+            )
+
+    async def _run_dialed(self, node: NodeId, stream: Stream) -> str:
+        return await self._new_link(stream, expected=node).run()
+
+    async def _run_accepted(self, stream: Stream, greeted: Callable[[], None]) -> str:
+        link = self._new_link(stream, expected=None, greeted=greeted)
+        try:
+            return await link.run()
+        except Exception as error:
+            # The listener survives whatever a connection does, but a bug of ours must end us no matter who
+            # dialled: raise it in the nursery of `serve`.
+            if self._nursery is None:
+                raise
+            self._nursery.start_soon(reraise, error)
+            return f"a bug of ours: {error!r}"
+
+    def _new_link(
+        self,
+        stream: Stream,
+        *,
+        expected: NodeId | None,
+        greeted: Callable[[], None] | None = None,
+    ) -> PeerLink:
+        connection = Connection(
+            self._hello,
+            is_dialer=expected is not None,
+            judge=partial(self._judge, expected=expected, greeted=greeted),
+            limits=self._connection_limits,
+            now=trio.current_time(),
+        )
+        return PeerLink(
+            stream,
+            connection,
+            handler=self._handler,
+            limits=self._limits,
+            links=self.links,
+            send_queue_bytes_max=self._send_queue_bytes_max,
+        )
+
+    def _judge(
+        self, theirs: Hello, *, expected: NodeId | None, greeted: Callable[[], None] | None
+    ) -> str | None:
+        """Return why they may not link to us, or None."""
+        refusal = judge_hello(self._hello, theirs, members=self._members(), expected=expected)
+        if refusal is None:
+            refusal = self._judge_second_link(theirs)
+        if refusal is not None:
+            log.warning("refused node %d (%s): %s", theirs.number, theirs.name, refusal)
+        elif greeted is not None:
+            greeted()
+        return refusal
+
+    def _judge_second_link(self, theirs: Hello) -> str | None:
+        present = self.links.get(theirs.number)
+        # A newer life proves the present link dead, though its silence may not have shown yet (a machine
+        # that lost power sends no FIN); the link replaces it as it opens.  Anything else stays out.
+        if present is None or theirs.incarnation > present.incarnation:
+            return None
+        return f"a second link: node {theirs.number} is connected already"
+
+
+async def reraise(error: Exception) -> NoReturn:
+    """Raise in the task this runs in."""
+    raise error

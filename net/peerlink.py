@@ -1,0 +1,361 @@
+"""One peer link in trio: a reader, a writer and a timer around the pure `net.connection`.
+
+Bytes go out in two stages.  `post` and `request` collect pieces in `_fresh`.  `push` hands these to the
+socket at once, in the caller's task: synchronous code can't be cancelled half way, so order is safe.  What the socket does
+not take moves to `_unsent`, which belongs to the writer task; while that is not empty, everything queues
+behind it.  Pieces that are views are copied when they move there, so a caller's buffer need only stay as it
+is until `push` returns.
+
+Everything ends in `end`: requests fail, the handler hears of it, the stream closes, in one synchronous step.
+"""
+
+import logging
+from collections.abc import Mapping, MutableMapping, Sequence
+from typing import Final
+
+import trio
+
+from net.connection import Closed, Connection, Effect, Opened, RequestsFailed, Send, State
+from net.errors import LocalProtocolError, PeerLost, RemoteProtocolError
+from net.frame import FrameDecoder, FrameLimits, encode_header
+from net.hello import Hello
+from net.link import Link, LinkHandler, LinkStatistics
+from net.transport import Piece, Stream
+from nodemanager.ids import Incarnation, NodeId
+
+log = logging.getLogger("ramster.net")
+
+# A peer that asks for the largest frames its window allows may be owed tens of megabytes; one that
+# reads nothing is dropped here.
+SEND_QUEUE_BYTES_MAX: Final = 64 * 1024 * 1024
+
+
+class PeerLink:
+    """`net.link.Link` over a stream.  `node` and `incarnation` are known once the link is open."""
+
+    def __init__(
+        self,
+        stream: Stream,
+        connection: Connection,
+        *,
+        handler: LinkHandler,
+        limits: Mapping[int, FrameLimits],
+        links: MutableMapping[NodeId, Link],
+        send_queue_bytes_max: int = SEND_QUEUE_BYTES_MAX,
+    ) -> None:
+        self.node = NodeId(-1)
+        self.incarnation = Incarnation(0)
+        self.theirs: Hello | None = None
+        self._stream = stream
+        self._connection = connection
+        self._handler = handler
+        self._limits = limits
+        # Links that are open, by node: this one enters when it opens and leaves when it ends.
+        self._links = links
+        self._decoder = FrameDecoder({})
+        self._send_queue_bytes_max = send_queue_bytes_max
+        self._fresh: list[Piece] = []
+        self._fresh_bytes = 0
+        self._unsent: list[Piece] = []
+        self._unsent_bytes = 0
+        self._unsent_came = trio.Event()
+        self._deadline_came_nearer = trio.Event()
+        self._waits_until = float("inf")
+        self._scope = trio.CancelScope()
+        # Set by `close`, by a lost stream, and by `end`: nothing is queued or handled from then on.
+        self._reason: str | None = None
+        self._leaves_in_order = False
+        self._frames_sent_total = 0
+        self._bytes_sent_total = 0
+        self._bytes_received_total = 0
+
+    # What the application calls
+
+    @property
+    def send_queue_bytes(self) -> int:
+        """Bytes queued and not yet taken by the socket: who sends much keeps a window by this."""
+        return self._fresh_bytes + self._unsent_bytes
+
+    def post(
+        self,
+        frame_type: int,
+        *,
+        count: int = 0,
+        table: Piece = b"",
+        body: Sequence[Piece] = (),
+        request_id: int = 0,
+        is_reply: bool = False,
+    ) -> None:
+        """Queue a frame that expects no answer, or is one.  Nothing happens once the link is lost."""
+        if self._reason is not None:
+            return
+        body_bytes = sum(map(len, body))
+        self._check_limits(frame_type, count, len(table), body_bytes)
+        header = encode_header(
+            frame_type,
+            request_id=request_id,
+            is_reply=is_reply,
+            count=count,
+            table_bytes=len(table),
+            body_bytes=body_bytes,
+        )
+        # Tables are small: one piece less is worth the copy.
+        self._enqueue(header + table)
+        self._fresh.extend(body)
+        self._fresh_bytes += body_bytes
+        if self._fresh_bytes + self._unsent_bytes > self._send_queue_bytes_max:
+            self._on_queue_full()
+
+    def request(
+        self,
+        frame_type: int,
+        *,
+        request_id: int,
+        deadline: float,
+        count: int = 0,
+        table: Piece = b"",
+        body: Sequence[Piece] = (),
+    ) -> None:
+        """Queue a request; its reply comes to `on_frames`, or its failure to `on_requests_failed`.
+
+        Raises:
+            LocalProtocolError: The id is in use, the window is exceeded, or `on_link_lost` was told already.
+        """
+        self._connection.begin_request(request_id, deadline)
+        if deadline < self._waits_until:
+            self._deadline_came_nearer.set()
+        self.post(frame_type, count=count, table=table, body=body, request_id=request_id)
+
+    def push(self) -> None:
+        """Send now what is queued; the writer task sends the rest.  Views may change after this."""
+        if not self._fresh:
+            return
+        pieces, self._fresh = self._fresh, []
+        total, self._fresh_bytes = self._fresh_bytes, 0
+        sent = 0
+        if not self._unsent:
+            sent = self._send(pieces)
+            if sent == total:
+                return
+        if self._reason is None:
+            self._unsent.extend(frozen(rest_of(pieces, sent)))
+            self._unsent_bytes += total - sent
+            self._unsent_came.set()
+
+    def close(self, reason: str) -> None:
+        """Say goodbye and close the link; `on_link_lost` follows, from the link's own task."""
+        self._leaves_in_order = True
+        self._abandon(reason)
+
+    def statistics(self) -> LinkStatistics:
+        """Return a snapshot."""
+        return LinkStatistics(
+            frames_sent_total=self._frames_sent_total,
+            frames_received_total=self._connection.frames_received_total,
+            bytes_sent_total=self._bytes_sent_total,
+            bytes_received_total=self._bytes_received_total,
+            requests_in_flight=self._connection.requests_in_flight,
+            send_queue_bytes=self.send_queue_bytes,
+            late_replies_total=self._connection.late_replies_total,
+            timeouts_total=self._connection.timeouts_total,
+        )
+
+    # Life
+
+    async def run(self) -> str:
+        """Run the link to its end and return why it ended.  When cancelled, say goodbye."""
+        try:
+            with self._scope:
+                self._perform(self._connection.start())
+                self.push()
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._write)
+                    nursery.start_soon(self._watch)
+                    await self._read()
+                    nursery.cancel_scope.cancel()
+        except BaseException:
+            # Cancelled from outside (a stop) or a bug of ours: the peer is told either way.
+            self.close("this node closes the link")
+            raise
+        finally:
+            self.end(self._reason or "the link ended")
+        assert self._reason is not None
+        return self._reason
+
+    def end(self, reason: str) -> None:
+        """End the link in this very step: all that must follow has happened when this returns."""
+        if self._connection.state is State.CLOSED:
+            return
+        if self._leaves_in_order:
+            self._perform(self._connection.on_leaving(reason))
+        else:
+            self._perform(self._connection.on_lost(reason))
+
+    async def _read(self) -> None:
+        while self._reason is None:
+            try:
+                count = await self._stream.receive_into(self._decoder.space())
+            except PeerLost as lost:
+                self._abandon(str(lost))
+                return
+            if not count:
+                self._abandon("they closed the connection")
+                return
+            if self._reason is None:
+                self._on_received(count)
+
+    async def _write(self) -> None:
+        while True:
+            await self._unsent_came.wait()
+            try:
+                await self._stream.wait_sendable()
+            except PeerLost as lost:
+                self._abandon(str(lost))
+                return
+            sent = self._send(self._unsent)
+            self._unsent = rest_of(self._unsent, sent)
+            self._unsent_bytes -= sent
+            if not self._unsent:
+                self._unsent_came = trio.Event()
+
+    async def _watch(self) -> None:
+        while (deadline := self._connection.next_deadline()) is not None:
+            self._deadline_came_nearer = trio.Event()
+            self._waits_until = deadline
+            with trio.move_on_at(deadline):
+                await self._deadline_came_nearer.wait()
+            # After a pause of the whole process, bytes wait in the socket and the reader was woken together
+            # with us: let it run first, so that a peer is not blamed for our own silence.
+            await trio.lowlevel.checkpoint()
+            self._perform(self._connection.on_deadline(now=trio.current_time()))
+            self.push()
+
+    # What came
+
+    def _on_received(self, count: int) -> None:
+        self._bytes_received_total += count
+        self._connection.on_received(now=trio.current_time())
+        self._decoder.on_received(count)
+        frames = self._decoder.frames()
+        try:
+            while self._connection.state is State.GREETING:
+                frame = next(frames, None)
+                if frame is None:
+                    break
+                self._perform(self._connection.on_greeting(frame))
+            # `Opened` may have made the handler close the link again.
+            if self._connection.state is State.OPEN and self._reason is None:
+                passed, effects = self._connection.on_frames(frames)
+                if passed:
+                    self._handler.on_frames(self, passed)
+                self._perform(effects)
+        except RemoteProtocolError as error:
+            if self._connection.state is not State.CLOSED:
+                self._perform(self._connection.on_broken(str(error)))
+        self.push()
+
+    def _perform(self, effects: Sequence[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Send(frame_type, payload):
+                    header = encode_header(frame_type, table_bytes=len(payload))
+                    self._enqueue(header + payload)
+                case Opened(theirs):
+                    self._on_opened(theirs)
+                case RequestsFailed(failures):
+                    self._handler.on_requests_failed(self, list(failures))
+                case Closed(reason):
+                    self._on_closed(reason)
+
+    def _on_opened(self, theirs: Hello) -> None:
+        self.theirs = theirs
+        self.node = theirs.number
+        self.incarnation = theirs.incarnation
+        present = self._links.get(self.node)
+        if isinstance(present, PeerLink):
+            # `judge` let a second link pass: the peer began a new life and the old link is a ghost.
+            present.end(f"replaced: node {self.node} came back with a new incarnation")
+        self._decoder.allow(self._limits)
+        self._links[self.node] = self
+        log.info("node %d: link is up (%s)", self.node, theirs.name)
+        # The timer task waits for the end of the greeting; from here on other deadlines count.
+        self._deadline_came_nearer.set()
+        self._handler.on_link_up(self)
+
+    def _on_closed(self, reason: str) -> None:
+        if not self._unsent:
+            # GOODBYE or REJECT, if the socket takes it at once; nobody waits for a peer that is leaving.
+            self._send(self._fresh)
+        self._fresh, self._unsent = [], []
+        self._fresh_bytes = self._unsent_bytes = 0
+        self._reason = reason
+        self._stream.close()
+        self._scope.cancel()
+        if self.theirs is not None:
+            if self._links.get(self.node) is self:
+                del self._links[self.node]
+            log.warning("node %d: link lost: %s", self.node, reason)
+            self._handler.on_link_lost(self, reason)
+
+    # What goes
+
+    def _enqueue(self, head: bytes) -> None:
+        self._fresh.append(head)
+        self._fresh_bytes += len(head)
+        self._frames_sent_total += 1
+
+    def _check_limits(self, frame_type: int, count: int, table_bytes: int, body_bytes: int) -> None:
+        limits = self._limits.get(frame_type)
+        if (
+            limits is None
+            or count > limits.count_max
+            or table_bytes > limits.table_bytes_max
+            or body_bytes > limits.body_bytes_max
+        ):
+            raise LocalProtocolError(
+                f"frame type {frame_type}, count {count}, {table_bytes} table bytes,"
+                f" {body_bytes} body bytes: a peer would refuse this, limits are {limits}"
+            )
+
+    def _send(self, pieces: Sequence[Piece]) -> int:
+        """Hand pieces to the stream and return how many bytes it took."""
+        if not pieces:
+            return 0
+        try:
+            sent = self._stream.send_nowait(pieces)
+        except PeerLost as lost:
+            self._abandon(str(lost))
+            return 0
+        if sent:
+            self._bytes_sent_total += sent
+            self._connection.on_sent(now=trio.current_time())
+        return sent
+
+    def _on_queue_full(self) -> None:
+        self.push()
+        if self.send_queue_bytes > self._send_queue_bytes_max:
+            self._abandon(f"they do not read: {self.send_queue_bytes} bytes queued")
+
+    def _abandon(self, reason: str) -> None:
+        """End soon, from the link's own task: the caller may be the handler, in the middle of its work."""
+        if self._reason is None:
+            self._reason = reason
+            self._scope.cancel()
+
+
+def rest_of(pieces: list[Piece], sent: int) -> list[Piece]:
+    """Return the pieces behind the first `sent` bytes."""
+    for place, piece in enumerate(pieces):
+        if sent < len(piece):
+            rest = pieces[place:]
+            if sent:
+                rest[0] = memoryview(piece)[sent:]
+            return rest
+        sent -= len(piece)
+    assert sent == 0, "the stream took more than there was"
+    return []
+
+
+def frozen(pieces: Sequence[Piece]) -> list[Piece]:
+    """Return the pieces as bytes of our own, because they will wait."""
+    return [piece if type(piece) is bytes else bytes(piece) for piece in pieces]
