@@ -96,9 +96,7 @@ class Engine:
         self.nodes = NodeTable(cluster, local, incarnation=incarnation)
         self._holders = Holders()
         self._foreign = ForeignPages(self.store, bytes_fraction_max=memory.foreign_fraction_max)
-        self._fetches = Fetches(
-            self.store, self._holders, in_flight_max=remote.gets_in_flight_max
-        )
+        self._fetches = Fetches(self.store, self._holders, in_flight_max=remote.gets_in_flight_max)
         self._remotifier = Remotifier(
             self.store,
             self._holders,
@@ -142,15 +140,21 @@ class Engine:
         """Store a run; return how many pages, from the start, found room now."""
         return self.store.put(pool, object_id, index, pages)
 
+    def serial_of(self, pool: PoolId, object_id: bytes, index: int) -> int:
+        """Return the serial of the version that a page has now; 0 for holes, zeros and lost pages."""
+        return self.store.serial_of(pool, object_id, index)
+
+    def may_make_room(self) -> bool:
+        """Whether waiting can help a put that found no room: some peer is linked."""
+        return any(self.nodes.is_linked(node) for node in self.nodes.nodes())
+
     def destroy_pool(self, pool: PoolId) -> int:
         """Flush all pages of a pool, here and at peers; return how many there were."""
         return self.store.destroy_pool(pool)
 
     # What peers and the cluster do.
 
-    def on_frame(
-        self, node: NodeId, incarnation: Incarnation, frame: Frame, *, now: float
-    ) -> None:
+    def on_frame(self, node: NodeId, incarnation: Incarnation, frame: Frame, *, now: float) -> None:
         """Handle one frame from the present life of a peer.
 
         Raises:
@@ -191,9 +195,9 @@ class Engine:
             case _:
                 raise RemoteProtocolError(f"answer of type {frame.type}, which has none")
 
-    def on_request_failed(self, request_id: int, request_type: int) -> None:
+    def on_request_failed(self, request_id: int) -> None:
         """A request of ours will get no answer: its outcome is unknown."""
-        if request_type == MessageType.PUT_PAGES:
+        if self._remotifier.is_in_flight(request_id):
             self._remotifier.on_unknown(request_id)
         else:
             self._fetches.on_request_failed(request_id)

@@ -2,13 +2,27 @@
 
 Each call that may wait either answers at once or returns None and later calls `done`, synchronously, on the
 event loop, exactly once.  A front end handles all it received in one pass and then calls `settle()`.
+
+A put that finds no room waits, first come first served, for memory that remotify frees; after
+`put_wait_seconds_max`, or at once when no peer could help, it is refused and what it would have replaced is hidden.
 """
 
 import enum
+from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
 
-from ramsterd.core.page import PoolId
+import trio
+
+from config.limits import PAGE_BYTES
+from ramsterd.core.page import ZERO_PAGE, PoolId, PoolKind
+from ramsterd.engine import Engine
+from ramsterd.peers import Peers, Woken
+from ramsterd.remote.effects import GetDone
+from ramsterd.remote.fetch import GetOutcome, Pages, PendingGet
+
+__all__ = ["GetOutcome", "GetResult", "Pager", "PagerInterface", "Pages", "PutOutcome"]
 
 
 class PutOutcome(enum.Enum):
@@ -18,28 +32,15 @@ class PutOutcome(enum.Enum):
     REFUSED = "no room here or at any peer"
 
 
-class GetOutcome(enum.Enum):
-    """Why a get gives no pages."""
-
-    LOST = "the last copy of a page is gone"
-    UNREACHABLE = "the holder did not answer in time"
-
-
-# One bytes of 4096 for each page of the run; None is a hole (persistent) or a miss (ephemeral).
-Pages = list[bytes | None]
-GetResult = Pages | GetOutcome
+GetResult: TypeAlias = Pages | GetOutcome
+GetDoneCallback: TypeAlias = Callable[[GetResult], None]
 
 
 class PagerInterface(Protocol):
     """The calls of `Pager`; front ends are tested against a small fake of this."""
 
     def get(
-        self,
-        pool: PoolId,
-        object_id: bytes,
-        index: int,
-        count: int,
-        done: Callable[[GetResult], None],
+        self, pool: PoolId, object_id: bytes, index: int, count: int, done: GetDoneCallback
     ) -> GetResult | None:
         """Return the pages of a run, or None: `done` is called when they are here."""
         ...
@@ -67,7 +68,7 @@ class PagerInterface(Protocol):
         """Change `data` at byte `offset` of one page, atomically; a hole counts as zeros."""
         ...
 
-    def put_zeros(self, pool: PoolId, object_id: bytes, index: int, count: int) -> None:
+    def put_zeros(self, pool: PoolId, object_id: bytes, index: int, count: int) -> PutOutcome:
         """Make a run read as zeros, keeping it allocated."""
         ...
 
@@ -78,3 +79,222 @@ class PagerInterface(Protocol):
     def settle(self) -> None:
         """End a pass: send what it produced to peers and wake whom it served."""
         ...
+
+
+@dataclass(slots=True, eq=False)
+class WaitingPut:
+    """What is left of a put that waits for room."""
+
+    pool: PoolId
+    object_id: bytes
+    index: int
+    pages: memoryview
+    deadline: float
+    done: Callable[[PutOutcome], None]
+
+
+@dataclass(slots=True, eq=False)
+class Patch:
+    """A change of a part of one page, which may wait for the page and then for room."""
+
+    pool: PoolId
+    object_id: bytes
+    index: int
+    offset: int
+    data: bytes
+    deadline: float
+    done: Callable[[PutOutcome | GetOutcome], None]
+    # The version that was asked for; a page that comes home in another one is asked for again.
+    serial: int = 0
+
+    def apply(self, page: bytes | None) -> bytes:
+        """Return the page with the change."""
+        old = ZERO_PAGE if page is None else page
+        return old[: self.offset] + self.data + old[self.offset + len(self.data) :]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PagerStatistics:
+    """Who waits, and how many puts were refused."""
+
+    gets_waiting: int
+    puts_waiting: int
+    refused_total: int
+
+
+class Pager:
+    """The page path of this node, for its front ends."""
+
+    def __init__(self, engine: Engine, peers: Peers, *, put_wait_seconds_max: float) -> None:
+        self._engine = engine
+        self._peers = peers
+        self._put_wait_seconds_max = put_wait_seconds_max
+        self._gets: dict[PendingGet, GetDoneCallback] = {}
+        self._puts: deque[WaitingPut] = deque()
+        self._refused = 0
+        peers.on_woken = self._on_woken
+        peers.on_deadline = self._on_deadline
+        peers.next_deadline = self._next_deadline
+
+    def new_pool(self, kind: PoolKind, name: str) -> PoolId:
+        """Make a pool."""
+        return self._engine.new_pool(kind, name)
+
+    def destroy_pool(self, pool: PoolId) -> int:
+        """Flush all pages of a pool, here and at peers; return how many there were."""
+        return self._engine.destroy_pool(pool)
+
+    def get(
+        self, pool: PoolId, object_id: bytes, index: int, count: int, done: GetDoneCallback
+    ) -> GetResult | None:
+        """See `PagerInterface`."""
+        result = self._engine.get(pool, object_id, index, count, now=trio.current_time())
+        if isinstance(result, PendingGet):
+            self._gets[result] = done
+            return None
+        return result
+
+    def put(
+        self,
+        pool: PoolId,
+        object_id: bytes,
+        index: int,
+        pages: memoryview,
+        done: Callable[[PutOutcome], None],
+    ) -> PutOutcome | None:
+        """See `PagerInterface`."""
+        stored = 0 if self._puts else self._engine.put(pool, object_id, index, pages)
+        if stored * PAGE_BYTES == len(pages):
+            return PutOutcome.STORED
+        rest = memoryview(bytes(pages[stored * PAGE_BYTES :]))
+        deadline = trio.current_time() + self._put_wait_seconds_max
+        waiting = WaitingPut(pool, object_id, index + stored, rest, deadline, done)
+        if not self._engine.may_make_room():
+            return self._refuse(waiting)
+        self._puts.append(waiting)
+        return None
+
+    def patch(
+        self,
+        pool: PoolId,
+        object_id: bytes,
+        index: int,
+        offset: int,
+        data: bytes,
+        done: Callable[[PutOutcome | GetOutcome], None],
+    ) -> PutOutcome | GetOutcome | None:
+        """See `PagerInterface`."""
+        assert offset + len(data) <= PAGE_BYTES
+        deadline = trio.current_time() + self._put_wait_seconds_max
+        return self._try_patch(Patch(pool, object_id, index, offset, data, deadline, done))
+
+    def _try_patch(self, patch: Patch) -> PutOutcome | GetOutcome | None:
+        """Read, change and write in one go, or wait for the page."""
+        found = self._engine.get(
+            patch.pool, patch.object_id, patch.index, 1, now=trio.current_time()
+        )
+        if isinstance(found, PendingGet):
+            patch.serial = self._engine.serial_of(patch.pool, patch.object_id, patch.index)
+            self._gets[found] = lambda result: self._on_patch_page(patch, result)
+            return None
+        if isinstance(found, GetOutcome):
+            return found
+        return self._put_patched(patch, found[0])
+
+    def _put_patched(self, patch: Patch, page: bytes | None) -> PutOutcome | None:
+        patched = memoryview(patch.apply(page))
+        if self._engine.put(patch.pool, patch.object_id, patch.index, patched):
+            return PutOutcome.STORED
+        # The page may change while we wait for room, so the whole change is tried again then.
+        waiting = WaitingPut(
+            patch.pool,
+            patch.object_id,
+            patch.index,
+            memoryview(b""),
+            patch.deadline,
+            lambda outcome: self._on_patch_room(patch, outcome),
+        )
+        if not self._engine.may_make_room():
+            return self._refuse(waiting)
+        self._puts.append(waiting)
+        return None
+
+    def _on_patch_page(self, patch: Patch, result: GetResult) -> None:
+        if isinstance(result, GetOutcome):
+            patch.done(result)
+            return
+        serial_now = self._engine.serial_of(patch.pool, patch.object_id, patch.index)
+        is_current = serial_now == patch.serial
+        outcome = self._put_patched(patch, result[0]) if is_current else self._try_patch(patch)
+        if outcome is not None:
+            patch.done(outcome)
+
+    def _on_patch_room(self, patch: Patch, outcome: PutOutcome) -> None:
+        again = self._try_patch(patch) if outcome is PutOutcome.STORED else outcome
+        if again is not None:
+            patch.done(again)
+
+    def put_zeros(self, pool: PoolId, object_id: bytes, index: int, count: int) -> PutOutcome:
+        """See `PagerInterface`."""
+        done = self._engine.store.put_zeros(pool, object_id, index, count)
+        if done == count:
+            return PutOutcome.STORED
+        self._engine.store.refuse(pool, object_id, index + done, count - done)
+        self._refused += 1
+        return PutOutcome.REFUSED
+
+    def flush(self, pool: PoolId, object_id: bytes, index: int, count: int) -> None:
+        """See `PagerInterface`."""
+        self._engine.store.flush(pool, object_id, index, count)
+
+    def settle(self) -> None:
+        """See `PagerInterface`."""
+        self._peers.settle()
+
+    def statistics(self) -> PagerStatistics:
+        """Return a snapshot."""
+        return PagerStatistics(
+            gets_waiting=len(self._gets),
+            puts_waiting=len(self._puts),
+            refused_total=self._refused,
+        )
+
+    # Waiting.
+
+    def _on_woken(self, woken: Woken) -> None:
+        if isinstance(woken, GetDone):
+            pending = woken.pending
+            done = self._gets.pop(pending)
+            done(pending.pages if pending.outcome is None else pending.outcome)
+        else:
+            self._resume_puts()
+
+    def _resume_puts(self) -> None:
+        """Serve waiting puts in their order until room runs out again."""
+        for _ in range(len(self._puts)):
+            waiting = self._puts[0]
+            if waiting.pages:
+                stored = self._engine.put(
+                    waiting.pool, waiting.object_id, waiting.index, waiting.pages
+                )
+                waiting.index += stored
+                waiting.pages = waiting.pages[stored * PAGE_BYTES :]
+                if waiting.pages:
+                    return
+            self._puts.popleft()
+            waiting.done(PutOutcome.STORED)
+
+    def _next_deadline(self) -> float | None:
+        return self._puts[0].deadline if self._puts else None
+
+    def _on_deadline(self, now: float) -> None:
+        expired = [waiting for waiting in self._puts if waiting.deadline <= now]
+        for waiting in expired:
+            self._puts.remove(waiting)
+            waiting.done(self._refuse(waiting))
+
+    def _refuse(self, waiting: WaitingPut) -> PutOutcome:
+        count = max(1, len(waiting.pages) // PAGE_BYTES)
+        self._engine.store.refuse(waiting.pool, waiting.object_id, waiting.index, count)
+        self._refused += 1
+        return PutOutcome.REFUSED

@@ -386,6 +386,15 @@ class Store:
 
     # Rows.
 
+    def serial_of(self, pool_id: PoolId, object_id: bytes, index: int) -> int:
+        """Return the serial of the version that a page has now; 0 for holes, zeros and lost pages."""
+        page_object = self.pools[pool_id].find_object(object_id)
+        if page_object is None:
+            return 0
+        address, _ = self.table.find(page_object, index, 1)
+        row = self.table.entries[address] if address else HOLE
+        return self.rows.serial(row) if row >= FIRST_ROW else 0
+
     def drop_row(self, row: int) -> None:
         """Free a row and its slot; its holders are owed a flush.  The entry is the caller's."""
         serial, _, _, location, packed, first, second, third = ROW.unpack_from(

@@ -152,7 +152,9 @@ class Fetches:
         requests = []
         while pairs and under_way < self._in_flight_max:
             now, pairs = pairs[:PAGES_PER_FRAME_MAX], pairs[PAGES_PER_FRAME_MAX:]
-            requests.append(FetchRequest(holder, [pair[0] for pair in now], [pair[1] for pair in now]))
+            requests.append(
+                FetchRequest(holder, [pair[0] for pair in now], [pair[1] for pair in now])
+            )
             under_way += 1
         if pairs:
             self._requeue(holder, pairs)

@@ -102,9 +102,7 @@ class ForeignPages:
         if owner is None:
             return [0] * len(serials), b""
         owner.get_total += len(serials)
-        packed, pieces = traffic.get_zpages(
-            self._store, owner.pools[PoolKind.PERSISTENT], serials
-        )
+        packed, pieces = traffic.get_zpages(self._store, owner.pools[PoolKind.PERSISTENT], serials)
         if 0 not in packed:
             return packed, b"".join(pieces)
         others, other_pieces = traffic.get_zpages(

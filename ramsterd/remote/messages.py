@@ -151,9 +151,7 @@ def put_table(
 ) -> bytes:
     """Return the table of a PUT_PAGES."""
     code = _KIND_CODES[kind].to_bytes(_WORD, "little")
-    return b"".join(
-        (code, _column("Q", serials), _column("Q", checksums), _column("H", packed))
-    )
+    return b"".join((code, _column("Q", serials), _column("Q", checksums), _column("H", packed)))
 
 
 def parse_put_reply(frame: Frame, pages_count: int) -> bytes:

@@ -137,6 +137,10 @@ class Remotifier:
         """The PUT is on its way."""
         self._in_flight[request_id] = put
 
+    def is_in_flight(self, request_id: int) -> bool:
+        """Whether a request is a PUT under way."""
+        return request_id in self._in_flight
+
     def on_status(self, node: NodeId) -> None:
         """A peer told anew how much room it has."""
         self._placed_bytes.pop(node, None)
@@ -221,7 +225,8 @@ class Remotifier:
 
     def _take_blocks(self) -> list[Leaving]:
         """Take the oldest blocks that fit one frame; at least one."""
-        store, blocks, pages = self._store, [], 0
+        store, pages = self._store, 0
+        blocks: list[Leaving] = []
         while self._must_shrink():
             block = store.zbud.oldest(Family.OWN_PERSISTENT)
             if block is None:

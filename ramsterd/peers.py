@@ -1,0 +1,236 @@
+"""Peers: links <-> engine.
+
+A thin shell around the engine: what links receive goes in, what the engine wants sent goes out.  `settle()` ends
+every pass, whoever began it: it performs the engine's effects, pushes each touched link once, and hands
+what concerns front ends to the pager.
+"""
+
+import logging
+import random
+from collections.abc import Callable, Sequence
+from typing import Final, TypeAlias
+
+import trio
+
+from config.limits import PAGE_BYTES
+from config.model import ClusterConfig
+from heartbeat.detector import TimeoutDetector
+from heartbeat.service import HeartbeatService, open_socket
+from net.dialer import Address
+from net.frame import Frame
+from net.hello import Hello
+from net.link import Failure, Link
+from net.mesh import Mesh
+from net.transport import Transport
+from nodemanager.events import NewIncarnation, NodeDown, NodeEvent, NodeSubscribers, NodeUp
+from nodemanager.ids import NodeId
+from nodemanager.states import Verdict
+from ramsterd.core.codec import Codec
+from ramsterd.engine import Engine
+from ramsterd.remote.effects import CloseLink, GetDone, RoomMade, Send
+from ramsterd.remote.messages import LIMITS
+
+logger = logging.getLogger("ramster.peers")
+
+# What the page path may ask of its front ends.
+Woken: TypeAlias = GetDone | RoomMade
+# Frames count as life; telling the detector of each would cost more than handling it.
+HEARD_SECONDS: Final = 0.25
+
+
+class Peers:
+    """Runs the links and the heartbeat of one node, around its engine.  A `net.link.LinkHandler`."""
+
+    def __init__(
+        self, engine: Engine, cluster: ClusterConfig, *, transport: Transport, rng: random.Random
+    ) -> None:
+        self._engine = engine
+        self._cluster = cluster
+        self._local = engine.nodes.local_config
+        self.subscribers = NodeSubscribers()
+        self.subscribers.subscribe(NodeUp, log_node_event, priority=0)
+        self.subscribers.subscribe(NodeDown, log_node_event, priority=0)
+        self.subscribers.subscribe(NewIncarnation, log_node_event, priority=0)
+        self.mesh = Mesh(
+            Hello(
+                cluster=cluster.name,
+                number=NodeId(self._local.number),
+                name=self._local.name,
+                incarnation=engine.incarnation,
+                unit_bytes=PAGE_BYTES,
+                codecs=tuple(codec.name.lower() for codec in Codec),
+                timers=cluster.timers,
+            ),
+            members=self._members,
+            handler=self,
+            transport=transport,
+            limits=LIMITS,
+            rng=rng,
+            insecure_plaintext=cluster.insecure_plaintext,
+        )
+        self._rng = rng
+        self.heartbeat: HeartbeatService | None = None
+        # Set by the pager: what happened that front ends wait for, and when it wants to be woken next.
+        self.on_woken: Callable[[Woken], None] = ignore_woken
+        self.on_deadline: Callable[[float], None] = ignore_deadline
+        self.next_deadline: Callable[[], float | None] = no_deadline
+        self._waiting: trio.CancelScope | None = None
+        self._is_settling = False
+        self._heard_at: dict[NodeId, float] = {}
+
+    async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Listen, dial, beat and watch the clock until cancelled.
+
+        Raises:
+            OSError: An address can't be bound.
+        """
+        self.heartbeat = HeartbeatService(
+            self._cluster,
+            NodeId(self._local.number),
+            self._engine.incarnation,
+            detector=TimeoutDetector(
+                self._engine.nodes.nodes(), self._cluster.timers, now=trio.current_time()
+            ),
+            datagram_socket=open_socket(self._cluster, NodeId(self._local.number)),
+            rng=self._rng,
+            on_verdicts=self._on_verdicts,
+        )
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self.mesh.serve)
+            await nursery.start(self.heartbeat.run)
+            nursery.start_soon(self._watch_clock)
+            task_status.started()
+
+    def settle(self) -> None:
+        """End a pass: perform what the engine wants, until it wants nothing more."""
+        if self._is_settling:
+            return  # the pass that is being ended goes on with this
+        self._is_settling = True
+        now = trio.current_time()
+        touched: dict[NodeId, Link] = {}
+        try:
+            while effects := self._engine.settle(now):
+                for effect in effects:
+                    match effect:
+                        case Send():
+                            self._send(effect, touched, now)
+                        case GetDone() | RoomMade():
+                            self.on_woken(effect)
+                        case CloseLink(node, reason):
+                            if (link := self.mesh.links.get(node)) is not None:
+                                link.close(reason)
+        finally:
+            self._is_settling = False
+        for link in touched.values():
+            link.push()
+        if events := self._engine.take_node_events():
+            self.subscribers.publish(events)
+        self._set_alarm()
+
+    def _send(self, send: Send, touched: dict[NodeId, Link], now: float) -> None:
+        link = self.mesh.links.get(send.node)
+        if link is None:
+            if send.seconds_max:
+                self._engine.on_request_failed(send.request_id)
+            return
+        touched[send.node] = link
+        body = (send.body,) if send.body else ()
+        if send.seconds_max:
+            link.request(
+                send.type,
+                request_id=send.request_id,
+                deadline=now + send.seconds_max,
+                count=send.count,
+                table=send.table,
+                body=body,
+            )
+        else:
+            link.post(
+                send.type,
+                count=send.count,
+                table=send.table,
+                body=body,
+                request_id=send.request_id,
+                is_reply=send.is_reply,
+            )
+
+    # What links tell (net.link.LinkHandler).
+
+    def on_link_up(self, link: Link) -> None:
+        """Both sides accepted each other."""
+        self._engine.on_link_up(link.node, link.incarnation, now=trio.current_time())
+        if self.heartbeat is not None:
+            self.heartbeat.heard(link.node, link.incarnation)
+        self.settle()
+
+    def on_frames(self, link: Link, frames: list[Frame]) -> None:
+        """Handle what one receive brought, in one pass."""
+        now = trio.current_time()
+        if self.heartbeat is not None and now - self._heard_at.get(link.node, 0) > HEARD_SECONDS:
+            self._heard_at[link.node] = now
+            self.heartbeat.heard(link.node, link.incarnation)
+        try:
+            for frame in frames:
+                self._engine.on_frame(link.node, link.incarnation, frame, now=now)
+        finally:
+            self.settle()
+
+    def on_requests_failed(self, link: Link, failures: list[tuple[int, Failure]]) -> None:
+        """Requests have no answer: their outcome is unknown."""
+        for request_id, failure in failures:
+            logger.info("node %d: request %d: %s", link.node, request_id, failure.value)
+            self._engine.on_request_failed(request_id)
+        self.settle()
+
+    def on_link_lost(self, link: Link, reason: str) -> None:
+        """The link is gone."""
+        logger.info("link to node %d lost: %s", link.node, reason)
+        self._engine.on_link_lost(link.node, link.incarnation, now=trio.current_time())
+        self.settle()
+
+    # What the detector and the clock tell.
+
+    def _on_verdicts(self, verdicts: list[Verdict]) -> None:
+        for verdict in verdicts:
+            self._engine.on_verdict(verdict, now=trio.current_time())
+        self.settle()
+
+    async def _watch_clock(self) -> None:
+        while True:
+            with trio.CancelScope(deadline=self._alarm()) as self._waiting:
+                await trio.sleep_forever()
+            self._waiting = None
+            now = trio.current_time()
+            self._engine.on_deadline(now)
+            self.on_deadline(now)
+            self.settle()
+
+    def _alarm(self) -> float:
+        mine, theirs = self._engine.next_deadline(), self.next_deadline()
+        return mine if theirs is None else min(mine, theirs)
+
+    def _set_alarm(self) -> None:
+        if self._waiting is not None:
+            alarm = self._alarm()
+            if alarm < self._waiting.deadline:
+                self._waiting.deadline = alarm
+
+    def _members(self) -> dict[NodeId, Address]:
+        return {NodeId(node.number): (node.address, node.port) for node in self._cluster.node}
+
+
+def ignore_woken(_: Woken) -> None:
+    """Serve no front end."""
+
+
+def ignore_deadline(_: float) -> None:
+    """Serve no front end."""
+
+
+def no_deadline() -> None:
+    """Serve no front end."""
+
+
+def log_node_event(event: NodeEvent) -> None:
+    """Say what happened to a node."""
+    logger.warning("%s", event)
