@@ -1,6 +1,6 @@
 """The node table under any order of verdicts, links and messages, against a subscriber's view of it."""
 
-from hypothesis import strategies as st
+from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from nodemanager.events import NewIncarnation, NodeDown, NodeEvent, NodeUp
@@ -114,4 +114,5 @@ class TableMachine(RuleBasedStateMachine):
             assert self.table.is_linked(node) == (node in self.links)
 
 
+TableMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30)
 TestNodeTable = TableMachine.TestCase

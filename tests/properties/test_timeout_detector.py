@@ -1,5 +1,7 @@
 """The timeout detector under any order of beats, ticks and sleeps."""
 
+import itertools
+
 from hypothesis import given, strategies as st
 
 from config.model import TimersConfig
@@ -103,7 +105,7 @@ def test_a_node_that_beats_on_time_is_never_suspected(
 
 @given(
     st.lists(st.floats(0.01, 2.0), max_size=20),
-    st.lists(st.floats(0.05, 2.9), min_size=130, max_size=130),
+    st.lists(st.floats(0.05, 2.9), min_size=1, max_size=8),
 )
 def test_silence_ends_in_down_within_its_time_and_one_tick(
     beats: list[float], ticks: list[float]
@@ -115,7 +117,7 @@ def test_silence_ends_in_down_within_its_time_and_one_tick(
         for node in NODES:
             judge.heard(node, LIFE, now=now)
     silent_since = now
-    for tick in ticks:
+    for tick in itertools.cycle(ticks):
         if judge.detector.next_deadline() is None:
             break
         before, now = now, now + tick
