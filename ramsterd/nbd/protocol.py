@@ -1,0 +1,175 @@
+"""NBD's numbers, limits and layouts (NetworkBlockDevice/nbd, doc/proto.md); decides nothing.
+
+The enums are append-only and named as in the specification.  What is not spoken: TLS, structured replies,
+metadata contexts, extended headers; the handshake refuses them and clients fall back to simple replies.
+"""
+
+import enum
+import struct
+from typing import Final
+
+from config.limits import EXPORT_BYTES_MAX, PAGE_BYTES
+
+NBD_MAGIC: Final = 0x4E42444D41474943  # "NBDMAGIC"
+OPTION_MAGIC: Final = 0x49484156454F5054  # "IHAVEOPT"
+OPTION_REPLY_MAGIC: Final = 0x0003E889045565A9
+REQUEST_MAGIC: Final = 0x25609513
+SIMPLE_REPLY_MAGIC: Final = 0x67446698
+
+
+class HandshakeFlag(enum.IntFlag):
+    """What the server says first."""
+
+    FIXED_NEWSTYLE = 1 << 0
+    NO_ZEROES = 1 << 1
+
+
+class ClientFlag(enum.IntFlag):
+    """What the client answers."""
+
+    C_FIXED_NEWSTYLE = 1 << 0
+    C_NO_ZEROES = 1 << 1
+
+
+class TransmissionFlag(enum.IntFlag):
+    """What an export can do."""
+
+    HAS_FLAGS = 1 << 0
+    READ_ONLY = 1 << 1
+    SEND_FLUSH = 1 << 2
+    SEND_FUA = 1 << 3
+    ROTATIONAL = 1 << 4
+    SEND_TRIM = 1 << 5
+    SEND_WRITE_ZEROES = 1 << 6
+    SEND_DF = 1 << 7
+    CAN_MULTI_CONN = 1 << 8
+
+
+class Option(enum.IntEnum):
+    """What a client may ask for while haggling."""
+
+    EXPORT_NAME = 1
+    ABORT = 2
+    LIST = 3
+    STARTTLS = 5
+    INFO = 6
+    GO = 7
+    STRUCTURED_REPLY = 8
+    LIST_META_CONTEXT = 9
+    SET_META_CONTEXT = 10
+
+
+class OptionReply(enum.IntEnum):
+    """Answers to options; errors have bit 31 set."""
+
+    ACK = 1
+    SERVER = 2
+    INFO = 3
+    ERR_UNSUP = (1 << 31) + 1
+    ERR_POLICY = (1 << 31) + 2
+    ERR_INVALID = (1 << 31) + 3
+    ERR_UNKNOWN = (1 << 31) + 6
+
+
+class Info(enum.IntEnum):
+    """Kinds of information in an `OptionReply.INFO`."""
+
+    EXPORT = 0
+    NAME = 1
+    DESCRIPTION = 2
+    BLOCK_SIZE = 3
+
+
+class Command(enum.IntEnum):
+    """What a client may ask for after the handshake."""
+
+    READ = 0
+    WRITE = 1
+    DISC = 2
+    FLUSH = 3
+    TRIM = 4
+    CACHE = 5
+    WRITE_ZEROES = 6
+
+
+class CommandFlag(enum.IntFlag):
+    """Flags of one request."""
+
+    FUA = 1 << 0
+    NO_HOLE = 1 << 1
+    DF = 1 << 2
+    REQ_ONE = 1 << 3
+    FAST_ZERO = 1 << 4
+
+
+class Errno(enum.IntEnum):
+    """The errors that may stand in a reply; 0 is success."""
+
+    NONE = 0
+    EPERM = 1
+    EIO = 5
+    ENOMEM = 12
+    EINVAL = 22
+    ENOSPC = 28
+    EOVERFLOW = 75
+    ENOTSUP = 95
+    ESHUTDOWN = 108
+
+
+# The largest READ or WRITE; what qemu, libnbd and the kernel use at most.  A longer WRITE closes the
+# connection: nobody reads 4 GiB only to refuse it.
+PAYLOAD_BYTES_MAX: Final = 32 * 1024 * 1024
+# The specification's bound for every string.
+NAME_BYTES_MAX: Final = 4096
+# GO with the longest name and a list of more information kinds than exist; more closes the connection.
+OPTION_BYTES_MAX: Final = 8192
+# Options in one handshake; `nbdinfo --list` asks a handful for each export.
+OPTIONS_MAX: Final = 1024
+# Requests of one connection that wait for the pager; at the limit the connection is not read.
+REQUESTS_IN_FLIGHT_MAX: Final = 1024
+# Bytes of such requests; one more request may go over it, so a connection owes at most the sum of both.
+IN_FLIGHT_BYTES_MAX: Final = 16 * 1024 * 1024
+# Replies that the client has not taken yet; at the limit the connection is not read.
+REPLY_BYTES_MAX: Final = 4 * 1024 * 1024
+# From accept to the end of the handshake; and from a DISC to the last reply taken.
+HANDSHAKE_SECONDS_MAX: Final = 30.0
+DISCONNECT_SECONDS_MAX: Final = 30.0
+
+assert PAYLOAD_BYTES_MAX % PAGE_BYTES == 0
+assert 4 + NAME_BYTES_MAX + 2 + 2 * len(Info) <= OPTION_BYTES_MAX, "every sensible GO fits"
+assert EXPORT_BYTES_MAX < 1 << 63, "sizes and offsets are unsigned 64-bit, signed in many clients"
+
+GREETING: Final = struct.Struct(">QQH")  # magic, option magic, handshake flags
+CLIENT_FLAGS: Final = struct.Struct(">I")
+OPTION: Final = struct.Struct(">QII")  # option magic, option, bytes of data
+OPTION_REPLY: Final = struct.Struct(">QIII")  # magic, option, reply type, bytes of data
+INFO_EXPORT: Final = struct.Struct(">HQH")  # kind, export bytes, transmission flags
+INFO_BLOCK_SIZE: Final = struct.Struct(">HIII")  # kind, minimum, preferred, maximum
+# A request is magic u32, flags u16, command u16, cookie, offset u64, length u32.  Magic, flags and command
+# are read as one word: one comparison tells an everyday request.  A cookie is opaque: bytes, never a number.
+REQUEST: Final = struct.Struct(">Q8sQI")
+SIMPLE_REPLY: Final = struct.Struct(">II8s")  # magic, errno, cookie
+# What follows EXPORT_NAME's answer unless both sides said NO_ZEROES.
+EXPORT_NAME_PADDING: Final = bytes(124)
+
+REQUEST_BYTES: Final = REQUEST.size
+REPLY_BYTES: Final = SIMPLE_REPLY.size
+
+TRANSMISSION_FLAGS: Final = (
+    TransmissionFlag.HAS_FLAGS
+    | TransmissionFlag.SEND_FLUSH
+    | TransmissionFlag.SEND_FUA
+    | TransmissionFlag.SEND_TRIM
+    | TransmissionFlag.SEND_WRITE_ZEROES
+    | TransmissionFlag.CAN_MULTI_CONN
+)
+
+
+def request_word(command: int, flags: int = 0) -> int:
+    """Return the first eight bytes of a request as a number."""
+    return REQUEST_MAGIC << 32 | flags << 16 | command
+
+
+def encode_reply(error: int, cookie: bytes) -> bytes:
+    """Return the header of a simple reply; a READ's data follow it if `error` is 0."""
+    return SIMPLE_REPLY.pack(SIMPLE_REPLY_MAGIC, error, cookie)

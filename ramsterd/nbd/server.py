@@ -1,0 +1,120 @@
+"""The NBD server: its listeners, its connections, and what they count."""
+
+import errno
+import logging
+import socket
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from ramsterd.nbd.connection import Connection
+from ramsterd.nbd.counters import Counters, End, NbdStatistics
+from ramsterd.nbd.export import Export
+from ramsterd.nbd.sockets import listen_tcp, listen_unix, remove_socket_file
+from ramsterd.pager import PagerInterface
+
+_log = logging.getLogger("ramster.nbd")
+
+# How long accepting pauses when file descriptors or memory run out.
+_ACCEPT_PAUSE_SECONDS: Final = 0.1
+_OUT_OF_RESOURCES: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_QUIET_ENDS: Final = {End.DISCONNECTED, End.ABORTED, End.STOPPED}
+
+
+class NbdServer:
+    """Serves exports on a Unix socket, on loopback TCP, or on both."""
+
+    def __init__(
+        self,
+        pager: PagerInterface,
+        exports: Sequence[Export],
+        *,
+        socket_path: Path | None = None,
+        listen: str = "",
+        connections_max: int = 64,
+    ) -> None:
+        self._pager = pager
+        self._exports = tuple(exports)
+        self._socket_path = socket_path
+        self._listen = listen
+        self._connections_max = connections_max
+        self._counters = Counters()
+
+    def statistics(self) -> NbdStatistics:
+        """Return one snapshot of the counters."""
+        return self._counters.snapshot()
+
+    async def serve(
+        self, task_status: trio.TaskStatus[int | None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Serve until cancelled; `task_status` is told the TCP port, or None without TCP.
+
+        Resources: sockets are closed and the socket file is removed at the end.
+        Errors: what one client does wrong ends that client's connection only.
+
+        Raises:
+            SocketPathTaken: Somebody serves at the socket path already.
+            ListenAddressRefused: The TCP address is no loopback address.
+            OSError: An address cannot be bound.
+        """
+        with ExitStack() as stack:
+            listeners: list[socket.socket] = []
+            port: int | None = None
+            if self._socket_path is not None:
+                listeners.append(stack.enter_context(listen_unix(self._socket_path)))
+                inode = self._socket_path.lstat().st_ino
+                stack.callback(remove_socket_file, self._socket_path, inode)
+            if self._listen:
+                listeners.append(stack.enter_context(listen_tcp(self._listen)))
+                port = listeners[-1].getsockname()[1]
+            async with trio.open_nursery() as nursery:
+                for listener in listeners:
+                    nursery.start_soon(self._accept, listener, nursery)
+                task_status.started(port)
+
+    async def _accept(self, listener: socket.socket, nursery: trio.Nursery) -> None:
+        while True:
+            try:
+                sock, _ = listener.accept()
+            except BlockingIOError:
+                await trio.lowlevel.wait_readable(listener)
+            except OSError as error:
+                # A client that gave up while it was queued (ECONNABORTED) is no reason to wait.
+                if error.errno in _OUT_OF_RESOURCES:
+                    _log.warning("cannot accept NBD clients for a moment: %s", error)
+                    await trio.sleep(_ACCEPT_PAUSE_SECONDS)
+                else:
+                    await trio.lowlevel.checkpoint()
+            else:
+                self._on_accepted(sock, nursery)
+                await trio.lowlevel.checkpoint()
+
+    def _on_accepted(self, sock: socket.socket, nursery: trio.Nursery) -> None:
+        if self._counters.connections >= self._connections_max:
+            self._counters.connections_refused += 1
+            sock.close()
+            _log.warning("NBD client refused: %d connections already", self._connections_max)
+            return
+        self._counters.connections += 1
+        self._counters.connections_total += 1
+        nursery.start_soon(self._run, sock, self._counters.connections_total)
+
+    async def _run(self, sock: socket.socket, number: int) -> None:
+        end = End.STOPPED
+        try:
+            with sock:
+                sock.setblocking(False)
+                if sock.family != socket.AF_UNIX:
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                _log.debug("NBD client %d connected", number)
+                connection = Connection(sock, self._exports, self._pager, self._counters)
+                ended = await connection.serve()
+                end = ended.end
+        finally:
+            self._counters.connections -= 1
+            self._counters.ended[end] += 1
+        level = logging.DEBUG if end in _QUIET_ENDS else logging.WARNING
+        _log.log(level, "NBD client %d: %s (%s)", number, end.value, ended.detail)

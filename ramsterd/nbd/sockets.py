@@ -1,0 +1,114 @@
+"""Listening sockets: a Unix socket that survives a killed daemon's leftovers, and loopback TCP."""
+
+import contextlib
+import ipaddress
+import os
+import socket
+import stat
+from pathlib import Path
+from typing import Final
+
+# Enough for a burst of clients; the kernel cuts it to net.core.somaxconn.
+_BACKLOG: Final = 128
+# Local sockets are for the owner and the group `ramster`.
+_SOCKET_MODE: Final = 0o660
+_PORT_MAX: Final = 65535
+
+
+class SocketPathTaken(Exception):
+    """The socket's path belongs to a living server, or is no socket."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+class ListenAddressRefused(Exception):
+    """The address to listen at is malformed, or not a loopback address."""
+
+
+def listen_unix(path: Path) -> socket.socket:
+    """Return a non-blocking listening socket at `path`, mode 0660.
+
+    A socket file that nobody listens at is what a killed daemon left: it is replaced.
+
+    Raises:
+        SocketPathTaken: Somebody listens there, or something else than a socket is in the way.
+        OSError: The path cannot be bound.
+    """
+    _remove_stale(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.setblocking(False)
+        listener.bind(os.fspath(path))
+        # Before listen nobody can connect, so there is no moment with a wider mode.
+        path.chmod(_SOCKET_MODE)
+        listener.listen(_BACKLOG)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def _remove_stale(path: Path) -> None:
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise SocketPathTaken(path, "exists and is not a socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        # A full backlog answers EAGAIN: a living server too, and we do not wait for it.
+        probe.setblocking(False)
+        try:
+            probe.connect(os.fspath(path))
+        except ConnectionRefusedError:
+            path.unlink()
+            return
+        except BlockingIOError:
+            pass
+    raise SocketPathTaken(path, "another server listens there")
+
+
+def remove_socket_file(path: Path, inode: int) -> None:
+    """Remove our socket file, unless somebody has put another in its place."""
+    with contextlib.suppress(FileNotFoundError):
+        if path.lstat().st_ino == inode:
+            path.unlink()
+
+
+def listen_tcp(listen: str) -> socket.socket:
+    """Return a non-blocking listening socket for `"127.0.0.1:10809"` or `"[::1]:10809"`; port 0 picks one.
+
+    Raises:
+        ListenAddressRefused: The address is malformed or not loopback (there is no TLS here yet).
+        OSError: The address cannot be bound.
+    """
+    host, port = parse_loopback(listen)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setblocking(False)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def parse_loopback(listen: str) -> tuple[str, int]:
+    """Return address and port, or raise ListenAddressRefused."""
+    host, _, port = listen.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        raise ListenAddressRefused(f"{listen!r} is not ADDRESS:PORT") from None
+    if not address.is_loopback:
+        raise ListenAddressRefused(f"{listen!r} is not a loopback address")
+    if not (port.isascii() and port.isdigit() and int(port) <= _PORT_MAX):
+        raise ListenAddressRefused(f"{listen!r} has no port from 0 to {_PORT_MAX}")
+    return host, int(port)

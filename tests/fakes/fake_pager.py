@@ -1,0 +1,123 @@
+"""A pager that is a dict of pages, and does what a test tells it: delay, refuse, lose."""
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from typing import TypeVar
+
+from config.limits import PAGE_BYTES
+from ramsterd.core.page import ZERO_PAGE, PoolId
+from ramsterd.pager import GetOutcome, GetResult, PutOutcome
+
+T = TypeVar("T")
+PageKey = tuple[PoolId, bytes, int]
+
+
+class FakePager:
+    """Implements `PagerInterface`.
+
+    A delayed call takes effect when it is released, not when it is made: the least a front end may rely on.
+    """
+
+    def __init__(self) -> None:
+        self.pages: dict[PageKey, bytes] = {}
+        self.is_delaying = False
+        self.is_refusing = False
+        self.lost: set[int] = set()
+        self.unreachable: set[int] = set()
+        self.delayed: list[Callable[[], None]] = []
+        self.settles_count = 0
+        self.calls: Counter[str] = Counter()
+
+    def release(self, rng: random.Random | None = None) -> None:
+        """Complete every delayed call, in order, or in an order drawn from `rng`."""
+        delayed, self.delayed = self.delayed, []
+        if rng is not None:
+            rng.shuffle(delayed)
+        for complete in delayed:
+            complete()
+
+    def get(
+        self,
+        pool: PoolId,
+        object_id: bytes,
+        index: int,
+        count: int,
+        done: Callable[[GetResult], None],
+    ) -> GetResult | None:
+        self.calls["get"] += 1
+        return self._now_or_later(lambda: self._get(pool, object_id, index, count), done)
+
+    def _get(self, pool: PoolId, object_id: bytes, index: int, count: int) -> GetResult:
+        run = range(index, index + count)
+        if not self.lost.isdisjoint(run):
+            return GetOutcome.LOST
+        if not self.unreachable.isdisjoint(run):
+            return GetOutcome.UNREACHABLE
+        return [self.pages.get((pool, object_id, each)) for each in run]
+
+    def put(
+        self,
+        pool: PoolId,
+        object_id: bytes,
+        index: int,
+        pages: memoryview,
+        done: Callable[[PutOutcome], None],
+    ) -> PutOutcome | None:
+        self.calls["put"] += 1
+        content = bytes(pages)
+        assert content
+        assert len(content) % PAGE_BYTES == 0
+        return self._now_or_later(lambda: self._put(pool, object_id, index, content), done)
+
+    def _put(self, pool: PoolId, object_id: bytes, index: int, content: bytes) -> PutOutcome:
+        if self.is_refusing:
+            return PutOutcome.REFUSED
+        for start in range(0, len(content), PAGE_BYTES):
+            key = (pool, object_id, index + start // PAGE_BYTES)
+            self.pages[key] = content[start : start + PAGE_BYTES]
+        return PutOutcome.STORED
+
+    def patch(  # noqa: PLR0917  the interface has six
+        self,
+        pool: PoolId,
+        object_id: bytes,
+        index: int,
+        offset: int,
+        data: bytes,
+        done: Callable[[PutOutcome | GetOutcome], None],
+    ) -> PutOutcome | GetOutcome | None:
+        self.calls["patch"] += 1
+        assert 0 <= offset < offset + len(data) <= PAGE_BYTES
+        return self._now_or_later(lambda: self._patch(pool, object_id, index, offset, data), done)
+
+    def _patch(
+        self, pool: PoolId, object_id: bytes, index: int, offset: int, data: bytes
+    ) -> PutOutcome | GetOutcome:
+        if index in self.lost:
+            return GetOutcome.LOST
+        if self.is_refusing:
+            return PutOutcome.REFUSED
+        page = self.pages.get((pool, object_id, index), ZERO_PAGE)
+        page = page[:offset] + data + page[offset + len(data) :]
+        self.pages[pool, object_id, index] = page
+        return PutOutcome.STORED
+
+    def put_zeros(self, pool: PoolId, object_id: bytes, index: int, count: int) -> None:
+        self.calls["put_zeros"] += 1
+        for each in range(index, index + count):
+            self.pages[pool, object_id, each] = ZERO_PAGE
+
+    def flush(self, pool: PoolId, object_id: bytes, index: int, count: int) -> None:
+        self.calls["flush"] += 1
+        for each in range(index, index + count):
+            self.pages.pop((pool, object_id, each), None)
+
+    def settle(self) -> None:
+        self.settles_count += 1
+
+    def _now_or_later(self, act: Callable[[], T], done: Callable[[T], None]) -> T | None:
+        if not self.is_delaying:
+            return act()
+        self.delayed.append(lambda: done(act()))
+        return None
