@@ -7,7 +7,7 @@ what concerns front ends to the pager.
 
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final, TypeAlias
 
 import trio
@@ -22,8 +22,9 @@ from net.hello import Hello
 from net.link import Failure, Link
 from net.mesh import Mesh
 from net.transport import Transport
-from nodemanager.events import NewIncarnation, NodeDown, NodeEvent, NodeSubscribers, NodeUp
+from nodemanager.events import NodeSubscribers
 from nodemanager.ids import NodeId
+from nodemanager.journal import subscribe_log
 from nodemanager.states import Verdict
 from ramsterd.core.codec import Codec
 from ramsterd.engine import Engine
@@ -48,9 +49,7 @@ class Peers:
         self._cluster = cluster
         self._local = engine.nodes.local_config
         self.subscribers = NodeSubscribers()
-        self.subscribers.subscribe(NodeUp, log_node_event, priority=0)
-        self.subscribers.subscribe(NodeDown, log_node_event, priority=0)
-        self.subscribers.subscribe(NewIncarnation, log_node_event, priority=0)
+        subscribe_log(self.subscribers)
         self.mesh = Mesh(
             Hello(
                 cluster=cluster.name,
@@ -212,8 +211,7 @@ class Peers:
     def _set_alarm(self) -> None:
         if self._waiting is not None:
             alarm = self._alarm()
-            if alarm < self._waiting.deadline:
-                self._waiting.deadline = alarm
+            self._waiting.deadline = min(self._waiting.deadline, alarm)
 
     def _members(self) -> dict[NodeId, Address]:
         return {NodeId(node.number): (node.address, node.port) for node in self._cluster.node}
@@ -229,8 +227,3 @@ def ignore_deadline(_: float) -> None:
 
 def no_deadline() -> None:
     """Serve no front end."""
-
-
-def log_node_event(event: NodeEvent) -> None:
-    """Say what happened to a node."""
-    logger.warning("%s", event)

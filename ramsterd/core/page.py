@@ -3,7 +3,11 @@
 import enum
 from typing import Final, NewType
 
-from config.limits import PAGE_BYTES as PAGE_BYTES
+from config.limits import PAGE_BYTES
+
+__all__ = [
+    "INDEX_MAX", "OBJECT_ID_BYTES_MAX", "PAGE_BYTES", "ZERO_PAGE", "CorruptPage", "PageLost", "PoolId", "PoolKind",
+]  # fmt: skip
 
 PoolId = NewType("PoolId", int)
 

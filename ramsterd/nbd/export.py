@@ -115,7 +115,8 @@ class Export:
         if head:
             self._patch(pager, parts, offset, ZERO_PAGE[:head])
         if count and no_hole:
-            pager.put_zeros(self.pool, self.object_id, index, count)
+            parts.begin()
+            parts.on_begun(pager.put_zeros(self.pool, self.object_id, index, count))
         elif count:
             pager.flush(self.pool, self.object_id, index, count)
         middle_end = head + count * PAGE_BYTES

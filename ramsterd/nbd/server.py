@@ -13,8 +13,8 @@ import trio
 from ramsterd.nbd.connection import Connection
 from ramsterd.nbd.counters import Counters, End, NbdStatistics
 from ramsterd.nbd.export import Export
-from ramsterd.nbd.sockets import listen_tcp, listen_unix, remove_socket_file
 from ramsterd.pager import PagerInterface
+from ramsterd.sockets import listen_tcp, listen_unix, remove_socket_file
 
 _log = logging.getLogger("ramster.nbd")
 

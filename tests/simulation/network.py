@@ -182,7 +182,7 @@ class SimNetwork:
         async def serve(stream: SimStream) -> None:
             try:
                 await accept(stream)
-            except Exception:  # noqa: BLE001, S110  the promise: a handler's fault ends one connection only
+            except Exception:  # noqa: S110  the promise: a handler's fault ends one connection only
                 pass
             finally:
                 stream.close()

@@ -1,0 +1,92 @@
+"""The command line of the daemon: `ramsterd run` and `ramsterd check-config`."""
+
+import os
+import random
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NoReturn
+
+import click
+import trio
+
+from config.errors import ConfigError
+from config.load import load_node
+from config.units import format_bytes
+from nodemanager.ids import Incarnation
+from ramsterd import __version__
+from ramsterd.daemon import Daemon
+from ramsterd.logs import set_up_logging
+from ramsterd.sockets import SocketPathTaken
+
+EX_CONFIG: Final = 78  # sysexits.h
+
+CONFIG_OPTION = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    default=Path("/etc/ramster/ramsterd.toml"),
+    show_default=True,
+    help="This node's file; it names the cluster file.",
+)
+
+
+@click.group()
+@click.version_option(__version__, prog_name="ramsterd")
+def main() -> None:
+    """Pool the idle memory of a cluster.
+
+    One ramsterd runs on every node.  It keeps pages that programs push out, compressed, and
+    sends what overflows to peers that have room.
+    """
+
+
+@main.command()
+@CONFIG_OPTION
+def run(config: Path) -> None:
+    """Run the daemon in the foreground until SIGTERM or Ctrl-C."""
+    try:
+        daemon_config, cluster, node = load_node(config)
+    except ConfigError as error:
+        _fail(str(error), EX_CONFIG)
+    set_up_logging(daemon_config.log)
+    try:
+        daemon = Daemon(
+            daemon_config,
+            cluster,
+            node,
+            # Milliseconds since 1970 rise from one start to the next, as incarnations must.
+            incarnation=Incarnation(time.time_ns() // 1_000_000),
+            rng=random.Random(),  # noqa: S311  jitter and ties, no secrets
+            environ=os.environ,
+        )
+        trio.run(daemon.run)
+    except* (SocketPathTaken, OSError) as group:
+        _fail("; ".join(str(error) for error in _leaves(group)), 1)
+
+
+@main.command("check-config")
+@CONFIG_OPTION
+def check_config(config: Path) -> None:
+    """Read both files and say whether they are right; exit status 78 if not."""
+    try:
+        daemon, cluster, node = load_node(config)
+    except ConfigError as error:
+        _fail(str(error), EX_CONFIG)
+    exports = ", ".join(f"{each.name} ({format_bytes(each.size)})" for each in daemon.export)
+    click.echo(f"{config}: node {node.name} ({node.number}) at {node.address}:{node.port}")
+    click.echo(f"{daemon.cluster}: cluster {cluster.name} of {len(cluster.node)} nodes")
+    click.echo(f"budget {format_bytes(daemon.memory.budget)}, exports: {exports or 'none'}")
+
+
+def _leaves(group: BaseExceptionGroup[Exception]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
+
+
+def _fail(message: str, status: int) -> NoReturn:
+    click.echo(f"ramsterd: {message}", err=True)
+    sys.exit(status)

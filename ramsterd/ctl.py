@@ -1,0 +1,132 @@
+"""The command line of the operator: `ramsterctl`, which asks a daemon over its control socket."""
+
+import json
+import socket
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from config.units import format_bytes
+from ramsterd import __version__
+
+ANSWER_SECONDS_MAX = 10.0
+
+
+@click.group()
+@click.version_option(__version__, prog_name="ramsterctl")
+@click.option(
+    "--socket",
+    "socket_path",
+    type=click.Path(path_type=Path),
+    default=Path("/run/ramster/control.sock"),
+    show_default=True,
+    help="The daemon's control socket ([control] socket in ramsterd.toml).",
+)
+@click.pass_context
+def main(context: click.Context, socket_path: Path) -> None:
+    """Ask a running ramsterd how it is."""
+    context.obj = socket_path
+
+
+JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+
+
+@main.command()
+@JSON_OPTION
+@click.pass_obj
+def status(socket_path: Path, as_json: bool) -> None:
+    """Show memory, pages and traffic of this node."""
+    result = ask(socket_path, "status")
+    click.echo(json.dumps(result, indent=2) if as_json else format_status(result))
+
+
+@main.command()
+@JSON_OPTION
+@click.pass_obj
+def nodes(socket_path: Path, as_json: bool) -> None:
+    """Show every member of the cluster as this node sees it."""
+    result = ask(socket_path, "nodes")
+    click.echo(json.dumps(result, indent=2) if as_json else format_nodes(result))
+
+
+def ask(socket_path: Path, command: str) -> Any:
+    """Return the result of a command, or end with status 1 and one line that says why there is none."""
+    try:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(ANSWER_SECONDS_MAX)
+            client.connect(str(socket_path))
+            client.sendall(json.dumps({"command": command}).encode() + b"\n")
+            with client.makefile("rb") as answers:
+                line = answers.readline()
+    except OSError as error:
+        _fail(f"no daemon answers at {socket_path}: {error}")
+    if not line:
+        _fail(f"the daemon at {socket_path} closed the connection")
+    answer = json.loads(line)
+    if not answer["ok"]:
+        _fail(answer["error"])
+    return answer["result"]
+
+
+def format_status(now: dict[str, Any]) -> str:
+    """Return the status as an operator reads it."""
+    store, remotify, fetch = (
+        now["engine"]["store"],
+        now["engine"]["remotify"],
+        now["engine"]["fetch"],
+    )
+    zbud, zpages, zbytes = store["zbud"], store["zpages"], store["zpage_bytes"]
+    lines = [
+        f"node {now['node']} ({now['number']}) of {now['cluster']}, up {now['uptime_seconds']:.0f} s",
+        f"memory    {format_bytes(zbud['resident_bytes'])} of {format_bytes(zbud['budget_bytes'])}",
+    ]
+    lines += [
+        f"  {family:<19}{zpages[family]:>10} pages {format_bytes(zbytes[family]):>12}"
+        for family in zpages
+    ]
+    lines += [
+        f"puts      {store['put_total']} pages: {store['put_zero_total']} zero, "
+        f"{store['put_same_filled_total']} same-filled, {store['put_raw_total']} raw",
+        f"gets      {store['get_local_total']} local, {store['get_elsewhere_total']} from peers, "
+        f"{store['get_hole_total']} holes, {store['get_lost_total']} lost",
+        f"remotify  {remotify['stored_total']} pages stored, {remotify['refused_total']} refused, "
+        f"{remotify['unknown_total']} unknown, {remotify['pages_in_flight']} in flight",
+        f"fetch     {fetch['fetched_total']} pages fetched, {fetch['installed_total']} kept, "
+        f"{fetch['missing_total']} missing, {fetch['corrupt_total']} corrupt, "
+        f"{fetch['unreachable_total']} unreachable",
+        f"lost      {store['lost_total']} pages",
+    ]
+    lines += [
+        f"at node {each['node']}: {each['pages']} pages of ours"
+        for each in now["engine"]["holders"]
+        if not each["is_dead"]
+    ]
+    lines += [
+        f"of node {each['node']}: {each['pages']} pages here" for each in now["engine"]["foreign"]
+    ]
+    lines += [
+        f"export {each['name']}: {format_bytes(each['size_bytes'])}, {each['pages']} pages"
+        for each in now["exports"]
+    ]
+    return "\n".join(lines)
+
+
+def format_nodes(rows: list[dict[str, Any]]) -> str:
+    """Return one line a node."""
+    lines = [f"{'NUMBER':>6}  {'NAME':<16} {'ADDRESS':<24} {'STATE':<9} {'LINK':<5} FREE"]
+    for row in rows:
+        config, said = row["config"], row["status"]
+        link = "self" if row["is_local"] else "yes" if row["is_linked"] else "no"
+        free = format_bytes(said["free_bytes"]) if said else "-"
+        where = f"{config['address']}:{config['port']}"
+        lines.append(
+            f"{config['number']:>6}  {config['name']:<16} {where:<24} {row['state']:<9} {link:<5} {free}"
+        )
+    return "\n".join(lines)
+
+
+def _fail(message: str) -> NoReturn:
+    click.echo(f"ramsterctl: {message}", err=True)
+    sys.exit(1)

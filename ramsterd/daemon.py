@@ -1,0 +1,184 @@
+"""The daemon: composition root and task tree, on one screen.
+
+services     links, heartbeat, clock          start first, stop last
+  front ends   NBD, control, metrics          start when peers can be asked, stop before they cannot
+"""
+
+import gc
+import logging
+import random
+import signal
+from collections.abc import Mapping
+from functools import partial
+from typing import Final
+
+import trio
+
+from config.endpoint import split_endpoint
+from config.model import ClusterConfig, DaemonConfig, NodeConfig
+from net.tcp import TcpTransport
+from nodemanager.ids import Incarnation, NodeId
+from ramsterd import __version__
+from ramsterd.control import Command, serve_control
+from ramsterd.core.arena import MemfdMapping
+from ramsterd.core.page import PoolKind
+from ramsterd.core.zbud import Family
+from ramsterd.engine import Engine
+from ramsterd.metrics import serve_metrics
+from ramsterd.nbd.export import Export
+from ramsterd.nbd.server import NbdServer
+from ramsterd.notify import Notifier, watchdog_seconds_from
+from ramsterd.pager import Pager
+from ramsterd.peers import Peers
+from ramsterd.snapshot import DaemonStatistics, ExportSnapshot, to_plain
+
+logger = logging.getLogger("ramster.daemon")
+
+# All pages of an export belong to one object.
+EXPORT_OBJECT: Final = b""
+# The collector walks what lives; the tables live outside its sight, so it need not look often.
+GC_THRESHOLD: Final = 50_000
+
+
+class Daemon:
+    """Everything that one node runs."""
+
+    def __init__(
+        self,
+        daemon: DaemonConfig,
+        cluster: ClusterConfig,
+        node: NodeConfig,
+        *,
+        incarnation: Incarnation,
+        rng: random.Random,
+        environ: Mapping[str, str],
+    ) -> None:
+        self._daemon = daemon
+        self._cluster = cluster
+        self._node = node
+        self.engine = Engine(
+            daemon=daemon,
+            cluster=cluster,
+            local=NodeId(node.number),
+            incarnation=incarnation,
+            map_memory=MemfdMapping,
+            rng=rng,
+        )
+        self._peers = Peers(self.engine, cluster, transport=TcpTransport(), rng=rng)
+        self._pager = Pager(
+            self.engine, self._peers, put_wait_seconds_max=daemon.remote.put_wait_seconds_max
+        )
+        self._exports = tuple(
+            Export(
+                name=export.name,
+                size=export.size,
+                description=export.description,
+                pool=self._pager.new_pool(PoolKind.PERSISTENT, export.name),
+                object_id=EXPORT_OBJECT,
+            )
+            for export in daemon.export
+        )
+        self._nbd = NbdServer(
+            self._pager,
+            self._exports,
+            socket_path=daemon.nbd.socket,
+            listen=daemon.nbd.listen,
+            connections_max=daemon.nbd.connections_max,
+        )
+        self._notifier = Notifier(environ)
+        self._watchdog_seconds = watchdog_seconds_from(environ)
+        self._started_at = 0.0
+        self._stop = trio.Event()
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT, then stop in order, within `stop_seconds_max`.
+
+        Raises:
+            SocketPathTaken: Another daemon serves at one of our sockets.
+            OSError: An address can't be bound.
+        """
+        self._started_at = trio.current_time()
+        gc.freeze()
+        gc.set_threshold(GC_THRESHOLD)
+        async with trio.open_nursery() as services:
+            services.start_soon(self._watch_signals)
+            await services.start(self._peers.serve)
+            async with trio.open_nursery() as front_ends:
+                await self._start_front_ends(front_ends)
+                front_ends.start_soon(self._feed_watchdog)
+                self._notifier.ready()
+                logger.info("node %s serves", self._node.name)
+                await self._stop.wait()
+                self._notifier.stopping()
+                logger.info("stopping")
+                self._begin_stop(services, front_ends)
+            self._say_farewell()
+            services.cancel_scope.cancel()
+
+    async def _start_front_ends(self, front_ends: trio.Nursery) -> None:
+        await front_ends.start(self._nbd.serve)
+        if self._daemon.control.socket is not None:
+            await front_ends.start(
+                partial(serve_control, self._daemon.control.socket, self._commands())
+            )
+        if self._daemon.metrics.listen:
+            address, port = split_endpoint(self._daemon.metrics.listen)
+            await front_ends.start(partial(serve_metrics, address, port, self.statistics))
+
+    def _begin_stop(self, services: trio.Nursery, front_ends: trio.Nursery) -> None:
+        """Front ends stop first: no get may find its peers gone.  What hangs is cut off at the bound."""
+        services.cancel_scope.deadline = trio.current_time() + self._daemon.stop_seconds_max
+        front_ends.cancel_scope.cancel()
+
+    def _say_farewell(self) -> None:
+        """Nobody asks for our pages again; and what we held of others goes with us."""
+        held = self.engine.store.zpages[Family.FOREIGN_PERSISTENT]
+        if held:
+            logger.warning("%d pages of other nodes are lost with this stop", held)
+        self.engine.farewell()
+        self._peers.settle()
+
+    async def _watch_signals(self) -> None:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            async for number in signals:
+                logger.info("%s", signal.Signals(number).name)
+                self._stop.set()
+
+    async def _feed_watchdog(self) -> None:
+        """Prove to systemd that the loop lives."""
+        if self._watchdog_seconds is None:
+            return
+        while True:
+            self._notifier.watchdog()
+            await trio.sleep(self._watchdog_seconds / 2)
+
+    def _commands(self) -> dict[str, Command]:
+        return {
+            "status": lambda _: to_plain(self.statistics()),
+            "nodes": lambda _: to_plain(self.engine.nodes.statistics().nodes),
+        }
+
+    def statistics(self) -> DaemonStatistics:
+        """Return one consistent snapshot of everything."""
+        heartbeat = self._peers.heartbeat
+        return DaemonStatistics(
+            node=self._node.name,
+            number=NodeId(self._node.number),
+            incarnation=self.engine.incarnation,
+            cluster=self._cluster.name,
+            version=__version__,
+            uptime_seconds=trio.current_time() - self._started_at,
+            engine=self.engine.statistics(),
+            pager=self._pager.statistics(),
+            nbd=self._nbd.statistics(),
+            exports=tuple(
+                ExportSnapshot(
+                    name=export.name,
+                    size_bytes=export.size,
+                    pages=self.engine.store.pages_of(export.pool),
+                )
+                for export in self._exports
+            ),
+            heartbeat=None if heartbeat is None else heartbeat.statistics(),
+            links={node: link.statistics() for node, link in self._peers.mesh.links.items()},
+        )

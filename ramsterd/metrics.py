@@ -1,0 +1,219 @@
+"""Prometheus metrics: one collector over one snapshot, served by the library's own HTTP thread.
+
+A scrape takes its snapshot on the event loop (so that it is consistent) and formats it in the HTTP thread.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+import trio
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from ramsterd.core.zbud import Family
+from ramsterd.snapshot import DaemonStatistics
+
+logger = logging.getLogger("ramster.metrics")
+
+Samples = Iterable[tuple[list[str], float]]
+
+_PLACES = {
+    Family.OWN_PERSISTENT: ["own", "persistent"],
+    Family.OWN_EPHEMERAL: ["own", "ephemeral"],
+    Family.OWN_CLEAN: ["own_clean", "persistent"],
+    Family.FOREIGN_PERSISTENT: ["foreign", "persistent"],
+    Family.FOREIGN_EPHEMERAL: ["foreign", "ephemeral"],
+}
+
+
+class RamsterCollector(Collector):
+    """Turns a snapshot into metric families."""
+
+    def __init__(self, statistics: Callable[[], DaemonStatistics]) -> None:
+        self._statistics = statistics
+
+    def describe(self) -> Iterable[Metric]:
+        """Return nothing: registering must not take a snapshot."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every family of one snapshot."""
+        now = self._statistics()
+        yield from _memory(now)
+        yield from _pages(now)
+        yield from _remote(now)
+        yield from _nodes(now)
+        yield from _nbd(now)
+
+
+def _gauge(name: str, text: str, labels: list[str], samples: Samples) -> Metric:
+    family = GaugeMetricFamily(f"ramster_{name}", text, labels=labels)
+    for values, value in samples:
+        family.add_metric(values, value)
+    return family
+
+
+def _counter(name: str, text: str, labels: list[str], samples: Samples) -> Metric:
+    family = CounterMetricFamily(f"ramster_{name}", text, labels=labels)
+    for values, value in samples:
+        family.add_metric(values, value)
+    return family
+
+
+def _one(value: float) -> Samples:
+    return [([], value)]
+
+
+def _by(counts: Mapping[str, float]) -> Samples:
+    return [([key.lower()], value) for key, value in counts.items()]
+
+
+def _memory(now: DaemonStatistics) -> Iterator[Metric]:
+    zbud, store = now.engine.store.zbud, now.engine.store
+    yield _gauge("budget_bytes", "Bound on the arena.", [], _one(zbud.budget_bytes))
+    yield _gauge("resident_bytes", "Frames of the arena in use.", [], _one(zbud.resident_bytes))
+    labels = ["place", "kind"]
+    yield _gauge(
+        "zpage_bytes", "Compressed bytes in the arena.", labels,
+        [(_PLACES[family], count) for family, count in store.zpage_bytes.items()],
+    )  # fmt: skip
+    yield _gauge(
+        "pages", "Pages with a zpage in the arena.", labels,
+        [(_PLACES[family], count) for family, count in store.zpages.items()],
+    )  # fmt: skip
+    yield _gauge("rows", "Page versions known here, wherever they are.", [], _one(store.rows))
+    yield _gauge("uptime_seconds", "Since the daemon started.", [], _one(now.uptime_seconds))
+
+
+def _pages(now: DaemonStatistics) -> Iterator[Metric]:
+    store, pager = now.engine.store, now.pager
+    stored = (
+        store.put_total - store.put_zero_total - store.put_same_filled_total - store.put_raw_total
+    )
+    yield _counter(
+        "puts", "Pages put, by how they are kept.", ["codec"],
+        _by({
+            "zero": store.put_zero_total,
+            "same_filled": store.put_same_filled_total,
+            "raw": store.put_raw_total,
+            "lz4": stored,
+        }),
+    )  # fmt: skip
+    yield _counter(
+        "put_zpage_bytes", "Compressed bytes put.", [], _one(store.put_zpage_bytes_total)
+    )
+    yield _counter(
+        "gets", "Pages looked up, by where they were.", ["place"],
+        _by({
+            "local": store.get_local_total,
+            "peer": store.get_elsewhere_total,
+            "hole": store.get_hole_total,
+            "lost": store.get_lost_total,
+        }),
+    )  # fmt: skip
+    yield _counter("flushed_pages", "Pages flushed.", [], _one(store.flushed_total))
+    yield _counter("evicted_pages", "Ephemeral pages dropped.", [], _one(store.evicted_total))
+    yield _counter("corrupt_pages", "Zpages whose check failed.", [], _one(
+        store.corrupt_total + now.engine.fetch.corrupt_total
+    ))  # fmt: skip
+    yield _counter("lost_pages", "Pages whose last copy is gone.", [], _one(store.lost_total))
+    yield _counter(
+        "refused_puts", "Puts for which there was no room.", [], _one(pager.refused_total)
+    )
+    yield _gauge("waiting_requests", "Requests that wait.", ["operation"], _by({
+        "get": pager.gets_waiting, "put": pager.puts_waiting,
+    }))  # fmt: skip
+
+
+def _remote(now: DaemonStatistics) -> Iterator[Metric]:
+    remotify, fetch, engine = now.engine.remotify, now.engine.fetch, now.engine
+    yield _counter("remotify_pages", "Pages sent to peers, by outcome.", ["outcome"], _by({
+        "stored": remotify.stored_total,
+        "refused": remotify.refused_total,
+        "unknown": remotify.unknown_total,
+        "overtaken": remotify.overtaken_total,
+    }))  # fmt: skip
+    yield _counter(
+        "remotify_zpage_bytes", "Compressed bytes that peers stored.", [],
+        _one(remotify.stored_zpage_bytes_total),
+    )  # fmt: skip
+    yield _counter("fetch_pages", "Pages fetched from peers, by outcome.", ["outcome"], _by({
+        "fetched": fetch.fetched_total,
+        "overtaken": fetch.overtaken_total,
+        "missing": fetch.missing_total,
+        "corrupt": fetch.corrupt_total,
+        "unreachable": fetch.unreachable_total,
+    }))  # fmt: skip
+    yield _counter("localified_pages", "Fetched pages kept here.", [], _one(fetch.installed_total))
+    yield _gauge("requests_in_flight", "Requests to peers under way.", ["operation"], _by({
+        "get": fetch.requests_in_flight, "put": remotify.requests_in_flight,
+    }))  # fmt: skip
+    yield _gauge(
+        "remote_pages", "Pages of ours that a node keeps.", ["node"],
+        [([str(each.node)], each.pages) for each in engine.holders if not each.is_dead],
+    )  # fmt: skip
+    yield _gauge(
+        "foreign_pages", "Pages of a node that we keep.", ["node"],
+        [([str(each.node)], each.pages) for each in engine.foreign],
+    )  # fmt: skip
+    yield _gauge("flushes_owed", "Serials that peers may forget.", [], _one(engine.flushes_owed))
+
+
+def _nodes(now: DaemonStatistics) -> Iterator[Metric]:
+    rows = [row for row in now.engine.nodes.nodes if not row.is_local]
+    yield _gauge(
+        "node_up", "Whether we believe a node to be up.", ["node", "state"],
+        [([row.config.name, row.state.value], float(row.state.value == "up")) for row in rows],
+    )  # fmt: skip
+    yield _gauge(
+        "node_linked", "Whether a link to a node is open.", ["node"],
+        [([row.config.name], float(row.is_linked)) for row in rows],
+    )  # fmt: skip
+    links = now.links.items()
+    yield _counter(
+        "link_bytes", "Bytes on the present link.", ["node", "direction"],
+        [([str(node), "sent"], link.bytes_sent_total) for node, link in links]
+        + [([str(node), "received"], link.bytes_received_total) for node, link in links],
+    )  # fmt: skip
+
+
+def _nbd(now: DaemonStatistics) -> Iterator[Metric]:
+    nbd = now.nbd
+    yield _gauge("nbd_connections", "NBD clients.", [], _one(nbd.connections))
+    yield _counter("nbd_requests", "NBD requests.", ["command"], _by(nbd.requests_total))
+    yield _counter("nbd_errors", "NBD error replies.", ["errno"], _by(nbd.errors_total))
+    yield _counter("nbd_bytes", "Bytes of NBD clients.", ["direction"], _by({
+        "received": nbd.received_bytes_total, "sent": nbd.sent_bytes_total,
+    }))  # fmt: skip
+
+
+async def serve_metrics(
+    address: str,
+    port: int,
+    statistics: Callable[[], DaemonStatistics],
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve `/metrics` until cancelled.
+
+    Raises:
+        OSError: The address can't be bound.
+    """
+    token = trio.lowlevel.current_trio_token()
+
+    def snapshot() -> DaemonStatistics:
+        return trio.from_thread.run_sync(statistics, trio_token=token)
+
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(RamsterCollector(snapshot))
+    server, thread = start_http_server(port, address, registry)
+    try:
+        task_status.started()
+        await trio.sleep_forever()
+    finally:
+        # A scrape under way waits for our loop, so the loop must go on while the server stops.
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(server.shutdown)
+            server.server_close()
+        thread.join(timeout=1)

@@ -1,0 +1,52 @@
+"""One consistent picture of the daemon, taken between two awaits: what `status` and `/metrics` print."""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+
+from heartbeat.service import HeartbeatStatistics
+from net.link import LinkStatistics
+from nodemanager.ids import Incarnation, NodeId
+from ramsterd.engine import EngineStatistics
+from ramsterd.nbd.counters import NbdStatistics
+from ramsterd.pager import PagerStatistics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportSnapshot:
+    """One export, and how many of its pages are not holes."""
+
+    name: str
+    size_bytes: int
+    pages: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DaemonStatistics:
+    """The whole daemon."""
+
+    node: str
+    number: NodeId
+    incarnation: Incarnation
+    cluster: str
+    version: str
+    uptime_seconds: float
+    engine: EngineStatistics
+    pager: PagerStatistics
+    nbd: NbdStatistics
+    exports: tuple[ExportSnapshot, ...]
+    heartbeat: HeartbeatStatistics | None
+    links: dict[NodeId, LinkStatistics]
+
+
+def to_plain(value: object) -> object:
+    """Return a value as JSON can hold it: dataclasses as objects, enum members by name in lower case."""
+    if isinstance(value, enum.Enum):
+        return value.name.lower()
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(to_plain(key)): to_plain(each) for key, each in value.items()}
+    if isinstance(value, tuple | list | set | frozenset):
+        return [to_plain(each) for each in value]
+    return value
