@@ -6,6 +6,8 @@ from collections.abc import Generator
 import pytest
 
 SEEDS_DEFAULT = 10
+# `ip` and others live where only root's path leads; tests find them by name.
+SYSTEM_PATH = "/usr/sbin:/sbin"
 IN_CI = os.environ.get("CI") == "true"
 
 skipped_key = pytest.StashKey[list[tuple[str, str]]]()
@@ -24,6 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[skipped_key] = []
+    os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:{SYSTEM_PATH}"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

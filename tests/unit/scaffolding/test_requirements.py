@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.requirements import PACKAGES, require_root, require_tool
+from tests.requirements import PACKAGES, require_libnbd, require_root, require_tool
 
 INSTALLER = Path(__file__).parents[2] / "install-tools"
 
@@ -31,3 +31,12 @@ def test_a_test_for_root_is_skipped_for_others(monkeypatch: pytest.MonkeyPatch) 
 def test_every_package_that_a_skip_names_is_installed_by_the_script() -> None:
     words = INSTALLER.read_text().split()
     assert set(PACKAGES.values()) <= set(words)
+
+
+def test_without_the_nbd_module_its_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for python in ("/no/such/python", "/bin/false"):
+        monkeypatch.setattr("tests.requirements.SYSTEM_PYTHON", python)
+        with pytest.raises(pytest.skip.Exception, match=r"python3-libnbd"):
+            require_libnbd()
+    monkeypatch.setattr("tests.requirements.SYSTEM_PYTHON", "/bin/true")
+    assert require_libnbd() == "/bin/true"
