@@ -103,10 +103,11 @@ class FakePager:
         self.pages[pool, object_id, index] = page
         return PutOutcome.STORED
 
-    def put_zeros(self, pool: PoolId, object_id: bytes, index: int, count: int) -> None:
+    def put_zeros(self, pool: PoolId, object_id: bytes, index: int, count: int) -> PutOutcome:
         self.calls["put_zeros"] += 1
         for each in range(index, index + count):
             self.pages[pool, object_id, each] = ZERO_PAGE
+        return PutOutcome.STORED
 
     def flush(self, pool: PoolId, object_id: bytes, index: int, count: int) -> None:
         self.calls["flush"] += 1
