@@ -88,7 +88,7 @@ class DictPager:
             index += 1
         return PutOutcome.STORED
 
-    def patch(  # noqa: PLR0917  the interface has six
+    def patch(
         self,
         pool: PoolId,
         object_id: bytes,

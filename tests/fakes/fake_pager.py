@@ -78,7 +78,7 @@ class FakePager:
             self.pages[key] = content[start : start + PAGE_BYTES]
         return PutOutcome.STORED
 
-    def patch(  # noqa: PLR0917  the interface has six
+    def patch(
         self,
         pool: PoolId,
         object_id: bytes,
