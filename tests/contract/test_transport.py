@@ -66,6 +66,12 @@ async def send_all(stream: Stream, data: bytes) -> None:
                 await stream.wait_sendable()
 
 
+async def send_for_ever(stream: Stream) -> None:
+    while True:
+        stream.send_nowait([b"x"])
+        await trio.lowlevel.checkpoint()
+
+
 async def test_bytes_arrive_in_order_in_both_directions(transport: Transport) -> None:
     acceptor = Acceptor()
     async with trio.open_nursery() as nursery:
@@ -196,9 +202,7 @@ async def test_sending_to_a_side_that_closed_raises_peer_lost(transport: Transpo
         dialed = await transport.dial(LOOPBACK, port)
         (await acceptor.next()).close()
         with trio.fail_after(5), pytest.raises(PeerLost):
-            while True:
-                dialed.send_nowait([b"x"])
-                await trio.lowlevel.checkpoint()
+            await send_for_ever(dialed)
         nursery.cancel_scope.cancel()
     dialed.close()
 

@@ -75,7 +75,7 @@ class Pipe:
         return taken
 
     async def wait_writable(self) -> None:
-        while self._held_bytes >= self.capacity_bytes and not self.is_broken:
+        while self._held_bytes >= self.capacity_bytes and not (self.is_broken or self.is_ended):
             await self._changed.wait()
 
 
@@ -182,7 +182,7 @@ class SimNetwork:
         async def serve(stream: SimStream) -> None:
             try:
                 await accept(stream)
-            except Exception:  # noqa: BLE001, S110  the promise: a handler's fault ends one connection only
+            except Exception:  # noqa: S110  the promise: a handler's fault ends one connection only
                 pass
             finally:
                 stream.close()
