@@ -120,6 +120,22 @@ async def test_many_small_pieces_go_in_order(transport: Transport) -> None:
     dialed.close()
 
 
+async def test_many_pieces_that_do_not_all_fit_keep_their_order(transport: Transport) -> None:
+    acceptor = Acceptor()
+    pieces = [bytes([number % 251]) * 8192 for number in range(2 * PIECES_PER_SEND_MAX)]
+    whole = b"".join(pieces)
+    async with trio.open_nursery() as nursery:
+        port = await listen(transport, nursery, acceptor)
+        dialed = await transport.dial(LOOPBACK, port)
+        accepted = await acceptor.next()
+        sent = dialed.send_nowait(pieces)
+        assert 0 < sent < len(whole)
+        nursery.start_soon(send_all, dialed, whole[sent:])
+        assert await receive_exactly(accepted, len(whole)) == whole
+        nursery.cancel_scope.cancel()
+    dialed.close()
+
+
 async def test_closing_ends_the_other_side_after_what_was_sent(transport: Transport) -> None:
     acceptor = Acceptor()
     async with trio.open_nursery() as nursery:

@@ -113,8 +113,12 @@ def test_any_bytes_give_frames_within_limits_or_the_named_error(
     assert sum(HEADER_BYTES + len(f.table) + len(f.body) for f in found) <= len(data)
 
 
-@given(st.binary(max_size=200))
-def test_any_bytes_are_a_hello_or_the_named_error(payload: bytes) -> None:
+@given(st.binary(max_size=200), st.integers(0, 150), st.integers(0, 3))
+def test_any_bytes_are_a_hello_or_the_named_error(noise: bytes, at: int, much: int) -> None:
+    """A HELLO with some of its bytes overwritten, from none to all."""
+    whole = make_hello().encode()
+    overwritten = noise if much == 3 else noise[:much]
+    payload = whole[:at] + overwritten + whole[at + len(overwritten) :]
     try:
         hello = Hello.parse(payload)
     except RemoteProtocolError:
@@ -147,7 +151,7 @@ def test_an_almost_valid_hello_is_a_hello_or_the_named_error(changes: dict[int, 
     assert Hello.parse(hello.encode()) == hello
 
 
-@given(st.binary(max_size=80))
+@given(st.one_of(st.binary(max_size=80), st.text("aé\n\x1b").map(lambda text: pack_fields([text]))))
 def test_any_bytes_are_a_reason_or_the_named_error(payload: bytes) -> None:
     try:
         reason = parse_reason(payload)

@@ -9,7 +9,7 @@ import trio.testing
 from net.connection import HELLO_SECONDS_MAX, Connection
 from net.errors import LocalProtocolError, RemoteProtocolError
 from net.frame import Frame, FrameDecoder, LinkType, encode_header
-from net.hello import Hello, parse_reason
+from net.hello import Hello, encode_reason, parse_reason
 from net.link import Failure, Link
 from net.peerlink import SEND_QUEUE_BYTES_MAX, PeerLink, frozen, rest_of
 from net.transport import Stream
@@ -319,6 +319,96 @@ async def test_contents_that_the_application_refuses_close_the_link(
         (reject,) = await peer.hear()
         assert parse_reason(reject.table) == "serial 0"
     assert diary.lost == [(2, "protocol error: serial 0")]
+
+
+async def test_frames_refused_together_with_a_goodbye_still_end_the_link_once(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    def refuse(link: Link, frame: Frame) -> None:
+        raise RemoteProtocolError("serial 0")
+
+    diary = Diary(refuse)
+    async with trio.open_nursery() as nursery:
+        link, peer = await open_played(nursery, diary)
+        link.request(ASK, request_id=1, deadline=trio.current_time() + 1)
+        peer.say(make_frame(TELL), make_frame(LinkType.GOODBYE, table=encode_reason("stop")))
+    assert diary.calls == ["up", "frames", "failed", "lost"]
+    assert diary.lost == [(2, "they said goodbye: stop")]
+
+
+async def test_the_handler_may_close_a_link_as_it_opens(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    class Unwilling(Diary):
+        def on_link_up(self, link: Link) -> None:
+            super().on_link_up(link)
+            link.close("not now")
+
+    diary = Unwilling()
+    wire = SimConnection()
+    peer = PlayedPeer(wire.dialed)
+    peer.say(make_frame(LinkType.HELLO, table=make_hello(2).encode()), make_frame(TELL))
+    assert await make_link(wire.accepted, diary).run() == "not now"
+    heard = [*await peer.hear(), *await peer.hear()]
+    assert [frame.type for frame in heard] == [LinkType.HELLO, LinkType.GOODBYE]
+    assert diary.calls == ["up", "lost"]
+
+
+async def test_a_hello_may_come_in_pieces(autojump_clock: trio.testing.MockClock) -> None:
+    diary = Diary()
+    wire = SimConnection()
+    hello = make_frame(LinkType.HELLO, table=make_hello(2).encode())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(make_link(wire.accepted, diary).run)
+        for byte in hello:
+            assert diary.up == []
+            PlayedPeer(wire.dialed).say(bytes([byte]))
+            await trio.testing.wait_all_tasks_blocked()
+        assert diary.up == [2]
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_peer_that_closes_without_a_word_is_lost(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    diary = Diary()
+    async with trio.open_nursery() as nursery:
+        _, peer = await open_played(nursery, diary)
+        peer.stream.close()
+    assert diary.lost == [(2, "they closed the connection")]
+
+
+async def test_a_cut_while_the_writer_waits_ends_the_link(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    one, two = Diary(), Diary()
+    async with trio.open_nursery() as nursery:
+        pair = Pair(one, two)
+        await pair.open(nursery)
+        pair.wire.clog()
+        for _ in range(3):
+            pair.two.post(TELL, body=[bytes(200_000)])
+        pair.two.push()
+        await trio.testing.wait_all_tasks_blocked()
+        assert pair.two.send_queue_bytes > 300_000
+        pair.wire.cut()
+    assert two.lost == [(1, "the connection was cut")]
+    assert pair.two.send_queue_bytes == 0
+
+
+async def test_a_push_into_a_broken_stream_ends_the_link_later_not_in_the_caller(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    one, two = Diary(), Diary()
+    async with trio.open_nursery() as nursery:
+        pair = Pair(one, two)
+        await pair.open(nursery)
+        pair.wire.cut()
+        pair.two.request(ASK, request_id=1, deadline=trio.current_time() + 1)
+        pair.two.push()
+        assert two.calls == ["up"]
+    assert two.calls == ["up", "failed", "lost"]
+    assert two.lost == [(1, "the connection was cut")]
 
 
 async def test_a_bug_of_the_handlers_ends_the_task_and_the_link(
