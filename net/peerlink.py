@@ -301,7 +301,8 @@ class PeerLink:
         if self.theirs is not None:
             if self._links.get(self.node) is self:
                 del self._links[self.node]
-            log.warning("node %d: link lost: %s", self.node, reason)
+            level = logging.INFO if self._leaves_in_order else logging.WARNING
+            log.log(level, "node %d: link lost: %s", self.node, reason)
             self._handler.on_link_lost(self, reason)
 
     # What goes

@@ -65,13 +65,15 @@ def test_an_id_in_use_is_a_bug_of_ours() -> None:
         table.begin(1, 2.0)
 
 
-def test_completed_requests_leave_no_growing_heap() -> None:
+def test_completed_requests_leave_no_growing_heap_and_hide_no_live_one() -> None:
     table = make_table()
-    for request_id in range(1, 2000):
+    table.begin(1, 9999.0)
+    for request_id in range(2, 2000):
         table.begin(request_id, float(request_id))
         table.complete(request_id)
-        assert len(table._heap) <= HEAP_SWEEP_MIN + 3
-    table.check_invariants()
+        assert len(table._heap) <= HEAP_SWEEP_MIN + 5
+        table.check_invariants()
+    assert table.expire(now=9999.0) == [1]
 
 
 def test_all_can_be_taken_at_once() -> None:
