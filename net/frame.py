@@ -23,6 +23,10 @@ PROTOCOL_VERSION: Final = 1
 MAGIC: Final = 0x3252  # "R2"
 HEADER: Final = struct.Struct("<HBBBBHIII")
 HEADER_BYTES: Final = HEADER.size
+# The same bytes with magic, version and type read as one number, flags and reserved byte as another: one
+# look-up and one comparison check all five.
+FUSED_HEADER: Final = struct.Struct("<IHHIII")
+assert FUSED_HEADER.size == HEADER_BYTES
 # Types from here on belong to the application (ramsterd.remote.messages).
 APPLICATION_TYPE_MIN: Final = 16
 # The header counts in 16 bits.
@@ -113,6 +117,8 @@ class FrameDecoder:
 
     def __init__(self, limits: Mapping[int, FrameLimits]) -> None:
         self._limits: dict[int, FrameLimits] = {}
+        # The same for the loop in `frames`: a header's first four bytes as one number, to its limits.
+        self._allowed: dict[int, tuple[int, int, int, int]] = {}
         self.allow(LINK_LIMITS)
         self.allow(limits)
         self._view = memoryview(bytearray(DECODER_BYTES_START))
@@ -123,10 +129,16 @@ class FrameDecoder:
 
     def allow(self, limits: Mapping[int, FrameLimits]) -> None:
         """Accept further types from the next frame on, also in the middle of `frames()`."""
-        for limit in limits.values():
+        for frame_type, limit in limits.items():
             frame_bytes = HEADER_BYTES + limit.table_bytes_max + limit.body_bytes_max
             assert frame_bytes <= FRAME_BYTES_MAX, "the largest frame fits into a decoder"
             assert limit.count_max <= COUNT_MAX
+            self._allowed[MAGIC | PROTOCOL_VERSION << 16 | frame_type << 24] = (
+                int(frame_type),
+                limit.count_max,
+                limit.table_bytes_max,
+                limit.body_bytes_max,
+            )
         self._limits.update(limits)
 
     @property
@@ -163,36 +175,24 @@ class FrameDecoder:
         Raises:
             RemoteProtocolError: Bad magic, version, flags, unknown type, or a limit is exceeded.
         """
-        view, end, unpack = self._view, self._end, HEADER.unpack_from
-        limits_of = self._limits.get
+        view, end, unpack = self._view, self._end, FUSED_HEADER.unpack_from
+        allowed = self._allowed.get
         self._wanted_bytes = HEADER_BYTES
         start = self._start
         while end - start >= HEADER_BYTES:
-            header = unpack(view, start)
-            (
-                magic,
-                version,
-                frame_type,
-                flags,
-                reserved,
-                count,
-                request_id,
-                table_bytes,
-                body_bytes,
-            ) = header
-            limits = limits_of(frame_type)
+            sort, flags, count, request_id, table_bytes, body_bytes = unpack(view, start)
+            found = allowed(sort)
+            if found is None:
+                self._refuse(start)
+            frame_type, count_max, table_bytes_max, body_bytes_max = found
             if (
-                magic != MAGIC
-                or version != PROTOCOL_VERSION
-                or limits is None
-                or flags > 1
-                or reserved
-                or count > limits.count_max
-                or table_bytes > limits.table_bytes_max
-                or body_bytes > limits.body_bytes_max
+                flags > 1
+                or count > count_max
+                or table_bytes > table_bytes_max
+                or body_bytes > body_bytes_max
                 or (flags and not request_id)
             ):
-                refuse_header(header, limits)
+                self._refuse(start)
             table_start = start + HEADER_BYTES
             body_start = table_start + table_bytes
             frame_end = body_start + body_bytes
@@ -208,6 +208,10 @@ class FrameDecoder:
                 view[table_start:body_start],
                 view[body_start:frame_end],
             )
+
+    def _refuse(self, start: int) -> NoReturn:
+        header = HEADER.unpack_from(self._view, start)
+        refuse_header(header, self._limits.get(header[2]))
 
 
 def refuse_header(header: tuple[int, ...], limits: FrameLimits | None) -> NoReturn:

@@ -246,13 +246,20 @@ class PeerLink:
             # `Opened` may have made the handler close the link again.
             if self._connection.state is State.OPEN and self._reason is None:
                 passed, effects = self._connection.on_frames(frames)
-                if passed:
-                    self._handler.on_frames(self, passed)
-                self._perform(effects)
+                try:
+                    if passed:
+                        self._handler.on_frames(self, passed)
+                finally:
+                    # The machine has taken this step already, whatever the application makes of its frames.
+                    self._perform(effects)
         except RemoteProtocolError as error:
-            if self._connection.state is not State.CLOSED:
-                self._perform(self._connection.on_broken(str(error)))
+            self._on_broken(str(error))
         self.push()
+
+    def _on_broken(self, reason: str) -> None:
+        # The application may refuse what came together with a goodbye, or after it closed the link itself.
+        if self._connection.state is not State.CLOSED and self._reason is None:
+            self._perform(self._connection.on_broken(reason))
 
     def _perform(self, effects: Sequence[Effect]) -> None:
         for effect in effects:
@@ -294,7 +301,8 @@ class PeerLink:
         if self.theirs is not None:
             if self._links.get(self.node) is self:
                 del self._links[self.node]
-            log.warning("node %d: link lost: %s", self.node, reason)
+            level = logging.INFO if self._leaves_in_order else logging.WARNING
+            log.log(level, "node %d: link lost: %s", self.node, reason)
             self._handler.on_link_lost(self, reason)
 
     # What goes

@@ -66,6 +66,12 @@ async def send_all(stream: Stream, data: bytes) -> None:
                 await stream.wait_sendable()
 
 
+async def send_for_ever(stream: Stream) -> None:
+    while True:
+        stream.send_nowait([b"x"])
+        await trio.lowlevel.checkpoint()
+
+
 async def test_bytes_arrive_in_order_in_both_directions(transport: Transport) -> None:
     acceptor = Acceptor()
     async with trio.open_nursery() as nursery:
@@ -109,6 +115,22 @@ async def test_many_small_pieces_go_in_order(transport: Transport) -> None:
         accepted = await acceptor.next()
         whole = b"".join(pieces)
         assert dialed.send_nowait(pieces) == len(whole)
+        assert await receive_exactly(accepted, len(whole)) == whole
+        nursery.cancel_scope.cancel()
+    dialed.close()
+
+
+async def test_many_pieces_that_do_not_all_fit_keep_their_order(transport: Transport) -> None:
+    acceptor = Acceptor()
+    pieces = [bytes([number % 251]) * 8192 for number in range(2 * PIECES_PER_SEND_MAX)]
+    whole = b"".join(pieces)
+    async with trio.open_nursery() as nursery:
+        port = await listen(transport, nursery, acceptor)
+        dialed = await transport.dial(LOOPBACK, port)
+        accepted = await acceptor.next()
+        sent = dialed.send_nowait(pieces)
+        assert 0 < sent < len(whole)
+        nursery.start_soon(send_all, dialed, whole[sent:])
         assert await receive_exactly(accepted, len(whole)) == whole
         nursery.cancel_scope.cancel()
     dialed.close()
@@ -196,9 +218,7 @@ async def test_sending_to_a_side_that_closed_raises_peer_lost(transport: Transpo
         dialed = await transport.dial(LOOPBACK, port)
         (await acceptor.next()).close()
         with trio.fail_after(5), pytest.raises(PeerLost):
-            while True:
-                dialed.send_nowait([b"x"])
-                await trio.lowlevel.checkpoint()
+            await send_for_ever(dialed)
         nursery.cancel_scope.cancel()
     dialed.close()
 

@@ -75,7 +75,7 @@ class Pipe:
         return taken
 
     async def wait_writable(self) -> None:
-        while self._held_bytes >= self.capacity_bytes and not self.is_broken:
+        while self._held_bytes >= self.capacity_bytes and not (self.is_broken or self.is_ended):
             await self._changed.wait()
 
 

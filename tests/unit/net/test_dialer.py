@@ -1,0 +1,93 @@
+import random
+
+import pytest
+import trio
+import trio.testing
+
+from net.backoff import RECONNECT_SECONDS_MAX, Backoff
+from net.dialer import DIAL_SECONDS_MAX, STAYED_SECONDS_MIN, dial_forever, dial_once, is_dialer
+from net.transport import Stream
+from nodemanager.ids import NodeId
+from tests.simulation.network import SimNetwork
+
+WHERE = ("127.0.0.1", 7701)
+
+
+async def hold(stream: Stream) -> None:
+    await trio.sleep_forever()
+
+
+async def listen(network: SimNetwork, *, task_status: trio.TaskStatus[int]) -> None:
+    await network.listen(*WHERE, hold, task_status=task_status)
+
+
+def test_exactly_one_of_a_pair_dials() -> None:
+    assert is_dialer(NodeId(2), NodeId(1))
+    assert not is_dialer(NodeId(1), NodeId(2))
+    assert not is_dialer(NodeId(1), NodeId(1))
+
+
+async def never_run(stream: Stream) -> str:
+    raise AssertionError("there was nothing to run")
+
+
+async def test_nobody_there_is_a_reason(autojump_clock: trio.testing.MockClock) -> None:
+    reason = await dial_once(SimNetwork(), WHERE, never_run)
+    assert reason == "nobody listens at 127.0.0.1 port 7701"
+    assert await dial_once(SimNetwork(), None, never_run) == "not a member any more"
+
+
+async def test_a_dial_that_hangs_is_given_up(autojump_clock: trio.testing.MockClock) -> None:
+    network = SimNetwork()
+    network.dark.add(WHERE[0])
+    began_at = trio.current_time()
+    reason = await dial_once(network, WHERE, never_run)
+    assert reason == "no connection to 127.0.0.1 port 7701 within 5 s"
+    assert trio.current_time() == began_at + DIAL_SECONDS_MAX
+
+
+async def test_the_stream_is_closed_even_if_running_it_fails(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async def fail(stream: Stream) -> str:
+        raise ZeroDivisionError
+
+    network = SimNetwork()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(listen, network)
+        with pytest.raises(ZeroDivisionError):
+            await dial_once(network, WHERE, fail)
+        assert network.connections[-1].dialed.is_closed
+        nursery.cancel_scope.cancel()
+
+
+async def dials_after(seconds: float, *, stays_seconds: float) -> int:
+    """Return how often a link is made in a time, if each lasts `stays_seconds`."""
+    network = SimNetwork()
+
+    async def stay(stream: Stream) -> str:
+        await trio.sleep(stays_seconds)
+        return "over"
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(listen, network)
+        backoff = Backoff(random.Random(1))
+        nursery.start_soon(dial_forever, NodeId(1), network, lambda: WHERE, stay, backoff)
+        await trio.sleep(seconds)
+        nursery.cancel_scope.cancel()
+    return len(network.connections)
+
+
+async def test_a_link_that_stayed_starts_the_delays_over(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    stays = STAYED_SECONDS_MIN
+    # With a delay of at most 0.2 s after each link, all but a little of the time is spent in links.
+    assert await dials_after(100 * stays, stays_seconds=stays) >= 98
+
+
+async def test_links_that_break_at_once_are_made_ever_more_slowly(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    made = await dials_after(100 * RECONNECT_SECONDS_MAX, stays_seconds=0.0)
+    assert 100 <= made <= 220

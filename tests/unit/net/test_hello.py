@@ -1,0 +1,136 @@
+from dataclasses import replace
+
+import pytest
+
+from config.model import TimersConfig
+from net.errors import RemoteProtocolError
+from net.frame import LINK_LIMITS, REASON_BYTES_MAX, LinkType
+from net.hello import (
+    CODEC_BYTES_MAX,
+    CODECS_MAX,
+    INCARNATION_MAX,
+    UNIT_BYTES_MAX,
+    Hello,
+    encode_reason,
+    judge_hello,
+    parse_reason,
+)
+from net.packing import pack_fields, unpack
+from nodemanager.ids import NodeId
+from tests.unit.net.net_helpers import make_hello
+
+MEMBERS = [NodeId(1), NodeId(2), NodeId(3)]
+
+
+def test_a_hello_comes_out_as_it_went_in() -> None:
+    assert Hello.parse(make_hello().encode()) == make_hello()
+
+
+def test_the_largest_hello_fits_its_frame() -> None:
+    largest = make_hello(
+        1023,
+        cluster="c" * 63,
+        name="n" * 63,
+        incarnation=INCARNATION_MAX,
+        unit_bytes=UNIT_BYTES_MAX,
+        codecs=tuple(f"{i}".rjust(CODEC_BYTES_MAX, "c") for i in range(CODECS_MAX)),
+    )
+    assert Hello.parse(largest.encode()) == largest
+    assert len(largest.encode()) <= LINK_LIMITS[LinkType.HELLO].table_bytes_max
+
+
+def test_whole_seconds_from_a_config_file_are_sent_as_seconds() -> None:
+    timers = TimersConfig(keepalive_seconds=3)
+    assert Hello.parse(make_hello(timers=timers).encode()).timers == timers
+
+
+def test_fields_and_timers_of_a_newer_node_are_ignored() -> None:
+    fields = unpack(make_hello().encode())
+    assert isinstance(fields, list)
+    newer = [*fields[:-1], [*fields[-1], 7.0], "new"]
+    assert Hello.parse(pack_fields(newer)) == make_hello()
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "phrase"),
+    [
+        (0, 0, "protocol version 0"),
+        (0, 256, "protocol version 256"),
+        (1, "", "cluster name of 0 bytes"),
+        (1, "c" * 64, "cluster name of 64 bytes, not 1 to 63"),
+        (1, "a\nb", "cluster name is not printable"),
+        (2, -1, "node number -1"),
+        (2, 1024, "node number 1024, not 0 to 1023"),
+        (2, True, "field 2 is bool, expected int"),
+        (3, "\x1b[31m", "node name is not printable"),
+        (4, -1, "incarnation -1"),
+        (5, 0, "unit bytes 0"),
+        (5, UNIT_BYTES_MAX + 1, "unit bytes"),
+        (6, ["c"] * (CODECS_MAX + 1), "9 codecs, at most 8"),
+        (6, [1], "codec name is not printable text"),
+        (6, ["c" * (CODEC_BYTES_MAX + 1)], "codec name of 17 bytes"),
+        (7, [1.0] * 4, "4 timers, expected 5"),
+        (7, [1.0, 2.0, 3.0, 4.0, float("nan")], "down_seconds is not"),
+        (7, [float("inf"), 2.0, 3.0, 4.0, 5.0], "keepalive_seconds is not"),
+        (7, [1.0, 0.0, 3.0, 4.0, 5.0], "idle_seconds is not"),
+        (7, [1.0, 2.0, 3, 4.0, 5.0], "heartbeat_seconds is not"),
+    ],
+)
+def test_a_field_out_of_range_is_refused(place: int, value: object, phrase: str) -> None:
+    fields = unpack(make_hello().encode())
+    assert isinstance(fields, list)
+    fields[place] = value
+    with pytest.raises(RemoteProtocolError, match=phrase):
+        Hello.parse(pack_fields(fields))
+
+
+def judge(theirs: Hello, expected: int | None = None) -> str | None:
+    node = None if expected is None else NodeId(expected)
+    return judge_hello(make_hello(2), theirs, members=MEMBERS, expected=node)
+
+
+def test_a_member_that_agrees_is_accepted_on_both_sides() -> None:
+    assert judge(make_hello(3)) is None
+    assert judge(make_hello(1), expected=1) is None
+
+
+@pytest.mark.parametrize(
+    ("theirs", "expected", "reason"),
+    [
+        (make_hello(3, protocol_version=2), None, "protocol version 2, ours is 1"),
+        (make_hello(3, cluster="other"), None, "cluster 'other', ours is 'lab'"),
+        (make_hello(2), None, "node number 2 is our own"),
+        (make_hello(9), None, "node number 9 is not a member"),
+        (make_hello(1), None, "node 1 dialled node 2; the higher number dials"),
+        (make_hello(3), 1, "node number 3 answered where node 1 was dialled"),
+        (make_hello(3, unit_bytes=8192), None, "unit of 8192 bytes, ours has 4096"),
+        (make_hello(3, codecs=("zstd",)), None, "no codec in common"),
+        (
+            make_hello(3, timers=TimersConfig(idle_seconds=31)),
+            None,
+            "timer idle_seconds is 31, ours is 30",
+        ),
+        (
+            make_hello(3, timers=replace(TimersConfig(), down_seconds=7.5)),
+            None,
+            "timer down_seconds is 7.5, ours is 6",
+        ),
+    ],
+)
+def test_each_mismatch_is_named_with_both_values(
+    theirs: Hello, expected: int | None, reason: str
+) -> None:
+    found = judge(theirs, expected)
+    assert found is not None
+    assert reason in found
+
+
+def test_a_reason_comes_out_as_it_went_in_or_cut() -> None:
+    assert parse_reason(encode_reason("because")) == "because"
+    long = encode_reason("ü" * REASON_BYTES_MAX)
+    assert len(long) <= REASON_BYTES_MAX
+    assert set(parse_reason(long)) == {"ü"}
+
+
+def test_a_reason_cannot_forge_log_lines() -> None:
+    assert parse_reason(pack_fields(["a\nb"])) == r"'a\nb'"

@@ -1,0 +1,324 @@
+"""Whole meshes over the simulated network in virtual time."""
+
+import random
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+import trio
+import trio.testing
+
+from net.backoff import RECONNECT_SECONDS_MAX
+from net.dialer import Address
+from net.errors import LocalProtocolError
+from net.frame import Frame, LinkType
+from net.hello import Hello
+from net.link import Failure, Link
+from net.mesh import Mesh
+from nodemanager.ids import NodeId
+from tests.simulation.network import SimNetwork
+from tests.unit.net.net_helpers import ASK, LIMITS, TELL, Diary, make_frame, make_hello
+
+Members = dict[NodeId, Address]
+
+
+def members_of(*numbers: int) -> Members:
+    return {NodeId(number): ("127.0.0.1", 7700 + number) for number in numbers}
+
+
+class Node:
+    """One mesh that can be stopped and started in a new life."""
+
+    def __init__(
+        self, number: int, network: SimNetwork, members: Members, hello: Hello | None = None
+    ) -> None:
+        self.number = NodeId(number)
+        self.diary = Diary()
+        self.network = network
+        self.members = members
+        self.hello = hello or make_hello(number)
+        self.scope = trio.CancelScope()
+        self.mesh = self._make_mesh(self.hello)
+
+    def _make_mesh(self, hello: Hello) -> Mesh:
+        return Mesh(
+            hello,
+            members=lambda: self.members,
+            handler=self.diary,
+            transport=self.network,
+            limits=LIMITS,
+            rng=random.Random(self.number),
+            greetings_max=4,
+        )
+
+    async def start(self, nursery: trio.Nursery) -> None:
+        await nursery.start(self._serve)
+
+    async def _serve(self, *, task_status: trio.TaskStatus[int]) -> None:
+        with self.scope:
+            await self.mesh.serve(task_status=task_status)
+
+    def links(self) -> list[int]:
+        return sorted(self.mesh.links)
+
+
+async def start_all(nursery: trio.Nursery, nodes: list[Node]) -> None:
+    for node in nodes:
+        await node.start(nursery)
+    await trio.sleep(2)
+
+
+def make_nodes(count: int) -> list[Node]:
+    network = SimNetwork()
+    numbers = range(1, count + 1)
+    return [Node(number, network, members_of(*numbers)) for number in numbers]
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]])
+async def test_nodes_that_start_in_any_order_have_one_link_a_pair(
+    autojump_clock: trio.testing.MockClock, order: list[int]
+) -> None:
+    nodes = make_nodes(4)
+    async with trio.open_nursery() as nursery:
+        await start_all(nursery, [nodes[place] for place in order])
+        assert [node.links() for node in nodes] == [[2, 3, 4], [1, 3, 4], [1, 2, 4], [1, 2, 3]]
+        assert all(sorted(node.diary.up) == node.links() for node in nodes)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_stopped_node_says_goodbye_and_is_dialled_again_when_it_is_back(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    one, two = make_nodes(2)
+    async with trio.open_nursery() as nursery:
+        await start_all(nursery, [one, two])
+        one.scope.cancel()
+        await trio.testing.wait_all_tasks_blocked()
+        assert two.diary.lost == [(1, "they said goodbye: this node closes the link")]
+        assert two.links() == []
+        await trio.sleep(60)
+        again = Node(1, one.network, one.members, make_hello(1, incarnation=5000))
+        await again.start(nursery)
+        await trio.sleep(RECONNECT_SECONDS_MAX)
+        assert two.links() == [1]
+        assert two.mesh.links[NodeId(1)].incarnation == 5000
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_cut_link_is_back_within_a_second(autojump_clock: trio.testing.MockClock) -> None:
+    one, two = make_nodes(2)
+    async with trio.open_nursery() as nursery:
+        await start_all(nursery, [one, two])
+        await trio.sleep(60)
+        one.network.connections[-1].cut()
+        await trio.sleep(1)
+        assert one.diary.calls == two.diary.calls == ["up", "lost", "up"]
+        nursery.cancel_scope.cancel()
+
+
+async def test_reconnecting_slows_down_but_never_stops(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, two = make_nodes(2)
+    async with trio.open_nursery() as nursery:
+        await two.start(nursery)
+        with caplog.at_level("DEBUG", logger="ramster.net"):
+            await trio.sleep(300)
+        tries = [record for record in caplog.records if "next try in" in record.getMessage()]
+        assert 30 <= len(tries) <= 75
+        # The same sentence again and again is for whoever debugs.
+        assert [record.levelname for record in tries] == ["WARNING"] + ["DEBUG"] * (len(tries) - 1)
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"cluster": "other"}, "cluster 'other', ours is 'lab'"),
+        ({"unit_bytes": 8192}, "unit of 8192 bytes, ours has 4096"),
+        ({"codecs": ("zstd",)}, "no codec in common"),
+    ],
+)
+async def test_a_handshake_mismatch_is_logged_on_both_sides(
+    autojump_clock: trio.testing.MockClock,
+    caplog: pytest.LogCaptureFixture,
+    changes: dict[str, object],
+    reason: str,
+) -> None:
+    network = SimNetwork()
+    one = Node(1, network, members_of(1, 2))
+    two = Node(2, network, members_of(1, 2), make_hello(2, **changes))
+    async with trio.open_nursery() as nursery:
+        await start_all(nursery, [one, two])
+        assert one.links() == two.links() == []
+        messages = [record.getMessage() for record in caplog.records]
+        assert any(m.startswith("refused node 2 (node2): ") and reason in m for m in messages)
+        assert any("they rejected us: " in m and reason in m for m in messages)
+        nursery.cancel_scope.cancel()
+
+
+async def knock(network: SimNetwork, hello: Hello) -> bytes:
+    """Dial node 1 by hand as somebody else; return what comes first."""
+    stream = await network.dial("127.0.0.1", 7701)
+    stream.send_nowait([make_frame(LinkType.HELLO, table=hello.encode())])
+    target = bytearray(4096)
+    count = await stream.receive_into(memoryview(target))
+    return bytes(target[:count])
+
+
+async def test_a_second_link_is_refused_and_the_first_stays(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    one, two = make_nodes(2)
+    async with trio.open_nursery() as nursery:
+        await start_all(nursery, [one, two])
+        answer = await knock(one.network, two.hello)
+        assert answer[3] == LinkType.REJECT
+        assert b"a second link: node 2 is connected already" in answer
+        older = await knock(one.network, make_hello(2, incarnation=3))
+        assert older[3] == LinkType.REJECT
+        assert one.diary.calls == two.diary.calls == ["up"]
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_new_life_of_a_node_replaces_its_silent_link(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """A machine that lost power sends no FIN; it must not be kept out until its old link is idle."""
+    one, two = make_nodes(2)
+    async with trio.open_nursery() as nursery:
+        await start_all(nursery, [one, two])
+        one.network.connections[-1].clog()
+        answer = await knock(one.network, make_hello(2, incarnation=9999))
+        assert answer[3] == LinkType.HELLO
+        assert one.diary.calls[:3] == ["up", "lost", "up"]
+        assert "new incarnation" in one.diary.lost[0][1]
+        nursery.cancel_scope.cancel()
+
+
+async def test_connections_that_never_greet_are_bounded_and_expire(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, two = make_nodes(2)
+    async with trio.open_nursery() as nursery:
+        await one.start(nursery)
+        streams = [await one.network.dial("127.0.0.1", 7701) for _ in range(5)]
+        with trio.fail_after(1):
+            assert await streams[-1].receive_into(memoryview(bytearray(8))) == 0
+        assert "turned a connection away: 4 have not greeted yet" in caplog.text
+        await trio.sleep(6)
+        assert "no HELLO within 5 s" in caplog.text
+        await two.start(nursery)
+        await trio.sleep(1)
+        assert one.links() == [2]
+        nursery.cancel_scope.cancel()
+
+
+async def test_open_links_do_not_count_as_greetings(autojump_clock: trio.testing.MockClock) -> None:
+    nodes = make_nodes(7)
+    async with trio.open_nursery() as nursery:
+        await start_all(nursery, nodes)
+        assert nodes[0].links() == [2, 3, 4, 5, 6, 7]
+        nursery.cancel_scope.cancel()
+
+
+async def test_members_that_come_and_go_gain_and_lose_their_links(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    nodes = make_nodes(3)
+    one, _, three = nodes
+    three.members = members_of(2, 3)
+    async with trio.open_nursery() as nursery:
+        await start_all(nursery, nodes)
+        assert three.links() == [2]
+        three.members = members_of(1, 2, 3)
+        three.mesh.on_members_changed()
+        await trio.sleep(1)
+        assert three.links() == [1, 2]
+        three.members = members_of(1, 3)
+        one.members = members_of(1, 2)
+        three.mesh.on_members_changed()
+        one.mesh.on_members_changed()
+        await trio.sleep(60)
+        assert [node.links() for node in nodes] == [[2], [1], []]
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_member_that_does_not_answer_at_all_delays_nobody(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    network = SimNetwork()
+    members = members_of(1, 2, 3) | {NodeId(1): ("10.0.0.1", 7700)}
+    network.dark.add("10.0.0.1")
+    two, three = Node(2, network, members), Node(3, network, members)
+    async with trio.open_nursery() as nursery:
+        await start_all(nursery, [two, three])
+        assert three.links() == [2]
+        nursery.cancel_scope.cancel()
+
+
+async def test_plaintext_beyond_loopback_needs_a_word(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    node = Node(1, SimNetwork(), {NodeId(1): ("10.0.0.1", 7700)})
+    with pytest.raises(LocalProtocolError, match="insecure_plaintext = true"):
+        await node.mesh.serve(task_status=trio.TASK_STATUS_IGNORED)
+
+
+@pytest.mark.parametrize("buggy", [0, 1], ids=["the accepting side", "the dialling side"])
+async def test_a_bug_of_ours_ends_the_mesh_whoever_dialled(
+    autojump_clock: trio.testing.MockClock, buggy: int
+) -> None:
+    def fail(link: Link, frame: Frame) -> None:
+        raise ZeroDivisionError
+
+    nodes = make_nodes(2)
+    nodes[buggy].diary._answer = fail
+    other = nodes[1 - buggy]
+    with pytest.RaisesGroup(ZeroDivisionError, flatten_subgroups=True):
+        async with trio.open_nursery() as nursery:
+            await start_all(nursery, nodes)
+            (link,) = other.mesh.links.values()
+            link.post(TELL)
+            link.push()
+            await trio.sleep(1)
+
+
+async def test_the_same_story_over_and_over_ends_every_request_once(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Requests while links break: as many ends as beginnings."""
+
+    def answer(link: Link, frame: Frame) -> None:
+        if not frame.is_reply:
+            link.post(ASK, request_id=frame.request_id, is_reply=True)
+
+    one, two = make_nodes(2)
+    one.diary._answer = answer
+    begun = 0
+
+    async def ask(link: Link) -> None:
+        nonlocal begun
+        begun += 1
+        link.request(ASK, request_id=begun, deadline=trio.current_time() + 0.3)
+        link.push()
+
+    async with trio.open_nursery() as nursery:
+        await start_all(nursery, [one, two])
+        rng = random.Random(5)
+        for _ in range(200):
+            wire = one.network.connections[-1]
+            heal = partial(wire.clog, there=False, back=False)
+            acts: list[Callable[[], None]] = [wire.cut, wire.clog, heal]
+            act = rng.choice(acts)
+            if rng.randrange(10) == 0:
+                act()
+            for link in list(two.mesh.links.values()):
+                await ask(link)
+            await trio.sleep(rng.uniform(0, 0.5))
+        await trio.sleep(60)
+        replies = [frame.request_id for frame in two.diary.frames]
+        failures = [request_id for request_id, _ in two.diary.failures]
+        assert sorted(replies + failures) == list(range(1, begun + 1))
+        assert {failure for _, failure in two.diary.failures} == set(Failure)
+        nursery.cancel_scope.cancel()
