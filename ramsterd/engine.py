@@ -163,7 +163,11 @@ class Engine:
         if self.nodes.is_stale(node, incarnation):
             raise RemoteProtocolError(f"incarnation {incarnation} is an earlier life")
         if frame.is_reply:
-            self._on_reply(frame, now)
+            try:
+                self._on_reply(frame, now)
+            except RemoteProtocolError:
+                self.on_request_failed(frame.request_id)
+                raise
             return
         match frame.type:
             case MessageType.PUT_PAGES:
@@ -184,16 +188,19 @@ class Engine:
                 raise RemoteProtocolError(f"frame of type {frame.type}, which is no request")
 
     def _on_reply(self, frame: Frame, now: float) -> None:
-        match frame.type:
-            case MessageType.PUT_PAGES:
-                pages_count = self._remotifier.pages_in_flight(frame.request_id)
-                results = messages.parse_put_reply(frame, pages_count)
-                self._remotifier.on_results(frame.request_id, results, now)
-                self._effects.append(RoomMade())
-            case MessageType.GET_PAGES:
-                self._fetches.on_reply(frame.request_id, frame)
-            case _:
-                raise RemoteProtocolError(f"answer of type {frame.type}, which has none")
+        is_put = self._remotifier.is_in_flight(frame.request_id)
+        expected = MessageType.PUT_PAGES if is_put else MessageType.GET_PAGES
+        if frame.type != expected:
+            raise RemoteProtocolError(
+                f"answer of type {frame.type} to a request of type {expected}"
+            )
+        if is_put:
+            pages_count = self._remotifier.pages_in_flight(frame.request_id)
+            results = messages.parse_put_reply(frame, pages_count)
+            self._remotifier.on_results(frame.request_id, results, now)
+            self._effects.append(RoomMade())
+        else:
+            self._fetches.on_reply(frame.request_id, frame)
 
     def on_request_failed(self, request_id: int) -> None:
         """A request of ours will get no answer: its outcome is unknown."""

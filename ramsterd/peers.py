@@ -17,6 +17,7 @@ from config.model import ClusterConfig
 from heartbeat.detector import TimeoutDetector
 from heartbeat.service import HeartbeatService, open_socket
 from net.dialer import Address
+from net.errors import RemoteProtocolError
 from net.frame import Frame
 from net.hello import Hello
 from net.link import Failure, Link
@@ -168,9 +169,16 @@ class Peers:
         if self.heartbeat is not None and now - self._heard_at.get(link.node, 0) > HEARD_SECONDS:
             self._heard_at[link.node] = now
             self.heartbeat.heard(link.node, link.incarnation)
+        unread = iter(frames)
         try:
-            for frame in frames:
+            for frame in unread:
                 self._engine.on_frame(link.node, link.incarnation, frame, now=now)
+        except RemoteProtocolError:
+            # The link counts all these requests as answered, so nobody else will say that they failed.
+            for frame in unread:
+                if frame.is_reply:
+                    self._engine.on_request_failed(frame.request_id)
+            raise
         finally:
             self.settle()
 
