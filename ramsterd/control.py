@@ -15,7 +15,7 @@ from typing import Final
 
 import trio
 
-from ramsterd.sockets import listen_unix, remove_socket_file
+from ramsterd.sockets import inode_of, listen_unix, remove_socket_file
 
 logger = logging.getLogger("ramster.control")
 
@@ -32,17 +32,22 @@ class CommandRefused(Exception):
 def answer(line: bytes, commands: Mapping[str, Command]) -> bytes:
     """Return the answer to one line."""
     try:
-        request = json.loads(line)
-        if not isinstance(request, dict) or not isinstance(request.get("command"), str):
-            raise CommandRefused('expected an object such as {"command": "status"}')
-        command = commands.get(request["command"])
-        if command is None:
-            known = ", ".join(sorted(commands))
-            raise CommandRefused(f"no command {request['command']!r}; there are: {known}")
+        request, command = _parse(line, commands)
         reply: dict[str, object] = {"ok": True, "result": command(request)}
     except (CommandRefused, ValueError, RecursionError) as error:
         reply = {"ok": False, "error": str(error)}
     return json.dumps(reply).encode() + b"\n"
+
+
+def _parse(line: bytes, commands: Mapping[str, Command]) -> tuple[dict[str, object], Command]:
+    request = json.loads(line)
+    if not isinstance(request, dict) or not isinstance(request.get("command"), str):
+        raise CommandRefused('expected an object such as {"command": "status"}')
+    command = commands.get(request["command"])
+    if command is None:
+        known = ", ".join(sorted(commands))
+        raise CommandRefused(f"no command {request['command']!r}; there are: {known}")
+    return request, command
 
 
 async def serve_control(
@@ -58,7 +63,7 @@ async def serve_control(
         OSError: The path can't be bound.
     """
     with listen_unix(path) as raw:
-        inode = path.lstat().st_ino
+        inode = inode_of(path)
         listener = trio.SocketListener(trio.socket.from_stdlib_socket(raw))
         limiter = trio.CapacityLimiter(CONNECTIONS_MAX)
         try:

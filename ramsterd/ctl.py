@@ -87,15 +87,15 @@ def format_status(now: dict[str, Any]) -> str:
         for family in zpages
     ]
     lines += [
-        f"puts      {store['put_total']} pages: {store['put_zero_total']} zero, "
-        f"{store['put_same_filled_total']} same-filled, {store['put_raw_total']} raw",
-        f"gets      {store['get_local_total']} local, {store['get_elsewhere_total']} from peers, "
-        f"{store['get_hole_total']} holes, {store['get_lost_total']} lost",
-        f"remotify  {remotify['stored_total']} pages stored, {remotify['refused_total']} refused, "
-        f"{remotify['unknown_total']} unknown, {remotify['pages_in_flight']} in flight",
-        f"fetch     {fetch['fetched_total']} pages fetched, {fetch['installed_total']} kept, "
-        f"{fetch['missing_total']} missing, {fetch['corrupt_total']} corrupt, "
-        f"{fetch['unreachable_total']} unreachable",
+        f"puts      {store['put_total']} pages: {store['put_zero_total']} zero,"
+        + f" {store['put_same_filled_total']} same-filled, {store['put_raw_total']} raw",
+        f"gets      {store['get_local_total']} local, {store['get_elsewhere_total']} from peers,"
+        + f" {store['get_hole_total']} holes, {store['get_lost_total']} lost",
+        f"remotify  {remotify['stored_total']} pages stored, {remotify['refused_total']} refused,"
+        + f" {remotify['unknown_total']} unknown, {remotify['pages_in_flight']} in flight",
+        f"fetch     {fetch['fetched_total']} pages fetched, {fetch['installed_total']} kept,"
+        + f" {fetch['missing_total']} missing, {fetch['corrupt_total']} corrupt,"
+        + f" {fetch['unreachable_total']} unreachable",
         f"lost      {store['lost_total']} pages",
     ]
     lines += [

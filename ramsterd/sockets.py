@@ -71,6 +71,11 @@ def _remove_stale(path: Path) -> None:
     raise SocketPathTaken(path, "another server listens there")
 
 
+def inode_of(path: Path) -> int:
+    """Return which file is at `path`, to be told apart from a later one of the same name."""
+    return path.lstat().st_ino
+
+
 def remove_socket_file(path: Path, inode: int) -> None:
     """Remove our socket file, unless somebody has put another in its place."""
     with contextlib.suppress(FileNotFoundError):

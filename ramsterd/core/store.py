@@ -576,6 +576,7 @@ class Store:
         self.forget_if_empty(self.pools[page_object.pool], page_object)
 
     def forget_if_empty(self, pool: Pool, page_object: PageObject) -> None:
+        """Forget an object that has no pages any more."""
         if not page_object.leaves:
             pool.objects.pop(page_object.object_id, None)
 
