@@ -87,15 +87,11 @@ def format_status(now: dict[str, Any]) -> str:
         for family in zpages
     ]
     lines += [
-        f"puts      {store['put_total']} pages: {store['put_zero_total']} zero,"
-        + f" {store['put_same_filled_total']} same-filled, {store['put_raw_total']} raw",
-        f"gets      {store['get_local_total']} local, {store['get_elsewhere_total']} from peers,"
-        + f" {store['get_hole_total']} holes, {store['get_lost_total']} lost",
-        f"remotify  {remotify['stored_total']} pages stored, {remotify['refused_total']} refused,"
-        + f" {remotify['unknown_total']} unknown, {remotify['pages_in_flight']} in flight",
-        f"fetch     {fetch['fetched_total']} pages fetched, {fetch['installed_total']} kept,"
-        + f" {fetch['missing_total']} missing, {fetch['corrupt_total']} corrupt,"
-        + f" {fetch['unreachable_total']} unreachable",
+        f"puts      {store['put_total']} pages: {_counts(store, 'put', 'zero', 'same_filled', 'raw')}",
+        f"gets      {_counts(store, 'get', 'local', 'elsewhere', 'hole', 'lost')}",
+        f"remotify  {_counts(remotify, '', 'stored', 'refused', 'unknown', 'overtaken')} pages",
+        f"in flight {remotify['pages_in_flight']} pages on their way, {fetch['wanted']} wanted",
+        f"fetch     {_counts(fetch, '', 'fetched', 'installed', 'missing', 'corrupt', 'unreachable')} pages",
         f"lost      {store['lost_total']} pages",
     ]
     lines += [
@@ -111,6 +107,12 @@ def format_status(now: dict[str, Any]) -> str:
         for each in now["exports"]
     ]
     return "\n".join(lines)
+
+
+def _counts(counters: dict[str, int], prefix: str, *names: str) -> str:
+    """Return `12 zero, 3 raw` from counters named `PREFIX_zero_total`."""
+    keys = {name: f"{prefix}_{name}_total" if prefix else f"{name}_total" for name in names}
+    return ", ".join(f"{counters[key]} {name.replace('_', '-')}" for name, key in keys.items())
 
 
 def format_nodes(rows: list[dict[str, Any]]) -> str:
