@@ -23,6 +23,7 @@ class Codec(enum.IntEnum):
 
 
 CODEC_SHIFT: Final = 13
+PACKED_MAX: Final = 0xFFFF
 ZPAGE_BYTES_MASK: Final = (1 << CODEC_SHIFT) - 1
 PACKED_RAW: Final = Codec.RAW << CODEC_SHIFT | PAGE_BYTES
 PACKED_FILL: Final = Codec.FILL << CODEC_SHIFT
@@ -32,7 +33,7 @@ WORDS_PER_PAGE: Final = PAGE_BYTES // WORD_BYTES
 LZ4_BYTES_MAX: Final = PAGE_BYTES * 7 // 8
 
 assert PAGE_BYTES <= ZPAGE_BYTES_MASK
-assert max(Codec) << CODEC_SHIFT <= 0xFFFF
+assert max(Codec) << CODEC_SHIFT <= PACKED_MAX
 
 checksum_of = xxhash.xxh3_64_intdigest
 _compress = lz4.block.compress
