@@ -5,11 +5,18 @@ the kernel with `release`.  So tables and the arena have their full size from th
 in use.  `HeapMapping` is the same over a bytearray, for tests and simulations.
 """
 
+import ctypes
 import mmap
 import os
-from typing import Protocol
+import weakref
+from typing import Final, Protocol
 
-FRAME_BYTES = 4096
+FRAME_BYTES: Final = 4096
+# <linux/falloc.h>: KEEP_SIZE and PUNCH_HOLE.
+_FALLOC_PUNCH: Final = 0x01 | 0x02
+# Not madvise(MADV_REMOVE): that refuses ranges that are locked in memory, and a daemon that serves swap is.
+_fallocate = ctypes.CDLL(None, use_errno=True).fallocate
+_fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
 
 
 class Mapping(Protocol):
@@ -49,14 +56,17 @@ class MemfdMapping:
             os.ftruncate(fd, length)
             self._mmap = mmap.mmap(fd, length)
         except (OSError, ValueError, OverflowError) as error:
-            raise OSError(f"can't map {length} bytes for {name}: {error}") from error
-        finally:
             os.close(fd)
+            raise OSError(f"can't map {length} bytes for {name}: {error}") from error
+        self._fd = fd
+        weakref.finalize(self, os.close, fd)
         self.view = memoryview(self._mmap)
 
     def release(self, start: int, length: int) -> None:
-        """Punch a hole (MADV_REMOVE of madvise(2))."""
-        self._mmap.madvise(mmap.MADV_REMOVE, start, length)
+        """Punch a hole (fallocate(2)), whether or not the memory is locked."""
+        if _fallocate(self._fd, _FALLOC_PUNCH, start, length):
+            error = ctypes.get_errno()
+            raise OSError(error, f"can't release memory of the arena: {os.strerror(error)}")
 
 
 class HeapMapping:

@@ -23,17 +23,17 @@ class Codec(enum.IntEnum):
 
 
 CODEC_SHIFT: Final = 13
+PACKED_MAX: Final = 0xFFFF
 ZPAGE_BYTES_MASK: Final = (1 << CODEC_SHIFT) - 1
 PACKED_RAW: Final = Codec.RAW << CODEC_SHIFT | PAGE_BYTES
 PACKED_FILL: Final = Codec.FILL << CODEC_SHIFT
-_PACKED_BITS: Final = 16
 WORD_BYTES: Final = 8
 WORDS_PER_PAGE: Final = PAGE_BYTES // WORD_BYTES
 # A page that does not shrink below 7/8 is kept raw: unpacking it would cost more than it saves (zcache's bound).
 LZ4_BYTES_MAX: Final = PAGE_BYTES * 7 // 8
 
 assert PAGE_BYTES <= ZPAGE_BYTES_MASK
-assert (max(Codec) << CODEC_SHIFT).bit_length() <= _PACKED_BITS, "a packed number has 16 bits"
+assert max(Codec) << CODEC_SHIFT <= PACKED_MAX
 
 checksum_of = xxhash.xxh3_64_intdigest
 _compress = lz4.block.compress

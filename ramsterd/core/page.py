@@ -3,14 +3,11 @@
 import enum
 from typing import Final, NewType
 
-from config.limits import PAGE_BYTES
-
-__all__ = [
-    "INDEX_MAX", "OBJECT_ID_BYTES_MAX", "PAGE_BYTES", "ZERO_PAGE", "CorruptPage", "PageLost", "PoolId", "PoolKind",
-]  # fmt: skip
+from config import limits
 
 PoolId = NewType("PoolId", int)
 
+PAGE_BYTES: Final = limits.PAGE_BYTES
 ZERO_PAGE: Final = bytes(PAGE_BYTES)
 # A page of no pool starts somewhere; an NBD export keeps all its pages in one object.
 INDEX_MAX: Final = (1 << 48) - 1

@@ -7,7 +7,7 @@ its holders only `location` and the holders change.  Layout of a row, native byt
 
 `serial` 0 marks a free row, whose address field links to the next free one.  `location` 0 means that the
 zpage is not here.  `packed` is the codec and the length (core.codec).  A holder is a holder id
-(remote.holders), 0 for none.  Rows are columns over one mapping: the hot paths of core.store use `VIEW` casts
+(remote.holders), 0 for none after the last.  Rows are columns over one mapping: the hot paths of core.store use `VIEW` casts
 and `ROW` directly.
 """
 
@@ -83,3 +83,10 @@ class Rows:
         """Return the holder ids of a row."""
         start = row * QUARTERS_PER_ROW + HOLDERS
         return [holder for holder in self.quarters[start : start + COPIES_MAX] if holder]
+
+    def remove_holder(self, row: int, holder: int) -> None:
+        """Forget a holder of a row; the first holder is 0 only if there is none."""
+        start = row * QUARTERS_PER_ROW + HOLDERS
+        left = [each for each in self.holders(row) if each != holder]
+        for place in range(COPIES_MAX):
+            self.quarters[start + place] = left[place] if place < len(left) else 0

@@ -18,6 +18,7 @@ from typing import Final
 from ramsterd.core.arena import MapMemory
 from ramsterd.core.codec import (
     PACKED_FILL,
+    PACKED_RAW,
     ZPAGE_BYTES_MASK,
     decode_page,
     encode_page,
@@ -193,7 +194,7 @@ class Store:
         page_object = pool.make_object(object_id)
         stored = 0
         while stored < count:
-            address, run = self.table.make(page_object, index + stored, count - stored)
+            address, run = self.make_entries(pool, page_object, index + stored, count - stored)
             if not address:
                 break
             leaf = address >> LEAF_SHIFT
@@ -228,11 +229,13 @@ class Store:
             start += PAGE_BYTES
             row = ZERO
             if packed != PACKED_FILL:
-                row = rows.alloc()
+                row = rows.alloc() or self.find_row(family)
                 zbytes = packed & ZPAGE_BYTES_MASK
                 chunks = (zbytes + _CHUNK_ROUND) >> _CHUNK_SHIFT
                 stack = stacks[chunks]
                 location = stack.pop() if stack else self.find_slot(family, chunks)
+                if location and not row:
+                    row = self._replace_row(place)
                 if not (row and location):
                     self.undo_put(row, location)
                     done = place - address
@@ -246,11 +249,12 @@ class Store:
                 serial += 1
                 zbytes_stored += zbytes
                 zpages_stored += 1
+                counters.put_raw += packed == PACKED_RAW
                 ROW.pack_into(
                     row_view, row * ROW_BYTES, serial, checksum, place, location, packed, 0, 0, 0
                 )
             elif checksum:
-                row = rows.alloc()
+                row = rows.alloc() or self.find_row(family) or self._replace_row(place)
                 if not row:
                     done = place - address
                     break
@@ -288,6 +292,7 @@ class Store:
                 pages.extend([None] * run)
         if page_object is None:
             pages = [None] * count
+        self.counters.get_hole += pages.count(None) - lost_count - len(elsewhere)
         self.counters.get_lost += lost_count
         self.counters.get_elsewhere += len(elsewhere)
         return RunOfPages(pages, elsewhere, lost_count)
@@ -305,7 +310,7 @@ class Store:
             self.zbud.chunks_of_block,
             self.rows.view,
         )
-        lost, local = 0, 0
+        pages_before, lost, local = len(pages), 0, 0
         for row in self.table.entries[address : address + run].tolist():
             page: bytes | None = None
             if row >= FIRST_ROW:
@@ -324,7 +329,7 @@ class Store:
                     except CorruptPage:
                         if self.on_corrupt(row):
                             elsewhere.append((len(pages), row))
-                        else:
+                        elif self.table.entries[address + len(pages) - pages_before] == LOST:
                             lost += 1
                 else:
                     elsewhere.append((len(pages), row))
@@ -344,7 +349,7 @@ class Store:
         page_object = pool.make_object(object_id)
         done = 0
         while done < count:
-            address, run = self.table.make(page_object, index + done, count - done)
+            address, run = self.make_entries(pool, page_object, index + done, count - done)
             if not address:
                 break
             before = self.table.entries[address : address + run].tolist()
@@ -456,7 +461,10 @@ class Store:
         return self.rows.words[row * WORDS_PER_ROW + CHECKSUM]
 
     def on_corrupt(self, row: int) -> bool:
-        """The zpage here is not what was stored.  Return whether a peer has the page; else it is lost."""
+        """The zpage here is not what was stored.  Return whether a peer has the page.
+
+        If none has, a persistent page is lost and an ephemeral one a hole.
+        """
         self.counters.corrupt += 1
         if self.rows.quarters[row * QUARTERS_PER_ROW + HOLDERS]:
             self.forget_local(row)
@@ -476,6 +484,46 @@ class Store:
             self.evict_block(victim)
             location = self.zbud.refill(family, chunks)
         return location
+
+    def find_row(self, family: Family) -> int:
+        """Return a row when all are in use: evict pages for it; 0 if there are none to evict."""
+        row = 0
+        while not row and self._evict_pages_for(family):
+            row = self.rows.alloc()
+        return row
+
+    def make_entries(
+        self, pool: Pool, page_object: PageObject, index: int, count: int
+    ) -> tuple[int, int]:
+        """As `table.make`, but evict pages when all leaves are in use."""
+        address, run = self.table.make(page_object, index, count)
+        while not address and self._evict_pages_for(pool.family):
+            # The eviction may have taken the last page of the object that we are about to fill.
+            pool.objects[page_object.object_id] = page_object
+            address, run = self.table.make(page_object, index, count)
+        return address, run
+
+    def _replace_row(self, place: int) -> int:
+        """Return the row of the version that a put replaces, when there is no other: 0 if it has none.
+
+        The put must be sure to succeed.  Without this a client that has filled all rows could not write again.
+        """
+        before = self.table.entries[place]
+        if before < FIRST_ROW:
+            return 0
+        self.drop_row(before)
+        self.table.entries[place] = HOLE
+        self.table.leaf_used[place >> LEAF_SHIFT] -= 1
+        return self.rows.alloc()
+
+    def _evict_pages_for(self, family: Family) -> bool:
+        """Evict a block for its rows and entries, which dropping a clean copy would not free."""
+        for victims in _EVICTED_FOR[family]:
+            block = self.zbud.oldest(victims)
+            if block is not None and victims is not Family.OWN_CLEAN:
+                self.evict_block(block)
+                return True
+        return False
 
     def evict_block(self, block: int) -> None:
         """Drop the zpages of a clean or ephemeral block."""
@@ -500,17 +548,18 @@ class Store:
         return None
 
     def is_above(self, watermark: float) -> bool:
-        """Whether the resident bytes exceed a fraction of the budget."""
-        return self.zbud.resident_bytes > watermark * self.zbud.budget_bytes
+        """Whether what is in use exceeds a fraction of the budget; warm blocks are room, not use."""
+        return self.zbud.used_bytes > watermark * self.zbud.budget_bytes
 
     def set_budget(self, budget_bytes: int) -> None:
         """Change the budget.  What is over it leaves as the caller evicts and remotifies."""
         assert 0 < budget_bytes <= self.limits.budget_bytes_max
         self.zbud.budget_bytes = budget_bytes
+        # First what nobody uses, or pages would be evicted for it.
+        self.zbud.trim()
         for family in (Family.OWN_CLEAN, Family.FOREIGN_EPHEMERAL, Family.OWN_EPHEMERAL):
             while self.is_above(1) and (block := self.zbud.oldest(family)) is not None:
                 self.evict_block(block)
-        self.zbud.trim()
 
     # What is true.
 
@@ -552,6 +601,7 @@ class Store:
         assert rows_seen == self.rows.used
         assert zpages == self.zpages
         assert zbytes == self.zpage_bytes
+        assert sum(zpages) == self.zbud.slots_used(), "a slot that no row knows of"
 
     def _check_row(self, pool: Pool, address: int, row: int) -> Family | None:
         """Assert that row, entry and slot agree; return the family of the zpage, None if it is not here."""
@@ -576,7 +626,7 @@ class Store:
         self.forget_if_empty(self.pools[page_object.pool], page_object)
 
     def forget_if_empty(self, pool: Pool, page_object: PageObject) -> None:
-        """Forget an object that has no pages any more."""
+        """Forget an object without pages."""
         if not page_object.leaves:
             pool.objects.pop(page_object.object_id, None)
 

@@ -19,7 +19,7 @@ from ramsterd.core.rows import (
 )
 from ramsterd.core.store import Store
 from ramsterd.core.table import LEAF_PAGES, LEAF_SHIFT
-from ramsterd.core.zbud import CHUNK_BYTES, Family
+from ramsterd.core.zbud import CHUNK_BYTES, SLOT_SHIFT, Family
 
 FOREIGN_OBJECT = b""
 
@@ -67,7 +67,10 @@ def end_leaving(store: Store, leaving: Leaving, holder: int) -> list[int]:
     """
     overtaken = []
     for row, serial in zip(leaving.rows, leaving.serials, strict=True):
-        if store.rows.serial(row) == serial:
+        # The serial alone would not do: a row that was freed may serve a foreign page with the same serial by now.
+        # But nothing new is put into a block that is leaving.
+        is_here = store.rows.location(row) >> SLOT_SHIFT == leaving.block
+        if is_here and store.rows.serial(row) == serial:
             store.forget_local(row)
             store.rows.quarters[row * QUARTERS_PER_ROW + HOLDERS] = holder
         else:
@@ -79,9 +82,10 @@ def end_leaving(store: Store, leaving: Leaving, holder: int) -> list[int]:
 def install(store: Store, row: int, zpage: bytes | memoryview) -> bool:
     """Localify: keep a fetched zpage as a clean copy, if there is room below the high watermark.
 
-    The caller has verified the zpage against the row and the serial against the one that it asked for.
+    The caller has verified the zpage against the row and the serial against the one that it asked for.  A page
+    that came home meanwhile, by another fetch, is left as it is.
     """
-    if store.is_above(store.limits.high_watermark):
+    if store.rows.location(row) or store.is_above(store.limits.high_watermark):
         return False
     family, zbytes = Family.OWN_CLEAN, len(zpage)
     chunks = -(-zbytes // CHUNK_BYTES)
@@ -104,26 +108,30 @@ def adopt_clean(store: Store, holder: int) -> int:
     adopted = 0
     for block in list(store.zbud.blocks(Family.OWN_CLEAN)):
         rows = store.zbud.rows(block)
-        if not any(holder in store.rows.holders(row) for row in rows):
-            continue
-        for row in rows:
-            for other in store.rows.holders(row):
-                if other != holder:
-                    store.owe(other, store.rows.serial(row))
-            start = row * QUARTERS_PER_ROW + HOLDERS
-            store.rows.quarters[start] = 0
-            zbytes = store.packed(row) & ZPAGE_BYTES_MASK
-            store.zpages[Family.OWN_CLEAN] -= 1
-            store.zpage_bytes[Family.OWN_CLEAN] -= zbytes
-            store.zpages[Family.OWN_PERSISTENT] += 1
-            store.zpage_bytes[Family.OWN_PERSISTENT] += zbytes
-        store.zbud.change_family(block, Family.OWN_PERSISTENT)
-        adopted += len(rows)
+        if any(holder in store.rows.holders(row) for row in rows):
+            _adopt_block(store, block, holder)
+            adopted += len(rows)
     return adopted
 
 
+def _adopt_block(store: Store, block: int, dead_holder: int) -> None:
+    for row in store.zbud.rows(block):
+        for holder in store.rows.holders(row):
+            store.rows.remove_holder(row, holder)
+            if holder != dead_holder:
+                store.owe(holder, store.rows.serial(row))
+        zbytes = store.packed(row) & ZPAGE_BYTES_MASK
+        store.zpages[Family.OWN_CLEAN] -= 1
+        store.zpage_bytes[Family.OWN_CLEAN] -= zbytes
+        store.zpages[Family.OWN_PERSISTENT] += 1
+        store.zpage_bytes[Family.OWN_PERSISTENT] += zbytes
+    store.zbud.change_family(block, Family.OWN_PERSISTENT)
+
+
 def lose_held_by(store: Store, holder: int, first_row: int, rows_count: int) -> tuple[int, int]:
-    """Sweep a slice of the row table for pages that only a dead holder had.
+    """Sweep a slice of the row table for a dead holder: forget it, and lose the pages that only it had.
+
+    `adopt_clean` comes first.  A page that was installed since, from a reply that was under way, is adopted here.
 
     Returns:
         (row to go on from, 0 at the end; how many pages were lost).
@@ -132,15 +140,20 @@ def lose_held_by(store: Store, holder: int, first_row: int, rows_count: int) -> 
     lost = 0
     quarters = store.rows.quarters
     for row in range(max(first_row, FIRST_ROW), end):
-        if quarters[row * QUARTERS_PER_ROW + HOLDERS] == holder and store.rows.serial(row):
-            assert not store.rows.location(row), "adopt_clean comes first"
-            quarters[row * QUARTERS_PER_ROW + HOLDERS] = 0
-            store.lose(row)
-            lost += 1
+        place = row * QUARTERS_PER_ROW + HOLDERS
+        if quarters[place] and store.rows.serial(row) and holder in store.rows.holders(row):
+            location = store.rows.location(row)
+            if location:
+                _adopt_block(store, location >> SLOT_SHIFT, holder)
+                continue
+            store.rows.remove_holder(row, holder)
+            if not quarters[place]:
+                store.lose(row)
+                lost += 1
     return (end if end < store.rows.high else 0), lost
 
 
-def put_zpages(
+def put_zpages(  # noqa: PLR0917 -- the columns of a frame, in its order
     store: Store,
     pool_id: PoolId,
     serials: Sequence[int],
@@ -150,7 +163,7 @@ def put_zpages(
 ) -> int:
     """Keep foreign zpages under their owner's serials; return how many, from the start, found room.
 
-    Lengths were checked against `body` at the door.  A serial that is here already is left alone: the same
+    Serials (above 0), packed numbers and lengths against `body` were checked at the door.  A serial that is here already is left alone: the same
     serial is the same bytes.
     """
     pool = store.pools[pool_id]
@@ -160,14 +173,14 @@ def put_zpages(
     start, stored, stored_bytes, kept = 0, 0, 0, 0
     for serial, checksum, code in zip(serials, checksums, packed, strict=True):
         zbytes = code & ZPAGE_BYTES_MASK
-        address, _ = table.make(page_object, serial, 1)
+        address, _ = store.make_entries(pool, page_object, serial, 1)
         if not address:
             break
         if not table.entries[address]:
             chunks = -(-zbytes // CHUNK_BYTES)
             # An eviction must not take away the leaf that we are writing into.
             table.leaf_used[address >> LEAF_SHIFT] += 1
-            row = rows.alloc()
+            row = rows.alloc() or store.find_row(family)
             stack = stacks[chunks]
             location = stack.pop() if stack else store.find_slot(family, chunks)
             if not (row and location):

@@ -9,9 +9,11 @@ path pops itself.  A freed slot is a bit in its block's mask.  A block with free
 in the list of its family and class; before a new block is made, one of these is opened again.
 
     free --make--> open --stack empty--> closed --reopen--> open
+    open, closed --last zpage freed--> free
     open, closed --begin_leaving--> leaving --end_leaving--> free, or --return_leaving--> closed
 
-A block that is leaving (being remotified or evicted) gets no zpages and keeps its memory until it has left.
+Between calls every block that is not free has a zpage, unless it is leaving: with an open block for each of 64
+classes, empty ones would keep a small budget for themselves.  A block that is leaving (being remotified or evicted) gets no zpages and keeps its memory until it has left.
 
 `budget_bytes` bounds the resident frames of all blocks, also of the few free ones that are kept warm, because a
 block that is freed and made again at once should not cost two system calls and its page faults.
@@ -144,11 +146,18 @@ class Zbud:
         block = location >> SLOT_SHIFT
         mask = self._free_slots[block] | 1 << (location & SLOT_MASK)
         self._free_slots[block] = mask
-        if self._state[block] == BlockState.CLOSED:
+        state = self._state[block]
+        if state == BlockState.CLOSED:
             if mask == _FULL_MASK[self.chunks_of_block[block]]:
                 self._release(block)
             elif not self._with_room.is_listed(block):
                 self._with_room.append(self._room_list(block), block)
+        elif state == BlockState.OPEN:
+            chunks = self.chunks_of_block[block]
+            stacked = len(self._stacks[self.family_of_block[block]][chunks])
+            if mask.bit_count() + stacked == SLOTS_OF_CLASS[chunks]:
+                self._close(block)
+                self._release(block)
 
     def offset(self, location: int) -> int:
         """Return where a slot starts in the arena."""
@@ -227,15 +236,21 @@ class Zbud:
     # The budget.
 
     def trim(self) -> None:
-        """Give memory back that nobody uses: warm blocks, and open blocks without zpages."""
-        for family in Family:
-            for block in filter(None, list(self._open_block[family])):
-                stack = self._stacks[family][self.chunks_of_block[block]]
-                if self._free_slots[block].bit_count() + len(stack) == self._slots(block):
-                    self._close(block)
-                    self._with_room.remove(block)
-                    self._release(block)
+        """Give the memory of warm blocks back to the kernel."""
         self._cool(self._warm_bytes)
+
+    @property
+    def used_bytes(self) -> int:
+        """The resident bytes without warm blocks, which any new block may have."""
+        return self.resident_bytes - self._warm_bytes
+
+    def slots_used(self) -> int:
+        """Count the slots that hold a zpage.  Walks all blocks."""
+        return sum(
+            len(self.rows(block))
+            for block in range(1, len(self._state))
+            if self._state[block] != BlockState.FREE
+        )
 
     def statistics(self) -> ZbudStatistics:
         """Return a snapshot."""
@@ -265,13 +280,19 @@ class Zbud:
                 assert not self._with_room.is_listed(block), "not to be offered to a new zpage"
             if state != BlockState.FREE:
                 assert self._frames_resident[block] == FRAMES_OF_CLASS[chunks]
+            if is_open:
+                assert self.rows(block), "an open block without zpages"
+        for family in Family:
+            listed = sum(1 for _ in self._lru.blocks(family))
+            leaving = sum(
+                self._state[block] == BlockState.LEAVING and self.family_of_block[block] == family
+                for block in range(1, len(self._state))
+            )
+            assert listed + leaving == self.blocks_of_family[family]
         assert resident == self.resident_bytes
         warm_bytes = sum(self._frames_resident[block] for block in self._warm) * FRAME_BYTES
         assert warm_bytes == self._warm_bytes
         assert warm_bytes <= WARM_BYTES_MAX
-
-    def _slots(self, block: int) -> int:
-        return SLOTS_OF_CLASS[self.chunks_of_block[block]]
 
     def _room_list(self, block: int) -> int:
         return self.family_of_block[block] * CLASSES + self.chunks_of_block[block]

@@ -177,24 +177,29 @@ class Fetches:
         request = self._in_flight[request_id]
         packed = parse_get_reply(frame, len(request.serials))
         del self._in_flight[request_id]
+        # A row that was freed may serve a foreign page with the same serial by now, but that has no holder.
+        quarters = self._store.rows.quarters
         start = 0
         for serial, row, code in zip(request.serials, request.rows, packed, strict=True):
             end = start + (code & ZPAGE_BYTES_MASK)
             waiters = self._wanted.pop(serial, None)
             if waiters is not None:
-                self._on_page(serial, row, code, frame.body[start:end], waiters)
+                is_ours = quarters[row * QUARTERS_PER_ROW + HOLDERS] == request.holder
+                serial_now = self._store.rows.serial(row) if is_ours else 0
+                arrival = judge_arrival(serial_now, serial)
+                self._on_page(arrival, row, code, frame.body[start:end], waiters)
             start = end
 
     def _on_page(
         self,
-        serial: int,
+        arrival: Arrival,
         row: int,
         code: int,
         zpage: memoryview,
         waiters: list[tuple[PendingGet, int]],
     ) -> None:
         store = self._store
-        if judge_arrival(store.rows.serial(row), serial) is not Arrival.INSTALL:
+        if arrival is not Arrival.INSTALL:
             self._overtaken += 1
             for pending, position in waiters:
                 self._look_up_again(pending, position)

@@ -1,0 +1,323 @@
+"""A plain model of a store and its peers: a dict of pages, and a dict of what the holders keep.
+
+`StoreModel` does each operation to a real store and to the dicts, and compares what can be seen from outside:
+pages, counts, refusals, which pages are elsewhere, and which flushes are owed to whom.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from ramsterd.core import traffic
+from ramsterd.core.codec import ZPAGE_BYTES_MASK, decode_page, encode_page, is_packed_valid
+from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
+from ramsterd.core.rows import ADDRESS, HALVES_PER_ROW
+from ramsterd.core.store import RunOfPages, Store
+from ramsterd.core.zbud import Family
+
+Handle = tuple[PoolId, bytes, int]
+Zpage = tuple[int, bytes, int]  # packed, zpage, checksum
+LOST: Final = None
+EVICTABLE: Final = (Family.OWN_CLEAN, Family.OWN_EPHEMERAL, Family.FOREIGN_EPHEMERAL)
+
+
+@dataclass(slots=True, eq=False)
+class Sent:
+    """A block on its way, and which of its serials are still the version that the store has."""
+
+    leaving: traffic.Leaving
+    current: dict[int, Handle]
+
+
+class StoreModel:
+    """Does and compares; every difference is an AssertionError."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.kinds: dict[PoolId, PoolKind] = {}
+        self.pages: dict[Handle, bytes | None] = {}
+        # Which version of a page a peer keeps, and what all peers keep.
+        self.held: dict[Handle, tuple[int, int]] = {}
+        self.contents: dict[tuple[int, int], Zpage] = {}
+        self.owed: list[tuple[int, int]] = []
+        self.sent: list[Sent] = []
+        self.foreign_kinds: dict[PoolId, PoolKind] = {}
+        self.foreign: dict[tuple[PoolId, int], Zpage] = {}
+        self._resident_bytes_max = store.limits.budget_bytes
+
+    # What front ends do.
+
+    def new_pool(self, kind: PoolKind, *, is_foreign: bool = False) -> PoolId:
+        pool = self.store.new_pool(kind, "a pool", is_foreign=is_foreign)
+        (self.foreign_kinds if is_foreign else self.kinds)[pool] = kind
+        return pool
+
+    def put(self, handle: Handle, pages: list[bytes]) -> int:
+        stored = self.store.put(*handle, memoryview(b"".join(pages)))
+        for (pool, name, index), page in zip(_run(handle, stored), pages, strict=False):
+            self._drop((pool, name, index))
+            self.pages[pool, name, index] = page
+        return stored
+
+    def put_zeros(self, handle: Handle, count: int) -> None:
+        done = self.store.put_zeros(*handle, count)
+        for each in _run(handle, done):
+            self._drop(each)
+            self.pages[each] = bytes(PAGE_BYTES)
+
+    def refuse(self, handle: Handle, count: int) -> None:
+        # Room for the refused put may have been made before it was given up.
+        self.check_reads()
+        self.store.refuse(*handle, count)
+        for each in _run(handle, count):
+            if self._drop(each) and self.kinds[handle[0]] is PoolKind.PERSISTENT:
+                self.pages[each] = LOST
+
+    def flush(self, handle: Handle, count: int) -> None:
+        dropped = self.store.flush(*handle, count)
+        assert dropped == sum(self._drop(each) for each in _run(handle, count))
+
+    def flush_object(self, pool: PoolId, name: bytes) -> None:
+        dropped = self.store.flush_object(pool, name)
+        mine = [each for each in self.pages if each[:2] == (pool, name)]
+        assert dropped == sum(self._drop(each) for each in mine)
+
+    def destroy_pool(self, pool: PoolId) -> None:
+        dropped = self.store.destroy_pool(pool)
+        mine = [each for each in self.pages if each[0] == pool]
+        theirs = [each for each in self.foreign if each[0] == pool]
+        assert dropped == sum(self._drop(each) for each in mine) + len(theirs)
+        for each in theirs:
+            del self.foreign[each]
+        self.kinds.pop(pool, None)
+        self.foreign_kinds.pop(pool, None)
+
+    def set_budget(self, budget_bytes: int) -> None:
+        self.store.set_budget(budget_bytes)
+        if self.store.zbud.resident_bytes > budget_bytes:
+            assert not any(self.store.zbud.oldest(family) for family in EVICTABLE)
+
+    # What an engine does.
+
+    def begin_leaving(self) -> bool:
+        block = self.store.zbud.oldest(Family.OWN_PERSISTENT)
+        if block is None:
+            return False
+        leaving = traffic.begin_leaving(self.store, block)
+        assert leaving.rows, "a block without pages was chosen"
+        current = {
+            serial: self._handle_of_row(row)
+            for row, serial in zip(leaving.rows, leaving.serials, strict=True)
+        }
+        for serial, (packed, zpage, checksum) in _zpages_of(leaving).items():
+            assert decode_page(packed, zpage, checksum) == self.pages[current[serial]]
+        self.sent.append(Sent(leaving, current))
+        return True
+
+    def end_leaving(self, which: int, holder: int) -> None:
+        sent = self.sent.pop(which)
+        for serial, zpage in _zpages_of(sent.leaving).items():
+            self.contents[holder, serial] = zpage
+        overtaken = traffic.end_leaving(self.store, sent.leaving, holder)
+        assert set(overtaken) == set(sent.leaving.serials) - set(sent.current)
+        for serial in overtaken:
+            del self.contents[holder, serial]
+        for serial, handle in sent.current.items():
+            self.held[handle] = holder, serial
+
+    def return_leaving(self, which: int) -> None:
+        traffic.return_leaving(self.store, self.sent.pop(which).leaving)
+
+    def fetch(self, handle: Handle, count: int) -> int:
+        """Install what is elsewhere, as far as there is room; return how many pages came home."""
+        installed = 0
+        for position, row in self.read(handle, count).elsewhere:
+            pool, name, index = handle
+            packed, zpage, checksum = self.contents[self.held[pool, name, index + position]]
+            assert (self.store.packed(row), self.store.checksum(row)) == (packed, checksum)
+            installed += traffic.install(self.store, row, zpage)
+        return installed
+
+    def lose_holder(self, holder: int, slice_rows: int) -> int:
+        """A holder dies: what only it had is lost, what is here too is kept.  Return the lost count."""
+        traffic.adopt_clean(self.store, holder)
+        self._take_adopted(holder)
+        first_row, lost = 0, 0
+        while True:
+            first_row, lost_here = traffic.lose_held_by(self.store, holder, first_row, slice_rows)
+            lost += lost_here
+            if not first_row:
+                break
+        gone = [handle for handle, (where, _) in self.held.items() if where == holder]
+        for handle in gone:
+            del self.held[handle]
+            self.pages[handle] = LOST
+        self.contents = {key: zpage for key, zpage in self.contents.items() if key[0] != holder}
+        assert lost == len(gone)
+        return lost
+
+    def take_owed(self) -> None:
+        owed = [
+            (holder, serial)
+            for holder, serials in self.store.take_owed().items()
+            for serial in serials
+        ]
+        assert sorted(owed) == sorted(self.owed)
+        for key in owed:
+            del self.contents[key]
+        self.owed = []
+
+    def flip_a_bit(self, handle: Handle, bit: int) -> None:
+        """Damage a page in the arena: it must come back from its holder, or be lost, never be wrong."""
+        row = self._row(handle)
+        location = self.store.rows.location(row) if row else 0
+        if not location:
+            return
+        bit %= 8 * (self.store.packed(row) & ZPAGE_BYTES_MASK)
+        self.store.zbud.arena[self.store.zbud.offset(location) + bit // 8] ^= 1 << bit % 8
+        found = self.store.get(*handle, 1)
+        if found.pages[0] is not None:
+            # lz4 has bits that change nothing; then it is the page.
+            assert found.pages[0] == self.pages[handle]
+        elif handle in self.held:
+            assert len(found.elsewhere) == 1
+        else:
+            self._drop(handle)
+            if self.kinds[handle[0]] is PoolKind.PERSISTENT:
+                self.pages[handle] = LOST
+            assert found.lost_count == (handle in self.pages), "an ephemeral page is a miss"
+
+    # What holders do for others.
+
+    def put_foreign(self, pool: PoolId, versions: dict[int, bytes]) -> None:
+        encoded = {serial: encode_page(page) for serial, page in versions.items()}
+        encoded = {serial: each for serial, each in encoded.items() if is_packed_valid(each[0])}
+        stored = traffic.put_zpages(
+            self.store,
+            pool,
+            list(encoded),
+            [checksum for _, _, checksum in encoded.values()],
+            [packed for packed, _, _ in encoded.values()],
+            memoryview(b"".join(zpage for _, zpage, _ in encoded.values())),
+        )
+        for serial in list(encoded)[:stored]:
+            packed, zpage, checksum = encoded[serial]
+            self.foreign[pool, serial] = packed, zpage, checksum
+
+    def flush_foreign(self, pool: PoolId, serial: int, count: int) -> None:
+        dropped = self.store.flush(pool, traffic.FOREIGN_OBJECT, serial, count)
+        mine = [each for each in self.foreign if each[0] == pool and 0 <= each[1] - serial < count]
+        assert dropped == len(mine)
+        for each in mine:
+            del self.foreign[each]
+
+    # What must be true.
+
+    def read(self, handle: Handle, count: int) -> RunOfPages:
+        """Get a run and compare; forget the ephemeral pages that have gone."""
+        found = self.store.get(*handle, count)
+        elsewhere = dict(found.elsewhere)
+        lost_count = 0
+        for position, each in enumerate(_run(handle, count)):
+            page = found.pages[position]
+            if position in elsewhere:
+                assert page is None
+                assert self.store.rows.serial(elsewhere[position]) == self.held[each][1]
+            elif page is not None:
+                assert page == self.pages[each]
+            elif self.kinds[handle[0]] is PoolKind.EPHEMERAL:
+                self.pages.pop(each, None)
+            else:
+                assert self.pages.get(each, LOST) is LOST, "a persistent page has gone"
+                lost_count += each in self.pages
+        assert found.lost_count == lost_count
+        return found
+
+    def check_reads(self) -> None:
+        for pool, name, leaf in {(pool, name, index >> 6) for pool, name, index in self.pages}:
+            self.read((pool, name, leaf << 6), 64)
+        for pool, kind in self.foreign_kinds.items():
+            serials = [serial for each, serial in self.foreign if each == pool]
+            packed, pieces = traffic.get_zpages(self.store, pool, serials)
+            waiting = iter(pieces)
+            for serial, code in zip(serials, packed, strict=True):
+                if code:
+                    zpage = bytes(next(waiting))
+                    assert (code, zpage) == self.foreign[pool, serial][:2]
+                else:
+                    assert kind is PoolKind.EPHEMERAL
+                    del self.foreign[pool, serial]
+            assert next(waiting, None) is None
+
+    def check(self) -> None:
+        self.store.check_invariants()
+        self.check_reads()
+        zbud = self.store.zbud
+        # A budget that shrank may be exceeded, but never by more than it was then.
+        assert zbud.resident_bytes <= max(zbud.budget_bytes, self._resident_bytes_max)
+        self._resident_bytes_max = zbud.resident_bytes
+
+    # Inside.
+
+    def _drop(self, handle: Handle) -> bool:
+        """Forget the version of a page that is there; return whether there was one."""
+        if handle in self.held:
+            self.owed.append(self.held.pop(handle))
+        for sent in self.sent:
+            for serial, each in list(sent.current.items()):
+                if each == handle:
+                    del sent.current[serial]
+        if handle not in self.pages:
+            return False
+        del self.pages[handle]
+        return True
+
+    def _take_adopted(self, holder: int) -> None:
+        """After `adopt_clean`: pages that are here and were at the holder, or share a block with such, are ours.
+
+        Which pages share a block is the store's business: the flushes that it owes tell.
+        """
+        ours = {each: where for each, where in self.held.items() if self._is_local(each)}
+        released = {
+            (owed_to, serial) for owed_to, serials in self.store._owed.items() for serial in serials
+        } - set(self.owed)
+        assert released <= set(ours.values()), "a page was released that is not here"
+        for handle, where in ours.items():
+            if where in released:
+                self.owed.append(self.held.pop(handle))
+            elif where[0] == holder:
+                del self.held[handle]
+
+    def _row(self, handle: Handle) -> int:
+        pool, name, index = handle
+        page_object = self.store.pools[pool].find_object(name)
+        if page_object is None:
+            return 0
+        address, _ = self.store.table.find(page_object, index, 1)
+        row = self.store.table.entries[address]
+        return row if row > 2 else 0
+
+    def _is_local(self, handle: Handle) -> bool:
+        return bool(self.store.rows.location(self._row(handle)))
+
+    def _handle_of_row(self, row: int) -> Handle:
+        address = self.store.rows.halves[row * HALVES_PER_ROW + ADDRESS]
+        page_object, index = self.store.table.handle(address)
+        return page_object.pool, page_object.object_id, index
+
+
+def _run(handle: Handle, count: int) -> Iterable[Handle]:
+    pool, name, index = handle
+    return ((pool, name, index + position) for position in range(count))
+
+
+def _zpages_of(leaving: traffic.Leaving) -> dict[int, Zpage]:
+    zpages, start = {}, 0
+    for serial, checksum, packed in zip(
+        leaving.serials, leaving.checksums, leaving.packed, strict=True
+    ):
+        end = start + (packed & ZPAGE_BYTES_MASK)
+        zpages[serial] = packed, leaving.body[start:end], checksum
+        start = end
+    assert start == len(leaving.body)
+    return zpages

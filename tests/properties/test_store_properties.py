@@ -1,0 +1,185 @@
+"""The store against a plain dict, whatever its callers and peers do, in whatever order."""
+
+import hypothesis.strategies as st
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from ramsterd.core.page import INDEX_MAX, PoolId, PoolKind
+from tests.properties.store_model import Handle, StoreModel
+from tests.unit.core.made_pages import MIB, make_fill, make_page, make_store
+
+NAMES = st.sampled_from([b"", b"an object"])
+INDEXES = st.sampled_from([0, 1, 30, 60, 64, 100, 5000, INDEX_MAX - 39])
+COUNTS = st.integers(1, 40)
+# Length of a page compressed: two classes that fill blocks, any class at all, raw; 0 and below are no zpage.
+SIZES = st.sampled_from([200, 1000, 4096]) | st.integers(-1, 4096)
+SEEDS = st.integers(0, 1000)
+NUMBERS = st.integers(0, 1 << 20)
+
+
+def make_mixed_run(sizes: list[int], count: int, seed: int) -> list[bytes]:
+    """Return a run whose pages take their lengths in turn; -1 is a same-filled page, not of zeros."""
+    sizes_in_turn = [sizes[position % len(sizes)] for position in range(count)]
+    return [
+        make_fill(seed + 1) if zbytes < 0 else make_page(zbytes, seed * 64 + position)
+        for position, zbytes in enumerate(sizes_in_turn)
+    ]
+
+
+RUNS = st.builds(make_mixed_run, st.lists(SIZES, min_size=1, max_size=4), COUNTS, SEEDS)
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """Two persistent pools, one ephemeral, one foreign pool of each kind, two peers."""
+
+    @initialize(pages_max=st.sampled_from([250, 4096]))
+    def start(self, pages_max: int) -> None:
+        self.model = StoreModel(make_store(2 * MIB, pages_max=pages_max))
+        for kind in (PoolKind.PERSISTENT, PoolKind.PERSISTENT, PoolKind.EPHEMERAL):
+            self.model.new_pool(kind)
+        for kind in PoolKind:
+            self.model.new_pool(kind, is_foreign=True)
+        self.holders = [1, 2]
+
+    def pool(self, number: int) -> PoolId:
+        return list(self.model.kinds)[number % len(self.model.kinds)]
+
+    def foreign_pool(self, number: int) -> PoolId:
+        return list(self.model.foreign_kinds)[number % len(self.model.foreign_kinds)]
+
+    def known(self, number: int) -> Handle:
+        handles = list(self.model.pages)
+        return handles[number % len(handles)]
+
+    @rule(pool=NUMBERS, name=NAMES, index=INDEXES, pages=RUNS, is_refused=st.booleans())
+    def put(
+        self, pool: int, name: bytes, index: int, pages: list[bytes], *, is_refused: bool
+    ) -> None:
+        """What finds no room is left as it was, or refused for good."""
+        stored = self.model.put((self.pool(pool), name, index), pages)
+        if stored < len(pages) and is_refused:
+            self.model.refuse((self.pool(pool), name, index + stored), len(pages) - stored)
+
+    @rule(pool=NUMBERS, runs=st.integers(5, 25), zbytes=SIZES, seed=SEEDS)
+    def put_much(self, pool: int, runs: int, zbytes: int, seed: int) -> None:
+        """Most steps are small; this one reaches the budget."""
+        for number in range(runs):
+            handle = self.pool(pool), b"an object", number * 40
+            if self.model.put(handle, make_mixed_run([zbytes], 40, seed + number)) < 40:
+                break
+
+    @rule(pool=NUMBERS, name=NAMES, index=INDEXES, count=COUNTS)
+    def put_zeros(self, pool: int, name: bytes, index: int, count: int) -> None:
+        self.model.put_zeros((self.pool(pool), name, index), count)
+
+    @rule(pool=NUMBERS, name=NAMES, index=INDEXES, count=COUNTS)
+    def refuse(self, pool: int, name: bytes, index: int, count: int) -> None:
+        self.model.refuse((self.pool(pool), name, index), count)
+
+    @rule(pool=NUMBERS, name=NAMES, index=INDEXES, count=COUNTS)
+    def flush(self, pool: int, name: bytes, index: int, count: int) -> None:
+        self.model.flush((self.pool(pool), name, index), count)
+
+    @rule(pool=NUMBERS, every=st.integers(2, 5))
+    def flush_scattered(self, pool: int, every: int) -> None:
+        """Holes in every block."""
+        for handle in list(self.model.pages)[::every]:
+            if handle[0] == self.pool(pool):
+                self.model.flush(handle, 1)
+
+    @rule(pool=NUMBERS, name=NAMES)
+    def flush_object(self, pool: int, name: bytes) -> None:
+        self.model.flush_object(self.pool(pool), name)
+
+    @rule(pool=NUMBERS)
+    def destroy_pool(self, pool: int) -> None:
+        pool_id = self.pool(pool)
+        kind = self.model.kinds[pool_id]
+        self.model.destroy_pool(pool_id)
+        self.model.new_pool(kind)
+
+    @rule(budget_bytes=st.integers(4096, 2 * MIB) | st.just(2 * MIB))
+    def set_budget(self, budget_bytes: int) -> None:
+        self.model.set_budget(budget_bytes)
+
+    @rule(blocks=st.integers(1, 8))
+    def begin_leaving(self, blocks: int) -> None:
+        for _ in range(blocks):
+            if not self.model.begin_leaving():
+                break
+
+    @precondition(lambda self: self.model.sent)
+    @rule(which=NUMBERS, holder=st.integers(0, 1))
+    def end_leaving(self, which: int, holder: int) -> None:
+        self.model.end_leaving(which % len(self.model.sent), self.holders[holder])
+
+    @precondition(lambda self: self.model.sent)
+    @rule(which=NUMBERS)
+    def return_leaving(self, which: int) -> None:
+        self.model.return_leaving(which % len(self.model.sent))
+
+    @precondition(lambda self: self.model.held)
+    @rule(which=NUMBERS, count=COUNTS)
+    def fetch(self, which: int, count: int) -> None:
+        handles = list(self.model.held)
+        self.model.fetch(handles[which % len(handles)], count)
+
+    @precondition(lambda self: self.model.held)
+    @rule(which=st.integers(0, 1), slice_rows=st.integers(1, 500))
+    def holder_dies(self, which: int, slice_rows: int) -> None:
+        self.model.lose_holder(self.holders[which], slice_rows)
+        # It comes back as another life.
+        self.holders[which] = max(self.holders) + 1
+
+    @rule()
+    def take_owed(self) -> None:
+        self.model.take_owed()
+
+    @precondition(lambda self: self.model.pages)
+    @rule(which=NUMBERS, bit=NUMBERS)
+    def flip_a_bit(self, which: int, bit: int) -> None:
+        self.model.flip_a_bit(self.known(which), bit)
+
+    @rule(pool=NUMBERS, serial=st.integers(1, 400), count=COUNTS)
+    def put_foreign(self, pool: int, serial: int, count: int) -> None:
+        # The same serial is always the same bytes; ours are as small, so that they meet.
+        serials = range(serial, serial + count)
+        pages = {each: make_page(each * 37 % 4500, each) for each in serials}
+        self.model.put_foreign(self.foreign_pool(pool), pages)
+
+    @rule(pool=NUMBERS, serial=st.integers(1, 400), count=COUNTS)
+    def flush_foreign(self, pool: int, serial: int, count: int) -> None:
+        self.model.flush_foreign(self.foreign_pool(pool), serial, count)
+
+    @rule(pool=NUMBERS)
+    def owner_dies(self, pool: int) -> None:
+        pool_id = self.foreign_pool(pool)
+        kind = self.model.foreign_kinds[pool_id]
+        self.model.destroy_pool(pool_id)
+        self.model.new_pool(kind, is_foreign=True)
+
+    @invariant()
+    def agrees(self) -> None:
+        if hasattr(self, "model"):
+            self.model.check()
+
+
+def test_the_store_does_as_a_dict_does() -> None:
+    run_state_machine_as_test(
+        StoreMachine,
+        settings=settings(
+            max_examples=40,
+            stateful_step_count=40,
+            deadline=None,
+            # Explaining a failure traces every line, which costs minutes here.
+            phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+        ),
+    )

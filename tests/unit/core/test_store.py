@@ -1,0 +1,331 @@
+import pytest
+
+from ramsterd.core import traffic
+from ramsterd.core.page import PAGE_BYTES, ZERO_PAGE, PoolId, PoolKind
+from ramsterd.core.rows import ADDRESS, FIRST_ROW, HALVES_PER_ROW
+from ramsterd.core.store import Store
+from ramsterd.core.tmem import NoSuchPool
+from ramsterd.core.zbud import FRAMES_OF_CLASS, WARM_BYTES_MAX, Family
+from tests.unit.core.made_pages import MIB, joined, make_fill, make_page, make_run, make_store
+
+OBJECT = b"disk"
+HOLDER = 7
+
+
+def put_run(store: Store, pool: PoolId, index: int, pages: list[bytes]) -> int:
+    stored = store.put(pool, OBJECT, index, joined(pages))
+    store.check_invariants()
+    return stored
+
+
+def read(store: Store, pool: PoolId, index: int, count: int = 1) -> list[bytes | None]:
+    return store.get(pool, OBJECT, index, count).pages
+
+
+def fill_up(store: Store, pool: PoolId, zbytes: int, index: int = 0) -> int:
+    """Put pages until one finds no room; return how many there are."""
+    stored = index
+    while store.put(pool, OBJECT, stored, joined([make_page(zbytes, stored)])):
+        stored += 1
+    store.check_invariants()
+    return stored - index
+
+
+def remotify_all(store: Store) -> None:
+    """Move all persistent pages of ours to a holder."""
+    while (block := store.zbud.oldest(Family.OWN_PERSISTENT)) is not None:
+        assert not traffic.end_leaving(store, traffic.begin_leaving(store, block), HOLDER)
+    store.check_invariants()
+
+
+def flip_a_bit(store: Store, pool: PoolId, index: int) -> None:
+    """Flip one bit in the middle of a zpage in the arena."""
+    page_object = store.pools[pool].find_object(OBJECT)
+    assert page_object is not None
+    address, _ = store.table.find(page_object, index, 1)
+    row = store.table.entries[address]
+    assert row >= FIRST_ROW
+    middle = (store.packed(row) & 0x1FFF) // 2
+    store.zbud.arena[store.zbud.offset(store.rows.location(row)) + middle] ^= 0x10
+
+
+@pytest.fixture
+def store() -> Store:
+    return make_store()
+
+
+@pytest.fixture
+def pool(store: Store) -> PoolId:
+    return store.new_pool(PoolKind.PERSISTENT, "disk")
+
+
+@pytest.fixture
+def cache(store: Store) -> PoolId:
+    return store.new_pool(PoolKind.EPHEMERAL, "cache")
+
+
+# Put, get and flush.
+
+
+def test_a_run_of_every_sort_of_page_comes_back(store: Store, pool: PoolId) -> None:
+    pages = [ZERO_PAGE, make_fill(5), make_page(100), make_page(2000), make_page(PAGE_BYTES)]
+    assert put_run(store, pool, 62, pages) == 5
+    assert read(store, pool, 61, 7) == [None, *pages, None]
+    found = store.statistics()
+    assert (found.put_total, found.put_zero_total, found.put_same_filled_total) == (5, 1, 1)
+    assert found.put_raw_total == 1
+    assert (found.get_local_total, found.get_hole_total) == (5, 2)
+    assert found.rows == 4
+    assert sum(found.zpages.values()) == 3
+    assert found.put_zpage_bytes_total == found.zpage_bytes[Family.OWN_PERSISTENT]
+
+
+def test_the_second_put_of_a_page_is_what_a_get_returns(store: Store, pool: PoolId) -> None:
+    for zbytes in (100, 3000, 0, 200):
+        put_run(store, pool, 3, [make_page(zbytes)])
+        assert read(store, pool, 3) == [make_page(zbytes)]
+    assert store.statistics().rows == 1
+
+
+def test_after_a_flush_every_get_misses(store: Store, pool: PoolId) -> None:
+    put_run(store, pool, 0, [*make_run(500, 98), ZERO_PAGE, make_fill(1)])
+    assert store.flush(pool, OBJECT, 10, 20) == 20
+    assert read(store, pool, 10, 20) == [None] * 20
+    assert store.flush(pool, OBJECT, 0, 1 << 40) == 80
+    assert store.flush(pool, b"no object", 0, 1) == 0
+    store.check_invariants()
+    assert store.statistics().flushed_total == 100
+    assert store.zbud.used_bytes == 0
+
+
+def test_an_object_can_be_flushed_whole(store: Store, pool: PoolId) -> None:
+    for index in (0, 70, 5000):
+        put_run(store, pool, index, make_run(300, 2))
+    store.put(pool, b"another", 0, joined(make_run(300, 1)))
+    assert store.flush_object(pool, OBJECT) == 6
+    assert store.flush_object(pool, OBJECT) == 0
+    store.check_invariants()
+    assert store.get(pool, b"another", 0, 1).pages == make_run(300, 1)
+
+
+def test_a_destroyed_pool_leaves_nothing(store: Store, pool: PoolId) -> None:
+    put_run(store, pool, 0, make_run(700, 30))
+    assert store.destroy_pool(pool) == 30
+    store.check_invariants()
+    assert store.statistics().rows == store.statistics().pools == 0
+    with pytest.raises(NoSuchPool):
+        read(store, pool, 0)
+
+
+def test_zeros_take_no_row_and_replace_what_was_there(store: Store, pool: PoolId) -> None:
+    put_run(store, pool, 10, make_run(700, 3))
+    assert store.put_zeros(pool, OBJECT, 0, 200) == 200
+    store.check_invariants()
+    assert read(store, pool, 0, 200) == [ZERO_PAGE] * 200
+    assert store.statistics().rows == 0
+
+
+def test_a_refused_put_leaves_nothing_old_to_read(
+    store: Store, pool: PoolId, cache: PoolId
+) -> None:
+    for each in (pool, cache):
+        put_run(store, each, 0, make_run(700, 2))
+        store.refuse(each, OBJECT, 1, 2)
+        store.check_invariants()
+    found = store.get(pool, OBJECT, 0, 3)
+    assert (found.pages, found.lost_count) == ([make_page(700), None, None], 1)
+    found = store.get(cache, OBJECT, 0, 3)
+    assert (found.pages, found.lost_count) == ([make_page(700), None, None], 0)
+
+
+def test_a_lost_page_is_whole_again_when_it_is_put_or_flushed(store: Store, pool: PoolId) -> None:
+    put_run(store, pool, 0, make_run(700, 3))
+    store.refuse(pool, OBJECT, 0, 3)
+    put_run(store, pool, 0, [make_page(100)])
+    store.put_zeros(pool, OBJECT, 1, 1)
+    assert store.flush(pool, OBJECT, 2, 1) == 1
+    found = store.get(pool, OBJECT, 0, 3)
+    assert (found.pages, found.lost_count) == ([make_page(100), ZERO_PAGE, None], 0)
+
+
+# Damage.
+
+
+def test_flipped_bit_is_caught(store: Store, pool: PoolId) -> None:
+    put_run(store, pool, 0, make_run(1000, 3))
+    flip_a_bit(store, pool, 1)
+    found = store.get(pool, OBJECT, 0, 3)
+    assert found.pages == [make_page(1000, 0), None, make_page(1000, 2)]
+    assert (found.lost_count, found.elsewhere) == (1, [])
+    assert store.get(pool, OBJECT, 1, 1).lost_count == 1
+    statistics = store.statistics()
+    assert (statistics.corrupt_total, statistics.lost_total) == (1, 1)
+    assert statistics.get_lost_total == 2
+    store.check_invariants()
+
+
+def test_a_flipped_bit_in_a_clean_copy_sends_the_reader_to_the_holder(
+    store: Store, pool: PoolId
+) -> None:
+    put_run(store, pool, 0, make_run(1000, 1))
+    remotify_all(store)
+    [(_, row)] = store.get(pool, OBJECT, 0, 1).elsewhere
+    zpage = _zpage_of(make_page(1000))
+    assert traffic.install(store, row, zpage)
+    flip_a_bit(store, pool, 0)
+    found = store.get(pool, OBJECT, 0, 1)
+    assert (found.pages, found.elsewhere, found.lost_count) == ([None], [(0, row)], 0)
+    assert traffic.install(store, row, zpage)
+    assert read(store, pool, 0) == [make_page(1000)]
+
+
+def test_a_flipped_bit_in_an_ephemeral_page_is_a_miss(store: Store, cache: PoolId) -> None:
+    put_run(store, cache, 0, make_run(1000, 1))
+    flip_a_bit(store, cache, 0)
+    found = store.get(cache, OBJECT, 0, 1)
+    assert (found.pages, found.lost_count) == ([None], 0)
+    assert store.statistics().corrupt_total == 1
+    assert store.statistics().get_hole_total == 1
+    store.check_invariants()
+
+
+# Room.
+
+
+def test_a_run_is_stored_as_far_as_there_is_room(store: Store, pool: PoolId) -> None:
+    count = fill_up(store, pool, PAGE_BYTES)
+    assert count == 2 * MIB // PAGE_BYTES
+    before = read(store, pool, 0, count)
+    run = make_run(PAGE_BYTES, 3, seed=9)
+    assert put_run(store, pool, 0, run) == 0
+    assert read(store, pool, 0, count) == before
+    store.flush(pool, OBJECT, 5, 1)
+    assert put_run(store, pool, 1000, run) == 1
+    assert read(store, pool, 1000, 3) == [run[0], None, None]
+
+
+def test_persistent_pages_displace_ephemeral_ones_and_never_the_reverse(
+    store: Store, pool: PoolId, cache: PoolId
+) -> None:
+    count = 2 * MIB // PAGE_BYTES
+    for index in range(0, 2 * count, 32):
+        assert put_run(store, cache, index, make_run(PAGE_BYTES, 32, index)) == 32
+    assert store.statistics().evicted_total >= count
+    assert fill_up(store, pool, PAGE_BYTES) == count
+    assert put_run(store, cache, 0, [make_page(PAGE_BYTES)]) == 0
+    assert read(store, cache, 0, 2 * count) == [None] * 2 * count
+    assert None not in read(store, pool, 0, count)
+
+
+def test_a_put_may_evict_the_leaf_that_it_writes_into(store: Store, cache: PoolId) -> None:
+    """Sixteen raw pages fill the whole budget, so the second half of a run evicts the first."""
+    store.set_budget(FRAMES_OF_CLASS[64] * PAGE_BYTES)
+    run = make_run(PAGE_BYTES, 40)
+    assert put_run(store, cache, 0, run) == 40
+    assert read(store, cache, 0, 40) == [None] * 32 + run[32:]
+    assert put_run(store, cache, 0, run[:33]) == 33
+    assert read(store, cache, 32, 1) == [run[32]]
+
+
+def test_empty_blocks_are_room(store: Store, pool: PoolId, cache: PoolId) -> None:
+    """An open block of each class of each pool would fill 2 MiB with nothing."""
+    for index in range(64):
+        put_run(store, pool, index, [make_page(40 + 64 * index)])
+        store.flush(pool, OBJECT, 0, 64)
+        store.check_invariants()
+    assert store.zbud.used_bytes == 0
+    assert fill_up(store, pool, PAGE_BYTES) == 2 * MIB // PAGE_BYTES
+
+
+def test_warm_blocks_are_not_above_a_watermark(store: Store, pool: PoolId) -> None:
+    fill_up(store, pool, PAGE_BYTES)
+    assert store.is_above(store.limits.high_watermark)
+    store.flush_object(pool, OBJECT)
+    assert store.zbud.resident_bytes == WARM_BYTES_MAX
+    assert not store.is_above(0)
+
+
+def test_a_smaller_budget_takes_unused_memory_first(
+    store: Store, pool: PoolId, cache: PoolId
+) -> None:
+    put_run(store, pool, 0, make_run(PAGE_BYTES, 128))
+    put_run(store, cache, 0, make_run(PAGE_BYTES, 32))
+    store.flush_object(pool, OBJECT)
+    store.set_budget(160 * 1024)
+    store.check_invariants()
+    assert None not in read(store, cache, 0, 32)
+    assert store.zbud.resident_bytes == 32 * PAGE_BYTES
+    store.set_budget(64 * 1024)
+    assert read(store, cache, 0, 32).count(None) == 16
+
+
+def test_a_smaller_budget_leaves_persistent_pages_to_the_caller(store: Store, pool: PoolId) -> None:
+    put_run(store, pool, 0, make_run(PAGE_BYTES, 64))
+    store.set_budget(64 * 1024)
+    assert store.is_above(1)
+    assert None not in read(store, pool, 0, 64)
+    remotify_all(store)
+    assert store.zbud.resident_bytes <= 64 * 1024
+    store.set_budget(2 * MIB)
+    assert put_run(store, pool, 0, make_run(PAGE_BYTES, 64)) == 64
+
+
+def test_when_all_rows_are_in_use_a_page_can_still_be_replaced() -> None:
+    store = make_store(pages_max=10)
+    pool = store.new_pool(PoolKind.PERSISTENT, "disk")
+    assert put_run(store, pool, 0, make_run(500, 12)) == 10
+    again = [make_page(900, 1), make_fill(3), ZERO_PAGE, *make_run(100, 8)]
+    assert put_run(store, pool, 0, again) == 11
+    assert read(store, pool, 0, 12) == [*again, None]
+    assert put_run(store, pool, 20, [make_fill(9)]) == 0
+
+
+def test_a_page_is_not_given_up_for_a_put_that_finds_no_room() -> None:
+    store = make_store(FRAMES_OF_CLASS[64] * PAGE_BYTES, pages_max=16)
+    pool = store.new_pool(PoolKind.PERSISTENT, "disk")
+    pages = make_run(PAGE_BYTES, 16)
+    assert put_run(store, pool, 0, pages) == 16
+    assert put_run(store, pool, 0, [make_page(PAGE_BYTES, 99)]) == 0
+    assert read(store, pool, 0, 16) == pages
+
+
+def test_ephemeral_pages_give_way_when_all_rows_are_in_use() -> None:
+    store = make_store(pages_max=100)
+    pool = store.new_pool(PoolKind.PERSISTENT, "disk")
+    cache = store.new_pool(PoolKind.EPHEMERAL, "cache")
+    assert put_run(store, cache, 0, make_run(500, 150)) == 150
+    assert put_run(store, pool, 0, [*make_run(500, 99), make_fill(4)]) == 100
+    assert put_run(store, cache, 0, make_run(500, 1)) == 0
+    assert None not in read(store, pool, 0, 100)
+
+
+def test_ephemeral_pages_give_way_when_all_leaves_are_in_use() -> None:
+    store = make_store(pages_max=100)
+    pool = store.new_pool(PoolKind.PERSISTENT, "disk")
+    cache = store.new_pool(PoolKind.EPHEMERAL, "cache")
+    for index in range(0, 64 * 40, 64):
+        assert put_run(store, cache, index, make_run(500, 1)) == 1
+    for index in range(0, 64 * 14, 64):
+        assert put_run(store, pool, index, make_run(500, 1)) == 1
+    assert store.put_zeros(pool, OBJECT, 64 * 14, 1) == 1
+    assert store.put_zeros(pool, OBJECT, 64 * 15, 1) == 0
+    assert put_run(store, cache, 0, make_run(500, 1)) == 0
+    store.check_invariants()
+
+
+def test_addresses_of_rows_lead_to_their_entries(store: Store, pool: PoolId) -> None:
+    put_run(store, pool, 100, make_run(500, 3))
+    for row in range(FIRST_ROW, FIRST_ROW + 3):
+        address = store.rows.halves[row * HALVES_PER_ROW + ADDRESS]
+        assert store.table.entries[address] == row
+        assert store.rows.serial(row) == row - FIRST_ROW + 1
+
+
+def _zpage_of(page: bytes) -> bytes:
+    """Return a page as another node would have kept it."""
+    other = make_store()
+    pool = other.new_pool(PoolKind.PERSISTENT, "")
+    other.put(pool, OBJECT, 0, joined([page]))
+    block = other.zbud.oldest(Family.OWN_PERSISTENT)
+    assert block is not None
+    return traffic.begin_leaving(other, block).body
