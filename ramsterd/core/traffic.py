@@ -153,7 +153,7 @@ def lose_held_by(store: Store, holder: int, first_row: int, rows_count: int) -> 
     return (end if end < store.rows.high else 0), lost
 
 
-def put_zpages(  # noqa: PLR0917 -- the columns of a frame, in its order
+def put_zpages(
     store: Store,
     pool_id: PoolId,
     serials: Sequence[int],
