@@ -39,6 +39,7 @@ class StoreModel:
         # Which version of a page a peer keeps, and what all peers keep.
         self.held: dict[Handle, tuple[int, int]] = {}
         self.contents: dict[tuple[int, int], Zpage] = {}
+        self.dead: set[int] = set()
         self.owed: list[tuple[int, int]] = []
         self.sent: list[Sent] = []
         self.foreign_kinds: dict[PoolId, PoolKind] = {}
@@ -140,6 +141,7 @@ class StoreModel:
 
     def lose_holder(self, holder: int, slice_rows: int) -> int:
         """A holder dies: what only it had is lost, what is here too is kept.  Return the lost count."""
+        self.dead.add(holder)
         traffic.adopt_clean(self.store, holder)
         self._take_adopted(holder)
         first_row, lost = 0, 0
@@ -164,7 +166,8 @@ class StoreModel:
         ]
         assert sorted(owed) == sorted(self.owed)
         for key in owed:
-            del self.contents[key]
+            kept = self.contents.pop(key, None)
+            assert kept or key[0] in self.dead, "a flush of what was never there, or twice"
         self.owed = []
 
     def flip_a_bit(self, handle: Handle, bit: int) -> None:

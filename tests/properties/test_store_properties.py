@@ -1,6 +1,7 @@
 """The store against a plain dict, whatever its callers and peers do, in whatever order."""
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -18,8 +19,8 @@ from tests.unit.core.made_pages import MIB, make_fill, make_page, make_store
 NAMES = st.sampled_from([b"", b"an object"])
 INDEXES = st.sampled_from([0, 1, 30, 60, 64, 100, 5000, INDEX_MAX - 39])
 COUNTS = st.integers(1, 40)
-# Length of a page compressed: two classes that fill blocks, any class at all, raw; 0 and below are no zpage.
-SIZES = st.sampled_from([200, 1000, 4096]) | st.integers(-1, 4096)
+# Length of a page compressed: -1 is same-filled; two classes that fill blocks, raw, or any at all.
+SIZES = st.sampled_from([-1, 0, 200, 1000, 4096]) | st.integers(1, 4096)
 SEEDS = st.integers(0, 1000)
 NUMBERS = st.integers(0, 1 << 20)
 
@@ -39,14 +40,18 @@ RUNS = st.builds(make_mixed_run, st.lists(SIZES, min_size=1, max_size=4), COUNTS
 class StoreMachine(RuleBasedStateMachine):
     """Two persistent pools, one ephemeral, one foreign pool of each kind, two peers."""
 
-    @initialize(pages_max=st.sampled_from([250, 4096]))
-    def start(self, pages_max: int) -> None:
+    @initialize(pages_max=st.sampled_from([250, 4096]), pages=RUNS, runs=st.integers(0, 12))
+    def start(self, pages_max: int, pages: list[bytes], runs: int) -> None:
         self.model = StoreModel(make_store(2 * MIB, pages_max=pages_max))
         for kind in (PoolKind.PERSISTENT, PoolKind.PERSISTENT, PoolKind.EPHEMERAL):
             self.model.new_pool(kind)
         for kind in PoolKind:
             self.model.new_pool(kind, is_foreign=True)
         self.holders = [1, 2]
+        # Begin with something, at a peer too: most bugs need many pages.
+        for number in range(runs):
+            self.model.put((self.pool(0), b"an object", number * 40), pages)
+        self.remotify(runs // 3, 0)
 
     def pool(self, number: int) -> PoolId:
         return list(self.model.kinds)[number % len(self.model.kinds)]
@@ -79,13 +84,13 @@ class StoreMachine(RuleBasedStateMachine):
     def put_zeros(self, pool: int, name: bytes, index: int, count: int) -> None:
         self.model.put_zeros((self.pool(pool), name, index), count)
 
-    @rule(pool=NUMBERS, name=NAMES, index=INDEXES, count=COUNTS)
-    def refuse(self, pool: int, name: bytes, index: int, count: int) -> None:
-        self.model.refuse((self.pool(pool), name, index), count)
-
-    @rule(pool=NUMBERS, name=NAMES, index=INDEXES, count=COUNTS)
-    def flush(self, pool: int, name: bytes, index: int, count: int) -> None:
-        self.model.flush((self.pool(pool), name, index), count)
+    @precondition(lambda self: self.model.pages)
+    @rule(which=NUMBERS, back=st.integers(0, 10), count=COUNTS, is_refused=st.booleans())
+    def flush_or_refuse(self, which: int, back: int, count: int, *, is_refused: bool) -> None:
+        """A run that meets at least one page."""
+        pool, name, index = self.known(which)
+        drop = self.model.refuse if is_refused else self.model.flush
+        drop((pool, name, max(0, index - back)), min(count, INDEX_MAX + 1 - index))
 
     @rule(pool=NUMBERS, every=st.integers(2, 5))
     def flush_scattered(self, pool: int, every: int) -> None:
@@ -94,13 +99,12 @@ class StoreMachine(RuleBasedStateMachine):
             if handle[0] == self.pool(pool):
                 self.model.flush(handle, 1)
 
-    @rule(pool=NUMBERS, name=NAMES)
-    def flush_object(self, pool: int, name: bytes) -> None:
-        self.model.flush_object(self.pool(pool), name)
-
-    @rule(pool=NUMBERS)
-    def destroy_pool(self, pool: int) -> None:
+    @rule(pool=NUMBERS, name=NAMES, is_whole_pool=st.booleans())
+    def flush_many(self, pool: int, name: bytes, *, is_whole_pool: bool) -> None:
         pool_id = self.pool(pool)
+        if not is_whole_pool:
+            self.model.flush_object(pool_id, name)
+            return
         kind = self.model.kinds[pool_id]
         self.model.destroy_pool(pool_id)
         self.model.new_pool(kind)
@@ -108,6 +112,14 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(budget_bytes=st.integers(4096, 2 * MIB) | st.just(2 * MIB))
     def set_budget(self, budget_bytes: int) -> None:
         self.model.set_budget(budget_bytes)
+
+    @rule(blocks=st.integers(1, 8), holder=st.integers(0, 1))
+    def remotify(self, blocks: int, holder: int) -> None:
+        """Nothing happens while these blocks are on their way."""
+        for _ in range(blocks):
+            if not self.model.begin_leaving():
+                break
+            self.model.end_leaving(-1, self.holders[holder])
 
     @rule(blocks=st.integers(1, 8))
     def begin_leaving(self, blocks: int) -> None:
@@ -128,8 +140,8 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.model.held)
     @rule(which=NUMBERS, count=COUNTS)
     def fetch(self, which: int, count: int) -> None:
-        handles = list(self.model.held)
-        self.model.fetch(handles[which % len(handles)], count)
+        handle = list(self.model.held)[which % len(self.model.held)]
+        self.model.fetch(handle, min(count, INDEX_MAX + 1 - handle[2]))
 
     @precondition(lambda self: self.model.held)
     @rule(which=st.integers(0, 1), slice_rows=st.integers(1, 500))
@@ -171,6 +183,7 @@ class StoreMachine(RuleBasedStateMachine):
             self.model.check()
 
 
+@pytest.mark.slow
 def test_the_store_does_as_a_dict_does() -> None:
     run_state_machine_as_test(
         StoreMachine,
