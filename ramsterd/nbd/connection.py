@@ -158,9 +158,9 @@ class Connection:
         try:
             transmission.serve()
         finally:
-            # Also what was served before garbage was met has effects to send.
+            # Also what was served before garbage was met has effects and replies to send.
             self._pager.settle()
-        self._send_now(transmission)
+            self._send_now(transmission)
         if transmission.replies.queued_bytes:
             self._sender.unpark()
 

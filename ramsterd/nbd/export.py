@@ -33,13 +33,14 @@ _ERRNO: Final[dict[PutOutcome | GetOutcome, Errno]] = {
 }
 assert set(_ERRNO) == {*PutOutcome, *GetOutcome}
 
-# FUA is valid everywhere once it was offered, also where it means nothing.
+# FUA is valid everywhere once it was offered, also where it means nothing.  Plain numbers: the complement
+# of an IntFlag has only the bits that have names.
 _FLAGS_ALLOWED: Final[dict[int, int]] = {
-    Command.READ: CommandFlag.FUA,
-    Command.WRITE: CommandFlag.FUA,
-    Command.FLUSH: CommandFlag.FUA,
-    Command.TRIM: CommandFlag.FUA,
-    Command.WRITE_ZEROES: CommandFlag.FUA | CommandFlag.NO_HOLE,
+    Command.READ: int(CommandFlag.FUA),
+    Command.WRITE: int(CommandFlag.FUA),
+    Command.FLUSH: int(CommandFlag.FUA),
+    Command.TRIM: int(CommandFlag.FUA),
+    Command.WRITE_ZEROES: int(CommandFlag.FUA | CommandFlag.NO_HOLE),
 }
 
 

@@ -54,7 +54,8 @@ TRANSITIONS: Final[dict[State, frozenset[State]]] = {
 }
 assert set(TRANSITIONS) == set(State)
 
-_KNOWN_CLIENT_FLAGS: Final = ClientFlag.C_FIXED_NEWSTYLE | ClientFlag.C_NO_ZEROES
+# A plain number: the complement of an IntFlag has only the bits that have names.
+_KNOWN_CLIENT_FLAGS: Final = int(ClientFlag.C_FIXED_NEWSTYLE | ClientFlag.C_NO_ZEROES)
 
 
 class Negotiation:

@@ -21,7 +21,17 @@ _log = logging.getLogger("ramster.nbd")
 # How long accepting pauses when file descriptors or memory run out.
 _ACCEPT_PAUSE_SECONDS: Final = 0.1
 _OUT_OF_RESOURCES: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
-_QUIET_ENDS: Final = {End.DISCONNECTED, End.ABORTED, End.STOPPED}
+# Many clients, fio among them, just close when they are done; garbage and the like are worth a look.
+_LEVELS: Final = {
+    End.DISCONNECTED: logging.DEBUG,
+    End.ABORTED: logging.DEBUG,
+    End.STOPPED: logging.DEBUG,
+    End.CLOSED_EARLY: logging.INFO,
+    End.BROKEN: logging.INFO,
+    End.GARBAGE: logging.WARNING,
+    End.TOO_SLOW: logging.WARNING,
+}
+assert set(_LEVELS) == set(End)
 
 
 class NbdServer:
@@ -116,5 +126,4 @@ class NbdServer:
         finally:
             self._counters.connections -= 1
             self._counters.ended[end] += 1
-        level = logging.DEBUG if end in _QUIET_ENDS else logging.WARNING
-        _log.log(level, "NBD client %d: %s (%s)", number, end.value, ended.detail)
+        _log.log(_LEVELS[end], "NBD client %d: %s (%s)", number, end.value, ended.detail)

@@ -11,7 +11,7 @@ which makes no object for them but the callback that the pager wants; everything
 
 from collections.abc import Callable
 from functools import partial
-from typing import Final, cast
+from typing import Final
 
 from config.limits import PAGE_BYTES
 from net.errors import RemoteProtocolError
@@ -138,9 +138,8 @@ class Transmission:
 
     def _serve(self) -> None:
         received, replies = self.received, self.replies
-        start, end, view = received.start, received.end, received.view
-        if self._discard_bytes:
-            start += self._discard(end - start)
+        end, view = received.end, received.view
+        start = received.start + self._discard(end - received.start)
         pool, object_id, size = self._export.pool, self._export.object_id, self._export.size
         get, put, on_get, on_put = self._pager.get, self._pager.put, self._on_get, self._on_put
         reads = writes = 0
@@ -173,6 +172,8 @@ class Transmission:
                     self._owe(length)
                 else:
                     self._answer_get(cookie, length, pages)
+                    if replies.queued_bytes < REPLY_BYTES_MAX:
+                        continue
             else:
                 next_start = self._serve_rare(word, cookie, offset, length, view[body:end])
                 if next_start == _INCOMPLETE:
@@ -274,10 +275,8 @@ class Transmission:
         assert len(result) << _PAGE_SHIFT == length, "as many pages as were asked for"
         pieces = self.replies.pieces
         pieces.append(_SUCCESS + cookie)
-        if None in result:
-            pieces.extend([ZERO_PAGE if page is None else page for page in result])
-        else:
-            pieces.extend(cast("Pieces", result))
+        for page in result:
+            pieces.append(ZERO_PAGE if page is None else page)
         self.replies.queued_bytes += REPLY_BYTES + length
 
     def _answer_read(self, cookie: bytes, length: int, pieces: Pieces | Errno) -> None:

@@ -1,5 +1,7 @@
 """The blocking client against the real server over a fake pager, in one process."""
 
+import socket
+import struct
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -121,3 +123,41 @@ async def test_a_server_that_stops_is_a_lost_connection(pager: FakePager, tmp_pa
     with pytest.raises(ConnectionLost):
         client.read(0, 4096)
     client.disconnect()
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (b"SSH-2.0-OpenSSH_9.2p1", "not an NBD server"),
+        (b"NBDMAGIC\x00\x00\x42\x02\x81\x86\x12\x53\x00\x00", "not an NBD server"),
+        (b"NBDMAGICIHAVEOPT\x00\x00", "too old"),
+        (b"NBDMAGICIHAVEOPT\x00\x03" + b"x" * 20, "no answer to GO"),
+    ],
+)
+def test_what_is_no_nbd_server_is_named(said: bytes, reason: str) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(said)
+        with pytest.raises(HandshakeFailed, match=reason):
+            NbdClient(ours, "disk")
+
+
+def test_a_reply_to_nothing_asked_is_a_lost_connection() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        info = struct.pack(">QIIIHQH", 0x3E889045565A9, 7, 3, 12, 0, SIZE, 1)
+        ack = struct.pack(">QIII", 0x3E889045565A9, 7, 1, 0)
+        reply = struct.pack(">IIQ", 0x67446698, 0, 4711)
+        theirs.sendall(b"NBDMAGICIHAVEOPT\x00\x03" + info + ack + reply)
+        client = NbdClient(ours, "disk")
+        with pytest.raises(ConnectionLost, match="no reply to anything asked"):
+            client.read(0, 1)
+
+
+def test_a_silent_server_is_given_up(tmp_path: Path) -> None:
+    path = tmp_path / "silent.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        with pytest.raises(ConnectionLost, match="cannot receive"):
+            NbdClient.connect(path, silence_seconds_max=0.01)

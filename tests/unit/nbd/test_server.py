@@ -1,0 +1,249 @@
+"""The server on real sockets over a fake pager: who is accepted, who is ended, and that others go on."""
+
+import logging
+import math
+import socket
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from ramsterd.core.page import PoolId
+from ramsterd.nbd.connection import Connection
+from ramsterd.nbd.counters import Counters, End, NbdStatistics
+from ramsterd.nbd.export import Export
+from ramsterd.nbd.protocol import HANDSHAKE_SECONDS_MAX, REPLY_BYTES_MAX, Command, Errno
+from ramsterd.nbd.server import NbdServer
+from ramsterd.nbd.sockets import SocketPathTaken
+from tests.fakes.fake_pager import FakePager
+from tests.fakes.nbd_words import parse_replies, request, write
+
+EXPORT = Export(name="disk", size=64 << 20, pool=PoolId(1), object_id=b"disk")
+PAGE = b"p" * 4096
+GREETING = b"NBDMAGICIHAVEOPT\x00\x03"
+NAME_DISK = struct.pack(">I", 3) + b"IHAVEOPT" + struct.pack(">II", 1, 4) + b"disk"
+
+
+class Running:
+    """A server, its pager, and ways to reach it."""
+
+    def __init__(self, path: Path, *, connections_max: int) -> None:
+        self.path = path
+        self.pager = FakePager()
+        self.port: int | None = None
+        self.server = NbdServer(
+            self.pager,
+            [EXPORT],
+            socket_path=path,
+            listen="127.0.0.1:0",
+            connections_max=connections_max,
+        )
+
+    @property
+    def statistics(self) -> NbdStatistics:
+        return self.server.statistics()
+
+    async def dial(self) -> trio.SocketStream:
+        return await trio.open_unix_socket(self.path)
+
+    async def join(self) -> trio.SocketStream:
+        """Connect and choose the export."""
+        stream = await self.dial()
+        await stream.send_all(NAME_DISK)
+        assert await receive(stream, len(GREETING)) == GREETING
+        await receive(stream, 10)
+        return stream
+
+    async def wait_connections(self, count: int) -> None:
+        while self.statistics.connections != count:
+            await trio.testing.wait_all_tasks_blocked()
+
+
+@asynccontextmanager
+async def running(tmp_path: Path, *, connections_max: int = 8) -> AsyncIterator[Running]:
+    server = Running(tmp_path / "nbd.sock", connections_max=connections_max)
+    async with trio.open_nursery() as nursery:
+        server.port = await nursery.start(server.server.serve)
+        yield server
+        nursery.cancel_scope.cancel()
+
+
+async def receive(stream: trio.SocketStream, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        some = await stream.receive_some(count - len(data))
+        assert some, "the server closed the connection"
+        data += some
+    return data
+
+
+async def receive_until_closed(stream: trio.SocketStream) -> bytes:
+    data = b""
+    try:
+        while some := await stream.receive_some():
+            data += some
+    except trio.BrokenResourceError:
+        pass
+    return data
+
+
+async def test_a_client_on_tcp_is_served_like_one_on_the_socket(tmp_path: Path) -> None:
+    async with running(tmp_path) as server:
+        assert server.port is not None
+        stream = await trio.open_tcp_stream("127.0.0.1", server.port)
+        said = NAME_DISK + write(1, 0, PAGE) + request(Command.READ, 2, 0, 4096)
+        async with stream:
+            await stream.send_all(said)
+            await receive(stream, len(GREETING) + 10)
+            answers = parse_replies(await receive(stream, 16 + 16 + 4096), {2: 4096})
+        assert answers == {1: Errno.NONE, 2: PAGE}
+        assert server.pager.settles_count > 0
+
+
+async def test_garbage_ends_that_connection_only(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(tmp_path) as server, await server.join() as good:
+        async with await server.dial() as bad:
+            await bad.send_all(b"GET / HTTP/1.1\r\n\r\n")
+            assert await receive_until_closed(bad) == GREETING
+        async with await server.join() as bad:
+            await bad.send_all(write(1, 0, PAGE) + b"x" * 28)
+            # What was served before the garbage is answered before the connection ends.
+            assert parse_replies(await receive_until_closed(bad), {}) == {1: Errno.NONE}
+        await good.send_all(request(Command.READ, 1, 0, 4096))
+        assert parse_replies(await receive(good, 16 + 4096), {1: 4096}) == {1: PAGE}
+        assert server.statistics.connections_ended_total["GARBAGE"] == 2
+    assert "broke the protocol (client flags 0x47455420)" in caplog.text
+
+
+async def test_an_early_close_ends_that_connection_only(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with running(tmp_path) as server:
+        await (await server.dial()).aclose()
+        await (await server.join()).aclose()
+        half = await server.join()
+        await half.send_all(write(1, 0, PAGE)[:1000])
+        await half.aclose()
+        while sum(server.statistics.connections_ended_total.values()) != 3:
+            await trio.testing.wait_all_tasks_blocked()
+        # The first may have gone before the greeting was sent: then the connection broke.
+        ended = server.statistics.connections_ended_total
+        assert ended["CLOSED_EARLY"] + ended["BROKEN"] == 3
+        assert ended["CLOSED_EARLY"] >= 2
+        assert not server.pager.pages
+    assert "closed without a disconnect" in caplog.text
+
+
+async def test_a_disconnect_waits_for_what_is_in_flight(tmp_path: Path) -> None:
+    async with running(tmp_path) as server, await server.join() as client:
+        server.pager.is_delaying = True
+        await client.send_all(write(1, 0, PAGE) + request(Command.DISC, 2))
+        while not server.pager.delayed:
+            await trio.testing.wait_all_tasks_blocked()
+        assert server.statistics.in_flight == 1
+        server.pager.release()
+        assert parse_replies(await receive_until_closed(client), {}) == {1: Errno.NONE}
+        assert server.statistics.connections_ended_total["DISCONNECTED"] == 1
+
+
+async def test_an_abort_is_an_orderly_end(tmp_path: Path) -> None:
+    async with running(tmp_path) as server, await server.dial() as client:
+        abort = b"IHAVEOPT" + struct.pack(">II", 2, 0)
+        await client.send_all(struct.pack(">I", 3) + abort)
+        assert len(await receive_until_closed(client)) == len(GREETING) + 20
+        assert server.statistics.connections_ended_total["ABORTED"] == 1
+
+
+async def test_clients_beyond_the_limit_are_refused_and_counted(tmp_path: Path) -> None:
+    async with running(tmp_path, connections_max=1) as server:
+        first = await server.join()
+        async with await server.dial() as second:
+            assert await receive_until_closed(second) == b""
+        assert server.statistics.connections_refused_total == 1
+        await first.aclose()
+        await server.wait_connections(0)
+        await (await server.join()).aclose()
+
+
+async def test_a_late_reply_reaches_a_silent_client(tmp_path: Path) -> None:
+    async with running(tmp_path) as server, await server.join() as client:
+        server.pager.is_delaying = True
+        await client.send_all(request(Command.READ, 1, 0, 4096) + write(2, 4096, PAGE))
+        while len(server.pager.delayed) != 2:
+            await trio.testing.wait_all_tasks_blocked()
+        server.pager.release()
+        answers = parse_replies(await receive(client, 16 + 4096 + 16), {1: 4096})
+        assert answers == {1: bytes(4096), 2: Errno.NONE}
+
+
+async def test_a_client_that_takes_no_replies_is_not_read_until_it_does(tmp_path: Path) -> None:
+    count = 3 * REPLY_BYTES_MAX // 65536
+    async with running(tmp_path) as server, await server.join() as client:
+        said = b"".join(request(Command.READ, cookie, 0, 65536) for cookie in range(count))
+        await client.send_all(said)
+        while not server.statistics.requests_total["READ"]:
+            await trio.testing.wait_all_tasks_blocked()
+        # One pass stops at the limit; the rest waits, unserved.
+        assert server.statistics.requests_total["READ"] < count
+        data = await receive(client, count * (16 + 65536))
+        answers = parse_replies(data, dict.fromkeys(range(count), 65536))
+        assert len(answers) == count
+        assert server.statistics.sent_bytes_total == len(data)
+
+
+async def test_a_client_that_vanishes_with_requests_in_flight_is_forgotten(tmp_path: Path) -> None:
+    async with running(tmp_path) as server:
+        server.pager.is_delaying = True
+        client = await server.join()
+        await client.send_all(request(Command.READ, 1, 0, 4096))
+        while not server.pager.delayed:
+            await trio.testing.wait_all_tasks_blocked()
+        await client.aclose()
+        await server.wait_connections(0)
+        assert server.statistics.in_flight == 0
+        server.pager.release()
+
+
+async def test_two_connections_see_each_other(tmp_path: Path) -> None:
+    async with running(tmp_path) as server, await server.join() as one, await server.join() as two:
+        await one.send_all(write(1, 0, PAGE))
+        await receive(one, 16)
+        await two.send_all(request(Command.READ, 1, 0, 4096))
+        assert (await receive(two, 16 + 4096))[16:] == PAGE
+
+
+async def test_the_socket_file_goes_with_the_server(tmp_path: Path) -> None:
+    async with running(tmp_path) as server:
+        client = await server.join()
+    assert not server.path.exists()
+    assert await receive_until_closed(client) == b""
+    await client.aclose()
+    assert server.statistics.connections == 0
+    assert server.statistics.connections_ended_total["STOPPED"] == 1
+
+
+async def test_a_second_server_on_the_same_path_is_refused(tmp_path: Path) -> None:
+    async with running(tmp_path) as server:
+        with pytest.raises(SocketPathTaken):
+            await NbdServer(FakePager(), [EXPORT], socket_path=server.path).serve()
+        await (await server.join()).aclose()
+
+
+async def test_a_handshake_that_never_ends_is_ended(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """On a socket pair: virtual time would jump over a real connect."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        began = trio.current_time()
+        ended = await Connection(ours, [EXPORT], FakePager(), Counters()).serve()
+        assert ended.end is End.TOO_SLOW
+        assert math.isclose(trio.current_time() - began, HANDSHAKE_SECONDS_MAX)

@@ -1,0 +1,261 @@
+"""Requests in, replies out: one pass, and what completes after it."""
+
+import random
+from collections.abc import Callable
+
+import pytest
+
+from config.limits import PAGE_BYTES
+from net.errors import RemoteProtocolError
+from ramsterd.core.page import PoolId
+from ramsterd.nbd.buffers import RECEIVE_BYTES
+from ramsterd.nbd.counters import Counters
+from ramsterd.nbd.export import Export
+from ramsterd.nbd.protocol import (
+    IN_FLIGHT_BYTES_MAX,
+    PAYLOAD_BYTES_MAX,
+    REPLY_BYTES_MAX,
+    REQUESTS_IN_FLIGHT_MAX,
+    Command,
+    CommandFlag,
+    Errno,
+)
+from ramsterd.nbd.transmission import Transmission
+from ramsterd.pager import GetResult
+from tests.fakes.fake_pager import FakePager
+from tests.fakes.nbd_words import parse_replies, request, write
+
+EXPORT = Export(name="disk", size=64 << 20, pool=PoolId(1), object_id=b"disk")
+PAGE = b"p" * PAGE_BYTES
+
+
+class Client:
+    """Says things to a transmission and reads what it answers."""
+
+    def __init__(self, pager: FakePager | None = None) -> None:
+        self.pager = FakePager() if pager is None else pager
+        self.counters = Counters()
+        self.wakes_count = 0
+        self.transmission = Transmission(EXPORT, self.pager, self.counters, self._wake)
+        self.transmission.serve()
+
+    def _wake(self) -> None:
+        self.wakes_count += 1
+
+    def say(self, data: bytes) -> None:
+        """Let the server receive and serve `data`, as often as it has room."""
+        while data:
+            count = min(len(data), len(self.transmission.received.target()))
+            self.transmission.received.feed(data[:count])
+            data = data[count:]
+            self.transmission.serve()
+
+    def take(self, **reads: int) -> dict[int, Errno | bytes]:
+        """Take every queued reply; `c5=4096` says that cookie 5 is a READ of a page."""
+        replies = self.transmission.replies
+        data = b"".join(replies.pieces)
+        assert len(data) == replies.queued_bytes
+        replies.on_sent(len(data))
+        return parse_replies(data, {int(name[1:]): count for name, count in reads.items()})
+
+
+def test_requests_received_together_are_answered_together() -> None:
+    client = Client()
+    client.say(
+        write(1, 0, PAGE) + request(Command.READ, 2, 0, 4096) + request(Command.READ, 3, 4096, 8192)
+    )
+    assert client.take(c2=4096, c3=8192) == {1: Errno.NONE, 2: PAGE, 3: bytes(8192)}
+    assert client.pager.calls == {"put": 1, "get": 2}
+
+
+def test_fua_is_accepted_everywhere_and_unknown_flags_are_invalid() -> None:
+    client = Client()
+    client.say(
+        write(1, 0, PAGE, flags=CommandFlag.FUA)
+        + request(Command.READ, 2, 0, 4096, flags=CommandFlag.FUA)
+        + request(Command.FLUSH, 3, flags=CommandFlag.FUA)
+        + request(Command.TRIM, 4, 0, 4096, flags=CommandFlag.FUA)
+        + request(Command.READ, 5, 0, 4096, flags=CommandFlag.DF)
+    )
+    answers = client.take(c2=4096)
+    assert answers == {1: 0, 2: PAGE, 3: 0, 4: 0, 5: Errno.EINVAL}
+
+
+def test_a_refused_write_skips_its_payload_even_in_pieces() -> None:
+    client = Client()
+    said = write(1, EXPORT.size, PAGE) + write(2, 0, PAGE, flags=0x80) + write(3, 0, PAGE)
+    for at in range(0, len(said), 1000):
+        client.say(said[at : at + 1000])
+    assert client.take() == {1: Errno.ENOSPC, 2: Errno.EINVAL, 3: Errno.NONE}
+
+
+def test_an_unknown_command_is_invalid_and_the_next_request_is_served() -> None:
+    client = Client()
+    client.say(request(4711, 1, 0, 4096) + request(Command.FLUSH, 2))
+    assert client.take() == {1: Errno.EINVAL, 2: Errno.NONE}
+    assert client.counters.snapshot().requests_total["UNKNOWN"] == 1
+    assert client.counters.snapshot().errors_total["EINVAL"] == 1
+
+
+def test_write_zeroes_and_trim_are_answered() -> None:
+    client = Client()
+    client.say(write(1, 0, PAGE * 3))
+    client.say(request(Command.WRITE_ZEROES, 2, 10, 5000) + request(Command.TRIM, 3, 8192, 4096))
+    client.say(request(Command.READ, 4, 0, 3 * 4096))
+    zeroed = PAGE[:10] + bytes(5000) + PAGE[5010 - 4096 :] + bytes(4096)
+    assert client.take(c4=3 * 4096) == {1: 0, 2: 0, 3: 0, 4: zeroed}
+
+
+def test_the_largest_write_is_served_and_a_larger_one_ends_the_connection() -> None:
+    client = Client()
+    client.say(write(1, 0, bytes(PAYLOAD_BYTES_MAX)))
+    client.say(request(Command.READ, 2, 0, PAYLOAD_BYTES_MAX))
+    assert client.take(c2=PAYLOAD_BYTES_MAX) == {1: Errno.NONE, 2: bytes(PAYLOAD_BYTES_MAX)}
+    with pytest.raises(RemoteProtocolError, match="WRITE of 33554433 bytes"):
+        client.say(request(Command.WRITE, 3, 0, PAYLOAD_BYTES_MAX + 1))
+
+
+def test_garbage_ends_the_connection_after_the_requests_before_it() -> None:
+    client = Client()
+    with pytest.raises(RemoteProtocolError, match="request magic 0x47455420"):
+        client.say(write(1, 0, PAGE) + b"GET / HTTP/1.1 and so on and on")
+    assert client.take() == {1: Errno.NONE}
+
+
+def test_the_pager_errors_become_errnos() -> None:
+    client = Client()
+    client.pager.lost.add(1)
+    client.pager.is_refusing = True
+    client.say(write(1, 0, PAGE) + write(2, 5, b"x") + request(Command.READ, 3, 4096, 4096))
+    client.say(request(Command.READ, 4, 4097, 1) + write(5, 4097, b"x"))
+    assert client.take() == {
+        1: Errno.ENOSPC,
+        2: Errno.ENOSPC,
+        3: Errno.EIO,
+        4: Errno.EIO,
+        5: Errno.EIO,
+    }
+
+
+def test_replies_that_wait_leave_out_of_order_and_wake_the_sender() -> None:
+    client = Client()
+    client.pager.is_delaying = True
+    client.say(request(Command.READ, 1, 0, 4096) + write(2, 4096, PAGE))
+    client.say(request(Command.READ, 3, 1, 2) + write(4, 9000, b"x") + write(5, 0, PAGE * 2))
+    assert client.take() == {}
+    assert client.transmission.in_flight_count == client.counters.in_flight_count == 5
+    client.pager.is_delaying = False
+    client.say(request(Command.READ, 6, 0, 4096))
+    assert client.take(c6=4096) == {6: bytes(4096)}
+    assert client.wakes_count == 0
+    client.pager.release(random.Random(1))
+    answers = client.take(c1=4096, c3=2)
+    assert set(answers) == {1, 2, 3, 4, 5}
+    assert client.wakes_count == 5
+    assert client.transmission.in_flight_bytes == client.counters.in_flight_count == 0
+
+
+def test_a_late_error_is_answered_too() -> None:
+    client = Client()
+    client.pager.is_delaying = True
+    client.say(request(Command.READ, 1, 0, 4096) + write(2, 0, PAGE))
+    client.pager.lost.add(0)
+    client.pager.is_refusing = True
+    client.pager.release()
+    assert client.take() == {1: Errno.EIO, 2: Errno.ENOSPC}
+
+
+def test_replies_that_nobody_takes_stop_the_pass_and_it_goes_on_later() -> None:
+    client = Client()
+    count = REPLY_BYTES_MAX // PAGE_BYTES + 10
+    said = b"".join(request(Command.READ, cookie, 0, 4096) for cookie in range(count))
+    assert len(said) < RECEIVE_BYTES
+    client.say(said)
+    transmission = client.transmission
+    assert (transmission.is_full, transmission.has_unserved) == (True, True)
+    reads = {f"c{cookie}": 4096 for cookie in range(count)}
+    first = client.take(**reads)
+    transmission.serve()
+    assert (transmission.is_full, transmission.has_unserved) == (False, False)
+    assert sorted([*first, *client.take(**reads)]) == list(range(count))
+
+
+def test_requests_in_flight_are_limited() -> None:
+    client = Client()
+    client.pager.is_delaying = True
+    count = REQUESTS_IN_FLIGHT_MAX + 1
+    client.say(b"".join(request(Command.READ, cookie, 0, 4096) for cookie in range(count)))
+    assert client.transmission.in_flight_count == REQUESTS_IN_FLIGHT_MAX
+    assert client.transmission.is_full
+    client.pager.release()
+    client.take(**{f"c{cookie}": 4096 for cookie in range(count)})
+    client.transmission.serve()
+    assert client.transmission.in_flight_count == 1
+
+
+def test_bytes_in_flight_are_limited() -> None:
+    client = Client()
+    client.pager.is_delaying = True
+    length = IN_FLIGHT_BYTES_MAX // 2
+    client.say(b"".join(request(Command.READ, cookie, 0, length) for cookie in range(3)))
+    assert client.transmission.in_flight_count == 2
+    assert client.transmission.has_unserved
+
+
+def test_after_a_disconnect_nothing_is_served_and_what_waits_is_answered() -> None:
+    client = Client()
+    client.pager.is_delaying = True
+    client.say(write(1, 0, PAGE) + request(Command.DISC, 2) + write(3, 0, PAGE))
+    finished = [client.transmission.is_finished]
+    client.pager.release()
+    finished.append(client.transmission.is_finished)
+    assert client.take() == {1: Errno.NONE}
+    finished.append(client.transmission.is_finished)
+    assert finished == [False, False, True]
+
+
+def test_a_closed_connection_ignores_what_comes_late() -> None:
+    client = Client()
+    client.pager.is_delaying = True
+    client.say(write(1, 0, PAGE) + request(Command.READ, 2, 0, 4096) + write(3, 1, b"x"))
+    client.transmission.close()
+    assert client.counters.in_flight_count == 0
+    client.pager.release()
+    assert client.wakes_count == 0
+    assert client.counters.in_flight_count == 0
+    assert not client.transmission.replies.pieces
+
+
+class ReleasingPager(FakePager):
+    """A pager in which one call completes those before it, as a put that makes room does."""
+
+    def get(
+        self,
+        pool: PoolId,
+        object_id: bytes,
+        index: int,
+        count: int,
+        done: Callable[[GetResult], None],
+    ) -> GetResult | None:
+        self.release()
+        return super().get(pool, object_id, index, count, done)
+
+
+def test_what_completes_during_a_pass_wakes_nobody() -> None:
+    """The pass sends its replies anyway, and with them those it completed."""
+    client = Client(ReleasingPager())
+    client.pager.is_delaying = True
+    client.say(request(Command.READ, 1, 0, 4096))
+    client.pager.is_delaying = False
+    client.say(request(Command.READ, 2, 0, 4096))
+    assert set(client.take(c1=4096, c2=4096)) == {1, 2}
+    assert client.wakes_count == 0
+
+
+def test_requests_are_counted_by_command() -> None:
+    client = Client()
+    client.say(write(1, 0, PAGE) + write(2, 1, b"x") + request(Command.READ, 3, 0, 4096))
+    client.say(request(Command.TRIM, 4, 0, 4096) + request(Command.FLUSH, 5))
+    total = client.counters.snapshot().requests_total
+    assert total["WRITE"] == 2
+    assert total["READ"] == total["TRIM"] == total["FLUSH"] == 1
