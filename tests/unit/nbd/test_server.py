@@ -18,7 +18,7 @@ from ramsterd.nbd.counters import Counters, End, NbdStatistics
 from ramsterd.nbd.export import Export
 from ramsterd.nbd.protocol import HANDSHAKE_SECONDS_MAX, REPLY_BYTES_MAX, Command, Errno
 from ramsterd.nbd.server import NbdServer
-from ramsterd.nbd.sockets import SocketPathTaken
+from ramsterd.sockets import SocketPathTaken
 from tests.fakes.fake_pager import FakePager
 from tests.fakes.nbd_words import parse_replies, request, write
 

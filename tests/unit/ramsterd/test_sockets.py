@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ramsterd.nbd.sockets import (
+from ramsterd.sockets import (
     ListenAddressRefused,
     SocketPathTaken,
     listen_tcp,
