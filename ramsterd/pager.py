@@ -5,6 +5,7 @@ event loop, exactly once.  A front end handles all it received in one pass and t
 
 A put that finds no room waits, first come first served, for memory that remotify frees; after
 `put_wait_seconds_max`, or at once when no peer could help, it is refused and what it would have replaced is hidden.
+A refused patch leaves its page as it was.
 """
 
 import enum
@@ -83,7 +84,7 @@ class PagerInterface(Protocol):
 
 @dataclass(slots=True, eq=False)
 class WaitingPut:
-    """What is left of a put that waits for room."""
+    """What is left of a put that waits for room; `pages` is empty for a patch, which is tried anew."""
 
     pool: PoolId
     object_id: bytes
@@ -294,7 +295,8 @@ class Pager:
             waiting.done(self._refuse(waiting))
 
     def _refuse(self, waiting: WaitingPut) -> PutOutcome:
-        count = max(1, len(waiting.pages) // PAGE_BYTES)
-        self._engine.store.refuse(waiting.pool, waiting.object_id, waiting.index, count)
+        # A patch has no pages of its own: the rest of its page was acknowledged before and stays.
+        if count := len(waiting.pages) // PAGE_BYTES:
+            self._engine.store.refuse(waiting.pool, waiting.object_id, waiting.index, count)
         self._refused += 1
         return PutOutcome.REFUSED

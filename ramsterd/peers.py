@@ -187,7 +187,9 @@ class Peers:
         for request_id, failure in failures:
             logger.info("node %d: request %d: %s", link.node, request_id, failure.value)
             self._engine.on_request_failed(request_id)
-        self.settle()
+        # A lost link takes no more requests: settle when the engine knows of the loss, which is told next.
+        if any(failure is not Failure.LOST for _, failure in failures):
+            self.settle()
 
     def on_link_lost(self, link: Link, reason: str) -> None:
         """The link is gone."""

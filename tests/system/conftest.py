@@ -1,0 +1,44 @@
+"""Clusters of real daemons, closed after each test."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.system.daemons import Cluster
+
+NewCluster = Callable[..., Cluster]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything in this folder starts real processes."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.system)
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture
+def sockets() -> Iterator[Path]:
+    """Yield a folder whose path is short enough for Unix sockets."""
+    with tempfile.TemporaryDirectory(prefix="ram-", dir="/tmp") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def new_cluster(tmp_path: Path, sockets: Path) -> Iterator[NewCluster]:
+    """Yield `Cluster` without its first two arguments; the cluster is closed and its logs are printed."""
+    made: list[Cluster] = []
+
+    def make(**options: object) -> Cluster:
+        assert not made, "one cluster a test"
+        made.append(Cluster(tmp_path, sockets, **options))  # type: ignore[arg-type]  # handed on
+        return made[-1]
+
+    yield make
+    for cluster in made:
+        try:
+            cluster.close()
+        finally:
+            cluster.print_logs()
