@@ -187,7 +187,10 @@ class Peers:
         for request_id, failure in failures:
             logger.info("node %d: request %d: %s", link.node, request_id, failure.value)
             self._engine.on_request_failed(request_id)
-        self.settle()
+        # With a lost link, `on_link_lost` follows in the same step.  Before it the engine would ask again on this
+        # very link, which it still believes in.
+        if any(failure is not Failure.LOST for _, failure in failures):
+            self.settle()
 
     def on_link_lost(self, link: Link, reason: str) -> None:
         """The link is gone."""
