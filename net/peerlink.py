@@ -19,7 +19,7 @@ from net.connection import Closed, Connection, Effect, Opened, RequestsFailed, S
 from net.errors import LocalProtocolError, PeerLost, RemoteProtocolError
 from net.frame import FrameDecoder, FrameLimits, encode_header
 from net.hello import Hello
-from net.link import Link, LinkHandler, LinkStatistics
+from net.link import Failure, Link, LinkHandler, LinkStatistics
 from net.transport import Piece, Stream
 from nodemanager.ids import Incarnation, NodeId
 
@@ -65,6 +65,9 @@ class PeerLink:
         # Set by `close`, by a lost stream, and by `end`: nothing is queued or handled from then on.
         self._reason: str | None = None
         self._leaves_in_order = False
+        self._is_end_untold = True
+        # Requests that came after the end of the connection and before `on_link_lost`.
+        self._stillborn: list[tuple[int, Failure]] = []
         self._frames_sent_total = 0
         self._bytes_sent_total = 0
         self._bytes_received_total = 0
@@ -121,6 +124,10 @@ class PeerLink:
         Raises:
             LocalProtocolError: The id is in use, the window is exceeded, or `on_link_lost` was told already.
         """
+        if self._connection.state is State.CLOSED and self._is_end_untold:
+            # They said goodbye in the same receive that the handler is busy with: it can't know yet.
+            self._stillborn.append((request_id, Failure.LOST))
+            return
         self._connection.begin_request(request_id, deadline)
         if deadline < self._waits_until:
             self._deadline_came_nearer.set()
@@ -303,6 +310,9 @@ class PeerLink:
                 del self._links[self.node]
             level = logging.INFO if self._leaves_in_order else logging.WARNING
             log.log(level, "node %d: link lost: %s", self.node, reason)
+            if self._stillborn:
+                self._handler.on_requests_failed(self, self._stillborn)
+            self._is_end_untold = False
             self._handler.on_link_lost(self, reason)
 
     # What goes

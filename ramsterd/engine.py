@@ -25,6 +25,7 @@ from ramsterd.core.store import Store, StoreLimits, StoreStatistics
 from ramsterd.remote import messages
 from ramsterd.remote.effects import CloseLink, Effect, GetDone, RoomMade, Send
 from ramsterd.remote.fetch import Fetches, FetchStatistics, GetOutcome, Pages, PendingGet
+from ramsterd.remote.flushes import Flushes
 from ramsterd.remote.foreign import ForeignPages, ForeignStatistics
 from ramsterd.remote.holders import Holder, Holders
 from ramsterd.remote.messages import MessageType
@@ -107,7 +108,7 @@ class Engine:
         )
         self._effects: list[Effect] = []
         self._last_request_id = 0
-        self._owed: dict[int, list[int]] = {}
+        self._flushes = Flushes()
         self._flush_at: float | None = None
         self._status_at: float = 0.0
         self._sweeps: list[tuple[Holder, int]] = []
@@ -163,6 +164,8 @@ class Engine:
         if self.nodes.is_stale(node, incarnation):
             raise RemoteProtocolError(f"incarnation {incarnation} is an earlier life")
         if frame.is_reply:
+            if (holder := self._holders.living(node)) is not None:
+                self._flushes.on_answer(holder.holder, frame.request_id)
             try:
                 self._on_reply(frame, now)
             except RemoteProtocolError:
@@ -217,11 +220,14 @@ class Engine:
         self._publish(self.nodes.on_link_up(node, incarnation, now=now))
         self._on_life_seen(node, incarnation)
         self._purge_at.pop(node, None)
-        self._flush_at = now if self._owed else self._flush_at
+        self._flush_at = now if self._flushes else self._flush_at
         self._send_status(node)
 
     def on_link_lost(self, node: NodeId, incarnation: Incarnation, *, now: float) -> None:
         """The link is gone; its requests have failed before this."""
+        holder = self._holders.living(node)
+        if holder is not None and holder.incarnation == incarnation:
+            self._flushes.on_link_lost(holder.holder)
         self._publish(self.nodes.on_link_lost(node, incarnation, now=now))
 
     def on_verdict(self, verdict: Verdict, *, now: float) -> None:
@@ -247,7 +253,7 @@ class Engine:
         if dead is None:
             return
         traffic.adopt_clean(self.store, dead.holder)
-        self._owed.pop(dead.holder, None)
+        self._flushes.forget(dead.holder)
         self._fetches.on_holder_dead(dead.holder)
         self._sweeps.append((dead, 0))
 
@@ -299,7 +305,7 @@ class Engine:
             self._send_gets(self._holders[holder])
         if self._flush_at is not None and self._flush_at <= now:
             self._flush_at = None
-            for holder in list(self._owed):
+            for holder in self._flushes.holders():
                 self._send_flushes(self._holders[holder])
         self._sweep_at = now + SWEEP_SECONDS if self._sweeps else None
         self._effects += [GetDone(pending) for pending in self._fetches.take_done()]
@@ -379,18 +385,16 @@ class Engine:
             if holder.is_dead:
                 continue
             holder.pages -= len(serials)
-            owed = self._owed.setdefault(holder_id, [])
-            owed += serials
-            if len(owed) >= FLUSH_SERIALS_MIN:
+            if self._flushes.owe(holder_id, serials) >= FLUSH_SERIALS_MIN:
                 self._flush_at = now
             elif self._flush_at is None:
                 self._flush_at = now + FLUSH_SECONDS
 
     def _send_flushes(self, holder: Holder) -> None:
         """Send all that a holder is owed, if it is linked; else it stays owed until it is."""
-        if holder.holder not in self._owed or not self.nodes.is_linked(holder.node):
+        if not self.nodes.is_linked(holder.node):
             return
-        ranges = messages.serial_ranges(self._owed.pop(holder.holder))
+        ranges = messages.serial_ranges(self._flushes.send(holder.holder, self._last_request_id))
         for start in range(0, len(ranges), messages.RANGES_PER_FRAME_MAX):
             some = ranges[start : start + messages.RANGES_PER_FRAME_MAX]
             self._effects.append(
@@ -430,7 +434,7 @@ class Engine:
                 )
                 for each in self._holders
             ),
-            flushes_owed=sum(len(serials) for serials in self._owed.values()),
+            flushes_owed=self._flushes.count(),
             is_accepting=self._foreign.room_bytes() > 0,
         )
 

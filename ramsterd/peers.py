@@ -187,7 +187,8 @@ class Peers:
         for request_id, failure in failures:
             logger.info("node %d: request %d: %s", link.node, request_id, failure.value)
             self._engine.on_request_failed(request_id)
-        # A lost link takes no more requests: settle when the engine knows of the loss, which is told next.
+        # With a lost link, `on_link_lost` follows in the same step.  Before it the engine would ask again on this
+        # very link, which it still believes in.
         if any(failure is not Failure.LOST for _, failure in failures):
             self.settle()
 

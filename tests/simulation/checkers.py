@@ -1,0 +1,120 @@
+"""What must be true of a simulated cluster, apart from what its clients see (`workload.py`)."""
+
+from ramsterd.core.codec import PACKED_FILL
+from ramsterd.core.page import PoolId
+from ramsterd.core.rows import FIRST_ROW, HOLDERS, QUARTERS_PER_ROW, SERIAL, WORDS_PER_ROW
+from ramsterd.core.store import Store
+from ramsterd.core.table import LEAF_PAGES, LEAF_SHIFT
+from tests.simulation.cluster import Cluster, Node
+
+
+def rows_of(store: Store, pool: PoolId) -> dict[tuple[bytes, int], int]:
+    """Return the row of each page of a pool that has one."""
+    rows = {}
+    for object_id, page_object in store.pools[pool].objects.items():
+        for base, leaf in page_object.leaves.items():
+            first = leaf << LEAF_SHIFT
+            for place, row in enumerate(store.table.entries[first : first + LEAF_PAGES].tolist()):
+                if row >= FIRST_ROW:
+                    rows[object_id, (base << LEAF_SHIFT) + place] = row
+    return rows
+
+
+def named(owner: Node, holder: Node) -> set[int]:
+    """Return the serials of the owner's rows that name this life of the holder."""
+    life = owner.engine._holders.living(holder.number)
+    if life is None or life.incarnation != holder.incarnation:
+        return set()
+    rows = owner.engine.store.rows  # by columns: this runs after many steps
+    serials = rows.words[SERIAL : rows.high * WORDS_PER_ROW : WORDS_PER_ROW].tolist()
+    holders = rows.quarters[HOLDERS : rows.high * QUARTERS_PER_ROW : QUARTERS_PER_ROW].tolist()
+    named_by = {serial for serial, one in zip(serials, holders, strict=True) if one == life.holder}
+    return named_by - {0}
+
+
+def held(owner: Node, holder: Node) -> set[int]:
+    """Return the serials of this life of the owner that the holder keeps."""
+    theirs = holder.engine._foreign._owners.get(owner.number)
+    if theirs is None or theirs.incarnation != owner.incarnation:
+        return set()
+    store = holder.engine.store
+    return {index for pool in theirs.pools.values() for _, index in rows_of(store, pool)}
+
+
+def remote_only(owner: Node, holder: Node) -> set[int]:
+    """Return the indexes of the owner's export that only this life of the holder has."""
+    life = owner.engine._holders.living(holder.number)
+    if life is None or life.incarnation != holder.incarnation:
+        return set()
+    store = owner.engine.store
+    return {
+        index
+        for (_, index), row in rows_of(store, owner.pool).items()
+        if life.holder in store.rows.holders(row)
+        and not store.rows.location(row)
+        and store.packed(row) != PACKED_FILL
+    }
+
+
+def check_step(cluster: Cluster) -> None:
+    """Assert what holds after each step: a page that a row names is where the row says; bounds."""
+    for node in cluster.nodes.values():
+        check_bounds(node)
+    for owner in cluster.nodes.values():
+        for holder in cluster.nodes.values():
+            if owner is not holder:
+                missing = named(owner, holder) - held(owner, holder)
+                assert not missing, f"{owner.number} counts on {holder.number} for {missing}"
+
+
+def check_invariants(cluster: Cluster) -> None:
+    """Assert what the engines promise of themselves."""
+    for node in cluster.nodes.values():
+        node.engine.check_invariants()
+
+
+def check_bounds(node: Node) -> None:
+    """Assert that budget, quota and windows are kept."""
+    engine = node.engine
+    zbud, remote = engine.store.zbud, engine._remote
+    assert zbud.resident_bytes <= zbud.budget_bytes
+    windows: dict[tuple[str, int], int] = {}
+    for put in engine._remotifier._in_flight.values():
+        key = "put", put.holder.holder
+        windows[key] = windows.get(key, 0) + 1
+    for request in engine._fetches._in_flight.values():
+        key = "get", request.holder
+        windows[key] = windows.get(key, 0) + 1
+    for (kind, _), count in windows.items():
+        in_flight_max = remote.puts_in_flight_max if kind == "put" else remote.gets_in_flight_max
+        assert count <= in_flight_max, f"{count} {kind}s under way to one peer"
+
+
+def check_quiet(node: Node) -> None:
+    """Assert that nothing is under way and nobody waits."""
+    statistics = node.engine.statistics()
+    assert not statistics.fetch.wanted
+    assert not statistics.fetch.requests_in_flight
+    assert not statistics.remotify.requests_in_flight
+    assert not statistics.flushes_owed
+    assert not node.engine._fetches._queued
+    waiting = node.pager.statistics()
+    assert not waiting.gets_waiting
+    assert not waiting.puts_waiting
+
+
+def check_books(cluster: Cluster) -> None:
+    """Once all is quiet: holders keep just what is asked of them, and owners count it right."""
+    check_invariants(cluster)
+    for owner in cluster.nodes.values():
+        check_quiet(owner)
+        for holder in cluster.nodes.values():
+            if owner is holder:
+                continue
+            kept, asked = held(owner, holder), named(owner, holder)
+            assert kept == asked, (
+                f"{holder.number} keeps {sorted(kept - asked)[:9]} of {owner.number} for nobody"
+                f" and lacks {sorted(asked - kept)[:9]}"
+            )
+            life = owner.engine._holders.living(holder.number)
+            assert (0 if life is None else life.pages) == len(asked)

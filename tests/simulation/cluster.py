@@ -1,0 +1,270 @@
+"""A cluster without tasks: real engines, peers, pagers and links; the wire, the clock and the memory are ours.
+
+Each step is one event: a chunk arrives, or somebody's deadline has come.  One seeded `Random` chooses among the
+events that are due, so a seed is a run.  Verdicts of the failure detector are given by the scenario.
+After each step the checkers of `checkers.py` look at the nodes that were touched.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import trio
+from trio.testing import MockClock
+
+from config.model import ClusterConfig, DaemonConfig, MemoryConfig, NodeConfig, RemoteConfig
+from net.peerlink import PeerLink
+from nodemanager.ids import Incarnation, NodeId
+from nodemanager.states import NodeState, Verdict
+from ramsterd.core.arena import MemfdMapping
+from ramsterd.core.page import PoolId, PoolKind
+from ramsterd.engine import Engine
+from ramsterd.pager import Pager
+from ramsterd.peers import Peers
+from tests.simulation.wire import End, NoTransport, OneWay
+
+MIB = 1 << 20
+BUDGET_BYTES = 2 * MIB
+STEPS_MAX = 200_000
+GREETING_SECONDS = 0.1
+# What a checker would find stays wrong, so it need not look after each step.
+STEPS_PER_CHECK = 16
+
+
+def daemon_config(**knobs: float) -> DaemonConfig:
+    """Return a small daemon; `knobs` are keys of [memory] and [remote]."""
+    memory = MemoryConfig(budget=BUDGET_BYTES, budget_max=BUDGET_BYTES, pages_max=1 << 14)
+    remote = RemoteConfig()
+    for name, value in knobs.items():
+        if hasattr(memory, name):
+            memory = replace(memory, **{name: value})  # type: ignore[arg-type]  # names are dynamic
+        else:
+            remote = replace(remote, **{name: value})  # type: ignore[arg-type]  # likewise
+    if "budget" in knobs:
+        memory = replace(memory, budget_max=memory.budget)
+    return DaemonConfig(node="node0", cluster=Path("none"), memory=memory, remote=remote)
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """One life of a node."""
+
+    number: NodeId
+    incarnation: Incarnation
+    engine: Engine
+    peers: Peers
+    pager: Pager
+    pool: PoolId
+    is_paused: bool = False
+
+
+class Cluster:
+    """Nodes 0, 1, 2…, not linked yet; node n lives its first life as incarnation 1."""
+
+    def __init__(
+        self,
+        seed: int,
+        clock: MockClock,
+        *,
+        nodes: int = 2,
+        knobs: dict[int, dict[str, float]] | None = None,
+        **knobs_of_all: float,
+    ) -> None:
+        self.rng = random.Random(seed)
+        self.clock = clock
+        self.trace: list[str] = []
+        self.checks: list[Callable[[], None]] = []
+        self._steps = 0
+        self._configs = {
+            NodeId(n): daemon_config(**{**knobs_of_all, **(knobs or {}).get(n, {})})
+            for n in range(nodes)
+        }
+        self.config = ClusterConfig(
+            name="sim",
+            node=tuple(
+                NodeConfig(number=n, name=f"node{n}", address="127.0.0.1", port=7700 + n)
+                for n in range(nodes)
+            ),
+        )
+        self.nodes: dict[NodeId, Node] = {}
+        self.ends: list[End] = []
+        for number in self._configs:
+            self._start(number, Incarnation(1))
+
+    def __getitem__(self, number: int) -> Node:
+        return self.nodes[NodeId(number)]
+
+    @property
+    def now(self) -> float:
+        return trio.current_time()
+
+    # Lives and links.
+
+    def _start(self, number: NodeId, incarnation: Incarnation) -> None:
+        daemon = self._configs[number]
+        rng = random.Random(self.rng.getrandbits(64))
+        engine = Engine(
+            daemon=daemon,
+            cluster=self.config,
+            local=number,
+            incarnation=incarnation,
+            map_memory=MemfdMapping,  # sparse: a node costs what it uses
+            rng=rng,
+        )
+        peers = Peers(engine, self.config, transport=NoTransport(), rng=rng)
+        pager = Pager(engine, peers, put_wait_seconds_max=daemon.remote.put_wait_seconds_max)
+        pool = pager.new_pool(PoolKind.PERSISTENT, "export")
+        self.nodes[number] = Node(number, incarnation, engine, peers, pager, pool)
+
+    def crash(self, number: int) -> None:
+        """End a life without a word; peers notice by the wires."""
+        self.note(number, "crash")
+        for end in [end for end in self.ends if end.node == number]:
+            self.ends.remove(end)  # its handler is dead: nobody is told on this side
+            end.outgoing.close()
+            end.incoming.close()
+        self.nodes.pop(NodeId(number))
+        self._end_broken()
+
+    def start_again(self, number: int, incarnation: int) -> None:
+        """Begin a new life."""
+        self.note(number, f"starts again as {incarnation}")
+        self._start(NodeId(number), Incarnation(incarnation))
+
+    def restart(self, number: int) -> None:
+        """Crash and start again, unlinked."""
+        incarnation = self[number].incarnation
+        self.crash(number)
+        self.start_again(number, incarnation + 1)
+
+    def link(self, one: int, other: int) -> bool:
+        """Wire two nodes and let them greet; return whether both accepted."""
+        first, second = self._wire(self[max(one, other)], self[min(one, other)])
+        self.note(one, f"dial {other}")
+        first.start()
+        second.start()
+        self.run_until(lambda: first.is_open_or_over and second.is_open_or_over, GREETING_SECONDS)
+        return not (first.is_over or second.is_over)
+
+    def link_all(self) -> None:
+        """Link every two nodes that are not linked."""
+        for one in self.nodes:
+            for other in self.nodes:
+                if one < other and not self.is_linked(one, other):
+                    self.link(one, other)
+
+    def is_linked(self, one: int, other: int) -> bool:
+        return NodeId(other) in self[one].peers.mesh.links
+
+    def _wire(self, dialer: Node, acceptor: Node) -> tuple[End, End]:
+        there, back = OneWay(self.rng), OneWay(self.rng)
+        first = self._end(dialer, back, there, expected=acceptor.number)
+        second = self._end(acceptor, there, back, expected=None)
+        return first, second
+
+    def _end(self, node: Node, incoming: OneWay, outgoing: OneWay, expected: NodeId | None) -> End:
+        link: PeerLink = node.peers.mesh._new_link(outgoing, expected=expected)
+        end = End(node.number, link, incoming, outgoing)
+        self.ends.append(end)
+        return end
+
+    # Faults.
+
+    def end_of(self, node: int, peer: int) -> End:
+        """Return a node's end of its link to a peer."""
+        (end,) = [
+            end
+            for end in self.ends
+            if end.node == node and end.link.node == peer and not end.is_over
+        ]
+        return end
+
+    def cut(self, one: int, other: int) -> None:
+        """Cut a link: all that is on its way is lost, and both sides notice."""
+        self.note(one, f"cut from {other}")
+        for end in (self.end_of(one, other), self.end_of(other, one)):
+            end.incoming.chunks.clear()
+            end.incoming.close()
+        self._end_broken()
+
+    def hold(self, source: int, target: int) -> None:
+        """Let nothing more of what `source` sends arrive at `target`, until `let_go`."""
+        self.end_of(source, target).outgoing.is_held = True
+
+    def let_go(self, source: int, target: int) -> None:
+        self.end_of(source, target).outgoing.is_held = False
+
+    def on_its_way(self, source: int, target: int) -> list[tuple[int, bool, int]]:
+        """Return (type, is a reply, count) of each frame that has not arrived."""
+        return self.end_of(source, target).outgoing.frames()
+
+    def judge(self, observer: int, node: int, state: NodeState, incarnation: int = 1) -> None:
+        """Let the failure detector of one node judge another."""
+        self.note(observer, f"hears that {node}.{incarnation} is {state.value}")
+        verdict = Verdict(NodeId(node), state, Incarnation(incarnation), "told by the scenario")
+        self[observer].peers._on_verdicts([verdict])
+
+    # Time.
+
+    def run(self, seconds: float) -> None:
+        """Let everything happen that happens within so many seconds."""
+        self.run_until(lambda: False, seconds)
+
+    def run_until(self, is_reached: Callable[[], bool], seconds: float = 60.0) -> bool:
+        """Step until a condition holds; return whether it came to hold in time."""
+        end_at = self.now + seconds
+        for _ in range(STEPS_MAX):
+            if is_reached():
+                return True
+            if not self.step(end_at):
+                return is_reached()
+        raise AssertionError(f"{STEPS_MAX} steps in {seconds} seconds: something spins")
+
+    def step(self, until: float) -> bool:
+        """Do one of the things that come next; False when none comes before `until`."""
+        arrivals = [(end.incoming.next_arrival(), end) for end in self.ends if self._hears(end)]
+        alarms = [(end.next_deadline(), end) for end in self.ends if self._hears(end)]
+        clocks = [(n.peers._alarm(), n) for n in self.nodes.values() if not n.is_paused]
+        at = min(each for each, _ in [*arrivals, *alarms, *clocks])
+        if at > until:
+            self.clock.jump(max(0.0, until - self.now))
+            return False
+        self.clock.jump(max(0.0, at - self.now))
+        now = self.now
+        due: list[tuple[str, End | Node]] = [("receive", end) for t, end in arrivals if t <= now]
+        due += [("deadline", end) for t, end in alarms if t <= now]
+        due += [("clock", node) for t, node in clocks if t <= now]
+        self._do(*self.rng.choice(due))
+        self._end_broken()
+        self._steps += 1
+        if not self._steps % STEPS_PER_CHECK:
+            for check in self.checks:
+                check()
+        return True
+
+    def _hears(self, end: End) -> bool:
+        return not end.is_over and not self.nodes[end.node].is_paused
+
+    def _do(self, what: str, who: "End | Node") -> None:
+        if isinstance(who, Node):
+            self.note(who.number, what)
+            # As Peers._watch_clock does.
+            who.engine.on_deadline(self.now)
+            who.peers.on_deadline(self.now)
+            who.peers.settle()
+        elif what == "receive":
+            size = who.receive(self.rng)
+            self.note(who.node, f"{what} {size} from {who.link.node}")
+        else:
+            who.on_deadline(self.now)
+            self.note(who.node, f"{what} of the link to {who.link.node}")
+
+    def _end_broken(self) -> None:
+        """End links whose other side has gone, until no more follow."""
+        while any(end.end_if_broken() for end in self.ends if self._hears(end)):
+            pass
+        self.ends = [end for end in self.ends if not end.is_over]
+
+    def note(self, node: int, what: str) -> None:
+        self.trace.append(f"{self.now:9.4f} node{node} {what}")

@@ -1,0 +1,152 @@
+"""A wire without tasks: real links (`net.peerlink`) over byte streams that a cluster delivers by hand.
+
+As TCP would, a direction may delay (keeping order), split what was sent, be held, or be cut; it never drops,
+repeats or reorders.  Everything is synchronous: what a trio task of the link would do is a method of `End`.
+"""
+
+import math
+import random
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+import trio
+
+from net.errors import PeerLost
+from net.frame import FrameDecoder
+from net.peerlink import PeerLink
+from net.transport import Piece, PortStatus, Stream
+from nodemanager.ids import NodeId
+from ramsterd.remote.messages import LIMITS
+
+LATENCY_SECONDS_MAX = 0.002
+# TCP cuts and joins what was sent where it likes.
+SPLIT_CHANCE = 0.1
+JOIN_CHANCE = 0.5
+
+
+class NoTransport:
+    """Links of a simulated cluster are made by the cluster; nobody dials or listens."""
+
+    async def dial(self, address: str, port: int) -> Stream:
+        raise NotImplementedError
+
+    async def listen(
+        self, address: str, port: int, accept: Callable[..., object], *, task_status: PortStatus
+    ) -> NoReturn:
+        raise NotImplementedError
+
+
+class OneWay:
+    """What one end of a wire sent and the other has not received: chunks, each with its time of arrival.
+
+    `net.transport.Stream`, as far as a link uses it without tasks.
+    """
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self.chunks: deque[tuple[float, bytes]] = deque()
+        self.is_held = False
+        self.is_closed = False
+
+    def send_nowait(self, pieces: Sequence[Piece]) -> int:
+        if self.is_closed:
+            raise PeerLost("the wire was cut")
+        data = b"".join(pieces)
+        arrives_at = trio.current_time() + self._rng.uniform(0, LATENCY_SECONDS_MAX)
+        if self.chunks:
+            arrives_at = max(arrives_at, self.chunks[-1][0])
+        self.chunks.append((arrives_at, data))
+        return len(data)
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    async def receive_into(self, target: memoryview) -> int:
+        raise NotImplementedError
+
+    async def wait_sendable(self) -> None:
+        raise NotImplementedError
+
+    def next_arrival(self) -> float:
+        return self.chunks[0][0] if self.chunks and not self.is_held else math.inf
+
+    def join(self) -> None:
+        """Let all that is on its way arrive at once."""
+        if self.chunks:
+            data = b"".join(data for _, data in self.chunks)
+            self.chunks = deque([(self.chunks[-1][0], data)])
+
+    def frames(self) -> list[tuple[int, bool, int]]:
+        """Return (type, is a reply, count) of each frame on its way; a half received one is not told."""
+        decoder = FrameDecoder(LIMITS)
+        told = []
+        for _, chunk in self.chunks:
+            data = chunk
+            while data:
+                space = decoder.space()
+                size = min(len(space), len(data))
+                space[:size] = data[:size]
+                data = data[size:]
+                decoder.on_received(size)
+                told += [(frame.type, frame.is_reply, frame.count) for frame in decoder.frames()]
+        return told
+
+
+class End:
+    """One node's end of a wire: its link, and what comes in."""
+
+    def __init__(self, node: NodeId, link: PeerLink, incoming: OneWay, outgoing: OneWay) -> None:
+        self.node = node
+        self.link = link
+        self.incoming = incoming
+        self.outgoing = outgoing
+        self.is_over = False
+
+    @property
+    def is_open_or_over(self) -> bool:
+        return self.is_over or self.link.theirs is not None
+
+    def start(self) -> None:
+        self.link._perform(self.link._connection.start())
+        self.link.push()
+
+    def receive(self, rng: random.Random) -> int:
+        """Receive what has arrived: a chunk, several, or at times only the beginning of one."""
+        chunks, space = self.incoming.chunks, self.link._decoder.space()
+        size, may_go_on = 0, True
+        while may_go_on and chunks and chunks[0][0] <= trio.current_time() and size < len(space):
+            arrives_at, data = chunks.popleft()
+            taken = min(len(space) - size, len(data))
+            if size + taken > 1 and rng.random() < SPLIT_CHANCE:
+                taken = rng.randint(1, taken)
+            if taken < len(data):
+                chunks.appendleft((arrives_at, data[taken:]))
+            space[size : size + taken] = data[:taken]
+            size += taken
+            may_go_on = rng.random() < JOIN_CHANCE
+        self.link._on_received(size)
+        return size
+
+    def on_deadline(self, now: float) -> None:
+        self.link._perform(self.link._connection.on_deadline(now=now))
+        self.link.push()
+
+    def next_deadline(self) -> float:
+        deadline = None if self.is_over else self.link._connection.next_deadline()
+        return math.inf if deadline is None else deadline
+
+    def end_if_broken(self) -> bool:
+        """End the link if it was closed, or its wire was, as its own task would at its next step."""
+        is_eof = self.incoming.is_closed and not self.incoming.chunks
+        if self.is_over or (self.link._reason is None and not is_eof):
+            return False
+        self.end(self.link._reason or "they closed the connection")
+        return True
+
+    def end(self, reason: str) -> None:
+        self.is_over = True
+        self.incoming.close()
+        self.incoming.chunks.clear()
+        self.link.end(reason)
+        self.outgoing.close()

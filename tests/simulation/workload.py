@@ -1,0 +1,250 @@
+"""Clients that know what they put, and judge each answer by it.
+
+The model keeps, for each index, which values a get may see now: the last put that was answered, and any that
+are still waiting.  A get is judged by all that was possible at some time while it ran.
+"""
+
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+from trio.testing import MockClock
+
+from ramsterd.core.page import PAGE_BYTES
+from ramsterd.core.rows import ADDRESS, HALVES_PER_ROW
+from ramsterd.pager import GetOutcome, GetResult, PutOutcome
+from tests.simulation.checkers import check_books, check_step, remote_only
+from tests.simulation.cluster import Cluster, Node
+
+OBJECT: Final = b"disk"
+# A value is a version; these two are none.
+HOLE: Final = 0
+LOST: Final = -1
+ZPAGE_BYTES: Final = (300, 900, 2000, PAGE_BYTES)
+# Longer than every timer that ends something: owed flushes, STATUS, refusals, time-outs.
+REST_SECONDS: Final = 8.0
+Values: TypeAlias = set[int]
+
+
+def make_page(node: int, index: int, version: int) -> bytes:
+    """Return a page that no other node, index or version has; how well it packs depends on the index."""
+    rng = random.Random(f"{node} {index} {version}")
+    size = ZPAGE_BYTES[index % len(ZPAGE_BYTES)]
+    return rng.randbytes(size) + bytes(PAGE_BYTES - size)
+
+
+@dataclass(slots=True, eq=False)
+class RunningGet:
+    """A get that waits, and what it may see of each page."""
+
+    index: int
+    possible: list[Values]
+    result: GetResult | None = None
+
+
+@dataclass(slots=True, eq=False)
+class RunningPut:
+    """A put that waits."""
+
+    index: int
+    versions: list[int]
+    outcome: PutOutcome | None = None
+
+
+@dataclass(slots=True)
+class Client:
+    """The one user of a node's export, for one life of the node."""
+
+    cluster: Cluster
+    number: int
+    expects_unreachable: bool = False
+    node: Node = field(init=False)
+    possible: dict[int, Values] = field(default_factory=dict)
+    # Pages that may be gone: their only holder died, or what it keeps was damaged.
+    losable: set[int] = field(default_factory=set)
+    gets: list[RunningGet] = field(default_factory=list)
+    puts: list[RunningPut] = field(default_factory=list)
+    seen: Counter[str] = field(default_factory=Counter)
+    last_version: int = 0
+
+    def __post_init__(self) -> None:
+        self.node = self.cluster[self.number]
+
+    @property
+    def indexes(self) -> list[int]:
+        """All pages that were ever put and not flushed."""
+        return [index for index, values in self.possible.items() if values != {HOLE}]
+
+    def values(self, index: int) -> Values:
+        """Return what a get may see now."""
+        values = set(self.possible.get(index, {HOLE}))
+        for put in self.puts:
+            if put.index <= index < put.index + len(put.versions):
+                values.add(put.versions[index - put.index])
+        if index in self.losable:
+            values.add(LOST)
+        return values
+
+    # Operations.
+
+    def put(self, index: int, count: int = 1) -> RunningPut:
+        """Put new versions of a run."""
+        versions = [self.last_version + 1 + each for each in range(count)]
+        self.last_version += count
+        pages = b"".join(
+            make_page(self.number, index + each, version) for each, version in enumerate(versions)
+        )
+        put = RunningPut(index, versions)
+        self.puts.append(put)
+        self._widen(index, count)
+        outcome = self.node.pager.put(
+            self.node.pool, OBJECT, index, memoryview(pages), lambda it: self._on_put(put, it)
+        )
+        if outcome is not None:
+            self._on_put(put, outcome)
+        self.node.pager.settle()
+        return put
+
+    def _on_put(self, put: RunningPut, outcome: PutOutcome) -> None:
+        assert put.outcome is None, "answered twice"
+        put.outcome = outcome
+        self.seen[outcome.name] += 1
+        for index, version in enumerate(put.versions, put.index):
+            before = self.possible.get(index, {HOLE})
+            # Refused: the old version must not be seen; the first pages of the run may have been stored.
+            after = {version} if outcome is PutOutcome.STORED else {version, LOST}
+            if outcome is PutOutcome.REFUSED and HOLE in before:
+                after.add(HOLE)
+            self.possible[index] = after
+            self.losable.discard(index)
+        self.puts.remove(put)
+        self._widen(put.index, len(put.versions))
+
+    def flush(self, index: int, count: int = 1) -> None:
+        self.node.pager.flush(self.node.pool, OBJECT, index, count)
+        for each in range(index, index + count):
+            self.possible[each] = {HOLE}
+            self.losable.discard(each)
+        self._widen(index, count)
+        self.node.pager.settle()
+
+    def get(self, index: int, count: int = 1) -> RunningGet:
+        """Get a run; what comes is judged when it comes."""
+        get = RunningGet(index, [self.values(each) for each in range(index, index + count)])
+        self.gets.append(get)
+        result = self.node.pager.get(
+            self.node.pool, OBJECT, index, count, lambda it: self._on_get(get, it)
+        )
+        if result is not None:
+            self._on_get(get, result)
+        self.node.pager.settle()
+        return get
+
+    def _on_get(self, get: RunningGet, result: GetResult) -> None:
+        assert get.result is None, "answered twice"
+        get.result = result
+        self.gets.remove(get)
+        if isinstance(result, GetOutcome):
+            self.seen[result.name] += 1
+            if result is GetOutcome.LOST:
+                assert any(LOST in each for each in get.possible), (
+                    f"{get.index}: no reason to be lost"
+                )
+            else:
+                assert self.expects_unreachable, f"{get.index}: everybody can be reached"
+            return
+        self.seen["served"] += 1
+        for index, (values, page) in enumerate(zip(get.possible, result, strict=True), get.index):
+            assert self._fits(index, page, values), f"page {index} is none of {values}"
+
+    def _fits(self, index: int, page: bytes | None, values: Values) -> bool:
+        if page is None:
+            return HOLE in values
+        return any(
+            version > 0 and page == make_page(self.number, index, version) for version in values
+        )
+
+    def _widen(self, index: int, count: int) -> None:
+        """Gets that run now may see what is possible now."""
+        for get in self.gets:
+            for each in range(
+                max(index, get.index), min(index + count, get.index + len(get.possible))
+            ):
+                get.possible[each - get.index] |= self.values(each)
+
+    # What the client must know of faults.
+
+    def on_holder_lost(self, holder: int) -> set[int]:
+        """Call just before a holder dies: what only it has may be lost."""
+        gone = remote_only(self.node, self.cluster[holder])
+        self.losable |= gone
+        for index in gone:
+            self._widen(index, 1)
+        return gone
+
+    # Larger steps.
+
+    def fill(self, pages: int, *, start: int = 0, run: int = 16) -> None:
+        """Put pages one run after another, letting the cluster work between them."""
+        for index in range(start, start + pages, run):
+            put = self.put(index, min(run, start + pages - index))
+            self.cluster.run_until(lambda put=put: put.outcome is not None)  # type: ignore[misc]  # mypy cannot infer a default of a lambda
+            assert put.outcome is PutOutcome.STORED
+
+    def read_all(self) -> None:
+        """Get every page there should be, one by one, and wait for each."""
+        for index in sorted(self.possible):
+            get = self.get(index)
+            self.cluster.run_until(lambda get=get: get.result is not None)  # type: ignore[misc]  # likewise
+            assert get.result is not None, "never answered"
+
+    def overflow(self, *, start: int, run: int = 16) -> int:
+        """Put pages until some of them are on their way to a peer; return the next free index."""
+        index = start
+        while not self.in_flight():
+            put = self.put(index, run)
+            assert put.outcome is PutOutcome.STORED
+            index += run
+        return index
+
+    def in_flight(self) -> list[int]:
+        """Return the indexes whose present version is on its way to a peer, the oldest first."""
+        store = self.node.engine.store
+        found = []
+        for put in self.node.engine._remotifier._in_flight.values():
+            for leaving in put.blocks:
+                for row, serial in zip(leaving.rows, leaving.serials, strict=True):
+                    if store.rows.serial(row) == serial:
+                        address = store.rows.halves[row * HALVES_PER_ROW + ADDRESS]
+                        found.append(store.table.handle(address)[1])
+        return found
+
+    def remote(self, holder: int) -> list[int]:
+        """Return the indexes that only a peer has, lowest first."""
+        return sorted(remote_only(self.node, self.cluster[holder]))
+
+
+def stage(
+    seed: int,
+    clock: MockClock,
+    nodes: int = 2,
+    *,
+    knobs: dict[int, dict[str, float]] | None = None,
+    **knobs_of_all: float,
+) -> tuple[Cluster, Client]:
+    """Return a cluster whose nodes are all linked and know of each other's room, and node 0's client."""
+    cluster = Cluster(seed, clock, nodes=nodes, knobs=knobs, **knobs_of_all)
+    cluster.checks.append(lambda: check_step(cluster))
+    cluster.link_all()
+    cluster.run(0.01)
+    return cluster, Client(cluster, 0)
+
+
+def finish(cluster: Cluster, *clients: Client) -> None:
+    """Let all come to rest; then everything can be read, and the books balance."""
+    cluster.run(REST_SECONDS)
+    for client in clients:
+        client.read_all()
+    cluster.run(REST_SECONDS)
+    check_books(cluster)
