@@ -42,3 +42,15 @@ def format_bytes(count: int) -> str:
         if count and count % unit_bytes == 0:
             return f"{count // unit_bytes}{unit}"
     return f"{count}B"
+
+
+def human_bytes(count: int) -> str:
+    """Return a size for people, rounded to one decimal: `1610612736` is `1.5 GiB`, `1000` is `1000 B`."""
+    name, unit_bytes = "B", 1
+    for larger, larger_bytes in UNIT_BYTES.items():
+        # What would round up to 1024.0 is one of the next unit already.
+        if count >= larger_bytes - larger_bytes / 2048:
+            name, unit_bytes = larger, larger_bytes
+    if unit_bytes == 1:
+        return f"{count} B"
+    return f"{count / unit_bytes:.1f}".removesuffix(".0") + f" {name}"

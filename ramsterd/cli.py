@@ -4,7 +4,6 @@ import os
 import random
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -16,9 +15,8 @@ from config.load import load_node
 from config.units import format_bytes
 from nodemanager.ids import Incarnation
 from ramsterd import __version__
-from ramsterd.daemon import Daemon
+from ramsterd.daemon import CannotServe, Daemon, leaves
 from ramsterd.logs import set_up_logging
-from ramsterd.sockets import SocketPathTaken
 
 EX_CONFIG: Final = 78  # sysexits.h
 
@@ -60,9 +58,16 @@ def run(config: Path) -> None:
             rng=random.Random(),  # noqa: S311  jitter and ties, no secrets
             environ=os.environ,
         )
+    except OSError as error:  # memory that can't be mapped
+        _fail(str(error), 1)
+    try:
         trio.run(daemon.run)
-    except* (SocketPathTaken, OSError) as group:
-        _fail("; ".join(str(error) for error in _leaves(group)), 1)
+    except BaseExceptionGroup as group:
+        # Not `except*`: what it raises, such as SystemExit, comes out in a group again, with a traceback.
+        errors = list(leaves(group))
+        if not all(isinstance(error, CannotServe) for error in errors):
+            raise
+        _fail("; ".join(str(error) for error in errors), 1)
 
 
 @main.command("check-config")
@@ -77,14 +82,6 @@ def check_config(config: Path) -> None:
     click.echo(f"{config}: node {node.name} ({node.number}) at {node.address}:{node.port}")
     click.echo(f"{daemon.cluster}: cluster {cluster.name} of {len(cluster.node)} nodes")
     click.echo(f"budget {format_bytes(daemon.memory.budget)}, exports: {exports or 'none'}")
-
-
-def _leaves(group: BaseExceptionGroup[Exception]) -> Iterator[BaseException]:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
-        else:
-            yield error
 
 
 def _fail(message: str, status: int) -> NoReturn:

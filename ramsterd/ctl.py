@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import click
 
-from config.units import format_bytes
+from config.units import human_bytes
 from ramsterd import __version__
 
 ANSWER_SECONDS_MAX = 10.0
@@ -80,10 +80,10 @@ def format_status(now: dict[str, Any]) -> str:
     zbud, zpages, zbytes = store["zbud"], store["zpages"], store["zpage_bytes"]
     lines = [
         f"node {now['node']} ({now['number']}) of {now['cluster']}, up {now['uptime_seconds']:.0f} s",
-        f"memory    {format_bytes(zbud['resident_bytes'])} of {format_bytes(zbud['budget_bytes'])}",
+        f"memory    {human_bytes(zbud['resident_bytes'])} of {human_bytes(zbud['budget_bytes'])}",
     ]
     lines += [
-        f"  {family:<19}{zpages[family]:>10} pages {format_bytes(zbytes[family]):>12}"
+        f"  {family:<19}{zpages[family]:>10} pages {human_bytes(zbytes[family]):>12}"
         for family in zpages
     ]
     lines += [
@@ -103,7 +103,7 @@ def format_status(now: dict[str, Any]) -> str:
         f"of node {each['node']}: {each['pages']} pages here" for each in now["engine"]["foreign"]
     ]
     lines += [
-        f"export {each['name']}: {format_bytes(each['size_bytes'])}, {each['pages']} pages"
+        f"export {each['name']}: {human_bytes(each['size_bytes'])}, {each['pages']} pages"
         for each in now["exports"]
     ]
     return "\n".join(lines)
@@ -121,7 +121,7 @@ def format_nodes(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         config, said = row["config"], row["status"]
         link = "self" if row["is_local"] else "yes" if row["is_linked"] else "no"
-        free = format_bytes(said["free_bytes"]) if said else "-"
+        free = human_bytes(said["free_bytes"]) if said else "-"
         where = f"{config['address']}:{config['port']}"
         lines.append(
             f"{config['number']:>6}  {config['name']:<16} {where:<24} {row['state']:<9} {link:<5} {free}"

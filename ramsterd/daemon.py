@@ -8,7 +8,7 @@ import gc
 import logging
 import random
 import signal
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from typing import Final
 
@@ -31,6 +31,7 @@ from ramsterd.notify import Notifier, watchdog_seconds_from
 from ramsterd.pager import Pager
 from ramsterd.peers import Peers
 from ramsterd.snapshot import DaemonStatistics, ExportSnapshot, to_plain
+from ramsterd.sockets import SocketPathTaken
 
 logger = logging.getLogger("ramster.daemon")
 
@@ -38,6 +39,10 @@ logger = logging.getLogger("ramster.daemon")
 EXPORT_OBJECT: Final = b""
 # The collector walks what lives; the tables live outside its sight, so it need not look often.
 GC_THRESHOLD: Final = 50_000
+
+
+class CannotServe(Exception):
+    """A door or the links can't be opened; the message is one line for the operator."""
 
 
 class Daemon:
@@ -94,15 +99,15 @@ class Daemon:
         """Serve until SIGTERM or SIGINT, then stop in order, within `stop_seconds_max`.
 
         Raises:
-            SocketPathTaken: Another daemon serves at one of our sockets.
-            OSError: An address can't be bound.
+            CannotServe: (in an exception group) A socket or an address can't be had, or another daemon has it.
         """
         self._started_at = trio.current_time()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD)
         async with trio.open_nursery() as services:
             services.start_soon(self._watch_signals)
-            await services.start(self._peers.serve)
+            where = f"links and heartbeat at {self._node.address}:{self._node.port}"
+            await start(services, self._peers.serve, where)
             async with trio.open_nursery() as front_ends:
                 await self._start_front_ends(front_ends)
                 front_ends.start_soon(self._feed_watchdog)
@@ -116,14 +121,13 @@ class Daemon:
             services.cancel_scope.cancel()
 
     async def _start_front_ends(self, front_ends: trio.Nursery) -> None:
-        await front_ends.start(self._nbd.serve)
-        if self._daemon.control.socket is not None:
-            await front_ends.start(
-                partial(serve_control, self._daemon.control.socket, self._commands())
-            )
-        if self._daemon.metrics.listen:
-            address, port = split_endpoint(self._daemon.metrics.listen)
-            await front_ends.start(partial(serve_metrics, address, port, self.statistics))
+        await start(front_ends, self._nbd.serve, "NBD")
+        if (path := self._daemon.control.socket) is not None:
+            await start(front_ends, partial(serve_control, path, self._commands()), "control")
+        if listen := self._daemon.metrics.listen:
+            address, port = split_endpoint(listen)
+            serve = partial(serve_metrics, address, port, self.statistics)
+            await start(front_ends, serve, f"metrics at {listen}")
 
     def _begin_stop(self, services: trio.Nursery, front_ends: trio.Nursery) -> None:
         """Front ends stop first: no get may find its peers gone.  What hangs is cut off at the bound."""
@@ -182,3 +186,26 @@ class Daemon:
             heartbeat=None if heartbeat is None else heartbeat.statistics(),
             links={node: link.statistics() for node, link in self._peers.mesh.links.items()},
         )
+
+
+async def start(nursery: trio.Nursery, serve: Callable[..., Awaitable[object]], what: str) -> None:
+    """Start a task that opens a door, and wait until it is open.
+
+    Raises:
+        CannotServe: (in an exception group) It can't be opened.
+    """
+    try:
+        await nursery.start(serve)
+    except* (OSError, SocketPathTaken) as group:
+        error = next(leaves(group))
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise CannotServe(f"can't serve {what}: {reason}") from group
+
+
+def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    """Yield the exceptions of a group and of the groups in it."""
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from leaves(error)
+        else:
+            yield error

@@ -203,6 +203,7 @@ class Cluster:
         *,
         budgets: list[str],
         export: str = "32MiB",
+        nbd: str = "",
         more: str = "",
     ) -> None:
         """Write the files of `len(budgets)` nodes.
@@ -212,6 +213,7 @@ class Cluster:
             sockets: A short path for sockets.
             budgets: Memory of each node.
             export: Size of the export.
+            nbd: More lines of TOML for the [nbd] tables.
             more: More lines of TOML for each ramsterd.toml, beginning with a table.
         """
         self._sockets = sockets
@@ -238,6 +240,7 @@ fetch_seconds_max = 4.0
 put_wait_seconds_max = 4.0
 [nbd]
 socket = "{node.nbd}"
+{nbd}
 [[export]]
 name = "{EXPORT}"
 size = "{export}"

@@ -1,6 +1,6 @@
 import pytest
 
-from config.units import format_bytes, parse_bytes
+from config.units import format_bytes, human_bytes, parse_bytes
 
 
 @pytest.mark.parametrize(
@@ -59,3 +59,23 @@ def test_anything_else_is_refused_with_what_was_expected(value: object, message:
 def test_bytes_are_shown_in_the_largest_unit_that_is_exact(count: int, text: str) -> None:
     assert format_bytes(count) == text
     assert parse_bytes(text) == count
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1 KiB"),
+        (1536, "1.5 KiB"),
+        (1_000_000, "976.6 KiB"),
+        (1024**2 - 600, "1023.4 KiB"),
+        (1024**2 - 1, "1 MiB"),
+        (1024**2, "1 MiB"),
+        (536870912, "512 MiB"),
+        (3 * 1024**3 // 2, "1.5 GiB"),
+        (5000 * 1024**4, "5000 TiB"),
+    ],
+)
+def test_sizes_for_people_have_one_decimal(count: int, text: str) -> None:
+    assert human_bytes(count) == text
