@@ -1,0 +1,12 @@
+"""`make demo`: three real daemons on this machine, and one archive's way through them.
+
+Everything goes through the doors that operators use: configuration files, the NBD socket, the control
+socket, SIGTERM.
+
+    __main__   the command line, signals and exit status
+    main_job   what the demo does, in order, and what it then claims
+    archive    real files as one tar archive
+    cluster    three daemons, from their folder to their end
+    report     progress and table
+    stopping   one Ctrl-C, one exception
+"""
