@@ -143,7 +143,7 @@ class Cluster:
             with self._stopping.held(), node.log_path.open("wb") as log:
                 # A session of its own: Ctrl-C at a terminal is for us, and we stop it in order.
                 node.process = subprocess.Popen(  # noqa: S603  our own interpreter, our own files
-                    [sys.executable, "-m", "ramsterd", "run", "--config", str(node.config_path)],
+                    _command(node.config_path),
                     env=_environment(),
                     cwd=self._folder,
                     stdin=subprocess.DEVNULL,
@@ -249,6 +249,10 @@ def end_process(process: subprocess.Popen[bytes]) -> int:
     except subprocess.TimeoutExpired:
         process.kill()
         return process.wait()
+
+
+def _command(config_path: Path) -> list[str]:
+    return [sys.executable, "-m", "ramsterd", "run", "--config", str(config_path)]
 
 
 def _environment() -> Mapping[str, str]:
