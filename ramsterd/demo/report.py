@@ -26,7 +26,7 @@ class Report:
 
     def say(self, label: str, text: str) -> None:
         """Print a line that stays."""
-        self._write(f"{label:<{_LABEL_WIDTH}}{text}\n")
+        self._write(f"{label:<{_LABEL_WIDTH}}{text}".rstrip() + "\n")
 
     def is_live_due(self) -> bool:
         """Whether the live line is old enough to be worth a new one; never without a terminal."""
