@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -29,7 +30,9 @@ _ANSWER_SECONDS_MAX: Final = 10.0
 _STOP_SECONDS_MAX: Final = 5
 _KILL_AFTER_SECONDS: Final = 8.0
 _LOG_LINES: Final = 15
-_PORT_TRIES: Final = 20
+_PORT_TRIES: Final = 100
+# Below those that Linux gives to outgoing connections, which could take one before its daemon does.
+_PORTS: Final = range(20_000, 32_000)
 
 _CLUSTER_TOML: Final = """\
 name = "demo"
@@ -278,15 +281,14 @@ def _make_folder() -> Path:
 
 def _free_ports(count: int) -> list[int]:
     """Return ports that are free on loopback for TCP and for UDP."""
+    ports: list[int] = []
+    rng = random.Random()  # noqa: S311  no secret
     with contextlib.ExitStack() as stack:
-        ports: list[int] = []
-        for _ in range(_PORT_TRIES * count):
-            tcp = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
-            udp = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-            tcp.bind(("127.0.0.1", 0))
-            port = tcp.getsockname()[1]
+        for port in rng.sample(_PORTS, _PORT_TRIES):
             with contextlib.suppress(OSError):
-                udp.bind(("127.0.0.1", port))
+                for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                    taken = stack.enter_context(socket.socket(socket.AF_INET, kind))
+                    taken.bind(("127.0.0.1", port))
                 ports.append(port)
             if len(ports) == count:
                 return ports

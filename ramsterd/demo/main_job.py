@@ -231,7 +231,11 @@ def _print_table(
     rows = [
         ("pages written", f"{measured.pages:,}", mib(all_bytes)),
         ("same-filled", f"{after_write.same_filled:,}", "take no room"),
-        (f"kept local, at {_OWNER}", f"{after_write.local:,}", "once all that had to leave had left"),
+        (
+            f"kept local, at {_OWNER}",
+            f"{after_write.local:,}",
+            "once all that had to leave had left",
+        ),
         *((f"remotified to {name}", f"{n:,}", "") for name, n in after_write.remotified.items()),
         ("compression ratio", f"{ratio:.2f}", f"{mib(after_write.zpage_bytes_put)} of zpages"),
         ("in", f"{written.seconds:.1f} s", f"{written.rate(all_bytes)}, with reading the files"),
