@@ -13,6 +13,7 @@ from config.units import format_bytes
 from ramsterd import __version__
 
 ANSWER_SECONDS_MAX = 10.0
+MIB = 2**20
 
 
 @click.group()
@@ -91,10 +92,10 @@ def format_status(now: dict[str, Any]) -> str:
     zbud, zpages, zbytes = store["zbud"], store["zpages"], store["zpage_bytes"]
     lines = [
         f"node {now['node']} ({now['number']}) of {now['cluster']}, up {now['uptime_seconds']:.0f} s",
-        f"memory    {format_bytes(zbud['resident_bytes'])} of {format_bytes(zbud['budget_bytes'])}",
+        f"memory    {_rough(zbud['resident_bytes'])} of {format_bytes(zbud['budget_bytes'])}",
     ]
     lines += [
-        f"  {family:<19}{zpages[family]:>10} pages {format_bytes(zbytes[family]):>12}"
+        f"  {family:<19}{zpages[family]:>10} pages {_rough(zbytes[family]):>12}"
         for family in zpages
     ]
     lines += [
@@ -120,6 +121,11 @@ def format_status(now: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _rough(count: int) -> str:
+    """Return a number of bytes that changes all the time, as people compare it."""
+    return f"{count / MIB:.1f}MiB"
+
+
 def _counts(counters: dict[str, int], prefix: str, *names: str) -> str:
     """Return `12 zero, 3 raw` from counters named `PREFIX_zero_total`."""
     keys = {name: f"{prefix}_{name}_total" if prefix else f"{name}_total" for name in names}
@@ -132,7 +138,7 @@ def format_nodes(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         config, said = row["config"], row["status"]
         link = "self" if row["is_local"] else "yes" if row["is_linked"] else "no"
-        free = format_bytes(said["free_bytes"]) if said else "-"
+        free = _rough(said["free_bytes"]) if said and row["is_linked"] else "-"
         where = f"{config['address']}:{config['port']}"
         lines.append(
             f"{config['number']:>6}  {config['name']:<16} {where:<24} {row['state']:<9} {link:<5} {free}"
