@@ -59,8 +59,11 @@ class UdpSocket:
         try:
             self._socket.setblocking(False)
             self._socket.bind((host, port))
-        except OSError:
+        except OSError as error:
             self._socket.close()
+            error.filename = (
+                f"{host} UDP port {port}"  # or nobody knows which of our doors is taken
+            )
             raise
 
     @property

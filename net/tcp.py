@@ -138,7 +138,13 @@ class TcpTransport:
             listener.setblocking(False)
             # A restarted daemon must not wait for the old connections' TIME_WAIT.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind((address, port))
+            try:
+                listener.bind((address, port))
+            except OSError as error:
+                error.filename = (
+                    f"{address} port {port}"  # or nobody knows which of our doors is taken
+                )
+                raise
             listener.listen(LISTEN_BACKLOG)
             async with trio.open_nursery() as nursery:
                 task_status.started(listener.getsockname()[1])

@@ -1,6 +1,7 @@
 """The command line of the operator: `ramsterctl`, which asks a daemon over its control socket."""
 
 import json
+import os
 import socket
 import sys
 from pathlib import Path
@@ -49,6 +50,16 @@ def nodes(socket_path: Path, as_json: bool) -> None:
     """Show every member of the cluster as this node sees it."""
     result = ask(socket_path, "nodes")
     click.echo(json.dumps(result, indent=2) if as_json else format_nodes(result))
+
+
+@main.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def demo(arguments: tuple[str, ...]) -> None:
+    """Watch pages move between three daemons on this machine (--from DIR: with your files)."""
+    # The demo starts whole daemons, so it stands above this module: it takes over the process.
+    # -P: a folder that happens to hold a file named as one of our packages must not replace it.
+    command = [sys.executable, "-P", "-m", "ramsterd.demo", *arguments]
+    os.execv(sys.executable, command)  # noqa: S606  our own interpreter, no shell
 
 
 def ask(socket_path: Path, command: str) -> Any:

@@ -207,7 +207,11 @@ async def serve_metrics(
 
     registry = CollectorRegistry(auto_describe=False)
     registry.register(RamsterCollector(snapshot))
-    server, thread = start_http_server(port, address, registry)
+    try:
+        server, thread = start_http_server(port, address, registry)
+    except OSError as error:
+        error.filename = f"{address} port {port}"  # or nobody knows which of our doors is taken
+        raise
     try:
         task_status.started()
         await trio.sleep_forever()

@@ -98,8 +98,10 @@ def listen_tcp(listen: str) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(_BACKLOG)
-    except BaseException:
+    except BaseException as error:
         listener.close()
+        if isinstance(error, OSError):
+            error.filename = listen  # or nobody knows which of our doors is taken
         raise
     return listener
 

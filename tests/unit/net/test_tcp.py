@@ -129,3 +129,10 @@ async def test_a_cancelled_dial_leaves_no_socket_behind() -> None:
         scope.cancel()
         await TcpTransport().dial(LOOPBACK, 1)
     assert scope.cancelled_caught
+
+
+async def test_an_address_in_use_is_named() -> None:
+    with socket.create_server((LOOPBACK, 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(OSError, match=f"in use: '{LOOPBACK} port {port}'"):
+            await TcpTransport().listen(LOOPBACK, port, hold, task_status=trio.TASK_STATUS_IGNORED)

@@ -82,7 +82,7 @@ def test_tcp_listens_on_loopback() -> None:
 def test_a_tcp_address_in_use_leaks_nothing() -> None:
     with listen_tcp("127.0.0.1:0") as listener:
         port = listener.getsockname()[1]
-        with pytest.raises(OSError, match="in use"):
+        with pytest.raises(OSError, match=f"in use: '127.0.0.1:{port}'"):
             listen_tcp(f"127.0.0.1:{port}")
 
 
