@@ -181,9 +181,11 @@ class Engine:
                 packed, body = self._foreign.on_get(node, messages.parse_get(frame))
                 self._reply(node, frame, len(packed), messages.get_reply_table(packed), body)
             case MessageType.FLUSH_PAGES:
-                self._foreign.on_flush(node, messages.parse_flush(frame))
+                if self._foreign.on_flush(node, messages.parse_flush(frame)):
+                    self._effects.append(RoomMade())
             case MessageType.FLUSH_OWNER:
-                self._foreign.on_flush_owner(node, messages.parse_flush_owner(frame))
+                if self._foreign.on_flush_owner(node, messages.parse_flush_owner(frame)):
+                    self._effects.append(RoomMade())
             case MessageType.STATUS:
                 self._publish(self.nodes.on_status(node, messages.parse_status(frame), now=now))
                 self._remotifier.on_status(node)
@@ -277,7 +279,8 @@ class Engine:
         for node, at in list(self._purge_at.items()):
             if at <= now:
                 del self._purge_at[node]
-                self._foreign.purge(node)
+                if self._foreign.purge(node):
+                    self._effects.append(RoomMade())
         if self._sweep_at is not None and self._sweep_at <= now:
             self._sweep()
 
