@@ -7,6 +7,7 @@ are still waiting.  A get is judged by all that was possible at some time while 
 import random
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 from trio.testing import MockClock
@@ -27,6 +28,7 @@ REST_SECONDS: Final = 8.0
 Values: TypeAlias = set[int]
 
 
+@lru_cache(maxsize=1 << 14)
 def make_page(node: int, index: int, version: int) -> bytes:
     """Return a page that no other node, index or version has; how well it packs depends on the index."""
     rng = random.Random(f"{node} {index} {version}")
@@ -50,6 +52,18 @@ class RunningPut:
     index: int
     versions: list[int]
     outcome: PutOutcome | None = None
+
+    @property
+    def is_waiting(self) -> bool:
+        return self.outcome is None
+
+    @property
+    def is_stored(self) -> bool:
+        return self.outcome is PutOutcome.STORED
+
+    @property
+    def is_refused(self) -> bool:
+        return self.outcome is PutOutcome.REFUSED
 
 
 @dataclass(slots=True)
@@ -188,16 +202,28 @@ class Client:
     def fill(self, pages: int, *, start: int = 0, run: int = 16) -> None:
         """Put pages one run after another, letting the cluster work between them."""
         for index in range(start, start + pages, run):
-            put = self.put(index, min(run, start + pages - index))
-            self.cluster.run_until(lambda put=put: put.outcome is not None)  # type: ignore[misc]  # mypy cannot infer a default of a lambda
-            assert put.outcome is PutOutcome.STORED
+            outcome = self.wait_put(self.put(index, min(run, start + pages - index)))
+            assert outcome is PutOutcome.STORED
 
-    def read_all(self) -> None:
-        """Get every page there should be, one by one, and wait for each."""
-        for index in sorted(self.possible):
-            get = self.get(index)
-            self.cluster.run_until(lambda get=get: get.result is not None)  # type: ignore[misc]  # likewise
-            assert get.result is not None, "never answered"
+    def read_all(self, run: int = 16) -> None:
+        """Get every page there should be, and wait for it; what may be lost is read page by page."""
+        for start in sorted({index // run * run for index in self.possible}):
+            indexes = range(start, start + run)
+            may_be_lost = any(LOST in self.values(index) for index in indexes)
+            for get in [(index, 1) for index in indexes] if may_be_lost else [(start, run)]:
+                self.wait(self.get(*get))
+
+    def wait(self, get: RunningGet) -> GetResult:
+        """Let the cluster work until a get is answered."""
+        self.cluster.run_until(lambda: get.result is not None)
+        assert get.result is not None, "never answered"
+        return get.result
+
+    def wait_put(self, put: RunningPut) -> PutOutcome:
+        """Let the cluster work until a put is answered."""
+        self.cluster.run_until(lambda: put.outcome is not None)
+        assert put.outcome is not None, "never answered"
+        return put.outcome
 
     def overflow(self, *, start: int, run: int = 16) -> int:
         """Put pages until some of them are on their way to a peer; return the next free index."""
@@ -207,6 +233,14 @@ class Client:
             assert put.outcome is PutOutcome.STORED
             index += run
         return index
+
+    def put_until_one_waits(self, run: int = 8) -> RunningPut:
+        """Put pages until one finds no room; return that put."""
+        index = 0
+        while (put := self.put(index, run)).is_stored:
+            index += run
+        assert put.outcome is None
+        return put
 
     def in_flight(self) -> list[int]:
         """Return the indexes whose present version is on its way to a peer, the oldest first."""
