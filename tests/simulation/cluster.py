@@ -223,6 +223,7 @@ class Cluster:
 
     def step(self, until: float) -> bool:
         """Do one of the things that come next; False when none comes before `until`."""
+        self._end_broken()
         arrivals = [(end.incoming.next_arrival(), end) for end in self.ends if self._hears(end)]
         alarms = [(end.next_deadline(), end) for end in self.ends if self._hears(end)]
         clocks = [(n.peers._alarm(), n) for n in self.nodes.values() if not n.is_paused]
