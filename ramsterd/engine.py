@@ -162,18 +162,20 @@ class Engine:
             RemoteProtocolError: The peer broke the protocol; its link must be closed.
         """
         try:
-            if self.nodes.is_stale(node, incarnation):
-                raise RemoteProtocolError(f"incarnation {incarnation} is an earlier life")
+            self._check_life(node, incarnation)
             if frame.is_reply:
                 self._on_reply(node, frame, now)
             else:
                 self._on_request(node, incarnation, frame, now)
         except RemoteProtocolError:
-            if (
-                frame.is_reply
-            ):  # the link counts it as answered: nobody else will say that it failed
+            # The link counts it as answered: nobody else will say that it failed.
+            if frame.is_reply:
                 self.on_request_failed(frame.request_id)
             raise
+
+    def _check_life(self, node: NodeId, incarnation: Incarnation) -> None:
+        if self.nodes.is_stale(node, incarnation):
+            raise RemoteProtocolError(f"incarnation {incarnation} is an earlier life")
 
     def _on_request(self, node: NodeId, incarnation: Incarnation, frame: Frame, now: float) -> None:
         match frame.type:
