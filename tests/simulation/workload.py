@@ -6,16 +6,18 @@ are still waiting.  A get is judged by all that was possible at some time while 
 
 import random
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, TypeAlias
 
 from trio.testing import MockClock
 
-from ramsterd.core.page import PAGE_BYTES
+from ramsterd.core.page import PAGE_BYTES, PoolKind
 from ramsterd.core.rows import ADDRESS, HALVES_PER_ROW
+from ramsterd.core.traffic import FOREIGN_OBJECT
 from ramsterd.pager import GetOutcome, GetResult, PutOutcome
-from tests.simulation.checkers import check_books, check_step, remote_only
+from tests.simulation.checkers import check_books, check_step, remote_only, rows_of
 from tests.simulation.cluster import Cluster, Node
 
 OBJECT: Final = b"disk"
@@ -257,6 +259,19 @@ class Client:
     def remote(self, holder: int) -> list[int]:
         """Return the indexes that only a peer has, lowest first."""
         return sorted(remote_only(self.node, self.cluster[holder]))
+
+    def rows(self, indexes: Sequence[int]) -> list[int]:
+        """Return the rows of some pages."""
+        rows = rows_of(self.node.engine.store, self.node.pool)
+        return [rows[OBJECT, index] for index in indexes]
+
+    def foreign_rows(self, holder: int, indexes: Sequence[int]) -> list[int]:
+        """Return the rows that a holder has for some of our pages."""
+        theirs = self.cluster[holder].engine
+        pool = theirs._foreign._owners[self.node.number].pools[PoolKind.PERSISTENT]
+        rows = rows_of(theirs.store, pool)
+        serials = [self.node.engine.store.rows.serial(row) for row in self.rows(indexes)]
+        return [rows[FOREIGN_OBJECT, serial] for serial in serials]
 
 
 def stage(
