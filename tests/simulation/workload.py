@@ -145,6 +145,13 @@ class Client:
         self._widen(index, count)
         self.node.pager.settle()
 
+    def flush_unless_put(self, index: int, count: int) -> None:
+        """Flush a run; nothing when a put of some of it still waits: which comes first would be open."""
+        if not any(
+            put.index < index + count and index < put.index + len(put.versions) for put in self.puts
+        ):
+            self.flush(index, count)
+
     def get(self, index: int, count: int = 1) -> RunningGet:
         """Get a run; what comes is judged when it comes."""
         get = RunningGet(index, [self.values(each) for each in range(index, index + count)])
@@ -194,10 +201,14 @@ class Client:
     def on_holder_lost(self, holder: int) -> set[int]:
         """Call just before a holder dies: what only it has may be lost."""
         gone = remote_only(self.node, self.cluster[holder])
-        self.losable |= gone
-        for index in gone:
-            self._widen(index, 1)
+        self.expect_loss(gone)
         return gone
+
+    def expect_loss(self, indexes: set[int]) -> None:
+        """Some pages may be lost from now on, until they are put or flushed."""
+        self.losable |= indexes
+        for index in indexes:
+            self._widen(index, 1)
 
     # Larger steps.
 
