@@ -161,17 +161,23 @@ class Engine:
         Raises:
             RemoteProtocolError: The peer broke the protocol; its link must be closed.
         """
+        try:
+            self._check_life(node, incarnation)
+            if frame.is_reply:
+                self._on_reply(node, frame, now)
+            else:
+                self._on_request(node, incarnation, frame, now)
+        except RemoteProtocolError:
+            # The link counts it as answered: nobody else will say that it failed.
+            if frame.is_reply:
+                self.on_request_failed(frame.request_id)
+            raise
+
+    def _check_life(self, node: NodeId, incarnation: Incarnation) -> None:
         if self.nodes.is_stale(node, incarnation):
             raise RemoteProtocolError(f"incarnation {incarnation} is an earlier life")
-        if frame.is_reply:
-            if (holder := self._holders.living(node)) is not None:
-                self._flushes.on_answer(holder.holder, frame.request_id)
-            try:
-                self._on_reply(frame, now)
-            except RemoteProtocolError:
-                self.on_request_failed(frame.request_id)
-                raise
-            return
+
+    def _on_request(self, node: NodeId, incarnation: Incarnation, frame: Frame, now: float) -> None:
         match frame.type:
             case MessageType.PUT_PAGES:
                 put = messages.PutPages.parse(frame)
@@ -181,16 +187,20 @@ class Engine:
                 packed, body = self._foreign.on_get(node, messages.parse_get(frame))
                 self._reply(node, frame, len(packed), messages.get_reply_table(packed), body)
             case MessageType.FLUSH_PAGES:
-                self._foreign.on_flush(node, messages.parse_flush(frame))
+                if self._foreign.on_flush(node, messages.parse_flush(frame)):
+                    self._effects.append(RoomMade())
             case MessageType.FLUSH_OWNER:
-                self._foreign.on_flush_owner(node, messages.parse_flush_owner(frame))
+                if self._foreign.on_flush_owner(node, messages.parse_flush_owner(frame)):
+                    self._effects.append(RoomMade())
             case MessageType.STATUS:
                 self._publish(self.nodes.on_status(node, messages.parse_status(frame), now=now))
                 self._remotifier.on_status(node)
             case _:
                 raise RemoteProtocolError(f"frame of type {frame.type}, which is no request")
 
-    def _on_reply(self, frame: Frame, now: float) -> None:
+    def _on_reply(self, node: NodeId, frame: Frame, now: float) -> None:
+        if (holder := self._holders.living(node)) is not None:
+            self._flushes.on_answer(holder.holder, frame.request_id)
         is_put = self._remotifier.is_in_flight(frame.request_id)
         expected = MessageType.PUT_PAGES if is_put else MessageType.GET_PAGES
         if frame.type != expected:
@@ -229,6 +239,7 @@ class Engine:
         if holder is not None and holder.incarnation == incarnation:
             self._flushes.on_link_lost(holder.holder)
         self._publish(self.nodes.on_link_lost(node, incarnation, now=now))
+        self._expect_orphans(node, now)
 
     def on_verdict(self, verdict: Verdict, *, now: float) -> None:
         """The failure detector judged a node."""
@@ -236,12 +247,17 @@ class Engine:
         if verdict.incarnation is not None:
             self._on_life_seen(verdict.node, verdict.incarnation)
         if self.nodes.state(verdict.node) is NodeState.DOWN:
-            self._purge_at.setdefault(verdict.node, now + self._remote.orphan_seconds)
+            self._expect_orphans(verdict.node, now)
             holder = self._holders.living(verdict.node)
             if holder is not None:
                 self._fetches.on_holder_unreachable(holder.holder)
         elif verdict.state is NodeState.UP:
             self._purge_at.pop(verdict.node, None)
+
+    def _expect_orphans(self, node: NodeId, now: float) -> None:
+        """Purge an owner after a while; one whose link is open lives, whatever its heartbeats say."""
+        if self.nodes.state(node) is NodeState.DOWN and not self.nodes.is_linked(node):
+            self._purge_at.setdefault(node, now + self._remote.orphan_seconds)
 
     def _on_life_seen(self, node: NodeId, incarnation: Incarnation) -> None:
         """A newer life ends the older one: its pages here go, and what it held of ours is lost."""
@@ -277,7 +293,8 @@ class Engine:
         for node, at in list(self._purge_at.items()):
             if at <= now:
                 del self._purge_at[node]
-                self._foreign.purge(node)
+                if self._foreign.purge(node):
+                    self._effects.append(RoomMade())
         if self._sweep_at is not None and self._sweep_at <= now:
             self._sweep()
 

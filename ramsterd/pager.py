@@ -133,6 +133,8 @@ class Pager:
         self._gets: dict[PendingGet, GetDoneCallback] = {}
         self._puts: deque[WaitingPut] = deque()
         self._refused = 0
+        # Set when our own clients free memory; peers say so by `RoomMade`.
+        self._is_room_made = False
         peers.on_woken = self._on_woken
         peers.on_deadline = self._on_deadline
         peers.next_deadline = self._next_deadline
@@ -143,7 +145,13 @@ class Pager:
 
     def destroy_pool(self, pool: PoolId) -> int:
         """Flush all pages of a pool, here and at peers; return how many there were."""
-        return self._engine.destroy_pool(pool)
+        destroyed = self._engine.destroy_pool(pool)
+        self._is_room_made = True
+        for waiting in [each for each in self._puts if each.pool == pool]:
+            self._puts.remove(waiting)
+            self._refused += 1
+            waiting.done(PutOutcome.REFUSED)
+        return destroyed
 
     def get(
         self, pool: PoolId, object_id: bytes, index: int, count: int, done: GetDoneCallback
@@ -238,6 +246,7 @@ class Pager:
     def put_zeros(self, pool: PoolId, object_id: bytes, index: int, count: int) -> PutOutcome:
         """See `PagerInterface`."""
         done = self._engine.store.put_zeros(pool, object_id, index, count)
+        self._is_room_made = True
         if done == count:
             return PutOutcome.STORED
         self._engine.store.refuse(pool, object_id, index + done, count - done)
@@ -246,10 +255,14 @@ class Pager:
 
     def flush(self, pool: PoolId, object_id: bytes, index: int, count: int) -> None:
         """See `PagerInterface`."""
-        self._engine.store.flush(pool, object_id, index, count)
+        if self._engine.store.flush(pool, object_id, index, count):
+            self._is_room_made = True
 
     def settle(self) -> None:
         """See `PagerInterface`."""
+        if self._is_room_made:
+            self._is_room_made = False
+            self._resume_puts()
         self._peers.settle()
 
     def statistics(self) -> PagerStatistics:

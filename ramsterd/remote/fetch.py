@@ -12,7 +12,7 @@ Nothing a peer says is trusted: length and checksum are those of our own row.
 """
 
 import enum
-from collections import deque
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -101,7 +101,8 @@ class Fetches:
         self._wanted: dict[int, list[tuple[PendingGet, int]]] = {}
         self._queued: dict[int, FetchRequest] = {}
         self._in_flight: dict[int, FetchRequest] = {}
-        self._deadlines: deque[PendingGet] = deque()
+        # Gets that are not over, the one that gives up first in front.
+        self._waiting: OrderedDict[PendingGet, None] = OrderedDict()
         self._done: list[PendingGet] = []
         self._fetched = 0
         self._fetched_zpage_bytes = 0
@@ -115,7 +116,7 @@ class Fetches:
     def wait(self, pending: PendingGet, run: RunOfPages) -> None:
         """Let a get wait for the pages of its run that are elsewhere; they are queued to be asked for."""
         pending.missing += 1  # it can't be over before all its pages are known
-        self._deadlines.append(pending)
+        self._waiting[pending] = None
         for position, row in run.elsewhere:
             self._want(pending, position, row)
         self._count_down(pending)
@@ -144,11 +145,7 @@ class Fetches:
         if queued is None:
             return []
         under_way = sum(1 for request in self._in_flight.values() if request.holder == holder)
-        pairs = [
-            (serial, row)
-            for serial, row in zip(queued.serials, queued.rows, strict=True)
-            if serial in self._wanted
-        ]
+        pairs = self._still_wanted(queued)
         requests = []
         while pairs and under_way < self._in_flight_max:
             now, pairs = pairs[:PAGES_PER_FRAME_MAX], pairs[PAGES_PER_FRAME_MAX:]
@@ -269,6 +266,7 @@ class Fetches:
     def _finish(self, pending: PendingGet, outcome: GetOutcome | None) -> None:
         if not pending.is_over:
             pending.is_over = True
+            del self._waiting[pending]
             pending.outcome = outcome
             self._done.append(pending)
 
@@ -278,14 +276,7 @@ class Fetches:
         """No answer: the pages stay wanted and are queued again."""
         request = self._in_flight.pop(request_id)
         self._requests_failed += 1
-        self._requeue(
-            request.holder,
-            [
-                (serial, row)
-                for serial, row in zip(request.serials, request.rows, strict=True)
-                if serial in self._wanted
-            ],
-        )
+        self._requeue(request.holder, self._still_wanted(request))
 
     def on_holder_unreachable(self, holder: int) -> None:
         """The holder was declared down: gets that wait for it fail now, their pages are not lost."""
@@ -307,18 +298,16 @@ class Fetches:
 
     def next_deadline(self) -> float | None:
         """Return when the first waiting get gives up."""
-        while self._deadlines and self._deadlines[0].is_over:
-            self._deadlines.popleft()
-        return self._deadlines[0].deadline if self._deadlines else None
+        first = next(iter(self._waiting), None)
+        return None if first is None else first.deadline
 
     def on_deadline(self, now: float) -> None:
         """Give up gets that have waited long enough."""
-        expired = []
-        while (deadline := self.next_deadline()) is not None and deadline <= now:
-            expired.append(self._deadlines.popleft())
-        for pending in expired:
-            self._give_up(pending)
-        if expired:
+        is_expired = False
+        while (first := next(iter(self._waiting), None)) is not None and first.deadline <= now:
+            self._give_up(first)
+            is_expired = True
+        if is_expired:
             self._drop_waiters_that_are_over()
 
     def take_done(self) -> list[PendingGet]:
@@ -348,6 +337,7 @@ class Fetches:
         for serial, waiters in self._wanted.items():
             assert waiters, "wanted by nobody"
             assert serial in asked, "wanted, but nobody will ask"
+        assert not any(pending.is_over for pending in self._waiting)
         for waiters in self._wanted.values():
             assert all(pending.missing > 0 or pending.is_over for pending, _ in waiters)
 
@@ -363,6 +353,17 @@ class Fetches:
                 self._wanted[serial] = waiting
             else:
                 del self._wanted[serial]
+        # What is wanted no more is not asked for either: a holder may be away for long.
+        for holder, queued in list(self._queued.items()):
+            del self._queued[holder]
+            self._requeue(holder, self._still_wanted(queued))
+
+    def _still_wanted(self, request: FetchRequest) -> list[tuple[int, int]]:
+        return [
+            (serial, row)
+            for serial, row in zip(request.serials, request.rows, strict=True)
+            if serial in self._wanted
+        ]
 
     def _requeue(self, holder: int, pairs: list[tuple[int, int]]) -> None:
         if not pairs:

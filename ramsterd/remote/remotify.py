@@ -126,7 +126,7 @@ class Remotifier:
             return None
         incarnation = self._nodes.incarnation(node)
         assert incarnation is not None, "a linked node has a life"
-        blocks = self._take_blocks()
+        blocks = self._take_blocks(self._room_bytes(node))
         if not blocks:
             return None
         put = Put(self._holders.of(node, incarnation), blocks)
@@ -223,9 +223,12 @@ class Remotifier:
         target = store.limits.low_watermark * store.zbud.budget_bytes
         return store.zbud.resident_bytes - self._leaving_bytes > target
 
-    def _take_blocks(self) -> list[Leaving]:
-        """Take the oldest blocks that fit one frame; at least one."""
-        store, pages = self._store, 0
+    def _room_bytes(self, node: NodeId) -> int:
+        return next(each.free_bytes for each in self._candidates() if each.node == node)
+
+    def _take_blocks(self, bytes_max: int) -> list[Leaving]:
+        """Take the oldest blocks that fit one frame and `bytes_max`; at least one."""
+        store, pages, block_bytes = self._store, 0, 0
         blocks: list[Leaving] = []
         while self._must_shrink():
             block = store.zbud.oldest(Family.OWN_PERSISTENT)
@@ -237,7 +240,8 @@ class Remotifier:
                 store.zbud.end_leaving(block)
                 continue
             pages += rows_count
-            if blocks and pages > PAGES_PER_FRAME_MAX:
+            block_bytes += store.zbud.block_bytes(block)
+            if blocks and (pages > PAGES_PER_FRAME_MAX or block_bytes > bytes_max):
                 break
             leaving = traffic.begin_leaving(store, block)
             self._leaving_bytes += store.zbud.block_bytes(block)

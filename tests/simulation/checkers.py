@@ -64,7 +64,9 @@ def check_step(cluster: Cluster) -> None:
         for holder in cluster.nodes.values():
             if owner is not holder:
                 missing = named(owner, holder) - held(owner, holder)
-                assert not missing, f"{owner.number} counts on {holder.number} for {missing}"
+                assert not missing, (
+                    f"{owner.number} counts on {holder.number} for {sorted(missing)[:9]}"
+                )
 
 
 def check_invariants(cluster: Cluster) -> None:

@@ -5,6 +5,7 @@ events that are due, so a seed is a run.  Verdicts of the failure detector are g
 After each step the checkers of `checkers.py` look at the nodes that were touched.
 """
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -151,11 +152,15 @@ class Cluster:
         """Link every two nodes that are not linked."""
         for one in self.nodes:
             for other in self.nodes:
-                if one < other and not self.is_linked(one, other):
+                if one < other and not self.is_wired(one, other):
                     self.link(one, other)
 
     def is_linked(self, one: int, other: int) -> bool:
         return NodeId(other) in self[one].peers.mesh.links
+
+    def is_wired(self, one: int, other: int) -> bool:
+        """Whether either side still believes in a link."""
+        return self.is_linked(one, other) or self.is_linked(other, one)
 
     def _wire(self, dialer: Node, acceptor: Node) -> tuple[End, End]:
         there, back = OneWay(self.rng), OneWay(self.rng)
@@ -173,19 +178,20 @@ class Cluster:
 
     def end_of(self, node: int, peer: int) -> End:
         """Return a node's end of its link to a peer."""
-        (end,) = [
-            end
-            for end in self.ends
-            if end.node == node and end.link.node == peer and not end.is_over
-        ]
-        return end
+        return next(end for end in self._ends_of(node) if end.link.node == peer)
+
+    def _ends_of(self, node: int) -> list[End]:
+        return [end for end in self.ends if end.node == node and not end.is_over]
 
     def cut(self, one: int, other: int) -> None:
         """Cut a link: all that is on its way is lost, and both sides notice."""
         self.note(one, f"cut from {other}")
-        for end in (self.end_of(one, other), self.end_of(other, one)):
-            end.incoming.chunks.clear()
-            end.incoming.close()
+        ends = [end for end in self._ends_of(one) if end.link.node == other]
+        ends += [end for end in self._ends_of(other) if end.link.node == one]
+        for end in ends:
+            for way in (end.incoming, end.outgoing):
+                way.chunks.clear()
+                way.close()
         self._end_broken()
 
     def hold(self, source: int, target: int) -> None:
@@ -223,10 +229,11 @@ class Cluster:
 
     def step(self, until: float) -> bool:
         """Do one of the things that come next; False when none comes before `until`."""
+        self._end_broken()
         arrivals = [(end.incoming.next_arrival(), end) for end in self.ends if self._hears(end)]
         alarms = [(end.next_deadline(), end) for end in self.ends if self._hears(end)]
         clocks = [(n.peers._alarm(), n) for n in self.nodes.values() if not n.is_paused]
-        at = min(each for each, _ in [*arrivals, *alarms, *clocks])
+        at = min((each for each, _ in [*arrivals, *alarms, *clocks]), default=math.inf)
         if at > until:
             self.clock.jump(max(0.0, until - self.now))
             return False

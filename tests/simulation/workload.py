@@ -6,15 +6,18 @@ are still waiting.  A get is judged by all that was possible at some time while 
 
 import random
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 from trio.testing import MockClock
 
-from ramsterd.core.page import PAGE_BYTES
+from ramsterd.core.page import PAGE_BYTES, PoolKind
 from ramsterd.core.rows import ADDRESS, HALVES_PER_ROW
+from ramsterd.core.traffic import FOREIGN_OBJECT
 from ramsterd.pager import GetOutcome, GetResult, PutOutcome
-from tests.simulation.checkers import check_books, check_step, remote_only
+from tests.simulation.checkers import check_books, check_step, remote_only, rows_of
 from tests.simulation.cluster import Cluster, Node
 
 OBJECT: Final = b"disk"
@@ -27,6 +30,7 @@ REST_SECONDS: Final = 8.0
 Values: TypeAlias = set[int]
 
 
+@lru_cache(maxsize=1 << 14)
 def make_page(node: int, index: int, version: int) -> bytes:
     """Return a page that no other node, index or version has; how well it packs depends on the index."""
     rng = random.Random(f"{node} {index} {version}")
@@ -50,6 +54,18 @@ class RunningPut:
     index: int
     versions: list[int]
     outcome: PutOutcome | None = None
+
+    @property
+    def is_waiting(self) -> bool:
+        return self.outcome is None
+
+    @property
+    def is_stored(self) -> bool:
+        return self.outcome is PutOutcome.STORED
+
+    @property
+    def is_refused(self) -> bool:
+        return self.outcome is PutOutcome.REFUSED
 
 
 @dataclass(slots=True)
@@ -129,6 +145,13 @@ class Client:
         self._widen(index, count)
         self.node.pager.settle()
 
+    def flush_unless_put(self, index: int, count: int) -> None:
+        """Flush a run; nothing when a put of some of it still waits: which comes first would be open."""
+        if not any(
+            put.index < index + count and index < put.index + len(put.versions) for put in self.puts
+        ):
+            self.flush(index, count)
+
     def get(self, index: int, count: int = 1) -> RunningGet:
         """Get a run; what comes is judged when it comes."""
         get = RunningGet(index, [self.values(each) for each in range(index, index + count)])
@@ -178,26 +201,42 @@ class Client:
     def on_holder_lost(self, holder: int) -> set[int]:
         """Call just before a holder dies: what only it has may be lost."""
         gone = remote_only(self.node, self.cluster[holder])
-        self.losable |= gone
-        for index in gone:
-            self._widen(index, 1)
+        self.expect_loss(gone)
         return gone
+
+    def expect_loss(self, indexes: set[int]) -> None:
+        """Some pages may be lost from now on, until they are put or flushed."""
+        self.losable |= indexes
+        for index in indexes:
+            self._widen(index, 1)
 
     # Larger steps.
 
     def fill(self, pages: int, *, start: int = 0, run: int = 16) -> None:
         """Put pages one run after another, letting the cluster work between them."""
         for index in range(start, start + pages, run):
-            put = self.put(index, min(run, start + pages - index))
-            self.cluster.run_until(lambda put=put: put.outcome is not None)  # type: ignore[misc]  # mypy cannot infer a default of a lambda
-            assert put.outcome is PutOutcome.STORED
+            outcome = self.wait_put(self.put(index, min(run, start + pages - index)))
+            assert outcome is PutOutcome.STORED
 
-    def read_all(self) -> None:
-        """Get every page there should be, one by one, and wait for each."""
-        for index in sorted(self.possible):
-            get = self.get(index)
-            self.cluster.run_until(lambda get=get: get.result is not None)  # type: ignore[misc]  # likewise
-            assert get.result is not None, "never answered"
+    def read_all(self, run: int = 16) -> None:
+        """Get every page there should be, and wait for it; what may be lost is read page by page."""
+        for start in sorted({index // run * run for index in self.possible}):
+            indexes = range(start, start + run)
+            may_be_lost = any(LOST in self.values(index) for index in indexes)
+            for get in [(index, 1) for index in indexes] if may_be_lost else [(start, run)]:
+                self.wait(self.get(*get))
+
+    def wait(self, get: RunningGet) -> GetResult:
+        """Let the cluster work until a get is answered."""
+        self.cluster.run_until(lambda: get.result is not None)
+        assert get.result is not None, "never answered"
+        return get.result
+
+    def wait_put(self, put: RunningPut) -> PutOutcome:
+        """Let the cluster work until a put is answered."""
+        self.cluster.run_until(lambda: put.outcome is not None)
+        assert put.outcome is not None, "never answered"
+        return put.outcome
 
     def overflow(self, *, start: int, run: int = 16) -> int:
         """Put pages until some of them are on their way to a peer; return the next free index."""
@@ -207,6 +246,14 @@ class Client:
             assert put.outcome is PutOutcome.STORED
             index += run
         return index
+
+    def put_until_one_waits(self, run: int = 8) -> RunningPut:
+        """Put pages until one finds no room; return that put."""
+        index = 0
+        while (put := self.put(index, run)).is_stored:
+            index += run
+        assert put.outcome is None
+        return put
 
     def in_flight(self) -> list[int]:
         """Return the indexes whose present version is on its way to a peer, the oldest first."""
@@ -223,6 +270,19 @@ class Client:
     def remote(self, holder: int) -> list[int]:
         """Return the indexes that only a peer has, lowest first."""
         return sorted(remote_only(self.node, self.cluster[holder]))
+
+    def rows(self, indexes: Sequence[int]) -> list[int]:
+        """Return the rows of some pages."""
+        rows = rows_of(self.node.engine.store, self.node.pool)
+        return [rows[OBJECT, index] for index in indexes]
+
+    def foreign_rows(self, holder: int, indexes: Sequence[int]) -> list[int]:
+        """Return the rows that a holder has for some of our pages."""
+        theirs = self.cluster[holder].engine
+        pool = theirs._foreign._owners[self.node.number].pools[PoolKind.PERSISTENT]
+        rows = rows_of(theirs.store, pool)
+        serials = [self.node.engine.store.rows.serial(row) for row in self.rows(indexes)]
+        return [rows[FOREIGN_OBJECT, serial] for serial in serials]
 
 
 def stage(
