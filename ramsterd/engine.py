@@ -148,6 +148,10 @@ class Engine:
         """Whether waiting can help a put that found no room: some peer is linked."""
         return any(self.nodes.is_linked(node) for node in self.nodes.nodes())
 
+    def make_room_known(self) -> None:
+        """Memory was freed while puts may wait for it: let them try again at the end of this pass."""
+        self._effects.append(RoomMade())
+
     def destroy_pool(self, pool: PoolId) -> int:
         """Flush all pages of a pool, here and at peers; return how many there were."""
         return self.store.destroy_pool(pool)
@@ -174,9 +178,11 @@ class Engine:
                 packed, body = self._foreign.on_get(node, messages.parse_get(frame))
                 self._reply(node, frame, len(packed), messages.get_reply_table(packed), body)
             case MessageType.FLUSH_PAGES:
-                self._foreign.on_flush(node, messages.parse_flush(frame))
+                if self._foreign.on_flush(node, messages.parse_flush(frame)):
+                    self.make_room_known()
             case MessageType.FLUSH_OWNER:
-                self._foreign.on_flush_owner(node, messages.parse_flush_owner(frame))
+                if self._foreign.on_flush_owner(node, messages.parse_flush_owner(frame)):
+                    self.make_room_known()
             case MessageType.STATUS:
                 self._publish(self.nodes.on_status(node, messages.parse_status(frame), now=now))
                 self._remotifier.on_status(node)
@@ -264,7 +270,8 @@ class Engine:
         for node, at in list(self._purge_at.items()):
             if at <= now:
                 del self._purge_at[node]
-                self._foreign.purge(node)
+                if self._foreign.purge(node):
+                    self.make_room_known()
         if self._sweep_at is not None and self._sweep_at <= now:
             self._sweep()
 

@@ -238,6 +238,8 @@ class Pager:
     def put_zeros(self, pool: PoolId, object_id: bytes, index: int, count: int) -> PutOutcome:
         """See `PagerInterface`."""
         done = self._engine.store.put_zeros(pool, object_id, index, count)
+        if self._puts:
+            self._engine.make_room_known()
         if done == count:
             return PutOutcome.STORED
         self._engine.store.refuse(pool, object_id, index + done, count - done)
@@ -246,7 +248,8 @@ class Pager:
 
     def flush(self, pool: PoolId, object_id: bytes, index: int, count: int) -> None:
         """See `PagerInterface`."""
-        self._engine.store.flush(pool, object_id, index, count)
+        if self._engine.store.flush(pool, object_id, index, count) and self._puts:
+            self._engine.make_room_known()
 
     def settle(self) -> None:
         """See `PagerInterface`."""
@@ -286,7 +289,8 @@ class Pager:
             waiting.done(PutOutcome.STORED)
 
     def _next_deadline(self) -> float | None:
-        return self._puts[0].deadline if self._puts else None
+        # Not that of the first: a patch that found no room once more is the last, with its old deadline.
+        return min((waiting.deadline for waiting in self._puts), default=None)
 
     def _on_deadline(self, now: float) -> None:
         expired = [waiting for waiting in self._puts if waiting.deadline <= now]
