@@ -114,6 +114,7 @@ class Engine:
         self._sweep_at: float | None = None
         self._purge_at: dict[NodeId, float] = {}
         self._events: list[NodeEvent] = []
+        self._is_leaving = False
 
     # What front ends ask.
 
@@ -292,7 +293,7 @@ class Engine:
         if self._remotifier.drop_clean():
             self._effects.append(RoomMade())
         self._collect_owed(now)
-        while (put := self._remotifier.next_put(now)) is not None:
+        while not self._is_leaving and (put := self._remotifier.next_put(now)) is not None:
             self._send_flushes(put.holder)
             self._send_put(put)
         for holder in self._fetches.queued_holders():
@@ -312,7 +313,8 @@ class Engine:
         return events
 
     def farewell(self) -> None:
-        """An orderly stop, after the front ends: nobody will ask for our pages again."""
+        """An orderly stop, after the front ends: nobody will ask for our pages again, so no more leave."""
+        self._is_leaving = True
         for node in self.nodes.nodes():
             if self.nodes.is_linked(node):
                 table = messages.owner_table(self.incarnation)
