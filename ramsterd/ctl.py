@@ -66,11 +66,11 @@ def ask(socket_path: Path, command: str) -> Any:
         _fail(f"the daemon at {socket_path} closed the connection")
     try:
         answer = json.loads(line)
-        result, error = (answer["result"], None) if answer["ok"] else (None, answer["error"])
+        result, refusal = (answer["result"], None) if answer["ok"] else (None, answer["error"])
     except (ValueError, TypeError, KeyError):
         _fail(f"what answers at {socket_path} is no ramsterd")
-    if error is not None:
-        _fail(error)
+    if refusal is not None:
+        _fail(refusal)
     return result
 
 
