@@ -77,10 +77,23 @@ async def _serve_client(
     commands: Mapping[str, Command], limiter: trio.CapacityLimiter, stream: trio.SocketStream
 ) -> None:
     try:
-        async with stream, limiter:
-            await _answer_lines(commands, stream)
+        async with stream:
+            try:
+                limiter.acquire_nowait()
+            except trio.WouldBlock:
+                # To wait would be to hang without a word, for as long as others keep their connections.
+                await stream.send_all(_encode_error(f"{CONNECTIONS_MAX} connections already"))
+                return
+            try:
+                await _answer_lines(commands, stream)
+            finally:
+                limiter.release()
     except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
         logger.debug("a control client left: %s", error)
+
+
+def _encode_error(message: str) -> bytes:
+    return json.dumps({"ok": False, "error": message}).encode() + b"\n"
 
 
 async def _answer_lines(commands: Mapping[str, Command], stream: trio.SocketStream) -> None:

@@ -75,10 +75,14 @@ def ask(socket_path: Path, command: str) -> Any:
         _fail(f"no daemon answers at {socket_path}: {error}")
     if not line:
         _fail(f"the daemon at {socket_path} closed the connection")
-    answer = json.loads(line)
-    if not answer["ok"]:
-        _fail(answer["error"])
-    return answer["result"]
+    try:
+        answer = json.loads(line)
+        result, refusal = (answer["result"], None) if answer["ok"] else (None, answer["error"])
+    except (ValueError, TypeError, KeyError):
+        _fail(f"what answers at {socket_path} is no ramsterd")
+    if refusal is not None:
+        _fail(refusal)
+    return result
 
 
 def format_status(now: dict[str, Any]) -> str:

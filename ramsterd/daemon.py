@@ -110,14 +110,16 @@ class Daemon:
             await start(services, self._peers.serve, where)
             async with trio.open_nursery() as front_ends:
                 await self._start_front_ends(front_ends)
-                front_ends.start_soon(self._feed_watchdog)
+                # Fed to the very end: a stop may take longer than the manager's patience.
+                services.start_soon(self._feed_watchdog)
                 self._notifier.ready()
                 logger.info("node %s serves", self._node.name)
                 await self._stop.wait()
                 self._notifier.stopping()
                 logger.info("stopping")
                 self._begin_stop(services, front_ends)
-            self._say_farewell()
+            self._say_what_is_lost()
+            await self._peers.say_farewell()
             services.cancel_scope.cancel()
 
     async def _start_front_ends(self, front_ends: trio.Nursery) -> None:
@@ -134,13 +136,11 @@ class Daemon:
         services.cancel_scope.deadline = trio.current_time() + self._daemon.stop_seconds_max
         front_ends.cancel_scope.cancel()
 
-    def _say_farewell(self) -> None:
-        """Nobody asks for our pages again; and what we held of others goes with us."""
+    def _say_what_is_lost(self) -> None:
+        """What we hold of others goes with us."""
         held = self.engine.store.zpages[Family.FOREIGN_PERSISTENT]
         if held:
             logger.warning("%d pages of other nodes are lost with this stop", held)
-        self.engine.farewell()
-        self._peers.settle()
 
     async def _watch_signals(self) -> None:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:

@@ -115,6 +115,7 @@ class Engine:
         self._sweep_at: float | None = None
         self._purge_at: dict[NodeId, float] = {}
         self._events: list[NodeEvent] = []
+        self._is_leaving = False
 
     # What front ends ask.
 
@@ -148,6 +149,10 @@ class Engine:
     def may_make_room(self) -> bool:
         """Whether waiting can help a put that found no room: some peer is linked."""
         return any(self.nodes.is_linked(node) for node in self.nodes.nodes())
+
+    def make_room_known(self) -> None:
+        """Memory was freed while puts may wait for it: let them try again at the end of this pass."""
+        self._effects.append(RoomMade())
 
     def destroy_pool(self, pool: PoolId) -> int:
         """Flush all pages of a pool, here and at peers; return how many there were."""
@@ -188,10 +193,10 @@ class Engine:
                 self._reply(node, frame, len(packed), messages.get_reply_table(packed), body)
             case MessageType.FLUSH_PAGES:
                 if self._foreign.on_flush(node, messages.parse_flush(frame)):
-                    self._effects.append(RoomMade())
+                    self.make_room_known()
             case MessageType.FLUSH_OWNER:
                 if self._foreign.on_flush_owner(node, messages.parse_flush_owner(frame)):
-                    self._effects.append(RoomMade())
+                    self.make_room_known()
             case MessageType.STATUS:
                 self._publish(self.nodes.on_status(node, messages.parse_status(frame), now=now))
                 self._remotifier.on_status(node)
@@ -211,7 +216,7 @@ class Engine:
             pages_count = self._remotifier.pages_in_flight(frame.request_id)
             results = messages.parse_put_reply(frame, pages_count)
             self._remotifier.on_results(frame.request_id, results, now)
-            self._effects.append(RoomMade())
+            self.make_room_known()
         else:
             self._fetches.on_reply(frame.request_id, frame)
 
@@ -264,7 +269,7 @@ class Engine:
         if self.nodes.is_stale(node, incarnation):
             return
         if self._foreign.on_owner_seen(node, incarnation):
-            self._effects.append(RoomMade())
+            self.make_room_known()
         dead = self._holders.bury(node, incarnation)
         if dead is None:
             return
@@ -294,7 +299,7 @@ class Engine:
             if at <= now:
                 del self._purge_at[node]
                 if self._foreign.purge(node):
-                    self._effects.append(RoomMade())
+                    self.make_room_known()
         if self._sweep_at is not None and self._sweep_at <= now:
             self._sweep()
 
@@ -313,9 +318,9 @@ class Engine:
     def settle(self, now: float) -> list[Effect]:
         """Return what all events since the last call ask for, in the order in which it must be done."""
         if self._remotifier.drop_clean():
-            self._effects.append(RoomMade())
+            self.make_room_known()
         self._collect_owed(now)
-        while (put := self._remotifier.next_put(now)) is not None:
+        while not self._is_leaving and (put := self._remotifier.next_put(now)) is not None:
             self._send_flushes(put.holder)
             self._send_put(put)
         for holder in self._fetches.queued_holders():
@@ -335,7 +340,8 @@ class Engine:
         return events
 
     def farewell(self) -> None:
-        """An orderly stop, after the front ends: nobody will ask for our pages again."""
+        """An orderly stop, after the front ends: nobody will ask for our pages again, so no more leave."""
+        self._is_leaving = True
         for node in self.nodes.nodes():
             if self.nodes.is_linked(node):
                 table = messages.owner_table(self.incarnation)

@@ -128,6 +128,7 @@ def _pages(now: DaemonStatistics) -> Iterator[Metric]:
 
 def _remote(now: DaemonStatistics) -> Iterator[Metric]:
     remotify, fetch, engine = now.engine.remotify, now.engine.fetch, now.engine
+    names = _names(now)
     yield _counter("remotify_pages", "Pages sent to peers, by outcome.", ["outcome"], _by({
         "stored": remotify.stored_total,
         "refused": remotify.refused_total,
@@ -151,13 +152,18 @@ def _remote(now: DaemonStatistics) -> Iterator[Metric]:
     }))  # fmt: skip
     yield _gauge(
         "remote_pages", "Pages of ours that a node keeps.", ["node"],
-        [([str(each.node)], each.pages) for each in engine.holders if not each.is_dead],
+        [([names[each.node]], each.pages) for each in engine.holders if not each.is_dead],
     )  # fmt: skip
     yield _gauge(
         "foreign_pages", "Pages of a node that we keep.", ["node"],
-        [([str(each.node)], each.pages) for each in engine.foreign],
+        [([names[each.node]], each.pages) for each in engine.foreign],
     )  # fmt: skip
     yield _gauge("flushes_owed", "Serials that peers may forget.", [], _one(engine.flushes_owed))
+
+
+def _names(now: DaemonStatistics) -> dict[int, str]:
+    """Return the name of each node by number: one label of one meaning in all families, to join them by."""
+    return {row.config.number: row.config.name for row in now.engine.nodes.nodes}
 
 
 def _nodes(now: DaemonStatistics) -> Iterator[Metric]:
@@ -170,11 +176,12 @@ def _nodes(now: DaemonStatistics) -> Iterator[Metric]:
         "node_linked", "Whether a link to a node is open.", ["node"],
         [([row.config.name], float(row.is_linked)) for row in rows],
     )  # fmt: skip
-    links = now.links.items()
+    names = _names(now)
+    links = [(names[node], link) for node, link in now.links.items()]
     yield _counter(
         "link_bytes", "Bytes on the present link.", ["node", "direction"],
-        [([str(node), "sent"], link.bytes_sent_total) for node, link in links]
-        + [([str(node), "received"], link.bytes_received_total) for node, link in links],
+        [([node, "sent"], link.bytes_sent_total) for node, link in links]
+        + [([node, "received"], link.bytes_received_total) for node, link in links],
     )  # fmt: skip
 
 

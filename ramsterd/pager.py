@@ -133,8 +133,6 @@ class Pager:
         self._gets: dict[PendingGet, GetDoneCallback] = {}
         self._puts: deque[WaitingPut] = deque()
         self._refused = 0
-        # Set when our own clients free memory; peers say so by `RoomMade`.
-        self._is_room_made = False
         peers.on_woken = self._on_woken
         peers.on_deadline = self._on_deadline
         peers.next_deadline = self._next_deadline
@@ -146,7 +144,8 @@ class Pager:
     def destroy_pool(self, pool: PoolId) -> int:
         """Flush all pages of a pool, here and at peers; return how many there were."""
         destroyed = self._engine.destroy_pool(pool)
-        self._is_room_made = True
+        if self._puts:
+            self._engine.make_room_known()
         for waiting in [each for each in self._puts if each.pool == pool]:
             self._puts.remove(waiting)
             self._refused += 1
@@ -246,7 +245,8 @@ class Pager:
     def put_zeros(self, pool: PoolId, object_id: bytes, index: int, count: int) -> PutOutcome:
         """See `PagerInterface`."""
         done = self._engine.store.put_zeros(pool, object_id, index, count)
-        self._is_room_made = True
+        if self._puts:
+            self._engine.make_room_known()
         if done == count:
             return PutOutcome.STORED
         self._engine.store.refuse(pool, object_id, index + done, count - done)
@@ -255,14 +255,11 @@ class Pager:
 
     def flush(self, pool: PoolId, object_id: bytes, index: int, count: int) -> None:
         """See `PagerInterface`."""
-        if self._engine.store.flush(pool, object_id, index, count):
-            self._is_room_made = True
+        if self._engine.store.flush(pool, object_id, index, count) and self._puts:
+            self._engine.make_room_known()
 
     def settle(self) -> None:
         """See `PagerInterface`."""
-        if self._is_room_made:
-            self._is_room_made = False
-            self._resume_puts()
         self._peers.settle()
 
     def statistics(self) -> PagerStatistics:
@@ -299,7 +296,8 @@ class Pager:
             waiting.done(PutOutcome.STORED)
 
     def _next_deadline(self) -> float | None:
-        return self._puts[0].deadline if self._puts else None
+        # Not that of the first: a patch that found no room once more is the last, with its old deadline.
+        return min((waiting.deadline for waiting in self._puts), default=None)
 
     def _on_deadline(self, now: float) -> None:
         expired = [waiting for waiting in self._puts if waiting.deadline <= now]

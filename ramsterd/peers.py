@@ -16,6 +16,7 @@ from config.limits import PAGE_BYTES
 from config.model import ClusterConfig
 from heartbeat.detector import TimeoutDetector
 from heartbeat.service import HeartbeatService, open_socket
+from heartbeat.udp import DatagramSocket
 from net.dialer import Address
 from net.errors import RemoteProtocolError
 from net.frame import Frame
@@ -38,13 +39,23 @@ logger = logging.getLogger("ramster.peers")
 Woken: TypeAlias = GetDone | RoomMade
 # Frames count as life; telling the detector of each would cost more than handling it.
 HEARD_SECONDS: Final = 0.25
+# A farewell queues behind what was sent before.  A peer that reads nothing for this long purges us later, by
+# itself: when it sees our next life, or after `orphan_seconds`.
+FAREWELL_SECONDS_MAX: Final = 2.0
+FAREWELL_POLL_SECONDS: Final = 0.01
 
 
 class Peers:
     """Runs the links and the heartbeat of one node, around its engine.  A `net.link.LinkHandler`."""
 
     def __init__(
-        self, engine: Engine, cluster: ClusterConfig, *, transport: Transport, rng: random.Random
+        self,
+        engine: Engine,
+        cluster: ClusterConfig,
+        *,
+        transport: Transport,
+        rng: random.Random,
+        open_heartbeat: Callable[[ClusterConfig, NodeId], DatagramSocket] = open_socket,
     ) -> None:
         self._engine = engine
         self._cluster = cluster
@@ -69,6 +80,7 @@ class Peers:
             insecure_plaintext=cluster.insecure_plaintext,
         )
         self._rng = rng
+        self._open_heartbeat = open_heartbeat
         self.heartbeat: HeartbeatService | None = None
         # Set by the pager: what happened that front ends wait for, and when it wants to be woken next.
         self.on_woken: Callable[[Woken], None] = ignore_woken
@@ -91,7 +103,7 @@ class Peers:
             detector=TimeoutDetector(
                 self._engine.nodes.nodes(), self._cluster.timers, now=trio.current_time()
             ),
-            datagram_socket=open_socket(self._cluster, NodeId(self._local.number)),
+            datagram_socket=self._open_heartbeat(self._cluster, NodeId(self._local.number)),
             rng=self._rng,
             on_verdicts=self._on_verdicts,
         )
@@ -126,6 +138,15 @@ class Peers:
         if events := self._engine.take_node_events():
             self.subscribers.publish(events)
         self._set_alarm()
+
+    async def say_farewell(self) -> None:
+        """Tell holders that nobody asks for our pages again, and wait until it has left, within a bound."""
+        self._engine.farewell()
+        self.settle()
+        with trio.move_on_after(FAREWELL_SECONDS_MAX):
+            # Once in a daemon's life: no event for it in the links.
+            while any(link.send_queue_bytes for link in self.mesh.links.values()):  # noqa: ASYNC110  see above
+                await trio.sleep(FAREWELL_POLL_SECONDS)
 
     def _send(self, send: Send, touched: dict[NodeId, Link], now: float) -> None:
         link = self.mesh.links.get(send.node)

@@ -1,0 +1,87 @@
+import socket
+import urllib.request
+from functools import partial
+
+import pytest
+import trio
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+from trio.testing import MockClock
+
+from config.limits import BUDGET_BYTES_MIN
+from ramsterd.metrics import RamsterCollector, serve_metrics
+from ramsterd.nbd.server import NbdServer
+from ramsterd.snapshot import DaemonStatistics
+from tests.unit.ramsterd.sim_nodes import SimNode, eventually, noise, run_nodes
+
+
+def statistics(node: SimNode) -> DaemonStatistics:
+    heartbeat = node.peers.heartbeat
+    assert heartbeat is not None
+    return DaemonStatistics(
+        node=f"n{node.number}",
+        number=node.number,
+        incarnation=node.engine.incarnation,
+        cluster="sim",
+        version="0",
+        uptime_seconds=1.0,
+        engine=node.engine.statistics(),
+        pager=node.pager.statistics(),
+        nbd=NbdServer(node.pager, []).statistics(),
+        exports=(),
+        heartbeat=heartbeat.statistics(),
+        links={each: link.statistics() for each, link in node.peers.mesh.links.items()},
+    )
+
+
+def scrape(node: SimNode) -> dict[str, Metric]:
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(RamsterCollector(partial(statistics, node)))
+    text = generate_latest(registry).decode()
+    assert text.count("\n") < 200
+    return {family.name: family for family in text_string_to_metric_families(text)}
+
+
+async def test_nodes_have_one_label_everywhere(autojump_clock: MockClock) -> None:
+    """Their name, so that families can be joined by it."""
+    async with run_nodes(BUDGET_BYTES_MIN, 4 * BUDGET_BYTES_MIN) as [node, peer]:
+        for index in range(1000):
+            node.put(index, noise(index))
+            await trio.lowlevel.checkpoint()
+        await eventually(lambda: not node.pager.statistics().puts_waiting)
+        node.get(0)
+        await eventually(lambda: node.engine.statistics().fetch.fetched_total)
+        ours, theirs = scrape(node), scrape(peer)
+    for families in (ours, theirs):
+        for family in families.values():
+            for sample in family.samples:
+                assert sample.labels.get("node", "n1") in {"n1", "n2"}, sample
+    [remote] = ours["ramster_remote_pages"].samples
+    [foreign] = theirs["ramster_foreign_pages"].samples
+    assert (remote.labels, foreign.labels) == ({"node": "n2"}, {"node": "n1"})
+    assert remote.value > 500
+    outcomes = {each.labels["outcome"]: each.value for each in ours["ramster_fetch_pages"].samples}
+    assert outcomes["fetched"] >= 1
+    places = {each.labels["place"]: each.value for each in ours["ramster_gets"].samples}
+    assert places["peer"] == 1
+
+
+async def test_scrape_over_http_and_an_end_that_waits_for_none() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+
+    def get() -> bytes:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            return bytes(answer.read())
+
+    with trio.fail_after(10):
+        async with run_nodes(BUDGET_BYTES_MIN) as [node], trio.open_nursery() as nursery:
+            await nursery.start(serve_metrics, "127.0.0.1", port, partial(statistics, node))
+            body = await trio.to_thread.run_sync(get)
+            assert b"ramster_uptime_seconds 1.0\n" in body
+            # A client that says nothing does not hold the end up.
+            with socket.create_connection(("127.0.0.1", port)):
+                nursery.cancel_scope.cancel()
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", port))

@@ -1,0 +1,152 @@
+import trio
+from trio.testing import MockClock
+
+from config.limits import BUDGET_BYTES_MIN
+from ramsterd.pager import GetOutcome, PutOutcome
+from tests.unit.ramsterd.sim_nodes import PAGE, eventually, noise, run_nodes
+
+SMALL = BUDGET_BYTES_MIN
+LARGE = 4 * BUDGET_BYTES_MIN
+
+
+async def test_local_page_is_answered_at_once(autojump_clock: MockClock) -> None:
+    async with run_nodes(SMALL) as [node]:
+        assert node.put(7, noise(7) + noise(8)) is PutOutcome.STORED
+        assert node.get(6, 4) == [None, noise(7), noise(8), None]
+        assert node.patch(7, 100, b"abc") is PutOutcome.STORED
+        assert node.get(7) == [noise(7)[:100] + b"abc" + noise(7)[103:]]
+        assert node.patch(6, 0, b"abc") is PutOutcome.STORED
+        assert node.get(6) == [b"abc".ljust(PAGE, b"\0")]
+        node.flush(7, 1)
+        assert node.get(7) == [None]
+        assert node.done == []
+
+
+async def test_page_at_a_peer_is_called_back(autojump_clock: MockClock) -> None:
+    async with run_nodes(SMALL, LARGE) as [node, peer]:
+        for index in range(1000):
+            assert node.put(index, noise(index)) is not PutOutcome.REFUSED
+            await trio.lowlevel.checkpoint()
+        await eventually(lambda: node.pager.statistics().puts_waiting == 0)
+        assert peer.pages_here()
+        node.done.clear()
+        assert node.get(0, 3) is None
+        assert node.pager.statistics().gets_waiting == 1
+        await eventually(lambda: node.done)
+        assert [result for _, result in node.done] == [[noise(0), noise(1), noise(2)]]
+        assert node.pager.statistics().gets_waiting == 0
+
+
+async def test_patch_of_a_page_at_a_peer(autojump_clock: MockClock) -> None:
+    """The second patch is asked for while the first waits for the page: both are in it at the end."""
+    async with run_nodes(SMALL, LARGE) as [node, _]:
+        for index in range(1000):
+            assert node.put(index, noise(index)) is not PutOutcome.REFUSED
+            await trio.lowlevel.checkpoint()
+        await eventually(lambda: node.pager.statistics().puts_waiting == 0)
+        node.done.clear()
+        assert node.patch(0, 0, b"abc") is None
+        assert node.patch(0, 512, b"def") is None
+        await eventually(lambda: len(node.done) == 2)
+        assert [result for _, result in node.done] == [PutOutcome.STORED] * 2
+        assert node.get(0) == [b"abc" + noise(0)[3:512] + b"def" + noise(0)[515:]]
+
+
+async def test_put_without_room_is_refused_at_once_when_nobody_is_linked(
+    autojump_clock: MockClock,
+) -> None:
+    async with run_nodes(SMALL) as [node]:
+        assert node.put(0, noise(0)) is PutOutcome.STORED
+        full = node.put_until_full(1)
+        assert node.put(full, noise(full)) is PutOutcome.REFUSED
+        assert node.get(full) == [None]
+        # What a refused put would have replaced is hidden; others stay.
+        while node.put(0, noise(0, 1)) is PutOutcome.STORED:
+            pass
+        assert node.get(0) is GetOutcome.LOST
+        assert node.get(1) == [noise(1)]
+        node.flush(0, 1)
+        assert node.get(0) == [None]
+
+
+async def test_put_without_room_waits_and_is_refused_in_time(autojump_clock: MockClock) -> None:
+    async with run_nodes(SMALL, SMALL, foreign_fraction_max=0.0) as [node, _]:
+        started_at = trio.current_time()
+        full = node.put_until_full()
+        assert node.pager.statistics().puts_waiting == 1
+        await eventually(lambda: node.done)
+        [(at, outcome)] = node.done
+        assert outcome is PutOutcome.REFUSED
+        assert 5.0 <= at - started_at < 5.1
+        assert node.get(full) == [None]
+        assert node.pager.statistics().refused_total == 1
+
+
+async def test_waiting_puts_are_served_in_order_when_a_flush_makes_room(
+    autojump_clock: MockClock,
+) -> None:
+    """Nothing comes from a peer here: the flush itself must wake them."""
+    async with run_nodes(SMALL, SMALL, foreign_fraction_max=0.0) as [node, _]:
+        started_at = trio.current_time()
+        full = node.put_until_full()
+        assert node.put(full, noise(full, 1)) is None
+        assert node.put(full + 1, noise(full + 1)) is None
+        node.flush(0, 64)
+        assert [outcome for _, outcome in node.done] == [PutOutcome.STORED] * 3
+        assert trio.current_time() == started_at
+        assert node.get(full, 2) == [noise(full, 1), noise(full + 1)]
+
+
+async def test_waiting_put_is_served_when_an_owner_flushes_its_pages_here(
+    autojump_clock: MockClock,
+) -> None:
+    async with run_nodes(SMALL, 2 * SMALL) as [owner, node]:
+        # Else pages could go there as soon as it has room, which makes room too.
+        owner.engine._foreign._bytes_fraction_max = 0.0
+        index = 0
+        while node.pages_here() < 100:
+            owner.put(index, noise(index))
+            index += 1
+            await trio.sleep(0.001)
+        full = node.put_until_full()
+        owner.flush(0, index)
+        await eventually(lambda: node.done, seconds_max=1.0)
+        assert [outcome for _, outcome in node.done] == [PutOutcome.STORED]
+        assert node.get(full) == [noise(full)]
+
+
+async def test_refused_patch_leaves_its_page(autojump_clock: MockClock) -> None:
+    async with run_nodes(SMALL) as [node]:
+        node.put(0, b"A" * PAGE)
+        full = node.put_until_full(1)
+        assert full > 400
+        assert node.patch(0, 1, noise(0)[:4000]) is PutOutcome.REFUSED
+        assert node.get(0) == [b"A" * PAGE]
+
+
+async def test_patch_without_room_waits_and_is_refused_in_time(autojump_clock: MockClock) -> None:
+    async with run_nodes(SMALL, SMALL, foreign_fraction_max=0.0) as [node, _]:
+        node.put(0, b"A" * PAGE)
+        node.put_until_full(1)
+        await eventually(lambda: node.done)
+        node.done.clear()
+        started_at = trio.current_time()
+        assert node.patch(0, 1, noise(0)[:4000]) is None
+        await trio.sleep(2.0)
+        assert node.put(5000 - 1 - 2000, noise(1)) is None
+        # Wakes the patch, which finds no room again and queues behind the put: its deadline stays.
+        node.engine.make_room_known()
+        node.pager.settle()
+        await eventually(lambda: node.done)
+        [(at, outcome)] = node.done
+        assert outcome is PutOutcome.REFUSED
+        assert 5.0 <= at - started_at < 5.1
+        assert node.get(0) == [b"A" * PAGE]
+
+
+async def test_zeros_and_destroyed_pools(autojump_clock: MockClock) -> None:
+    async with run_nodes(SMALL) as [node]:
+        node.put(0, noise(0))
+        assert node.pager.put_zeros(node.pool, b"disk", 0, 2) is PutOutcome.STORED
+        assert node.get(0, 2) == [bytes(PAGE)] * 2
+        assert node.pager.destroy_pool(node.pool) == 2
