@@ -136,7 +136,7 @@ def format_nodes(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         config, said = row["config"], row["status"]
         link = "self" if row["is_local"] else "yes" if row["is_linked"] else "no"
-        free = human_bytes(said["free_bytes"]) if said else "-"
+        free = human_bytes(said["free_bytes"]) if said and row["is_linked"] else "-"
         where = f"{config['address']}:{config['port']}"
         lines.append(
             f"{config['number']:>6}  {config['name']:<16} {where:<24} {row['state']:<9} {link:<5} {free}"

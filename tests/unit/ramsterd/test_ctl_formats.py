@@ -14,7 +14,7 @@ def row(number: int, *, is_linked: bool, free_bytes: int | None) -> dict[str, An
 
 
 def test_free_memory_is_shown_as_people_compare_it() -> None:
-    assert format_nodes([row(2, is_linked=True, free_bytes=44_024_389)]).endswith(" 42.0MiB")
+    assert format_nodes([row(2, is_linked=True, free_bytes=44_024_389)]).endswith(" 42 MiB")
 
 
 def test_what_a_node_said_before_its_link_was_lost_is_not_shown() -> None:
