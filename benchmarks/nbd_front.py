@@ -99,8 +99,9 @@ class DictPager:
     ) -> PutOutcome | GetOutcome | None:
         raise NotImplementedError("the jobs are aligned")
 
-    def put_zeros(self, pool: PoolId, object_id: bytes, index: int, count: int) -> None:
+    def put_zeros(self, pool: PoolId, object_id: bytes, index: int, count: int) -> PutOutcome:
         self.flush(pool, object_id, index, count)
+        return PutOutcome.STORED
 
     def flush(self, pool: PoolId, object_id: bytes, index: int, count: int) -> None:
         for each in range(index, index + count):

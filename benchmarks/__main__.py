@@ -1,0 +1,20 @@
+"""All benchmarks, in the order of DESIGN.md section 10.
+
+    python -m benchmarks [--rounds 5] [--only NAME] [--quick]
+
+About five minutes on two quiet cores.  The figures of --quick mean nothing: it shows that everything runs.
+"""
+
+from benchmarks import harness, heartbeat, link_bytes, memory, nbd_local, nbd_remote, store
+
+BENCHMARKS: dict[str, harness.Benchmark] = {
+    "store": store.run,
+    "nbd_local": nbd_local.run,
+    "nbd_remote": nbd_remote.run,
+    "link_bytes": link_bytes.run,
+    "memory": memory.run,
+    "heartbeat": heartbeat.run,
+}
+
+if __name__ == "__main__":
+    harness.run_main(BENCHMARKS, __doc__)

@@ -1,0 +1,189 @@
+"""Real processes for benchmarks: our daemons, nbdkit and fio, each stopped by its own pid, whatever happens."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+MIB = 1024 * 1024
+START_SECONDS_MAX = 20.0
+STOP_SECONDS_MAX = 15.0
+# What `python -c` runs: the console script, whether or not it is installed.
+RAMSTERD = "import sys; from ramsterd.cli import main; sys.exit(main())"
+
+
+@contextmanager
+def running(command: Sequence[str], *, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program until the block ends; its output goes to a file."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def wait_until(
+    is_true: Callable[[], bool], what: str, seconds_max: float = START_SECONDS_MAX
+) -> None:
+    """Wait for a condition, or raise TimeoutError with its name."""
+    end = time.monotonic() + seconds_max
+    while not is_true():
+        if time.monotonic() > end:
+            raise TimeoutError(f"not within {seconds_max:g} s: {what}")
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    """Return a port of loopback that is free for TCP and UDP just now."""
+    with socket.socket() as probe, socket.socket(type=socket.SOCK_DGRAM) as also:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        also.bind(("127.0.0.1", port))
+        return port
+
+
+def accepts(address: tuple[str, int] | Path) -> bool:
+    """Whether somebody listens there."""
+    family = socket.AF_UNIX if isinstance(address, Path) else socket.AF_INET
+    with socket.socket(family) as probe:
+        try:
+            probe.connect(str(address) if isinstance(address, Path) else address)
+        except OSError:
+            return False
+        return True
+
+
+# Our daemons.
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A daemon to start: number n of a cluster of `len(nodes)`."""
+
+    number: int
+    budget_bytes: int
+    export_bytes: int = 0
+    address: str = "127.0.0.1"
+    # Put before the command, such as `ip netns exec NAME`.
+    prefix: tuple[str, ...] = ()
+    # Lines for the [memory] section.
+    memory: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """A running daemon."""
+
+    node: Node
+    pid: int
+    folder: Path
+
+    @property
+    def nbd_socket(self) -> Path:
+        return self.folder / f"nbd{self.node.number}"
+
+    @property
+    def uri(self) -> str:
+        return f"nbd+unix:///disk?socket={self.nbd_socket}"
+
+    def status(self) -> dict[str, Any]:
+        """Ask the control socket."""
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(START_SECONDS_MAX)
+            client.connect(str(self.folder / f"control{self.node.number}"))
+            client.sendall(b'{"command": "status"}\n')
+            with client.makefile("rb") as lines:
+                answer = json.loads(lines.readline())
+        result: dict[str, Any] = answer["result"]
+        return result
+
+    def is_linked(self) -> bool:
+        """Whether all other members have a link to this one, with room known."""
+        links: dict[str, Any] = self.status()["links"]
+        return all(link["frames_received_total"] > 2 for link in links.values()) and bool(links)
+
+
+@contextmanager
+def cluster(folder: Path, nodes: Sequence[Node]) -> Iterator[list[Daemon]]:
+    """Run one daemon for each node until the block ends."""
+    with ExitStack() as stack:
+        (folder / "cluster.toml").write_text(_cluster_toml(nodes))
+        daemons = []
+        for node in nodes:
+            config = folder / f"ramsterd{node.number}.toml"
+            config.write_text(_daemon_toml(node))
+            command = [*node.prefix, sys.executable, "-c", RAMSTERD, "run", "--config", str(config)]
+            process = stack.enter_context(running(command, log=folder / f"log{node.number}"))
+            daemons.append(Daemon(node, process.pid, folder))
+        for daemon in daemons:
+            wait_until(partial(accepts, daemon.nbd_socket), f"{daemon.nbd_socket}")
+        if len(nodes) > 1:
+            for daemon in daemons:
+                wait_until(daemon.is_linked, f"links of node {daemon.node.number}")
+        yield daemons
+
+
+def _cluster_toml(nodes: Sequence[Node]) -> str:
+    lines = ['name = "bench"', "insecure_plaintext = true"]
+    for node in nodes:
+        port = free_port() if node.address == "127.0.0.1" else 7700
+        lines += ["[[node]]", f"number = {node.number}", f'name = "n{node.number}"',
+                  f'address = "{node.address}"', f"port = {port}"]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def _daemon_toml(node: Node) -> str:
+    export = f'[[export]]\nname = "disk"\nsize = {node.export_bytes}\n' if node.export_bytes else ""
+    return (
+        f'node = "n{node.number}"\ncluster = "cluster.toml"\n'
+        f"[memory]\nbudget = {node.budget_bytes}\n{node.memory}\n"
+        f'[nbd]\nsocket = "nbd{node.number}"\n[control]\nsocket = "control{node.number}"\n'
+        f'[log]\nlevel = "warning"\n{export}'
+    )
+
+
+# Peers to compare with.
+
+
+@contextmanager
+def nbdkit(
+    folder: Path, name: str, export_bytes: int, *options: str, tcp: bool = False
+) -> Iterator[str]:
+    """Run `nbdkit memory` on a Unix socket, or on TCP loopback; yield its URI."""
+    at: tuple[str, int] | Path
+    if tcp:
+        at = ("127.0.0.1", free_port())
+        door, uri = ["-i", at[0], "-p", str(at[1])], f"nbd://{at[0]}:{at[1]}"
+    else:
+        at = folder / name
+        door, uri = ["-U", str(at)], f"nbd+unix:///?socket={at}"
+    command = ["nbdkit", "-f", *door, "memory", str(export_bytes), *options]
+    with running(command, log=folder / f"{name}.log"):
+        wait_until(lambda: accepts(at), f"nbdkit {name}")
+        yield uri
+
+
+def rss_bytes(pid: int) -> int:
+    """Return the resident bytes of a process (smaps_rollup of proc(5))."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Rss:"):
+            return int(line.split()[1]) * 1024
+    raise ValueError("no Rss line")

@@ -1,0 +1,44 @@
+"""The benchmarks run, and leave nothing behind.  Their figures are no business of a test."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = [pytest.mark.system, pytest.mark.slow]
+
+
+def run_quick(*names: str, temp_dir: Path) -> str:
+    """Run benchmarks as `make bench` does, and return what they print."""
+    only = [word for name in names for word in ("--only", name)]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--quick", *only],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=ROOT,
+        env=os.environ | {"TMPDIR": str(temp_dir)},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_store_and_memory_print_their_figures_and_leave_no_file(tmp_path: Path) -> None:
+    printed = run_quick("store", "memory", temp_dir=tmp_path)
+    for phrase in (
+        "machine: ",
+        "put, runs of 32",
+        "get, runs of 32",
+        "metadata of a page, local",
+        "metadata of a page, remote",
+        "metadata of a page, foreign",
+        "density of the arena at rest",
+        "RSS over budget",
+    ):
+        assert phrase in printed
+    assert not list(tmp_path.iterdir())
