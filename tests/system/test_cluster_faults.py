@@ -113,7 +113,7 @@ def test_reads_under_way_to_a_holder_that_is_killed_end_with_eio(new_cluster: Ne
         assert set(answers.values()) == {errno.EIO}
         # The daemon and its other client are as before.
         assert read_page(other, PAGES - 1) == content(PAGES - 1)
-        # As many as there is room for: these pages do not shrink, and node 1 is alone now.
+        # Few: with nobody to send pages to, what is free above the high watermark must do.
         fill(client, range(16), version=1)
         assert read_page(other, 0) == content(0, version=1)
 
