@@ -241,9 +241,9 @@ class Peers:
         return mine if theirs is None else min(mine, theirs)
 
     def _set_alarm(self) -> None:
-        if self._waiting is not None:
-            alarm = self._alarm()
-            self._waiting.deadline = min(self._waiting.deadline, alarm)
+        # Setting a deadline costs trio more than the rest of a pass in which nothing happened.
+        if self._waiting is not None and (alarm := self._alarm()) < self._waiting.deadline:
+            self._waiting.deadline = alarm
 
     def _members(self) -> dict[NodeId, Address]:
         return {NodeId(node.number): (node.address, node.port) for node in self._cluster.node}
