@@ -195,13 +195,16 @@ class Client:
                 self._wait_writable()
                 continue
             except BrokenPipeError:
-                # The daemon's last word, if it said one, says why: this ends when all is received.
-                while True:
-                    self._receive()
+                self._receive_last_word()
             while pieces and count >= len(pieces[0]):
                 count -= len(pieces.pop(0))
             if count:
                 pieces[0] = memoryview(pieces[0])[count:]
+
+    def _receive_last_word(self) -> NoReturn:
+        """The daemon takes nothing any more: receive what it still said, until that raises why."""
+        while True:
+            self._receive()
 
     def _wait_writable(self) -> None:
         """Wait for room, receiving what comes meanwhile."""

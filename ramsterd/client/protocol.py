@@ -130,7 +130,7 @@ class ClientProtocol:
             return done
         self._end += count
         start = 0
-        while self._body is None and self._end - start >= HEADER_BYTES:
+        while self._end - start >= HEADER_BYTES:
             header_end = start + HEADER_BYTES
             table_bytes, body_bytes, request, stored = self._judge(
                 HEADER.unpack_from(self._buffer, start)
@@ -148,7 +148,10 @@ class ClientProtocol:
             else:
                 request.reply, request.stored = table, stored
             if request.type is TmemType.GET and not request.error:
-                start += self._begin_body(request, start, body_bytes, done)
+                here = self._begin_body(request, start, body_bytes, done)
+                start += here
+                if here < body_bytes:
+                    break
             else:
                 self._finish(request, done)
         rest = self._end - start
