@@ -13,7 +13,7 @@ from typing import Final, Protocol, runtime_checkable
 
 from config.endpoint import parse_address, split_endpoint
 from config.errors import Mismatch
-from config.limits import NAME_BYTES_MAX
+from config.limits import NAME_BYTES_MAX, USER_ID_MAX
 from config.units import format_bytes, parse_bytes
 
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9.-]*")
@@ -238,3 +238,27 @@ class Socket:
         if count > self.bytes_max:
             raise Mismatch(f"at most {self.bytes_max} bytes, not {count}, in the whole path")
         return path
+
+
+@dataclass(frozen=True, slots=True)
+class Users:
+    """Users of this machine, by name or id.  Whether a name is known is for `config.load` to find out."""
+
+    most: int
+
+    def read(self, value: object, _folder: Path, /) -> tuple[int | str, ...]:
+        """See `Kind.read`."""
+        if not isinstance(value, list):
+            raise Mismatch("an array of user names and ids")
+        if len(value) > self.most:
+            raise Mismatch(f"at most {self.most} users")
+        return tuple(_read_user(user) for user in value)
+
+
+def _read_user(value: object) -> int | str:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= USER_ID_MAX:
+        return value
+    # NAME_BYTES_MAX bounds what getpwnam is asked; the kernel knows no names.
+    if isinstance(value, str) and value.isprintable() and 0 < len(value.encode()) <= NAME_BYTES_MAX:
+        return value
+    raise Mismatch(f"an array of user names and ids from 0 to {USER_ID_MAX}")

@@ -27,3 +27,9 @@ IN_FLIGHT_MAX: Final = 1024
 DESCRIPTION_BYTES_MAX: Final = 255
 # A file of NODES_MAX nodes with comments has about 100 KiB.
 CONFIG_FILE_BYTES_MAX: Final = 1024 * 1024
+# Who may use the tmem socket is a handful of services; more would be a group's business.
+TMEM_USERS_MAX: Final = 64
+# User ids are 32 bits, of which the highest means "nobody named" (chown(2)).
+USER_ID_MAX: Final = (1 << 32) - 2
+# tmem's pools and a node's own share the 4096 of a store (ramsterd.core.tmem).
+POOLS_PER_USER_MAX: Final = 1024

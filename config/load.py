@@ -1,6 +1,7 @@
 """Read the two files of a node and judge them: the only module of this room that opens files."""
 
 import difflib
+import pwd
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,6 +38,7 @@ def load_daemon(path: Path) -> DaemonConfig:
     """
     daemon = _load(path, DaemonConfig)
     check_daemon(daemon, file=str(path))
+    _check_users(daemon, file=str(path))
     return daemon
 
 
@@ -57,6 +59,17 @@ def load_node(path: Path) -> tuple[DaemonConfig, ClusterConfig, NodeConfig]:
     shown = ", ".join(near[:NAMES_SHOWN_MAX]) + (", …" if len(near) > NAMES_SHOWN_MAX else "")
     expected = f"the name of a [[node]] in {daemon.cluster}, such as {shown}"
     raise ConfigError(str(path), "node", show(daemon.node), expected)
+
+
+def _check_users(daemon: DaemonConfig, *, file: str) -> None:
+    """Raise ConfigError for a user name that this machine does not know."""
+    for i, user in enumerate(daemon.tmem.users):
+        try:
+            if isinstance(user, str):
+                pwd.getpwnam(user)
+        except KeyError:
+            expected = "the name of a user of this machine, or an id"
+            raise ConfigError(file, f"tmem.users[{i}]", show(user), expected) from None
 
 
 def _load(path: Path, model: type[T]) -> T:

@@ -119,6 +119,22 @@ class NbdConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TmemConfig:
+    """Where programs connect for pools of their own, who may, and how much each may have."""
+
+    socket: Socket = None
+    connections_max: Annotated[int, kinds.Whole(1, limits.CONNECTIONS_MAX)] = 64
+    # Names or ids; nobody named means root and the daemon's own user.
+    users: Annotated[tuple[int | str, ...], kinds.Users(limits.TMEM_USERS_MAX)] = ()
+    # Pages of one pool, and of all pools of one user: 4 GiB and 8 GiB before compression.
+    pool_pages_max: Annotated[int, kinds.Whole(1, limits.PAGES_MAX)] = 1 << 20
+    user_pages_max: Annotated[int, kinds.Whole(1, limits.PAGES_MAX)] = 1 << 21
+    # Objects of one user: each costs up to 1 KiB of memory outside the budget.
+    user_objects_max: Annotated[int, kinds.Whole(1, limits.PAGES_MAX)] = 1 << 16
+    pools_per_user_max: Annotated[int, kinds.Whole(1, limits.POOLS_PER_USER_MAX)] = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ControlConfig:
     """Where `ramsterctl` finds the daemon."""
 
@@ -163,6 +179,7 @@ class DaemonConfig:
     remote: RemoteConfig = field(default_factory=RemoteConfig)
     nbd: NbdConfig = field(default_factory=NbdConfig)
     export: Annotated[tuple[ExportConfig, ...], kinds.Rows(0, limits.EXPORTS_MAX)] = ()
+    tmem: TmemConfig = field(default_factory=TmemConfig)
     control: ControlConfig = field(default_factory=ControlConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
     log: LogConfig = field(default_factory=LogConfig)

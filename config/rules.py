@@ -9,7 +9,14 @@ from pathlib import Path
 
 from config.endpoint import parse_address, split_endpoint
 from config.errors import ConfigError
-from config.model import ClusterConfig, DaemonConfig, ExportConfig, MemoryConfig, TimersConfig
+from config.model import (
+    ClusterConfig,
+    DaemonConfig,
+    ExportConfig,
+    MemoryConfig,
+    TimersConfig,
+    TmemConfig,
+)
 from config.reader import show
 from config.units import format_bytes
 
@@ -48,6 +55,7 @@ def check_daemon(daemon: DaemonConfig, *, file: str) -> None:
     _check_memory(daemon.memory, file)
     _check_exports(daemon.export, file)
     _check_doors(daemon, file)
+    _check_tmem(daemon.tmem, file)
 
 
 def _check_timers(timers: TimersConfig, file: str) -> None:
@@ -86,12 +94,24 @@ def _check_exports(exports: tuple[ExportConfig, ...], file: str) -> None:
     _check_distinct(((f"export[{i}].name", each.name) for i, each in enumerate(exports)), file)
 
 
+def _check_tmem(tmem: TmemConfig, file: str) -> None:
+    if tmem.pool_pages_max > tmem.user_pages_max:
+        raise ConfigError(
+            file,
+            "tmem.user_pages_max",
+            show(tmem.user_pages_max),
+            f"at least pool_pages_max ({tmem.pool_pages_max})",
+        )
+    _check_distinct(((f"tmem.users[{i}]", user) for i, user in enumerate(tmem.users)), file)
+
+
 def _check_doors(daemon: DaemonConfig, file: str) -> None:
     _check_distinct(
         (
             (key, _plain(path))
             for key, path in (
                 ("nbd.socket", daemon.nbd.socket),
+                ("tmem.socket", daemon.tmem.socket),
                 ("control.socket", daemon.control.socket),
             )
             if path is not None

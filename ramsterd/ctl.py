@@ -62,6 +62,15 @@ def demo(arguments: tuple[str, ...]) -> None:
     os.execv(sys.executable, command)  # noqa: S606  our own interpreter, no shell
 
 
+@main.command()
+@JSON_OPTION
+@click.pass_obj
+def pools(socket_path: Path, as_json: bool) -> None:
+    """Show every pool that programs made at the tmem socket."""
+    result = ask(socket_path, "pools")
+    click.echo(json.dumps(result, indent=2) if as_json else format_pools(result))
+
+
 def ask(socket_path: Path, command: str) -> Any:
     """Return the result of a command, or end with status 1 and one line that says why there is none."""
     try:
@@ -141,6 +150,17 @@ def format_nodes(rows: list[dict[str, Any]]) -> str:
         lines.append(
             f"{config['number']:>6}  {config['name']:<16} {where:<24} {row['state']:<9} {link:<5} {free}"
         )
+    return "\n".join(lines)
+
+
+def format_pools(rows: list[dict[str, Any]]) -> str:
+    """Return one line a pool; a private one has no name."""
+    lines = [f"{'USER':>6}  {'NAME':<24} {'KIND':<10} {'PAGES':>10} {'OBJECTS':>8} CLIENTS"]
+    lines += [
+        f"{row['user']:>6}  {row['name'] or '-':<24} {row['kind']:<10} {row['pages']:>10} "
+        f"{row['objects']:>8} {row['connections']}"
+        for row in rows
+    ]
     return "\n".join(lines)
 
 

@@ -1,7 +1,7 @@
 """The daemon: composition root and task tree, on one screen.
 
 services     links, heartbeat, clock          start first, stop last
-  front ends   NBD, control, metrics          start when peers can be asked, stop before they cannot
+  front ends   NBD, tmem, control, metrics    start when peers can be asked, stop before they cannot
 """
 
 import gc
@@ -32,6 +32,9 @@ from ramsterd.pager import Pager
 from ramsterd.peers import Peers
 from ramsterd.snapshot import DaemonStatistics, ExportSnapshot, to_plain
 from ramsterd.sockets import SocketPathTaken
+from ramsterd.tmemd.pools import Quotas
+from ramsterd.tmemd.server import TmemServer
+from ramsterd.tmemd.users import allowed_users
 
 logger = logging.getLogger("ramster.daemon")
 
@@ -90,6 +93,19 @@ class Daemon:
             listen=daemon.nbd.listen,
             connections_max=daemon.nbd.connections_max,
         )
+        tmem = daemon.tmem
+        self._tmem = TmemServer(
+            self._pager,
+            socket_path=tmem.socket,
+            quotas=Quotas(
+                pool_pages_max=tmem.pool_pages_max,
+                user_pages_max=tmem.user_pages_max,
+                user_objects_max=tmem.user_objects_max,
+                pools_per_user_max=tmem.pools_per_user_max,
+            ),
+            users=allowed_users(tmem.users),
+            connections_max=tmem.connections_max,
+        )
         self._notifier = Notifier(environ)
         self._watchdog_seconds = watchdog_seconds_from(environ)
         self._started_at = 0.0
@@ -124,6 +140,7 @@ class Daemon:
 
     async def _start_front_ends(self, front_ends: trio.Nursery) -> None:
         await start(front_ends, self._nbd.serve, "NBD")
+        await start(front_ends, self._tmem.serve, "tmem")
         if (path := self._daemon.control.socket) is not None:
             await start(front_ends, partial(serve_control, path, self._commands()), "control")
         if listen := self._daemon.metrics.listen:
@@ -160,6 +177,7 @@ class Daemon:
         return {
             "status": lambda _: to_plain(self.statistics()),
             "nodes": lambda _: to_plain(self.engine.nodes.statistics().nodes),
+            "pools": lambda _: to_plain(self._tmem.count_pools()),
         }
 
     def statistics(self) -> DaemonStatistics:
@@ -175,6 +193,7 @@ class Daemon:
             engine=self.engine.statistics(),
             pager=self._pager.statistics(),
             nbd=self._nbd.statistics(),
+            tmem=self._tmem.statistics(),
             exports=tuple(
                 ExportSnapshot(
                     name=export.name,

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from ramsterd.core.page import PoolKind
 from ramsterd.core.zbud import Family
 from ramsterd.snapshot import DaemonStatistics
 
@@ -45,6 +46,7 @@ class RamsterCollector(Collector):
         yield from _remote(now)
         yield from _nodes(now)
         yield from _nbd(now)
+        yield from _tmem(now)
 
 
 def _gauge(name: str, text: str, labels: list[str], samples: Samples) -> Metric:
@@ -193,6 +195,35 @@ def _nbd(now: DaemonStatistics) -> Iterator[Metric]:
     yield _counter("nbd_bytes", "Bytes of NBD clients.", ["direction"], _by({
         "received": nbd.received_bytes_total, "sent": nbd.sent_bytes_total,
     }))  # fmt: skip
+
+
+def _tmem(now: DaemonStatistics) -> Iterator[Metric]:
+    tmem = now.tmem
+    yield _gauge("tmem_connections", "Programs connected.", [], _one(tmem.connections))
+    yield _counter(
+        "tmem_refused_connections", "Programs turned away.", [],
+        _one(tmem.connections_refused_total),
+    )  # fmt: skip
+    yield _counter("tmem_ended_connections", "Connections over, by reason.", ["reason"], _by(
+        tmem.connections_ended_total
+    ))  # fmt: skip
+    yield _counter("tmem_requests", "tmem requests.", ["type"], _by(tmem.requests_total))
+    yield _counter("tmem_errors", "tmem error replies.", ["code"], _by(tmem.errors_total))
+    yield _counter("tmem_bytes", "Bytes of programs.", ["direction"], _by({
+        "received": tmem.received_bytes_total, "sent": tmem.sent_bytes_total,
+    }))  # fmt: skip
+    yield _gauge("tmem_waiting_requests", "tmem requests that wait.", [], _one(tmem.in_flight))
+    kinds = [kind.value for kind in PoolKind]
+    pools = {kind: [each for each in tmem.pools if each.kind.value == kind] for kind in kinds}
+    yield _gauge(
+        "tmem_pools", "Pools of programs.", ["kind"],
+        [([kind], len(some)) for kind, some in pools.items()],
+    )  # fmt: skip
+    yield _gauge(
+        "tmem_pages", "Pages charged to pools of programs.", ["kind"],
+        [([kind], sum(each.pages for each in some)) for kind, some in pools.items()],
+    )  # fmt: skip
+    yield _gauge("tmem_doomed_pools", "Pools being destroyed.", [], _one(tmem.doomed_pools))
 
 
 async def serve_metrics(

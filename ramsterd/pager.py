@@ -311,3 +311,48 @@ class Pager:
             self._engine.store.refuse(waiting.pool, waiting.object_id, waiting.index, count)
         self._refused += 1
         return PutOutcome.REFUSED
+
+    # What the tmem socket needs beyond `PagerInterface`.
+
+    def put_now(self, pool: PoolId, object_id: bytes, index: int, pages: memoryview) -> int:
+        """Store what there is room for without waiting; return how many pages, from the start.
+
+        For ephemeral pools: what is not stored is a miss, also where an older version stood.
+        """
+        stored = self._engine.put(pool, object_id, index, pages)
+        missing = len(pages) // PAGE_BYTES - stored
+        if missing:
+            self._engine.store.refuse(pool, object_id, index + stored, missing)
+            self._refused += 1
+        return stored
+
+    def drop(self, pool: PoolId, object_id: bytes, index: int, count: int) -> int:
+        """As `flush`, but return how many pages there were."""
+        return self._engine.store.flush(pool, object_id, index, count)
+
+    def count_pages(self, pool: PoolId, object_id: bytes, index: int, count: int) -> int | None:
+        """Return how many pages of a run there are; None if the object has none at all."""
+        return self._engine.store.count_pages(pool, object_id, index, count)
+
+    def leaf_starts(self, pool: PoolId, object_id: bytes, index: int, count: int) -> list[int]:
+        """Return where a run may be dropped in slices of `LEAF_PAGES`."""
+        return self._engine.store.leaf_starts(pool, object_id, index, count)
+
+    def pages_of(self, pool: PoolId) -> int:
+        """Return how many pages a pool has.  Walks its leaves."""
+        return self._engine.store.pages_of(pool)
+
+    def objects_of(self, pool: PoolId) -> int:
+        """Return how many objects a pool has."""
+        return self._engine.store.objects_of(pool)
+
+    def destroy_some(self, pool: PoolId, leaves_max: int) -> tuple[int, bool]:
+        """Flush a slice of a pool that nobody uses any more; return how many pages, and whether it is gone."""
+        for waiting in [each for each in self._puts if each.pool == pool]:
+            self._puts.remove(waiting)
+            waiting.done(PutOutcome.REFUSED)
+        flushed = self._engine.store.flush_some(pool, leaves_max)
+        if self._engine.store.objects_of(pool):
+            return flushed, False
+        self._engine.destroy_pool(pool)
+        return flushed, True

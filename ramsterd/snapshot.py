@@ -10,6 +10,7 @@ from nodemanager.ids import Incarnation, NodeId
 from ramsterd.engine import EngineStatistics
 from ramsterd.nbd.counters import NbdStatistics
 from ramsterd.pager import PagerStatistics
+from ramsterd.tmemd.counters import TmemStatistics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,7 @@ class DaemonStatistics:
     engine: EngineStatistics
     pager: PagerStatistics
     nbd: NbdStatistics
+    tmem: TmemStatistics
     exports: tuple[ExportSnapshot, ...]
     heartbeat: HeartbeatStatistics | None
     links: dict[NodeId, LinkStatistics]

@@ -13,6 +13,7 @@ caller remotifies `oldest(OWN_PERSISTENT)` or waits.
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from ramsterd.core.arena import MapMemory
@@ -668,6 +669,46 @@ class Store:
         if entry == HOLE and dropped:
             self.table.count_hole(first, dropped)
         return dropped
+
+    # What quotas and work in slices need to know (ramsterd.tmemd).
+
+    def count_pages(self, pool_id: PoolId, object_id: bytes, index: int, count: int) -> int | None:
+        """Return how many pages of a run there are, wherever they are; None if the object has none at all."""
+        check_run(index, count)
+        page_object = self.pools[pool_id].find_object(object_id)
+        if page_object is None:
+            return None
+        pages = 0
+        for base in _leaf_bases(page_object, index, count):
+            leaf = page_object.leaves[base] << LEAF_SHIFT
+            start = leaf + max(index - (base << LEAF_SHIFT), 0)
+            end = leaf + min(index + count - (base << LEAF_SHIFT), LEAF_PAGES)
+            pages += end - start - self.table.entries[start:end].tolist().count(HOLE)
+        return pages
+
+    def leaf_starts(self, pool_id: PoolId, object_id: bytes, index: int, count: int) -> list[int]:
+        """Return the first index of each leaf that a run touches: where `LEAF_PAGES` may be flushed at a time."""
+        check_run(index, count)
+        page_object = self.pools[pool_id].find_object(object_id)
+        if page_object is None:
+            return []
+        return [base << LEAF_SHIFT for base in _leaf_bases(page_object, index, count)]
+
+    def objects_of(self, pool_id: PoolId) -> int:
+        """Return how many objects of a pool have pages."""
+        return len(self.pools[pool_id].objects)
+
+    def flush_some(self, pool_id: PoolId, leaves_max: int) -> int:
+        """Flush up to `leaves_max` leaves of a pool, of any of its objects; return how many pages they had."""
+        objects = self.pools[pool_id].objects
+        flushed = 0
+        while objects and leaves_max > 0:
+            object_id, page_object = next(iter(objects.items()))
+            bases = list(islice(page_object.leaves, leaves_max))
+            leaves_max -= len(bases)
+            for base in bases:
+                flushed += self.flush(pool_id, object_id, base << LEAF_SHIFT, LEAF_PAGES)
+        return flushed
 
 
 def _leaf_bases(page_object: PageObject, index: int, count: int) -> Iterable[int]:

@@ -34,6 +34,8 @@ HERE = Path("/etc/ramster")
         (kinds.Socket(40), "run/nbd.sock", HERE / "run/nbd.sock"),
         (kinds.Socket(len("/etc/ramster/s")), "s", HERE / "s"),
         (kinds.Socket(40), "", None),
+        (kinds.Users(2), [], ()),
+        (kinds.Users(2), ["root", 1000], ("root", 1000)),
     ],
 )
 def test_a_kind_reads_what_fits(kind: kinds.Kind, value: object, result: object) -> None:
@@ -84,6 +86,12 @@ def test_a_kind_reads_what_fits(kind: kinds.Kind, value: object, result: object)
         (kinds.File(), "a\0b", "the path of a file"),
         (kinds.Socket(40), "a\0b", "the path of a socket"),
         (kinds.Socket(13), "s", "at most 13 bytes, not 14, in the whole path"),
+        (kinds.Users(2), "root", "an array of user names and ids"),
+        (kinds.Users(2), [1, 2, 3], "at most 2 users"),
+        (kinds.Users(2), [True], "an array of user names and ids from 0 to 4294967294"),
+        (kinds.Users(2), [-1], "an array of user names and ids from 0 to 4294967294"),
+        (kinds.Users(2), [""], "an array of user names and ids from 0 to 4294967294"),
+        (kinds.Users(2), ["a\nb"], "an array of user names and ids from 0 to 4294967294"),
         (kinds.Socket(15), "ïï", "at most 15 bytes, not 17, in the whole path"),
     ],
 )

@@ -88,3 +88,12 @@ def test_a_very_large_file_is_not_parsed(tmp_path: Path) -> None:
     path = write(tmp_path, "cluster.toml", CLUSTER + "#" * CONFIG_FILE_BYTES_MAX)
     with pytest.raises(ConfigError, match="at most 1048576 bytes"):
         load_cluster(path)
+
+
+def test_a_user_that_the_machine_does_not_know_is_told_with_its_place(tmp_path: Path) -> None:
+    load_daemon(write(tmp_path, "ramsterd.toml", DAEMON + '[tmem]\nusers = ["root", 1000]\n'))
+    with pytest.raises(ConfigError) as caught:
+        load_daemon(write(tmp_path, "bad.toml", DAEMON + '[tmem]\nusers = [0, "no.such.user"]\n'))
+    assert caught.value.key == "tmem.users[1]"
+    assert caught.value.found == "'no.such.user'"
+    assert caught.value.expected == "the name of a user of this machine, or an id"

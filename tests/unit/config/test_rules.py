@@ -178,3 +178,24 @@ def test_a_daemon_has_at_most_so_many_exports() -> None:
     daemon(many_exports(EXPORTS_MAX))
     with pytest.raises(ConfigError, match="expected 0 to 64"):
         daemon(many_exports(EXPORTS_MAX + 1))
+
+
+@pytest.mark.parametrize(
+    ("lines", "key", "expected"),
+    [
+        ("pool_pages_max = 10\nuser_pages_max = 9", "tmem.user_pages_max", "at least pool_pages_max (10)"),
+        ("users = [1, 2, 1]", "tmem.users[2]", "a value used once"),
+        ("pools_per_user_max = 1025", "tmem.pools_per_user_max", "1 to 1024"),
+        (f"users = {list(range(65))}", "tmem.users", "at most 64 users"),
+    ],
+)  # fmt: skip
+def test_a_mistake_about_tmem_is_named(lines: str, key: str, expected: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        daemon(f"{DAEMON}[tmem]\n{lines}\n")
+    assert (caught.value.key, caught.value.expected) == (key, expected)
+
+
+def test_tmem_has_a_socket_of_its_own() -> None:
+    with pytest.raises(ConfigError) as caught:
+        daemon(DAEMON + '[nbd]\nsocket = "/run/s"\n[tmem]\nsocket = "/run/s"\n')
+    assert caught.value.key == "tmem.socket"

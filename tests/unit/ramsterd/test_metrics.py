@@ -13,7 +13,24 @@ from config.limits import BUDGET_BYTES_MIN
 from ramsterd.metrics import RamsterCollector, serve_metrics
 from ramsterd.nbd.server import NbdServer
 from ramsterd.snapshot import DaemonStatistics
+from ramsterd.tmemd.counters import TmemStatistics
 from tests.unit.ramsterd.sim_nodes import SimNode, eventually, noise, run_nodes
+
+
+NO_TMEM = TmemStatistics(
+    connections=0,
+    connections_total=0,
+    connections_refused_total=0,
+    connections_ended_total={},
+    requests_total={},
+    errors_total={},
+    received_bytes_total=0,
+    sent_bytes_total=0,
+    in_flight=0,
+    pools=(),
+    users=(),
+    doomed_pools=0,
+)
 
 
 def statistics(node: SimNode) -> DaemonStatistics:
@@ -29,6 +46,7 @@ def statistics(node: SimNode) -> DaemonStatistics:
         engine=node.engine.statistics(),
         pager=node.pager.statistics(),
         nbd=NbdServer(node.pager, []).statistics(),
+        tmem=NO_TMEM,
         exports=(),
         heartbeat=heartbeat.statistics(),
         links={each: link.statistics() for each, link in node.peers.mesh.links.items()},

@@ -1,0 +1,30 @@
+"""Clients of the tmem socket: `Client` blocks, `AsyncClient` is for trio; the same names otherwise."""
+
+from ramsterd.client.blocking import Client, Pool
+from ramsterd.client.errors import (
+    NotAllowed,
+    NotConnected,
+    PageLost,
+    PageUnreachable,
+    PoolFull,
+    PoolGone,
+    RamsterError,
+)
+from ramsterd.client.trio_client import AsyncClient, AsyncPool
+from ramsterd.tmemd.messages import PAGE_BYTES, PoolKind
+
+__all__ = [
+    "PAGE_BYTES",
+    "AsyncClient",
+    "AsyncPool",
+    "Client",
+    "NotAllowed",
+    "NotConnected",
+    "PageLost",
+    "PageUnreachable",
+    "Pool",
+    "PoolFull",
+    "PoolGone",
+    "PoolKind",
+    "RamsterError",
+]

@@ -1,0 +1,1 @@
+"""The tmem socket: frontswap and cleancache for programs, by runs of pages."""

@@ -1,0 +1,159 @@
+"""One client's socket: the trio shell around `Session`.
+
+Two tasks, as in `ramsterd.nbd.connection`: the receiver takes what the socket has, serves it in one pass, settles
+the pager and sends the replies without waiting; the sender sends what did not fit and what completed later.
+"""
+
+import math
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import trio
+
+from net.errors import RemoteProtocolError
+from ramsterd.tmemd.counters import Counters, End
+from ramsterd.tmemd.messages import HELLO_SECONDS_MAX
+from ramsterd.tmemd.pools import PoolBook, PoolPager
+from ramsterd.tmemd.session import Session
+
+# Passes served without a wait before other tasks get their turn.
+_PASSES_MAX: Final = 2
+# Pieces of one sendmsg (IOV_MAX of limits.h).
+_PIECES_MAX: Final = 1024
+
+
+class Ended(Exception):
+    """The connection is over; the reason is told apart and told in words."""
+
+    def __init__(self, end: End, detail: str = "") -> None:
+        super().__init__(detail)
+        self.end = end
+        self.detail = detail
+
+
+class Connection:
+    """Serves one client until it leaves."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        pager: PoolPager,
+        book: PoolBook,
+        user: int,
+        counters: Counters,
+    ) -> None:
+        self._sock = sock
+        self._pager = pager
+        self._counters = counters
+        self._session = Session(pager, book, user, counters, self._wake)
+        # Where the sender sleeps, and where the receiver waits for room.
+        self._sender = trio.lowlevel.ParkingLot()
+        self._receiver = trio.lowlevel.ParkingLot()
+
+    @property
+    def client_name(self) -> str:
+        """What the client called itself."""
+        return self._session.client_name
+
+    async def serve(self) -> Ended:
+        """Serve until the connection ends, and return why.  The socket is the caller's to close.
+
+        Errors: what the client or the network does wrong is returned; an exception is a bug of ours.
+        """
+        ended: list[Ended] = []
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._end_with, self._send_late, ended, nursery)
+                nursery.start_soon(self._end_with, self._receive_requests, ended, nursery)
+                nursery.start_soon(self._end_with, self._await_hello, ended, nursery)
+        finally:
+            self._session.close()
+            self._pager.settle()
+        return ended[0]
+
+    async def _end_with(
+        self,
+        task: Callable[[], Awaitable[None]],
+        ended: list[Ended],
+        nursery: trio.Nursery,
+    ) -> None:
+        try:
+            await task()
+        except Ended as end:
+            ended.append(end)
+        except RemoteProtocolError as error:
+            ended.append(Ended(End.GARBAGE, str(error)))
+        except OSError as error:
+            ended.append(Ended(End.BROKEN, str(error)))
+        else:
+            return
+        nursery.cancel_scope.cancel()
+
+    async def _await_hello(self) -> None:
+        await trio.sleep(HELLO_SECONDS_MAX)
+        if not self._session.is_greeted:
+            raise Ended(End.TOO_SLOW, f"{HELLO_SECONDS_MAX:.0f} s")
+
+    async def _receive_requests(self) -> None:
+        session = self._session
+        passes = 0
+        while True:
+            if session.is_full:
+                await self._receiver.park()
+                passes = 0
+            elif not session.has_unserved:
+                try:
+                    count = self._sock.recv_into(session.received.space())
+                except BlockingIOError:
+                    await trio.lowlevel.wait_readable(self._sock)
+                    passes = 0
+                    continue
+                if not count:
+                    raise Ended(End.CLOSED)
+                self._counters.received_bytes += count
+                session.received.on_received(count)
+            self._pass()
+            passes += 1
+            if passes >= _PASSES_MAX:
+                passes = 0
+                await trio.lowlevel.checkpoint()
+
+    def _pass(self) -> None:
+        try:
+            self._session.serve()
+        finally:
+            # Also what was served before garbage was met has effects to send.
+            self._pager.settle()
+        self._send_now()
+        if self._session.replies.queued_bytes:
+            self._sender.unpark()
+
+    def _wake(self) -> None:
+        """A request that waited is answered: let the sender run once the present pass is over."""
+        self._sender.unpark()
+
+    def _send_now(self) -> None:
+        """Send what the socket takes without waiting."""
+        replies = self._session.replies
+        while replies.queued_bytes:
+            pieces = replies.pieces
+            if len(pieces) > _PIECES_MAX:
+                pieces = pieces[:_PIECES_MAX]
+            try:
+                count = self._sock.sendmsg(pieces)
+            except BlockingIOError:
+                return
+            self._counters.sent_bytes += count
+            replies.on_sent(count)
+
+    async def _send_late(self) -> None:
+        """Send what the receiver could not, for ever."""
+        while True:
+            self._send_now()
+            if not self._session.is_full:
+                self._receiver.unpark(count=math.inf)
+            if self._session.replies.queued_bytes:
+                await trio.lowlevel.wait_writable(self._sock)
+            else:
+                await self._sender.park()

@@ -1,0 +1,149 @@
+"""The tmem server: its listener, who may connect, its connections, and the end of pools."""
+
+import contextlib
+import errno
+import logging
+import socket
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from ramsterd.sockets import listen_unix, remove_socket_file
+from ramsterd.tmemd.connection import Connection
+from ramsterd.tmemd.counters import Counters, End, TmemStatistics
+from ramsterd.tmemd.messages import ErrorCode, encode_error
+from ramsterd.tmemd.pools import PoolBook, PoolPager, PoolSnapshot, Quotas
+from ramsterd.tmemd.users import peer_user
+
+_log = logging.getLogger("ramster.tmemd")
+
+# How long accepting pauses when file descriptors or memory run out.
+_ACCEPT_PAUSE_SECONDS: Final = 0.1
+_OUT_OF_RESOURCES: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_QUIET_ENDS: Final = {End.CLOSED, End.BROKEN, End.STOPPED}
+# Leaves of a destroyed pool dropped between two turns of everybody else: 1024 pages, about a millisecond.
+SWEEP_LEAVES: Final = 16
+
+
+class TmemServer:
+    """Serves programs on a Unix socket; without a path it only keeps its books."""
+
+    def __init__(
+        self,
+        pager: PoolPager,
+        *,
+        socket_path: Path | None,
+        quotas: Quotas,
+        users: frozenset[int],
+        connections_max: int,
+    ) -> None:
+        self._pager = pager
+        self._socket_path = socket_path
+        self._users = users
+        self._connections_max = connections_max
+        self._counters = Counters()
+        self._sweeper = trio.lowlevel.ParkingLot()
+        self._book = PoolBook(pager, quotas, on_doomed=self._on_doomed)
+
+    def _on_doomed(self) -> None:
+        self._sweeper.unpark()
+
+    def statistics(self) -> TmemStatistics:
+        """Return one snapshot; pages of pools as they are charged."""
+        book = self._book
+        return self._counters.snapshot(
+            book.pool_snapshots(), book.user_snapshots(), book.doomed_pools
+        )
+
+    def count_pools(self) -> tuple[PoolSnapshot, ...]:
+        """Return every pool with its pages counted anew.  Walks all of them."""
+        for user in list(self._book.users()):
+            self._book.recount(user)
+        return self._book.pool_snapshots()
+
+    async def serve(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until cancelled.
+
+        Resources: the socket is closed and its file is removed at the end.
+        Errors: what one client does wrong ends that client's connection only.
+
+        Raises:
+            SocketPathTaken: Somebody serves at the socket path already.
+            OSError: The path can't be bound.
+        """
+        if self._socket_path is None:
+            task_status.started()
+            return
+        with listen_unix(self._socket_path) as listener:
+            inode = self._socket_path.lstat().st_ino
+            try:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._sweep)
+                    nursery.start_soon(self._accept, listener, nursery)
+                    task_status.started()
+            finally:
+                remove_socket_file(self._socket_path, inode)
+
+    async def _sweep(self) -> None:
+        """Drop the pages of destroyed pools, a slice at a time."""
+        while True:
+            if self._book.is_sweeping:
+                self._book.sweep(SWEEP_LEAVES)
+                self._pager.settle()
+                await trio.lowlevel.checkpoint()
+            else:
+                await self._sweeper.park()
+
+    async def _accept(self, listener: socket.socket, nursery: trio.Nursery) -> None:
+        while True:
+            try:
+                sock, _ = listener.accept()
+            except BlockingIOError:
+                await trio.lowlevel.wait_readable(listener)
+            except OSError as error:
+                # A client that gave up while it was queued (ECONNABORTED) is no reason to wait.
+                if error.errno in _OUT_OF_RESOURCES:
+                    _log.warning("cannot accept tmem clients for a moment: %s", error)
+                    await trio.sleep(_ACCEPT_PAUSE_SECONDS)
+                else:
+                    await trio.lowlevel.checkpoint()
+            else:
+                self._on_accepted(sock, nursery)
+                await trio.lowlevel.checkpoint()
+
+    def _on_accepted(self, sock: socket.socket, nursery: trio.Nursery) -> None:
+        sock.setblocking(False)
+        user = peer_user(sock)
+        if user not in self._users:
+            self._turn_away(sock, ErrorCode.NOT_ALLOWED, f"user {user} is not in [tmem] users")
+        elif self._counters.connections >= self._connections_max:
+            text = f"{self._connections_max} connections already"
+            self._turn_away(sock, ErrorCode.TOO_MANY_CONNECTIONS, text)
+        else:
+            self._counters.connections += 1
+            self._counters.connections_total += 1
+            nursery.start_soon(self._run, sock, user, self._counters.connections_total)
+
+    def _turn_away(self, sock: socket.socket, code: ErrorCode, text: str) -> None:
+        self._counters.connections_refused += 1
+        _log.warning("tmem client refused: %s", text)
+        with sock, contextlib.suppress(OSError):
+            sock.send(encode_error(0, code, text))
+
+    async def _run(self, sock: socket.socket, user: int, number: int) -> None:
+        end, name = End.STOPPED, ""
+        detail = ""
+        try:
+            with sock:
+                _log.debug("tmem client %d of user %d connected", number, user)
+                connection = Connection(sock, self._pager, self._book, user, self._counters)
+                ended = await connection.serve()
+                end, detail, name = ended.end, ended.detail, connection.client_name
+        finally:
+            self._counters.connections -= 1
+            self._counters.ended[end] += 1
+        level = logging.DEBUG if end in _QUIET_ENDS else logging.WARNING
+        _log.log(
+            level, "tmem client %d (user %d, %r): %s (%s)", number, user, name, end.value, detail
+        )

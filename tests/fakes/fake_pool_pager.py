@@ -1,0 +1,69 @@
+"""The fake pager with pools: what the tmem socket calls."""
+
+from config.limits import PAGE_BYTES
+from ramsterd.core.page import PoolId, PoolKind
+from ramsterd.core.table import LEAF_PAGES
+from ramsterd.core.tmem import PoolsExhausted
+from tests.fakes.fake_pager import FakePager
+
+
+class FakePoolPager(FakePager):
+    """Implements `ramsterd.tmemd.pools.PoolPager`."""
+
+    def __init__(self, *, pools_max: int = 100) -> None:
+        super().__init__()
+        self.pools: dict[PoolId, PoolKind] = {}
+        self.pools_max = pools_max
+        self._last_pool = 0
+        # How many pages of a put_now find room.
+        self.room_pages = 1 << 40
+
+    def new_pool(self, kind: PoolKind, name: str) -> PoolId:
+        if len(self.pools) >= self.pools_max:
+            raise PoolsExhausted("no more")
+        self._last_pool += 1
+        self.pools[PoolId(self._last_pool)] = kind
+        return PoolId(self._last_pool)
+
+    def put_now(self, pool: PoolId, object_id: bytes, index: int, pages: memoryview) -> int:
+        count = len(pages) // PAGE_BYTES
+        stored = min(self.room_pages, count)
+        for number in range(count):
+            key = (pool, object_id, index + number)
+            if number < stored:
+                self.pages[key] = bytes(pages[number * PAGE_BYTES : (number + 1) * PAGE_BYTES])
+            else:
+                self.pages.pop(key, None)
+        return stored
+
+    def drop(self, pool: PoolId, object_id: bytes, index: int, count: int) -> int:
+        before = len(self.pages)
+        self.flush(pool, object_id, index, count)
+        return before - len(self.pages)
+
+    def count_pages(self, pool: PoolId, object_id: bytes, index: int, count: int) -> int | None:
+        indexes = self._indexes(pool, object_id)
+        return sum(index <= each < index + count for each in indexes) if indexes else None
+
+    def leaf_starts(self, pool: PoolId, object_id: bytes, index: int, count: int) -> list[int]:
+        leaves = {each // LEAF_PAGES for each in self._indexes(pool, object_id)}
+        first, last = index // LEAF_PAGES, (index + count - 1) // LEAF_PAGES
+        return [leaf * LEAF_PAGES for leaf in sorted(leaves) if first <= leaf <= last]
+
+    def pages_of(self, pool: PoolId) -> int:
+        return sum(key[0] == pool for key in self.pages)
+
+    def objects_of(self, pool: PoolId) -> int:
+        return len({key[1] for key in self.pages if key[0] == pool})
+
+    def destroy_some(self, pool: PoolId, leaves_max: int) -> tuple[int, bool]:
+        some = [key for key in self.pages if key[0] == pool][: leaves_max * LEAF_PAGES]
+        for key in some:
+            del self.pages[key]
+        is_gone = not self.pages_of(pool)
+        if is_gone:
+            del self.pools[pool]
+        return len(some), is_gone
+
+    def _indexes(self, pool: PoolId, object_id: bytes) -> list[int]:
+        return [key[2] for key in self.pages if key[:2] == (pool, object_id)]

@@ -1,0 +1,487 @@
+"""Programs at the tmem socket of real daemons: what comes back, and what bad ones can't do."""
+
+import contextlib
+import os
+import random
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trio
+
+from net.frame import encode_header
+from ramsterd.client import (
+    PAGE_BYTES,
+    AsyncClient,
+    Client,
+    NotAllowed,
+    NotConnected,
+    PoolFull,
+    PoolGone,
+    PoolKind,
+)
+from ramsterd.client.protocol import ClientProtocol
+from ramsterd.client.requests import get_requests, hello_request, new_pool_request
+from ramsterd.tmemd.messages import TmemType, encode_request, place
+from tests.system.tmem_daemons import DaemonProcess, tmem_cluster, wait_for
+
+pytestmark = [pytest.mark.system, pytest.mark.slow]
+
+MIB = 1 << 20
+RUN_PAGES = 64
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Give a folder whose path is short enough for sockets."""
+    with tempfile.TemporaryDirectory(prefix="tm") as path:
+        yield Path(path)
+
+
+@pytest.fixture
+def daemon(folder: Path) -> Iterator[DaemonProcess]:
+    with tmem_cluster(folder) as (daemon,):
+        yield daemon
+
+
+def half_random(rng: random.Random, pages: int) -> bytes:
+    """Return pages that shrink to about a half."""
+    return b"".join(rng.randbytes(PAGE_BYTES // 2) + bytes(PAGE_BYTES // 2) for _ in range(pages))
+
+
+def raw_connection(daemon: DaemonProcess) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX)
+    sock.settimeout(20)
+    sock.connect(str(daemon.tmem))
+    return sock
+
+
+def greeted(daemon: DaemonProcess) -> socket.socket:
+    """Return a raw connection after HELLO."""
+    sock = raw_connection(daemon)
+    sock.sendall(ClientProtocol().begin(hello_request("raw")))
+    assert sock.recv(4096)
+    return sock
+
+
+def assert_ended_by_daemon(sock: socket.socket) -> None:
+    with contextlib.suppress(ConnectionResetError):
+        while sock.recv(1 << 16):
+            pass
+    sock.close()
+
+
+@contextlib.contextmanager
+def nobody_else_notices(daemon: DaemonProcess) -> Iterator[None]:
+    """Let another program put and get before, during and after; memory and connections stay in bounds."""
+    data = half_random(random.Random(1), 100)
+    with Client(daemon.tmem, name="good", silence_seconds_max=20) as client:
+        pool = client.new_pool(PoolKind.PERSISTENT)
+        pool.put(b"good", 0, data)
+        before = daemon.resident_bytes()
+        yield
+        assert b"".join(page or b"" for page in pool.get(b"good", 0, 100)) == data
+        pool.put(b"good", 50, data)
+        wait_for(lambda: daemon.ask("status")["tmem"]["connections"] == 1, daemon.log)
+    assert daemon.resident_bytes() - before < 24 * MIB
+    assert "Traceback" not in daemon.log()
+
+
+def test_pages_of_both_kinds_come_back_through_both_clients(daemon: DaemonProcess) -> None:
+    data = half_random(random.Random(2), 200)
+
+    async def look() -> None:
+        async with AsyncClient(daemon.tmem) as client:
+            pool = await client.new_pool(PoolKind.PERSISTENT, name="shared")
+            assert pool.pages_at_open == 200
+            buffer = bytearray(len(data))
+            assert await pool.get_into(b"o", 7, buffer) == []
+            assert buffer == data
+            assert await pool.get_into(b"o", 6, buffer) == [6]
+            assert await pool.flush(b"o", 7, 1 << 40) == 200
+            with pytest.raises(ValueError, match="no run"):
+                await pool.get(b"o", -1)
+
+    with Client(daemon.tmem) as client:
+        assert client.user == os.geteuid()
+        pool = client.new_pool(PoolKind.PERSISTENT, name="shared")
+        assert pool.put(b"o", 7, data) == 200
+        trio.run(look)
+        assert pool.get(b"o", 7) == [None]
+        cache = client.new_pool(PoolKind.EPHEMERAL, exclusive_gets=True)
+        assert (
+            cache.put_many((bytes([number]), 0, data[:PAGE_BYTES]) for number in range(100)) == 100
+        )
+        assert cache.get(bytes([5]), 0) == [data[:PAGE_BYTES]]
+        assert cache.get(bytes([5]), 0) == [None]
+        (row,) = [row for row in daemon.ask("pools") if row["kind"] == "ephemeral"]
+        assert (row["name"], row["pages"], row["objects"]) == ("", 99, 99)
+        assert cache.destroy() == 99
+        with pytest.raises(PoolGone):
+            cache.get(bytes([5]), 0)
+
+
+def test_random_operations_of_many_programs_give_the_right_pages(daemon: DaemonProcess) -> None:
+    """Eight programs, each with an oracle of its own; half of them share one connection."""
+
+    def blocking(seed: int, failures: list[BaseException]) -> None:
+        try:
+            rng = random.Random(seed)
+            model: dict[int, bytes] = {}
+            with Client(daemon.tmem) as client:
+                pool = client.new_pool(PoolKind.PERSISTENT)
+                for _ in range(60):
+                    index, count = rng.randrange(300), rng.randrange(1, 100)
+                    match rng.randrange(5):
+                        case 0 | 1:
+                            data = half_random(rng, count)
+                            pool.put(b"o", index, data)
+                            model |= pages_by_index(index, data)
+                        case 2:
+                            pool.flush(b"o", index, count)
+                            for each in range(index, index + count):
+                                model.pop(each, None)
+                        case _:
+                            expected = [model.get(each) for each in range(index, index + count)]
+                            assert pool.get(b"o", index, count) == expected
+        except BaseException as error:
+            failures.append(error)
+
+    async def tasks() -> None:
+        async with AsyncClient(daemon.tmem) as client, trio.open_nursery() as nursery:
+            for seed in range(4):
+                nursery.start_soon(task, client, seed)
+
+    async def task(client: AsyncClient, seed: int) -> None:
+        rng = random.Random(seed)
+        pool = await client.new_pool(PoolKind.PERSISTENT)
+        model: dict[int, bytes] = {}
+        for _ in range(60):
+            index, count = rng.randrange(300), rng.randrange(1, 100)
+            if rng.randrange(2):
+                data = half_random(rng, count)
+                await pool.put(b"o", index, data)
+                model |= pages_by_index(index, data)
+            else:
+                expected = [model.get(each) for each in range(index, index + count)]
+                assert await pool.get(b"o", index, count) == expected
+
+    failures: list[BaseException] = []
+    threads = [threading.Thread(target=blocking, args=(seed, failures)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    trio.run(tasks)
+    for thread in threads:
+        thread.join()
+    assert not failures
+
+
+def pages_by_index(index: int, data: bytes) -> dict[int, bytes]:
+    return {
+        index + number: data[number * PAGE_BYTES : (number + 1) * PAGE_BYTES]
+        for number in range(len(data) // PAGE_BYTES)
+    }
+
+
+def test_persistent_pools_survive_overflow_to_peers(folder: Path) -> None:
+    """Four times what the node may keep, and every page comes back."""
+    rng = random.Random(3)
+    with tmem_cluster(folder, nodes=3, budget="8MiB") as (first, *_):
+        with Client(first.tmem) as client:
+            pool = client.new_pool(PoolKind.PERSISTENT, name="large")
+            runs = [
+                half_random(rng, RUN_PAGES) for _ in range(32 * MIB * 2 // (RUN_PAGES * PAGE_BYTES))
+            ]
+            for number, run in enumerate(runs):
+                pool.put(b"o", number * RUN_PAGES, run)
+        with Client(first.tmem) as client:
+            pool = client.new_pool(PoolKind.PERSISTENT, name="large")
+            assert pool.pages_at_open == len(runs) * RUN_PAGES
+            for number in rng.sample(range(len(runs)), len(runs)):
+                buffer = bytearray(RUN_PAGES * PAGE_BYTES)
+                assert pool.get_into(b"o", number * RUN_PAGES, buffer) == []
+                assert buffer == runs[number]
+            assert sum(each["pages"] for each in first.ask("status")["engine"]["holders"]) > 4000
+            assert pool.destroy() == len(runs) * RUN_PAGES
+        wait_for(lambda: not first.ask("status")["engine"]["flushes_owed"], first.log)
+
+
+def test_an_ephemeral_pool_larger_than_memory_forgets_its_oldest_pages(
+    daemon: DaemonProcess,
+) -> None:
+    rng = random.Random(4)
+    with Client(daemon.tmem) as client:
+        kept = client.new_pool(PoolKind.PERSISTENT)
+        important = half_random(rng, 256)
+        kept.put(b"o", 0, important)
+        cache = client.new_pool(PoolKind.EPHEMERAL)
+        runs = [half_random(rng, RUN_PAGES) for _ in range(256)]
+        for number, run in enumerate(runs):
+            assert cache.put(b"o", number * RUN_PAGES, run) == RUN_PAGES
+        hits = 0
+        for number, run in enumerate(runs):
+            expected = pages_by_index(number * RUN_PAGES, run)
+            for index, page in enumerate(
+                cache.get(b"o", number * RUN_PAGES, RUN_PAGES), number * RUN_PAGES
+            ):
+                assert page is None or page == expected[index]
+                hits += page is not None
+        assert 2000 < hits < 12000
+        assert b"".join(page or b"" for page in kept.get(b"o", 0, 256)) == important
+
+
+def test_a_full_node_without_peers_says_pool_full_and_goes_on(daemon: DaemonProcess) -> None:
+    rng = random.Random(5)
+    with Client(daemon.tmem) as client:
+        pool = client.new_pool(PoolKind.PERSISTENT)
+        stored: list[bytes] = []
+        with contextlib.suppress(PoolFull):
+            while True:
+                run = half_random(rng, RUN_PAGES)
+                pool.put(b"o", len(stored) * RUN_PAGES, run)
+                stored.append(run)
+        assert len(stored) > 60
+        for number, run in enumerate(stored):
+            assert (
+                b"".join(page or b"" for page in pool.get(b"o", number * RUN_PAGES, RUN_PAGES))
+                == run
+            )
+        assert pool.flush_object(b"o") >= len(stored) * RUN_PAGES
+        assert pool.put(b"o", 0, stored[0]) == RUN_PAGES
+
+
+def test_a_named_pool_is_found_again_and_a_private_one_is_not(daemon: DaemonProcess) -> None:
+    page = b"x" * PAGE_BYTES
+    with Client(daemon.tmem) as client:
+        client.new_pool(PoolKind.PERSISTENT, name="kept").put(b"o", 0, page)
+        client.new_pool(PoolKind.PERSISTENT).put(b"o", 0, page)
+        with pytest.raises(NotAllowed, match="is persistent"):
+            client.new_pool(PoolKind.EPHEMERAL, name="kept")
+    wait_for(lambda: [row["name"] for row in daemon.ask("pools")] == ["kept"], daemon.log)
+    with Client(daemon.tmem) as client:
+        assert client.new_pool(PoolKind.PERSISTENT, name="kept").get(b"o", 0) == [page]
+
+
+def test_when_the_daemon_dies_all_that_was_outstanding_says_not_connected(
+    daemon: DaemonProcess,
+) -> None:
+    outcomes: list[str] = []
+
+    async def ask(client: AsyncClient) -> None:
+        pool = await client.new_pool(PoolKind.PERSISTENT)
+        for _ in range(2):
+            try:
+                while True:
+                    await pool.put(b"o", 0, b"y" * PAGE_BYTES * 32)
+            except NotConnected:
+                outcomes.append("not connected")
+
+    async def many() -> None:
+        async with AsyncClient(daemon.tmem) as client, trio.open_nursery() as nursery:
+            for _ in range(10):
+                nursery.start_soon(ask, client)
+            await trio.sleep(0.2)
+            daemon.stop(9)
+
+    with Client(daemon.tmem) as client:
+        pool = client.new_pool(PoolKind.PERSISTENT)
+        trio.run(many)
+        assert outcomes == ["not connected"] * 20
+        for _ in range(2):
+            with pytest.raises(NotConnected):
+                pool.put(b"o", 0, bytes(PAGE_BYTES))
+        assert not client.is_connected
+    with pytest.raises(NotConnected, match="no daemon at"):
+        Client(daemon.tmem)
+    daemon.control.unlink()
+    daemon.start()
+    with Client(daemon.tmem) as client:
+        client.new_pool(PoolKind.PERSISTENT).put(b"o", 0, bytes(PAGE_BYTES))
+
+
+def test_a_cancelled_call_leaves_the_connection_usable(daemon: DaemonProcess) -> None:
+    async def cancel_some() -> None:
+        rng = random.Random(6)
+        async with AsyncClient(daemon.tmem) as client:
+            pool = await client.new_pool(PoolKind.PERSISTENT)
+            data = half_random(rng, 256)
+            await pool.put(b"o", 0, data)
+            for _ in range(100):
+                buffer = bytearray(b"\x55" * len(data))
+                with trio.move_on_after(rng.random() * 0.01) as scope:
+                    await pool.get_into(b"o", 0, buffer)
+                    await pool.put(b"o", 0, data)
+                if scope.cancelled_caught:
+                    seen = bytes(buffer)
+                    await trio.lowlevel.checkpoint()
+                    assert buffer == seen, "nobody writes into it any more"
+            assert b"".join(page or b"" for page in await pool.get(b"o", 0, 256)) == data
+
+    trio.run(cancel_some)
+
+
+# Who may.
+
+
+def test_a_user_whom_the_config_does_not_name_is_turned_away(folder: Path) -> None:
+    with tmem_cluster(folder, tmem=f"users = [{os.geteuid() + 1}]") as (daemon,):
+        with pytest.raises(NotAllowed, match="is not in"):
+            Client(daemon.tmem)
+
+        async def connect() -> None:
+            async with AsyncClient(daemon.tmem):
+                raise AssertionError("not to be reached")
+
+        with pytest.raises(NotAllowed, match="is not in"):
+            trio.run(connect)
+        assert daemon.ask("status")["tmem"]["connections_refused_total"] == 2
+
+
+def test_connections_are_bounded(folder: Path) -> None:
+    with tmem_cluster(folder, tmem="connections_max = 2") as (daemon,):
+        refused = pytest.raises(NotConnected, match="2 connections already")
+        with Client(daemon.tmem), Client(daemon.tmem), refused:
+            Client(daemon.tmem)
+        wait_for(lambda: daemon.ask("status")["tmem"]["connections"] == 0, daemon.log)
+        Client(daemon.tmem).close()
+
+
+def test_quotas_of_the_config_hold(folder: Path) -> None:
+    tmem = (
+        "pool_pages_max = 100\nuser_pages_max = 150\npools_per_user_max = 2\nuser_objects_max = 50"
+    )
+    with tmem_cluster(folder, tmem=tmem) as (daemon,), Client(daemon.tmem) as client:
+        first, second = (client.new_pool(PoolKind.PERSISTENT) for _ in range(2))
+        with pytest.raises(NotAllowed, match="2 pools already"):
+            client.new_pool(PoolKind.PERSISTENT)
+        first.put(b"o", 0, bytes(100 * PAGE_BYTES))
+        with pytest.raises(PoolFull, match="a pool may have 100"):
+            first.put(b"o", 100, bytes(PAGE_BYTES))
+        with pytest.raises(PoolFull, match="a user may have 150"):
+            second.put(b"o", 0, bytes(64 * PAGE_BYTES))
+        first.destroy()
+        second.flush_object(b"o")
+        second.put_many((bytes([number]), 0, bytes(PAGE_BYTES)) for number in range(50))
+        with pytest.raises(PoolFull, match="a user may have 50 objects"):
+            second.put(b"one more", 0, bytes(PAGE_BYTES))
+
+
+# Bad clients of the issue.
+
+
+def test_garbage_ends_its_connection(daemon: DaemonProcess) -> None:
+    rng = random.Random(7)
+    with nobody_else_notices(daemon):
+        for connect in (raw_connection, greeted) * 20:
+            sock = connect(daemon)
+            with contextlib.suppress(BrokenPipeError):
+                sock.sendall(rng.randbytes(rng.randrange(20, 200_000)))
+            assert_ended_by_daemon(sock)
+    assert "broke the protocol" in daemon.log()
+
+
+def test_half_a_frame_waits_and_ends_with_its_connection(daemon: DaemonProcess) -> None:
+    with nobody_else_notices(daemon):
+        head = encode_request(
+            TmemType.PUT, 5, place(1, b"o"), count=128, body_bytes=128 * PAGE_BYTES
+        )
+        halves = [greeted(daemon) for _ in range(20)]
+        for number, sock in enumerate(halves):
+            sock.sendall((head + bytes(128 * PAGE_BYTES))[: 3 + number * 25_000])
+        assert daemon.ask("status")["tmem"]["connections"] == 21
+        for sock in halves:
+            sock.close()
+
+
+def test_a_length_of_4_gib_is_refused_unread(daemon: DaemonProcess) -> None:
+    with nobody_else_notices(daemon):
+        for table_bytes, body_bytes in ((37, 0xFFFF_F000), (0xFFFF_FFFF, 0)):
+            sock = greeted(daemon)
+            sock.sendall(
+                encode_header(
+                    TmemType.PUT,
+                    request_id=1,
+                    count=1,
+                    table_bytes=table_bytes,
+                    body_bytes=body_bytes,
+                )
+            )
+            assert_ended_by_daemon(sock)
+    assert "body bytes 4294963200" in daemon.log()
+
+
+def test_a_pool_id_of_someone_else_names_nothing(daemon: DaemonProcess) -> None:
+    with nobody_else_notices(daemon), Client(daemon.tmem) as bad:
+        mine = bad.new_pool(PoolKind.PERSISTENT)
+        for number in (0, 2, 3, 1000, 0xFFFF_FFFF):
+            mine._number = number
+            for attempt in (
+                lambda: mine.get(b"good", 0),
+                lambda: mine.put(b"good", 0, bytes(PAGE_BYTES)),
+                lambda: mine.flush(b"good", 0, 100),
+                lambda: mine.flush_object(b"good"),
+                mine.destroy,
+            ):
+                with pytest.raises(PoolGone):
+                    attempt()
+
+
+def test_10000_gets_outstanding_without_reading_wait_in_bounded_memory(
+    daemon: DaemonProcess,
+) -> None:
+    with nobody_else_notices(daemon):
+        protocol = ClientProtocol()
+        sock = greeted(daemon)
+        sock.sendall(protocol.begin(new_pool_request(PoolKind.PERSISTENT, "", is_exclusive=False)))
+        assert sock.recv(4096)
+        put = encode_request(
+            TmemType.PUT, 9, place(1, b"o"), count=128, body_bytes=128 * PAGE_BYTES
+        )
+        sock.sendall(put + half_random(random.Random(8), 128))
+        assert sock.recv(4096)
+        target = bytearray(128 * PAGE_BYTES)
+        requests = b"".join(
+            encode_request(TmemType.GET, 1 + number, each.table, count=128)
+            for number in range(10_000)
+            for each in [next(get_requests(1, b"o", 0, target))]
+        )
+        sock.setblocking(False)
+        sent = 0
+        with contextlib.suppress(BlockingIOError):
+            while sent < len(requests):
+                sent += sock.send(requests[sent : sent + 65536])
+        in_flight = daemon.ask("status")["tmem"]
+        assert in_flight["connections"] == 2
+        assert daemon.ask("status")["tmem"]["requests_total"]["GET"] < 1000
+        # What it reads late is still right, up to the bytes that were served.
+        sock.setblocking(True)
+        sock.settimeout(20)
+        header = sock.recv(20, socket.MSG_WAITALL)
+        *_, count, request_id, table_bytes, body_bytes = struct.unpack("<HBBBBHIII", header)
+        assert (count, request_id, table_bytes, body_bytes) == (128, 1, 128, 128 * PAGE_BYTES)
+        sock.close()
+
+
+def test_a_program_that_says_nothing_is_let_go(daemon: DaemonProcess) -> None:
+    with nobody_else_notices(daemon):
+        sock = raw_connection(daemon)
+        assert_ended_by_daemon(sock)
+    assert "said no HELLO in time" in daemon.log()
+
+
+def test_ramsterctl_shows_pools(daemon: DaemonProcess) -> None:
+    with Client(daemon.tmem) as client:
+        client.new_pool(PoolKind.PERSISTENT, name="build-cache").put(b"o", 0, bytes(PAGE_BYTES))
+        shown = subprocess.run(
+            [sys.executable, "-c", "from ramsterd.ctl import main; main()",
+             "--socket", str(daemon.control), "pools"],
+            capture_output=True, check=True, text=True, cwd=Path(__file__).parents[2],
+        ).stdout  # fmt: skip
+    assert "build-cache" in shown
+    assert "persistent" in shown
