@@ -16,7 +16,6 @@ from ramsterd.snapshot import DaemonStatistics
 from ramsterd.tmemd.counters import TmemStatistics
 from tests.unit.ramsterd.sim_nodes import SimNode, eventually, noise, run_nodes
 
-
 NO_TMEM = TmemStatistics(
     connections=0,
     connections_total=0,
