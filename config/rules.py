@@ -9,7 +9,14 @@ from pathlib import Path
 
 from config.endpoint import parse_address, split_endpoint
 from config.errors import ConfigError
-from config.model import ClusterConfig, DaemonConfig, ExportConfig, MemoryConfig, TimersConfig
+from config.model import (
+    ClusterConfig,
+    DaemonConfig,
+    Durability,
+    ExportConfig,
+    MemoryConfig,
+    TimersConfig,
+)
 from config.reader import show
 from config.units import format_bytes
 
@@ -84,6 +91,15 @@ def _check_memory(memory: MemoryConfig, file: str) -> None:
 
 def _check_exports(exports: tuple[ExportConfig, ...], file: str) -> None:
     _check_distinct(((f"export[{i}].name", each.name) for i, each in enumerate(exports)), file)
+
+    for i, each in enumerate(exports):
+        if each.durability is not Durability.MEMORY:
+            raise ConfigError(
+                file,
+                f"export[{i}].durability",
+                show(each.durability.value),
+                "'memory' ('replicated' is planned)",
+            )
 
 
 def _check_doors(daemon: DaemonConfig, file: str) -> None:

@@ -13,7 +13,7 @@ import trio
 import trio.testing
 
 from ramsterd.core.page import PoolId
-from ramsterd.nbd.connection import Connection
+from ramsterd.nbd.connection import Clients, Connection
 from ramsterd.nbd.counters import Counters, End, NbdStatistics
 from ramsterd.nbd.export import Export
 from ramsterd.nbd.protocol import HANDSHAKE_SECONDS_MAX, REPLY_BYTES_MAX, Command, Errno
@@ -244,6 +244,6 @@ async def test_a_handshake_that_never_ends_is_ended(
     with ours, theirs:
         ours.setblocking(False)
         began = trio.current_time()
-        ended = await Connection(ours, [EXPORT], FakePager(), Counters()).serve()
+        ended = await Connection(ours, [EXPORT], FakePager(), Clients(1, Counters())).serve()
         assert ended.end is End.TOO_SLOW
         assert math.isclose(trio.current_time() - began, HANDSHAKE_SECONDS_MAX)

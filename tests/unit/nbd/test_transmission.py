@@ -14,12 +14,14 @@ from ramsterd.nbd.export import Export
 from ramsterd.nbd.protocol import (
     IN_FLIGHT_BYTES_MAX,
     PAYLOAD_BYTES_MAX,
+    REFUSED_PAYLOAD_BYTES_MAX,
     REPLY_BYTES_MAX,
     REQUESTS_IN_FLIGHT_MAX,
     Command,
     CommandFlag,
     Errno,
 )
+from ramsterd.nbd.session import Session
 from ramsterd.nbd.transmission import Transmission
 from ramsterd.pager import GetResult
 from tests.fakes.fake_pager import FakePager
@@ -36,7 +38,9 @@ class Client:
         self.pager = FakePager() if pager is None else pager
         self.counters = Counters()
         self.wakes_count = 0
-        self.transmission = Transmission(EXPORT, self.pager, self.counters, self._wake)
+        self.transmission = Transmission(
+            Session(export=EXPORT), self.pager, self.counters, self._wake
+        )
         self.transmission.serve()
 
     def _wake(self) -> None:
@@ -48,6 +52,12 @@ class Client:
             count = min(len(data), len(self.transmission.received.target()))
             self.transmission.received.feed(data[:count])
             data = data[count:]
+            self.transmission.serve()
+            self.serve_on()
+
+    def serve_on(self) -> None:
+        """Serve what passes have left, as far as the limits allow."""
+        while self.transmission.has_unserved and not self.transmission.is_full:
             self.transmission.serve()
 
     def take(self, **reads: int) -> dict[int, Errno | bytes]:
@@ -106,13 +116,26 @@ def test_write_zeroes_and_trim_are_answered() -> None:
     assert client.take(c4=3 * 4096) == {1: 0, 2: 0, 3: 0, 4: zeroed}
 
 
-def test_the_largest_write_is_served_and_a_larger_one_ends_the_connection() -> None:
+def test_the_largest_write_and_read_are_served() -> None:
     client = Client()
     client.say(write(1, 0, bytes(PAYLOAD_BYTES_MAX)))
     client.say(request(Command.READ, 2, 0, PAYLOAD_BYTES_MAX))
     assert client.take(c2=PAYLOAD_BYTES_MAX) == {1: Errno.NONE, 2: bytes(PAYLOAD_BYTES_MAX)}
-    with pytest.raises(RemoteProtocolError, match="WRITE of 33554433 bytes"):
-        client.say(request(Command.WRITE, 3, 0, PAYLOAD_BYTES_MAX + 1))
+
+
+def test_a_write_over_the_limit_is_refused_and_its_payload_is_skipped() -> None:
+    client = Client()
+    client.say(write(1, 0, bytes(PAYLOAD_BYTES_MAX + 1)) + write(2, 0, PAGE))
+    assert client.take() == {1: Errno.EINVAL, 2: Errno.NONE}
+    assert client.pager.calls == {"put": 1}
+
+
+def test_a_write_far_over_the_limit_is_refused_and_ends_the_connection() -> None:
+    client = Client()
+    client.say(write(1, 0, PAGE))
+    with pytest.raises(RemoteProtocolError, match="WRITE of 67108865 bytes"):
+        client.say(request(Command.WRITE, 3, 0, REFUSED_PAYLOAD_BYTES_MAX + 1))
+    assert client.take() == {1: Errno.NONE, 3: Errno.EINVAL}
 
 
 def test_garbage_ends_the_connection_after_the_requests_before_it() -> None:
