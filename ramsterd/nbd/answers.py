@@ -40,6 +40,8 @@ _DATA: Final = int(ReplyType.OFFSET_DATA)
 _HOLE: Final = int(ReplyType.OFFSET_HOLE)
 # What a chunk of data or of a hole has beyond CHUNK, without the data.
 _DATA_HEAD_BYTES: Final = DATA_CHUNK.size - CHUNK.size
+_PAGE_BODY_BYTES: Final = _DATA_HEAD_BYTES + PAGE_BYTES
+_PAGE_CHUNK_BYTES: Final = DATA_CHUNK.size + PAGE_BYTES
 _HOLE_BODY_BYTES: Final = HOLE_CHUNK.size - CHUNK.size
 _ERROR_HEAD_BYTES: Final = ERROR_CHUNK.size - CHUNK.size
 _STATUS_HEAD_BYTES: Final = STATUS_CHUNK.size - CHUNK.size
@@ -124,10 +126,16 @@ class StructuredAnswers:
 
     def pages(self, cookie: bytes, offset: int, pages: Pages) -> None:
         """See `Answers.pages`."""
-        self.chunks(cookie, offset, pages, flags=_DONE)
-
-    def chunks(self, cookie: bytes, offset: int, pages: Pages, *, flags: int) -> None:
-        """Append the chunks of a run of whole pages; `flags` are those of the last."""
+        page = pages[0]
+        if len(pages) == 1 and page is not None and page is not ZERO_PAGE:
+            # The everyday READ: one page of data, without the calls below.
+            queue = self._queue
+            queue.pieces += (
+                _pack_data(STRUCTURED_REPLY_MAGIC, _DONE, _DATA, cookie, _PAGE_BODY_BYTES, offset),
+                page,
+            )
+            queue.queued_bytes += _PAGE_CHUNK_BYTES
+            return
         start, count = 0, len(pages)
         while start < count:
             page = pages[start]
@@ -136,13 +144,13 @@ class StructuredAnswers:
             while end < count and (pages[end] is None or pages[end] is ZERO_PAGE) == is_hole:
                 end += 1
             length = (end - start) * PAGE_BYTES
-            mark = flags if end == count else 0
+            flags = _DONE if end == count else 0
             if is_hole:
-                self._hole(cookie, offset, length, mark)
+                self._hole(cookie, offset, length, flags)
             else:
                 run = pages if length == count * PAGE_BYTES else pages[start:end]
                 # No page of this run is None.
-                self.chunk(cookie, offset, length, run, flags=mark)  # type: ignore[arg-type]
+                self.chunk(cookie, offset, length, run, flags=flags)  # type: ignore[arg-type]
             offset += length
             start = end
 
