@@ -73,6 +73,17 @@ class _Writing:
         return max(0, here_bytes - (self.offset + here_bytes) % PAGE_BYTES)
 
 
+class _Refused:
+    """A WRITE that is refused as soon as the rest of its payload has come."""
+
+    __slots__ = ("cookie", "failure", "rest_bytes")
+
+    def __init__(self, cookie: bytes, rest_bytes: int, failure: Failure) -> None:
+        self.cookie = cookie
+        self.rest_bytes = rest_bytes
+        self.failure = failure
+
+
 class Transmission:
     """One connection's requests and replies.
 
@@ -83,12 +94,12 @@ class Transmission:
     __slots__ = (
         "_answers",
         "_counters",
-        "_discard_bytes",
         "_export",
         "_in_pass",
         "_on_late_reply",
         "_pager",
         "_pages_of_pass",
+        "_refused",
         "_session",
         "_slices",
         "_structured",
@@ -131,11 +142,10 @@ class Transmission:
         self._writable_word = -1 if session.export.is_read_only else _WRITE_WORD
         self._in_pass = False
         self._pages_of_pass = 0
-        # Payload of a refused WRITE, still to come.
-        self._discard_bytes = 0
-        # The request that is under way over several passes: either its slices, or its payload.
+        # The request that is under way over several passes: its slices, or its payload.
         self._slices: Iterator[None] | None = None
         self._writing: _Writing | None = None
+        self._refused: _Refused | None = None
         # What the first unserved request needs before it can be served.
         self._wanted_bytes = REQUEST_BYTES
 
@@ -238,7 +248,9 @@ class Transmission:
 
     def _must_stop(self, pages_read: int) -> bool:
         """Whether a pass is over, asked after each request that is not answered at once."""
-        if self._slices is not None or self._writing is not None or self.is_disconnecting:
+        if self._slices is not None or self.is_disconnecting:
+            return True
+        if self._writing is not None or self._refused is not None:
             return True
         self.has_unserved = pages_read + self._pages_of_pass >= PASS_PAGES_MAX or self.is_full
         return self.has_unserved
@@ -246,13 +258,12 @@ class Transmission:
     def _take_payload(self) -> bool:
         """Use what is here of the payload of a long or refused WRITE; return whether that is all of it."""
         received = self.received
-        if self._discard_bytes:
-            received.start += self._discard(received.end - received.start)
+        if self._refused is not None:
+            received.start += self._skip(self._refused, received.end - received.start)
         elif self._writing is not None:
-            received.start += self._write_on(
-                self._writing, received.view[received.start : received.end]
-            )
-        return self._writing is None and not self._discard_bytes
+            payload = received.view[received.start : received.end]
+            received.start += self._write_on(self._writing, payload)
+        return self._writing is None and self._refused is None
 
     def _serve_rare(
         self, word: int, cookie: bytes, offset: int, length: int, payload: memoryview
@@ -272,15 +283,17 @@ class Transmission:
         if failure is None:
             self._serve_without_payload(command, flags, cookie, offset, length)
             return 0
-        self._answer(cookie, failure)
-        if command != Command.WRITE:
+        if command != Command.WRITE or not length:
+            self._answer(cookie, failure)
             return 0
         if length > REFUSED_PAYLOAD_BYTES_MAX:
+            self._answer(cookie, failure)
             raise RemoteProtocolError(
                 f"WRITE of {length} bytes, more than {REFUSED_PAYLOAD_BYTES_MAX} are not even skipped"
             )
-        self._discard_bytes = length
-        return self._discard(len(payload))
+        # Clients expect no answer to what they are still sending: libnbd takes one for a broken server.
+        self._refused = _Refused(cookie, length, failure)
+        return self._skip(self._refused, len(payload))
 
     def _begin_write(
         self, flags: int, cookie: bytes, offset: int, length: int, payload: memoryview
@@ -313,12 +326,16 @@ class Transmission:
             writing.parts.all_begun()
         return length
 
-    def _discard(self, here_bytes: int) -> int:
-        """Skip payload of a refused WRITE; return how much of what is here belongs to it."""
-        count = min(self._discard_bytes, here_bytes)
-        self._discard_bytes -= count
-        self._wanted_bytes = min(self._discard_bytes, RECEIVE_BYTES) or REQUEST_BYTES
-        return count
+    def _skip(self, refused: _Refused, here_bytes: int) -> int:
+        """Skip the payload of a refused WRITE; return how much of what is here belongs to it."""
+        length = min(refused.rest_bytes, here_bytes)
+        refused.rest_bytes -= length
+        if refused.rest_bytes:
+            self._wanted_bytes = min(refused.rest_bytes, RECEIVE_BYTES)
+        else:
+            self._refused = None
+            self._answer(refused.cookie, refused.failure)
+        return length
 
     def _serve_without_payload(
         self, command: int, flags: int, cookie: bytes, offset: int, length: int

@@ -137,6 +137,15 @@ def test_a_write_over_the_limit_is_refused_and_its_payload_is_skipped() -> None:
     assert client.pager.calls == {"put": 1}
 
 
+def test_a_refused_write_is_answered_when_its_payload_is_skipped() -> None:
+    """libnbd takes an answer to what it is still sending for one to nothing it asked."""
+    client = Client()
+    client.say(write(1, EXPORT.size, PAGE * 100)[:-1])
+    assert client.take() == {}
+    client.say(PAGE[-1:])
+    assert client.take() == {1: Errno.ENOSPC}
+
+
 def test_a_write_far_over_the_limit_is_refused_and_ends_the_connection() -> None:
     client = Client()
     client.say(write(1, 0, PAGE))
