@@ -24,7 +24,7 @@ from config.limits import PAGE_BYTES
 from ramsterd.core.page import PoolId
 from ramsterd.nbd.export import Export
 from ramsterd.nbd.server import NbdServer
-from ramsterd.pager import GetOutcome, GetResult, PutOutcome
+from ramsterd.pager import GetOutcome, GetResult, PutOutcome, StatusRun
 
 EXPORT_BYTES = 256 * 1024 * 1024
 
@@ -109,6 +109,34 @@ class DictPager:
 
     def settle(self) -> None:
         pass
+
+    def call_settled(self, callback: Callable[[], None]) -> None:
+        pass
+
+    def status(
+        self, pool: PoolId, object_id: bytes, index: int, count: int, *, runs_max: int
+    ) -> list[StatusRun]:
+        raise NotImplementedError("the jobs read and write")
+
+    def flush_slice(
+        self, pool: PoolId, object_id: bytes, index: int, count: int, *, pages_max: int
+    ) -> int:
+        raise NotImplementedError("the jobs read and write")
+
+    def bring_home(
+        self,
+        pool: PoolId,
+        object_id: bytes,
+        index: int,
+        count: int,
+        done: Callable[[GetResult], None],
+    ) -> GetResult | None:
+        raise NotImplementedError("the jobs read and write")
+
+    def replicate(
+        self, pool: PoolId, object_id: bytes, index: int, count: int, done: Callable[[bool], None]
+    ) -> bool | None:
+        return True
 
 
 async def serve(socket_path: Path) -> None:

@@ -97,6 +97,15 @@ class RemoteConfig:
     orphan_seconds: Seconds = 600.0
 
 
+class Durability(StrEnum):
+    """When a flush, or a write that asks for it, is answered."""
+
+    # When the pages are stored here, or at peers: at once, for every write is answered then.
+    MEMORY = "memory"
+    # When the pages are held by as many peers as `remote.copies` says, too.
+    REPLICATED = "replicated"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportConfig:
     """One NBD export: a disk of `size` bytes, a multiple of the page."""
@@ -106,6 +115,9 @@ class ExportConfig:
         int, kinds.Size(limits.PAGE_BYTES, limits.EXPORT_BYTES_MAX, step=limits.PAGE_BYTES)
     ]
     description: Annotated[str, kinds.Text(limits.DESCRIPTION_BYTES_MAX)] = ""
+    # Clients may read, and every write is refused.
+    read_only: Flag = False
+    durability: Durability = Durability.MEMORY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +127,7 @@ class NbdConfig:
     socket: Socket = None
     # TCP, loopback only: "127.0.0.1:10809".
     listen: Annotated[str, kinds.Endpoint(loopback_only=True)] = ""
+    # Clients of one export at the same time.
     connections_max: Annotated[int, kinds.Whole(1, limits.CONNECTIONS_MAX)] = 64
 
 

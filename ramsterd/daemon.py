@@ -15,7 +15,7 @@ from typing import Final
 import trio
 
 from config.endpoint import split_endpoint
-from config.model import ClusterConfig, DaemonConfig, NodeConfig
+from config.model import ClusterConfig, DaemonConfig, Durability, NodeConfig
 from net.tcp import TcpTransport
 from nodemanager.ids import Incarnation, NodeId
 from ramsterd import __version__
@@ -81,6 +81,8 @@ class Daemon:
                 name=export.name,
                 size=export.size,
                 description=export.description,
+                is_read_only=export.read_only,
+                is_replicated=export.durability is Durability.REPLICATED,
                 pool=self._pager.new_pool(PoolKind.PERSISTENT, export.name),
                 object_id=EXPORT_OBJECT,
             )

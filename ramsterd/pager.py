@@ -12,18 +12,33 @@ import enum
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 import trio
 
 from config.limits import PAGE_BYTES
+from ramsterd.core import extents
+from ramsterd.core.extents import StatusRun
 from ramsterd.core.page import ZERO_PAGE, PoolId, PoolKind
 from ramsterd.engine import Engine
 from ramsterd.peers import Peers, Woken
 from ramsterd.remote.effects import GetDone
 from ramsterd.remote.fetch import GetOutcome, Pages, PendingGet
 
-__all__ = ["GetOutcome", "GetResult", "Pager", "PagerInterface", "Pages", "PutOutcome"]
+__all__ = [
+    "DiskPagerInterface",
+    "GetOutcome",
+    "GetResult",
+    "Pager",
+    "PagerInterface",
+    "Pages",
+    "PutOutcome",
+    "StatusRun",
+]
+
+
+# Leaves of 64 pages that one `status` looks at: 256 MiB of a full disk, 3 ms.
+STATUS_LEAVES_MAX: Final = 1024
 
 
 class PutOutcome(enum.Enum):
@@ -79,6 +94,38 @@ class PagerInterface(Protocol):
 
     def settle(self) -> None:
         """End a pass: send what it produced to peers and wake whom it served."""
+        ...
+
+
+class DiskPagerInterface(PagerInterface, Protocol):
+    """What a disk asks beyond that."""
+
+    def status(
+        self, pool: PoolId, object_id: bytes, index: int, count: int, *, runs_max: int
+    ) -> list[StatusRun]:
+        """Return what stands in a run: at least its first piece, at most `runs_max` pieces; looks into no page."""
+        ...
+
+    def flush_slice(
+        self, pool: PoolId, object_id: bytes, index: int, count: int, *, pages_max: int
+    ) -> int:
+        """Drop about `pages_max` pages from the start of a run; return how far that is."""
+        ...
+
+    def bring_home(
+        self, pool: PoolId, object_id: bytes, index: int, count: int, done: GetDoneCallback
+    ) -> GetResult | None:
+        """Keep a run here, if there is room; what `get` would return stands for success only."""
+        ...
+
+    def replicate(
+        self, pool: PoolId, object_id: bytes, index: int, count: int, done: Callable[[bool], None]
+    ) -> bool | None:
+        """Return whether what stands in a run now is at as many peers as it should be, or None: `done` follows."""
+        ...
+
+    def call_settled(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called at the end of each pass, whoever began it: after the last `done` of it."""
         ...
 
 
@@ -356,3 +403,44 @@ class Pager:
             return flushed, False
         self._engine.destroy_pool(pool)
         return flushed, True
+
+    # What a disk asks (`DiskPagerInterface`).
+
+    def status(
+        self, pool: PoolId, object_id: bytes, index: int, count: int, *, runs_max: int
+    ) -> list[StatusRun]:
+        """See `DiskPagerInterface`."""
+        return extents.status(
+            self._engine.store, pool, object_id, index, count,
+            runs_max=runs_max, leaves_max=STATUS_LEAVES_MAX,
+        )  # fmt: skip
+
+    def flush_slice(
+        self, pool: PoolId, object_id: bytes, index: int, count: int, *, pages_max: int
+    ) -> int:
+        """See `DiskPagerInterface`."""
+        return extents.flush_slice(
+            self._engine.store, pool, object_id, index, count, pages_max=pages_max
+        )
+
+    def bring_home(
+        self, pool: PoolId, object_id: bytes, index: int, count: int, done: GetDoneCallback
+    ) -> GetResult | None:
+        """See `DiskPagerInterface`.  Above the high watermark what came would not be kept."""
+        store = self._engine.store
+        if store.is_above(store.limits.high_watermark):
+            return []
+        return self.get(pool, object_id, index, count, done)
+
+    def replicate(
+        self, pool: PoolId, object_id: bytes, index: int, count: int, done: Callable[[bool], None]
+    ) -> bool | None:
+        """See `DiskPagerInterface`.
+
+        The config refuses `durability = "replicated"` so far; were it asked for, nothing is promised.
+        """
+        return False
+
+    def call_settled(self, callback: Callable[[], None]) -> None:
+        """See `DiskPagerInterface`."""
+        self._peers.on_settled.append(callback)

@@ -86,6 +86,8 @@ class Peers:
         self.on_woken: Callable[[Woken], None] = ignore_woken
         self.on_deadline: Callable[[float], None] = ignore_deadline
         self.next_deadline: Callable[[], float | None] = no_deadline
+        # Called at the end of each pass: front ends send what it completed, all at once.
+        self.on_settled: list[Callable[[], None]] = []
         self._waiting: trio.CancelScope | None = None
         self._is_settling = False
         self._heard_at: dict[NodeId, float] = {}
@@ -135,6 +137,8 @@ class Peers:
             self._is_settling = False
         for link in touched.values():
             link.push()
+        for settled in self.on_settled:
+            settled()
         if events := self._engine.take_node_events():
             self.subscribers.publish(events)
         self._set_alarm()

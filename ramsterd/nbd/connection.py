@@ -1,15 +1,18 @@
 """One client's socket: the trio shell around `Negotiation` and `Transmission`.
 
 Two tasks.  The receiver takes what the socket has, serves it in one pass, settles the pager and sends the
-replies at once without waiting.  The sender sends what did not fit, and what completed later; it sleeps until
-one of these happens.  Both only ever call `_send_now`, which does not await: pieces leave whole and in order.
+replies at once without waiting.  What completes later is sent by `push`, at the end of the pass that completed
+it, whoever began that.  The sender sends what the socket did not take; it sleeps until there is some.  All of them
+only ever call `_send_now`, which does not await: pieces leave whole and in order.
 
 Sockets are tried first and waited for only when they would block, since a wait costs more than a request.
 """
 
 import math
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Final
 
 import trio
@@ -19,10 +22,11 @@ from ramsterd.nbd.counters import Counters, End
 from ramsterd.nbd.export import Export
 from ramsterd.nbd.negotiation import Negotiation, State
 from ramsterd.nbd.protocol import DISCONNECT_SECONDS_MAX, HANDSHAKE_SECONDS_MAX
+from ramsterd.nbd.session import Session
 from ramsterd.nbd.transmission import Transmission
-from ramsterd.pager import PagerInterface
+from ramsterd.pager import DiskPagerInterface
 
-# Passes served without a wait before other tasks get their turn.
+# Passes served without a wait before other tasks get their turn; after one that met a limit they get it at once.
 _PASSES_MAX: Final = 4
 # Options are short; requests that follow them in the same receive are few.
 _HANDSHAKE_RECEIVE_BYTES: Final = 4096
@@ -39,6 +43,40 @@ class Ended(Exception):
         self.detail = detail
 
 
+class Clients:
+    """What the connections of a server share."""
+
+    def __init__(self, connections_max: int, counters: Counters) -> None:
+        self._connections_max = connections_max
+        self._connected: dict[str, int] = {}
+        self._late: dict[Connection, None] = {}
+        self.counters = counters
+
+    def may_open(self, export: Export) -> bool:
+        """Whether one more client may use an export."""
+        return self._connected.get(export.name, 0) < self._connections_max
+
+    @contextmanager
+    def opened(self, export: Export) -> Iterator[None]:
+        """Count a client of an export while the block runs."""
+        self._connected[export.name] = self._connected.get(export.name, 0) + 1
+        try:
+            yield
+        finally:
+            self._connected[export.name] -= 1
+
+    def on_late_reply(self, connection: "Connection") -> None:
+        """A request that waited is answered: the reply is sent when the present pass of the pager ends."""
+        self._late[connection] = None
+
+    def on_settled(self) -> None:
+        """The pass is over."""
+        if self._late:
+            late, self._late = self._late, {}
+            for connection in late:
+                connection.push()
+
+
 class Connection:
     """Serves one client until it leaves."""
 
@@ -46,13 +84,16 @@ class Connection:
         self,
         sock: socket.socket,
         exports: Sequence[Export],
-        pager: PagerInterface,
-        counters: Counters,
+        pager: DiskPagerInterface,
+        clients: Clients,
     ) -> None:
         self._sock = sock
         self._exports = exports
         self._pager = pager
-        self._counters = counters
+        self._clients = clients
+        self._counters = clients.counters
+        # What `push` sends; None before and after the transmission.
+        self._transmission: Transmission | None = None
         # Where the sender sleeps, and where the receiver waits for room.
         self._sender = trio.lowlevel.ParkingLot()
         self._receiver = trio.lowlevel.ParkingLot()
@@ -63,8 +104,9 @@ class Connection:
         Errors: what the client or the network does wrong is returned; an exception is a bug of ours.
         """
         try:
-            export, rest = await self._negotiate()
-            await self._transmit(export, rest)
+            session, rest = await self._negotiate()
+            with self._clients.opened(session.export):
+                await self._transmit(session, rest)
         except Ended as ended:
             return ended
         except RemoteProtocolError as error:
@@ -73,8 +115,18 @@ class Connection:
             return Ended(End.BROKEN, str(error))
         return Ended(End.DISCONNECTED)
 
-    async def _negotiate(self) -> tuple[Export, bytes]:
-        negotiation = Negotiation(self._exports)
+    def push(self) -> None:
+        """Send what completed late."""
+        if self._transmission is None:
+            return
+        # The sender meets an error again, in the task that is to end by it.
+        with suppress(OSError):
+            self._send_now(self._transmission)
+        if self._transmission.replies.queued_bytes or self._receiver:
+            self._sender.unpark()
+
+    async def _negotiate(self) -> tuple[Session, bytes]:
+        negotiation = Negotiation(self._exports, self._clients.may_open)
         with trio.move_on_after(HANDSHAKE_SECONDS_MAX):
             await self._send_all(negotiation.greeting())
             while negotiation.state in {State.CLIENT_FLAGS, State.OPTIONS}:
@@ -84,7 +136,7 @@ class Connection:
                 await self._send_all(negotiation.receive_data(data))
             if negotiation.state is State.ABORTED:
                 raise Ended(End.ABORTED)
-            return negotiation.export, negotiation.rest
+            return negotiation.session, negotiation.rest
         raise Ended(End.TOO_SLOW, f"no export after {HANDSHAKE_SECONDS_MAX:.0f} s")
 
     async def _receive(self, count: int) -> bytes:
@@ -101,8 +153,10 @@ class Connection:
             except BlockingIOError:
                 await trio.lowlevel.wait_writable(self._sock)
 
-    async def _transmit(self, export: Export, rest: bytes) -> None:
-        transmission = Transmission(export, self._pager, self._counters, self._wake)
+    async def _transmit(self, session: Session, rest: bytes) -> None:
+        on_late_reply = partial(self._clients.on_late_reply, self)
+        transmission = Transmission(session, self._pager, self._counters, on_late_reply)
+        self._transmission = transmission
         transmission.received.feed(rest)
         ended: list[Exception] = []
         try:
@@ -123,6 +177,7 @@ class Connection:
                     ended.append(error)
                 nursery.cancel_scope.cancel()
         finally:
+            self._transmission = None
             transmission.close()
         if ended:
             raise ended[0]
@@ -150,7 +205,7 @@ class Connection:
                 received.on_received(count)
             self._pass(transmission)
             passes += 1
-            if passes >= _PASSES_MAX:
+            if passes >= _PASSES_MAX or transmission.has_unserved:
                 passes = 0
                 await trio.lowlevel.checkpoint()
 
@@ -172,10 +227,6 @@ class Connection:
         if scope.cancelled_caught:
             raise Ended(End.TOO_SLOW, "replies not taken after the disconnect")
 
-    def _wake(self) -> None:
-        """A request that waited is answered: let the sender run once the present pass is over."""
-        self._sender.unpark()
-
     def _send_now(self, transmission: Transmission) -> None:
         """Send what the socket takes without waiting."""
         replies = transmission.replies
@@ -191,7 +242,7 @@ class Connection:
             replies.on_sent(count)
 
     async def _send_late(self, transmission: Transmission) -> None:
-        """Send what the receiver could not, for ever."""
+        """Send what the socket did not take at once, for ever."""
         while True:
             if transmission.replies.queued_bytes:
                 self._send_now(transmission)

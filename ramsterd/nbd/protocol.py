@@ -1,7 +1,7 @@
 """NBD's numbers, limits and layouts (NetworkBlockDevice/nbd, doc/proto.md); decides nothing.
 
-The enums are append-only and named as in the specification.  What is not spoken: TLS, structured replies,
-metadata contexts, extended headers; the handshake refuses them and clients fall back to simple replies.
+The enums are append-only and named as in the specification.  What is not spoken: TLS and extended headers; the
+handshake refuses them and clients do without.
 """
 
 import enum
@@ -15,6 +15,7 @@ OPTION_MAGIC: Final = 0x49484156454F5054  # "IHAVEOPT"
 OPTION_REPLY_MAGIC: Final = 0x0003E889045565A9
 REQUEST_MAGIC: Final = 0x25609513
 SIMPLE_REPLY_MAGIC: Final = 0x67446698
+STRUCTURED_REPLY_MAGIC: Final = 0x668E33EF
 
 
 class HandshakeFlag(enum.IntFlag):
@@ -43,6 +44,9 @@ class TransmissionFlag(enum.IntFlag):
     SEND_WRITE_ZEROES = 1 << 6
     SEND_DF = 1 << 7
     CAN_MULTI_CONN = 1 << 8
+    SEND_RESIZE = 1 << 9
+    SEND_CACHE = 1 << 10
+    SEND_FAST_ZERO = 1 << 11
 
 
 class Option(enum.IntEnum):
@@ -65,10 +69,12 @@ class OptionReply(enum.IntEnum):
     ACK = 1
     SERVER = 2
     INFO = 3
+    META_CONTEXT = 4
     ERR_UNSUP = (1 << 31) + 1
     ERR_POLICY = (1 << 31) + 2
     ERR_INVALID = (1 << 31) + 3
     ERR_UNKNOWN = (1 << 31) + 6
+    ERR_TOO_BIG = (1 << 31) + 9
 
 
 class Info(enum.IntEnum):
@@ -90,6 +96,7 @@ class Command(enum.IntEnum):
     TRIM = 4
     CACHE = 5
     WRITE_ZEROES = 6
+    BLOCK_STATUS = 7
 
 
 class CommandFlag(enum.IntFlag):
@@ -100,6 +107,30 @@ class CommandFlag(enum.IntFlag):
     DF = 1 << 2
     REQ_ONE = 1 << 3
     FAST_ZERO = 1 << 4
+
+
+class ReplyFlag(enum.IntFlag):
+    """Flags of one chunk of a structured reply."""
+
+    DONE = 1 << 0
+
+
+class ReplyType(enum.IntEnum):
+    """What a chunk of a structured reply carries; errors have bit 15 set."""
+
+    NONE = 0
+    OFFSET_DATA = 1
+    OFFSET_HOLE = 2
+    BLOCK_STATUS = 5
+    ERROR = (1 << 15) + 1
+    ERROR_OFFSET = (1 << 15) + 2
+
+
+class State(enum.IntFlag):
+    """What the context `base:allocation` says of an extent; neither is data."""
+
+    HOLE = 1 << 0
+    ZERO = 1 << 1
 
 
 class Errno(enum.IntEnum):
@@ -116,15 +147,30 @@ class Errno(enum.IntEnum):
     ESHUTDOWN = 108
 
 
-# The largest READ or WRITE; what qemu, libnbd and the kernel use at most.  A longer WRITE closes the
-# connection: nobody reads 4 GiB only to refuse it.
+# The largest READ, WRITE or CACHE, and the maximum block size that INFO tells; what qemu, libnbd and the
+# kernel use at most.  TRIM, WRITE_ZEROES and BLOCK_STATUS carry nothing and may be longer: nbdcopy zeroes
+# 128 MiB at a time, and mkfs trims whole disks.
 PAYLOAD_BYTES_MAX: Final = 32 * 1024 * 1024
+# The payload of a refused WRITE is skipped and the connection goes on.  A longer one ends the connection
+# after its EINVAL ("Block size constraints"): nobody reads 4 GiB only to refuse it.
+REFUSED_PAYLOAD_BYTES_MAX: Final = 2 * PAYLOAD_BYTES_MAX
 # The specification's bound for every string.
 NAME_BYTES_MAX: Final = 4096
-# GO with the longest name and a list of more information kinds than exist; more closes the connection.
+# GO with the longest name and a list of more information kinds than exist.  A longer option is skipped and
+# answered ERR_TOO_BIG; beyond the second bound the client means harm, and the connection ends.
 OPTION_BYTES_MAX: Final = 8192
+REFUSED_OPTION_BYTES_MAX: Final = 1024 * 1024
 # Options in one handshake; `nbdinfo --list` asks a handful for each export.
 OPTIONS_MAX: Final = 1024
+# What one pass of a connection handles before others have their turn: pages read, dropped or zeroed.  About
+# 3 ms when each of them is read; a WRITE is bounded by the receive buffer.
+PASS_PAGES_MAX: Final = 1024
+# A longer READ or CACHE is served in slices: half a millisecond each.
+SLICE_PAGES: Final = 128
+# The part of a TRIM or WRITE_ZEROES looked at in one slice; of it, PASS_PAGES_MAX pages are dropped at most.
+SPAN_PAGES: Final = 65536
+# Extents of one BLOCK_STATUS reply: 8 KiB.  The client asks again for the rest.
+EXTENTS_MAX: Final = 1024
 # Requests of one connection that wait for the pager; at the limit the connection is not read.
 REQUESTS_IN_FLIGHT_MAX: Final = 1024
 # Bytes of such requests; one more request may go over it, so a connection owes at most the sum of both.
@@ -149,20 +195,22 @@ INFO_BLOCK_SIZE: Final = struct.Struct(">HIII")  # kind, minimum, preferred, max
 # are read as one word: one comparison tells an everyday request.  A cookie is opaque: bytes, never a number.
 REQUEST: Final = struct.Struct(">Q8sQI")
 SIMPLE_REPLY: Final = struct.Struct(">II8s")  # magic, errno, cookie
+# A chunk of a structured reply: magic, flags, type, cookie, bytes of payload; and payloads of fixed layout.
+CHUNK: Final = struct.Struct(">IHH8sI")
+DATA_CHUNK: Final = struct.Struct(">IHH8sIQ")  # chunk, offset; the data follow
+HOLE_CHUNK: Final = struct.Struct(">IHH8sIQI")  # chunk, offset, hole bytes
+ERROR_CHUNK: Final = struct.Struct(">IHH8sIIH")  # chunk, errno, message bytes; the message follows
+STATUS_CHUNK: Final = struct.Struct(">IHH8sII")  # chunk, context; the extents follow
+EXTENT: Final = struct.Struct(">II")  # bytes, state
 # What follows EXPORT_NAME's answer unless both sides said NO_ZEROES.
 EXPORT_NAME_PADDING: Final = bytes(124)
 
 REQUEST_BYTES: Final = REQUEST.size
 REPLY_BYTES: Final = SIMPLE_REPLY.size
 
-TRANSMISSION_FLAGS: Final = (
-    TransmissionFlag.HAS_FLAGS
-    | TransmissionFlag.SEND_FLUSH
-    | TransmissionFlag.SEND_FUA
-    | TransmissionFlag.SEND_TRIM
-    | TransmissionFlag.SEND_WRITE_ZEROES
-    | TransmissionFlag.CAN_MULTI_CONN
-)
+# The one metadata context we know, and the number we give it.
+ALLOCATION_CONTEXT: Final = "base:allocation"
+ALLOCATION_CONTEXT_ID: Final = 1
 
 
 def request_word(command: int, flags: int = 0) -> int:

@@ -10,10 +10,10 @@ from typing import Final
 
 import trio
 
-from ramsterd.nbd.connection import Connection
+from ramsterd.nbd.connection import Clients, Connection
 from ramsterd.nbd.counters import Counters, End, NbdStatistics
 from ramsterd.nbd.export import Export
-from ramsterd.pager import PagerInterface
+from ramsterd.pager import DiskPagerInterface
 from ramsterd.sockets import listen_tcp, listen_unix, remove_socket_file
 
 _log = logging.getLogger("ramster.nbd")
@@ -35,11 +35,14 @@ assert set(_LEVELS) == set(End)
 
 
 class NbdServer:
-    """Serves exports on a Unix socket, on loopback TCP, or on both."""
+    """Serves exports on a Unix socket, on loopback TCP, or on both.
+
+    An export has `connections_max` clients at most; one more is refused by name in its handshake.
+    """
 
     def __init__(
         self,
-        pager: PagerInterface,
+        pager: DiskPagerInterface,
         exports: Sequence[Export],
         *,
         socket_path: Path | None = None,
@@ -50,8 +53,11 @@ class NbdServer:
         self._exports = tuple(exports)
         self._socket_path = socket_path
         self._listen = listen
-        self._connections_max = connections_max
+        # Those in a handshake count too, and could be for any export.
+        self._connections_max = connections_max * max(1, len(exports))
         self._counters = Counters()
+        self._clients = Clients(connections_max, self._counters)
+        pager.call_settled(self._clients.on_settled)
 
     def statistics(self) -> NbdStatistics:
         """Return one snapshot of the counters."""
@@ -120,7 +126,7 @@ class NbdServer:
                 if sock.family != socket.AF_UNIX:
                     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 _log.debug("NBD client %d connected", number)
-                connection = Connection(sock, self._exports, self._pager, self._counters)
+                connection = Connection(sock, self._exports, self._pager, self._clients)
                 ended = await connection.serve()
                 end = ended.end
         finally:

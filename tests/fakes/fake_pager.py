@@ -1,4 +1,4 @@
-"""A pager that is a dict of pages, and does what a test tells it: delay, refuse, lose."""
+"""A pager that is a dict of pages, and does what a test tells it: delay, refuse, lose, replicate."""
 
 import random
 from collections import Counter
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from config.limits import PAGE_BYTES
+from ramsterd.core.extents import PageStatus, StatusRun
 from ramsterd.core.page import ZERO_PAGE, PoolId
 from ramsterd.pager import GetOutcome, GetResult, PutOutcome
 
@@ -14,7 +15,7 @@ PageKey = tuple[PoolId, bytes, int]
 
 
 class FakePager:
-    """Implements `PagerInterface`.
+    """Implements `DiskPagerInterface`.
 
     A delayed call takes effect when it is released, not when it is made: the least a front end may rely on.
     """
@@ -28,6 +29,11 @@ class FakePager:
         self.delayed: list[Callable[[], None]] = []
         self.settles_count = 0
         self.calls: Counter[str] = Counter()
+        # Whether `replicate` waits for `on_replicated`, and who does.
+        self.is_replicating = False
+        self.replicating: list[tuple[range, Callable[[bool], None]]] = []
+        self.cached: set[int] = set()
+        self._on_settled: list[Callable[[], None]] = []
 
     def release(self, rng: random.Random | None = None) -> None:
         """Complete every delayed call, in order, or in an order drawn from `rng`."""
@@ -36,6 +42,18 @@ class FakePager:
             rng.shuffle(delayed)
         for complete in delayed:
             complete()
+        self._end_pass()
+
+    def on_replicated(self, *, is_success: bool) -> None:
+        """Answer everyone who waits for pages to be at peers."""
+        replicating, self.replicating = self.replicating, []
+        for _, done in replicating:
+            done(is_success)
+        self._end_pass()
+
+    def _end_pass(self) -> None:
+        for callback in self._on_settled:
+            callback()
 
     def get(
         self,
@@ -116,6 +134,61 @@ class FakePager:
 
     def settle(self) -> None:
         self.settles_count += 1
+        self._end_pass()
+
+    def call_settled(self, callback: Callable[[], None]) -> None:
+        self._on_settled.append(callback)
+
+    def status(
+        self, pool: PoolId, object_id: bytes, index: int, count: int, *, runs_max: int
+    ) -> list[StatusRun]:
+        self.calls["status"] += 1
+        runs: list[StatusRun] = []
+        for each in range(index, index + count):
+            page = self.pages.get((pool, object_id, each))
+            kind = PageStatus.DATA
+            if each not in self.lost and page in {None, ZERO_PAGE}:
+                kind = PageStatus.HOLE if page is None else PageStatus.ZERO
+            if runs and runs[-1][0] is kind:
+                runs[-1] = kind, runs[-1][1] + 1
+            elif len(runs) == runs_max:
+                break
+            else:
+                runs.append((kind, 1))
+        return runs
+
+    def flush_slice(
+        self, pool: PoolId, object_id: bytes, index: int, count: int, *, pages_max: int
+    ) -> int:
+        """Drops exactly as many, so that slices are seen."""
+        self.calls["flush_slice"] += 1
+        for each in range(index, index + count):
+            if self.pages.pop((pool, object_id, each), None) is not None:
+                pages_max -= 1
+            if not pages_max:
+                return each + 1 - index
+        return count
+
+    def bring_home(
+        self,
+        pool: PoolId,
+        object_id: bytes,
+        index: int,
+        count: int,
+        done: Callable[[GetResult], None],
+    ) -> GetResult | None:
+        self.calls["bring_home"] += 1
+        self.cached.update(range(index, index + count))
+        return self._now_or_later(lambda: self._get(pool, object_id, index, count), done)
+
+    def replicate(
+        self, pool: PoolId, object_id: bytes, index: int, count: int, done: Callable[[bool], None]
+    ) -> bool | None:
+        self.calls["replicate"] += 1
+        if not self.is_replicating:
+            return True
+        self.replicating.append((range(index, index + count), done))
+        return None
 
     def _now_or_later(self, act: Callable[[], T], done: Callable[[T], None]) -> T | None:
         if not self.is_delaying:

@@ -1,13 +1,7 @@
-"""The receive buffer grows, moves and shrinks without losing a byte; the reply queue drops what went."""
+"""The receive buffer moves without losing a byte; the reply queue drops what went."""
 
 from net.transport import Piece
-from ramsterd.nbd.buffers import (
-    RECEIVE_BYTES,
-    RECEIVE_BYTES_MAX,
-    SMALL_RECEIVES_MAX,
-    ReceiveBuffer,
-    ReplyQueue,
-)
+from ramsterd.nbd.buffers import RECEIVE_BYTES, ReceiveBuffer, ReplyQueue
 
 
 def unserved(buffer: ReceiveBuffer) -> bytes:
@@ -39,28 +33,6 @@ def test_a_move_over_itself_keeps_the_bytes() -> None:
     buffer.make_room(RECEIVE_BYTES)
     assert unserved(buffer) == content[1:]
     assert len(buffer.target()) == 1
-
-
-def test_the_buffer_grows_for_the_largest_request_and_shrinks_back() -> None:
-    buffer = ReceiveBuffer()
-    buffer.feed(b"begin")
-    buffer.make_room(RECEIVE_BYTES_MAX)
-    assert unserved(buffer) == b"begin"
-    assert len(buffer.view) == RECEIVE_BYTES_MAX
-    for _ in range(SMALL_RECEIVES_MAX):
-        buffer.make_room(28)
-        assert len(buffer.view) == RECEIVE_BYTES_MAX
-    buffer.make_room(28)
-    assert len(buffer.view) == RECEIVE_BYTES
-    assert unserved(buffer) == b"begin"
-
-
-def test_a_large_request_now_and_then_keeps_the_buffer_large() -> None:
-    buffer = ReceiveBuffer()
-    for _ in range(3 * SMALL_RECEIVES_MAX):
-        buffer.make_room(28)
-        buffer.make_room(RECEIVE_BYTES + 1)
-    assert len(buffer.view) == RECEIVE_BYTES + 1
 
 
 def test_what_was_sent_leaves_the_queue_wherever_it_was_cut() -> None:

@@ -13,16 +13,18 @@ from ramsterd.nbd.protocol import (
     OPTION_BYTES_MAX,
     OPTIONS_MAX,
     PAYLOAD_BYTES_MAX,
+    REFUSED_OPTION_BYTES_MAX,
     Info,
     Option,
     OptionReply,
     TransmissionFlag,
 )
+from ramsterd.nbd.session import Session
 
 DISK = Export(name="disk", size=1 << 20, description="a disk", pool=PoolId(1), object_id=b"disk")
 SWAP = Export(name="swap", size=1 << 30, pool=PoolId(1), object_id=b"swap")
 FIXED, NO_ZEROES = 1, 2
-FLAGS = 1 | 4 | 8 | 32 | 64 | 256
+FLAGS = 1 | 4 | 8 | 32 | 64 | 256 | 1024 | 2048
 
 
 def haggling(flags: int = FIXED | NO_ZEROES) -> Negotiation:
@@ -77,7 +79,7 @@ def test_export_name_answers_size_and_flags() -> None:
     answer = negotiation.receive_data(option(Option.EXPORT_NAME, b"swap"))
     assert answer == struct.pack(">QH", SWAP.size, FLAGS)
     assert negotiation.state is State.TRANSMISSION
-    assert negotiation.export is SWAP
+    assert negotiation.session.export is SWAP
 
 
 def test_export_name_pads_for_clients_that_want_zeroes() -> None:
@@ -99,7 +101,7 @@ def test_export_name_with_an_unknown_name_ends_the_connection() -> None:
 def test_the_empty_name_is_the_first_export() -> None:
     negotiation = haggling()
     negotiation.receive_data(option(Option.GO, named("")))
-    assert negotiation.export is DISK
+    assert negotiation.session.export is DISK
 
 
 def test_without_exports_no_name_is_known() -> None:
@@ -108,7 +110,7 @@ def test_without_exports_no_name_is_known() -> None:
     answer = negotiation.receive_data(option(Option.GO, named("")))
     assert kinds_of(answer, Option.GO) == [OptionReply.ERR_UNKNOWN]
     with pytest.raises(LocalProtocolError):
-        _ = negotiation.export
+        _ = negotiation.session
 
 
 def test_list_names_every_export_with_its_description() -> None:
@@ -151,7 +153,7 @@ def test_an_unknown_name_is_answered_and_another_may_be_tried() -> None:
     answer = negotiation.receive_data(option(Option.GO, named("other")))
     assert replies(answer, Option.GO) == [(OptionReply.ERR_UNKNOWN, b"no such export")]
     negotiation.receive_data(option(Option.GO, named("swap")))
-    assert negotiation.export is SWAP
+    assert negotiation.session.export is SWAP
 
 
 @pytest.mark.parametrize(
@@ -171,9 +173,7 @@ def test_malformed_go_is_invalid(data: bytes) -> None:
     assert kinds_of(answer, Option.GO) == [OptionReply.ERR_INVALID]
 
 
-@pytest.mark.parametrize(
-    "number", [Option.STARTTLS, Option.STRUCTURED_REPLY, Option.SET_META_CONTEXT, 4, 11, 4711]
-)
+@pytest.mark.parametrize("number", [Option.STARTTLS, 4, 11, 4711])
 def test_what_is_not_spoken_is_unsupported_and_haggling_goes_on(number: int) -> None:
     negotiation = haggling()
     answer = negotiation.receive_data(option(number, b"whatever"))
@@ -188,11 +188,25 @@ def test_abort_is_acknowledged() -> None:
     assert negotiation.state is State.ABORTED
 
 
-def test_an_option_over_the_limit_ends_the_connection() -> None:
+def test_an_option_over_the_limit_is_skipped_and_told_to_be_too_big() -> None:
+    negotiation = haggling()
     fits = option(4711, bytes(OPTION_BYTES_MAX))
-    assert kinds_of(haggling().receive_data(fits), 4711) == [OptionReply.ERR_UNSUP]
-    with pytest.raises(RemoteProtocolError, match="option of 8193 bytes"):
-        haggling().receive_data(b"IHAVEOPT" + struct.pack(">II", 1, OPTION_BYTES_MAX + 1))
+    assert kinds_of(negotiation.receive_data(fits), 4711) == [OptionReply.ERR_UNSUP]
+    longer = option(4711, bytes(OPTION_BYTES_MAX + 1))
+    answer = b"".join(
+        negotiation.receive_data(longer[at : at + 1000]) for at in range(0, len(longer), 1000)
+    )
+    assert kinds_of(answer, 4711) == [OptionReply.ERR_TOO_BIG]
+    assert kinds_of(negotiation.receive_data(option(4711)), 4711) == [OptionReply.ERR_UNSUP]
+
+
+@pytest.mark.parametrize(
+    ("number", "bytes_max"),
+    [(4711, REFUSED_OPTION_BYTES_MAX), (Option.EXPORT_NAME, OPTION_BYTES_MAX)],
+)
+def test_an_option_that_cannot_be_refused_ends_the_connection(number: int, bytes_max: int) -> None:
+    with pytest.raises(RemoteProtocolError, match=f"option of {bytes_max + 1} bytes"):
+        haggling().receive_data(b"IHAVEOPT" + struct.pack(">II", number, bytes_max + 1))
 
 
 def test_options_without_end_end_the_connection() -> None:
@@ -219,8 +233,136 @@ def test_every_chunking_gives_the_same_answer() -> None:
         assert negotiation.rest == b"x"
 
 
-def test_flags_do_not_promise_what_is_not_there() -> None:
-    flags = TransmissionFlag(FLAGS)
-    for missing in (TransmissionFlag.READ_ONLY, TransmissionFlag.ROTATIONAL):
-        assert missing not in flags
-    assert TransmissionFlag.SEND_DF not in flags
+def structured(flags: int = FIXED | NO_ZEROES) -> Negotiation:
+    """Return a handshake with structured replies."""
+    negotiation = haggling(flags)
+    answer = negotiation.receive_data(option(Option.STRUCTURED_REPLY))
+    assert kinds_of(answer, Option.STRUCTURED_REPLY) == [OptionReply.ACK]
+    return negotiation
+
+
+def contexts(name: str, *queries: str) -> bytes:
+    body = struct.pack(">I", len(name)) + name.encode() + struct.pack(">I", len(queries))
+    return body + b"".join(struct.pack(">I", len(each)) + each.encode() for each in queries)
+
+
+ALLOCATION = b"base:allocation"
+
+
+def test_structured_replies_are_agreed_on_and_bring_df() -> None:
+    negotiation = structured()
+    answer = negotiation.receive_data(option(Option.GO, named("disk")))
+    flags = struct.unpack(">HQH", replies(answer, Option.GO)[0][1])[2]
+    assert flags & TransmissionFlag.SEND_DF
+    assert negotiation.session == Session(export=DISK, is_structured=True)
+
+
+def test_structured_reply_with_data_is_invalid() -> None:
+    negotiation = haggling()
+    answer = negotiation.receive_data(option(Option.STRUCTURED_REPLY, b"x"))
+    assert kinds_of(answer, Option.STRUCTURED_REPLY) == [OptionReply.ERR_INVALID]
+    negotiation.receive_data(option(Option.GO, named("disk")))
+    assert not negotiation.session.is_structured
+
+
+@pytest.mark.parametrize("number", [Option.LIST_META_CONTEXT, Option.SET_META_CONTEXT])
+def test_contexts_without_structured_replies_are_invalid(number: Option) -> None:
+    answer = haggling().receive_data(option(number, contexts("disk", "base:allocation")))
+    assert kinds_of(answer, number) == [OptionReply.ERR_INVALID]
+
+
+@pytest.mark.parametrize(
+    ("queries", "is_found"),
+    [
+        ([], True),
+        (["base:"], True),
+        (["base:allocation"], True),
+        (["qemu:dirty-bitmap:x", "base:allocation"], True),
+        (["base:alloc"], False),
+        (["qemu:"], False),
+        (["no colon"], False),
+        ([""], False),
+    ],
+)
+def test_contexts_are_listed_by_query(queries: list[str], is_found: bool) -> None:
+    asked = option(Option.LIST_META_CONTEXT, contexts("disk", *queries))
+    answers = replies(structured().receive_data(asked), Option.LIST_META_CONTEXT)
+    found = [(OptionReply.META_CONTEXT, b"\0\0\0\0" + ALLOCATION)] if is_found else []
+    assert answers == [*found, (OptionReply.ACK, b"")]
+
+
+@pytest.mark.parametrize(
+    ("queries", "is_selected"),
+    [
+        (["base:allocation"], True),
+        (["x-mine:all", "base:allocation", "base:allocation"], True),
+        ([], False),
+        (["base:"], False),
+        (["base:allocations"], False),
+    ],
+)
+def test_contexts_are_selected_by_their_whole_name(queries: list[str], is_selected: bool) -> None:
+    negotiation = structured()
+    asked = option(Option.SET_META_CONTEXT, contexts("disk", *queries))
+    answers = replies(negotiation.receive_data(asked), Option.SET_META_CONTEXT)
+    found = [(OptionReply.META_CONTEXT, b"\0\0\0\x01" + ALLOCATION)] if is_selected else []
+    assert answers == [*found, (OptionReply.ACK, b"")]
+    negotiation.receive_data(option(Option.GO, named("disk")))
+    assert negotiation.session.has_allocation == is_selected
+
+
+def test_a_context_counts_for_the_export_that_it_was_selected_for() -> None:
+    negotiation = structured()
+    negotiation.receive_data(option(Option.SET_META_CONTEXT, contexts("disk", "base:allocation")))
+    negotiation.receive_data(option(Option.GO, named("swap")))
+    assert not negotiation.session.has_allocation
+
+
+@pytest.mark.parametrize(
+    "second", [contexts("disk"), contexts("other", "base:allocation"), b"malformed"]
+)
+def test_a_later_selection_replaces_the_first_even_when_it_fails(second: bytes) -> None:
+    negotiation = structured()
+    negotiation.receive_data(option(Option.SET_META_CONTEXT, contexts("disk", "base:allocation")))
+    negotiation.receive_data(option(Option.SET_META_CONTEXT, second))
+    negotiation.receive_data(option(Option.GO, named("disk")))
+    assert not negotiation.session.has_allocation
+
+
+@pytest.mark.parametrize("number", [Option.LIST_META_CONTEXT, Option.SET_META_CONTEXT])
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (contexts("other", "base:allocation"), OptionReply.ERR_UNKNOWN),
+        (b"", OptionReply.ERR_INVALID),
+        (contexts("disk", "base:allocation")[:-1], OptionReply.ERR_INVALID),
+        (contexts("disk", "base:allocation") + b"x", OptionReply.ERR_INVALID),
+        (contexts("disk")[:-4], OptionReply.ERR_INVALID),
+        (contexts("disk")[:-4] + b"\xff" * 4, OptionReply.ERR_INVALID),
+        (struct.pack(">I", 0xFFFFFFFF) + b"disk", OptionReply.ERR_INVALID),
+    ],
+)
+def test_bad_context_queries_are_answered(number: Option, data: bytes, kind: OptionReply) -> None:
+    negotiation = structured()
+    assert kinds_of(negotiation.receive_data(option(number, data)), number) == [kind]
+    assert negotiation.state is State.OPTIONS
+
+
+def test_an_export_without_room_for_one_more_client_is_refused_by_name() -> None:
+    negotiation = Negotiation([DISK, SWAP], lambda export: export is SWAP)
+    negotiation.receive_data(struct.pack(">I", FIXED | NO_ZEROES))
+    answer = negotiation.receive_data(option(Option.INFO, named("disk")))
+    assert kinds_of(answer, Option.INFO)[-1] is OptionReply.ACK
+    answer = negotiation.receive_data(option(Option.GO, named("disk")))
+    assert replies(answer, Option.GO) == [
+        (OptionReply.ERR_POLICY, b"too many clients of this export")
+    ]
+    negotiation.receive_data(option(Option.GO, named("swap")))
+    assert negotiation.session.export is SWAP
+
+
+def test_a_full_export_that_is_only_named_ends_the_connection() -> None:
+    negotiation = Negotiation([DISK], lambda _: False)
+    negotiation.receive_data(struct.pack(">I", FIXED | NO_ZEROES))
+    with pytest.raises(RemoteProtocolError, match="too many clients of export disk"):
+        negotiation.receive_data(option(Option.EXPORT_NAME, b"disk"))

@@ -13,10 +13,17 @@ import trio
 import trio.testing
 
 from ramsterd.core.page import PoolId
-from ramsterd.nbd.connection import Connection
+from ramsterd.nbd.buffers import RECEIVE_BYTES
+from ramsterd.nbd.connection import Clients, Connection
 from ramsterd.nbd.counters import Counters, End, NbdStatistics
 from ramsterd.nbd.export import Export
-from ramsterd.nbd.protocol import HANDSHAKE_SECONDS_MAX, REPLY_BYTES_MAX, Command, Errno
+from ramsterd.nbd.protocol import (
+    HANDSHAKE_SECONDS_MAX,
+    REPLY_BYTES_MAX,
+    Command,
+    Errno,
+    OptionReply,
+)
 from ramsterd.nbd.server import NbdServer
 from ramsterd.sockets import SocketPathTaken
 from tests.fakes.fake_pager import FakePager
@@ -244,6 +251,128 @@ async def test_a_handshake_that_never_ends_is_ended(
     with ours, theirs:
         ours.setblocking(False)
         began = trio.current_time()
-        ended = await Connection(ours, [EXPORT], FakePager(), Counters()).serve()
+        ended = await Connection(ours, [EXPORT], FakePager(), Clients(1, Counters())).serve()
         assert ended.end is End.TOO_SLOW
         assert math.isclose(trio.current_time() - began, HANDSHAKE_SECONDS_MAX)
+
+
+async def test_an_export_takes_as_many_clients_as_it_may_and_the_next_is_told(
+    tmp_path: Path,
+) -> None:
+    other = Export(name="other", size=4096, pool=PoolId(1), object_id=b"other")
+    path = tmp_path / "nbd.sock"
+    server = NbdServer(FakePager(), [EXPORT, other], socket_path=path, connections_max=64)
+    go = struct.pack(">I", 3) + b"IHAVEOPT" + struct.pack(">III4sH", 7, 10, 4, b"disk", 0)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(server.serve)
+        streams = []
+        last = b""
+        for _ in range(65):
+            stream = await trio.open_unix_socket(path)
+            streams.append(stream)
+            await stream.send_all(go)
+            await receive(stream, len(GREETING))
+            data = await receive(stream, 20)
+            kind, count = struct.unpack(">II", data[12:])
+            assert (kind == 0x80000002) == (len(streams) == 65)
+            last = await receive(stream, count)
+        assert last == b"too many clients of this export"
+        # One leaves, and the one that was refused may ask again.
+        await streams[0].send_all(request(Command.DISC, 0))
+        while server.statistics().connections != 64:
+            await trio.testing.wait_all_tasks_blocked()
+        await streams[-1].send_all(go[4:])
+        kind = struct.unpack(">I", (await receive(streams[-1], 20))[12:16])[0]
+        assert kind == OptionReply.INFO
+        nursery.cancel_scope.cancel()
+    for stream in streams:
+        await stream.aclose()
+
+
+async def test_a_client_with_10000_reads_that_takes_no_reply_waits_and_nobody_notices(
+    tmp_path: Path,
+) -> None:
+    """Its replies are bounded, however many reads it has outstanding; another is served as ever."""
+    async with running(tmp_path) as server, await server.join() as bad, await server.join() as good:
+        said = b"".join(request(Command.READ, cookie, 0, 65536) for cookie in range(10_000))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(bad.send_all, said)
+            await trio.testing.wait_all_tasks_blocked()
+            served = server.statistics.requests_total["READ"]
+            # One pass over the limit, and what the socket's buffer takes.
+            assert served * 65536 < 3 * REPLY_BYTES_MAX
+            await good.send_all(write(1, 0, PAGE) + request(Command.READ, 2, 0, 4096))
+            answers = parse_replies(await receive(good, 16 + 16 + 4096), {2: 4096})
+            assert answers == {1: Errno.NONE, 2: PAGE}
+            await trio.testing.wait_all_tasks_blocked()
+            assert server.statistics.requests_total["READ"] == served + 1
+            nursery.cancel_scope.cancel()
+
+
+async def test_a_long_write_is_served_in_turns_with_another_client(tmp_path: Path) -> None:
+    """Its payload comes in 64 pieces: what another says in between is not left to the end."""
+    async with (
+        running(tmp_path) as server,
+        await server.join() as long,
+        await server.join() as good,
+    ):
+        payload = bytes(16 << 20)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(long.send_all, write(1, 0, payload))
+            while server.pager.calls["put"] < 3:
+                await trio.lowlevel.checkpoint()
+            await good.send_all(request(Command.READ, 2, 0, 4096))
+            await receive(good, 16 + 4096)
+            assert server.pager.calls["put"] < len(payload) // RECEIVE_BYTES
+        assert parse_replies(await receive(long, 16), {}) == {1: Errno.NONE}
+
+
+async def test_a_long_trim_lets_others_have_their_turn(tmp_path: Path) -> None:
+    async with (
+        running(tmp_path) as server,
+        await server.join() as long,
+        await server.join() as good,
+    ):
+        key = (EXPORT.pool, EXPORT.object_id)
+        server.pager.pages = {(*key, index): PAGE for index in range(EXPORT.size // 4096)}
+        await good.send_all(request(Command.READ, 2, EXPORT.size - 4096, 4096))
+        await long.send_all(request(Command.TRIM, 1, 0, EXPORT.size))
+        # 16 slices: the read is served after the first of them, and finds what the last will drop.
+        answer = parse_replies(await receive(good, 16 + 4096), {2: 4096})
+        assert answer == {2: PAGE}
+        assert parse_replies(await receive(long, 16), {}) == {1: Errno.NONE}
+        assert not server.pager.pages
+
+
+async def test_late_replies_of_several_clients_leave_with_one_pass(tmp_path: Path) -> None:
+    """Without any task of theirs: the pass that completed them sends them."""
+    async with running(tmp_path) as server, await server.join() as one, await server.join() as two:
+        server.pager.is_delaying = True
+        for client in (one, two):
+            await client.send_all(
+                request(Command.READ, 1, 0, 4096) + request(Command.READ, 2, 0, 4096)
+            )
+        while len(server.pager.delayed) != 4:
+            await trio.testing.wait_all_tasks_blocked()
+        sent_before = server.statistics.sent_bytes_total
+        server.pager.release()
+        # No await in between: it is sent already.
+        assert server.statistics.sent_bytes_total == sent_before + 4 * (16 + 4096)
+        for client in (one, two):
+            answers = parse_replies(await receive(client, 2 * (16 + 4096)), {1: 4096, 2: 4096})
+            assert answers == {1: bytes(4096), 2: bytes(4096)}
+
+
+async def test_a_late_reply_to_a_client_that_is_gone_ends_nobody_else(tmp_path: Path) -> None:
+    async with running(tmp_path) as server, await server.join() as good:
+        server.pager.is_delaying = True
+        gone = await server.join()
+        await gone.send_all(request(Command.READ, 1, 0, 4096))
+        await good.send_all(request(Command.READ, 1, 0, 4096))
+        while len(server.pager.delayed) != 2:
+            await trio.testing.wait_all_tasks_blocked()
+        # Closed, and released before the server's task has seen it.
+        gone.socket.close()
+        server.pager.release()
+        await receive(good, 16 + 4096)
+        await server.wait_connections(1)

@@ -13,17 +13,27 @@ from ramsterd.nbd.counters import Counters
 from ramsterd.nbd.export import Export
 from ramsterd.nbd.protocol import (
     IN_FLIGHT_BYTES_MAX,
+    PASS_PAGES_MAX,
     PAYLOAD_BYTES_MAX,
+    REFUSED_PAYLOAD_BYTES_MAX,
     REPLY_BYTES_MAX,
     REQUESTS_IN_FLIGHT_MAX,
+    SLICE_PAGES,
     Command,
     CommandFlag,
     Errno,
 )
+from ramsterd.nbd.session import Session
 from ramsterd.nbd.transmission import Transmission
 from ramsterd.pager import GetResult
 from tests.fakes.fake_pager import FakePager
-from tests.fakes.nbd_words import parse_replies, request, write
+from tests.fakes.nbd_words import (
+    Structured,
+    parse_replies,
+    parse_structured,
+    request,
+    write,
+)
 
 EXPORT = Export(name="disk", size=64 << 20, pool=PoolId(1), object_id=b"disk")
 PAGE = b"p" * PAGE_BYTES
@@ -32,11 +42,12 @@ PAGE = b"p" * PAGE_BYTES
 class Client:
     """Says things to a transmission and reads what it answers."""
 
-    def __init__(self, pager: FakePager | None = None) -> None:
+    def __init__(self, pager: FakePager | None = None, *, is_structured: bool = False) -> None:
         self.pager = FakePager() if pager is None else pager
         self.counters = Counters()
         self.wakes_count = 0
-        self.transmission = Transmission(EXPORT, self.pager, self.counters, self._wake)
+        session = Session(export=EXPORT, is_structured=is_structured, has_allocation=is_structured)
+        self.transmission = Transmission(session, self.pager, self.counters, self._wake)
         self.transmission.serve()
 
     def _wake(self) -> None:
@@ -48,6 +59,12 @@ class Client:
             count = min(len(data), len(self.transmission.received.target()))
             self.transmission.received.feed(data[:count])
             data = data[count:]
+            self.transmission.serve()
+            self.serve_on()
+
+    def serve_on(self) -> None:
+        """Serve what passes have left, as far as the limits allow."""
+        while self.transmission.has_unserved and not self.transmission.is_full:
             self.transmission.serve()
 
     def take(self, **reads: int) -> dict[int, Errno | bytes]:
@@ -106,13 +123,35 @@ def test_write_zeroes_and_trim_are_answered() -> None:
     assert client.take(c4=3 * 4096) == {1: 0, 2: 0, 3: 0, 4: zeroed}
 
 
-def test_the_largest_write_is_served_and_a_larger_one_ends_the_connection() -> None:
+def test_the_largest_write_and_read_are_served() -> None:
     client = Client()
     client.say(write(1, 0, bytes(PAYLOAD_BYTES_MAX)))
     client.say(request(Command.READ, 2, 0, PAYLOAD_BYTES_MAX))
     assert client.take(c2=PAYLOAD_BYTES_MAX) == {1: Errno.NONE, 2: bytes(PAYLOAD_BYTES_MAX)}
-    with pytest.raises(RemoteProtocolError, match="WRITE of 33554433 bytes"):
-        client.say(request(Command.WRITE, 3, 0, PAYLOAD_BYTES_MAX + 1))
+
+
+def test_a_write_over_the_limit_is_refused_and_its_payload_is_skipped() -> None:
+    client = Client()
+    client.say(write(1, 0, bytes(PAYLOAD_BYTES_MAX + 1)) + write(2, 0, PAGE))
+    assert client.take() == {1: Errno.EINVAL, 2: Errno.NONE}
+    assert client.pager.calls == {"put": 1}
+
+
+def test_a_refused_write_is_answered_when_its_payload_is_skipped() -> None:
+    """libnbd takes an answer to what it is still sending for one to nothing it asked."""
+    client = Client()
+    client.say(write(1, EXPORT.size, PAGE * 100)[:-1])
+    assert client.take() == {}
+    client.say(PAGE[-1:])
+    assert client.take() == {1: Errno.ENOSPC}
+
+
+def test_a_write_far_over_the_limit_is_refused_and_ends_the_connection() -> None:
+    client = Client()
+    client.say(write(1, 0, PAGE))
+    with pytest.raises(RemoteProtocolError, match="WRITE of 67108865 bytes"):
+        client.say(request(Command.WRITE, 3, 0, REFUSED_PAYLOAD_BYTES_MAX + 1))
+    assert client.take() == {1: Errno.NONE, 3: Errno.EINVAL}
 
 
 def test_garbage_ends_the_connection_after_the_requests_before_it() -> None:
@@ -259,3 +298,123 @@ def test_requests_are_counted_by_command() -> None:
     total = client.counters.snapshot().requests_total
     assert total["WRITE"] == 2
     assert total["READ"] == total["TRIM"] == total["FLUSH"] == 1
+
+
+def passes(client: Client, said: bytes, call: str) -> list[int]:
+    """Return how many calls of the pager each pass made."""
+    client.transmission.received.feed(said)
+    counts: list[int] = []
+    while not counts or client.transmission.has_unserved:
+        before = client.pager.calls[call]
+        client.transmission.serve()
+        counts.append(client.pager.calls[call] - before)
+        client.transmission.replies.on_sent(client.transmission.replies.queued_bytes)
+    return counts
+
+
+@pytest.mark.parametrize(
+    ("said", "call", "most"),
+    [
+        (request(Command.READ, 1, 0, 4096), "get", PASS_PAGES_MAX),
+        (request(Command.READ, 1, 0, 65536), "get", PASS_PAGES_MAX // 16),
+        (request(Command.READ, 1, 1, 4095), "get", PASS_PAGES_MAX),
+        (request(Command.TRIM, 1, 0, 4 << 20), "flush_slice", 1),
+        (request(Command.TRIM, 1, 0, 65536), "flush_slice", PASS_PAGES_MAX // 16),
+        (request(Command.WRITE_ZEROES, 1, 0, 65536, flags=2), "put_zeros", PASS_PAGES_MAX // 16),
+        (request(Command.CACHE, 1, 0, 65536), "bring_home", PASS_PAGES_MAX // 16),
+        (request(Command.BLOCK_STATUS, 1, 0, 4096), "status", 1),
+    ],
+    ids=lambda each: "said" if isinstance(each, bytes) else str(each),
+)
+def test_a_pass_over_many_requests_is_bounded_in_pages(said: bytes, call: str, most: int) -> None:
+    client = Client(is_structured=True)
+    count = 3 * most
+    counts = passes(client, said * count, call)
+    assert sum(counts) == count
+    assert max(counts) <= most
+
+
+@pytest.mark.parametrize(
+    ("said", "call", "slices"),
+    [
+        (request(Command.READ, 1, 0, 32 << 20), "get", (8 << 10) // SLICE_PAGES),
+        (request(Command.CACHE, 1, 0, 32 << 20), "bring_home", (8 << 10) // SLICE_PAGES),
+        (request(Command.WRITE_ZEROES, 1, 0, 64 << 20, flags=2), "put_zeros", 16),
+    ],
+    ids=lambda each: "said" if isinstance(each, bytes) else str(each),
+)
+def test_a_long_request_is_one_slice_a_pass(said: bytes, call: str, slices: int) -> None:
+    """And what was received behind it waits for its end."""
+    client = Client()
+    counts = passes(client, said + request(Command.READ, 2, 0, 4096), call)
+    assert [count for count in counts if count][:slices] == [1] * slices
+
+
+def test_a_long_write_is_put_as_it_arrives_and_answered_once() -> None:
+    client = Client()
+    payload = random.Random(0).randbytes(1 << 20)
+    said = write(1, 4090, payload) + request(Command.READ, 2, 4090, len(payload))
+    client.say(said[: 600 * 1024])
+    assert client.take() == {}
+    assert client.pager.pages
+    assert client.transmission.in_flight_count == 1
+    client.say(said[600 * 1024 :])
+    assert client.take(c2=len(payload)) == {1: Errno.NONE, 2: payload}
+
+
+def test_a_long_write_that_finds_no_room_in_part_is_refused_as_a_whole() -> None:
+    client = Client()
+    said = write(1, 0, bytes(1 << 20))
+    client.say(said[: 600 * 1024])
+    client.pager.is_refusing = True
+    client.say(said[600 * 1024 :] + request(Command.FLUSH, 2))
+    assert client.take() == {1: Errno.ENOSPC, 2: Errno.NONE}
+
+
+def test_a_short_write_that_is_not_whole_changes_nothing() -> None:
+    client = Client()
+    client.say(write(1, 0, bytes(128 * 1024))[:-1])
+    assert not client.pager.calls
+
+
+def test_a_long_write_whose_parts_wait_is_answered_when_all_are_stored() -> None:
+    client = Client()
+    client.pager.is_delaying = True
+    client.say(write(1, 0, bytes(PAYLOAD_BYTES_MAX)))
+    assert client.transmission.is_full
+    assert client.take() == {}
+    client.pager.release(random.Random(3))
+    assert client.take() == {1: Errno.NONE}
+    assert not client.transmission.is_full
+
+
+def test_a_connection_closed_in_a_long_request_is_forgotten() -> None:
+    client = Client()
+    client.pager.is_delaying = True
+    client.transmission.received.feed(request(Command.READ, 1, 0, 32 << 20))
+    client.transmission.serve()
+    client.transmission.close()
+    client.pager.release()
+    assert client.wakes_count == 0
+    assert client.counters.in_flight_count == 0
+
+
+def test_long_structured_reads_stop_at_the_limit_of_replies() -> None:
+    """The pages of a read that nobody takes are not all in memory."""
+    client = Client(is_structured=True)
+    client.pager.pages = {
+        (EXPORT.pool, EXPORT.object_id, index): PAGE for index in range(EXPORT.size // 4096)
+    }
+    client.say(request(Command.READ, 1, 0, 32 << 20))
+    slice_bytes = SLICE_PAGES * PAGE_BYTES
+    assert client.transmission.replies.queued_bytes >= REPLY_BYTES_MAX
+    assert client.transmission.replies.queued_bytes < REPLY_BYTES_MAX + 2 * slice_bytes
+    data = b""
+    while client.transmission.in_flight_count or client.transmission.replies.queued_bytes:
+        data += b"".join(client.transmission.replies.pieces)
+        client.transmission.replies.on_sent(client.transmission.replies.queued_bytes)
+        client.serve_on()
+    ((_, answer),) = parse_structured(data).items()
+    assert isinstance(answer, Structured)
+    assert answer.is_done
+    assert answer.content == PAGE * (8 << 10)

@@ -1,0 +1,109 @@
+"""Long runs of pages, leaf by leaf: what stands in them, and dropping them a bounded piece at a time.
+
+A run of a disk may have a million pages, most of them holes.  Holes cost nothing here, where whole leaves are
+missing, and what is there is bounded by the caller.  Functions over a `Store`, each a transaction.
+"""
+
+import enum
+from collections.abc import Iterable
+from itertools import groupby
+from typing import TypeAlias
+
+from ramsterd.core.page import PoolId
+from ramsterd.core.store import Store
+from ramsterd.core.table import HOLE, LEAF_PAGES, LEAF_SHIFT, LOST, ZERO, PageObject
+from ramsterd.core.tmem import check_run
+
+
+class PageStatus(enum.IntEnum):
+    """What is known of a page without looking into it."""
+
+    HOLE = HOLE
+    ZERO = ZERO
+    # A row, wherever its zpage is; or lost, which is not zeros.
+    DATA = LOST
+
+
+assert max(HOLE, ZERO) < LOST
+
+# A status, and how many pages in a row have it.
+StatusRun: TypeAlias = tuple[PageStatus, int]
+
+
+def status(
+    store: Store,
+    pool_id: PoolId,
+    object_id: bytes,
+    index: int,
+    count: int,
+    *,
+    runs_max: int,
+    leaves_max: int,
+) -> list[StatusRun]:
+    """Return runs that differ from their neighbours, from the first page of a run on, at least one.
+
+    They cover less than the run when there are more of them than `runs_max`, or more leaves than `leaves_max`.
+    """
+    check_run(index, count)
+    page_object = store.pools[pool_id].find_object(object_id)
+    runs: list[StatusRun] = []
+    position, end = index, index + count
+    for leaf_count, base in enumerate(_leaf_bases(page_object, index, count)):
+        if leaf_count == leaves_max:
+            return runs[:runs_max]
+        start, stop = _cut(base, index, end)
+        _append(runs, PageStatus.HOLE, start - position)
+        assert page_object is not None
+        address, _ = store.table.find(page_object, start, stop - start)
+        entries = store.table.entries[address : address + stop - start].tolist()
+        if min(entries) >= LOST:
+            _append(runs, PageStatus.DATA, len(entries))
+        else:
+            for kind, group in groupby(min(entry, LOST) for entry in entries):
+                _append(runs, PageStatus(kind), sum(1 for _ in group))
+        position = stop
+        if len(runs) > runs_max:
+            return runs[:runs_max]
+    _append(runs, PageStatus.HOLE, end - position)
+    return runs[:runs_max]
+
+
+def flush_slice(
+    store: Store, pool_id: PoolId, object_id: bytes, index: int, count: int, *, pages_max: int
+) -> int:
+    """Drop pages from the start of a run until about `pages_max` were dropped; return how far that is.
+
+    At most LEAF_PAGES more are dropped; the answer is `count` when nothing is left.
+    """
+    check_run(index, count)
+    page_object = store.pools[pool_id].find_object(object_id)
+    end, dropped = index + count, 0
+    for base in _leaf_bases(page_object, index, count):
+        start, stop = _cut(base, index, end)
+        dropped += store.flush(pool_id, object_id, start, stop - start)
+        if dropped >= pages_max:
+            return stop - index
+    return count
+
+
+def _cut(base: int, start: int, end: int) -> tuple[int, int]:
+    """Return the first and the end index of what a leaf has of a run."""
+    return max(start, base << LEAF_SHIFT), min(end, (base << LEAF_SHIFT) + LEAF_PAGES)
+
+
+def _leaf_bases(page_object: PageObject | None, index: int, count: int) -> Iterable[int]:
+    """Return the bases of the leaves that a run touches, in order, by whichever way is shorter."""
+    if page_object is None:
+        return ()
+    leaves = page_object.leaves
+    first, last = index >> LEAF_SHIFT, (index + count - 1) >> LEAF_SHIFT
+    if last - first < len(leaves):
+        return (base for base in range(first, last + 1) if base in leaves)
+    return sorted(base for base in leaves if first <= base <= last)
+
+
+def _append(runs: list[StatusRun], kind: PageStatus, count: int) -> None:
+    if runs and runs[-1][0] is kind:
+        runs[-1] = kind, runs[-1][1] + count
+    elif count:
+        runs.append((kind, count))

@@ -1,0 +1,143 @@
+"""What stands in long runs, and dropping them in slices: against page by page."""
+
+import random
+
+import pytest
+
+from ramsterd.core import extents
+from ramsterd.core.extents import PageStatus, StatusRun
+from ramsterd.core.page import PoolId, PoolKind
+from ramsterd.core.store import Store
+from ramsterd.core.table import HOLE, LEAF_PAGES, LOST, ZERO
+from tests.unit.core.made_pages import joined, make_fill, make_page, make_store
+
+OBJECT = b"disk"
+HUGE = 1 << 20
+PLENTY = 1 << 20
+
+
+@pytest.fixture
+def store() -> Store:
+    return make_store()
+
+
+@pytest.fixture
+def pool(store: Store) -> PoolId:
+    return store.new_pool(PoolKind.PERSISTENT, "disk")
+
+
+def put(store: Store, pool: PoolId, index: int, *pages: bytes) -> None:
+    assert store.put(pool, OBJECT, index, joined(list(pages))) == len(pages)
+
+
+def runs_of(store: Store, pool: PoolId, index: int, count: int) -> list[StatusRun]:
+    return extents.status(store, pool, OBJECT, index, count, runs_max=PLENTY, leaves_max=PLENTY)
+
+
+def page_by_page(store: Store, pool: PoolId, index: int, count: int) -> list[StatusRun]:
+    """The same, the slow way."""
+    page_object = store.pools[pool].find_object(OBJECT)
+    runs: list[StatusRun] = []
+    for each in range(index, index + count):
+        address = store.table.find(page_object, each, 1)[0] if page_object else 0
+        entry = store.table.entries[address] if address else HOLE
+        kind = {HOLE: PageStatus.HOLE, ZERO: PageStatus.ZERO}.get(entry, PageStatus.DATA)
+        if runs and runs[-1][0] is kind:
+            runs[-1] = kind, runs[-1][1] + 1
+        else:
+            runs.append((kind, 1))
+    return runs
+
+
+def test_an_object_that_is_not_there_is_one_hole(store: Store, pool: PoolId) -> None:
+    assert runs_of(store, pool, 5, HUGE) == [(PageStatus.HOLE, HUGE)]
+
+
+def test_data_zeros_and_holes_are_told_apart_and_lost_pages_are_data(
+    store: Store, pool: PoolId
+) -> None:
+    put(store, pool, 10, make_page(900), make_fill(7), make_page(0), make_page(0))
+    put(store, pool, 14, make_page(900, seed=1))
+    store.refuse(pool, OBJECT, 14, 1)
+    assert runs_of(store, pool, 0, 20) == [
+        (PageStatus.HOLE, 10),
+        (PageStatus.DATA, 2),
+        (PageStatus.ZERO, 2),
+        (PageStatus.DATA, 1),
+        (PageStatus.HOLE, 5),
+    ]
+
+
+def test_runs_go_on_across_leaves(store: Store, pool: PoolId) -> None:
+    put(store, pool, 0, *[make_page(100, seed=each) for each in range(3 * LEAF_PAGES)])
+    assert runs_of(store, pool, 0, 4 * LEAF_PAGES) == [
+        (PageStatus.DATA, 3 * LEAF_PAGES),
+        (PageStatus.HOLE, LEAF_PAGES),
+    ]
+    assert runs_of(store, pool, 3, LEAF_PAGES) == [(PageStatus.DATA, LEAF_PAGES)]
+
+
+def test_a_status_ends_at_its_bounds_and_never_before_the_first_run(
+    store: Store, pool: PoolId
+) -> None:
+    for index in range(0, 4 * LEAF_PAGES, 2):
+        put(store, pool, index, make_page(100, seed=index))
+    runs = extents.status(store, pool, OBJECT, 0, HUGE, runs_max=5, leaves_max=PLENTY)
+    assert runs == page_by_page(store, pool, 0, 5)
+    runs = extents.status(store, pool, OBJECT, 0, HUGE, runs_max=1, leaves_max=1)
+    assert runs == [(PageStatus.DATA, 1)]
+    runs = extents.status(store, pool, OBJECT, 1, HUGE, runs_max=PLENTY, leaves_max=2)
+    assert sum(count for _, count in runs) == 2 * LEAF_PAGES - 1
+
+
+def test_any_runs_are_what_page_by_page_finds(store: Store, pool: PoolId, seed: int) -> None:
+    rng = random.Random(seed)
+    for _ in range(60):
+        index, count = rng.randrange(1000), rng.randrange(1, 100)
+        match rng.randrange(3):
+            case 0:
+                pages = [make_page(rng.choice([0, 50]), seed=each) for each in range(count)]
+                put(store, pool, index, *pages)
+            case 1:
+                store.flush(pool, OBJECT, index, count)
+            case _:
+                store.put_zeros(pool, OBJECT, index, count)
+        start, length = rng.randrange(1100), rng.randrange(1, 900)
+        assert runs_of(store, pool, start, length) == page_by_page(store, pool, start, length)
+
+
+@pytest.mark.parametrize("span", [1000, HUGE])
+def test_slices_drop_a_bounded_number_of_pages_and_in_the_end_all(
+    store: Store, pool: PoolId, span: int
+) -> None:
+    put(store, pool, 3, *[make_page(100, seed=each) for each in range(900)])
+    position, slices = 0, 0
+    while position < span:
+        before = store.pages_of(pool)
+        position += extents.flush_slice(
+            store, pool, OBJECT, position, span - position, pages_max=100
+        )
+        assert before - store.pages_of(pool) < 100 + LEAF_PAGES
+        slices += 1
+    assert position == span
+    assert store.pages_of(pool) == 0
+    assert slices == 8
+    store.check_invariants()
+
+
+def test_a_slice_leaves_what_is_outside_of_it(store: Store, pool: PoolId) -> None:
+    put(store, pool, 0, *[make_page(100, seed=each) for each in range(300)])
+    assert extents.flush_slice(store, pool, OBJECT, 10, 200, pages_max=PLENTY) == 200
+    assert runs_of(store, pool, 0, 300) == [
+        (PageStatus.DATA, 10),
+        (PageStatus.HOLE, 200),
+        (PageStatus.DATA, 90),
+    ]
+
+
+def test_lost_pages_are_dropped_too(store: Store, pool: PoolId) -> None:
+    put(store, pool, 0, make_page(100))
+    store.refuse(pool, OBJECT, 0, 1)
+    assert runs_of(store, pool, 0, 1) == [(PageStatus(LOST), 1)]
+    extents.flush_slice(store, pool, OBJECT, 0, 1, pages_max=1)
+    assert runs_of(store, pool, 0, 1) == [(PageStatus.HOLE, 1)]
