@@ -439,6 +439,7 @@ class Pager:
 
         The config refuses `durability = "replicated"` so far; were it asked for, nothing is promised.
         """
+        del pool, object_id, index, count, done
         return False
 
     def call_settled(self, callback: Callable[[], None]) -> None:
