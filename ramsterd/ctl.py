@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import sys
+import time
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -13,6 +14,7 @@ from config.units import human_bytes
 from ramsterd import __version__
 
 ANSWER_SECONDS_MAX = 10.0
+POLL_SECONDS = 0.25
 
 
 @click.group()
@@ -71,13 +73,64 @@ def pools(socket_path: Path, as_json: bool) -> None:
     click.echo(json.dumps(result, indent=2) if as_json else format_pools(result))
 
 
-def ask(socket_path: Path, command: str) -> Any:
+@main.group()
+def memory() -> None:
+    """Change how much memory a running daemon uses."""
+
+
+@memory.command("set")
+@click.option(
+    "--budget", required=True, help="A size such as 512MiB or 2GiB; at most budget_max of the file."
+)
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until it is so.")
+@JSON_OPTION
+@click.pass_obj
+def memory_set(socket_path: Path, budget: str, wait: bool, as_json: bool) -> None:
+    """Change the budget, until the daemon starts again.
+
+    More takes effect at once.  For less, pages leave first: clean copies, ephemeral pages, then others to
+    peers.  If nobody takes them, shrinking stops where it is, nothing is lost, and the exit status is 1.
+    Ctrl-C ends the waiting only.  To keep a budget, write it into ramsterd.toml.
+    """
+    ask(socket_path, "memory-set", budget=budget)
+    shown = -1
+    while True:
+        engine = ask(socket_path, "status")["engine"]
+        zbud, resize = engine["store"]["zbud"], engine["resize"]
+        if not wait or resize["state"] != "shrinking":
+            break
+        if not as_json and zbud["resident_bytes"] != shown:
+            shown = zbud["resident_bytes"]
+            click.echo(
+                f"{human_bytes(shown)} in use, on the way to {human_bytes(resize['target_bytes'])}"
+            )
+        time.sleep(POLL_SECONDS)
+    now = {**resize, "budget_bytes": zbud["budget_bytes"], "resident_bytes": zbud["resident_bytes"]}
+    click.echo(json.dumps(now, indent=2) if as_json else format_memory(now))
+    if resize["state"] == "stopped":
+        sys.exit(1)
+
+
+def format_memory(now: dict[str, Any]) -> str:
+    """Return one line on the budget."""
+    budget, used = human_bytes(now["budget_bytes"]), human_bytes(now["resident_bytes"])
+    match now["state"]:
+        case "shrinking":
+            return f"shrinking to {human_bytes(now['target_bytes'])}: {used} in use"
+        case "stopped":
+            target = human_bytes(now["target_bytes"])
+            return f"stopped on the way to {target}: nobody takes the rest; the budget is {budget}"
+        case _:
+            return f"the budget is {budget}: {used} in use"
+
+
+def ask(socket_path: Path, command: str, **arguments: object) -> Any:
     """Return the result of a command, or end with status 1 and one line that says why there is none."""
     try:
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(ANSWER_SECONDS_MAX)
             client.connect(str(socket_path))
-            client.sendall(json.dumps({"command": command}).encode() + b"\n")
+            client.sendall(json.dumps({"command": command, **arguments}).encode() + b"\n")
             with client.makefile("rb") as answers:
                 line = answers.readline()
     except OSError as error:
@@ -104,7 +157,8 @@ def format_status(now: dict[str, Any]) -> str:
     zbud, zpages, zbytes = store["zbud"], store["zpages"], store["zpage_bytes"]
     lines = [
         f"node {now['node']} ({now['number']}) of {now['cluster']}, up {now['uptime_seconds']:.0f} s",
-        f"memory    {human_bytes(zbud['resident_bytes'])} of {human_bytes(zbud['budget_bytes'])}",
+        f"memory    {human_bytes(zbud['resident_bytes'])} of {human_bytes(zbud['budget_bytes'])}"
+        + format_resize(now["engine"]["resize"]),
     ]
     lines += [
         f"  {family:<19}{zpages[family]:>10} pages {human_bytes(zbytes[family]):>12}"
@@ -116,6 +170,8 @@ def format_status(now: dict[str, Any]) -> str:
         f"remotify  {_counts(remotify, '', 'stored', 'refused', 'unknown', 'overtaken')} pages",
         f"in flight {remotify['pages_in_flight']} pages on their way, {fetch['wanted']} wanted",
         f"fetch     {_counts(fetch, '', 'fetched', 'installed', 'missing', 'corrupt', 'unreachable')} pages",
+        f"home      {now['engine']['repatriate']['repatriated_total']} pages for good",
+        f"compacted {now['engine']['compacted_total']} zpages",
         f"lost      {store['lost_total']} pages",
     ]
     lines += [
@@ -131,6 +187,13 @@ def format_status(now: dict[str, Any]) -> str:
         for each in now["exports"]
     ]
     return "\n".join(lines)
+
+
+def format_resize(resize: dict[str, Any]) -> str:
+    """Return what the status says of a change of the budget that has not reached its end."""
+    if resize["state"] == "done":
+        return ""
+    return f", {resize['state']} on the way to {human_bytes(resize['target_bytes'])}"
 
 
 def _counts(counters: dict[str, int], prefix: str, *names: str) -> str:

@@ -20,16 +20,19 @@ from nodemanager.states import NodeState, Verdict
 from nodemanager.table import NodeTable, PeerStatus, TableStatistics
 from ramsterd.core import traffic
 from ramsterd.core.arena import MapMemory
+from ramsterd.core.compact import Compactor
 from ramsterd.core.page import PoolId, PoolKind
+from ramsterd.core.resize import Resize, ResizeStatistics
 from ramsterd.core.store import Store, StoreLimits, StoreStatistics
 from ramsterd.remote import messages
-from ramsterd.remote.effects import CloseLink, Effect, GetDone, RoomMade, Send
+from ramsterd.remote.effects import CloseLink, Effect, GetDone, Resized, RoomMade, Send
 from ramsterd.remote.fetch import Fetches, FetchStatistics, GetOutcome, Pages, PendingGet
 from ramsterd.remote.flushes import Flushes
 from ramsterd.remote.foreign import ForeignPages, ForeignStatistics
 from ramsterd.remote.holders import Holder, Holders
 from ramsterd.remote.messages import MessageType
 from ramsterd.remote.remotify import Put, Remotifier, RemotifyStatistics
+from ramsterd.remote.repatriate import RepatriateStatistics, Repatriator
 
 # How often peers are told how much room we have; in between a refusal tells them.
 STATUS_SECONDS: Final = 0.5
@@ -39,6 +42,12 @@ FLUSH_SERIALS_MIN: Final = 512
 # Rows looked at in one slice of a sweep: about 5 ms.
 SWEEP_ROWS: Final = 16384
 SWEEP_SECONDS: Final = 0.02
+# Zpages that compaction moves at each STATUS: about 2 ms.  A shrinking budget has no better way to find memory.
+COMPACT_ZPAGES: Final = 1024
+# Pages come home below this part of the low watermark: the rest is room for what is written meanwhile.
+REPATRIATE_BELOW: Final = 0.8
+# A pause after each slice of dropped blocks, for everybody else.
+DROP_SECONDS: Final = 0.001
 REQUEST_ID_MAX: Final = 0xFFFF_FFFF
 
 
@@ -60,6 +69,9 @@ class EngineStatistics:
     nodes: TableStatistics
     remotify: RemotifyStatistics
     fetch: FetchStatistics
+    repatriate: RepatriateStatistics
+    resize: ResizeStatistics
+    compacted_total: int
     foreign: tuple[ForeignStatistics, ...]
     foreign_zpage_bytes: int
     foreign_purged_total: int
@@ -106,6 +118,18 @@ class Engine:
             refusal_seconds=remote.refusal_seconds,
             rng=rng,
         )
+        self._repatriator = Repatriator(
+            self.store,
+            self._holders,
+            self._fetches,
+            self.nodes,
+            watermark=REPATRIATE_BELOW * memory.low_watermark,
+            quiet_seconds=remote.repatriate_seconds,
+            pages_per_second_max=remote.repatriate_pages_per_second,
+            fetch_seconds_max=remote.fetch_seconds_max,
+        )
+        self._compactor = Compactor(self.store)
+        self._resize = Resize(self.store)
         self._effects: list[Effect] = []
         self._last_request_id = 0
         self._flushes = Flushes()
@@ -113,6 +137,7 @@ class Engine:
         self._status_at: float = 0.0
         self._sweeps: list[tuple[Holder, int]] = []
         self._sweep_at: float | None = None
+        self._drop_at: float | None = None
         self._purge_at: dict[NodeId, float] = {}
         self._events: list[NodeEvent] = []
         self._is_leaving = False
@@ -157,6 +182,14 @@ class Engine:
     def destroy_pool(self, pool: PoolId) -> int:
         """Flush all pages of a pool, here and at peers; return how many there were."""
         return self.store.destroy_pool(pool)
+
+    def set_budget(self, budget_bytes: int, *, now: float) -> ResizeStatistics:
+        """Change the budget, both ways (`core.resize`); `Resized` tells how it ended."""
+        self._resize.begin(budget_bytes, now=now)
+        self._watch_resize(now)
+        self._status_at = now  # peers should know at once
+        self.make_room_known()
+        return self._resize.statistics()
 
     # What peers and the cluster do.
 
@@ -283,7 +316,7 @@ class Engine:
     def next_deadline(self) -> float:
         """Return when `on_deadline` wants to be called."""
         times = [self._status_at, *self._purge_at.values()]
-        times += [at for at in (self._flush_at, self._sweep_at) if at is not None]
+        times += [at for at in (self._flush_at, self._sweep_at, self._drop_at) if at is not None]
         fetch = self._fetches.next_deadline()
         return min(times if fetch is None else [*times, fetch])
 
@@ -292,7 +325,7 @@ class Engine:
         self._fetches.on_deadline(now)
         if self._status_at <= now:
             self._status_at = now + STATUS_SECONDS
-            self.store.zbud.trim()
+            self._keep_house(now)
             for node in self.nodes.nodes():
                 self._send_status(node)
         for node, at in list(self._purge_at.items()):
@@ -302,6 +335,23 @@ class Engine:
                     self.make_room_known()
         if self._sweep_at is not None and self._sweep_at <= now:
             self._sweep()
+
+    def _keep_house(self, now: float) -> None:
+        """Compact, bring pages home, and give memory back, a bounded piece at a time."""
+        if self._compactor.compact(COMPACT_ZPAGES):
+            self.make_room_known()
+        self._repatriator.on_tick(
+            now=now,
+            left_total=self._remotifier.stored_total,
+            is_remote=any(holder.pages for holder in self._holders),
+        )
+        self.store.zbud.trim()
+        self._watch_resize(now)
+
+    def _watch_resize(self, now: float) -> None:
+        ended = self._resize.on_progress(now=now, is_under_way=self._remotifier.is_any_in_flight())
+        if ended is not None:
+            self._effects.append(Resized(ended, self.store.zbud.budget_bytes))
 
     def _sweep(self) -> None:
         """Look at one slice of the row table for pages that died with their holder."""
@@ -317,8 +367,8 @@ class Engine:
 
     def settle(self, now: float) -> list[Effect]:
         """Return what all events since the last call ask for, in the order in which it must be done."""
-        if self._remotifier.drop_clean():
-            self.make_room_known()
+        if self._drop_at is None or self._drop_at <= now:
+            self._drop(now)
         self._collect_owed(now)
         while not self._is_leaving and (put := self._remotifier.next_put(now)) is not None:
             self._send_flushes(put.holder)
@@ -330,9 +380,18 @@ class Engine:
             for holder in self._flushes.holders():
                 self._send_flushes(self._holders[holder])
         self._sweep_at = now + SWEEP_SECONDS if self._sweeps else None
-        self._effects += [GetDone(pending) for pending in self._fetches.take_done()]
+        self._effects += [
+            GetDone(pending)
+            for pending in self._fetches.take_done()
+            if not self._repatriator.on_done(pending)
+        ]
         effects, self._effects = self._effects, []
         return effects
+
+    def _drop(self, now: float) -> None:
+        if self._remotifier.drop_clean():
+            self.make_room_known()
+        self._drop_at = now + DROP_SECONDS if self._remotifier.has_more_to_drop else None
 
     def take_node_events(self) -> list[NodeEvent]:
         """Return what happened to nodes since the last call, for subscribers and the log."""
@@ -445,6 +504,9 @@ class Engine:
             nodes=self.nodes.statistics(),
             remotify=self._remotifier.statistics(),
             fetch=self._fetches.statistics(),
+            repatriate=self._repatriator.statistics(),
+            resize=self._resize.statistics(),
+            compacted_total=self._compactor.moved_total,
             foreign=self._foreign.statistics(),
             foreign_zpage_bytes=self._foreign.zpage_bytes,
             foreign_purged_total=self._foreign.purged_total,

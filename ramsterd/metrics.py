@@ -84,6 +84,16 @@ def _memory(now: DaemonStatistics) -> Iterator[Metric]:
         "pages", "Pages with a zpage in the arena.", labels,
         [(_PLACES[family], count) for family, count in store.zpages.items()],
     )  # fmt: skip
+    yield _gauge(
+        "budget_target_bytes", "The budget that was asked for last.", [],
+        _one(now.engine.resize.target_bytes),
+    )  # fmt: skip
+    yield _counter(
+        "compacted_zpages",
+        "Zpages moved out of sparse blocks.",
+        [],
+        _one(now.engine.compacted_total),
+    )
     yield _gauge("rows", "Page versions known here, wherever they are.", [], _one(store.rows))
     yield _gauge("uptime_seconds", "Since the daemon started.", [], _one(now.uptime_seconds))
 
@@ -149,6 +159,10 @@ def _remote(now: DaemonStatistics) -> Iterator[Metric]:
         "unreachable": fetch.unreachable_total,
     }))  # fmt: skip
     yield _counter("localified_pages", "Fetched pages kept here.", [], _one(fetch.installed_total))
+    yield _counter(
+        "repatriated_pages", "Pages that came home for good.", [],
+        _one(engine.repatriate.repatriated_total),
+    )  # fmt: skip
     yield _gauge("requests_in_flight", "Requests to peers under way.", ["operation"], _by({
         "get": fetch.requests_in_flight, "put": remotify.requests_in_flight,
     }))  # fmt: skip

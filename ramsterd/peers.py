@@ -14,6 +14,7 @@ import trio
 
 from config.limits import PAGE_BYTES
 from config.model import ClusterConfig
+from config.units import human_bytes
 from heartbeat.detector import TimeoutDetector
 from heartbeat.service import HeartbeatService, open_socket
 from heartbeat.udp import DatagramSocket
@@ -29,8 +30,9 @@ from nodemanager.ids import NodeId
 from nodemanager.journal import subscribe_log
 from nodemanager.states import Verdict
 from ramsterd.core.codec import Codec
+from ramsterd.core.resize import ResizeState
 from ramsterd.engine import Engine
-from ramsterd.remote.effects import CloseLink, GetDone, RoomMade, Send
+from ramsterd.remote.effects import CloseLink, GetDone, Resized, RoomMade, Send
 from ramsterd.remote.messages import LIMITS
 
 logger = logging.getLogger("ramster.peers")
@@ -133,6 +135,8 @@ class Peers:
                         case CloseLink(node, reason):
                             if (link := self.mesh.links.get(node)) is not None:
                                 link.close(reason)
+                        case Resized():
+                            log_resized(effect)
         finally:
             self._is_settling = False
         for link in touched.values():
@@ -251,6 +255,16 @@ class Peers:
 
     def _members(self) -> dict[NodeId, Address]:
         return {NodeId(node.number): (node.address, node.port) for node in self._cluster.node}
+
+
+def log_resized(resized: Resized) -> None:
+    """Tell the log how a change of the budget ended."""
+    if resized.state is ResizeState.STOPPED:
+        logger.warning(
+            "shrinking stopped at %s: nobody takes the rest", human_bytes(resized.budget_bytes)
+        )
+    else:
+        logger.info("the budget is %s now", human_bytes(resized.budget_bytes))
 
 
 def ignore_woken(_: Woken) -> None:

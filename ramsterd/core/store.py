@@ -552,15 +552,29 @@ class Store:
         """Whether what is in use exceeds a fraction of the budget; warm blocks are room, not use."""
         return self.zbud.used_bytes > watermark * self.zbud.budget_bytes
 
+    def evict_some(self, families: Iterable[Family], down_to_bytes: int, blocks_max: int) -> int:
+        """Evict the oldest blocks of these families, in this order, as long as more than `down_to_bytes` are resident.
+
+        Returns:
+            How many blocks, at most `blocks_max`.
+        """
+        evicted = 0
+        for family in families:
+            while (
+                evicted < blocks_max
+                and self.zbud.resident_bytes > down_to_bytes
+                and (block := self.zbud.oldest(family)) is not None
+            ):
+                self.evict_block(block)
+                evicted += 1
+        return evicted
+
     def set_budget(self, budget_bytes: int) -> None:
         """Change the budget.  What is over it leaves as the caller evicts and remotifies."""
         assert 0 < budget_bytes <= self.limits.budget_bytes_max
         self.zbud.budget_bytes = budget_bytes
         # First what nobody uses, or pages would be evicted for it.
         self.zbud.trim()
-        for family in (Family.OWN_CLEAN, Family.FOREIGN_EPHEMERAL, Family.OWN_EPHEMERAL):
-            while self.is_above(1) and (block := self.zbud.oldest(family)) is not None:
-                self.evict_block(block)
 
     # What is true.
 

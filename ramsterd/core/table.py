@@ -79,6 +79,10 @@ class PageTable:
         self._leaf_object[leaf] = None
         self._free_leaves.append(leaf)
 
+    def is_leaf_used(self, leaf: int) -> bool:
+        """Whether a leaf belongs to an object."""
+        return self._leaf_object[leaf] is not None
+
     def handle(self, address: int) -> tuple[PageObject, int]:
         """Return the object and the index of the entry at `address`."""
         leaf = address >> LEAF_SHIFT

@@ -22,6 +22,7 @@ from ramsterd.core.table import LEAF_PAGES, LEAF_SHIFT
 from ramsterd.core.zbud import CHUNK_BYTES, SLOT_SHIFT, Family
 
 FOREIGN_OBJECT = b""
+NO_HOLDER = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,16 @@ def adopt_clean(store: Store, holder: int) -> int:
             _adopt_block(store, block, holder)
             adopted += len(rows)
     return adopted
+
+
+def adopt_oldest(store: Store) -> int:
+    """The oldest clean block becomes ours alone, and its holders are owed a flush.  Return how many pages, 0 if none."""
+    block = store.zbud.oldest(Family.OWN_CLEAN)
+    if block is None:
+        return 0
+    pages = len(store.zbud.rows(block))
+    _adopt_block(store, block, NO_HOLDER)
+    return pages
 
 
 def _adopt_block(store: Store, block: int, dead_holder: int) -> None:

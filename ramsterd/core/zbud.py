@@ -131,15 +131,35 @@ class Zbud:
 
     def refill(self, family: Family, chunks: int) -> int:
         """Return a free slot of at least `chunks` when the stack of the class is empty; 0 if there is no room."""
-        block = self._open_block[family][chunks]
-        if block and self._free_slots[block]:
-            self._take_free_slots(block)
-        else:
-            block = self._with_room.oldest(family * CLASSES + chunks) or self._make(family, chunks)
-            if not block:
-                return self._best_fit(family, chunks)
-            self._open(block)
+        if location := self.take_room(family, chunks):
+            return location
+        block = self._make(family, chunks)
+        if not block:
+            return self._best_fit(family, chunks)
+        self._open(block)
         return self._stacks[family][chunks].pop()
+
+    def take_room(self, family: Family, chunks: int) -> int:
+        """Return a free slot of a block that is there already; 0 if there is none of this class."""
+        stack, block = self._stacks[family][chunks], self._open_block[family][chunks]
+        if not stack and block and self._free_slots[block]:
+            self._take_free_slots(block)
+        if not stack and (block := self._with_room.oldest(family * CLASSES + chunks) or 0):
+            self._open(block)
+        return stack.pop() if stack else 0
+
+    def blocks_with_room(self, family: Family, chunks: int) -> Iterator[int]:
+        """Yield the closed blocks of a class that have free slots."""
+        return self._with_room.blocks(family * CLASSES + chunks)
+
+    def open_slots(self, family: Family, chunks: int) -> int:
+        """Return how many slots of the open block of a class are free."""
+        block = self._open_block[family][chunks]
+        return len(self._stacks[family][chunks]) + self._free_slots[block].bit_count()
+
+    def free_slots(self, block: int) -> int:
+        """Return how many slots of a closed block are free."""
+        return self._free_slots[block].bit_count()
 
     def free(self, location: int) -> None:
         """Take back a slot."""
@@ -334,16 +354,8 @@ class Zbud:
     def _best_fit(self, family: Family, chunks: int) -> int:
         """At the budget: the smallest larger slot that is free."""
         for larger in range(chunks + 1, CLASSES):
-            stack = self._stacks[family][larger]
-            block = self._open_block[family][larger]
-            if not stack and block and self._free_slots[block]:
-                self._take_free_slots(block)
-            if not stack:
-                block = self._with_room.oldest(family * CLASSES + larger) or 0
-                if not block:
-                    continue
-                self._open(block)
-            return stack.pop()
+            if location := self.take_room(family, larger):
+                return location
         return 0
 
     def _make(self, family: Family, chunks: int) -> int:

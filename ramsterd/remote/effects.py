@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from nodemanager.ids import NodeId
+from ramsterd.core.resize import ResizeState
 from ramsterd.remote.fetch import PendingGet
 
 
@@ -45,4 +46,12 @@ class CloseLink:
     reason: str
 
 
-Effect: TypeAlias = Send | GetDone | RoomMade | CloseLink
+@dataclass(frozen=True, slots=True)
+class Resized:
+    """A change of the budget has ended."""
+
+    state: ResizeState
+    budget_bytes: int
+
+
+Effect: TypeAlias = Send | GetDone | RoomMade | CloseLink | Resized

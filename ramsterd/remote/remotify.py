@@ -14,6 +14,7 @@ sent before each PUT (the caller does this: `Send` order on one link is kept).
 
 import random
 from dataclasses import dataclass, replace
+from typing import Final
 
 from nodemanager.ids import NodeId
 from nodemanager.placement import Candidate, choose_holder
@@ -27,6 +28,8 @@ from ramsterd.remote.messages import PAGES_PER_FRAME_MAX, PutResult
 
 # Dropped above the high watermark, in this order, before anything travels.
 _DROPPED_FIRST = (Family.OWN_CLEAN, Family.FOREIGN_EPHEMERAL, Family.OWN_EPHEMERAL)
+# Blocks dropped in one pass: about 10 ms.  Only a budget that shrinks has more to drop at once.
+DROPPED_BLOCKS_MAX: Final = 256
 
 
 @dataclass(slots=True)
@@ -81,6 +84,8 @@ class Remotifier:
         self._refusal_seconds = refusal_seconds
         self._rng = rng
         self._is_draining = False
+        # Whether `drop_clean` stopped at its bound.
+        self.has_more_to_drop = False
         self._in_flight: dict[int, Put] = {}
         # Frames of the arena that leave if all under way is stored.
         self._leaving_bytes = 0
@@ -94,16 +99,17 @@ class Remotifier:
         self._stored_by_node: dict[NodeId, int] = {}
 
     def drop_clean(self) -> bool:
-        """Above the high watermark, drop what costs nothing; return whether memory was freed."""
+        """Above the high watermark, drop what costs nothing; return whether memory was freed.
+
+        At most `DROPPED_BLOCKS_MAX` blocks: if it was that many, the caller comes back.
+        """
         store = self._store
-        if not store.is_above(store.limits.high_watermark):
+        if not store.is_above(store.limits.high_watermark) or not self._must_shrink():
             return False
-        is_freed = False
-        for family in _DROPPED_FIRST:
-            while self._must_shrink() and (block := store.zbud.oldest(family)) is not None:
-                store.evict_block(block)
-                is_freed = True
-        return is_freed
+        down_to = int(self._target_bytes()) + self._leaving_bytes
+        dropped = store.evict_some(_DROPPED_FIRST, down_to, DROPPED_BLOCKS_MAX)
+        self.has_more_to_drop = dropped == DROPPED_BLOCKS_MAX
+        return dropped > 0
 
     def next_put(self, now: float) -> Put | None:
         """Choose the next blocks and their holder, or None: nothing must leave, or nobody can take it."""
@@ -136,6 +142,10 @@ class Remotifier:
     def begin(self, request_id: int, put: Put) -> None:
         """The PUT is on its way."""
         self._in_flight[request_id] = put
+
+    def is_any_in_flight(self) -> bool:
+        """Whether any PUT is under way."""
+        return bool(self._in_flight)
 
     def is_in_flight(self, request_id: int) -> bool:
         """Whether a request is a PUT under way."""
@@ -198,6 +208,11 @@ class Remotifier:
                 for serial in leaving.serials:
                     self._store.owe(put.holder.holder, serial)
 
+    @property
+    def stored_total(self) -> int:
+        """How many pages ever left."""
+        return self._stored
+
     def statistics(self) -> RemotifyStatistics:
         """Return a snapshot."""
         return RemotifyStatistics(
@@ -219,9 +234,10 @@ class Remotifier:
 
     def _must_shrink(self) -> bool:
         """Whether more must go to be below the low watermark, given what is on its way."""
-        store = self._store
-        target = store.limits.low_watermark * store.zbud.budget_bytes
-        return store.zbud.resident_bytes - self._leaving_bytes > target
+        return self._store.zbud.resident_bytes - self._leaving_bytes > self._target_bytes()
+
+    def _target_bytes(self) -> float:
+        return self._store.limits.low_watermark * self._store.zbud.budget_bytes
 
     def _room_bytes(self, node: NodeId) -> int:
         return next(each.free_bytes for each in self._candidates() if each.node == node)

@@ -10,6 +10,7 @@ from typing import Final
 
 from ramsterd.core import traffic
 from ramsterd.core.codec import ZPAGE_BYTES_MASK, decode_page, encode_page, is_packed_valid
+from ramsterd.core.compact import Compactor
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.rows import ADDRESS, HALVES_PER_ROW
 from ramsterd.core.store import RunOfPages, Store
@@ -34,6 +35,7 @@ class StoreModel:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self.compactor = Compactor(store)
         self.kinds: dict[PoolId, PoolKind] = {}
         self.pages: dict[Handle, bytes | None] = {}
         # Which version of a page a peer keeps, and what all peers keep.
@@ -95,8 +97,15 @@ class StoreModel:
 
     def set_budget(self, budget_bytes: int) -> None:
         self.store.set_budget(budget_bytes)
+        self.store.evict_some(EVICTABLE, budget_bytes, 1000)
         if self.store.zbud.resident_bytes > budget_bytes:
             assert not any(self.store.zbud.oldest(family) for family in EVICTABLE)
+
+    def compact(self, zpages_max: int) -> None:
+        """Moves zpages, changes none, and takes no memory."""
+        resident_bytes = self.store.zbud.resident_bytes
+        self.compactor.compact(zpages_max)
+        assert self.store.zbud.resident_bytes <= resident_bytes
 
     # What an engine does.
 

@@ -113,6 +113,10 @@ class StoreMachine(RuleBasedStateMachine):
     def set_budget(self, budget_bytes: int) -> None:
         self.model.set_budget(budget_bytes)
 
+    @rule(zpages_max=st.integers(1, 400))
+    def compact(self, zpages_max: int) -> None:
+        self.model.compact(zpages_max)
+
     @rule(blocks=st.integers(1, 8), holder=st.integers(0, 1))
     def remotify(self, blocks: int, holder: int) -> None:
         """Nothing happens while these blocks are on their way."""

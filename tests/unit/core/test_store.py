@@ -256,7 +256,16 @@ def test_a_smaller_budget_takes_unused_memory_first(
     assert None not in read(store, cache, 0, 32)
     assert store.zbud.resident_bytes == 32 * PAGE_BYTES
     store.set_budget(64 * 1024)
+    assert None not in read(store, cache, 0, 32)
+    assert store.evict_some([Family.OWN_EPHEMERAL], 64 * 1024, 1) == 1
     assert read(store, cache, 0, 32).count(None) == 16
+    assert store.evict_some([Family.OWN_EPHEMERAL], 64 * 1024, 1) == 0
+
+
+def test_evictions_are_bounded(store: Store, cache: PoolId) -> None:
+    put_run(store, cache, 0, make_run(PAGE_BYTES, 160))
+    assert store.evict_some([Family.OWN_CLEAN, Family.OWN_EPHEMERAL], 0, 3) == 3
+    assert read(store, cache, 0, 160).count(None) == 48
 
 
 def test_a_smaller_budget_leaves_persistent_pages_to_the_caller(store: Store, pool: PoolId) -> None:

@@ -109,7 +109,10 @@ async def eventually(condition: Callable[[], object], *, seconds_max: float = 10
 
 @asynccontextmanager
 async def run_nodes(
-    *budgets: int, foreign_fraction_max: float = 0.75, capacity_bytes: int = 256 * 1024
+    *budgets: int,
+    foreign_fraction_max: float = 0.75,
+    capacity_bytes: int = 256 * 1024,
+    remote: RemoteConfig = RemoteConfig(),  # noqa: B008  frozen
 ) -> AsyncIterator[list[SimNode]]:
     """Run nodes 1, 2, ... with these budgets; they are linked when this yields."""
     cluster = ClusterConfig(
@@ -128,11 +131,11 @@ async def run_nodes(
                 cluster="cluster.toml",  # type: ignore[arg-type]  # never opened
                 memory=MemoryConfig(
                     budget=budget,
-                    budget_max=budget,
+                    budget_max=2 * budget,
                     pages_max=4096,
                     foreign_fraction_max=foreign_fraction_max,
                 ),
-                remote=RemoteConfig(),
+                remote=remote,
             )
             node = SimNode(number, cluster, daemon, net, life=100 + number)
             nodes.append(node)

@@ -1,0 +1,35 @@
+"""What `ramsterctl` may change in a running daemon."""
+
+import logging
+from pathlib import Path
+
+import trio
+
+from config.errors import Mismatch
+from config.kinds import Size
+from config.limits import BUDGET_BYTES_MIN, PAGE_BYTES
+from config.units import human_bytes
+from ramsterd.control import CommandRefused
+from ramsterd.engine import Engine
+from ramsterd.peers import Peers
+from ramsterd.snapshot import to_plain
+
+logger = logging.getLogger("ramster.commands")
+
+
+def set_budget(engine: Engine, peers: Peers, request: dict[str, object]) -> object:
+    """Begin to change the budget, and return how that stands; `status` shows how far it is.
+
+    Raises:
+        CommandRefused: It is no size, too small, or over `budget_max`; nothing has changed.
+    """
+    found = request.get("budget")
+    kind = Size(BUDGET_BYTES_MIN, engine.store.limits.budget_bytes_max, step=PAGE_BYTES)
+    try:
+        budget_bytes = kind.read(found, Path())
+    except Mismatch as mismatch:
+        raise CommandRefused(f"budget: found {found!r}, expected {mismatch}") from None
+    logger.info("the budget is to be %s", human_bytes(budget_bytes))
+    begun = engine.set_budget(budget_bytes, now=trio.current_time())
+    peers.settle()
+    return to_plain(begun)

@@ -1,0 +1,71 @@
+"""Compaction: a block that has become sparse is emptied into the free slots of others, and its memory goes back.
+
+Pages that are overwritten or flushed leave holes in their blocks.  As long as the blocks of one family and size
+class have as many free slots together as one of them has zpages, that one is not needed.  No new block is ever
+made for a move, so each block that is emptied is a gain, and at rest this comes to an end.
+
+Work is done in slices, from a cursor over all families and classes, so that nobody waits for it.
+"""
+
+from itertools import islice
+
+from ramsterd.core.codec import ZPAGE_BYTES_MASK
+from ramsterd.core.rows import HALVES_PER_ROW, LOCATION
+from ramsterd.core.store import Store
+from ramsterd.core.zbud import CLASSES, SLOTS_OF_CLASS, Family
+
+# Blocks of one class that are compared: with so many, what is left in the end is under one free slot a block.
+BLOCKS_COMPARED_MAX = 32
+
+
+class Compactor:
+    """Where the next slice goes on, and how much was done."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._cursor = 0
+        self.moved_total = 0
+        self.emptied_total = 0
+
+    def compact(self, zpages_max: int) -> int:
+        """Move about `zpages_max` zpages at most, once around all classes; return how many."""
+        moved = 0
+        for _ in range(len(Family) * CLASSES):
+            family, chunks = divmod(self._cursor, CLASSES)
+            while moved < zpages_max and (emptied := self._empty_one(Family(family), chunks)):
+                moved += emptied
+            if moved >= zpages_max:
+                break
+            self._cursor = (self._cursor + 1) % (len(Family) * CLASSES)
+        self.moved_total += moved
+        return moved
+
+    def _empty_one(self, family: Family, chunks: int) -> int:
+        """Empty the sparsest of some blocks into the others; return how many zpages were moved, 0 if they don't fit."""
+        zbud = self._store.zbud
+        blocks = list(islice(zbud.blocks_with_room(family, chunks), BLOCKS_COMPARED_MAX))
+        if not blocks:
+            return 0
+        free_slots = [zbud.free_slots(block) for block in blocks]
+        most = max(free_slots)
+        zpages = SLOTS_OF_CLASS[chunks] - most
+        if zbud.open_slots(family, chunks) + sum(free_slots) - most < zpages:
+            return 0
+        self._empty(blocks[free_slots.index(most)], family, chunks)
+        self.emptied_total += 1
+        return zpages
+
+    def _empty(self, block: int, family: Family, chunks: int) -> None:
+        zbud, rows = self._store.zbud, self._store.rows
+        zbud.begin_leaving(block)
+        for row in zbud.rows(block):
+            source = rows.location(row)
+            target = zbud.take_room(family, chunks)
+            assert target, "the others have room for all"
+            zbytes = self._store.packed(row) & ZPAGE_BYTES_MASK
+            to, start = zbud.offset(target), zbud.offset(source)
+            zbud.arena[to : to + zbytes] = zbud.arena[start : start + zbytes]
+            zbud.slot_rows[target] = row
+            rows.halves[row * HALVES_PER_ROW + LOCATION] = target
+            zbud.free(source)
+        zbud.end_leaving(block)

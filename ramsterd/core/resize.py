@@ -1,0 +1,78 @@
+"""Changing the budget while pages are in use.
+
+Growing takes effect at once.  Shrinking is a way down: the new budget holds at once for whoever wants a new block,
+and what is over it leaves as ever (clean copies, ephemeral pages, then remotify).  If that comes to a halt, because
+no peer has room or what is left is not ours, the budget stays where the memory stands.  Nothing is lost for it.
+"""
+
+import enum
+from dataclasses import dataclass
+from typing import Final
+
+from ramsterd.core.store import Store
+
+# Without a PUT under way nothing more will leave, unless a peer's next STATUS brings news: they come twice a second.
+STALL_SECONDS: Final = 3.0
+# PUTs may be under way without ever being answered.  Longer than one may take.
+STALL_SECONDS_MAX: Final = 12.0
+
+
+class ResizeState(enum.Enum):
+    """How the last change of the budget went."""
+
+    DONE = "done"
+    SHRINKING = "shrinking"
+    STOPPED = "stopped short"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResizeStatistics:
+    """The budget that was asked for last, and what became of it."""
+
+    state: ResizeState
+    target_bytes: int
+
+
+class Resize:
+    """The way from one budget to another."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._state = ResizeState.DONE
+        self._target_bytes = store.zbud.budget_bytes
+        self._lowest_bytes = 0
+        self._fell_at = 0.0
+
+    def begin(self, budget_bytes: int, *, now: float) -> None:
+        """Set a budget, in bytes, at most `limits.budget_bytes_max`; `on_progress` says how it goes."""
+        self._store.set_budget(budget_bytes)
+        self._target_bytes = budget_bytes
+        self._state = ResizeState.SHRINKING
+        self._lowest_bytes = self._store.zbud.resident_bytes
+        self._fell_at = now
+
+    @property
+    def is_shrinking(self) -> bool:
+        """Whether more memory is in use than the budget allows, and on its way out."""
+        return self._state is ResizeState.SHRINKING
+
+    def on_progress(self, *, now: float, is_under_way: bool) -> ResizeState | None:
+        """Look how far it is; `is_under_way` if pages travel to peers.  Return the state that it ended in, once."""
+        if not self.is_shrinking:
+            return None
+        zbud = self._store.zbud
+        if zbud.resident_bytes <= self._target_bytes:
+            self._state = ResizeState.DONE
+            return self._state
+        if zbud.resident_bytes < self._lowest_bytes:
+            self._lowest_bytes = zbud.resident_bytes
+            self._fell_at = now
+        elif now - self._fell_at >= (STALL_SECONDS_MAX if is_under_way else STALL_SECONDS):
+            zbud.budget_bytes = zbud.resident_bytes
+            self._state = ResizeState.STOPPED
+            return self._state
+        return None
+
+    def statistics(self) -> ResizeStatistics:
+        """Return a snapshot."""
+        return ResizeStatistics(state=self._state, target_bytes=self._target_bytes)

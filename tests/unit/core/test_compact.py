@@ -1,0 +1,100 @@
+import random
+
+from ramsterd.core import traffic
+from ramsterd.core.compact import Compactor
+from ramsterd.core.page import PAGE_BYTES, PoolKind
+from ramsterd.core.store import Store
+from ramsterd.core.zbud import FRAMES_OF_CLASS, SLOTS_OF_CLASS, Family
+from tests.unit.core.made_pages import MIB, joined, make_page, make_run, make_store
+
+OBJECT = b"disk"
+SLOTS = SLOTS_OF_CLASS[64]
+MOVES_MAX = 100_000
+
+
+def density(store: Store) -> float:
+    return sum(store.zpage_bytes) / store.zbud.used_bytes
+
+
+def test_two_half_empty_blocks_become_one() -> None:
+    store = make_store()
+    pool = store.new_pool(PoolKind.PERSISTENT, "disk")
+    run = make_run(PAGE_BYTES, 2 * SLOTS)
+    store.put(pool, OBJECT, 0, joined(run))
+    for index in range(0, 2 * SLOTS, 2):
+        store.flush(pool, OBJECT, index, 1)
+    compactor = Compactor(store)
+    assert compactor.compact(MOVES_MAX) == SLOTS // 2
+    store.check_invariants()
+    assert store.zbud.used_bytes == FRAMES_OF_CLASS[64] * PAGE_BYTES
+    assert store.get(pool, OBJECT, 0, 2 * SLOTS).pages[1::2] == run[1::2]
+    assert compactor.compact(MOVES_MAX) == 0
+    assert (compactor.moved_total, compactor.emptied_total) == (SLOTS // 2, 1)
+
+
+def test_blocks_without_enough_room_are_left_alone() -> None:
+    store = make_store()
+    pool = store.new_pool(PoolKind.PERSISTENT, "disk")
+    store.put(pool, OBJECT, 0, joined(make_run(PAGE_BYTES, 2 * SLOTS)))
+    store.flush(pool, OBJECT, 0, 1)
+    store.flush(pool, OBJECT, SLOTS, 1)
+    assert Compactor(store).compact(MOVES_MAX) == 0
+
+
+def test_families_and_classes_stay_apart() -> None:
+    store = make_store()
+    pools = [store.new_pool(kind, "") for kind in PoolKind]
+    for pool in pools:
+        for zbytes in (PAGE_BYTES, 1000):
+            store.put(pool, OBJECT, zbytes * 64, joined(make_run(zbytes, SLOTS)))
+            store.flush(pool, OBJECT, zbytes * 64, SLOTS - 1)
+    assert Compactor(store).compact(MOVES_MAX) == 0
+    store.check_invariants()
+
+
+def test_a_block_on_its_way_to_a_peer_gives_and_takes_nothing() -> None:
+    store = make_store()
+    pool = store.new_pool(PoolKind.PERSISTENT, "disk")
+    store.put(pool, OBJECT, 0, joined(make_run(PAGE_BYTES, 3 * SLOTS)))
+    oldest = store.zbud.oldest(Family.OWN_PERSISTENT)
+    assert oldest is not None
+    leaving = traffic.begin_leaving(store, oldest)
+    for index in range(0, 3 * SLOTS, 2):
+        store.flush(pool, OBJECT, index, 1)
+    assert Compactor(store).compact(MOVES_MAX) == SLOTS // 2
+    assert len(store.zbud.rows(leaving.block)) == SLOTS // 2
+    traffic.return_leaving(store, leaving)
+    store.check_invariants()
+
+
+def test_a_slice_is_bounded_and_the_next_goes_on() -> None:
+    store = make_store(8 * MIB)
+    pool = store.new_pool(PoolKind.PERSISTENT, "disk")
+    store.put(pool, OBJECT, 0, joined(make_run(PAGE_BYTES, 64 * SLOTS)))
+    for index in range(0, 64 * SLOTS, 2):
+        store.flush(pool, OBJECT, index, 1)
+    compactor, slices = Compactor(store), 0
+    while moved := compactor.compact(20):
+        assert moved < 20 + SLOTS
+        store.check_invariants()
+        slices += 1
+    assert slices > 10
+    assert density(store) > 0.95
+
+
+def test_after_random_overwrites_the_arena_is_dense_again() -> None:
+    rng = random.Random(1)
+    store = make_store(16 * MIB, pages_max=1 << 14)
+    pool = store.new_pool(PoolKind.PERSISTENT, "disk")
+    for version in range(6000):
+        page = make_page(rng.choice([300, 1000, 1700, 2600]), version)
+        store.put(pool, OBJECT, rng.randrange(4000), joined([page]))
+    for index in range(4000):
+        if rng.random() < 0.6:
+            store.flush(pool, OBJECT, index, 1)
+    store.zbud.trim()
+    before = density(store)
+    Compactor(store).compact(MOVES_MAX)
+    store.check_invariants()
+    assert before < 0.75
+    assert density(store) > 0.9
