@@ -267,6 +267,8 @@ class Engine:
             return
         self._publish(self.nodes.on_link_up(node, incarnation, now=now))
         self._on_life_seen(node, incarnation)
+        if (holder := self._holders.living(node)) is not None:
+            self.store.unreachable_holders.discard(holder.holder)
         self._purge_at.pop(node, None)
         self._flush_at = now if self._flushes else self._flush_at
         self._send_status(node)
@@ -276,6 +278,7 @@ class Engine:
         holder = self._holders.living(node)
         if holder is not None and holder.incarnation == incarnation:
             self._flushes.on_link_lost(holder.holder)
+            self.store.unreachable_holders.add(holder.holder)
         self._publish(self.nodes.on_link_lost(node, incarnation, now=now))
         self._expect_orphans(node, now)
 
@@ -362,6 +365,7 @@ class Engine:
             self._sweeps.insert(0, (holder, row))
         else:
             self._holders.forget(holder)
+            self.store.unreachable_holders.discard(holder.holder)
 
     # What is to be done outside.
 

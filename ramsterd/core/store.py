@@ -32,6 +32,7 @@ from ramsterd.core.rows import (
     HALVES_PER_ROW,
     HOLDERS,
     LOCATION,
+    NO_HOLDER,
     PACKED,
     QUARTERS_PER_ROW,
     ROW,
@@ -153,6 +154,8 @@ class Store:
         self.zpage_bytes = [0] * len(Family)
         self._serial = 0
         self._owed: dict[int, list[int]] = {}
+        # Holder ids without a link: their copies do not count as long as there is a choice.
+        self.unreachable_holders: set[int] = set()
 
     # Pools.
 
@@ -526,10 +529,33 @@ class Store:
                 return True
         return False
 
+    def adopt_block(self, block: int, *, dead_holder: int = NO_HOLDER) -> None:
+        """A clean block becomes ours alone: its holders are owed a flush, except one that is dead."""
+        rows = self.zbud.rows(block)
+        for row in rows:
+            for holder in self.rows.holders(row):
+                self.rows.remove_holder(row, holder)
+                if holder != dead_holder:
+                    self.owe(holder, self.rows.serial(row))
+        zbytes = sum(self.packed(row) & ZPAGE_BYTES_MASK for row in rows)
+        for family, sign in ((Family.OWN_CLEAN, -1), (Family.OWN_PERSISTENT, 1)):
+            self.zpages[family] += sign * len(rows)
+            self.zpage_bytes[family] += sign * zbytes
+        self.zbud.change_family(block, Family.OWN_PERSISTENT)
+
+    def _may_be_last_copy(self, block: int) -> bool:
+        """Whether a holder of some page of a clean block can't be asked now: it may have died."""
+        return bool(self.unreachable_holders) and not self.unreachable_holders.isdisjoint(
+            holder for row in self.zbud.rows(block) for holder in self.rows.holders(row)
+        )
+
     def evict_block(self, block: int) -> None:
-        """Drop the zpages of a clean or ephemeral block."""
+        """Drop the zpages of a clean or ephemeral block; a clean one that may be the last copy is adopted instead."""
         family = Family(self.zbud.family_of_block[block])
         assert family not in {Family.OWN_PERSISTENT, Family.FOREIGN_PERSISTENT}
+        if family is Family.OWN_CLEAN and self._may_be_last_copy(block):
+            self.adopt_block(block)
+            return
         self.zbud.begin_leaving(block)
         for row in self.zbud.rows(block):
             if family is Family.OWN_CLEAN:

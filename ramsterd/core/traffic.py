@@ -22,7 +22,6 @@ from ramsterd.core.table import LEAF_PAGES, LEAF_SHIFT
 from ramsterd.core.zbud import CHUNK_BYTES, SLOT_SHIFT, Family
 
 FOREIGN_OBJECT = b""
-NO_HOLDER = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +109,7 @@ def adopt_clean(store: Store, holder: int) -> int:
     for block in list(store.zbud.blocks(Family.OWN_CLEAN)):
         rows = store.zbud.rows(block)
         if any(holder in store.rows.holders(row) for row in rows):
-            _adopt_block(store, block, holder)
+            store.adopt_block(block, dead_holder=holder)
             adopted += len(rows)
     return adopted
 
@@ -121,22 +120,8 @@ def adopt_oldest(store: Store) -> int:
     if block is None:
         return 0
     pages = len(store.zbud.rows(block))
-    _adopt_block(store, block, NO_HOLDER)
+    store.adopt_block(block)
     return pages
-
-
-def _adopt_block(store: Store, block: int, dead_holder: int) -> None:
-    for row in store.zbud.rows(block):
-        for holder in store.rows.holders(row):
-            store.rows.remove_holder(row, holder)
-            if holder != dead_holder:
-                store.owe(holder, store.rows.serial(row))
-        zbytes = store.packed(row) & ZPAGE_BYTES_MASK
-        store.zpages[Family.OWN_CLEAN] -= 1
-        store.zpage_bytes[Family.OWN_CLEAN] -= zbytes
-        store.zpages[Family.OWN_PERSISTENT] += 1
-        store.zpage_bytes[Family.OWN_PERSISTENT] += zbytes
-    store.zbud.change_family(block, Family.OWN_PERSISTENT)
 
 
 def lose_held_by(store: Store, holder: int, first_row: int, rows_count: int) -> tuple[int, int]:
@@ -155,7 +140,7 @@ def lose_held_by(store: Store, holder: int, first_row: int, rows_count: int) -> 
         if quarters[place] and store.rows.serial(row) and holder in store.rows.holders(row):
             location = store.rows.location(row)
             if location:
-                _adopt_block(store, location >> SLOT_SHIFT, holder)
+                store.adopt_block(location >> SLOT_SHIFT, dead_holder=holder)
                 continue
             store.rows.remove_holder(row, holder)
             if not quarters[place]:

@@ -17,7 +17,7 @@ from nodemanager.table import NodeTable
 from ramsterd.core import traffic
 from ramsterd.core.codec import ZPAGE_BYTES_MASK
 from ramsterd.core.page import PAGE_BYTES
-from ramsterd.core.rows import FIRST_ROW, HOLDERS, QUARTERS_PER_ROW
+from ramsterd.core.rows import FIRST_ROW, HOLDERS, NO_HOLDER, QUARTERS_PER_ROW
 from ramsterd.core.store import RunOfPages, Store
 from ramsterd.core.table import LEAF_PAGES, LEAF_SHIFT
 from ramsterd.core.zbud import SLOTS_MAX, Family
@@ -142,7 +142,7 @@ class Repatriator:
     def _is_reachable(self, row: int) -> bool:
         """Whether the holder of a row may be asked; same-filled pages have none."""
         holder_id = self._store.rows.quarters[row * QUARTERS_PER_ROW + HOLDERS]
-        if holder_id == traffic.NO_HOLDER:
+        if holder_id == NO_HOLDER:
             return False
         holder = self._holders[holder_id]
         return not holder.is_dead and self._nodes.is_linked(holder.node)

@@ -12,7 +12,7 @@ from trio.testing import MockClock
 
 from nodemanager.states import NodeState
 from tests.simulation.checkers import check_books, check_invariants, check_step
-from tests.simulation.cluster import Cluster
+from tests.simulation.cluster import BUDGET_BYTES, Cluster
 from tests.simulation.workload import REST_SECONDS, Client
 
 INDEXES = 1400
@@ -102,6 +102,15 @@ class Storm:
             store = self.cluster[holder].engine.store
             store.zbud.arena[store.zbud.offset(store.rows.location(row))] ^= 1
 
+    def resize(self) -> None:
+        """Change a budget, both ways, as an operator does."""
+        number, _ = self.pair()
+        node = self.cluster[number]
+        budget_bytes = BUDGET_BYTES * self.rng.randint(2, 4) // 4
+        self.cluster.note(number, f"budget {budget_bytes}")
+        node.engine.set_budget(budget_bytes, now=self.cluster.now)
+        node.peers.settle()
+
     def crash(self) -> None:
         number, _ = self.pair()
         for owner, client in self.clients.items():
@@ -132,11 +141,13 @@ def storm(seed: int, clock: MockClock, *, steps: int) -> Cluster:
         put_wait_seconds_max=2.0,
         gets_in_flight_max=rng.choice([1, 3, 32]),
         puts_in_flight_max=rng.choice([1, 4]),
+        repatriate_seconds=rng.choice([0.5, 15.0]),
+        repatriate_pages_per_second=rng.choice([0, 500, 5000]),
     )
     weather = Storm(cluster, rng)
     cluster.link_all()
     faults = [weather.cut, weather.link, weather.hold, weather.let_go, weather.pause]
-    faults += [weather.down, weather.flip, weather.crash, weather.heal]
+    faults += [weather.down, weather.flip, weather.crash, weather.heal, weather.resize]
     mix: list[tuple[Callable[[], None], float]] = [
         (weather.put, 1.0), (weather.get, 1.0), (weather.flush, 0.2), (weather.wait, 0.7),
     ]  # fmt: skip

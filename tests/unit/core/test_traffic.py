@@ -312,3 +312,29 @@ def test_foreign_pages_are_taken_as_far_as_there_are_leaves() -> None:
     assert put_foreign(node.store, pool, sparse) == len(sparse)
     kept = foreign_pool(node, PoolKind.PERSISTENT)
     assert put_foreign(node.store, kept, sparse) == 10
+
+
+def test_a_clean_copy_whose_holder_may_be_dead_is_not_dropped(node: Node) -> None:
+    """Nobody knows yet whether the holder lives: what is here may be the last copy."""
+    run = make_run(PAGE_BYTES, 16)
+    node.put(0, run)
+    node.remotify(A)
+    for row in node.elsewhere(0, 16):
+        assert node.fetch(row)
+    node.store.unreachable_holders.add(A)
+    assert node.store.evict_some([Family.OWN_CLEAN], 0, 10) == 1
+    node.store.check_invariants()
+    assert node.elsewhere(0, 16) == []
+    assert node.store.zpages[Family.OWN_PERSISTENT] == 16
+    assert len(node.store.take_owed()[A]) == 16
+
+
+def test_the_oldest_clean_block_is_adopted(node: Node) -> None:
+    node.put(0, make_run(PAGE_BYTES, 16))
+    node.remotify(A, B)
+    for row in node.elsewhere(0, 16):
+        assert node.fetch(row)
+    assert traffic.adopt_oldest(node.store) == 16
+    node.store.check_invariants()
+    assert {holder: len(owed) for holder, owed in node.store.take_owed().items()} == {A: 16, B: 16}
+    assert traffic.adopt_oldest(node.store) == 0
