@@ -68,17 +68,6 @@ class Whole:
 
 
 @dataclass(frozen=True, slots=True)
-class Copies:
-    """On how many peers a remote page is kept: one, for now."""
-
-    def read(self, value: object, _folder: Path, /) -> int:
-        """See `Kind.read`."""
-        if isinstance(value, bool) or value != 1 or not isinstance(value, int):
-            raise Mismatch("1 (more copies are planned)")
-        return value
-
-
-@dataclass(frozen=True, slots=True)
 class Size:
     """A number of bytes from `least` to `most`, in steps of `step`; 0 too where it means "by default"."""
 

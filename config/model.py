@@ -23,6 +23,7 @@ Name = Annotated[str, kinds.Name()]
 _BUDGET = kinds.Size(limits.BUDGET_BYTES_MIN, limits.BUDGET_BYTES_MAX, step=limits.PAGE_BYTES)
 Budget = Annotated[int, _BUDGET]
 BudgetOrDefault = Annotated[int, replace(_BUDGET, zero_is_default=True)]
+Copies = Annotated[int, kinds.Whole(0, limits.COPIES_MAX)]
 Socket = Annotated[Path | None, kinds.Socket(limits.SOCKET_PATH_BYTES_MAX)]
 
 
@@ -79,8 +80,8 @@ class MemoryConfig:
 class RemoteConfig:
     """How pages travel to peers and back."""
 
-    # One copy for now; more copies come with the cluster work.
-    copies: Annotated[int, kinds.Copies()] = 1
+    # On how many peers a page is kept that is not kept here; 0: two if the cluster has three or more nodes, else one.
+    copies: Copies = 0
     # A PUT or GET without an answer for this long has the outcome `unknown`.
     request_seconds_max: Seconds = 5.0
     # How long a read waits for an unreachable holder before it answers with an I/O error.
@@ -98,6 +99,10 @@ class RemoteConfig:
     repatriate_pages_per_second: Annotated[
         int, kinds.Whole(0, limits.REPATRIATE_PAGES_PER_SECOND_MAX)
     ] = 2000
+    # Pages that have lost a copy are copied again, at most so many a second.
+    rebuild_pages_per_second: Annotated[
+        int, kinds.Whole(1, limits.REPATRIATE_PAGES_PER_SECOND_MAX)
+    ] = 10_000
     # Foreign pages of an owner that is down are kept this long.
     orphan_seconds: Seconds = 600.0
 
@@ -133,6 +138,8 @@ class ExportConfig:
     # Clients may read, and every write is refused.
     read_only: Flag = False
     durability: Durability = Durability.MEMORY
+    # As in [remote], for this export; 0: what [remote] says.
+    copies: Copies = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,6 @@ from config.errors import ConfigError
 from config.model import (
     ClusterConfig,
     DaemonConfig,
-    Durability,
     ExportConfig,
     MemoryConfig,
     TimersConfig,
@@ -93,15 +92,6 @@ def _check_memory(memory: MemoryConfig, file: str) -> None:
 
 def _check_exports(exports: tuple[ExportConfig, ...], file: str) -> None:
     _check_distinct(((f"export[{i}].name", each.name) for i, each in enumerate(exports)), file)
-
-    for i, each in enumerate(exports):
-        if each.durability is not Durability.MEMORY:
-            raise ConfigError(
-                file,
-                f"export[{i}].durability",
-                show(each.durability.value),
-                "'memory' ('replicated' is planned)",
-            )
 
 
 def _check_tmem(tmem: TmemConfig, file: str) -> None:

@@ -1,11 +1,7 @@
-"""Which node takes the next block.  A pure choice over candidates; it remembers nothing.
-
-Known weakness: free bytes are as old as a node's last STATUS, so all that is placed between two of them goes
-to the node that looked emptiest.  Power of two choices will spread that; `rng` is in the signature for it.
-"""
+"""Which nodes take the next block.  A pure choice over candidates; it remembers nothing."""
 
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nodemanager.ids import NodeId
@@ -21,9 +17,15 @@ class Candidate:
     is_linked: bool
     is_accepting: bool
     free_bytes: int
+    budget_bytes: int
     # Monotonic seconds until which the node, having refused, is left alone; 0 when it did not refuse.
     refused_until: float = 0.0
     zone: str = ""
+
+    @property
+    def free_fraction(self) -> float:
+        """The part of the node's budget that it would still fill for others."""
+        return self.free_bytes / self.budget_bytes if self.budget_bytes else 0.0
 
     def has_room(self, zpage_bytes: int, *, now: float) -> bool:
         """Whether this node may be asked to take so many bytes now."""
@@ -36,41 +38,41 @@ class Candidate:
         )
 
 
-def choose_holder(
+def choose_holders(
     candidates: Sequence[Candidate],
-    zpage_bytes: int,
+    copies: int,
+    block_bytes: int,
     *,
     now: float,
     rng: random.Random,
-    exclude: Collection[NodeId] = (),
     our_zone: str = "",
-) -> NodeId | None:
-    """Return the node that should take `zpage_bytes`, or None when nobody can.
+) -> list[NodeId]:
+    """Return `copies` different nodes that should take a block, or none when so many can't.
 
-    Other zones come first, so that one failure does not take a page and its copy; then the node with the most
-    free bytes; `rng` decides between equals, so that owners that see the same figures do not all choose alike.
+    Zones that have no copy yet come first, so that one failure does not take a page and its copy.  Among those,
+    power of two choices (Mitzenmacher, 2001): of two nodes drawn at random the one with the larger free part of its
+    budget.  All owners that see the same figures, which are as old as the last STATUS, do not all choose alike.
 
     Args:
         candidates: All peers, in any state.
-        zpage_bytes: Bytes of the zpages that go together (a whole block), more than 0.
+        copies: On how many different nodes, at least 1.
+        block_bytes: What goes together, in bytes, more than 0.
         now: Monotonic seconds.
-        rng: Settles ties.
-        exclude: Nodes that hold a copy already, or have just refused this block.
+        rng: Draws the two.
         our_zone: The zone of the owner; empty when zones are not in use.
     """
-    assert zpage_bytes > 0
-    able = [
-        each
-        for each in candidates
-        if each.node not in exclude and each.has_room(zpage_bytes, now=now)
-    ]
-    if not able:
-        return None
-    best = max(_rank(each, our_zone) for each in able)
-    return rng.choice([each.node for each in able if _rank(each, our_zone) == best])
-
-
-def _rank(candidate: Candidate, our_zone: str) -> tuple[bool, int]:
-    """Order candidates; a node without a zone counts as being in ours, for nothing says otherwise."""
-    is_elsewhere = bool(our_zone) and bool(candidate.zone) and candidate.zone != our_zone
-    return is_elsewhere, candidate.free_bytes
+    assert block_bytes > 0
+    able = [each for each in candidates if each.has_room(block_bytes, now=now)]
+    if len(able) < copies:
+        return []
+    chosen: list[NodeId] = []
+    # A node without a zone counts as being in ours, for nothing says otherwise.
+    zones = {our_zone, ""}
+    for _ in range(copies):
+        elsewhere = [each for each in able if our_zone and each.zone not in zones]
+        pair = rng.sample(elsewhere or able, min(2, len(elsewhere or able)))
+        best = max(pair, key=lambda each: each.free_fraction)
+        able.remove(best)
+        zones.add(best.zone)
+        chosen.append(best.node)
+    return chosen

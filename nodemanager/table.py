@@ -207,6 +207,7 @@ class NodeTable:
                 is_linked=peer.is_linked,
                 is_accepting=peer.status is not None and peer.status.is_accepting,
                 free_bytes=peer.status.free_bytes if peer.status is not None else 0,
+                budget_bytes=peer.status.budget_bytes if peer.status is not None else 0,
                 refused_until=peer.refused_until,
                 zone=peer.config.zone,
             )

@@ -172,6 +172,7 @@ def format_status(now: dict[str, Any]) -> str:
         f"fetch     {_counts(fetch, '', 'fetched', 'installed', 'missing', 'corrupt', 'unreachable')} pages",
         f"home      {now['engine']['repatriate']['repatriated_total']} pages for good",
         f"compacted {now['engine']['compacted_total']} zpages",
+        f"at risk   {format_at_risk(now['engine']['rebuild'])}",
         f"lost      {store['lost_total']} pages",
     ]
     lines += [
@@ -187,6 +188,15 @@ def format_status(now: dict[str, Any]) -> str:
         for each in now["exports"]
     ]
     return "\n".join(lines)
+
+
+def format_at_risk(rebuild: dict[str, Any]) -> str:
+    """Return how many pages have fewer copies than asked, and when that is over."""
+    if not rebuild["pages_at_risk"]:
+        return "0 pages"
+    left = rebuild["seconds_left"]
+    when = "waiting for peers or room" if left is None else f"about {left:.0f} s left"
+    return f"{rebuild['pages_at_risk']} pages have too few copies, {when}"
 
 
 def format_resize(resize: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ Order of effects on one link matters in one place: what a peer is owed (flushes)
 
 import random
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from config.model import ClusterConfig, DaemonConfig
@@ -16,7 +17,7 @@ from net.errors import RemoteProtocolError
 from net.frame import Frame
 from nodemanager.events import NodeEvent
 from nodemanager.ids import Incarnation, NodeId
-from nodemanager.states import NodeState, Verdict
+from nodemanager.states import NodeState, Verdict, may_place
 from nodemanager.table import NodeTable, PeerStatus, TableStatistics
 from ramsterd.core import traffic
 from ramsterd.core.arena import MapMemory
@@ -25,14 +26,17 @@ from ramsterd.core.page import PoolId, PoolKind
 from ramsterd.core.resize import Resize, ResizeStatistics
 from ramsterd.core.store import Store, StoreLimits, StoreStatistics
 from ramsterd.remote import messages
-from ramsterd.remote.effects import CloseLink, Effect, GetDone, Resized, RoomMade, Send
+from ramsterd.remote.effects import CloseLink, Effect, GetDone, Replicated, Resized, RoomMade, Send
 from ramsterd.remote.fetch import Fetches, FetchStatistics, GetOutcome, Pages, PendingGet
 from ramsterd.remote.flushes import Flushes
 from ramsterd.remote.foreign import ForeignPages, ForeignStatistics
 from ramsterd.remote.holders import Holder, Holders
+from ramsterd.remote.homecoming import Homecoming
 from ramsterd.remote.messages import MessageType
+from ramsterd.remote.rebuild import Rebuilder, RebuildStatistics
 from ramsterd.remote.remotify import Put, Remotifier, RemotifyStatistics
 from ramsterd.remote.repatriate import RepatriateStatistics, Repatriator
+from ramsterd.remote.replicate import ReplicateStatistics, Replication, Replicator
 
 # How often peers are told how much room we have; in between a refusal tells them.
 STATUS_SECONDS: Final = 0.5
@@ -48,6 +52,10 @@ COMPACT_ZPAGES: Final = 1024
 REPATRIATE_BELOW: Final = 0.8
 # A pause after each slice of dropped blocks, for everybody else.
 DROP_SECONDS: Final = 0.001
+# With fewer nodes there are not two peers.
+NODES_FOR_TWO_COPIES: Final = 3
+# A longer run is replicated by walking all persistent blocks, not its pages.
+REPLICATE_RUN_PAGES_MAX: Final = 8192
 REQUEST_ID_MAX: Final = 0xFFFF_FFFF
 
 
@@ -70,6 +78,8 @@ class EngineStatistics:
     remotify: RemotifyStatistics
     fetch: FetchStatistics
     repatriate: RepatriateStatistics
+    rebuild: RebuildStatistics
+    replicate: ReplicateStatistics
     resize: ResizeStatistics
     compacted_total: int
     foreign: tuple[ForeignStatistics, ...]
@@ -109,7 +119,24 @@ class Engine:
         self.nodes = NodeTable(cluster, local, incarnation=incarnation)
         self._holders = Holders()
         self._foreign = ForeignPages(self.store, bytes_fraction_max=memory.foreign_fraction_max)
-        self._fetches = Fetches(self.store, self._holders, in_flight_max=remote.gets_in_flight_max)
+        self._copies = remote.copies or (2 if len(cluster.node) >= NODES_FOR_TWO_COPIES else 1)
+        self._fetches = Fetches(
+            self.store,
+            self._holders,
+            in_flight_max=remote.gets_in_flight_max,
+            is_linked=lambda holder: self.nodes.is_linked(holder.node),
+            on_thinned=self._on_thinned,
+        )
+        homecoming = partial(
+            Homecoming, self.store, self._fetches, fetch_seconds_max=remote.fetch_seconds_max
+        )
+        self._rebuilder = Rebuilder(
+            self.store,
+            homecoming(),
+            reachable_holders=self._reachable_holders,
+            placeable_nodes=self._placeable_nodes,
+            pages_per_second_max=remote.rebuild_pages_per_second,
+        )
         self._remotifier = Remotifier(
             self.store,
             self._holders,
@@ -120,14 +147,13 @@ class Engine:
         )
         self._repatriator = Repatriator(
             self.store,
-            self._holders,
-            self._fetches,
-            self.nodes,
+            homecoming(),
+            is_reachable=lambda row: self._reachable_holders(row) > 0,
             watermark=REPATRIATE_BELOW * memory.low_watermark,
             quiet_seconds=remote.repatriate_seconds,
             pages_per_second_max=remote.repatriate_pages_per_second,
-            fetch_seconds_max=remote.fetch_seconds_max,
         )
+        self._replicator = Replicator(self.store)
         self._compactor = Compactor(self.store)
         self._resize = Resize(self.store)
         self._effects: list[Effect] = []
@@ -144,9 +170,18 @@ class Engine:
 
     # What front ends ask.
 
-    def new_pool(self, kind: PoolKind, name: str) -> PoolId:
-        """Make a pool of our own."""
-        return self.store.new_pool(kind, name)
+    def new_pool(self, kind: PoolKind, name: str, *, copies: int = 0) -> PoolId:
+        """Make a pool of our own, whose pages are on `copies` peers when not here (0: as the config says)."""
+        return self.store.new_pool(kind, name, copies=copies or self._copies)
+
+    def replicate(
+        self, pool: PoolId, object_id: bytes, index: int, count: int, *, now: float
+    ) -> Replication | None:
+        """Have what stands in a run at peers too; None: it is.  Else `Replicated` tells the end."""
+        deadline = now + self._remote.put_wait_seconds_max
+        if count <= REPLICATE_RUN_PAGES_MAX:
+            return self._replicator.begin_run(pool, object_id, index, count, deadline)
+        return self._replicator.begin_pool(pool, self._remotifier.blocks_in_flight(), deadline)
 
     def get(
         self, pool: PoolId, object_id: bytes, index: int, count: int, *, now: float
@@ -251,7 +286,7 @@ class Engine:
             self._remotifier.on_results(frame.request_id, results, now)
             self.make_room_known()
         else:
-            self._fetches.on_reply(frame.request_id, frame)
+            self._fetches.on_reply(frame.request_id, frame, now)
 
     def on_request_failed(self, request_id: int) -> None:
         """A request of ours will get no answer: its outcome is unknown."""
@@ -269,6 +304,7 @@ class Engine:
         self._on_life_seen(node, incarnation)
         if (holder := self._holders.living(node)) is not None:
             self.store.unreachable_holders.discard(holder.holder)
+            holder.is_unswept = False
         self._purge_at.pop(node, None)
         self._flush_at = now if self._flushes else self._flush_at
         self._send_status(node)
@@ -279,6 +315,7 @@ class Engine:
         if holder is not None and holder.incarnation == incarnation:
             self._flushes.on_link_lost(holder.holder)
             self.store.unreachable_holders.add(holder.holder)
+            holder.is_unswept = True
         self._publish(self.nodes.on_link_lost(node, incarnation, now=now))
         self._expect_orphans(node, now)
 
@@ -292,6 +329,8 @@ class Engine:
             holder = self._holders.living(verdict.node)
             if holder is not None:
                 self._fetches.on_holder_unreachable(holder.holder)
+                if self.store.copies_max > 1:
+                    self._sweeps.append((holder, 0))
         elif verdict.state is NodeState.UP:
             self._purge_at.pop(verdict.node, None)
 
@@ -309,6 +348,7 @@ class Engine:
         dead = self._holders.bury(node, incarnation)
         if dead is None:
             return
+        dead.is_unswept = True
         traffic.adopt_clean(self.store, dead.holder)
         self._flushes.forget(dead.holder)
         self._fetches.on_holder_dead(dead.holder)
@@ -320,12 +360,13 @@ class Engine:
         """Return when `on_deadline` wants to be called."""
         times = [self._status_at, *self._purge_at.values()]
         times += [at for at in (self._flush_at, self._sweep_at, self._drop_at) if at is not None]
-        fetch = self._fetches.next_deadline()
-        return min(times if fetch is None else [*times, fetch])
+        waits = self._fetches.next_deadline(), self._replicator.next_deadline()
+        return min([*times, *(at for at in waits if at is not None)])
 
     def on_deadline(self, now: float) -> None:
         """Do what is due."""
         self._fetches.on_deadline(now)
+        self._effects += [Replicated(each) for each in self._replicator.on_deadline(now)]
         if self._status_at <= now:
             self._status_at = now + STATUS_SECONDS
             self._keep_house(now)
@@ -341,11 +382,12 @@ class Engine:
 
     def _keep_house(self, now: float) -> None:
         """Compact, bring pages home, and give memory back, a bounded piece at a time."""
-        if self._compactor.compact(COMPACT_ZPAGES):
+        if not self._replicator.is_waiting and self._compactor.compact(COMPACT_ZPAGES):
             self.make_room_known()
+        self._rebuilder.on_tick(now)
         self._repatriator.on_tick(
             now=now,
-            left_total=self._remotifier.stored_total,
+            left_total=self._remotifier.left_total,
             is_remote=any(holder.pages for holder in self._holders),
         )
         self.store.zbud.trim()
@@ -359,11 +401,15 @@ class Engine:
     def _sweep(self) -> None:
         """Look at one slice of the row table for pages that died with their holder."""
         holder, row = self._sweeps.pop(0)
-        row, lost = traffic.lose_held_by(self.store, holder.holder, row, SWEEP_ROWS)
-        holder.pages -= lost
-        if row:
-            self._sweeps.insert(0, (holder, row))
-        else:
+        sweep = traffic.lose_held_by if holder.is_dead else traffic.find_held_by
+        swept = sweep(self.store, holder.holder, row, SWEEP_ROWS)
+        for thinned in swept.thinned:
+            self._rebuilder.note(thinned)
+        if swept.next_row:
+            self._sweeps.insert(0, (holder, swept.next_row))
+            return
+        holder.is_unswept = False
+        if holder.is_dead and not any(other is holder for other, _ in self._sweeps):
             self._holders.forget(holder)
             self.store.unreachable_holders.discard(holder.holder)
 
@@ -374,11 +420,19 @@ class Engine:
         if self._drop_at is None or self._drop_at <= now:
             self._drop(now)
         self._collect_owed(now)
-        while not self._is_leaving and (put := self._remotifier.next_put(now)) is not None:
-            self._send_flushes(put.holder)
-            self._send_put(put)
+        while not self._is_leaving and (puts := self._remotifier.next_puts(now)):
+            self._send_puts(puts)
+        for replication in self._replicator.take_done():
+            self._effects.append(Replicated(replication))
+        while not self._is_leaving and (blocks := self._replicator.blocks_to_send()):
+            if not (puts := self._remotifier.puts_of_kept(blocks, now)):
+                break
+            self._send_puts(puts)
         for holder in self._fetches.queued_holders():
-            self._send_gets(self._holders[holder])
+            if not self.nodes.is_linked(self._holders[holder].node):
+                self._fetches.redirect(holder)
+        for holder in self._fetches.queued_holders():
+            self._send_gets(self._holders[holder], now)
         if self._flush_at is not None and self._flush_at <= now:
             self._flush_at = None
             for holder in self._flushes.holders():
@@ -387,10 +441,24 @@ class Engine:
         self._effects += [
             GetDone(pending)
             for pending in self._fetches.take_done()
-            if not self._repatriator.on_done(pending)
+            if not (self._repatriator.on_done(pending) or self._rebuilder.on_done(pending))
         ]
         effects, self._effects = self._effects, []
         return effects
+
+    def _on_thinned(self, row: int) -> None:
+        self._rebuilder.note(row)
+
+    def _reachable_holders(self, row: int) -> int:
+        """Return how many holders of a row can be asked now."""
+        reachable = 0
+        for holder_id in self.store.rows.holders(row):
+            holder = self._holders[holder_id]
+            reachable += not holder.is_dead and self.nodes.is_linked(holder.node)
+        return reachable
+
+    def _placeable_nodes(self) -> int:
+        return sum(may_place(each.state) and each.is_linked for each in self.nodes.candidates())
 
     def _drop(self, now: float) -> None:
         if self._remotifier.drop_clean():
@@ -424,26 +492,31 @@ class Engine:
         self._last_request_id = self._last_request_id % REQUEST_ID_MAX + 1
         return self._last_request_id
 
-    def _send_put(self, put: Put) -> None:
-        request_id = self._request_id()
-        self._remotifier.begin(request_id, put)
-        serials = put.serials
+    def _send_puts(self, puts: list[Put]) -> None:
+        """Send a shipment to each of its peers."""
+        shipment = puts[0].shipment
+        count = len(shipment.serials)
         table = messages.put_table(
             PoolKind.PERSISTENT,
-            serials,
-            [checksum for leaving in put.blocks for checksum in leaving.checksums],
-            [packed for leaving in put.blocks for packed in leaving.packed],
+            shipment.serials,
+            [checksum for leaving in shipment.blocks for checksum in leaving.checksums],
+            [packed for leaving in shipment.blocks for packed in leaving.packed],
         )
-        body = b"".join(leaving.body for leaving in put.blocks)
-        self._request(put.holder.node, MessageType.PUT_PAGES, request_id, len(serials), table, body)
+        for put in puts:
+            self._send_flushes(put.holder)
+            request_id = self._request_id()
+            self._remotifier.begin(request_id, put)
+            self._request(
+                put.holder.node, MessageType.PUT_PAGES, request_id, count, table, shipment.body
+            )
 
-    def _send_gets(self, holder: Holder) -> None:
+    def _send_gets(self, holder: Holder, now: float) -> None:
         if holder.is_dead:
             self._fetches.on_holder_dead(holder.holder)
         elif self.nodes.is_linked(holder.node):
             for request in self._fetches.take_requests(holder.holder):
                 request_id = self._request_id()
-                self._fetches.begin(request_id, request)
+                self._fetches.begin(request_id, request, now)
                 table = messages.get_table(request.serials)
                 count = len(request.serials)
                 self._request(holder.node, MessageType.GET_PAGES, request_id, count, table)
@@ -509,6 +582,10 @@ class Engine:
             remotify=self._remotifier.statistics(),
             fetch=self._fetches.statistics(),
             repatriate=self._repatriator.statistics(),
+            rebuild=self._rebuilder.statistics(
+                sum(holder.pages for holder in self._holders if holder.is_unswept)
+            ),
+            replicate=self._replicator.statistics(),
             resize=self._resize.statistics(),
             compacted_total=self._compactor.moved_total,
             foreign=self._foreign.statistics(),

@@ -159,6 +159,17 @@ def _remote(now: DaemonStatistics) -> Iterator[Metric]:
         "unreachable": fetch.unreachable_total,
     }))  # fmt: skip
     yield _counter("localified_pages", "Fetched pages kept here.", [], _one(fetch.installed_total))
+    yield _gauge(
+        "pages_at_risk", "Pages at peers with fewer copies than asked.", [],
+        _one(engine.rebuild.pages_at_risk),
+    )  # fmt: skip
+    yield _counter(
+        "rebuilt_pages", "Pages fetched to be copied again.", [], _one(engine.rebuild.rebuilt_total)
+    )
+    yield _counter("replications", "Waits for peers, by outcome.", ["outcome"], _by({
+        "stored": engine.replicate.stored_total, "failed": engine.replicate.failed_total,
+    }))  # fmt: skip
+    yield _counter("hedged_pages", "Pages asked for twice.", [], _one(fetch.hedged_total))
     yield _counter(
         "repatriated_pages", "Pages that came home for good.", [],
         _one(engine.repatriate.repatriated_total),

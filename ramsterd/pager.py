@@ -22,8 +22,9 @@ from ramsterd.core.extents import StatusRun
 from ramsterd.core.page import ZERO_PAGE, PoolId, PoolKind
 from ramsterd.engine import Engine
 from ramsterd.peers import Peers, Woken
-from ramsterd.remote.effects import GetDone
+from ramsterd.remote.effects import GetDone, Replicated
 from ramsterd.remote.fetch import GetOutcome, Pages, PendingGet
+from ramsterd.remote.replicate import Replication
 
 __all__ = [
     "DiskPagerInterface",
@@ -179,14 +180,15 @@ class Pager:
         self._put_wait_seconds_max = put_wait_seconds_max
         self._gets: dict[PendingGet, GetDoneCallback] = {}
         self._puts: deque[WaitingPut] = deque()
+        self._replications: dict[Replication, Callable[[bool], None]] = {}
         self._refused = 0
         peers.on_woken = self._on_woken
         peers.on_deadline = self._on_deadline
         peers.next_deadline = self._next_deadline
 
-    def new_pool(self, kind: PoolKind, name: str) -> PoolId:
-        """Make a pool."""
-        return self._engine.new_pool(kind, name)
+    def new_pool(self, kind: PoolKind, name: str, *, copies: int = 0) -> PoolId:
+        """Make a pool, whose pages are on `copies` peers when not here (0: as the config says)."""
+        return self._engine.new_pool(kind, name, copies=copies)
 
     def destroy_pool(self, pool: PoolId) -> int:
         """Flush all pages of a pool, here and at peers; return how many there were."""
@@ -224,7 +226,8 @@ class Pager:
         rest = memoryview(bytes(pages[stored * PAGE_BYTES :]))
         deadline = trio.current_time() + self._put_wait_seconds_max
         waiting = WaitingPut(pool, object_id, index + stored, rest, deadline, done)
-        if not self._engine.may_make_room():
+        # Behind others it must wait its turn to be refused, too: it would hide what an older one has stored.
+        if not self._puts and not self._engine.may_make_room():
             return self._refuse(waiting)
         self._puts.append(waiting)
         return None
@@ -324,6 +327,8 @@ class Pager:
             pending = woken.pending
             done = self._gets.pop(pending)
             done(pending.pages if pending.outcome is None else pending.outcome)
+        elif isinstance(woken, Replicated):
+            self._replications.pop(woken.request)(bool(woken.request.is_stored))
         else:
             self._resume_puts()
 
@@ -435,12 +440,13 @@ class Pager:
     def replicate(
         self, pool: PoolId, object_id: bytes, index: int, count: int, done: Callable[[bool], None]
     ) -> bool | None:
-        """See `DiskPagerInterface`.
-
-        The config refuses `durability = "replicated"` so far; were it asked for, nothing is promised.
-        """
-        del pool, object_id, index, count, done
-        return False
+        """See `DiskPagerInterface`.  It is tried for `put_wait_seconds_max`."""
+        now = trio.current_time()
+        request = self._engine.replicate(pool, object_id, index, count, now=now)
+        if request is None:
+            return True
+        self._replications[request] = done
+        return None
 
     def call_settled(self, callback: Callable[[], None]) -> None:
         """See `DiskPagerInterface`."""

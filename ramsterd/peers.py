@@ -32,13 +32,13 @@ from nodemanager.states import Verdict
 from ramsterd.core.codec import Codec
 from ramsterd.core.resize import ResizeState
 from ramsterd.engine import Engine
-from ramsterd.remote.effects import CloseLink, GetDone, Resized, RoomMade, Send
+from ramsterd.remote.effects import CloseLink, GetDone, Replicated, Resized, RoomMade, Send
 from ramsterd.remote.messages import LIMITS
 
 logger = logging.getLogger("ramster.peers")
 
 # What the page path may ask of its front ends.
-Woken: TypeAlias = GetDone | RoomMade
+Woken: TypeAlias = GetDone | RoomMade | Replicated
 # Frames count as life; telling the detector of each would cost more than handling it.
 HEARD_SECONDS: Final = 0.25
 # A farewell queues behind what was sent before.  A peer that reads nothing for this long purges us later, by
@@ -130,7 +130,7 @@ class Peers:
                     match effect:
                         case Send():
                             self._send(effect, touched, now)
-                        case GetDone() | RoomMade():
+                        case GetDone() | RoomMade() | Replicated():
                             self.on_woken(effect)
                         case CloseLink(node, reason):
                             if (link := self.mesh.links.get(node)) is not None:

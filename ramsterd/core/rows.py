@@ -14,11 +14,11 @@ and `ROW` directly.
 import struct
 from typing import Final
 
+from config.limits import COPIES_MAX
 from ramsterd.core.arena import MapMemory
 
 ROW: Final = struct.Struct("=QQIIHHHH")
 ROW_BYTES: Final = 32
-COPIES_MAX: Final = 3
 NO_HOLDER: Final = 0
 # Rows 0 to 2 would look like the entries HOLE, ZERO and LOST (core.table).
 FIRST_ROW: Final = 3

@@ -156,16 +156,21 @@ class Store:
         self._owed: dict[int, list[int]] = {}
         # Holder ids without a link: their copies do not count as long as there is a choice.
         self.unreachable_holders: set[int] = set()
+        # The most copies that any pool ever wanted.
+        self.copies_max = 1
 
     # Pools.
 
-    def new_pool(self, kind: PoolKind, name: str, *, is_foreign: bool = False) -> PoolId:
-        """Make a pool.
+    def new_pool(
+        self, kind: PoolKind, name: str, *, copies: int = 1, is_foreign: bool = False
+    ) -> PoolId:
+        """Make a pool, whose pages are on `copies` peers when they are not here.
 
         Raises:
             PoolsExhausted: There are too many.
         """
-        return self.pools.new(kind, name, is_foreign=is_foreign).pool
+        self.copies_max = max(self.copies_max, copies)
+        return self.pools.new(kind, name, copies=copies, is_foreign=is_foreign).pool
 
     def destroy_pool(self, pool_id: PoolId) -> int:
         """Flush all pages of a pool and forget it; return how many there were."""
@@ -395,6 +400,25 @@ class Store:
 
     # Rows.
 
+    @property
+    def serial_last(self) -> int:
+        """The newest serial."""
+        return self._serial
+
+    def locations(self, pool_id: PoolId, object_id: bytes, index: int, count: int) -> list[int]:
+        """Return where the zpages of a run are in the arena, as far as they are here."""
+        check_run(index, count)
+        page_object = self.pools[pool_id].find_object(object_id)
+        found: list[int] = []
+        done = 0
+        while page_object is not None and done < count:
+            address, run = self.table.find(page_object, index + done, count - done)
+            if address:
+                rows = self.table.entries[address : address + run].tolist()
+                found += (self.rows.location(row) for row in rows if row >= FIRST_ROW)
+            done += run
+        return [location for location in found if location]
+
     def serial_of(self, pool_id: PoolId, object_id: bytes, index: int) -> int:
         """Return the serial of the version that a page has now; 0 for holes, zeros and lost pages."""
         page_object = self.pools[pool_id].find_object(object_id)
@@ -529,8 +553,12 @@ class Store:
                 return True
         return False
 
-    def adopt_block(self, block: int, *, dead_holder: int = NO_HOLDER) -> None:
-        """A clean block becomes ours alone: its holders are owed a flush, except one that is dead."""
+    def adopt_block(self, block: int, *, dead_holder: int = NO_HOLDER) -> int:
+        """A clean block becomes ours alone: its holders are owed a flush, except one that is dead.
+
+        Returns:
+            How many pages it has.
+        """
         rows = self.zbud.rows(block)
         for row in rows:
             for holder in self.rows.holders(row):
@@ -538,22 +566,42 @@ class Store:
                 if holder != dead_holder:
                     self.owe(holder, self.rows.serial(row))
         zbytes = sum(self.packed(row) & ZPAGE_BYTES_MASK for row in rows)
-        for family, sign in ((Family.OWN_CLEAN, -1), (Family.OWN_PERSISTENT, 1)):
-            self.zpages[family] += sign * len(rows)
-            self.zpage_bytes[family] += sign * zbytes
-        self.zbud.change_family(block, Family.OWN_PERSISTENT)
+        self.change_family(block, Family.OWN_PERSISTENT, len(rows), zbytes)
+        return len(rows)
 
-    def _may_be_last_copy(self, block: int) -> bool:
-        """Whether a holder of some page of a clean block can't be asked now: it may have died."""
-        return bool(self.unreachable_holders) and not self.unreachable_holders.isdisjoint(
-            holder for row in self.zbud.rows(block) for holder in self.rows.holders(row)
+    def change_family(self, block: int, family: Family, zpages: int, zbytes: int) -> None:
+        """All zpages of a block, so many with so many bytes, become what another family is."""
+        before = self.zbud.family_of_block[block]
+        for each, sign in ((before, -1), (family, 1)):
+            self.zpages[each] += sign * zpages
+            self.zpage_bytes[each] += sign * zbytes
+        self.zbud.change_family(block, family)
+
+    def pool_of(self, row: int) -> Pool:
+        """Return the pool of a row's page."""
+        page_object, _ = self.table.handle(self.rows.halves[row * HALVES_PER_ROW + ADDRESS])
+        return self.pools[page_object.pool]
+
+    def copies_of(self, rows: Iterable[int]) -> int:
+        """Return on how many peers a block with these rows must be kept, when it is not kept here."""
+        return max((self.pool_of(row).copies for row in rows), default=1)
+
+    def _lacks_copies(self, block: int) -> bool:
+        """Whether some page of a clean block has fewer holders that can be asked than it should: they may have died."""
+        rows, unreachable = self.zbud.rows(block), self.unreachable_holders
+        if not unreachable and self.copies_max == 1:
+            return False
+        copies = self.copies_of(rows)
+        return any(
+            sum(holder not in unreachable for holder in self.rows.holders(row)) < copies
+            for row in rows
         )
 
     def evict_block(self, block: int) -> None:
-        """Drop the zpages of a clean or ephemeral block; a clean one that may be the last copy is adopted instead."""
+        """Drop the zpages of a clean or ephemeral block; a clean one that lacks copies elsewhere is adopted instead."""
         family = Family(self.zbud.family_of_block[block])
         assert family not in {Family.OWN_PERSISTENT, Family.FOREIGN_PERSISTENT}
-        if family is Family.OWN_CLEAN and self._may_be_last_copy(block):
+        if family is Family.OWN_CLEAN and self._lacks_copies(block):
             self.adopt_block(block)
             return
         self.zbud.begin_leaving(block)

@@ -30,6 +30,8 @@ class Pool:
     kind: PoolKind
     family: Family
     name: str
+    # On how many peers a page is kept that is not kept here.
+    copies: int = 1
     objects: dict[bytes, PageObject] = field(default_factory=dict)
 
     def find_object(self, object_id: bytes) -> PageObject | None:
@@ -60,7 +62,7 @@ class Pools:
         self._pools: dict[PoolId, Pool] = {}
         self._last = 0
 
-    def new(self, kind: PoolKind, name: str, *, is_foreign: bool = False) -> Pool:
+    def new(self, kind: PoolKind, name: str, *, copies: int = 1, is_foreign: bool = False) -> Pool:
         """Make a pool.
 
         Raises:
@@ -69,7 +71,7 @@ class Pools:
         if len(self._pools) >= POOLS_MAX:
             raise PoolsExhausted(f"{POOLS_MAX} pools exist")
         self._last += 1
-        pool = Pool(PoolId(self._last), kind, _FAMILY[kind, is_foreign], name)
+        pool = Pool(PoolId(self._last), kind, _FAMILY[kind, is_foreign], name, copies)
         self._pools[pool.pool] = pool
         return pool
 

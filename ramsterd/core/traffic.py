@@ -3,7 +3,7 @@
 Functions over a `Store`, each a transaction like the store's own operations.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ramsterd.core.codec import ZPAGE_BYTES_MASK
@@ -29,6 +29,8 @@ class Leaving:
     """The zpages of a block on its way to a peer: four parallel lists, and the bytes back to back."""
 
     block: int
+    # On how many peers it must be kept: the most that a pool of its pages asks for.
+    copies: int
     rows: list[int]
     serials: list[int]
     checksums: list[int]
@@ -51,7 +53,9 @@ def begin_leaving(store: Store, block: int) -> Leaving:
         packed_list.append(packed)
         offset = zbud.offset(location)
         pieces.append(zbud.arena[offset : offset + (packed & ZPAGE_BYTES_MASK)])
-    return Leaving(block, rows, serials, checksums, packed_list, b"".join(pieces))
+    return Leaving(
+        block, store.copies_of(rows), rows, serials, checksums, packed_list, b"".join(pieces)
+    )
 
 
 def return_leaving(store: Store, leaving: Leaving) -> None:
@@ -59,24 +63,51 @@ def return_leaving(store: Store, leaving: Leaving) -> None:
     store.zbud.return_leaving(leaving.block)
 
 
-def end_leaving(store: Store, leaving: Leaving, holder: int) -> list[int]:
-    """The peer holds the block: free it here.  Return the serials that were overtaken meanwhile.
+def end_leaving(store: Store, leaving: Leaving, *holders: int) -> list[int]:
+    """Peers hold the block: free it here.  Return the serials that were overtaken meanwhile.
 
-    A page whose row still has the serial that was sent is now held by `holder` only.  One that was put
-    again or flushed on the way is not: the holder keeps a version that nobody will ask for.
+    A page whose row still has the serial that was sent is now held by `holders` only.  One that was put
+    again or flushed on the way is not: the holders keep a version that nobody will ask for.
     """
-    overtaken = []
+    current, overtaken = _still_current(store, leaving)
+    for row in current:
+        store.forget_local(row)
+        _set_holders(store, row, holders)
+    store.zbud.end_leaving(leaving.block)
+    return overtaken
+
+
+def keep_leaving(store: Store, leaving: Leaving, *holders: int) -> list[int]:
+    """Peers hold the block, and it stays here too, as a clean one.  Return the serials that were overtaken."""
+    current, overtaken = _still_current(store, leaving)
+    zbytes = 0
+    for row in current:
+        _set_holders(store, row, holders)
+        zbytes += store.packed(row) & ZPAGE_BYTES_MASK
+    store.zbud.return_leaving(leaving.block)
+    if current:
+        store.change_family(leaving.block, Family.OWN_CLEAN, len(current), zbytes)
+    return overtaken
+
+
+def _still_current(store: Store, leaving: Leaving) -> tuple[list[int], list[int]]:
+    """Return the rows that are as they were sent, and the serials of those that are not."""
+    current, overtaken = [], []
     for row, serial in zip(leaving.rows, leaving.serials, strict=True):
         # The serial alone would not do: a row that was freed may serve a foreign page with the same serial by now.
         # But nothing new is put into a block that is leaving.
         is_here = store.rows.location(row) >> SLOT_SHIFT == leaving.block
         if is_here and store.rows.serial(row) == serial:
-            store.forget_local(row)
-            store.rows.quarters[row * QUARTERS_PER_ROW + HOLDERS] = holder
+            current.append(row)
         else:
             overtaken.append(serial)
-    store.zbud.end_leaving(leaving.block)
-    return overtaken
+    return current, overtaken
+
+
+def _set_holders(store: Store, row: int, holders: Sequence[int]) -> None:
+    start = row * QUARTERS_PER_ROW + HOLDERS
+    for place, holder in enumerate(holders):
+        store.rows.quarters[start + place] = holder
 
 
 def install(store: Store, row: int, zpage: bytes | memoryview) -> bool:
@@ -109,8 +140,7 @@ def adopt_clean(store: Store, holder: int) -> int:
     for block in list(store.zbud.blocks(Family.OWN_CLEAN)):
         rows = store.zbud.rows(block)
         if any(holder in store.rows.holders(row) for row in rows):
-            store.adopt_block(block, dead_holder=holder)
-            adopted += len(rows)
+            adopted += store.adopt_block(block, dead_holder=holder)
     return adopted
 
 
@@ -119,34 +149,58 @@ def adopt_oldest(store: Store) -> int:
     block = store.zbud.oldest(Family.OWN_CLEAN)
     if block is None:
         return 0
-    pages = len(store.zbud.rows(block))
-    store.adopt_block(block)
-    return pages
+    return store.adopt_block(block)
 
 
-def lose_held_by(store: Store, holder: int, first_row: int, rows_count: int) -> tuple[int, int]:
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """A slice of a sweep: the row to go on from (0 at the end), how many pages were lost, and whose copies are fewer."""
+
+    next_row: int
+    lost: int
+    thinned: list[int]
+
+
+def lose_held_by(store: Store, holder: int, first_row: int, rows_count: int) -> Swept:
     """Sweep a slice of the row table for a dead holder: forget it, and lose the pages that only it had.
 
     `adopt_clean` comes first.  A page that was installed since, from a reply that was under way, is adopted here.
-
-    Returns:
-        (row to go on from, 0 at the end; how many pages were lost).
     """
-    end = min(first_row + rows_count, store.rows.high)
-    lost = 0
+    lost, thinned, end = 0, [], _slice_end(store, first_row, rows_count)
+    for row in _rows_held_by(store, holder, first_row, end):
+        location = store.rows.location(row)
+        if location:
+            store.adopt_block(location >> SLOT_SHIFT, dead_holder=holder)
+            continue
+        store.rows.remove_holder(row, holder)
+        if store.rows.quarters[row * QUARTERS_PER_ROW + HOLDERS]:
+            thinned.append(row)
+        else:
+            store.lose(row)
+            lost += 1
+    return Swept(end if end < store.rows.high else 0, lost, thinned)
+
+
+def find_held_by(store: Store, holder: int, first_row: int, rows_count: int) -> Swept:
+    """Sweep a slice of the row table for a holder that is down: its pages may be at risk, and none is lost."""
+    end = _slice_end(store, first_row, rows_count)
+    thinned = list(_rows_held_by(store, holder, first_row, end))
+    return Swept(end if end < store.rows.high else 0, 0, thinned)
+
+
+def _slice_end(store: Store, first_row: int, rows_count: int) -> int:
+    return min(first_row + rows_count, store.rows.high)
+
+
+def _rows_held_by(store: Store, holder: int, first_row: int, end: int) -> Iterator[int]:
     quarters = store.rows.quarters
     for row in range(max(first_row, FIRST_ROW), end):
-        place = row * QUARTERS_PER_ROW + HOLDERS
-        if quarters[place] and store.rows.serial(row) and holder in store.rows.holders(row):
-            location = store.rows.location(row)
-            if location:
-                store.adopt_block(location >> SLOT_SHIFT, dead_holder=holder)
-                continue
-            store.rows.remove_holder(row, holder)
-            if not quarters[place]:
-                store.lose(row)
-                lost += 1
-    return (end if end < store.rows.high else 0), lost
+        if (
+            quarters[row * QUARTERS_PER_ROW + HOLDERS]
+            and store.rows.serial(row)
+            and holder in store.rows.holders(row)
+        ):
+            yield row
 
 
 def put_zpages(

@@ -192,6 +192,14 @@ class Zbud:
 
     # Blocks that leave.
 
+    def is_free(self, block: int) -> bool:
+        """Whether a block has no zpages and no family."""
+        return self._state[block] == BlockState.FREE
+
+    def is_listed(self, block: int) -> bool:
+        """Whether a block may be chosen to leave: it has zpages, and is not on its way already."""
+        return self._lru.is_listed(block)
+
     def oldest(self, family: Family) -> int | None:
         """Return the block of a family that was made longest ago, or None."""
         return self._lru.oldest(family)

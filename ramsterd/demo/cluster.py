@@ -51,6 +51,9 @@ stop_seconds_max = {stop_seconds_max}
 
 [memory]
 budget = {budget_bytes}
+# So that the numbers of both peers add up to what left.
+[remote]
+copies = 1
 
 [control]
 socket = "{name}.control.sock"

@@ -6,6 +6,7 @@ from typing import TypeAlias
 from nodemanager.ids import NodeId
 from ramsterd.core.resize import ResizeState
 from ramsterd.remote.fetch import PendingGet
+from ramsterd.remote.replicate import Replication
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,13 @@ class GetDone:
 
 
 @dataclass(frozen=True, slots=True)
+class Replicated:
+    """A request to have pages at peers has ended."""
+
+    request: Replication
+
+
+@dataclass(frozen=True, slots=True)
 class RoomMade:
     """Memory was freed: puts that wait for room may try again."""
 
@@ -54,4 +62,4 @@ class Resized:
     budget_bytes: int
 
 
-Effect: TypeAlias = Send | GetDone | RoomMade | CloseLink | Resized
+Effect: TypeAlias = Send | GetDone | RoomMade | CloseLink | Resized | Replicated

@@ -4,29 +4,37 @@ A page that is wanted is asked for once, however many gets wait for it.  An answ
 serial that was asked for with the one that the row has now, so that a page that was put again or flushed on the
 way is never served or installed: the get looks the page up anew.
 
-A request that fails (link lost, no answer) leaves its pages wanted; they are asked for again as soon as the
-holder is linked.  A get gives up at its own deadline, or at once when its holder is declared down.  Either way
-nothing of it stays behind.
+A page with several holders is asked for at one of them, and at another at once when the link is lost, the request
+fails, or what comes is missing or damaged; and after a delay derived from recent answers, when nothing comes
+(a hedge).  The first good answer serves; a later one finds nobody waiting.
+
+A request that fails leaves its pages wanted; with no other holder they are asked for again as soon as theirs is linked.
+A get gives up at its own deadline, or at once when all its holders are declared down.  Either way nothing of it
+stays behind.
 
 Nothing a peer says is trusted: length and checksum are those of our own row.
 """
 
 import enum
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from net.frame import Frame
 from ramsterd.core import traffic
 from ramsterd.core.codec import ZPAGE_BYTES_MASK, decode_page
 from ramsterd.core.page import CorruptPage, PoolId
-from ramsterd.core.rows import HOLDERS, QUARTERS_PER_ROW, SERIAL, WORDS_PER_ROW
+from ramsterd.core.rows import HOLDERS, NO_HOLDER, QUARTERS_PER_ROW, SERIAL, WORDS_PER_ROW
 from ramsterd.core.store import RunOfPages, Store
-from ramsterd.remote.holders import Holders
+from ramsterd.remote.holders import Holder, Holders
+from ramsterd.remote.latency import Latency
 from ramsterd.remote.messages import PAGES_PER_FRAME_MAX, parse_get_reply
 
 # One bytes of 4096 for each page of a run; None is a hole (persistent) or a miss (ephemeral).
 Pages: TypeAlias = list[bytes | None]
+# Of two holders, every 64 serials the other one is asked first.
+_SPREAD_SHIFT: Final = 6
 
 
 class GetOutcome(enum.Enum):
@@ -72,6 +80,7 @@ class FetchRequest:
     holder: int
     serials: list[int]
     rows: list[int]
+    asked_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,15 +97,39 @@ class FetchStatistics:
     missing_total: int
     requests_failed_total: int
     unreachable_total: int
+    hedged_total: int
+    hedge_seconds: float
 
 
 class Fetches:
     """The table of wanted pages."""
 
-    def __init__(self, store: Store, holders: Holders, *, in_flight_max: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        holders: Holders,
+        *,
+        in_flight_max: int,
+        is_linked: Callable[[Holder], bool],
+        on_thinned: Callable[[int], None],
+    ) -> None:
+        """Begin with nothing wanted.
+
+        Args:
+            store: Whose rows say who holds what.
+            holders: The lives behind holder ids.
+            in_flight_max: GET frames under way to one peer.
+            is_linked: Whether a holder can be asked now.
+            on_thinned: Called with a row that has lost one of its copies, and has others.
+        """
         self._store = store
         self._holders = holders
         self._in_flight_max = in_flight_max
+        self._is_linked = is_linked
+        self._on_thinned = on_thinned
+        self._latency = Latency()
+        # Requests under way that may be hedged, the oldest in front.
+        self._hedgeable: OrderedDict[int, None] = OrderedDict()
         # Who waits for a serial: (get, position in its run).
         self._wanted: dict[int, list[tuple[PendingGet, int]]] = {}
         self._queued: dict[int, FetchRequest] = {}
@@ -112,6 +145,7 @@ class Fetches:
         self._missing = 0
         self._requests_failed = 0
         self._unreachable = 0
+        self._hedged = 0
 
     def wait(self, pending: PendingGet, run: RunOfPages) -> None:
         """Let a get wait for the pages of its run that are elsewhere; they are queued to be asked for."""
@@ -122,8 +156,8 @@ class Fetches:
         self._count_down(pending)
 
     def _want(self, pending: PendingGet, position: int, row: int) -> None:
-        holder = self._store.rows.quarters[row * QUARTERS_PER_ROW + HOLDERS]
-        if self._holders[holder].is_dead:
+        holder = self._choose(row)
+        if not holder:
             self._lose(pending, row)
             return
         pending.missing += 1
@@ -133,11 +167,63 @@ class Fetches:
             waiters.append((pending, position))
             return
         self._wanted[serial] = [(pending, position)]
+        self._queue(holder, serial, row)
+
+    def _queue(self, holder: int, serial: int, row: int) -> None:
         queued = self._queued.get(holder)
         if queued is None:
             queued = self._queued[holder] = FetchRequest(holder, [], [])
         queued.serials.append(serial)
         queued.rows.append(row)
+
+    def _choose(self, row: int, *, besides: int = NO_HOLDER) -> int:
+        """Return a living holder of a row, one that is linked if there is one, or `NO_HOLDER`.
+
+        Neighbours come from the same holder, so that they share a frame.
+        """
+        first = self._store.rows.quarters[row * QUARTERS_PER_ROW + HOLDERS]
+        second = self._store.rows.quarters[row * QUARTERS_PER_ROW + HOLDERS + 1]
+        if not second:  # one copy
+            return NO_HOLDER if first == besides or self._holders[first].is_dead else first
+        living = [
+            holder
+            for holder in self._store.rows.holders(row)
+            if holder != besides and not self._holders[holder].is_dead
+        ]
+        linked = [holder for holder in living if self._is_linked(self._holders[holder])]
+        among = linked or living
+        serial = self._store.rows.words[row * WORDS_PER_ROW + SERIAL]
+        return among[(serial >> _SPREAD_SHIFT) % len(among)] if among else NO_HOLDER
+
+    def redirect(self, holder: int) -> None:
+        """A holder has no link: ask others for what is queued for it, as far as there are any."""
+        queued = self._queued.pop(holder, None)
+        if queued is None:
+            return
+        for serial, row in self._still_wanted(queued):
+            if not self._ask_elsewhere(holder, serial, row):
+                self._queue(holder, serial, row)
+
+    def _ask_elsewhere(self, holder: int, serial: int, row: int) -> bool:
+        """Have what one holder does not give looked up anew, or asked for at another that is linked, if it can be."""
+        if not self._is_current(row, serial):
+            for pending, position in self._wanted.pop(serial):
+                self._look_up_again(pending, position)
+            return True
+        other = self._choose(row, besides=holder)
+        if other and self._is_linked(self._holders[other]):
+            self._queue(other, serial, row)
+            return True
+        return False
+
+    def _is_current(self, row: int, serial: int) -> bool:
+        """Whether a row still is our page's: one that was freed may serve a foreign page with the same serial."""
+        rows = self._store.rows
+        return rows.serial(row) == serial and rows.quarters[row * QUARTERS_PER_ROW + HOLDERS] != 0
+
+    def is_wanted(self, serial: int) -> bool:
+        """Whether somebody waits for a page already."""
+        return serial in self._wanted
 
     def take_requests(self, holder: int) -> list[FetchRequest]:
         """Return what to ask a linked holder for now, as far as the window goes."""
@@ -161,11 +247,15 @@ class Fetches:
         """Return the holders that have something to be asked for."""
         return list(self._queued)
 
-    def begin(self, request_id: int, request: FetchRequest) -> None:
+    def begin(self, request_id: int, request: FetchRequest, now: float) -> None:
         """The request is on its way."""
+        request.asked_at = now
         self._in_flight[request_id] = request
+        # All pages of a block have the same holders, so the first speaks for nearly all.
+        if self._store.rows.quarters[request.rows[0] * QUARTERS_PER_ROW + HOLDERS + 1]:
+            self._hedgeable[request_id] = None
 
-    def on_reply(self, request_id: int, frame: Frame) -> None:
+    def on_reply(self, request_id: int, frame: Frame, now: float) -> None:
         """Judge each page of an answer, and serve who waits for it.
 
         Raises:
@@ -174,22 +264,23 @@ class Fetches:
         request = self._in_flight[request_id]
         packed = parse_get_reply(frame, len(request.serials))
         del self._in_flight[request_id]
-        # A row that was freed may serve a foreign page with the same serial by now, but that has no holder.
-        quarters = self._store.rows.quarters
+        self._hedgeable.pop(request_id, None)
+        self._latency.on_answer(now - request.asked_at)
         start = 0
         for serial, row, code in zip(request.serials, request.rows, packed, strict=True):
             end = start + (code & ZPAGE_BYTES_MASK)
             waiters = self._wanted.pop(serial, None)
             if waiters is not None:
-                is_ours = quarters[row * QUARTERS_PER_ROW + HOLDERS] == request.holder
-                serial_now = self._store.rows.serial(row) if is_ours else 0
+                has_holder = self._store.rows.quarters[row * QUARTERS_PER_ROW + HOLDERS]
+                serial_now = self._store.rows.serial(row) if has_holder else 0
                 arrival = judge_arrival(serial_now, serial)
-                self._on_page(arrival, row, code, frame.body[start:end], waiters)
+                self._on_page(arrival, request.holder, row, code, frame.body[start:end], waiters)
             start = end
 
     def _on_page(
         self,
         arrival: Arrival,
+        holder: int,
         row: int,
         code: int,
         zpage: memoryview,
@@ -203,7 +294,7 @@ class Fetches:
             return
         page = self._verified(row, code, zpage)
         if page is None:
-            self._on_lost_copy(row, waiters)
+            self._on_bad_copy(holder, row, waiters)
             return
         self._fetched += 1
         self._fetched_zpage_bytes += len(zpage)
@@ -225,8 +316,19 @@ class Fetches:
         self._corrupt += 1
         return None
 
-    def _on_lost_copy(self, row: int, waiters: list[tuple[PendingGet, int]]) -> None:
-        """The holder does not have the page, or not intact: with one copy it is lost, or a miss if ephemeral."""
+    def _on_bad_copy(self, holder: int, row: int, waiters: list[tuple[PendingGet, int]]) -> None:
+        """The holder does not have the page, or not intact.  Another may; else it is lost, or a miss if ephemeral."""
+        rows, serial = self._store.rows, self._store.rows.serial(row)
+        others = [each for each in rows.holders(row) if each != holder]
+        if others:
+            if len(others) < len(rows.holders(row)):
+                rows.remove_holder(row, holder)
+                self._store.owe(holder, serial)
+                self._on_thinned(row)
+            if other := self._choose(row):
+                self._wanted[serial] = waiters
+                self._queue(other, serial, row)
+                return
         is_persistent = self._store.lose(row)
         for pending, position in waiters:
             if is_persistent:
@@ -273,42 +375,62 @@ class Fetches:
     # What goes wrong.
 
     def on_request_failed(self, request_id: int) -> None:
-        """No answer: the pages stay wanted and are queued again."""
+        """No answer: the pages stay wanted, and are asked for at another holder if there is one."""
         request = self._in_flight.pop(request_id)
+        self._hedgeable.pop(request_id, None)
         self._requests_failed += 1
-        self._requeue(request.holder, self._still_wanted(request))
+        for serial, row in self._still_wanted(request):
+            if not self._ask_elsewhere(request.holder, serial, row):
+                self._queue(request.holder, serial, row)
 
     def on_holder_unreachable(self, holder: int) -> None:
-        """The holder was declared down: gets that wait for it fail now, their pages are not lost."""
-        requests = [each for each in self._in_flight.values() if each.holder == holder]
-        queued = self._queued.pop(holder, None)
-        for request in [*requests, *([queued] if queued is not None else [])]:
-            for serial in request.serials:
-                for pending, _ in self._wanted.pop(serial, ()):
-                    self._give_up(pending)
+        """A holder was declared down: gets that only it can serve fail now, their pages are not lost."""
+        for request in self._requests_of(holder):
+            for serial, row in self._still_wanted(request):
+                if not self._ask_elsewhere(holder, serial, row):
+                    for pending, _ in self._wanted.pop(serial):
+                        self._give_up(pending)
 
     def on_holder_dead(self, holder: int) -> None:
-        """The holder started again and has nothing any more: gets that wait for it find their pages lost."""
-        requests = [each for each in self._in_flight.values() if each.holder == holder]
-        queued = self._queued.pop(holder, None)
-        for request in [*requests, *([queued] if queued is not None else [])]:
+        """A holder started again and has nothing any more: gets that wait for it look their pages up anew."""
+        for request in self._requests_of(holder):
             for serial in request.serials:
                 for pending, position in self._wanted.pop(serial, ()):
                     self._look_up_again(pending, position)
 
+    def _requests_of(self, holder: int) -> list[FetchRequest]:
+        """Return what a holder was asked for, and what it was about to be, which is not queued any more."""
+        requests = [each for each in self._in_flight.values() if each.holder == holder]
+        queued = self._queued.pop(holder, None)
+        return requests if queued is None else [*requests, queued]
+
     def next_deadline(self) -> float | None:
-        """Return when the first waiting get gives up."""
+        """Return when the first waiting get gives up, or the first request is to be hedged."""
         first = next(iter(self._waiting), None)
-        return None if first is None else first.deadline
+        times = [] if first is None else [first.deadline]
+        if self._hedgeable:
+            times.append(self._hedge_at(next(iter(self._hedgeable))))
+        return min(times, default=None)
 
     def on_deadline(self, now: float) -> None:
-        """Give up gets that have waited long enough."""
+        """Give up gets that have waited long enough, and ask others for what takes long."""
         is_expired = False
         while (first := next(iter(self._waiting), None)) is not None and first.deadline <= now:
             self._give_up(first)
             is_expired = True
         if is_expired:
             self._drop_waiters_that_are_over()
+        while self._hedgeable and self._hedge_at(request_id := next(iter(self._hedgeable))) <= now:
+            del self._hedgeable[request_id]
+            self._hedge(self._in_flight[request_id])
+
+    def _hedge_at(self, request_id: int) -> float:
+        return self._in_flight[request_id].asked_at + self._latency.hedge_seconds
+
+    def _hedge(self, request: FetchRequest) -> None:
+        """Ask another holder for what is still wanted of a request."""
+        for serial, row in self._still_wanted(request):
+            self._hedged += self._ask_elsewhere(request.holder, serial, row)
 
     def take_done(self) -> list[PendingGet]:
         """Return the gets that ended since the last call."""
@@ -328,6 +450,8 @@ class Fetches:
             missing_total=self._missing,
             requests_failed_total=self._requests_failed,
             unreachable_total=self._unreachable,
+            hedged_total=self._hedged,
+            hedge_seconds=self._latency.hedge_seconds,
         )
 
     def check_invariants(self) -> None:

@@ -21,6 +21,8 @@ class Holder:
     node: NodeId
     incarnation: Incarnation
     is_dead: bool = False
+    # Whether its link was lost, and no sweep has looked yet which pages that puts at risk.
+    is_unswept: bool = False
     # Pages of ours that it keeps, flushes under way not counted.
     pages: int = 0
 

@@ -1,23 +1,27 @@
 """Remotify: when the arena fills, its oldest blocks go to peers that have room.
 
 Above the high watermark blocks are taken until what stays is below the low one.  Clean and ephemeral blocks are
-dropped first; persistent ones travel, several in one PUT_PAGES, all zpages of a block together.  Until the answer
-comes the pages stay ours and readable:
+dropped first; persistent ones travel, several in one **shipment**: all zpages of a block together, to as many
+peers as their pools want copies, one PUT_PAGES to each.  Until the last answer the pages stay ours and readable.
+Then, block by block:
 
-    stored   the rows name the holder, the block is freed; versions overtaken on the way are owed a flush
-    refused  the block is the oldest of its family again, and that peer is left alone for a while
-    unknown  as refused, and the peer is owed a flush of all the serials: there may be copies nobody will ask for
+    stored by all      the rows name the holders, and the block is freed (or kept, as a clean one)
+    otherwise          the block is the oldest of its family again, and whoever stored it is owed a flush
 
-A later PUT of the same serials to the same peer must not be undone by an owed flush, so what a peer is owed is
-sent before each PUT (the caller does this: `Send` order on one link is kept).
+A peer that refuses is left alone for a while.  One whose answer is unknown is owed a flush of all the serials: there
+may be copies nobody will ask for.  A later PUT of the same serials to the same peer must not be undone by an owed
+flush, so what a peer is owed is sent before each PUT (the caller does this: `Send` order on one link is kept).
 """
 
 import random
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
 from typing import Final
 
 from nodemanager.ids import NodeId
-from nodemanager.placement import Candidate, choose_holder
+from nodemanager.placement import Candidate, choose_holders
 from nodemanager.table import NodeTable
 from ramsterd.core import traffic
 from ramsterd.core.store import Store
@@ -32,27 +36,34 @@ _DROPPED_FIRST = (Family.OWN_CLEAN, Family.FOREIGN_EPHEMERAL, Family.OWN_EPHEMER
 DROPPED_BLOCKS_MAX: Final = 256
 
 
-@dataclass(slots=True)
+class Shipment:
+    """Blocks on their way to some peers."""
+
+    def __init__(
+        self, blocks: list[Leaving], holders: tuple[Holder, ...], *, is_kept: bool
+    ) -> None:
+        self.blocks = blocks
+        self.holders = holders
+        # Whether the blocks stay here too, as clean ones.
+        self.is_kept = is_kept
+        self.serials = [serial for leaving in blocks for serial in leaving.serials]
+        self.body = b"".join(leaving.body for leaving in blocks)
+        # Which holders have stored each block, so far, and how many have not answered.
+        self.stored_by: list[list[Holder]] = [[] for _ in blocks]
+        self.answers_missing = len(holders)
+
+
+@dataclass(frozen=True, slots=True)
 class Put:
-    """Blocks on their way to one peer."""
+    """A shipment, to one of its peers."""
 
+    shipment: Shipment
     holder: Holder
-    blocks: list[Leaving]
-
-    @property
-    def serials(self) -> list[int]:
-        """All serials, in the order of the message."""
-        return [serial for leaving in self.blocks for serial in leaving.serials]
-
-    @property
-    def body_bytes(self) -> int:
-        """Bytes of all zpages."""
-        return sum(len(leaving.body) for leaving in self.blocks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemotifyStatistics:
-    """Counts of pages by how they ended, and of requests under way."""
+    """Counts of pages by how they ended, one for each peer that was asked, and of requests under way."""
 
     requests_in_flight: int
     pages_in_flight: int
@@ -91,6 +102,8 @@ class Remotifier:
         self._leaving_bytes = 0
         # What was placed on a peer since its last STATUS.
         self._placed_bytes: dict[NodeId, int] = {}
+        # Pages that have left, or are clean now: what repatriation waits to end.
+        self.left_total = 0
         self._stored = 0
         self._stored_zpage_bytes = 0
         self._refused = 0
@@ -111,33 +124,21 @@ class Remotifier:
         self.has_more_to_drop = dropped == DROPPED_BLOCKS_MAX
         return dropped > 0
 
-    def next_put(self, now: float) -> Put | None:
-        """Choose the next blocks and their holder, or None: nothing must leave, or nobody can take it."""
+    def next_puts(self, now: float) -> list[Put]:
+        """Choose the next blocks and their holders; empty: nothing must leave, or nobody can take it."""
         store = self._store
         if store.is_above(store.limits.high_watermark):
             self._is_draining = True
         if not self._is_draining:
-            return None
+            return []
         if not self._must_shrink():
             self._is_draining = False
-            return None
-        first = store.zbud.oldest(Family.OWN_PERSISTENT)
-        if first is None:
-            return None
-        node = choose_holder(
-            self._candidates(), store.zbud.block_bytes(first), now=now, rng=self._rng,
-            our_zone=self._nodes.local_config.zone,
-        )  # fmt: skip
-        if node is None:
-            return None
-        incarnation = self._nodes.incarnation(node)
-        assert incarnation is not None, "a linked node has a life"
-        blocks = self._take_blocks(self._room_bytes(node))
-        if not blocks:
-            return None
-        put = Put(self._holders.of(node, incarnation), blocks)
-        self._placed_bytes[node] = self._placed_bytes.get(node, 0) + put.body_bytes
-        return put
+            return []
+        return self._ship(self._oldest_blocks(), now, is_kept=False)
+
+    def puts_of_kept(self, blocks: Sequence[int], now: float) -> list[Put]:
+        """Send the first of these persistent blocks that fit, and keep them here as clean ones."""
+        return self._ship(iter(blocks), now, is_kept=True)
 
     def begin(self, request_id: int, put: Put) -> None:
         """The PUT is on its way."""
@@ -146,6 +147,10 @@ class Remotifier:
     def is_any_in_flight(self) -> bool:
         """Whether any PUT is under way."""
         return bool(self._in_flight)
+
+    def blocks_in_flight(self) -> list[int]:
+        """Return the blocks on their way, those of a shipment to two peers twice."""
+        return [each.block for put in self._in_flight.values() for each in put.shipment.blocks]
 
     def is_in_flight(self, request_id: int) -> bool:
         """Whether a request is a PUT under way."""
@@ -157,67 +162,85 @@ class Remotifier:
 
     def pages_in_flight(self, request_id: int) -> int:
         """Return how many pages a PUT under way has."""
-        return len(self._in_flight[request_id].serials)
+        return len(self._in_flight[request_id].shipment.serials)
 
     def on_results(self, request_id: int, results: bytes, now: float) -> None:
-        """The peer stored or refused each page; a block with one refused page stays here as a whole."""
+        """A peer stored or refused each page; a block with one refused page counts as refused."""
         put = self._in_flight.pop(request_id)
+        shipment, holder = put.shipment, put.holder
         start, is_refused = 0, False
-        for leaving in put.blocks:
-            self._leaving_bytes -= self._store.zbud.block_bytes(leaving.block)
+        for leaving, stored_by in zip(shipment.blocks, shipment.stored_by, strict=True):
             end = start + len(leaving.serials)
             outcomes = results[start:end]
             start = end
             if outcomes.count(PutResult.STORED) == len(outcomes):
-                self._on_stored(put.holder, leaving)
-            else:
-                is_refused = True
-                self._refused += len(outcomes)
-                traffic.return_leaving(self._store, leaving)
-                for serial, outcome in zip(leaving.serials, outcomes, strict=True):
-                    if outcome == PutResult.STORED:
-                        self._store.owe(put.holder.holder, serial)
-                        put.holder.pages += 1  # counted down again as the owed flush is sent
+                self._on_stored(holder, leaving)
+                stored_by.append(holder)
+                continue
+            is_refused = True
+            self._refused += len(outcomes)
+            for serial, outcome in zip(leaving.serials, outcomes, strict=True):
+                if outcome == PutResult.STORED:
+                    self._owe(holder, [serial])
         if is_refused:
-            self._nodes.on_refused(put.holder.node, until=now + self._refusal_seconds, now=now)
+            self._nodes.on_refused(holder.node, until=now + self._refusal_seconds, now=now)
+        self._on_answer(shipment)
 
     def _on_stored(self, holder: Holder, leaving: Leaving) -> None:
-        if holder.is_dead:  # it stored them, and then lost its life
-            traffic.return_leaving(self._store, leaving)
-            self._unknown += len(leaving.serials)
-            return
-        overtaken = traffic.end_leaving(self._store, leaving, holder.holder)
-        for serial in overtaken:
-            self._store.owe(holder.holder, serial)
         count = len(leaving.serials)
-        holder.pages += count
         self._stored += count
         self._stored_zpage_bytes += len(leaving.body)
-        self._overtaken += len(overtaken)
         self._stored_by_node[holder.node] = self._stored_by_node.get(holder.node, 0) + count
 
     def on_unknown(self, request_id: int) -> None:
-        """Nobody knows whether the peer has these pages: they stay here, and it is owed a flush."""
+        """Nobody knows whether a peer has these pages: it is owed a flush."""
         put = self._in_flight.pop(request_id)
-        for leaving in reversed(put.blocks):  # the oldest goes back last, and is the oldest again
-            self._leaving_bytes -= self._store.zbud.block_bytes(leaving.block)
-            self._unknown += len(leaving.serials)
-            traffic.return_leaving(self._store, leaving)
-            if not put.holder.is_dead:
-                put.holder.pages += len(leaving.serials)
-                for serial in leaving.serials:
-                    self._store.owe(put.holder.holder, serial)
+        self._unknown += len(put.shipment.serials)
+        self._owe(put.holder, put.shipment.serials)
+        self._on_answer(put.shipment)
 
-    @property
-    def stored_total(self) -> int:
-        """How many pages ever left."""
-        return self._stored
+    def _on_answer(self, shipment: Shipment) -> None:
+        shipment.answers_missing -= 1
+        if shipment.answers_missing:
+            return
+        copies = len(shipment.holders)
+        # The oldest block goes back last, and is the oldest again.
+        for leaving, stored_by in zip(
+            reversed(shipment.blocks), reversed(shipment.stored_by), strict=True
+        ):
+            if not shipment.is_kept:
+                self._leaving_bytes -= self._store.zbud.block_bytes(leaving.block)
+            # One that stored them may have lost its life since.
+            living = [holder for holder in stored_by if not holder.is_dead]
+            if len(living) == copies:
+                self._end(leaving, living, is_kept=shipment.is_kept)
+            else:
+                traffic.return_leaving(self._store, leaving)
+                for holder in living:
+                    self._owe(holder, leaving.serials)
+
+    def _end(self, leaving: Leaving, holders: list[Holder], *, is_kept: bool) -> None:
+        end = traffic.keep_leaving if is_kept else traffic.end_leaving
+        overtaken = end(self._store, leaving, *(holder.holder for holder in holders))
+        self.left_total += len(leaving.serials)
+        self._overtaken += len(overtaken)
+        for holder in holders:
+            holder.pages += len(leaving.serials) - len(overtaken)
+            self._owe(holder, overtaken)
+
+    def _owe(self, holder: Holder, serials: Iterable[int]) -> None:
+        """Have a peer flush what it may keep for nobody."""
+        if holder.is_dead:
+            return
+        for serial in serials:
+            holder.pages += 1  # counted down again as the owed flush is sent
+            self._store.owe(holder.holder, serial)
 
     def statistics(self) -> RemotifyStatistics:
         """Return a snapshot."""
         return RemotifyStatistics(
             requests_in_flight=len(self._in_flight),
-            pages_in_flight=sum(len(put.serials) for put in self._in_flight.values()),
+            pages_in_flight=sum(len(put.shipment.serials) for put in self._in_flight.values()),
             stored_total=self._stored,
             stored_zpage_bytes_total=self._stored_zpage_bytes,
             refused_total=self._refused,
@@ -228,9 +251,23 @@ class Remotifier:
 
     def check_invariants(self) -> None:
         """Assert that the blocks under way are what they should be."""
-        leaving = [each.block for put in self._in_flight.values() for each in put.blocks]
+        shipments: list[Shipment] = []
+        for put in self._in_flight.values():
+            if not any(put.shipment is each for each in shipments):
+                shipments.append(put.shipment)
+        leaving = [each.block for shipment in shipments for each in shipment.blocks]
         assert len(leaving) == len(set(leaving)), "a block chosen twice"
-        assert self._leaving_bytes == sum(self._store.zbud.block_bytes(block) for block in leaving)
+        for shipment in shipments:
+            under_way = [put for put in self._in_flight.values() if put.shipment is shipment]
+            assert len(under_way) == shipment.answers_missing
+        assert self._leaving_bytes == sum(
+            self._store.zbud.block_bytes(each.block)
+            for shipment in shipments
+            if not shipment.is_kept
+            for each in shipment.blocks
+        )
+
+    # Choosing.
 
     def _must_shrink(self) -> bool:
         """Whether more must go to be below the low watermark, given what is on its way."""
@@ -239,30 +276,55 @@ class Remotifier:
     def _target_bytes(self) -> float:
         return self._store.limits.low_watermark * self._store.zbud.budget_bytes
 
-    def _room_bytes(self, node: NodeId) -> int:
-        return next(each.free_bytes for each in self._candidates() if each.node == node)
+    def _oldest_blocks(self) -> Iterator[int]:
+        """Yield the oldest persistent block, as long as more must leave; whoever asks on has taken it."""
+        oldest = partial(self._store.zbud.oldest, Family.OWN_PERSISTENT)
+        while self._must_shrink() and (block := oldest()) is not None:
+            yield block
 
-    def _take_blocks(self, bytes_max: int) -> list[Leaving]:
-        """Take the oldest blocks that fit one frame and `bytes_max`; at least one."""
+    def _ship(self, blocks: Iterator[int], now: float, *, is_kept: bool) -> list[Put]:
+        """Choose holders for the first block, and send with it what fits and wants as many copies."""
+        first = next(blocks, None)
+        if first is None:
+            return []
+        store = self._store
+        copies = store.copies_of(store.zbud.rows(first))
+        candidates = self._candidates()
+        nodes = choose_holders(
+            candidates, copies, store.zbud.block_bytes(first), now=now, rng=self._rng,
+            our_zone=self._nodes.local_config.zone,
+        )  # fmt: skip
+        if not nodes:
+            return []
+        room_bytes = min(each.free_bytes for each in candidates if each.node in nodes)
+        taken = self._take(chain([first], blocks), copies, room_bytes, is_kept=is_kept)
+        shipment = Shipment(taken, tuple(self._holder(node) for node in nodes), is_kept=is_kept)
+        for node in nodes:
+            self._placed_bytes[node] = self._placed_bytes.get(node, 0) + len(shipment.body)
+        return [Put(shipment, holder) for holder in shipment.holders]
+
+    def _take(
+        self, blocks: Iterable[int], copies: int, bytes_max: int, *, is_kept: bool
+    ) -> list[Leaving]:
+        """Take the blocks that fit one frame and `bytes_max`; at least the first."""
         store, pages, block_bytes = self._store, 0, 0
-        blocks: list[Leaving] = []
-        while self._must_shrink():
-            block = store.zbud.oldest(Family.OWN_PERSISTENT)
-            if block is None:
-                break
-            rows_count = len(store.zbud.rows(block))
-            if not rows_count:  # all its pages were flushed while it was open
-                store.zbud.begin_leaving(block)
-                store.zbud.end_leaving(block)
-                continue
-            pages += rows_count
+        taken: list[Leaving] = []
+        for block in blocks:
+            rows = store.zbud.rows(block)
+            pages += len(rows)
             block_bytes += store.zbud.block_bytes(block)
-            if blocks and (pages > PAGES_PER_FRAME_MAX or block_bytes > bytes_max):
+            is_too_much = pages > PAGES_PER_FRAME_MAX or block_bytes > bytes_max
+            if taken and (is_too_much or store.copies_of(rows) != copies):
                 break
-            leaving = traffic.begin_leaving(store, block)
-            self._leaving_bytes += store.zbud.block_bytes(block)
-            blocks.append(leaving)
-        return blocks
+            if not is_kept:
+                self._leaving_bytes += store.zbud.block_bytes(block)
+            taken.append(traffic.begin_leaving(store, block))
+        return taken
+
+    def _holder(self, node: NodeId) -> Holder:
+        incarnation = self._nodes.incarnation(node)
+        assert incarnation is not None, "a linked node has a life"
+        return self._holders.of(node, incarnation)
 
     def _candidates(self) -> list[Candidate]:
         """Return the peers, without those whose window is full, and with what we placed since their STATUS."""

@@ -155,8 +155,9 @@ class StoreModel:
         self._take_adopted(holder)
         first_row, lost = 0, 0
         while True:
-            first_row, lost_here = traffic.lose_held_by(self.store, holder, first_row, slice_rows)
-            lost += lost_here
+            swept = traffic.lose_held_by(self.store, holder, first_row, slice_rows)
+            first_row = swept.next_row
+            lost += swept.lost
             if not first_row:
                 break
         gone = [handle for handle, (where, _) in self.held.items() if where == holder]

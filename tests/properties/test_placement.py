@@ -5,7 +5,7 @@ import random
 from hypothesis import event, given, strategies as st
 
 from nodemanager.ids import NodeId
-from nodemanager.placement import Candidate, choose_holder
+from nodemanager.placement import Candidate, choose_holders
 from nodemanager.states import NodeState
 
 NOW = 10.0
@@ -18,6 +18,7 @@ CANDIDATES = st.lists(
         is_linked=st.one_of(st.just(True), st.booleans()),
         is_accepting=st.one_of(st.just(True), st.booleans()),
         free_bytes=st.sampled_from([0, 4095, 4096, 10_000, 20_000]),
+        budget_bytes=st.sampled_from([0, 20_000, 40_000]),
         refused_until=st.sampled_from([0.0, 0.0, NOW, NOW + 1]),
         zone=st.sampled_from(["", "a", "b"]),
     ),
@@ -26,33 +27,33 @@ CANDIDATES = st.lists(
 )
 
 
-@given(
-    CANDIDATES,
-    st.sets(st.integers(0, 20).map(NodeId), max_size=3),
-    st.sampled_from(["", "a"]),
-    st.integers(0, 5),
-)
-def test_the_best_able_node_is_chosen(
-    candidates: list[Candidate], exclude: set[NodeId], our_zone: str, seed: int
+@given(CANDIDATES, st.integers(1, 3), st.sampled_from(["", "a"]), st.integers(0, 5))
+def test_able_nodes_are_chosen_other_zones_first(
+    candidates: list[Candidate], copies: int, our_zone: str, seed: int
 ) -> None:
-    chosen = choose_holder(
-        candidates, 4096, now=NOW, rng=random.Random(seed), exclude=exclude, our_zone=our_zone
+    chosen = choose_holders(
+        candidates, copies, 4096, now=NOW, rng=random.Random(seed), our_zone=our_zone
     )
-    able = [
-        each
+    able = {
+        each.node: each
         for each in candidates
         if each.state is NodeState.UP
         and (each.is_linked, each.is_accepting) == (True, True)
         and each.free_bytes >= 4096
         and each.refused_until <= NOW
-        and each.node not in exclude
-    ]
-    event(f"{min(len(able), 3)} able")
-    if not able:
-        assert chosen is None
+    }
+    event(f"{min(len(able), 4)} able, {copies} copies")
+    if len(able) < copies:
+        assert chosen == []
         return
-    holder = next(each for each in able if each.node == chosen)
-    elsewhere = [each for each in able if our_zone and each.zone not in {"", our_zone}]
-    rivals = elsewhere or able
-    assert holder in rivals
-    assert holder.free_bytes == max(each.free_bytes for each in rivals)
+    assert len(set(chosen)) == copies
+    assert set(chosen) <= set(able)
+    zones = {our_zone, ""}
+    for place, node in enumerate(chosen):
+        left = [each for each in able.values() if each.node not in chosen[:place]]
+        if our_zone and any(each.zone not in zones for each in left):
+            assert able[node].zone not in zones
+        zones.add(able[node].zone)
+        fractions = sorted(each.free_fraction for each in left)
+        if len(fractions) == 2 and not our_zone:
+            assert able[node].free_fraction == fractions[1]

@@ -1,5 +1,6 @@
 """What must be true of a simulated cluster, apart from what its clients see (`workload.py`)."""
 
+from config.limits import COPIES_MAX
 from ramsterd.core.codec import PACKED_FILL
 from ramsterd.core.page import PoolId
 from ramsterd.core.rows import FIRST_ROW, HOLDERS, QUARTERS_PER_ROW, SERIAL, WORDS_PER_ROW
@@ -27,8 +28,10 @@ def named(owner: Node, holder: Node) -> set[int]:
         return set()
     rows = owner.engine.store.rows  # by columns: this runs after many steps
     serials = rows.words[SERIAL : rows.high * WORDS_PER_ROW : WORDS_PER_ROW].tolist()
-    holders = rows.quarters[HOLDERS : rows.high * QUARTERS_PER_ROW : QUARTERS_PER_ROW].tolist()
-    named_by = {serial for serial, one in zip(serials, holders, strict=True) if one == life.holder}
+    named_by = set()
+    for place in range(HOLDERS, HOLDERS + COPIES_MAX):
+        holders = rows.quarters[place : rows.high * QUARTERS_PER_ROW : QUARTERS_PER_ROW].tolist()
+        named_by |= {s for s, holder in zip(serials, holders, strict=True) if holder == life.holder}
     return named_by - {0}
 
 
@@ -41,7 +44,18 @@ def held(owner: Node, holder: Node) -> set[int]:
     return {index for pool in theirs.pools.values() for _, index in rows_of(store, pool)}
 
 
-def remote_only(owner: Node, holder: Node) -> set[int]:
+def living_holders(cluster: Cluster, owner: Node, row: int) -> list[int]:
+    """Return the holders of a row that live, whether or not the owner knows of a death."""
+    lives = [owner.engine._holders[holder] for holder in owner.engine.store.rows.holders(row)]
+    nodes = cluster.nodes
+    return [
+        life.holder
+        for life in lives
+        if life.node in nodes and nodes[life.node].incarnation == life.incarnation
+    ]
+
+
+def remote_only(cluster: Cluster, owner: Node, holder: Node) -> set[int]:
     """Return the indexes of the owner's export that only this life of the holder has."""
     life = owner.engine._holders.living(holder.number)
     if life is None or life.incarnation != holder.incarnation:
@@ -50,7 +64,7 @@ def remote_only(owner: Node, holder: Node) -> set[int]:
     return {
         index
         for (_, index), row in rows_of(store, owner.pool).items()
-        if life.holder in store.rows.holders(row)
+        if living_holders(cluster, owner, row) == [life.holder]
         and not store.rows.location(row)
         and store.packed(row) != PACKED_FILL
     }

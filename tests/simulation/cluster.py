@@ -36,7 +36,7 @@ STEPS_PER_CHECK = 16
 def daemon_config(**knobs: float) -> DaemonConfig:
     """Return a small daemon; `knobs` are keys of [memory] and [remote]."""
     memory = MemoryConfig(budget=BUDGET_BYTES, budget_max=BUDGET_BYTES, pages_max=1 << 14)
-    remote = RemoteConfig()
+    remote = RemoteConfig(copies=1)
     for name, value in knobs.items():
         if hasattr(memory, name):
             memory = replace(memory, **{name: value})  # type: ignore[arg-type]  # names are dynamic

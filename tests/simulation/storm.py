@@ -141,6 +141,8 @@ def storm(seed: int, clock: MockClock, *, steps: int) -> Cluster:
         put_wait_seconds_max=2.0,
         gets_in_flight_max=rng.choice([1, 3, 32]),
         puts_in_flight_max=rng.choice([1, 4]),
+        copies=rng.choice([1, 2]),
+        rebuild_pages_per_second=rng.choice([200, 10_000]),
         repatriate_seconds=rng.choice([0.5, 15.0]),
         repatriate_pages_per_second=rng.choice([0, 500, 5000]),
     )

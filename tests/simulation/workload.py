@@ -200,7 +200,7 @@ class Client:
 
     def on_holder_lost(self, holder: int) -> set[int]:
         """Call just before a holder dies: what only it has may be lost."""
-        gone = remote_only(self.node, self.cluster[holder])
+        gone = remote_only(self.cluster, self.node, self.cluster[holder])
         self.expect_loss(gone)
         return gone
 
@@ -260,7 +260,7 @@ class Client:
         store = self.node.engine.store
         found = []
         for put in self.node.engine._remotifier._in_flight.values():
-            for leaving in put.blocks:
+            for leaving in put.shipment.blocks:
                 for row, serial in zip(leaving.rows, leaving.serials, strict=True):
                     if store.rows.serial(row) == serial:
                         address = store.rows.halves[row * HALVES_PER_ROW + ADDRESS]
@@ -269,7 +269,7 @@ class Client:
 
     def remote(self, holder: int) -> list[int]:
         """Return the indexes that only a peer has, lowest first."""
-        return sorted(remote_only(self.node, self.cluster[holder]))
+        return sorted(remote_only(self.cluster, self.node, self.cluster[holder]))
 
     def rows(self, indexes: Sequence[int]) -> list[int]:
         """Return the rows of some pages."""

@@ -203,6 +203,7 @@ class Cluster:
         *,
         budgets: list[str],
         export: str = "32MiB",
+        copies: int = 1,
         nbd: str = "",
         more: str = "",
     ) -> None:
@@ -213,6 +214,7 @@ class Cluster:
             sockets: A short path for sockets.
             budgets: Memory of each node.
             export: Size of the export.
+            copies: On how many peers a page is kept that is not kept here.
             nbd: More lines of TOML for the [nbd] tables.
             more: More lines of TOML for each ramsterd.toml, beginning with a table.
         """
@@ -235,6 +237,7 @@ stop_seconds_max = 5.0
 [memory]
 budget = "{budget}"
 [remote]
+copies = {copies}
 request_seconds_max = 2.0
 fetch_seconds_max = 4.0
 put_wait_seconds_max = 4.0

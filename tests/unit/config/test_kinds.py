@@ -13,7 +13,6 @@ HERE = Path("/etc/ramster")
     [
         (kinds.Flag(), True, True),
         (kinds.Whole(0, 9), 9, 9),
-        (kinds.Copies(), 1, 1),
         (kinds.Size(4096, 8192), "8KiB", 8192),
         (kinds.Size(4096, 8192, zero_is_default=True), 0, 0),
         (kinds.Seconds(), 3, 3.0),
@@ -52,9 +51,6 @@ def test_a_kind_reads_what_fits(kind: kinds.Kind, value: object, result: object)
         (kinds.Whole(0, 9), 1.0, "a whole number"),
         (kinds.Whole(0, 9), 10, "0 to 9"),
         (kinds.Whole(0, 9), -1, "0 to 9"),
-        (kinds.Copies(), 2, "1 (more copies are planned)"),
-        (kinds.Copies(), True, "1 (more copies are planned)"),
-        (kinds.Copies(), 1.0, "1 (more copies are planned)"),
         (kinds.Size(4096, 8192), 4095, "at least 4KiB"),
         (kinds.Size(4096, 8192), 0, "at least 4KiB"),
         (kinds.Size(4096, 8192), 8193, "at most 8KiB"),

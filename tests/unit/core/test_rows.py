@@ -1,5 +1,6 @@
+from config.limits import COPIES_MAX
 from ramsterd.core.arena import HeapMapping
-from ramsterd.core.rows import COPIES_MAX, FIRST_ROW, ROW, ROW_BYTES, Rows
+from ramsterd.core.rows import FIRST_ROW, ROW, ROW_BYTES, Rows
 
 
 def make_rows(count: int) -> Rows:

@@ -57,7 +57,8 @@ class Node:
         """Sweep for a dead holder in small slices."""
         row, lost = 0, 0
         while True:
-            row, lost_here = traffic.lose_held_by(self.store, holder, row, 3)
+            swept = traffic.lose_held_by(self.store, holder, row, 3)
+            row, lost_here = swept.next_row, swept.lost
             self.store.check_invariants()
             lost += lost_here
             if not row:

@@ -1,10 +1,11 @@
 import random
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from nodemanager.ids import NodeId
-from nodemanager.placement import Candidate, choose_holder
+from nodemanager.placement import Candidate, choose_holders
 from nodemanager.states import NodeState
 
 
@@ -17,30 +18,61 @@ def candidate(
         is_linked=True,
         is_accepting=True,
         free_bytes=free_bytes,
+        budget_bytes=10_000,
         zone=zone,
     )
 
 
-def choose(
+def choose_some(
     *candidates: Candidate,
-    zpage_bytes: int = 100,
+    copies: int = 1,
+    block_bytes: int = 100,
     now: float = 10.0,
-    exclude: frozenset[NodeId] = frozenset(),
     our_zone: str = "",
     seed: int = 0,
-) -> NodeId | None:
-    return choose_holder(
-        candidates,
-        zpage_bytes,
-        now=now,
-        rng=random.Random(seed),
-        exclude=exclude,
-        our_zone=our_zone,
+) -> list[NodeId]:
+    return choose_holders(
+        candidates, copies, block_bytes, now=now, rng=random.Random(seed), our_zone=our_zone
     )
 
 
-def test_the_node_with_most_free_bytes_takes_the_block() -> None:
-    assert choose(candidate(1), candidate(2, free_bytes=2000), candidate(3)) == 2
+def choose(*candidates: Candidate, **how: Any) -> NodeId | None:
+    """Return the one holder of one copy."""
+    chosen = choose_some(*candidates, **how)
+    return chosen[0] if chosen else None
+
+
+def test_of_two_the_one_with_the_larger_free_part_takes_the_block() -> None:
+    small, large = candidate(1, free_bytes=900), candidate(2, free_bytes=1000)
+    assert choose(small, large) == 2
+    assert choose(replace(small, budget_bytes=1000), large) == 1
+
+
+def test_of_many_two_are_drawn() -> None:
+    """The emptiest does not take all: its STATUS is old by the time that others have chosen it too."""
+    nodes = [candidate(node, free_bytes=1000 + node) for node in range(1, 6)]
+    chosen = [choose(*nodes, seed=seed) for seed in range(200)]
+    assert set(chosen) == {2, 3, 4, 5}
+    assert chosen.count(NodeId(5)) < 120
+
+
+def test_copies_are_on_different_nodes_or_nowhere() -> None:
+    nodes = [candidate(1), candidate(2), candidate(3, free_bytes=50)]
+    assert sorted(choose_some(*nodes, copies=2)) == [1, 2]
+    assert choose_some(*nodes, copies=3) == []
+
+
+def test_copies_are_in_different_zones_first() -> None:
+    nodes = [
+        candidate(1, zone="a", free_bytes=9000),
+        candidate(2, zone="b", free_bytes=8000),
+        candidate(3, zone="b", free_bytes=8000),
+        candidate(4, zone="c", free_bytes=200),
+    ]
+    for seed in range(20):
+        chosen = choose_some(*nodes, copies=2, our_zone="a", seed=seed)
+        assert {NodeId(4)} < set(chosen) < {2, 3, 4}
+    assert choose_some(*nodes, copies=4, our_zone="a")[-1] in {1, 2, 3}
 
 
 @pytest.mark.parametrize("state", [state for state in NodeState if state is not NodeState.UP])
@@ -57,20 +89,14 @@ def test_a_node_that_does_not_accept_takes_nothing() -> None:
 
 
 def test_a_node_takes_what_just_fits() -> None:
-    assert choose(candidate(1, free_bytes=100), zpage_bytes=100) == 1
-    assert choose(candidate(1, free_bytes=99), zpage_bytes=100) is None
+    assert choose(candidate(1, free_bytes=100), block_bytes=100) == 1
+    assert choose(candidate(1, free_bytes=99), block_bytes=100) is None
 
 
 def test_a_node_that_refused_is_left_alone_until_its_time_has_passed() -> None:
     refused = replace(candidate(1, free_bytes=5000), refused_until=11.0)
     assert choose(refused, candidate(2), now=10.9) == 2
     assert choose(refused, candidate(2), now=11.0) == 1
-
-
-def test_excluded_nodes_are_passed_over() -> None:
-    nodes = candidate(1, free_bytes=5000), candidate(2)
-    assert choose(*nodes, exclude=frozenset({NodeId(1)})) == 2
-    assert choose(*nodes, exclude=frozenset({NodeId(1), NodeId(2)})) is None
 
 
 def test_another_zone_comes_before_more_room() -> None:

@@ -11,7 +11,7 @@ from nodemanager.events import (
     NodeUp,
 )
 from nodemanager.ids import Incarnation, NodeId
-from nodemanager.placement import choose_holder
+from nodemanager.placement import choose_holders
 from nodemanager.states import NodeState, Verdict
 from nodemanager.table import NodeTable, PeerStatus
 from tests.unit.nodemanager.clusters import cluster_of
@@ -46,7 +46,8 @@ def linked_table() -> NodeTable:
 
 
 def holder(table: NodeTable, *, now: float = 2) -> NodeId | None:
-    return choose_holder(table.candidates(), 4096, now=now, rng=random.Random(0))
+    chosen = choose_holders(table.candidates(), 1, 4096, now=now, rng=random.Random(0))
+    return chosen[0] if chosen else None
 
 
 def test_every_peer_begins_joining_and_we_are_not_our_own_peer() -> None:

@@ -150,3 +150,15 @@ async def test_zeros_and_destroyed_pools(autojump_clock: MockClock) -> None:
         assert node.pager.put_zeros(node.pool, b"disk", 0, 2) is PutOutcome.STORED
         assert node.get(0, 2) == [bytes(PAGE)] * 2
         assert node.pager.destroy_pool(node.pool) == 2
+
+
+async def test_a_put_behind_others_waits_to_be_refused(autojump_clock: MockClock) -> None:
+    """Refused at once, it would hide what an older put of the same pages has stored meanwhile."""
+    async with run_nodes(SMALL, SMALL, foreign_fraction_max=0.01) as [node, _]:
+        index = node.put_until_full()
+        for link in list(node.peers.mesh.links.values()):
+            link.close("the only peer goes away")
+        await eventually(lambda: not node.engine.may_make_room(), seconds_max=1)
+        assert node.put(index, noise(index, 1)) is None
+        await eventually(lambda: len(node.done) == 2, seconds_max=20)
+        assert [outcome for _, outcome in node.done] == [PutOutcome.REFUSED] * 2

@@ -1,0 +1,163 @@
+"""Rebuild: pages that have lost one of their copies get it back.
+
+A page is **at risk** when it is not here, and fewer of its holders can be reached than its pool wants copies.
+Rows that may be at risk wait in a queue; whoever finds one (a sweep for a holder that died or went down, a bad
+copy) notes it here, and the queue judges anew when its turn comes.  So a row may stand there in vain: its page was
+flushed, or its holder came back.  Until that sweep, all pages of a holder without a link count.
+
+A page at risk comes home from a holder that is left.  Its block is adopted as soon as it is here, so the surviving
+copies are owed a flush, and the next time that memory is short it leaves for as many peers as it should.  With too few
+peers for that it stays where it is: brought home it could not leave again.
+"""
+
+from array import array
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from ramsterd.core.codec import PACKED_FILL
+from ramsterd.core.page import PAGE_BYTES
+from ramsterd.core.rows import ADDRESS, FIRST_ROW, HALVES_PER_ROW
+from ramsterd.core.store import Store
+from ramsterd.core.table import LEAF_PAGES, LEAF_SHIFT
+from ramsterd.core.zbud import SLOT_SHIFT, Family
+from ramsterd.remote.fetch import PendingGet
+from ramsterd.remote.homecoming import Homecoming
+
+# Rows judged in one tick: about 5 ms.
+ROWS_JUDGED_MAX: Final = 8192
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RebuildStatistics:
+    """Pages with fewer copies than asked, and what was done."""
+
+    pages_at_risk: int
+    rebuilt_total: int
+    # An estimate, from the rate of the last ticks; None: nothing moves.
+    seconds_left: float | None
+
+
+class Rebuilder:
+    """The queue of rows at risk."""
+
+    def __init__(
+        self,
+        store: Store,
+        homecoming: Homecoming,
+        *,
+        reachable_holders: Callable[[int], int],
+        placeable_nodes: Callable[[], int],
+        pages_per_second_max: int,
+    ) -> None:
+        """Begin with nothing at risk.
+
+        Args:
+            store: Whose pages these are.
+            homecoming: Fetches them; this module's alone.
+            reachable_holders: How many holders of a row can be reached.
+            placeable_nodes: How many peers would take a block now.
+            pages_per_second_max: The rate.
+        """
+        self._store = store
+        self._homecoming = homecoming
+        self._reachable_holders = reachable_holders
+        self._placeable_nodes = placeable_nodes
+        self._pages_per_second_max = pages_per_second_max
+        self._rows: deque[int] = deque()
+        # One bit a row: whether it stands in the queue.
+        self._is_noted = array("B")
+        self._ticked_at: float | None = None
+        self._rebuilt = 0
+        self._rate = 0.0
+
+    def note(self, row: int) -> None:
+        """A row may be at risk from now on."""
+        missing = row + 1 - len(self._is_noted)
+        if missing > 0:
+            self._is_noted.extend(bytes(max(missing, len(self._is_noted))))
+        if not self._is_noted[row]:
+            self._is_noted[row] = 1
+            self._rows.append(row)
+
+    def is_at_risk(self, row: int) -> bool:
+        """Whether a page that is only at peers has fewer copies that can be reached than its pool wants."""
+        rows = self._store.rows
+        if not rows.serial(row) or rows.location(row) or self._store.packed(row) == PACKED_FILL:
+            return False
+        if not rows.holders(row):
+            return False
+        return self._reachable_holders(row) < self._store.pool_of(row).copies
+
+    def _is_to_fetch(self, row: int) -> bool:
+        return self._reachable_holders(row) > 0 and self.is_at_risk(row)
+
+    def on_tick(self, now: float) -> None:
+        """Judge some rows, and bring some pages home."""
+        seconds = 0.0 if self._ticked_at is None else min(1.0, now - self._ticked_at)
+        self._ticked_at = now
+        before = self._rebuilt
+        if self._rows:
+            self._bring_home(int(self._pages_per_second_max * seconds), now)
+        if seconds:
+            self._rate += ((self._rebuilt - before) / seconds - self._rate) / 8
+
+    def _bring_home(self, pages_max: int, now: float) -> None:
+        under_way = self._homecoming.pages_under_way
+        room_bytes = self._room_bytes() - under_way * PAGE_BYTES
+        pages_max -= under_way
+        placeable = self._placeable_nodes()
+        for _ in range(min(len(self._rows), ROWS_JUDGED_MAX)):
+            row = self._rows.popleft()
+            self._is_noted[row] = 0
+            if not self.is_at_risk(row):
+                continue
+            self.note(row)  # at risk until it is here
+            may_leave_again = (
+                self._reachable_holders(row) > 0 and placeable >= self._store.pool_of(row).copies
+            )
+            if may_leave_again and pages_max > 0 and room_bytes > 0:
+                leaf = self._store.rows.halves[row * HALVES_PER_ROW + ADDRESS] >> LEAF_SHIFT
+                fetched = self._homecoming.fetch_leaf(leaf, self._is_to_fetch, now)
+                pages_max -= fetched.pages
+                room_bytes -= fetched.zpage_bytes
+
+    def _room_bytes(self) -> int:
+        store = self._store
+        return int(store.limits.high_watermark * store.zbud.budget_bytes) - store.zbud.used_bytes
+
+    def on_done(self, pending: PendingGet) -> bool:
+        """Whether a get that ended was one of ours; what it brought is ours alone from now on."""
+        if not self._homecoming.on_done(pending):
+            return False
+        store = self._store
+        if pending.pool not in store.pools:
+            return True
+        page_object = store.pools[pending.pool].find_object(pending.object_id)
+        if page_object is None:
+            return True
+        address, _ = store.table.find(page_object, pending.index, LEAF_PAGES)
+        for row in store.table.entries[address : address + LEAF_PAGES].tolist() if address else ():
+            self._adopt(row)
+        return True
+
+    def _adopt(self, row: int) -> None:
+        """Adopt the clean block of a row that has come home with too few copies."""
+        store = self._store
+        location = store.rows.location(row) if row >= FIRST_ROW else 0
+        if (
+            location
+            and store.zbud.family_of_block[location >> SLOT_SHIFT] == Family.OWN_CLEAN
+            and self._reachable_holders(row) < store.pool_of(row).copies
+        ):
+            self._rebuilt += store.adopt_block(location >> SLOT_SHIFT)
+
+    def statistics(self, pages_unswept: int) -> RebuildStatistics:
+        """Return a snapshot; `pages_unswept` are at holders that were lost, and not looked at one by one yet."""
+        at_risk = len(self._rows) + pages_unswept
+        return RebuildStatistics(
+            pages_at_risk=at_risk,
+            rebuilt_total=self._rebuilt,
+            seconds_left=at_risk / self._rate if self._rate >= 1 else (None if at_risk else 0.0),
+        )

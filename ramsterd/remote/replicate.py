@@ -1,0 +1,132 @@
+"""Replicate: what an export has written is at peers too, before a flush is answered.
+
+For `durability = "replicated"`.  Persistent pages that no peer has stand in persistent blocks, and nowhere else.  So a
+request to replicate is a list of such blocks, as they are now, and the newest serial that counts: what is put
+later is none of its business.  The blocks are sent as in remotify, and stay here as clean ones.  A block is done when
+no page that counts is in it any more: it became clean, left, or its pages were put again or flushed.
+
+That holds only while no zpage moves from one block to another: compaction stops as long as somebody waits here.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from ramsterd.core.page import PoolId
+from ramsterd.core.store import Store
+from ramsterd.core.zbud import SLOT_SHIFT, Family
+
+# Blocks that are offered to peers in one pass; windows and room bound it further.
+BLOCKS_OFFERED_MAX: Final = 64
+
+
+@dataclass(slots=True, eq=False)
+class Replication:
+    """One request that waits; `is_stored` says how it ended."""
+
+    pool: PoolId
+    serial_max: int
+    blocks: list[int]
+    deadline: float
+    is_stored: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicateStatistics:
+    """Who waits, and how requests ended."""
+
+    waiting: int
+    stored_total: int
+    failed_total: int
+
+
+class Replicator:
+    """Requests that wait for peers, first come first served."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._waiting: deque[Replication] = deque()
+        self._stored = 0
+        self._failed = 0
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether somebody waits: zpages must not move between blocks."""
+        return bool(self._waiting)
+
+    def begin_run(
+        self, pool: PoolId, object_id: bytes, index: int, count: int, deadline: float
+    ) -> Replication | None:
+        """Return what waits for a run of pages; None if they are at peers already."""
+        locations = self._store.locations(pool, object_id, index, count)
+        return self._begin(pool, {location >> SLOT_SHIFT for location in locations}, deadline)
+
+    def begin_pool(
+        self, pool: PoolId, leaving: Iterable[int], deadline: float
+    ) -> Replication | None:
+        """Return what waits for all pages of a pool; `leaving` are blocks on their way to peers."""
+        blocks = [*self._store.zbud.blocks(Family.OWN_PERSISTENT), *leaving]
+        return self._begin(pool, blocks, deadline)
+
+    def _begin(self, pool: PoolId, blocks: Iterable[int], deadline: float) -> Replication | None:
+        request = Replication(pool, self._store.serial_last, [], deadline)
+        request.blocks = [block for block in blocks if self._counts(request, block)]
+        if not request.blocks:
+            return None
+        self._waiting.append(request)
+        return request
+
+    def _counts(self, request: Replication, block: int) -> bool:
+        """Whether a block still has a page of a request that no peer has."""
+        store = self._store
+        if store.zbud.is_free(block) or store.zbud.family_of_block[block] != Family.OWN_PERSISTENT:
+            return False
+        return any(
+            store.rows.serial(row) <= request.serial_max and store.pool_of(row).pool == request.pool
+            for row in store.zbud.rows(block)
+        )
+
+    def take_done(self) -> list[Replication]:
+        """Return the requests that are fulfilled now."""
+        done = []
+        for request in list(self._waiting):
+            while request.blocks and not self._counts(request, request.blocks[-1]):
+                request.blocks.pop()
+            if not request.blocks:
+                self._waiting.remove(request)
+                request.is_stored = True
+                self._stored += 1
+                done.append(request)
+        return done
+
+    def blocks_to_send(self) -> list[int]:
+        """Return the next blocks of the first request that are not on their way yet."""
+        if not self._waiting:
+            return []
+        zbud = self._store.zbud
+        request = self._waiting[0]
+        return [
+            block
+            for block in request.blocks[-BLOCKS_OFFERED_MAX:]
+            if zbud.is_listed(block) and self._counts(request, block)
+        ]
+
+    def next_deadline(self) -> float | None:
+        """Return when the first request gives up."""
+        return min((request.deadline for request in self._waiting), default=None)
+
+    def on_deadline(self, now: float) -> list[Replication]:
+        """Return the requests that have waited long enough."""
+        expired = [request for request in self._waiting if request.deadline <= now]
+        for request in expired:
+            self._waiting.remove(request)
+            request.is_stored = False
+            self._failed += 1
+        return expired
+
+    def statistics(self) -> ReplicateStatistics:
+        """Return a snapshot."""
+        return ReplicateStatistics(
+            waiting=len(self._waiting), stored_total=self._stored, failed_total=self._failed
+        )

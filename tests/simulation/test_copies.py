@@ -1,0 +1,150 @@
+"""Two copies: a holder dies, hangs, is cut off or lies, and no page is lost."""
+
+import random
+from typing import Any
+
+from trio.testing import MockClock
+
+from nodemanager.states import NodeState
+from tests.simulation.checkers import held, rows_of
+from tests.simulation.cluster import MIB, Cluster
+from tests.simulation.workload import Client, finish
+
+PAGES = 2000
+KNOBS: dict[str, Any] = {
+    "copies": 2,
+    "rebuild_pages_per_second": 2000,
+    "repatriate_pages_per_second": 0,
+}
+
+
+def four_nodes(seed: int, clock: MockClock) -> tuple[Cluster, Client]:
+    """Return a cluster in which node 0 has put more than it can keep, and all that had to leave has left."""
+    cluster = Cluster(
+        seed, clock, nodes=4, knobs={n: {"budget": 8 * MIB} for n in (1, 2, 3)}, **KNOBS
+    )
+    cluster.link_all()
+    client = Client(cluster, 0)
+    client.fill(PAGES)
+    cluster.run(2)
+    assert cluster[0].engine.statistics().remotify.stored_total > 400
+    return cluster, client
+
+
+def at_risk(cluster: Cluster) -> int:
+    return cluster[0].engine.statistics().rebuild.pages_at_risk
+
+
+def copies_of(cluster: Cluster, serial: int) -> int:
+    return sum(serial in held(cluster[0], cluster[n]) for n in cluster.nodes if n != 0)
+
+
+async def test_each_page_that_left_is_at_two_peers(seed: int, mock_clock: MockClock) -> None:
+    cluster, client = four_nodes(seed, mock_clock)
+    serials = set().union(*(held(cluster[0], cluster[n]) for n in (1, 2, 3)))
+    assert len(serials) > 200
+    assert {copies_of(cluster, serial) for serial in serials} == {2}
+    client.read_all()
+    finish(cluster, client)
+
+
+async def test_holder_dies_nothing_lost(seed: int, mock_clock: MockClock) -> None:
+    """It is started again at once: its pages are at risk, none is lost, and each has two copies again."""
+    cluster, client = four_nodes(seed, mock_clock)
+    assert held(cluster[0], cluster[1])
+    cluster.restart(1)
+    cluster.link_all()
+    cluster.run(0.2)
+    assert at_risk(cluster)
+    client.read_all()
+    assert cluster.run_until(lambda: not at_risk(cluster), 60)
+    cluster.run(2)
+    assert cluster[0].engine.statistics().store.lost_total == 0
+    client.read_all()
+    finish(cluster, client)
+
+
+async def test_holder_stays_dead_and_copies_are_rebuilt_elsewhere(
+    seed: int, mock_clock: MockClock
+) -> None:
+    cluster, client = four_nodes(seed, mock_clock)
+    cluster.crash(1)
+    cluster.judge(0, 1, NodeState.DOWN)
+    cluster.run(0.2)
+    assert at_risk(cluster)
+    assert cluster.run_until(lambda: not at_risk(cluster), 60)
+    assert cluster[0].engine.statistics().rebuild.rebuilt_total > 0
+    client.read_all()
+    # The second one dies too: nothing depends on the first any more.
+    cluster.run(2)
+    cluster.crash(2)
+    cluster.judge(0, 2, NodeState.DOWN)
+    client.read_all()
+    assert cluster[0].engine.statistics().store.lost_total == 0
+
+
+async def test_a_silent_holder_is_hedged(seed: int, mock_clock: MockClock) -> None:
+    """Its answers stop without a word: reads go to the other copy after a delay, long before a deadline."""
+    cluster, client = four_nodes(seed, mock_clock)
+    cluster.hold(1, 0)
+    started = cluster.now
+    client.read_all()
+    assert cluster.now - started < 0.75 * PAGES / 16 * 0.5
+    assert cluster[0].engine.statistics().fetch.hedged_total > 0
+    cluster.let_go(1, 0)
+    finish(cluster, client)
+
+
+async def test_a_cut_link_sends_readers_to_the_other_copy_at_once(
+    seed: int, mock_clock: MockClock
+) -> None:
+    cluster, client = four_nodes(seed, mock_clock)
+    started = cluster.now
+    cluster.cut(0, 1)
+    client.read_all()
+    assert cluster.now - started < 5
+    assert cluster[0].engine.statistics().fetch.unreachable_total == 0
+    cluster.link_all()
+    finish(cluster, client)
+
+
+async def test_a_partition_that_heals_gives_its_copies_back(
+    seed: int, mock_clock: MockClock
+) -> None:
+    """Down with the same life is unreachable, not lost: what was not rebuilt yet counts again, the surplus is flushed."""
+    cluster, client = four_nodes(seed, mock_clock)
+    cluster.cut(0, 1)
+    cluster.judge(0, 1, NodeState.DOWN)
+    cluster.run(random.Random(seed).uniform(0.5, 1.5))
+    cluster.judge(0, 1, NodeState.UP)
+    cluster.link_all()
+    assert cluster.run_until(lambda: not at_risk(cluster), 60)
+    client.read_all()
+    finish(cluster, client)
+
+
+async def test_flipped_bit_is_mended_from_the_other_copy(seed: int, mock_clock: MockClock) -> None:
+    cluster, client = four_nodes(seed, mock_clock)
+    store = cluster[1].engine.store
+    damaged = [row for pool in store.pools for row in rows_of(store, pool.pool).values()]
+    for row in damaged:
+        store.zbud.arena[store.zbud.offset(store.rows.location(row))] ^= 1
+    client.read_all()
+    now = cluster[0].engine.statistics()
+    assert now.fetch.corrupt_total > 0
+    assert now.store.lost_total == 0
+    assert cluster.run_until(lambda: not at_risk(cluster), 60)
+    client.read_all()
+    finish(cluster, client)
+
+
+async def test_with_one_peer_too_few_nothing_leaves_and_nothing_is_lost(
+    seed: int, mock_clock: MockClock
+) -> None:
+    cluster = Cluster(seed, mock_clock, nodes=2, put_wait_seconds_max=0.5, **KNOBS)
+    cluster.link_all()
+    client = Client(cluster, 0)
+    client.put_until_one_waits()
+    cluster.run(2)
+    assert not held(cluster[0], cluster[1])
+    finish(cluster, client)

@@ -1,0 +1,113 @@
+"""`durability = "replicated"`: a flush is answered when peers have what was written before it."""
+
+from trio.testing import MockClock
+
+from ramsterd.core.zbud import Family
+from tests.simulation.checkers import held
+from tests.simulation.cluster import MIB, Cluster
+from tests.simulation.workload import OBJECT, Client, finish
+
+PAGES = 300
+EXPORT_PAGES = 1 << 20
+
+
+class Replications:
+    """Asks for replication and keeps the answers."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.answers: list[bool] = []
+
+    def ask(self, index: int = 0, count: int = EXPORT_PAGES) -> bool | None:
+        node = self.cluster[0]
+        answer = node.pager.replicate(node.pool, OBJECT, index, count, self.answers.append)
+        node.pager.settle()
+        return answer
+
+
+def cluster_of(seed: int, clock: MockClock, *, nodes: int = 3, copies: int = 2) -> Cluster:
+    cluster = Cluster(
+        seed, clock, nodes=nodes, knobs={0: {"budget": 8 * MIB}}, copies=copies,
+        put_wait_seconds_max=2.0, repatriate_pages_per_second=0,
+    )  # fmt: skip
+    cluster.link_all()
+    cluster.run(1)
+    return cluster
+
+
+async def test_a_flush_waits_for_as_many_peers_as_there_are_copies(
+    seed: int, mock_clock: MockClock
+) -> None:
+    cluster = cluster_of(seed, mock_clock)
+    client = Client(cluster, 0)
+    client.fill(PAGES)
+    replications = Replications(cluster)
+    assert not held(cluster[0], cluster[1])
+    assert replications.ask() is None
+    client.put(10)  # later than the flush: no business of its
+    assert cluster.run_until(lambda: bool(replications.answers), 5)
+    assert replications.answers == [True]
+    assert len(held(cluster[0], cluster[1])) >= PAGES // 2
+    assert held(cluster[0], cluster[1]) == held(cluster[0], cluster[2])
+    assert cluster[0].engine.store.zpages[Family.OWN_CLEAN] >= PAGES // 2
+    assert client.get(0).result is not None  # it is still here
+    client.read_all()
+    finish(cluster, client)
+
+
+async def test_what_is_at_peers_already_is_answered_at_once(
+    seed: int, mock_clock: MockClock
+) -> None:
+    cluster = cluster_of(seed, mock_clock, copies=1)
+    client = Client(cluster, 0)
+    replications = Replications(cluster)
+    assert replications.ask() is True
+    client.fill(64)
+    assert replications.ask(0, 16) is None
+    assert cluster.run_until(lambda: bool(replications.answers), 5)
+    assert replications.ask(0, 16) is True
+    finish(cluster, client)
+
+
+async def test_without_peers_a_flush_fails_in_bounded_time(
+    seed: int, mock_clock: MockClock
+) -> None:
+    cluster = cluster_of(seed, mock_clock, nodes=2)
+    client = Client(cluster, 0)
+    client.fill(PAGES)
+    replications = Replications(cluster)
+    assert replications.ask() is None
+    cluster.run(2.5)
+    assert replications.answers == [False]
+    client.read_all()
+    finish(cluster, client)
+
+
+async def test_a_peer_that_dies_meanwhile_is_replaced(seed: int, mock_clock: MockClock) -> None:
+    cluster = cluster_of(seed, mock_clock, nodes=4)
+    client = Client(cluster, 0)
+    client.fill(PAGES)
+    replications = Replications(cluster)
+    assert replications.ask() is None
+    cluster.run(0.001)
+    client.on_holder_lost(1)
+    cluster.crash(1)
+    assert cluster.run_until(lambda: bool(replications.answers), 5)
+    assert replications.answers == [True]
+    client.read_all()
+
+
+async def test_pages_overwritten_or_flushed_meanwhile_hold_nobody_up(
+    seed: int, mock_clock: MockClock
+) -> None:
+    cluster = cluster_of(seed, mock_clock)
+    client = Client(cluster, 0)
+    client.fill(PAGES)
+    replications = Replications(cluster)
+    assert replications.ask() is None
+    client.fill(PAGES // 2)
+    client.flush(PAGES // 2, PAGES // 2)
+    assert cluster.run_until(lambda: bool(replications.answers), 5)
+    assert replications.answers == [True]
+    client.read_all()
+    finish(cluster, client)

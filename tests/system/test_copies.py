@@ -1,0 +1,58 @@
+"""Two copies on real daemons: a holder is killed, and replicated flushes wait for peers."""
+
+import random
+
+from tests.system.conftest import NewCluster
+from tests.system.daemons import Cluster, Node, wait_until
+
+RUN_BYTES = 64 * 4096
+RUNS = 60
+DURABLE = '[[export]]\nname = "durable"\nsize = "8MiB"\ndurability = "replicated"\n'
+
+
+def rebuild(node: Node) -> int:
+    return int(node.status()["engine"]["rebuild"]["pages_at_risk"])
+
+
+def fill(node: Node) -> list[bytes]:
+    runs = [random.Random(run).randbytes(RUN_BYTES) for run in range(RUNS)]
+    with node.client() as client:
+        for place, run in enumerate(runs):
+            client.write(place * RUN_BYTES, run)
+    return runs
+
+
+def check(node: Node, runs: list[bytes]) -> None:
+    with node.client() as client:
+        for place, run in enumerate(runs):
+            assert client.read(place * RUN_BYTES, RUN_BYTES) == run
+
+
+def four(new_cluster: NewCluster) -> Cluster:
+    cluster = new_cluster(budgets=["4MiB", "24MiB", "24MiB", "24MiB"], copies=2, more=DURABLE)
+    cluster.start()
+    return cluster
+
+
+def test_a_killed_holder_costs_no_page(new_cluster: NewCluster) -> None:
+    cluster = four(new_cluster)
+    node = cluster[1]
+    runs = fill(node)
+    cluster[2].kill()
+    check(node, runs)
+    wait_until(lambda: "node 2 is down" in node.log, "node 2 is down", seconds_max=20)
+    wait_until(lambda: rebuild(node) == 0, "no page at risk", seconds_max=40)
+    cluster[3].kill()
+    check(node, runs)
+    assert node.status()["engine"]["store"]["lost_total"] == 0
+
+
+def test_a_flush_of_a_replicated_export_waits_for_peers(new_cluster: NewCluster) -> None:
+    cluster = four(new_cluster)
+    node = cluster[1]
+    page = random.Random(0).randbytes(4096)
+    with node.client("durable") as client:
+        client.write(0, page * 16)
+        assert not any(cluster[n].foreign_pages() for n in (2, 3, 4))
+        client.nbd_flush()
+        assert sum(cluster[n].foreign_pages() for n in (2, 3, 4)) == 2 * 16
