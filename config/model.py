@@ -81,6 +81,8 @@ class RemoteConfig:
 
     # One copy for now; more copies come with the cluster work.
     copies: Annotated[int, kinds.Copies()] = 1
+    # Offer ephemeral pages to peers before they are dropped.
+    ephemeral: Flag = False
     # A PUT or GET without an answer for this long has the outcome `unknown`.
     request_seconds_max: Seconds = 5.0
     # How long a read waits for an unreachable holder before it answers with an I/O error.

@@ -114,8 +114,10 @@ def format_status(now: dict[str, Any]) -> str:
         f"puts      {store['put_total']} pages: {_counts(store, 'put', 'zero', 'same_filled', 'raw')}",
         f"gets      {_counts(store, 'get', 'local', 'elsewhere', 'hole', 'lost')}",
         f"remotify  {_counts(remotify, '', 'stored', 'refused', 'unknown', 'overtaken')} pages",
+        f"ephemeral {_counts(remotify['ephemeral'], '', 'stored', 'refused', 'unknown', 'forgotten')} pages",
         f"in flight {remotify['pages_in_flight']} pages on their way, {fetch['wanted']} wanted",
-        f"fetch     {_counts(fetch, '', 'fetched', 'installed', 'missing', 'corrupt', 'unreachable')} pages",
+        f"fetch     {_counts(fetch, '', 'fetched', 'installed', 'missing', 'missed', 'corrupt', 'unreachable')} pages",
+        f"dropped   {store['evicted_total']} ephemeral pages, {store['evicted_foreign_total']} of them foreign",
         f"lost      {store['lost_total']} pages",
     ]
     lines += [

@@ -29,7 +29,8 @@ from ramsterd.remote.flushes import Flushes
 from ramsterd.remote.foreign import ForeignPages, ForeignStatistics
 from ramsterd.remote.holders import Holder, Holders
 from ramsterd.remote.messages import MessageType
-from ramsterd.remote.remotify import Put, Remotifier, RemotifyStatistics
+from ramsterd.remote.puts import Put
+from ramsterd.remote.remotify import Remotifier, RemotifyStatistics
 
 # How often peers are told how much room we have; in between a refusal tells them.
 STATUS_SECONDS: Final = 0.5
@@ -105,6 +106,7 @@ class Engine:
             in_flight_max=remote.puts_in_flight_max,
             refusal_seconds=remote.refusal_seconds,
             rng=rng,
+            sends_ephemeral=remote.ephemeral,
         )
         self._effects: list[Effect] = []
         self._last_request_id = 0
@@ -198,8 +200,9 @@ class Engine:
                 if self._foreign.on_flush_owner(node, messages.parse_flush_owner(frame)):
                     self.make_room_known()
             case MessageType.STATUS:
-                self._publish(self.nodes.on_status(node, messages.parse_status(frame), now=now))
-                self._remotifier.on_status(node)
+                status = messages.parse_status(frame)
+                self._publish(self.nodes.on_status(node, status, now=now))
+                self._remotifier.on_status(node, status.pages_held_for_us)
             case _:
                 raise RemoteProtocolError(f"frame of type {frame.type}, which is no request")
 
@@ -275,6 +278,7 @@ class Engine:
             return
         traffic.adopt_clean(self.store, dead.holder)
         self._flushes.forget(dead.holder)
+        self._remotifier.on_holder_dead(dead.holder)
         self._fetches.on_holder_dead(dead.holder)
         self._sweeps.append((dead, 0))
 
@@ -317,7 +321,7 @@ class Engine:
 
     def settle(self, now: float) -> list[Effect]:
         """Return what all events since the last call ask for, in the order in which it must be done."""
-        if self._remotifier.drop_clean():
+        if self._remotifier.drop_first(now):
             self.make_room_known()
         self._collect_owed(now)
         while not self._is_leaving and (put := self._remotifier.next_put(now)) is not None:
@@ -366,7 +370,7 @@ class Engine:
         self._remotifier.begin(request_id, put)
         serials = put.serials
         table = messages.put_table(
-            PoolKind.PERSISTENT,
+            put.kind,
             serials,
             [checksum for leaving in put.blocks for checksum in leaving.checksums],
             [packed for leaving in put.blocks for packed in leaving.packed],
@@ -377,14 +381,18 @@ class Engine:
     def _send_gets(self, holder: Holder) -> None:
         if holder.is_dead:
             self._fetches.on_holder_dead(holder.holder)
-        elif self.nodes.is_linked(holder.node):
+            return
+        is_linked, state = self.nodes.is_linked(holder.node), self.nodes.state(holder.node)
+        if not is_linked or state is not NodeState.UP:
+            self._fetches.miss_queued(holder.holder)
+        if is_linked:
             for request in self._fetches.take_requests(holder.holder):
                 request_id = self._request_id()
                 self._fetches.begin(request_id, request)
                 table = messages.get_table(request.serials)
                 count = len(request.serials)
                 self._request(holder.node, MessageType.GET_PAGES, request_id, count, table)
-        elif self.nodes.state(holder.node) in {NodeState.DOWN, NodeState.LEFT}:
+        elif state in {NodeState.DOWN, NodeState.LEFT}:
             self._fetches.on_holder_unreachable(holder.holder)
 
     def _request(

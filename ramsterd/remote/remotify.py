@@ -1,8 +1,9 @@
 """Remotify: when the arena fills, its oldest blocks go to peers that have room.
 
-Above the high watermark blocks are taken until what stays is below the low one.  Clean and ephemeral blocks are
-dropped first; persistent ones travel, several in one PUT_PAGES, all zpages of a block together.  Until the answer
-comes the pages stay ours and readable:
+Above the high watermark blocks are taken until what stays is below the low one.  Foreign ephemeral and clean blocks
+are dropped first, then our ephemeral ones, unless the config says that these are offered to peers (`overflow`).
+Persistent ones travel, several in one PUT_PAGES, all zpages of a block together.  Until the answer comes the pages
+stay ours and readable:
 
     stored   the rows name the holder, the block is freed; versions overtaken on the way are owed a flush
     refused  the block is the oldest of its family again, and that peer is left alone for a while
@@ -19,37 +20,19 @@ from nodemanager.ids import NodeId
 from nodemanager.placement import Candidate, choose_holder
 from nodemanager.table import NodeTable
 from ramsterd.core import traffic
-from ramsterd.core.store import Store
+from ramsterd.core.page import PoolKind
+from ramsterd.core.store import DROPPED_FIRST, Store
 from ramsterd.core.traffic import Leaving
 from ramsterd.core.zbud import Family
 from ramsterd.remote.holders import Holder, Holders
 from ramsterd.remote.messages import PAGES_PER_FRAME_MAX, PutResult
-
-# Dropped above the high watermark, in this order, before anything travels.
-_DROPPED_FIRST = (Family.OWN_CLEAN, Family.FOREIGN_EPHEMERAL, Family.OWN_EPHEMERAL)
-
-
-@dataclass(slots=True)
-class Put:
-    """Blocks on their way to one peer."""
-
-    holder: Holder
-    blocks: list[Leaving]
-
-    @property
-    def serials(self) -> list[int]:
-        """All serials, in the order of the message."""
-        return [serial for leaving in self.blocks for serial in leaving.serials]
-
-    @property
-    def body_bytes(self) -> int:
-        """Bytes of all zpages."""
-        return sum(len(leaving.body) for leaving in self.blocks)
+from ramsterd.remote.overflow import Overflow, OverflowStatistics
+from ramsterd.remote.puts import Put
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemotifyStatistics:
-    """Counts of pages by how they ended, and of requests under way."""
+    """Persistent pages by how they ended; what is in flight is of both kinds."""
 
     requests_in_flight: int
     pages_in_flight: int
@@ -59,6 +42,7 @@ class RemotifyStatistics:
     unknown_total: int
     overtaken_total: int
     stored_by_node: dict[NodeId, int]
+    ephemeral: OverflowStatistics
 
 
 class Remotifier:
@@ -73,7 +57,13 @@ class Remotifier:
         in_flight_max: int,
         refusal_seconds: float,
         rng: random.Random,
+        sends_ephemeral: bool = False,
     ) -> None:
+        self._sends_ephemeral = sends_ephemeral
+        self._overflow = Overflow(
+            store, holders, nodes,
+            must_shrink=self._must_shrink, refusal_seconds=refusal_seconds, rng=rng,
+        )  # fmt: skip
         self._store = store
         self._holders = holders
         self._nodes = nodes
@@ -93,13 +83,16 @@ class Remotifier:
         self._overtaken = 0
         self._stored_by_node: dict[NodeId, int] = {}
 
-    def drop_clean(self) -> bool:
-        """Above the high watermark, drop what costs nothing; return whether memory was freed."""
+    def drop_first(self, now: float) -> bool:
+        """Above the high watermark, drop what is not sent to a peer; return whether memory was freed."""
         store = self._store
+        self._overflow.spare_rows()
         if not store.is_above(store.limits.high_watermark):
             return False
         is_freed = False
-        for family in _DROPPED_FIRST:
+        for family in DROPPED_FIRST:
+            if family is Family.OWN_EPHEMERAL and self._has_taker(now):
+                break
             while self._must_shrink() and (block := store.zbud.oldest(family)) is not None:
                 store.evict_block(block)
                 is_freed = True
@@ -108,13 +101,11 @@ class Remotifier:
     def next_put(self, now: float) -> Put | None:
         """Choose the next blocks and their holder, or None: nothing must leave, or nobody can take it."""
         store = self._store
-        if store.is_above(store.limits.high_watermark):
-            self._is_draining = True
-        if not self._is_draining:
+        if not self._must_drain():
             return None
-        if not self._must_shrink():
-            self._is_draining = False
-            return None
+        if self._sends_ephemeral and store.zbud.oldest(Family.OWN_EPHEMERAL) is not None:
+            # As long as there is one no put of ours waits: it would evict it.
+            return self._overflow.next_put(now)
         first = store.zbud.oldest(Family.OWN_PERSISTENT)
         if first is None:
             return None
@@ -129,28 +120,53 @@ class Remotifier:
         blocks = self._take_blocks(self._room_bytes(node))
         if not blocks:
             return None
-        put = Put(self._holders.of(node, incarnation), blocks)
+        put = Put(self._holders.of(node, incarnation), PoolKind.PERSISTENT, blocks)
         self._placed_bytes[node] = self._placed_bytes.get(node, 0) + put.body_bytes
         return put
 
+    def _must_drain(self) -> bool:
+        """Whether more must go: from above the high watermark to below the low one."""
+        store = self._store
+        if store.is_above(store.limits.high_watermark):
+            self._is_draining = True
+        self._is_draining = self._is_draining and self._must_shrink()
+        return self._is_draining
+
+    def _has_taker(self, now: float) -> bool:
+        """Whether our ephemeral blocks are offered to peers, and some peer has room for them."""
+        return self._sends_ephemeral and self._overflow.has_taker(now)
+
     def begin(self, request_id: int, put: Put) -> None:
         """The PUT is on its way."""
-        self._in_flight[request_id] = put
+        if put.kind is PoolKind.EPHEMERAL:
+            self._overflow.begin(request_id, put)
+        else:
+            self._in_flight[request_id] = put
 
     def is_in_flight(self, request_id: int) -> bool:
         """Whether a request is a PUT under way."""
-        return request_id in self._in_flight
+        return request_id in self._in_flight or self._overflow.is_in_flight(request_id)
 
-    def on_status(self, node: NodeId) -> None:
-        """A peer told anew how much room it has."""
+    def on_status(self, node: NodeId, pages_held_for_us: int) -> None:
+        """A peer told anew how much room it has, and how many pages of ours."""
         self._placed_bytes.pop(node, None)
+        self._overflow.on_status(node, pages_held_for_us)
+
+    def on_holder_dead(self, holder: int) -> None:
+        """A life of a peer ended, with all that it held."""
+        self._overflow.on_holder_dead(holder)
 
     def pages_in_flight(self, request_id: int) -> int:
         """Return how many pages a PUT under way has."""
+        if self._overflow.is_in_flight(request_id):
+            return self._overflow.pages_in_flight(request_id)
         return len(self._in_flight[request_id].serials)
 
     def on_results(self, request_id: int, results: bytes, now: float) -> None:
         """The peer stored or refused each page; a block with one refused page stays here as a whole."""
+        if self._overflow.is_in_flight(request_id):
+            self._overflow.on_results(request_id, results, now)
+            return
         put = self._in_flight.pop(request_id)
         start, is_refused = 0, False
         for leaving in put.blocks:
@@ -188,6 +204,9 @@ class Remotifier:
 
     def on_unknown(self, request_id: int) -> None:
         """Nobody knows whether the peer has these pages: they stay here, and it is owed a flush."""
+        if self._overflow.is_in_flight(request_id):
+            self._overflow.on_unknown(request_id)
+            return
         put = self._in_flight.pop(request_id)
         for leaving in reversed(put.blocks):  # the oldest goes back last, and is the oldest again
             self._leaving_bytes -= self._store.zbud.block_bytes(leaving.block)
@@ -200,21 +219,25 @@ class Remotifier:
 
     def statistics(self) -> RemotifyStatistics:
         """Return a snapshot."""
+        ephemeral = self._overflow.statistics()
+        pages_in_flight = sum(len(put.serials) for put in self._in_flight.values())
         return RemotifyStatistics(
-            requests_in_flight=len(self._in_flight),
-            pages_in_flight=sum(len(put.serials) for put in self._in_flight.values()),
+            requests_in_flight=len(self._in_flight) + ephemeral.requests_in_flight,
+            pages_in_flight=pages_in_flight + ephemeral.pages_in_flight,
             stored_total=self._stored,
             stored_zpage_bytes_total=self._stored_zpage_bytes,
             refused_total=self._refused,
             unknown_total=self._unknown,
             overtaken_total=self._overtaken,
             stored_by_node=dict(self._stored_by_node),
+            ephemeral=ephemeral,
         )
 
     def check_invariants(self) -> None:
         """Assert that the blocks under way are what they should be."""
         leaving = [each.block for put in self._in_flight.values() for each in put.blocks]
         assert len(leaving) == len(set(leaving)), "a block chosen twice"
+        self._overflow.check_invariants()
         assert self._leaving_bytes == sum(self._store.zbud.block_bytes(block) for block in leaving)
 
     def _must_shrink(self) -> bool:
