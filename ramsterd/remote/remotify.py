@@ -71,6 +71,8 @@ class Remotifier:
         self._refusal_seconds = refusal_seconds
         self._rng = rng
         self._is_draining = False
+        # Since the high watermark was last exceeded, only ephemeral pages left.
+        self._is_draining_ephemeral = False
         self._in_flight: dict[int, Put] = {}
         # Frames of the arena that leave if all under way is stored.
         self._leaving_bytes = 0
@@ -105,7 +107,12 @@ class Remotifier:
             return None
         if self._sends_ephemeral and store.zbud.oldest(Family.OWN_EPHEMERAL) is not None:
             # As long as there is one no put of ours waits: it would evict it.
+            self._is_draining_ephemeral = True
             return self._overflow.next_put(now)
+        return self._next_persistent_put(now)
+
+    def _next_persistent_put(self, now: float) -> Put | None:
+        store = self._store
         first = store.zbud.oldest(Family.OWN_PERSISTENT)
         if first is None:
             return None
@@ -129,6 +136,10 @@ class Remotifier:
         store = self._store
         if store.is_above(store.limits.high_watermark):
             self._is_draining = True
+            self._is_draining_ephemeral = False
+        elif self._is_draining_ephemeral and store.zbud.oldest(Family.OWN_EPHEMERAL) is None:
+            # What ephemeral pages filled they alone pay for.
+            self._is_draining = self._is_draining_ephemeral = False
         self._is_draining = self._is_draining and self._must_shrink()
         return self._is_draining
 

@@ -17,7 +17,7 @@ from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.rows import ADDRESS, HALVES_PER_ROW
 from ramsterd.core.traffic import FOREIGN_OBJECT
 from ramsterd.pager import GetOutcome, GetResult, PutOutcome
-from tests.simulation.checkers import check_books, check_step, remote_only, rows_of
+from tests.simulation.checkers import check_books, check_step, held, remote_only, rows_of
 from tests.simulation.cluster import Cluster, Node
 
 OBJECT: Final = b"disk"
@@ -236,6 +236,8 @@ class Client:
         for index in range(start, start + pages, run):
             outcome = self.wait_put(self.put(index, min(run, start + pages - index)))
             assert outcome is PutOutcome.STORED
+            if self.is_cache:  # nothing waits for the peers by itself
+                self.cluster.run(0.01)
 
     def read_all(self, run: int = 16) -> None:
         """Get every page there should be, and wait for it; what may be lost is read page by page."""
@@ -289,6 +291,16 @@ class Client:
     def remote(self, holder: int) -> list[int]:
         """Return the indexes that only a peer has, lowest first."""
         return sorted(remote_only(self.node, self.cluster[holder], self.pool))
+
+    def kept(self, holder: int) -> list[int]:
+        """Return those of `remote` that the holder does have: it may drop ephemeral ones."""
+        serials, indexes = held(self.node, self.cluster[holder]), self.remote(holder)
+        rows = self.node.engine.store.rows
+        return [
+            index
+            for index, row in zip(indexes, self.rows(indexes), strict=True)
+            if rows.serial(row) in serials
+        ]
 
     def rows(self, indexes: Sequence[int]) -> list[int]:
         """Return the rows of some pages."""
