@@ -24,7 +24,7 @@ def stage_cache(
     seed: int, clock: MockClock, nodes: int = 2, **knobs: float
 ) -> tuple[Cluster, Client, Client]:
     """Return a cluster that sends ephemeral pages, node 0's client, and the one of its cache."""
-    cluster, client = stage(seed, clock, nodes, **{"ephemeral": True, **knobs})
+    cluster, client = stage(seed, clock, nodes, knobs=None, ephemeral=True, **knobs)
     return cluster, client, cache_of(cluster)
 
 
