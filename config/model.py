@@ -82,6 +82,8 @@ class RemoteConfig:
 
     # On how many peers a page is kept that is not kept here; 0: two if the cluster has three or more nodes, else one.
     copies: Copies = 0
+    # Offer ephemeral pages to peers before they are dropped.
+    ephemeral: Flag = False
     # A PUT or GET without an answer for this long has the outcome `unknown`.
     request_seconds_max: Seconds = 5.0
     # How long a read waits for an unreachable holder before it answers with an I/O error.

@@ -34,9 +34,10 @@ from ramsterd.remote.holders import Holder, Holders
 from ramsterd.remote.homecoming import Homecoming
 from ramsterd.remote.messages import MessageType
 from ramsterd.remote.rebuild import Rebuilder, RebuildStatistics
-from ramsterd.remote.remotify import Put, Remotifier, RemotifyStatistics
+from ramsterd.remote.remotify import Remotifier, RemotifyStatistics
 from ramsterd.remote.repatriate import RepatriateStatistics, Repatriator
 from ramsterd.remote.replicate import ReplicateStatistics, Replication, Replicator
+from ramsterd.remote.shipment import Put
 
 # How often peers are told how much room we have; in between a refusal tells them.
 STATUS_SECONDS: Final = 0.5
@@ -144,6 +145,7 @@ class Engine:
             in_flight_max=remote.puts_in_flight_max,
             refusal_seconds=remote.refusal_seconds,
             rng=rng,
+            sends_ephemeral=remote.ephemeral,
         )
         self._repatriator = Repatriator(
             self.store,
@@ -172,7 +174,8 @@ class Engine:
 
     def new_pool(self, kind: PoolKind, name: str, *, copies: int = 0) -> PoolId:
         """Make a pool of our own, whose pages are on `copies` peers when not here (0: as the config says)."""
-        return self.store.new_pool(kind, name, copies=copies or self._copies)
+        copies = (copies or self._copies) if kind is PoolKind.PERSISTENT else 1
+        return self.store.new_pool(kind, name, copies=copies)
 
     def replicate(
         self, pool: PoolId, object_id: bytes, index: int, count: int, *, now: float
@@ -266,8 +269,9 @@ class Engine:
                 if self._foreign.on_flush_owner(node, messages.parse_flush_owner(frame)):
                     self.make_room_known()
             case MessageType.STATUS:
-                self._publish(self.nodes.on_status(node, messages.parse_status(frame), now=now))
-                self._remotifier.on_status(node)
+                status = messages.parse_status(frame)
+                self._publish(self.nodes.on_status(node, status, now=now))
+                self._remotifier.on_status(node, status.pages_held_for_us)
             case _:
                 raise RemoteProtocolError(f"frame of type {frame.type}, which is no request")
 
@@ -329,8 +333,7 @@ class Engine:
             holder = self._holders.living(verdict.node)
             if holder is not None:
                 self._fetches.on_holder_unreachable(holder.holder)
-                if self.store.copies_max > 1:
-                    self._sweeps.append((holder, 0))
+                self._sweeps.append((holder, 0))
         elif verdict.state is NodeState.UP:
             self._purge_at.pop(verdict.node, None)
 
@@ -351,6 +354,7 @@ class Engine:
         dead.is_unswept = True
         traffic.adopt_clean(self.store, dead.holder)
         self._flushes.forget(dead.holder)
+        self._remotifier.on_holder_dead(dead.holder)
         self._fetches.on_holder_dead(dead.holder)
         self._sweeps.append((dead, 0))
 
@@ -461,7 +465,7 @@ class Engine:
         return sum(may_place(each.state) and each.is_linked for each in self.nodes.candidates())
 
     def _drop(self, now: float) -> None:
-        if self._remotifier.drop_clean():
+        if self._remotifier.drop_first(now):
             self.make_room_known()
         self._drop_at = now + DROP_SECONDS if self._remotifier.has_more_to_drop else None
 
@@ -497,7 +501,7 @@ class Engine:
         shipment = puts[0].shipment
         count = len(shipment.serials)
         table = messages.put_table(
-            PoolKind.PERSISTENT,
+            shipment.kind,
             shipment.serials,
             [checksum for leaving in shipment.blocks for checksum in leaving.checksums],
             [packed for leaving in shipment.blocks for packed in leaving.packed],
@@ -513,14 +517,18 @@ class Engine:
     def _send_gets(self, holder: Holder, now: float) -> None:
         if holder.is_dead:
             self._fetches.on_holder_dead(holder.holder)
-        elif self.nodes.is_linked(holder.node):
+            return
+        is_linked, state = self.nodes.is_linked(holder.node), self.nodes.state(holder.node)
+        if not is_linked or state is not NodeState.UP:
+            self._fetches.miss_queued(holder.holder)
+        if is_linked:
             for request in self._fetches.take_requests(holder.holder):
                 request_id = self._request_id()
                 self._fetches.begin(request_id, request, now)
                 table = messages.get_table(request.serials)
                 count = len(request.serials)
                 self._request(holder.node, MessageType.GET_PAGES, request_id, count, table)
-        elif self.nodes.state(holder.node) in {NodeState.DOWN, NodeState.LEFT}:
+        elif state in {NodeState.DOWN, NodeState.LEFT}:
             self._fetches.on_holder_unreachable(holder.holder)
 
     def _request(

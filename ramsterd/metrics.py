@@ -125,7 +125,10 @@ def _pages(now: DaemonStatistics) -> Iterator[Metric]:
         }),
     )  # fmt: skip
     yield _counter("flushed_pages", "Pages flushed.", [], _one(store.flushed_total))
-    yield _counter("evicted_pages", "Ephemeral pages dropped.", [], _one(store.evicted_total))
+    yield _counter("evicted_pages", "Ephemeral pages dropped, by whose.", ["place"], _by({
+        "own": store.evicted_total - store.evicted_foreign_total,
+        "foreign": store.evicted_foreign_total,
+    }))  # fmt: skip
     yield _counter("corrupt_pages", "Zpages whose check failed.", [], _one(
         store.corrupt_total + now.engine.fetch.corrupt_total
     ))  # fmt: skip
@@ -141,20 +144,35 @@ def _pages(now: DaemonStatistics) -> Iterator[Metric]:
 def _remote(now: DaemonStatistics) -> Iterator[Metric]:
     remotify, fetch, engine = now.engine.remotify, now.engine.fetch, now.engine
     names = _names(now)
-    yield _counter("remotify_pages", "Pages sent to peers, by outcome.", ["outcome"], _by({
-        "stored": remotify.stored_total,
-        "refused": remotify.refused_total,
-        "unknown": remotify.unknown_total,
-        "overtaken": remotify.overtaken_total,
-    }))  # fmt: skip
+    ephemeral = remotify.ephemeral
     yield _counter(
-        "remotify_zpage_bytes", "Compressed bytes that peers stored.", [],
-        _one(remotify.stored_zpage_bytes_total),
+        "remotify_pages", "Pages sent to peers, by kind and outcome.", ["kind", "outcome"],
+        [
+            (["persistent", "stored"], remotify.stored_total),
+            (["persistent", "refused"], remotify.refused_total),
+            (["persistent", "unknown"], remotify.unknown_total),
+            (["persistent", "overtaken"], remotify.overtaken_total),
+            (["ephemeral", "stored"], ephemeral.stored_total),
+            (["ephemeral", "refused"], ephemeral.refused_total),
+            (["ephemeral", "unknown"], ephemeral.unknown_total),
+        ],
+    )  # fmt: skip
+    yield _counter(
+        "remotify_zpage_bytes", "Compressed bytes that peers stored.", ["kind"],
+        [
+            (["persistent"], remotify.stored_zpage_bytes_total),
+            (["ephemeral"], ephemeral.stored_zpage_bytes_total),
+        ],
+    )  # fmt: skip
+    yield _counter(
+        "forgotten_pages", "Ephemeral pages at peers, taken for dropped.", [],
+        _one(ephemeral.forgotten_total),
     )  # fmt: skip
     yield _counter("fetch_pages", "Pages fetched from peers, by outcome.", ["outcome"], _by({
         "fetched": fetch.fetched_total,
         "overtaken": fetch.overtaken_total,
         "missing": fetch.missing_total,
+        "missed": fetch.missed_total,
         "corrupt": fetch.corrupt_total,
         "unreachable": fetch.unreachable_total,
     }))  # fmt: skip

@@ -6,7 +6,7 @@ no other node; of a page that is elsewhere it keeps the row (serial, checksum, h
 A stored zpage is immutable: a put makes a new serial and drops the row of the old one.  If the dropped version
 has holders, they are owed a flush: `take_owed()` hands these serials out, by holder.
 
-Order when memory is short: free slots, clean copies, ephemeral blocks (foreign first), and then no room: the
+Order when memory is short: free slots, foreign ephemeral blocks, clean copies, ephemeral blocks, and then no room: the
 caller remotifies `oldest(OWN_PERSISTENT)` or waits.
 """
 
@@ -99,7 +99,9 @@ class StoreStatistics:
     get_hole_total: int
     get_lost_total: int
     flushed_total: int
+    # Ephemeral pages dropped to make room, all and those of others.
     evicted_total: int
+    evicted_foreign_total: int
     corrupt_total: int
     lost_total: int
 
@@ -119,15 +121,18 @@ class Counters:
         self.get_lost = 0
         self.flushed = 0
         self.evicted = 0
+        self.evicted_foreign = 0
         self.corrupt = 0
         self.lost = 0
 
 
-# Whose blocks may be evicted to make room for a zpage of a family, in this order.  Clean copies cost nothing;
-# persistent displaces ephemeral, never the reverse; what is foreign never displaces what is ours.
+# What may be dropped, in this order: what its owner can miss and is not even ours; copies; what may vanish.
+DROPPED_FIRST: Final = (Family.FOREIGN_EPHEMERAL, Family.OWN_CLEAN, Family.OWN_EPHEMERAL)
+# Whose blocks may be evicted to make room for a zpage of a family, in this order.  Persistent displaces ephemeral,
+# never the reverse; what is foreign never displaces what is ours, clean copies apart.
 _EVICTED_FOR: Final = {
-    Family.OWN_PERSISTENT: (Family.OWN_CLEAN, Family.FOREIGN_EPHEMERAL, Family.OWN_EPHEMERAL),
-    Family.OWN_EPHEMERAL: (Family.OWN_CLEAN, Family.FOREIGN_EPHEMERAL, Family.OWN_EPHEMERAL),
+    Family.OWN_PERSISTENT: DROPPED_FIRST,
+    Family.OWN_EPHEMERAL: DROPPED_FIRST,
     Family.OWN_CLEAN: (),
     Family.FOREIGN_PERSISTENT: (Family.FOREIGN_EPHEMERAL, Family.OWN_CLEAN),
     Family.FOREIGN_EPHEMERAL: (Family.FOREIGN_EPHEMERAL,),
@@ -457,6 +462,11 @@ class Store:
         owed, self._owed = self._owed, {}
         return owed
 
+    def kind_of(self, row: int) -> PoolKind:
+        """Return the kind of the pool that a row's page is in."""
+        page_object, _ = self.table.handle(self.rows.halves[row * HALVES_PER_ROW + ADDRESS])
+        return self.pools[page_object.pool].kind
+
     def lose(self, row: int) -> bool:
         """The last copy of a page is gone.  Return whether that is a loss: an ephemeral page is a miss."""
         address = self.rows.halves[row * HALVES_PER_ROW + ADDRESS]
@@ -613,6 +623,7 @@ class Store:
                 self.drop_row(row)
                 self._make_hole(address)
                 self.counters.evicted += 1
+                self.counters.evicted_foreign += family is Family.FOREIGN_EPHEMERAL
         self.zbud.end_leaving(block)
 
     def _oldest_victim(self, family: Family) -> int | None:

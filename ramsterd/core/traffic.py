@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ramsterd.core.codec import ZPAGE_BYTES_MASK
-from ramsterd.core.page import PoolId
+from ramsterd.core.page import PoolId, PoolKind
 from ramsterd.core.rows import (
     FIRST_ROW,
     HALVES_PER_ROW,
@@ -111,23 +111,32 @@ def _set_holders(store: Store, row: int, holders: Sequence[int]) -> None:
 
 
 def install(store: Store, row: int, zpage: bytes | memoryview) -> bool:
-    """Localify: keep a fetched zpage as a clean copy, if there is room below the high watermark.
+    """Localify: keep a fetched zpage, if there is room below the high watermark.
+
+    A persistent page becomes a clean copy of what its holder keeps.  An ephemeral one is ours alone again, and its
+    holder is owed a flush: a copy there would be a promise that nobody gives.
 
     The caller has verified the zpage against the row and the serial against the one that it asked for.  A page
     that came home meanwhile, by another fetch, is left as it is.
     """
     if store.rows.location(row) or store.is_above(store.limits.high_watermark):
         return False
-    family, zbytes = Family.OWN_CLEAN, len(zpage)
+    is_ephemeral = store.kind_of(row) is PoolKind.EPHEMERAL
+    family, zbytes = Family.OWN_EPHEMERAL if is_ephemeral else Family.OWN_CLEAN, len(zpage)
     chunks = -(-zbytes // CHUNK_BYTES)
     stack = store.zbud.stacks(family)[chunks]
-    location = stack.pop() if stack else store.find_slot(family, chunks)
+    # Nothing is evicted for a page that is safe where it is.
+    location = stack.pop() if stack else store.zbud.refill(family, chunks)
     if not location:
         return False
     _fill(store, location, row, zpage)
     store.rows.halves[row * HALVES_PER_ROW + LOCATION] = location
     store.zpages[family] += 1
     store.zpage_bytes[family] += zbytes
+    if is_ephemeral:
+        for holder in store.rows.holders(row):
+            store.rows.remove_holder(row, holder)
+            store.owe(holder, store.rows.serial(row))
     return True
 
 

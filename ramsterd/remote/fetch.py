@@ -12,6 +12,9 @@ A request that fails leaves its pages wanted; with no other holder they are aske
 A get gives up at its own deadline, or at once when all its holders are declared down.  Either way nothing of it
 stays behind.
 
+An ephemeral page is worth no wait: one that its holder has no more is a miss, and so is one whose holder is not
+linked, not up, or did not answer.  In the latter cases the row stays: the page may be found when the holder is back.
+
 Nothing a peer says is trusted: length and checksum are those of our own row.
 """
 
@@ -24,7 +27,7 @@ from typing import Final, TypeAlias
 from net.frame import Frame
 from ramsterd.core import traffic
 from ramsterd.core.codec import ZPAGE_BYTES_MASK, decode_page
-from ramsterd.core.page import CorruptPage, PoolId
+from ramsterd.core.page import CorruptPage, PoolId, PoolKind
 from ramsterd.core.rows import HOLDERS, NO_HOLDER, QUARTERS_PER_ROW, SERIAL, WORDS_PER_ROW
 from ramsterd.core.store import RunOfPages, Store
 from ramsterd.remote.holders import Holder, Holders
@@ -70,6 +73,8 @@ class PendingGet:
     deadline: float
     missing: int = 0
     outcome: GetOutcome | None = None
+    # Of an ephemeral pool: it misses where another would wait or fail.
+    is_ephemeral: bool = False
     is_over: bool = False
 
 
@@ -95,6 +100,8 @@ class FetchStatistics:
     overtaken_total: int
     corrupt_total: int
     missing_total: int
+    # Ephemeral pages that a peer had no more, or could not be asked for; `missing` are persistent ones.
+    missed_total: int
     requests_failed_total: int
     unreachable_total: int
     hedged_total: int
@@ -143,12 +150,14 @@ class Fetches:
         self._overtaken = 0
         self._corrupt = 0
         self._missing = 0
+        self._missed = 0
         self._requests_failed = 0
         self._unreachable = 0
         self._hedged = 0
 
     def wait(self, pending: PendingGet, run: RunOfPages) -> None:
         """Let a get wait for the pages of its run that are elsewhere; they are queued to be asked for."""
+        pending.is_ephemeral = self._store.pools[pending.pool].kind is PoolKind.EPHEMERAL
         pending.missing += 1  # it can't be over before all its pages are known
         self._waiting[pending] = None
         for position, row in run.elsewhere:
@@ -294,7 +303,7 @@ class Fetches:
             return
         page = self._verified(row, code, zpage)
         if page is None:
-            self._on_bad_copy(holder, row, waiters)
+            self._on_bad_copy(holder, row, waiters, is_missing=not code)
             return
         self._fetched += 1
         self._fetched_zpage_bytes += len(zpage)
@@ -305,18 +314,17 @@ class Fetches:
 
     def _verified(self, row: int, code: int, zpage: memoryview) -> bytes | None:
         """Return the page if the zpage is what we once sent away."""
-        if not code:
-            self._missing += 1
-            return None
         if code == self._store.packed(row):
             try:
                 return decode_page(code, zpage, self._store.checksum(row))
             except CorruptPage:
                 pass
-        self._corrupt += 1
+        self._corrupt += code != 0
         return None
 
-    def _on_bad_copy(self, holder: int, row: int, waiters: list[tuple[PendingGet, int]]) -> None:
+    def _on_bad_copy(
+        self, holder: int, row: int, waiters: list[tuple[PendingGet, int]], *, is_missing: bool
+    ) -> None:
         """The holder does not have the page, or not intact.  Another may; else it is lost, or a miss if ephemeral."""
         rows, serial = self._store.rows, self._store.rows.serial(row)
         others = [each for each in rows.holders(row) if each != holder]
@@ -330,6 +338,8 @@ class Fetches:
                 self._queue(other, serial, row)
                 return
         is_persistent = self._store.lose(row)
+        self._missing += is_missing and is_persistent
+        self._missed += not is_persistent
         for pending, position in waiters:
             if is_persistent:
                 self._finish(pending, GetOutcome.LOST)
@@ -339,6 +349,8 @@ class Fetches:
     def _lose(self, pending: PendingGet, row: int) -> None:
         if self._store.lose(row):
             self._finish(pending, GetOutcome.LOST)
+        else:
+            self._missed += 1
 
     def _look_up_again(self, pending: PendingGet, position: int) -> None:
         """The page was put again or flushed while it was on its way: what does a get find now?"""
@@ -375,17 +387,36 @@ class Fetches:
     # What goes wrong.
 
     def on_request_failed(self, request_id: int) -> None:
-        """No answer: the pages stay wanted, and are asked for at another holder if there is one."""
+        """No answer: persistent pages stay wanted, from another holder if there is one; ephemeral ones are a miss."""
         request = self._in_flight.pop(request_id)
         self._hedgeable.pop(request_id, None)
         self._requests_failed += 1
+        self._miss(request)
         for serial, row in self._still_wanted(request):
             if not self._ask_elsewhere(request.holder, serial, row):
                 self._queue(request.holder, serial, row)
 
+    def miss_queued(self, holder: int) -> None:
+        """The holder can't be asked now: what is ephemeral is not waited for."""
+        queued = self._queued.pop(holder, None)
+        if queued is not None:
+            self._miss(queued)
+            self._requeue(holder, self._still_wanted(queued))
+
+    def _miss(self, request: FetchRequest) -> None:
+        """Answer gets of ephemeral pages with a miss."""
+        for serial in request.serials:
+            waiters = self._wanted.get(serial)
+            if waiters and waiters[0][0].is_ephemeral:  # all of one page, so all of one pool
+                del self._wanted[serial]
+                self._missed += 1
+                for pending, position in waiters:
+                    self._deliver(pending, position, None)
+
     def on_holder_unreachable(self, holder: int) -> None:
         """A holder was declared down: gets that only it can serve fail now, their pages are not lost."""
         for request in self._requests_of(holder):
+            self._miss(request)
             for serial, row in self._still_wanted(request):
                 if not self._ask_elsewhere(holder, serial, row):
                     for pending, _ in self._wanted.pop(serial):
@@ -448,6 +479,7 @@ class Fetches:
             overtaken_total=self._overtaken,
             corrupt_total=self._corrupt,
             missing_total=self._missing,
+            missed_total=self._missed,
             requests_failed_total=self._requests_failed,
             unreachable_total=self._unreachable,
             hedged_total=self._hedged,
@@ -466,7 +498,10 @@ class Fetches:
             assert all(pending.missing > 0 or pending.is_over for pending, _ in waiters)
 
     def _give_up(self, pending: PendingGet) -> None:
-        if not pending.is_over:
+        if pending.is_ephemeral and not pending.is_over:
+            self._missed += pending.missing
+            self._finish(pending, None)
+        elif not pending.is_over:
             self._unreachable += 1
             self._finish(pending, GetOutcome.UNREACHABLE)
 

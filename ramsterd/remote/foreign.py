@@ -3,6 +3,10 @@
 Each life of an owner has two pools, persistent and ephemeral, whose index is the owner's serial.  The owner
 of a message is who the link says it is, so no owner can name another's pages.  Seeing a newer life of an owner
 drops all that its earlier lives left here.
+
+Persistent pages displace ephemeral ones, of any owner; ephemeral ones displace older ephemeral ones of other owners
+and of their own, and nothing else.  None is told: the owner of a page that has gone misses it, or sees in our next
+STATUS that we keep fewer.
 """
 
 from collections.abc import Sequence
@@ -55,15 +59,32 @@ class ForeignPages:
         zbytes = self._store.zpage_bytes
         return zbytes[Family.FOREIGN_PERSISTENT] + zbytes[Family.FOREIGN_EPHEMERAL]
 
-    def room_bytes(self) -> int:
-        """Return how many bytes of foreign zpages would be accepted now."""
+    def room_bytes(self, kind: PoolKind = PoolKind.PERSISTENT) -> int:
+        """Return how many bytes of foreign zpages of a kind would be accepted now."""
+        zbytes = self._store.zpage_bytes
+        below_watermark, below_quota = self._free_bytes()
+        # Foreign ephemeral pages give way to any foreign page, clean copies to persistent ones: that is free.
+        below_watermark += zbytes[Family.FOREIGN_EPHEMERAL]
+        below_quota += zbytes[Family.FOREIGN_EPHEMERAL]
+        if kind is PoolKind.PERSISTENT:
+            below_watermark += zbytes[Family.OWN_CLEAN]
+        return max(0, min(below_watermark, below_quota))
+
+    def _free_bytes(self) -> tuple[int, int]:
+        """Return what is free below the low watermark, and below the quota, when nothing is dropped."""
         store = self._store
         budget = store.zbud.budget_bytes
-        below_watermark = int(budget * store.limits.low_watermark) - store.zbud.resident_bytes
-        # Clean copies give way to foreign pages: dropping them is free.
-        below_watermark += store.zpage_bytes[Family.OWN_CLEAN]
-        below_quota = int(budget * self._bytes_fraction_max) - self.zpage_bytes
-        return max(0, min(below_watermark, below_quota))
+        below_watermark = int(budget * store.limits.low_watermark) - store.zbud.used_bytes
+        return below_watermark, int(budget * self._bytes_fraction_max) - self.zpage_bytes
+
+    def _displace_ephemeral(self, bytes_wanted: int) -> None:
+        """Drop the oldest foreign ephemeral pages, until so much is free or none is left."""
+        zbud = self._store.zbud
+        while (
+            min(self._free_bytes()) < bytes_wanted
+            and (block := zbud.oldest(Family.FOREIGN_EPHEMERAL)) is not None
+        ):
+            self._store.evict_block(block)
 
     def on_owner_seen(self, node: NodeId, incarnation: Incarnation) -> int:
         """Drop what earlier lives of a node left here; return how many pages."""
@@ -85,9 +106,10 @@ class ForeignPages:
         """Keep the pages that find room; return one `PutResult` for each."""
         owner = self._owner(node, incarnation)
         count = len(put.serials)
-        if len(put.body) > self.room_bytes():
+        if len(put.body) > self.room_bytes(put.kind):
             owner.refused_total += count
             return bytes([PutResult.NOT_ACCEPTING]) * count
+        self._displace_ephemeral(len(put.body))
         pool = owner.pools[put.kind]
         stored = traffic.put_zpages(
             self._store, pool, put.serials, put.checksums, put.packed, put.body

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ramsterd.core.codec import PACKED_FILL
-from ramsterd.core.page import PAGE_BYTES
+from ramsterd.core.page import PAGE_BYTES, PoolKind
 from ramsterd.core.rows import ADDRESS, FIRST_ROW, HALVES_PER_ROW
 from ramsterd.core.store import Store
 from ramsterd.core.table import LEAF_PAGES, LEAF_SHIFT
@@ -88,7 +88,8 @@ class Rebuilder:
             return False
         if not rows.holders(row):
             return False
-        return self._reachable_holders(row) < self._store.pool_of(row).copies
+        pool = self._store.pool_of(row)
+        return pool.kind is PoolKind.PERSISTENT and self._reachable_holders(row) < pool.copies
 
     def _is_to_fetch(self, row: int) -> bool:
         return self._reachable_holders(row) > 0 and self.is_at_risk(row)

@@ -1,9 +1,9 @@
 """Remotify: when the arena fills, its oldest blocks go to peers that have room.
 
-Above the high watermark blocks are taken until what stays is below the low one.  Clean and ephemeral blocks are
-dropped first; persistent ones travel, several in one **shipment**: all zpages of a block together, to as many
-peers as their pools want copies, one PUT_PAGES to each.  Until the last answer the pages stay ours and readable.
-Then, block by block:
+Above the high watermark blocks are taken until what stays is below the low one.  Foreign ephemeral and clean blocks
+are dropped first, then our ephemeral ones, unless the config says that these are offered to peers (`overflow`).
+Persistent ones travel, several in one **shipment**: all zpages of a block together, to as many peers as their
+pools want copies, one PUT_PAGES to each.  Until the last answer the pages stay ours and readable.  Then, block by block:
 
     stored by all      the rows name the holders, and the block is freed (or kept, as a clean one)
     otherwise          the block is the oldest of its family again, and whoever stored it is owed a flush
@@ -24,46 +24,22 @@ from nodemanager.ids import NodeId
 from nodemanager.placement import Candidate, choose_holders
 from nodemanager.table import NodeTable
 from ramsterd.core import traffic
-from ramsterd.core.store import Store
+from ramsterd.core.page import PoolKind
+from ramsterd.core.store import DROPPED_FIRST, Store
 from ramsterd.core.traffic import Leaving
 from ramsterd.core.zbud import Family
 from ramsterd.remote.holders import Holder, Holders
 from ramsterd.remote.messages import PAGES_PER_FRAME_MAX, PutResult
+from ramsterd.remote.overflow import Overflow, OverflowStatistics
+from ramsterd.remote.shipment import Put, Shipment
 
-# Dropped above the high watermark, in this order, before anything travels.
-_DROPPED_FIRST = (Family.OWN_CLEAN, Family.FOREIGN_EPHEMERAL, Family.OWN_EPHEMERAL)
 # Blocks dropped in one pass: about 10 ms.  Only a budget that shrinks has more to drop at once.
 DROPPED_BLOCKS_MAX: Final = 256
 
 
-class Shipment:
-    """Blocks on their way to some peers."""
-
-    def __init__(
-        self, blocks: list[Leaving], holders: tuple[Holder, ...], *, is_kept: bool
-    ) -> None:
-        self.blocks = blocks
-        self.holders = holders
-        # Whether the blocks stay here too, as clean ones.
-        self.is_kept = is_kept
-        self.serials = [serial for leaving in blocks for serial in leaving.serials]
-        self.body = b"".join(leaving.body for leaving in blocks)
-        # Which holders have stored each block, so far, and how many have not answered.
-        self.stored_by: list[list[Holder]] = [[] for _ in blocks]
-        self.answers_missing = len(holders)
-
-
-@dataclass(frozen=True, slots=True)
-class Put:
-    """A shipment, to one of its peers."""
-
-    shipment: Shipment
-    holder: Holder
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemotifyStatistics:
-    """Counts of pages by how they ended, one for each peer that was asked, and of requests under way."""
+    """Persistent pages by how they ended, once for each peer that was asked; what is in flight is of both kinds."""
 
     requests_in_flight: int
     pages_in_flight: int
@@ -73,6 +49,7 @@ class RemotifyStatistics:
     unknown_total: int
     overtaken_total: int
     stored_by_node: dict[NodeId, int]
+    ephemeral: OverflowStatistics
 
 
 class Remotifier:
@@ -87,7 +64,13 @@ class Remotifier:
         in_flight_max: int,
         refusal_seconds: float,
         rng: random.Random,
+        sends_ephemeral: bool = False,
     ) -> None:
+        self._sends_ephemeral = sends_ephemeral
+        self._overflow = Overflow(
+            store, holders, nodes,
+            must_shrink=self._must_shrink, refusal_seconds=refusal_seconds, rng=rng,
+        )  # fmt: skip
         self._store = store
         self._holders = holders
         self._nodes = nodes
@@ -95,7 +78,9 @@ class Remotifier:
         self._refusal_seconds = refusal_seconds
         self._rng = rng
         self._is_draining = False
-        # Whether `drop_clean` stopped at its bound.
+        # Since the high watermark was last exceeded, only ephemeral pages left.
+        self._is_draining_ephemeral = False
+        # Whether `drop_first` stopped at its bound.
         self.has_more_to_drop = False
         self._in_flight: dict[int, Put] = {}
         # Frames of the arena that leave if all under way is stored.
@@ -111,30 +96,51 @@ class Remotifier:
         self._overtaken = 0
         self._stored_by_node: dict[NodeId, int] = {}
 
-    def drop_clean(self) -> bool:
-        """Above the high watermark, drop what costs nothing; return whether memory was freed.
+    def drop_first(self, now: float) -> bool:
+        """Above the high watermark, drop what is not sent to a peer; return whether memory was freed.
 
         At most `DROPPED_BLOCKS_MAX` blocks: if it was that many, the caller comes back.
         """
         store = self._store
+        self._overflow.spare_rows()
         if not store.is_above(store.limits.high_watermark) or not self._must_shrink():
             return False
+        families = [
+            family
+            for family in DROPPED_FIRST
+            if family is not Family.OWN_EPHEMERAL or not self._has_taker(now)
+        ]
         down_to = int(self._target_bytes()) + self._leaving_bytes
-        dropped = store.evict_some(_DROPPED_FIRST, down_to, DROPPED_BLOCKS_MAX)
+        dropped = store.evict_some(families, down_to, DROPPED_BLOCKS_MAX)
         self.has_more_to_drop = dropped == DROPPED_BLOCKS_MAX
         return dropped > 0
 
     def next_puts(self, now: float) -> list[Put]:
         """Choose the next blocks and their holders; empty: nothing must leave, or nobody can take it."""
+        if not self._must_drain():
+            return []
+        if self._sends_ephemeral and self._store.zbud.oldest(Family.OWN_EPHEMERAL) is not None:
+            # As long as there is one no put of ours waits: it would evict it.
+            self._is_draining_ephemeral = True
+            put = self._overflow.next_put(now)
+            return [] if put is None else [put]
+        return self._ship(self._oldest_blocks(), now, is_kept=False)
+
+    def _must_drain(self) -> bool:
+        """Whether more must go: from above the high watermark to below the low one."""
         store = self._store
         if store.is_above(store.limits.high_watermark):
             self._is_draining = True
-        if not self._is_draining:
-            return []
-        if not self._must_shrink():
-            self._is_draining = False
-            return []
-        return self._ship(self._oldest_blocks(), now, is_kept=False)
+            self._is_draining_ephemeral = False
+        elif self._is_draining_ephemeral and store.zbud.oldest(Family.OWN_EPHEMERAL) is None:
+            # What ephemeral pages filled they alone pay for.
+            self._is_draining = self._is_draining_ephemeral = False
+        self._is_draining = self._is_draining and self._must_shrink()
+        return self._is_draining
+
+    def _has_taker(self, now: float) -> bool:
+        """Whether our ephemeral blocks are offered to peers, and some peer has room for them."""
+        return self._sends_ephemeral and self._overflow.has_taker(now)
 
     def puts_of_kept(self, blocks: Sequence[int], now: float) -> list[Put]:
         """Send the first of these persistent blocks that fit, and keep them here as clean ones."""
@@ -142,10 +148,13 @@ class Remotifier:
 
     def begin(self, request_id: int, put: Put) -> None:
         """The PUT is on its way."""
-        self._in_flight[request_id] = put
+        if put.shipment.kind is PoolKind.EPHEMERAL:
+            self._overflow.begin(request_id, put)
+        else:
+            self._in_flight[request_id] = put
 
     def is_any_in_flight(self) -> bool:
-        """Whether any PUT is under way."""
+        """Whether any PUT of persistent pages is under way: their memory is freed when it has ended."""
         return bool(self._in_flight)
 
     def blocks_in_flight(self) -> list[int]:
@@ -154,18 +163,28 @@ class Remotifier:
 
     def is_in_flight(self, request_id: int) -> bool:
         """Whether a request is a PUT under way."""
-        return request_id in self._in_flight
+        return request_id in self._in_flight or self._overflow.is_in_flight(request_id)
 
-    def on_status(self, node: NodeId) -> None:
-        """A peer told anew how much room it has."""
+    def on_status(self, node: NodeId, pages_held_for_us: int) -> None:
+        """A peer told anew how much room it has, and how many pages of ours."""
         self._placed_bytes.pop(node, None)
+        self._overflow.on_status(node, pages_held_for_us)
+
+    def on_holder_dead(self, holder: int) -> None:
+        """A life of a peer ended, with all that it held."""
+        self._overflow.on_holder_dead(holder)
 
     def pages_in_flight(self, request_id: int) -> int:
         """Return how many pages a PUT under way has."""
+        if self._overflow.is_in_flight(request_id):
+            return self._overflow.pages_in_flight(request_id)
         return len(self._in_flight[request_id].shipment.serials)
 
     def on_results(self, request_id: int, results: bytes, now: float) -> None:
         """A peer stored or refused each page; a block with one refused page counts as refused."""
+        if self._overflow.is_in_flight(request_id):
+            self._overflow.on_results(request_id, results, now)
+            return
         put = self._in_flight.pop(request_id)
         shipment, holder = put.shipment, put.holder
         start, is_refused = 0, False
@@ -194,6 +213,9 @@ class Remotifier:
 
     def on_unknown(self, request_id: int) -> None:
         """Nobody knows whether a peer has these pages: it is owed a flush."""
+        if self._overflow.is_in_flight(request_id):
+            self._overflow.on_unknown(request_id)
+            return
         put = self._in_flight.pop(request_id)
         self._unknown += len(put.shipment.serials)
         self._owe(put.holder, put.shipment.serials)
@@ -238,19 +260,23 @@ class Remotifier:
 
     def statistics(self) -> RemotifyStatistics:
         """Return a snapshot."""
+        ephemeral = self._overflow.statistics()
+        pages_in_flight = sum(len(put.shipment.serials) for put in self._in_flight.values())
         return RemotifyStatistics(
-            requests_in_flight=len(self._in_flight),
-            pages_in_flight=sum(len(put.shipment.serials) for put in self._in_flight.values()),
+            requests_in_flight=len(self._in_flight) + ephemeral.requests_in_flight,
+            pages_in_flight=pages_in_flight + ephemeral.pages_in_flight,
             stored_total=self._stored,
             stored_zpage_bytes_total=self._stored_zpage_bytes,
             refused_total=self._refused,
             unknown_total=self._unknown,
             overtaken_total=self._overtaken,
             stored_by_node=dict(self._stored_by_node),
+            ephemeral=ephemeral,
         )
 
     def check_invariants(self) -> None:
         """Assert that the blocks under way are what they should be."""
+        self._overflow.check_invariants()
         shipments: list[Shipment] = []
         for put in self._in_flight.values():
             if not any(put.shipment is each for each in shipments):
@@ -298,7 +324,12 @@ class Remotifier:
             return []
         room_bytes = min(each.free_bytes for each in candidates if each.node in nodes)
         taken = self._take(chain([first], blocks), copies, room_bytes, is_kept=is_kept)
-        shipment = Shipment(taken, tuple(self._holder(node) for node in nodes), is_kept=is_kept)
+        shipment = Shipment(
+            PoolKind.PERSISTENT,
+            taken,
+            tuple(self._holder(node) for node in nodes),
+            is_kept=is_kept,
+        )
         for node in nodes:
             self._placed_bytes[node] = self._placed_bytes.get(node, 0) + len(shipment.body)
         return [Put(shipment, holder) for holder in shipment.holders]

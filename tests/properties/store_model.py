@@ -138,6 +138,21 @@ class StoreModel:
     def return_leaving(self, which: int) -> None:
         traffic.return_leaving(self.store, self.sent.pop(which).leaving)
 
+    def send_ephemeral(self, holder: int) -> bool:
+        """Give the oldest ephemeral block away, as an engine does: what is owed leaves before it."""
+        block = self.store.zbud.oldest(Family.OWN_EPHEMERAL)
+        if block is None:
+            return False
+        self.take_owed()
+        leaving = traffic.begin_leaving(self.store, block)
+        handles = [self._handle_of_row(row) for row in leaving.rows]
+        for handle, (serial, zpage) in zip(handles, _zpages_of(leaving).items(), strict=True):
+            assert decode_page(*zpage) == self.pages[handle]
+            self.contents[holder, serial] = zpage
+            self.held[handle] = holder, serial
+        assert traffic.end_leaving(self.store, leaving, holder) == []
+        return True
+
     def fetch(self, handle: Handle, count: int) -> int:
         """Install what is elsewhere, as far as there is room; return how many pages came home."""
         installed = 0
@@ -145,7 +160,10 @@ class StoreModel:
             pool, name, index = handle
             packed, zpage, checksum = self.contents[self.held[pool, name, index + position]]
             assert (self.store.packed(row), self.store.checksum(row)) == (packed, checksum)
-            installed += traffic.install(self.store, row, zpage)
+            if traffic.install(self.store, row, zpage):
+                installed += 1
+                if self.kinds[pool] is PoolKind.EPHEMERAL:
+                    self.owed.append(self.held.pop((pool, name, index + position)))
         return installed
 
     def lose_holder(self, holder: int, slice_rows: int) -> int:
@@ -163,7 +181,10 @@ class StoreModel:
         gone = [handle for handle, (where, _) in self.held.items() if where == holder]
         for handle in gone:
             del self.held[handle]
-            self.pages[handle] = LOST
+            if self.kinds[handle[0]] is PoolKind.PERSISTENT:
+                self.pages[handle] = LOST
+            else:
+                del self.pages[handle]
         self.contents = {key: zpage for key, zpage in self.contents.items() if key[0] != holder}
         assert lost == len(gone)
         return lost

@@ -125,6 +125,12 @@ class StoreMachine(RuleBasedStateMachine):
                 break
             self.model.end_leaving(-1, self.holders[holder])
 
+    @rule(blocks=st.integers(1, 8), holder=st.integers(0, 1))
+    def send_ephemeral(self, blocks: int, holder: int) -> None:
+        for _ in range(blocks):
+            if not self.model.send_ephemeral(self.holders[holder]):
+                break
+
     @rule(blocks=st.integers(1, 8))
     def begin_leaving(self, blocks: int) -> None:
         for _ in range(blocks):

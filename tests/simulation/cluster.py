@@ -57,6 +57,7 @@ class Node:
     peers: Peers
     pager: Pager
     pool: PoolId
+    cache: PoolId
     is_paused: bool = False
 
 
@@ -116,7 +117,8 @@ class Cluster:
         peers = Peers(engine, self.config, transport=NoTransport(), rng=rng)
         pager = Pager(engine, peers, put_wait_seconds_max=daemon.remote.put_wait_seconds_max)
         pool = pager.new_pool(PoolKind.PERSISTENT, "export")
-        self.nodes[number] = Node(number, incarnation, engine, peers, pager, pool)
+        cache = pager.new_pool(PoolKind.EPHEMERAL, "cache")
+        self.nodes[number] = Node(number, incarnation, engine, peers, pager, pool, cache)
 
     def crash(self, number: int) -> None:
         """End a life without a word; peers notice by the wires."""

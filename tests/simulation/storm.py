@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from trio.testing import MockClock
 
 from nodemanager.states import NodeState
+from ramsterd.core.page import PoolKind
 from tests.simulation.checkers import check_books, check_invariants, check_step
 from tests.simulation.cluster import BUDGET_BYTES, Cluster
 from tests.simulation.workload import REST_SECONDS, Client
@@ -26,13 +27,16 @@ class Storm:
     cluster: Cluster
     rng: random.Random
     clients: dict[int, Client] = field(default_factory=dict)
+    caches: dict[int, Client] = field(default_factory=dict)
     crashes: int = 0
 
     def __post_init__(self) -> None:
-        self.clients = {int(number): self._client(number) for number in self.cluster.nodes}
+        for number in self.cluster.nodes:
+            self._connect(number)
 
-    def _client(self, number: int) -> Client:
-        return Client(self.cluster, number, expects_unreachable=True)
+    def _connect(self, number: int) -> None:
+        self.clients[number] = Client(self.cluster, number, expects_unreachable=True)
+        self.caches[number] = Client(self.cluster, number, kind=PoolKind.EPHEMERAL)
 
     def pair(self) -> tuple[int, int]:
         one, other = self.rng.sample(sorted(self.clients), 2)
@@ -56,6 +60,23 @@ class Storm:
     def flush(self) -> None:
         if (client := self.client()) is not None:
             client.flush_unless_put(self.rng.randrange(INDEXES), self.rng.choice([1, 8, 64]))
+
+    def cache(self) -> Client | None:
+        client = self.client()
+        return None if client is None else self.caches[client.number]
+
+    def cache_put(self) -> None:
+        if (cache := self.cache()) is not None:
+            cache.put(self.rng.randrange(INDEXES), self.rng.choice([1, 16, 64, 64]))
+
+    def cache_get(self) -> None:
+        if (cache := self.cache()) is not None:
+            cache.get(self.rng.randrange(INDEXES), self.rng.choice([1, 4, 16]))
+
+    def cache_take(self) -> None:
+        """Flush some, as the second half of an exclusive get does."""
+        if (cache := self.cache()) is not None:
+            cache.flush(self.rng.randrange(INDEXES), self.rng.choice([1, 4, 16]))
 
     def wait(self) -> None:
         self.cluster.run(self.rng.choice([0.001, 0.01, 0.1, 0.6]))
@@ -117,7 +138,7 @@ class Storm:
             if owner != number:
                 client.on_holder_lost(number)
         self.cluster.restart(number)
-        self.clients[number] = self._client(number)
+        self._connect(number)
         self.crashes += 1
 
     def heal(self) -> None:
@@ -145,6 +166,7 @@ def storm(seed: int, clock: MockClock, *, steps: int) -> Cluster:
         rebuild_pages_per_second=rng.choice([200, 10_000]),
         repatriate_seconds=rng.choice([0.5, 15.0]),
         repatriate_pages_per_second=rng.choice([0, 500, 5000]),
+        ephemeral=rng.random() < 0.8,
     )
     weather = Storm(cluster, rng)
     cluster.link_all()
@@ -153,6 +175,8 @@ def storm(seed: int, clock: MockClock, *, steps: int) -> Cluster:
     mix: list[tuple[Callable[[], None], float]] = [
         (weather.put, 1.0), (weather.get, 1.0), (weather.flush, 0.2), (weather.wait, 0.7),
     ]  # fmt: skip
+    if rng.random() < 0.7:
+        mix += [(weather.cache_put, 1.0), (weather.cache_get, 1.0), (weather.cache_take, 0.2)]
     mix += [(fault, rng.choice([0.0, 0.02, 0.1])) for fault in faults]
     happenings, weights = [each for each, _ in mix], [weight for _, weight in mix]
     for step in range(steps):
@@ -172,11 +196,12 @@ def calm(weather: Storm) -> None:
     weather.heal()
     cluster.run(REST_SECONDS)
     weather.heal()
-    for client in weather.clients.values():
+    clients = [*weather.clients.values(), *weather.caches.values()]
+    for client in clients:
         assert not client.gets, "a get that nobody answers"
         assert not client.puts, "a put that nobody answers"
         client.expects_unreachable = False
-    for client in weather.clients.values():
+    for client in clients:
         client.read_all()
     cluster.run(REST_SECONDS)
     check_books(cluster)

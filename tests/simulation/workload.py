@@ -13,14 +13,16 @@ from typing import Final, TypeAlias
 
 from trio.testing import MockClock
 
-from ramsterd.core.page import PAGE_BYTES, PoolKind
+from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.rows import ADDRESS, HALVES_PER_ROW
 from ramsterd.core.traffic import FOREIGN_OBJECT
 from ramsterd.pager import GetOutcome, GetResult, PutOutcome
-from tests.simulation.checkers import check_books, check_step, remote_only, rows_of
+from tests.simulation.checkers import check_books, check_step, held, remote_only, rows_of
 from tests.simulation.cluster import Cluster, Node
 
 OBJECT: Final = b"disk"
+# Added to the number of a node for the pages of its cache, which differ from those of its disk.
+CACHE: Final = 1000
 # A value is a version; these two are none.
 HOLE: Final = 0
 LOST: Final = -1
@@ -75,6 +77,7 @@ class Client:
     cluster: Cluster
     number: int
     expects_unreachable: bool = False
+    kind: PoolKind = PoolKind.PERSISTENT
     node: Node = field(init=False)
     possible: dict[int, Values] = field(default_factory=dict)
     # Pages that may be gone: their only holder died, or what it keeps was damaged.
@@ -86,6 +89,14 @@ class Client:
 
     def __post_init__(self) -> None:
         self.node = self.cluster[self.number]
+
+    @property
+    def is_cache(self) -> bool:
+        return self.kind is PoolKind.EPHEMERAL
+
+    @property
+    def pool(self) -> PoolId:
+        return self.node.cache if self.is_cache else self.node.pool
 
     @property
     def indexes(self) -> list[int]:
@@ -100,7 +111,12 @@ class Client:
                 values.add(put.versions[index - put.index])
         if index in self.losable:
             values.add(LOST)
+        if self.is_cache:
+            values.add(HOLE)
         return values
+
+    def _page(self, index: int, version: int) -> bytes:
+        return make_page(self.number + CACHE * self.is_cache, index, version)
 
     # Operations.
 
@@ -108,17 +124,19 @@ class Client:
         """Put new versions of a run."""
         versions = [self.last_version + 1 + each for each in range(count)]
         self.last_version += count
-        pages = b"".join(
-            make_page(self.number, index + each, version) for each, version in enumerate(versions)
-        )
+        pages = b"".join(self._page(index + each, version) for each, version in enumerate(versions))
         put = RunningPut(index, versions)
         self.puts.append(put)
         self._widen(index, count)
-        outcome = self.node.pager.put(
-            self.node.pool, OBJECT, index, memoryview(pages), lambda it: self._on_put(put, it)
-        )
-        if outcome is not None:
-            self._on_put(put, outcome)
+        if self.is_cache:
+            stored = self.node.pager.put_now(self.pool, OBJECT, index, memoryview(pages))
+            self._on_put(put, PutOutcome.STORED if stored == count else PutOutcome.REFUSED)
+        else:
+            outcome = self.node.pager.put(
+                self.pool, OBJECT, index, memoryview(pages), lambda it: self._on_put(put, it)
+            )
+            if outcome is not None:
+                self._on_put(put, outcome)
         self.node.pager.settle()
         return put
 
@@ -138,7 +156,7 @@ class Client:
         self._widen(put.index, len(put.versions))
 
     def flush(self, index: int, count: int = 1) -> None:
-        self.node.pager.flush(self.node.pool, OBJECT, index, count)
+        self.node.pager.flush(self.pool, OBJECT, index, count)
         for each in range(index, index + count):
             self.possible[each] = {HOLE}
             self.losable.discard(each)
@@ -157,7 +175,7 @@ class Client:
         get = RunningGet(index, [self.values(each) for each in range(index, index + count)])
         self.gets.append(get)
         result = self.node.pager.get(
-            self.node.pool, OBJECT, index, count, lambda it: self._on_get(get, it)
+            self.pool, OBJECT, index, count, lambda it: self._on_get(get, it)
         )
         if result is not None:
             self._on_get(get, result)
@@ -169,6 +187,7 @@ class Client:
         get.result = result
         self.gets.remove(get)
         if isinstance(result, GetOutcome):
+            assert not self.is_cache, "an ephemeral page is there or not"
             self.seen[result.name] += 1
             if result is GetOutcome.LOST:
                 assert any(LOST in each for each in get.possible), (
@@ -178,15 +197,15 @@ class Client:
                 assert self.expects_unreachable, f"{get.index}: everybody can be reached"
             return
         self.seen["served"] += 1
+        self.seen["hits"] += len(result) - result.count(None)
+        self.seen["misses"] += result.count(None)
         for index, (values, page) in enumerate(zip(get.possible, result, strict=True), get.index):
             assert self._fits(index, page, values), f"page {index} is none of {values}"
 
     def _fits(self, index: int, page: bytes | None, values: Values) -> bool:
         if page is None:
             return HOLE in values
-        return any(
-            version > 0 and page == make_page(self.number, index, version) for version in values
-        )
+        return any(version > 0 and page == self._page(index, version) for version in values)
 
     def _widen(self, index: int, count: int) -> None:
         """Gets that run now may see what is possible now."""
@@ -200,7 +219,7 @@ class Client:
 
     def on_holder_lost(self, holder: int) -> set[int]:
         """Call just before a holder dies: what only it has may be lost."""
-        gone = remote_only(self.cluster, self.node, self.cluster[holder])
+        gone = remote_only(self.cluster, self.node, self.cluster[holder], self.pool)
         self.expect_loss(gone)
         return gone
 
@@ -217,6 +236,8 @@ class Client:
         for index in range(start, start + pages, run):
             outcome = self.wait_put(self.put(index, min(run, start + pages - index)))
             assert outcome is PutOutcome.STORED
+            if self.is_cache:  # nothing waits for the peers by itself
+                self.cluster.run(0.01)
 
     def read_all(self, run: int = 16) -> None:
         """Get every page there should be, and wait for it; what may be lost is read page by page."""
@@ -269,17 +290,27 @@ class Client:
 
     def remote(self, holder: int) -> list[int]:
         """Return the indexes that only a peer has, lowest first."""
-        return sorted(remote_only(self.cluster, self.node, self.cluster[holder]))
+        return sorted(remote_only(self.cluster, self.node, self.cluster[holder], self.pool))
+
+    def kept(self, holder: int) -> list[int]:
+        """Return those of `remote` that the holder does have: it may drop ephemeral ones."""
+        serials, indexes = held(self.node, self.cluster[holder]), self.remote(holder)
+        rows = self.node.engine.store.rows
+        return [
+            index
+            for index, row in zip(indexes, self.rows(indexes), strict=True)
+            if rows.serial(row) in serials
+        ]
 
     def rows(self, indexes: Sequence[int]) -> list[int]:
         """Return the rows of some pages."""
-        rows = rows_of(self.node.engine.store, self.node.pool)
+        rows = rows_of(self.node.engine.store, self.pool)
         return [rows[OBJECT, index] for index in indexes]
 
     def foreign_rows(self, holder: int, indexes: Sequence[int]) -> list[int]:
         """Return the rows that a holder has for some of our pages."""
         theirs = self.cluster[holder].engine
-        pool = theirs._foreign._owners[self.node.number].pools[PoolKind.PERSISTENT]
+        pool = theirs._foreign._owners[self.node.number].pools[self.kind]
         rows = rows_of(theirs.store, pool)
         serials = [self.node.engine.store.rows.serial(row) for row in self.rows(indexes)]
         return [rows[FOREIGN_OBJECT, serial] for serial in serials]

@@ -236,6 +236,53 @@ def test_an_ephemeral_pool_larger_than_memory_forgets_its_oldest_pages(
         assert b"".join(page or b"" for page in kept.get(b"o", 0, 256)) == important
 
 
+def test_an_ephemeral_pool_larger_than_memory_is_kept_by_peers(folder: Path) -> None:
+    """Gets return the last put or miss; when a holder is killed nothing errs and the rest is still there."""
+    rng = random.Random(7)
+    with tmem_cluster(folder, nodes=3, budget="8MiB", remote="ephemeral = true") as daemons:
+        first, second, _ = daemons
+        with Client(first.tmem, silence_seconds_max=20) as client:
+            cache = client.new_pool(PoolKind.EPHEMERAL)
+            runs = [
+                half_random(rng, RUN_PAGES) for _ in range(32 * MIB // (RUN_PAGES * PAGE_BYTES))
+            ]
+
+            def put(number: int) -> None:
+                assert cache.put(b"o", number * RUN_PAGES, runs[number]) == RUN_PAGES
+
+            def count_hits() -> int:
+                hits = 0
+                for number in rng.sample(range(len(runs)), len(runs)):
+                    pages = cache.get(b"o", number * RUN_PAGES, RUN_PAGES)
+                    expected = pages_by_index(0, runs[number])
+                    assert all(page in {None, expected[index]} for index, page in enumerate(pages))
+                    hits += RUN_PAGES - pages.count(None)
+                return hits
+
+            for number in range(len(runs)):
+                put(number)
+            for number in range(0, len(runs), 5):
+                runs[number] = half_random(rng, RUN_PAGES)
+                put(number)
+            # The node itself has room for less than 4000 of the 8192.
+            assert count_hits() > 5000
+            held = {
+                each["node"]: each["pages"] for each in first.ask("status")["engine"]["holders"]
+            }
+            assert min(held.values()) > 500
+            second.stop(9)
+            hits = count_hits()
+            assert 3000 < hits < 8192
+            for number in range(0, len(runs), 7):
+                put(number)
+            assert count_hits() >= hits - 1000
+        engine = first.ask("status")["engine"]
+        assert engine["fetch"]["missed_total"] > 500
+        assert engine["store"]["lost_total"] == engine["fetch"]["unreachable_total"] == 0
+        assert engine["remotify"]["ephemeral"]["stored_total"] > 3000
+        assert not any(daemon.log().count("Traceback") for daemon in daemons)
+
+
 def test_a_full_node_without_peers_says_pool_full_and_goes_on(daemon: DaemonProcess) -> None:
     rng = random.Random(5)
     with Client(daemon.tmem) as client:

@@ -93,8 +93,9 @@ def tmem_cluster(
     budget: str = "16MiB",
     peer_budget: str = "256MiB",
     tmem: str = "",
+    remote: str = "",
 ) -> Iterator[list[DaemonProcess]]:
-    """Run daemons; the first has `budget`, the others `peer_budget`.  `tmem` is added to its section."""
+    """Run daemons; the first has `budget`, the others `peer_budget`.  `tmem`, `remote` are added to their sections."""
     names = NAMES[:nodes]
     cluster = 'name = "tmem-test"\n'
     for number, (name, port) in enumerate(zip(names, free_ports(nodes), strict=True), 1):
@@ -107,6 +108,7 @@ def tmem_cluster(
         (folder / f"{each.name}.toml").write_text(
             f'node = "{each.name}"\ncluster = "cluster.toml"\n[memory]\nbudget = "{memory}"\n'
             f"pages_max = 1048576\n"
+            f"[remote]\n{remote}\n"
             f'[tmem]\nsocket = "{each.tmem}"\n{tmem}\n[control]\nsocket = "{each.control}"\n'
         )
     try:

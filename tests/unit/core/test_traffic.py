@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from ramsterd.core import traffic
@@ -237,6 +239,70 @@ def test_a_page_installed_between_adoption_and_sweep_is_kept(node: Node) -> None
     assert node.lose(A) == 1
     found = node.store.get(node.pool, OBJECT, 0, 2)
     assert (found.pages, found.lost_count) == ([None, make_page(1000, 1)], 1)
+
+
+# Ephemeral pages.
+
+
+def send_ephemeral(node: Node, holder: int) -> None:
+    block = node.store.zbud.oldest(Family.OWN_EPHEMERAL)
+    assert block is not None
+    leaving = traffic.begin_leaving(node.store, block)
+    for serial, row in zip(leaving.serials, leaving.rows, strict=True):
+        start = node.store.zbud.offset(node.store.rows.location(row))
+        zbytes = node.store.packed(row) & 0x1FFF
+        node.zpages[serial] = bytes(node.store.zbud.arena[start : start + zbytes])
+    assert traffic.end_leaving(node.store, leaving, holder) == []
+    node.store.check_invariants()
+
+
+@pytest.fixture
+def cache() -> Node:
+    """Return a node whose only pool is ephemeral."""
+    node = Node()
+    node.store.destroy_pool(node.pool)
+    node.pool = node.store.new_pool(PoolKind.EPHEMERAL, "cache")
+    return node
+
+
+def test_an_ephemeral_page_that_comes_home_is_no_copy(cache: Node) -> None:
+    """Its holder is owed a flush, and it may leave again."""
+    run = make_run(1000, 4)
+    cache.put(0, run)
+    send_ephemeral(cache, A)
+    first, *others = cache.elsewhere(0, 4)
+    assert cache.fetch(first)
+    assert cache.store.get(cache.pool, OBJECT, 0, 1).pages == run[:1]
+    zpages = cache.store.statistics().zpages
+    assert (zpages[Family.OWN_EPHEMERAL], zpages[Family.OWN_CLEAN]) == (1, 0)
+    assert cache.store.take_owed() == {A: [1]}
+    send_ephemeral(cache, B)
+    assert cache.elsewhere(0, 4) == [first, *others]
+    assert cache.lose(A) == 3
+    assert cache.elsewhere(0, 4) == [first]
+
+
+def test_ephemeral_pages_of_a_dead_holder_are_holes(cache: Node) -> None:
+    cache.put(0, make_run(1000, 4))
+    send_ephemeral(cache, A)
+    assert traffic.adopt_clean(cache.store, A) == 0
+    assert cache.lose(A) == 4
+    found = cache.store.get(cache.pool, OBJECT, 0, 4)
+    assert (found.pages, found.elsewhere, found.lost_count) == ([None] * 4, [], 0)
+    assert cache.store.statistics().lost_total == 0
+    assert cache.store.statistics().rows == 0
+
+
+def test_nothing_is_evicted_for_an_ephemeral_page_that_could_come_home(cache: Node) -> None:
+    cache.put(0, make_run(PAGE_BYTES, 16))
+    send_ephemeral(cache, A)
+    rows = cache.elsewhere(0, 16)
+    cache.put(100, make_run(1000, 14))
+    cache.store.zbud.budget_bytes = cache.store.zbud.used_bytes
+    cache.store.zbud.trim()
+    cache.store.limits = replace(cache.store.limits, high_watermark=1.0)
+    assert not cache.fetch(rows[0])
+    assert cache.store.statistics().evicted_total == 0
 
 
 # Foreign pages.
