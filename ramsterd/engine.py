@@ -21,7 +21,7 @@ from nodemanager.table import NodeTable, PeerStatus, TableStatistics
 from ramsterd.core import traffic
 from ramsterd.core.arena import MapMemory
 from ramsterd.core.page import PoolId, PoolKind
-from ramsterd.core.store import Store, StoreLimits, StoreStatistics
+from ramsterd.core.store import RunOfPages, Store, StoreLimits, StoreStatistics
 from ramsterd.remote import messages
 from ramsterd.remote.effects import CloseLink, Effect, GetDone, RoomMade, Send
 from ramsterd.remote.fetch import Fetches, FetchStatistics, GetOutcome, Pages, PendingGet
@@ -127,11 +127,24 @@ class Engine:
         self, pool: PoolId, object_id: bytes, index: int, count: int, *, now: float
     ) -> Pages | GetOutcome | PendingGet:
         """Return the pages of a run, or an outcome, or a pending get that `GetDone` ends."""
+        found = self.look(pool, object_id, index, count)
+        if isinstance(found, RunOfPages):
+            return self.fetch(pool, object_id, index, found, now=now)
+        return found
+
+    def look(
+        self, pool: PoolId, object_id: bytes, index: int, count: int
+    ) -> Pages | GetOutcome | RunOfPages:
+        """Return the pages of a run, or an outcome, or what `fetch` asks peers for; needs no clock."""
         run = self.store.get(pool, object_id, index, count)
         if run.lost_count:
             return GetOutcome.LOST
-        if not run.elsewhere:
-            return run.pages
+        return run if run.elsewhere else run.pages
+
+    def fetch(
+        self, pool: PoolId, object_id: bytes, index: int, run: RunOfPages, *, now: float
+    ) -> PendingGet:
+        """Ask peers for what `look` did not find here, in the same step; `GetDone` ends it."""
         pending = PendingGet(
             pool, object_id, index, run.pages, now + self._remote.fetch_seconds_max
         )
@@ -282,10 +295,12 @@ class Engine:
 
     def next_deadline(self) -> float:
         """Return when `on_deadline` wants to be called."""
-        times = [self._status_at, *self._purge_at.values()]
-        times += [at for at in (self._flush_at, self._sweep_at) if at is not None]
-        fetch = self._fetches.next_deadline()
-        return min(times if fetch is None else [*times, fetch])
+        # Asked at the end of each pass, when mostly nothing but the next STATUS is due.
+        next_at = self._status_at
+        for at in (self._flush_at, self._sweep_at, self._fetches.next_deadline()):
+            if at is not None and at < next_at:
+                next_at = at
+        return min(next_at, *self._purge_at.values()) if self._purge_at else next_at
 
     def on_deadline(self, now: float) -> None:
         """Do what is due."""

@@ -12,7 +12,9 @@ from typing import Final, Protocol
 from config.limits import PAGE_BYTES
 from ramsterd.core.page import ZERO_PAGE
 from ramsterd.nbd.buffers import ReplyQueue
-from ramsterd.nbd.export import Extents, Failure, Pieces
+from ramsterd.nbd.export import Extents
+from ramsterd.nbd.failures import Failure
+from ramsterd.nbd.parts import Pieces
 from ramsterd.nbd.protocol import (
     ALLOCATION_CONTEXT_ID,
     CHUNK,

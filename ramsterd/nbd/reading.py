@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from ramsterd.nbd.answers import Answers, StructuredAnswers
-from ramsterd.nbd.export import Failure, Pieces
+from ramsterd.nbd.failures import Failure
+from ramsterd.nbd.parts import Pieces
 
 
 class Reading:

@@ -334,6 +334,20 @@ def test_a_pass_over_many_requests_is_bounded_in_pages(said: bytes, call: str, m
     assert max(counts) <= most
 
 
+def test_a_pass_over_many_refused_requests_is_bounded() -> None:
+    """Nonsense is quick to refuse, but a receive may bring nine thousand of it."""
+    client = Client(is_structured=True)
+    count = 3 * PASS_PAGES_MAX
+    client.transmission.received.feed(request(4711, 1) * count)
+    answers = 0
+    while answers < count:
+        before = client.counters.errors[Errno.EINVAL]
+        client.transmission.serve()
+        answered = client.counters.errors[Errno.EINVAL] - before
+        assert 0 < answered <= PASS_PAGES_MAX
+        answers += answered
+
+
 @pytest.mark.parametrize(
     ("said", "call", "slices"),
     [
