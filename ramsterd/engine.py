@@ -345,7 +345,8 @@ class Engine:
             for holder in self._flushes.holders():
                 self._send_flushes(self._holders[holder])
         self._sweep_at = now + SWEEP_SECONDS if self._sweeps else None
-        self._effects += [GetDone(pending) for pending in self._fetches.take_done()]
+        if done := self._fetches.take_done():
+            self._effects += [GetDone(pending) for pending in done]
         effects, self._effects = self._effects, []
         return effects
 

@@ -54,6 +54,7 @@ class RareRequests:
         "_slices",
         "_structured",
         "is_disconnecting",
+        "is_under_way",
         "pages_of_pass",
         "wanted_bytes",
     )
@@ -68,6 +69,8 @@ class RareRequests:
         structured: StructuredAnswers | None,
     ) -> None:
         self.is_disconnecting = False
+        # A request must end before the next begins.
+        self.is_under_way = False
         # What the requests of this pass cost, about; the caller starts it anew and compares.
         self.pages_of_pass = 0
         # What the first unserved request needs before it can be served.
@@ -86,13 +89,8 @@ class RareRequests:
 
     @property
     def has_slices(self) -> bool:
-        """Whether the next pass goes on with a request that has begun."""
+        """Whether the next pass goes on with a request that has begun, whatever is received."""
         return self._slices is not None
-
-    @property
-    def wants_payload(self) -> bool:
-        """Whether what is received next belongs to a WRITE that has begun."""
-        return self._payload is not None
 
     @property
     def is_begun(self) -> bool:
@@ -101,13 +99,14 @@ class RareRequests:
 
     def close(self) -> None:
         """Forget what is under way."""
+        self.is_under_way = False
         self._slices = self._payload = None
 
     def resume(self, received: ReceiveBuffer) -> None:
-        """Go on with the request that is under way, if any."""
+        """Go on with the request that is under way."""
         if self._slices is not None:
             self._advance(self._slices)
-        elif self._payload is not None:
+        else:
             received.start += self._take(received.view[received.start : received.end])
 
     def serve(self, word: int, cookie: bytes, offset: int, length: int, payload: memoryview) -> int:
@@ -162,7 +161,8 @@ class RareRequests:
         under_way = self._payload
         assert under_way is not None
         taken = under_way.take(payload)
-        if under_way.rest_bytes:
+        self.is_under_way = under_way.rest_bytes > 0
+        if self.is_under_way:
             self.wanted_bytes = min(under_way.rest_bytes, RECEIVE_BYTES)
             return taken
         self._payload = None
@@ -234,7 +234,8 @@ class RareRequests:
 
     def _advance(self, slices: Iterator[None]) -> None:
         """Do the next slice of a request; it stays under way if there is another."""
-        self._slices = None if next(slices, _OVER) is _OVER else slices
+        self.is_under_way = next(slices, _OVER) is not _OVER
+        self._slices = slices if self.is_under_way else None
 
     # FUA.
 

@@ -39,6 +39,9 @@ from ramsterd.pager import DiskPagerInterface, PutOutcome
 
 _READ_WORD: Final = request_word(Command.READ)
 _WRITE_WORD: Final = request_word(Command.WRITE)
+# Plain numbers: an enum as an index costs a call.
+_READ: Final = int(Command.READ)
+_WRITE: Final = int(Command.WRITE)
 _unpack_request: Final = REQUEST.unpack_from
 _PAGE_MASK: Final = PAGE_BYTES - 1
 _PAGE_SHIFT: Final = PAGE_BYTES.bit_length() - 1
@@ -55,13 +58,10 @@ class Transmission:
     """
 
     __slots__ = (
-        "_answers",
-        "_counters",
         "_debts",
-        "_export",
-        "_pager",
+        "_everyday",
         "_rare",
-        "_writable_word",
+        "_requests_counted",
         "has_unserved",
         "received",
         "replies",
@@ -78,15 +78,24 @@ class Transmission:
         self.replies = ReplyQueue()
         # A limit ended the last pass: serve again before receiving.
         self.has_unserved = False
-        self._export = session.export
-        self._pager = pager
-        self._counters = counters
         structured = StructuredAnswers(self.replies) if session.is_structured else None
-        self._answers = structured or SimpleAnswers(self.replies)
-        self._debts = Debts(self._answers, counters, on_late_reply)
-        self._rare = RareRequests(session, pager, counters, self._debts, self._answers, structured)
-        # To a read-only export no WRITE is an everyday request.
-        self._writable_word = -1 if session.export.is_read_only else _WRITE_WORD
+        answers = structured or SimpleAnswers(self.replies)
+        self._debts = Debts(answers, counters, on_late_reply)
+        self._rare = RareRequests(session, pager, counters, self._debts, answers, structured)
+        self._requests_counted = counters.requests
+        # What `_serve` needs of others, looked up once.  To a read-only export no WRITE is an everyday request.
+        export = session.export
+        self._everyday = (
+            export.pool,
+            export.object_id,
+            export.size,
+            -1 if export.is_read_only else _WRITE_WORD,
+            pager.get,
+            pager.put,
+            self._debts.on_get,
+            self._debts.on_put,
+            answers.pages,
+        )
 
     @property
     def in_flight_count(self) -> int:
@@ -135,33 +144,29 @@ class Transmission:
             RemoteProtocolError: The client sent what is no request, or a WRITE far over the limit.  Requests
                 before it were served.
         """
-        rare = self._rare
-        self._debts.in_pass = True
+        # A client that waits for each answer pays for all of this once a request.
+        rare, debts = self._rare, self._debts
+        debts.in_pass = True
         rare.pages_of_pass = 0
         try:
-            rare.resume(self.received)
-            if not self._is_held_up():
-                self.has_unserved = self.is_full
+            if rare.is_under_way:
+                rare.resume(self.received)
+            if rare.is_under_way:
+                self.has_unserved = rare.has_slices
+            else:
+                owes = debts.in_flight_count or self.replies.queued_bytes
+                self.has_unserved = bool(owes) and self.is_full
                 if not self.has_unserved:
                     self._serve()
         finally:
-            self._debts.in_pass = False
+            debts.in_pass = False
         if not self.has_unserved and not rare.is_disconnecting:
             self.received.make_room(rare.wanted_bytes)
-
-    def _is_held_up(self) -> bool:
-        """Whether a request that is under way must end before the next begins."""
-        self.has_unserved = self._rare.has_slices
-        return self.has_unserved or self._rare.wants_payload
 
     def _serve(self) -> None:
         received, replies, rare = self.received, self.replies, self._rare
         start, end, view = received.start, received.end, received.view
-        pool, object_id, size = self._export.pool, self._export.object_id, self._export.size
-        get, put, on_get, on_put = (
-            self._pager.get, self._pager.put, self._debts.on_get, self._debts.on_put,
-        )  # fmt: skip
-        answer_pages, write_word = self._answers.pages, self._writable_word
+        pool, object_id, size, write_word, get, put, on_get, on_put, answer_pages = self._everyday
         reads = writes = pages_read = 0
         rare.wanted_bytes = REQUEST_BYTES
         while (body := start + REQUEST_BYTES) <= end:
@@ -207,13 +212,14 @@ class Transmission:
                 start = body + taken
             if self._must_stop(pages_read):
                 break
-        self._counters.requests[Command.READ] += reads
-        self._counters.requests[Command.WRITE] += writes
+        self._requests_counted[_READ] += reads
+        self._requests_counted[_WRITE] += writes
         received.start = start
 
     def _must_stop(self, pages_read: int) -> bool:
         """Whether a pass is over, asked after each request that is not answered at once."""
-        if self._is_held_up() or self._rare.is_disconnecting:
+        self.has_unserved = self._rare.has_slices
+        if self._rare.is_under_way or self._rare.is_disconnecting:
             return True
         self.has_unserved = pages_read + self._rare.pages_of_pass >= PASS_PAGES_MAX or self.is_full
         return self.has_unserved
