@@ -10,8 +10,8 @@ Sockets are tried first and waited for only when they would block, since a wait 
 
 import math
 import socket
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -52,18 +52,17 @@ class Clients:
         self._late: dict[Connection, None] = {}
         self.counters = counters
 
-    def may_open(self, export: Export) -> bool:
-        """Whether one more client may use an export."""
-        return self._connected.get(export.name, 0) < self._connections_max
+    def open_export(self, export: Export) -> bool:
+        """Count one more client of an export, unless it has as many as it may have; `close_export` ends that."""
+        count = self._connected.get(export.name, 0)
+        if count >= self._connections_max:
+            return False
+        self._connected[export.name] = count + 1
+        return True
 
-    @contextmanager
-    def opened(self, export: Export) -> Iterator[None]:
-        """Count a client of an export while the block runs."""
-        self._connected[export.name] = self._connected.get(export.name, 0) + 1
-        try:
-            yield
-        finally:
-            self._connected[export.name] -= 1
+    def close_export(self, export: Export) -> None:
+        """A client for whom `open_export` was true is gone."""
+        self._connected[export.name] -= 1
 
     def on_late_reply(self, connection: "Connection") -> None:
         """A request that waited is answered: the reply is sent when the present pass of the pager ends."""
@@ -92,6 +91,8 @@ class Connection:
         self._pager = pager
         self._clients = clients
         self._counters = clients.counters
+        # What counts us as a client since the handshake said that we are.
+        self._opened: Export | None = None
         # What `push` sends; None before and after the transmission.
         self._transmission: Transmission | None = None
         # Where the sender sleeps, and where the receiver waits for room.
@@ -105,14 +106,16 @@ class Connection:
         """
         try:
             session, rest = await self._negotiate()
-            with self._clients.opened(session.export):
-                await self._transmit(session, rest)
+            await self._transmit(session, rest)
         except Ended as ended:
             return ended
         except RemoteProtocolError as error:
             return Ended(End.GARBAGE, str(error))
         except OSError as error:
             return Ended(End.BROKEN, str(error))
+        finally:
+            if self._opened is not None:
+                self._clients.close_export(self._opened)
         return Ended(End.DISCONNECTED)
 
     def push(self) -> None:
@@ -125,15 +128,22 @@ class Connection:
         if self._transmission.replies.queued_bytes or self._receiver:
             self._sender.unpark()
 
+    def _open_export(self, export: Export) -> bool:
+        if not self._clients.open_export(export):
+            return False
+        self._opened = export
+        return True
+
     async def _negotiate(self) -> tuple[Session, bytes]:
-        negotiation = Negotiation(self._exports, self._clients.may_open)
+        negotiation = Negotiation(self._exports, self._open_export)
         with trio.move_on_after(HANDSHAKE_SECONDS_MAX):
             await self._send_all(negotiation.greeting())
             while negotiation.state in {State.CLIENT_FLAGS, State.OPTIONS}:
                 data = await self._receive(_HANDSHAKE_RECEIVE_BYTES)
                 if not data:
                     raise Ended(End.CLOSED_EARLY, "in the handshake")
-                await self._send_all(negotiation.receive_data(data))
+                for answer in negotiation.receive_data(data):
+                    await self._send_all(answer)
             if negotiation.state is State.ABORTED:
                 raise Ended(End.ABORTED)
             return negotiation.session, negotiation.rest
