@@ -17,6 +17,7 @@ from typing import Final
 
 import trio
 
+from config.limits import PAGE_BYTES
 from net.errors import RemoteProtocolError
 from ramsterd.nbd.counters import Counters, End
 from ramsterd.nbd.export import Export
@@ -26,8 +27,10 @@ from ramsterd.nbd.session import Session
 from ramsterd.nbd.transmission import Transmission
 from ramsterd.pager import DiskPagerInterface
 
-# Passes served without a wait before other tasks get their turn; after one that met a limit they get it at once.
-_PASSES_MAX: Final = 4
+# Pages served without a wait before other tasks get their turn, about a millisecond; after a pass that met a limit
+# they get it at once.  A pass counts as some pages, however short it was.
+_TURN_PAGES_MAX: Final = 128
+_PASS_PAGES_MIN: Final = 4
 # Options are short; requests that follow them in the same receive are few.
 _HANDSHAKE_RECEIVE_BYTES: Final = 4096
 # Pieces of one sendmsg (IOV_MAX of limits.h).
@@ -195,28 +198,29 @@ class Connection:
     async def _receive_requests(self, transmission: Transmission) -> None:
         """Receive and serve until the client disconnects."""
         received = transmission.received
-        passes = 0
+        turn_pages = 0
         # The handshake's last receive may have brought requests.
         self._pass(transmission)
         while not transmission.is_disconnecting:
             if transmission.is_full:
                 await self._receiver.park()
-                passes = 0
+                turn_pages = 0
             elif not transmission.has_unserved:
                 try:
                     count = self._sock.recv_into(received.target())
                 except BlockingIOError:
                     await trio.lowlevel.wait_readable(self._sock)
-                    passes = 0
+                    turn_pages = 0
                     continue
                 if not count:
                     raise Ended(End.CLOSED_EARLY)
                 self._counters.received_bytes += count
                 received.on_received(count)
+                turn_pages += count // PAGE_BYTES
             self._pass(transmission)
-            passes += 1
-            if passes >= _PASSES_MAX or transmission.has_unserved:
-                passes = 0
+            turn_pages += _PASS_PAGES_MIN + transmission.pages_of_pass
+            if turn_pages >= _TURN_PAGES_MAX or transmission.has_unserved:
+                turn_pages = 0
                 await trio.lowlevel.checkpoint()
 
     def _pass(self, transmission: Transmission) -> None:

@@ -99,7 +99,6 @@ class RareRequests:
 
     def close(self) -> None:
         """Forget what is under way."""
-        self.is_under_way = False
         self._slices = self._payload = None
 
     def resume(self, received: ReceiveBuffer) -> None:

@@ -127,6 +127,11 @@ class Transmission:
         ) and not self._rare.is_begun
 
     @property
+    def pages_of_pass(self) -> int:
+        """How much work the last pass was, in pages read or looked at; what was written came over the socket."""
+        return self._rare.pages_of_pass
+
+    @property
     def is_finished(self) -> bool:
         """Whether the client disconnected and has been sent everything."""
         return self.is_disconnecting and not self.in_flight_count and not self.replies.queued_bytes
@@ -169,52 +174,58 @@ class Transmission:
         pool, object_id, size, write_word, get, put, on_get, on_put, answer_pages = self._everyday
         reads = writes = pages_read = 0
         rare.wanted_bytes = REQUEST_BYTES
-        while (body := start + REQUEST_BYTES) <= end:
-            word, cookie, offset, length = _unpack_request(view, start)
-            is_plain = not (offset | length) & _PAGE_MASK and 0 < length <= size - offset
-            if word == _READ_WORD and is_plain and length <= _SLICE_BYTES:
-                reads += 1
-                start = body
-                index, count = offset >> _PAGE_SHIFT, length >> _PAGE_SHIFT
-                pages_read += count
-                pages = get(pool, object_id, index, count, partial(on_get, cookie, offset, length))
-                if isinstance(pages, list):
-                    assert len(pages) == count, "as many pages as were asked for"
-                    answer_pages(cookie, offset, pages)
-                    if pages_read < PASS_PAGES_MAX:
+        try:
+            while (body := start + REQUEST_BYTES) <= end:
+                word, cookie, offset, length = _unpack_request(view, start)
+                is_plain = not (offset | length) & _PAGE_MASK and 0 < length <= size - offset
+                if word == _READ_WORD and is_plain and length <= _SLICE_BYTES:
+                    reads += 1
+                    start = body
+                    index, count = offset >> _PAGE_SHIFT, length >> _PAGE_SHIFT
+                    pages_read += count
+                    pages = get(
+                        pool, object_id, index, count, partial(on_get, cookie, offset, length)
+                    )
+                    if isinstance(pages, list):
+                        assert len(pages) == count, "as many pages as were asked for"
+                        answer_pages(cookie, offset, pages)
+                        if pages_read < PASS_PAGES_MAX:
+                            continue
+                    else:
+                        self._debts.answer_or_owe(cookie, length, pages)
+                elif word == write_word and is_plain and length <= WHOLE_WRITE_BYTES_MAX:
+                    if length > end - body:
+                        # The everyday end of a receive: the rest of this one is still on its way.
+                        rare.wanted_bytes = REQUEST_BYTES + length
+                        break
+                    writes += 1
+                    start = body + length
+                    pages_put = view[body:start]
+                    stored = put(
+                        pool,
+                        object_id,
+                        offset >> _PAGE_SHIFT,
+                        pages_put,
+                        partial(on_put, cookie, length),
+                    )
+                    if stored is PutOutcome.STORED:
+                        replies.pieces.append(SUCCESS + cookie)
+                        replies.queued_bytes += REPLY_BYTES
                         continue
+                    self._debts.answer_or_owe(cookie, length, stored)
                 else:
-                    self._debts.answer_or_owe(cookie, length, pages)
-            elif word == write_word and is_plain and length <= WHOLE_WRITE_BYTES_MAX:
-                if length > end - body:
-                    # The everyday end of a receive: the rest of this one is still on its way.
-                    rare.wanted_bytes = REQUEST_BYTES + length
+                    taken = rare.serve(word, cookie, offset, length, view[body:end])
+                    if taken == INCOMPLETE:
+                        break
+                    start = body + taken
+                if self._must_stop(pages_read):
                     break
-                writes += 1
-                start = body + length
-                pages_put = view[body:start]
-                stored = put(
-                    pool,
-                    object_id,
-                    offset >> _PAGE_SHIFT,
-                    pages_put,
-                    partial(on_put, cookie, length),
-                )
-                if stored is PutOutcome.STORED:
-                    replies.pieces.append(SUCCESS + cookie)
-                    replies.queued_bytes += REPLY_BYTES
-                    continue
-                self._debts.answer_or_owe(cookie, length, stored)
-            else:
-                taken = rare.serve(word, cookie, offset, length, view[body:end])
-                if taken == INCOMPLETE:
-                    break
-                start = body + taken
-            if self._must_stop(pages_read):
-                break
-        self._requests_counted[_READ] += reads
-        self._requests_counted[_WRITE] += writes
-        received.start = start
+        finally:
+            # Also what came before garbage was served.
+            self._requests_counted[_READ] += reads
+            self._requests_counted[_WRITE] += writes
+            rare.pages_of_pass += pages_read
+            received.start = start
 
     def _must_stop(self, pages_read: int) -> bool:
         """Whether a pass is over, asked after each request that is not answered at once."""

@@ -159,6 +159,7 @@ def test_garbage_ends_the_connection_after_the_requests_before_it() -> None:
     with pytest.raises(RemoteProtocolError, match="request magic 0x47455420"):
         client.say(write(1, 0, PAGE) + b"GET / HTTP/1.1 and so on and on")
     assert client.take() == {1: Errno.NONE}
+    assert client.counters.requests[Command.WRITE] == 1
 
 
 def test_the_pager_errors_become_errnos() -> None:
@@ -174,6 +175,8 @@ def test_the_pager_errors_become_errnos() -> None:
         4: Errno.EIO,
         5: Errno.EIO,
     }
+    assert client.counters.errors[Errno.EIO] == 3
+    assert client.counters.errors[Errno.ENOSPC] == 2
 
 
 def test_replies_that_wait_leave_out_of_order_and_wake_the_sender() -> None:
