@@ -100,6 +100,7 @@ class Debts:
         """Take note that a request waits no more; return whether its reply is still wanted."""
         if self.is_closed:
             return False
+        assert self.in_flight_count > 0, "a debt is settled once"
         self.in_flight_count -= 1
         self.in_flight_bytes -= length
         self._counters.in_flight_count -= 1

@@ -157,6 +157,17 @@ async def test_fua_on_a_replicated_export_waits_for_the_peers(command: Command) 
         assert await client.answer(cookie) is Errno.NONE
 
 
+@pytest.mark.parametrize("command", CHANGES)
+async def test_without_fua_nothing_waits_for_the_peers(command: Command) -> None:
+    """NBD_CMD_WRITE: MAY send the reply before the data has reached permanent storage, without FUA."""
+    async with served() as client:
+        await client.go("safe")
+        client.pager.is_replicating = True
+        payload = bytes(6000) if command is Command.WRITE else b""
+        assert await client.errno(command, 4000, 6000, payload=payload) is Errno.NONE
+        assert not client.pager.replicating
+
+
 @pytest.mark.parametrize("command", sorted(set(Command) - {Command.DISC}))
 async def test_every_command_takes_fua(command: Command) -> None:
     """NBD_CMD_FLAG_FUA: valid for all commands; the server MUST accept all with this bit set."""
@@ -165,6 +176,7 @@ async def test_every_command_takes_fua(command: Command) -> None:
         length = 0 if command is Command.FLUSH else 4096
         payload = PAGE if command is Command.WRITE else b""
         assert await client.errno(command, 0, length, flags=FUA, payload=payload) is Errno.NONE
+        assert not client.pager.calls["replicate"], "in memory is what this export promises"
 
 
 async def test_trim_drops_whole_pages_and_nothing_else() -> None:
