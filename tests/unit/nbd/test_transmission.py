@@ -149,6 +149,9 @@ def test_a_refused_write_is_answered_when_its_payload_is_skipped() -> None:
 def test_a_write_far_over_the_limit_is_refused_and_ends_the_connection() -> None:
     client = Client()
     client.say(write(1, 0, PAGE))
+    patient = Client()
+    patient.say(request(Command.WRITE, 2, 0, REFUSED_PAYLOAD_BYTES_MAX))
+    assert patient.take() == {}, "one byte less is skipped"
     with pytest.raises(RemoteProtocolError, match="WRITE of 67108865 bytes"):
         client.say(request(Command.WRITE, 3, 0, REFUSED_PAYLOAD_BYTES_MAX + 1))
     assert client.take() == {1: Errno.NONE, 3: Errno.EINVAL}
