@@ -140,7 +140,11 @@ class StructuredAnswers:
             )
             queue.queued_bytes += _PAGE_CHUNK_BYTES
             return
-        self.runs(cookie, offset, pages, last_flags=_DONE)
+        if None in pages or ZERO_PAGE in pages:
+            self.runs(cookie, offset, pages, last_flags=_DONE)
+        else:
+            # No page of them is None.
+            self._chunk(cookie, offset, len(pages) * PAGE_BYTES, pages, _DONE)  # type: ignore[arg-type]
 
     def data(self, cookie: bytes, offset: int, length: int, pieces: Pieces) -> None:
         """See `Answers.data`."""
