@@ -24,7 +24,7 @@ from ramsterd.core.arena import MapMemory
 from ramsterd.core.compact import Compactor
 from ramsterd.core.page import PoolId, PoolKind
 from ramsterd.core.resize import Resize, ResizeStatistics
-from ramsterd.core.store import Store, StoreLimits, StoreStatistics
+from ramsterd.core.store import RunOfPages, Store, StoreLimits, StoreStatistics
 from ramsterd.remote import messages
 from ramsterd.remote.effects import CloseLink, Effect, GetDone, Replicated, Resized, RoomMade, Send
 from ramsterd.remote.fetch import Fetches, FetchStatistics, GetOutcome, Pages, PendingGet
@@ -190,11 +190,24 @@ class Engine:
         self, pool: PoolId, object_id: bytes, index: int, count: int, *, now: float
     ) -> Pages | GetOutcome | PendingGet:
         """Return the pages of a run, or an outcome, or a pending get that `GetDone` ends."""
+        found = self.look(pool, object_id, index, count)
+        if isinstance(found, RunOfPages):
+            return self.fetch(pool, object_id, index, found, now=now)
+        return found
+
+    def look(
+        self, pool: PoolId, object_id: bytes, index: int, count: int
+    ) -> Pages | GetOutcome | RunOfPages:
+        """Return the pages of a run, or an outcome, or what `fetch` asks peers for; needs no clock."""
         run = self.store.get(pool, object_id, index, count)
         if run.lost_count:
             return GetOutcome.LOST
-        if not run.elsewhere:
-            return run.pages
+        return run if run.elsewhere else run.pages
+
+    def fetch(
+        self, pool: PoolId, object_id: bytes, index: int, run: RunOfPages, *, now: float
+    ) -> PendingGet:
+        """Ask peers for what `look` did not find here, in the same step; `GetDone` ends it."""
         pending = PendingGet(
             pool, object_id, index, run.pages, now + self._remote.fetch_seconds_max
         )
@@ -362,10 +375,18 @@ class Engine:
 
     def next_deadline(self) -> float:
         """Return when `on_deadline` wants to be called."""
-        times = [self._status_at, *self._purge_at.values()]
-        times += [at for at in (self._flush_at, self._sweep_at, self._drop_at) if at is not None]
-        waits = self._fetches.next_deadline(), self._replicator.next_deadline()
-        return min([*times, *(at for at in waits if at is not None)])
+        # Asked at the end of each pass, when mostly nothing but the next STATUS is due.
+        next_at = self._status_at
+        for at in (
+            self._flush_at,
+            self._sweep_at,
+            self._drop_at,
+            self._fetches.next_deadline(),
+            self._replicator.next_deadline(),
+        ):
+            if at is not None and at < next_at:
+                next_at = at
+        return min(next_at, *self._purge_at.values()) if self._purge_at else next_at
 
     def on_deadline(self, now: float) -> None:
         """Do what is due."""
@@ -442,11 +463,12 @@ class Engine:
             for holder in self._flushes.holders():
                 self._send_flushes(self._holders[holder])
         self._sweep_at = now + SWEEP_SECONDS if self._sweeps else None
-        self._effects += [
-            GetDone(pending)
-            for pending in self._fetches.take_done()
-            if not (self._repatriator.on_done(pending) or self._rebuilder.on_done(pending))
-        ]
+        if done := self._fetches.take_done():
+            self._effects += [
+                GetDone(pending)
+                for pending in done
+                if not (self._repatriator.on_done(pending) or self._rebuilder.on_done(pending))
+            ]
         effects, self._effects = self._effects, []
         return effects
 

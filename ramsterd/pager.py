@@ -9,6 +9,7 @@ A refused patch leaves its page as it was.
 """
 
 import enum
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from config.limits import PAGE_BYTES
 from ramsterd.core import extents
 from ramsterd.core.extents import StatusRun
 from ramsterd.core.page import ZERO_PAGE, PoolId, PoolKind
+from ramsterd.core.store import RunOfPages
 from ramsterd.engine import Engine
 from ramsterd.peers import Peers, Woken
 from ramsterd.remote.effects import GetDone, Replicated
@@ -181,6 +183,8 @@ class Pager:
         self._gets: dict[PendingGet, GetDoneCallback] = {}
         self._puts: deque[WaitingPut] = deque()
         self._replications: dict[Replication, Callable[[bool], None]] = {}
+        # When `_on_deadline` wants to be called: never after the first deadline of those that wait.
+        self._puts_deadline = math.inf
         self._refused = 0
         peers.on_woken = self._on_woken
         peers.on_deadline = self._on_deadline
@@ -205,11 +209,12 @@ class Pager:
         self, pool: PoolId, object_id: bytes, index: int, count: int, done: GetDoneCallback
     ) -> GetResult | None:
         """See `PagerInterface`."""
-        result = self._engine.get(pool, object_id, index, count, now=trio.current_time())
-        if isinstance(result, PendingGet):
-            self._gets[result] = done
+        found = self._engine.look(pool, object_id, index, count)
+        if isinstance(found, RunOfPages):
+            now = trio.current_time()
+            self._gets[self._engine.fetch(pool, object_id, index, found, now=now)] = done
             return None
-        return result
+        return found
 
     def put(
         self,
@@ -229,7 +234,7 @@ class Pager:
         # Behind others it must wait its turn to be refused, too: it would hide what an older one has stored.
         if not self._puts and not self._engine.may_make_room():
             return self._refuse(waiting)
-        self._puts.append(waiting)
+        self._wait(waiting)
         return None
 
     def patch(
@@ -274,7 +279,7 @@ class Pager:
         )
         if not self._engine.may_make_room():
             return self._refuse(waiting)
-        self._puts.append(waiting)
+        self._wait(waiting)
         return None
 
     def _on_patch_page(self, patch: Patch, result: GetResult) -> None:
@@ -347,15 +352,20 @@ class Pager:
             self._puts.popleft()
             waiting.done(PutOutcome.STORED)
 
+    def _wait(self, waiting: WaitingPut) -> None:
+        self._puts.append(waiting)
+        self._puts_deadline = min(self._puts_deadline, waiting.deadline)
+
     def _next_deadline(self) -> float | None:
-        # Not that of the first: a patch that found no room once more is the last, with its old deadline.
-        return min((waiting.deadline for waiting in self._puts), default=None)
+        return self._puts_deadline if self._puts else None
 
     def _on_deadline(self, now: float) -> None:
         expired = [waiting for waiting in self._puts if waiting.deadline <= now]
         for waiting in expired:
             self._puts.remove(waiting)
             waiting.done(self._refuse(waiting))
+        # Not that of the first: a patch that found no room once more is the last, with its old deadline.
+        self._puts_deadline = min((each.deadline for each in self._puts), default=math.inf)
 
     def _refuse(self, waiting: WaitingPut) -> PutOutcome:
         # A patch has no pages of its own: the rest of its page was acknowledged before and stays.

@@ -1,18 +1,22 @@
 """How answers look on the wire: simple replies, or structured ones where the client asked for them.
 
 Pure.  Both kinds append to one `ReplyQueue` and have the same methods.  A structured READ is answered with
-as few chunks as its holes allow: a run of zeros is one chunk of 32 bytes, whatever its length; nothing is sent
-before it is certain, so the last chunk of data says that the reply is done.
+as few chunks as its holes allow: a run of zeros is one chunk of 32 bytes, whatever its length.  What is answered
+whole is certain before anything is sent, so its last chunk says that the reply is done; a READ that is sent slice
+by slice ends with a chunk of its own.
 
 Simple replies are also used under structured ones for success without data, as the specification allows.
 """
 
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 from config.limits import PAGE_BYTES
 from ramsterd.core.page import ZERO_PAGE
 from ramsterd.nbd.buffers import ReplyQueue
-from ramsterd.nbd.export import Extents, Failure, Pieces
+from ramsterd.nbd.export import Extents
+from ramsterd.nbd.failures import Failure
+from ramsterd.nbd.parts import Pieces
 from ramsterd.nbd.protocol import (
     ALLOCATION_CONTEXT_ID,
     CHUNK,
@@ -136,32 +140,38 @@ class StructuredAnswers:
             )
             queue.queued_bytes += _PAGE_CHUNK_BYTES
             return
-        start, count = 0, len(pages)
-        while start < count:
-            page = pages[start]
-            is_hole = page is None or page is ZERO_PAGE
-            end = start + 1
-            while end < count and (pages[end] is None or pages[end] is ZERO_PAGE) == is_hole:
-                end += 1
-            length = (end - start) * PAGE_BYTES
-            flags = _DONE if end == count else 0
-            if is_hole:
-                self._hole(cookie, offset, length, flags)
-            else:
-                run = pages if length == count * PAGE_BYTES else pages[start:end]
-                # No page of this run is None.
-                self.chunk(cookie, offset, length, run, flags=flags)  # type: ignore[arg-type]
-            offset += length
-            start = end
+        if None in pages or ZERO_PAGE in pages:
+            self.runs(cookie, offset, pages, last_flags=_DONE)
+        else:
+            # No page of them is None.
+            self._chunk(cookie, offset, len(pages) * PAGE_BYTES, pages, _DONE)  # type: ignore[arg-type]
 
     def data(self, cookie: bytes, offset: int, length: int, pieces: Pieces) -> None:
         """See `Answers.data`."""
-        self.chunk(cookie, offset, length, pieces, flags=_DONE)
+        self._chunk(cookie, offset, length, pieces, _DONE)
 
-    def chunk(
-        self, cookie: bytes, offset: int, length: int, pieces: Pieces, *, flags: int = 0
+    def runs(
+        self, cookie: bytes, offset: int, pieces: Sequence[bytes | None], *, last_flags: int = 0
     ) -> None:
-        """Append one chunk of data."""
+        """Append chunks of data and of holes, as few as there can be; pages of zeros are holes here."""
+        start, count = 0, len(pieces)
+        while start < count:
+            piece = pieces[start]
+            is_hole = piece is None or piece is ZERO_PAGE
+            run: Pieces = []
+            while start < count and (piece is None or piece is ZERO_PAGE) == is_hole:
+                run.append(ZERO_PAGE if piece is None else piece)
+                start += 1
+                piece = pieces[start] if start < count else None
+            length = sum(map(len, run))
+            flags = last_flags if start == count else 0
+            if is_hole:
+                self._hole(cookie, offset, length, flags)
+            else:
+                self._chunk(cookie, offset, length, run, flags)
+            offset += length
+
+    def _chunk(self, cookie: bytes, offset: int, length: int, pieces: Pieces, flags: int) -> None:
         queue = self._queue
         queue.pieces.append(
             _pack_data(

@@ -10,13 +10,14 @@ Sockets are tried first and waited for only when they would block, since a wait 
 
 import math
 import socket
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
 import trio
 
+from config.limits import PAGE_BYTES
 from net.errors import RemoteProtocolError
 from ramsterd.nbd.counters import Counters, End
 from ramsterd.nbd.export import Export
@@ -26,8 +27,10 @@ from ramsterd.nbd.session import Session
 from ramsterd.nbd.transmission import Transmission
 from ramsterd.pager import DiskPagerInterface
 
-# Passes served without a wait before other tasks get their turn; after one that met a limit they get it at once.
-_PASSES_MAX: Final = 4
+# Pages served without a wait before other tasks get their turn, about a millisecond; after a pass that met a limit
+# they get it at once.  A pass counts as some pages, however short it was.
+_TURN_PAGES_MAX: Final = 128
+_PASS_PAGES_MIN: Final = 4
 # Options are short; requests that follow them in the same receive are few.
 _HANDSHAKE_RECEIVE_BYTES: Final = 4096
 # Pieces of one sendmsg (IOV_MAX of limits.h).
@@ -52,18 +55,17 @@ class Clients:
         self._late: dict[Connection, None] = {}
         self.counters = counters
 
-    def may_open(self, export: Export) -> bool:
-        """Whether one more client may use an export."""
-        return self._connected.get(export.name, 0) < self._connections_max
+    def open_export(self, export: Export) -> bool:
+        """Count one more client of an export, unless it has as many as it may have; `close_export` ends that."""
+        count = self._connected.get(export.name, 0)
+        if count >= self._connections_max:
+            return False
+        self._connected[export.name] = count + 1
+        return True
 
-    @contextmanager
-    def opened(self, export: Export) -> Iterator[None]:
-        """Count a client of an export while the block runs."""
-        self._connected[export.name] = self._connected.get(export.name, 0) + 1
-        try:
-            yield
-        finally:
-            self._connected[export.name] -= 1
+    def close_export(self, export: Export) -> None:
+        """A client for whom `open_export` was true is gone."""
+        self._connected[export.name] -= 1
 
     def on_late_reply(self, connection: "Connection") -> None:
         """A request that waited is answered: the reply is sent when the present pass of the pager ends."""
@@ -92,6 +94,8 @@ class Connection:
         self._pager = pager
         self._clients = clients
         self._counters = clients.counters
+        # What counts us as a client since the handshake said that we are.
+        self._opened: Export | None = None
         # What `push` sends; None before and after the transmission.
         self._transmission: Transmission | None = None
         # Where the sender sleeps, and where the receiver waits for room.
@@ -105,14 +109,16 @@ class Connection:
         """
         try:
             session, rest = await self._negotiate()
-            with self._clients.opened(session.export):
-                await self._transmit(session, rest)
+            await self._transmit(session, rest)
         except Ended as ended:
             return ended
         except RemoteProtocolError as error:
             return Ended(End.GARBAGE, str(error))
         except OSError as error:
             return Ended(End.BROKEN, str(error))
+        finally:
+            if self._opened is not None:
+                self._clients.close_export(self._opened)
         return Ended(End.DISCONNECTED)
 
     def push(self) -> None:
@@ -125,15 +131,22 @@ class Connection:
         if self._transmission.replies.queued_bytes or self._receiver:
             self._sender.unpark()
 
+    def _open_export(self, export: Export) -> bool:
+        if not self._clients.open_export(export):
+            return False
+        self._opened = export
+        return True
+
     async def _negotiate(self) -> tuple[Session, bytes]:
-        negotiation = Negotiation(self._exports, self._clients.may_open)
+        negotiation = Negotiation(self._exports, self._open_export)
         with trio.move_on_after(HANDSHAKE_SECONDS_MAX):
             await self._send_all(negotiation.greeting())
             while negotiation.state in {State.CLIENT_FLAGS, State.OPTIONS}:
                 data = await self._receive(_HANDSHAKE_RECEIVE_BYTES)
                 if not data:
                     raise Ended(End.CLOSED_EARLY, "in the handshake")
-                await self._send_all(negotiation.receive_data(data))
+                for answer in negotiation.receive_data(data):
+                    await self._send_all(answer)
             if negotiation.state is State.ABORTED:
                 raise Ended(End.ABORTED)
             return negotiation.session, negotiation.rest
@@ -185,28 +198,29 @@ class Connection:
     async def _receive_requests(self, transmission: Transmission) -> None:
         """Receive and serve until the client disconnects."""
         received = transmission.received
-        passes = 0
+        turn_pages = 0
         # The handshake's last receive may have brought requests.
         self._pass(transmission)
         while not transmission.is_disconnecting:
             if transmission.is_full:
                 await self._receiver.park()
-                passes = 0
+                turn_pages = 0
             elif not transmission.has_unserved:
                 try:
                     count = self._sock.recv_into(received.target())
                 except BlockingIOError:
                     await trio.lowlevel.wait_readable(self._sock)
-                    passes = 0
+                    turn_pages = 0
                     continue
                 if not count:
                     raise Ended(End.CLOSED_EARLY)
                 self._counters.received_bytes += count
                 received.on_received(count)
+                turn_pages += count // PAGE_BYTES
             self._pass(transmission)
-            passes += 1
-            if passes >= _PASSES_MAX or transmission.has_unserved:
-                passes = 0
+            turn_pages += _PASS_PAGES_MIN + transmission.pages_of_pass
+            if turn_pages >= _TURN_PAGES_MAX or transmission.has_unserved:
+                turn_pages = 0
                 await trio.lowlevel.checkpoint()
 
     def _pass(self, transmission: Transmission) -> None:

@@ -1,7 +1,7 @@
 """The fixed newstyle handshake of the server: which export, and what the client is told about it.
 
-Pure: bytes in, bytes to send out.  `receive_data` takes any chunking; what follows the handshake in the same
-bytes is left in `rest`.  Refused options are answered and the haggling goes on; only what cannot be answered
+Pure: bytes in, answers to send out, one option at a time.  `receive_data` takes any chunking; what follows the
+handshake in the same bytes is left in `rest`.  Refused options are answered and the haggling goes on; only what cannot be answered
 (a wrong magic, an unknown name in EXPORT_NAME, something far over a limit) raises RemoteProtocolError.
 """
 
@@ -65,7 +65,8 @@ _LENGTH: Final = struct.Struct(">I")
 _BASE_NAMESPACE: Final = "base:"
 
 
-def _always(_: Export) -> bool:
+def grant(_: Export) -> bool:
+    """Let everybody open an export."""
     return True
 
 
@@ -76,7 +77,7 @@ class Negotiation:
     """
 
     def __init__(
-        self, exports: Sequence[Export], may_open: Callable[[Export], bool] = _always
+        self, exports: Sequence[Export], open_export: Callable[[Export], bool] = grant
     ) -> None:
         self.state = State.CLIENT_FLAGS
         self.rest = b""
@@ -84,8 +85,8 @@ class Negotiation:
         if exports:
             self._exports.setdefault("", exports[0])
         self._listed = list(exports)
-        # Whether an export has room for one more client.
-        self._may_open = may_open
+        # Called once, for the export that the client chose: whether it has room for one more client.
+        self._open_export = open_export
         self._chosen: Export | None = None
         self._is_structured = False
         # The export for which the context base:allocation was selected last.
@@ -120,14 +121,17 @@ class Negotiation:
         flags = HandshakeFlag.FIXED_NEWSTYLE | HandshakeFlag.NO_ZEROES
         return GREETING.pack(NBD_MAGIC, OPTION_MAGIC, flags)
 
-    def receive_data(self, data: bytes) -> bytes:
-        """Take bytes of the client and return what to send it.
+    def receive_data(self, data: bytes) -> Iterator[bytes]:
+        """Take bytes of the client and yield what to send it.
+
+        An option is looked at when its answer is asked for.  Clients wait for each answer; one that does not gets
+        no more of our memory than they, however short the options are and however long their answers.
 
         Raises:
-            RemoteProtocolError: The client broke the protocol or a limit.
+            RemoteProtocolError: (from the iterator) The client broke the protocol or a limit.
         """
         self.rest += data
-        return b"".join(self._answers())
+        return self._answers()
 
     def _answers(self) -> Iterator[bytes]:
         if self.state is State.CLIENT_FLAGS and len(self.rest) >= CLIENT_FLAGS.size:
@@ -206,7 +210,7 @@ class Negotiation:
         export = self._exports.get(data.decode(errors="replace"))
         if export is None:
             raise RemoteProtocolError(f"no export is named {data[:64]!r}")
-        if not self._may_open(export):
+        if not self._open_export(export):
             raise RemoteProtocolError(f"too many clients of export {export.name}")
         self._choose(export)
         padding = b"" if self._flags & ClientFlag.C_NO_ZEROES else EXPORT_NAME_PADDING
@@ -235,7 +239,7 @@ class Negotiation:
         export = self._exports.get(name)
         if export is None:
             return _reply(option, OptionReply.ERR_UNKNOWN, b"no such export")
-        if option == Option.GO and not self._may_open(export):
+        if option == Option.GO and not self._open_export(export):
             return _reply(option, OptionReply.ERR_POLICY, b"too many clients of this export")
         flags = export.transmission_flags(is_structured=self._is_structured)
         bodies = [

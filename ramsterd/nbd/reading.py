@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from ramsterd.nbd.answers import Answers, StructuredAnswers
-from ramsterd.nbd.export import Failure, Pieces
+from ramsterd.nbd.failures import Failure
+from ramsterd.nbd.parts import Pieces
 
 
 class Reading:
@@ -57,8 +58,7 @@ class Reading:
         elif self._streamed is None:
             self._gathered[offset] = result
         elif self._failure is None:
-            length = sum(map(len, result))
-            self._streamed.chunk(self._cookie, offset, length, result)
+            self._streamed.runs(self._cookie, offset, result)
         self._waiting_count -= 1
         assert self._waiting_count >= 0, "a slice came twice"
         if self._waiting_count == 0 and self._on_end(self._failure):

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
-from ramsterd.nbd.export import Export, Failure
+from ramsterd.nbd.export import Export
+from ramsterd.nbd.failures import Failure
 from ramsterd.nbd.protocol import Command, CommandFlag, Errno
 
 NO_FRAGMENTS: Final = Failure(Errno.EINVAL, "DF without structured replies")

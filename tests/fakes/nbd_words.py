@@ -4,6 +4,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from ramsterd.nbd.negotiation import Negotiation
 from ramsterd.nbd.protocol import Command, Errno, ReplyType
 
 
@@ -123,3 +124,11 @@ def _take_chunk(reply: Structured, flags: int, kind: int, payload: bytes) -> Non
             assert len(payload) == 6 + count
         case _:
             raise AssertionError(f"chunk of type {kind}")
+
+
+class Handshake(Negotiation):
+    """A handshake whose client takes every answer."""
+
+    def hear(self, data: bytes) -> bytes:
+        """Return all answers to what the client says."""
+        return b"".join(self.receive_data(data))

@@ -14,12 +14,12 @@ from net.errors import RemoteProtocolError
 from ramsterd.core.page import PoolId
 from ramsterd.nbd.counters import Counters
 from ramsterd.nbd.export import Export
-from ramsterd.nbd.negotiation import Negotiation, State
+from ramsterd.nbd.negotiation import State
 from ramsterd.nbd.protocol import Command, CommandFlag, Errno
 from ramsterd.nbd.session import Session
 from ramsterd.nbd.transmission import Transmission
 from tests.fakes.fake_pager import FakePager
-from tests.fakes.nbd_words import Structured, parse_replies, parse_structured, request
+from tests.fakes.nbd_words import Handshake, Structured, parse_replies, parse_structured, request
 
 PAGES = 6
 SIZE = PAGES * PAGE_BYTES
@@ -99,11 +99,11 @@ handshakes = st.one_of(
 
 def shake(parts: list[bytes]) -> tuple[str, bytes]:
     """Return how a handshake ended and what was answered."""
-    negotiation = Negotiation([EXPORT])
+    negotiation = Handshake([EXPORT])
     answered = b""
     try:
         for part in parts:
-            answered += negotiation.receive_data(part)
+            answered += negotiation.hear(part)
     except RemoteProtocolError as error:
         return str(error), b""
     if negotiation.state is State.TRANSMISSION:
@@ -120,16 +120,16 @@ def test_any_handshake_is_answered_or_ended_the_same_under_any_chunking(
 
 @given(option_words=st.lists(option_words, max_size=3))
 def test_a_valid_go_after_answered_options_reaches_the_export(option_words: list[bytes]) -> None:
-    negotiation = Negotiation([EXPORT])
+    negotiation = Handshake([EXPORT])
     go = b"IHAVEOPT" + struct.pack(">II", 7, 10) + struct.pack(">I4sH", 4, b"disk", 0)
     try:
-        negotiation.receive_data(struct.pack(">I", 3))
+        negotiation.hear(struct.pack(">I", 3))
         for word in option_words:
-            negotiation.receive_data(word)
+            negotiation.hear(word)
     except RemoteProtocolError:
         return
     if negotiation.is_between_options:
-        negotiation.receive_data(go)
+        negotiation.hear(go)
         assert negotiation.session.export is EXPORT
 
 

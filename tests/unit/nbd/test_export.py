@@ -4,7 +4,9 @@ import pytest
 
 from config.limits import PAGE_BYTES
 from ramsterd.core.page import ZERO_PAGE, PoolId
-from ramsterd.nbd.export import Export, Failure, Parts, Pieces, cut
+from ramsterd.nbd.export import Export
+from ramsterd.nbd.failures import Failure
+from ramsterd.nbd.parts import Parts, Pieces, cut
 from ramsterd.nbd.protocol import (
     PASS_PAGES_MAX,
     PAYLOAD_BYTES_MAX,

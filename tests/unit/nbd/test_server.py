@@ -289,6 +289,43 @@ async def test_an_export_takes_as_many_clients_as_it_may_and_the_next_is_told(
         await stream.aclose()
 
 
+async def test_clients_that_are_still_told_so_count_as_clients() -> None:
+    """The answer to GO may wait for a client that takes nothing: the last place is gone by then all the same."""
+
+    class Reserved(Connection):
+        async def _send_all(self, data: bytes) -> None:
+            await taken.wait()
+            await super()._send_all(data)
+
+    taken = trio.Event()
+    clients = Clients(1, Counters())
+    pairs = [socket.socketpair() for _ in range(2)]
+    async with trio.open_nursery() as nursery:
+        for ours, theirs in pairs:
+            ours.setblocking(False)
+            theirs.sendall(struct.pack(">I", 3) + option_go("disk"))
+            nursery.start_soon(Reserved(ours, [EXPORT], FakePager(), clients).serve)
+        await trio.testing.wait_all_tasks_blocked()
+        taken.set()
+        await trio.testing.wait_all_tasks_blocked()
+        kinds = [theirs.recv(100)[len(GREETING) + 12 :][:4] for _, theirs in pairs]
+        assert sorted(kinds) == [
+            struct.pack(">I", OptionReply.INFO),
+            struct.pack(">I", OptionReply.ERR_POLICY),
+        ]
+        nursery.cancel_scope.cancel()
+    assert clients.open_export(EXPORT), "a client that was cancelled gives its place back"
+    for pair in pairs:
+        for sock in pair:
+            sock.close()
+
+
+def option_go(name: str) -> bytes:
+    return b"IHAVEOPT" + struct.pack(
+        f">III{len(name)}sH", 7, len(name) + 6, len(name), name.encode(), 0
+    )
+
+
 async def test_a_client_with_10000_reads_that_takes_no_reply_waits_and_nobody_notices(
     tmp_path: Path,
 ) -> None:

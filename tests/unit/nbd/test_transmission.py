@@ -149,6 +149,9 @@ def test_a_refused_write_is_answered_when_its_payload_is_skipped() -> None:
 def test_a_write_far_over_the_limit_is_refused_and_ends_the_connection() -> None:
     client = Client()
     client.say(write(1, 0, PAGE))
+    patient = Client()
+    patient.say(request(Command.WRITE, 2, 0, REFUSED_PAYLOAD_BYTES_MAX))
+    assert patient.take() == {}, "one byte less is skipped"
     with pytest.raises(RemoteProtocolError, match="WRITE of 67108865 bytes"):
         client.say(request(Command.WRITE, 3, 0, REFUSED_PAYLOAD_BYTES_MAX + 1))
     assert client.take() == {1: Errno.NONE, 3: Errno.EINVAL}
@@ -159,6 +162,7 @@ def test_garbage_ends_the_connection_after_the_requests_before_it() -> None:
     with pytest.raises(RemoteProtocolError, match="request magic 0x47455420"):
         client.say(write(1, 0, PAGE) + b"GET / HTTP/1.1 and so on and on")
     assert client.take() == {1: Errno.NONE}
+    assert client.counters.requests[Command.WRITE] == 1
 
 
 def test_the_pager_errors_become_errnos() -> None:
@@ -174,6 +178,8 @@ def test_the_pager_errors_become_errnos() -> None:
         4: Errno.EIO,
         5: Errno.EIO,
     }
+    assert client.counters.errors[Errno.EIO] == 3
+    assert client.counters.errors[Errno.ENOSPC] == 2
 
 
 def test_replies_that_wait_leave_out_of_order_and_wake_the_sender() -> None:
@@ -332,6 +338,20 @@ def test_a_pass_over_many_requests_is_bounded_in_pages(said: bytes, call: str, m
     counts = passes(client, said * count, call)
     assert sum(counts) == count
     assert max(counts) <= most
+
+
+def test_a_pass_over_many_refused_requests_is_bounded() -> None:
+    """Nonsense is quick to refuse, but a receive may bring nine thousand of it."""
+    client = Client(is_structured=True)
+    count = 3 * PASS_PAGES_MAX
+    client.transmission.received.feed(request(4711, 1) * count)
+    answers = 0
+    while answers < count:
+        before = client.counters.errors[Errno.EINVAL]
+        client.transmission.serve()
+        answered = client.counters.errors[Errno.EINVAL] - before
+        assert 0 < answered <= PASS_PAGES_MAX
+        answers += answered
 
 
 @pytest.mark.parametrize(
