@@ -254,6 +254,29 @@ async def test_gets_under_way_miss_when_the_link_is_lost(seed: int, mock_clock: 
     finish(cluster, client, cache)
 
 
+async def test_a_get_misses_only_what_the_lost_holder_has(seed: int, mock_clock: MockClock) -> None:
+    """The rest of its run comes from another."""
+    cluster, _, cache = stage_cache(seed, mock_clock, nodes=3)
+    cache.fill(MANY)
+    cluster.run(1)
+    ones, others = set(cache.kept(1)), set(cache.kept(2))
+    index = next(each for each in sorted(ones) if each + 1 in others)
+    cluster.hold(1, 0)
+    cluster.hold(2, 0)
+    get = cache.get(index, 2)
+    cluster.run(0.1)
+    cluster.judge(0, 1, NodeState.DOWN)
+    assert get.result is None
+    cluster.let_go(2, 0)
+    result = cache.wait(get)
+    assert isinstance(result, list)
+    assert result[0] is None
+    assert result[1] is not None
+    cluster.let_go(1, 0)
+    cluster.judge(0, 1, NodeState.UP)
+    finish(cluster, cache)
+
+
 # On the way.
 
 
@@ -327,3 +350,44 @@ async def test_rows_at_peers_make_room_for_new_pages(seed: int, mock_clock: Mock
     client.fill(300)
     assert not client.seen["REFUSED"]
     finish(cluster, client, cache)
+
+
+async def test_pages_that_never_arrived_cost_no_others(
+    seed: int, mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The peer keeps fewer than we count, for good; those that it keeps are not forgotten for that."""
+    monkeypatch.setattr(overflow, "GHOSTS_MAX", 50)
+    cluster, _ = stage(seed, mock_clock, knobs={1: {"budget": 8 * MIB}}, ephemeral=True)
+    cache = cache_of(cluster)
+    cache.fill(1600)
+    cluster.run(1)
+    kept = cache.kept(1)
+    assert len(kept) > 300
+    cluster.hold(0, 1)
+    cache.fill(200, start=3000)
+    cluster.cut(0, 1)
+    assert len(cache.remote(1)) > len(cache.kept(1))
+    cluster.link(0, 1)
+    cluster.run(10)
+    assert set(kept) <= set(cache.kept(1))
+    finish(cluster, cache)
+
+
+async def test_what_was_forgotten_was_that_page(seed: int, mock_clock: MockClock) -> None:
+    """A row that had an ephemeral page at a holder may have a persistent one at the same holder by now."""
+    cluster, client, cache = stage_cache(seed, mock_clock)
+    cache.fill(1600)
+    cluster.run(1)
+    assert len(cache.remote(1)) > 300
+    for index in reversed(range(0, 1600, 16)):  # the rows of the oldest are used again first
+        cache.flush(index, 16)
+    cluster.run(1)
+    client.fill(1600)
+    cluster.run(1)
+    assert len(client.remote(1)) > 300
+    ours = cluster[0].engine
+    holder = ours._holders.living(cluster[1].number)
+    assert holder is not None
+    assert ours._remotifier._overflow._forget_oldest(holder, 1000) == 0
+    finish(cluster, client, cache)
+    assert not client.seen["LOST"]

@@ -1,0 +1,121 @@
+"""Whose pages give way at a holder."""
+
+import pytest
+
+from nodemanager.ids import Incarnation, NodeId
+from ramsterd.core import traffic
+from ramsterd.core.codec import encode_page
+from ramsterd.core.page import PAGE_BYTES, PoolKind
+from ramsterd.core.store import Store
+from ramsterd.core.zbud import Family
+from ramsterd.remote.foreign import ForeignPages
+from ramsterd.remote.messages import PutPages, PutResult
+from tests.unit.core.made_pages import joined, make_page, make_run, make_store
+
+ONE, OTHER = NodeId(1), NodeId(2)
+LIFE = Incarnation(1)
+# Raw pages that fit below the low watermark of 2 MiB, and within a quota of a half.
+BELOW_WATERMARK = 435
+QUOTA = 256
+
+
+@pytest.fixture
+def store() -> Store:
+    return make_store()
+
+
+@pytest.fixture
+def foreign(store: Store) -> ForeignPages:
+    return ForeignPages(store, bytes_fraction_max=0.5)
+
+
+def put(
+    foreign: ForeignPages, kind: PoolKind, serials: range, *, owner: NodeId = ONE
+) -> list[PutResult]:
+    """Put raw pages, 16 in a frame as a block has; return one result a frame."""
+    results = []
+    for start in range(serials.start, serials.stop, 16):
+        frame = list(range(start, start + 16))
+        encoded = [encode_page(make_page(PAGE_BYTES, serial)) for serial in frame]
+        message = PutPages(
+            kind,
+            frame,
+            [checksum for _, _, checksum in encoded],
+            [packed for packed, _, _ in encoded],
+            memoryview(b"".join(zpage for _, zpage, _ in encoded)),
+        )
+        outcomes = set(foreign.on_put(owner, LIFE, message))
+        assert len(outcomes) == 1
+        results.append(PutResult(outcomes.pop()))
+    return results
+
+
+def are_here(foreign: ForeignPages, serials: range, *, owner: NodeId = ONE) -> int:
+    packed, _ = foreign.on_get(owner, list(serials))
+    return len(packed) - packed.count(0)
+
+
+def add_clean(store: Store, pages: int) -> None:
+    """Fill memory with clean copies of pages that a peer has."""
+    pool = store.new_pool(PoolKind.PERSISTENT, "disk")
+    for index in range(0, pages, 16):
+        run = make_run(PAGE_BYTES, 16)
+        assert store.put(pool, b"", index, joined(run)) == 16
+        block = store.zbud.oldest(Family.OWN_PERSISTENT)
+        assert block is not None
+        leaving = traffic.begin_leaving(store, block)
+        traffic.end_leaving(store, leaving, 7)
+        for number, row in enumerate(leaving.rows):
+            zpage = leaving.body[number * PAGE_BYTES : (number + 1) * PAGE_BYTES]
+            assert traffic.install(store, row, zpage)
+
+
+def test_ephemeral_pages_displace_the_oldest_of_any_owner(
+    store: Store, foreign: ForeignPages
+) -> None:
+    assert set(put(foreign, PoolKind.EPHEMERAL, range(1, QUOTA + 1))) == {PutResult.STORED}
+    more = range(1000, 1064)
+    assert set(put(foreign, PoolKind.EPHEMERAL, more, owner=OTHER)) == {PutResult.STORED}
+    assert are_here(foreign, range(1, 65)) == 0
+    assert are_here(foreign, range(65, QUOTA + 1)) == QUOTA - 64
+    assert are_here(foreign, more, owner=OTHER) == 64
+    assert store.zpages[Family.FOREIGN_EPHEMERAL] == QUOTA
+
+
+def test_persistent_pages_displace_ephemeral_ones_and_not_the_reverse(
+    store: Store, foreign: ForeignPages
+) -> None:
+    put(foreign, PoolKind.EPHEMERAL, range(1, QUOTA + 1))
+    kept = range(1000, 1000 + QUOTA)
+    assert set(put(foreign, PoolKind.PERSISTENT, kept)) == {PutResult.STORED}
+    assert store.zpages[Family.FOREIGN_EPHEMERAL] == 0
+    assert foreign.room_bytes(PoolKind.EPHEMERAL) == 0
+    assert put(foreign, PoolKind.EPHEMERAL, range(2000, 2016)) == [PutResult.NOT_ACCEPTING]
+    assert are_here(foreign, kept) == QUOTA
+
+
+def test_clean_copies_give_way_to_persistent_pages_only(
+    store: Store, foreign: ForeignPages
+) -> None:
+    add_clean(store, 400)
+    assert put(foreign, PoolKind.EPHEMERAL, range(1, 17)) == [PutResult.STORED]
+    assert put(foreign, PoolKind.EPHEMERAL, range(17, 65)) == [
+        PutResult.STORED,
+        PutResult.STORED,
+        PutResult.STORED,
+    ]
+    assert store.zpages[Family.FOREIGN_EPHEMERAL] == BELOW_WATERMARK // 16 * 16 - 400
+    assert store.zpages[Family.OWN_CLEAN] == 400
+    kept = range(1000, 1192)
+    assert set(put(foreign, PoolKind.PERSISTENT, kept)) == {PutResult.STORED}
+    assert store.zpages[Family.FOREIGN_EPHEMERAL] == 0
+    assert are_here(foreign, kept) == 192
+
+
+def test_what_is_ours_gives_way_to_nothing_foreign(store: Store, foreign: ForeignPages) -> None:
+    cache = store.new_pool(PoolKind.EPHEMERAL, "cache")
+    assert store.put(cache, b"", 0, joined(make_run(PAGE_BYTES, 432))) == 432
+    for kind in PoolKind:
+        assert foreign.room_bytes(kind) < 16 * PAGE_BYTES
+        assert put(foreign, kind, range(1, 17)) == [PutResult.NOT_ACCEPTING]
+    assert store.zpages[Family.OWN_EPHEMERAL] == 432
