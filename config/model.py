@@ -142,6 +142,7 @@ class ExportConfig:
     durability: Durability = Durability.MEMORY
     # As in [remote], for this export; 0: what [remote] says.
     copies: Copies = 0
+    codec: PoolCodec = PoolCodec.LZ4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

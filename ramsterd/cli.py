@@ -12,9 +12,11 @@ import trio
 
 from config.errors import ConfigError
 from config.load import load_node
+from config.model import DaemonConfig
 from config.units import format_bytes
 from nodemanager.ids import Incarnation
 from ramsterd import __version__
+from ramsterd.core.codec import CodecMissing, encoder_of
 from ramsterd.daemon import CannotServe, Daemon, leaves
 from ramsterd.logs import set_up_logging
 
@@ -45,6 +47,7 @@ def run(config: Path) -> None:
     """Run the daemon in the foreground until SIGTERM or Ctrl-C."""
     try:
         daemon_config, cluster, node = load_node(config)
+        check_codecs(daemon_config, file=str(config))
     except ConfigError as error:
         _fail(str(error), EX_CONFIG)
     set_up_logging(daemon_config.log)
@@ -76,12 +79,24 @@ def check_config(config: Path) -> None:
     """Read both files and say whether they are right; exit status 78 if not."""
     try:
         daemon, cluster, node = load_node(config)
+        check_codecs(daemon, file=str(config))
     except ConfigError as error:
         _fail(str(error), EX_CONFIG)
     exports = ", ".join(f"{each.name} ({format_bytes(each.size)})" for each in daemon.export)
     click.echo(f"{config}: node {node.name} ({node.number}) at {node.address}:{node.port}")
     click.echo(f"{daemon.cluster}: cluster {cluster.name} of {len(cluster.node)} nodes")
     click.echo(f"budget {format_bytes(daemon.memory.budget)}, exports: {exports or 'none'}")
+
+
+def check_codecs(daemon: DaemonConfig, *, file: str) -> None:
+    """Raise ConfigError for an export whose codec is not installed."""
+    for i, export in enumerate(daemon.export):
+        try:
+            encoder_of(export.codec)
+        except CodecMissing as error:
+            raise ConfigError(
+                file, f"export[{i}].codec", f"'{export.codec.value}'", f"'lz4' or 'none' ({error})"
+            ) from None
 
 
 def _fail(message: str, status: int) -> NoReturn:

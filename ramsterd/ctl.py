@@ -230,9 +230,12 @@ def format_nodes(rows: list[dict[str, Any]]) -> str:
 
 def format_pools(rows: list[dict[str, Any]]) -> str:
     """Return one line a pool; a private one has no name."""
-    lines = [f"{'USER':>6}  {'NAME':<24} {'KIND':<10} {'PAGES':>10} {'OBJECTS':>8} CLIENTS"]
+    lines = [
+        f"{'USER':>6}  {'NAME':<24} {'KIND':<10} {'CODEC':<5} {'PAGES':>10} {'OBJECTS':>8} CLIENTS"
+    ]
     lines += [
-        f"{row['user']:>6}  {row['name'] or '-':<24} {row['kind']:<10} {row['pages']:>10} "
+        f"{row['user']:>6}  {row['name'] or '-':<24} {row['kind']:<10} "
+        f"{row['codec']:<5} {row['pages']:>10} "
         f"{row['objects']:>8} {row['connections']}"
         for row in rows
     ]

@@ -84,7 +84,9 @@ class Daemon:
                 description=export.description,
                 is_read_only=export.read_only,
                 is_replicated=export.durability is Durability.REPLICATED,
-                pool=self._pager.new_pool(PoolKind.PERSISTENT, export.name, copies=export.copies),
+                pool=self._pager.new_pool(
+                    PoolKind.PERSISTENT, export.name, copies=export.copies, codec=export.codec
+                ),
                 object_id=EXPORT_OBJECT,
             )
             for export in daemon.export

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from config.model import ClusterConfig, DaemonConfig
+from config.model import ClusterConfig, DaemonConfig, PoolCodec
 from net.errors import RemoteProtocolError
 from net.frame import Frame
 from nodemanager.events import NodeEvent
@@ -172,10 +172,17 @@ class Engine:
 
     # What front ends ask.
 
-    def new_pool(self, kind: PoolKind, name: str, *, copies: int = 0) -> PoolId:
-        """Make a pool of our own, whose pages are on `copies` peers when not here (0: as the config says)."""
+    def new_pool(
+        self, kind: PoolKind, name: str, *, copies: int = 0, codec: PoolCodec = PoolCodec.LZ4
+    ) -> PoolId:
+        """Make a pool of our own, whose pages are on `copies` peers when not here (0: as the config says).
+
+        Raises:
+            PoolsExhausted: There are too many.
+            CodecMissing: The library of the codec is not installed.
+        """
         copies = (copies or self._copies) if kind is PoolKind.PERSISTENT else 1
-        return self.store.new_pool(kind, name, copies=copies)
+        return self.store.new_pool(kind, name, copies=copies, codec=codec)
 
     def replicate(
         self, pool: PoolId, object_id: bytes, index: int, count: int, *, now: float

@@ -109,7 +109,7 @@ def _pages(now: DaemonStatistics) -> Iterator[Metric]:
             "zero": store.put_zero_total,
             "same_filled": store.put_same_filled_total,
             "raw": store.put_raw_total,
-            "lz4": stored,
+            "compressed": stored,
         }),
     )  # fmt: skip
     yield _counter(

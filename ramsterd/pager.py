@@ -18,6 +18,7 @@ from typing import Final, Protocol, TypeAlias
 import trio
 
 from config.limits import PAGE_BYTES
+from config.model import PoolCodec
 from ramsterd.core import extents
 from ramsterd.core.extents import StatusRun
 from ramsterd.core.page import ZERO_PAGE, PoolId, PoolKind
@@ -190,9 +191,16 @@ class Pager:
         peers.on_deadline = self._on_deadline
         peers.next_deadline = self._next_deadline
 
-    def new_pool(self, kind: PoolKind, name: str, *, copies: int = 0) -> PoolId:
-        """Make a pool, whose pages are on `copies` peers when not here (0: as the config says)."""
-        return self._engine.new_pool(kind, name, copies=copies)
+    def new_pool(
+        self, kind: PoolKind, name: str, *, copies: int = 0, codec: PoolCodec = PoolCodec.LZ4
+    ) -> PoolId:
+        """Make a pool, whose pages are on `copies` peers when not here (0: as the config says).
+
+        Raises:
+            PoolsExhausted: There are too many.
+            CodecMissing: The library of the codec is not installed.
+        """
+        return self._engine.new_pool(kind, name, copies=copies, codec=codec)
 
     def destroy_pool(self, pool: PoolId) -> int:
         """Flush all pages of a pool, here and at peers; return how many there were."""

@@ -110,16 +110,24 @@ class Client:
         """The user id as which the daemon knows us."""
         return self._welcome.user
 
-    def new_pool(self, kind: PoolKind, *, name: str = "", exclusive_gets: bool = False) -> "Pool":
+    def new_pool(
+        self,
+        kind: PoolKind,
+        *,
+        name: str = "",
+        codec: str = "lz4",
+        exclusive_gets: bool = False,
+    ) -> "Pool":
         """Return a new private pool, or the pool of our user with that name, made if it is not there.
 
         With `exclusive_gets` (ephemeral pools) a get takes the pages out of the pool.
+        The codec is "lz4", "zstd" (smaller and slower, if the daemon has it) or "none".
 
         Raises:
-            NotAllowed: Too many pools, or the named one is of the other kind.
+            NotAllowed: Too many pools, the named one is of the other kind or codec, or the daemon lacks the codec.
             NotConnected: The daemon is gone.
         """
-        request = calls.new_pool_request(kind, name, is_exclusive=exclusive_gets)
+        request = calls.new_pool_request(kind, name, codec, is_exclusive=exclusive_gets)
         self.call([request])
         number, pages = self._checked(calls.opened_pool, request)
         return Pool(self, number, kind, name, pages)

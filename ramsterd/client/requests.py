@@ -16,6 +16,7 @@ from ramsterd.client.errors import (
 )
 from ramsterd.client.protocol import Request
 from ramsterd.tmemd.messages import (
+    CODECS,
     COUNT,
     INDEX_MAX,
     NAME_BYTES_MAX,
@@ -48,6 +49,8 @@ _ERRORS: Final[dict[ErrorCode, type[RamsterError]]] = {
     ErrorCode.TOO_MANY_CONNECTIONS: NotConnected,
     ErrorCode.WRONG_VERSION: NotConnected,
     ErrorCode.KIND_DIFFERS: NotAllowed,
+    ErrorCode.CODEC_DIFFERS: NotAllowed,
+    ErrorCode.CODEC_MISSING: NotAllowed,
 }
 assert set(_ERRORS) == set(ErrorCode)
 
@@ -67,12 +70,16 @@ def hello_request(name: str) -> Request:
     return Request(TmemType.HELLO, hello(name))
 
 
-def new_pool_request(kind: PoolKind, name: str, *, is_exclusive: bool) -> Request:
+def new_pool_request(
+    kind: PoolKind, name: str, codec: str = "lz4", *, is_exclusive: bool
+) -> Request:
     """Ask for a pool; ValueError if there can be none such."""
     _check_name(name)
+    if codec not in CODECS:
+        raise ValueError(f"no codec {codec!r}; there are: {', '.join(CODECS)}")
     if is_exclusive and kind is PoolKind.PERSISTENT:
         raise ValueError("gets are exclusive in ephemeral pools only")
-    return Request(TmemType.NEW_POOL, NewPool(kind, name, is_exclusive).encode())
+    return Request(TmemType.NEW_POOL, NewPool(kind, name, codec, is_exclusive).encode())
 
 
 def put_requests(pool: int, object_id: bytes, index: int, buffer: Buffer) -> Iterator[Request]:

@@ -126,10 +126,15 @@ class AsyncClient:
         return self._welcome.user
 
     async def new_pool(
-        self, kind: PoolKind, *, name: str = "", exclusive_gets: bool = False
+        self,
+        kind: PoolKind,
+        *,
+        name: str = "",
+        codec: str = "lz4",
+        exclusive_gets: bool = False,
     ) -> "AsyncPool":
         """See `Client.new_pool`."""
-        request = calls.new_pool_request(kind, name, is_exclusive=exclusive_gets)
+        request = calls.new_pool_request(kind, name, codec, is_exclusive=exclusive_gets)
         await self.call([request])
         number, pages = self._checked(calls.opened_pool, request)
         return AsyncPool(self, number, kind, name, pages)

@@ -1,16 +1,22 @@
-"""A page to a zpage and back: same-filled, lz4 or raw, and always with a checksum.
+"""A page to a zpage and back: same-filled, compressed or raw, and always with a checksum.
 
-The only importer of lz4 and xxhash.  An encoded page is a *packed* number (codec and length in 16 bits, as
-it stands in a row and on the wire), its zpage, and xxh3_64 of the page itself.  lz4 alone accepts most
+The only importer of lz4, zstandard and xxhash.  An encoded page is a *packed* number (codec and length in 16 bits,
+as it stands in a row and on the wire), its zpage, and xxh3_64 of the page itself.  lz4 alone accepts most
 flipped bits, so the checksum is of what the client wrote and is checked on every get.
+
+Each pool has an encoder; what it made is told apart by its number, so one decoder reads them all.  zstd is an
+extra (`ramster[zstd]`): without it no pool can ask for it, and holders need it for nothing, for they unpack nothing.
 """
 
 import enum
-from typing import Final
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Final, TypeAlias
 
 import lz4.block
 import xxhash
 
+from config.model import PoolCodec
 from ramsterd.core.page import PAGE_BYTES, CorruptPage
 
 
@@ -20,6 +26,7 @@ class Codec(enum.IntEnum):
     LZ4 = 0
     RAW = 1
     FILL = 2  # all 8-byte words equal: no zpage, the word stands in place of the checksum
+    ZSTD = 3
 
 
 CODEC_SHIFT: Final = 13
@@ -30,10 +37,21 @@ PACKED_FILL: Final = Codec.FILL << CODEC_SHIFT
 WORD_BYTES: Final = 8
 WORDS_PER_PAGE: Final = PAGE_BYTES // WORD_BYTES
 # A page that does not shrink below 7/8 is kept raw: unpacking it would cost more than it saves (zcache's bound).
-LZ4_BYTES_MAX: Final = PAGE_BYTES * 7 // 8
+ZPAGE_BYTES_MAX: Final = PAGE_BYTES * 7 // 8
+PACKED_ZSTD: Final = Codec.ZSTD << CODEC_SHIFT
+# Higher levels gain a few per cent on pages of 4 KiB and take several times as long.
+ZSTD_LEVEL: Final = 3
 
 assert PAGE_BYTES <= ZPAGE_BYTES_MASK
 assert max(Codec) << CODEC_SHIFT <= PACKED_MAX
+
+# (packed, zpage, checksum) of one page of `PAGE_BYTES`.
+Encoder: TypeAlias = Callable[[bytes], tuple[int, bytes, int]]
+
+
+class CodecMissing(Exception):
+    """A pool wants a codec whose library is not installed; the message says how to get it."""
+
 
 checksum_of = xxhash.xxh3_64_intdigest
 _compress = lz4.block.compress
@@ -51,9 +69,74 @@ def encode_page(page: bytes) -> tuple[int, bytes, int]:
         return PACKED_FILL, b"", int.from_bytes(page[:WORD_BYTES], "little")
     zpage = _compress(page, store_size=False)
     packed = len(zpage)
-    if packed > LZ4_BYTES_MAX:
+    if packed > ZPAGE_BYTES_MAX:
         return PACKED_RAW, page, checksum_of(page)
     return packed, zpage, checksum_of(page)
+
+
+def encode_raw(page: bytes) -> tuple[int, bytes, int]:
+    """As `encode_page`, without compressing anything but same-filled pages."""
+    if page[:WORD_BYTES] == page[-WORD_BYTES:] and page == page[:WORD_BYTES] * WORDS_PER_PAGE:
+        return PACKED_FILL, b"", int.from_bytes(page[:WORD_BYTES], "little")
+    return PACKED_RAW, page, checksum_of(page)
+
+
+@cache
+def _zstandard() -> Any:
+    try:
+        import zstandard  # noqa: PLC0415  an extra: only who asks for it needs it
+    except ImportError:
+        raise CodecMissing("zstd needs the package zstandard: install ramster[zstd]") from None
+    return zstandard
+
+
+@cache
+def _zstd_encoder() -> Encoder:
+    compress = _zstandard().ZstdCompressor(level=ZSTD_LEVEL, write_checksum=False).compress
+
+    def encode(page: bytes) -> tuple[int, bytes, int]:
+        if page[:WORD_BYTES] == page[-WORD_BYTES:] and page == page[:WORD_BYTES] * WORDS_PER_PAGE:
+            return PACKED_FILL, b"", int.from_bytes(page[:WORD_BYTES], "little")
+        zpage = compress(page)
+        if len(zpage) > ZPAGE_BYTES_MAX:
+            return PACKED_RAW, page, checksum_of(page)
+        return PACKED_ZSTD | len(zpage), zpage, checksum_of(page)
+
+    return encode
+
+
+@cache
+def _zstd_decompress() -> Callable[[bytes | memoryview], bytes]:
+    zstandard = _zstandard()
+    decompress = zstandard.ZstdDecompressor().decompress
+
+    def decode(zpage: bytes | memoryview) -> bytes:
+        # The header may claim any size, and that much would be allocated.
+        try:
+            claimed = zstandard.frame_content_size(zpage)
+            if claimed != PAGE_BYTES:
+                raise CorruptPage(f"a zstd frame of {claimed} bytes, not a page")
+            page: bytes = decompress(zpage, max_output_size=PAGE_BYTES)
+        except zstandard.ZstdError as error:
+            raise CorruptPage(str(error)) from error
+        return page
+
+    return decode
+
+
+def encoder_of(codec: PoolCodec) -> Encoder:
+    """Return what packs the pages of a pool.
+
+    Raises:
+        CodecMissing: Its library is not installed.
+    """
+    match codec:
+        case PoolCodec.LZ4:
+            return encode_page
+        case PoolCodec.NONE:
+            return encode_raw
+        case PoolCodec.ZSTD:
+            return _zstd_encoder()
 
 
 def decode_page(packed: int, zpage: bytes | memoryview, checksum: int) -> bytes:
@@ -62,7 +145,7 @@ def decode_page(packed: int, zpage: bytes | memoryview, checksum: int) -> bytes:
     Raises:
         CorruptPage: The zpage is not what was stored.
     """
-    if packed <= LZ4_BYTES_MAX:
+    if packed <= ZPAGE_BYTES_MAX:
         try:
             page: bytes = _decompress(zpage, uncompressed_size=PAGE_BYTES)
         except (lz4.block.LZ4BlockError, ValueError) as error:
@@ -71,6 +154,8 @@ def decode_page(packed: int, zpage: bytes | memoryview, checksum: int) -> bytes:
         return checksum.to_bytes(WORD_BYTES, "little") * WORDS_PER_PAGE
     elif packed == PACKED_RAW:
         page = bytes(zpage)
+    elif PACKED_ZSTD < packed <= PACKED_ZSTD + ZPAGE_BYTES_MAX:
+        page = _zstd_decompress()(zpage)
     else:
         raise CorruptPage(f"codec and length {packed:#06x} name no encoding")
     if len(page) != PAGE_BYTES:  # a short page is not an error to lz4
@@ -82,4 +167,8 @@ def decode_page(packed: int, zpage: bytes | memoryview, checksum: int) -> bytes:
 
 def is_packed_valid(packed: int) -> bool:
     """Whether a number from a peer can be the packed form of a zpage that has bytes."""
-    return 0 < packed <= LZ4_BYTES_MAX or packed == PACKED_RAW
+    return (
+        0 < packed <= ZPAGE_BYTES_MAX
+        or packed == PACKED_RAW
+        or 0 < packed - PACKED_ZSTD <= ZPAGE_BYTES_MAX
+    )

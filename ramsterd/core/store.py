@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
+from config.model import PoolCodec
 from ramsterd.core.arena import MapMemory
 from ramsterd.core.codec import (
     PACKED_FILL,
     PACKED_RAW,
     ZPAGE_BYTES_MASK,
     decode_page,
-    encode_page,
 )
 from ramsterd.core.page import PAGE_BYTES, ZERO_PAGE, CorruptPage, PoolId, PoolKind
 from ramsterd.core.rows import (
@@ -167,15 +167,22 @@ class Store:
     # Pools.
 
     def new_pool(
-        self, kind: PoolKind, name: str, *, copies: int = 1, is_foreign: bool = False
+        self,
+        kind: PoolKind,
+        name: str,
+        *,
+        copies: int = 1,
+        codec: PoolCodec = PoolCodec.LZ4,
+        is_foreign: bool = False,
     ) -> PoolId:
         """Make a pool, whose pages are on `copies` peers when they are not here.
 
         Raises:
             PoolsExhausted: There are too many.
+            CodecMissing: The library of the codec is not installed.
         """
         self.copies_max = max(self.copies_max, copies)
-        return self.pools.new(kind, name, copies=copies, is_foreign=is_foreign).pool
+        return self.pools.new(kind, name, copies=copies, codec=codec, is_foreign=is_foreign).pool
 
     def destroy_pool(self, pool_id: PoolId) -> int:
         """Flush all pages of a pool and forget it; return how many there were."""
@@ -214,7 +221,7 @@ class Store:
             leaf = address >> LEAF_SHIFT
             # An eviction must not take away the leaf that we are writing into.
             self.table.leaf_used[leaf] += 1
-            done = self._put_extent(pool.family, address, run, pages[stored * PAGE_BYTES :])
+            done = self._put_extent(pool, address, run, pages[stored * PAGE_BYTES :])
             self.table.count_hole(address)
             stored += done
             if done < run:
@@ -223,8 +230,9 @@ class Store:
         self.counters.put += stored
         return stored
 
-    def _put_extent(self, family: Family, address: int, run: int, pages: memoryview) -> int:
+    def _put_extent(self, pool: Pool, address: int, run: int, pages: memoryview) -> int:
         """Put the pages of one leaf.  The hot loop: everything it touches is a local name."""
+        family, encode = pool.family, pool.encode
         entries, leaf_used, rows, counters = (
             self.table.entries, self.table.leaf_used, self.rows, self.counters,
         )  # fmt: skip
@@ -239,7 +247,7 @@ class Store:
         )
         done = run
         for place in range(address, address + run):
-            packed, zpage, checksum = encode_page(bytes(pages[start : start + PAGE_BYTES]))
+            packed, zpage, checksum = encode(bytes(pages[start : start + PAGE_BYTES]))
             start += PAGE_BYTES
             row = ZERO
             if packed != PACKED_FILL:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from config.model import PoolCodec
+from ramsterd.core.codec import Encoder, encode_page, encoder_of
 from ramsterd.core.page import INDEX_MAX, OBJECT_ID_BYTES_MAX, PoolId, PoolKind
 from ramsterd.core.table import PageObject
 from ramsterd.core.zbud import Family
@@ -32,6 +34,7 @@ class Pool:
     name: str
     # On how many peers a page is kept that is not kept here.
     copies: int = 1
+    encode: Encoder = encode_page
     objects: dict[bytes, PageObject] = field(default_factory=dict)
 
     def find_object(self, object_id: bytes) -> PageObject | None:
@@ -62,16 +65,26 @@ class Pools:
         self._pools: dict[PoolId, Pool] = {}
         self._last = 0
 
-    def new(self, kind: PoolKind, name: str, *, copies: int = 1, is_foreign: bool = False) -> Pool:
+    def new(
+        self,
+        kind: PoolKind,
+        name: str,
+        *,
+        copies: int = 1,
+        codec: PoolCodec = PoolCodec.LZ4,
+        is_foreign: bool = False,
+    ) -> Pool:
         """Make a pool.
 
         Raises:
             PoolsExhausted: There are `POOLS_MAX`.
+            CodecMissing: The library of the codec is not installed.
         """
         if len(self._pools) >= POOLS_MAX:
             raise PoolsExhausted(f"{POOLS_MAX} pools exist")
+        encoder = encoder_of(codec)
         self._last += 1
-        pool = Pool(PoolId(self._last), kind, _FAMILY[kind, is_foreign], name, copies)
+        pool = Pool(PoolId(self._last), kind, _FAMILY[kind, is_foreign], name, copies, encoder)
         self._pools[pool.pool] = pool
         return pool
 

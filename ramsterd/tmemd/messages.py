@@ -96,8 +96,12 @@ class ErrorCode(enum.IntEnum):
     TOO_MANY_CONNECTIONS = 8
     WRONG_VERSION = 9
     KIND_DIFFERS = 10
+    CODEC_DIFFERS = 11
+    CODEC_MISSING = 12
 
 
+# How a pool may be compressed: the names of config.model.PoolCodec, which clients do not import.
+CODECS: Final = ("lz4", "zstd", "none")
 _BODY_BYTES_MAX: Final = PAGES_PER_FRAME_MAX * PAGE_BYTES
 _CONTROL: Final = FrameLimits(0, CONTROL_BYTES_MAX, 0)
 _PLACE: Final = FrameLimits(0, PLACE.size, 0)
@@ -309,15 +313,16 @@ def parse_hello(table: memoryview) -> tuple[int, str]:
 
 @dataclass(frozen=True, slots=True)
 class NewPool:
-    """What a client wants: a pool of a kind; without a name it is private to the connection."""
+    """What a client wants: a pool of a kind and a codec; without a name it is private to the connection."""
 
     kind: PoolKind
     name: str
+    codec: str
     is_exclusive: bool
 
     def encode(self) -> bytes:
         """Return the message."""
-        return pack_fields([self.kind.value, self.name, self.is_exclusive])
+        return pack_fields([self.kind.value, self.name, self.codec, self.is_exclusive])
 
     @classmethod
     def parse(cls, table: memoryview) -> "NewPool":
@@ -325,17 +330,19 @@ class NewPool:
 
         Raises:
             RemoteProtocolError: It is none.
-            BadRequest: There is no such kind, or a persistent pool with exclusive gets.
+            BadRequest: There is no such kind or codec, or a persistent pool with exclusive gets.
         """
-        kind, name, is_exclusive = unpack_fields(table, (str, str, bool))
+        kind, name, codec, is_exclusive = unpack_fields(table, (str, str, str, bool))
         name = _name(name)
+        if codec not in CODECS:
+            raise BadRequest(f"no codec {str(codec)[:32]!r}; there are: {', '.join(CODECS)}")
         try:
             pool_kind = PoolKind(kind)
         except ValueError:
             raise BadRequest(f"no kind of pool is called {str(kind)[:32]!r}") from None
         if is_exclusive and pool_kind is PoolKind.PERSISTENT:
             raise BadRequest("gets are exclusive in ephemeral pools only")
-        return cls(pool_kind, name, bool(is_exclusive))
+        return cls(pool_kind, name, str(codec), bool(is_exclusive))
 
 
 def _whole(field: object) -> int:

@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from config.model import PoolCodec
+from ramsterd.core.codec import CodecMissing
 from ramsterd.core.page import PoolId, PoolKind
 from ramsterd.core.tmem import PoolsExhausted
 from ramsterd.pager import PagerInterface
@@ -30,8 +32,8 @@ _RECOUNT_SHIFT: Final = 8
 class PoolPager(PagerInterface, Protocol):
     """What the tmem socket asks of the pager; `Pager` has it all."""
 
-    def new_pool(self, kind: PoolKind, name: str) -> PoolId:
-        """Make a pool, or raise PoolsExhausted."""
+    def new_pool(self, kind: PoolKind, name: str, *, codec: PoolCodec) -> PoolId:
+        """Make a pool, or raise PoolsExhausted or CodecMissing."""
         ...
 
     def put_now(self, pool: PoolId, object_id: bytes, index: int, pages: memoryview) -> int:
@@ -88,6 +90,7 @@ class PoolSnapshot:
     user: int
     kind: PoolKind
     name: str
+    codec: PoolCodec
     pages: int
     objects: int
     connections: int
@@ -120,6 +123,7 @@ class TmemPool:
     pool: PoolId
     kind: PoolKind
     name: str
+    codec: PoolCodec
     owner: User
     pages: int = 0
     # Pages of puts that wait for room: charged, and not yet in the store.
@@ -150,33 +154,40 @@ class PoolBook:
 
     # Pools.
 
-    def open(self, user_id: int, kind: PoolKind, name: str) -> TmemPool:
+    def open(
+        self, user_id: int, kind: PoolKind, name: str, codec: PoolCodec = PoolCodec.LZ4
+    ) -> TmemPool:
         """Return the user's pool of that name, made if it is not there, or a new private pool.
 
         The caller must `close` it when its connection ends.
 
         Raises:
-            Refused: The pool is of the other kind, or there are too many pools.
+            Refused: The pool is of the other kind or has another codec, the codec is not to be had here, or there
+                are too many pools.
         """
         pool = self._named.get((user_id, name)) if name else None
         if pool is None:
-            pool = self._make(user_id, kind, name)
+            pool = self._make(user_id, kind, name, codec)
+        elif pool.codec is not codec:
+            raise Refused(ErrorCode.CODEC_DIFFERS, f"pool {name!r} has codec {pool.codec.value}")
         elif pool.kind is not kind:
             raise Refused(ErrorCode.KIND_DIFFERS, f"pool {name!r} is {pool.kind.value}")
         pool.connections += 1
         return pool
 
-    def _make(self, user_id: int, kind: PoolKind, name: str) -> TmemPool:
+    def _make(self, user_id: int, kind: PoolKind, name: str, codec: PoolCodec) -> TmemPool:
         owner = self._users.get(user_id) or User(user_id)
         if len(owner.pools) >= self._quotas.pools_per_user_max:
             raise Refused(
                 ErrorCode.TOO_MANY_POOLS, f"user {user_id} has {len(owner.pools)} pools already"
             )
         try:
-            pool_id = self._pager.new_pool(kind, f"{user_id}/{name}")
+            pool_id = self._pager.new_pool(kind, f"{user_id}/{name}", codec=codec)
         except PoolsExhausted as error:
             raise Refused(ErrorCode.TOO_MANY_POOLS, str(error)) from None
-        pool = TmemPool(pool_id, kind, name, owner)
+        except CodecMissing as error:
+            raise Refused(ErrorCode.CODEC_MISSING, str(error)) from None
+        pool = TmemPool(pool_id, kind, name, codec, owner)
         self._users[user_id] = owner
         owner.pools.append(pool)
         if name:
@@ -312,6 +323,7 @@ class PoolBook:
                 user=owner.user,
                 kind=pool.kind,
                 name=pool.name,
+                codec=pool.codec,
                 pages=pool.pages,
                 objects=self._pager.objects_of(pool.pool),
                 connections=pool.connections,

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from config.model import PoolCodec
 from net.errors import RemoteProtocolError
 from net.frame import Frame, FrameDecoder
 from net.packing import pack_fields
@@ -227,7 +228,7 @@ class Session:
         wanted = NewPool.parse(frame.table)
         if len(self._pools) >= OPEN_POOLS_MAX:
             raise Refused(ErrorCode.TOO_MANY_POOLS, f"{OPEN_POOLS_MAX} pools are open here")
-        pool = self._book.open(self._user, wanted.kind, wanted.name)
+        pool = self._book.open(self._user, wanted.kind, wanted.name, PoolCodec(wanted.codec))
         self._last_pool += 1
         self._pools[self._last_pool] = OpenPool(pool, wanted.is_exclusive)
         fields = pack_fields([self._last_pool, pool.pages])

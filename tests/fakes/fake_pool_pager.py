@@ -1,6 +1,8 @@
 """The fake pager with pools: what the tmem socket calls."""
 
 from config.limits import PAGE_BYTES
+from config.model import PoolCodec
+from ramsterd.core.codec import CodecMissing
 from ramsterd.core.page import PoolId, PoolKind
 from ramsterd.core.table import LEAF_PAGES
 from ramsterd.core.tmem import PoolsExhausted
@@ -14,11 +16,14 @@ class FakePoolPager(FakePager):
         super().__init__()
         self.pools: dict[PoolId, PoolKind] = {}
         self.pools_max = pools_max
+        self.missing_codec: PoolCodec | None = None
         self._last_pool = 0
         # How many pages of a put_now find room.
         self.room_pages = 1 << 40
 
-    def new_pool(self, kind: PoolKind, name: str) -> PoolId:
+    def new_pool(self, kind: PoolKind, name: str, *, codec: PoolCodec = PoolCodec.LZ4) -> PoolId:
+        if codec is self.missing_codec:
+            raise CodecMissing("not installed")
         if len(self.pools) >= self.pools_max:
             raise PoolsExhausted("no more")
         self._last_pool += 1

@@ -2,15 +2,20 @@
 
 import hypothesis.strategies as st
 import pytest
+import zstandard
 from hypothesis import assume, example, given
 
+from config.model import PoolCodec
 from ramsterd.core.codec import (
-    LZ4_BYTES_MAX,
     PACKED_FILL,
     PACKED_MAX,
     PACKED_RAW,
+    PACKED_ZSTD,
+    ZPAGE_BYTES_MAX,
+    Encoder,
     decode_page,
     encode_page,
+    encoder_of,
     is_packed_valid,
     zpage_bytes,
 )
@@ -34,11 +39,14 @@ PAGES = (
 )
 
 
-@given(PAGES)
-@example(ZERO_PAGE)
-@example(make_page(PAGE_BYTES))
-def test_any_page_comes_back(page: bytes) -> None:
-    packed, zpage, checksum = encode_page(page)
+ENCODERS = st.sampled_from([encoder_of(codec) for codec in PoolCodec])
+
+
+@given(PAGES, ENCODERS)
+@example(ZERO_PAGE, encoder_of(PoolCodec.ZSTD))
+@example(make_page(PAGE_BYTES), encoder_of(PoolCodec.ZSTD))
+def test_any_page_comes_back(page: bytes, encode: Encoder) -> None:
+    packed, zpage, checksum = encode(page)
     assert len(zpage) == zpage_bytes(packed)
     assert is_packed_valid(packed) == (packed != PACKED_FILL)
     assert 0 <= checksum < 1 << 64
@@ -46,9 +54,11 @@ def test_any_page_comes_back(page: bytes) -> None:
     assert decode_page(packed, memoryview(zpage), checksum) == page
 
 
-@given(PAGES, st.lists(st.integers(0, 8 * PAGE_BYTES - 1), min_size=1, max_size=4))
-def test_flipped_bits_give_the_page_or_corrupt_page(page: bytes, bits: list[int]) -> None:
-    packed, zpage, checksum = encode_page(page)
+@given(PAGES, ENCODERS, st.lists(st.integers(0, 8 * PAGE_BYTES - 1), min_size=1, max_size=4))
+def test_flipped_bits_give_the_page_or_corrupt_page(
+    page: bytes, encode: Encoder, bits: list[int]
+) -> None:
+    packed, zpage, checksum = encode(page)
     assume(zpage)
     damaged = bytearray(zpage)
     for bit in bits:
@@ -67,9 +77,9 @@ def test_a_flipped_bit_of_the_checksum_is_corrupt(page: bytes, bit: int) -> None
         decode_page(packed, zpage, checksum ^ 1 << bit)
 
 
-@given(PAGES, st.integers(1, PAGE_BYTES))
-def test_a_zpage_cut_short_is_corrupt(page: bytes, missing: int) -> None:
-    packed, zpage, checksum = encode_page(page)
+@given(PAGES, ENCODERS, st.integers(1, PAGE_BYTES))
+def test_a_zpage_cut_short_is_corrupt(page: bytes, encode: Encoder, missing: int) -> None:
+    packed, zpage, checksum = encode(page)
     assume(zpage)
     with pytest.raises(CorruptPage):
         decode_page(packed, zpage[:-missing], checksum)
@@ -77,12 +87,20 @@ def test_a_zpage_cut_short_is_corrupt(page: bytes, missing: int) -> None:
 
 NUMBERS = (
     st.integers(0, PACKED_MAX)
-    | st.integers(0, LZ4_BYTES_MAX)
+    | st.integers(0, ZPAGE_BYTES_MAX)
+    | st.integers(PACKED_ZSTD, PACKED_ZSTD + ZPAGE_BYTES_MAX)
     | st.sampled_from([PACKED_RAW, PACKED_FILL])
 )
 
 
-@given(NUMBERS, st.binary(max_size=64) | PAGES, st.integers(0, (1 << 64) - 1))
+ZSTD_FRAMES = st.builds(
+    lambda content, level: zstandard.ZstdCompressor(level=level).compress(content),
+    st.binary(max_size=64) | PAGES | PAGES.map(lambda page: page * 64),
+    st.integers(1, 5),
+)
+
+
+@given(NUMBERS, st.binary(max_size=64) | PAGES | ZSTD_FRAMES, st.integers(0, (1 << 64) - 1))
 def test_any_bytes_give_a_page_or_corrupt_page(packed: int, zpage: bytes, checksum: int) -> None:
     try:
         page = decode_page(packed, zpage, checksum)

@@ -21,6 +21,7 @@ from ramsterd.client.requests import (
     stored_pages,
 )
 from ramsterd.tmemd.messages import (
+    CODECS,
     PAGE_BYTES,
     REPLY_LIMITS,
     REQUEST_LIMITS,
@@ -61,7 +62,12 @@ def almost_requests(draw: st.DrawFn) -> bytes:
         tables = [
             place(pool, b"o", index),
             page_range(pool, b"o", index, draw(st.sampled_from([0, 1, 64, 1 << 48]))),
-            NewPool(draw(st.sampled_from(PoolKind)), draw(st.text(max_size=3)), False).encode(),
+            NewPool(
+                draw(st.sampled_from(PoolKind)),
+                draw(st.text(max_size=3)),
+                draw(st.sampled_from(CODECS)),
+                False,
+            ).encode(),
             hello("x"),
             b"",
             draw(st.binary(max_size=50)),

@@ -2,6 +2,7 @@
 
 import pytest
 
+from config.model import PoolCodec
 from ramsterd.core.page import PAGE_BYTES
 from ramsterd.tmemd.messages import ErrorCode, PoolKind
 from ramsterd.tmemd.pools import PoolBook, Quotas, Refused, TmemPool
@@ -147,3 +148,21 @@ def test_the_last_pool_of_a_user_takes_the_user_with_it() -> None:
     assert not book.pool_snapshots()
     book.sweep(1)
     assert not book.user_snapshots()
+
+
+def test_a_named_pool_keeps_its_codec() -> None:
+    book, _ = book_of()
+    book.open(1, PoolKind.PERSISTENT, "a", PoolCodec.ZSTD)
+    assert book.open(1, PoolKind.PERSISTENT, "a", PoolCodec.ZSTD).codec is PoolCodec.ZSTD
+    with pytest.raises(Refused, match="'a' has codec zstd") as refused:
+        book.open(1, PoolKind.PERSISTENT, "a")
+    assert refused.value.code is ErrorCode.CODEC_DIFFERS
+
+
+def test_a_codec_that_is_not_installed_is_refused_and_no_user_is_left_behind() -> None:
+    book, pager = book_of()
+    pager.missing_codec = PoolCodec.ZSTD
+    with pytest.raises(Refused, match="not installed") as refused:
+        book.open(1, PoolKind.PERSISTENT, "a", PoolCodec.ZSTD)
+    assert refused.value.code is ErrorCode.CODEC_MISSING
+    assert not list(book.users())

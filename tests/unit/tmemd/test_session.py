@@ -401,8 +401,9 @@ def test_another_version_is_told_which_one_is_spoken() -> None:
         (TmemType.FLUSH_PAGES, page_range(1, b"", 0, 0), 0),
         (TmemType.FLUSH_PAGES, page_range(1, b"", 1, INDEX_MAX + 1), 0),
         (TmemType.FLUSH_PAGES, page_range(1, b"", (1 << 64) - 1, (1 << 64) - 1), 0),
-        (TmemType.NEW_POOL, b"\x93\xa4warm\xa0\xc2", 0),
-        (TmemType.NEW_POOL, b"\x93\xaapersistent\xa0\xc3", 0),
+        (TmemType.NEW_POOL, b"\x94\xa4warm\xa0\xa3lz4\xc2", 0),
+        (TmemType.NEW_POOL, b"\x94\xaapersistent\xa0\xa3lz4\xc3", 0),
+        (TmemType.NEW_POOL, b"\x94\xaapersistent\xa0\xa3gif\xc2", 0),
     ],
 )
 def test_what_cannot_be_is_refused_and_the_connection_goes_on(
