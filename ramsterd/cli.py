@@ -16,7 +16,7 @@ from config.model import DaemonConfig
 from config.units import format_bytes
 from nodemanager.ids import Incarnation
 from ramsterd import __version__
-from ramsterd.core.codec import CodecMissing, encoder_of
+from ramsterd.core.codec import CodecMissing, compressor_of
 from ramsterd.daemon import CannotServe, Daemon, leaves
 from ramsterd.logs import set_up_logging
 
@@ -92,7 +92,7 @@ def check_codecs(daemon: DaemonConfig, *, file: str) -> None:
     """Raise ConfigError for an export whose codec is not installed."""
     for i, export in enumerate(daemon.export):
         try:
-            encoder_of(export.codec)
+            compressor_of(export.codec)
         except CodecMissing as error:
             raise ConfigError(
                 file, f"export[{i}].codec", f"'{export.codec.value}'", f"'lz4' or 'none' ({error})"

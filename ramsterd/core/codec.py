@@ -4,13 +4,15 @@ The only importer of lz4, zstandard and xxhash.  An encoded page is a *packed* n
 as it stands in a row and on the wire), its zpage, and xxh3_64 of the page itself.  lz4 alone accepts most
 flipped bits, so the checksum is of what the client wrote and is checked on every get.
 
-Each pool has an encoder; what it made is told apart by its number, so one decoder reads them all.  zstd is an
+Each pool has a compressor; what it made is told apart by its number, so one decoder reads them all.  zstd is an
 extra (`ramster[zstd]`): without it no pool can ask for it, and holders need it for nothing, for they unpack nothing.
 """
 
 import enum
+import sys
 from collections.abc import Callable
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any, Final, TypeAlias
 
 import lz4.block
@@ -45,8 +47,15 @@ ZSTD_LEVEL: Final = 3
 assert PAGE_BYTES <= ZPAGE_BYTES_MASK
 assert max(Codec) << CODEC_SHIFT <= PACKED_MAX
 
-# (packed, zpage, checksum) of one page of `PAGE_BYTES`.
-Encoder: TypeAlias = Callable[[bytes], tuple[int, bytes, int]]
+Compress: TypeAlias = Callable[[bytes | memoryview], bytes | memoryview]
+
+
+@dataclass(frozen=True, slots=True)
+class Compressor:
+    """How the pages of a pool are packed: a function from a page to fewer bytes, and the codec as it stands in numbers."""
+
+    compress: Compress
+    tag: int
 
 
 class CodecMissing(Exception):
@@ -54,8 +63,16 @@ class CodecMissing(Exception):
 
 
 checksum_of = xxhash.xxh3_64_intdigest
-_compress = lz4.block.compress
 _decompress = lz4.block.decompress
+LZ4: Final = Compressor(partial(lz4.block.compress, store_size=False), Codec.LZ4 << CODEC_SHIFT)
+
+
+def _as_it_is(page: bytes | memoryview) -> bytes | memoryview:
+    return page
+
+
+# What does not shrink is raw.
+NONE: Final = Compressor(_as_it_is, Codec.RAW << CODEC_SHIFT)
 
 
 def zpage_bytes(packed: int) -> int:
@@ -63,22 +80,22 @@ def zpage_bytes(packed: int) -> int:
     return packed & ZPAGE_BYTES_MASK
 
 
-def encode_page(page: bytes) -> tuple[int, bytes, int]:
-    """Return (packed, zpage, checksum) of one page of `PAGE_BYTES`."""
-    if page[:WORD_BYTES] == page[-WORD_BYTES:] and page == page[:WORD_BYTES] * WORDS_PER_PAGE:
-        return PACKED_FILL, b"", int.from_bytes(page[:WORD_BYTES], "little")
-    zpage = _compress(page, store_size=False)
-    packed = len(zpage)
-    if packed > ZPAGE_BYTES_MAX:
+def is_same_filled(page: bytes | memoryview) -> bool:
+    """Whether all 8-byte words of a page are equal; who asks has seen that the first and the last are."""
+    return bytes(page) == bytes(page[:WORD_BYTES]) * WORDS_PER_PAGE
+
+
+def encode_page(page: bytes, compressor: Compressor = LZ4) -> tuple[int, bytes, int]:
+    """Return (packed, zpage, checksum) of one page of `PAGE_BYTES`.
+
+    The put path of core.store does the same for a run, with everything in local names.
+    """
+    if page[:WORD_BYTES] == page[-WORD_BYTES:] and is_same_filled(page):
+        return PACKED_FILL, b"", int.from_bytes(page[:WORD_BYTES], sys.byteorder)
+    zpage = compressor.compress(page)
+    if len(zpage) > ZPAGE_BYTES_MAX:
         return PACKED_RAW, page, checksum_of(page)
-    return packed, zpage, checksum_of(page)
-
-
-def encode_raw(page: bytes) -> tuple[int, bytes, int]:
-    """As `encode_page`, without compressing anything but same-filled pages."""
-    if page[:WORD_BYTES] == page[-WORD_BYTES:] and page == page[:WORD_BYTES] * WORDS_PER_PAGE:
-        return PACKED_FILL, b"", int.from_bytes(page[:WORD_BYTES], "little")
-    return PACKED_RAW, page, checksum_of(page)
+    return compressor.tag | len(zpage), bytes(zpage), checksum_of(page)
 
 
 @cache
@@ -91,18 +108,9 @@ def _zstandard() -> Any:
 
 
 @cache
-def _zstd_encoder() -> Encoder:
-    compress = _zstandard().ZstdCompressor(level=ZSTD_LEVEL, write_checksum=False).compress
-
-    def encode(page: bytes) -> tuple[int, bytes, int]:
-        if page[:WORD_BYTES] == page[-WORD_BYTES:] and page == page[:WORD_BYTES] * WORDS_PER_PAGE:
-            return PACKED_FILL, b"", int.from_bytes(page[:WORD_BYTES], "little")
-        zpage = compress(page)
-        if len(zpage) > ZPAGE_BYTES_MAX:
-            return PACKED_RAW, page, checksum_of(page)
-        return PACKED_ZSTD | len(zpage), zpage, checksum_of(page)
-
-    return encode
+def _zstd() -> Compressor:
+    compressor = _zstandard().ZstdCompressor(level=ZSTD_LEVEL, write_checksum=False)
+    return Compressor(compressor.compress, PACKED_ZSTD)
 
 
 @cache
@@ -124,7 +132,7 @@ def _zstd_decompress() -> Callable[[bytes | memoryview], bytes]:
     return decode
 
 
-def encoder_of(codec: PoolCodec) -> Encoder:
+def compressor_of(codec: PoolCodec) -> Compressor:
     """Return what packs the pages of a pool.
 
     Raises:
@@ -132,11 +140,11 @@ def encoder_of(codec: PoolCodec) -> Encoder:
     """
     match codec:
         case PoolCodec.LZ4:
-            return encode_page
+            return LZ4
         case PoolCodec.NONE:
-            return encode_raw
+            return NONE
         case PoolCodec.ZSTD:
-            return _zstd_encoder()
+            return _zstd()
 
 
 def decode_page(packed: int, zpage: bytes | memoryview, checksum: int) -> bytes:
@@ -151,7 +159,7 @@ def decode_page(packed: int, zpage: bytes | memoryview, checksum: int) -> bytes:
         except (lz4.block.LZ4BlockError, ValueError) as error:
             raise CorruptPage(str(error)) from error
     elif packed == PACKED_FILL:
-        return checksum.to_bytes(WORD_BYTES, "little") * WORDS_PER_PAGE
+        return checksum.to_bytes(WORD_BYTES, sys.byteorder) * WORDS_PER_PAGE
     elif packed == PACKED_RAW:
         page = bytes(zpage)
     elif PACKED_ZSTD < packed <= PACKED_ZSTD + ZPAGE_BYTES_MAX:

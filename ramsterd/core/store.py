@@ -21,8 +21,13 @@ from ramsterd.core.arena import MapMemory
 from ramsterd.core.codec import (
     PACKED_FILL,
     PACKED_RAW,
+    WORD_BYTES,
+    WORDS_PER_PAGE,
     ZPAGE_BYTES_MASK,
+    ZPAGE_BYTES_MAX,
+    checksum_of,
     decode_page,
+    is_same_filled,
 )
 from ramsterd.core.page import PAGE_BYTES, ZERO_PAGE, CorruptPage, PoolId, PoolKind
 from ramsterd.core.rows import (
@@ -56,6 +61,8 @@ _ZEROS: Final = memoryview(ZERO.to_bytes(4, sys.byteorder) * LEAF_PAGES).cast("I
 # Bytes to chunks, rounded up, as a shift: the put path runs this for each page.
 _CHUNK_SHIFT: Final = CHUNK_BYTES.bit_length() - 1
 _CHUNK_ROUND: Final = CHUNK_BYTES - 1
+_WORD_SHIFT: Final = WORD_BYTES.bit_length() - 1
+_LAST_WORD: Final = WORDS_PER_PAGE - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,74 +237,125 @@ class Store:
         self.counters.put += stored
         return stored
 
-    def _put_extent(self, pool: Pool, address: int, run: int, pages: memoryview) -> int:
-        """Put the pages of one leaf.  The hot loop: everything it touches is a local name."""
-        family, encode = pool.family, pool.encode
-        entries, leaf_used, rows, counters = (
-            self.table.entries, self.table.leaf_used, self.rows, self.counters,
+    def _put_extent(  # noqa: PLR0912, PLR0915  one loop: each page would pay for each call
+        self, pool: Pool, address: int, run: int, pages: memoryview
+    ) -> int:
+        """Put the pages of one leaf.  The hot loop: everything it touches is a local name.
+
+        A page that is overwritten keeps its row, whose serial is new: all that knows the old version compares serials.
+        """
+        family, compress, tag = pool.family, pool.compressor.compress, pool.compressor.tag
+        entries, alloc_row, counters = self.table.entries, self.rows.alloc, self.counters
+        arena, slot_rows, pack_row, unpack_row, row_view = (
+            self.zbud.arena, self.zbud.slot_rows, ROW.pack_into, ROW.unpack_from, self.rows.view,
         )  # fmt: skip
-        arena, slot_rows, row_view = self.zbud.arena, self.zbud.slot_rows, rows.view
+        # Slots of versions that were replaced: given back in one go, and before anything looks for room.
+        freed: list[int] = []
         stacks, chunks_of_block = self.zbud.stacks(family), self.zbud.chunks_of_block
-        leaf, serial, start, zbytes_stored, zpages_stored = (
-            address >> LEAF_SHIFT,
-            self._serial,
-            0,
-            0,
-            0,
-        )
+        words = pages[: run * PAGE_BYTES].cast("Q")
+        serial, zbytes_stored, zpages_stored, start = self._serial, 0, 0, 0
+        zpages_freed, zbytes_freed = 0, 0
         done = run
         for place in range(address, address + run):
-            packed, zpage, checksum = encode(bytes(pages[start : start + PAGE_BYTES]))
+            page = pages[start : start + PAGE_BYTES]
+            word = start >> _WORD_SHIFT
             start += PAGE_BYTES
-            row = ZERO
-            if packed != PACKED_FILL:
-                row = rows.alloc() or self.find_row(family)
-                zbytes = packed & ZPAGE_BYTES_MASK
-                chunks = (zbytes + _CHUNK_ROUND) >> _CHUNK_SHIFT
-                stack = stacks[chunks]
-                location = stack.pop() if stack else self.find_slot(family, chunks)
-                if location and not row:
-                    row = self._replace_row(place)
-                if not (row and location):
-                    self.undo_put(row, location)
-                    done = place - address
-                    break
-                block = location >> SLOT_SHIFT
-                offset = (block << BLOCK_SHIFT) + (location & SLOT_MASK) * (
-                    chunks_of_block[block] << _CHUNK_SHIFT
-                )
-                arena[offset : offset + zbytes] = zpage
-                slot_rows[location] = row
-                serial += 1
-                zbytes_stored += zbytes
-                zpages_stored += 1
-                counters.put_raw += packed == PACKED_RAW
-                ROW.pack_into(
-                    row_view, row * ROW_BYTES, serial, checksum, place, location, packed, 0, 0, 0
-                )
-            elif checksum:
-                row = rows.alloc() or self.find_row(family) or self._replace_row(place)
-                if not row:
+            if words[word] == words[word + _LAST_WORD] and is_same_filled(page):
+                if not self._put_filled(family, place, words[word], serial + 1):
                     done = place - address
                     break
                 serial += 1
-                ROW.pack_into(
-                    row_view, row * ROW_BYTES, serial, checksum, place, 0, packed, 0, 0, 0
-                )
-                counters.put_same_filled += 1
+                continue
+            zpage = compress(page)
+            zbytes = len(zpage)
+            packed = tag | zbytes
+            if zbytes > ZPAGE_BYTES_MAX:
+                zpage, zbytes, packed = page, PAGE_BYTES, PACKED_RAW
+                counters.put_raw += 1
+            chunks = (zbytes + _CHUNK_ROUND) >> _CHUNK_SHIFT
+            row = before = entries[place]
+            if before < FIRST_ROW and not (row := alloc_row()):
+                self._give_back(freed)
+                row = self.find_row(family)
+            stack = stacks[chunks]
+            if stack:
+                location = stack.pop()
             else:
-                counters.put_zero += 1
-            before = entries[place]
-            entries[place] = row
+                self._give_back(freed)
+                location = self.find_slot(family, chunks)
+                if entries[place] != before:  # evicted for the slot, so at least its row is free
+                    row, before = alloc_row(), HOLE
+            if not (row and location):
+                self.undo_put(row if before < FIRST_ROW else 0, location)
+                done = place - address
+                break
             if before >= FIRST_ROW:
-                self.drop_row(before)
-            elif not before:
-                leaf_used[leaf] += 1
+                _, _, _, old_location, old_packed, holder, _, _ = unpack_row(
+                    row_view, row * ROW_BYTES
+                )
+                if holder:
+                    self._vacate(row)
+                elif old_location:
+                    freed.append(old_location)
+                    zbytes_freed += old_packed & ZPAGE_BYTES_MASK
+                    zpages_freed += 1
+            else:
+                entries[place] = row
+                self.table.leaf_used[address >> LEAF_SHIFT] += not before
+            block = location >> SLOT_SHIFT
+            offset = (block << BLOCK_SHIFT) + (location & SLOT_MASK) * (
+                chunks_of_block[block] << _CHUNK_SHIFT
+            )
+            arena[offset : offset + zbytes] = zpage
+            slot_rows[location] = row
+            serial += 1
+            zbytes_stored += zbytes
+            zpages_stored += 1
+            pack_row(
+                row_view,
+                row * ROW_BYTES,
+                serial,
+                checksum_of(page),
+                place,
+                location,
+                packed,
+                0,
+                0,
+                0,
+            )
+        self._give_back(freed)
         self._serial = serial
-        self.zpages[family] += zpages_stored
-        self.zpage_bytes[family] += zbytes_stored
+        # Without a holder, the old versions were of the same family.
+        self.zpages[family] += zpages_stored - zpages_freed
+        self.zpage_bytes[family] += zbytes_stored - zbytes_freed
         counters.put_zpage_bytes += zbytes_stored
         return done
+
+    def _give_back(self, freed: list[int]) -> None:
+        self.zbud.free_many(freed)
+        freed.clear()
+
+    def _put_filled(self, family: Family, place: int, word: int, serial: int) -> bool:
+        """Put a page all of whose words are equal; return whether there was room to note it."""
+        before = self.table.entries[place]
+        if not word:
+            row = ZERO
+            if before >= FIRST_ROW:
+                self.drop_row(before)
+            self.counters.put_zero += 1
+        else:
+            row = before if before >= FIRST_ROW else self.rows.alloc() or self.find_row(family)
+            if not row:
+                return False
+            if before >= FIRST_ROW:
+                self._vacate(before)
+            ROW.pack_into(
+                self.rows.view, row * ROW_BYTES, serial, word, place, 0, PACKED_FILL, 0, 0, 0
+            )
+            self.counters.put_same_filled += 1
+        self.table.entries[place] = row
+        self.table.leaf_used[place >> LEAF_SHIFT] += not before
+        return True
 
     def get(self, pool_id: PoolId, object_id: bytes, index: int, count: int) -> RunOfPages:
         """Return a run of pages; those that are elsewhere are named by their rows."""
@@ -443,6 +501,11 @@ class Store:
 
     def drop_row(self, row: int) -> None:
         """Free a row and its slot; its holders are owed a flush.  The entry is the caller's."""
+        self._vacate(row)
+        self.rows.free(row)
+
+    def _vacate(self, row: int) -> None:
+        """Free the slot of a row, whose page is to be replaced or dropped; its holders are owed a flush."""
         serial, _, _, location, packed, first, second, third = ROW.unpack_from(
             self.rows.view, row * ROW_BYTES
         )
@@ -455,7 +518,6 @@ class Store:
             for holder in (first, second, third):
                 if holder:
                     self.owe(holder, serial)
-        self.rows.free(row)
 
     def owe(self, holder: int, serial: int) -> None:
         """Note that a holder keeps a version that nobody will ask for again."""
@@ -548,19 +610,6 @@ class Store:
             pool.objects[page_object.object_id] = page_object
             address, run = self.table.make(page_object, index, count)
         return address, run
-
-    def _replace_row(self, place: int) -> int:
-        """Return the row of the version that a put replaces, when there is no other: 0 if it has none.
-
-        The put must be sure to succeed.  Without this a client that has filled all rows could not write again.
-        """
-        before = self.table.entries[place]
-        if before < FIRST_ROW:
-            return 0
-        self.drop_row(before)
-        self.table.entries[place] = HOLE
-        self.table.leaf_used[place >> LEAF_SHIFT] -= 1
-        return self.rows.alloc()
 
     def _evict_pages_for(self, family: Family) -> bool:
         """Evict a block for its rows and entries, which dropping a clean copy would not free."""

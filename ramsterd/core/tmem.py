@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from config.model import PoolCodec
-from ramsterd.core.codec import Encoder, encode_page, encoder_of
+from ramsterd.core.codec import LZ4, Compressor, compressor_of
 from ramsterd.core.page import INDEX_MAX, OBJECT_ID_BYTES_MAX, PoolId, PoolKind
 from ramsterd.core.table import PageObject
 from ramsterd.core.zbud import Family
@@ -34,7 +34,7 @@ class Pool:
     name: str
     # On how many peers a page is kept that is not kept here.
     copies: int = 1
-    encode: Encoder = encode_page
+    compressor: Compressor = LZ4
     objects: dict[bytes, PageObject] = field(default_factory=dict)
 
     def find_object(self, object_id: bytes) -> PageObject | None:
@@ -82,9 +82,9 @@ class Pools:
         """
         if len(self._pools) >= POOLS_MAX:
             raise PoolsExhausted(f"{POOLS_MAX} pools exist")
-        encoder = encoder_of(codec)
+        compressor = compressor_of(codec)
         self._last += 1
-        pool = Pool(PoolId(self._last), kind, _FAMILY[kind, is_foreign], name, copies, encoder)
+        pool = Pool(PoolId(self._last), kind, _FAMILY[kind, is_foreign], name, copies, compressor)
         self._pools[pool.pool] = pool
         return pool
 

@@ -21,7 +21,7 @@ block that is freed and made again at once should not cost two system calls and 
 
 import enum
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -63,6 +63,11 @@ class BlockState(enum.IntEnum):
     OPEN = 1
     CLOSED = 2
     LEAVING = 3
+
+
+# An enum's members are slow to look up where it is done for each page.
+_OPEN: Final = int(BlockState.OPEN)
+_CLOSED: Final = int(BlockState.CLOSED)
 
 
 def _geometry(chunks: int) -> tuple[int, int]:
@@ -163,21 +168,26 @@ class Zbud:
 
     def free(self, location: int) -> None:
         """Take back a slot."""
-        block = location >> SLOT_SHIFT
-        mask = self._free_slots[block] | 1 << (location & SLOT_MASK)
-        self._free_slots[block] = mask
-        state = self._state[block]
-        if state == BlockState.CLOSED:
-            if mask == _FULL_MASK[self.chunks_of_block[block]]:
-                self._release(block)
-            elif not self._with_room.is_listed(block):
-                self._with_room.append(self._room_list(block), block)
-        elif state == BlockState.OPEN:
-            chunks = self.chunks_of_block[block]
-            stacked = len(self._stacks[self.family_of_block[block]][chunks])
-            if mask.bit_count() + stacked == SLOTS_OF_CLASS[chunks]:
-                self._close(block)
-                self._release(block)
+        self.free_many((location,))
+
+    def free_many(self, locations: Iterable[int]) -> None:
+        """Take back slots.  The put path runs this for each page that is overwritten."""
+        free_slots, state, chunks_of_block = self._free_slots, self._state, self.chunks_of_block
+        for location in locations:
+            block = location >> SLOT_SHIFT
+            before = free_slots[block]
+            mask = free_slots[block] = before | 1 << (location & SLOT_MASK)
+            if state[block] == _CLOSED:
+                if mask == _FULL_MASK[chunks_of_block[block]]:
+                    self._release(block)
+                elif not before:
+                    self._with_room.append(self._room_list(block), block)
+            elif state[block] == _OPEN:
+                chunks = chunks_of_block[block]
+                stacked = len(self._stacks[self.family_of_block[block]][chunks])
+                if mask.bit_count() + stacked == SLOTS_OF_CLASS[chunks]:
+                    self._close(block)
+                    self._release(block)
 
     def offset(self, location: int) -> int:
         """Return where a slot starts in the arena."""

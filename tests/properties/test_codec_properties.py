@@ -12,10 +12,10 @@ from ramsterd.core.codec import (
     PACKED_RAW,
     PACKED_ZSTD,
     ZPAGE_BYTES_MAX,
-    Encoder,
+    Compressor,
+    compressor_of,
     decode_page,
     encode_page,
-    encoder_of,
     is_packed_valid,
     zpage_bytes,
 )
@@ -39,14 +39,14 @@ PAGES = (
 )
 
 
-ENCODERS = st.sampled_from([encoder_of(codec) for codec in PoolCodec])
+COMPRESSORS = st.sampled_from([compressor_of(codec) for codec in PoolCodec])
 
 
-@given(PAGES, ENCODERS)
-@example(ZERO_PAGE, encoder_of(PoolCodec.ZSTD))
-@example(make_page(PAGE_BYTES), encoder_of(PoolCodec.ZSTD))
-def test_any_page_comes_back(page: bytes, encode: Encoder) -> None:
-    packed, zpage, checksum = encode(page)
+@given(PAGES, COMPRESSORS)
+@example(ZERO_PAGE, compressor_of(PoolCodec.ZSTD))
+@example(make_page(PAGE_BYTES), compressor_of(PoolCodec.ZSTD))
+def test_any_page_comes_back(page: bytes, compressor: Compressor) -> None:
+    packed, zpage, checksum = encode_page(page, compressor)
     assert len(zpage) == zpage_bytes(packed)
     assert is_packed_valid(packed) == (packed != PACKED_FILL)
     assert 0 <= checksum < 1 << 64
@@ -54,11 +54,11 @@ def test_any_page_comes_back(page: bytes, encode: Encoder) -> None:
     assert decode_page(packed, memoryview(zpage), checksum) == page
 
 
-@given(PAGES, ENCODERS, st.lists(st.integers(0, 8 * PAGE_BYTES - 1), min_size=1, max_size=4))
+@given(PAGES, COMPRESSORS, st.lists(st.integers(0, 8 * PAGE_BYTES - 1), min_size=1, max_size=4))
 def test_flipped_bits_give_the_page_or_corrupt_page(
-    page: bytes, encode: Encoder, bits: list[int]
+    page: bytes, compressor: Compressor, bits: list[int]
 ) -> None:
-    packed, zpage, checksum = encode(page)
+    packed, zpage, checksum = encode_page(page, compressor)
     assume(zpage)
     damaged = bytearray(zpage)
     for bit in bits:
@@ -77,9 +77,9 @@ def test_a_flipped_bit_of_the_checksum_is_corrupt(page: bytes, bit: int) -> None
         decode_page(packed, zpage, checksum ^ 1 << bit)
 
 
-@given(PAGES, ENCODERS, st.integers(1, PAGE_BYTES))
-def test_a_zpage_cut_short_is_corrupt(page: bytes, encode: Encoder, missing: int) -> None:
-    packed, zpage, checksum = encode(page)
+@given(PAGES, COMPRESSORS, st.integers(1, PAGE_BYTES))
+def test_a_zpage_cut_short_is_corrupt(page: bytes, compressor: Compressor, missing: int) -> None:
+    packed, zpage, checksum = encode_page(page, compressor)
     assume(zpage)
     with pytest.raises(CorruptPage):
         decode_page(packed, zpage[:-missing], checksum)

@@ -14,9 +14,9 @@ from ramsterd.core.codec import (
     Codec,
     CodecMissing,
     checksum_of,
+    compressor_of,
     decode_page,
     encode_page,
-    encoder_of,
     is_packed_valid,
     zpage_bytes,
 )
@@ -92,7 +92,7 @@ def test_no_flipped_bit_gets_past_the_checksum() -> None:
 
 def test_zstd_packs_smaller_and_is_told_by_its_number() -> None:
     page = bytes(range(64)) * 10 + make_page(1000, 1)[: PAGE_BYTES - 640]
-    packed, zpage, checksum = encoder_of(PoolCodec.ZSTD)(page)
+    packed, zpage, checksum = encode_page(page, compressor_of(PoolCodec.ZSTD))
     assert packed >> 13 == Codec.ZSTD
     assert is_packed_valid(packed)
     assert zpage_bytes(packed) == len(zpage) <= len(encode_page(page)[1])
@@ -101,19 +101,19 @@ def test_zstd_packs_smaller_and_is_told_by_its_number() -> None:
 
 @pytest.mark.parametrize("each", PoolCodec)
 def test_with_every_codec_same_filled_pages_cost_nothing(each: PoolCodec) -> None:
-    assert encoder_of(each)(ZERO_PAGE) == (PACKED_FILL, b"", 0)
-    assert encoder_of(each)(make_fill(7)) == (PACKED_FILL, b"", 7)
+    assert encode_page(ZERO_PAGE, compressor_of(each)) == (PACKED_FILL, b"", 0)
+    assert encode_page(make_fill(7), compressor_of(each)) == (PACKED_FILL, b"", 7)
 
 
 @pytest.mark.parametrize("each", PoolCodec)
 def test_with_every_codec_a_page_that_does_not_shrink_is_raw(each: PoolCodec) -> None:
     page = make_page(PAGE_BYTES)
-    assert encoder_of(each)(page) == (PACKED_RAW, page, checksum_of(page))
+    assert encode_page(page, compressor_of(each)) == (PACKED_RAW, page, checksum_of(page))
 
 
 def test_none_compresses_nothing() -> None:
     page = make_page(100)
-    assert encoder_of(PoolCodec.NONE)(page) == (PACKED_RAW, page, checksum_of(page))
+    assert encode_page(page, compressor_of(PoolCodec.NONE)) == (PACKED_RAW, page, checksum_of(page))
 
 
 @pytest.mark.parametrize("claimed", [0, 100, 4095, 4097, 1 << 30])
@@ -131,10 +131,10 @@ def test_a_zstd_frame_that_is_not_of_a_page_is_corrupt(claimed: int) -> None:
 def test_without_zstandard_a_pool_is_told_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "zstandard", None)
     codec._zstandard.cache_clear()
-    codec._zstd_encoder.cache_clear()
+    codec._zstd.cache_clear()
     with pytest.raises(CodecMissing, match=r"install ramster\[zstd\]"):
-        encoder_of(PoolCodec.ZSTD)
-    assert encoder_of(PoolCodec.LZ4) is encode_page
+        compressor_of(PoolCodec.ZSTD)
+    assert compressor_of(PoolCodec.LZ4) is codec.LZ4
 
 
 def test_pools_with_different_codecs_share_a_store() -> None:
