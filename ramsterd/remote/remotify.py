@@ -88,7 +88,8 @@ class Remotifier:
     def drop_first(self, now: float) -> bool:
         """Above the high watermark, drop what is not sent to a peer; return whether memory was freed."""
         store = self._store
-        self._overflow.spare_tables()
+        if self._sends_ephemeral:
+            self._overflow.spare_tables()
         if not store.is_above(store.limits.high_watermark):
             return False
         is_freed = False
