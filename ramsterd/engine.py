@@ -58,6 +58,8 @@ NODES_FOR_TWO_COPIES: Final = 3
 # A longer run is replicated by walking all persistent blocks, not its pages.
 REPLICATE_RUN_PAGES_MAX: Final = 8192
 REQUEST_ID_MAX: Final = 0xFFFF_FFFF
+# States in which a linked holder is asked for pages that may as well be missed.
+_ANSWERS: Final = frozenset({NodeState.UP, NodeState.DRAINING})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -348,9 +350,11 @@ class Engine:
         self._publish(self.nodes.on_verdict(verdict, now=now))
         if verdict.incarnation is not None:
             self._on_life_seen(verdict.node, verdict.incarnation)
+        holder = self._holders.living(verdict.node)
+        if self.nodes.state(verdict.node) is NodeState.SUSPECT and holder is not None:
+            self._fetches.on_holder_suspect(holder.holder)
         if self.nodes.state(verdict.node) is NodeState.DOWN:
             self._expect_orphans(verdict.node, now)
-            holder = self._holders.living(verdict.node)
             if holder is not None:
                 self._fetches.on_holder_unreachable(holder.holder)
                 self._sweeps.append((holder, 0))
@@ -548,7 +552,7 @@ class Engine:
             self._fetches.on_holder_dead(holder.holder)
             return
         is_linked, state = self.nodes.is_linked(holder.node), self.nodes.state(holder.node)
-        if not is_linked or state is not NodeState.UP:
+        if not is_linked or state not in _ANSWERS:
             self._fetches.miss_queued(holder.holder)
         if is_linked:
             for request in self._fetches.take_requests(holder.holder):

@@ -47,6 +47,11 @@ class PageTable:
         self._leaf_base = array("Q", [0])
         self._free_leaves = array("I")
 
+    @property
+    def leaves_used(self) -> int:
+        """How many leaves there are."""
+        return len(self._leaf_object) - 1 - len(self._free_leaves)
+
     def find(self, page_object: PageObject, index: int, count: int) -> tuple[int, int]:
         """Return (address, run): the entries of the first `run` pages of a run; address 0 if they are holes."""
         place = index & _LEAF_MASK

@@ -403,6 +403,12 @@ class Fetches:
             self._miss(queued)
             self._requeue(holder, self._still_wanted(queued))
 
+    def on_holder_suspect(self, holder: int) -> None:
+        """The holder has been silent: gets of ephemeral pages that it was asked for end now."""
+        for request in list(self._in_flight.values()):
+            if request.holder == holder:
+                self._miss(request)
+
     def _miss(self, request: FetchRequest) -> None:
         """Answer gets of ephemeral pages with a miss."""
         for serial in request.serials:

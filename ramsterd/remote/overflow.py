@@ -47,8 +47,10 @@ GHOSTS_MAX: Final = 4096
 FORGOTTEN_PAGES_MAX: Final = 4096
 # A list of what was sent is looked through when it may have this many more entries than there are pages.
 STALE_PAGES_MAX: Final = 4096
-# When fewer than one row in so many is free, the oldest pages at peers make room for any new page.
-ROWS_RESERVE_DIVISOR: Final = 64
+# When fewer than one row, or leaf, in so many is free, the oldest pages at peers make room for any new page.
+RESERVE_DIVISOR: Final = 64
+# Pages forgotten in one pass for a leaf: how many leaves that frees depends on how sparse they are.
+FORGOTTEN_FOR_LEAVES: Final = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +63,7 @@ class OverflowStatistics:
     stored_zpage_bytes_total: int
     refused_total: int
     unknown_total: int
-    # Forgotten, because the holder keeps fewer than we counted, or because rows ran short.
+    # Forgotten, because the holder keeps fewer than we counted, or because rows or leaves ran short.
     forgotten_total: int
 
 
@@ -226,10 +228,12 @@ class Overflow:
         if excess > 0:
             self._forget_oldest(holder, min(excess, FORGOTTEN_PAGES_MAX))
 
-    def spare_rows(self) -> None:
-        """When rows run short, forget the oldest pages at peers: anything new is worth more."""
-        rows = self._store.rows
-        short = rows.used + rows.rows_max // ROWS_RESERVE_DIVISOR - rows.rows_max
+    def spare_tables(self) -> None:
+        """When rows or leaves run short, forget the oldest pages at peers: anything new is worth more."""
+        rows, table = self._store.rows, self._store.table
+        short = rows.used + rows.rows_max // RESERVE_DIVISOR - rows.rows_max
+        if table.leaves_used + table.leaves_max // RESERVE_DIVISOR > table.leaves_max:
+            short = max(short, FORGOTTEN_FOR_LEAVES)
         for holder in self._holders if short > 0 else ():
             if short > 0 and not holder.is_dead:
                 short -= self._forget_oldest(holder, min(short, FORGOTTEN_PAGES_MAX))

@@ -102,7 +102,8 @@ class Remotifier:
         At most `DROPPED_BLOCKS_MAX` blocks: if it was that many, the caller comes back.
         """
         store = self._store
-        self._overflow.spare_rows()
+        if self._sends_ephemeral:
+            self._overflow.spare_tables()
         if not store.is_above(store.limits.high_watermark) or not self._must_shrink():
             return False
         families = [

@@ -114,8 +114,8 @@ class Storm:
     def flip(self) -> None:
         """Damage one zpage that a holder keeps."""
         owner, holder = self.pair()
-        client = self.clients[owner]
-        kept = client.remote(holder)
+        client = self.rng.choice([self.clients[owner], self.caches[owner]])
+        kept = client.kept(holder)
         if kept:
             index = self.rng.choice(kept)
             client.expect_loss({index})

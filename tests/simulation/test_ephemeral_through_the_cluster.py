@@ -254,6 +254,24 @@ async def test_gets_under_way_miss_when_the_link_is_lost(seed: int, mock_clock: 
     finish(cluster, client, cache)
 
 
+async def test_gets_under_way_miss_when_the_holder_is_suspect(
+    seed: int, mock_clock: MockClock
+) -> None:
+    """An answer that comes all the same is for nobody."""
+    cluster, _, cache = stage_cache(seed, mock_clock)
+    cache.fill(MANY)
+    cluster.run(1)
+    cluster.hold(1, 0)
+    gets = [cache.get(index) for index in cache.kept(1)[:5]]
+    cluster.run(0.1)
+    assert all(get.result is None for get in gets)
+    cluster.judge(0, 1, NodeState.SUSPECT)
+    assert [get.result for get in gets] == [[None]] * 5
+    cluster.let_go(1, 0)
+    cluster.judge(0, 1, NodeState.UP)
+    finish(cluster, cache)
+
+
 async def test_a_get_misses_only_what_the_lost_holder_has(seed: int, mock_clock: MockClock) -> None:
     """The rest of its run comes from another."""
     cluster, _, cache = stage_cache(seed, mock_clock, nodes=3)
@@ -349,6 +367,20 @@ async def test_rows_at_peers_make_room_for_new_pages(seed: int, mock_clock: Mock
     assert cluster[0].engine.statistics().remotify.ephemeral.forgotten_total > 0
     client.fill(300)
     assert not client.seen["REFUSED"]
+    finish(cluster, client, cache)
+
+
+async def test_leaves_of_pages_at_peers_make_room_too(seed: int, mock_clock: MockClock) -> None:
+    """A sparse cache has a leaf for each page; 320 is all there are."""
+    cluster, client, cache = stage_cache(seed, mock_clock, pages_max=2560)
+    for number in range(290):
+        cache.put(number * 64)
+    client.fill(1000)
+    cluster.run(1)
+    assert len(cache.remote(1)) > 200
+    for number in range(100):
+        assert client.put((1000 + number) * 64).outcome is PutOutcome.STORED
+    assert cluster[0].engine.statistics().remotify.ephemeral.forgotten_total > 0
     finish(cluster, client, cache)
 
 
