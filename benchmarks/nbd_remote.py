@@ -56,7 +56,7 @@ def run(options: Options) -> None:
             Node(2, budget_bytes=2 * EXPORT_BYTES),
         ]
         first, _ = stack.enter_context(cluster(folder, nodes))
-        peer = stack.enter_context(nbdkit(folder, "peer", EXPORT_BYTES, tcp=True))
+        peer = stack.enter_context(nbdkit(folder, "peer", EXPORT_BYTES, tcp=True)).uri
         echo = stack.enter_context(bare_peer(folder))
         for uri in (first.uri, peer):
             fio.fill(uri, EXPORT_BYTES)
