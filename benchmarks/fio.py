@@ -35,9 +35,11 @@ class Result:
     p50_us: float
 
 
-def run(uri: str, job: Job, size_bytes: int, seconds: float) -> Result:
-    """Run a job for some time within the first `size_bytes` of an export."""
-    return _run(uri, job, size_bytes, ["--time_based", f"--runtime={int(seconds * 1000)}ms"])
+def run(uri: str, job: Job, size_bytes: int, seconds: float, *, core: int | None = None) -> Result:
+    """Run a job for some time within the first `size_bytes` of an export, on any core or on this one."""
+    placed = [] if core is None else [f"--cpus_allowed={core}"]
+    runtime = f"--runtime={int(seconds * 1000)}ms"
+    return _run(uri, job, size_bytes, ["--time_based", runtime, *placed])
 
 
 def fill(uri: str, size_bytes: int) -> None:

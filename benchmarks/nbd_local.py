@@ -1,6 +1,9 @@
 """NBD on a Unix socket, all pages local: one real daemon and nbdkit, the same fio job.
 
-python -m benchmarks.nbd_local [--rounds 5] [--quick]
+    python -m benchmarks.nbd_local [--rounds 5] [--quick]
+
+Throughput is measured wherever the scheduler puts the programs; latency with all servers on one core and fio on
+another, or it would be a lottery (see `processes.apart`).
 """
 
 from contextlib import ExitStack
@@ -9,7 +12,7 @@ from pathlib import Path
 
 from benchmarks import fio, harness
 from benchmarks.harness import Bar, Options, at_least, at_most
-from benchmarks.processes import MIB, Node, cluster, nbdkit
+from benchmarks.processes import MIB, Node, apart, cluster, nbdkit
 
 EXPORT_BYTES = 256 * MIB
 PLAIN, ZSTD = "nbdkit memory", "nbdkit zstd  "
@@ -25,9 +28,9 @@ JOBS: list[tuple[fio.Job, str, dict[str, Bar]]] = [
 ]
 
 
-def measure(uri: str, job: fio.Job, quantity: str, seconds: float) -> float:
-    """Run a job once; return what is asked of it."""
-    result = fio.run(uri, job, EXPORT_BYTES, seconds)
+def measure(uri: str, job: fio.Job, quantity: str, seconds: float, core: int | None) -> float:
+    """Run a job once, on one core or on any; return what is asked of it."""
+    result = fio.run(uri, job, EXPORT_BYTES, seconds, core=core)
     figures = {
         "iops": result.iops,
         "p50_us": result.p50_us,
@@ -46,10 +49,16 @@ def run(options: Options) -> None:
             PLAIN: stack.enter_context(nbdkit(folder, "plain", EXPORT_BYTES)),
             ZSTD: stack.enter_context(nbdkit(folder, "zstd", EXPORT_BYTES, "allocator=zstd")),
         }
-        for uri in (daemon.uri, *peers.values()):
-            fio.fill(uri, EXPORT_BYTES)
+        servers = (daemon, *peers.values())
+        for server in servers:
+            fio.fill(server.uri, EXPORT_BYTES)
         for job, quantity, bars in JOBS:
-            compare(options, daemon.uri, {name: peers[name] for name in bars}, job, quantity, bars)
+            uris = {name: peers[name].uri for name in bars}
+            if job.depth > 1:
+                compare(options, daemon.uri, uris, job, quantity, bars)
+                continue
+            with apart([server.pid for server in servers]) as core:
+                compare(options, daemon.uri, uris, job, quantity, bars, core=core)
 
 
 def compare(
@@ -59,12 +68,13 @@ def compare(
     job: fio.Job,
     quantity: str,
     bars: dict[str, Bar],
+    core: int | None = None,
 ) -> None:
     """Measure one job at all servers in turn, and print a line for each peer."""
     seconds = options.seconds(1.0)
     our_samples, *their_samples = harness.interleaved(
         options.rounds,
-        *(partial(measure, uri, job, quantity, seconds) for uri in (ours, *peers.values())),
+        *(partial(measure, uri, job, quantity, seconds, core) for uri in (ours, *peers.values())),
     )
     for name, theirs in zip(peers, their_samples, strict=True):
         harness.print_comparison(job.name, quantity, our_samples, name, theirs, bars[name])

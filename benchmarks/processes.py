@@ -160,14 +160,47 @@ def _daemon_toml(node: Node) -> str:
     )
 
 
+@contextmanager
+def apart(pids: Sequence[int]) -> Iterator[int | None]:
+    """Keep servers on one core and yield another for their client, or None where there is no other.
+
+    Where the scheduler puts two programs that wait for each other is a lottery, and waking a sleeping core of a virtual
+    machine may cost more than the request: so whoever is compared by latency must be placed the same way.
+    """
+    all_cores = os.sched_getaffinity(0)
+    if len(all_cores) < 2:
+        yield None
+        return
+    first, *_, last = sorted(all_cores)
+    try:
+        _place(pids, {last})
+        yield first
+    finally:
+        _place(pids, all_cores)
+
+
+def _place(pids: Sequence[int], cores: set[int]) -> None:
+    for pid in pids:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            os.sched_setaffinity(int(task.name), cores)
+
+
 # Peers to compare with.
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A running nbdkit."""
+
+    pid: int
+    uri: str
 
 
 @contextmanager
 def nbdkit(
     folder: Path, name: str, export_bytes: int, *options: str, tcp: bool = False
-) -> Iterator[str]:
-    """Run `nbdkit memory` on a Unix socket, or on TCP loopback; yield its URI."""
+) -> Iterator[Peer]:
+    """Run `nbdkit memory` on a Unix socket, or on TCP loopback."""
     at: tuple[str, int] | Path
     if tcp:
         at = ("127.0.0.1", free_port())
@@ -176,9 +209,9 @@ def nbdkit(
         at = folder / name
         door, uri = ["-U", str(at)], f"nbd+unix:///?socket={at}"
     command = ["nbdkit", "-f", *door, "memory", str(export_bytes), *options]
-    with running(command, log=folder / f"{name}.log"):
+    with running(command, log=folder / f"{name}.log") as process:
         wait_until(lambda: accepts(at), f"nbdkit {name}")
-        yield uri
+        yield Peer(process.pid, uri)
 
 
 def rss_bytes(pid: int) -> int:

@@ -1,11 +1,12 @@
 """The server on real sockets over a fake pager: who is accepted, who is ended, and that others go on."""
 
+import errno
 import logging
 import math
 import socket
 import struct
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -168,7 +169,9 @@ async def test_an_abort_is_an_orderly_end(tmp_path: Path) -> None:
         assert server.statistics.connections_ended_total["ABORTED"] == 1
 
 
-async def test_clients_beyond_the_limit_are_refused_and_counted(tmp_path: Path) -> None:
+async def test_clients_beyond_the_limit_are_refused_and_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async with running(tmp_path, connections_max=1) as server:
         first = await server.join()
         async with await server.dial() as second:
@@ -177,6 +180,105 @@ async def test_clients_beyond_the_limit_are_refused_and_counted(tmp_path: Path) 
         await first.aclose()
         await server.wait_connections(0)
         await (await server.join()).aclose()
+    assert "NBD client refused: 1 connections already" in caplog.text
+
+
+class Exhausted(socket.socket):
+    """A listener of a process that has no descriptor left, for a moment."""
+
+    def __init__(self, family: int) -> None:
+        super().__init__(family)
+        self._failures = [errno.ECONNABORTED, errno.EMFILE, errno.ENOMEM]
+
+    def accept(self) -> tuple[socket.socket, object]:
+        if self._failures:
+            raise OSError(self._failures.pop(0), "no more")
+        return super().accept()
+
+
+async def test_accepting_pauses_when_descriptors_run_out_and_goes_on(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = NbdServer(FakePager(), [EXPORT])
+    with Exhausted(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as client:
+        listener.bind(str(tmp_path / "full"))
+        listener.listen()
+        listener.setblocking(False)
+        client.connect(str(tmp_path / "full"))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(server._accept, listener, nursery)
+            # Twice a tenth of a second; a client that gave up is no reason to wait.
+            await trio.sleep(0.19)
+            assert server.statistics().connections == 0
+            await trio.sleep(0.02)
+            assert server.statistics().connections == 1
+            nursery.cancel_scope.cancel()
+    assert caplog.text.count("cannot accept NBD clients for a moment") == 2
+
+
+class Insisting(FakePager):
+    """A pager during whose every call the client says the same once more."""
+
+    def __init__(self, client: socket.socket, said: bytes) -> None:
+        super().__init__()
+        self._client = client
+        self._said = said
+
+    def settle(self) -> None:
+        super().settle()
+        self._client.send(self._said)
+
+
+class Turns(trio.abc.Instrument):
+    """How many calls of a pager each step of a task made."""
+
+    def __init__(self, pager: FakePager, call: str) -> None:
+        self.counts: list[int] = []
+        self._pager = pager
+        self._call = call
+        self._before = 0
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self._before = self._pager.calls[self._call]
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        self.counts.append(self._pager.calls[self._call] - self._before)
+
+
+@pytest.mark.parametrize(
+    ("said", "call", "most"),
+    [
+        (request(Command.READ, 1, 0, 4096), "get", 26),
+        (request(Command.READ, 1, 0, 16 * 4096), "get", 7),
+        (write(1, 0, PAGE * 16), "put", 7),
+        (request(Command.CACHE, 1, 0, 32 * 4096), "bring_home", 4),
+    ],
+    ids=["read", "long-read", "long-write", "cache"],
+)
+async def test_a_client_that_is_always_there_leaves_others_their_turn(
+    said: bytes, call: str, most: int
+) -> None:
+    """However soon the next request comes, a turn is about 128 pages."""
+    ours, theirs = socket.socketpair()
+    pager = Insisting(theirs, said)
+    with ours, theirs:
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        theirs.send(NAME_DISK)
+        connection = Connection(ours, [EXPORT], pager, Clients(1, Counters()))
+        turns = Turns(pager, call)
+        async with trio.open_nursery() as nursery:
+            trio.lowlevel.add_instrument(turns)
+            nursery.start_soon(connection.serve)
+            while pager.calls[call] < 200:
+                await trio.lowlevel.checkpoint()
+                with suppress(BlockingIOError):
+                    while theirs.recv(1 << 20):
+                        pass
+            nursery.cancel_scope.cancel()
+        trio.lowlevel.remove_instrument(turns)
+        # More than one, for a checkpoint costs as much as a request.
+        assert 1 < max(turns.counts) <= most
 
 
 async def test_a_late_reply_reaches_a_silent_client(tmp_path: Path) -> None:
