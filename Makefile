@@ -13,11 +13,11 @@ SOURCES_OF_INSTALL := pyproject.toml constraints.txt
 # Handed to recipes as environment variables: a path may hold blanks and quotes.
 export FROM CONFIG
 
-.PHONY: help demo run test lint bench clean
+.PHONY: help demo run test test-guest lint bench clean
 
 help:  ## show this list
-	@sed -n 's/^\([a-z]*\):.*## */\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do \
-		printf '  make %-6s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## */\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do \
+		printf '  make %-10s %s\n' "$$name" "$$text"; done
 
 demo: $(VENV)/installed  ## a whole cluster on this machine: watch pages move (FROM=DIR: with your files)
 	@exec $(BIN)/python -m ramsterd.demo $(if $(FROM),--from "$$FROM")
@@ -30,6 +30,10 @@ run: $(VENV)/installed  ## one daemon: make run CONFIG=/path/to/ramsterd.toml
 test: $(VENV)/installed-test  ## all tests (ARGS='tests/unit/net -x': those)
 	@sh tests/install-tools
 	@exec $(BIN)/python -m pytest $(ARGS)
+
+test-guest: $(VENV)/installed-test  ## a real kernel swaps to a cluster, in QEMU (ARGS as for test)
+	@sh tests/install-tools guest
+	@exec $(BIN)/python -m pytest -s tests/guest $(ARGS)
 
 lint: $(VENV)/installed-lint  ## ruff, mypy, import-linter
 	$(BIN)/ruff check .

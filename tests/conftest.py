@@ -2,10 +2,13 @@
 
 import os
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 
 SEEDS_DEFAULT = 10
+# `make test-guest` and `make soak`: minutes each.
+ONLY_BY_NAME = {Path(__file__).parent / name for name in ("guest", "soak")}
 # `ip` and others live where only root's path leads; tests find them by name.
 SYSTEM_PATH = "/usr/sbin:/sbin"
 IN_CI = os.environ.get("CI") == "true"
@@ -27,6 +30,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[skipped_key] = []
     os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:{SYSTEM_PATH}"
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the folders with a make target of their own, unless they are asked for by name."""
+    if collection_path not in ONLY_BY_NAME:
+        return None
+    asked = [Path(argument.partition("::")[0]).absolute() for argument in config.args]
+    return None if any(path.is_relative_to(collection_path) for path in asked) else True
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

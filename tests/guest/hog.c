@@ -1,0 +1,93 @@
+/*
+ * The program that a guest runs: it uses more memory than the guest has, so that the kernel swaps, and knows what
+ * each of its pages must hold.
+ *
+ *     hog MEBIBYTES
+ *
+ * Every page is made from its number and a version: half noise, half a counter, so that it compresses to about half.
+ * It fills, verifies, rewrites every third page, verifies, frees a quarter, fills that anew, and verifies.
+ * Exit status: 0 all pages were right, 1 some were not, 2 wrong use.  A page that the kernel cannot bring back ends it
+ * with SIGBUS.
+ */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum { PAGE_BYTES = 4096, WORDS = PAGE_BYTES / 8, PAGES_PER_MIB = 256 };
+
+static uint64_t next(uint64_t *state)
+{
+	/* splitmix64 (Steele, Lea, Flood 2014). */
+	uint64_t z = (*state += 0x9e3779b97f4a7c15u);
+
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+	return z ^ (z >> 31);
+}
+
+static void make_page(uint64_t *page, uint64_t number, uint64_t version)
+{
+	uint64_t state = number << 8 | version;
+
+	for (int word = 0; word < WORDS / 2; word++)
+		page[word] = next(&state);
+	for (int word = WORDS / 2; word < WORDS; word++)
+		page[word] = number + version;
+}
+
+static void fill(uint64_t *memory, uint8_t *versions, size_t start, size_t end, size_t step)
+{
+	for (size_t number = start; number < end; number += step)
+		make_page(memory + number * WORDS, number, ++versions[number]);
+}
+
+static size_t verify(const uint64_t *memory, const uint8_t *versions, size_t pages)
+{
+	uint64_t expected[WORDS];
+	size_t wrong = 0;
+
+	for (size_t number = 0; number < pages; number++) {
+		make_page(expected, number, versions[number]);
+		if (memcmp(expected, memory + number * WORDS, PAGE_BYTES) == 0)
+			continue;
+		if (wrong++ < 5)
+			printf("hog: WRONG page %zu, version %u\n", number, versions[number]);
+	}
+	return wrong;
+}
+
+int main(int argc, char **argv)
+{
+	size_t pages = argc == 2 ? (size_t)atoi(argv[1]) * PAGES_PER_MIB : 0;
+	size_t wrong = 0;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (pages == 0) {
+		fputs("usage: hog MEBIBYTES\n", stderr);
+		return 2;
+	}
+	uint64_t *memory = mmap(NULL, pages * PAGE_BYTES, PROT_READ | PROT_WRITE,
+				MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint8_t *versions = calloc(pages, 1);
+
+	if (memory == MAP_FAILED || versions == NULL) {
+		perror("hog");
+		return 2;
+	}
+	fill(memory, versions, 0, pages, 1);
+	puts("hog: filled");
+	wrong += verify(memory, versions, pages);
+	puts("hog: verified");
+	fill(memory, versions, 0, pages, 3);
+	puts("hog: rewritten");
+	wrong += verify(memory, versions, pages);
+	puts("hog: verified again");
+	madvise(memory, pages / 4 * PAGE_BYTES, MADV_DONTNEED);
+	puts("hog: freed");
+	fill(memory, versions, 0, pages / 4, 1);
+	wrong += verify(memory, versions, pages);
+	printf("hog: %zu pages, %zu wrong\n", pages, wrong);
+	return wrong != 0;
+}

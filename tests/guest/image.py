@@ -1,0 +1,109 @@
+"""The guest: Debian's cloud kernel and an initramfs of our own, made once and kept below .venv.
+
+Everything comes from Debian packages by name; nothing of it is installed but the tools that build and run it.
+"""
+
+import gzip
+import os
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.requirements import require_tool
+
+HERE = Path(__file__).parent
+CACHE = HERE.parents[1] / ".venv" / "guest"
+TOOLS = ("qemu-system-x86_64", "busybox", "cpio", "gcc", "apt-get", "apt-cache", "dpkg", "depmod")
+_MODULE_NAMES = {"virtio.ko", "virtio_ring.ko", "virtio_pci.ko", "virtio_blk.ko",
+                 "virtio_pci_modern_dev.ko", "virtio_pci_legacy_dev.ko"}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """What QEMU boots."""
+
+    kernel: Path
+    initramfs: Path
+
+
+def run(*command: str | Path, cwd: Path | None = None, data: bytes | None = None) -> bytes:
+    """Run a tool; its output is in the error if it fails."""
+    done = subprocess.run(
+        [str(each) for each in command], cwd=cwd, input=data, capture_output=True, check=False
+    )
+    assert done.returncode == 0, f"{command}: {done.stderr.decode(errors='replace')[-2000:]}"
+    return done.stdout
+
+
+def make_image() -> Image:
+    """Return the guest, built on first use."""
+    for tool in TOOLS:
+        require_tool(tool)
+    image = Image(CACHE / "kernel", CACHE / "initramfs.gz")
+    if not image.kernel.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+            fetch_kernel(Path(folder))
+    build_initramfs(image.initramfs)
+    return image
+
+
+def fetch_kernel(folder: Path) -> None:
+    """Download the cloud kernel and keep its image and its modules in CACHE."""
+    # What is known of packages may be as old as the machine; without a network it is what we have.
+    subprocess.run(["apt-get", "update", "-qq"], capture_output=True, check=False)
+    depends = run("apt-cache", "depends", "linux-image-cloud-amd64").decode()
+    package = next(word for word in depends.split() if word.startswith("linux-image-6"))
+    if os.geteuid() == 0:
+        os.chown(folder, *_apt_user())
+    run("apt-get", "download", "-qq", package, cwd=folder)
+    (archive,) = folder.glob("*.deb")
+    run("dpkg", "-x", archive, folder / "root")
+    (kernel,) = (folder / "root" / "boot").glob("vmlinuz-*")
+    release = kernel.name.removeprefix("vmlinuz-")
+    run("depmod", "-b", folder / "root", release)
+    source = folder / "root" / "lib" / "modules" / release
+    target = CACHE / "modules" / "lib" / "modules" / release
+    shutil.rmtree(CACHE / "modules", ignore_errors=True)
+    for path in source.rglob("*.ko"):
+        if path.name in _MODULE_NAMES:
+            kept = target / path.relative_to(source)
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, kept)
+    for path in source.glob("modules.*"):
+        target.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    run("depmod", "-b", CACHE / "modules", release)
+    shutil.copy(kernel, CACHE / "kernel")
+
+
+def _apt_user() -> tuple[int, int]:
+    """Return the ids that apt downloads as; ours, where there is no such user."""
+    import pwd  # noqa: PLC0415  only here
+
+    try:
+        entry = pwd.getpwnam("_apt")
+    except KeyError:
+        return os.getuid(), os.getgid()
+    return entry.pw_uid, entry.pw_gid
+
+
+def build_initramfs(target: Path) -> None:
+    """Pack busybox, the modules, our programs and init."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        (root / "bin").mkdir()
+        busybox = shutil.which("busybox")
+        assert busybox is not None
+        shutil.copy(busybox, root / "bin" / "busybox")
+        for name, source in (("hog", "hog.c"), ("swapon-discard", "swapon.c")):
+            run("gcc", "-O2", "-static", "-Wall", "-Wextra", "-Werror", "-o",
+                root / "bin" / name, HERE / source)  # fmt: skip
+        shutil.copytree(CACHE / "modules", root, dirs_exist_ok=True)
+        shutil.copy(HERE / "init", root / "init")
+        (root / "init").chmod(0o755)
+        names = b"\0".join(str(path.relative_to(root)).encode() for path in sorted(root.rglob("*")))
+        archive = run("cpio", "--null", "-o", "-H", "newc", "--quiet", cwd=root, data=names)
+    target.write_bytes(gzip.compress(archive, 1))

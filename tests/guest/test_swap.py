@@ -1,0 +1,171 @@
+"""A real kernel swaps to an export of a real cluster: `make test-guest`.
+
+The guest runs under emulation (TCG) with less memory than its program uses; its disk is an export whose pages take
+four times the node's budget, with two peers behind.  Only the serial console is believed: QEMU ends with 0 on a panic.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.guest.image import Image, make_image
+from tests.system.conftest import new_cluster, sockets  # noqa: F401  fixtures
+from tests.system.daemons import EXPORT, MIB, Cluster, Node, wait_until
+
+GUEST_MEBIBYTES = 96
+HOG_MEBIBYTES = 160
+BUDGET_MEBIBYTES = 10
+SECONDS_MAX = 110.0
+
+
+class Guest:
+    """One QEMU, and what its serial console says."""
+
+    def __init__(self, image: Image, disk: Node | None, console: Path) -> None:
+        self._console = console
+        swap = 0 if disk is None else 1
+        words = (
+            f"console=ttyS0 quiet panic=-1 ramster.mebibytes={HOG_MEBIBYTES} ramster.swap={swap}"
+        )
+        command = [
+            "qemu-system-x86_64", "-accel", "tcg", "-smp", "1", "-m", str(GUEST_MEBIBYTES),
+            "-display", "none", "-no-reboot", "-nodefaults", "-serial", "stdio",
+            "-kernel", str(image.kernel), "-initrd", str(image.initramfs), "-append", words,
+        ]  # fmt: skip
+        if disk is not None:
+            server = f"server.type=unix,server.path={disk.nbd},export={EXPORT}"
+            drive = f"driver=nbd,node-name=n0,{server},discard=unmap,cache.direct=on"
+            command += ["-blockdev", drive, "-device", "virtio-blk-pci,drive=n0"]
+        with console.open("wb") as output:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+            )
+
+    @property
+    def said(self) -> str:
+        return self._console.read_bytes().decode(errors="replace").replace("\r", "")
+
+    def wait_said(self, text: str) -> None:
+        wait_until(
+            lambda: text in self.said or self.process.poll() is not None,
+            f"the guest says {text!r}",
+            seconds_max=SECONDS_MAX,
+        )
+        assert text in self.said, self.said[-3000:]
+
+    def wait_end(self) -> str:
+        """Return what it said in all."""
+        self.process.wait(SECONDS_MAX)
+        return self.said
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait(10)
+
+
+@pytest.fixture(scope="session")
+def image() -> Image:
+    return make_image()
+
+
+@pytest.fixture
+def boot(image: Image, tmp_path: Path) -> Iterator[Callable[[Node | None], Guest]]:
+    """Yield a function that boots a guest; it is ended after the test, and its console shown."""
+    guests: list[Guest] = []
+
+    def start(disk: Node | None) -> Guest:
+        guests.append(Guest(image, disk, tmp_path / f"console{len(guests)}"))
+        return guests[-1]
+
+    yield start
+    for guest in guests:
+        guest.end()
+        sys.stdout.write(guest.said[-4000:])
+
+
+@pytest.fixture
+def cluster(new_cluster: Callable[..., Cluster]) -> Cluster:  # noqa: F811  the fixture
+    cluster = new_cluster(
+        budgets=[f"{BUDGET_MEBIBYTES}MiB", "64MiB", "64MiB"], export="256MiB", copies=1
+    )
+    cluster.start()
+    return cluster
+
+
+def test_a_kernel_swaps_four_times_the_budget_and_every_page_is_right(
+    cluster: Cluster, boot: Callable[[Node | None], Guest]
+) -> None:
+    started = time.perf_counter()
+    guest = boot(cluster[1])
+    guest.wait_said("hog: filled")
+    engine = cluster[1].engine()
+    zpage_bytes = sum(engine["store"]["zpage_bytes"].values())
+    zpage_bytes += engine["remotify"]["stored_zpage_bytes_total"]
+    assert zpage_bytes >= 4 * BUDGET_MEBIBYTES * MIB
+    said = guest.wait_end()
+    assert "guest: swap is on" in said
+    assert f"hog: {HOG_MEBIBYTES * 256} pages, 0 wrong" in said
+    assert "guest: hog ended with 0" in said
+    assert "WRONG" not in said
+    engine = cluster[1].engine()
+    for peer in (2, 3):
+        assert engine["remotify"]["stored_by_node"][str(peer)] > 0
+    assert engine["fetch"]["fetched_total"] > 0
+    assert engine["store"]["lost_total"] == engine["store"]["corrupt_total"] == 0
+    assert engine["store"]["flushed_total"] > 0, "the kernel discarded nothing"
+    sys.stdout.write(f"guest: {time.perf_counter() - started:.0f} s\n")
+
+
+def test_a_flipped_bit_is_an_error_and_never_a_wrong_page(
+    cluster: Cluster, boot: Callable[[Node | None], Guest]
+) -> None:
+    """The control that must fail: bits of zpages are flipped in all memories while the guest runs."""
+    guest = boot(cluster[1])
+    guest.wait_said("hog: filled")
+    for number in (1, 2, 3):
+        flip_bits(cluster[number])
+    said = guest.wait_end()
+    assert "WRONG" not in said
+    assert "guest: hog ended with 0" not in said
+    engine = cluster[1].engine()
+    assert engine["store"]["corrupt_total"] + engine["fetch"]["corrupt_total"] > 0
+    assert engine["store"]["lost_total"] > 0
+
+
+def test_without_swap_the_same_program_does_not_fit(boot: Callable[[Node | None], Guest]) -> None:
+    """The control that shows that swap was needed."""
+    said = boot(None).wait_end()
+    assert "hog: filled" not in said
+    assert "Out of memory: Killed process" in said, said[-2000:]
+
+
+def flip_bits(node: Node) -> None:
+    """Flip one bit in the first zpage of every block of a daemon's arena."""
+    assert node.process is not None
+    folder = Path(f"/proc/{node.process.pid}/fd")
+    # Two descriptors of the same memory: ours and the mapping's.
+    arena = next(each for each in folder.iterdir() if "memfd:ramster-arena" in os.readlink(each))
+    flipped = 0
+    with arena.open("r+b") as memory:
+        end = memory.seek(0, os.SEEK_END)
+        place = 0
+        while place < end:
+            try:
+                place = os.lseek(memory.fileno(), place, os.SEEK_DATA)
+            except OSError:  # no more data
+                break
+            memory.seek(place + 20)
+            byte = memory.read(1)
+            memory.seek(place + 20)
+            memory.write(bytes([byte[0] ^ 1]))
+            memory.flush()
+            flipped += 1
+            place = (place // 65536 + 1) * 65536
+    assert flipped > 10
