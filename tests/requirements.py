@@ -24,7 +24,7 @@ PACKAGES = {
     "busybox": "busybox-static",
     "cpio": "cpio",
     "depmod": "kmod",
-    "gcc": "gcc libc6-dev",
+    "gcc": "gcc",
     "fio": "fio",
     "ip": "iproute2",
     "systemd-analyze": "systemd",
