@@ -17,6 +17,23 @@ from ramsterd.snapshot import to_plain
 logger = logging.getLogger("ramster.commands")
 
 
+def verify(engine: Engine, peers: Peers, request: dict[str, object]) -> object:
+    """Begin to check every zpage here; with `invariants` also all tables, at once: about a second a million pages.
+
+    Raises:
+        CommandRefused: The tables contradict each other: a bug, which the log describes.
+    """
+    if request.get("invariants") is True:
+        try:
+            engine.check_invariants()
+        except AssertionError as error:
+            logger.exception("the tables contradict each other")
+            raise CommandRefused(f"the tables contradict each other: {error}") from error
+    begun = engine.begin_scrub(now=trio.current_time())
+    peers.settle()
+    return to_plain(begun)
+
+
 def set_budget(engine: Engine, peers: Peers, request: dict[str, object]) -> object:
     """Begin to change the budget, and return how that stands; `status` shows how far it is.
 

@@ -19,7 +19,7 @@ from config.model import ClusterConfig, DaemonConfig, Durability, NodeConfig
 from net.tcp import TcpTransport
 from nodemanager.ids import Incarnation, NodeId
 from ramsterd import __version__
-from ramsterd.commands import set_budget
+from ramsterd.commands import set_budget, verify
 from ramsterd.control import Command, serve_control
 from ramsterd.core.arena import MemfdMapping
 from ramsterd.core.page import PoolKind
@@ -183,6 +183,7 @@ class Daemon:
             "status": lambda _: to_plain(self.statistics()),
             "nodes": lambda _: to_plain(self.engine.nodes.statistics().nodes),
             "memory-set": partial(set_budget, self.engine, self._peers),
+            "verify": partial(verify, self.engine, self._peers),
             "pools": lambda _: to_plain(self._tmem.count_pools()),
         }
 

@@ -24,6 +24,7 @@ from ramsterd.core.arena import MapMemory
 from ramsterd.core.compact import Compactor
 from ramsterd.core.page import PoolId, PoolKind
 from ramsterd.core.resize import Resize, ResizeStatistics
+from ramsterd.core.scrub import Scrubber, ScrubStatistics
 from ramsterd.core.store import RunOfPages, Store, StoreLimits, StoreStatistics
 from ramsterd.remote import messages
 from ramsterd.remote.effects import CloseLink, Effect, GetDone, Replicated, Resized, RoomMade, Send
@@ -51,6 +52,9 @@ SWEEP_SECONDS: Final = 0.02
 COMPACT_ZPAGES: Final = 1024
 # Pages come home below this part of the low watermark: the rest is room for what is written meanwhile.
 REPATRIATE_BELOW: Final = 0.8
+# Zpages checked in one slice, about 2 ms, and the pause after it: at most a third of a processor.
+SCRUB_ZPAGES: Final = 512
+SCRUB_SECONDS: Final = 0.004
 # A pause after each slice of dropped blocks, for everybody else.
 DROP_SECONDS: Final = 0.001
 # With fewer nodes there are not two peers.
@@ -84,6 +88,7 @@ class EngineStatistics:
     rebuild: RebuildStatistics
     replicate: ReplicateStatistics
     resize: ResizeStatistics
+    scrub: ScrubStatistics
     compacted_total: int
     foreign: tuple[ForeignStatistics, ...]
     foreign_zpage_bytes: int
@@ -159,6 +164,8 @@ class Engine:
         )
         self._replicator = Replicator(self.store)
         self._compactor = Compactor(self.store)
+        self._scrubber = Scrubber(self.store)
+        self._scrub_at: float | None = None
         self._resize = Resize(self.store)
         self._effects: list[Effect] = []
         self._last_request_id = 0
@@ -250,6 +257,12 @@ class Engine:
         self._status_at = now  # peers should know at once
         self.make_room_known()
         return self._resize.statistics()
+
+    def begin_scrub(self, *, now: float) -> ScrubStatistics:
+        """Check every zpage here, in slices; `statistics()` shows how far it is."""
+        self._scrubber.begin()
+        self._scrub_at = now
+        return self._scrubber.statistics()
 
     # What peers and the cluster do.
 
@@ -392,6 +405,7 @@ class Engine:
             self._flush_at,
             self._sweep_at,
             self._drop_at,
+            self._scrub_at,
             self._fetches.next_deadline(),
             self._replicator.next_deadline(),
         ):
@@ -413,6 +427,9 @@ class Engine:
                 del self._purge_at[node]
                 if self._foreign.purge(node):
                     self.make_room_known()
+        if self._scrub_at is not None and self._scrub_at <= now:
+            self._scrubber.scrub(SCRUB_ZPAGES)
+            self._scrub_at = now + SCRUB_SECONDS if self._scrubber.is_running else None
         if self._sweep_at is not None and self._sweep_at <= now:
             self._sweep()
 
@@ -628,6 +645,7 @@ class Engine:
             ),
             replicate=self._replicator.statistics(),
             resize=self._resize.statistics(),
+            scrub=self._scrubber.statistics(),
             compacted_total=self._compactor.moved_total,
             foreign=self._foreign.statistics(),
             foreign_zpage_bytes=self._foreign.zpage_bytes,

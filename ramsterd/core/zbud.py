@@ -202,6 +202,11 @@ class Zbud:
 
     # Blocks that leave.
 
+    @property
+    def blocks_count(self) -> int:
+        """One more than the highest block that was ever used."""
+        return len(self._state)
+
     def is_free(self, block: int) -> bool:
         """Whether a block has no zpages and no family."""
         return self._state[block] == BlockState.FREE

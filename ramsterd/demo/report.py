@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final, TextIO
 
 MIB: Final = 2**20
-_LIVE_SECONDS: Final = 0.2
+_LIVE_SECONDS: Final = 0.05
 _CLEAR_LINE: Final = "\r\x1b[K"
 _LABEL_WIDTH: Final = 12
 

@@ -146,7 +146,7 @@ def test_a_tree_that_is_too_small_is_one_line(tmp_path: Path, start: Start) -> N
 def test_at_a_terminal_there_is_a_live_line(tree: Path, start: Start, folder: Path) -> None:
     ours, theirs = os.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "ramsterd.demo", "--from", str(tree), "--bytes-min", "80MiB"],
+        [sys.executable, "-m", "ramsterd.demo", "--from", str(tree), "--bytes-min", "20MiB"],
         env=os.environ | {"TMPDIR": str(folder), "PYTHONPATH": str(SOURCE), "COLUMNS": "200"},
         stdout=theirs,
         stderr=theirs,

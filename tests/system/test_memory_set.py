@@ -124,3 +124,16 @@ def test_a_budget_that_can_not_be_is_refused(cluster: Cluster, budget: str, expe
     assert done.stderr.startswith(f"ramsterctl: budget: found {budget!r}, ")
     assert expected in done.stderr
     assert cluster[1].status()["engine"]["store"]["zbud"]["budget_bytes"] == 32 * MIB
+
+
+def test_verify_checks_every_zpage_and_all_tables(cluster: Cluster) -> None:
+    node = cluster[1]
+    fill(node, 20)
+    command = [*RAMSTERCTL, "--socket", str(node.control), "verify", "--invariants", "--json"]
+    done = subprocess.run(
+        command, capture_output=True, check=False, env=environment(), text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    said = json.loads(done.stdout)
+    assert said["zpages_checked"] == 20 * 64
+    assert said["corrupt"] == 0

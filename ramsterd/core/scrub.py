@@ -1,0 +1,77 @@
+"""Scrub: every zpage here is unpacked and compared with its checksum, a slice at a time.
+
+Own pages and foreign ones alike: a damaged copy is worth nothing, and better found before it is asked for.  What is
+damaged is treated as a get would treat it: a page that a peer has too is left to the peer, a foreign one is
+missing from now on, and an own one without another copy is lost.
+"""
+
+import contextlib
+from dataclasses import dataclass
+
+from ramsterd.core.codec import ZPAGE_BYTES_MASK, CodecMissing, decode_page
+from ramsterd.core.page import CorruptPage
+from ramsterd.core.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScrubStatistics:
+    """The scrub that runs or ran last."""
+
+    is_running: bool
+    blocks: int
+    blocks_seen: int
+    zpages_checked: int
+    corrupt: int
+
+
+class Scrubber:
+    """Walks the blocks in the order of their numbers."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._block = 0
+        self._checked = 0
+        self._corrupt = 0
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a scrub has begun and is not over."""
+        return self._block > 0
+
+    def begin(self) -> None:
+        """Start; one that runs goes on."""
+        if not self._block:
+            self._block, self._checked, self._corrupt = 1, 0, 0
+
+    def scrub(self, zpages_max: int) -> None:
+        """Check about `zpages_max` zpages."""
+        zbud, until = self._store.zbud, self._checked + zpages_max
+        while self._block and self._checked < until:
+            if zbud.is_listed(self._block):  # one that is leaving was checked by who took it
+                self._scrub_block(self._block)
+            self._block = self._block + 1 if self._block + 1 < zbud.blocks_count else 0
+
+    def _scrub_block(self, block: int) -> None:
+        store = self._store
+        for row in store.zbud.rows(block):
+            packed, start = store.packed(row), store.zbud.offset(store.rows.location(row))
+            zpage = store.zbud.arena[start : start + (packed & ZPAGE_BYTES_MASK)]
+            self._checked += 1
+            # A holder may lack the library of a codec that only owners need.
+            with contextlib.suppress(CodecMissing):
+                try:
+                    decode_page(packed, zpage, store.checksum(row))
+                except CorruptPage:
+                    self._corrupt += 1
+                    store.on_corrupt(row)
+
+    def statistics(self) -> ScrubStatistics:
+        """Return a snapshot."""
+        blocks = self._store.zbud.blocks_count - 1
+        return ScrubStatistics(
+            is_running=self.is_running,
+            blocks=blocks,
+            blocks_seen=self._block - 1 if self._block else blocks,
+            zpages_checked=self._checked,
+            corrupt=self._corrupt,
+        )

@@ -1,0 +1,76 @@
+from ramsterd.core import traffic
+from ramsterd.core.codec import encode_page
+from ramsterd.core.page import PoolId, PoolKind
+from ramsterd.core.scrub import Scrubber
+from ramsterd.core.store import Store
+from tests.unit.core.made_pages import joined, make_run, make_store
+
+OBJECT = b"disk"
+RUN = make_run(2000, 200)
+
+
+def damage(store: Store, row: int) -> None:
+    store.zbud.arena[store.zbud.offset(store.rows.location(row)) + 30] ^= 4
+
+
+def rows_of(store: Store, pool: PoolId) -> list[int]:
+    page_object = store.pools[pool].find_object(OBJECT)
+    assert page_object is not None
+    address, run = store.table.find(page_object, 0, 64)
+    return list(store.table.entries[address : address + run])
+
+
+def scrub_all(store: Store) -> Scrubber:
+    scrubber = Scrubber(store)
+    scrubber.begin()
+    slices = 0
+    while scrubber.is_running:
+        scrubber.scrub(50)
+        store.check_invariants()
+        slices += 1
+    assert slices > 1
+    return scrubber
+
+
+def test_whole_zpages_are_left_alone() -> None:
+    store = make_store()
+    pool = store.new_pool(PoolKind.PERSISTENT, "")
+    store.put(pool, OBJECT, 0, joined(RUN))
+    now = scrub_all(store).statistics()
+    assert (now.zpages_checked, now.corrupt, now.is_running) == (200, 0, False)
+    assert now.blocks_seen == now.blocks
+    assert store.get(pool, OBJECT, 0, 200).pages == RUN
+
+
+def test_a_damaged_page_is_found_before_it_is_asked_for() -> None:
+    store = make_store()
+    pool, cache = store.new_pool(PoolKind.PERSISTENT, ""), store.new_pool(PoolKind.EPHEMERAL, "")
+    store.put(pool, OBJECT, 0, joined(RUN))
+    store.put(cache, OBJECT, 0, joined(RUN))
+    damage(store, rows_of(store, pool)[3])
+    damage(store, rows_of(store, cache)[5])
+    assert scrub_all(store).statistics().corrupt == 2
+    assert store.get(pool, OBJECT, 3, 1).lost_count == 1
+    assert store.get(cache, OBJECT, 5, 1).pages == [None]
+    assert store.get(pool, OBJECT, 4, 1).pages == [RUN[4]]
+
+
+def test_a_damaged_foreign_page_is_missing_from_now_on() -> None:
+    store = make_store()
+    pool = store.new_pool(PoolKind.PERSISTENT, "node 2", is_foreign=True)
+    packed, zpage, checksum = encode_page(RUN[0])
+    body = memoryview(bytes(zpage[:30] + bytes([zpage[30] ^ 4]) + zpage[31:]) + zpage)
+    assert traffic.put_zpages(store, pool, [7, 8], [checksum] * 2, [packed] * 2, body) == 2
+    store.put(store.new_pool(PoolKind.PERSISTENT, ""), OBJECT, 0, joined(RUN))
+    assert scrub_all(store).statistics().corrupt == 1
+    assert traffic.get_zpages(store, pool, [7, 8])[0] == [0, packed]
+
+
+def test_a_scrub_that_runs_goes_on() -> None:
+    store = make_store()
+    store.put(store.new_pool(PoolKind.PERSISTENT, ""), OBJECT, 0, joined(RUN))
+    scrubber = Scrubber(store)
+    scrubber.begin()
+    scrubber.scrub(20)
+    scrubber.begin()
+    assert scrubber.statistics().zpages_checked >= 20
