@@ -13,7 +13,7 @@ SOURCES_OF_INSTALL := pyproject.toml constraints.txt
 # Handed to recipes as environment variables: a path may hold blanks and quotes.
 export FROM CONFIG
 
-.PHONY: help demo run test test-guest lint bench clean
+.PHONY: help demo run test test-guest soak lint bench clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## */\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do \
@@ -34,6 +34,9 @@ test: $(VENV)/installed-test  ## all tests (ARGS='tests/unit/net -x': those)
 test-guest: $(VENV)/installed-test  ## a real kernel swaps to a cluster, in QEMU (ARGS as for test)
 	@sh tests/install-tools guest
 	@exec $(BIN)/python -m pytest -s tests/guest $(ARGS)
+
+soak: $(VENV)/installed-test  ## eight clients, moving budgets, a checking oracle (MINUTES=3 SEED=N)
+	@exec $(BIN)/python -m tests.soak --minutes $(or $(MINUTES),3) $(if $(SEED),--seed $(SEED))
 
 lint: $(VENV)/installed-lint  ## ruff, mypy, import-linter
 	$(BIN)/ruff check .

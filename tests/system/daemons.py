@@ -158,12 +158,12 @@ class Node:
         assert not self.control.exists()
         assert "Traceback" not in self.log
 
-    def ask(self, command: str) -> Any:
+    def ask(self, command: str, **arguments: object) -> Any:
         """Return the result of a control command."""
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(STOP_SECONDS_MAX)
             client.connect(str(self.control))
-            client.sendall(json.dumps({"command": command}).encode() + b"\n")
+            client.sendall(json.dumps({"command": command, **arguments}).encode() + b"\n")
             with client.makefile("rb") as answers:
                 line = answers.readline()
         if not line:
