@@ -50,6 +50,7 @@ from ramsterd.core.tmem import Pool, Pools, check_run
 from ramsterd.core.zbud import (
     BLOCK_SHIFT,
     CHUNK_BYTES,
+    LEAVING,
     SLOT_MASK,
     SLOT_SHIFT,
     Family,
@@ -243,6 +244,7 @@ class Store:
         """Put the pages of one leaf.  The hot loop: everything it touches is a local name.
 
         A page that is overwritten keeps its row, whose serial is new: all that knows the old version compares serials.
+        It keeps its slot too if the new zpage is of the same class, unless the block is on its way to a peer.
         """
         family, compress, tag = pool.family, pool.compressor.compress, pool.compressor.tag
         entries, alloc_row, counters = self.table.entries, self.rows.alloc, self.counters
@@ -251,7 +253,9 @@ class Store:
         )  # fmt: skip
         # Slots of versions that were replaced: given back in one go, and before anything looks for room.
         freed: list[int] = []
-        stacks, chunks_of_block = self.zbud.stacks(family), self.zbud.chunks_of_block
+        stacks, chunks_of_block, block_state = (
+            self.zbud.stacks(family), self.zbud.chunks_of_block, self.zbud.state,
+        )  # fmt: skip
         words = pages[: run * PAGE_BYTES].cast("Q")
         serial, zbytes_stored, zpages_stored, start = self._serial, 0, 0, 0
         zpages_freed, zbytes_freed = 0, 0
@@ -274,34 +278,46 @@ class Store:
                 counters.put_raw += 1
             chunks = (zbytes + _CHUNK_ROUND) >> _CHUNK_SHIFT
             row = before = entries[place]
-            if before < FIRST_ROW and not (row := alloc_row()):
-                self._give_back(freed)
-                row = self.find_row(family)
-            stack = stacks[chunks]
-            if stack:
-                location = stack.pop()
-            else:
-                self._give_back(freed)
-                location = self.find_slot(family, chunks)
-                if entries[place] != before:  # evicted for the slot, so at least its row is free
-                    row, before = alloc_row(), HOLE
-            if not (row and location):
-                self.undo_put(row if before < FIRST_ROW else 0, location)
-                done = place - address
-                break
+            location = old_location = old_packed = holder = 0
             if before >= FIRST_ROW:
                 _, _, _, old_location, old_packed, holder, _, _ = unpack_row(
                     row_view, row * ROW_BYTES
                 )
-                if holder:
-                    self._vacate(row)
-                elif old_location:
-                    freed.append(old_location)
-                    zbytes_freed += old_packed & ZPAGE_BYTES_MASK
-                    zpages_freed += 1
-            else:
+                old_block = old_location >> SLOT_SHIFT
+                if (
+                    chunks_of_block[old_block] == chunks
+                    and not holder
+                    and block_state[old_block] != LEAVING
+                ):
+                    location = old_location
+            if not location:
+                if before < FIRST_ROW and not (row := alloc_row()):
+                    self._give_back(freed)
+                    row = self.find_row(family)
+                stack = stacks[chunks]
+                if stack:
+                    location = stack.pop()
+                else:
+                    self._give_back(freed)
+                    location = self.find_slot(family, chunks)
+                    if (
+                        entries[place] != before
+                    ):  # evicted for the slot, so at least its row is free
+                        row, before = alloc_row(), HOLE
+                if not (row and location):
+                    self.undo_put(row if before < FIRST_ROW else 0, location)
+                    done = place - address
+                    break
+            if before < FIRST_ROW:
                 entries[place] = row
                 self.table.leaf_used[address >> LEAF_SHIFT] += not before
+            elif holder:
+                self._vacate(row)
+            elif old_location:
+                zbytes_freed += old_packed & ZPAGE_BYTES_MASK
+                zpages_freed += 1
+                if location != old_location:
+                    freed.append(old_location)
             block = location >> SLOT_SHIFT
             offset = (block << BLOCK_SHIFT) + (location & SLOT_MASK) * (
                 chunks_of_block[block] << _CHUNK_SHIFT

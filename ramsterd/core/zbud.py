@@ -68,6 +68,7 @@ class BlockState(enum.IntEnum):
 # An enum's members are slow to look up where it is done for each page.
 _OPEN: Final = int(BlockState.OPEN)
 _CLOSED: Final = int(BlockState.CLOSED)
+LEAVING: Final = int(BlockState.LEAVING)
 
 
 def _geometry(chunks: int) -> tuple[int, int]:
@@ -115,7 +116,7 @@ class Zbud:
         self.blocks_of_family = [0] * len(Family)
         self.chunks_of_block = array("B", [0])
         self.family_of_block = array("B", [0])
-        self._state = array("B", [BlockState.FREE])
+        self.state = array("B", [BlockState.FREE])
         self._free_slots = array("I", [0])
         self._frames_resident = array("B", [0])
         self._lru = BlockLists(len(Family))
@@ -172,7 +173,7 @@ class Zbud:
 
     def free_many(self, locations: Iterable[int]) -> None:
         """Take back slots.  The put path runs this for each page that is overwritten."""
-        free_slots, state, chunks_of_block = self._free_slots, self._state, self.chunks_of_block
+        free_slots, state, chunks_of_block = self._free_slots, self.state, self.chunks_of_block
         for location in locations:
             block = location >> SLOT_SHIFT
             before = free_slots[block]
@@ -205,11 +206,11 @@ class Zbud:
     @property
     def blocks_count(self) -> int:
         """One more than the highest block that was ever used."""
-        return len(self._state)
+        return len(self.state)
 
     def is_free(self, block: int) -> bool:
         """Whether a block has no zpages and no family."""
-        return self._state[block] == BlockState.FREE
+        return self.state[block] == BlockState.FREE
 
     def is_listed(self, block: int) -> bool:
         """Whether a block may be chosen to leave: it has zpages, and is not on its way already."""
@@ -225,18 +226,18 @@ class Zbud:
 
     def begin_leaving(self, block: int) -> None:
         """Take a block off all lists: no new zpages, not chosen twice."""
-        if self._state[block] == BlockState.OPEN:
+        if self.state[block] == BlockState.OPEN:
             self._close(block)
-        assert self._state[block] == BlockState.CLOSED
+        assert self.state[block] == BlockState.CLOSED
         if self._with_room.is_listed(block):
             self._with_room.remove(block)
         self._lru.remove(block)
-        self._state[block] = BlockState.LEAVING
+        self.state[block] = BlockState.LEAVING
 
     def return_leaving(self, block: int) -> None:
         """The block stays after all: it is the oldest again."""
-        assert self._state[block] == BlockState.LEAVING
-        self._state[block] = BlockState.CLOSED
+        assert self.state[block] == BlockState.LEAVING
+        self.state[block] = BlockState.CLOSED
         self._lru.prepend(self.family_of_block[block], block)
         mask = self._free_slots[block]
         if mask == _FULL_MASK[self.chunks_of_block[block]]:
@@ -246,15 +247,15 @@ class Zbud:
 
     def end_leaving(self, block: int) -> None:
         """The block has left: all its slots are free and its memory is."""
-        assert self._state[block] == BlockState.LEAVING
-        self._state[block] = BlockState.CLOSED
+        assert self.state[block] == BlockState.LEAVING
+        self.state[block] = BlockState.CLOSED
         self._release(block)
 
     def rows(self, block: int) -> list[int]:
         """Return the row of each slot in use."""
         mask = self._free_slots[block]
         first = block << SLOT_SHIFT
-        if self._state[block] == BlockState.OPEN:
+        if self.state[block] == BlockState.OPEN:
             for location in self._stacks[self.family_of_block[block]][self.chunks_of_block[block]]:
                 mask |= 1 << (location & SLOT_MASK)
         rows = self.slot_rows[first : first + SLOTS_OF_CLASS[self.chunks_of_block[block]]].tolist()
@@ -262,9 +263,9 @@ class Zbud:
 
     def change_family(self, block: int, family: Family) -> None:
         """All zpages of a block become what another family is."""
-        if self._state[block] == BlockState.OPEN:
+        if self.state[block] == BlockState.OPEN:
             self._close(block)
-        assert self._state[block] == BlockState.CLOSED
+        assert self.state[block] == BlockState.CLOSED
         self._lru.remove(block)
         has_room = self._with_room.is_listed(block)
         if has_room:
@@ -291,8 +292,8 @@ class Zbud:
         """Count the slots that hold a zpage.  Walks all blocks."""
         return sum(
             len(self.rows(block))
-            for block in range(1, len(self._state))
-            if self._state[block] != BlockState.FREE
+            for block in range(1, len(self.state))
+            if self.state[block] != BlockState.FREE
         )
 
     def statistics(self) -> ZbudStatistics:
@@ -307,9 +308,9 @@ class Zbud:
     def check_invariants(self) -> None:
         """Assert what must be true between calls."""
         resident = 0
-        for block in range(1, len(self._state)):
+        for block in range(1, len(self.state)):
             resident += self._frames_resident[block] * FRAME_BYTES
-            state, mask = self._state[block], self._free_slots[block]
+            state, mask = self.state[block], self._free_slots[block]
             family, chunks = self.family_of_block[block], self.chunks_of_block[block]
             is_open = self._open_block[family][chunks] == block
             assert is_open == (state == BlockState.OPEN)
@@ -328,8 +329,8 @@ class Zbud:
         for family in Family:
             listed = sum(1 for _ in self._lru.blocks(family))
             leaving = sum(
-                self._state[block] == BlockState.LEAVING and self.family_of_block[block] == family
-                for block in range(1, len(self._state))
+                self.state[block] == BlockState.LEAVING and self.family_of_block[block] == family
+                for block in range(1, len(self.state))
             )
             assert listed + leaving == self.blocks_of_family[family]
         assert resident == self.resident_bytes
@@ -355,10 +356,10 @@ class Zbud:
         before = self._open_block[family][chunks]
         if before:
             assert not self._stacks[family][chunks]
-            self._state[before] = BlockState.CLOSED
+            self.state[before] = BlockState.CLOSED
         if self._with_room.is_listed(block):
             self._with_room.remove(block)
-        self._state[block] = BlockState.OPEN
+        self.state[block] = BlockState.OPEN
         self._open_block[family][chunks] = block
         self._take_free_slots(block)
 
@@ -370,7 +371,7 @@ class Zbud:
             self._free_slots[block] |= 1 << (location & SLOT_MASK)
         stack.clear()
         self._open_block[family][chunks] = 0
-        self._state[block] = BlockState.CLOSED
+        self.state[block] = BlockState.CLOSED
         if self._free_slots[block]:
             self._with_room.append(self._room_list(block), block)
 
@@ -389,7 +390,7 @@ class Zbud:
             return 0
         self.chunks_of_block[block] = chunks
         self.family_of_block[block] = family
-        self._state[block] = BlockState.CLOSED
+        self.state[block] = BlockState.CLOSED
         self._free_slots[block] = _FULL_MASK[chunks]
         self.blocks_of_family[family] += 1
         self._lru.append(family, block)
@@ -418,12 +419,12 @@ class Zbud:
 
     def _release(self, block: int) -> None:
         """Make a closed block free."""
-        assert self._state[block] == BlockState.CLOSED
+        assert self.state[block] == BlockState.CLOSED
         if self._with_room.is_listed(block):
             self._with_room.remove(block)
         if self._lru.is_listed(block):
             self._lru.remove(block)
-        self._state[block] = BlockState.FREE
+        self.state[block] = BlockState.FREE
         self.blocks_of_family[self.family_of_block[block]] -= 1
         self._keep_or_punch(block)
 
@@ -455,12 +456,12 @@ class Zbud:
 
     def _grow(self) -> int:
         """Return a block number never used before, or 0 if all are known."""
-        block = len(self._state)
+        block = len(self.state)
         if block >= self._blocks_max:
             return 0
         for column in (self.chunks_of_block, self.family_of_block, self._frames_resident):
             column.append(0)
-        self._state.append(BlockState.FREE)
+        self.state.append(BlockState.FREE)
         self._free_slots.append(0)
         self._lru.grow(block + 1)
         self._with_room.grow(block + 1)

@@ -6,7 +6,8 @@ from ramsterd.pager import GetOutcome, PutOutcome
 from tests.simulation.cluster import Cluster
 from tests.simulation.workload import Client, finish, stage
 
-RAW = 3  # indexes of this form modulo 4 hold pages that do not pack
+# Pages of this form modulo 4 pack well: a version that does not pack finds no room where they stand.
+PACKED = 0
 
 
 def fill_alone(seed: int, clock: MockClock) -> tuple[Cluster, Client]:
@@ -23,8 +24,8 @@ async def test_refused_put_hides_the_old_page(seed: int, mock_clock: MockClock) 
     """Where a put was refused the version before it is never read again."""
     cluster, client = fill_alone(seed, mock_clock)
     outcomes = []
-    for index in range(RAW, 200, 4):
-        put = client.put(index, cluster.rng.randint(1, 8))
+    for index in range(PACKED, 200, 4):
+        put = client.put(index, cluster.rng.randint(1, 8), is_raw=True)
         outcomes.append(put.outcome)
         if put.is_refused:
             last = index + len(put.versions) - 1
@@ -36,10 +37,10 @@ async def test_refused_put_hides_the_old_page(seed: int, mock_clock: MockClock) 
 async def test_a_refused_page_can_be_put_again_or_flushed(seed: int, mock_clock: MockClock) -> None:
     """Lost is a state of the page, not of the index."""
     _, client = fill_alone(seed, mock_clock)
-    refused = next(i for i in range(RAW, 400, 4) if client.put(i).is_refused)
+    refused = next(i for i in range(PACKED, 400, 4) if client.put(i, is_raw=True).is_refused)
     client.flush(refused)
     assert client.get(refused).result == [None]
-    refused = next(i for i in range(RAW, 400, 4) if client.put(i, 8).is_refused)
+    refused = next(i for i in range(PACKED, 400, 4) if client.put(i, 8, is_raw=True).is_refused)
     client.flush(200, 200)
     assert client.put(refused, 8).is_stored
     client.read_all()

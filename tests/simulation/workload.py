@@ -27,6 +27,7 @@ CACHE: Final = 1000
 HOLE: Final = 0
 LOST: Final = -1
 ZPAGE_BYTES: Final = (300, 900, 2000, PAGE_BYTES)
+RAW_VERSIONS: Final = 1 << 30
 # Longer than every timer that ends something: owed flushes, STATUS, refusals, time-outs.
 REST_SECONDS: Final = 8.0
 Values: TypeAlias = set[int]
@@ -34,9 +35,12 @@ Values: TypeAlias = set[int]
 
 @lru_cache(maxsize=1 << 14)
 def make_page(node: int, index: int, version: int) -> bytes:
-    """Return a page that no other node, index or version has; how well it packs depends on the index."""
+    """Return a page that no other node, index or version has; how well it packs depends on the index.
+
+    Versions from `RAW_VERSIONS` on do not pack at all, so they do not fit where an earlier one stood.
+    """
     rng = random.Random(f"{node} {index} {version}")
-    size = ZPAGE_BYTES[index % len(ZPAGE_BYTES)]
+    size = PAGE_BYTES if version >= RAW_VERSIONS else ZPAGE_BYTES[index % len(ZPAGE_BYTES)]
     return rng.randbytes(size) + bytes(PAGE_BYTES - size)
 
 
@@ -120,9 +124,10 @@ class Client:
 
     # Operations.
 
-    def put(self, index: int, count: int = 1) -> RunningPut:
+    def put(self, index: int, count: int = 1, *, is_raw: bool = False) -> RunningPut:
         """Put new versions of a run."""
-        versions = [self.last_version + 1 + each for each in range(count)]
+        first = self.last_version + 1 + (RAW_VERSIONS if is_raw else 0)
+        versions = [first + each for each in range(count)]
         self.last_version += count
         pages = b"".join(self._page(index + each, version) for each, version in enumerate(versions))
         put = RunningPut(index, versions)

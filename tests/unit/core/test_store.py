@@ -197,7 +197,7 @@ def test_a_run_is_stored_as_far_as_there_is_room(store: Store, pool: PoolId) -> 
     assert count == 2 * MIB // PAGE_BYTES
     before = read(store, pool, 0, count)
     run = make_run(PAGE_BYTES, 3, seed=9)
-    assert put_run(store, pool, 0, run) == 0
+    assert put_run(store, pool, 1000, run) == 0
     assert read(store, pool, 0, count) == before
     store.flush(pool, OBJECT, 5, 1)
     assert put_run(store, pool, 1000, run) == 1
@@ -292,10 +292,34 @@ def test_when_all_rows_are_in_use_a_page_can_still_be_replaced() -> None:
 def test_a_page_is_not_given_up_for_a_put_that_finds_no_room() -> None:
     store = make_store(FRAMES_OF_CLASS[64] * PAGE_BYTES, pages_max=16)
     pool = store.new_pool(PoolKind.PERSISTENT, "disk")
-    pages = make_run(PAGE_BYTES, 16)
+    pages = make_run(2000, 16)
     assert put_run(store, pool, 0, pages) == 16
     assert put_run(store, pool, 0, [make_page(PAGE_BYTES, 99)]) == 0
     assert read(store, pool, 0, 16) == pages
+
+
+def test_a_full_store_can_be_overwritten_in_place() -> None:
+    store = make_store(FRAMES_OF_CLASS[64] * PAGE_BYTES, pages_max=16)
+    pool = store.new_pool(PoolKind.PERSISTENT, "disk")
+    assert put_run(store, pool, 0, make_run(PAGE_BYTES, 16)) == 16
+    again = make_run(PAGE_BYTES, 16, seed=5)
+    assert put_run(store, pool, 0, again) == 16
+    assert read(store, pool, 0, 16) == again
+
+
+def test_a_page_on_its_way_to_a_peer_is_not_overwritten_in_place(
+    store: Store, pool: PoolId
+) -> None:
+    run, again = make_run(PAGE_BYTES, 16), make_run(PAGE_BYTES, 16, seed=5)
+    put_run(store, pool, 0, run)
+    block = store.zbud.oldest(Family.OWN_PERSISTENT)
+    assert block is not None
+    leaving = traffic.begin_leaving(store, block)
+    put_run(store, pool, 0, again)
+    assert leaving.body == b"".join(run)
+    assert traffic.end_leaving(store, leaving, HOLDER) == leaving.serials
+    store.check_invariants()
+    assert read(store, pool, 0, 16) == again
 
 
 def test_ephemeral_pages_give_way_when_all_rows_are_in_use() -> None:
