@@ -28,6 +28,7 @@ PACKAGES = {
     "fio": "fio",
     "ip": "iproute2",
     "systemd-analyze": "systemd",
+    "promtool": "prometheus",
 }
 # The interpreter that Debian's python3-libnbd belongs to.
 SYSTEM_PYTHON = "/usr/bin/python3"

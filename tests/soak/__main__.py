@@ -8,6 +8,7 @@ and its resident memory must follow its budget.  The exit status is 0 only if al
 
 import argparse
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -24,6 +25,8 @@ BUDGETS_MEBIBYTES: Final = (8, 12, 16, 24, 40)
 DISKS: Final = 4
 CHECK_SECONDS: Final = 2.0
 MOVE_EVERY_CHECKS: Final = 3
+# A put may wait for room for seconds, and a budget that moves for longer.
+IDLE_CHECKS_MAX: Final = 15
 # DESIGN.md, section 10: resident memory over the budget.
 OVERHEAD_BYTES: Final = 64 * MIB
 OVERHEAD_FRACTION: Final = 0.03
@@ -34,8 +37,8 @@ class SoakFailed(Exception):
     """Something did not hold; the message says what."""
 
 
-def start_cluster(folder: Path) -> Cluster:
-    """Start three daemons, the first of which serves programs too, and sends their caches to peers."""
+def make_cluster(folder: Path) -> Cluster:
+    """Write the files of three daemons, the first of which serves programs too, and sends their caches to peers."""
     export_pages = DISKS * PAGES
     files = folder / "files"
     files.mkdir()
@@ -51,7 +54,6 @@ def start_cluster(folder: Path) -> Cluster:
         "[remote]\n", "[remote]\nephemeral = true\nrepatriate_seconds = 2.0\n"
     )
     first.write_text(f'{text}\n[tmem]\nsocket = "{folder}/sockets/tmem.sock"\n')
-    cluster.start()
     return cluster
 
 
@@ -107,6 +109,10 @@ def check(cluster: Cluster, clients: Sequence[SoakClient]) -> Any:
     for client in clients:
         if client.failure:
             raise SoakFailed(client.failure)
+        client.idle_checks = client.idle_checks + 1 if client.operations == client.seen else 0
+        client.seen = client.operations
+        if client.is_alive() and client.idle_checks > IDLE_CHECKS_MAX:
+            raise SoakFailed(f"{client.name} hangs: nothing in {client.idle_checks} checks")
     for node in cluster.nodes.values():
         node.ask("verify", invariants=True)
     now = cluster[1].engine()
@@ -181,14 +187,18 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument("--seed", type=int, default=time.time_ns() // 10**9)
     options = parser.parse_args()
+    # Ended by a signal, it must end its daemons too.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     print(f"soak: seed {options.seed}, {options.minutes:g} minutes", flush=True)
     status = 1
     with tempfile.TemporaryDirectory(prefix="ram-", dir="/tmp") as name:
         folder = Path(name)
         (folder / "sockets").mkdir()
-        cluster = start_cluster(folder)
-        clients = make_clients(cluster[1], folder, options.seed)
+        cluster = make_cluster(folder)
+        clients: list[SoakClient] = []
         try:
+            cluster.start()
+            clients += make_clients(cluster[1], folder, options.seed)
             soak(cluster, clients, random.Random(options.seed), 60 * options.minutes)
             finish(cluster, clients)
             print("soak: all of it held")
@@ -196,8 +206,8 @@ def main() -> int:
         except KeyboardInterrupt:
             print("soak: interrupted; nothing is left behind", file=sys.stderr)
             status = 130
-        except (SoakFailed, AssertionError) as failure:
-            print(f"soak: FAILED with seed {options.seed}: {failure}", file=sys.stderr)
+        except Exception as failure:
+            print(f"soak: FAILED with seed {options.seed}: {failure!r}", file=sys.stderr)
             cluster.print_logs()
         finally:
             for client in clients:

@@ -25,6 +25,9 @@ class SoakClient(threading.Thread):
         self.oracle = Oracle(name, may_vanish=may_vanish)
         self.stopping = threading.Event()
         self.operations = 0
+        # For the main thread: how many operations it saw last, and how often it saw no more.
+        self.seen = 0
+        self.idle_checks = 0
         self.refused = 0
         self.failure = ""
 
