@@ -24,6 +24,8 @@ class Candidate:
     # Monotonic seconds until which the node, having refused, is left alone; 0 when it did not refuse.
     refused_until: float = 0.0
     zone: str = ""
+    # An operator wants it to get no new pages.
+    is_cordoned: bool = False
 
     def has_room(self, zpage_bytes: int, *, now: float) -> bool:
         """Whether this node may be asked to take so many bytes now."""
@@ -31,6 +33,7 @@ class Candidate:
             may_place(self.state)
             and self.is_linked
             and self.is_accepting
+            and not self.is_cordoned
             and now >= self.refused_until
             and self.free_bytes >= zpage_bytes
         )
