@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 
 from config.model import ClusterConfig, NodeConfig
 from nodemanager.events import (
+    SAID_GOODBYE,
     NewIncarnation,
     NodeCleared,
     NodeDown,
@@ -200,7 +201,7 @@ class NodeTable:
 
     def on_goodbye(self, node: NodeId, incarnation: Incarnation, *, now: float) -> list[NodeEvent]:
         """This life of the node leaves in order: beats still under way do not bring it back."""
-        return self._on_sign(node, incarnation, Sign.SAID_GOODBYE, "said goodbye", now)
+        return self._on_sign(node, incarnation, Sign.SAID_GOODBYE, SAID_GOODBYE, now)
 
     # Questions.
 
