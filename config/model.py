@@ -63,6 +63,10 @@ class ClusterConfig:
     membership_version: Annotated[int, kinds.Whole(0, limits.MEMBERSHIP_VERSION_MAX)] = 0
     membership_origin: Annotated[int, kinds.Whole(0, limits.NODE_NUMBER_MAX)] = 0
 
+    def in_order(self) -> "ClusterConfig":
+        """Return the same with members by number: files of one cluster may differ in their order."""
+        return replace(self, node=tuple(sorted(self.node, key=lambda node: node.number)))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryConfig:

@@ -45,7 +45,8 @@ def rewrite_members(text: str, wanted: ClusterConfig, *, file: str) -> str:
         new = tomlkit.dumps(document)
     except TOMLKitError as error:
         raise ConfigError(file, "", f"text that can't be changed ({error})", expected) from None
-    if read_toml(new.encode(), ClusterConfig, file=file, folder=Path()) != wanted:
+    says = read_toml(new.encode(), ClusterConfig, file=file, folder=Path())
+    if says.in_order() != wanted.in_order():
         raise ConfigError(file, "", "a layout in which members can't be changed", expected)
     return new
 

@@ -71,10 +71,10 @@ class FileMembership:
         Raises:
             ConfigError: As loader and rewriter raise it, or the file says something else than `known`.
         """
-        found = self._loader(self._path)
-        if found == cluster:
+        found = self._loader(self._path).in_order()
+        if found == cluster.in_order():
             return  # another node of this machine shares the file and was first
-        if found != known:
+        if found != known.in_order():
             raise ConfigError(
                 str(self._path),
                 "",

@@ -96,6 +96,13 @@ def test_a_file_without_a_last_line_end_is_as_good() -> None:
     assert read(rewrite(text, wanted)) == wanted
 
 
+def test_members_in_another_order_than_the_file_has_are_as_good() -> None:
+    cluster = read(TEXT)
+    wanted = replace(cluster, node=(DELTA, *reversed(cluster.node)), membership_version=2)
+    new = rewrite(TEXT, wanted)
+    assert [node.number for node in read(new).node] == [1, 2, 4]
+
+
 @pytest.mark.parametrize(
     "text",
     [
