@@ -22,8 +22,10 @@ from config.model import ClusterConfig, NodeConfig
 from config.rules import check_cluster
 from nodemanager.ids import NodeId
 
-# Versions before the present one that travel with it.  More changes than these at once, by hand, is nobody's day.
+# Versions before the present one that travel with it: as many nodes may change things at once and lose nothing.
 ANCESTORS_MAX: Final = 32
+# Changes of our own that are made again: those of one partition, by hand.
+OURS_MAX: Final = 256
 # The file that errors about a change name: there is none.
 CHANGE: Final = "the change"
 
@@ -117,7 +119,7 @@ class MembershipHistory:
     def commit(self, change: Change, cluster: ClusterConfig) -> None:
         """Make a proposal the present membership."""
         assert version_of(cluster) > self.version
-        self._ours = [*self._ours, (version_of(cluster), change)][-ANCESTORS_MAX:]
+        self._ours = [*self._ours, (version_of(cluster), change)][-OURS_MAX:]
         self._succeed(cluster, (*self._ancestors, self.version))
 
     def on_said(self, said: Said) -> Adopted | None:
@@ -130,20 +132,37 @@ class MembershipHistory:
             return None
         cluster = with_nodes(self.cluster, said.nodes, said.version)
         ancestors = (*said.ancestors, said.version)
-        unknown = [change for version, change in self._ours if version not in ancestors]
+        # A version stands for all that came before it, also where the ancestors do not reach so far back.
+        ours = [] if self.version in ancestors else self._ours
         self._ours = []
         self._succeed(cluster, said.ancestors)
         if not any(node.number == self._local for node in cluster.node):
             return Adopted(cluster, (), ())
+        return self._make_again([change for version, change in ours if version not in ancestors])
+
+    def _make_again(self, changes: list[Change]) -> Adopted:
+        """Put changes on top of the present membership, all as one version.
+
+        One, because a version for each could push what they stand on out of the ancestors; then the other side would
+        miss its own changes there, make them again in turn, and so for ever.
+        """
+        base = self.cluster
+        cluster = base
         again: list[Change] = []
         given_up: list[tuple[Change, str]] = []
-        for change in unknown:
+        for change in changes:
             try:
-                self.commit(change, self.propose(change))
+                new = changed(cluster, change, self._local)
             except ChangeRefused as refused:
                 given_up.append((change, str(refused)))
             else:
+                cluster = replace(new, membership_version=base.membership_version)
                 again.append(change)
+        if again:
+            version = Version(base.membership_version + 1, self._local)
+            ancestors = (*self._ancestors, self.version)
+            self._succeed(with_nodes(base, cluster.node, version), ancestors)
+            self._ours = [(version, change) for change in again]
         return Adopted(self.cluster, tuple(again), tuple(given_up))
 
     def _succeed(self, cluster: ClusterConfig, ancestors: tuple[Version, ...]) -> None:

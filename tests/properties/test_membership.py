@@ -237,3 +237,15 @@ def test_members_that_break_a_rule_here_are_refused() -> None:
     with pytest.raises(ChangeRefused, match=r"node\[2\]\.name"):
         history.on_said(said)
     assert history.cluster == cluster_of(2)
+
+
+def test_two_sides_with_many_changes_come_to_rest() -> None:
+    """More changes on either side than a membership has ancestors."""
+    one, other = (MembershipHistory(cluster_of(4), NodeId(n)) for n in range(2))
+    for history in (one, other):
+        for place in range(3 * ANCESTORS_MAX + 1):
+            change = Cordon(NodeId(2 + history._local), is_cordoned=not place % 2)
+            history.commit(change, history.propose(change))
+    assert settle([one, other]) <= 3
+    assert one.cluster == other.cluster
+    assert [node.cordoned for node in one.cluster.node] == [False, False, True, True]
