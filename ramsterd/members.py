@@ -39,7 +39,6 @@ logger = logging.getLogger("ramster.members")
 class Inquiry:
     """What all linked nodes have to do with one node; answers come in one by one."""
 
-    node: NodeId
     began_at: float
     waits_for: set[NodeId]
     answers: dict[NodeId, Holdings] = field(default_factory=dict)
@@ -84,7 +83,8 @@ class Members:
         # What the store is known to hold; differs from the present cluster after a failed save.
         self._kept = cluster
         self._history = MembershipHistory(cluster, self._local)
-        self.inquiry: Inquiry | None = None
+        # Under way, or given up by whoever asked: at most one for each member.
+        self.inquiries: dict[NodeId, Inquiry] = {}
         # Why the store does not hold the present members; empty: it does.
         self.problem = ""
 
@@ -158,8 +158,8 @@ class Members:
 
     def on_link_lost(self, node: NodeId) -> None:
         """Nobody waits for its answer any more."""
-        if self.inquiry is not None:
-            self.inquiry.waits_for.discard(node)
+        for inquiry in self.inquiries.values():
+            inquiry.waits_for.discard(node)
 
     def _on_said(self, source: NodeId, said: Said) -> None:
         history = self._history
@@ -221,16 +221,16 @@ class Members:
     def ask(self, node: NodeId) -> Inquiry:
         """Ask every linked node, except that one, what it has to do with it."""
         asked = {each: link for each, link in self._links.items() if each != node}
-        self.inquiry = Inquiry(node, trio.current_time(), set(asked))
+        inquiry = self.inquiries[node] = Inquiry(trio.current_time(), set(asked))
         if node != self._local:
-            self.inquiry.answers[self._local] = self.own(node)
+            inquiry.answers[self._local] = self.own(node)
         for link in asked.values():
             link.post(MemberMessage.ASK, count=1, table=ask_message(node))
             link.push()
-        return self.inquiry
+        return inquiry
 
     def _on_holdings(self, source: NodeId, holdings: Holdings) -> None:
-        inquiry = self.inquiry
-        if inquiry is not None and inquiry.node == holdings.node and source in inquiry.waits_for:
+        inquiry = self.inquiries.get(holdings.node)
+        if inquiry is not None and source in inquiry.waits_for:
             inquiry.waits_for.discard(source)
             inquiry.answers[source] = holdings

@@ -75,7 +75,7 @@ def remove_node(members: Members, request: dict[str, object]) -> object:
     waits_for = [names.get(each, str(each)) for each in sorted(inquiry.waits_for)]
     if waits_for and not is_over:
         return {"state": "asking", "node": node.name, "waits_for": waits_for}
-    members.inquiry = None
+    del members.inquiries[number]
     loss = _losses(inquiry, node.name, names)
     if waits_for:
         loss.append(f"no answer from {', '.join(waits_for)}")
@@ -99,13 +99,10 @@ def _inquiry(members: Members, node: NodeConfig) -> Inquiry:
     has nothing there puts nothing there any more.
     """
     number = NodeId(node.number)
-    inquiry = members.inquiry
-    if (
-        inquiry is not None
-        and inquiry.node == number
-        # One that nobody came back to says how things were.
-        and trio.current_time() < inquiry.began_at + 2 * ANSWERS_SECONDS_MAX
-    ):
+    inquiry = members.inquiries.get(number)
+    # One that nobody came back to says how things were; so does one that an uncordon came after.
+    oldest = trio.current_time() - 2 * ANSWERS_SECONDS_MAX
+    if inquiry is not None and node.cordoned and inquiry.began_at > oldest:
         return inquiry
     if not node.cordoned:
         _change(members, Cordon(number, is_cordoned=True))

@@ -260,3 +260,65 @@ async def test_files_that_differ_under_one_version_are_told(
     cluster.run(0.5)
     assert "other members under the same version" in caplog.text
     assert numbers(cluster, 0) == {0, 1}
+
+
+async def test_two_removals_at_once_do_not_disturb_each_other(
+    seed: int, mock_clock: MockClock
+) -> None:
+    cluster, _ = stage(seed, mock_clock, nodes=4)
+    members = cluster[0].peers.members
+    states: dict[str, Any] = {"node1": "", "node2": ""}
+    for _ in range(10):
+        for name in [name for name, state in states.items() if state != "removed"]:
+            result: Any = remove_node(members, {"name": name})
+            states[name] = result["state"]
+        cluster.run(0.1)
+    assert set(states.values()) == {"removed"}
+    assert numbers(cluster, 3) == {0, 3}
+    assert members.inquiries == {}
+
+
+async def test_a_node_may_remove_itself(seed: int, mock_clock: MockClock) -> None:
+    cluster, client = stage(seed, mock_clock, nodes=3)
+    client.fill(1600)
+    cluster.run(2)
+    with pytest.raises(CommandRefused, match="pages of node0 are at node"):
+        remove(cluster, 0, 0)
+    cordon_node(cluster[0].peers.members, {"name": "node0"}, is_cordoned=False)
+    holder = 1 if held(cluster, 0, 1) else 2
+    with pytest.raises(CommandRefused, match=f"pages of node0 are at node{holder}"):
+        remove(cluster, holder, holder)
+    assert remove(cluster, 0, 0, force=True)["lost"]
+    cluster.run(1)
+    assert cluster[0].peers.members.is_removed
+    for node in (1, 2):
+        assert numbers(cluster, node) == {1, 2}
+        assert cluster[node].engine.statistics().foreign == ()
+        cluster[node].engine.check_invariants()
+    with pytest.raises(CommandRefused, match="this node was removed"):
+        cordon_node(cluster[0].peers.members, {"name": "node1"}, is_cordoned=True)
+
+
+@pytest.mark.parametrize("is_uncordoned", [True, False])
+async def test_an_answer_that_came_too_late_is_not_used(
+    is_uncordoned: bool, mock_clock: MockClock
+) -> None:
+    """Who gave up asking and comes back later asks anew."""
+    cluster, client = stage(1, mock_clock, nodes=3)
+    members = cluster[1].peers.members
+    result: Any = remove_node(members, {"name": "node2"})
+    assert result["state"] == "asking"
+    cluster.run(0.1)
+    if is_uncordoned:
+        # It is filled meanwhile; the answers of then would let it go.
+        cordon_node(members, {"name": "node2"}, is_cordoned=False)
+        client.fill(1600)
+        cluster.run(3)
+        assert held(cluster, 0, 2) > 0
+        with pytest.raises(CommandRefused, match="pages of node0 are at node2"):
+            remove(cluster, 1, 2)
+    else:
+        cluster.run(11)
+        result = remove_node(members, {"name": "node2"})
+        assert result["state"] == "asking", "again"
+    finish(cluster, client)
