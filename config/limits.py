@@ -17,6 +17,8 @@ BUDGET_BYTES_MAX: Final = 1 << 39
 EXPORT_BYTES_MAX: Final = 1 << 46
 EXPORTS_MAX: Final = 64
 NODES_MAX: Final = 512
+# How often members may change: 48 bits outlast any cluster, and fit every integer on the way.
+MEMBERSHIP_VERSION_MAX: Final = (1 << 48) - 1
 # Page entries are 32-bit row numbers.
 PAGES_MAX: Final = 1 << 31
 # One client rarely opens more than 16; each has its own receive buffer.

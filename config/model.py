@@ -47,6 +47,8 @@ class NodeConfig:
     address: Annotated[str, kinds.Address()]
     port: Annotated[int, kinds.Whole(1, PORT_MAX)] = 7700
     zone: Annotated[str, kinds.Name(may_be_empty=True)] = ""
+    # A cordoned node keeps what it holds and is given no new pages.
+    cordoned: Flag = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,13 @@ class ClusterConfig:
     node: Annotated[tuple[NodeConfig, ...], kinds.Rows(1, limits.NODES_MAX)] = ()
     # Without TLS the links carry pages readable to anyone on the path: loopback only, unless this says so.
     insecure_plaintext: Flag = False
+    # How often the members were changed at run time, and by which node last; written by `ramsterctl node`.
+    membership_version: Annotated[int, kinds.Whole(0, limits.MEMBERSHIP_VERSION_MAX)] = 0
+    membership_origin: Annotated[int, kinds.Whole(0, limits.NODE_NUMBER_MAX)] = 0
+
+    def in_order(self) -> "ClusterConfig":
+        """Return the same with members by number: files of one cluster may differ in their order."""
+        return replace(self, node=tuple(sorted(self.node, key=lambda node: node.number)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

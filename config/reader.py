@@ -32,7 +32,15 @@ def read_toml(data: bytes, model: type[T], *, file: str, folder: Path) -> T:
     Raises:
         ConfigError: For the first mistake; `file` is the name it mentions.
     """
-    table = _parse(data, file)
+    return read_plain(_parse(data, file), model, file=file, folder=folder)
+
+
+def read_plain(table: object, model: type[T], *, file: str, folder: Path) -> T:
+    """Return the `model` that plain values describe, such as a parsed TOML file or a peer's message.
+
+    Raises:
+        ConfigError: For the first mistake; `file` is the name it mentions.
+    """
     reader = _Reader(file=file, folder=folder, top_keys=_keys(model))
     return reader.read_table(table, model, "")
 

@@ -51,6 +51,10 @@ class FailureDetector(Protocol):
         """Return when `on_deadline` is due, in monotonic seconds; None: not until somebody is heard."""
         ...
 
+    def on_members_changed(self, nodes: Collection[NodeId], *, now: float) -> None:
+        """Listen to these nodes, without ourselves, from now on: forget the others, and know new ones as unheard."""
+        ...
+
     def statistics(self) -> DetectorStatistics:
         """Return a snapshot."""
         ...
@@ -97,6 +101,11 @@ class TimeoutDetector:
         is_new_life = known is not None and incarnation != known
         heard.incarnation = incarnation
         return [self._judge(node, NodeState.UP, "started again" if is_new_life else "heard")]
+
+    def on_members_changed(self, nodes: Collection[NodeId], *, now: float) -> None:
+        """Forget nodes that are gone; a new one has as long to be heard as all had at the start."""
+        self._advance(now)
+        self._nodes = {node: self._nodes.get(node) or _Heard(quiet_since=now) for node in nodes}
 
     def on_deadline(self, *, now: float) -> list[Verdict]:
         """Judge everyone's silence, or notice that we slept ourselves and judge nobody."""

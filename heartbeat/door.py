@@ -74,6 +74,11 @@ class Door:
         }
         self._newest: dict[NodeId, tuple[Incarnation, int]] = {}  # at most one entry a member
 
+    def on_members_changed(self, members: Mapping[NodeId, Endpoint]) -> None:
+        """Know these members, without us, from now on; one that is gone begins anew when it is back."""
+        self._members = {endpoint: node for node, endpoint in members.items()}
+        self._newest = {node: last for node, last in self._newest.items() if node in members}
+
     def admit(self, datagram: bytes, source: Endpoint) -> Beat | Drop:
         """Return the beat if it counts; from now on only newer ones of that node do."""
         member = self._members.get(source)

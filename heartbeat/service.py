@@ -119,6 +119,20 @@ class HeartbeatService:
         finally:
             self._socket.close()
 
+    def on_members_changed(self, cluster: ClusterConfig) -> None:
+        """Beat at these members from now on, and listen to them alone."""
+        members = {
+            NodeId(node.number): normal_endpoint(node.address, node.port)
+            for node in cluster.node
+            if node.number != self._local
+        }
+        self._targets = members
+        self._unsendable &= members.keys()
+        self._door.on_members_changed(members)
+        self._detector.on_members_changed(members, now=trio.current_time())
+        if self._waiting is not None:
+            self._waiting.deadline = self._deadline()
+
     def heard(self, node: NodeId, incarnation: Incarnation) -> None:
         """Note that something came from a member over its link: that is life as good as a beat."""
         self._report(self._detector.on_heard(node, incarnation, now=trio.current_time()))

@@ -90,8 +90,10 @@ class Mesh:
         await self._listener.serve(address, port, task_status=task_status)
 
     def on_members_changed(self) -> None:
-        """Dial the members that are new, and drop the links of those that are gone."""
-        assert self._nursery is not None, "serve() runs"
+        """Dial the members that are new, and drop the links of those that are gone.
+
+        Before `serve` there is nothing to dial with; it begins by calling this.
+        """
         members = self._members()
         ours = self._hello.number
         for node in [node for node in self._dialers if node not in members]:
@@ -100,6 +102,8 @@ class Mesh:
             if node not in members:
                 link.close(f"node {node} is no longer a member")
         for node in members:
+            if self._nursery is None:
+                return
             if is_dialer(ours, node) and node not in self._dialers:
                 scope = self._dialers[node] = trio.CancelScope()
                 self._nursery.start_soon(self._dial, node, scope)

@@ -7,9 +7,12 @@ is synchronous: when `publish` returns to whoever changed the table first, every
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TypeAlias, TypeVar, cast
+from typing import Final, TypeAlias, TypeVar, cast
 
 from nodemanager.ids import Incarnation, NodeId
+
+# The reason of a NodeDown that an orderly stop brought.
+SAID_GOODBYE: Final = "said goodbye"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ import logging
 from typing import Final
 
 from nodemanager.events import (
+    SAID_GOODBYE,
     NewIncarnation,
     NodeCleared,
     NodeDown,
@@ -41,6 +42,8 @@ def log_event(event: NodeEvent) -> None:
             logger.info("node %d is up as before", node)
         case NodeDraining(node):
             logger.info("node %d is draining", node)
+        case NodeDown(node, incarnation, reason) if reason == SAID_GOODBYE:
+            logger.info("node %d left, incarnation %d", node, incarnation)
         case NodeDown(node, None, reason):
             logger.warning("node %d is down, never heard: %s", node, reason)
         case NodeDown(node, incarnation, reason):

@@ -21,6 +21,8 @@ class Candidate:
     # Monotonic seconds until which the node, having refused, is left alone; 0 when it did not refuse.
     refused_until: float = 0.0
     zone: str = ""
+    # An operator wants it to get no new pages.
+    is_cordoned: bool = False
 
     @property
     def free_fraction(self) -> float:
@@ -33,6 +35,7 @@ class Candidate:
             may_place(self.state)
             and self.is_linked
             and self.is_accepting
+            and not self.is_cordoned
             and now >= self.refused_until
             and self.free_bytes >= zpage_bytes
         )

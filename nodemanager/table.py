@@ -13,10 +13,11 @@ A peer's link is life: whoever calls `on_link_up` also tells the failure detecto
 until the next beat.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from config.model import ClusterConfig, NodeConfig
 from nodemanager.events import (
+    SAID_GOODBYE,
     NewIncarnation,
     NodeCleared,
     NodeDown,
@@ -106,6 +107,37 @@ class NodeTable:
         self._new_incarnations_total = 0
         self._stale_total = 0
 
+    # Members come and go.
+
+    def __contains__(self, node: NodeId) -> bool:
+        """Whether a node is a peer of ours."""
+        return node in self._peers
+
+    def on_members(self, cluster: ClusterConfig) -> list[NodeId]:
+        """Take over who belongs to the cluster; return the peers that do not any more.
+
+        Their rows stay until `forget`: links to them may still have something to say.
+        """
+        configs = {NodeId(node.number): node for node in cluster.node}
+        self.local_config = configs.pop(self.local, self.local_config)
+        for node, config in configs.items():
+            if node in self._peers:
+                self._peers[node].config = config
+            else:
+                self._peers[node] = _Peer(config)
+        gone = [node for node in self._peers if node not in configs]
+        for node in gone:
+            # Whatever it was: nothing is placed there from now on.
+            self._peers[node].config = replace(self._peers[node].config, cordoned=True)
+        return gone
+
+    def forget(self, node: NodeId) -> list[NodeEvent]:
+        """Drop the row of a node that is no member any more."""
+        peer = self._peers.pop(node)
+        if peer.state not in LIVE_STATES:
+            return []
+        return [NodeDown(node, peer.incarnation, "no longer a member")]
+
     # Inputs.  Each returns what changed, to be published by the caller.
 
     def on_verdict(self, verdict: Verdict, *, now: float) -> list[NodeEvent]:
@@ -169,7 +201,7 @@ class NodeTable:
 
     def on_goodbye(self, node: NodeId, incarnation: Incarnation, *, now: float) -> list[NodeEvent]:
         """This life of the node leaves in order: beats still under way do not bring it back."""
-        return self._on_sign(node, incarnation, Sign.SAID_GOODBYE, "said goodbye", now)
+        return self._on_sign(node, incarnation, Sign.SAID_GOODBYE, SAID_GOODBYE, now)
 
     # Questions.
 
@@ -205,6 +237,7 @@ class NodeTable:
                 node=node,
                 state=peer.state,
                 is_linked=peer.is_linked,
+                is_cordoned=peer.config.cordoned,
                 is_accepting=peer.status is not None and peer.status.is_accepting,
                 free_bytes=peer.status.free_bytes if peer.status is not None else 0,
                 budget_bytes=peer.status.budget_bytes if peer.status is not None else 0,

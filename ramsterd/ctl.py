@@ -12,6 +12,7 @@ import click
 
 from config.units import human_bytes
 from ramsterd import __version__
+from ramsterd.ctl_nodes import node_group
 
 ANSWER_SECONDS_MAX = 10.0
 POLL_SECONDS = 0.25
@@ -176,6 +177,9 @@ def ask(socket_path: Path, command: str, **arguments: object) -> Any:
     return result
 
 
+main.add_command(node_group(ask))
+
+
 def format_status(now: dict[str, Any]) -> str:
     """Return the status as an operator reads it."""
     store, remotify, fetch = (
@@ -186,6 +190,7 @@ def format_status(now: dict[str, Any]) -> str:
     zbud, zpages, zbytes = store["zbud"], store["zpages"], store["zpage_bytes"]
     lines = [
         f"node {now['node']} ({now['number']}) of {now['cluster']}, up {now['uptime_seconds']:.0f} s",
+        *format_members(now["members"]),
         f"memory    {human_bytes(zbud['resident_bytes'])} of {human_bytes(zbud['budget_bytes'])}"
         + format_resize(now["engine"]["resize"]),
     ]
@@ -230,6 +235,16 @@ def format_at_risk(rebuild: dict[str, Any]) -> str:
     return f"{rebuild['pages_at_risk']} pages have too few copies, {when}"
 
 
+def format_members(members: dict[str, Any]) -> list[str]:
+    """Return what the status says of members; nothing while all is well."""
+    lines = (
+        ["REMOVED   this node is no member of the cluster any more"]
+        if members["is_removed"]
+        else []
+    )
+    return lines + ([f"MEMBERS   not written: {members['problem']}"] if members["problem"] else [])
+
+
 def format_resize(resize: dict[str, Any]) -> str:
     """Return what the status says of a change of the budget that has not reached its end."""
     if resize["state"] == "done":
@@ -245,14 +260,17 @@ def _counts(counters: dict[str, int], prefix: str, *names: str) -> str:
 
 def format_nodes(rows: list[dict[str, Any]]) -> str:
     """Return one line a node."""
-    lines = [f"{'NUMBER':>6}  {'NAME':<16} {'ADDRESS':<24} {'STATE':<9} {'LINK':<5} FREE"]
+    lines = [
+        f"{'NUMBER':>6}  {'NAME':<16} {'ADDRESS':<24} {'STATE':<9} {'LINK':<5} {'CORDON':<6} FREE"
+    ]
     for row in rows:
         config, said = row["config"], row["status"]
         link = "self" if row["is_local"] else "yes" if row["is_linked"] else "no"
         free = human_bytes(said["free_bytes"]) if said and row["is_linked"] else "-"
         where = f"{config['address']}:{config['port']}"
+        cordon = "yes" if config["cordoned"] else "no"
         lines.append(
-            f"{config['number']:>6}  {config['name']:<16} {where:<24} {row['state']:<9} {link:<5} {free}"
+            f"{config['number']:>6}  {config['name']:<16} {where:<24} {row['state']:<9} {link:<5} {cordon:<6} {free}"
         )
     return "\n".join(lines)
 

@@ -15,9 +15,12 @@ from typing import Final
 import trio
 
 from config.endpoint import split_endpoint
+from config.load import load_cluster
 from config.model import ClusterConfig, DaemonConfig, Durability, NodeConfig
+from config.save import save_members
 from net.tcp import TcpTransport
 from nodemanager.ids import Incarnation, NodeId
+from nodemanager.membership import FileMembership
 from ramsterd import __version__
 from ramsterd.commands import set_budget, verify
 from ramsterd.control import Command, serve_control
@@ -28,6 +31,7 @@ from ramsterd.engine import Engine
 from ramsterd.metrics import serve_metrics
 from ramsterd.nbd.export import Export
 from ramsterd.nbd.server import NbdServer
+from ramsterd.node_commands import node_commands
 from ramsterd.notify import Notifier, watchdog_seconds_from
 from ramsterd.pager import Pager
 from ramsterd.peers import Peers
@@ -73,7 +77,13 @@ class Daemon:
             map_memory=MemfdMapping,
             rng=rng,
         )
-        self._peers = Peers(self.engine, cluster, transport=TcpTransport(), rng=rng)
+        self._peers = Peers(
+            self.engine,
+            cluster,
+            transport=TcpTransport(),
+            rng=rng,
+            store=FileMembership(daemon.cluster, loader=load_cluster, rewriter=save_members),
+        )
         self._pager = Pager(
             self.engine, self._peers, put_wait_seconds_max=daemon.remote.put_wait_seconds_max
         )
@@ -184,6 +194,7 @@ class Daemon:
             "nodes": lambda _: to_plain(self.engine.nodes.statistics().nodes),
             "memory-set": partial(set_budget, self.engine, self._peers),
             "verify": partial(verify, self.engine, self._peers),
+            **node_commands(self._peers.members),
             "pools": lambda _: to_plain(self._tmem.count_pools()),
         }
 
@@ -197,6 +208,7 @@ class Daemon:
             cluster=self._cluster.name,
             version=__version__,
             uptime_seconds=trio.current_time() - self._started_at,
+            members=self._peers.members.statistics(),
             engine=self.engine.statistics(),
             pager=self._pager.statistics(),
             nbd=self._nbd.statistics(),

@@ -64,6 +64,8 @@ REPLICATE_RUN_PAGES_MAX: Final = 8192
 REQUEST_ID_MAX: Final = 0xFFFF_FFFF
 # States in which a linked holder is asked for pages that may as well be missed.
 _ANSWERS: Final = frozenset({NodeState.UP, NodeState.DRAINING})
+# No life has it, so every life of a node is older: it ends whatever is known.
+NO_LIFE: Final = Incarnation(-1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +180,8 @@ class Engine:
         self._purge_at: dict[NodeId, float] = {}
         self._events: list[NodeEvent] = []
         self._is_leaving = False
+        # Peers that gave up their own pages: what follows on the link is its end, in order.
+        self._departing: set[NodeId] = set()
 
     # What front ends ask.
 
@@ -301,7 +305,10 @@ class Engine:
                 if self._foreign.on_flush(node, messages.parse_flush(frame)):
                     self.make_room_known()
             case MessageType.FLUSH_OWNER:
-                if self._foreign.on_flush_owner(node, messages.parse_flush_owner(frame)):
+                last = messages.parse_flush_owner(frame)
+                if last >= incarnation:
+                    self._departing.add(node)  # only a life that ends gives up its own pages
+                if self._foreign.on_flush_owner(node, last):
                     self.make_room_known()
             case MessageType.STATUS:
                 status = messages.parse_status(frame)
@@ -356,7 +363,30 @@ class Engine:
             self.store.unreachable_holders.add(holder.holder)
             holder.is_unswept = True
         self._publish(self.nodes.on_link_lost(node, incarnation, now=now))
+        if node in self._departing:
+            self._departing.discard(node)
+            self._publish(self.nodes.on_goodbye(node, incarnation, now=now))
+            if holder is not None:
+                self._fetches.on_holder_unreachable(holder.holder)
+                self._sweeps.append((holder, 0))
         self._expect_orphans(node, now)
+
+    def on_member_removed(self, node: NodeId) -> None:
+        """A node is no member any more, and its link is gone: what it held is lost, what it owned goes."""
+        if self._foreign.purge(node):
+            self.make_room_known()
+        self._bury(node, NO_LIFE)
+        self._purge_at.pop(node, None)
+        self._departing.discard(node)
+        self._publish(self.nodes.forget(node))
+
+    def pages_there(self, node: NodeId) -> int:
+        """Return how many pages of ours a node keeps, of which some may be here too."""
+        return sum(each.pages for each in self._holders if each.node == node and not each.is_dead)
+
+    def pages_here(self, node: NodeId) -> int:
+        """Return how many pages of a node we keep."""
+        return self._foreign.pages_of(node)
 
     def on_verdict(self, verdict: Verdict, *, now: float) -> None:
         """The failure detector judged a node."""
@@ -385,6 +415,10 @@ class Engine:
             return
         if self._foreign.on_owner_seen(node, incarnation):
             self.make_room_known()
+        self._bury(node, incarnation)
+
+    def _bury(self, node: NodeId, incarnation: Incarnation) -> None:
+        """Begin to lose what a life held that is not this one."""
         dead = self._holders.bury(node, incarnation)
         if dead is None:
             return

@@ -218,6 +218,20 @@ def _nodes(now: DaemonStatistics) -> Iterator[Metric]:
         [([row.config.name, row.state.value], float(row.state.value == "up")) for row in rows],
     )  # fmt: skip
     yield _gauge(
+        "node_cordoned",
+        "Whether a node is to get no new pages.",
+        ["node"],
+        [([row.config.name], float(row.config.cordoned)) for row in now.engine.nodes.nodes],
+    )  # fmt: skip
+    yield _gauge(
+        "membership_version", "How often the members were changed at run time.", [],
+        [([], now.members.version)],
+    )  # fmt: skip
+    yield _gauge(
+        "membership_unwritten", "Whether the present members could not be written to the file.", [],
+        [([], float(bool(now.members.problem)))],
+    )  # fmt: skip
+    yield _gauge(
         "node_linked", "Whether a link to a node is open.", ["node"],
         [([row.config.name], float(row.is_linked)) for row in rows],
     )  # fmt: skip

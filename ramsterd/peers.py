@@ -8,6 +8,7 @@ what concerns front ends to the pager.
 import logging
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, TypeAlias
 
 import trio
@@ -28,15 +29,18 @@ from net.transport import Transport
 from nodemanager.events import NodeSubscribers
 from nodemanager.ids import NodeId
 from nodemanager.journal import subscribe_log
+from nodemanager.membership import MembershipStore
 from nodemanager.states import Verdict
 from ramsterd.core.codec import Codec
 from ramsterd.core.resize import ResizeState
 from ramsterd.engine import Engine
+from ramsterd.member_messages import ALL_LIMITS, MemberMessage
+from ramsterd.members import Members
 from ramsterd.remote.effects import CloseLink, GetDone, Replicated, Resized, RoomMade, Send
-from ramsterd.remote.messages import LIMITS
 
 logger = logging.getLogger("ramster.peers")
 
+MEMBER_MESSAGES: Final = frozenset(MemberMessage)
 # What the page path may ask of its front ends.
 Woken: TypeAlias = GetDone | RoomMade | Replicated
 # Frames count as life; telling the detector of each would cost more than handling it.
@@ -57,6 +61,7 @@ class Peers:
         *,
         transport: Transport,
         rng: random.Random,
+        store: MembershipStore | None = None,
         open_heartbeat: Callable[[ClusterConfig, NodeId], DatagramSocket] = open_socket,
     ) -> None:
         self._engine = engine
@@ -77,10 +82,15 @@ class Peers:
             members=self._members,
             handler=self,
             transport=transport,
-            limits=LIMITS,
+            limits=ALL_LIMITS,
             rng=rng,
             insecure_plaintext=cluster.insecure_plaintext,
         )
+        self.members = Members(
+            engine, cluster, links=self.mesh.links, apply=self._on_members_changed, store=store
+        )
+        # Members that are gone, whose links still have to end.
+        self._parting: set[NodeId] = set()
         self._rng = rng
         self._open_heartbeat = open_heartbeat
         self.heartbeat: HeartbeatService | None = None
@@ -190,6 +200,7 @@ class Peers:
         self._engine.on_link_up(link.node, link.incarnation, now=trio.current_time())
         if self.heartbeat is not None:
             self.heartbeat.heard(link.node, link.incarnation)
+        self.members.on_link_up(link)
         self.settle()
 
     def on_frames(self, link: Link, frames: list[Frame]) -> None:
@@ -201,7 +212,10 @@ class Peers:
         unread = iter(frames)
         try:
             for frame in unread:
-                self._engine.on_frame(link.node, link.incarnation, frame, now=now)
+                if frame.type in MEMBER_MESSAGES:
+                    self.members.on_frame(link, frame)
+                else:
+                    self._engine.on_frame(link.node, link.incarnation, frame, now=now)
         except RemoteProtocolError:
             # The link counts all these requests as answered, so nobody else will say that they failed.
             for frame in unread:
@@ -225,12 +239,37 @@ class Peers:
         """The link is gone."""
         logger.info("link to node %d lost: %s", link.node, reason)
         self._engine.on_link_lost(link.node, link.incarnation, now=trio.current_time())
+        self.members.on_link_lost(link.node)
+        if link.node in self._parting:
+            self._parting.discard(link.node)
+            self._engine.on_member_removed(link.node)
+        self.settle()
+
+    # What members change.
+
+    def _on_members_changed(self, cluster: ClusterConfig) -> None:
+        """Make everything follow a new membership; a member that is gone goes when its link has ended."""
+        if self.members.is_removed:
+            cluster = replace(cluster, node=())
+        self._cluster = cluster
+        for node in self._engine.nodes.on_members(cluster):
+            if node in self.mesh.links:
+                self._parting.add(node)
+            elif node not in self._parting:
+                self._engine.on_member_removed(node)
+        # Back before its link had ended.
+        self._parting -= {NodeId(node.number) for node in cluster.node}
+        self.mesh.on_members_changed()
+        if self.heartbeat is not None:
+            self.heartbeat.on_members_changed(cluster)
         self.settle()
 
     # What the detector and the clock tell.
 
     def _on_verdicts(self, verdicts: list[Verdict]) -> None:
         for verdict in verdicts:
+            if verdict.node not in self._engine.nodes:
+                continue  # judged just before it was removed
             self._engine.on_verdict(verdict, now=trio.current_time())
         self.settle()
 

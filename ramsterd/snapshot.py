@@ -8,6 +8,7 @@ from heartbeat.service import HeartbeatStatistics
 from net.link import LinkStatistics
 from nodemanager.ids import Incarnation, NodeId
 from ramsterd.engine import EngineStatistics
+from ramsterd.members import MembersStatistics
 from ramsterd.nbd.counters import NbdStatistics
 from ramsterd.pager import PagerStatistics
 from ramsterd.tmemd.counters import TmemStatistics
@@ -32,6 +33,7 @@ class DaemonStatistics:
     cluster: str
     version: str
     uptime_seconds: float
+    members: MembersStatistics
     engine: EngineStatistics
     pager: PagerStatistics
     nbd: NbdStatistics

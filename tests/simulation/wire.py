@@ -17,7 +17,7 @@ from net.frame import FrameDecoder
 from net.peerlink import PeerLink
 from net.transport import Piece, PortStatus, Stream
 from nodemanager.ids import NodeId
-from ramsterd.remote.messages import LIMITS
+from ramsterd.member_messages import ALL_LIMITS
 
 LATENCY_SECONDS_MAX = 0.002
 # TCP cuts and joins what was sent where it likes.
@@ -79,7 +79,7 @@ class OneWay:
 
     def frames(self) -> list[tuple[int, bool, int]]:
         """Return (type, is a reply, count) of each frame on its way; a half received one is not told."""
-        decoder = FrameDecoder(LIMITS)
+        decoder = FrameDecoder(ALL_LIMITS)
         told = []
         for _, chunk in self.chunks:
             data = chunk

@@ -137,3 +137,18 @@ def test_statistics_count_what_happened() -> None:
 def test_timers_that_make_no_sense_are_a_bug_of_the_caller() -> None:
     with pytest.raises(AssertionError):
         new_detector(A, timers=TimersConfig(suspect_seconds=3, down_seconds=3))
+
+
+def test_members_come_and_go() -> None:
+    detector = new_detector(A)
+    detector.on_heard(A, LIFE, now=1)
+    detector.on_members_changed([A, B], now=2)
+    assert detector.next_deadline() == 4, "what is known of those that stay, stays"
+    assert detector.on_heard(A, LIFE, now=5) == []
+    assert detector.on_deadline(now=8) == [
+        Verdict(A, NodeState.SUSPECT, LIFE, "silent for 3.0 s"),
+        Verdict(B, NodeState.DOWN, None, "silent for 6.0 s"),
+    ]
+    detector.on_members_changed([B], now=9)
+    assert detector.next_deadline() is None
+    detector.check_invariants()

@@ -99,3 +99,13 @@ def test_what_others_can_reach_is_not_loopback(address: str) -> None:
 def test_a_host_name_is_not_an_address() -> None:
     with pytest.raises(ValueError, match="localhost"):
         is_loopback("localhost")
+
+
+def test_a_member_that_is_gone_is_not_let_in_and_a_new_one_is() -> None:
+    door = new_door()
+    assert reason(door, beat(sequence=7)) is None
+    door.on_members_changed({NodeId(2): ("127.0.0.1", 7702)})
+    assert reason(door, beat(sequence=8)) is DropReason.UNKNOWN_SOURCE
+    door.on_members_changed({NodeId(1): PEER, NodeId(9): ("127.0.0.1", 7709)})
+    assert reason(door, beat(sequence=1)) is None, "it begins anew"
+    assert reason(door, beat(node=9), ("127.0.0.1", 7709)) is None

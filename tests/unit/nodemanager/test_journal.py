@@ -31,6 +31,7 @@ PEER, LIFE = NodeId(3), Incarnation(100)
             logging.WARNING,
             "node 3 is down, incarnation 100: quiet",
         ),
+        (NodeDown(PEER, LIFE, "said goodbye"), logging.INFO, "node 3 left, incarnation 100"),
         (
             NewIncarnation(PEER, LIFE, Incarnation(200)),
             logging.WARNING,

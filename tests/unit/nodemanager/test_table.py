@@ -1,4 +1,5 @@
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -233,3 +234,31 @@ def test_statistics_show_all_members_by_number_with_us_among_them() -> None:
 def test_a_node_outside_the_cluster_is_a_bug_of_the_caller() -> None:
     with pytest.raises(KeyError):
         new_table().on_link_up(NodeId(9), OLD, now=1)
+
+
+def test_a_member_that_comes_is_joining_and_one_that_goes_is_down_first() -> None:
+    table = NodeTable(cluster_of(2), NodeId(0))
+    table.on_link_up(PEER, OLD, now=1)
+    assert table.on_members(cluster_of(3)) == []
+    assert table.state(NodeId(2)) is NodeState.JOINING
+    assert table.state(PEER) is NodeState.UP, "what is known of those that stay, stays"
+    assert table.on_members(cluster_of(1)) == [PEER, NodeId(2)]
+    assert all(each.is_cordoned for each in table.candidates()), "nothing goes where a row goes"
+    assert table.forget(PEER) == [NodeDown(PEER, OLD, "no longer a member")]
+    assert table.forget(NodeId(2)) == []
+    assert PEER not in table
+    assert table.nodes() == ()
+    table.check_invariants()
+
+
+def test_a_cordon_reaches_placement() -> None:
+    table = new_table()
+    table.on_link_up(PEER, OLD, now=1)
+    table.on_status(PEER, status(), now=1)
+    rng = random.Random(0)
+    assert choose_holders(table.candidates(), 1, 100, now=2, rng=rng) == [PEER]
+    nodes = tuple(replace(node, cordoned=node.number == PEER) for node in cluster_of(3).node)
+    table.on_members(replace(cluster_of(3), node=nodes))
+    assert choose_holders(table.candidates(), 1, 100, now=2, rng=rng) == []
+    table.on_members(cluster_of(3))
+    assert choose_holders(table.candidates(), 1, 100, now=2, rng=rng) == [PEER]

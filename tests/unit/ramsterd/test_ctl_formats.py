@@ -5,7 +5,13 @@ from ramsterd.ctl import format_nodes
 
 def row(number: int, *, is_linked: bool, free_bytes: int | None) -> dict[str, Any]:
     return {
-        "config": {"number": number, "name": "beta", "address": "127.0.0.1", "port": 7702},
+        "config": {
+            "number": number,
+            "name": "beta",
+            "address": "127.0.0.1",
+            "port": 7702,
+            "cordoned": False,
+        },
         "state": "up" if is_linked else "down",
         "is_local": False,
         "is_linked": is_linked,

@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from trio.testing import MockClock
 
 from config.limits import BUDGET_BYTES_MIN
+from ramsterd.members import MembersStatistics
 from ramsterd.metrics import RamsterCollector, serve_metrics
 from ramsterd.nbd.server import NbdServer
 from ramsterd.snapshot import DaemonStatistics
@@ -42,6 +43,7 @@ def statistics(node: SimNode) -> DaemonStatistics:
         cluster="sim",
         version="0",
         uptime_seconds=1.0,
+        members=MembersStatistics(version=7, origin=1, is_removed=False, problem=""),
         engine=node.engine.statistics(),
         pager=node.pager.statistics(),
         nbd=NbdServer(node.pager, []).statistics(),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from net.frame import FRAME_BYTES_MAX, HEADER_BYTES, LinkType
 from ramsterd.core.page import INDEX_MAX
+from ramsterd.member_messages import MemberMessage
 from ramsterd.remote.messages import LIMITS, SERIAL_MAX, MessageType
 
 TEXT = (Path(__file__).resolve().parents[3] / "docs" / "protocol.md").read_text()
@@ -13,7 +14,7 @@ TEXT = (Path(__file__).resolve().parents[3] / "docs" / "protocol.md").read_text(
 def test_every_type_stands_there_with_its_number() -> None:
     named = dict(re.findall(r"^\| (\d+) ([A-Z_]+) \|", TEXT, re.MULTILINE))
     assert {int(number): name for number, name in named.items()} == {
-        each.value: each.name for each in (*LinkType, *MessageType)
+        each.value: each.name for each in (*LinkType, *MessageType, *MemberMessage)
     }
 
 

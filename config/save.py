@@ -1,0 +1,76 @@
+"""Write a file so that a reader finds the old text or the new, whatever happens: the only writer of this room."""
+
+import contextlib
+import os
+import stat
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from config.errors import ConfigError
+from config.limits import CONFIG_FILE_BYTES_MAX
+from config.model import ClusterConfig
+from config.rewrite import rewrite_members
+
+_ANY_WRITE: Final = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
+
+
+def save_members(path: Path, cluster: ClusterConfig) -> None:
+    """Write the members of a cluster and their version into its file, and leave the rest of the text alone.
+
+    Raises:
+        ConfigError: It can't be written, or its layout does not allow it; the file is as it was.
+    """
+    file = str(path)
+    try:
+        text = path.read_bytes().decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(file, "", f"no text ({error})", "a readable TOML file") from None
+    save_text(path, rewrite_members(text, cluster, file=file))
+
+
+def save_text(path: Path, text: str) -> None:
+    """Replace the text of a file: temp file beside it, fsync, rename, fsync of the folder.
+
+    Mode and owner stay; a symbolic link stays one and its target is replaced.  Blocks for as long as the disk takes.
+
+    Raises:
+        ConfigError: It can't be written; the old file is as it was.
+    """
+    data = text.encode()
+    if len(data) > CONFIG_FILE_BYTES_MAX:
+        expected = f"at most {CONFIG_FILE_BYTES_MAX} bytes of TOML"
+        raise ConfigError(str(path), "", f"{len(data)} bytes to write", expected)
+    try:
+        target = path.resolve(strict=True)
+        status = target.stat()
+        if not status.st_mode & _ANY_WRITE:
+            # A rename would not ask; whoever took away every right to write meant it.
+            raise ConfigError(str(path), "", "a read-only file", "a file that may be written")
+        _replace(target, data, status)
+    except OSError as error:
+        found = (error.strerror or type(error).__name__).lower()
+        expected = "a file that can be replaced in its folder"
+        raise ConfigError(str(path), "", found, expected) from None
+
+
+def _replace(target: Path, data: bytes, status: os.stat_result) -> None:
+    number, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    try:
+        with os.fdopen(number, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
+                os.fchown(number, status.st_uid, status.st_gid)
+            os.fchmod(number, stat.S_IMODE(status.st_mode))
+            os.fsync(number)
+        os.rename(name, target)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+        raise
+    folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,230 @@
+"""How the list of members changes: versions, changes, and what becomes of two that did not know each other.  Pure.
+
+Theory of operation.  A membership is a version and the whole list.  A version is a number, one more than the one
+it was made from, and the node where it was made; versions are ordered by number, then by that node's number, so
+any two of different origin are ordered, and alike on every node.  The newer one wins, whole.
+
+So of two changes made at the same time one would be lost.  Each membership therefore travels with the versions
+that came before it.  A node whose own change is not among these makes it again on top of what won, which is
+a newer version still.  Each such round ends with one more node's changes in the list for good, so rounds end.
+A change that the winner made impossible (the name is taken now) is given up and said.
+
+Known weakness: which changes are our own is not kept over a restart.  A change made while cut off from everybody
+and followed by a restart loses to any newer version.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias
+
+from config.errors import ConfigError
+from config.limits import MEMBERSHIP_VERSION_MAX
+from config.model import ClusterConfig, NodeConfig
+from config.rules import check_cluster
+from nodemanager.ids import NodeId
+
+# Versions before the present one that travel with it: as many nodes may change things at once and lose nothing.
+ANCESTORS_MAX: Final = 32
+# Changes of our own that are made again: those of one partition, by hand.
+OURS_MAX: Final = 256
+# The file that errors about a change name: there is none.
+CHANGE: Final = "the change"
+
+
+class ChangeRefused(Exception):
+    """A change can't be made; the message is for the operator."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Version:
+    """Names one membership.  Ordered by number, then by origin."""
+
+    number: int
+    origin: int
+
+    def __str__(self) -> str:
+        """Return it as logs show it."""
+        return f"{self.number} of node {self.origin}"
+
+
+@dataclass(frozen=True, slots=True)
+class Add:
+    """A new member."""
+
+    node: NodeConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """A member goes."""
+
+    number: NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class Cordon:
+    """A member is given no new pages, or is again."""
+
+    number: NodeId
+    is_cordoned: bool
+
+
+Change: TypeAlias = Add | Remove | Cordon
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A membership as it travels.  `ancestors` are the versions before it, oldest first, not all of them."""
+
+    version: Version
+    ancestors: tuple[Version, ...]
+    nodes: tuple[NodeConfig, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """What became of a newer membership: the cluster from now on, and our changes it did not know."""
+
+    cluster: ClusterConfig
+    made_again: tuple[Change, ...]
+    given_up: tuple[tuple[Change, str], ...]
+
+
+class MembershipHistory:
+    """The membership of one node, and what it must remember to bring two together."""
+
+    def __init__(self, cluster: ClusterConfig, local: NodeId) -> None:
+        self.cluster = cluster
+        self._local = local
+        self._ancestors: tuple[Version, ...] = ()
+        # Changes made here that no other node is known to have taken over, with the versions they made.
+        self._ours: list[tuple[Version, Change]] = []
+
+    @property
+    def version(self) -> Version:
+        """Return the present version."""
+        return version_of(self.cluster)
+
+    def say(self) -> Said:
+        """Return what to tell a peer."""
+        return Said(self.version, self._ancestors, self.cluster.node)
+
+    def propose(self, change: Change) -> ClusterConfig:
+        """Return the cluster after a change, to be kept first and then handed to `commit`.
+
+        Raises:
+            ChangeRefused: It breaks a rule of the cluster file, or is so already.
+        """
+        return changed(self.cluster, change, self._local)
+
+    def commit(self, change: Change, cluster: ClusterConfig) -> None:
+        """Make a proposal the present membership."""
+        assert version_of(cluster) > self.version
+        self._ours = [*self._ours, (version_of(cluster), change)][-OURS_MAX:]
+        self._succeed(cluster, (*self._ancestors, self.version))
+
+    def on_said(self, said: Said) -> Adopted | None:
+        """Take over a membership that is newer than ours, with our changes on top; None if it is not newer.
+
+        Raises:
+            ChangeRefused: It breaks a rule here, so ours stays.
+        """
+        if said.version <= self.version:
+            return None
+        cluster = with_nodes(self.cluster, said.nodes, said.version)
+        ancestors = (*said.ancestors, said.version)
+        # A version stands for all that came before it, also where the ancestors do not reach so far back.
+        ours = [] if self.version in ancestors else self._ours
+        self._ours = []
+        self._succeed(cluster, said.ancestors)
+        if not any(node.number == self._local for node in cluster.node):
+            return Adopted(cluster, (), ())
+        return self._make_again([change for version, change in ours if version not in ancestors])
+
+    def _make_again(self, changes: list[Change]) -> Adopted:
+        """Put changes on top of the present membership, all as one version.
+
+        One, because a version for each could push what they stand on out of the ancestors; then the other side would
+        miss its own changes there, make them again in turn, and so for ever.
+        """
+        base = self.cluster
+        cluster = base
+        again: list[Change] = []
+        given_up: list[tuple[Change, str]] = []
+        for change in changes:
+            try:
+                new = changed(cluster, change, self._local)
+            except ChangeRefused as refused:
+                given_up.append((change, str(refused)))
+            else:
+                cluster = replace(new, membership_version=base.membership_version)
+                again.append(change)
+        if again:
+            version = Version(base.membership_version + 1, self._local)
+            ancestors = (*self._ancestors, self.version)
+            self._succeed(with_nodes(base, cluster.node, version), ancestors)
+            self._ours = [(version, change) for change in again]
+        return Adopted(self.cluster, tuple(again), tuple(given_up))
+
+    def _succeed(self, cluster: ClusterConfig, ancestors: tuple[Version, ...]) -> None:
+        self.cluster = cluster
+        self._ancestors = ancestors[-ANCESTORS_MAX:]
+
+
+def version_of(cluster: ClusterConfig) -> Version:
+    """Return the version of a membership."""
+    return Version(cluster.membership_version, cluster.membership_origin)
+
+
+def changed(cluster: ClusterConfig, change: Change, origin: NodeId) -> ClusterConfig:
+    """Return the cluster with a change made at `origin`.
+
+    Raises:
+        ChangeRefused: It breaks a rule of the cluster file, or is so already.
+    """
+    if cluster.membership_version >= MEMBERSHIP_VERSION_MAX:
+        raise ChangeRefused(f"membership version {cluster.membership_version} is the last there is")
+    nodes = _changed_nodes(cluster.node, change)
+    return with_nodes(cluster, nodes, Version(cluster.membership_version + 1, origin))
+
+
+def with_nodes(
+    cluster: ClusterConfig, nodes: tuple[NodeConfig, ...], version: Version
+) -> ClusterConfig:
+    """Return the cluster with other members.
+
+    Raises:
+        ChangeRefused: They break a rule of the cluster file.
+    """
+    new = replace(
+        cluster, node=nodes, membership_version=version.number, membership_origin=version.origin
+    )
+    try:
+        check_cluster(new, file=CHANGE)
+    except ConfigError as error:
+        raise ChangeRefused(str(error)) from None
+    return new
+
+
+def _changed_nodes(nodes: tuple[NodeConfig, ...], change: Change) -> tuple[NodeConfig, ...]:
+    match change:
+        case Add(node):
+            if node in nodes:
+                raise ChangeRefused(f"node {node.name} is a member already")
+            return (*nodes, node)
+        case Remove(number):
+            _find(nodes, number)
+            return tuple(node for node in nodes if node.number != number)
+        case Cordon(number, is_cordoned):
+            found = _find(nodes, number)
+            if found.cordoned == is_cordoned:
+                state = "cordoned already" if is_cordoned else "not cordoned"
+                raise ChangeRefused(f"node {found.name} is {state}")
+            new = replace(found, cordoned=is_cordoned)
+            return tuple(new if node.number == number else node for node in nodes)
+
+
+def _find(nodes: tuple[NodeConfig, ...], number: NodeId) -> NodeConfig:
+    for node in nodes:
+        if node.number == number:
+            return node
+    raise ChangeRefused(f"node number {number} is not a member")

@@ -1,0 +1,114 @@
+"""`ramsterctl node`: the command line for members."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+POLL_SECONDS: Final = 0.1
+Ask = Callable[..., Any]
+
+
+def node_group(ask: Ask) -> click.Group:
+    """Return the group; `ask(socket_path, command, **arguments)` returns a result or ends the process."""
+
+    @click.group()
+    def node() -> None:
+        """Change who belongs to the cluster, from any node of it.
+
+        Each change is written into this node's cluster.toml (comments stay), takes effect at once, and reaches
+        all linked nodes and their files; a node that is away learns it when it is back.
+        Exit status: 0 done, 1 refused (and nothing changed, except where a command says otherwise), 2 wrong usage.
+        """
+
+    node.add_command(_add(ask))
+    node.add_command(_remove(ask))
+    node.add_command(_cordon(ask, "cordon", CORDON_HELP))
+    node.add_command(_cordon(ask, "uncordon", UNCORDON_HELP))
+    return node
+
+
+CORDON_HELP: Final = """Give node NAME no new pages.
+
+Pages that are there stay, and are fetched as before.  Use it before maintenance, or before `remove`.
+"""
+UNCORDON_HELP: Final = "Give node NAME new pages again: undoes `cordon`."
+JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+
+
+def _add(ask: Ask) -> click.Command:
+    @click.command("add")
+    @click.option("--number", required=True, type=int, help="0 to 1023, never used before.")
+    @click.option("--name", required=True, help="What logs and ramsterd.toml call it.")
+    @click.option("--address", required=True, help="An IP address; names are not looked up.")
+    @click.option("--port", type=int, default=7700, show_default=True, help="TCP and UDP alike.")
+    @click.option("--zone", default="", help="Nodes that fail together share a zone.")
+    @JSON_OPTION
+    @click.pass_obj
+    def add(socket_path: Path, /, as_json: bool, **values: object) -> None:
+        r"""Add a member.
+
+        Then copy cluster.toml from any member to the new node, write its ramsterd.toml, and start ramsterd there:
+        the others dial it or let it in, and send it pages when it has room.
+
+        \b
+        ramsterctl node add --number 4 --name delta --address 10.0.0.4 --zone rack2
+        """
+        show(ask(socket_path, "node-add", node=values), as_json)
+
+    return add
+
+
+def _cordon(ask: Ask, name: str, text: str) -> click.Command:
+    @click.command(name, help=text)
+    @click.argument("name")
+    @JSON_OPTION
+    @click.pass_obj
+    def cordon(socket_path: Path, name: str, as_json: bool) -> None:
+        show(ask(socket_path, f"node-{command}", name=name), as_json)
+
+    command = name
+    return cordon
+
+
+def _remove(ask: Ask) -> click.Command:
+    @click.command("remove")
+    @click.argument("name")
+    @click.option("--force", is_flag=True, help="Remove it even so: the pages named are lost.")
+    @JSON_OPTION
+    @click.pass_obj
+    def remove(socket_path: Path, name: str, force: bool, as_json: bool) -> None:
+        """Remove node NAME from the cluster.
+
+        It is cordoned, and all linked nodes are asked what they have to do with it.  While one of them has pages
+        there, or keeps pages of it, the answer says who and how many, the node stays (cordoned), and the exit
+        status is 1.  A removed node closes its links and is refused from then on.
+        """
+        while True:
+            result = ask(socket_path, "node-remove", name=name, force=force)
+            if result["state"] != "asking":
+                break
+            time.sleep(POLL_SECONDS)
+        for loss in result["lost"]:
+            click.echo(f"warning: {loss}: lost", err=True)
+        if result["not_asked"]:
+            names = ", ".join(result["not_asked"])
+            click.echo(f"warning: not linked, so not asked: {names}", err=True)
+        show(result, as_json)
+
+    return remove
+
+
+def show(result: dict[str, Any], as_json: bool) -> None:
+    """Print what was done."""
+    if as_json:
+        click.echo(json.dumps(result, indent=2))
+        return
+    node = result["node"]
+    version = f"{result['membership_version']} of node {result['membership_origin']}"
+    where = f"{node['address']}:{node['port']}"
+    click.echo(f"node {node['name']} ({node['number']}) at {where} is {result['state']}")
+    click.echo(f"membership version {version}")

@@ -1,0 +1,145 @@
+"""`ramsterctl node`: members that come, go, and get no new pages."""
+
+import logging
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from config.errors import ConfigError
+from config.model import ClusterConfig, NodeConfig
+from config.reader import read_plain
+from nodemanager.changes import Add, Change, ChangeRefused, Cordon, Remove
+from nodemanager.ids import NodeId
+from ramsterd.control import Command, CommandRefused
+from ramsterd.members import Inquiry, Members
+from ramsterd.snapshot import to_plain
+
+logger = logging.getLogger("ramster.commands")
+
+# How long the others may take to say what they have to do with a node.
+ANSWERS_SECONDS_MAX: Final = 5.0
+
+
+def node_commands(members: Members) -> dict[str, Command]:
+    """Return the commands by name."""
+    return {
+        "node-add": partial(add_node, members),
+        "node-remove": partial(remove_node, members),
+        "node-cordon": partial(cordon_node, members, is_cordoned=True),
+        "node-uncordon": partial(cordon_node, members, is_cordoned=False),
+    }
+
+
+def add_node(members: Members, request: dict[str, object]) -> object:
+    """Add `node`, an object with the keys of a [[node]] table.
+
+    Raises:
+        CommandRefused: It breaks a rule of the cluster file, or the file can't be written; nothing has changed.
+    """
+    plain = {"name": members.cluster.name, "node": [request.get("node")]}
+    try:
+        (node,) = read_plain(plain, ClusterConfig, file="the new member", folder=Path()).node
+    except ConfigError as error:
+        raise CommandRefused(str(error)) from None
+    _change(members, Add(node))
+    return _result(members, node, "added")
+
+
+def cordon_node(members: Members, request: dict[str, object], *, is_cordoned: bool) -> object:
+    """Give the member `name` no new pages, or give it some again.
+
+    Raises:
+        CommandRefused: It is so already, or no member, or the file can't be written.
+    """
+    node = _find(members, request)
+    _change(members, Cordon(NodeId(node.number), is_cordoned))
+    return _result(members, node, "cordoned" if is_cordoned else "uncordoned")
+
+
+def remove_node(members: Members, request: dict[str, object]) -> object:
+    """Remove the member `name`, once the others have said what they have to do with it.
+
+    It takes several calls: the first cordons the node and asks, and each says how it stands, until one removes.
+    With `force` nothing that the answers say stands in the way.
+
+    Raises:
+        CommandRefused: Pages would be lost, or somebody did not answer; the node stays, cordoned.
+    """
+    node = _find(members, request)
+    number, is_forced = NodeId(node.number), request.get("force") is True
+    inquiry = _inquiry(members, node)
+    names = {NodeId(each.number): each.name for each in members.cluster.node}
+    is_over = trio.current_time() >= inquiry.began_at + ANSWERS_SECONDS_MAX
+    waits_for = [names.get(each, str(each)) for each in sorted(inquiry.waits_for)]
+    if waits_for and not is_over:
+        return {"state": "asking", "node": node.name, "waits_for": waits_for}
+    del members.inquiries[number]
+    loss = _losses(inquiry, node.name, names)
+    if waits_for:
+        loss.append(f"no answer from {', '.join(waits_for)}")
+    if loss and not is_forced:
+        raise CommandRefused(
+            f"node {node.name} is still needed: {'; '.join(loss)}."
+            " It is cordoned now; --force removes it, and what is named is lost"
+        )
+    for each in loss:
+        logger.warning("node %s is removed by force: %s", node.name, each)
+    known = {*inquiry.answers, *inquiry.waits_for, number}
+    _change(members, Remove(number))
+    silent = [name for each, name in names.items() if each not in known]
+    return {**_result(members, node, "removed"), "lost": loss, "not_asked": silent}
+
+
+def _inquiry(members: Members, node: NodeConfig) -> Inquiry:
+    """Return the inquiry under way, or begin one.
+
+    The node is cordoned first, and the word of it travels on each link ahead of the question: who answers that it
+    has nothing there puts nothing there any more.
+    """
+    number = NodeId(node.number)
+    inquiry = members.inquiries.get(number)
+    # One that nobody came back to says how things were; so does one that an uncordon came after.
+    oldest = trio.current_time() - 2 * ANSWERS_SECONDS_MAX
+    if inquiry is not None and node.cordoned and inquiry.began_at > oldest:
+        return inquiry
+    if not node.cordoned:
+        _change(members, Cordon(number, is_cordoned=True))
+    return members.ask(number)
+
+
+def _losses(inquiry: Inquiry, name: str, names: dict[NodeId, str]) -> list[str]:
+    losses = []
+    for node, holdings in sorted(inquiry.answers.items()):
+        who = names.get(node, str(node))
+        if holdings.pages_there:
+            losses.append(f"{holdings.pages_there} pages of {who} are at {name}")
+        if holdings.pages_here:
+            losses.append(f"{holdings.pages_here} pages of {name} are at {who}")
+    return losses
+
+
+def _find(members: Members, request: dict[str, object]) -> NodeConfig:
+    try:
+        return members.find(str(request.get("name", "")))
+    except ChangeRefused as refused:
+        raise CommandRefused(str(refused)) from None
+
+
+def _change(members: Members, change: Change) -> None:
+    try:
+        members.change(change)
+    except (ChangeRefused, ConfigError) as error:
+        raise CommandRefused(str(error)) from None
+
+
+def _result(members: Members, node: NodeConfig, state: str) -> dict[str, object]:
+    cluster = members.cluster
+    present = next((each for each in cluster.node if each.number == node.number), node)
+    return {
+        "state": state,
+        "node": to_plain(present),
+        "membership_version": cluster.membership_version,
+        "membership_origin": cluster.membership_origin,
+    }

@@ -1,0 +1,324 @@
+"""Members come, go and are cordoned while pages move; the file is a store in memory."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from trio.testing import MockClock
+
+from config.errors import ConfigError
+from config.model import ClusterConfig, NodeConfig
+from nodemanager.changes import Add, ChangeRefused, Cordon, Remove
+from nodemanager.ids import NodeId
+from nodemanager.states import NodeState
+from ramsterd.control import CommandRefused
+from ramsterd.node_commands import add_node, cordon_node, remove_node
+from tests.simulation.cluster import Cluster
+from tests.simulation.workload import finish, stage
+
+
+def numbers(cluster: Cluster, node: int) -> set[int]:
+    return {each.number for each in cluster[node].peers.members.cluster.node}
+
+
+def held(cluster: Cluster, owner: int, holder: int) -> int:
+    return cluster[owner].engine.pages_there(NodeId(holder))
+
+
+def remove(cluster: Cluster, at: int, node: int, **more: object) -> Any:
+    """Ask as `ramsterctl` does, until there is an answer."""
+    result: Any = {"state": "asking"}
+    for _ in range(100):
+        request = {"name": f"node{node}", **more}
+        result = remove_node(cluster[at].peers.members, request)
+        if result["state"] != "asking":
+            return result
+        cluster.run(0.1)
+    raise AssertionError(result)
+
+
+async def test_a_cordoned_node_keeps_its_pages_and_gets_no_more(
+    seed: int, mock_clock: MockClock
+) -> None:
+    cluster, client = stage(seed, mock_clock, nodes=3)
+    client.fill(800)
+    cluster.run(2)
+    cordon_node(cluster[2].peers.members, {"name": "node1"}, is_cordoned=True)
+    cluster.run(0.5)
+    for node in range(3):
+        assert cluster[node].peers.members.cluster.node[1].cordoned
+    before = held(cluster, 0, 1)
+    client.fill(1600)
+    cluster.run(3)
+    assert held(cluster, 0, 1) <= before
+    assert held(cluster, 0, 2) > 0
+    cordon_node(cluster[1].peers.members, {"name": "node1"}, is_cordoned=False)
+    cluster.run(1)
+    assert not cluster[0].peers.members.cluster.node[1].cordoned
+    finish(cluster, client)
+
+
+async def test_a_node_that_holds_pages_stays_until_it_is_forced_out(
+    seed: int, mock_clock: MockClock
+) -> None:
+    cluster, client = stage(seed, mock_clock)
+    client.fill(1600)
+    cluster.run(2)
+    pages = held(cluster, 0, 1)
+    assert pages > 100
+    with pytest.raises(CommandRefused, match=r"\d+ pages of node0 are at node1.*cordoned now"):
+        remove(cluster, 0, 1)
+    cluster.run(1)
+    assert numbers(cluster, 0) == numbers(cluster, 1) == {0, 1}
+    assert cluster[1].peers.members.cluster.node[1].cordoned
+    result = remove(cluster, 0, 1, force=True)
+    assert any("pages of node0 are at node1" in each for each in result["lost"])
+    assert cluster.run_until(lambda: NodeId(1) not in cluster[0].engine.nodes)
+    cluster.run(1)
+    assert not cluster.is_wired(0, 1)
+    assert held(cluster, 0, 1) == 0
+    assert cluster[0].engine.store.statistics().lost_total > 0, "said, not hidden"
+    assert cluster[1].peers.members.is_removed
+    assert cluster[1].engine.statistics().foreign == ()
+    assert cluster[1].engine.nodes.nodes() == ()
+    for node in (0, 1):
+        cluster[node].engine.check_invariants()
+    assert not cluster.link(0, 1), "refused from now on"
+
+
+async def test_a_third_node_is_asked_too(seed: int, mock_clock: MockClock) -> None:
+    cluster, client = stage(seed, mock_clock, nodes=3)
+    client.fill(1600)
+    cluster.run(2)
+    # 0 has pages at 1 or 2; the one that asks is the other one.
+    holder = 1 if held(cluster, 0, 1) else 2
+    with pytest.raises(CommandRefused, match=f"pages of node0 are at node{holder}"):
+        remove(cluster, 3 - holder, holder)
+    # The owner of pages elsewhere is needed as well.
+    with pytest.raises(CommandRefused, match=f"pages of node0 are at node{holder}"):
+        remove(cluster, holder, 0)
+    finish(cluster, client)
+
+
+async def test_a_node_that_does_not_answer_stands_in_the_way(
+    seed: int, mock_clock: MockClock
+) -> None:
+    cluster, _ = stage(seed, mock_clock, nodes=3)
+    cluster.hold(2, 0)
+    with pytest.raises(CommandRefused, match="no answer from node2"):
+        remove(cluster, 0, 1)
+    cluster.let_go(2, 0)
+    assert remove(cluster, 0, 1)["state"] == "removed"
+    cluster.run(1)
+    assert numbers(cluster, 2) == {0, 2}
+
+
+async def test_two_changes_at_the_same_time_are_both_kept(seed: int, mock_clock: MockClock) -> None:
+    cluster, client = stage(seed, mock_clock, nodes=3)
+    for at, number in ((0, 7), (2, 8)):
+        new = {"number": number, "name": f"new{number}", "address": "127.0.0.1", "port": 9000 + at}
+        add_node(cluster[at].peers.members, {"node": new})
+    cluster.run(1)
+    clusters = {cluster[node].peers.members.cluster for node in range(3)}
+    assert len(clusters) == 1
+    assert numbers(cluster, 1) == {0, 1, 2, 7, 8}
+    finish(cluster, client)
+
+
+async def test_a_node_that_was_cut_off_learns_when_its_link_is_back(
+    seed: int, mock_clock: MockClock
+) -> None:
+    cluster, client = stage(seed, mock_clock, nodes=3)
+    cluster.cut(0, 2)
+    cluster.cut(1, 2)
+    cordon_node(cluster[0].peers.members, {"name": "node2"}, is_cordoned=True)
+    # Meanwhile the lonely one is changed too.
+    cordon_node(cluster[2].peers.members, {"name": "node1"}, is_cordoned=True)
+    cluster.run(1)
+    cluster.link_all()
+    cluster.run(1)
+    clusters = {cluster[node].peers.members.cluster for node in range(3)}
+    assert len(clusters) == 1
+    assert [node.cordoned for node in clusters.pop().node] == [False, True, True]
+    finish(cluster, client)
+
+
+async def test_a_node_that_is_added_links_and_takes_pages(seed: int, mock_clock: MockClock) -> None:
+    cluster, client = stage(seed, mock_clock, nodes=3)
+    assert remove(cluster, 0, 2)["state"] == "removed"
+    cluster.run(1)
+    assert not cluster.link(1, 2)
+    assert numbers(cluster, 0) == numbers(cluster, 1) == numbers(cluster, 2) == {0, 1}
+    back = {"number": 2, "name": "node2", "address": "127.0.0.1", "port": 7702}
+    add_node(cluster[1].peers.members, {"node": back})
+    cluster.run(1)
+    cluster.restart(2)  # with the file of a member
+    cluster.link_all()
+    client.fill(1600)
+    cluster.run(3)
+    assert numbers(cluster, 2) == {0, 1, 2}
+    assert held(cluster, 0, 2) > 0
+    finish(cluster, client)
+
+
+async def test_who_stops_in_order_has_left(seed: int, mock_clock: MockClock) -> None:
+    cluster, _ = stage(seed, mock_clock, nodes=3)
+    cluster[2].engine.farewell()
+    cluster[2].peers.settle()
+    cluster.run(0.1)
+    assert cluster[0].engine.nodes.state(NodeId(2)) is NodeState.UP, "not before its link has ended"
+    cluster.crash(2)
+    cluster.run(0.1)
+    assert cluster[0].engine.nodes.state(NodeId(2)) is NodeState.LEFT
+    cluster.judge(0, 2, NodeState.DOWN)
+    assert cluster[0].engine.nodes.state(NodeId(2)) is NodeState.LEFT
+    cluster.start_again(2, 2)
+    cluster.link_all()
+    assert cluster[0].engine.nodes.state(NodeId(2)) is NodeState.UP
+
+
+class BadStore:
+    """Keeps nothing, as a full disk."""
+
+    def load(self) -> ClusterConfig:
+        raise NotImplementedError
+
+    def save(self, cluster: ClusterConfig, *, known: ClusterConfig) -> None:
+        raise ConfigError("cluster.toml", "", "no space left on device", "room")
+
+
+async def test_what_can_not_be_written_is_refused_here_and_followed_when_others_did_it(
+    mock_clock: MockClock,
+) -> None:
+    cluster, _ = stage(1, mock_clock, nodes=2)
+    cluster[0].peers.members._store = BadStore()
+    with pytest.raises(CommandRefused, match="no space left on device"):
+        cordon_node(cluster[0].peers.members, {"name": "node1"}, is_cordoned=True)
+    cluster.run(0.5)
+    for node in (0, 1):
+        assert not cluster[node].peers.members.cluster.node[1].cordoned
+    cordon_node(cluster[1].peers.members, {"name": "node1"}, is_cordoned=True)
+    cluster.run(0.5)
+    assert cluster[0].peers.members.cluster.node[1].cordoned
+    assert "no space left" in cluster[0].peers.members.statistics().problem
+
+
+@pytest.mark.parametrize(
+    ("command", "request_", "says"),
+    [
+        (add_node, {}, "node[0]: found"),
+        (add_node, {"node": {"number": 5}}, "node[0].name: found nothing"),
+        (
+            add_node,
+            {"node": {"number": 5, "name": "node1", "address": "127.0.0.1"}},
+            "the change: node[2].name: found the same value as node[1].name ('node1')",
+        ),
+        (
+            add_node,
+            {"node": {"number": 5, "name": "e", "address": "10.0.0.1"}},
+            "node[2].address: found '10.0.0.1', expected a loopback address",
+        ),
+        (remove_node, {"name": "nobody"}, "found 'nobody', expected the name of a member: node0"),
+        (remove_node, {}, "found '', expected the name of a member"),
+    ],
+)
+async def test_what_is_wrong_is_named(
+    command: Callable[[Any, dict[str, object]], object],
+    request_: dict[str, object],
+    says: str,
+    mock_clock: MockClock,
+) -> None:
+    cluster, _ = stage(1, mock_clock, nodes=2)
+    with pytest.raises(CommandRefused) as caught:
+        command(cluster[0].peers.members, request_)
+    assert says in str(caught.value)
+    assert cluster[0].peers.members.cluster == cluster.config
+
+
+async def test_changes_that_change_nothing_are_refused(mock_clock: MockClock) -> None:
+    cluster, _ = stage(1, mock_clock, nodes=2)
+    members = cluster[0].peers.members
+    node = cluster.config.node[1]
+    for change, says in (
+        (Add(node), "is a member already"),
+        (Cordon(NodeId(1), is_cordoned=False), "is not cordoned"),
+        (Remove(NodeId(9)), "node number 9 is not a member"),
+    ):
+        with pytest.raises(ChangeRefused, match=says):
+            members.change(change)
+
+
+async def test_files_that_differ_under_one_version_are_told(
+    mock_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    cluster, _ = stage(1, mock_clock, nodes=2)
+    cluster.cut(0, 1)
+    extra = NodeConfig(number=9, name="extra", address="127.0.0.1", port=9000)
+    history = cluster[1].peers.members._history
+    history.cluster = ClusterConfig(name="sim", node=(*cluster.config.node, extra))
+    cluster.link(0, 1)
+    cluster.run(0.5)
+    assert "other members under the same version" in caplog.text
+    assert numbers(cluster, 0) == {0, 1}
+
+
+async def test_two_removals_at_once_do_not_disturb_each_other(
+    seed: int, mock_clock: MockClock
+) -> None:
+    cluster, _ = stage(seed, mock_clock, nodes=4)
+    members = cluster[0].peers.members
+    states: dict[str, Any] = {"node1": "", "node2": ""}
+    for _ in range(10):
+        for name in [name for name, state in states.items() if state != "removed"]:
+            result: Any = remove_node(members, {"name": name})
+            states[name] = result["state"]
+        cluster.run(0.1)
+    assert set(states.values()) == {"removed"}
+    assert numbers(cluster, 3) == {0, 3}
+    assert members.inquiries == {}
+
+
+async def test_a_node_may_remove_itself(seed: int, mock_clock: MockClock) -> None:
+    cluster, client = stage(seed, mock_clock, nodes=3)
+    client.fill(1600)
+    cluster.run(2)
+    with pytest.raises(CommandRefused, match="pages of node0 are at node"):
+        remove(cluster, 0, 0)
+    cordon_node(cluster[0].peers.members, {"name": "node0"}, is_cordoned=False)
+    holder = 1 if held(cluster, 0, 1) else 2
+    with pytest.raises(CommandRefused, match=f"pages of node0 are at node{holder}"):
+        remove(cluster, holder, holder)
+    assert remove(cluster, 0, 0, force=True)["lost"]
+    cluster.run(1)
+    assert cluster[0].peers.members.is_removed
+    for node in (1, 2):
+        assert numbers(cluster, node) == {1, 2}
+        assert cluster[node].engine.statistics().foreign == ()
+        cluster[node].engine.check_invariants()
+    with pytest.raises(CommandRefused, match="this node was removed"):
+        cordon_node(cluster[0].peers.members, {"name": "node1"}, is_cordoned=True)
+
+
+@pytest.mark.parametrize("is_uncordoned", [True, False])
+async def test_an_answer_that_came_too_late_is_not_used(
+    is_uncordoned: bool, mock_clock: MockClock
+) -> None:
+    """Who gave up asking and comes back later asks anew."""
+    cluster, client = stage(1, mock_clock, nodes=3)
+    members = cluster[1].peers.members
+    result: Any = remove_node(members, {"name": "node2"})
+    assert result["state"] == "asking"
+    cluster.run(0.1)
+    if is_uncordoned:
+        # It is filled meanwhile; the answers of then would let it go.
+        cordon_node(members, {"name": "node2"}, is_cordoned=False)
+        client.fill(1600)
+        cluster.run(3)
+        assert held(cluster, 0, 2) > 0
+        with pytest.raises(CommandRefused, match="pages of node0 are at node2"):
+            remove(cluster, 1, 2)
+    else:
+        cluster.run(11)
+        result = remove_node(members, {"name": "node2"})
+        assert result["state"] == "asking", "again"
+    finish(cluster, client)

@@ -1,0 +1,173 @@
+"""Nodes join, are cordoned, and leave, with real daemons that each have a cluster file of their own."""
+
+import json
+import random
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from tests.system.conftest import NewCluster
+from tests.system.daemons import MIB, RAMSTERCTL, Cluster, Node, environment, wait_until
+
+NOTE = "# kept: rack 7, ask Ada"
+
+
+def ctl(node: Node, *arguments: str, status: int = 0) -> str:
+    """Run `ramsterctl`; return its output, and its errors when it is to fail."""
+    done = subprocess.run(
+        [*RAMSTERCTL, "--socket", str(node.control), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        env=environment(),
+        check=False,
+    )
+    assert done.returncode == status, done
+    return done.stdout if status == 0 else done.stderr
+
+
+def file_of(node: Node) -> Path:
+    return node.config.with_name(f"cluster-{node.name}.toml")
+
+
+def separate(cluster: Cluster, members: int) -> None:
+    """Give each of the first `members` nodes a cluster file of its own that names just them."""
+    text = cluster[1].config.with_name("cluster.toml").read_text()
+    head, *tables = text.split("[[node]]")
+    text = f"{NOTE}\n{head}" + "".join(f"{NOTE}\n[[node]]{each}" for each in tables[:members])
+    for node in cluster:
+        config = node.config.read_text()
+        node.config.write_text(config.replace("cluster.toml", file_of(node).name))
+        if node.number <= members:
+            file_of(node).write_text(text)
+
+
+def start(cluster: Cluster, numbers: list[int]) -> None:
+    for number in numbers:
+        cluster[number].start()
+    for number in numbers:
+        cluster[number].wait_ready()
+    wait_linked(cluster, numbers)
+
+
+def wait_linked(cluster: Cluster, numbers: list[int]) -> None:
+    for number in numbers:
+        others = set(numbers) - {number}
+        wait_until(lambda: cluster[number].links() >= others, f"{number} is linked")  # noqa: B023  called at once
+
+
+def members(node: Node) -> set[int]:
+    return set(node.states())
+
+
+def holders(node: Node) -> dict[int, int]:
+    return {each["node"]: each["pages"] for each in node.engine()["holders"] if not each["is_dead"]}
+
+
+def wait_members(nodes: list[Node], expected: set[int]) -> None:
+    for node in nodes:
+        wait_until(lambda: members(node) == expected, f"{node.name} knows {expected}")  # noqa: B023  called at once
+
+
+def add(cluster: Cluster, at: int, number: int) -> dict[str, Any]:
+    port = str(cluster[number].port)
+    arguments = ["--number", str(number), "--name", f"n{number}", "--address", "127.0.0.1"]
+    result = json.loads(ctl(cluster[at], "node", "add", *arguments, "--port", port, "--json"))
+    assert isinstance(result, dict)
+    return result
+
+
+def test_a_fourth_node_joins_takes_pages_and_one_is_cordoned_and_removed(
+    new_cluster: NewCluster,
+) -> None:
+    cluster = new_cluster(budgets=["4MiB", "8MiB", "8MiB", "64MiB"])
+    separate(cluster, 3)
+    start(cluster, [1, 2, 3])
+    first = [cluster[1], cluster[2], cluster[3]]
+
+    assert add(cluster, 2, 4)["membership_version"] == 1
+    wait_members(first, {1, 2, 3, 4})
+    for node in first:
+        text = file_of(node).read_text()
+        assert text.count(NOTE) == 4
+        assert 'name = "n4"' in text
+    assert "is a member already" in ctl_add_again(cluster)
+
+    # The newcomer gets the file of any member.
+    file_of(cluster[4]).write_text(file_of(cluster[3]).read_text())
+    start(cluster, [4])
+    wait_linked(cluster, [1, 2, 3, 4])
+
+    # 3 is cordoned, from 1: what is written from now on goes to others.
+    ctl(cluster[1], "node", "cordon", "n3")
+    rows = wait_until(
+        lambda: [row for row in cluster[2].ask("nodes") if row["config"]["cordoned"]],
+        "node 2 knows of the cordon",
+    )
+    assert [row["config"]["number"] for row in rows] == [3]
+    runs = [random.Random(place).randbytes(MIB) for place in range(24)]
+    with cluster[1].client() as client:
+        for place, run in enumerate(runs):
+            client.write(place * MIB, run)
+    held = wait_until(lambda: holders(cluster[1]), "pages of node 1 leave")
+    assert held.get(4), held
+    assert not held.get(3), held
+
+    # 4 holds pages of 1: it can't be removed, from anywhere, and stays cordoned.
+    error = ctl(cluster[2], "node", "remove", "n4", status=1)
+    assert "pages of n1 are at n4" in error
+    assert members(cluster[1]) == {1, 2, 3, 4}
+    ctl(cluster[2], "node", "uncordon", "n4")
+
+    # 3 holds nothing: it goes, and knows it.
+    answer = json.loads(ctl(cluster[1], "node", "remove", "n3", "--json"))
+    assert answer["state"] == "removed"
+    assert answer["lost"] == []
+    wait_members([cluster[1], cluster[2], cluster[4]], {1, 2, 4})
+    wait_until(lambda: "this node was removed" in cluster[3].log, "node 3 knows")
+    wait_until(lambda: not cluster[3].links(), "node 3 has no links")
+    for node in (cluster[1], cluster[2], cluster[3], cluster[4]):
+        wait_until(lambda: 'name = "n3"' not in file_of(node).read_text(), "written")  # noqa: B023  called at once
+        assert file_of(node).read_text().count(NOTE) == 4, "comments outlive what they spoke of"
+    assert "was removed" in ctl(cluster[3], "node", "cordon", "n1", status=1)
+    assert "REMOVED" in ctl(cluster[3], "status")
+    with cluster[1].client() as client:
+        assert all(client.read(place * MIB, MIB) == run for place, run in enumerate(runs))
+
+
+def ctl_add_again(cluster: Cluster) -> str:
+    port = str(cluster[4].port)
+    arguments = ["--number", "4", "--name", "n4", "--address", "127.0.0.1", "--port", port]
+    return ctl(cluster[1], "node", "add", *arguments, status=1)
+
+
+def test_a_node_that_was_away_learns_and_a_stop_is_no_failure(new_cluster: NewCluster) -> None:
+    cluster = new_cluster(budgets=["8MiB", "8MiB", "8MiB", "8MiB"])
+    separate(cluster, 3)
+    start(cluster, [1, 2, 3])
+    cluster[3].stop()
+    wait_until(lambda: cluster[1].states()[3] == "left", "node 3 left")
+    add(cluster, 1, 4)
+    assert 'name = "n4"' not in file_of(cluster[3]).read_text()
+    start(cluster, [3])
+    wait_members([cluster[3]], {1, 2, 3, 4})
+    assert 'name = "n4"' in file_of(cluster[3]).read_text()
+    assert cluster[1].states()[3] == "up"
+
+
+def test_a_file_changed_by_hand_is_not_written(new_cluster: NewCluster) -> None:
+    cluster = new_cluster(budgets=["8MiB", "8MiB", "8MiB"])
+    separate(cluster, 2)
+    start(cluster, [1, 2])
+    mine = file_of(cluster[1])
+    text = mine.read_text()
+    changed = text.replace("down_seconds = 3.0", "down_seconds = 4.0")
+    mine.write_text(changed)
+    error = ctl(cluster[1], "node", "cordon", "n2", status=1)
+    assert "a change made by hand while the daemon runs" in error
+    assert mine.read_text() == changed
+    # New comments are welcome, and kept.
+    mine.write_text(f"# a new comment\n{text}")
+    ctl(cluster[1], "node", "cordon", "n2")
+    assert mine.read_text().startswith("# a new comment\n")
+    assert "cordoned = true" in mine.read_text()

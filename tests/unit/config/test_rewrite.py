@@ -1,0 +1,117 @@
+"""Members change in the text of a cluster file; the rest of it stays."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from config.errors import ConfigError
+from config.model import ClusterConfig, NodeConfig
+from config.reader import read_toml
+from config.rewrite import rewrite_members
+
+TEXT = """\
+# top
+name = "test"  # the name
+
+# about timers
+[timers]
+idle_seconds = 20.0
+
+# about alpha
+[[node]]
+number = 1
+name = "alpha"
+address = "127.0.0.1"  # where
+# about beta
+[[node]]
+number = 2
+name = "beta"
+address = "127.0.0.1"
+port = 7702
+# the end
+"""
+DELTA = NodeConfig(number=4, name="delta", address="127.0.0.1", port=7704, zone="rack2")
+
+
+def read(text: str) -> ClusterConfig:
+    return read_toml(text.encode(), ClusterConfig, file="cluster.toml", folder=Path())
+
+
+def rewrite(text: str, wanted: ClusterConfig) -> str:
+    return rewrite_members(text, wanted, file="cluster.toml")
+
+
+def comments(text: str) -> list[str]:
+    return [line[line.index("#") :] for line in text.splitlines() if "#" in line]
+
+
+def test_a_member_is_added_at_the_end() -> None:
+    cluster = read(TEXT)
+    wanted = replace(cluster, node=(*cluster.node, DELTA), membership_version=1)
+    new = rewrite(TEXT, wanted)
+    assert read(new) == wanted
+    assert new.endswith(
+        '[[node]]\nnumber = 4\nname = "delta"\naddress = "127.0.0.1"\nport = 7704\nzone = "rack2"\n'
+    )
+    assert comments(new) == comments(TEXT)
+
+
+def test_the_version_stands_below_the_name() -> None:
+    wanted = replace(read(TEXT), membership_version=3, membership_origin=2)
+    lines = rewrite(TEXT, wanted).splitlines()
+    place = lines.index('name = "test"  # the name')
+    assert lines[place + 1 : place + 3] == ["membership_version = 3", "membership_origin = 2"]
+    again = replace(wanted, membership_version=4)
+    assert rewrite("\n".join(lines), again).count("membership_version") == 1
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_removed_member_leaves_the_comments_around_it(number: int) -> None:
+    cluster = read(TEXT)
+    wanted = replace(cluster, node=tuple(each for each in cluster.node if each.number != number))
+    new = rewrite(TEXT, wanted)
+    assert read(new) == wanted
+    if number == 2:
+        assert comments(new) == comments(TEXT)
+
+
+def test_a_cordon_is_written_behind_the_keys_of_its_node_and_undone_in_place() -> None:
+    cluster = read(TEXT)
+    first, second = cluster.node
+    cordoned = replace(cluster, node=(replace(first, cordoned=True), second))
+    new = rewrite(TEXT, cordoned)
+    assert "# where\ncordoned = true\n# about beta\n" in new
+    back = rewrite(new, cluster)
+    assert read(back) == cluster
+    assert comments(back) == comments(TEXT)
+
+
+def test_a_file_without_a_last_line_end_is_as_good() -> None:
+    cluster = read(TEXT)
+    text = TEXT.removesuffix("# the end\n").rstrip()
+    wanted = replace(
+        cluster, node=(cluster.node[0], replace(cluster.node[1], cordoned=True), DELTA)
+    )
+    assert read(rewrite(text, wanted)) == wanted
+
+
+def test_members_in_another_order_than_the_file_has_are_as_good() -> None:
+    cluster = read(TEXT)
+    wanted = replace(cluster, node=(DELTA, *reversed(cluster.node)), membership_version=2)
+    new = rewrite(TEXT, wanted)
+    assert [node.number for node in read(new).node] == [1, 2, 4]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'name = "test"\nnode = [{number = 1, name = "alpha", address = "127.0.0.1"}]\n',
+        'name = "other"\n[[node]]\nnumber = 1\nname = "alpha"\naddress = "127.0.0.1"\n',
+        '"name" = "test"\n[timers\n',
+    ],
+)
+def test_what_can_not_be_changed_is_refused(text: str) -> None:
+    wanted = replace(read(TEXT), membership_version=1)
+    with pytest.raises(ConfigError, match=r"cluster\.toml"):
+        rewrite(text, wanted)

@@ -1,0 +1,93 @@
+"""`ramsterctl node`: what it asks for, what it prints."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from ramsterd import ctl_nodes
+from ramsterd.ctl_nodes import node_group
+
+NODE = {"number": 4, "name": "delta", "address": "10.0.0.4", "port": 7700}
+
+
+def done(state: str, **more: object) -> dict[str, object]:
+    return {
+        "state": state,
+        "node": NODE,
+        "membership_version": 7,
+        "membership_origin": 2,
+        **more,
+    }
+
+
+class Daemon:
+    """Answers what it was told to, and keeps what it was asked."""
+
+    def __init__(self, *answers: dict[str, object]) -> None:
+        self.answers = list(answers)
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+
+    def ask(self, socket_path: Path, command: str, **arguments: Any) -> Any:
+        self.asked.append((command, arguments))
+        return self.answers.pop(0)
+
+    def run(self, *arguments: str) -> Result:
+        return CliRunner().invoke(node_group(self.ask), arguments, obj=Path("socket"))
+
+
+def test_add_hands_over_a_node_table() -> None:
+    daemon = Daemon(done("added"))
+    result = daemon.run(
+        "add", "--number", "4", "--name", "delta", "--address", "10.0.0.4", "--zone", "rack2"
+    )
+    assert result.output == (
+        "node delta (4) at 10.0.0.4:7700 is added\nmembership version 7 of node 2\n"
+    )
+    ((command, arguments),) = daemon.asked
+    assert command == "node-add"
+    assert arguments["node"] == NODE | {"zone": "rack2"}
+
+
+@pytest.mark.parametrize("command", ["cordon", "uncordon"])
+def test_cordon_and_uncordon_name_a_node(command: str) -> None:
+    daemon = Daemon(done(f"{command}ed"))
+    result = daemon.run(command, "delta", "--json")
+    assert json.loads(result.output)["state"] == f"{command}ed"
+    assert daemon.asked == [(f"node-{command}", {"name": "delta"})]
+
+
+def test_remove_asks_until_there_is_an_answer_and_warns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctl_nodes, "POLL_SECONDS", 0)
+    asking: dict[str, object] = {"state": "asking", "node": "delta", "waits_for": ["beta"]}
+    loss = "8 pages of alpha are at delta"
+    daemon = Daemon(asking, asking, done("removed", lost=[loss], not_asked=["gamma"]))
+    result = daemon.run("remove", "delta", "--force")
+    assert result.exit_code == 0
+    assert result.stderr == f"warning: {loss}: lost\nwarning: not linked, so not asked: gamma\n"
+    assert "is removed" in result.stdout
+    assert daemon.asked == [("node-remove", {"name": "delta", "force": True})] * 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "teaches"),
+    [
+        ((), "a node that is away learns it when it is back"),
+        (("add",), "copy cluster.toml from any member"),
+        (("remove",), "the node stays (cordoned)"),
+        (("cordon",), "Pages that are there stay"),
+        (("uncordon",), "undoes `cordon`"),
+    ],
+)
+def test_help_teaches(arguments: tuple[str, ...], teaches: str) -> None:
+    result = Daemon().run(*arguments, "--help")
+    assert result.exit_code == 0
+    assert teaches in " ".join(result.output.split())
+
+
+def test_what_is_missing_is_wrong_usage() -> None:
+    result = Daemon().run("add", "--name", "delta")
+    assert result.exit_code == 2
+    assert "--number" in result.output
