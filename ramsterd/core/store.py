@@ -265,6 +265,7 @@ class Store:
             word = start >> _WORD_SHIFT
             start += PAGE_BYTES
             if words[word] == words[word + _LAST_WORD] and is_same_filled(page):
+                self._give_back(freed)  # to find a row may evict
                 if not self._put_filled(family, place, words[word], serial + 1):
                     done = place - address
                     break

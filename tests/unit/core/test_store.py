@@ -362,3 +362,15 @@ def _zpage_of(page: bytes) -> bytes:
     block = other.zbud.oldest(Family.OWN_PERSISTENT)
     assert block is not None
     return traffic.begin_leaving(other, block).body
+
+
+def test_a_slot_that_was_given_up_is_free_before_a_row_is_looked_for() -> None:
+    """A same-filled page needs a row, and for it the oldest block goes: not with the version that has just left it."""
+    store = make_store(pages_max=63)
+    cache = store.new_pool(PoolKind.EPHEMERAL, "cache")
+    assert put_run(store, cache, 0, make_run(500, 1)) == 1
+    assert put_run(store, cache, 2, make_run(500, 62, seed=1)) == 62
+    assert store.rows.used == 63
+    run = [make_page(2000, 99), make_fill(4)]
+    assert put_run(store, cache, 0, run) == 2
+    assert read(store, cache, 0, 2) == run
