@@ -4,6 +4,8 @@ import os
 import random
 import sys
 import time
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -12,7 +14,9 @@ import trio
 
 from config.errors import ConfigError
 from config.load import load_node
+from config.model import DaemonConfig
 from config.units import format_bytes
+from net.certificates import Credentials, load_credentials
 from nodemanager.ids import Incarnation
 from ramsterd import __version__
 from ramsterd.daemon import CannotServe, Daemon, leaves
@@ -45,6 +49,7 @@ def run(config: Path) -> None:
     """Run the daemon in the foreground until SIGTERM or Ctrl-C."""
     try:
         daemon_config, cluster, node = load_node(config)
+        credentials = load_own_credentials(daemon_config, config)
     except ConfigError as error:
         _fail(str(error), EX_CONFIG)
     set_up_logging(daemon_config.log)
@@ -57,6 +62,8 @@ def run(config: Path) -> None:
             incarnation=Incarnation(time.time_ns() // 1_000_000),
             rng=random.Random(),  # noqa: S311  jitter and ties, no secrets
             environ=os.environ,
+            credentials=credentials,
+            reload_credentials=partial(load_own_credentials, daemon_config, config),
         )
     except OSError as error:  # memory that can't be mapped
         _fail(str(error), 1)
@@ -76,12 +83,33 @@ def check_config(config: Path) -> None:
     """Read both files and say whether they are right; exit status 78 if not."""
     try:
         daemon, cluster, node = load_node(config)
+        credentials = load_own_credentials(daemon, config)
     except ConfigError as error:
         _fail(str(error), EX_CONFIG)
     exports = ", ".join(f"{each.name} ({format_bytes(each.size)})" for each in daemon.export)
     click.echo(f"{config}: node {node.name} ({node.number}) at {node.address}:{node.port}")
     click.echo(f"{daemon.cluster}: cluster {cluster.name} of {len(cluster.node)} nodes")
+    click.echo(f"links: {describe_links(credentials)}")
     click.echo(f"budget {format_bytes(daemon.memory.budget)}, exports: {exports or 'none'}")
+
+
+def load_own_credentials(daemon: DaemonConfig, config: Path) -> Credentials | None:
+    """Return what [tls] names, None without [tls].
+
+    Raises:
+        ConfigError: A file of it is wrong.
+    """
+    if daemon.tls is None:
+        return None
+    return load_credentials(daemon.tls, node=daemon.node, file=str(config))
+
+
+def describe_links(credentials: Credentials | None) -> str:
+    """Return how links to other nodes are protected."""
+    if credentials is None:
+        return "plaintext"
+    end = datetime.fromtimestamp(credentials.expires_at, UTC)
+    return f"TLS 1.3, the certificate is valid until {end:%Y-%m-%d}"
 
 
 def _fail(message: str, status: int) -> NoReturn:

@@ -174,6 +174,7 @@ def format_status(now: dict[str, Any]) -> str:
         f"compacted {now['engine']['compacted_total']} zpages",
         f"lost      {store['lost_total']} pages",
     ]
+    lines += format_certificate(now.get("certificate_seconds"))
     lines += [
         f"at node {each['node']}: {each['pages']} pages of ours"
         for each in now["engine"]["holders"]
@@ -187,6 +188,16 @@ def format_status(now: dict[str, Any]) -> str:
         for each in now["exports"]
     ]
     return "\n".join(lines)
+
+
+def format_certificate(seconds_left: float | None) -> list[str]:
+    """Return the line on the certificate of this node, none without TLS."""
+    if seconds_left is None:
+        return []
+    days = abs(seconds_left) / 86_400
+    if seconds_left < 0:
+        return [f"tls       the certificate EXPIRED {days:.1f} days ago: no new links"]
+    return [f"tls       the certificate expires in {days:.1f} days"]
 
 
 def format_resize(resize: dict[str, Any]) -> str:
