@@ -9,6 +9,7 @@ A certificate says which node the other side is.  What it says is compared with 
 the chain, the dates and the purpose are judged.
 """
 
+import contextlib
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
@@ -57,6 +58,7 @@ class TlsStream:
         self._is_open = trio.Event()
         self._is_closed = False
         self._is_handshaken = False
+        self._lost_reason = "the stream is closed"
         self._immediate_receives = 0
         # A sealed piece that the socket did not take: TLS wants the very same bytes again.
         self._blocked: Piece = b""
@@ -82,7 +84,7 @@ class TlsStream:
             else:
                 self._immediate_receives += 1
                 return count
-        raise PeerLost("the stream is closed")
+        raise PeerLost(self._lost_reason)
 
     async def _shake_hands(self) -> None:
         while not self._is_closed:
@@ -93,36 +95,28 @@ class TlsStream:
             except ssl.SSLWantWriteError:
                 await self._wait(trio.lowlevel.wait_writable)
             except OSError as error:
+                self._lost_reason = why(error, "no TLS handshake")
                 await self._let_alert_arrive()
-                raise PeerLost(why(error, "no TLS handshake")) from error
+                raise PeerLost(self._lost_reason) from error
             else:
                 self.certified_names = names_in(self._socket.getpeercert())
                 self._is_handshaken = True
                 self._is_open.set()
                 return
-        raise PeerLost("the stream is closed")
+        raise PeerLost(self._lost_reason)
 
     async def _let_alert_arrive(self) -> None:
         """Read what they sent until they close, within bounds."""
-        rest = ALERT_DRAIN_BYTES_MAX
         try:
             raw = socket.socket(fileno=self._socket.detach())
         except OSError:
             return
         self._is_closed = True
-        self._is_open.set()
-        with raw, trio.move_on_after(ALERT_SECONDS_MAX):
-            raw.setblocking(False)
-            try:
-                raw.shutdown(socket.SHUT_WR)
-                while rest > 0:
-                    await trio.lowlevel.wait_readable(raw)
-                    got = len(raw.recv(rest))
-                    if not got:
-                        return
-                    rest -= got
-            except OSError:
-                return
+        try:
+            await drain(raw)
+        finally:
+            # Only now: a writer that hears of it ends the link, and us with it.
+            self._is_open.set()
 
     def send_nowait(self, pieces: Sequence[Piece]) -> int:
         """Send what fits now of the pieces, in order, and return how many bytes went.
@@ -130,7 +124,7 @@ class TlsStream:
         Before the handshake nothing goes.  What did not go must come first in the next call.
         """
         if self._is_closed:
-            raise PeerLost("the stream is closed")
+            raise PeerLost(self._lost_reason)
         if not self._is_handshaken:
             return 0
         total = 0
@@ -167,13 +161,13 @@ class TlsStream:
         if not self._is_handshaken:
             await self._is_open.wait()
             if self._is_closed:
-                raise PeerLost("the stream is closed")
+                raise PeerLost(self._lost_reason)
             return
         await self._wait(trio.lowlevel.wait_writable)
 
     async def _wait(self, wait: Callable[[socket.socket], Awaitable[None]]) -> None:
         if self._is_closed:
-            raise PeerLost("the stream is closed")
+            raise PeerLost(self._lost_reason)
         try:
             await wait(self._socket)
         except trio.ClosedResourceError as error:
@@ -224,6 +218,21 @@ class TlsTransport:
 def certified_names(stream: Stream) -> frozenset[str] | None:
     """Return the names that the other side's certificate proves; None without TLS."""
     return stream.certified_names if isinstance(stream, TlsStream) else None
+
+
+async def drain(raw: socket.socket) -> None:
+    """Say that nothing more comes, read until they close, within bounds, and close."""
+    rest = ALERT_DRAIN_BYTES_MAX
+    with raw, trio.move_on_after(ALERT_SECONDS_MAX):
+        raw.setblocking(False)
+        with contextlib.suppress(OSError):
+            raw.shutdown(socket.SHUT_WR)
+            while rest > 0:
+                await trio.lowlevel.wait_readable(raw)
+                got = len(raw.recv(rest))
+                if not got:
+                    return
+                rest -= got
 
 
 def why(error: OSError, what: str) -> str:

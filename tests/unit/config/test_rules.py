@@ -12,14 +12,16 @@ from config.rules import check_cluster, check_daemon, check_plaintext
 from tests.config_texts import CLUSTER, DAEMON
 
 
-def cluster(text: str) -> None:
+def cluster(text: str) -> ClusterConfig:
     config = read_toml(text.encode(), ClusterConfig, file="c", folder=Path("/x"))
     check_cluster(config, file="c")
+    return config
 
 
-def daemon(text: str) -> None:
+def daemon(text: str) -> DaemonConfig:
     config = read_toml(text.encode(), DaemonConfig, file="d", folder=Path("/x"))
     check_daemon(config, file="d")
+    return config
 
 
 def test_the_texts_that_the_cases_change_are_valid() -> None:
