@@ -7,6 +7,7 @@ kinds; the median is printed.  Pieces are of 2500 bytes, about a compressed page
 """
 
 import argparse
+import contextlib
 import os
 import ssl
 import statistics
@@ -97,10 +98,8 @@ def bios(credentials: Credentials, batches: int) -> None:
     server = credentials.server.wrap_bio(there, here, server_side=True)
     for _ in range(4):
         for side in (client, server):
-            try:
+            with contextlib.suppress(ssl.SSLWantReadError):
                 side.do_handshake()
-            except ssl.SSLWantReadError:
-                pass
     buffer = memoryview(bytearray(RECEIVE_BYTES))
     for _ in range(batches):
         client.write(b"".join(PIECES))
