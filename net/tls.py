@@ -10,6 +10,7 @@ the chain, the dates and the purpose are judged.
 """
 
 import contextlib
+import logging
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
@@ -21,6 +22,8 @@ from net.certificates import Credentials, names_in
 from net.errors import PeerLost
 from net.tcp import IMMEDIATE_RECEIVES_MAX, TcpStream, TcpTransport
 from net.transport import Piece, PortStatus, Stream
+
+log = logging.getLogger("ramster.net")
 
 # Joined before they are encrypted: a record holds 16 KiB at most, and a record for each small piece would cost
 # a system call each.  Larger joins save calls into the library and cost memory while the socket is full.
@@ -48,13 +51,24 @@ class TlsStream:
     """One connection; its certificate is known once anything was received."""
 
     def __init__(self, stream: TcpStream, context: ssl.SSLContext, *, is_server: bool) -> None:
-        # Owns the socket from here on: the plain stream was only the way to it.
-        self._socket = context.wrap_socket(
-            stream.detach(),
-            server_side=is_server,
-            do_handshake_on_connect=False,
-            suppress_ragged_eofs=True,
-        )
+        """Take the socket over; the plain stream was only the way to it.
+
+        Raises:
+            PeerLost: The connection broke before anything was said.
+        """
+        plain = stream.detach()
+        try:
+            # The library leaves a socket behind when it finds one reset: so ask first.
+            plain.getpeername()
+            self._socket = context.wrap_socket(
+                plain,
+                server_side=is_server,
+                do_handshake_on_connect=False,
+                suppress_ragged_eofs=True,
+            )
+        except OSError as error:  # it is wrapped only while connected
+            plain.close()
+            raise PeerLost(why(error, "no TLS handshake")) from error
         self._is_open = trio.Event()
         self._is_closed = False
         self._is_handshaken = False
@@ -206,7 +220,11 @@ class TlsTransport:
 
         async def accept_tls(stream: Stream) -> None:
             assert isinstance(stream, TcpStream)
-            sealed = TlsStream(stream, self.credentials.server, is_server=True)
+            try:
+                sealed = TlsStream(stream, self.credentials.server, is_server=True)
+            except PeerLost as lost:
+                log.warning("a connection ended at once: %s", lost)
+                return
             try:
                 await accept(sealed)
             finally:

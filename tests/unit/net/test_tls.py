@@ -3,7 +3,9 @@
 import logging
 import os
 import random
+import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,7 +17,7 @@ from net.dialer import Address
 from net.errors import PeerLost
 from net.hello import Hello
 from net.mesh import Mesh
-from net.tcp import TcpTransport
+from net.tcp import TcpStream, TcpTransport
 from net.tls import SEALED_BYTES_MAX, TlsStream, TlsTransport, why
 from net.transport import Stream, Transport
 from nodemanager.ids import Incarnation, NodeId
@@ -345,3 +347,24 @@ async def test_what_is_blocked_goes_first_and_whole(authority: Authority) -> Non
 def test_an_unknown_reason_is_still_told() -> None:
     assert why(OSError("odd"), "receiving failed") == "receiving failed: odd"
     assert why(ssl.SSLEOFError(), "x") == "x: they closed the connection"
+
+
+@pytest.mark.parametrize("data", [b"", b"first words"])
+async def test_a_connection_that_was_reset_is_lost_and_no_more(
+    authority: Authority, data: bytes
+) -> None:
+    """Wrapping a socket that is gone already must neither end the dialler nor leak the socket."""
+    with socket.create_server((LOOPBACK, 0)) as listener:
+        far = socket.create_connection(listener.getsockname())
+        near, _ = listener.accept()
+    plain = TcpStream(near)
+    far.sendall(data)
+    # Linger of 0 s: closing resets.
+    far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    far.close()
+    with pytest.raises(PeerLost):  # noqa: PT012  at either step
+        stream = TlsStream(plain, authority.credentials("node1").server, is_server=True)
+        try:
+            await stream.receive_into(memoryview(bytearray(8)))
+        finally:
+            stream.close()
