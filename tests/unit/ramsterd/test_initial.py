@@ -8,6 +8,7 @@ from click.testing import CliRunner, Result
 
 from config.load import load_node
 from net.certificates import load_credentials
+from ramsterd.cli import main as daemon_main
 from ramsterd.ctl import main
 from ramsterd.initial import CannotInit, NewNode, parse_nodes
 
@@ -100,3 +101,17 @@ def test_a_missing_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert result.exit_code == 1
     assert "pip install 'ramster[tls]'" in result.output
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", ["run", "check-config"])
+def test_the_daemon_refuses_the_files_of_another_node(tmp_path: Path, command: str) -> None:
+    assert init(tmp_path / "out").exit_code == 0
+    a, b = tmp_path / "out" / "a", tmp_path / "out" / "b"
+    for name in ("node.pem", "node.key"):
+        (a / name).write_bytes((b / name).read_bytes())
+    result = CliRunner().invoke(daemon_main, [command, "--config", str(a / "ramsterd.toml")])
+    assert result.exit_code == 78
+    assert result.output == (
+        f"ramsterd: {a}/ramsterd.toml: tls.certificate: found {a}/node.pem for b,"
+        " expected one for a, the name of this node\n"
+    )
