@@ -213,6 +213,17 @@ class LogConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TlsConfig:
+    """Who we are to other nodes, and whom we believe.  Paths of files in PEM form."""
+
+    # Certificates of the CA that signs the nodes of this cluster, and nothing else.
+    ca: Annotated[Path, kinds.File()]
+    # This node's own, whose name is the node's, and its private key: not readable by others, no password.
+    certificate: Annotated[Path, kinds.File()]
+    key: Annotated[Path, kinds.File()]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DaemonConfig:
     """`ramsterd.toml`: which node this is, its memory, its doors."""
 
@@ -230,3 +241,5 @@ class DaemonConfig:
     control: ControlConfig = field(default_factory=ControlConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
     log: LogConfig = field(default_factory=LogConfig)
+    # Without it links are plaintext: loopback only, or insecure_plaintext in the cluster file.
+    tls: TlsConfig | None = None

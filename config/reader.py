@@ -10,6 +10,7 @@ import difflib
 import enum
 import re
 import tomllib
+import types
 import typing
 from collections.abc import Iterable
 from pathlib import Path
@@ -143,8 +144,10 @@ class _Reader:
             return self._read_rows(value, row_model, metadata[0], path)
         if typing.get_origin(hint) is dict:
             return self._read_enums(value, typing.get_args(hint)[1], path)
-        if issubclass(hint, enum.StrEnum):
+        if isinstance(hint, type) and issubclass(hint, enum.StrEnum):
             return self._read_enum(value, hint, path)
+        if isinstance(hint, types.UnionType):  # a table that may be absent
+            (hint,) = (each for each in typing.get_args(hint) if each is not types.NoneType)
         return self.read_table(value, hint, path)
 
     def _read_rows(self, value: object, model: type[T], rows: Rows, path: str) -> tuple[T, ...]:

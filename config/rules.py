@@ -32,13 +32,6 @@ def check_cluster(cluster: ClusterConfig, *, file: str) -> None:
     seen: dict[Hashable, int] = {}
     for i, node in enumerate(nodes):
         address = parse_address(node.address)
-        if not (address.is_loopback or cluster.insecure_plaintext):
-            raise ConfigError(
-                file,
-                f"node[{i}].address",
-                show(node.address),
-                "a loopback address, or insecure_plaintext = true at the top of the file",
-            )
         # Compared as an address: ::1 and 0:0::1 are the same.
         first = seen.setdefault((address, node.port), i)
         if first != i:
@@ -47,6 +40,20 @@ def check_cluster(cluster: ClusterConfig, *, file: str) -> None:
                 f"node[{i}].port",
                 f"the same address and port as node[{first}]",
                 "a pair that no other node has",
+            )
+
+
+def check_plaintext(daemon: DaemonConfig, cluster: ClusterConfig) -> None:
+    """Raise ConfigError if pages would be readable on a network without anyone's having said so."""
+    if daemon.tls is not None or cluster.insecure_plaintext:
+        return
+    for i, node in enumerate(cluster.node):
+        if not parse_address(node.address).is_loopback:
+            raise ConfigError(
+                str(daemon.cluster),
+                f"node[{i}].address",
+                show(node.address),
+                "a loopback address, [tls] in ramsterd.toml, or insecure_plaintext = true at the top of the file",
             )
 
 

@@ -21,6 +21,8 @@ from net.errors import RemoteProtocolError
 
 PROTOCOL_VERSION: Final = 1
 MAGIC: Final = 0x3252  # "R2"
+# What a TLS handshake begins with (RFC 8446, 5.1), read as our magic: so that the log can say it.
+TLS_RECORD_START: Final = 0x0316
 HEADER: Final = struct.Struct("<HBBBBHIII")
 HEADER_BYTES: Final = HEADER.size
 # The same bytes with magic, version and type read as one number, flags and reserved byte as another: one
@@ -218,7 +220,8 @@ def refuse_header(header: tuple[int, ...], limits: FrameLimits | None) -> NoRetu
     """Say what is wrong with a header that is known to be wrong."""
     magic, version, frame_type, flags, reserved, count, request_id, table_bytes, body_bytes = header
     if magic != MAGIC:
-        raise RemoteProtocolError(f"magic {magic:#06x}, expected {MAGIC:#06x}")
+        hint = ": they speak TLS, we plaintext" if magic == TLS_RECORD_START else ""
+        raise RemoteProtocolError(f"magic {magic:#06x}, expected {MAGIC:#06x}{hint}")
     if version != PROTOCOL_VERSION:
         raise RemoteProtocolError(f"protocol version {version}, expected {PROTOCOL_VERSION}")
     if limits is None:

@@ -21,6 +21,7 @@ from net.hello import Hello, judge_hello
 from net.link import Link, LinkHandler
 from net.listener import GREETINGS_MAX, Listener, check_plaintext
 from net.peerlink import SEND_QUEUE_BYTES_MAX, PeerLink
+from net.tls import TlsTransport, certified_names
 from net.transport import PortStatus, Stream, Transport
 from nodemanager.ids import NodeId
 
@@ -35,6 +36,7 @@ class Mesh:
         hello: Hello,
         *,
         members: Callable[[], Mapping[NodeId, Address]],
+        names: Callable[[], Mapping[NodeId, str]] | None = None,
         handler: LinkHandler,
         transport: Transport,
         limits: Mapping[int, FrameLimits],
@@ -48,6 +50,8 @@ class Mesh:
         self.links: dict[NodeId, Link] = {}
         self._hello = hello
         self._members = members
+        # What cluster.toml calls each node: links with certificates are held to it.
+        self._names = names
         self._handler = handler
         self._transport = transport
         self._limits = limits
@@ -75,7 +79,8 @@ class Mesh:
         """
         if address is None or port is None:
             address, port = self._members()[self._hello.number]
-        check_plaintext(address, insecure_plaintext=self._insecure_plaintext)
+        if not isinstance(self._transport, TlsTransport):
+            check_plaintext(address, insecure_plaintext=self._insecure_plaintext)
         async with trio.open_nursery() as nursery:
             bound_port = await nursery.start(partial(self._listen, address, port))
             self._nursery = nursery
@@ -145,7 +150,7 @@ class Mesh:
         connection = Connection(
             self._hello,
             is_dialer=expected is not None,
-            judge=partial(self._judge, expected=expected, greeted=greeted),
+            judge=partial(self._judge, stream=stream, expected=expected, greeted=greeted),
             limits=self._connection_limits,
             now=trio.current_time(),
         )
@@ -159,10 +164,17 @@ class Mesh:
         )
 
     def _judge(
-        self, theirs: Hello, *, expected: NodeId | None, greeted: Callable[[], None] | None
+        self,
+        theirs: Hello,
+        *,
+        stream: Stream,
+        expected: NodeId | None,
+        greeted: Callable[[], None] | None,
     ) -> str | None:
         """Return why they may not link to us, or None."""
         refusal = judge_hello(self._hello, theirs, members=self._members(), expected=expected)
+        if refusal is None:
+            refusal = self._judge_name(theirs, certified_names(stream))
         if refusal is None:
             refusal = self._judge_second_link(theirs)
         if refusal is not None:
@@ -170,6 +182,18 @@ class Mesh:
         elif greeted is not None:
             greeted()
         return refusal
+
+    def _judge_name(self, theirs: Hello, certified: frozenset[str] | None) -> str | None:
+        """A link with a certificate belongs to the node whose name that holds, whatever HELLO says."""
+        if certified is None:
+            return None
+        configured = (self._names() if self._names is not None else {}).get(theirs.number)
+        if theirs.name != configured:
+            return f"node {theirs.number} calls itself {theirs.name!r}, cluster.toml {configured!r}"
+        if theirs.name not in certified:
+            shown = ", ".join(sorted(certified)) or "no name"
+            return f"the certificate is for {shown}, not for {theirs.name}"
+        return None
 
     def _judge_second_link(self, theirs: Hello) -> str | None:
         present = self.links.get(theirs.number)

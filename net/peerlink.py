@@ -20,6 +20,7 @@ from net.errors import LocalProtocolError, PeerLost, RemoteProtocolError
 from net.frame import FrameDecoder, FrameLimits, encode_header
 from net.hello import Hello
 from net.link import Failure, Link, LinkHandler, LinkStatistics
+from net.tls import certified_names
 from net.transport import Piece, Stream
 from nodemanager.ids import Incarnation, NodeId
 
@@ -206,7 +207,10 @@ class PeerLink:
                 self._abandon(str(lost))
                 return
             if not count:
-                self._abandon("they closed the connection")
+                # A TLS listener closes on plaintext, and what it says first is shorter than a frame.
+                is_mute = self.theirs is None and certified_names(self._stream) is None
+                hint = " before HELLO: they may expect TLS" if is_mute else ""
+                self._abandon(f"they closed the connection{hint}")
                 return
             if self._reason is None:
                 self._on_received(count)

@@ -99,6 +99,12 @@ class TcpStream:
         except trio.ClosedResourceError as error:
             raise PeerLost("the stream was closed") from error
 
+    def detach(self) -> socket.socket:
+        """Hand the socket over: this stream is closed from here on, and no task may wait in it."""
+        assert not self._is_closed, "still ours to give"
+        self._is_closed = True
+        return self._socket
+
     def close(self) -> None:
         """Close at once; a task that waits gets PeerLost.  May be called twice."""
         if not self._is_closed:
@@ -110,7 +116,7 @@ class TcpStream:
 class TcpTransport:
     """Real connections."""
 
-    async def dial(self, address: str, port: int) -> Stream:
+    async def dial(self, address: str, port: int) -> TcpStream:
         """Connect to the first address that answers, or raise PeerLost."""
         try:
             found = await trio.socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)

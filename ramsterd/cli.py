@@ -4,6 +4,8 @@ import os
 import random
 import sys
 import time
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -14,6 +16,7 @@ from config.errors import ConfigError
 from config.load import load_node
 from config.model import DaemonConfig
 from config.units import format_bytes
+from net.certificates import Credentials, load_credentials
 from nodemanager.ids import Incarnation
 from ramsterd import __version__
 from ramsterd.core.codec import CodecMissing, compressor_of
@@ -48,6 +51,7 @@ def run(config: Path) -> None:
     try:
         daemon_config, cluster, node = load_node(config)
         check_codecs(daemon_config, file=str(config))
+        credentials = load_own_credentials(daemon_config, config)
     except ConfigError as error:
         _fail(str(error), EX_CONFIG)
     set_up_logging(daemon_config.log)
@@ -60,6 +64,8 @@ def run(config: Path) -> None:
             incarnation=Incarnation(time.time_ns() // 1_000_000),
             rng=random.Random(),  # noqa: S311  jitter and ties, no secrets
             environ=os.environ,
+            credentials=credentials,
+            reload_credentials=partial(load_own_credentials, daemon_config, config),
         )
     except OSError as error:  # memory that can't be mapped
         _fail(str(error), 1)
@@ -80,11 +86,13 @@ def check_config(config: Path) -> None:
     try:
         daemon, cluster, node = load_node(config)
         check_codecs(daemon, file=str(config))
+        credentials = load_own_credentials(daemon, config)
     except ConfigError as error:
         _fail(str(error), EX_CONFIG)
     exports = ", ".join(f"{each.name} ({format_bytes(each.size)})" for each in daemon.export)
     click.echo(f"{config}: node {node.name} ({node.number}) at {node.address}:{node.port}")
     click.echo(f"{daemon.cluster}: cluster {cluster.name} of {len(cluster.node)} nodes")
+    click.echo(f"links: {describe_links(credentials)}")
     click.echo(f"budget {format_bytes(daemon.memory.budget)}, exports: {exports or 'none'}")
 
 
@@ -97,6 +105,25 @@ def check_codecs(daemon: DaemonConfig, *, file: str) -> None:
             raise ConfigError(
                 file, f"export[{i}].codec", f"'{export.codec.value}'", f"'lz4' or 'none' ({error})"
             ) from None
+
+
+def load_own_credentials(daemon: DaemonConfig, config: Path) -> Credentials | None:
+    """Return what [tls] names, None without [tls].
+
+    Raises:
+        ConfigError: A file of it is wrong.
+    """
+    if daemon.tls is None:
+        return None
+    return load_credentials(daemon.tls, node=daemon.node, file=str(config))
+
+
+def describe_links(credentials: Credentials | None) -> str:
+    """Return how links to other nodes are protected."""
+    if credentials is None:
+        return "plaintext"
+    end = datetime.fromtimestamp(credentials.expires_at, UTC)
+    return f"TLS 1.3, the certificate is valid until {end:%Y-%m-%d}"
 
 
 def _fail(message: str, status: int) -> NoReturn:

@@ -18,10 +18,13 @@ from config.endpoint import split_endpoint
 from config.load import load_cluster
 from config.model import ClusterConfig, DaemonConfig, Durability, NodeConfig
 from config.save import save_members
+from net.certificates import Credentials
 from net.tcp import TcpTransport
+from net.tls import TlsTransport
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.membership import FileMembership
 from ramsterd import __version__
+from ramsterd.certificate import CertificateKeeper
 from ramsterd.commands import set_budget, verify
 from ramsterd.control import Command, serve_control
 from ramsterd.core.arena import MemfdMapping
@@ -65,6 +68,8 @@ class Daemon:
         incarnation: Incarnation,
         rng: random.Random,
         environ: Mapping[str, str],
+        credentials: Credentials | None = None,
+        reload_credentials: Callable[[], Credentials | None] | None = None,
     ) -> None:
         self._daemon = daemon
         self._cluster = cluster
@@ -77,10 +82,16 @@ class Daemon:
             map_memory=MemfdMapping,
             rng=rng,
         )
+        self._certificate = (
+            None
+            if credentials is None
+            else CertificateKeeper(TlsTransport(credentials), reload_credentials)
+        )
+        transport = TcpTransport() if self._certificate is None else self._certificate.transport
         self._peers = Peers(
             self.engine,
             cluster,
-            transport=TcpTransport(),
+            transport=transport,
             rng=rng,
             store=FileMembership(daemon.cluster, loader=load_cluster, rewriter=save_members),
         )
@@ -137,6 +148,12 @@ class Daemon:
         gc.set_threshold(GC_THRESHOLD)
         async with trio.open_nursery() as services:
             services.start_soon(self._watch_signals)
+            if self._certificate is not None:
+                services.start_soon(self._certificate.watch)
+            elif self._cluster.insecure_plaintext:
+                logger.warning(
+                    "links are plaintext: anyone on the network can read and change pages"
+                )
             where = f"links and heartbeat at {self._node.address}:{self._node.port}"
             await start(services, self._peers.serve, where)
             async with trio.open_nursery() as front_ends:
@@ -175,10 +192,13 @@ class Daemon:
             logger.warning("%d pages of other nodes are lost with this stop", held)
 
     async def _watch_signals(self) -> None:
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             async for number in signals:
                 logger.info("%s", signal.Signals(number).name)
-                self._stop.set()
+                if number != signal.SIGHUP:
+                    self._stop.set()
+                elif self._certificate is not None:
+                    self._certificate.reload()
 
     async def _feed_watchdog(self) -> None:
         """Prove to systemd that the loop lives."""
@@ -222,6 +242,9 @@ class Daemon:
                 for export in self._exports
             ),
             heartbeat=None if heartbeat is None else heartbeat.statistics(),
+            certificate_seconds=(
+                None if self._certificate is None else self._certificate.seconds_left()
+            ),
             links={node: link.statistics() for node, link in self._peers.mesh.links.items()},
         )
 

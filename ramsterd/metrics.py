@@ -47,6 +47,7 @@ class RamsterCollector(Collector):
         yield from _nodes(now)
         yield from _nbd(now)
         yield from _tmem(now)
+        yield from _certificate(now)
 
 
 def _gauge(name: str, text: str, labels: list[str], samples: Samples) -> Metric:
@@ -96,6 +97,16 @@ def _memory(now: DaemonStatistics) -> Iterator[Metric]:
     )
     yield _gauge("rows", "Page versions known here, wherever they are.", [], _one(store.rows))
     yield _gauge("uptime_seconds", "Since the daemon started.", [], _one(now.uptime_seconds))
+
+
+def _certificate(now: DaemonStatistics) -> Iterator[Metric]:
+    if now.certificate_seconds is not None:
+        yield _gauge(
+            "certificate_expiry_seconds",
+            "Until the certificate of this node ends; negative after that.",
+            [],
+            _one(now.certificate_seconds),
+        )
 
 
 def _pages(now: DaemonStatistics) -> Iterator[Metric]:

@@ -80,6 +80,7 @@ class Peers:
                 timers=cluster.timers,
             ),
             members=self._members,
+            names=self._names,
             handler=self,
             transport=transport,
             limits=ALL_LIMITS,
@@ -294,6 +295,9 @@ class Peers:
 
     def _members(self) -> dict[NodeId, Address]:
         return {NodeId(node.number): (node.address, node.port) for node in self._cluster.node}
+
+    def _names(self) -> dict[NodeId, str]:
+        return {NodeId(node.number): node.name for node in self._cluster.node}
 
 
 def log_resized(resized: Resized) -> None:

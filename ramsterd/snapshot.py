@@ -41,6 +41,8 @@ class DaemonStatistics:
     exports: tuple[ExportSnapshot, ...]
     heartbeat: HeartbeatStatistics | None
     links: dict[NodeId, LinkStatistics]
+    # Until our certificate ends, negative after that; None without TLS.
+    certificate_seconds: float | None = None
 
 
 def to_plain(value: object) -> object:

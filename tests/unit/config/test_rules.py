@@ -8,18 +8,20 @@ from config.errors import ConfigError
 from config.limits import EXPORTS_MAX, NODES_MAX
 from config.model import ClusterConfig, DaemonConfig
 from config.reader import read_toml
-from config.rules import check_cluster, check_daemon
+from config.rules import check_cluster, check_daemon, check_plaintext
 from tests.config_texts import CLUSTER, DAEMON
 
 
-def cluster(text: str) -> None:
+def cluster(text: str) -> ClusterConfig:
     config = read_toml(text.encode(), ClusterConfig, file="c", folder=Path("/x"))
     check_cluster(config, file="c")
+    return config
 
 
-def daemon(text: str) -> None:
+def daemon(text: str) -> DaemonConfig:
     config = read_toml(text.encode(), DaemonConfig, file="d", folder=Path("/x"))
     check_daemon(config, file="d")
+    return config
 
 
 def test_the_texts_that_the_cases_change_are_valid() -> None:
@@ -42,7 +44,6 @@ def test_the_texts_that_the_cases_change_are_valid() -> None:
         ("7702", "0", "node[1].port", "1 to 65535"),
         ("7702", "65536", "node[1].port", "1 to 65535"),
         ("port = 7702", "prot = 7702", "node[1].prot", "port (the nearest known key)"),
-        ('"127.0.0.1"\nport = 7702', '"10.0.0.2"', "node[1].address", "a loopback address, or"),
         ('"127.0.0.1"\nport = 7702', '"beta"', "node[1].address", "an IP address"),
         ("port = 7702", "zone = 'a b'", "node[1].zone", "a name of a-z"),
         (CLUSTER, 'name = "lab"', "node", "at least one"),
@@ -142,7 +143,24 @@ def test_a_daemon_mistake_is_named(old: str, new: str, key: str, expected: str) 
 
 
 def test_plaintext_must_be_chosen_for_other_machines() -> None:
-    cluster("insecure_plaintext = true\n" + CLUSTER.replace("127.0.0.1", "10.0.0.1"))
+    far = CLUSTER.replace('"127.0.0.1"\nport = 7702', '"10.0.0.2"')
+    with pytest.raises(ConfigError) as caught:
+        check_plaintext(daemon(DAEMON), cluster(far))
+    assert caught.value.key == "node[1].address"
+    assert caught.value.expected.startswith("a loopback address, [tls] in ramsterd.toml, or")
+    check_plaintext(daemon(DAEMON), cluster("insecure_plaintext = true\n" + far))
+
+
+def test_tls_needs_no_word() -> None:
+    sealed = daemon(DAEMON + '[tls]\nca = "ca.pem"\ncertificate = "n.pem"\nkey = "n.key"\n')
+    assert sealed.tls is not None
+    check_plaintext(sealed, cluster(CLUSTER.replace("127.0.0.1", "10.0.0.1", 1)))
+
+
+def test_all_of_tls_must_be_there() -> None:
+    with pytest.raises(ConfigError) as caught:
+        daemon(DAEMON + '[tls]\nca = "ca.pem"\n')
+    assert caught.value.key == "tls.certificate"
 
 
 def test_the_same_address_written_two_ways_is_a_duplicate() -> None:

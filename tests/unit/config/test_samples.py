@@ -41,13 +41,15 @@ def test_every_key_is_in_the_samples(file: str, model: type) -> None:
     pairs = list(fields_of(model))
     assert len(pairs) > 10
     for owner, name in pairs:
-        mention = rf"^(#?{name} = |\[+(\w+\.)?{name}\]+$)"
+        mention = rf"^(#?{name} = |#?\[+(\w+\.)?{name}\]+$)"
         assert re.search(mention, text, re.MULTILINE), f"{owner.__name__}.{name}"
 
 
 def test_what_is_commented_out_is_the_default(tmp_path: Path) -> None:
     for file in ("cluster.toml", "ramsterd.toml"):
         text = (SAMPLES / file).read_text()
+        # [tls] has no default: no file of that kind is there by itself.
+        text = re.sub(r"^#\[tls\]\n(#.*\n)*", "", text, flags=re.MULTILINE)
         bare = re.sub(r"^#(\w+ = )", r"\1", text.replace(EXAMPLE, ""), flags=re.MULTILINE)
         assert bare != text
         write(tmp_path, file, bare)

@@ -1,0 +1,73 @@
+"""This node's certificate while the daemon runs: replaced on SIGHUP, and its end announced."""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+import trio
+
+from config.errors import ConfigError
+from net.certificates import Credentials
+from net.tls import TlsTransport
+
+logger = logging.getLogger("ramster.certificate")
+
+WARN_SECONDS: Final = 30 * 86_400.0
+CHECK_SECONDS: Final = 86_400.0
+
+
+def wall_clock() -> float:
+    """Return seconds since 1970: dates in certificates are wall clock."""
+    return time.time()  # noqa: TID251  not a timer of ours
+
+
+class CertificateKeeper:
+    """Holds the transport whose credentials are replaced, and watches their end."""
+
+    def __init__(
+        self,
+        transport: TlsTransport,
+        load: Callable[[], Credentials | None] | None,
+        *,
+        clock: Callable[[], float] = wall_clock,
+    ) -> None:
+        self.transport = transport
+        self._load = load
+        self._clock = clock
+
+    def seconds_left(self) -> float:
+        """Return how long our certificate is valid yet; negative when it has ended."""
+        return self.transport.credentials.expires_at - self._clock()
+
+    def reload(self) -> None:
+        """Read the files again; links made from now on use them.  Files that are wrong change nothing."""
+        try:
+            loaded = self._load() if self._load is not None else None
+        except ConfigError as error:
+            logger.error("the certificate stays the old one: %s", error)  # noqa: TRY400  one line says it
+            return
+        if loaded is None:
+            return
+        self.transport.credentials = loaded
+        logger.info(
+            "certificate reloaded, valid for %.1f days; links that are open keep the old one",
+            self.seconds_left() / 86_400,
+        )
+        self.warn()
+
+    def warn(self) -> None:
+        """Say in the log that the certificate ends soon, or has ended."""
+        left = self.seconds_left()
+        if left < 0:
+            logger.error(
+                "the certificate of this node has expired: no new links until it is renewed"
+            )
+        elif left < WARN_SECONDS:
+            logger.warning("the certificate of this node expires in %.1f days", left / 86_400)
+
+    async def watch(self) -> None:
+        """Warn once a day, until cancelled."""
+        while True:
+            self.warn()
+            await trio.sleep(CHECK_SECONDS)

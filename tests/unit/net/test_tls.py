@@ -1,0 +1,370 @@
+"""Links over real sockets with certificates: who gets in, who does not, and that both logs say why."""
+
+import logging
+import os
+import random
+import socket
+import ssl
+import struct
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+
+from net.dialer import Address
+from net.errors import PeerLost
+from net.hello import Hello
+from net.mesh import Mesh
+from net.tcp import TcpStream, TcpTransport
+from net.tls import SEALED_BYTES_MAX, TlsStream, TlsTransport, why
+from net.transport import Stream, Transport
+from nodemanager.ids import Incarnation, NodeId
+from tests.authority import Authority
+from tests.unit.net.net_helpers import LIMITS, TELL, Diary, make_hello
+
+LOOPBACK = "127.0.0.1"
+NAMES = {NodeId(1): "node1", NodeId(2): "node2"}
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path / "ours")
+
+
+class Pair:
+    """Node 1, which listens, and node 2, which dials it."""
+
+    def __init__(
+        self, listening: Transport, dialling: Transport, theirs: Hello | None = None
+    ) -> None:
+        self.members: dict[NodeId, Address] = {NodeId(1): (LOOPBACK, 0), NodeId(2): (LOOPBACK, 0)}
+        self.diaries = {1: Diary(), 2: Diary()}
+        self.one = self._mesh(listening, make_hello(1))
+        self.two = self._mesh(dialling, theirs or make_hello(2))
+
+    def _mesh(self, transport: Transport, hello: Hello) -> Mesh:
+        return Mesh(
+            hello,
+            members=lambda: self.members,
+            names=lambda: NAMES,
+            handler=self.diaries.setdefault(hello.number, Diary()),
+            transport=transport,
+            limits=LIMITS,
+            rng=random.Random(1),
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        async with trio.open_nursery() as nursery:
+            port = await nursery.start(self.one.serve)
+            self.members[NodeId(1)] = (LOOPBACK, port)
+            await nursery.start(self.two.serve)
+            yield
+            nursery.cancel_scope.cancel()
+
+
+async def until(condition: Callable[[], bool], what: Callable[[], str]) -> None:
+    with trio.move_on_after(4):
+        while not condition():  # noqa: ASYNC110  a log line and a table have no event
+            await trio.sleep(0.01)
+        return
+    pytest.fail(what())
+
+
+async def check_refused(
+    pair: Pair, caplog: pytest.LogCaptureFixture, accepting: str, dialling: str
+) -> None:
+    """Both logs hold their reason, and nothing was linked."""
+    caplog.set_level(logging.DEBUG, "ramster.net")
+
+    def lines() -> tuple[str, str]:
+        said = [record.getMessage() for record in caplog.records]
+        return (
+            "\n".join(line for line in said if "no link, next try" not in line),
+            "\n".join(line for line in said if "no link, next try" in line),
+        )
+
+    async with pair.running():
+        await until(
+            lambda: accepting in lines()[0] and dialling in lines()[1], lambda: repr(lines())
+        )
+        assert not pair.one.links
+        assert not pair.two.links
+    assert not pair.diaries[1].up
+    assert not pair.diaries[2].up
+
+
+def tls(authority: Authority, name: str, *, days: float = 30.0) -> TlsTransport:
+    return TlsTransport(authority.credentials(name, days=days))
+
+
+async def test_two_members_link_and_know_each_other(authority: Authority) -> None:
+    pair = Pair(tls(authority, "node1"), tls(authority, "node2"))
+    body = os.urandom(250_000)
+    async with pair.running():
+        await until(lambda: bool(pair.one.links and pair.two.links), lambda: "no link")
+        link = pair.two.links[NodeId(1)]
+        link.post(TELL, body=[body[:7], memoryview(body)[7:]])
+        link.push()
+        await until(lambda: bool(pair.diaries[1].frames), lambda: "no frame")
+        assert pair.diaries[1].frames[0].body == body
+
+
+async def test_only_tls_1_3_is_spoken(authority: Authority) -> None:
+    credentials = authority.credentials("node1")
+    for context in (credentials.client, credentials.server):
+        assert context.minimum_version == ssl.TLSVersion.TLSv1_3
+        assert context.verify_mode == ssl.CERT_REQUIRED
+
+
+async def test_an_expired_certificate_is_refused(
+    authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    pair = Pair(tls(authority, "node1"), tls(authority, "node2", days=-1))
+    await check_refused(
+        pair, caplog, "certificate has expired", "they refused us: our certificate has expired"
+    )
+
+
+async def test_an_expired_listener_is_refused(
+    authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    pair = Pair(tls(authority, "node1", days=-1), tls(authority, "node2"))
+    await check_refused(
+        pair, caplog, "they refused us: our certificate has expired", "certificate has expired"
+    )
+
+
+async def test_a_certificate_of_a_foreign_ca_is_refused(
+    authority: Authority, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    foreign = Authority(tmp_path / "foreign").issue("node2")
+    mixed = authority.credentials("node2")
+    mixed.client.load_cert_chain(foreign.certificate, foreign.key)
+    pair = Pair(tls(authority, "node1"), TlsTransport(mixed))
+    await check_refused(
+        pair,
+        caplog,
+        "their certificate is refused",
+        "our certificate is of a CA that is not theirs",
+    )
+
+
+async def test_no_certificate_is_refused(
+    authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    bare = authority.credentials("node2")
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname = False
+    client.load_verify_locations(authority.ca)
+    transport = TlsTransport(type(bare)(client=client, server=bare.server))
+    pair = Pair(tls(authority, "node1"), transport)
+    await check_refused(
+        pair, caplog, "they showed no certificate", "they refused us: we showed no certificate"
+    )
+
+
+async def test_a_name_that_is_not_its_own_is_refused(
+    authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A member with a good certificate can't be another member."""
+    pair = Pair(tls(authority, "node1"), tls(authority, "node3"))
+    reason = "the certificate is for node3, not for node2"
+    await check_refused(pair, caplog, f"refused node 2 (node2): {reason}", f"rejected us: {reason}")
+
+
+async def test_a_listener_with_another_name_is_refused(
+    authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who answers at the address of a node must be that node."""
+    pair = Pair(tls(authority, "node3"), tls(authority, "node2"))
+    reason = "the certificate is for node3, not for node1"
+    caplog.set_level(logging.DEBUG, "ramster.net")
+    async with pair.running():
+        await until(
+            lambda: (
+                f"refused node 1 (node1): {reason}" in caplog.text
+                and f"link lost: they rejected us: {reason}" in caplog.text
+            ),
+            lambda: caplog.text,
+        )
+        assert not pair.diaries[2].up
+
+
+async def test_a_name_that_is_another_number_is_refused(
+    authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The number decides whose pages are whose: it must be the one that cluster.toml gives to the name."""
+    pair = Pair(tls(authority, "node1"), tls(authority, "node3"), make_hello(2, name="node3"))
+    reason = "node 2 calls itself 'node3', cluster.toml 'node2'"
+    await check_refused(pair, caplog, f"refused node 2 (node3): {reason}", f"rejected us: {reason}")
+
+
+@pytest.mark.parametrize(
+    ("theirs", "reason"),
+    [
+        (make_hello(2, cluster="other"), "cluster 'other', ours is 'lab'"),
+        (make_hello(2, protocol_version=2), "protocol version 2, ours is 1"),
+    ],
+)
+async def test_what_hello_says_must_agree(
+    authority: Authority, caplog: pytest.LogCaptureFixture, theirs: Hello, reason: str
+) -> None:
+    pair = Pair(tls(authority, "node1"), tls(authority, "node2"), theirs)
+    await check_refused(pair, caplog, f"refused node 2 (node2): {reason}", f"rejected us: {reason}")
+
+
+async def test_a_second_link_of_a_connected_node_is_refused(
+    authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    pair = Pair(tls(authority, "node1"), tls(authority, "node2"))
+    again = make_hello(2, incarnation=Incarnation(1))
+    async with pair.running():
+        await until(lambda: bool(pair.one.links), lambda: "no link")
+        first = pair.one.links[NodeId(2)]
+        copy = Pair(tls(authority, "node1"), tls(authority, "node2"), again)
+        copy.members[NodeId(1)] = pair.members[NodeId(1)]
+        async with trio.open_nursery() as nursery:
+            await nursery.start(copy.two.serve)
+            reason = "a second link: node 2 is connected already"
+            await until(
+                lambda: (
+                    f"refused node 2 (node2): {reason}" in caplog.text
+                    and f"they rejected us: {reason}" in caplog.text
+                ),
+                lambda: caplog.text,
+            )
+            nursery.cancel_scope.cancel()
+        assert pair.one.links[NodeId(2)] is first
+
+
+async def test_plaintext_to_a_tls_listener_is_refused(
+    authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    pair = Pair(tls(authority, "node1"), TcpTransport())
+    await check_refused(
+        pair, caplog, "they speak no TLS", "they closed the connection before HELLO: they may"
+    )
+
+
+async def test_tls_to_a_plaintext_listener_is_refused(
+    authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    pair = Pair(TcpTransport(), tls(authority, "node2"))
+    await check_refused(pair, caplog, "they speak TLS, we plaintext", "they speak no TLS")
+
+
+async def test_new_credentials_are_for_new_links(authority: Authority) -> None:
+    transport = tls(authority, "node1")
+    seen: list[frozenset[str]] = []
+
+    async def accept(stream: Stream) -> None:
+        buffer = memoryview(bytearray(8))
+        while await stream.receive_into(buffer):
+            stream.send_nowait([b"!"])
+
+    async def serve(*, task_status: trio.TaskStatus[int]) -> None:
+        await transport.listen(LOOPBACK, 0, accept, task_status=task_status)
+
+    async def ask(stream: Stream) -> None:
+        assert isinstance(stream, TlsStream)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(say, stream)
+            assert await stream.receive_into(memoryview(bytearray(8))) == 1
+        seen.append(stream.certified_names)
+
+    async def say(stream: Stream) -> None:
+        await stream.wait_sendable()
+        assert stream.send_nowait([b"?"]) == 1
+
+    async with trio.open_nursery() as nursery:
+        port = await nursery.start(serve)
+        old = await transport.dial(LOOPBACK, port)
+        await ask(old)
+        transport.credentials = authority.credentials("node1-renewed")
+        new = await transport.dial(LOOPBACK, port)
+        await ask(new)
+        await ask(old)
+        assert seen == [{"node1"}, {"node1-renewed"}, {"node1"}]
+        nursery.cancel_scope.cancel()
+        old.close()
+        new.close()
+
+
+async def test_what_is_blocked_goes_first_and_whole(authority: Authority) -> None:
+    """TLS wants the same bytes again when a socket was full; nothing is lost or doubled."""
+    transport = tls(authority, "node1")
+    whole = os.urandom(3 * SEALED_BYTES_MAX) * 64
+    received = bytearray()
+    finished = trio.Event()
+    is_blocked = trio.Event()
+
+    async def accept(stream: Stream) -> None:
+        buffer = memoryview(bytearray(100_000))
+        count = await stream.receive_into(buffer)
+        received.extend(buffer[:count])
+        await is_blocked.wait()
+        while len(received) < len(whole):
+            count = await stream.receive_into(buffer)
+            received.extend(buffer[:count])
+        finished.set()
+
+    async def serve(*, task_status: trio.TaskStatus[int]) -> None:
+        await transport.listen(LOOPBACK, 0, accept, task_status=task_status)
+
+    async def read(stream: Stream) -> None:
+        with pytest.raises(PeerLost):
+            await stream.receive_into(memoryview(bytearray(8)))
+
+    async with trio.open_nursery() as nursery:
+        port = await nursery.start(serve)
+        stream = await transport.dial(LOOPBACK, port)
+        nursery.start_soon(read, stream)
+        assert stream.send_nowait([b"too early"]) == 0
+        rest = memoryview(whole)
+        await stream.wait_sendable()
+        while rest:
+            # More pieces than before, behind those that did not go: as a link does.
+            offered = [rest[:1000], rest[1000:900_000]]
+            sent = stream.send_nowait(offered)
+            rest = rest[sent:]
+            if sent < sum(map(len, offered)):
+                is_blocked.set()
+                await stream.wait_sendable()
+        assert is_blocked.is_set(), "the socket was never full: nothing was tested"
+        with trio.fail_after(20):
+            await finished.wait()
+        stream.close()
+        stream.close()
+        nursery.cancel_scope.cancel()
+    assert bytes(received) == whole
+    with pytest.raises(PeerLost, match="closed"):
+        stream.send_nowait([b"late"])
+
+
+def test_an_unknown_reason_is_still_told() -> None:
+    assert why(OSError("odd"), "receiving failed") == "receiving failed: odd"
+    assert why(ssl.SSLEOFError(), "x") == "x: they closed the connection"
+
+
+@pytest.mark.parametrize("data", [b"", b"first words"])
+async def test_a_connection_that_was_reset_is_lost_and_no_more(
+    authority: Authority, data: bytes
+) -> None:
+    """Wrapping a socket that is gone already must neither end the dialler nor leak the socket."""
+    with socket.create_server((LOOPBACK, 0)) as listener:
+        far = socket.create_connection(listener.getsockname())
+        near, _ = listener.accept()
+    plain = TcpStream(near)
+    far.sendall(data)
+    # Linger of 0 s: closing resets.
+    far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    far.close()
+    with pytest.raises(PeerLost):  # noqa: PT012  at either step
+        stream = TlsStream(plain, authority.credentials("node1").server, is_server=True)
+        try:
+            await stream.receive_into(memoryview(bytearray(8)))
+        finally:
+            stream.close()
