@@ -12,7 +12,9 @@ import trio
 
 from config.errors import ConfigError
 from config.load import load_node
+from config.model import DaemonConfig
 from config.units import format_bytes
+from heartbeat.key import BadKeyFile, read_key
 from nodemanager.ids import Incarnation
 from ramsterd import __version__
 from ramsterd.daemon import CannotServe, Daemon, leaves
@@ -47,6 +49,7 @@ def run(config: Path) -> None:
         daemon_config, cluster, node = load_node(config)
     except ConfigError as error:
         _fail(str(error), EX_CONFIG)
+    heartbeat_key = _read_key(daemon_config)
     set_up_logging(daemon_config.log)
     try:
         daemon = Daemon(
@@ -57,6 +60,7 @@ def run(config: Path) -> None:
             incarnation=Incarnation(time.time_ns() // 1_000_000),
             rng=random.Random(),  # noqa: S311  jitter and ties, no secrets
             environ=os.environ,
+            heartbeat_key=heartbeat_key,
         )
     except OSError as error:  # memory that can't be mapped
         _fail(str(error), 1)
@@ -78,10 +82,20 @@ def check_config(config: Path) -> None:
         daemon, cluster, node = load_node(config)
     except ConfigError as error:
         _fail(str(error), EX_CONFIG)
+    _read_key(daemon)
     exports = ", ".join(f"{each.name} ({format_bytes(each.size)})" for each in daemon.export)
     click.echo(f"{config}: node {node.name} ({node.number}) at {node.address}:{node.port}")
     click.echo(f"{daemon.cluster}: cluster {cluster.name} of {len(cluster.node)} nodes")
     click.echo(f"budget {format_bytes(daemon.memory.budget)}, exports: {exports or 'none'}")
+
+
+def _read_key(daemon: DaemonConfig) -> bytes | None:
+    if daemon.heartbeat_key is None:
+        return None
+    try:
+        return read_key(daemon.heartbeat_key)
+    except BadKeyFile as error:
+        _fail(str(error), EX_CONFIG)
 
 
 def _fail(message: str, status: int) -> NoReturn:

@@ -61,6 +61,7 @@ class Daemon:
         incarnation: Incarnation,
         rng: random.Random,
         environ: Mapping[str, str],
+        heartbeat_key: bytes | None = None,
     ) -> None:
         self._daemon = daemon
         self._cluster = cluster
@@ -73,7 +74,13 @@ class Daemon:
             map_memory=MemfdMapping,
             rng=rng,
         )
-        self._peers = Peers(self.engine, cluster, transport=TcpTransport(), rng=rng)
+        self._peers = Peers(
+            self.engine,
+            cluster,
+            transport=TcpTransport(),
+            rng=rng,
+            heartbeat_key=heartbeat_key,
+        )
         self._pager = Pager(
             self.engine, self._peers, put_wait_seconds_max=daemon.remote.put_wait_seconds_max
         )
