@@ -209,6 +209,15 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
+class OptionalFile:
+    """The path of a file as `File` has it, or an empty text: none."""
+
+    def read(self, value: object, folder: Path, /) -> Path | None:
+        """See `Kind.read`."""
+        return File().read(value, folder) if _read_text(value) else None
+
+
+@dataclass(frozen=True, slots=True)
 class Socket:
     """The path of a Unix socket, or an empty text: off.  The kernel limits the bytes of the whole path."""
 

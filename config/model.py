@@ -33,9 +33,9 @@ class TimersConfig:
 
     keepalive_seconds: Seconds = 2.0
     idle_seconds: Seconds = 30.0
-    heartbeat_seconds: Seconds = 1.0
-    suspect_seconds: Seconds = 3.0
-    down_seconds: Seconds = 6.0
+    # One member is asked in each interval; without an answer in time, others are asked to ask it.
+    probe_seconds: Seconds = 1.0
+    probe_timeout_seconds: Seconds = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,6 +231,8 @@ class DaemonConfig:
     node: Name
     # The cluster file; a relative path starts at the folder of this file.
     cluster: Annotated[Path, kinds.File()]
+    # Of the MAC on heartbeats, the same on all nodes; its bytes are read at the start (heartbeat.key).
+    heartbeat_key: Annotated[Path | None, kinds.OptionalFile()] = None
     # How long an orderly stop may take.
     stop_seconds_max: Seconds = 10.0
     memory: MemoryConfig = field(default_factory=MemoryConfig)

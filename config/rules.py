@@ -68,8 +68,7 @@ def check_daemon(daemon: DaemonConfig, *, file: str) -> None:
 def _check_timers(timers: TimersConfig, file: str) -> None:
     for shorter, longer in (
         ("keepalive_seconds", "idle_seconds"),
-        ("heartbeat_seconds", "suspect_seconds"),
-        ("suspect_seconds", "down_seconds"),
+        ("probe_timeout_seconds", "probe_seconds"),
     ):
         found, bound = getattr(timers, shorter), getattr(timers, longer)
         if not found < bound:

@@ -1,7 +1,7 @@
 """Which received datagrams count as signs of life.  Pure: the check at the door of `heartbeat.service`.
 
-Without a MAC this keeps out accidents, not attackers: a datagram counts when it comes from the configured
-address and port of a member, names that member and our cluster, and is newer than the last one that counted.
+A datagram counts when it comes from the configured address and port of a member, has our key's MAC, names that
+member, us and our cluster, and did not come before.  Without a key this keeps out accidents, not attackers.
 """
 
 import enum
@@ -11,8 +11,9 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TypeAlias
 
 from config.model import ClusterConfig
-from heartbeat.datagram import BadDatagram, Beat, cluster_digest
-from nodemanager.ids import Incarnation, NodeId
+from heartbeat.datagram import BadDatagram, Datagram, Message, cluster_digest
+from heartbeat.seal import BadMac, ReplayWindow, Seal
+from nodemanager.ids import NodeId
 
 # Where a datagram came from or goes to: an IP address in its usual text form, and a port.
 Endpoint: TypeAlias = tuple[str, int]
@@ -26,7 +27,9 @@ class DropReason(enum.Enum):
     OTHER_CLUSTER = "other cluster"
     WRONG_NODE = "wrong node"
     STALE_INCARNATION = "stale incarnation"
-    STALE_SEQUENCE = "stale sequence"
+    REPLAYED = "replayed"
+    BAD_MAC = "bad mac"
+    WRONG_TARGET = "wrong target"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,54 +61,60 @@ def _parse_address(address: str) -> IPv4Address | IPv6Address:
 
 
 class Door:
-    """Admits beats of other members."""
+    """Admits datagrams of other members, and closes ours."""
 
-    def __init__(self, cluster: ClusterConfig, local: NodeId) -> None:
+    def __init__(self, cluster: ClusterConfig, local: NodeId, key: bytes | None) -> None:
         """Know the members by their endpoints.
 
         Raises:
             ValueError: A member's address is not an IP address.
         """
+        self._local = local
         self._digest = cluster_digest(cluster.name)
+        self._seal = Seal(key)
+        self._counter = 0
         self._members: Mapping[Endpoint, NodeId] = {
             normal_endpoint(node.address, node.port): NodeId(node.number)
             for node in cluster.node
             if node.number != local
         }
-        self._newest: dict[NodeId, tuple[Incarnation, int]] = {}  # at most one entry a member
+        self._windows = {node: ReplayWindow() for node in self._members.values()}
 
     def on_members_changed(self, members: Mapping[NodeId, Endpoint]) -> None:
         """Know these members, without us, from now on; one that is gone begins anew when it is back."""
         self._members = {endpoint: node for node, endpoint in members.items()}
-        self._newest = {node: last for node, last in self._newest.items() if node in members}
+        self._windows = {node: self._windows.get(node) or ReplayWindow() for node in members}
 
-    def admit(self, datagram: bytes, source: Endpoint) -> Beat | Drop:
-        """Return the beat if it counts; from now on only newer ones of that node do."""
+    def close(self, message: Message) -> bytes:
+        """Return a message of ours as a datagram that nobody has seen yet."""
+        self._counter += 1
+        datagram = Datagram(message=message, cluster=self._digest, counter=self._counter)
+        return self._seal.close(datagram.encode())
+
+    def admit(self, data: bytes, source: Endpoint) -> Message | Drop:
+        """Return the message if it counts; it does not count a second time."""
         member = self._members.get(source)
         if member is None:
             return Drop(DropReason.UNKNOWN_SOURCE, f"from {source[0]} port {source[1]}")
         try:
-            beat = Beat.parse(datagram)
+            datagram = Datagram.parse(self._seal.open(data))
+        except BadMac as error:
+            return Drop(DropReason.BAD_MAC, f"from node {member}: {error}")
         except BadDatagram as error:
             return Drop(DropReason.MALFORMED, f"from node {member}: {error}")
-        drop = self._reason_to_drop(beat, member)
-        if drop is None:
-            self._newest[member] = (beat.incarnation, beat.sequence)
-            return beat
-        return drop
+        return self._reason_to_drop(datagram, member) or datagram.message
 
-    def _reason_to_drop(self, beat: Beat, member: NodeId) -> Drop | None:
-        if beat.cluster != self._digest:
+    def _reason_to_drop(self, datagram: Datagram, member: NodeId) -> Drop | None:
+        message, window = datagram.message, self._windows[member]
+        if datagram.cluster != self._digest:
             return Drop(DropReason.OTHER_CLUSTER, f"from node {member}")
-        if beat.node != member:
-            return Drop(DropReason.WRONG_NODE, f"node {member} calls itself {beat.node}")
-        if member not in self._newest:
-            return None
-        incarnation, sequence = self._newest[member]
-        if beat.incarnation < incarnation:
-            detail = f"node {member}: {beat.incarnation} after {incarnation}"
+        if message.node != member:
+            return Drop(DropReason.WRONG_NODE, f"node {member} calls itself {message.node}")
+        if message.target != self._local:
+            return Drop(DropReason.WRONG_TARGET, f"node {member} to node {message.target}")
+        if window.is_stale(message.incarnation):
+            detail = f"node {member}: {message.incarnation} is over"
             return Drop(DropReason.STALE_INCARNATION, detail)
-        if beat.incarnation == incarnation and beat.sequence <= sequence:
-            detail = f"node {member}: {beat.sequence} after {sequence}"
-            return Drop(DropReason.STALE_SEQUENCE, detail)
+        if not window.admit(message.incarnation, datagram.counter):
+            return Drop(DropReason.REPLAYED, f"node {member}: {datagram.counter} came before")
         return None

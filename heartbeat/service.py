@@ -1,12 +1,11 @@
-"""The heartbeat service: beats out, beats in, verdicts to whoever asked.  A thin shell.
+"""The heartbeat service: datagrams out, datagrams in, verdicts to whoever asked.  A thin shell.
 
-Which datagrams count is `heartbeat.door`'s to say, what silence means the detector's; this module owns the
-socket and the clock.  Two tasks: one beats, one watches.
+Which datagrams count is `heartbeat.door`'s to say, what they and their absence mean
+`heartbeat.swim`'s; this module owns the socket and the clock.
 """
 
 import logging
 import math
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -14,9 +13,9 @@ from typing import Final
 import trio
 
 from config.model import ClusterConfig
-from heartbeat.datagram import Beat, cluster_digest
-from heartbeat.detector import DetectorStatistics, FailureDetector
+from heartbeat.datagram import Message
 from heartbeat.door import Door, Drop, DropReason, Endpoint, normal_endpoint
+from heartbeat.swim import Effect, SendDatagram, Swim, SwimStatistics
 from heartbeat.udp import DatagramSocket, UdpSocket
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import Verdict
@@ -25,9 +24,6 @@ logger = logging.getLogger("ramster.heartbeat")
 
 # Read in one wake-up before other tasks get their turn; what is left is read in the next one.
 DATAGRAMS_PER_WAKE_MAX: Final = 256
-# Each pause between beats is drawn from 1 - this to 1 + this of `heartbeat_seconds`, so that nodes that started
-# together do not stay in step.
-BEAT_JITTER_FRACTION: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,45 +35,44 @@ class HeartbeatStatistics:
     received_total: int  # datagrams, whether they counted or not
     receive_errors_total: int
     dropped_total: dict[DropReason, int]  # the caller's own copy
-    detector: DetectorStatistics
+    detector: SwimStatistics
 
 
-def open_socket(cluster: ClusterConfig, local: NodeId) -> UdpSocket:
+def open_socket(cluster: ClusterConfig, local: NodeId, *, has_key: bool = False) -> UdpSocket:
     """Bind the UDP socket of the local node: its configured address, the port of its TCP link.
 
     Raises:
-        PlaintextRefused: The address is not loopback and the cluster does not say `insecure_plaintext`.
+        PlaintextRefused: The address is not loopback and there is neither a key nor `insecure_plaintext`.
         OSError: The address can't be bound.
     """
     ours = next(node for node in cluster.node if node.number == local)
-    return UdpSocket(ours.address, ours.port, insecure_plaintext=cluster.insecure_plaintext)
+    allow_remote = has_key or cluster.insecure_plaintext
+    return UdpSocket(ours.address, ours.port, allow_remote=allow_remote)
 
 
 class HeartbeatService:
-    """Sends and receives beats, and feeds a failure detector."""
+    """Sends and receives datagrams for a failure detector."""
 
     def __init__(
         self,
         cluster: ClusterConfig,
         local: NodeId,
-        incarnation: Incarnation,
         *,
-        detector: FailureDetector,
+        detector: Swim,
         datagram_socket: DatagramSocket,
-        rng: random.Random,
         on_verdicts: Callable[[list[Verdict]], None],
+        key: bytes | None = None,
     ) -> None:
         """Wire the service; nothing is sent before `run`.
 
         Args:
             cluster: All members, with us among them, by IP address.
             local: Our number.
-            incarnation: Our life, told in each beat.
-            detector: Judges silence; from now on only this service calls it.
+            detector: Judges; from now on only this service calls it.
             datagram_socket: Bound to our endpoint; `run` closes it.
-            rng: Draws the jitter.
             on_verdicts: Called synchronously, never with an empty list.  An exception ends its caller: `run`, or
                 whoever called `heard`.
+            key: Of the MAC, 32 bytes; None: without.
 
         Raises:
             ValueError: A member's address is not an IP address.
@@ -88,15 +83,10 @@ class HeartbeatService:
             if node.number != local
         }
         self._local = local
-        self._incarnation = incarnation
-        self._digest = cluster_digest(cluster.name)
-        self._heartbeat_seconds = cluster.timers.heartbeat_seconds
-        self._door = Door(cluster, local)
+        self._door = Door(cluster, local, key)
         self._detector = detector
         self._socket = datagram_socket
-        self._rng = rng
         self._on_verdicts = on_verdicts
-        self._sequence = 0
         self._unsendable: set[NodeId] = set()
         self._waiting: trio.CancelScope | None = None
         self._sent_total = 0
@@ -106,21 +96,19 @@ class HeartbeatService:
         self._dropped_total = dict.fromkeys(DropReason, 0)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Beat and watch until cancelled.
+        """Watch until cancelled.
 
         Resources: closes the socket at the end, however it comes.
         Errors: those of the network are counted and logged, and end nothing.
         """
         try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._beat)
-                nursery.start_soon(self._watch)
-                task_status.started()
+            task_status.started()
+            await self._watch()
         finally:
             self._socket.close()
 
     def on_members_changed(self, cluster: ClusterConfig) -> None:
-        """Beat at these members from now on, and listen to them alone."""
+        """Watch these members from now on, and listen to them alone."""
         members = {
             NodeId(node.number): normal_endpoint(node.address, node.port)
             for node in cluster.node
@@ -134,8 +122,8 @@ class HeartbeatService:
             self._waiting.deadline = self._deadline()
 
     def heard(self, node: NodeId, incarnation: Incarnation) -> None:
-        """Note that something came from a member over its link: that is life as good as a beat."""
-        self._report(self._detector.on_heard(node, incarnation, now=trio.current_time()))
+        """Note that something came from a member over its link: that is life as good as an answer."""
+        self._perform(self._detector.on_heard(node, incarnation, now=trio.current_time()))
 
     def statistics(self) -> HeartbeatStatistics:
         """Return a snapshot."""
@@ -148,34 +136,20 @@ class HeartbeatService:
             detector=self._detector.statistics(),
         )
 
-    async def _beat(self) -> None:
-        while True:
-            self._send_beats()
-            jitter = self._rng.uniform(-BEAT_JITTER_FRACTION, BEAT_JITTER_FRACTION)
-            await trio.sleep(self._heartbeat_seconds * (1 + jitter))
-
-    def _send_beats(self) -> None:
-        self._sequence += 1
-        datagram = Beat(
-            cluster=self._digest,
-            node=self._local,
-            incarnation=self._incarnation,
-            sequence=self._sequence,
-        ).encode()
-        for node, target in self._targets.items():
-            try:
-                self._socket.send_to(datagram, target)
-            except OSError as error:
-                self._on_send_error(node, error)
-            else:
-                self._sent_total += 1
-                self._unsendable.discard(node)
+    def _send(self, message: Message) -> None:
+        try:
+            self._socket.send_to(self._door.close(message), self._targets[message.target])
+        except OSError as error:
+            self._on_send_error(message.target, error)
+        else:
+            self._sent_total += 1
+            self._unsendable.discard(message.target)
 
     def _on_send_error(self, node: NodeId, error: OSError) -> None:
         self._send_errors_total += 1
         if node not in self._unsendable:  # once until it works again, not once a second
             self._unsendable.add(node)
-            logger.warning("no beat can be sent to node %d: %s", node, error)
+            logger.warning("nothing can be sent to node %d: %s", node, error)
 
     async def _watch(self) -> None:
         while True:
@@ -184,16 +158,16 @@ class HeartbeatService:
             self._waiting = None
             # What arrived before we judge counts, also when the deadline woke us late.
             now = trio.current_time()
-            verdicts = self._receive(now)
-            verdicts += self._detector.on_deadline(now=now)
-            self._report(verdicts)
+            effects = self._receive(now)
+            effects += self._detector.on_deadline(now=now)
+            self._perform(effects)
 
     def _deadline(self) -> float:
         deadline = self._detector.next_deadline()
         return math.inf if deadline is None else deadline
 
-    def _receive(self, now: float) -> list[Verdict]:
-        verdicts: list[Verdict] = []
+    def _receive(self, now: float) -> list[Effect]:
+        effects: list[Effect] = []
         for _ in range(DATAGRAMS_PER_WAKE_MAX):
             try:
                 received = self._socket.receive_from()
@@ -205,11 +179,11 @@ class HeartbeatService:
                 break
             self._received_total += 1
             match self._door.admit(*received):
-                case Beat() as beat:
-                    verdicts += self._detector.on_heard(beat.node, beat.incarnation, now=now)
+                case Message() as message:
+                    effects += self._detector.on_datagram(message, now=now)
                 case Drop() as drop:
                     self._on_drop(drop)
-        return verdicts
+        return effects
 
     def _on_drop(self, drop: Drop) -> None:
         self._dropped_total[drop.reason] += 1
@@ -219,7 +193,14 @@ class HeartbeatService:
                 "datagram dropped, %s: %s (%d so far)", drop.reason.value, drop.detail, count
             )
 
-    def _report(self, verdicts: list[Verdict]) -> None:
+    def _perform(self, effects: list[Effect]) -> None:
+        verdicts: list[Verdict] = []
+        for effect in effects:
+            match effect:
+                case SendDatagram(message):
+                    self._send(message)
+                case Verdict():
+                    verdicts.append(effect)
         if not verdicts:
             return
         if (

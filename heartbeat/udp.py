@@ -8,12 +8,12 @@ from typing import Protocol
 
 import trio
 
-from heartbeat.datagram import DATAGRAM_BYTES
 from heartbeat.door import Endpoint, is_loopback, normal_endpoint
+from heartbeat.seal import DATAGRAM_BYTES_MAX
 
 
 class PlaintextRefused(Exception):
-    """Beats without a MAC would leave this machine, and the configuration does not allow that."""
+    """Datagrams without a MAC would leave this machine, and the configuration does not allow that."""
 
 
 class DatagramSocket(Protocol):
@@ -43,16 +43,18 @@ class DatagramSocket(Protocol):
 class UdpSocket:
     """The real one: non-blocking UDP."""
 
-    def __init__(self, address: str, port: int, *, insecure_plaintext: bool) -> None:
+    def __init__(self, address: str, port: int, *, allow_remote: bool) -> None:
         """Bind.
 
         Raises:
-            PlaintextRefused: The address is not loopback and `insecure_plaintext` is not set.
+            PlaintextRefused: The address is not loopback and `allow_remote` is not set.
             ValueError: `address` is not an IP address.
             OSError: The address can't be bound.
         """
-        if not is_loopback(address) and not insecure_plaintext:
-            raise PlaintextRefused(f"heartbeat on {address} needs insecure_plaintext = true")
+        if not is_loopback(address) and not allow_remote:
+            raise PlaintextRefused(
+                f"heartbeat on {address} needs heartbeat_key, or insecure_plaintext = true"
+            )
         host, _ = normal_endpoint(address, port)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
@@ -83,7 +85,7 @@ class UdpSocket:
     def receive_from(self) -> tuple[bytes, Endpoint] | None:
         """Return one datagram, cut one byte over the length of a good one, which shows that it is too long."""
         try:
-            datagram, source = self._socket.recvfrom(DATAGRAM_BYTES + 1)
+            datagram, source = self._socket.recvfrom(DATAGRAM_BYTES_MAX + 1)
         except BlockingIOError:
             return None
         return datagram, normal_endpoint(source[0], source[1])

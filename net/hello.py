@@ -22,12 +22,11 @@ TIMER_SECONDS_MAX: Final = 86_400.0
 TIMERS: Final = (
     "keepalive_seconds",
     "idle_seconds",
-    "heartbeat_seconds",
-    "suspect_seconds",
-    "down_seconds",
+    "probe_seconds",
+    "probe_timeout_seconds",
 )
 assert set(TIMERS) == {field.name for field in fields(TimersConfig)}, "a new timer must be compared"
-# Two names, codecs, five timers and five integers, each with its msgpack type byte or bytes.
+# Two names, codecs, four timers and five integers, each with its msgpack type byte or bytes.
 assert (
     2 * (NAME_BYTES_MAX + 2) + CODECS_MAX * (CODEC_BYTES_MAX + 1) + len(TIMERS) * 9 + 5 * 9 + 3
     <= LINK_LIMITS[LinkType.HELLO].table_bytes_max

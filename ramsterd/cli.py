@@ -16,6 +16,7 @@ from config.errors import ConfigError
 from config.load import load_node
 from config.model import DaemonConfig
 from config.units import format_bytes
+from heartbeat.key import BadKeyFile, read_key
 from net.certificates import Credentials, load_credentials
 from nodemanager.ids import Incarnation
 from ramsterd import __version__
@@ -54,6 +55,7 @@ def run(config: Path) -> None:
         credentials = load_own_credentials(daemon_config, config)
     except ConfigError as error:
         _fail(str(error), EX_CONFIG)
+    heartbeat_key = _read_key(daemon_config)
     set_up_logging(daemon_config.log)
     try:
         daemon = Daemon(
@@ -66,6 +68,7 @@ def run(config: Path) -> None:
             environ=os.environ,
             credentials=credentials,
             reload_credentials=partial(load_own_credentials, daemon_config, config),
+            heartbeat_key=heartbeat_key,
         )
     except OSError as error:  # memory that can't be mapped
         _fail(str(error), 1)
@@ -89,6 +92,7 @@ def check_config(config: Path) -> None:
         credentials = load_own_credentials(daemon, config)
     except ConfigError as error:
         _fail(str(error), EX_CONFIG)
+    _read_key(daemon)
     exports = ", ".join(f"{each.name} ({format_bytes(each.size)})" for each in daemon.export)
     click.echo(f"{config}: node {node.name} ({node.number}) at {node.address}:{node.port}")
     click.echo(f"{daemon.cluster}: cluster {cluster.name} of {len(cluster.node)} nodes")
@@ -124,6 +128,15 @@ def describe_links(credentials: Credentials | None) -> str:
         return "plaintext"
     end = datetime.fromtimestamp(credentials.expires_at, UTC)
     return f"TLS 1.3, the certificate is valid until {end:%Y-%m-%d}"
+
+
+def _read_key(daemon: DaemonConfig) -> bytes | None:
+    if daemon.heartbeat_key is None:
+        return None
+    try:
+        return read_key(daemon.heartbeat_key)
+    except BadKeyFile as error:
+        _fail(str(error), EX_CONFIG)
 
 
 def _fail(message: str, status: int) -> NoReturn:

@@ -70,6 +70,7 @@ class Daemon:
         environ: Mapping[str, str],
         credentials: Credentials | None = None,
         reload_credentials: Callable[[], Credentials | None] | None = None,
+        heartbeat_key: bytes | None = None,
     ) -> None:
         self._daemon = daemon
         self._cluster = cluster
@@ -93,6 +94,7 @@ class Daemon:
             cluster,
             transport=transport,
             rng=rng,
+            heartbeat_key=heartbeat_key,
             store=FileMembership(daemon.cluster, loader=load_cluster, rewriter=save_members),
         )
         self._pager = Pager(

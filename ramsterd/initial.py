@@ -153,7 +153,8 @@ def cluster_text(name: str, nodes: Sequence[NewNode]) -> str:
 
 def daemon_text(node: str, budget: str, exports: Sequence[tuple[str, str]]) -> str:
     """Return ramsterd.toml of one node."""
-    lines = ["# This node's own file.", f'node = "{node}"', 'cluster = "cluster.toml"', ""]
+    lines = ["# This node's own file.", f'node = "{node}"', 'cluster = "cluster.toml"']
+    lines += ['heartbeat_key = "heartbeat.key"', ""]
     lines += ["[memory]", f'budget = "{budget}"', ""]
     lines += ["[tls]", 'ca = "ca.pem"', 'certificate = "node.pem"', 'key = "node.key"', ""]
     lines += ["[control]", 'socket = "/run/ramster/control.sock"', ""]

@@ -9,6 +9,7 @@ import logging
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Final, TypeAlias
 
 import trio
@@ -16,8 +17,8 @@ import trio
 from config.limits import PAGE_BYTES
 from config.model import ClusterConfig
 from config.units import human_bytes
-from heartbeat.detector import TimeoutDetector
 from heartbeat.service import HeartbeatService, open_socket
+from heartbeat.swim import Swim
 from heartbeat.udp import DatagramSocket
 from net.dialer import Address
 from net.errors import RemoteProtocolError
@@ -62,7 +63,8 @@ class Peers:
         transport: Transport,
         rng: random.Random,
         store: MembershipStore | None = None,
-        open_heartbeat: Callable[[ClusterConfig, NodeId], DatagramSocket] = open_socket,
+        heartbeat_key: bytes | None = None,
+        open_heartbeat: Callable[[ClusterConfig, NodeId], DatagramSocket] | None = None,
     ) -> None:
         self._engine = engine
         self._cluster = cluster
@@ -93,7 +95,10 @@ class Peers:
         # Members that are gone, whose links still have to end.
         self._parting: set[NodeId] = set()
         self._rng = rng
-        self._open_heartbeat = open_heartbeat
+        self._heartbeat_key = heartbeat_key
+        self._open_heartbeat = open_heartbeat or partial(
+            open_socket, has_key=heartbeat_key is not None
+        )
         self.heartbeat: HeartbeatService | None = None
         # Set by the pager: what happened that front ends wait for, and when it wants to be woken next.
         self.on_woken: Callable[[Woken], None] = ignore_woken
@@ -114,13 +119,17 @@ class Peers:
         self.heartbeat = HeartbeatService(
             self._cluster,
             NodeId(self._local.number),
-            self._engine.incarnation,
-            detector=TimeoutDetector(
-                self._engine.nodes.nodes(), self._cluster.timers, now=trio.current_time()
+            detector=Swim(
+                self._engine.nodes.nodes(),
+                NodeId(self._local.number),
+                self._engine.incarnation,
+                self._cluster.timers,
+                now=trio.current_time(),
+                rng=self._rng,
             ),
             datagram_socket=self._open_heartbeat(self._cluster, NodeId(self._local.number)),
-            rng=self._rng,
             on_verdicts=self._on_verdicts,
+            key=self._heartbeat_key,
         )
         async with trio.open_nursery() as nursery:
             await nursery.start(self.mesh.serve)

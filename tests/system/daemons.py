@@ -36,9 +36,8 @@ PORTS = range(20_000, 32_000)
 TIMERS = {
     "keepalive_seconds": 0.5,
     "idle_seconds": 8.0,
-    "heartbeat_seconds": 0.25,
-    "suspect_seconds": 1.5,
-    "down_seconds": 3.0,
+    "probe_seconds": 0.4,
+    "probe_timeout_seconds": 0.2,
 }
 
 

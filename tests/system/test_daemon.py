@@ -225,3 +225,27 @@ def test_metrics_are_what_prometheus_reads(new_cluster: NewCluster) -> None:
         ["promtool", "check", "metrics"], input=text, capture_output=True, check=False, text=True
     )
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_a_heartbeat_key_is_used_and_one_that_others_may_read_is_refused(
+    new_cluster: NewCluster,
+) -> None:
+    cluster = new_cluster(budgets=["4MiB", "4MiB"])
+    for node in (cluster[1], cluster[2]):
+        key = node.config.parent / "heartbeat.key"
+        key.write_text("ab" * 32)
+        key.chmod(0o644)
+        node.config.write_text(f'heartbeat_key = "{key}"\n' + node.config.read_text())
+    done = run(RAMSTERD, "check-config", "--config", cluster[1].config)
+    assert done.returncode == EX_CONFIG
+    assert "mode 0644, not 0600" in the_line(done)
+    for node in (cluster[1], cluster[2]):
+        (node.config.parent / "heartbeat.key").chmod(0o600)
+    cluster.start()
+    wait_until(lambda: cluster[1].states()[2] == "up", "the other is up")
+    heartbeat = cluster[1].status()["heartbeat"]
+    wait_until(
+        lambda: cluster[1].status()["heartbeat"]["received_total"] > heartbeat["received_total"],
+        "datagrams come",
+    )
+    assert not any(cluster[1].status()["heartbeat"]["dropped_total"].values())

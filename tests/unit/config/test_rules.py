@@ -56,15 +56,9 @@ def test_the_texts_that_the_cases_change_are_valid() -> None:
         ),
         (
             "[[node]]\nnumber = 1",
-            "[timers]\nheartbeat_seconds = 3.0\n[[node]]\nnumber = 1",
-            "timers.heartbeat_seconds",
-            "less than suspect_seconds (3.0)",
-        ),
-        (
-            "[[node]]\nnumber = 1",
-            "[timers]\nsuspect_seconds = 7\n[[node]]\nnumber = 1",
-            "timers.suspect_seconds",
-            "less than down_seconds (6.0)",
+            "[timers]\nprobe_timeout_seconds = 1\n[[node]]\nnumber = 1",
+            "timers.probe_timeout_seconds",
+            "less than probe_seconds (1.0)",
         ),
         (
             "port = 7702",

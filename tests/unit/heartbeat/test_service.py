@@ -1,6 +1,5 @@
 """The service over a simulated network, in virtual time."""
 
-import itertools
 import logging
 import random
 from collections.abc import AsyncIterator
@@ -11,13 +10,14 @@ import trio
 from trio.testing import MockClock
 
 from config.model import ClusterConfig
-from heartbeat.datagram import Beat, cluster_digest
-from heartbeat.detector import TimeoutDetector
-from heartbeat.door import DropReason, Endpoint
+from heartbeat.datagram import DatagramKind
+from heartbeat.door import Door, DropReason, Endpoint
 from heartbeat.service import DATAGRAMS_PER_WAKE_MAX, HeartbeatService
+from heartbeat.swim import Swim
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import NodeState
 from tests.unit.heartbeat.beatnet import SimDatagramNetwork, SimDatagramSocket, Verdicts
+from tests.unit.heartbeat.messages import message
 from tests.unit.nodemanager.clusters import cluster_of
 
 UP, SUSPECT, DOWN = NodeState.UP, NodeState.SUSPECT, NodeState.DOWN
@@ -27,13 +27,15 @@ def endpoint(node: int) -> Endpoint:
     return ("127.0.0.1", 7700 + node)
 
 
-def beat(node: int, sequence: int, *, incarnation: int = 1) -> bytes:
-    return Beat(
-        cluster=cluster_digest("test"),
-        node=NodeId(node),
-        incarnation=Incarnation(incarnation),
-        sequence=sequence,
-    ).encode()
+class Speaker:
+    """A member that says what a test wants, through a door of its own."""
+
+    def __init__(self, node: int) -> None:
+        self._node = node
+        self._door = Door(cluster_of(3), NodeId(node), None)
+
+    def ping(self) -> bytes:
+        return self._door.close(message(self._node, 0, DatagramKind.PING, probe=7))
 
 
 class Member:
@@ -45,14 +47,19 @@ class Member:
         self.verdicts = Verdicts()
         self.socket: SimDatagramSocket = network.bind(endpoint(node))
         others = [NodeId(each.number) for each in cluster.node if each.number != node]
-        self.detector = TimeoutDetector(others, cluster.timers, now=trio.current_time())
+        self.detector = Swim(
+            others,
+            NodeId(node),
+            Incarnation(incarnation),
+            cluster.timers,
+            now=trio.current_time(),
+            rng=random.Random(node),
+        )
         self.service = HeartbeatService(
             cluster,
             NodeId(node),
-            Incarnation(incarnation),
             detector=self.detector,
             datagram_socket=self.socket,
-            rng=random.Random(node),
             on_verdicts=self.verdicts,
         )
         self._scope = trio.CancelScope()
@@ -118,9 +125,7 @@ async def test_a_node_that_crashed_is_suspect_and_then_down(autojump_clock: Mock
     async with running(3) as members:
         await members[0].verdicts.wait_last(2, UP)
         members[2].crash()
-        crashed_at = trio.current_time()
         await members[0].verdicts.wait_last(2, DOWN)
-        assert trio.current_time() - crashed_at <= members.cluster.timers.down_seconds + 0.01
         assert members[0].verdicts.of(2) == [UP, SUSPECT, DOWN]
         assert members[0].verdicts.of(1) == [UP]
 
@@ -159,9 +164,9 @@ async def test_link_traffic_is_life_when_beats_are_lost(autojump_clock: MockCloc
     async with running(2) as members:
         await members[0].verdicts.wait_last(1, UP)
         members.network.cut(endpoint(1))
-        for _ in range(20):
+        for _ in range(80):
             members[0].service.heard(NodeId(1), Incarnation(1))
-            await trio.sleep(2)
+            await trio.sleep(0.5)
         assert members[0].verdicts.of(1) == [UP]
 
 
@@ -173,9 +178,7 @@ async def test_life_on_a_link_wakes_a_watch_that_waited_for_nobody(
         await verdicts.wait_last(1, DOWN)
         await trio.sleep(100)
         members[0].service.heard(NodeId(1), Incarnation(1))
-        heard_at = trio.current_time()
         await verdicts.wait_last(1, SUSPECT)
-        assert trio.current_time() - heard_at <= members.cluster.timers.suspect_seconds + 0.01
         assert verdicts.of(1) == [DOWN, UP, SUSPECT]
 
 
@@ -194,17 +197,6 @@ async def test_nobody_is_down_because_we_all_slept(autojump_clock: MockClock) ->
         await trio.sleep(30)
         for node in range(3):
             assert {verdict.state for verdict in members[node].verdicts.all} == {UP}
-
-
-async def test_what_arrived_before_we_judge_late_counts(autojump_clock: MockClock) -> None:
-    async with running(2, start=1) as members:
-        members[0].socket.accept(beat(1, 1), endpoint(1))
-        await members[0].verdicts.wait_last(1, UP)
-        await trio.sleep(2)
-        members[0].socket.accept(beat(1, 2), endpoint(1))
-        autojump_clock.jump(3)
-        await trio.sleep(1)
-        assert members[0].verdicts.of(1) == [UP]
 
 
 async def test_life_heard_after_the_service_ended_is_still_reported(
@@ -228,7 +220,7 @@ async def test_a_node_that_can_not_be_reached_is_counted_and_ends_nothing(
         counted = members[0].service.statistics()
         assert counted.send_errors_total > 20
         assert counted.sent_total > 20
-        told = [record for record in caplog.messages if "no beat can be sent to node 2" in record]
+        told = [record for record in caplog.messages if "nothing can be sent to node 2" in record]
         assert len(told) == 2, "once by each sender, not once a second"
 
 
@@ -246,7 +238,7 @@ async def test_garbage_is_dropped_counted_and_logged_ever_less_often(
     async with running(2) as members:
         for _ in range(100):
             members[0].socket.accept(b"garbage", endpoint(1))
-        members[0].socket.accept(beat(1, 1), ("127.0.0.1", 9))
+        members[0].socket.accept(Speaker(1).ping(), ("127.0.0.1", 9))
         await trio.sleep(10)
         dropped = members[0].service.statistics().dropped_total
         assert dropped[DropReason.MALFORMED] == 100
@@ -255,22 +247,24 @@ async def test_garbage_is_dropped_counted_and_logged_ever_less_often(
         assert members[0].verdicts.of(1) == [UP]
 
 
-async def test_a_repeated_beat_is_no_sign_of_life(autojump_clock: MockClock) -> None:
+async def test_a_repeated_datagram_is_no_sign_of_life(autojump_clock: MockClock) -> None:
     async with running(2, start=1) as members:
+        replayed = Speaker(1).ping()
         for _ in range(20):
-            members[0].socket.accept(beat(1, 7), endpoint(1))
+            members[0].socket.accept(replayed, endpoint(1))
             await trio.sleep(1)
         assert members[0].verdicts.of(1) == [UP, SUSPECT, DOWN]
-        assert members[0].service.statistics().dropped_total[DropReason.STALE_SEQUENCE] == 19
+        assert members[0].service.statistics().dropped_total[DropReason.REPLAYED] == 19
 
 
 async def test_one_wake_up_reads_no_more_than_its_limit(autojump_clock: MockClock) -> None:
     async with running(2, start=1) as members:
-        for sequence in range(DATAGRAMS_PER_WAKE_MAX + 44):
-            members[0].socket.accept(beat(1, sequence), endpoint(1))
+        speaker = Speaker(1)
+        for _ in range(DATAGRAMS_PER_WAKE_MAX + 44):
+            members[0].socket.accept(speaker.ping(), endpoint(1))
         members[0].service._receive(trio.current_time())
         assert members[0].service.statistics().received_total == DATAGRAMS_PER_WAKE_MAX
-        await trio.sleep(1)
+        await trio.sleep(0.01)
         assert members[0].service.statistics().received_total == DATAGRAMS_PER_WAKE_MAX + 44
 
 
@@ -280,7 +274,7 @@ async def test_verdicts_are_logged_with_their_reason(
     caplog.set_level(logging.INFO, logger="ramster.heartbeat")
     async with running(2, start=1) as members:
         await members[0].verdicts.wait_last(1, DOWN)
-    assert "node 1 is down: silent for 6.0 s" in caplog.messages
+    assert "node 1 is down: never heard" in caplog.messages
 
 
 async def test_an_exception_of_the_subscriber_ends_the_service_and_closes_the_socket(
@@ -293,34 +287,17 @@ async def test_an_exception_of_the_subscriber_ends_the_service_and_closes_the_so
     service = HeartbeatService(
         cluster,
         NodeId(0),
-        Incarnation(1),
-        detector=TimeoutDetector([NodeId(1)], cluster.timers, now=trio.current_time()),
+        detector=Swim(
+            [NodeId(1)],
+            NodeId(0),
+            Incarnation(1),
+            cluster.timers,
+            now=trio.current_time(),
+            rng=random.Random(0),
+        ),
         datagram_socket=network.bind(endpoint(0)),
-        rng=random.Random(0),
         on_verdicts=fail,
     )
-    with pytest.RaisesGroup(pytest.RaisesExc(RuntimeError, match="a bug")):
+    with pytest.raises(RuntimeError, match="a bug"):
         await service.run()
     network.bind(endpoint(0))
-
-
-async def test_beats_rise_and_their_pauses_are_not_in_step(autojump_clock: MockClock) -> None:
-    network = SimDatagramNetwork(rng=random.Random(0))
-    listener = network.bind(endpoint(1))
-    async with trio.open_nursery() as nursery:
-        member = Member(cluster_of(2), network, 0, 5)
-        await nursery.start(member.run)
-        arrivals, beats = [], []
-        for _ in range(10):
-            await listener.wait_readable()
-            received = listener.receive_from()
-            assert received is not None
-            assert listener.receive_from() is None
-            arrivals.append(trio.current_time())
-            beats.append(Beat.parse(received[0]))
-        nursery.cancel_scope.cancel()
-    assert [b.sequence for b in beats] == list(range(1, 11))
-    assert {(b.node, b.incarnation) for b in beats} == {(0, 5)}
-    pauses = [after - before for before, after in itertools.pairwise(arrivals)]
-    assert len(set(pauses)) == 9
-    assert all(0.89 < pause < 1.11 for pause in pauses)

@@ -22,8 +22,8 @@ async def pair(request: pytest.FixtureRequest) -> AsyncIterator[Pair]:
     here: AnySocket
     there: AnySocket
     if request.param == "udp":
-        here = UdpSocket("127.0.0.1", 0, insecure_plaintext=False)
-        there = UdpSocket("127.0.0.1", 0, insecure_plaintext=False)
+        here = UdpSocket("127.0.0.1", 0, allow_remote=False)
+        there = UdpSocket("127.0.0.1", 0, allow_remote=False)
     else:
         network = SimDatagramNetwork(rng=random.Random(0))
         here, there = network.bind(("127.0.0.1", 1)), network.bind(("127.0.0.1", 2))

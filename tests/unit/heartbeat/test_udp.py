@@ -7,10 +7,10 @@ import pytest
 import trio
 
 from config.model import ClusterConfig, NodeConfig, TimersConfig
-from heartbeat.datagram import DATAGRAM_BYTES
-from heartbeat.detector import TimeoutDetector
 from heartbeat.door import Endpoint
+from heartbeat.seal import DATAGRAM_BYTES_MAX
 from heartbeat.service import HeartbeatService, open_socket
+from heartbeat.swim import Swim
 from heartbeat.udp import PlaintextRefused, UdpSocket
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import NodeState
@@ -19,11 +19,11 @@ from tests.unit.nodemanager.clusters import cluster_of
 
 pytestmark = pytest.mark.system
 
-FAST = TimersConfig(heartbeat_seconds=0.02, suspect_seconds=0.15, down_seconds=0.3)
+FAST = TimersConfig(probe_seconds=0.1, probe_timeout_seconds=0.05)
 
 
 def bound(address: str = "127.0.0.1", port: int = 0) -> UdpSocket:
-    return UdpSocket(address, port, insecure_plaintext=False)
+    return UdpSocket(address, port, allow_remote=False)
 
 
 def cluster_at(*endpoints: Endpoint) -> ClusterConfig:
@@ -49,17 +49,17 @@ async def test_a_datagram_arrives_with_its_source(address: str) -> None:
     except OSError as error:
         pytest.skip(f"no {address} here: {error}")
     assert here.receive_from() is None
-    here.send_to(b"x" * DATAGRAM_BYTES, there.endpoint)
-    assert await receive(there) == (b"x" * DATAGRAM_BYTES, here.endpoint)
+    here.send_to(b"x" * DATAGRAM_BYTES_MAX, there.endpoint)
+    assert await receive(there) == (b"x" * DATAGRAM_BYTES_MAX, here.endpoint)
     here.close()
     there.close()
 
 
 async def test_a_datagram_that_is_too_long_is_seen_to_be() -> None:
     here, there = bound(), bound()
-    here.send_to(b"x" * 1000, there.endpoint)
+    here.send_to(b"x" * (DATAGRAM_BYTES_MAX + 100), there.endpoint)
     datagram, _ = await receive(there)
-    assert len(datagram) == DATAGRAM_BYTES + 1
+    assert len(datagram) == DATAGRAM_BYTES_MAX + 1
     here.close()
     there.close()
 
@@ -74,16 +74,17 @@ async def test_a_taken_port_is_told_and_leaks_nothing() -> None:
 def test_beats_do_not_leave_this_machine_unless_the_configuration_says_so() -> None:
     cluster = cluster_of(2)
     reachable = replace(cluster, node=(replace(cluster.node[0], address="0.0.0.0", port=0),))  # noqa: S104 - the point
-    with pytest.raises(PlaintextRefused, match="needs insecure_plaintext = true"):
+    with pytest.raises(PlaintextRefused, match="needs heartbeat_key, or insecure_plaintext = true"):
         open_socket(reachable, NodeId(0))
 
 
-async def test_insecure_plaintext_opens_other_addresses() -> None:
+@pytest.mark.parametrize("has_key", [True, False])
+async def test_a_key_or_insecure_plaintext_opens_other_addresses(has_key: bool) -> None:
     # 192.0.2.1 is nobody's (RFC 5737): the check lets it pass and the kernel does not.
-    cluster = cluster_of(1, insecure_plaintext=True)
+    cluster = cluster_of(1, insecure_plaintext=not has_key)
     elsewhere = replace(cluster, node=(replace(cluster.node[0], address="192.0.2.1"),))
     with pytest.raises(OSError, match="Cannot assign"):
-        open_socket(elsewhere, NodeId(0))
+        open_socket(elsewhere, NodeId(0), has_key=has_key)
 
 
 def start(
@@ -94,10 +95,16 @@ def start(
     service = HeartbeatService(
         cluster,
         NodeId(node),
-        Incarnation(incarnation),
-        detector=TimeoutDetector(others, cluster.timers, now=trio.current_time()),
+        detector=Swim(
+            others,
+            NodeId(node),
+            Incarnation(incarnation),
+            cluster.timers,
+            now=trio.current_time(),
+            rng=random.Random(node),
+        ),
         datagram_socket=here,
-        rng=random.Random(node),
+        key=bytes(range(32)),
         on_verdicts=verdicts,
     )
     nursery.start_soon(service.run)

@@ -69,11 +69,11 @@ def test_fields_and_timers_of_a_newer_node_are_ignored() -> None:
         (6, ["c"] * (CODECS_MAX + 1), "9 codecs, at most 8"),
         (6, [1], "codec name is not printable text"),
         (6, ["c" * (CODEC_BYTES_MAX + 1)], "codec name of 17 bytes"),
-        (7, [1.0] * 4, "4 timers, expected 5"),
-        (7, [1.0, 2.0, 3.0, 4.0, float("nan")], "down_seconds is not"),
-        (7, [float("inf"), 2.0, 3.0, 4.0, 5.0], "keepalive_seconds is not"),
-        (7, [1.0, 0.0, 3.0, 4.0, 5.0], "idle_seconds is not"),
-        (7, [1.0, 2.0, 3, 4.0, 5.0], "heartbeat_seconds is not"),
+        (7, [1.0] * 3, "3 timers, expected 4"),
+        (7, [1.0, 2.0, 3.0, float("nan")], "probe_timeout_seconds is not"),
+        (7, [float("inf"), 2.0, 3.0, 4.0], "keepalive_seconds is not"),
+        (7, [1.0, 0.0, 3.0, 4.0], "idle_seconds is not"),
+        (7, [1.0, 2.0, 3, 4.0], "probe_seconds is not"),
     ],
 )
 def test_a_field_out_of_range_is_refused(place: int, value: object, phrase: str) -> None:
@@ -111,9 +111,9 @@ def test_a_member_that_agrees_is_accepted_on_both_sides() -> None:
             "timer idle_seconds is 31, ours is 30",
         ),
         (
-            make_hello(3, timers=replace(TimersConfig(), down_seconds=7.5)),
+            make_hello(3, timers=replace(TimersConfig(), probe_seconds=7.5)),
             None,
-            "timer down_seconds is 7.5, ours is 6",
+            "timer probe_seconds is 7.5, ours is 1",
         ),
     ],
 )
