@@ -8,7 +8,7 @@ import trio
 from config.errors import Mismatch
 from config.kinds import Size
 from config.limits import BUDGET_BYTES_MIN, PAGE_BYTES
-from config.units import human_bytes
+from config.units import format_bytes, human_bytes
 from ramsterd.control import CommandRefused
 from ramsterd.engine import Engine
 from ramsterd.peers import Peers
@@ -45,7 +45,8 @@ def set_budget(engine: Engine, peers: Peers, request: dict[str, object]) -> obje
     try:
         budget_bytes = kind.read(found, Path())
     except Mismatch as mismatch:
-        raise CommandRefused(f"budget: found {found!r}, expected {mismatch}") from None
+        limit = f"; [memory] budget_max is {format_bytes(kind.most)} here"
+        raise CommandRefused(f"budget: found {found!r}, expected {mismatch}{limit}") from None
     logger.info("the budget is to be %s", human_bytes(budget_bytes))
     begun = engine.set_budget(budget_bytes, now=trio.current_time())
     peers.settle()

@@ -136,7 +136,12 @@ def memory_set(socket_path: Path, budget: str, wait: bool, as_json: bool) -> Non
                 f"{human_bytes(shown)} in use, on the way to {human_bytes(resize['target_bytes'])}"
             )
         time.sleep(POLL_SECONDS)
-    now = {**resize, "budget_bytes": zbud["budget_bytes"], "resident_bytes": zbud["resident_bytes"]}
+    now = {
+        **resize,
+        "budget_bytes": zbud["budget_bytes"],
+        "resident_bytes": zbud["resident_bytes"],
+        "foreign_bytes": engine["store"]["zpage_bytes"]["foreign_persistent"],
+    }
     click.echo(json.dumps(now, indent=2) if as_json else format_memory(now))
     if resize["state"] == "stopped":
         sys.exit(1)
@@ -203,7 +208,11 @@ def format_memory(now: dict[str, Any]) -> str:
             return f"shrinking to {human_bytes(now['target_bytes'])}: {used} in use"
         case "stopped":
             target = human_bytes(now["target_bytes"])
-            return f"stopped on the way to {target}: nobody takes the rest; the budget is {budget}"
+            foreign = human_bytes(now["foreign_bytes"])
+            return (
+                f"stopped on the way to {target}: nobody takes the rest, of which {foreign} are pages of"
+                f" other nodes; the budget is {budget}"
+            )
         case _:
             return f"the budget is {budget}: {used} in use"
 
@@ -263,6 +272,7 @@ def format_status(now: dict[str, Any]) -> str:
         f"home      {now['engine']['repatriate']['repatriated_total']} pages for good",
         f"compacted {now['engine']['compacted_total']} zpages",
         f"at risk   {format_at_risk(now['engine']['rebuild'])}",
+        f"refused   {now['pager']['refused_total']} writes for want of room",
         f"lost      {store['lost_total']} pages",
     ]
     lines += format_certificate(now.get("certificate_seconds"))

@@ -191,7 +191,10 @@ class Daemon:
         """What we hold of others goes with us."""
         held = self.engine.store.zpages[Family.FOREIGN_PERSISTENT]
         if held:
-            logger.warning("%d pages of other nodes are lost with this stop", held)
+            logger.warning(
+                "%d pages of other nodes go with this stop: those without another copy are lost",
+                held,
+            )
 
     async def _watch_signals(self) -> None:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
@@ -262,6 +265,8 @@ async def start(nursery: trio.Nursery, serve: Callable[..., Awaitable[object]], 
     except* (OSError, SocketPathTaken) as group:
         error = next(leaves(group))
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        if isinstance(error, OSError) and "/" in str(error.filename or ""):
+            reason = f"{error.filename}: {reason}"
         raise CannotServe(f"can't serve {what}: {reason}") from group
 
 

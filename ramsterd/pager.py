@@ -9,6 +9,7 @@ A refused patch leaves its page as it was.
 """
 
 import enum
+import logging
 import math
 from collections import deque
 from collections.abc import Callable
@@ -41,6 +42,10 @@ __all__ = [
 ]
 
 
+logger = logging.getLogger("ramster.pager")
+
+# A full cluster refuses thousands of writes a second.
+LOG_REFUSALS_SECONDS: Final = 10.0
 # Leaves of 64 pages that one `status` looks at: 256 MiB of a full disk, 3 ms.
 STATUS_LEAVES_MAX: Final = 1024
 
@@ -187,6 +192,7 @@ class Pager:
         # When `_on_deadline` wants to be called: never after the first deadline of those that wait.
         self._puts_deadline = math.inf
         self._refused = 0
+        self._log_refusals_at = -math.inf
         peers.on_woken = self._on_woken
         peers.on_deadline = self._on_deadline
         peers.next_deadline = self._next_deadline
@@ -380,7 +386,18 @@ class Pager:
         if count := len(waiting.pages) // PAGE_BYTES:
             self._engine.store.refuse(waiting.pool, waiting.object_id, waiting.index, count)
         self._refused += 1
+        self._log_refusals()
         return PutOutcome.REFUSED
+
+    def _log_refusals(self) -> None:
+        """Tell the log of refused puts, once for all of a while."""
+        now = trio.current_time()
+        if now >= self._log_refusals_at:
+            self._log_refusals_at = now + LOG_REFUSALS_SECONDS
+            logger.warning(
+                "no room here, nor at as many peers as there are to be copies: %d writes refused so far",
+                self._refused,
+            )
 
     # What the tmem socket needs beyond `PagerInterface`.
 

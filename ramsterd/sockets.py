@@ -45,6 +45,10 @@ def listen_unix(path: Path) -> socket.socket:
         # Before listen nobody can connect, so there is no moment with a wider mode.
         path.chmod(_SOCKET_MODE)
         listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        # bind(2) does not say which file or folder it missed.
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
     except BaseException:
         listener.close()
         raise

@@ -168,6 +168,8 @@ class Client:
 
     def call(self, requests: Iterable[Request]) -> list[Request]:
         """Carry out requests, as many at a time as the daemon takes; return them, all done."""
+        # What can't be asked is said before anything is sent: the client goes on.
+        requests = list(requests)
         begun: list[Request] = []
         protocol, welcome = self._protocol, self._welcome
         with self._lock:

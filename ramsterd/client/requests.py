@@ -74,6 +74,7 @@ def new_pool_request(
     kind: PoolKind, name: str, codec: str = "lz4", *, is_exclusive: bool
 ) -> Request:
     """Ask for a pool; ValueError if there can be none such."""
+    kind = PoolKind(kind)  # a program may say "persistent", too
     _check_name(name)
     if codec not in CODECS:
         raise ValueError(f"no codec {codec!r}; there are: {', '.join(CODECS)}")
@@ -242,6 +243,10 @@ def _cut(count: int) -> Iterator[tuple[int, int]]:
 
 
 def _check_run(object_id: bytes, index: int, count: int) -> None:
+    if not isinstance(object_id, bytes):
+        raise TypeError(f"an object id is bytes, not {type(object_id).__name__}")
+    if not isinstance(index, int):
+        raise TypeError(f"an index is a whole number, not {type(index).__name__}")
     if len(object_id) > OBJECT_ID_BYTES_MAX:
         raise ValueError(f"an object id of {len(object_id)} bytes, at most {OBJECT_ID_BYTES_MAX}")
     if index < 0 or not 0 < count <= INDEX_MAX + 1 - index:

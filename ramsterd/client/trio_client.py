@@ -154,6 +154,8 @@ class AsyncClient:
 
     async def call(self, requests: Iterable[Request]) -> list[Request]:
         """Carry out requests, as many at a time as the daemon takes; return them, all done."""
+        # What can't be asked is said before anything is sent: the client goes on.
+        requests = list(requests)
         begun: list[Request] = []
         call = _Call()
         try:

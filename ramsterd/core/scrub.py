@@ -41,7 +41,9 @@ class Scrubber:
     def begin(self) -> None:
         """Start; one that runs goes on."""
         if not self._block:
-            self._block, self._checked, self._corrupt = 1, 0, 0
+            self._checked = self._corrupt = 0
+            # Block 0 is never used: without another there is nothing to check.
+            self._block = 1 if self._store.zbud.blocks_count > 1 else 0
 
     def scrub(self, zpages_max: int) -> None:
         """Check about `zpages_max` zpages."""

@@ -467,8 +467,11 @@ class Store:
         Pages of a persistent pool answer PageLost until they are put or flushed; ephemeral ones are a miss.
         Where there was nothing, nothing changes.
         """
-        entry = LOST if self.pools[pool_id].kind is PoolKind.PERSISTENT else HOLE
-        self._replace_pages(pool_id, object_id, index, count, entry)
+        is_persistent = self.pools[pool_id].kind is PoolKind.PERSISTENT
+        hidden = self._replace_pages(
+            pool_id, object_id, index, count, LOST if is_persistent else HOLE
+        )
+        self.counters.lost += hidden if is_persistent else 0
 
     def flush(self, pool_id: PoolId, object_id: bytes, index: int, count: int) -> int:
         """Drop a run: it is a hole from now on.  Return how many pages there were."""

@@ -70,6 +70,8 @@ class Rebuilder:
         self._is_noted = array("B")
         self._ticked_at: float | None = None
         self._rebuilt = 0
+        # As it was at the last tick.
+        self._rebuilt_before = 0
         self._rate = 0.0
 
     def note(self, row: int) -> None:
@@ -98,11 +100,11 @@ class Rebuilder:
         """Judge some rows, and bring some pages home."""
         seconds = 0.0 if self._ticked_at is None else min(1.0, now - self._ticked_at)
         self._ticked_at = now
-        before = self._rebuilt
+        if seconds:
+            self._rate += ((self._rebuilt - self._rebuilt_before) / seconds - self._rate) / 4
+        self._rebuilt_before = self._rebuilt
         if self._rows:
             self._bring_home(int(self._pages_per_second_max * seconds), now)
-        if seconds:
-            self._rate += ((self._rebuilt - before) / seconds - self._rate) / 8
 
     def _bring_home(self, pages_max: int, now: float) -> None:
         under_way = self._homecoming.pages_under_way
@@ -156,7 +158,8 @@ class Rebuilder:
 
     def statistics(self, pages_unswept: int) -> RebuildStatistics:
         """Return a snapshot; `pages_unswept` are at holders that were lost, and not looked at one by one yet."""
-        at_risk = len(self._rows) + pages_unswept
+        # A sweep queues what it finds of them, so the two are about the same pages.
+        at_risk = max(len(self._rows), pages_unswept)
         return RebuildStatistics(
             pages_at_risk=at_risk,
             rebuilt_total=self._rebuilt,

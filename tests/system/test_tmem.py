@@ -11,6 +11,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -125,6 +126,37 @@ def test_pages_of_both_kinds_come_back_through_both_clients(daemon: DaemonProces
         assert cache.destroy() == 99
         with pytest.raises(PoolGone):
             cache.get(bytes([5]), 0)
+
+
+@pytest.mark.parametrize(
+    ("object_id", "index", "buffer", "error"),
+    [
+        (b"o", 0, b"abc", ValueError),
+        (b"o", 0, b"", ValueError),
+        (b"o" * 25, 0, bytes(PAGE_BYTES), ValueError),
+        (b"o", -1, bytes(PAGE_BYTES), ValueError),
+        (b"o", 1 << 48, bytes(PAGE_BYTES), ValueError),
+        ("o", 0, bytes(PAGE_BYTES), TypeError),
+        (b"o", 1.5, bytes(PAGE_BYTES), TypeError),
+    ],
+)
+def test_a_mistake_of_the_caller_costs_no_connection(
+    daemon: DaemonProcess, object_id: Any, index: Any, buffer: bytes, error: type[Exception]
+) -> None:
+    async def ask() -> None:
+        async with AsyncClient(daemon.tmem) as client:
+            pool = await client.new_pool(PoolKind.PERSISTENT)
+            with pytest.raises(error):
+                await pool.put(object_id, index, buffer)
+            await pool.put(b"o", 0, bytes(PAGE_BYTES))
+
+    with Client(daemon.tmem) as client:
+        pool = client.new_pool(PoolKind.PERSISTENT)
+        pool.put(b"o", 0, bytes(PAGE_BYTES))
+        with pytest.raises(error):
+            pool.put(object_id, index, buffer)
+        assert pool.get(b"o", 0) == [bytes(PAGE_BYTES)]
+    trio.run(ask)
 
 
 def test_random_operations_of_many_programs_give_the_right_pages(daemon: DaemonProcess) -> None:

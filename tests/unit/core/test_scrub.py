@@ -74,3 +74,10 @@ def test_a_scrub_that_runs_goes_on() -> None:
     scrubber.scrub(20)
     scrubber.begin()
     assert scrubber.statistics().zpages_checked >= 20
+
+
+def test_a_store_without_blocks_is_checked_at_once() -> None:
+    scrubber = Scrubber(make_store())
+    scrubber.begin()
+    assert not scrubber.is_running
+    assert scrubber.statistics().zpages_checked == 0
