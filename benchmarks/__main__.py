@@ -14,10 +14,12 @@ from benchmarks import (
     nbd_passes,
     nbd_remote,
     store,
+    tmem,
 )
 
 BENCHMARKS: dict[str, harness.Benchmark] = {
     "store": store.run,
+    "tmem": tmem.run,
     "nbd_passes": nbd_passes.run,
     "nbd_local": nbd_local.run,
     "nbd_remote": nbd_remote.run,

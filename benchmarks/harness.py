@@ -93,13 +93,13 @@ def interleaved(rounds: int, *measures: Callable[[], float]) -> list[Samples]:
 
 
 def print_comparison(
-    work: str, unit: str, ours: Samples, peer: str, theirs: Samples, bar: Bar
+    work: str, unit: str, ours: Samples, peer: str, theirs: Samples, bar: Bar | None = None
 ) -> None:
-    """Print one line: ours, theirs, the ratio of the medians, the bar."""
+    """Print one line: ours, theirs, the ratio of the medians, the bar if there is one."""
     ratio = ours.median / theirs.median
+    judged = "" if bar is None else f"  {verdict(ratio, bar)}"
     print(
-        f"  {work:26} {ours!s:28} {peer} {theirs!s:26} {unit:6} {ratio:5.2f}x  {verdict(ratio, bar)}",
-        flush=True,
+        f"  {work:26} {ours!s:28} {peer} {theirs!s:26} {unit:6} {ratio:5.2f}x{judged}", flush=True
     )
 
 

@@ -101,6 +101,10 @@ class Daemon:
         return self.folder / f"nbd{self.node.number}"
 
     @property
+    def tmem_socket(self) -> Path:
+        return self.folder / f"tmem{self.node.number}"
+
+    @property
     def uri(self) -> str:
         return f"nbd+unix:///disk?socket={self.nbd_socket}"
 
@@ -156,6 +160,7 @@ def _daemon_toml(node: Node) -> str:
         f'node = "n{node.number}"\ncluster = "cluster.toml"\n'
         f"[memory]\nbudget = {node.budget_bytes}\n{node.memory}\n"
         f'[nbd]\nsocket = "nbd{node.number}"\n[control]\nsocket = "control{node.number}"\n'
+        f'[tmem]\nsocket = "tmem{node.number}"\n'
         f'[log]\nlevel = "warning"\n{export}'
     )
 
@@ -212,6 +217,11 @@ def nbdkit(
     with running(command, log=folder / f"{name}.log") as process:
         wait_until(lambda: accepts(at), f"nbdkit {name}")
         yield Peer(process.pid, uri)
+
+
+def processor_seconds(pid: int) -> float:
+    """Return what a process has used so far, of both kinds (its clock of clock_getcpuclockid(3), to the nanosecond)."""
+    return time.clock_gettime(~pid << 3 | 2)
 
 
 def rss_bytes(pid: int) -> int:

@@ -98,7 +98,8 @@ def verify(socket_path: Path, invariants: bool, as_json: bool) -> None:
     click.echo(
         json.dumps(scrub, indent=2)
         if as_json
-        else f"{scrub['zpages_checked']} zpages checked, {scrub['corrupt']} damaged"
+        else f"{'all tables agree, ' if invariants else ''}"
+        f"{scrub['zpages_checked']} zpages checked, {scrub['corrupt']} damaged"
     )
     if scrub["corrupt"]:
         sys.exit(1)

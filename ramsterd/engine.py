@@ -134,7 +134,7 @@ class Engine:
             self.store,
             self._holders,
             in_flight_max=remote.gets_in_flight_max,
-            is_linked=lambda holder: self.nodes.is_linked(holder.node),
+            is_linked=self._is_reachable,
             on_thinned=self._on_thinned,
         )
         homecoming = partial(
@@ -174,7 +174,8 @@ class Engine:
         self._flushes = Flushes()
         self._flush_at: float | None = None
         self._status_at: float = 0.0
-        self._sweeps: list[tuple[Holder, int]] = []
+        # By holder id: how far the sweep for it is.
+        self._sweeps: dict[int, tuple[Holder, int]] = {}
         self._sweep_at: float | None = None
         self._drop_at: float | None = None
         self._purge_at: dict[NodeId, float] = {}
@@ -182,6 +183,9 @@ class Engine:
         self._is_leaving = False
         # Peers that gave up their own pages: what follows on the link is its end, in order.
         self._departing: set[NodeId] = set()
+        # Pools that were ever asked to be at peers, and how many blocks had been adopted when we last saw to that.
+        self._replicated_pools: set[PoolId] = set()
+        self._adopted_seen = 0
 
     # What front ends ask.
 
@@ -201,6 +205,7 @@ class Engine:
         self, pool: PoolId, object_id: bytes, index: int, count: int, *, now: float
     ) -> Replication | None:
         """Have what stands in a run at peers too; None: it is.  Else `Replicated` tells the end."""
+        self._replicated_pools.add(pool)
         deadline = now + self._remote.put_wait_seconds_max
         if count <= REPLICATE_RUN_PAGES_MAX:
             return self._replicator.begin_run(pool, object_id, index, count, deadline)
@@ -314,8 +319,20 @@ class Engine:
                 status = messages.parse_status(frame)
                 self._publish(self.nodes.on_status(node, status, now=now))
                 self._remotifier.on_status(node, status.pages_held_for_us)
+                self._check_held(node, status.pages_held_for_us)
             case _:
                 raise RemoteProtocolError(f"frame of type {frame.type}, which is no request")
+
+    def _check_held(self, node: NodeId, pages_held_for_us: int) -> None:
+        """A peer that keeps nothing of what we count there has purged us, as it does after `orphan_seconds`.
+
+        Links keep order: whatever an answer has told us was stored before this STATUS was written.
+        """
+        holder = self._holders.living(node)
+        if holder is None or pages_held_for_us or not holder.pages:
+            return
+        if not self._remotifier.has_put_to(node):
+            self._bury(self._holders.end(node))
 
     def _on_reply(self, node: NodeId, frame: Frame, now: float) -> None:
         if (holder := self._holders.living(node)) is not None:
@@ -349,8 +366,7 @@ class Engine:
         self._publish(self.nodes.on_link_up(node, incarnation, now=now))
         self._on_life_seen(node, incarnation)
         if (holder := self._holders.living(node)) is not None:
-            self.store.unreachable_holders.discard(holder.holder)
-            holder.is_unswept = False
+            self._on_reachable(holder)
         self._purge_at.pop(node, None)
         self._flush_at = now if self._flushes else self._flush_at
         self._send_status(node)
@@ -360,22 +376,20 @@ class Engine:
         holder = self._holders.living(node)
         if holder is not None and holder.incarnation == incarnation:
             self._flushes.on_link_lost(holder.holder)
-            self.store.unreachable_holders.add(holder.holder)
-            holder.is_unswept = True
+            self._on_unreachable(holder)
         self._publish(self.nodes.on_link_lost(node, incarnation, now=now))
         if node in self._departing:
             self._departing.discard(node)
             self._publish(self.nodes.on_goodbye(node, incarnation, now=now))
             if holder is not None:
                 self._fetches.on_holder_unreachable(holder.holder)
-                self._sweeps.append((holder, 0))
         self._expect_orphans(node, now)
 
     def on_member_removed(self, node: NodeId) -> None:
         """A node is no member any more, and its link is gone: what it held is lost, what it owned goes."""
         if self._foreign.purge(node):
             self.make_room_known()
-        self._bury(node, NO_LIFE)
+        self._bury(self._holders.bury(node, NO_LIFE))
         self._purge_at.pop(node, None)
         self._departing.discard(node)
         self._publish(self.nodes.forget(node))
@@ -400,9 +414,23 @@ class Engine:
             self._expect_orphans(verdict.node, now)
             if holder is not None:
                 self._fetches.on_holder_unreachable(holder.holder)
-                self._sweeps.append((holder, 0))
+                self._on_unreachable(holder)
         elif verdict.state is NodeState.UP:
             self._purge_at.pop(verdict.node, None)
+            holder = self._holders.living(verdict.node)
+            if holder is not None and self.nodes.is_linked(verdict.node):
+                self._on_reachable(holder)
+
+    def _on_unreachable(self, holder: Holder) -> None:
+        """A holder lost its link, or is down: its copies do not count, and what that puts at risk is to be found."""
+        self.store.unreachable_holders.add(holder.holder)
+        holder.is_unswept = True
+        self._sweeps[holder.holder] = (holder, 0)
+
+    def _on_reachable(self, holder: Holder) -> None:
+        self.store.unreachable_holders.discard(holder.holder)
+        holder.is_unswept = False
+        self._sweeps.pop(holder.holder, None)
 
     def _expect_orphans(self, node: NodeId, now: float) -> None:
         """Purge an owner after a while; one whose link is open lives, whatever its heartbeats say."""
@@ -415,19 +443,19 @@ class Engine:
             return
         if self._foreign.on_owner_seen(node, incarnation):
             self.make_room_known()
-        self._bury(node, incarnation)
+        self._bury(self._holders.bury(node, incarnation))
 
-    def _bury(self, node: NodeId, incarnation: Incarnation) -> None:
-        """Begin to lose what a life held that is not this one."""
-        dead = self._holders.bury(node, incarnation)
+    def _bury(self, dead: Holder | None) -> None:
+        """Begin to lose what a life held that has ended."""
         if dead is None:
             return
         dead.is_unswept = True
+        self.store.unreachable_holders.add(dead.holder)
         traffic.adopt_clean(self.store, dead.holder)
         self._flushes.forget(dead.holder)
         self._remotifier.on_holder_dead(dead.holder)
         self._fetches.on_holder_dead(dead.holder)
-        self._sweeps.append((dead, 0))
+        self._sweeps[dead.holder] = (dead, 0)
 
     # Time.
 
@@ -472,13 +500,24 @@ class Engine:
         if not self._replicator.is_waiting and self._compactor.compact(COMPACT_ZPAGES):
             self.make_room_known()
         self._rebuilder.on_tick(now)
+        self._replicate_again(now)
         self._repatriator.on_tick(
             now=now,
             left_total=self._remotifier.left_total,
-            is_remote=any(holder.pages for holder in self._holders),
+            # What is at peers for a replicated pool is there to stay.
+            is_remote=not self._replicated_pools and any(holder.pages for holder in self._holders),
         )
         self.store.zbud.trim()
         self._watch_resize(now)
+
+    def _replicate_again(self, now: float) -> None:
+        """Pages of replicated pools that lost their copies, by a death or a link, get them back unasked."""
+        if self._replicated_pools and self.store.adopted_blocks != self._adopted_seen:
+            self._adopted_seen = self.store.adopted_blocks
+            for pool in self._replicated_pools:
+                if pool in self.store.pools:
+                    deadline = now + self._remote.put_wait_seconds_max
+                    self._replicator.begin_pool(pool, self._remotifier.blocks_in_flight(), deadline)
 
     def _watch_resize(self, now: float) -> None:
         ended = self._resize.on_progress(now=now, is_under_way=self._remotifier.is_any_in_flight())
@@ -487,16 +526,19 @@ class Engine:
 
     def _sweep(self) -> None:
         """Look at one slice of the row table for pages that died with their holder."""
-        holder, row = self._sweeps.pop(0)
+        self._sweep_at = None
+        if not self._sweeps:
+            return
+        holder, row = self._sweeps.pop(next(iter(self._sweeps)))
         sweep = traffic.lose_held_by if holder.is_dead else traffic.find_held_by
         swept = sweep(self.store, holder.holder, row, SWEEP_ROWS)
         for thinned in swept.thinned:
             self._rebuilder.note(thinned)
         if swept.next_row:
-            self._sweeps.insert(0, (holder, swept.next_row))
+            self._sweeps[holder.holder] = (holder, swept.next_row)
             return
         holder.is_unswept = False
-        if holder.is_dead and not any(other is holder for other, _ in self._sweeps):
+        if holder.is_dead:
             self._holders.forget(holder)
             self.store.unreachable_holders.discard(holder.holder)
 
@@ -516,7 +558,7 @@ class Engine:
                 break
             self._send_puts(puts)
         for holder in self._fetches.queued_holders():
-            if not self.nodes.is_linked(self._holders[holder].node):
+            if not self._is_reachable(self._holders[holder]):
                 self._fetches.redirect(holder)
         for holder in self._fetches.queued_holders():
             self._send_gets(self._holders[holder], now)
@@ -524,7 +566,8 @@ class Engine:
             self._flush_at = None
             for holder in self._flushes.holders():
                 self._send_flushes(self._holders[holder])
-        self._sweep_at = now + SWEEP_SECONDS if self._sweeps else None
+        if self._sweeps and self._sweep_at is None:
+            self._sweep_at = now + SWEEP_SECONDS
         if done := self._fetches.take_done():
             self._effects += [
                 GetDone(pending)
@@ -542,8 +585,16 @@ class Engine:
         reachable = 0
         for holder_id in self.store.rows.holders(row):
             holder = self._holders[holder_id]
-            reachable += not holder.is_dead and self.nodes.is_linked(holder.node)
+            reachable += self._is_reachable(holder)
         return reachable
+
+    def _is_reachable(self, holder: Holder) -> bool:
+        """Whether a holder can be asked now, and is not thought to hang."""
+        return (
+            not holder.is_dead
+            and self.nodes.is_linked(holder.node)
+            and self.nodes.state(holder.node) in _ANSWERS
+        )
 
     def _placeable_nodes(self) -> int:
         return sum(may_place(each.state) and each.is_linked for each in self.nodes.candidates())
@@ -632,8 +683,8 @@ class Engine:
     def _collect_owed(self, now: float) -> None:
         """Take over from the store which versions nobody will ask for again."""
         for holder_id, serials in self.store.take_owed().items():
-            holder = self._holders[holder_id]
-            if holder.is_dead:
+            holder = self._holders.get(holder_id)
+            if holder is None or holder.is_dead:
                 continue
             holder.pages -= len(serials)
             if self._flushes.owe(holder_id, serials) >= FLUSH_SERIALS_MIN:

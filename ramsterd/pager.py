@@ -188,7 +188,7 @@ class Pager:
         self._put_wait_seconds_max = put_wait_seconds_max
         self._gets: dict[PendingGet, GetDoneCallback] = {}
         self._puts: deque[WaitingPut] = deque()
-        self._replications: dict[Replication, Callable[[bool], None]] = {}
+        self._replications: dict[Replication, list[Callable[[bool], None]]] = {}
         # When `_on_deadline` wants to be called: never after the first deadline of those that wait.
         self._puts_deadline = math.inf
         self._refused = 0
@@ -347,7 +347,8 @@ class Pager:
             done = self._gets.pop(pending)
             done(pending.pages if pending.outcome is None else pending.outcome)
         elif isinstance(woken, Replicated):
-            self._replications.pop(woken.request)(bool(woken.request.is_stored))
+            for on_replicated in self._replications.pop(woken.request, ()):
+                on_replicated(bool(woken.request.is_stored))
         else:
             self._resume_puts()
 
@@ -480,7 +481,7 @@ class Pager:
         request = self._engine.replicate(pool, object_id, index, count, now=now)
         if request is None:
             return True
-        self._replications[request] = done
+        self._replications.setdefault(request, []).append(done)
         return None
 
     def call_settled(self, callback: Callable[[], None]) -> None:

@@ -28,13 +28,15 @@ SILENCE_SECONDS_MAX: Final = 30.0
 # struct timeval, for SO_RCVTIMEO: a recv that waits in the kernel costs one call instead of two.
 _TIMEVAL: Final = struct.Struct("@ll")
 _KEPT_BYTES: Final = FRAME_PAGES * PAGE_BYTES
+# One number: joining them at each call costs as much as half a system call.
+_SEND_FLAGS: Final = int(socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
 
 
 class Client:
     """A connection to the daemon of this machine.
 
-    May be used from several threads, whose calls follow each other.  Any exception but those about pages and
-    pools is NotConnected, after which the client is closed.
+    May be used from several threads, whose calls follow each other; not by a process and its fork.  After
+    NotConnected the client is closed.
     """
 
     def __init__(
@@ -50,7 +52,9 @@ class Client:
             NotConnected: No daemon serves there, or it has too many clients.
             NotAllowed: The daemon's config does not allow our user.
         """
-        self._lock = threading.Lock()
+        # Held by a call and by who closes; the same thread may do both, in a signal handler.
+        self._lock = threading.RLock()
+        self._is_closed = False
         self._protocol = ClientProtocol()
         self._silence_seconds_max = silence_seconds_max
         # A get of a few pages needs no new buffer.
@@ -69,14 +73,16 @@ class Client:
             raise
 
     def _connect(self, path: str, name: str) -> None:
+        seconds = int(self._silence_seconds_max)
+        microseconds = int((self._silence_seconds_max - seconds) * 1_000_000)
+        timeval = _TIMEVAL.pack(seconds, microseconds)
+        # The one bounds a connect that waits for a place in the daemon's backlog, the other every recv.
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
         try:
             self._sock.connect(path)
         except OSError as error:
             raise NotConnected(f"no daemon at {path}: {error}") from error
-        seconds = int(self._silence_seconds_max)
-        microseconds = int((self._silence_seconds_max - seconds) * 1_000_000)
-        timeval = _TIMEVAL.pack(seconds, microseconds)
-        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
         request = calls.hello_request(name)
         self.call([request])
         calls.raise_first([request])
@@ -97,13 +103,25 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """End the connection and with it the private pools.  May be called twice."""
-        self._sock.close()
+        """End the connection and with it the private pools.  May be called twice.
+
+        A call of another thread raises NotConnected.
+        """
+        self._is_closed = True
+        if not self._lock.acquire(blocking=False):
+            # Wake the call first: while it uses the socket, its number must not become another file's.
+            with contextlib.suppress(OSError):
+                self._sock.shutdown(socket.SHUT_RDWR)
+            self._lock.acquire()
+        try:
+            self._sock.close()
+        finally:
+            self._lock.release()
 
     @property
     def is_connected(self) -> bool:
         """Whether calls can be made; that the daemon is gone may turn out at the next one."""
-        return self._sock.fileno() != -1
+        return not self._is_closed
 
     @property
     def user(self) -> int:
@@ -167,10 +185,11 @@ class Client:
         return self._checked(calls.dropped_pages, request)
 
     def call(self, requests: Iterable[Request]) -> list[Request]:
-        """Carry out requests, as many at a time as the daemon takes; return them, all done."""
-        # What can't be asked is said before anything is sent: the client goes on.
+        """Carry out requests, as many at a time as the daemon takes; return them, all done.
+
+        What making the requests raises is raised before the first is sent.
+        """
         requests = list(requests)
-        begun: list[Request] = []
         protocol, welcome = self._protocol, self._welcome
         with self._lock:
             if not self.is_connected:
@@ -183,7 +202,6 @@ class Client:
                         > welcome.in_flight_bytes_max
                     ):
                         self._receive()
-                    begun.append(request)
                     self._send([*pieces_of(request, protocol.begin(request))])
                 while protocol.waiting:
                     self._receive()
@@ -195,12 +213,12 @@ class Client:
                 # Replies may be half received: nobody can go on from here.
                 self.close()
                 raise
-        return begun
+        return requests
 
     def _send(self, pieces: list[bytes | memoryview]) -> None:
         while pieces:
             try:
-                count = self._sock.sendmsg(pieces, [], socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+                count = self._sock.sendmsg(pieces, [], _SEND_FLAGS)
             except BlockingIOError:
                 self._wait_writable()
                 continue
@@ -233,7 +251,8 @@ class Client:
             silence = f"the daemon said nothing for {self._silence_seconds_max} s"
             raise NotConnected(silence) from None
         if not count:
-            self._lose("the daemon closed the connection")
+            closer = "client" if self._is_closed else "daemon"
+            self._lose(f"the {closer} closed the connection")
         self._protocol.on_received(count)
 
     def _lose(self, reason: str, cause: Exception | None = None) -> NoReturn:
@@ -269,7 +288,7 @@ class Pool:
         return calls.stored_pages(self._client.call(requests))
 
     def put_many(self, items: Iterable[tuple[bytes, int, Buffer]]) -> int:
-        """As `put` for many (object id, index, buffer), all under way at once."""
+        """As `put` for many (object id, index, buffer), which are all taken first and then under way at once."""
         requests = (
             request for item in items for request in calls.put_requests(self._number, *item)
         )

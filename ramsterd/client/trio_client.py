@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 # Pieces of one sendmsg (IOV_MAX of limits.h), which are 2 a request.
 _PIECES_MAX: Final = 1024
+_CONNECT_PAUSE_SECONDS: Final = 0.02
 
 
 @dataclass(slots=True, eq=False)
@@ -56,6 +57,8 @@ class AsyncClient:
         self._sock.setblocking(False)
         self._outgoing: deque[bytes | memoryview] = deque()
         self._sender = trio.lowlevel.ParkingLot()
+        # Who waits for room stands in line, or small requests would always find it before a large one.
+        self._turn = trio.Lock()
         self._room = trio.lowlevel.ParkingLot()
         self._lost: Exception | None = None
         self._stack = AsyncExitStack()
@@ -73,12 +76,12 @@ class AsyncClient:
             NotConnected: No daemon serves there, or it has too many clients.
             NotAllowed: The daemon's config does not allow our user.
         """
-        try:
-            self._sock.connect(self._path)
-        except OSError as error:
-            self._sock.close()
-            raise NotConnected(f"no daemon at {self._path}: {error}") from error
         self._stack.callback(self.close)
+        try:
+            await self._connect()
+        except BaseException:
+            await self._stack.aclose()
+            raise
         nursery = await self._stack.enter_async_context(trio.open_nursery())
         self._stack.callback(nursery.cancel_scope.cancel)
         nursery.start_soon(self._receive_replies)
@@ -101,6 +104,19 @@ class AsyncClient:
     ) -> None:
         # The nursery is not told of the error, which it would wrap: only our own two tasks are in it.
         await self._stack.aclose()
+
+    async def _connect(self) -> None:
+        """Connect, or wait for a place in the daemon's backlog, of which a socket does not tell."""
+        deadline = trio.current_time() + HELLO_SECONDS_MAX
+        while True:
+            try:
+                self._sock.connect(self._path)
+            except OSError as error:
+                if not isinstance(error, BlockingIOError) or trio.current_time() >= deadline:
+                    raise NotConnected(f"no daemon at {self._path}: {error}") from error
+                await trio.sleep(_CONNECT_PAUSE_SECONDS)
+            else:
+                return
 
     async def _greet(self) -> None:
         request = calls.hello_request(self._name)
@@ -153,31 +169,36 @@ class AsyncClient:
         return self._checked(calls.dropped_pages, request)
 
     async def call(self, requests: Iterable[Request]) -> list[Request]:
-        """Carry out requests, as many at a time as the daemon takes; return them, all done."""
-        # What can't be asked is said before anything is sent: the client goes on.
+        """Carry out requests, as many at a time as the daemon takes; return them, all done.
+
+        What making the requests raises is raised before the first is sent.
+        """
         requests = list(requests)
-        begun: list[Request] = []
         call = _Call()
         try:
             for request in requests:
-                while self._lost is None and self._is_full(request):
-                    await self._room.park()
+                if self._turn.locked() or self._is_full(request):
+                    await self._wait_for_room(request)
                 self._raise_if_lost()
                 request.waiter = call
                 call.left += 1
-                begun.append(request)
                 self._outgoing += pieces_of(request, self._protocol.begin(request))
                 if not self._send_now():
                     self._sender.unpark()
             call.is_begun = True
             if call.left:
                 await call.done.wait()
-        except trio.Cancelled:
-            self._abandon(begun)
+        except BaseException:
+            self._abandon(requests)
             raise
-        if not all(request.is_done for request in begun):
+        if not all(request.is_done for request in requests):
             self._raise_if_lost()
-        return begun
+        return requests
+
+    async def _wait_for_room(self, request: Request) -> None:
+        async with self._turn:
+            while self._lost is None and self._is_full(request):
+                await self._room.park()
 
     def _is_full(self, request: Request) -> bool:
         protocol, welcome = self._protocol, self._welcome
@@ -189,6 +210,8 @@ class AsyncClient:
     def _abandon(self, requests: list[Request]) -> None:
         """The buffers of these requests are the caller's again: keep copies of what is still needed."""
         for request in requests:
+            if not request.request_id:
+                break  # this one and all after it were not begun
             self._protocol.abandon(request)
         if any(request.body is not None for request in requests):
             self._outgoing = deque(bytes(piece) for piece in self._outgoing)

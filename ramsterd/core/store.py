@@ -63,6 +63,8 @@ _ZEROS: Final = memoryview(ZERO.to_bytes(4, sys.byteorder) * LEAF_PAGES).cast("I
 _CHUNK_SHIFT: Final = CHUNK_BYTES.bit_length() - 1
 _CHUNK_ROUND: Final = CHUNK_BYTES - 1
 _WORD_SHIFT: Final = WORD_BYTES.bit_length() - 1
+# Clean blocks that one put adopts on its way to a slot: each costs some 50 us.
+ADOPTED_BLOCKS_MAX: Final = 8
 _LAST_WORD: Final = WORDS_PER_PAGE - 1
 
 
@@ -169,6 +171,8 @@ class Store:
         self._owed: dict[int, list[int]] = {}
         # Holder ids without a link: their copies do not count as long as there is a choice.
         self.unreachable_holders: set[int] = set()
+        # How many clean blocks ever became ours alone.
+        self.adopted_blocks = 0
         # The most copies that any pool ever wanted.
         self.copies_max = 1
 
@@ -603,9 +607,14 @@ class Store:
     # Memory.
 
     def find_slot(self, family: Family, chunks: int) -> int:
-        """Return a slot when the open block has none: reopen, make or evict a block; 0 if there is no room."""
+        """Return a slot when the open block has none: reopen, make or evict a block; 0 if there is no room.
+
+        A clean block that must be kept is adopted instead of evicted, which makes no room: after a few of those a
+        put had better wait.
+        """
         location = self.zbud.refill(family, chunks)
-        while not location:
+        adopted_before = self.adopted_blocks
+        while not location and self.adopted_blocks - adopted_before < ADOPTED_BLOCKS_MAX:
             victim = self._oldest_victim(family)
             if victim is None:
                 return 0
@@ -646,6 +655,7 @@ class Store:
         Returns:
             How many pages it has.
         """
+        self.adopted_blocks += 1
         rows = self.zbud.rows(block)
         for row in rows:
             for holder in self.rows.holders(row):
@@ -673,7 +683,7 @@ class Store:
         """Return on how many peers a block with these rows must be kept, when it is not kept here."""
         return max((self.pool_of(row).copies for row in rows), default=1)
 
-    def _lacks_copies(self, block: int) -> bool:
+    def lacks_copies(self, block: int) -> bool:
         """Whether some page of a clean block has fewer holders that can be asked than it should: they may have died."""
         rows, unreachable = self.zbud.rows(block), self.unreachable_holders
         if not unreachable and self.copies_max == 1:
@@ -688,7 +698,7 @@ class Store:
         """Drop the zpages of a clean or ephemeral block; a clean one that lacks copies elsewhere is adopted instead."""
         family = Family(self.zbud.family_of_block[block])
         assert family not in {Family.OWN_PERSISTENT, Family.FOREIGN_PERSISTENT}
-        if family is Family.OWN_CLEAN and self._lacks_copies(block):
+        if family is Family.OWN_CLEAN and self.lacks_copies(block):
             self.adopt_block(block)
             return
         self.zbud.begin_leaving(block)

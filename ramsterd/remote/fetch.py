@@ -86,6 +86,8 @@ class FetchRequest:
     serials: list[int]
     rows: list[int]
     asked_at: float = 0.0
+    # Whether its pages were asked for elsewhere, for want of an answer.
+    is_hedged: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +141,10 @@ class Fetches:
         self._hedgeable: OrderedDict[int, None] = OrderedDict()
         # Who waits for a serial: (get, position in its run).
         self._wanted: dict[int, list[tuple[PendingGet, int]]] = {}
+        # At which holders a wanted serial is queued or under way: never twice at one.
+        self._asked: dict[int, list[int]] = {}
+        # How many hedged requests holders have not answered.
+        self._overdue: dict[int, int] = {}
         self._queued: dict[int, FetchRequest] = {}
         self._in_flight: dict[int, FetchRequest] = {}
         # Gets that are not over, the one that gives up first in front.
@@ -179,6 +185,10 @@ class Fetches:
         self._queue(holder, serial, row)
 
     def _queue(self, holder: int, serial: int, row: int) -> None:
+        asked = self._asked.setdefault(serial, [])
+        if holder in asked:
+            return
+        asked.append(holder)
         queued = self._queued.get(holder)
         if queued is None:
             queued = self._queued[holder] = FetchRequest(holder, [], [])
@@ -200,7 +210,7 @@ class Fetches:
             if holder != besides and not self._holders[holder].is_dead
         ]
         linked = [holder for holder in living if self._is_linked(self._holders[holder])]
-        among = linked or living
+        among = [holder for holder in linked if holder not in self._overdue] or linked or living
         serial = self._store.rows.words[row * WORDS_PER_ROW + SERIAL]
         return among[(serial >> _SPREAD_SHIFT) % len(among)] if among else NO_HOLDER
 
@@ -209,14 +219,36 @@ class Fetches:
         queued = self._queued.pop(holder, None)
         if queued is None:
             return
+        self._unask(queued)
         for serial, row in self._still_wanted(queued):
             if not self._ask_elsewhere(holder, serial, row):
                 self._queue(holder, serial, row)
 
+    def _unask(self, request: FetchRequest) -> None:
+        """A request is over, or was never sent: its serials are not asked for at its holder."""
+        for serial in request.serials:
+            asked = self._asked.get(serial)
+            if asked is not None and request.holder in asked:
+                asked.remove(request.holder)
+                if not asked:
+                    del self._asked[serial]
+
+    def _end_request(self, request_id: int) -> FetchRequest:
+        request = self._in_flight.pop(request_id)
+        self._hedgeable.pop(request_id, None)
+        self._unask(request)
+        if request.is_hedged:
+            left = self._overdue[request.holder] - 1
+            if left:
+                self._overdue[request.holder] = left
+            else:
+                del self._overdue[request.holder]
+        return request
+
     def _ask_elsewhere(self, holder: int, serial: int, row: int) -> bool:
         """Have what one holder does not give looked up anew, or asked for at another that is linked, if it can be."""
         if not self._is_current(row, serial):
-            for pending, position in self._wanted.pop(serial):
+            for pending, position in self._wanted.pop(serial, ()):
                 self._look_up_again(pending, position)
             return True
         other = self._choose(row, besides=holder)
@@ -239,7 +271,11 @@ class Fetches:
         queued = self._queued.pop(holder, None)
         if queued is None:
             return []
-        under_way = sum(1 for request in self._in_flight.values() if request.holder == holder)
+        under_way = sum(
+            request.holder == holder and not request.is_hedged
+            for request in self._in_flight.values()
+        )
+        self._unask(queued)
         pairs = self._still_wanted(queued)
         requests = []
         while pairs and under_way < self._in_flight_max:
@@ -259,6 +295,8 @@ class Fetches:
     def begin(self, request_id: int, request: FetchRequest, now: float) -> None:
         """The request is on its way."""
         request.asked_at = now
+        for serial in request.serials:
+            self._asked.setdefault(serial, []).append(request.holder)
         self._in_flight[request_id] = request
         # All pages of a block have the same holders, so the first speaks for nearly all.
         if self._store.rows.quarters[request.rows[0] * QUARTERS_PER_ROW + HOLDERS + 1]:
@@ -272,8 +310,7 @@ class Fetches:
         """
         request = self._in_flight[request_id]
         packed = parse_get_reply(frame, len(request.serials))
-        del self._in_flight[request_id]
-        self._hedgeable.pop(request_id, None)
+        self._end_request(request_id)
         self._latency.on_answer(now - request.asked_at)
         start = 0
         for serial, row, code in zip(request.serials, request.rows, packed, strict=True):
@@ -388,11 +425,12 @@ class Fetches:
 
     def on_request_failed(self, request_id: int) -> None:
         """No answer: persistent pages stay wanted, from another holder if there is one; ephemeral ones are a miss."""
-        request = self._in_flight.pop(request_id)
-        self._hedgeable.pop(request_id, None)
+        request = self._end_request(request_id)
         self._requests_failed += 1
         self._miss(request)
         for serial, row in self._still_wanted(request):
+            if serial in self._asked:
+                continue  # a hedge is under way
             if not self._ask_elsewhere(request.holder, serial, row):
                 self._queue(request.holder, serial, row)
 
@@ -400,6 +438,7 @@ class Fetches:
         """The holder can't be asked now: what is ephemeral is not waited for."""
         queued = self._queued.pop(holder, None)
         if queued is not None:
+            self._unask(queued)
             self._miss(queued)
             self._requeue(holder, self._still_wanted(queued))
 
@@ -425,7 +464,7 @@ class Fetches:
             self._miss(request)
             for serial, row in self._still_wanted(request):
                 if not self._ask_elsewhere(holder, serial, row):
-                    for pending, _ in self._wanted.pop(serial):
+                    for pending, _ in self._wanted.pop(serial, ()):
                         self._give_up(pending)
 
     def on_holder_dead(self, holder: int) -> None:
@@ -439,6 +478,8 @@ class Fetches:
         """Return what a holder was asked for, and what it was about to be, which is not queued any more."""
         requests = [each for each in self._in_flight.values() if each.holder == holder]
         queued = self._queued.pop(holder, None)
+        if queued is not None:
+            self._unask(queued)
         return requests if queued is None else [*requests, queued]
 
     def next_deadline(self) -> float | None:
@@ -466,8 +507,11 @@ class Fetches:
 
     def _hedge(self, request: FetchRequest) -> None:
         """Ask another holder for what is still wanted of a request."""
+        request.is_hedged = True
+        self._overdue[request.holder] = self._overdue.get(request.holder, 0) + 1
         for serial, row in self._still_wanted(request):
-            self._hedged += self._ask_elsewhere(request.holder, serial, row)
+            if len(self._asked.get(serial, ())) == 1:  # a hedge is not hedged
+                self._hedged += self._ask_elsewhere(request.holder, serial, row)
 
     def take_done(self) -> list[PendingGet]:
         """Return the gets that ended since the last call."""
@@ -499,6 +543,8 @@ class Fetches:
         for serial, waiters in self._wanted.items():
             assert waiters, "wanted by nobody"
             assert serial in asked, "wanted, but nobody will ask"
+        for request in [*self._in_flight.values(), *self._queued.values()]:
+            assert len(set(request.serials)) == len(request.serials), "asked for twice in one frame"
         assert not any(pending.is_over for pending in self._waiting)
         for waiters in self._wanted.values():
             assert all(pending.missing > 0 or pending.is_over for pending, _ in waiters)
@@ -521,6 +567,7 @@ class Fetches:
         # What is wanted no more is not asked for either: a holder may be away for long.
         for holder, queued in list(self._queued.items()):
             del self._queued[holder]
+            self._unask(queued)
             self._requeue(holder, self._still_wanted(queued))
 
     def _still_wanted(self, request: FetchRequest) -> list[tuple[int, int]]:
@@ -531,8 +578,5 @@ class Fetches:
         ]
 
     def _requeue(self, holder: int, pairs: list[tuple[int, int]]) -> None:
-        if not pairs:
-            return
-        queued = self._queued.setdefault(holder, FetchRequest(holder, [], []))
-        queued.serials.extend(serial for serial, _ in pairs)
-        queued.rows.extend(row for _, row in pairs)
+        for serial, row in pairs:
+            self._queue(holder, serial, row)

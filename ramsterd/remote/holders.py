@@ -38,6 +38,16 @@ class Holders:
     def __getitem__(self, holder: int) -> Holder:
         return self._by_id[holder]
 
+    def get(self, holder: int) -> Holder | None:
+        """Return a life, or None if it is forgotten."""
+        return self._by_id.get(holder)
+
+    def end(self, node: NodeId) -> Holder:
+        """The present life of a node holds nothing of ours any more, though it lives: it counts as over."""
+        ended = self._living.pop(node)
+        ended.is_dead = True
+        return ended
+
     def __iter__(self) -> Iterator[Holder]:
         return iter(self._by_id.values())
 

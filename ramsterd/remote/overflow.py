@@ -166,6 +166,10 @@ class Overflow:
         """Whether a request is a PUT of ephemeral pages under way."""
         return request_id in self._in_flight
 
+    def has_put_to(self, node: NodeId) -> bool:
+        """Whether a PUT of ephemeral pages to a peer is under way."""
+        return any(put.holder.node == node for put in self._in_flight.values())
+
     def pages_in_flight(self, request_id: int) -> int:
         """Return how many pages a PUT under way has."""
         return len(self._in_flight[request_id].shipment.serials)

@@ -158,6 +158,12 @@ class Remotifier:
         """Whether any PUT of persistent pages is under way: their memory is freed when it has ended."""
         return bool(self._in_flight)
 
+    def has_put_to(self, node: NodeId) -> bool:
+        """Whether any PUT to a peer is under way."""
+        return self._overflow.has_put_to(node) or any(
+            put.holder.node == node for put in self._in_flight.values()
+        )
+
     def blocks_in_flight(self) -> list[int]:
         """Return the blocks on their way, those of a shipment to two peers twice."""
         return [each.block for put in self._in_flight.values() for each in put.shipment.blocks]

@@ -5,7 +5,12 @@ request to replicate is a list of such blocks, as they are now, and the newest s
 later is none of its business.  The blocks are sent as in remotify, and stay here as clean ones.  A block is done when
 no page that counts is in it any more: it became clean, left, or its pages were put again or flushed.
 
-That holds only while no zpage moves from one block to another: compaction stops as long as somebody waits here.
+That holds only while no zpage moves from one block to another, so compaction stops as long as somebody waits here; and
+while no clean block is adopted: when one was, the lists are made anew.  Clean blocks that lack copies are adopted
+first, so that a copy at a peer that can't be reached is not taken for one.
+
+Clients may flush as often as they like: requests that are about the same pages are one, and while nothing was written
+the last answer stands.
 """
 
 from collections import deque
@@ -30,6 +35,9 @@ class Replication:
     blocks: list[int]
     deadline: float
     is_stored: bool | None = None
+    # For a whole pool: what was written and adopted when the list was made.
+    is_whole: bool = False
+    state: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +57,9 @@ class Replicator:
         self._waiting: deque[Replication] = deque()
         self._stored = 0
         self._failed = 0
+        self._adopted_seen = 0
+        # Pools whose pages were all at peers, and what was written and adopted by then.
+        self._safe: dict[PoolId, tuple[int, int]] = {}
 
     @property
     def is_waiting(self) -> bool:
@@ -59,18 +70,44 @@ class Replicator:
         self, pool: PoolId, object_id: bytes, index: int, count: int, deadline: float
     ) -> Replication | None:
         """Return what waits for a run of pages; None if they are at peers already."""
+        for location in self._store.locations(pool, object_id, index, count):
+            self._adopt_if_lacking(location >> SLOT_SHIFT)
         locations = self._store.locations(pool, object_id, index, count)
-        return self._begin(pool, {location >> SLOT_SHIFT for location in locations}, deadline)
+        blocks = {location >> SLOT_SHIFT for location in locations}
+        return self._begin(pool, blocks, deadline)
 
     def begin_pool(
         self, pool: PoolId, leaving: Iterable[int], deadline: float
     ) -> Replication | None:
         """Return what waits for all pages of a pool; `leaving` are blocks on their way to peers."""
+        state = (self._store.serial_last, self._store.adopted_blocks)
+        for request in self._waiting:
+            if request.pool == pool and request.is_whole and request.state == state:
+                return request
+        if self._safe.get(pool) == state and not self._store.unreachable_holders:
+            return None
+        if self._store.unreachable_holders:
+            for block in list(self._store.zbud.blocks(Family.OWN_CLEAN)):
+                self._adopt_if_lacking(block)
         blocks = [*self._store.zbud.blocks(Family.OWN_PERSISTENT), *leaving]
-        return self._begin(pool, blocks, deadline)
+        request_or_none = self._begin(pool, blocks, deadline)
+        state = (self._store.serial_last, self._store.adopted_blocks)
+        if request_or_none is None:
+            self._safe[pool] = state
+        else:
+            request_or_none.is_whole = True
+            request_or_none.state = state
+        return request_or_none
+
+    def _adopt_if_lacking(self, block: int) -> None:
+        store = self._store
+        is_clean = store.zbud.family_of_block[block] == Family.OWN_CLEAN
+        if is_clean and store.zbud.is_listed(block) and store.lacks_copies(block):
+            store.adopt_block(block)
 
     def _begin(self, pool: PoolId, blocks: Iterable[int], deadline: float) -> Replication | None:
         request = Replication(pool, self._store.serial_last, [], deadline)
+        self._adopted_seen = self._store.adopted_blocks
         request.blocks = [block for block in blocks if self._counts(request, block)]
         if not request.blocks:
             return None
@@ -89,6 +126,8 @@ class Replicator:
 
     def take_done(self) -> list[Replication]:
         """Return the requests that are fulfilled now."""
+        if self._waiting and self._store.adopted_blocks != self._adopted_seen:
+            self._look_anew()
         done = []
         for request in list(self._waiting):
             while request.blocks and not self._counts(request, request.blocks[-1]):
@@ -99,6 +138,16 @@ class Replicator:
                 self._stored += 1
                 done.append(request)
         return done
+
+    def _look_anew(self) -> None:
+        """Clean blocks were adopted: pages that were safe need not be so any more."""
+        self._adopted_seen = self._store.adopted_blocks
+        persistent = list(self._store.zbud.blocks(Family.OWN_PERSISTENT))
+        for request in self._waiting:
+            known = set(request.blocks)
+            request.blocks += [
+                block for block in persistent if block not in known and self._counts(request, block)
+            ]
 
     def blocks_to_send(self) -> list[int]:
         """Return the next blocks of the first request that are not on their way yet."""

@@ -85,9 +85,11 @@ class Pair:
             done += self.client.on_received(count)
         return done
 
-    def run(self, *requests: Request) -> list[Request]:
-        """Send requests and receive their replies, which must all come."""
+    def run(self, *requests: Request, is_swept: bool = False) -> list[Request]:
+        """Send requests and receive their replies, which must all come, perhaps once destroyed pools are swept."""
         self.send(*requests)
+        if is_swept:
+            self.sweep()
         self.receive()
         assert all(request.is_done for request in requests)
         return list(requests)

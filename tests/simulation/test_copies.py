@@ -8,7 +8,7 @@ from trio.testing import MockClock
 from nodemanager.states import NodeState
 from tests.simulation.checkers import held, rows_of
 from tests.simulation.cluster import MIB, Cluster
-from tests.simulation.workload import Client, finish
+from tests.simulation.workload import OBJECT, Client, finish
 
 PAGES = 2000
 KNOBS: dict[str, Any] = {
@@ -147,4 +147,74 @@ async def test_with_one_peer_too_few_nothing_leaves_and_nothing_is_lost(
     client.put_until_one_waits()
     cluster.run(2)
     assert not held(cluster[0], cluster[1])
+    finish(cluster, client)
+
+
+async def test_a_holder_that_hangs_is_down_before_its_link_is_lost(
+    seed: int, mock_clock: MockClock
+) -> None:
+    """SIGSTOP: the link stays open for its idle time, yet its copies count no more and are made anew."""
+    cluster, client = four_nodes(seed, mock_clock)
+    cluster[1].is_paused = True
+    cluster.run(6)
+    cluster.judge(0, 1, NodeState.DOWN)
+    assert cluster.is_linked(0, 1)
+    cluster.run(0.1)
+    assert at_risk(cluster)
+    assert cluster.run_until(lambda: not at_risk(cluster), 60)
+    assert cluster[0].engine.statistics().rebuild.rebuilt_total > 0
+    client.read_all()
+
+
+async def test_passes_that_never_rest_do_not_hold_up_a_rebuild(
+    seed: int, mock_clock: MockClock
+) -> None:
+    cluster, _ = four_nodes(seed, mock_clock)
+    cluster.crash(1)
+    cluster.judge(0, 1, NodeState.DOWN)
+    for _ in range(1500):
+        cluster.run(0.01)
+        cluster[0].pager.settle()
+    assert not at_risk(cluster)
+
+
+async def test_a_holder_that_purged_us_is_found_out(seed: int, mock_clock: MockClock) -> None:
+    """A partition longer than `orphan_seconds`: the same life is back, and keeps nothing of ours any more."""
+    cluster, client = four_nodes(seed, mock_clock)
+    cluster.cut(0, 1)
+    for one, other in ((0, 1), (1, 0)):
+        cluster.judge(one, other, NodeState.DOWN)
+    cluster[1].engine._foreign.purge(cluster[0].number)
+    for one, other in ((0, 1), (1, 0)):
+        cluster.judge(one, other, NodeState.UP)
+    cluster.link_all()
+    cluster.run(1)
+    assert cluster.run_until(lambda: not at_risk(cluster), 60)
+    cluster.restart(2)
+    cluster.link_all()
+    cluster.run(30)
+    assert cluster[0].engine.statistics().store.lost_total == 0
+    client.read_all()
+
+
+async def test_one_page_is_asked_for_at_each_holder_once(seed: int, mock_clock: MockClock) -> None:
+    """Hedges breed no hedges, and a link that breaks under them asks for nothing twice."""
+    cluster, client = four_nodes(seed, mock_clock)
+    for holder in (1, 2, 3):
+        cluster.hold(holder, 0)
+    index = next(
+        index
+        for index in range(PAGES)
+        if cluster[0].engine.store.get(cluster[0].pool, OBJECT, index, 1).elsewhere
+    )
+    get = client.get(index)
+    cluster.run(3)
+    fetch = cluster[0].engine.statistics().fetch
+    assert (fetch.hedged_total, fetch.requests_in_flight) == (1, 2)
+    cluster.cut(0, 1)
+    cluster.cut(0, 2)
+    for holder in (3,):
+        cluster.let_go(holder, 0)
+    cluster.link_all()
+    client.wait(get)
     finish(cluster, client)

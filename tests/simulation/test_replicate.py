@@ -2,6 +2,7 @@
 
 from trio.testing import MockClock
 
+from nodemanager.states import NodeState
 from ramsterd.core.zbud import Family
 from tests.simulation.checkers import held
 from tests.simulation.cluster import MIB, Cluster
@@ -111,3 +112,51 @@ async def test_pages_overwritten_or_flushed_meanwhile_hold_nobody_up(
     assert replications.answers == [True]
     client.read_all()
     finish(cluster, client)
+
+
+async def test_what_loses_its_copies_while_a_flush_waits_counts_again(
+    seed: int, mock_clock: MockClock
+) -> None:
+    cluster = cluster_of(seed, mock_clock, nodes=4)
+    client = Client(cluster, 0)
+    client.fill(PAGES)
+    replications = Replications(cluster)
+    assert replications.ask() is None
+    assert cluster.run_until(lambda: bool(replications.answers), 5)
+    client.put(1000, 8)
+    assert replications.ask() is None
+    client.on_holder_lost(1)
+    cluster.restart(1)
+    cluster.link(0, 1)
+    assert cluster.run_until(lambda: len(replications.answers) == 2, 5)
+    assert replications.answers == [True, True]
+    assert not cluster[0].engine.store.zpages[Family.OWN_PERSISTENT]
+
+
+async def test_copies_at_peers_that_are_down_do_not_count(seed: int, mock_clock: MockClock) -> None:
+    cluster = cluster_of(seed, mock_clock)
+    client = Client(cluster, 0)
+    client.fill(PAGES)
+    replications = Replications(cluster)
+    assert replications.ask() is None
+    assert cluster.run_until(lambda: bool(replications.answers), 5)
+    for peer in (1, 2):
+        cluster.crash(peer)
+        cluster.judge(0, peer, NodeState.DOWN)
+    assert replications.ask() is None
+    assert cluster.run_until(lambda: len(replications.answers) == 2, 5)
+    assert replications.answers == [True, False]
+
+
+async def test_many_flushes_are_one(seed: int, mock_clock: MockClock) -> None:
+    """A client may ask a thousand times: it is the same list of blocks, and no list when nothing was written."""
+    cluster = cluster_of(seed, mock_clock)
+    client = Client(cluster, 0)
+    client.fill(PAGES)
+    replications = Replications(cluster)
+    for _ in range(100):
+        assert replications.ask() is None
+    assert cluster[0].engine.statistics().replicate.waiting == 1
+    assert cluster.run_until(lambda: len(replications.answers) == 100, 5)
+    assert all(replications.answers)
+    assert replications.ask() is True

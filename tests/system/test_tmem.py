@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pwd
 import random
 import socket
 import struct
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 import trio
 
-from net.frame import encode_header
+from net.frame import HEADER_BYTES, encode_header
 from ramsterd.client import (
     PAGE_BYTES,
     AsyncClient,
@@ -28,8 +29,9 @@ from ramsterd.client import (
     PoolKind,
 )
 from ramsterd.client.protocol import ClientProtocol
-from ramsterd.client.requests import get_requests, hello_request, new_pool_request
-from ramsterd.tmemd.messages import TmemType, encode_request, place
+from ramsterd.client.requests import hello_request, new_pool_request
+from ramsterd.tmemd.messages import PageState, TmemType, encode_request, place
+from tests.requirements import require_root
 from tests.system.tmem_daemons import DaemonProcess, tmem_cluster, wait_for
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
@@ -78,19 +80,61 @@ def assert_ended_by_daemon(sock: socket.socket) -> None:
     sock.close()
 
 
+class Good:
+    """Another program, which puts and gets as long as a bad one is there."""
+
+    def __init__(self, daemon: DaemonProcess) -> None:
+        self.rounds = 0
+        self.failure: BaseException | None = None
+        # The most that the daemon had beyond what it had at the start.
+        self.grown_bytes_max = 0
+        self._daemon = daemon
+        self._before = daemon.resident_bytes()
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._go_on)
+
+    def _go_on(self) -> None:
+        rng = random.Random(1)
+        try:
+            with Client(self._daemon.tmem, name="good", silence_seconds_max=20) as client:
+                pool = client.new_pool(PoolKind.PERSISTENT)
+                while not self._is_over.is_set():
+                    data = half_random(rng, 100)
+                    assert pool.put(b"good", 0, data) == 100
+                    assert b"".join(page or b"" for page in pool.get(b"good", 0, 100)) == data
+                    grown = self._daemon.resident_bytes() - self._before
+                    self.grown_bytes_max = max(self.grown_bytes_max, grown)
+                    self.rounds += 1
+        except BaseException as error:
+            self.failure = error
+
+    def start(self) -> None:
+        self._thread.start()
+        self.wait_rounds()
+
+    def wait_rounds(self) -> None:
+        """Wait for two more rounds: the second began after this was called."""
+        enough = self.rounds + 2
+        wait_for(lambda: self.rounds >= enough or self.failure, self._daemon.log)
+        assert self.failure is None, self.failure
+
+    def stop(self) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+
 @contextlib.contextmanager
-def nobody_else_notices(daemon: DaemonProcess) -> Iterator[None]:
+def nobody_else_notices(daemon: DaemonProcess, *, bytes_max: int = 24 * MIB) -> Iterator[Good]:
     """Let another program put and get before, during and after; memory and connections stay in bounds."""
-    data = half_random(random.Random(1), 100)
-    with Client(daemon.tmem, name="good", silence_seconds_max=20) as client:
-        pool = client.new_pool(PoolKind.PERSISTENT)
-        pool.put(b"good", 0, data)
-        before = daemon.resident_bytes()
-        yield
-        assert b"".join(page or b"" for page in pool.get(b"good", 0, 100)) == data
-        pool.put(b"good", 50, data)
+    good = Good(daemon)
+    good.start()
+    try:
+        yield good
         wait_for(lambda: daemon.ask("status")["tmem"]["connections"] == 1, daemon.log)
-    assert daemon.resident_bytes() - before < 24 * MIB
+        good.wait_rounds()
+    finally:
+        good.stop()
+    assert good.grown_bytes_max < bytes_max
     assert "Traceback" not in daemon.log()
 
 
@@ -335,6 +379,50 @@ def test_a_full_node_without_peers_says_pool_full_and_goes_on(daemon: DaemonProc
         assert pool.put(b"o", 0, stored[0]) == RUN_PAGES
 
 
+@pytest.mark.parametrize("codec", ["lz4", "zstd", "none"])
+def test_a_pool_is_compressed_as_its_program_says(daemon: DaemonProcess, codec: str) -> None:
+    if codec == "zstd":
+        pytest.importorskip("zstandard", reason="needs zstandard (ramster[zstd])")
+    data = half_random(random.Random(9), 200)
+    other = "lz4" if codec == "none" else "none"
+
+    async def look() -> None:
+        async with AsyncClient(daemon.tmem) as client:
+            pool = await client.new_pool(PoolKind.PERSISTENT, name="packed", codec=codec)
+            assert b"".join(page or b"" for page in await pool.get(b"o", 0, 200)) == data
+            with pytest.raises(NotAllowed, match=f"'packed' has codec {codec}"):
+                await client.new_pool(PoolKind.PERSISTENT, name="packed", codec=other)
+            with pytest.raises(ValueError, match="no codec 'gif'"):
+                await client.new_pool(PoolKind.PERSISTENT, codec="gif")
+
+    with Client(daemon.tmem) as client:
+        pool = client.new_pool(PoolKind.PERSISTENT, name="packed", codec=codec)
+        before = daemon.ask("status")["engine"]["store"]["put_raw_total"]
+        assert pool.put(b"o", 0, data) == 200
+        raw = daemon.ask("status")["engine"]["store"]["put_raw_total"] - before
+        assert raw == (200 if codec == "none" else 0)
+        # The same connection asks again, otherwise: no number it already has lets it pass.
+        with pytest.raises(NotAllowed, match=f"'packed' has codec {codec}"):
+            client.new_pool(PoolKind.PERSISTENT, name="packed", codec=other)
+        trio.run(look)
+    (row,) = daemon.ask("pools")
+    assert (row["name"], row["codec"]) == ("packed", codec)
+
+
+NO_ZSTANDARD = "import sys; sys.modules['zstandard'] = None; from ramsterd.cli import main; main()"
+
+
+def test_a_daemon_without_zstandard_says_so_and_goes_on(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.system.tmem_daemons.MAIN", NO_ZSTANDARD)
+    with tmem_cluster(folder) as (daemon,), Client(daemon.tmem) as client:
+        with pytest.raises(NotAllowed, match=r"install ramster\[zstd\]"):
+            client.new_pool(PoolKind.EPHEMERAL, name="packed", codec="zstd")
+        assert daemon.ask("pools") == []
+        client.new_pool(PoolKind.EPHEMERAL, name="packed").put(b"o", 0, bytes(PAGE_BYTES))
+
+
 def test_a_named_pool_is_found_again_and_a_private_one_is_not(daemon: DaemonProcess) -> None:
     page = b"x" * PAGE_BYTES
     with Client(daemon.tmem) as client:
@@ -422,6 +510,57 @@ def test_a_user_whom_the_config_does_not_name_is_turned_away(folder: Path) -> No
         assert daemon.ask("status")["tmem"]["connections_refused_total"] == 2
 
 
+@contextlib.contextmanager
+def as_user(user: pwd.struct_passwd) -> Iterator[None]:
+    """Be somebody else for the kernel, who notes that at connect."""
+    os.setegid(user.pw_gid)
+    os.seteuid(user.pw_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+
+
+@pytest.mark.root
+def test_another_user_is_who_the_kernel_says_and_has_pools_of_its_own(folder: Path) -> None:
+    require_root()
+    other = pwd.getpwnam("nobody")
+    page, theirs = b"o" * PAGE_BYTES, b"t" * PAGE_BYTES
+    tmem = f"users = [0, {other.pw_uid}]\nuser_pages_max = 2\npool_pages_max = 2"
+    with tmem_cluster(folder, tmem=tmem) as (daemon,), Client(daemon.tmem) as client:
+        ours = client.new_pool(PoolKind.PERSISTENT, name="same")
+        ours.put(b"o", 0, page * 2)
+        folder.chmod(0o755)
+        with as_user(other), pytest.raises(NotConnected, match="Permission denied"):
+            Client(daemon.tmem)
+        os.chown(daemon.tmem, 0, other.pw_gid)
+        with as_user(other):
+            another = Client(daemon.tmem)
+        with another:
+            assert (client.user, another.user) == (0, other.pw_uid)
+            pool = another.new_pool(PoolKind.PERSISTENT, name="same")
+            assert pool.get(b"o", 0, 2) == [None, None]
+            assert pool.put(b"o", 0, theirs * 2) == 2
+            for each in (ours, pool):
+                with pytest.raises(PoolFull, match="may have 2 pages"):
+                    each.put(b"o", 2, page)
+            pool.destroy()
+        assert ours.get(b"o", 0, 2) == [page] * 2
+
+
+@pytest.mark.root
+def test_another_user_is_turned_away_though_its_group_may_connect(folder: Path) -> None:
+    require_root()
+    other = pwd.getpwnam("nobody")
+    with tmem_cluster(folder) as (daemon,):
+        folder.chmod(0o755)
+        os.chown(daemon.tmem, 0, other.pw_gid)
+        refused = pytest.raises(NotAllowed, match=f"user {other.pw_uid} is not in")
+        with as_user(other), refused:
+            Client(daemon.tmem)
+
+
 def test_connections_are_bounded(folder: Path) -> None:
     with tmem_cluster(folder, tmem="connections_max = 2") as (daemon,):
         refused = pytest.raises(NotConnected, match="2 connections already")
@@ -466,13 +605,15 @@ def test_garbage_ends_its_connection(daemon: DaemonProcess) -> None:
 
 
 def test_half_a_frame_waits_and_ends_with_its_connection(daemon: DaemonProcess) -> None:
-    with nobody_else_notices(daemon):
+    # Each may make the daemon keep one frame: a decoder of 1 MiB.
+    with nobody_else_notices(daemon, bytes_max=(24 + 20) * MIB) as good:
         head = encode_request(
             TmemType.PUT, 5, place(1, b"o"), count=128, body_bytes=128 * PAGE_BYTES
         )
         halves = [greeted(daemon) for _ in range(20)]
         for number, sock in enumerate(halves):
             sock.sendall((head + bytes(128 * PAGE_BYTES))[: 3 + number * 25_000])
+        good.wait_rounds()
         assert daemon.ask("status")["tmem"]["connections"] == 21
         for sock in halves:
             sock.close()
@@ -496,8 +637,9 @@ def test_a_length_of_4_gib_is_refused_unread(daemon: DaemonProcess) -> None:
 
 
 def test_a_pool_id_of_someone_else_names_nothing(daemon: DaemonProcess) -> None:
-    with nobody_else_notices(daemon), Client(daemon.tmem) as bad:
+    with nobody_else_notices(daemon) as good, Client(daemon.tmem) as bad:
         mine = bad.new_pool(PoolKind.PERSISTENT)
+        good.wait_rounds()
         for number in (0, 2, 3, 1000, 0xFFFF_FFFF):
             mine._number = number
             for attempt in (
@@ -514,37 +656,58 @@ def test_a_pool_id_of_someone_else_names_nothing(daemon: DaemonProcess) -> None:
 def test_10000_gets_outstanding_without_reading_wait_in_bounded_memory(
     daemon: DaemonProcess,
 ) -> None:
-    with nobody_else_notices(daemon):
-        protocol = ClientProtocol()
-        sock = greeted(daemon)
-        sock.sendall(protocol.begin(new_pool_request(PoolKind.PERSISTENT, "", is_exclusive=False)))
-        assert sock.recv(4096)
-        put = encode_request(
-            TmemType.PUT, 9, place(1, b"o"), count=128, body_bytes=128 * PAGE_BYTES
-        )
-        sock.sendall(put + half_random(random.Random(8), 128))
-        assert sock.recv(4096)
-        target = bytearray(128 * PAGE_BYTES)
-        requests = b"".join(
-            encode_request(TmemType.GET, 1 + number, each.table, count=128)
-            for number in range(10_000)
-            for each in [next(get_requests(1, b"o", 0, target))]
-        )
-        sock.setblocking(False)
-        sent = 0
-        with contextlib.suppress(BlockingIOError):
-            while sent < len(requests):
-                sent += sock.send(requests[sent : sent + 65536])
-        in_flight = daemon.ask("status")["tmem"]
-        assert in_flight["connections"] == 2
-        assert daemon.ask("status")["tmem"]["requests_total"]["GET"] < 1000
-        # What it reads late is still right, up to the bytes that were served.
-        sock.setblocking(True)
-        sock.settimeout(20)
-        header = sock.recv(20, socket.MSG_WAITALL)
-        *_, count, request_id, table_bytes, body_bytes = struct.unpack("<HBBBBHIII", header)
-        assert (count, request_id, table_bytes, body_bytes) == (128, 1, 128, 128 * PAGE_BYTES)
-        sock.close()
+    """Ten such clients cost 3 MiB each at most; one that reads at last gets every page that it asked for."""
+    data = half_random(random.Random(8), 128)
+    # Unread requests and unsent replies; what waits for a peer would be 2 MiB more.
+    bytes_max = (24 + 10 * 3) * MIB
+    with nobody_else_notices(daemon, bytes_max=bytes_max) as good, contextlib.ExitStack() as stack:
+        bad = [stack.enter_context(greeted(daemon)) for _ in range(10)]
+        rests = [ask_10000_times(sock, data) for sock in bad]
+        good.wait_rounds()
+        status = daemon.ask("status")["tmem"]
+        assert status["connections"] == 11
+        # A reply has 512 KiB, so no more than a few can be served for each.
+        assert status["requests_total"]["GET"] - 4 * good.rounds < 100
+        for number in range(1, READ_LATE + 1):
+            header = receive_exactly(bad[0], HEADER_BYTES)
+            *_, count, request_id, table_bytes, body_bytes = struct.unpack("<HBBBBHIII", header)
+            assert (count, request_id) == (128, number)
+            assert receive_exactly(bad[0], table_bytes) == bytes([PageState.PAGE]) * 128
+            assert receive_exactly(bad[0], body_bytes) == data
+        assert rests[1], "more than what the sockets hold was still to be sent"
+    # Leaving the block closed them all.
+
+
+READ_LATE = 200
+
+
+def ask_10000_times(sock: socket.socket, data: bytes) -> bytes:
+    """Put 128 pages and ask for them 10,000 times without reading; return what the socket did not take."""
+    protocol = ClientProtocol()
+    sock.sendall(protocol.begin(new_pool_request(PoolKind.PERSISTENT, "", is_exclusive=False)))
+    assert sock.recv(4096)
+    table = place(1, b"o")
+    sock.sendall(encode_request(TmemType.PUT, 9, table, count=128, body_bytes=len(data)) + data)
+    assert sock.recv(4096)
+    requests = b"".join(
+        encode_request(TmemType.GET, 1 + number, table, count=128) for number in range(10_000)
+    )
+    sock.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while requests:
+            sent = sock.send(requests[:65536])
+            requests = requests[sent:]
+    sock.settimeout(20)
+    return requests
+
+
+def receive_exactly(sock: socket.socket, count: int) -> bytes:
+    data = bytearray()
+    while len(data) < count:
+        some = sock.recv(count - len(data))
+        assert some, "the daemon closed the connection"
+        data += some
+    return bytes(data)
 
 
 def test_a_program_that_says_nothing_is_let_go(daemon: DaemonProcess) -> None:

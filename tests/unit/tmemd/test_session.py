@@ -1,5 +1,7 @@
 """One connection's requests: what is asked, what is refused, and what is bounded."""
 
+from dataclasses import replace
+
 import pytest
 
 from net.errors import RemoteProtocolError
@@ -36,6 +38,7 @@ from ramsterd.tmemd.messages import (
     place,
 )
 from ramsterd.tmemd.session import OPEN_POOLS_MAX
+from tests.fakes.fake_pool_pager import FakePoolPager
 from tests.fakes.tmem_pair import QUOTAS, Pair, feed, serve, take_replies
 
 OBJECT = b"object"
@@ -128,7 +131,7 @@ def test_a_lost_page_is_told_also_when_its_neighbours_come_late() -> None:
     assert pair.receive() == requests
     with pytest.raises(PageLost):
         missing_indexes(requests)
-    assert pair.session.in_flight_count == pair.session.in_flight_bytes == 0
+    assert pair.session.in_flight.count == pair.session.in_flight.bytes == 0
 
 
 def test_an_unreachable_page_is_told_apart_from_a_lost_one() -> None:
@@ -282,8 +285,8 @@ def test_gets_that_wait_are_bounded_in_bytes() -> None:
     get_bytes = encode_request(TmemType.GET, 1, place(pool, OBJECT), count=PAGES_PER_FRAME_MAX)
     feed(pair.session, get_bytes * 1000)
     assert pair.session.is_full
-    assert pair.session.in_flight_bytes == IN_FLIGHT_BYTES_MAX
-    assert pair.counters.in_flight == pair.session.in_flight_count
+    assert pair.session.in_flight.bytes == IN_FLIGHT_BYTES_MAX
+    assert pair.counters.in_flight == pair.session.in_flight.count
     pair.session.close()
     pair.pager.release()
     assert pair.counters.in_flight == 0
@@ -341,11 +344,38 @@ def test_a_flush_under_way_ends_when_the_pool_is_destroyed() -> None:
 
 
 def test_a_connection_opens_a_bounded_number_of_pools() -> None:
-    pair = Pair()
-    for _ in range(OPEN_POOLS_MAX):
-        pair.new_pool(name="same")
-    (request,) = pair.run(new_pool_request(PoolKind.PERSISTENT, "same", is_exclusive=False))
+    quotas = replace(QUOTAS, pools_per_user_max=2 * OPEN_POOLS_MAX)
+    pair = Pair(pager=FakePoolPager(pools_max=2 * OPEN_POOLS_MAX), quotas=quotas)
+    for number in range(OPEN_POOLS_MAX):
+        pair.new_pool(name=str(number))
+    (request,) = pair.run(new_pool_request(PoolKind.PERSISTENT, "more", is_exclusive=False))
     assert error_code(request) is ErrorCode.TOO_MANY_POOLS
+
+
+def test_a_named_pool_opened_again_has_the_same_number() -> None:
+    pair = Pair()
+    number = pair.new_pool(PoolKind.EPHEMERAL, "same")
+    for _ in range(OPEN_POOLS_MAX):
+        assert pair.new_pool(PoolKind.EPHEMERAL, "same") == number
+    assert pair.new_pool(PoolKind.EPHEMERAL, "same", is_exclusive=True) != number
+    assert pair.new_pool() != pair.new_pool()
+    assert [each.connections for each in pair.book.pool_snapshots()] == [2, 1, 1]
+    pair.session.close()
+    assert [each.connections for each in pair.book.pool_snapshots()] == [0]
+    pair.book.check_invariants()
+
+
+def test_pools_destroyed_by_others_hold_no_place_of_a_connection() -> None:
+    ours = Pair()
+    others = Pair(pager=ours.pager, book=ours.book)
+    number = 0
+    for _ in range(OPEN_POOLS_MAX + 1):
+        number = ours.new_pool(name="shared")
+        others.run(destroy_request(others.new_pool(name="shared")), is_swept=True)
+    with pytest.raises(PoolGone, match="another connection destroyed"):
+        get(ours, number, 0, 1)
+    ours.session.close()
+    ours.book.check_invariants()
 
 
 # What a client does wrong.
