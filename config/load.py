@@ -50,7 +50,7 @@ def load_node(path: Path) -> tuple[DaemonConfig, ClusterConfig, NodeConfig]:
     """
     daemon = load_daemon(path)
     cluster = load_cluster(daemon.cluster)
-    check_plaintext(daemon, cluster)
+    check_plaintext(cluster, has_tls=daemon.tls is not None, file=str(daemon.cluster))
     # Names are distinct: load_cluster saw to it.
     for node in cluster.node:
         if node.name == daemon.node:

@@ -43,14 +43,14 @@ def check_cluster(cluster: ClusterConfig, *, file: str) -> None:
             )
 
 
-def check_plaintext(daemon: DaemonConfig, cluster: ClusterConfig) -> None:
+def check_plaintext(cluster: ClusterConfig, *, has_tls: bool, file: str) -> None:
     """Raise ConfigError if pages would be readable on a network without anyone's having said so."""
-    if daemon.tls is not None or cluster.insecure_plaintext:
+    if has_tls or cluster.insecure_plaintext:
         return
     for i, node in enumerate(cluster.node):
         if not parse_address(node.address).is_loopback:
             raise ConfigError(
-                str(daemon.cluster),
+                file,
                 f"node[{i}].address",
                 show(node.address),
                 "a loopback address, [tls] in ramsterd.toml, or insecure_plaintext = true at the top of the file",

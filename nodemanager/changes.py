@@ -19,7 +19,7 @@ from typing import Final, TypeAlias
 from config.errors import ConfigError
 from config.limits import MEMBERSHIP_VERSION_MAX
 from config.model import ClusterConfig, NodeConfig
-from config.rules import check_cluster
+from config.rules import check_cluster, check_plaintext
 from nodemanager.ids import NodeId
 
 # Versions before the present one that travel with it: as many nodes may change things at once and lose nothing.
@@ -92,9 +92,11 @@ class Adopted:
 class MembershipHistory:
     """The membership of one node, and what it must remember to bring two together."""
 
-    def __init__(self, cluster: ClusterConfig, local: NodeId) -> None:
+    def __init__(self, cluster: ClusterConfig, local: NodeId, *, has_tls: bool = False) -> None:
         self.cluster = cluster
         self._local = local
+        # Whether members may be elsewhere than on loopback though the cluster does not allow plaintext.
+        self._has_tls = has_tls
         self._ancestors: tuple[Version, ...] = ()
         # Changes made here that no other node is known to have taken over, with the versions they made.
         self._ours: list[tuple[Version, Change]] = []
@@ -114,7 +116,14 @@ class MembershipHistory:
         Raises:
             ChangeRefused: It breaks a rule of the cluster file, or is so already.
         """
-        return changed(self.cluster, change, self._local)
+        return self._judged(changed(self.cluster, change, self._local))
+
+    def _judged(self, cluster: ClusterConfig) -> ClusterConfig:
+        try:
+            check_plaintext(cluster, has_tls=self._has_tls, file=CHANGE)
+        except ConfigError as error:
+            raise ChangeRefused(str(error)) from None
+        return cluster
 
     def commit(self, change: Change, cluster: ClusterConfig) -> None:
         """Make a proposal the present membership."""
@@ -130,7 +139,7 @@ class MembershipHistory:
         """
         if said.version <= self.version:
             return None
-        cluster = with_nodes(self.cluster, said.nodes, said.version)
+        cluster = self._judged(with_nodes(self.cluster, said.nodes, said.version))
         ancestors = (*said.ancestors, said.version)
         # A version stands for all that came before it, also where the ancestors do not reach so far back.
         ours = [] if self.version in ancestors else self._ours

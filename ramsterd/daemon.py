@@ -95,6 +95,7 @@ class Daemon:
             transport=transport,
             rng=rng,
             heartbeat_key=heartbeat_key,
+            has_tls=credentials is not None,
             store=FileMembership(daemon.cluster, loader=load_cluster, rewriter=save_members),
         )
         self._pager = Pager(

@@ -65,6 +65,7 @@ class Members:
         links: Mapping[NodeId, Link],
         apply: Callable[[ClusterConfig], None],
         store: MembershipStore | None = None,
+        has_tls: bool = False,
     ) -> None:
         """Wire it.
 
@@ -74,6 +75,7 @@ class Members:
             links: The open links.
             apply: Makes links, heartbeat and engine follow; called with each new cluster.
             store: Where it is kept; None: nowhere, as in tests.
+            has_tls: Whether links are TLS, so that members need not be on loopback.
         """
         self._engine = engine
         self._local = engine.nodes.local
@@ -82,7 +84,7 @@ class Members:
         self._store = store
         # What the store is known to hold; differs from the present cluster after a failed save.
         self._kept = cluster
-        self._history = MembershipHistory(cluster, self._local)
+        self._history = MembershipHistory(cluster, self._local, has_tls=has_tls)
         # Under way, or given up by whoever asked: at most one for each member.
         self.inquiries: dict[NodeId, Inquiry] = {}
         # Why the store does not hold the present members; empty: it does.

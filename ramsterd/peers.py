@@ -64,6 +64,7 @@ class Peers:
         rng: random.Random,
         store: MembershipStore | None = None,
         heartbeat_key: bytes | None = None,
+        has_tls: bool = False,
         open_heartbeat: Callable[[ClusterConfig, NodeId], DatagramSocket] | None = None,
     ) -> None:
         self._engine = engine
@@ -90,7 +91,12 @@ class Peers:
             insecure_plaintext=cluster.insecure_plaintext,
         )
         self.members = Members(
-            engine, cluster, links=self.mesh.links, apply=self._on_members_changed, store=store
+            engine,
+            cluster,
+            links=self.mesh.links,
+            apply=self._on_members_changed,
+            store=store,
+            has_tls=has_tls,
         )
         # Members that are gone, whose links still have to end.
         self._parting: set[NodeId] = set()

@@ -161,7 +161,7 @@ def test_a_file_changed_by_hand_is_not_written(new_cluster: NewCluster) -> None:
     start(cluster, [1, 2])
     mine = file_of(cluster[1])
     text = mine.read_text()
-    changed = text.replace("down_seconds = 3.0", "down_seconds = 4.0")
+    changed = text.replace("idle_seconds = 8.0", "idle_seconds = 9.0")
     mine.write_text(changed)
     error = ctl(cluster[1], "node", "cordon", "n2", status=1)
     assert "a change made by hand while the daemon runs" in error

@@ -35,7 +35,9 @@ def use_folders(cluster: Cluster, out: Path) -> None:
         node.config = out / node.name / "ramsterd.toml"
         text = node.config.read_text()
         text = text.replace("/run/ramster/control.sock", str(node.control))
-        node.config.write_text(text.replace("/run/ramster/nbd.sock", str(node.nbd)))
+        text = text.replace("/run/ramster/nbd.sock", str(node.nbd))
+        # Two copies of what overflows would not fit three small nodes.
+        node.config.write_text(f"{text}\n[remote]\ncopies = 1\n")
 
 
 def certificate_days(node: Node) -> float:

@@ -139,16 +139,20 @@ def test_a_daemon_mistake_is_named(old: str, new: str, key: str, expected: str) 
 def test_plaintext_must_be_chosen_for_other_machines() -> None:
     far = CLUSTER.replace('"127.0.0.1"\nport = 7702', '"10.0.0.2"')
     with pytest.raises(ConfigError) as caught:
-        check_plaintext(daemon(DAEMON), cluster(far))
+        check_plaintext(cluster(far), has_tls=False, file="c")
     assert caught.value.key == "node[1].address"
     assert caught.value.expected.startswith("a loopback address, [tls] in ramsterd.toml, or")
-    check_plaintext(daemon(DAEMON), cluster("insecure_plaintext = true\n" + far))
+    check_plaintext(cluster("insecure_plaintext = true\n" + far), has_tls=False, file="c")
 
 
 def test_tls_needs_no_word() -> None:
     sealed = daemon(DAEMON + '[tls]\nca = "ca.pem"\ncertificate = "n.pem"\nkey = "n.key"\n')
     assert sealed.tls is not None
-    check_plaintext(sealed, cluster(CLUSTER.replace("127.0.0.1", "10.0.0.1", 1)))
+    check_plaintext(
+        cluster(CLUSTER.replace("127.0.0.1", "10.0.0.1", 1)),
+        has_tls=sealed.tls is not None,
+        file="c",
+    )
 
 
 def test_all_of_tls_must_be_there() -> None:
