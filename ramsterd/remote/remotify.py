@@ -113,6 +113,11 @@ class Remotifier:
         ]
         down_to = int(self._target_bytes()) + self._leaving_bytes
         dropped = store.evict_some(families, down_to, DROPPED_BLOCKS_MAX)
+        # Over the budget, while it shrinks, nothing that may vanish waits for a peer.
+        budget_bytes = store.zbud.budget_bytes + self._leaving_bytes
+        dropped += store.evict_some(
+            [Family.OWN_EPHEMERAL], budget_bytes, DROPPED_BLOCKS_MAX - dropped
+        )
         self.has_more_to_drop = dropped == DROPPED_BLOCKS_MAX
         return dropped > 0
 

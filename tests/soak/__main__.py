@@ -46,7 +46,7 @@ def make_cluster(folder: Path) -> Cluster:
     cluster = Cluster(
         files,
         folder / "sockets",
-        budgets=["24MiB", "12MiB", "12MiB"],
+        budgets=["24MiB", "6MiB", "6MiB"],
         export=str(export_pages * 4096),
     )
     first = cluster[1].config
@@ -179,6 +179,12 @@ def finish(cluster: Cluster, clients: Sequence[SoakClient]) -> None:
     )
 
 
+def check_was_full(clients: Sequence[SoakClient], minutes: float) -> None:
+    """Raise SoakFailed if the cluster was never full, for then half of the oracle was idle."""
+    if minutes >= 1 and not any(client.refused for client in clients):
+        raise SoakFailed("the cluster was never full")
+
+
 def main() -> int:
     """Run it."""
     parser = argparse.ArgumentParser(
@@ -201,6 +207,7 @@ def main() -> int:
             clients += make_clients(cluster[1], folder, options.seed)
             soak(cluster, clients, random.Random(options.seed), 60 * options.minutes)
             finish(cluster, clients)
+            check_was_full(clients, options.minutes)
             print("soak: all of it held")
             status = 0
         except KeyboardInterrupt:

@@ -1,5 +1,6 @@
 """Clients of both kinds that put, get and flush at random and judge what they get."""
 
+import errno
 import random
 import threading
 import traceback
@@ -76,7 +77,9 @@ class DiskClient(SoakClient):
         versions, pages = self.oracle.new_run(index, count)
         try:
             self._nbd.write(self._offset(index), pages)
-        except RequestFailed:
+        except RequestFailed as error:
+            if error.errno != errno.ENOSPC:
+                raise
             self.refused += 1
             self.oracle.on_refused(index, versions)
         else:
