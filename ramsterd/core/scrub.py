@@ -49,7 +49,9 @@ class Scrubber:
         """Check about `zpages_max` zpages."""
         zbud, until = self._store.zbud, self._checked + zpages_max
         while self._block and self._checked < until:
-            if zbud.is_listed(self._block):  # one that is leaving was checked by who took it
+            if zbud.is_listed(
+                self._block
+            ):  # one that is leaving is passed over: it may be gone at once
                 self._scrub_block(self._block)
             self._block = self._block + 1 if self._block + 1 < zbud.blocks_count else 0
 

@@ -652,10 +652,19 @@ class Store:
     def adopt_block(self, block: int, *, dead_holder: int = NO_HOLDER) -> int:
         """A clean block becomes ours alone: its holders are owed a flush, except one that is dead.
 
+        A copy at a peer is given up only for one here that is what was put; a damaged one here is dropped instead.
+
         Returns:
             How many pages it has.
         """
         self.adopted_blocks += 1
+        for row in self.zbud.rows(block):
+            if self.rows.holders(row) not in ([], [dead_holder]) and not self._is_intact(row):
+                self.counters.corrupt += 1
+                self.rows.remove_holder(row, dead_holder)
+                self.forget_local(row)
+        if self.zbud.is_free(block):
+            return 0
         rows = self.zbud.rows(block)
         for row in rows:
             for holder in self.rows.holders(row):
@@ -665,6 +674,16 @@ class Store:
         zbytes = sum(self.packed(row) & ZPAGE_BYTES_MASK for row in rows)
         self.change_family(block, Family.OWN_PERSISTENT, len(rows), zbytes)
         return len(rows)
+
+    def _is_intact(self, row: int) -> bool:
+        """Whether the zpage of a row, which is here, is what was put."""
+        packed, start = self.packed(row), self.zbud.offset(self.rows.location(row))
+        zpage = self.zbud.arena[start : start + (packed & ZPAGE_BYTES_MASK)]
+        try:
+            decode_page(packed, zpage, self.checksum(row))
+        except CorruptPage:
+            return False
+        return True
 
     def change_family(self, block: int, family: Family, zpages: int, zbytes: int) -> None:
         """All zpages of a block, so many with so many bytes, become what another family is."""

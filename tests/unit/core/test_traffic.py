@@ -405,3 +405,23 @@ def test_the_oldest_clean_block_is_adopted(node: Node) -> None:
     node.store.check_invariants()
     assert {holder: len(owed) for holder, owed in node.store.take_owed().items()} == {A: 16, B: 16}
     assert traffic.adopt_oldest(node.store) == 0
+
+
+@pytest.mark.parametrize("damaged", [1, 16])
+def test_a_damaged_copy_here_is_not_adopted_for_a_good_one_there(node: Node, damaged: int) -> None:
+    node.put(0, make_run(PAGE_BYTES, 16))
+    node.remotify(A, B)
+    rows = node.elsewhere(0, 16)
+    for row in rows:
+        assert node.fetch(row)
+    store = node.store
+    for row in rows[:damaged]:
+        store.zbud.arena[store.zbud.offset(store.rows.location(row)) + 9] ^= 1
+    assert traffic.adopt_oldest(store) == 16 - damaged
+    store.check_invariants()
+    assert store.counters.corrupt == damaged
+    assert node.elsewhere(0, 16) == rows[:damaged]
+    owed = store.take_owed()
+    assert {holder: len(serials) for holder, serials in owed.items()} == (
+        {A: 16 - damaged, B: 16 - damaged} if damaged < 16 else {}
+    )
