@@ -29,6 +29,7 @@ from ramsterd.core.store import RunOfPages, Store, StoreLimits, StoreStatistics
 from ramsterd.core.zbud import Family
 from ramsterd.remote import messages
 from ramsterd.remote.census import Census
+from ramsterd.remote.copies import Copies
 from ramsterd.remote.effects import CloseLink, Effect, GetDone, Replicated, Resized, RoomMade, Send
 from ramsterd.remote.fetch import Fetches, FetchStatistics, GetOutcome, Pages, PendingGet
 from ramsterd.remote.flushes import Flushes
@@ -65,8 +66,6 @@ SCRUB_ZPAGES: Final = 512
 SCRUB_SECONDS: Final = 0.004
 # A pause after each slice of dropped blocks, for everybody else.
 DROP_SECONDS: Final = 0.001
-# With fewer nodes there are not two peers.
-NODES_FOR_TWO_COPIES: Final = 3
 # A longer run is replicated by walking all persistent blocks, not its pages.
 REPLICATE_RUN_PAGES_MAX: Final = 8192
 REQUEST_ID_MAX: Final = 0xFFFF_FFFF
@@ -148,7 +147,7 @@ class Engine:
             self.store, self._holders, local=local, is_reachable=self._is_reachable
         )
         self._census_at: float | None = None
-        self._copies = remote.copies or (2 if len(cluster.node) >= NODES_FOR_TWO_COPIES else 1)
+        self._copies = Copies(self.store, cluster, configured=remote.copies)
         self._fetches = Fetches(
             self.store,
             self._holders,
@@ -179,7 +178,7 @@ class Engine:
         self._retaker = Retaker(
             self.store,
             homecoming(),
-            is_reachable=lambda row: self._reachable_holders(row) > 0,
+            reachable_holders=self._reachable_holders,
             make_room=self._remotifier.make_room,
             pages_per_second_max=remote.rebuild_pages_per_second,
         )
@@ -226,8 +225,11 @@ class Engine:
             PoolsExhausted: There are too many.
             CodecMissing: The library of the codec is not installed.
         """
-        copies = (copies or self._copies) if kind is PoolKind.PERSISTENT else 1
-        return self.store.new_pool(kind, name, copies=copies, codec=codec)
+        if kind is PoolKind.EPHEMERAL:
+            return self.store.new_pool(kind, name, codec=codec)
+        pool = self.store.new_pool(kind, name, copies=self._copies.wanted(copies), codec=codec)
+        self._copies.on_pool(pool, copies)
+        return pool
 
     def replicate(
         self, pool: PoolId, object_id: bytes, index: int, count: int, *, now: float
@@ -424,6 +426,11 @@ class Engine:
         """Members were added, removed, cordoned or are to drain; return the peers that are none any more."""
         gone = self.nodes.on_members(cluster)
         self._publish(self.nodes.on_intents(now=now))
+        if self._copies.on_members(cluster):
+            # What has left has too few copies now.
+            for holder in self._holders:
+                if not holder.is_dead:
+                    self._begin_sweep(holder)
         self._status_at = now  # a node that drains says so at once
         return gone
 
@@ -475,8 +482,7 @@ class Engine:
         """A holder lost its link, or is down: its copies do not count, and what that puts at risk is to be found."""
         self.store.unreachable_holders.add(holder.holder)
         self._retaker.on_holder_unreachable(holder.holder)
-        holder.is_unswept = True
-        self._sweeps[holder.holder] = (holder, 0)
+        self._begin_sweep(holder)
 
     def _on_reachable(self, holder: Holder) -> None:
         self.store.unreachable_holders.discard(holder.holder)
@@ -500,14 +506,18 @@ class Engine:
         """Begin to lose what a life held that has ended."""
         if dead is None:
             return
-        dead.is_unswept = True
         self.store.unreachable_holders.add(dead.holder)
         traffic.adopt_clean(self.store, dead.holder)
         self._flushes.forget(dead.holder)
         self._retaker.on_holder_unreachable(dead.holder)
         self._remotifier.on_holder_dead(dead.holder)
         self._fetches.on_holder_dead(dead.holder)
-        self._sweeps[dead.holder] = (dead, 0)
+        self._begin_sweep(dead)
+
+    def _begin_sweep(self, holder: Holder) -> None:
+        """Look at all rows that name a holder; until then all its pages count as being at risk."""
+        holder.is_unswept = True
+        self._sweeps[holder.holder] = (holder, 0)
 
     # Time.
 

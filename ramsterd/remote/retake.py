@@ -1,8 +1,9 @@
 """Retake: the pages that a holder recalls come home, and leave again for others when memory is short.
 
 A holder says how many of our pages it is ready to keep (`remote.recall`).  What it has beyond that is looked for in
-the row table, from a cursor.  A page that is here too is adopted without a byte moved; any other is fetched, from
-whichever holder answers, and adopted as it arrives.  Either way all its holders are owed a flush.  Where there is no
+the row table, from a cursor.  A page that is here too is adopted without a byte moved; a copy that is one more
+than its pool wants is given up; any other page is fetched, from whichever holder answers, and adopted as it arrives.
+Either way its holders are owed a flush.  Where there is no
 room below the high watermark, older pages leave for other peers first; what finds none stays where it is.
 """
 
@@ -43,7 +44,7 @@ class Retaker:
         store: Store,
         homecoming: Homecoming,
         *,
-        is_reachable: Callable[[int], bool],
+        reachable_holders: Callable[[int], int],
         make_room: Callable[[], None],
         pages_per_second_max: int,
     ) -> None:
@@ -52,13 +53,13 @@ class Retaker:
         Args:
             store: Whose pages these are.
             homecoming: Fetches them; this module's alone.
-            is_reachable: Whether some holder of a row can be asked now.
+            reachable_holders: How many holders of a row can be asked now.
             make_room: Has pages leave, though memory is not short yet.
             pages_per_second_max: The rate.
         """
         self._store = store
         self._homecoming = homecoming
-        self._is_reachable = is_reachable
+        self._reachable_holders = reachable_holders
         self._make_room = make_room
         self._pages_per_second_max = pages_per_second_max
         # By holder id: who recalls, and how many pages it is ready to keep.
@@ -131,14 +132,28 @@ class Retaker:
             adopted = store.adopt_block(block)
             self._retaken += adopted
             return adopted
-        if not self._is_reachable(row):
+        reachable = self._reachable_holders(row)
+        if not reachable:
             return 0
+        if self._give_up_copy(row, reachable):
+            return 1
         room_bytes = self._homecoming.room_bytes(store.limits.high_watermark)
         leaf = store.rows.halves[row * HALVES_PER_ROW + ADDRESS] >> LEAF_SHIFT
         fetched = self._homecoming.fetch_leaf(leaf, self._is_recalled, now, bytes_max=room_bytes)
         if fetched.is_cut:
             self._make_room()
         return fetched.pages
+
+    def _give_up_copy(self, row: int, reachable: int) -> bool:
+        """Forget a copy that is more than the pool wants: it may want fewer than it did."""
+        store = self._store
+        if reachable <= store.pool_of(row).copies:
+            return False
+        recalling = next(each for each in store.rows.holders(row) if each in self._bounds)
+        store.rows.remove_holder(row, recalling)
+        store.owe(recalling, store.rows.serial(row))
+        self._retaken += 1
+        return True
 
     def _is_recalled(self, row: int) -> bool:
         return any(holder in self._bounds for holder in self._store.rows.holders(row))
