@@ -57,6 +57,8 @@ SWEEP_SECONDS: Final = 0.02
 CENSUS_ROWS: Final = 8192
 # Blocks of foreign ephemeral pages that a draining node drops at each STATUS.
 DRAINED_BLOCKS_MAX: Final = 256
+# Between two steps of pages that come home, as long as some do.
+BACKGROUND_SECONDS: Final = 0.05
 # Zpages that compaction moves at each STATUS: about 2 ms.  A shrinking budget has no better way to find memory.
 COMPACT_ZPAGES: Final = 1024
 # Pages come home below this part of the low watermark: the rest is room for what is written meanwhile.
@@ -201,6 +203,7 @@ class Engine:
         self._flushes = Flushes()
         self._flush_at: float | None = None
         self._status_at: float = 0.0
+        self._background_at: float = 0.0
         # By holder id: how far the sweep for it is.
         self._sweeps: dict[int, tuple[Holder, int]] = {}
         self._sweep_at: float | None = None
@@ -358,7 +361,8 @@ class Engine:
     def _on_recall(self, node: NodeId, pages_max: int, now: float) -> None:
         """A holder asks for its memory, or says that it does no more."""
         if (holder := self._holders.living(node)) is not None:
-            self._retaker.on_recall(holder, pages_max, now)
+            self._retaker.on_recall(holder, pages_max)
+            self._background_at = min(self._background_at, now + BACKGROUND_SECONDS)
 
     def _check_held(self, node: NodeId, pages_held_for_us: int) -> None:
         """A peer that keeps nothing of what we count there has purged us, as it does after `orphan_seconds`.
@@ -524,14 +528,13 @@ class Engine:
     def next_deadline(self) -> float:
         """Return when `on_deadline` wants to be called."""
         # Asked at the end of each pass, when mostly nothing but the next STATUS is due.
-        next_at = self._status_at
+        next_at = min(self._status_at, self._background_at)
         for at in (
             self._flush_at,
             self._sweep_at,
             self._drop_at,
             self._scrub_at,
             self._census_at,
-            self._retaker.next_deadline(),
             self._fetches.next_deadline(),
             self._replicator.next_deadline(),
         ):
@@ -555,7 +558,8 @@ class Engine:
                     self.make_room_known()
         if self._census_at is not None and self._census_at <= now:
             self._count(now)
-        self._retaker.on_deadline(now)
+        if self._background_at <= now:
+            self._bring_home(now)
         if self._scrub_at is not None and self._scrub_at <= now:
             self._scrubber.scrub(SCRUB_ZPAGES)
             self._scrub_at = now + SCRUB_SECONDS if self._scrubber.is_running else None
@@ -563,12 +567,18 @@ class Engine:
             self._sweep()
 
     def _keep_house(self, now: float) -> None:
-        """Compact, bring pages home, and give memory back, a bounded piece at a time."""
+        """Compact, recall, and give memory back, a bounded piece at a time."""
         if not self._replicator.is_waiting and self._compactor.compact(COMPACT_ZPAGES):
             self.make_room_known()
         self._recall_foreign()
-        self._rebuilder.on_tick(now)
         self._replicate_again(now)
+        self.store.zbud.trim()
+        self._watch_resize(now)
+
+    def _bring_home(self, now: float) -> None:
+        """Have pages come home: those that lost a copy, that a holder recalls, and, where there is room, all others."""
+        self._rebuilder.on_tick(now)
+        self._retaker.on_tick(now)
         self._repatriator.on_tick(
             now=now,
             left_total=self._remotifier.left_total,
@@ -577,8 +587,9 @@ class Engine:
             or (not self._replicated_pools and any(holder.pages for holder in self._holders)),
             is_eager=self._is_draining,
         )
-        self.store.zbud.trim()
-        self._watch_resize(now)
+        machines = (self._rebuilder, self._retaker, self._repatriator)
+        is_busy = any(each.is_busy for each in machines)
+        self._background_at = now + (BACKGROUND_SECONDS if is_busy else STATUS_SECONDS)
 
     @property
     def _is_draining(self) -> bool:
