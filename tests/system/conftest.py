@@ -58,11 +58,11 @@ def hosts() -> Iterator[Network]:
 
 @pytest.fixture
 def new_rack(hosts: Network, new_cluster: NewCluster, tmp_path: Path) -> NewCluster:
-    """Return what makes a cluster on five hosts, as `ramsterctl cluster init` sets it up; takes `budgets`, `export`."""
+    """Return what makes a cluster on five hosts, as `ramsterctl cluster init` sets it up (see `move_in`)."""
 
-    def make(*, budgets: list[str], export: str) -> Cluster:
-        cluster = new_cluster(budgets=budgets, export=export)
-        move_in(cluster, hosts, tmp_path / "rack", budgets=budgets, export=export)
+    def make(*, budgets: list[str], export: str, remote: str = "") -> Cluster:
+        cluster = new_cluster(budgets=budgets)
+        move_in(cluster, hosts, tmp_path / "rack", budgets=budgets, export=export, remote=remote)
         return cluster
 
     return make

@@ -24,9 +24,15 @@ def ramsterctl(*arguments: str) -> str:
 
 
 def move_in(
-    cluster: Cluster, network: Network, out: Path, *, export: str, budgets: list[str]
+    cluster: Cluster,
+    network: Network,
+    out: Path,
+    *,
+    export: str,
+    budgets: list[str],
+    remote: str = "",
 ) -> None:
-    """Make the folders of a new cluster, and run each node from its own, on its own host.
+    """Make the folders of a new cluster, and run each node from its own, on its own host; `remote` is for [remote].
 
     TLS, addresses, port and copies are what an operator gets.  Sockets, budgets, timers and metrics are the test's.
     """
@@ -44,7 +50,7 @@ def move_in(
         text = node.config.read_text().replace('"1GiB"', f'"{budget}"')
         text = text.replace("/run/ramster/control.sock", str(node.control))
         text = text.replace("/run/ramster/nbd.sock", str(node.nbd))
-        node.config.write_text(f'{text}\n[metrics]\nlisten = "{METRICS}"\n')
+        node.config.write_text(f'{text}\n[remote]\n{remote}\n[metrics]\nlisten = "{METRICS}"\n')
         node.prefix = network.inside(node.number)
 
 

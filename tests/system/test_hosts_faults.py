@@ -61,6 +61,7 @@ def judge(cluster: Cluster) -> None:
     assert not any(now["nbd"]["errors_total"].values())
     assert now["engine"]["store"]["lost_total"] == 0
     assert now["engine"]["fetch"]["fetched_total"] > 1000
+    assert now["engine"]["rebuild"]["rebuilt_total"] > 0
 
 
 def test_killed_stopped_and_cut_holders_one_after_the_other(rack: Cluster, hosts: Network) -> None:
