@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ def move_in(
     export: str,
     budgets: list[str],
     remote: str = "",
+    timers: Mapping[str, float] = TIMERS,
 ) -> None:
     """Make the folders of a new cluster, and run each node from its own, on its own host; `remote` is for [remote].
 
@@ -41,11 +43,11 @@ def move_in(
         "cluster", "init", "--name", "test", "--nodes", members, "--out", str(out),
         "--budget", "1GiB", "--export", f"swap0={export}",
     )  # fmt: skip
-    timers = "".join(f"{key} = {value}\n" for key, value in TIMERS.items())
+    lines = "".join(f"{key} = {value}\n" for key, value in timers.items())
     for node, budget in zip(cluster, budgets, strict=True):
         folder = out / node.name
         members_file = folder / "cluster.toml"
-        members_file.write_text(f"{members_file.read_text()}\n[timers]\n{timers}")
+        members_file.write_text(f"{members_file.read_text()}\n[timers]\n{lines}")
         node.config = folder / "ramsterd.toml"
         text = node.config.read_text().replace('"1GiB"', f'"{budget}"')
         text = text.replace("/run/ramster/control.sock", str(node.control))
