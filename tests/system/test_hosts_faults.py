@@ -61,7 +61,6 @@ def judge(cluster: Cluster) -> None:
     assert not any(now["nbd"]["errors_total"].values())
     assert now["engine"]["store"]["lost_total"] == 0
     assert now["engine"]["fetch"]["fetched_total"] > 1000
-    assert now["engine"]["rebuild"]["rebuilt_total"] > 0
 
 
 def test_killed_stopped_and_cut_holders_one_after_the_other(rack: Cluster, hosts: Network) -> None:
@@ -81,10 +80,14 @@ def test_killed_stopped_and_cut_holders_one_after_the_other(rack: Cluster, hosts
         hosts.heal(4)
         wait_back(rack, 4)
     judge(rack)
+    assert rack[1].engine()["rebuild"]["rebuilt_total"] > 0
 
 
 def test_a_cut_path_between_the_owner_and_a_holder(rack: Cluster, hosts: Network) -> None:
-    """All others reach that holder, so nobody calls it down; the owner alone must do without."""
+    """All others reach that holder, so nobody calls it down; the owner alone must do without.
+
+    By the time that its link is given up fio has written everything anew elsewhere: nothing need be rebuilt.
+    """
     with Verifier(rack[1], "24MiB") as verifier:
         verifier.wait_whole_pass("before the cut")
         hosts.cut_pair(1, 5)
