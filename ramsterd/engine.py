@@ -37,6 +37,7 @@ from ramsterd.remote.foreign import ForeignPages, ForeignStatistics
 from ramsterd.remote.holders import Holder, Holders
 from ramsterd.remote.homecoming import Homecoming
 from ramsterd.remote.messages import MessageType
+from ramsterd.remote.patience import Patience
 from ramsterd.remote.rebuild import Rebuilder, RebuildStatistics
 from ramsterd.remote.recall import Recall, RecallStatistics
 from ramsterd.remote.remotify import Remotifier, RemotifyStatistics
@@ -166,6 +167,10 @@ class Engine:
             self.nodes,
             in_flight_max=remote.puts_in_flight_max,
             refusal_seconds=remote.refusal_seconds,
+            patience=Patience(
+                put_wait_seconds_max=remote.put_wait_seconds_max,
+                request_seconds_max=remote.request_seconds_max,
+            ),
             rng=rng,
             sends_ephemeral=remote.ephemeral,
         )
@@ -396,6 +401,8 @@ class Engine:
         """A request of ours will get no answer: its outcome is unknown."""
         if self._remotifier.is_in_flight(request_id):
             self._remotifier.on_unknown(request_id)
+            # Of a block that comes back, all pages may have been put again or flushed on the way.
+            self.make_room_known()
         else:
             self._fetches.on_request_failed(request_id)
 
@@ -568,6 +575,8 @@ class Engine:
 
     def _keep_house(self, now: float) -> None:
         """Compact, recall, and give memory back, a bounded piece at a time."""
+        if self._remotifier.give_up_overdue(now):
+            self.make_room_known()
         if not self._replicator.is_waiting and self._compactor.compact(COMPACT_ZPAGES):
             self.make_room_known()
         self._recall_foreign()
@@ -661,13 +670,13 @@ class Engine:
             self._drop(now)
         self._collect_owed(now)
         while not self._is_leaving and (puts := self._remotifier.next_puts(now)):
-            self._send_puts(puts)
+            self._send_puts(puts, now)
         for replication in self._replicator.take_done():
             self._effects.append(Replicated(replication))
         while not self._is_leaving and (blocks := self._replicator.blocks_to_send()):
             if not (puts := self._remotifier.puts_of_kept(blocks, now)):
                 break
-            self._send_puts(puts)
+            self._send_puts(puts, now)
         for holder in self._fetches.queued_holders():
             if not self._is_reachable(self._holders[holder]):
                 self._fetches.redirect(holder)
@@ -748,7 +757,7 @@ class Engine:
         self._last_request_id = self._last_request_id % REQUEST_ID_MAX + 1
         return self._last_request_id
 
-    def _send_puts(self, puts: list[Put]) -> None:
+    def _send_puts(self, puts: list[Put], now: float) -> None:
         """Send a shipment to each of its peers."""
         shipment = puts[0].shipment
         count = len(shipment.serials)
@@ -761,7 +770,7 @@ class Engine:
         for put in puts:
             self._send_flushes(put.holder)
             request_id = self._request_id()
-            self._remotifier.begin(request_id, put)
+            self._remotifier.begin(request_id, put, now)
             self._request(
                 put.holder.node, MessageType.PUT_PAGES, request_id, count, table, shipment.body
             )

@@ -8,6 +8,10 @@ pools want copies, one PUT_PAGES to each.  Until the last answer the pages stay 
     stored by all      the rows name the holders, and the block is freed (or kept, as a clean one)
     otherwise          the block is the oldest of its family again, and whoever stored it is owed a flush
 
+A peer that says nothing is not waited for as long as an answer may take: pages on their way keep memory that writes
+wait for.  After a while (`Patience`) its blocks go to others, if there are enough of them, and the peer gets nothing new
+until it has answered, or the request has failed; what it says then counts for nothing.
+
 A peer that refuses is left alone for a while.  One whose answer is unknown is owed a flush of all the serials: there
 may be copies nobody will ask for.  A later PUT of the same serials to the same peer must not be undone by an owed
 flush, so what a peer is owed is sent before each PUT (the caller does this: `Send` order on one link is kept).
@@ -31,6 +35,7 @@ from ramsterd.core.zbud import Family
 from ramsterd.remote.holders import Holder, Holders
 from ramsterd.remote.messages import PAGES_PER_FRAME_MAX, PutResult
 from ramsterd.remote.overflow import Overflow, OverflowStatistics
+from ramsterd.remote.patience import Patience
 from ramsterd.remote.shipment import Put, Shipment
 
 # Blocks dropped in one pass: about 10 ms.  Only a budget that shrinks has more to drop at once.
@@ -63,6 +68,7 @@ class Remotifier:
         *,
         in_flight_max: int,
         refusal_seconds: float,
+        patience: Patience,
         rng: random.Random,
         sends_ephemeral: bool = False,
     ) -> None:
@@ -76,6 +82,7 @@ class Remotifier:
         self._nodes = nodes
         self._in_flight_max = in_flight_max
         self._refusal_seconds = refusal_seconds
+        self._patience = patience
         self._rng = rng
         self._is_draining = False
         # Since the high watermark was last exceeded, only ephemeral pages left.
@@ -83,6 +90,10 @@ class Remotifier:
         # Whether `drop_first` stopped at its bound.
         self.has_more_to_drop = False
         self._in_flight: dict[int, Put] = {}
+        # PUTs whose blocks are waited for no more, though the answer may still come.
+        self._given_up: dict[int, Put] = {}
+        # When each PUT of these two left.
+        self._sent_at: dict[int, float] = {}
         # Frames of the arena that leave if all under way is stored.
         self._leaving_bytes = 0
         # What was placed on a peer since its last STATUS.
@@ -161,12 +172,38 @@ class Remotifier:
         """Send the first of these persistent blocks that fit, and keep them here as clean ones."""
         return self._ship(iter(blocks), now, is_kept=True)
 
-    def begin(self, request_id: int, put: Put) -> None:
+    def begin(self, request_id: int, put: Put, now: float) -> None:
         """The PUT is on its way."""
         if put.shipment.kind is PoolKind.EPHEMERAL:
             self._overflow.begin(request_id, put)
         else:
             self._in_flight[request_id] = put
+            self._sent_at[request_id] = now
+
+    def give_up_overdue(self, now: float) -> bool:
+        """Wait no more for peers that say nothing, as far as enough others would take their blocks.
+
+        Returns:
+            Whether blocks came back, of which some may be empty by now.
+        """
+        sent_before = now - self._patience.seconds
+        overdue = [each for each in self._in_flight if self._sent_at[each] <= sent_before]
+        if not overdue:
+            return False
+        silent = {self._in_flight[each].holder.node for each in overdue}
+        able = [
+            each
+            for each in self._candidates()
+            if each.node not in silent and each.has_room(1, now=now)
+        ]
+        is_any_back = False
+        for request_id in overdue:
+            put = self._in_flight[request_id]
+            if len(able) >= len(put.shipment.holders):
+                self._given_up[request_id] = put
+                self._on_unknown(request_id)
+                is_any_back = True
+        return is_any_back
 
     def is_any_in_flight(self) -> bool:
         """Whether any PUT of persistent pages is under way: their memory is freed when it has ended."""
@@ -175,8 +212,12 @@ class Remotifier:
     def has_put_to(self, node: NodeId) -> bool:
         """Whether any PUT to a peer is under way."""
         return self._overflow.has_put_to(node) or any(
-            put.holder.node == node for put in self._in_flight.values()
+            put.holder.node == node for put in self._unanswered()
         )
+
+    def _unanswered(self) -> Iterator[Put]:
+        """Yield all PUTs of persistent pages to which an answer may come."""
+        return chain(self._in_flight.values(), self._given_up.values())
 
     def blocks_in_flight(self) -> list[int]:
         """Return the blocks on their way, those of a shipment to two peers twice."""
@@ -184,7 +225,7 @@ class Remotifier:
 
     def is_in_flight(self, request_id: int) -> bool:
         """Whether a request is a PUT under way."""
-        return request_id in self._in_flight or self._overflow.is_in_flight(request_id)
+        return request_id in self._sent_at or self._overflow.is_in_flight(request_id)
 
     def on_status(self, node: NodeId, pages_held_for_us: int) -> None:
         """A peer told anew how much room it has, and how many pages of ours."""
@@ -199,13 +240,17 @@ class Remotifier:
         """Return how many pages a PUT under way has."""
         if self._overflow.is_in_flight(request_id):
             return self._overflow.pages_in_flight(request_id)
-        return len(self._in_flight[request_id].shipment.serials)
+        put = self._in_flight.get(request_id) or self._given_up[request_id]
+        return len(put.shipment.serials)
 
     def on_results(self, request_id: int, results: bytes, now: float) -> None:
         """A peer stored or refused each page; a block with one refused page counts as refused."""
         if self._overflow.is_in_flight(request_id):
             self._overflow.on_results(request_id, results, now)
             return
+        self._patience.on_answer(now - self._sent_at.pop(request_id))
+        if self._given_up.pop(request_id, None) is not None:
+            return  # it is owed a flush of all this already
         put = self._in_flight.pop(request_id)
         shipment, holder = put.shipment, put.holder
         start, is_refused = 0, False
@@ -237,6 +282,11 @@ class Remotifier:
         if self._overflow.is_in_flight(request_id):
             self._overflow.on_unknown(request_id)
             return
+        del self._sent_at[request_id]
+        if self._given_up.pop(request_id, None) is None:
+            self._on_unknown(request_id)
+
+    def _on_unknown(self, request_id: int) -> None:
         put = self._in_flight.pop(request_id)
         self._unknown += len(put.shipment.serials)
         self._owe(put.holder, put.shipment.serials)
@@ -298,6 +348,8 @@ class Remotifier:
     def check_invariants(self) -> None:
         """Assert that the blocks under way are what they should be."""
         self._overflow.check_invariants()
+        assert not self._in_flight.keys() & self._given_up.keys()
+        assert self._sent_at.keys() == self._in_flight.keys() | self._given_up.keys()
         shipments: list[Shipment] = []
         for put in self._in_flight.values():
             if not any(put.shipment is each for each in shipments):
@@ -379,12 +431,13 @@ class Remotifier:
         return self._holders.of(node, incarnation)
 
     def _candidates(self) -> list[Candidate]:
-        """Return the peers, without those whose window is full, and with what we placed since their STATUS."""
+        """Return the peers that answer and whose window is not full, with what we placed since their STATUS."""
+        silent = {put.holder.node for put in self._given_up.values()}
         busy: dict[NodeId, int] = {}
         for put in self._in_flight.values():
             busy[put.holder.node] = busy.get(put.holder.node, 0) + 1
         return [
             replace(each, free_bytes=max(0, each.free_bytes - self._placed_bytes.get(each.node, 0)))
             for each in self._nodes.candidates()
-            if busy.get(each.node, 0) < self._in_flight_max
+            if busy.get(each.node, 0) < self._in_flight_max and each.node not in silent
         ]

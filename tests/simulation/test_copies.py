@@ -95,6 +95,19 @@ async def test_a_silent_holder_is_hedged(seed: int, mock_clock: MockClock) -> No
     finish(cluster, client)
 
 
+async def test_a_silent_holder_refuses_no_write(seed: int, mock_clock: MockClock) -> None:
+    """What was on its way to it goes to others before a write that waits for the memory gives up."""
+    cluster, client = four_nodes(seed, mock_clock)
+    cluster.hold(1, 0)
+    # Over and over, while one holder after the other hangs with pages on their way to it.
+    for _ in range(4):
+        client.fill(PAGES)
+    assert not any(put.is_refused for put in client.puts)
+    assert cluster[0].engine.statistics().remotify.unknown_total > 0
+    cluster.let_go(1, 0)
+    finish(cluster, client)
+
+
 async def test_a_cut_link_sends_readers_to_the_other_copy_at_once(
     seed: int, mock_clock: MockClock
 ) -> None:
