@@ -8,8 +8,8 @@ pools want copies, one PUT_PAGES to each.  Until the last answer the pages stay 
     stored by all      the rows name the holders, and the block is freed (or kept, as a clean one)
     otherwise          the block is the oldest of its family again, and whoever stored it is owed a flush
 
-A peer that refuses is left alone for a while.  One whose answer is unknown is owed a flush of all the serials: there
-may be copies nobody will ask for.  A later PUT of the same serials to the same peer must not be undone by an owed
+A peer that refuses is left alone for a while (`standing`), and one that takes no more for now until it does (`pace`).
+One whose answer is unknown is owed a flush of all the serials: there may be copies nobody will ask for.  A later PUT of the same serials to the same peer must not be undone by an owed
 flush, so what a peer is owed is sent before each PUT (the caller does this: `Send` order on one link is kept).
 """
 
@@ -22,7 +22,7 @@ from typing import Final
 
 from nodemanager.ids import NodeId
 from nodemanager.placement import Candidate, choose_holders
-from nodemanager.table import NodeTable
+from nodemanager.table import NodeTable, PeerStatus
 from ramsterd.core import traffic
 from ramsterd.core.page import PoolKind
 from ramsterd.core.store import DROPPED_FIRST, Store
@@ -31,7 +31,9 @@ from ramsterd.core.zbud import Family
 from ramsterd.remote.holders import Holder, Holders
 from ramsterd.remote.messages import PAGES_PER_FRAME_MAX, PutResult
 from ramsterd.remote.overflow import Overflow, OverflowStatistics
+from ramsterd.remote.pace import Pace, PaceStatistics
 from ramsterd.remote.shipment import Put, Shipment
+from ramsterd.remote.standing import Standing
 
 # Blocks dropped in one pass: about 10 ms.  Only a budget that shrinks has more to drop at once.
 DROPPED_BLOCKS_MAX: Final = 256
@@ -49,6 +51,7 @@ class RemotifyStatistics:
     unknown_total: int
     overtaken_total: int
     stored_by_node: dict[NodeId, int]
+    pace: dict[NodeId, PaceStatistics]
     ephemeral: OverflowStatistics
 
 
@@ -67,15 +70,16 @@ class Remotifier:
         sends_ephemeral: bool = False,
     ) -> None:
         self._sends_ephemeral = sends_ephemeral
+        self._pace = Pace()
+        self._standing = Standing(refusal_seconds)
         self._overflow = Overflow(
-            store, holders, nodes,
+            store, holders, nodes, self._pace,
             must_shrink=self._must_shrink, refusal_seconds=refusal_seconds, rng=rng,
         )  # fmt: skip
         self._store = store
         self._holders = holders
         self._nodes = nodes
         self._in_flight_max = in_flight_max
-        self._refusal_seconds = refusal_seconds
         self._rng = rng
         self._is_draining = False
         # Since the high watermark was last exceeded, only ephemeral pages left.
@@ -85,7 +89,7 @@ class Remotifier:
         self._in_flight: dict[int, Put] = {}
         # Frames of the arena that leave if all under way is stored.
         self._leaving_bytes = 0
-        # What was placed on a peer since its last STATUS.
+        # What was placed on a peer that its last STATUS could not know of.
         self._placed_bytes: dict[NodeId, int] = {}
         # Pages that have left, or are clean now: what repatriation waits to end.
         self.left_total = 0
@@ -186,10 +190,23 @@ class Remotifier:
         """Whether a request is a PUT under way."""
         return request_id in self._in_flight or self._overflow.is_in_flight(request_id)
 
-    def on_status(self, node: NodeId, pages_held_for_us: int) -> None:
-        """A peer told anew how much room it has, and how many pages of ours."""
-        self._placed_bytes.pop(node, None)
-        self._overflow.on_status(node, pages_held_for_us)
+    def on_status(self, node: NodeId, status: PeerStatus) -> None:
+        """A peer told anew how much room it has, how many pages of ours, and how fast it takes them."""
+        # Links keep order: what is not answered yet had not arrived when this was written.
+        self._placed_bytes[node] = sum(
+            len(put.shipment.body) for put in self._in_flight.values() if put.holder.node == node
+        )
+        self._standing.on_heard(node)
+        self._pace.on_status(node, status.put_bytes_per_second)
+        self._overflow.on_status(node, status.pages_held_for_us)
+
+    def next_deadline(self) -> float | None:
+        """Return when a peer that took all it wants for now may be asked again, if somebody waits for that."""
+        return self._pace.next_deadline()
+
+    def on_deadline(self, now: float) -> None:
+        """Time has passed: who waits for a peer asks again at the next `next_puts`."""
+        self._pace.on_deadline(now)
 
     def on_holder_dead(self, holder: int) -> None:
         """A life of a peer ended, with all that it held."""
@@ -223,7 +240,8 @@ class Remotifier:
                 if outcome == PutResult.STORED:
                     self._owe(holder, [serial])
         if is_refused:
-            self._nodes.on_refused(holder.node, until=now + self._refusal_seconds, now=now)
+            until = self._standing.on_refused(holder.node, now)
+            self._nodes.on_refused(holder.node, until=until, now=now)
         self._on_answer(shipment)
 
     def _on_stored(self, holder: Holder, leaving: Leaving) -> None:
@@ -231,6 +249,7 @@ class Remotifier:
         self._stored += count
         self._stored_zpage_bytes += len(leaving.body)
         self._stored_by_node[holder.node] = self._stored_by_node.get(holder.node, 0) + count
+        self._standing.on_stored(holder.node)
 
     def on_unknown(self, request_id: int) -> None:
         """Nobody knows whether a peer has these pages: it is owed a flush."""
@@ -239,6 +258,7 @@ class Remotifier:
             return
         put = self._in_flight.pop(request_id)
         self._unknown += len(put.shipment.serials)
+        self._standing.on_unanswered(put.holder.node)
         self._owe(put.holder, put.shipment.serials)
         self._on_answer(put.shipment)
 
@@ -292,6 +312,7 @@ class Remotifier:
             unknown_total=self._unknown,
             overtaken_total=self._overtaken,
             stored_by_node=dict(self._stored_by_node),
+            pace=self._pace.statistics(),
             ephemeral=ephemeral,
         )
 
@@ -336,12 +357,13 @@ class Remotifier:
             return []
         store = self._store
         copies = store.copies_of(store.zbud.rows(first))
-        candidates = self._candidates()
+        candidates, block_bytes = self._candidates(), store.zbud.block_bytes(first)
         nodes = choose_holders(
-            candidates, copies, store.zbud.block_bytes(first), now=now, rng=self._rng,
+            candidates, copies, block_bytes, now=now, rng=self._rng,
             our_zone=self._nodes.local_config.zone,
         )  # fmt: skip
         if not nodes:
+            self._pace.wait(candidates, block_bytes, now)
             return []
         room_bytes = min(each.free_bytes for each in candidates if each.node in nodes)
         taken = self._take(chain([first], blocks), copies, room_bytes, is_kept=is_kept)
@@ -353,6 +375,7 @@ class Remotifier:
         )
         for node in nodes:
             self._placed_bytes[node] = self._placed_bytes.get(node, 0) + len(shipment.body)
+            self._pace.on_put(node, len(shipment.body), now)
         return [Put(shipment, holder) for holder in shipment.holders]
 
     def _take(
@@ -384,7 +407,12 @@ class Remotifier:
         for put in self._in_flight.values():
             busy[put.holder.node] = busy.get(put.holder.node, 0) + 1
         return [
-            replace(each, free_bytes=max(0, each.free_bytes - self._placed_bytes.get(each.node, 0)))
+            replace(
+                each,
+                free_bytes=max(0, each.free_bytes - self._placed_bytes.get(each.node, 0)),
+                paced_until=self._pace.open_at(each.node),
+                is_doubtful=self._standing.is_doubtful(each.node),
+            )
             for each in self._nodes.candidates()
             if busy.get(each.node, 0) < self._in_flight_max
         ]
