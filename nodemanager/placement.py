@@ -41,9 +41,9 @@ class Candidate:
         return self.free_bytes / self.budget_bytes if self.budget_bytes else 0.0
 
     @property
-    def is_healthy(self) -> bool:
-        """Whether nothing speaks against this node but how full it is."""
-        return not self.is_doubtful and self.pressure <= PRESSURE_MAX
+    def is_pressed(self) -> bool:
+        """Whether its arena fills faster than it empties."""
+        return self.pressure > PRESSURE_MAX
 
     def has_room(self, zpage_bytes: int, *, now: float) -> bool:
         """Whether this node may be asked to take so many bytes, now or when its pace allows it."""
@@ -52,6 +52,7 @@ class Candidate:
             and self.is_linked
             and self.is_accepting
             and not self.is_cordoned
+            and not self.is_doubtful
             and now >= self.refused_until
             and self.free_bytes >= zpage_bytes
         )
@@ -69,8 +70,8 @@ def choose_holders(
     """Return `copies` different nodes that should take a block, or none when so many can't.
 
     Zones that have no copy yet come first, so that one failure does not take a page and its copy.  Among those,
-    power of two choices (Mitzenmacher, 2001): of two nodes drawn at random the healthy one, else the one with the larger
-    free part of its budget.  All owners that see the same figures, which are as old as the last STATUS, do not all
+    power of two choices (Mitzenmacher, 2001): of two nodes drawn at random the one that is not pressed, else the one with
+    the larger free part of its budget.  All owners that see the same figures, which are as old as the last STATUS, do not all
     choose alike.
 
     The two are drawn by the size of their budgets: of many nodes, drawn alike, each is in one pair of n / 2, so one with more
@@ -98,7 +99,7 @@ def choose_holders(
     for _ in range(copies):
         elsewhere = [each for each in able if our_zone and each.zone not in zones]
         pair = _draw_two(elsewhere or able, rng)
-        best = max(pair, key=lambda each: (each.is_healthy, each.free_fraction))
+        best = max(pair, key=lambda each: (not each.is_pressed, each.free_fraction))
         able.remove(best)
         zones.add(best.zone)
         chosen.append(best.node)

@@ -11,6 +11,7 @@ That time is also the deadline somebody who waits is woken at: the two are the s
 makes a waker come too early, find the peer closed and ask again at once.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -37,7 +38,7 @@ class PaceStatistics:
 @dataclass(slots=True)
 class _Bucket:
     bytes_per_second: int = 0
-    open_at: float = 0.0
+    open_at: float = -math.inf
     closed: int = 0
     closed_seconds: float = 0.0
 
@@ -54,12 +55,12 @@ class Pace:
         bucket = self._buckets.setdefault(node, _Bucket())
         bucket.bytes_per_second = bytes_per_second
         if not bytes_per_second:
-            bucket.open_at = 0.0
+            bucket.open_at = -math.inf
 
     def open_at(self, node: NodeId) -> float:
         """Return from when on a peer may be sent more; a time that has passed: now."""
         bucket = self._buckets.get(node)
-        return 0.0 if bucket is None else bucket.open_at
+        return -math.inf if bucket is None else bucket.open_at
 
     def on_put(self, node: NodeId, zpage_bytes: int, now: float) -> None:
         """So much is on its way to a peer that was open."""

@@ -4,7 +4,7 @@ A peer that refuses is left alone for a while, and each time that it refuses aga
 `DOUBLED_MAX` times: it may say that it has room and yet find none for such blocks as ours.  What it stores ends that; so does, for the
 present wait, a STATUS with more room than before (`nodemanager.table`).
 
-A peer that left a PUT unanswered is doubtful until it is heard again: of two, the other one is chosen.
+A peer that left a PUT unanswered is doubtful until its next STATUS, and gets nothing: one that lives sends it soon.
 """
 
 from typing import Final

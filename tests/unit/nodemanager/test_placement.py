@@ -108,19 +108,21 @@ def test_a_node_at_its_cap_is_passed_over_until_it_is_open() -> None:
     assert choose_some(capped, candidate(2), copies=2, now=10.9) == []
 
 
-def test_a_node_that_may_be_ill_takes_what_nobody_else_takes() -> None:
+def test_a_doubtful_node_takes_nothing() -> None:
+    assert choose(replace(candidate(1), is_doubtful=True)) is None
+
+
+def test_a_pressed_node_takes_what_nobody_else_takes() -> None:
     roomy, other = candidate(1, free_bytes=9000), candidate(2)
-    for ill in (replace(roomy, is_doubtful=True), replace(roomy, pressure=0.99)):
-        assert not ill.is_healthy
-        assert choose(ill, other) == 2
-        assert choose(ill) == 1
+    pressed = replace(roomy, pressure=0.99)
+    assert choose(pressed, other) == 2
+    assert choose(pressed) == 1
     assert choose(replace(roomy, pressure=0.9), other) == 1
 
 
-def test_another_zone_is_worth_more_than_health() -> None:
-    """It gets a copy as well as any other, or nobody gets the page out of our zone."""
-    ill = replace(candidate(1, zone="b"), is_doubtful=True)
-    assert choose(ill, candidate(2, zone="a"), our_zone="a") == 1
+def test_another_zone_is_worth_more_than_ease() -> None:
+    pressed = replace(candidate(1, zone="b"), pressure=0.99)
+    assert choose(pressed, candidate(2, zone="a"), our_zone="a") == 1
 
 
 def test_another_zone_comes_before_more_room() -> None:

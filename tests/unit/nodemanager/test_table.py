@@ -187,6 +187,11 @@ def test_a_status_with_more_room_than_before_ends_the_wait_after_a_refusal() -> 
     assert holder(table, now=4) == PEER
 
 
+def test_placement_hears_of_pressure() -> None:
+    (candidate,) = (each for each in linked_table().candidates() if each.node == PEER)
+    assert candidate.pressure == 0.5
+
+
 def test_a_new_life_has_refused_nothing() -> None:
     table = linked_table()
     table.on_refused(PEER, until=9, now=2)
