@@ -137,9 +137,13 @@ class Remotifier:
         return self._ship(self._oldest_blocks(), now, is_kept=False)
 
     def is_stuck(self) -> bool:
-        """Whether pages must leave, and none is on its way: no peer takes them, or none of ours is left here."""
+        """Whether pages must leave, and none is on its way: no peer takes them, or none of ours is left here.
+
+        Those that wait for a peer at its cap are on their way as good as any.
+        """
         is_short = self._store.is_above(self._store.limits.high_watermark)
-        return is_short and self._must_drain() and not self._in_flight
+        is_moving = bool(self._in_flight) or self._pace.is_waiting
+        return is_short and self._must_drain() and not is_moving
 
     def make_room(self) -> None:
         """Begin to drain to the low watermark now: pages are to come home, and have to fit below the high one."""
