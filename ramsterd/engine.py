@@ -418,6 +418,7 @@ class Engine:
             self._flushes.on_link_lost(holder.holder)
             self._on_unreachable(holder)
         self._publish(self.nodes.on_link_lost(node, incarnation, now=now))
+        self._remotifier.on_link_lost(node)
         if node in self._departing:
             self._departing.discard(node)
             self._publish(self.nodes.on_goodbye(node, incarnation, now=now))

@@ -177,8 +177,14 @@ class Overflow:
         return request_id in self._in_flight
 
     def has_put_to(self, node: NodeId) -> bool:
-        """Whether a PUT of ephemeral pages to a peer is under way."""
-        return any(put.holder.node == node for put in self._in_flight.values())
+        """Whether a PUT of ephemeral pages to a peer is under way, or was given up and may be."""
+        return self._standing.is_unsettled(node) or any(
+            put.holder.node == node for put in self._in_flight.values()
+        )
+
+    def on_link_lost(self, node: NodeId) -> None:
+        """Nothing that was sent to a peer is under way any more."""
+        self._standing.on_link_lost(node)
 
     def pages_in_flight(self, request_id: int) -> int:
         """Return how many pages a PUT under way has."""

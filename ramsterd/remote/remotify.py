@@ -181,10 +181,17 @@ class Remotifier:
         return bool(self._in_flight)
 
     def has_put_to(self, node: NodeId) -> bool:
-        """Whether any PUT to a peer is under way."""
-        return self._overflow.has_put_to(node) or any(
-            put.holder.node == node for put in self._in_flight.values()
+        """Whether any PUT to a peer is under way, or was given up and may be."""
+        return (
+            self._overflow.has_put_to(node)
+            or self._standing.is_unsettled(node)
+            or any(put.holder.node == node for put in self._in_flight.values())
         )
+
+    def on_link_lost(self, node: NodeId) -> None:
+        """Nothing that was sent to a peer is under way any more."""
+        self._standing.on_link_lost(node)
+        self._overflow.on_link_lost(node)
 
     def blocks_in_flight(self) -> list[int]:
         """Return the blocks on their way, those of a shipment to two peers twice."""

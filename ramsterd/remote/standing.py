@@ -24,6 +24,8 @@ class Standing:
         self._refusals: dict[NodeId, int] = {}
         self._refused_until: dict[NodeId, float] = {}
         self._unanswered: set[NodeId] = set()
+        # Of these, all whose STATUS may have been written before the PUT arrived.
+        self._unsettled: set[NodeId] = set()
 
     def on_refused(self, node: NodeId, now: float) -> float:
         """A peer refused pages; return until when it is left alone.
@@ -40,11 +42,17 @@ class Standing:
     def on_stored(self, node: NodeId) -> None:
         """A peer stored pages of ours."""
         self._refusals.pop(node, None)
+        self._unsettled.discard(node)
         self.on_heard(node)
+
+    def on_link_lost(self, node: NodeId) -> None:
+        """What a peer says on its next link it says after all that came by this one."""
+        self._unsettled.discard(node)
 
     def on_unanswered(self, node: NodeId) -> None:
         """Nobody knows what became of a PUT."""
         self._unanswered.add(node)
+        self._unsettled.add(node)
 
     def on_heard(self, node: NodeId) -> None:
         """A peer told its status, so it works."""
@@ -53,6 +61,10 @@ class Standing:
     def refused_until(self, node: NodeId) -> float:
         """Return until when a peer is left alone; 0 when it did not refuse."""
         return self._refused_until.get(node, 0.0)
+
+    def is_unsettled(self, node: NodeId) -> bool:
+        """Whether a PUT that was given up may still arrive at a peer, after the STATUS that we have."""
+        return node in self._unsettled
 
     def is_doubtful(self, node: NodeId) -> bool:
         """Whether a peer left a PUT unanswered and was not heard since."""

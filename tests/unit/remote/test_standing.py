@@ -28,6 +28,16 @@ def test_what_is_stored_ends_the_row() -> None:
     assert standing.on_refused(PEER, 20.0) == 21
 
 
+def test_what_was_given_up_may_arrive_until_more_is_stored_or_the_link_is_lost() -> None:
+    standing = Standing(1.0)
+    for settle in (standing.on_stored, standing.on_link_lost):
+        standing.on_unanswered(PEER)
+        standing.on_heard(PEER)
+        assert standing.is_unsettled(PEER), "that STATUS may be older than the PUT"
+        settle(PEER)
+        assert not standing.is_unsettled(PEER)
+
+
 def test_peers_are_judged_one_by_one() -> None:
     standing = Standing(1.0)
     standing.on_refused(PEER, 10.0)
