@@ -36,6 +36,7 @@ from ramsterd.remote.flushes import Flushes
 from ramsterd.remote.foreign import ForeignPages, ForeignStatistics
 from ramsterd.remote.holders import Holder, Holders
 from ramsterd.remote.homecoming import Homecoming
+from ramsterd.remote.intake import Intake
 from ramsterd.remote.messages import MessageType
 from ramsterd.remote.patience import Patience
 from ramsterd.remote.rebuild import Rebuilder, RebuildStatistics
@@ -151,6 +152,7 @@ class Engine:
         )
         self._census_at: float | None = None
         self._copies = Copies(self.store, cluster, configured=remote.copies)
+        self._intake = Intake(remote.foreign_bytes_per_second)
         self._fetches = Fetches(
             self.store,
             self._holders,
@@ -339,6 +341,7 @@ class Engine:
         match frame.type:
             case MessageType.PUT_PAGES:
                 put = messages.PutPages.parse(frame)
+                self._intake.on_put(node, now)
                 results = self._foreign.on_put(node, incarnation, put)
                 self._reply(node, frame, len(results), results)
             case MessageType.GET_PAGES:
@@ -358,7 +361,7 @@ class Engine:
             case MessageType.STATUS:
                 status = messages.parse_status(frame)
                 self._publish(self.nodes.on_status(node, status, now=now))
-                self._remotifier.on_status(node, status.pages_held_for_us)
+                self._remotifier.on_status(node, status)
                 self._check_held(node, status.pages_held_for_us)
             case _:
                 raise RemoteProtocolError(f"frame of type {frame.type}, which is no request")
@@ -417,7 +420,7 @@ class Engine:
             self._on_reachable(holder)
         self._purge_at.pop(node, None)
         self._flush_at = now if self._flushes else self._flush_at
-        self._send_status(node)
+        self._send_status(node, now)
 
     def on_link_lost(self, node: NodeId, incarnation: Incarnation, *, now: float) -> None:
         """The link is gone; its requests have failed before this."""
@@ -426,6 +429,7 @@ class Engine:
             self._flushes.on_link_lost(holder.holder)
             self._on_unreachable(holder)
         self._publish(self.nodes.on_link_lost(node, incarnation, now=now))
+        self._remotifier.on_link_lost(node)
         if node in self._departing:
             self._departing.discard(node)
             self._publish(self.nodes.on_goodbye(node, incarnation, now=now))
@@ -544,6 +548,7 @@ class Engine:
             self._census_at,
             self._fetches.next_deadline(),
             self._replicator.next_deadline(),
+            self._remotifier.next_deadline(),
         ):
             if at is not None and at < next_at:
                 next_at = at
@@ -552,12 +557,13 @@ class Engine:
     def on_deadline(self, now: float) -> None:
         """Do what is due."""
         self._fetches.on_deadline(now)
+        self._remotifier.on_deadline(now)
         self._effects += [Replicated(each) for each in self._replicator.on_deadline(now)]
         if self._status_at <= now:
             self._status_at = now + STATUS_SECONDS
             self._keep_house(now)
             for node in self.nodes.nodes():
-                self._send_status(node)
+                self._send_status(node, now)
         for node, at in list(self._purge_at.items()):
             if at <= now:
                 del self._purge_at[node]
@@ -829,7 +835,7 @@ class Engine:
                 Send(holder.node, MessageType.FLUSH_PAGES, len(some), messages.flush_table(some))
             )
 
-    def _send_status(self, node: NodeId) -> None:
+    def _send_status(self, node: NodeId, now: float) -> None:
         if not self.nodes.is_linked(node):
             return
         zbud = self.store.zbud
@@ -840,6 +846,7 @@ class Engine:
             is_accepting=room > 0,
             pressure=min(1.0, zbud.resident_bytes / zbud.budget_bytes),
             pages_held_for_us=self._foreign.pages_of(node),
+            put_bytes_per_second=self._intake.share(node, len(self.nodes.nodes()), now),
         )
         self._effects.append(Send(node, MessageType.STATUS, 1, messages.status_message(status)))
 

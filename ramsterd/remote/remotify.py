@@ -9,11 +9,12 @@ pools want copies, one PUT_PAGES to each.  Until the last answer the pages stay 
     otherwise          the block is the oldest of its family again, and whoever stored it is owed a flush
 
 A peer that says nothing is not waited for as long as an answer may take: pages on their way keep memory that writes
-wait for.  After a while (`Patience`) its blocks go to others, if there are enough of them, and the peer gets nothing new
+wait for.  After a while (`patience`) its blocks go to others, if there are enough of them, and the peer gets nothing new
 until it has answered, or the request has failed; what it says then counts for nothing.
 
-A peer that refuses is left alone for a while.  One whose answer is unknown is owed a flush of all the serials: there
-may be copies nobody will ask for.  A later PUT of the same serials to the same peer must not be undone by an owed
+A peer that refuses is left alone for a while (`standing`), and one that takes no more for now until it does (`pace`).
+One whose answer is unknown is owed a flush of all the serials: there may be copies nobody will ask for.  A later PUT of
+the same serials to the same peer must not be undone by an owed
 flush, so what a peer is owed is sent before each PUT (the caller does this: `Send` order on one link is kept).
 """
 
@@ -26,7 +27,7 @@ from typing import Final
 
 from nodemanager.ids import NodeId
 from nodemanager.placement import Candidate, choose_holders
-from nodemanager.table import NodeTable
+from nodemanager.table import NodeTable, PeerStatus
 from ramsterd.core import traffic
 from ramsterd.core.page import PoolKind
 from ramsterd.core.store import DROPPED_FIRST, Store
@@ -35,8 +36,10 @@ from ramsterd.core.zbud import Family
 from ramsterd.remote.holders import Holder, Holders
 from ramsterd.remote.messages import PAGES_PER_FRAME_MAX, PutResult
 from ramsterd.remote.overflow import Overflow, OverflowStatistics
+from ramsterd.remote.pace import Pace, PaceStatistics
 from ramsterd.remote.patience import Patience
 from ramsterd.remote.shipment import Put, Shipment
+from ramsterd.remote.standing import Standing
 
 # Blocks dropped in one pass: about 10 ms.  Only a budget that shrinks has more to drop at once.
 DROPPED_BLOCKS_MAX: Final = 256
@@ -54,6 +57,7 @@ class RemotifyStatistics:
     unknown_total: int
     overtaken_total: int
     stored_by_node: dict[NodeId, int]
+    pace: dict[NodeId, PaceStatistics]
     ephemeral: OverflowStatistics
 
 
@@ -73,15 +77,16 @@ class Remotifier:
         sends_ephemeral: bool = False,
     ) -> None:
         self._sends_ephemeral = sends_ephemeral
+        self._pace = Pace()
+        self._standing = Standing(refusal_seconds)
         self._overflow = Overflow(
-            store, holders, nodes,
+            store, holders, nodes, self._pace,
             must_shrink=self._must_shrink, refusal_seconds=refusal_seconds, rng=rng,
         )  # fmt: skip
         self._store = store
         self._holders = holders
         self._nodes = nodes
         self._in_flight_max = in_flight_max
-        self._refusal_seconds = refusal_seconds
         self._patience = patience
         self._rng = rng
         self._is_draining = False
@@ -96,7 +101,7 @@ class Remotifier:
         self._sent_at: dict[int, float] = {}
         # Frames of the arena that leave if all under way is stored.
         self._leaving_bytes = 0
-        # What was placed on a peer since its last STATUS.
+        # What was placed on a peer that its last STATUS could not know of.
         self._placed_bytes: dict[NodeId, int] = {}
         # Pages that have left, or are clean now: what repatriation waits to end.
         self.left_total = 0
@@ -144,9 +149,13 @@ class Remotifier:
         return self._ship(self._oldest_blocks(), now, is_kept=False)
 
     def is_stuck(self) -> bool:
-        """Whether pages must leave, and none is on its way: no peer takes them, or none of ours is left here."""
+        """Whether pages must leave, and none is on its way: no peer takes them, or none of ours is left here.
+
+        Those that wait for a peer at its cap are on their way as good as any.
+        """
         is_short = self._store.is_above(self._store.limits.high_watermark)
-        return is_short and self._must_drain() and not self._in_flight
+        is_moving = bool(self._in_flight) or self._pace.is_waiting
+        return is_short and self._must_drain() and not is_moving
 
     def make_room(self) -> None:
         """Begin to drain to the low watermark now: pages are to come home, and have to fit below the high one."""
@@ -210,14 +219,21 @@ class Remotifier:
         return bool(self._in_flight)
 
     def has_put_to(self, node: NodeId) -> bool:
-        """Whether any PUT to a peer is under way."""
-        return self._overflow.has_put_to(node) or any(
-            put.holder.node == node for put in self._unanswered()
+        """Whether any PUT to a peer is under way, or was given up and may be."""
+        return (
+            self._overflow.has_put_to(node)
+            or self._standing.is_unsettled(node)
+            or any(put.holder.node == node for put in self._unanswered())
         )
 
     def _unanswered(self) -> Iterator[Put]:
         """Yield all PUTs of persistent pages to which an answer may come."""
         return chain(self._in_flight.values(), self._given_up.values())
+
+    def on_link_lost(self, node: NodeId) -> None:
+        """Nothing that was sent to a peer is under way any more."""
+        self._standing.on_link_lost(node)
+        self._overflow.on_link_lost(node)
 
     def blocks_in_flight(self) -> list[int]:
         """Return the blocks on their way, those of a shipment to two peers twice."""
@@ -227,10 +243,23 @@ class Remotifier:
         """Whether a request is a PUT under way."""
         return request_id in self._sent_at or self._overflow.is_in_flight(request_id)
 
-    def on_status(self, node: NodeId, pages_held_for_us: int) -> None:
-        """A peer told anew how much room it has, and how many pages of ours."""
-        self._placed_bytes.pop(node, None)
-        self._overflow.on_status(node, pages_held_for_us)
+    def on_status(self, node: NodeId, status: PeerStatus) -> None:
+        """A peer told anew how much room it has, how many pages of ours, and how fast it takes them."""
+        # Links keep order: what is not answered yet had not arrived when this was written.
+        self._placed_bytes[node] = sum(
+            len(put.shipment.body) for put in self._in_flight.values() if put.holder.node == node
+        )
+        self._standing.on_heard(node)
+        self._pace.on_status(node, status.put_bytes_per_second)
+        self._overflow.on_status(node, status.pages_held_for_us)
+
+    def next_deadline(self) -> float | None:
+        """Return when a peer that took all it wants for now may be asked again, if somebody waits for that."""
+        return self._pace.next_deadline()
+
+    def on_deadline(self, now: float) -> None:
+        """Time has passed: who waits for a peer asks again at the next `next_puts`."""
+        self._pace.on_deadline(now)
 
     def on_holder_dead(self, holder: int) -> None:
         """A life of a peer ended, with all that it held."""
@@ -268,7 +297,8 @@ class Remotifier:
                 if outcome == PutResult.STORED:
                     self._owe(holder, [serial])
         if is_refused:
-            self._nodes.on_refused(holder.node, until=now + self._refusal_seconds, now=now)
+            until = self._standing.on_refused(holder.node, now)
+            self._nodes.on_refused(holder.node, until=until, now=now)
         self._on_answer(shipment)
 
     def _on_stored(self, holder: Holder, leaving: Leaving) -> None:
@@ -276,6 +306,7 @@ class Remotifier:
         self._stored += count
         self._stored_zpage_bytes += len(leaving.body)
         self._stored_by_node[holder.node] = self._stored_by_node.get(holder.node, 0) + count
+        self._standing.on_stored(holder.node)
 
     def on_unknown(self, request_id: int) -> None:
         """Nobody knows whether a peer has these pages: it is owed a flush."""
@@ -289,6 +320,7 @@ class Remotifier:
     def _on_unknown(self, request_id: int) -> None:
         put = self._in_flight.pop(request_id)
         self._unknown += len(put.shipment.serials)
+        self._standing.on_unanswered(put.holder.node)
         self._owe(put.holder, put.shipment.serials)
         self._on_answer(put.shipment)
 
@@ -342,6 +374,7 @@ class Remotifier:
             unknown_total=self._unknown,
             overtaken_total=self._overtaken,
             stored_by_node=dict(self._stored_by_node),
+            pace=self._pace.statistics(),
             ephemeral=ephemeral,
         )
 
@@ -388,12 +421,13 @@ class Remotifier:
             return []
         store = self._store
         copies = store.copies_of(store.zbud.rows(first))
-        candidates = self._candidates()
+        candidates, block_bytes = self._candidates(), store.zbud.block_bytes(first)
         nodes = choose_holders(
-            candidates, copies, store.zbud.block_bytes(first), now=now, rng=self._rng,
+            candidates, copies, block_bytes, now=now, rng=self._rng,
             our_zone=self._nodes.local_config.zone,
         )  # fmt: skip
         if not nodes:
+            self._pace.wait(candidates, block_bytes, now)
             return []
         room_bytes = min(each.free_bytes for each in candidates if each.node in nodes)
         taken = self._take(chain([first], blocks), copies, room_bytes, is_kept=is_kept)
@@ -405,6 +439,7 @@ class Remotifier:
         )
         for node in nodes:
             self._placed_bytes[node] = self._placed_bytes.get(node, 0) + len(shipment.body)
+            self._pace.on_put(node, len(shipment.body), now)
         return [Put(shipment, holder) for holder in shipment.holders]
 
     def _take(
@@ -437,7 +472,12 @@ class Remotifier:
         for put in self._in_flight.values():
             busy[put.holder.node] = busy.get(put.holder.node, 0) + 1
         return [
-            replace(each, free_bytes=max(0, each.free_bytes - self._placed_bytes.get(each.node, 0)))
+            replace(
+                each,
+                free_bytes=max(0, each.free_bytes - self._placed_bytes.get(each.node, 0)),
+                paced_until=self._pace.open_at(each.node),
+                is_doubtful=self._standing.is_doubtful(each.node),
+            )
             for each in self._nodes.candidates()
             if busy.get(each.node, 0) < self._in_flight_max and each.node not in silent
         ]
