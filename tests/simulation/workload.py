@@ -330,7 +330,7 @@ def stage(
     **knobs_of_all: float,
 ) -> tuple[Cluster, Client]:
     """Return a cluster whose nodes are all linked and know of each other's room, and node 0's client."""
-    cluster = Cluster(seed, clock, nodes=nodes, knobs=knobs, **knobs_of_all)
+    cluster = Cluster(seed, clock, nodes=nodes, has_detector=False, knobs=knobs, **knobs_of_all)
     cluster.checks.append(lambda: check_step(cluster))
     cluster.link_all()
     cluster.run(0.01)
