@@ -182,6 +182,10 @@ class Remotifier:
         self._placed_bytes.pop(node, None)
         self._overflow.on_status(node, pages_held_for_us)
 
+    def sent_serials(self, holder: int) -> list[int]:
+        """Return the serials of ephemeral pages that a holder was sent, and that it may have."""
+        return self._overflow.sent_serials(holder)
+
     def on_holder_dead(self, holder: int) -> None:
         """A life of a peer ended, with all that it held."""
         self._overflow.on_holder_dead(holder)
