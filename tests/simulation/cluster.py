@@ -121,6 +121,7 @@ class Cluster:
             ),
         )
         self.nodes: dict[NodeId, Node] = {}
+        self._last_lives: dict[NodeId, Incarnation] = {}
         self.ends: list[End] = []
         for number in self._configs:
             self._start(number, Incarnation(1))
@@ -151,8 +152,23 @@ class Cluster:
         cache = pager.new_pool(PoolKind.EPHEMERAL, "cache")
         node = Node(number, incarnation, engine, peers, pager, pool, cache)
         self.nodes[number] = node
+        self._last_lives[number] = incarnation
         if self.has_detector:
             self._detect(node, rng)
+
+    def last_life(self, number: int) -> int:
+        """Return the incarnation of a node, or of its last life if it is dead."""
+        return self._last_lives[NodeId(number)]
+
+    def budget(self, number: int) -> int:
+        """Return the budget that a node starts with."""
+        return self._configs[NodeId(number)].memory.budget
+
+    def set_budget(self, number: int, budget_bytes: int) -> None:
+        """Change a budget, as an operator does."""
+        self.note(number, f"budget {budget_bytes}")
+        self[number].engine.set_budget(budget_bytes, now=self.now)
+        self[number].peers.settle()
 
     def _detect(self, node: Node, rng: random.Random) -> None:
         """Give a node what `Peers.serve` gives it: a failure detector, and a dialer for each lower number."""
@@ -395,5 +411,7 @@ class Cluster:
                 dialer.look(self.now)
         self.ends = [end for end in self.ends if not end.is_over]
 
-    def note(self, node: int, what: str) -> None:
-        self.trace.append(f"{self.now:9.4f} node{node} {what}")
+    def note(self, node: int | None, what: str, handle: str = "") -> None:
+        """Add a line to the trace: when, who (None: the storm), what, and which page where that is known."""
+        who = "storm" if node is None else f"node{node}"
+        self.trace.append(f"{self.now:10.4f}  {who:<6}  {what:<44}  {handle}".rstrip())
