@@ -22,7 +22,7 @@ FAULTS: Final = (
     "cut", "link", "part", "isolate", "clog", "slow", "lossy", "pause",
     "crash", "restart", "leave", "full", "flip", "down",
 )  # fmt: skip
-FAULT_WEIGHTS: Final = (0.0, 0.0, 0.02, 0.1)
+FAULT_WEIGHTS: Final = (0.0, 0.0, 0.005, 0.02, 0.1)
 MEND_WEIGHTS: Final = (0.02, 0.1)
 DETECTOR_CHANCE: Final = 0.75
 # A node without programs only lends its memory.
