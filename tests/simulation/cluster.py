@@ -121,6 +121,8 @@ class Cluster:
             ),
         )
         self.nodes: dict[NodeId, Node] = {}
+        # What each node's cluster.toml says.
+        self._files = dict.fromkeys(self._configs, self.config)
         self._last_lives: dict[NodeId, Incarnation] = {}
         self.ends: list[End] = []
         for number in self._configs:
@@ -140,13 +142,13 @@ class Cluster:
         rng = random.Random(self.rng.getrandbits(64))
         engine = Engine(
             daemon=daemon,
-            cluster=self.config,
+            cluster=self._files[number],
             local=number,
             incarnation=incarnation,
             map_memory=MemfdMapping,  # sparse: a node costs what it uses
             rng=rng,
         )
-        peers = Peers(engine, self.config, transport=NoTransport(), rng=rng)
+        peers = Peers(engine, self._files[number], transport=NoTransport(), rng=rng)
         pager = Pager(engine, peers, put_wait_seconds_max=daemon.remote.put_wait_seconds_max)
         pool = pager.new_pool(PoolKind.PERSISTENT, "export")
         cache = pager.new_pool(PoolKind.EPHEMERAL, "cache")
@@ -175,7 +177,7 @@ class Cluster:
         ours = node.engine.nodes.local_config
         node.socket = self._datagrams.bind(node.number, normal_endpoint(ours.address, ours.port))
         node.peers.heartbeat = HeartbeatService(
-            self.config,
+            self._files[node.number],
             node.number,
             detector=Swim(
                 node.engine.nodes.nodes(),
@@ -212,6 +214,7 @@ class Cluster:
                 end.outgoing.close()
                 end.incoming.close()
         node = self.nodes.pop(NodeId(number))
+        self._files[node.number] = node.peers.members.cluster
         if node.socket is not None:
             node.socket.close()
         self._end_broken()

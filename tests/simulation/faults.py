@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from nodemanager.states import NodeState
+from ramsterd.node_commands import cordon_node, drain_node
 from tests.simulation.cluster import Cluster
 from tests.simulation.workload import Client
 from tests.simulation.world import World
@@ -137,6 +138,24 @@ class Faults:
         self.cluster[number].peers.settle()
         self.cluster.run(FAREWELL_SECONDS)
         self._die(number, is_silent=False)
+
+    def drain(self) -> None:
+        """An operator empties a node, or takes it back, at any node that is awake."""
+        awake = [n for n, node in self.cluster.nodes.items() if not node.is_paused]
+        if not awake:
+            return
+        at = self.rng.choice(sorted(awake))
+        config = self.rng.choice(self.cluster[at].peers.members.cluster.node)
+        if config.draining:
+            self.take_back(at, config.name)
+        else:
+            self.cluster.note(at, f"drains {config.name}")
+            drain_node(self.cluster[at].peers.members, {"name": config.name})
+
+    def take_back(self, at: int, name: str) -> None:
+        """Take a drained node into service again."""
+        self.cluster.note(at, f"takes {name} back")
+        cordon_node(self.cluster[at].peers.members, {"name": name}, is_cordoned=False)
 
     def dead(self) -> list[int]:
         return [n for n in range(len(self.cluster.config.node)) if n not in self.cluster.nodes]

@@ -131,6 +131,7 @@ class Storm:
         """Heal all but some of the dead; then the cluster is alive, and what it counts is right."""
         self._heal()
         assert self.cluster.run_until(self._is_agreed, AGREE_SECONDS_MAX), self._disagreement()
+        self._take_back()
         self.cluster.run(REST_SECONDS)
         for client in self.clients():
             assert not client.gets, "a get that nobody answers"
@@ -168,6 +169,21 @@ class Storm:
         self.cluster.run(REST_SECONDS)
         self.cluster.link_all()
 
+    def _take_back(self) -> None:
+        """Nobody is to be drained any more."""
+        at = min(self.cluster.nodes)
+        for config in self.cluster[at].peers.members.cluster.node:
+            if config.draining:
+                self.faults.take_back(at, config.name)
+        self.cluster.run(1.0)
+        assert self._is_agreed(), self._disagreement()
+        drained = [
+            n
+            for n, each in self.cluster.nodes.items()
+            if any(c.draining for c in each.peers.members.cluster.node)
+        ]
+        assert not drained, f"nodes {drained} did not hear that all are taken back"
+
     def _is_agreed(self) -> bool:
         return not self._disagreement()
 
@@ -181,7 +197,8 @@ class Storm:
                 if alive is None:
                     is_right = state in {NodeState.DOWN, NodeState.LEFT}
                 else:
-                    is_right = state is NodeState.UP and life == alive.incarnation
+                    is_right = state in {NodeState.UP, NodeState.DRAINING}
+                    is_right = is_right and life == alive.incarnation
                     is_right = is_right and table.is_linked(other)
                 if not is_right:
                     return f"node {number} believes {other}.{life} {state.value}"

@@ -20,7 +20,7 @@ PROGRAMS: Final[tuple[tuple[type[Swap | Cache | Thrash], ...], ...]] = (
 )  # fmt: skip
 FAULTS: Final = (
     "cut", "link", "part", "isolate", "clog", "slow", "lossy", "pause",
-    "crash", "restart", "leave", "full", "flip", "down",
+    "crash", "restart", "leave", "drain", "full", "flip", "down",
 )  # fmt: skip
 FAULT_WEIGHTS: Final = (0.0, 0.0, 0.005, 0.02, 0.1)
 MEND_WEIGHTS: Final = (0.02, 0.1)
