@@ -362,7 +362,7 @@ class Engine:
                 status = messages.parse_status(frame)
                 self._publish(self.nodes.on_status(node, status, now=now))
                 self._remotifier.on_status(node, status)
-                self._check_held(node, status.pages_held_for_us)
+                self._check_held(node, status.pages_held_for_us, now)
             case _:
                 raise RemoteProtocolError(f"frame of type {frame.type}, which is no request")
 
@@ -372,16 +372,23 @@ class Engine:
             self._retaker.on_recall(holder, pages_max)
             self._background_at = min(self._background_at, now + BACKGROUND_SECONDS)
 
-    def _check_held(self, node: NodeId, pages_held_for_us: int) -> None:
+    def _check_held(self, node: NodeId, pages_held_for_us: int, now: float) -> None:
         """A peer that keeps nothing of what we count there has purged us, as it does after `orphan_seconds`.
 
-        Links keep order: whatever an answer has told us was stored before this STATUS was written.
+        Links keep order: whatever an answer has told us was stored before this STATUS was written.  A PUT without an
+        answer may still arrive after it, so what was sent and not answered is owed a flush.
         """
         holder = self._holders.living(node)
         if holder is None or pages_held_for_us or not holder.pages:
             return
         if not self._remotifier.has_put_to(node):
+            unsure = self._flushes.take(holder.holder) + self._remotifier.sent_serials(
+                holder.holder
+            )
             self._bury(self._holders.end(node))
+            if unsure:
+                self._flushes.owe(self._holders.of(node, holder.incarnation).holder, unsure)
+                self._flush_at = now
 
     def _on_reply(self, node: NodeId, frame: Frame, now: float) -> None:
         if (holder := self._holders.living(node)) is not None:

@@ -274,6 +274,11 @@ class Overflow:
         self._forgotten += forgotten
         return forgotten
 
+    def sent_serials(self, holder: int) -> list[int]:
+        """Return the serials of all that a holder was sent and may still have."""
+        sent = self._sent.get(holder)
+        return [] if sent is None else list(sent.serials())
+
     def on_holder_dead(self, holder: int) -> None:
         """A life ended; the sweep makes holes of the pages that it had."""
         self._sent.pop(holder, None)

@@ -261,6 +261,10 @@ class Remotifier:
         """Time has passed: who waits for a peer asks again at the next `next_puts`."""
         self._pace.on_deadline(now)
 
+    def sent_serials(self, holder: int) -> list[int]:
+        """Return the serials of ephemeral pages that a holder was sent, and that it may have."""
+        return self._overflow.sent_serials(holder)
+
     def on_holder_dead(self, holder: int) -> None:
         """A life of a peer ended, with all that it held."""
         self._overflow.on_holder_dead(holder)

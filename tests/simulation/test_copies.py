@@ -8,7 +8,8 @@ from trio.testing import MockClock
 from nodemanager.states import NodeState
 from tests.simulation.checkers import held, rows_of
 from tests.simulation.cluster import MIB, Cluster
-from tests.simulation.workload import OBJECT, Client, finish
+from tests.simulation.pages import OBJECT
+from tests.simulation.workload import Client, finish
 
 PAGES = 2000
 KNOBS: dict[str, Any] = {
