@@ -228,6 +228,10 @@ class Cluster:
         self._start(NodeId(number), Incarnation(incarnation))
         self._end_broken()
 
+    def copy_file(self, source: int, target: int) -> None:
+        """Give a node that does not run the cluster file of another, as an operator does."""
+        self._files[NodeId(target)] = self[source].peers.members.cluster
+
     def restart(self, number: int) -> None:
         """Crash and start again, unlinked."""
         incarnation = self[number].incarnation

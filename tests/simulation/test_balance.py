@@ -9,7 +9,8 @@ from trio.testing import MockClock
 
 from tests.simulation.checkers import check_books, held
 from tests.simulation.cluster import MIB, Cluster
-from tests.simulation.workload import OBJECT, REST_SECONDS, Client
+from tests.simulation.pages import OBJECT
+from tests.simulation.workload import REST_SECONDS, Client
 
 NODES = 8
 RUN = 16
