@@ -77,16 +77,24 @@ def change_field(payload: bytes, rng: random.Random) -> bytes:
         return payload
     if not isinstance(fields, list) or not fields:
         return payload
-    row = fields
-    place = rng.randrange(len(row))
-    while isinstance(inner := row[place], list) and inner and rng.random() < 0.7:
-        row, place = inner, rng.randrange(len(inner))
-    match rng.randrange(6):
-        case 0:
-            del row[place]
-        case 1:
-            row.insert(place, row[place])
-        case _:
-            row[place] = rng.choice(ODD_VALUES)
+    change_within(fields, rng)
     changed: bytes = msgpack.packb(fields, use_bin_type=True)
     return changed
+
+
+def change_within(row: list[object], rng: random.Random) -> None:
+    """Change one field of a list, or of what is in it."""
+    place = rng.randrange(len(row))
+    match row[place]:
+        case list(inner) if inner and rng.random() < 0.7:
+            change_within(inner, rng)
+        case dict(inner) if inner and rng.random() < 0.7:
+            inner[rng.choice(list(inner))] = rng.choice(ODD_VALUES)
+        case field:
+            match rng.randrange(6):
+                case 0:
+                    del row[place]
+                case 1:
+                    row.insert(place, field)
+                case _:
+                    row[place] = rng.choice(ODD_VALUES)

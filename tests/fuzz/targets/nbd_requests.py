@@ -34,7 +34,7 @@ SIZE: Final = PAGES * PAGE_BYTES
 # Bits of the second byte of an input.
 IS_STRUCTURED, IS_READ_ONLY, IS_REPLICATED, IS_DELAYED, IS_FULL, IS_LOSING = 1, 2, 4, 8, 16, 32
 # Answers to this many bytes are parsed; the rest of a very long conversation is only served.
-ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024
+ANSWER_BYTES_MAX: Final = 1024 * 1024
 
 
 class Client:
@@ -42,7 +42,7 @@ class Client:
 
     def __init__(self, bits: int) -> None:
         self.outcomes: set[str] = set()
-        self.answered = b""
+        self.answered = bytearray()
         self.is_structured = bool(bits & IS_STRUCTURED)
         self._counters = Counters()
         self._pager = FakePager()
@@ -144,7 +144,7 @@ def judge_answers(stream: bytes, client: Client) -> set[str]:
     if len({cookie for cookie, _ in asked}) != len(asked):
         return set()
     found: set[str] = set()
-    answers = parse_structured(client.answered)
+    answers = parse_structured(bytes(client.answered))
     for cookie, command in asked:
         answer = answers.pop(cookie, None)
         if answer is None:
@@ -224,6 +224,8 @@ def mend(data: bytes, rng: random.Random) -> bytes:
             command, flags = command % len(Command), flags & 31 if rng.random() < 0.5 else 0
             offset %= SIZE + 1
             length = min(length, SIZE - offset)
+            # Mostly a few pages, or an input would take milliseconds.
+            length = length % (3 * PAGE_BYTES) if rng.random() < 0.8 else length
         payload = b""
         if command == Command.WRITE:
             length = min(length, max(len(stream), 1))
@@ -245,5 +247,5 @@ TARGET = Target(
         ]
     ),
     mend=mend,
-    bytes_max=16384,
+    bytes_max=8192,
 )  # fmt: skip
