@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from typing import Final, Self
 
+from tests.fuzz.findings import ROOT
 from tests.fuzz.target import CORPUS, load
 
-ROOT: Final = Path(__file__).parent.parent.parent
 BUILD: Final = ROOT / "build" / "fuzz"
 # An input that takes longer hangs, as far as a door is concerned; the most that a worker may use.
 INPUT_SECONDS_MAX: Final = 20

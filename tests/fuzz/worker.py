@@ -5,48 +5,18 @@ shortest is kept, so a finding grows smaller by itself.  What Python can't catch
 ends the process, and libFuzzer keeps the input.
 """
 
-import hashlib
 import random
 import sys
-import traceback
 from pathlib import Path
 from typing import Final
 
 import atheris
 
+from tests.fuzz.findings import Findings
 from tests.fuzz.target import Target, load
 
-ROOT: Final = Path(__file__).parent.parent.parent
 # What coverage guides; the standard library's reader of TOML is a decoder of ours too.
 INSTRUMENTED: Final = ["config", "heartbeat", "net", "nodemanager", "ramsterd", "tomllib"]
-
-
-class Findings:
-    """The shortest input of each kind of failure, and its traceback beside it."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._shortest: dict[str, int] = {}
-
-    def note(self, data: bytes, error: Exception) -> None:
-        """Keep an input unless a shorter one ends the same way."""
-        name = digest_of(error)
-        if len(data) >= self._shortest.get(name, sys.maxsize):
-            return
-        self._shortest[name] = len(data)
-        (self._folder / f"{name}.input").write_bytes(data)
-        (self._folder / f"{name}.txt").write_text("".join(traceback.format_exception(error)))
-
-
-def digest_of(error: Exception) -> str:
-    """Return a short name of what failed: the kind of exception, and the last line of our own that it went through."""
-    ours = [
-        f"{frame.filename}:{frame.lineno}"
-        for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename.startswith(str(ROOT)) and "site-packages" not in frame.filename
-    ]
-    said = f"{type(error).__name__} {ours[-1] if ours else ''}"
-    return hashlib.blake2b(said.encode(), digest_size=6).hexdigest()
 
 
 def fuzz(target: Target, findings: Findings, arguments: list[str]) -> None:
