@@ -8,6 +8,7 @@ exit status is 1 if there was a finding, 130 after Ctrl-C.
 """
 
 import argparse
+import signal
 import sys
 import traceback
 from collections.abc import Iterator
@@ -40,6 +41,8 @@ def main() -> int:
         return replay(names[0], options.replay)
     if options.write_seeds:
         return write_seeds(names)
+    # Ended by a signal, it must end its workers too.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     return fuzz([Run(name, options.seconds) for name in names], options.jobs)
 
 
