@@ -136,6 +136,8 @@ def seeds() -> Mapping[str, bytes]:
     about_us = row(0, NodeState.SUSPECT, incarnation=LIFE, accuser=1)
     plain = message(1)
     sealed = told(plain)
+    news = message(1, 0, DatagramKind.GOSSIP, about_us)
+    whole = Datagram(message=news, cluster=DIGEST, counter=1).encode()
     return {
         "kinds": b"".join(
             told(message(1, 0, kind, probe=5, subject=2), counter=kind) for kind in DatagramKind
@@ -161,20 +163,28 @@ def seeds() -> Mapping[str, bytes]:
         "other-cluster": told(plain, cluster=1),
         "other-node": record(2, 0, sealed[RECORD.size :]),
         "other-target": told(message(1, 3)),
-        "malformed": record(1, 0, SEAL.close(b"no datagram")),
+        "malformed": record(1, 0, SEAL.close(b"no datagram"))
+        + b"".join(
+            record(1, 0, SEAL.close(bad))
+            for place in (0, 2, 3, 5, 7, 9, 10, 11, HEAD_BYTES + 1, HEAD_BYTES + 2, HEAD_BYTES + 3, HEAD_BYTES + 17)
+            for bad in [whole[:place] + b"\xff" + whole[place + 1 :]]
+        ),
         "silence": told(plain) + told(message(2), tenths=10) * 3 + record(1, 20, b"") * 6,
     }  # fmt: skip
 
 
 def mend(data: bytes, rng: random.Random) -> bytes:
-    """Make each datagram one of a member to us, well formed and sealed; the news in it stay as they are."""
+    """Seal each datagram, and mostly make it a well-formed one of a member to us; the news in it stay as they are."""
     mended = b""
     for sender, tenths, datagram in records(data):
-        if rng.random() < 0.9:
-            number = 1 + sender % (NODES - 1)
-            mended += record(number, tenths, SEAL.close(mend_datagram(datagram, number)))
-        else:
-            mended += record(sender, tenths, datagram)
+        number = 1 + sender % (NODES - 1)
+        match rng.randrange(8):
+            case 0:
+                mended += record(sender, tenths, datagram)
+            case 1 | 2:
+                mended += record(number, tenths, SEAL.close(datagram[:-MAC_BYTES]))
+            case _:
+                mended += record(number, tenths, SEAL.close(mend_datagram(datagram, number)))
     return mended
 
 

@@ -3,12 +3,13 @@
 import random
 from collections.abc import Mapping
 
+from config.limits import MEMBERSHIP_VERSION_MAX
 from config.model import ClusterConfig, NodeConfig
 from config.rules import check_cluster
 from net.errors import RemoteProtocolError
 from net.frame import Frame, FrameDecoder
 from net.packing import MESSAGE_BYTES_MAX, pack_fields, unpack
-from nodemanager.changes import ChangeRefused, MembershipHistory, Said, Version
+from nodemanager.changes import Change, ChangeRefused, Cordon, MembershipHistory, Said, Version
 from nodemanager.ids import NodeId
 from ramsterd.member_messages import (
     LIMITS,
@@ -40,17 +41,31 @@ def check_members(found: Frame) -> set[str]:
     table, body = members_message(said)
     (again,) = decoded(frame(MemberMessage.MEMBERS, found.count, table, body))
     assert parse_members(again) == said
+    return {"members"} | take_over(said) | take_over(said, Cordon(NodeId(3), is_cordoned=True))
+
+
+def take_over(said: Said, *ours: Change) -> set[str]:
+    """Hear of a membership after changes of our own."""
     history = MembershipHistory(CLUSTER, NodeId(1))
+    for change in ours:
+        history.commit(change, history.propose(change))
+    before = history.version
     try:
         adopted = history.on_said(said)
     except ChangeRefused as refused:
         assert str(refused).isprintable(), "it stands in a log"
-        return {"members", "not taken over"}
+        assert history.version == before
+        return {"not taken over"}
     if adopted is None:
-        return {"members", "not newer"}
+        assert history.version == before
+        return {"not newer"}
     check_cluster(history.cluster, file="members")
-    assert history.version >= said.version
-    return {"members", "taken over"}
+    assert history.version >= said.version > before
+    assert history.version.number <= MEMBERSHIP_VERSION_MAX, "no file and no peer would take it"
+    assert {*adopted.made_again, *(change for change, _ in adopted.given_up)} <= set(ours)
+    outcomes = {"taken over"}
+    outcomes |= {"made again"} if adopted.made_again else set()
+    return outcomes | ({"given up"} if adopted.given_up else set())
 
 
 def check_ask(found: Frame) -> set[str]:
@@ -110,6 +125,10 @@ def seeds() -> Mapping[str, bytes]:
     many = [node(each) for each in range(130)]
     return {
         "newer": say(5, node(1), node(2), node(4, zone="rack1", cordoned=True), ancestors=3),
+        "own-change-known": say(5, *CLUSTER.node, ancestors=0),
+        "many-ancestors": say(5, *CLUSTER.node, ancestors=40),
+        "last-version": say(MEMBERSHIP_VERSION_MAX, *CLUSTER.node),
+        "many-groups": frame(MemberMessage.MEMBERS, 1, pack_fields([1, 1, [], [1] * 9]), bytes(9)),
         "older": say(0, *CLUSTER.node),
         "without-us": say(7, node(2), node(3)),
         "twice": say(7, node(1), node(2, port=7001)),
@@ -162,7 +181,16 @@ TARGET = Target(
     check=check,
     seeds=seeds,
     outcomes=frozenset(
-        ["members", "taken over", "not taken over", "not newer", "ask", "holdings"]
+        [
+            "members",
+            "taken over",
+            "not taken over",
+            "not newer",
+            "made again",
+            "given up",
+            "ask",
+            "holdings",
+        ]
         + [f"refused {kind:d}" for kind in MemberMessage]
     ),
     mend=mend,
