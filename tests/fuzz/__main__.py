@@ -8,6 +8,7 @@ exit status is 1 if there was a finding, 130 after Ctrl-C.
 """
 
 import argparse
+import logging
 import signal
 import sys
 import traceback
@@ -38,6 +39,8 @@ def main() -> int:
     if options.replay:
         if len(options.targets) != 1:
             parser.error("--replay takes the inputs of one target")
+        # Warnings about what strangers do are right, and many.
+        logging.disable()
         return replay(names[0], options.replay)
     if options.write_seeds:
         return write_seeds(names)

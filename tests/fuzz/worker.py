@@ -5,6 +5,7 @@ shortest is kept, so a finding grows smaller by itself.  What Python can't catch
 ends the process, and libFuzzer keeps the input.
 """
 
+import logging
 import random
 import sys
 from pathlib import Path
@@ -45,6 +46,8 @@ def fuzz(target: Target, findings: Findings, arguments: list[str]) -> None:
 def main() -> None:
     """Run it."""
     name, folder, *arguments = sys.argv[1:]
+    # Warnings about what strangers do are right, and many.
+    logging.disable()
     with atheris.instrument_imports(include=INSTRUMENTED):
         target = load(name)
     fuzz(target, Findings(Path(folder)), arguments)

@@ -2,11 +2,12 @@
 
 import json
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
-from typing import Any, Final, cast
+from typing import Any, Final, Self, cast
 
 import trio
+from trio.testing import MockClock
 
 from config.limits import BUDGET_BYTES_MIN
 from config.model import ClusterConfig, NodeConfig
@@ -17,6 +18,7 @@ from ramsterd.control import LINE_BYTES_MAX, Command, CommandRefused, _answer_li
 from ramsterd.engine import Engine
 from ramsterd.members import Members
 from ramsterd.node_commands import node_commands
+from ramsterd.remote.census import Counted
 from tests.fuzz.target import Target, pieces
 
 CLUSTER: Final = ClusterConfig(
@@ -34,7 +36,10 @@ class Daemon:
     """The commands that change something, around an engine that only listens."""
 
     def __init__(self) -> None:
+        self.clock = MockClock()
         self.unnamed: Exception | None = None
+        # Whom pages are counted for; the answer comes after the command.
+        self._counting: list[NodeId] = []
         self.outcomes: set[str] = set()
         self.engine = cast(
             "Engine",
@@ -43,6 +48,7 @@ class Daemon:
                 store=SimpleNamespace(
                     limits=SimpleNamespace(budget_bytes_max=4 * BUDGET_BYTES_MIN)
                 ),
+                begin_census=lambda node, **_: self._counting.append(node),
                 pages_there=lambda _: 1,
                 pages_here=lambda _: 0,
                 set_budget=lambda budget_bytes, **_: {"budget": budget_bytes},
@@ -72,10 +78,19 @@ class Daemon:
                 # `answer` catches more than it should need to.
                 self.unnamed = error
                 raise
+            finally:
+                self._go_on()
             self.outcomes.add(name)
             return result
 
         return run
+
+    def _go_on(self) -> None:
+        """Let two seconds pass, in which pages are counted; the linked node says nothing."""
+        self.clock.jump(2)
+        counting, self._counting = self._counting, []
+        for node in counting:
+            self.members.on_counted(Counted(node, last_copies=1))
 
 
 class Client:
@@ -85,9 +100,13 @@ class Client:
         self._pieces = pieces(data, rule)
         self.answers: list[bytes] = []
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
         for piece in self._pieces:
-            yield piece
+            return piece
+        raise StopAsyncIteration
 
     async def send_all(self, data: bytes) -> None:
         self.answers.append(data)
@@ -101,7 +120,7 @@ def check(data: bytes) -> set[str]:
     """The first byte says how the rest is cut."""
     daemon = Daemon()
     client = Client(data[1:], data[0] if data else 0)
-    trio.run(talk, daemon, client)
+    trio.run(talk, daemon, client, clock=daemon.clock)
     if daemon.unnamed is not None:
         raise daemon.unnamed
     check_cluster(daemon.members.cluster, file="members")
@@ -132,10 +151,13 @@ def seeds() -> Mapping[str, bytes]:
         + line("node-cordon", name="n4")
         + line("node-cordon", name="n4")
         + line("node-uncordon", name="n4")
-        + line("node-remove", name="n4")
-        + line("node-remove", name="n2", force=True),
-        "lost": b"\x00" + line("node-remove", name="n2"),
-        "nobody": b"\x00" + line("node-uncordon", name="nobody") + line("node-remove"),
+        + line("node-drain", name="n4") * 2
+        + line("node-remove", name="n4", force=True) * 5,
+        "lost": b"\x00" + line("node-remove", name="n3") * 5,
+        "nobody": b"\x00"
+        + line("node-uncordon", name="nobody")
+        + line("node-drain")
+        + line("node-remove"),
         "bad-node": b"\x00" + line("node-add", node={**new, "address": "0.0.0.0"}),  # noqa: S104
         "surrogate": b"\x00" + line("node-add", node={**new, "name": "\ud800"}),
         "long": b"\x00" + line("node-cordon", name="n" * 20_000),
@@ -179,7 +201,7 @@ TARGET = Target(
     outcomes=frozenset(
         {"result", "error", "memory-set", "memory-set refused", "node-add", "node-add refused"}
         | {"node-cordon", "node-cordon refused", "node-uncordon", "node-uncordon refused"}
-        | {"node-remove", "node-remove refused"}
+        | {"node-remove", "node-remove refused", "node-drain", "node-drain refused"}
     ),
     mend=mend,
     tokens=(b'"command"', b'"node-add"', b'"node"', b'"name"', b'"force": true', b"\\ud800"),

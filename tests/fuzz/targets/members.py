@@ -137,15 +137,17 @@ def seeds() -> Mapping[str, bytes]:
         "bad-name": say(8, node(1, name="Upper Case")),
         "deep": deep_name(),
         "ask": frame(MemberMessage.ASK, 1, ask_message(NodeId(2))),
-        "holdings": frame(MemberMessage.HOLDINGS, 1, holdings_message(Holdings(NodeId(2), 3, 4))),
+        "holdings": frame(
+            MemberMessage.HOLDINGS, 1, holdings_message(Holdings(NodeId(2), 1, 3, 4))
+        ),
         "bad-ask": frame(MemberMessage.ASK, 1, pack_fields([-1])),
-        "bad-holdings": frame(MemberMessage.HOLDINGS, 1, pack_fields([1, -1, 0])),
+        "bad-holdings": frame(MemberMessage.HOLDINGS, 1, pack_fields([1, 0, -1, 0])),
     }
 
 
 def deep_name() -> bytes:
     """Return a member whose name is a list in a list, as deep as msgpack goes."""
-    row = b"\x91\x96\x01" + b"\x91" * 500 + b"\x01" + b"\xa9127.0.0.1\x01\xa0\xc2"
+    row = b"\x91\x97\x01" + b"\x91" * 500 + b"\x01" + b"\xa9127.0.0.1\x01\xa0\xc2\xc2"
     return frame(MemberMessage.MEMBERS, 1, pack_fields([1, 1, [], [len(row)]]), row)
 
 
@@ -195,5 +197,5 @@ TARGET = Target(
     ),
     mend=mend,
     bytes_max=8192,
-    tokens=(b"127.0.0.1", b"\xa3::1", b"\xcd\x03\xff", b"\xc2", b"\xc3", b"\x96"),
+    tokens=(b"127.0.0.1", b"\xa3::1", b"\xcd\x03\xff", b"\xc2", b"\xc3", b"\x97"),
 )

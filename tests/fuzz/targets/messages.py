@@ -86,6 +86,11 @@ def check_flush_owner(found: Frame) -> set[str]:
     return {"flush owner"}
 
 
+def check_recall(found: Frame) -> set[str]:
+    assert messages.recall_table(messages.parse_recall(found)) == found.table
+    return {"recall"}
+
+
 def check_status(found: Frame) -> set[str]:
     status = messages.parse_status(found)
     again = decoded(frame(MessageType.STATUS, 1, messages.status_message(status)))
@@ -101,6 +106,7 @@ DOORS: Final[Mapping[tuple[int, bool], Callable[[Frame], set[str]]]] = {
     (MessageType.GET_PAGES, True): check_get_reply,
     (MessageType.FLUSH_PAGES, False): check_flush,
     (MessageType.FLUSH_OWNER, False): check_flush_owner,
+    (MessageType.RECALL, False): check_recall,
 }
 
 
@@ -159,6 +165,7 @@ def seeds() -> Mapping[str, bytes]:
         "get-reply": got([lz4, (0, b"", 0), zstd]),
         "flush": frame(MessageType.FLUSH_PAGES, 2, messages.flush_table([(1, 5), (9, 9)])),
         "flush-owner": frame(MessageType.FLUSH_OWNER, 1, messages.owner_table(Incarnation(7))),
+        "recall": frame(MessageType.RECALL, 1, messages.recall_table(messages.PAGES_ANY)),
         "wrong": b"".join(
             frame(kind, 1, bytes(7), request_id=1, is_reply=is_reply) for kind, is_reply in DOORS
         ),
@@ -188,7 +195,7 @@ def mend_request(frame_type: int, count: int, table: bytes, body: bytes) -> Part
         case MessageType.FLUSH_PAGES:
             count = len(table) // (2 * WORD)
             return count, mend_serials(table[: 2 * WORD * count]), b""
-        case MessageType.FLUSH_OWNER:
+        case MessageType.FLUSH_OWNER | MessageType.RECALL:
             return 1, table[:WORD].ljust(WORD, b"\0"), b""
         case _:
             return count, table[: LIMITS[frame_type].table_bytes_max], b""
@@ -241,7 +248,7 @@ TARGET = Target(
     seeds=seeds,
     outcomes=frozenset(
         ["put persistent", "put ephemeral", "put reply", "get", "missing", "page", "corrupt page", "flush"]
-        + ["flush owner", "status"]
+        + ["flush owner", "recall", "status"]
         + [f"refused {kind:d}" for kind in MessageType]
     ),
     mend=mend,

@@ -250,7 +250,12 @@ def seeds() -> Mapping[str, bytes]:
         frame(kind, 1, b"\xff" * 7, request_id=3) for kind in MessageType if kind != 17
     )
     cycle = stored(1) + act(WAIT, GET) + got(2)
+    recall, no_recall = (
+        frame(MessageType.RECALL, 1, messages.recall_table(pages))
+        for pages in (2, messages.PAGES_ANY)
+    )
     return {
+        "recall": stored(1) + recall + act(WAIT, WAIT) + got(2) + act(WAIT) + no_recall + act(GET),
         "foreign": foreign + ask + drop + ask + status + leave + ask + act(WAIT, WAIT),
         "home": cycle + act(GET, PUT, WAIT) + stored(3) + act(FLUSH, WAIT, WAIT, GET),
         "refused": stored(1, b"\1\2\0\1\2\0\1\2") + act(WAIT, WAIT, GET),
@@ -297,7 +302,15 @@ TARGET = Target(
     check=check,
     seeds=seeds,
     outcomes=frozenset(
-        {"STATUS", "PUT_PAGES", "GET_PAGES", "FLUSH_PAGES", "FLUSH_OWNER", "PUT_PAGES reply"}
+        {
+            "STATUS",
+            "PUT_PAGES",
+            "GET_PAGES",
+            "FLUSH_PAGES",
+            "FLUSH_OWNER",
+            "RECALL",
+            "PUT_PAGES reply",
+        }
         | {"GET_PAGES reply", "get", "get LOST", "get UNREACHABLE", "late"}
         | {"refused PUT_PAGES reply", "refused GET_PAGES", "refused FLUSH_PAGES", "refused STATUS"}
     ),
