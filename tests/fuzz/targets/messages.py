@@ -165,6 +165,7 @@ def seeds() -> Mapping[str, bytes]:
         "get-reply": got([lz4, (0, b"", 0), zstd]),
         "flush": frame(MessageType.FLUSH_PAGES, 2, messages.flush_table([(1, 5), (9, 9)])),
         "flush-owner": frame(MessageType.FLUSH_OWNER, 1, messages.owner_table(Incarnation(7))),
+        "long-body": put(PoolKind.PERSISTENT, [lz4, (lz4[0], lz4[1] + b"x", lz4[2])]),
         "recall": frame(MessageType.RECALL, 1, messages.recall_table(messages.PAGES_ANY)),
         "wrong": b"".join(
             frame(kind, 1, bytes(7), request_id=1, is_reply=is_reply) for kind, is_reply in DOORS

@@ -153,6 +153,12 @@ def seeds() -> Mapping[str, bytes]:
         "export-name-padded": b"\x01" + bytes(4) + option(Option.EXPORT_NAME),
         "no-such-name": b"\x00" + FLAGS + option(Option.EXPORT_NAME, b"none"),
         "too-many": b"\x00" + FLAGS + option(Option.EXPORT_NAME, b"full"),
+        "lying-lengths": b"\x00"
+        + FLAGS
+        + option(Option.GO, b"\0\0\1\0disk\0\0")
+        + option(Option.GO, b"\0\0\0\4disk\0\1")
+        + option(Option.STRUCTURED_REPLY)
+        + option(Option.SET_META_CONTEXT, b"\0\0\1\0disk\0\0\0\0"),
         "not-fixed": b"\x00" + bytes(4) + option(Option.LIST),
         "bad-flags": b"\x01" + b"\xff\0\0\3",
         "bad-magic": b"\x00" + FLAGS + b"GET / HTTP/1.1\r\n\r\n",
@@ -197,7 +203,7 @@ TARGET = Target(
         [
             "CLIENT_FLAGS", "OPTIONS", "TRANSMISSION", "ABORTED", "structured", "allocation", "export name",
             "LIST SERVER", "LIST ACK", "LIST ERR_INVALID", "INFO INFO", "INFO ACK", "INFO ERR_INVALID", "GO INFO",
-            "GO ACK", "GO ERR_UNKNOWN", "GO ERR_POLICY", "STRUCTURED_REPLY ACK", "STRUCTURED_REPLY ERR_INVALID",
+            "GO ACK", "GO ERR_UNKNOWN", "GO ERR_INVALID", "GO ERR_POLICY", "STRUCTURED_REPLY ACK", "STRUCTURED_REPLY ERR_INVALID",
             "LIST_META_CONTEXT META_CONTEXT", "LIST_META_CONTEXT ACK", "SET_META_CONTEXT META_CONTEXT",
             "SET_META_CONTEXT ERR_INVALID", "SET_META_CONTEXT ERR_UNKNOWN", "STARTTLS ERR_UNSUP",
             "unknown ERR_UNSUP", "unknown ERR_TOO_BIG", "ABORT ACK", "no", "too", "option", "client",

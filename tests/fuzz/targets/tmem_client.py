@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from net.errors import RemoteProtocolError
+from net.frame import FrameDecoder
 from net.packing import pack_fields
 from ramsterd.client.errors import RamsterError
 from ramsterd.client.protocol import ClientProtocol, Request
@@ -123,7 +124,26 @@ def check(data: bytes) -> set[str]:
         assert str(error).isprintable(), "it may stand in a log"
         return outcomes | {"broke the protocol"}
     program.check()
+    if program.get.is_done and not program.get.error:
+        check_pages(program.get, data[1:])
     return outcomes | ({"farewell"} if program.protocol.farewell else set())
+
+
+def check_pages(get: Request, stream: bytes) -> None:
+    """Compare what a GET brought with the stream, read by the daemon's own decoder."""
+    decoder = FrameDecoder(REPLY_LIMITS)
+    stream = stream[: len(decoder.space())]
+    decoder.space()[: len(stream)] = stream
+    decoder.on_received(len(stream))
+    for found in decoder.frames():
+        if found.type == TmemType.GET:
+            states, body = bytes(found.table), bytes(found.body)
+            sent = [body[at : at + PAGE_BYTES] for at in range(0, len(body), PAGE_BYTES)]
+            assert states == get.reply
+            assert len(body) == states.count(PageState.PAGE) * PAGE_BYTES
+            if {*states} <= {PageState.PAGE, PageState.MISS}:
+                assert [page for page in pages_of([get]) if page is not None] == sent
+            return
 
 
 def replies(states: bytes = b"\1\0\1\1\1") -> list[bytes]:
@@ -142,6 +162,12 @@ def replies(states: bytes = b"\1\0\1\1\1") -> list[bytes]:
     ]
 
 
+def short_get() -> bytes:
+    """Return a GET's reply with a page less than its states say, which must break the protocol."""
+    head = encode_reply(TmemType.GET, 3, b"\1\0\0\0\1", count=GET_PAGES, body_bytes=PAGE_BYTES)
+    return head + bytes(PAGE_BYTES)
+
+
 def seeds() -> Mapping[str, bytes]:
     said = replies()
     errors = b"".join(encode_error(each, ErrorCode(each), "no") for each in range(1, 7))
@@ -150,6 +176,7 @@ def seeds() -> Mapping[str, bytes]:
         "reversed": b"\x02" + b"".join(reversed(said)),
         "missing": b"\x01" + b"".join(replies(b"\0\0\0\0\0")),
         "lost": b"\x03" + b"".join(replies(b"\0\2\3\0\0")),
+        "short": b"\x00" + short_get(),
         "errors": b"\x01" + errors + encode_error(0, ErrorCode.NOT_ALLOWED, "go away"),
         "twice": b"\x01" + said[0] * 2,
         "odd-pool": b"\x01" + encode_reply(TmemType.NEW_POOL, 2, pack_fields([-1, 0])),
@@ -162,6 +189,8 @@ def mend(data: bytes, rng: random.Random) -> bytes:
     """Make replies to what was asked, whose parts fit each other."""
 
     def mend_parts(frame_type: int, is_reply: bool, count: int, table: bytes, body: bytes) -> Parts:
+        if rng.random() < 0.1:
+            return count, table, body
         match frame_type:
             case TmemType.GET:
                 states = bytes(each % 4 for each in table[:GET_PAGES].ljust(GET_PAGES, b"\1"))
