@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from config.model import TimersConfig
 from heartbeat.datagram import Datagram, Message
 from heartbeat.knobs import Knobs
-from heartbeat.swim import Effect, SendDatagram, Swim
+from heartbeat.outbox import Effect, SendDatagram
+from heartbeat.swim import Swim
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import NodeState, Verdict
 

@@ -19,6 +19,11 @@ class Awareness:
         """By what timeouts and intervals are stretched, 1 to `multiplier_max`."""
         return self._score + 1
 
+    @property
+    def is_at_worst(self) -> bool:
+        """Whether it can't get worse, though it could be better."""
+        return 0 < self._score == self._score_max
+
     def on_good(self) -> None:
         """Note an answer in time."""
         self._score = max(0, self._score - 1)
