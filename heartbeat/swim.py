@@ -90,6 +90,9 @@ class Swim:
     def on_members_changed(self, nodes: Collection[NodeId], *, now: float) -> None:
         """Watch these members, without ourselves, from now on; new ones are greeted, and given time to be heard."""
         self._advance(now)
+        if not len(self._members):
+            # Alone, nothing was due; that is no sleep.
+            self._probe_at = self._tick_at = now
         new = self.roster.on_members_changed(nodes)
         self._greetings.on_members_changed(nodes, new, now)
         # Whoever probes, helps or is probed may be gone: what is under way ends unjudged.
@@ -133,8 +136,11 @@ class Swim:
         due = self.next_deadline()
         if due is None or now < due:
             return []
-        if self._knobs.has_grace and now - due > self._timers.probe_seconds:
-            self._on_stall(now, now - due)
+        # By the tick, which is always due soon: other deadlines may move into the past, as that of a suspicion
+        # does when it is confirmed late.
+        late_seconds = now - self._tick_at
+        if self._knobs.has_grace and late_seconds > self._timers.probe_seconds:
+            self._on_stall(now, late_seconds)
         self._relays.on_deadline(now)
         self._prober.on_deadline(now)
         if now >= self._probe_at:
