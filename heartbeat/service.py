@@ -140,6 +140,11 @@ class HeartbeatService:
         """Note that something came from a member over its link: that is life as good as an answer."""
         self._perform(self._detector.on_heard(node, incarnation, now=trio.current_time()))
 
+    @property
+    def is_starved(self) -> bool:
+        """Whether we do so badly that others should ask us for nothing."""
+        return self._detector.is_starved
+
     def statistics(self) -> HeartbeatStatistics:
         """Return a snapshot."""
         return HeartbeatStatistics(

@@ -174,6 +174,8 @@ class Engine:
         self._flushes = Flushes()
         self._flush_at: float | None = None
         self._status_at: float = 0.0
+        # The failure detector doubts ourselves: our STATUS says that we take nothing, until that is over.
+        self.is_starved = False
         # By holder id: how far the sweep for it is.
         self._sweeps: dict[int, tuple[Holder, int]] = {}
         self._sweep_at: float | None = None
@@ -711,7 +713,7 @@ class Engine:
         status = PeerStatus(
             budget_bytes=zbud.budget_bytes,
             free_bytes=room,
-            is_accepting=room > 0,
+            is_accepting=room > 0 and not self.is_starved,
             pressure=min(1.0, zbud.resident_bytes / zbud.budget_bytes),
             pages_held_for_us=self._foreign.pages_of(node),
         )
@@ -745,7 +747,7 @@ class Engine:
                 for each in self._holders
             ),
             flushes_owed=self._flushes.count(),
-            is_accepting=self._foreign.room_bytes() > 0,
+            is_accepting=self._foreign.room_bytes() > 0 and not self.is_starved,
         )
 
     def check_invariants(self) -> None:
