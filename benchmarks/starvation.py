@@ -163,8 +163,9 @@ def run_real(seconds: float) -> tuple[Row, Schedule]:
 def count_arrivals(daemon: Daemon) -> int:
     """Return how many datagrams and frames have reached a daemon."""
     status = daemon.status()
-    datagrams: int = status["heartbeat"]["received_total"]
-    return datagrams + sum(link["frames_received_total"] for link in status["links"].values())
+    frames = [link["frames_received_total"] for link in status["links"].values()]
+    arrived: int = status["heartbeat"]["received_total"] + sum(frames)
+    return arrived
 
 
 def is_everyone_up(daemon: Daemon) -> bool:
