@@ -105,7 +105,7 @@ def beliefs_of(judge: int, log: str) -> list[Belief]:
 
 
 def summary(name: str, runs: Sequence[tuple[list[Belief], float]], starved_node: int) -> Row:
-    """Return the mean of some runs, each with its end."""
+    """Sum up some runs, each with its end."""
     return Row(
         name,
         len(runs),
