@@ -2,7 +2,7 @@
 
 A node that is short of CPU takes others for dead, since their answers wait in its own queue.  It can know:
 its probes fail, helpers that should at least say "no" stay silent, and it has to refute suspicions of itself.
-Each raises a score, each answered probe lowers it, and all its timeouts are stretched by it.
+Each raises a score, each answered probe lowers it, and its probe interval and timeout are stretched by it.
 """
 
 
@@ -16,7 +16,7 @@ class Awareness:
 
     @property
     def multiplier(self) -> int:
-        """By what timeouts and intervals are stretched, 1 to `multiplier_max`."""
+        """By what probe interval and timeout are stretched, 1 to `multiplier_max`."""
         return self._score + 1
 
     @property
