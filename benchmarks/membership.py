@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 from config.model import TimersConfig
 from heartbeat.datagram import Datagram, Message
 from heartbeat.knobs import Knobs
-from heartbeat.outbox import Effect, SendDatagram
-from heartbeat.swim import Swim
+from heartbeat.swim import Effect, SendDatagram, Swim
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import NodeState, Verdict
 

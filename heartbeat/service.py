@@ -15,9 +15,7 @@ import trio
 from config.model import ClusterConfig
 from heartbeat.datagram import Message
 from heartbeat.door import Door, Drop, DropReason, Endpoint, normal_endpoint
-from heartbeat.outbox import Effect, SendDatagram
-from heartbeat.statistics import SwimStatistics
-from heartbeat.swim import Swim
+from heartbeat.swim import Effect, SendDatagram, Swim, SwimStatistics
 from heartbeat.udp import DatagramSocket, UdpSocket
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import Verdict

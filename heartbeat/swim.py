@@ -26,7 +26,7 @@ from heartbeat.awareness import Awareness
 from heartbeat.datagram import DatagramKind, Message, Row
 from heartbeat.greetings import Greetings
 from heartbeat.knobs import GOSSIP_TICKS_PER_PROBE, Knobs
-from heartbeat.outbox import NO_PROBE, Effect, Outbox
+from heartbeat.outbox import NO_PROBE, Effect, Outbox, SendDatagram
 from heartbeat.probe import Prober
 from heartbeat.relays import Relays
 from heartbeat.roster import Roster
@@ -34,6 +34,9 @@ from heartbeat.rounds import Rounds
 from heartbeat.statistics import SwimStatistics
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import NodeState
+
+# Whoever runs the machine handles its effects.
+__all__ = ["Effect", "SendDatagram", "Swim", "SwimStatistics"]
 
 
 class Swim:

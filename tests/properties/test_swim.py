@@ -7,8 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from config.model import TimersConfig
 from heartbeat.datagram import DatagramKind
-from heartbeat.outbox import Effect, SendDatagram
-from heartbeat.swim import Swim
+from heartbeat.swim import Effect, SendDatagram, Swim
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import NodeState, Verdict
 from tests.unit.heartbeat.messages import DOWN, SUSPECT, UP, message, row

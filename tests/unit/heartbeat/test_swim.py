@@ -7,8 +7,7 @@ import pytest
 from config.model import TimersConfig
 from heartbeat.datagram import DatagramKind as Kind, Message
 from heartbeat.knobs import RELAYS_MAX, SELF_DOUBT_SUSPECTS_MIN
-from heartbeat.outbox import Effect, SendDatagram
-from heartbeat.swim import Swim
+from heartbeat.swim import Effect, SendDatagram, Swim
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import NodeState, Verdict
 from tests.unit.heartbeat.messages import DOWN, SUSPECT, UP, message, row
