@@ -86,6 +86,14 @@ def test_the_window_ends_where_its_name_says() -> None:
     assert not window.admit(LIFE, WINDOW_DATAGRAMS + 1)
 
 
+def test_the_window_of_a_newer_life_begins_anew_and_lets_the_older_one_in_no_more() -> None:
+    window = ReplayWindow()
+    assert window.admit(LIFE, 500)
+    assert window.admit(Incarnation(2), 1)
+    assert not window.admit(LIFE, 501)
+    assert not window.admit(Incarnation(2), 1)
+
+
 def test_endpoints_compare_however_they_are_written() -> None:
     assert normal_endpoint("::ffff:127.0.0.1", 1) == normal_endpoint("127.0.0.1", 1)
     assert is_loopback("::1")

@@ -77,3 +77,27 @@ def test_each_denial_is_higher_than_what_it_denies_and_costs_trust_in_ourselves(
     assert parts.roster.refuted_total == 1
     assert parts.awareness.multiplier == 2
     assert parts.roster.gossip.take(9) == [row(0, UP, refutation=5, accuser=0)]
+
+
+def test_news_of_strangers_is_none() -> None:
+    parts = Parts(3)
+    parts.roster.on_row(row(9, DOWN, accuser=1), 0)
+    assert parts.judged() == []
+    assert not len(parts.roster.gossip)
+
+
+def test_who_is_down_already_is_not_accused() -> None:
+    parts = Parts(3)
+    parts.roster.on_row(row(1, DOWN, accuser=2), 0)
+    assert parts.judged() == [(1, DOWN)]
+    parts.roster.accuse(ONE, 1)
+    assert parts.judged() == []
+    assert parts.roster.accusations_total == 0
+
+
+def test_our_sleep_gives_suspects_as_much_more_time() -> None:
+    roster = Parts(5).roster
+    roster.accuse(ONE, 0)
+    ends_at = roster.next_deadline()
+    roster.postpone(7)
+    assert roster.next_deadline() == ends_at + 7

@@ -4,6 +4,7 @@ import logging
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 import trio
@@ -316,6 +317,21 @@ async def test_the_key_changes_at_one_node_after_the_other_and_nobody_is_down(
         members[0].socket.accept(Speaker(1, old).ping(), endpoint(1))
         await trio.sleep(1)
         assert members[0].service.statistics().dropped_total[DropReason.BAD_MAC] == before + 1
+
+
+async def test_a_service_follows_its_members(autojump_clock: MockClock) -> None:
+    async with running(3) as members:
+        await members[0].verdicts.wait_last(1, UP)
+        cluster = members.cluster
+        without_2 = replace(cluster, node=tuple(each for each in cluster.node if each.number != 2))
+        members[0].service.on_members_changed(without_2)
+        members[1].service.on_members_changed(without_2)
+        members[2].crash()
+        await trio.sleep(30)
+        assert DOWN not in members[0].verdicts.of(2)
+        assert not members[0].service.is_starved
+        members[0].service.on_members_changed(cluster)
+        await members[0].verdicts.wait_last(2, DOWN)
 
 
 async def test_one_wake_up_reads_no_more_than_its_limit(autojump_clock: MockClock) -> None:
