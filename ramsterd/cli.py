@@ -70,7 +70,7 @@ def run(config: Path) -> None:
             credentials=credentials,
             reload_credentials=partial(load_own_credentials, daemon_config, config),
             heartbeat_key=heartbeat_key,
-            reload_heartbeat_key=partial(load_heartbeat_key, daemon_config),
+            load_heartbeat_key=partial(load_heartbeat_key, daemon_config),
         )
     except OSError as error:  # memory that can't be mapped
         _fail(str(error), 1)

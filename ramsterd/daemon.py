@@ -72,7 +72,7 @@ class Daemon:
         credentials: Credentials | None = None,
         reload_credentials: Callable[[], Credentials | None] | None = None,
         heartbeat_key: bytes | None = None,
-        reload_heartbeat_key: Callable[[], bytes | None] | None = None,
+        load_heartbeat_key: Callable[[], bytes | None] | None = None,
     ) -> None:
         self._daemon = daemon
         self._cluster = cluster
@@ -90,7 +90,7 @@ class Daemon:
             if credentials is None
             else CertificateKeeper(TlsTransport(credentials), reload_credentials)
         )
-        self._load_heartbeat_key = None if heartbeat_key is None else reload_heartbeat_key
+        self._load_heartbeat_key = None if heartbeat_key is None else load_heartbeat_key
         transport = TcpTransport() if self._certificate is None else self._certificate.transport
         self._peers = Peers(
             self.engine,
