@@ -13,7 +13,7 @@ SOURCES_OF_INSTALL := pyproject.toml constraints.txt
 # Handed to recipes as environment variables: a path may hold blanks and quotes.
 export FROM CONFIG
 
-.PHONY: help demo run test test-guest soak lint bench clean
+.PHONY: help demo run test test-guest soak simulate lint bench clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## */\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do \
@@ -37,6 +37,9 @@ test-guest: $(VENV)/installed-test  ## a real kernel swaps to a cluster, in QEMU
 
 soak: $(VENV)/installed-test  ## eight clients, moving budgets, a checking oracle (MINUTES=3 SEED=N)
 	@exec $(BIN)/python -m tests.soak --minutes $(or $(MINUTES),3) $(if $(SEED),--seed $(SEED))
+
+simulate: $(VENV)/installed-test  ## storms on a virtual clock, a line for each that fails (SEEDS=200, or SEED=N: its trace)
+	@exec $(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200))
 
 lint: $(VENV)/installed-lint  ## ruff, mypy, import-linter
 	$(BIN)/ruff check .

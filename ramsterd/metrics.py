@@ -206,7 +206,27 @@ def _remote(now: DaemonStatistics) -> Iterator[Metric]:
     yield _counter(
         "retaken_pages", "Pages taken back from holders.", [], _one(engine.retake.retaken_total)
     )
+    yield from _pace(now, names)
     yield _gauge("flushes_owed", "Serials that peers may forget.", [], _one(engine.flushes_owed))
+
+
+def _pace(now: DaemonStatistics, names: dict[int, str]) -> Iterator[Metric]:
+    # A node that was removed has a bucket, and no name.
+    paces = [
+        ([names[node]], pace) for node, pace in now.engine.remotify.pace.items() if node in names
+    ]
+    yield _gauge(
+        "put_rate_bytes", "Bytes a second that a node takes from us; 0: no cap.", ["node"],
+        [(node, pace.bytes_per_second) for node, pace in paces],
+    )  # fmt: skip
+    yield _counter(
+        "capped", "Times that a node had taken all that it takes for now.", ["node"],
+        [(node, pace.closed_total) for node, pace in paces],
+    )  # fmt: skip
+    yield _counter(
+        "capped_seconds", "How long a node was passed over for that.", ["node"],
+        [(node, pace.closed_seconds_total) for node, pace in paces],
+    )  # fmt: skip
 
 
 def _names(now: DaemonStatistics) -> dict[int, str]:
