@@ -31,6 +31,7 @@ from ramsterd.core.arena import MemfdMapping
 from ramsterd.core.page import PoolKind
 from ramsterd.core.zbud import Family
 from ramsterd.engine import Engine
+from ramsterd.heartbeat_key import reload_heartbeat_key
 from ramsterd.metrics import serve_metrics
 from ramsterd.nbd.export import Export
 from ramsterd.nbd.server import NbdServer
@@ -71,6 +72,7 @@ class Daemon:
         credentials: Credentials | None = None,
         reload_credentials: Callable[[], Credentials | None] | None = None,
         heartbeat_key: bytes | None = None,
+        load_heartbeat_key: Callable[[], bytes | None] | None = None,
     ) -> None:
         self._daemon = daemon
         self._cluster = cluster
@@ -88,6 +90,7 @@ class Daemon:
             if credentials is None
             else CertificateKeeper(TlsTransport(credentials), reload_credentials)
         )
+        self._load_heartbeat_key = None if heartbeat_key is None else load_heartbeat_key
         transport = TcpTransport() if self._certificate is None else self._certificate.transport
         self._peers = Peers(
             self.engine,
@@ -203,8 +206,15 @@ class Daemon:
                 logger.info("%s", signal.Signals(number).name)
                 if number != signal.SIGHUP:
                     self._stop.set()
-                elif self._certificate is not None:
-                    self._certificate.reload()
+                else:
+                    self._reload()
+
+    def _reload(self) -> None:
+        """Read again what trust rests on."""
+        if self._certificate is not None:
+            self._certificate.reload()
+        if self._load_heartbeat_key is not None and self._peers.heartbeat is not None:
+            reload_heartbeat_key(self._load_heartbeat_key, self._peers.heartbeat)
 
     async def _feed_watchdog(self) -> None:
         """Prove to systemd that the loop lives."""

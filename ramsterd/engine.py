@@ -210,6 +210,8 @@ class Engine:
         self._flushes = Flushes()
         self._flush_at: float | None = None
         self._status_at: float = 0.0
+        # The failure detector doubts ourselves: our STATUS says that we take nothing, until that is over.
+        self.is_starved = False
         self._background_at: float = 0.0
         # By holder id: how far the sweep for it is.
         self._sweeps: dict[int, tuple[Holder, int]] = {}
@@ -850,7 +852,7 @@ class Engine:
         status = PeerStatus(
             budget_bytes=zbud.budget_bytes,
             free_bytes=room,
-            is_accepting=room > 0,
+            is_accepting=room > 0 and not self.is_starved,
             pressure=min(1.0, zbud.resident_bytes / zbud.budget_bytes),
             pages_held_for_us=self._foreign.pages_of(node),
             put_bytes_per_second=self._intake.share(node, len(self.nodes.nodes()), now),
@@ -887,7 +889,7 @@ class Engine:
                 for each in self._holders
             ),
             flushes_owed=self._flushes.count(),
-            is_accepting=self._foreign.room_bytes() > 0,
+            is_accepting=self._foreign.room_bytes() > 0 and not self.is_starved,
         )
 
     def check_invariants(self) -> None:

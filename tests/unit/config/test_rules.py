@@ -8,7 +8,7 @@ from config.errors import ConfigError
 from config.limits import EXPORTS_MAX, NODES_MAX
 from config.model import ClusterConfig, DaemonConfig
 from config.reader import read_toml
-from config.rules import check_cluster, check_daemon, check_plaintext
+from config.rules import check_cluster, check_daemon, check_heartbeat, check_plaintext
 from tests.config_texts import CLUSTER, DAEMON
 
 
@@ -219,3 +219,16 @@ def test_tmem_has_a_socket_of_its_own() -> None:
     with pytest.raises(ConfigError) as caught:
         daemon(DAEMON + '[nbd]\nsocket = "/run/s"\n[tmem]\nsocket = "/run/s"\n')
     assert caught.value.key == "tmem.socket"
+
+
+def test_heartbeats_that_leave_this_machine_need_a_key_or_a_word_also_with_tls() -> None:
+    far = CLUSTER.replace('"127.0.0.1"', '"192.0.2.7"', 1)
+    with pytest.raises(ConfigError) as caught:
+        check_heartbeat(cluster(far), has_key=False, file="c")
+    assert caught.value.key == "node[0].address"
+    assert caught.value.expected.startswith(
+        "a loopback address, heartbeat_key in ramsterd.toml, or"
+    )
+    check_heartbeat(cluster(far), has_key=True, file="c")
+    check_heartbeat(cluster("insecure_plaintext = true\n" + far), has_key=False, file="c")
+    check_heartbeat(cluster(CLUSTER), has_key=False, file="c")
