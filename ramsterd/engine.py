@@ -22,10 +22,11 @@ from nodemanager.table import NodeTable, PeerStatus, TableStatistics
 from ramsterd.core import traffic
 from ramsterd.core.arena import MapMemory
 from ramsterd.core.compact import Compactor
+from ramsterd.core.counters import StoreStatistics
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.resize import Resize, ResizeStatistics
 from ramsterd.core.scrub import Scrubber, ScrubStatistics
-from ramsterd.core.store import RunOfPages, Store, StoreLimits, StoreStatistics
+from ramsterd.core.store import RunOfPages, Store, StoreLimits
 from ramsterd.core.zbud import Family
 from ramsterd.remote import messages
 from ramsterd.remote.census import Census
