@@ -26,7 +26,8 @@ from ramsterd.core.counters import StoreStatistics
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.resize import Resize, ResizeStatistics
 from ramsterd.core.scrub import Scrubber, ScrubStatistics
-from ramsterd.core.store import RunOfPages, Store, StoreLimits
+from ramsterd.core.store import RunOfPages, Store
+from ramsterd.core.versions import StoreLimits
 from ramsterd.core.zbud import Family
 from ramsterd.remote import messages
 from ramsterd.remote.census import Census

@@ -17,7 +17,6 @@ from itertools import islice
 from typing import Final
 
 from config.model import PoolCodec
-from ramsterd.core.arena import MapMemory
 from ramsterd.core.codec import (
     PACKED_FILL,
     PACKED_RAW,
@@ -29,25 +28,19 @@ from ramsterd.core.codec import (
     decode_page,
     is_same_filled,
 )
-from ramsterd.core.counters import Counters, StoreStatistics
+from ramsterd.core.counters import StoreStatistics
 from ramsterd.core.page import PAGE_BYTES, ZERO_PAGE, CorruptPage, PoolId, PoolKind
 from ramsterd.core.rows import (
     ADDRESS,
-    CHECKSUM,
     FIRST_ROW,
     HALVES_PER_ROW,
-    HOLDERS,
-    LOCATION,
     NO_HOLDER,
-    PACKED,
-    QUARTERS_PER_ROW,
     ROW,
     ROW_BYTES,
-    WORDS_PER_ROW,
-    Rows,
 )
-from ramsterd.core.table import HOLE, LEAF_PAGES, LEAF_SHIFT, LOST, ZERO, PageObject, PageTable
-from ramsterd.core.tmem import Pool, Pools, check_run
+from ramsterd.core.table import HOLE, LEAF_PAGES, LEAF_SHIFT, LOST, ZERO, PageObject
+from ramsterd.core.tmem import Pool, check_run
+from ramsterd.core.versions import Versions
 from ramsterd.core.zbud import (
     BLOCK_SHIFT,
     CHUNK_BYTES,
@@ -55,7 +48,6 @@ from ramsterd.core.zbud import (
     SLOT_MASK,
     SLOT_SHIFT,
     Family,
-    Zbud,
 )
 
 _ZEROS: Final = memoryview(ZERO.to_bytes(4, sys.byteorder) * LEAF_PAGES).cast("I")
@@ -66,17 +58,6 @@ _WORD_SHIFT: Final = WORD_BYTES.bit_length() - 1
 # Clean blocks that one put adopts on its way to a slot: each costs some 50 us.
 ADOPTED_BLOCKS_MAX: Final = 8
 _LAST_WORD: Final = WORDS_PER_PAGE - 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreLimits:
-    """Sizes of the mappings, and the budget with its watermarks (fractions)."""
-
-    budget_bytes: int
-    budget_bytes_max: int
-    pages_max: int
-    high_watermark: float = 0.92
-    low_watermark: float = 0.85
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,31 +84,8 @@ _EVICTED_FOR: Final = {
 assert set(_EVICTED_FOR) == set(Family)
 
 
-class Store:
+class Store(Versions):
     """The pages of this node.  `core.traffic` moves zpages in and out of it, still compressed."""
-
-    def __init__(self, map_memory: MapMemory, limits: StoreLimits) -> None:
-        self.limits = limits
-        self.rows = Rows(map_memory, limits.pages_max + FIRST_ROW)
-        # One page in eight of each leaf is the sparsest use that does not run out of leaves first.
-        self.table = PageTable(map_memory, max(16, limits.pages_max // 8))
-        self.zbud = Zbud(
-            map_memory,
-            budget_bytes=limits.budget_bytes,
-            budget_bytes_max=limits.budget_bytes_max,
-        )
-        self.pools = Pools()
-        self.counters = Counters()
-        self.zpages = [0] * len(Family)
-        self.zpage_bytes = [0] * len(Family)
-        self._serial = 0
-        self._owed: dict[int, list[int]] = {}
-        # Holder ids without a link: their copies do not count as long as there is a choice.
-        self.unreachable_holders: set[int] = set()
-        # How many clean blocks ever became ours alone.
-        self.adopted_blocks = 0
-        # The most copies that any pool ever wanted.
-        self.copies_max = 1
 
     # Pools.
 
@@ -214,7 +172,7 @@ class Store:
             self.zbud.stacks(family), self.zbud.chunks_of_block, self.zbud.state,
         )  # fmt: skip
         words = pages[: run * PAGE_BYTES].cast("Q")
-        serial, zbytes_stored, zpages_stored, start = self._serial, 0, 0, 0
+        serial, zbytes_stored, zpages_stored, start = self.serial_last, 0, 0, 0
         zpages_freed, zbytes_freed = 0, 0
         done = run
         for place in range(address, address + run):
@@ -270,7 +228,7 @@ class Store:
                 entries[place] = row
                 self.table.leaf_used[address >> LEAF_SHIFT] += not before
             elif holder:
-                self._vacate(row)
+                self.vacate(row)
             elif old_location:
                 zbytes_freed += old_packed & ZPAGE_BYTES_MASK
                 zpages_freed += 1
@@ -298,7 +256,7 @@ class Store:
                 0,
             )
         self._give_back(freed)
-        self._serial = serial
+        self.serial_last = serial
         # Without a holder, the old versions were of the same family.
         self.zpages[family] += zpages_stored - zpages_freed
         self.zpage_bytes[family] += zbytes_stored - zbytes_freed
@@ -322,7 +280,7 @@ class Store:
             if not row:
                 return False
             if before >= FIRST_ROW:
-                self._vacate(before)
+                self.vacate(before)
             ROW.pack_into(
                 self.rows.view, row * ROW_BYTES, serial, word, place, 0, PACKED_FILL, 0, 0, 0
             )
@@ -446,12 +404,7 @@ class Store:
             for base in list(page_object.leaves)
         )
 
-    # Rows.
-
-    @property
-    def serial_last(self) -> int:
-        """The newest serial."""
-        return self._serial
+    # Lookups.
 
     def locations(self, pool_id: PoolId, object_id: bytes, index: int, count: int) -> list[int]:
         """Return where the zpages of a run are in the arena, as far as they are here."""
@@ -475,87 +428,6 @@ class Store:
         address, _ = self.table.find(page_object, index, 1)
         row = self.table.entries[address] if address else HOLE
         return self.rows.serial(row) if row >= FIRST_ROW else 0
-
-    def drop_row(self, row: int) -> None:
-        """Free a row and its slot; its holders are owed a flush.  The entry is the caller's."""
-        self._vacate(row)
-        self.rows.free(row)
-
-    def _vacate(self, row: int) -> None:
-        """Free the slot of a row, whose page is to be replaced or dropped; its holders are owed a flush."""
-        serial, _, _, location, packed, first, second, third = ROW.unpack_from(
-            self.rows.view, row * ROW_BYTES
-        )
-        if location:
-            family = self.zbud.family_of_block[location >> SLOT_SHIFT]
-            self.zpages[family] -= 1
-            self.zpage_bytes[family] -= packed & ZPAGE_BYTES_MASK
-            self.zbud.free(location)
-        if first:
-            for holder in (first, second, third):
-                if holder:
-                    self.owe(holder, serial)
-
-    def owe(self, holder: int, serial: int) -> None:
-        """Note that a holder keeps a version that nobody will ask for again."""
-        serials = self._owed.get(holder)
-        if serials is None:
-            self._owed[holder] = [serial]
-        else:
-            serials.append(serial)
-
-    def take_owed(self) -> dict[int, list[int]]:
-        """Return the serials dropped since the last call, by holder id."""
-        owed, self._owed = self._owed, {}
-        return owed
-
-    def kind_of(self, row: int) -> PoolKind:
-        """Return the kind of the pool that a row's page is in."""
-        page_object, _ = self.table.handle(self.rows.halves[row * HALVES_PER_ROW + ADDRESS])
-        return self.pools[page_object.pool].kind
-
-    def lose(self, row: int) -> bool:
-        """The last copy of a page is gone.  Return whether that is a loss: an ephemeral page is a miss."""
-        address = self.rows.halves[row * HALVES_PER_ROW + ADDRESS]
-        page_object, _ = self.table.handle(address)
-        pool = self.pools[page_object.pool]
-        self.drop_row(row)
-        if pool.family == Family.OWN_PERSISTENT:
-            self.table.entries[address] = LOST
-            self.counters.lost += 1
-            return True
-        self._make_hole(address)
-        return False
-
-    def forget_local(self, row: int) -> None:
-        """Free the slot of a row; the page is elsewhere only."""
-        place = row * HALVES_PER_ROW + LOCATION
-        location = self.rows.halves[place]
-        family = self.zbud.family_of_block[location >> SLOT_SHIFT]
-        self.zpages[family] -= 1
-        self.zpage_bytes[family] -= self.packed(row) & ZPAGE_BYTES_MASK
-        self.rows.halves[place] = 0
-        self.zbud.free(location)
-
-    def packed(self, row: int) -> int:
-        """Return the codec and length of a row."""
-        return self.rows.quarters[row * QUARTERS_PER_ROW + PACKED]
-
-    def checksum(self, row: int) -> int:
-        """Return the checksum of a row's page."""
-        return self.rows.words[row * WORDS_PER_ROW + CHECKSUM]
-
-    def on_corrupt(self, row: int) -> bool:
-        """The zpage here is not what was stored.  Return whether a peer has the page.
-
-        If none has, a persistent page is lost and an ephemeral one a hole.
-        """
-        self.counters.corrupt += 1
-        if self.rows.quarters[row * QUARTERS_PER_ROW + HOLDERS]:
-            self.forget_local(row)
-            return True
-        self.lose(row)
-        return False
 
     # Memory.
 
@@ -638,34 +510,6 @@ class Store:
             return False
         return True
 
-    def change_family(self, block: int, family: Family, zpages: int, zbytes: int) -> None:
-        """All zpages of a block, so many with so many bytes, become what another family is."""
-        before = self.zbud.family_of_block[block]
-        for each, sign in ((before, -1), (family, 1)):
-            self.zpages[each] += sign * zpages
-            self.zpage_bytes[each] += sign * zbytes
-        self.zbud.change_family(block, family)
-
-    def pool_of(self, row: int) -> Pool:
-        """Return the pool of a row's page."""
-        page_object, _ = self.table.handle(self.rows.halves[row * HALVES_PER_ROW + ADDRESS])
-        return self.pools[page_object.pool]
-
-    def copies_of(self, rows: Iterable[int]) -> int:
-        """Return on how many peers a block with these rows must be kept, when it is not kept here."""
-        return max((self.pool_of(row).copies for row in rows), default=1)
-
-    def lacks_copies(self, block: int) -> bool:
-        """Whether some page of a clean block has fewer holders that can be asked than it should: they may have died."""
-        rows, unreachable = self.zbud.rows(block), self.unreachable_holders
-        if not unreachable and self.copies_max == 1:
-            return False
-        copies = self.copies_of(rows)
-        return any(
-            sum(holder not in unreachable for holder in self.rows.holders(row)) < copies
-            for row in rows
-        )
-
     def evict_block(self, block: int) -> None:
         """Drop the zpages of a clean or ephemeral block; a clean one that lacks copies elsewhere is adopted instead."""
         family = Family(self.zbud.family_of_block[block])
@@ -680,7 +524,7 @@ class Store:
             else:
                 address = self.rows.halves[row * HALVES_PER_ROW + ADDRESS]
                 self.drop_row(row)
-                self._make_hole(address)
+                self.make_hole(address)
                 self.counters.evicted += 1
                 self.counters.evicted_foreign += family is Family.FOREIGN_EPHEMERAL
         self.zbud.end_leaving(block)
@@ -775,19 +619,6 @@ class Store:
         family = Family(self.zbud.family_of_block[location >> SLOT_SHIFT])
         assert family is (Family.OWN_CLEAN if holders else pool.family)
         return family
-
-    # Entries.
-
-    def _make_hole(self, address: int) -> None:
-        page_object, _ = self.table.handle(address)
-        self.table.entries[address] = HOLE
-        self.table.count_hole(address)
-        self.forget_if_empty(self.pools[page_object.pool], page_object)
-
-    def forget_if_empty(self, pool: Pool, page_object: PageObject) -> None:
-        """Forget an object without pages."""
-        if not page_object.leaves:
-            pool.objects.pop(page_object.object_id, None)
 
     def undo_put(self, row: int, location: int) -> None:
         """Give back what a put took before it found that there is no room for all of it."""
