@@ -5,9 +5,6 @@ no other node; of a page that is elsewhere it keeps the row (serial, checksum, h
 
 A stored zpage is immutable: a put makes a new serial and drops the row of the old one.  If the dropped version
 has holders, they are owed a flush: `take_owed()` hands these serials out, by holder.
-
-Order when memory is short: free slots, foreign ephemeral blocks, clean copies, ephemeral blocks, and then no room: the
-caller remotifies `oldest(OWN_PERSISTENT)` or waits.
 """
 
 import sys
@@ -30,17 +27,16 @@ from ramsterd.core.codec import (
 )
 from ramsterd.core.counters import StoreStatistics
 from ramsterd.core.page import PAGE_BYTES, ZERO_PAGE, CorruptPage, PoolId, PoolKind
+from ramsterd.core.room import Room
 from ramsterd.core.rows import (
     ADDRESS,
     FIRST_ROW,
     HALVES_PER_ROW,
-    NO_HOLDER,
     ROW,
     ROW_BYTES,
 )
 from ramsterd.core.table import HOLE, LEAF_PAGES, LEAF_SHIFT, LOST, ZERO, PageObject
 from ramsterd.core.tmem import Pool, check_run
-from ramsterd.core.versions import Versions
 from ramsterd.core.zbud import (
     BLOCK_SHIFT,
     CHUNK_BYTES,
@@ -55,8 +51,6 @@ _ZEROS: Final = memoryview(ZERO.to_bytes(4, sys.byteorder) * LEAF_PAGES).cast("I
 _CHUNK_SHIFT: Final = CHUNK_BYTES.bit_length() - 1
 _CHUNK_ROUND: Final = CHUNK_BYTES - 1
 _WORD_SHIFT: Final = WORD_BYTES.bit_length() - 1
-# Clean blocks that one put adopts on its way to a slot: each costs some 50 us.
-ADOPTED_BLOCKS_MAX: Final = 8
 _LAST_WORD: Final = WORDS_PER_PAGE - 1
 
 
@@ -70,21 +64,7 @@ class RunOfPages:
     lost_count: int
 
 
-# What may be dropped, in this order: what its owner can miss and is not even ours; copies; what may vanish.
-DROPPED_FIRST: Final = (Family.FOREIGN_EPHEMERAL, Family.OWN_CLEAN, Family.OWN_EPHEMERAL)
-# Whose blocks may be evicted to make room for a zpage of a family, in this order.  Persistent displaces ephemeral,
-# never the reverse; what is foreign never displaces what is ours, clean copies apart.
-_EVICTED_FOR: Final = {
-    Family.OWN_PERSISTENT: DROPPED_FIRST,
-    Family.OWN_EPHEMERAL: DROPPED_FIRST,
-    Family.OWN_CLEAN: (),
-    Family.FOREIGN_PERSISTENT: (Family.FOREIGN_EPHEMERAL, Family.OWN_CLEAN),
-    Family.FOREIGN_EPHEMERAL: (Family.FOREIGN_EPHEMERAL,),
-}
-assert set(_EVICTED_FOR) == set(Family)
-
-
-class Store(Versions):
+class Store(Room):
     """The pages of this node.  `core.traffic` moves zpages in and out of it, still compressed."""
 
     # Pools.
@@ -429,141 +409,6 @@ class Store(Versions):
         row = self.table.entries[address] if address else HOLE
         return self.rows.serial(row) if row >= FIRST_ROW else 0
 
-    # Memory.
-
-    def find_slot(self, family: Family, chunks: int) -> int:
-        """Return a slot when the open block has none: reopen, make or evict a block; 0 if there is no room.
-
-        A clean block that must be kept is adopted instead of evicted, which makes no room: after a few of those a
-        put had better wait.
-        """
-        location = self.zbud.refill(family, chunks)
-        adopted_before = self.adopted_blocks
-        while not location and self.adopted_blocks - adopted_before < ADOPTED_BLOCKS_MAX:
-            victim = self._oldest_victim(family)
-            if victim is None:
-                return 0
-            self.evict_block(victim)
-            location = self.zbud.refill(family, chunks)
-        return location
-
-    def find_row(self, family: Family) -> int:
-        """Return a row when all are in use: evict pages for it; 0 if there are none to evict."""
-        row = 0
-        while not row and self._evict_pages_for(family):
-            row = self.rows.alloc()
-        return row
-
-    def make_entries(
-        self, pool: Pool, page_object: PageObject, index: int, count: int
-    ) -> tuple[int, int]:
-        """As `table.make`, but evict pages when all leaves are in use."""
-        address, run = self.table.make(page_object, index, count)
-        while not address and self._evict_pages_for(pool.family):
-            # The eviction may have taken the last page of the object that we are about to fill.
-            pool.objects[page_object.object_id] = page_object
-            address, run = self.table.make(page_object, index, count)
-        return address, run
-
-    def _evict_pages_for(self, family: Family) -> bool:
-        """Evict a block for its rows and entries, which dropping a clean copy would not free."""
-        for victims in _EVICTED_FOR[family]:
-            block = self.zbud.oldest(victims)
-            if block is not None and victims is not Family.OWN_CLEAN:
-                self.evict_block(block)
-                return True
-        return False
-
-    def adopt_block(self, block: int, *, dead_holder: int = NO_HOLDER) -> int:
-        """A clean block becomes ours alone: its holders are owed a flush, except one that is dead.
-
-        A copy at a peer is given up only for one here that is what was put; a damaged one here is dropped instead.
-
-        Returns:
-            How many pages it has.
-        """
-        self.adopted_blocks += 1
-        for row in self.zbud.rows(block):
-            if self.rows.holders(row) not in ([], [dead_holder]) and not self._is_intact(row):
-                self.counters.corrupt += 1
-                self.rows.remove_holder(row, dead_holder)
-                self.forget_local(row)
-        if self.zbud.is_free(block):
-            return 0
-        rows = self.zbud.rows(block)
-        for row in rows:
-            for holder in self.rows.holders(row):
-                self.rows.remove_holder(row, holder)
-                if holder != dead_holder:
-                    self.owe(holder, self.rows.serial(row))
-        zbytes = sum(self.packed(row) & ZPAGE_BYTES_MASK for row in rows)
-        self.change_family(block, Family.OWN_PERSISTENT, len(rows), zbytes)
-        return len(rows)
-
-    def _is_intact(self, row: int) -> bool:
-        """Whether the zpage of a row, which is here, is what was put."""
-        packed, start = self.packed(row), self.zbud.offset(self.rows.location(row))
-        zpage = self.zbud.arena[start : start + (packed & ZPAGE_BYTES_MASK)]
-        try:
-            decode_page(packed, zpage, self.checksum(row))
-        except CorruptPage:
-            return False
-        return True
-
-    def evict_block(self, block: int) -> None:
-        """Drop the zpages of a clean or ephemeral block; a clean one that lacks copies elsewhere is adopted instead."""
-        family = Family(self.zbud.family_of_block[block])
-        assert family not in {Family.OWN_PERSISTENT, Family.FOREIGN_PERSISTENT}
-        if family is Family.OWN_CLEAN and self.lacks_copies(block):
-            self.adopt_block(block)
-            return
-        self.zbud.begin_leaving(block)
-        for row in self.zbud.rows(block):
-            if family is Family.OWN_CLEAN:
-                self.forget_local(row)
-            else:
-                address = self.rows.halves[row * HALVES_PER_ROW + ADDRESS]
-                self.drop_row(row)
-                self.make_hole(address)
-                self.counters.evicted += 1
-                self.counters.evicted_foreign += family is Family.FOREIGN_EPHEMERAL
-        self.zbud.end_leaving(block)
-
-    def _oldest_victim(self, family: Family) -> int | None:
-        for victims in _EVICTED_FOR[family]:
-            block = self.zbud.oldest(victims)
-            if block is not None:
-                return block
-        return None
-
-    def is_above(self, watermark: float) -> bool:
-        """Whether what is in use exceeds a fraction of the budget; warm blocks are room, not use."""
-        return self.zbud.used_bytes > watermark * self.zbud.budget_bytes
-
-    def evict_some(self, families: Iterable[Family], down_to_bytes: int, blocks_max: int) -> int:
-        """Evict the oldest blocks of these families, in this order, as long as more than `down_to_bytes` are resident.
-
-        Returns:
-            How many blocks, at most `blocks_max`.
-        """
-        evicted = 0
-        for family in families:
-            while (
-                evicted < blocks_max
-                and self.zbud.resident_bytes > down_to_bytes
-                and (block := self.zbud.oldest(family)) is not None
-            ):
-                self.evict_block(block)
-                evicted += 1
-        return evicted
-
-    def set_budget(self, budget_bytes: int) -> None:
-        """Change the budget.  What is over it leaves as the caller evicts and remotifies."""
-        assert 0 < budget_bytes <= self.limits.budget_bytes_max
-        self.zbud.budget_bytes = budget_bytes
-        # First what nobody uses, or pages would be evicted for it.
-        self.zbud.trim()
-
     # What is true.
 
     def statistics(self) -> StoreStatistics:
@@ -619,13 +464,6 @@ class Store(Versions):
         family = Family(self.zbud.family_of_block[location >> SLOT_SHIFT])
         assert family is (Family.OWN_CLEAN if holders else pool.family)
         return family
-
-    def undo_put(self, row: int, location: int) -> None:
-        """Give back what a put took before it found that there is no room for all of it."""
-        if row:
-            self.rows.free(row)
-        if location:
-            self.zbud.free(location)
 
     def _replace_pages(
         self, pool_id: PoolId, object_id: bytes, index: int, count: int, entry: int

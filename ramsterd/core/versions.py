@@ -66,8 +66,6 @@ class Versions:
         self._owed: dict[int, list[int]] = {}
         # Holder ids without a link: their copies do not count as long as there is a choice.
         self.unreachable_holders: set[int] = set()
-        # How many clean blocks ever became ours alone.
-        self.adopted_blocks = 0
         # The most copies that any pool ever wanted.
         self.copies_max = 1
 

@@ -5,64 +5,9 @@ from ramsterd.core.page import PAGE_BYTES, ZERO_PAGE, PoolId, PoolKind
 from ramsterd.core.rows import ADDRESS, FIRST_ROW, HALVES_PER_ROW
 from ramsterd.core.store import Store
 from ramsterd.core.tmem import NoSuchPool
-from ramsterd.core.zbud import FRAMES_OF_CLASS, WARM_BYTES_MAX, Family
+from ramsterd.core.zbud import FRAMES_OF_CLASS, Family
+from tests.unit.core.disk import HOLDER, OBJECT, fill_up, flip_a_bit, put_run, read, remotify_all
 from tests.unit.core.made_pages import MIB, joined, make_fill, make_page, make_run, make_store
-
-OBJECT = b"disk"
-HOLDER = 7
-
-
-def put_run(store: Store, pool: PoolId, index: int, pages: list[bytes]) -> int:
-    stored = store.put(pool, OBJECT, index, joined(pages))
-    store.check_invariants()
-    return stored
-
-
-def read(store: Store, pool: PoolId, index: int, count: int = 1) -> list[bytes | None]:
-    return store.get(pool, OBJECT, index, count).pages
-
-
-def fill_up(store: Store, pool: PoolId, zbytes: int, index: int = 0) -> int:
-    """Put pages until one finds no room; return how many there are."""
-    stored = index
-    while store.put(pool, OBJECT, stored, joined([make_page(zbytes, stored)])):
-        stored += 1
-    store.check_invariants()
-    return stored - index
-
-
-def remotify_all(store: Store) -> None:
-    """Move all persistent pages of ours to a holder."""
-    while (block := store.zbud.oldest(Family.OWN_PERSISTENT)) is not None:
-        assert not traffic.end_leaving(store, traffic.begin_leaving(store, block), HOLDER)
-    store.check_invariants()
-
-
-def flip_a_bit(store: Store, pool: PoolId, index: int) -> None:
-    """Flip one bit in the middle of a zpage in the arena."""
-    page_object = store.pools[pool].find_object(OBJECT)
-    assert page_object is not None
-    address, _ = store.table.find(page_object, index, 1)
-    row = store.table.entries[address]
-    assert row >= FIRST_ROW
-    middle = (store.packed(row) & 0x1FFF) // 2
-    store.zbud.arena[store.zbud.offset(store.rows.location(row)) + middle] ^= 0x10
-
-
-@pytest.fixture
-def store() -> Store:
-    return make_store()
-
-
-@pytest.fixture
-def pool(store: Store) -> PoolId:
-    return store.new_pool(PoolKind.PERSISTENT, "disk")
-
-
-@pytest.fixture
-def cache(store: Store) -> PoolId:
-    return store.new_pool(PoolKind.EPHEMERAL, "cache")
-
 
 # Put, get and flush.
 
@@ -204,19 +149,6 @@ def test_a_run_is_stored_as_far_as_there_is_room(store: Store, pool: PoolId) -> 
     assert read(store, pool, 1000, 3) == [run[0], None, None]
 
 
-def test_persistent_pages_displace_ephemeral_ones_and_never_the_reverse(
-    store: Store, pool: PoolId, cache: PoolId
-) -> None:
-    count = 2 * MIB // PAGE_BYTES
-    for index in range(0, 2 * count, 32):
-        assert put_run(store, cache, index, make_run(PAGE_BYTES, 32, index)) == 32
-    assert store.statistics().evicted_total >= count
-    assert fill_up(store, pool, PAGE_BYTES) == count
-    assert put_run(store, cache, 0, [make_page(PAGE_BYTES)]) == 0
-    assert read(store, cache, 0, 2 * count) == [None] * 2 * count
-    assert None not in read(store, pool, 0, count)
-
-
 def test_a_put_may_evict_the_leaf_that_it_writes_into(store: Store, cache: PoolId) -> None:
     """Sixteen raw pages fill the whole budget, so the second half of a run evicts the first."""
     store.set_budget(FRAMES_OF_CLASS[64] * PAGE_BYTES)
@@ -225,58 +157,6 @@ def test_a_put_may_evict_the_leaf_that_it_writes_into(store: Store, cache: PoolI
     assert read(store, cache, 0, 40) == [None] * 32 + run[32:]
     assert put_run(store, cache, 0, run[:33]) == 33
     assert read(store, cache, 32, 1) == [run[32]]
-
-
-def test_empty_blocks_are_room(store: Store, pool: PoolId, cache: PoolId) -> None:
-    """An open block of each class of each pool would fill 2 MiB with nothing."""
-    for index in range(64):
-        put_run(store, pool, index, [make_page(40 + 64 * index)])
-        store.flush(pool, OBJECT, 0, 64)
-        store.check_invariants()
-    assert store.zbud.used_bytes == 0
-    assert fill_up(store, pool, PAGE_BYTES) == 2 * MIB // PAGE_BYTES
-
-
-def test_warm_blocks_are_not_above_a_watermark(store: Store, pool: PoolId) -> None:
-    fill_up(store, pool, PAGE_BYTES)
-    assert store.is_above(store.limits.high_watermark)
-    store.flush_object(pool, OBJECT)
-    assert store.zbud.resident_bytes == WARM_BYTES_MAX
-    assert not store.is_above(0)
-
-
-def test_a_smaller_budget_takes_unused_memory_first(
-    store: Store, pool: PoolId, cache: PoolId
-) -> None:
-    put_run(store, pool, 0, make_run(PAGE_BYTES, 128))
-    put_run(store, cache, 0, make_run(PAGE_BYTES, 32))
-    store.flush_object(pool, OBJECT)
-    store.set_budget(160 * 1024)
-    store.check_invariants()
-    assert None not in read(store, cache, 0, 32)
-    assert store.zbud.resident_bytes == 32 * PAGE_BYTES
-    store.set_budget(64 * 1024)
-    assert None not in read(store, cache, 0, 32)
-    assert store.evict_some([Family.OWN_EPHEMERAL], 64 * 1024, 1) == 1
-    assert read(store, cache, 0, 32).count(None) == 16
-    assert store.evict_some([Family.OWN_EPHEMERAL], 64 * 1024, 1) == 0
-
-
-def test_evictions_are_bounded(store: Store, cache: PoolId) -> None:
-    put_run(store, cache, 0, make_run(PAGE_BYTES, 160))
-    assert store.evict_some([Family.OWN_CLEAN, Family.OWN_EPHEMERAL], 0, 3) == 3
-    assert read(store, cache, 0, 160).count(None) == 48
-
-
-def test_a_smaller_budget_leaves_persistent_pages_to_the_caller(store: Store, pool: PoolId) -> None:
-    put_run(store, pool, 0, make_run(PAGE_BYTES, 64))
-    store.set_budget(64 * 1024)
-    assert store.is_above(1)
-    assert None not in read(store, pool, 0, 64)
-    remotify_all(store)
-    assert store.zbud.resident_bytes <= 64 * 1024
-    store.set_budget(2 * MIB)
-    assert put_run(store, pool, 0, make_run(PAGE_BYTES, 64)) == 64
 
 
 def test_when_all_rows_are_in_use_a_page_can_still_be_replaced() -> None:
@@ -320,30 +200,6 @@ def test_a_page_on_its_way_to_a_peer_is_not_overwritten_in_place(
     assert traffic.end_leaving(store, leaving, HOLDER) == leaving.serials
     store.check_invariants()
     assert read(store, pool, 0, 16) == again
-
-
-def test_ephemeral_pages_give_way_when_all_rows_are_in_use() -> None:
-    store = make_store(pages_max=100)
-    pool = store.new_pool(PoolKind.PERSISTENT, "disk")
-    cache = store.new_pool(PoolKind.EPHEMERAL, "cache")
-    assert put_run(store, cache, 0, make_run(500, 150)) == 150
-    assert put_run(store, pool, 0, [*make_run(500, 99), make_fill(4)]) == 100
-    assert put_run(store, cache, 0, make_run(500, 1)) == 0
-    assert None not in read(store, pool, 0, 100)
-
-
-def test_ephemeral_pages_give_way_when_all_leaves_are_in_use() -> None:
-    store = make_store(pages_max=100)
-    pool = store.new_pool(PoolKind.PERSISTENT, "disk")
-    cache = store.new_pool(PoolKind.EPHEMERAL, "cache")
-    for index in range(0, 64 * 40, 64):
-        assert put_run(store, cache, index, make_run(500, 1)) == 1
-    for index in range(0, 64 * 14, 64):
-        assert put_run(store, pool, index, make_run(500, 1)) == 1
-    assert store.put_zeros(pool, OBJECT, 64 * 14, 1) == 1
-    assert store.put_zeros(pool, OBJECT, 64 * 15, 1) == 0
-    assert put_run(store, cache, 0, make_run(500, 1)) == 0
-    store.check_invariants()
 
 
 def test_addresses_of_rows_lead_to_their_entries(store: Store, pool: PoolId) -> None:
