@@ -16,42 +16,25 @@ from typing import Final
 from config.model import PoolCodec
 from ramsterd.core.codec import (
     PACKED_FILL,
-    PACKED_RAW,
-    WORD_BYTES,
-    WORDS_PER_PAGE,
     ZPAGE_BYTES_MASK,
-    ZPAGE_BYTES_MAX,
-    checksum_of,
-    decode_page,
-    is_same_filled,
 )
 from ramsterd.core.counters import StoreStatistics
-from ramsterd.core.page import PAGE_BYTES, ZERO_PAGE, CorruptPage, PoolId, PoolKind
+from ramsterd.core.hot import get_extent, put_extent
+from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.room import Room
 from ramsterd.core.rows import (
     ADDRESS,
     FIRST_ROW,
     HALVES_PER_ROW,
-    ROW,
-    ROW_BYTES,
 )
 from ramsterd.core.table import HOLE, LEAF_PAGES, LEAF_SHIFT, LOST, ZERO, PageObject
 from ramsterd.core.tmem import Pool, check_run
 from ramsterd.core.zbud import (
-    BLOCK_SHIFT,
-    CHUNK_BYTES,
-    LEAVING,
-    SLOT_MASK,
     SLOT_SHIFT,
     Family,
 )
 
 _ZEROS: Final = memoryview(ZERO.to_bytes(4, sys.byteorder) * LEAF_PAGES).cast("I")
-# Bytes to chunks, rounded up, as a shift: the put path runs this for each page.
-_CHUNK_SHIFT: Final = CHUNK_BYTES.bit_length() - 1
-_CHUNK_ROUND: Final = CHUNK_BYTES - 1
-_WORD_SHIFT: Final = WORD_BYTES.bit_length() - 1
-_LAST_WORD: Final = WORDS_PER_PAGE - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +107,7 @@ class Store(Room):
             leaf = address >> LEAF_SHIFT
             # An eviction must not take away the leaf that we are writing into.
             self.table.leaf_used[leaf] += 1
-            done = self._put_extent(pool, address, run, pages[stored * PAGE_BYTES :])
+            done = put_extent(self, pool, address, run, pages[stored * PAGE_BYTES :])
             self.table.count_hole(address)
             stored += done
             if done < run:
@@ -132,142 +115,6 @@ class Store(Room):
         self.forget_if_empty(pool, page_object)
         self.counters.put += stored
         return stored
-
-    def _put_extent(  # noqa: PLR0912, PLR0915  one loop: each page would pay for each call
-        self, pool: Pool, address: int, run: int, pages: memoryview
-    ) -> int:
-        """Put the pages of one leaf.  The hot loop: everything it touches is a local name.
-
-        A page that is overwritten keeps its row, whose serial is new: all that knows the old version compares serials.
-        It keeps its slot too if the new zpage is of the same class, unless the block is on its way to a peer.
-        """
-        family, compress, tag = pool.family, pool.compressor.compress, pool.compressor.tag
-        entries, alloc_row, counters = self.table.entries, self.rows.alloc, self.counters
-        arena, slot_rows, pack_row, unpack_row, row_view = (
-            self.zbud.arena, self.zbud.slot_rows, ROW.pack_into, ROW.unpack_from, self.rows.view,
-        )  # fmt: skip
-        # Slots of versions that were replaced: given back in one go, and before anything looks for room.
-        freed: list[int] = []
-        stacks, chunks_of_block, block_state = (
-            self.zbud.stacks(family), self.zbud.chunks_of_block, self.zbud.state,
-        )  # fmt: skip
-        words = pages[: run * PAGE_BYTES].cast("Q")
-        serial, zbytes_stored, zpages_stored, start = self.serial_last, 0, 0, 0
-        zpages_freed, zbytes_freed = 0, 0
-        done = run
-        for place in range(address, address + run):
-            page = pages[start : start + PAGE_BYTES]
-            word = start >> _WORD_SHIFT
-            start += PAGE_BYTES
-            if words[word] == words[word + _LAST_WORD] and is_same_filled(page):
-                self._give_back(freed)  # to find a row may evict
-                if not self._put_filled(family, place, words[word], serial + 1):
-                    done = place - address
-                    break
-                serial += 1
-                continue
-            zpage = compress(page)
-            zbytes = len(zpage)
-            packed = tag | zbytes
-            if zbytes > ZPAGE_BYTES_MAX:
-                zpage, zbytes, packed = page, PAGE_BYTES, PACKED_RAW
-                counters.put_raw += 1
-            chunks = (zbytes + _CHUNK_ROUND) >> _CHUNK_SHIFT
-            row = before = entries[place]
-            location = old_location = old_packed = holder = 0
-            if before >= FIRST_ROW:
-                _, _, _, old_location, old_packed, holder, _, _ = unpack_row(
-                    row_view, row * ROW_BYTES
-                )
-                old_block = old_location >> SLOT_SHIFT
-                if (
-                    chunks_of_block[old_block] == chunks
-                    and not holder
-                    and block_state[old_block] != LEAVING
-                ):
-                    location = old_location
-            if not location:
-                if before < FIRST_ROW and not (row := alloc_row()):
-                    self._give_back(freed)
-                    row = self.find_row(family)
-                stack = stacks[chunks]
-                if stack:
-                    location = stack.pop()
-                else:
-                    self._give_back(freed)
-                    location = self.find_slot(family, chunks)
-                    if (
-                        entries[place] != before
-                    ):  # evicted for the slot, so at least its row is free
-                        row, before = alloc_row(), HOLE
-                if not (row and location):
-                    self.undo_put(row if before < FIRST_ROW else 0, location)
-                    done = place - address
-                    break
-            if before < FIRST_ROW:
-                entries[place] = row
-                self.table.leaf_used[address >> LEAF_SHIFT] += not before
-            elif holder:
-                self.vacate(row)
-            elif old_location:
-                zbytes_freed += old_packed & ZPAGE_BYTES_MASK
-                zpages_freed += 1
-                if location != old_location:
-                    freed.append(old_location)
-            block = location >> SLOT_SHIFT
-            offset = (block << BLOCK_SHIFT) + (location & SLOT_MASK) * (
-                chunks_of_block[block] << _CHUNK_SHIFT
-            )
-            arena[offset : offset + zbytes] = zpage
-            slot_rows[location] = row
-            serial += 1
-            zbytes_stored += zbytes
-            zpages_stored += 1
-            pack_row(
-                row_view,
-                row * ROW_BYTES,
-                serial,
-                checksum_of(page),
-                place,
-                location,
-                packed,
-                0,
-                0,
-                0,
-            )
-        self._give_back(freed)
-        self.serial_last = serial
-        # Without a holder, the old versions were of the same family.
-        self.zpages[family] += zpages_stored - zpages_freed
-        self.zpage_bytes[family] += zbytes_stored - zbytes_freed
-        counters.put_zpage_bytes += zbytes_stored
-        return done
-
-    def _give_back(self, freed: list[int]) -> None:
-        self.zbud.free_many(freed)
-        freed.clear()
-
-    def _put_filled(self, family: Family, place: int, word: int, serial: int) -> bool:
-        """Put a page all of whose words are equal; return whether there was room to note it."""
-        before = self.table.entries[place]
-        if not word:
-            row = ZERO
-            if before >= FIRST_ROW:
-                self.drop_row(before)
-            self.counters.put_zero += 1
-        else:
-            row = before if before >= FIRST_ROW else self.rows.alloc() or self.find_row(family)
-            if not row:
-                return False
-            if before >= FIRST_ROW:
-                self.vacate(before)
-            ROW.pack_into(
-                self.rows.view, row * ROW_BYTES, serial, word, place, 0, PACKED_FILL, 0, 0, 0
-            )
-            self.counters.put_same_filled += 1
-        self.table.entries[place] = row
-        self.table.leaf_used[place >> LEAF_SHIFT] += not before
-        return True
 
     def get(self, pool_id: PoolId, object_id: bytes, index: int, count: int) -> RunOfPages:
         """Return a run of pages; those that are elsewhere are named by their rows."""
@@ -279,7 +126,7 @@ class Store(Room):
         while page_object is not None and len(pages) < count:
             address, run = self.table.find(page_object, index + len(pages), count - len(pages))
             if address:
-                lost_count += self._get_extent(address, run, pages, elsewhere)
+                lost_count += get_extent(self, address, run, pages, elsewhere)
             else:
                 pages.extend([None] * run)
         if page_object is None:
@@ -288,51 +135,6 @@ class Store(Room):
         self.counters.get_lost += lost_count
         self.counters.get_elsewhere += len(elsewhere)
         return RunOfPages(pages, elsewhere, lost_count)
-
-    def _get_extent(
-        self,
-        address: int,
-        run: int,
-        pages: list[bytes | None],
-        elsewhere: list[tuple[int, int]],
-    ) -> int:
-        """Get the pages of one leaf; return how many are lost."""
-        arena, chunks_of_block, row_view = (
-            self.zbud.arena,
-            self.zbud.chunks_of_block,
-            self.rows.view,
-        )
-        pages_before, lost, local = len(pages), 0, 0
-        for row in self.table.entries[address : address + run].tolist():
-            page: bytes | None = None
-            if row >= FIRST_ROW:
-                _, checksum, _, location, packed, _, _, _ = ROW.unpack_from(
-                    row_view, row * ROW_BYTES
-                )
-                if location or packed == PACKED_FILL:
-                    block = location >> SLOT_SHIFT
-                    offset = (block << BLOCK_SHIFT) + (location & SLOT_MASK) * (
-                        chunks_of_block[block] << _CHUNK_SHIFT
-                    )
-                    zpage = arena[offset : offset + (packed & ZPAGE_BYTES_MASK)]
-                    try:
-                        page = decode_page(packed, zpage, checksum)
-                        local += 1
-                    except CorruptPage:
-                        if self.on_corrupt(row):
-                            elsewhere.append((len(pages), row))
-                        elif self.table.entries[address + len(pages) - pages_before] == LOST:
-                            lost += 1
-                else:
-                    elsewhere.append((len(pages), row))
-            elif row == ZERO:
-                page = ZERO_PAGE
-                local += 1
-            elif row == LOST:
-                lost += 1
-            pages.append(page)
-        self.counters.get_local += local
-        return lost
 
     def put_zeros(self, pool_id: PoolId, object_id: bytes, index: int, count: int) -> int:
         """Make a run read as zeros; return how many pages, counted from the start, there was room to note."""
