@@ -14,23 +14,17 @@ from itertools import islice
 from typing import Final
 
 from config.model import PoolCodec
-from ramsterd.core.codec import (
-    PACKED_FILL,
-    ZPAGE_BYTES_MASK,
-)
+from ramsterd.core.audit import audit
 from ramsterd.core.counters import StoreStatistics
 from ramsterd.core.hot import get_extent, put_extent
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.room import Room
 from ramsterd.core.rows import (
-    ADDRESS,
     FIRST_ROW,
-    HALVES_PER_ROW,
 )
 from ramsterd.core.table import HOLE, LEAF_PAGES, LEAF_SHIFT, LOST, ZERO, PageObject
-from ramsterd.core.tmem import Pool, check_run
+from ramsterd.core.tmem import check_run
 from ramsterd.core.zbud import (
-    SLOT_SHIFT,
     Family,
 )
 
@@ -228,44 +222,7 @@ class Store(Room):
 
     def check_invariants(self) -> None:
         """Assert what must be true between calls.  Walks everything."""
-        self.zbud.check_invariants()
-        rows_seen = 0
-        zpages = [0] * len(Family)
-        zbytes = [0] * len(Family)
-        for pool in self.pools:
-            for page_object in pool.objects.values():
-                assert page_object.leaves, "an object without pages"
-                for base, leaf in page_object.leaves.items():
-                    first = leaf << LEAF_SHIFT
-                    entries = self.table.entries[first : first + LEAF_PAGES].tolist()
-                    assert LEAF_PAGES - entries.count(HOLE) == self.table.leaf_used[leaf] > 0
-                    assert self.table.handle(first) == (page_object, base << LEAF_SHIFT)
-                    for address, row in enumerate(entries, first):
-                        if row < FIRST_ROW:
-                            continue
-                        rows_seen += 1
-                        family = self._check_row(pool, address, row)
-                        if family is not None:
-                            zpages[family] += 1
-                            zbytes[family] += self.packed(row) & ZPAGE_BYTES_MASK
-        assert rows_seen == self.rows.used
-        assert zpages == self.zpages
-        assert zbytes == self.zpage_bytes
-        assert sum(zpages) == self.zbud.slots_used(), "a slot that no row knows of"
-
-    def _check_row(self, pool: Pool, address: int, row: int) -> Family | None:
-        """Assert that row, entry and slot agree; return the family of the zpage, None if it is not here."""
-        assert self.rows.serial(row) > 0
-        assert self.rows.halves[row * HALVES_PER_ROW + ADDRESS] == address
-        location = self.rows.location(row)
-        holders = self.rows.holders(row)
-        if not location:
-            assert holders or self.packed(row) == PACKED_FILL, "a page that is nowhere"
-            return None
-        assert self.zbud.slot_rows[location] == row
-        family = Family(self.zbud.family_of_block[location >> SLOT_SHIFT])
-        assert family is (Family.OWN_CLEAN if holders else pool.family)
-        return family
+        audit(self)
 
     def _replace_pages(
         self, pool_id: PoolId, object_id: bytes, index: int, count: int, entry: int
