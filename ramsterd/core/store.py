@@ -3,14 +3,20 @@
 Every operation takes a run of pages and is a transaction: synchronous, with no await in sight.  The store knows
 no other node; of a page that is elsewhere it keeps the row (serial, checksum, holder ids) and says so.
 
-A stored zpage is immutable: a put makes a new serial and drops the row of the old one.  If the dropped version
-has holders, they are owed a flush: `take_owed()` hands these serials out, by holder.
+A stored zpage is immutable: a put makes a new version, with a new serial, and the old one ends.
+
+The store has three storeys, each of which uses only what stands below it:
+
+    Store      here            runs of pages, and their pools; core.hot has the loops of put and get
+    Room       core.room       finds room for a version, and makes it
+    Versions   core.versions   what becomes of one version
+
+Whatever else is done with a `Store` is a function or a machine over it: core.traffic moves zpages in and out, still
+compressed; core.extents, core.compact, core.resize and core.scrub say it in their names.
 """
 
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import islice
 from typing import Final
 
 from config.model import PoolCodec
@@ -19,14 +25,10 @@ from ramsterd.core.counters import StoreStatistics
 from ramsterd.core.hot import get_extent, put_extent
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.room import Room
-from ramsterd.core.rows import (
-    FIRST_ROW,
-)
-from ramsterd.core.table import HOLE, LEAF_PAGES, LEAF_SHIFT, LOST, ZERO, PageObject
+from ramsterd.core.rows import FIRST_ROW
+from ramsterd.core.table import HOLE, LEAF_PAGES, LEAF_SHIFT, LOST, ZERO
 from ramsterd.core.tmem import check_run
-from ramsterd.core.zbud import (
-    Family,
-)
+from ramsterd.core.zbud import Family
 
 _ZEROS: Final = memoryview(ZERO.to_bytes(4, sys.byteorder) * LEAF_PAGES).cast("I")
 
@@ -42,7 +44,7 @@ class RunOfPages:
 
 
 class Store(Room):
-    """The pages of this node.  `core.traffic` moves zpages in and out of it, still compressed."""
+    """The pages of this node."""
 
     # Pools.
 
@@ -79,6 +81,10 @@ class Store(Room):
             for page_object in self.pools[pool_id].objects.values()
             for leaf in page_object.leaves.values()
         )
+
+    def objects_of(self, pool_id: PoolId) -> int:
+        """Return how many objects of a pool have pages."""
+        return len(self.pools[pool_id].objects)
 
     # Runs of pages.
 
@@ -180,7 +186,39 @@ class Store(Room):
             for base in list(page_object.leaves)
         )
 
-    # Lookups.
+    def _replace_pages(
+        self, pool_id: PoolId, object_id: bytes, index: int, count: int, entry: int
+    ) -> int:
+        """Drop the pages of a run and leave `entry` (HOLE or LOST) in their place; holes stay holes."""
+        check_run(index, count)
+        pool = self.pools[pool_id]
+        page_object = pool.find_object(object_id)
+        if page_object is None:
+            return 0
+        dropped = 0
+        for base in page_object.bases(index, count):
+            leaf = page_object.leaves[base]
+            start = max(index, base << LEAF_SHIFT)
+            end = min(index + count, (base + 1) << LEAF_SHIFT)
+            dropped += self._replace_in_leaf(leaf, start, end - start, entry)
+        self.forget_if_empty(pool, page_object)
+        return dropped
+
+    def _replace_in_leaf(self, leaf: int, index: int, count: int, entry: int) -> int:
+        first = leaf << LEAF_SHIFT | index & (LEAF_PAGES - 1)
+        dropped = 0
+        for address, before in enumerate(self.table.entries[first : first + count].tolist(), first):
+            if before == HOLE:
+                continue
+            if before >= FIRST_ROW:
+                self.drop_row(before)
+            self.table.entries[address] = entry
+            dropped += 1
+        if entry == HOLE and dropped:
+            self.table.count_hole(first, dropped)
+        return dropped
+
+    # Where a page is, and which version of it.
 
     def locations(self, pool_id: PoolId, object_id: bytes, index: int, count: int) -> list[int]:
         """Return where the zpages of a run are in the arena, as far as they are here."""
@@ -223,84 +261,3 @@ class Store(Room):
     def check_invariants(self) -> None:
         """Assert what must be true between calls.  Walks everything."""
         audit(self)
-
-    def _replace_pages(
-        self, pool_id: PoolId, object_id: bytes, index: int, count: int, entry: int
-    ) -> int:
-        """Drop the pages of a run and leave `entry` (HOLE or LOST) in their place; holes stay holes."""
-        check_run(index, count)
-        pool = self.pools[pool_id]
-        page_object = pool.find_object(object_id)
-        if page_object is None:
-            return 0
-        dropped = 0
-        for base in _leaf_bases(page_object, index, count):
-            leaf = page_object.leaves[base]
-            start = max(index, base << LEAF_SHIFT)
-            end = min(index + count, (base + 1) << LEAF_SHIFT)
-            dropped += self._replace_in_leaf(leaf, start, end - start, entry)
-        self.forget_if_empty(pool, page_object)
-        return dropped
-
-    def _replace_in_leaf(self, leaf: int, index: int, count: int, entry: int) -> int:
-        first = leaf << LEAF_SHIFT | index & (LEAF_PAGES - 1)
-        dropped = 0
-        for address, before in enumerate(self.table.entries[first : first + count].tolist(), first):
-            if before == HOLE:
-                continue
-            if before >= FIRST_ROW:
-                self.drop_row(before)
-            self.table.entries[address] = entry
-            dropped += 1
-        if entry == HOLE and dropped:
-            self.table.count_hole(first, dropped)
-        return dropped
-
-    # What quotas and work in slices need to know (ramsterd.tmemd).
-
-    def count_pages(self, pool_id: PoolId, object_id: bytes, index: int, count: int) -> int | None:
-        """Return how many pages of a run there are, wherever they are; None if the object has none at all."""
-        check_run(index, count)
-        page_object = self.pools[pool_id].find_object(object_id)
-        if page_object is None:
-            return None
-        pages = 0
-        for base in _leaf_bases(page_object, index, count):
-            leaf = page_object.leaves[base] << LEAF_SHIFT
-            start = leaf + max(index - (base << LEAF_SHIFT), 0)
-            end = leaf + min(index + count - (base << LEAF_SHIFT), LEAF_PAGES)
-            pages += end - start - self.table.entries[start:end].tolist().count(HOLE)
-        return pages
-
-    def leaf_starts(self, pool_id: PoolId, object_id: bytes, index: int, count: int) -> list[int]:
-        """Return the first index of each leaf that a run touches: where `LEAF_PAGES` may be flushed at a time."""
-        check_run(index, count)
-        page_object = self.pools[pool_id].find_object(object_id)
-        if page_object is None:
-            return []
-        return [base << LEAF_SHIFT for base in _leaf_bases(page_object, index, count)]
-
-    def objects_of(self, pool_id: PoolId) -> int:
-        """Return how many objects of a pool have pages."""
-        return len(self.pools[pool_id].objects)
-
-    def flush_some(self, pool_id: PoolId, leaves_max: int) -> int:
-        """Flush up to `leaves_max` leaves of a pool, of any of its objects; return how many pages they had."""
-        objects = self.pools[pool_id].objects
-        flushed = 0
-        while objects and leaves_max > 0:
-            object_id, page_object = next(iter(objects.items()))
-            bases = list(islice(page_object.leaves, leaves_max))
-            leaves_max -= len(bases)
-            for base in bases:
-                flushed += self.flush(pool_id, object_id, base << LEAF_SHIFT, LEAF_PAGES)
-        return flushed
-
-
-def _leaf_bases(page_object: PageObject, index: int, count: int) -> Iterable[int]:
-    """Return the bases of an object's leaves that a run touches, by whichever way is shorter."""
-    first, last = index >> LEAF_SHIFT, (index + count - 1) >> LEAF_SHIFT
-    leaves = page_object.leaves
-    if last - first < len(leaves):
-        return [base for base in range(first, last + 1) if base in leaves]
-    return [base for base in leaves if first <= base <= last]
