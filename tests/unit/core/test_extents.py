@@ -6,24 +6,14 @@ import pytest
 
 from ramsterd.core import extents
 from ramsterd.core.extents import PageStatus, StatusRun
-from ramsterd.core.page import PoolId, PoolKind
+from ramsterd.core.page import PoolId
 from ramsterd.core.store import Store
 from ramsterd.core.table import HOLE, LEAF_PAGES, LOST, ZERO
-from tests.unit.core.made_pages import joined, make_fill, make_page, make_store
+from tests.unit.core.disk import OBJECT
+from tests.unit.core.made_pages import joined, make_fill, make_page
 
-OBJECT = b"disk"
 HUGE = 1 << 20
 PLENTY = 1 << 20
-
-
-@pytest.fixture
-def store() -> Store:
-    return make_store()
-
-
-@pytest.fixture
-def pool(store: Store) -> PoolId:
-    return store.new_pool(PoolKind.PERSISTENT, "disk")
 
 
 def put(store: Store, pool: PoolId, index: int, *pages: bytes) -> None:
