@@ -32,12 +32,13 @@ from ramsterd.core.zbud import Family
 from ramsterd.remote import messages
 from ramsterd.remote.census import Census
 from ramsterd.remote.effects import CloseLink, Effect, GetDone, Replicated, Resized, RoomMade, Send
-from ramsterd.remote.fetch import Fetches, FetchStatistics, GetOutcome, Pages, PendingGet
+from ramsterd.remote.fetch import Fetches, FetchStatistics
 from ramsterd.remote.flushes import Flushes
 from ramsterd.remote.foreign import ForeignPages, ForeignStatistics
 from ramsterd.remote.holders import Holder, Holders
 from ramsterd.remote.homecoming import Homecoming
 from ramsterd.remote.messages import MessageType
+from ramsterd.remote.pending import GetOutcome, Pages, PendingGet
 from ramsterd.remote.rebuild import Rebuilder, RebuildStatistics
 from ramsterd.remote.recall import Recall, RecallStatistics
 from ramsterd.remote.remotify import Remotifier, RemotifyStatistics

@@ -27,7 +27,7 @@ from ramsterd.core.store import RunOfPages
 from ramsterd.engine import Engine
 from ramsterd.peers import Peers, Woken
 from ramsterd.remote.effects import GetDone, Replicated
-from ramsterd.remote.fetch import GetOutcome, Pages, PendingGet
+from ramsterd.remote.pending import GetOutcome, Pages, PendingGet
 from ramsterd.remote.replicate import Replication
 
 __all__ = [

@@ -13,7 +13,8 @@ from ramsterd.core.rows import FIRST_ROW
 from ramsterd.core.store import RunOfPages, Store
 from ramsterd.core.table import LEAF_PAGES, LEAF_SHIFT
 from ramsterd.core.zbud import SLOT_SHIFT, Family
-from ramsterd.remote.fetch import Fetches, PendingGet
+from ramsterd.remote.fetch import Fetches
+from ramsterd.remote.pending import PendingGet
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,8 @@ from ramsterd.core.page import PoolKind
 from ramsterd.core.rows import ADDRESS, HALVES_PER_ROW
 from ramsterd.core.store import Store
 from ramsterd.core.table import LEAF_SHIFT
-from ramsterd.remote.fetch import PendingGet
 from ramsterd.remote.homecoming import Homecoming
+from ramsterd.remote.pending import PendingGet
 
 # Rows judged in one tick: about 5 ms.
 ROWS_JUDGED_MAX: Final = 8192

@@ -20,8 +20,8 @@ from typing import Final
 from ramsterd.core import traffic
 from ramsterd.core.store import Store
 from ramsterd.core.zbud import SLOTS_MAX
-from ramsterd.remote.fetch import PendingGet
 from ramsterd.remote.homecoming import Homecoming
+from ramsterd.remote.pending import PendingGet
 
 # Leaves looked at in one tick: about 5 ms when none has anything at a peer.
 LEAVES_LOOKED_AT_MAX: Final = 1024

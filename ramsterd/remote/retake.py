@@ -16,9 +16,9 @@ from ramsterd.core.rows import ADDRESS, HALVES_PER_ROW
 from ramsterd.core.store import Store
 from ramsterd.core.table import LEAF_SHIFT
 from ramsterd.core.zbud import SLOT_SHIFT, Family
-from ramsterd.remote.fetch import PendingGet
 from ramsterd.remote.holders import Holder
 from ramsterd.remote.homecoming import Homecoming
+from ramsterd.remote.pending import PendingGet
 
 # Between two steps, as long as some holder has more than it wants.
 RETAKE_SECONDS: Final = 0.05

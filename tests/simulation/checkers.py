@@ -120,7 +120,7 @@ def check_bounds(node: Node) -> None:
     for put in engine._remotifier._overflow._in_flight.values():
         key = "ephemeral put", put.holder.holder
         windows[key] = windows.get(key, 0) + 1
-    for request in engine._fetches._in_flight.values():
+    for request in engine._fetches._asking._in_flight.values():
         key = "get", request.holder
         windows[key] = windows.get(key, 0) + 1
     in_flight_max = {
@@ -139,7 +139,7 @@ def check_quiet(node: Node) -> None:
     assert not statistics.fetch.requests_in_flight
     assert not statistics.remotify.requests_in_flight
     assert not statistics.flushes_owed
-    assert not node.engine._fetches._queued
+    assert not node.engine._fetches._asking._queued
     waiting = node.pager.statistics()
     assert not waiting.gets_waiting
     assert not waiting.puts_waiting
