@@ -53,6 +53,10 @@ def keep_an_empty_object(store: Store) -> None:
     next(iter(store.pools)).make_object(b"empty")
 
 
+def leak_a_row(store: Store) -> None:
+    assert store.rows.alloc()
+
+
 def lose_a_slot(store: Store) -> None:
     assert store.find_slot(next(iter(store.pools)).family, 64)
 
@@ -72,6 +76,7 @@ def test_a_store_that_tells_the_truth_passes(filled: Store) -> None:
         miscount_bytes,
         miscount_a_leaf,
         keep_an_empty_object,
+        leak_a_row,
         lose_a_slot,
     ],
 )

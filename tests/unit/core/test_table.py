@@ -67,5 +67,6 @@ def test_the_leaves_that_a_run_touches_are_the_same_by_either_way() -> None:
         table.make(page_object, index, 1)
     assert list(page_object.bases(0, INDEX_MAX)) == [0, 3, 9]
     assert list(page_object.bases(1, 64 * 3)) == [0, 3]
-    assert list(page_object.bases(64, 64)) == []
+    assert list(page_object.bases(0, 64 * 9)) == [0, 3]
+    assert list(page_object.bases(64 * 2, 64)) == []
     assert list(page_object.bases(64 * 9 + 63, 1)) == [9]

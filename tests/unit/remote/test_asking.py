@@ -179,6 +179,15 @@ def test_a_holder_that_owes_late_answers_is_asked_last(owner: Owner) -> None:
     assert owner.asking.choose(row) == first
 
 
+def test_a_late_holder_is_asked_before_one_without_a_link(owner: Owner) -> None:
+    blocks = [owner.send_block(owner.one, owner.other) for _ in range(8)]
+    owner.queue(blocks[0], owner.one)
+    owner.send(owner.one)
+    assert owner.asking.take_late(100) is not None
+    owner.linked = {ONE}
+    assert {owner.asking.choose(row) for block in blocks for _, row in block} == {owner.one}
+
+
 def test_pages_of_one_holder_are_never_late(owner: Owner) -> None:
     owner.queue(owner.send_block(owner.one), owner.one)
     owner.send(owner.one)
