@@ -10,7 +10,8 @@ from tests.system.daemons import Cluster, Node, wait_until
 from tests.system.hosts import pages_at_risk
 from tests.system.test_cluster_faults import ask_for, pages_at, take_answers
 
-pytestmark = pytest.mark.root
+# Many waits, each with a bound of its own.
+pytestmark = [pytest.mark.root, pytest.mark.timeout(400)]
 
 PAGES = 3000
 STOPPED = 3

@@ -13,7 +13,8 @@ from tests.system.daemons import Cluster, Node, wait_until
 from tests.system.hosts import metrics
 from tests.system.test_cluster_faults import ask_for, take_answers
 
-pytestmark = pytest.mark.root
+# Many waits, each with a bound of its own.
+pytestmark = [pytest.mark.root, pytest.mark.timeout(400)]
 
 PAGES = 5000
 # Trimmed again, so that there is room for pages to come home.
