@@ -26,6 +26,7 @@ STEPS: Final = 600
 STEPS_PER_CHECK: Final = 40
 WAIT_SECONDS: Final = (0.001, 0.01, 0.1, 0.6, 3.0)
 LOAD_SECONDS: Final = 0.02
+LOAD_CHANCE: Final = 0.7
 # Suspicions, dials that back off, greetings that time out: all of it one after another.
 AGREE_SECONDS_MAX: Final = 180.0
 RISK_SECONDS_MAX: Final = 180.0
@@ -106,16 +107,21 @@ class Storm:
     def _load(self) -> None:
         """Let the programs put what they begin with."""
         pages_max = max(program.pages for each in self.programs.values() for program in each)
-        for index in range(0, pages_max, WRITE_PAGES_MAX):
+        for _ in range(0, pages_max, WRITE_PAGES_MAX):
             for programs in self.programs.values():
                 for program in programs:
-                    program.begin(index)
+                    program.load()
             self.cluster.run(LOAD_SECONDS)
 
     def _act(self) -> None:
         awake = [n for n in self.programs if not self.cluster[n].is_paused]
-        if awake:
-            self.rng.choice(self.programs[self.rng.choice(awake)]).act()
+        if not awake:
+            return
+        program = self.rng.choice(self.programs[self.rng.choice(awake)])
+        # A new life has nothing: mostly it begins by filling its memory again.
+        if self.rng.random() < LOAD_CHANCE and program.load():
+            return
+        program.act()
 
     def _wait(self) -> None:
         self.cluster.run(self.rng.choice(WAIT_SECONDS))
