@@ -214,7 +214,9 @@ class Cluster:
                 end.outgoing.close()
                 end.incoming.close()
         node = self.nodes.pop(NodeId(number))
-        self._files[node.number] = node.peers.members.cluster
+        file = node.peers.members.cluster
+        if node.number in {each.number for each in file.node}:  # else it gets that of a member
+            self._files[node.number] = file
         if node.socket is not None:
             node.socket.close()
         self._end_broken()
