@@ -93,6 +93,8 @@ class Node:
         self.control = sockets / f"{number}.ctl"
         self.log_path = config.with_suffix(".log")
         self.process: subprocess.Popen[bytes] | None = None
+        # What runs it; a test may want a node that differs in its code.
+        self.program = RAMSTERD
         # Names of socket files that a kill left behind.
         self.leftovers: set[str] = set()
 
@@ -109,7 +111,7 @@ class Node:
         assert self.process is None
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [*RAMSTERD, "run", "--config", str(self.config)],
+                [*self.program, "run", "--config", str(self.config)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
