@@ -5,7 +5,6 @@
 `on_members_changed`.
 """
 
-import logging
 import random
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -24,8 +23,6 @@ from net.peerlink import SEND_QUEUE_BYTES_MAX, PeerLink
 from net.tls import TlsTransport, certified_names
 from net.transport import PortStatus, Stream, Transport
 from nodemanager.ids import NodeId
-
-log = logging.getLogger("ramster.net")
 
 
 class Mesh:
@@ -178,7 +175,7 @@ class Mesh:
         if refusal is None:
             refusal = self._judge_second_link(theirs)
         if refusal is not None:
-            log.warning("refused node %d (%s): %s", theirs.number, theirs.name, refusal)
+            self._listener.complain(f"refused node {theirs.number} ({theirs.name}): {refusal}")
         elif greeted is not None:
             greeted()
         return refusal

@@ -59,6 +59,7 @@ class TlsStream:
         Raises:
             PeerLost: The connection broke before anything was said.
         """
+        self.peer = stream.peer
         plain = stream.detach()
         try:
             # The library leaves a socket behind when it finds one reset: so ask first.
@@ -229,7 +230,7 @@ class TlsTransport:
             try:
                 sealed = TlsStream(stream, self.credentials.server, is_server=True)
             except PeerLost as lost:
-                log.warning("a connection ended at once: %s", lost)
+                log.info("a connection from %s ended at once: %s", stream.peer, lost)
                 return
             try:
                 await accept(sealed)
@@ -242,6 +243,11 @@ class TlsTransport:
 def certified_names(stream: Stream) -> frozenset[str] | None:
     """Return the names that the other side's certificate proves; None without TLS."""
     return stream.certified_names if isinstance(stream, TlsStream) else None
+
+
+def peer_of(stream: Stream) -> str:
+    """Return where the other side is, as the log shows it."""
+    return stream.peer if isinstance(stream, TcpStream | TlsStream) else "an unknown address"
 
 
 async def drain(raw: socket.socket) -> None:
