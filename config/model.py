@@ -49,6 +49,8 @@ class NodeConfig:
     zone: Annotated[str, kinds.Name(may_be_empty=True)] = ""
     # A cordoned node keeps what it holds and is given no new pages.
     cordoned: Flag = False
+    # A draining node is cordoned, and gives back what it holds.
+    draining: Flag = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +83,8 @@ class MemoryConfig:
     low_watermark: Fraction = 0.85
     # How much of the budget pages of other nodes may use.
     foreign_fraction_max: Fraction = 0.75
+    # What one other node may have here, in bytes before compression; 0: as much as all of them together.
+    foreign_owner_bytes_max: Annotated[int, kinds.Size(0, limits.EXPORT_BYTES_MAX)] = 0
     # Pages this node may own, wherever they are; bounds the tables, about 40 bytes a page.
     pages_max: Annotated[int, kinds.Whole(1, limits.PAGES_MAX)] = 1 << 26
 

@@ -68,7 +68,14 @@ class Cordon:
     is_cordoned: bool
 
 
-Change: TypeAlias = Add | Remove | Cordon
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """A member gives back what it holds, until it is uncordoned."""
+
+    number: NodeId
+
+
+Change: TypeAlias = Add | Remove | Cordon | Drain
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,11 +232,19 @@ def _changed_nodes(nodes: tuple[NodeConfig, ...], change: Change) -> tuple[NodeC
             return tuple(node for node in nodes if node.number != number)
         case Cordon(number, is_cordoned):
             found = _find(nodes, number)
-            if found.cordoned == is_cordoned:
+            if (found.cordoned or found.draining) == is_cordoned:
                 state = "cordoned already" if is_cordoned else "not cordoned"
                 raise ChangeRefused(f"node {found.name} is {state}")
-            new = replace(found, cordoned=is_cordoned)
-            return tuple(new if node.number == number else node for node in nodes)
+            return _with(nodes, replace(found, cordoned=is_cordoned, draining=False))
+        case Drain(number):
+            found = _find(nodes, number)
+            if found.draining:
+                raise ChangeRefused(f"node {found.name} is draining already")
+            return _with(nodes, replace(found, cordoned=True, draining=True))
+
+
+def _with(nodes: tuple[NodeConfig, ...], new: NodeConfig) -> tuple[NodeConfig, ...]:
+    return tuple(new if node.number == new.number else node for node in nodes)
 
 
 def _find(nodes: tuple[NodeConfig, ...], number: NodeId) -> NodeConfig:

@@ -36,14 +36,14 @@ class Sign(enum.Enum):
 
 # DRAINING outlasts a short silence: nothing is placed there anyway, and forgetting the intent would be worse.
 # Beats that were under way when a node said goodbye do not bring it back; a new link does.
-# JOINING knows no suspicion: there was no trust to lose.
+# JOINING knows no suspicion: there was no trust to lose.  Only a node that lives can begin to drain.
 TRANSITIONS: Final[dict[NodeState, dict[Sign, NodeState]]] = {
     NodeState.JOINING: {
         Sign.HEARD: NodeState.UP,
         Sign.LINKED: NodeState.UP,
         Sign.SILENT: NodeState.JOINING,
         Sign.GIVEN_UP: NodeState.DOWN,
-        Sign.DRAIN_BEGAN: NodeState.DRAINING,
+        Sign.DRAIN_BEGAN: NodeState.JOINING,
         Sign.DRAIN_ENDED: NodeState.JOINING,
         Sign.SAID_GOODBYE: NodeState.LEFT,
     },
@@ -70,7 +70,7 @@ TRANSITIONS: Final[dict[NodeState, dict[Sign, NodeState]]] = {
         Sign.LINKED: NodeState.UP,
         Sign.SILENT: NodeState.DOWN,
         Sign.GIVEN_UP: NodeState.DOWN,
-        Sign.DRAIN_BEGAN: NodeState.DRAINING,
+        Sign.DRAIN_BEGAN: NodeState.DOWN,
         Sign.DRAIN_ENDED: NodeState.DOWN,
         Sign.SAID_GOODBYE: NodeState.LEFT,
     },

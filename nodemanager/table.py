@@ -117,6 +117,7 @@ class NodeTable:
         """Take over who belongs to the cluster; return the peers that do not any more.
 
         Their rows stay until `forget`: links to them may still have something to say.
+        `on_intents` follows: some may drain from now on.
         """
         configs = {NodeId(node.number): node for node in cluster.node}
         self.local_config = configs.pop(self.local, self.local_config)
@@ -187,17 +188,11 @@ class NodeTable:
         peer.refused_until = max(peer.refused_until, until)
         return []
 
-    def on_drain_began(
-        self, node: NodeId, incarnation: Incarnation, *, now: float
-    ) -> list[NodeEvent]:
-        """Place nothing there any more; fetching goes on."""
-        return self._on_sign(node, incarnation, Sign.DRAIN_BEGAN, "draining", now)
-
-    def on_drain_ended(
-        self, node: NodeId, incarnation: Incarnation, *, now: float
-    ) -> list[NodeEvent]:
-        """The drain was called off."""
-        return self._on_sign(node, incarnation, Sign.DRAIN_ENDED, "drain ended", now)
+    def on_intents(self, *, now: float) -> list[NodeEvent]:
+        """Let states follow what the members' configs say of draining."""
+        return [
+            event for node, peer in self._peers.items() for event in _follow_intent(node, peer, now)
+        ]
 
     def on_goodbye(self, node: NodeId, incarnation: Incarnation, *, now: float) -> list[NodeEvent]:
         """This life of the node leaves in order: beats still under way do not bring it back."""
@@ -237,7 +232,7 @@ class NodeTable:
                 node=node,
                 state=peer.state,
                 is_linked=peer.is_linked,
-                is_cordoned=peer.config.cordoned,
+                is_cordoned=peer.config.cordoned or peer.config.draining,
                 is_accepting=peer.status is not None and peer.status.is_accepting,
                 free_bytes=peer.status.free_bytes if peer.status is not None else 0,
                 budget_bytes=peer.status.budget_bytes if peer.status is not None else 0,
@@ -254,7 +249,7 @@ class NodeTable:
             NodeRow(
                 config=self.local_config,
                 is_local=True,
-                state=NodeState.UP,
+                state=NodeState.DRAINING if self.local_config.draining else NodeState.UP,
                 incarnation=self._incarnation,
                 is_linked=False,
                 status=None,
@@ -294,7 +289,8 @@ class NodeTable:
         events: list[NodeEvent] = []
         if incarnation is not None and incarnation != known:
             events += self._begin_life(node, peer, incarnation)
-        return events + _step(node, peer, sign, reason, now)
+        events += _step(node, peer, sign, reason, now)
+        return events + _follow_intent(node, peer, now)
 
     def _begin_life(self, node: NodeId, peer: _Peer, incarnation: Incarnation) -> list[NodeEvent]:
         old, was_live = peer.incarnation, peer.state in LIVE_STATES
@@ -330,6 +326,15 @@ def _step(node: NodeId, peer: _Peer, sign: Sign, reason: str, now: float) -> lis
     if new is NodeState.DRAINING:
         events.append(NodeDraining(node, peer.incarnation))
     return events
+
+
+def _follow_intent(node: NodeId, peer: _Peer, now: float) -> list[NodeEvent]:
+    """Let a node that is up drain when its config says so, and the reverse: fetching from it goes on."""
+    if peer.config.draining and peer.state is NodeState.UP:
+        return _step(node, peer, Sign.DRAIN_BEGAN, "an operator drains it", now)
+    if not peer.config.draining and peer.state is NodeState.DRAINING:
+        return _step(node, peer, Sign.DRAIN_ENDED, "no longer drained", now)
+    return []
 
 
 def _row(peer: _Peer) -> NodeRow:

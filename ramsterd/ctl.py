@@ -221,6 +221,7 @@ def format_status(now: dict[str, Any]) -> str:
         f"home      {now['engine']['repatriate']['repatriated_total']} pages for good",
         f"compacted {now['engine']['compacted_total']} zpages",
         f"at risk   {format_at_risk(now['engine']['rebuild'])}",
+        *format_recall(now["engine"]),
         f"refused   {now['pager']['refused_total']} writes for want of room",
         f"lost      {store['lost_total']} pages",
     ]
@@ -247,6 +248,17 @@ def format_at_risk(rebuild: dict[str, Any]) -> str:
     left = rebuild["seconds_left"]
     when = "waiting for peers or room" if left is None else f"about {left:.0f} s left"
     return f"{rebuild['pages_at_risk']} pages have too few copies, {when}"
+
+
+def format_recall(engine: dict[str, Any]) -> list[str]:
+    """Return what the status says of pages that somebody wants elsewhere; nothing while nobody does."""
+    lines = []
+    if engine["recall"]["is_active"]:
+        pages = engine["recall"]["pages_over"]
+        lines.append(f"recall    {pages} pages of other nodes are asked to leave")
+    if engine["retake"]["pages_over"]:
+        lines.append(f"retake    {engine['retake']['pages_over']} pages of ours must leave peers")
+    return lines
 
 
 def format_members(members: dict[str, Any]) -> list[str]:

@@ -1,6 +1,7 @@
 """`ramsterctl node`: the command line for members."""
 
 import json
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,10 @@ from typing import Any, Final
 
 import click
 
+from ramsterd.drain_progress import DrainProgress
+
 POLL_SECONDS: Final = 0.1
+DRAIN_POLL_SECONDS: Final = 0.5
 Ask = Callable[..., Any]
 
 
@@ -26,6 +30,7 @@ def node_group(ask: Ask) -> click.Group:
 
     node.add_command(_add(ask))
     node.add_command(_remove(ask))
+    node.add_command(_drain(ask))
     node.add_command(_cordon(ask, "cordon", CORDON_HELP))
     node.add_command(_cordon(ask, "uncordon", UNCORDON_HELP))
     return node
@@ -33,9 +38,9 @@ def node_group(ask: Ask) -> click.Group:
 
 CORDON_HELP: Final = """Give node NAME no new pages.
 
-Pages that are there stay, and are fetched as before.  Use it before maintenance, or before `remove`.
+Pages that are there stay, and are fetched as before.  `drain` makes them leave, too.
 """
-UNCORDON_HELP: Final = "Give node NAME new pages again: undoes `cordon`."
+UNCORDON_HELP: Final = "Give node NAME new pages again: undoes `cordon` and `drain`."
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
 
@@ -74,6 +79,55 @@ def _cordon(ask: Ask, name: str, text: str) -> click.Command:
     return cordon
 
 
+def _drain(ask: Ask) -> click.Command:
+    @click.command("drain")
+    @click.argument("name")
+    @click.option(
+        "--wait", "is_waiting", is_flag=True, help="Until nothing is left, with progress."
+    )
+    @click.option(
+        "--timeout",
+        "seconds_max",
+        type=click.FloatRange(min=0),
+        default=math.inf,
+        metavar="SECONDS",
+        help="With --wait: give up waiting after so long; the drain goes on.",
+    )
+    @JSON_OPTION
+    @click.pass_obj
+    def drain(
+        socket_path: Path, name: str, is_waiting: bool, seconds_max: float, as_json: bool
+    ) -> None:
+        """Empty node NAME, so that it can be stopped or removed.
+
+        It gets no new pages, the pages that it keeps for others go home or to other nodes, and its own come home
+        as far as they fit.  Programs on all nodes go on meanwhile.  `uncordon` calls it off.
+
+        With --wait the exit status is 0 when nothing of others is left there, and 1 at the timeout.  Ctrl-C ends the
+        waiting, not the drain.
+        """
+        deadline = time.perf_counter() + seconds_max
+        progress = DrainProgress()
+        while True:
+            result = ask(socket_path, "node-drain", name=name)
+            is_over = progress.on_said(result, now=time.perf_counter())
+            if is_over or not is_waiting:
+                break
+            if not as_json:
+                click.echo(f"{progress.line}", err=True)
+            if time.perf_counter() >= deadline:
+                raise click.ClickException(f"not drained within {seconds_max:g} s: {progress.line}")
+            time.sleep(DRAIN_POLL_SECONDS)
+        show(result, as_json)
+        if not as_json and is_waiting and result["pages_own_elsewhere"]:
+            click.echo(
+                f"{result['pages_own_elsewhere']} pages of {name} itself find no room there and stay at its peers;"
+                " `node remove` waits for them: swap off, or flush them, first"
+            )
+
+    return drain
+
+
 def _remove(ask: Ask) -> click.Command:
     @click.command("remove")
     @click.argument("name")
@@ -83,9 +137,10 @@ def _remove(ask: Ask) -> click.Command:
     def remove(socket_path: Path, name: str, force: bool, as_json: bool) -> None:
         """Remove node NAME from the cluster.
 
-        It is cordoned, and all linked nodes are asked what they have to do with it.  While one of them has pages
-        there, or keeps pages of it, the answer says who and how many, the node stays (cordoned), and the exit
-        status is 1.  A removed node closes its links and is refused from then on.
+        It is cordoned, and all linked nodes are asked what they have to do with it.  While it has the last copy of a
+        page, or pages of its own are only at its peers, the answer says whose and how many, the node stays
+        (cordoned), and the exit status is 1: `drain` it first.  A removed node closes its links and is refused
+        from then on.
         """
         while True:
             result = ask(socket_path, "node-remove", name=name, force=force)

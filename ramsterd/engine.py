@@ -22,11 +22,13 @@ from nodemanager.table import NodeTable, PeerStatus, TableStatistics
 from ramsterd.core import traffic
 from ramsterd.core.arena import MapMemory
 from ramsterd.core.compact import Compactor
-from ramsterd.core.page import PoolId, PoolKind
+from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.resize import Resize, ResizeStatistics
 from ramsterd.core.scrub import Scrubber, ScrubStatistics
 from ramsterd.core.store import RunOfPages, Store, StoreLimits, StoreStatistics
+from ramsterd.core.zbud import Family
 from ramsterd.remote import messages
+from ramsterd.remote.census import Census
 from ramsterd.remote.effects import CloseLink, Effect, GetDone, Replicated, Resized, RoomMade, Send
 from ramsterd.remote.fetch import Fetches, FetchStatistics, GetOutcome, Pages, PendingGet
 from ramsterd.remote.flushes import Flushes
@@ -35,9 +37,11 @@ from ramsterd.remote.holders import Holder, Holders
 from ramsterd.remote.homecoming import Homecoming
 from ramsterd.remote.messages import MessageType
 from ramsterd.remote.rebuild import Rebuilder, RebuildStatistics
+from ramsterd.remote.recall import Recall, RecallStatistics
 from ramsterd.remote.remotify import Remotifier, RemotifyStatistics
 from ramsterd.remote.repatriate import RepatriateStatistics, Repatriator
 from ramsterd.remote.replicate import ReplicateStatistics, Replication, Replicator
+from ramsterd.remote.retake import Retaker, RetakeStatistics
 from ramsterd.remote.shipment import Put
 
 # How often peers are told how much room we have; in between a refusal tells them.
@@ -48,6 +52,10 @@ FLUSH_SERIALS_MIN: Final = 512
 # Rows looked at in one slice of a sweep: about 5 ms.
 SWEEP_ROWS: Final = 16384
 SWEEP_SECONDS: Final = 0.02
+# Rows counted in one slice of a census: of those that peers hold each is looked at, some 10 ms at most.
+CENSUS_ROWS: Final = 8192
+# Blocks of foreign ephemeral pages that a draining node drops at each STATUS.
+DRAINED_BLOCKS_MAX: Final = 256
 # Zpages that compaction moves at each STATUS: about 2 ms.  A shrinking budget has no better way to find memory.
 COMPACT_ZPAGES: Final = 1024
 # Pages come home below this part of the low watermark: the rest is room for what is written meanwhile.
@@ -88,6 +96,8 @@ class EngineStatistics:
     fetch: FetchStatistics
     repatriate: RepatriateStatistics
     rebuild: RebuildStatistics
+    recall: RecallStatistics
+    retake: RetakeStatistics
     replicate: ReplicateStatistics
     resize: ResizeStatistics
     scrub: ScrubStatistics
@@ -128,7 +138,16 @@ class Engine:
         )
         self.nodes = NodeTable(cluster, local, incarnation=incarnation)
         self._holders = Holders()
-        self._foreign = ForeignPages(self.store, bytes_fraction_max=memory.foreign_fraction_max)
+        self._foreign = ForeignPages(
+            self.store,
+            bytes_fraction_max=memory.foreign_fraction_max,
+            owner_pages_max=memory.foreign_owner_bytes_max // PAGE_BYTES,
+        )
+        self._recall = Recall(self.store, self._foreign)
+        self._census = Census(
+            self.store, self._holders, local=local, is_reachable=self._is_reachable
+        )
+        self._census_at: float | None = None
         self._copies = remote.copies or (2 if len(cluster.node) >= NODES_FOR_TWO_COPIES else 1)
         self._fetches = Fetches(
             self.store,
@@ -140,13 +159,6 @@ class Engine:
         homecoming = partial(
             Homecoming, self.store, self._fetches, fetch_seconds_max=remote.fetch_seconds_max
         )
-        self._rebuilder = Rebuilder(
-            self.store,
-            homecoming(),
-            reachable_holders=self._reachable_holders,
-            placeable_nodes=self._placeable_nodes,
-            pages_per_second_max=remote.rebuild_pages_per_second,
-        )
         self._remotifier = Remotifier(
             self.store,
             self._holders,
@@ -156,6 +168,21 @@ class Engine:
             rng=rng,
             sends_ephemeral=remote.ephemeral,
         )
+        self._rebuilder = Rebuilder(
+            self.store,
+            homecoming(),
+            reachable_holders=self._reachable_holders,
+            placeable_nodes=self._placeable_nodes,
+            make_room=self._remotifier.make_room,
+            pages_per_second_max=remote.rebuild_pages_per_second,
+        )
+        self._retaker = Retaker(
+            self.store,
+            homecoming(),
+            is_reachable=lambda row: self._reachable_holders(row) > 0,
+            make_room=self._remotifier.make_room,
+            pages_per_second_max=remote.rebuild_pages_per_second,
+        )
         self._repatriator = Repatriator(
             self.store,
             homecoming(),
@@ -163,6 +190,7 @@ class Engine:
             watermark=REPATRIATE_BELOW * memory.low_watermark,
             quiet_seconds=remote.repatriate_seconds,
             pages_per_second_max=remote.repatriate_pages_per_second,
+            eager_pages_per_second=remote.rebuild_pages_per_second,
         )
         self._replicator = Replicator(self.store)
         self._compactor = Compactor(self.store)
@@ -315,6 +343,8 @@ class Engine:
                     self._departing.add(node)  # only a life that ends gives up its own pages
                 if self._foreign.on_flush_owner(node, last):
                     self.make_room_known()
+            case MessageType.RECALL:
+                self._on_recall(node, messages.parse_recall(frame), now)
             case MessageType.STATUS:
                 status = messages.parse_status(frame)
                 self._publish(self.nodes.on_status(node, status, now=now))
@@ -322,6 +352,11 @@ class Engine:
                 self._check_held(node, status.pages_held_for_us)
             case _:
                 raise RemoteProtocolError(f"frame of type {frame.type}, which is no request")
+
+    def _on_recall(self, node: NodeId, pages_max: int, now: float) -> None:
+        """A holder asks for its memory, or says that it does no more."""
+        if (holder := self._holders.living(node)) is not None:
+            self._retaker.on_recall(holder, pages_max, now)
 
     def _check_held(self, node: NodeId, pages_held_for_us: int) -> None:
         """A peer that keeps nothing of what we count there has purged us, as it does after `orphan_seconds`.
@@ -385,6 +420,13 @@ class Engine:
                 self._fetches.on_holder_unreachable(holder.holder)
         self._expect_orphans(node, now)
 
+    def on_members(self, cluster: ClusterConfig, *, now: float) -> list[NodeId]:
+        """Members were added, removed, cordoned or are to drain; return the peers that are none any more."""
+        gone = self.nodes.on_members(cluster)
+        self._publish(self.nodes.on_intents(now=now))
+        self._status_at = now  # a node that drains says so at once
+        return gone
+
     def on_member_removed(self, node: NodeId) -> None:
         """A node is no member any more, and its link is gone: what it held is lost, what it owned goes."""
         if self._foreign.purge(node):
@@ -395,12 +437,20 @@ class Engine:
         self._publish(self.nodes.forget(node))
 
     def pages_there(self, node: NodeId) -> int:
-        """Return how many pages of ours a node keeps, of which some may be here too."""
-        return sum(each.pages for each in self._holders if each.node == node and not each.is_dead)
+        """Return how many pages of ours a node keeps, of which some may be here too; of this node: all peers."""
+        asked = (each for each in self._holders if not each.is_dead)
+        return sum(each.pages for each in asked if node in {each.node, self.nodes.local})
 
     def pages_here(self, node: NodeId) -> int:
-        """Return how many pages of a node we keep."""
+        """Return how many pages of a node we keep; of this node: of all others."""
+        if node == self.nodes.local:
+            return sum(self._foreign.pages_of(owner) for owner in self._foreign.owners())
         return self._foreign.pages_of(node)
+
+    def begin_census(self, node: NodeId, *, now: float) -> None:
+        """Count the pages of ours that only this node has; `Counted` is the answer."""
+        self._census.begin(node)
+        self._census_at = now
 
     def on_verdict(self, verdict: Verdict, *, now: float) -> None:
         """The failure detector judged a node."""
@@ -424,6 +474,7 @@ class Engine:
     def _on_unreachable(self, holder: Holder) -> None:
         """A holder lost its link, or is down: its copies do not count, and what that puts at risk is to be found."""
         self.store.unreachable_holders.add(holder.holder)
+        self._retaker.on_holder_unreachable(holder.holder)
         holder.is_unswept = True
         self._sweeps[holder.holder] = (holder, 0)
 
@@ -453,6 +504,7 @@ class Engine:
         self.store.unreachable_holders.add(dead.holder)
         traffic.adopt_clean(self.store, dead.holder)
         self._flushes.forget(dead.holder)
+        self._retaker.on_holder_unreachable(dead.holder)
         self._remotifier.on_holder_dead(dead.holder)
         self._fetches.on_holder_dead(dead.holder)
         self._sweeps[dead.holder] = (dead, 0)
@@ -468,6 +520,8 @@ class Engine:
             self._sweep_at,
             self._drop_at,
             self._scrub_at,
+            self._census_at,
+            self._retaker.next_deadline(),
             self._fetches.next_deadline(),
             self._replicator.next_deadline(),
         ):
@@ -489,6 +543,9 @@ class Engine:
                 del self._purge_at[node]
                 if self._foreign.purge(node):
                     self.make_room_known()
+        if self._census_at is not None and self._census_at <= now:
+            self._count(now)
+        self._retaker.on_deadline(now)
         if self._scrub_at is not None and self._scrub_at <= now:
             self._scrubber.scrub(SCRUB_ZPAGES)
             self._scrub_at = now + SCRUB_SECONDS if self._scrubber.is_running else None
@@ -499,16 +556,47 @@ class Engine:
         """Compact, bring pages home, and give memory back, a bounded piece at a time."""
         if not self._replicator.is_waiting and self._compactor.compact(COMPACT_ZPAGES):
             self.make_room_known()
+        self._recall_foreign()
         self._rebuilder.on_tick(now)
         self._replicate_again(now)
         self._repatriator.on_tick(
             now=now,
             left_total=self._remotifier.left_total,
             # What is at peers for a replicated pool is there to stay.
-            is_remote=not self._replicated_pools and any(holder.pages for holder in self._holders),
+            is_remote=self._is_draining
+            or (not self._replicated_pools and any(holder.pages for holder in self._holders)),
+            is_eager=self._is_draining,
         )
         self.store.zbud.trim()
         self._watch_resize(now)
+
+    @property
+    def _is_draining(self) -> bool:
+        return self.nodes.local_config.draining
+
+    def _recall_foreign(self) -> None:
+        """Ask owners to take pages back, if this node drains, or nothing else makes room."""
+        self._recall.on_tick(
+            is_draining=self._is_draining,
+            must_leave=self._remotifier.is_stuck(),
+            left_total=self._remotifier.left_total,
+        )
+        was_closed, self._foreign.is_closed = self._foreign.is_closed, self._recall.is_active
+        if self._is_draining:
+            self.store.evict_some([Family.FOREIGN_EPHEMERAL], 0, DRAINED_BLOCKS_MAX)
+        for node in self.nodes.nodes() if self._recall.is_active or was_closed else ():
+            if self.nodes.is_linked(node):
+                bound = self._recall.bound(node)
+                pages_max = messages.PAGES_ANY if bound is None else bound
+                table = messages.recall_table(pages_max)
+                self._effects.append(Send(node, MessageType.RECALL, 1, table))
+
+    def _count(self, now: float) -> None:
+        """Count one slice; the answer, if that was the last, is an effect."""
+        counted = self._census.count(CENSUS_ROWS)
+        if counted is not None:
+            self._effects.append(counted)
+        self._census_at = now + SWEEP_SECONDS if self._census.is_running else None
 
     def _replicate_again(self, now: float) -> None:
         """Pages of replicated pools that lost their copies, by a death or a link, get them back unasked."""
@@ -520,7 +608,8 @@ class Engine:
                     self._replicator.begin_pool(pool, self._remotifier.blocks_in_flight(), deadline)
 
     def _watch_resize(self, now: float) -> None:
-        ended = self._resize.on_progress(now=now, is_under_way=self._remotifier.is_any_in_flight())
+        is_under_way = self._remotifier.is_any_in_flight() or self._recall.is_active
+        ended = self._resize.on_progress(now=now, is_under_way=is_under_way)
         if ended is not None:
             self._effects.append(Resized(ended, self.store.zbud.budget_bytes))
 
@@ -546,6 +635,7 @@ class Engine:
 
     def settle(self, now: float) -> list[Effect]:
         """Return what all events since the last call ask for, in the order in which it must be done."""
+        self._end_gets()  # what was fetched for good is adopted before anything clean is dropped
         if self._drop_at is None or self._drop_at <= now:
             self._drop(now)
         self._collect_owed(now)
@@ -568,14 +658,20 @@ class Engine:
                 self._send_flushes(self._holders[holder])
         if self._sweeps and self._sweep_at is None:
             self._sweep_at = now + SWEEP_SECONDS
+        self._end_gets()
+        effects, self._effects = self._effects, []
+        return effects
+
+    def _end_gets(self) -> None:
         if done := self._fetches.take_done():
             self._effects += [
                 GetDone(pending)
                 for pending in done
-                if not (self._repatriator.on_done(pending) or self._rebuilder.on_done(pending))
+                if not any(
+                    each.on_done(pending)
+                    for each in (self._repatriator, self._rebuilder, self._retaker)
+                )
             ]
-        effects, self._effects = self._effects, []
-        return effects
 
     def _on_thinned(self, row: int) -> None:
         self._rebuilder.note(row)
@@ -707,7 +803,7 @@ class Engine:
         if not self.nodes.is_linked(node):
             return
         zbud = self.store.zbud
-        room = self._foreign.room_bytes()
+        room = self._foreign.room_for(node)
         status = PeerStatus(
             budget_bytes=zbud.budget_bytes,
             free_bytes=room,
@@ -728,6 +824,8 @@ class Engine:
             rebuild=self._rebuilder.statistics(
                 sum(holder.pages for holder in self._holders if holder.is_unswept)
             ),
+            recall=self._recall.statistics(),
+            retake=self._retaker.statistics(),
             replicate=self._replicator.statistics(),
             resize=self._resize.statistics(),
             scrub=self._scrubber.statistics(),

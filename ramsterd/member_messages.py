@@ -1,9 +1,10 @@
 """What nodes say to each other about members: msgpack, parsed once at the door.
 
     MEMBERS   [version, origin, [[version, origin] * ancestors], [bytes of each group]] | groups   no answer
-              a group: [[number, name, address, port, zone, cordoned] * up to 128]
+              a group: [[number, name, address, port, zone, cordoned, draining] * up to 128]
     ASK       [node number]: what have you to do with it?                                          HOLDINGS follows
-    HOLDINGS  [node number, pages of mine at it, pages of it here]                                 no answer
+    HOLDINGS  [node number, pages of mine only there, pages of mine there, pages of it here]       no answer
+              of the sender itself: [.., its pages that only peers have, that peers have, pages of others here]
 
 ASK is no request of the link: a node that is slow to answer costs nobody a slot, and the asker has its own patience.
 """
@@ -36,8 +37,8 @@ class MemberMessage(IntEnum):
 # A group of the longest names and addresses stays below what one message may have.
 NODES_PER_GROUP: Final = 128
 GROUPS_MAX: Final = -(-NODES_MAX // NODES_PER_GROUP)
-HOLDINGS_BYTES_MAX: Final = 32
-KEYS: Final = ("number", "name", "address", "port", "zone", "cordoned")
+HOLDINGS_BYTES_MAX: Final = 64
+KEYS: Final = ("number", "name", "address", "port", "zone", "cordoned", "draining")
 PAGES_MAX: Final = (1 << 63) - 1
 
 LIMITS: Final[dict[int, FrameLimits]] = {
@@ -53,9 +54,13 @@ ALL_LIMITS: Final[dict[int, FrameLimits]] = {**messages.LIMITS, **LIMITS}
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
-    """What a node has to do with another: pages of its own there, and pages of the other here."""
+    """What a node has to do with another: pages of its own there, the last copies among them, pages of the other here.
+
+    Of itself: pages of its own that peers have, those that only peers have, pages of all others here.
+    """
 
     node: NodeId
+    last_copies: int
     pages_there: int
     pages_here: int
 
@@ -149,7 +154,9 @@ def parse_ask(frame: Frame) -> NodeId:
 
 def holdings_message(holdings: Holdings) -> bytes:
     """Return the table of a HOLDINGS."""
-    return pack_fields([holdings.node, holdings.pages_there, holdings.pages_here])
+    return pack_fields(
+        [holdings.node, holdings.last_copies, holdings.pages_there, holdings.pages_here]
+    )
 
 
 def parse_holdings(frame: Frame) -> Holdings:
@@ -158,11 +165,11 @@ def parse_holdings(frame: Frame) -> Holdings:
     Raises:
         RemoteProtocolError: It is none.
     """
-    fields = unpack_fields(bytes(frame.table), (int, int, int))
-    node, there, here = cast("tuple[int, int, int]", fields)
-    if not (0 <= there <= PAGES_MAX and 0 <= here <= PAGES_MAX):
-        raise RemoteProtocolError(f"HOLDINGS of {there} and {here} pages")
-    return Holdings(_node(node), there, here)
+    fields = unpack_fields(bytes(frame.table), (int, int, int, int))
+    node, last, there, here = cast("tuple[int, int, int, int]", fields)
+    if not all(0 <= pages <= PAGES_MAX for pages in (last, there, here)):
+        raise RemoteProtocolError(f"HOLDINGS of {last}, {there} and {here} pages")
+    return Holdings(_node(node), last, there, here)
 
 
 def _node(number: int) -> NodeId:

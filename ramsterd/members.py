@@ -31,6 +31,7 @@ from ramsterd.member_messages import (
     parse_holdings,
     parse_members,
 )
+from ramsterd.remote.census import Counted
 
 logger = logging.getLogger("ramster.members")
 
@@ -85,8 +86,11 @@ class Members:
         # What the store is known to hold; differs from the present cluster after a failed save.
         self._kept = cluster
         self._history = MembershipHistory(cluster, self._local, has_tls=has_tls)
-        # Under way, or given up by whoever asked: at most one for each member.
+        # Under way, or given up by whoever asked: at most one for each member, by what is to be done with it.
         self.inquiries: dict[NodeId, Inquiry] = {}
+        self.drains: dict[NodeId, Inquiry] = {}
+        # Who waits for what we have to do with a node, while our pages are counted.
+        self._askers: dict[NodeId, set[NodeId]] = {}
         # Why the store does not hold the present members; empty: it does.
         self.problem = ""
 
@@ -153,14 +157,13 @@ class Members:
             case MemberMessage.MEMBERS:
                 self._on_said(link.node, parse_members(frame))
             case MemberMessage.ASK:
-                node = parse_ask(frame)
-                link.post(MemberMessage.HOLDINGS, count=1, table=holdings_message(self.own(node)))
+                self._count_for(parse_ask(frame), link.node)
             case _:
                 self._on_holdings(link.node, parse_holdings(frame))
 
     def on_link_lost(self, node: NodeId) -> None:
         """Nobody waits for its answer any more."""
-        for inquiry in self.inquiries.values():
+        for inquiry in (*self.inquiries.values(), *self.drains.values()):
             inquiry.waits_for.discard(node)
 
     def _on_said(self, source: NodeId, said: Said) -> None:
@@ -216,23 +219,45 @@ class Members:
 
     # Who has to do with a node.
 
-    def own(self, node: NodeId) -> Holdings:
-        """Return what we ourselves have to do with a node."""
-        return Holdings(node, self._engine.pages_there(node), self._engine.pages_here(node))
-
     def ask(self, node: NodeId) -> Inquiry:
-        """Ask every linked node, except that one, what it has to do with it."""
-        asked = {each: link for each, link in self._links.items() if each != node}
-        inquiry = self.inquiries[node] = Inquiry(trio.current_time(), set(asked))
-        if node != self._local:
-            inquiry.answers[self._local] = self.own(node)
-        for link in asked.values():
-            link.post(MemberMessage.ASK, count=1, table=ask_message(node))
-            link.push()
+        """Ask every linked node, that one and ourselves too, what it has to do with it."""
+        self.inquiries[node] = inquiry = self._ask(node, {*self._links, self._local})
         return inquiry
 
+    def ask_itself(self, node: NodeId) -> Inquiry:
+        """Ask a node that drains what it still keeps, and what of its own is not at home."""
+        asked = {node} & {*self._links, self._local}
+        self.drains[node] = inquiry = self._ask(node, asked)
+        return inquiry
+
+    def _ask(self, node: NodeId, asked: set[NodeId]) -> Inquiry:
+        for each in asked - {self._local}:
+            self._links[each].post(MemberMessage.ASK, count=1, table=ask_message(node))
+            self._links[each].push()
+        if self._local in asked:
+            self._count_for(node, self._local)
+        return Inquiry(trio.current_time(), asked)
+
+    def _count_for(self, node: NodeId, asker: NodeId) -> None:
+        self._askers.setdefault(node, set()).add(asker)
+        self._engine.begin_census(node, now=trio.current_time())
+
+    def on_counted(self, counted: Counted) -> None:
+        """Our pages are counted: tell whoever asked."""
+        engine, node = self._engine, counted.node
+        holdings = Holdings(
+            node, counted.last_copies, engine.pages_there(node), engine.pages_here(node)
+        )
+        for asker in sorted(self._askers.pop(node, ())):
+            if asker == self._local:
+                self._on_holdings(asker, holdings)
+            elif (link := self._links.get(asker)) is not None:
+                link.post(MemberMessage.HOLDINGS, count=1, table=holdings_message(holdings))
+                link.push()
+
     def _on_holdings(self, source: NodeId, holdings: Holdings) -> None:
-        inquiry = self.inquiries.get(holdings.node)
-        if inquiry is not None and source in inquiry.waits_for:
-            inquiry.waits_for.discard(source)
-            inquiry.answers[source] = holdings
+        for inquiries in (self.inquiries, self.drains):
+            inquiry = inquiries.get(holdings.node)
+            if inquiry is not None and source in inquiry.waits_for:
+                inquiry.waits_for.discard(source)
+                inquiry.answers[source] = holdings

@@ -214,6 +214,18 @@ def _remote(now: DaemonStatistics) -> Iterator[Metric]:
         "foreign_pages", "Pages of a node that we keep.", ["node"],
         [([names[each.node]], each.pages) for each in engine.foreign],
     )  # fmt: skip
+    yield _gauge(
+        "recall_pages", "Foreign pages that their owners are asked to take back.", [],
+        _one(engine.recall.pages_over),
+    )  # fmt: skip
+    yield _counter("recalls", "Recalls begun.", [], _one(engine.recall.recalls_total))
+    yield _gauge(
+        "retake_pages", "Pages of ours that their holders recall.", [],
+        _one(engine.retake.pages_over),
+    )  # fmt: skip
+    yield _counter(
+        "retaken_pages", "Pages taken back from holders.", [], _one(engine.retake.retaken_total)
+    )
     yield _gauge("flushes_owed", "Serials that peers may forget.", [], _one(engine.flushes_owed))
 
 

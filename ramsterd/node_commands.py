@@ -10,7 +10,7 @@ import trio
 from config.errors import ConfigError
 from config.model import ClusterConfig, NodeConfig
 from config.reader import read_plain
-from nodemanager.changes import Add, Change, ChangeRefused, Cordon, Remove
+from nodemanager.changes import Add, Change, ChangeRefused, Cordon, Drain, Remove
 from nodemanager.ids import NodeId
 from ramsterd.control import Command, CommandRefused
 from ramsterd.members import Inquiry, Members
@@ -28,6 +28,7 @@ def node_commands(members: Members) -> dict[str, Command]:
         "node-add": partial(add_node, members),
         "node-remove": partial(remove_node, members),
         "node-cordon": partial(cordon_node, members, is_cordoned=True),
+        "node-drain": partial(drain_node, members),
         "node-uncordon": partial(cordon_node, members, is_cordoned=False),
     }
 
@@ -58,6 +59,33 @@ def cordon_node(members: Members, request: dict[str, object], *, is_cordoned: bo
     return _result(members, node, "cordoned" if is_cordoned else "uncordoned")
 
 
+def drain_node(members: Members, request: dict[str, object]) -> object:
+    """Have the member `name` give back what it holds, and say how far it is.
+
+    It takes several calls: the first begins, and each says what the node said last.
+
+    Raises:
+        CommandRefused: No such member, or the file can't be written.
+    """
+    node = _find(members, request)
+    number = NodeId(node.number)
+    if not node.draining:
+        _change(members, Drain(number))
+        members.drains.pop(number, None)
+    inquiry = members.drains.get(number) or members.ask_itself(number)
+    said = inquiry.answers.get(number)
+    is_reached = said is not None or bool(inquiry.waits_for)
+    if said is not None or not is_reached:
+        members.ask_itself(number)  # for the next call
+    state = "drained" if said is not None and not said.pages_here else "draining"
+    return {
+        **_result(members, node, state),
+        "is_reached": is_reached,
+        "pages_foreign": None if said is None else said.pages_here,
+        "pages_own_elsewhere": None if said is None else said.last_copies,
+    }
+
+
 def remove_node(members: Members, request: dict[str, object]) -> object:
     """Remove the member `name`, once the others have said what they have to do with it.
 
@@ -76,7 +104,7 @@ def remove_node(members: Members, request: dict[str, object]) -> object:
     if waits_for and not is_over:
         return {"state": "asking", "node": node.name, "waits_for": waits_for}
     del members.inquiries[number]
-    loss = _losses(inquiry, node.name, names)
+    loss = _losses(inquiry, node, names)
     if waits_for:
         loss.append(f"no answer from {', '.join(waits_for)}")
     if loss and not is_forced:
@@ -109,13 +137,17 @@ def _inquiry(members: Members, node: NodeConfig) -> Inquiry:
     return members.ask(number)
 
 
-def _losses(inquiry: Inquiry, name: str, names: dict[NodeId, str]) -> list[str]:
-    losses = []
+def _losses(inquiry: Inquiry, leaving: NodeConfig, names: dict[NodeId, str]) -> list[str]:
+    """Return what would be lost, a sentence each."""
+    number, name, losses = NodeId(leaving.number), leaving.name, []
     for node, holdings in sorted(inquiry.answers.items()):
         who = names.get(node, str(node))
-        if holdings.pages_there:
-            losses.append(f"{holdings.pages_there} pages of {who} are at {name}")
-        if holdings.pages_here:
+        if holdings.last_copies and node == number:
+            losses.append(f"{holdings.last_copies} pages of {name} itself are only at its peers")
+        elif holdings.last_copies:
+            losses.append(f"{name} has the last copy of {holdings.last_copies} pages of {who}")
+        # It can't say itself whether it has them too.
+        if holdings.pages_here and number not in inquiry.answers:
             losses.append(f"{holdings.pages_here} pages of {name} are at {who}")
     return losses
 

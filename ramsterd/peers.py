@@ -38,7 +38,8 @@ from ramsterd.engine import Engine
 from ramsterd.lives import believed
 from ramsterd.member_messages import ALL_LIMITS, MemberMessage
 from ramsterd.members import Members
-from ramsterd.remote.effects import CloseLink, GetDone, Replicated, Resized, RoomMade, Send
+from ramsterd.remote.census import Counted
+from ramsterd.remote.effects import CloseLink, Effect, GetDone, Replicated, Resized, RoomMade, Send
 
 logger = logging.getLogger("ramster.peers")
 
@@ -154,16 +155,7 @@ class Peers:
         try:
             while effects := self._engine.settle(now):
                 for effect in effects:
-                    match effect:
-                        case Send():
-                            self._send(effect, touched, now)
-                        case GetDone() | RoomMade() | Replicated():
-                            self.on_woken(effect)
-                        case CloseLink(node, reason):
-                            if (link := self.mesh.links.get(node)) is not None:
-                                link.close(reason)
-                        case Resized():
-                            log_resized(effect)
+                    self._perform(effect, touched, now)
         finally:
             self._is_settling = False
         for link in touched.values():
@@ -173,6 +165,20 @@ class Peers:
         if events := self._engine.take_node_events():
             self.subscribers.publish(events)
         self._set_alarm()
+
+    def _perform(self, effect: Effect, touched: dict[NodeId, Link], now: float) -> None:
+        match effect:
+            case Send():
+                self._send(effect, touched, now)
+            case GetDone() | RoomMade() | Replicated():
+                self.on_woken(effect)
+            case CloseLink(node, reason):
+                if (link := self.mesh.links.get(node)) is not None:
+                    link.close(reason)
+            case Resized():
+                log_resized(effect)
+            case Counted():
+                self.members.on_counted(effect)
 
     async def say_farewell(self) -> None:
         """Tell holders that nobody asks for our pages again, and wait until it has left, within a bound."""
@@ -269,7 +275,7 @@ class Peers:
         if self.members.is_removed:
             cluster = replace(cluster, node=())
         self._cluster = cluster
-        for node in self._engine.nodes.on_members(cluster):
+        for node in self._engine.on_members(cluster, now=trio.current_time()):
             if node in self.mesh.links:
                 self._parting.add(node)
             elif node not in self._parting:

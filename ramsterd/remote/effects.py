@@ -5,6 +5,7 @@ from typing import TypeAlias
 
 from nodemanager.ids import NodeId
 from ramsterd.core.resize import ResizeState
+from ramsterd.remote.census import Counted
 from ramsterd.remote.fetch import PendingGet
 from ramsterd.remote.replicate import Replication
 
@@ -62,4 +63,4 @@ class Resized:
     budget_bytes: int
 
 
-Effect: TypeAlias = Send | GetDone | RoomMade | CloseLink | Resized | Replicated
+Effect: TypeAlias = Send | GetDone | RoomMade | CloseLink | Resized | Replicated | Counted

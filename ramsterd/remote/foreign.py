@@ -7,6 +7,9 @@ drops all that its earlier lives left here.
 Persistent pages displace ephemeral ones, of any owner; ephemeral ones displace older ephemeral ones of other owners
 and of their own, and nothing else.  None is told: the owner of a page that has gone misses it, or sees in our next
 STATUS that we keep fewer.
+
+There is a quota for all together, in bytes of zpages, and one for each owner, in pages: these are counted exactly.
+While pages are recalled (`remote.recall`) the door is closed.
 """
 
 from collections.abc import Sequence
@@ -14,7 +17,7 @@ from dataclasses import dataclass
 
 from nodemanager.ids import Incarnation, NodeId
 from ramsterd.core import traffic
-from ramsterd.core.page import PoolId, PoolKind
+from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.store import Store
 from ramsterd.core.zbud import Family
 from ramsterd.remote.messages import PutPages, PutResult
@@ -30,6 +33,8 @@ class ForeignOwner:
     put_total: int = 0
     get_total: int = 0
     refused_total: int = 0
+    # What it has here, as counted at the last STATUS, and what it put since.
+    pages_at_most: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,9 +52,21 @@ class ForeignStatistics:
 class ForeignPages:
     """All foreign pages of this node."""
 
-    def __init__(self, store: Store, *, bytes_fraction_max: float) -> None:
+    def __init__(
+        self, store: Store, *, bytes_fraction_max: float, owner_pages_max: int = 0
+    ) -> None:
+        """Begin with none.
+
+        Args:
+            store: Keeps them.
+            bytes_fraction_max: The part of the budget that all of them may use.
+            owner_pages_max: What one owner may have; 0: as much as all together.
+        """
         self._store = store
         self._bytes_fraction_max = bytes_fraction_max
+        self._owner_pages_max = owner_pages_max
+        # No page is accepted from anybody.
+        self.is_closed = False
         self._owners: dict[NodeId, ForeignOwner] = {}
         self.purged_total = 0
 
@@ -59,8 +76,17 @@ class ForeignPages:
         zbytes = self._store.zpage_bytes
         return zbytes[Family.FOREIGN_PERSISTENT] + zbytes[Family.FOREIGN_EPHEMERAL]
 
+    def room_for(self, node: NodeId) -> int:
+        """Return how many bytes of persistent zpages would be accepted from an owner now."""
+        room = self.room_bytes()
+        if not self._owner_pages_max:
+            return room
+        return min(room, PAGE_BYTES * max(0, self._owner_pages_max - self.pages_of(node)))
+
     def room_bytes(self, kind: PoolKind = PoolKind.PERSISTENT) -> int:
-        """Return how many bytes of foreign zpages of a kind would be accepted now."""
+        """Return how many bytes of foreign zpages of a kind would be accepted now, as far as all together may."""
+        if self.is_closed:
+            return 0
         zbytes = self._store.zpage_bytes
         below_watermark, below_quota = self._free_bytes()
         # Foreign ephemeral pages give way to any foreign page, clean copies to persistent ones: that is free.
@@ -76,6 +102,15 @@ class ForeignPages:
         budget = store.zbud.budget_bytes
         below_watermark = int(budget * store.limits.low_watermark) - store.zbud.used_bytes
         return below_watermark, int(budget * self._bytes_fraction_max) - self.zpage_bytes
+
+    def over_quota_bytes(self) -> int:
+        """Return how many bytes of persistent zpages are here beyond what all together may use; the budget may have shrunk."""
+        quota_bytes = int(self._store.zbud.budget_bytes * self._bytes_fraction_max)
+        return max(0, self._store.zpage_bytes[Family.FOREIGN_PERSISTENT] - quota_bytes)
+
+    def owners(self) -> list[NodeId]:
+        """Return who has pages here, or had some."""
+        return list(self._owners)
 
     def _displace_ephemeral(self, bytes_wanted: int) -> None:
         """Drop the oldest foreign ephemeral pages, until so much is free or none is left."""
@@ -106,7 +141,7 @@ class ForeignPages:
         """Keep the pages that find room; return one `PutResult` for each."""
         owner = self._owner(node, incarnation)
         count = len(put.serials)
-        if len(put.body) > self.room_bytes(put.kind):
+        if len(put.body) > self.room_bytes(put.kind) or not self._is_within_quota(owner, count):
             owner.refused_total += count
             return bytes([PutResult.NOT_ACCEPTING]) * count
         self._displace_ephemeral(len(put.body))
@@ -115,6 +150,7 @@ class ForeignPages:
             self._store, pool, put.serials, put.checksums, put.packed, put.body
         )
         owner.put_total += stored
+        owner.pages_at_most += stored
         owner.refused_total += count - stored
         return bytes([PutResult.STORED]) * stored + bytes([PutResult.NO_ROOM]) * (count - stored)
 
@@ -161,6 +197,11 @@ class ForeignPages:
         owner = self._owners.get(node)
         return 0 if owner is None else self._count(owner)
 
+    def _is_within_quota(self, owner: ForeignOwner, pages: int) -> bool:
+        if not self._owner_pages_max or owner.pages_at_most + pages <= self._owner_pages_max:
+            return True
+        return self._count(owner) + pages <= self._owner_pages_max  # it may have flushed some since
+
     def statistics(self) -> tuple[ForeignStatistics, ...]:
         """Return a snapshot, one entry an owner."""
         return tuple(
@@ -176,7 +217,8 @@ class ForeignPages:
         )
 
     def _count(self, owner: ForeignOwner) -> int:
-        return sum(self._store.pages_of(pool) for pool in owner.pools.values())
+        owner.pages_at_most = sum(self._store.pages_of(pool) for pool in owner.pools.values())
+        return owner.pages_at_most
 
     def _owner(self, node: NodeId, incarnation: Incarnation) -> ForeignOwner:
         owner = self._owners.get(node)

@@ -8,6 +8,7 @@ little-endian, so that a frame of many pages is packed and parsed by a few calls
     GET_PAGES    serial u64 * n                                                packed u16 * n (0: missing) | zpages
     FLUSH_PAGES  first serial u64 * n | last serial u64 * n                                      no answer
     FLUSH_OWNER  last incarnation u64: drop all that this and earlier lives of the sender own    no answer
+    RECALL       pages u64: keep at most so many of your pages here; `PAGES_ANY` ends a recall   no answer
 """
 
 import enum
@@ -36,6 +37,7 @@ class MessageType(enum.IntEnum):
     GET_PAGES = 18  # version 1
     FLUSH_PAGES = 19  # version 1
     FLUSH_OWNER = 20  # version 1
+    RECALL = 21  # version 1
 
 
 class PutResult(enum.IntEnum):
@@ -49,6 +51,8 @@ class PutResult(enum.IntEnum):
 PAGES_PER_FRAME_MAX: Final = 128
 RANGES_PER_FRAME_MAX: Final = 2048
 STATUS_BYTES_MAX: Final = 256
+# The bound of a RECALL that is none.
+PAGES_ANY: Final = (1 << 64) - 1
 # A serial is an index in the owner's pool at its holder.
 SERIAL_MAX: Final = INDEX_MAX
 _WORD: Final = 8
@@ -68,6 +72,7 @@ LIMITS: Final[dict[int, FrameLimits]] = {
     ),
     MessageType.FLUSH_PAGES: FrameLimits(RANGES_PER_FRAME_MAX, RANGES_PER_FRAME_MAX * 2 * _WORD, 0),
     MessageType.FLUSH_OWNER: FrameLimits(1, _WORD, 0),
+    MessageType.RECALL: FrameLimits(1, _WORD, 0),
 }
 
 assert min(MessageType) >= APPLICATION_TYPE_MIN
@@ -253,6 +258,21 @@ def parse_flush_owner(frame: Frame) -> Incarnation:
     """
     _check_table(frame, _WORD, "FLUSH_OWNER")
     return Incarnation(int.from_bytes(frame.table, "little"))
+
+
+def recall_table(pages_max: int) -> bytes:
+    """Return the table of a RECALL."""
+    return struct.pack("<Q", pages_max)
+
+
+def parse_recall(frame: Frame) -> int:
+    """Return how many pages of ours the sender keeps at most.
+
+    Raises:
+        RemoteProtocolError: The table is not one number.
+    """
+    _check_table(frame, _WORD, "RECALL")
+    return int.from_bytes(frame.table, "little")
 
 
 def status_message(status: PeerStatus) -> bytes:

@@ -6,8 +6,9 @@ copy) notes it here, and the queue judges anew when its turn comes.  So a row ma
 flushed, or its holder came back.  Until that sweep, all pages of a holder without a link count.
 
 A page at risk comes home from a holder that is left.  Its block is adopted as soon as it is here, so the surviving
-copies are owed a flush, and the next time that memory is short it leaves for as many peers as it should.  With too few
-peers for that it stays where it is: brought home it could not leave again.
+copies are owed a flush, and the next time that memory is short it leaves for as many peers as it should: older pages
+leave ahead of time where there is no room for it.  With too few peers for that it stays where it is: brought home it
+could not leave again.
 """
 
 from array import array
@@ -17,11 +18,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from ramsterd.core.codec import PACKED_FILL
-from ramsterd.core.page import PAGE_BYTES, PoolKind
-from ramsterd.core.rows import ADDRESS, FIRST_ROW, HALVES_PER_ROW
+from ramsterd.core.page import PoolKind
+from ramsterd.core.rows import ADDRESS, HALVES_PER_ROW
 from ramsterd.core.store import Store
-from ramsterd.core.table import LEAF_PAGES, LEAF_SHIFT
-from ramsterd.core.zbud import SLOT_SHIFT, Family
+from ramsterd.core.table import LEAF_SHIFT
 from ramsterd.remote.fetch import PendingGet
 from ramsterd.remote.homecoming import Homecoming
 
@@ -49,6 +49,7 @@ class Rebuilder:
         *,
         reachable_holders: Callable[[int], int],
         placeable_nodes: Callable[[], int],
+        make_room: Callable[[], None],
         pages_per_second_max: int,
     ) -> None:
         """Begin with nothing at risk.
@@ -58,12 +59,14 @@ class Rebuilder:
             homecoming: Fetches them; this module's alone.
             reachable_holders: How many holders of a row can be reached.
             placeable_nodes: How many peers would take a block now.
+            make_room: Has pages leave, though memory is not short yet.
             pages_per_second_max: The rate.
         """
         self._store = store
         self._homecoming = homecoming
         self._reachable_holders = reachable_holders
         self._placeable_nodes = placeable_nodes
+        self._make_room = make_room
         self._pages_per_second_max = pages_per_second_max
         self._rows: deque[int] = deque()
         # One bit a row: whether it stands in the queue.
@@ -107,9 +110,8 @@ class Rebuilder:
             self._bring_home(int(self._pages_per_second_max * seconds), now)
 
     def _bring_home(self, pages_max: int, now: float) -> None:
-        under_way = self._homecoming.pages_under_way
-        room_bytes = self._room_bytes() - under_way * PAGE_BYTES
-        pages_max -= under_way
+        room_bytes = self._homecoming.room_bytes(self._store.limits.high_watermark)
+        pages_max -= self._homecoming.pages_under_way
         placeable = self._placeable_nodes()
         for _ in range(min(len(self._rows), ROWS_JUDGED_MAX)):
             row = self._rows.popleft()
@@ -120,41 +122,25 @@ class Rebuilder:
             may_leave_again = (
                 self._reachable_holders(row) > 0 and placeable >= self._store.pool_of(row).copies
             )
-            if may_leave_again and pages_max > 0 and room_bytes > 0:
+            if may_leave_again and pages_max > 0:
                 leaf = self._store.rows.halves[row * HALVES_PER_ROW + ADDRESS] >> LEAF_SHIFT
-                fetched = self._homecoming.fetch_leaf(leaf, self._is_to_fetch, now)
+                fetched = self._homecoming.fetch_leaf(
+                    leaf, self._is_to_fetch, now, bytes_max=room_bytes
+                )
                 pages_max -= fetched.pages
                 room_bytes -= fetched.zpage_bytes
-
-    def _room_bytes(self) -> int:
-        store = self._store
-        return int(store.limits.high_watermark * store.zbud.budget_bytes) - store.zbud.used_bytes
+                if fetched.is_cut:
+                    self._make_room()
 
     def on_done(self, pending: PendingGet) -> bool:
         """Whether a get that ended was one of ours; what it brought is ours alone from now on."""
         if not self._homecoming.on_done(pending):
             return False
-        store = self._store
-        if pending.pool not in store.pools:
-            return True
-        page_object = store.pools[pending.pool].find_object(pending.object_id)
-        if page_object is None:
-            return True
-        address, _ = store.table.find(page_object, pending.index, LEAF_PAGES)
-        for row in store.table.entries[address : address + LEAF_PAGES].tolist() if address else ():
-            self._adopt(row)
+        self._rebuilt += self._homecoming.adopt(pending, self._lacks_copies)
         return True
 
-    def _adopt(self, row: int) -> None:
-        """Adopt the clean block of a row that has come home with too few copies."""
-        store = self._store
-        location = store.rows.location(row) if row >= FIRST_ROW else 0
-        if (
-            location
-            and store.zbud.family_of_block[location >> SLOT_SHIFT] == Family.OWN_CLEAN
-            and self._reachable_holders(row) < store.pool_of(row).copies
-        ):
-            self._rebuilt += store.adopt_block(location >> SLOT_SHIFT)
+    def _lacks_copies(self, row: int) -> bool:
+        return self._reachable_holders(row) < self._store.pool_of(row).copies
 
     def statistics(self, pages_unswept: int) -> RebuildStatistics:
         """Return a snapshot; `pages_unswept` are at holders that were lost, and not looked at one by one yet."""

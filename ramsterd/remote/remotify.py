@@ -132,6 +132,15 @@ class Remotifier:
             return [] if put is None else [put]
         return self._ship(self._oldest_blocks(), now, is_kept=False)
 
+    def is_stuck(self) -> bool:
+        """Whether pages must leave, and none is on its way: no peer takes them, or none of ours is left here."""
+        is_short = self._store.is_above(self._store.limits.high_watermark)
+        return is_short and self._must_drain() and not self._in_flight
+
+    def make_room(self) -> None:
+        """Begin to drain to the low watermark now: pages are to come home, and have to fit below the high one."""
+        self._is_draining = True
+
     def _must_drain(self) -> bool:
         """Whether more must go: from above the high watermark to below the low one."""
         store = self._store

@@ -6,6 +6,9 @@ each tick and within a rate, two things happen:
     adopt   clean blocks (copies of what peers hold) become ours alone, and the peers are owed a flush
     fetch   the remote pages of some leaves are asked for; they arrive as clean copies
 
+A node that drains is **eager**: it does not wait for quiet, fetches at a rate of its own, and fills its budget up to the
+high watermark.  It adopts nothing: a clean copy here is enough, and the others may be wanted as they are.
+
 A page is freed at its holder only after it is safely here.  What would lift the use above the watermark stays away,
 so what came home does not have to leave again.  Ephemeral pages are not worth the way: they come when asked for.
 """
@@ -15,7 +18,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from ramsterd.core import traffic
-from ramsterd.core.page import PAGE_BYTES
 from ramsterd.core.store import Store
 from ramsterd.core.zbud import SLOTS_MAX
 from ramsterd.remote.fetch import PendingGet
@@ -46,6 +48,7 @@ class Repatriator:
         watermark: float,
         quiet_seconds: float,
         pages_per_second_max: int,
+        eager_pages_per_second: int,
     ) -> None:
         """Begin without anything under way.
 
@@ -56,6 +59,7 @@ class Repatriator:
             watermark: Fraction of the budget up to which pages come home.
             quiet_seconds: How long there must have been room.
             pages_per_second_max: The rate; 0 switches this off.
+            eager_pages_per_second: The rate of a node that drains.
         """
         self._store = store
         self._homecoming = homecoming
@@ -63,22 +67,32 @@ class Repatriator:
         self._watermark = watermark
         self._quiet_seconds = quiet_seconds
         self._pages_per_second_max = pages_per_second_max
+        self._eager_pages_per_second = eager_pages_per_second
         self._busy_at: float | None = None
         self._ticked_at: float | None = None
         self._left_total = 0
-        self._is_active = False
+        self._is_active = self._is_eager = False
         self._leaf = 1
         self._repatriated = 0
 
-    def on_tick(self, *, now: float, left_total: int, is_remote: bool) -> None:
+    def on_tick(
+        self, *, now: float, left_total: int, is_remote: bool, is_eager: bool = False
+    ) -> None:
         """Do one tick's share; `left_total` counts the pages that ever left, `is_remote` if peers hold any."""
+        self._is_eager = is_eager
         seconds = 0.0 if self._ticked_at is None else min(1.0, now - self._ticked_at)
         self._ticked_at = now
-        if left_total != self._left_total or self._room_bytes() <= 0 or self._busy_at is None:
+        if (
+            left_total != self._left_total
+            or self._store.is_above(self._watermark)
+            or self._busy_at is None
+        ):
             self._busy_at, self._left_total = now, left_total
-        self._is_active = is_remote and now - self._busy_at >= self._quiet_seconds
+        is_quiet = now - self._busy_at >= self._quiet_seconds
+        self._is_active = is_remote and (is_eager or is_quiet)
         if self._is_active:
-            self._bring_home(int(self._pages_per_second_max * seconds), now)
+            rate = self._eager_pages_per_second if is_eager else self._pages_per_second_max
+            self._bring_home(int(rate * seconds), now)
 
     def on_done(self, pending: PendingGet) -> bool:
         """Whether a get that ended was one of ours."""
@@ -93,23 +107,28 @@ class Repatriator:
         )
 
     def _room_bytes(self) -> int:
-        zbud = self._store.zbud
-        return int(self._watermark * zbud.budget_bytes) - zbud.used_bytes
+        high = self._store.limits.high_watermark
+        return self._homecoming.room_bytes(high if self._is_eager else self._watermark)
 
     def _bring_home(self, pages_max: int, now: float) -> None:
         # A page of a clean block is here already: to adopt it moves no byte, and takes no room.
         adopted = 0
-        while adopted + SLOTS_MAX <= pages_max and (pages := traffic.adopt_oldest(self._store)):
+        while (
+            not self._is_eager
+            and adopted + SLOTS_MAX <= pages_max
+            and (pages := traffic.adopt_oldest(self._store))
+        ):
             adopted += pages
         self._repatriated += adopted
-        under_way = self._homecoming.pages_under_way
-        pages_max -= adopted + under_way
-        room_bytes = self._room_bytes() - under_way * PAGE_BYTES
+        pages_max -= adopted + self._homecoming.pages_under_way
+        room_bytes = self._room_bytes()
         leaves_count = len(self._store.table.leaf_used)
         for _ in range(min(LEAVES_LOOKED_AT_MAX, leaves_count - 1)):
             if pages_max <= 0 or room_bytes <= 0:
                 return
             self._leaf = self._leaf % (leaves_count - 1) + 1
-            fetched = self._homecoming.fetch_leaf(self._leaf, self._is_reachable, now)
+            fetched = self._homecoming.fetch_leaf(
+                self._leaf, self._is_reachable, now, bytes_max=room_bytes
+            )
             pages_max -= fetched.pages
             room_bytes -= fetched.zpage_bytes

@@ -1,5 +1,7 @@
 """The node table under any order of verdicts, links and messages, against a subscriber's view of it."""
 
+from dataclasses import replace
+
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -9,6 +11,7 @@ from nodemanager.states import LIVE_STATES, NodeState, Verdict
 from nodemanager.table import NodeTable, PeerStatus
 from tests.unit.nodemanager.clusters import cluster_of
 
+CLUSTER = cluster_of(3)
 NODES = st.sampled_from([NodeId(1), NodeId(2)])
 INCARNATIONS = st.integers(1, 4).map(Incarnation)
 STATES = st.sampled_from([NodeState.UP, NodeState.SUSPECT, NodeState.DOWN])
@@ -19,7 +22,8 @@ class TableMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.table = NodeTable(cluster_of(3), NodeId(0))
+        self.table = NodeTable(CLUSTER, NodeId(0))
+        self.draining: set[NodeId] = set()
         self.now = 0.0
         self.newest: dict[NodeId, Incarnation] = {}
         self.links: dict[NodeId, Incarnation] = {}
@@ -82,10 +86,16 @@ class TableMachine(RuleBasedStateMachine):
     def goodbye(self, node: NodeId, incarnation: Incarnation) -> None:
         self.check(node, incarnation, self.table.on_goodbye(node, incarnation, now=self.now))
 
-    @rule(node=NODES, incarnation=INCARNATIONS, begins=st.booleans())
-    def drain(self, node: NodeId, incarnation: Incarnation, begins: bool) -> None:
-        tell = self.table.on_drain_began if begins else self.table.on_drain_ended
-        self.check(node, incarnation, tell(node, incarnation, now=self.now))
+    @rule(node=NODES, begins=st.booleans())
+    def drain(self, node: NodeId, begins: bool) -> None:
+        self.draining = self.draining | {node} if begins else self.draining - {node}
+        nodes = tuple(replace(each, draining=each.number in self.draining) for each in CLUSTER.node)
+        assert self.table.on_members(replace(CLUSTER, node=nodes)) == []
+        was_live = self.table.state(node) in LIVE_STATES
+        for event in self.table.on_intents(now=self.now):
+            self.follow(event)
+        assert (self.table.state(node) in LIVE_STATES) == was_live
+        assert (self.table.state(node) is NodeState.DRAINING) <= begins
 
     @rule(node=NODES, free_bytes=st.integers(0, 1 << 20), is_accepting=st.booleans())
     def status(self, node: NodeId, free_bytes: int, is_accepting: bool) -> None:

@@ -115,7 +115,8 @@ def test_a_fourth_node_joins_takes_pages_and_one_is_cordoned_and_removed(
 
     # 4 holds pages of 1: it can't be removed, from anywhere, and stays cordoned.
     error = ctl(cluster[2], "node", "remove", "n4", status=1)
-    assert "pages of n1 are at n4" in error
+    assert "n4 has the last copy of" in error
+    assert "pages of n1" in error
     assert members(cluster[1]) == {1, 2, 3, 4}
     ctl(cluster[2], "node", "uncordon", "n4")
 

@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import pytest
 
+from config.model import ClusterConfig
 from nodemanager.events import (
     NewIncarnation,
     NodeCleared,
@@ -184,20 +185,29 @@ def test_a_new_life_has_refused_nothing() -> None:
     assert holder(table, now=3) == PEER
 
 
+def draining(*, is_draining: bool = True) -> ClusterConfig:
+    nodes = tuple(replace(node, draining=is_draining) for node in cluster_of(3).node)
+    return replace(cluster_of(3), node=nodes)
+
+
 def test_a_draining_node_takes_nothing_until_the_drain_is_called_off() -> None:
     table = linked_table()
-    assert table.on_drain_began(PEER, OLD, now=2) == [NodeDraining(PEER, OLD)]
+    assert table.on_members(draining()) == []
+    assert table.on_intents(now=2) == [NodeDraining(PEER, OLD)]
     assert holder(table) is None
     assert table.on_verdict(verdict(NodeState.SUSPECT), now=3) == []
-    assert table.on_drain_ended(PEER, OLD, now=4) == [NodeCleared(PEER, OLD)]
+    table.on_members(draining(is_draining=False))
+    assert table.on_intents(now=4) == [NodeCleared(PEER, OLD)]
     assert holder(table, now=4) == PEER
 
 
-def test_a_drain_heard_from_a_node_that_was_down_tells_that_it_is_back() -> None:
+def test_a_node_that_comes_back_drains_as_its_config_says() -> None:
     table = linked_table()
     table.on_verdict(verdict(NodeState.DOWN), now=2)
+    table.on_members(draining())
+    assert table.on_intents(now=3) == [], "nobody is there to drain"
     back = [NodeUp(PEER, OLD), NodeDraining(PEER, OLD)]
-    assert table.on_drain_began(PEER, OLD, now=3) == back
+    assert table.on_link_up(PEER, OLD, now=4) == back
 
 
 def test_a_goodbye_outlasts_beats_that_were_under_way() -> None:

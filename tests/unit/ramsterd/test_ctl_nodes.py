@@ -91,3 +91,33 @@ def test_what_is_missing_is_wrong_usage() -> None:
     result = Daemon().run("add", "--name", "delta")
     assert result.exit_code == 2
     assert "--number" in result.output
+
+
+def drain_answer(state: str, foreign: int, own: int = 0) -> dict[str, object]:
+    return done(state, is_reached=True, pages_foreign=foreign, pages_own_elsewhere=own)
+
+
+def test_drain_begins_and_returns() -> None:
+    daemon = Daemon(drain_answer("draining", 12))
+    result = daemon.run("drain", "delta")
+    assert result.exit_code == 0
+    assert "is draining" in result.output
+    assert daemon.asked == [("node-drain", {"name": "delta"})]
+
+
+def test_drain_waits_with_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctl_nodes, "DRAIN_POLL_SECONDS", 0)
+    answers = [drain_answer("draining", pages) for pages in (12, 5)]
+    daemon = Daemon(*answers, drain_answer("drained", 0))
+    result = daemon.run("drain", "delta", "--wait")
+    assert result.exit_code == 0
+    assert [line.split()[0] for line in result.stderr.splitlines()] == ["12", "5"]
+    assert "is drained" in result.stdout
+
+
+def test_drain_gives_up_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctl_nodes, "DRAIN_POLL_SECONDS", 0)
+    daemon = Daemon(drain_answer("draining", 12))
+    result = daemon.run("drain", "delta", "--wait", "--timeout", "0")
+    assert result.exit_code == 1
+    assert "not drained within 0 s: 12 pages of others are there" in result.stderr

@@ -1,0 +1,83 @@
+"""Census: how many of our pages only one node has, counted a slice of the row table at a time.
+
+Asked about a peer it counts the persistent pages of ours that are not here and that no other holder with a link has.
+Asked about this node itself it counts those that only peers have.  Pages that move meanwhile may be counted or
+not: whoever needs an exact answer stops what moves first, as `node remove` does with a cordon.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nodemanager.ids import NodeId
+from ramsterd.core import traffic
+from ramsterd.core.page import PoolKind
+from ramsterd.core.store import Store
+from ramsterd.remote.holders import Holder, Holders
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """The answer: how many pages only `node` has, or, of this node itself, only peers have."""
+
+    node: NodeId
+    last_copies: int
+
+
+@dataclass(slots=True)
+class _Count:
+    row: int = 0
+    last_copies: int = 0
+
+
+class Census:
+    """All counts under way, one for each node that was asked about."""
+
+    def __init__(
+        self,
+        store: Store,
+        holders: Holders,
+        *,
+        local: NodeId,
+        is_reachable: Callable[[Holder], bool],
+    ) -> None:
+        self._store = store
+        self._holders = holders
+        self._local = local
+        self._is_reachable = is_reachable
+        self._counts: dict[NodeId, _Count] = {}
+
+    @property
+    def is_running(self) -> bool:
+        """Whether anything is being counted."""
+        return bool(self._counts)
+
+    def begin(self, node: NodeId) -> None:
+        """Count for a node, from the start, also if that is under way."""
+        self._counts[node] = _Count()
+
+    def count(self, rows_max: int) -> Counted | None:
+        """Look at some rows for one node; return the answer if that was the last of them."""
+        node, count = next(iter(self._counts.items()))
+        asked = [
+            each.holder
+            for each in self._holders
+            if not each.is_dead and node in {each.node, self._local}
+        ]
+        end = min(count.row + rows_max, self._store.rows.high)
+        if asked:
+            rows = traffic.rows_held_by(self._store, asked, count.row, end)
+            count.last_copies += sum(self._is_last(row, node) for row in rows)
+        if asked and end < self._store.rows.high:
+            count.row = end
+            return None
+        del self._counts[node]
+        return Counted(node, count.last_copies)
+
+    def _is_last(self, row: int, node: NodeId) -> bool:
+        store = self._store
+        if store.rows.location(row) or store.kind_of(row) is PoolKind.EPHEMERAL:
+            return False
+        if node == self._local:
+            return True
+        others = (self._holders[holder] for holder in store.rows.holders(row))
+        return not any(each.node != node and self._is_reachable(each) for each in others)

@@ -1,0 +1,144 @@
+"""A node is drained and removed, and a holder gets its memory back, while a client reads and writes: real daemons."""
+
+import json
+import random
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.system.conftest import NewCluster
+from tests.system.daemons import MIB, RAMSTERCTL, Cluster, Node, environment, wait_until
+from tests.system.test_members import ctl, members, separate, start, wait_members
+
+PLACES = 24
+RUN_BYTES = MIB // 4
+
+
+class Load(threading.Thread):
+    """Overwrites and reads runs of a disk, and keeps what must be there."""
+
+    def __init__(self, node: Node) -> None:
+        super().__init__(name="load", daemon=True)
+        self._node = node
+        self._rng = random.Random(1)
+        self.runs = [self._run() for _ in range(4 * PLACES)]
+        self.is_over = threading.Event()
+        self.error: BaseException | None = None
+        self.rounds = 0
+
+    def _run(self) -> bytes:
+        return self._rng.randbytes(RUN_BYTES // 2) + bytes(RUN_BYTES // 2)
+
+    def fill(self) -> None:
+        with self._node.client() as client:
+            for place, run in enumerate(self.runs):
+                client.write(place * RUN_BYTES, run)
+
+    def run(self) -> None:
+        try:
+            with self._node.client() as client:
+                while not self.is_over.is_set():
+                    place = self._rng.randrange(len(self.runs))
+                    assert client.read(place * RUN_BYTES, RUN_BYTES) == self.runs[place]
+                    place = self._rng.randrange(len(self.runs))
+                    self.runs[place] = self._run()
+                    client.write(place * RUN_BYTES, self.runs[place])
+                    self.rounds += 1
+        except BaseException as error:
+            self.error = error
+
+    def check_all(self) -> None:
+        with self._node.client() as client:
+            for place, run in enumerate(self.runs):
+                assert client.read(place * RUN_BYTES, RUN_BYTES) == run
+
+
+@contextmanager
+def load(cluster: Cluster) -> Iterator[Load]:
+    """Yield a load on node 1 that is under way; at the end all must have gone well, and is read once more."""
+    under_way = Load(cluster[1])
+    under_way.fill()
+    wait_until(lambda: cluster[1].engine()["holders"], "pages of node 1 leave")
+    under_way.start()
+    try:
+        yield under_way
+    finally:
+        under_way.is_over.set()
+        under_way.join(30)
+    assert under_way.error is None, under_way.error
+    assert not under_way.is_alive()
+    assert under_way.rounds > 0
+    under_way.check_all()
+    assert cluster[1].engine()["store"]["lost_total"] == 0
+
+
+def drain(at: Node, name: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [
+            *RAMSTERCTL,
+            "--socket",
+            str(at.control),
+            "node",
+            "drain",
+            name,
+            "--wait",
+            "--timeout",
+            "40",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=environment(),
+        check=False,
+    )
+
+
+def test_a_node_is_drained_and_removed_under_load(new_cluster: NewCluster) -> None:
+    cluster = new_cluster(budgets=["6MiB", "32MiB", "32MiB", "32MiB"])
+    separate(cluster, 4)
+    start(cluster, [1, 2, 3, 4])
+    with load(cluster):
+        wait_until(lambda: cluster[2].foreign_pages() > 100, "node 2 keeps pages")
+        done = drain(cluster[3], "n2")
+        assert done.returncode == 0, done
+        assert "node n2 (2)" in done.stdout
+        assert "is drained" in done.stdout
+        assert cluster[2].foreign_pages() == 0
+        assert cluster[1].states()[2] == cluster[2].states()[2] == "draining"
+        answer = json.loads(ctl(cluster[4], "node", "remove", "n2", "--json"))
+        assert answer["lost"] == []
+        wait_members([cluster[1], cluster[3], cluster[4]], {1, 3, 4})
+    assert members(cluster[1]) == {1, 3, 4}
+
+
+def test_a_drain_outlives_a_restart_and_uncordon_ends_it(new_cluster: NewCluster) -> None:
+    cluster = new_cluster(budgets=["6MiB", "32MiB", "32MiB"])
+    separate(cluster, 3)
+    start(cluster, [1, 2, 3])
+    assert drain(cluster[2], "n2").returncode == 0
+    cluster[2].stop()
+    start(cluster, [2])
+    wait_until(lambda: cluster[1].states()[2] == "draining", "node 1 knows")
+    with load(cluster) as under_way:
+        assert cluster[2].foreign_pages() == 0
+        assert cluster[3].foreign_pages() > 0
+        ctl(cluster[1], "node", "uncordon", "n2")
+        wait_until(lambda: cluster[2].foreign_pages() > 0, "it takes pages again")
+        assert under_way.error is None
+
+
+def test_a_holder_gets_its_memory_back_under_load(new_cluster: NewCluster) -> None:
+    cluster = new_cluster(budgets=["6MiB", "32MiB", "32MiB"])
+    separate(cluster, 3)
+    start(cluster, [1, 2, 3])
+    with load(cluster):
+        wait_until(lambda: cluster[2].foreign_pages() > 1000, "node 2 keeps pages")
+        ctl(cluster[2], "memory", "set", "--budget", "3MiB")
+        wait_until(
+            lambda: cluster[2].engine()["resize"]["state"] == "done",
+            "the memory is given back",
+            seconds_max=30,
+        )
+        zbud = cluster[2].engine()["store"]["zbud"]
+        assert zbud["resident_bytes"] <= zbud["budget_bytes"] == 3 * MIB
