@@ -203,7 +203,9 @@ class Daemon:
                 logger.info("%s", signal.Signals(number).name)
                 if number != signal.SIGHUP:
                     self._stop.set()
-                elif self._certificate is not None:
+                    continue
+                self._peers.members.check_store()
+                if self._certificate is not None:
                     self._certificate.reload()
 
     async def _feed_watchdog(self) -> None:
