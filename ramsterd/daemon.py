@@ -17,7 +17,7 @@ import trio
 from config.endpoint import split_endpoint
 from config.load import load_cluster
 from config.model import ClusterConfig, DaemonConfig, Durability, NodeConfig
-from config.save import save_members
+from config.save import check_writable, save_members
 from net.certificates import Credentials
 from net.tcp import TcpTransport
 from net.tls import TlsTransport
@@ -31,6 +31,7 @@ from ramsterd.core.arena import MemfdMapping
 from ramsterd.core.page import PoolKind
 from ramsterd.core.zbud import Family
 from ramsterd.engine import Engine
+from ramsterd.member_store import BackgroundStore
 from ramsterd.metrics import serve_metrics
 from ramsterd.nbd.export import Export
 from ramsterd.nbd.server import NbdServer
@@ -89,6 +90,11 @@ class Daemon:
             else CertificateKeeper(TlsTransport(credentials), reload_credentials)
         )
         transport = TcpTransport() if self._certificate is None else self._certificate.transport
+        self._store = BackgroundStore(
+            FileMembership(daemon.cluster, loader=load_cluster, rewriter=save_members),
+            judge=partial(check_writable, daemon.cluster),
+            on_written=self._on_members_written,
+        )
         self._peers = Peers(
             self.engine,
             cluster,
@@ -96,7 +102,7 @@ class Daemon:
             rng=rng,
             heartbeat_key=heartbeat_key,
             has_tls=credentials is not None,
-            store=FileMembership(daemon.cluster, loader=load_cluster, rewriter=save_members),
+            store=self._store,
         )
         self._pager = Pager(
             self.engine, self._peers, put_wait_seconds_max=daemon.remote.put_wait_seconds_max
@@ -151,6 +157,7 @@ class Daemon:
         gc.set_threshold(GC_THRESHOLD)
         async with trio.open_nursery() as services:
             services.start_soon(self._watch_signals)
+            services.start_soon(self._store.run)
             if self._certificate is not None:
                 services.start_soon(self._certificate.watch)
             elif self._cluster.insecure_plaintext:
@@ -207,6 +214,9 @@ class Daemon:
                 self._peers.members.check_store()
                 if self._certificate is not None:
                     self._certificate.reload()
+
+    def _on_members_written(self, problem: str) -> None:
+        self._peers.members.on_written(problem)
 
     async def _feed_watchdog(self) -> None:
         """Prove to systemd that the loop lives."""

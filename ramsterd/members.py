@@ -4,7 +4,7 @@ Each change is kept in the store first and acted on after: a change that can't b
 a peer brings is acted on in any case, for the cluster has it already; if it can't be written here, the
 log says so, `problem` too, and the next link tells us again after a restart.
 
-Writing blocks the loop for as long as an fsync takes.  Changes come from an operator's hand, so be it.
+The daemon's store writes in a thread (`ramsterd.member_store`); what it can't find out at once it tells later.
 """
 
 import logging
@@ -138,9 +138,16 @@ class Members:
         logger.info("membership %s: %s", self._history.version, change)
         self._act()
 
+    def on_written(self, problem: str) -> None:
+        """Hear from a store that writes later what became of it: an empty text, or why it failed."""
+        self.problem = problem
+
     def check_store(self) -> None:
         """Say in the log whether the store still holds what we believe; what else it holds is not taken over."""
         if self._store is None:
+            return
+        if self.problem:
+            logger.warning("the cluster file is not written: %s", self.problem)
             return
         try:
             found = self._store.load()
