@@ -29,6 +29,7 @@ from ramsterd.core.store import RunOfPages, Store, StoreLimits, StoreStatistics
 from ramsterd.core.zbud import Family
 from ramsterd.remote import messages
 from ramsterd.remote.census import Census
+from ramsterd.remote.copies import Copies
 from ramsterd.remote.effects import CloseLink, Effect, GetDone, Replicated, Resized, RoomMade, Send
 from ramsterd.remote.fetch import Fetches, FetchStatistics, GetOutcome, Pages, PendingGet
 from ramsterd.remote.flushes import Flushes
@@ -56,6 +57,8 @@ SWEEP_SECONDS: Final = 0.02
 CENSUS_ROWS: Final = 8192
 # Blocks of foreign ephemeral pages that a draining node drops at each STATUS.
 DRAINED_BLOCKS_MAX: Final = 256
+# Between two steps of pages that come home, as long as some do.
+BACKGROUND_SECONDS: Final = 0.05
 # Zpages that compaction moves at each STATUS: about 2 ms.  A shrinking budget has no better way to find memory.
 COMPACT_ZPAGES: Final = 1024
 # Pages come home below this part of the low watermark: the rest is room for what is written meanwhile.
@@ -65,8 +68,6 @@ SCRUB_ZPAGES: Final = 512
 SCRUB_SECONDS: Final = 0.004
 # A pause after each slice of dropped blocks, for everybody else.
 DROP_SECONDS: Final = 0.001
-# With fewer nodes there are not two peers.
-NODES_FOR_TWO_COPIES: Final = 3
 # A longer run is replicated by walking all persistent blocks, not its pages.
 REPLICATE_RUN_PAGES_MAX: Final = 8192
 REQUEST_ID_MAX: Final = 0xFFFF_FFFF
@@ -148,7 +149,7 @@ class Engine:
             self.store, self._holders, local=local, is_reachable=self._is_reachable
         )
         self._census_at: float | None = None
-        self._copies = remote.copies or (2 if len(cluster.node) >= NODES_FOR_TWO_COPIES else 1)
+        self._copies = Copies(self.store, cluster, configured=remote.copies)
         self._fetches = Fetches(
             self.store,
             self._holders,
@@ -179,7 +180,7 @@ class Engine:
         self._retaker = Retaker(
             self.store,
             homecoming(),
-            is_reachable=lambda row: self._reachable_holders(row) > 0,
+            reachable_holders=self._reachable_holders,
             make_room=self._remotifier.make_room,
             pages_per_second_max=remote.rebuild_pages_per_second,
         )
@@ -202,6 +203,7 @@ class Engine:
         self._flushes = Flushes()
         self._flush_at: float | None = None
         self._status_at: float = 0.0
+        self._background_at: float = 0.0
         # By holder id: how far the sweep for it is.
         self._sweeps: dict[int, tuple[Holder, int]] = {}
         self._sweep_at: float | None = None
@@ -226,8 +228,11 @@ class Engine:
             PoolsExhausted: There are too many.
             CodecMissing: The library of the codec is not installed.
         """
-        copies = (copies or self._copies) if kind is PoolKind.PERSISTENT else 1
-        return self.store.new_pool(kind, name, copies=copies, codec=codec)
+        if kind is PoolKind.EPHEMERAL:
+            return self.store.new_pool(kind, name, codec=codec)
+        pool = self.store.new_pool(kind, name, copies=self._copies.wanted(copies), codec=codec)
+        self._copies.on_pool(pool, copies)
+        return pool
 
     def replicate(
         self, pool: PoolId, object_id: bytes, index: int, count: int, *, now: float
@@ -356,7 +361,8 @@ class Engine:
     def _on_recall(self, node: NodeId, pages_max: int, now: float) -> None:
         """A holder asks for its memory, or says that it does no more."""
         if (holder := self._holders.living(node)) is not None:
-            self._retaker.on_recall(holder, pages_max, now)
+            self._retaker.on_recall(holder, pages_max)
+            self._background_at = min(self._background_at, now + BACKGROUND_SECONDS)
 
     def _check_held(self, node: NodeId, pages_held_for_us: int) -> None:
         """A peer that keeps nothing of what we count there has purged us, as it does after `orphan_seconds`.
@@ -424,6 +430,11 @@ class Engine:
         """Members were added, removed, cordoned or are to drain; return the peers that are none any more."""
         gone = self.nodes.on_members(cluster)
         self._publish(self.nodes.on_intents(now=now))
+        if self._copies.on_members(cluster):
+            # What has left has too few copies now.
+            for holder in self._holders:
+                if not holder.is_dead:
+                    self._begin_sweep(holder)
         self._status_at = now  # a node that drains says so at once
         return gone
 
@@ -475,8 +486,7 @@ class Engine:
         """A holder lost its link, or is down: its copies do not count, and what that puts at risk is to be found."""
         self.store.unreachable_holders.add(holder.holder)
         self._retaker.on_holder_unreachable(holder.holder)
-        holder.is_unswept = True
-        self._sweeps[holder.holder] = (holder, 0)
+        self._begin_sweep(holder)
 
     def _on_reachable(self, holder: Holder) -> None:
         self.store.unreachable_holders.discard(holder.holder)
@@ -500,28 +510,31 @@ class Engine:
         """Begin to lose what a life held that has ended."""
         if dead is None:
             return
-        dead.is_unswept = True
         self.store.unreachable_holders.add(dead.holder)
         traffic.adopt_clean(self.store, dead.holder)
         self._flushes.forget(dead.holder)
         self._retaker.on_holder_unreachable(dead.holder)
         self._remotifier.on_holder_dead(dead.holder)
         self._fetches.on_holder_dead(dead.holder)
-        self._sweeps[dead.holder] = (dead, 0)
+        self._begin_sweep(dead)
+
+    def _begin_sweep(self, holder: Holder) -> None:
+        """Look at all rows that name a holder; until then all its pages count as being at risk."""
+        holder.is_unswept = True
+        self._sweeps[holder.holder] = (holder, 0)
 
     # Time.
 
     def next_deadline(self) -> float:
         """Return when `on_deadline` wants to be called."""
         # Asked at the end of each pass, when mostly nothing but the next STATUS is due.
-        next_at = self._status_at
+        next_at = min(self._status_at, self._background_at)
         for at in (
             self._flush_at,
             self._sweep_at,
             self._drop_at,
             self._scrub_at,
             self._census_at,
-            self._retaker.next_deadline(),
             self._fetches.next_deadline(),
             self._replicator.next_deadline(),
         ):
@@ -545,7 +558,8 @@ class Engine:
                     self.make_room_known()
         if self._census_at is not None and self._census_at <= now:
             self._count(now)
-        self._retaker.on_deadline(now)
+        if self._background_at <= now:
+            self._bring_home(now)
         if self._scrub_at is not None and self._scrub_at <= now:
             self._scrubber.scrub(SCRUB_ZPAGES)
             self._scrub_at = now + SCRUB_SECONDS if self._scrubber.is_running else None
@@ -553,12 +567,18 @@ class Engine:
             self._sweep()
 
     def _keep_house(self, now: float) -> None:
-        """Compact, bring pages home, and give memory back, a bounded piece at a time."""
+        """Compact, recall, and give memory back, a bounded piece at a time."""
         if not self._replicator.is_waiting and self._compactor.compact(COMPACT_ZPAGES):
             self.make_room_known()
         self._recall_foreign()
-        self._rebuilder.on_tick(now)
         self._replicate_again(now)
+        self.store.zbud.trim()
+        self._watch_resize(now)
+
+    def _bring_home(self, now: float) -> None:
+        """Have pages come home: those that lost a copy, that a holder recalls, and, where there is room, all others."""
+        self._rebuilder.on_tick(now)
+        self._retaker.on_tick(now)
         self._repatriator.on_tick(
             now=now,
             left_total=self._remotifier.left_total,
@@ -567,8 +587,9 @@ class Engine:
             or (not self._replicated_pools and any(holder.pages for holder in self._holders)),
             is_eager=self._is_draining,
         )
-        self.store.zbud.trim()
-        self._watch_resize(now)
+        machines = (self._rebuilder, self._retaker, self._repatriator)
+        is_busy = any(each.is_busy for each in machines)
+        self._background_at = now + (BACKGROUND_SECONDS if is_busy else STATUS_SECONDS)
 
     @property
     def _is_draining(self) -> bool:

@@ -196,6 +196,11 @@ class Store:
         self.copies_max = max(self.copies_max, copies)
         return self.pools.new(kind, name, copies=copies, codec=codec, is_foreign=is_foreign).pool
 
+    def set_copies(self, pool_id: PoolId, copies: int) -> None:
+        """From now on the pages of a pool are on so many peers when they leave; what has left is the caller's to mend."""
+        self.pools[pool_id].copies = copies
+        self.copies_max = max(self.copies_max, copies)
+
     def destroy_pool(self, pool_id: PoolId) -> int:
         """Flush all pages of a pool and forget it; return how many there were."""
         pool = self.pools[pool_id]

@@ -6,6 +6,7 @@ arrives is a clean copy, as ever; what becomes of it is for whoever wanted it ho
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from ramsterd.core.codec import ZPAGE_BYTES_MASK
 from ramsterd.core.page import PAGE_BYTES, PoolId
@@ -14,6 +15,10 @@ from ramsterd.core.store import RunOfPages, Store
 from ramsterd.core.table import LEAF_PAGES, LEAF_SHIFT
 from ramsterd.core.zbud import SLOT_SHIFT, Family
 from ramsterd.remote.fetch import Fetches, PendingGet
+
+# Pages asked for and not here yet, of each who has something to bring home: four frames.  A get of a front end
+# that comes later waits behind these at most.
+UNDER_WAY_PAGES_MAX: Final = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,11 @@ class Homecoming:
     def pages_under_way(self) -> int:
         """How many pages were asked for and have not come."""
         return sum(self._under_way.values())
+
+    @property
+    def may_fetch(self) -> bool:
+        """Whether few enough pages are under way to ask for more."""
+        return self.pages_under_way < UNDER_WAY_PAGES_MAX
 
     def fetch_leaf(
         self, leaf: int, is_wanted: Callable[[int], bool], now: float, *, bytes_max: int

@@ -22,11 +22,14 @@ from ramsterd.core.page import PoolKind
 from ramsterd.core.rows import ADDRESS, HALVES_PER_ROW
 from ramsterd.core.store import Store
 from ramsterd.core.table import LEAF_SHIFT
+from ramsterd.remote.allowance import Allowance
 from ramsterd.remote.fetch import PendingGet
 from ramsterd.remote.homecoming import Homecoming
 
-# Rows judged in one tick: about 5 ms.
-ROWS_JUDGED_MAX: Final = 8192
+# Rows judged in one tick: about 2 ms.
+ROWS_JUDGED_MAX: Final = 1024
+# Over how long the rate is averaged that the end is estimated by.
+RATE_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,11 +70,10 @@ class Rebuilder:
         self._reachable_holders = reachable_holders
         self._placeable_nodes = placeable_nodes
         self._make_room = make_room
-        self._pages_per_second_max = pages_per_second_max
+        self._allowance = Allowance(pages_per_second_max)
         self._rows: deque[int] = deque()
         # One bit a row: whether it stands in the queue.
         self._is_noted = array("B")
-        self._ticked_at: float | None = None
         self._rebuilt = 0
         # As it was at the last tick.
         self._rebuilt_before = 0
@@ -101,17 +103,21 @@ class Rebuilder:
 
     def on_tick(self, now: float) -> None:
         """Judge some rows, and bring some pages home."""
-        seconds = 0.0 if self._ticked_at is None else min(1.0, now - self._ticked_at)
-        self._ticked_at = now
+        seconds = self._allowance.on_tick(now)
         if seconds:
-            self._rate += ((self._rebuilt - self._rebuilt_before) / seconds - self._rate) / 4
+            rate = (self._rebuilt - self._rebuilt_before) / seconds
+            self._rate += (rate - self._rate) * min(1.0, seconds / RATE_SECONDS)
         self._rebuilt_before = self._rebuilt
         if self._rows:
-            self._bring_home(int(self._pages_per_second_max * seconds), now)
+            self._bring_home(now)
 
-    def _bring_home(self, pages_max: int, now: float) -> None:
+    @property
+    def is_busy(self) -> bool:
+        """Whether pages are on their way home, so that more can be asked for soon."""
+        return self._homecoming.pages_under_way > 0
+
+    def _bring_home(self, now: float) -> None:
         room_bytes = self._homecoming.room_bytes(self._store.limits.high_watermark)
-        pages_max -= self._homecoming.pages_under_way
         placeable = self._placeable_nodes()
         for _ in range(min(len(self._rows), ROWS_JUDGED_MAX)):
             row = self._rows.popleft()
@@ -122,12 +128,12 @@ class Rebuilder:
             may_leave_again = (
                 self._reachable_holders(row) > 0 and placeable >= self._store.pool_of(row).copies
             )
-            if may_leave_again and pages_max > 0:
+            if may_leave_again and self._allowance.pages and self._homecoming.may_fetch:
                 leaf = self._store.rows.halves[row * HALVES_PER_ROW + ADDRESS] >> LEAF_SHIFT
                 fetched = self._homecoming.fetch_leaf(
                     leaf, self._is_to_fetch, now, bytes_max=room_bytes
                 )
-                pages_max -= fetched.pages
+                self._allowance.spend(fetched.pages)
                 room_bytes -= fetched.zpage_bytes
                 if fetched.is_cut:
                     self._make_room()

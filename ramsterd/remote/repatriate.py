@@ -19,12 +19,12 @@ from typing import Final
 
 from ramsterd.core import traffic
 from ramsterd.core.store import Store
-from ramsterd.core.zbud import SLOTS_MAX
+from ramsterd.remote.allowance import Allowance
 from ramsterd.remote.fetch import PendingGet
 from ramsterd.remote.homecoming import Homecoming
 
-# Leaves looked at in one tick: about 5 ms when none has anything at a peer.
-LEAVES_LOOKED_AT_MAX: Final = 1024
+# Leaves looked at in one tick: about 1 ms when none has anything at a peer.
+LEAVES_LOOKED_AT_MAX: Final = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,22 +66,23 @@ class Repatriator:
         self._is_reachable = is_reachable
         self._watermark = watermark
         self._quiet_seconds = quiet_seconds
-        self._pages_per_second_max = pages_per_second_max
-        self._eager_pages_per_second = eager_pages_per_second
+        self._allowance = Allowance(pages_per_second_max)
+        self._eager_allowance = Allowance(eager_pages_per_second)
         self._busy_at: float | None = None
-        self._ticked_at: float | None = None
         self._left_total = 0
         self._is_active = self._is_eager = False
         self._leaf = 1
         self._repatriated = 0
+        # In the last tick.
+        self._moved = 0
 
     def on_tick(
         self, *, now: float, left_total: int, is_remote: bool, is_eager: bool = False
     ) -> None:
         """Do one tick's share; `left_total` counts the pages that ever left, `is_remote` if peers hold any."""
         self._is_eager = is_eager
-        seconds = 0.0 if self._ticked_at is None else min(1.0, now - self._ticked_at)
-        self._ticked_at = now
+        self._allowance.on_tick(now)
+        self._eager_allowance.on_tick(now)
         if (
             left_total != self._left_total
             or self._store.is_above(self._watermark)
@@ -91,8 +92,12 @@ class Repatriator:
         is_quiet = now - self._busy_at >= self._quiet_seconds
         self._is_active = is_remote and (is_eager or is_quiet)
         if self._is_active:
-            rate = self._eager_pages_per_second if is_eager else self._pages_per_second_max
-            self._bring_home(int(rate * seconds), now)
+            self._bring_home(self._eager_allowance if is_eager else self._allowance, now)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether pages come home, so that there is more to do soon."""
+        return self._is_active and self._moved > 0
 
     def on_done(self, pending: PendingGet) -> bool:
         """Whether a get that ended was one of ours."""
@@ -110,25 +115,28 @@ class Repatriator:
         high = self._store.limits.high_watermark
         return self._homecoming.room_bytes(high if self._is_eager else self._watermark)
 
-    def _bring_home(self, pages_max: int, now: float) -> None:
+    def _bring_home(self, allowance: Allowance, now: float) -> None:
+        before = allowance.pages
         # A page of a clean block is here already: to adopt it moves no byte, and takes no room.
-        adopted = 0
         while (
             not self._is_eager
-            and adopted + SLOTS_MAX <= pages_max
-            and (pages := traffic.adopt_oldest(self._store))
+            and allowance.pages
+            and (adopted := traffic.adopt_oldest(self._store))
         ):
-            adopted += pages
-        self._repatriated += adopted
-        pages_max -= adopted + self._homecoming.pages_under_way
+            self._repatriated += adopted
+            allowance.spend(adopted)
+        self._fetch(allowance, now)
+        self._moved = before - allowance.pages
+
+    def _fetch(self, allowance: Allowance, now: float) -> None:
         room_bytes = self._room_bytes()
         leaves_count = len(self._store.table.leaf_used)
         for _ in range(min(LEAVES_LOOKED_AT_MAX, leaves_count - 1)):
-            if pages_max <= 0 or room_bytes <= 0:
+            if not allowance.pages or room_bytes <= 0 or not self._homecoming.may_fetch:
                 return
             self._leaf = self._leaf % (leaves_count - 1) + 1
             fetched = self._homecoming.fetch_leaf(
                 self._leaf, self._is_reachable, now, bytes_max=room_bytes
             )
-            pages_max -= fetched.pages
+            allowance.spend(fetched.pages)
             room_bytes -= fetched.zpage_bytes

@@ -1,8 +1,9 @@
 """Retake: the pages that a holder recalls come home, and leave again for others when memory is short.
 
 A holder says how many of our pages it is ready to keep (`remote.recall`).  What it has beyond that is looked for in
-the row table, from a cursor.  A page that is here too is adopted without a byte moved; any other is fetched, from
-whichever holder answers, and adopted as it arrives.  Either way all its holders are owed a flush.  Where there is no
+the row table, from a cursor.  A page that is here too is adopted without a byte moved; a copy that is one more
+than its pool wants is given up; any other page is fetched, from whichever holder answers, and adopted as it arrives.
+Either way its holders are owed a flush.  Where there is no
 room below the high watermark, older pages leave for other peers first; what finds none stays where it is.
 """
 
@@ -16,13 +17,12 @@ from ramsterd.core.rows import ADDRESS, HALVES_PER_ROW
 from ramsterd.core.store import Store
 from ramsterd.core.table import LEAF_SHIFT
 from ramsterd.core.zbud import SLOT_SHIFT, Family
+from ramsterd.remote.allowance import Allowance
 from ramsterd.remote.fetch import PendingGet
 from ramsterd.remote.holders import Holder
 from ramsterd.remote.homecoming import Homecoming
 
-# Between two steps, as long as some holder has more than it wants.
-RETAKE_SECONDS: Final = 0.05
-# Rows looked through in one step: some 4 ms.
+# Rows looked through in one tick: some 4 ms.
 ROWS_LOOKED_AT_MAX: Final = 1 << 16
 
 
@@ -43,7 +43,7 @@ class Retaker:
         store: Store,
         homecoming: Homecoming,
         *,
-        is_reachable: Callable[[int], bool],
+        reachable_holders: Callable[[int], int],
         make_room: Callable[[], None],
         pages_per_second_max: int,
     ) -> None:
@@ -52,93 +52,102 @@ class Retaker:
         Args:
             store: Whose pages these are.
             homecoming: Fetches them; this module's alone.
-            is_reachable: Whether some holder of a row can be asked now.
+            reachable_holders: How many holders of a row can be asked now.
             make_room: Has pages leave, though memory is not short yet.
             pages_per_second_max: The rate.
         """
         self._store = store
         self._homecoming = homecoming
-        self._is_reachable = is_reachable
+        self._reachable_holders = reachable_holders
         self._make_room = make_room
-        self._pages_per_second_max = pages_per_second_max
+        self._allowance = Allowance(pages_per_second_max)
         # By holder id: who recalls, and how many pages it is ready to keep.
         self._bounds: dict[int, tuple[Holder, int]] = {}
         self._row = 0
-        self._ticked_at: float | None = None
-        # Pages that the rate allows and that were not asked for yet.
-        self._allowance = 0.0
+        # Whether this pass over the table has found anything to take, or is not over.
+        self._has_more = False
         self._retaken = 0
 
-    def on_recall(self, holder: Holder, pages_max: int, now: float) -> None:
+    def on_recall(self, holder: Holder, pages_max: int) -> None:
         """A holder wants to keep so many pages of ours, or fewer."""
         if holder.pages <= pages_max:
             self._bounds.pop(holder.holder, None)
             return
         self._bounds[holder.holder] = (holder, pages_max)
-        if self._ticked_at is None:
-            self._ticked_at = now
+        self._has_more = True
 
     def on_holder_unreachable(self, holder: int) -> None:
         """Its link is lost, or its life is over: what it wanted is void."""
         self._bounds.pop(holder, None)
 
-    def next_deadline(self) -> float | None:
-        """Return when `on_deadline` wants to be called; None: nothing is recalled."""
-        return None if self._ticked_at is None else self._ticked_at + RETAKE_SECONDS
+    @property
+    def is_busy(self) -> bool:
+        """Whether there is more to take back soon."""
+        return bool(self._bounds) and (self._has_more or self._homecoming.pages_under_way > 0)
 
-    def on_deadline(self, now: float) -> None:
-        """Take back one step's share."""
-        if self._ticked_at is None or now < self._ticked_at + RETAKE_SECONDS:
-            return
-        seconds = min(1.0, now - self._ticked_at)
-        self._ticked_at = now
+    def on_tick(self, now: float) -> None:
+        """Take back one tick's share."""
+        self._allowance.on_tick(now)
         for holder, pages_max in list(self._bounds.values()):
             if holder.pages <= pages_max:
                 del self._bounds[holder.holder]
-        if not self._bounds:
-            self._ticked_at = None
-            self._allowance = 0.0
-            return
-        rate = self._pages_per_second_max
-        self._allowance = min(float(rate), self._allowance + rate * seconds)
-        self._take_back(now)
+        if self._bounds:
+            self._take_back(now)
 
     def _take_back(self, now: float) -> None:
         """Look through some rows for pages of holders that have too many."""
         over = {each.holder: each.pages - pages_max for each, pages_max in self._bounds.values()}
         pages_left = sum(over.values()) - self._homecoming.pages_under_way
-        end = min(self._row + ROWS_LOOKED_AT_MAX, self._store.rows.high)
-        rows = traffic.rows_held_by(self._store, set(over), self._row, end)
+        first, end = self._row, min(self._row + ROWS_LOOKED_AT_MAX, self._store.rows.high)
         self._row = end if end < self._store.rows.high else 0
-        for row in rows:
-            if pages_left <= 0 or self._allowance < 1:
-                self._row = row  # goes on here
+        self._has_more = self._row > 0 or (self._has_more and first > 0)
+        for row in traffic.rows_held_by(self._store, set(over), first, end):
+            if pages_left <= 0 or not self._allowance.pages:
+                self._row, self._has_more = row, True  # goes on here
                 return
             taken = self._take(row, now)
-            self._allowance -= taken
+            self._allowance.spend(taken)
             pages_left -= taken
+            self._has_more = self._has_more or taken > 0
 
     def _take(self, row: int, now: float) -> int:
-        """Adopt or fetch one page, and what comes with it; return how many pages."""
+        """Adopt, give up or fetch one page, and what comes with it; return how many pages."""
         store = self._store
         if store.kind_of(row) is PoolKind.EPHEMERAL:
             store.lose(row)  # not worth the way
             return 0
         if location := store.rows.location(row):
-            block = location >> SLOT_SHIFT
-            if store.zbud.family_of_block[block] != Family.OWN_CLEAN:
-                return 0  # on its way to somebody
-            adopted = store.adopt_block(block)
-            self._retaken += adopted
-            return adopted
-        if not self._is_reachable(row):
-            return 0
-        room_bytes = self._homecoming.room_bytes(store.limits.high_watermark)
-        leaf = store.rows.halves[row * HALVES_PER_ROW + ADDRESS] >> LEAF_SHIFT
+            return self._adopt(location >> SLOT_SHIFT)
+        reachable = self._reachable_holders(row)
+        if self._give_up_copy(row, reachable):
+            return 1
+        return self._fetch(row, now) if reachable and self._homecoming.may_fetch else 0
+
+    def _adopt(self, block: int) -> int:
+        if self._store.zbud.family_of_block[block] != Family.OWN_CLEAN:
+            return 0  # adopted a moment ago
+        adopted = self._store.adopt_block(block)
+        self._retaken += adopted
+        return adopted
+
+    def _fetch(self, row: int, now: float) -> int:
+        room_bytes = self._homecoming.room_bytes(self._store.limits.high_watermark)
+        leaf = self._store.rows.halves[row * HALVES_PER_ROW + ADDRESS] >> LEAF_SHIFT
         fetched = self._homecoming.fetch_leaf(leaf, self._is_recalled, now, bytes_max=room_bytes)
         if fetched.is_cut:
             self._make_room()
         return fetched.pages
+
+    def _give_up_copy(self, row: int, reachable: int) -> bool:
+        """Forget a copy that is more than the pool wants: it may want fewer than it did."""
+        store = self._store
+        if reachable <= store.pool_of(row).copies:
+            return False
+        recalling = next(each for each in store.rows.holders(row) if each in self._bounds)
+        store.rows.remove_holder(row, recalling)
+        store.owe(recalling, store.rows.serial(row))
+        self._retaken += 1
+        return True
 
     def _is_recalled(self, row: int) -> bool:
         return any(holder in self._bounds for holder in self._store.rows.holders(row))

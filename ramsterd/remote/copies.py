@@ -1,0 +1,49 @@
+"""On how many peers the pages of each pool are kept: as its config says, or else as the size of the cluster does.
+
+Where nothing is configured it is two if there are two peers to keep them, else one, and follows the members: two
+copies in a cluster that has shrunk to two nodes would keep every page at home.
+"""
+
+from typing import Final
+
+from config.model import ClusterConfig
+from ramsterd.core.page import PoolId
+from ramsterd.core.store import Store
+
+# With fewer nodes there are not two peers.
+NODES_FOR_TWO_COPIES: Final = 3
+
+
+def default_copies(cluster: ClusterConfig) -> int:
+    """Return the copies of pools that are not configured.  A node that drains keeps nothing, so it does not count."""
+    nodes = sum(not node.draining for node in cluster.node)
+    return 2 if nodes >= NODES_FOR_TWO_COPIES else 1
+
+
+class Copies:
+    """Which pools follow the cluster."""
+
+    def __init__(self, store: Store, cluster: ClusterConfig, *, configured: int) -> None:
+        """Begin without pools; `configured` is of those that say nothing themselves (0: as many as the cluster allows)."""
+        self._store = store
+        self._configured = configured
+        self._default = default_copies(cluster)
+        self._followers: list[PoolId] = []
+
+    def wanted(self, asked: int) -> int:
+        """Return the copies of a new pool that asks for so many (0: as the config says)."""
+        return asked or self._configured or self._default
+
+    def on_pool(self, pool: PoolId, asked: int) -> None:
+        """A pool was made that asked for so many."""
+        if not (asked or self._configured):
+            self._followers = [each for each in self._followers if each in self._store.pools]
+            self._followers.append(pool)
+
+    def on_members(self, cluster: ClusterConfig) -> bool:
+        """The members have changed; return whether some pools want more copies than before."""
+        before, self._default = self._default, default_copies(cluster)
+        for pool in self._followers:
+            if pool in self._store.pools:
+                self._store.set_copies(pool, self._default)
+        return bool(self._followers) and self._default > before
