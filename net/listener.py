@@ -3,6 +3,7 @@
 import ipaddress
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Final
 
 import trio
@@ -37,6 +38,20 @@ def is_loopback(address: str) -> bool:
         return address == "localhost"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenerStatistics:
+    """How near those outside have come to our limits."""
+
+    # Connections that have not greeted, now.
+    greetings: int
+    accepted_total: int
+    # Ended without a link, for whatever reason, and of these for want of a place.
+    failed_total: int
+    displaced_total: int
+    # Warnings about them that the log was spared.
+    warnings_left_out_total: int
+
+
 class Listener:
     """Accepts streams and runs a link over each, with a bound on those that have not greeted yet.
 
@@ -56,12 +71,14 @@ class Listener:
         self._scopes: dict[Greeting, trio.CancelScope] = {}
         self._complaints = Complaints()
         self.greetings = Greetings(greetings_max)
+        self._accepted_total = self._failed_total = 0
 
     async def serve(self, address: str, port: int, *, task_status: PortStatus) -> None:
         """Listen until cancelled."""
         await self._transport.listen(address, port, self._accept, task_status=task_status)
 
     async def _accept(self, stream: Stream) -> None:
+        self._accepted_total += 1
         greeting, displaced = self.greetings.begin(peer_of(stream))
         if displaced is not None:
             self._scopes[displaced].cancel()
@@ -75,6 +92,7 @@ class Listener:
                 was_greeted = greeting not in self._scopes
                 self._on_greeted(greeting)
         if not was_greeted:
+            self._failed_total += 1
             seconds = trio.current_time() - opened_at
             self.complain(
                 f"a connection from {greeting.where} ended after {seconds:.1f} s without a link: {reason}"
@@ -84,6 +102,16 @@ class Listener:
         """Give its place back; nobody displaces it from here on.  May be called twice."""
         self.greetings.end(greeting)
         self._scopes.pop(greeting, None)
+
+    def statistics(self) -> ListenerStatistics:
+        """Return a snapshot."""
+        return ListenerStatistics(
+            greetings=len(self.greetings),
+            accepted_total=self._accepted_total,
+            failed_total=self._failed_total,
+            displaced_total=self.greetings.displaced_total,
+            warnings_left_out_total=self._complaints.left_out_total,
+        )
 
     def complain(self, what: str) -> None:
         """Warn of what somebody outside did, unless the log has had enough of that."""

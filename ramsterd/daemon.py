@@ -260,6 +260,7 @@ class Daemon:
                 for export in self._exports
             ),
             heartbeat=None if heartbeat is None else heartbeat.statistics(),
+            listener=self._peers.mesh.listener_statistics(),
             certificate_seconds=(
                 None if self._certificate is None else self._certificate.seconds_left()
             ),
