@@ -27,6 +27,8 @@ CONNECTIONS_MAX: Final = 1024
 IN_FLIGHT_MAX: Final = 1024
 # Some 4 GB/s: more than any link of ours carries, so as good as no bound.
 REPATRIATE_PAGES_PER_SECOND_MAX: Final = 1_000_000
+# Slower than any link, and still a full frame every eighth of a second.
+FOREIGN_BYTES_PER_SECOND_MIN: Final = 4 * 1024 * 1024
 # Holders that a row names (ramsterd.core.rows).
 COPIES_MAX: Final = 3
 # NBD allows 4096 bytes (doc/proto.md, "Values"); one line on a screen is enough.

@@ -30,6 +30,8 @@ Name = Annotated[str, kinds.Name()]
 _BUDGET = kinds.Size(limits.BUDGET_BYTES_MIN, limits.BUDGET_BYTES_MAX, step=limits.PAGE_BYTES)
 Budget = Annotated[int, _BUDGET]
 BudgetOrDefault = Annotated[int, replace(_BUDGET, zero_is_default=True)]
+_RATE = kinds.Size(limits.FOREIGN_BYTES_PER_SECOND_MIN, limits.BUDGET_BYTES_MAX)
+RateOrNone = Annotated[int, replace(_RATE, zero_is_default=True)]
 Copies = Annotated[int, kinds.Whole(0, limits.COPIES_MAX)]
 Socket = Annotated[Path | None, kinds.Socket(limits.SOCKET_PATH_BYTES_MAX)]
 
@@ -114,7 +116,7 @@ class RemoteConfig:
     puts_in_flight_max: Annotated[int, kinds.Whole(1, limits.IN_FLIGHT_MAX)] = 4
     # GET frames under way to one peer.
     gets_in_flight_max: Annotated[int, kinds.Whole(1, limits.IN_FLIGHT_MAX)] = 32
-    # How long a peer that refused is left alone.
+    # How long a peer that refused is left alone; longer each time it refuses again.
     refusal_seconds: Seconds = 1.0
     # Our pages come home after there has been room for so long, and at most so many a second; 0: never.
     repatriate_seconds: Seconds = 15.0
@@ -125,6 +127,8 @@ class RemoteConfig:
     rebuild_pages_per_second: Annotated[
         int, kinds.Whole(1, limits.REPATRIATE_PAGES_PER_SECOND_MAX)
     ] = 10_000
+    # Compressed bytes a second that this node takes from all others together; 0: as many as come.
+    foreign_bytes_per_second: RateOrNone = 256 * MIB
     # Foreign pages of an owner that is down are kept this long.
     orphan_seconds: Seconds = 600.0
 

@@ -61,6 +61,23 @@ def check_plaintext(cluster: ClusterConfig, *, has_tls: bool, file: str) -> None
             )
 
 
+def check_heartbeat(cluster: ClusterConfig, *, has_key: bool, file: str) -> None:
+    """Raise ConfigError if heartbeats that anyone can forge would cross a network without anyone's having said so.
+
+    TLS is no help here: heartbeats are UDP.
+    """
+    if has_key or cluster.insecure_plaintext:
+        return
+    for i, node in enumerate(cluster.node):
+        if not parse_address(node.address).is_loopback:
+            raise ConfigError(
+                file,
+                f"node[{i}].address",
+                show(node.address),
+                "a loopback address, heartbeat_key in ramsterd.toml, or insecure_plaintext = true at the top of the file",
+            )
+
+
 def check_daemon(daemon: DaemonConfig, *, file: str) -> None:
     """Raise ConfigError unless memory, exports and doors fit together."""
     _check_memory(daemon.memory, file)

@@ -56,6 +56,9 @@ def load_credentials(tls: TlsConfig, *, node: str, file: str) -> Credentials:
     except ssl.SSLError as error:
         found = f"{tls.certificate}: {error.reason or error}"
         raise ConfigError(file, "tls.certificate", found, "a certificate for TLS 1.3") from None
+    except UnicodeDecodeError:
+        found = f"{tls.certificate} with a name that can't be read"
+        raise ConfigError(file, "tls.certificate", found, "names that are text") from None
     names = names_in(shown)
     if node not in names:
         found = f"{tls.certificate} for {', '.join(sorted(names)) or 'no name'}"
@@ -120,6 +123,7 @@ def rehearse(credentials: Credentials) -> dict[str, Any]:
 
     Raises:
         ssl.SSLError: No link could come of it.
+        UnicodeDecodeError: A name in it is no text.
     """
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = credentials.client.wrap_bio(to_client, to_server)
@@ -138,6 +142,14 @@ def _step(side: ssl.SSLObject) -> bool:
     except ssl.SSLWantReadError:
         return False
     return True
+
+
+def names_shown(side: ssl.SSLSocket | ssl.SSLObject) -> frozenset[str]:
+    """Return the names in the certificate of the other side; none if it has one that can't be read."""
+    try:
+        return names_in(side.getpeercert())
+    except UnicodeDecodeError:  # the CA signed it, so nobody else looked
+        return frozenset()
 
 
 def names_in(certificate: dict[str, Any] | None) -> frozenset[str]:

@@ -18,7 +18,7 @@ from typing import Final
 
 import trio
 
-from net.certificates import Credentials, names_in
+from net.certificates import Credentials, names_shown
 from net.errors import PeerLost
 from net.tcp import IMMEDIATE_RECEIVES_MAX, TcpStream, TcpTransport
 from net.transport import Piece, PortStatus, Stream
@@ -117,7 +117,7 @@ class TlsStream:
                 await self._let_alert_arrive()
                 raise PeerLost(self._lost_reason) from error
             else:
-                self.certified_names = names_in(self._socket.getpeercert())
+                self.certified_names = names_shown(self._socket)
                 self._is_handshaken = True
                 self._is_open.set()
                 return

@@ -3,9 +3,14 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from nodemanager.ids import NodeId
 from nodemanager.states import NodeState, may_place
+
+# A node whose arena is fuller than that, well above the default high watermark, fills faster than it empties.  Below it
+# pressure says nothing that the free fraction does not: an arena full of clean copies has room.
+PRESSURE_MAX: Final = 0.97
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,19 +28,31 @@ class Candidate:
     zone: str = ""
     # An operator wants it to get no new pages.
     is_cordoned: bool = False
+    # Monotonic seconds until which the node has taken as much as it wants to take so far.
+    paced_until: float = 0.0
+    # How full its arena is, with what it could drop: 0 to 1.
+    pressure: float = 0.0
+    # It left a request unanswered and was not heard since.
+    is_doubtful: bool = False
 
     @property
     def free_fraction(self) -> float:
         """The part of the node's budget that it would still fill for others."""
         return self.free_bytes / self.budget_bytes if self.budget_bytes else 0.0
 
+    @property
+    def is_pressed(self) -> bool:
+        """Whether its arena fills faster than it empties."""
+        return self.pressure > PRESSURE_MAX
+
     def has_room(self, zpage_bytes: int, *, now: float) -> bool:
-        """Whether this node may be asked to take so many bytes now."""
+        """Whether this node may be asked to take so many bytes, now or when its pace allows it."""
         return (
             may_place(self.state)
             and self.is_linked
             and self.is_accepting
             and not self.is_cordoned
+            and not self.is_doubtful
             and now >= self.refused_until
             and self.free_bytes >= zpage_bytes
         )
@@ -53,8 +70,12 @@ def choose_holders(
     """Return `copies` different nodes that should take a block, or none when so many can't.
 
     Zones that have no copy yet come first, so that one failure does not take a page and its copy.  Among those,
-    power of two choices (Mitzenmacher, 2001): of two nodes drawn at random the one with the larger free part of its
-    budget.  All owners that see the same figures, which are as old as the last STATUS, do not all choose alike.
+    power of two choices (Mitzenmacher, 2001): of two nodes drawn at random the one that is not pressed, else the one with
+    the larger free part of its budget.  All owners that see the same figures, which are as old as the last STATUS, do not all
+    choose alike.
+
+    The two are drawn by the size of their budgets: of many nodes, drawn alike, each is in one pair of n / 2, so one with more
+    than twice the mean budget would not get its part however empty it is.
 
     Args:
         candidates: All peers, in any state.
@@ -65,7 +86,11 @@ def choose_holders(
         our_zone: The zone of the owner; empty when zones are not in use.
     """
     assert block_bytes > 0
-    able = [each for each in candidates if each.has_room(block_bytes, now=now)]
+    able = [
+        each
+        for each in candidates
+        if each.has_room(block_bytes, now=now) and now >= each.paced_until
+    ]
     if len(able) < copies:
         return []
     chosen: list[NodeId] = []
@@ -73,9 +98,22 @@ def choose_holders(
     zones = {our_zone, ""}
     for _ in range(copies):
         elsewhere = [each for each in able if our_zone and each.zone not in zones]
-        pair = rng.sample(elsewhere or able, min(2, len(elsewhere or able)))
-        best = max(pair, key=lambda each: each.free_fraction)
+        pair = _draw_two(elsewhere or able, rng)
+        best = max(pair, key=lambda each: (not each.is_pressed, each.free_fraction))
         able.remove(best)
         zones.add(best.zone)
         chosen.append(best.node)
     return chosen
+
+
+def _draw_two(nodes: Sequence[Candidate], rng: random.Random) -> list[Candidate]:
+    """Return two different nodes, or the only one, drawn by their budgets."""
+    if len(nodes) == 1:
+        return list(nodes)
+    # Who says that it has room, and no budget, is drawn too.
+    weights = [max(1, each.budget_bytes) for each in nodes]
+    places = range(len(nodes))
+    (first,) = rng.choices(places, weights)
+    weights[first] = 0
+    (second,) = rng.choices(places, weights)
+    return [nodes[first], nodes[second]]

@@ -47,6 +47,8 @@ class PeerStatus:
     is_accepting: bool
     pressure: float  # 0 (idle) to 1
     pages_held_for_us: int
+    # How fast it takes pages from us; 0: as fast as they come.
+    put_bytes_per_second: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,10 +176,15 @@ class NodeTable:
         return []
 
     def on_status(self, node: NodeId, status: PeerStatus, *, now: float) -> list[NodeEvent]:
-        """Keep what a STATUS said; nothing if its link counts as lost already."""
+        """Keep what a STATUS said; nothing if its link counts as lost already.
+
+        Whoever refused, and has more room than it said before, may be asked again at once.
+        """
         del now
         peer = self._peers[node]
         if peer.is_linked:
+            if peer.status is None or status.free_bytes > peer.status.free_bytes:
+                peer.refused_until = 0.0
             peer.status = status
         return []
 
@@ -236,6 +243,7 @@ class NodeTable:
                 is_accepting=peer.status is not None and peer.status.is_accepting,
                 free_bytes=peer.status.free_bytes if peer.status is not None else 0,
                 budget_bytes=peer.status.budget_bytes if peer.status is not None else 0,
+                pressure=peer.status.pressure if peer.status is not None else 0.0,
                 refused_until=peer.refused_until,
                 zone=peer.config.zone,
             )

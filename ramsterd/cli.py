@@ -18,12 +18,13 @@ from config.load import load_node
 from config.model import DaemonConfig
 from config.rules import doubts
 from config.units import format_bytes
-from heartbeat.key import BadKeyFile, read_key
+from heartbeat.key import BadKeyFile
 from net.certificates import Credentials, load_credentials
 from nodemanager.ids import Incarnation
 from ramsterd import __version__
 from ramsterd.core.codec import CodecMissing, compressor_of
 from ramsterd.daemon import CannotServe, Daemon, leaves
+from ramsterd.heartbeat_key import load_heartbeat_key
 from ramsterd.logs import set_up_logging
 
 logger = logging.getLogger("ramster.daemon")
@@ -75,6 +76,7 @@ def run(config: Path) -> None:
             credentials=credentials,
             reload_credentials=partial(load_own_credentials, daemon_config, config),
             heartbeat_key=heartbeat_key,
+            load_heartbeat_key=partial(load_heartbeat_key, daemon_config),
         )
     except OSError as error:  # memory that can't be mapped
         _fail(str(error), 1)
@@ -139,10 +141,8 @@ def describe_links(credentials: Credentials | None) -> str:
 
 
 def _read_key(daemon: DaemonConfig) -> bytes | None:
-    if daemon.heartbeat_key is None:
-        return None
     try:
-        return read_key(daemon.heartbeat_key)
+        return load_heartbeat_key(daemon)
     except BadKeyFile as error:
         _fail(str(error), EX_CONFIG)
 

@@ -226,6 +226,7 @@ def format_status(now: dict[str, Any]) -> str:
         f"lost      {store['lost_total']} pages",
     ]
     lines += format_certificate(now.get("certificate_seconds"))
+    lines += format_heartbeat(now["heartbeat"])
     lines += [
         f"at node {each['node']}: {each['pages']} pages of ours"
         for each in now["engine"]["holders"]
@@ -279,6 +280,31 @@ def format_certificate(seconds_left: float | None) -> list[str]:
     if seconds_left < 0:
         return [f"tls       the certificate EXPIRED {days:.1f} days ago: no new links"]
     return [f"tls       the certificate expires in {days:.1f} days"]
+
+
+def format_heartbeat(heartbeat: dict[str, Any] | None) -> list[str]:
+    """Return the line on the failure detector: what it believes, how its probes end, and whether it trusts itself."""
+    if heartbeat is None:
+        return []
+    detector = heartbeat["detector"]
+    nodes, probes = detector["nodes"], detector["probes_total"]
+    believed = ", ".join(f"{nodes[state]} {state}" for state in ("up", "suspect", "down"))
+    dropped = sum(heartbeat["dropped_total"].values())
+    return [
+        f"watching  {believed}; {sum(probes.values())} probes, {probes['failed']} failed;"
+        f" {detector['downs_cleared_total']} of {detector['downs_total']} downs were wrong;"
+        f" {dropped} datagrams dropped"
+        + (f"; STARVED: {said}" if (said := _starved(detector)) else "")
+    ]
+
+
+def _starved(detector: dict[str, Any]) -> str:
+    """Return why others are asked to give us nothing, or an empty text."""
+    if not detector["is_starved"]:
+        return ""
+    if detector["is_in_doubt"]:
+        return "most others seem dead, so it is rather this node that is cut off or short of CPU"
+    return "answers come so late that this node is short of CPU, or its network is bad"
 
 
 def format_resize(resize: dict[str, Any]) -> str:

@@ -31,6 +31,7 @@ from ramsterd.core.arena import MemfdMapping
 from ramsterd.core.page import PoolKind
 from ramsterd.core.zbud import Family
 from ramsterd.engine import Engine
+from ramsterd.heartbeat_key import reload_heartbeat_key
 from ramsterd.member_store import BackgroundStore
 from ramsterd.metrics import serve_metrics
 from ramsterd.nbd.export import Export
@@ -72,6 +73,7 @@ class Daemon:
         credentials: Credentials | None = None,
         reload_credentials: Callable[[], Credentials | None] | None = None,
         heartbeat_key: bytes | None = None,
+        load_heartbeat_key: Callable[[], bytes | None] | None = None,
     ) -> None:
         self._daemon = daemon
         self._cluster = cluster
@@ -89,6 +91,7 @@ class Daemon:
             if credentials is None
             else CertificateKeeper(TlsTransport(credentials), reload_credentials)
         )
+        self._load_heartbeat_key = None if heartbeat_key is None else load_heartbeat_key
         transport = TcpTransport() if self._certificate is None else self._certificate.transport
         self._store = BackgroundStore(
             FileMembership(daemon.cluster, loader=load_cluster, rewriter=save_members),
@@ -210,10 +213,16 @@ class Daemon:
                 logger.info("%s", signal.Signals(number).name)
                 if number != signal.SIGHUP:
                     self._stop.set()
-                    continue
-                self._peers.members.check_store()
-                if self._certificate is not None:
-                    self._certificate.reload()
+                else:
+                    self._reload()
+
+    def _reload(self) -> None:
+        """Read again what trust rests on; say how the cluster file differs."""
+        self._peers.members.check_store()
+        if self._certificate is not None:
+            self._certificate.reload()
+        if self._load_heartbeat_key is not None and self._peers.heartbeat is not None:
+            reload_heartbeat_key(self._load_heartbeat_key, self._peers.heartbeat)
 
     def _on_members_written(self, problem: str) -> None:
         self._peers.members.on_written(problem)

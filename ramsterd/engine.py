@@ -36,7 +36,9 @@ from ramsterd.remote.flushes import Flushes
 from ramsterd.remote.foreign import ForeignPages, ForeignStatistics
 from ramsterd.remote.holders import Holder, Holders
 from ramsterd.remote.homecoming import Homecoming
+from ramsterd.remote.intake import Intake
 from ramsterd.remote.messages import MessageType
+from ramsterd.remote.patience import Patience
 from ramsterd.remote.rebuild import Rebuilder, RebuildStatistics
 from ramsterd.remote.recall import Recall, RecallStatistics
 from ramsterd.remote.remotify import Remotifier, RemotifyStatistics
@@ -150,6 +152,7 @@ class Engine:
         )
         self._census_at: float | None = None
         self._copies = Copies(self.store, cluster, configured=remote.copies)
+        self._intake = Intake(remote.foreign_bytes_per_second)
         self._fetches = Fetches(
             self.store,
             self._holders,
@@ -166,6 +169,10 @@ class Engine:
             self.nodes,
             in_flight_max=remote.puts_in_flight_max,
             refusal_seconds=remote.refusal_seconds,
+            patience=Patience(
+                put_wait_seconds_max=remote.put_wait_seconds_max,
+                request_seconds_max=remote.request_seconds_max,
+            ),
             rng=rng,
             sends_ephemeral=remote.ephemeral,
         )
@@ -203,6 +210,8 @@ class Engine:
         self._flushes = Flushes()
         self._flush_at: float | None = None
         self._status_at: float = 0.0
+        # The failure detector doubts ourselves: our STATUS says that we take nothing, until that is over.
+        self.is_starved = False
         self._background_at: float = 0.0
         # By holder id: how far the sweep for it is.
         self._sweeps: dict[int, tuple[Holder, int]] = {}
@@ -334,6 +343,7 @@ class Engine:
         match frame.type:
             case MessageType.PUT_PAGES:
                 put = messages.PutPages.parse(frame)
+                self._intake.on_put(node, now)
                 results = self._foreign.on_put(node, incarnation, put)
                 self._reply(node, frame, len(results), results)
             case MessageType.GET_PAGES:
@@ -353,8 +363,8 @@ class Engine:
             case MessageType.STATUS:
                 status = messages.parse_status(frame)
                 self._publish(self.nodes.on_status(node, status, now=now))
-                self._remotifier.on_status(node, status.pages_held_for_us)
-                self._check_held(node, status.pages_held_for_us)
+                self._remotifier.on_status(node, status)
+                self._check_held(node, status.pages_held_for_us, now)
             case _:
                 raise RemoteProtocolError(f"frame of type {frame.type}, which is no request")
 
@@ -364,16 +374,23 @@ class Engine:
             self._retaker.on_recall(holder, pages_max)
             self._background_at = min(self._background_at, now + BACKGROUND_SECONDS)
 
-    def _check_held(self, node: NodeId, pages_held_for_us: int) -> None:
+    def _check_held(self, node: NodeId, pages_held_for_us: int, now: float) -> None:
         """A peer that keeps nothing of what we count there has purged us, as it does after `orphan_seconds`.
 
-        Links keep order: whatever an answer has told us was stored before this STATUS was written.
+        Links keep order: whatever an answer has told us was stored before this STATUS was written.  A PUT without an
+        answer may still arrive after it, so what was sent and not answered is owed a flush.
         """
         holder = self._holders.living(node)
         if holder is None or pages_held_for_us or not holder.pages:
             return
         if not self._remotifier.has_put_to(node):
+            unsure = self._flushes.take(holder.holder) + self._remotifier.sent_serials(
+                holder.holder
+            )
             self._bury(self._holders.end(node))
+            if unsure:
+                self._flushes.owe(self._holders.of(node, holder.incarnation).holder, unsure)
+                self._flush_at = now
 
     def _on_reply(self, node: NodeId, frame: Frame, now: float) -> None:
         if (holder := self._holders.living(node)) is not None:
@@ -396,6 +413,8 @@ class Engine:
         """A request of ours will get no answer: its outcome is unknown."""
         if self._remotifier.is_in_flight(request_id):
             self._remotifier.on_unknown(request_id)
+            # Of a block that comes back, all pages may have been put again or flushed on the way.
+            self.make_room_known()
         else:
             self._fetches.on_request_failed(request_id)
 
@@ -410,7 +429,7 @@ class Engine:
             self._on_reachable(holder)
         self._purge_at.pop(node, None)
         self._flush_at = now if self._flushes else self._flush_at
-        self._send_status(node)
+        self._send_status(node, now)
 
     def on_link_lost(self, node: NodeId, incarnation: Incarnation, *, now: float) -> None:
         """The link is gone; its requests have failed before this."""
@@ -419,6 +438,7 @@ class Engine:
             self._flushes.on_link_lost(holder.holder)
             self._on_unreachable(holder)
         self._publish(self.nodes.on_link_lost(node, incarnation, now=now))
+        self._remotifier.on_link_lost(node)
         if node in self._departing:
             self._departing.discard(node)
             self._publish(self.nodes.on_goodbye(node, incarnation, now=now))
@@ -537,6 +557,7 @@ class Engine:
             self._census_at,
             self._fetches.next_deadline(),
             self._replicator.next_deadline(),
+            self._remotifier.next_deadline(),
         ):
             if at is not None and at < next_at:
                 next_at = at
@@ -545,12 +566,13 @@ class Engine:
     def on_deadline(self, now: float) -> None:
         """Do what is due."""
         self._fetches.on_deadline(now)
+        self._remotifier.on_deadline(now)
         self._effects += [Replicated(each) for each in self._replicator.on_deadline(now)]
         if self._status_at <= now:
             self._status_at = now + STATUS_SECONDS
             self._keep_house(now)
             for node in self.nodes.nodes():
-                self._send_status(node)
+                self._send_status(node, now)
         for node, at in list(self._purge_at.items()):
             if at <= now:
                 del self._purge_at[node]
@@ -568,6 +590,8 @@ class Engine:
 
     def _keep_house(self, now: float) -> None:
         """Compact, recall, and give memory back, a bounded piece at a time."""
+        if self._remotifier.give_up_overdue(now):
+            self.make_room_known()
         if not self._replicator.is_waiting and self._compactor.compact(COMPACT_ZPAGES):
             self.make_room_known()
         self._recall_foreign()
@@ -661,13 +685,13 @@ class Engine:
             self._drop(now)
         self._collect_owed(now)
         while not self._is_leaving and (puts := self._remotifier.next_puts(now)):
-            self._send_puts(puts)
+            self._send_puts(puts, now)
         for replication in self._replicator.take_done():
             self._effects.append(Replicated(replication))
         while not self._is_leaving and (blocks := self._replicator.blocks_to_send()):
             if not (puts := self._remotifier.puts_of_kept(blocks, now)):
                 break
-            self._send_puts(puts)
+            self._send_puts(puts, now)
         for holder in self._fetches.queued_holders():
             if not self._is_reachable(self._holders[holder]):
                 self._fetches.redirect(holder)
@@ -748,7 +772,7 @@ class Engine:
         self._last_request_id = self._last_request_id % REQUEST_ID_MAX + 1
         return self._last_request_id
 
-    def _send_puts(self, puts: list[Put]) -> None:
+    def _send_puts(self, puts: list[Put], now: float) -> None:
         """Send a shipment to each of its peers."""
         shipment = puts[0].shipment
         count = len(shipment.serials)
@@ -761,7 +785,7 @@ class Engine:
         for put in puts:
             self._send_flushes(put.holder)
             request_id = self._request_id()
-            self._remotifier.begin(request_id, put)
+            self._remotifier.begin(request_id, put, now)
             self._request(
                 put.holder.node, MessageType.PUT_PAGES, request_id, count, table, shipment.body
             )
@@ -820,7 +844,7 @@ class Engine:
                 Send(holder.node, MessageType.FLUSH_PAGES, len(some), messages.flush_table(some))
             )
 
-    def _send_status(self, node: NodeId) -> None:
+    def _send_status(self, node: NodeId, now: float) -> None:
         if not self.nodes.is_linked(node):
             return
         zbud = self.store.zbud
@@ -828,9 +852,10 @@ class Engine:
         status = PeerStatus(
             budget_bytes=zbud.budget_bytes,
             free_bytes=room,
-            is_accepting=room > 0,
+            is_accepting=room > 0 and not self.is_starved,
             pressure=min(1.0, zbud.resident_bytes / zbud.budget_bytes),
             pages_held_for_us=self._foreign.pages_of(node),
+            put_bytes_per_second=self._intake.share(node, len(self.nodes.nodes()), now),
         )
         self._effects.append(Send(node, MessageType.STATUS, 1, messages.status_message(status)))
 
@@ -864,7 +889,7 @@ class Engine:
                 for each in self._holders
             ),
             flushes_owed=self._flushes.count(),
-            is_accepting=self._foreign.room_bytes() > 0,
+            is_accepting=self._foreign.room_bytes() > 0 and not self.is_starved,
         )
 
     def check_invariants(self) -> None:

@@ -15,6 +15,7 @@ import trio
 
 from config.errors import ConfigError
 from config.model import ClusterConfig, NodeConfig
+from config.reader import show
 from net.frame import Frame
 from net.link import Link
 from nodemanager.changes import (
@@ -121,7 +122,7 @@ class Members:
             if node.name == name:
                 return node
         names = ", ".join(node.name for node in self.cluster.node)
-        raise ChangeRefused(f"node: found {name!r}, expected the name of a member: {names}")
+        raise ChangeRefused(f"node: found {show(name)}, expected the name of a member: {names}")
 
     def change(self, change: Change) -> None:
         """Make a change here and tell everybody.

@@ -4,20 +4,20 @@ A scrape takes its snapshot on the event loop (so that it is consistent) and for
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 
 import trio
 from prometheus_client import CollectorRegistry, start_http_server
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from ramsterd.core.page import PoolKind
 from ramsterd.core.zbud import Family
+from ramsterd.families import by as _by, counter as _counter, gauge as _gauge, one as _one
+from ramsterd.heartbeat_metrics import heartbeat_families
 from ramsterd.snapshot import DaemonStatistics
 
 logger = logging.getLogger("ramster.metrics")
-
-Samples = Iterable[tuple[list[str], float]]
 
 _PLACES = {
     Family.OWN_PERSISTENT: ["own", "persistent"],
@@ -49,28 +49,8 @@ class RamsterCollector(Collector):
         yield from _tmem(now)
         yield from _certificate(now)
         yield from _listener(now)
-
-
-def _gauge(name: str, text: str, labels: list[str], samples: Samples) -> Metric:
-    family = GaugeMetricFamily(f"ramster_{name}", text, labels=labels)
-    for values, value in samples:
-        family.add_metric(values, value)
-    return family
-
-
-def _counter(name: str, text: str, labels: list[str], samples: Samples) -> Metric:
-    family = CounterMetricFamily(f"ramster_{name}", text, labels=labels)
-    for values, value in samples:
-        family.add_metric(values, value)
-    return family
-
-
-def _one(value: float) -> Samples:
-    return [([], value)]
-
-
-def _by(counts: Mapping[str, float]) -> Samples:
-    return [([key.lower()], value) for key, value in counts.items()]
+        if now.heartbeat is not None:
+            yield from heartbeat_families(now.heartbeat)
 
 
 def _memory(now: DaemonStatistics) -> Iterator[Metric]:
@@ -251,7 +231,27 @@ def _remote(now: DaemonStatistics) -> Iterator[Metric]:
     yield _counter(
         "retaken_pages", "Pages taken back from holders.", [], _one(engine.retake.retaken_total)
     )
+    yield from _pace(now, names)
     yield _gauge("flushes_owed", "Serials that peers may forget.", [], _one(engine.flushes_owed))
+
+
+def _pace(now: DaemonStatistics, names: dict[int, str]) -> Iterator[Metric]:
+    # A node that was removed has a bucket, and no name.
+    paces = [
+        ([names[node]], pace) for node, pace in now.engine.remotify.pace.items() if node in names
+    ]
+    yield _gauge(
+        "put_rate_bytes", "Bytes a second that a node takes from us; 0: no cap.", ["node"],
+        [(node, pace.bytes_per_second) for node, pace in paces],
+    )  # fmt: skip
+    yield _counter(
+        "capped", "Times that a node had taken all that it takes for now.", ["node"],
+        [(node, pace.closed_total) for node, pace in paces],
+    )  # fmt: skip
+    yield _counter(
+        "capped_seconds", "How long a node was passed over for that.", ["node"],
+        [(node, pace.closed_seconds_total) for node, pace in paces],
+    )  # fmt: skip
 
 
 def _names(now: DaemonStatistics) -> dict[int, str]:

@@ -57,3 +57,14 @@ def require_root() -> None:
     """Skip the test unless it runs as root."""
     if os.geteuid() != 0:
         pytest.skip("needs root")
+
+
+def require_namespaces() -> None:
+    """Skip the test unless network namespaces can be made."""
+    require_root()
+    require_tool("ip")
+    name = f"ramster-{os.getpid()}-probe"
+    made = subprocess.run(["ip", "netns", "add", name], capture_output=True, check=False)
+    if made.returncode:
+        pytest.skip("needs network namespaces (CAP_SYS_ADMIN)")
+    subprocess.run(["ip", "netns", "delete", name], check=True)

@@ -65,6 +65,11 @@ class Flushes:
         for _, serials in self._sent.pop(holder, ()):
             self.owe(holder, serials)
 
+    def take(self, holder: int) -> list[int]:
+        """Return all that a holder is owed or may not have got, which it is owed no more."""
+        self.on_link_lost(holder)
+        return self._owed.pop(holder, [])
+
     def forget(self, holder: int) -> None:
         """The holder lost all it had."""
         self._owed.pop(holder, None)

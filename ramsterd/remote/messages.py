@@ -284,6 +284,7 @@ def status_message(status: PeerStatus) -> bytes:
             status.is_accepting,
             status.pressure,
             status.pages_held_for_us,
+            status.put_bytes_per_second,
         ]
     )
 
@@ -294,11 +295,13 @@ def parse_status(frame: Frame) -> PeerStatus:
     Raises:
         RemoteProtocolError: Not a status, or figures that can't be.
     """
-    fields = unpack_fields(bytes(frame.table), (int, int, bool, float, int))
-    budget, free, is_accepting, pressure, held = cast("tuple[int, int, bool, float, int]", fields)
-    if not (0 <= free <= budget and 0 <= pressure <= 1 and held >= 0):
+    fields = unpack_fields(bytes(frame.table), (int, int, bool, float, int, int))
+    budget, free, is_accepting, pressure, held, rate = cast(
+        "tuple[int, int, bool, float, int, int]", fields
+    )
+    if not (0 <= free <= budget and 0 <= pressure <= 1 and held >= 0 and rate >= 0):
         raise RemoteProtocolError(
-            f"STATUS with {free} free of {budget} bytes, pressure {pressure}, {held} pages held"
+            f"STATUS with {free} free of {budget} bytes, pressure {pressure}, {held} pages held, {rate} bytes a second"
         )
     return PeerStatus(
         budget_bytes=budget,
@@ -306,4 +309,5 @@ def parse_status(frame: Frame) -> PeerStatus:
         is_accepting=is_accepting,
         pressure=pressure,
         pages_held_for_us=held,
+        put_bytes_per_second=rate,
     )

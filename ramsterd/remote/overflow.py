@@ -9,8 +9,8 @@ memory, and of the three endings of a PUT only one asks for something:
     refused  the pages are holes from now on, and no ephemeral page is offered to that peer for a while
     unknown  the rows stay: whoever gets such a page finds it at the peer, or misses
 
-Persistent pages have windows of their own.  What finds the one window of a peer full stays here; any put of ours
-that needs its memory evicts it.
+Persistent pages have windows of their own.  What finds the one window of a peer full, or the peer at its cap, stays
+here; any put of ours that needs its memory evicts it.
 
 A holder drops ephemeral pages without a word, and rows of pages that nobody has must not pile up.  Each STATUS says
 how many of our pages the peer keeps; what we count there beyond that are such rows.  A get that misses removes one.
@@ -36,8 +36,10 @@ from ramsterd.core.traffic import Leaving
 from ramsterd.core.zbud import Family
 from ramsterd.remote.holders import Holder, Holders
 from ramsterd.remote.messages import PAGES_PER_FRAME_MAX, PutResult
+from ramsterd.remote.pace import Pace
 from ramsterd.remote.sent import Sent
 from ramsterd.remote.shipment import Put, Shipment
+from ramsterd.remote.standing import Standing
 
 # PUTs of ephemeral pages under way to one peer: a persistent one waits behind one of these frames at most.
 IN_FLIGHT_MAX: Final = 1
@@ -75,6 +77,7 @@ class Overflow:
         store: Store,
         holders: Holders,
         nodes: NodeTable,
+        pace: Pace,
         *,
         must_shrink: Callable[[], bool],
         refusal_seconds: float,
@@ -83,12 +86,13 @@ class Overflow:
         self._store = store
         self._holders = holders
         self._nodes = nodes
+        self._pace = pace
         self._must_shrink = must_shrink
-        self._refusal_seconds = refusal_seconds
+        # Refusals of ephemeral pages say nothing about persistent ones, and the reverse.
+        self._standing = Standing(refusal_seconds)
         self._rng = rng
         self._in_flight: dict[int, Put] = {}
         self._placed_bytes: dict[NodeId, int] = {}
-        self._refused_until: dict[NodeId, float] = {}
         self._sent: dict[int, Sent] = {}
         self._stored = 0
         self._stored_zpage_bytes = 0
@@ -99,7 +103,7 @@ class Overflow:
     # What leaves.
 
     def has_taker(self, now: float) -> bool:
-        """Whether some peer has room for the oldest block, now or when its window opens."""
+        """Whether some peer has room for the oldest block, now or when its window or its pace allows it."""
         block = self._store.zbud.oldest(Family.OWN_EPHEMERAL)
         if block is None:
             return False
@@ -119,6 +123,7 @@ class Overflow:
             our_zone=self._nodes.local_config.zone,
         )  # fmt: skip
         if not nodes:
+            self._pace.wait(able, zbud.block_bytes(block), now)
             return None
         (node,) = nodes
         incarnation = self._nodes.incarnation(node)
@@ -127,6 +132,7 @@ class Overflow:
         free_bytes = next(each.free_bytes for each in able if each.node == node)
         shipment = Shipment(PoolKind.EPHEMERAL, self._take_blocks(holder, free_bytes), (holder,))
         self._placed_bytes[node] = self._placed_bytes.get(node, 0) + len(shipment.body)
+        self._pace.on_put(node, len(shipment.body), now)
         return Put(shipment, holder)
 
     def _take_blocks(self, holder: Holder, bytes_max: int) -> list[Leaving]:
@@ -149,11 +155,15 @@ class Overflow:
 
     def _candidates(self, now: float) -> list[Candidate]:
         """Return the peers with what we placed since their STATUS, without those that refused."""
-        placed, refused = self._placed_bytes, self._refused_until
         return [
-            replace(each, free_bytes=max(0, each.free_bytes - placed.get(each.node, 0)))
+            replace(
+                each,
+                free_bytes=max(0, each.free_bytes - self._placed_bytes.get(each.node, 0)),
+                paced_until=self._pace.open_at(each.node),
+                is_doubtful=self._standing.is_doubtful(each.node),
+            )
             for each in self._nodes.candidates()
-            if refused.get(each.node, 0.0) <= now
+            if self._standing.refused_until(each.node) <= now
         ]
 
     # How it ends.
@@ -167,8 +177,14 @@ class Overflow:
         return request_id in self._in_flight
 
     def has_put_to(self, node: NodeId) -> bool:
-        """Whether a PUT of ephemeral pages to a peer is under way."""
-        return any(put.holder.node == node for put in self._in_flight.values())
+        """Whether a PUT of ephemeral pages to a peer is under way, or was given up and may be."""
+        return self._standing.is_unsettled(node) or any(
+            put.holder.node == node for put in self._in_flight.values()
+        )
+
+    def on_link_lost(self, node: NodeId) -> None:
+        """Nothing that was sent to a peer is under way any more."""
+        self._standing.on_link_lost(node)
 
     def pages_in_flight(self, request_id: int) -> int:
         """Return how many pages a PUT under way has."""
@@ -182,8 +198,9 @@ class Overflow:
         self._refused += len(results) - stored
         if stored:
             self._stored_zpage_bytes += len(put.shipment.body)
+            self._standing.on_stored(put.holder.node)
         if stored < len(results):
-            self._refused_until[put.holder.node] = now + self._refusal_seconds
+            self._standing.on_refused(put.holder.node, now)
         if put.holder.is_dead:  # the sweep for that life finds the rows
             return
         rows, serials = put.shipment.rows, put.shipment.serials
@@ -200,6 +217,7 @@ class Overflow:
         """Nobody knows whether the peer has these pages: a get will find out."""
         put = self._in_flight.pop(request_id)
         self._unknown += len(put.shipment.serials)
+        self._standing.on_unanswered(put.holder.node)
         if not put.holder.is_dead:
             self._remember(put.holder, put.shipment.rows, put.shipment.serials)
 
@@ -219,7 +237,10 @@ class Overflow:
 
     def on_status(self, node: NodeId, pages_held_for_us: int) -> None:
         """A peer told its room, and how many of our pages it has: bound the rows of those that it dropped."""
-        self._placed_bytes.pop(node, None)
+        self._placed_bytes[node] = sum(
+            len(put.shipment.body) for put in self._in_flight.values() if put.holder.node == node
+        )
+        self._standing.on_heard(node)
         holder = self._holders.living(node)
         if holder is None or holder.holder not in self._sent:
             return
@@ -252,6 +273,11 @@ class Overflow:
                     forgotten += 1
         self._forgotten += forgotten
         return forgotten
+
+    def sent_serials(self, holder: int) -> list[int]:
+        """Return the serials of all that a holder was sent and may still have."""
+        sent = self._sent.get(holder)
+        return [] if sent is None else list(sent.serials())
 
     def on_holder_dead(self, holder: int) -> None:
         """A life ended; the sweep makes holes of the pages that it had."""

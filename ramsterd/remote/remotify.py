@@ -8,8 +8,13 @@ pools want copies, one PUT_PAGES to each.  Until the last answer the pages stay 
     stored by all      the rows name the holders, and the block is freed (or kept, as a clean one)
     otherwise          the block is the oldest of its family again, and whoever stored it is owed a flush
 
-A peer that refuses is left alone for a while.  One whose answer is unknown is owed a flush of all the serials: there
-may be copies nobody will ask for.  A later PUT of the same serials to the same peer must not be undone by an owed
+A peer that says nothing is not waited for as long as an answer may take: pages on their way keep memory that writes
+wait for.  After a while (`patience`) its blocks go to others, if there are enough of them, and the peer gets nothing new
+until it has answered, or the request has failed; what it says then counts for nothing.
+
+A peer that refuses is left alone for a while (`standing`), and one that takes no more for now until it does (`pace`).
+One whose answer is unknown is owed a flush of all the serials: there may be copies nobody will ask for.  A later PUT of
+the same serials to the same peer must not be undone by an owed
 flush, so what a peer is owed is sent before each PUT (the caller does this: `Send` order on one link is kept).
 """
 
@@ -22,7 +27,7 @@ from typing import Final
 
 from nodemanager.ids import NodeId
 from nodemanager.placement import Candidate, choose_holders
-from nodemanager.table import NodeTable
+from nodemanager.table import NodeTable, PeerStatus
 from ramsterd.core import traffic
 from ramsterd.core.page import PoolKind
 from ramsterd.core.store import DROPPED_FIRST, Store
@@ -31,7 +36,10 @@ from ramsterd.core.zbud import Family
 from ramsterd.remote.holders import Holder, Holders
 from ramsterd.remote.messages import PAGES_PER_FRAME_MAX, PutResult
 from ramsterd.remote.overflow import Overflow, OverflowStatistics
+from ramsterd.remote.pace import Pace, PaceStatistics
+from ramsterd.remote.patience import Patience
 from ramsterd.remote.shipment import Put, Shipment
+from ramsterd.remote.standing import Standing
 
 # Blocks dropped in one pass: about 10 ms.  Only a budget that shrinks has more to drop at once.
 DROPPED_BLOCKS_MAX: Final = 256
@@ -49,6 +57,7 @@ class RemotifyStatistics:
     unknown_total: int
     overtaken_total: int
     stored_by_node: dict[NodeId, int]
+    pace: dict[NodeId, PaceStatistics]
     ephemeral: OverflowStatistics
 
 
@@ -63,19 +72,22 @@ class Remotifier:
         *,
         in_flight_max: int,
         refusal_seconds: float,
+        patience: Patience,
         rng: random.Random,
         sends_ephemeral: bool = False,
     ) -> None:
         self._sends_ephemeral = sends_ephemeral
+        self._pace = Pace()
+        self._standing = Standing(refusal_seconds)
         self._overflow = Overflow(
-            store, holders, nodes,
+            store, holders, nodes, self._pace,
             must_shrink=self._must_shrink, refusal_seconds=refusal_seconds, rng=rng,
         )  # fmt: skip
         self._store = store
         self._holders = holders
         self._nodes = nodes
         self._in_flight_max = in_flight_max
-        self._refusal_seconds = refusal_seconds
+        self._patience = patience
         self._rng = rng
         self._is_draining = False
         # Since the high watermark was last exceeded, only ephemeral pages left.
@@ -83,9 +95,13 @@ class Remotifier:
         # Whether `drop_first` stopped at its bound.
         self.has_more_to_drop = False
         self._in_flight: dict[int, Put] = {}
+        # PUTs whose blocks are waited for no more, though the answer may still come.
+        self._given_up: dict[int, Put] = {}
+        # When each PUT of these two left.
+        self._sent_at: dict[int, float] = {}
         # Frames of the arena that leave if all under way is stored.
         self._leaving_bytes = 0
-        # What was placed on a peer since its last STATUS.
+        # What was placed on a peer that its last STATUS could not know of.
         self._placed_bytes: dict[NodeId, int] = {}
         # Pages that have left, or are clean now: what repatriation waits to end.
         self.left_total = 0
@@ -133,9 +149,13 @@ class Remotifier:
         return self._ship(self._oldest_blocks(), now, is_kept=False)
 
     def is_stuck(self) -> bool:
-        """Whether pages must leave, and none is on its way: no peer takes them, or none of ours is left here."""
+        """Whether pages must leave, and none is on its way: no peer takes them, or none of ours is left here.
+
+        Those that wait for a peer at its cap are on their way as good as any.
+        """
         is_short = self._store.is_above(self._store.limits.high_watermark)
-        return is_short and self._must_drain() and not self._in_flight
+        is_moving = bool(self._in_flight) or self._pace.is_waiting
+        return is_short and self._must_drain() and not is_moving
 
     def make_room(self) -> None:
         """Begin to drain to the low watermark now: pages are to come home, and have to fit below the high one."""
@@ -161,22 +181,59 @@ class Remotifier:
         """Send the first of these persistent blocks that fit, and keep them here as clean ones."""
         return self._ship(iter(blocks), now, is_kept=True)
 
-    def begin(self, request_id: int, put: Put) -> None:
+    def begin(self, request_id: int, put: Put, now: float) -> None:
         """The PUT is on its way."""
         if put.shipment.kind is PoolKind.EPHEMERAL:
             self._overflow.begin(request_id, put)
         else:
             self._in_flight[request_id] = put
+            self._sent_at[request_id] = now
+
+    def give_up_overdue(self, now: float) -> bool:
+        """Wait no more for peers that say nothing, as far as enough others would take their blocks.
+
+        Returns:
+            Whether blocks came back, of which some may be empty by now.
+        """
+        sent_before = now - self._patience.seconds
+        overdue = [each for each in self._in_flight if self._sent_at[each] <= sent_before]
+        if not overdue:
+            return False
+        silent = {self._in_flight[each].holder.node for each in overdue}
+        able = [
+            each
+            for each in self._candidates()
+            if each.node not in silent and each.has_room(1, now=now)
+        ]
+        is_any_back = False
+        for request_id in overdue:
+            put = self._in_flight[request_id]
+            if len(able) >= len(put.shipment.holders):
+                self._given_up[request_id] = put
+                self._on_unknown(request_id)
+                is_any_back = True
+        return is_any_back
 
     def is_any_in_flight(self) -> bool:
         """Whether any PUT of persistent pages is under way: their memory is freed when it has ended."""
         return bool(self._in_flight)
 
     def has_put_to(self, node: NodeId) -> bool:
-        """Whether any PUT to a peer is under way."""
-        return self._overflow.has_put_to(node) or any(
-            put.holder.node == node for put in self._in_flight.values()
+        """Whether any PUT to a peer is under way, or was given up and may be."""
+        return (
+            self._overflow.has_put_to(node)
+            or self._standing.is_unsettled(node)
+            or any(put.holder.node == node for put in self._unanswered())
         )
+
+    def _unanswered(self) -> Iterator[Put]:
+        """Yield all PUTs of persistent pages to which an answer may come."""
+        return chain(self._in_flight.values(), self._given_up.values())
+
+    def on_link_lost(self, node: NodeId) -> None:
+        """Nothing that was sent to a peer is under way any more."""
+        self._standing.on_link_lost(node)
+        self._overflow.on_link_lost(node)
 
     def blocks_in_flight(self) -> list[int]:
         """Return the blocks on their way, those of a shipment to two peers twice."""
@@ -184,12 +241,29 @@ class Remotifier:
 
     def is_in_flight(self, request_id: int) -> bool:
         """Whether a request is a PUT under way."""
-        return request_id in self._in_flight or self._overflow.is_in_flight(request_id)
+        return request_id in self._sent_at or self._overflow.is_in_flight(request_id)
 
-    def on_status(self, node: NodeId, pages_held_for_us: int) -> None:
-        """A peer told anew how much room it has, and how many pages of ours."""
-        self._placed_bytes.pop(node, None)
-        self._overflow.on_status(node, pages_held_for_us)
+    def on_status(self, node: NodeId, status: PeerStatus) -> None:
+        """A peer told anew how much room it has, how many pages of ours, and how fast it takes them."""
+        # Links keep order: what is not answered yet had not arrived when this was written.
+        self._placed_bytes[node] = sum(
+            len(put.shipment.body) for put in self._in_flight.values() if put.holder.node == node
+        )
+        self._standing.on_heard(node)
+        self._pace.on_status(node, status.put_bytes_per_second)
+        self._overflow.on_status(node, status.pages_held_for_us)
+
+    def next_deadline(self) -> float | None:
+        """Return when a peer that took all it wants for now may be asked again, if somebody waits for that."""
+        return self._pace.next_deadline()
+
+    def on_deadline(self, now: float) -> None:
+        """Time has passed: who waits for a peer asks again at the next `next_puts`."""
+        self._pace.on_deadline(now)
+
+    def sent_serials(self, holder: int) -> list[int]:
+        """Return the serials of ephemeral pages that a holder was sent, and that it may have."""
+        return self._overflow.sent_serials(holder)
 
     def on_holder_dead(self, holder: int) -> None:
         """A life of a peer ended, with all that it held."""
@@ -199,13 +273,17 @@ class Remotifier:
         """Return how many pages a PUT under way has."""
         if self._overflow.is_in_flight(request_id):
             return self._overflow.pages_in_flight(request_id)
-        return len(self._in_flight[request_id].shipment.serials)
+        put = self._in_flight.get(request_id) or self._given_up[request_id]
+        return len(put.shipment.serials)
 
     def on_results(self, request_id: int, results: bytes, now: float) -> None:
         """A peer stored or refused each page; a block with one refused page counts as refused."""
         if self._overflow.is_in_flight(request_id):
             self._overflow.on_results(request_id, results, now)
             return
+        self._patience.on_answer(now - self._sent_at.pop(request_id))
+        if self._given_up.pop(request_id, None) is not None:
+            return  # it is owed a flush of all this already
         put = self._in_flight.pop(request_id)
         shipment, holder = put.shipment, put.holder
         start, is_refused = 0, False
@@ -223,7 +301,8 @@ class Remotifier:
                 if outcome == PutResult.STORED:
                     self._owe(holder, [serial])
         if is_refused:
-            self._nodes.on_refused(holder.node, until=now + self._refusal_seconds, now=now)
+            until = self._standing.on_refused(holder.node, now)
+            self._nodes.on_refused(holder.node, until=until, now=now)
         self._on_answer(shipment)
 
     def _on_stored(self, holder: Holder, leaving: Leaving) -> None:
@@ -231,14 +310,21 @@ class Remotifier:
         self._stored += count
         self._stored_zpage_bytes += len(leaving.body)
         self._stored_by_node[holder.node] = self._stored_by_node.get(holder.node, 0) + count
+        self._standing.on_stored(holder.node)
 
     def on_unknown(self, request_id: int) -> None:
         """Nobody knows whether a peer has these pages: it is owed a flush."""
         if self._overflow.is_in_flight(request_id):
             self._overflow.on_unknown(request_id)
             return
+        del self._sent_at[request_id]
+        if self._given_up.pop(request_id, None) is None:
+            self._on_unknown(request_id)
+
+    def _on_unknown(self, request_id: int) -> None:
         put = self._in_flight.pop(request_id)
         self._unknown += len(put.shipment.serials)
+        self._standing.on_unanswered(put.holder.node)
         self._owe(put.holder, put.shipment.serials)
         self._on_answer(put.shipment)
 
@@ -292,12 +378,15 @@ class Remotifier:
             unknown_total=self._unknown,
             overtaken_total=self._overtaken,
             stored_by_node=dict(self._stored_by_node),
+            pace=self._pace.statistics(),
             ephemeral=ephemeral,
         )
 
     def check_invariants(self) -> None:
         """Assert that the blocks under way are what they should be."""
         self._overflow.check_invariants()
+        assert not self._in_flight.keys() & self._given_up.keys()
+        assert self._sent_at.keys() == self._in_flight.keys() | self._given_up.keys()
         shipments: list[Shipment] = []
         for put in self._in_flight.values():
             if not any(put.shipment is each for each in shipments):
@@ -336,12 +425,13 @@ class Remotifier:
             return []
         store = self._store
         copies = store.copies_of(store.zbud.rows(first))
-        candidates = self._candidates()
+        candidates, block_bytes = self._candidates(), store.zbud.block_bytes(first)
         nodes = choose_holders(
-            candidates, copies, store.zbud.block_bytes(first), now=now, rng=self._rng,
+            candidates, copies, block_bytes, now=now, rng=self._rng,
             our_zone=self._nodes.local_config.zone,
         )  # fmt: skip
         if not nodes:
+            self._pace.wait(candidates, block_bytes, now)
             return []
         room_bytes = min(each.free_bytes for each in candidates if each.node in nodes)
         taken = self._take(chain([first], blocks), copies, room_bytes, is_kept=is_kept)
@@ -353,6 +443,7 @@ class Remotifier:
         )
         for node in nodes:
             self._placed_bytes[node] = self._placed_bytes.get(node, 0) + len(shipment.body)
+            self._pace.on_put(node, len(shipment.body), now)
         return [Put(shipment, holder) for holder in shipment.holders]
 
     def _take(
@@ -379,12 +470,18 @@ class Remotifier:
         return self._holders.of(node, incarnation)
 
     def _candidates(self) -> list[Candidate]:
-        """Return the peers, without those whose window is full, and with what we placed since their STATUS."""
+        """Return the peers that answer and whose window is not full, with what we placed since their STATUS."""
+        silent = {put.holder.node for put in self._given_up.values()}
         busy: dict[NodeId, int] = {}
         for put in self._in_flight.values():
             busy[put.holder.node] = busy.get(put.holder.node, 0) + 1
         return [
-            replace(each, free_bytes=max(0, each.free_bytes - self._placed_bytes.get(each.node, 0)))
+            replace(
+                each,
+                free_bytes=max(0, each.free_bytes - self._placed_bytes.get(each.node, 0)),
+                paced_until=self._pace.open_at(each.node),
+                is_doubtful=self._standing.is_doubtful(each.node),
+            )
             for each in self._nodes.candidates()
-            if busy.get(each.node, 0) < self._in_flight_max
+            if busy.get(each.node, 0) < self._in_flight_max and each.node not in silent
         ]

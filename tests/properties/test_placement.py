@@ -19,6 +19,9 @@ CANDIDATES = st.lists(
         is_accepting=st.one_of(st.just(True), st.booleans()),
         free_bytes=st.sampled_from([0, 4095, 4096, 10_000, 20_000]),
         budget_bytes=st.sampled_from([0, 20_000, 40_000]),
+        paced_until=st.sampled_from([0.0, 0.0, NOW, NOW + 1]),
+        pressure=st.sampled_from([0.0, 0.5, 1.0]),
+        is_doubtful=st.sampled_from([False, False, True]),
         refused_until=st.sampled_from([0.0, 0.0, NOW, NOW + 1]),
         zone=st.sampled_from(["", "a", "b"]),
     ),
@@ -41,6 +44,8 @@ def test_able_nodes_are_chosen_other_zones_first(
         and (each.is_linked, each.is_accepting) == (True, True)
         and each.free_bytes >= 4096
         and each.refused_until <= NOW
+        and each.paced_until <= NOW
+        and not each.is_doubtful
     }
     event(f"{min(len(able), 4)} able, {copies} copies")
     if len(able) < copies:
@@ -54,6 +59,6 @@ def test_able_nodes_are_chosen_other_zones_first(
         if our_zone and any(each.zone not in zones for each in left):
             assert able[node].zone not in zones
         zones.add(able[node].zone)
-        fractions = sorted(each.free_fraction for each in left)
-        if len(fractions) == 2 and not our_zone:
-            assert able[node].free_fraction == fractions[1]
+        if len(left) == 2 and not our_zone:
+            best = max((not each.is_pressed, each.free_fraction) for each in left)
+            assert (not able[node].is_pressed, able[node].free_fraction) == best

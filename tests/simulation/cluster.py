@@ -1,20 +1,25 @@
 """A cluster without tasks: real engines, peers, pagers and links; the wire, the clock and the memory are ours.
 
 Each step is one event: a chunk arrives, or somebody's deadline has come.  One seeded `Random` chooses among the
-events that are due, so a seed is a run.  Verdicts of the failure detector are given by the scenario.
+events that are due, so a seed is a run.  Verdicts of the failure detector are given by the scenario, or, in a cluster
+with `has_detector`, by the real one (`heartbeat`), which also links nodes by itself as their dialers would.
 After each step the checkers of `checkers.py` look at the nodes that were touched.
 """
 
 import math
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import trio
 from trio.testing import MockClock
 
 from config.model import ClusterConfig, DaemonConfig, MemoryConfig, NodeConfig, RemoteConfig
+from heartbeat.door import normal_endpoint
+from heartbeat.service import HeartbeatService
+from heartbeat.swim import Swim
+from net.dialer import is_dialer
 from net.peerlink import PeerLink
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import NodeState, Verdict
@@ -23,6 +28,9 @@ from ramsterd.core.page import PoolId, PoolKind
 from ramsterd.engine import Engine
 from ramsterd.pager import Pager
 from ramsterd.peers import Peers
+from tests.simulation.datagrams import Datagrams, SimSocket
+from tests.simulation.dialers import Dialer
+from tests.simulation.paths import Paths
 from tests.simulation.wire import End, NoTransport, OneWay
 
 MIB = 1 << 20
@@ -59,6 +67,23 @@ class Node:
     pool: PoolId
     cache: PoolId
     is_paused: bool = False
+    socket: SimSocket | None = None
+    dialers: list[Dialer] = field(default_factory=list)
+
+    def next_beat(self) -> float:
+        """Return when its failure detector has something to do, as `HeartbeatService._watch` waits."""
+        service = self.peers.heartbeat
+        if service is None or self.socket is None:
+            return math.inf
+        return min(service._deadline(), self.socket.next_arrival())
+
+    def beat(self, now: float) -> None:
+        """Do what `HeartbeatService._watch` does when it wakes."""
+        service = self.peers.heartbeat
+        assert service is not None
+        effects = service._receive(now)
+        effects += service._detector.on_deadline(now=now)
+        service._perform(effects)
 
 
 class Cluster:
@@ -70,11 +95,17 @@ class Cluster:
         clock: MockClock,
         *,
         nodes: int = 2,
+        has_detector: bool = False,
         knobs: dict[int, dict[str, float]] | None = None,
         **knobs_of_all: float,
     ) -> None:
         self.rng = random.Random(seed)
         self.clock = clock
+        self.paths = Paths(self.rng)
+        self.has_detector = has_detector
+        # When, who judged, what.
+        self.verdicts: list[tuple[float, NodeId, Verdict]] = []
+        self._datagrams = Datagrams(self.paths)
         self.trace: list[str] = []
         self.checks: list[Callable[[], None]] = []
         self._steps = 0
@@ -90,6 +121,9 @@ class Cluster:
             ),
         )
         self.nodes: dict[NodeId, Node] = {}
+        # What each node's cluster.toml says.
+        self._files = dict.fromkeys(self._configs, self.config)
+        self._last_lives: dict[NodeId, Incarnation] = {}
         self.ends: list[End] = []
         for number in self._configs:
             self._start(number, Incarnation(1))
@@ -108,32 +142,95 @@ class Cluster:
         rng = random.Random(self.rng.getrandbits(64))
         engine = Engine(
             daemon=daemon,
-            cluster=self.config,
+            cluster=self._files[number],
             local=number,
             incarnation=incarnation,
             map_memory=MemfdMapping,  # sparse: a node costs what it uses
             rng=rng,
         )
-        peers = Peers(engine, self.config, transport=NoTransport(), rng=rng)
+        peers = Peers(engine, self._files[number], transport=NoTransport(), rng=rng)
         pager = Pager(engine, peers, put_wait_seconds_max=daemon.remote.put_wait_seconds_max)
         pool = pager.new_pool(PoolKind.PERSISTENT, "export")
         cache = pager.new_pool(PoolKind.EPHEMERAL, "cache")
-        self.nodes[number] = Node(number, incarnation, engine, peers, pager, pool, cache)
+        node = Node(number, incarnation, engine, peers, pager, pool, cache)
+        self.nodes[number] = node
+        self._last_lives[number] = incarnation
+        if self.has_detector:
+            self._detect(node, rng)
 
-    def crash(self, number: int) -> None:
-        """End a life without a word; peers notice by the wires."""
-        self.note(number, "crash")
+    def last_life(self, number: int) -> int:
+        """Return the incarnation of a node, or of its last life if it is dead."""
+        return self._last_lives[NodeId(number)]
+
+    def budget(self, number: int) -> int:
+        """Return the budget that a node starts with."""
+        return self._configs[NodeId(number)].memory.budget
+
+    def set_budget(self, number: int, budget_bytes: int) -> None:
+        """Change a budget, as an operator does."""
+        self.note(number, f"budget {budget_bytes}")
+        self[number].engine.set_budget(budget_bytes, now=self.now)
+        self[number].peers.settle()
+
+    def _detect(self, node: Node, rng: random.Random) -> None:
+        """Give a node what `Peers.serve` gives it: a failure detector, and a dialer for each lower number."""
+        ours = node.engine.nodes.local_config
+        node.socket = self._datagrams.bind(node.number, normal_endpoint(ours.address, ours.port))
+        node.peers.heartbeat = HeartbeatService(
+            self._files[node.number],
+            node.number,
+            detector=Swim(
+                node.engine.nodes.nodes(),
+                node.number,
+                node.incarnation,
+                self.config.timers,
+                now=self.now,
+                rng=rng,
+            ),
+            datagram_socket=node.socket,
+            on_verdicts=lambda verdicts: self._on_verdicts(node, verdicts),
+        )
+        node.dialers = [
+            Dialer(node.number, target, random.Random(rng.getrandbits(64)), self.now)
+            for target in node.engine.nodes.nodes()
+            if is_dialer(node.number, target)
+        ]
+
+    def _on_verdicts(self, node: Node, verdicts: list[Verdict]) -> None:
+        for verdict in verdicts:
+            self.note(
+                node.number,
+                f"finds that {verdict.node}.{verdict.incarnation} is {verdict.state.value}",
+            )
+            self.verdicts.append((self.now, node.number, verdict))
+        node.peers._on_verdicts(verdicts)
+
+    def crash(self, number: int, *, is_silent: bool = False) -> None:
+        """End a life without a word; peers notice by the wires, unless its power is gone too (`is_silent`)."""
+        self.note(number, "loses its power" if is_silent else "crash")
         for end in [end for end in self.ends if end.node == number]:
             self.ends.remove(end)  # its handler is dead: nobody is told on this side
-            end.outgoing.close()
-            end.incoming.close()
-        self.nodes.pop(NodeId(number))
+            if not is_silent:
+                end.outgoing.close()
+                end.incoming.close()
+        node = self.nodes.pop(NodeId(number))
+        self._files[node.number] = node.peers.members.cluster
+        if node.socket is not None:
+            node.socket.close()
         self._end_broken()
 
     def start_again(self, number: int, incarnation: int) -> None:
-        """Begin a new life."""
+        """Begin a new life; its machine resets the connections of the old one."""
         self.note(number, f"starts again as {incarnation}")
+        for end in self.ends:
+            if end.link.node == number:
+                end.incoming.close()
         self._start(NodeId(number), Incarnation(incarnation))
+        self._end_broken()
+
+    def copy_file(self, source: int, target: int) -> None:
+        """Give a node that does not run the cluster file of another, as an operator does."""
+        self._files[NodeId(target)] = self[source].peers.members.cluster
 
     def restart(self, number: int) -> None:
         """Crash and start again, unlinked."""
@@ -165,7 +262,8 @@ class Cluster:
         return self.is_linked(one, other) or self.is_linked(other, one)
 
     def _wire(self, dialer: Node, acceptor: Node) -> tuple[End, End]:
-        there, back = OneWay(self.rng), OneWay(self.rng)
+        there = OneWay(self.paths, dialer.number, acceptor.number)
+        back = OneWay(self.paths, acceptor.number, dialer.number)
         first = self._end(dialer, back, there, expected=acceptor.number)
         second = self._end(acceptor, there, back, expected=None)
         return first, second
@@ -177,6 +275,15 @@ class Cluster:
         return end
 
     # Faults.
+
+    def pause(self, number: int) -> None:
+        """Stop a node as SIGSTOP does: its connections stay open, and nobody answers."""
+        self.note(number, "pause")
+        self[number].is_paused = True
+
+    def resume(self, number: int) -> None:
+        self.note(number, "resume")
+        self[number].is_paused = False
 
     def end_of(self, node: int, peer: int) -> End:
         """Return a node's end of its link to a peer."""
@@ -234,16 +341,23 @@ class Cluster:
         self._end_broken()
         arrivals = [(end.incoming.next_arrival(), end) for end in self.ends if self._hears(end)]
         alarms = [(end.next_deadline(), end) for end in self.ends if self._hears(end)]
-        clocks = [(n.peers._alarm(), n) for n in self.nodes.values() if not n.is_paused]
-        at = min((each for each, _ in [*arrivals, *alarms, *clocks]), default=math.inf)
+        awake = [node for node in self.nodes.values() if not node.is_paused]
+        clocks = [(node.peers._alarm(), node) for node in awake]
+        beats = [(node.next_beat(), node) for node in awake if node.socket is not None]
+        dialers = [(dialer.at, dialer) for node in awake for dialer in node.dialers]
+        times = [*arrivals, *alarms, *clocks, *beats, *dialers]
+        at = min((each for each, _ in times), default=math.inf)
+        self._jump_to(min(at, until))
         if at > until:
-            self.clock.jump(max(0.0, until - self.now))
             return False
-        self.clock.jump(max(0.0, at - self.now))
         now = self.now
-        due: list[tuple[str, End | Node]] = [("receive", end) for t, end in arrivals if t <= now]
+        due: list[tuple[str, End | Node | Dialer]] = [
+            ("receive", end) for t, end in arrivals if t <= now
+        ]
         due += [("deadline", end) for t, end in alarms if t <= now]
         due += [("clock", node) for t, node in clocks if t <= now]
+        due += [("beat", node) for t, node in beats if t <= now]
+        due += [("dial", dialer) for t, dialer in dialers if t <= now]
         self._do(*self.rng.choice(due))
         self._end_broken()
         self._steps += 1
@@ -252,11 +366,23 @@ class Cluster:
                 check()
         return True
 
+    def _jump_to(self, at: float) -> None:
+        if at > self.now:
+            self.clock.jump(at - self.now)
+        while self.now < at:  # the sum was rounded down, and nothing would be due yet
+            self.clock.jump(math.ulp(at))
+
     def _hears(self, end: End) -> bool:
         return not end.is_over and not self.nodes[end.node].is_paused
 
-    def _do(self, what: str, who: "End | Node") -> None:
-        if isinstance(who, Node):
+    def _do(self, what: str, who: "End | Node | Dialer") -> None:
+        if isinstance(who, Dialer):
+            self._dial(who)
+        elif what == "beat":
+            assert isinstance(who, Node)
+            self.note(who.number, what)
+            who.beat(self.now)
+        elif isinstance(who, Node):
             self.note(who.number, what)
             # As Peers._watch_clock does.
             who.engine.on_deadline(self.now)
@@ -269,11 +395,30 @@ class Cluster:
             who.on_deadline(self.now)
             self.note(who.node, f"{what} of the link to {who.link.node}")
 
+    def _dial(self, dialer: Dialer) -> None:
+        """Do what `net.dialer.dial_once` does."""
+        node, target = self.nodes[dialer.node], self.nodes.get(dialer.target)
+        if self.paths.is_cut(dialer.node, dialer.target):
+            dialer.on_no_answer(self.now)
+        elif target is None:
+            dialer.on_refused(self.now)
+        else:
+            self.note(dialer.node, f"dial {dialer.target}")
+            first, second = self._wire(node, target)
+            dialer.on_dialed(first, self.now)
+            first.start()
+            second.start()
+
     def _end_broken(self) -> None:
         """End links whose other side has gone, until no more follow."""
         while any(end.end_if_broken() for end in self.ends if self._hears(end)):
             pass
+        for node in self.nodes.values():
+            for dialer in node.dialers:
+                dialer.look(self.now)
         self.ends = [end for end in self.ends if not end.is_over]
 
-    def note(self, node: int, what: str) -> None:
-        self.trace.append(f"{self.now:9.4f} node{node} {what}")
+    def note(self, node: int | None, what: str, handle: str = "") -> None:
+        """Add a line to the trace: when, who (None: the storm), what, and which page where that is known."""
+        who = "storm" if node is None else f"node{node}"
+        self.trace.append(f"{self.now:10.4f}  {who:<6}  {what:<44}  {handle}".rstrip())

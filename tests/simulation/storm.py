@@ -1,207 +1,249 @@
-"""A storm: random operations and faults over a few nodes, then healing.
+"""A storm: programs and faults over a few nodes, as a seed draws them (`swarm`), then healing.
 
-Each seed draws its own mix (a swarm): a storm that never crashes a node fills its peers, one that never cuts a
-link has long queues.  What may be lost is noted before each fault, so the clients can judge what they get.
+What is checked on the way: each answer by its client, tables against tables (`checkers`), bytes against promises
+(`world`).  And when all is healed: the cluster is alive, agrees who is up, and no page is at risk.
 """
 
 import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
 
 from trio.testing import MockClock
 
 from nodemanager.states import NodeState
-from ramsterd.core.page import PoolKind
 from tests.simulation.checkers import check_books, check_invariants, check_step
-from tests.simulation.cluster import BUDGET_BYTES, Cluster
+from tests.simulation.cluster import Cluster
+from tests.simulation.faults import Faults
+from tests.simulation.swarm import Mix, draw
 from tests.simulation.workload import REST_SECONDS, Client
+from tests.simulation.workloads import WRITE_PAGES_MAX, Cache, Swap, Thrash
+from tests.simulation.world import World
 
-INDEXES = 1400
-STEPS_PER_CHECK = 20
+STEPS: Final = 600
+STEPS_PER_CHECK: Final = 40
+WAIT_SECONDS: Final = (0.001, 0.01, 0.1, 0.6, 3.0)
+LOAD_SECONDS: Final = 0.02
+# Suspicions, dials that back off, greetings that time out: all of it one after another.
+AGREE_SECONDS_MAX: Final = 180.0
+RISK_SECONDS_MAX: Final = 180.0
+# Of the memory that is left, what the programs keep until no page is at risk.
+KEPT_FRACTION: Final = 0.25
+PAGE_BYTES_KEPT: Final = 2048
 
 
 @dataclass(slots=True)
 class Storm:
-    """Three nodes, a client on each, and what can happen to them."""
+    """One cluster in one storm; `faults.Lives`."""
 
     cluster: Cluster
+    mix: Mix
     rng: random.Random
-    clients: dict[int, Client] = field(default_factory=dict)
-    caches: dict[int, Client] = field(default_factory=dict)
-    crashes: int = 0
+    programs: dict[int, list[Swap | Cache | Thrash]] = field(default_factory=dict)
+    # What clients of lives that are over have seen.
+    seen: Counter[str] = field(default_factory=Counter)
+    world: World = field(init=False)
+    faults: Faults = field(init=False)
 
     def __post_init__(self) -> None:
+        self.world = World(self.cluster)
+        self.faults = Faults(self.cluster, self.world, self, self.rng)
+        self.cluster.note(None, str(self.mix))
         for number in self.cluster.nodes:
-            self._connect(number)
+            self.on_started(number)
 
-    def _connect(self, number: int) -> None:
-        self.clients[number] = Client(self.cluster, number, expects_unreachable=True)
-        self.caches[number] = Client(self.cluster, number, kind=PoolKind.EPHEMERAL)
+    # Who uses the nodes.
 
-    def pair(self) -> tuple[int, int]:
-        one, other = self.rng.sample(sorted(self.clients), 2)
-        return one, other
+    def clients(self) -> list[Client]:
+        return [program.client for programs in self.programs.values() for program in programs]
 
-    def client(self) -> Client | None:
-        """Return a client whose node is not paused."""
-        awake = [each for each in self.clients.values() if not each.node.is_paused]
-        return self.rng.choice(awake) if awake else None
+    def on_gone(self, number: int) -> None:
+        for program in self.programs.pop(number, ()):
+            self.seen += program.client.seen
 
-    # Operations.
+    def on_started(self, number: int) -> None:
+        if drawn := self.mix.programs.get(number):
+            self.programs[number] = [
+                program.kind(
+                    self.cluster,
+                    number,
+                    random.Random(self.rng.getrandbits(64)),
+                    program.pages,
+                )
+                for program in drawn
+            ]
 
-    def put(self) -> None:
-        if (client := self.client()) is not None and len(client.puts) < 8:
-            client.put(self.rng.randrange(INDEXES), self.rng.choice([1, 4, 16, 64]))
+    # The storm.
 
-    def get(self) -> None:
-        if (client := self.client()) is not None:
-            client.get(self.rng.randrange(INDEXES), self.rng.choice([1, 1, 4, 16]))
+    def run(self, steps: int) -> None:
+        """Run to the end, and check all on the way."""
+        if not self.mix.has_detector:
+            self.cluster.link_all()
+        self.cluster.run(1.0)
+        self._load()
+        happenings: list[Callable[[], None]] = [self._act, self._wait]
+        happenings += [partial(self._happen, name) for name in self.mix.faults]
+        weights = [2.0, self.mix.wait_weight, *self.mix.faults.values()]
+        for step in range(steps):
+            (happening,) = self.rng.choices(happenings, weights)
+            happening()
+            if not step % STEPS_PER_CHECK:
+                self.check()
+        self.check()
+        self._calm()
 
-    def flush(self) -> None:
-        if (client := self.client()) is not None:
-            client.flush_unless_put(self.rng.randrange(INDEXES), self.rng.choice([1, 8, 64]))
+    def check(self) -> None:
+        """Assert what must hold at any time."""
+        check_step(self.cluster)
+        check_invariants(self.cluster)
+        self.world.check(self._persistent())
 
-    def cache(self) -> Client | None:
-        client = self.client()
-        return None if client is None else self.caches[client.number]
+    def _persistent(self) -> list[Client]:
+        return [client for client in self.clients() if not client.is_cache]
 
-    def cache_put(self) -> None:
-        if (cache := self.cache()) is not None:
-            cache.put(self.rng.randrange(INDEXES), self.rng.choice([1, 16, 64, 64]))
+    def _load(self) -> None:
+        """Let the programs put what they begin with."""
+        pages_max = max(program.pages for each in self.programs.values() for program in each)
+        for index in range(0, pages_max, WRITE_PAGES_MAX):
+            for programs in self.programs.values():
+                for program in programs:
+                    program.begin(index)
+            self.cluster.run(LOAD_SECONDS)
 
-    def cache_get(self) -> None:
-        if (cache := self.cache()) is not None:
-            cache.get(self.rng.randrange(INDEXES), self.rng.choice([1, 4, 16]))
+    def _act(self) -> None:
+        awake = [n for n in self.programs if not self.cluster[n].is_paused]
+        if awake:
+            self.rng.choice(self.programs[self.rng.choice(awake)]).act()
 
-    def cache_take(self) -> None:
-        """Flush some, as the second half of an exclusive get does."""
-        if (cache := self.cache()) is not None:
-            cache.flush(self.rng.randrange(INDEXES), self.rng.choice([1, 4, 16]))
+    def _wait(self) -> None:
+        self.cluster.run(self.rng.choice(WAIT_SECONDS))
 
-    def wait(self) -> None:
-        self.cluster.run(self.rng.choice([0.001, 0.01, 0.1, 0.6]))
+    def _happen(self, name: str) -> None:
+        self.seen[name] += 1
+        fault: Callable[[], None] = getattr(self.faults, name)
+        fault()
 
-    # Faults.
+    # The calm.
 
-    def cut(self) -> None:
-        one, other = self.pair()
-        if self.cluster.is_wired(one, other):
-            self.cluster.cut(one, other)
+    def _calm(self) -> None:
+        """Heal all but some of the dead; then the cluster is alive, and what it counts is right."""
+        self._heal()
+        assert self.cluster.run_until(self._is_agreed, AGREE_SECONDS_MAX), self._disagreement()
+        self._take_back()
+        self.cluster.run(REST_SECONDS)
+        for client in self.clients():
+            assert not client.gets, "a get that nobody answers"
+            assert not client.puts, "a put that nobody answers"
+            client.expects_unreachable = False
+        self._rest()
+        self._make_room()
+        assert self.cluster.run_until(lambda: not self._at_risk(), RISK_SECONDS_MAX), (
+            f"pages stay at risk: {self._at_risk()}"
+        )
+        self._rest()
+        at_risk = self.world.check(self._persistent())
+        assert not at_risk, f"{at_risk} pages have fewer copies than asked, and nobody says so"
 
-    def link(self) -> None:
-        one, other = self.pair()
-        if not self.cluster.is_wired(one, other):
-            self.cluster.link(one, other)
+    def _heal(self) -> None:
+        self.cluster.note(None, "calm")
+        self.faults.mend()
+        for number, node in self.cluster.nodes.items():
+            if node.is_paused:
+                self.cluster.resume(number)
+            self.cluster.set_budget(number, self.cluster.budget(number))
+        stays_dead = self.rng.random() < 0.5
+        for dead in [] if stays_dead else self.faults.dead():
+            self.faults.start(dead)
+        if not self.mix.has_detector:
+            self._tell()
 
-    def hold(self) -> None:
-        if self.cluster.ends:
-            self.rng.choice(self.cluster.ends).outgoing.is_held = True
-
-    def let_go(self) -> None:
-        for end in self.cluster.ends:
-            end.outgoing.is_held = False
-
-    def pause(self) -> None:
-        one, _ = self.pair()
-        self.cluster[one].is_paused = not self.cluster[one].is_paused
-
-    def down(self) -> None:
-        one, other = self.pair()
-        if not self.cluster.is_linked(one, other):
-            incarnation = self.cluster[other].incarnation
-            self.cluster.judge(one, other, NodeState.DOWN, incarnation)
-
-    def flip(self) -> None:
-        """Damage one zpage that a holder keeps."""
-        owner, holder = self.pair()
-        client = self.rng.choice([self.clients[owner], self.caches[owner]])
-        kept = client.kept(holder)
-        if kept:
-            index = self.rng.choice(kept)
-            client.expect_loss({index})
-            (row,) = client.foreign_rows(holder, [index])
-            store = self.cluster[holder].engine.store
-            store.zbud.arena[store.zbud.offset(store.rows.location(row))] ^= 1
-
-    def resize(self) -> None:
-        """Change a budget, both ways, as an operator does."""
-        number, _ = self.pair()
-        node = self.cluster[number]
-        budget_bytes = BUDGET_BYTES * self.rng.randint(2, 4) // 4
-        self.cluster.note(number, f"budget {budget_bytes}")
-        node.engine.set_budget(budget_bytes, now=self.cluster.now)
-        node.peers.settle()
-
-    def crash(self) -> None:
-        number, _ = self.pair()
-        for owner, client in self.clients.items():
-            if owner != number:
-                client.on_holder_lost(number)
-        self.cluster.restart(number)
-        self._connect(number)
-        self.crashes += 1
-
-    def heal(self) -> None:
-        """Wake everybody, let everything go, link everything."""
-        for node in self.cluster.nodes.values():
-            node.is_paused = False
-        self.let_go()
-        self.cluster.run(0.1)
+    def _tell(self) -> None:
+        """Do what detector and dialers would."""
+        self.cluster.run(REST_SECONDS)
+        self.cluster.link_all()
+        for dead in self.faults.dead():
+            for number in self.cluster.nodes:
+                self.cluster.judge(number, dead, NodeState.DOWN, self.cluster.last_life(dead))
+        self.cluster.run(REST_SECONDS)
         self.cluster.link_all()
 
+    def _take_back(self) -> None:
+        """Nobody is to be drained any more."""
+        at = min(self.cluster.nodes)
+        for config in self.cluster[at].peers.members.cluster.node:
+            if config.draining:
+                self.faults.take_back(at, config.name)
+        self.cluster.run(1.0)
+        assert self._is_agreed(), self._disagreement()
+        drained = [
+            n
+            for n, each in self.cluster.nodes.items()
+            if any(c.draining for c in each.peers.members.cluster.node)
+        ]
+        assert not drained, f"nodes {drained} did not hear that all are taken back"
 
-def storm(seed: int, clock: MockClock, *, steps: int) -> Cluster:
-    """Run one storm to its end, and check all on the way; return the cluster, for its trace."""
+    def _is_agreed(self) -> bool:
+        return not self._disagreement()
+
+    def _disagreement(self) -> str:
+        """Return who is wrong about whom; empty: all agree who is up, and those are linked."""
+        for number, node in self.cluster.nodes.items():
+            table = node.engine.nodes
+            for other in table.nodes():
+                alive = self.cluster.nodes.get(other)
+                state, life = table.state(other), table.incarnation(other)
+                if alive is None:
+                    is_right = state in {NodeState.DOWN, NodeState.LEFT}
+                else:
+                    is_right = state in {NodeState.UP, NodeState.DRAINING}
+                    is_right = is_right and life == alive.incarnation
+                    is_right = is_right and table.is_linked(other)
+                if not is_right:
+                    return f"node {number} believes {other}.{life} {state.value}"
+        return ""
+
+    def _rest(self) -> None:
+        for client in self.clients():
+            client.read_all()
+        self.cluster.run(REST_SECONDS)
+        self.check()
+        check_books(self.cluster)
+
+    def _make_room(self) -> None:
+        """Let the programs keep so little that there is room for each copy, and nothing that is lost."""
+        memory = sum(self.cluster.budget(number) for number in self.cluster.nodes)
+        kept_pages = int(KEPT_FRACTION * memory / PAGE_BYTES_KEPT / self.mix.knobs["copies"])
+        clients = self.clients()
+        for client in clients:
+            good = [index for index in client.indexes if index not in client.losable]
+            kept = set(good[: kept_pages // len(clients)])
+            for index in client.indexes:
+                if index not in kept:
+                    client.flush(index)
+
+    def _at_risk(self) -> dict[int, int]:
+        """Return how many pages each node says are at risk, if there are enough peers."""
+        if len(self.cluster.nodes) <= self.mix.knobs["copies"]:
+            return {}
+        at_risk = {
+            number: node.engine.statistics().rebuild.pages_at_risk
+            for number, node in self.cluster.nodes.items()
+        }
+        return {number: pages for number, pages in at_risk.items() if pages}
+
+
+def make_storm(seed: int, clock: MockClock) -> Storm:
+    """Return the storm of a seed, before its first step."""
     rng = random.Random(f"storm {seed}")
+    mix = draw(rng)
     cluster = Cluster(
         seed,
         clock,
-        nodes=3,
-        request_seconds_max=1.0,
-        fetch_seconds_max=3.0,
-        put_wait_seconds_max=2.0,
-        gets_in_flight_max=rng.choice([1, 3, 32]),
-        puts_in_flight_max=rng.choice([1, 4]),
-        copies=rng.choice([1, 2]),
-        rebuild_pages_per_second=rng.choice([200, 10_000]),
-        repatriate_seconds=rng.choice([0.5, 15.0]),
-        repatriate_pages_per_second=rng.choice([0, 500, 5000]),
-        ephemeral=rng.random() < 0.8,
+        nodes=len(mix.budgets),
+        has_detector=mix.has_detector,
+        knobs={number: {"budget": budget} for number, budget in enumerate(mix.budgets)},
+        **mix.knobs,
     )
-    weather = Storm(cluster, rng)
-    cluster.link_all()
-    faults = [weather.cut, weather.link, weather.hold, weather.let_go, weather.pause]
-    faults += [weather.down, weather.flip, weather.crash, weather.heal, weather.resize]
-    mix: list[tuple[Callable[[], None], float]] = [
-        (weather.put, 1.0), (weather.get, 1.0), (weather.flush, 0.2), (weather.wait, 0.7),
-    ]  # fmt: skip
-    if rng.random() < 0.7:
-        mix += [(weather.cache_put, 1.0), (weather.cache_get, 1.0), (weather.cache_take, 0.2)]
-    mix += [(fault, rng.choice([0.0, 0.02, 0.1])) for fault in faults]
-    happenings, weights = [each for each, _ in mix], [weight for _, weight in mix]
-    for step in range(steps):
-        (happening,) = rng.choices(happenings, weights)
-        cluster.note(0, f"STORM {happening.__name__}")
-        happening()
-        if not step % STEPS_PER_CHECK:
-            check_step(cluster)
-            check_invariants(cluster)
-    calm(weather)
-    return cluster
-
-
-def calm(weather: Storm) -> None:
-    """Heal, rest, and show that the cluster is alive: every get is answered, nothing is left under way."""
-    cluster = weather.cluster
-    weather.heal()
-    cluster.run(REST_SECONDS)
-    weather.heal()
-    clients = [*weather.clients.values(), *weather.caches.values()]
-    for client in clients:
-        assert not client.gets, "a get that nobody answers"
-        assert not client.puts, "a put that nobody answers"
-        client.expects_unreachable = False
-    for client in clients:
-        client.read_all()
-    cluster.run(REST_SECONDS)
-    check_books(cluster)
+    return Storm(cluster, mix, rng)

@@ -8,7 +8,8 @@ from trio.testing import MockClock
 from nodemanager.states import NodeState
 from tests.simulation.checkers import held, rows_of
 from tests.simulation.cluster import MIB, Cluster
-from tests.simulation.workload import OBJECT, Client, finish
+from tests.simulation.pages import OBJECT
+from tests.simulation.workload import Client, finish
 
 PAGES = 2000
 KNOBS: dict[str, Any] = {
@@ -91,6 +92,19 @@ async def test_a_silent_holder_is_hedged(seed: int, mock_clock: MockClock) -> No
     client.read_all()
     assert cluster.now - started < 0.75 * PAGES / 16 * 0.5
     assert cluster[0].engine.statistics().fetch.hedged_total > 0
+    cluster.let_go(1, 0)
+    finish(cluster, client)
+
+
+async def test_a_silent_holder_refuses_no_write(seed: int, mock_clock: MockClock) -> None:
+    """What was on its way to it goes to others before a write that waits for the memory gives up."""
+    cluster, client = four_nodes(seed, mock_clock)
+    cluster.hold(1, 0)
+    # Over and over, while one holder after the other hangs with pages on their way to it.
+    for _ in range(4):
+        client.fill(PAGES)
+    assert not any(put.is_refused for put in client.puts)
+    assert cluster[0].engine.statistics().remotify.unknown_total > 0
     cluster.let_go(1, 0)
     finish(cluster, client)
 

@@ -423,3 +423,17 @@ async def test_what_was_forgotten_was_that_page(seed: int, mock_clock: MockClock
     assert ours._remotifier._overflow._forget_oldest(holder, 1000) == 0
     finish(cluster, client, cache)
     assert not client.seen["LOST"]
+
+
+async def test_a_put_may_arrive_after_its_holder_said_that_it_keeps_nothing(
+    seed: int, mock_clock: MockClock
+) -> None:
+    """The holder slept: its STATUS overtakes a PUT that was given up.  What it then keeps is flushed, not forgotten."""
+    cluster, client, cache = stage_cache(seed, mock_clock, request_seconds_max=1.0)
+    cluster.hold(0, 1)
+    cache.fill(MANY)
+    client.fill(600)
+    cluster.run(4)
+    assert cluster[0].engine.statistics().remotify.ephemeral.unknown_total > 0
+    cluster.let_go(0, 1)
+    finish(cluster, client, cache)

@@ -18,8 +18,8 @@ from net.peerlink import PeerLink
 from net.transport import Piece, PortStatus, Stream
 from nodemanager.ids import NodeId
 from ramsterd.member_messages import ALL_LIMITS
+from tests.simulation.paths import Paths
 
-LATENCY_SECONDS_MAX = 0.002
 # TCP cuts and joins what was sent where it likes.
 SPLIT_CHANCE = 0.1
 JOIN_CHANCE = 0.5
@@ -43,8 +43,10 @@ class OneWay:
     `net.transport.Stream`, as far as a link uses it without tasks.
     """
 
-    def __init__(self, rng: random.Random) -> None:
-        self._rng = rng
+    def __init__(self, paths: Paths, source: NodeId, target: NodeId) -> None:
+        self._paths = paths
+        self.source = source
+        self.target = target
         self.chunks: deque[tuple[float, bytes]] = deque()
         self.is_held = False
         self.is_closed = False
@@ -53,7 +55,7 @@ class OneWay:
         if self.is_closed:
             raise PeerLost("the wire was cut")
         data = b"".join(pieces)
-        arrives_at = trio.current_time() + self._rng.uniform(0, LATENCY_SECONDS_MAX)
+        arrives_at = trio.current_time() + self._paths.seconds(self.source, self.target)
         if self.chunks:
             arrives_at = max(arrives_at, self.chunks[-1][0])
         self.chunks.append((arrives_at, data))
@@ -69,7 +71,9 @@ class OneWay:
         raise NotImplementedError
 
     def next_arrival(self) -> float:
-        return self.chunks[0][0] if self.chunks and not self.is_held else math.inf
+        if not self.chunks or self.is_held or self._paths.is_blocked(self.source, self.target):
+            return math.inf
+        return self.chunks[0][0]
 
     def join(self) -> None:
         """Let all that is on its way arrive at once."""

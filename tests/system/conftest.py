@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.requirements import require_namespaces
 from tests.system.daemons import Cluster
+from tests.system.hosts import move_in
+from tests.system.namespaces import Network, network
 
 NewCluster = Callable[..., Cluster]
+HOSTS_COUNT = 5
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -42,3 +46,23 @@ def new_cluster(tmp_path: Path, sockets: Path) -> Iterator[NewCluster]:
             cluster.close()
         finally:
             cluster.print_logs()
+
+
+@pytest.fixture
+def hosts() -> Iterator[Network]:
+    """Yield five hosts on a switch; nothing is left of them."""
+    require_namespaces()
+    with network(HOSTS_COUNT) as made:
+        yield made
+
+
+@pytest.fixture
+def new_rack(hosts: Network, new_cluster: NewCluster, tmp_path: Path) -> NewCluster:
+    """Return what makes a cluster on five hosts, as `ramsterctl cluster init` sets it up (see `move_in`)."""
+
+    def make(*, budgets: list[str], export: str, remote: str = "") -> Cluster:
+        cluster = new_cluster(budgets=budgets)
+        move_in(cluster, hosts, tmp_path / "rack", budgets=budgets, export=export, remote=remote)
+        return cluster
+
+    return make

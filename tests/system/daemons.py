@@ -92,6 +92,8 @@ class Node:
         self.nbd = sockets / f"{number}.nbd"
         self.control = sockets / f"{number}.ctl"
         self.log_path = config.with_suffix(".log")
+        # What stands before the command, such as `ip netns exec NAME`.
+        self.prefix: tuple[str, ...] = ()
         self.process: subprocess.Popen[bytes] | None = None
         # What runs it; a test may want a node that differs in its code.
         self.program = RAMSTERD
@@ -111,7 +113,7 @@ class Node:
         assert self.process is None
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [*self.program, "run", "--config", str(self.config)],
+                [*self.prefix, *self.program, "run", "--config", str(self.config)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

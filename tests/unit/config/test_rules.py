@@ -9,7 +9,14 @@ from config.errors import ConfigError
 from config.limits import EXPORTS_MAX, NODES_MAX
 from config.model import LOG_SUBSYSTEMS, ClusterConfig, DaemonConfig
 from config.reader import read_toml
-from config.rules import check_cluster, check_daemon, check_link_port, check_plaintext, doubts
+from config.rules import (
+    check_cluster,
+    check_daemon,
+    check_heartbeat,
+    check_link_port,
+    check_plaintext,
+    doubts,
+)
 from tests.config_texts import CLUSTER, DAEMON
 
 
@@ -275,3 +282,16 @@ def test_a_door_where_the_links_are_is_refused(door: str, listen: str, is_refuse
         check_link_port(config, alpha, file="d")
     assert caught.value.key == f"{door}.listen"
     assert caught.value.expected == "another port than 7701, where the links of node alpha are"
+
+
+def test_heartbeats_that_leave_this_machine_need_a_key_or_a_word_also_with_tls() -> None:
+    far = CLUSTER.replace('"127.0.0.1"', '"192.0.2.7"', 1)
+    with pytest.raises(ConfigError) as caught:
+        check_heartbeat(cluster(far), has_key=False, file="c")
+    assert caught.value.key == "node[0].address"
+    assert caught.value.expected.startswith(
+        "a loopback address, heartbeat_key in ramsterd.toml, or"
+    )
+    check_heartbeat(cluster(far), has_key=True, file="c")
+    check_heartbeat(cluster("insecure_plaintext = true\n" + far), has_key=False, file="c")
+    check_heartbeat(cluster(CLUSTER), has_key=False, file="c")

@@ -1,5 +1,6 @@
 import random
-from dataclasses import replace
+import statistics
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -99,6 +100,31 @@ def test_a_node_that_refused_is_left_alone_until_its_time_has_passed() -> None:
     assert choose(refused, candidate(2), now=11.0) == 1
 
 
+def test_a_node_at_its_cap_is_passed_over_until_it_is_open() -> None:
+    capped = replace(candidate(1, free_bytes=5000), paced_until=11.0)
+    assert choose(capped, candidate(2), now=10.9) == 2
+    assert choose(capped, candidate(2), now=11.0) == 1
+    assert choose(capped, now=10.9) is None
+    assert choose_some(capped, candidate(2), copies=2, now=10.9) == []
+
+
+def test_a_doubtful_node_takes_nothing() -> None:
+    assert choose(replace(candidate(1), is_doubtful=True)) is None
+
+
+def test_a_pressed_node_takes_what_nobody_else_takes() -> None:
+    roomy, other = candidate(1, free_bytes=9000), candidate(2)
+    pressed = replace(roomy, pressure=0.99)
+    assert choose(pressed, other) == 2
+    assert choose(pressed) == 1
+    assert choose(replace(roomy, pressure=0.9), other) == 1
+
+
+def test_another_zone_is_worth_more_than_ease() -> None:
+    pressed = replace(candidate(1, zone="b"), pressure=0.99)
+    assert choose(pressed, candidate(2, zone="a"), our_zone="a") == 1
+
+
 def test_another_zone_comes_before_more_room() -> None:
     near, far = candidate(1, free_bytes=9000, zone="a"), candidate(2, zone="b")
     assert choose(near, far, our_zone="a") == 2
@@ -119,3 +145,56 @@ def test_equals_take_turns_and_a_seed_repeats_the_choice() -> None:
     chosen = [choose(*nodes, seed=seed) for seed in range(50)]
     assert set(chosen) == {1, 2, 3}
     assert chosen == [choose(*nodes, seed=seed) for seed in range(50)]
+
+
+NODES = 64
+ROUNDS = 80
+BLOCK = 100
+
+
+@dataclass
+class Round:
+    """Holders as they are; owners see them only from time to time, and what each itself sent since."""
+
+    holders: list[Candidate]
+
+    def place(self, rng: random.Random, shares: list[int], copies: int) -> None:
+        """Let owners, by their shares, send blocks that each want so many copies."""
+        before = list(self.holders)
+        for share in rng.sample(shares, len(shares)):
+            seen = list(before)
+            for _ in range(share):
+                nodes = choose_holders(seen, copies, BLOCK, now=10.0, rng=rng, our_zone="a")
+                zones = [self.holders[node].zone for node in nodes]
+                assert len(nodes) == copies
+                assert len(set(zones)) == copies or zones[0] == ""
+                for node in nodes:
+                    for view in (seen, self.holders):
+                        view[node] = replace(view[node], free_bytes=view[node].free_bytes - BLOCK)
+
+    def held_parts(self) -> list[float]:
+        return [1 - each.free_fraction for each in self.holders]
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+@pytest.mark.parametrize("budgets", [[1], [1, 1, 1, 1, 1, 1, 1, 8]], ids=["equal", "unequal"])
+@pytest.mark.parametrize("zones", [[""], ["b", "c", "d", "e"]], ids=["no zones", "zones"])
+def test_by_old_figures_and_uneven_owners_64_nodes_fill_evenly(
+    seed: int, copies: int, budgets: list[int], zones: list[str]
+) -> None:
+    """Eight owners of 1 to 8 shares, who learn what the others did only after each has sent."""
+    rng = random.Random(seed)
+    sizes = [12_000 * budgets[n % len(budgets)] for n in range(NODES)]
+    nodes = Round(
+        [
+            replace(
+                candidate(n, free_bytes=size, zone=zones[n // 4 % len(zones)]), budget_bytes=size
+            )
+            for n, size in enumerate(sizes)
+        ]
+    )
+    for _ in range(ROUNDS):
+        nodes.place(rng, [1, 1, 2, 2, 4, 4, 8, 8], copies)
+    parts = nodes.held_parts()
+    assert max(parts) <= 1.3 * statistics.median(parts)
+    assert min(parts) >= 0.7 * statistics.median(parts)

@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from trio.testing import MockClock
 
 from config.limits import BUDGET_BYTES_MIN
+from config.model import RemoteConfig
 from ramsterd.members import MembersStatistics
 from ramsterd.metrics import RamsterCollector, serve_metrics
 from ramsterd.nbd.server import NbdServer
@@ -85,6 +86,12 @@ async def test_nodes_have_one_label_everywhere(autojump_clock: MockClock) -> Non
     [foreign] = theirs["ramster_foreign_pages"].samples
     assert (remote.labels, foreign.labels) == ({"node": "n2"}, {"node": "n1"})
     assert remote.value > 500
+    [rate] = ours["ramster_put_rate_bytes"].samples
+    assert rate.labels == {"node": "n2"}
+    assert rate.value >= RemoteConfig().foreign_bytes_per_second / 2
+    for name in ("ramster_capped", "ramster_capped_seconds"):
+        [capped] = ours[name].samples
+        assert (capped.labels, capped.value) == ({"node": "n2"}, 0)
     outcomes = {each.labels["outcome"]: each.value for each in ours["ramster_fetch_pages"].samples}
     assert outcomes["fetched"] >= 1
     places = {each.labels["place"]: each.value for each in ours["ramster_gets"].samples}

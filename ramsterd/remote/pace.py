@@ -1,0 +1,115 @@
+"""Pace: how fast we send pages to each peer, so that an empty newcomer is not flooded.
+
+Who joins empty has the largest free part of its budget, so that every owner prefers it, and where all others are full
+it is the only one.  Each holder therefore says in its STATUS how many bytes a second it takes from us (`intake`),
+and whatever leaves us keeps to that: remotified, rebuilt, replicated and ephemeral pages alike.
+
+A token bucket for each peer, kept as one time: when all that was sent would have gone at the holder's rate, were it
+sent evenly.  A peer is open when that time has passed, and one that was idle has saved up `BURST_SECONDS` at most.  What
+leaves is a whole frame, so the bucket may fall below empty by one frame, and is closed until that is made good.
+That time is also the deadline somebody who waits is woken at: the two are the same number, so that no rounding
+makes a waker come too early, find the peer closed and ask again at once.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from nodemanager.ids import NodeId
+from nodemanager.placement import Candidate
+
+# What may leave at once after a pause.  Longer than the pauses between two passes of a busy loop, and short beside the
+# holder's keepalives and heartbeats.
+BURST_SECONDS: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaceStatistics:
+    """One peer's cap, and what it cost."""
+
+    # As its last STATUS said; 0: none.
+    bytes_per_second: int
+    # How often a PUT used up what there was, and how long the peer was passed over for that.
+    closed_total: int
+    closed_seconds_total: float
+
+
+@dataclass(slots=True)
+class _Bucket:
+    bytes_per_second: int = 0
+    open_at: float = -math.inf
+    closed: int = 0
+    closed_seconds: float = 0.0
+
+
+class Pace:
+    """The buckets of all peers, and when to try again."""
+
+    def __init__(self) -> None:
+        self._buckets: dict[NodeId, _Bucket] = {}
+        self._wake_at: float | None = None
+
+    def on_status(self, node: NodeId, bytes_per_second: int) -> None:
+        """A peer said how fast it takes pages from us; 0: as fast as they come."""
+        bucket = self._buckets.setdefault(node, _Bucket())
+        bucket.bytes_per_second = bytes_per_second
+        if not bytes_per_second:
+            bucket.open_at = -math.inf
+
+    def open_at(self, node: NodeId) -> float:
+        """Return from when on a peer may be sent more; a time that has passed: now."""
+        bucket = self._buckets.get(node)
+        return -math.inf if bucket is None else bucket.open_at
+
+    def on_put(self, node: NodeId, zpage_bytes: int, now: float) -> None:
+        """So much is on its way to a peer that was open."""
+        bucket = self._buckets.get(node)
+        if bucket is None or not bucket.bytes_per_second:
+            return
+        assert bucket.open_at <= now, "a PUT to a peer at its cap"
+        saved_from = max(bucket.open_at, now - BURST_SECONDS)
+        bucket.open_at = saved_from + zpage_bytes / bucket.bytes_per_second
+        if bucket.open_at > now:
+            bucket.closed += 1
+            bucket.closed_seconds += bucket.open_at - now
+
+    # Who waits.
+
+    def wait(self, candidates: Iterable[Candidate], block_bytes: int, now: float) -> None:
+        """A block found too few peers: try again when the first that has room for it is open."""
+        opens = [
+            each.paced_until
+            for each in candidates
+            if each.paced_until > now and each.has_room(block_bytes, now=now)
+        ]
+        if self._wake_at is not None:
+            opens.append(self._wake_at)
+        self._wake_at = min(opens, default=None)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether pages that should leave wait for a peer at its cap."""
+        return self._wake_at is not None
+
+    def next_deadline(self) -> float | None:
+        """Return when to try again; None when nobody waits for a cap."""
+        return self._wake_at
+
+    def on_deadline(self, now: float) -> None:
+        """Whoever waits is asked again in the pass that this call begins."""
+        if self._wake_at is not None and self._wake_at <= now:
+            self._wake_at = None
+
+    # What is true.
+
+    def statistics(self) -> dict[NodeId, PaceStatistics]:
+        """Return a snapshot, by peer."""
+        return {
+            node: PaceStatistics(
+                bytes_per_second=bucket.bytes_per_second,
+                closed_total=bucket.closed,
+                closed_seconds_total=bucket.closed_seconds,
+            )
+            for node, bucket in self._buckets.items()
+        }

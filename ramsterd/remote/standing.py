@@ -1,0 +1,71 @@
+"""Standing: how peers took what we sent them lately.
+
+A peer that refuses is left alone for a while, and each time that it refuses again for twice as long, up to
+`DOUBLED_MAX` times: it may say that it has room and yet find none for such blocks as ours.  What it stores ends that; so does, for the
+present wait, a STATUS with more room than before (`nodemanager.table`).
+
+A peer that left a PUT unanswered is doubtful until its next STATUS, and gets nothing: one that lives sends it soon.
+"""
+
+from typing import Final
+
+from nodemanager.ids import NodeId
+
+# From 1 s, the default of `refusal_seconds`, to 16 s.
+DOUBLED_MAX: Final = 4
+
+
+class Standing:
+    """Refusals and unanswered PUTs, by peer."""
+
+    def __init__(self, refusal_seconds: float) -> None:
+        self._refusal_seconds = refusal_seconds
+        # Refusals in a row.
+        self._refusals: dict[NodeId, int] = {}
+        self._refused_until: dict[NodeId, float] = {}
+        self._unanswered: set[NodeId] = set()
+        # Of these, all whose STATUS may have been written before the PUT arrived.
+        self._unsettled: set[NodeId] = set()
+
+    def on_refused(self, node: NodeId, now: float) -> float:
+        """A peer refused pages; return until when it is left alone.
+
+        Frames that were under way together are refused together: they are one refusal.
+        """
+        if self._refused_until.get(node, 0.0) <= now:
+            count = self._refusals.get(node, 0)
+            self._refusals[node] = count + 1
+            seconds = self._refusal_seconds * 2 ** min(count, DOUBLED_MAX)
+            self._refused_until[node] = now + seconds
+        return self._refused_until[node]
+
+    def on_stored(self, node: NodeId) -> None:
+        """A peer stored pages of ours."""
+        self._refusals.pop(node, None)
+        self._unsettled.discard(node)
+        self.on_heard(node)
+
+    def on_link_lost(self, node: NodeId) -> None:
+        """What a peer says on its next link it says after all that came by this one."""
+        self._unsettled.discard(node)
+
+    def on_unanswered(self, node: NodeId) -> None:
+        """Nobody knows what became of a PUT."""
+        self._unanswered.add(node)
+        self._unsettled.add(node)
+
+    def on_heard(self, node: NodeId) -> None:
+        """A peer told its status, so it works."""
+        self._unanswered.discard(node)
+
+    def refused_until(self, node: NodeId) -> float:
+        """Return until when a peer is left alone; 0 when it did not refuse."""
+        return self._refused_until.get(node, 0.0)
+
+    def is_unsettled(self, node: NodeId) -> bool:
+        """Whether a PUT that was given up may still arrive at a peer, after the STATUS that we have."""
+        return node in self._unsettled
+
+    def is_doubtful(self, node: NodeId) -> bool:
+        """Whether a peer left a PUT unanswered and was not heard since."""
+        return node in self._unanswered

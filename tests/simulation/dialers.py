@@ -1,0 +1,48 @@
+"""What `net.dialer` does, without its tasks: a pair without a link gets one again after a while."""
+
+import math
+import random
+from dataclasses import dataclass, field
+
+from net.backoff import Backoff
+from net.dialer import DIAL_SECONDS_MAX, STAYED_SECONDS_MIN
+from nodemanager.ids import NodeId
+from tests.simulation.wire import End
+
+
+@dataclass(slots=True, eq=False)
+class Dialer:
+    """One node's wish to be linked to one with a lower number."""
+
+    node: NodeId
+    target: NodeId
+    rng: random.Random
+    # When it tries next; infinite while it has a link.
+    at: float
+    end: End | None = None
+    began_at: float = 0.0
+    _backoff: Backoff = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._backoff = Backoff(self.rng)
+
+    def on_dialed(self, end: End, now: float) -> None:
+        """There is a wire; whether it becomes a link shows later."""
+        self.end, self.began_at, self.at = end, now, math.inf
+
+    def on_no_answer(self, now: float) -> None:
+        """Nothing came back: the path is blocked."""
+        self.at = now + DIAL_SECONDS_MAX + self._backoff.next_seconds()
+
+    def on_refused(self, now: float) -> None:
+        """Nobody listens there."""
+        self.at = now + self._backoff.next_seconds()
+
+    def look(self, now: float) -> None:
+        """Try again some time after a link has ended."""
+        if self.end is None or not self.end.is_over:
+            return
+        if now - self.began_at >= STAYED_SECONDS_MIN:
+            self._backoff.reset()
+        self.end = None
+        self.at = now + self._backoff.next_seconds()
