@@ -22,16 +22,18 @@ from nodemanager.table import NodeTable, PeerStatus, TableStatistics
 from ramsterd.core import traffic
 from ramsterd.core.arena import MapMemory
 from ramsterd.core.compact import Compactor
+from ramsterd.core.counters import StoreStatistics
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.resize import Resize, ResizeStatistics
 from ramsterd.core.scrub import Scrubber, ScrubStatistics
-from ramsterd.core.store import RunOfPages, Store, StoreLimits, StoreStatistics
+from ramsterd.core.store import RunOfPages, Store
+from ramsterd.core.versions import StoreLimits
 from ramsterd.core.zbud import Family
 from ramsterd.remote import messages
 from ramsterd.remote.census import Census
 from ramsterd.remote.copies import Copies
 from ramsterd.remote.effects import CloseLink, Effect, GetDone, Replicated, Resized, RoomMade, Send
-from ramsterd.remote.fetch import Fetches, FetchStatistics, GetOutcome, Pages, PendingGet
+from ramsterd.remote.fetch import Fetches, FetchStatistics
 from ramsterd.remote.flushes import Flushes
 from ramsterd.remote.foreign import ForeignPages, ForeignStatistics
 from ramsterd.remote.holders import Holder, Holders
@@ -39,6 +41,7 @@ from ramsterd.remote.homecoming import Homecoming
 from ramsterd.remote.intake import Intake
 from ramsterd.remote.messages import MessageType
 from ramsterd.remote.patience import Patience
+from ramsterd.remote.pending import GetOutcome, Pages, PendingGet
 from ramsterd.remote.rebuild import Rebuilder, RebuildStatistics
 from ramsterd.remote.recall import Recall, RecallStatistics
 from ramsterd.remote.remotify import Remotifier, RemotifyStatistics

@@ -101,7 +101,7 @@ async def test_zones_come_first_and_are_spread_evenly(seed: int, mock_clock: Moc
     give_zones(cluster, "aabbccdd")
     cluster.link_all()
     cluster.run(1)
-    write_in_turns(cluster, {0: 2, 1: 3}, 800)
+    write_in_turns(cluster, {0: 2, 1: 3}, 1600)
     for owner in (0, 1):
         zones = [
             set().union(*(held(cluster[owner], cluster[node]) for node in pair))

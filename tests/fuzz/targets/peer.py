@@ -15,8 +15,8 @@ from ramsterd.core.page import PoolKind
 from ramsterd.engine import Engine
 from ramsterd.remote import messages
 from ramsterd.remote.effects import CloseLink, Effect, GetDone, Send
-from ramsterd.remote.fetch import GetOutcome, PendingGet
 from ramsterd.remote.messages import LIMITS, MessageType
+from ramsterd.remote.pending import GetOutcome, PendingGet
 from tests.fuzz.mending import Parts, frame, mend_frames
 from tests.fuzz.target import Target
 from tests.fuzz.targets.messages import mend as mend_messages, put
