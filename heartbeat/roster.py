@@ -89,12 +89,15 @@ class Roster:
             self.gossip.push(row)
 
     def on_linked(self, node: NodeId, incarnation: Incarnation, now: float) -> None:
-        """Note that something came over a node's link."""
+        """Note that something came over a node's link: the one proof of which life it is.
+
+        A higher one that gossip spoke of was a mistake or a lie, and would never be denied: nobody lives it.
+        """
         member = self.members[node]
-        if incarnation < (member.incarnation or 0):
+        if incarnation < (member.linked_life or 0):
             self.stale_total += 1
             return
-        member.linked_at = now
+        member.linked_at, member.linked_life = now, incarnation
         if incarnation != member.incarnation:
             row = Row(node, NodeState.UP, incarnation, 0, node)
             self._believe(member, row, now, "heard over its link")

@@ -1,5 +1,6 @@
 """The command line of the daemon: `ramsterd run` and `ramsterd check-config`."""
 
+import logging
 import os
 import random
 import sys
@@ -15,6 +16,7 @@ import trio
 from config.errors import ConfigError
 from config.load import load_node
 from config.model import DaemonConfig
+from config.rules import doubts
 from config.units import format_bytes
 from heartbeat.key import BadKeyFile
 from net.certificates import Credentials, load_credentials
@@ -24,6 +26,8 @@ from ramsterd.core.codec import CodecMissing, compressor_of
 from ramsterd.daemon import CannotServe, Daemon, leaves
 from ramsterd.heartbeat_key import load_heartbeat_key
 from ramsterd.logs import set_up_logging
+
+logger = logging.getLogger("ramster.daemon")
 
 EX_CONFIG: Final = 78  # sysexits.h
 
@@ -58,6 +62,8 @@ def run(config: Path) -> None:
         _fail(str(error), EX_CONFIG)
     heartbeat_key = _read_key(daemon_config)
     set_up_logging(daemon_config.log)
+    for doubt in doubts(daemon_config):
+        logger.warning("%s: %s", config, doubt)
     try:
         daemon = Daemon(
             daemon_config,
@@ -95,6 +101,8 @@ def check_config(config: Path) -> None:
     except ConfigError as error:
         _fail(str(error), EX_CONFIG)
     _read_key(daemon)
+    for doubt in doubts(daemon):
+        click.echo(f"{config}: warning: {doubt}", err=True)
     exports = ", ".join(f"{each.name} ({format_bytes(each.size)})" for each in daemon.export)
     click.echo(f"{config}: node {node.name} ({node.number}) at {node.address}:{node.port}")
     click.echo(f"{daemon.cluster}: cluster {cluster.name} of {len(cluster.node)} nodes")

@@ -48,6 +48,7 @@ class RamsterCollector(Collector):
         yield from _nbd(now)
         yield from _tmem(now)
         yield from _certificate(now)
+        yield from _listener(now)
         if now.heartbeat is not None:
             yield from heartbeat_families(now.heartbeat)
 
@@ -77,6 +78,30 @@ def _memory(now: DaemonStatistics) -> Iterator[Metric]:
     )
     yield _gauge("rows", "Page versions known here, wherever they are.", [], _one(store.rows))
     yield _gauge("uptime_seconds", "Since the daemon started.", [], _one(now.uptime_seconds))
+
+
+def _listener(now: DaemonStatistics) -> Iterator[Metric]:
+    listener = now.listener
+    yield _gauge(
+        "link_greetings", "Connections at the links' port that have not said who they are.", [],
+        _one(listener.greetings),
+    )  # fmt: skip
+    yield _counter(
+        "link_connections", "Connections that others made to the links' port.", [],
+        _one(listener.accepted_total),
+    )  # fmt: skip
+    yield _counter(
+        "link_connections_failed", "Of these, ended without a link, for each reason in the log.", [],
+        _one(listener.failed_total),
+    )  # fmt: skip
+    yield _counter(
+        "link_connections_displaced", "Of these, because too many had not greeted.", [],
+        _one(listener.displaced_total),
+    )  # fmt: skip
+    yield _counter(
+        "link_warnings_left_out", "Warnings about connections that the log was spared.", [],
+        _one(listener.warnings_left_out_total),
+    )  # fmt: skip
 
 
 def _certificate(now: DaemonStatistics) -> Iterator[Metric]:

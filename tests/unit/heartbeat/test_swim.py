@@ -119,6 +119,17 @@ def test_an_older_life_on_a_link_is_stale() -> None:
     assert swim.statistics().stale_total == 1
 
 
+def test_a_life_that_gossip_made_up_ends_at_the_next_sign_of_the_link() -> None:
+    """Nobody lives it, so nobody would ever deny it; and what it is accused of would stand for good."""
+    swim = new_swim(3)
+    swim.on_heard(NodeId(1), Incarnation(2), now=0)
+    swim.on_datagram(message(2, 0, Kind.GOSSIP, row(1, DOWN, incarnation=9)), now=1)
+    assert swim.roster.members[NodeId(1)].incarnation == 9
+    effects = swim.on_heard(NodeId(1), Incarnation(2), now=2)
+    assert verdicts(effects) == [(1, UP)]
+    assert swim.roster.members[NodeId(1)].incarnation == 2
+
+
 def test_a_helper_pings_and_brings_the_answer() -> None:
     swim = with_all_up(3)
     effects = swim.on_datagram(message(1, 0, Kind.PING_REQUEST, probe=9, subject=2), now=0)
