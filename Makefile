@@ -13,7 +13,7 @@ SOURCES_OF_INSTALL := pyproject.toml constraints.txt
 # Handed to recipes as environment variables: a path may hold blanks and quotes.
 export FROM CONFIG
 
-.PHONY: help demo run test test-guest soak simulate lint bench clean
+.PHONY: help demo run test test-guest soak simulate fuzz lint bench clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## */\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do \
@@ -40,6 +40,9 @@ soak: $(VENV)/installed-test  ## eight clients, moving budgets, a checking oracl
 
 simulate: $(VENV)/installed-test  ## storms on a virtual clock, a line for each that fails (SEEDS=200, or SEED=N: its trace)
 	@exec $(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200))
+
+fuzz: $(VENV)/installed-fuzz  ## every door under bytes that nobody meant (SECONDS=60 each, TARGET=name JOBS=1)
+	@exec $(BIN)/python -m tests.fuzz $(TARGET) --seconds $(or $(SECONDS),60) --jobs $(or $(JOBS),1)
 
 lint: $(VENV)/installed-lint  ## ruff, mypy, import-linter
 	$(BIN)/ruff check .
@@ -69,6 +72,11 @@ $(VENV)/installed-test: $(VENV)/made $(SOURCES_OF_INSTALL)
 	@echo "installing ramster and its test libraries into $(VENV)" >&2
 	@$(PIP) -e '.[test]'
 	@touch $@ $(VENV)/installed
+
+$(VENV)/installed-fuzz: $(VENV)/made $(SOURCES_OF_INSTALL)
+	@echo "installing ramster, its test libraries and its fuzzing engine into $(VENV)" >&2
+	@$(PIP) -e '.[fuzz]'
+	@touch $@ $(VENV)/installed $(VENV)/installed-test
 
 # The type checker reads the tests, so it needs their libraries too.
 $(VENV)/installed-lint: $(VENV)/made $(SOURCES_OF_INSTALL)

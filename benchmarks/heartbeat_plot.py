@@ -1,4 +1,4 @@
-"""Draw what `benchmarks.heartbeat` measures: traffic of a node and time to detect, by the size of the cluster.
+"""Draw what `benchmarks.heartbeat` measures by the size of the cluster: traffic, time to detect, false alarms.
 
     python -m benchmarks.heartbeat_plot docs/swim.png
 
@@ -20,26 +20,32 @@ def main(target: Path) -> None:
 
     rows = []
     print(
-        "| nodes | datagrams/s | bytes/s | first down, s | last down, s | false downs |", flush=True
+        "| nodes | datagrams/s | bytes/s | first down, s | last down, s | false suspects | false downs |",
+        flush=True,
     )
-    print("| --- | --- | --- | --- | --- | --- |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
     for size in SIZES:
         row = measure(size)
         rows.append(row)
         print(
             f"| {row.nodes} | {row.datagrams_per_second:.1f} | {row.bytes_per_second:.0f} "
-            f"| {row.first_seconds:.1f} | {row.last_seconds:.1f} | {row.false_downs} |",
+            f"| {row.first_seconds:.1f} | {row.last_seconds:.1f} "
+            f"| {row.false_suspects} | {row.false_downs} |",
             flush=True,
         )
     nodes = [row.nodes for row in rows]
-    figure, (traffic, detection) = plt.subplots(1, 2, figsize=(10, 4))
+    figure, (traffic, detection, alarms) = plt.subplots(1, 3, figsize=(13, 4))
     traffic.plot(nodes, [row.bytes_per_second for row in rows], marker="o")
     traffic.set(xscale="log", xlabel="nodes", ylabel="bytes/s sent by one node", ylim=(0, None))
     detection.plot(nodes, [row.first_seconds for row in rows], marker="o", label="first node")
     detection.plot(nodes, [row.last_seconds for row in rows], marker="s", label="last node")
     detection.set(xscale="log", xlabel="nodes", ylabel="seconds until down", ylim=(0, None))
     detection.legend()
-    for axes in (traffic, detection):
+    alarms.plot(nodes, [row.false_suspects for row in rows], marker="o", label="suspect")
+    alarms.plot(nodes, [row.false_downs for row in rows], marker="s", label="down")
+    alarms.set(xscale="log", xlabel="nodes", ylabel="living nodes called so", ylim=(-0.5, None))
+    alarms.legend()
+    for axes in (traffic, detection, alarms):
         axes.set_xticks(nodes, [str(node) for node in nodes])
         axes.minorticks_off()
         axes.grid(visible=True)

@@ -22,6 +22,20 @@ DELAY_SECONDS = (0.001, 0.005)
 # How long a slow node takes for one datagram, and how many its socket keeps.
 SLOW_SECONDS = (0.1, 0.7)
 ARRIVED_MAX = 64
+STATUS_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Something that came over the link of a node in this life."""
+
+    node: NodeId
+    incarnation: Incarnation
+
+
+@dataclass(frozen=True, slots=True)
+class StatusDue:
+    """It is time for a node to send a frame to each other."""
 
 
 @dataclass(slots=True)
@@ -29,11 +43,15 @@ class SimNode:
     """One node and what it did."""
 
     swim: Swim
+    incarnation: Incarnation
     is_dead: bool = False
     is_paused: bool = False
     is_slow: bool = False
     busy_until: float = 0.0
-    arrived: list[Message] = field(default_factory=list)
+    arrived: list[Message | Frame] = field(default_factory=list)
+    is_status_due: bool = False
+    # How many more arrivals it has time for until it is paused again.
+    items_left: float = float("inf")
     wake_at: float = float("inf")
     sent_bytes: int = 0
     sent_datagrams: int = 0
@@ -42,7 +60,9 @@ class SimNode:
 class Membership:
     """A cluster of nodes 0 to `nodes` - 1 in their first life."""
 
-    def __init__(self, nodes: int, seed: int, *, knobs: Knobs | None = None) -> None:
+    def __init__(
+        self, nodes: int, seed: int, *, knobs: Knobs | None = None, has_links: bool = False
+    ) -> None:
         self.now = 0.0
         self.rng = random.Random(seed)
         self.timers = TimersConfig()
@@ -50,8 +70,10 @@ class Membership:
         self.loss_fraction = 0.0
         self.is_cut: Callable[[NodeId, NodeId], bool] = lambda _source, _target: False
         self._knobs = knobs
+        self._has_links = has_links
         self._numbers = [NodeId(number) for number in range(nodes)]
-        self._events: list[tuple[float, int, NodeId, Message | None]] = []
+        # When, whom it reaches, and what; None: its alarm.
+        self._events: list[tuple[float, int, NodeId, Message | Frame | StatusDue | None]] = []
         self._order = itertools.count()
         self.nodes: dict[NodeId, SimNode] = {}
         for number in self._numbers:
@@ -64,8 +86,10 @@ class Membership:
         swim = Swim(
             others, number, incarnation, self.timers, now=self.now, rng=rng, knobs=self._knobs
         )
-        self.nodes[number] = SimNode(swim)
+        self.nodes[number] = SimNode(swim, incarnation)
         self._set_alarm(number)
+        if self._has_links:
+            self._push(self.now + self.rng.random() * STATUS_SECONDS, number, StatusDue())
 
     def run_until(self, end: float) -> None:
         """Handle all that happens until then."""
@@ -75,7 +99,10 @@ class Membership:
             node = self.nodes[number]
             if node.is_dead:
                 continue
-            if message is not None:
+            if isinstance(message, StatusDue):
+                node.is_status_due = True
+                self._push(self.now + STATUS_SECONDS, number, message)
+            elif message is not None:
                 if len(node.arrived) < ARRIVED_MAX or not node.is_slow:
                     node.arrived.append(message)
             elif node.wake_at > at:
@@ -88,9 +115,10 @@ class Membership:
         """Stop a node as SIGSTOP does."""
         self.nodes[NodeId(number)].is_paused = True
 
-    def resume(self, number: int) -> None:
-        """Let it go on."""
+    def resume(self, number: int, *, items: float = float("inf")) -> None:
+        """Let it go on, and handle so many arrivals until it is paused again."""
         self.nodes[NodeId(number)].is_paused = False
+        self.nodes[NodeId(number)].items_left = items
         self._handle(NodeId(number), self.nodes[NodeId(number)])
 
     def believed(self, number: int, state: NodeState) -> int:
@@ -116,14 +144,24 @@ class Membership:
             node.swim.check_invariants()
 
     def _handle(self, number: NodeId, node: SimNode) -> None:
+        if node.is_status_due:
+            node.is_status_due = False
+            self._send_frames(number, node)
         for message in self._read(node):
-            self._perform(number, node, node.swim.on_datagram(message, now=self.now))
-        self._perform(number, node, node.swim.on_deadline(now=self.now))
-        self._set_alarm(number)
+            if isinstance(message, Frame):
+                effects = node.swim.on_heard(message.node, message.incarnation, now=self.now)
+            else:
+                effects = node.swim.on_datagram(message, now=self.now)
+            self._perform(number, node, effects)
+        if node.items_left > 0:
+            self._perform(number, node, node.swim.on_deadline(now=self.now))
+            self._set_alarm(number)
 
-    def _read(self, node: SimNode) -> list[Message]:
+    def _read(self, node: SimNode) -> list[Message | Frame]:
         if not node.is_slow:
-            read, node.arrived = node.arrived, []
+            count = int(min(node.items_left, len(node.arrived)))
+            node.items_left -= count
+            read, node.arrived = node.arrived[:count], node.arrived[count:]
             return read
         if self.now < node.busy_until or not node.arrived:
             return []
@@ -137,7 +175,7 @@ class Membership:
             deadline = min(deadline or node.busy_until, max(self.now, node.busy_until))
         if deadline is not None and deadline != node.wake_at:
             node.wake_at = deadline
-            heapq.heappush(self._events, (deadline, next(self._order), number, None))
+            self._push(deadline, number, None)
 
     def _perform(self, number: NodeId, node: SimNode, effects: list[Effect]) -> None:
         for effect in effects:
@@ -154,5 +192,13 @@ class Membership:
         delay = self.rng.uniform(*DELAY_SECONDS)
         if self.is_cut(message.node, message.target) or self.rng.random() < self.loss_fraction:
             return
-        event = (self.now + delay, next(self._order), message.target, message)
-        heapq.heappush(self._events, event)
+        self._push(self.now + delay, message.target, message)
+
+    def _send_frames(self, number: NodeId, node: SimNode) -> None:
+        frame = Frame(number, node.incarnation)
+        for other in self._numbers:
+            if other != number and not self.is_cut(number, other):
+                self._push(self.now + self.rng.uniform(*DELAY_SECONDS), other, frame)
+
+    def _push(self, at: float, number: NodeId, what: Message | Frame | StatusDue | None) -> None:
+        heapq.heappush(self._events, (at, next(self._order), number, what))

@@ -86,6 +86,7 @@ class Node:
     prefix: tuple[str, ...] = ()
     # Lines for the [memory] section.
     memory: str = ""
+    log_level: str = "warning"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,10 @@ class Daemon:
         return self.folder / f"nbd{self.node.number}"
 
     @property
+    def control_socket(self) -> Path:
+        return self.folder / f"control{self.node.number}"
+
+    @property
     def tmem_socket(self) -> Path:
         return self.folder / f"tmem{self.node.number}"
 
@@ -112,7 +117,7 @@ class Daemon:
         """Ask the control socket."""
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(START_SECONDS_MAX)
-            client.connect(str(self.folder / f"control{self.node.number}"))
+            client.connect(str(self.control_socket))
             client.sendall(b'{"command": "status"}\n')
             with client.makefile("rb") as lines:
                 answer = json.loads(lines.readline())
@@ -138,7 +143,8 @@ def cluster(folder: Path, nodes: Sequence[Node]) -> Iterator[list[Daemon]]:
             process = stack.enter_context(running(command, log=folder / f"log{node.number}"))
             daemons.append(Daemon(node, process.pid, folder))
         for daemon in daemons:
-            wait_until(partial(accepts, daemon.nbd_socket), f"{daemon.nbd_socket}")
+            # The last door to open.
+            wait_until(partial(accepts, daemon.control_socket), f"{daemon.control_socket}")
         if len(nodes) > 1:
             for daemon in daemons:
                 wait_until(daemon.is_linked, f"links of node {daemon.node.number}")
@@ -161,7 +167,7 @@ def _daemon_toml(node: Node) -> str:
         f"[memory]\nbudget = {node.budget_bytes}\n{node.memory}\n"
         f'[nbd]\nsocket = "nbd{node.number}"\n[control]\nsocket = "control{node.number}"\n'
         f'[tmem]\nsocket = "tmem{node.number}"\n'
-        f'[log]\nlevel = "warning"\n{export}'
+        f'[log]\nlevel = "{node.log_level}"\n{export}'
     )
 
 

@@ -17,7 +17,8 @@ from benchmarks.harness import Options, at_most
 from benchmarks.pages import PAGE_BYTES, real_pages
 from ramsterd.core.arena import MemfdMapping
 from ramsterd.core.page import PoolId, PoolKind
-from ramsterd.core.store import Store, StoreLimits
+from ramsterd.core.store import Store
+from ramsterd.core.versions import StoreLimits
 
 RUN_PAGES = 32
 OBJECT = b"disk"

@@ -129,6 +129,10 @@ class Fraction:
 def _read_text(value: object) -> str:
     if not isinstance(value, str):
         raise Mismatch("a text in quotes")
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # half a character, which JSON can say and TOML can't
+        raise Mismatch("a text of whole characters") from None
     return value
 
 

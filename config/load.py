@@ -9,7 +9,13 @@ from config.errors import ConfigError
 from config.limits import CONFIG_FILE_BYTES_MAX
 from config.model import ClusterConfig, DaemonConfig, NodeConfig
 from config.reader import read_toml, show
-from config.rules import check_cluster, check_daemon, check_plaintext
+from config.rules import (
+    check_cluster,
+    check_daemon,
+    check_heartbeat,
+    check_link_port,
+    check_plaintext,
+)
 
 T = TypeVar("T")
 
@@ -51,10 +57,12 @@ def load_node(path: Path) -> tuple[DaemonConfig, ClusterConfig, NodeConfig]:
     daemon = load_daemon(path)
     cluster = load_cluster(daemon.cluster)
     check_plaintext(cluster, has_tls=daemon.tls is not None, file=str(daemon.cluster))
+    check_heartbeat(cluster, has_key=daemon.heartbeat_key is not None, file=str(daemon.cluster))
     # Names are distinct: load_cluster saw to it.
     for node in cluster.node:
         if node.name == daemon.node:
             _check_copies(daemon, cluster, file=str(path))
+            check_link_port(daemon, node, file=str(path))
             return daemon, cluster, node
     names = [node.name for node in cluster.node]
     near = difflib.get_close_matches(daemon.node, names, n=NAMES_SHOWN_MAX) or names

@@ -9,12 +9,19 @@ field says what it may hold (`config.kinds`), and the reader follows it; rules b
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 from config import kinds, limits
 from config.endpoint import PORT_MAX
 
 MIB = 1024 * 1024
+# Loggers are `ramster.NAME`; a test compares these with the code.
+LOG_SUBSYSTEMS: Final = frozenset(
+    {
+        "certificate", "commands", "control", "daemon", "heartbeat", "members", "metrics", "nbd",
+        "net", "nodes", "pager", "peers", "tmemd",
+    }
+)  # fmt: skip
 
 Seconds = Annotated[float, kinds.Seconds()]
 Fraction = Annotated[float, kinds.Fraction()]

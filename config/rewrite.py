@@ -12,7 +12,7 @@ from tomlkit.items import AoT, Table
 
 from config.errors import ConfigError
 from config.model import ClusterConfig, NodeConfig
-from config.reader import read_toml
+from config.reader import read_toml, show
 
 VERSION_KEYS: Final = ("membership_version", "membership_origin")
 # Keys of a member that a file need not have.
@@ -33,6 +33,8 @@ def rewrite_members(text: str, wanted: ClusterConfig, *, file: str) -> str:
         ConfigError: The text is no cluster file, or differs from `wanted` in more than its members.
     """
     expected = "a cluster file whose members stand in [[node]] tables"
+    # What it says now is judged first: tomlkit is more lenient, and its complaints are not meant for operators.
+    read_toml(text.encode(), ClusterConfig, file=file, folder=Path())
     try:
         document = tomlkit.parse(_with_version_keys(text))
         rows = document.get("node")
@@ -44,7 +46,8 @@ def rewrite_members(text: str, wanted: ClusterConfig, *, file: str) -> str:
         _rewrite_rows(rows, wanted.node)
         new = tomlkit.dumps(document)
     except TOMLKitError as error:
-        raise ConfigError(file, "", f"text that can't be changed ({error})", expected) from None
+        found = f"text that can't be changed ({show(str(error))})"
+        raise ConfigError(file, "", found, expected) from None
     says = read_toml(new.encode(), ClusterConfig, file=file, folder=Path())
     if says.in_order() != wanted.in_order():
         raise ConfigError(file, "", "a layout in which members can't be changed", expected)
@@ -108,8 +111,14 @@ def _remove(rows: AoT, place: int) -> None:
     last = max(i for i, (each, _) in enumerate(row.value.body) if each is not None)
     tail = _cut_tail(row, last)
     del rows[place]
-    if place and any(item.as_string().strip() for item in tail):
+    if not any(item.as_string().strip() for item in tail):
+        return
+    if place:
         _extend(rows[place - 1], tail)
+    elif len(rows):
+        # No row comes before: it stands in front of the next one's head.
+        trivia = rows[0].trivia
+        trivia.indent = "".join(item.as_string() for item in tail) + trivia.indent
 
 
 def _append(rows: AoT, node: NodeConfig) -> None:

@@ -3,6 +3,7 @@
 Each check raises ConfigError for the first rule that is broken, naming the later of the keys concerned.
 """
 
+import difflib
 import posixpath
 from collections.abc import Hashable, Iterable
 from pathlib import Path
@@ -10,10 +11,13 @@ from pathlib import Path
 from config.endpoint import parse_address, split_endpoint
 from config.errors import ConfigError
 from config.model import (
+    LOG_SUBSYSTEMS,
     ClusterConfig,
     DaemonConfig,
     ExportConfig,
+    LogConfig,
     MemoryConfig,
+    NodeConfig,
     TimersConfig,
     TmemConfig,
 )
@@ -57,12 +61,59 @@ def check_plaintext(cluster: ClusterConfig, *, has_tls: bool, file: str) -> None
             )
 
 
+def check_heartbeat(cluster: ClusterConfig, *, has_key: bool, file: str) -> None:
+    """Raise ConfigError if heartbeats that anyone can forge would cross a network without anyone's having said so.
+
+    TLS is no help here: heartbeats are UDP.
+    """
+    if has_key or cluster.insecure_plaintext:
+        return
+    for i, node in enumerate(cluster.node):
+        if not parse_address(node.address).is_loopback:
+            raise ConfigError(
+                file,
+                f"node[{i}].address",
+                show(node.address),
+                "a loopback address, heartbeat_key in ramsterd.toml, or insecure_plaintext = true at the top of the file",
+            )
+
+
 def check_daemon(daemon: DaemonConfig, *, file: str) -> None:
     """Raise ConfigError unless memory, exports and doors fit together."""
     _check_memory(daemon.memory, file)
     _check_exports(daemon.export, file)
     _check_doors(daemon, file)
     _check_tmem(daemon.tmem, file)
+    _check_subsystems(daemon.log, file)
+
+
+def doubts(daemon: DaemonConfig) -> list[str]:
+    """Return what is allowed and yet hardly meant, a line each."""
+    found = []
+    if daemon.export and daemon.nbd.socket is None and not daemon.nbd.listen:
+        found.append(
+            f"found {len(daemon.export)} [[export]] and no door to it, expected socket or listen in [nbd]"
+        )
+    if daemon.control.socket is None:
+        found.append("found no [control] socket, so ramsterctl has no way to this daemon")
+    return found
+
+
+def check_link_port(daemon: DaemonConfig, node: NodeConfig, *, file: str) -> None:
+    """Raise ConfigError if a TCP door of ours would be where our links are."""
+    ours = parse_address(node.address)
+    for key, listen in (
+        ("nbd.listen", daemon.nbd.listen),
+        ("metrics.listen", daemon.metrics.listen),
+    ):
+        if not listen:
+            continue
+        text, port = split_endpoint(listen)
+        address = parse_address(text)
+        # A wildcard takes the port at every address.
+        if port == node.port and (address == ours or address.is_unspecified):
+            expected = f"another port than {node.port}, where the links of node {node.name} are"
+            raise ConfigError(file, key, show(listen), expected)
 
 
 def _check_timers(timers: TimersConfig, file: str) -> None:
@@ -98,6 +149,17 @@ def _check_memory(memory: MemoryConfig, file: str) -> None:
 
 def _check_exports(exports: tuple[ExportConfig, ...], file: str) -> None:
     _check_distinct(((f"export[{i}].name", each.name) for i, each in enumerate(exports)), file)
+
+
+def _check_subsystems(log: LogConfig, file: str) -> None:
+    for name in log.subsystems:
+        if name not in LOG_SUBSYSTEMS:
+            known = sorted(LOG_SUBSYSTEMS)
+            near = difflib.get_close_matches(name, known, n=1)
+            expected = (
+                f"{near[0]} (the nearest subsystem)" if near else f"one of {', '.join(known)}"
+            )
+            raise ConfigError(file, f"log.subsystems.{name}", "an unknown subsystem", expected)
 
 
 def _check_tmem(tmem: TmemConfig, file: str) -> None:

@@ -1,6 +1,7 @@
 """Write a file so that a reader finds the old text or the new, whatever happens: the only writer of this room."""
 
 import contextlib
+import errno
 import os
 import stat
 import tempfile
@@ -41,17 +42,35 @@ def save_text(path: Path, text: str) -> None:
     if len(data) > CONFIG_FILE_BYTES_MAX:
         expected = f"at most {CONFIG_FILE_BYTES_MAX} bytes of TOML"
         raise ConfigError(str(path), "", f"{len(data)} bytes to write", expected)
+    target, status = check_writable(path)
+    try:
+        _replace(target, data, status)
+    except OSError as error:
+        raise _not_replaced(path, error) from None
+
+
+def check_writable(path: Path) -> tuple[Path, os.stat_result]:
+    """Return the file itself and how it is; nothing is written, so a full disk is not found.
+
+    Raises:
+        ConfigError: It is not there, or we may not replace it.
+    """
     try:
         target = path.resolve(strict=True)
         status = target.stat()
-        if not status.st_mode & _ANY_WRITE:
-            # A rename would not ask; whoever took away every right to write meant it.
-            raise ConfigError(str(path), "", "a read-only file", "a file that may be written")
-        _replace(target, data, status)
+        if not os.access(target.parent, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
-        found = (error.strerror or type(error).__name__).lower()
-        expected = "a file that can be replaced in its folder"
-        raise ConfigError(str(path), "", found, expected) from None
+        raise _not_replaced(path, error) from None
+    if not status.st_mode & _ANY_WRITE:
+        # A rename would not ask; whoever took away every right to write meant it.
+        raise ConfigError(str(path), "", "a read-only file", "a file that may be written")
+    return target, status
+
+
+def _not_replaced(path: Path, error: OSError) -> ConfigError:
+    found = (error.strerror or type(error).__name__).lower()
+    return ConfigError(str(path), "", found, "a file that can be replaced in its folder")
 
 
 def _replace(target: Path, data: bytes, status: os.stat_result) -> None:

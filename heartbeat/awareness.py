@@ -2,7 +2,7 @@
 
 A node that is short of CPU takes others for dead, since their answers wait in its own queue.  It can know:
 its probes fail, helpers that should at least say "no" stay silent, and it has to refute suspicions of itself.
-Each raises a score, each answered probe lowers it, and all its timeouts are stretched by it.
+Each raises a score, each answered probe lowers it, and its probe interval and timeout are stretched by it.
 """
 
 
@@ -16,8 +16,13 @@ class Awareness:
 
     @property
     def multiplier(self) -> int:
-        """By what timeouts and intervals are stretched, 1 to `multiplier_max`."""
+        """By what probe interval and timeout are stretched, 1 to `multiplier_max`."""
         return self._score + 1
+
+    @property
+    def is_at_worst(self) -> bool:
+        """Whether it can't get worse, though it could be better."""
+        return 0 < self._score == self._score_max
 
     def on_good(self) -> None:
         """Note an answer in time."""

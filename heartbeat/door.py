@@ -85,6 +85,15 @@ class Door:
         self._members = {endpoint: node for node, endpoint in members.items()}
         self._windows = {node: self._windows.get(node) or ReplayWindow() for node in members}
 
+    def on_key_changed(self, key: bytes) -> bool:
+        """Close with this key, and open what is closed with it or the present one; False: it is the present one."""
+        seal, self._seal = self._seal, self._seal.changed_to(key)
+        return seal is not self._seal
+
+    def forget_previous_key(self) -> None:
+        """Open what is closed with the present key, and nothing else."""
+        self._seal = self._seal.without_previous()
+
     def close(self, message: Message) -> bytes:
         """Return a message of ours as a datagram that nobody has seen yet."""
         self._counter += 1

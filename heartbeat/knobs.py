@@ -1,6 +1,9 @@
-"""The numbers of SWIM that are the same everywhere, after the two papers' own evaluation; pure data.
+"""The numbers of SWIM that are the same everywhere; pure data.
 
-SWIM: Das, Gupta, Motivala, DSN 2002.  Lifeguard: Dadgar, Phillips, Currey, arXiv 1707.00788.
+SWIM: Das, Gupta, Motivala, "Scalable Weakly-consistent Infection-style Process Group Membership Protocol", DSN 2002.
+Lifeguard: Dadgar, Phillips, Currey, "Local Health Awareness for More Accurate Failure Detection", arXiv 1707.00788.
+The values are those that memberlist, by Lifeguard's authors, has for a local network.  The paper evaluates a
+suspicion multiplier (its alpha) of 5 with 3 confirmations (its K); memberlist has 4, and K is that less 2.
 """
 
 from dataclasses import dataclass

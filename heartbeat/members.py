@@ -32,6 +32,7 @@ class Member:
     refutation: int = 0
     accuser: NodeId | None = None
     linked_at: float = float("-inf")  # when something last came over its link
+    linked_life: Incarnation | None = None  # the newest one that a link has shown
 
     def is_news(self, row: Row) -> bool:
         """Whether a row is newer than what we believe."""

@@ -36,6 +36,9 @@ class Roster:
         self.refutation = 0
         self.verdicts: list[Verdict] = []  # taken off by `heartbeat.swim`
         self.stale_total = self.refuted_total = self.verdicts_total = 0
+        self.accusations_total = 0
+        self.suspicions_total = self.suspicions_cleared_total = 0
+        self.downs_total = self.downs_cleared_total = 0
         self._local, self._incarnation = local, incarnation
         self._probe_seconds = probe_seconds
         self._knobs = knobs
@@ -86,12 +89,15 @@ class Roster:
             self.gossip.push(row)
 
     def on_linked(self, node: NodeId, incarnation: Incarnation, now: float) -> None:
-        """Note that something came over a node's link."""
+        """Note that something came over a node's link: the one proof of which life it is.
+
+        A higher one that gossip spoke of was a mistake or a lie, and would never be denied: nobody lives it.
+        """
         member = self.members[node]
-        if incarnation < (member.incarnation or 0):
+        if incarnation < (member.linked_life or 0):
             self.stale_total += 1
             return
-        member.linked_at = now
+        member.linked_at, member.linked_life = now, incarnation
         if incarnation != member.incarnation:
             row = Row(node, NodeState.UP, incarnation, 0, node)
             self._believe(member, row, now, "heard over its link")
@@ -106,6 +112,7 @@ class Roster:
         member = self.members[node]
         if member.incarnation is None or member.state not in LIVE:
             return
+        self.accusations_total += 1
         row = Row(node, NodeState.SUSPECT, member.incarnation, member.refutation, self._local)
         if member.state is NodeState.SUSPECT:
             if self._suspicions[node].confirm(self._local):
@@ -183,8 +190,17 @@ class Roster:
             )
         if known is not None and known != row.incarnation:
             reason = "started again"
+        self._count(state, row.state, is_same_life=known == row.incarnation)
         if state is not row.state or known != row.incarnation:
             self._judge(member, reason)
+
+    def _count(self, old: NodeState, new: NodeState, *, is_same_life: bool) -> None:
+        is_changed = new is not old or not is_same_life
+        self.suspicions_total += is_changed and new is NodeState.SUSPECT
+        self.downs_total += is_changed and new is NodeState.DOWN
+        if is_same_life and new is NodeState.UP:
+            self.suspicions_cleared_total += old is NodeState.SUSPECT
+            self.downs_cleared_total += old is NodeState.DOWN
 
     def _judge(self, member: Member, reason: str) -> None:
         self.verdicts_total += 1

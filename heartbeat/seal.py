@@ -27,30 +27,43 @@ class BadMac(BadDatagram):
 
 
 class Seal:
-    """Closes and opens datagrams with one key, or leaves them as they are without."""
+    """Closes and opens datagrams with one key, or leaves them as they are without.
 
-    def __init__(self, key: bytes | None) -> None:
+    While a cluster changes its key, datagrams closed with the one before are opened, too.
+    """
+
+    def __init__(self, key: bytes | None, *, previous: bytes | None = None) -> None:
         assert key is None or len(key) == KEY_BYTES
+        assert previous is None or key is not None, "who had a key goes on with one"
         self._key = key
+        self._previous = previous
 
     def close(self, data: bytes) -> bytes:
         """Return the datagram with its MAC."""
-        return data + self._mac(data)
+        return data if self._key is None else data + _mac(data, self._key)
 
     def open(self, data: bytes) -> bytes:
         """Return the datagram without its MAC, or raise BadMac."""
         if self._key is None:
             return data
         body, mac = data[:-MAC_BYTES], data[-MAC_BYTES:]
-        if not hmac.compare_digest(mac, self._mac(body)):
-            raise BadMac("the MAC is not of our key")
-        return body
+        for key in (self._key, self._previous):
+            if key is not None and hmac.compare_digest(mac, _mac(body, key)):
+                return body
+        raise BadMac("the MAC is not of our key")
 
-    def _mac(self, data: bytes) -> bytes:
-        if self._key is None:
-            return b""
-        digest = hashlib.blake2b(data, key=self._key, digest_size=MAC_BYTES, person=_PERSON)
-        return digest.digest()
+    def changed_to(self, key: bytes) -> "Seal":
+        """Return a seal that closes with this key and opens what the present one closes; itself if it is the same."""
+        assert self._key is not None, "datagrams without a MAC would go on being opened"
+        return self if key == self._key else Seal(key, previous=self._key)
+
+    def without_previous(self) -> "Seal":
+        """Return a seal that opens nothing but what it closes."""
+        return Seal(self._key)
+
+
+def _mac(data: bytes, key: bytes) -> bytes:
+    return hashlib.blake2b(data, key=key, digest_size=MAC_BYTES, person=_PERSON).digest()
 
 
 class ReplayWindow:

@@ -24,6 +24,9 @@ logger = logging.getLogger("ramster.heartbeat")
 
 # Read in one wake-up before other tasks get their turn; what is left is read in the next one.
 DATAGRAMS_PER_WAKE_MAX: Final = 256
+# After a change of the key, datagrams of nodes that still have the one before count for so long.  Those nodes can't
+# read ours meanwhile; what comes over links keeps us alive in their eyes.
+KEY_OVERLAP_SECONDS: Final = 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +34,10 @@ class HeartbeatStatistics:
     """One snapshot of the service."""
 
     sent_total: int
+    sent_bytes_total: int  # of UDP payload, MACs among it
     send_errors_total: int
     received_total: int  # datagrams, whether they counted or not
+    received_bytes_total: int
     receive_errors_total: int
     dropped_total: dict[DropReason, int]  # the caller's own copy
     detector: SwimStatistics
@@ -89,9 +94,10 @@ class HeartbeatService:
         self._on_verdicts = on_verdicts
         self._unsendable: set[NodeId] = set()
         self._waiting: trio.CancelScope | None = None
-        self._sent_total = 0
+        self._previous_key_until = math.inf  # inf: there is none
+        self._sent_total = self._sent_bytes_total = 0
         self._send_errors_total = 0
-        self._received_total = 0
+        self._received_total = self._received_bytes_total = 0
         self._receive_errors_total = 0
         self._dropped_total = dict.fromkeys(DropReason, 0)
 
@@ -121,28 +127,44 @@ class HeartbeatService:
         if self._waiting is not None:
             self._waiting.deadline = self._deadline()
 
+    def on_key_changed(self, key: bytes) -> bool:
+        """Use a new key of the MAC; False: it is the present one.  The one before counts for `KEY_OVERLAP_SECONDS`."""
+        is_new = self._door.on_key_changed(key)
+        if is_new:
+            self._previous_key_until = trio.current_time() + KEY_OVERLAP_SECONDS
+        return is_new
+
     def heard(self, node: NodeId, incarnation: Incarnation) -> None:
         """Note that something came from a member over its link: that is life as good as an answer."""
         self._perform(self._detector.on_heard(node, incarnation, now=trio.current_time()))
+
+    @property
+    def is_starved(self) -> bool:
+        """Whether we do so badly that others should ask us for nothing."""
+        return self._detector.is_starved
 
     def statistics(self) -> HeartbeatStatistics:
         """Return a snapshot."""
         return HeartbeatStatistics(
             sent_total=self._sent_total,
+            sent_bytes_total=self._sent_bytes_total,
             send_errors_total=self._send_errors_total,
             received_total=self._received_total,
+            received_bytes_total=self._received_bytes_total,
             receive_errors_total=self._receive_errors_total,
             dropped_total=dict(self._dropped_total),
             detector=self._detector.statistics(),
         )
 
     def _send(self, message: Message) -> None:
+        datagram = self._door.close(message)
         try:
-            self._socket.send_to(self._door.close(message), self._targets[message.target])
+            self._socket.send_to(datagram, self._targets[message.target])
         except OSError as error:
             self._on_send_error(message.target, error)
         else:
             self._sent_total += 1
+            self._sent_bytes_total += len(datagram)
             self._unsendable.discard(message.target)
 
     def _on_send_error(self, node: NodeId, error: OSError) -> None:
@@ -168,6 +190,9 @@ class HeartbeatService:
 
     def _receive(self, now: float) -> list[Effect]:
         effects: list[Effect] = []
+        if now >= self._previous_key_until:
+            self._previous_key_until = math.inf
+            self._door.forget_previous_key()
         for _ in range(DATAGRAMS_PER_WAKE_MAX):
             try:
                 received = self._socket.receive_from()
@@ -178,6 +203,7 @@ class HeartbeatService:
             if received is None:
                 break
             self._received_total += 1
+            self._received_bytes_total += len(received[0])
             match self._door.admit(*received):
                 case Message() as message:
                     effects += self._detector.on_datagram(message, now=now)

@@ -5,6 +5,8 @@ ourselves, in memory: that proves in one go that key and certificate fit, that t
 now, and that it may be used on both sides of a link.
 """
 
+import math
+import os
 import ssl
 import stat
 from dataclasses import dataclass
@@ -16,6 +18,8 @@ from config.model import TlsConfig
 
 # Larger files are not what they should be.
 PEM_BYTES_MAX: Final = 1024 * 1024
+# The group may read a key (a daemon that does not own it), and no more.
+OPEN_TO_OTHERS: Final = stat.S_IRWXO | stat.S_IWGRP | stat.S_IXGRP
 # A handshake in memory needs two rounds; more means that it goes nowhere.
 ROUNDS_MAX: Final = 8
 
@@ -27,7 +31,7 @@ class Credentials:
     client: ssl.SSLContext
     server: ssl.SSLContext
     names: frozenset[str] = frozenset()
-    # Seconds since 1970: the end of our certificate is wall clock, by its nature.
+    # Seconds since 1970: the end of our certificate, or of its CA's, is wall clock, by its nature.
     expires_at: float = 0.0
 
 
@@ -41,9 +45,6 @@ def load_credentials(tls: TlsConfig, *, node: str, file: str) -> Credentials:
     Raises:
         ConfigError: A file can't be read, is too open, does not fit the others, or names another node.
     """
-    for key, path in (("ca", tls.ca), ("certificate", tls.certificate), ("key", tls.key)):
-        _check_file(path, f"tls.{key}", file)
-    _check_private(tls.key, file)
     loaded = load_contexts(tls, file=file)
     try:
         shown = rehearse(loaded)
@@ -55,22 +56,32 @@ def load_credentials(tls: TlsConfig, *, node: str, file: str) -> Credentials:
     except ssl.SSLError as error:
         found = f"{tls.certificate}: {error.reason or error}"
         raise ConfigError(file, "tls.certificate", found, "a certificate for TLS 1.3") from None
+    except UnicodeDecodeError:
+        found = f"{tls.certificate} with a name that can't be read"
+        raise ConfigError(file, "tls.certificate", found, "names that are text") from None
     names = names_in(shown)
     if node not in names:
         found = f"{tls.certificate} for {', '.join(sorted(names)) or 'no name'}"
         raise ConfigError(file, "tls.certificate", found, f"one for {node}, the name of this node")
-    expires_at = float(ssl.cert_time_to_seconds(str(shown["notAfter"])))
     return Credentials(
-        client=loaded.client, server=loaded.server, names=names, expires_at=expires_at
+        client=loaded.client,
+        server=loaded.server,
+        names=names,
+        expires_at=min(end_of(shown), end_of_issuer(shown, loaded.client)),
     )
 
 
 def load_contexts(tls: TlsConfig, *, file: str) -> Credentials:
     """Return contexts for both sides, without a judgement on the certificate.
 
+    Each file is read once: both sides, and the judgement, are of the same bytes, whoever replaces files meanwhile.
+
     Raises:
-        ConfigError: A file does not hold what it should.
+        ConfigError: A file does not hold what it should, or the key is too open.
     """
+    ca = _read(tls.ca, "tls.ca", file)
+    pair = _read(tls.certificate, "tls.certificate", file) + b"\n"
+    pair += _read(tls.key, "tls.key", file, is_private=True)
     client, server = (
         ssl.SSLContext(purpose) for purpose in (ssl.PROTOCOL_TLS_CLIENT, ssl.PROTOCOL_TLS_SERVER)
     )
@@ -80,12 +91,12 @@ def load_contexts(tls: TlsConfig, *, file: str) -> Credentials:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_REQUIRED
         try:
-            context.load_verify_locations(cafile=tls.ca)
+            context.load_verify_locations(cadata=ca.decode("ascii", "ignore"))
         except (OSError, ValueError) as error:
             found = f"{tls.ca}: {_reason(error)}"
             raise ConfigError(file, "tls.ca", found, "certificates in PEM form") from None
         try:
-            context.load_cert_chain(tls.certificate, tls.key, password=_refuse_password)
+            _load_pair(context, pair)
         except NoPassword:
             found = f"{tls.key} with a password"
             raise ConfigError(file, "tls.key", found, "a key without a password") from None
@@ -99,11 +110,20 @@ def load_contexts(tls: TlsConfig, *, file: str) -> Credentials:
     return Credentials(client=client, server=server)
 
 
+def _load_pair(context: ssl.SSLContext, pair: bytes) -> None:
+    """Load a certificate and its key, which the library takes from a file only: one in memory."""
+    with open(os.memfd_create("node"), "wb") as file:
+        file.write(pair)
+        file.flush()
+        context.load_cert_chain(f"/proc/self/fd/{file.fileno()}", password=_refuse_password)
+
+
 def rehearse(credentials: Credentials) -> dict[str, Any]:
     """Return our own certificate as the other side of a link sees it.
 
     Raises:
         ssl.SSLError: No link could come of it.
+        UnicodeDecodeError: A name in it is no text.
     """
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = credentials.client.wrap_bio(to_client, to_server)
@@ -124,6 +144,14 @@ def _step(side: ssl.SSLObject) -> bool:
     return True
 
 
+def names_shown(side: ssl.SSLSocket | ssl.SSLObject) -> frozenset[str]:
+    """Return the names in the certificate of the other side; none if it has one that can't be read."""
+    try:
+        return names_in(side.getpeercert())
+    except UnicodeDecodeError:  # the CA signed it, so nobody else looked
+        return frozenset()
+
+
 def names_in(certificate: dict[str, Any] | None) -> frozenset[str]:
     """Return the DNS names of a certificate that `getpeercert` gave; its common name if it has none."""
     found = certificate or {}
@@ -133,6 +161,21 @@ def names_in(certificate: dict[str, Any] | None) -> frozenset[str]:
     return frozenset(
         value for part in found.get("subject", ()) for key, value in part if key == "commonName"
     )
+
+
+def end_of(certificate: dict[str, Any]) -> float:
+    """Return when a certificate ends, in seconds since 1970."""
+    return float(ssl.cert_time_to_seconds(str(certificate["notAfter"])))
+
+
+def end_of_issuer(certificate: dict[str, Any], context: ssl.SSLContext) -> float:
+    """Return when the CA of a certificate ends, of several with its name the last one; never if none has it."""
+    ends = [
+        end_of(each)
+        for each in context.get_ca_certs()
+        if each.get("subject") == certificate.get("issuer")
+    ]
+    return max(ends, default=math.inf)
 
 
 def _refuse_password() -> str:
@@ -146,23 +189,36 @@ def _reason(error: Exception) -> str:
     return str(strerror or error).lower()
 
 
-def _check_file(path: Path, key: str, file: str) -> None:
+def _read(path: Path, key: str, file: str, *, is_private: bool = False) -> bytes:
+    """Return what a file holds; what is judged is what was opened.
+
+    Raises:
+        ConfigError: It can't be read, is no regular file, too large, or private and open to others.
+    """
     try:
-        if not path.is_file():
-            found = f"{path}, which is no regular file" if path.exists() else f"no file {path}"
-            raise ConfigError(file, key, found, "a file in PEM form")
-        if path.stat().st_size > PEM_BYTES_MAX:
-            found = f"{path}, which is larger"
-            raise ConfigError(file, key, found, f"at most {PEM_BYTES_MAX} bytes")
-        with path.open("rb"):
-            pass
+        # Opening a pipe would wait for somebody who writes.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise ConfigError(file, key, f"no file {path}", "a file in PEM form") from None
     except OSError as error:
         found = f"{path}: {_reason(error)}"
         raise ConfigError(file, key, found, "a readable file in PEM form") from None
-
-
-def _check_private(path: Path, file: str) -> None:
-    mode = stat.S_IMODE(path.stat().st_mode)
-    if mode & stat.S_IRWXO:
-        found = f"{path} with mode {mode:04o}"
-        raise ConfigError(file, "tls.key", found, "a key that others can't read, such as mode 0600")
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise ConfigError(file, key, f"{path}, which is no regular file", "a file in PEM form")
+        mode = stat.S_IMODE(status.st_mode)
+        if is_private and mode & OPEN_TO_OTHERS:
+            found = f"{path} with mode {mode:04o}"
+            raise ConfigError(
+                file, key, found, "a key that others can't read or change, such as mode 0600"
+            )
+        data = os.read(descriptor, PEM_BYTES_MAX + 1)
+    except OSError as error:
+        found = f"{path}: {_reason(error)}"
+        raise ConfigError(file, key, found, "a readable file in PEM form") from None
+    finally:
+        os.close(descriptor)
+    if len(data) > PEM_BYTES_MAX:
+        raise ConfigError(file, key, f"{path}, which is larger", f"at most {PEM_BYTES_MAX} bytes")
+    return data

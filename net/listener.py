@@ -3,17 +3,21 @@
 import ipaddress
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Final
 
 import trio
 
+from net.complaints import Complaints
 from net.errors import LocalProtocolError
+from net.greetings import Greeting, Greetings
+from net.tls import peer_of
 from net.transport import PortStatus, Stream, Transport
 
 log = logging.getLogger("ramster.net")
 
 # Connections that have not said who they are; each costs a decoder and a task.  A cluster that starts at
-# once knocks with one connection a node, and those that are turned away come back after a backoff.
+# once knocks with one connection a node, and those that gave way come back after a backoff.
 GREETINGS_MAX: Final = 64
 
 
@@ -34,6 +38,20 @@ def is_loopback(address: str) -> bool:
         return address == "localhost"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenerStatistics:
+    """How near those outside have come to our limits."""
+
+    # Connections that have not greeted, now.
+    greetings: int
+    accepted_total: int
+    # Ended without a link, for whatever reason, and of these for want of a place.
+    failed_total: int
+    displaced_total: int
+    # Warnings about them that the log was spared.
+    warnings_left_out_total: int
+
+
 class Listener:
     """Accepts streams and runs a link over each, with a bound on those that have not greeted yet.
 
@@ -50,42 +68,56 @@ class Listener:
     ) -> None:
         self._transport = transport
         self._run = run
-        self._greetings_max = greetings_max
-        self.greetings = 0
-        self.turned_away_total = 0
+        self._scopes: dict[Greeting, trio.CancelScope] = {}
+        self._complaints = Complaints()
+        self.greetings = Greetings(greetings_max)
+        self._accepted_total = self._failed_total = 0
 
     async def serve(self, address: str, port: int, *, task_status: PortStatus) -> None:
         """Listen until cancelled."""
         await self._transport.listen(address, port, self._accept, task_status=task_status)
 
     async def _accept(self, stream: Stream) -> None:
-        if self.greetings >= self._greetings_max:
-            self.turned_away_total += 1
-            log.warning("turned a connection away: %d have not greeted yet", self.greetings)
-            return
-        greeting = Greeting(self)
+        self._accepted_total += 1
+        greeting, displaced = self.greetings.begin(peer_of(stream))
+        if displaced is not None:
+            self._scopes[displaced].cancel()
         opened_at = trio.current_time()
-        try:
-            reason = await self._run(stream, greeting.end)
-        finally:
-            was_greeted = greeting.is_over
-            greeting.end()
+        reason = "it gave way: too many have not greeted yet, most of them from its address"
+        with trio.CancelScope() as scope:
+            self._scopes[greeting] = scope
+            try:
+                reason = await self._run(stream, lambda: self._on_greeted(greeting))
+            finally:
+                was_greeted = greeting not in self._scopes
+                self._on_greeted(greeting)
         if not was_greeted:
+            self._failed_total += 1
             seconds = trio.current_time() - opened_at
-            log.warning("a connection ended after %.1f s without a link: %s", seconds, reason)
+            self.complain(
+                f"a connection from {greeting.where} ended after {seconds:.1f} s without a link: {reason}"
+            )
 
+    def _on_greeted(self, greeting: Greeting) -> None:
+        """Give its place back; nobody displaces it from here on.  May be called twice."""
+        self.greetings.end(greeting)
+        self._scopes.pop(greeting, None)
 
-class Greeting:
-    """One place among the connections that have not greeted; given back once."""
+    def statistics(self) -> ListenerStatistics:
+        """Return a snapshot."""
+        return ListenerStatistics(
+            greetings=len(self.greetings),
+            accepted_total=self._accepted_total,
+            failed_total=self._failed_total,
+            displaced_total=self.greetings.displaced_total,
+            warnings_left_out_total=self._complaints.left_out_total,
+        )
 
-    def __init__(self, listener: Listener) -> None:
-        self._listener = listener
-        self.is_over = False
-        listener.greetings += 1
-
-    def end(self) -> None:
-        """Give the place back."""
-        if not self.is_over:
-            self.is_over = True
-            self._listener.greetings -= 1
-            assert self._listener.greetings >= 0
+    def complain(self, what: str) -> None:
+        """Warn of what somebody outside did, unless the log has had enough of that."""
+        left_out = self._complaints.allow(now=trio.current_time())
+        if left_out is None:
+            return
+        if left_out:
+            log.warning("%d warnings about connections were left out", left_out)
+        log.warning("%s", what)

@@ -5,7 +5,6 @@
 `on_members_changed`.
 """
 
-import logging
 import random
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -19,13 +18,11 @@ from net.dialer import Address, dial_forever, is_dialer
 from net.frame import FrameLimits
 from net.hello import Hello, judge_hello
 from net.link import Link, LinkHandler
-from net.listener import GREETINGS_MAX, Listener, check_plaintext
+from net.listener import GREETINGS_MAX, Listener, ListenerStatistics, check_plaintext
 from net.peerlink import SEND_QUEUE_BYTES_MAX, PeerLink
 from net.tls import TlsTransport, certified_names
 from net.transport import PortStatus, Stream, Transport
 from nodemanager.ids import NodeId
-
-log = logging.getLogger("ramster.net")
 
 
 class Mesh:
@@ -93,6 +90,10 @@ class Mesh:
 
     async def _listen(self, address: str, port: int, *, task_status: PortStatus) -> None:
         await self._listener.serve(address, port, task_status=task_status)
+
+    def listener_statistics(self) -> ListenerStatistics:
+        """Return how those who knock fare."""
+        return self._listener.statistics()
 
     def on_members_changed(self) -> None:
         """Dial the members that are new, and drop the links of those that are gone.
@@ -178,7 +179,7 @@ class Mesh:
         if refusal is None:
             refusal = self._judge_second_link(theirs)
         if refusal is not None:
-            log.warning("refused node %d (%s): %s", theirs.number, theirs.name, refusal)
+            self._listener.complain(f"refused node {theirs.number} ({theirs.name}): {refusal}")
         elif greeted is not None:
             greeted()
         return refusal

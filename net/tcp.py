@@ -41,6 +41,8 @@ class TcpStream:
         self._socket = connected
         self._is_closed = False
         self._immediate_receives = 0
+        # Where the other side is, for the log.
+        self.peer = peer_text(connected)
 
     async def receive_into(self, target: memoryview) -> int:
         """Receive at least one byte into `target` and return how many; 0 when the other side closed."""
@@ -158,6 +160,15 @@ class TcpTransport:
                     connected = await accept_one(listener)
                     if connected is not None:
                         nursery.start_soon(serve_one, accept, connected)
+
+
+def peer_text(connected: socket.socket) -> str:
+    """Return `ADDRESS port PORT` of the other side."""
+    try:
+        address, port, *_ = connected.getpeername()
+    except (OSError, ValueError):  # reset already, or no IP socket
+        return "an unknown address"
+    return f"{address} port {port}"
 
 
 async def connect(family: int, kind: int, protocol: int, where: tuple[Any, ...]) -> socket.socket:

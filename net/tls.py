@@ -18,7 +18,7 @@ from typing import Final
 
 import trio
 
-from net.certificates import Credentials, names_in
+from net.certificates import Credentials, names_shown
 from net.errors import PeerLost
 from net.tcp import IMMEDIATE_RECEIVES_MAX, TcpStream, TcpTransport
 from net.transport import Piece, PortStatus, Stream
@@ -46,6 +46,9 @@ _REASONS: Final = {
     "TLSV1_ALERT_PROTOCOL_VERSION": "they refused us: no TLS version in common",
 }
 
+# X509_V_ERR_*: the chain does not end at a CA that we have.  OpenSSL's own words speak of how it noticed.
+_FOREIGN_CA: Final = frozenset({18, 19, 20, 21})
+
 
 class TlsStream:
     """One connection; its certificate is known once anything was received."""
@@ -56,6 +59,7 @@ class TlsStream:
         Raises:
             PeerLost: The connection broke before anything was said.
         """
+        self.peer = stream.peer
         plain = stream.detach()
         try:
             # The library leaves a socket behind when it finds one reset: so ask first.
@@ -113,7 +117,7 @@ class TlsStream:
                 await self._let_alert_arrive()
                 raise PeerLost(self._lost_reason) from error
             else:
-                self.certified_names = names_in(self._socket.getpeercert())
+                self.certified_names = names_shown(self._socket)
                 self._is_handshaken = True
                 self._is_open.set()
                 return
@@ -145,8 +149,11 @@ class TlsStream:
         try:
             for sealed in self._to_seal(pieces):
                 self._blocked = sealed
-                total += self._socket.send(sealed)
+                sent = self._socket.send(sealed)
                 self._blocked = b""
+                total += sent
+                if sent < len(sealed):  # the library sends all or nothing, unless told otherwise
+                    break
         except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
             pass
         except OSError as error:
@@ -223,7 +230,7 @@ class TlsTransport:
             try:
                 sealed = TlsStream(stream, self.credentials.server, is_server=True)
             except PeerLost as lost:
-                log.warning("a connection ended at once: %s", lost)
+                log.info("a connection from %s ended at once: %s", stream.peer, lost)
                 return
             try:
                 await accept(sealed)
@@ -236,6 +243,11 @@ class TlsTransport:
 def certified_names(stream: Stream) -> frozenset[str] | None:
     """Return the names that the other side's certificate proves; None without TLS."""
     return stream.certified_names if isinstance(stream, TlsStream) else None
+
+
+def peer_of(stream: Stream) -> str:
+    """Return where the other side is, as the log shows it."""
+    return stream.peer if isinstance(stream, TcpStream | TlsStream) else "an unknown address"
 
 
 async def drain(raw: socket.socket) -> None:
@@ -256,7 +268,8 @@ async def drain(raw: socket.socket) -> None:
 def why(error: OSError, what: str) -> str:
     """Return the reason of a failed TLS operation as an operator reads it."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"{what}: their certificate is refused: {error.verify_message}"
+        foreign = "its CA is none of ours: " if error.verify_code in _FOREIGN_CA else ""
+        return f"{what}: their certificate is refused: {foreign}{error.verify_message}"
     if isinstance(error, ssl.SSLEOFError):
         return f"{what}: they closed the connection"
     if isinstance(error, ssl.SSLError) and error.reason:

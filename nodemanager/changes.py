@@ -10,10 +10,10 @@ a newer version still.  Each such round ends with one more node's changes in the
 A change that the winner made impossible (the name is taken now) is given up and said.
 
 Known weakness: which changes are our own is not kept over a restart.  A change made while cut off from everybody
-and followed by a restart loses to any newer version.
+and followed by a restart loses to any newer version; `is_unknown_to` tells that apart, and the log names what differs.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Final, TypeAlias
 
 from config.errors import ConfigError
@@ -26,6 +26,8 @@ from nodemanager.ids import NodeId
 ANCESTORS_MAX: Final = 32
 # Changes of our own that are made again: those of one partition, by hand.
 OURS_MAX: Final = 256
+# More make a line that nobody reads.
+DIFFERENCES_SHOWN_MAX: Final = 16
 # The file that errors about a change name: there is none.
 CHANGE: Final = "the change"
 
@@ -113,6 +115,14 @@ class MembershipHistory:
         """Return the present version."""
         return version_of(self.cluster)
 
+    def is_unknown_to(self, said: Said) -> bool:
+        """Whether a newer membership was made without ours, and what we know to be our own can't make up for it."""
+        if said.version <= self.version or self._ours:
+            return False
+        # Beyond the ancestors that travel nobody can tell.
+        reaches = len(said.ancestors) < ANCESTORS_MAX or said.ancestors[0] <= self.version
+        return reaches and self.version not in said.ancestors
+
     def say(self) -> Said:
         """Return what to tell a peer."""
         return Said(self.version, self._ancestors, self.cluster.node)
@@ -184,6 +194,29 @@ class MembershipHistory:
     def _succeed(self, cluster: ClusterConfig, ancestors: tuple[Version, ...]) -> None:
         self.cluster = cluster
         self._ancestors = ancestors[-ANCESTORS_MAX:]
+
+
+def differences(old: ClusterConfig, new: ClusterConfig) -> str:
+    """Return in one line how the members of `new` differ from those of `old`; empty if they do not."""
+    before = {node.number: node for node in old.node}
+    after = {node.number: node for node in new.node}
+    told = [
+        f"{node.name} ({number}) is gone" for number, node in before.items() if number not in after
+    ]
+    for number, node in after.items():
+        if number not in before:
+            told.append(f"{node.name} ({number}) is new")
+            continue
+        told += [
+            f"{each.name} of {node.name} ({number}) is {getattr(node, each.name)!r},"
+            f" was {getattr(before[number], each.name)!r}"
+            for each in fields(NodeConfig)
+            if getattr(node, each.name) != getattr(before[number], each.name)
+        ]
+    shown = told[:DIFFERENCES_SHOWN_MAX]
+    if len(told) > len(shown):
+        shown.append(f"and {len(told) - len(shown)} more")
+    return "; ".join(shown)
 
 
 def version_of(cluster: ClusterConfig) -> Version:

@@ -1,5 +1,6 @@
 """The command line of the daemon: `ramsterd run` and `ramsterd check-config`."""
 
+import logging
 import os
 import random
 import sys
@@ -15,14 +16,18 @@ import trio
 from config.errors import ConfigError
 from config.load import load_node
 from config.model import DaemonConfig
+from config.rules import doubts
 from config.units import format_bytes
-from heartbeat.key import BadKeyFile, read_key
+from heartbeat.key import BadKeyFile
 from net.certificates import Credentials, load_credentials
 from nodemanager.ids import Incarnation
 from ramsterd import __version__
 from ramsterd.core.codec import CodecMissing, compressor_of
 from ramsterd.daemon import CannotServe, Daemon, leaves
+from ramsterd.heartbeat_key import load_heartbeat_key
 from ramsterd.logs import set_up_logging
+
+logger = logging.getLogger("ramster.daemon")
 
 EX_CONFIG: Final = 78  # sysexits.h
 
@@ -57,6 +62,8 @@ def run(config: Path) -> None:
         _fail(str(error), EX_CONFIG)
     heartbeat_key = _read_key(daemon_config)
     set_up_logging(daemon_config.log)
+    for doubt in doubts(daemon_config):
+        logger.warning("%s: %s", config, doubt)
     try:
         daemon = Daemon(
             daemon_config,
@@ -69,6 +76,7 @@ def run(config: Path) -> None:
             credentials=credentials,
             reload_credentials=partial(load_own_credentials, daemon_config, config),
             heartbeat_key=heartbeat_key,
+            load_heartbeat_key=partial(load_heartbeat_key, daemon_config),
         )
     except OSError as error:  # memory that can't be mapped
         _fail(str(error), 1)
@@ -93,6 +101,8 @@ def check_config(config: Path) -> None:
     except ConfigError as error:
         _fail(str(error), EX_CONFIG)
     _read_key(daemon)
+    for doubt in doubts(daemon):
+        click.echo(f"{config}: warning: {doubt}", err=True)
     exports = ", ".join(f"{each.name} ({format_bytes(each.size)})" for each in daemon.export)
     click.echo(f"{config}: node {node.name} ({node.number}) at {node.address}:{node.port}")
     click.echo(f"{daemon.cluster}: cluster {cluster.name} of {len(cluster.node)} nodes")
@@ -131,10 +141,8 @@ def describe_links(credentials: Credentials | None) -> str:
 
 
 def _read_key(daemon: DaemonConfig) -> bytes | None:
-    if daemon.heartbeat_key is None:
-        return None
     try:
-        return read_key(daemon.heartbeat_key)
+        return load_heartbeat_key(daemon)
     except BadKeyFile as error:
         _fail(str(error), EX_CONFIG)
 

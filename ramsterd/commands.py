@@ -8,6 +8,7 @@ import trio
 from config.errors import Mismatch
 from config.kinds import Size
 from config.limits import BUDGET_BYTES_MIN, PAGE_BYTES
+from config.reader import show
 from config.units import format_bytes, human_bytes
 from ramsterd.control import CommandRefused
 from ramsterd.engine import Engine
@@ -46,7 +47,7 @@ def set_budget(engine: Engine, peers: Peers, request: dict[str, object]) -> obje
         budget_bytes = kind.read(found, Path())
     except Mismatch as mismatch:
         limit = f"; [memory] budget_max is {format_bytes(kind.most)} here"
-        raise CommandRefused(f"budget: found {found!r}, expected {mismatch}{limit}") from None
+        raise CommandRefused(f"budget: found {show(found)}, expected {mismatch}{limit}") from None
     logger.info("the budget is to be %s", human_bytes(budget_bytes))
     begun = engine.set_budget(budget_bytes, now=trio.current_time())
     peers.settle()

@@ -15,6 +15,7 @@ from typing import Final
 
 import trio
 
+from config.reader import show
 from ramsterd.sockets import inode_of, listen_unix, remove_socket_file
 
 logger = logging.getLogger("ramster.control")
@@ -46,7 +47,7 @@ def _parse(line: bytes, commands: Mapping[str, Command]) -> tuple[dict[str, obje
     command = commands.get(request["command"])
     if command is None:
         known = ", ".join(sorted(commands))
-        raise CommandRefused(f"no command {request['command']!r}; there are: {known}")
+        raise CommandRefused(f"no command {show(request['command'])}; there are: {known}")
     return request, command
 
 

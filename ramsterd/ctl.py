@@ -12,8 +12,8 @@ import click
 
 from config.units import human_bytes
 from ramsterd import __version__
+from ramsterd.ctl_cluster import cluster
 from ramsterd.ctl_nodes import node_group
-from ramsterd.initial import CannotInit, init_cluster, parse_nodes
 
 ANSWER_SECONDS_MAX = 10.0
 POLL_SECONDS = 0.25
@@ -148,59 +148,6 @@ def memory_set(socket_path: Path, budget: str, wait: bool, as_json: bool) -> Non
         sys.exit(1)
 
 
-@main.group()
-def cluster() -> None:
-    """Set up a cluster; no daemon is asked."""
-
-
-@cluster.command("init")
-@click.option("--nodes", required=True, help="NAME=ADDRESS[:PORT], and more behind commas.")
-@click.option("--name", required=True, help="The name of the cluster.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="A folder to make.")
-@click.option(
-    "--days", type=click.IntRange(1, 36_500), default=3650, show_default=True,
-    help="How long certificates are valid.",
-)  # fmt: skip
-@click.option("--budget", default="1GiB", show_default=True, help="Memory of each node.")
-@click.option("--export", "exports", multiple=True, help="NAME=SIZE, a disk on each node.")
-@click.option(
-    "--ca", type=click.Path(path_type=Path), help="The ca folder of an earlier run: its CA signs."
-)
-def cluster_init(
-    nodes: str,
-    name: str,
-    out: Path,
-    days: int,
-    budget: str,
-    exports: tuple[str, ...],
-    ca: Path | None,
-) -> None:
-    """Write one folder for each node, with its files, certificates and keys, ready to copy.
-
-    The key of the CA is in OUT/ca: keep it safe and off the nodes.  Needs `ramster[tls]`.
-    """
-    pairs = [tuple(export.split("=", 1)) for export in exports]
-    if any(len(pair) != 2 for pair in pairs):  # noqa: PLR2004  a pair
-        _fail("--export: expected NAME=SIZE, such as swap0=16GiB")
-    try:
-        members = parse_nodes(nodes)
-        init_cluster(
-            name=name,
-            nodes=members,
-            out=out,
-            days=days,
-            budget=budget,
-            exports=[(pair[0], pair[1]) for pair in pairs],
-            ca_folder=ca,
-        )
-    except CannotInit as error:
-        _fail(str(error))
-    for member in members:
-        click.echo(f"{out / member.name}: copy to /etc/ramster on {member.address}")
-    if ca is None:
-        click.echo(f"{out / 'ca'}: the key of the CA. Keep it off the nodes, best off line.")
-
-
 def format_memory(now: dict[str, Any]) -> str:
     """Return one line on the budget."""
     budget, used = human_bytes(now["budget_bytes"]), human_bytes(now["resident_bytes"])
@@ -242,6 +189,7 @@ def ask(socket_path: Path, command: str, **arguments: object) -> Any:
 
 
 main.add_command(node_group(ask))
+main.add_command(cluster)
 
 
 def format_status(now: dict[str, Any]) -> str:
@@ -278,6 +226,7 @@ def format_status(now: dict[str, Any]) -> str:
         f"lost      {store['lost_total']} pages",
     ]
     lines += format_certificate(now.get("certificate_seconds"))
+    lines += format_heartbeat(now["heartbeat"])
     lines += [
         f"at node {each['node']}: {each['pages']} pages of ours"
         for each in now["engine"]["holders"]
@@ -331,6 +280,31 @@ def format_certificate(seconds_left: float | None) -> list[str]:
     if seconds_left < 0:
         return [f"tls       the certificate EXPIRED {days:.1f} days ago: no new links"]
     return [f"tls       the certificate expires in {days:.1f} days"]
+
+
+def format_heartbeat(heartbeat: dict[str, Any] | None) -> list[str]:
+    """Return the line on the failure detector: what it believes, how its probes end, and whether it trusts itself."""
+    if heartbeat is None:
+        return []
+    detector = heartbeat["detector"]
+    nodes, probes = detector["nodes"], detector["probes_total"]
+    believed = ", ".join(f"{nodes[state]} {state}" for state in ("up", "suspect", "down"))
+    dropped = sum(heartbeat["dropped_total"].values())
+    return [
+        f"watching  {believed}; {sum(probes.values())} probes, {probes['failed']} failed;"
+        f" {detector['downs_cleared_total']} of {detector['downs_total']} downs were wrong;"
+        f" {dropped} datagrams dropped"
+        + (f"; STARVED: {said}" if (said := _starved(detector)) else "")
+    ]
+
+
+def _starved(detector: dict[str, Any]) -> str:
+    """Return why others are asked to give us nothing, or an empty text."""
+    if not detector["is_starved"]:
+        return ""
+    if detector["is_in_doubt"]:
+        return "most others seem dead, so it is rather this node that is cut off or short of CPU"
+    return "answers come so late that this node is short of CPU, or its network is bad"
 
 
 def format_resize(resize: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ import trio
 from config.endpoint import split_endpoint
 from config.load import load_cluster
 from config.model import ClusterConfig, DaemonConfig, Durability, NodeConfig
-from config.save import save_members
+from config.save import check_writable, save_members
 from net.certificates import Credentials
 from net.tcp import TcpTransport
 from net.tls import TlsTransport
@@ -31,6 +31,8 @@ from ramsterd.core.arena import MemfdMapping
 from ramsterd.core.page import PoolKind
 from ramsterd.core.zbud import Family
 from ramsterd.engine import Engine
+from ramsterd.heartbeat_key import reload_heartbeat_key
+from ramsterd.member_store import BackgroundStore
 from ramsterd.metrics import serve_metrics
 from ramsterd.nbd.export import Export
 from ramsterd.nbd.server import NbdServer
@@ -71,6 +73,7 @@ class Daemon:
         credentials: Credentials | None = None,
         reload_credentials: Callable[[], Credentials | None] | None = None,
         heartbeat_key: bytes | None = None,
+        load_heartbeat_key: Callable[[], bytes | None] | None = None,
     ) -> None:
         self._daemon = daemon
         self._cluster = cluster
@@ -88,7 +91,13 @@ class Daemon:
             if credentials is None
             else CertificateKeeper(TlsTransport(credentials), reload_credentials)
         )
+        self._load_heartbeat_key = None if heartbeat_key is None else load_heartbeat_key
         transport = TcpTransport() if self._certificate is None else self._certificate.transport
+        self._store = BackgroundStore(
+            FileMembership(daemon.cluster, loader=load_cluster, rewriter=save_members),
+            judge=partial(check_writable, daemon.cluster),
+            on_written=self._on_members_written,
+        )
         self._peers = Peers(
             self.engine,
             cluster,
@@ -96,7 +105,7 @@ class Daemon:
             rng=rng,
             heartbeat_key=heartbeat_key,
             has_tls=credentials is not None,
-            store=FileMembership(daemon.cluster, loader=load_cluster, rewriter=save_members),
+            store=self._store,
         )
         self._pager = Pager(
             self.engine, self._peers, put_wait_seconds_max=daemon.remote.put_wait_seconds_max
@@ -151,6 +160,7 @@ class Daemon:
         gc.set_threshold(GC_THRESHOLD)
         async with trio.open_nursery() as services:
             services.start_soon(self._watch_signals)
+            services.start_soon(self._store.run)
             if self._certificate is not None:
                 services.start_soon(self._certificate.watch)
             elif self._cluster.insecure_plaintext:
@@ -203,8 +213,19 @@ class Daemon:
                 logger.info("%s", signal.Signals(number).name)
                 if number != signal.SIGHUP:
                     self._stop.set()
-                elif self._certificate is not None:
-                    self._certificate.reload()
+                else:
+                    self._reload()
+
+    def _reload(self) -> None:
+        """Read again what trust rests on; say how the cluster file differs."""
+        self._peers.members.check_store()
+        if self._certificate is not None:
+            self._certificate.reload()
+        if self._load_heartbeat_key is not None and self._peers.heartbeat is not None:
+            reload_heartbeat_key(self._load_heartbeat_key, self._peers.heartbeat)
+
+    def _on_members_written(self, problem: str) -> None:
+        self._peers.members.on_written(problem)
 
     async def _feed_watchdog(self) -> None:
         """Prove to systemd that the loop lives."""
@@ -248,6 +269,7 @@ class Daemon:
                 for export in self._exports
             ),
             heartbeat=None if heartbeat is None else heartbeat.statistics(),
+            listener=self._peers.mesh.listener_statistics(),
             certificate_seconds=(
                 None if self._certificate is None else self._certificate.seconds_left()
             ),

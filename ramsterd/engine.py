@@ -22,16 +22,18 @@ from nodemanager.table import NodeTable, PeerStatus, TableStatistics
 from ramsterd.core import traffic
 from ramsterd.core.arena import MapMemory
 from ramsterd.core.compact import Compactor
+from ramsterd.core.counters import StoreStatistics
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.resize import Resize, ResizeStatistics
 from ramsterd.core.scrub import Scrubber, ScrubStatistics
-from ramsterd.core.store import RunOfPages, Store, StoreLimits, StoreStatistics
+from ramsterd.core.store import RunOfPages, Store
+from ramsterd.core.versions import StoreLimits
 from ramsterd.core.zbud import Family
 from ramsterd.remote import messages
 from ramsterd.remote.census import Census
 from ramsterd.remote.copies import Copies
 from ramsterd.remote.effects import CloseLink, Effect, GetDone, Replicated, Resized, RoomMade, Send
-from ramsterd.remote.fetch import Fetches, FetchStatistics, GetOutcome, Pages, PendingGet
+from ramsterd.remote.fetch import Fetches, FetchStatistics
 from ramsterd.remote.flushes import Flushes
 from ramsterd.remote.foreign import ForeignPages, ForeignStatistics
 from ramsterd.remote.holders import Holder, Holders
@@ -39,6 +41,7 @@ from ramsterd.remote.homecoming import Homecoming
 from ramsterd.remote.intake import Intake
 from ramsterd.remote.messages import MessageType
 from ramsterd.remote.patience import Patience
+from ramsterd.remote.pending import GetOutcome, Pages, PendingGet
 from ramsterd.remote.rebuild import Rebuilder, RebuildStatistics
 from ramsterd.remote.recall import Recall, RecallStatistics
 from ramsterd.remote.remotify import Remotifier, RemotifyStatistics
@@ -210,6 +213,8 @@ class Engine:
         self._flushes = Flushes()
         self._flush_at: float | None = None
         self._status_at: float = 0.0
+        # The failure detector doubts ourselves: our STATUS says that we take nothing, until that is over.
+        self.is_starved = False
         self._background_at: float = 0.0
         # By holder id: how far the sweep for it is.
         self._sweeps: dict[int, tuple[Holder, int]] = {}
@@ -850,7 +855,7 @@ class Engine:
         status = PeerStatus(
             budget_bytes=zbud.budget_bytes,
             free_bytes=room,
-            is_accepting=room > 0,
+            is_accepting=room > 0 and not self.is_starved,
             pressure=min(1.0, zbud.resident_bytes / zbud.budget_bytes),
             pages_held_for_us=self._foreign.pages_of(node),
             put_bytes_per_second=self._intake.share(node, len(self.nodes.nodes()), now),
@@ -887,7 +892,7 @@ class Engine:
                 for each in self._holders
             ),
             flushes_owed=self._flushes.count(),
-            is_accepting=self._foreign.room_bytes() > 0,
+            is_accepting=self._foreign.room_bytes() > 0 and not self.is_starved,
         )
 
     def check_invariants(self) -> None:

@@ -1,45 +1,55 @@
-"""`ramsterctl cluster init`: the folders of a new cluster, one for each node, ready to copy.
+"""`ramsterctl cluster init | add-node | renew`: the folders of nodes, ready to copy.  No daemon is asked.
 
-Everything is built in a folder of its own beside the target, and put there with one rename: half a cluster is
-never seen.  Needs the `cryptography` package (`pip install 'ramster[tls]'`), which the daemon does not.
+Everything is built in a folder of its own beside the target, judged there as the daemon will judge it, and put in
+place with one rename: half a cluster is never seen, and nothing that is there is overwritten.
+
+The folder `ca` has what it takes to make more: the CA's key, the heartbeats' key, and `cluster.toml`, the members
+as this folder knows them.
 """
 
+import json
 import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from config.endpoint import parse_address
 from config.errors import ConfigError
-from config.load import load_node
+from config.limits import NODE_NUMBER_MAX
+from config.load import load_cluster, load_node
+from config.model import ClusterConfig, NodeConfig
+from config.reader import read_plain
+from config.rewrite import rewrite_members
+from config.rules import check_cluster
+from config.save import save_text
 from net.certificates import load_credentials
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-    from cryptography.x509 import Certificate, CertificateBuilder, KeyUsage, Name
+    from ramsterd.authority import Authority
 
 HEARTBEAT_KEY_BYTES: Final = 32
-# RFC 5280, ub-common-name.
-COMMON_NAME_CHARACTERS_MAX: Final = 64
 PORT_DIGITS_MAX: Final = 5
 DEFAULT_PORT: Final = 7700
-# Clocks of new machines are not yet in step.
-BACKDATED: Final = timedelta(hours=1)
+# The folder of the CA, which no node can be called.
+CA: Final = "ca"
 README: Final = """\
 ca.key signs nodes: whoever has it can join the cluster as any node.
-Keep this folder off the nodes, best off line.  You need it to renew certificates and to add nodes:
+Keep this folder off the nodes, best off line.  You need it to add nodes and to renew certificates:
 
-    ramsterctl cluster init --ca THIS_FOLDER --name ... --nodes ... --out ...
+    ramsterctl cluster add-node NAME=ADDRESS --from FOLDER
+    ramsterctl cluster renew --from FOLDER --out NEW_FOLDER
+
+FOLDER is this one, or the one that it is in.  cluster.toml has the members as they were made here.
 """
 
 
 class CannotInit(Exception):
-    """The cluster was not made; nothing was written.  The message is one line for the operator."""
+    """Nothing was made and nothing was changed.  The message is one line for the operator."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +61,16 @@ class NewNode:
     port: int
 
 
-def parse_nodes(text: str) -> tuple[NewNode, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSettings:
+    """What the ramsterd.toml of a new node says, beside its name."""
+
+    days: int
+    budget: str
+    exports: Sequence[tuple[str, str]] = ()
+
+
+def parse_nodes(text: str, option: str = "--nodes") -> tuple[NewNode, ...]:
     """Return the members in `a=10.0.0.1,b=10.0.0.2:7701,c=[::1]:7702`.
 
     Raises:
@@ -69,59 +88,176 @@ def parse_nodes(text: str) -> tuple[NewNode, ...]:
             address = address.removeprefix("[").removesuffix("]")
             if not digits.isascii() or not digits.isdigit() or len(digits) > PORT_DIGITS_MAX:
                 raise CannotInit(
-                    f"--nodes: found {part!r}, expected NAME=ADDRESS or NAME=ADDRESS:PORT"
+                    f"{option}: found {part!r}, expected NAME=ADDRESS or NAME=ADDRESS:PORT"
                 ) from None
             port = int(digits)
         nodes.append(NewNode(name=name, address=address, port=port))
     return tuple(nodes)
 
 
-def init_cluster(
-    *,
-    name: str,
-    nodes: Sequence[NewNode],
-    out: Path,
-    days: int,
-    budget: str,
-    exports: Sequence[tuple[str, str]],
-    ca_folder: Path | None = None,
-) -> None:
-    """Write `out`: a folder for each node, and `ca` unless `ca_folder` has one.
+def init_cluster(*, name: str, nodes: Sequence[NewNode], out: Path, settings: NodeSettings) -> None:
+    """Write `out`: a folder for each node, and `ca`.
 
     Raises:
-        CannotInit: `out` exists, a value is wrong, or a library is missing; nothing was written.
+        CannotInit: `out` exists, a value is wrong, or a library is missing.
     """
+    cluster = _judged(name, nodes)
+    authorities = _authorities()
+    with _built(out) as building:
+        authority = authorities.new(name, settings.days)
+        heartbeat_key = f"{secrets.token_hex(HEARTBEAT_KEY_BYTES)}\n".encode()
+        text = cluster_text(cluster)
+        write_ca(building / CA, authority, heartbeat_key, text)
+        for node in nodes:
+            folder = building / node.name
+            write_node(folder, node.name, authority, heartbeat_key, text, settings)
+            _check(folder, out / node.name)
+
+
+def add_node(
+    source: Path, node: NewNode, *, number: int | None, zone: str, cluster_file: Path | None,
+    settings: NodeSettings,
+) -> NodeConfig:  # fmt: skip
+    """Write a folder for one more node beside the others, and note it among the members of the CA's folder.
+
+    Raises:
+        CannotInit: A value is wrong, the name or number is taken, or the CA can't be had.
+    """
+    ca = find_ca(source)
+    known = cluster_file or ca / "cluster.toml"
+    with _explained(f"--from {source}"):
+        cluster, text = load_cluster(known), known.read_text()
+        authority, heartbeat_key = _authorities().load(ca), (ca / "heartbeat.key").read_bytes()
+    if number is None:
+        number = max(each.number for each in cluster.node) + 1
+        if number > NODE_NUMBER_MAX:
+            raise CannotInit(f"--number: found none, expected one, as {number - 1} is taken")
+    new = _member(node, number, zone)
+    wanted = replace(cluster, node=(*cluster.node, new))
+    with _explained(""):
+        check_cluster(wanted, file=f"{known} with the new node")
+        text = rewrite_members(text, wanted, file=str(known))
+    out = ca.parent / node.name
+    with _built(out) as building:
+        write_node(building, node.name, authority, heartbeat_key, text, settings)
+        _check(building, out)
+    try:
+        save_text(ca / "cluster.toml", text)
+    except ConfigError as error:
+        shutil.rmtree(out)
+        raise CannotInit(str(error)) from None
+    return new
+
+
+def renew(
+    source: Path, out: Path, names: Sequence[str], *, days: int, cluster_file: Path | None,
+    is_new_ca: bool,
+) -> tuple[str, ...]:  # fmt: skip
+    """Write new certificates and keys of nodes, all or those named, into a folder each; return which.
+
+    With `is_new_ca` a new CA signs, in `out / "ca"`; then `ca.pem` of each node has both CAs, for the changeover.
+
+    Raises:
+        CannotInit: `out` exists, a name is no member's, or the CA can't be had.
+    """
+    ca = find_ca(source)
+    with _explained(f"--from {source}"):
+        cluster = load_cluster(cluster_file or ca / "cluster.toml")
+        old_pem, heartbeat_key = (ca / "ca.pem").read_bytes(), (ca / "heartbeat.key").read_bytes()
+        text = (cluster_file or ca / "cluster.toml").read_text()
+        authorities = _authorities()
+        authority = authorities.new(cluster.name, days) if is_new_ca else authorities.load(ca)
+    members = [node.name for node in cluster.node]
+    for name in names:
+        if name not in members:
+            raise CannotInit(f"found {name!r}, expected one of {', '.join(members)}")
+    with _built(out) as building:
+        if is_new_ca:
+            write_ca(building / CA, authority, heartbeat_key, text)
+        for name in names or members:
+            folder = building / name
+            folder.mkdir(mode=0o700)
+            write_certificate(folder, name, authority, days)
+            if is_new_ca:
+                (folder / "ca.pem").write_bytes(authority.certificate_pem + old_pem)
+    return tuple(names or members)
+
+
+def find_ca(source: Path) -> Path:
+    """Return the CA's folder in what `--from` names: it, or the one it is in."""
+    for folder in (source / CA, source):
+        if (folder / "ca.key").exists():
+            return folder.absolute()
+    raise CannotInit(f"--from {source}: found no ca/ca.key, expected the folder that `init` wrote")
+
+
+@contextmanager
+def _built(out: Path) -> Iterator[Path]:
+    """Yield a private folder to fill, which becomes `out` at the end; nothing stays if that fails."""
     if out.exists() or out.is_symlink():
         raise CannotInit(f"{out} exists; nothing is overwritten: choose another folder")
-    if any(node.name == "ca" for node in nodes):
-        raise CannotInit("--nodes: found a node named 'ca', which is the folder of the CA")
-    for node in nodes:
-        if not node.name or "/" in node.name or node.name.startswith("."):
-            raise CannotInit(f"--nodes: found name {node.name!r}, expected a-z, 0-9, '.' and '-'")
     try:
         building = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.absolute().parent))
     except OSError as error:
         raise CannotInit(f"can't write beside {out}: {error.strerror}") from error
     try:
-        authority = _authority(ca_folder, building, name, days)
-        heartbeat_key = secrets.token_hex(HEARTBEAT_KEY_BYTES)
-        if ca_folder is not None and (kept := ca_folder / "heartbeat.key").exists():
-            heartbeat_key = kept.read_text().strip()
-        elif ca_folder is None:
-            write_private(building / "ca" / "heartbeat.key", f"{heartbeat_key}\n".encode())
-        for node in nodes:
-            folder = building / node.name
-            folder.mkdir(mode=0o700)
-            (folder / "cluster.toml").write_text(cluster_text(name, nodes))
-            (folder / "ramsterd.toml").write_text(daemon_text(node.name, budget, exports))
-            write_private(folder / "heartbeat.key", f"{heartbeat_key}\n".encode())
-            authority.issue(node.name, folder, days)
-            _check(folder, out / node.name)
+        yield building
         building.rename(out)
     except OSError as error:
         raise CannotInit(f"can't write {out}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(building, ignore_errors=True)
+
+
+@contextmanager
+def _explained(what: str) -> Iterator[None]:
+    """Turn what may go wrong with files that are read into the one error."""
+    try:
+        yield
+    except OSError as error:
+        raise CannotInit(f"{what}: {error.filename}: {error.strerror or error}") from None
+    except ConfigError as error:
+        raise CannotInit(str(error)) from None
+    except ValueError as error:  # BadAuthority, or text that is none
+        raise CannotInit(f"{what}: {error}") from None
+
+
+def _authorities() -> "type[Authority]":
+    try:
+        import cryptography  # noqa: F401, PLC0415  an extra
+    except ImportError:
+        raise CannotInit(
+            "the cryptography package is missing: pip install 'ramster[tls]'"
+        ) from None
+    from ramsterd.authority import Authority  # noqa: PLC0415  it needs that
+
+    return Authority
+
+
+def _judged(name: str, nodes: Sequence[NewNode]) -> ClusterConfig:
+    """Return the cluster of these members, judged before anything is written."""
+    members = tuple(_member(node, number, "") for number, node in enumerate(nodes, start=1))
+    with _explained(""):
+        cluster = read_plain({"name": name}, ClusterConfig, file="--name", folder=Path())
+        cluster = replace(cluster, node=members)
+        check_cluster(cluster, file="--nodes")
+    return cluster
+
+
+def _member(node: NewNode, number: int, zone: str) -> NodeConfig:
+    if node.name == CA:
+        raise CannotInit("found a node named 'ca', which is the folder of the CA")
+    row = {
+        "number": number,
+        "name": node.name,
+        "address": node.address,
+        "port": node.port,
+        "zone": zone,
+    }
+    plain = {"name": "cluster", "node": [row]}
+    with _explained(""):
+        (member,) = read_plain(plain, ClusterConfig, file=f"node {node.name!r}", folder=Path()).node
+    return member
 
 
 def _check(folder: Path, final: Path) -> None:
@@ -135,6 +271,36 @@ def _check(folder: Path, final: Path) -> None:
         raise CannotInit(str(error).replace(str(folder), str(final))) from None
 
 
+def write_ca(folder: Path, authority: "Authority", heartbeat_key: bytes, cluster: str) -> None:
+    """Write what it takes to make more nodes."""
+    folder.mkdir(mode=0o700)
+    (folder / "README").write_text(README)
+    (folder / "cluster.toml").write_text(cluster)
+    write_private(folder / "ca.key", authority.key_pem)
+    write_private(folder / "heartbeat.key", heartbeat_key)
+    (folder / "ca.pem").write_bytes(authority.certificate_pem)
+
+
+def write_node(
+    folder: Path, name: str, authority: "Authority", heartbeat_key: bytes, cluster: str,
+    settings: NodeSettings,
+) -> None:  # fmt: skip
+    """Write all that a node needs in /etc/ramster."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    (folder / "cluster.toml").write_text(cluster)
+    (folder / "ramsterd.toml").write_text(daemon_text(name, settings))
+    write_private(folder / "heartbeat.key", heartbeat_key)
+    write_certificate(folder, name, authority, settings.days)
+
+
+def write_certificate(folder: Path, name: str, authority: "Authority", days: int) -> None:
+    """Write a certificate, its key, and the CA's certificate."""
+    certificate, key = authority.issue(name, days)
+    (folder / "node.pem").write_bytes(certificate)
+    write_private(folder / "node.key", key)
+    (folder / "ca.pem").write_bytes(authority.certificate_pem)
+
+
 def write_private(path: Path, data: bytes) -> None:
     """Write a file that only its owner can read, from its first byte on."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -142,151 +308,29 @@ def write_private(path: Path, data: bytes) -> None:
         file.write(data)
 
 
-def cluster_text(name: str, nodes: Sequence[NewNode]) -> str:
+def cluster_text(cluster: ClusterConfig) -> str:
     """Return cluster.toml, the same for every node."""
-    lines = ["# Who belongs to the cluster.  The same file on every node.", f'name = "{name}"']
-    for number, node in enumerate(nodes, start=1):
-        lines += ["", "[[node]]", f"number = {number}", f'name = "{node.name}"']
-        lines += [f'address = "{node.address}"', f"port = {node.port}"]
+    lines = ["# Who belongs to the cluster.  The same file on every node."]
+    lines += [f"name = {_quoted(cluster.name)}"]
+    for node in cluster.node:
+        lines += ["", "[[node]]", f"number = {node.number}", f"name = {_quoted(node.name)}"]
+        lines += [f"address = {_quoted(node.address)}", f"port = {node.port}"]
     return "\n".join(lines) + "\n"
 
 
-def daemon_text(node: str, budget: str, exports: Sequence[tuple[str, str]]) -> str:
+def daemon_text(node: str, settings: NodeSettings) -> str:
     """Return ramsterd.toml of one node."""
-    lines = ["# This node's own file.", f'node = "{node}"', 'cluster = "cluster.toml"']
+    lines = ["# This node's own file.", f"node = {_quoted(node)}", 'cluster = "cluster.toml"']
     lines += ['heartbeat_key = "heartbeat.key"', ""]
-    lines += ["[memory]", f'budget = "{budget}"', ""]
+    lines += ["[memory]", f"budget = {_quoted(settings.budget)}", ""]
     lines += ["[tls]", 'ca = "ca.pem"', 'certificate = "node.pem"', 'key = "node.key"', ""]
     lines += ["[control]", 'socket = "/run/ramster/control.sock"', ""]
     lines += ["[nbd]", 'socket = "/run/ramster/nbd.sock"']
-    for export, size in exports:
-        lines += ["", "[[export]]", f'name = "{export}"', f'size = "{size}"']
+    for export, size in settings.exports:
+        lines += ["", "[[export]]", f"name = {_quoted(export)}", f"size = {_quoted(size)}"]
     return "\n".join(lines) + "\n"
 
 
-class Authority:
-    """The CA of a cluster, with its key."""
-
-    def __init__(self, key: "EllipticCurvePrivateKey", certificate: "Certificate") -> None:
-        self._key = key
-        self._certificate = certificate
-
-    def issue(self, name: str, folder: Path, days: int) -> None:
-        """Write node.pem, node.key and ca.pem of one node into `folder`."""
-        from cryptography import x509  # noqa: PLC0415  an extra
-        from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
-        from cryptography.x509.oid import ExtendedKeyUsageOID  # noqa: PLC0415
-
-        key = ec.generate_private_key(ec.SECP256R1())
-        builder = _builder(name, key, days, issuer=self._certificate.subject)
-        both = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-        builder = (
-            builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-            .add_extension(x509.ExtendedKeyUsage(both), critical=False)
-            .add_extension(key_usage(signs_nodes=False), critical=True)
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
-                critical=False,
-            )
-        )
-        (folder / "node.pem").write_bytes(_pem(sign(self._key, builder)))
-        write_private(folder / "node.key", _key_pem(key))
-        (folder / "ca.pem").write_bytes(_pem(self._certificate))
-
-
-def sign(key: "EllipticCurvePrivateKey", builder: "CertificateBuilder") -> "Certificate":
-    """Return the finished certificate."""
-    from cryptography.hazmat.primitives import hashes  # noqa: PLC0415
-
-    return builder.sign(key, hashes.SHA256())
-
-
-def _authority(ca_folder: Path | None, building: Path, cluster: str, days: int) -> Authority:
-    """Return the CA in `ca_folder`, or a new one whose files are in `building / "ca"`."""
-    try:
-        from cryptography import x509  # noqa: PLC0415  an extra
-        from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
-        from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415
-            load_pem_private_key,
-        )
-    except ImportError:
-        raise CannotInit(
-            "the cryptography package is missing: pip install 'ramster[tls]'"
-        ) from None
-    if ca_folder is not None:
-        try:
-            key = load_pem_private_key((ca_folder / "ca.key").read_bytes(), password=None)
-            certificate = x509.load_pem_x509_certificate((ca_folder / "ca.pem").read_bytes())
-        except (OSError, ValueError, TypeError) as error:
-            raise CannotInit(f"--ca {ca_folder}: no usable ca.key and ca.pem: {error}") from None
-        if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise CannotInit(f"--ca {ca_folder}: found a key of another kind, expected EC")
-        return Authority(key, certificate)
-    key = ec.generate_private_key(ec.SECP256R1())
-    builder = (
-        _builder(f"ramster {cluster} CA"[:COMMON_NAME_CHARACTERS_MAX], key, days)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(key_usage(signs_nodes=True), critical=True)
-    )
-    folder = building / "ca"
-    folder.mkdir(mode=0o700)
-    (folder / "README").write_text(README)
-    write_private(folder / "ca.key", _key_pem(key))
-    certificate = sign(key, builder)
-    (folder / "ca.pem").write_bytes(_pem(certificate))
-    return Authority(key, certificate)
-
-
-def _builder(
-    name: str, key: "EllipticCurvePrivateKey", days: int, issuer: "Name | None" = None
-) -> "CertificateBuilder":
-    from cryptography import x509  # noqa: PLC0415
-    from cryptography.x509.oid import NameOID  # noqa: PLC0415
-
-    now = datetime.now(UTC)
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    public = key.public_key()
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject if issuer is None else issuer)
-        .public_key(public)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - BACKDATED)
-        .not_valid_after(now + timedelta(days=days))
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
-    )
-
-
-def key_usage(*, signs_nodes: bool) -> "KeyUsage":
-    """Return what a key is for: a CA's signs certificates, a node's signs handshakes."""
-    from cryptography import x509  # noqa: PLC0415
-
-    return x509.KeyUsage(
-        digital_signature=not signs_nodes,
-        key_cert_sign=signs_nodes,
-        crl_sign=signs_nodes,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _pem(certificate: "Certificate") -> bytes:
-    from cryptography.hazmat.primitives.serialization import Encoding  # noqa: PLC0415
-
-    return certificate.public_bytes(Encoding.PEM)
-
-
-def _key_pem(key: "EllipticCurvePrivateKey") -> bytes:
-    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415
-        Encoding,
-        NoEncryption,
-        PrivateFormat,
-    )
-
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+def _quoted(text: str) -> str:
+    """Return a TOML string; JSON's are a part of them."""
+    return json.dumps(text)

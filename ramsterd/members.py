@@ -4,7 +4,7 @@ Each change is kept in the store first and acted on after: a change that can't b
 a peer brings is acted on in any case, for the cluster has it already; if it can't be written here, the
 log says so, `problem` too, and the next link tells us again after a restart.
 
-Writing blocks the loop for as long as an fsync takes.  Changes come from an operator's hand, so be it.
+The daemon's store writes in a thread (`ramsterd.member_store`); what it can't find out at once it tells later.
 """
 
 import logging
@@ -15,9 +15,17 @@ import trio
 
 from config.errors import ConfigError
 from config.model import ClusterConfig, NodeConfig
+from config.reader import show
 from net.frame import Frame
 from net.link import Link
-from nodemanager.changes import Change, ChangeRefused, MembershipHistory, Said
+from nodemanager.changes import (
+    Change,
+    ChangeRefused,
+    MembershipHistory,
+    Said,
+    differences,
+    version_of,
+)
 from nodemanager.ids import NodeId
 from nodemanager.membership import MembershipStore
 from ramsterd.engine import Engine
@@ -114,7 +122,7 @@ class Members:
             if node.name == name:
                 return node
         names = ", ".join(node.name for node in self.cluster.node)
-        raise ChangeRefused(f"node: found {name!r}, expected the name of a member: {names}")
+        raise ChangeRefused(f"node: found {show(name)}, expected the name of a member: {names}")
 
     def change(self, change: Change) -> None:
         """Make a change here and tell everybody.
@@ -130,6 +138,33 @@ class Members:
         self._history.commit(change, cluster)
         logger.info("membership %s: %s", self._history.version, change)
         self._act()
+
+    def on_written(self, problem: str) -> None:
+        """Hear from a store that writes later what became of it: an empty text, or why it failed."""
+        self.problem = problem
+
+    def check_store(self) -> None:
+        """Say in the log whether the store still holds what we believe; what else it holds is not taken over."""
+        if self._store is None:
+            return
+        if self.problem:
+            logger.warning("the cluster file is not written: %s", self.problem)
+            return
+        try:
+            found = self._store.load()
+        except ConfigError as error:
+            logger.warning("the members stay as they are; the cluster file is wrong: %s", error)
+            return
+        if found.in_order() == self._kept.in_order():
+            logger.info("the cluster file is as it was read or written")
+            return
+        told = differences(self._kept, found) or "other settings than members"
+        logger.warning(
+            "the cluster file was changed by hand and is read at the start only; the members stay as they are, and"
+            " changes by `ramsterctl node` are refused here. Put it back and use `ramsterctl node`, or start the"
+            " daemon again. In the file: %s",
+            told,
+        )
 
     def statistics(self) -> MembersStatistics:
         """Return a snapshot."""
@@ -175,9 +210,11 @@ class Members:
                 source,
                 said.version,
             )
+        before, was_unknown = self.cluster, history.is_unknown_to(said)
         try:
             adopted = history.on_said(said)
         except ChangeRefused as refused:
+            self.problem = f"those of node {source} break a rule here: {refused}"
             logger.warning("members from node %d are not taken over: %s", source, refused)
             return
         if adopted is None:
@@ -186,7 +223,18 @@ class Members:
             logger.info("made again on top of what node %d said: %s", source, change)
         for change, reason in adopted.given_up:
             logger.warning("given up, for another node changed members too: %s: %s", change, reason)
-        logger.info("membership %s, from node %d", history.version, source)
+        told = differences(before, self.cluster)
+        logger.info(
+            "membership %s, from node %d: %s", history.version, source, told or "the same members"
+        )
+        if was_unknown and told:
+            logger.warning(
+                "node %d did not know our members of version %s (changed before a restart, or by hand), and its"
+                " own are newer: %s. If one of ours was meant, say it again with `ramsterctl node`",
+                source,
+                version_of(before),
+                told,
+            )
         try:
             self._save(self.cluster)
         except ConfigError as error:

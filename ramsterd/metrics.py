@@ -4,20 +4,20 @@ A scrape takes its snapshot on the event loop (so that it is consistent) and for
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 
 import trio
 from prometheus_client import CollectorRegistry, start_http_server
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from ramsterd.core.page import PoolKind
 from ramsterd.core.zbud import Family
+from ramsterd.families import by as _by, counter as _counter, gauge as _gauge, one as _one
+from ramsterd.heartbeat_metrics import heartbeat_families
 from ramsterd.snapshot import DaemonStatistics
 
 logger = logging.getLogger("ramster.metrics")
-
-Samples = Iterable[tuple[list[str], float]]
 
 _PLACES = {
     Family.OWN_PERSISTENT: ["own", "persistent"],
@@ -48,28 +48,9 @@ class RamsterCollector(Collector):
         yield from _nbd(now)
         yield from _tmem(now)
         yield from _certificate(now)
-
-
-def _gauge(name: str, text: str, labels: list[str], samples: Samples) -> Metric:
-    family = GaugeMetricFamily(f"ramster_{name}", text, labels=labels)
-    for values, value in samples:
-        family.add_metric(values, value)
-    return family
-
-
-def _counter(name: str, text: str, labels: list[str], samples: Samples) -> Metric:
-    family = CounterMetricFamily(f"ramster_{name}", text, labels=labels)
-    for values, value in samples:
-        family.add_metric(values, value)
-    return family
-
-
-def _one(value: float) -> Samples:
-    return [([], value)]
-
-
-def _by(counts: Mapping[str, float]) -> Samples:
-    return [([key.lower()], value) for key, value in counts.items()]
+        yield from _listener(now)
+        if now.heartbeat is not None:
+            yield from heartbeat_families(now.heartbeat)
 
 
 def _memory(now: DaemonStatistics) -> Iterator[Metric]:
@@ -97,6 +78,30 @@ def _memory(now: DaemonStatistics) -> Iterator[Metric]:
     )
     yield _gauge("rows", "Page versions known here, wherever they are.", [], _one(store.rows))
     yield _gauge("uptime_seconds", "Since the daemon started.", [], _one(now.uptime_seconds))
+
+
+def _listener(now: DaemonStatistics) -> Iterator[Metric]:
+    listener = now.listener
+    yield _gauge(
+        "link_greetings", "Connections at the links' port that have not said who they are.", [],
+        _one(listener.greetings),
+    )  # fmt: skip
+    yield _counter(
+        "link_connections", "Connections that others made to the links' port.", [],
+        _one(listener.accepted_total),
+    )  # fmt: skip
+    yield _counter(
+        "link_connections_failed", "Of these, ended without a link, for each reason in the log.", [],
+        _one(listener.failed_total),
+    )  # fmt: skip
+    yield _counter(
+        "link_connections_displaced", "Of these, because too many had not greeted.", [],
+        _one(listener.displaced_total),
+    )  # fmt: skip
+    yield _counter(
+        "link_warnings_left_out", "Warnings about connections that the log was spared.", [],
+        _one(listener.warnings_left_out_total),
+    )  # fmt: skip
 
 
 def _certificate(now: DaemonStatistics) -> Iterator[Metric]:

@@ -27,7 +27,7 @@ from ramsterd.core.store import RunOfPages
 from ramsterd.engine import Engine
 from ramsterd.peers import Peers, Woken
 from ramsterd.remote.effects import GetDone, Replicated
-from ramsterd.remote.fetch import GetOutcome, Pages, PendingGet
+from ramsterd.remote.pending import GetOutcome, Pages, PendingGet
 from ramsterd.remote.replicate import Replication
 
 __all__ = [
@@ -420,11 +420,11 @@ class Pager:
 
     def count_pages(self, pool: PoolId, object_id: bytes, index: int, count: int) -> int | None:
         """Return how many pages of a run there are; None if the object has none at all."""
-        return self._engine.store.count_pages(pool, object_id, index, count)
+        return extents.count_pages(self._engine.store, pool, object_id, index, count)
 
     def leaf_starts(self, pool: PoolId, object_id: bytes, index: int, count: int) -> list[int]:
         """Return where a run may be dropped in slices of `LEAF_PAGES`."""
-        return self._engine.store.leaf_starts(pool, object_id, index, count)
+        return extents.leaf_starts(self._engine.store, pool, object_id, index, count)
 
     def pages_of(self, pool: PoolId) -> int:
         """Return how many pages a pool has.  Walks its leaves."""
@@ -439,7 +439,7 @@ class Pager:
         for waiting in [each for each in self._puts if each.pool == pool]:
             self._puts.remove(waiting)
             waiting.done(PutOutcome.REFUSED)
-        flushed = self._engine.store.flush_some(pool, leaves_max)
+        flushed = extents.flush_some(self._engine.store, pool, leaves_max)
         if self._engine.store.objects_of(pool):
             return flushed, False
         self._engine.destroy_pool(pool)

@@ -35,6 +35,7 @@ from nodemanager.states import Verdict
 from ramsterd.core.codec import Codec
 from ramsterd.core.resize import ResizeState
 from ramsterd.engine import Engine
+from ramsterd.lives import believed
 from ramsterd.member_messages import ALL_LIMITS, MemberMessage
 from ramsterd.members import Members
 from ramsterd.remote.census import Counted
@@ -290,9 +291,16 @@ class Peers:
 
     def _on_verdicts(self, verdicts: list[Verdict]) -> None:
         for verdict in verdicts:
-            if verdict.node not in self._engine.nodes:
+            nodes = self._engine.nodes
+            if verdict.node not in nodes:
                 continue  # judged just before it was removed
-            self._engine.on_verdict(verdict, now=trio.current_time())
+            says = believed(
+                verdict,
+                known=nodes.incarnation(verdict.node),
+                is_linked=nodes.is_linked(verdict.node),
+            )
+            if says is not None:
+                self._engine.on_verdict(says, now=trio.current_time())
         self.settle()
 
     async def _watch_clock(self) -> None:
@@ -301,6 +309,8 @@ class Peers:
                 await trio.sleep_forever()
             self._waiting = None
             now = trio.current_time()
+            # Asked before each STATUS, not told at each change: half a second later is soon enough.
+            self._engine.is_starved = self.heartbeat is not None and self.heartbeat.is_starved
             self._engine.on_deadline(now)
             self.on_deadline(now)
             self.settle()

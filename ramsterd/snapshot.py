@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, is_dataclass
 
 from heartbeat.service import HeartbeatStatistics
 from net.link import LinkStatistics
+from net.listener import ListenerStatistics
 from nodemanager.ids import Incarnation, NodeId
 from ramsterd.engine import EngineStatistics
 from ramsterd.members import MembersStatistics
@@ -41,6 +42,8 @@ class DaemonStatistics:
     exports: tuple[ExportSnapshot, ...]
     heartbeat: HeartbeatStatistics | None
     links: dict[NodeId, LinkStatistics]
+    # Who knocks at the port of the links.
+    listener: ListenerStatistics
     # Until our certificate ends, negative after that; None without TLS.
     certificate_seconds: float | None = None
 

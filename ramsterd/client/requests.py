@@ -37,6 +37,8 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 
 # A run is cut into frames of so many pages, several of which are under way: 128 KiB fits a socket's buffer.
 FRAME_PAGES: Final = 32
+# What a place has room for.
+POOL_NUMBER_MAX: Final = 0xFFFF_FFFF
 
 _ERRORS: Final[dict[ErrorCode, type[RamsterError]]] = {
     ErrorCode.BAD_REQUEST: RamsterError,
@@ -199,6 +201,8 @@ def opened_pool(request: Request) -> tuple[int, int]:
     number, pages = unpack_fields(request.reply, (int, int))
     assert isinstance(number, int)
     assert isinstance(pages, int)
+    if not (0 <= number <= POOL_NUMBER_MAX and pages >= 0):
+        raise RemoteProtocolError(f"pool {number} of {pages} pages")
     return number, pages
 
 
@@ -207,6 +211,8 @@ def status_of(request: Request) -> dict[str, int]:
     raise_first([request])
     (status,) = unpack_fields(request.reply, (dict,))
     assert isinstance(status, dict)
+    if not all(type(key) is str and type(value) is int for key, value in status.items()):
+        raise RemoteProtocolError("a status that is no numbers by name")
     return status
 
 

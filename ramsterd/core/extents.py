@@ -5,13 +5,12 @@ missing, and what is there is bounded by the caller.  Functions over a `Store`, 
 """
 
 import enum
-from collections.abc import Iterable
-from itertools import groupby
+from itertools import groupby, islice
 from typing import TypeAlias
 
 from ramsterd.core.page import PoolId
 from ramsterd.core.store import Store
-from ramsterd.core.table import HOLE, LEAF_PAGES, LEAF_SHIFT, LOST, ZERO, PageObject
+from ramsterd.core.table import HOLE, LEAF_PAGES, LEAF_SHIFT, LOST, ZERO
 from ramsterd.core.tmem import check_run
 
 
@@ -46,14 +45,15 @@ def status(
     """
     check_run(index, count)
     page_object = store.pools[pool_id].find_object(object_id)
+    if page_object is None:
+        return [(PageStatus.HOLE, count)]
     runs: list[StatusRun] = []
     position, end = index, index + count
-    for leaf_count, base in enumerate(_leaf_bases(page_object, index, count)):
+    for leaf_count, base in enumerate(page_object.bases(index, count)):
         if leaf_count == leaves_max:
             return runs[:runs_max]
         start, stop = _cut(base, index, end)
         _append(runs, PageStatus.HOLE, start - position)
-        assert page_object is not None
         address, _ = store.table.find(page_object, start, stop - start)
         entries = store.table.entries[address : address + stop - start].tolist()
         if min(entries) >= LOST:
@@ -68,6 +68,33 @@ def status(
     return runs[:runs_max]
 
 
+def count_pages(
+    store: Store, pool_id: PoolId, object_id: bytes, index: int, count: int
+) -> int | None:
+    """Return how many pages of a run there are, wherever they are; None if the object has none at all."""
+    check_run(index, count)
+    page_object = store.pools[pool_id].find_object(object_id)
+    if page_object is None:
+        return None
+    pages = 0
+    for base in page_object.bases(index, count):
+        start, stop = _cut(base, index, index + count)
+        address, run = store.table.find(page_object, start, stop - start)
+        pages += run - store.table.entries[address : address + run].tolist().count(HOLE)
+    return pages
+
+
+def leaf_starts(
+    store: Store, pool_id: PoolId, object_id: bytes, index: int, count: int
+) -> list[int]:
+    """Return the first index of each leaf that a run touches: where `LEAF_PAGES` may be flushed at a time."""
+    check_run(index, count)
+    page_object = store.pools[pool_id].find_object(object_id)
+    if page_object is None:
+        return []
+    return [base << LEAF_SHIFT for base in page_object.bases(index, count)]
+
+
 def flush_slice(
     store: Store, pool_id: PoolId, object_id: bytes, index: int, count: int, *, pages_max: int
 ) -> int:
@@ -77,8 +104,10 @@ def flush_slice(
     """
     check_run(index, count)
     page_object = store.pools[pool_id].find_object(object_id)
+    if page_object is None:
+        return count
     end, dropped = index + count, 0
-    for base in _leaf_bases(page_object, index, count):
+    for base in page_object.bases(index, count):
         start, stop = _cut(base, index, end)
         dropped += store.flush(pool_id, object_id, start, stop - start)
         if dropped >= pages_max:
@@ -86,20 +115,22 @@ def flush_slice(
     return count
 
 
+def flush_some(store: Store, pool_id: PoolId, leaves_max: int) -> int:
+    """Flush up to `leaves_max` leaves of a pool, of any of its objects; return how many pages they had."""
+    objects = store.pools[pool_id].objects
+    flushed = 0
+    while objects and leaves_max > 0:
+        object_id, page_object = next(iter(objects.items()))
+        bases = list(islice(page_object.leaves, leaves_max))
+        leaves_max -= len(bases)
+        for base in bases:
+            flushed += store.flush(pool_id, object_id, base << LEAF_SHIFT, LEAF_PAGES)
+    return flushed
+
+
 def _cut(base: int, start: int, end: int) -> tuple[int, int]:
     """Return the first and the end index of what a leaf has of a run."""
     return max(start, base << LEAF_SHIFT), min(end, (base << LEAF_SHIFT) + LEAF_PAGES)
-
-
-def _leaf_bases(page_object: PageObject | None, index: int, count: int) -> Iterable[int]:
-    """Return the bases of the leaves that a run touches, in order, by whichever way is shorter."""
-    if page_object is None:
-        return ()
-    leaves = page_object.leaves
-    first, last = index >> LEAF_SHIFT, (index + count - 1) >> LEAF_SHIFT
-    if last - first < len(leaves):
-        return (base for base in range(first, last + 1) if base in leaves)
-    return sorted(base for base in leaves if first <= base <= last)
 
 
 def _append(runs: list[StatusRun], kind: PageStatus, count: int) -> None:

@@ -7,8 +7,8 @@ its holders only `location` and the holders change.  Layout of a row, native byt
 
 `serial` 0 marks a free row, whose address field links to the next free one.  `location` 0 means that the
 zpage is not here.  `packed` is the codec and the length (core.codec).  A holder is a holder id
-(remote.holders), 0 for none after the last.  Rows are columns over one mapping: the hot paths of core.store use `VIEW` casts
-and `ROW` directly.
+(remote.holders), 0 for none after the last.  Rows are columns over one mapping: the loops of core.hot use
+`ROW` and the view directly.
 """
 
 import struct

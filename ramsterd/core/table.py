@@ -8,6 +8,7 @@ An entry is HOLE, ZERO (a page of zeros, which needs no row), LOST, or the numbe
 """
 
 from array import array
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -32,6 +33,13 @@ class PageObject:
     pool: PoolId
     object_id: bytes
     leaves: dict[int, int] = field(default_factory=dict)
+
+    def bases(self, index: int, count: int) -> Iterable[int]:
+        """Return `index >> 6` of each leaf that a run touches, in order, by whichever way is shorter."""
+        first, last = index >> LEAF_SHIFT, (index + count - 1) >> LEAF_SHIFT
+        if last - first < len(self.leaves):
+            return (base for base in range(first, last + 1) if base in self.leaves)
+        return sorted(base for base in self.leaves if first <= base <= last)
 
 
 class PageTable:

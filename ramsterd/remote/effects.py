@@ -6,7 +6,7 @@ from typing import TypeAlias
 from nodemanager.ids import NodeId
 from ramsterd.core.resize import ResizeState
 from ramsterd.remote.census import Counted
-from ramsterd.remote.fetch import PendingGet
+from ramsterd.remote.pending import PendingGet
 from ramsterd.remote.replicate import Replication
 
 

@@ -14,7 +14,8 @@ from ramsterd.core.rows import FIRST_ROW
 from ramsterd.core.store import RunOfPages, Store
 from ramsterd.core.table import LEAF_PAGES, LEAF_SHIFT
 from ramsterd.core.zbud import SLOT_SHIFT, Family
-from ramsterd.remote.fetch import Fetches, PendingGet
+from ramsterd.remote.fetch import Fetches
+from ramsterd.remote.pending import PendingGet
 
 # Pages asked for and not here yet, of each who has something to bring home: four frames.  A get of a front end
 # that comes later waits behind these at most.

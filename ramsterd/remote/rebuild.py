@@ -23,8 +23,8 @@ from ramsterd.core.rows import ADDRESS, HALVES_PER_ROW
 from ramsterd.core.store import Store
 from ramsterd.core.table import LEAF_SHIFT
 from ramsterd.remote.allowance import Allowance
-from ramsterd.remote.fetch import PendingGet
 from ramsterd.remote.homecoming import Homecoming
+from ramsterd.remote.pending import PendingGet
 
 # Rows judged in one tick: about 2 ms.
 ROWS_JUDGED_MAX: Final = 1024

@@ -30,7 +30,8 @@ from nodemanager.placement import Candidate, choose_holders
 from nodemanager.table import NodeTable, PeerStatus
 from ramsterd.core import traffic
 from ramsterd.core.page import PoolKind
-from ramsterd.core.store import DROPPED_FIRST, Store
+from ramsterd.core.room import DROPPED_FIRST
+from ramsterd.core.store import Store
 from ramsterd.core.traffic import Leaving
 from ramsterd.core.zbud import Family
 from ramsterd.remote.holders import Holder, Holders

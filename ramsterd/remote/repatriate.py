@@ -20,8 +20,8 @@ from typing import Final
 from ramsterd.core import traffic
 from ramsterd.core.store import Store
 from ramsterd.remote.allowance import Allowance
-from ramsterd.remote.fetch import PendingGet
 from ramsterd.remote.homecoming import Homecoming
+from ramsterd.remote.pending import PendingGet
 
 # Leaves looked at in one tick: about 1 ms when none has anything at a peer.
 LEAVES_LOOKED_AT_MAX: Final = 256

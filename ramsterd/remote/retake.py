@@ -18,9 +18,9 @@ from ramsterd.core.store import Store
 from ramsterd.core.table import LEAF_SHIFT
 from ramsterd.core.zbud import SLOT_SHIFT, Family
 from ramsterd.remote.allowance import Allowance
-from ramsterd.remote.fetch import PendingGet
 from ramsterd.remote.holders import Holder
 from ramsterd.remote.homecoming import Homecoming
+from ramsterd.remote.pending import PendingGet
 
 # Rows looked through in one tick: some 4 ms.
 ROWS_LOOKED_AT_MAX: Final = 1 << 16

@@ -81,18 +81,20 @@ def parse_structured(data: bytes) -> dict[int, Structured | Errno]:
 
 
 def _split_replies(data: bytes) -> Iterator[tuple[int, Errno | tuple[int, int, bytes]]]:
-    while data:
-        (magic,) = struct.unpack_from(">I", data)
+    start = 0
+    while start < len(data):
+        (magic,) = struct.unpack_from(">I", data, start)
         if magic == 0x67446698:
-            errno, cookie = struct.unpack_from(">IQ", data, 4)
+            errno, cookie = struct.unpack_from(">IQ", data, start + 4)
             yield cookie, Errno(errno)
-            data = data[16:]
+            start += 16
             continue
         assert magic == 0x668E33EF
-        flags, kind, cookie, length = struct.unpack_from(">HHQI", data, 4)
-        assert len(data) >= 20 + length
-        yield cookie, (flags, kind, data[20 : 20 + length])
-        data = data[20 + length :]
+        flags, kind, cookie, length = struct.unpack_from(">HHQI", data, start + 4)
+        start += 20
+        assert len(data) >= start + length
+        yield cookie, (flags, kind, data[start : start + length])
+        start += length
 
 
 def _take_chunk(reply: Structured, flags: int, kind: int, payload: bytes) -> None:

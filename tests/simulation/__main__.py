@@ -7,7 +7,6 @@ The exit status is 1 if any failed, 130 after Ctrl-C.
 """
 
 import argparse
-import logging
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -81,11 +80,11 @@ def show_progress(text: str) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     given = parse(arguments)
-    logging.disable()  # faults make noise; the trace tells them
     if given.seed is not None:
         return replay(given.seed, given.steps)
     return run_many(range(given.first, given.first + given.seeds), given.steps)
 
 
 if __name__ == "__main__":
+    logging.disable()  # faults make noise; the trace tells them
     sys.exit(main())

@@ -126,7 +126,7 @@ def check_bounds(cluster: Cluster, node: Node) -> None:
     for put in engine._remotifier._overflow._in_flight.values():
         key = "ephemeral put", put.holder.holder
         windows[key] = windows.get(key, 0) + 1
-    for request in engine._fetches._in_flight.values():
+    for request in engine._fetches._asking._in_flight.values():
         if not request.is_hedged:  # those wait for a holder that may hang, and make room for others
             key = "get", request.holder
             windows[key] = windows.get(key, 0) + 1
@@ -147,7 +147,7 @@ def check_quiet(node: Node, living: Collection[int]) -> None:
     assert not statistics.remotify.requests_in_flight
     owed = [node.engine._holders[holder].node for holder in node.engine._flushes.holders()]
     assert not set(owed) & set(living), f"flushes are owed to {owed}"
-    assert not node.engine._fetches._queued
+    assert not node.engine._fetches._asking._queued
     waiting = node.pager.statistics()
     assert not waiting.gets_waiting
     assert not waiting.puts_waiting

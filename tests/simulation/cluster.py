@@ -214,7 +214,9 @@ class Cluster:
                 end.outgoing.close()
                 end.incoming.close()
         node = self.nodes.pop(NodeId(number))
-        self._files[node.number] = node.peers.members.cluster
+        file = node.peers.members.cluster
+        if node.number in {each.number for each in file.node}:  # else it gets that of a member
+            self._files[node.number] = file
         if node.socket is not None:
             node.socket.close()
         self._end_broken()
@@ -227,6 +229,10 @@ class Cluster:
                 end.incoming.close()
         self._start(NodeId(number), Incarnation(incarnation))
         self._end_broken()
+
+    def copy_file(self, source: int, target: int) -> None:
+        """Give a node that does not run the cluster file of another, as an operator does."""
+        self._files[NodeId(target)] = self[source].peers.members.cluster
 
     def restart(self, number: int) -> None:
         """Crash and start again, unlinked."""

@@ -1,7 +1,10 @@
 """One seed, run to its end or to its failure."""
 
+import logging
 import traceback
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -38,7 +41,8 @@ def run_seed(seed: int, *, steps: int = STEPS) -> Outcome:
         storms[0].run(steps)
 
     try:
-        trio.run(run, clock=clock)
+        with silence():
+            trio.run(run, clock=clock)
     except Exception as error:
         failure = describe(error)
     storm = storms[0]
@@ -46,6 +50,17 @@ def run_seed(seed: int, *, steps: int = STEPS) -> Outcome:
         storm.on_gone(number)
     last = storm.cluster.trace[-1].split()[0]
     return Outcome(seed, str(storm.mix), float(last), storm.seen, storm.cluster.trace, failure)
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Log nothing: faults make noise, and the trace tells them."""
+    before = logging.root.manager.disable
+    logging.disable()
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def describe(error: Exception) -> str:

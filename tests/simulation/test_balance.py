@@ -9,7 +9,8 @@ from trio.testing import MockClock
 
 from tests.simulation.checkers import check_books, held
 from tests.simulation.cluster import MIB, Cluster
-from tests.simulation.workload import OBJECT, REST_SECONDS, Client
+from tests.simulation.pages import OBJECT
+from tests.simulation.workload import REST_SECONDS, Client
 
 NODES = 8
 RUN = 16
@@ -100,7 +101,7 @@ async def test_zones_come_first_and_are_spread_evenly(seed: int, mock_clock: Moc
     give_zones(cluster, "aabbccdd")
     cluster.link_all()
     cluster.run(1)
-    write_in_turns(cluster, {0: 2, 1: 3}, 800)
+    write_in_turns(cluster, {0: 2, 1: 3}, 1600)
     for owner in (0, 1):
         zones = [
             set().union(*(held(cluster[owner], cluster[node]) for node in pair))

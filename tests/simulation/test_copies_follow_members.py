@@ -49,10 +49,12 @@ async def test_a_third_node_brings_a_second_copy(seed: int, mock_clock: MockCloc
     cluster.run(2)
     assert copies(cluster) == {1}
     assert at_risk(cluster) == 0
-    cluster.restart(2)
+    cluster.crash(2)
     new = NodeConfig(number=2, name="node2", address="127.0.0.1", port=7702)
     cluster[0].peers.members.change(Add(new))
     cluster.run(0.5)
+    cluster.copy_file(0, 2)
+    cluster.start_again(2, 2)
     cluster.link_all()
     assert at_risk(cluster) > 0
     assert cluster.run_until(lambda: not at_risk(cluster), 30)

@@ -159,7 +159,9 @@ async def test_a_node_that_is_added_links_and_takes_pages(seed: int, mock_clock:
     back = {"number": 2, "name": "node2", "address": "127.0.0.1", "port": 7702}
     add_node(cluster[1].peers.members, {"node": back})
     cluster.run(1)
-    cluster.restart(2)  # with the file of a member
+    cluster.crash(2)
+    cluster.copy_file(1, 2)
+    cluster.start_again(2, 2)
     cluster.link_all()
     client.fill(1600)
     cluster.run(3)

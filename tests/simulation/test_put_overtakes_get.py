@@ -74,8 +74,8 @@ async def test_gets_of_a_peer_without_a_link_leave_no_trace(
             client.get(index)
         cluster.run(1.5)
         fetches = cluster[0].engine._fetches
-        assert not fetches._queued
-        assert not fetches._waiting
+        assert not fetches._asking._queued
+        assert not fetches._gets._waiting
     assert client.seen["UNREACHABLE"] == 50
 
 

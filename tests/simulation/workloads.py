@@ -28,8 +28,8 @@ class Workload(Protocol):
     name: ClassVar[str]
     client: Client
 
-    def begin(self, index: int) -> None:
-        """Put what it begins with, from `index` on, at most `WRITE_PAGES_MAX` pages."""
+    def load(self) -> bool:
+        """Put some more of what it begins with; return whether there was any."""
         ...
 
     def act(self) -> None:
@@ -47,13 +47,20 @@ class _Program:
     pages: int
     kind: ClassVar[PoolKind] = PoolKind.PERSISTENT
     client: Client = field(init=False)
+    # How many pages it has put to begin with.
+    _loaded: int = 0
 
     def __post_init__(self) -> None:
         self.client = Client(self.cluster, self.number, expects_unreachable=True, kind=self.kind)
 
-    def begin(self, index: int) -> None:
-        if index < self.pages:
-            self.put(index, min(WRITE_PAGES_MAX, self.pages - index))
+    def load(self) -> bool:
+        if self._loaded >= self.pages:
+            return False
+        if len(self.client.puts) < PUTS_WAITING_MAX:
+            count = min(WRITE_PAGES_MAX, self.pages - self._loaded)
+            self.client.put(self._loaded, count)
+            self._loaded += count
+        return True
 
     def put(self, index: int, count: int) -> None:
         if len(self.client.puts) < PUTS_WAITING_MAX:

@@ -95,6 +95,8 @@ class Node:
         # What stands before the command, such as `ip netns exec NAME`.
         self.prefix: tuple[str, ...] = ()
         self.process: subprocess.Popen[bytes] | None = None
+        # What runs it; a test may want a node that differs in its code.
+        self.program = RAMSTERD
         # Names of socket files that a kill left behind.
         self.leftovers: set[str] = set()
 
@@ -111,7 +113,7 @@ class Node:
         assert self.process is None
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [*self.prefix, *RAMSTERD, "run", "--config", str(self.config)],
+                [*self.prefix, *self.program, "run", "--config", str(self.config)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

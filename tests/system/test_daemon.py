@@ -249,3 +249,18 @@ def test_a_heartbeat_key_is_used_and_one_that_others_may_read_is_refused(
         "datagrams come",
     )
     assert not any(cluster[1].status()["heartbeat"]["dropped_total"].values())
+
+    (cluster[1].config.parent / "heartbeat.key").write_text("cd" * 32)
+    for node, other in ((cluster[1], 2), (cluster[2], 1)):
+        node.send_signal(signal.SIGHUP)
+        wait_until(lambda node=node: "heartbeat key reloaded" in node.log, "the key is new")  # type: ignore[misc]  # cannot infer
+        assert node.states()[other] == "up"
+    probes = cluster[1].status()["heartbeat"]["detector"]["probes_total"]
+    wait_until(
+        lambda: (
+            cluster[1].status()["heartbeat"]["detector"]["probes_total"]["direct"]
+            > probes["direct"] + 2
+        ),
+        "probes are answered again",
+    )
+    assert "is down" not in cluster[1].log + cluster[2].log

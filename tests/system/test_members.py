@@ -2,6 +2,7 @@
 
 import json
 import random
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -88,9 +89,8 @@ def test_a_fourth_node_joins_takes_pages_and_one_is_cordoned_and_removed(
     assert add(cluster, 2, 4)["membership_version"] == 1
     wait_members(first, {1, 2, 3, 4})
     for node in first:
-        text = file_of(node).read_text()
-        assert text.count(NOTE) == 4
-        assert 'name = "n4"' in text
+        wait_until(lambda: 'name = "n4"' in file_of(node).read_text(), "written")  # noqa: B023  called at once
+        assert file_of(node).read_text().count(NOTE) == 4
     assert "is a member already" in ctl_add_again(cluster)
 
     # The newcomer gets the file of any member.
@@ -152,7 +152,7 @@ def test_a_node_that_was_away_learns_and_a_stop_is_no_failure(new_cluster: NewCl
     assert 'name = "n4"' not in file_of(cluster[3]).read_text()
     start(cluster, [3])
     wait_members([cluster[3]], {1, 2, 3, 4})
-    assert 'name = "n4"' in file_of(cluster[3]).read_text()
+    wait_until(lambda: 'name = "n4"' in file_of(cluster[3]).read_text(), "written")
     assert cluster[1].states()[3] == "up"
 
 
@@ -170,5 +170,49 @@ def test_a_file_changed_by_hand_is_not_written(new_cluster: NewCluster) -> None:
     # New comments are welcome, and kept.
     mine.write_text(f"# a new comment\n{text}")
     ctl(cluster[1], "node", "cordon", "n2")
+    wait_until(lambda: "cordoned = true" in mine.read_text(), "written")
     assert mine.read_text().startswith("# a new comment\n")
-    assert "cordoned = true" in mine.read_text()
+
+
+def test_a_change_that_a_restart_forgot_is_lost_with_a_word(new_cluster: NewCluster) -> None:
+    """Made while alone, then restarted; the others made a newer list without it."""
+    cluster = new_cluster(budgets=["8MiB", "8MiB", "8MiB"])
+    separate(cluster, 3)
+    start(cluster, [1])
+    ctl(cluster[1], "node", "cordon", "n3")
+    cluster[1].stop()
+    start(cluster, [2, 3])
+    for _ in range(2):
+        ctl(cluster[2], "node", "cordon", "n1")
+        ctl(cluster[2], "node", "uncordon", "n1")
+    start(cluster, [1])
+    wait_until(
+        lambda: "did not know our members of version 1 of node 1" in cluster[1].log, "it is told"
+    )
+    assert "cordoned of n3 (3) is False, was True" in cluster[1].log
+    wait_until(
+        lambda: "cordoned = true" not in file_of(cluster[1]).read_text(), "the newer list is kept"
+    )
+
+
+def test_a_file_changed_by_hand_is_told_on_sighup_and_not_taken_over(
+    new_cluster: NewCluster,
+) -> None:
+    cluster = new_cluster(budgets=["8MiB", "8MiB", "8MiB"])
+    separate(cluster, 3)
+    start(cluster, [1, 2])
+    node, mine = cluster[1], file_of(cluster[1])
+    text = mine.read_text()
+    for written, reason in (
+        (f"{text}\n# a comment", "the cluster file is as it was read or written"),
+        (text.replace('name = "n3"', 'name = "x"'), "name of x (3) is 'x', was 'n3'"),
+        (text.replace("idle_seconds = 8.0", "idle_seconds = 9.0"), "other settings than members"),
+        (text.replace("number = 3", "number = 2"), "the cluster file is wrong: "),
+    ):
+        mine.write_text(written)
+        node.send_signal(signal.SIGHUP)
+        wait_until(lambda: reason in node.log, reason)  # noqa: B023  called at once
+    assert members(node) == {1, 2, 3}
+    assert node.links() == {2}
+    mine.write_text(text)
+    ctl(node, "node", "cordon", "n2")

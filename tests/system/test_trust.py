@@ -1,4 +1,4 @@
-"""Three daemons as `ramsterctl cluster init` sets them up: pages travel over TLS; SIGHUP renews."""
+"""Daemons as `ramsterctl cluster` sets them up: pages travel over TLS, nodes are added, certificates renewed."""
 
 import random
 import shutil
@@ -21,17 +21,17 @@ def ramsterctl(*arguments: str) -> str:
     return done.stdout
 
 
-def init(cluster: Cluster, out: Path, *more: str) -> None:
-    members = ",".join(f"{node.name}=127.0.0.1:{node.port}" for node in cluster)
+def init(nodes: list[Node], out: Path) -> None:
+    members = ",".join(f"{node.name}=127.0.0.1:{node.port}" for node in nodes)
     ramsterctl(
         "cluster", "init", "--nodes", members, "--name", "test", "--out", str(out),
-        "--budget", "8MiB", "--export", "swap0=32MiB", *more,
+        "--budget", "8MiB", "--export", "swap0=32MiB",
     )  # fmt: skip
 
 
-def use_folders(cluster: Cluster, out: Path) -> None:
+def use_folders(nodes: list[Node], out: Path) -> None:
     """Run each node from its folder; only the sockets are the test's own."""
-    for node in cluster:
+    for node in nodes:
         node.config = out / node.name / "ramsterd.toml"
         text = node.config.read_text()
         text = text.replace("/run/ramster/control.sock", str(node.control))
@@ -44,11 +44,31 @@ def certificate_days(node: Node) -> float:
     return float(node.status()["certificate_seconds"]) / 86_400
 
 
+def reload(node: Node, *files: Path) -> None:
+    """Copy files to where a node runs, and have it read them."""
+    for file in files:
+        shutil.copy(file, node.config.parent / file.name)
+    told = node.log.count("certificate reloaded")
+    node.send_signal(signal.SIGHUP)
+    wait_until(lambda: node.log.count("certificate reloaded") == told + 1, f"{node.name} reloads")
+
+
+def link_anew(cluster: Cluster, gone: int) -> None:
+    """Start a node again, whose links are then made with what everybody has now."""
+    cluster[gone].stop()
+    others = [node for node in cluster if node.number != gone]
+    for node in others:
+        wait_until(lambda: gone not in node.links(), f"{gone} is gone")  # noqa: B023  called at once
+    cluster[gone].start()
+    cluster[gone].wait_ready()
+    cluster.wait_linked()
+
+
 def test_a_cluster_that_init_made(new_cluster: NewCluster, tmp_path: Path) -> None:
     cluster = new_cluster(budgets=["8MiB"] * 3)
     out = tmp_path / "rack"
-    init(cluster, out)
-    use_folders(cluster, out)
+    init(list(cluster), out)
+    use_folders(list(cluster), out)
     cluster.start()
 
     runs = [random.Random(run).randbytes(RUN_BYTES) for run in range(60)]  # 15 MiB
@@ -67,7 +87,7 @@ def test_a_cluster_that_init_made(new_cluster: NewCluster, tmp_path: Path) -> No
 
     # Renew: broken files first, which must change nothing.
     renewed = tmp_path / "renewed"
-    init(cluster, renewed, "--ca", str(out / "ca"), "--days", "100")
+    ramsterctl("cluster", "renew", "--from", str(out), "--out", str(renewed), "--days", "100")
     node = cluster[1]
     folder = out / node.name
     key = (folder / "node.key").read_text()
@@ -76,15 +96,81 @@ def test_a_cluster_that_init_made(new_cluster: NewCluster, tmp_path: Path) -> No
     wait_until(lambda: "the certificate stays the old one" in node.log, "the mistake is told")
     assert certificate_days(node) > 3000
     assert key != (renewed / node.name / "node.key").read_text()
-    for name in ("node.pem", "node.key"):
-        shutil.copy(renewed / node.name / name, folder / name)
-    node.send_signal(signal.SIGHUP)
-    wait_until(lambda: certificate_days(node) < 101, "the new certificate is used")
+    reload(node, renewed / node.name / "node.pem", renewed / node.name / "node.key")
+    assert certificate_days(node) < 101, "the new certificate is used"
     assert node.links() == {2, 3}, "open links stay"
+    assert "the certificate of this node expires" not in node.log
+    link_anew(cluster, 3)
 
-    # A new life of a peer links with the new certificate.
-    cluster[3].stop()
-    wait_until(lambda: 3 not in node.links(), "node 3 is gone")
+
+def test_half_of_a_renewal_changes_nothing(new_cluster: NewCluster, tmp_path: Path) -> None:
+    """A certificate of another node, a new certificate with the old key, a file that is gone: the old ones serve."""
+    cluster = new_cluster(budgets=["8MiB"] * 2)
+    out, renewed = tmp_path / "rack", tmp_path / "renewed"
+    init(list(cluster), out)
+    use_folders(list(cluster), out)
+    cluster.start()
+    ramsterctl("cluster", "renew", "--from", str(out), "--out", str(renewed), "--days", "100")
+    node = cluster[1]
+    folder = node.config.parent
+    new, other = renewed / "n1", renewed / "n2"
+    steps = (
+        (new / "node.pem", "key values mismatch"),
+        (None, f"no file {folder / 'node.key'}"),
+        (other / "node.key", "key values mismatch"),
+        (other / "node.pem", "node.pem for n2, expected one for n1"),
+    )
+    for count, (spoilt, reason) in enumerate(steps, start=1):
+        if spoilt is None:
+            (folder / "node.key").unlink()
+        else:
+            shutil.copy(spoilt, folder)
+        node.send_signal(signal.SIGHUP)
+        told = "the certificate stays the old one"
+        wait_until(lambda: node.log.count(told) == count, f"told: {reason}")  # noqa: B023  called at once
+        line = [line for line in node.log.splitlines() if told in line][-1]
+        assert reason in line
+    assert certificate_days(node) > 3000
+    link_anew(cluster, 2)
+
+
+def test_a_later_node_joins_and_the_ca_is_changed(new_cluster: NewCluster, tmp_path: Path) -> None:
+    """As docs/operations.md tells it: `cluster add-node`, `node add`, and a new CA without a link cut."""
+    cluster = new_cluster(budgets=["8MiB"] * 3)
+    out = tmp_path / "rack"
+    init([cluster[1], cluster[2]], out)
+    use_folders([cluster[1], cluster[2]], out)
+    for number in (1, 2):
+        cluster[number].start()
+    for number in (1, 2):
+        cluster[number].wait_ready()
+
+    where = f"n3=127.0.0.1:{cluster[3].port}"
+    told = ramsterctl(
+        "cluster", "add-node", where, "--from", str(out), "--budget", "8MiB",
+        "--export", "swap0=32MiB",
+    )  # fmt: skip
+    use_folders([cluster[3]], out)
+    line = told.splitlines()[-1].split()
+    assert line[:3] == ["ramsterctl", "node", "add"]
+    ramsterctl("--socket", str(cluster[2].control), *line[1:])
     cluster[3].start()
     cluster[3].wait_ready()
-    wait_until(lambda: node.links() == {2, 3}, "node 3 is back", seconds_max=20)
+    cluster.wait_linked()
+    for node in cluster:
+        wait_until(lambda: list(node.states().values()) == ["up"] * 3, f"{node.name} hears all")  # noqa: B023  called at once
+        assert "datagram dropped, bad mac" not in node.log
+
+    renewed = tmp_path / "renewed"
+    ramsterctl("cluster", "renew", "--from", str(out), "--out", str(renewed), "--new-ca")
+    for node in cluster:
+        reload(node, renewed / node.name / "ca.pem")
+    for node in cluster:
+        reload(node, renewed / node.name / "node.pem", renewed / node.name / "node.key")
+        # Those that are done and those that are not link with each other.
+        link_anew(cluster, 4 - node.number if node.number != 2 else 1)
+    for node in cluster:
+        reload(node, renewed / "ca" / "ca.pem")
+    link_anew(cluster, 2)
+    for node in cluster:
+        assert "is refused" not in node.log

@@ -70,6 +70,8 @@ def test_a_kind_reads_what_fits(kind: kinds.Kind, value: object, result: object)
         (kinds.Name(), "a\n", "a name of a-z"),
         (kinds.Name(), "a" * (NAME_BYTES_MAX + 1), "at most 63 bytes"),
         (kinds.Name(), 5, "a text in quotes"),
+        (kinds.Name(), "\ud800", "a text of whole characters"),
+        (kinds.Socket(40), "\ud800", "a text of whole characters"),
         (kinds.Text(5), "naïve!", "at most 5 bytes"),
         (kinds.Text(5), "a\nb", "one line of printable text"),
         (kinds.Address(), "localhost", "an IP address"),

@@ -114,3 +114,34 @@ def test_more_copies_than_other_nodes_are_refused(
     with pytest.raises(ConfigError, match="the cluster has so many other nodes") as caught:
         load_node(path)
     assert caught.value.key == key
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [("", None), ('heartbeat_key = ""\n', None), ('heartbeat_key = "keys/beat"\n', "keys/beat")],
+    ids=["left out", "empty", "relative"],
+)
+def test_the_heartbeat_key_is_a_file_beside_the_config_or_none(
+    tmp_path: Path, line: str, found: str | None
+) -> None:
+    path = write(tmp_path, "ramsterd.toml", line + DAEMON)
+    assert load_daemon(path).heartbeat_key == (None if found is None else tmp_path / found)
+
+
+@pytest.mark.parametrize("value", ["7", "true", '["a"]', r'"a\u0000b"'])
+def test_a_heartbeat_key_that_is_no_path_is_refused_by_name(tmp_path: Path, value: str) -> None:
+    path = write(tmp_path, "ramsterd.toml", f"heartbeat_key = {value}\n" + DAEMON)
+    with pytest.raises(ConfigError) as caught:
+        load_daemon(path)
+    assert caught.value.key == "heartbeat_key"
+
+
+def test_a_node_whose_heartbeats_anyone_could_forge_is_refused(tmp_path: Path) -> None:
+    """TLS covers the links only; the daemon could not bind its heartbeat anyway."""
+    write(tmp_path, "cluster.toml", CLUSTER.replace('"127.0.0.1"', '"192.0.2.7"'))
+    tls = '[tls]\nca = "ca.pem"\ncertificate = "n.pem"\nkey = "n.key"\n'
+    path = write(tmp_path, "ramsterd.toml", DAEMON + tls)
+    with pytest.raises(ConfigError, match=r"node\[0\].address: found '192.0.2.7'.*heartbeat_key"):
+        load_node(path)
+    write(tmp_path, "ramsterd.toml", 'heartbeat_key = "heartbeat.key"\n' + DAEMON + tls)
+    assert load_node(path)[2].address == "192.0.2.7"

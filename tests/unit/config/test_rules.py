@@ -1,14 +1,22 @@
 """Rules between two keys, and those of one key as the real models have them, through the real reader."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from config.errors import ConfigError
 from config.limits import EXPORTS_MAX, NODES_MAX
-from config.model import ClusterConfig, DaemonConfig
+from config.model import LOG_SUBSYSTEMS, ClusterConfig, DaemonConfig
 from config.reader import read_toml
-from config.rules import check_cluster, check_daemon, check_plaintext
+from config.rules import (
+    check_cluster,
+    check_daemon,
+    check_heartbeat,
+    check_link_port,
+    check_plaintext,
+    doubts,
+)
 from tests.config_texts import CLUSTER, DAEMON
 
 
@@ -219,3 +227,71 @@ def test_tmem_has_a_socket_of_its_own() -> None:
     with pytest.raises(ConfigError) as caught:
         daemon(DAEMON + '[nbd]\nsocket = "/run/s"\n[tmem]\nsocket = "/run/s"\n')
     assert caught.value.key == "tmem.socket"
+
+
+def test_exports_without_a_door_are_doubted() -> None:
+    (first, second) = doubts(daemon(DAEMON))
+    assert first == "found 2 [[export]] and no door to it, expected socket or listen in [nbd]"
+    assert "ramsterctl has no way" in second
+    doors = '[nbd]\nlisten = "127.0.0.1:9"\n[control]\nsocket = "c"\n'
+    assert doubts(daemon(DAEMON + doors)) == []
+    assert doubts(daemon(DAEMON + doors.replace('listen = "127.0.0.1:9"', 'socket = "n"'))) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("netz", "net (the nearest subsystem)"), ("x", "one of certificate, commands, control")],
+)
+def test_an_unknown_subsystem_is_refused(name: str, expected: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        daemon(f'{DAEMON}[log.subsystems]\n{name} = "debug"\n')
+    assert caught.value.key == f"log.subsystems.{name}"
+    assert caught.value.expected.startswith(expected)
+
+
+def test_the_subsystems_are_those_of_the_code() -> None:
+    root = Path(__file__).parents[3]
+    texts = [
+        path.read_text()
+        for room in ("config", "nodemanager", "net", "heartbeat", "ramsterd")
+        for path in (root / room).rglob("*.py")
+    ]
+    found = {name for text in texts for name in re.findall(r'getLogger\("ramster\.(.+?)"\)', text)}
+    assert found == LOG_SUBSYSTEMS
+
+
+@pytest.mark.parametrize("door", ["nbd", "metrics"])
+@pytest.mark.parametrize(
+    ("listen", "is_refused"),
+    [
+        ("127.0.0.1:7701", True),
+        ("0.0.0.0:7701", True),
+        ("127.0.0.2:7701", False),
+        ("127.0.0.1:7702", False),
+    ],
+)
+def test_a_door_where_the_links_are_is_refused(door: str, listen: str, is_refused: bool) -> None:
+    if door == "nbd" and listen.startswith("0"):
+        return  # refused already: it is not loopback
+    config = daemon(f'{DAEMON}[{door}]\nlisten = "{listen}"\n')
+    (alpha, _) = cluster(CLUSTER).node
+    if not is_refused:
+        check_link_port(config, alpha, file="d")
+        return
+    with pytest.raises(ConfigError) as caught:
+        check_link_port(config, alpha, file="d")
+    assert caught.value.key == f"{door}.listen"
+    assert caught.value.expected == "another port than 7701, where the links of node alpha are"
+
+
+def test_heartbeats_that_leave_this_machine_need_a_key_or_a_word_also_with_tls() -> None:
+    far = CLUSTER.replace('"127.0.0.1"', '"192.0.2.7"', 1)
+    with pytest.raises(ConfigError) as caught:
+        check_heartbeat(cluster(far), has_key=False, file="c")
+    assert caught.value.key == "node[0].address"
+    assert caught.value.expected.startswith(
+        "a loopback address, heartbeat_key in ramsterd.toml, or"
+    )
+    check_heartbeat(cluster(far), has_key=True, file="c")
+    check_heartbeat(cluster("insecure_plaintext = true\n" + far), has_key=False, file="c")
+    check_heartbeat(cluster(CLUSTER), has_key=False, file="c")

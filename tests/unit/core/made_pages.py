@@ -4,7 +4,8 @@ import random
 
 from ramsterd.core.arena import HeapMapping
 from ramsterd.core.page import PAGE_BYTES, ZERO_PAGE
-from ramsterd.core.store import Store, StoreLimits
+from ramsterd.core.store import Store
+from ramsterd.core.versions import StoreLimits
 
 MIB = 1024 * 1024
 

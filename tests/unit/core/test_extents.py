@@ -6,24 +6,14 @@ import pytest
 
 from ramsterd.core import extents
 from ramsterd.core.extents import PageStatus, StatusRun
-from ramsterd.core.page import PoolId, PoolKind
+from ramsterd.core.page import PoolId
 from ramsterd.core.store import Store
 from ramsterd.core.table import HOLE, LEAF_PAGES, LOST, ZERO
-from tests.unit.core.made_pages import joined, make_fill, make_page, make_store
+from tests.unit.core.disk import OBJECT
+from tests.unit.core.made_pages import joined, make_fill, make_page
 
-OBJECT = b"disk"
 HUGE = 1 << 20
 PLENTY = 1 << 20
-
-
-@pytest.fixture
-def store() -> Store:
-    return make_store()
-
-
-@pytest.fixture
-def pool(store: Store) -> PoolId:
-    return store.new_pool(PoolKind.PERSISTENT, "disk")
 
 
 def put(store: Store, pool: PoolId, index: int, *pages: bytes) -> None:
@@ -141,3 +131,37 @@ def test_lost_pages_are_dropped_too(store: Store, pool: PoolId) -> None:
     assert runs_of(store, pool, 0, 1) == [(PageStatus(LOST), 1)]
     extents.flush_slice(store, pool, OBJECT, 0, 1, pages_max=1)
     assert runs_of(store, pool, 0, 1) == [(PageStatus.HOLE, 1)]
+
+
+def test_pages_of_a_run_are_counted_wherever_they_are(store: Store, pool: PoolId) -> None:
+    assert extents.count_pages(store, pool, OBJECT, 0, HUGE) is None
+    put(store, pool, 60, *[make_page(100, seed=each) for each in range(10)])
+    store.put_zeros(pool, OBJECT, 1000, 3)
+    store.refuse(pool, OBJECT, 60, 1)
+    assert extents.count_pages(store, pool, OBJECT, 0, HUGE) == 13
+    assert extents.count_pages(store, pool, OBJECT, 62, 4) == 4
+    assert extents.count_pages(store, pool, OBJECT, 0, 61) == 1
+    assert extents.count_pages(store, pool, OBJECT, 200, 100) == 0
+
+
+def test_leaves_that_a_run_touches_are_told_by_their_first_pages(
+    store: Store, pool: PoolId
+) -> None:
+    assert extents.leaf_starts(store, pool, OBJECT, 0, HUGE) == []
+    for index in (1000, 60, 64):
+        put(store, pool, index, make_page(100, seed=index))
+    assert extents.leaf_starts(store, pool, OBJECT, 0, HUGE) == [0, 64, 960]
+    assert extents.leaf_starts(store, pool, OBJECT, 65, 1) == [64]
+
+
+def test_some_leaves_of_any_object_are_flushed_until_none_is_left(
+    store: Store, pool: PoolId
+) -> None:
+    for index in (0, 64, 128):
+        put(store, pool, index, *[make_page(100, seed=each) for each in range(5)])
+    store.put(pool, b"another", 0, joined([make_page(100)]))
+    assert extents.flush_some(store, pool, 2) == 10
+    assert extents.flush_some(store, pool, PLENTY) == 6
+    assert extents.flush_some(store, pool, PLENTY) == 0
+    assert store.objects_of(pool) == 0
+    store.check_invariants()

@@ -10,7 +10,8 @@ import pytest
 from ramsterd.core.arena import HeapMapping, MemfdMapping
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.rows import ROW_BYTES
-from ramsterd.core.store import Store, StoreLimits
+from ramsterd.core.store import Store
+from ramsterd.core.versions import StoreLimits
 from ramsterd.core.zbud import SLOTS_MAX
 from tests.unit.core.made_pages import MIB, joined
 

@@ -59,3 +59,14 @@ def test_a_leaf_stays_until_its_last_page_has_gone() -> None:
     assert table.find(page_object, 0, 1)[0] == 0
     with pytest.raises(AssertionError, match="leaf that is gone"):
         table.handle(address)
+
+
+def test_the_leaves_that_a_run_touches_are_the_same_by_either_way() -> None:
+    table, page_object = make_table(leaves=4)
+    for index in (64 * 9, 0, 64 * 3):
+        table.make(page_object, index, 1)
+    assert list(page_object.bases(0, INDEX_MAX)) == [0, 3, 9]
+    assert list(page_object.bases(1, 64 * 3)) == [0, 3]
+    assert list(page_object.bases(0, 64 * 9)) == [0, 3]
+    assert list(page_object.bases(64 * 2, 64)) == []
+    assert list(page_object.bases(64 * 9 + 63, 1)) == [9]

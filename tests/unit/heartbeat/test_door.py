@@ -86,6 +86,14 @@ def test_the_window_ends_where_its_name_says() -> None:
     assert not window.admit(LIFE, WINDOW_DATAGRAMS + 1)
 
 
+def test_the_window_of_a_newer_life_begins_anew_and_lets_the_older_one_in_no_more() -> None:
+    window = ReplayWindow()
+    assert window.admit(LIFE, 500)
+    assert window.admit(Incarnation(2), 1)
+    assert not window.admit(LIFE, 501)
+    assert not window.admit(Incarnation(2), 1)
+
+
 def test_endpoints_compare_however_they_are_written() -> None:
     assert normal_endpoint("::ffff:127.0.0.1", 1) == normal_endpoint("127.0.0.1", 1)
     assert is_loopback("::1")
@@ -100,3 +108,37 @@ def test_a_member_that_is_gone_is_not_let_in_and_a_new_one_is() -> None:
     assert reason(dropped) is DropReason.UNKNOWN_SOURCE
     ours.on_members_changed({NodeId(1): endpoint(1)})
     assert reason(ours.admit(theirs.close(message(1)), endpoint(1))) is None
+
+
+def test_while_the_key_changes_both_count_and_then_only_the_new_one() -> None:
+    ours, with_old, with_new = door(0), door(1), door(1, OTHER_KEY)
+    assert ours.on_key_changed(OTHER_KEY)
+    assert reason(ours.admit(with_old.close(message(1, incarnation=1)), endpoint(1))) is None
+    assert reason(ours.admit(with_new.close(message(1, incarnation=2)), endpoint(1))) is None
+    to_one = ours.close(message(0, 1))
+    assert reason(with_old.admit(to_one, endpoint(0))) is DropReason.BAD_MAC
+    assert reason(with_new.admit(to_one, endpoint(0))) is None
+    ours.forget_previous_key()
+    stale = with_old.close(message(1, incarnation=3))
+    assert reason(ours.admit(stale, endpoint(1))) is DropReason.BAD_MAC
+    assert reason(ours.admit(with_new.close(message(1, incarnation=2)), endpoint(1))) is None
+
+
+def test_the_same_key_again_is_no_change() -> None:
+    ours, with_old = door(0, OTHER_KEY), door(1)
+    assert not ours.on_key_changed(OTHER_KEY)
+    assert reason(ours.admit(with_old.close(message(1)), endpoint(1))) is DropReason.BAD_MAC
+
+
+def test_of_three_keys_the_oldest_does_not_count() -> None:
+    ours = door(0)
+    ours.on_key_changed(OTHER_KEY)
+    ours.on_key_changed(bytes([7]) * 32)
+    old = door(1).close(message(1))
+    assert reason(ours.admit(old, endpoint(1))) is DropReason.BAD_MAC
+    assert reason(ours.admit(door(1, OTHER_KEY).close(message(1)), endpoint(1))) is None
+
+
+@pytest.mark.parametrize("length", [0, 1, MAC_BYTES - 1, MAC_BYTES])
+def test_what_is_shorter_than_a_mac_has_none(length: int) -> None:
+    assert reason(door(0).admit(bytes(length), endpoint(1))) is DropReason.BAD_MAC

@@ -4,6 +4,7 @@ import logging
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 import trio
@@ -12,7 +13,7 @@ from trio.testing import MockClock
 from config.model import ClusterConfig
 from heartbeat.datagram import DatagramKind
 from heartbeat.door import Door, DropReason, Endpoint
-from heartbeat.service import DATAGRAMS_PER_WAKE_MAX, HeartbeatService
+from heartbeat.service import DATAGRAMS_PER_WAKE_MAX, KEY_OVERLAP_SECONDS, HeartbeatService
 from heartbeat.swim import Swim
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import NodeState
@@ -30,9 +31,9 @@ def endpoint(node: int) -> Endpoint:
 class Speaker:
     """A member that says what a test wants, through a door of its own."""
 
-    def __init__(self, node: int) -> None:
+    def __init__(self, node: int, key: bytes | None = None) -> None:
         self._node = node
-        self._door = Door(cluster_of(3), NodeId(node), None)
+        self._door = Door(cluster_of(3), NodeId(node), key)
 
     def ping(self) -> bytes:
         return self._door.close(message(self._node, 0, DatagramKind.PING, probe=7))
@@ -42,7 +43,12 @@ class Member:
     """One simulated node: a service that runs in a scope of its own."""
 
     def __init__(
-        self, cluster: ClusterConfig, network: SimDatagramNetwork, node: int, incarnation: int
+        self,
+        cluster: ClusterConfig,
+        network: SimDatagramNetwork,
+        node: int,
+        incarnation: int,
+        key: bytes | None,
     ) -> None:
         self.verdicts = Verdicts()
         self.socket: SimDatagramSocket = network.bind(endpoint(node))
@@ -61,6 +67,7 @@ class Member:
             detector=self.detector,
             datagram_socket=self.socket,
             on_verdicts=self.verdicts,
+            key=key,
         )
         self._scope = trio.CancelScope()
 
@@ -75,7 +82,10 @@ class Member:
 class Members:
     """Simulated nodes on one network."""
 
-    def __init__(self, nodes: int, loss_fraction: float, nursery: trio.Nursery) -> None:
+    def __init__(
+        self, nodes: int, loss_fraction: float, key: bytes | None, nursery: trio.Nursery
+    ) -> None:
+        self._key = key
         self.cluster = cluster_of(nodes)
         self.network = SimDatagramNetwork(rng=random.Random(0), loss_fraction=loss_fraction)
         self._nursery = nursery
@@ -85,7 +95,7 @@ class Members:
         return self._members[node]
 
     async def start(self, node: int, *, incarnation: int = 1) -> Member:
-        member = Member(self.cluster, self.network, node, incarnation)
+        member = Member(self.cluster, self.network, node, incarnation, self._key)
         self._members[node] = member
         await self._nursery.start(member.run)
         return member
@@ -97,11 +107,15 @@ class Members:
 
 @asynccontextmanager
 async def running(
-    nodes: int, *, start: int | None = None, loss_fraction: float = 0.0
+    nodes: int,
+    *,
+    start: int | None = None,
+    loss_fraction: float = 0.0,
+    key: bytes | None = None,
 ) -> AsyncIterator[Members]:
     """Run the first `start` (default: all) of a cluster of so many nodes."""
     async with trio.open_nursery() as nursery:
-        members = Members(nodes, loss_fraction, nursery)
+        members = Members(nodes, loss_fraction, key, nursery)
         for node in range(nodes if start is None else start):
             await members.start(node)
         with trio.fail_after(3600):
@@ -255,6 +269,69 @@ async def test_a_repeated_datagram_is_no_sign_of_life(autojump_clock: MockClock)
             await trio.sleep(1)
         assert members[0].verdicts.of(1) == [UP, SUSPECT, DOWN]
         assert members[0].service.statistics().dropped_total[DropReason.REPLAYED] == 19
+
+
+async def test_bytes_are_counted_whether_they_count_or_not(autojump_clock: MockClock) -> None:
+    async with running(2, start=1, key=bytes(32)) as members:
+        other = members.network.bind(endpoint(1))
+        before = members[0].service.statistics()  # what left already went nowhere
+        arrived = [Speaker(1, bytes(32)).ping(), b"garbage"]
+        for datagram in arrived:
+            members[0].socket.accept(datagram, endpoint(1))
+        await trio.sleep(10.1)
+        counted = members[0].service.statistics()
+        assert counted.received_bytes_total == sum(map(len, arrived))
+        sent = []
+        while received := other.receive_from():
+            sent.append(len(received[0]))
+        assert counted.sent_total - before.sent_total == len(sent)
+        assert counted.sent_bytes_total - before.sent_bytes_total == sum(sent)
+        assert len(sent) > 5
+
+
+async def test_the_key_changes_at_one_node_after_the_other_and_nobody_is_down(
+    autojump_clock: MockClock,
+) -> None:
+    """Links keep those alive whose datagrams can't be read yet."""
+
+    async def beat_on_links(members: Members) -> None:
+        for _ in range(40):
+            for node in range(3):
+                for other in {0, 1, 2} - {node}:
+                    members[node].service.heard(NodeId(other), Incarnation(1))
+            await trio.sleep(0.5)
+
+    old, new = bytes(32), bytes([1]) * 32
+    async with running(3, key=old) as members:
+        for node in range(3):
+            await members[node].verdicts.wait_last((node + 1) % 3, UP)
+        for node in range(3):
+            assert members[node].service.on_key_changed(new)
+            assert not members[node].service.on_key_changed(new)
+            await beat_on_links(members)
+        assert members[2].service.statistics().dropped_total[DropReason.BAD_MAC]
+        await trio.sleep(KEY_OVERLAP_SECONDS + 1)
+        for node in range(3):
+            assert {verdict.state for verdict in members[node].verdicts.all} == {UP}
+        before = members[0].service.statistics().dropped_total[DropReason.BAD_MAC]
+        members[0].socket.accept(Speaker(1, old).ping(), endpoint(1))
+        await trio.sleep(1)
+        assert members[0].service.statistics().dropped_total[DropReason.BAD_MAC] == before + 1
+
+
+async def test_a_service_follows_its_members(autojump_clock: MockClock) -> None:
+    async with running(3) as members:
+        await members[0].verdicts.wait_last(1, UP)
+        cluster = members.cluster
+        without_2 = replace(cluster, node=tuple(each for each in cluster.node if each.number != 2))
+        members[0].service.on_members_changed(without_2)
+        members[1].service.on_members_changed(without_2)
+        members[2].crash()
+        await trio.sleep(30)
+        assert DOWN not in members[0].verdicts.of(2)
+        assert not members[0].service.is_starved
+        members[0].service.on_members_changed(cluster)
+        await members[0].verdicts.wait_last(2, DOWN)
 
 
 async def test_one_wake_up_reads_no_more_than_its_limit(autojump_clock: MockClock) -> None:

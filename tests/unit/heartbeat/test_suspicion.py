@@ -1,9 +1,10 @@
-from heartbeat.awareness import Awareness
-from heartbeat.gossip import Gossip
+import math
+
+import pytest
+
 from heartbeat.knobs import Knobs
-from heartbeat.suspicion import begin_suspicion
+from heartbeat.suspicion import begin_suspicion, suspicion_seconds_min
 from nodemanager.ids import NodeId
-from tests.unit.heartbeat.messages import SUSPECT, UP, row
 
 A, B, C, D = (NodeId(number) for number in range(4))
 
@@ -34,23 +35,21 @@ def test_too_few_others_to_confirm_leave_the_least_time() -> None:
     assert suspicion.deadline(is_in_doubt=False) == 4
 
 
-def test_the_health_multiplier_stays_within_its_limits() -> None:
-    awareness = Awareness(8)
-    awareness.on_good()
-    assert awareness.multiplier == 1
-    awareness.on_bad(100)
-    assert awareness.multiplier == 8
-    awareness.on_good()
-    assert awareness.multiplier == 7
+@pytest.mark.parametrize("confirmations", range(4))
+def test_the_time_is_lifeguards_formula(confirmations: int) -> None:
+    """max(Min, Max - (Max - Min) log(C + 1) / log(K + 1)), with K = 3 as in the paper."""
+    knobs = Knobs(suspicion_multiplier=5)
+    suspicion = begin_suspicion(A, live=100, probe_seconds=1, knobs=knobs, now=0)
+    for accuser in range(1, confirmations + 1):
+        assert suspicion.confirm(NodeId(accuser))
+    shortest, longest = 5 * math.log10(100), 6 * 5 * math.log10(100)
+    part = math.log(confirmations + 1) / math.log(4)
+    expected = max(shortest, longest - (longest - shortest) * part)
+    assert suspicion.deadline(is_in_doubt=False) == pytest.approx(expected)
 
 
-def test_news_is_told_a_bounded_number_of_times_and_the_newest_of_a_node_only() -> None:
-    gossip = Gossip(multiplier=2, members=5)
-    gossip.push(row(1, UP))
-    gossip.push(row(1, SUSPECT))
-    gossip.push(row(2, UP))
-    assert gossip.take(1) == [row(2, UP)]
-    assert gossip.take(1) == [row(1, SUSPECT)]
-    assert len(gossip.take(9)) == 2
-    assert gossip.take(9) == []
-    assert not len(gossip)
+@pytest.mark.parametrize(("live", "seconds"), [(0, 4), (1, 4), (10, 4), (100, 8), (1000, 12)])
+def test_the_least_time_grows_with_the_logarithm_but_not_below_ten_nodes(
+    live: int, seconds: float
+) -> None:
+    assert suspicion_seconds_min(live, 1, Knobs()) == seconds

@@ -41,6 +41,17 @@ def run_until(swim: Swim, end: float) -> list[Effect]:
     return effects
 
 
+def keep_alive_until(swim: Swim, end: float, nodes: list[int]) -> list[Effect]:
+    """Run, while something comes over the links of these nodes all the time."""
+    effects: list[Effect] = []
+    while (due := swim.next_deadline()) is not None and due <= end:
+        for node in nodes:
+            effects += swim.on_heard(NodeId(node), Incarnation(1), now=due)
+        effects += swim.on_deadline(now=due)
+        swim.check_invariants()
+    return effects
+
+
 def test_a_ping_is_acknowledged_with_its_number() -> None:
     effects = new_swim(2).on_datagram(message(1, 0, Kind.PING, probe=77), now=0)
     assert [ack.probe for ack in sent(effects, Kind.ACK)] == [77]
@@ -106,6 +117,17 @@ def test_an_older_life_on_a_link_is_stale() -> None:
     swim.on_heard(NodeId(1), Incarnation(2), now=0)
     assert swim.on_heard(NodeId(1), Incarnation(1), now=0) == []
     assert swim.statistics().stale_total == 1
+
+
+def test_a_life_that_gossip_made_up_ends_at_the_next_sign_of_the_link() -> None:
+    """Nobody lives it, so nobody would ever deny it; and what it is accused of would stand for good."""
+    swim = new_swim(3)
+    swim.on_heard(NodeId(1), Incarnation(2), now=0)
+    swim.on_datagram(message(2, 0, Kind.GOSSIP, row(1, DOWN, incarnation=9)), now=1)
+    assert swim.roster.members[NodeId(1)].incarnation == 9
+    effects = swim.on_heard(NodeId(1), Incarnation(2), now=2)
+    assert verdicts(effects) == [(1, UP)]
+    assert swim.roster.members[NodeId(1)].incarnation == 2
 
 
 def test_a_helper_pings_and_brings_the_answer() -> None:
@@ -193,3 +215,21 @@ def test_a_member_that_is_gone_is_probed_no_more() -> None:
     assert 1 not in {node for node, _ in verdicts(effects)}
     assert swim.on_heard(NodeId(1), Incarnation(9), now=31) == []
     assert swim.on_datagram(message(1), now=31) == []
+
+
+def test_a_suspicion_that_confirmations_shorten_into_the_past_is_no_sleep_of_ours() -> None:
+    """Its end lies seconds back at once; we were awake all the time."""
+    swim = with_all_up(6)
+    swim.on_datagram(message(1, 0, Kind.GOSSIP, row(5, SUSPECT, accuser=1)), now=0)
+    keep_alive_until(swim, 10, [1, 2, 3, 4])
+    for accuser in (2, 3):
+        swim.on_datagram(message(1, 0, Kind.GOSSIP, row(5, SUSPECT, accuser=accuser)), now=10)
+    assert verdicts(swim.on_deadline(now=10.01)) == [(5, DOWN)]
+    assert swim.statistics().stalls_total == 0
+
+
+def test_a_node_that_was_alone_has_not_slept_when_a_member_comes() -> None:
+    swim = new_swim(1)
+    swim.on_members_changed([NodeId(1)], now=3600)
+    assert (1, DOWN) in verdicts(run_until(swim, 3610))
+    assert swim.statistics().stalls_total == 0

@@ -1,5 +1,6 @@
 """Each mistake in the files of [tls] is one line; a good set says its name and its end."""
 
+import math
 import os
 import time
 from dataclasses import replace
@@ -9,7 +10,13 @@ import pytest
 
 from config.errors import ConfigError
 from config.model import TlsConfig
-from net.certificates import load_credentials, names_in
+from net.certificates import (
+    PEM_BYTES_MAX,
+    end_of,
+    end_of_issuer,
+    load_credentials,
+    names_in,
+)
 from tests.authority import Authority
 
 
@@ -78,8 +85,39 @@ def test_a_key_that_everyone_can_read(authority: Authority) -> None:
     tls.key.chmod(0o644)
     found = mistake(tls)
     assert found.found.endswith("node1.key with mode 0644")
+    tls.key.chmod(0o660)
+    assert mistake(tls).expected == "a key that others can't read or change, such as mode 0600"
     tls.key.chmod(0o640)
     load_credentials(tls, node="node1", file="f")
+
+
+def test_a_pipe_is_not_waited_for(authority: Authority, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    for field in ("ca", "certificate", "key"):
+        found = mistake(replace(authority.issue("node1"), **{field: tmp_path / "pipe"}))
+        assert "no regular file" in found.found
+
+
+def test_a_file_without_an_end(authority: Authority, tmp_path: Path) -> None:
+    (tmp_path / "long").write_bytes(bytes(PEM_BYTES_MAX + 1))
+    found = mistake(replace(authority.issue("node1"), certificate=tmp_path / "long"))
+    assert found.expected == f"at most {PEM_BYTES_MAX} bytes"
+
+
+def test_words_between_certificates_may_be_in_any_language(authority: Authority) -> None:
+    tls = authority.issue("node1")
+    tls.ca.write_bytes("# Zertifikat für alle\n".encode() + tls.ca.read_bytes())
+    assert load_credentials(tls, node="node1", file="f").names == {"node1"}
+
+
+def test_a_certificate_ends_with_its_ca(authority: Authority) -> None:
+    """trustme's CA outlives nobody's patience, but ends before this."""
+    ends = load_credentials(authority.issue("node1", days=400_000), node="node1", file="f")
+    (ca,) = ends.client.get_ca_certs()
+    assert ends.expires_at == end_of(ca)
+    soon = load_credentials(authority.issue("node1", days=3), node="node1", file="f")
+    assert soon.expires_at < ends.expires_at
+    assert end_of_issuer({"issuer": "another"}, soon.client) == math.inf
 
 
 def test_the_key_of_another_certificate(authority: Authority) -> None:

@@ -5,7 +5,7 @@ import trio
 import trio.testing
 
 from net.errors import LocalProtocolError
-from net.listener import Greeting, Listener, check_plaintext, is_loopback
+from net.listener import Listener, check_plaintext, is_loopback
 from net.transport import Stream
 from tests.simulation.network import SimNetwork
 
@@ -23,21 +23,8 @@ def test_every_other_address_needs_a_word(address: str) -> None:
         check_plaintext(address, insecure_plaintext=False)
 
 
-async def never_run(stream: Stream, greeted: Callable[[], None]) -> str:
-    raise AssertionError("nobody knocks")
-
-
-def test_a_place_is_given_back_once() -> None:
-    listener = Listener(SimNetwork(), never_run)
-    greeting = Greeting(listener)
-    assert listener.greetings == 1
-    greeting.end()
-    greeting.end()
-    assert listener.greetings == 0
-
-
 async def test_only_those_that_have_not_greeted_count(
-    autojump_clock: trio.testing.MockClock,
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     network = SimNetwork()
 
@@ -53,15 +40,20 @@ async def test_only_those_that_have_not_greeted_count(
 
     async with trio.open_nursery() as nursery:
         await nursery.start(serve)
-        for _ in range(3):
-            await network.dial("127.0.0.1", 1)
+        first, *_ = [await network.dial("127.0.0.1", 1) for _ in range(3)]
         await trio.sleep(0.5)
-        assert (listener.greetings, listener.turned_away_total) == (2, 1)
+        assert (len(listener.greetings), listener.greetings.displaced_total) == (2, 1)
+        assert await first.receive_into(memoryview(bytearray(8))) == 0, "the oldest gave way"
+        (message,) = caplog.messages
+        assert message == (
+            "a connection from an unknown address ended after 0.0 s without a link:"
+            " it gave way: too many have not greeted yet, most of them from its address"
+        )
         await trio.sleep(1)
-        assert listener.greetings == 0
+        assert len(listener.greetings) == 0
         await network.dial("127.0.0.1", 1)
         await trio.sleep(0.5)
-        assert (listener.greetings, listener.turned_away_total) == (1, 1)
+        assert (len(listener.greetings), listener.greetings.displaced_total) == (1, 1)
         nursery.cancel_scope.cancel()
 
 
@@ -80,5 +72,5 @@ async def test_a_failing_link_gives_its_place_back(autojump_clock: trio.testing.
         await nursery.start(serve)
         await network.dial("127.0.0.1", 1)
         await trio.testing.wait_all_tasks_blocked()
-        assert listener.greetings == 0
+        assert len(listener.greetings) == 0
         nursery.cancel_scope.cancel()

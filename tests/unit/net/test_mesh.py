@@ -204,13 +204,16 @@ async def test_connections_that_never_greet_are_bounded_and_expire(
         await one.start(nursery)
         streams = [await one.network.dial("127.0.0.1", 7701) for _ in range(5)]
         with trio.fail_after(1):
-            assert await streams[-1].receive_into(memoryview(bytearray(8))) == 0
-        assert "turned a connection away: 4 have not greeted yet" in caplog.text
-        await trio.sleep(6)
-        assert "no HELLO within 5 s" in caplog.text
+            while await streams[0].receive_into(memoryview(bytearray(64))):
+                pass
+        assert "too many have not greeted yet" in caplog.text
+        # All places are taken, and yet a member gets in.
         await two.start(nursery)
         await trio.sleep(1)
         assert one.links() == [2]
+        assert "no HELLO within 5 s" not in caplog.text
+        await trio.sleep(6)
+        assert caplog.text.count("no HELLO within 5 s") == 3
         nursery.cancel_scope.cancel()
 
 

@@ -1,4 +1,33 @@
+from pathlib import Path
+
+from click.testing import CliRunner, Result
+
+from ramsterd.cli import main
 from ramsterd.daemon import CannotServe, leaves
+from tests.config_texts import CLUSTER, DAEMON, write
+
+
+def check_config(folder: Path, more: str) -> Result:
+    write(folder, "cluster.toml", CLUSTER)
+    path = write(folder, "ramsterd.toml", DAEMON + more)
+    return CliRunner().invoke(main, ["check-config", "--config", str(path)])
+
+
+def test_check_config_warns_of_what_is_hardly_meant(tmp_path: Path) -> None:
+    result = check_config(tmp_path, "")
+    assert result.exit_code == 0
+    warning = f"{tmp_path}/ramsterd.toml: warning: found 2 [[export]] and no door to it"
+    assert warning in result.stderr
+    assert "warning" not in result.stdout
+
+
+def test_check_config_compares_doors_with_the_links(tmp_path: Path) -> None:
+    result = check_config(tmp_path, '[metrics]\nlisten = "127.0.0.1:7701"\n')
+    assert result.exit_code == 78
+    assert result.output == (
+        f"ramsterd: {tmp_path}/ramsterd.toml: metrics.listen: found '127.0.0.1:7701',"
+        " expected another port than 7701, where the links of node alpha are\n"
+    )
 
 
 def test_leaves_of_nested_groups_come_in_order() -> None:

@@ -37,6 +37,7 @@ def test_command_is_answered(line: bytes, expected: object) -> None:
         (b"9" * 5000, "digits"),
         (b'{"command": "\\ud800"}', "there are: echo, refuse"),
         (b'{"command": 1}', "expected an object"),
+        (b'{"command": "' + b"x" * 60_000 + b'"}', "x…; there are: echo, refuse"),
         (b'["echo"]', "expected an object"),
     ],
 )
@@ -47,6 +48,7 @@ def test_line_that_is_no_command_gets_an_error(line: bytes, hint: str) -> None:
     said = json.loads(reply)
     assert said["ok"] is False
     assert hint in said["error"]
+    assert len(reply) < 1000, "no echo of all that was said"
 
 
 @asynccontextmanager

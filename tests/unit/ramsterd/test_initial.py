@@ -1,16 +1,21 @@
-"""`ramsterctl cluster init`: whole, private, and never over something that is there."""
+"""`ramsterctl cluster`: whole, private, and never over something that is there."""
 
+import shutil
 import sys
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from config.errors import ConfigError
 from config.load import load_node
-from net.certificates import load_credentials
+from config.model import TlsConfig
+from net.certificates import Credentials, end_of, load_credentials
 from ramsterd.cli import main as daemon_main
 from ramsterd.ctl import main
-from ramsterd.initial import CannotInit, NewNode, parse_nodes
+from ramsterd.initial import CannotInit, NewNode, NodeSettings, init_cluster, parse_nodes
 
 
 def init(out: Path, *more: str, nodes: str = "a=10.0.0.1,b=10.0.0.2:7701") -> Result:
@@ -71,10 +76,11 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
         (["--export", "x=1"], "a=10.0.0.1", "export[0].size"),
         (["--export", "x"], "a=10.0.0.1", "expected NAME=SIZE"),
         ([], "a=10.0.0.1,a=10.0.0.2", "a"),
-        ([], "../a=10.0.0.1", "expected a-z"),
+        ([], "../a=10.0.0.1", "found '../a', expected a name"),
         ([], "ca=10.0.0.1", "the folder of the CA"),
         ([], "A B=10.0.0.1", "name"),
-        (["--ca", "/nowhere"], "a=10.0.0.1", "no usable ca.key"),
+        (["--export", 'x"=4096'], "a=10.0.0.1", "export[0].name: found 'x\"'"),
+        (["--name", "Rack 7"], "a=10.0.0.1", "--name: name: found 'Rack 7'"),
     ],
 )
 def test_a_mistake_writes_nothing(tmp_path: Path, more: list[str], nodes: str, reason: str) -> None:
@@ -85,14 +91,170 @@ def test_a_mistake_writes_nothing(tmp_path: Path, more: list[str], nodes: str, r
     assert not list(tmp_path.iterdir())
 
 
-def test_an_earlier_ca_signs_again(tmp_path: Path) -> None:
-    assert init(tmp_path / "one").exit_code == 0
-    ca = tmp_path / "one" / "ca"
-    result = init(tmp_path / "two", "--ca", str(ca), nodes="a=10.0.0.1,b=10.0.0.2,c=10.0.0.3")
-    assert result.exit_code == 0, result.output
-    assert {path.name for path in (tmp_path / "two").iterdir()} == {"a", "b", "c"}
+def run(*arguments: object, status: int = 0) -> str:
+    result = CliRunner().invoke(main, ["cluster", *map(str, arguments)])
+    assert result.exit_code == status, result.output
+    assert "Traceback" not in result.output
+    return result.output
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_one_more_node_is_made_beside_the_others(tmp_path: Path) -> None:
+    out = tmp_path / "rack7"
+    assert init(out).exit_code == 0
+    before = contents(out)
+    text = run("add-node", "c=10.0.0.3:81", "--from", out, "--zone", "z1", "--budget", "2MiB")
+    assert f"{out / 'c'}: copy to /etc/ramster on 10.0.0.3\n" in text
+    line = "ramsterctl node add --number 3 --name c --address 10.0.0.3 --port 81 --zone z1\n"
+    assert text.endswith(line)
+    daemon, cluster, node = load_node(out / "c" / "ramsterd.toml")
+    assert [each.name for each in cluster.node] == ["a", "b", "c"]
+    assert (node.number, node.port, node.zone) == (3, 81, "z1")
+    assert daemon.tls is not None
+    assert load_credentials(daemon.tls, node="c", file="f").names == {"c"}
     for file in ("ca.pem", "heartbeat.key"):
-        assert (tmp_path / "two" / "c" / file).read_bytes() == (ca / file).read_bytes()
+        assert (out / "c" / file).read_bytes() == (out / "ca" / file).read_bytes()
+    assert (out / "c" / "node.key").stat().st_mode & 0o777 == 0o600
+    after = contents(out)
+    changed = {name for name in before if after[name] != before[name]}
+    assert changed == {"ca/cluster.toml"}
+    assert after["ca/cluster.toml"] == after["c/cluster.toml"]
+
+
+def test_numbers_rise_and_a_file_of_a_member_counts_more_than_ours(tmp_path: Path) -> None:
+    out = tmp_path / "rack7"
+    assert init(out).exit_code == 0
+    shutil.rmtree(out / "a")
+    theirs = tmp_path / "cluster.toml"
+    theirs.write_text((out / "b" / "cluster.toml").read_text().replace("number = 2", "number = 7"))
+    text = run("add-node", "c=10.0.0.3", "--from", out / "ca", "--cluster", theirs)
+    assert "--number 8 --name c" in text
+    assert "number = 7" in (out / "ca" / "cluster.toml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["add-node", "b=10.0.0.9"], "the same value as node[1].name"),
+        (["add-node", "c=10.0.0.1"], "the same address and port as node[0]"),
+        (["add-node", "c=10.0.0.9", "--number", "2"], "the same value as node[1].number"),
+        (["add-node", "c=10.0.0.9", "--number", "1024"], "found 1024, expected 0 to 1023"),
+        (["add-node", "ca=10.0.0.9"], "the folder of the CA"),
+        (["add-node", "../c=10.0.0.9"], "found '../c'"),
+        (["add-node", "c=10.0.0.9,d=10.0.0.8"], "found 2 nodes, expected one"),
+        (["add-node", "c=10.0.0.9", "--budget", "1"], "c/ramsterd.toml: memory.budget"),
+        (["add-node", "c=10.0.0.9", "--cluster", "/no/file"], "/no/file: found no such file"),
+        (["renew", "--out", "OUT/new", "x"], "found 'x', expected one of a, b"),
+        (["renew", "--out", "OUT/ca"], "exists; nothing is overwritten"),
+    ],
+)
+def test_a_mistake_changes_nothing(tmp_path: Path, arguments: list[str], reason: str) -> None:
+    out = tmp_path / "out"
+    assert init(out).exit_code == 0
+    before = contents(tmp_path)
+    told = [each.replace("OUT", str(out)) for each in arguments]
+    assert reason in run(*told, "--from", out, status=1)
+    assert contents(tmp_path) == before
+    assert {path.name for path in out.iterdir()} == {"a", "b", "ca"}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda ca: (ca / "ca.key").write_text("x"), "no usable ca.key and ca.pem"),
+        (lambda ca: (ca / "heartbeat.key").unlink(), "heartbeat.key: No such file"),
+        (lambda ca: (ca / "ca.pem").unlink(), "ca.pem: No such file"),
+        (lambda ca: (ca / "cluster.toml").write_text("name = 1"), "cluster.toml: name: found 1"),
+        (lambda ca: (ca / "cluster.toml").write_bytes(b"\xff"), "bytes that are not UTF-8"),
+        (lambda ca: (ca / "ca.key").unlink(), "found no ca/ca.key"),
+    ],
+)
+def test_a_spoilt_folder_of_the_ca_is_one_line(
+    tmp_path: Path, spoil: Callable[[Path], object], reason: str
+) -> None:
+    """Without its heartbeat key, too, nothing is made: another one would keep the new node unheard."""
+    out = tmp_path / "out"
+    assert init(out).exit_code == 0
+    spoil(out / "ca")
+    before = contents(tmp_path)
+    text = run("add-node", "c=10.0.0.3", "--from", out, status=1)
+    assert reason in text
+    assert text.count("\n") == 1
+    assert reason in run("renew", "--from", out, "--out", tmp_path / "new", status=1)
+    assert contents(tmp_path) == before
+
+
+def test_the_key_of_another_ca_is_found_out(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        assert init(tmp_path / name).exit_code == 0
+    shutil.copy(tmp_path / "two" / "ca" / "ca.key", tmp_path / "one" / "ca" / "ca.key")
+    text = run("add-node", "c=10.0.0.3", "--from", tmp_path / "one", status=1)
+    assert "found a ca.key that is not of ca.pem" in text
+
+
+def credentials_of(node: Path, name: str, ca: Path) -> Credentials:
+    tls = TlsConfig(ca=ca, certificate=node / "node.pem", key=node / "node.key")
+    return load_credentials(tls, node=name, file="f")
+
+
+def test_certificates_are_renewed_by_the_same_ca(tmp_path: Path) -> None:
+    out, new = tmp_path / "out", tmp_path / "new"
+    assert init(out, "--days", "10").exit_code == 0
+    before = contents(out)
+    run("renew", "--from", out, "--out", new, "--days", "400")
+    assert contents(out) == before
+    assert {path.name for path in new.iterdir()} == {"a", "b"}
+    assert {path.name for path in (new / "a").iterdir()} == {"ca.pem", "node.pem", "node.key"}
+    assert (new / "a" / "node.key").stat().st_mode & 0o777 == 0o600
+    old = credentials_of(out / "a", "a", out / "ca" / "ca.pem")
+    renewed = credentials_of(new / "a", "a", out / "ca" / "ca.pem")
+    assert 389 < (renewed.expires_at - old.expires_at) / 86_400 < 391
+    run("renew", "b", "--from", out / "ca", "--out", tmp_path / "one")
+    assert [path.name for path in (tmp_path / "one").iterdir()] == ["b"]
+
+
+def test_no_certificate_outlives_its_ca(tmp_path: Path) -> None:
+    assert init(tmp_path / "out").exit_code == 0
+    run("renew", "--from", tmp_path / "out", "--out", tmp_path / "new", "--days", "36500")
+    renewed = credentials_of(tmp_path / "new" / "a", "a", tmp_path / "out" / "ca" / "ca.pem")
+    (ca,) = renewed.client.get_ca_certs()
+    assert renewed.expires_at == end_of(ca)
+
+
+def test_a_ca_that_has_ended_signs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ramsterd.authority.CA_DAYS_MIN", -1)
+    monkeypatch.setattr("ramsterd.initial._check", lambda *_: None)
+    settings = NodeSettings(days=-1, budget="2MiB")
+    nodes = parse_nodes("a=10.0.0.1")
+    monkeypatch.setattr("ramsterd.authority.BACKDATED", timedelta(days=2))
+    init_cluster(name="r", nodes=nodes, out=tmp_path / "out", settings=settings)
+    text = run("renew", "--from", tmp_path / "out", "--out", tmp_path / "new", status=1)
+    assert "the CA ended on" in text
+
+
+def test_a_new_ca_is_believed_beside_the_old_one(tmp_path: Path) -> None:
+    """Each combination that a changeover goes through works: ca.pem first, then the certificates."""
+    out, new = tmp_path / "out", tmp_path / "new"
+    assert init(out).exit_code == 0
+    run("renew", "--from", out, "--out", new, "--new-ca")
+    both = new / "a" / "ca.pem"
+    assert {path.name for path in (new / "ca").iterdir()} == {
+        "README", "ca.key", "ca.pem", "cluster.toml", "heartbeat.key"
+    }  # fmt: skip
+    credentials_of(out / "a", "a", both)
+    credentials_of(new / "a", "a", both)
+    credentials_of(new / "a", "a", new / "ca" / "ca.pem")
+    with pytest.raises(ConfigError, match="vouches for"):
+        credentials_of(new / "a", "a", out / "ca" / "ca.pem")
+    run("add-node", "c=10.0.0.3", "--from", new)
+    credentials_of(new / "c", "c", new / "ca" / "ca.pem")
 
 
 def test_a_missing_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

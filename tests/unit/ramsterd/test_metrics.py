@@ -51,6 +51,7 @@ def statistics(node: SimNode) -> DaemonStatistics:
         tmem=NO_TMEM,
         exports=(),
         heartbeat=heartbeat.statistics(),
+        listener=node.peers.mesh.listener_statistics(),
         links={each: link.statistics() for each, link in node.peers.mesh.links.items()},
     )
 
@@ -77,6 +78,10 @@ async def test_nodes_have_one_label_everywhere(autojump_clock: MockClock) -> Non
         for family in families.values():
             for sample in family.samples:
                 assert sample.labels.get("node", "n1") in {"n1", "n2"}, sample
+    # The higher number dials.
+    knocks = [each["ramster_link_connections"].samples[0].value for each in (ours, theirs)]
+    assert knocks == [1, 0]
+    assert ours["ramster_link_connections_failed"].samples[0].value == 0
     [remote] = ours["ramster_remote_pages"].samples
     [foreign] = theirs["ramster_foreign_pages"].samples
     assert (remote.labels, foreign.labels) == ({"node": "n2"}, {"node": "n1"})

@@ -32,6 +32,28 @@ async def test_linked_nodes_are_up(autojump_clock: MockClock) -> None:
             assert {node.engine.nodes.state(each) for each in others} == {NodeState.UP}
 
 
+async def test_a_starved_node_says_so_and_is_given_nothing_until_that_is_over(
+    autojump_clock: MockClock,
+) -> None:
+    async with run_nodes(SMALL, LARGE) as [node, starved]:
+
+        def is_accepting() -> bool:
+            [candidate] = node.engine.nodes.candidates()
+            return candidate.is_accepting
+
+        assert is_accepting()
+        assert starved.peers.heartbeat is not None
+        starved.peers.heartbeat._detector._awareness.on_bad(100)
+        await eventually(lambda: not is_accepting())
+        assert not starved.engine.statistics().is_accepting
+        index = node.put_until_full()
+        assert not starved.pages_here()
+        # One answered probe is enough for it to trust itself again.
+        await eventually(is_accepting, seconds_max=20)
+        await eventually(starved.pages_here)
+        assert node.put(index + 1, noise(index + 1)) is not None
+
+
 async def test_link_that_breaks_under_a_get_does_not_end_us(autojump_clock: MockClock) -> None:
     """The get is asked for again on the next link."""
     async with run_nodes(SMALL, LARGE) as [node, peer]:

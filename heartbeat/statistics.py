@@ -1,0 +1,31 @@
+"""What the detector counts.  Pure data; `ramsterd` shows it in `status` and `/metrics`."""
+
+from dataclasses import dataclass
+
+from heartbeat.probe import ProbeOutcome
+from nodemanager.states import NodeState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwimStatistics:
+    """One snapshot of the failure detector."""
+
+    nodes: dict[NodeState, int]  # how many others are in each state; the caller's own copy
+    probes_total: dict[ProbeOutcome, int]  # ours, by how they ended; the caller's own copy
+    requests_total: int  # that we asked another to ping for us
+    relayed_total: int  # that we pinged for another
+    accusations_total: int  # that a probe of ours made us suspect somebody, or confirm a suspicion
+    suspicions_total: (
+        int  # that we came to suspect somebody, by our own probe or by what others say
+    )
+    suspicions_cleared_total: int  # that such a suspect turned out to live, in the same life
+    downs_total: int  # that we believed somebody down whose life we knew
+    downs_cleared_total: int  # that such a one turned out to live, in the same life
+    verdicts_total: int
+    refuted_total: int  # how often we denied being suspect or down
+    stale_total: int  # news of a life that is over
+    stalls_total: int  # how often we noticed that we ourselves had slept
+    gossip_rows: int
+    health_multiplier: int  # 1: healthy
+    is_in_doubt: bool  # so many suspects that we rather suspect ourselves
+    is_starved: bool  # we do so badly that others should ask us for nothing

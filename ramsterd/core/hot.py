@@ -1,0 +1,218 @@
+"""The two loops that run for each page of a put and of a get.
+
+They take the pages of one leaf of the page table.  A page costs some microseconds here, most of them the codec's, so
+that each call, attribute and object would show: all that a loop touches is a local name, rows are packed and unpacked
+in one go, and what is seldom needed is a function.  `benchmarks/store.py` measures both beside the bare codec.
+"""
+
+from typing import Final
+
+from ramsterd.core.codec import (
+    PACKED_FILL,
+    PACKED_RAW,
+    WORD_BYTES,
+    WORDS_PER_PAGE,
+    ZPAGE_BYTES_MASK,
+    ZPAGE_BYTES_MAX,
+    checksum_of,
+    decode_page,
+    is_same_filled,
+)
+from ramsterd.core.page import PAGE_BYTES, ZERO_PAGE, CorruptPage
+from ramsterd.core.room import Room
+from ramsterd.core.rows import FIRST_ROW, ROW, ROW_BYTES
+from ramsterd.core.table import HOLE, LEAF_SHIFT, LOST, ZERO
+from ramsterd.core.tmem import Pool
+from ramsterd.core.versions import Versions
+from ramsterd.core.zbud import (
+    BLOCK_SHIFT,
+    CHUNK_BYTES,
+    LEAVING,
+    SLOT_MASK,
+    SLOT_SHIFT,
+    Family,
+    Zbud,
+)
+
+# Bytes to chunks, rounded up, as a shift.
+_CHUNK_SHIFT: Final = CHUNK_BYTES.bit_length() - 1
+_CHUNK_ROUND: Final = CHUNK_BYTES - 1
+_WORD_SHIFT: Final = WORD_BYTES.bit_length() - 1
+_LAST_WORD: Final = WORDS_PER_PAGE - 1
+
+
+def put_extent(  # noqa: PLR0912, PLR0915  one loop: each page would pay for each call
+    room: Room, pool: Pool, address: int, run: int, pages: memoryview
+) -> int:
+    """Put the pages of one leaf, as far as there is room for them; return how many.
+
+    A page that is overwritten keeps its row, whose serial is new: all that knows the old version compares serials.
+    It keeps its slot too if the new zpage is of the same class, unless the block is on its way to a peer.
+    """
+    family, compress, tag = pool.family, pool.compressor.compress, pool.compressor.tag
+    entries, alloc_row, counters = room.table.entries, room.rows.alloc, room.counters
+    arena, slot_rows, pack_row, unpack_row, row_view = (
+        room.zbud.arena, room.zbud.slot_rows, ROW.pack_into, ROW.unpack_from, room.rows.view,
+    )  # fmt: skip
+    # Slots of versions that were replaced: given back in one go, and before anything looks for room.
+    freed: list[int] = []
+    stacks, chunks_of_block, block_state = (
+        room.zbud.stacks(family), room.zbud.chunks_of_block, room.zbud.state,
+    )  # fmt: skip
+    words = pages[: run * PAGE_BYTES].cast("Q")
+    serial, zbytes_stored, zpages_stored, start = room.serial_last, 0, 0, 0
+    zpages_freed, zbytes_freed = 0, 0
+    done = run
+    for place in range(address, address + run):
+        page = pages[start : start + PAGE_BYTES]
+        word = start >> _WORD_SHIFT
+        start += PAGE_BYTES
+        if words[word] == words[word + _LAST_WORD] and is_same_filled(page):
+            _give_back(room.zbud, freed)  # to find a row may evict
+            if not _put_filled(room, family, place, words[word], serial + 1):
+                done = place - address
+                break
+            serial += 1
+            continue
+        zpage = compress(page)
+        zbytes = len(zpage)
+        packed = tag | zbytes
+        if zbytes > ZPAGE_BYTES_MAX:
+            zpage, zbytes, packed = page, PAGE_BYTES, PACKED_RAW
+            counters.put_raw += 1
+        chunks = (zbytes + _CHUNK_ROUND) >> _CHUNK_SHIFT
+        row = before = entries[place]
+        location = old_location = old_packed = holder = 0
+        if before >= FIRST_ROW:
+            _, _, _, old_location, old_packed, holder, _, _ = unpack_row(row_view, row * ROW_BYTES)
+            old_block = old_location >> SLOT_SHIFT
+            if (
+                chunks_of_block[old_block] == chunks
+                and not holder
+                and block_state[old_block] != LEAVING
+            ):
+                location = old_location
+        if not location:
+            if before < FIRST_ROW and not (row := alloc_row()):
+                _give_back(room.zbud, freed)
+                row = room.find_row(family)
+            stack = stacks[chunks]
+            if stack:
+                location = stack.pop()
+            else:
+                _give_back(room.zbud, freed)
+                location = room.find_slot(family, chunks)
+                if entries[place] != before:  # evicted for the slot, so at least its row is free
+                    row, before = alloc_row(), HOLE
+            if not (row and location):
+                room.undo_put(row if before < FIRST_ROW else 0, location)
+                done = place - address
+                break
+        if before < FIRST_ROW:
+            entries[place] = row
+            room.table.leaf_used[address >> LEAF_SHIFT] += not before
+        elif holder:
+            room.vacate(row)
+        elif old_location:
+            zbytes_freed += old_packed & ZPAGE_BYTES_MASK
+            zpages_freed += 1
+            if location != old_location:
+                freed.append(old_location)
+        block = location >> SLOT_SHIFT
+        offset = (block << BLOCK_SHIFT) + (location & SLOT_MASK) * (
+            chunks_of_block[block] << _CHUNK_SHIFT
+        )
+        arena[offset : offset + zbytes] = zpage
+        slot_rows[location] = row
+        serial += 1
+        zbytes_stored += zbytes
+        zpages_stored += 1
+        pack_row(
+            row_view,
+            row * ROW_BYTES,
+            serial,
+            checksum_of(page),
+            place,
+            location,
+            packed,
+            0,
+            0,
+            0,
+        )
+    _give_back(room.zbud, freed)
+    room.serial_last = serial
+    # Without a holder, the old versions were of the same family.
+    room.zpages[family] += zpages_stored - zpages_freed
+    room.zpage_bytes[family] += zbytes_stored - zbytes_freed
+    counters.put_zpage_bytes += zbytes_stored
+    return done
+
+
+def _give_back(zbud: Zbud, freed: list[int]) -> None:
+    zbud.free_many(freed)
+    freed.clear()
+
+
+def _put_filled(room: Room, family: Family, place: int, word: int, serial: int) -> bool:
+    """Put a page all of whose words are equal; return whether there was room to note it."""
+    before = room.table.entries[place]
+    if not word:
+        row = ZERO
+        if before >= FIRST_ROW:
+            room.drop_row(before)
+        room.counters.put_zero += 1
+    else:
+        row = before if before >= FIRST_ROW else room.rows.alloc() or room.find_row(family)
+        if not row:
+            return False
+        if before >= FIRST_ROW:
+            room.vacate(before)
+        ROW.pack_into(room.rows.view, row * ROW_BYTES, serial, word, place, 0, PACKED_FILL, 0, 0, 0)
+        room.counters.put_same_filled += 1
+    room.table.entries[place] = row
+    room.table.leaf_used[place >> LEAF_SHIFT] += not before
+    return True
+
+
+def get_extent(
+    versions: Versions,
+    address: int,
+    run: int,
+    pages: list[bytes | None],
+    elsewhere: list[tuple[int, int]],
+) -> int:
+    """Get the pages of one leaf; return how many are lost."""
+    arena, chunks_of_block, row_view = (
+        versions.zbud.arena,
+        versions.zbud.chunks_of_block,
+        versions.rows.view,
+    )
+    pages_before, lost, local = len(pages), 0, 0
+    for row in versions.table.entries[address : address + run].tolist():
+        page: bytes | None = None
+        if row >= FIRST_ROW:
+            _, checksum, _, location, packed, _, _, _ = ROW.unpack_from(row_view, row * ROW_BYTES)
+            if location or packed == PACKED_FILL:
+                block = location >> SLOT_SHIFT
+                offset = (block << BLOCK_SHIFT) + (location & SLOT_MASK) * (
+                    chunks_of_block[block] << _CHUNK_SHIFT
+                )
+                zpage = arena[offset : offset + (packed & ZPAGE_BYTES_MASK)]
+                try:
+                    page = decode_page(packed, zpage, checksum)
+                    local += 1
+                except CorruptPage:
+                    if versions.on_corrupt(row):
+                        elsewhere.append((len(pages), row))
+                    elif versions.table.entries[address + len(pages) - pages_before] == LOST:
+                        lost += 1
+            else:
+                elsewhere.append((len(pages), row))
+        elif row == ZERO:
+            page = ZERO_PAGE
+            local += 1
+        elif row == LOST:
+            lost += 1
+        pages.append(page)
+    versions.counters.get_local += local
+    return lost

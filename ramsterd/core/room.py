@@ -1,0 +1,193 @@
+"""Room for versions under a hard budget: finding it, and making it.
+
+Order when memory is short: free slots, foreign ephemeral blocks, clean copies, ephemeral blocks, and then no room: the
+caller remotifies `oldest(OWN_PERSISTENT)` or waits.  Rows and leaves of the page table are bounded, too: when all
+are in use, pages are evicted for them in the same order, clean copies apart, whose rows would stay.
+
+A clean block is dropped only if its holders are as many as its pages should have copies.  Else it is adopted: it
+becomes ours alone, which makes no room.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from ramsterd.core.arena import MapMemory
+from ramsterd.core.codec import ZPAGE_BYTES_MASK, decode_page
+from ramsterd.core.page import CorruptPage
+from ramsterd.core.rows import ADDRESS, HALVES_PER_ROW, NO_HOLDER
+from ramsterd.core.table import PageObject
+from ramsterd.core.tmem import Pool
+from ramsterd.core.versions import StoreLimits, Versions
+from ramsterd.core.zbud import Family
+
+# Clean blocks that one put adopts on its way to a slot: each costs some 50 us.
+ADOPTED_BLOCKS_MAX: Final = 8
+# What may be dropped, in this order: what its owner can miss and is not even ours; copies; what may vanish.
+DROPPED_FIRST: Final = (Family.FOREIGN_EPHEMERAL, Family.OWN_CLEAN, Family.OWN_EPHEMERAL)
+# Whose blocks may be evicted to make room for a zpage of a family, in this order.  Persistent displaces ephemeral,
+# never the reverse; what is foreign never displaces what is ours, clean copies apart.
+_EVICTED_FOR: Final = {
+    Family.OWN_PERSISTENT: DROPPED_FIRST,
+    Family.OWN_EPHEMERAL: DROPPED_FIRST,
+    Family.OWN_CLEAN: (),
+    Family.FOREIGN_PERSISTENT: (Family.FOREIGN_EPHEMERAL, Family.OWN_CLEAN),
+    Family.FOREIGN_EPHEMERAL: (Family.FOREIGN_EPHEMERAL,),
+}
+assert set(_EVICTED_FOR) == set(Family)
+
+
+class Room(Versions):
+    """The versions of a node, and the room that they have."""
+
+    def __init__(self, map_memory: MapMemory, limits: StoreLimits) -> None:
+        super().__init__(map_memory, limits)
+        # How many clean blocks ever became ours alone.
+        self.adopted_blocks = 0
+
+    # The budget.
+
+    def is_above(self, watermark: float) -> bool:
+        """Whether what is in use exceeds a fraction of the budget; warm blocks are room, not use."""
+        return self.zbud.used_bytes > watermark * self.zbud.budget_bytes
+
+    def set_budget(self, budget_bytes: int) -> None:
+        """Change the budget.  What is over it leaves as the caller evicts and remotifies."""
+        assert 0 < budget_bytes <= self.limits.budget_bytes_max
+        self.zbud.budget_bytes = budget_bytes
+        # First what nobody uses, or pages would be evicted for it.
+        self.zbud.trim()
+
+    # What a put needs.
+
+    def find_slot(self, family: Family, chunks: int) -> int:
+        """Return a slot when the open block has none: reopen, make or evict a block; 0 if there is no room.
+
+        A clean block that must be kept is adopted instead of evicted, which makes no room: after a few of those a
+        put had better wait.
+        """
+        location = self.zbud.refill(family, chunks)
+        adopted_before = self.adopted_blocks
+        while not location and self.adopted_blocks - adopted_before < ADOPTED_BLOCKS_MAX:
+            victim = self._oldest_victim(family)
+            if victim is None:
+                return 0
+            self.evict_block(victim)
+            location = self.zbud.refill(family, chunks)
+        return location
+
+    def find_row(self, family: Family) -> int:
+        """Return a row when all are in use: evict pages for it; 0 if there are none to evict."""
+        row = 0
+        while not row and self._evict_pages_for(family):
+            row = self.rows.alloc()
+        return row
+
+    def make_entries(
+        self, pool: Pool, page_object: PageObject, index: int, count: int
+    ) -> tuple[int, int]:
+        """As `table.make`, but evict pages when all leaves are in use."""
+        address, run = self.table.make(page_object, index, count)
+        while not address and self._evict_pages_for(pool.family):
+            # The eviction may have taken the last page of the object that we are about to fill.
+            pool.objects[page_object.object_id] = page_object
+            address, run = self.table.make(page_object, index, count)
+        return address, run
+
+    def undo_put(self, row: int, location: int) -> None:
+        """Give back what a put took before it found that there is no room for all of it."""
+        if row:
+            self.rows.free(row)
+        if location:
+            self.zbud.free(location)
+
+    # What is given up for it.
+
+    def evict_some(self, families: Iterable[Family], down_to_bytes: int, blocks_max: int) -> int:
+        """Evict the oldest blocks of these families, in this order, as long as more than `down_to_bytes` are resident.
+
+        Returns:
+            How many blocks, at most `blocks_max`.
+        """
+        evicted = 0
+        for family in families:
+            while (
+                evicted < blocks_max
+                and self.zbud.resident_bytes > down_to_bytes
+                and (block := self.zbud.oldest(family)) is not None
+            ):
+                self.evict_block(block)
+                evicted += 1
+        return evicted
+
+    def evict_block(self, block: int) -> None:
+        """Drop the zpages of a clean or ephemeral block; a clean one that lacks copies elsewhere is adopted instead."""
+        family = Family(self.zbud.family_of_block[block])
+        assert family not in {Family.OWN_PERSISTENT, Family.FOREIGN_PERSISTENT}
+        if family is Family.OWN_CLEAN and self.lacks_copies(block):
+            self.adopt_block(block)
+            return
+        self.zbud.begin_leaving(block)
+        for row in self.zbud.rows(block):
+            if family is Family.OWN_CLEAN:
+                self.forget_local(row)
+            else:
+                address = self.rows.halves[row * HALVES_PER_ROW + ADDRESS]
+                self.drop_row(row)
+                self.make_hole(address)
+                self.counters.evicted += 1
+                self.counters.evicted_foreign += family is Family.FOREIGN_EPHEMERAL
+        self.zbud.end_leaving(block)
+
+    def _oldest_victim(self, family: Family) -> int | None:
+        for victims in _EVICTED_FOR[family]:
+            block = self.zbud.oldest(victims)
+            if block is not None:
+                return block
+        return None
+
+    def _evict_pages_for(self, family: Family) -> bool:
+        """Evict a block for its rows and entries, which dropping a clean copy would not free."""
+        for victims in _EVICTED_FOR[family]:
+            block = self.zbud.oldest(victims)
+            if block is not None and victims is not Family.OWN_CLEAN:
+                self.evict_block(block)
+                return True
+        return False
+
+    # What stays instead.
+
+    def adopt_block(self, block: int, *, dead_holder: int = NO_HOLDER) -> int:
+        """A clean block becomes ours alone: its holders are owed a flush, except one that is dead.
+
+        A copy at a peer is given up only for one here that is what was put; a damaged one here is dropped instead.
+
+        Returns:
+            How many pages it has.
+        """
+        self.adopted_blocks += 1
+        for row in self.zbud.rows(block):
+            if self.rows.holders(row) not in ([], [dead_holder]) and not self._is_intact(row):
+                self.counters.corrupt += 1
+                self.rows.remove_holder(row, dead_holder)
+                self.forget_local(row)
+        if self.zbud.is_free(block):
+            return 0
+        rows = self.zbud.rows(block)
+        for row in rows:
+            for holder in self.rows.holders(row):
+                self.rows.remove_holder(row, holder)
+                if holder != dead_holder:
+                    self.owe(holder, self.rows.serial(row))
+        zbytes = sum(self.packed(row) & ZPAGE_BYTES_MASK for row in rows)
+        self.change_family(block, Family.OWN_PERSISTENT, len(rows), zbytes)
+        return len(rows)
+
+    def _is_intact(self, row: int) -> bool:
+        """Whether the zpage of a row, which is here, is what was put."""
+        packed, start = self.packed(row), self.zbud.offset(self.rows.location(row))
+        zpage = self.zbud.arena[start : start + (packed & ZPAGE_BYTES_MASK)]
+        try:
+            decode_page(packed, zpage, self.checksum(row))
+        except CorruptPage:
+            return False
+        return True

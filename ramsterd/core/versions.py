@@ -1,0 +1,197 @@
+"""The stored versions of pages: where each one is, and how it ends.
+
+A put makes a version: a row with its serial, in the arena a slot with its zpage, and later perhaps copies at holders.
+Here is what happens to one version at a time: its page is dropped, lost, or given up here because it is elsewhere.
+If a version that ends has holders, they are owed a flush: `take_owed()` hands these serials out, by holder.
+
+What finds room for a version is in core.room, runs of pages are in core.store.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ramsterd.core.arena import MapMemory
+from ramsterd.core.codec import ZPAGE_BYTES_MASK
+from ramsterd.core.counters import Counters
+from ramsterd.core.page import PoolKind
+from ramsterd.core.rows import (
+    ADDRESS,
+    CHECKSUM,
+    FIRST_ROW,
+    HALVES_PER_ROW,
+    HOLDERS,
+    LOCATION,
+    PACKED,
+    QUARTERS_PER_ROW,
+    ROW,
+    ROW_BYTES,
+    WORDS_PER_ROW,
+    Rows,
+)
+from ramsterd.core.table import HOLE, LOST, PageObject, PageTable
+from ramsterd.core.tmem import Pool, Pools
+from ramsterd.core.zbud import SLOT_SHIFT, Family, Zbud
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreLimits:
+    """Sizes of the mappings, and the budget with its watermarks (fractions)."""
+
+    budget_bytes: int
+    budget_bytes_max: int
+    pages_max: int
+    high_watermark: float = 0.92
+    low_watermark: float = 0.85
+
+
+class Versions:
+    """All versions of a node, ours and foreign ones, and the columns that they stand in."""
+
+    def __init__(self, map_memory: MapMemory, limits: StoreLimits) -> None:
+        self.limits = limits
+        self.rows = Rows(map_memory, limits.pages_max + FIRST_ROW)
+        # One page in eight of each leaf is the sparsest use that does not run out of leaves first.
+        self.table = PageTable(map_memory, max(16, limits.pages_max // 8))
+        self.zbud = Zbud(
+            map_memory,
+            budget_bytes=limits.budget_bytes,
+            budget_bytes_max=limits.budget_bytes_max,
+        )
+        self.pools = Pools()
+        self.counters = Counters()
+        self.zpages = [0] * len(Family)
+        self.zpage_bytes = [0] * len(Family)
+        # The newest serial.
+        self.serial_last = 0
+        self._owed: dict[int, list[int]] = {}
+        # Holder ids without a link: their copies do not count as long as there is a choice.
+        self.unreachable_holders: set[int] = set()
+        # The most copies that any pool ever wanted.
+        self.copies_max = 1
+
+    # What is known of a version.
+
+    def packed(self, row: int) -> int:
+        """Return the codec and length of a row."""
+        return self.rows.quarters[row * QUARTERS_PER_ROW + PACKED]
+
+    def checksum(self, row: int) -> int:
+        """Return the checksum of a row's page."""
+        return self.rows.words[row * WORDS_PER_ROW + CHECKSUM]
+
+    def pool_of(self, row: int) -> Pool:
+        """Return the pool of a row's page."""
+        page_object, _ = self.table.handle(self.rows.halves[row * HALVES_PER_ROW + ADDRESS])
+        return self.pools[page_object.pool]
+
+    def kind_of(self, row: int) -> PoolKind:
+        """Return the kind of the pool that a row's page is in."""
+        page_object, _ = self.table.handle(self.rows.halves[row * HALVES_PER_ROW + ADDRESS])
+        return self.pools[page_object.pool].kind
+
+    def copies_of(self, rows: Iterable[int]) -> int:
+        """Return on how many peers a block with these rows must be kept, when it is not kept here."""
+        return max((self.pool_of(row).copies for row in rows), default=1)
+
+    def lacks_copies(self, block: int) -> bool:
+        """Whether some page of a clean block has fewer holders that can be asked than it should: they may have died."""
+        rows, unreachable = self.zbud.rows(block), self.unreachable_holders
+        if not unreachable and self.copies_max == 1:
+            return False
+        copies = self.copies_of(rows)
+        return any(
+            sum(holder not in unreachable for holder in self.rows.holders(row)) < copies
+            for row in rows
+        )
+
+    # How it ends.
+
+    def drop_row(self, row: int) -> None:
+        """Free a row and its slot; its holders are owed a flush.  The entry is the caller's."""
+        self.vacate(row)
+        self.rows.free(row)
+
+    def vacate(self, row: int) -> None:
+        """Free the slot of a row, whose page is to be replaced or dropped; its holders are owed a flush."""
+        serial, _, _, location, packed, first, second, third = ROW.unpack_from(
+            self.rows.view, row * ROW_BYTES
+        )
+        if location:
+            family = self.zbud.family_of_block[location >> SLOT_SHIFT]
+            self.zpages[family] -= 1
+            self.zpage_bytes[family] -= packed & ZPAGE_BYTES_MASK
+            self.zbud.free(location)
+        if first:
+            for holder in (first, second, third):
+                if holder:
+                    self.owe(holder, serial)
+
+    def forget_local(self, row: int) -> None:
+        """Free the slot of a row; the page is elsewhere only."""
+        place = row * HALVES_PER_ROW + LOCATION
+        location = self.rows.halves[place]
+        family = self.zbud.family_of_block[location >> SLOT_SHIFT]
+        self.zpages[family] -= 1
+        self.zpage_bytes[family] -= self.packed(row) & ZPAGE_BYTES_MASK
+        self.rows.halves[place] = 0
+        self.zbud.free(location)
+
+    def lose(self, row: int) -> bool:
+        """The last copy of a page is gone.  Return whether that is a loss: an ephemeral page is a miss."""
+        address = self.rows.halves[row * HALVES_PER_ROW + ADDRESS]
+        page_object, _ = self.table.handle(address)
+        pool = self.pools[page_object.pool]
+        self.drop_row(row)
+        if pool.family == Family.OWN_PERSISTENT:
+            self.table.entries[address] = LOST
+            self.counters.lost += 1
+            return True
+        self.make_hole(address)
+        return False
+
+    def on_corrupt(self, row: int) -> bool:
+        """The zpage here is not what was stored.  Return whether a peer has the page.
+
+        If none has, a persistent page is lost and an ephemeral one a hole.
+        """
+        self.counters.corrupt += 1
+        if self.rows.quarters[row * QUARTERS_PER_ROW + HOLDERS]:
+            self.forget_local(row)
+            return True
+        self.lose(row)
+        return False
+
+    def owe(self, holder: int, serial: int) -> None:
+        """Note that a holder keeps a version that nobody will ask for again."""
+        serials = self._owed.get(holder)
+        if serials is None:
+            self._owed[holder] = [serial]
+        else:
+            serials.append(serial)
+
+    def take_owed(self) -> dict[int, list[int]]:
+        """Return the serials dropped since the last call, by holder id."""
+        owed, self._owed = self._owed, {}
+        return owed
+
+    # What stands around it.
+
+    def change_family(self, block: int, family: Family, zpages: int, zbytes: int) -> None:
+        """All zpages of a block, so many with so many bytes, become what another family is."""
+        before = self.zbud.family_of_block[block]
+        for each, sign in ((before, -1), (family, 1)):
+            self.zpages[each] += sign * zpages
+            self.zpage_bytes[each] += sign * zbytes
+        self.zbud.change_family(block, family)
+
+    def make_hole(self, address: int) -> None:
+        """A page is there no more, and its object neither if it was the last."""
+        page_object, _ = self.table.handle(address)
+        self.table.entries[address] = HOLE
+        self.table.count_hole(address)
+        self.forget_if_empty(self.pools[page_object.pool], page_object)
+
+    def forget_if_empty(self, pool: Pool, page_object: PageObject) -> None:
+        """Forget an object without pages."""
+        if not page_object.leaves:
+            pool.objects.pop(page_object.object_id, None)

@@ -1,0 +1,47 @@
+"""What to do with a zpage that came home.
+
+Between asking for a page and getting it, its owner may have flushed it or put it again.  An answer is judged by the
+serial that its row has now, and nothing that a peer says is trusted: length and checksum are those of our own row.
+"""
+
+import enum
+
+from ramsterd.core.codec import decode_page
+from ramsterd.core.page import CorruptPage
+from ramsterd.core.rows import HOLDERS, QUARTERS_PER_ROW
+from ramsterd.core.store import Store
+
+
+class Arrival(enum.Enum):
+    """What to do with a zpage that came home."""
+
+    INSTALL = "install"
+    FLUSHED_MEANWHILE = "flushed meanwhile"
+    PUT_MEANWHILE = "put meanwhile"
+
+
+def judge_arrival(serial_now: int, serial_asked: int) -> Arrival:
+    """Judge by the serial that the row has now (0: it is not our page's any more)."""
+    if serial_now == serial_asked:
+        return Arrival.INSTALL
+    return Arrival.PUT_MEANWHILE if serial_now else Arrival.FLUSHED_MEANWHILE
+
+
+def serial_elsewhere(store: Store, row: int) -> int:
+    """Return the serial of a row that a peer holds too, else 0.
+
+    A row that was freed may serve a foreign page with the same serial, which has no holder.
+    """
+    if not store.rows.quarters[row * QUARTERS_PER_ROW + HOLDERS]:
+        return 0
+    return store.rows.serial(row)
+
+
+def verified(store: Store, row: int, code: int, zpage: memoryview) -> bytes | None:
+    """Return the page if the zpage is what we once sent away."""
+    if code != store.packed(row):
+        return None
+    try:
+        return decode_page(code, zpage, store.checksum(row))
+    except CorruptPage:
+        return None

@@ -1,0 +1,172 @@
+"""Gets that wait for pages which only a peer has: who waits for which page, and until when.
+
+A page is a serial here; where it is, others know.  A get is over once: when the last of its pages is there, when one
+is lost, or at its deadline.  What it did not wait for any more finds nobody.
+
+An ephemeral page is worth no wait, so such a get never fails: what can't be had is a miss.
+"""
+
+import enum
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from ramsterd.core.page import PoolId
+
+# One bytes of 4096 for each page of a run; None is a hole (persistent) or a miss (ephemeral).
+Pages: TypeAlias = list[bytes | None]
+
+
+class GetOutcome(enum.Enum):
+    """Why a get gives no pages."""
+
+    LOST = "the last copy of a page is gone"
+    UNREACHABLE = "the holder did not answer in time"
+
+
+@dataclass(slots=True, eq=False)
+class PendingGet:
+    """A get of a run that waits; `pages` fills up until `missing` is 0 or there is an `outcome`."""
+
+    pool: PoolId
+    object_id: bytes
+    index: int
+    pages: Pages
+    deadline: float
+    missing: int = 0
+    outcome: GetOutcome | None = None
+    # Of an ephemeral pool: it misses where another would wait or fail.
+    is_ephemeral: bool = False
+    is_over: bool = False
+
+
+# A get, and the position in its run.
+Waiter: TypeAlias = tuple[PendingGet, int]
+
+
+class PendingGets:
+    """The table of wanted pages."""
+
+    def __init__(self) -> None:
+        self._wanted: dict[int, list[Waiter]] = {}
+        # Gets that are not over, the one that gives up first in front.
+        self._waiting: OrderedDict[PendingGet, None] = OrderedDict()
+        self._done: list[PendingGet] = []
+        # Ephemeral pages that were not worth a wait, and gets that gave up.
+        self.missed = 0
+        self.unreachable = 0
+
+    # Wanting.
+
+    def begin(self, pending: PendingGet) -> None:
+        """A get waits.  It is not over before its pages are known: then it is to be counted down, once."""
+        pending.missing += 1
+        self._waiting[pending] = None
+
+    def want(self, serial: int, pending: PendingGet, position: int) -> bool:
+        """Let a get wait for a page; return whether it is the first that does."""
+        pending.missing += 1
+        waiters = self._wanted.get(serial)
+        if waiters is not None:
+            waiters.append((pending, position))
+            return False
+        self._wanted[serial] = [(pending, position)]
+        return True
+
+    @property
+    def wanted(self) -> int:
+        """How many pages somebody waits for."""
+        return len(self._wanted)
+
+    def is_wanted(self, serial: int) -> bool:
+        """Whether somebody waits for a page."""
+        return serial in self._wanted
+
+    def take(self, serial: int) -> list[Waiter]:
+        """Return who waits for a page: it is the caller's now to tell them."""
+        return self._wanted.pop(serial, [])
+
+    def put_back(self, serial: int, waiters: list[Waiter]) -> None:
+        """They wait on."""
+        self._wanted[serial] = waiters
+
+    # Being over.
+
+    def deliver(self, pending: PendingGet, position: int, page: bytes | None) -> None:
+        """A page is there; None if it is a hole or a miss."""
+        pending.pages[position] = page
+        self.count_down(pending)
+
+    def count_down(self, pending: PendingGet) -> None:
+        """A get waits for one page less."""
+        pending.missing -= 1
+        if not pending.missing:
+            self.finish(pending, None)
+
+    def finish(self, pending: PendingGet, outcome: GetOutcome | None) -> None:
+        """A get is over, if it was not before."""
+        if not pending.is_over:
+            pending.is_over = True
+            del self._waiting[pending]
+            pending.outcome = outcome
+            self._done.append(pending)
+
+    def miss(self, serials: Iterable[int]) -> None:
+        """Those of these pages that are ephemeral are not waited for any more."""
+        for serial in serials:
+            waiters = self._wanted.get(serial)
+            if waiters and waiters[0][0].is_ephemeral:  # all of one page, so all of one pool
+                del self._wanted[serial]
+                self.missed += 1
+                for pending, position in waiters:
+                    self.deliver(pending, position, None)
+
+    def give_up(self, pending: PendingGet) -> None:
+        """A get has waited for long enough, or in vain."""
+        if pending.is_over:
+            return
+        if pending.is_ephemeral:
+            self.missed += pending.missing
+            self.finish(pending, None)
+        else:
+            self.unreachable += 1
+            self.finish(pending, GetOutcome.UNREACHABLE)
+
+    def take_done(self) -> list[PendingGet]:
+        """Return the gets that ended since the last call."""
+        done, self._done = self._done, []
+        return done
+
+    # Deadlines.
+
+    def next_deadline(self) -> float | None:
+        """Return when the first get gives up."""
+        first = next(iter(self._waiting), None)
+        return None if first is None else first.deadline
+
+    def expire(self, now: float) -> bool:
+        """Give up gets that have waited long enough; return whether there were any."""
+        is_expired = False
+        while (first := next(iter(self._waiting), None)) is not None and first.deadline <= now:
+            self.give_up(first)
+            is_expired = True
+        if is_expired:
+            self._forget_who_is_over()
+        return is_expired
+
+    def _forget_who_is_over(self) -> None:
+        for serial, waiters in list(self._wanted.items()):
+            waiting = [waiter for waiter in waiters if not waiter[0].is_over]
+            if waiting:
+                self._wanted[serial] = waiting
+            else:
+                del self._wanted[serial]
+
+    def check_invariants(self, asked: set[int]) -> None:
+        """Assert that each wanted page is asked for, or about to be, and each waiter still waits."""
+        assert not any(pending.is_over for pending in self._waiting)
+        for serial, waiters in self._wanted.items():
+            assert waiters, "wanted by nobody"
+            assert serial in asked, "wanted, but nobody will ask"
+            assert all(pending.missing > 0 or pending.is_over for pending, _ in waiters)

@@ -1,0 +1,208 @@
+"""Any lines on the control socket get one line of JSON each, or end the connection; a command refuses by name and leaves a valid cluster."""
+
+import json
+import random
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
+from typing import Any, Final, Self, cast
+
+import trio
+from trio.testing import MockClock
+
+from config.limits import BUDGET_BYTES_MIN
+from config.model import ClusterConfig, NodeConfig
+from config.rules import check_cluster
+from nodemanager.ids import NodeId
+from ramsterd.commands import set_budget
+from ramsterd.control import LINE_BYTES_MAX, Command, CommandRefused, _answer_lines
+from ramsterd.engine import Engine
+from ramsterd.members import Members
+from ramsterd.node_commands import node_commands
+from ramsterd.remote.census import Counted
+from tests.fuzz.target import Target, pieces
+
+CLUSTER: Final = ClusterConfig(
+    name="lab",
+    node=tuple(
+        NodeConfig(number=number, name=f"n{number}", address="127.0.0.1", port=7000 + number)
+        for number in (1, 2, 3)
+    ),
+)
+# An answer may repeat a part of what was asked, and lists members.
+ANSWER_BYTES_MAX: Final = 2 * 1024
+
+
+class Daemon:
+    """The commands that change something, around an engine that only listens."""
+
+    def __init__(self) -> None:
+        self.clock = MockClock()
+        self.unnamed: Exception | None = None
+        # Whom pages are counted for; the answer comes after the command.
+        self._counting: list[NodeId] = []
+        self.outcomes: set[str] = set()
+        self.engine = cast(
+            "Engine",
+            SimpleNamespace(
+                nodes=SimpleNamespace(local=NodeId(1)),
+                store=SimpleNamespace(
+                    limits=SimpleNamespace(budget_bytes_max=4 * BUDGET_BYTES_MIN)
+                ),
+                begin_census=lambda node, **_: self._counting.append(node),
+                pages_there=lambda _: 1,
+                pages_here=lambda _: 0,
+                set_budget=lambda budget_bytes, **_: {"budget": budget_bytes},
+            ),
+        )
+        peers: Any = SimpleNamespace(settle=lambda: None)
+        link: Any = SimpleNamespace(post=lambda *_, **__: None, push=lambda: None)
+        self.members = Members(self.engine, CLUSTER, links={NodeId(2): link}, apply=lambda _: None)
+        commands: dict[str, Command] = {
+            "memory-set": lambda request: set_budget(self.engine, peers, request),
+            **node_commands(self.members),
+        }
+        self.commands = {name: self._watched(name, each) for name, each in commands.items()}
+
+    def _watched(self, name: str, command: Command) -> Command:
+        def run(request: dict[str, object]) -> object:
+            before = self.members.cluster
+            try:
+                result = command(request)
+            except CommandRefused as refused:
+                assert str(refused).isprintable(), "an operator reads it"
+                # To be removed is to be cordoned first, and that stays.
+                assert name == "node-remove" or self.members.cluster == before
+                self.outcomes.add(f"{name} refused")
+                raise
+            except Exception as error:
+                # `answer` catches more than it should need to.
+                self.unnamed = error
+                raise
+            finally:
+                self._go_on()
+            self.outcomes.add(name)
+            return result
+
+        return run
+
+    def _go_on(self) -> None:
+        """Let two seconds pass, in which pages are counted; the linked node says nothing."""
+        self.clock.jump(2)
+        counting, self._counting = self._counting, []
+        for node in counting:
+            self.members.on_counted(Counted(node, last_copies=1))
+
+
+class Client:
+    """What `_answer_lines` needs of a stream."""
+
+    def __init__(self, data: bytes, rule: int) -> None:
+        self._pieces = pieces(data, rule)
+        self.answers: list[bytes] = []
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        for piece in self._pieces:
+            return piece
+        raise StopAsyncIteration
+
+    async def send_all(self, data: bytes) -> None:
+        self.answers.append(data)
+
+
+async def talk(daemon: Daemon, client: Client) -> None:
+    await _answer_lines(daemon.commands, cast("trio.SocketStream", client))
+
+
+def check(data: bytes) -> set[str]:
+    """The first byte says how the rest is cut."""
+    daemon = Daemon()
+    client = Client(data[1:], data[0] if data else 0)
+    trio.run(talk, daemon, client, clock=daemon.clock)
+    if daemon.unnamed is not None:
+        raise daemon.unnamed
+    check_cluster(daemon.members.cluster, file="members")
+    lines = data[1:].split(b"\n")
+    if all(len(line) <= LINE_BYTES_MAX for line in lines):
+        assert len(client.answers) == len(lines) - 1
+    for each in client.answers:
+        assert len(each) <= ANSWER_BYTES_MAX
+        assert each.endswith(b"\n")
+        assert each.count(b"\n") == 1
+        reply = json.loads(each)
+        assert set(reply) == ({"ok", "result"} if reply["ok"] else {"ok", "error"})
+        daemon.outcomes.add("result" if reply["ok"] else "error")
+    return daemon.outcomes
+
+
+def line(command: str, **fields: object) -> bytes:
+    return json.dumps({"command": command, **fields}).encode() + b"\n"
+
+
+def seeds() -> Mapping[str, bytes]:
+    new = {"number": 4, "name": "n4", "address": "127.0.0.1", "port": 7004, "zone": "rack"}
+    return {
+        "memory": b"\x01" + line("memory-set", budget="4MiB") + line("memory-set", budget=1),
+        "nodes": b"\x03"
+        + line("node-add", node=new)
+        + line("node-add", node=new)
+        + line("node-cordon", name="n4")
+        + line("node-cordon", name="n4")
+        + line("node-uncordon", name="n4")
+        + line("node-drain", name="n4") * 2
+        + line("node-remove", name="n4", force=True) * 5,
+        "lost": b"\x00" + line("node-remove", name="n3") * 5,
+        "nobody": b"\x00"
+        + line("node-uncordon", name="nobody")
+        + line("node-drain")
+        + line("node-remove"),
+        "bad-node": b"\x00" + line("node-add", node={**new, "address": "0.0.0.0"}),  # noqa: S104
+        "surrogate": b"\x00" + line("node-add", node={**new, "name": "\ud800"}),
+        "long": b"\x00" + line("node-cordon", name="n" * 20_000),
+        "deep": b"\x00" + line("memory-set", budget=[[[[[1]]]]]),
+        "garbage": b"\x01\xff\n\n[]\n{}\n" + b"9" * 5000 + b"\n" + b"[" * 3000 + b"\n",
+    }
+
+
+def mend(data: bytes, rng: random.Random) -> bytes:
+    """Make lines of JSON with a known command, and odd values in some places."""
+    mended = data[:1]
+    for each in data[1:].split(b"\n")[:-1]:
+        try:
+            request = json.loads(each)
+        except (ValueError, RecursionError):
+            request = None
+        if not isinstance(request, dict) or rng.random() < 0.3:
+            request = json.loads(rng.choice([*seeds()["nodes"][1:].split(b"\n")[:-1], b"{}"]))
+        change(request, rng)
+        mended += json.dumps(request).encode() + b"\n"
+    return mended
+
+
+def change(request: dict[str, Any], rng: random.Random) -> None:
+    keys: Callable[[dict[str, Any]], list[str]] = sorted
+    target = request
+    if isinstance(node := request.get("node"), dict) and node and rng.random() < 0.7:
+        target = node
+    if target and rng.random() < 0.5:
+        target[rng.choice(keys(target))] = rng.choice(ODD_VALUES)
+
+
+ODD_VALUES: Final[list[object]] = [
+    0, 1, 2, 4, 7004, -1, 1 << 70, 1e400, 0.5, float("nan"), True, None, "", "n1", "n2", "n4", "n5", "::1",
+    "10.0.0.1", "127.0.0.1", "4MiB", "8388608", "\ud800", "\0", "\u2028", [], {}, [[]], {"name": "n1"}, "é" * 40,
+]  # fmt: skip
+
+TARGET = Target(
+    check=check,
+    seeds=seeds,
+    outcomes=frozenset(
+        {"result", "error", "memory-set", "memory-set refused", "node-add", "node-add refused"}
+        | {"node-cordon", "node-cordon refused", "node-uncordon", "node-uncordon refused"}
+        | {"node-remove", "node-remove refused", "node-drain", "node-drain refused"}
+    ),
+    mend=mend,
+    tokens=(b'"command"', b'"node-add"', b'"node"', b'"name"', b'"force": true', b"\\ud800"),
+)

@@ -1,0 +1,189 @@
+"""A connection fed any frames, cut anyhow, opens once at most, ends once at most, and each request ends exactly once."""
+
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from net.connection import (
+    Closed,
+    Connection,
+    ConnectionLimits,
+    Effect,
+    Opened,
+    RequestsFailed,
+    Send,
+    State,
+)
+from net.errors import RemoteProtocolError
+from net.frame import LINK_LIMITS, FrameDecoder, LinkType
+from net.hello import encode_reason, judge_hello
+from nodemanager.ids import NodeId
+from tests.fuzz.mending import change_field, frame, mend_frames
+from tests.fuzz.target import Target, pieces
+from tests.unit.net.net_helpers import ASK, LIMITS, make_hello
+
+BOUNDS = ConnectionLimits(keepalive_seconds=2.0, idle_seconds=30.0, requests_in_flight_max=4)
+MEMBERS = frozenset({NodeId(1), NodeId(2)})
+# Bits of the second byte: who dials; whether time passes, before HELLO and after it.
+DIALS, GREETS_SLOWLY, SPEAKS_SLOWLY = 1, 2, 4
+
+
+class Story:
+    """One link's life, told by bytes; the shell is `net.peerlink` without its stream."""
+
+    def __init__(self, *, is_dialer: bool) -> None:
+        # The higher number dials.
+        ours, theirs = (2, 1) if is_dialer else (1, 2)
+        self.now = 0.0
+        self.ends: Counter[int] = Counter()
+        self.outcomes: set[str] = set()
+        self._decoder = FrameDecoder({})
+        judge = partial(
+            judge_hello,
+            make_hello(ours),
+            members=MEMBERS,
+            expected=NodeId(theirs) if is_dialer else None,
+        )
+        self.connection = Connection(
+            make_hello(ours), is_dialer=is_dialer, judge=judge, limits=BOUNDS, now=0.0
+        )
+        self._perform(self.connection.start())
+
+    @property
+    def is_over(self) -> bool:
+        return self.connection.state is State.CLOSED
+
+    def receive(self, data: bytes) -> None:
+        """Take what one receive brought."""
+        self._decoder.space()[: len(data)] = data
+        self._decoder.on_received(len(data))
+        self.connection.on_received(now=self.now)
+        frames = self._decoder.frames()
+        try:
+            while self.connection.state is State.GREETING:
+                if (greeting := next(frames, None)) is None:
+                    return
+                self._perform(self.connection.on_greeting(greeting))
+            if self.connection.state is State.OPEN:
+                passed, effects = self.connection.on_frames(frames)
+                for each in passed:
+                    if each.is_reply:
+                        self._end(each.request_id)
+                    self.outcomes.add("answered" if each.is_reply else "asked")
+                self._perform(effects)
+        except RemoteProtocolError as error:
+            self.outcomes.add("broke the protocol")
+            self._perform(self.connection.on_broken(str(error)))
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += seconds
+        if not self.is_over:
+            self._perform(self.connection.on_deadline(now=self.now))
+
+    def close(self) -> None:
+        """End the link as a lost stream does, if it has not ended."""
+        if not self.is_over:
+            self._perform(self.connection.on_lost("cut"))
+
+    def _perform(self, effects: Sequence[Effect]) -> None:
+        for effect in effects:
+            assert "closed" not in self.outcomes, "Closed is the last effect of a life"
+            match effect:
+                case Opened():
+                    assert "opened" not in self.outcomes
+                    self.outcomes.add("opened")
+                    self._decoder.allow(LIMITS)
+                    for request_id in range(1, 5):
+                        self.connection.begin_request(request_id, self.now + request_id)
+                case RequestsFailed(failures):
+                    assert failures
+                    for request_id, failure in failures:
+                        self._end(request_id)
+                        self.outcomes.add(failure.value)
+                case Send(frame_type, payload):
+                    # A peer of ours must take it.
+                    assert len(payload) <= LINK_LIMITS[frame_type].table_bytes_max
+                    self.outcomes.add(f"says {frame_type.name}")
+                case Closed(reason):
+                    assert reason.isprintable(), "it stands in a log"
+                    self.outcomes |= {"closed", reason.split(":")[0]}
+        self.connection.check_invariants()
+
+    def _end(self, request_id: int) -> None:
+        self.ends[request_id] += 1
+        assert self.ends[request_id] == 1, "a request ended twice"
+
+
+def check(data: bytes) -> set[str]:
+    """The first byte says how the rest is cut; of the second see the bits above."""
+    rule, bits = [*data[:2], 0, 0][:2]
+    story = Story(is_dialer=bool(bits & DIALS))
+    rng = random.Random(bits)
+    for piece in pieces(data[2:], rule):
+        for start in range(0, len(piece), 1024):
+            if story.is_over:
+                break
+            story.receive(piece[start : start + 1024])
+            if bits & (SPEAKS_SLOWLY if "opened" in story.outcomes else GREETS_SLOWLY):
+                story.wait(rng.choice((0.1, 0.9, 2.0)))
+    story.close()
+    if "opened" in story.outcomes:
+        assert story.ends == {1: 1, 2: 1, 3: 1, 4: 1}, "a request that nothing ended"
+    return story.outcomes
+
+
+def seeds() -> Mapping[str, bytes]:
+    def hello(number: int) -> bytes:
+        return frame(LinkType.HELLO, table=make_hello(number).encode())
+
+    answers = b"".join(frame(ASK, 1, b"t", b"b", request_id=i, is_reply=True) for i in (2, 1, 2))
+    ask = frame(ASK, 1, b"t", b"b", request_id=9)
+    alive = frame(LinkType.KEEPALIVE)
+    bye = frame(LinkType.GOODBYE, table=encode_reason("stop"))
+    reject = frame(LinkType.REJECT, table=encode_reason("not you"))
+    return {
+        "accepts": b"\x02\x00" + hello(2) + alive + ask + answers + bye,
+        "dials": b"\x00\x01" + hello(1) + answers + ask + alive,
+        "slow": b"\x01\x04" + hello(2) + alive * 3 + answers + ask,
+        "rejected": b"\x01\x01" + reject,
+        "rejected-late": b"\x01\x00" + hello(2) + reject,
+        "refused": b"\x01\x00" + hello(7),
+        "two-hellos": b"\x04\x00" + hello(2) * 2,
+        "silent": b"\x01\x02" + hello(2)[:30],
+        "early": b"\x00\x00" + alive,
+    }
+
+
+def mend(data: bytes, rng: random.Random) -> bytes:
+    """Put the right HELLO first, and change fields of what has fields."""
+    bits = data[1] if len(data) > 1 else 0
+    stream = mend_frames(data[2:], {**LINK_LIMITS, **LIMITS}, partial(_mend_parts, rng))
+    if rng.random() < 0.5 and stream[3:4] != bytes([LinkType.HELLO]):
+        number = 1 if bits & DIALS else 2
+        stream = frame(LinkType.HELLO, table=make_hello(number).encode()) + stream
+    return data[:2] + stream
+
+
+def _mend_parts(
+    rng: random.Random, frame_type: int, is_reply: bool, count: int, table: bytes, body: bytes
+) -> tuple[int, bytes, bytes]:
+    if frame_type == LinkType.HELLO and rng.random() < 0.2:
+        table = change_field(table, rng)[: LINK_LIMITS[LinkType.HELLO].table_bytes_max]
+    return count, table, body
+
+
+TARGET = Target(
+    check=check,
+    seeds=seeds,
+    outcomes=frozenset(
+        [
+            "opened", "closed", "answered", "asked", "broke the protocol", "they said goodbye", "refused",
+            "they rejected us", "cut", "the link was lost", "no answer in time", "says KEEPALIVE", "says REJECT",
+            "says HELLO", "no HELLO within 5 s",
+        ]
+    ),
+    mend=mend,
+    bytes_max=2048,
+)  # fmt: skip

@@ -1,0 +1,257 @@
+"""Any frame about pages is a message that is the same when encoded again, or RemoteProtocolError; a zpage in it is one page or CorruptPage."""
+
+import random
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from config.limits import PAGE_BYTES
+from config.model import PoolCodec
+from net.errors import RemoteProtocolError
+from net.frame import Frame, FrameDecoder
+from nodemanager.ids import Incarnation
+from nodemanager.table import PeerStatus
+from ramsterd.core.codec import (
+    ZPAGE_BYTES_MASK,
+    checksum_of,
+    compressor_of,
+    decode_page,
+    encode_page,
+    is_packed_valid,
+)
+from ramsterd.core.page import CorruptPage, PoolKind
+from ramsterd.remote import messages
+from ramsterd.remote.messages import LIMITS, MessageType, PutPages
+from tests.fuzz.mending import Parts, change_field, frame, mend_frames
+from tests.fuzz.target import Target
+
+WORD: Final = 8
+PAGE: Final = bytes(range(256)) * 16
+NOISE: Final = random.Random(1).randbytes(PAGE_BYTES)
+
+
+def check_put(found: Frame) -> set[str]:
+    put = PutPages.parse(found)
+    assert messages.put_table(put.kind, put.serials, put.checksums, put.packed) == found.table
+    assert len(put.serials) == len(put.checksums) == len(put.packed) == found.count
+    return {f"put {put.kind.value}"} | unpack_all(put.packed, put.checksums, put.body)
+
+
+def check_get_reply(found: Frame) -> set[str]:
+    packed = messages.parse_get_reply(found, found.count)
+    assert messages.get_reply_table(packed) == found.table
+    missing = {"missing"} if 0 in packed else set()
+    return missing | unpack_all([each for each in packed if each], [], found.body)
+
+
+def unpack_all(packed: list[int], checksums: list[int], body: memoryview) -> set[str]:
+    """Unpack zpages as their owner would, with the checksum that comes along or, if none does, any."""
+    outcomes: set[str] = set()
+    start = 0
+    for place, each in enumerate(packed):
+        end = start + (each & ZPAGE_BYTES_MASK)
+        assert end <= len(body)
+        checksum = checksums[place] if checksums else checksum_of(PAGE)
+        try:
+            page = decode_page(each, body[start:end], checksum)
+        except CorruptPage:
+            outcomes.add("corrupt page")
+        else:
+            assert len(page) == PAGE_BYTES
+            outcomes.add("page")
+        start = end
+    assert start == len(body)
+    return outcomes
+
+
+def check_put_reply(found: Frame) -> set[str]:
+    results = messages.parse_put_reply(found, found.count or 1)
+    assert results == found.table
+    return {"put reply"}
+
+
+def check_get(found: Frame) -> set[str]:
+    serials = messages.parse_get(found)
+    assert messages.get_table(serials) == found.table
+    return {"get"}
+
+
+def check_flush(found: Frame) -> set[str]:
+    ranges = messages.parse_flush(found)
+    assert messages.flush_table(ranges) == found.table
+    return {"flush"}
+
+
+def check_flush_owner(found: Frame) -> set[str]:
+    assert messages.owner_table(messages.parse_flush_owner(found)) == found.table
+    return {"flush owner"}
+
+
+def check_recall(found: Frame) -> set[str]:
+    assert messages.recall_table(messages.parse_recall(found)) == found.table
+    return {"recall"}
+
+
+def check_status(found: Frame) -> set[str]:
+    status = messages.parse_status(found)
+    again = decoded(frame(MessageType.STATUS, 1, messages.status_message(status)))
+    assert messages.parse_status(again[0]) == status
+    return {"status"}
+
+
+DOORS: Final[Mapping[tuple[int, bool], Callable[[Frame], set[str]]]] = {
+    (MessageType.STATUS, False): check_status,
+    (MessageType.PUT_PAGES, False): check_put,
+    (MessageType.PUT_PAGES, True): check_put_reply,
+    (MessageType.GET_PAGES, False): check_get,
+    (MessageType.GET_PAGES, True): check_get_reply,
+    (MessageType.FLUSH_PAGES, False): check_flush,
+    (MessageType.FLUSH_OWNER, False): check_flush_owner,
+    (MessageType.RECALL, False): check_recall,
+}
+
+
+def decoded(stream: bytes) -> list[Frame]:
+    """Return the frames of a stream, up to the first that is refused."""
+    decoder = FrameDecoder(LIMITS)
+    stream = stream[: len(decoder.space())]
+    decoder.space()[: len(stream)] = stream
+    decoder.on_received(len(stream))
+    found: list[Frame] = []
+    try:
+        found.extend(decoder.frames())
+    except RemoteProtocolError:
+        pass
+    return found
+
+
+def check(data: bytes) -> set[str]:
+    outcomes: set[str] = set()
+    for found in decoded(data):
+        door = DOORS.get((found.type, found.is_reply))
+        try:
+            outcomes |= door(found) if door else {"no door"}
+        except RemoteProtocolError as error:
+            assert str(error).isprintable(), "it stands in a log"
+            outcomes.add(f"refused {found.type}")
+    return outcomes
+
+
+def put(kind: PoolKind, pages: list[tuple[int, bytes, int]]) -> bytes:
+    serials = list(range(1, len(pages) + 1))
+    packed, zpages, checksums = zip(*pages, strict=True)
+    table = messages.put_table(kind, serials, checksums, packed)
+    return frame(MessageType.PUT_PAGES, len(pages), table, b"".join(zpages), request_id=1)
+
+
+def got(pages: list[tuple[int, bytes, int]]) -> bytes:
+    packed, zpages, _ = zip(*pages, strict=True)
+    table = messages.get_reply_table(packed)
+    body = b"".join(zpages)
+    return frame(MessageType.GET_PAGES, len(pages), table, body, request_id=1, is_reply=True)
+
+
+def seeds() -> Mapping[str, bytes]:
+    lz4, raw = encode_page(PAGE), encode_page(NOISE)
+    zstd = encode_page(PAGE, compressor_of(PoolCodec.ZSTD))
+    status = PeerStatus(
+        budget_bytes=1 << 29, free_bytes=1 << 28, is_accepting=True, pressure=0.5, pages_held_for_us=9
+    )  # fmt: skip
+    return {
+        "status": frame(MessageType.STATUS, 1, messages.status_message(status)),
+        "put": put(PoolKind.PERSISTENT, [lz4, zstd]),
+        "put-raw": put(PoolKind.EPHEMERAL, [raw]),
+        "put-reply": frame(MessageType.PUT_PAGES, 3, b"\0\1\2", request_id=1, is_reply=True),
+        "get": frame(MessageType.GET_PAGES, 2, messages.get_table([1, 1 << 40]), request_id=1),
+        "get-reply": got([lz4, (0, b"", 0), zstd]),
+        "flush": frame(MessageType.FLUSH_PAGES, 2, messages.flush_table([(1, 5), (9, 9)])),
+        "flush-owner": frame(MessageType.FLUSH_OWNER, 1, messages.owner_table(Incarnation(7))),
+        "long-body": put(PoolKind.PERSISTENT, [lz4, (lz4[0], lz4[1] + b"x", lz4[2])]),
+        "recall": frame(MessageType.RECALL, 1, messages.recall_table(messages.PAGES_ANY)),
+        "wrong": b"".join(
+            frame(kind, 1, bytes(7), request_id=1, is_reply=is_reply) for kind, is_reply in DOORS
+        ),
+        "corrupt": put(PoolKind.PERSISTENT, [(lz4[0], lz4[1], 1)]),
+    }
+
+
+def mend(data: bytes, rng: random.Random) -> bytes:
+    def mend_parts(frame_type: int, is_reply: bool, count: int, table: bytes, body: bytes) -> Parts:
+        if rng.random() < 0.15:
+            return count, table, body
+        if is_reply:
+            return mend_reply(frame_type, count, table, body)
+        if frame_type == MessageType.STATUS and rng.random() < 0.5:
+            table = change_field(table, rng)
+        return mend_request(frame_type, count, table, body)
+
+    return mend_frames(data, LIMITS, mend_parts)
+
+
+def mend_request(frame_type: int, count: int, table: bytes, body: bytes) -> Parts:
+    match frame_type:
+        case MessageType.PUT_PAGES:
+            return mend_put(table, body)
+        case MessageType.GET_PAGES:
+            return len(table) // WORD, mend_serials(table[: len(table) // WORD * WORD]), b""
+        case MessageType.FLUSH_PAGES:
+            count = len(table) // (2 * WORD)
+            return count, mend_serials(table[: 2 * WORD * count]), b""
+        case MessageType.FLUSH_OWNER | MessageType.RECALL:
+            return 1, table[:WORD].ljust(WORD, b"\0"), b""
+        case _:
+            return count, table[: LIMITS[frame_type].table_bytes_max], b""
+
+
+def mend_reply(frame_type: int, count: int, table: bytes, body: bytes) -> Parts:
+    match frame_type:
+        case MessageType.PUT_PAGES:
+            return min(len(table), 128), bytes(each % 4 for each in table[:128]), b""
+        case MessageType.GET_PAGES:
+            return mend_got(table, body)
+        case _:
+            return count, table, body
+
+
+def mend_serials(column: bytes) -> bytes:
+    """Clear the two high bytes of each word: serials are of 48 bits."""
+    return b"".join(column[at : at + 6] + b"\0\0" for at in range(0, len(column), WORD))
+
+
+def mend_put(table: bytes, body: bytes) -> Parts:
+    count = min((len(table) - WORD) // (2 * WORD + 2), 128)
+    if count < 1:
+        return 1, table, body
+    words, packed = table[WORD:][: 2 * count * WORD], table[WORD + 2 * count * WORD :]
+    lengths, body = mend_zpages(packed[: 2 * count], body)
+    serials = mend_serials(words[: count * WORD])
+    kind = (table[0] & 1).to_bytes(WORD, "little")
+    return count, kind + serials + words[count * WORD :] + lengths, body
+
+
+def mend_got(table: bytes, body: bytes) -> Parts:
+    count = min(len(table) // 2, 128)
+    return count, *mend_zpages(table[: 2 * count], body)
+
+
+def mend_zpages(column: bytes, body: bytes) -> tuple[bytes, bytes]:
+    """Return lengths that can be and a body that is as long as they say."""
+    mended, total = b"", 0
+    for at in range(0, len(column), 2):
+        code = int.from_bytes(column[at : at + 2], "little")
+        code = code if not code or is_packed_valid(code) else 1 + code % 200
+        mended += code.to_bytes(2, "little")
+        total += code & ZPAGE_BYTES_MASK
+    return mended, body[:total].ljust(total, b"\x55")
+
+
+TARGET = Target(
+    check=check,
+    seeds=seeds,
+    outcomes=frozenset(
+        ["put persistent", "put ephemeral", "put reply", "get", "missing", "page", "corrupt page", "flush"]
+        + ["flush owner", "recall", "status"]
+        + [f"refused {kind:d}" for kind in MessageType]
+    ),
+    mend=mend,
+    bytes_max=8192,
+)  # fmt: skip

@@ -1,0 +1,94 @@
+"""Each lie in the tables of a store is found."""
+
+from collections.abc import Callable
+
+import pytest
+
+from ramsterd.core.audit import audit
+from ramsterd.core.page import PAGE_BYTES, PoolId
+from ramsterd.core.rows import ADDRESS, FIRST_ROW, HALVES_PER_ROW, SERIAL, WORDS_PER_ROW
+from ramsterd.core.store import Store
+from ramsterd.core.table import LOST
+from tests.unit.core.disk import OBJECT, put_run
+from tests.unit.core.made_pages import make_fill, make_page
+
+ROW = FIRST_ROW
+
+
+@pytest.fixture
+def filled(store: Store, pool: PoolId) -> Store:
+    put_run(store, pool, 0, [make_page(PAGE_BYTES), make_page(700), make_fill(5)])
+    return store
+
+
+def forget_an_entry(store: Store) -> None:
+    store.table.entries[store.rows.halves[ROW * HALVES_PER_ROW + ADDRESS]] = LOST
+
+
+def misplace_a_row(store: Store) -> None:
+    store.rows.halves[ROW * HALVES_PER_ROW + ADDRESS] += 1
+
+
+def free_a_row_in_use(store: Store) -> None:
+    store.rows.words[ROW * WORDS_PER_ROW + SERIAL] = 0
+
+
+def give_a_slot_to_another(store: Store) -> None:
+    store.zbud.slot_rows[store.rows.location(ROW)] = ROW + 1
+
+
+def miscount_zpages(store: Store) -> None:
+    store.zpages[0] += 1
+
+
+def miscount_bytes(store: Store) -> None:
+    store.zpage_bytes[0] -= 1
+
+
+def miscount_a_leaf(store: Store) -> None:
+    store.table.leaf_used[store.rows.halves[ROW * HALVES_PER_ROW + ADDRESS] >> 6] += 1
+
+
+def keep_an_empty_object(store: Store) -> None:
+    next(iter(store.pools)).make_object(b"empty")
+
+
+def leak_a_row(store: Store) -> None:
+    assert store.rows.alloc()
+
+
+def lose_a_slot(store: Store) -> None:
+    assert store.find_slot(next(iter(store.pools)).family, 64)
+
+
+def test_a_store_that_tells_the_truth_passes(filled: Store) -> None:
+    audit(filled)
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        forget_an_entry,
+        misplace_a_row,
+        free_a_row_in_use,
+        give_a_slot_to_another,
+        miscount_zpages,
+        miscount_bytes,
+        miscount_a_leaf,
+        keep_an_empty_object,
+        leak_a_row,
+        lose_a_slot,
+    ],
+)
+def test_a_lie_is_found(filled: Store, lie: Callable[[Store], None]) -> None:
+    lie(filled)
+    with pytest.raises(AssertionError):
+        audit(filled)
+
+
+def test_a_page_must_be_somewhere(filled: Store, pool: PoolId) -> None:
+    filled.forget_local(ROW)
+    with pytest.raises(AssertionError, match="a page that is nowhere"):
+        audit(filled)
+    assert filled.flush(pool, OBJECT, 0, 1) == 1
+    audit(filled)

@@ -1,0 +1,94 @@
+from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
+from ramsterd.core.store import Store
+from ramsterd.core.zbud import WARM_BYTES_MAX, Family
+from tests.unit.core.disk import OBJECT, fill_up, put_run, read, remotify_all
+from tests.unit.core.made_pages import MIB, make_fill, make_page, make_run, make_store
+
+
+def test_persistent_pages_displace_ephemeral_ones_and_never_the_reverse(
+    store: Store, pool: PoolId, cache: PoolId
+) -> None:
+    count = 2 * MIB // PAGE_BYTES
+    for index in range(0, 2 * count, 32):
+        assert put_run(store, cache, index, make_run(PAGE_BYTES, 32, index)) == 32
+    assert store.statistics().evicted_total >= count
+    assert fill_up(store, pool, PAGE_BYTES) == count
+    assert put_run(store, cache, 0, [make_page(PAGE_BYTES)]) == 0
+    assert read(store, cache, 0, 2 * count) == [None] * 2 * count
+    assert None not in read(store, pool, 0, count)
+
+
+def test_empty_blocks_are_room(store: Store, pool: PoolId, cache: PoolId) -> None:
+    """An open block of each class of each pool would fill 2 MiB with nothing."""
+    for index in range(64):
+        put_run(store, pool, index, [make_page(40 + 64 * index)])
+        store.flush(pool, OBJECT, 0, 64)
+        store.check_invariants()
+    assert store.zbud.used_bytes == 0
+    assert fill_up(store, pool, PAGE_BYTES) == 2 * MIB // PAGE_BYTES
+
+
+def test_warm_blocks_are_not_above_a_watermark(store: Store, pool: PoolId) -> None:
+    fill_up(store, pool, PAGE_BYTES)
+    assert store.is_above(store.limits.high_watermark)
+    store.flush_object(pool, OBJECT)
+    assert store.zbud.resident_bytes == WARM_BYTES_MAX
+    assert not store.is_above(0)
+
+
+def test_a_smaller_budget_takes_unused_memory_first(
+    store: Store, pool: PoolId, cache: PoolId
+) -> None:
+    put_run(store, pool, 0, make_run(PAGE_BYTES, 128))
+    put_run(store, cache, 0, make_run(PAGE_BYTES, 32))
+    store.flush_object(pool, OBJECT)
+    store.set_budget(160 * 1024)
+    store.check_invariants()
+    assert None not in read(store, cache, 0, 32)
+    assert store.zbud.resident_bytes == 32 * PAGE_BYTES
+    store.set_budget(64 * 1024)
+    assert None not in read(store, cache, 0, 32)
+    assert store.evict_some([Family.OWN_EPHEMERAL], 64 * 1024, 1) == 1
+    assert read(store, cache, 0, 32).count(None) == 16
+    assert store.evict_some([Family.OWN_EPHEMERAL], 64 * 1024, 1) == 0
+
+
+def test_evictions_are_bounded(store: Store, cache: PoolId) -> None:
+    put_run(store, cache, 0, make_run(PAGE_BYTES, 160))
+    assert store.evict_some([Family.OWN_CLEAN, Family.OWN_EPHEMERAL], 0, 3) == 3
+    assert read(store, cache, 0, 160).count(None) == 48
+
+
+def test_a_smaller_budget_leaves_persistent_pages_to_the_caller(store: Store, pool: PoolId) -> None:
+    put_run(store, pool, 0, make_run(PAGE_BYTES, 64))
+    store.set_budget(64 * 1024)
+    assert store.is_above(1)
+    assert None not in read(store, pool, 0, 64)
+    remotify_all(store)
+    assert store.zbud.resident_bytes <= 64 * 1024
+    store.set_budget(2 * MIB)
+    assert put_run(store, pool, 0, make_run(PAGE_BYTES, 64)) == 64
+
+
+def test_ephemeral_pages_give_way_when_all_rows_are_in_use() -> None:
+    store = make_store(pages_max=100)
+    pool = store.new_pool(PoolKind.PERSISTENT, "disk")
+    cache = store.new_pool(PoolKind.EPHEMERAL, "cache")
+    assert put_run(store, cache, 0, make_run(500, 150)) == 150
+    assert put_run(store, pool, 0, [*make_run(500, 99), make_fill(4)]) == 100
+    assert put_run(store, cache, 0, make_run(500, 1)) == 0
+    assert None not in read(store, pool, 0, 100)
+
+
+def test_ephemeral_pages_give_way_when_all_leaves_are_in_use() -> None:
+    store = make_store(pages_max=100)
+    pool = store.new_pool(PoolKind.PERSISTENT, "disk")
+    cache = store.new_pool(PoolKind.EPHEMERAL, "cache")
+    for index in range(0, 64 * 40, 64):
+        assert put_run(store, cache, index, make_run(500, 1)) == 1
+    for index in range(0, 64 * 14, 64):
+        assert put_run(store, pool, index, make_run(500, 1)) == 1
+    assert store.put_zeros(pool, OBJECT, 64 * 14, 1) == 1
+    assert store.put_zeros(pool, OBJECT, 64 * 15, 1) == 0
+    assert put_run(store, cache, 0, make_run(500, 1)) == 0
+    store.check_invariants()

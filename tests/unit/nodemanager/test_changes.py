@@ -1,0 +1,69 @@
+"""What differs between two memberships, and whether ours was known where a newer one was made."""
+
+from dataclasses import replace
+
+import pytest
+
+from config.model import ClusterConfig, NodeConfig
+from nodemanager.changes import (
+    ANCESTORS_MAX,
+    DIFFERENCES_SHOWN_MAX,
+    Cordon,
+    MembershipHistory,
+    Said,
+    Version,
+    differences,
+)
+from nodemanager.ids import NodeId
+from tests.unit.nodemanager.clusters import cluster_of
+
+
+def of_version(number: int, origin: int, nodes: int = 3) -> ClusterConfig:
+    return replace(cluster_of(nodes), membership_version=number, membership_origin=origin)
+
+
+def test_differences_name_members_and_values() -> None:
+    old = cluster_of(2)
+    first, second = old.node
+    third = NodeConfig(number=30, name="new", address="127.0.0.3")
+    new = replace(old, node=(replace(first, cordoned=True, port=9), third))
+    assert differences(old, new) == (
+        f"{second.name} ({second.number}) is gone;"
+        f" port of {first.name} ({first.number}) is 9, was {first.port};"
+        f" cordoned of {first.name} ({first.number}) is True, was False;"
+        " new (30) is new"
+    )
+    assert differences(old, old) == ""
+
+
+def test_many_differences_are_cut() -> None:
+    told = differences(cluster_of(1), cluster_of(DIFFERENCES_SHOWN_MAX + 5))
+    assert told.count(" is new") == DIFFERENCES_SHOWN_MAX
+    assert told.endswith("; and 4 more")
+
+
+@pytest.mark.parametrize(
+    ("version", "ancestors", "is_unknown"),
+    [
+        ((3, 2), [(1, 1), (2, 2)], True),
+        ((3, 2), [(1, 1), (2, 1)], False),
+        ((2, 1), [(1, 1)], False),
+        ((1, 2), [(0, 0)], False),
+        ((99, 2), [(number, 2) for number in range(99 - ANCESTORS_MAX, 99)], False),
+    ],
+    ids=["made without it", "made on top of it", "the same", "older", "too far ahead to tell"],
+)
+def test_a_newer_membership_that_did_not_know_ours(
+    version: tuple[int, int], ancestors: list[tuple[int, int]], is_unknown: bool
+) -> None:
+    history = MembershipHistory(of_version(2, 1), NodeId(1))
+    said = Said(Version(*version), tuple(Version(*each) for each in ancestors), cluster_of(3).node)
+    assert history.is_unknown_to(said) is is_unknown
+
+
+def test_changes_of_this_life_are_made_again_and_need_no_word() -> None:
+    history = MembershipHistory(of_version(1, 1), NodeId(1))
+    change = Cordon(NodeId(2), is_cordoned=True)
+    history.commit(change, history.propose(change))
+    said = Said(Version(2, 2), (Version(1, 1),), cluster_of(3).node)
+    assert not history.is_unknown_to(said)

@@ -1,0 +1,61 @@
+"""What SIGHUP does with the key of heartbeats."""
+
+import logging
+import random
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from config.model import TimersConfig
+from heartbeat.key import BadKeyFile
+from heartbeat.service import HeartbeatService
+from heartbeat.swim import Swim
+from nodemanager.ids import Incarnation, NodeId
+from ramsterd.heartbeat_key import reload_heartbeat_key
+from tests.unit.heartbeat.beatnet import SimDatagramNetwork
+from tests.unit.nodemanager.clusters import cluster_of
+
+OLD, NEW = bytes(32), bytes([1]) * 32
+
+
+def service() -> HeartbeatService:
+    return HeartbeatService(
+        cluster_of(2),
+        NodeId(0),
+        detector=Swim(
+            [NodeId(1)],
+            NodeId(0),
+            Incarnation(1),
+            TimersConfig(),
+            now=trio.current_time(),
+            rng=random.Random(0),
+        ),
+        datagram_socket=SimDatagramNetwork(rng=random.Random(0)).bind(("127.0.0.1", 7700)),
+        on_verdicts=lambda _: None,
+        key=OLD,
+    )
+
+
+def fail() -> bytes:
+    raise BadKeyFile("heartbeat_key k: no key")
+
+
+async def test_a_new_key_is_told_and_the_same_one_is_not(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    heartbeat = service()
+    for key in (OLD, NEW, NEW, None):
+        reload_heartbeat_key(lambda key=key: key, heartbeat)  # type: ignore[misc]  # cannot infer
+    assert caplog.messages == ["heartbeat key reloaded; the old one counts for 10 minutes"]
+    assert not heartbeat.on_key_changed(NEW)
+
+
+async def test_a_file_that_is_wrong_changes_nothing(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    heartbeat = service()
+    reload_heartbeat_key(fail, heartbeat)
+    assert caplog.messages == ["the heartbeat key stays the old one: heartbeat_key k: no key"]
+    assert not heartbeat.on_key_changed(OLD)
