@@ -7,6 +7,7 @@ The exit status is 1 if any failed, 130 after Ctrl-C.
 """
 
 import argparse
+import logging
 import sys
 from collections import Counter
 from collections.abc import Sequence
