@@ -8,8 +8,6 @@ Order of effects on one link matters in one place: what a peer is owed (flushes)
 """
 
 import random
-from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 from config.model import ClusterConfig, DaemonConfig, PoolCodec
@@ -18,102 +16,52 @@ from net.frame import Frame
 from nodemanager.events import NodeEvent
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import NodeState, Verdict, may_place
-from nodemanager.table import NodeTable, PeerStatus, TableStatistics
+from nodemanager.table import NodeTable, PeerStatus
 from ramsterd.core import traffic
 from ramsterd.core.arena import MapMemory
 from ramsterd.core.compact import Compactor
-from ramsterd.core.counters import StoreStatistics
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.resize import Resize, ResizeStatistics
 from ramsterd.core.scrub import Scrubber, ScrubStatistics
 from ramsterd.core.store import RunOfPages, Store
 from ramsterd.core.versions import StoreLimits
 from ramsterd.core.zbud import Family
+from ramsterd.engine_statistics import EngineStatistics, HolderStatistics
 from ramsterd.remote import messages
 from ramsterd.remote.census import Census
 from ramsterd.remote.copies import Copies
-from ramsterd.remote.effects import CloseLink, Effect, GetDone, Replicated, Resized, RoomMade, Send
-from ramsterd.remote.fetch import Fetches, FetchStatistics
+from ramsterd.remote.effects import CloseLink, Effect, GetDone, Replicated, Resized
+from ramsterd.remote.fetch import Fetches
 from ramsterd.remote.flushes import Flushes
-from ramsterd.remote.foreign import ForeignPages, ForeignStatistics
+from ramsterd.remote.foreign import ForeignPages
 from ramsterd.remote.holders import Holder, Holders
-from ramsterd.remote.homecoming import Homecoming
+from ramsterd.remote.homebound import Homebound
 from ramsterd.remote.intake import Intake
 from ramsterd.remote.messages import MessageType
+from ramsterd.remote.outbox import Outbox, shipment_table
 from ramsterd.remote.patience import Patience
 from ramsterd.remote.pending import GetOutcome, Pages, PendingGet
-from ramsterd.remote.rebuild import Rebuilder, RebuildStatistics
-from ramsterd.remote.recall import Recall, RecallStatistics
-from ramsterd.remote.remotify import Remotifier, RemotifyStatistics
-from ramsterd.remote.repatriate import RepatriateStatistics, Repatriator
-from ramsterd.remote.replicate import ReplicateStatistics, Replication, Replicator
-from ramsterd.remote.retake import Retaker, RetakeStatistics
+from ramsterd.remote.recall import Recall
+from ramsterd.remote.remotify import Remotifier
+from ramsterd.remote.replicate import Replication, Replicator
 from ramsterd.remote.shipment import Put
+from ramsterd.remote.sweeps import Sweeps
 
 # How often peers are told how much room we have; in between a refusal tells them.
 STATUS_SECONDS: Final = 0.5
 # Flushes wait this long for company, or until there are enough to fill a good part of a frame.
 FLUSH_SECONDS: Final = 0.05
 FLUSH_SERIALS_MIN: Final = 512
-# Rows looked at in one slice of a sweep: about 5 ms.
-SWEEP_ROWS: Final = 16384
-SWEEP_SECONDS: Final = 0.02
-# Rows counted in one slice of a census: of those that peers hold each is looked at, some 10 ms at most.
-CENSUS_ROWS: Final = 8192
 # Blocks of foreign ephemeral pages that a draining node drops at each STATUS.
 DRAINED_BLOCKS_MAX: Final = 256
-# Between two steps of pages that come home, as long as some do.
-BACKGROUND_SECONDS: Final = 0.05
 # Zpages that compaction moves at each STATUS: about 2 ms.  A shrinking budget has no better way to find memory.
 COMPACT_ZPAGES: Final = 1024
-# Pages come home below this part of the low watermark: the rest is room for what is written meanwhile.
-REPATRIATE_BELOW: Final = 0.8
-# Zpages checked in one slice, about 2 ms, and the pause after it: at most a third of a processor.
-SCRUB_ZPAGES: Final = 512
-SCRUB_SECONDS: Final = 0.004
 # A pause after each slice of dropped blocks, for everybody else.
 DROP_SECONDS: Final = 0.001
-# A longer run is replicated by walking all persistent blocks, not its pages.
-REPLICATE_RUN_PAGES_MAX: Final = 8192
-REQUEST_ID_MAX: Final = 0xFFFF_FFFF
 # States in which a linked holder is asked for pages that may as well be missed.
 _ANSWERS: Final = frozenset({NodeState.UP, NodeState.DRAINING})
 # No life has it, so every life of a node is older: it ends whatever is known.
 NO_LIFE: Final = Incarnation(-1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HolderStatistics:
-    """How many pages of ours one life of a node keeps."""
-
-    node: NodeId
-    incarnation: Incarnation
-    is_dead: bool
-    pages: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineStatistics:
-    """One consistent snapshot of the page path."""
-
-    store: StoreStatistics
-    nodes: TableStatistics
-    remotify: RemotifyStatistics
-    fetch: FetchStatistics
-    repatriate: RepatriateStatistics
-    rebuild: RebuildStatistics
-    recall: RecallStatistics
-    retake: RetakeStatistics
-    replicate: ReplicateStatistics
-    resize: ResizeStatistics
-    scrub: ScrubStatistics
-    compacted_total: int
-    foreign: tuple[ForeignStatistics, ...]
-    foreign_zpage_bytes: int
-    foreign_purged_total: int
-    holders: tuple[HolderStatistics, ...]
-    flushes_owed: int
-    is_accepting: bool
 
 
 class Engine:
@@ -153,7 +101,6 @@ class Engine:
         self._census = Census(
             self.store, self._holders, local=local, is_reachable=self._is_reachable
         )
-        self._census_at: float | None = None
         self._copies = Copies(self.store, cluster, configured=remote.copies)
         self._intake = Intake(remote.foreign_bytes_per_second)
         self._fetches = Fetches(
@@ -162,9 +109,6 @@ class Engine:
             in_flight_max=remote.gets_in_flight_max,
             is_linked=self._is_reachable,
             on_thinned=self._on_thinned,
-        )
-        homecoming = partial(
-            Homecoming, self.store, self._fetches, fetch_seconds_max=remote.fetch_seconds_max
         )
         self._remotifier = Remotifier(
             self.store,
@@ -179,55 +123,32 @@ class Engine:
             rng=rng,
             sends_ephemeral=remote.ephemeral,
         )
-        self._rebuilder = Rebuilder(
+        self._homebound = Homebound(
             self.store,
-            homecoming(),
+            self._fetches,
+            memory=memory,
+            remote=remote,
             reachable_holders=self._reachable_holders,
             placeable_nodes=self._placeable_nodes,
             make_room=self._remotifier.make_room,
-            pages_per_second_max=remote.rebuild_pages_per_second,
         )
-        self._retaker = Retaker(
-            self.store,
-            homecoming(),
-            reachable_holders=self._reachable_holders,
-            make_room=self._remotifier.make_room,
-            pages_per_second_max=remote.rebuild_pages_per_second,
-        )
-        self._repatriator = Repatriator(
-            self.store,
-            homecoming(),
-            is_reachable=lambda row: self._reachable_holders(row) > 0,
-            watermark=REPATRIATE_BELOW * memory.low_watermark,
-            quiet_seconds=remote.repatriate_seconds,
-            pages_per_second_max=remote.repatriate_pages_per_second,
-            eager_pages_per_second=remote.rebuild_pages_per_second,
-        )
+        self._sweeps = Sweeps(self.store, self._holders, on_thinned=self._homebound.rebuilder.note)
         self._replicator = Replicator(self.store)
         self._compactor = Compactor(self.store)
         self._scrubber = Scrubber(self.store)
-        self._scrub_at: float | None = None
         self._resize = Resize(self.store)
-        self._effects: list[Effect] = []
-        self._last_request_id = 0
+        self._outbox = Outbox(request_seconds_max=remote.request_seconds_max)
         self._flushes = Flushes()
         self._flush_at: float | None = None
         self._status_at: float = 0.0
         # The failure detector doubts ourselves: our STATUS says that we take nothing, until that is over.
         self.is_starved = False
-        self._background_at: float = 0.0
-        # By holder id: how far the sweep for it is.
-        self._sweeps: dict[int, tuple[Holder, int]] = {}
-        self._sweep_at: float | None = None
         self._drop_at: float | None = None
         self._purge_at: dict[NodeId, float] = {}
         self._events: list[NodeEvent] = []
         self._is_leaving = False
         # Peers that gave up their own pages: what follows on the link is its end, in order.
         self._departing: set[NodeId] = set()
-        # Pools that were ever asked to be at peers, and how many blocks had been adopted when we last saw to that.
-        self._replicated_pools: set[PoolId] = set()
-        self._adopted_seen = 0
 
     # What front ends ask.
 
@@ -250,11 +171,14 @@ class Engine:
         self, pool: PoolId, object_id: bytes, index: int, count: int, *, now: float
     ) -> Replication | None:
         """Have what stands in a run at peers too; None: it is.  Else `Replicated` tells the end."""
-        self._replicated_pools.add(pool)
-        deadline = now + self._remote.put_wait_seconds_max
-        if count <= REPLICATE_RUN_PAGES_MAX:
-            return self._replicator.begin_run(pool, object_id, index, count, deadline)
-        return self._replicator.begin_pool(pool, self._remotifier.blocks_in_flight(), deadline)
+        return self._replicator.begin(
+            pool,
+            object_id,
+            index,
+            count,
+            leaving=self._remotifier.blocks_in_flight(),
+            deadline=now + self._remote.put_wait_seconds_max,
+        )
 
     def get(
         self, pool: PoolId, object_id: bytes, index: int, count: int, *, now: float
@@ -298,7 +222,7 @@ class Engine:
 
     def make_room_known(self) -> None:
         """Memory was freed while puts may wait for it: let them try again at the end of this pass."""
-        self._effects.append(RoomMade())
+        self._outbox.add_room_made()
 
     def destroy_pool(self, pool: PoolId) -> int:
         """Flush all pages of a pool, here and at peers; return how many there were."""
@@ -314,8 +238,7 @@ class Engine:
 
     def begin_scrub(self, *, now: float) -> ScrubStatistics:
         """Check every zpage here, in slices; `statistics()` shows how far it is."""
-        self._scrubber.begin()
-        self._scrub_at = now
+        self._scrubber.begin(now=now)
         return self._scrubber.statistics()
 
     # What peers and the cluster do.
@@ -348,10 +271,10 @@ class Engine:
                 put = messages.PutPages.parse(frame)
                 self._intake.on_put(node, now)
                 results = self._foreign.on_put(node, incarnation, put)
-                self._reply(node, frame, len(results), results)
+                self._outbox.reply(node, frame, len(results), results)
             case MessageType.GET_PAGES:
                 packed, body = self._foreign.on_get(node, messages.parse_get(frame))
-                self._reply(node, frame, len(packed), messages.get_reply_table(packed), body)
+                self._outbox.reply(node, frame, len(packed), messages.get_reply_table(packed), body)
             case MessageType.FLUSH_PAGES:
                 if self._foreign.on_flush(node, messages.parse_flush(frame)):
                     self.make_room_known()
@@ -374,8 +297,7 @@ class Engine:
     def _on_recall(self, node: NodeId, pages_max: int, now: float) -> None:
         """A holder asks for its memory, or says that it does no more."""
         if (holder := self._holders.living(node)) is not None:
-            self._retaker.on_recall(holder, pages_max)
-            self._background_at = min(self._background_at, now + BACKGROUND_SECONDS)
+            self._homebound.on_recall(holder, pages_max, now)
 
     def _check_held(self, node: NodeId, pages_held_for_us: int, now: float) -> None:
         """A peer that keeps nothing of what we count there has purged us, as it does after `orphan_seconds`.
@@ -424,7 +346,7 @@ class Engine:
     def on_link_up(self, node: NodeId, incarnation: Incarnation, *, now: float) -> None:
         """A link to a peer is open."""
         if self.nodes.is_stale(node, incarnation):
-            self._effects.append(CloseLink(node, f"incarnation {incarnation} is an earlier life"))
+            self._outbox.add(CloseLink(node, f"incarnation {incarnation} is an earlier life"))
             return
         self._publish(self.nodes.on_link_up(node, incarnation, now=now))
         self._on_life_seen(node, incarnation)
@@ -457,7 +379,7 @@ class Engine:
             # What has left has too few copies now.
             for holder in self._holders:
                 if not holder.is_dead:
-                    self._begin_sweep(holder)
+                    self._sweeps.begin(holder)
         self._status_at = now  # a node that drains says so at once
         return gone
 
@@ -483,8 +405,7 @@ class Engine:
 
     def begin_census(self, node: NodeId, *, now: float) -> None:
         """Count the pages of ours that only this node has; `Counted` is the answer."""
-        self._census.begin(node)
-        self._census_at = now
+        self._census.begin(node, now=now)
 
     def on_verdict(self, verdict: Verdict, *, now: float) -> None:
         """The failure detector judged a node."""
@@ -508,13 +429,12 @@ class Engine:
     def _on_unreachable(self, holder: Holder) -> None:
         """A holder lost its link, or is down: its copies do not count, and what that puts at risk is to be found."""
         self.store.unreachable_holders.add(holder.holder)
-        self._retaker.on_holder_unreachable(holder.holder)
-        self._begin_sweep(holder)
+        self._homebound.retaker.on_holder_unreachable(holder.holder)
+        self._sweeps.begin(holder)
 
     def _on_reachable(self, holder: Holder) -> None:
         self.store.unreachable_holders.discard(holder.holder)
-        holder.is_unswept = False
-        self._sweeps.pop(holder.holder, None)
+        self._sweeps.call_off(holder)
 
     def _expect_orphans(self, node: NodeId, now: float) -> None:
         """Purge an owner after a while; one whose link is open lives, whatever its heartbeats say."""
@@ -536,28 +456,23 @@ class Engine:
         self.store.unreachable_holders.add(dead.holder)
         traffic.adopt_clean(self.store, dead.holder)
         self._flushes.forget(dead.holder)
-        self._retaker.on_holder_unreachable(dead.holder)
+        self._homebound.retaker.on_holder_unreachable(dead.holder)
         self._remotifier.on_holder_dead(dead.holder)
         self._fetches.on_holder_dead(dead.holder)
-        self._begin_sweep(dead)
-
-    def _begin_sweep(self, holder: Holder) -> None:
-        """Look at all rows that name a holder; until then all its pages count as being at risk."""
-        holder.is_unswept = True
-        self._sweeps[holder.holder] = (holder, 0)
+        self._sweeps.begin(dead)
 
     # Time.
 
     def next_deadline(self) -> float:
         """Return when `on_deadline` wants to be called."""
         # Asked at the end of each pass, when mostly nothing but the next STATUS is due.
-        next_at = min(self._status_at, self._background_at)
+        next_at = min(self._status_at, self._homebound.next_deadline())
         for at in (
             self._flush_at,
-            self._sweep_at,
             self._drop_at,
-            self._scrub_at,
-            self._census_at,
+            self._sweeps.next_deadline(),
+            self._scrubber.next_deadline(),
+            self._census.next_deadline(),
             self._fetches.next_deadline(),
             self._replicator.next_deadline(),
             self._remotifier.next_deadline(),
@@ -570,7 +485,7 @@ class Engine:
         """Do what is due."""
         self._fetches.on_deadline(now)
         self._remotifier.on_deadline(now)
-        self._effects += [Replicated(each) for each in self._replicator.on_deadline(now)]
+        self._outbox.add(*map(Replicated, self._replicator.on_deadline(now)))
         if self._status_at <= now:
             self._status_at = now + STATUS_SECONDS
             self._keep_house(now)
@@ -581,15 +496,15 @@ class Engine:
                 del self._purge_at[node]
                 if self._foreign.purge(node):
                     self.make_room_known()
-        if self._census_at is not None and self._census_at <= now:
-            self._count(now)
-        if self._background_at <= now:
-            self._bring_home(now)
-        if self._scrub_at is not None and self._scrub_at <= now:
-            self._scrubber.scrub(SCRUB_ZPAGES)
-            self._scrub_at = now + SCRUB_SECONDS if self._scrubber.is_running else None
-        if self._sweep_at is not None and self._sweep_at <= now:
-            self._sweep()
+        self._outbox.add(*self._census.on_deadline(now))
+        self._homebound.on_deadline(
+            now,
+            left_total=self._remotifier.left_total,
+            is_any_remote=self._is_any_remote(),
+            is_draining=self._is_draining,
+        )
+        self._scrubber.on_deadline(now)
+        self._sweeps.on_deadline(now)
 
     def _keep_house(self, now: float) -> None:
         """Compact, recall, and give memory back, a bounded piece at a time."""
@@ -598,25 +513,17 @@ class Engine:
         if not self._replicator.is_waiting and self._compactor.compact(COMPACT_ZPAGES):
             self.make_room_known()
         self._recall_foreign()
-        self._replicate_again(now)
+        self._replicator.replicate_again(
+            self._remotifier.blocks_in_flight(), now + self._remote.put_wait_seconds_max
+        )
         self.store.zbud.trim()
         self._watch_resize(now)
 
-    def _bring_home(self, now: float) -> None:
-        """Have pages come home: those that lost a copy, that a holder recalls, and, where there is room, all others."""
-        self._rebuilder.on_tick(now)
-        self._retaker.on_tick(now)
-        self._repatriator.on_tick(
-            now=now,
-            left_total=self._remotifier.left_total,
-            # What is at peers for a replicated pool is there to stay.
-            is_remote=self._is_draining
-            or (not self._replicated_pools and any(holder.pages for holder in self._holders)),
-            is_eager=self._is_draining,
-        )
-        machines = (self._rebuilder, self._retaker, self._repatriator)
-        is_busy = any(each.is_busy for each in machines)
-        self._background_at = now + (BACKGROUND_SECONDS if is_busy else STATUS_SECONDS)
+    def _is_any_remote(self) -> bool:
+        """Whether peers have pages of ours that may come home for good."""
+        if self._is_draining:
+            return True
+        return not self._replicator.is_any_replicated and any(each.pages for each in self._holders)
 
     @property
     def _is_draining(self) -> bool:
@@ -634,50 +541,13 @@ class Engine:
             self.store.evict_some([Family.FOREIGN_EPHEMERAL], 0, DRAINED_BLOCKS_MAX)
         for node in self.nodes.nodes() if self._recall.is_active or was_closed else ():
             if self.nodes.is_linked(node):
-                bound = self._recall.bound(node)
-                pages_max = messages.PAGES_ANY if bound is None else bound
-                table = messages.recall_table(pages_max)
-                self._effects.append(Send(node, MessageType.RECALL, 1, table))
-
-    def _count(self, now: float) -> None:
-        """Count one slice; the answer, if that was the last, is an effect."""
-        counted = self._census.count(CENSUS_ROWS)
-        if counted is not None:
-            self._effects.append(counted)
-        self._census_at = now + SWEEP_SECONDS if self._census.is_running else None
-
-    def _replicate_again(self, now: float) -> None:
-        """Pages of replicated pools that lost their copies, by a death or a link, get them back unasked."""
-        if self._replicated_pools and self.store.adopted_blocks != self._adopted_seen:
-            self._adopted_seen = self.store.adopted_blocks
-            for pool in self._replicated_pools:
-                if pool in self.store.pools:
-                    deadline = now + self._remote.put_wait_seconds_max
-                    self._replicator.begin_pool(pool, self._remotifier.blocks_in_flight(), deadline)
+                self._outbox.recall(node, self._recall.bound(node))
 
     def _watch_resize(self, now: float) -> None:
         is_under_way = self._remotifier.is_any_in_flight() or self._recall.is_active
         ended = self._resize.on_progress(now=now, is_under_way=is_under_way)
         if ended is not None:
-            self._effects.append(Resized(ended, self.store.zbud.budget_bytes))
-
-    def _sweep(self) -> None:
-        """Look at one slice of the row table for pages that died with their holder."""
-        self._sweep_at = None
-        if not self._sweeps:
-            return
-        holder, row = self._sweeps.pop(next(iter(self._sweeps)))
-        sweep = traffic.lose_held_by if holder.is_dead else traffic.find_held_by
-        swept = sweep(self.store, holder.holder, row, SWEEP_ROWS)
-        for thinned in swept.thinned:
-            self._rebuilder.note(thinned)
-        if swept.next_row:
-            self._sweeps[holder.holder] = (holder, swept.next_row)
-            return
-        holder.is_unswept = False
-        if holder.is_dead:
-            self._holders.forget(holder)
-            self.store.unreachable_holders.discard(holder.holder)
+            self._outbox.add(Resized(ended, self.store.zbud.budget_bytes))
 
     # What is to be done outside.
 
@@ -689,8 +559,7 @@ class Engine:
         self._collect_owed(now)
         while not self._is_leaving and (puts := self._remotifier.next_puts(now)):
             self._send_puts(puts, now)
-        for replication in self._replicator.take_done():
-            self._effects.append(Replicated(replication))
+        self._outbox.add(*map(Replicated, self._replicator.take_done()))
         while not self._is_leaving and (blocks := self._replicator.blocks_to_send()):
             if not (puts := self._remotifier.puts_of_kept(blocks, now)):
                 break
@@ -704,25 +573,18 @@ class Engine:
             self._flush_at = None
             for holder in self._flushes.holders():
                 self._send_flushes(self._holders[holder])
-        if self._sweeps and self._sweep_at is None:
-            self._sweep_at = now + SWEEP_SECONDS
+        self._sweeps.settle(now)
         self._end_gets()
-        effects, self._effects = self._effects, []
-        return effects
+        return self._outbox.take()
 
     def _end_gets(self) -> None:
-        if done := self._fetches.take_done():
-            self._effects += [
-                GetDone(pending)
-                for pending in done
-                if not any(
-                    each.on_done(pending)
-                    for each in (self._repatriator, self._rebuilder, self._retaker)
-                )
-            ]
+        """Hand over what gets have become; those that nobody asked for are for who brings pages home."""
+        for pending in self._fetches.take_done():
+            if not self._homebound.on_done(pending):
+                self._outbox.add(GetDone(pending))
 
     def _on_thinned(self, row: int) -> None:
-        self._rebuilder.note(row)
+        self._homebound.rebuilder.note(row)
 
     def _reachable_holders(self, row: int) -> int:
         """Return how many holders of a row can be asked now."""
@@ -758,40 +620,19 @@ class Engine:
         self._is_leaving = True
         for node in self.nodes.nodes():
             if self.nodes.is_linked(node):
-                table = messages.owner_table(self.incarnation)
-                self._effects.append(Send(node, MessageType.FLUSH_OWNER, 1, table))
+                self._outbox.farewell(node, self.incarnation)
 
     def _publish(self, events: list[NodeEvent]) -> None:
         self._events += events
 
-    def _reply(
-        self, node: NodeId, frame: Frame, count: int, table: bytes, body: bytes = b""
-    ) -> None:
-        self._effects.append(
-            Send(node, frame.type, count, table, body, request_id=frame.request_id, is_reply=True)
-        )
-
-    def _request_id(self) -> int:
-        self._last_request_id = self._last_request_id % REQUEST_ID_MAX + 1
-        return self._last_request_id
-
     def _send_puts(self, puts: list[Put], now: float) -> None:
         """Send a shipment to each of its peers."""
-        shipment = puts[0].shipment
-        count = len(shipment.serials)
-        table = messages.put_table(
-            shipment.kind,
-            shipment.serials,
-            [checksum for leaving in shipment.blocks for checksum in leaving.checksums],
-            [packed for leaving in shipment.blocks for packed in leaving.packed],
-        )
+        table = shipment_table(puts[0].shipment)
         for put in puts:
             self._send_flushes(put.holder)
-            request_id = self._request_id()
+            request_id = self._outbox.next_request_id()
             self._remotifier.begin(request_id, put, now)
-            self._request(
-                put.holder.node, MessageType.PUT_PAGES, request_id, count, table, shipment.body
-            )
+            self._outbox.put(put, request_id, table)
 
     def _send_gets(self, holder: Holder, now: float) -> None:
         if holder.is_dead:
@@ -802,27 +643,11 @@ class Engine:
             self._fetches.miss_queued(holder.holder)
         if is_linked:
             for request in self._fetches.take_requests(holder.holder):
-                request_id = self._request_id()
+                request_id = self._outbox.next_request_id()
                 self._fetches.begin(request_id, request, now)
-                table = messages.get_table(request.serials)
-                count = len(request.serials)
-                self._request(holder.node, MessageType.GET_PAGES, request_id, count, table)
+                self._outbox.get(holder.node, request, request_id)
         elif state in {NodeState.DOWN, NodeState.LEFT}:
             self._fetches.on_holder_unreachable(holder.holder)
-
-    def _request(
-        self,
-        node: NodeId,
-        frame_type: MessageType,
-        request_id: int,
-        count: int,
-        table: bytes,
-        body: bytes = b"",
-    ) -> None:
-        seconds_max = self._remote.request_seconds_max
-        self._effects.append(
-            Send(node, frame_type, count, table, body, request_id, seconds_max=seconds_max)
-        )
 
     def _collect_owed(self, now: float) -> None:
         """Take over from the store which versions nobody will ask for again."""
@@ -840,12 +665,8 @@ class Engine:
         """Send all that a holder is owed, if it is linked; else it stays owed until it is."""
         if not self.nodes.is_linked(holder.node):
             return
-        ranges = messages.serial_ranges(self._flushes.send(holder.holder, self._last_request_id))
-        for start in range(0, len(ranges), messages.RANGES_PER_FRAME_MAX):
-            some = ranges[start : start + messages.RANGES_PER_FRAME_MAX]
-            self._effects.append(
-                Send(holder.node, MessageType.FLUSH_PAGES, len(some), messages.flush_table(some))
-            )
+        serials = self._flushes.send(holder.holder, self._outbox.last_request_id)
+        self._outbox.flush(holder.node, serials)
 
     def _send_status(self, node: NodeId, now: float) -> None:
         if not self.nodes.is_linked(node):
@@ -860,7 +681,7 @@ class Engine:
             pages_held_for_us=self._foreign.pages_of(node),
             put_bytes_per_second=self._intake.share(node, len(self.nodes.nodes()), now),
         )
-        self._effects.append(Send(node, MessageType.STATUS, 1, messages.status_message(status)))
+        self._outbox.status(node, status)
 
     def statistics(self) -> EngineStatistics:
         """Return a snapshot."""
@@ -869,12 +690,12 @@ class Engine:
             nodes=self.nodes.statistics(),
             remotify=self._remotifier.statistics(),
             fetch=self._fetches.statistics(),
-            repatriate=self._repatriator.statistics(),
-            rebuild=self._rebuilder.statistics(
+            repatriate=self._homebound.repatriator.statistics(),
+            rebuild=self._homebound.rebuilder.statistics(
                 sum(holder.pages for holder in self._holders if holder.is_unswept)
             ),
             recall=self._recall.statistics(),
-            retake=self._retaker.statistics(),
+            retake=self._homebound.retaker.statistics(),
             replicate=self._replicator.statistics(),
             resize=self._resize.statistics(),
             scrub=self._scrubber.statistics(),

@@ -8,7 +8,7 @@ from heartbeat.service import HeartbeatStatistics
 from net.link import LinkStatistics
 from net.listener import ListenerStatistics
 from nodemanager.ids import Incarnation, NodeId
-from ramsterd.engine import EngineStatistics
+from ramsterd.engine_statistics import EngineStatistics
 from ramsterd.members import MembersStatistics
 from ramsterd.nbd.counters import NbdStatistics
 from ramsterd.pager import PagerStatistics

@@ -7,10 +7,15 @@ missing from now on, and an own one without another copy is lost.
 
 import contextlib
 from dataclasses import dataclass
+from typing import Final
 
 from ramsterd.core.codec import ZPAGE_BYTES_MASK, CodecMissing, decode_page
 from ramsterd.core.page import CorruptPage
 from ramsterd.core.store import Store
+
+# Zpages checked in one slice, about 2 ms, and the pause after it: at most a third of a processor.
+SCRUB_ZPAGES: Final = 512
+SCRUB_SECONDS: Final = 0.004
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +35,7 @@ class Scrubber:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._block = 0
+        self._step_at = 0.0
         self._checked = 0
         self._corrupt = 0
 
@@ -38,12 +44,23 @@ class Scrubber:
         """Whether a scrub has begun and is not over."""
         return self._block > 0
 
-    def begin(self) -> None:
+    def begin(self, *, now: float) -> None:
         """Start; one that runs goes on."""
         if not self._block:
             self._checked = self._corrupt = 0
             # Block 0 is never used: without another there is nothing to check.
             self._block = 1 if self._store.zbud.blocks_count > 1 else 0
+            self._step_at = now
+
+    def next_deadline(self) -> float | None:
+        """Return when the next slice is due."""
+        return self._step_at if self._block else None
+
+    def on_deadline(self, now: float) -> None:
+        """Check the next slice, if it is due."""
+        if self._block and self._step_at <= now:
+            self.scrub(SCRUB_ZPAGES)
+            self._step_at = now + SCRUB_SECONDS
 
     def scrub(self, zpages_max: int) -> None:
         """Check about `zpages_max` zpages."""

@@ -7,12 +7,17 @@ not: whoever needs an exact answer stops what moves first, as `node remove` does
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from nodemanager.ids import NodeId
 from ramsterd.core import traffic
 from ramsterd.core.page import PoolKind
 from ramsterd.core.store import Store
 from ramsterd.remote.holders import Holder, Holders
+
+# Rows looked at in one slice: of those that peers hold each is judged, some 10 ms at most; and the pause after it.
+CENSUS_ROWS: Final = 8192
+CENSUS_SECONDS: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +50,24 @@ class Census:
         self._local = local
         self._is_reachable = is_reachable
         self._counts: dict[NodeId, _Count] = {}
+        self._step_at = 0.0
 
-    @property
-    def is_running(self) -> bool:
-        """Whether anything is being counted."""
-        return bool(self._counts)
-
-    def begin(self, node: NodeId) -> None:
+    def begin(self, node: NodeId, *, now: float) -> None:
         """Count for a node, from the start, also if that is under way."""
         self._counts[node] = _Count()
+        self._step_at = now
+
+    def next_deadline(self) -> float | None:
+        """Return when the next slice is due."""
+        return self._step_at if self._counts else None
+
+    def on_deadline(self, now: float) -> list[Counted]:
+        """Count the next slice, if it is due; return the answer if that was the last, in a list of one."""
+        if not self._counts or self._step_at > now:
+            return []
+        self._step_at = now + CENSUS_SECONDS
+        counted = self.count(CENSUS_ROWS)
+        return [] if counted is None else [counted]
 
     def count(self, rows_max: int) -> Counted | None:
         """Look at some rows for one node; return the answer if that was the last of them."""

@@ -24,6 +24,8 @@ from ramsterd.core.zbud import SLOT_SHIFT, Family
 
 # Blocks that are offered to peers in one pass; windows and room bound it further.
 BLOCKS_OFFERED_MAX: Final = 64
+# A longer run is replicated by walking all persistent blocks, not its pages.
+RUN_PAGES_MAX: Final = 8192
 
 
 @dataclass(slots=True, eq=False)
@@ -58,6 +60,9 @@ class Replicator:
         self._stored = 0
         self._failed = 0
         self._adopted_seen = 0
+        # Pools that were ever asked to be at peers, and how many blocks had been adopted when we last saw to that.
+        self._pools: set[PoolId] = set()
+        self._adopted_again = 0
         # Pools whose pages were all at peers, and what was written and adopted by then.
         self._safe: dict[PoolId, tuple[int, int]] = {}
 
@@ -65,6 +70,35 @@ class Replicator:
     def is_waiting(self) -> bool:
         """Whether somebody waits: zpages must not move between blocks."""
         return bool(self._waiting)
+
+    @property
+    def is_any_replicated(self) -> bool:
+        """Whether some pool was ever asked to be at peers: what is there is there to stay."""
+        return bool(self._pools)
+
+    def replicate_again(self, leaving: Iterable[int], deadline: float) -> None:
+        """Pages of replicated pools that lost their copies, by a death or a link, get them back unasked."""
+        if self._pools and self._store.adopted_blocks != self._adopted_again:
+            self._adopted_again = self._store.adopted_blocks
+            for pool in self._pools:
+                if pool in self._store.pools:
+                    self.begin_pool(pool, leaving, deadline)
+
+    def begin(
+        self,
+        pool: PoolId,
+        object_id: bytes,
+        index: int,
+        count: int,
+        *,
+        leaving: Iterable[int],
+        deadline: float,
+    ) -> Replication | None:
+        """Return what waits for a run; None if it is at peers already; `leaving` are blocks on their way to peers."""
+        self._pools.add(pool)
+        if count <= RUN_PAGES_MAX:
+            return self.begin_run(pool, object_id, index, count, deadline)
+        return self.begin_pool(pool, leaving, deadline)
 
     def begin_run(
         self, pool: PoolId, object_id: bytes, index: int, count: int, deadline: float

@@ -22,7 +22,7 @@ def rows_of(store: Store, pool: PoolId) -> list[int]:
 
 def scrub_all(store: Store) -> Scrubber:
     scrubber = Scrubber(store)
-    scrubber.begin()
+    scrubber.begin(now=0)
     slices = 0
     while scrubber.is_running:
         scrubber.scrub(50)
@@ -70,14 +70,14 @@ def test_a_scrub_that_runs_goes_on() -> None:
     store = make_store()
     store.put(store.new_pool(PoolKind.PERSISTENT, ""), OBJECT, 0, joined(RUN))
     scrubber = Scrubber(store)
-    scrubber.begin()
+    scrubber.begin(now=0)
     scrubber.scrub(20)
-    scrubber.begin()
+    scrubber.begin(now=0)
     assert scrubber.statistics().zpages_checked >= 20
 
 
 def test_a_store_without_blocks_is_checked_at_once() -> None:
     scrubber = Scrubber(make_store())
-    scrubber.begin()
+    scrubber.begin(now=0)
     assert not scrubber.is_running
     assert scrubber.statistics().zpages_checked == 0

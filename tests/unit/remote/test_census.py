@@ -40,7 +40,7 @@ class Owner:
         end(self.store, traffic.begin_leaving(self.store, block), *holders)
 
     def count(self, node: NodeId, *, rows_max: int = 5) -> int:
-        self.census.begin(node)
+        self.census.begin(node, now=0)
         for _ in range(1000):
             counted = self.census.count(rows_max)
             if counted is not None:
@@ -51,10 +51,10 @@ class Owner:
 
 def test_without_pages_elsewhere_the_answer_is_there_at_once() -> None:
     owner = Owner()
-    owner.census.begin(ONE)
-    assert owner.census.is_running
-    assert owner.census.count(1) == Counted(ONE, 0)
-    assert not owner.census.is_running
+    owner.census.begin(ONE, now=0)
+    assert owner.census.next_deadline() == 0
+    assert owner.census.on_deadline(0) == [Counted(ONE, 0)]
+    assert owner.census.next_deadline() is None
 
 
 def test_a_page_with_another_holder_or_here_is_not_counted() -> None:
@@ -86,8 +86,8 @@ def test_of_itself_a_node_counts_what_only_peers_have() -> None:
 def test_two_nodes_are_counted_one_after_the_other() -> None:
     owner = Owner()
     owner.send_block(ONE)
-    owner.census.begin(ONE)
-    owner.census.begin(OTHER)
+    owner.census.begin(ONE, now=0)
+    owner.census.begin(OTHER, now=0)
     answers = [owner.census.count(1000), owner.census.count(1000)]
     assert answers == [Counted(ONE, BLOCK_PAGES), Counted(OTHER, 0)]
 
@@ -95,6 +95,14 @@ def test_two_nodes_are_counted_one_after_the_other() -> None:
 def test_asked_again_it_starts_anew() -> None:
     owner = Owner()
     owner.send_block(ONE)
-    owner.census.begin(ONE)
+    owner.census.begin(ONE, now=0)
     assert owner.census.count(8) is None
     assert owner.count(ONE) == BLOCK_PAGES
+
+
+def test_slices_are_paced() -> None:
+    owner = Owner()
+    owner.send_block(ONE)
+    owner.census.begin(ONE, now=5)
+    assert owner.census.on_deadline(4.9) == []
+    assert owner.census.on_deadline(5) == [Counted(ONE, BLOCK_PAGES)]

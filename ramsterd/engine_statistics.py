@@ -1,0 +1,51 @@
+"""One consistent snapshot of the page path: what all machines of the engine count."""
+
+from dataclasses import dataclass
+
+from nodemanager.ids import Incarnation, NodeId
+from nodemanager.table import TableStatistics
+from ramsterd.core.counters import StoreStatistics
+from ramsterd.core.resize import ResizeStatistics
+from ramsterd.core.scrub import ScrubStatistics
+from ramsterd.remote.fetch import FetchStatistics
+from ramsterd.remote.foreign import ForeignStatistics
+from ramsterd.remote.rebuild import RebuildStatistics
+from ramsterd.remote.recall import RecallStatistics
+from ramsterd.remote.remotify import RemotifyStatistics
+from ramsterd.remote.repatriate import RepatriateStatistics
+from ramsterd.remote.replicate import ReplicateStatistics
+from ramsterd.remote.retake import RetakeStatistics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HolderStatistics:
+    """How many pages of ours one life of a node keeps."""
+
+    node: NodeId
+    incarnation: Incarnation
+    is_dead: bool
+    pages: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineStatistics:
+    """See the module's text."""
+
+    store: StoreStatistics
+    nodes: TableStatistics
+    remotify: RemotifyStatistics
+    fetch: FetchStatistics
+    repatriate: RepatriateStatistics
+    rebuild: RebuildStatistics
+    recall: RecallStatistics
+    retake: RetakeStatistics
+    replicate: ReplicateStatistics
+    resize: ResizeStatistics
+    scrub: ScrubStatistics
+    compacted_total: int
+    foreign: tuple[ForeignStatistics, ...]
+    foreign_zpage_bytes: int
+    foreign_purged_total: int
+    holders: tuple[HolderStatistics, ...]
+    flushes_owed: int
+    is_accepting: bool

@@ -1,0 +1,112 @@
+"""Homebound: all that comes home though no front end asked, and how often it is looked for.
+
+Three reasons: a copy was lost (`rebuild`), a holder wants its memory back (`retake`), or there is room (`repatriate`).
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from config.model import MemoryConfig, RemoteConfig
+from ramsterd.core.store import Store
+from ramsterd.remote.fetch import Fetches
+from ramsterd.remote.holders import Holder
+from ramsterd.remote.homecoming import Homecoming
+from ramsterd.remote.pending import PendingGet
+from ramsterd.remote.rebuild import Rebuilder
+from ramsterd.remote.repatriate import Repatriator
+from ramsterd.remote.retake import Retaker
+
+# Between two ticks, as long as pages are on their way, and when none are.
+BUSY_SECONDS: Final = 0.05
+IDLE_SECONDS: Final = 0.5
+# Pages come home below this part of the low watermark: the rest is room for what is written meanwhile.
+REPATRIATE_BELOW: Final = 0.8
+
+
+class Homebound:
+    """The three machines, and their one clock."""
+
+    def __init__(
+        self,
+        store: Store,
+        fetches: Fetches,
+        *,
+        memory: MemoryConfig,
+        remote: RemoteConfig,
+        reachable_holders: Callable[[int], int],
+        placeable_nodes: Callable[[], int],
+        make_room: Callable[[], None],
+    ) -> None:
+        """Begin with nothing to bring home.
+
+        Args:
+            store: Whose pages these are.
+            fetches: Gets them.
+            memory: Whose low watermark bounds what comes home.
+            remote: The rates.
+            reachable_holders: How many holders of a row can be asked now.
+            placeable_nodes: How many peers would take a block now.
+            make_room: Has pages leave, though memory is not short yet.
+        """
+        homecoming = partial(Homecoming, store, fetches, fetch_seconds_max=remote.fetch_seconds_max)
+        self.rebuilder = Rebuilder(
+            store,
+            homecoming(),
+            reachable_holders=reachable_holders,
+            placeable_nodes=placeable_nodes,
+            make_room=make_room,
+            pages_per_second_max=remote.rebuild_pages_per_second,
+        )
+        self.retaker = Retaker(
+            store,
+            homecoming(),
+            reachable_holders=reachable_holders,
+            make_room=make_room,
+            pages_per_second_max=remote.rebuild_pages_per_second,
+        )
+        self.repatriator = Repatriator(
+            store,
+            homecoming(),
+            is_reachable=lambda row: reachable_holders(row) > 0,
+            watermark=REPATRIATE_BELOW * memory.low_watermark,
+            quiet_seconds=remote.repatriate_seconds,
+            pages_per_second_max=remote.repatriate_pages_per_second,
+            eager_pages_per_second=remote.rebuild_pages_per_second,
+        )
+        self._machines = (self.rebuilder, self.retaker, self.repatriator)
+        self._tick_at = 0.0
+
+    def on_recall(self, holder: Holder, pages_max: int, now: float) -> None:
+        """A holder is ready to keep so many pages of ours."""
+        self.retaker.on_recall(holder, pages_max)
+        self._tick_at = min(self._tick_at, now + BUSY_SECONDS)
+
+    def next_deadline(self) -> float:
+        """Return when the next tick is due."""
+        return self._tick_at
+
+    def on_deadline(
+        self, now: float, *, left_total: int, is_any_remote: bool, is_draining: bool
+    ) -> None:
+        """Do a tick's share, if it is due.
+
+        Args:
+            now: Monotonic seconds.
+            left_total: How many pages of ours ever left.
+            is_any_remote: Whether peers have pages that may come home for good.
+            is_draining: Whether they have to, for this node gives up its place.
+        """
+        if now < self._tick_at:
+            return
+        self.rebuilder.on_tick(now)
+        self.retaker.on_tick(now)
+        self.repatriator.on_tick(
+            now=now, left_total=left_total, is_remote=is_any_remote, is_eager=is_draining
+        )
+        is_busy = any(each.is_busy for each in self._machines)
+        self._tick_at = now + (BUSY_SECONDS if is_busy else IDLE_SECONDS)
+
+    def on_done(self, pending: PendingGet) -> bool:
+        """Whether a get that ended was for one of these."""
+        return any(each.on_done(pending) for each in self._machines)

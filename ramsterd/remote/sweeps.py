@@ -1,0 +1,71 @@
+"""Sweeps: after a holder was lost, all rows that name it are looked at, a slice of the row table at a time.
+
+Of a life that ended the pages are lost that only it had; of a holder without a link, or where more copies are wanted
+than there are, nothing is lost, and what has too few copies is found.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from ramsterd.core import traffic
+from ramsterd.core.store import Store
+from ramsterd.remote.holders import Holder, Holders
+
+# Rows looked at in one slice: some 3 ms when a peer holds each of them; and the pause after it.
+SWEEP_ROWS: Final = 16384
+SWEEP_SECONDS: Final = 0.02
+
+
+class Sweeps:
+    """Which holders are swept for, and how far that is."""
+
+    def __init__(
+        self, store: Store, holders: Holders, *, on_thinned: Callable[[int], None]
+    ) -> None:
+        """Begin with none; `on_thinned` is called with each row that may have too few copies."""
+        self._store = store
+        self._holders = holders
+        self._on_thinned = on_thinned
+        # By holder id: the row to go on from.
+        self._rows: dict[int, tuple[Holder, int]] = {}
+        self._step_at: float | None = None
+
+    def begin(self, holder: Holder) -> None:
+        """Look at all rows that name a holder; until then all its pages count as being at risk."""
+        holder.is_unswept = True
+        self._rows[holder.holder] = (holder, 0)
+
+    def call_off(self, holder: Holder) -> None:
+        """It can be asked again."""
+        holder.is_unswept = False
+        self._rows.pop(holder.holder, None)
+
+    def settle(self, now: float) -> None:
+        """A pass ends: the next slice is due a while from now."""
+        if self._rows and self._step_at is None:
+            self._step_at = now + SWEEP_SECONDS
+
+    def next_deadline(self) -> float | None:
+        """Return when the next slice is due."""
+        return self._step_at
+
+    def on_deadline(self, now: float) -> None:
+        """Look at the next slice, if it is due."""
+        if self._step_at is None or self._step_at > now:
+            return
+        self._step_at = None
+        if self._rows:
+            self._sweep(*self._rows.pop(next(iter(self._rows))))
+
+    def _sweep(self, holder: Holder, row: int) -> None:
+        sweep = traffic.lose_held_by if holder.is_dead else traffic.find_held_by
+        swept = sweep(self._store, holder.holder, row, SWEEP_ROWS)
+        for thinned in swept.thinned:
+            self._on_thinned(thinned)
+        if swept.next_row:
+            self._rows[holder.holder] = (holder, swept.next_row)
+            return
+        holder.is_unswept = False
+        if holder.is_dead:
+            self._holders.forget(holder)
+            self._store.unreachable_holders.discard(holder.holder)
