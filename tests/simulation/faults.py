@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from nodemanager.states import NodeState
+from ramsterd.core.codec import zpage_bytes
 from ramsterd.node_commands import cordon_node, drain_node
 from tests.simulation.cluster import Cluster
 from tests.simulation.workload import Client
@@ -14,6 +15,7 @@ SLOW_SECONDS: Final = (0.02, 0.2, 1.0)
 LOSS_FRACTIONS: Final = (0.02, 0.2)
 # A farewell is on its way for so long before the process is gone.
 FAREWELL_SECONDS: Final = 0.05
+FLIPS_MAX: Final = 16
 FULL_FRACTIONS: Final = (0.25, 0.5, 0.75)
 
 
@@ -180,16 +182,18 @@ class Faults:
         self.cluster.set_budget(number, wanted)
 
     def flip(self) -> None:
-        """A bit of a zpage that a holder keeps changes."""
+        """A bit changes in some zpages that a holder keeps."""
         owner, holder = self._pair()
         if not {owner, holder} <= self.cluster.nodes.keys():
             return
-        if kept := self.world.rows_at(holder, owner):
-            row, (_, index, _) = self.rng.choice(kept)
-            self.cluster.note(holder, "a bit flips", f"node{owner} disk:{index}")
-            store = self.cluster[holder].engine.store
-            with self.world.destroying(self.lives.clients()):
-                store.zbud.arena[store.zbud.offset(store.rows.location(row))] ^= 1
+        kept = self.world.rows_at(holder, owner)
+        damaged = self.rng.sample(kept, min(len(kept), FLIPS_MAX))
+        with self.world.destroying(self.lives.clients()):
+            for row, (_, index, _) in damaged:
+                self.cluster.note(holder, "a bit flips", f"node{owner} disk:{index}")
+                store = self.cluster[holder].engine.store
+                place = self.rng.randrange(zpage_bytes(store.packed(row)))
+                store.zbud.arena[store.zbud.offset(store.rows.location(row)) + place] ^= 1
 
     # What a detector would say.
 
