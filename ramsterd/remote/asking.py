@@ -8,7 +8,7 @@ A request that takes longer than answers took lately is late: its pages may be a
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -47,7 +47,7 @@ class Asking:
         *,
         in_flight_max: int,
         is_linked: Callable[[Holder], bool],
-        is_wanted: Callable[[int], bool],
+        wanted: Container[int],
     ) -> None:
         """Begin with nothing asked for.
 
@@ -56,13 +56,13 @@ class Asking:
             holders: The lives behind holder ids.
             in_flight_max: GET frames under way to one peer.
             is_linked: Whether a holder can be asked now.
-            is_wanted: Whether somebody waits for a serial.
+            wanted: The serials that somebody waits for, as they come and go.
         """
         self._store = store
         self._holders = holders
         self._in_flight_max = in_flight_max
         self._is_linked = is_linked
-        self._is_wanted = is_wanted
+        self._wanted = wanted
         self._latency = Latency()
         # At which holders a wanted serial is queued or under way: never twice at one.
         self._asked: dict[int, list[int]] = {}
@@ -144,7 +144,7 @@ class Asking:
         return [
             (serial, row)
             for serial, row in zip(request.serials, request.rows, strict=True)
-            if self._is_wanted(serial)
+            if serial in self._wanted
         ]
 
     def asked_count(self, serial: int) -> int:

@@ -76,7 +76,7 @@ class Fetches:
             holders,
             in_flight_max=in_flight_max,
             is_linked=is_linked,
-            is_wanted=self._gets.is_wanted,
+            wanted=self._gets.wanted,
         )
         self._fetched = 0
         self._fetched_zpage_bytes = 0
@@ -99,7 +99,7 @@ class Fetches:
 
     def is_wanted(self, serial: int) -> bool:
         """Whether somebody waits for a page already."""
-        return self._gets.is_wanted(serial)
+        return serial in self._gets.wanted
 
     def take_done(self) -> list[PendingGet]:
         """Return the gets that ended since the last call."""
@@ -299,7 +299,7 @@ class Fetches:
     def statistics(self) -> FetchStatistics:
         """Return a snapshot."""
         return FetchStatistics(
-            wanted=self._gets.wanted,
+            wanted=len(self._gets.wanted),
             requests_in_flight=self._asking.in_flight,
             fetched_total=self._fetched,
             fetched_zpage_bytes_total=self._fetched_zpage_bytes,

@@ -49,7 +49,8 @@ class PendingGets:
     """The table of wanted pages."""
 
     def __init__(self) -> None:
-        self._wanted: dict[int, list[Waiter]] = {}
+        # Who waits for a serial.  Others may look, and it stays the same dict; only what is below changes it.
+        self.wanted: dict[int, list[Waiter]] = {}
         # Gets that are not over, the one that gives up first in front.
         self._waiting: OrderedDict[PendingGet, None] = OrderedDict()
         self._done: list[PendingGet] = []
@@ -67,29 +68,20 @@ class PendingGets:
     def want(self, serial: int, pending: PendingGet, position: int) -> bool:
         """Let a get wait for a page; return whether it is the first that does."""
         pending.missing += 1
-        waiters = self._wanted.get(serial)
+        waiters = self.wanted.get(serial)
         if waiters is not None:
             waiters.append((pending, position))
             return False
-        self._wanted[serial] = [(pending, position)]
+        self.wanted[serial] = [(pending, position)]
         return True
-
-    @property
-    def wanted(self) -> int:
-        """How many pages somebody waits for."""
-        return len(self._wanted)
-
-    def is_wanted(self, serial: int) -> bool:
-        """Whether somebody waits for a page."""
-        return serial in self._wanted
 
     def take(self, serial: int) -> list[Waiter]:
         """Return who waits for a page: it is the caller's now to tell them."""
-        return self._wanted.pop(serial, [])
+        return self.wanted.pop(serial, [])
 
     def put_back(self, serial: int, waiters: list[Waiter]) -> None:
         """They wait on."""
-        self._wanted[serial] = waiters
+        self.wanted[serial] = waiters
 
     # Being over.
 
@@ -115,9 +107,9 @@ class PendingGets:
     def miss(self, serials: Iterable[int]) -> None:
         """Those of these pages that are ephemeral are not waited for any more."""
         for serial in serials:
-            waiters = self._wanted.get(serial)
+            waiters = self.wanted.get(serial)
             if waiters and waiters[0][0].is_ephemeral:  # all of one page, so all of one pool
-                del self._wanted[serial]
+                del self.wanted[serial]
                 self.missed += 1
                 for pending, position in waiters:
                     self.deliver(pending, position, None)
@@ -156,17 +148,17 @@ class PendingGets:
         return is_expired
 
     def _forget_who_is_over(self) -> None:
-        for serial, waiters in list(self._wanted.items()):
+        for serial, waiters in list(self.wanted.items()):
             waiting = [waiter for waiter in waiters if not waiter[0].is_over]
             if waiting:
-                self._wanted[serial] = waiting
+                self.wanted[serial] = waiting
             else:
-                del self._wanted[serial]
+                del self.wanted[serial]
 
     def check_invariants(self, asked: set[int]) -> None:
         """Assert that each wanted page is asked for, or about to be, and each waiter still waits."""
         assert not any(pending.is_over for pending in self._waiting)
-        for serial, waiters in self._wanted.items():
+        for serial, waiters in self.wanted.items():
             assert waiters, "wanted by nobody"
             assert serial in asked, "wanted, but nobody will ask"
             assert all(pending.missing > 0 or pending.is_over for pending, _ in waiters)

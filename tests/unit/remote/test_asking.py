@@ -32,7 +32,7 @@ class Owner:
             self.holders,
             in_flight_max=2,
             is_linked=self.is_linked,
-            is_wanted=self.wanted.__contains__,
+            wanted=self.wanted,
         )
         self.pool = self.store.new_pool(PoolKind.PERSISTENT, "disk")
         self.index = 0
