@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 # Each seed of the simulation costs half a minute; `make simulate` spends many more on storms.
-SEEDS_DEFAULT = 2
+SEEDS_DEFAULT = 3
 # `make test-guest` and `make soak`: minutes each.
 ONLY_BY_NAME = {Path(__file__).parent / name for name in ("guest", "soak")}
 # `ip` and others live where only root's path leads; tests find them by name.
