@@ -17,7 +17,6 @@ from nodemanager.events import NodeEvent
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import NodeState, Verdict, may_place
 from nodemanager.table import NodeTable, PeerStatus
-from ramsterd.core import traffic
 from ramsterd.core.arena import MapMemory
 from ramsterd.core.compact import Compactor
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
@@ -453,8 +452,8 @@ class Engine:
         """Begin to lose what a life held that has ended."""
         if dead is None:
             return
+        # From here on no clean copy of what it had is dropped; the sweep makes them ours alone.
         self.store.unreachable_holders.add(dead.holder)
-        traffic.adopt_clean(self.store, dead.holder)
         self._flushes.forget(dead.holder)
         self._homebound.retaker.on_holder_unreachable(dead.holder)
         self._remotifier.on_holder_dead(dead.holder)
@@ -473,6 +472,7 @@ class Engine:
             self._sweeps.next_deadline(),
             self._scrubber.next_deadline(),
             self._census.next_deadline(),
+            self._foreign.next_deadline(),
             self._fetches.next_deadline(),
             self._replicator.next_deadline(),
             self._remotifier.next_deadline(),
@@ -496,6 +496,8 @@ class Engine:
                 del self._purge_at[node]
                 if self._foreign.purge(node):
                     self.make_room_known()
+        if self._foreign.on_deadline(now):
+            self.make_room_known()
         self._outbox.add(*self._census.on_deadline(now))
         self._homebound.on_deadline(
             now,

@@ -141,19 +141,6 @@ def install(store: Store, row: int, zpage: bytes | memoryview) -> bool:
     return True
 
 
-def adopt_clean(store: Store, holder: int) -> int:
-    """A holder is gone: clean blocks with copies of its pages become persistent.  Return how many pages.
-
-    Other holders of pages in these blocks are owed a flush, because a block is clean as a whole or not at all.
-    """
-    adopted = 0
-    for block in list(store.zbud.blocks(Family.OWN_CLEAN)):
-        rows = store.zbud.rows(block)
-        if any(holder in store.rows.holders(row) for row in rows):
-            adopted += store.adopt_block(block, dead_holder=holder)
-    return adopted
-
-
 def adopt_oldest(store: Store) -> int:
     """The oldest clean block becomes ours alone, and its holders are owed a flush.  Return how many pages, 0 if none."""
     block = store.zbud.oldest(Family.OWN_CLEAN)
@@ -171,19 +158,26 @@ class Swept:
     thinned: list[int]
 
 
-def lose_held_by(store: Store, holder: int, first_row: int, rows_count: int) -> Swept:
+def lose_held_by(
+    store: Store, holder: int, first_row: int, rows_count: int, *, pages_max: int = 1 << 32
+) -> Swept:
     """Sweep a slice of the row table for a dead holder: forget it, and lose the pages that only it had.
 
-    `adopt_clean` comes first.  A page that was installed since, from a reply that was under way, is adopted here.
+    A page that is here too is kept: its block becomes ours alone.  The slice ends early when about `pages_max` pages
+    have changed.
     """
-    lost, thinned, end = 0, [], _slice_end(store, first_row, rows_count)
+    end = _slice_end(store, first_row, rows_count)
+    lost, changed, thinned = 0, 0, list[int]()
     for row in rows_held_by(store, (holder,), first_row, end):
+        if changed >= pages_max:
+            return Swept(row, lost, thinned)
         if holder not in store.rows.holders(row):
             continue  # adopted with a page before it
         location = store.rows.location(row)
         if location:
-            store.adopt_block(location >> SLOT_SHIFT, dead_holder=holder)
+            changed += store.adopt_block(location >> SLOT_SHIFT, dead_holder=holder)
             continue
+        changed += 1
         store.rows.remove_holder(row, holder)
         if store.rows.quarters[row * QUARTERS_PER_ROW + HOLDERS]:
             thinned.append(row)

@@ -14,13 +14,19 @@ While pages are recalled (`remote.recall`) the door is closed.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from nodemanager.ids import Incarnation, NodeId
-from ramsterd.core import traffic
+from ramsterd.core import extents, traffic
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.store import Store
 from ramsterd.core.zbud import Family
 from ramsterd.remote.messages import PutPages, PutResult
+
+# Pages dropped in one slice of a purge, some 5 ms, whole leaves at a time; and the pause after it.
+PURGE_PAGES: Final = 4096
+PURGE_LEAVES: Final = 64
+PURGE_SECONDS: Final = 0.01
 
 
 @dataclass(slots=True)
@@ -68,6 +74,9 @@ class ForeignPages:
         # No page is accepted from anybody.
         self.is_closed = False
         self._owners: dict[NodeId, ForeignOwner] = {}
+        # Pools that nobody names any more, of which some pages are still to be dropped.
+        self._doomed: list[PoolId] = []
+        self._drop_at = 0.0
         self.purged_total = 0
 
     @property
@@ -129,11 +138,31 @@ class ForeignPages:
         return self.purge(node)
 
     def purge(self, node: NodeId) -> int:
-        """Drop all that a node has here; return how many pages."""
+        """Drop all that a node has here, a slice at once and the rest by `on_deadline`; return how many pages at once."""
         owner = self._owners.pop(node, None)
         if owner is None:
             return 0
-        purged = sum(self._store.destroy_pool(pool) for pool in owner.pools.values())
+        self._doomed += owner.pools.values()
+        return self._drop_some()
+
+    def next_deadline(self) -> float | None:
+        """Return when more is to be dropped of what was purged."""
+        return self._drop_at if self._doomed else None
+
+    def on_deadline(self, now: float) -> int:
+        """Drop the next slice of what was purged, if it is due; return how many pages."""
+        if not self._doomed or self._drop_at > now:
+            return 0
+        self._drop_at = now + PURGE_SECONDS
+        return self._drop_some()
+
+    def _drop_some(self) -> int:
+        purged = 0
+        while self._doomed and purged < PURGE_PAGES:
+            dropped = extents.flush_some(self._store, self._doomed[-1], PURGE_LEAVES)
+            purged += dropped
+            if not dropped:
+                self._store.destroy_pool(self._doomed.pop())
         self.purged_total += purged
         return purged
 

@@ -169,15 +169,16 @@ class StoreModel:
     def lose_holder(self, holder: int, slice_rows: int) -> int:
         """A holder dies: what only it had is lost, what is here too is kept.  Return the lost count."""
         self.dead.add(holder)
-        traffic.adopt_clean(self.store, holder)
-        self._take_adopted(holder)
         first_row, lost = 0, 0
         while True:
-            swept = traffic.lose_held_by(self.store, holder, first_row, slice_rows)
+            swept = traffic.lose_held_by(
+                self.store, holder, first_row, slice_rows, pages_max=slice_rows
+            )
             first_row = swept.next_row
             lost += swept.lost
             if not first_row:
                 break
+        self._take_adopted(holder)
         gone = [handle for handle, (where, _) in self.held.items() if where == holder]
         for handle in gone:
             del self.held[handle]
@@ -307,7 +308,7 @@ class StoreModel:
         return True
 
     def _take_adopted(self, holder: int) -> None:
-        """After `adopt_clean`: pages that are here and were at the holder, or share a block with such, are ours.
+        """After a sweep: pages that are here and were at the holder, or share a block with such, are ours.
 
         Which pages share a block is the store's business: the flushes that it owes tell.
         """

@@ -8,6 +8,7 @@ from ramsterd.core.codec import encode_page
 from ramsterd.core.page import PAGE_BYTES, PoolKind
 from ramsterd.core.store import Store
 from ramsterd.core.zbud import Family
+from ramsterd.remote import foreign as foreign_module
 from ramsterd.remote.foreign import ForeignPages
 from ramsterd.remote.messages import PutPages, PutResult
 from tests.unit.core.made_pages import joined, make_page, make_run, make_store
@@ -119,3 +120,24 @@ def test_what_is_ours_gives_way_to_nothing_foreign(store: Store, foreign: Foreig
         assert foreign.room_bytes(kind) < 16 * PAGE_BYTES
         assert put(foreign, kind, range(1, 17)) == [PutResult.NOT_ACCEPTING]
     assert store.zpages[Family.OWN_EPHEMERAL] == 432
+
+
+def test_a_purge_is_done_in_slices(foreign: ForeignPages, store: Store) -> None:
+    put(foreign, PoolKind.PERSISTENT, range(1, 129))
+    put(foreign, PoolKind.EPHEMERAL, range(1001, 1065))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(foreign_module, "PURGE_PAGES", 48)
+        patch.setattr(foreign_module, "PURGE_LEAVES", 1)
+        assert 48 <= foreign.purge(ONE) < 192
+        assert foreign.pages_of(ONE) == 0, "nobody can name them any more"
+        assert foreign.on_get(ONE, [1, 1001])[0] == [0, 0]
+        # The owner's next life does not wait for that.
+        assert put(foreign, PoolKind.PERSISTENT, range(1, 17)) == [PutResult.STORED]
+        now = 0.0
+        while (due := foreign.next_deadline()) is not None:
+            now = max(now, due)
+            foreign.on_deadline(now)
+        assert foreign.purged_total == 192
+        assert are_here(foreign, range(1, 17)) == 16
+    store.check_invariants()
+    assert store.statistics().rows == 16
