@@ -128,8 +128,11 @@ class World:
             for index, identity in versions(client):
                 row, at = rows.get((OBJECT, index), 0), copies.get(identity, set())
                 is_sure = client.values(index) == {identity[2]}
-                if not row or not is_sure or client.number in at or store.rows.location(row):
+                is_here = row and (client.number in at or store.rows.location(row))
+                if not row or not is_sure or (is_here and not store.rows.holders(row)):
                     self.destroyed.pop(identity, None)
+                if not row or not is_sure or is_here:
+                    # A clean copy may go again before its owner hears which of its holders died.
                     continue
                 asked = store.pool_of(row).copies
                 assert len(at) + self.destroyed[identity] >= asked, (
