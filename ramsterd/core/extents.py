@@ -5,6 +5,8 @@ missing, and what is there is bounded by the caller.  Functions over a `Store`, 
 """
 
 import enum
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from itertools import groupby, islice
 from typing import TypeAlias
 
@@ -113,6 +115,32 @@ def flush_slice(
         if dropped >= pages_max:
             return stop - index
     return count
+
+
+def flush_ranges(
+    store: Store, pool_id: PoolId, object_id: bytes, ranges: Sequence[tuple[int, int]]
+) -> int:
+    """Drop the pages in these (first, last) ranges, which ascend and share nothing; return how many there were.
+
+    However wide the ranges are, each leaf is looked at once.
+    """
+    page_object = store.pools[pool_id].find_object(object_id)
+    if page_object is None:
+        return 0
+    leaves = page_object.leaves
+    if sum((last >> LEAF_SHIFT) - (first >> LEAF_SHIFT) + 1 for first, last in ranges) <= len(
+        leaves
+    ):
+        return sum(
+            store.flush(pool_id, object_id, first, last - first + 1) for first, last in ranges
+        )
+    bases, flushed = sorted(leaves), 0
+    for first, last in ranges:
+        begin = bisect_left(bases, first >> LEAF_SHIFT)
+        for base in bases[begin : bisect_right(bases, last >> LEAF_SHIFT)]:
+            start, stop = _cut(base, first, last + 1)
+            flushed += store.flush(pool_id, object_id, start, stop - start)
+    return flushed
 
 
 def flush_some(store: Store, pool_id: PoolId, leaves_max: int) -> int:

@@ -209,9 +209,8 @@ class ForeignPages:
         if owner is None:
             return 0
         return sum(
-            self._store.flush(pool, traffic.FOREIGN_OBJECT, first, last - first + 1)
+            extents.flush_ranges(self._store, pool, traffic.FOREIGN_OBJECT, ranges)
             for pool in owner.pools.values()
-            for first, last in ranges
         )
 
     def on_flush_owner(self, node: NodeId, last: Incarnation) -> int:

@@ -17,6 +17,7 @@ import sys
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, cast
 
 from config.limits import PAGE_BYTES
@@ -215,10 +216,10 @@ def flush_table(ranges: Sequence[tuple[int, int]]) -> bytes:
 
 
 def parse_flush(frame: Frame) -> list[tuple[int, int]]:
-    """Return the (first, last) ranges.
+    """Return the (first, last) ranges, which ascend and share nothing.
 
     Raises:
-        RemoteProtocolError: A range that is none.
+        RemoteProtocolError: A range that is none, or out of order.
     """
     _check_table(frame, frame.count * 2 * _WORD, "FLUSH_PAGES")
     words = _read_column("Q", frame.table)
@@ -226,6 +227,8 @@ def parse_flush(frame: Frame) -> list[tuple[int, int]]:
     ranges = list(zip(words[: frame.count], words[frame.count :], strict=True))
     if any(first > last for first, last in ranges):
         raise RemoteProtocolError("FLUSH_PAGES of a range whose last serial is below its first")
+    if any(before[1] >= after[0] for before, after in pairwise(ranges)):
+        raise RemoteProtocolError("FLUSH_PAGES of ranges that do not ascend, or share serials")
     return ranges
 
 

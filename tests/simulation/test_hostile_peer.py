@@ -41,6 +41,8 @@ LIES = {
     "a count that the table does not have": frame_of(17, 3, PUT_TABLE, bytes(4196), 1),
     "serial 0": frame_of(18, 1, bytes(8), request_id=1),
     "a range that ends before it starts": frame_of(19, 1, messages.flush_table([(5, 4)])),
+    "ranges that share a serial": frame_of(19, 2, messages.flush_table([(1, 5), (5, 9)])),
+    "ranges that do not ascend": frame_of(19, 2, messages.flush_table([(7, 9), (1, 5)])),
     "a get of nothing": frame_of(18, 0, b"", request_id=1),
     "a request without an id": frame_of(18, 1, messages.get_table([1])),
     "an unknown type": encode_header(99),

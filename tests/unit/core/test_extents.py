@@ -6,7 +6,7 @@ import pytest
 
 from ramsterd.core import extents
 from ramsterd.core.extents import PageStatus, StatusRun
-from ramsterd.core.page import PoolId
+from ramsterd.core.page import PoolId, PoolKind
 from ramsterd.core.store import Store
 from ramsterd.core.table import HOLE, LEAF_PAGES, LOST, ZERO
 from tests.unit.core.disk import OBJECT
@@ -164,4 +164,27 @@ def test_some_leaves_of_any_object_are_flushed_until_none_is_left(
     assert extents.flush_some(store, pool, PLENTY) == 6
     assert extents.flush_some(store, pool, PLENTY) == 0
     assert store.objects_of(pool) == 0
+    store.check_invariants()
+
+
+@pytest.mark.parametrize(
+    "ranges",
+    [
+        [(3, 3), (70, 71)],
+        [(0, 5), (130, 1 << 40), (1 << 41, 1 << 42)],
+        [(0, 1 << 47)],
+        [(64, 127), (128, 130), (131, 1 << 30)],
+        [(500, 600)],
+    ],
+)
+def test_ranges_are_flushed_once_however_wide(store: Store, ranges: list[tuple[int, int]]) -> None:
+    pool = store.new_pool(PoolKind.PERSISTENT, "disk")
+    indexes = [1, 3, 63, 64, 70, 71, 129, 130, 131, 5000, 1 << 41]
+    for index in indexes:
+        assert store.put(pool, b"", index, joined([make_page(1000, index)])) == 1
+    inside = [index for index in indexes if any(first <= index <= last for first, last in ranges)]
+    assert extents.flush_ranges(store, pool, b"", ranges) == len(inside)
+    left = [index for index in indexes if store.get(pool, b"", index, 1).pages != [None]]
+    assert left == [index for index in indexes if index not in inside]
+    assert extents.flush_ranges(store, pool, b"", ranges) == 0
     store.check_invariants()
