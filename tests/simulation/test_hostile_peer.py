@@ -47,7 +47,7 @@ LIES = {
     "a request without an id": frame_of(18, 1, messages.get_table([1])),
     "an unknown type": encode_header(99),
     "an unknown flag": encode_header(18).replace(b"\x12\0", bytes([18, Flag.REPLY << 1]), 1),
-    "a status with more free than there is": frame_of(16, 1, pack_fields([1, 2, True, 0.5, 0])),
+    "a status with more free than there is": frame_of(16, 1, pack_fields([1, 2, True, 0.5, 0, 0])),
 }
 
 
