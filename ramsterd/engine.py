@@ -378,7 +378,7 @@ class Engine:
             # What has left has too few copies now.
             for holder in self._holders:
                 if not holder.is_dead:
-                    self._sweeps.begin(holder)
+                    self._sweeps.begin(holder, is_absent=False)
         self._status_at = now  # a node that drains says so at once
         return gone
 

@@ -30,8 +30,6 @@ class Leaving:
     """The zpages of a block on its way to a peer: four parallel lists, and the bytes back to back."""
 
     block: int
-    # On how many peers it must be kept: the most that a pool of its pages asks for.
-    copies: int
     rows: list[int]
     serials: list[int]
     checksums: list[int]
@@ -54,9 +52,7 @@ def begin_leaving(store: Store, block: int) -> Leaving:
         packed_list.append(packed)
         offset = zbud.offset(location)
         pieces.append(zbud.arena[offset : offset + (packed & ZPAGE_BYTES_MASK)])
-    return Leaving(
-        block, store.copies_of(rows), rows, serials, checksums, packed_list, b"".join(pieces)
-    )
+    return Leaving(block, rows, serials, checksums, packed_list, b"".join(pieces))
 
 
 def return_leaving(store: Store, leaving: Leaving) -> None:

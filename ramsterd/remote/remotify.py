@@ -333,21 +333,29 @@ class Remotifier:
         shipment.answers_missing -= 1
         if shipment.answers_missing:
             return
-        copies = len(shipment.holders)
         # The oldest block goes back last, and is the oldest again.
         for leaving, stored_by in zip(
             reversed(shipment.blocks), reversed(shipment.stored_by), strict=True
         ):
             if not shipment.is_kept:
                 self._leaving_bytes -= self._store.zbud.block_bytes(leaving.block)
-            # One that stored them may have lost its life since.
-            living = [holder for holder in stored_by if not holder.is_dead]
-            if len(living) == copies:
-                self._end(leaving, living, is_kept=shipment.is_kept)
+            if self._is_enough(leaving, stored_by):
+                self._end(leaving, stored_by, is_kept=shipment.is_kept)
             else:
                 traffic.return_leaving(self._store, leaving)
-                for holder in living:
+                for holder in stored_by:
                     self._owe(holder, leaving.serials)
+
+    def _is_enough(self, leaving: Leaving, stored_by: list[Holder]) -> bool:
+        """Whether a block is at as many peers as it should be by now.
+
+        One that stored it may have lost its life or its link since, and the sweep that looks for pages at risk has
+        been here already; and a pool may want more copies than when it left.
+        """
+        store = self._store
+        if any(each.is_dead or each.holder in store.unreachable_holders for each in stored_by):
+            return False
+        return len(stored_by) >= store.copies_of(store.zbud.rows(leaving.block))
 
     def _end(self, leaving: Leaving, holders: list[Holder], *, is_kept: bool) -> None:
         end = traffic.keep_leaving if is_kept else traffic.end_leaving

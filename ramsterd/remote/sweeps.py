@@ -29,15 +29,26 @@ class Sweeps:
         self._on_thinned = on_thinned
         # By holder id: the row to go on from.
         self._rows: dict[int, tuple[Holder, int]] = {}
+        # Those of them that look for what has too few copies for another reason than that holder's absence.
+        self._to_finish: set[int] = set()
         self._step_at: float | None = None
 
-    def begin(self, holder: Holder) -> None:
-        """Look at all rows that name a holder; until then all its pages count as being at risk."""
+    def begin(self, holder: Holder, *, is_absent: bool = True) -> None:
+        """Look at all rows that name a holder; until then all its pages count as being at risk.
+
+        Args:
+            holder: Which one.
+            is_absent: Whether that is because it can't be asked; else more copies are wanted.
+        """
         holder.is_unswept = True
+        if not is_absent:
+            self._to_finish.add(holder.holder)
         self._rows[holder.holder] = (holder, 0)
 
     def call_off(self, holder: Holder) -> None:
         """It can be asked again."""
+        if holder.holder in self._to_finish:
+            return
         holder.is_unswept = False
         self._rows.pop(holder.holder, None)
 
@@ -71,6 +82,7 @@ class Sweeps:
             self._rows[holder.holder] = (holder, swept.next_row)
             return
         holder.is_unswept = False
+        self._to_finish.discard(holder.holder)
         if holder.is_dead:
             self._holders.forget(holder)
             self._store.unreachable_holders.discard(holder.holder)
