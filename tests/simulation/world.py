@@ -115,9 +115,7 @@ class World:
         """Return those copies that the owner can still ask for: it may have given up the others on purpose."""
         owner = client.node
         row = rows_of(owner.engine.store, owner.pool).get((OBJECT, index), 0) if at else 0
-        lives = [owner.engine._holders[holder] for holder in owner.engine.store.rows.holders(row)]
-        named = {life.node for life in lives if not life.is_dead}
-        return {number for number in at if number == owner.number or number in named}
+        return at & {owner.number, *named_by(owner, row)}
 
     def check(self, clients: "list[Client]") -> int:
         """Assert that no page left its owner for fewer peers than asked; return how many are at fewer now."""
@@ -127,6 +125,7 @@ class World:
             rows = rows_of(store, client.pool)
             for index, identity in versions(client):
                 row, at = rows.get((OBJECT, index), 0), copies.get(identity, set())
+                at = at & {client.number, *named_by(client.node, row)}
                 is_sure = client.values(index) == {identity[2]}
                 is_here = row and (client.number in at or store.rows.location(row))
                 if not row or not is_sure or (is_here and not store.rows.holders(row)):
@@ -143,6 +142,12 @@ class World:
                 else:
                     at_risk += 1
         return at_risk
+
+
+def named_by(owner: Node, row: int) -> set[int]:
+    """Return the nodes that have a page as its owner believes: others may be owed a flush of it."""
+    lives = [owner.engine._holders[holder] for holder in owner.engine.store.rows.holders(row)]
+    return {life.node for life in lives if not life.is_dead}
 
 
 def versions(client: "Client") -> Iterator[tuple[int, Identity]]:
