@@ -97,9 +97,6 @@ class Engine:
             owner_pages_max=memory.foreign_owner_bytes_max // PAGE_BYTES,
         )
         self._recall = Recall(self.store, self._foreign)
-        self._census = Census(
-            self.store, self._holders, local=local, is_reachable=self._is_reachable
-        )
         self._copies = Copies(self.store, cluster, configured=remote.copies)
         self._intake = Intake(remote.foreign_bytes_per_second)
         self._fetches = Fetches(
@@ -121,6 +118,13 @@ class Engine:
             ),
             rng=rng,
             sends_ephemeral=remote.ephemeral,
+        )
+        self._census = Census(
+            self.store,
+            self._holders,
+            local=local,
+            is_reachable=self._is_reachable,
+            has_put_to=self._remotifier.is_sending_to,
         )
         self._homebound = Homebound(
             self.store,

@@ -2,7 +2,11 @@
 
 Asked about a peer it counts the persistent pages of ours that are not here and that no other holder with a link has.
 Asked about this node itself it counts those that only peers have.  Pages that move meanwhile may be counted or
-not: whoever needs an exact answer stops what moves first, as `node remove` does with a cordon.
+not: whoever needs an exact answer stops what moves first, as `node remove` does with a cordon.  What was on its way
+to the peer before that is waited for: once it has arrived, that peer may be the only one that has it.
+
+Two peers that are to be removed at once may have the copies of each other's pages.  So who was asked about lately is not
+counted on when another is asked about.
 """
 
 from collections.abc import Callable
@@ -18,6 +22,8 @@ from ramsterd.remote.holders import Holder, Holders
 # Rows looked at in one slice: of those that peers hold each is judged, some 10 ms at most; and the pause after it.
 CENSUS_ROWS: Final = 8192
 CENSUS_SECONDS: Final = 0.02
+# A node that was asked about may be gone by the next count: longer than an operator's command takes to remove it.
+LEAVING_SECONDS: Final = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +50,36 @@ class Census:
         *,
         local: NodeId,
         is_reachable: Callable[[Holder], bool],
+        has_put_to: Callable[[NodeId], bool],
     ) -> None:
+        """Begin with nobody asked about.
+
+        Args:
+            store: Whose pages these are.
+            holders: Who may have them.
+            local: This node.
+            is_reachable: Whether a holder can be asked for pages now.
+            has_put_to: Whether persistent pages are on their way to a node.
+        """
         self._store = store
         self._holders = holders
         self._local = local
         self._is_reachable = is_reachable
+        self._has_put_to = has_put_to
         self._counts: dict[NodeId, _Count] = {}
+        # When each peer was asked about.
+        self._asked_at: dict[NodeId, float] = {}
         self._step_at = 0.0
 
     def begin(self, node: NodeId, *, now: float) -> None:
         """Count for a node, from the start, also if that is under way."""
         self._counts[node] = _Count()
         self._step_at = now
+        self._asked_at = {
+            each: at for each, at in self._asked_at.items() if now - at < LEAVING_SECONDS
+        }
+        if node != self._local:
+            self._asked_at[node] = now
 
     def next_deadline(self) -> float | None:
         """Return when the next slice is due."""
@@ -84,6 +108,9 @@ class Census:
         if asked and end < self._store.rows.high:
             count.row = end
             return None
+        if node != self._local and self._has_put_to(node):
+            self._counts[node] = _Count()
+            return None
         del self._counts[node]
         return Counted(node, count.last_copies)
 
@@ -94,4 +121,7 @@ class Census:
         if node == self._local:
             return True
         others = (self._holders[holder] for holder in store.rows.holders(row))
-        return not any(each.node != node and self._is_reachable(each) for each in others)
+        return not any(
+            each.node != node and each.node not in self._asked_at and self._is_reachable(each)
+            for each in others
+        )

@@ -219,6 +219,10 @@ class Remotifier:
         """Whether any PUT of persistent pages is under way: their memory is freed when it has ended."""
         return bool(self._in_flight)
 
+    def is_sending_to(self, node: NodeId) -> bool:
+        """Whether persistent pages are under way to a peer that may have the only copy when it answers."""
+        return any(put.holder.node == node for put in self._in_flight.values())
+
     def has_put_to(self, node: NodeId) -> bool:
         """Whether any PUT to a peer is under way, or was given up and may be."""
         return (

@@ -5,7 +5,7 @@ from ramsterd.core import traffic
 from ramsterd.core.page import PAGE_BYTES, PoolKind
 from ramsterd.core.store import Store
 from ramsterd.core.zbud import Family
-from ramsterd.remote.census import Census, Counted
+from ramsterd.remote.census import LEAVING_SECONDS, Census, Counted
 from ramsterd.remote.holders import Holder, Holders
 from tests.unit.core.made_pages import joined, make_run, make_store
 
@@ -21,7 +21,14 @@ class Owner:
         self.store: Store = make_store()
         self.holders = Holders()
         self.unreachable: set[NodeId] = set()
-        self.census = Census(self.store, self.holders, local=LOCAL, is_reachable=self.is_reachable)
+        self.receiving: set[NodeId] = set()
+        self.census = Census(
+            self.store,
+            self.holders,
+            local=LOCAL,
+            is_reachable=self.is_reachable,
+            has_put_to=self.receiving.__contains__,
+        )
         self.pool = self.store.new_pool(PoolKind.PERSISTENT, "disk")
         self.index = 0
 
@@ -39,8 +46,8 @@ class Owner:
         holders = [self.holders.of(node, LIFE).holder for node in nodes]
         end(self.store, traffic.begin_leaving(self.store, block), *holders)
 
-    def count(self, node: NodeId, *, rows_max: int = 5) -> int:
-        self.census.begin(node, now=0)
+    def count(self, node: NodeId, *, rows_max: int = 5, now: float = 0.0) -> int:
+        self.census.begin(node, now=now)
         for _ in range(1000):
             counted = self.census.count(rows_max)
             if counted is not None:
@@ -64,7 +71,26 @@ def test_a_page_with_another_holder_or_here_is_not_counted() -> None:
     owner.send_block(ONE, stays=True)
     owner.send_block(OTHER)
     assert owner.count(ONE) == BLOCK_PAGES
+    assert owner.count(OTHER, now=LEAVING_SECONDS) == BLOCK_PAGES
+
+
+def test_of_two_that_are_asked_about_neither_is_counted_on() -> None:
+    owner = Owner()
+    owner.send_block(ONE, OTHER)
+    assert owner.count(ONE) == 0
     assert owner.count(OTHER) == BLOCK_PAGES
+    assert owner.count(ONE, now=1) == BLOCK_PAGES
+    assert owner.count(ONE, now=LEAVING_SECONDS) == 0, "nobody removed the other one"
+
+
+def test_what_is_on_its_way_is_waited_for() -> None:
+    owner = Owner()
+    owner.receiving.add(ONE)
+    owner.census.begin(ONE, now=0)
+    assert owner.census.count(100) is None
+    owner.send_block(ONE)
+    owner.receiving.discard(ONE)
+    assert owner.census.count(100) == Counted(ONE, BLOCK_PAGES)
 
 
 def test_a_holder_that_can_not_be_asked_is_no_other_holder() -> None:
