@@ -39,8 +39,6 @@ LOOPS = (4, 8, 16)
 SETTLE_SECONDS = 20.0
 # After the stress, until everybody should be up again.
 RECOVERY_SECONDS = 60.0
-# Busy loops beside it, each number for a third of the time: waits of about 2, 4 and 8 seconds.
-LOOPS = (4, 8, 16)
 SEEDS = 20
 _VERDICT = re.compile(
     r"^(\S+ \S+) INFO +ramster\.heartbeat: node (\d+) is (up|suspect|down):", re.MULTILINE

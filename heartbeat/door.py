@@ -13,7 +13,7 @@ from typing import TypeAlias
 from config.model import ClusterConfig
 from heartbeat.datagram import BadDatagram, Datagram, Message, cluster_digest
 from heartbeat.seal import BadMac, ReplayWindow, Seal
-from nodemanager.ids import NodeId
+from nodemanager.ids import Incarnation, NodeId
 
 # Where a datagram came from or goes to: an IP address in its usual text form, and a port.
 Endpoint: TypeAlias = tuple[str, int]
@@ -84,6 +84,15 @@ class Door:
         """Know these members, without us, from now on; one that is gone begins anew when it is back."""
         self._members = {endpoint: node for node, endpoint in members.items()}
         self._windows = {node: self._windows.get(node) or ReplayWindow() for node in members}
+
+    def on_linked(self, node: NodeId, incarnation: Incarnation) -> None:
+        """Note which life a link has shown: a later one that a datagram claimed is a mistake or a forgery.
+
+        The key is one for all, so a member can forge that; then nothing of the real life would count any more.
+        """
+        window = self._windows.get(node)
+        if window is not None and window.is_stale(incarnation):
+            self._windows[node] = ReplayWindow()
 
     def on_key_changed(self, key: bytes) -> bool:
         """Close with this key, and open what is closed with it or the present one; False: it is the present one."""

@@ -136,6 +136,7 @@ class HeartbeatService:
 
     def heard(self, node: NodeId, incarnation: Incarnation) -> None:
         """Note that something came from a member over its link: that is life as good as an answer."""
+        self._door.on_linked(node, incarnation)
         self._perform(self._detector.on_heard(node, incarnation, now=trio.current_time()))
 
     @property

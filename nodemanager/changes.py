@@ -7,7 +7,8 @@ any two of different origin are ordered, and alike on every node.  The newer one
 So of two changes made at the same time one would be lost.  Each membership therefore travels with the versions
 that came before it.  A node whose own change is not among these makes it again on top of what won, which is
 a newer version still.  Each such round ends with one more node's changes in the list for good, so rounds end.
-A change that the winner made impossible (the name is taken now) is given up and said.
+A change that the winner made impossible (the name is taken now) is given up and said.  So is one from before the
+oldest version that travelled: the others may have taken it over long ago, and changed it back.
 
 Known weakness: which changes are our own is not kept over a restart.  A change made while cut off from everybody
 and followed by a restart loses to any newer version; `is_unknown_to` tells that apart, and the log names what differs.
@@ -28,6 +29,9 @@ ANCESTORS_MAX: Final = 32
 OURS_MAX: Final = 256
 # More make a line that nobody reads.
 DIFFERENCES_SHOWN_MAX: Final = 16
+# Why a change of ours is not made again when others have changed so much since that they may well know it: to undo
+# what they did after it would be worse than to have it said again.
+TOO_OLD: Final = f"at least {ANCESTORS_MAX} versions came since, and it may be among them"
 # The file that errors about a change name: there is none.
 CHANGE: Final = "the change"
 
@@ -119,9 +123,7 @@ class MembershipHistory:
         """Whether a newer membership was made without ours, and what we know to be our own can't make up for it."""
         if said.version <= self.version or self._ours:
             return False
-        # Beyond the ancestors that travel nobody can tell.
-        reaches = len(said.ancestors) < ANCESTORS_MAX or said.ancestors[0] <= self.version
-        return reaches and self.version not in said.ancestors
+        return _reaches(said, self.version) and self.version not in said.ancestors
 
     def say(self) -> Said:
         """Return what to tell a peer."""
@@ -164,7 +166,13 @@ class MembershipHistory:
         self._succeed(cluster, said.ancestors)
         if not any(node.number == self._local for node in cluster.node):
             return Adopted(cluster, (), ())
-        return self._make_again([change for version, change in ours if version not in ancestors])
+        unknown = [(version, change) for version, change in ours if version not in ancestors]
+        too_old = [change for version, change in unknown if not _reaches(said, version)]
+        adopted = self._make_again(
+            [change for version, change in unknown if _reaches(said, version)]
+        )
+        given_up = tuple((change, TOO_OLD) for change in too_old)
+        return replace(adopted, given_up=given_up + adopted.given_up)
 
     def _make_again(self, changes: list[Change]) -> Adopted:
         """Put changes on top of the present membership, all as one version.
@@ -194,6 +202,11 @@ class MembershipHistory:
     def _succeed(self, cluster: ClusterConfig, ancestors: tuple[Version, ...]) -> None:
         self.cluster = cluster
         self._ancestors = ancestors[-ANCESTORS_MAX:]
+
+
+def _reaches(said: Said, version: Version) -> bool:
+    """Whether a version would be among the ancestors if it was one.  Beyond those that travel nobody can tell."""
+    return len(said.ancestors) < ANCESTORS_MAX or said.ancestors[0] <= version
 
 
 def differences(old: ClusterConfig, new: ClusterConfig) -> str:

@@ -28,6 +28,7 @@ from nodemanager.changes import (
 )
 from nodemanager.ids import NodeId
 from nodemanager.membership import MembershipStore
+from nodemanager.states import NodeState
 from ramsterd.engine import Engine
 from ramsterd.member_messages import (
     Holdings,
@@ -49,6 +50,8 @@ class Inquiry:
     """What all linked nodes have to do with one node; answers come in one by one."""
 
     began_at: float
+    # When whoever asked was here last.
+    polled_at: float
     waits_for: set[NodeId]
     answers: dict[NodeId, Holdings] = field(default_factory=dict)
 
@@ -267,6 +270,13 @@ class Members:
 
     # Who has to do with a node.
 
+    def may_have_pages(self, node: NodeId) -> bool:
+        """Whether a peer had a life that may go on, seen from here or not: it may have pages anywhere."""
+        nodes = self._engine.nodes
+        if node not in nodes:
+            return False
+        return nodes.incarnation(node) is not None and nodes.state(node) is not NodeState.LEFT
+
     def ask(self, node: NodeId) -> Inquiry:
         """Ask every linked node, that one and ourselves too, what it has to do with it."""
         self.inquiries[node] = inquiry = self._ask(node, {*self._links, self._local})
@@ -284,10 +294,14 @@ class Members:
             self._links[each].push()
         if self._local in asked:
             self._count_for(node, self._local)
-        return Inquiry(trio.current_time(), asked)
+        now = trio.current_time()
+        return Inquiry(now, now, asked)
 
     def _count_for(self, node: NodeId, asker: NodeId) -> None:
-        self._askers.setdefault(node, set()).add(asker)
+        askers = self._askers.setdefault(node, set())
+        if asker in askers:
+            return  # who asks twice hears once, or a count would never end
+        askers.add(asker)
         self._engine.begin_census(node, now=trio.current_time())
 
     def on_counted(self, counted: Counted) -> None:

@@ -18,8 +18,10 @@ from ramsterd.snapshot import to_plain
 
 logger = logging.getLogger("ramster.commands")
 
-# How long the others may take to say what they have to do with a node.
-ANSWERS_SECONDS_MAX: Final = 5.0
+# How long the others may take to say what they have to do with a node: to count the pages of 500 GiB takes as long.
+ANSWERS_SECONDS_MAX: Final = 300.0
+# Whoever asks comes back sooner than that.
+POLL_SECONDS_MAX: Final = 10.0
 
 
 def node_commands(members: Members) -> dict[str, Command]:
@@ -107,6 +109,13 @@ def remove_node(members: Members, request: dict[str, object]) -> object:
     loss = _losses(inquiry, node, names)
     if waits_for:
         loss.append(f"no answer from {', '.join(waits_for)}")
+    known = {*inquiry.answers, *inquiry.waits_for, number}
+    unasked = [each for each in names if each not in known]
+    said = inquiry.answers.get(number)
+    is_empty = said is not None and not said.pages_here  # of all others, so nobody need be asked
+    owners = [names[each] for each in unasked if members.may_have_pages(each)]
+    if owners and not is_empty:
+        loss.append(f"no link to {', '.join(owners)}, so what is theirs there is not known")
     if loss and not is_forced:
         raise CommandRefused(
             f"node {node.name} is still needed: {'; '.join(loss)}."
@@ -114,9 +123,8 @@ def remove_node(members: Members, request: dict[str, object]) -> object:
         )
     for each in loss:
         logger.warning("node %s is removed by force: %s", node.name, each)
-    known = {*inquiry.answers, *inquiry.waits_for, number}
     _change(members, Remove(number))
-    silent = [name for each, name in names.items() if each not in known]
+    silent = [names[each] for each in unasked]
     return {**_result(members, node, "removed"), "lost": loss, "not_asked": silent}
 
 
@@ -128,9 +136,10 @@ def _inquiry(members: Members, node: NodeConfig) -> Inquiry:
     """
     number = NodeId(node.number)
     inquiry = members.inquiries.get(number)
+    now = trio.current_time()
     # One that nobody came back to says how things were; so does one that an uncordon came after.
-    oldest = trio.current_time() - 2 * ANSWERS_SECONDS_MAX
-    if inquiry is not None and node.cordoned and inquiry.began_at > oldest:
+    if inquiry is not None and node.cordoned and now - inquiry.polled_at < POLL_SECONDS_MAX:
+        inquiry.polled_at = now
         return inquiry
     if not node.cordoned:
         _change(members, Cordon(number, is_cordoned=True))

@@ -236,7 +236,7 @@ class Peers:
         try:
             for frame in unread:
                 if frame.type in MEMBER_MESSAGES:
-                    self.members.on_frame(link, frame)
+                    self._on_member_frame(link, frame)
                 else:
                     self._engine.on_frame(link.node, link.incarnation, frame, now=now)
         except RemoteProtocolError:
@@ -247,6 +247,15 @@ class Peers:
             raise
         finally:
             self.settle()
+
+    def _on_member_frame(self, link: Link, frame: Frame) -> None:
+        if frame.is_reply:
+            # The link counts a request about pages as answered by this: nobody else will say that it failed.
+            self._engine.on_request_failed(frame.request_id)
+            raise RemoteProtocolError(
+                f"frame of type {frame.type} as a reply, which answers nothing"
+            )
+        self.members.on_frame(link, frame)
 
     def on_requests_failed(self, link: Link, failures: list[tuple[int, Failure]]) -> None:
         """Requests have no answer: their outcome is unknown."""

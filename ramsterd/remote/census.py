@@ -3,7 +3,8 @@
 Asked about a peer it counts the persistent pages of ours that are not here and that no other holder with a link has.
 Asked about this node itself it counts those that only peers have.  Pages that move meanwhile may be counted or
 not: whoever needs an exact answer stops what moves first, as `node remove` does with a cordon.  What was on its way
-to the peer before that is waited for: once it has arrived, that peer may be the only one that has it.
+to the peer before that is waited for: once it has arrived, that peer may be the only one that has it.  A page that is
+here as a clean copy, and at nobody else, is ours alone from then on: else it might be dropped before the peer goes.
 
 Two peers that are to be removed at once may have the copies of each other's pages.  So who was asked about lately is not
 counted on when another is asked about.
@@ -17,10 +18,11 @@ from nodemanager.ids import NodeId
 from ramsterd.core import traffic
 from ramsterd.core.page import PoolKind
 from ramsterd.core.store import Store
+from ramsterd.core.zbud import SLOT_SHIFT, Family
 from ramsterd.remote.holders import Holder, Holders
 
 # Rows looked at in one slice: of those that peers hold each is judged, some 10 ms at most; and the pause after it.
-CENSUS_ROWS: Final = 8192
+CENSUS_ROWS: Final = 4096
 CENSUS_SECONDS: Final = 0.02
 # A node that was asked about may be gone by the next count: longer than an operator's command takes to remove it.
 LEAVING_SECONDS: Final = 15.0
@@ -73,7 +75,7 @@ class Census:
 
     def begin(self, node: NodeId, *, now: float) -> None:
         """Count for a node, from the start, also if that is under way."""
-        self._counts[node] = _Count()
+        self._restart(node)
         self._step_at = now
         self._asked_at = {
             each: at for each, at in self._asked_at.items() if now - at < LEAVING_SECONDS
@@ -91,7 +93,11 @@ class Census:
             return []
         self._step_at = now + CENSUS_SECONDS
         counted = self.count(CENSUS_ROWS)
-        return [] if counted is None else [counted]
+        if counted is None:
+            return []
+        if counted.node in self._asked_at:
+            self._asked_at[counted.node] = now
+        return [counted]
 
     def count(self, rows_max: int) -> Counted | None:
         """Look at some rows for one node; return the answer if that was the last of them."""
@@ -109,19 +115,34 @@ class Census:
             count.row = end
             return None
         if node != self._local and self._has_put_to(node):
-            self._counts[node] = _Count()
+            self._restart(node)
             return None
         del self._counts[node]
         return Counted(node, count.last_copies)
 
+    def _restart(self, node: NodeId) -> None:
+        """Count from the first row, after all others that are asked about."""
+        self._counts.pop(node, None)
+        self._counts[node] = _Count()
+
     def _is_last(self, row: int, node: NodeId) -> bool:
         store = self._store
-        if store.rows.location(row) or store.kind_of(row) is PoolKind.EPHEMERAL:
+        if store.kind_of(row) is PoolKind.EPHEMERAL:
             return False
         if node == self._local:
-            return True
+            return not store.rows.location(row)
         others = (self._holders[holder] for holder in store.rows.holders(row))
-        return not any(
+        if any(
             each.node != node and each.node not in self._asked_at and self._is_reachable(each)
             for each in others
-        )
+        ):
+            return False
+        return not self._is_kept(row)
+
+    def _is_kept(self, row: int) -> bool:
+        """Whether a page is here to stay: a clean copy of what nobody else has is made ours alone, or it may be dropped."""
+        store = self._store
+        block = store.rows.location(row) >> SLOT_SHIFT
+        if block and store.zbud.family_of_block[block] == Family.OWN_CLEAN:
+            store.adopt_block(block)
+        return store.rows.location(row) != 0

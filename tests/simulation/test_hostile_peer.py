@@ -7,8 +7,10 @@ from trio.testing import MockClock
 
 from net.frame import Flag, encode_header
 from net.packing import pack_fields
+from nodemanager.ids import NodeId
 from ramsterd.core.codec import PACKED_RAW, ZPAGE_BYTES_MASK
 from ramsterd.core.page import PoolKind
+from ramsterd.member_messages import MemberMessage, ask_message
 from ramsterd.remote import messages
 from ramsterd.remote.messages import MessageType
 from tests.simulation.cluster import Cluster, Node
@@ -69,6 +71,11 @@ def other_type(kind: int, count: int, table: bytes, body: bytes, request_id: int
     return frame_of(other, count, table, body, request_id, is_reply=True)
 
 
+def member_type(kind: int, count: int, table: bytes, body: bytes, request_id: int) -> bytes:
+    """A good message about members, marked as the answer."""
+    return frame_of(MemberMessage.ASK, 1, ask_message(NodeId(0)), b"", request_id, is_reply=True)
+
+
 def another_count(kind: int, count: int, table: bytes, body: bytes, request_id: int) -> bytes:
     width = len(table) // count
     return frame_of(kind, count - 1, table[:-width], body, request_id, is_reply=True)
@@ -103,7 +110,7 @@ def answers_with(lie: Callable[..., bytes], liar: Node) -> None:
     link.post = post  # type: ignore[method-assign, assignment]
 
 
-@pytest.mark.parametrize("lie", [other_type, another_count, longer_body, broken_table])
+@pytest.mark.parametrize("lie", [other_type, member_type, another_count, longer_body, broken_table])
 async def test_answers_that_do_not_fit_leave_no_request_behind(
     seed: int, mock_clock: MockClock, lie: Callable[..., bytes]
 ) -> None:

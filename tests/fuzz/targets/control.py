@@ -13,6 +13,7 @@ from config.limits import BUDGET_BYTES_MIN
 from config.model import ClusterConfig, NodeConfig
 from config.rules import check_cluster
 from nodemanager.ids import NodeId
+from nodemanager.table import NodeTable
 from ramsterd.commands import set_budget
 from ramsterd.control import LINE_BYTES_MAX, Command, CommandRefused, _answer_lines
 from ramsterd.engine import Engine
@@ -44,7 +45,7 @@ class Daemon:
         self.engine = cast(
             "Engine",
             SimpleNamespace(
-                nodes=SimpleNamespace(local=NodeId(1)),
+                nodes=NodeTable(CLUSTER, NodeId(1)),
                 store=SimpleNamespace(
                     limits=SimpleNamespace(budget_bytes_max=4 * BUDGET_BYTES_MIN)
                 ),

@@ -142,3 +142,16 @@ def test_of_three_keys_the_oldest_does_not_count() -> None:
 @pytest.mark.parametrize("length", [0, 1, MAC_BYTES - 1, MAC_BYTES])
 def test_what_is_shorter_than_a_mac_has_none(length: int) -> None:
     assert reason(door(0).admit(bytes(length), endpoint(1))) is DropReason.BAD_MAC
+
+
+def test_a_forged_later_life_counts_until_a_link_shows_the_real_one() -> None:
+    """A member has the key, and may send from another's address."""
+    ours, theirs = door(0), door(1)
+    forged = door(1).close(message(1, incarnation=99))
+    assert reason(ours.admit(forged, endpoint(1))) is None
+    assert reason(ours.admit(theirs.close(message(1)), endpoint(1))) is DropReason.STALE_INCARNATION
+    ours.on_linked(NodeId(1), LIFE)
+    real = theirs.close(message(1))
+    assert reason(ours.admit(real, endpoint(1))) is None
+    ours.on_linked(NodeId(1), LIFE)
+    assert reason(ours.admit(real, endpoint(1))) is DropReason.REPLAYED

@@ -67,3 +67,20 @@ def test_changes_of_this_life_are_made_again_and_need_no_word() -> None:
     history.commit(change, history.propose(change))
     said = Said(Version(2, 2), (Version(1, 1),), cluster_of(3).node)
     assert not history.is_unknown_to(said)
+
+
+def test_an_old_change_is_not_made_again_by_a_node_that_was_away_for_long() -> None:
+    """All took it over at once; then so much changed that the ancestors reach back to it no more."""
+    away, other = (MembershipHistory(of_version(1, 1), NodeId(number)) for number in (1, 2))
+    cordon = Cordon(NodeId(0), is_cordoned=True)
+    away.commit(cordon, away.propose(cordon))
+    assert other.on_said(away.say()) is not None
+    for number in range(ANCESTORS_MAX + 1):
+        change = Cordon(NodeId(0), is_cordoned=bool(number % 2))
+        other.commit(change, other.propose(change))
+    assert not other.cluster.node[0].cordoned
+    adopted = away.on_said(other.say())
+    assert adopted is not None
+    assert adopted.made_again == ()
+    assert [change for change, _ in adopted.given_up] == [cordon], "said, for it may be unknown too"
+    assert away.cluster == other.cluster
