@@ -110,13 +110,19 @@ async def test_a_third_node_is_asked_too(seed: int, mock_clock: MockClock) -> No
 async def test_a_node_that_does_not_answer_stands_in_the_way(
     seed: int, mock_clock: MockClock
 ) -> None:
-    cluster, _ = stage(seed, mock_clock, nodes=3)
+    cluster, client = stage(seed, mock_clock, nodes=3)
+    client.fill(1600)
+    cluster.run(2)
     cluster.hold(2, 0)
     with pytest.raises(CommandRefused, match="no link to node2, so what is theirs"):
         remove(cluster, 0, 1)
     assert not cluster.is_linked(0, 2), "it was waited for as long as its link lived"
-    cluster.link_all()
+    client.flush(0, 1600)
+    cluster.run(1)
+    assert held(cluster, 0, 1) == 0
+    # A node that keeps nothing needs nobody's word.
     assert remove(cluster, 0, 1)["state"] == "removed"
+    cluster.link_all()
     cluster.run(1)
     assert numbers(cluster, 2) == {0, 2}
 
