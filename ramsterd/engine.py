@@ -135,7 +135,9 @@ class Engine:
             placeable_nodes=self._placeable_nodes,
             make_room=self._remotifier.make_room,
         )
-        self._sweeps = Sweeps(self.store, self._holders, on_thinned=self._homebound.rebuilder.note)
+        self._sweeps = Sweeps(
+            self.store, self._holders, on_thinned=self._homebound.rebuilder.note_if_at_risk
+        )
         self._replicator = Replicator(self.store)
         self._compactor = Compactor(self.store)
         self._scrubber = Scrubber(self.store)
@@ -393,6 +395,7 @@ class Engine:
         self._bury(self._holders.bury(node, NO_LIFE))
         self._purge_at.pop(node, None)
         self._departing.discard(node)
+        self._remotifier.forget(node)
         self._publish(self.nodes.forget(node))
 
     def pages_there(self, node: NodeId) -> int:
@@ -579,6 +582,10 @@ class Engine:
             self._flush_at = None
             for holder in self._flushes.holders():
                 self._send_flushes(self._holders[holder])
+        if self.store.thinned:
+            thinned, self.store.thinned = self.store.thinned, []
+            for row in thinned:
+                self._on_thinned(row)
         self._sweeps.settle(now)
         self._end_gets()
         return self._outbox.take()
@@ -590,7 +597,7 @@ class Engine:
                 self._outbox.add(GetDone(pending))
 
     def _on_thinned(self, row: int) -> None:
-        self._homebound.rebuilder.note(row)
+        self._homebound.rebuilder.note_if_at_risk(row)
 
     def _reachable_holders(self, row: int) -> int:
         """Return how many holders of a row can be asked now."""

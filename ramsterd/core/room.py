@@ -170,6 +170,7 @@ class Room(Versions):
                 self.counters.corrupt += 1
                 self.rows.remove_holder(row, dead_holder)
                 self.forget_local(row)
+                self.thinned.append(row)
         if self.zbud.is_free(block):
             return 0
         rows = self.zbud.rows(block)

@@ -63,6 +63,8 @@ class Versions:
         self.zpage_bytes = [0] * len(Family)
         # The newest serial.
         self.serial_last = 0
+        # Rows whose copy here was damaged, so that what peers have may be too few: whoever copies again takes them.
+        self.thinned: list[int] = []
         self._owed: dict[int, list[int]] = {}
         # Holder ids without a link: their copies do not count as long as there is a choice.
         self.unreachable_holders: set[int] = set()
@@ -157,6 +159,7 @@ class Versions:
         self.counters.corrupt += 1
         if self.rows.quarters[row * QUARTERS_PER_ROW + HOLDERS]:
             self.forget_local(row)
+            self.thinned.append(row)
             return True
         self.lose(row)
         return False

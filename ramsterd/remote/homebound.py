@@ -62,6 +62,7 @@ class Homebound:
             store,
             homecoming(),
             reachable_holders=reachable_holders,
+            placeable_nodes=placeable_nodes,
             make_room=make_room,
             pages_per_second_max=remote.rebuild_pages_per_second,
         )

@@ -57,6 +57,10 @@ class Pace:
         if not bytes_per_second:
             bucket.open_at = -math.inf
 
+    def forget(self, node: NodeId) -> None:
+        """A peer is no member any more."""
+        self._buckets.pop(node, None)
+
     def open_at(self, node: NodeId) -> float:
         """Return from when on a peer may be sent more; a time that has passed: now."""
         bucket = self._buckets.get(node)

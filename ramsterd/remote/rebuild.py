@@ -1,7 +1,7 @@
 """Rebuild: pages that have lost one of their copies get it back.
 
 A page is **at risk** when it is not here, and fewer of its holders can be reached than its pool wants copies.
-Rows that may be at risk wait in a queue; whoever finds one (a sweep for a holder that died or went down, a bad
+Rows at risk wait in a queue; whoever finds one (a sweep for a holder that died or went down, a bad
 copy) notes it here, and the queue judges anew when its turn comes.  So a row may stand there in vain: its page was
 flushed, or its holder came back.  Until that sweep, all pages of a holder without a link count.
 
@@ -90,6 +90,11 @@ class Rebuilder:
         if not self._is_noted[row]:
             self._is_noted[row] = 1
             self._rows.append(row)
+
+    def note_if_at_risk(self, row: int) -> None:
+        """A row was found that may have too few copies."""
+        if self.is_at_risk(row):
+            self.note(row)
 
     def is_at_risk(self, row: int) -> bool:
         """Whether a page that is only at peers has fewer copies that can be reached than its pool wants."""

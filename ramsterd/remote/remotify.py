@@ -235,6 +235,12 @@ class Remotifier:
         """Yield all PUTs of persistent pages to which an answer may come."""
         return chain(self._in_flight.values(), self._given_up.values())
 
+    def forget(self, node: NodeId) -> None:
+        """A peer is no member any more, and its link is gone."""
+        self._placed_bytes.pop(node, None)
+        self._standing.forget(node)
+        self._pace.forget(node)
+
     def on_link_lost(self, node: NodeId) -> None:
         """Nothing that was sent to a peer is under way any more."""
         self._standing.on_link_lost(node)

@@ -7,7 +7,7 @@ each tick and within a rate, two things happen:
     fetch   the remote pages of some leaves are asked for; they arrive as clean copies
 
 A node that drains is **eager**: it does not wait for quiet, fetches at a rate of its own, and fills its budget up to the
-high watermark.  It adopts nothing: a clean copy here is enough, and the others may be wanted as they are.
+low watermark: at the high one its clean copies would be dropped, and fetched again, for ever.  It adopts nothing: a clean copy here is enough, and the others may be wanted as they are.
 
 A page is freed at its holder only after it is safely here.  What would lift the use above the watermark stays away,
 so what came home does not have to leave again.  Ephemeral pages are not worth the way: they come when asked for.
@@ -112,8 +112,8 @@ class Repatriator:
         )
 
     def _room_bytes(self) -> int:
-        high = self._store.limits.high_watermark
-        return self._homecoming.room_bytes(high if self._is_eager else self._watermark)
+        low = self._store.limits.low_watermark
+        return self._homecoming.room_bytes(low if self._is_eager else self._watermark)
 
     def _bring_home(self, allowance: Allowance, now: float) -> None:
         before = allowance.pages

@@ -74,6 +74,7 @@ class Replicator:
     @property
     def is_any_replicated(self) -> bool:
         """Whether some pool was ever asked to be at peers: what is there is there to stay."""
+        self._pools = {pool for pool in self._pools if pool in self._store.pools}
         return bool(self._pools)
 
     def replicate_again(self, leaving: Iterable[int], deadline: float) -> None:

@@ -4,7 +4,8 @@ A holder says how many of our pages it is ready to keep (`remote.recall`).  What
 the row table, from a cursor.  A page that is here too is adopted without a byte moved; a copy that is one more
 than its pool wants is given up; any other page is fetched, from whichever holder answers, and adopted as it arrives.
 Either way its holders are owed a flush.  Where there is no
-room below the high watermark, older pages leave for other peers first; what finds none stays where it is.
+room below the high watermark, older pages leave for other peers first; what finds none stays where it is.  With too few
+peers to leave for again a page comes only where there is plenty: else what is written next would find no room.
 """
 
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from ramsterd.core.table import LEAF_SHIFT
 from ramsterd.core.zbud import SLOT_SHIFT, Family
 from ramsterd.remote.allowance import Allowance
 from ramsterd.remote.holders import Holder
-from ramsterd.remote.homecoming import Homecoming
+from ramsterd.remote.homecoming import Fetched, Homecoming
 from ramsterd.remote.pending import PendingGet
 
 # Rows looked through in one tick: some 4 ms.
@@ -27,6 +28,10 @@ ROWS_LOOKED_AT_MAX: Final = 1 << 16
 # Of these, rows judged in one tick, about 5 ms; and leaves asked for, which costs as much again when each is full.
 ROWS_JUDGED_MAX: Final = 1024
 LEAVES_ASKED_MAX: Final = 32
+
+
+# Of the low watermark: what can't leave again fills no more.
+STAY_BELOW: Final = 0.8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +52,7 @@ class Retaker:
         homecoming: Homecoming,
         *,
         reachable_holders: Callable[[int], int],
+        placeable_nodes: Callable[[], int],
         make_room: Callable[[], None],
         pages_per_second_max: int,
     ) -> None:
@@ -56,14 +62,19 @@ class Retaker:
             store: Whose pages these are.
             homecoming: Fetches them; this module's alone.
             reachable_holders: How many holders of a row can be asked now.
+            placeable_nodes: How many peers would take a block now.
             make_room: Has pages leave, though memory is not short yet.
             pages_per_second_max: The rate.
         """
         self._store = store
         self._homecoming = homecoming
         self._reachable_holders = reachable_holders
+        self._placeable_nodes = placeable_nodes
         self._make_room = make_room
         self._allowance = Allowance(pages_per_second_max)
+        # As each tick finds them: peers that would take a block, and room for what can leave again, and for what can't.
+        self._placeable = 0
+        self._room_bytes = self._room_to_stay_bytes = 0
         # By holder id: who recalls, and how many pages it is ready to keep.
         self._bounds: dict[int, tuple[Holder, int]] = {}
         self._row = 0
@@ -107,6 +118,10 @@ class Retaker:
         self._row = end if end < self._store.rows.high else 0
         self._has_more = self._row > 0 or (self._has_more and first > 0)
         self._asked.clear()
+        self._placeable = self._placeable_nodes()
+        limits = self._store.limits
+        self._room_bytes = self._homecoming.room_bytes(limits.high_watermark)
+        self._room_to_stay_bytes = self._homecoming.room_bytes(STAY_BELOW * limits.low_watermark)
         rows = traffic.rows_held_by(self._store, set(over), first, end)
         for judged, row in enumerate(rows):
             is_enough = judged == ROWS_JUDGED_MAX or len(self._asked) == LEAVES_ASKED_MAX
@@ -139,13 +154,21 @@ class Retaker:
         return adopted
 
     def _fetch(self, row: int, now: float) -> int:
-        room_bytes = self._homecoming.room_bytes(self._store.limits.high_watermark)
         leaf = self._store.rows.halves[row * HALVES_PER_ROW + ADDRESS] >> LEAF_SHIFT
         if leaf in self._asked:
             return 0
-        self._asked.add(leaf)
-        fetched = self._homecoming.fetch_leaf(leaf, self._is_recalled, now, bytes_max=room_bytes)
-        if fetched.is_cut:
+        may_leave_again = self._placeable >= self._store.pool_of(row).copies
+        room_bytes = self._room_bytes if may_leave_again else self._room_to_stay_bytes
+        if room_bytes > 0:
+            self._asked.add(leaf)
+            fetched = self._homecoming.fetch_leaf(
+                leaf, self._is_recalled, now, bytes_max=room_bytes
+            )
+            self._room_bytes -= fetched.zpage_bytes
+            self._room_to_stay_bytes -= fetched.zpage_bytes
+        else:
+            fetched = Fetched(0, 0, is_cut=True)
+        if fetched.is_cut and may_leave_again:
             self._make_room()
         return fetched.pages
 

@@ -49,6 +49,13 @@ class Standing:
         """What a peer says on its next link it says after all that came by this one."""
         self._unsettled.discard(node)
 
+    def forget(self, node: NodeId) -> None:
+        """A peer is no member any more."""
+        self._refusals.pop(node, None)
+        self._refused_until.pop(node, None)
+        self._unanswered.discard(node)
+        self._unsettled.discard(node)
+
     def on_unanswered(self, node: NodeId) -> None:
         """Nobody knows what became of a PUT."""
         self._unanswered.add(node)

@@ -12,7 +12,7 @@ from ramsterd.core.store import Store
 from ramsterd.remote.holders import Holder, Holders
 
 # Rows looked at in one slice, pages that are adopted or lost in it (some 8 ms), and the pause after it.
-SWEEP_ROWS: Final = 16384
+SWEEP_ROWS: Final = 4096
 SWEEP_PAGES: Final = 2048
 SWEEP_SECONDS: Final = 0.02
 
@@ -34,14 +34,16 @@ class Sweeps:
         self._step_at: float | None = None
 
     def begin(self, holder: Holder, *, is_absent: bool = True) -> None:
-        """Look at all rows that name a holder; until then all its pages count as being at risk.
+        """Look at all rows that name a holder.
 
         Args:
             holder: Which one.
-            is_absent: Whether that is because it can't be asked; else more copies are wanted.
+            is_absent: Whether that is because it can't be asked: until then all its pages count as being at risk.
+                Else more copies are wanted.
         """
-        holder.is_unswept = True
-        if not is_absent:
+        if is_absent:
+            holder.is_unswept = True
+        else:
             self._to_finish.add(holder.holder)
         self._rows[holder.holder] = (holder, 0)
 

@@ -113,6 +113,9 @@ async def test_own_pages_that_do_not_fit_stay_at_peers(seed: int, mock_clock: Mo
         cluster.run(0.1)
     assert result["state"] == "drained"
     assert result["pages_own_elsewhere"] > 100
+    fetched = cluster[0].engine.statistics().fetch.fetched_total
+    cluster.run(20)
+    assert cluster[0].engine.statistics().fetch.fetched_total == fetched, "it has come to rest"
     with pytest.raises(CommandRefused, match="pages of node0 itself are only at its peers"):
         remove(cluster, 1, 0)
     finish(cluster, *clients)
@@ -205,3 +208,26 @@ async def test_the_last_copy_is_what_counts(seed: int, mock_clock: MockClock) ->
     for client in clients:
         client.read_all()
     finish(cluster, *clients)
+
+
+async def test_without_a_peer_for_each_copy_a_drain_takes_no_room_from_writes(
+    seed: int, mock_clock: MockClock
+) -> None:
+    """Two copies are configured, and of three nodes one drains: what it has stays, and the owner goes on."""
+    big: dict[int, dict[str, float]] = {1: {"budget": 8 * MIB}, 2: {"budget": 8 * MIB}}
+    cluster = Cluster(seed, mock_clock, nodes=3, knobs=big, **{**KNOBS, "copies": 2})
+    cluster.link_all()
+    client = Client(cluster, 0)
+    client.fill(3000)
+    cluster.run(3)
+    before = cluster[2].engine.pages_here(NodeId(2))
+    assert before > 500
+    for _ in range(30):
+        ask(cluster, 0, 2)
+        cluster.run(0.1)
+    store = cluster[0].engine.store
+    assert not store.is_above(store.limits.low_watermark), "nothing came that could not leave again"
+    assert cluster[2].engine.pages_here(NodeId(2)) == before
+    assert cluster[0].engine.statistics().retake.retaken_total == 0
+    cordon_node(cluster[0].peers.members, {"name": "node2"}, is_cordoned=False)
+    finish(cluster, client)

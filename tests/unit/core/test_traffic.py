@@ -267,6 +267,25 @@ def test_a_clean_copy_of_a_dead_holder_is_not_dropped_before_the_sweep(node: Nod
     assert node.store.get(node.pool, OBJECT, 0, 16).pages == run
 
 
+def test_a_damaged_copy_here_leaves_its_page_with_fewer_copies(node: Node) -> None:
+    """Whoever copies again is told: the page is at its holders alone, and one of them may be gone."""
+    node.put(0, make_run(1000, 3))
+    node.remotify(A, B)
+    rows = node.elsewhere(0, 3)
+    for row in rows:
+        node.fetch(row)
+    store = node.store
+    assert store.thinned == []
+    store.zbud.arena[store.zbud.offset(store.rows.location(rows[0]))] ^= 1
+    store.get(node.pool, OBJECT, 0, 1)
+    assert store.thinned == [rows[0]]
+    store.zbud.arena[store.zbud.offset(store.rows.location(rows[1]))] ^= 1
+    assert node.lose(A) == 0
+    assert store.thinned == rows[:2]
+    assert store.rows.holders(rows[1]) == [B]
+    assert store.rows.holders(rows[2]) == []
+
+
 # Ephemeral pages.
 
 
