@@ -61,7 +61,7 @@ def load_credentials(tls: TlsConfig, *, node: str, file: str) -> Credentials:
         raise ConfigError(file, "tls.certificate", found, "names that are text") from None
     names = names_in(shown)
     if node not in names:
-        found = f"{tls.certificate} for {', '.join(sorted(names)) or 'no name'}"
+        found = f"{tls.certificate} for {show_names(names)}"
         raise ConfigError(file, "tls.certificate", found, f"one for {node}, the name of this node")
     return Credentials(
         client=loaded.client,
@@ -161,6 +161,12 @@ def names_in(certificate: dict[str, Any] | None) -> frozenset[str]:
     return frozenset(
         value for part in found.get("subject", ()) for key, value in part if key == "commonName"
     )
+
+
+def show_names(names: frozenset[str]) -> str:
+    """Return the names of a certificate as a log shows them: whoever signed them may have put anything there."""
+    shown = [name if name.isprintable() else ascii(name) for name in sorted(names)]
+    return ", ".join(shown) or "no name"
 
 
 def end_of(certificate: dict[str, Any]) -> float:

@@ -13,6 +13,7 @@ from typing import NoReturn
 import trio
 
 from net.backoff import Backoff
+from net.certificates import show_names
 from net.connection import Connection, ConnectionLimits
 from net.dialer import Address, dial_forever, is_dialer
 from net.frame import FrameLimits
@@ -192,8 +193,7 @@ class Mesh:
         if theirs.name != configured:
             return f"node {theirs.number} calls itself {theirs.name!r}, cluster.toml {configured!r}"
         if theirs.name not in certified:
-            shown = ", ".join(sorted(certified)) or "no name"
-            return f"the certificate is for {shown}, not for {theirs.name}"
+            return f"the certificate is for {show_names(certified)}, not for {theirs.name}"
         return None
 
     def _judge_second_link(self, theirs: Hello) -> str | None:
