@@ -87,9 +87,9 @@ def check_daemon(daemon: DaemonConfig, *, file: str) -> None:
     _check_subsystems(daemon.log, file)
 
 
-def doubts(daemon: DaemonConfig) -> list[str]:
+def doubts(daemon: DaemonConfig, cluster: ClusterConfig) -> list[str]:
     """Return what is allowed and yet hardly meant, a line each."""
-    found = []
+    found = _doubts_of_copies(daemon, cluster)
     if daemon.export and daemon.nbd.socket is None and not daemon.nbd.listen:
         found.append(
             f"found {len(daemon.export)} [[export]] and no door to it, expected socket or listen in [nbd]"
@@ -97,6 +97,23 @@ def doubts(daemon: DaemonConfig) -> list[str]:
     if daemon.control.socket is None:
         found.append("found no [control] socket, so ramsterctl has no way to this daemon")
     return found
+
+
+def _doubts_of_copies(daemon: DaemonConfig, cluster: ClusterConfig) -> list[str]:
+    """Return where more copies are asked for than there are peers to keep them.
+
+    No error: members leave while the daemons run, and none could start again after that.
+    """
+    others = sum(node.name != daemon.node and not node.draining for node in cluster.node)
+    asked = [("remote.copies", daemon.remote.copies)]
+    asked += [(f"export[{i}].copies", export.copies) for i, export in enumerate(daemon.export)]
+    return [
+        f"{key}: found {copies}, expected at most {others}, for so many other nodes keep pages;"
+        " what does not fit here is refused until there are more"
+        for key, copies in asked
+        # One copy in a cluster of one node is what every such node has.
+        if copies > max(others, 1)
+    ]
 
 
 def check_link_port(daemon: DaemonConfig, node: NodeConfig, *, file: str) -> None:

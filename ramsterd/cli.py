@@ -62,7 +62,7 @@ def run(config: Path) -> None:
         _fail(str(error), EX_CONFIG)
     heartbeat_key = _read_key(daemon_config)
     set_up_logging(daemon_config.log)
-    for doubt in doubts(daemon_config):
+    for doubt in doubts(daemon_config, cluster):
         logger.warning("%s: %s", config, doubt)
     try:
         daemon = Daemon(
@@ -101,7 +101,7 @@ def check_config(config: Path) -> None:
     except ConfigError as error:
         _fail(str(error), EX_CONFIG)
     _read_key(daemon)
-    for doubt in doubts(daemon):
+    for doubt in doubts(daemon, cluster):
         click.echo(f"{config}: warning: {doubt}", err=True)
     exports = ", ".join(f"{each.name} ({format_bytes(each.size)})" for each in daemon.export)
     click.echo(f"{config}: node {node.name} ({node.number}) at {node.address}:{node.port}")
