@@ -97,12 +97,11 @@ def add_node_command(
     node: str, source: Path, number: int | None, zone: str, cluster_file: Path | None,
     days: int, budget: str, exports: tuple[str, ...],
 ) -> None:  # fmt: skip
-    r"""Write the folder of one more node: NAME=ADDRESS[:PORT].
+    """Write the folder of one more node: NAME=ADDRESS[:PORT].
 
     It is put beside those that `init` wrote, which stay as they are.  The cluster itself learns of the node by
     `ramsterctl node add` at any member: the line to type is printed.
 
-    \b
     ramsterctl cluster add-node delta=10.0.0.4 --from rack7
     """
     settings = settings_of(days, budget, exports)
