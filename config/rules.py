@@ -30,21 +30,25 @@ def check_cluster(cluster: ClusterConfig, *, file: str) -> None:
     if not cluster.node:
         raise ConfigError(file, "node", "no [[node]] table", "at least one")
     _check_timers(cluster.timers, file)
-    nodes = cluster.node
-    _check_distinct(((f"node[{i}].number", node.number) for i, node in enumerate(nodes)), file)
+    _check_members(cluster.node, file)
+
+
+def _check_members(nodes: tuple[NodeConfig, ...], file: str) -> None:
+    numbers: dict[Hashable, int] = {}
+    places: dict[Hashable, int] = {}
     _check_distinct(((f"node[{i}].name", node.name) for i, node in enumerate(nodes)), file)
-    seen: dict[Hashable, int] = {}
     for i, node in enumerate(nodes):
-        address = parse_address(node.address)
-        # Compared as an address: ::1 and 0:0::1 are the same.
-        first = seen.setdefault((address, node.port), i)
+        first = numbers.setdefault(node.number, i)
         if first != i:
-            raise ConfigError(
-                file,
-                f"node[{i}].port",
-                f"the same address and port as node[{first}]",
-                "a pair that no other node has",
-            )
+            found = f"the same value as node[{first}].number ({node.number})"
+            found += f": of {node.name} and of {nodes[first].name}"
+            raise ConfigError(file, f"node[{i}].number", found, "a value used once")
+        # Compared as an address: ::1 and 0:0::1 are the same.
+        first = places.setdefault((parse_address(node.address), node.port), i)
+        if first != i:
+            found = f"the same address and port as node[{first}]"
+            found += f": of {node.name} and of {nodes[first].name}"
+            raise ConfigError(file, f"node[{i}].port", found, "a pair that no other node has")
 
 
 def check_plaintext(cluster: ClusterConfig, *, has_tls: bool, file: str) -> None:
@@ -192,15 +196,7 @@ def _check_tmem(tmem: TmemConfig, file: str) -> None:
 
 def _check_doors(daemon: DaemonConfig, file: str) -> None:
     _check_distinct(
-        (
-            (key, _plain(path))
-            for key, path in (
-                ("nbd.socket", daemon.nbd.socket),
-                ("tmem.socket", daemon.tmem.socket),
-                ("control.socket", daemon.control.socket),
-            )
-            if path is not None
-        ),
+        ((key, _plain(path)) for key, path in socket_paths(daemon)),
         file,
     )
     _check_distinct(
@@ -214,6 +210,16 @@ def _check_doors(daemon: DaemonConfig, file: str) -> None:
         ),
         file,
     )
+
+
+def socket_paths(daemon: DaemonConfig) -> list[tuple[str, Path]]:
+    """Return the sockets that are to be made, with their keys."""
+    paths = (
+        ("nbd.socket", daemon.nbd.socket),
+        ("tmem.socket", daemon.tmem.socket),
+        ("control.socket", daemon.control.socket),
+    )
+    return [(key, path) for key, path in paths if path is not None]
 
 
 def _plain(path: Path) -> str:

@@ -64,7 +64,7 @@ def settings_of(days: int, budget: str, exports: tuple[str, ...]) -> NodeSetting
 
 
 @cluster.command("init")
-@click.option("--nodes", required=True, help="NAME=ADDRESS[:PORT], and more behind commas.")
+@click.option("--nodes", required=True, help="NAME=IP-ADDRESS[:PORT], and more behind commas.")
 @click.option("--name", required=True, help="The name of the cluster.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A folder to make.")
 @settings_options
@@ -97,7 +97,7 @@ def add_node_command(
     node: str, source: Path, number: int | None, zone: str, cluster_file: Path | None,
     days: int, budget: str, exports: tuple[str, ...],
 ) -> None:  # fmt: skip
-    """Write the folder of one more node: NAME=ADDRESS[:PORT].
+    """Write the folder of one more node: NAME=IP-ADDRESS[:PORT].
 
     It is put beside those that `init` wrote, which stay as they are.  The cluster itself learns of the node by
     `ramsterctl node add` at any member: the line to type is printed.

@@ -174,7 +174,7 @@ def test_the_same_address_written_two_ways_is_a_duplicate() -> None:
     with pytest.raises(ConfigError) as caught:
         cluster(text.replace("7702", "7701"))
     assert caught.value.key == "node[1].port"
-    assert caught.value.found == "the same address and port as node[0]"
+    assert caught.value.found == "the same address and port as node[0]: of beta and of alpha"
 
 
 def test_metrics_may_listen_anywhere() -> None:
@@ -259,6 +259,12 @@ def test_a_draining_node_keeps_no_copies() -> None:
     assert not any("copies" in each for each in doubts(asked, cluster(three)))
     draining = cluster(three + "cordoned = true\ndraining = true\n")
     assert any("copies: found 2, expected at most 1" in each for each in doubts(asked, draining))
+
+
+def test_two_nodes_with_one_number_are_both_named() -> None:
+    with pytest.raises(ConfigError) as caught:
+        cluster(CLUSTER.replace("number = 2", "number = 1"))
+    assert caught.value.found == "the same value as node[0].number (1): of beta and of alpha"
 
 
 @pytest.mark.parametrize(
