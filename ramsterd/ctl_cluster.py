@@ -135,7 +135,9 @@ def renew_command(
     names: tuple[str, ...], source: Path, out: Path, cluster_file: Path | None,
     new_ca: bool, days: int,
 ) -> None:  # fmt: skip
-    """Write new certificates and keys of all nodes, or of those NAMED, into one folder each.
+    """Write new certificates and keys of nodes, into one folder each.
+
+    Of those NAMED; else of all members in FROM, or in the file of --cluster: FROM may not know who was removed since.
 
     Copy node.pem and node.key to /etc/ramster on the node, and send SIGHUP to its daemon.
     """
