@@ -61,7 +61,6 @@ def load_node(path: Path) -> tuple[DaemonConfig, ClusterConfig, NodeConfig]:
     # Names are distinct: load_cluster saw to it.
     for node in cluster.node:
         if node.name == daemon.node:
-            _check_copies(daemon, cluster, file=str(path))
             check_link_port(daemon, node, file=str(path))
             return daemon, cluster, node
     names = [node.name for node in cluster.node]
@@ -69,17 +68,6 @@ def load_node(path: Path) -> tuple[DaemonConfig, ClusterConfig, NodeConfig]:
     shown = ", ".join(near[:NAMES_SHOWN_MAX]) + (", …" if len(near) > NAMES_SHOWN_MAX else "")
     expected = f"the name of a [[node]] in {daemon.cluster}, such as {shown}"
     raise ConfigError(str(path), "node", show(daemon.node), expected)
-
-
-def _check_copies(daemon: DaemonConfig, cluster: ClusterConfig, *, file: str) -> None:
-    """Raise ConfigError for more copies than there are other nodes: no page could ever leave."""
-    others = len(cluster.node) - 1
-    keys = [("remote.copies", daemon.remote.copies)]
-    keys += [(f"export[{i}].copies", export.copies) for i, export in enumerate(daemon.export)]
-    for key, copies in keys:
-        if copies > max(others, 1):
-            expected = f"at most {others}: the cluster has so many other nodes"
-            raise ConfigError(file, key, show(copies), expected)
 
 
 def _check_users(daemon: DaemonConfig, *, file: str) -> None:

@@ -30,21 +30,25 @@ def check_cluster(cluster: ClusterConfig, *, file: str) -> None:
     if not cluster.node:
         raise ConfigError(file, "node", "no [[node]] table", "at least one")
     _check_timers(cluster.timers, file)
-    nodes = cluster.node
-    _check_distinct(((f"node[{i}].number", node.number) for i, node in enumerate(nodes)), file)
+    _check_members(cluster.node, file)
+
+
+def _check_members(nodes: tuple[NodeConfig, ...], file: str) -> None:
+    numbers: dict[Hashable, int] = {}
+    places: dict[Hashable, int] = {}
     _check_distinct(((f"node[{i}].name", node.name) for i, node in enumerate(nodes)), file)
-    seen: dict[Hashable, int] = {}
     for i, node in enumerate(nodes):
-        address = parse_address(node.address)
-        # Compared as an address: ::1 and 0:0::1 are the same.
-        first = seen.setdefault((address, node.port), i)
+        first = numbers.setdefault(node.number, i)
         if first != i:
-            raise ConfigError(
-                file,
-                f"node[{i}].port",
-                f"the same address and port as node[{first}]",
-                "a pair that no other node has",
-            )
+            found = f"the same value as node[{first}].number ({node.number})"
+            found += f": of {node.name} and of {nodes[first].name}"
+            raise ConfigError(file, f"node[{i}].number", found, "a value used once")
+        # Compared as an address: ::1 and 0:0::1 are the same.
+        first = places.setdefault((parse_address(node.address), node.port), i)
+        if first != i:
+            found = f"the same address and port as node[{first}]"
+            found += f": of {node.name} and of {nodes[first].name}"
+            raise ConfigError(file, f"node[{i}].port", found, "a pair that no other node has")
 
 
 def check_plaintext(cluster: ClusterConfig, *, has_tls: bool, file: str) -> None:
@@ -87,9 +91,9 @@ def check_daemon(daemon: DaemonConfig, *, file: str) -> None:
     _check_subsystems(daemon.log, file)
 
 
-def doubts(daemon: DaemonConfig) -> list[str]:
+def doubts(daemon: DaemonConfig, cluster: ClusterConfig) -> list[str]:
     """Return what is allowed and yet hardly meant, a line each."""
-    found = []
+    found = _doubts_of_copies(daemon, cluster)
     if daemon.export and daemon.nbd.socket is None and not daemon.nbd.listen:
         found.append(
             f"found {len(daemon.export)} [[export]] and no door to it, expected socket or listen in [nbd]"
@@ -97,6 +101,23 @@ def doubts(daemon: DaemonConfig) -> list[str]:
     if daemon.control.socket is None:
         found.append("found no [control] socket, so ramsterctl has no way to this daemon")
     return found
+
+
+def _doubts_of_copies(daemon: DaemonConfig, cluster: ClusterConfig) -> list[str]:
+    """Return where more copies are asked for than there are peers to keep them.
+
+    No error: members leave while the daemons run, and none could start again after that.
+    """
+    others = sum(node.name != daemon.node and not node.draining for node in cluster.node)
+    asked = [("remote.copies", daemon.remote.copies)]
+    asked += [(f"export[{i}].copies", export.copies) for i, export in enumerate(daemon.export)]
+    return [
+        f"{key}: found {copies}, expected at most {others}, for so many other nodes keep pages;"
+        " what does not fit here is refused until there are more"
+        for key, copies in asked
+        # One copy in a cluster of one node is what every such node has.
+        if copies > max(others, 1)
+    ]
 
 
 def check_link_port(daemon: DaemonConfig, node: NodeConfig, *, file: str) -> None:
@@ -175,15 +196,7 @@ def _check_tmem(tmem: TmemConfig, file: str) -> None:
 
 def _check_doors(daemon: DaemonConfig, file: str) -> None:
     _check_distinct(
-        (
-            (key, _plain(path))
-            for key, path in (
-                ("nbd.socket", daemon.nbd.socket),
-                ("tmem.socket", daemon.tmem.socket),
-                ("control.socket", daemon.control.socket),
-            )
-            if path is not None
-        ),
+        ((key, _plain(path)) for key, path in socket_paths(daemon)),
         file,
     )
     _check_distinct(
@@ -197,6 +210,16 @@ def _check_doors(daemon: DaemonConfig, file: str) -> None:
         ),
         file,
     )
+
+
+def socket_paths(daemon: DaemonConfig) -> list[tuple[str, Path]]:
+    """Return the sockets that are to be made, with their keys."""
+    paths = (
+        ("nbd.socket", daemon.nbd.socket),
+        ("tmem.socket", daemon.tmem.socket),
+        ("control.socket", daemon.control.socket),
+    )
+    return [(key, path) for key, path in paths if path is not None]
 
 
 def _plain(path: Path) -> str:

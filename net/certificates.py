@@ -80,8 +80,8 @@ def load_contexts(tls: TlsConfig, *, file: str) -> Credentials:
         ConfigError: A file does not hold what it should, or the key is too open.
     """
     ca = _read(tls.ca, "tls.ca", file)
-    pair = _read(tls.certificate, "tls.certificate", file) + b"\n"
-    pair += _read(tls.key, "tls.key", file, is_private=True)
+    certificate = _read(tls.certificate, "tls.certificate", file)
+    pair = certificate + b"\n" + _read(tls.key, "tls.key", file, is_private=True)
     client, server = (
         ssl.SSLContext(purpose) for purpose in (ssl.PROTOCOL_TLS_CLIENT, ssl.PROTOCOL_TLS_SERVER)
     )
@@ -101,6 +101,7 @@ def load_contexts(tls: TlsConfig, *, file: str) -> Credentials:
             found = f"{tls.key} with a password"
             raise ConfigError(file, "tls.key", found, "a key without a password") from None
         except (OSError, ValueError) as error:
+            _check_certificate(certificate, tls, file)
             found = f"{tls.key} and {tls.certificate}: {_reason(error)}"
             raise ConfigError(
                 file, "tls.key", found, "a key in PEM form and the certificate of that key"
@@ -108,6 +109,19 @@ def load_contexts(tls: TlsConfig, *, file: str) -> Credentials:
     # We never resume a session, and a ticket nobody reads makes a closing socket reset the connection.
     server.num_tickets = 0
     return Credentials(client=client, server=server)
+
+
+def _check_certificate(certificate: bytes, tls: TlsConfig, file: str) -> None:
+    """Raise ConfigError if the certificate alone is what can't be read; the library does not tell, and may blame the key."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(
+            cadata=certificate.decode("ascii", "ignore")
+        )
+    except (OSError, ValueError) as error:
+        found = f"{tls.certificate}: {_reason(error)}"
+        raise ConfigError(
+            file, "tls.certificate", found, "a whole certificate in PEM form"
+        ) from None
 
 
 def _load_pair(context: ssl.SSLContext, pair: bytes) -> None:

@@ -1,7 +1,7 @@
 """How often strangers may make us write to the log.  Pure.
 
 Whoever can open a connection can make it fail.  Of the warnings about that a bounded number is logged in each
-span of time; what was left out is counted, and said with the first one of the next span.
+span of time; what was left out is counted, and said with the first one of the next span.  Members have a budget of their own (`net.listener`).
 """
 
 from typing import Final

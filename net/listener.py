@@ -11,7 +11,7 @@ import trio
 from net.complaints import Complaints
 from net.errors import LocalProtocolError
 from net.greetings import Greeting, Greetings
-from net.tls import peer_of
+from net.tls import is_certified, peer_of
 from net.transport import PortStatus, Stream, Transport
 
 log = logging.getLogger("ramster.net")
@@ -69,7 +69,8 @@ class Listener:
         self._transport = transport
         self._run = run
         self._scopes: dict[Greeting, trio.CancelScope] = {}
-        self._complaints = Complaints()
+        # Whoever has a certificate of our CA has lines of its own: strangers' noise can't hide why a member is refused.
+        self._complaints = {is_member: Complaints() for is_member in (False, True)}
         self.greetings = Greetings(greetings_max)
         self._accepted_total = self._failed_total = 0
 
@@ -95,7 +96,8 @@ class Listener:
             self._failed_total += 1
             seconds = trio.current_time() - opened_at
             self.complain(
-                f"a connection from {greeting.where} ended after {seconds:.1f} s without a link: {reason}"
+                f"a connection from {greeting.where} ended after {seconds:.1f} s without a link: {reason}",
+                stream,
             )
 
     def _on_greeted(self, greeting: Greeting) -> None:
@@ -110,14 +112,16 @@ class Listener:
             accepted_total=self._accepted_total,
             failed_total=self._failed_total,
             displaced_total=self.greetings.displaced_total,
-            warnings_left_out_total=self._complaints.left_out_total,
+            warnings_left_out_total=sum(each.left_out_total for each in self._complaints.values()),
         )
 
-    def complain(self, what: str) -> None:
-        """Warn of what somebody outside did, unless the log has had enough of that."""
-        left_out = self._complaints.allow(now=trio.current_time())
+    def complain(self, what: str, stream: Stream) -> None:
+        """Warn of what the other side of a stream did, unless the log has had enough of that."""
+        is_member = is_certified(stream)
+        left_out = self._complaints[is_member].allow(now=trio.current_time())
         if left_out is None:
             return
         if left_out:
-            log.warning("%d warnings about connections were left out", left_out)
+            whose = "with a certificate of ours" if is_member else "of strangers"
+            log.warning("%d warnings about connections %s were left out", left_out, whose)
         log.warning("%s", what)

@@ -180,7 +180,9 @@ class Mesh:
         if refusal is None:
             refusal = self._judge_second_link(theirs)
         if refusal is not None:
-            self._listener.complain(f"refused node {theirs.number} ({theirs.name}): {refusal}")
+            self._listener.complain(
+                f"refused node {theirs.number} ({theirs.name}): {refusal}", stream
+            )
         elif greeted is not None:
             greeted()
         return refusal

@@ -82,6 +82,11 @@ class TlsStream:
         self._blocked: Piece = b""
         self.certified_names: frozenset[str] = frozenset()
 
+    @property
+    def is_certified(self) -> bool:
+        """Whether the other side has shown a certificate of our CA: without one no handshake ends."""
+        return self._is_handshaken
+
     async def receive_into(self, target: memoryview) -> int:
         """Receive at least one byte into `target` and return how many; 0 when the other side closed."""
         if not self._is_handshaken:
@@ -243,6 +248,11 @@ class TlsTransport:
 def certified_names(stream: Stream) -> frozenset[str] | None:
     """Return the names that the other side's certificate proves; None without TLS."""
     return stream.certified_names if isinstance(stream, TlsStream) else None
+
+
+def is_certified(stream: Stream) -> bool:
+    """Return whether the other side has shown a certificate of our CA, of whatever name."""
+    return isinstance(stream, TlsStream) and stream.is_certified
 
 
 def peer_of(stream: Stream) -> str:

@@ -32,6 +32,9 @@ DIFFERENCES_SHOWN_MAX: Final = 16
 # Why a change of ours is not made again when others have changed so much since that they may well know it: to undo
 # what they did after it would be worse than to have it said again.
 TOO_OLD: Final = f"at least {ANCESTORS_MAX} versions came since, and it may be among them"
+# How far a version may be ahead of ours.  Whoever is believed to have the last version there is would end all changes
+# for good; this many at once nobody makes while a node is away, and to get there in such steps takes for ever.
+VERSIONS_AHEAD_MAX: Final = 1 << 16
 # The file that errors about a change name: there is none.
 CHANGE: Final = "the change"
 
@@ -154,10 +157,14 @@ class MembershipHistory:
         """Take over a membership that is newer than ours, with our changes on top; None if it is not newer.
 
         Raises:
-            ChangeRefused: It breaks a rule here, so ours stays.
+            ChangeRefused: It breaks a rule here, or is too far ahead, so ours stays.
         """
         if said.version <= self.version:
             return None
+        if said.version.number > self.version.number + VERSIONS_AHEAD_MAX:
+            raise ChangeRefused(
+                f"version {said.version} is more than {VERSIONS_AHEAD_MAX} ahead of ours, {self.version}"
+            )
         cluster = self._judged(with_nodes(self.cluster, said.nodes, said.version))
         ancestors = (*said.ancestors, said.version)
         # A version stands for all that came before it, also where the ancestors do not reach so far back.

@@ -15,7 +15,8 @@ import trio
 
 from config.errors import ConfigError
 from config.load import load_node
-from config.model import DaemonConfig
+from config.machine import doubts_of_machine, memory_of_machine
+from config.model import ClusterConfig, DaemonConfig
 from config.rules import doubts
 from config.units import format_bytes
 from heartbeat.key import BadKeyFile
@@ -62,7 +63,7 @@ def run(config: Path) -> None:
         _fail(str(error), EX_CONFIG)
     heartbeat_key = _read_key(daemon_config)
     set_up_logging(daemon_config.log)
-    for doubt in doubts(daemon_config):
+    for doubt in all_doubts(daemon_config, cluster):
         logger.warning("%s: %s", config, doubt)
     try:
         daemon = Daemon(
@@ -101,13 +102,21 @@ def check_config(config: Path) -> None:
     except ConfigError as error:
         _fail(str(error), EX_CONFIG)
     _read_key(daemon)
-    for doubt in doubts(daemon):
+    for doubt in all_doubts(daemon, cluster):
         click.echo(f"{config}: warning: {doubt}", err=True)
     exports = ", ".join(f"{each.name} ({format_bytes(each.size)})" for each in daemon.export)
     click.echo(f"{config}: node {node.name} ({node.number}) at {node.address}:{node.port}")
     click.echo(f"{daemon.cluster}: cluster {cluster.name} of {len(cluster.node)} nodes")
     click.echo(f"links: {describe_links(credentials)}")
     click.echo(f"budget {format_bytes(daemon.memory.budget)}, exports: {exports or 'none'}")
+
+
+def all_doubts(daemon: DaemonConfig, cluster: ClusterConfig) -> list[str]:
+    """Return what is allowed and yet hardly meant, in general and on this machine."""
+    return [
+        *doubts(daemon, cluster),
+        *doubts_of_machine(daemon, memory_bytes=memory_of_machine()),
+    ]
 
 
 def check_codecs(daemon: DaemonConfig, *, file: str) -> None:

@@ -64,7 +64,7 @@ def settings_of(days: int, budget: str, exports: tuple[str, ...]) -> NodeSetting
 
 
 @cluster.command("init")
-@click.option("--nodes", required=True, help="NAME=ADDRESS[:PORT], and more behind commas.")
+@click.option("--nodes", required=True, help="NAME=IP-ADDRESS[:PORT], and more behind commas.")
 @click.option("--name", required=True, help="The name of the cluster.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A folder to make.")
 @settings_options
@@ -97,12 +97,11 @@ def add_node_command(
     node: str, source: Path, number: int | None, zone: str, cluster_file: Path | None,
     days: int, budget: str, exports: tuple[str, ...],
 ) -> None:  # fmt: skip
-    r"""Write the folder of one more node: NAME=ADDRESS[:PORT].
+    """Write the folder of one more node: NAME=IP-ADDRESS[:PORT].
 
     It is put beside those that `init` wrote, which stay as they are.  The cluster itself learns of the node by
     `ramsterctl node add` at any member: the line to type is printed.
 
-    \b
     ramsterctl cluster add-node delta=10.0.0.4 --from rack7
     """
     settings = settings_of(days, budget, exports)
@@ -136,7 +135,9 @@ def renew_command(
     names: tuple[str, ...], source: Path, out: Path, cluster_file: Path | None,
     new_ca: bool, days: int,
 ) -> None:  # fmt: skip
-    """Write new certificates and keys of all nodes, or of those NAMED, into one folder each.
+    """Write new certificates and keys of nodes, into one folder each.
+
+    Of those NAMED; else of all members in FROM, or in the file of --cluster: FROM may not know who was removed since.
 
     Copy node.pem and node.key to /etc/ramster on the node, and send SIGHUP to its daemon.
     """

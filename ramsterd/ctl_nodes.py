@@ -4,6 +4,7 @@ import json
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +14,8 @@ from ramsterd.drain_progress import DrainProgress
 
 POLL_SECONDS: Final = 0.1
 DRAIN_POLL_SECONDS: Final = 0.5
+# What a shell says of a program that Ctrl-C ended.
+INTERRUPTED: Final = 130
 Ask = Callable[..., Any]
 
 
@@ -54,12 +57,11 @@ def _add(ask: Ask) -> click.Command:
     @JSON_OPTION
     @click.pass_obj
     def add(socket_path: Path, /, as_json: bool, **values: object) -> None:
-        r"""Add a member.
+        """Add a member.
 
         Then copy cluster.toml from any member to the new node, write its ramsterd.toml, and start ramsterd there:
         the others dial it or let it in, and send it pages when it has room.
 
-        \b
         ramsterctl node add --number 4 --name delta --address 10.0.0.4 --zone rack2
         """
         show(ask(socket_path, "node-add", node=values), as_json)
@@ -91,7 +93,7 @@ def _drain(ask: Ask) -> click.Command:
         type=click.FloatRange(min=0),
         default=math.inf,
         metavar="SECONDS",
-        help="With --wait: give up waiting after so long; the drain goes on.",
+        help="With --wait: stop waiting after so long; the drain goes on.",
     )
     @JSON_OPTION
     @click.pass_obj
@@ -103,22 +105,31 @@ def _drain(ask: Ask) -> click.Command:
         It gets no new pages, the pages that it keeps for others go home or to other nodes, and its own come home
         as far as they fit.  Programs on all nodes go on meanwhile.  `uncordon` calls it off.
 
-        With --wait the exit status is 0 when nothing of others is left there, and 1 at the timeout.  Ctrl-C ends the
-        waiting, not the drain.
+        With --wait it goes on until nothing of others is left there and its own pages are home, or have not come any
+        further for 10 s.  The exit status is 0 when nothing of others is left there, at the timeout too, and else 1.
+        Ctrl-C ends the waiting, not the drain: exit status 130.
         """
-        deadline = time.perf_counter() + seconds_max
-        progress = DrainProgress()
-        while True:
-            result = ask(socket_path, "node-drain", name=name)
-            is_over = progress.on_said(result, now=time.perf_counter())
-            if is_over or not is_waiting:
-                break
-            if not as_json:
-                click.echo(f"{progress.line}", err=True)
-            if time.perf_counter() >= deadline:
-                raise click.ClickException(f"not drained within {seconds_max:g} s: {progress.line}")
-            time.sleep(DRAIN_POLL_SECONDS)
-        show(result, as_json)
+        try:
+            result, progress = _ask_while_draining(
+                partial(ask, socket_path, "node-drain", name=name),
+                name,
+                seconds_max=seconds_max if is_waiting else 0,
+                is_quiet=as_json,
+            )
+        except KeyboardInterrupt:
+            click.echo(
+                f"ramsterctl: the drain of {name} goes on; `node uncordon {name}` calls it off",
+                err=True,
+            )
+            raise SystemExit(INTERRUPTED) from None
+        _warn(result)
+        is_late = is_waiting and not progress.is_empty
+        if as_json or not is_late:
+            show(result, as_json)
+        if is_late:
+            line = progress.line or f"{name} was not heard yet"
+            click.echo(f"ramsterctl: not drained within {seconds_max:g} s: {line}", err=True)
+            raise SystemExit(1)
         if not as_json and is_waiting and result["pages_own_elsewhere"]:
             click.echo(
                 f"{result['pages_own_elsewhere']} pages of {name} itself find no room there and stay at its peers;"
@@ -126,6 +137,26 @@ def _drain(ask: Ask) -> click.Command:
             )
 
     return drain
+
+
+def _ask_while_draining(
+    ask: Callable[[], Any], name: str, *, seconds_max: float, is_quiet: bool
+) -> tuple[dict[str, Any], DrainProgress]:
+    """Ask until the drain is over or the time is, at least once; return the last answer and what all of them say."""
+    deadline = time.perf_counter() + seconds_max
+    progress = DrainProgress()
+    shown = ""
+    while True:
+        result = ask()
+        now = time.perf_counter()
+        if progress.on_said(result, now=now) or now >= deadline:
+            return result, progress
+        line = progress.line or f"asking {name}"
+        # Numbers that stand still are worth a line each time; that nothing was heard yet is not.
+        if not is_quiet and (progress.line or line != shown):
+            click.echo(line, err=True)
+            shown = line
+        time.sleep(DRAIN_POLL_SECONDS)
 
 
 def _remove(ask: Ask) -> click.Command:
@@ -152,9 +183,16 @@ def _remove(ask: Ask) -> click.Command:
         if result["not_asked"]:
             names = ", ".join(result["not_asked"])
             click.echo(f"warning: not linked, so not asked: {names}", err=True)
+        _warn(result)
         show(result, as_json)
 
     return remove
+
+
+def _warn(result: dict[str, Any]) -> None:
+    """Print what follows from a change and is easily overlooked; with --json it stands in the result, too."""
+    for warning in result["warnings"]:
+        click.echo(f"warning: {warning}", err=True)
 
 
 def show(result: dict[str, Any], as_json: bool) -> None:

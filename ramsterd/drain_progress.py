@@ -6,15 +6,35 @@ from typing import Final
 OWN_SECONDS: Final = 10.0
 # Nothing left in so long: somebody should look.
 STALL_SECONDS: Final = 10.0
+# Pages leave and others come back (a write at their owner, a page that is moved on): a number that wobbles, or falls
+# by less than a hundredth, would be called progress for ever.
+PROGRESS_PER_CENT_MIN: Final = 1
+
+
+class Lowest:
+    """A number that shall fall: the lowest one that counted as progress, and when that was."""
+
+    def __init__(self) -> None:
+        self._lowest: int | None = None
+        self._fell_at = 0.0
+
+    def still_seconds(self, number: int, *, now: float) -> float:
+        """Take the number as it is now; return for how long there was no progress."""
+        lowest = self._lowest
+        if lowest is None or (lowest - number) * 100 >= max(lowest * PROGRESS_PER_CENT_MIN, 1):
+            self._lowest, self._fell_at = number, now
+        return now - self._fell_at
 
 
 class DrainProgress:
-    """What was said last, and since when nothing has changed."""
+    """What was said last, and since when there was no progress."""
 
     def __init__(self) -> None:
-        self.line = "the node was not heard yet"
-        self._said: tuple[int, int] | None = None
-        self._changed_at = 0.0
+        # Empty: nothing was heard that is worth a line.
+        self.line = ""
+        # Whether it has given back all that it kept for others: it may be stopped.
+        self.is_empty = False
+        self._foreign, self._own = Lowest(), Lowest()
 
     def on_said(self, result: dict[str, object], *, now: float) -> bool:
         """Take an answer to `node-drain`; return whether the drain is over."""
@@ -23,12 +43,12 @@ class DrainProgress:
             if not result["is_reached"]:
                 self.line = "the node is not linked here: it drains when it is back"
             return False
-        if (foreign, own) != self._said:
-            self._said, self._changed_at = (foreign, own), now
-        still_seconds = now - self._changed_at
+        self.is_empty = not foreign
+        foreign_seconds = self._foreign.still_seconds(foreign, now=now)
+        own_seconds = self._own.still_seconds(own, now=now)
         self.line = f"{foreign} pages of others are there; {own} of its own are only at peers"
-        if foreign and still_seconds >= STALL_SECONDS:
+        if foreign and foreign_seconds >= STALL_SECONDS:
             self.line += (
-                f"; no change for {still_seconds:.0f} s: their owners find no room for them"
+                f"; no change for {foreign_seconds:.0f} s: their owners find no room for them"
             )
-        return not foreign and (not own or still_seconds >= OWN_SECONDS)
+        return not foreign and (not own or own_seconds >= OWN_SECONDS)

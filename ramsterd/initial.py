@@ -41,7 +41,7 @@ README: Final = """\
 ca.key signs nodes: whoever has it can join the cluster as any node.
 Keep this folder off the nodes, best off line.  You need it to add nodes and to renew certificates:
 
-    ramsterctl cluster add-node NAME=ADDRESS --from FOLDER
+    ramsterctl cluster add-node NAME=IP-ADDRESS --from FOLDER
     ramsterctl cluster renew --from FOLDER --out NEW_FOLDER
 
 FOLDER is this one, or the one that it is in.  cluster.toml has the members as they were made here.
@@ -88,7 +88,7 @@ def parse_nodes(text: str, option: str = "--nodes") -> tuple[NewNode, ...]:
             address = address.removeprefix("[").removesuffix("]")
             if not digits.isascii() or not digits.isdigit() or len(digits) > PORT_DIGITS_MAX:
                 raise CannotInit(
-                    f"{option}: found {part!r}, expected NAME=ADDRESS or NAME=ADDRESS:PORT"
+                    f"{option}: found {part!r}, expected NAME=IP-ADDRESS or NAME=IP-ADDRESS:PORT"
                 ) from None
             port = int(digits)
         nodes.append(NewNode(name=name, address=address, port=port))

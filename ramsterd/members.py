@@ -2,7 +2,7 @@
 
 Each change is kept in the store first and acted on after: a change that can't be written is refused.  One that
 a peer brings is acted on in any case, for the cluster has it already; if it can't be written here, the
-log says so, `problem` too, and the next link tells us again after a restart.
+log says so, the statistics' `problem` too, and the next link tells us again after a restart.
 
 The daemon's store writes in a thread (`ramsterd.member_store`); what it can't find out at once it tells later.
 """
@@ -102,8 +102,8 @@ class Members:
         self.drains: dict[NodeId, Inquiry] = {}
         # Who waits for what we have to do with a node, while our pages are counted.
         self._askers: dict[NodeId, set[NodeId]] = {}
-        # Why the store does not hold the present members; empty: it does.
-        self.problem = ""
+        # Why the store does not hold the present members, and why those of a peer are not ours; empty: all is well.
+        self._unwritten = self._refused = ""
 
     @property
     def cluster(self) -> ClusterConfig:
@@ -139,19 +139,28 @@ class Members:
         cluster = self._history.propose(change)
         self._save(cluster)
         self._history.commit(change, cluster)
+        self._refused = ""
         logger.info("membership %s: %s", self._history.version, change)
         self._act()
 
     def on_written(self, problem: str) -> None:
         """Hear from a store that writes later what became of it: an empty text, or why it failed."""
-        self.problem = problem
+        self._unwritten = problem
 
     def check_store(self) -> None:
-        """Say in the log whether the store still holds what we believe; what else it holds is not taken over."""
+        """Say in the log whether the store still holds what we believe; what else it holds is not taken over.
+
+        What could not be written is written now, if the store is again as it was known, or can be written again.
+        """
         if self._store is None:
             return
-        if self.problem:
-            logger.warning("the cluster file is not written: %s", self.problem)
+        if self._unwritten:
+            try:
+                self._save(self.cluster)
+            except ConfigError as error:
+                logger.warning("the cluster file is not written: %s", error)
+            else:
+                logger.info("the cluster file has, or gets now, the present members")
             return
         try:
             found = self._store.load()
@@ -176,7 +185,7 @@ class Members:
             version=version.number,
             origin=version.origin,
             is_removed=self.is_removed,
-            problem=self.problem,
+            problem=self._unwritten or self._refused,
         )
 
     # What links tell.
@@ -217,11 +226,12 @@ class Members:
         try:
             adopted = history.on_said(said)
         except ChangeRefused as refused:
-            self.problem = f"those of node {source} break a rule here: {refused}"
+            self._refused = f"those of node {source} break a rule here: {refused}"
             logger.warning("members from node %d are not taken over: %s", source, refused)
             return
         if adopted is None:
             return
+        self._refused = ""
         for change in adopted.made_again:
             logger.info("made again on top of what node %d said: %s", source, change)
         for change, reason in adopted.given_up:
@@ -252,9 +262,9 @@ class Members:
         try:
             self._store.save(cluster, known=self._kept)
         except ConfigError as error:
-            self.problem = str(error)
+            self._unwritten = str(error)
             raise
-        self.problem = ""
+        self._unwritten = ""
         self._kept = cluster
 
     def _act(self) -> None:

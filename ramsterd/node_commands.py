@@ -1,6 +1,7 @@
 """`ramsterctl node`: members that come, go, and get no new pages."""
 
 import logging
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,7 @@ from nodemanager.changes import Add, Change, ChangeRefused, Cordon, Drain, Remov
 from nodemanager.ids import NodeId
 from ramsterd.control import Command, CommandRefused
 from ramsterd.members import Inquiry, Members
+from ramsterd.remote.copies import default_copies
 from ramsterd.snapshot import to_plain
 
 logger = logging.getLogger("ramster.commands")
@@ -85,6 +87,8 @@ def drain_node(members: Members, request: dict[str, object]) -> object:
         "is_reached": is_reached,
         "pages_foreign": None if said is None else said.pages_here,
         "pages_own_elsewhere": None if said is None else said.last_copies,
+        # Of each call alike: whoever drains a node that drains already is told, too.
+        "warnings": _fewer_copies(_with_all_of(members.cluster, number), members.cluster),
     }
 
 
@@ -123,9 +127,31 @@ def remove_node(members: Members, request: dict[str, object]) -> object:
         )
     for each in loss:
         logger.warning("node %s is removed by force: %s", node.name, each)
+    before = members.cluster
     _change(members, Remove(number))
-    silent = [names[each] for each in unasked]
-    return {**_result(members, node, "removed"), "lost": loss, "not_asked": silent}
+    return {
+        **_result(members, node, "removed"),
+        "lost": loss,
+        "not_asked": [names[each] for each in unasked],
+        "warnings": _fewer_copies(before, members.cluster),
+    }
+
+
+def _with_all_of(cluster: ClusterConfig, number: NodeId) -> ClusterConfig:
+    """Return the cluster as if one member did not drain."""
+    nodes = tuple(
+        replace(node, draining=False) if node.number == number else node for node in cluster.node
+    )
+    return replace(cluster, node=nodes)
+
+
+def _fewer_copies(before: ClusterConfig, after: ClusterConfig) -> list[str]:
+    """Return a sentence if pages have fewer copies from now on, because fewer members keep pages."""
+    if default_copies(after) >= default_copies(before):
+        return []
+    keepers = sum(not node.draining for node in after.node)
+    told = f"of the nodes that stay only {keepers} keep pages"
+    return [f"{told}: where no copies are configured each page has one copy from now on"]
 
 
 def _inquiry(members: Members, node: NodeConfig) -> Inquiry:

@@ -95,3 +95,23 @@ async def test_one_of_three_drains_without_a_byte_moved(seed: int, mock_clock: M
     assert cluster[0].engine.statistics().retake.retaken_total > 0
     assert copies(cluster) == {1}
     finish(cluster, client)
+
+
+async def test_who_takes_one_of_three_away_is_told(seed: int, mock_clock: MockClock) -> None:
+    cluster, _ = filled(seed, mock_clock, 4)
+    told = "of the nodes that stay only 2 keep pages: where no copies are configured each page has one copy"
+    members = cluster[0].peers.members
+    results: list[Any] = [drain_node(members, {"name": f"node{node}"}) for node in (3, 2, 2)]
+    assert results[0]["warnings"] == []
+    for result in results[1:]:
+        assert [each.startswith(told) for each in result["warnings"]] == [True]
+    cluster.run(8)
+    # It kept nothing before that, so nothing changes now.
+    assert remove(cluster, 2)["warnings"] == []
+
+
+async def test_who_removes_one_of_three_is_told(seed: int, mock_clock: MockClock) -> None:
+    cluster, client = filled(seed, mock_clock, 3)
+    (warning,) = remove(cluster, 2)["warnings"]
+    assert "only 2 keep pages" in warning
+    finish(cluster, client)

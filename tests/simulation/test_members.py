@@ -1,14 +1,16 @@
 """Members come, go and are cordoned while pages move; the file is a store in memory."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from trio.testing import MockClock
 
 from config.errors import ConfigError
+from config.limits import MEMBERSHIP_VERSION_MAX
 from config.model import ClusterConfig, NodeConfig
-from nodemanager.changes import Add, ChangeRefused, Cordon, Remove
+from nodemanager.changes import VERSIONS_AHEAD_MAX, Add, ChangeRefused, Cordon, Remove
 from nodemanager.ids import NodeId
 from nodemanager.states import NodeState
 from ramsterd.control import CommandRefused
@@ -217,6 +219,69 @@ async def test_what_can_not_be_written_is_refused_here_and_followed_when_others_
     cluster.run(0.5)
     assert cluster[0].peers.members.cluster.node[1].cordoned
     assert "no space left" in cluster[0].peers.members.statistics().problem
+
+
+class HandStore:
+    """A file that somebody changes by hand, and may put back."""
+
+    def __init__(self, cluster: ClusterConfig) -> None:
+        self.held = cluster
+
+    def load(self) -> ClusterConfig:
+        return self.held
+
+    def save(self, cluster: ClusterConfig, *, known: ClusterConfig) -> None:
+        if self.held not in (known, cluster):
+            raise ConfigError("cluster.toml", "", "a change made by hand", "the file as it was")
+        self.held = cluster
+
+
+@pytest.mark.parametrize("at", [0, 1], ids=["a change of ours", "a change of a peer"])
+async def test_a_file_that_was_put_back_is_no_problem_any_more(
+    at: int, mock_clock: MockClock
+) -> None:
+    cluster, _ = stage(1, mock_clock, nodes=2)
+    members = cluster[0].peers.members
+    store = HandStore(cluster.config)
+    members._store = store
+    store.held = replace(cluster.config, insecure_plaintext=True)
+    request: dict[str, object] = {"name": "node1"}
+    if at == 0:
+        with pytest.raises(CommandRefused, match="by hand"):
+            cordon_node(members, request, is_cordoned=True)
+    else:
+        cordon_node(cluster[1].peers.members, request, is_cordoned=True)
+    cluster.run(0.5)
+    members.check_store()
+    assert "by hand" in members.statistics().problem, "it is there yet"
+    store.held = cluster.config
+    members.check_store()
+    assert members.statistics().problem == ""
+    assert store.held == members.cluster, "written, if the file was behind"
+    assert members.cluster.node[1].cordoned == (at == 1)
+    cordon_node(members, {"name": "node0"}, is_cordoned=True)
+
+
+async def test_a_version_from_far_ahead_ends_no_changes(
+    mock_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A member that lies about the version would otherwise make its list the last one there is."""
+    cluster, _ = stage(1, mock_clock, nodes=3)
+    cluster.cut(0, 1)
+    history = cluster[1].peers.members._history
+    for ahead, is_taken in ((MEMBERSHIP_VERSION_MAX, False), (VERSIONS_AHEAD_MAX, True)):
+        claimed = replace(cluster.config, node=cluster.config.node[:2], membership_version=ahead)
+        history.cluster = claimed
+        cluster.link(0, 1)
+        cluster.run(0.5)
+        assert numbers(cluster, 0) == ({0, 1} if is_taken else {0, 1, 2})
+        refusal = f"version {ahead} of node 0 is more than 65536 ahead"
+        problem = cluster[0].peers.members.statistics().problem
+        assert (refusal in problem) == (not is_taken)
+        assert (refusal in caplog.text) == (not is_taken)
+        cordon_node(cluster[0].peers.members, {"name": "node0"}, is_cordoned=not is_taken)
+        assert cluster[0].peers.members.statistics().problem == ""
+        cluster.cut(0, 1)
 
 
 @pytest.mark.parametrize(

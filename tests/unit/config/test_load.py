@@ -100,23 +100,6 @@ def test_a_user_that_the_machine_does_not_know_is_told_with_its_place(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "key"),
-    [
-        ("[memory]", "[remote]\ncopies = 3\n[memory]", "remote.copies"),
-        ("4096", "4096\ncopies = 3", "export[1].copies"),
-    ],
-)
-def test_more_copies_than_other_nodes_are_refused(
-    tmp_path: Path, old: str, new: str, key: str
-) -> None:
-    write(tmp_path, "cluster.toml", CLUSTER)
-    path = write(tmp_path, "ramsterd.toml", DAEMON.replace(old, new, 1))
-    with pytest.raises(ConfigError, match="the cluster has so many other nodes") as caught:
-        load_node(path)
-    assert caught.value.key == key
-
-
-@pytest.mark.parametrize(
     ("line", "found"),
     [("", None), ('heartbeat_key = ""\n', None), ('heartbeat_key = "keys/beat"\n', "keys/beat")],
     ids=["left out", "empty", "relative"],

@@ -174,7 +174,7 @@ def test_the_same_address_written_two_ways_is_a_duplicate() -> None:
     with pytest.raises(ConfigError) as caught:
         cluster(text.replace("7702", "7701"))
     assert caught.value.key == "node[1].port"
-    assert caught.value.found == "the same address and port as node[0]"
+    assert caught.value.found == "the same address and port as node[0]: of beta and of alpha"
 
 
 def test_metrics_may_listen_anywhere() -> None:
@@ -230,12 +230,41 @@ def test_tmem_has_a_socket_of_its_own() -> None:
 
 
 def test_exports_without_a_door_are_doubted() -> None:
-    (first, second) = doubts(daemon(DAEMON))
+    (first, second) = doubts(daemon(DAEMON), cluster(CLUSTER))
     assert first == "found 2 [[export]] and no door to it, expected socket or listen in [nbd]"
     assert "ramsterctl has no way" in second
     doors = '[nbd]\nlisten = "127.0.0.1:9"\n[control]\nsocket = "c"\n'
-    assert doubts(daemon(DAEMON + doors)) == []
-    assert doubts(daemon(DAEMON + doors.replace('listen = "127.0.0.1:9"', 'socket = "n"'))) == []
+    assert doubts(daemon(DAEMON + doors), cluster(CLUSTER)) == []
+    other = daemon(DAEMON + doors.replace('listen = "127.0.0.1:9"', 'socket = "n"'))
+    assert doubts(other, cluster(CLUSTER)) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ("[memory]", "[remote]\ncopies = 3\n[memory]", "remote.copies"),
+        ("4096", "4096\ncopies = 3", "export[1].copies"),
+    ],
+)
+def test_more_copies_than_peers_are_doubted_but_no_error(old: str, new: str, key: str) -> None:
+    found = doubts(daemon(DAEMON.replace(old, new, 1)), cluster(CLUSTER))
+    (doubt,) = [each for each in found if "copies" in each]
+    assert doubt.startswith(f"{key}: found 3, expected at most ")
+    assert "refused" in doubt
+
+
+def test_a_draining_node_keeps_no_copies() -> None:
+    asked = daemon(DAEMON.replace("[memory]", "[remote]\ncopies = 2\n[memory]", 1))
+    three = CLUSTER + '[[node]]\nnumber = 3\nname = "gamma"\naddress = "127.0.0.1"\n'
+    assert not any("copies" in each for each in doubts(asked, cluster(three)))
+    draining = cluster(three + "cordoned = true\ndraining = true\n")
+    assert any("copies: found 2, expected at most 1" in each for each in doubts(asked, draining))
+
+
+def test_two_nodes_with_one_number_are_both_named() -> None:
+    with pytest.raises(ConfigError) as caught:
+        cluster(CLUSTER.replace("number = 2", "number = 1"))
+    assert caught.value.found == "the same value as node[0].number (1): of beta and of alpha"
 
 
 @pytest.mark.parametrize(

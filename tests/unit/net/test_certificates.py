@@ -72,8 +72,20 @@ def test_a_file_that_is_no_pem(authority: Authority, field: str, tmp_path: Path)
     (tmp_path / "text").write_text("hello")
     (tmp_path / "text").chmod(0o600)
     found = mistake(replace(authority.issue("node1"), **{field: tmp_path / "text"}))
-    assert found.key == ("tls.ca" if field == "ca" else "tls.key")
+    assert found.key == f"tls.{field}"
     assert "PEM form" in found.expected
+
+
+@pytest.mark.parametrize("field", ["certificate", "key"])
+@pytest.mark.parametrize("part", [0.0, 0.1, 0.5, 0.99])
+def test_a_file_that_is_cut_off_is_blamed_itself(
+    authority: Authority, field: str, part: float
+) -> None:
+    tls = authority.issue("node1")
+    path: Path = getattr(tls, field)
+    text = path.read_bytes().rstrip()
+    path.write_bytes(text[: int(len(text) * part)])
+    assert mistake(tls).key == f"tls.{field}"
 
 
 def test_a_folder_is_no_file(authority: Authority, tmp_path: Path) -> None:

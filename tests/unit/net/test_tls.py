@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from net.complaints import COMPLAINTS_MAX
 from net.dialer import Address
 from net.errors import PeerLost
 from net.hello import Hello
@@ -174,6 +175,31 @@ async def test_a_name_that_is_not_its_own_is_refused(
     pair = Pair(tls(authority, "node1"), tls(authority, "node3"))
     reason = "the certificate is for node3, not for node2"
     await check_refused(pair, caplog, f"refused node 2 (node2): {reason}", f"rejected us: {reason}")
+
+
+async def test_noise_of_strangers_hides_no_refusal_of_a_member(
+    authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    pair = Pair(tls(authority, "node1"), tls(authority, "node3"))
+    async with trio.open_nursery() as nursery:
+        port = await nursery.start(pair.one.serve)
+        pair.members[NodeId(1)] = (LOOPBACK, port)
+        for _ in range(COMPLAINTS_MAX + 1):
+            async with await trio.open_tcp_stream(LOOPBACK, port) as stranger:
+                await stranger.send_all(b"noise\n")
+        await until(
+            lambda: pair.one.listener_statistics().warnings_left_out_total > 0,
+            lambda: "the log was not spared",
+        )
+        await nursery.start(pair.two.serve)
+        refusal = "refused node 2 (node2): the certificate is for node3"
+        await until(
+            lambda: (
+                refusal in caplog.text and "without a link: refused: the certificate" in caplog.text
+            ),
+            lambda: caplog.text[-500:],
+        )
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_listener_with_another_name_is_refused(

@@ -21,6 +21,18 @@ def test_check_config_warns_of_what_is_hardly_meant(tmp_path: Path) -> None:
     assert "warning" not in result.stdout
 
 
+def test_more_copies_than_peers_keep_no_node_from_starting(tmp_path: Path) -> None:
+    result = check_config(tmp_path, "[remote]\ncopies = 3\n")
+    assert result.exit_code == 0
+    assert "warning: remote.copies: found 3, expected at most 1" in result.stderr
+
+
+def test_check_config_warns_of_what_this_machine_can_not_give(tmp_path: Path) -> None:
+    result = check_config(tmp_path, '[control]\nsocket = "run/c"\n')
+    assert result.exit_code == 0
+    assert f"warning: control.socket: found no folder {tmp_path}/run" in result.stderr
+
+
 def test_check_config_compares_doors_with_the_links(tmp_path: Path) -> None:
     result = check_config(tmp_path, '[metrics]\nlisten = "127.0.0.1:7701"\n')
     assert result.exit_code == 78

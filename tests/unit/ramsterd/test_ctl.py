@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -61,3 +62,19 @@ def test_path_that_is_too_long_is_one_line(tmp_path: Path) -> None:
     assert status == 1
     assert output.count("\n") == 1
     assert "too long" in output
+
+
+def helps(command: click.Command, *path: str) -> Iterator[str]:
+    """Give the help of a command and of all below it."""
+    if isinstance(command, click.Group):
+        for name, each in command.commands.items():
+            yield from helps(each, *path, name)
+    if path != ("demo",):  # it hands --help on
+        yield CliRunner().invoke(main, [*path, "--help"]).output
+
+
+def test_no_help_shows_marks_of_its_source() -> None:
+    found = list(helps(main))
+    assert len(found) > 10
+    assert [each for each in found if "\\b" in each or "\b" in each] == []
+    assert sum("ramsterctl node add --number 4 --name delta" in each for each in found) == 1

@@ -63,10 +63,13 @@ def test_remove_asks_until_there_is_an_answer_and_warns(monkeypatch: pytest.Monk
     monkeypatch.setattr(ctl_nodes, "POLL_SECONDS", 0)
     asking: dict[str, object] = {"state": "asking", "node": "delta", "waits_for": ["beta"]}
     loss = "8 pages of alpha are at delta"
-    daemon = Daemon(asking, asking, done("removed", lost=[loss], not_asked=["gamma"]))
+    removed = done("removed", lost=[loss], not_asked=["gamma"], warnings=["one copy"])
+    daemon = Daemon(asking, asking, removed)
     result = daemon.run("remove", "delta", "--force")
     assert result.exit_code == 0
-    assert result.stderr == f"warning: {loss}: lost\nwarning: not linked, so not asked: gamma\n"
+    assert result.stderr == (
+        f"warning: {loss}: lost\nwarning: not linked, so not asked: gamma\nwarning: one copy\n"
+    )
     assert "is removed" in result.stdout
     assert daemon.asked == [("node-remove", {"name": "delta", "force": True})] * 3
 
@@ -93,8 +96,16 @@ def test_what_is_missing_is_wrong_usage() -> None:
     assert "--number" in result.output
 
 
-def drain_answer(state: str, foreign: int, own: int = 0) -> dict[str, object]:
-    return done(state, is_reached=True, pages_foreign=foreign, pages_own_elsewhere=own)
+def drain_answer(
+    state: str, foreign: int | None, own: int | None = 0, *warnings: str
+) -> dict[str, object]:
+    numbers = {"pages_foreign": foreign, "pages_own_elsewhere": own}
+    return done(state, is_reached=True, **numbers, warnings=list(warnings))
+
+
+@pytest.fixture
+def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctl_nodes, "DRAIN_POLL_SECONDS", 0)
 
 
 def test_drain_begins_and_returns() -> None:
@@ -105,8 +116,8 @@ def test_drain_begins_and_returns() -> None:
     assert daemon.asked == [("node-drain", {"name": "delta"})]
 
 
-def test_drain_waits_with_progress(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ctl_nodes, "DRAIN_POLL_SECONDS", 0)
+@pytest.mark.usefixtures("_no_pause")
+def test_drain_waits_with_progress() -> None:
     answers = [drain_answer("draining", pages) for pages in (12, 5)]
     daemon = Daemon(*answers, drain_answer("drained", 0))
     result = daemon.run("drain", "delta", "--wait")
@@ -115,9 +126,55 @@ def test_drain_waits_with_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "is drained" in result.stdout
 
 
-def test_drain_gives_up_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ctl_nodes, "DRAIN_POLL_SECONDS", 0)
-    daemon = Daemon(drain_answer("draining", 12))
-    result = daemon.run("drain", "delta", "--wait", "--timeout", "0")
+@pytest.mark.usefixtures("_no_pause")
+def test_drain_says_once_that_it_asks() -> None:
+    unheard = [drain_answer("draining", None, None)] * 3
+    result = Daemon(*unheard, drain_answer("drained", 0)).run("drain", "delta", "--wait")
+    assert result.stderr == "asking delta\n"
+
+
+@pytest.mark.usefixtures("_no_pause")
+def test_fewer_copies_are_said_once_and_stand_in_the_json() -> None:
+    answers = (
+        drain_answer("draining", 12, 0, "one copy"),
+        drain_answer("drained", 0, 0, "one copy"),
+    )
+    result = Daemon(*answers).run("drain", "delta", "--wait")
+    assert result.stderr.count("warning: one copy\n") == 1
+    result = Daemon(*answers).run("drain", "delta", "--wait", "--json")
+    assert json.loads(result.stdout)["warnings"] == ["one copy"]
+
+
+def test_drain_gives_up_waiting() -> None:
+    result = Daemon(drain_answer("draining", 12)).run("drain", "delta", "--wait", "--timeout", "0")
     assert result.exit_code == 1
-    assert "not drained within 0 s: 12 pages of others are there" in result.stderr
+    assert result.stdout == ""
+    assert result.stderr == (
+        "ramsterctl: not drained within 0 s: 12 pages of others are there; 0 of its own are only at peers\n"
+    )
+
+
+def test_at_the_timeout_the_last_answer_is_there_as_json() -> None:
+    answer = drain_answer("draining", 12)
+    result = Daemon(answer).run("drain", "delta", "--wait", "--timeout", "0", "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout) == answer
+
+
+def test_a_timeout_with_nothing_of_others_left_is_a_drain() -> None:
+    daemon = Daemon(drain_answer("drained", 0, 7))
+    result = daemon.run("drain", "delta", "--wait", "--timeout", "0")
+    assert result.exit_code == 0
+    assert "7 pages of delta itself find no room there" in result.stdout
+
+
+def test_interrupted_waiting_says_how_to_call_the_drain_off() -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    arguments = ("drain", "delta", "--wait")
+    result = CliRunner().invoke(node_group(interrupted), arguments, obj=Path("socket"))
+    assert result.exit_code == 130
+    assert result.stderr == (
+        "ramsterctl: the drain of delta goes on; `node uncordon delta` calls it off\n"
+    )

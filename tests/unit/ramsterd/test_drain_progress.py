@@ -34,6 +34,32 @@ def test_a_standstill_is_named() -> None:
     assert "no change" not in progress.line
 
 
+def test_what_wobbles_or_hardly_falls_stands_still() -> None:
+    progress = DrainProgress()
+    for now, foreign in enumerate((1000, 1003, 999, 1001, 998, 995, 997, 994, 993, 992, 991)):
+        assert "no change" not in progress.line
+        assert not progress.on_said(said(foreign, 0), now=now)
+    assert "no change for 10 s" in progress.line
+    progress.on_said(said(990, 0), now=11)
+    assert "no change" not in progress.line, "one in a hundred is progress"
+
+
+def test_own_pages_that_wobble_are_not_waited_for() -> None:
+    progress = DrainProgress()
+    over = [
+        progress.on_said(said(0, own), now=now)
+        for now, own in enumerate((100, 101, 100, 102, 100, 101, 100, 102, 100, 101, 100))
+    ]
+    assert over == [False] * 10 + [True]
+
+
+def test_before_the_first_answer_there_is_no_line() -> None:
+    progress = DrainProgress()
+    progress.on_said(said(None, None), now=0)
+    assert progress.line == ""
+    assert not progress.is_empty
+
+
 def test_a_node_that_is_away_is_named() -> None:
     progress = DrainProgress()
     assert not progress.on_said(said(None, None, is_reached=False), now=0)

@@ -34,10 +34,10 @@ def test_nodes_are_names_with_addresses() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "a", "a=", "a=b", "a=10.0.0.1:x", "a=10.0.0.1:123456", "a=1:²"]
+    "text", ["", "a", "a=", "a=b", "a=10.0.0.1:x", "a=10.0.0.1:123456", "a=1:²", "a=host1"]
 )
 def test_other_texts_are_refused(text: str) -> None:
-    with pytest.raises(CannotInit, match="expected NAME=ADDRESS"):
+    with pytest.raises(CannotInit, match="expected NAME=IP-ADDRESS"):
         parse_nodes(text)
 
 
