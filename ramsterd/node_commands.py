@@ -76,7 +76,11 @@ def drain_node(members: Members, request: dict[str, object]) -> object:
     if not node.draining:
         _change(members, Drain(number))
         members.drains.pop(number, None)
-    inquiry = members.drains.get(number) or members.ask_itself(number)
+    now = trio.current_time()
+    inquiry = members.drains.get(number)
+    if inquiry is None or now - inquiry.polled_at >= POLL_SECONDS_MAX:
+        inquiry = members.ask_itself(number)  # what was said to somebody long ago counts no more
+    inquiry.polled_at = now
     said = inquiry.answers.get(number)
     is_reached = said is not None or bool(inquiry.waits_for)
     if said is not None or not is_reached:

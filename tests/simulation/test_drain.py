@@ -156,6 +156,23 @@ async def test_uncordon_calls_it_off(seed: int, mock_clock: MockClock) -> None:
     finish(cluster, *clients)
 
 
+async def test_what_was_said_of_an_earlier_drain_counts_no_more(
+    seed: int, mock_clock: MockClock
+) -> None:
+    cluster, clients = four_nodes(seed, mock_clock)
+    drain(cluster, 3, 2)
+    cordon_node(cluster[1].peers.members, {"name": "node2"}, is_cordoned=False)
+    for client in clients:
+        client.fill(2000)
+    cluster.run(11)
+    assert cluster[2].engine.pages_here(NodeId(2)) > 0
+    ask(cluster, 1, 2)
+    cluster.run(0.01)
+    # Somebody waits where the first one waited.
+    assert ask(cluster, 3, 2)["state"] == "draining"
+    finish(cluster, *clients)
+
+
 async def test_ephemeral_pages_do_not_hold_it_up(seed: int, mock_clock: MockClock) -> None:
     cluster, clients = four_nodes(seed, mock_clock, ephemeral=True)
     cache = Client(cluster, 0, kind=PoolKind.EPHEMERAL)
