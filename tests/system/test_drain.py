@@ -2,6 +2,7 @@
 
 import json
 import random
+import signal
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -142,3 +143,26 @@ def test_a_holder_gets_its_memory_back_under_load(new_cluster: NewCluster) -> No
         )
         zbud = cluster[2].engine()["store"]["zbud"]
         assert zbud["resident_bytes"] <= zbud["budget_bytes"] == 3 * MIB
+
+
+def test_who_ends_the_waiting_is_told_that_the_drain_goes_on(new_cluster: NewCluster) -> None:
+    cluster = new_cluster(budgets=["6MiB", "6MiB", "6MiB"])
+    separate(cluster, 3)
+    start(cluster, [1, 2])
+    # Node 3 does not run, so this takes for ever.
+    command = [*RAMSTERCTL, "--socket", str(cluster[1].control), "node", "drain", "n3", "--wait"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+    ) as waiting:
+        assert waiting.stderr is not None
+        assert (
+            waiting.stderr.readline() == "the node is not linked here: it drains when it is back\n"
+        )
+        waiting.send_signal(signal.SIGINT)
+        output, errors = waiting.communicate(timeout=20)
+    assert waiting.returncode == 130
+    assert output == ""
+    last = "ramsterctl: the drain of n3 goes on; `node uncordon n3` calls it off"
+    assert errors.splitlines()[-1] == last
+    rows = [row["config"] for row in cluster[2].ask("nodes")]
+    assert [row["name"] for row in rows if row["draining"]] == ["n3"]

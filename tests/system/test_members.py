@@ -216,3 +216,34 @@ def test_a_file_changed_by_hand_is_told_on_sighup_and_not_taken_over(
     assert node.links() == {2}
     mine.write_text(text)
     ctl(node, "node", "cordon", "n2")
+
+
+def test_a_refusal_is_over_when_the_file_is_put_back(new_cluster: NewCluster) -> None:
+    cluster = new_cluster(budgets=["8MiB", "8MiB", "8MiB"])
+    separate(cluster, 3)
+    start(cluster, [1, 2])
+    node, mine = cluster[1], file_of(cluster[1])
+    text = mine.read_text()
+    mine.write_text(text.replace("idle_seconds = 8.0", "idle_seconds = 9.0"))
+    assert "a change made by hand" in ctl(node, "node", "cordon", "n3", status=1)
+    # What another node changes is followed; the file stays behind.
+    ctl(cluster[2], "node", "cordon", "n3")
+    wait_until(lambda: "MEMBERS   not written" in ctl(node, "status"), "it is told")
+    mine.write_text(text)
+    node.send_signal(signal.SIGHUP)
+    wait_until(lambda: "MEMBERS" not in ctl(node, "status"), "it is over")
+    wait_until(lambda: "cordoned = true" in mine.read_text(), "the change is written")
+    assert mine.read_text().count(NOTE) == text.count(NOTE)
+
+
+def test_after_a_removal_daemons_with_too_many_copies_start(new_cluster: NewCluster) -> None:
+    cluster = new_cluster(budgets=["8MiB", "8MiB", "8MiB"], copies=2)
+    separate(cluster, 3)
+    start(cluster, [1, 2, 3])
+    ctl(cluster[1], "node", "remove", "n3")
+    wait_members([cluster[1], cluster[2]], {1, 2})
+    wait_until(lambda: 'name = "n3"' not in file_of(cluster[2]).read_text(), "written")
+    for number in (1, 2):
+        cluster[number].stop()
+    start(cluster, [1, 2])
+    assert "remote.copies: found 2, expected at most 1" in cluster[1].log
