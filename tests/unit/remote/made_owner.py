@@ -40,7 +40,8 @@ class Owner:
             is_linked=self.is_linked,
             on_thinned=self.thinned.append,
         )
-        self._zpages: dict[int, bytes] = {}
+        # By serial: packed number and zpage, as peers keep them.
+        self._zpages: dict[int, tuple[int, bytes]] = {}
         self._index = 0
         self._request_id = 0
 
@@ -97,7 +98,7 @@ class Owner:
         start = 0
         for serial, packed in zip(leaving.serials, leaving.packed, strict=True):
             end = start + (packed & ZPAGE_BYTES_MASK)
-            self._zpages[serial] = leaving.body[start:end]
+            self._zpages[serial] = packed, leaving.body[start:end]
             start = end
 
     def put_and_send(self, *nodes: NodeId, blocks: int = 1, stays: bool = False) -> list[int]:
@@ -130,19 +131,19 @@ class Owner:
             for request in self.fetches.take_requests(holder):
                 self._request_id += 1
                 self.fetches.begin(self._request_id, request, now)
-                self.fetches.on_reply(self._request_id, self._reply(request.rows), now)
+                self.fetches.on_reply(self._request_id, self._reply(request.serials), now)
         self.fetches.check_invariants()
         self.store.check_invariants()
         return self.fetches.take_done()
 
-    def _reply(self, rows: list[int]) -> Frame:
-        packed = [self.store.packed(row) for row in rows]
-        zpages = [self._zpages[self.store.rows.serial(row)] for row in rows]
+    def _reply(self, serials: list[int]) -> Frame:
+        packed = [self._zpages[serial][0] for serial in serials]
+        zpages = [self._zpages[serial][1] for serial in serials]
         return Frame(
             type=MessageType.GET_PAGES,
             is_reply=True,
             request_id=self._request_id,
-            count=len(rows),
+            count=len(serials),
             table=memoryview(messages.get_reply_table(packed)),
             body=memoryview(b"".join(zpages)),
         )
