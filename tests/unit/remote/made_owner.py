@@ -1,0 +1,149 @@
+"""An owner of pages for the tests of what brings them home: a store, and peers that are plain lists of zpages."""
+
+from net.frame import Frame
+from nodemanager.ids import Incarnation, NodeId
+from ramsterd.core import traffic
+from ramsterd.core.codec import ZPAGE_BYTES_MASK
+from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
+from ramsterd.core.zbud import SLOT_SHIFT, Family
+from ramsterd.remote import messages
+from ramsterd.remote.fetch import Fetches
+from ramsterd.remote.holders import Holder, Holders
+from ramsterd.remote.homecoming import Homecoming
+from ramsterd.remote.messages import MessageType
+from ramsterd.remote.pending import PendingGet
+from tests.unit.core.made_pages import MIB, joined, make_run, make_store
+
+ONE, OTHER, THIRD = NodeId(1), NodeId(2), NodeId(3)
+LIFE = Incarnation(1)
+# Raw pages in a block; a leaf of the page table has four blocks of these.
+BLOCK_PAGES = 16
+LEAF_PAGES = 64
+
+
+class Owner:
+    """A store some of whose blocks have left, who is linked, and what peers would take."""
+
+    def __init__(self, *, copies: int = 1, budget_bytes: int = 2 * MIB) -> None:
+        self.store = make_store(budget_bytes)
+        self.holders = Holders()
+        self.pool = self.store.new_pool(PoolKind.PERSISTENT, "disk", copies=copies)
+        self.linked = {ONE, OTHER, THIRD}
+        # How many peers would take a block, and how often room was asked for.
+        self.placeable = 3
+        self.room_asked = 0
+        self.thinned: list[int] = []
+        self.fetches = Fetches(
+            self.store,
+            self.holders,
+            in_flight_max=32,
+            is_linked=self.is_linked,
+            on_thinned=self.thinned.append,
+        )
+        # By serial: packed number and zpage, as peers keep them.
+        self._zpages: dict[int, tuple[int, bytes]] = {}
+        self._index = 0
+        self._request_id = 0
+
+    # What a machine asks of its surroundings.
+
+    def is_linked(self, holder: Holder) -> bool:
+        return holder.node in self.linked and not holder.is_dead
+
+    def reachable_holders(self, row: int) -> int:
+        return sum(self.is_linked(self.holders[each]) for each in self.store.rows.holders(row))
+
+    def placeable_nodes(self) -> int:
+        return self.placeable
+
+    def make_room(self) -> None:
+        self.room_asked += 1
+
+    def homecoming(self) -> Homecoming:
+        return Homecoming(self.store, self.fetches, fetch_seconds_max=10)
+
+    # What is there.
+
+    def holder(self, node: NodeId) -> Holder:
+        return self.holders.of(node, LIFE)
+
+    def put(self, count: int, *, pool: PoolId | None = None, zbytes: int = PAGE_BYTES) -> int:
+        """Put new pages, one behind the other; return the index of the first."""
+        first, self._index = self._index, self._index + count
+        pages = joined(make_run(zbytes, count, first + 1))
+        assert self.store.put(pool or self.pool, b"", first, pages) == count
+        return first
+
+    def send(
+        self, *nodes: NodeId, blocks: int = 1, stays: bool = False, kind: PoolKind | None = None
+    ) -> list[int]:
+        """Have the oldest blocks leave for these nodes; return the rows of their pages."""
+        is_ephemeral = kind is PoolKind.EPHEMERAL
+        family = Family.OWN_EPHEMERAL if is_ephemeral else Family.OWN_PERSISTENT
+        rows: list[int] = []
+        for _ in range(blocks):
+            block = self.store.zbud.oldest(family)
+            assert block is not None
+            leaving = traffic.begin_leaving(self.store, block)
+            self._keep_zpages(leaving)
+            end = traffic.keep_leaving if stays else traffic.end_leaving
+            holders = [self.holder(node) for node in nodes]
+            assert end(self.store, leaving, *(each.holder for each in holders)) == []
+            for each in holders:
+                each.pages += len(leaving.rows)
+            rows += leaving.rows
+        return rows
+
+    def _keep_zpages(self, leaving: traffic.Leaving) -> None:
+        start = 0
+        for serial, packed in zip(leaving.serials, leaving.packed, strict=True):
+            end = start + (packed & ZPAGE_BYTES_MASK)
+            self._zpages[serial] = packed, leaving.body[start:end]
+            start = end
+
+    def put_and_send(self, *nodes: NodeId, blocks: int = 1, stays: bool = False) -> list[int]:
+        """Put whole blocks of pages and have them leave; return their rows."""
+        self.put(blocks * BLOCK_PAGES)
+        return self.send(*nodes, blocks=blocks, stays=stays)
+
+    def is_ours_alone(self, row: int) -> bool:
+        location = self.store.rows.location(row)
+        family = self.store.zbud.family_of_block[location >> SLOT_SHIFT]
+        return bool(location) and family == Family.OWN_PERSISTENT
+
+    def flush(self) -> dict[NodeId, int]:
+        """Pay what is owed; return how many flushes each node got."""
+        paid: dict[NodeId, int] = {}
+        for holder, serials in self.store.take_owed().items():
+            self.holders[holder].pages -= len(serials)
+            paid[self.holders[holder].node] = len(serials)
+        return paid
+
+    # What comes.
+
+    def asked(self) -> int:
+        """Return how many pages peers are about to be asked for."""
+        return self.fetches.statistics().wanted
+
+    def answer(self, now: float = 0.0) -> list[PendingGet]:
+        """Have peers answer all that they are asked for; return the gets that ended."""
+        for holder in self.fetches.queued_holders():
+            for request in self.fetches.take_requests(holder):
+                self._request_id += 1
+                self.fetches.begin(self._request_id, request, now)
+                self.fetches.on_reply(self._request_id, self._reply(request.serials), now)
+        self.fetches.check_invariants()
+        self.store.check_invariants()
+        return self.fetches.take_done()
+
+    def _reply(self, serials: list[int]) -> Frame:
+        packed = [self._zpages[serial][0] for serial in serials]
+        zpages = [self._zpages[serial][1] for serial in serials]
+        return Frame(
+            type=MessageType.GET_PAGES,
+            is_reply=True,
+            request_id=self._request_id,
+            count=len(serials),
+            table=memoryview(messages.get_reply_table(packed)),
+            body=memoryview(b"".join(zpages)),
+        )
