@@ -81,7 +81,9 @@ class Retaker:
         # The leaves that were asked for in this tick: one row asks for all that are recalled.
         self._asked: set[int] = set()
         # Whether this pass over the table has found anything to take, or is not over.
-        self._has_more = False
+        self._has_more = self._has_found = False
+        # By holder id, in one tick: how many pages more than its bound a holder has.
+        self._over: dict[int, int] = {}
         self._retaken = 0
 
     def on_recall(self, holder: Holder, pages_max: int) -> None:
@@ -112,33 +114,43 @@ class Retaker:
 
     def _take_back(self, now: float) -> None:
         """Look through some rows for pages of holders that have too many."""
-        over = {each.holder: each.pages - pages_max for each, pages_max in self._bounds.values()}
-        pages_left = sum(over.values()) - self._homecoming.pages_under_way
+        under_way = self._homecoming.pages_under_way
+        self._over = {
+            each.holder: each.pages - pages_max - under_way
+            for each, pages_max in self._bounds.values()
+        }
         first, end = self._row, min(self._row + ROWS_LOOKED_AT_MAX, self._store.rows.high)
         self._row = end if end < self._store.rows.high else 0
-        self._has_more = self._row > 0 or (self._has_more and first > 0)
+        if not first:
+            self._has_found = False
         self._asked.clear()
         self._placeable = self._placeable_nodes()
         limits = self._store.limits
         self._room_bytes = self._homecoming.room_bytes(limits.high_watermark)
         self._room_to_stay_bytes = self._homecoming.room_bytes(STAY_BELOW * limits.low_watermark)
-        rows = traffic.rows_held_by(self._store, set(over), first, end)
+        rows = traffic.rows_held_by(self._store, set(self._over), first, end)
         for judged, row in enumerate(rows):
             is_enough = judged == ROWS_JUDGED_MAX or len(self._asked) == LEAVES_ASKED_MAX
-            if is_enough or pages_left <= 0 or not self._allowance.pages:
+            if is_enough or max(self._over.values()) <= 0 or not self._allowance.pages:
                 self._row, self._has_more = row, True  # goes on here
                 return
+            if not self._is_over(row):
+                continue
+            holders = self._store.rows.holders(row)
             taken = self._take(row, now)
             self._allowance.spend(taken)
-            pages_left -= taken
-            self._has_more = self._has_more or taken > 0
+            for holder in holders:
+                if holder in self._over:
+                    self._over[holder] -= taken
+            self._has_found = self._has_found or taken > 0
+        self._has_more = self._row > 0 or self._has_found
 
     def _take(self, row: int, now: float) -> int:
         """Adopt, give up or fetch one page, and what comes with it; return how many pages."""
         store = self._store
         if store.kind_of(row) is PoolKind.EPHEMERAL:
             store.lose(row)  # not worth the way
-            return 0
+            return 1
         if location := store.rows.location(row):
             return self._adopt(location >> SLOT_SHIFT)
         reachable = self._reachable_holders(row)
@@ -161,9 +173,7 @@ class Retaker:
         room_bytes = self._room_bytes if may_leave_again else self._room_to_stay_bytes
         if room_bytes > 0:
             self._asked.add(leaf)
-            fetched = self._homecoming.fetch_leaf(
-                leaf, self._is_recalled, now, bytes_max=room_bytes
-            )
+            fetched = self._homecoming.fetch_leaf(leaf, self._is_over, now, bytes_max=room_bytes)
             self._room_bytes -= fetched.zpage_bytes
             self._room_to_stay_bytes -= fetched.zpage_bytes
         else:
@@ -182,6 +192,10 @@ class Retaker:
         store.owe(recalling, store.rows.serial(row))
         self._retaken += 1
         return True
+
+    def _is_over(self, row: int) -> bool:
+        """Whether a holder of a row has more than it wants, all taken back in this tick off."""
+        return any(self._over.get(holder, 0) > 0 for holder in self._store.rows.holders(row))
 
     def _is_recalled(self, row: int) -> bool:
         return any(holder in self._bounds for holder in self._store.rows.holders(row))

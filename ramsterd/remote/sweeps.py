@@ -49,9 +49,9 @@ class Sweeps:
 
     def call_off(self, holder: Holder) -> None:
         """It can be asked again."""
+        holder.is_unswept = False
         if holder.holder in self._to_finish:
             return
-        holder.is_unswept = False
         self._rows.pop(holder.holder, None)
 
     def settle(self, now: float) -> None:

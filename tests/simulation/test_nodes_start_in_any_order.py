@@ -2,6 +2,7 @@
 
 from trio.testing import MockClock
 
+from nodemanager.ids import NodeId
 from tests.simulation.checkers import check_step
 from tests.simulation.cluster import Cluster
 from tests.simulation.workload import Client, finish
@@ -44,7 +45,9 @@ async def test_an_earlier_life_is_not_let_in(seed: int, mock_clock: MockClock) -
     cluster = Cluster(seed, mock_clock, nodes=3)
     cluster.link_all()
     cluster.restart(1)
+    cluster.run(0.1)  # until its peers have noticed
     cluster.link_all()
+    assert cluster[0].engine.nodes.incarnation(NodeId(1)) == 2
     cluster.crash(1)
     cluster.start_again(1, 1)
     cluster.link(0, 1)

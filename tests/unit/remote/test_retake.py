@@ -167,7 +167,6 @@ def test_an_ephemeral_page_is_dropped() -> None:
     assert owner.store.pages_of(cache) == 0
 
 
-@pytest.mark.xfail(reason="each ephemeral page that is looked at is dropped, also within the bound")
 def test_no_more_ephemeral_pages_are_dropped_than_the_holder_has_too_many() -> None:
     owner = Retaking()
     cache = owner.store.new_pool(PoolKind.EPHEMERAL, "cache")
@@ -350,7 +349,6 @@ def test_after_a_pass_that_found_something_there_is_another() -> None:
     assert not owner.is_busy()
 
 
-@pytest.mark.xfail(reason="that a pass is not over is taken for something that it found")
 def test_it_rests_after_a_pass_of_several_ticks_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retake, "ROWS_LOOKED_AT_MAX", 24)
     owner = Retaking()
@@ -440,7 +438,6 @@ def test_of_several_that_recall_each_gets_its_own_back() -> None:
     assert pages == [0, 0, BLOCK_PAGES]
 
 
-@pytest.mark.xfail(reason="what one holder has too many is taken from any that recalls")
 def test_of_several_that_recall_each_gives_about_what_it_has_too_many() -> None:
     owner = Retaking()
     owner.put_and_send(ONE, blocks=8)

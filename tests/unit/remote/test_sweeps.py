@@ -196,9 +196,6 @@ def test_after_its_end_a_sweep_for_copies_protects_no_other() -> None:
     assert owner.thinned == []
 
 
-@pytest.mark.xfail(
-    reason="while more copies are looked for, a holder that is back counts as absent"
-)
 def test_a_holder_that_is_back_is_not_absent_though_more_copies_are_looked_for() -> None:
     owner = Sweeping()
     owner.put_and_send(ONE)
