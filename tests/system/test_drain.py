@@ -145,6 +145,11 @@ def test_a_holder_gets_its_memory_back_under_load(new_cluster: NewCluster) -> No
         assert zbud["resident_bytes"] <= zbud["budget_bytes"] == 3 * MIB
 
 
+def heed_interrupts() -> None:
+    """A shell that starts the tests in the background has them, and all that they start, ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_who_ends_the_waiting_is_told_that_the_drain_goes_on(new_cluster: NewCluster) -> None:
     cluster = new_cluster(budgets=["6MiB", "6MiB", "6MiB"])
     separate(cluster, 3)
@@ -152,7 +157,12 @@ def test_who_ends_the_waiting_is_told_that_the_drain_goes_on(new_cluster: NewClu
     # Node 3 does not run, so this takes for ever.
     command = [*RAMSTERCTL, "--socket", str(cluster[1].control), "node", "drain", "n3", "--wait"]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+        preexec_fn=heed_interrupts,  # noqa: PLW1509  no thread runs by then
     ) as waiting:
         assert waiting.stderr is not None
         assert (
