@@ -11,7 +11,7 @@ from config.model import MemoryConfig, RemoteConfig
 from ramsterd.core.store import Store
 from ramsterd.remote.fetch import Fetches
 from ramsterd.remote.holders import Holder
-from ramsterd.remote.homecoming import Homecoming
+from ramsterd.remote.homecoming import STAY_BELOW, Homecoming
 from ramsterd.remote.pending import PendingGet
 from ramsterd.remote.rebuild import Rebuilder
 from ramsterd.remote.repatriate import Repatriator
@@ -20,8 +20,6 @@ from ramsterd.remote.retake import Retaker
 # Between two ticks, as long as pages are on their way, and when none are.
 BUSY_SECONDS: Final = 0.05
 IDLE_SECONDS: Final = 0.5
-# Pages come home below this part of the low watermark: the rest is room for what is written meanwhile.
-REPATRIATE_BELOW: Final = 0.8
 
 
 class Homebound:
@@ -70,7 +68,7 @@ class Homebound:
             store,
             homecoming(),
             is_reachable=lambda row: reachable_holders(row) > 0,
-            watermark=REPATRIATE_BELOW * memory.low_watermark,
+            watermark=STAY_BELOW * memory.low_watermark,
             quiet_seconds=remote.repatriate_seconds,
             pages_per_second_max=remote.repatriate_pages_per_second,
             eager_pages_per_second=remote.rebuild_pages_per_second,

@@ -20,6 +20,12 @@ from ramsterd.remote.pending import PendingGet
 # Pages asked for and not here yet, of each who has something to bring home: four frames.  A get of a front end
 # that comes later waits behind these at most.
 UNDER_WAY_PAGES_MAX: Final = 512
+# What each of them does in one tick at most: rows judged, about 5 ms; and leaves asked for, which costs as much again
+# when each is full.
+ROWS_JUDGED_MAX: Final = 1024
+LEAVES_ASKED_MAX: Final = 32
+# Of the low watermark: what comes home to stay fills no more, for the rest is room for what is written meanwhile.
+STAY_BELOW: Final = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +48,8 @@ class Homecoming:
         self._fetches = fetches
         self._fetch_seconds_max = fetch_seconds_max
         self._under_way: dict[PendingGet, int] = {}
-
-    @property
-    def pages_under_way(self) -> int:
-        """How many pages were asked for and have not come."""
-        return sum(self._under_way.values())
+        # The sum of these: pages that were asked for and have not come.
+        self.pages_under_way = 0
 
     @property
     def may_fetch(self) -> bool:
@@ -82,6 +85,7 @@ class Homecoming:
             return Fetched(0, 0, is_cut)
         pending = self._pending(page_object.pool, page_object.object_id, index, now)
         self._under_way[pending] = len(elsewhere)
+        self.pages_under_way += len(elsewhere)
         self._fetches.wait(pending, RunOfPages([], elsewhere, 0))
         return Fetched(len(elsewhere), zpage_bytes, is_cut)
 
@@ -97,7 +101,9 @@ class Homecoming:
 
     def on_done(self, pending: PendingGet) -> bool:
         """Whether a get that ended was one of ours."""
-        return self._under_way.pop(pending, None) is not None
+        pages = self._under_way.pop(pending, 0)
+        self.pages_under_way -= pages
+        return pages > 0
 
     def adopt(self, pending: PendingGet, is_wanted: Callable[[int], bool]) -> int:
         """Make clean pages of a leaf that has come ours alone, where the row is wanted; return how many pages."""

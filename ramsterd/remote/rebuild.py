@@ -23,12 +23,9 @@ from ramsterd.core.rows import ADDRESS, HALVES_PER_ROW
 from ramsterd.core.store import Store
 from ramsterd.core.table import LEAF_SHIFT
 from ramsterd.remote.allowance import Allowance
-from ramsterd.remote.homecoming import Homecoming
+from ramsterd.remote.homecoming import LEAVES_ASKED_MAX, ROWS_JUDGED_MAX, Homecoming
 from ramsterd.remote.pending import PendingGet
 
-# Rows judged in one tick: about 5 ms; and leaves asked for, which costs as much again when each is full.
-ROWS_JUDGED_MAX: Final = 1024
-LEAVES_ASKED_MAX: Final = 32
 # Over how long the rate is averaged that the end is estimated by.
 RATE_SECONDS: Final = 2.0
 

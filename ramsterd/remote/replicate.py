@@ -74,16 +74,15 @@ class Replicator:
     @property
     def is_any_replicated(self) -> bool:
         """Whether some pool was ever asked to be at peers: what is there is there to stay."""
-        self._pools = {pool for pool in self._pools if pool in self._store.pools}
-        return bool(self._pools)
+        return any(pool in self._store.pools for pool in self._pools)
 
     def replicate_again(self, leaving: Iterable[int], deadline: float) -> None:
         """Pages of replicated pools that lost their copies, by a death or a link, get them back unasked."""
         if self._pools and self._store.adopted_blocks != self._adopted_again:
             self._adopted_again = self._store.adopted_blocks
+            self._pools = {pool for pool in self._pools if pool in self._store.pools}
             for pool in self._pools:
-                if pool in self._store.pools:
-                    self.begin_pool(pool, leaving, deadline)
+                self.begin_pool(pool, leaving, deadline)
 
     def begin(
         self,

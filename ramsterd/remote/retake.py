@@ -20,18 +20,17 @@ from ramsterd.core.table import LEAF_SHIFT
 from ramsterd.core.zbud import SLOT_SHIFT, Family
 from ramsterd.remote.allowance import Allowance
 from ramsterd.remote.holders import Holder
-from ramsterd.remote.homecoming import Fetched, Homecoming
+from ramsterd.remote.homecoming import (
+    LEAVES_ASKED_MAX,
+    ROWS_JUDGED_MAX,
+    STAY_BELOW,
+    Fetched,
+    Homecoming,
+)
 from ramsterd.remote.pending import PendingGet
 
 # Rows looked through in one tick: some 4 ms.
 ROWS_LOOKED_AT_MAX: Final = 1 << 16
-# Of these, rows judged in one tick, about 5 ms; and leaves asked for, which costs as much again when each is full.
-ROWS_JUDGED_MAX: Final = 1024
-LEAVES_ASKED_MAX: Final = 32
-
-
-# Of the low watermark: what can't leave again fills no more.
-STAY_BELOW: Final = 0.8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

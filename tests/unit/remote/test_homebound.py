@@ -1,7 +1,8 @@
 """The one clock of all that comes home though no front end asked, and whose get it was."""
 
 from config.model import MemoryConfig, RemoteConfig
-from ramsterd.remote.homebound import BUSY_SECONDS, IDLE_SECONDS, REPATRIATE_BELOW, Homebound
+from ramsterd.remote.homebound import BUSY_SECONDS, IDLE_SECONDS, Homebound
+from ramsterd.remote.homecoming import STAY_BELOW
 from tests.unit.remote.made_owner import BLOCK_PAGES, LEAF_PAGES, ONE, OTHER, Owner
 
 QUIET_SECONDS = 10.0
@@ -223,7 +224,7 @@ def test_pages_come_for_room_below_a_part_of_the_low_watermark() -> None:
     owner = Returning(low=0.5)
     owner.put_and_send(ONE, OTHER, blocks=16)
     owner.tick(QUIET_SECONDS)
-    assert owner.asked() == int(REPATRIATE_BELOW * 0.5 * 512)
+    assert owner.asked() == int(STAY_BELOW * 0.5 * 512)
 
 
 def test_what_nobody_can_be_asked_for_does_not_come_for_room() -> None:
