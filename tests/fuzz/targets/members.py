@@ -7,7 +7,7 @@ from config.limits import MEMBERSHIP_VERSION_MAX
 from config.model import ClusterConfig, NodeConfig
 from config.rules import check_cluster
 from net.errors import RemoteProtocolError
-from net.frame import Frame, FrameDecoder
+from net.frame import Frame
 from net.packing import MESSAGE_BYTES_MAX, pack_fields, unpack
 from nodemanager.changes import Change, ChangeRefused, Cordon, MembershipHistory, Said, Version
 from nodemanager.ids import NodeId
@@ -22,6 +22,7 @@ from ramsterd.member_messages import (
     parse_holdings,
     parse_members,
 )
+from tests.fuzz.decoding import decoded
 from tests.fuzz.mending import Parts, change_field, frame, mend_frames
 from tests.fuzz.target import Target
 
@@ -39,7 +40,7 @@ CLUSTER = ClusterConfig(
 def check_members(found: Frame) -> set[str]:
     said = parse_members(found)
     table, body = members_message(said)
-    (again,) = decoded(frame(MemberMessage.MEMBERS, found.count, table, body))
+    (again,) = decoded(frame(MemberMessage.MEMBERS, found.count, table, body), LIMITS)
     assert parse_members(again) == said
     return {"members"} | take_over(said) | take_over(said, Cordon(NodeId(3), is_cordoned=True))
 
@@ -75,23 +76,9 @@ def check_ask(found: Frame) -> set[str]:
 
 def check_holdings(found: Frame) -> set[str]:
     holdings = parse_holdings(found)
-    (again,) = decoded(frame(MemberMessage.HOLDINGS, 1, holdings_message(holdings)))
+    (again,) = decoded(frame(MemberMessage.HOLDINGS, 1, holdings_message(holdings)), LIMITS)
     assert parse_holdings(again) == holdings
     return {"holdings"}
-
-
-def decoded(stream: bytes) -> list[Frame]:
-    """Return the frames of a stream, up to the first that is refused."""
-    decoder = FrameDecoder(LIMITS)
-    stream = stream[: len(decoder.space())]
-    decoder.space()[: len(stream)] = stream
-    decoder.on_received(len(stream))
-    found: list[Frame] = []
-    try:
-        found.extend(decoder.frames())
-    except RemoteProtocolError:
-        pass
-    return found
 
 
 DOORS = {
@@ -103,7 +90,7 @@ DOORS = {
 
 def check(data: bytes) -> set[str]:
     outcomes: set[str] = set()
-    for found in decoded(data):
+    for found in decoded(data, LIMITS):
         if found.type not in DOORS:
             continue
         try:

@@ -7,7 +7,7 @@ from typing import Final
 from config.limits import PAGE_BYTES
 from config.model import PoolCodec
 from net.errors import RemoteProtocolError
-from net.frame import Frame, FrameDecoder
+from net.frame import Frame
 from nodemanager.ids import Incarnation
 from nodemanager.table import PeerStatus
 from ramsterd.core.codec import (
@@ -21,6 +21,7 @@ from ramsterd.core.codec import (
 from ramsterd.core.page import CorruptPage, PoolKind
 from ramsterd.remote import messages
 from ramsterd.remote.messages import LIMITS, MessageType, PutPages
+from tests.fuzz.decoding import decoded
 from tests.fuzz.mending import Parts, change_field, frame, mend_frames
 from tests.fuzz.target import Target
 
@@ -93,7 +94,7 @@ def check_recall(found: Frame) -> set[str]:
 
 def check_status(found: Frame) -> set[str]:
     status = messages.parse_status(found)
-    again = decoded(frame(MessageType.STATUS, 1, messages.status_message(status)))
+    again = decoded(frame(MessageType.STATUS, 1, messages.status_message(status)), LIMITS)
     assert messages.parse_status(again[0]) == status
     return {"status"}
 
@@ -110,23 +111,9 @@ DOORS: Final[Mapping[tuple[int, bool], Callable[[Frame], set[str]]]] = {
 }
 
 
-def decoded(stream: bytes) -> list[Frame]:
-    """Return the frames of a stream, up to the first that is refused."""
-    decoder = FrameDecoder(LIMITS)
-    stream = stream[: len(decoder.space())]
-    decoder.space()[: len(stream)] = stream
-    decoder.on_received(len(stream))
-    found: list[Frame] = []
-    try:
-        found.extend(decoder.frames())
-    except RemoteProtocolError:
-        pass
-    return found
-
-
 def check(data: bytes) -> set[str]:
     outcomes: set[str] = set()
-    for found in decoded(data):
+    for found in decoded(data, LIMITS):
         door = DOORS.get((found.type, found.is_reply))
         try:
             outcomes |= door(found) if door else {"no door"}

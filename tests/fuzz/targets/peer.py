@@ -17,6 +17,7 @@ from ramsterd.remote import messages
 from ramsterd.remote.effects import CloseLink, Effect, GetDone, Send
 from ramsterd.remote.messages import LIMITS, MessageType
 from ramsterd.remote.pending import GetOutcome, PendingGet
+from tests.fuzz.decoding import decoded
 from tests.fuzz.mending import Parts, frame, mend_frames
 from tests.fuzz.target import Target
 from tests.fuzz.targets.messages import mend as mend_messages, put
@@ -137,7 +138,7 @@ class Node:
         self.is_linked = True
         self._engine.on_link_up(THEIRS, LIFE, now=self._now)
         status = frame(MessageType.STATUS, 1, messages.status_message(STATUS))
-        for each in decoded(status):
+        for each in decoded(status, LIMITS):
             self._engine.on_frame(THEIRS, LIFE, each, now=self._now)
         self._settle()
 
@@ -190,25 +191,11 @@ class Node:
         self.outcomes.add("get")
 
 
-def decoded(stream: bytes) -> list[Frame]:
-    """Return the frames of a stream, up to the first that is refused."""
-    decoder = FrameDecoder(LIMITS)
-    stream = stream[: len(decoder.space())]
-    decoder.space()[: len(stream)] = stream
-    decoder.on_received(len(stream))
-    found: list[Frame] = []
-    try:
-        found.extend(decoder.frames())
-    except RemoteProtocolError:
-        pass
-    return found
-
-
 def check(data: bytes) -> set[str]:
     node = Node()
     acts = {WAIT: node.wait, GET: node.get, PUT: node.put, FLUSH: node.flush}
     acts |= {RELINK: node.relink, FAIL: node.fail}
-    for found in decoded(data):
+    for found in decoded(data, LIMITS):
         if found.type == LinkType.KEEPALIVE:
             acts[found.request_id % len(acts)]()
         elif found.type in LIMITS:
@@ -290,7 +277,7 @@ def mend(data: bytes, rng: random.Random) -> bytes:
         if is_reply and frame_type == MessageType.PUT_PAGES and rng.random() < 0.8:
             return len(PAGES), table.ljust(len(PAGES), b"\0")[: len(PAGES)], b""
         again = mend_messages(frame(frame_type, count, table, body, is_reply=is_reply), rng)
-        for found in decoded(again):
+        for found in decoded(again, LIMITS):
             return found.count, bytes(found.table), bytes(found.body)
         return count, table, body
 
