@@ -222,6 +222,18 @@ class OptionalFile:
 
 
 @dataclass(frozen=True, slots=True)
+class OptionalFolder:
+    """The path of a folder as `File` has it, or an empty text: none."""
+
+    def read(self, value: object, folder: Path, /) -> Path | None:
+        """See `Kind.read`."""
+        text = _read_text(value)
+        if "\0" in text:
+            raise Mismatch("the path of a folder")
+        return folder / text if text else None
+
+
+@dataclass(frozen=True, slots=True)
 class Socket:
     """The path of a Unix socket, or an empty text: off.  The kernel limits the bytes of the whole path."""
 

@@ -19,7 +19,7 @@ MIB = 1024 * 1024
 LOG_SUBSYSTEMS: Final = frozenset(
     {
         "certificate", "commands", "control", "daemon", "heartbeat", "members", "metrics", "nbd",
-        "net", "nodes", "pager", "peers", "tmemd",
+        "net", "nodes", "pager", "peers", "state", "tmemd",
     }
 )  # fmt: skip
 
@@ -142,6 +142,15 @@ class Durability(StrEnum):
     REPLICATED = "replicated"
 
 
+class OnLoss(StrEnum):
+    """What becomes of an export whose pages ended with the daemon."""
+
+    # It refuses clients until an operator resets it: who went on with zeros would take them for its data.
+    REFUSE = "refuse"
+    # It starts blank: for scratch disks, whose clients begin by writing.
+    BLANK = "blank"
+
+
 class PoolCodec(StrEnum):
     """How the pages of a pool are compressed."""
 
@@ -167,6 +176,7 @@ class ExportConfig:
     # As in [remote], for this export; 0: what [remote] says.
     copies: Copies = 0
     codec: PoolCodec = PoolCodec.LZ4
+    on_loss: OnLoss = OnLoss.REFUSE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,6 +258,8 @@ class DaemonConfig:
     cluster: Annotated[Path, kinds.File()]
     # Of the MAC on heartbeats, the same on all nodes; its bytes are read at the start (heartbeat.key).
     heartbeat_key: Annotated[Path | None, kinds.OptionalFile()] = None
+    # Where what outlives the daemon is noted: which exports and pools had pages.  None: nowhere.
+    state_dir: Annotated[Path | None, kinds.OptionalFolder()] = Path("/var/lib/ramster")
     # How long an orderly stop may take.
     stop_seconds_max: Seconds = 10.0
     memory: MemoryConfig = field(default_factory=MemoryConfig)

@@ -1,4 +1,4 @@
-"""Write a file so that a reader finds the old text or the new, whatever happens: the only writer of this room."""
+"""Write a file so that a reader finds the old text or the new, whatever happens: the only way files are replaced."""
 
 import contextlib
 import errno
@@ -44,7 +44,8 @@ def save_text(path: Path, text: str) -> None:
         raise ConfigError(str(path), "", f"{len(data)} bytes to write", expected)
     target, status = check_writable(path)
     try:
-        _replace(target, data, status)
+        owner = (status.st_uid, status.st_gid)
+        replace_file(target, data, mode=stat.S_IMODE(status.st_mode), owner=owner)
     except OSError as error:
         raise _not_replaced(path, error) from None
 
@@ -73,15 +74,30 @@ def _not_replaced(path: Path, error: OSError) -> ConfigError:
     return ConfigError(str(path), "", found, "a file that can be replaced in its folder")
 
 
-def _replace(target: Path, data: bytes, status: os.stat_result) -> None:
+def replace_file(
+    target: Path, data: bytes, *, mode: int, owner: tuple[int, int] | None = None
+) -> None:
+    """Replace or make a file: temp file beside it, fsync, rename, fsync of the folder.
+
+    Blocks for as long as the disk takes.
+
+    Args:
+        target: The file itself, no symbolic link.
+        data: All that it shall hold.
+        mode: Its permissions.
+        owner: User and group; None: those of this process.
+
+    Raises:
+        OSError: It can't be written; the old file is as it was, unless only the fsync of the folder failed.
+    """
     number, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
         with os.fdopen(number, "wb") as stream:
             stream.write(data)
             stream.flush()
-            if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
-                os.fchown(number, status.st_uid, status.st_gid)
-            os.fchmod(number, stat.S_IMODE(status.st_mode))
+            if owner is not None and owner != (os.geteuid(), os.getegid()):
+                os.fchown(number, *owner)
+            os.fchmod(number, mode)
             os.fsync(number)
         os.rename(name, target)
     except BaseException:

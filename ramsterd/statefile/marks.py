@@ -1,0 +1,331 @@
+"""Which export or pool may be written, and what is to be written to the state file next.  Pure.
+
+The idea is that of a file system's "dirty" flag.  Before the first write to a blank export is acknowledged, the file
+on disk says that the export has pages (its mark is *set*).  A daemon that starts without these pages reads the mark
+and keeps the export closed: it is *lost*, until somebody says that it may be blank.  A mark that is set costs a front
+end one look at `Mark.is_set`.
+
+The invariant: `is_set` holds only while **every** text that may stand on the disk, whatever a crash makes of a write
+under way, says that this filling has pages.  A write that failed may have happened all the same, so after it both
+texts are possible until one write ends well.
+
+Theory of `Marks`: `_wanted` is what the file should say, `_durable` is what all possible texts agree on.  `next_write`
+begins a write, `on_written` ends it; the shell (`keeper`) does what lies in between.
+"""
+
+import enum
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from ramsterd.statefile.content import RECORDS_MAX, Content, Key, PoolKey, Record, describe
+
+# After a write that failed: until then every first write is refused at once.
+RETRY_SECONDS: Final = 1.0
+FULL: Final = f"the state file has {RECORDS_MAX} records already"
+
+# Called with whether the mark is set.
+Done = Callable[[bool], None]
+
+
+class MarkState(enum.Enum):
+    """How an export or pool stands; the value is shown to operators."""
+
+    BLANK = "blank"
+    # It has pages, or is about to have.
+    USED = "used"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loss:
+    """An export or pool whose pages are gone; `user` is None for an export."""
+
+    name: str
+    user: int | None
+    # Seconds since 1970.
+    lost_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarksStatistics:
+    """What is lost, and how writing goes; `problem` is empty while all is well."""
+
+    lost: tuple[Loss, ...]
+    written_total: int
+    failed_total: int
+    problem: str
+
+
+class Mark:
+    """Of one export or pool: may it be written?  Front ends read `is_set` and `lost_at`, and change neither."""
+
+    __slots__ = ("_marks", "is_set", "key", "lost_at")
+
+    def __init__(self, marks: "Marks | None", key: Key) -> None:
+        self._marks = marks
+        self.key = key
+        # Pages may be put.  Turns false only by `clear`, so never in the middle of a front end's pass.
+        self.is_set = marks is None
+        # When a start found that its pages are gone, in seconds since 1970; 0: they are not.
+        self.lost_at = 0
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether nobody may read or write it."""
+        return bool(self.lost_at)
+
+    @property
+    def state(self) -> MarkState:
+        """How it stands."""
+        if self.lost_at:
+            return MarkState.LOST
+        return MarkState.USED if self.is_set else MarkState.BLANK
+
+    def wait_set(self, done: Done) -> bool | None:
+        """Return whether pages may be put, or None: `done` is called with it, later and once."""
+        assert not self.lost_at, "nobody writes to what is lost"
+        return self.is_set or self._marks is None or self._marks.wait_set(self, done)
+
+    def clear(self) -> None:
+        """It has no page any more, and no write is under way."""
+        if self._marks is not None and self.is_set:
+            self._marks.clear(self)
+
+
+def unmarked() -> Mark:
+    """Return a mark that is always set: of what nobody finds again after a restart."""
+    return Mark(None, "")
+
+
+class Marks:
+    """The marks of all exports and pools of a node, and the file that keeps them."""
+
+    def __init__(
+        self,
+        content: Content,
+        *,
+        new_generation: Callable[[], str],
+        started_at: int,
+        on_wanted: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Take over what the file says at a start.
+
+        Args:
+            content: That.  What it names is lost: the pages ended with the last incarnation.
+            new_generation: Returns 32 random hexadecimal digits.
+            started_at: Now, in seconds since 1970.
+            on_wanted: Called when `next_write` has something to do.
+        """
+        self._new_generation = new_generation
+        self.on_wanted = on_wanted
+        records = {
+            key: replace(record, lost_at=record.lost_at or started_at)
+            for key, record in content.records.items()
+        }
+        self._wanted = Content(content.last_incarnation, records)
+        # What the file says for certain; None: one of several texts.
+        self._written: Content | None = content
+        self._writing: Content | None = None
+        # The generation of each filling that every possible text names.
+        self._durable = _fillings(content)
+        self._marks: dict[Key, Mark] = {}
+        self._waiting: dict[Key, list[Done]] = {}
+        self._problem = ""
+        self._retry_at = -math.inf
+        self._written_total = 0
+        self._failed_total = 0
+
+    # What is known of this node.
+
+    @property
+    def last_incarnation(self) -> int:
+        """The highest incarnation that was noted; 0: none."""
+        return self._wanted.last_incarnation
+
+    def note_incarnation(self, incarnation: int) -> None:
+        """Keep the highest incarnation that this node has had; it is on disk once `is_written`."""
+        if incarnation > self._wanted.last_incarnation:
+            self._wanted = replace(self._wanted, last_incarnation=incarnation)
+            self.on_wanted()
+
+    @property
+    def is_written(self) -> bool:
+        """Whether the file says all that it should."""
+        return self._written is self._wanted
+
+    # Marks.
+
+    def of(self, key: Key) -> Mark:
+        """Return the mark of an export or pool."""
+        mark = self._marks.get(key)
+        if mark is None:
+            mark = self._marks[key] = Mark(self, key)
+            self._refresh(mark)
+        return mark
+
+    def losses(self) -> tuple[Loss, ...]:
+        """Return what is lost: exports first, by name."""
+        found = [
+            Loss(name=key, user=None, lost_at=record.lost_at)
+            if isinstance(key, str)
+            else Loss(name=key.name, user=key.user, lost_at=record.lost_at)
+            for key, record in self._wanted.records.items()
+            if record.lost_at
+        ]
+        return tuple(sorted(found, key=lambda loss: (loss.user or -1, loss.name)))
+
+    def reset(self, key: Key) -> bool:
+        """Let what was lost be blank from now on; return False if it is not lost.
+
+        It is on disk once `is_written`; until then a crash makes it lost again.
+        """
+        record = self._wanted.records.get(key)
+        if record is None or not record.lost_at:
+            return False
+        self._forget(key)
+        return True
+
+    def forget(self, mark: Mark) -> None:
+        """A pool was destroyed: one of the same name is another."""
+        self._forget(mark.key)
+        self._marks.pop(mark.key, None)
+
+    def lost_pools(self, user: int) -> list[str]:
+        """Return the names of the pools that a user has lost."""
+        return [loss.name for loss in self.losses() if loss.user == user]
+
+    def wait_set(self, mark: Mark, done: Done) -> bool | None:
+        """See `Mark.wait_set`."""
+        if self._problem:
+            return False
+        records = self._wanted.records
+        if mark.key not in records:
+            if len(records) >= RECORDS_MAX:
+                return False
+            record = Record(self._new_generation())
+            self._want({**records, mark.key: record})
+        self._waiting.setdefault(mark.key, []).append(done)
+        return None
+
+    def clear(self, mark: Mark) -> None:
+        """See `Mark.clear`."""
+        self._forget(mark.key)
+
+    def _forget(self, key: Key) -> None:
+        records = self._wanted.records
+        if key in records:
+            self._want({each: record for each, record in records.items() if each != key})
+        if (mark := self._marks.get(key)) is not None:
+            self._refresh(mark)
+        for done in self._waiting.pop(key, ()):
+            done(False)
+
+    def _want(self, records: Mapping[Key, Record]) -> None:
+        self._wanted = replace(self._wanted, records=records)
+        self.on_wanted()
+
+    def _refresh(self, mark: Mark) -> None:
+        record = self._wanted.records.get(mark.key)
+        mark.lost_at = 0 if record is None else record.lost_at
+        mark.is_set = (
+            record is not None
+            and not record.lost_at
+            and self._durable.get(mark.key) == record.generation
+        )
+
+    # Writing.
+
+    def next_deadline(self) -> float | None:
+        """Return when `next_write` may have something again after a write that failed."""
+        return self._retry_at if self._problem and self._writing is None else None
+
+    def retry_now(self) -> None:
+        """Let `next_write` try again at once: there is no later."""
+        self._retry_at = -math.inf
+
+    def next_write(self, *, now: float) -> Content | None:
+        """Begin a write and return what is to be written, if anything is; `on_written` must follow."""
+        if self._writing is not None or self.is_written or now < self._retry_at:
+            return None
+        self._writing = self._wanted
+        self._agree_with(self._writing)
+        self._written = None
+        return self._writing
+
+    def on_written(self, problem: str, *, now: float) -> None:
+        """The write has ended: well (an empty text), or with a problem; then nobody knows what the file says."""
+        writing, self._writing = self._writing, None
+        assert writing is not None
+        if problem:
+            self._failed_total += 1
+            self._retry_at = now + RETRY_SECONDS
+        else:
+            self._written_total += 1
+            self._retry_at = -math.inf
+            self._written = writing
+            self._durable = _fillings(writing)
+        self._problem = problem
+        for mark in self._marks.values():
+            self._refresh(mark)
+        self._answer()
+        if not self.is_written:
+            self.on_wanted()
+
+    def _agree_with(self, content: Content) -> None:
+        """From now on this text, too, may be what the file says."""
+        fillings = _fillings(content)
+        self._durable = {
+            key: generation
+            for key, generation in self._durable.items()
+            if fillings.get(key) == generation
+        }
+        for mark in self._marks.values():
+            assert not mark.is_set or mark.key in self._durable, "cleared before it was written"
+
+    def _answer(self) -> None:
+        """Answer whoever waits and can be answered."""
+        for key in list(self._waiting):
+            if (is_set := self.of(key).is_set) or self._problem:
+                for done in self._waiting.pop(key):
+                    done(is_set)
+
+    def statistics(self) -> MarksStatistics:
+        """Return a snapshot."""
+        return MarksStatistics(
+            lost=self.losses(),
+            written_total=self._written_total,
+            failed_total=self._failed_total,
+            problem=self._problem or (FULL if len(self._wanted.records) >= RECORDS_MAX else ""),
+        )
+
+    def check_invariants(self) -> None:
+        """Assert what must be true between calls."""
+        for key, mark in self._marks.items():
+            record = self._wanted.records.get(key)
+            assert mark.key == key
+            assert not (mark.is_set and mark.is_lost)
+            assert not mark.is_set or record is not None
+        assert not (self._problem and self._waiting), "who waits for a write that failed is told"
+        assert len(self._wanted.records) <= RECORDS_MAX
+
+
+def _fillings(content: Content) -> dict[Key, str]:
+    return {key: record.generation for key, record in content.records.items()}
+
+
+def report(losses: Iterable[Loss], exports: Iterable[str]) -> list[str]:
+    """Return one line for the log on each loss, given the exports of the config."""
+    configured, lines = set(exports), []
+    for loss in losses:
+        key: Key = loss.name if loss.user is None else PoolKey(loss.user, loss.name)
+        line = f"the pages of {describe(key)} ended with the last run of ramsterd"
+        if loss.user is not None:
+            line += f"; it answers with errors until it is destroyed, or `ramsterctl pool reset {loss.user} {loss.name}`"
+        elif loss.name in configured:
+            line += f"; it stays closed until `ramsterctl export reset {loss.name}` makes it blank"
+        else:
+            line += f"; it is not in the config; `ramsterctl export reset {loss.name}` forgets it"
+        lines.append(line)
+    return lines

@@ -1,0 +1,67 @@
+"""What a daemon does with its state file before it serves: find it, read it, tell the operator what is wrong with it."""
+
+import secrets
+from pathlib import Path
+from typing import Final
+
+from config.errors import ConfigError
+from ramsterd.statefile.content import Content, DamagedState
+from ramsterd.statefile.folder import StateFolder
+from ramsterd.statefile.keeper import StateKeeper
+from ramsterd.statefile.marks import Marks
+
+GENERATION_BYTES: Final = 16
+
+
+def open_state(path: Path | None, *, file: str, started_at: int) -> StateKeeper:
+    """Lock the state folder and read what the last run noted.
+
+    Args:
+        path: `state_dir`; None: nothing is kept.
+        file: The config file, for messages.
+        started_at: Now, in seconds since 1970.
+
+    Raises:
+        StateFolderTaken: Another daemon uses it.
+        ConfigError: The folder or what is in it is of no use.
+    """
+    folder = None if path is None else open_folder(path, file=file)
+    content = Content() if folder is None else read_content(folder)
+    marks = Marks(content, new_generation=new_generation, started_at=started_at)
+    return StateKeeper(marks, folder)
+
+
+def new_generation() -> str:
+    """Return the name of a new filling."""
+    return secrets.token_hex(GENERATION_BYTES)
+
+
+def open_folder(path: Path, *, file: str) -> StateFolder:
+    """Lock the state folder.
+
+    Raises:
+        StateFolderTaken: Another daemon uses it.
+        ConfigError: It can't be made or used.
+    """
+    try:
+        return StateFolder(path)
+    except OSError as error:
+        found = f"'{path}' ({(error.strerror or type(error).__name__).lower()})"
+        expected = f"a folder that this user may write to: make it, as in `install -d -o USER -m 700 {path}`"
+        raise ConfigError(file, "state_dir", found, expected) from None
+
+
+def read_content(folder: StateFolder) -> Content:
+    """Return what the last run noted.
+
+    Raises:
+        ConfigError: The file is damaged or can't be read: then nobody knows which exports are blank.
+    """
+    try:
+        return folder.read()
+    except DamagedState as error:
+        found = f"a damaged state file ({error})"
+    except OSError as error:
+        found = f"a state file that can't be read ({(error.strerror or str(error)).lower()})"
+    expected = "the file that ramsterd wrote; `ramsterd reset-state` sets it aside and calls every export lost"
+    raise ConfigError(str(folder.file), "", found, expected)

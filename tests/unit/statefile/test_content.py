@@ -1,0 +1,126 @@
+"""The state file's text: what was noted comes back, and anything else is called damaged."""
+
+import json
+
+import pytest
+from hypothesis import given, strategies as st
+
+from ramsterd.statefile.content import (
+    INCARNATION_MAX,
+    RECORDS_MAX,
+    STATE_BYTES_MAX,
+    Content,
+    DamagedState,
+    Key,
+    PoolKey,
+    Record,
+    _digest,
+    describe,
+    encode,
+    parse,
+)
+
+GENERATION = "0123456789abcdef" * 2
+names = st.text(
+    st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=63
+).filter(lambda name: name.isprintable() and len(name.encode()) <= 63)  # fmt: skip
+records = st.builds(
+    Record,
+    st.text("0123456789abcdef", min_size=32, max_size=32),
+    st.integers(0, 1 << 34),
+)
+keys = names | st.builds(PoolKey, st.integers(0, (1 << 32) - 2), names)
+contents = st.builds(
+    Content, st.integers(0, INCARNATION_MAX), st.dictionaries(keys, records, max_size=8)
+)
+
+
+@given(contents)
+def test_what_was_noted_comes_back(content: Content) -> None:
+    assert parse(encode(content)) == content
+
+
+@given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
+def test_bytes_of_any_kind_are_damaged_and_nothing_worse(data: bytes) -> None:
+    with pytest.raises(DamagedState):
+        parse(data)
+
+
+@given(contents, st.data())
+def test_no_flipped_bit_makes_another_content(content: Content, data: st.DataObject) -> None:
+    text = bytearray(encode(content))
+    position = data.draw(st.integers(0, len(text) - 1))
+    text[position] ^= 1 << data.draw(st.integers(0, 7))
+    try:
+        found = parse(bytes(text))
+    except DamagedState:
+        return
+    assert found == content  # a blank in the layout became another blank
+
+
+@given(contents, st.data())
+def test_a_file_that_is_cut_off_is_damaged(content: Content, data: st.DataObject) -> None:
+    text = encode(content)
+    length = data.draw(st.integers(0, len(text) - 2))  # the last byte ends the line
+    with pytest.raises(DamagedState):
+        parse(text[:length])
+
+
+def damaged(**changes: object) -> bytes:
+    """Return a file whose checksum is right, and whose content is not."""
+    row = {"name": "swap0", "generation": GENERATION, "lost_at": 0}
+    body: dict[str, object] = {"last_incarnation": 7, "exports": [row], "pools": []}
+    body.update(changes)
+    return json.dumps({"format": 1, "sha256": _digest(body), "content": body}).encode()
+
+
+ROW = {"name": "swap0", "generation": GENERATION, "lost_at": 0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"more": 1}, "other keys"),
+        ({"last_incarnation": -1}, "-1, not 0 to"),
+        ({"last_incarnation": True}, "True, not 0 to"),
+        ({"exports": {}}, "exports: no list"),
+        ({"exports": [ROW] * (RECORDS_MAX + 1)}, "exports: no list"),
+        ({"exports": [ROW, ROW]}, "two records of export swap0"),
+        ({"exports": [7]}, "other keys"),
+        ({"exports": [{**ROW, "user": 0}]}, "other keys"),
+        ({"exports": [{**ROW, "name": ""}]}, "without a name"),
+        ({"exports": [{**ROW, "name": "\ud800"}]}, "without a name"),
+        ({"exports": [{**ROW, "name": "x" * 64}]}, "without a name"),
+        ({"exports": [{**ROW, "generation": "ABC"}]}, "a generation that is none"),
+        ({"exports": [{**ROW, "lost_at": 1.5}]}, "1.5, not 0 to"),
+        ({"pools": [ROW]}, "other keys"),
+        ({"pools": [{**ROW, "user": 1 << 32}]}, "not 0 to"),
+    ],
+)
+def test_a_content_with_a_mistake_is_damaged(changes: dict[str, object], reason: str) -> None:
+    with pytest.raises(DamagedState, match=reason):
+        parse(damaged(**changes))
+
+
+def test_a_file_of_another_release_is_not_guessed_at() -> None:
+    whole = json.loads(encode(Content()))
+    with pytest.raises(DamagedState, match="format 2 of another release, not 1"):
+        parse(json.dumps({**whole, "format": 2}).encode())
+    with pytest.raises(DamagedState, match="other keys"):
+        parse(json.dumps({**whole, "more": 1}).encode())
+
+
+def test_a_deep_nest_is_damaged() -> None:
+    with pytest.raises(DamagedState):
+        parse(b'{"content":' + b"[" * 100_000)
+
+
+def test_the_largest_content_fits_the_file() -> None:
+    full: dict[Key, Record] = {PoolKey(1 << 31, f"{n:05}" + "\N{SNOWMAN}" * 19): Record(GENERATION, 1 << 34)
+               for n in range(RECORDS_MAX)}  # fmt: skip
+    assert len(encode(Content(INCARNATION_MAX, full))) <= STATE_BYTES_MAX
+
+
+def test_an_export_and_a_pool_are_described_as_operators_call_them() -> None:
+    assert describe("swap0") == "export swap0"
+    assert describe(PoolKey(1000, "spill")) == "pool 'spill' of user 1000"
