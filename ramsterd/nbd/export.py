@@ -10,7 +10,7 @@ answers once, when all is done.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from config.limits import PAGE_BYTES
@@ -28,6 +28,7 @@ from ramsterd.nbd.protocol import (
     TransmissionFlag,
 )
 from ramsterd.pager import DiskPagerInterface
+from ramsterd.statefile.marks import Mark, unmarked
 
 # (bytes, state) of consecutive parts of a disk.
 Extents: TypeAlias = list[tuple[int, State]]
@@ -66,10 +67,22 @@ class Export:
     description: str = ""
     is_read_only: bool = False
     is_replicated: bool = False
+    # Whether it may be written, or is lost.  Zeros and TRIM need no mark: what reads as zeros everywhere still does.
+    mark: Mark = field(default_factory=unmarked)
 
     def __post_init__(self) -> None:
         assert self.size % PAGE_BYTES == 0, "config.load checked it"
         assert len(self.name.encode()) <= NAME_BYTES_MAX
+
+    @property
+    def lost_reason(self) -> str:
+        """Why no client may open it, in words; empty: every client may."""
+        if not self.mark.is_lost:
+            return ""
+        return (
+            f"the pages of export {self.name} ended with the last run of ramsterd;"
+            f" `ramsterctl export reset {self.name}` makes it blank"
+        )
 
     def transmission_flags(self, *, is_structured: bool) -> TransmissionFlag:
         """Return what a client is told that this export can do."""

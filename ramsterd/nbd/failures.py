@@ -25,6 +25,7 @@ _FAILURES: Final[dict[PutOutcome | GetOutcome, Failure | None]] = {
 assert set(_FAILURES) == {*PutOutcome, *GetOutcome}
 
 NOT_REPLICATED: Final = Failure(Errno.EIO, "pages are not at the peers that they should be at")
+NOT_MARKED: Final = Failure(Errno.EIO, "the state file can't be written: see the log of ramsterd")
 READ_ONLY: Final = Failure(Errno.EPERM, "the export is read-only")
 UNKNOWN_COMMAND: Final = Failure(Errno.EINVAL, "unknown command")
 UNKNOWN_FLAG: Final = Failure(Errno.EINVAL, "a flag that the command does not have")

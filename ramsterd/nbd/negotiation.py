@@ -210,6 +210,8 @@ class Negotiation:
         export = self._exports.get(data.decode(errors="replace"))
         if export is None:
             raise RemoteProtocolError(f"no export is named {data[:64]!r}")
+        if export.lost_reason:
+            raise RemoteProtocolError(export.lost_reason)
         if not self._open_export(export):
             raise RemoteProtocolError(f"too many clients of export {export.name}")
         self._choose(export)
@@ -239,6 +241,8 @@ class Negotiation:
         export = self._exports.get(name)
         if export is None:
             return _reply(option, OptionReply.ERR_UNKNOWN, b"no such export")
+        if export.lost_reason:
+            return _reply(option, OptionReply.ERR_POLICY, export.lost_reason.encode())
         if option == Option.GO and not self._open_export(export):
             return _reply(option, OptionReply.ERR_POLICY, b"too many clients of this export")
         flags = export.transmission_flags(is_structured=self._is_structured)

@@ -2,7 +2,8 @@
 
 Pure.  Everything is judged first; what is refused is answered, and the connection goes on.  A request that needs
 several passes (slices of a long range, the payload of a long WRITE) stays under way here, and nothing else of its
-connection is served until it is begun as a whole.
+connection is served until it is begun as a whole.  Nor is the first WRITE to a blank export begun before the state
+file names that export (`statefile.marks`): it stays where it was received, and what came behind it, too.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from ramsterd.nbd.answers import Answers, StructuredAnswers
 from ramsterd.nbd.buffers import RECEIVE_BYTES, WHOLE_WRITE_BYTES_MAX, ReceiveBuffer
 from ramsterd.nbd.counters import Counters
 from ramsterd.nbd.debts import Debts
-from ramsterd.nbd.failures import Failure
+from ramsterd.nbd.failures import NOT_MARKED, Failure
 from ramsterd.nbd.parts import Parts
 from ramsterd.nbd.payloads import Refused, Writing
 from ramsterd.nbd.protocol import (
@@ -48,13 +49,16 @@ class RareRequests:
         "_counters",
         "_debts",
         "_export",
+        "_is_refused",
         "_pager",
         "_payload",
         "_session",
         "_slices",
         "_structured",
+        "_waited",
         "is_disconnecting",
         "is_under_way",
+        "is_waiting",
         "pages_of_pass",
         "wanted_bytes",
     )
@@ -71,6 +75,11 @@ class RareRequests:
         self.is_disconnecting = False
         # A request must end before the next begins.
         self.is_under_way = False
+        # The next WRITE waits for the state file: serve nothing meanwhile.
+        self.is_waiting = False
+        # The cookie of the WRITE that waited last, and whether it is to be refused: the file couldn't be written.
+        self._waited = b""
+        self._is_refused = False
         # What the requests of this pass cost, about; the caller starts it anew and compares.
         self.pages_of_pass = 0
         # What the first unserved request needs before it can be served.
@@ -122,6 +131,11 @@ class RareRequests:
             self.is_disconnecting = True
         else:
             failure = self._session.judge(command, flags, offset, length)
+        if command == Command.WRITE and failure is None and not self._export.mark.is_set:
+            is_set = self._ask_mark(cookie)
+            if is_set is None:
+                return INCOMPLETE
+            failure = None if is_set else NOT_MARKED
         if command == Command.WRITE and failure is None:
             return self._serve_write(flags, cookie, offset, length, payload)
         self._counters.on_request(command)
@@ -141,6 +155,23 @@ class RareRequests:
         return 0
 
     # WRITE.
+
+    def _ask_mark(self, cookie: bytes) -> bool | None:
+        """Return whether the pages of a WRITE may be put now, or None: not before `_on_marked`."""
+        if self.is_waiting:
+            return None
+        if self._is_refused and self._waited == cookie:
+            self._is_refused = False
+            return False
+        self._waited = cookie
+        is_set = self._export.mark.wait_set(self._on_marked)
+        self.is_waiting = is_set is None
+        return is_set
+
+    def _on_marked(self, is_set: bool) -> None:
+        self.is_waiting = False
+        self._is_refused = not is_set
+        self._debts.on_progress()
 
     def _serve_write(
         self, flags: int, cookie: bytes, offset: int, length: int, payload: memoryview

@@ -63,6 +63,11 @@ class NbdServer:
         """Return one snapshot of the counters."""
         return self._counters.snapshot()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is under way, so that what an export holds is all that was written."""
+        return not self._counters.in_flight_count
+
     async def serve(
         self, task_status: trio.TaskStatus[int | None] = trio.TASK_STATUS_IGNORED
     ) -> None:

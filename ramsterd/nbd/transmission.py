@@ -60,8 +60,10 @@ class Transmission:
     __slots__ = (
         "_debts",
         "_everyday",
+        "_mark",
         "_rare",
         "_requests_counted",
+        "_write_word",
         "has_unserved",
         "received",
         "replies",
@@ -83,13 +85,15 @@ class Transmission:
         self._debts = Debts(answers, counters, on_late_reply)
         self._rare = RareRequests(session, pager, counters, self._debts, answers, structured)
         self._requests_counted = counters.requests
-        # What `_serve` needs of others, looked up once.  To a read-only export no WRITE is an everyday request.
+        # What `_serve` needs of others, looked up once.
         export = session.export
+        # To a read-only export no WRITE is an everyday request.
+        self._write_word = -1 if export.is_read_only else _WRITE_WORD
+        self._mark = export.mark
         self._everyday = (
             export.pool,
             export.object_id,
             export.size,
-            -1 if export.is_read_only else _WRITE_WORD,
             pager.get,
             pager.put,
             self._debts.on_get,
@@ -118,7 +122,7 @@ class Transmission:
 
         A request that has begun is always finished: it is what fills the rest of the limit.
         """
-        if self.replies.queued_bytes >= REPLY_BYTES_MAX:
+        if self.replies.queued_bytes >= REPLY_BYTES_MAX or self._rare.is_waiting:
             return True
         debts = self._debts
         return (
@@ -162,16 +166,17 @@ class Transmission:
                 owes = debts.in_flight_count or self.replies.queued_bytes
                 self.has_unserved = bool(owes) and self.is_full
                 if not self.has_unserved:
-                    self._serve()
+                    # The first WRITE to a blank export waits for the state file, in `rare`.
+                    self._serve(self._write_word if self._mark.is_set else -1)
         finally:
             debts.in_pass = False
         if not self.has_unserved and not rare.is_disconnecting:
             self.received.make_room(rare.wanted_bytes)
 
-    def _serve(self) -> None:
+    def _serve(self, write_word: int) -> None:
         received, replies, rare = self.received, self.replies, self._rare
         start, end, view = received.start, received.end, received.view
-        pool, object_id, size, write_word, get, put, on_get, on_put, answer_pages = self._everyday
+        pool, object_id, size, get, put, on_get, on_put, answer_pages = self._everyday
         reads = writes = pages_read = 0
         rare.wanted_bytes = REQUEST_BYTES
         try:
@@ -216,6 +221,7 @@ class Transmission:
                 else:
                     taken = rare.serve(word, cookie, offset, length, view[body:end])
                     if taken == INCOMPLETE:
+                        self.has_unserved = rare.is_waiting
                         break
                     start = body + taken
                 if self._must_stop(pages_read):

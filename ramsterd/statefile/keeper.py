@@ -33,19 +33,17 @@ class StateKeeper:
         self,
         marks: Marks,
         folder: StateFolder | None,
-        *,
-        on_answered: Callable[[], None] = lambda: None,
     ) -> None:
         """Wire it.
 
         Args:
             marks: What is to be kept.
             folder: Where; None: nowhere, and every write ends well at once.
-            on_answered: Called after each write, when those who waited for it have been told.
         """
         self.marks = marks
         self._folder = folder
-        self._on_answered = on_answered
+        # Called after each write, when those who waited for it have been told.
+        self.on_answered: Callable[[], None] = lambda: None
         self._number = 0
         self._wanted = trio.Event()
         self._ended = trio.Event()
@@ -110,7 +108,7 @@ class StateKeeper:
                 self.marks.on_written(problem, now=trio.current_time())
                 self._ended.set()
                 self._ended = trio.Event()
-                self._on_answered()
+                self.on_answered()
 
     async def _write(self, content: Content) -> str:
         """Write it; return what went wrong, or an empty text."""

@@ -15,7 +15,7 @@ begins a write, `on_written` ends it; the shell (`keeper`) does what lies in bet
 
 import enum
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -93,6 +93,11 @@ class Mark:
         if self._marks is not None and self.is_set:
             self._marks.clear(self)
 
+    def forget(self) -> None:
+        """A pool was destroyed: one of the same name is another."""
+        if self._marks is not None:
+            self._marks.forget(self)
+
 
 def unmarked() -> Mark:
     """Return a mark that is always set: of what nobody finds again after a restart."""
@@ -132,6 +137,11 @@ class Marks:
         self._durable = _fillings(content)
         self._marks: dict[Key, Mark] = {}
         self._waiting: dict[Key, list[Done]] = {}
+        # By user: whoever makes a pool is asked for these.
+        self._lost_pools: dict[int, set[str]] = {}
+        for key in records:
+            if not isinstance(key, str):
+                self._lost_pools.setdefault(key.user, set()).add(key.name)
         self._problem = ""
         self._retry_at = -math.inf
         self._written_total = 0
@@ -192,9 +202,9 @@ class Marks:
         self._forget(mark.key)
         self._marks.pop(mark.key, None)
 
-    def lost_pools(self, user: int) -> list[str]:
+    def lost_pools(self, user: int) -> AbstractSet[str]:
         """Return the names of the pools that a user has lost."""
-        return [loss.name for loss in self.losses() if loss.user == user]
+        return self._lost_pools.get(user, frozenset())
 
     def wait_set(self, mark: Mark, done: Done) -> bool | None:
         """See `Mark.wait_set`."""
@@ -216,6 +226,8 @@ class Marks:
     def _forget(self, key: Key) -> None:
         records = self._wanted.records
         if key in records:
+            if not isinstance(key, str):
+                self._lost_pools.get(key.user, set()).discard(key.name)
             self._want({each: record for each, record in records.items() if each != key})
         if (mark := self._marks.get(key)) is not None:
             self._refresh(mark)

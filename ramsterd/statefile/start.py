@@ -1,16 +1,18 @@
-"""What a daemon does with its state file before it serves: find it, read it, tell the operator what is wrong with it."""
+"""What happens to a state file before a daemon serves: it is found and read, or replaced by hand."""
 
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from config.errors import ConfigError
-from ramsterd.statefile.content import Content, DamagedState
+from ramsterd.statefile.content import Content, DamagedState, Key, Record
 from ramsterd.statefile.folder import StateFolder
 from ramsterd.statefile.keeper import StateKeeper
 from ramsterd.statefile.marks import Marks
 
 GENERATION_BYTES: Final = 16
+ASIDE_SUFFIX: Final = ".aside"
 
 
 def open_state(path: Path | None, *, file: str, started_at: int) -> StateKeeper:
@@ -65,3 +67,32 @@ def read_content(folder: StateFolder) -> Content:
         found = f"a state file that can't be read ({(error.strerror or str(error)).lower()})"
     expected = "the file that ramsterd wrote; `ramsterd reset-state` sets it aside and calls every export lost"
     raise ConfigError(str(folder.file), "", found, expected)
+
+
+def rewrite_state(
+    path: Path | None, exports: Iterable[str], *, file: str, lost_at: int
+) -> Path | None:
+    """Write a new state file, by which all these exports are lost; return where the old one is, if there was one.
+
+    Raises:
+        StateFolderTaken: A daemon uses it.
+        ConfigError: There is no folder, or it is of no use.
+    """
+    if path is None:
+        raise ConfigError(file, "state_dir", '""', "a folder")
+    if path is None:
+        raise ConfigError(file, "state_dir", '""', "a folder")
+    folder = open_folder(path, file=file)
+    aside = folder.file.with_name(folder.file.name + ASIDE_SUFFIX)
+    has_old = folder.file.exists()
+    records: dict[Key, Record] = {name: Record(new_generation(), lost_at) for name in exports}
+    try:
+        if has_old:
+            folder.file.rename(aside)
+        folder.write(Content(0, records), 1)
+    except OSError as error:
+        found = f"a folder that can't be written to ({(error.strerror or str(error)).lower()})"
+        raise ConfigError(str(path), "", found, "a folder for the state file") from None
+    finally:
+        folder.close()
+    return aside if has_old else None

@@ -81,8 +81,8 @@ def test_a_start_without_its_pages_calls_lost_what_the_file_names() -> None:
         ("swap0", None, 1_000),
         ("spill", 5, 1_000),
     ]
-    assert marks.lost_pools(5) == ["spill"]
-    assert marks.lost_pools(6) == []
+    assert marks.lost_pools(5) == {"spill"}
+    assert marks.lost_pools(6) == set()
     assert marks.last_incarnation == 9
     assert written(marks).records["swap0"].lost_at == 1_000
 
