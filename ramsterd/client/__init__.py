@@ -4,10 +4,12 @@ from ramsterd.client.blocking import Client, Pool
 from ramsterd.client.errors import (
     NotAllowed,
     NotConnected,
+    NotStored,
     PageLost,
     PageUnreachable,
     PoolFull,
     PoolGone,
+    PoolLost,
     RamsterError,
 )
 from ramsterd.client.trio_client import AsyncClient, AsyncPool
@@ -20,11 +22,13 @@ __all__ = [
     "Client",
     "NotAllowed",
     "NotConnected",
+    "NotStored",
     "PageLost",
     "PageUnreachable",
     "Pool",
     "PoolFull",
     "PoolGone",
     "PoolKind",
+    "PoolLost",
     "RamsterError",
 ]

@@ -21,6 +21,17 @@ class PoolGone(RamsterError):
     """The pool was destroyed."""
 
 
+class PoolLost(RamsterError):
+    """The pages of a named persistent pool ended with the daemon, so nothing may be put or flushed.
+
+    A get answers PageLost for every page.  `destroy` the pool and make it again, and it is empty.
+    """
+
+
+class NotStored(RamsterError):
+    """A put stored nothing, for the daemon can't note on its disk that the pool has pages; later it may."""
+
+
 class PoolFull(RamsterError):
     """A put found no room, here or at a peer, or a quota was reached.
 

@@ -8,10 +8,12 @@ from net.packing import unpack_fields
 from ramsterd.client.errors import (
     NotAllowed,
     NotConnected,
+    NotStored,
     PageLost,
     PageUnreachable,
     PoolFull,
     PoolGone,
+    PoolLost,
     RamsterError,
 )
 from ramsterd.client.protocol import Request
@@ -53,6 +55,8 @@ _ERRORS: Final[dict[ErrorCode, type[RamsterError]]] = {
     ErrorCode.KIND_DIFFERS: NotAllowed,
     ErrorCode.CODEC_DIFFERS: NotAllowed,
     ErrorCode.CODEC_MISSING: NotAllowed,
+    ErrorCode.POOL_LOST: PoolLost,
+    ErrorCode.STATE_UNWRITTEN: NotStored,
 }
 assert set(_ERRORS) == set(ErrorCode)
 

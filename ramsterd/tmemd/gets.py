@@ -60,6 +60,9 @@ class Gets:
 
     def serve(self, get: Get) -> None:
         """Answer now, or once the pages are here."""
+        if get.opened.pool.mark.is_lost:
+            self._replies.answer_get(get.request_id, bytes([PageState.LOST]) * get.count, [])
+            return
         pool = get.opened.pool.pool
         done = partial(self._on_late, get)
         result = self._pager.get(pool, get.object_id, get.index, get.count, done)

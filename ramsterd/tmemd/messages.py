@@ -98,6 +98,8 @@ class ErrorCode(enum.IntEnum):
     KIND_DIFFERS = 10
     CODEC_DIFFERS = 11
     CODEC_MISSING = 12
+    POOL_LOST = 13  # its pages ended with the last run of the daemon: destroy it and make it again
+    STATE_UNWRITTEN = 14  # the daemon can't note that the pool has pages; nothing was stored
 
 
 # How a pool may be compressed: the names of config.model.PoolCodec, which clients do not import.

@@ -8,6 +8,9 @@ charged for the pages of its run that are not there yet, a flush gives back what
 evicts by itself are noticed when a quota is reached, by counting anew.  Counting walks a pool, so it is done at
 most once for so many pages that somebody tried to put.
 
+A named persistent pool that had pages when the daemon ended is lost: it stays the user's, and counts as one of its
+pools, until it is destroyed or reset; `statefile.marks` knows which these are.
+
 A destroyed pool is gone at once for everybody, and its pages are dropped in slices by `sweep`; until then they
 count for its user.
 """
@@ -22,6 +25,8 @@ from ramsterd.core.codec import CodecMissing
 from ramsterd.core.page import PoolId, PoolKind
 from ramsterd.core.tmem import PoolsExhausted
 from ramsterd.pager import PagerInterface
+from ramsterd.statefile.content import PoolKey
+from ramsterd.statefile.marks import Mark, Marks, unmarked
 from ramsterd.tmemd.messages import ErrorCode
 
 # A user's pools are counted anew when 1/256 of their pages was tried to be put since the last time: a leaf of
@@ -94,6 +99,7 @@ class PoolSnapshot:
     pages: int
     objects: int
     connections: int
+    is_lost: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +131,8 @@ class TmemPool:
     name: str
     codec: PoolCodec
     owner: User
+    # Whether pages may be put, or its pages are lost.
+    mark: Mark
     pages: int = 0
     # Pages of puts that wait for room: charged, and not yet in the store.
     waiting_pages: int = 0
@@ -143,9 +151,15 @@ class PoolBook:
     """All pools that programs have; `on_doomed` is called when `sweep` has something to do."""
 
     def __init__(
-        self, pager: PoolPager, quotas: Quotas, *, on_doomed: Callable[[], None] = lambda: None
+        self,
+        pager: PoolPager,
+        quotas: Quotas,
+        *,
+        marks: Marks | None = None,
+        on_doomed: Callable[[], None] = lambda: None,
     ) -> None:
         self._pager = pager
+        self._marks = marks
         self._quotas = quotas
         self._users: dict[int, User] = {}
         self._named: dict[tuple[int, str], TmemPool] = {}
@@ -177,22 +191,44 @@ class PoolBook:
 
     def _make(self, user_id: int, kind: PoolKind, name: str, codec: PoolCodec) -> TmemPool:
         owner = self._users.get(user_id) or User(user_id)
-        if len(owner.pools) >= self._quotas.pools_per_user_max:
-            raise Refused(
-                ErrorCode.TOO_MANY_POOLS, f"user {user_id} has {len(owner.pools)} pools already"
-            )
+        lost = self._lost_names(user_id)
+        if name in lost and kind is PoolKind.EPHEMERAL:
+            raise Refused(ErrorCode.KIND_DIFFERS, f"pool {name!r} is persistent, and lost")
+        count = len(owner.pools) + len(lost - {name})
+        if count >= self._quotas.pools_per_user_max:
+            raise Refused(ErrorCode.TOO_MANY_POOLS, f"user {user_id} has {count} pools already")
         try:
             pool_id = self._pager.new_pool(kind, f"{user_id}/{name}", codec=codec)
         except PoolsExhausted as error:
             raise Refused(ErrorCode.TOO_MANY_POOLS, str(error)) from None
         except CodecMissing as error:
             raise Refused(ErrorCode.CODEC_MISSING, str(error)) from None
-        pool = TmemPool(pool_id, kind, name, codec, owner)
+        pool = TmemPool(pool_id, kind, name, codec, owner, self._mark_of(user_id, kind, name))
         self._users[user_id] = owner
         owner.pools.append(pool)
         if name:
             self._named[user_id, name] = pool
         return pool
+
+    def _mark_of(self, user_id: int, kind: PoolKind, name: str) -> Mark:
+        if self._marks is None or not name or kind is PoolKind.EPHEMERAL:
+            return unmarked()
+        return self._marks.of(PoolKey(user_id, name))
+
+    def _lost_names(self, user_id: int) -> set[str]:
+        """Return the names of lost pools that nobody has opened since."""
+        if self._marks is None:
+            return set()
+        return {
+            name for name in self._marks.lost_pools(user_id) if (user_id, name) not in self._named
+        }
+
+    def clear_emptied(self) -> None:
+        """Note which pools have no page any more: they are blank again."""
+        for pool in self._named.values():
+            mark = pool.mark
+            if mark.is_set and not pool.waiting_pages and not self._pager.objects_of(pool.pool):
+                mark.clear()
 
     def close(self, pool: TmemPool) -> None:
         """A connection has no more use for a pool; a private one is destroyed."""
@@ -206,6 +242,7 @@ class PoolBook:
         pool.is_gone = True
         if pool.name:
             del self._named[pool.owner.user, pool.name]
+            pool.mark.forget()
         self._doomed.append(_Doomed(pool, on_destroyed))
         self.on_doomed()
 
@@ -327,6 +364,7 @@ class PoolBook:
                 pages=pool.pages,
                 objects=self._pager.objects_of(pool.pool),
                 connections=pool.connections,
+                is_lost=pool.mark.is_lost,
             )
             for owner in self._users.values()
             for pool in owner.pools

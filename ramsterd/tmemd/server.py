@@ -10,6 +10,7 @@ from typing import Final
 import trio
 
 from ramsterd.sockets import listen_unix, remove_socket_file
+from ramsterd.statefile.marks import Marks
 from ramsterd.tmemd.connection import Connection
 from ramsterd.tmemd.counters import Counters, End, TmemStatistics
 from ramsterd.tmemd.messages import PAGE_BYTES, PAGES_PER_FRAME_MAX, ErrorCode, encode_error
@@ -40,6 +41,7 @@ class TmemServer:
         quotas: Quotas,
         users: frozenset[int],
         connections_max: int,
+        marks: Marks | None = None,
     ) -> None:
         self._pager = pager
         self._socket_path = socket_path
@@ -47,7 +49,7 @@ class TmemServer:
         self._connections_max = connections_max
         self._counters = Counters()
         self._sweeper = trio.lowlevel.ParkingLot()
-        self._book = PoolBook(pager, quotas, on_doomed=self._on_doomed)
+        self._book = PoolBook(pager, quotas, marks=marks, on_doomed=self._on_doomed)
 
     def _on_doomed(self) -> None:
         self._sweeper.unpark()
@@ -58,6 +60,10 @@ class TmemServer:
         return self._counters.snapshot(
             book.pool_snapshots(), book.user_snapshots(), book.doomed_pools
         )
+
+    def clear_emptied(self) -> None:
+        """Note which pools have no page any more: they are blank again."""
+        self._book.clear_emptied()
 
     def count_pools(self) -> tuple[PoolSnapshot, ...]:
         """Return every pool with its pages counted anew.  Walks all of them."""

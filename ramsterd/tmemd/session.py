@@ -6,10 +6,12 @@ pager, which appends its reply later and calls `on_late_reply`.
 
 What a client may cost is bounded.  `is_full` says when to stop receiving; a pass ends after `PASS_WORK_MAX` and
 goes on, as `has_unserved` says, after the shell has let others have their turn.  A flush of many pages is a job
-done over several passes, before any later request, so that it can't drop what was put after it.
+done over several passes, before any later request, so that it can't drop what was put after it.  The first put to a
+named persistent pool is held, with all behind it, until the state file names the pool (`statefile.marks`).
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -56,6 +58,7 @@ _LONG_RANGE_WORK: Final = PASS_WORK_MAX // 4
 OPEN_POOLS_MAX: Final = 1024
 
 _POOL_GONE: Final = "another connection destroyed this pool"
+_STATE_UNWRITTEN: Final = "the daemon can't write its state file: see its log; nothing was stored"
 assert FLUSH_LEAVES_MAX * LEAF_PAGES <= PASS_WORK_MAX, "a slice of a flush is one pass at most"
 
 
@@ -89,6 +92,11 @@ class Session:
         self._last_pool = 0
         self._gets = Gets(pager, book, self.replies, self.in_flight)
         self._flush: Flush | None = None
+        # A put that is to be served before anything else, and whether it still waits for the state file.
+        self._held: Frame | None = None
+        self._is_waiting = False
+        # The state file couldn't be written, which the held put is told.
+        self._is_unmarked = False
         self._work = 0
         self._handlers: dict[int, Callable[[Frame], None]] = {
             TmemType.HELLO: self._on_hello,
@@ -105,13 +113,17 @@ class Session:
     @property
     def is_full(self) -> bool:
         """Whether to serve and receive nothing until replies have left or waits have ended."""
-        return self.replies.queued_bytes >= REPLY_BYTES_MAX or self.in_flight.is_full
+        return (
+            self._is_waiting
+            or self.replies.queued_bytes >= REPLY_BYTES_MAX
+            or self.in_flight.is_full
+        )
 
     def close(self) -> None:
         """The connection is over: its private pools go, replies queued and to come are forgotten."""
         self.in_flight.close()
         self.replies.clear()
-        self._flush = None
+        self._flush = self._held = None
         for opened in self._pools.values():
             self._book.close(opened.pool)
         self._pools.clear()
@@ -128,11 +140,16 @@ class Session:
         try:
             if self._flush is not None:
                 self._go_on_flushing(self._flush)
-            if self._flush is None and not self.is_full:
+            if self._held is not None and not self.is_full:
+                frame, self._held = self._held, None
+                self._handle(frame)
+                self._is_unmarked = False
+            if self._flush is None and self._held is None and not self.is_full:
                 self._serve_frames()
         finally:
             self.in_flight.is_in_pass = False
-        self.has_unserved = self.has_unserved or self._flush is not None
+        is_under_way = self._flush is not None or self._held is not None
+        self.has_unserved = self.has_unserved or is_under_way
 
     def _serve_frames(self) -> None:
         handlers, requests = self._handlers, self._counters.requests
@@ -145,16 +162,19 @@ class Session:
             if not self.is_greeted and frame.type != TmemType.HELLO:
                 raise RemoteProtocolError(f"a request of type {frame.type} before HELLO")
             requests[frame.type] += 1
-            try:
-                handler(frame)
-            except BadRequest as error:
-                self._refuse(frame.request_id, ErrorCode.BAD_REQUEST, str(error))
-            except Refused as error:
-                self._refuse(frame.request_id, error.code, str(error))
-            self._work += _REQUEST_WORK + frame.count
+            self._handle(frame)
             if self._flush is not None or self._work >= PASS_WORK_MAX or self.is_full:
                 self.has_unserved = True
                 return
+
+    def _handle(self, frame: Frame) -> None:
+        try:
+            self._handlers[frame.type](frame)
+        except BadRequest as error:
+            self._refuse(frame.request_id, ErrorCode.BAD_REQUEST, str(error))
+        except Refused as error:
+            self._refuse(frame.request_id, error.code, str(error))
+        self._work += _REQUEST_WORK + frame.count
 
     # Control.
 
@@ -236,6 +256,8 @@ class Session:
     def _on_put(self, frame: Frame) -> None:
         number, object_id, index = parse_put(frame)
         pool, count, request_id = self._find(number).pool, frame.count, frame.request_id
+        if not pool.mark.is_set and not self._is_marked(pool, frame):
+            return
         before, charged = self._book.charge(pool, object_id, index, count)
         if pool.kind is PoolKind.EPHEMERAL:
             stored = self._pager.put_now(pool.pool, object_id, index, frame.body)
@@ -268,6 +290,31 @@ class Session:
         else:
             self._refuse(request_id, ErrorCode.NO_ROOM, outcome.value)
 
+    def _is_marked(self, pool: TmemPool, frame: Frame) -> bool:
+        """Return whether pages may be put now; else the frame is held until `_on_marked`.
+
+        Raises:
+            Refused: The pages of the pool are lost, or the state file can't be written.
+        """
+        _check_not_lost(pool)
+        is_set: bool | None = False
+        if not self._is_unmarked:
+            is_set = pool.mark.wait_set(self._on_marked)
+        if is_set is None:
+            # Its views are of a buffer that others may use meanwhile.
+            body = memoryview(bytes(frame.body))
+            self._held = replace(frame, table=memoryview(bytes(frame.table)), body=body)
+            self._is_waiting = True
+        elif not is_set:
+            raise Refused(ErrorCode.STATE_UNWRITTEN, _STATE_UNWRITTEN)
+        return is_set is True
+
+    def _on_marked(self, is_set: bool) -> None:
+        self._is_waiting = False
+        self._is_unmarked = not is_set
+        if not self.in_flight.is_closed:
+            self.in_flight.on_answered()
+
     # Get.
 
     def _on_get(self, frame: Frame) -> None:
@@ -288,6 +335,7 @@ class Session:
     def _begin_flush(
         self, frame: Frame, pool: TmemPool, object_id: bytes, start: int, end: int
     ) -> None:
+        _check_not_lost(pool)
         if end - start > PASS_WORK_MAX:
             self._work += _LONG_RANGE_WORK
         self._flush = Flush(self._pager, self._book, frame, pool, object_id, range(start, end))
@@ -309,3 +357,9 @@ class Session:
     def _refuse(self, request_id: int, code: ErrorCode, text: str) -> None:
         self._counters.errors[code] += 1
         self.replies.refuse(request_id, code, text)
+
+
+def _check_not_lost(pool: TmemPool) -> None:
+    if pool.mark.is_lost:
+        text = f"the pages of pool {pool.name!r} ended with the last run of ramsterd; destroy it and make it again"
+        raise Refused(ErrorCode.POOL_LOST, text)
