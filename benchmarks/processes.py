@@ -163,7 +163,7 @@ def _cluster_toml(nodes: Sequence[Node]) -> str:
 def _daemon_toml(node: Node) -> str:
     export = f'[[export]]\nname = "disk"\nsize = {node.export_bytes}\n' if node.export_bytes else ""
     return (
-        f'node = "n{node.number}"\ncluster = "cluster.toml"\n'
+        f'node = "n{node.number}"\ncluster = "cluster.toml"\nstate_dir = "state{node.number}"\n'
         f"[memory]\nbudget = {node.budget_bytes}\n{node.memory}\n"
         f'[nbd]\nsocket = "nbd{node.number}"\n[control]\nsocket = "control{node.number}"\n'
         f'[tmem]\nsocket = "tmem{node.number}"\n'

@@ -98,6 +98,11 @@ def doubts(daemon: DaemonConfig, cluster: ClusterConfig) -> list[str]:
         found.append(
             f"found {len(daemon.export)} [[export]] and no door to it, expected socket or listen in [nbd]"
         )
+    if daemon.state_dir is None:
+        found.append(
+            'state_dir: found "", expected a folder: without it exports and pools read as blank after a restart,'
+            " and a client that connects again takes zeros for its data"
+        )
     if daemon.control.socket is None:
         found.append("found no [control] socket, so ramsterctl has no way to this daemon")
     return found

@@ -27,6 +27,9 @@ from ramsterd.core.codec import CodecMissing, compressor_of
 from ramsterd.daemon import CannotServe, Daemon, leaves
 from ramsterd.heartbeat_key import load_heartbeat_key
 from ramsterd.logs import set_up_logging
+from ramsterd.statefile.folder import StateFolderTaken
+from ramsterd.statefile.keeper import StateKeeper
+from ramsterd.statefile.start import check_state, open_state, rewrite_state
 
 logger = logging.getLogger("ramster.daemon")
 
@@ -63,6 +66,7 @@ def run(config: Path) -> None:
         _fail(str(error), EX_CONFIG)
     heartbeat_key = _read_key(daemon_config)
     set_up_logging(daemon_config.log)
+    state = _open_state(daemon_config, config)
     for doubt in all_doubts(daemon_config, cluster):
         logger.warning("%s: %s", config, doubt)
     try:
@@ -78,6 +82,7 @@ def run(config: Path) -> None:
             reload_credentials=partial(load_own_credentials, daemon_config, config),
             heartbeat_key=heartbeat_key,
             load_heartbeat_key=partial(load_heartbeat_key, daemon_config),
+            state=state,
         )
     except OSError as error:  # memory that can't be mapped
         _fail(str(error), 1)
@@ -91,6 +96,29 @@ def run(config: Path) -> None:
         _fail("; ".join(str(error) for error in errors), 1)
 
 
+@main.command("reset-state")
+@CONFIG_OPTION
+def reset_state(config: Path) -> None:
+    """Set a damaged state file aside, and write one that calls every export of the config lost.
+
+    The daemon must not run.  Nobody knows which of them had pages: `ramsterctl export reset NAME` then opens those
+    that may be blank.  Pools of the tmem socket are forgotten: programs find them empty.
+    """
+    try:
+        daemon, _, _ = load_node(config)
+        names = [export.name for export in daemon.export]
+        aside = rewrite_state(daemon.state_dir, names, file=str(config), lost_at=_wall_seconds())
+    except ConfigError as error:
+        _fail(str(error), EX_CONFIG)
+    except StateFolderTaken as error:
+        _fail(f"{error}: stop it first", 1)
+    if aside is not None:
+        click.echo(f"the old file is {aside}")
+    click.echo(
+        f"lost: {', '.join(names) or 'no export'}; start ramsterd, then `ramsterctl exports`"
+    )
+
+
 @main.command("check-config")
 @CONFIG_OPTION
 def check_config(config: Path) -> None:
@@ -99,6 +127,7 @@ def check_config(config: Path) -> None:
         daemon, cluster, node = load_node(config)
         check_codecs(daemon, file=str(config))
         credentials = load_own_credentials(daemon, config)
+        check_state(daemon.state_dir)
     except ConfigError as error:
         _fail(str(error), EX_CONFIG)
     _read_key(daemon)
@@ -147,6 +176,19 @@ def describe_links(credentials: Credentials | None) -> str:
         return "plaintext"
     end = datetime.fromtimestamp(credentials.expires_at, UTC)
     return f"TLS 1.3, the certificate is valid until {end:%Y-%m-%d}"
+
+
+def _open_state(daemon: DaemonConfig, config: Path) -> StateKeeper:
+    try:
+        return open_state(daemon.state_dir, file=str(config), started_at=_wall_seconds())
+    except ConfigError as error:
+        _fail(str(error), EX_CONFIG)
+    except StateFolderTaken as error:
+        _fail(str(error), 1)
+
+
+def _wall_seconds() -> int:
+    return time.time_ns() // 1_000_000_000
 
 
 def _read_key(daemon: DaemonConfig) -> bytes | None:

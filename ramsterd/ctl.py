@@ -14,6 +14,7 @@ from config.units import human_bytes
 from ramsterd import __version__
 from ramsterd.ctl_cluster import cluster
 from ramsterd.ctl_nodes import node_group
+from ramsterd.ctl_state import export_group, exports_command, format_lost, pool_group
 
 ANSWER_SECONDS_MAX = 10.0
 POLL_SECONDS = 0.25
@@ -54,6 +55,10 @@ def nodes(socket_path: Path, as_json: bool) -> None:
     """Show every member of the cluster as this node sees it."""
     result = ask(socket_path, "nodes")
     click.echo(json.dumps(result, indent=2) if as_json else format_nodes(result))
+    if not as_json:
+        now = ask(socket_path, "status")
+        for line in format_lost(now["marks"]):
+            click.echo(line)
 
 
 @main.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
@@ -189,6 +194,9 @@ def ask(socket_path: Path, command: str, **arguments: object) -> Any:
 
 
 main.add_command(node_group(ask))
+main.add_command(exports_command(ask))
+main.add_command(export_group(ask))
+main.add_command(pool_group(ask))
 main.add_command(cluster)
 
 
@@ -225,6 +233,7 @@ def format_status(now: dict[str, Any]) -> str:
         f"refused   {now['pager']['refused_total']} writes for want of room",
         f"lost      {store['lost_total']} pages",
     ]
+    lines += format_lost(now["marks"])
     lines += format_certificate(now.get("certificate_seconds"))
     lines += format_heartbeat(now["heartbeat"])
     lines += [
@@ -236,7 +245,7 @@ def format_status(now: dict[str, Any]) -> str:
         f"of node {each['node']}: {each['pages']} pages here" for each in now["engine"]["foreign"]
     ]
     lines += [
-        f"export {each['name']}: {human_bytes(each['size_bytes'])}, {each['pages']} pages"
+        f"export {each['name']}: {human_bytes(each['size_bytes'])}, {each['pages']} pages, {each['state']}"
         for each in now["exports"]
     ]
     return "\n".join(lines)

@@ -11,6 +11,7 @@ from typing import Any, Final
 import click
 
 from ramsterd.drain_progress import DrainProgress
+from ramsterd.ending import describe_ending
 
 POLL_SECONDS: Final = 0.1
 DRAIN_POLL_SECONDS: Final = 0.5
@@ -135,6 +136,10 @@ def _drain(ask: Ask) -> click.Command:
                 f"{result['pages_own_elsewhere']} pages of {name} itself find no room there and stay at its peers;"
                 " `node remove` waits for them: swap off, or flush them, first"
             )
+        if not as_json and is_waiting:
+            ending = describe_ending(name, result["pages_owned"] or 0, result["clients"] or 0)
+            if ending:
+                click.echo(f"warning: {ending}", err=True)
 
     return drain
 

@@ -16,7 +16,7 @@ import trio
 
 from config.endpoint import split_endpoint
 from config.load import load_cluster
-from config.model import ClusterConfig, DaemonConfig, Durability, NodeConfig
+from config.model import ClusterConfig, DaemonConfig, Durability, NodeConfig, OnLoss
 from config.save import check_writable, save_members
 from net.certificates import Credentials
 from net.tcp import TcpTransport
@@ -30,6 +30,7 @@ from ramsterd.control import Command, serve_control
 from ramsterd.core.arena import MemfdMapping
 from ramsterd.core.page import PoolKind
 from ramsterd.core.zbud import Family
+from ramsterd.ending import describe_ending
 from ramsterd.engine import Engine
 from ramsterd.heartbeat_key import reload_heartbeat_key
 from ramsterd.member_store import BackgroundStore
@@ -42,6 +43,9 @@ from ramsterd.pager import Pager
 from ramsterd.peers import Peers
 from ramsterd.snapshot import DaemonStatistics, ExportSnapshot, to_plain
 from ramsterd.sockets import SocketPathTaken
+from ramsterd.state_commands import state_commands
+from ramsterd.statefile.keeper import StateKeeper
+from ramsterd.statefile.marks import report
 from ramsterd.tmemd.pools import Quotas
 from ramsterd.tmemd.server import TmemServer
 from ramsterd.tmemd.users import allowed_users
@@ -52,6 +56,8 @@ logger = logging.getLogger("ramster.daemon")
 EXPORT_OBJECT: Final = b""
 # The collector walks what lives; the tables live outside its sight, so it need not look often.
 GC_THRESHOLD: Final = 50_000
+# How often is looked whether an export was emptied: a crash so soon after a TRIM calls it lost.
+EMPTIED_SECONDS: Final = 1.0
 
 
 class CannotServe(Exception):
@@ -74,6 +80,7 @@ class Daemon:
         reload_credentials: Callable[[], Credentials | None] | None = None,
         heartbeat_key: bytes | None = None,
         load_heartbeat_key: Callable[[], bytes | None] | None = None,
+        state: StateKeeper,
     ) -> None:
         self._daemon = daemon
         self._cluster = cluster
@@ -110,6 +117,8 @@ class Daemon:
         self._pager = Pager(
             self.engine, self._peers, put_wait_seconds_max=daemon.remote.put_wait_seconds_max
         )
+        self._state = state
+        self._state.on_answered = self._pager.settle
         self._exports = tuple(
             Export(
                 name=export.name,
@@ -121,6 +130,7 @@ class Daemon:
                     PoolKind.PERSISTENT, export.name, copies=export.copies, codec=export.codec
                 ),
                 object_id=EXPORT_OBJECT,
+                mark=state.marks.of(export.name),
             )
             for export in daemon.export
         )
@@ -143,7 +153,9 @@ class Daemon:
             ),
             users=allowed_users(tmem.users),
             connections_max=tmem.connections_max,
+            marks=state.marks,
         )
+        self._peers.members.count_clients = self._count_clients
         self._notifier = Notifier(environ)
         self._watchdog_seconds = watchdog_seconds_from(environ)
         self._started_at = 0.0
@@ -160,6 +172,8 @@ class Daemon:
         gc.set_threshold(GC_THRESHOLD)
         async with trio.open_nursery() as services:
             services.start_soon(self._watch_signals)
+            self._blank_what_may_be()
+            await start(services, self._state.run, "with this state_dir")
             services.start_soon(self._store.run)
             if self._certificate is not None:
                 services.start_soon(self._certificate.watch)
@@ -171,6 +185,7 @@ class Daemon:
             await start(services, self._peers.serve, where)
             async with trio.open_nursery() as front_ends:
                 await self._start_front_ends(front_ends)
+                front_ends.start_soon(self._watch_emptied)
                 # Fed to the very end: a stop may take longer than the manager's patience.
                 services.start_soon(self._feed_watchdog)
                 self._notifier.ready()
@@ -178,7 +193,9 @@ class Daemon:
                 await self._stop.wait()
                 self._notifier.stopping()
                 logger.info("stopping")
+                self._say_what_ends()
                 self._begin_stop(services, front_ends)
+            self._clear_emptied()
             self._say_what_is_lost()
             await self._peers.say_farewell()
             services.cancel_scope.cancel()
@@ -197,6 +214,41 @@ class Daemon:
         """Front ends stop first: no get may find its peers gone.  What hangs is cut off at the bound."""
         services.cancel_scope.deadline = trio.current_time() + self._daemon.stop_seconds_max
         front_ends.cancel_scope.cancel()
+
+    def _blank_what_may_be(self) -> None:
+        """Name each loss of this start; scratch disks are blank by themselves."""
+        marks = self._state.marks
+        marks.note_incarnation(self.engine.incarnation)
+        for export in self._daemon.export:
+            if export.on_loss is OnLoss.BLANK and marks.reset(export.name):
+                logger.warning(
+                    'the pages of export %s ended with the last run of ramsterd; it is blank now (on_loss = "blank")',
+                    export.name,
+                )
+        for line in report(marks.losses(), [export.name for export in self._daemon.export]):
+            logger.warning("%s", line)
+
+    async def _watch_emptied(self) -> None:
+        while True:
+            await trio.sleep(EMPTIED_SECONDS)
+            self._clear_emptied()
+
+    def _clear_emptied(self) -> None:
+        """Note which exports and pools have no page any more: they are blank, and not lost after a restart."""
+        if self._nbd.is_idle:
+            for export in self._exports:
+                if export.mark.is_set and not self._pager.objects_of(export.pool):
+                    export.mark.clear()
+        self._tmem.clear_emptied()
+
+    def _count_clients(self) -> int:
+        return self._nbd.statistics().connections + self._tmem.statistics().connections
+
+    def _say_what_ends(self) -> None:
+        """What we own goes with us, wherever it is."""
+        pages = self.engine.pages_owned()
+        if ending := describe_ending(self._node.name, pages, self._count_clients()):
+            logger.warning("%s", ending)
 
     def _say_what_is_lost(self) -> None:
         """What we hold of others goes with us."""
@@ -242,6 +294,7 @@ class Daemon:
             "memory-set": partial(set_budget, self.engine, self._peers),
             "verify": partial(verify, self.engine, self._peers),
             **node_commands(self._peers.members),
+            **state_commands(self._state.marks, [export.name for export in self._exports]),
             "pools": lambda _: to_plain(self._tmem.count_pools()),
         }
 
@@ -265,9 +318,12 @@ class Daemon:
                     name=export.name,
                     size_bytes=export.size,
                     pages=self.engine.store.pages_of(export.pool),
+                    state=export.mark.state,
+                    lost_at=export.mark.lost_at,
                 )
                 for export in self._exports
             ),
+            marks=self._state.marks.statistics(),
             heartbeat=None if heartbeat is None else heartbeat.statistics(),
             listener=self._peers.mesh.listener_statistics(),
             certificate_seconds=(

@@ -409,6 +409,14 @@ class Engine:
             return sum(self._foreign.pages_of(owner) for owner in self._foreign.owners())
         return self._foreign.pages_of(node)
 
+    def pages_owned(self) -> int:
+        """Return how many pages of our own must come back or be reported, wherever they are.  Walks their leaves."""
+        return sum(
+            self.store.pages_of(pool.pool)
+            for pool in self.store.pools
+            if pool.family is Family.OWN_PERSISTENT
+        )
+
     def begin_census(self, node: NodeId, *, now: float) -> None:
         """Count the pages of ours that only this node has; `Counted` is the answer."""
         self._census.begin(node, now=now)

@@ -321,7 +321,7 @@ def cluster_text(cluster: ClusterConfig) -> str:
 def daemon_text(node: str, settings: NodeSettings) -> str:
     """Return ramsterd.toml of one node."""
     lines = ["# This node's own file.", f"node = {_quoted(node)}", 'cluster = "cluster.toml"']
-    lines += ['heartbeat_key = "heartbeat.key"', ""]
+    lines += ['heartbeat_key = "heartbeat.key"', 'state_dir = "state"', ""]
     lines += ["[memory]", f"budget = {_quoted(settings.budget)}", ""]
     lines += ["[tls]", 'ca = "ca.pem"', 'certificate = "node.pem"', 'key = "node.key"', ""]
     lines += ["[control]", 'socket = "/run/ramster/control.sock"', ""]

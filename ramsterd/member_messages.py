@@ -3,8 +3,9 @@
     MEMBERS   [version, origin, [[version, origin] * ancestors], [bytes of each group]] | groups   no answer
               a group: [[number, name, address, port, zone, cordoned, draining] * up to 128]
     ASK       [node number]: what have you to do with it?                                          HOLDINGS follows
-    HOLDINGS  [node number, pages of mine only there, pages of mine there, pages of it here]       no answer
-              of the sender itself: [.., its pages that only peers have, that peers have, pages of others here]
+    HOLDINGS  [node number, pages of mine only there, pages of mine there, pages of it here, 0, 0] no answer
+              of the sender itself: [.., its pages that only peers have, that peers have, pages of others here,
+              all its pages, clients connected]
 
 ASK is no request of the link: a node that is slow to answer costs nobody a slot, and the asker has its own patience.
 """
@@ -56,13 +57,16 @@ ALL_LIMITS: Final[dict[int, FrameLimits]] = {**messages.LIMITS, **LIMITS}
 class Holdings:
     """What a node has to do with another: pages of its own there, the last copies among them, pages of the other here.
 
-    Of itself: pages of its own that peers have, those that only peers have, pages of all others here.
+    Of itself: pages of its own that peers have, those that only peers have, pages of all others here; and all pages
+    that it owns, wherever they are, and how many clients it has: they end with it.
     """
 
     node: NodeId
     last_copies: int
     pages_there: int
     pages_here: int
+    pages_owned: int = 0
+    clients: int = 0
 
 
 def members_message(said: Said) -> tuple[bytes, bytes]:
@@ -155,7 +159,14 @@ def parse_ask(frame: Frame) -> NodeId:
 def holdings_message(holdings: Holdings) -> bytes:
     """Return the table of a HOLDINGS."""
     return pack_fields(
-        [holdings.node, holdings.last_copies, holdings.pages_there, holdings.pages_here]
+        [
+            holdings.node,
+            holdings.last_copies,
+            holdings.pages_there,
+            holdings.pages_here,
+            holdings.pages_owned,
+            holdings.clients,
+        ]
     )
 
 
@@ -165,11 +176,11 @@ def parse_holdings(frame: Frame) -> Holdings:
     Raises:
         RemoteProtocolError: It is none.
     """
-    fields = unpack_fields(bytes(frame.table), (int, int, int, int))
-    node, last, there, here = cast("tuple[int, int, int, int]", fields)
-    if not all(0 <= pages <= PAGES_MAX for pages in (last, there, here)):
-        raise RemoteProtocolError(f"HOLDINGS of {last}, {there} and {here} pages")
-    return Holdings(_node(node), last, there, here)
+    fields = unpack_fields(bytes(frame.table), (int, int, int, int, int, int))
+    node, *counts = cast("tuple[int, ...]", fields)
+    if not all(0 <= count <= PAGES_MAX for count in counts):
+        raise RemoteProtocolError(f"HOLDINGS of {', '.join(map(str, counts))}")
+    return Holdings(_node(node), *counts)
 
 
 def _node(number: int) -> NodeId:

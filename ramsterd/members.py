@@ -29,6 +29,7 @@ from nodemanager.changes import (
 from nodemanager.ids import NodeId
 from nodemanager.membership import MembershipStore
 from nodemanager.states import NodeState
+from ramsterd.ending import describe_ending
 from ramsterd.engine import Engine
 from ramsterd.member_messages import (
     Holdings,
@@ -102,6 +103,10 @@ class Members:
         self.drains: dict[NodeId, Inquiry] = {}
         # Who waits for what we have to do with a node, while our pages are counted.
         self._askers: dict[NodeId, set[NodeId]] = {}
+        # How many programs use this node; the daemon knows.
+        self.count_clients: Callable[[], int] = lambda: 0
+        # What the log has said of the end of a drain of this node.
+        self._said_ending = ""
         # Why the store does not hold the present members, and why those of a peer are not ours; empty: all is well.
         self._unwritten = self._refused = ""
 
@@ -317,15 +322,34 @@ class Members:
     def on_counted(self, counted: Counted) -> None:
         """Our pages are counted: tell whoever asked."""
         engine, node = self._engine, counted.node
+        is_ours = node == self._local
         holdings = Holdings(
-            node, counted.last_copies, engine.pages_there(node), engine.pages_here(node)
+            node,
+            counted.last_copies,
+            engine.pages_there(node),
+            engine.pages_here(node),
+            pages_owned=engine.pages_owned() if is_ours else 0,
+            clients=self.count_clients() if is_ours else 0,
         )
+        if is_ours:
+            self._say_what_ends(holdings)
         for asker in sorted(self._askers.pop(node, ())):
             if asker == self._local:
                 self._on_holdings(asker, holdings)
             elif (link := self._links.get(asker)) is not None:
                 link.post(MemberMessage.HOLDINGS, count=1, table=holdings_message(holdings))
                 link.push()
+
+    def _say_what_ends(self, holdings: Holdings) -> None:
+        """This node is asked about itself: at the end of a drain say once what a stop would end."""
+        ours = self._engine.nodes.local_config
+        if holdings.pages_here or not ours.draining:
+            self._said_ending = ""
+            return
+        ending = describe_ending(ours.name, holdings.pages_owned, holdings.clients)
+        if ending and not self._said_ending:
+            logger.warning("nothing of other nodes is left here; %s", ending)
+        self._said_ending = ending
 
     def _on_holdings(self, source: NodeId, holdings: Holdings) -> None:
         for inquiries in (self.inquiries, self.drains):

@@ -47,6 +47,7 @@ class RamsterCollector(Collector):
         yield from _nodes(now)
         yield from _nbd(now)
         yield from _tmem(now)
+        yield from _marks(now)
         yield from _certificate(now)
         yield from _listener(now)
         if now.heartbeat is not None:
@@ -101,6 +102,28 @@ def _listener(now: DaemonStatistics) -> Iterator[Metric]:
     yield _counter(
         "link_warnings_left_out", "Warnings about connections that the log was spared.", [],
         _one(listener.warnings_left_out_total),
+    )  # fmt: skip
+
+
+def _marks(now: DaemonStatistics) -> Iterator[Metric]:
+    marks = now.marks
+    names = dict.fromkeys([each.name for each in now.exports], 0)
+    names |= {loss.name: 1 for loss in marks.lost if loss.user is None}
+    yield _gauge(
+        "export_lost", "Whether the pages of an export ended with an earlier run; it is closed.",
+        ["export"], [([name], is_lost) for name, is_lost in names.items()],
+    )  # fmt: skip
+    yield _gauge(
+        "lost_pools", "Persistent pools of programs whose pages ended with an earlier run.", [],
+        _one(sum(loss.user is not None for loss in marks.lost)),
+    )  # fmt: skip
+    yield _counter(
+        "state_writes", "Writes of the state file, by outcome.", ["outcome"],
+        _by({"written": marks.written_total, "failed": marks.failed_total}),
+    )  # fmt: skip
+    yield _gauge(
+        "state_unwritten", "Whether the state file can't be written: first writes are refused.", [],
+        _one(int(bool(marks.problem))),
     )  # fmt: skip
 
 

@@ -91,6 +91,9 @@ def drain_node(members: Members, request: dict[str, object]) -> object:
         "is_reached": is_reached,
         "pages_foreign": None if said is None else said.pages_here,
         "pages_own_elsewhere": None if said is None else said.last_copies,
+        # Wherever they are: a stop ends them.
+        "pages_owned": None if said is None else said.pages_owned,
+        "clients": None if said is None else said.clients,
         # Of each call alike: whoever drains a node that drains already is told, too.
         "warnings": _fewer_copies(_with_all_of(members.cluster, number), members.cluster),
     }

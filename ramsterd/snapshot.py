@@ -12,6 +12,7 @@ from ramsterd.engine_statistics import EngineStatistics
 from ramsterd.members import MembersStatistics
 from ramsterd.nbd.counters import NbdStatistics
 from ramsterd.pager import PagerStatistics
+from ramsterd.statefile.marks import MarksStatistics, MarkState
 from ramsterd.tmemd.counters import TmemStatistics
 
 
@@ -22,6 +23,9 @@ class ExportSnapshot:
     name: str
     size_bytes: int
     pages: int
+    state: MarkState
+    # Seconds since 1970; 0: it is not lost.
+    lost_at: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +44,7 @@ class DaemonStatistics:
     nbd: NbdStatistics
     tmem: TmemStatistics
     exports: tuple[ExportSnapshot, ...]
+    marks: MarksStatistics
     heartbeat: HeartbeatStatistics | None
     links: dict[NodeId, LinkStatistics]
     # Who knocks at the port of the links.

@@ -47,6 +47,7 @@ port = {port}
 _DAEMON_TOML: Final = """\
 node = "{name}"
 cluster = "cluster.toml"
+state_dir = "{name}.state"
 stop_seconds_max = {stop_seconds_max}
 
 [memory]

@@ -54,15 +54,6 @@ class StateFolder:
         """Let another daemon have the folder."""
         os.close(self._lock)
 
-    def read(self) -> Content:
-        """Return what the file says; without a file, what a new node knows: nothing.
-
-        Raises:
-            DamagedState: It is not a whole state file.
-            OSError: It can't be read.
-        """
-        return read_state(self.file)
-
     def write(self, content: Content, number: int) -> None:
         """Replace the file.  Of several writers the one with the highest number wins, whenever each comes.
 
@@ -77,7 +68,12 @@ class StateFolder:
 
 
 def read_state(file: Path) -> Content:
-    """Return what a state file says; see `StateFolder.read`."""
+    """Return what a state file says; without a file, what a new node knows: nothing.
+
+    Raises:
+        DamagedState: It is not a whole state file.
+        OSError: It can't be read.
+    """
     try:
         with file.open("rb") as stream:
             data = stream.read(STATE_BYTES_MAX + 1)

@@ -1,5 +1,6 @@
 """What happens to a state file before a daemon serves: it is found and read, or replaced by hand."""
 
+import os
 import secrets
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Final
 
 from config.errors import ConfigError
 from ramsterd.statefile.content import Content, DamagedState, Key, Record
-from ramsterd.statefile.folder import StateFolder
+from ramsterd.statefile.folder import FILE_NAME, StateFolder, read_state
 from ramsterd.statefile.keeper import StateKeeper
 from ramsterd.statefile.marks import Marks
 
@@ -28,7 +29,12 @@ def open_state(path: Path | None, *, file: str, started_at: int) -> StateKeeper:
         ConfigError: The folder or what is in it is of no use.
     """
     folder = None if path is None else open_folder(path, file=file)
-    content = Content() if folder is None else read_content(folder)
+    try:
+        content = Content() if folder is None else read_content(folder.file)
+    except ConfigError:
+        assert folder is not None
+        folder.close()
+        raise
     marks = Marks(content, new_generation=new_generation, started_at=started_at)
     return StateKeeper(marks, folder)
 
@@ -53,20 +59,26 @@ def open_folder(path: Path, *, file: str) -> StateFolder:
         raise ConfigError(file, "state_dir", found, expected) from None
 
 
-def read_content(folder: StateFolder) -> Content:
+def read_content(state_file: Path) -> Content:
     """Return what the last run noted.
 
     Raises:
         ConfigError: The file is damaged or can't be read: then nobody knows which exports are blank.
     """
     try:
-        return folder.read()
+        return read_state(state_file)
     except DamagedState as error:
         found = f"a damaged state file ({error})"
     except OSError as error:
         found = f"a state file that can't be read ({(error.strerror or str(error)).lower()})"
     expected = "the file that ramsterd wrote; `ramsterd reset-state` sets it aside and calls every export lost"
-    raise ConfigError(str(folder.file), "", found, expected)
+    raise ConfigError(str(state_file), "", found, expected)
+
+
+def check_state(path: Path | None) -> None:
+    """Raise ConfigError for a state file that would keep a daemon from starting; the folder need not be there yet."""
+    if path is not None and os.access(path / FILE_NAME, os.R_OK):
+        read_content(path / FILE_NAME)
 
 
 def rewrite_state(

@@ -192,6 +192,13 @@ class Node:
     def foreign_pages(self) -> int:
         return sum(each["pages"] for each in self.engine()["foreign"])
 
+    def reset_export(self, export: str = EXPORT) -> None:
+        """Make blank what a restart has lost, as an operator does."""
+        wait_until(
+            lambda: self.ask("export-reset", name=export)["state"] == "blank",
+            f"{self.name} has noted that {export} is blank",
+        )
+
     def client(self, export: str = EXPORT) -> NbdClient:
         return NbdClient.connect(self.nbd, export)
 
@@ -236,6 +243,7 @@ class Cluster:
                 f"""\
 node = "{node.name}"
 cluster = "cluster.toml"
+state_dir = "{node.name}-state"
 stop_seconds_max = 5.0
 [memory]
 budget = "{budget}"

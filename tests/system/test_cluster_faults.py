@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from ramsterd.nbd.client import NbdClient, RequestFailed
+from ramsterd.nbd.client import HandshakeFailed, NbdClient, RequestFailed
 from ramsterd.nbd.protocol import Command
 from tests.system.conftest import NewCluster
 from tests.system.daemons import MIB, Cluster, Node, wait_until
@@ -167,6 +167,9 @@ def test_owner_death_purges(trio_of_nodes: Cluster) -> None:
     for number, pages in zip((2, 3), held, strict=True):
         assert cluster[number].foreign_pages() == 0
         assert cluster[number].engine()["foreign_purged_total"] >= pages
+    with pytest.raises(HandshakeFailed):
+        cluster[1].client()
+    cluster[1].reset_export()
     with cluster[1].client() as client:
         assert read_page(client, 0) == bytes(PAGE)
         fill(client, version=1)

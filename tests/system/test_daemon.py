@@ -66,6 +66,12 @@ def test_second_daemon_with_the_same_files_is_refused(alone: Cluster) -> None:
     node = alone[1]
     done = run(RAMSTERD, "run", "--config", node.config)
     assert done.returncode == 1
+    state = node.config.parent / "n1-state"
+    assert the_line(done) == f"ramsterd: {state}: another ramsterd uses this state_dir"
+    text = node.config.read_text()
+    node.config.write_text(text.replace("n1-state", "other-state"))
+    done = run(RAMSTERD, "run", "--config", node.config)
+    assert done.returncode == 1
     expected = f"can't serve links and heartbeat at 127.0.0.1:{node.port}: Address already in use"
     assert the_line(done) == f"ramsterd: {expected}"
     check_serves(node)
@@ -156,10 +162,13 @@ def test_ramsterctl_status_and_nodes(alone: Cluster) -> None:
     assert {"node", "number", "incarnation", "cluster", "version", "uptime_seconds"} <= set(status)
     assert {"engine", "pager", "nbd", "exports", "heartbeat", "links"} <= set(status)
     assert {"store", "nodes", "remotify", "fetch", "foreign", "holders"} <= set(status["engine"])
-    assert status["exports"] == [{"name": EXPORT, "size_bytes": 32 * MIB, "pages": 1}]
+    (export,) = status["exports"]
+    assert export == {
+        "name": EXPORT, "size_bytes": 32 * MIB, "pages": 1, "state": "used", "lost_at": 0
+    }  # fmt: skip
     text = run(RAMSTERCTL, "--socket", node.control, "status").stdout
     assert text.startswith("node n1 (1) of test, up ")
-    assert re.search(r"^export swap0: 32 MiB, 1 pages$", text, re.MULTILINE)
+    assert re.search(r"^export swap0: 32 MiB, 1 pages, used$", text, re.MULTILINE)
     rows = json.loads(run(RAMSTERCTL, "--socket", node.control, "nodes", "--json").stdout)
     assert [row["config"]["name"] for row in rows] == ["n1"]
     text = run(RAMSTERCTL, "--socket", node.control, "nodes").stdout

@@ -422,6 +422,7 @@ def test_a_restart_gives_the_size_that_the_config_says(node: Node, size: str) ->
     node.config.write_text(text.replace('size = "64MiB"', f'size = "{size}"'))
     node.start()
     node.wait_ready()
+    node.reset_export()
     with node.client() as client:
         expected = int(size.removesuffix("MiB")) * MIB
         assert client.size == expected

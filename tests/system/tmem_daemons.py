@@ -45,6 +45,7 @@ class DaemonProcess:
 
     def start(self) -> None:
         """Start it, and wait until its last socket is there."""
+        self.control.unlink(missing_ok=True)  # a kill leaves it behind
         with (self.folder / f"{self.name}.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", MAIN, "run", "--config", f"{self.folder}/{self.name}.toml"],
@@ -106,7 +107,8 @@ def tmem_cluster(
     for each in daemons:
         memory = budget if each is daemons[0] else peer_budget
         (folder / f"{each.name}.toml").write_text(
-            f'node = "{each.name}"\ncluster = "cluster.toml"\n[memory]\nbudget = "{memory}"\n'
+            f'node = "{each.name}"\ncluster = "cluster.toml"\nstate_dir = "{each.name}-state"\n'
+            f'[memory]\nbudget = "{memory}"\n'
             f"pages_max = 1048576\n"
             f"[remote]\n{remote}\n"
             f'[tmem]\nsocket = "{each.tmem}"\n{tmem}\n[control]\nsocket = "{each.control}"\n'

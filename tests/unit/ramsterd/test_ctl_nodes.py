@@ -97,9 +97,10 @@ def test_what_is_missing_is_wrong_usage() -> None:
 
 
 def drain_answer(
-    state: str, foreign: int | None, own: int | None = 0, *warnings: str
+    state: str, foreign: int | None, own: int | None = 0, *warnings: str, owned: int = 0
 ) -> dict[str, object]:
     numbers = {"pages_foreign": foreign, "pages_own_elsewhere": own}
+    numbers |= {"pages_owned": owned, "clients": 1}
     return done(state, is_reached=True, **numbers, warnings=list(warnings))
 
 
@@ -124,6 +125,14 @@ def test_drain_waits_with_progress() -> None:
     assert result.exit_code == 0
     assert [line.split()[0] for line in result.stderr.splitlines()] == ["12", "5"]
     assert "is drained" in result.stdout
+
+
+def test_a_drain_ends_with_what_a_stop_ends() -> None:
+    result = Daemon(drain_answer("drained", 0, owned=25_600)).run("drain", "delta", "--wait")
+    assert result.exit_code == 0
+    assert result.stderr.endswith(
+        "warning: delta still owns 25,600 pages (1 client connected); they end with a stop\n"
+    )
 
 
 @pytest.mark.usefixtures("_no_pause")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ramsterd.statefile.content import STATE_BYTES_MAX, Content, DamagedState, Record
-from ramsterd.statefile.folder import FILE_NAME, StateFolder, StateFolderTaken
+from ramsterd.statefile.folder import FILE_NAME, StateFolder, StateFolderTaken, read_state
 
 ONE = Content(1, {"swap0": Record("1" * 32)})
 TWO = Content(2, {"swap0": Record("2" * 32)})
@@ -15,11 +15,11 @@ TWO = Content(2, {"swap0": Record("2" * 32)})
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:
     folder = StateFolder(tmp_path / "state")
-    assert folder.read() == Content()
+    assert read_state(folder.file) == Content()
     folder.write(ONE, 1)
     folder.close()
     folder = StateFolder(tmp_path / "state")
-    assert folder.read() == ONE
+    assert read_state(folder.file) == ONE
     assert stat.S_IMODE(folder.file.stat().st_mode) == 0o600
     assert stat.S_IMODE(folder.file.parent.stat().st_mode) == 0o700
     folder.close()
@@ -38,7 +38,7 @@ def test_a_writer_that_comes_late_does_not_bring_back_what_is_old(tmp_path: Path
     folder = StateFolder(tmp_path)
     folder.write(TWO, 2)
     folder.write(ONE, 1)
-    assert folder.read() == TWO
+    assert read_state(folder.file) == TWO
     folder.close()
 
 
@@ -61,9 +61,9 @@ def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file"):
         folder.write(TWO, 2)
     (tmp_path / "away").rename(tmp_path / "state")
-    assert folder.read() == ONE
+    assert read_state(folder.file) == ONE
     folder.write(TWO, 3)
-    assert folder.read() == TWO
+    assert read_state(folder.file) == TWO
     folder.close()
 
 
@@ -72,5 +72,5 @@ def test_a_file_that_is_too_large_is_damaged(tmp_path: Path) -> None:
     with folder.file.open("wb") as file:
         os.ftruncate(file.fileno(), STATE_BYTES_MAX + 1)
     with pytest.raises(DamagedState, match=f"more than {STATE_BYTES_MAX} bytes"):
-        folder.read()
+        read_state(folder.file)
     folder.close()

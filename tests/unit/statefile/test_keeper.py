@@ -10,14 +10,14 @@ import pytest
 import trio
 
 from ramsterd.statefile.content import Content, Record
-from ramsterd.statefile.folder import StateFolder
+from ramsterd.statefile.folder import StateFolder, read_state
 from ramsterd.statefile.keeper import StateKeeper
 from ramsterd.statefile.marks import Marks
 from ramsterd.statefile.start import new_generation
 
 
 def make(folder: StateFolder | None) -> StateKeeper:
-    content = Content() if folder is None else folder.read()
+    content = Content() if folder is None else read_state(folder.file)
     return StateKeeper(Marks(content, new_generation=new_generation, started_at=1), folder)
 
 
@@ -48,9 +48,9 @@ async def test_a_mark_is_on_disk_when_a_front_end_is_told(tmp_path: Path) -> Non
     folder = StateFolder(tmp_path)
     keeper = make(folder)
     async with running(keeper):
-        assert folder.read() == Content()
+        assert read_state(folder.file) == Content()
         assert await set_mark(keeper, "swap0")
-        assert list(folder.read().records) == ["swap0"]
+        assert list(read_state(folder.file).records) == ["swap0"]
     folder.close()
 
 
@@ -60,7 +60,7 @@ async def test_an_incarnation_is_on_disk_when_it_was_noted(tmp_path: Path) -> No
     assert keeper.last_incarnation == 0
     async with running(keeper):
         await keeper.note_incarnation(7)
-        assert folder.read().last_incarnation == 7
+        assert read_state(folder.file).last_incarnation == 7
     folder.close()
 
 
@@ -107,7 +107,7 @@ async def test_what_is_cleared_just_before_a_stop_is_written(tmp_path: Path) -> 
     async with running(keeper):
         assert await set_mark(keeper, "swap0")
         keeper.marks.of("swap0").clear()
-    assert folder.read() == Content()
+    assert read_state(folder.file) == Content()
     folder.close()
 
 
@@ -123,7 +123,7 @@ async def test_a_stop_gives_up_a_disk_that_hangs_and_writes_the_last_content(
         await folder.hanging.wait()
         nursery.cancel_scope.cancel()
         nursery.start_soon(folder.let_go)
-    assert list(folder.read().records) == ["swap0"]
+    assert list(read_state(folder.file).records) == ["swap0"]
     folder.close()
 
 

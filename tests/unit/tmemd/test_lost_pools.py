@@ -97,8 +97,9 @@ def test_a_pool_that_had_pages_is_lost_after_a_restart_and_no_get_is_a_miss() ->
     ):
         pair.run(request)
         assert request.error is not None
-        assert isinstance(error_of(request.error), PoolLost)
-    assert "destroy it and make it again" in str(error_of(request.error))
+        error = error_of(request.error)
+        assert isinstance(error, PoolLost)
+        assert "destroy it and make it again" in str(error)
     assert pair.book.pool_snapshots()[0].is_lost
     assert not pair.pager.pages
 

@@ -1,0 +1,124 @@
+"""`ramsterctl exports`, `export reset` and `pool reset`: what is lost, and how it becomes blank."""
+
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from config.units import human_bytes
+
+POLL_SECONDS: Final = 0.05
+Ask = Callable[..., Any]
+JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+
+
+def exports_command(ask: Ask) -> click.Command:
+    """Return `exports`; `ask(socket_path, command, **arguments)` returns a result or ends the process."""
+
+    @click.command()
+    @JSON_OPTION
+    @click.pass_obj
+    def exports(socket_path: Path, as_json: bool) -> None:
+        """Show every export of this node, and what is lost.
+
+        blank: no page was written.  used: it has pages.  lost: its pages ended with an earlier run of ramsterd, and
+        clients are refused.
+        """
+        now = ask(socket_path, "status")
+        if as_json:
+            result = {"exports": now["exports"], "lost": now["marks"]["lost"]}
+            click.echo(json.dumps(result, indent=2))
+        else:
+            click.echo("\n".join([*format_exports(now["exports"]), *format_lost(now["marks"])]))
+
+    return exports
+
+
+def export_group(ask: Ask) -> click.Group:
+    """Return the group `export`."""
+
+    @click.group()
+    def export() -> None:
+        """Change an export of this node."""
+
+    @export.command("reset")
+    @click.argument("name")
+    @JSON_OPTION
+    @click.pass_obj
+    def reset(socket_path: Path, name: str, as_json: bool) -> None:
+        """Make the lost export NAME blank, and open it for clients.
+
+        What was on it is given up for good.  Let no client that used it before go on with it: to such a client zeros
+        stand where its data was.  An export that is not in the config any more is forgotten.  Exit status: 0 it is
+        blank, 1 refused.
+        """
+        _reset(ask, socket_path, as_json, f"export {name}", "export-reset", name=name)
+
+    return export
+
+
+def pool_group(ask: Ask) -> click.Group:
+    """Return the group `pool`."""
+
+    @click.group()
+    def pool() -> None:
+        """Change a pool of the tmem socket; `pools` shows them."""
+
+    @pool.command("reset")
+    @click.argument("user", type=int)
+    @click.argument("name")
+    @JSON_OPTION
+    @click.pass_obj
+    def reset(socket_path: Path, user: int, name: str, as_json: bool) -> None:
+        """Make the lost pool NAME of the user id USER empty, as if its program had destroyed it."""
+        what = f"pool {name!r} of user {user}"
+        _reset(ask, socket_path, as_json, what, "pool-reset", user=user, name=name)
+
+    return pool
+
+
+def _reset(
+    ask: Ask, socket_path: Path, as_json: bool, what: str, command: str, **arguments: object
+) -> None:
+    while (result := ask(socket_path, command, **arguments))["state"] != "blank":
+        time.sleep(POLL_SECONDS)
+    click.echo(json.dumps(result, indent=2) if as_json else f"{what} is blank")
+
+
+def format_exports(exports: list[dict[str, Any]]) -> list[str]:
+    """Return one line an export."""
+    return [f"{'NAME':<24} {'SIZE':>10} {'PAGES':>10} STATE"] + [
+        f"{each['name']:<24} {human_bytes(each['size_bytes']):>10} {each['pages']:>10} {each['state']}"
+        for each in exports
+    ]
+
+
+def format_lost(marks: dict[str, Any]) -> list[str]:
+    """Return a line for each loss that nobody has dealt with, and one if the state file can't be written."""
+    lines = []
+    for loss in marks["lost"]:
+        found = datetime.fromtimestamp(loss["lost_at"], UTC)
+        is_export = loss["user"] is None
+        what = (
+            f"export {loss['name']}"
+            if is_export
+            else f"pool {loss['name']!r} of user {loss['user']}"
+        )
+        command = (
+            f"export reset {loss['name']}"
+            if is_export
+            else f"pool reset {loss['user']} {loss['name']}"
+        )
+        lines.append(
+            f"LOST      {what}: its pages ended with an earlier run, found at {found:%Y-%m-%d %H:%M} UTC;"
+            f" `ramsterctl {command}` makes it blank"
+        )
+    if marks["problem"]:
+        lines.append(
+            f"STATE     not written, so first writes to blank exports are refused: {marks['problem']}"
+        )
+    return lines

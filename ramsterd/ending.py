@@ -1,0 +1,14 @@
+"""What ends with a daemon: one sentence, for its log and for whoever drains it.  Pure."""
+
+
+def describe_ending(node: str, pages: int, clients: int) -> str:
+    """Return what a stop of a node costs its own clients, or an empty text: nothing.
+
+    Whatever a drain did: a node's own pages end with it, wherever they are.
+    """
+    if not pages:
+        return ""
+    connected = f"{clients:,} client{'' if clients == 1 else 's'} connected"
+    if pages == 1:
+        return f"{node} still owns 1 page ({connected}); it ends with a stop"
+    return f"{node} still owns {pages:,} pages ({connected}); they end with a stop"

@@ -1,0 +1,93 @@
+"""Before a daemon serves: what is wrong with a state folder or file is one line that says what to do."""
+
+from pathlib import Path
+
+import pytest
+
+from config.errors import ConfigError
+from ramsterd.statefile.content import Content, Record
+from ramsterd.statefile.folder import FILE_NAME, StateFolder, StateFolderTaken, read_state
+from ramsterd.statefile.start import check_state, new_generation, open_state, rewrite_state
+
+FILE = "/etc/ramster/ramsterd.toml"
+
+
+def damage(folder: Path) -> Path:
+    folder.mkdir()
+    file = folder / FILE_NAME
+    file.write_text('{"format": 1')
+    return file
+
+
+def test_a_new_folder_knows_nothing(tmp_path: Path) -> None:
+    keeper = open_state(tmp_path / "state", file=FILE, started_at=7)
+    assert keeper.last_incarnation == 0
+    assert not keeper.marks.losses()
+    with pytest.raises(StateFolderTaken):
+        open_state(tmp_path / "state", file=FILE, started_at=7)
+
+
+def test_what_the_last_run_noted_is_lost(tmp_path: Path) -> None:
+    folder = StateFolder(tmp_path)
+    folder.write(Content(5, {"swap0": Record(new_generation())}), 1)
+    folder.close()
+    keeper = open_state(tmp_path, file=FILE, started_at=7)
+    assert keeper.last_incarnation == 5
+    assert [(loss.name, loss.lost_at) for loss in keeper.marks.losses()] == [("swap0", 7)]
+
+
+def test_a_folder_that_cant_be_made_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "missing" / "state"
+    with pytest.raises(ConfigError) as error:
+        open_state(path, file=FILE, started_at=7)
+    assert str(error.value) == (
+        f"{FILE}: state_dir: found '{path}' (no such file or directory), expected a folder that"
+        f" this user may write to: make it, as in `install -d -o USER -m 700 {path}`"
+    )
+
+
+def test_a_damaged_file_keeps_the_daemon_from_starting(tmp_path: Path) -> None:
+    file = damage(tmp_path / "state")
+    expected = (
+        f"{file}: found a damaged state file (no JSON), expected the file that ramsterd wrote;"
+        " `ramsterd reset-state` sets it aside and calls every export lost"
+    )
+    with pytest.raises(ConfigError) as error:
+        open_state(tmp_path / "state", file=FILE, started_at=7)
+    assert str(error.value) == expected
+    with pytest.raises(ConfigError) as error:
+        check_state(tmp_path / "state")
+    assert str(error.value) == expected
+
+
+def test_a_file_that_cant_be_read_keeps_the_daemon_from_starting(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).mkdir()
+    with pytest.raises(ConfigError, match="can't be read"):
+        open_state(tmp_path, file=FILE, started_at=7)
+
+
+def test_a_check_needs_no_folder(tmp_path: Path) -> None:
+    check_state(None)
+    check_state(tmp_path / "state")
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_rewritten_file_calls_every_export_lost_and_keeps_the_old_one(tmp_path: Path) -> None:
+    file = damage(tmp_path / "state")
+    aside = rewrite_state(tmp_path / "state", ["a", "b"], file=FILE, lost_at=7)
+    assert aside is not None
+    assert aside.read_text() == '{"format": 1'
+    assert {name: each.lost_at for name, each in read_state(file).records.items()} == {
+        "a": 7,
+        "b": 7,
+    }
+
+
+def test_a_file_that_was_deleted_is_rewritten_too(tmp_path: Path) -> None:
+    assert rewrite_state(tmp_path, ["a"], file=FILE, lost_at=7) is None
+    assert list(read_state(tmp_path / FILE_NAME).records) == ["a"]
+
+
+def test_there_is_nothing_to_rewrite_without_a_folder() -> None:
+    with pytest.raises(ConfigError, match='state_dir: found "", expected a folder'):
+        rewrite_state(None, [], file=FILE, lost_at=7)
