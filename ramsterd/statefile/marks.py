@@ -6,11 +6,14 @@ and keeps the export closed: it is *lost*, until somebody says that it may be bl
 end one look at `Mark.is_set`.
 
 The invariant: `is_set` holds only while **every** text that may stand on the disk, whatever a crash makes of a write
-under way, says that this filling has pages.  A write that failed may have happened all the same, so after it both
-texts are possible until one write ends well.
+under way, names this filling.  A write that failed may have happened all the same, so after it both texts are possible
+until one write ends well.
 
-Theory of `Marks`: `_wanted` is what the file should say, `_durable` is what all possible texts agree on.  `next_write`
-begins a write, `on_written` ends it; the shell (`keeper`) does what lies in between.
+Why it holds: `_wanted` is what the file should say, and all texts come from it; `_durable` is what the last write that
+ended well has said.  A filling has a generation of its own, and one that has left `_wanted` never comes back.  So what
+is in both was in `_wanted` all the time in between, and is in every text written since.
+
+`next_write` begins a write, `on_written` ends it; the shell (`keeper`) does what lies in between.
 """
 
 import enum
@@ -133,7 +136,7 @@ class Marks:
         # What the file says for certain; None: one of several texts.
         self._written: Content | None = content
         self._writing: Content | None = None
-        # The generation of each filling that every possible text names.
+        # The generation of each filling that the last text that is certain names.
         self._durable = _fillings(content)
         self._marks: dict[Key, Mark] = {}
         self._waiting: dict[Key, list[Done]] = {}
@@ -262,7 +265,6 @@ class Marks:
         if self._writing is not None or self.is_written or now < self._retry_at:
             return None
         self._writing = self._wanted
-        self._agree_with(self._writing)
         self._written = None
         return self._writing
 
@@ -284,17 +286,6 @@ class Marks:
         self._answer()
         if not self.is_written:
             self.on_wanted()
-
-    def _agree_with(self, content: Content) -> None:
-        """From now on this text, too, may be what the file says."""
-        fillings = _fillings(content)
-        self._durable = {
-            key: generation
-            for key, generation in self._durable.items()
-            if fillings.get(key) == generation
-        }
-        for mark in self._marks.values():
-            assert not mark.is_set or mark.key in self._durable, "cleared before it was written"
 
     def _answer(self) -> None:
         """Answer whoever waits and can be answered."""
