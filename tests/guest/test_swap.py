@@ -28,7 +28,9 @@ SECONDS_MAX = 110.0
 class Guest:
     """One QEMU, and what its serial console says."""
 
-    def __init__(self, image: Image, disk: Node | None, console: Path) -> None:
+    def __init__(
+        self, image: Image, disk: Node | None, console: Path, *, reconnect_seconds: int = 0
+    ) -> None:
         self._console = console
         swap = 0 if disk is None else 1
         words = (
@@ -42,6 +44,7 @@ class Guest:
         if disk is not None:
             server = f"server.type=unix,server.path={disk.nbd},export={EXPORT}"
             drive = f"driver=nbd,node-name=n0,{server},discard=unmap,cache.direct=on"
+            drive += f",reconnect-delay={reconnect_seconds}"
             command += ["-blockdev", drive, "-device", "virtio-blk-pci,drive=n0"]
         with console.open("wb") as output:
             self.process = subprocess.Popen(
@@ -77,12 +80,13 @@ def image() -> Image:
 
 
 @pytest.fixture
-def boot(image: Image, tmp_path: Path) -> Iterator[Callable[[Node | None], Guest]]:
+def boot(image: Image, tmp_path: Path) -> Iterator[Callable[..., Guest]]:
     """Yield a function that boots a guest; it is ended after the test, and its console shown."""
     guests: list[Guest] = []
 
-    def start(disk: Node | None) -> Guest:
-        guests.append(Guest(image, disk, tmp_path / f"console{len(guests)}"))
+    def start(disk: Node | None, *, reconnect_seconds: int = 0) -> Guest:
+        console = tmp_path / f"console{len(guests)}"
+        guests.append(Guest(image, disk, console, reconnect_seconds=reconnect_seconds))
         return guests[-1]
 
     yield start
@@ -141,6 +145,46 @@ def test_a_flipped_bit_is_an_error_and_never_a_wrong_page(
     engine = cluster[1].engine()
     assert engine["store"]["corrupt_total"] + engine["fetch"]["corrupt_total"] > 0
     assert engine["store"]["lost_total"] > 0
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_an_owner_that_starts_again_under_a_guest_gives_it_errors_and_no_zeros(
+    cluster: Cluster, boot: Callable[..., Guest], how: signal.Signals
+) -> None:
+    """QEMU waits and connects again, and is refused each time; then the guest is told."""
+    said = restart_under(cluster[1], boot, how)
+    assert "WRONG" not in said
+    assert "guest: hog ended with 0" not in said
+    assert re.search(r"Read-error on swap-device|I/O error, dev vda", said), said[-3000:]
+    (export,) = cluster[1].status()["exports"]
+    assert (export["state"], export["pages"]) == ("lost", 0)
+
+
+def test_without_a_state_file_the_guest_reads_zeros(
+    cluster: Cluster, boot: Callable[..., Guest]
+) -> None:
+    """The control that shows what it is for: the program is told by its pages, or the kernel dies of its own."""
+    node = cluster[1]
+    node.stop()
+    node.config.write_text(node.config.read_text().replace('"n1-state"', '""'))
+    node.start()
+    node.wait_ready()
+    said = restart_under(node, boot, signal.SIGKILL)
+    assert "WRONG" in said or "guest: hog ended with" not in said, said[-3000:]
+    assert not re.search(r"Read-error on swap-device|I/O error, dev vda", said)
+
+
+def restart_under(node: Node, boot: Callable[..., Guest], how: signal.Signals) -> str:
+    """Start an owner again while a guest swaps on it; return what the guest says to its end."""
+    guest = boot(node, reconnect_seconds=10)
+    guest.wait_said("hog: filled")
+    if how is signal.SIGKILL:
+        node.kill()
+    else:
+        node.stop()
+    node.start()
+    node.wait_ready()
+    return guest.wait_end()
 
 
 def test_without_swap_the_same_program_does_not_fit(boot: Callable[[Node | None], Guest]) -> None:
