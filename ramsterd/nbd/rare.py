@@ -109,6 +109,7 @@ class RareRequests:
     def close(self) -> None:
         """Forget what is under way."""
         self._slices = self._payload = None
+        self.is_waiting = False
 
     def resume(self, received: ReceiveBuffer) -> None:
         """Go on with the request that is under way."""
@@ -169,9 +170,10 @@ class RareRequests:
         return is_set
 
     def _on_marked(self, is_set: bool) -> None:
-        self.is_waiting = False
-        self._is_refused = not is_set
-        self._debts.on_progress()
+        if self.is_waiting:
+            self.is_waiting = False
+            self._is_refused = not is_set
+            self._debts.on_progress()
 
     def _serve_write(
         self, flags: int, cookie: bytes, offset: int, length: int, payload: memoryview

@@ -103,8 +103,8 @@ class Transmission:
 
     @property
     def in_flight_count(self) -> int:
-        """How many requests wait for the pager."""
-        return self._debts.in_flight_count
+        """How many requests wait, for the pager or for the state file."""
+        return self._debts.in_flight_count + self._rare.is_waiting
 
     @property
     def in_flight_bytes(self) -> int:

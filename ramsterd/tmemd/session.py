@@ -124,6 +124,7 @@ class Session:
         self.in_flight.close()
         self.replies.clear()
         self._flush = self._held = None
+        self._is_waiting = False
         for opened in self._pools.values():
             self._book.close(opened.pool)
         self._pools.clear()
@@ -310,9 +311,9 @@ class Session:
         return is_set is True
 
     def _on_marked(self, is_set: bool) -> None:
-        self._is_waiting = False
-        self._is_unmarked = not is_set
-        if not self.in_flight.is_closed:
+        if self._is_waiting:
+            self._is_waiting = False
+            self._is_unmarked = not is_set
             self.in_flight.on_answered()
 
     # Get.

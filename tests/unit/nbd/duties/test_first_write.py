@@ -73,6 +73,7 @@ def test_a_first_write_waits_with_all_behind_it(
     assert client.take() == {}
     assert client.pager.calls["put"] == client.pager.calls["patch"] == 0
     assert client.transmission.is_full
+    assert client.transmission.in_flight_count == 1
     client.transmission.serve()  # to no avail
     disk.write()
     assert client.wakes_count == 1
