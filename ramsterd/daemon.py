@@ -172,7 +172,7 @@ class Daemon:
         gc.set_threshold(GC_THRESHOLD)
         async with trio.open_nursery() as services:
             services.start_soon(self._watch_signals)
-            self._blank_what_may_be()
+            self._take_up_state()
             await start(services, self._state.run, "with this state_dir")
             services.start_soon(self._store.run)
             if self._certificate is not None:
@@ -215,8 +215,8 @@ class Daemon:
         services.cancel_scope.deadline = trio.current_time() + self._daemon.stop_seconds_max
         front_ends.cancel_scope.cancel()
 
-    def _blank_what_may_be(self) -> None:
-        """Name each loss of this start; scratch disks are blank by themselves."""
+    def _take_up_state(self) -> None:
+        """Name each loss of this start, and blank the scratch disks; the first write of the file notes it all."""
         marks = self._state.marks
         marks.note_incarnation(self.engine.incarnation)
         for export in self._daemon.export:

@@ -7,7 +7,7 @@ from functools import partial
 from config.limits import USER_ID_MAX
 from config.reader import show
 from ramsterd.control import Command, CommandRefused
-from ramsterd.statefile.content import Key, PoolKey, describe
+from ramsterd.statefile.content import NAME_BYTES_MAX, Key, PoolKey, describe
 from ramsterd.statefile.marks import Marks
 
 logger = logging.getLogger("ramster.commands")
@@ -54,7 +54,8 @@ def reset_pool(marks: Marks, resetting: dict[Key, None], request: dict[str, obje
     user, name = request.get("user"), request.get("name")
     if isinstance(user, bool) or not isinstance(user, int) or not 0 <= user <= USER_ID_MAX:
         raise CommandRefused(f"user: found {show(user)}, expected a user id")
-    if not isinstance(name, str):
+    is_name = isinstance(name, str) and name.isprintable() and len(name) <= NAME_BYTES_MAX
+    if not isinstance(name, str) or not is_name:
         raise CommandRefused(f"name: found {show(name)}, expected the name of a pool")
     return _reset(marks, resetting, PoolKey(user, name))
 

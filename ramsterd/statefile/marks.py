@@ -187,7 +187,9 @@ class Marks:
             for key, record in self._wanted.records.items()
             if record.lost_at
         ]
-        return tuple(sorted(found, key=lambda loss: (loss.user or -1, loss.name)))
+        return tuple(
+            sorted(found, key=lambda loss: (-1 if loss.user is None else loss.user, loss.name))
+        )
 
     def reset(self, key: Key) -> bool:
         """Let what was lost be blank from now on; return False if it is not lost.

@@ -1,5 +1,6 @@
 """What happens to a state file before a daemon serves: it is found and read, or replaced by hand."""
 
+import logging
 import os
 import secrets
 from collections.abc import Iterable
@@ -11,6 +12,8 @@ from ramsterd.statefile.content import Content, DamagedState, Key, Record
 from ramsterd.statefile.folder import FILE_NAME, StateFolder, read_state
 from ramsterd.statefile.keeper import StateKeeper
 from ramsterd.statefile.marks import Marks
+
+logger = logging.getLogger("ramster.state")
 
 GENERATION_BYTES: Final = 16
 ASIDE_SUFFIX: Final = ".aside"
@@ -29,6 +32,8 @@ def open_state(path: Path | None, *, file: str, started_at: int) -> StateKeeper:
         ConfigError: The folder or what is in it is of no use.
     """
     folder = None if path is None else open_folder(path, file=file)
+    if folder is not None and not folder.file.exists():
+        logger.info("there is no %s: every export and pool starts blank", folder.file)
     try:
         content = Content() if folder is None else read_content(folder.file)
     except ConfigError:

@@ -20,6 +20,9 @@ from ramsterd.engine import Engine
 from ramsterd.members import Members
 from ramsterd.node_commands import node_commands
 from ramsterd.remote.census import Counted
+from ramsterd.state_commands import state_commands
+from ramsterd.statefile.content import Content, Key, PoolKey, Record
+from ramsterd.statefile.marks import Marks
 from tests.fuzz.target import Target, pieces
 
 CLUSTER: Final = ClusterConfig(
@@ -51,6 +54,7 @@ class Daemon:
                 ),
                 begin_census=lambda node, **_: self._counting.append(node),
                 pages_there=lambda _: 1,
+                pages_owned=lambda: 1,
                 pages_here=lambda _: 0,
                 set_budget=lambda budget_bytes, **_: {"budget": budget_bytes},
             ),
@@ -61,6 +65,7 @@ class Daemon:
         commands: dict[str, Command] = {
             "memory-set": lambda request: set_budget(self.engine, peers, request),
             **node_commands(self.members),
+            **state_commands(lost_marks(), ["swap0"]),
         }
         self.commands = {name: self._watched(name, each) for name, each in commands.items()}
 
@@ -92,6 +97,12 @@ class Daemon:
         counting, self._counting = self._counting, []
         for node in counting:
             self.members.on_counted(Counted(node, last_copies=1))
+
+
+def lost_marks() -> Marks:
+    """Return the marks of a node that has lost an export and a pool."""
+    records: dict[Key, Record] = {key: Record("0" * 32) for key in ("swap0", PoolKey(7, "spill"))}
+    return Marks(Content(0, records), new_generation=lambda: "1" * 32, started_at=1)
 
 
 class Client:
@@ -154,6 +165,11 @@ def seeds() -> Mapping[str, bytes]:
         + line("node-uncordon", name="n4")
         + line("node-drain", name="n4") * 2
         + line("node-remove", name="n4", force=True) * 5,
+        "reset": b"\x00"
+        + line("export-reset", name="swap0") * 2
+        + line("export-reset", name="other")
+        + line("pool-reset", user=7, name="spill") * 2
+        + line("pool-reset", user=8, name="spill"),
         "lost": b"\x00" + line("node-remove", name="n3") * 5,
         "nobody": b"\x00"
         + line("node-uncordon", name="nobody")
@@ -176,7 +192,8 @@ def mend(data: bytes, rng: random.Random) -> bytes:
         except (ValueError, RecursionError):
             request = None
         if not isinstance(request, dict) or rng.random() < 0.3:
-            request = json.loads(rng.choice([*seeds()["nodes"][1:].split(b"\n")[:-1], b"{}"]))
+            known = seeds()["nodes"][1:] + seeds()["reset"][1:]
+            request = json.loads(rng.choice([*known.split(b"\n")[:-1], b"{}"]))
         change(request, rng)
         mended += json.dumps(request).encode() + b"\n"
     return mended
@@ -203,6 +220,7 @@ TARGET = Target(
         {"result", "error", "memory-set", "memory-set refused", "node-add", "node-add refused"}
         | {"node-cordon", "node-cordon refused", "node-uncordon", "node-uncordon refused"}
         | {"node-remove", "node-remove refused", "node-drain", "node-drain refused"}
+        | {"export-reset", "export-reset refused", "pool-reset", "pool-reset refused"}
     ),
     mend=mend,
     tokens=(b'"command"', b'"node-add"', b'"node"', b'"name"', b'"force": true', b"\\ud800"),

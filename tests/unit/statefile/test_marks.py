@@ -72,13 +72,14 @@ def test_all_who_wait_for_an_export_are_told() -> None:
 
 
 def test_a_start_without_its_pages_calls_lost_what_the_file_names() -> None:
-    marks = make(Content(9, {"swap0": OLD, PoolKey(5, "spill"): OLD}))
+    marks = make(Content(9, {PoolKey(5, "spill"): OLD, PoolKey(0, "a"): OLD, "swap0": OLD}))
     mark = marks.of("swap0")
     assert mark.is_lost
     assert mark.state is MarkState.LOST
     assert not mark.is_set
     assert [(loss.name, loss.user, loss.lost_at) for loss in marks.losses()] == [
         ("swap0", None, 1_000),
+        ("a", 0, 1_000),
         ("spill", 5, 1_000),
     ]
     assert marks.lost_pools(5) == {"spill"}
