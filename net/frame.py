@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
+from net.buffers import KEPT_FRACTION, NO_BUFFER, BufferPool
 from net.errors import RemoteProtocolError
 
 PROTOCOL_VERSION: Final = 1
@@ -35,7 +36,7 @@ APPLICATION_TYPE_MIN: Final = 16
 COUNT_MAX: Final = 0xFFFF
 # Header, table and bodies together: what one peer can make us keep before we understand it.
 FRAME_BYTES_MAX: Final = 1024 * 1024
-# Most receives bring less than this; a decoder grows once, when a header announces a larger frame.
+# Most receives bring less than this; a decoder takes a larger buffer when a header announces a larger frame.
 DECODER_BYTES_START: Final = 256 * 1024
 # A receive is offered at least this much, so that a stream of small frames is not cut into many receives.
 SPACE_BYTES_MIN: Final = 64 * 1024
@@ -115,17 +116,24 @@ class FrameDecoder:
     The unread bytes are `buffer[start:end]`.  They move to the front only when the frame they begin would
     not fit behind them, so each byte moves at most once.  A decoder that has met an error stays at the bad
     header and raises it again.
+
+    There is a buffer only while it is used: whoever waits long for the next bytes says so with `on_idle`.
     """
 
-    def __init__(self, limits: Mapping[int, FrameLimits]) -> None:
+    def __init__(
+        self, limits: Mapping[int, FrameLimits], *, pool: BufferPool | None = None
+    ) -> None:
         self._limits: dict[int, FrameLimits] = {}
         # The same for the loop in `frames`: a header's first four bytes as one number, to its limits.
         self._allowed: dict[int, tuple[int, int, int, int]] = {}
         self.allow(LINK_LIMITS)
         self.allow(limits)
-        self._view = memoryview(bytearray(DECODER_BYTES_START))
+        self._pool = pool or BufferPool(spare_max=0)
+        self._view = NO_BUFFER
         self._start = 0
         self._end = 0
+        # What was unread when the buffer was given back.
+        self._kept = b""
         # What the unfinished frame at `start` needs in all, as far as its header tells.
         self._wanted_bytes = HEADER_BYTES
 
@@ -146,10 +154,15 @@ class FrameDecoder:
     @property
     def unread_bytes(self) -> int:
         """How many bytes of an unfinished frame are kept."""
-        return self._end - self._start
+        return self._end - self._start + len(self._kept)
 
     def space(self) -> memoryview:
         """Return the free end of the buffer, never empty."""
+        if not self._view:
+            self._view = self._pool.take(DECODER_BYTES_START)
+            self._start, self._end = 0, len(self._kept)
+            self._view[: self._end] = self._kept
+            self._kept = b""
         rest_bytes = self._end - self._start
         if not rest_bytes:
             self._start = self._end = 0
@@ -160,11 +173,32 @@ class FrameDecoder:
     def _move_to_front(self, rest_bytes: int) -> None:
         rest = self._view[self._start : self._end]
         if self._wanted_bytes > len(self._view):
-            self._view = memoryview(bytearray(FRAME_BYTES_MAX))
-        if self._start or rest.obj is not self._view.obj:
+            grown = self._pool.take(FRAME_BYTES_MAX)
+            grown[:rest_bytes] = rest
+            self._pool.give_back(self._view)
+            self._view = grown
+        elif self._start:
             self._view[:rest_bytes] = rest
         self._start = 0
         self._end = rest_bytes
+
+    def on_idle(self) -> None:
+        """Nothing comes for now: give the buffer back, unless much of it waits for its rest."""
+        rest_bytes = self._end - self._start
+        if self._view and rest_bytes <= DECODER_BYTES_START // KEPT_FRACTION:
+            self._kept = bytes(self._view[self._start : self._end])
+            self._give_back()
+
+    def close(self) -> None:
+        """Give the buffer back; nothing is received or read any more."""
+        self._kept = b""
+        if self._view:
+            self._give_back()
+
+    def _give_back(self) -> None:
+        self._pool.give_back(self._view)
+        self._view = NO_BUFFER
+        self._start = self._end = 0
 
     def on_received(self, count: int) -> None:
         """Note that `count` bytes were written to the start of the last `space()`."""
@@ -177,6 +211,8 @@ class FrameDecoder:
         Raises:
             RemoteProtocolError: Bad magic, version, flags, unknown type, or a limit is exceeded.
         """
+        if self._kept:
+            self.space()
         view, end, unpack = self._view, self._end, FUSED_HEADER.unpack_from
         allowed = self._allowed.get
         self._wanted_bytes = HEADER_BYTES

@@ -124,13 +124,14 @@ class TcpTransport:
             found = await trio.socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)
         except OSError as error:
             raise PeerLost(f"no such address: {address}: {error}") from error
-        last_error: OSError | None = None
+        # Its words only: an error that is kept here would keep this very frame.
+        last_error = "no address"
         for family, kind, protocol, _, where in found:
             try:
                 return TcpStream(await connect(family, kind, protocol, where))
             except OSError as error:
-                last_error = error
-        raise PeerLost(f"can't connect to {address} port {port}: {last_error}") from last_error
+                last_error = str(error)
+        raise PeerLost(f"can't connect to {address} port {port}: {last_error}")
 
     async def listen(
         self,

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from net.buffers import KEPT_FRACTION, NO_BUFFER, BufferPool
 from net.transport import Piece
 from ramsterd.nbd.protocol import REQUEST_BYTES
 
@@ -14,18 +15,47 @@ WHOLE_WRITE_BYTES_MAX: Final = RECEIVE_BYTES - REQUEST_BYTES
 
 
 class ReceiveBuffer:
-    """Received bytes `start` to `end` of one kept buffer; whoever serves them moves `start`."""
+    """Received bytes `start` to `end` of a borrowed buffer; whoever serves them moves `start`.
 
-    __slots__ = ("end", "start", "view")
+    While the connection is idle there is no buffer: `view` is empty.
+    """
 
-    def __init__(self) -> None:
-        self.view = memoryview(bytearray(RECEIVE_BYTES))
+    __slots__ = ("_kept", "_pool", "end", "start", "view")
+
+    def __init__(self, pool: BufferPool | None = None) -> None:
+        self.view = NO_BUFFER
         self.start = 0
         self.end = 0
+        self._pool = pool or BufferPool(spare_max=0)
+        # What was not served when the buffer was given back.
+        self._kept = b""
 
     def target(self) -> memoryview:
         """Return where to receive: never empty after `make_room`."""
+        if not self.view:
+            self.view = self._pool.take(RECEIVE_BYTES)
+            self.start, self.end = 0, len(self._kept)
+            self.view[: self.end] = self._kept
+            self._kept = b""
         return self.view[self.end :]
+
+    def on_idle(self) -> None:
+        """Nothing comes for now: give the buffer back, unless much of it waits for its rest."""
+        rest = self.end - self.start
+        if self.view and rest <= RECEIVE_BYTES // KEPT_FRACTION:
+            self._kept = bytes(self.view[self.start : self.end])
+            self._give_back()
+
+    def close(self) -> None:
+        """Give the buffer back; nothing is received or served any more."""
+        self._kept = b""
+        if self.view:
+            self._give_back()
+
+    def _give_back(self) -> None:
+        self._pool.give_back(self.view)
+        self.view = NO_BUFFER
+        self.start = self.end = 0
 
     def on_received(self, count: int) -> None:
         """Take note of `count` bytes received into `target()`."""
@@ -33,8 +63,9 @@ class ReceiveBuffer:
 
     def feed(self, data: bytes) -> None:
         """Take bytes that were received otherwise; they must fit into `target()`."""
-        self.target()[: len(data)] = data
-        self.end += len(data)
+        if data:
+            self.target()[: len(data)] = data
+            self.end += len(data)
 
     def make_room(self, wanted_bytes: int) -> None:
         """Make sure that this many bytes from `start` on can become complete."""
@@ -58,6 +89,11 @@ class ReplyQueue:
 
     def __init__(self) -> None:
         self.pieces: list[Piece] = []
+        self.queued_bytes = 0
+
+    def clear(self) -> None:
+        """Forget everything: nobody is there to take it."""
+        self.pieces.clear()
         self.queued_bytes = 0
 
     def on_sent(self, count: int) -> None:

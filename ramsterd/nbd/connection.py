@@ -6,6 +6,9 @@ it, whoever began that.  The sender sends what the socket did not take; it sleep
 only ever call `_send_now`, which does not await: pieces leave whole and in order.
 
 Sockets are tried first and waited for only when they would block, since a wait costs more than a request.
+
+Why a connection ended is a value.  An exception that is kept keeps the frames that it passed, and they keep it: such a
+cycle holds buffers and replies until the collector looks for it, which it seldom does.
 """
 
 import math
@@ -13,11 +16,12 @@ import socket
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 import trio
 
 from config.limits import PAGE_BYTES
+from net.buffers import BufferPool
 from net.errors import RemoteProtocolError
 from ramsterd.nbd.counters import Counters, End
 from ramsterd.nbd.export import Export
@@ -35,15 +39,15 @@ _PASS_PAGES_MIN: Final = 4
 _HANDSHAKE_RECEIVE_BYTES: Final = 4096
 # Pieces of one sendmsg (IOV_MAX of limits.h).
 _PIECES_MAX: Final = 1024
+# No count that a receive returns.
+_NOTHING_YET: Final = -1
 
 
-class Ended(Exception):
+class Ended(NamedTuple):
     """The connection is over; the reason is told apart and told in words."""
 
-    def __init__(self, end: End, detail: str = "") -> None:
-        super().__init__(detail)
-        self.end = end
-        self.detail = detail
+    end: End
+    detail: str = ""
 
 
 class Clients:
@@ -54,6 +58,7 @@ class Clients:
         self._connected: dict[str, int] = {}
         self._late: dict[Connection, None] = {}
         self.counters = counters
+        self.buffers = BufferPool()
 
     def open_export(self, export: Export) -> bool:
         """Count one more client of an export, unless it has as many as it may have; `close_export` ends that."""
@@ -98,6 +103,8 @@ class Connection:
         self._opened: Export | None = None
         # What `push` sends; None before and after the transmission.
         self._transmission: Transmission | None = None
+        # Why the sender could not go on.
+        self._broken: Ended | None = None
         # Where the sender sleeps, and where the receiver waits for room.
         self._sender = trio.lowlevel.ParkingLot()
         self._receiver = trio.lowlevel.ParkingLot()
@@ -108,10 +115,8 @@ class Connection:
         Errors: what the client or the network does wrong is returned; an exception is a bug of ours.
         """
         try:
-            session, rest = await self._negotiate()
-            await self._transmit(session, rest)
-        except Ended as ended:
-            return ended
+            agreed = await self._negotiate()
+            return agreed if isinstance(agreed, Ended) else await self._transmit(*agreed)
         except RemoteProtocolError as error:
             return Ended(End.GARBAGE, str(error))
         except OSError as error:
@@ -119,7 +124,6 @@ class Connection:
         finally:
             if self._opened is not None:
                 self._clients.close_export(self._opened)
-        return Ended(End.DISCONNECTED)
 
     def push(self) -> None:
         """Send what completed late."""
@@ -137,66 +141,74 @@ class Connection:
         self._opened = export
         return True
 
-    async def _negotiate(self) -> tuple[Session, bytes]:
+    async def _negotiate(self) -> tuple[Session, bytes] | Ended:
         negotiation = Negotiation(self._exports, self._open_export)
         with trio.move_on_after(HANDSHAKE_SECONDS_MAX):
             await self._send_all(negotiation.greeting())
             while negotiation.state in {State.CLIENT_FLAGS, State.OPTIONS}:
                 data = await self._receive(_HANDSHAKE_RECEIVE_BYTES)
                 if not data:
-                    raise Ended(End.CLOSED_EARLY, "in the handshake")
+                    return Ended(End.CLOSED_EARLY, "in the handshake")
                 for answer in negotiation.receive_data(data):
                     await self._send_all(answer)
             if negotiation.state is State.ABORTED:
-                raise Ended(End.ABORTED)
+                return Ended(End.ABORTED)
             return negotiation.session, negotiation.rest
-        raise Ended(End.TOO_SLOW, f"no export after {HANDSHAKE_SECONDS_MAX:.0f} s")
+        return Ended(End.TOO_SLOW, f"no export after {HANDSHAKE_SECONDS_MAX:.0f} s")
 
     async def _receive(self, count: int) -> bytes:
         while True:
-            try:
+            with suppress(BlockingIOError):
                 return self._sock.recv(count)
-            except BlockingIOError:
-                await trio.lowlevel.wait_readable(self._sock)
+            await trio.lowlevel.wait_readable(self._sock)
 
     async def _send_all(self, data: bytes) -> None:
-        while data:
-            try:
+        while True:
+            with suppress(BlockingIOError):
                 data = data[self._sock.send(data) :]
-            except BlockingIOError:
-                await trio.lowlevel.wait_writable(self._sock)
+            if not data:
+                return
+            await trio.lowlevel.wait_writable(self._sock)
 
-    async def _transmit(self, session: Session, rest: bytes) -> None:
+    async def _transmit(self, session: Session, rest: bytes) -> Ended:
         on_late_reply = partial(self._clients.on_late_reply, self)
-        transmission = Transmission(session, self._pager, self._counters, on_late_reply)
+        transmission = Transmission(
+            session, self._pager, self._counters, on_late_reply, pool=self._clients.buffers
+        )
         self._transmission = transmission
         transmission.received.feed(rest)
-        ended: list[Exception] = []
+        ended: Ended | None = None
         try:
             async with trio.open_nursery() as nursery:
-
-                async def send() -> None:
-                    try:
-                        await self._send_late(transmission)
-                    except OSError as error:
-                        ended.append(error)
-                        nursery.cancel_scope.cancel()
-
-                nursery.start_soon(send)
-                try:
-                    await self._receive_requests(transmission)
-                    await self._drain(transmission)
-                except (Ended, RemoteProtocolError, OSError) as error:
-                    ended.append(error)
+                nursery.start_soon(self._send_until_broken, transmission, nursery.cancel_scope)
+                ended = await self._receive_until_ended(transmission)
                 nursery.cancel_scope.cancel()
         finally:
             self._transmission = None
             transmission.close()
-        if ended:
-            raise ended[0]
+        ended = self._broken or ended
+        assert ended is not None, "one of both tasks has ended the other"
+        return ended
 
-    async def _receive_requests(self, transmission: Transmission) -> None:
-        """Receive and serve until the client disconnects."""
+    async def _send_until_broken(
+        self, transmission: Transmission, connection_scope: trio.CancelScope
+    ) -> None:
+        try:
+            await self._send_late(transmission)
+        except OSError as error:
+            self._broken = Ended(End.BROKEN, str(error))
+        connection_scope.cancel()
+
+    async def _receive_until_ended(self, transmission: Transmission) -> Ended:
+        try:
+            return await self._receive_requests(transmission) or await self._drain(transmission)
+        except RemoteProtocolError as error:
+            return Ended(End.GARBAGE, str(error))
+        except OSError as error:
+            return Ended(End.BROKEN, str(error))
+
+    async def _receive_requests(self, transmission: Transmission) -> Ended | None:
+        """Receive and serve until the client disconnects; return why, if it did not say goodbye."""
         received = transmission.received
         turn_pages = 0
         # The handshake's last receive may have brought requests.
@@ -209,11 +221,14 @@ class Connection:
                 try:
                     count = self._sock.recv_into(received.target())
                 except BlockingIOError:
+                    count = _NOTHING_YET
+                if count == _NOTHING_YET:
+                    received.on_idle()
                     await trio.lowlevel.wait_readable(self._sock)
                     turn_pages = 0
                     continue
                 if not count:
-                    raise Ended(End.CLOSED_EARLY)
+                    return Ended(End.CLOSED_EARLY)
                 self._counters.received_bytes += count
                 received.on_received(count)
                 turn_pages += count // PAGE_BYTES
@@ -222,6 +237,7 @@ class Connection:
             if turn_pages >= _TURN_PAGES_MAX or transmission.has_unserved:
                 turn_pages = 0
                 await trio.lowlevel.checkpoint()
+        return None
 
     def _pass(self, transmission: Transmission) -> None:
         try:
@@ -233,13 +249,13 @@ class Connection:
         if transmission.replies.queued_bytes:
             self._sender.unpark()
 
-    async def _drain(self, transmission: Transmission) -> None:
+    async def _drain(self, transmission: Transmission) -> Ended:
         """Wait until every request of a client that said goodbye is answered."""
-        with trio.move_on_after(DISCONNECT_SECONDS_MAX) as scope:
+        with trio.move_on_after(DISCONNECT_SECONDS_MAX):
             while not transmission.is_finished:
                 await self._receiver.park()
-        if scope.cancelled_caught:
-            raise Ended(End.TOO_SLOW, "replies not taken after the disconnect")
+            return Ended(End.DISCONNECTED)
+        return Ended(End.TOO_SLOW, "replies not taken after the disconnect")
 
     def _send_now(self, transmission: Transmission) -> None:
         """Send what the socket takes without waiting."""

@@ -17,6 +17,7 @@ from functools import partial
 from typing import Final
 
 from config.limits import PAGE_BYTES
+from net.buffers import BufferPool
 from ramsterd.nbd.answers import SUCCESS, SimpleAnswers, StructuredAnswers
 from ramsterd.nbd.buffers import WHOLE_WRITE_BYTES_MAX, ReceiveBuffer, ReplyQueue
 from ramsterd.nbd.counters import Counters
@@ -75,8 +76,10 @@ class Transmission:
         pager: DiskPagerInterface,
         counters: Counters,
         on_late_reply: Callable[[], None],
+        *,
+        pool: BufferPool | None = None,
     ) -> None:
-        self.received = ReceiveBuffer()
+        self.received = ReceiveBuffer(pool)
         self.replies = ReplyQueue()
         # A limit ended the last pass: serve again before receiving.
         self.has_unserved = False
@@ -141,10 +144,11 @@ class Transmission:
         return self.is_disconnecting and not self.in_flight_count and not self.replies.queued_bytes
 
     def close(self) -> None:
-        """Forget replies, those queued and those to come."""
+        """Forget replies, those queued and those to come: what still waits for the pager keeps no buffer."""
         self._debts.close()
         self._rare.close()
-        self.replies = ReplyQueue()
+        self.received.close()
+        self.replies.clear()
 
     def serve(self) -> None:
         """Serve every complete request received, until a limit is reached.

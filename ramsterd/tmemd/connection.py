@@ -1,16 +1,18 @@
 """One client's socket: the trio shell around `Session`.
 
 Two tasks, as in `ramsterd.nbd.connection`: the receiver takes what the socket has, serves it in one pass, settles
-the pager and sends the replies without waiting; the sender sends what did not fit and what completed later.
+the pager and sends the replies without waiting; the sender sends what did not fit and what completed later.  And as
+there, why a connection ended is a value: a kept exception would keep buffers.
 """
 
 import math
 import socket
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, NamedTuple, NoReturn
 
 import trio
 
+from net.buffers import BufferPool
 from net.errors import RemoteProtocolError
 from ramsterd.tmemd.counters import Counters, End
 from ramsterd.tmemd.messages import HELLO_SECONDS_MAX
@@ -21,15 +23,15 @@ from ramsterd.tmemd.session import Session
 _PASSES_MAX: Final = 2
 # Pieces of one sendmsg (IOV_MAX of limits.h).
 _PIECES_MAX: Final = 1024
+# No count that a receive returns.
+_NOTHING_YET: Final = -1
 
 
-class Ended(Exception):
+class Ended(NamedTuple):
     """The connection is over; the reason is told apart and told in words."""
 
-    def __init__(self, end: End, detail: str = "") -> None:
-        super().__init__(detail)
-        self.end = end
-        self.detail = detail
+    end: End
+    detail: str = ""
 
 
 class Connection:
@@ -42,14 +44,16 @@ class Connection:
         book: PoolBook,
         user: int,
         counters: Counters,
+        buffers: BufferPool,
     ) -> None:
         self._sock = sock
         self._pager = pager
         self._counters = counters
-        self._session = Session(pager, book, user, counters, self._wake)
         # Where the sender sleeps, and where the receiver waits for room.
         self._sender = trio.lowlevel.ParkingLot()
         self._receiver = trio.lowlevel.ParkingLot()
+        # A request that waited is answered: the sender runs once the present pass is over.
+        self._session = Session(pager, book, user, counters, self._sender.unpark, pool=buffers)
 
     @property
     def client_name(self) -> str:
@@ -64,9 +68,11 @@ class Connection:
         ended: list[Ended] = []
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._end_with, self._send_late, ended, nursery)
-                nursery.start_soon(self._end_with, self._receive_requests, ended, nursery)
-                nursery.start_soon(self._end_with, self._await_hello, ended, nursery)
+                nursery.start_soon(self._end_with, self._send_late, ended, nursery.cancel_scope)
+                nursery.start_soon(
+                    self._end_with, self._receive_requests, ended, nursery.cancel_scope
+                )
+                nursery.start_soon(self._end_with, self._await_hello, ended, nursery.cancel_scope)
         finally:
             self._session.close()
             self._pager.settle()
@@ -74,28 +80,29 @@ class Connection:
 
     async def _end_with(
         self,
-        task: Callable[[], Awaitable[None]],
+        task: Callable[[], Awaitable[Ended | None]],
         ended: list[Ended],
-        nursery: trio.Nursery,
+        connection_scope: trio.CancelScope,
     ) -> None:
+        """Run a task; unless it returns None, the connection ends with it."""
+        end: Ended | None
         try:
-            await task()
-        except Ended as end:
-            ended.append(end)
+            end = await task()
         except RemoteProtocolError as error:
-            ended.append(Ended(End.GARBAGE, str(error)))
+            end = Ended(End.GARBAGE, str(error))
         except OSError as error:
-            ended.append(Ended(End.BROKEN, str(error)))
-        else:
-            return
-        nursery.cancel_scope.cancel()
+            end = Ended(End.BROKEN, str(error))
+        if end is not None:
+            ended.append(end)
+            connection_scope.cancel()
 
-    async def _await_hello(self) -> None:
+    async def _await_hello(self) -> Ended | None:
         await trio.sleep(HELLO_SECONDS_MAX)
-        if not self._session.is_greeted:
-            raise Ended(End.TOO_SLOW, f"{HELLO_SECONDS_MAX:.0f} s")
+        if self._session.is_greeted:
+            return None
+        return Ended(End.TOO_SLOW, f"{HELLO_SECONDS_MAX:.0f} s")
 
-    async def _receive_requests(self) -> None:
+    async def _receive_requests(self) -> Ended:
         session = self._session
         passes = 0
         while True:
@@ -106,11 +113,14 @@ class Connection:
                 try:
                     count = self._sock.recv_into(session.received.space())
                 except BlockingIOError:
+                    count = _NOTHING_YET
+                if count == _NOTHING_YET:
+                    session.received.on_idle()
                     await trio.lowlevel.wait_readable(self._sock)
                     passes = 0
                     continue
                 if not count:
-                    raise Ended(End.CLOSED)
+                    return Ended(End.CLOSED)
                 self._counters.received_bytes += count
                 session.received.on_received(count)
             self._pass()
@@ -129,10 +139,6 @@ class Connection:
         if self._session.replies.queued_bytes:
             self._sender.unpark()
 
-    def _wake(self) -> None:
-        """A request that waited is answered: let the sender run once the present pass is over."""
-        self._sender.unpark()
-
     def _send_now(self) -> None:
         """Send what the socket takes without waiting."""
         replies = self._session.replies
@@ -147,7 +153,7 @@ class Connection:
             self._counters.sent_bytes += count
             replies.on_sent(count)
 
-    async def _send_late(self) -> None:
+    async def _send_late(self) -> NoReturn:
         """Send what the receiver could not, for ever."""
         while True:
             self._send_now()

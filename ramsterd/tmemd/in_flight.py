@@ -18,7 +18,7 @@ class InFlight:
 
     __slots__ = ("_counters", "_on_late_reply", "bytes", "count", "is_closed", "is_in_pass")
 
-    def __init__(self, counters: Counters, on_late_reply: Callable[[], None]) -> None:
+    def __init__(self, counters: Counters, on_late_reply: Callable[[], object]) -> None:
         self.count = 0
         self.bytes = 0
         self.is_closed = False

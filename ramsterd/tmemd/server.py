@@ -9,6 +9,7 @@ from typing import Final
 
 import trio
 
+from net.buffers import BufferPool
 from ramsterd.sockets import listen_unix, remove_socket_file
 from ramsterd.statefile.marks import Marks
 from ramsterd.tmemd.connection import Connection
@@ -48,6 +49,7 @@ class TmemServer:
         self._users = users
         self._connections_max = connections_max
         self._counters = Counters()
+        self._buffers = BufferPool()
         self._sweeper = trio.lowlevel.ParkingLot()
         self._book = PoolBook(pager, quotas, marks=marks, on_doomed=self._on_doomed)
 
@@ -147,7 +149,9 @@ class TmemServer:
         try:
             with sock:
                 _log.debug("tmem client %d of user %d connected", number, user)
-                connection = Connection(sock, self._pager, self._book, user, self._counters)
+                connection = Connection(
+                    sock, self._pager, self._book, user, self._counters, self._buffers
+                )
                 ended = await connection.serve()
                 end, detail, name = ended.end, ended.detail, connection.client_name
         finally:

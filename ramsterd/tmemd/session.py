@@ -13,9 +13,10 @@ named persistent pool is held, with all behind it, until the state file names th
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import ClassVar, Final
 
 from config.model import PoolCodec
+from net.buffers import BufferPool
 from net.errors import RemoteProtocolError
 from net.frame import Frame, FrameDecoder
 from net.packing import pack_fields
@@ -75,9 +76,11 @@ class Session:
         book: PoolBook,
         user: int,
         counters: Counters,
-        on_late_reply: Callable[[], None],
+        on_late_reply: Callable[[], object],
+        *,
+        pool: BufferPool | None = None,
     ) -> None:
-        self.received = FrameDecoder(REQUEST_LIMITS)
+        self.received = FrameDecoder(REQUEST_LIMITS, pool=pool)
         self.replies = ReplyQueue()
         self.in_flight = InFlight(counters, on_late_reply)
         self.client_name = ""
@@ -98,17 +101,6 @@ class Session:
         # The state file couldn't be written, which the held put is told.
         self._is_unmarked = False
         self._work = 0
-        self._handlers: dict[int, Callable[[Frame], None]] = {
-            TmemType.HELLO: self._on_hello,
-            TmemType.NEW_POOL: self._on_new_pool,
-            TmemType.DESTROY_POOL: self._on_destroy_pool,
-            TmemType.PUT: self._on_put,
-            TmemType.GET: self._on_get,
-            TmemType.FLUSH_PAGES: self._on_flush_pages,
-            TmemType.FLUSH_OBJECT: self._on_flush_object,
-            TmemType.STATUS: self._on_status,
-        }
-        assert set(self._handlers) == set(REQUEST_LIMITS)
 
     @property
     def is_full(self) -> bool:
@@ -122,6 +114,7 @@ class Session:
     def close(self) -> None:
         """The connection is over: its private pools go, replies queued and to come are forgotten."""
         self.in_flight.close()
+        self.received.close()
         self.replies.clear()
         self._flush = self._held = None
         self._is_waiting = False
@@ -153,10 +146,9 @@ class Session:
         self.has_unserved = self.has_unserved or is_under_way
 
     def _serve_frames(self) -> None:
-        handlers, requests = self._handlers, self._counters.requests
+        known, requests = self._HANDLERS, self._counters.requests
         for frame in self.received.frames():
-            handler = handlers.get(frame.type)
-            if handler is None or frame.is_reply or not frame.request_id:
+            if frame.type not in known or frame.is_reply or not frame.request_id:
                 raise RemoteProtocolError(
                     f"a frame of type {frame.type} with id {frame.request_id}, which is no request"
                 )
@@ -170,7 +162,7 @@ class Session:
 
     def _handle(self, frame: Frame) -> None:
         try:
-            self._handlers[frame.type](frame)
+            self._HANDLERS[frame.type](self, frame)
         except BadRequest as error:
             self._refuse(frame.request_id, ErrorCode.BAD_REQUEST, str(error))
         except Refused as error:
@@ -358,6 +350,19 @@ class Session:
     def _refuse(self, request_id: int, code: ErrorCode, text: str) -> None:
         self._counters.errors[code] += 1
         self.replies.refuse(request_id, code, text)
+
+    # Of the class: a table of its own methods in each session would be a cycle, which only the collector frees.
+    _HANDLERS: ClassVar[dict[int, Callable[["Session", Frame], None]]] = {
+        TmemType.HELLO: _on_hello,
+        TmemType.NEW_POOL: _on_new_pool,
+        TmemType.DESTROY_POOL: _on_destroy_pool,
+        TmemType.PUT: _on_put,
+        TmemType.GET: _on_get,
+        TmemType.FLUSH_PAGES: _on_flush_pages,
+        TmemType.FLUSH_OBJECT: _on_flush_object,
+        TmemType.STATUS: _on_status,
+    }
+    assert set(_HANDLERS) == set(REQUEST_LIMITS)
 
 
 def _check_not_lost(pool: TmemPool) -> None:

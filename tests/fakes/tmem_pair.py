@@ -10,6 +10,7 @@ from ramsterd.tmemd.messages import PoolKind
 from ramsterd.tmemd.pools import PoolBook, Quotas
 from ramsterd.tmemd.session import Session
 from tests.fakes.fake_pool_pager import FakePoolPager
+from tests.fakes.poisoned_pool import POISONED
 
 QUOTAS: Final = Quotas(
     pool_pages_max=1000, user_pages_max=1500, user_objects_max=100, pools_per_user_max=4
@@ -26,6 +27,8 @@ def feed(session: Session, data: bytes, chunk_bytes: int = 1 << 20) -> None:
         session.received.on_received(count)
         data = data[count:]
         serve(session)
+        if not session.has_unserved:
+            session.received.on_idle()
 
 
 def serve(session: Session) -> int:
@@ -61,7 +64,9 @@ class Pair:
         self.book = book or PoolBook(self.pager, quotas)
         self.counters = Counters()
         self.late_replies = 0
-        self.session = Session(self.pager, self.book, user, self.counters, self._on_late)
+        self.session = Session(
+            self.pager, self.book, user, self.counters, self._on_late, pool=POISONED
+        )
         self.client = ClientProtocol()
         self.run(hello_request("test"))
 

@@ -14,6 +14,7 @@ from net.frame import (
 )
 from net.hello import Hello, parse_reason
 from net.packing import pack_fields, unpack
+from tests.fakes.poisoned_pool import POISONED
 from tests.unit.net.net_helpers import Seen, make_frame, make_hello, seen
 
 LIMITS = {16: FrameLimits(100, 64, 500_000), 17: FrameLimits(0, 0, 0)}
@@ -47,7 +48,7 @@ def encode(frame: Seen) -> bytes:
 
 def feed_in_chunks(data: bytes, chunks: list[int]) -> list[Seen]:
     """Feed as a socket would: chunk sizes in turn, each cut to what the decoder offers."""
-    decoder = FrameDecoder(LIMITS)
+    decoder = FrameDecoder(LIMITS, pool=POISONED)
     found: list[Seen] = []
     at = turn = 0
     while at < len(data):
@@ -57,6 +58,8 @@ def feed_in_chunks(data: bytes, chunks: list[int]) -> list[Seen]:
         space[:taken] = data[at : at + taken]
         decoder.on_received(taken)
         found.extend(seen(frame) for frame in decoder.frames())
+        if taken % 2:
+            decoder.on_idle()
         at += taken
         turn += 1
     return found

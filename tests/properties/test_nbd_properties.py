@@ -20,6 +20,7 @@ from ramsterd.nbd.session import Session
 from ramsterd.nbd.transmission import Transmission
 from tests.fakes.fake_pager import FakePager
 from tests.fakes.nbd_words import Handshake, Structured, parse_replies, parse_structured, request
+from tests.fakes.poisoned_pool import POISONED
 
 PAGES = 6
 SIZE = PAGES * PAGE_BYTES
@@ -44,6 +45,8 @@ def feed(transmission: Transmission, data: bytes) -> None:
         transmission.serve()
         while transmission.has_unserved and not transmission.is_full:
             transmission.serve()
+        if not transmission.has_unserved:
+            transmission.received.on_idle()
 
 
 def take(transmission: Transmission) -> bytes:
@@ -158,7 +161,7 @@ def test_any_bytes_after_the_handshake_are_answered_or_end_the_connection(
     counters = Counters()
     is_structured = rng.random() < 0.5
     session = Session(export=EXPORT, is_structured=is_structured, has_allocation=is_structured)
-    transmission = Transmission(session, pager, counters, lambda: None)
+    transmission = Transmission(session, pager, counters, lambda: None, pool=POISONED)
     try:
         transmission.serve()
         for chunk in chunks(said, rng):
@@ -243,7 +246,7 @@ def test_the_disk_is_a_bytearray_whatever_is_late(
     pager.is_delaying = True
     is_structured = rng.random() < 0.5
     session = Session(export=EXPORT, is_structured=is_structured)
-    transmission = Transmission(session, pager, Counters(), lambda: None)
+    transmission = Transmission(session, pager, Counters(), lambda: None, pool=POISONED)
     transmission.serve()
     model = Model()
     under_way: list[tuple[int, int]] = []

@@ -1,5 +1,6 @@
 """The receive buffer moves without losing a byte; the reply queue drops what went."""
 
+from net.buffers import KEPT_FRACTION, BufferPool
 from net.transport import Piece
 from ramsterd.nbd.buffers import RECEIVE_BYTES, ReceiveBuffer, ReplyQueue
 
@@ -33,6 +34,33 @@ def test_a_move_over_itself_keeps_the_bytes() -> None:
     buffer.make_room(RECEIVE_BYTES)
     assert unserved(buffer) == content[1:]
     assert len(buffer.target()) == 1
+
+
+def test_an_idle_buffer_is_given_back_and_its_rest_is_kept() -> None:
+    pool = BufferPool()
+    idle, busy = ReceiveBuffer(pool), ReceiveBuffer(pool)
+    idle.feed(b"served, begin")
+    idle.start = 8
+    idle.on_idle()
+    assert (unserved(idle), pool.spare_bytes) == (b"", RECEIVE_BYTES)
+    busy.feed(b"x" * 100)
+    assert pool.spare_bytes == 0, "one buffer serves both"
+    idle.feed(b"ning")
+    assert unserved(idle) == b"beginning"
+    assert unserved(busy) == b"x" * 100
+
+
+def test_a_rest_that_is_long_keeps_the_buffer() -> None:
+    pool = BufferPool()
+    buffer = ReceiveBuffer(pool)
+    buffer.feed(b"x" * (RECEIVE_BYTES // KEPT_FRACTION + 1))
+    buffer.on_idle()
+    assert pool.spare_bytes == 0
+    buffer.close()
+    assert pool.spare_bytes == RECEIVE_BYTES
+    buffer.on_idle()
+    buffer.close()
+    assert pool.spare_bytes == RECEIVE_BYTES, "given back once"
 
 
 def test_what_was_sent_leaves_the_queue_wherever_it_was_cut() -> None:

@@ -515,3 +515,19 @@ async def test_a_late_reply_to_a_client_that_is_gone_ends_nobody_else(tmp_path: 
         server.pager.release()
         await receive(good, 16 + 4096)
         await server.wait_connections(1)
+
+
+async def test_idle_clients_hold_no_receive_buffer(tmp_path: Path) -> None:
+    """One that is shared serves them all, whatever part of a request each of them has sent."""
+    async with running(tmp_path, connections_max=50) as server:
+        clients = [await server.join() for _ in range(50)]
+        said = write(1, 0, PAGE)
+        for client in clients:
+            await client.send_all(said[:1000])
+        while server.statistics.received_bytes_total < 50 * 1000:
+            await trio.testing.wait_all_tasks_blocked()
+        assert server.server._clients.buffers.spare_bytes == RECEIVE_BYTES
+        for client in clients:
+            await client.send_all(said[1000:])
+            assert parse_replies(await receive(client, 16), {}) == {1: Errno.NONE}
+            await client.aclose()

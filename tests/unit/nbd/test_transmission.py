@@ -34,6 +34,7 @@ from tests.fakes.nbd_words import (
     request,
     write,
 )
+from tests.fakes.poisoned_pool import POISONED
 
 EXPORT = Export(name="disk", size=64 << 20, pool=PoolId(1), object_id=b"disk")
 PAGE = b"p" * PAGE_BYTES
@@ -47,7 +48,9 @@ class Client:
         self.counters = Counters()
         self.wakes_count = 0
         session = Session(export=EXPORT, is_structured=is_structured, has_allocation=is_structured)
-        self.transmission = Transmission(session, self.pager, self.counters, self._wake)
+        self.transmission = Transmission(
+            session, self.pager, self.counters, self._wake, pool=POISONED
+        )
         self.transmission.serve()
 
     def _wake(self) -> None:
@@ -61,6 +64,8 @@ class Client:
             data = data[count:]
             self.transmission.serve()
             self.serve_on()
+            if not self.transmission.has_unserved:
+                self.transmission.received.on_idle()
 
     def serve_on(self) -> None:
         """Serve what passes have left, as far as the limits allow."""

@@ -1,0 +1,45 @@
+"""Receive buffers that idle connections do without.  Pure.
+
+A receive wants a large buffer, and a connection spends nearly all of its life waiting for one.  So a connection borrows
+a buffer when bytes have come, serves them, and gives it back before it waits; of what it has not served (part of a
+request) it keeps a copy of its own, unless that is so long that the buffer is the better place.
+
+A buffer that was given back is another connection's with the next `take`: no view of it may outlive the pass that
+served it.  That was so before buffers were shared: the next receive overwrote it.
+"""
+
+from typing import Final
+
+# More than a few are at work at the same time only while many connections are in the middle of long requests.
+SPARE_BUFFERS_MAX: Final = 4
+# What an idle connection may keep of a buffer is a quarter of its size at most, else it keeps the buffer: so what a
+# client makes us hold is at most four times what it has sent.
+KEPT_FRACTION: Final = 4
+
+NO_BUFFER: Final = memoryview(b"")
+
+
+class BufferPool:
+    """Buffers that nobody uses, for the next who needs one of the same size; `spare_max` of each size at most."""
+
+    __slots__ = ("_spare", "_spare_max")
+
+    def __init__(self, spare_max: int = SPARE_BUFFERS_MAX) -> None:
+        self._spare_max = spare_max
+        self._spare: dict[int, list[memoryview]] = {}
+
+    def take(self, count_bytes: int) -> memoryview:
+        """Return a buffer of this size, with anything in it."""
+        spare = self._spare.get(count_bytes)
+        return spare.pop() if spare else memoryview(bytearray(count_bytes))
+
+    def give_back(self, buffer: memoryview) -> None:
+        """Take a buffer back, or free it: there are enough."""
+        spare = self._spare.setdefault(len(buffer), [])
+        if len(spare) < self._spare_max:
+            spare.append(buffer)
+
+    @property
+    def spare_bytes(self) -> int:
+        """How much memory is kept for the next."""
+        return sum(size * len(spare) for size, spare in self._spare.items())
