@@ -5,7 +5,8 @@ for a cluster of 512 nodes the rewriting alone takes 0.4 s (3 nodes: 20 ms).  So
 written behind: whoever changed the file by hand, or took away the right to write it, is found before anything has
 changed; a disk that is full or broken is told afterwards, as with a change that another node made.
 
-Of changes that come faster than the disk is, the last one is written.
+Of changes that come faster than the disk is, the last one is written.  A thread that the system refuses is told as a
+disk that is full.
 """
 
 import logging
@@ -18,6 +19,7 @@ import trio
 from config.errors import ConfigError
 from config.model import ClusterConfig
 from nodemanager.membership import MembershipStore
+from ramsterd.threads import ThreadRefused, run_in_thread
 
 logger = logging.getLogger("ramster.members")
 
@@ -97,8 +99,8 @@ class BackgroundStore:
             save = partial(self._inner.save, cluster, known=held)
             try:
                 # Given up by a stop, it may yet end well; written twice is as good as once.
-                await trio.to_thread.run_sync(save, abandon_on_cancel=True)
-            except ConfigError as error:
+                await run_in_thread(save, abandon_on_cancel=True)
+            except (ConfigError, ThreadRefused) as error:
                 logger.warning("the members are not written: %s", error)
                 self._on_written(str(error))
             except trio.Cancelled:

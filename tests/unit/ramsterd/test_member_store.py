@@ -10,6 +10,7 @@ import trio.testing
 from config.errors import ConfigError
 from config.model import ClusterConfig
 from ramsterd.member_store import BackgroundStore
+from tests.no_threads import no_threads
 from tests.unit.nodemanager.clusters import cluster_of
 
 
@@ -126,3 +127,19 @@ def test_a_file_that_may_not_be_written_is_refused_at_once() -> None:
     with pytest.raises(ConfigError, match="read-only"):
         store.save(version(1), known=version(0))
     assert slow.written == []
+
+
+async def test_a_thread_that_the_system_refuses_is_told_and_the_next_change_is_written() -> None:
+    slow, store, told = new_store()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(store.run)
+        with no_threads():
+            store.save(version(1), known=version(0))
+            await told.came.wait()
+        assert "no thread can be started" in told.problems[0]
+        told.came = trio.Event()
+        store.save(version(2), known=version(1))
+        await told.came.wait()
+        nursery.cancel_scope.cancel()
+    assert slow.written == [2]
+    assert told.problems[1:] == [""]
