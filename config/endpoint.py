@@ -44,3 +44,8 @@ def split_endpoint(text: str) -> tuple[str, int]:
     if not 1 <= port <= PORT_MAX:
         raise Mismatch(f"a port from 1 to {PORT_MAX}")
     return address, port
+
+
+def join_endpoint(address: str, port: int) -> str:
+    """Return what `split_endpoint` takes apart."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

@@ -10,7 +10,7 @@ import trio
 
 from net.complaints import Complaints
 from net.errors import LocalProtocolError
-from net.greetings import Greeting, Greetings
+from net.places import Place, Places
 from net.tls import is_certified, peer_of
 from net.transport import PortStatus, Stream, Transport
 
@@ -68,10 +68,10 @@ class Listener:
     ) -> None:
         self._transport = transport
         self._run = run
-        self._scopes: dict[Greeting, trio.CancelScope] = {}
+        self._scopes: dict[Place, trio.CancelScope] = {}
         # Whoever has a certificate of our CA has lines of its own: strangers' noise can't hide why a member is refused.
         self._complaints = {is_member: Complaints() for is_member in (False, True)}
-        self.greetings = Greetings(greetings_max)
+        self.greetings = Places(greetings_max)
         self._accepted_total = self._failed_total = 0
 
     async def serve(self, address: str, port: int, *, task_status: PortStatus) -> None:
@@ -100,7 +100,7 @@ class Listener:
                 stream,
             )
 
-    def _on_greeted(self, greeting: Greeting) -> None:
+    def _on_greeted(self, greeting: Place) -> None:
         """Give its place back; nobody displaces it from here on.  May be called twice."""
         self.greetings.end(greeting)
         self._scopes.pop(greeting, None)

@@ -1,8 +1,9 @@
-"""Who has knocked and not said yet who they are: how many at a time, and who gives way.  Pure.
+"""A bounded number of places for connections that may mean nothing: who gives way for a newcomer.  Pure.
 
 A stranger may open as many connections as it likes and say nothing.  So a newcomer is never turned away: when
-all places are taken, the source with the most of them loses its oldest.  A member of the cluster greets within
-milliseconds, from an address of its own, so whoever floods us displaces itself.
+all places are taken, the source with the most of them loses its oldest.  Whoever floods us so displaces itself: a member
+of the cluster greets within milliseconds, an operator's command is answered as soon, and both come from an address, or
+as a user, of their own.
 """
 
 import ipaddress
@@ -15,49 +16,55 @@ IPV6_SOURCE_BITS: Final = 64
 
 
 @dataclass(eq=False, slots=True)
-class Greeting:
-    """One connection that has not greeted."""
+class Place:
+    """One connection's place."""
 
     # Where it comes from, as the log shows it.
     where: str
     source: str
 
 
-class Greetings:
-    """The connections that have not greeted, oldest first."""
+class Places:
+    """The connections that have a place, oldest first."""
 
     def __init__(self, places_max: int) -> None:
         assert places_max > 0
         self._places_max = places_max
-        self._waiting: dict[Greeting, None] = {}
+        self._taken: dict[Place, None] = {}
         self.displaced_total = 0
 
     def __len__(self) -> int:
         """Return how many there are."""
-        return len(self._waiting)
+        return len(self._taken)
 
-    def begin(self, where: str) -> tuple[Greeting, Greeting | None]:
+    def begin(self, where: str) -> tuple[Place, Place | None]:
         """Give a newcomer a place; return it, and who gave way for it and is to be closed."""
-        displaced = self._most_frequent() if len(self._waiting) >= self._places_max else None
+        displaced = self._most_frequent() if len(self._taken) >= self._places_max else None
         if displaced is not None:
-            del self._waiting[displaced]
+            del self._taken[displaced]
             self.displaced_total += 1
-        greeting = Greeting(where, source_of(where))
-        self._waiting[greeting] = None
-        return greeting, displaced
+        place = Place(where, source_of(where))
+        self._taken[place] = None
+        return place, displaced
 
-    def end(self, greeting: Greeting) -> bool:
-        """Take a place back: it has greeted, or is gone.  Return whether it still had one."""
-        if greeting not in self._waiting:
+    def end(self, place: Place) -> bool:
+        """Take a place back: it is not needed any more.  Return whether the connection still had it."""
+        if place not in self._taken:
             return False
-        del self._waiting[greeting]
+        del self._taken[place]
         return True
 
-    def _most_frequent(self) -> Greeting:
-        counts = Counter(greeting.source for greeting in self._waiting)
+    def renew(self, place: Place) -> None:
+        """A connection has said something sensible: it is as good as new."""
+        if place in self._taken:
+            del self._taken[place]
+            self._taken[place] = None
+
+    def _most_frequent(self) -> Place:
+        counts = Counter(place.source for place in self._taken)
         # Of several that have as many, `max` takes the first, which is the one with the oldest place.
         most = max(counts, key=counts.__getitem__)
-        return next(greeting for greeting in self._waiting if greeting.source == most)
+        return next(place for place in self._taken if place.source == most)
 
 
 def source_of(where: str) -> str:

@@ -15,7 +15,7 @@ import trio
 
 from config.errors import ConfigError
 from config.load import load_node
-from config.machine import doubts_of_machine, memory_of_machine
+from config.machine import doubts_of_descriptors, doubts_of_machine, memory_of_machine
 from config.model import ClusterConfig, DaemonConfig
 from config.rules import doubts
 from config.units import format_bytes
@@ -25,6 +25,7 @@ from nodemanager.ids import Incarnation
 from ramsterd import __version__
 from ramsterd.core.codec import CodecMissing, compressor_of
 from ramsterd.daemon import CannotServe, Daemon, leaves
+from ramsterd.descriptors import raise_limit
 from ramsterd.heartbeat_key import load_heartbeat_key
 from ramsterd.logs import set_up_logging
 from ramsterd.statefile.folder import StateFolderTaken
@@ -67,7 +68,15 @@ def run(config: Path) -> None:
     heartbeat_key = _read_key(daemon_config)
     set_up_logging(daemon_config.log)
     state = _open_state(daemon_config, config)
-    for doubt in all_doubts(daemon_config, cluster):
+    descriptors = raise_limit()
+    logger.debug(
+        "%d file descriptors, %d of them kept for links and control",
+        descriptors.limit, descriptors.reserved,
+    )  # fmt: skip
+    for doubt in [
+        *all_doubts(daemon_config, cluster),
+        *doubts_of_descriptors(daemon_config, clients_max=descriptors.clients_max),
+    ]:
         logger.warning("%s: %s", config, doubt)
     try:
         daemon = Daemon(
@@ -83,6 +92,7 @@ def run(config: Path) -> None:
             heartbeat_key=heartbeat_key,
             load_heartbeat_key=partial(load_heartbeat_key, daemon_config),
             state=state,
+            descriptors=descriptors,
         )
     except OSError as error:  # memory that can't be mapped
         _fail(str(error), 1)

@@ -3,25 +3,32 @@
     {"command": "status"}   ->   {"ok": true, "result": {…}}   or   {"ok": false, "error": "…"}
 
 Commands are handed in by the daemon.  A line that is no command gets an error and the connection goes on; one
-that is too long ends it.  Local, low volume, and readable with socat.
+that is too long ends it, and so does a minute of silence.  Local, low volume, and readable with socat.
 """
 
 import json
 import logging
+import socket
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Final
 
 import trio
 
 from config.reader import show
+from ramsterd.connections import Connections, receive_some, send_all
+from ramsterd.endpoint_statistics import EndpointStatistics
 from ramsterd.sockets import inode_of, listen_unix, remove_socket_file
+from ramsterd.tmemd.users import peer_user
 
 logger = logging.getLogger("ramster.control")
 
 LINE_BYTES_MAX: Final = 64 * 1024
-CONNECTIONS_MAX: Final = 16
+# The oldest of the user with the most of them gives way to the next.
+CONNECTIONS_MAX: Final = 32
+# For the next command to come, and for its answer to be taken.
+SILENCE_SECONDS_MAX: Final = 60.0
+RECEIVE_BYTES: Final = 16 * 1024
 
 Command = Callable[[dict[str, object]], object]
 
@@ -51,59 +58,68 @@ def _parse(line: bytes, commands: Mapping[str, Command]) -> tuple[dict[str, obje
     return request, command
 
 
-async def serve_control(
-    path: Path,
-    commands: Mapping[str, Command],
-    *,
-    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-) -> None:
-    """Serve until cancelled; the socket file is removed at the end.
+class Lines:
+    """What came, cut into lines."""
 
-    Raises:
-        SocketPathTaken: Another daemon serves there.
-        OSError: The path can't be bound.
-    """
-    with listen_unix(path) as raw:
-        inode = inode_of(path)
-        listener = trio.SocketListener(trio.socket.from_stdlib_socket(raw))
-        limiter = trio.CapacityLimiter(CONNECTIONS_MAX)
-        try:
-            task_status.started()
-            await trio.serve_listeners(partial(_serve_client, commands, limiter), [listener])
-        finally:
-            remove_socket_file(path, inode)
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def receive_data(self, data: bytes) -> list[bytes]:
+        """Return the lines that are whole now."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        return lines
+
+    @property
+    def is_too_long(self) -> bool:
+        """Whether a line has no end within the limit: nothing more is to be received."""
+        return len(self._rest) > LINE_BYTES_MAX
 
 
-async def _serve_client(
-    commands: Mapping[str, Command], limiter: trio.CapacityLimiter, stream: trio.SocketStream
-) -> None:
-    try:
-        async with stream:
+class ControlServer:
+    """Serves commands on a Unix socket."""
+
+    def __init__(self, path: Path, commands: Mapping[str, Command]) -> None:
+        self._path = path
+        self._commands = commands
+        self._connections = Connections(
+            "control client", connections_max=CONNECTIONS_MAX, logger=logger
+        )
+
+    def statistics(self) -> EndpointStatistics:
+        """Return a snapshot."""
+        return self._connections.statistics()
+
+    async def serve(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until cancelled; the socket file is removed at the end.
+
+        Raises:
+            SocketPathTaken: Another daemon serves there.
+            OSError: The path can't be bound.
+        """
+        with listen_unix(self._path) as listener:
+            inode = inode_of(self._path)
             try:
-                limiter.acquire_nowait()
-            except trio.WouldBlock:
-                # To wait would be to hang without a word, for as long as others keep their connections.
-                await stream.send_all(_encode_error(f"{CONNECTIONS_MAX} connections already"))
-                return
-            try:
-                await _answer_lines(commands, stream)
+                task_status.started()
+                await self._connections.serve(listener, _user_of, self._answer_client)
             finally:
-                limiter.release()
-    except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-        logger.debug("a control client left: %s", error)
+                remove_socket_file(self._path, inode)
+
+    async def _answer_client(self, sock: socket.socket, renew: Callable[[], None]) -> None:
+        """Answer lines until the client leaves, is silent, or takes no answer, for too long."""
+        lines = Lines()
+        while True:
+            data = b""
+            with trio.move_on_after(SILENCE_SECONDS_MAX) as silence:
+                data = await receive_some(sock, RECEIVE_BYTES)
+                for line in lines.receive_data(data):
+                    renew()
+                    await send_all(sock, answer(line, self._commands))
+            if not data or silence.cancelled_caught:
+                return
+            if lines.is_too_long:
+                logger.warning("a control client sent a line over %d bytes", LINE_BYTES_MAX)
+                return
 
 
-def _encode_error(message: str) -> bytes:
-    return json.dumps({"ok": False, "error": message}).encode() + b"\n"
-
-
-async def _answer_lines(commands: Mapping[str, Command], stream: trio.SocketStream) -> None:
-    buffered = b""
-    async for data in stream:
-        buffered += data
-        *lines, buffered = buffered.split(b"\n")
-        for line in lines:
-            await stream.send_all(answer(line, commands))
-        if len(buffered) > LINE_BYTES_MAX:
-            logger.warning("a control client sent a line over %d bytes", LINE_BYTES_MAX)
-            return
+def _user_of(sock: socket.socket) -> str:
+    return f"user {peer_user(sock)}"

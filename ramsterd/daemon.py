@@ -26,15 +26,18 @@ from nodemanager.membership import FileMembership
 from ramsterd import __version__
 from ramsterd.certificate import CertificateKeeper
 from ramsterd.commands import set_budget, verify
-from ramsterd.control import Command, serve_control
+from ramsterd.control import Command, ControlServer
 from ramsterd.core.arena import MemfdMapping
 from ramsterd.core.page import PoolKind
 from ramsterd.core.zbud import Family
 from ramsterd.ending import describe_ending
+from ramsterd.descriptors import NO_LIMIT, Descriptors, statistics_of
 from ramsterd.engine import Engine
+from ramsterd.exposition import Exposition
 from ramsterd.heartbeat_key import reload_heartbeat_key
 from ramsterd.member_store import BackgroundStore
-from ramsterd.metrics import serve_metrics
+from ramsterd.metrics import RamsterCollector
+from ramsterd.metrics_server import MetricsServer
 from ramsterd.nbd.export import Export
 from ramsterd.nbd.server import NbdServer
 from ramsterd.node_commands import node_commands
@@ -81,8 +84,10 @@ class Daemon:
         heartbeat_key: bytes | None = None,
         load_heartbeat_key: Callable[[], bytes | None] | None = None,
         state: StateKeeper,
+        descriptors: Descriptors = NO_LIMIT,
     ) -> None:
         self._daemon = daemon
+        self._descriptors = descriptors
         self._cluster = cluster
         self._node = node
         self.engine = Engine(
@@ -140,6 +145,7 @@ class Daemon:
             socket_path=daemon.nbd.socket,
             listen=daemon.nbd.listen,
             connections_max=daemon.nbd.connections_max,
+            descriptors=descriptors,
         )
         tmem = daemon.tmem
         self._tmem = TmemServer(
@@ -154,6 +160,20 @@ class Daemon:
             users=allowed_users(tmem.users),
             connections_max=tmem.connections_max,
             marks=state.marks,
+            descriptors=descriptors,
+        )
+        self._control = (
+            None
+            if daemon.control.socket is None
+            else ControlServer(daemon.control.socket, self._commands())
+        )
+        self._metrics = (
+            None
+            if not daemon.metrics.listen
+            else MetricsServer(
+                *split_endpoint(daemon.metrics.listen),
+                Exposition(RamsterCollector(self.statistics).collect),
+            )
         )
         self._peers.members.count_clients = self._count_clients
         self._notifier = Notifier(environ)
@@ -203,12 +223,11 @@ class Daemon:
     async def _start_front_ends(self, front_ends: trio.Nursery) -> None:
         await start(front_ends, self._nbd.serve, "NBD")
         await start(front_ends, self._tmem.serve, "tmem")
-        if (path := self._daemon.control.socket) is not None:
-            await start(front_ends, partial(serve_control, path, self._commands()), "control")
-        if listen := self._daemon.metrics.listen:
-            address, port = split_endpoint(listen)
-            serve = partial(serve_metrics, address, port, self.statistics)
-            await start(front_ends, serve, f"metrics at {listen}")
+        if self._control is not None:
+            await start(front_ends, self._control.serve, "control")
+        if self._metrics is not None:
+            where = f"metrics at {self._daemon.metrics.listen}"
+            await start(front_ends, self._metrics.serve, where)
 
     def _begin_stop(self, services: trio.Nursery, front_ends: trio.Nursery) -> None:
         """Front ends stop first: no get may find its peers gone.  What hangs is cut off at the bound."""
@@ -330,6 +349,9 @@ class Daemon:
                 None if self._certificate is None else self._certificate.seconds_left()
             ),
             links={node: link.statistics() for node, link in self._peers.mesh.links.items()},
+            descriptors=statistics_of(self._descriptors),
+            control=None if self._control is None else self._control.statistics(),
+            metrics=None if self._metrics is None else self._metrics.statistics(),
         )
 
 

@@ -1,23 +1,16 @@
-"""Prometheus metrics: one collector over one snapshot, served by the library's own HTTP thread.
+"""Prometheus metrics: one collector over one snapshot.  `metrics_server` serves them."""
 
-A scrape takes its snapshot on the event loop (so that it is consistent) and formats it in the HTTP thread.
-"""
-
-import logging
 from collections.abc import Callable, Iterable, Iterator
 
-import trio
-from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from ramsterd.core.page import PoolKind
 from ramsterd.core.zbud import Family
+from ramsterd.endpoint_metrics import endpoint_families
 from ramsterd.families import by as _by, counter as _counter, gauge as _gauge, one as _one
 from ramsterd.heartbeat_metrics import heartbeat_families
 from ramsterd.snapshot import DaemonStatistics
-
-logger = logging.getLogger("ramster.metrics")
 
 _PLACES = {
     Family.OWN_PERSISTENT: ["own", "persistent"],
@@ -50,6 +43,7 @@ class RamsterCollector(Collector):
         yield from _marks(now)
         yield from _certificate(now)
         yield from _listener(now)
+        yield from endpoint_families(now)
         if now.heartbeat is not None:
             yield from heartbeat_families(now.heartbeat)
 
@@ -318,6 +312,10 @@ def _nodes(now: DaemonStatistics) -> Iterator[Metric]:
 def _nbd(now: DaemonStatistics) -> Iterator[Metric]:
     nbd = now.nbd
     yield _gauge("nbd_connections", "NBD clients.", [], _one(nbd.connections))
+    yield _counter(
+        "nbd_refused_connections", "NBD clients turned away.", [],
+        _one(nbd.connections_refused_total),
+    )  # fmt: skip
     yield _counter("nbd_requests", "NBD requests.", ["command"], _by(nbd.requests_total))
     yield _counter("nbd_errors", "NBD error replies.", ["errno"], _by(nbd.errors_total))
     yield _counter("nbd_bytes", "Bytes of NBD clients.", ["direction"], _by({
@@ -352,38 +350,3 @@ def _tmem(now: DaemonStatistics) -> Iterator[Metric]:
         [([kind], sum(each.pages for each in some)) for kind, some in pools.items()],
     )  # fmt: skip
     yield _gauge("tmem_doomed_pools", "Pools being destroyed.", [], _one(tmem.doomed_pools))
-
-
-async def serve_metrics(
-    address: str,
-    port: int,
-    statistics: Callable[[], DaemonStatistics],
-    *,
-    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-) -> None:
-    """Serve `/metrics` until cancelled.
-
-    Raises:
-        OSError: The address can't be bound.
-    """
-    token = trio.lowlevel.current_trio_token()
-
-    def snapshot() -> DaemonStatistics:
-        return trio.from_thread.run_sync(statistics, trio_token=token)
-
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(RamsterCollector(snapshot))
-    try:
-        server, thread = start_http_server(port, address, registry)
-    except OSError as error:
-        error.filename = f"{address} port {port}"  # or nobody knows which of our doors is taken
-        raise
-    try:
-        task_status.started()
-        await trio.sleep_forever()
-    finally:
-        # A scrape under way waits for our loop, so the loop must go on while the server stops.
-        with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(server.shutdown)
-            server.server_close()
-        thread.join(timeout=1)

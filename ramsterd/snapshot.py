@@ -8,6 +8,11 @@ from heartbeat.service import HeartbeatStatistics
 from net.link import LinkStatistics
 from net.listener import ListenerStatistics
 from nodemanager.ids import Incarnation, NodeId
+from ramsterd.endpoint_statistics import (
+    DescriptorStatistics,
+    EndpointStatistics,
+    MetricsStatistics,
+)
 from ramsterd.engine_statistics import EngineStatistics
 from ramsterd.members import MembersStatistics
 from ramsterd.nbd.counters import NbdStatistics
@@ -51,6 +56,10 @@ class DaemonStatistics:
     listener: ListenerStatistics
     # Until our certificate ends, negative after that; None without TLS.
     certificate_seconds: float | None = None
+    descriptors: DescriptorStatistics
+    # None where there is no such endpoint.
+    control: EndpointStatistics | None = None
+    metrics: MetricsStatistics | None = None
 
 
 def to_plain(value: object) -> object:

@@ -8,6 +8,8 @@ import stat
 from pathlib import Path
 from typing import Final
 
+from config.endpoint import join_endpoint
+
 # Enough for a burst of clients; the kernel cuts it to net.core.somaxconn.
 _BACKLOG: Final = 128
 # Local sockets are for the owner and the group `ramster`.
@@ -94,7 +96,15 @@ def listen_tcp(listen: str) -> socket.socket:
         ListenAddressRefused: The address is malformed or not loopback (there is no TLS here yet).
         OSError: The address cannot be bound.
     """
-    host, port = parse_loopback(listen)
+    return listen_at(*parse_loopback(listen))
+
+
+def listen_at(host: str, port: int) -> socket.socket:
+    """Return a non-blocking listening socket at a TCP address, of this machine only or not.
+
+    Raises:
+        OSError: The address cannot be bound; the error names it.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -105,7 +115,9 @@ def listen_tcp(listen: str) -> socket.socket:
     except BaseException as error:
         listener.close()
         if isinstance(error, OSError):
-            error.filename = listen  # or nobody knows which of our doors is taken
+            error.filename = join_endpoint(
+                host, port
+            )  # or nobody knows which of our ports is taken
         raise
     return listener
 

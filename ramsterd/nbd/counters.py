@@ -38,7 +38,6 @@ class Counters:
 
     __slots__ = (
         "connections",
-        "connections_refused",
         "connections_total",
         "ended",
         "errors",
@@ -52,7 +51,6 @@ class Counters:
     def __init__(self) -> None:
         self.connections = 0
         self.connections_total = 0
-        self.connections_refused = 0
         self.ended = dict.fromkeys(End, 0)
         # By command; unknown commands share one count, for a client could invent 65,000 of them.
         self.requests = [0] * (max(Command) + 1)
@@ -73,13 +71,13 @@ class Counters:
         """Count one reply that carries an error."""
         self.errors[error] += 1
 
-    def snapshot(self) -> NbdStatistics:
-        """Return all counters as they are now."""
+    def snapshot(self, *, connections_refused: int = 0) -> NbdStatistics:
+        """Return all counters as they are now, beside what the server counts of those it turned away."""
         requests = {command.name: self.requests[command] for command in Command}
         return NbdStatistics(
             connections=self.connections,
             connections_total=self.connections_total,
-            connections_refused_total=self.connections_refused,
+            connections_refused_total=connections_refused,
             connections_ended_total={end.name: count for end, count in self.ended.items()},
             requests_total={**requests, "UNKNOWN": self.unknown_requests},
             errors_total={error.name: count for error, count in self.errors.items() if error},

@@ -1,15 +1,17 @@
 """The NBD server: its listeners, its connections, and what they count."""
 
-import errno
 import logging
 import socket
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import trio
 
+from ramsterd.accepting import Acceptor
+from ramsterd.descriptors import NO_LIMIT, Descriptors
 from ramsterd.nbd.connection import Clients, Connection
 from ramsterd.nbd.counters import Counters, End, NbdStatistics
 from ramsterd.nbd.export import Export
@@ -18,9 +20,6 @@ from ramsterd.sockets import listen_tcp, listen_unix, remove_socket_file
 
 _log = logging.getLogger("ramster.nbd")
 
-# How long accepting pauses when file descriptors or memory run out.
-_ACCEPT_PAUSE_SECONDS: Final = 0.1
-_OUT_OF_RESOURCES: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 # Many clients, fio among them, just close when they are done; garbage and the like are worth a look.
 _LEVELS: Final = {
     End.DISCONNECTED: logging.DEBUG,
@@ -48,6 +47,7 @@ class NbdServer:
         socket_path: Path | None = None,
         listen: str = "",
         connections_max: int = 64,
+        descriptors: Descriptors = NO_LIMIT,
     ) -> None:
         self._pager = pager
         self._exports = tuple(exports)
@@ -55,13 +55,14 @@ class NbdServer:
         self._listen = listen
         # Those in a handshake count too, and could be for any export.
         self._connections_max = connections_max * max(1, len(exports))
+        self._acceptor = Acceptor("NBD client", logger=_log, descriptors=descriptors)
         self._counters = Counters()
         self._clients = Clients(connections_max, self._counters)
         pager.call_settled(self._clients.on_settled)
 
     def statistics(self) -> NbdStatistics:
         """Return one snapshot of the counters."""
-        return self._counters.snapshot()
+        return self._counters.snapshot(connections_refused=self._acceptor.refused_total)
 
     @property
     def is_idle(self) -> bool:
@@ -93,31 +94,14 @@ class NbdServer:
                 port = listeners[-1].getsockname()[1]
             async with trio.open_nursery() as nursery:
                 for listener in listeners:
-                    nursery.start_soon(self._accept, listener, nursery)
+                    nursery.start_soon(
+                        self._acceptor.run, listener, partial(self._on_accepted, nursery)
+                    )
                 task_status.started(port)
 
-    async def _accept(self, listener: socket.socket, nursery: trio.Nursery) -> None:
-        while True:
-            try:
-                sock, _ = listener.accept()
-            except BlockingIOError:
-                await trio.lowlevel.wait_readable(listener)
-            except OSError as error:
-                # A client that gave up while it was queued (ECONNABORTED) is no reason to wait.
-                if error.errno in _OUT_OF_RESOURCES:
-                    _log.warning("cannot accept NBD clients for a moment: %s", error)
-                    await trio.sleep(_ACCEPT_PAUSE_SECONDS)
-                else:
-                    await trio.lowlevel.checkpoint()
-            else:
-                self._on_accepted(sock, nursery)
-                await trio.lowlevel.checkpoint()
-
-    def _on_accepted(self, sock: socket.socket, nursery: trio.Nursery) -> None:
+    def _on_accepted(self, nursery: trio.Nursery, sock: socket.socket) -> None:
         if self._counters.connections >= self._connections_max:
-            self._counters.connections_refused += 1
-            sock.close()
-            _log.warning("NBD client refused: %d connections already", self._connections_max)
+            self._acceptor.refuse(sock, f"{self._connections_max} connections already")
             return
         self._counters.connections += 1
         self._counters.connections_total += 1
@@ -127,7 +111,6 @@ class NbdServer:
         end = End.STOPPED
         try:
             with sock:
-                sock.setblocking(False)
                 if sock.family != socket.AF_UNIX:
                     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 _log.debug("NBD client %d connected", number)

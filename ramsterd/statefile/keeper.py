@@ -15,6 +15,7 @@ import trio
 from ramsterd.statefile.content import Content
 from ramsterd.statefile.folder import StateFolder
 from ramsterd.statefile.marks import Marks
+from ramsterd.threads import ThreadRefused, run_in_thread
 
 logger = logging.getLogger("ramster.state")
 
@@ -119,9 +120,10 @@ class StateKeeper:
         had_problem = self.marks.statistics().problem
         try:
             # Given up by a stop, it may yet end well; a later one wins whenever this one ends.
-            await trio.to_thread.run_sync(write, abandon_on_cancel=True)
-        except OSError as error:
-            problem = f"{self._folder.file}: {(error.strerror or str(error)).lower()}"
+            await run_in_thread(write, abandon_on_cancel=True)
+        except (OSError, ThreadRefused) as error:
+            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            problem = f"{self._folder.file}: {reason[:1].lower()}{reason[1:]}"
             if not had_problem:
                 logger.warning(
                     "the state file can't be written, so the first write to a blank export is refused: %s",

@@ -40,7 +40,6 @@ class Counters:
 
     __slots__ = (
         "connections",
-        "connections_refused",
         "connections_total",
         "ended",
         "errors",
@@ -53,7 +52,6 @@ class Counters:
     def __init__(self) -> None:
         self.connections = 0
         self.connections_total = 0
-        self.connections_refused = 0
         self.ended = dict.fromkeys(End, 0)
         self.requests = [0] * (max(TmemType) + 1)
         self.errors = dict.fromkeys(ErrorCode, 0)
@@ -66,12 +64,14 @@ class Counters:
         pools: tuple[PoolSnapshot, ...],
         users: tuple[UserSnapshot, ...],
         doomed_pools: int,
+        *,
+        connections_refused: int = 0,
     ) -> TmemStatistics:
-        """Return all counters as they are now, beside what the book of pools says."""
+        """Return all counters as they are now, beside what the book of pools and the server say."""
         return TmemStatistics(
             connections=self.connections,
             connections_total=self.connections_total,
-            connections_refused_total=self.connections_refused,
+            connections_refused_total=connections_refused,
             connections_ended_total={end.name: count for end, count in self.ended.items()},
             requests_total={
                 each.name: self.requests[each] for each in TmemType if each is not TmemType.ERROR

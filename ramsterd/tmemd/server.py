@@ -1,15 +1,16 @@
 """The tmem server: its listener, who may connect, its connections, and the end of pools."""
 
-import contextlib
-import errno
 import logging
 import socket
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import trio
 
 from net.buffers import BufferPool
+from ramsterd.accepting import Acceptor
+from ramsterd.descriptors import NO_LIMIT, Descriptors
 from ramsterd.sockets import listen_unix, remove_socket_file
 from ramsterd.statefile.marks import Marks
 from ramsterd.tmemd.connection import Connection
@@ -20,9 +21,6 @@ from ramsterd.tmemd.users import peer_user
 
 _log = logging.getLogger("ramster.tmemd")
 
-# How long accepting pauses when file descriptors or memory run out.
-_ACCEPT_PAUSE_SECONDS: Final = 0.1
-_OUT_OF_RESOURCES: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _QUIET_ENDS: Final = {End.CLOSED, End.BROKEN, End.STOPPED}
 # A reply to the largest GET leaves in one sendmsg; the kernel doubles this, for its own bookkeeping, and may cut it to
 # net.core.wmem_max.  benchmarks/tmem.py: a page of a get cost the daemon 6 to 20 % less, in three pairs of runs.
@@ -43,11 +41,15 @@ class TmemServer:
         users: frozenset[int],
         connections_max: int,
         marks: Marks | None = None,
+        descriptors: Descriptors = NO_LIMIT,
     ) -> None:
         self._pager = pager
         self._socket_path = socket_path
         self._users = users
         self._connections_max = connections_max
+        self._acceptor = Acceptor(
+            "tmem client", logger=_log, descriptors=descriptors, last_words=_too_many
+        )
         self._counters = Counters()
         self._buffers = BufferPool()
         self._sweeper = trio.lowlevel.ParkingLot()
@@ -60,7 +62,10 @@ class TmemServer:
         """Return one snapshot; pages of pools as they are charged."""
         book = self._book
         return self._counters.snapshot(
-            book.pool_snapshots(), book.user_snapshots(), book.doomed_pools
+            book.pool_snapshots(),
+            book.user_snapshots(),
+            book.doomed_pools,
+            connections_refused=self._acceptor.refused_total,
         )
 
     def clear_emptied(self) -> None:
@@ -91,7 +96,9 @@ class TmemServer:
             try:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._sweep)
-                    nursery.start_soon(self._accept, listener, nursery)
+                    nursery.start_soon(
+                        self._acceptor.run, listener, partial(self._on_accepted, nursery)
+                    )
                     task_status.started()
             finally:
                 remove_socket_file(self._socket_path, inode)
@@ -106,42 +113,18 @@ class TmemServer:
             else:
                 await self._sweeper.park()
 
-    async def _accept(self, listener: socket.socket, nursery: trio.Nursery) -> None:
-        while True:
-            try:
-                sock, _ = listener.accept()
-            except BlockingIOError:
-                await trio.lowlevel.wait_readable(listener)
-            except OSError as error:
-                # A client that gave up while it was queued (ECONNABORTED) is no reason to wait.
-                if error.errno in _OUT_OF_RESOURCES:
-                    _log.warning("cannot accept tmem clients for a moment: %s", error)
-                    await trio.sleep(_ACCEPT_PAUSE_SECONDS)
-                else:
-                    await trio.lowlevel.checkpoint()
-            else:
-                self._on_accepted(sock, nursery)
-                await trio.lowlevel.checkpoint()
-
-    def _on_accepted(self, sock: socket.socket, nursery: trio.Nursery) -> None:
-        sock.setblocking(False)
+    def _on_accepted(self, nursery: trio.Nursery, sock: socket.socket) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
         user = peer_user(sock)
         if user not in self._users:
-            self._turn_away(sock, ErrorCode.NOT_ALLOWED, f"user {user} is not in [tmem] users")
+            text = f"user {user} is not in [tmem] users"
+            self._acceptor.refuse(sock, text, encode_error(0, ErrorCode.NOT_ALLOWED, text))
         elif self._counters.connections >= self._connections_max:
-            text = f"{self._connections_max} connections already"
-            self._turn_away(sock, ErrorCode.TOO_MANY_CONNECTIONS, text)
+            self._acceptor.refuse(sock, f"{self._connections_max} connections already")
         else:
             self._counters.connections += 1
             self._counters.connections_total += 1
             nursery.start_soon(self._run, sock, user, self._counters.connections_total)
-
-    def _turn_away(self, sock: socket.socket, code: ErrorCode, text: str) -> None:
-        self._counters.connections_refused += 1
-        _log.warning("tmem client refused: %s", text)
-        with sock, contextlib.suppress(OSError):
-            sock.send(encode_error(0, code, text))
 
     async def _run(self, sock: socket.socket, user: int, number: int) -> None:
         end, name = End.STOPPED, ""
@@ -161,3 +144,7 @@ class TmemServer:
         _log.log(
             level, "tmem client %d (user %d, %r): %s (%s)", number, user, name, end.value, detail
         )
+
+
+def _too_many(reason: str) -> bytes:
+    return encode_error(0, ErrorCode.TOO_MANY_CONNECTIONS, reason)

@@ -4,7 +4,7 @@ import json
 import random
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
-from typing import Any, Final, Self, cast
+from typing import Any, Final, cast
 
 import trio
 from trio.testing import MockClock
@@ -15,7 +15,7 @@ from config.rules import check_cluster
 from nodemanager.ids import NodeId
 from nodemanager.table import NodeTable
 from ramsterd.commands import set_budget
-from ramsterd.control import LINE_BYTES_MAX, Command, CommandRefused, _answer_lines
+from ramsterd.control import LINE_BYTES_MAX, Command, CommandRefused, Lines, answer
 from ramsterd.engine import Engine
 from ramsterd.members import Members
 from ramsterd.node_commands import node_commands
@@ -105,41 +105,28 @@ def lost_marks() -> Marks:
     return Marks(Content(0, records), new_generation=lambda: "1" * 32, started_at=1)
 
 
-class Client:
-    """What `_answer_lines` needs of a stream."""
-
-    def __init__(self, data: bytes, rule: int) -> None:
-        self._pieces = pieces(data, rule)
-        self.answers: list[bytes] = []
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        for piece in self._pieces:
-            return piece
-        raise StopAsyncIteration
-
-    async def send_all(self, data: bytes) -> None:
-        self.answers.append(data)
-
-
-async def talk(daemon: Daemon, client: Client) -> None:
-    await _answer_lines(daemon.commands, cast("trio.SocketStream", client))
+async def talk(daemon: Daemon, data: bytes, rule: int) -> list[bytes]:
+    """Return what is answered, as the server of the socket would; on the clock of trio, which commands ask."""
+    lines, answers = Lines(), []
+    for piece in pieces(data, rule):
+        answers += [answer(line, daemon.commands) for line in lines.receive_data(piece)]
+        if lines.is_too_long:
+            break
+    return answers
 
 
 def check(data: bytes) -> set[str]:
     """The first byte says how the rest is cut."""
     daemon = Daemon()
-    client = Client(data[1:], data[0] if data else 0)
-    trio.run(talk, daemon, client, clock=daemon.clock)
+    rule = data[0] if data else 0
+    answers = trio.run(talk, daemon, data[1:], rule, clock=daemon.clock)
     if daemon.unnamed is not None:
         raise daemon.unnamed
     check_cluster(daemon.members.cluster, file="members")
     lines = data[1:].split(b"\n")
     if all(len(line) <= LINE_BYTES_MAX for line in lines):
-        assert len(client.answers) == len(lines) - 1
-    for each in client.answers:
+        assert len(answers) == len(lines) - 1
+    for each in answers:
         assert len(each) <= ANSWER_BYTES_MAX
         assert each.endswith(b"\n")
         assert each.count(b"\n") == 1

@@ -1,6 +1,5 @@
 """The server on real sockets over a fake pager: who is accepted, who is ended, and that others go on."""
 
-import errno
 import logging
 import math
 import socket
@@ -181,39 +180,6 @@ async def test_clients_beyond_the_limit_are_refused_and_counted(
         await server.wait_connections(0)
         await (await server.join()).aclose()
     assert "NBD client refused: 1 connections already" in caplog.text
-
-
-class Exhausted(socket.socket):
-    """A listener of a process that has no descriptor left, for a moment."""
-
-    def __init__(self, family: int) -> None:
-        super().__init__(family)
-        self._failures = [errno.ECONNABORTED, errno.EMFILE, errno.ENOMEM]
-
-    def accept(self) -> tuple[socket.socket, object]:
-        if self._failures:
-            raise OSError(self._failures.pop(0), "no more")
-        return super().accept()
-
-
-async def test_accepting_pauses_when_descriptors_run_out_and_goes_on(
-    tmp_path: Path, autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
-) -> None:
-    server = NbdServer(FakePager(), [EXPORT])
-    with Exhausted(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as client:
-        listener.bind(str(tmp_path / "full"))
-        listener.listen()
-        listener.setblocking(False)
-        client.connect(str(tmp_path / "full"))
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(server._accept, listener, nursery)
-            # Twice a tenth of a second; a client that gave up is no reason to wait.
-            await trio.sleep(0.19)
-            assert server.statistics().connections == 0
-            await trio.sleep(0.02)
-            assert server.statistics().connections == 1
-            nursery.cancel_scope.cancel()
-    assert caplog.text.count("cannot accept NBD clients for a moment") == 2
 
 
 class Insisting(FakePager):

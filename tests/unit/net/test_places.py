@@ -2,39 +2,49 @@
 
 import pytest
 
-from net.greetings import Greetings, source_of
+from net.places import Places, source_of
 
 
 def test_a_place_is_given_back_once() -> None:
-    greetings = Greetings(2)
-    greeting, displaced = greetings.begin("10.0.0.1 port 1")
+    places = Places(2)
+    place, displaced = places.begin("10.0.0.1 port 1")
     assert displaced is None
-    assert len(greetings) == 1
-    assert greetings.end(greeting)
-    assert not greetings.end(greeting)
-    assert len(greetings) == 0
+    assert len(places) == 1
+    assert places.end(place)
+    assert not places.end(place)
+    assert len(places) == 0
 
 
 def test_a_flood_displaces_itself_and_nobody_else() -> None:
-    greetings = Greetings(4)
-    member, _ = greetings.begin("10.0.0.1 port 1")
-    flood = [greetings.begin(f"192.0.2.9 port {port}")[0] for port in range(3)]
+    places = Places(4)
+    member, _ = places.begin("10.0.0.1 port 1")
+    flood = [places.begin(f"192.0.2.9 port {port}")[0] for port in range(3)]
     for port in range(3, 50):
-        flood.append(greetings.begin(f"192.0.2.9 port {port}")[0])
-        assert len(greetings) == 4
-    newcomer, displaced = greetings.begin("10.0.0.2 port 1")
+        flood.append(places.begin(f"192.0.2.9 port {port}")[0])
+        assert len(places) == 4
+    newcomer, displaced = places.begin("10.0.0.2 port 1")
     assert displaced in flood
-    assert greetings.end(member)
-    assert greetings.end(newcomer)
-    assert greetings.displaced_total == 48
-    assert [greetings.end(each) for each in flood] == [False] * 48 + [True] * 2
+    assert places.end(member)
+    assert places.end(newcomer)
+    assert places.displaced_total == 48
+    assert [places.end(each) for each in flood] == [False] * 48 + [True] * 2
 
 
 def test_the_oldest_gives_way_when_all_are_alike() -> None:
-    greetings = Greetings(2)
-    first, _ = greetings.begin("10.0.0.1 port 1")
-    greetings.begin("10.0.0.2 port 1")
-    assert greetings.begin("10.0.0.3 port 1")[1] is first
+    places = Places(2)
+    first, _ = places.begin("10.0.0.1 port 1")
+    places.begin("10.0.0.2 port 1")
+    assert places.begin("10.0.0.3 port 1")[1] is first
+
+
+def test_whoever_asks_for_something_is_as_good_as_new() -> None:
+    places = Places(2)
+    first, _ = places.begin("user 0")
+    second, _ = places.begin("user 0")
+    places.renew(first)
+    assert places.begin("user 0")[1] is second
+    places.renew(second)
+    assert not places.end(second), "whoever gave way has no place to renew"
 
 
 @pytest.mark.parametrize(

@@ -1,19 +1,34 @@
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
-from ramsterd.control import CONNECTIONS_MAX, LINE_BYTES_MAX, CommandRefused, answer, serve_control
+from ramsterd.control import (
+    CONNECTIONS_MAX,
+    LINE_BYTES_MAX,
+    SILENCE_SECONDS_MAX,
+    CommandRefused,
+    ControlServer,
+    answer,
+)
+from tests.leftovers import watch_leftovers
 
 
 def refuse(request: dict[str, object]) -> object:
     raise CommandRefused(f"not {request['what']}")
 
 
-COMMANDS = {"echo": lambda request: request.get("text"), "refuse": refuse}
+COMMANDS = {
+    "echo": lambda request: request.get("text"),
+    "refuse": refuse,
+    "much": lambda _: "x" * 10_000_000,
+}
+ECHO = b'{"command": "echo"}\n'
 
 
 @pytest.mark.parametrize(
@@ -35,9 +50,9 @@ def test_command_is_answered(line: bytes, expected: object) -> None:
         (b"\xff\xfe\xfd", "codec"),
         (b"[" * 60_000, "recursion"),
         (b"9" * 5000, "digits"),
-        (b'{"command": "\\ud800"}', "there are: echo, refuse"),
+        (b'{"command": "\\ud800"}', "there are: echo, much, refuse"),
         (b'{"command": 1}', "expected an object"),
-        (b'{"command": "' + b"x" * 60_000 + b'"}', "x…; there are: echo, refuse"),
+        (b'{"command": "' + b"x" * 60_000 + b'"}', "x…; there are: echo, much, refuse"),
         (b'["echo"]', "expected an object"),
     ],
 )
@@ -52,10 +67,11 @@ def test_line_that_is_no_command_gets_an_error(line: bytes, hint: str) -> None:
 
 
 @asynccontextmanager
-async def served(path: Path) -> AsyncIterator[None]:
+async def served(path: Path) -> AsyncIterator[ControlServer]:
+    server = ControlServer(path, COMMANDS)
     async with trio.open_nursery() as nursery:
-        await nursery.start(serve_control, path, COMMANDS)
-        yield
+        await nursery.start(server.serve)
+        yield server
         nursery.cancel_scope.cancel()
 
 
@@ -92,21 +108,103 @@ async def test_line_without_an_end_ends_the_connection(tmp_path: Path) -> None:
                 pass
 
 
-async def test_client_over_the_limit_is_told_at_once(tmp_path: Path) -> None:
+async def test_silent_clients_keep_nobody_out(tmp_path: Path) -> None:
+    """The oldest of them gives way: not one that has asked for something."""
     path = tmp_path / "c"
-    async with served(path):
-        idle = [await trio.open_unix_socket(path) for _ in range(CONNECTIONS_MAX)]
-        for stream in idle:
-            assert (await ask(stream, b'{"command": "echo"}\n'))["ok"]
-        async with await trio.open_unix_socket(path) as late:
-            with trio.fail_after(5):
-                said = json.loads(await late.receive_some())
-        assert said == {"ok": False, "error": f"{CONNECTIONS_MAX} connections already"}
-        await idle.pop().aclose()
-        with trio.fail_after(5):
-            while True:
-                async with await trio.open_unix_socket(path) as late:
-                    if (await ask(late, b'{"command": "echo"}\n'))["ok"]:
-                        break
-        for stream in idle:
+    async with served(path) as server:
+        busy = await trio.open_unix_socket(path)
+        silent = [await trio.open_unix_socket(path) for _ in range(CONNECTIONS_MAX - 1)]
+        while server.statistics().connections < CONNECTIONS_MAX:
+            await trio.testing.wait_all_tasks_blocked()
+        assert (await ask(busy, ECHO))["ok"]
+        for turn in range(3):
+            async with await trio.open_unix_socket(path) as late:
+                assert (await ask(late, ECHO))["ok"]
+                assert await silent[turn].receive_some() == b"", "it gave way"
+            silent.append(await trio.open_unix_socket(path))
+        assert (await ask(busy, ECHO))["ok"]
+        statistics = server.statistics()
+        assert statistics.connections <= CONNECTIONS_MAX
+        assert statistics.connections_displaced_total >= 3
+        for stream in (*silent, busy):
             await stream.aclose()
+
+
+async def test_a_client_that_is_silent_for_too_long_is_closed(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    ours, theirs = socket.socketpair()
+    server = ControlServer(Path("unused"), COMMANDS)
+    with ours, theirs:
+        ours.setblocking(False)
+        theirs.send(ECHO + b"half a line")
+        await server._answer_client(ours, lambda: None)
+        assert trio.current_time() == pytest.approx(SILENCE_SECONDS_MAX)
+
+
+async def test_a_client_that_takes_no_answer_is_closed(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    ours, theirs = socket.socketpair()
+    commands = {"much": lambda _: "x" * 10_000_000}
+    server = ControlServer(Path("unused"), commands)
+    with ours, theirs:
+        ours.setblocking(False)
+        theirs.send(b'{"command": "much"}\n')
+        await server._answer_client(ours, lambda: None)
+        assert trio.current_time() == pytest.approx(SILENCE_SECONDS_MAX)
+
+
+Ending = Callable[[Path], Awaitable[None]]
+
+
+async def leaves(path: Path) -> None:
+    async with await trio.open_unix_socket(path) as stream:
+        await ask(stream, ECHO)
+
+
+async def says_nothing(path: Path) -> None:
+    async with await trio.open_unix_socket(path):
+        pass
+
+
+async def sends_too_long_a_line(path: Path) -> None:
+    async with await trio.open_unix_socket(path) as stream:
+        with suppress(trio.BrokenResourceError):
+            await stream.send_all(b"x" * (LINE_BYTES_MAX + 1))
+            await stream.receive_some()
+
+
+async def takes_no_answer(path: Path) -> None:
+    async with await trio.open_unix_socket(path) as stream:
+        await stream.send_all(ECHO.replace(b"echo", b"much"))
+        await trio.testing.wait_all_tasks_blocked()
+
+
+async def are_too_many(path: Path) -> None:
+    streams = [await trio.open_unix_socket(path) for _ in range(CONNECTIONS_MAX + 2)]
+    await ask(streams[-1], ECHO)
+    for stream in streams:
+        await stream.aclose()
+
+
+@pytest.mark.parametrize(
+    "ending", [leaves, says_nothing, sends_too_long_a_line, takes_no_answer, are_too_many]
+)
+async def test_nothing_is_left_of_a_client_that(ending: Ending, tmp_path: Path) -> None:
+    async def end_one(server: ControlServer) -> None:
+        before = server.statistics().connections_total
+        await ending(path)
+        statistics = server.statistics()
+        while statistics.connections or statistics.connections_total == before:
+            await trio.testing.wait_all_tasks_blocked()
+            statistics = server.statistics()
+        await trio.testing.wait_all_tasks_blocked()
+
+    path = tmp_path / "c"
+    async with served(path) as server:
+        await end_one(server)
+        with watch_leftovers() as left:
+            for _ in range(10):
+                await end_one(server)
+    assert not left

@@ -1,20 +1,20 @@
 import socket
+from collections.abc import Iterator
 
 import pytest
-import trio
+from prometheus_client.core import Metric
 
-from ramsterd.metrics import serve_metrics
-from ramsterd.snapshot import DaemonStatistics
+from ramsterd.exposition import Exposition
+from ramsterd.metrics_server import MetricsServer
 
 
-def no_statistics() -> DaemonStatistics:
+def no_metrics() -> Iterator[Metric]:
     raise AssertionError("nobody scrapes")
 
 
 async def test_an_address_in_use_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(OSError, match=f"in use: '127.0.0.1 port {port}'"):
-            await serve_metrics(
-                "127.0.0.1", port, no_statistics, task_status=trio.TASK_STATUS_IGNORED
-            )
+        server = MetricsServer("127.0.0.1", port, Exposition(no_metrics))
+        with pytest.raises(OSError, match=f"in use: '127.0.0.1:{port}'"):
+            await server.serve()

@@ -1,0 +1,19 @@
+"""Threads are started in one place, where the system's refusal of one is an error like others."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+PACKAGES = ("config", "heartbeat", "net", "nodemanager", "ramsterd")
+# The client library runs in programs, and only locks.
+ALLOWED = {Path("ramsterd/threads.py"), Path("ramsterd/client/blocking.py")}
+WORDS = ("to_thread", "import threading", "start_new_thread", "concurrent.futures")
+
+
+def test_one_module_starts_threads() -> None:
+    found = {
+        path.relative_to(ROOT)
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*.py")
+        if any(word in path.read_text() for word in WORDS)
+    }
+    assert found == ALLOWED
