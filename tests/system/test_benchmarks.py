@@ -42,3 +42,12 @@ def test_store_and_memory_print_their_figures_and_leave_no_file(tmp_path: Path) 
     ):
         assert phrase in printed
     assert not list(tmp_path.iterdir())
+
+
+def test_clients_that_came_and_went_leave_no_memory_behind(tmp_path: Path) -> None:
+    """Bytes are no seconds: the same on every machine, and what one kind of client left behind were hundreds of MiB."""
+    printed = run_quick("client_ends", temp_dir=tmp_path)
+    judged = [line for line in printed.splitlines() if "bar at most" in line]
+    assert len(judged) == 3
+    assert all(line.endswith(": reached") for line in judged), printed
+    assert not list(tmp_path.iterdir())
