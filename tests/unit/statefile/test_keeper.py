@@ -14,6 +14,7 @@ from ramsterd.statefile.folder import StateFolder, read_state
 from ramsterd.statefile.keeper import StateKeeper
 from ramsterd.statefile.marks import Marks
 from ramsterd.statefile.start import new_generation
+from tests.no_threads import no_threads
 
 
 def make(folder: StateFolder | None) -> StateKeeper:
@@ -89,6 +90,20 @@ async def test_a_disk_that_refuses_is_told_and_tried_again(
         await keeper.wait_written()
         assert await set_mark(keeper, "swap0")
         assert "the state file is written again" in caplog.text
+    folder.close()
+
+
+async def test_a_thread_that_the_system_refuses_is_told_and_tried_again(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    folder = StateFolder(tmp_path)
+    keeper = make(folder)
+    async with running(keeper):
+        with no_threads():
+            assert not await set_mark(keeper, "swap0")
+            assert "no thread can be started" in keeper.marks.statistics().problem
+        await keeper.wait_written()
+        assert await set_mark(keeper, "swap0")
     folder.close()
 
 
