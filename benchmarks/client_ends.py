@@ -66,7 +66,7 @@ def daemon(clients_max: int) -> Iterator[Target]:
             f'[[node]]\nnumber = 2\nname = "n2"\naddress = "127.0.0.1"\nport = {free_port()}\n'
         )
         (folder / "ramsterd.toml").write_text(
-            f'node = "n1"\ncluster = "cluster.toml"\n[memory]\nbudget = "128MiB"\n'
+            f'node = "n1"\ncluster = "cluster.toml"\nstate_dir = "state"\n[memory]\nbudget = "128MiB"\n'
             f'[nbd]\nsocket = "nbd"\nconnections_max = {clients_max}\n'
             f'[[export]]\nname = "disk"\nsize = {DISK_BYTES}\n'
             f'[tmem]\nsocket = "tmem"\nconnections_max = {clients_max}\n'

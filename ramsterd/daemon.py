@@ -30,8 +30,8 @@ from ramsterd.control import Command, ControlServer
 from ramsterd.core.arena import MemfdMapping
 from ramsterd.core.page import PoolKind
 from ramsterd.core.zbud import Family
-from ramsterd.ending import describe_ending
 from ramsterd.descriptors import NO_LIMIT, Descriptors, statistics_of
+from ramsterd.ending import describe_ending
 from ramsterd.engine import Engine
 from ramsterd.exposition import Exposition
 from ramsterd.heartbeat_key import reload_heartbeat_key
