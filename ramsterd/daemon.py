@@ -33,6 +33,7 @@ from ramsterd.core.zbud import Family
 from ramsterd.ending import describe_ending
 from ramsterd.engine import Engine
 from ramsterd.heartbeat_key import reload_heartbeat_key
+from ramsterd.logs import LogHandler
 from ramsterd.member_store import BackgroundStore
 from ramsterd.metrics import serve_metrics
 from ramsterd.nbd.export import Export
@@ -58,6 +59,8 @@ EXPORT_OBJECT: Final = b""
 GC_THRESHOLD: Final = 50_000
 # How often is looked whether an export was emptied: a crash so soon after a TRIM calls it lost.
 EMPTIED_SECONDS: Final = 1.0
+# How late the number of log lines that were left out may be said.
+LEFT_OUT_SECONDS: Final = 10.0
 
 
 class CannotServe(Exception):
@@ -76,6 +79,7 @@ class Daemon:
         incarnation: Incarnation,
         rng: random.Random,
         environ: Mapping[str, str],
+        log: LogHandler,
         credentials: Credentials | None = None,
         reload_credentials: Callable[[], Credentials | None] | None = None,
         heartbeat_key: bytes | None = None,
@@ -85,6 +89,7 @@ class Daemon:
         self._daemon = daemon
         self._cluster = cluster
         self._node = node
+        self._log = log
         self.engine = Engine(
             daemon=daemon,
             cluster=cluster,
@@ -174,6 +179,7 @@ class Daemon:
             services.start_soon(self._watch_signals)
             self._take_up_state()
             await start(services, self._state.run, "with this state_dir")
+            services.start_soon(self._say_left_out)
             services.start_soon(self._store.run)
             if self._certificate is not None:
                 services.start_soon(self._certificate.watch)
@@ -259,6 +265,12 @@ class Daemon:
                 held,
             )
 
+    async def _say_left_out(self) -> None:
+        """Say how many log lines were left out, also when no other line comes."""
+        while True:
+            await trio.sleep(LEFT_OUT_SECONDS)
+            self._log.say_due()
+
     async def _watch_signals(self) -> None:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             async for number in signals:
@@ -326,6 +338,7 @@ class Daemon:
             marks=self._state.marks.statistics(),
             heartbeat=None if heartbeat is None else heartbeat.statistics(),
             listener=self._peers.mesh.listener_statistics(),
+            log=self._log.statistics(),
             certificate_seconds=(
                 None if self._certificate is None else self._certificate.seconds_left()
             ),

@@ -50,6 +50,7 @@ class RamsterCollector(Collector):
         yield from _marks(now)
         yield from _certificate(now)
         yield from _listener(now)
+        yield from _log(now)
         if now.heartbeat is not None:
             yield from heartbeat_families(now.heartbeat)
 
@@ -99,9 +100,26 @@ def _listener(now: DaemonStatistics) -> Iterator[Metric]:
         "link_connections_displaced", "Of these, because too many had not greeted.", [],
         _one(listener.displaced_total),
     )  # fmt: skip
+
+
+def _log(now: DaemonStatistics) -> Iterator[Metric]:
+    log = now.log
     yield _counter(
-        "link_warnings_left_out", "Warnings about connections that the log was spared.", [],
-        _one(listener.warnings_left_out_total),
+        "log_lines", "Log lines, by what became of them: queued for standard error,"
+        " left out because many like them came, or dropped because nobody reads standard error.",
+        ["outcome"],
+        _by({
+            "queued": log.lines_total,
+            "left_out": log.left_out_lines_total,
+            "dropped": log.dropped_lines_total,
+        }),
+    )  # fmt: skip
+    yield _gauge(
+        "log_queue_bytes", "Log lines that wait to be written.", [], _one(log.queued_bytes)
+    )
+    yield _counter(
+        "log_failed_writes", "Writes to standard error that failed.", [],
+        _one(log.failed_writes_total),
     )  # fmt: skip
 
 

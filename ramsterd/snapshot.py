@@ -9,6 +9,7 @@ from net.link import LinkStatistics
 from net.listener import ListenerStatistics
 from nodemanager.ids import Incarnation, NodeId
 from ramsterd.engine_statistics import EngineStatistics
+from ramsterd.logs import LogStatistics
 from ramsterd.members import MembersStatistics
 from ramsterd.nbd.counters import NbdStatistics
 from ramsterd.pager import PagerStatistics
@@ -49,6 +50,7 @@ class DaemonStatistics:
     links: dict[NodeId, LinkStatistics]
     # Who knocks at the port of the links.
     listener: ListenerStatistics
+    log: LogStatistics
     # Until our certificate ends, negative after that; None without TLS.
     certificate_seconds: float | None = None
 

@@ -11,6 +11,7 @@ from trio.testing import MockClock
 
 from config.limits import BUDGET_BYTES_MIN
 from config.model import RemoteConfig
+from ramsterd.logs import LogStatistics
 from ramsterd.members import MembersStatistics
 from ramsterd.metrics import RamsterCollector, serve_metrics
 from ramsterd.nbd.server import NbdServer
@@ -65,6 +66,14 @@ def statistics(node: SimNode) -> DaemonStatistics:
         marks=MARKS,
         heartbeat=heartbeat.statistics(),
         listener=node.peers.mesh.listener_statistics(),
+        log=LogStatistics(
+            queued_lines=1,
+            queued_bytes=80,
+            lines_total=5,
+            dropped_lines_total=6,
+            left_out_lines_total=7,
+            failed_writes_total=8,
+        ),
         links={each: link.statistics() for each, link in node.peers.mesh.links.items()},
     )
 
@@ -73,7 +82,7 @@ def scrape(node: SimNode) -> dict[str, Metric]:
     registry = CollectorRegistry(auto_describe=False)
     registry.register(RamsterCollector(partial(statistics, node)))
     text = generate_latest(registry).decode()
-    assert text.count("\n") < 330
+    assert text.count("\n") < 400
     return {family.name: family for family in text_string_to_metric_families(text)}
 
 
@@ -95,6 +104,8 @@ async def test_nodes_have_one_label_everywhere(autojump_clock: MockClock) -> Non
     knocks = [each["ramster_link_connections"].samples[0].value for each in (ours, theirs)]
     assert knocks == [1, 0]
     assert ours["ramster_link_connections_failed"].samples[0].value == 0
+    lines = {each.labels["outcome"]: each.value for each in ours["ramster_log_lines"].samples}
+    assert lines == {"queued": 5, "dropped": 6, "left_out": 7}
     [remote] = ours["ramster_remote_pages"].samples
     [foreign] = theirs["ramster_foreign_pages"].samples
     assert (remote.labels, foreign.labels) == ({"node": "n2"}, {"node": "n1"})
