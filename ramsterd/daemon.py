@@ -42,6 +42,7 @@ from ramsterd.node_commands import node_commands
 from ramsterd.notify import Notifier, watchdog_seconds_from
 from ramsterd.pager import Pager
 from ramsterd.peers import Peers
+from ramsterd.signals import release_hangup
 from ramsterd.snapshot import DaemonStatistics, ExportSnapshot, to_plain
 from ramsterd.sockets import SocketPathTaken
 from ramsterd.state_commands import state_commands
@@ -196,6 +197,7 @@ class Daemon:
                 services.start_soon(self._feed_watchdog)
                 self._notifier.ready()
                 logger.info("node %s serves", self._node.name)
+                release_hangup()
                 await self._stop.wait()
                 self._notifier.stopping()
                 logger.info("stopping")
