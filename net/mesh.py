@@ -120,7 +120,7 @@ class Mesh:
         backoff = Backoff(random.Random(self._rng.getrandbits(64)))  # noqa: S311  jitter, no secret
         with scope:
             await dial_forever(
-                node,
+                (self._names() if self._names is not None else {}).get(node, f"number {node}"),
                 self._transport,
                 lambda: self._members().get(node),
                 partial(self._run_dialed, node),

@@ -211,6 +211,13 @@ class NodeTable:
         """Return all peers, without us, in the order of the cluster file."""
         return tuple(self._peers)
 
+    def name(self, node: NodeId) -> str:
+        """Return what the cluster file calls a node, ourselves too, or its number if it has no such node (any more)."""
+        if node == self.local:
+            return self.local_config.name
+        peer = self._peers.get(node)
+        return f"number {node}" if peer is None else peer.config.name
+
     def config(self, node: NodeId) -> NodeConfig:
         """Return where a peer lives."""
         return self._peers[node].config

@@ -236,19 +236,31 @@ def format_status(now: dict[str, Any]) -> str:
     lines += format_lost(now["marks"])
     lines += format_certificate(now.get("certificate_seconds"))
     lines += format_heartbeat(now["heartbeat"])
+    lines += format_log(now["log"])
+    names = {
+        row["config"]["number"]: row["config"]["name"] for row in now["engine"]["nodes"]["nodes"]
+    }
     lines += [
-        f"at node {each['node']}: {each['pages']} pages of ours"
+        f"at node {names.get(each['node'], each['node'])}: {each['pages']} pages of ours"
         for each in now["engine"]["holders"]
         if not each["is_dead"]
     ]
     lines += [
-        f"of node {each['node']}: {each['pages']} pages here" for each in now["engine"]["foreign"]
+        f"of node {names.get(each['node'], each['node'])}: {each['pages']} pages here"
+        for each in now["engine"]["foreign"]
     ]
     lines += [
         f"export {each['name']}: {human_bytes(each['size_bytes'])}, {each['pages']} pages, {each['state']}"
         for each in now["exports"]
     ]
     return "\n".join(lines)
+
+
+def format_log(log: dict[str, Any]) -> list[str]:
+    """Return what the status says of the log; nothing while somebody reads it."""
+    if not log["dropped_lines_total"]:
+        return []
+    return [f"log       {log['dropped_lines_total']} lines dropped: nobody reads standard error"]
 
 
 def format_at_risk(rebuild: dict[str, Any]) -> str:

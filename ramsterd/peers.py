@@ -73,7 +73,7 @@ class Peers:
         self._cluster = cluster
         self._local = engine.nodes.local_config
         self.subscribers = NodeSubscribers()
-        subscribe_log(self.subscribers)
+        subscribe_log(self.subscribers, engine.nodes.name)
         self.mesh = Mesh(
             Hello(
                 cluster=cluster.name,
@@ -259,17 +259,20 @@ class Peers:
 
     def on_requests_failed(self, link: Link, failures: list[tuple[int, Failure]]) -> None:
         """Requests have no answer: their outcome is unknown."""
-        for request_id, failure in failures:
-            logger.info("node %d: request %d: %s", link.node, request_id, failure.value)
+        for request_id, _ in failures:
             self._engine.on_request_failed(request_id)
+        # A lost link is said once, for all of them.
+        for failure in {failure for _, failure in failures} - {Failure.LOST}:
+            count = sum(each is failure for _, each in failures)
+            name = self._engine.nodes.name(link.node)
+            logger.warning("node %s: %s, requests: %d", name, failure.value, count)
         # With a lost link, `on_link_lost` follows in the same step.  Before it the engine would ask again on this
         # very link, which it still believes in.
         if any(failure is not Failure.LOST for _, failure in failures):
             self.settle()
 
-    def on_link_lost(self, link: Link, reason: str) -> None:
+    def on_link_lost(self, link: Link, reason: str) -> None:  # noqa: ARG002  the link itself logs it
         """The link is gone."""
-        logger.info("link to node %d lost: %s", link.node, reason)
         self._engine.on_link_lost(link.node, link.incarnation, now=trio.current_time())
         self.members.on_link_lost(link.node)
         if link.node in self._parting:

@@ -72,7 +72,7 @@ async def dials_after(seconds: float, *, stays_seconds: float) -> int:
     async with trio.open_nursery() as nursery:
         await nursery.start(listen, network)
         backoff = Backoff(random.Random(1))
-        nursery.start_soon(dial_forever, NodeId(1), network, lambda: WHERE, stay, backoff)
+        nursery.start_soon(dial_forever, "beta", network, lambda: WHERE, stay, backoff)
         await trio.sleep(seconds)
         nursery.cancel_scope.cancel()
     return len(network.connections)

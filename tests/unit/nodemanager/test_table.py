@@ -61,6 +61,11 @@ def test_every_peer_begins_joining_and_we_are_not_our_own_peer() -> None:
     assert table.local_config.name == "node0"
 
 
+def test_nodes_have_names_and_what_is_no_member_has_a_number() -> None:
+    table = new_table()
+    assert [table.name(NodeId(number)) for number in (0, 1, 7)] == ["node0", "node1", "number 7"]
+
+
 def test_a_link_makes_a_node_up_once() -> None:
     table = new_table()
     assert table.on_link_up(PEER, OLD, now=1) == [NodeUp(PEER, OLD)]

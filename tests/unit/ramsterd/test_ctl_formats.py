@@ -1,6 +1,6 @@
 from typing import Any
 
-from ramsterd.ctl import format_nodes
+from ramsterd.ctl import format_log, format_nodes
 
 
 def row(number: int, *, is_linked: bool, free_bytes: int | None) -> dict[str, Any]:
@@ -29,3 +29,9 @@ def test_what_a_node_said_before_its_link_was_lost_is_not_shown() -> None:
 
 def test_a_node_that_has_said_nothing_yet_shows_nothing() -> None:
     assert format_nodes([row(2, is_linked=True, free_bytes=None)]).endswith(" -")
+
+
+def test_a_log_that_nobody_reads_is_shown() -> None:
+    assert format_log({"dropped_lines_total": 0}) == []
+    [line] = format_log({"dropped_lines_total": 12})
+    assert line == "log       12 lines dropped: nobody reads standard error"
