@@ -40,11 +40,13 @@ from ramsterd.nbd.export import Export
 from ramsterd.nbd.server import NbdServer
 from ramsterd.node_commands import node_commands
 from ramsterd.notify import Notifier, watchdog_seconds_from
+from ramsterd.page_news import PageNews, counts_of
 from ramsterd.pager import Pager
 from ramsterd.peers import Peers
 from ramsterd.signals import release_hangup
 from ramsterd.snapshot import DaemonStatistics, ExportSnapshot, to_plain
 from ramsterd.sockets import SocketPathTaken
+from ramsterd.start_line import start_line
 from ramsterd.state_commands import state_commands
 from ramsterd.statefile.keeper import StateKeeper
 from ramsterd.statefile.marks import report
@@ -53,6 +55,7 @@ from ramsterd.tmemd.server import TmemServer
 from ramsterd.tmemd.users import allowed_users
 
 logger = logging.getLogger("ramster.daemon")
+page_logger = logging.getLogger("ramster.pager")
 
 # All pages of an export belong to one object.
 EXPORT_OBJECT: Final = b""
@@ -60,8 +63,8 @@ EXPORT_OBJECT: Final = b""
 GC_THRESHOLD: Final = 50_000
 # How often is looked whether an export was emptied: a crash so soon after a TRIM calls it lost.
 EMPTIED_SECONDS: Final = 1.0
-# How late the number of log lines that were left out may be said.
-LEFT_OUT_SECONDS: Final = 10.0
+# How often the log hears what counters say; a snapshot among 12 nodes takes 0.6 ms.
+NEWS_SECONDS: Final = 5.0
 
 
 class CannotServe(Exception):
@@ -91,6 +94,7 @@ class Daemon:
         self._cluster = cluster
         self._node = node
         self._log = log
+        self._page_news = PageNews()
         self.engine = Engine(
             daemon=daemon,
             cluster=cluster,
@@ -174,13 +178,17 @@ class Daemon:
             CannotServe: (in an exception group) A socket or an address can't be had, or another daemon has it.
         """
         self._started_at = trio.current_time()
+        line = start_line(
+            __version__, self._daemon, self._cluster, self._node, self.engine.incarnation
+        )
+        logger.info("%s", line)
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD)
         async with trio.open_nursery() as services:
             services.start_soon(self._watch_signals)
             self._take_up_state()
             await start(services, self._state.run, "with this state_dir")
-            services.start_soon(self._say_left_out)
+            services.start_soon(self._tell_news)
             services.start_soon(self._store.run)
             if self._certificate is not None:
                 services.start_soon(self._certificate.watch)
@@ -200,13 +208,19 @@ class Daemon:
                 release_hangup()
                 await self._stop.wait()
                 self._notifier.stopping()
-                logger.info("stopping")
                 self._say_what_ends()
                 self._begin_stop(services, front_ends)
             self._clear_emptied()
             self._say_what_is_lost()
+            self._tell_page_news(is_last=True)
             await self._peers.say_farewell()
             services.cancel_scope.cancel()
+        if trio.current_time() >= services.cancel_scope.deadline:
+            bound = self._daemon.stop_seconds_max
+            logger.warning("the stop took longer than %g s: what was under way is cut off", bound)
+        self._notifier.close()
+        uptime = trio.current_time() - self._started_at
+        logger.info("node %s has stopped after %.0f s", self._node.name, uptime)
 
     async def _start_front_ends(self, front_ends: trio.Nursery) -> None:
         await start(front_ends, self._nbd.serve, "NBD")
@@ -267,19 +281,27 @@ class Daemon:
                 held,
             )
 
-    async def _say_left_out(self) -> None:
-        """Say how many log lines were left out, also when no other line comes."""
+    async def _tell_news(self) -> None:
+        """Tell the log what only counters know: what became of pages, and how many log lines were left out."""
         while True:
-            await trio.sleep(LEFT_OUT_SECONDS)
+            await trio.sleep(NEWS_SECONDS)
             self._log.say_due()
+            self._tell_page_news()
+
+    def _tell_page_news(self, *, is_last: bool = False) -> None:
+        counts = counts_of(self.statistics())
+        for each in self._page_news.on_counts(counts, at=trio.current_time(), is_last=is_last):
+            page_logger.log(each.level, "%s", each.text)
 
     async def _watch_signals(self) -> None:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             async for number in signals:
-                logger.info("%s", signal.Signals(number).name)
+                name = signal.Signals(number).name
                 if number != signal.SIGHUP:
+                    logger.info("%s: node %s stops", name, self._node.name)
                     self._stop.set()
                 else:
+                    logger.info("%s: node %s reads its files again", name, self._node.name)
                     self._reload()
 
     def _reload(self) -> None:
