@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from nodemanager.states import LinkState, NodeState
 from ramsterd.core.page import PoolKind
 from ramsterd.core.zbud import Family
 from ramsterd.families import by as _by, counter as _counter, gauge as _gauge, one as _one
@@ -303,8 +304,26 @@ def _names(now: DaemonStatistics) -> dict[int, str]:
 def _nodes(now: DaemonStatistics) -> Iterator[Metric]:
     rows = [row for row in now.engine.nodes.nodes if not row.is_local]
     yield _gauge(
-        "node_up", "Whether we believe a node to be up.", ["node", "state"],
-        [([row.config.name, row.state.value], float(row.state.value == "up")) for row in rows],
+        "node_up", "Whether this node believes a node to be up.", ["node"],
+        [([row.config.name], float(row.state is NodeState.UP)) for row in rows],
+    )  # fmt: skip
+    yield _gauge(
+        "node_state", "What this node believes of a node: 1 for that state, 0 for all others.",
+        ["node", "state"],
+        [
+            ([row.config.name, state.value], float(row.state is state))
+            for row in rows
+            for state in NodeState
+        ],
+    )  # fmt: skip
+    yield _gauge(
+        "node_link_state", "Whether a link to a node is open, or what stood in the way last:"
+        " 1 for that, 0 for all others.", ["node", "state"],
+        [
+            ([row.config.name, state.value], float(row.link is state))
+            for row in rows
+            for state in LinkState
+        ],
     )  # fmt: skip
     yield _gauge(
         "node_cordoned",

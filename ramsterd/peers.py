@@ -31,7 +31,7 @@ from nodemanager.events import NodeSubscribers
 from nodemanager.ids import NodeId
 from nodemanager.journal import subscribe_log
 from nodemanager.membership import MembershipStore
-from nodemanager.states import Verdict
+from nodemanager.states import LinkState, Verdict
 from ramsterd.core.codec import Codec
 from ramsterd.core.resize import ResizeState
 from ramsterd.engine import Engine
@@ -91,6 +91,7 @@ class Peers:
             limits=ALL_LIMITS,
             rng=rng,
             insecure_plaintext=cluster.insecure_plaintext,
+            on_no_link=engine.nodes.on_no_link,
         )
         self.members = Members(
             engine,
@@ -271,9 +272,10 @@ class Peers:
         if any(failure is not Failure.LOST for _, failure in failures):
             self.settle()
 
-    def on_link_lost(self, link: Link, reason: str) -> None:  # noqa: ARG002  the link itself logs it
+    def on_link_lost(self, link: Link, reason: str) -> None:
         """The link is gone."""
         self._engine.on_link_lost(link.node, link.incarnation, now=trio.current_time())
+        self._engine.nodes.on_no_link(link.node, LinkState.LOST, reason)
         self.members.on_link_lost(link.node)
         if link.node in self._parting:
             self._parting.discard(link.node)

@@ -14,7 +14,7 @@ from nodemanager.events import (
 )
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.placement import choose_holders
-from nodemanager.states import NodeState, Verdict
+from nodemanager.states import LinkState, NodeState, Verdict
 from nodemanager.table import NodeTable, PeerStatus
 from tests.unit.nodemanager.clusters import cluster_of
 
@@ -292,3 +292,25 @@ def test_a_cordon_reaches_placement() -> None:
     assert choose_holders(table.candidates(), 1, 100, now=2, rng=rng) == []
     table.on_members(cluster_of(3))
     assert choose_holders(table.candidates(), 1, 100, now=2, rng=rng) == [PEER]
+
+
+def test_why_there_is_no_link_is_kept_until_there_is_one() -> None:
+    table = new_table()
+
+    def link() -> tuple[LinkState, str]:
+        row = next(each for each in table.statistics().nodes if each.config.number == PEER)
+        return row.link, row.link_reason
+
+    assert link() == (LinkState.UNTRIED, "")
+    table.on_no_link(PEER, LinkState.REFUSED_THERE, "another cluster")
+    assert link() == (LinkState.REFUSED_THERE, "another cluster")
+    table.on_link_up(PEER, OLD, now=1)
+    table.on_no_link(PEER, LinkState.REFUSED_HERE, "a second link")
+    assert link() == (LinkState.LINKED, "")
+    table.on_link_lost(PEER, OLD, now=2)
+    table.on_no_link(PEER, LinkState.LOST, "they are silent")
+    table.on_no_link(PEER, LinkState.UNREACHABLE, "they are silent")
+    assert link() == (LinkState.LOST, "they are silent")
+    table.on_no_link(PEER, LinkState.UNREACHABLE, "no route")
+    assert link() == (LinkState.UNREACHABLE, "no route")
+    table.on_no_link(NodeId(9), LinkState.UNREACHABLE, "no member")

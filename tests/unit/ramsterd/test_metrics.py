@@ -11,6 +11,7 @@ from trio.testing import MockClock
 
 from config.limits import BUDGET_BYTES_MIN
 from config.model import RemoteConfig
+from nodemanager.states import LinkState, NodeState
 from ramsterd.logs import LogStatistics
 from ramsterd.members import MembersStatistics
 from ramsterd.metrics import RamsterCollector, serve_metrics
@@ -104,6 +105,14 @@ async def test_nodes_have_one_label_everywhere(autojump_clock: MockClock) -> Non
     knocks = [each["ramster_link_connections"].samples[0].value for each in (ours, theirs)]
     assert knocks == [1, 0]
     assert ours["ramster_link_connections_failed"].samples[0].value == 0
+    [up] = ours["ramster_node_up"].samples
+    assert (up.labels, up.value) == ({"node": "n2"}, 1)
+    for name, states, present in (
+        ("ramster_node_state", NodeState, "up"),
+        ("ramster_node_link_state", LinkState, "linked"),
+    ):
+        told = {each.labels["state"]: each.value for each in ours[name].samples}
+        assert told == {state.value: float(state.value == present) for state in states}
     lines = {each.labels["outcome"]: each.value for each in ours["ramster_log_lines"].samples}
     assert lines == {"queued": 5, "dropped": 6, "left_out": 7}
     [remote] = ours["ramster_remote_pages"].samples
