@@ -269,7 +269,12 @@ class Members:
         except ConfigError as error:
             logger.warning("the members are not written: %s", error)
         if self.is_removed:
-            logger.warning("this node was removed from the cluster: it takes part in nothing more")
+            origin = self._engine.nodes.name(NodeId(history.version.origin))
+            logger.warning(
+                "this node was removed from the cluster, at node %s: it takes part in nothing more; it can come back,"
+                " empty, by `ramsterctl node add` at a member, with a number that no node had before",
+                origin,
+            )
         self._act()
 
     def _save(self, cluster: ClusterConfig) -> None:
