@@ -16,7 +16,7 @@ from net.transport import PortStatus, Stream, Transport
 # Members and strangers are logged apart: the log says only so many lines of one kind, and the noise of strangers must
 # not hide why a member is refused.
 log = logging.getLogger("ramster.net")
-log_of_strangers = logging.getLogger("ramster.net.strangers")
+log_of_strangers = log.getChild("strangers")
 
 # Connections that have not said who they are; each costs a decoder and a task.  A cluster that starts at
 # once knocks with one connection a node, and those that gave way come back after a backoff.
