@@ -18,7 +18,7 @@ MIB = 1024 * 1024
 START_SECONDS_MAX = 20.0
 STOP_SECONDS_MAX = 15.0
 # What `python -c` runs: the console script, whether or not it is installed.
-RAMSTERD = "import sys; from ramsterd.cli import main; sys.exit(main())"
+RAMSTERD = "from ramsterd.entry import main; main()"
 
 
 @contextmanager
@@ -87,6 +87,8 @@ class Node:
     # Lines for the [memory] section.
     memory: str = ""
     log_level: str = "warning"
+    # "debug": what the failure detector believes, for those who judge it.
+    heartbeat_log_level: str = "warning"
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +169,8 @@ def _daemon_toml(node: Node) -> str:
         f"[memory]\nbudget = {node.budget_bytes}\n{node.memory}\n"
         f'[nbd]\nsocket = "nbd{node.number}"\n[control]\nsocket = "control{node.number}"\n'
         f'[tmem]\nsocket = "tmem{node.number}"\n'
-        f'[log]\nlevel = "{node.log_level}"\n{export}'
+        f'[log]\nlevel = "{node.log_level}"\nsubsystems.heartbeat = "{node.heartbeat_log_level}"\n'
+        f"{export}"
     )
 
 

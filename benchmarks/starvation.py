@@ -41,7 +41,7 @@ SETTLE_SECONDS = 20.0
 RECOVERY_SECONDS = 60.0
 SEEDS = 20
 _VERDICT = re.compile(
-    r"^(\S+ \S+) INFO +ramster\.heartbeat: node (\d+) is (up|suspect|down):", re.MULTILINE
+    r"^(\S+ \S+) DEBUG +ramster\.heartbeat: node n(\d+) is (up|suspect|down):", re.MULTILINE
 )
 
 
@@ -127,7 +127,7 @@ def _sum(tallies: Sequence[Tally]) -> Tally:
 
 def run_real(seconds: float) -> tuple[Row, Schedule]:
     """Starve one of five daemons."""
-    nodes = [Node(number, 4 * MIB, log_level="info") for number in range(1, NODES + 1)]
+    nodes = [Node(number, 4 * MIB, heartbeat_log_level="debug") for number in range(1, NODES + 1)]
     with harness.temp_dir() as folder, ExitStack() as stack:
         daemons = stack.enter_context(processes.cluster(folder, nodes))
         began = time.time()

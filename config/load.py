@@ -2,6 +2,7 @@
 
 import difflib
 import pwd
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -63,11 +64,31 @@ def load_node(path: Path) -> tuple[DaemonConfig, ClusterConfig, NodeConfig]:
         if node.name == daemon.node:
             check_link_port(daemon, node, file=str(path))
             return daemon, cluster, node
+    if cluster.membership_version:
+        raise ConfigError(str(path), "node", show(daemon.node), _membership(daemon, cluster))
     names = [node.name for node in cluster.node]
     near = difflib.get_close_matches(daemon.node, names, n=NAMES_SHOWN_MAX) or names
     shown = ", ".join(near[:NAMES_SHOWN_MAX]) + (", …" if len(near) > NAMES_SHOWN_MAX else "")
     expected = f"the name of a [[node]] in {daemon.cluster}, such as {shown}"
     raise ConfigError(str(path), "node", show(daemon.node), expected)
+
+
+def _membership(daemon: DaemonConfig, cluster: ClusterConfig) -> str:
+    """Return what to say to a node that is no member, where members have come and gone: it may have been one.
+
+    The names of others would only tempt somebody to start a node as another one.
+    """
+    origins = [node.name for node in cluster.node if node.number == cluster.membership_origin]
+    origin = origins[0] if origins else f"number {cluster.membership_origin}"
+    # Each membership is written at once, by all who hear of it.
+    written = datetime.fromtimestamp(daemon.cluster.stat().st_mtime, UTC)
+    return (
+        f"the name of a member. Cluster {cluster.name} has no {daemon.node} (any more) since membership version"
+        f" {cluster.membership_version} or earlier, made at node {origin} and written to {daemon.cluster} at"
+        f" {written:%Y-%m-%d %H:%M} UTC. To bring a removed node back, empty: `ramsterctl node add --name"
+        f" {daemon.node} --number N …` at a member, with a number that no node had before, then copy its"
+        " cluster.toml here"
+    )
 
 
 def _check_users(daemon: DaemonConfig, *, file: str) -> None:

@@ -87,6 +87,7 @@ class HeartbeatService:
             for node in cluster.node
             if node.number != local
         }
+        self._names = names_of(cluster)
         self._local = local
         self._door = Door(cluster, local, key)
         self._detector = detector
@@ -121,6 +122,7 @@ class HeartbeatService:
             if node.number != self._local
         }
         self._targets = members
+        self._names = names_of(cluster)
         self._unsendable &= members.keys()
         self._door.on_members_changed(members)
         self._detector.on_members_changed(members, now=trio.current_time())
@@ -172,7 +174,9 @@ class HeartbeatService:
         self._send_errors_total += 1
         if node not in self._unsendable:  # once until it works again, not once a second
             self._unsendable.add(node)
-            logger.warning("nothing can be sent to node %d: %s", node, error)
+            logger.warning(
+                "nothing can be sent to node %s: %s", self._names.get(node, str(node)), error
+            )
 
     async def _watch(self) -> None:
         while True:
@@ -235,5 +239,12 @@ class HeartbeatService:
         ):  # a verdict may bring the deadline nearer than the one slept for
             self._waiting.deadline = self._deadline()
         for verdict in verdicts:
-            logger.info("node %d is %s: %s", verdict.node, verdict.state.value, verdict.reason)
+            # The log of nodes says what is made of it.
+            name = self._names.get(verdict.node, str(verdict.node))
+            logger.debug("node %s is %s: %s", name, verdict.state.value, verdict.reason)
         self._on_verdicts(verdicts)
+
+
+def names_of(cluster: ClusterConfig) -> dict[NodeId, str]:
+    """Return what logs call each node."""
+    return {NodeId(node.number): node.name for node in cluster.node}

@@ -30,13 +30,18 @@ def is_dialer(ours: NodeId, theirs: NodeId) -> bool:
 
 
 async def dial_forever(
-    node: NodeId,
+    name: str,
     transport: Transport,
     address: Callable[[], Address | None],
     run: Callable[[Stream], Awaitable[str]],
     backoff: Backoff,
+    *,
+    on_no_link: Callable[[str], None],
 ) -> None:
-    """Keep a link to `node`: dial, `run` it until it ends, wait, again.  `run` returns why it ended."""
+    """Keep a link to the node `name`: dial, `run` it until it ends, wait, again.  `run` returns why it ended.
+
+    `on_no_link` is told each time why there is none.
+    """
     told = ""
     while True:
         began_at = trio.current_time()
@@ -47,8 +52,9 @@ async def dial_forever(
         # A peer that stays away would fill the log with one sentence.
         level = logging.DEBUG if reason == told else logging.WARNING
         told = reason
+        on_no_link(reason)
         pause_seconds = backoff.next_seconds()
-        log.log(level, "node %d: no link, next try in %.1f s: %s", node, pause_seconds, reason)
+        log.log(level, "node %s: no link, next try in %.1f s: %s", name, pause_seconds, reason)
         await trio.sleep(pause_seconds)
 
 

@@ -8,13 +8,15 @@ from typing import Final
 
 import trio
 
-from net.complaints import Complaints
 from net.errors import LocalProtocolError
 from net.places import Place, Places
 from net.tls import is_certified, peer_of
 from net.transport import PortStatus, Stream, Transport
 
+# Members and strangers are logged apart: the log says only so many lines of one kind, and the noise of strangers must
+# not hide why a member is refused.
 log = logging.getLogger("ramster.net")
+log_of_strangers = log.getChild("strangers")
 
 # Connections that have not said who they are; each costs a decoder and a task.  A cluster that starts at
 # once knocks with one connection a node, and those that gave way come back after a backoff.
@@ -48,8 +50,6 @@ class ListenerStatistics:
     # Ended without a link, for whatever reason, and of these for want of a place.
     failed_total: int
     displaced_total: int
-    # Warnings about them that the log was spared.
-    warnings_left_out_total: int
 
 
 class Listener:
@@ -69,8 +69,6 @@ class Listener:
         self._transport = transport
         self._run = run
         self._scopes: dict[Place, trio.CancelScope] = {}
-        # Whoever has a certificate of our CA has lines of its own: strangers' noise can't hide why a member is refused.
-        self._complaints = {is_member: Complaints() for is_member in (False, True)}
         self.greetings = Places(greetings_max)
         self._accepted_total = self._failed_total = 0
 
@@ -112,16 +110,8 @@ class Listener:
             accepted_total=self._accepted_total,
             failed_total=self._failed_total,
             displaced_total=self.greetings.displaced_total,
-            warnings_left_out_total=sum(each.left_out_total for each in self._complaints.values()),
         )
 
     def complain(self, what: str, stream: Stream) -> None:
-        """Warn of what the other side of a stream did, unless the log has had enough of that."""
-        is_member = is_certified(stream)
-        left_out = self._complaints[is_member].allow(now=trio.current_time())
-        if left_out is None:
-            return
-        if left_out:
-            whose = "with a certificate of ours" if is_member else "of strangers"
-            log.warning("%d warnings about connections %s were left out", left_out, whose)
-        log.warning("%s", what)
+        """Warn of what the other side of a stream did."""
+        (log if is_certified(stream) else log_of_strangers).warning("%s", what)

@@ -23,7 +23,13 @@ from net.listener import GREETINGS_MAX, Listener, ListenerStatistics, check_plai
 from net.peerlink import SEND_QUEUE_BYTES_MAX, PeerLink
 from net.tls import TlsTransport, certified_names
 from net.transport import PortStatus, Stream, Transport
+from net.why import sort_reason
 from nodemanager.ids import NodeId
+from nodemanager.states import LinkState
+
+
+def ignore_no_link(_node: NodeId, _why: LinkState, _reason: str) -> None:
+    """Serve a mesh whose owner asks nobody why there is no link."""
 
 
 class Mesh:
@@ -43,6 +49,7 @@ class Mesh:
         connection_limits: ConnectionLimits | None = None,
         send_queue_bytes_max: int = SEND_QUEUE_BYTES_MAX,
         greetings_max: int = GREETINGS_MAX,
+        on_no_link: Callable[[NodeId, LinkState, str], None] = ignore_no_link,
     ) -> None:
         # The links that are open, by node.  Read it; links enter and leave by themselves.
         self.links: dict[NodeId, Link] = {}
@@ -61,6 +68,8 @@ class Mesh:
         )
         self._send_queue_bytes_max = send_queue_bytes_max
         self._listener = Listener(transport, self._run_accepted, greetings_max=greetings_max)
+        # Told why there is no link to a node: each time that it is dialled in vain, or refused here.
+        self._on_told_no_link = on_no_link
         self._nursery: trio.Nursery | None = None
         self._dialers: dict[NodeId, trio.CancelScope] = {}
 
@@ -120,12 +129,16 @@ class Mesh:
         backoff = Backoff(random.Random(self._rng.getrandbits(64)))  # noqa: S311  jitter, no secret
         with scope:
             await dial_forever(
-                node,
+                (self._names() if self._names is not None else {}).get(node, f"number {node}"),
                 self._transport,
                 lambda: self._members().get(node),
                 partial(self._run_dialed, node),
                 backoff,
+                on_no_link=partial(self._on_no_link, node),
             )
+
+    def _on_no_link(self, node: NodeId, reason: str) -> None:
+        self._on_told_no_link(node, *sort_reason(reason))
 
     async def _run_dialed(self, node: NodeId, stream: Stream) -> str:
         return await self._new_link(stream, expected=node).run()
@@ -183,6 +196,7 @@ class Mesh:
             self._listener.complain(
                 f"refused node {theirs.number} ({theirs.name}): {refusal}", stream
             )
+            self._on_told_no_link(theirs.number, LinkState.REFUSED_HERE, refusal)
         elif greeted is not None:
             greeted()
         return refusal

@@ -15,6 +15,7 @@ from typing import Final
 
 import trio
 
+from config.limits import NODES_MAX
 from net.connection import Closed, Connection, Effect, Opened, RequestsFailed, Send, State
 from net.errors import LocalProtocolError, PeerLost, RemoteProtocolError
 from net.frame import FrameDecoder, FrameLimits, encode_header
@@ -25,6 +26,9 @@ from net.transport import Piece, Stream
 from nodemanager.ids import Incarnation, NodeId
 
 log = logging.getLogger("ramster.net")
+
+# When a cluster starts, or a network breaks, the link of each node is worth its line.
+EACH_NODE: Final = {"lines_max": 2 * NODES_MAX}
 
 # A peer that asks for the largest frames its window allows may be owed tens of megabytes; one that
 # reads nothing is dropped here.
@@ -295,7 +299,7 @@ class PeerLink:
             present.end(f"replaced: node {self.node} came back with a new incarnation")
         self._decoder.allow(self._limits)
         self._links[self.node] = self
-        log.info("node %d: link is up (%s)", self.node, theirs.name)
+        log.info("node %s: link is up", theirs.name, extra=EACH_NODE)
         # The timer task waits for the end of the greeting; from here on other deadlines count.
         self._deadline_came_nearer.set()
         self._handler.on_link_up(self)
@@ -313,7 +317,7 @@ class PeerLink:
             if self._links.get(self.node) is self:
                 del self._links[self.node]
             level = logging.INFO if self._leaves_in_order else logging.WARNING
-            log.log(level, "node %d: link lost: %s", self.node, reason)
+            log.log(level, "node %s: link lost: %s", self.theirs.name, reason, extra=EACH_NODE)
             if self._stillborn:
                 self._handler.on_requests_failed(self, self._stillborn)
             self._is_end_untold = False

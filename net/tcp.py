@@ -14,7 +14,6 @@ from typing import Any, Final
 
 import trio
 
-from net.complaints import Complaints
 from net.errors import PeerLost
 from net.transport import Piece, PortStatus, Stream
 
@@ -156,11 +155,10 @@ class TcpTransport:
                 )
                 raise
             listener.listen(LISTEN_BACKLOG)
-            warnings = Complaints()
             async with trio.open_nursery() as nursery:
                 task_status.started(listener.getsockname()[1])
                 while True:
-                    connected = await accept_one(listener, warnings)
+                    connected = await accept_one(listener)
                     if connected is not None:
                         nursery.start_soon(serve_one, accept, connected)
 
@@ -197,8 +195,8 @@ def check_connected(connecting: socket.socket) -> None:
         raise OSError(failed, os.strerror(failed))
 
 
-async def accept_one(listener: socket.socket, warnings: Complaints) -> socket.socket | None:
-    """Return a new connection, or None after a failure that concerns this one only; warn within a bound."""
+async def accept_one(listener: socket.socket) -> socket.socket | None:
+    """Return a new connection, or None after a failure that concerns this one only."""
     await trio.lowlevel.wait_readable(listener)
     try:
         connected, _ = listener.accept()
@@ -207,8 +205,7 @@ async def accept_one(listener: socket.socket, warnings: Complaints) -> socket.so
     except OSError as error:
         # A connection that broke before we took it is no fault of the listener's.
         if error.errno in ACCEPT_PAUSE_ERRORS:
-            if warnings.allow(now=trio.current_time()) is not None:
-                log.warning("can't accept connections for a moment: %s", error)
+            log.warning("can't accept connections for a moment: %s", error)
             await trio.sleep(ACCEPT_PAUSE_SECONDS)
         return None
     return connected

@@ -14,6 +14,7 @@ Known weakness: which changes are our own is not kept over a restart.  A change 
 and followed by a restart loses to any newer version; `is_unknown_to` tells that apart, and the log names what differs.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Final, TypeAlias
 
@@ -85,6 +86,19 @@ class Drain:
 
 
 Change: TypeAlias = Add | Remove | Cordon | Drain
+
+
+def describe(change: Change, name: Callable[[NodeId], str]) -> str:
+    """Return a change as whoever asked for it said it: `cordon gamma`."""
+    match change:
+        case Add(node):
+            return f"add {node.name}"
+        case Remove(number):
+            return f"remove {name(number)}"
+        case Cordon(number, is_cordoned):
+            return f"{'' if is_cordoned else 'un'}cordon {name(number)}"
+        case Drain(number):
+            return f"drain {name(number)}"
 
 
 @dataclass(frozen=True, slots=True)

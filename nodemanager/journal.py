@@ -1,8 +1,11 @@
 """Node events in the log: the first subscriber, so that the log tells what happened before its consequences."""
 
 import logging
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
+from config.limits import NODES_MAX
 from nodemanager.events import (
     SAID_GOODBYE,
     NewIncarnation,
@@ -14,15 +17,19 @@ from nodemanager.events import (
     NodeSuspected,
     NodeUp,
 )
+from nodemanager.ids import NodeId
 
 logger = logging.getLogger("ramster.nodes")
 
 # Before everyone else; subscribers that act use 0 and above.
 LOG_PRIORITY: Final = -1000
+# When a cluster starts, or a network breaks, each node of it is worth its line.
+_EACH: Final = {"lines_max": 2 * NODES_MAX}
 
 
-def subscribe_log(subscribers: NodeSubscribers) -> None:
-    """Have every node event logged: losses as warnings, the rest as information."""
+def subscribe_log(subscribers: NodeSubscribers, name_of: Callable[[NodeId], str]) -> None:
+    """Have every node event logged, by the name of its node: losses as warnings, the rest as information."""
+    log_event = partial(log_named, name_of)
     subscribers.subscribe(NodeUp, log_event, priority=LOG_PRIORITY)
     subscribers.subscribe(NodeSuspected, log_event, priority=LOG_PRIORITY)
     subscribers.subscribe(NodeCleared, log_event, priority=LOG_PRIORITY)
@@ -31,22 +38,28 @@ def subscribe_log(subscribers: NodeSubscribers) -> None:
     subscribers.subscribe(NewIncarnation, log_event, priority=LOG_PRIORITY)
 
 
-def log_event(event: NodeEvent) -> None:
+def log_named(name_of: Callable[[NodeId], str], event: NodeEvent) -> None:
     """Log one event in one line."""
+    name = name_of(event.node)
     match event:
-        case NodeUp(node, incarnation):
-            logger.info("node %d is up, incarnation %d", node, incarnation)
-        case NodeSuspected(node, _, reason):
-            logger.warning("node %d is suspect: %s", node, reason)
-        case NodeCleared(node):
-            logger.info("node %d is up as before", node)
-        case NodeDraining(node):
-            logger.info("node %d is draining", node)
-        case NodeDown(node, incarnation, reason) if reason == SAID_GOODBYE:
-            logger.info("node %d left, incarnation %d", node, incarnation)
-        case NodeDown(node, None, reason):
-            logger.warning("node %d is down, never heard: %s", node, reason)
-        case NodeDown(node, incarnation, reason):
-            logger.warning("node %d is down, incarnation %d: %s", node, incarnation, reason)
-        case NewIncarnation(node, old, new):
-            logger.warning("node %d lost all it held: incarnation %d after %d", node, new, old)
+        case NodeUp(_, incarnation):
+            logger.info("node %s is up, incarnation %d", name, incarnation, extra=_EACH)
+        case NodeSuspected(_, _, reason):
+            logger.warning("node %s is suspect: %s", name, reason, extra=_EACH)
+        case NodeCleared():
+            logger.info("node %s is up as before", name, extra=_EACH)
+        case NodeDraining():
+            logger.info("node %s is draining", name, extra=_EACH)
+        case NodeDown(_, incarnation, reason) if reason == SAID_GOODBYE:
+            logger.info("node %s left, incarnation %d", name, incarnation, extra=_EACH)
+        case NodeDown(_, None, reason):
+            logger.warning("node %s is down, never heard: %s", name, reason, extra=_EACH)
+        case NodeDown(_, incarnation, reason):
+            logger.warning(
+                "node %s is down, incarnation %d: %s", name, incarnation, reason, extra=_EACH
+            )
+        case NewIncarnation(_, old, new):
+            logger.warning(
+                "node %s was restarted and lost all it held: incarnation %d after %d",
+                name, new, old, extra=_EACH,
+            )  # fmt: skip

@@ -22,6 +22,17 @@ class NodeState(enum.Enum):
     LEFT = "left"  # said goodbye
 
 
+class LinkState(enum.Enum):
+    """Whether there is a link to a node, and if not, what stood in the way last.  A metric has these as labels."""
+
+    LINKED = "linked"
+    UNTRIED = "untried"  # nothing has happened yet
+    UNREACHABLE = "unreachable"  # no connection, or no TLS on it
+    REFUSED_HERE = "refused_here"  # what it said of itself is not in our cluster file
+    REFUSED_THERE = "refused_there"  # it says the same of us
+    LOST = "lost"  # there was one
+
+
 class Sign(enum.Enum):
     """What can happen to a node in one of its lives.  A new life begins again in JOINING."""
 

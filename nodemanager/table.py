@@ -32,6 +32,7 @@ from nodemanager.states import (
     LIVE_STATES,
     SIGN_OF_VERDICT,
     TRANSITIONS,
+    LinkState,
     NodeState,
     Sign,
     Verdict,
@@ -64,6 +65,8 @@ class NodeRow:
     refused_until: float
     changed_at: float | None  # monotonic seconds of the last change of state; None: none yet
     reason: str  # of that change
+    link: LinkState
+    link_reason: str  # why there is no link; empty: there is one, or nothing has happened yet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +88,8 @@ class _Peer:
     refused_until: float = 0.0
     changed_at: float | None = None
     reason: str = ""
+    link: LinkState = LinkState.UNTRIED
+    link_reason: str = ""
 
 
 class NodeTable:
@@ -159,6 +164,7 @@ class NodeTable:
         events = self._on_sign(node, incarnation, Sign.LINKED, "link opened", now)
         peer = self._peers[node]
         peer.is_linked = True
+        peer.link, peer.link_reason = LinkState.LINKED, ""
         peer.status = None  # what it said on an earlier link is too old to place pages by
         return events
 
@@ -174,6 +180,16 @@ class NodeTable:
         if peer.incarnation == incarnation:
             peer.is_linked = False
         return []
+
+    def on_no_link(self, node: NodeId, why: LinkState, reason: str) -> None:
+        """Note why there is no link, for whoever asks; nothing is decided by it.
+
+        What is said while a link is open is about another one.  The same reason again is that of a loss, told by
+        whoever dials.
+        """
+        peer = self._peers.get(node)
+        if peer is not None and not peer.is_linked and reason != peer.link_reason:
+            peer.link, peer.link_reason = why, reason
 
     def on_status(self, node: NodeId, status: PeerStatus, *, now: float) -> list[NodeEvent]:
         """Keep what a STATUS said; nothing if its link counts as lost already.
@@ -210,6 +226,13 @@ class NodeTable:
     def nodes(self) -> tuple[NodeId, ...]:
         """Return all peers, without us, in the order of the cluster file."""
         return tuple(self._peers)
+
+    def name(self, node: NodeId) -> str:
+        """Return what the cluster file calls a node, ourselves too, or its number if it has no such node (any more)."""
+        if node == self.local:
+            return self.local_config.name
+        peer = self._peers.get(node)
+        return f"number {node}" if peer is None else peer.config.name
 
     def config(self, node: NodeId) -> NodeConfig:
         """Return where a peer lives."""
@@ -264,6 +287,8 @@ class NodeTable:
                 refused_until=0.0,
                 changed_at=None,
                 reason="",
+                link=LinkState.UNTRIED,
+                link_reason="",
             )
         )
         return TableStatistics(
@@ -356,4 +381,6 @@ def _row(peer: _Peer) -> NodeRow:
         refused_until=peer.refused_until,
         changed_at=peer.changed_at,
         reason=peer.reason,
+        link=peer.link,
+        link_reason=peer.link_reason,
     )

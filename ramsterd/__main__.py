@@ -1,5 +1,5 @@
 """`python -m ramsterd` is `ramsterd`, also where no command was installed."""
 
-from ramsterd.cli import main
+from ramsterd.entry import main
 
-main(prog_name="ramsterd")
+main()

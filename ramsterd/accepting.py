@@ -1,7 +1,7 @@
 """The accept loop of every front end, and whom it turns away.
 
 Strangers decide how often this runs.  So it yields after each client, waits a moment when the system gives no more
-descriptors or memory, and says so within a bound.
+descriptors or memory.  How many lines the log says of that is bounded where all are (`logs.limiter`).
 """
 
 import errno
@@ -13,13 +13,10 @@ from typing import Final, NoReturn
 
 import trio
 
-from net.complaints import Complaints
 from ramsterd.descriptors import Descriptors
 
 # How long accepting pauses when file descriptors or memory run out.
 ACCEPT_PAUSE_SECONDS: Final = 0.1
-# Lines a minute: they hardly differ.
-WARNINGS_MAX: Final = 6
 OUT_OF_RESOURCES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
@@ -52,7 +49,6 @@ class Acceptor:
         self._logger = logger
         self._descriptors = descriptors
         self._last_words = last_words
-        self._warnings = Complaints(WARNINGS_MAX)
 
     async def run(self, listener: socket.socket, take: Callable[[socket.socket], None]) -> NoReturn:
         """Accept until cancelled; `take` becomes the owner of each socket, and may hand it to `refuse`."""
@@ -65,7 +61,9 @@ class Acceptor:
                 # Whatever else: a client that gave up while it was queued (ECONNABORTED) is no reason to wait.
                 problem = error.errno or 0
                 if problem in OUT_OF_RESOURCES:
-                    self._warn(f"accepts no {self._clients} for a moment: {error.strerror}")
+                    self._logger.warning(
+                        "accepts no %s for a moment: %s", self._clients, error.strerror
+                    )
             else:
                 problem = 0
                 sock.setblocking(False)
@@ -85,7 +83,7 @@ class Acceptor:
         self.refused_total += 1
         with sock, suppress(OSError):
             sock.send(self._last_words(reason) if last_words is None else last_words)
-        self._warn(f"{self._clients} refused: {reason}")
+        self._logger.warning("%s refused: %s", self._clients, reason)
 
     def _reserved_reason(self) -> str:
         some = self._descriptors
@@ -93,11 +91,3 @@ class Acceptor:
             f"{some.clients_max} of {some.limit} file descriptors are in use, the rest is for links and control;"
             " raise LimitNOFILE= in the unit or ulimit -n"
         )
-
-    def _warn(self, text: str) -> None:
-        left_out = self._warnings.allow(now=trio.current_time())
-        if left_out is None:
-            return
-        if left_out:
-            self._logger.warning("%d such lines were left out", left_out)
-        self._logger.warning("%s", text)

@@ -66,7 +66,13 @@ def run(config: Path) -> None:
     except ConfigError as error:
         _fail(str(error), EX_CONFIG)
     heartbeat_key = _read_key(daemon_config)
-    set_up_logging(daemon_config.log)
+    try:
+        log = set_up_logging(daemon_config.log)
+    except RuntimeError as error:
+        _fail(
+            f"can't start the thread that writes the log: {error}; raise TasksMax= or `ulimit -u`",
+            1,
+        )
     state = _open_state(daemon_config, config)
     descriptors = raise_limit()
     logger.debug(
@@ -87,6 +93,7 @@ def run(config: Path) -> None:
             incarnation=Incarnation(time.time_ns() // 1_000_000),
             rng=random.Random(),  # noqa: S311  jitter and ties, no secrets
             environ=os.environ,
+            log=log,
             credentials=credentials,
             reload_credentials=partial(load_own_credentials, daemon_config, config),
             heartbeat_key=heartbeat_key,

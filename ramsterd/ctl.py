@@ -1,5 +1,6 @@
 """The command line of the operator: `ramsterctl`, which asks a daemon over its control socket."""
 
+import grp
 import json
 import os
 import socket
@@ -180,7 +181,7 @@ def ask(socket_path: Path, command: str, **arguments: object) -> Any:
             with client.makefile("rb") as answers:
                 line = answers.readline()
     except OSError as error:
-        _fail(f"no daemon answers at {socket_path}: {error}")
+        _fail(no_answer(socket_path, error))
     if not line:
         _fail(f"the daemon at {socket_path} closed the connection")
     try:
@@ -191,6 +192,46 @@ def ask(socket_path: Path, command: str, **arguments: object) -> Any:
     if refusal is not None:
         _fail(refusal)
     return result
+
+
+def no_answer(path: Path, error: OSError) -> str:
+    """Return why the control socket can't be used, and what to do about it."""
+    match error:
+        case PermissionError():
+            return f"no access to {path}: {_who_may(path)}"
+        case FileNotFoundError():
+            return (
+                f"no daemon answers at {path}: there is no such socket. Start one (`systemctl start ramsterd`), or"
+                " name the [control] socket of ramsterd.toml: `ramsterctl --socket PATH …`"
+            )
+        case ConnectionRefusedError():
+            return (
+                f"no daemon answers at {path}: the one that made this socket has ended."
+                " Start it again (`systemctl start ramsterd`)"
+            )
+        case _:
+            return f"no daemon answers at {path}: {error.strerror or error}"
+
+
+def _who_may(path: Path) -> str:
+    """Return who may use a socket, as far as we may know."""
+    try:
+        status = path.stat()
+    except OSError:
+        return f"the folder {path.parent} is closed to this user; run as root or as the user of the daemon"
+    group = group_name(status.st_gid)
+    return (
+        f"a daemon has it, and it is for the group {group}; `sudo usermod -aG {group} $USER` and a new login,"
+        " or run as root"
+    )
+
+
+def group_name(number: int) -> str:
+    """Return the name of a group, or its number if it has none."""
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return str(number)
 
 
 main.add_command(node_group(ask))
@@ -236,19 +277,31 @@ def format_status(now: dict[str, Any]) -> str:
     lines += format_lost(now["marks"])
     lines += format_certificate(now.get("certificate_seconds"))
     lines += format_heartbeat(now["heartbeat"])
+    lines += format_log(now["log"])
+    names = {
+        row["config"]["number"]: row["config"]["name"] for row in now["engine"]["nodes"]["nodes"]
+    }
     lines += [
-        f"at node {each['node']}: {each['pages']} pages of ours"
+        f"at node {names.get(each['node'], each['node'])}: {each['pages']} pages of ours"
         for each in now["engine"]["holders"]
         if not each["is_dead"]
     ]
     lines += [
-        f"of node {each['node']}: {each['pages']} pages here" for each in now["engine"]["foreign"]
+        f"of node {names.get(each['node'], each['node'])}: {each['pages']} pages here"
+        for each in now["engine"]["foreign"]
     ]
     lines += [
         f"export {each['name']}: {human_bytes(each['size_bytes'])}, {each['pages']} pages, {each['state']}"
         for each in now["exports"]
     ]
     return "\n".join(lines)
+
+
+def format_log(log: dict[str, Any]) -> list[str]:
+    """Return what the status says of the log; nothing while somebody reads it."""
+    if not log["dropped_lines_total"]:
+        return []
+    return [f"log       {log['dropped_lines_total']} lines dropped: nobody reads standard error"]
 
 
 def format_at_risk(rebuild: dict[str, Any]) -> str:
@@ -332,7 +385,7 @@ def _counts(counters: dict[str, int], prefix: str, *names: str) -> str:
 def format_nodes(rows: list[dict[str, Any]]) -> str:
     """Return one line a node."""
     lines = [
-        f"{'NUMBER':>6}  {'NAME':<16} {'ADDRESS':<24} {'STATE':<9} {'LINK':<5} {'CORDON':<6} FREE"
+        f"{'NUMBER':>6}  {'NAME':<16} {'ADDRESS':<24} {'STATE':<9} {'LINK':<5} {'CORDON':<6} {'FREE':<10} WHY"
     ]
     for row in rows:
         config, said = row["config"], row["status"]
@@ -341,9 +394,21 @@ def format_nodes(rows: list[dict[str, Any]]) -> str:
         where = f"{config['address']}:{config['port']}"
         cordon = "yes" if config["cordoned"] else "no"
         lines.append(
-            f"{config['number']:>6}  {config['name']:<16} {where:<24} {row['state']:<9} {link:<5} {cordon:<6} {free}"
+            f"{config['number']:>6}  {config['name']:<16} {where:<24} {row['state']:<9} {link:<5} {cordon:<6} {free:<10} {why_no_link(row)}".rstrip()
         )
     return "\n".join(lines)
+
+
+def why_no_link(row: dict[str, Any]) -> str:
+    """Return why there is no link to a node; what it says of its own end counts more than a port that is closed."""
+    if row["is_local"] or row["is_linked"]:
+        return ""
+    if row["state"] == "left":
+        return str(row["reason"])
+    text = str(row["link_reason"] or row["reason"])
+    return {"refused_here": "refused here: ", "refused_there": "it refuses us: "}.get(
+        row["link"], ""
+    ) + text
 
 
 def format_pools(rows: list[dict[str, Any]]) -> str:

@@ -35,6 +35,7 @@ from ramsterd.ending import describe_ending
 from ramsterd.engine import Engine
 from ramsterd.exposition import Exposition
 from ramsterd.heartbeat_key import reload_heartbeat_key
+from ramsterd.logs import LogHandler
 from ramsterd.member_store import BackgroundStore
 from ramsterd.metrics import RamsterCollector
 from ramsterd.metrics_server import MetricsServer
@@ -42,10 +43,13 @@ from ramsterd.nbd.export import Export
 from ramsterd.nbd.server import NbdServer
 from ramsterd.node_commands import node_commands
 from ramsterd.notify import Notifier, watchdog_seconds_from
+from ramsterd.page_news import PageNews, counts_of
 from ramsterd.pager import Pager
 from ramsterd.peers import Peers
+from ramsterd.signals import release_hangup
 from ramsterd.snapshot import DaemonStatistics, ExportSnapshot, to_plain
 from ramsterd.sockets import SocketPathTaken
+from ramsterd.start_line import start_line
 from ramsterd.state_commands import state_commands
 from ramsterd.statefile.keeper import StateKeeper
 from ramsterd.statefile.marks import report
@@ -54,6 +58,7 @@ from ramsterd.tmemd.server import TmemServer
 from ramsterd.tmemd.users import allowed_users
 
 logger = logging.getLogger("ramster.daemon")
+page_logger = logging.getLogger("ramster.pager")
 
 # All pages of an export belong to one object.
 EXPORT_OBJECT: Final = b""
@@ -61,6 +66,8 @@ EXPORT_OBJECT: Final = b""
 GC_THRESHOLD: Final = 50_000
 # How often is looked whether an export was emptied: a crash so soon after a TRIM calls it lost.
 EMPTIED_SECONDS: Final = 1.0
+# How often the log hears what counters say; a snapshot among 12 nodes takes 0.6 ms.
+NEWS_SECONDS: Final = 5.0
 
 
 class CannotServe(Exception):
@@ -79,6 +86,7 @@ class Daemon:
         incarnation: Incarnation,
         rng: random.Random,
         environ: Mapping[str, str],
+        log: LogHandler,
         credentials: Credentials | None = None,
         reload_credentials: Callable[[], Credentials | None] | None = None,
         heartbeat_key: bytes | None = None,
@@ -90,6 +98,8 @@ class Daemon:
         self._descriptors = descriptors
         self._cluster = cluster
         self._node = node
+        self._log = log
+        self._page_news = PageNews()
         self.engine = Engine(
             daemon=daemon,
             cluster=cluster,
@@ -188,12 +198,17 @@ class Daemon:
             CannotServe: (in an exception group) A socket or an address can't be had, or another daemon has it.
         """
         self._started_at = trio.current_time()
+        line = start_line(
+            __version__, self._daemon, self._cluster, self._node, self.engine.incarnation
+        )
+        logger.info("%s", line)
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD)
         async with trio.open_nursery() as services:
             services.start_soon(self._watch_signals)
             self._take_up_state()
             await start(services, self._state.run, "with this state_dir")
+            services.start_soon(self._tell_news)
             services.start_soon(self._store.run)
             if self._certificate is not None:
                 services.start_soon(self._certificate.watch)
@@ -210,15 +225,22 @@ class Daemon:
                 services.start_soon(self._feed_watchdog)
                 self._notifier.ready()
                 logger.info("node %s serves", self._node.name)
+                release_hangup()
                 await self._stop.wait()
                 self._notifier.stopping()
-                logger.info("stopping")
                 self._say_what_ends()
                 self._begin_stop(services, front_ends)
             self._clear_emptied()
             self._say_what_is_lost()
+            self._tell_page_news(is_last=True)
             await self._peers.say_farewell()
             services.cancel_scope.cancel()
+        if trio.current_time() >= services.cancel_scope.deadline:
+            bound = self._daemon.stop_seconds_max
+            logger.warning("the stop took longer than %g s: what was under way is cut off", bound)
+        self._notifier.close()
+        uptime = trio.current_time() - self._started_at
+        logger.info("node %s has stopped after %.0f s", self._node.name, uptime)
 
     async def _start_front_ends(self, front_ends: trio.Nursery) -> None:
         await start(front_ends, self._nbd.serve, "NBD")
@@ -278,13 +300,27 @@ class Daemon:
                 held,
             )
 
+    async def _tell_news(self) -> None:
+        """Tell the log what only counters know: what became of pages, and how many log lines were left out."""
+        while True:
+            await trio.sleep(NEWS_SECONDS)
+            self._log.say_due()
+            self._tell_page_news()
+
+    def _tell_page_news(self, *, is_last: bool = False) -> None:
+        counts = counts_of(self.statistics())
+        for each in self._page_news.on_counts(counts, at=trio.current_time(), is_last=is_last):
+            page_logger.log(each.level, "%s", each.text)
+
     async def _watch_signals(self) -> None:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             async for number in signals:
-                logger.info("%s", signal.Signals(number).name)
+                name = signal.Signals(number).name
                 if number != signal.SIGHUP:
+                    logger.info("%s: node %s stops", name, self._node.name)
                     self._stop.set()
                 else:
+                    logger.info("%s: node %s reads its files again", name, self._node.name)
                     self._reload()
 
     def _reload(self) -> None:
@@ -345,6 +381,7 @@ class Daemon:
             marks=self._state.marks.statistics(),
             heartbeat=None if heartbeat is None else heartbeat.statistics(),
             listener=self._peers.mesh.listener_statistics(),
+            log=self._log.statistics(),
             certificate_seconds=(
                 None if self._certificate is None else self._certificate.seconds_left()
             ),

@@ -23,6 +23,7 @@ from nodemanager.changes import (
     ChangeRefused,
     MembershipHistory,
     Said,
+    describe,
     differences,
     version_of,
 )
@@ -121,16 +122,24 @@ class Members:
         return all(node.number != self._local for node in self.cluster.node)
 
     def find(self, name: str) -> NodeConfig:
-        """Return the member of a name.
+        """Return the member of a name, or else of a number.
 
         Raises:
             ChangeRefused: There is none.
         """
-        for node in self.cluster.node:
-            if node.name == name:
-                return node
-        names = ", ".join(node.name for node in self.cluster.node)
-        raise ChangeRefused(f"node: found {show(name)}, expected the name of a member: {names}")
+        nodes = self.cluster.node
+        by_number = {str(node.number): node for node in nodes}
+        by_name = {
+            node.name: node for node in nodes
+        }  # a name that looks like a number counts as a name
+        if (found := by_name.get(name) or by_number.get(name)) is not None:
+            return found
+        members = ", ".join(f"{node.name} ({node.number})" for node in nodes)
+        expected = f"the name or the number of a member: {members}"
+        raise ChangeRefused(f"node: found {show(name)}, expected {expected}")
+
+    def _told(self, change: Change) -> str:
+        return describe(change, self._engine.nodes.name)
 
     def change(self, change: Change) -> None:
         """Make a change here and tell everybody.
@@ -141,11 +150,12 @@ class Members:
         """
         if self.is_removed:
             raise ChangeRefused("this node was removed from the cluster; ask another one")
-        cluster = self._history.propose(change)
+        before, cluster = self.cluster, self._history.propose(change)
         self._save(cluster)
         self._history.commit(change, cluster)
         self._refused = ""
-        logger.info("membership %s: %s", self._history.version, change)
+        told = differences(before, cluster)
+        logger.info("membership %s, changed here: %s", self._history.version, told)
         self._act()
 
     def on_written(self, problem: str) -> None:
@@ -219,37 +229,38 @@ class Members:
             inquiry.waits_for.discard(node)
 
     def _on_said(self, source: NodeId, said: Said) -> None:
-        history = self._history
+        history, name = self._history, self._engine.nodes.name(source)
         if said.version == history.version and set(said.nodes) != set(self.cluster.node):
             logger.warning(
-                "node %d has other members under the same version %s: the files differ;"
+                "node %s has other members under the same version %s: the files differ;"
                 " the next change by `ramsterctl node` makes them alike",
-                source,
+                name,
                 said.version,
             )
         before, was_unknown = self.cluster, history.is_unknown_to(said)
         try:
             adopted = history.on_said(said)
         except ChangeRefused as refused:
-            self._refused = f"those of node {source} break a rule here: {refused}"
-            logger.warning("members from node %d are not taken over: %s", source, refused)
+            self._refused = f"those of node {name} break a rule here: {refused}"
+            logger.warning("members from node %s are not taken over: %s", name, refused)
             return
         if adopted is None:
             return
         self._refused = ""
         for change in adopted.made_again:
-            logger.info("made again on top of what node %d said: %s", source, change)
+            logger.info("made again on top of what node %s said: %s", name, self._told(change))
         for change, reason in adopted.given_up:
-            logger.warning("given up, for another node changed members too: %s: %s", change, reason)
+            told = self._told(change)
+            logger.warning("given up, for another node changed members too: %s: %s", told, reason)
         told = differences(before, self.cluster)
         logger.info(
-            "membership %s, from node %d: %s", history.version, source, told or "the same members"
+            "membership %s, from node %s: %s", history.version, name, told or "the same members"
         )
         if was_unknown and told:
             logger.warning(
-                "node %d did not know our members of version %s (changed before a restart, or by hand), and its"
+                "node %s did not know our members of version %s (changed before a restart, or by hand), and its"
                 " own are newer: %s. If one of ours was meant, say it again with `ramsterctl node`",
-                source,
+                name,
                 version_of(before),
                 told,
             )
@@ -258,7 +269,12 @@ class Members:
         except ConfigError as error:
             logger.warning("the members are not written: %s", error)
         if self.is_removed:
-            logger.warning("this node was removed from the cluster: it takes part in nothing more")
+            origin = self._engine.nodes.name(NodeId(history.version.origin))
+            logger.warning(
+                "this node was removed from the cluster, at node %s: it takes part in nothing more; it can come back,"
+                " empty, by `ramsterctl node add` at a member, with a number that no node had before",
+                origin,
+            )
         self._act()
 
     def _save(self, cluster: ClusterConfig) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from nodemanager.states import LinkState, NodeState
 from ramsterd.core.page import PoolKind
 from ramsterd.core.zbud import Family
 from ramsterd.endpoint_metrics import endpoint_families
@@ -44,6 +45,7 @@ class RamsterCollector(Collector):
         yield from _certificate(now)
         yield from _listener(now)
         yield from endpoint_families(now)
+        yield from _log(now)
         if now.heartbeat is not None:
             yield from heartbeat_families(now.heartbeat)
 
@@ -93,9 +95,26 @@ def _listener(now: DaemonStatistics) -> Iterator[Metric]:
         "link_connections_displaced", "Of these, because too many had not greeted.", [],
         _one(listener.displaced_total),
     )  # fmt: skip
+
+
+def _log(now: DaemonStatistics) -> Iterator[Metric]:
+    log = now.log
     yield _counter(
-        "link_warnings_left_out", "Warnings about connections that the log was spared.", [],
-        _one(listener.warnings_left_out_total),
+        "log_lines", "Log lines, by what became of them: queued for standard error,"
+        " left out because many like them came, or dropped because nobody reads standard error.",
+        ["outcome"],
+        _by({
+            "queued": log.lines_total,
+            "left_out": log.left_out_lines_total,
+            "dropped": log.dropped_lines_total,
+        }),
+    )  # fmt: skip
+    yield _gauge(
+        "log_queue_bytes", "Log lines that wait to be written.", [], _one(log.queued_bytes)
+    )
+    yield _counter(
+        "log_failed_writes", "Writes to standard error that failed.", [],
+        _one(log.failed_writes_total),
     )  # fmt: skip
 
 
@@ -279,8 +298,26 @@ def _names(now: DaemonStatistics) -> dict[int, str]:
 def _nodes(now: DaemonStatistics) -> Iterator[Metric]:
     rows = [row for row in now.engine.nodes.nodes if not row.is_local]
     yield _gauge(
-        "node_up", "Whether we believe a node to be up.", ["node", "state"],
-        [([row.config.name, row.state.value], float(row.state.value == "up")) for row in rows],
+        "node_up", "Whether this node believes a node to be up.", ["node"],
+        [([row.config.name], float(row.state is NodeState.UP)) for row in rows],
+    )  # fmt: skip
+    yield _gauge(
+        "node_state", "What this node believes of a node: 1 for that state, 0 for all others.",
+        ["node", "state"],
+        [
+            ([row.config.name, state.value], float(row.state is state))
+            for row in rows
+            for state in NodeState
+        ],
+    )  # fmt: skip
+    yield _gauge(
+        "node_link_state", "Whether a link to a node is open, or what stood in the way last:"
+        " 1 for that, 0 for all others.", ["node", "state"],
+        [
+            ([row.config.name, state.value], float(row.link is state))
+            for row in rows
+            for state in LinkState
+        ],
     )  # fmt: skip
     yield _gauge(
         "node_cordoned",

@@ -12,11 +12,23 @@ from collections.abc import Mapping
 class Notifier:
     """Sends states to the service manager named by the environment; never blocks and never raises.
 
-    The environment is read once, here, so that children started later can be given another.
+    The environment is read once, here, so that children started later can be given another.  So is the socket made:
+    a daemon that is out of descriptors lives, and must be able to say so, or the watchdog ends it.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._address = _address_from(environ)
+        self._sender = (
+            None
+            if self._address is None
+            else socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        )
+
+    def close(self) -> None:
+        """Say nothing more."""
+        if self._sender is not None:
+            self._sender.close()
+            self._sender = None
 
     def ready(self) -> bool:
         """Say that we serve; units ordered after ours start now."""
@@ -36,11 +48,10 @@ class Notifier:
 
     def _send(self, state: str) -> bool:
         """Return whether the manager got the datagram."""
-        if self._address is None:
+        if self._address is None or self._sender is None:
             return False
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
-                sender.sendto(state.encode(), socket.MSG_DONTWAIT, self._address)
+            self._sender.sendto(state.encode(), socket.MSG_DONTWAIT, self._address)
         except OSError:  # nobody listens, or its queue is full: not worth a page
             return False
         return True

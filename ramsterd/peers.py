@@ -31,7 +31,7 @@ from nodemanager.events import NodeSubscribers
 from nodemanager.ids import NodeId
 from nodemanager.journal import subscribe_log
 from nodemanager.membership import MembershipStore
-from nodemanager.states import Verdict
+from nodemanager.states import LinkState, Verdict
 from ramsterd.core.codec import Codec
 from ramsterd.core.resize import ResizeState
 from ramsterd.engine import Engine
@@ -73,7 +73,7 @@ class Peers:
         self._cluster = cluster
         self._local = engine.nodes.local_config
         self.subscribers = NodeSubscribers()
-        subscribe_log(self.subscribers)
+        subscribe_log(self.subscribers, engine.nodes.name)
         self.mesh = Mesh(
             Hello(
                 cluster=cluster.name,
@@ -91,6 +91,7 @@ class Peers:
             limits=ALL_LIMITS,
             rng=rng,
             insecure_plaintext=cluster.insecure_plaintext,
+            on_no_link=engine.nodes.on_no_link,
         )
         self.members = Members(
             engine,
@@ -259,9 +260,13 @@ class Peers:
 
     def on_requests_failed(self, link: Link, failures: list[tuple[int, Failure]]) -> None:
         """Requests have no answer: their outcome is unknown."""
-        for request_id, failure in failures:
-            logger.info("node %d: request %d: %s", link.node, request_id, failure.value)
+        for request_id, _ in failures:
             self._engine.on_request_failed(request_id)
+        # A lost link is said once, for all of them.
+        for failure in {failure for _, failure in failures} - {Failure.LOST}:
+            count = sum(each is failure for _, each in failures)
+            name = self._engine.nodes.name(link.node)
+            logger.warning("node %s: %s, requests: %d", name, failure.value, count)
         # With a lost link, `on_link_lost` follows in the same step.  Before it the engine would ask again on this
         # very link, which it still believes in.
         if any(failure is not Failure.LOST for _, failure in failures):
@@ -269,8 +274,8 @@ class Peers:
 
     def on_link_lost(self, link: Link, reason: str) -> None:
         """The link is gone."""
-        logger.info("link to node %d lost: %s", link.node, reason)
         self._engine.on_link_lost(link.node, link.incarnation, now=trio.current_time())
+        self._engine.nodes.on_no_link(link.node, LinkState.LOST, reason)
         self.members.on_link_lost(link.node)
         if link.node in self._parting:
             self._parting.discard(link.node)

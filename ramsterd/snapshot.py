@@ -14,6 +14,7 @@ from ramsterd.endpoint_statistics import (
     MetricsStatistics,
 )
 from ramsterd.engine_statistics import EngineStatistics
+from ramsterd.logs import LogStatistics
 from ramsterd.members import MembersStatistics
 from ramsterd.nbd.counters import NbdStatistics
 from ramsterd.pager import PagerStatistics
@@ -54,6 +55,7 @@ class DaemonStatistics:
     links: dict[NodeId, LinkStatistics]
     # Who knocks at the port of the links.
     listener: ListenerStatistics
+    log: LogStatistics
     # Until our certificate ends, negative after that; None without TLS.
     certificate_seconds: float | None = None
     descriptors: DescriptorStatistics

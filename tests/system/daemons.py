@@ -21,7 +21,7 @@ from ramsterd.nbd.client import NbdClient
 T = TypeVar("T")
 
 ROOT = Path(__file__).parents[2]
-RAMSTERD = [sys.executable, "-c", "from ramsterd.cli import main; main()"]
+RAMSTERD = [sys.executable, "-c", "from ramsterd.entry import main; main()"]
 RAMSTERCTL = [sys.executable, "-c", "from ramsterd.ctl import main; main()"]
 EXPORT = "swap0"
 MIB = 1024 * 1024

@@ -40,7 +40,7 @@ def test_a_killed_holder_costs_no_page(new_cluster: NewCluster) -> None:
     runs = fill(node)
     cluster[2].kill()
     check(node, runs)
-    wait_until(lambda: "node 2 is down" in node.log, "node 2 is down", seconds_max=20)
+    wait_until(lambda: "node n2 is down" in node.log, "node 2 is down", seconds_max=20)
     wait_until(lambda: rebuild(node) == 0, "no page at risk", seconds_max=40)
     cluster[3].kill()
     check(node, runs)

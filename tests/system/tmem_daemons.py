@@ -16,7 +16,7 @@ from ramsterd.ctl import ask
 
 ROOT = Path(__file__).parent.parent.parent
 START_SECONDS_MAX = 20.0
-MAIN = "from ramsterd.cli import main; main()"
+MAIN = "from ramsterd.entry import main; main()"
 NAMES = ("alpha", "beta", "gamma")
 
 

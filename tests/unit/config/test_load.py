@@ -59,6 +59,21 @@ def test_a_missing_cluster_file_is_named_by_its_own_path(tmp_path: Path) -> None
     assert caught.value.found == "no such file"
 
 
+def test_a_node_that_was_removed_hears_since_when_and_how_to_come_back(tmp_path: Path) -> None:
+    path = write(
+        tmp_path, "cluster.toml", "membership_version = 8\nmembership_origin = 2\n" + CLUSTER
+    )
+    os.utime(path, (0, 1_764_000_000))
+    write(tmp_path, "ramsterd.toml", DAEMON.replace('"alpha"', '"gamma"'))
+    with pytest.raises(ConfigError) as caught:
+        load_node(tmp_path / "ramsterd.toml")
+    expected = caught.value.expected
+    assert "Cluster lab has no gamma (any more) since membership version 8 or earlier" in expected
+    assert f"made at node beta and written to {path} at 2025-11-24 16:00 UTC" in expected
+    assert "`ramsterctl node add --name gamma --number N …` at a member" in expected
+    assert "alpha" not in expected
+
+
 def test_a_folder_or_a_pipe_is_not_a_file(tmp_path: Path) -> None:
     """Opening the pipe would wait for ever."""
     os.mkfifo(tmp_path / "pipe")

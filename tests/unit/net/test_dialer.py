@@ -1,4 +1,5 @@
 import random
+from functools import partial
 
 import pytest
 import trio
@@ -72,7 +73,8 @@ async def dials_after(seconds: float, *, stays_seconds: float) -> int:
     async with trio.open_nursery() as nursery:
         await nursery.start(listen, network)
         backoff = Backoff(random.Random(1))
-        nursery.start_soon(dial_forever, NodeId(1), network, lambda: WHERE, stay, backoff)
+        dial = partial(dial_forever, on_no_link=lambda _: None)
+        nursery.start_soon(dial, "beta", network, lambda: WHERE, stay, backoff)
         await trio.sleep(seconds)
         nursery.cancel_scope.cancel()
     return len(network.connections)

@@ -16,6 +16,7 @@ from net.hello import Hello
 from net.link import Failure, Link
 from net.mesh import Mesh
 from nodemanager.ids import NodeId
+from nodemanager.states import LinkState
 from tests.simulation.network import SimNetwork
 from tests.unit.net.net_helpers import ASK, LIMITS, TELL, Diary, make_frame, make_hello
 
@@ -38,6 +39,8 @@ class Node:
         self.members = members
         self.hello = hello or make_hello(number)
         self.scope = trio.CancelScope()
+        # Why there is no link, as last told.
+        self.no_link: dict[NodeId, tuple[LinkState, str]] = {}
         self.mesh = self._make_mesh(self.hello)
 
     def _make_mesh(self, hello: Hello) -> Mesh:
@@ -49,7 +52,11 @@ class Node:
             limits=LIMITS,
             rng=random.Random(self.number),
             greetings_max=4,
+            on_no_link=self._on_no_link,
         )
+
+    def _on_no_link(self, node: NodeId, why: LinkState, reason: str) -> None:
+        self.no_link[node] = (why, reason)
 
     async def start(self, nursery: trio.Nursery) -> None:
         await nursery.start(self._serve)
@@ -154,6 +161,10 @@ async def test_a_handshake_mismatch_is_logged_on_both_sides(
         messages = [record.getMessage() for record in caplog.records]
         assert any(m.startswith("refused node 2 (node2): ") and reason in m for m in messages)
         assert any("they rejected us: " in m and reason in m for m in messages)
+        [(why, told)] = one.no_link.values()
+        assert why is LinkState.REFUSED_HERE
+        assert reason in told
+        assert two.no_link == {NodeId(1): (LinkState.REFUSED_THERE, told)}
         nursery.cancel_scope.cancel()
 
 

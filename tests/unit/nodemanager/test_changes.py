@@ -8,10 +8,15 @@ from config.model import ClusterConfig, NodeConfig
 from nodemanager.changes import (
     ANCESTORS_MAX,
     DIFFERENCES_SHOWN_MAX,
+    Add,
+    Change,
     Cordon,
+    Drain,
     MembershipHistory,
+    Remove,
     Said,
     Version,
+    describe,
     differences,
 )
 from nodemanager.ids import NodeId
@@ -84,3 +89,20 @@ def test_an_old_change_is_not_made_again_by_a_node_that_was_away_for_long() -> N
     assert adopted.made_again == ()
     assert [change for change, _ in adopted.given_up] == [cordon], "said, for it may be unknown too"
     assert away.cluster == other.cluster
+
+
+def test_a_change_reads_as_it_was_asked_for() -> None:
+    changes: list[Change] = [
+        Add(NodeConfig(number=4, name="delta", address="127.0.0.1")),
+        Remove(NodeId(3)),
+        Cordon(NodeId(3), is_cordoned=True),
+        Cordon(NodeId(3), is_cordoned=False),
+        Drain(NodeId(3)),
+    ]
+    assert [describe(change, lambda number: f"n{number}") for change in changes] == [
+        "add delta",
+        "remove n3",
+        "cordon n3",
+        "uncordon n3",
+        "drain n3",
+    ]

@@ -21,21 +21,21 @@ PEER, LIFE = NodeId(3), Incarnation(100)
 @pytest.mark.parametrize(
     ("event", "level", "line"),
     [
-        (NodeUp(PEER, LIFE), logging.INFO, "node 3 is up, incarnation 100"),
-        (NodeSuspected(PEER, LIFE, "quiet"), logging.WARNING, "node 3 is suspect: quiet"),
-        (NodeCleared(PEER, LIFE), logging.INFO, "node 3 is up as before"),
-        (NodeDraining(PEER, LIFE), logging.INFO, "node 3 is draining"),
-        (NodeDown(PEER, None, "quiet"), logging.WARNING, "node 3 is down, never heard: quiet"),
+        (NodeUp(PEER, LIFE), logging.INFO, "node gamma is up, incarnation 100"),
+        (NodeSuspected(PEER, LIFE, "quiet"), logging.WARNING, "node gamma is suspect: quiet"),
+        (NodeCleared(PEER, LIFE), logging.INFO, "node gamma is up as before"),
+        (NodeDraining(PEER, LIFE), logging.INFO, "node gamma is draining"),
+        (NodeDown(PEER, None, "quiet"), logging.WARNING, "node gamma is down, never heard: quiet"),
         (
             NodeDown(PEER, LIFE, "quiet"),
             logging.WARNING,
-            "node 3 is down, incarnation 100: quiet",
+            "node gamma is down, incarnation 100: quiet",
         ),
-        (NodeDown(PEER, LIFE, "said goodbye"), logging.INFO, "node 3 left, incarnation 100"),
+        (NodeDown(PEER, LIFE, "said goodbye"), logging.INFO, "node gamma left, incarnation 100"),
         (
             NewIncarnation(PEER, LIFE, Incarnation(200)),
             logging.WARNING,
-            "node 3 lost all it held: incarnation 200 after 100",
+            "node gamma was restarted and lost all it held: incarnation 200 after 100",
         ),
     ],
     ids=lambda value: type(value).__name__ if not isinstance(value, str | int) else "",
@@ -45,7 +45,7 @@ def test_each_event_is_one_line(
 ) -> None:
     caplog.set_level(logging.INFO, logger="ramster.nodes")
     subscribers = NodeSubscribers()
-    subscribe_log(subscribers)
+    subscribe_log(subscribers, {PEER: "gamma"}.__getitem__)
     subscribers.publish([event])
     assert [(r.levelno, r.getMessage()) for r in caplog.records] == [(level, line)]
 
@@ -55,6 +55,6 @@ def test_the_log_tells_an_event_before_anyone_acts_on_it(caplog: pytest.LogCaptu
     lines_seen: list[int] = []
     subscribers = NodeSubscribers()
     subscribers.subscribe(NodeUp, lambda _: lines_seen.append(len(caplog.records)), priority=0)
-    subscribe_log(subscribers)
+    subscribe_log(subscribers, {PEER: "gamma"}.__getitem__)
     subscribers.publish([NodeUp(PEER, LIFE)])
     assert lines_seen == [1]

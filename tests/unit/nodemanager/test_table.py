@@ -14,7 +14,7 @@ from nodemanager.events import (
 )
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.placement import choose_holders
-from nodemanager.states import NodeState, Verdict
+from nodemanager.states import LinkState, NodeState, Verdict
 from nodemanager.table import NodeTable, PeerStatus
 from tests.unit.nodemanager.clusters import cluster_of
 
@@ -59,6 +59,11 @@ def test_every_peer_begins_joining_and_we_are_not_our_own_peer() -> None:
     assert table.incarnation(PEER) is None
     assert table.config(PEER).name == "node1"
     assert table.local_config.name == "node0"
+
+
+def test_nodes_have_names_and_what_is_no_member_has_a_number() -> None:
+    table = new_table()
+    assert [table.name(NodeId(number)) for number in (0, 1, 7)] == ["node0", "node1", "number 7"]
 
 
 def test_a_link_makes_a_node_up_once() -> None:
@@ -287,3 +292,25 @@ def test_a_cordon_reaches_placement() -> None:
     assert choose_holders(table.candidates(), 1, 100, now=2, rng=rng) == []
     table.on_members(cluster_of(3))
     assert choose_holders(table.candidates(), 1, 100, now=2, rng=rng) == [PEER]
+
+
+def test_why_there_is_no_link_is_kept_until_there_is_one() -> None:
+    table = new_table()
+
+    def link() -> tuple[LinkState, str]:
+        row = next(each for each in table.statistics().nodes if each.config.number == PEER)
+        return row.link, row.link_reason
+
+    assert link() == (LinkState.UNTRIED, "")
+    table.on_no_link(PEER, LinkState.REFUSED_THERE, "another cluster")
+    assert link() == (LinkState.REFUSED_THERE, "another cluster")
+    table.on_link_up(PEER, OLD, now=1)
+    table.on_no_link(PEER, LinkState.REFUSED_HERE, "a second link")
+    assert link() == (LinkState.LINKED, "")
+    table.on_link_lost(PEER, OLD, now=2)
+    table.on_no_link(PEER, LinkState.LOST, "they are silent")
+    table.on_no_link(PEER, LinkState.UNREACHABLE, "they are silent")
+    assert link() == (LinkState.LOST, "they are silent")
+    table.on_no_link(PEER, LinkState.UNREACHABLE, "no route")
+    assert link() == (LinkState.UNREACHABLE, "no route")
+    table.on_no_link(NodeId(9), LinkState.UNREACHABLE, "no member")

@@ -1,6 +1,9 @@
+from pathlib import Path
 from typing import Any
 
-from ramsterd.ctl import format_nodes
+import pytest
+
+from ramsterd.ctl import format_log, format_nodes, no_answer
 
 
 def row(number: int, *, is_linked: bool, free_bytes: int | None) -> dict[str, Any]:
@@ -13,6 +16,9 @@ def row(number: int, *, is_linked: bool, free_bytes: int | None) -> dict[str, An
             "cordoned": False,
         },
         "state": "up" if is_linked else "down",
+        "reason": "silent",
+        "link": "linked" if is_linked else "unreachable",
+        "link_reason": "" if is_linked else "no route to host",
         "is_local": False,
         "is_linked": is_linked,
         "status": None if free_bytes is None else {"free_bytes": free_bytes},
@@ -24,8 +30,43 @@ def test_free_memory_is_shown_as_people_compare_it() -> None:
 
 
 def test_what_a_node_said_before_its_link_was_lost_is_not_shown() -> None:
-    assert format_nodes([row(2, is_linked=False, free_bytes=44_024_389)]).endswith(" -")
+    assert " 42 MiB" not in format_nodes([row(2, is_linked=False, free_bytes=44_024_389)])
 
 
 def test_a_node_that_has_said_nothing_yet_shows_nothing() -> None:
     assert format_nodes([row(2, is_linked=True, free_bytes=None)]).endswith(" -")
+
+
+def test_a_log_that_nobody_reads_is_shown() -> None:
+    assert format_log({"dropped_lines_total": 0}) == []
+    [line] = format_log({"dropped_lines_total": 12})
+    assert line == "log       12 lines dropped: nobody reads standard error"
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({}, "no route to host"),
+        ({"link": "refused_here"}, "refused here: no route to host"),
+        ({"link": "refused_there"}, "it refuses us: no route to host"),
+        ({"link_reason": ""}, "silent"),
+        ({"state": "left", "reason": "said goodbye"}, "said goodbye"),
+    ],
+)
+def test_a_node_without_a_link_has_a_reason(changes: dict[str, str], why: str) -> None:
+    text = format_nodes([row(2, is_linked=False, free_bytes=None) | changes])
+    assert text.splitlines()[0].endswith(" WHY")
+    assert text.endswith(f" -          {why}")
+
+
+def test_a_socket_that_can_not_be_used_says_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+    assert "systemctl start ramsterd" in no_answer(path, FileNotFoundError())
+    assert "--socket PATH" in no_answer(path, FileNotFoundError())
+    assert "has ended" in no_answer(path, ConnectionRefusedError())
+    assert no_answer(path, PermissionError()).startswith(
+        f"no access to {path}: the folder {tmp_path}"
+    )
+    path.touch()
+    assert f"it is for the group {path.group()}; " in no_answer(path, PermissionError())
+    assert no_answer(path, TimeoutError("timed out")).endswith(": timed out")

@@ -8,11 +8,13 @@ from trio.testing import MockClock
 
 from config.limits import BUDGET_BYTES_MIN
 from config.model import RemoteConfig
+from nodemanager.states import LinkState, NodeState
 from ramsterd.endpoint_statistics import (
     DescriptorStatistics,
     EndpointStatistics,
     MetricsStatistics,
 )
+from ramsterd.logs import LogStatistics
 from ramsterd.members import MembersStatistics
 from ramsterd.metrics import RamsterCollector
 from ramsterd.nbd.server import NbdServer
@@ -76,6 +78,14 @@ def statistics(node: SimNode) -> DaemonStatistics:
         descriptors=DescriptorStatistics(limit=1024, reserved=512, lowest_free=20),
         control=ENDPOINT,
         metrics=MetricsStatistics(endpoint=ENDPOINT, answers_total={"200": 7}),
+        log=LogStatistics(
+            queued_lines=1,
+            queued_bytes=80,
+            lines_total=5,
+            dropped_lines_total=6,
+            left_out_lines_total=7,
+            failed_writes_total=8,
+        ),
         links={each: link.statistics() for each, link in node.peers.mesh.links.items()},
     )
 
@@ -106,6 +116,16 @@ async def test_nodes_have_one_label_everywhere(autojump_clock: MockClock) -> Non
     knocks = [each["ramster_link_connections"].samples[0].value for each in (ours, theirs)]
     assert knocks == [1, 0]
     assert ours["ramster_link_connections_failed"].samples[0].value == 0
+    [up] = ours["ramster_node_up"].samples
+    assert (up.labels, up.value) == ({"node": "n2"}, 1)
+    for name, states, present in (
+        ("ramster_node_state", NodeState, "up"),
+        ("ramster_node_link_state", LinkState, "linked"),
+    ):
+        told = {each.labels["state"]: each.value for each in ours[name].samples}
+        assert told == {state.value: float(state.value == present) for state in states}
+    lines = {each.labels["outcome"]: each.value for each in ours["ramster_log_lines"].samples}
+    assert lines == {"queued": 5, "dropped": 6, "left_out": 7}
     [remote] = ours["ramster_remote_pages"].samples
     [foreign] = theirs["ramster_foreign_pages"].samples
     assert (remote.labels, foreign.labels) == ({"node": "n2"}, {"node": "n1"})

@@ -12,11 +12,11 @@ from nodemanager.states import NodeState
 
 UP, SUSPECT, DOWN = NodeState.UP, NodeState.SUSPECT, NodeState.DOWN
 LOG = """\
-2026-11-25 08:42:02,500 INFO    ramster.heartbeat: node 5 is suspect: no answer to a probe
-2026-11-25 08:42:02,700 INFO    ramster.nodes: node 5 is down: something else that says so
-2026-11-25 08:42:06,500 INFO    ramster.heartbeat: node 5 is down: suspect for 4.0 s
+2026-11-25 08:42:02,500 DEBUG   ramster.heartbeat: node n5 is suspect: no answer to a probe
+2026-11-25 08:42:02,700 INFO    ramster.nodes: node n5 is down: something else that says so
+2026-11-25 08:42:06,500 DEBUG   ramster.heartbeat: node n5 is down: suspect for 4.0 s
 2026-11-25 08:42:06,600 WARNING ramster.heartbeat: datagram dropped, bad mac
-2026-11-25 08:42:09,000 INFO    ramster.heartbeat: node 5 is up: heard
+2026-11-25 08:42:09,000 DEBUG   ramster.heartbeat: node n5 is up: heard
 """
 
 

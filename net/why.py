@@ -1,0 +1,23 @@
+"""Sorts the reasons that links end with, for whoever counts them.  Pure.
+
+A reason is a sentence for people, made where it is known (`net.connection`, `net.tls`); its beginning says who refused
+whom.  tests/unit/net/test_why.py holds both sides together.
+"""
+
+from typing import Final
+
+from nodemanager.states import LinkState
+
+_BEGINNINGS: Final = {
+    "refused: ": LinkState.REFUSED_HERE,
+    "they rejected us: ": LinkState.REFUSED_THERE,
+    "they refused us: ": LinkState.REFUSED_THERE,
+}
+
+
+def sort_reason(reason: str) -> tuple[LinkState, str]:
+    """Return why there is no link, and the rest of the reason; what is no refusal is out of reach."""
+    for beginning, why in _BEGINNINGS.items():
+        if reason.startswith(beginning):
+            return why, reason.removeprefix(beginning)
+    return LinkState.UNREACHABLE, reason

@@ -1,0 +1,59 @@
+"""How a log line looks: with a time and a level, or as the journal wants it.
+
+The journal has a time of its own and reads the level from a prefix of each line (sd-daemon(3)).
+systemd names the stream that it reads in JOURNAL_STREAM (systemd.exec(5)): standard error may have been redirected since.
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import Final
+
+PLAIN_FORMAT: Final = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+JOURNAL_FORMAT: Final = "%(name)s: %(message)s"
+
+# Levels of syslog(3), from the most verbose to the most severe.
+_PRIORITIES: Final = (
+    (logging.CRITICAL, 2),
+    (logging.ERROR, 3),
+    (logging.WARNING, 4),
+    (logging.INFO, 6),
+)
+_DEBUG_PRIORITY: Final = 7
+
+
+class OneLineFormatter(logging.Formatter):
+    """A formatter whose message is one line, whatever others put into its arguments; a traceback has its lines."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  the name is logging's
+        """Return the line, with what does not print escaped."""
+        record.message = printable(record.message)
+        return super().formatMessage(record)
+
+
+def printable(text: str) -> str:
+    """Return the text with control characters escaped: no argument can end a line and begin another."""
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() else ascii(each)[1:-1]  # "\n" becomes \n in two characters
+        for each in text
+    )
+
+
+def priority_prefix(level: int) -> str:
+    """Return `<3>` and the like."""
+    for least, priority in _PRIORITIES:
+        if level >= least:
+            return f"<{priority}>"
+    return f"<{_DEBUG_PRIORITY}>"
+
+
+def with_priority(text: str, level: int) -> str:
+    """Return the text with the prefix before each of its lines: each is an entry of the journal."""
+    prefix = priority_prefix(level)
+    return "\n".join(prefix + line for line in text.split("\n"))
+
+
+def is_journal(environ: Mapping[str, str], *, device: int, inode: int) -> bool:
+    """Return whether the file with this device and inode is the stream that the journal reads."""
+    return environ.get("JOURNAL_STREAM", "") == f"{device}:{inode}"

@@ -1,0 +1,33 @@
+"""The first line of a daemon's log: which program runs as which node, where it listens, and with how much memory.  Pure."""
+
+from config.model import ClusterConfig, DaemonConfig, NodeConfig
+from config.units import human_bytes
+
+
+def start_line(
+    version: str, daemon: DaemonConfig, cluster: ClusterConfig, node: NodeConfig, incarnation: int
+) -> str:
+    """Return it."""
+    who = f"node {node.name} ({node.number}) of cluster {cluster.name}"
+    parts = [
+        f"ramsterd {version} starts as {who} with {len(cluster.node)} nodes",
+        f"incarnation {incarnation}",
+        f"budget {human_bytes(daemon.memory.budget)}",
+        *endpoints(daemon, node),
+        f"exports: {', '.join(export.name for export in daemon.export) or 'none'}",
+    ]
+    return "; ".join(parts)
+
+
+def endpoints(daemon: DaemonConfig, node: NodeConfig) -> list[str]:
+    """Return what listens where; what is off is not named."""
+    address = f"[{node.address}]" if ":" in node.address else node.address
+    found = [
+        ("links and heartbeat", f"{address}:{node.port}"),
+        ("NBD", daemon.nbd.socket),
+        ("NBD", daemon.nbd.listen),
+        ("tmem", daemon.tmem.socket),
+        ("control", daemon.control.socket),
+        ("metrics", daemon.metrics.listen),
+    ]
+    return [f"{name} at {where}" for name, where in found if where]

@@ -1,0 +1,155 @@
+"""A daemon whose standard error nobody reads, and signals at awkward moments."""
+
+import contextlib
+import fcntl
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from ramsterd.logs.limiter import LINES_MAX
+from ramsterd.nbd.client import RequestFailed
+from ramsterd.signals import USELESS
+from tests.system.conftest import NewCluster
+from tests.system.daemons import RAMSTERD, Node, environment, wait_until
+
+# The smallest pipe of Linux: a page.
+PIPE_BYTES = 4096
+PAGES = 2048
+
+
+@pytest.fixture
+def unread() -> Iterator[tuple[int, int]]:
+    """A small pipe: who writes to it writes to nobody."""
+    read_end, write_end = os.pipe()
+    fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+    yield read_end, write_end
+    for end in (read_end, write_end):
+        with contextlib.suppress(OSError):
+            os.close(end)
+
+
+def start_with_stderr(node: Node, stderr: int) -> None:
+    node.process = subprocess.Popen(
+        [*RAMSTERD, "run", "--config", str(node.config)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=stderr,
+        env=environment(),
+    )
+    node.wait_ready()
+
+
+def connect_and_send_garbage(node: Node) -> None:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(5)
+        client.connect(str(node.nbd))
+        client.sendall(b"\xff" * 64)
+        while client.recv(4096):
+            pass
+
+
+def test_a_standard_error_that_nobody_reads_stops_nothing(
+    new_cluster: NewCluster, unread: tuple[int, int]
+) -> None:
+    cluster = new_cluster(budgets=["4MiB"])
+    node = cluster[1]
+    start_with_stderr(node, unread[1])
+    for _ in range(100):
+        connect_and_send_garbage(node)
+    assert node.status()["node"] == "n1"
+    with node.client() as client:
+        client.write(0, b"x" * 4096)
+    node.send_signal(signal.SIGTERM)
+    assert node.wait_end() == 0
+
+
+def blocks_hangups(node: Node) -> bool:
+    """Return whether its first lines have run: most of its start is still to come."""
+    assert node.process is not None
+    with open(f"/proc/{node.process.pid}/status") as status:
+        fields = dict(line.split(":", 1) for line in status)
+    return bool(int(fields["SigBlk"], 16) >> (signal.SIGHUP - 1) & 1)
+
+
+def test_a_hangup_while_the_daemon_starts_is_a_reload_and_no_end(new_cluster: NewCluster) -> None:
+    node = new_cluster(budgets=["4MiB"])[1]
+    node.start()
+    wait_until(lambda: blocks_hangups(node), "it holds signals")
+    for each in (*USELESS, signal.SIGHUP, signal.SIGPIPE):
+        node.send_signal(each)
+    node.wait_ready()
+    wait_until(lambda: "SIGHUP" in node.log, "it reloads")
+    assert node.log.index("serves") < node.log.index("SIGHUP")
+
+
+def count(node: Node, text: str) -> int:
+    return sum(text in line for line in node.log.splitlines())
+
+
+def test_the_first_and_the_last_line_say_what_ran(new_cluster: NewCluster) -> None:
+    cluster = new_cluster(budgets=["4MiB"])
+    cluster.start()
+    node = cluster[1]
+    node.stop()
+    first, *_, last = node.log.splitlines()
+    assert "starts as node n1 (1) of cluster test with 1 nodes" in first
+    assert f"links and heartbeat at 127.0.0.1:{node.port}; NBD at {node.nbd}" in first
+    assert "budget 4 MiB" in first
+    assert "node n1 has stopped after " in last
+    assert count(node, "SIGTERM: node n1 stops") == 1
+
+
+def test_clients_without_manners_cost_few_lines(new_cluster: NewCluster) -> None:
+    cluster = new_cluster(budgets=["4MiB"], more='[tmem]\nsocket = "tmem"')
+    cluster.start()
+    node = cluster[1]
+    for _ in range(3 * LINES_MAX):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(node.nbd))
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(node.config.parent / "tmem"))
+            client.sendall(b"\xff" * 64)
+    wait_until(lambda: node.status()["nbd"]["connections_total"] >= 3 * LINES_MAX, "all came")
+    wait_until(lambda: not node.status()["nbd"]["connections"], "all left")
+    wait_until(lambda: not node.status()["tmem"]["connections"], "all left")
+    node.stop()
+    assert count(node, "ramster.nbd: NBD client") == LINES_MAX
+    assert count(node, "ramster.nbd: left out") == 1
+    assert count(node, "ramster.tmemd: tmem client") == LINES_MAX
+    assert count(node, "ramster.tmemd: left out") == 1
+    assert len(node.log.splitlines()) < 4 * LINES_MAX
+
+
+def test_pages_that_are_lost_are_said(new_cluster: NewCluster) -> None:
+    """Their only holder is killed and starts again: nobody has them, and whoever reads them is told."""
+    cluster = new_cluster(budgets=["2MiB", "32MiB"])
+    cluster.start()
+    owner, holder = cluster[1], cluster[2]
+    pages = random.Random(0).randbytes(PAGES * 4096)
+    with owner.client() as client:
+        for offset in range(0, len(pages), 1 << 17):
+            client.write(offset, pages[offset : offset + (1 << 17)])
+        holder.kill()
+        holder.start()
+        holder.wait_ready()
+        wait_until(lambda: "pages lost with their last copy" in owner.log, "the loss is said")
+        failed = 0
+        for offset in range(0, len(pages), 4096):
+            try:
+                client.read(offset, 4096)
+            except RequestFailed:
+                failed += 1
+    assert failed > 100
+    wait_until(lambda: "requests that NBD answered with EIO: " in owner.log, "errors are said")
+    owner.stop()
+    lines = [line for line in owner.log.splitlines() if " ERROR " in line]
+    told = [int(n) for line in lines for n in re.findall(r"answered with EIO: (\d+)", line)]
+    assert sum(told) == failed
+    assert len(lines) <= 6
+    assert count(owner, "node n2 was restarted and lost all it held") == 1
