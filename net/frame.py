@@ -40,6 +40,7 @@ FRAME_BYTES_MAX: Final = 1024 * 1024
 DECODER_BYTES_START: Final = 256 * 1024
 # A receive is offered at least this much, so that a stream of small frames is not cut into many receives.
 SPACE_BYTES_MIN: Final = 64 * 1024
+_KEPT_BYTES_MAX: Final = DECODER_BYTES_START // KEPT_FRACTION
 
 
 class LinkType(enum.IntEnum):
@@ -160,9 +161,10 @@ class FrameDecoder:
         """Return the free end of the buffer, never empty."""
         if not self._view:
             self._view = self._pool.take(DECODER_BYTES_START)
-            self._start, self._end = 0, len(self._kept)
-            self._view[: self._end] = self._kept
-            self._kept = b""
+            if self._kept:
+                self._end = len(self._kept)
+                self._view[: self._end] = self._kept
+                self._kept = b""
         rest_bytes = self._end - self._start
         if not rest_bytes:
             self._start = self._end = 0
@@ -185,9 +187,11 @@ class FrameDecoder:
     def on_idle(self) -> None:
         """Nothing comes for now: give the buffer back, unless much of it waits for its rest."""
         rest_bytes = self._end - self._start
-        if self._view and rest_bytes <= DECODER_BYTES_START // KEPT_FRACTION:
+        if not self._view or rest_bytes > _KEPT_BYTES_MAX:
+            return
+        if rest_bytes:
             self._kept = bytes(self._view[self._start : self._end])
-            self._give_back()
+        self._give_back()
 
     def close(self) -> None:
         """Give the buffer back; nothing is received or read any more."""

@@ -12,6 +12,7 @@ from ramsterd.nbd.protocol import REQUEST_BYTES
 RECEIVE_BYTES: Final = 256 * 1024
 # The longest WRITE that is served whole.
 WHOLE_WRITE_BYTES_MAX: Final = RECEIVE_BYTES - REQUEST_BYTES
+_KEPT_BYTES_MAX: Final = RECEIVE_BYTES // KEPT_FRACTION
 
 
 class ReceiveBuffer:
@@ -20,42 +21,47 @@ class ReceiveBuffer:
     While the connection is idle there is no buffer: `view` is empty.
     """
 
-    __slots__ = ("_kept", "_pool", "end", "start", "view")
+    __slots__ = ("_kept", "_spare", "_spare_max", "end", "start", "view")
 
     def __init__(self, pool: BufferPool | None = None) -> None:
         self.view = NO_BUFFER
         self.start = 0
         self.end = 0
-        self._pool = pool or BufferPool(spare_max=0)
+        pool = pool or BufferPool(spare_max=0)
+        self._spare = pool.spare(RECEIVE_BYTES)
+        self._spare_max = pool.spare_max
         # What was not served when the buffer was given back.
         self._kept = b""
 
     def target(self) -> memoryview:
         """Return where to receive: never empty after `make_room`."""
         if not self.view:
-            self.view = self._pool.take(RECEIVE_BYTES)
-            self.start, self.end = 0, len(self._kept)
-            self.view[: self.end] = self._kept
-            self._kept = b""
+            # A client that waits for each answer pays for this once a request.
+            spare = self._spare
+            self.view = spare.pop() if spare else memoryview(bytearray(RECEIVE_BYTES))
+            if self._kept:
+                self.end = len(self._kept)
+                self.view[: self.end] = self._kept
+                self._kept = b""
         return self.view[self.end :]
 
     def on_idle(self) -> None:
         """Nothing comes for now: give the buffer back, unless much of it waits for its rest."""
         rest = self.end - self.start
-        if self.view and rest <= RECEIVE_BYTES // KEPT_FRACTION:
+        if rest > _KEPT_BYTES_MAX or not self.view:
+            return
+        if rest:
             self._kept = bytes(self.view[self.start : self.end])
-            self._give_back()
+        if len(self._spare) < self._spare_max:
+            self._spare.append(self.view)
+        self.view = NO_BUFFER
+        self.start = self.end = 0
 
     def close(self) -> None:
         """Give the buffer back; nothing is received or served any more."""
+        self.start = self.end
+        self.on_idle()
         self._kept = b""
-        if self.view:
-            self._give_back()
-
-    def _give_back(self) -> None:
-        self._pool.give_back(self.view)
-        self.view = NO_BUFFER
-        self.start = self.end = 0
 
     def on_received(self, count: int) -> None:
         """Take note of `count` bytes received into `target()`."""

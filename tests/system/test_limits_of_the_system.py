@@ -20,13 +20,18 @@ FEW_DESCRIPTORS = 256
 # `ulimit` sets both limits, so the daemon can't raise the one to the other.
 FEW = ("sh", "-c", f'ulimit -n {FEW_DESCRIPTORS}; exec "$0" "$@"')
 SOFT_ONLY = ("sh", "-c", f'ulimit -S -n {FEW_DESCRIPTORS}; exec "$0" "$@"')
-# A system that starts no thread after the first second: what CPython then says, for root's own limit can't be set.
+# A system that starts no thread once a file is there: as CPython says it, for no limit on processes binds root.
 NO_THREADS = """
-import sys, threading
+import os, sys, threading
+import trio
 from ramsterd.cli import main
+start = threading.Thread.start
 def refuse(thread):
-    raise RuntimeError("can't start new thread")
+    if os.path.exists(sys.argv[-1] + ".full"):
+        raise RuntimeError("can't start new thread")
+    start(thread)
 threading.Thread.start = refuse
+trio._core._thread_cache.IDLE_TIMEOUT = 0.01
 main()
 """
 
@@ -124,6 +129,7 @@ def test_nbd_clients_at_the_descriptor_limit_leave_the_rest_to_links_and_control
         assert f"ramster_descriptors {FEW_DESCRIPTORS}.0\n" in scrape(port)
         early.write(0, b"x" * PAGE)
         assert early.read(0, PAGE) == b"x" * PAGE
+    wait_until(lambda: not node.status()["nbd"]["connections"], "their descriptors are free")
     check_works(node)
     refusals = node.log.count("NBD client refused: 128 of 256 file descriptors are in use")
     assert 1 <= refusals <= 20
@@ -156,6 +162,8 @@ def test_a_command_that_needs_a_thread_that_can_not_be_started_ends_no_daemon(
     node = cluster[1]
     node.program = [sys.executable, "-c", NO_THREADS]
     cluster.start()
+    check_works(node)
+    node.config.with_suffix(".toml.full").touch()
     node.ask("node-cordon", name="n2")
     wait_until(lambda: node.status()["members"]["problem"], "the problem is told")
     assert "no thread can be started" in node.status()["members"]["problem"]
