@@ -28,6 +28,7 @@ from ramsterd.daemon import CannotServe, Daemon, leaves
 from ramsterd.descriptors import raise_limit
 from ramsterd.heartbeat_key import load_heartbeat_key
 from ramsterd.logs import set_up_logging
+from ramsterd.start_line import start_line
 from ramsterd.statefile.folder import StateFolderTaken
 from ramsterd.statefile.keeper import StateKeeper
 from ramsterd.statefile.start import check_state, open_state, rewrite_state
@@ -73,6 +74,7 @@ def run(config: Path) -> None:
             f"can't start the thread that writes the log: {error}; raise TasksMax= or `ulimit -u`",
             1,
         )
+    logger.info("%s", start_line(__version__, daemon_config, cluster, node))
     state = _open_state(daemon_config, config)
     descriptors = raise_limit()
     logger.debug(

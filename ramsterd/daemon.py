@@ -49,7 +49,6 @@ from ramsterd.peers import Peers
 from ramsterd.signals import release_hangup
 from ramsterd.snapshot import DaemonStatistics, ExportSnapshot, to_plain
 from ramsterd.sockets import SocketPathTaken
-from ramsterd.start_line import start_line
 from ramsterd.state_commands import state_commands
 from ramsterd.statefile.keeper import StateKeeper
 from ramsterd.statefile.marks import report
@@ -198,10 +197,6 @@ class Daemon:
             CannotServe: (in an exception group) A socket or an address can't be had, or another daemon has it.
         """
         self._started_at = trio.current_time()
-        line = start_line(
-            __version__, self._daemon, self._cluster, self._node, self.engine.incarnation
-        )
-        logger.info("%s", line)
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD)
         async with trio.open_nursery() as services:
@@ -224,7 +219,8 @@ class Daemon:
                 # Fed to the very end: a stop may take longer than the manager's patience.
                 services.start_soon(self._feed_watchdog)
                 self._notifier.ready()
-                logger.info("node %s serves", self._node.name)
+                incarnation = self.engine.incarnation
+                logger.info("node %s serves, incarnation %d", self._node.name, incarnation)
                 release_hangup()
                 await self._stop.wait()
                 self._notifier.stopping()

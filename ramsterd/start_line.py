@@ -4,14 +4,11 @@ from config.model import ClusterConfig, DaemonConfig, NodeConfig
 from config.units import human_bytes
 
 
-def start_line(
-    version: str, daemon: DaemonConfig, cluster: ClusterConfig, node: NodeConfig, incarnation: int
-) -> str:
+def start_line(version: str, daemon: DaemonConfig, cluster: ClusterConfig, node: NodeConfig) -> str:
     """Return it."""
     who = f"node {node.name} ({node.number}) of cluster {cluster.name}"
     parts = [
         f"ramsterd {version} starts as {who} with {len(cluster.node)} nodes",
-        f"incarnation {incarnation}",
         f"budget {human_bytes(daemon.memory.budget)}",
         *endpoints(daemon, node),
         f"exports: {', '.join(export.name for export in daemon.export) or 'none'}",

@@ -108,6 +108,10 @@ class Node:
     def log(self) -> str:
         return self.log_path.read_text() if self.log_path.exists() else ""
 
+    def wait_said(self, text: str) -> None:
+        """Wait until the log has a text: a thread writes it, so it may come after what it tells of."""
+        wait_until(lambda: text in self.log, f"{self.name} says: {text}")
+
     def start(self, extra_environment: Mapping[str, str] | None = None) -> None:
         """Start the process; `wait_ready` follows."""
         assert self.process is None

@@ -189,7 +189,7 @@ def test_a_change_that_a_restart_forgot_is_lost_with_a_word(new_cluster: NewClus
     wait_until(
         lambda: "did not know our members of version 1 of node 1" in cluster[1].log, "it is told"
     )
-    assert "cordoned of n3 (3) is False, was True" in cluster[1].log
+    cluster[1].wait_said("cordoned of n3 (3) is False, was True")
     wait_until(
         lambda: "cordoned = true" not in file_of(cluster[1]).read_text(), "the newer list is kept"
     )
@@ -246,4 +246,4 @@ def test_after_a_removal_daemons_with_too_many_copies_start(new_cluster: NewClus
     for number in (1, 2):
         cluster[number].stop()
     start(cluster, [1, 2])
-    assert "remote.copies: found 2, expected at most 1" in cluster[1].log
+    cluster[1].wait_said("remote.copies: found 2, expected at most 1")

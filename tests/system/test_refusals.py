@@ -218,7 +218,7 @@ def test_a_certificate_that_expires_while_the_node_runs(
     use_tls(cluster[1], ours.issue("n1"))
     use_tls(cluster[2], ours.issue("n2", days=8 / 86_400))
     cluster.start()
-    assert "the certificate of this node expires in 0.0 days" in cluster[2].log
+    cluster[2].wait_said("the certificate of this node expires in 0.0 days")
     wait_until(
         lambda: cluster[2].status()["certificate_seconds"] < 0, "it has expired", seconds_max=20
     )
@@ -253,4 +253,4 @@ def test_a_second_machine_with_the_files_of_a_node(
     copy.start()
     wait_for(original, "they rejected us: a second link: node 2 is connected already")
     wait_for(cluster[1], "refused node 2 (n2): a second link: node 2 is connected already")
-    assert "replaced: node 2 came back with a new incarnation" in cluster[1].log
+    cluster[1].wait_said("replaced: node 2 came back with a new incarnation")

@@ -601,7 +601,7 @@ def test_garbage_ends_its_connection(daemon: DaemonProcess) -> None:
             with contextlib.suppress(BrokenPipeError):
                 sock.sendall(rng.randbytes(rng.randrange(20, 200_000)))
             assert_ended_by_daemon(sock)
-    assert "broke the protocol" in daemon.log()
+    wait_for(lambda: "broke the protocol" in daemon.log())
 
 
 def test_half_a_frame_waits_and_ends_with_its_connection(daemon: DaemonProcess) -> None:
@@ -633,7 +633,7 @@ def test_a_length_of_4_gib_is_refused_unread(daemon: DaemonProcess) -> None:
                 )
             )
             assert_ended_by_daemon(sock)
-    assert "body bytes 4294963200" in daemon.log()
+    wait_for(lambda: "body bytes 4294963200" in daemon.log())
 
 
 def test_a_pool_id_of_someone_else_names_nothing(daemon: DaemonProcess) -> None:
@@ -714,7 +714,7 @@ def test_a_program_that_says_nothing_is_let_go(daemon: DaemonProcess) -> None:
     with nobody_else_notices(daemon):
         sock = raw_connection(daemon)
         assert_ended_by_daemon(sock)
-    assert "said no HELLO in time" in daemon.log()
+    wait_for(lambda: "said no HELLO in time" in daemon.log())
 
 
 def test_ramsterctl_shows_pools(daemon: DaemonProcess) -> None:
