@@ -17,6 +17,8 @@ from ramsterd.descriptors import Descriptors
 
 # How long accepting pauses when file descriptors or memory run out.
 ACCEPT_PAUSE_SECONDS: Final = 0.1
+# Lines of the log in a minute: they hardly differ.
+FEW_LINES: Final = {"lines_max": 6}
 OUT_OF_RESOURCES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
@@ -62,7 +64,10 @@ class Acceptor:
                 problem = error.errno or 0
                 if problem in OUT_OF_RESOURCES:
                     self._logger.warning(
-                        "accepts no %s for a moment: %s", self._clients, error.strerror
+                        "accepts no %s for a moment: %s",
+                        self._clients,
+                        error.strerror,
+                        extra=FEW_LINES,
                     )
             else:
                 problem = 0
@@ -83,7 +88,7 @@ class Acceptor:
         self.refused_total += 1
         with sock, suppress(OSError):
             sock.send(self._last_words(reason) if last_words is None else last_words)
-        self._logger.warning("%s refused: %s", self._clients, reason)
+        self._logger.warning("%s refused: %s", self._clients, reason, extra=FEW_LINES)
 
     def _reserved_reason(self) -> str:
         some = self._descriptors

@@ -31,7 +31,7 @@ def refuse(thread):
         raise RuntimeError("can't start new thread")
     start(thread)
 threading.Thread.start = refuse
-trio._core._thread_cache.IDLE_TIMEOUT = 0.01
+trio._core._thread_cache.IDLE_TIMEOUT = 0
 main()
 """
 
