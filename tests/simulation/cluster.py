@@ -191,7 +191,13 @@ class Cluster:
             on_verdicts=lambda verdicts: self._on_verdicts(node, verdicts),
         )
         node.dialers = [
-            Dialer(node.number, target, random.Random(rng.getrandbits(64)), self.now)
+            Dialer(
+                node.number,
+                target,
+                node.peers.mesh,
+                random.Random(rng.getrandbits(64)),
+                self.now,
+            )
             for target in node.engine.nodes.nodes()
             if is_dialer(node.number, target)
         ]
@@ -305,6 +311,14 @@ class Cluster:
                 way.close()
         self._end_broken()
 
+    def reset_one_end(self, number: int, peer: int) -> None:
+        """End a node's end of a link; the peer is not told, as when a firewall drops the RST."""
+        end = self.end_of(number, peer)
+        self.note(number, f"its end of the link to {peer} is reset")
+        end.outgoing.is_held = True
+        end.end("reset")
+        self._end_broken()
+
     def hold(self, source: int, target: int) -> None:
         """Let nothing more of what `source` sends arrive at `target`, until `let_go`."""
         self.end_of(source, target).outgoing.is_held = True
@@ -346,7 +360,7 @@ class Cluster:
         awake = [node for node in self.nodes.values() if not node.is_paused]
         clocks = [(node.peers._alarm(), node) for node in awake]
         beats = [(node.next_beat(), node) for node in awake if node.socket is not None]
-        dialers = [(dialer.at, dialer) for node in awake for dialer in node.dialers]
+        dialers = [(dialer.next_try(), dialer) for node in awake for dialer in node.dialers]
         times = [*arrivals, *alarms, *clocks, *beats, *dialers]
         at = min((each for each, _ in times), default=math.inf)
         self._jump_to(min(at, until))

@@ -56,6 +56,16 @@ class Faults:
         if {one, other} <= self.cluster.nodes.keys() and self.cluster.is_wired(one, other):
             self.cluster.cut(one, other)
 
+    def half_open(self) -> None:
+        """One end of a connection is reset, and the other is not told."""
+        one, other = self._pair()
+        nodes = self.cluster.nodes
+        # Without dialers nobody would make it whole.
+        if not self.cluster.has_detector or not {one, other} <= nodes.keys():
+            return
+        if self.cluster.is_linked(one, other):
+            self.cluster.reset_one_end(one, other)
+
     def link(self) -> None:
         """Without a detector there are no dialers either."""
         one, other = self._pair()

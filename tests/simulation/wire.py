@@ -142,7 +142,8 @@ class End:
 
     def end_if_broken(self) -> bool:
         """End the link if it was closed, or its wire was, as its own task would at its next step."""
-        is_eof = self.incoming.is_closed and not self.incoming.chunks
+        # A FIN or RST is held up like all else.
+        is_eof = self.incoming.is_closed and not (self.incoming.chunks or self.incoming.is_held)
         if self.is_over or (self.link._reason is None and not is_eof):
             return False
         self.end(self.link._reason or "they closed the connection")
