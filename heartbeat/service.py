@@ -129,6 +129,10 @@ class HeartbeatService:
         if self._waiting is not None:
             self._waiting.deadline = self._deadline()
 
+    def begin_incarnation(self, incarnation: Incarnation) -> None:
+        """Speak as this one from now on."""
+        self._detector.begin_incarnation(incarnation)
+
     def on_key_changed(self, key: bytes) -> bool:
         """Use a new key of the MAC; False: it is the present one.  The one before counts for `KEY_OVERLAP_SECONDS`."""
         is_new = self._door.on_key_changed(key)

@@ -20,10 +20,11 @@ from typing import Final, TypeAlias
 
 from net.errors import LocalProtocolError, RemoteProtocolError
 from net.frame import APPLICATION_TYPE_MIN, Frame, LinkType
-from net.hello import Hello, encode_reason, parse_reason
+from net.hello import Hello, encode_reason, encode_reject, parse_reason, parse_reject
 from net.judgement import PROBE_SECONDS, Accepted, Judgement, Refused, Undecided
 from net.link import Failure, Link
 from net.requests import RequestTable
+from nodemanager.ids import Incarnation
 
 # How long a new connection may take to say and to be told HELLO.
 HELLO_SECONDS_MAX: Final = 5.0
@@ -110,6 +111,13 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
+class Outdated:
+    """They refuse us because they know this newer incarnation of ours."""
+
+    newest: Incarnation
+
+
+@dataclass(frozen=True, slots=True)
 class RequestsFailed:
     """These requests get no answer."""
 
@@ -123,7 +131,7 @@ class Closed:
     reason: str
 
 
-Effect: TypeAlias = Send | Contested | Opened | RequestsFailed | Closed
+Effect: TypeAlias = Send | Contested | Opened | Outdated | RequestsFailed | Closed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,8 +211,8 @@ class Connection:
 
     def _decide(self, theirs: Hello, doubt: Undecided | None) -> list[Effect]:
         match self._judge(theirs, doubt):
-            case Refused(reason):
-                reject = Send(LinkType.REJECT, encode_reason(reason))
+            case Refused(reason, newest):
+                reject = Send(LinkType.REJECT, encode_reject(reason, newest))
                 return [reject, *self._close(Event.REFUSED, f"refused: {reason}")]
             case Undecided() as doubt:
                 self._step(Event.CONTESTED)
@@ -263,10 +271,12 @@ class Connection:
                 raise RemoteProtocolError("a second HELLO")
 
     def _on_leave(self, frame: Frame) -> list[Effect]:
-        reason = parse_reason(frame.table)
         if frame.type == LinkType.GOODBYE:
+            reason = parse_reason(frame.table)
             return self._close(Event.GOODBYE, f"they said goodbye: {reason}")
-        return self._close(Event.REJECTED, f"they rejected us: {reason}")
+        reason, newest = parse_reject(frame.table)
+        closed = self._close(Event.REJECTED, f"they rejected us: {reason}")
+        return closed if newest is None else [Outdated(newest), *closed]
 
     # Requests
 

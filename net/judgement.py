@@ -14,6 +14,8 @@ The accepting side decides which of two links stays, and the dialling side follo
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from nodemanager.ids import Incarnation
+
 if TYPE_CHECKING:
     from net.link import Link
 
@@ -28,9 +30,10 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """They may not."""
+    """They may not; `newest` is the incarnation of theirs that we know, if theirs is an earlier one."""
 
     reason: str
+    newest: Incarnation | None = None
 
 
 @dataclass(frozen=True, slots=True)

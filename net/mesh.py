@@ -7,6 +7,7 @@
 
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Final, NoReturn
 
@@ -25,7 +26,7 @@ from net.peerlink import SEND_QUEUE_BYTES_MAX, PeerLink
 from net.tls import TlsTransport, certified_names
 from net.transport import PortStatus, Stream, Transport
 from net.why import sort_reason
-from nodemanager.ids import NodeId
+from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import LinkState
 
 
@@ -35,6 +36,14 @@ def ignore_no_link(_node: NodeId, _why: LinkState, _reason: str) -> None:
 
 # A living peer says KEEPALIVE once in that time.
 SILENT_KEEPALIVES: Final = 3
+
+
+def nothing_known(_: NodeId) -> None:
+    """Know no incarnation of anybody."""
+
+
+def ignore_outdated(_: NodeId, __: Incarnation) -> None:
+    """Serve a mesh whose node never begins a new incarnation."""
 
 
 class Mesh:
@@ -50,6 +59,8 @@ class Mesh:
         transport: Transport,
         limits: Mapping[int, FrameLimits],
         rng: random.Random,
+        newest: Callable[[NodeId], Incarnation | None] = nothing_known,
+        on_outdated: Callable[[NodeId, Incarnation], None] = ignore_outdated,
         insecure_plaintext: bool = False,
         connection_limits: ConnectionLimits | None = None,
         send_queue_bytes_max: int = SEND_QUEUE_BYTES_MAX,
@@ -66,6 +77,10 @@ class Mesh:
         self._transport = transport
         self._limits = limits
         self._rng = rng
+        # The newest incarnation that is known of each node: no earlier one is linked.
+        self._newest = newest
+        # Told when a peer says that it knows this newer incarnation of ours.
+        self._on_outdated = on_outdated
         self._insecure_plaintext = insecure_plaintext
         self._connection_limits = connection_limits or ConnectionLimits(
             keepalive_seconds=hello.timers.keepalive_seconds,
@@ -134,6 +149,12 @@ class Mesh:
                 scope = self._dialers[node] = trio.CancelScope()
                 self._nursery.start_soon(self._dial, node, scope)
 
+    def begin_incarnation(self, incarnation: Incarnation) -> None:
+        """Be this from now on: whoever is linked, or about to be, with another one is to be linked anew."""
+        self._hello = replace(self._hello, incarnation=incarnation)
+        for link in list(self.links.values()):
+            link.close("this node begins a new incarnation")
+
     async def _dial(self, node: NodeId, scope: trio.CancelScope) -> None:
         # Each dialler draws its own jitter, so that one pair's luck does not change another's.
         backoff = Backoff(random.Random(self._rng.getrandbits(64)))  # noqa: S311  jitter, no secret
@@ -184,10 +205,13 @@ class Mesh:
         expected: NodeId | None,
         greeted: Callable[[], None] | None = None,
     ) -> PeerLink:
+        ours = self._hello
         connection = Connection(
-            self._hello,
+            ours,
             is_dialer=expected is not None,
-            judge=partial(self._judge, stream=stream, expected=expected, greeted=greeted),
+            judge=partial(
+                self._judge, ours=ours, stream=stream, expected=expected, greeted=greeted
+            ),
             limits=self._connection_limits,
             now=trio.current_time(),
         )
@@ -197,6 +221,7 @@ class Mesh:
             handler=self._handler,
             limits=self._limits,
             links=self.links,
+            on_outdated=partial(self._on_floor, stream, expected),
             send_queue_bytes_max=self._send_queue_bytes_max,
         )
 
@@ -205,13 +230,16 @@ class Mesh:
         theirs: Hello,
         doubt: Undecided | None,
         *,
+        ours: Hello,
         stream: Stream,
         expected: NodeId | None,
         greeted: Callable[[], None] | None,
     ) -> Judgement:
         """Return whether they may link to us; `doubt` is what this said before, if that was undecided."""
         judgement: Judgement
-        reason = judge_hello(self._hello, theirs, members=self._members(), expected=expected)
+        reason = judge_hello(ours, theirs, members=self._members(), expected=expected)
+        if reason is None and ours is not self._hello:
+            reason = "this node has begun a new incarnation meanwhile"
         if reason is None:
             reason = self._judge_name(theirs, certified_names(stream))
         if reason is not None:
@@ -232,27 +260,44 @@ class Mesh:
         """A link with a certificate belongs to the node whose name that holds, whatever HELLO says."""
         if certified is None:
             return None
-        configured = (self._names() if self._names is not None else {}).get(theirs.number)
+        configured = self._name_of(theirs.number)
         if theirs.name != configured:
             return f"node {theirs.number} calls itself {theirs.name!r}, cluster.toml {configured!r}"
         if theirs.name not in certified:
             return f"the certificate is for {show_names(certified)}, not for {theirs.name}"
         return None
 
+    def _name_of(self, node: NodeId) -> str | None:
+        return None if self._names is None else self._names().get(node)
+
     def _judge_second_link(
         self, theirs: Hello, doubt: Undecided | None, *, is_dialer: bool
     ) -> Judgement:
-        present = self.links.get(theirs.number)
-        # A newer life proves the present link dead, though its silence may not have shown yet (a machine
+        present, newest = self.links.get(theirs.number), self._newest(theirs.number)
+        if newest is None and present is not None:
+            newest = present.incarnation
+        if newest is not None and theirs.incarnation < newest:
+            reason = f"incarnation {theirs.incarnation} of node {theirs.number} is earlier than {newest}, known here"
+            return Refused(reason, newest)
+        # A newer one proves the present link dead, though its silence may not have shown yet (a machine
         # that lost power sends no FIN); the link replaces it as it opens.
         if present is None or theirs.incarnation > present.incarnation:
             return Accepted()
-        if theirs.incarnation < present.incarnation:
-            return Refused(f"a second link: node {theirs.number} is connected already")
         # The accepting side has judged before it answered.
         if is_dialer:
             return Accepted()
         return judge_second_link(present, doubt=doubt, now=trio.current_time())
+
+    def _on_floor(
+        self, stream: Stream, expected: NodeId | None, theirs: Hello | None, newest: Incarnation
+    ) -> None:
+        """Pass on which incarnation of ours a peer knows, if it is sure who says so."""
+        node = expected if theirs is None else theirs.number
+        if node is None:
+            return  # a stranger
+        certified = certified_names(stream)
+        if certified is None or self._name_of(node) in certified:
+            self._on_outdated(node, newest)
 
 
 async def reraise(error: Exception) -> NoReturn:

@@ -10,7 +10,7 @@ Everything ends in `end`: requests fail, the handler hears of it, the stream clo
 """
 
 import logging
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Final
 
 import trio
@@ -22,6 +22,7 @@ from net.connection import (
     Contested,
     Effect,
     Opened,
+    Outdated,
     RequestsFailed,
     Send,
     State,
@@ -58,6 +59,7 @@ class PeerLink:
         handler: LinkHandler,
         limits: Mapping[int, FrameLimits],
         links: MutableMapping[NodeId, Link],
+        on_outdated: Callable[[Hello | None, Incarnation], None],
         send_queue_bytes_max: int = SEND_QUEUE_BYTES_MAX,
     ) -> None:
         self.node = NodeId(-1)
@@ -69,6 +71,7 @@ class PeerLink:
         self._limits = limits
         # Links that are open, by node: this one enters when it opens and leaves when it ends.
         self._links = links
+        self._on_outdated = on_outdated
         self._decoder = FrameDecoder({})
         self._send_queue_bytes_max = send_queue_bytes_max
         self._fresh: list[Piece] = []
@@ -319,6 +322,8 @@ class PeerLink:
                     self._on_contested(present)
                 case Opened(theirs):
                     self._on_opened(theirs)
+                case Outdated(newest):
+                    self._on_outdated(self.theirs, newest)
                 case RequestsFailed(failures):
                     self._handler.on_requests_failed(self, list(failures))
                 case Closed(reason):

@@ -21,7 +21,7 @@ from config.rules import doubts
 from config.units import format_bytes
 from heartbeat.key import BadKeyFile
 from net.certificates import Credentials, load_credentials
-from nodemanager.ids import Incarnation
+from nodemanager.incarnations import first_incarnation
 from ramsterd import __version__
 from ramsterd.core.codec import CodecMissing, compressor_of
 from ramsterd.daemon import CannotServe, Daemon, leaves
@@ -89,8 +89,10 @@ def run(config: Path) -> None:
             daemon_config,
             cluster,
             node,
-            # Milliseconds since 1970 rise from one start to the next, as incarnations must.
-            incarnation=Incarnation(time.time_ns() // 1_000_000),
+            incarnation=first_incarnation(
+                clock_milliseconds=_wall_milliseconds(), last=state.last_incarnation
+            ),
+            clock_milliseconds=_wall_milliseconds,
             rng=random.Random(),  # noqa: S311  jitter and ties, no secrets
             environ=os.environ,
             log=log,
@@ -206,6 +208,10 @@ def _open_state(daemon: DaemonConfig, config: Path) -> StateKeeper:
 
 def _wall_seconds() -> int:
     return time.time_ns() // 1_000_000_000
+
+
+def _wall_milliseconds() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _read_key(daemon: DaemonConfig) -> bytes | None:

@@ -92,6 +92,7 @@ class Daemon:
         heartbeat_key: bytes | None = None,
         load_heartbeat_key: Callable[[], bytes | None] | None = None,
         state: StateKeeper,
+        clock_milliseconds: Callable[[], int],
         descriptors: Descriptors = NO_LIMIT,
     ) -> None:
         self._daemon = daemon
@@ -128,6 +129,8 @@ class Daemon:
             heartbeat_key=heartbeat_key,
             has_tls=credentials is not None,
             store=self._store,
+            keeper=state,
+            clock_milliseconds=clock_milliseconds,
         )
         self._pager = Pager(
             self.engine, self._peers, put_wait_seconds_max=daemon.remote.put_wait_seconds_max
@@ -363,6 +366,7 @@ class Daemon:
             cluster=self._cluster.name,
             version=__version__,
             uptime_seconds=trio.current_time() - self._started_at,
+            floors=self._peers.own_incarnation.statistics(),
             members=self._peers.members.statistics(),
             engine=self.engine.statistics(),
             pager=self._pager.statistics(),

@@ -14,6 +14,7 @@ from ramsterd.endpoint_statistics import (
     MetricsStatistics,
 )
 from ramsterd.engine_statistics import EngineStatistics
+from ramsterd.floors import FloorStatistics
 from ramsterd.logs import LogStatistics
 from ramsterd.members import MembersStatistics
 from ramsterd.nbd.counters import NbdStatistics
@@ -41,6 +42,8 @@ class DaemonStatistics:
     node: str
     number: NodeId
     incarnation: Incarnation
+    # What peers said of newer incarnations of this node.
+    floors: FloorStatistics
     cluster: str
     version: str
     uptime_seconds: float

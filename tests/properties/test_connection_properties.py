@@ -12,6 +12,7 @@ from net.connection import (
     Contested,
     Effect,
     Opened,
+    Outdated,
     RequestsFailed,
     Send,
     State,
@@ -66,6 +67,8 @@ class Story(RuleBasedStateMachine):
                     self.closed_total += 1
                 case Send(frame_type):
                     assert frame_type is not LinkType.HELLO
+                case Outdated():
+                    raise AssertionError("nobody said so")
                 case Opened() | Contested():
                     raise AssertionError("opened twice")
 

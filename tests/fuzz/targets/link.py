@@ -13,16 +13,18 @@ from net.connection import (
     Contested,
     Effect,
     Opened,
+    Outdated,
     RequestsFailed,
     Send,
     State,
 )
 from net.errors import RemoteProtocolError
 from net.frame import LINK_LIMITS, FrameDecoder, LinkType
-from net.hello import Hello, encode_reason, judge_hello
+from net.hello import Hello, encode_reason, encode_reject, judge_hello
 from net.judgement import Accepted, Judgement, Refused, Undecided
 from net.link import Link
-from nodemanager.ids import NodeId
+from nodemanager.ids import Incarnation, NodeId
+from nodemanager.incarnations import INCARNATION_MAX
 from tests.fuzz.mending import change_field, frame, mend_frames
 from tests.fuzz.target import Target, pieces
 from tests.unit.net.net_helpers import ASK, LIMITS, make_hello
@@ -111,6 +113,9 @@ class Story:
                     self._decoder.allow(LIMITS)
                     for request_id in range(1, 5):
                         self.connection.begin_request(request_id, self.now + request_id)
+                case Outdated(newest):
+                    assert 0 < newest <= INCARNATION_MAX
+                    self.outcomes.add("outdated")
                 case RequestsFailed(failures):
                     assert failures
                     for request_id, failure in failures:
@@ -160,11 +165,14 @@ def seeds() -> Mapping[str, bytes]:
     alive = frame(LinkType.KEEPALIVE)
     bye = frame(LinkType.GOODBYE, table=encode_reason("stop"))
     reject = frame(LinkType.REJECT, table=encode_reason("not you"))
+    outdated = frame(LinkType.REJECT, table=encode_reject("earlier", Incarnation(1 << 41)))
     return {
         "accepts": b"\x02\x00" + hello(2) + alive + ask + answers + bye,
         "dials": b"\x00\x01" + hello(1) + answers + ask + alive,
         "slow": b"\x01\x04" + hello(2) + alive * 3 + answers + ask,
         "rejected": b"\x01\x01" + reject,
+        "outdated": b"\x01\x01" + outdated,
+        "outdated-late": b"\x01\x00" + hello(2) + outdated,
         "rejected-late": b"\x01\x00" + hello(2) + reject,
         "refused": b"\x01\x00" + hello(7),
         "two-hellos": b"\x04\x00" + hello(2) * 2,
@@ -189,8 +197,8 @@ def mend(data: bytes, rng: random.Random) -> bytes:
 def _mend_parts(
     rng: random.Random, frame_type: int, is_reply: bool, count: int, table: bytes, body: bytes
 ) -> tuple[int, bytes, bytes]:
-    if frame_type == LinkType.HELLO and rng.random() < 0.2:
-        table = change_field(table, rng)[: LINK_LIMITS[LinkType.HELLO].table_bytes_max]
+    if frame_type in {LinkType.HELLO, LinkType.REJECT} and rng.random() < 0.2:
+        table = change_field(table, rng)[: LINK_LIMITS[LinkType(frame_type)].table_bytes_max]
     return count, table, body
 
 
@@ -201,7 +209,7 @@ TARGET = Target(
         [
             "opened", "closed", "answered", "asked", "broke the protocol", "they said goodbye", "refused",
             "they rejected us", "cut", "the link was lost", "no answer in time", "says KEEPALIVE", "says REJECT",
-            "says HELLO", "contested", "no HELLO within 5 s",
+            "says HELLO", "contested", "outdated", "no HELLO within 5 s",
         ]
     ),
     mend=mend,

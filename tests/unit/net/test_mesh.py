@@ -13,11 +13,11 @@ from net.backoff import RECONNECT_SECONDS_FIRST, RECONNECT_SECONDS_MAX
 from net.dialer import Address
 from net.errors import LocalProtocolError
 from net.frame import Frame, LinkType
-from net.hello import Hello
+from net.hello import Hello, encode_reject
 from net.judgement import PROBE_SECONDS
 from net.link import Failure, Link
 from net.mesh import Mesh
-from nodemanager.ids import NodeId
+from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import LinkState
 from tests.simulation.network import SimNetwork
 from tests.unit.net.net_helpers import (
@@ -51,6 +51,9 @@ class Node:
         self.scope = trio.CancelScope()
         # Why there is no link, as last told.
         self.no_link: dict[NodeId, tuple[LinkState, str]] = {}
+        # What is known of the incarnations of others, and what others say of ours.
+        self.newest: dict[int, Incarnation] = {}
+        self.outdated: list[tuple[int, int]] = []
         self.mesh = self._make_mesh(self.hello)
 
     def _make_mesh(self, hello: Hello) -> Mesh:
@@ -61,12 +64,17 @@ class Node:
             transport=self.network,
             limits=LIMITS,
             rng=random.Random(self.number),
+            newest=self._newest_of,
+            on_outdated=lambda node, newest: self.outdated.append((node, newest)),
             greetings_max=4,
             on_no_link=self._on_no_link,
         )
 
     def _on_no_link(self, node: NodeId, why: LinkState, reason: str) -> None:
         self.no_link[node] = (why, reason)
+
+    def _newest_of(self, node: NodeId) -> Incarnation | None:
+        return self.newest.get(node)
 
     async def start(self, nursery: trio.Nursery) -> None:
         await nursery.start(self._serve)
@@ -356,6 +364,59 @@ async def test_a_new_life_of_a_node_replaces_its_silent_link(
         assert answer[3] == LinkType.HELLO
         assert one.diary.calls[:3] == ["up", "lost", "up"]
         assert "new incarnation" in one.diary.lost[0][1]
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("earlier", [1, 2], ids=["the dialled side", "the dialling side"])
+async def test_an_earlier_incarnation_is_refused_and_told_which_one_is_known(
+    autojump_clock: trio.testing.MockClock, earlier: int
+) -> None:
+    one, two = make_nodes(2)
+    refusing, refused = (two, one) if earlier == 1 else (one, two)
+    refusing.newest[earlier] = Incarnation(5000)
+    async with trio.open_nursery() as nursery:
+        await start_all(nursery, [one, two])
+        assert refused.outdated
+        assert set(refused.outdated) == {(refusing.number, 5000)}
+        assert refusing.outdated == []
+        assert refusing.links() == []
+        refused.mesh.begin_incarnation(Incarnation(5001))
+        await trio.sleep(RECONNECT_SECONDS_MAX)
+        assert refusing.mesh.links[refused.number].incarnation == 5001
+        assert refused.links() == [refusing.number]
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_new_incarnation_of_ours_replaces_every_link_and_all_that_are_about_to_be(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    one, two, three = make_nodes(3)
+    async with trio.open_nursery() as nursery:
+        await start_all(nursery, [one, two])
+        # Its HELLO is on the way when the incarnation that it greets is over.
+        one.network.delay_seconds = 0.3
+        await three.start(nursery)
+        await trio.sleep(0.5)
+        two.mesh.begin_incarnation(Incarnation(5000))
+        await trio.sleep(RECONNECT_SECONDS_MAX)
+        assert one.mesh.links[two.number].incarnation == 5000
+        assert three.mesh.links[two.number].incarnation == 5000
+        assert two.links() == [1, 3]
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_a_stranger_says_of_our_incarnation_is_nothing(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Who connects and says REJECT has not said who it is."""
+    (one,) = make_nodes(1)
+    async with trio.open_nursery() as nursery:
+        await one.start(nursery)
+        stream = await one.network.dial("127.0.0.1", 7701)
+        reject = encode_reject("earlier", Incarnation(1 << 50))
+        stream.send_nowait([make_frame(LinkType.REJECT, table=reject)])
+        await trio.sleep(1)
+        assert one.outdated == []
         nursery.cancel_scope.cancel()
 
 

@@ -53,6 +53,7 @@ def make_link(
         handler=diary,
         limits=LIMITS,
         links={} if links is None else links,
+        on_outdated=lambda _, __: None,
         send_queue_bytes_max=send_queue_bytes_max,
     )
 

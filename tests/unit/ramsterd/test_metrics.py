@@ -63,6 +63,7 @@ def statistics(node: SimNode) -> DaemonStatistics:
         node=f"n{node.number}",
         number=node.number,
         incarnation=node.engine.incarnation,
+        floors=node.peers.own_incarnation.statistics(),
         cluster="sim",
         version="0",
         uptime_seconds=1.0,
