@@ -28,6 +28,7 @@ from ramsterd.daemon import CannotServe, Daemon, leaves
 from ramsterd.descriptors import raise_limit
 from ramsterd.heartbeat_key import load_heartbeat_key
 from ramsterd.logs import set_up_logging
+from ramsterd.loop_clock import LoopClock
 from ramsterd.statefile.folder import StateFolderTaken
 from ramsterd.statefile.keeper import StateKeeper
 from ramsterd.statefile.start import check_state, open_state, rewrite_state
@@ -106,7 +107,7 @@ def run(config: Path) -> None:
     except OSError as error:  # memory that can't be mapped
         _fail(str(error), 1)
     try:
-        trio.run(daemon.run)
+        trio.run(daemon.run, clock=LoopClock())
     except BaseExceptionGroup as group:
         # Not `except*`: what it raises, such as SystemExit, comes out in a group again, with a traceback.
         errors = list(leaves(group))

@@ -36,6 +36,7 @@ from ramsterd.engine import Engine
 from ramsterd.exposition import Exposition
 from ramsterd.heartbeat_key import reload_heartbeat_key
 from ramsterd.logs import LogHandler
+from ramsterd.loop_clock import pause_statistics, watch_pauses, world_time
 from ramsterd.member_store import BackgroundStore
 from ramsterd.metrics import RamsterCollector
 from ramsterd.metrics_server import MetricsServer
@@ -200,7 +201,7 @@ class Daemon:
         Raises:
             CannotServe: (in an exception group) A socket or an address can't be had, or another daemon has it.
         """
-        self._started_at = trio.current_time()
+        self._started_at = world_time()
         line = start_line(
             __version__, self._daemon, self._cluster, self._node, self.engine.incarnation
         )
@@ -212,6 +213,7 @@ class Daemon:
             self._take_up_state()
             await start(services, self._state.run, "with this state_dir")
             services.start_soon(self._tell_news)
+            services.start_soon(watch_pauses, self._on_pause)
             services.start_soon(self._store.run)
             if self._certificate is not None:
                 services.start_soon(self._certificate.watch)
@@ -242,7 +244,7 @@ class Daemon:
             bound = self._daemon.stop_seconds_max
             logger.warning("the stop took longer than %g s: what was under way is cut off", bound)
         self._notifier.close()
-        uptime = trio.current_time() - self._started_at
+        uptime = world_time() - self._started_at
         logger.info("node %s has stopped after %.0f s", self._node.name, uptime)
 
     async def _start_front_ends(self, front_ends: trio.Nursery) -> None:
@@ -345,6 +347,11 @@ class Daemon:
             self._notifier.watchdog()
             await trio.sleep(self._watchdog_seconds / 2)
 
+    def _on_pause(self) -> None:
+        """The manager's time went on."""
+        if self._watchdog_seconds is not None:
+            self._notifier.watchdog()
+
     def _commands(self) -> dict[str, Command]:
         return {
             "status": lambda _: to_plain(self.statistics()),
@@ -365,8 +372,9 @@ class Daemon:
             incarnation=self.engine.incarnation,
             cluster=self._cluster.name,
             version=__version__,
-            uptime_seconds=trio.current_time() - self._started_at,
+            uptime_seconds=world_time() - self._started_at,
             floors=self._peers.own_incarnation.statistics(),
+            pauses=pause_statistics(),
             members=self._peers.members.statistics(),
             engine=self.engine.statistics(),
             pager=self._pager.statistics(),

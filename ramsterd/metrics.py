@@ -12,6 +12,7 @@ from ramsterd.endpoint_metrics import endpoint_families
 from ramsterd.families import by as _by, counter as _counter, gauge as _gauge, one as _one
 from ramsterd.heartbeat_metrics import heartbeat_families
 from ramsterd.snapshot import DaemonStatistics
+from ramsterd.start_metrics import start_families
 
 _PLACES = {
     Family.OWN_PERSISTENT: ["own", "persistent"],
@@ -46,7 +47,7 @@ class RamsterCollector(Collector):
         yield from _listener(now)
         yield from endpoint_families(now)
         yield from _log(now)
-        yield from _floors(now)
+        yield from start_families(now.floors, now.pauses)
         if now.heartbeat is not None:
             yield from heartbeat_families(now.heartbeat)
 
@@ -139,21 +140,6 @@ def _marks(now: DaemonStatistics) -> Iterator[Metric]:
         "state_unwritten", "Whether the state file can't be written: first writes are refused.", [],
         _one(int(bool(marks.problem))),
     )  # fmt: skip
-
-
-def _floors(now: DaemonStatistics) -> Iterator[Metric]:
-    yield _counter(
-        "incarnation_floors",
-        "Refusals by peers that know a newer incarnation of this node, by what came of them.",
-        ["outcome"],
-        _by({outcome.value: count for outcome, count in now.floors.outcomes_total.items()}),
-    )
-    yield _gauge(
-        "restart_needed",
-        "Whether a peer refuses this node until ramsterd is started again.",
-        [],
-        _one(now.floors.newest > 0),
-    )
 
 
 def _certificate(now: DaemonStatistics) -> Iterator[Metric]:

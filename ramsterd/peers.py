@@ -36,6 +36,7 @@ from ramsterd.core.codec import Codec
 from ramsterd.core.resize import ResizeState
 from ramsterd.engine import Engine
 from ramsterd.lives import believed
+from ramsterd.loop_clock import world_time
 from ramsterd.member_messages import ALL_LIMITS, MemberMessage
 from ramsterd.members import Members
 from ramsterd.own_incarnation import IncarnationKeeper, NothingKept, OwnIncarnation
@@ -144,12 +145,13 @@ class Peers:
                 NodeId(self._local.number),
                 self._engine.incarnation,
                 self._cluster.timers,
-                now=trio.current_time(),
+                now=world_time(),
                 rng=self._rng,
             ),
             datagram_socket=self._open_heartbeat(self._cluster, NodeId(self._local.number)),
             on_verdicts=self._on_verdicts,
             key=self._heartbeat_key,
+            now=world_time,
         )
         async with trio.open_nursery() as nursery:
             await nursery.start(self.mesh.serve)

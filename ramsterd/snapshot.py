@@ -16,6 +16,7 @@ from ramsterd.endpoint_statistics import (
 from ramsterd.engine_statistics import EngineStatistics
 from ramsterd.floors import FloorStatistics
 from ramsterd.logs import LogStatistics
+from ramsterd.loop_time import PauseStatistics
 from ramsterd.members import MembersStatistics
 from ramsterd.nbd.counters import NbdStatistics
 from ramsterd.pager import PagerStatistics
@@ -47,6 +48,8 @@ class DaemonStatistics:
     cluster: str
     version: str
     uptime_seconds: float
+    # Time in which the loop did not run, which counts as no waiting.
+    pauses: PauseStatistics
     members: MembersStatistics
     engine: EngineStatistics
     pager: PagerStatistics

@@ -9,6 +9,7 @@ from net.dialer import DIAL_SECONDS_MAX, STAYED_SECONDS_MIN
 from net.mesh import Mesh
 from net.peerlink import PeerLink
 from nodemanager.ids import NodeId
+from tests.simulation.sim_time import world_of
 from tests.simulation.wire import End
 
 
@@ -30,14 +31,14 @@ class Dialer:
     def __post_init__(self) -> None:
         self._backoff = Backoff(self.rng)
 
-    def next_try(self) -> float:
+    def next_try(self, behind: float) -> float:
         """Return when it tries next: not while a greeting is under way, nor while there is a link that speaks."""
         if self.end is not None and not self.end.is_open_or_over:
             return math.inf
         present = self.mesh.links.get(self.target)
         if not isinstance(present, PeerLink):
             return self.at
-        return max(self.at, present.received_at + self.mesh.silent_seconds)
+        return max(self.at, world_of(present.received_at + self.mesh.silent_seconds, behind))
 
     def on_dialed(self, end: End, now: float) -> None:
         """There is a wire; whether it becomes a link shows later."""

@@ -146,8 +146,9 @@ class Faults:
             return
         self.cluster.note(number, "says farewell")
         self.lives.on_gone(number)
-        self.cluster[number].engine.farewell()
-        self.cluster[number].peers.settle()
+        with self.cluster.inside(number):
+            self.cluster[number].engine.farewell()
+            self.cluster[number].peers.settle()
         self.cluster.run(FAREWELL_SECONDS)
         self._die(number, is_silent=False)
 
@@ -162,12 +163,14 @@ class Faults:
             self.take_back(at, config.name)
         else:
             self.cluster.note(at, f"drains {config.name}")
-            drain_node(self.cluster[at].peers.members, {"name": config.name})
+            with self.cluster.inside(at):
+                drain_node(self.cluster[at].peers.members, {"name": config.name})
 
     def take_back(self, at: int, name: str) -> None:
         """Take a drained node into service again."""
         self.cluster.note(at, f"takes {name} back")
-        cordon_node(self.cluster[at].peers.members, {"name": name}, is_cordoned=False)
+        with self.cluster.inside(at):
+            cordon_node(self.cluster[at].peers.members, {"name": name}, is_cordoned=False)
 
     def dead(self) -> list[int]:
         return [n for n in range(len(self.cluster.config.node)) if n not in self.cluster.nodes]
