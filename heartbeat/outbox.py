@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 from heartbeat.datagram import ROWS_MAX, DatagramKind, Message, Row
 from heartbeat.knobs import Knobs
 from heartbeat.roster import Roster
-from nodemanager.ids import Incarnation, NodeId
+from nodemanager.ids import NodeId
 from nodemanager.states import NodeState, Verdict
 
 # The number in a datagram that awaits no answer.
@@ -30,10 +30,8 @@ Effect: TypeAlias = SendDatagram | Verdict
 class Outbox:
     """Collects the effects of one input."""
 
-    def __init__(
-        self, local: NodeId, incarnation: Incarnation, *, roster: Roster, knobs: Knobs
-    ) -> None:
-        self._local, self._incarnation = local, incarnation
+    def __init__(self, local: NodeId, *, roster: Roster, knobs: Knobs) -> None:
+        self._local = local
         self._roster = roster
         self._knobs = knobs
         self._datagrams: list[Effect] = []
@@ -50,7 +48,7 @@ class Outbox:
         message = Message(
             kind=kind,
             node=self._local,
-            incarnation=self._incarnation,
+            incarnation=self._roster.incarnation,
             refutation=self._roster.refutation,
             target=target,
             probe=probe,

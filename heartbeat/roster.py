@@ -39,7 +39,7 @@ class Roster:
         self.accusations_total = 0
         self.suspicions_total = self.suspicions_cleared_total = 0
         self.downs_total = self.downs_cleared_total = 0
-        self._local, self._incarnation = local, incarnation
+        self._local, self.incarnation = local, incarnation
         self._probe_seconds = probe_seconds
         self._knobs = knobs
         self._awareness = awareness
@@ -55,6 +55,11 @@ class Roster:
         self.gossip.on_members_changed([*nodes, self._local])
         return new
 
+    def begin_incarnation(self, incarnation: Incarnation) -> None:
+        """Speak of ourselves as a new incarnation from now on, which nobody has accused yet."""
+        self.incarnation, self.refutation = incarnation, 0
+        self.gossip.push(self.own_row())
+
     @property
     def live_count(self) -> int:
         """How many nodes live, as far as we know, ourselves among them."""
@@ -68,7 +73,7 @@ class Roster:
 
     def own_row(self) -> Row:
         """Return what we say of ourselves."""
-        return Row(self._local, NodeState.UP, self._incarnation, self.refutation, self._local)
+        return Row(self._local, NodeState.UP, self.incarnation, self.refutation, self._local)
 
     def on_row(self, row: Row, now: float) -> None:
         """Judge news, from whomever."""
@@ -166,7 +171,7 @@ class Roster:
         return is_recent and row.incarnation == member.incarnation
 
     def _deny(self, row: Row) -> None:
-        if row.incarnation != self._incarnation or row.state is NodeState.UP:
+        if row.incarnation != self.incarnation or row.state is NodeState.UP:
             return
         if row.refutation < self.refutation:
             return

@@ -67,6 +67,7 @@ class HeartbeatService:
         datagram_socket: DatagramSocket,
         on_verdicts: Callable[[list[Verdict]], None],
         key: bytes | None = None,
+        now: Callable[[], float] = trio.current_time,
     ) -> None:
         """Wire the service; nothing is sent before `run`.
 
@@ -78,6 +79,8 @@ class HeartbeatService:
             on_verdicts: Called synchronously, never with an empty list.  An exception ends its caller: `run`, or
                 whoever called `heard`.
             key: Of the MAC, 32 bytes; None: without.
+            now: Monotonic seconds of the world, in which others were silent also while we did not run: the detector
+                knows what to make of that.
 
         Raises:
             ValueError: A member's address is not an IP address.
@@ -93,6 +96,7 @@ class HeartbeatService:
         self._detector = detector
         self._socket = datagram_socket
         self._on_verdicts = on_verdicts
+        self._now = now
         self._unsendable: set[NodeId] = set()
         self._waiting: trio.CancelScope | None = None
         self._previous_key_until = math.inf  # inf: there is none
@@ -125,21 +129,25 @@ class HeartbeatService:
         self._names = names_of(cluster)
         self._unsendable &= members.keys()
         self._door.on_members_changed(members)
-        self._detector.on_members_changed(members, now=trio.current_time())
+        self._detector.on_members_changed(members, now=self._now())
         if self._waiting is not None:
-            self._waiting.deadline = self._deadline()
+            self._waiting.deadline = self._alarm()
+
+    def begin_incarnation(self, incarnation: Incarnation) -> None:
+        """Speak as this one from now on."""
+        self._detector.begin_incarnation(incarnation)
 
     def on_key_changed(self, key: bytes) -> bool:
         """Use a new key of the MAC; False: it is the present one.  The one before counts for `KEY_OVERLAP_SECONDS`."""
         is_new = self._door.on_key_changed(key)
         if is_new:
-            self._previous_key_until = trio.current_time() + KEY_OVERLAP_SECONDS
+            self._previous_key_until = self._now() + KEY_OVERLAP_SECONDS
         return is_new
 
     def heard(self, node: NodeId, incarnation: Incarnation) -> None:
         """Note that something came from a member over its link: that is life as good as an answer."""
         self._door.on_linked(node, incarnation)
-        self._perform(self._detector.on_heard(node, incarnation, now=trio.current_time()))
+        self._perform(self._detector.on_heard(node, incarnation, now=self._now()))
 
     @property
     def is_starved(self) -> bool:
@@ -180,14 +188,18 @@ class HeartbeatService:
 
     async def _watch(self) -> None:
         while True:
-            with trio.CancelScope(deadline=self._deadline()) as self._waiting:
+            with trio.CancelScope(deadline=self._alarm()) as self._waiting:
                 await self._socket.wait_readable()
             self._waiting = None
             # What arrived before we judge counts, also when the deadline woke us late.
-            now = trio.current_time()
+            now = self._now()
             effects = self._receive(now)
             effects += self._detector.on_deadline(now=now)
             self._perform(effects)
+
+    def _alarm(self) -> float:
+        """Return when to wake, in the time of the loop."""
+        return trio.current_time() + (self._deadline() - self._now())
 
     def _deadline(self) -> float:
         deadline = self._detector.next_deadline()
@@ -237,7 +249,7 @@ class HeartbeatService:
         if (
             self._waiting is not None
         ):  # a verdict may bring the deadline nearer than the one slept for
-            self._waiting.deadline = self._deadline()
+            self._waiting.deadline = self._alarm()
         for verdict in verdicts:
             # The log of nodes says what is made of it.
             name = self._names.get(verdict.node, str(verdict.node))

@@ -68,7 +68,7 @@ class Swim:
             awareness=self._awareness,
         )
         self._members = self.roster.members
-        self._outbox = Outbox(local, incarnation, roster=self.roster, knobs=knobs)
+        self._outbox = Outbox(local, roster=self.roster, knobs=knobs)
         self._prober = Prober(
             self._members,
             self._outbox,
@@ -101,6 +101,10 @@ class Swim:
         # Whoever probes, helps or is probed may be gone: what is under way ends unjudged.
         self._prober.drop()
         self._relays.clear()
+
+    def begin_incarnation(self, incarnation: Incarnation) -> None:
+        """Be this from now on."""
+        self.roster.begin_incarnation(incarnation)
 
     def on_heard(self, node: NodeId, incarnation: Incarnation, *, now: float) -> list[Effect]:
         """Note that something came over a member's link; constant time.  Of a stranger it means nothing."""

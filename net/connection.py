@@ -1,9 +1,10 @@
 """One link as a pure machine: handshake, keepalive, request table, end.
 
 The dialling side says HELLO at once; the accepting side judges it and answers HELLO or REJECT, so a refused
-node never believes for a moment that it was accepted.  Then both sides send as they like.  A side that was
-silent for `keepalive_seconds` says KEEPALIVE; any received byte counts as life, and `idle_seconds` without
-one end the link.
+node never believes for a moment that it was accepted.  The answer may have to wait until another link is probed
+(`net.judgement`).  Then both sides send as they like.  A side that was silent for `keepalive_seconds` says
+KEEPALIVE, and at once when it is asked by PROBE; any received byte counts as life, and `idle_seconds` without one
+end the link.
 
 Every request ends exactly once: its reply is passed on, or it is named in one `RequestsFailed`.  Whatever
 ends the link, all requests under way fail in that same step.
@@ -14,24 +15,30 @@ effects, in the order in which they must be performed.
 
 import enum
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from net.errors import LocalProtocolError, RemoteProtocolError
 from net.frame import APPLICATION_TYPE_MIN, Frame, LinkType
-from net.hello import Hello, encode_reason, parse_reason
-from net.link import Failure
+from net.hello import Hello, encode_reason, encode_reject, parse_reason, parse_reject
+from net.judgement import PROBE_SECONDS, Accepted, Judgement, Refused, Undecided
+from net.link import Failure, Link
 from net.requests import RequestTable
+from nodemanager.ids import Incarnation
 
 # How long a new connection may take to say and to be told HELLO.
 HELLO_SECONDS_MAX: Final = 5.0
 REQUESTS_IN_FLIGHT_MAX: Final = 1024
+assert PROBE_SECONDS < HELLO_SECONDS_MAX, (
+    "a dialling side that is contested still waits when that is decided"
+)
 
 
 class State(enum.Enum):
     """Where a link is in its life."""
 
     GREETING = "greeting"
+    CONTESTED = "contested"
     OPEN = "open"
     CLOSED = "closed"
 
@@ -39,6 +46,7 @@ class State(enum.Enum):
 class Event(enum.Enum):
     """What moves a link on."""
 
+    CONTESTED = "another link of theirs is probed first"
     ACCEPTED = "both sides know who the other is"
     REFUSED = "we refuse them"
     REJECTED = "they refused us"
@@ -50,12 +58,22 @@ class Event(enum.Enum):
 
 TRANSITIONS: Final[dict[State, dict[Event, State]]] = {
     State.GREETING: {
+        Event.CONTESTED: State.CONTESTED,
         Event.ACCEPTED: State.OPEN,
         Event.REFUSED: State.CLOSED,
         Event.REJECTED: State.CLOSED,
         Event.GOODBYE: State.CLOSED,
         Event.BROKEN: State.CLOSED,
         Event.SILENT: State.CLOSED,
+        Event.LOST: State.CLOSED,
+    },
+    State.CONTESTED: {
+        Event.CONTESTED: State.CONTESTED,
+        Event.ACCEPTED: State.OPEN,
+        Event.REFUSED: State.CLOSED,
+        Event.REJECTED: State.CLOSED,
+        Event.GOODBYE: State.CLOSED,
+        Event.BROKEN: State.CLOSED,
         Event.LOST: State.CLOSED,
     },
     State.OPEN: {
@@ -79,10 +97,24 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
+class Contested:
+    """Probe the present link of the same node; tell us by `on_present_ended` if it ends."""
+
+    present: Link
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
     """The link is up; their frames of the application are welcome from the next one on."""
 
     theirs: Hello
+
+
+@dataclass(frozen=True, slots=True)
+class Outdated:
+    """They refuse us because they know this newer incarnation of ours."""
+
+    newest: Incarnation
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +131,7 @@ class Closed:
     reason: str
 
 
-Effect: TypeAlias = Send | Opened | RequestsFailed | Closed
+Effect: TypeAlias = Send | Contested | Opened | Outdated | RequestsFailed | Closed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,14 +148,14 @@ class ConnectionLimits:
 
 
 class Connection:
-    """The machine.  `judge` returns why their HELLO is refused, or None."""
+    """The machine.  `judge` says what becomes of their HELLO, given what it found before, if that was undecided."""
 
     def __init__(
         self,
         ours: Hello,
         *,
         is_dialer: bool,
-        judge: Callable[[Hello], str | None],
+        judge: Callable[[Hello, Undecided | None], Judgement],
         limits: ConnectionLimits,
         now: float,
     ) -> None:
@@ -132,12 +164,14 @@ class Connection:
         self.timeouts_total = 0
         self.frames_received_total = 0
         self._ours = ours
-        self._is_dialer = is_dialer
+        self.is_dialer = is_dialer
         self._judge = judge
         self._limits = limits
         self._began_at = now
-        self._received_at = now
+        self.received_at = now
         self._sent_at = now
+        # While CONTESTED: who they are, and on whom it depends.
+        self._doubt: tuple[Hello, Undecided] | None = None
         self._requests = RequestTable(in_flight_max=limits.requests_in_flight_max)
 
     @property
@@ -149,18 +183,18 @@ class Connection:
 
     def start(self) -> list[Effect]:
         """Return the first words: the dialling side's HELLO."""
-        return [Send(LinkType.HELLO, self._ours.encode())] if self._is_dialer else []
+        return [Send(LinkType.HELLO, self._ours.encode())] if self.is_dialer else []
 
     def on_received(self, *, now: float) -> None:
         """Bytes came: the peer lives."""
-        self._received_at = now
+        self.received_at = now
 
     def on_sent(self, *, now: float) -> None:
         """Bytes went out: no KEEPALIVE is due for a while."""
         self._sent_at = now
 
     def on_greeting(self, frame: Frame) -> list[Effect]:
-        """Handle one frame while GREETING.
+        """Handle one frame while GREETING or CONTESTED.
 
         Raises:
             RemoteProtocolError: It is not what may come first; pass it to `on_broken`.
@@ -168,23 +202,33 @@ class Connection:
         self.frames_received_total += 1
         check_link_frame(frame)
         match frame.type:
-            case LinkType.HELLO:
-                return self._on_hello(Hello.parse(frame.table))
+            case LinkType.HELLO if self.state is State.GREETING:
+                return self._decide(Hello.parse(frame.table), None)
             case LinkType.REJECT | LinkType.GOODBYE:
                 return self._on_leave(frame)
             case _:
-                raise RemoteProtocolError(f"frame type {frame.type} before HELLO")
+                raise RemoteProtocolError(f"frame type {frame.type} before both said HELLO")
 
-    def _on_hello(self, theirs: Hello) -> list[Effect]:
-        refusal = self._judge(theirs)
-        if refusal is not None:
-            reject = Send(LinkType.REJECT, encode_reason(refusal))
-            return [reject, *self._close(Event.REFUSED, f"refused: {refusal}")]
-        self._step(Event.ACCEPTED)
-        answer: list[Effect] = (
-            [] if self._is_dialer else [Send(LinkType.HELLO, self._ours.encode())]
-        )
-        return [*answer, Opened(theirs)]
+    def _decide(self, theirs: Hello, doubt: Undecided | None) -> list[Effect]:
+        match self._judge(theirs, doubt):
+            case Refused(reason, newest):
+                reject = Send(LinkType.REJECT, encode_reject(reason, newest))
+                return [reject, *self._close(Event.REFUSED, f"refused: {reason}")]
+            case Undecided() as doubt:
+                self._step(Event.CONTESTED)
+                self._doubt = theirs, doubt
+                return [Contested(doubt.present)]
+            case Accepted():
+                self._step(Event.ACCEPTED)
+                self._doubt = None
+                hello = Send(LinkType.HELLO, self._ours.encode())
+                return [Opened(theirs)] if self.is_dialer else [hello, Opened(theirs)]
+
+    def on_present_ended(self, *, now: float) -> None:
+        """The link on which it depended is over: `on_deadline` is due at once."""
+        if self._doubt is not None:
+            theirs, doubt = self._doubt
+            self._doubt = theirs, replace(doubt, until=now)
 
     def on_frames(self, frames: Iterable[Frame]) -> tuple[list[Frame], list[Effect]]:
         """Sort what one receive brought while OPEN: the application's frames, and what else follows.
@@ -196,10 +240,12 @@ class Connection:
         complete = self._requests.complete
         received = 0
         effects: list[Effect] = []
+        is_probed = False
         try:
             for frame in frames:
                 received += 1
                 if frame.type < APPLICATION_TYPE_MIN:
+                    is_probed |= frame.type == LinkType.PROBE
                     effects = self._on_link_frame(frame)
                     if effects:
                         break
@@ -210,12 +256,14 @@ class Connection:
         except RemoteProtocolError as error:
             effects = self.on_broken(str(error))
         self.frames_received_total += received
+        if is_probed and not effects:
+            effects = [Send(LinkType.KEEPALIVE)]  # one for all that came together
         return passed, effects
 
     def _on_link_frame(self, frame: Frame) -> list[Effect]:
         check_link_frame(frame)
         match frame.type:
-            case LinkType.KEEPALIVE:
+            case LinkType.KEEPALIVE | LinkType.PROBE:
                 return []
             case LinkType.REJECT | LinkType.GOODBYE:
                 return self._on_leave(frame)
@@ -223,10 +271,12 @@ class Connection:
                 raise RemoteProtocolError("a second HELLO")
 
     def _on_leave(self, frame: Frame) -> list[Effect]:
-        reason = parse_reason(frame.table)
         if frame.type == LinkType.GOODBYE:
+            reason = parse_reason(frame.table)
             return self._close(Event.GOODBYE, f"they said goodbye: {reason}")
-        return self._close(Event.REJECTED, f"they rejected us: {reason}")
+        reason, newest = parse_reject(frame.table)
+        closed = self._close(Event.REJECTED, f"they rejected us: {reason}")
+        return closed if newest is None else [Outdated(newest), *closed]
 
     # Requests
 
@@ -247,10 +297,13 @@ class Connection:
         match self.state:
             case State.GREETING:
                 return self._began_at + self._limits.hello_seconds_max
+            case State.CONTESTED:
+                assert self._doubt is not None
+                return self._doubt[1].until
             case State.OPEN:
                 due = min(
                     self._sent_at + self._limits.keepalive_seconds,
-                    self._received_at + self._limits.idle_seconds,
+                    self.received_at + self._limits.idle_seconds,
                 )
                 request = self._requests.next_deadline()
                 return due if request is None else min(due, request)
@@ -265,6 +318,9 @@ class Connection:
                 if now >= self._began_at + seconds:
                     return self._close(Event.SILENT, f"no HELLO within {seconds:g} s")
                 return []
+            case State.CONTESTED:
+                assert self._doubt is not None
+                return self._decide(*self._doubt) if now >= self._doubt[1].until else []
             case State.OPEN:
                 return self._on_deadline_open(now)
             case State.CLOSED:
@@ -272,7 +328,7 @@ class Connection:
 
     def _on_deadline_open(self, now: float) -> list[Effect]:
         idle_seconds = self._limits.idle_seconds
-        if now >= self._received_at + idle_seconds:
+        if now >= self.received_at + idle_seconds:
             return self._close(Event.SILENT, f"idle: not a byte for {idle_seconds:g} s")
         effects: list[Effect] = []
         expired = self._requests.expire(now=now)
@@ -283,6 +339,10 @@ class Connection:
             self._sent_at = now
             effects.append(Send(LinkType.KEEPALIVE))
         return effects
+
+    def on_contested(self) -> list[Effect]:
+        """Somebody of the same incarnation wants our place: ask for a sign of life."""
+        return [Send(LinkType.PROBE)] if self.state is State.OPEN else []
 
     # The end
 
@@ -302,6 +362,7 @@ class Connection:
 
     def _close(self, event: Event, reason: str) -> list[Effect]:
         self._step(event)
+        self._doubt = None
         lost = tuple((request_id, Failure.LOST) for request_id in self._requests.take_all())
         return [RequestsFailed(lost), Closed(reason)] if lost else [Closed(reason)]
 
@@ -314,6 +375,7 @@ class Connection:
         if self.state is not State.OPEN:
             assert not self._requests, "a request that nothing would end"
         assert (self.next_deadline() is None) == (self.state is State.CLOSED)
+        assert (self._doubt is not None) == (self.state is State.CONTESTED)
 
 
 def check_link_frame(frame: Frame) -> None:

@@ -37,13 +37,16 @@ async def dial_forever(
     backoff: Backoff,
     *,
     on_no_link: Callable[[str], None],
+    wait_wanted: Callable[[], Awaitable[None]],
 ) -> None:
-    """Keep a link to the node `name`: dial, `run` it until it ends, wait, again.  `run` returns why it ended.
+    """Keep a link to the node `name`: dial, `run` it until another is wanted, wait, again.
 
-    `on_no_link` is told each time why there is none.
+    `run` takes the stream over and returns why the link is over, or no better than that, and `on_no_link` is told so
+    each time; `wait_wanted` returns when there is no good link, however it came to be.
     """
     told = ""
     while True:
+        await wait_wanted()
         began_at = trio.current_time()
         reason = await dial_once(transport, address(), run)
         stayed_seconds = trio.current_time() - began_at
@@ -61,7 +64,7 @@ async def dial_forever(
 async def dial_once(
     transport: Transport, address: Address | None, run: Callable[[Stream], Awaitable[str]]
 ) -> str:
-    """Dial and run one link; return why it ended or never came to be."""
+    """Dial and run one link; return why it is over, or no good, or never came to be."""
     if address is None:
         return "not a member any more"
     stream: Stream | None = None
@@ -72,7 +75,4 @@ async def dial_once(
             return str(lost)
     if stream is None:
         return f"no connection to {address[0]} port {address[1]} within {DIAL_SECONDS_MAX:g} s"
-    try:
-        return await run(stream)
-    finally:
-        stream.close()
+    return await run(stream)

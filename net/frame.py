@@ -50,6 +50,7 @@ class LinkType(enum.IntEnum):
     REJECT = 2  # version 1: why this link is closed, before or instead of a HELLO
     KEEPALIVE = 3  # version 1
     GOODBYE = 4  # version 1: an orderly leave, and why
+    PROBE = 5  # version 1: say something at once, KEEPALIVE if there is nothing else
 
 
 class Flag(enum.IntFlag):
@@ -74,6 +75,7 @@ LINK_LIMITS: Final[Mapping[int, FrameLimits]] = {
     LinkType.REJECT: FrameLimits(count_max=0, table_bytes_max=REASON_BYTES_MAX, body_bytes_max=0),
     LinkType.KEEPALIVE: FrameLimits(count_max=0, table_bytes_max=0, body_bytes_max=0),
     LinkType.GOODBYE: FrameLimits(count_max=0, table_bytes_max=REASON_BYTES_MAX, body_bytes_max=0),
+    LinkType.PROBE: FrameLimits(count_max=0, table_bytes_max=0, body_bytes_max=0),
 }
 assert set(LINK_LIMITS) == set(LinkType)
 assert max(LinkType) < APPLICATION_TYPE_MIN

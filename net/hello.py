@@ -8,12 +8,12 @@ from config.limits import NAME_BYTES_MAX, NODE_NUMBER_MAX
 from config.model import TimersConfig
 from net.errors import RemoteProtocolError
 from net.frame import LINK_LIMITS, PROTOCOL_VERSION, REASON_BYTES_MAX, LinkType
-from net.packing import pack_fields, unpack_fields
+from net.packing import pack_fields, unpack, unpack_fields
 from nodemanager.ids import Incarnation, NodeId
+from nodemanager.incarnations import INCARNATION_MAX
 
 CODECS_MAX: Final = 8
 CODEC_BYTES_MAX: Final = 16
-INCARNATION_MAX: Final = (1 << 64) - 1
 UNIT_BYTES_MAX: Final = 1 << 20
 # A day: no timer of ours is near, and it keeps infinity and NaN out.
 TIMER_SECONDS_MAX: Final = 86_400.0
@@ -182,10 +182,19 @@ def _judge_data(ours: Hello, theirs: Hello) -> str | None:
 
 
 def encode_reason(reason: str) -> bytes:
-    """Return the table of a REJECT or GOODBYE frame, cut to its limit."""
+    """Return the table of a GOODBYE frame, or of a REJECT that says nothing more, cut to its limit."""
+    return pack_fields([shortened(reason)])
+
+
+def encode_reject(reason: str, newest: Incarnation | None) -> bytes:
+    """Return the table of a REJECT frame, cut to its limit; `newest`: what we know of them, if theirs is earlier."""
+    return pack_fields([shortened(reason)] if newest is None else [shortened(reason), newest])
+
+
+def shortened(reason: str) -> str:
+    """Return as much of a reason as a frame has room for."""
     # Cutting may split a character; what is left of it goes.
-    short = reason.encode(errors="replace")[: REASON_BYTES_MAX - 8].decode(errors="ignore")
-    return pack_fields([short])
+    return reason.encode(errors="replace")[: REASON_BYTES_MAX - 16].decode(errors="ignore")
 
 
 def parse_reason(payload: bytes | bytearray | memoryview) -> str:
@@ -196,3 +205,20 @@ def parse_reason(payload: bytes | bytearray | memoryview) -> str:
     """
     (reason,) = cast("tuple[str]", unpack_fields(payload, (str,)))
     return reason if reason.isprintable() else repr(reason)
+
+
+def parse_reject(payload: bytes | bytearray | memoryview) -> tuple[str, Incarnation | None]:
+    """Return why they refuse us, safe to log, and the incarnation of ours that they know, if it is because of that.
+
+    Raises:
+        RemoteProtocolError: It is no reason, or the incarnation is out of its range.
+    """
+    reason = parse_reason(payload)
+    fields = cast("list[object]", unpack(payload))
+    if len(fields) == 1:
+        return reason, None
+    newest = fields[1]
+    if type(newest) is not int:
+        raise RemoteProtocolError(f"field 1 is {type(newest).__name__}, expected int")
+    check_range("incarnation", newest, 1, INCARNATION_MAX)
+    return reason, Incarnation(newest)

@@ -7,8 +7,9 @@
 
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import trio
 
@@ -18,18 +19,31 @@ from net.connection import Connection, ConnectionLimits
 from net.dialer import Address, dial_forever, is_dialer
 from net.frame import FrameLimits
 from net.hello import Hello, judge_hello
+from net.judgement import Accepted, Judgement, Refused, Undecided, judge_second_link
 from net.link import Link, LinkHandler
 from net.listener import GREETINGS_MAX, Listener, ListenerStatistics, check_plaintext
 from net.peerlink import SEND_QUEUE_BYTES_MAX, PeerLink
 from net.tls import TlsTransport, certified_names
 from net.transport import PortStatus, Stream, Transport
 from net.why import sort_reason
-from nodemanager.ids import NodeId
+from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import LinkState
 
 
 def ignore_no_link(_node: NodeId, _why: LinkState, _reason: str) -> None:
     """Serve a mesh whose owner asks nobody why there is no link."""
+
+
+# A living peer says KEEPALIVE once in that time.
+SILENT_KEEPALIVES: Final = 3
+
+
+def nothing_known(_: NodeId) -> None:
+    """Know no incarnation of anybody."""
+
+
+def ignore_outdated(_: NodeId, __: Incarnation) -> None:
+    """Serve a mesh whose node never begins a new incarnation."""
 
 
 class Mesh:
@@ -45,6 +59,8 @@ class Mesh:
         transport: Transport,
         limits: Mapping[int, FrameLimits],
         rng: random.Random,
+        newest: Callable[[NodeId], Incarnation | None] = nothing_known,
+        on_outdated: Callable[[NodeId, Incarnation], None] = ignore_outdated,
         insecure_plaintext: bool = False,
         connection_limits: ConnectionLimits | None = None,
         send_queue_bytes_max: int = SEND_QUEUE_BYTES_MAX,
@@ -61,6 +77,10 @@ class Mesh:
         self._transport = transport
         self._limits = limits
         self._rng = rng
+        # The newest incarnation that is known of each node: no earlier one is linked.
+        self._newest = newest
+        # Told when a peer says that it knows this newer incarnation of ours.
+        self._on_outdated = on_outdated
         self._insecure_plaintext = insecure_plaintext
         self._connection_limits = connection_limits or ConnectionLimits(
             keepalive_seconds=hello.timers.keepalive_seconds,
@@ -105,6 +125,11 @@ class Mesh:
         """Return how those who knock fare."""
         return self._listener.statistics()
 
+    @property
+    def silent_seconds(self) -> float:
+        """After how much silence of a link the dialling side tries another: its end may be the only one left."""
+        return SILENT_KEEPALIVES * self._connection_limits.keepalive_seconds
+
     def on_members_changed(self) -> None:
         """Dial the members that are new, and drop the links of those that are gone.
 
@@ -124,24 +149,42 @@ class Mesh:
                 scope = self._dialers[node] = trio.CancelScope()
                 self._nursery.start_soon(self._dial, node, scope)
 
+    def begin_incarnation(self, incarnation: Incarnation) -> None:
+        """Be this from now on: whoever is linked, or about to be, with another one is to be linked anew."""
+        self._hello = replace(self._hello, incarnation=incarnation)
+        for link in list(self.links.values()):
+            link.close("this node begins a new incarnation")
+
     async def _dial(self, node: NodeId, scope: trio.CancelScope) -> None:
         # Each dialler draws its own jitter, so that one pair's luck does not change another's.
         backoff = Backoff(random.Random(self._rng.getrandbits(64)))  # noqa: S311  jitter, no secret
         with scope:
-            await dial_forever(
-                (self._names() if self._names is not None else {}).get(node, f"number {node}"),
-                self._transport,
-                lambda: self._members().get(node),
-                partial(self._run_dialed, node),
-                backoff,
-                on_no_link=partial(self._on_no_link, node),
-            )
+            async with trio.open_nursery() as links:
+                await dial_forever(
+                    (self._names() if self._names is not None else {}).get(node, f"number {node}"),
+                    self._transport,
+                    lambda: self._members().get(node),
+                    partial(self._run_dialed, node, links),
+                    backoff,
+                    on_no_link=partial(self._on_no_link, node),
+                    wait_wanted=partial(self._wait_silent, node),
+                )
 
     def _on_no_link(self, node: NodeId, reason: str) -> None:
-        self._on_told_no_link(node, *sort_reason(reason))
+        if node not in self.links:  # one that fell silent is a link still
+            self._on_told_no_link(node, *sort_reason(reason))
 
-    async def _run_dialed(self, node: NodeId, stream: Stream) -> str:
-        return await self._new_link(stream, expected=node).run()
+    async def _run_dialed(self, node: NodeId, links: trio.Nursery, stream: Stream) -> str:
+        """Run a link until it is over.  When it falls silent it goes on, and another may be made beside it."""
+        link = self._new_link(stream, expected=node)
+        links.start_soon(link.run)
+        await link.wait_silent(self.silent_seconds)
+        return link.reason or f"not a byte for {self.silent_seconds:g} s"
+
+    async def _wait_silent(self, node: NodeId) -> None:
+        """Return when there is no link to a node, or one that is silent."""
+        if isinstance(link := self.links.get(node), PeerLink):
+            await link.wait_silent(self.silent_seconds)
 
     async def _run_accepted(self, stream: Stream, greeted: Callable[[], None]) -> str:
         link = self._new_link(stream, expected=None, greeted=greeted)
@@ -162,10 +205,13 @@ class Mesh:
         expected: NodeId | None,
         greeted: Callable[[], None] | None = None,
     ) -> PeerLink:
+        ours = self._hello
         connection = Connection(
-            self._hello,
+            ours,
             is_dialer=expected is not None,
-            judge=partial(self._judge, stream=stream, expected=expected, greeted=greeted),
+            judge=partial(
+                self._judge, ours=ours, stream=stream, expected=expected, greeted=greeted
+            ),
             limits=self._connection_limits,
             now=trio.current_time(),
         )
@@ -175,50 +221,83 @@ class Mesh:
             handler=self._handler,
             limits=self._limits,
             links=self.links,
+            on_outdated=partial(self._on_floor, stream, expected),
             send_queue_bytes_max=self._send_queue_bytes_max,
         )
 
     def _judge(
         self,
         theirs: Hello,
+        doubt: Undecided | None,
         *,
+        ours: Hello,
         stream: Stream,
         expected: NodeId | None,
         greeted: Callable[[], None] | None,
-    ) -> str | None:
-        """Return why they may not link to us, or None."""
-        refusal = judge_hello(self._hello, theirs, members=self._members(), expected=expected)
-        if refusal is None:
-            refusal = self._judge_name(theirs, certified_names(stream))
-        if refusal is None:
-            refusal = self._judge_second_link(theirs)
-        if refusal is not None:
-            self._listener.complain(
-                f"refused node {theirs.number} ({theirs.name}): {refusal}", stream
-            )
-            self._on_told_no_link(theirs.number, LinkState.REFUSED_HERE, refusal)
-        elif greeted is not None:
-            greeted()
-        return refusal
+    ) -> Judgement:
+        """Return whether they may link to us; `doubt` is what this said before, if that was undecided."""
+        judgement: Judgement
+        reason = judge_hello(ours, theirs, members=self._members(), expected=expected)
+        if reason is None and ours is not self._hello:
+            reason = "this node has begun a new incarnation meanwhile"
+        if reason is None:
+            reason = self._judge_name(theirs, certified_names(stream))
+        if reason is not None:
+            judgement = Refused(reason)
+        else:
+            judgement = self._judge_second_link(theirs, doubt, is_dialer=expected is not None)
+        match judgement:
+            case Refused(reason):
+                self._listener.complain(
+                    f"refused node {theirs.number} ({theirs.name}): {reason}", stream
+                )
+                self._on_told_no_link(theirs.number, LinkState.REFUSED_HERE, reason)
+            case Accepted() if greeted is not None:
+                greeted()
+        return judgement
 
     def _judge_name(self, theirs: Hello, certified: frozenset[str] | None) -> str | None:
         """A link with a certificate belongs to the node whose name that holds, whatever HELLO says."""
         if certified is None:
             return None
-        configured = (self._names() if self._names is not None else {}).get(theirs.number)
+        configured = self._name_of(theirs.number)
         if theirs.name != configured:
             return f"node {theirs.number} calls itself {theirs.name!r}, cluster.toml {configured!r}"
         if theirs.name not in certified:
             return f"the certificate is for {show_names(certified)}, not for {theirs.name}"
         return None
 
-    def _judge_second_link(self, theirs: Hello) -> str | None:
-        present = self.links.get(theirs.number)
-        # A newer life proves the present link dead, though its silence may not have shown yet (a machine
-        # that lost power sends no FIN); the link replaces it as it opens.  Anything else stays out.
+    def _name_of(self, node: NodeId) -> str | None:
+        return None if self._names is None else self._names().get(node)
+
+    def _judge_second_link(
+        self, theirs: Hello, doubt: Undecided | None, *, is_dialer: bool
+    ) -> Judgement:
+        present, newest = self.links.get(theirs.number), self._newest(theirs.number)
+        if newest is None and present is not None:
+            newest = present.incarnation
+        if newest is not None and theirs.incarnation < newest:
+            reason = f"incarnation {theirs.incarnation} of node {theirs.number} is earlier than {newest}, known here"
+            return Refused(reason, newest)
+        # A newer one proves the present link dead, though its silence may not have shown yet (a machine
+        # that lost power sends no FIN); the link replaces it as it opens.
         if present is None or theirs.incarnation > present.incarnation:
-            return None
-        return f"a second link: node {theirs.number} is connected already"
+            return Accepted()
+        # The accepting side has judged before it answered.
+        if is_dialer:
+            return Accepted()
+        return judge_second_link(present, doubt=doubt, now=trio.current_time())
+
+    def _on_floor(
+        self, stream: Stream, expected: NodeId | None, theirs: Hello | None, newest: Incarnation
+    ) -> None:
+        """Pass on which incarnation of ours a peer knows, if it is sure who says so."""
+        node = expected if theirs is None else theirs.number
+        if node is None:
+            return  # a stranger
+        certified = certified_names(stream)
+        if certified is None or self._name_of(node) in certified:
+            self._on_outdated(node, newest)
 
 
 async def reraise(error: Exception) -> NoReturn:

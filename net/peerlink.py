@@ -10,17 +10,30 @@ Everything ends in `end`: requests fail, the handler hears of it, the stream clo
 """
 
 import logging
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Final
 
 import trio
 
 from config.limits import NODES_MAX
-from net.connection import Closed, Connection, Effect, Opened, RequestsFailed, Send, State
-from net.errors import LocalProtocolError, PeerLost, RemoteProtocolError
+from net.connection import (
+    Closed,
+    Connection,
+    Contested,
+    Effect,
+    Opened,
+    Outdated,
+    RequestsFailed,
+    Send,
+    State,
+)
+from net.contest import Contest
+from net.errors import PeerLost, RemoteProtocolError
 from net.frame import FrameDecoder, FrameLimits, encode_header
 from net.hello import Hello
+from net.judgement import why_replaced
 from net.link import Failure, Link, LinkHandler, LinkStatistics
+from net.pieces import check_limits, frozen, rest_of
 from net.tls import certified_names
 from net.transport import Piece, Stream
 from nodemanager.ids import Incarnation, NodeId
@@ -46,6 +59,7 @@ class PeerLink:
         handler: LinkHandler,
         limits: Mapping[int, FrameLimits],
         links: MutableMapping[NodeId, Link],
+        on_outdated: Callable[[Hello | None, Incarnation], None],
         send_queue_bytes_max: int = SEND_QUEUE_BYTES_MAX,
     ) -> None:
         self.node = NodeId(-1)
@@ -57,6 +71,7 @@ class PeerLink:
         self._limits = limits
         # Links that are open, by node: this one enters when it opens and leaves when it ends.
         self._links = links
+        self._on_outdated = on_outdated
         self._decoder = FrameDecoder({})
         self._send_queue_bytes_max = send_queue_bytes_max
         self._fresh: list[Piece] = []
@@ -67,6 +82,9 @@ class PeerLink:
         self._deadline_came_nearer = trio.Event()
         self._waits_until = float("inf")
         self._scope = trio.CancelScope()
+        self._contest = Contest()
+        self._settled = trio.Event()  # open, or over before that
+        self._ended = trio.Event()
         # Set by `close`, by a lost stream, and by `end`: nothing is queued or handled from then on.
         self._reason: str | None = None
         self._leaves_in_order = False
@@ -78,6 +96,16 @@ class PeerLink:
         self._bytes_received_total = 0
 
     # What the application calls
+
+    @property
+    def reason(self) -> str | None:
+        """Why the link is over, or about to be."""
+        return self._reason
+
+    @property
+    def received_at(self) -> float:
+        """When the last byte came, in monotonic seconds."""
+        return self._connection.received_at
 
     @property
     def send_queue_bytes(self) -> int:
@@ -98,7 +126,7 @@ class PeerLink:
         if self._reason is not None:
             return
         body_bytes = sum(map(len, body))
-        self._check_limits(frame_type, count, len(table), body_bytes)
+        check_limits(self._limits, frame_type, count, len(table), body_bytes)
         header = encode_header(
             frame_type,
             request_id=request_id,
@@ -203,6 +231,14 @@ class PeerLink:
         else:
             self._perform(self._connection.on_lost(reason))
 
+    async def wait_silent(self, seconds: float) -> None:
+        """Return when an open link was silent for so long, or when it is over."""
+        await self._settled.wait()
+        while not self._ended.is_set() and trio.current_time() < self.received_at + seconds:
+            with trio.move_on_at(self.received_at + seconds):
+                await self._ended.wait()
+            await trio.lowlevel.checkpoint()  # as in `_watch`
+
     async def _read(self) -> None:
         while self._reason is None:
             try:
@@ -253,7 +289,7 @@ class PeerLink:
         self._decoder.on_received(count)
         frames = self._decoder.frames()
         try:
-            while self._connection.state is State.GREETING:
+            while self._connection.state in {State.GREETING, State.CONTESTED}:
                 frame = next(frames, None)
                 if frame is None:
                     break
@@ -282,26 +318,45 @@ class PeerLink:
                 case Send(frame_type, payload):
                     header = encode_header(frame_type, table_bytes=len(payload))
                     self._enqueue(header + payload)
+                case Contested(present):
+                    self._on_contested(present)
                 case Opened(theirs):
                     self._on_opened(theirs)
+                case Outdated(newest):
+                    self._on_outdated(self.theirs, newest)
                 case RequestsFailed(failures):
                     self._handler.on_requests_failed(self, list(failures))
                 case Closed(reason):
                     self._on_closed(reason)
 
+    def _on_contested(self, present: Link) -> None:
+        assert isinstance(present, PeerLink), "the links of a mesh are all of one kind"
+        self._contest.enter(present._contest, self._on_present_ended)  # noqa: SLF001  of our own kind
+        self._deadline_came_nearer.set()
+        present._perform(present._connection.on_contested())  # noqa: SLF001  likewise
+        present.push()
+
+    def _on_present_ended(self) -> None:
+        self._connection.on_present_ended(now=trio.current_time())
+        self._deadline_came_nearer.set()
+
     def _on_opened(self, theirs: Hello) -> None:
         self.theirs = theirs
         self.node = theirs.number
         self.incarnation = theirs.incarnation
+        self._contest.leave()
         present = self._links.get(self.node)
         if isinstance(present, PeerLink):
-            # `judge` let a second link pass: the peer began a new life and the old link is a ghost.
-            present.end(f"replaced: node {self.node} came back with a new incarnation")
+            # `judge` let a second link pass, so the old one is a ghost.
+            is_newer = self.incarnation != present.incarnation
+            why = why_replaced(is_newer=is_newer, is_dialer=self._connection.is_dialer)
+            present.end(f"replaced: node {self.node} {why}")
         self._decoder.allow(self._limits)
         self._links[self.node] = self
         log.info("node %s: link is up", theirs.name, extra=EACH_NODE)
         # The timer task waits for the end of the greeting; from here on other deadlines count.
         self._deadline_came_nearer.set()
+        self._settled.set()
         self._handler.on_link_up(self)
 
     def _on_closed(self, reason: str) -> None:
@@ -313,6 +368,8 @@ class PeerLink:
         self._reason = reason
         self._stream.close()
         self._scope.cancel()
+        self._settled.set()
+        self._ended.set()
         if self.theirs is not None:
             if self._links.get(self.node) is self:
                 del self._links[self.node]
@@ -322,6 +379,7 @@ class PeerLink:
                 self._handler.on_requests_failed(self, self._stillborn)
             self._is_end_untold = False
             self._handler.on_link_lost(self, reason)
+        self._contest.on_ended()
 
     # What goes
 
@@ -329,19 +387,6 @@ class PeerLink:
         self._fresh.append(head)
         self._fresh_bytes += len(head)
         self._frames_sent_total += 1
-
-    def _check_limits(self, frame_type: int, count: int, table_bytes: int, body_bytes: int) -> None:
-        limits = self._limits.get(frame_type)
-        if (
-            limits is None
-            or count > limits.count_max
-            or table_bytes > limits.table_bytes_max
-            or body_bytes > limits.body_bytes_max
-        ):
-            raise LocalProtocolError(
-                f"frame type {frame_type}, count {count}, {table_bytes} table bytes,"
-                f" {body_bytes} body bytes: a peer would refuse this, limits are {limits}"
-            )
 
     def _send(self, pieces: Sequence[Piece]) -> int:
         """Hand pieces to the stream and return how many bytes it took."""
@@ -367,21 +412,3 @@ class PeerLink:
         if self._reason is None:
             self._reason = reason
             self._scope.cancel()
-
-
-def rest_of(pieces: list[Piece], sent: int) -> list[Piece]:
-    """Return the pieces behind the first `sent` bytes."""
-    for place, piece in enumerate(pieces):
-        if sent < len(piece):
-            rest = pieces[place:]
-            if sent:
-                rest[0] = memoryview(piece)[sent:]
-            return rest
-        sent -= len(piece)
-    assert sent == 0, "the stream took more than there was"
-    return []
-
-
-def frozen(pieces: Sequence[Piece]) -> list[Piece]:
-    """Return the pieces as bytes of our own, because they will wait."""
-    return [piece if type(piece) is bytes else bytes(piece) for piece in pieces]

@@ -5,6 +5,6 @@ from typing import NewType
 # A member's number in cluster.toml, 0 to config.limits.NODE_NUMBER_MAX.
 NodeId = NewType("NodeId", int)
 
-# Which life of a node this is: a 64-bit number that rises from one start of the daemon to the next (the
-# daemon takes milliseconds since 1970 at its start).  A new one means that all the node held is gone.
+# Which life of a node this is: a 64-bit number that rises from one start of the daemon to the next (see
+# `nodemanager.incarnations`).  A new one means that all the node held is gone.
 Incarnation = NewType("Incarnation", int)

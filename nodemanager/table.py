@@ -114,6 +114,10 @@ class NodeTable:
         self._new_incarnations_total = 0
         self._stale_total = 0
 
+    def begin_incarnation(self, incarnation: Incarnation) -> None:
+        """Show this one as our own from now on."""
+        self._incarnation = incarnation
+
     # Members come and go.
 
     def __contains__(self, node: NodeId) -> bool:

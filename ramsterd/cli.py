@@ -21,13 +21,14 @@ from config.rules import doubts
 from config.units import format_bytes
 from heartbeat.key import BadKeyFile
 from net.certificates import Credentials, load_credentials
-from nodemanager.ids import Incarnation
+from nodemanager.incarnations import first_incarnation
 from ramsterd import __version__
 from ramsterd.core.codec import CodecMissing, compressor_of
 from ramsterd.daemon import CannotServe, Daemon, leaves
 from ramsterd.descriptors import raise_limit
 from ramsterd.heartbeat_key import load_heartbeat_key
 from ramsterd.logs import set_up_logging
+from ramsterd.loop_clock import LoopClock
 from ramsterd.start_line import start_line
 from ramsterd.statefile.folder import StateFolderTaken
 from ramsterd.statefile.keeper import StateKeeper
@@ -91,8 +92,10 @@ def run(config: Path) -> None:
             daemon_config,
             cluster,
             node,
-            # Milliseconds since 1970 rise from one start to the next, as incarnations must.
-            incarnation=Incarnation(time.time_ns() // 1_000_000),
+            incarnation=first_incarnation(
+                clock_milliseconds=_wall_milliseconds(), last=state.last_incarnation
+            ),
+            clock_milliseconds=_wall_milliseconds,
             rng=random.Random(),  # noqa: S311  jitter and ties, no secrets
             environ=os.environ,
             log=log,
@@ -106,7 +109,7 @@ def run(config: Path) -> None:
     except OSError as error:  # memory that can't be mapped
         _fail(str(error), 1)
     try:
-        trio.run(daemon.run)
+        trio.run(daemon.run, clock=LoopClock())
     except BaseExceptionGroup as group:
         # Not `except*`: what it raises, such as SystemExit, comes out in a group again, with a traceback.
         errors = list(leaves(group))
@@ -208,6 +211,10 @@ def _open_state(daemon: DaemonConfig, config: Path) -> StateKeeper:
 
 def _wall_seconds() -> int:
     return time.time_ns() // 1_000_000_000
+
+
+def _wall_milliseconds() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _read_key(daemon: DaemonConfig) -> bytes | None:

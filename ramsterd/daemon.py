@@ -36,6 +36,7 @@ from ramsterd.engine import Engine
 from ramsterd.exposition import Exposition
 from ramsterd.heartbeat_key import reload_heartbeat_key
 from ramsterd.logs import LogHandler
+from ramsterd.loop_clock import pause_statistics, watch_pauses, world_time
 from ramsterd.member_store import BackgroundStore
 from ramsterd.metrics import RamsterCollector
 from ramsterd.metrics_server import MetricsServer
@@ -91,6 +92,7 @@ class Daemon:
         heartbeat_key: bytes | None = None,
         load_heartbeat_key: Callable[[], bytes | None] | None = None,
         state: StateKeeper,
+        clock_milliseconds: Callable[[], int],
         descriptors: Descriptors = NO_LIMIT,
     ) -> None:
         self._daemon = daemon
@@ -127,6 +129,8 @@ class Daemon:
             heartbeat_key=heartbeat_key,
             has_tls=credentials is not None,
             store=self._store,
+            keeper=state,
+            clock_milliseconds=clock_milliseconds,
         )
         self._pager = Pager(
             self.engine, self._peers, put_wait_seconds_max=daemon.remote.put_wait_seconds_max
@@ -196,7 +200,7 @@ class Daemon:
         Raises:
             CannotServe: (in an exception group) A socket or an address can't be had, or another daemon has it.
         """
-        self._started_at = trio.current_time()
+        self._started_at = world_time()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD)
         async with trio.open_nursery() as services:
@@ -204,6 +208,7 @@ class Daemon:
             self._take_up_state()
             await start(services, self._state.run, "with this state_dir")
             services.start_soon(self._tell_news)
+            services.start_soon(watch_pauses, self._on_pause)
             services.start_soon(self._store.run)
             if self._certificate is not None:
                 services.start_soon(self._certificate.watch)
@@ -235,7 +240,7 @@ class Daemon:
             bound = self._daemon.stop_seconds_max
             logger.warning("the stop took longer than %g s: what was under way is cut off", bound)
         self._notifier.close()
-        uptime = trio.current_time() - self._started_at
+        uptime = world_time() - self._started_at
         logger.info("node %s has stopped after %.0f s", self._node.name, uptime)
 
     async def _start_front_ends(self, front_ends: trio.Nursery) -> None:
@@ -338,6 +343,11 @@ class Daemon:
             self._notifier.watchdog()
             await trio.sleep(self._watchdog_seconds / 2)
 
+    def _on_pause(self) -> None:
+        """The manager's time went on."""
+        if self._watchdog_seconds is not None:
+            self._notifier.watchdog()
+
     def _commands(self) -> dict[str, Command]:
         return {
             "status": lambda _: to_plain(self.statistics()),
@@ -358,7 +368,9 @@ class Daemon:
             incarnation=self.engine.incarnation,
             cluster=self._cluster.name,
             version=__version__,
-            uptime_seconds=trio.current_time() - self._started_at,
+            uptime_seconds=world_time() - self._started_at,
+            floors=self._peers.own_incarnation.statistics(),
+            pauses=pause_statistics(),
             members=self._peers.members.statistics(),
             engine=self.engine.statistics(),
             pager=self._pager.statistics(),

@@ -417,6 +417,19 @@ class Engine:
             if pool.family is Family.OWN_PERSISTENT
         )
 
+    def may_begin_incarnation(self) -> bool:
+        """Whether nothing is lost if this node goes on as a new incarnation: nobody keeps pages for it, nor it for others."""
+        local = self.nodes.local
+        is_any_kept = self.pages_there(local) or self.pages_here(local)
+        return not is_any_kept and not self._remotifier.is_any_in_flight()
+
+    def begin_incarnation(self, incarnation: Incarnation) -> None:
+        """Be this incarnation from now on; the pages that are here stay ours."""
+        assert incarnation > self.incarnation
+        assert self.may_begin_incarnation()
+        self.incarnation = incarnation
+        self.nodes.begin_incarnation(incarnation)
+
     def begin_census(self, node: NodeId, *, now: float) -> None:
         """Count the pages of ours that only this node has; `Counted` is the answer."""
         self._census.begin(node, now=now)

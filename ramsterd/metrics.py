@@ -12,6 +12,7 @@ from ramsterd.endpoint_metrics import endpoint_families
 from ramsterd.families import by as _by, counter as _counter, gauge as _gauge, one as _one
 from ramsterd.heartbeat_metrics import heartbeat_families
 from ramsterd.snapshot import DaemonStatistics
+from ramsterd.start_metrics import start_families
 
 _PLACES = {
     Family.OWN_PERSISTENT: ["own", "persistent"],
@@ -46,6 +47,7 @@ class RamsterCollector(Collector):
         yield from _listener(now)
         yield from endpoint_families(now)
         yield from _log(now)
+        yield from start_families(now.floors, now.pauses)
         if now.heartbeat is not None:
             yield from heartbeat_families(now.heartbeat)
 

@@ -28,7 +28,7 @@ from net.link import Failure, Link
 from net.mesh import Mesh
 from net.transport import Transport
 from nodemanager.events import NodeSubscribers
-from nodemanager.ids import NodeId
+from nodemanager.ids import Incarnation, NodeId
 from nodemanager.journal import subscribe_log
 from nodemanager.membership import MembershipStore
 from nodemanager.states import LinkState, Verdict
@@ -36,8 +36,10 @@ from ramsterd.core.codec import Codec
 from ramsterd.core.resize import ResizeState
 from ramsterd.engine import Engine
 from ramsterd.lives import believed
+from ramsterd.loop_clock import world_time
 from ramsterd.member_messages import ALL_LIMITS, MemberMessage
 from ramsterd.members import Members
+from ramsterd.own_incarnation import IncarnationKeeper, NothingKept, OwnIncarnation
 from ramsterd.remote.census import Counted
 from ramsterd.remote.effects import CloseLink, Effect, GetDone, Replicated, Resized, RoomMade, Send
 
@@ -68,12 +70,20 @@ class Peers:
         heartbeat_key: bytes | None = None,
         has_tls: bool = False,
         open_heartbeat: Callable[[ClusterConfig, NodeId], DatagramSocket] | None = None,
+        keeper: IncarnationKeeper | None = None,
+        clock_milliseconds: Callable[[], int] = lambda: 0,
     ) -> None:
         self._engine = engine
         self._cluster = cluster
         self._local = engine.nodes.local_config
         self.subscribers = NodeSubscribers()
         subscribe_log(self.subscribers, engine.nodes.name)
+        self.own_incarnation = OwnIncarnation(
+            engine,
+            keeper=keeper or NothingKept(),
+            clock_milliseconds=clock_milliseconds,
+            begin=self._begin_incarnation,
+        )
         self.mesh = Mesh(
             Hello(
                 cluster=cluster.name,
@@ -90,6 +100,8 @@ class Peers:
             transport=transport,
             limits=ALL_LIMITS,
             rng=rng,
+            newest=self._newest,
+            on_outdated=self.own_incarnation.on_outdated,
             insecure_plaintext=cluster.insecure_plaintext,
             on_no_link=engine.nodes.on_no_link,
         )
@@ -133,17 +145,19 @@ class Peers:
                 NodeId(self._local.number),
                 self._engine.incarnation,
                 self._cluster.timers,
-                now=trio.current_time(),
+                now=world_time(),
                 rng=self._rng,
             ),
             datagram_socket=self._open_heartbeat(self._cluster, NodeId(self._local.number)),
             on_verdicts=self._on_verdicts,
             key=self._heartbeat_key,
+            now=world_time,
         )
         async with trio.open_nursery() as nursery:
             await nursery.start(self.mesh.serve)
             await nursery.start(self.heartbeat.run)
             nursery.start_soon(self._watch_clock)
+            nursery.start_soon(self.own_incarnation.run)
             task_status.started()
 
     def settle(self) -> None:
@@ -229,6 +243,7 @@ class Peers:
 
     def on_frames(self, link: Link, frames: list[Frame]) -> None:
         """Handle what one receive brought, in one pass."""
+        self.own_incarnation.on_frames(link.node)
         now = trio.current_time()
         if self.heartbeat is not None and now - self._heard_at.get(link.node, 0) > HEARD_SECONDS:
             self._heard_at[link.node] = now
@@ -337,6 +352,16 @@ class Peers:
         # Setting a deadline costs trio more than the rest of a pass in which nothing happened.
         if self._waiting is not None and (alarm := self._alarm()) < self._waiting.deadline:
             self._waiting.deadline = alarm
+
+    def _newest(self, node: NodeId) -> Incarnation | None:
+        nodes = self._engine.nodes
+        return nodes.incarnation(node) if node in nodes else None
+
+    def _begin_incarnation(self, incarnation: Incarnation) -> None:
+        self._engine.begin_incarnation(incarnation)
+        self.mesh.begin_incarnation(incarnation)
+        if self.heartbeat is not None:
+            self.heartbeat.begin_incarnation(incarnation)
 
     def _members(self) -> dict[NodeId, Address]:
         return {NodeId(node.number): (node.address, node.port) for node in self._cluster.node}

@@ -14,7 +14,9 @@ from ramsterd.endpoint_statistics import (
     MetricsStatistics,
 )
 from ramsterd.engine_statistics import EngineStatistics
+from ramsterd.floors import FloorStatistics
 from ramsterd.logs import LogStatistics
+from ramsterd.loop_time import PauseStatistics
 from ramsterd.members import MembersStatistics
 from ramsterd.nbd.counters import NbdStatistics
 from ramsterd.pager import PagerStatistics
@@ -41,9 +43,13 @@ class DaemonStatistics:
     node: str
     number: NodeId
     incarnation: Incarnation
+    # What peers said of newer incarnations of this node.
+    floors: FloorStatistics
     cluster: str
     version: str
     uptime_seconds: float
+    # Time in which the loop did not run, which counts as no waiting.
+    pauses: PauseStatistics
     members: MembersStatistics
     engine: EngineStatistics
     pager: PagerStatistics

@@ -27,6 +27,8 @@ PACKAGES = {
     "gcc": "gcc",
     "fio": "fio",
     "ip": "iproute2",
+    "nft": "nftables",
+    "ss": "iproute2",
     "systemd-analyze": "systemd",
     "promtool": "prometheus",
 }

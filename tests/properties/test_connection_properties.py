@@ -6,13 +6,24 @@ from collections import Counter
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from net.connection import Closed, Connection, Effect, Opened, RequestsFailed, Send, State
+from net.connection import (
+    Closed,
+    Connection,
+    Contested,
+    Effect,
+    Opened,
+    Outdated,
+    RequestsFailed,
+    Send,
+    State,
+)
 from net.errors import LocalProtocolError
 from net.frame import FrameDecoder, LinkType
 from tests.unit.net.net_helpers import (
     ASK,
     CONNECTION_LIMITS,
     LIMITS,
+    accept,
     decode_one,
     make_frame,
     make_hello,
@@ -26,7 +37,7 @@ class Story(RuleBasedStateMachine):
         super().__init__()
         self.now = 0.0
         self.connection = Connection(
-            make_hello(1), is_dialer=False, judge=lambda _: None, limits=BOUNDS, now=0.0
+            make_hello(1), is_dialer=False, judge=accept, limits=BOUNDS, now=0.0
         )
         self.connection.on_greeting(
             decode_one(make_frame(LinkType.HELLO, table=make_hello(2).encode()))
@@ -56,7 +67,9 @@ class Story(RuleBasedStateMachine):
                     self.closed_total += 1
                 case Send(frame_type):
                     assert frame_type is not LinkType.HELLO
-                case Opened():
+                case Outdated():
+                    raise AssertionError("nobody said so")
+                case Opened() | Contested():
                     raise AssertionError("opened twice")
 
     @precondition(is_open)
@@ -80,6 +93,7 @@ class Story(RuleBasedStateMachine):
                 # Mostly nothing, or most stories would be short.
                 *[b""] * 20,
                 make_frame(LinkType.KEEPALIVE),
+                make_frame(LinkType.PROBE),
                 make_frame(LinkType.GOODBYE, table=b"\x91\xa1x"),
                 make_frame(LinkType.REJECT, table=b"\x91\xa1x"),
                 make_frame(LinkType.HELLO),

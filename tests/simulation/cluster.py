@@ -9,6 +9,7 @@ After each step the checkers of `checkers.py` look at the nodes that were touche
 import math
 import random
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,23 +21,27 @@ from heartbeat.door import normal_endpoint
 from heartbeat.service import HeartbeatService
 from heartbeat.swim import Swim
 from net.dialer import is_dialer
+from net.judgement import PROBE_SECONDS
 from net.peerlink import PeerLink
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import NodeState, Verdict
 from ramsterd.core.arena import MemfdMapping
 from ramsterd.core.page import PoolId, PoolKind
 from ramsterd.engine import Engine
+from ramsterd.loop_time import PAUSE_SECONDS_MIN
 from ramsterd.pager import Pager
 from ramsterd.peers import Peers
 from tests.simulation.datagrams import Datagrams, SimSocket
 from tests.simulation.dialers import Dialer
 from tests.simulation.paths import Paths
+from tests.simulation.sim_time import SimTime, world_of
 from tests.simulation.wire import End, NoTransport, OneWay
 
 MIB = 1 << 20
 BUDGET_BYTES = 2 * MIB
 STEPS_MAX = 200_000
-GREETING_SECONDS = 0.1
+# Another link of the same nodes may have to be probed first.
+GREETING_SECONDS = 0.1 + PROBE_SECONDS
 # What a checker would find stays wrong, so it need not look after each step.
 STEPS_PER_CHECK = 16
 
@@ -67,6 +72,9 @@ class Node:
     pool: PoolId
     cache: PoolId
     is_paused: bool = False
+    # When it was paused, and how much of the world's time its loop has not run in all.
+    paused_at: float = 0.0
+    behind: float = 0.0
     socket: SimSocket | None = None
     dialers: list[Dialer] = field(default_factory=list)
 
@@ -100,8 +108,8 @@ class Cluster:
         **knobs_of_all: float,
     ) -> None:
         self.rng = random.Random(seed)
-        self.clock = clock
-        self.paths = Paths(self.rng)
+        self.time = SimTime(clock)
+        self.paths = Paths(self.rng, self.time)
         self.has_detector = has_detector
         # When, who judged, what.
         self.verdicts: list[tuple[float, NodeId, Verdict]] = []
@@ -133,7 +141,12 @@ class Cluster:
 
     @property
     def now(self) -> float:
-        return trio.current_time()
+        """The time of the world."""
+        return self.time.now()
+
+    def inside(self, number: int) -> AbstractContextManager[None]:
+        """Run code of a node: it sees its own time."""
+        return self.time.of_node(self[number].behind)
 
     # Lives and links.
 
@@ -169,8 +182,9 @@ class Cluster:
     def set_budget(self, number: int, budget_bytes: int) -> None:
         """Change a budget, as an operator does."""
         self.note(number, f"budget {budget_bytes}")
-        self[number].engine.set_budget(budget_bytes, now=self.now)
-        self[number].peers.settle()
+        with self.inside(number):
+            self[number].engine.set_budget(budget_bytes, now=trio.current_time())
+            self[number].peers.settle()
 
     def _detect(self, node: Node, rng: random.Random) -> None:
         """Give a node what `Peers.serve` gives it: a failure detector, and a dialer for each lower number."""
@@ -189,9 +203,16 @@ class Cluster:
             ),
             datagram_socket=node.socket,
             on_verdicts=lambda verdicts: self._on_verdicts(node, verdicts),
+            now=self.time.now,
         )
         node.dialers = [
-            Dialer(node.number, target, random.Random(rng.getrandbits(64)), self.now)
+            Dialer(
+                node.number,
+                target,
+                node.peers.mesh,
+                random.Random(rng.getrandbits(64)),
+                self.now,
+            )
             for target in node.engine.nodes.nodes()
             if is_dialer(node.number, target)
         ]
@@ -244,8 +265,7 @@ class Cluster:
         """Wire two nodes and let them greet; return whether both accepted."""
         first, second = self._wire(self[max(one, other)], self[min(one, other)])
         self.note(one, f"dial {other}")
-        first.start()
-        second.start()
+        self._start_link(first, second)
         self.run_until(lambda: first.is_open_or_over and second.is_open_or_over, GREETING_SECONDS)
         return not (first.is_over or second.is_over)
 
@@ -270,8 +290,14 @@ class Cluster:
         second = self._end(acceptor, there, back, expected=None)
         return first, second
 
+    def _start_link(self, first: End, second: End) -> None:
+        for end in (first, second):
+            with self.inside(end.node):
+                end.start()
+
     def _end(self, node: Node, incoming: OneWay, outgoing: OneWay, expected: NodeId | None) -> End:
-        link: PeerLink = node.peers.mesh._new_link(outgoing, expected=expected)
+        with self.inside(node.number):
+            link: PeerLink = node.peers.mesh._new_link(outgoing, expected=expected)
         end = End(node.number, link, incoming, outgoing)
         self.ends.append(end)
         return end
@@ -282,10 +308,16 @@ class Cluster:
         """Stop a node as SIGSTOP does: its connections stay open, and nobody answers."""
         self.note(number, "pause")
         self[number].is_paused = True
+        self[number].paused_at = self.now
 
     def resume(self, number: int) -> None:
-        self.note(number, "resume")
-        self[number].is_paused = False
+        """Let it go on: its loop finds that time has passed in which it did not run (`ramsterd.loop_time`)."""
+        node = self[number]
+        node.is_paused = False
+        seconds = self.now - node.paused_at
+        if seconds > PAUSE_SECONDS_MIN:
+            node.behind += seconds
+        self.note(number, f"resume after {seconds:.1f} s")
 
     def end_of(self, node: int, peer: int) -> End:
         """Return a node's end of its link to a peer."""
@@ -302,7 +334,17 @@ class Cluster:
         for end in ends:
             for way in (end.incoming, end.outgoing):
                 way.chunks.clear()
+                way.is_held = False
                 way.close()
+        self._end_broken()
+
+    def reset_one_end(self, number: int, peer: int) -> None:
+        """End a node's end of a link; the peer is not told, as when a firewall drops the RST."""
+        end = self.end_of(number, peer)
+        self.note(number, f"its end of the link to {peer} is reset")
+        end.outgoing.is_held = True
+        with self.inside(number):
+            end.end("reset")
         self._end_broken()
 
     def hold(self, source: int, target: int) -> None:
@@ -320,7 +362,8 @@ class Cluster:
         """Let the failure detector of one node judge another."""
         self.note(observer, f"hears that {node}.{incarnation} is {state.value}")
         verdict = Verdict(NodeId(node), state, Incarnation(incarnation), "told by the scenario")
-        self[observer].peers._on_verdicts([verdict])
+        with self.inside(observer):
+            self[observer].peers._on_verdicts([verdict])
 
     # Time.
 
@@ -342,14 +385,20 @@ class Cluster:
         """Do one of the things that come next; False when none comes before `until`."""
         self._end_broken()
         arrivals = [(end.incoming.next_arrival(), end) for end in self.ends if self._hears(end)]
-        alarms = [(end.next_deadline(), end) for end in self.ends if self._hears(end)]
+        alarms = [
+            (world_of(end.next_deadline(), self.nodes[end.node].behind), end)
+            for end in self.ends
+            if self._hears(end)
+        ]
         awake = [node for node in self.nodes.values() if not node.is_paused]
-        clocks = [(node.peers._alarm(), node) for node in awake]
+        clocks = [(world_of(node.peers._alarm(), node.behind), node) for node in awake]
         beats = [(node.next_beat(), node) for node in awake if node.socket is not None]
-        dialers = [(dialer.at, dialer) for node in awake for dialer in node.dialers]
+        dialers = [
+            (dialer.next_try(node.behind), dialer) for node in awake for dialer in node.dialers
+        ]
         times = [*arrivals, *alarms, *clocks, *beats, *dialers]
         at = min((each for each, _ in times), default=math.inf)
-        self._jump_to(min(at, until))
+        self.time.jump_to(min(at, until))
         if at > until:
             return False
         now = self.now
@@ -368,33 +417,33 @@ class Cluster:
                 check()
         return True
 
-    def _jump_to(self, at: float) -> None:
-        if at > self.now:
-            self.clock.jump(at - self.now)
-        while self.now < at:  # the sum was rounded down, and nothing would be due yet
-            self.clock.jump(math.ulp(at))
-
     def _hears(self, end: End) -> bool:
         return not end.is_over and not self.nodes[end.node].is_paused
 
     def _do(self, what: str, who: "End | Node | Dialer") -> None:
         if isinstance(who, Dialer):
             self._dial(who)
-        elif what == "beat":
-            assert isinstance(who, Node)
+            return
+        number = who.node if isinstance(who, End) else who.number
+        with self.inside(number):
+            self._run(what, who)
+
+    def _run(self, what: str, who: "End | Node") -> None:
+        if isinstance(who, Node):
             self.note(who.number, what)
-            who.beat(self.now)
-        elif isinstance(who, Node):
-            self.note(who.number, what)
-            # As Peers._watch_clock does.
-            who.engine.on_deadline(self.now)
-            who.peers.on_deadline(self.now)
-            who.peers.settle()
+            if what == "beat":
+                who.beat(self.now)
+            else:
+                # As Peers._watch_clock does.
+                now = trio.current_time()
+                who.engine.on_deadline(now)
+                who.peers.on_deadline(now)
+                who.peers.settle()
         elif what == "receive":
-            size = who.receive(self.rng)
+            size = who.receive(self.rng, self.now)
             self.note(who.node, f"{what} {size} from {who.link.node}")
         else:
-            who.on_deadline(self.now)
+            who.on_deadline()
             self.note(who.node, f"{what} of the link to {who.link.node}")
 
     def _dial(self, dialer: Dialer) -> None:
@@ -408,17 +457,20 @@ class Cluster:
             self.note(dialer.node, f"dial {dialer.target}")
             first, second = self._wire(node, target)
             dialer.on_dialed(first, self.now)
-            first.start()
-            second.start()
+            self._start_link(first, second)
 
     def _end_broken(self) -> None:
         """End links whose other side has gone, until no more follow."""
-        while any(end.end_if_broken() for end in self.ends if self._hears(end)):
+        while any(self._end_if_broken(end) for end in self.ends if self._hears(end)):
             pass
         for node in self.nodes.values():
             for dialer in node.dialers:
                 dialer.look(self.now)
         self.ends = [end for end in self.ends if not end.is_over]
+
+    def _end_if_broken(self, end: End) -> bool:
+        with self.inside(end.node):
+            return end.end_if_broken()
 
     def note(self, node: int | None, what: str, handle: str = "") -> None:
         """Add a line to the trace: when, who (None: the storm), what, and which page where that is known."""

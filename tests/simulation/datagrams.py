@@ -6,8 +6,6 @@ import math
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-import trio
-
 from heartbeat.door import Endpoint
 from nodemanager.ids import NodeId
 from tests.simulation.paths import Paths
@@ -34,7 +32,7 @@ class SimSocket:
         raise NotImplementedError
 
     def receive_from(self) -> tuple[bytes, Endpoint] | None:
-        if self.next_arrival() > trio.current_time():
+        if self.next_arrival() > self.network.now():
             return None
         _, _, datagram, source = heapq.heappop(self.arriving)
         return datagram, source
@@ -54,6 +52,9 @@ class Datagrams:
         self._sockets: dict[Endpoint, SimSocket] = {}
         self._order = itertools.count()
 
+    def now(self) -> float:
+        return self._paths.time.now()
+
     def bind(self, number: NodeId, endpoint: Endpoint) -> SimSocket:
         """Return the socket of a new life; what was on its way to an earlier one is gone."""
         self._sockets[endpoint] = SimSocket(number, endpoint, self)
@@ -68,6 +69,6 @@ class Datagrams:
         if receiver is None or self._paths.loses(source.number, receiver.number):
             return
         if len(receiver.arriving) < ARRIVED_MAX:
-            arrives_at = trio.current_time() + self._paths.seconds(source.number, receiver.number)
+            arrives_at = self.now() + self._paths.seconds(source.number, receiver.number)
             arrival = arrives_at, next(self._order), datagram, source.endpoint
             heapq.heappush(receiver.arriving, arrival)

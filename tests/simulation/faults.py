@@ -56,6 +56,16 @@ class Faults:
         if {one, other} <= self.cluster.nodes.keys() and self.cluster.is_wired(one, other):
             self.cluster.cut(one, other)
 
+    def half_open(self) -> None:
+        """One end of a connection is reset, and the other is not told."""
+        one, other = self._pair()
+        nodes = self.cluster.nodes
+        # Without dialers nobody would make it whole.
+        if not self.cluster.has_detector or not {one, other} <= nodes.keys():
+            return
+        if self.cluster.is_linked(one, other):
+            self.cluster.reset_one_end(one, other)
+
     def link(self) -> None:
         """Without a detector there are no dialers either."""
         one, other = self._pair()
@@ -136,8 +146,9 @@ class Faults:
             return
         self.cluster.note(number, "says farewell")
         self.lives.on_gone(number)
-        self.cluster[number].engine.farewell()
-        self.cluster[number].peers.settle()
+        with self.cluster.inside(number):
+            self.cluster[number].engine.farewell()
+            self.cluster[number].peers.settle()
         self.cluster.run(FAREWELL_SECONDS)
         self._die(number, is_silent=False)
 
@@ -152,12 +163,14 @@ class Faults:
             self.take_back(at, config.name)
         else:
             self.cluster.note(at, f"drains {config.name}")
-            drain_node(self.cluster[at].peers.members, {"name": config.name})
+            with self.cluster.inside(at):
+                drain_node(self.cluster[at].peers.members, {"name": config.name})
 
     def take_back(self, at: int, name: str) -> None:
         """Take a drained node into service again."""
         self.cluster.note(at, f"takes {name} back")
-        cordon_node(self.cluster[at].peers.members, {"name": name}, is_cordoned=False)
+        with self.cluster.inside(at):
+            cordon_node(self.cluster[at].peers.members, {"name": name}, is_cordoned=False)
 
     def dead(self) -> list[int]:
         return [n for n in range(len(self.cluster.config.node)) if n not in self.cluster.nodes]

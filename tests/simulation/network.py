@@ -27,6 +27,8 @@ class Pipe:
         self.is_clogged = False
         self.is_ended = False
         self.is_broken = False
+        # Broken, and the writer does not know: what it writes is gone.
+        self.is_unheard = False
         self._chunks: list[tuple[float, bytearray]] = []
         self._held_bytes = 0
         self._changed = trio.Event()
@@ -43,7 +45,7 @@ class Pipe:
             if len(taken) >= room:
                 break
             taken += memoryview(piece)[: room - len(taken)]
-        if taken:
+        if taken and not self.is_unheard:
             self._held_bytes += len(taken)
             self._chunks.append((trio.current_time() + self.delay_seconds, taken))
             self.change()
@@ -97,7 +99,7 @@ class SimStream:
     def send_nowait(self, pieces: Sequence[Piece]) -> int:
         if self.is_closed:
             raise PeerLost("the stream is closed")
-        if self._outgoing.is_broken:
+        if self._outgoing.is_broken and not self._outgoing.is_unheard:
             raise PeerLost("the connection was cut")
         return self._outgoing.write(pieces)
 
@@ -139,6 +141,19 @@ class SimConnection:
         for pipe in (self.there, self.back):
             pipe.is_broken = True
             pipe.change()
+
+    def break_dialed_end(self) -> None:
+        """Reset the dialling side's end, and lose the RST: the accepting side hears nothing any more."""
+        self._break_end(incoming=self.back, outgoing=self.there)
+
+    def break_accepted_end(self) -> None:
+        """Reset the accepting side's end, and lose the RST: the dialling side hears nothing any more."""
+        self._break_end(incoming=self.there, outgoing=self.back)
+
+    def _break_end(self, *, incoming: Pipe, outgoing: Pipe) -> None:
+        outgoing.is_clogged = True
+        incoming.is_broken = incoming.is_unheard = True
+        incoming.change()
 
 
 class SimNetwork:

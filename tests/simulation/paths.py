@@ -8,6 +8,8 @@ import random
 from dataclasses import dataclass, field
 from typing import Final
 
+from tests.simulation.sim_time import SimTime
+
 LATENCY_SECONDS_MAX: Final = 0.002
 
 
@@ -16,6 +18,7 @@ class Paths:
     """All paths of a cluster."""
 
     rng: random.Random
+    time: SimTime
     blocked: set[tuple[int, int]] = field(default_factory=set)
     slow_nodes: dict[int, float] = field(default_factory=dict)
     slow_paths: dict[tuple[int, int], float] = field(default_factory=dict)

@@ -19,7 +19,7 @@ PROGRAMS: Final[tuple[tuple[type[Swap | Cache | Thrash], ...], ...]] = (
     (Swap,), (Thrash,), (Cache,), (Swap, Cache), (Thrash, Cache),
 )  # fmt: skip
 FAULTS: Final = (
-    "cut", "link", "part", "isolate", "clog", "slow", "lossy", "pause",
+    "cut", "half_open", "link", "part", "isolate", "clog", "slow", "lossy", "pause",
     "crash", "restart", "leave", "drain", "full", "flip", "down",
 )  # fmt: skip
 FAULT_WEIGHTS: Final = (0.0, 0.0, 0.005, 0.02, 0.1)

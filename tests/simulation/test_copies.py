@@ -169,7 +169,7 @@ async def test_a_holder_that_hangs_is_down_before_its_link_is_lost(
 ) -> None:
     """SIGSTOP: the link stays open for its idle time, yet its copies count no more and are made anew."""
     cluster, client = four_nodes(seed, mock_clock)
-    cluster[1].is_paused = True
+    cluster.pause(1)
     cluster.run(6)
     cluster.judge(0, 1, NodeState.DOWN)
     assert cluster.is_linked(0, 1)

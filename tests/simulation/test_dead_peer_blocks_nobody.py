@@ -12,14 +12,14 @@ async def test_dead_peer_blocks_nobody(seed: int, mock_clock: MockClock) -> None
     cluster, client = stage(seed, mock_clock, nodes=3, put_wait_seconds_max=10.0)
     client.fill(1600)
     cluster.run(2)
-    cluster[1].is_paused = True
+    cluster.pause(1)
     for index in client.remote(1):
         client.flush(index)
     client.fill(400, start=2000)
     assert len(client.remote(2)) > 200
     for index in client.remote(2)[:20]:
         client.wait(client.get(index))
-    cluster[1].is_paused = False
+    cluster.resume(1)
     cluster.run(1)
     cluster.link_all()
     finish(cluster, client)
@@ -33,7 +33,7 @@ async def test_gets_from_a_stopped_peer_fail_and_others_do_not(
     client.expects_unreachable = True
     client.fill(2400)
     cluster.run(2)
-    cluster[1].is_paused = True
+    cluster.pause(1)
     from_stopped = [client.get(index) for index in client.remote(1)[:20]]
     from_other = [client.get(index) for index in client.remote(2)[:20]]
     cluster.run(0.2)
@@ -41,7 +41,7 @@ async def test_gets_from_a_stopped_peer_fail_and_others_do_not(
     assert all(get.result is None for get in from_stopped)
     cluster.run(4)
     assert client.seen["UNREACHABLE"] == len(from_stopped) == 20
-    cluster[1].is_paused = False
+    cluster.resume(1)
     cluster.run(1)
     cluster.link_all()
     client.expects_unreachable = False

@@ -98,7 +98,7 @@ async def test_who_leaves_a_put_unanswered_gets_no_more_until_it_is_heard(
         seed, mock_clock, nodes=3, request_seconds_max=1.0, put_wait_seconds_max=30.0, **KNOBS,
         knobs={1: {"budget": 64 * MIB}, 2: {"budget": 16 * MIB}},
     )  # fmt: skip
-    cluster[1].is_paused = True
+    cluster.pause(1)
     client.fill(1600)
     assert cluster.run_until(lambda: unknown(cluster) > 0, 5)
     cluster.run(1.2)
@@ -107,7 +107,7 @@ async def test_who_leaves_a_put_unanswered_gets_no_more_until_it_is_heard(
     cluster.run(3)
     assert unknown(cluster) == before
     assert len(held(cluster[0], cluster[2])) > 1600
-    cluster[1].is_paused = False
+    cluster.resume(1)
     cluster.run(1)
     client.fill(1600, start=4000)
     cluster.run(1)

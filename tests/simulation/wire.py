@@ -55,7 +55,7 @@ class OneWay:
         if self.is_closed:
             raise PeerLost("the wire was cut")
         data = b"".join(pieces)
-        arrives_at = trio.current_time() + self._paths.seconds(self.source, self.target)
+        arrives_at = self._paths.time.now() + self._paths.seconds(self.source, self.target)
         if self.chunks:
             arrives_at = max(arrives_at, self.chunks[-1][0])
         self.chunks.append((arrives_at, data))
@@ -115,11 +115,11 @@ class End:
         self.link._perform(self.link._connection.start())
         self.link.push()
 
-    def receive(self, rng: random.Random) -> int:
+    def receive(self, rng: random.Random, now: float) -> int:
         """Receive what has arrived: a chunk, several, or at times only the beginning of one."""
         chunks, space = self.incoming.chunks, self.link._decoder.space()
         size, may_go_on = 0, True
-        while may_go_on and chunks and chunks[0][0] <= trio.current_time() and size < len(space):
+        while may_go_on and chunks and chunks[0][0] <= now and size < len(space):
             arrives_at, data = chunks.popleft()
             taken = min(len(space) - size, len(data))
             if size + taken > 1 and rng.random() < SPLIT_CHANCE:
@@ -132,8 +132,8 @@ class End:
         self.link._on_received(size)
         return size
 
-    def on_deadline(self, now: float) -> None:
-        self.link._perform(self.link._connection.on_deadline(now=now))
+    def on_deadline(self) -> None:
+        self.link._perform(self.link._connection.on_deadline(now=trio.current_time()))
         self.link.push()
 
     def next_deadline(self) -> float:
@@ -142,7 +142,8 @@ class End:
 
     def end_if_broken(self) -> bool:
         """End the link if it was closed, or its wire was, as its own task would at its next step."""
-        is_eof = self.incoming.is_closed and not self.incoming.chunks
+        # A FIN or RST is held up like all else.
+        is_eof = self.incoming.is_closed and not (self.incoming.chunks or self.incoming.is_held)
         if self.is_over or (self.link._reason is None and not is_eof):
             return False
         self.end(self.link._reason or "they closed the connection")

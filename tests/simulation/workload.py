@@ -123,16 +123,17 @@ class Client:
         put = RunningPut(index, versions)
         self.puts.append(put)
         self._widen(index, count)
-        if self.is_cache:
-            stored = self.node.pager.put_now(self.pool, OBJECT, index, memoryview(pages))
-            self._on_put(put, PutOutcome.STORED if stored == count else PutOutcome.REFUSED)
-        else:
-            outcome = self.node.pager.put(
-                self.pool, OBJECT, index, memoryview(pages), lambda it: self._on_put(put, it)
-            )
-            if outcome is not None:
-                self._on_put(put, outcome)
-        self.node.pager.settle()
+        with self.cluster.inside(self.number):
+            if self.is_cache:
+                stored = self.node.pager.put_now(self.pool, OBJECT, index, memoryview(pages))
+                self._on_put(put, PutOutcome.STORED if stored == count else PutOutcome.REFUSED)
+            else:
+                outcome = self.node.pager.put(
+                    self.pool, OBJECT, index, memoryview(pages), lambda it: self._on_put(put, it)
+                )
+                if outcome is not None:
+                    self._on_put(put, outcome)
+            self.node.pager.settle()
         return put
 
     def _on_put(self, put: RunningPut, outcome: PutOutcome) -> None:
@@ -153,12 +154,13 @@ class Client:
 
     def flush(self, index: int, count: int = 1) -> None:
         self._note("flush", index, count)
-        self.node.pager.flush(self.pool, OBJECT, index, count)
-        for each in range(index, index + count):
-            self.possible[each] = {HOLE}
-            self.losable.discard(each)
-        self._widen(index, count)
-        self.node.pager.settle()
+        with self.cluster.inside(self.number):
+            self.node.pager.flush(self.pool, OBJECT, index, count)
+            for each in range(index, index + count):
+                self.possible[each] = {HOLE}
+                self.losable.discard(each)
+            self._widen(index, count)
+            self.node.pager.settle()
 
     def flush_unless_put(self, index: int, count: int) -> None:
         """Flush a run; nothing when a put of some of it still waits: which comes first would be open."""
@@ -172,12 +174,13 @@ class Client:
         self._note("get", index, count)
         get = RunningGet(index, [self.values(each) for each in range(index, index + count)])
         self.gets.append(get)
-        result = self.node.pager.get(
-            self.pool, OBJECT, index, count, lambda it: self._on_get(get, it)
-        )
-        if result is not None:
-            self._on_get(get, result)
-        self.node.pager.settle()
+        with self.cluster.inside(self.number):
+            result = self.node.pager.get(
+                self.pool, OBJECT, index, count, lambda it: self._on_get(get, it)
+            )
+            if result is not None:
+                self._on_get(get, result)
+            self.node.pager.settle()
         return get
 
     def _on_get(self, get: RunningGet, result: GetResult) -> None:

@@ -4,11 +4,12 @@ Nothing of it is seen outside but the names of the namespaces: the bridge and it
 go with it.  Programs are started inside with `Network.inside`; Unix sockets know no network, so their clients may
 be anywhere.
 
-Two ways to be cut off:
+Ways to be cut off:
 
 - `cut(host)` takes down the host's port at the switch, as a pulled cable does.
 - `cut_pair(one, other)` gives both a wrong hardware address for each other, as a switch with a broken table does:
   frames leave and reach nobody, and no error tells either side.
+- `reset_quietly(host, peer)` ends the host's connections to a peer, and a firewall drops every RST: the peer's ends stay.
 """
 
 import os
@@ -92,6 +93,22 @@ class Network:
                 "-n", self._name(near), "neighbour", "replace", self.address(far),
                 "lladdr", NOBODY, "dev", "eth0", "nud", "permanent",
             )  # fmt: skip
+
+    def reset_quietly(self, host: int, peer: int) -> None:
+        nft = ("ip", "netns", "exec", self._name(host), "nft")
+        chain = "add chain inet quiet out { type filter hook output priority 0; }"
+        for words in (
+            "add table inet quiet",
+            chain,
+            "add rule inet quiet out tcp flags & rst == rst drop",
+        ):
+            subprocess.run([*nft, *words.split()], check=True)
+        kill = ("ss", "--kill", "--tcp", "dst", self.address(peer))
+        killed = subprocess.run(
+            ["ip", "netns", "exec", self._name(host), *kill],
+            capture_output=True, check=True, text=True,
+        )  # fmt: skip
+        assert "ESTAB" in killed.stdout, "there was nothing to reset"
 
     def heal_pair(self, one: int, other: int) -> None:
         for near, far in ((one, other), (other, one)):

@@ -150,11 +150,16 @@ def test_a_crowd_of_silent_strangers_keeps_no_member_out(cluster: Cluster) -> No
 
 
 def test_a_member_that_greets_twice_loses_its_link_only(cluster: Cluster, ours: Authority) -> None:
-    """The number of node 2 is taken; with its certificate, an older life is a second link."""
-    for _ in range(3):
+    """Whoever has the certificate of node 2: an earlier incarnation is refused, and its own while its link lives."""
+    present = int(cluster[2].status()["incarnation"])
+    reasons = {
+        1: f"incarnation 1 of node 2 is earlier than {present}, known here",
+        present: "a second link: node 2 is connected already",
+    }
+    for incarnation, reason in reasons.items():
         with HandMade(cluster[1].port, ours.issue("n2")) as twin:
-            answer = twin.greet(hello_of(2, incarnation=1))
+            answer = twin.greet(hello_of(2, incarnation=incarnation))
             assert answer is not None
             assert answer[0][2] == LinkType.REJECT
-            assert b"a second link: node 2 is connected already" in answer[1]
-    wait_for(cluster[1], "refused node 2 (n2): a second link: node 2 is connected already")
+            assert reason.encode() in answer[1]
+        wait_for(cluster[1], f"refused node 2 (n2): {reason}")

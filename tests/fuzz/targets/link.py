@@ -4,21 +4,27 @@ import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import cast
 
 from net.connection import (
     Closed,
     Connection,
     ConnectionLimits,
+    Contested,
     Effect,
     Opened,
+    Outdated,
     RequestsFailed,
     Send,
     State,
 )
 from net.errors import RemoteProtocolError
 from net.frame import LINK_LIMITS, FrameDecoder, LinkType
-from net.hello import encode_reason, judge_hello
-from nodemanager.ids import NodeId
+from net.hello import Hello, encode_reason, encode_reject, judge_hello
+from net.judgement import Accepted, Judgement, Refused, Undecided
+from net.link import Link
+from nodemanager.ids import Incarnation, NodeId
+from nodemanager.incarnations import INCARNATION_MAX
 from tests.fuzz.mending import change_field, frame, mend_frames
 from tests.fuzz.target import Target, pieces
 from tests.unit.net.net_helpers import ASK, LIMITS, make_hello
@@ -27,28 +33,35 @@ BOUNDS = ConnectionLimits(keepalive_seconds=2.0, idle_seconds=30.0, requests_in_
 MEMBERS = frozenset({NodeId(1), NodeId(2)})
 # Bits of the second byte: who dials; whether time passes, before HELLO and after it.
 DIALS, GREETS_SLOWLY, SPEAKS_SLOWLY = 1, 2, 4
+# Who accepts has a link to them already, which is probed; and what comes of that.
+IS_CONTESTED, PRESENT_ENDS = 8, 16
 
 
 class Story:
     """One link's life, told by bytes; the shell is `net.peerlink` without its stream."""
 
-    def __init__(self, *, is_dialer: bool) -> None:
+    def __init__(self, *, is_dialer: bool, is_contested: bool) -> None:
         # The higher number dials.
         ours, theirs = (2, 1) if is_dialer else (1, 2)
         self.now = 0.0
         self.ends: Counter[int] = Counter()
         self.outcomes: set[str] = set()
         self._decoder = FrameDecoder({})
-        judge = partial(
-            judge_hello,
-            make_hello(ours),
-            members=MEMBERS,
-            expected=NodeId(theirs) if is_dialer else None,
-        )
+        self._hello = make_hello(ours)
+        self._expected = NodeId(theirs) if is_dialer else None
+        self._is_contested = is_contested and not is_dialer
         self.connection = Connection(
-            make_hello(ours), is_dialer=is_dialer, judge=judge, limits=BOUNDS, now=0.0
+            self._hello, is_dialer=is_dialer, judge=self._judge, limits=BOUNDS, now=0.0
         )
         self._perform(self.connection.start())
+
+    def _judge(self, theirs: Hello, doubt: Undecided | None) -> Judgement:
+        reason = judge_hello(self._hello, theirs, members=MEMBERS, expected=self._expected)
+        if reason is not None:
+            return Refused(reason)
+        if self._is_contested and doubt is None:
+            return Undecided(cast("Link", None), 0, until=self.now + 1.0)
+        return Accepted()
 
     @property
     def is_over(self) -> bool:
@@ -61,7 +74,7 @@ class Story:
         self.connection.on_received(now=self.now)
         frames = self._decoder.frames()
         try:
-            while self.connection.state is State.GREETING:
+            while self.connection.state in {State.GREETING, State.CONTESTED}:
                 if (greeting := next(frames, None)) is None:
                     return
                 self._perform(self.connection.on_greeting(greeting))
@@ -91,12 +104,18 @@ class Story:
         for effect in effects:
             assert "closed" not in self.outcomes, "Closed is the last effect of a life"
             match effect:
+                case Contested():
+                    assert not {"opened", "contested"} & self.outcomes
+                    self.outcomes.add("contested")
                 case Opened():
                     assert "opened" not in self.outcomes
                     self.outcomes.add("opened")
                     self._decoder.allow(LIMITS)
                     for request_id in range(1, 5):
                         self.connection.begin_request(request_id, self.now + request_id)
+                case Outdated(newest):
+                    assert 0 < newest <= INCARNATION_MAX
+                    self.outcomes.add("outdated")
                 case RequestsFailed(failures):
                     assert failures
                     for request_id, failure in failures:
@@ -119,7 +138,7 @@ class Story:
 def check(data: bytes) -> set[str]:
     """The first byte says how the rest is cut; of the second see the bits above."""
     rule, bits = [*data[:2], 0, 0][:2]
-    story = Story(is_dialer=bool(bits & DIALS))
+    story = Story(is_dialer=bool(bits & DIALS), is_contested=bool(bits & IS_CONTESTED))
     rng = random.Random(bits)
     for piece in pieces(data[2:], rule):
         for start in range(0, len(piece), 1024):
@@ -128,6 +147,9 @@ def check(data: bytes) -> set[str]:
             story.receive(piece[start : start + 1024])
             if bits & (SPEAKS_SLOWLY if "opened" in story.outcomes else GREETS_SLOWLY):
                 story.wait(rng.choice((0.1, 0.9, 2.0)))
+    if bits & PRESENT_ENDS:
+        story.connection.on_present_ended(now=story.now)
+        story.wait(0.0)
     story.close()
     if "opened" in story.outcomes:
         assert story.ends == {1: 1, 2: 1, 3: 1, 4: 1}, "a request that nothing ended"
@@ -143,14 +165,20 @@ def seeds() -> Mapping[str, bytes]:
     alive = frame(LinkType.KEEPALIVE)
     bye = frame(LinkType.GOODBYE, table=encode_reason("stop"))
     reject = frame(LinkType.REJECT, table=encode_reason("not you"))
+    outdated = frame(LinkType.REJECT, table=encode_reject("earlier", Incarnation(1 << 41)))
     return {
         "accepts": b"\x02\x00" + hello(2) + alive + ask + answers + bye,
         "dials": b"\x00\x01" + hello(1) + answers + ask + alive,
         "slow": b"\x01\x04" + hello(2) + alive * 3 + answers + ask,
         "rejected": b"\x01\x01" + reject,
+        "outdated": b"\x01\x01" + outdated,
+        "outdated-late": b"\x01\x00" + hello(2) + outdated,
         "rejected-late": b"\x01\x00" + hello(2) + reject,
         "refused": b"\x01\x00" + hello(7),
         "two-hellos": b"\x04\x00" + hello(2) * 2,
+        "probed": b"\x01\x00" + hello(2) + frame(LinkType.PROBE) * 2,
+        "contested": b"\x01\x0a" + hello(2) + alive,
+        "contested-and-won": b"\x00\x1a" + hello(2),
         "silent": b"\x01\x02" + hello(2)[:30],
         "early": b"\x00\x00" + alive,
     }
@@ -169,8 +197,8 @@ def mend(data: bytes, rng: random.Random) -> bytes:
 def _mend_parts(
     rng: random.Random, frame_type: int, is_reply: bool, count: int, table: bytes, body: bytes
 ) -> tuple[int, bytes, bytes]:
-    if frame_type == LinkType.HELLO and rng.random() < 0.2:
-        table = change_field(table, rng)[: LINK_LIMITS[LinkType.HELLO].table_bytes_max]
+    if frame_type in {LinkType.HELLO, LinkType.REJECT} and rng.random() < 0.2:
+        table = change_field(table, rng)[: LINK_LIMITS[LinkType(frame_type)].table_bytes_max]
     return count, table, body
 
 
@@ -181,7 +209,7 @@ TARGET = Target(
         [
             "opened", "closed", "answered", "asked", "broke the protocol", "they said goodbye", "refused",
             "they rejected us", "cut", "the link was lost", "no answer in time", "says KEEPALIVE", "says REJECT",
-            "says HELLO", "no HELLO within 5 s",
+            "says HELLO", "contested", "outdated", "no HELLO within 5 s",
         ]
     ),
     mend=mend,

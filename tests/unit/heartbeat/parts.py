@@ -33,7 +33,7 @@ class Parts:
             knobs=self.knobs,
             awareness=self.awareness,
         )
-        self.outbox = Outbox(NodeId(0), Incarnation(1), roster=self.roster, knobs=self.knobs)
+        self.outbox = Outbox(NodeId(0), roster=self.roster, knobs=self.knobs)
         for node in self.others:
             self.roster.on_row(row(node, UP, accuser=node), 0)
         while len(self.roster.gossip):

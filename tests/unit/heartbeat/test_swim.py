@@ -58,6 +58,21 @@ def test_a_ping_is_acknowledged_with_its_number() -> None:
     assert verdicts(effects) == [(1, UP)]
 
 
+def test_a_new_incarnation_of_ours_is_told_on_everything_that_leaves() -> None:
+    swim = with_all_up(2)
+    run_until(swim, 5)
+    swim.roster.on_row(row(0, SUSPECT, accuser=1), 5)
+    assert swim.roster.refutation == 1
+    swim.begin_incarnation(Incarnation(9))
+    effects = swim.on_datagram(message(1, 0, Kind.PING, probe=77), now=5)
+    [ack] = sent(effects, Kind.ACK)
+    assert (ack.incarnation, ack.refutation) == (9, 0)
+    assert [each for each in ack.rows if each.node == 0] == [swim.roster.own_row()]
+    # What is said of the one before concerns nobody any more.
+    swim.roster.on_row(row(0, DOWN, accuser=1), 5)
+    assert swim.roster.refutation == 0
+
+
 def test_a_node_alone_waits_for_nothing() -> None:
     swim = new_swim(1)
     assert swim.next_deadline() is None

@@ -7,7 +7,9 @@ from config.model import TimersConfig
 from net.connection import ConnectionLimits
 from net.frame import Frame, FrameDecoder, FrameLimits, encode_header
 from net.hello import Hello
+from net.judgement import Accepted, Judgement, Undecided
 from net.link import Failure, Link
+from net.transport import Stream
 from nodemanager.ids import Incarnation, NodeId
 
 ASK = 16
@@ -98,6 +100,10 @@ def decode_one(data: bytes, limits: dict[int, FrameLimits] | None = None) -> Fra
     return frame
 
 
+def accept(theirs: Hello, doubt: Undecided | None) -> Judgement:
+    return Accepted()
+
+
 class Diary:
     """A LinkHandler that writes down what it is told; `answer` may react to frames."""
 
@@ -128,3 +134,21 @@ class Diary:
     def on_link_lost(self, link: Link, reason: str) -> None:
         self.calls.append("lost")
         self.lost.append((link.node, reason))
+
+
+class PlayedPeer:
+    """The other side in the hands of the test: raw bytes out, frames in."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
+        self._decoder = FrameDecoder(LIMITS)
+
+    def say(self, *frames: bytes) -> None:
+        data = b"".join(frames)
+        assert self.stream.send_nowait([data]) == len(data)
+
+    async def hear(self) -> list[Seen]:
+        """Return the frames that are here, or the next that come; [] at the end of the stream."""
+        count = await self.stream.receive_into(self._decoder.space())
+        self._decoder.on_received(count)
+        return [seen(frame) for frame in self._decoder.frames()]

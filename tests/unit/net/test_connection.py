@@ -1,3 +1,5 @@
+from typing import cast
+
 import pytest
 
 from net.connection import (
@@ -5,6 +7,7 @@ from net.connection import (
     Closed,
     Connection,
     ConnectionLimits,
+    Contested,
     Effect,
     Opened,
     RequestsFailed,
@@ -13,8 +16,9 @@ from net.connection import (
 )
 from net.errors import LocalProtocolError, RemoteProtocolError
 from net.frame import FrameDecoder, LinkType
-from net.hello import encode_reason, parse_reason
-from net.link import Failure
+from net.hello import Hello, encode_reason, parse_reason
+from net.judgement import Accepted, Judgement, Refused, Undecided
+from net.link import Failure, Link
 from net.packing import pack_fields
 from tests.unit.net.net_helpers import (
     ASK,
@@ -32,7 +36,7 @@ def make_connection(*, is_dialer: bool = False, refusal: str | None = None) -> C
     return Connection(
         make_hello(1),
         is_dialer=is_dialer,
-        judge=lambda _: refusal,
+        judge=lambda *_: Accepted() if refusal is None else Refused(refusal),
         limits=CONNECTION_LIMITS,
         now=0.0,
     )
@@ -77,6 +81,82 @@ def test_the_dialling_side_opens_on_the_answer() -> None:
     connection = make_connection(is_dialer=True)
     connection.start()
     assert connection.on_greeting(decode_one(HELLO_FRAME)) == [Opened(make_hello(2))]
+
+
+class Present:
+    """A link that somebody else has already, as far as this machine looks at it."""
+
+
+def contest(*later: Judgement) -> Connection:
+    """Return a connection that waits until another link was probed; `later` is what is judged from then on."""
+    doubt = Undecided(cast("Link", Present()), bytes_received=0, until=1.0)
+    found = iter([doubt, *later])
+    judged: list[Undecided | None] = []
+
+    def judge(_: Hello, before: Undecided | None) -> Judgement:
+        judged.append(before)
+        assert judged[0] is None
+        return next(found)
+
+    connection = Connection(
+        make_hello(1), is_dialer=False, judge=judge, limits=CONNECTION_LIMITS, now=0.0
+    )
+    assert connection.on_greeting(decode_one(HELLO_FRAME)) == [Contested(doubt.present)]
+    connection.check_invariants()
+    return connection
+
+
+def test_one_who_is_contested_hears_nothing_until_that_is_decided() -> None:
+    connection = contest(Accepted())
+    assert connection.next_deadline() == 1.0
+    assert connection.on_deadline(now=0.9) == []
+    assert connection.on_deadline(now=1.0) == [
+        Send(LinkType.HELLO, make_hello(1).encode()),
+        Opened(make_hello(2)),
+    ]
+    connection.check_invariants()
+
+
+def test_one_who_is_contested_may_be_refused_in_the_end() -> None:
+    connection = contest(Refused("a second link"))
+    reject, closed = connection.on_deadline(now=1.0)
+    assert isinstance(reject, Send)
+    assert parse_reason(reject.payload) == "a second link"
+    assert closed == Closed("refused: a second link")
+    connection.check_invariants()
+
+
+def test_one_who_is_contested_is_judged_at_once_when_the_other_link_ends() -> None:
+    connection = contest(Accepted())
+    connection.on_present_ended(now=0.3)
+    assert connection.next_deadline() == 0.3
+    assert Opened(make_hello(2)) in connection.on_deadline(now=0.3)
+
+
+def test_one_who_is_contested_may_go_and_may_not_speak() -> None:
+    connection = contest()
+    with pytest.raises(RemoteProtocolError, match="before both said HELLO"):
+        connection.on_greeting(decode_one(HELLO_FRAME))
+    goodbye = make_frame(LinkType.GOODBYE, table=encode_reason("bye"))
+    assert connection.on_greeting(decode_one(goodbye)) == [Closed("they said goodbye: bye")]
+    connection.on_present_ended(now=5.0)
+    assert connection.on_deadline(now=9.0) == []
+    connection.check_invariants()
+
+
+def test_a_probe_is_answered_at_once_and_however_many_come_together_once() -> None:
+    connection = make_open()
+    probe = make_frame(LinkType.PROBE)
+    assert give(connection, probe, reply(1), probe) == ([], [Send(LinkType.KEEPALIVE)])
+    goodbye = make_frame(LinkType.GOODBYE, table=encode_reason("bye"))
+    assert give(connection, probe, goodbye)[1] == [Closed("they said goodbye: bye")]
+
+
+def test_only_an_open_link_is_probed() -> None:
+    connection = make_open()
+    assert connection.on_contested() == [Send(LinkType.PROBE)]
+    connection.on_lost("cut")
+    assert connection.on_contested() == []
 
 
 @pytest.mark.parametrize("is_dialer", [False, True])

@@ -1,7 +1,6 @@
 import random
 from functools import partial
 
-import pytest
 import trio
 import trio.testing
 
@@ -47,21 +46,6 @@ async def test_a_dial_that_hangs_is_given_up(autojump_clock: trio.testing.MockCl
     assert trio.current_time() == began_at + DIAL_SECONDS_MAX
 
 
-async def test_the_stream_is_closed_even_if_running_it_fails(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
-    async def fail(stream: Stream) -> str:
-        raise ZeroDivisionError
-
-    network = SimNetwork()
-    async with trio.open_nursery() as nursery:
-        await nursery.start(listen, network)
-        with pytest.raises(ZeroDivisionError):
-            await dial_once(network, WHERE, fail)
-        assert network.connections[-1].dialed.is_closed
-        nursery.cancel_scope.cancel()
-
-
 async def dials_after(seconds: float, *, stays_seconds: float) -> int:
     """Return how often a link is made in a time, if each lasts `stays_seconds`."""
     network = SimNetwork()
@@ -73,7 +57,9 @@ async def dials_after(seconds: float, *, stays_seconds: float) -> int:
     async with trio.open_nursery() as nursery:
         await nursery.start(listen, network)
         backoff = Backoff(random.Random(1))
-        dial = partial(dial_forever, on_no_link=lambda _: None)
+        dial = partial(
+            dial_forever, on_no_link=lambda _: None, wait_wanted=trio.lowlevel.checkpoint
+        )
         nursery.start_soon(dial, "beta", network, lambda: WHERE, stay, backoff)
         await trio.sleep(seconds)
         nursery.cancel_scope.cancel()
@@ -93,3 +79,25 @@ async def test_links_that_break_at_once_are_made_ever_more_slowly(
 ) -> None:
     made = await dials_after(100 * RECONNECT_SECONDS_MAX, stays_seconds=0.0)
     assert 100 <= made <= 220
+
+
+async def test_nobody_is_dialled_as_long_as_the_link_is_good(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    network, is_wanted = SimNetwork(), trio.Event()
+
+    async def run(stream: Stream) -> str:
+        await trio.sleep(3600)
+        return "over"
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(listen, network)
+        dial = partial(dial_forever, on_no_link=lambda _: None, wait_wanted=is_wanted.wait)
+        backoff = Backoff(random.Random(1))
+        nursery.start_soon(dial, "beta", network, lambda: WHERE, run, backoff)
+        await trio.sleep(60)
+        assert not network.connections
+        is_wanted.set()
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(network.connections) == 1
+        nursery.cancel_scope.cancel()

@@ -8,15 +8,17 @@ from net.frame import LINK_LIMITS, REASON_BYTES_MAX, LinkType
 from net.hello import (
     CODEC_BYTES_MAX,
     CODECS_MAX,
-    INCARNATION_MAX,
     UNIT_BYTES_MAX,
     Hello,
     encode_reason,
+    encode_reject,
     judge_hello,
     parse_reason,
+    parse_reject,
 )
 from net.packing import pack_fields, unpack
-from nodemanager.ids import NodeId
+from nodemanager.ids import Incarnation, NodeId
+from nodemanager.incarnations import INCARNATION_MAX
 from tests.unit.net.net_helpers import make_hello
 
 MEMBERS = [NodeId(1), NodeId(2), NodeId(3)]
@@ -134,3 +136,24 @@ def test_a_reason_comes_out_as_it_went_in_or_cut() -> None:
 
 def test_a_reason_cannot_forge_log_lines() -> None:
     assert parse_reason(pack_fields(["a\nb"])) == r"'a\nb'"
+
+
+def test_a_reject_says_which_incarnation_is_known_where_that_is_the_reason() -> None:
+    assert parse_reject(encode_reject("no", None)) == ("no", None)
+    assert parse_reject(encode_reject("earlier", Incarnation(7))) == ("earlier", 7)
+    # A reader that does not know the second field sees the reason.
+    assert parse_reason(encode_reject("earlier", Incarnation(7))) == "earlier"
+    longest = encode_reject("x" * 5000, Incarnation(INCARNATION_MAX))
+    assert len(longest) <= LINK_LIMITS[LinkType.REJECT].table_bytes_max
+    assert parse_reject(longest)[1] == INCARNATION_MAX
+    assert parse_reject(pack_fields(["later", 7, "more"])) == ("later", 7)
+
+
+@pytest.mark.parametrize("newest", [0, -1, 1 << 64, "7", 7.0, True, None, [7]])
+def test_a_reject_with_an_impossible_incarnation_breaks_the_protocol(newest: object) -> None:
+    try:
+        table = pack_fields(["no", newest])
+    except OverflowError:
+        return  # msgpack has no such number
+    with pytest.raises(RemoteProtocolError):
+        parse_reject(table)

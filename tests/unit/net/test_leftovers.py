@@ -145,9 +145,28 @@ async def reads_nothing(story: Story) -> int:
     return 1
 
 
-async def dials_twice(story: Story) -> int:
+async def dials_as_an_earlier_incarnation(story: Story) -> int:
     sock = await story.link()
-    await wait_closed(story.dial(hello_frame(2)))
+    hello = make_hello(2, incarnation=1).encode()
+    await wait_closed(story.dial(make_frame(LinkType.HELLO, table=hello)))
+    sock.close()
+    return 2
+
+
+async def dials_twice(story: Story) -> int:
+    """The first link ends while it is probed, and the second one takes its place."""
+    sock = await story.link()
+    second = story.dial(hello_frame(2))
+    await trio.lowlevel.wait_readable(sock)  # HELLO, and mostly the PROBE
+    sock.close()
+    second.close()
+    return 2
+
+
+async def goes_while_its_first_link_is_probed(story: Story) -> int:
+    sock = await story.link()
+    story.dial(hello_frame(2)).close()
+    await trio.lowlevel.wait_readable(sock)  # HELLO, and mostly the PROBE
     sock.close()
     return 2
 
@@ -155,7 +174,8 @@ async def dials_twice(story: Story) -> int:
 Ending = Callable[[Story], Awaitable[int]]
 ENDINGS: list[Ending] = [
     closes_at_once, closes_in_a_frame, sends_garbage, is_no_member, are_too_many, closes_its_link, resets_its_link,
-    breaks_the_protocol, reads_nothing, dials_twice,
+    breaks_the_protocol, reads_nothing, dials_as_an_earlier_incarnation, dials_twice,
+    goes_while_its_first_link_is_probed,
 ]  # fmt: skip
 
 

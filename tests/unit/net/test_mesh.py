@@ -8,17 +8,27 @@ import pytest
 import trio
 import trio.testing
 
-from net.backoff import RECONNECT_SECONDS_MAX
+from config.model import TimersConfig
+from net.backoff import RECONNECT_SECONDS_FIRST, RECONNECT_SECONDS_MAX
 from net.dialer import Address
 from net.errors import LocalProtocolError
 from net.frame import Frame, LinkType
-from net.hello import Hello
+from net.hello import Hello, encode_reject
+from net.judgement import PROBE_SECONDS
 from net.link import Failure, Link
 from net.mesh import Mesh
-from nodemanager.ids import NodeId
+from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import LinkState
 from tests.simulation.network import SimNetwork
-from tests.unit.net.net_helpers import ASK, LIMITS, TELL, Diary, make_frame, make_hello
+from tests.unit.net.net_helpers import (
+    ASK,
+    LIMITS,
+    TELL,
+    Diary,
+    PlayedPeer,
+    make_frame,
+    make_hello,
+)
 
 Members = dict[NodeId, Address]
 
@@ -41,6 +51,9 @@ class Node:
         self.scope = trio.CancelScope()
         # Why there is no link, as last told.
         self.no_link: dict[NodeId, tuple[LinkState, str]] = {}
+        # What is known of the incarnations of others, and what others say of ours.
+        self.newest: dict[int, Incarnation] = {}
+        self.outdated: list[tuple[int, int]] = []
         self.mesh = self._make_mesh(self.hello)
 
     def _make_mesh(self, hello: Hello) -> Mesh:
@@ -51,12 +64,17 @@ class Node:
             transport=self.network,
             limits=LIMITS,
             rng=random.Random(self.number),
+            newest=self._newest_of,
+            on_outdated=lambda node, newest: self.outdated.append((node, newest)),
             greetings_max=4,
             on_no_link=self._on_no_link,
         )
 
     def _on_no_link(self, node: NodeId, why: LinkState, reason: str) -> None:
         self.no_link[node] = (why, reason)
+
+    def _newest_of(self, node: NodeId) -> Incarnation | None:
+        return self.newest.get(node)
 
     async def start(self, nursery: trio.Nursery) -> None:
         await nursery.start(self._serve)
@@ -177,7 +195,7 @@ async def knock(network: SimNetwork, hello: Hello) -> bytes:
     return bytes(target[:count])
 
 
-async def test_a_second_link_is_refused_and_the_first_stays(
+async def test_a_second_link_is_refused_as_long_as_the_first_lives(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     one, two = make_nodes(2)
@@ -188,6 +206,148 @@ async def test_a_second_link_is_refused_and_the_first_stays(
         assert b"a second link: node 2 is connected already" in answer
         older = await knock(one.network, make_hello(2, incarnation=3))
         assert older[3] == LinkType.REJECT
+        assert one.diary.calls == two.diary.calls == ["up"]
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_half_open_link_gives_way_to_the_same_incarnation_within_a_second(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Their end was reset, and a firewall dropped the RST: nothing tells us but that they knock again."""
+    one, two = make_nodes(2)
+    async with trio.open_nursery() as nursery:
+        await start_all(nursery, [one, two])
+        link = one.mesh.links[NodeId(2)]
+        link.request(ASK, request_id=7, deadline=trio.current_time() + 100)
+        link.push()
+        one.network.connections[-1].break_dialed_end()
+        await trio.sleep(PROBE_SECONDS + RECONNECT_SECONDS_FIRST + 0.1)
+        assert one.diary.calls == ["up", "failed", "lost", "up"]
+        assert one.diary.failures == [(7, Failure.LOST)]
+        assert one.diary.lost == [
+            (2, "replaced: node 2 connected again, and this link did not answer within 1 s")
+        ]
+        assert one.links() == [2]
+        assert two.links() == [1]
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_link_that_ends_while_it_is_probed_gives_way_at_once(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    one, two = make_nodes(2)
+    async with trio.open_nursery() as nursery:
+        await start_all(nursery, [one, two])
+        wire = one.network.connections[-1]
+        wire.clog()
+        nursery.start_soon(knock, one.network, two.hello)
+        await trio.testing.wait_all_tasks_blocked()
+        assert one.diary.calls == ["up"]
+        wire.cut()
+        await trio.testing.wait_all_tasks_blocked()
+        assert one.diary.calls[:3] == ["up", "lost", "up"]
+        nursery.cancel_scope.cancel()
+
+
+async def test_one_who_goes_away_while_the_first_link_is_probed_changes_nothing(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    one, two = make_nodes(2)
+    async with trio.open_nursery() as nursery:
+        await start_all(nursery, [one, two])
+        one.network.connections[-1].clog()
+        stream = await one.network.dial("127.0.0.1", 7701)
+        stream.send_nowait([make_frame(LinkType.HELLO, table=two.hello.encode())])
+        await trio.sleep(PROBE_SECONDS / 2)
+        stream.close()
+        await trio.sleep(PROBE_SECONDS)
+        assert one.diary.calls == ["up"]
+        nursery.cancel_scope.cancel()
+
+
+async def test_of_several_that_knock_while_the_link_hangs_one_stays(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Each wins over what was probed for it alone: the first over the link, the second only over a dead first."""
+    one, two = make_nodes(2)
+    answers: list[int] = []
+
+    async def knock_and_live() -> None:
+        stream = await one.network.dial("127.0.0.1", 7701)
+        peer = PlayedPeer(stream)
+        peer.say(make_frame(LinkType.HELLO, table=two.hello.encode()))
+        while frames := await peer.hear():
+            answers.extend(frame.type for frame in frames)
+            if frames[-1].type == LinkType.PROBE:
+                peer.say(make_frame(LinkType.KEEPALIVE))
+
+    async with trio.open_nursery() as nursery:
+        await start_all(nursery, [one, two])
+        one.network.connections[-1].clog()
+        nursery.start_soon(knock_and_live)
+        nursery.start_soon(knock_and_live)
+        await trio.sleep(3 * PROBE_SECONDS)
+        assert one.diary.calls == ["up", "lost", "up"]
+        assert sorted(kind for kind in answers if kind in {LinkType.HELLO, LinkType.REJECT}) == [
+            LinkType.HELLO,
+            LinkType.REJECT,
+        ]
+        nursery.cancel_scope.cancel()
+
+
+async def test_no_other_node_can_push_a_link_out(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Who fails a check is refused before anybody is probed."""
+    one, two = make_nodes(2)
+    async with trio.open_nursery() as nursery:
+        await start_all(nursery, [one, two])
+        one.network.connections[-1].clog()
+        await trio.sleep(0.1)
+        sent = one.mesh.links[NodeId(2)].statistics().frames_sent_total
+        for hello in (
+            make_hello(2, cluster="other"),
+            make_hello(2, unit_bytes=8192),
+            make_hello(7),
+        ):
+            answer = await knock(one.network, hello)
+            assert answer[3] == LinkType.REJECT
+        assert one.mesh.links[NodeId(2)].statistics().frames_sent_total == sent
+        assert one.diary.calls == ["up"]
+        nursery.cancel_scope.cancel()
+
+
+async def test_the_dialling_side_dials_again_beside_a_link_that_fell_silent(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """The accepting side lost its end and can't dial: the other need not wait until the link is idle."""
+    one, two = make_nodes(2)
+    async with trio.open_nursery() as nursery:
+        await start_all(nursery, [one, two])
+        one.network.connections[-1].break_accepted_end()
+        silent_seconds = two.mesh.silent_seconds
+        assert silent_seconds < TimersConfig().idle_seconds / 3
+        await trio.sleep(silent_seconds + RECONNECT_SECONDS_FIRST + 1)
+        assert one.diary.calls == two.diary.calls == ["up", "lost", "up"]
+        assert one.links() == [2]
+        assert two.links() == [1]
+        assert "replaced" in two.diary.lost[0][1]
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_link_that_is_silent_for_a_while_outlives_the_dials_beside_it(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """A cut path, not a dead end: what it holds arrives when it is whole again."""
+    one, two = make_nodes(2)
+    async with trio.open_nursery() as nursery:
+        await start_all(nursery, [one, two])
+        wire = one.network.connections[-1]
+        wire.clog()
+        one.network.dark.add("127.0.0.1")
+        await trio.sleep(two.mesh.silent_seconds + 5)
+        wire.clog(there=False, back=False)
+        await trio.sleep(60)
         assert one.diary.calls == two.diary.calls == ["up"]
         nursery.cancel_scope.cancel()
 
@@ -204,6 +364,59 @@ async def test_a_new_life_of_a_node_replaces_its_silent_link(
         assert answer[3] == LinkType.HELLO
         assert one.diary.calls[:3] == ["up", "lost", "up"]
         assert "new incarnation" in one.diary.lost[0][1]
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("earlier", [1, 2], ids=["the dialled side", "the dialling side"])
+async def test_an_earlier_incarnation_is_refused_and_told_which_one_is_known(
+    autojump_clock: trio.testing.MockClock, earlier: int
+) -> None:
+    one, two = make_nodes(2)
+    refusing, refused = (two, one) if earlier == 1 else (one, two)
+    refusing.newest[earlier] = Incarnation(5000)
+    async with trio.open_nursery() as nursery:
+        await start_all(nursery, [one, two])
+        assert refused.outdated
+        assert set(refused.outdated) == {(refusing.number, 5000)}
+        assert refusing.outdated == []
+        assert refusing.links() == []
+        refused.mesh.begin_incarnation(Incarnation(5001))
+        await trio.sleep(RECONNECT_SECONDS_MAX)
+        assert refusing.mesh.links[refused.number].incarnation == 5001
+        assert refused.links() == [refusing.number]
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_new_incarnation_of_ours_replaces_every_link_and_all_that_are_about_to_be(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    one, two, three = make_nodes(3)
+    async with trio.open_nursery() as nursery:
+        await start_all(nursery, [one, two])
+        # Its HELLO is on the way when the incarnation that it greets is over.
+        one.network.delay_seconds = 0.3
+        await three.start(nursery)
+        await trio.sleep(0.5)
+        two.mesh.begin_incarnation(Incarnation(5000))
+        await trio.sleep(RECONNECT_SECONDS_MAX)
+        assert one.mesh.links[two.number].incarnation == 5000
+        assert three.mesh.links[two.number].incarnation == 5000
+        assert two.links() == [1, 3]
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_a_stranger_says_of_our_incarnation_is_nothing(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Who connects and says REJECT has not said who it is."""
+    (one,) = make_nodes(1)
+    async with trio.open_nursery() as nursery:
+        await one.start(nursery)
+        stream = await one.network.dial("127.0.0.1", 7701)
+        reject = encode_reject("earlier", Incarnation(1 << 50))
+        stream.send_nowait([make_frame(LinkType.REJECT, table=reject)])
+        await trio.sleep(1)
+        assert one.outdated == []
         nursery.cancel_scope.cancel()
 
 

@@ -8,10 +8,11 @@ import trio.testing
 
 from net.connection import HELLO_SECONDS_MAX, Connection
 from net.errors import LocalProtocolError, RemoteProtocolError
-from net.frame import Frame, FrameDecoder, LinkType, encode_header
+from net.frame import Frame, LinkType, encode_header
 from net.hello import Hello, encode_reason, parse_reason
+from net.judgement import Judgement, Refused, Undecided
 from net.link import Failure, Link
-from net.peerlink import SEND_QUEUE_BYTES_MAX, PeerLink, frozen, rest_of
+from net.peerlink import SEND_QUEUE_BYTES_MAX, PeerLink
 from net.transport import Stream
 from nodemanager.ids import NodeId
 from tests.simulation.network import SimConnection
@@ -21,10 +22,11 @@ from tests.unit.net.net_helpers import (
     LIMITS,
     TELL,
     Diary,
+    PlayedPeer,
     Seen,
+    accept,
     make_frame,
     make_hello,
-    seen,
 )
 
 
@@ -34,7 +36,7 @@ def make_link(
     *,
     hello: Hello | None = None,
     is_dialer: bool = False,
-    judge: Callable[[Hello], str | None] = lambda _: None,
+    judge: Callable[[Hello, Undecided | None], Judgement] = accept,
     links: dict[NodeId, Link] | None = None,
     send_queue_bytes_max: int = SEND_QUEUE_BYTES_MAX,
 ) -> PeerLink:
@@ -51,6 +53,7 @@ def make_link(
         handler=diary,
         limits=LIMITS,
         links={} if links is None else links,
+        on_outdated=lambda _, __: None,
         send_queue_bytes_max=send_queue_bytes_max,
     )
 
@@ -67,24 +70,6 @@ class Pair:
         nursery.start_soon(self.one.run)
         nursery.start_soon(self.two.run)
         await trio.testing.wait_all_tasks_blocked()
-
-
-class PlayedPeer:
-    """The other side in the hands of the test: raw bytes out, frames in."""
-
-    def __init__(self, stream: Stream) -> None:
-        self.stream = stream
-        self._decoder = FrameDecoder(LIMITS)
-
-    def say(self, *frames: bytes) -> None:
-        data = b"".join(frames)
-        assert self.stream.send_nowait([data]) == len(data)
-
-    async def hear(self) -> list[Seen]:
-        """Return the frames that are here, or the next that come; [] at the end of the stream."""
-        count = await self.stream.receive_into(self._decoder.space())
-        self._decoder.on_received(count)
-        return [seen(frame) for frame in self._decoder.frames()]
 
 
 async def open_played(
@@ -231,7 +216,7 @@ async def test_a_refusal_is_known_to_both_sides_and_opens_neither(
 ) -> None:
     one, two = Diary(), Diary()
     wire = SimConnection()
-    accepting = make_link(wire.accepted, one, judge=lambda _: "cluster 'b', ours is 'a'")
+    accepting = make_link(wire.accepted, one, judge=lambda *_: Refused("cluster 'b', ours is 'a'"))
     dialing = make_link(wire.dialed, two, hello=make_hello(2), is_dialer=True)
     reasons: dict[str, str] = {}
 
@@ -535,19 +520,3 @@ async def test_a_new_life_of_the_peer_replaces_its_old_link(
         assert diary.calls == ["up", "lost", "up"]
         nursery.cancel_scope.cancel()
     assert links == {}
-
-
-def test_the_rest_starts_behind_what_was_sent() -> None:
-    pieces = [b"abc", b"", b"def"]
-    assert b"".join(rest_of(list(pieces), 0)) == b"abcdef"
-    assert b"".join(rest_of(list(pieces), 3)) == b"def"
-    assert b"".join(rest_of(list(pieces), 4)) == b"ef"
-    assert rest_of(list(pieces), 6) == []
-
-
-def test_only_pieces_that_may_change_are_copied() -> None:
-    fixed, view = b"fixed", memoryview(b"view")
-    kept = frozen([fixed, view])
-    assert kept[0] is fixed
-    assert kept[1] == b"view"
-    assert type(kept[1]) is bytes

@@ -256,7 +256,7 @@ async def test_a_second_link_of_a_connected_node_is_refused(
         copy.members[NodeId(1)] = pair.members[NodeId(1)]
         async with trio.open_nursery() as nursery:
             await nursery.start(copy.two.serve)
-            reason = "a second link: node 2 is connected already"
+            reason = "incarnation 1 of node 2 is earlier than 1002, known here"
             await until(
                 lambda: (
                     f"refused node 2 (node2): {reason}" in caplog.text

@@ -12,6 +12,7 @@ from nodemanager.ids import Incarnation, NodeId
 from ramsterd.core.arena import HeapMapping
 from ramsterd.core.page import PoolKind
 from ramsterd.engine import Engine
+from ramsterd.own_incarnation import IncarnationKeeper
 from ramsterd.pager import GetOutcome, GetResult, Pager, PutOutcome
 from ramsterd.peers import Peers
 from tests.simulation.network import SimNetwork
@@ -31,7 +32,13 @@ class SimNode:
     """One node of `run_nodes`."""
 
     def __init__(
-        self, number: int, cluster: ClusterConfig, daemon: DaemonConfig, net: "SimNets", life: int
+        self,
+        number: int,
+        cluster: ClusterConfig,
+        daemon: DaemonConfig,
+        net: "SimNets",
+        life: int,
+        keeper: IncarnationKeeper | None = None,
     ) -> None:
         self.number = NodeId(number)
         self.net = net
@@ -45,7 +52,12 @@ class SimNode:
             rng=rng,
         )
         self.peers = Peers(
-            self.engine, cluster, transport=net.streams, rng=rng, open_heartbeat=net.open_heartbeat
+            self.engine,
+            cluster,
+            transport=net.streams,
+            rng=rng,
+            open_heartbeat=net.open_heartbeat,
+            keeper=keeper,
         )
         self.pager = Pager(
             self.engine, self.peers, put_wait_seconds_max=daemon.remote.put_wait_seconds_max

@@ -15,6 +15,7 @@ from ramsterd.endpoint_statistics import (
     MetricsStatistics,
 )
 from ramsterd.logs import LogStatistics
+from ramsterd.loop_time import PauseStatistics
 from ramsterd.members import MembersStatistics
 from ramsterd.metrics import RamsterCollector
 from ramsterd.nbd.server import NbdServer
@@ -63,6 +64,8 @@ def statistics(node: SimNode) -> DaemonStatistics:
         node=f"n{node.number}",
         number=node.number,
         incarnation=node.engine.incarnation,
+        pauses=PauseStatistics(pauses_total=0, paused_seconds_total=0.0),
+        floors=node.peers.own_incarnation.statistics(),
         cluster="sim",
         version="0",
         uptime_seconds=1.0,

@@ -72,6 +72,7 @@ async def test_get_from_a_silent_holder_gives_up_in_time(autojump_clock: MockClo
         await overflow(node)
         for connection in node.net.streams.connections:
             connection.clog()
+        node.net.streams.dark.add("127.0.0.1")  # nor does it answer on another connection
         started_at = trio.current_time()
         assert node.get(0) is None
         await eventually(lambda: node.done, seconds_max=20.0)
