@@ -48,7 +48,8 @@ def tls(authority: Authority) -> TlsConfig:
 @pytest.fixture
 def cluster(new_cluster: NewCluster, authority: Authority) -> Cluster:
     """Nodes 1 and 2, most pages of 1 at 2; node 3 is not started: it is the test."""
-    cluster = new_cluster(budgets=["4MiB", "32MiB", "4MiB"])
+    more = '[log.subsystems]\nheartbeat = "debug"'
+    cluster = new_cluster(budgets=["4MiB", "32MiB", "4MiB"], more=more)
     secure(cluster, authority)
     for number in (1, 2):
         cluster[number].start()
@@ -240,7 +241,7 @@ def test_a_new_life_that_only_gossip_speaks_of_ends_no_old_one(cluster: Cluster)
             for lie in lies_by_heartbeat(cluster, about, counter):
                 liar.sendto(lie, ("127.0.0.1", cluster[3 - about].port))
     for about in (1, 2):
-        wait_for(cluster[3 - about], f"ramster.heartbeat: node {about} is up: started again")
+        wait_for(cluster[3 - about], f"ramster.heartbeat: node n{about} is up: started again")
     assert pages_of_1(cluster) >= before
     check_unharmed(cluster)
 
