@@ -118,7 +118,9 @@ def memory() -> None:
 
 @memory.command("set")
 @click.option(
-    "--budget", required=True, help="A size such as 512MiB or 2GiB; at most budget_max of the file."
+    "--budget",
+    required=True,
+    help="A size such as 512MiB, or a part of the memory such as 60%; at most budget_max of the file.",
 )
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until it is so.")
 @JSON_OPTION
@@ -130,7 +132,8 @@ def memory_set(socket_path: Path, budget: str, wait: bool, as_json: bool) -> Non
     peers.  If nobody takes them, shrinking stops where it is, nothing is lost, and the exit status is 1.
     Ctrl-C ends the waiting only.  To keep a budget, write it into ramsterd.toml.
     """
-    ask(socket_path, "memory-set", budget=budget)
+    for warning in ask(socket_path, "memory-set", budget=budget)["warnings"]:
+        click.echo(f"warning: {warning}", err=True)
     shown = -1
     while True:
         engine = ask(socket_path, "status")["engine"]

@@ -4,6 +4,7 @@ services     links, heartbeat, clock          start first, stop last
   front ends   NBD, tmem, control, metrics    start when peers can be asked, stop before they cannot
 """
 
+import errno
 import gc
 import logging
 import random
@@ -69,8 +70,22 @@ EMPTIED_SECONDS: Final = 1.0
 NEWS_SECONDS: Final = 5.0
 
 
+# Why a socket can't be had that is no passing state: it is the same at the next start.
+_LASTING: Final = frozenset(
+    {
+        errno.EACCES, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL, errno.ELOOP,
+        errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR, errno.EPERM, errno.EROFS,
+    }
+)  # fmt: skip
+
+
 class CannotServe(Exception):
     """A door or the links can't be opened; the message is one line for the operator."""
+
+    def __init__(self, message: str, *, is_in_the_files: bool = False) -> None:
+        super().__init__(message)
+        # The configuration is wrong, and will be wrong again at the next start.
+        self.is_in_the_files = is_in_the_files
 
 
 class Daemon:
@@ -401,7 +416,8 @@ async def start(nursery: trio.Nursery, serve: Callable[..., Awaitable[object]], 
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         if isinstance(error, OSError) and "/" in str(error.filename or ""):
             reason = f"{error.filename}: {reason}"
-        raise CannotServe(f"can't serve {what}: {reason}") from group
+        is_lasting = isinstance(error, OSError) and error.errno in _LASTING
+        raise CannotServe(f"can't serve {what}: {reason}", is_in_the_files=is_lasting) from group
 
 
 def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:

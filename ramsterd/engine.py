@@ -82,8 +82,9 @@ class Engine:
         self.store = Store(
             map_memory,
             StoreLimits(
-                budget_bytes=memory.budget,
-                budget_bytes_max=memory.budget_max or 4 * memory.budget,
+                # Plain numbers: a Share is compared more slowly.
+                budget_bytes=int(memory.budget),
+                budget_bytes_max=int(memory.budget_max or 4 * memory.budget),
                 pages_max=memory.pages_max,
                 high_watermark=memory.high_watermark,
                 low_watermark=memory.low_watermark,
