@@ -85,6 +85,11 @@ def survey(
     )
 
 
+def is_mount_point(path: Path) -> bool:
+    """Whether something is mounted at a path without links, be it a folder or a single file."""
+    return path in mount_points(_read(ROOT / "proc/self/mountinfo"))
+
+
 def way_to(path: Path) -> tuple[Place, ...]:
     """Return what is on the way from / to a path: folders as they are written and as links lead, then itself."""
     there = Path(os.path.realpath(path))

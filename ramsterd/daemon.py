@@ -359,10 +359,17 @@ class Daemon:
             "nodes": lambda _: to_plain(self.engine.nodes.statistics().nodes),
             "memory-set": partial(set_budget, self.engine, self._peers),
             "verify": partial(verify, self.engine, self._peers),
+            "membership": lambda _: self._membership(),
             **node_commands(self._peers.members),
             **state_commands(self._state.marks, [export.name for export in self._exports]),
             "pools": lambda _: to_plain(self._tmem.count_pools()),
         }
+
+    def _membership(self) -> object:
+        """Return how the members stand, and whether the disk is still at it."""
+        now = to_plain(self._peers.members.statistics())
+        assert isinstance(now, dict)
+        return {**now, "is_writing": self._store.is_writing}
 
     def statistics(self) -> DaemonStatistics:
         """Return one consistent snapshot of everything."""

@@ -19,6 +19,7 @@ from config.reader import show
 from net.frame import Frame
 from net.link import Link
 from nodemanager.changes import (
+    AlreadySo,
     Change,
     ChangeRefused,
     MembershipHistory,
@@ -65,7 +66,10 @@ class MembersStatistics:
     version: int
     origin: int
     is_removed: bool
+    # Why the file does not hold the present members, or why those of a peer are not taken over.
     problem: str
+    # Of these two the first.
+    unwritten: str = ""
 
 
 class Members:
@@ -145,12 +149,19 @@ class Members:
         """Make a change here and tell everybody.
 
         Raises:
+            AlreadySo: (a ChangeRefused) It changes nothing.  What could not be written before is written now, if it can be.
             ChangeRefused: It breaks a rule, or we are no member.
             ConfigError: It can't be written; nothing has changed.
         """
         if self.is_removed:
             raise ChangeRefused("this node was removed from the cluster; ask another one")
-        before, cluster = self.cluster, self._history.propose(change)
+        before = self.cluster
+        try:
+            cluster = self._history.propose(change)
+        except AlreadySo:
+            if self._unwritten:
+                self._save(self.cluster)
+            raise
         self._save(cluster)
         self._history.commit(change, cluster)
         self._refused = ""
@@ -201,6 +212,7 @@ class Members:
             origin=version.origin,
             is_removed=self.is_removed,
             problem=self._unwritten or self._refused,
+            unwritten=self._unwritten,
         )
 
     # What links tell.
