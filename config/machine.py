@@ -12,7 +12,7 @@ from config.facts import Machine, PlaceType
 from config.findings import Finding
 from config.limits import PAGE_BYTES, TABLE_BYTES_PER_PAGE
 from config.memory import MemoryBound, tightest
-from config.model import ClusterConfig, DaemonConfig, NodeConfig
+from config.model import DaemonConfig, NodeConfig
 from config.reader import show
 from config.rules import socket_paths
 from config.shares import describe_size
@@ -26,18 +26,18 @@ FOREIGN_PAGES_PER_BUDGET_PAGE: Final = 2
 
 
 def judge_machine(
-    daemon: DaemonConfig, cluster: ClusterConfig, node: NodeConfig, machine: Machine, *,
-    file: str, is_start: bool,
+    daemon: DaemonConfig, node: NodeConfig, machine: Machine, *,
+    file: str, is_start: bool, at: str = "node",
 ) -> list[Finding]:  # fmt: skip
     """Return everything in which the files of a node and this machine disagree, errors first.
 
     Args:
         daemon: Its own file.
-        cluster: The cluster file.
         node: Its entry in the cluster file.
         machine: What was read of this machine.
         file: The name of its own file.
         is_start: Whether the daemon starts now, so that what is missing now is missing.
+        at: The key of its entry in the cluster file.
     """
     found = [
         *_judge_memory(daemon, machine.memory, file),
@@ -45,7 +45,7 @@ def judge_machine(
         *_judge_cluster_file(daemon, machine),
         *_judge_state_dir(daemon, machine, file, is_start=is_start),
         *_judge_sockets(daemon, machine, file, is_start=is_start),
-        *_judge_addresses(daemon, cluster, node, machine, file),
+        *_judge_addresses(daemon, node, machine, file, at),
     ]
     return sorted(found, key=lambda finding: not finding.is_error)
 
@@ -204,11 +204,10 @@ def addresses_to_bind(daemon: DaemonConfig, node: NodeConfig) -> list[tuple[str,
 
 
 def _judge_addresses(
-    daemon: DaemonConfig, cluster: ClusterConfig, node: NodeConfig, machine: Machine, file: str
+    daemon: DaemonConfig, node: NodeConfig, machine: Machine, file: str, at: str
 ) -> Iterator[Finding]:
     user = machine.user
     (of_links, *of_doors) = addresses_to_bind(daemon, node)
-    at = f"node[{cluster.node.index(node)}]"
     places = [(str(daemon.cluster), f"{at}.address", f"{at}.port", *of_links[1:])]
     places += [(file, key, key, address, port) for key, address, port in of_doors]
     for where, key, port_key, address, port in places:

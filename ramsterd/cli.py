@@ -27,8 +27,7 @@ from nodemanager.ids import Incarnation
 from ramsterd import __version__
 from ramsterd.daemon import CannotServe, Daemon, leaves
 from ramsterd.descriptors import raise_limit
-from ramsterd.examine import Examined, examine, load_own_credentials
-from ramsterd.heartbeat_key import load_heartbeat_key
+from ramsterd.examine import Examined, examine, reread
 from ramsterd.logs import set_up_logging
 from ramsterd.start_line import start_line
 from ramsterd.statefile.folder import StateFolderTaken
@@ -93,9 +92,8 @@ def run(config: Path) -> None:
             environ=os.environ,
             log=log,
             credentials=examined.credentials,
-            reload_credentials=partial(load_own_credentials, examined.daemon, config),
             heartbeat_key=examined.heartbeat_key,
-            load_heartbeat_key=partial(load_heartbeat_key, examined.daemon),
+            reread=partial(reread, config, examined.node),
             state=state,
             descriptors=descriptors,
         )

@@ -173,29 +173,28 @@ class Members:
         """Hear from a store that writes later what became of it: an empty text, or why it failed."""
         self._unwritten = problem
 
-    def check_store(self) -> None:
+    def check_store(self) -> str:
         """Say in the log whether the store still holds what we believe; what else it holds is not taken over.
 
         What could not be written is written now, if the store is again as it was known, or can be written again.
+        Returns what is wrong with the store, or an empty text.
         """
         if self._store is None:
-            return
+            return ""
         if self._unwritten:
             try:
                 self._save(self.cluster)
             except ConfigError as error:
-                logger.warning("the cluster file is not written: %s", error)
-            else:
-                logger.info("the cluster file has, or gets now, the present members")
-            return
+                return f"the cluster file is not written: {error}"
+            logger.info("the cluster file has, or gets now, the present members")
+            return ""
         try:
             found = self._store.load()
         except ConfigError as error:
-            logger.warning("the members stay as they are; the cluster file is wrong: %s", error)
-            return
+            return f"the members stay as they are; the cluster file is wrong: {error}"
         if found.in_order() == self._kept.in_order():
             logger.info("the cluster file is as it was read or written")
-            return
+            return ""
         told = differences(self._kept, found) or "other settings than members"
         logger.warning(
             "the cluster file was changed by hand and is read at the start only; the members stay as they are, and"
@@ -203,6 +202,7 @@ class Members:
             " daemon again. In the file: %s",
             told,
         )
+        return ""
 
     def statistics(self) -> MembersStatistics:
         """Return a snapshot."""

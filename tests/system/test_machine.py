@@ -9,7 +9,7 @@ import pytest
 
 from tests.requirements import require_root
 from tests.system.conftest import NewCluster
-from tests.system.daemons import MIB, RAMSTERD, Node, environment
+from tests.system.daemons import MIB, RAMSTERCTL, RAMSTERD, Node, environment
 
 EX_CONFIG = 78
 LIMIT_BYTES = 200 * MIB
@@ -69,3 +69,19 @@ def test_a_share_is_of_the_limit_of_the_cgroup(new_cluster: NewCluster, cgroup: 
     assert done.returncode == 0, done.stderr
     assert "budget 100 MiB (50% of memory." in done.stdout
     assert f"of cgroup /{cgroup.name}, 200 MiB), exports: swap0" in done.stdout
+
+
+def test_status_shows_what_a_share_has_become(new_cluster: NewCluster) -> None:
+    cluster = new_cluster(budgets=["1%"])
+    cluster.start()
+    node = cluster[1]
+    status = node.status()
+    assert status["config"]["budget"].startswith(
+        f"{status['engine']['store']['zbud']['budget_bytes'] / MIB:.1f}".split(".")[0]
+    )
+    assert "(1% of " in status["config"]["budget"]
+    text = subprocess.run(
+        [*RAMSTERCTL, "--socket", str(node.control), "status"],
+        capture_output=True, check=True, env=environment(), text=True, timeout=30,
+    ).stdout  # fmt: skip
+    assert "(1% of " in text

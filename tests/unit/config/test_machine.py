@@ -63,9 +63,8 @@ def machine(**changed: Place) -> Machine:
 def judge(
     text: str, host: Machine, *, is_start: bool = False, cluster: str = CLUSTER
 ) -> list[Finding]:
-    config, members = read(text), read_cluster(cluster)
-    node = members.node[0]
-    return judge_machine(config, members, node, host, file=FILE, is_start=is_start)
+    config, node = read(text), read_cluster(cluster).node[0]
+    return judge_machine(config, node, host, file=FILE, is_start=is_start, at="node[0]")
 
 
 def test_a_machine_that_gives_all_is_not_spoken_of() -> None:
