@@ -28,6 +28,13 @@ def parse_address(text: str) -> IpAddress:
         raise Mismatch("an IP address such as '127.0.0.1' or '::1'") from error
 
 
+def needs_zone(address: IpAddress) -> bool:
+    """Whether an address means something only together with an interface (RFC 4007), or names one."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return False
+    return address.is_link_local or address.scope_id is not None
+
+
 def split_endpoint(text: str) -> tuple[str, int]:
     """Return address and port of `"127.0.0.1:10809"` or `"[::1]:10809"`.
 

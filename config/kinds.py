@@ -7,14 +7,16 @@ Mismatch, whose text says what was expected.  A kind judges one value alone; rul
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
 
-from config.endpoint import parse_address, split_endpoint
+from config.endpoint import needs_zone, parse_address, split_endpoint
 from config.errors import Mismatch
 from config.limits import NAME_BYTES_MAX, USER_ID_MAX
-from config.units import format_bytes, parse_bytes
+from config.memory import MemoryBound
+from config.shares import Share, is_share
+from config.units import EXPECTED, format_bytes, human_bytes, parse_bytes
 
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9.-]*")
 
@@ -88,6 +90,37 @@ class Size:
         if count % self.step:
             raise Mismatch(f"a multiple of {self.step} bytes")
         return count
+
+
+@dataclass(frozen=True, slots=True)
+class SizeOrShare:
+    """A size as `size` has it, or a percentage of the memory that `given` names."""
+
+    size: Size
+    memory: MemoryBound | None = None
+
+    def given(self, memory: MemoryBound | None) -> "SizeOrShare":
+        """Return the kind on a machine whose memory is known."""
+        return replace(self, memory=memory)
+
+    def read(self, value: object, folder: Path, /) -> int:
+        """See `Kind.read`."""
+        if not is_share(value):
+            try:
+                return self.size.read(value, folder)
+            except Mismatch as mismatch:
+                # Only of what is no size at all: one that is too large is not mended by a percentage.
+                like = f"{mismatch}, or a part of the memory such as '60%'"
+                raise Mismatch(like if str(mismatch) == EXPECTED else str(mismatch)) from None
+        if self.memory is None:
+            raise Mismatch("a size: how much memory there is is not known here")
+        share = Share(str(value), self.memory, step=self.size.step)
+        try:
+            self.size.read(int(share), folder)
+        except Mismatch as mismatch:
+            came_to = f"{human_bytes(share)} of {self.memory.name}"
+            raise Mismatch(f"{mismatch}; it comes to {came_to}") from None
+        return share
 
 
 def _read_number(value: object, expected: str) -> float:
@@ -180,6 +213,9 @@ class Address:
         address = parse_address(text)
         if address.is_unspecified or address.is_multicast:
             raise Mismatch("the address of one machine")
+        if needs_zone(address):
+            # A zone names an interface of one machine, and all machines have the same file.
+            raise Mismatch("an address that all nodes can use: no link-local one, and no zone")
         return text
 
 
@@ -195,8 +231,11 @@ class Endpoint:
         if not text:
             return text
         address, _ = split_endpoint(text)
-        if self.loopback_only and not parse_address(address).is_loopback:
+        parsed = parse_address(address)
+        if self.loopback_only and not parsed.is_loopback:
             raise Mismatch("a loopback address such as '127.0.0.1:10809'")
+        if needs_zone(parsed):
+            raise Mismatch("an address without a zone, so no link-local one")
         return text
 
 

@@ -1,4 +1,4 @@
-"""Read the two files of a node and judge them: the only module of this room that opens files."""
+"""Read the two files of a node and judge them, apart from the machine they are on."""
 
 import difflib
 import pwd
@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from config.errors import ConfigError
+from config.host import read_memory
 from config.limits import CONFIG_FILE_BYTES_MAX
+from config.memory import MemoryBound, tightest
 from config.model import ClusterConfig, DaemonConfig, NodeConfig
 from config.reader import read_toml, show
 from config.rules import (
+    NAMES_SHOWN_MAX,
     check_cluster,
     check_daemon,
     check_heartbeat,
@@ -19,9 +22,6 @@ from config.rules import (
 )
 
 T = TypeVar("T")
-
-# More names than this make a line that nobody reads.
-NAMES_SHOWN_MAX = 8
 
 
 def load_cluster(path: Path) -> ClusterConfig:
@@ -36,14 +36,16 @@ def load_cluster(path: Path) -> ClusterConfig:
 
 
 def load_daemon(path: Path) -> DaemonConfig:
-    """Return what `ramsterd.toml` says; relative paths in it start at its own folder and become absolute.
+    """Return what `ramsterd.toml` says.
 
-    The cluster file it names is not opened.
+    Relative paths in it start at its own folder and become absolute, percentages are of this machine's memory or of
+    its cgroup's limit and become sizes.  The cluster file it names is not opened.
 
     Raises:
         ConfigError: The file can't be read, or something in it is wrong.
     """
-    daemon = _load(path, DaemonConfig)
+    bounds = read_memory()
+    daemon = _load(path, DaemonConfig, tightest(bounds) if bounds else None)
     check_daemon(daemon, file=str(path))
     _check_users(daemon, file=str(path))
     return daemon
@@ -102,9 +104,10 @@ def _check_users(daemon: DaemonConfig, *, file: str) -> None:
             raise ConfigError(file, f"tmem.users[{i}]", show(user), expected) from None
 
 
-def _load(path: Path, model: type[T]) -> T:
+def _load(path: Path, model: type[T], memory: MemoryBound | None = None) -> T:
     data = _read(path)
-    return read_toml(data, model, file=str(path), folder=path.absolute().parent)
+    folder = path.absolute().parent
+    return read_toml(data, model, file=str(path), folder=folder, memory=memory)
 
 
 def _read(path: Path) -> bytes:

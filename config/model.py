@@ -28,8 +28,9 @@ Fraction = Annotated[float, kinds.Fraction()]
 Flag = Annotated[bool, kinds.Flag()]
 Name = Annotated[str, kinds.Name()]
 _BUDGET = kinds.Size(limits.BUDGET_BYTES_MIN, limits.BUDGET_BYTES_MAX, step=limits.PAGE_BYTES)
-Budget = Annotated[int, _BUDGET]
-BudgetOrDefault = Annotated[int, replace(_BUDGET, zero_is_default=True)]
+# Of these two a part of the memory may be written, too: "60%".
+Budget = Annotated[int, kinds.SizeOrShare(_BUDGET)]
+BudgetOrDefault = Annotated[int, kinds.SizeOrShare(replace(_BUDGET, zero_is_default=True))]
 _RATE = kinds.Size(limits.FOREIGN_BYTES_PER_SECOND_MIN, limits.BUDGET_BYTES_MAX)
 RateOrNone = Annotated[int, replace(_RATE, zero_is_default=True)]
 Copies = Annotated[int, kinds.Whole(0, limits.COPIES_MAX)]

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 from config.errors import ConfigError, Mismatch
-from config.kinds import NAME, Kind, Rows
+from config.kinds import NAME, Kind, Rows, SizeOrShare
+from config.memory import MemoryBound
 
 T = TypeVar("T")
 
@@ -27,22 +28,28 @@ _WHERE: Final = re.compile(r"(.*) \(at (.*)\)", re.DOTALL)
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
-def read_toml(data: bytes, model: type[T], *, file: str, folder: Path) -> T:
-    """Return the `model` that the bytes of a TOML file describe; relative paths start at `folder`.
+def read_toml(
+    data: bytes, model: type[T], *, file: str, folder: Path, memory: MemoryBound | None = None
+) -> T:
+    """Return the `model` that the bytes of a TOML file describe.
+
+    Relative paths start at `folder`, percentages are of `memory` (None: they are refused).
 
     Raises:
         ConfigError: For the first mistake; `file` is the name it mentions.
     """
-    return read_plain(_parse(data, file), model, file=file, folder=folder)
+    return read_plain(_parse(data, file), model, file=file, folder=folder, memory=memory)
 
 
-def read_plain(table: object, model: type[T], *, file: str, folder: Path) -> T:
+def read_plain(
+    table: object, model: type[T], *, file: str, folder: Path, memory: MemoryBound | None = None
+) -> T:
     """Return the `model` that plain values describe, such as a parsed TOML file or a peer's message.
 
     Raises:
         ConfigError: For the first mistake; `file` is the name it mentions.
     """
-    reader = _Reader(file=file, folder=folder, top_keys=_keys(model))
+    reader = _Reader(file=file, folder=folder, memory=memory, top_keys=_keys(model))
     return reader.read_table(table, model, "")
 
 
@@ -102,6 +109,7 @@ def _parse(data: bytes, file: str) -> dict[str, Any]:
 class _Reader:
     file: str
     folder: Path
+    memory: MemoryBound | None
     top_keys: list[str]
 
     def read_table(self, table: object, model: type[T], path: str) -> T:
@@ -135,8 +143,11 @@ class _Reader:
     def _read_value(self, value: object, hint: Any, path: str) -> object:
         metadata = getattr(hint, "__metadata__", ())
         if metadata and isinstance(metadata[0], Kind):
+            kind = metadata[0]
+            if isinstance(kind, SizeOrShare):
+                kind = kind.given(self.memory)
             try:
-                return metadata[0].read(value, self.folder)
+                return kind.read(value, self.folder)
             except Mismatch as error:
                 raise ConfigError(self.file, path, show(value), str(error)) from None
         if metadata and isinstance(metadata[0], Rows):

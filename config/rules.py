@@ -7,9 +7,11 @@ import difflib
 import posixpath
 from collections.abc import Hashable, Iterable
 from pathlib import Path
+from typing import Final
 
 from config.endpoint import parse_address, split_endpoint
 from config.errors import ConfigError
+from config.limits import PAGE_BYTES
 from config.model import (
     LOG_SUBSYSTEMS,
     ClusterConfig,
@@ -22,7 +24,14 @@ from config.model import (
     TmemConfig,
 )
 from config.reader import show
-from config.units import format_bytes
+from config.units import format_bytes, human_bytes
+
+# Nodes may be larger than this one, pages shrink, and many are the same byte: a generous bound on what is meant.
+SIZE_PER_BUDGET_MAX: Final = 64
+# More names than this make a line that nobody reads.
+NAMES_SHOWN_MAX: Final = 8
+# The cluster of config/samples, which belongs to no machine.
+SAMPLE_NAME: Final = "sample"
 
 
 def check_cluster(cluster: ClusterConfig, *, file: str) -> None:
@@ -94,6 +103,8 @@ def check_daemon(daemon: DaemonConfig, *, file: str) -> None:
 def doubts(daemon: DaemonConfig, cluster: ClusterConfig) -> list[str]:
     """Return what is allowed and yet hardly meant, a line each."""
     found = _doubts_of_copies(daemon, cluster)
+    found += _doubts_of_sizes(daemon, cluster)
+    found += _doubts_of_members(daemon, cluster)
     if daemon.export and daemon.nbd.socket is None and not daemon.nbd.listen:
         found.append(
             f"found {len(daemon.export)} [[export]] and no door to it, expected socket or listen in [nbd]"
@@ -123,6 +134,38 @@ def _doubts_of_copies(daemon: DaemonConfig, cluster: ClusterConfig) -> list[str]
         # One copy in a cluster of one node is what every such node has.
         if copies > max(others, 1)
     ]
+
+
+def _doubts_of_sizes(daemon: DaemonConfig, cluster: ClusterConfig) -> list[str]:
+    """Return whether exports promise far more than memory can hold."""
+    size = sum(export.size for export in daemon.export)
+    budget, nodes = daemon.memory.budget, len(cluster.node)
+    found = []
+    if size > SIZE_PER_BUDGET_MAX * budget * nodes:
+        found.append(
+            f"export: found {human_bytes(size)} of exports, expected at most {SIZE_PER_BUDGET_MAX} times the memory of"
+            f" {nodes} nodes with a budget of {human_bytes(budget)} each: what does not fit is refused when it is written"
+        )
+    pages_max_bytes = daemon.memory.pages_max * PAGE_BYTES
+    if size > pages_max_bytes:
+        found.append(
+            f"memory.pages_max: found {daemon.memory.pages_max} pages ({human_bytes(pages_max_bytes)}), expected at"
+            f" least those of all exports ({human_bytes(size)}): what is beyond is refused when it is written"
+        )
+    return found
+
+
+def _doubts_of_members(daemon: DaemonConfig, cluster: ClusterConfig) -> list[str]:
+    """Return what the cluster file says that fits a trial better than a cluster."""
+    if cluster.name == SAMPLE_NAME:
+        told = f"{daemon.cluster} is the sample: found name {SAMPLE_NAME!r}, expected a name, nodes and"
+        return [f"{told} addresses of your own (`ramsterctl cluster init` writes such files)"]
+    on_loopback = [each for each in cluster.node if parse_address(each.address).is_loopback]
+    if not on_loopback or len(on_loopback) == len(cluster.node):
+        return []
+    names = ", ".join(each.name for each in on_loopback[:NAMES_SHOWN_MAX])
+    told = f"{daemon.cluster}: found loopback addresses of {names}, expected none beside other addresses:"
+    return [f"{told} nodes on other machines can't reach these"]
 
 
 def check_link_port(daemon: DaemonConfig, node: NodeConfig, *, file: str) -> None:
@@ -204,17 +247,20 @@ def _check_doors(daemon: DaemonConfig, file: str) -> None:
         ((key, _plain(path)) for key, path in socket_paths(daemon)),
         file,
     )
-    _check_distinct(
-        (
-            (key, split_endpoint(listen))
-            for key, listen in (
-                ("nbd.listen", daemon.nbd.listen),
-                ("metrics.listen", daemon.metrics.listen),
-            )
-            if listen
-        ),
-        file,
+    _check_listens(daemon, file)
+
+
+def _check_listens(daemon: DaemonConfig, file: str) -> None:
+    """Raise ConfigError if the two TCP doors are at one port of one address; a wildcard is at every address."""
+    if not daemon.nbd.listen or not daemon.metrics.listen:
+        return
+    (nbd, nbd_port), (metrics, port) = map(
+        split_endpoint, (daemon.nbd.listen, daemon.metrics.listen)
     )
+    ours, address = parse_address(nbd), parse_address(metrics)
+    if port == nbd_port and (address == ours or address.is_unspecified):
+        found = f"the same port as nbd.listen ({show(daemon.nbd.listen)})"
+        raise ConfigError(file, "metrics.listen", found, "a port used once")
 
 
 def socket_paths(daemon: DaemonConfig) -> list[tuple[str, Path]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from config.errors import ConfigError
+from config.host import is_mount_point
 from config.limits import CONFIG_FILE_BYTES_MAX
 from config.model import ClusterConfig
 from config.rewrite import rewrite_members
@@ -63,6 +64,10 @@ def check_writable(path: Path) -> tuple[Path, os.stat_result]:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise _not_replaced(path, error) from None
+    if is_mount_point(target):
+        # The kernel refuses to rename over it (EBUSY); to write into it would leave half a file at a crash.
+        expected = "a file that can be replaced in its folder: mount the whole folder instead"
+        raise ConfigError(str(path), "", "a mount of one file", expected)
     if not status.st_mode & _ANY_WRITE:
         # A rename would not ask; whoever took away every right to write meant it.
         raise ConfigError(str(path), "", "a read-only file", "a file that may be written")

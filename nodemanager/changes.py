@@ -44,6 +44,10 @@ class ChangeRefused(Exception):
     """A change can't be made; the message is for the operator."""
 
 
+class AlreadySo(ChangeRefused):
+    """The members are as the change would make them."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Version:
     """Names one membership.  Ordered by number, then by origin."""
@@ -150,7 +154,8 @@ class MembershipHistory:
         """Return the cluster after a change, to be kept first and then handed to `commit`.
 
         Raises:
-            ChangeRefused: It breaks a rule of the cluster file, or is so already.
+            AlreadySo: (a ChangeRefused) It changes nothing.
+            ChangeRefused: It breaks a rule of the cluster file.
         """
         return self._judged(changed(self.cluster, change, self._local))
 
@@ -262,7 +267,8 @@ def changed(cluster: ClusterConfig, change: Change, origin: NodeId) -> ClusterCo
     """Return the cluster with a change made at `origin`.
 
     Raises:
-        ChangeRefused: It breaks a rule of the cluster file, or is so already.
+        AlreadySo: (a ChangeRefused) It changes nothing.
+        ChangeRefused: It breaks a rule of the cluster file.
     """
     if cluster.membership_version >= MEMBERSHIP_VERSION_MAX:
         raise ChangeRefused(f"membership version {cluster.membership_version} is the last there is")
@@ -292,7 +298,7 @@ def _changed_nodes(nodes: tuple[NodeConfig, ...], change: Change) -> tuple[NodeC
     match change:
         case Add(node):
             if node in nodes:
-                raise ChangeRefused(f"node {node.name} is a member already")
+                raise AlreadySo(f"node {node.name} is a member already")
             return (*nodes, node)
         case Remove(number):
             _find(nodes, number)
@@ -301,12 +307,12 @@ def _changed_nodes(nodes: tuple[NodeConfig, ...], change: Change) -> tuple[NodeC
             found = _find(nodes, number)
             if (found.cordoned or found.draining) == is_cordoned:
                 state = "cordoned already" if is_cordoned else "not cordoned"
-                raise ChangeRefused(f"node {found.name} is {state}")
+                raise AlreadySo(f"node {found.name} is {state}")
             return _with(nodes, replace(found, cordoned=is_cordoned, draining=False))
         case Drain(number):
             found = _find(nodes, number)
             if found.draining:
-                raise ChangeRefused(f"node {found.name} is draining already")
+                raise AlreadySo(f"node {found.name} is draining already")
             return _with(nodes, replace(found, cordoned=True, draining=True))
 
 

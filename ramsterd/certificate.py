@@ -1,4 +1,4 @@
-"""This node's certificate while the daemon runs: replaced on SIGHUP, and its end announced."""
+"""This node's certificate while the daemon runs: replaced by a reload, and its end announced."""
 
 import logging
 import time
@@ -7,7 +7,6 @@ from typing import Final
 
 import trio
 
-from config.errors import ConfigError
 from net.certificates import Credentials
 from net.tls import TlsTransport
 
@@ -25,30 +24,16 @@ def wall_clock() -> float:
 class CertificateKeeper:
     """Holds the transport whose credentials are replaced, and watches their end."""
 
-    def __init__(
-        self,
-        transport: TlsTransport,
-        load: Callable[[], Credentials | None] | None,
-        *,
-        clock: Callable[[], float] = wall_clock,
-    ) -> None:
+    def __init__(self, transport: TlsTransport, *, clock: Callable[[], float] = wall_clock) -> None:
         self.transport = transport
-        self._load = load
         self._clock = clock
 
     def seconds_left(self) -> float:
         """Return how long our certificate is valid yet; negative when it has ended."""
         return self.transport.credentials.expires_at - self._clock()
 
-    def reload(self) -> None:
-        """Read the files again; links made from now on use them.  Files that are wrong change nothing."""
-        try:
-            loaded = self._load() if self._load is not None else None
-        except ConfigError as error:
-            logger.error("the certificate stays the old one: %s", error)  # noqa: TRY400  one line says it
-            return
-        if loaded is None:
-            return
+    def replace(self, loaded: Credentials) -> None:
+        """Use these for links from now on."""
         self.transport.credentials = loaded
         logger.info(
             "certificate reloaded, valid for %.1f days; links that are open keep the old one",

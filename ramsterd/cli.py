@@ -14,25 +14,26 @@ import click
 import trio
 
 from config.errors import ConfigError
+from config.facts import User
+from config.host import find_user, own_user, owner_of
 from config.load import load_node
-from config.machine import doubts_of_descriptors, doubts_of_machine, memory_of_machine
-from config.model import ClusterConfig, DaemonConfig
-from config.rules import doubts
-from config.units import format_bytes
-from heartbeat.key import BadKeyFile
-from net.certificates import Credentials, load_credentials
+from config.machine import doubts_of_descriptors
+from config.memory import tightest
+from config.model import DaemonConfig
+from config.shares import describe_size
+from config.units import format_bytes, human_bytes
+from net.certificates import Credentials
 from nodemanager.incarnations import first_incarnation
 from ramsterd import __version__
-from ramsterd.core.codec import CodecMissing, compressor_of
 from ramsterd.daemon import CannotServe, Daemon, leaves
 from ramsterd.descriptors import raise_limit
-from ramsterd.heartbeat_key import load_heartbeat_key
+from ramsterd.examine import Examined, examine, reread
 from ramsterd.logs import set_up_logging
 from ramsterd.loop_clock import LoopClock
 from ramsterd.start_line import start_line
 from ramsterd.statefile.folder import StateFolderTaken
 from ramsterd.statefile.keeper import StateKeeper
-from ramsterd.statefile.start import check_state, open_state, rewrite_state
+from ramsterd.statefile.start import open_state, rewrite_state
 
 logger = logging.getLogger("ramster.daemon")
 
@@ -61,37 +62,31 @@ def main() -> None:
 @CONFIG_OPTION
 def run(config: Path) -> None:
     """Run the daemon in the foreground until SIGTERM or Ctrl-C."""
+    examined = _examine(config, user=own_user(), is_start=True)
     try:
-        daemon_config, cluster, node = load_node(config)
-        check_codecs(daemon_config, file=str(config))
-        credentials = load_own_credentials(daemon_config, config)
-    except ConfigError as error:
-        _fail(str(error), EX_CONFIG)
-    heartbeat_key = _read_key(daemon_config)
-    try:
-        log = set_up_logging(daemon_config.log)
+        log = set_up_logging(examined.daemon.log)
     except RuntimeError as error:
         _fail(
             f"can't start the thread that writes the log: {error}; raise TasksMax= or `ulimit -u`",
             1,
         )
-    logger.info("%s", start_line(__version__, daemon_config, cluster, node))
-    state = _open_state(daemon_config, config)
+    started = start_line(__version__, examined.daemon, examined.cluster, examined.node)
+    logger.info("%s", started)
+    state = _open_state(examined.daemon, config)
     descriptors = raise_limit()
     logger.debug(
         "%d file descriptors, %d of them kept for links and control",
         descriptors.limit, descriptors.reserved,
     )  # fmt: skip
-    for doubt in [
-        *all_doubts(daemon_config, cluster),
-        *doubts_of_descriptors(daemon_config, clients_max=descriptors.clients_max),
-    ]:
+    for warning in examined.warnings:
+        logger.warning("%s", warning)
+    for doubt in doubts_of_descriptors(examined.daemon, clients_max=descriptors.clients_max):
         logger.warning("%s: %s", config, doubt)
     try:
         daemon = Daemon(
-            daemon_config,
-            cluster,
-            node,
+            examined.daemon,
+            examined.cluster,
+            examined.node,
             incarnation=first_incarnation(
                 clock_milliseconds=_wall_milliseconds(), last=state.last_incarnation
             ),
@@ -99,10 +94,9 @@ def run(config: Path) -> None:
             rng=random.Random(),  # noqa: S311  jitter and ties, no secrets
             environ=os.environ,
             log=log,
-            credentials=credentials,
-            reload_credentials=partial(load_own_credentials, daemon_config, config),
-            heartbeat_key=heartbeat_key,
-            load_heartbeat_key=partial(load_heartbeat_key, daemon_config),
+            credentials=examined.credentials,
+            heartbeat_key=examined.heartbeat_key,
+            reread=partial(reread, config, examined.node),
             state=state,
             descriptors=descriptors,
         )
@@ -113,9 +107,11 @@ def run(config: Path) -> None:
     except BaseExceptionGroup as group:
         # Not `except*`: what it raises, such as SystemExit, comes out in a group again, with a traceback.
         errors = list(leaves(group))
-        if not all(isinstance(error, CannotServe) for error in errors):
+        cannot = [error for error in errors if isinstance(error, CannotServe)]
+        if len(cannot) < len(errors):
             raise
-        _fail("; ".join(str(error) for error in errors), 1)
+        status = EX_CONFIG if any(error.is_in_the_files for error in cannot) else 1
+        _fail("; ".join(str(error) for error in cannot), status)
 
 
 @main.command("reset-state")
@@ -143,53 +139,51 @@ def reset_state(config: Path) -> None:
 
 @main.command("check-config")
 @CONFIG_OPTION
-def check_config(config: Path) -> None:
-    """Read both files and say whether they are right; exit status 78 if not."""
-    try:
-        daemon, cluster, node = load_node(config)
-        check_codecs(daemon, file=str(config))
-        credentials = load_own_credentials(daemon, config)
-        check_state(daemon.state_dir)
-    except ConfigError as error:
-        _fail(str(error), EX_CONFIG)
-    _read_key(daemon)
-    for doubt in all_doubts(daemon, cluster):
-        click.echo(f"{config}: warning: {doubt}", err=True)
+@click.option(
+    "--user",
+    "user_name",
+    help="Judge the rights on files as this user has them, by name or id; by default the owner of the folder.",
+)
+def check_config(config: Path, user_name: str | None) -> None:
+    """Read both files and say whether the daemon could run with them on this machine; exit status 78 if not.
+
+    All that the files name is looked at too: keys and certificates, folders, addresses, memory.  Run it where the
+    daemon is to run: the memory of the machine and the limits of the cgroup are those of this command.
+    """
+    user = _user(user_name, config)
+    examined = _examine(config, user=user, is_start=False)
+    for warning in examined.warnings:
+        file, _, text = warning.partition(": ")
+        click.echo(f"{file}: warning: {text}", err=True)
+    daemon, cluster, node = examined.daemon, examined.cluster, examined.node
     exports = ", ".join(f"{each.name} ({format_bytes(each.size)})" for each in daemon.export)
     click.echo(f"{config}: node {node.name} ({node.number}) at {node.address}:{node.port}")
     click.echo(f"{daemon.cluster}: cluster {cluster.name} of {len(cluster.node)} nodes")
-    click.echo(f"links: {describe_links(credentials)}")
-    click.echo(f"budget {format_bytes(daemon.memory.budget)}, exports: {exports or 'none'}")
+    click.echo(f"links: {describe_links(examined.credentials)}")
+    click.echo(f"budget {describe_size(daemon.memory.budget)}, exports: {exports or 'none'}")
+    if memory := examined.machine.memory:
+        bound = tightest(memory)
+        click.echo(f"memory: {human_bytes(bound.limit_bytes)}, {bound.name}")
+    click.echo(f"user {user.name} can read these files")
 
 
-def all_doubts(daemon: DaemonConfig, cluster: ClusterConfig) -> list[str]:
-    """Return what is allowed and yet hardly meant, in general and on this machine."""
-    return [
-        *doubts(daemon, cluster),
-        *doubts_of_machine(daemon, memory_bytes=memory_of_machine()),
-    ]
+def _examine(config: Path, *, user: User, is_start: bool) -> Examined:
+    try:
+        return examine(config, user=user, is_start=is_start)
+    except ConfigError as error:
+        _fail(str(error), EX_CONFIG)
 
 
-def check_codecs(daemon: DaemonConfig, *, file: str) -> None:
-    """Raise ConfigError for an export whose codec is not installed."""
-    for i, export in enumerate(daemon.export):
-        try:
-            compressor_of(export.codec)
-        except CodecMissing as error:
-            raise ConfigError(
-                file, f"export[{i}].codec", f"'{export.codec.value}'", f"'lz4' or 'none' ({error})"
-            ) from None
-
-
-def load_own_credentials(daemon: DaemonConfig, config: Path) -> Credentials | None:
-    """Return what [tls] names, None without [tls].
-
-    Raises:
-        ConfigError: A file of it is wrong.
-    """
-    if daemon.tls is None:
-        return None
-    return load_credentials(daemon.tls, node=daemon.node, file=str(config))
+def _user(name: str | None, config: Path) -> User:
+    if name is None:
+        return owner_of(config.absolute().parent)
+    try:
+        return find_user(name)
+    except KeyError:
+        raise click.BadParameter(
+            f"found {name!r}, expected the name or id of a user of this machine",
+            param_hint="--user",
+        ) from None
 
 
 def describe_links(credentials: Credentials | None) -> str:
@@ -215,13 +209,6 @@ def _wall_seconds() -> int:
 
 def _wall_milliseconds() -> int:
     return time.time_ns() // 1_000_000
-
-
-def _read_key(daemon: DaemonConfig) -> bytes | None:
-    try:
-        return load_heartbeat_key(daemon)
-    except BadKeyFile as error:
-        _fail(str(error), EX_CONFIG)
 
 
 def _fail(message: str, status: int) -> NoReturn:

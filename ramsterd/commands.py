@@ -1,15 +1,20 @@
 """What `ramsterctl` may change in a running daemon."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import trio
 
 from config.errors import Mismatch
-from config.kinds import Size
+from config.host import read_memory
+from config.kinds import Size, SizeOrShare
 from config.limits import BUDGET_BYTES_MIN, PAGE_BYTES
+from config.machine import judge_budget
+from config.memory import MemoryBound, tightest
 from config.reader import show
-from config.units import format_bytes, human_bytes
+from config.shares import describe_size
+from config.units import format_bytes
 from ramsterd.control import CommandRefused
 from ramsterd.engine import Engine
 from ramsterd.peers import Peers
@@ -35,20 +40,34 @@ def verify(engine: Engine, peers: Peers, request: dict[str, object]) -> object:
     return to_plain(begun)
 
 
-def set_budget(engine: Engine, peers: Peers, request: dict[str, object]) -> object:
+def set_budget(
+    engine: Engine,
+    peers: Peers,
+    request: dict[str, object],
+    *,
+    memory: Callable[[], tuple[MemoryBound, ...]] = read_memory,
+) -> object:
     """Begin to change the budget, and return how that stands; `status` shows how far it is.
 
     Raises:
-        CommandRefused: It is no size, too small, or over `budget_max`; nothing has changed.
+        CommandRefused: It is no size, too small, over `budget_max`, or over a limit beyond which the kernel ends the
+            daemon; nothing has changed.
     """
-    found = request.get("budget")
-    kind = Size(BUDGET_BYTES_MIN, engine.store.limits.budget_bytes_max, step=PAGE_BYTES)
+    found, bounds = request.get("budget"), memory()
+    size = Size(BUDGET_BYTES_MIN, engine.store.limits.budget_bytes_max, step=PAGE_BYTES)
+    kind = SizeOrShare(size).given(tightest(bounds) if bounds else None)
     try:
         budget_bytes = kind.read(found, Path())
     except Mismatch as mismatch:
-        limit = f"; [memory] budget_max is {format_bytes(kind.most)} here"
+        limit = f"; [memory] budget_max is {format_bytes(size.most)} here"
         raise CommandRefused(f"budget: found {show(found)}, expected {mismatch}{limit}") from None
-    logger.info("the budget is to be %s", human_bytes(budget_bytes))
-    begun = engine.set_budget(budget_bytes, now=trio.current_time())
+    finding = judge_budget(budget_bytes, bounds)
+    if finding is not None and finding.is_error:
+        raise CommandRefused(str(finding))
+    if finding is not None:
+        logger.warning("%s", finding)
+    logger.info("the budget is to be %s", describe_size(budget_bytes))
+    begun = to_plain(engine.set_budget(int(budget_bytes), now=trio.current_time()))
+    assert isinstance(begun, dict)
     peers.settle()
-    return to_plain(begun)
+    return {**begun, "warnings": [] if finding is None else [str(finding)]}

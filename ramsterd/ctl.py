@@ -14,6 +14,7 @@ import click
 from config.units import human_bytes
 from ramsterd import __version__
 from ramsterd.ctl_cluster import cluster
+from ramsterd.ctl_config import config_group
 from ramsterd.ctl_nodes import node_group
 from ramsterd.ctl_state import export_group, exports_command, format_lost, pool_group
 
@@ -118,7 +119,9 @@ def memory() -> None:
 
 @memory.command("set")
 @click.option(
-    "--budget", required=True, help="A size such as 512MiB or 2GiB; at most budget_max of the file."
+    "--budget",
+    required=True,
+    help="A size such as 512MiB, or a part of the memory such as 60%; at most budget_max of the file.",
 )
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until it is so.")
 @JSON_OPTION
@@ -130,7 +133,8 @@ def memory_set(socket_path: Path, budget: str, wait: bool, as_json: bool) -> Non
     peers.  If nobody takes them, shrinking stops where it is, nothing is lost, and the exit status is 1.
     Ctrl-C ends the waiting only.  To keep a budget, write it into ramsterd.toml.
     """
-    ask(socket_path, "memory-set", budget=budget)
+    for warning in ask(socket_path, "memory-set", budget=budget)["warnings"]:
+        click.echo(f"warning: {warning}", err=True)
     shown = -1
     while True:
         engine = ask(socket_path, "status")["engine"]
@@ -238,6 +242,7 @@ main.add_command(node_group(ask))
 main.add_command(exports_command(ask))
 main.add_command(export_group(ask))
 main.add_command(pool_group(ask))
+main.add_command(config_group(ask))
 main.add_command(cluster)
 
 
@@ -252,8 +257,10 @@ def format_status(now: dict[str, Any]) -> str:
     lines = [
         f"node {now['node']} ({now['number']}) of {now['cluster']}, up {now['uptime_seconds']:.0f} s",
         *format_members(now["members"]),
+        *format_config(now["config"]),
         f"memory    {human_bytes(zbud['resident_bytes'])} of {human_bytes(zbud['budget_bytes'])}"
-        + format_resize(now["engine"]["resize"]),
+        + format_resize(now["engine"]["resize"])
+        + format_share(now["config"]["budget"]),
     ]
     lines += [
         f"  {family:<19}{zpages[family]:>10} pages {human_bytes(zbytes[family]):>12}"
@@ -302,6 +309,17 @@ def format_log(log: dict[str, Any]) -> list[str]:
     if not log["dropped_lines_total"]:
         return []
     return [f"log       {log['dropped_lines_total']} lines dropped: nobody reads standard error"]
+
+
+def format_config(config: dict[str, Any]) -> list[str]:
+    """Return what the status says of the last reload; nothing while all that the file says is in force."""
+    lines = [f"RELOAD    failed: {problem}" for problem in config["problems"]]
+    return lines + [f"RESTART   needed: {each}" for each in config["needs_restart"]]
+
+
+def format_share(budget: str) -> str:
+    """Return what a budget in percent came to at the start; nothing of one that is a size."""
+    return f"; by the file {budget}" if "%" in budget else ""
 
 
 def format_at_risk(rebuild: dict[str, Any]) -> str:

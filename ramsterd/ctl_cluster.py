@@ -1,7 +1,7 @@
 """`ramsterctl cluster`: the command line that makes the files of nodes."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, NoReturn, TypeVar
 
@@ -19,6 +19,13 @@ from ramsterd.initial import (
 F = TypeVar("F", bound=Callable[..., None])
 
 PARTS_OF_A_PAIR: Final = 2
+# What an operator types on a node, with the user and the unit that systemd/ has.
+RELOAD: Final = "systemctl reload ramsterd"
+START: Final = (
+    "chown -R ramster: /etc/ramster",
+    "ramsterd check-config",
+    "systemctl enable --now ramsterd",
+)
 DAYS_OPTION = click.option(
     "--days", type=click.IntRange(1, 36_500), default=3650, show_default=True,
     help="How long certificates are valid; never longer than their CA.",
@@ -83,6 +90,7 @@ def init_command(
         fail(str(error))
     for member in members:
         click.echo(f"{out / member.name}: copy to /etc/ramster on {member.address}")
+    say_then(START)
     click.echo(f"{out / 'ca'}: the key of the CA. Keep it off the nodes, best off line.")
 
 
@@ -117,6 +125,7 @@ def add_node_command(
     folder = source.absolute().parent if source.name == "ca" else source
     where = f" --zone {made.zone}" if made.zone else ""
     click.echo(f"{folder / made.name}: copy to /etc/ramster on {made.address}")
+    say_then(START)
     click.echo("then at any node of the cluster:")
     click.echo(
         f"    ramsterctl node add --number {made.number} --name {made.name}"
@@ -139,17 +148,34 @@ def renew_command(
 
     Of those NAMED; else of all members in FROM, or in the file of --cluster: FROM may not know who was removed since.
 
-    Copy node.pem and node.key to /etc/ramster on the node, and send SIGHUP to its daemon.
+    Copy node.pem and node.key to /etc/ramster on the node, give them to the daemon's user, and reload its daemon: the
+    lines to type are printed.
     """
     try:
         renewed = renew(source, out, names, days=days, cluster_file=cluster_file, is_new_ca=new_ca)
     except CannotInit as error:
         fail(str(error))
-    for name in renewed:
-        click.echo(f"{out / name}: copy to /etc/ramster on {name}")
     if new_ca:
-        click.echo("first ca.pem alone to all nodes, with SIGHUP, then the rest")
+        click.echo("first copy ca.pem alone to all nodes, and on each:")
+        say(["chown ramster: /etc/ramster/ca.pem", RELOAD])
+        click.echo("after that:")
+    for name in renewed:
+        click.echo(f"{out / name}: copy node.pem and node.key to /etc/ramster on {name}")
+    say_then(["chown ramster: /etc/ramster/node.pem /etc/ramster/node.key", RELOAD])
+    if new_ca:
         click.echo(f"{out / 'ca'}: the key of the new CA. Keep it off the nodes, best off line.")
+
+
+def say_then(commands: Iterable[str]) -> None:
+    """Print what to type on a node after files were copied there."""
+    click.echo("then on each of these nodes:")
+    say(commands)
+
+
+def say(commands: Iterable[str]) -> None:
+    """Print commands as a person copies them."""
+    for command in commands:
+        click.echo(f"    {command}")
 
 
 def fail(message: str) -> NoReturn:

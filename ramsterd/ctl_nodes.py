@@ -15,6 +15,8 @@ from ramsterd.ending import describe_ending
 
 POLL_SECONDS: Final = 0.1
 DRAIN_POLL_SECONDS: Final = 0.5
+# A disk that takes longer is told of.
+WRITE_SECONDS_MAX: Final = 10.0
 # What a shell says of a program that Ctrl-C ended.
 INTERRUPTED: Final = 130
 Ask = Callable[..., Any]
@@ -29,7 +31,8 @@ def node_group(ask: Ask) -> click.Group:
 
         Each change is written into this node's cluster.toml (comments stay), takes effect at once, and reaches
         all linked nodes and their files; a node that is away learns it when it is back.
-        Exit status: 0 done, 1 refused (and nothing changed, except where a command says otherwise), 2 wrong usage.
+        Exit status: 0 done, or so already; 1 refused (and nothing changed, except where a command says otherwise), or
+        done but not written into the file of this node (standard error says which); 2 wrong usage.
         """
 
     node.add_command(_add(ask))
@@ -65,7 +68,7 @@ def _add(ask: Ask) -> click.Command:
 
         ramsterctl node add --number 4 --name delta --address 10.0.0.4 --zone rack2
         """
-        show(ask(socket_path, "node-add", node=values), as_json)
+        finish(ask, socket_path, ask(socket_path, "node-add", node=values), as_json)
 
     return add
 
@@ -76,7 +79,7 @@ def _cordon(ask: Ask, name: str, text: str) -> click.Command:
     @JSON_OPTION
     @click.pass_obj
     def cordon(socket_path: Path, name: str, as_json: bool) -> None:
-        show(ask(socket_path, f"node-{command}", name=name), as_json)
+        finish(ask, socket_path, ask(socket_path, f"node-{command}", name=name), as_json)
 
     command = name
     return cordon
@@ -125,21 +128,24 @@ def _drain(ask: Ask) -> click.Command:
             raise SystemExit(INTERRUPTED) from None
         _warn(result)
         is_late = is_waiting and not progress.is_empty
+        unwritten = why_unwritten(ask, socket_path)
         if as_json or not is_late:
-            show(result, as_json)
+            show({**result, "unwritten": unwritten}, as_json)
         if is_late:
             line = progress.line or f"{name} was not heard yet"
             click.echo(f"ramsterctl: not drained within {seconds_max:g} s: {line}", err=True)
+            fail_if_unwritten(unwritten)
             raise SystemExit(1)
         if not as_json and is_waiting and result["pages_own_elsewhere"]:
             click.echo(
                 f"{result['pages_own_elsewhere']} pages of {name} itself find no room there and stay at its peers;"
-                " `node remove` waits for them: swap off, or flush them, first"
+                " `node remove` waits for them: turn swap off or discard these pages first"
             )
         if not as_json and is_waiting:
             ending = describe_ending(name, result["pages_owned"] or 0, result["clients"] or 0)
             if ending:
                 click.echo(f"warning: {ending}", err=True)
+        fail_if_unwritten(unwritten)
 
     return drain
 
@@ -189,7 +195,7 @@ def _remove(ask: Ask) -> click.Command:
             names = ", ".join(result["not_asked"])
             click.echo(f"warning: not linked, so not asked: {names}", err=True)
         _warn(result)
-        show(result, as_json)
+        finish(ask, socket_path, result, as_json)
 
     return remove
 
@@ -200,6 +206,34 @@ def _warn(result: dict[str, Any]) -> None:
         click.echo(f"warning: {warning}", err=True)
 
 
+def finish(ask: Ask, socket_path: Path, result: dict[str, Any], as_json: bool) -> None:
+    """Print what was done; end with status 1 if this node could not write it into its file."""
+    unwritten = why_unwritten(ask, socket_path)
+    show({**result, "unwritten": unwritten}, as_json)
+    fail_if_unwritten(unwritten)
+
+
+def why_unwritten(ask: Ask, socket_path: Path) -> str:
+    """Wait until the disk has the members; return why it has not, or an empty text."""
+    deadline = time.perf_counter() + WRITE_SECONDS_MAX
+    while (now := ask(socket_path, "membership"))["is_writing"]:
+        if time.perf_counter() >= deadline:
+            return f"the disk is still at it after {WRITE_SECONDS_MAX:g} s"
+        time.sleep(POLL_SECONDS)
+    return str(now["unwritten"])
+
+
+def fail_if_unwritten(unwritten: str) -> None:
+    """End with status 1 and one line, if there is something to say."""
+    if unwritten:
+        click.echo(
+            f"ramsterctl: the change is in force, but this node could not write it: {unwritten};"
+            " mend that, then send SIGHUP to this daemon or give the command again",
+            err=True,
+        )
+        raise SystemExit(1)
+
+
 def show(result: dict[str, Any], as_json: bool) -> None:
     """Print what was done."""
     if as_json:
@@ -208,5 +242,6 @@ def show(result: dict[str, Any], as_json: bool) -> None:
     node = result["node"]
     version = f"{result['membership_version']} of node {result['membership_origin']}"
     where = f"{node['address']}:{node['port']}"
-    click.echo(f"node {node['name']} ({node['number']}) at {where} is {result['state']}")
+    already = "" if result["is_changed"] else " already"
+    click.echo(f"node {node['name']} ({node['number']}) at {where} is {result['state']}{already}")
     click.echo(f"membership version {version}")

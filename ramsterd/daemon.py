@@ -4,6 +4,7 @@ services     links, heartbeat, clock          start first, stop last
   front ends   NBD, tmem, control, metrics    start when peers can be asked, stop before they cannot
 """
 
+import errno
 import gc
 import logging
 import random
@@ -16,7 +17,7 @@ import trio
 
 from config.endpoint import split_endpoint
 from config.load import load_cluster
-from config.model import ClusterConfig, DaemonConfig, Durability, NodeConfig, OnLoss
+from config.model import ClusterConfig, DaemonConfig, NodeConfig
 from config.save import check_writable, save_members
 from net.certificates import Credentials
 from net.tcp import TcpTransport
@@ -24,44 +25,43 @@ from net.tls import TlsTransport
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.membership import FileMembership
 from ramsterd import __version__
-from ramsterd.certificate import CertificateKeeper
+from ramsterd.applying import apply_config, use_keys
+from ramsterd.certificate import CertificateKeeper, wall_clock
 from ramsterd.commands import set_budget, verify
 from ramsterd.control import Command, ControlServer
 from ramsterd.core.arena import MemfdMapping
-from ramsterd.core.page import PoolKind
 from ramsterd.core.zbud import Family
 from ramsterd.descriptors import NO_LIMIT, Descriptors, statistics_of
 from ramsterd.ending import describe_ending
 from ramsterd.engine import Engine
+from ramsterd.examine import Reread
+from ramsterd.exports import Exports
 from ramsterd.exposition import Exposition
-from ramsterd.heartbeat_key import reload_heartbeat_key
 from ramsterd.logs import LogHandler
 from ramsterd.loop_clock import pause_statistics, watch_pauses, world_time
 from ramsterd.member_store import BackgroundStore
 from ramsterd.metrics import RamsterCollector
 from ramsterd.metrics_server import MetricsServer
-from ramsterd.nbd.export import Export
 from ramsterd.nbd.server import NbdServer
 from ramsterd.node_commands import node_commands
 from ramsterd.notify import Notifier, watchdog_seconds_from
 from ramsterd.page_news import PageNews, counts_of
 from ramsterd.pager import Pager
 from ramsterd.peers import Peers
+from ramsterd.reload import Reloader
 from ramsterd.signals import release_hangup
 from ramsterd.snapshot import DaemonStatistics, ExportSnapshot, to_plain
 from ramsterd.sockets import SocketPathTaken
 from ramsterd.state_commands import state_commands
 from ramsterd.statefile.keeper import StateKeeper
 from ramsterd.statefile.marks import report
-from ramsterd.tmemd.pools import Quotas
+from ramsterd.tmemd.pools import quotas_of
 from ramsterd.tmemd.server import TmemServer
 from ramsterd.tmemd.users import allowed_users
 
 logger = logging.getLogger("ramster.daemon")
 page_logger = logging.getLogger("ramster.pager")
 
-# All pages of an export belong to one object.
-EXPORT_OBJECT: Final = b""
 # The collector walks what lives; the tables live outside its sight, so it need not look often.
 GC_THRESHOLD: Final = 50_000
 # How often is looked whether an export was emptied: a crash so soon after a TRIM calls it lost.
@@ -70,8 +70,22 @@ EMPTIED_SECONDS: Final = 1.0
 NEWS_SECONDS: Final = 5.0
 
 
+# Why a socket can't be had that is no passing state: it is the same at the next start.
+_LASTING: Final = frozenset(
+    {
+        errno.EACCES, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL, errno.ELOOP,
+        errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR, errno.EPERM, errno.EROFS,
+    }
+)  # fmt: skip
+
+
 class CannotServe(Exception):
     """A door or the links can't be opened; the message is one line for the operator."""
+
+    def __init__(self, message: str, *, is_in_the_files: bool = False) -> None:
+        super().__init__(message)
+        # The configuration is wrong, and will be wrong again at the next start.
+        self.is_in_the_files = is_in_the_files
 
 
 class Daemon:
@@ -88,14 +102,12 @@ class Daemon:
         environ: Mapping[str, str],
         log: LogHandler,
         credentials: Credentials | None = None,
-        reload_credentials: Callable[[], Credentials | None] | None = None,
         heartbeat_key: bytes | None = None,
-        load_heartbeat_key: Callable[[], bytes | None] | None = None,
+        reread: Callable[[DaemonConfig], Reread],
         state: StateKeeper,
         clock_milliseconds: Callable[[], int],
         descriptors: Descriptors = NO_LIMIT,
     ) -> None:
-        self._daemon = daemon
         self._descriptors = descriptors
         self._cluster = cluster
         self._node = node
@@ -110,11 +122,8 @@ class Daemon:
             rng=rng,
         )
         self._certificate = (
-            None
-            if credentials is None
-            else CertificateKeeper(TlsTransport(credentials), reload_credentials)
+            None if credentials is None else CertificateKeeper(TlsTransport(credentials))
         )
-        self._load_heartbeat_key = None if heartbeat_key is None else load_heartbeat_key
         transport = TcpTransport() if self._certificate is None else self._certificate.transport
         self._store = BackgroundStore(
             FileMembership(daemon.cluster, loader=load_cluster, rewriter=save_members),
@@ -137,43 +146,37 @@ class Daemon:
         )
         self._state = state
         self._state.on_answered = self._pager.settle
-        self._exports = tuple(
-            Export(
-                name=export.name,
-                size=export.size,
-                description=export.description,
-                is_read_only=export.read_only,
-                is_replicated=export.durability is Durability.REPLICATED,
-                pool=self._pager.new_pool(
-                    PoolKind.PERSISTENT, export.name, copies=export.copies, codec=export.codec
-                ),
-                object_id=EXPORT_OBJECT,
-                mark=state.marks.of(export.name),
-            )
-            for export in daemon.export
-        )
+        self._exports = Exports(self._pager, state.marks, daemon.export)
         self._nbd = NbdServer(
             self._pager,
-            self._exports,
+            self._exports.all,
             socket_path=daemon.nbd.socket,
             listen=daemon.nbd.listen,
             connections_max=daemon.nbd.connections_max,
             descriptors=descriptors,
         )
-        tmem = daemon.tmem
         self._tmem = TmemServer(
             self._pager,
-            socket_path=tmem.socket,
-            quotas=Quotas(
-                pool_pages_max=tmem.pool_pages_max,
-                user_pages_max=tmem.user_pages_max,
-                user_objects_max=tmem.user_objects_max,
-                pools_per_user_max=tmem.pools_per_user_max,
-            ),
-            users=allowed_users(tmem.users),
-            connections_max=tmem.connections_max,
+            socket_path=daemon.tmem.socket,
+            quotas=quotas_of(daemon.tmem),
+            users=allowed_users(daemon.tmem.users),
+            connections_max=daemon.tmem.connections_max,
             marks=state.marks,
             descriptors=descriptors,
+        )
+        self._reloader = Reloader(
+            daemon,
+            reread=reread,
+            apply=partial(
+                apply_config,
+                exports=self._exports,
+                engine=self.engine,
+                peers=self._peers,
+                nbd=self._nbd,
+                tmem=self._tmem,
+            ),
+            renew=partial(use_keys, certificate=self._certificate, peers=self._peers),
+            wall_clock=wall_clock,
         )
         self._control = (
             None
@@ -210,6 +213,7 @@ class Daemon:
             services.start_soon(self._tell_news)
             services.start_soon(watch_pauses, self._on_pause)
             services.start_soon(self._store.run)
+            services.start_soon(self._reloader.run)
             if self._certificate is not None:
                 services.start_soon(self._certificate.watch)
             elif self._cluster.insecure_plaintext:
@@ -237,7 +241,7 @@ class Daemon:
             await self._peers.say_farewell()
             services.cancel_scope.cancel()
         if trio.current_time() >= services.cancel_scope.deadline:
-            bound = self._daemon.stop_seconds_max
+            bound = self._reloader.running.stop_seconds_max
             logger.warning("the stop took longer than %g s: what was under way is cut off", bound)
         self._notifier.close()
         uptime = world_time() - self._started_at
@@ -249,25 +253,22 @@ class Daemon:
         if self._control is not None:
             await start(front_ends, self._control.serve, "control")
         if self._metrics is not None:
-            where = f"metrics at {self._daemon.metrics.listen}"
+            where = f"metrics at {self._reloader.running.metrics.listen}"
             await start(front_ends, self._metrics.serve, where)
 
     def _begin_stop(self, services: trio.Nursery, front_ends: trio.Nursery) -> None:
         """Front ends stop first: no get may find its peers gone.  What hangs is cut off at the bound."""
-        services.cancel_scope.deadline = trio.current_time() + self._daemon.stop_seconds_max
+        services.cancel_scope.deadline = (
+            trio.current_time() + self._reloader.running.stop_seconds_max
+        )
         front_ends.cancel_scope.cancel()
 
     def _take_up_state(self) -> None:
         """Name each loss of this start, and blank the scratch disks; the first write of the file notes it all."""
         marks = self._state.marks
         marks.note_incarnation(self.engine.incarnation)
-        for export in self._daemon.export:
-            if export.on_loss is OnLoss.BLANK and marks.reset(export.name):
-                logger.warning(
-                    'the pages of export %s ended with the last run of ramsterd; it is blank now (on_loss = "blank")',
-                    export.name,
-                )
-        for line in report(marks.losses(), [export.name for export in self._daemon.export]):
+        self._exports.blank_scratch()
+        for line in report(marks.losses(), self._exports.names):
             logger.warning("%s", line)
 
     async def _watch_emptied(self) -> None:
@@ -278,7 +279,7 @@ class Daemon:
     def _clear_emptied(self) -> None:
         """Note which exports and pools have no page any more: they are blank, and not lost after a restart."""
         if self._nbd.is_idle:
-            for export in self._exports:
+            for export in self._exports.all:
                 if export.mark.is_set and not self._pager.objects_of(export.pool):
                     export.mark.clear()
         self._tmem.clear_emptied()
@@ -322,15 +323,7 @@ class Daemon:
                     self._stop.set()
                 else:
                     logger.info("%s: node %s reads its files again", name, self._node.name)
-                    self._reload()
-
-    def _reload(self) -> None:
-        """Read again what trust rests on; say how the cluster file differs."""
-        self._peers.members.check_store()
-        if self._certificate is not None:
-            self._certificate.reload()
-        if self._load_heartbeat_key is not None and self._peers.heartbeat is not None:
-            reload_heartbeat_key(self._load_heartbeat_key, self._peers.heartbeat)
+                    self._reloader.ask()
 
     def _on_members_written(self, problem: str) -> None:
         self._peers.members.on_written(problem)
@@ -354,10 +347,19 @@ class Daemon:
             "nodes": lambda _: to_plain(self.engine.nodes.statistics().nodes),
             "memory-set": partial(set_budget, self.engine, self._peers),
             "verify": partial(verify, self.engine, self._peers),
+            "config": lambda _: to_plain(self._reloader.statistics()),
+            "config-reload": lambda _: {"reload": self._reloader.ask()},
+            "membership": lambda _: self._membership(),
             **node_commands(self._peers.members),
-            **state_commands(self._state.marks, [export.name for export in self._exports]),
+            **state_commands(self._state.marks, self._exports.names),
             "pools": lambda _: to_plain(self._tmem.count_pools()),
         }
+
+    def _membership(self) -> object:
+        """Return how the members stand, and whether the disk is still at it."""
+        now = to_plain(self._peers.members.statistics())
+        assert isinstance(now, dict)
+        return {**now, "is_writing": self._store.is_writing}
 
     def statistics(self) -> DaemonStatistics:
         """Return one consistent snapshot of everything."""
@@ -371,6 +373,7 @@ class Daemon:
             uptime_seconds=world_time() - self._started_at,
             floors=self._peers.own_incarnation.statistics(),
             pauses=pause_statistics(),
+            config=self._reloader.statistics(),
             members=self._peers.members.statistics(),
             engine=self.engine.statistics(),
             pager=self._pager.statistics(),
@@ -384,7 +387,7 @@ class Daemon:
                     state=export.mark.state,
                     lost_at=export.mark.lost_at,
                 )
-                for export in self._exports
+                for export in self._exports.all
             ),
             marks=self._state.marks.statistics(),
             heartbeat=None if heartbeat is None else heartbeat.statistics(),
@@ -413,7 +416,8 @@ async def start(nursery: trio.Nursery, serve: Callable[..., Awaitable[object]], 
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         if isinstance(error, OSError) and "/" in str(error.filename or ""):
             reason = f"{error.filename}: {reason}"
-        raise CannotServe(f"can't serve {what}: {reason}") from group
+        is_lasting = isinstance(error, OSError) and error.errno in _LASTING
+        raise CannotServe(f"can't serve {what}: {reason}", is_in_the_files=is_lasting) from group
 
 
 def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:

@@ -8,9 +8,10 @@ Order of effects on one link matters in one place: what a peer is owed (flushes)
 """
 
 import random
+from dataclasses import replace
 from typing import Final
 
-from config.model import ClusterConfig, DaemonConfig, PoolCodec
+from config.model import ClusterConfig, DaemonConfig, MemoryConfig, PoolCodec, RemoteConfig
 from net.errors import RemoteProtocolError
 from net.frame import Frame
 from nodemanager.events import NodeEvent
@@ -82,8 +83,9 @@ class Engine:
         self.store = Store(
             map_memory,
             StoreLimits(
-                budget_bytes=memory.budget,
-                budget_bytes_max=memory.budget_max or 4 * memory.budget,
+                # Plain numbers: a Share is compared more slowly.
+                budget_bytes=int(memory.budget),
+                budget_bytes_max=int(memory.budget_max or 4 * memory.budget),
                 pages_max=memory.pages_max,
                 high_watermark=memory.high_watermark,
                 low_watermark=memory.low_watermark,
@@ -240,6 +242,22 @@ class Engine:
         self._status_at = now  # peers should know at once
         self.make_room_known()
         return self._resize.statistics()
+
+    def set_limits(self, *, memory: MemoryConfig, remote: RemoteConfig, now: float) -> None:
+        """Change watermarks, quotas and rates; what else these tables say is as at the start."""
+        self.store.limits = replace(
+            self.store.limits,
+            high_watermark=memory.high_watermark,
+            low_watermark=memory.low_watermark,
+        )
+        self._foreign.set_quotas(
+            bytes_fraction_max=memory.foreign_fraction_max,
+            owner_pages_max=memory.foreign_owner_bytes_max // PAGE_BYTES,
+        )
+        self._intake.set_rate(remote.foreign_bytes_per_second)
+        self._homebound.set_limits(memory=memory, remote=remote)
+        self._status_at = now  # peers should know at once
+        self.make_room_known()
 
     def begin_scrub(self, *, now: float) -> ScrubStatistics:
         """Check every zpage here, in slices; `statistics()` shows how far it is."""

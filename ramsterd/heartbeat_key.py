@@ -1,10 +1,9 @@
-"""The key of heartbeats while the daemon runs: read again on SIGHUP."""
+"""The key of heartbeats while the daemon runs: replaced by a reload."""
 
 import logging
-from collections.abc import Callable
 
 from config.model import DaemonConfig
-from heartbeat.key import BadKeyFile, read_key
+from heartbeat.key import read_key
 from heartbeat.service import KEY_OVERLAP_SECONDS, HeartbeatService
 
 logger = logging.getLogger("ramster.heartbeat")
@@ -19,14 +18,9 @@ def load_heartbeat_key(daemon: DaemonConfig) -> bytes | None:
     return None if daemon.heartbeat_key is None else read_key(daemon.heartbeat_key)
 
 
-def reload_heartbeat_key(load: Callable[[], bytes | None], heartbeat: HeartbeatService) -> None:
-    """Read the file again.  One that is wrong changes nothing; one that is the same neither."""
-    try:
-        key = load()
-    except BadKeyFile as error:
-        logger.error("the heartbeat key stays the old one: %s", error)  # noqa: TRY400  one line says it
-        return
-    if key is not None and heartbeat.on_key_changed(key):
+def replace_heartbeat_key(key: bytes, heartbeat: HeartbeatService) -> None:
+    """Use this key from now on; one that is the same changes nothing."""
+    if heartbeat.on_key_changed(key):
         logger.info(
             "heartbeat key reloaded; the old one counts for %.0f minutes", KEY_OVERLAP_SECONDS / 60
         )

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 HEARTBEAT_KEY_BYTES: Final = 32
 PORT_DIGITS_MAX: Final = 5
 DEFAULT_PORT: Final = 7700
+# Loopback only: whoever reads it learns what the node keeps, and it has neither TLS nor passwords.
+METRICS: Final = "127.0.0.1:9750"
 # The folder of the CA, which no node can be called.
 CA: Final = "ca"
 README: Final = """\
@@ -325,6 +327,7 @@ def daemon_text(node: str, settings: NodeSettings) -> str:
     lines += ["[memory]", f"budget = {_quoted(settings.budget)}", ""]
     lines += ["[tls]", 'ca = "ca.pem"', 'certificate = "node.pem"', 'key = "node.key"', ""]
     lines += ["[control]", 'socket = "/run/ramster/control.sock"', ""]
+    lines += ["[metrics]", f"listen = {_quoted(METRICS)}", ""]
     lines += ["[nbd]", 'socket = "/run/ramster/nbd.sock"']
     for export, size in settings.exports:
         lines += ["", "[[export]]", f"name = {_quoted(export)}", f"size = {_quoted(size)}"]

@@ -53,6 +53,11 @@ class BackgroundStore:
         self._is_writing = False
         self._came = trio.Event()
 
+    @property
+    def is_writing(self) -> bool:
+        """Whether it is not known yet what becomes of the last `save`."""
+        return self._wanted is not None or self._is_writing
+
     def load(self) -> ClusterConfig:
         """Return what is kept, at times a moment behind.
 
@@ -72,8 +77,7 @@ class BackgroundStore:
             self._held = known
         # Compared with what is held, not with what the caller knows of: that may be a write that failed.
         allowed = (self._held.in_order(), cluster.in_order())
-        is_at_rest = self._wanted is None and not self._is_writing
-        if is_at_rest and self._inner.load().in_order() not in allowed:
+        if not self.is_writing and self._inner.load().in_order() not in allowed:
             # The inner store says in its own words what it finds, and writes nothing.
             self._inner.save(cluster, known=self._held)
             return

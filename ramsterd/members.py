@@ -19,6 +19,7 @@ from config.reader import show
 from net.frame import Frame
 from net.link import Link
 from nodemanager.changes import (
+    AlreadySo,
     Change,
     ChangeRefused,
     MembershipHistory,
@@ -65,7 +66,10 @@ class MembersStatistics:
     version: int
     origin: int
     is_removed: bool
+    # Why the file does not hold the present members, or why those of a peer are not taken over.
     problem: str
+    # Of these two the first.
+    unwritten: str = ""
 
 
 class Members:
@@ -145,12 +149,19 @@ class Members:
         """Make a change here and tell everybody.
 
         Raises:
+            AlreadySo: (a ChangeRefused) It changes nothing.  What could not be written before is written now, if it can be.
             ChangeRefused: It breaks a rule, or we are no member.
             ConfigError: It can't be written; nothing has changed.
         """
         if self.is_removed:
             raise ChangeRefused("this node was removed from the cluster; ask another one")
-        before, cluster = self.cluster, self._history.propose(change)
+        before = self.cluster
+        try:
+            cluster = self._history.propose(change)
+        except AlreadySo:
+            if self._unwritten:
+                self._save(self.cluster)
+            raise
         self._save(cluster)
         self._history.commit(change, cluster)
         self._refused = ""
@@ -162,29 +173,28 @@ class Members:
         """Hear from a store that writes later what became of it: an empty text, or why it failed."""
         self._unwritten = problem
 
-    def check_store(self) -> None:
+    def check_store(self) -> str:
         """Say in the log whether the store still holds what we believe; what else it holds is not taken over.
 
         What could not be written is written now, if the store is again as it was known, or can be written again.
+        Returns what is wrong with the store, or an empty text.
         """
         if self._store is None:
-            return
+            return ""
         if self._unwritten:
             try:
                 self._save(self.cluster)
             except ConfigError as error:
-                logger.warning("the cluster file is not written: %s", error)
-            else:
-                logger.info("the cluster file has, or gets now, the present members")
-            return
+                return f"the cluster file is not written: {error}"
+            logger.info("the cluster file has, or gets now, the present members")
+            return ""
         try:
             found = self._store.load()
         except ConfigError as error:
-            logger.warning("the members stay as they are; the cluster file is wrong: %s", error)
-            return
+            return f"the members stay as they are; the cluster file is wrong: {error}"
         if found.in_order() == self._kept.in_order():
             logger.info("the cluster file is as it was read or written")
-            return
+            return ""
         told = differences(self._kept, found) or "other settings than members"
         logger.warning(
             "the cluster file was changed by hand and is read at the start only; the members stay as they are, and"
@@ -192,6 +202,7 @@ class Members:
             " daemon again. In the file: %s",
             told,
         )
+        return ""
 
     def statistics(self) -> MembersStatistics:
         """Return a snapshot."""
@@ -201,6 +212,7 @@ class Members:
             origin=version.origin,
             is_removed=self.is_removed,
             problem=self._unwritten or self._refused,
+            unwritten=self._unwritten,
         )
 
     # What links tell.

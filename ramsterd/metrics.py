@@ -37,6 +37,7 @@ class RamsterCollector(Collector):
         """Yield every family of one snapshot."""
         now = self._statistics()
         yield from _memory(now)
+        yield from _config(now)
         yield from _pages(now)
         yield from _remote(now)
         yield from _nodes(now)
@@ -77,6 +78,31 @@ def _memory(now: DaemonStatistics) -> Iterator[Metric]:
     )
     yield _gauge("rows", "Page versions known here, wherever they are.", [], _one(store.rows))
     yield _gauge("uptime_seconds", "Since the daemon started.", [], _one(now.uptime_seconds))
+
+
+def _config(now: DaemonStatistics) -> Iterator[Metric]:
+    config = now.config
+    yield _gauge(
+        "last_reload_successful",
+        "Whether the last reload of ramsterd.toml, certificate and key went well; 1 until there was one.", [],
+        _one(config.is_last_reload_successful),
+    )  # fmt: skip
+    yield _gauge(
+        "last_reload_success_timestamp_seconds",
+        "When a reload last went well, or the daemon started; seconds since 1970.", [],
+        _one(config.last_reload_success_at),
+    )  # fmt: skip
+    yield _counter(
+        "reloads", "Reloads of the files of this node, by outcome.", ["outcome"],
+        _by({
+            "applied": config.reloads_total - config.reloads_failed_total,
+            "failed": config.reloads_failed_total,
+        }),
+    )  # fmt: skip
+    yield _gauge(
+        "restart_needed_keys", "Keys of ramsterd.toml whose change waits for a restart.", [],
+        _one(len(config.needs_restart)),
+    )  # fmt: skip
 
 
 def _listener(now: DaemonStatistics) -> Iterator[Metric]:

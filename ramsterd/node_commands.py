@@ -11,7 +11,7 @@ import trio
 from config.errors import ConfigError
 from config.model import ClusterConfig, NodeConfig
 from config.reader import read_plain
-from nodemanager.changes import Add, Change, ChangeRefused, Cordon, Drain, Remove
+from nodemanager.changes import Add, AlreadySo, Change, ChangeRefused, Cordon, Drain, Remove
 from nodemanager.ids import NodeId
 from ramsterd.control import Command, CommandRefused
 from ramsterd.members import Inquiry, Members
@@ -48,19 +48,20 @@ def add_node(members: Members, request: dict[str, object]) -> object:
         (node,) = read_plain(plain, ClusterConfig, file="the new member", folder=Path()).node
     except ConfigError as error:
         raise CommandRefused(str(error)) from None
-    _change(members, Add(node))
-    return _result(members, node, "added")
+    is_changed = _change(members, Add(node))
+    return _result(members, node, "added", is_changed=is_changed)
 
 
 def cordon_node(members: Members, request: dict[str, object], *, is_cordoned: bool) -> object:
     """Give the member `name` no new pages, or give it some again.
 
     Raises:
-        CommandRefused: It is so already, or no member, or the file can't be written.
+        CommandRefused: No such member, or the file can't be written.
     """
     node = _find(members, request)
-    _change(members, Cordon(NodeId(node.number), is_cordoned))
-    return _result(members, node, "cordoned" if is_cordoned else "uncordoned")
+    is_changed = _change(members, Cordon(NodeId(node.number), is_cordoned))
+    state = "cordoned" if is_cordoned else "uncordoned"
+    return _result(members, node, state, is_changed=is_changed)
 
 
 def drain_node(members: Members, request: dict[str, object]) -> object:
@@ -201,18 +202,25 @@ def _find(members: Members, request: dict[str, object]) -> NodeConfig:
         raise CommandRefused(str(refused)) from None
 
 
-def _change(members: Members, change: Change) -> None:
+def _change(members: Members, change: Change) -> bool:
+    """Make a change; return whether that changed anything, for to say a thing twice is no mistake."""
     try:
         members.change(change)
+    except AlreadySo:
+        return False
     except (ChangeRefused, ConfigError) as error:
         raise CommandRefused(str(error)) from None
+    return True
 
 
-def _result(members: Members, node: NodeConfig, state: str) -> dict[str, object]:
+def _result(
+    members: Members, node: NodeConfig, state: str, *, is_changed: bool = True
+) -> dict[str, object]:
     cluster = members.cluster
     present = next((each for each in cluster.node if each.number == node.number), node)
     return {
         "state": state,
+        "is_changed": is_changed,
         "node": to_plain(present),
         "membership_version": cluster.membership_version,
         "membership_origin": cluster.membership_origin,

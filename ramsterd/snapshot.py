@@ -37,6 +37,24 @@ class ExportSnapshot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigStatistics:
+    """What the daemon runs with, and how the last reload went."""
+
+    # The budget as the file has it, and what it came to.
+    budget: str
+    reloads_total: int = 0
+    reloads_failed_total: int = 0
+    is_last_reload_successful: bool = True
+    # Seconds since 1970; that of the start until there was a reload.
+    last_reload_success_at: float
+    # Of the last reload: why it failed, and what it applied.
+    problems: tuple[str, ...] = ()
+    applied: tuple[str, ...] = ()
+    # Which changes of the file wait for a restart.
+    needs_restart: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DaemonStatistics:
     """The whole daemon."""
 
@@ -50,6 +68,7 @@ class DaemonStatistics:
     uptime_seconds: float
     # Time in which the loop did not run, which counts as no waiting.
     pauses: PauseStatistics
+    config: ConfigStatistics
     members: MembersStatistics
     engine: EngineStatistics
     pager: PagerStatistics

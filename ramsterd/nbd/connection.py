@@ -60,6 +60,10 @@ class Clients:
         self.counters = counters
         self.buffers = BufferPool()
 
+    def set_connections_max(self, connections_max: int) -> None:
+        """Let in more or fewer clients of one export from now on."""
+        self._connections_max = connections_max
+
     def open_export(self, export: Export) -> bool:
         """Count one more client of an export, unless it has as many as it may have; `close_export` ends that."""
         count = self._connected.get(export.name, 0)

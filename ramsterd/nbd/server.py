@@ -60,6 +60,12 @@ class NbdServer:
         self._clients = Clients(connections_max, self._counters)
         pager.call_settled(self._clients.on_settled)
 
+    def set_exports(self, exports: Sequence[Export], *, connections_max: int) -> None:
+        """Offer these to clients that connect from now on; those that are connected go on as they were told."""
+        self._exports = tuple(exports)
+        self._connections_max = connections_max * max(1, len(exports))
+        self._clients.set_connections_max(connections_max)
+
     def statistics(self) -> NbdStatistics:
         """Return one snapshot of the counters."""
         return self._counters.snapshot(connections_refused=self._acceptor.refused_total)

@@ -13,6 +13,10 @@ class Allowance:
         self._saved = 0.0
         self._ticked_at: float | None = None
 
+    def set_rate(self, pages_per_second_max: int) -> None:
+        """Allow more or less from the next tick on."""
+        self._pages_per_second_max = pages_per_second_max
+
     def on_tick(self, now: float) -> float:
         """Allow what the time since the last tick gives; return that time in seconds, 0 at the first."""
         seconds = 0.0 if self._ticked_at is None else now - self._ticked_at

@@ -79,6 +79,11 @@ class ForeignPages:
         self._drop_at = 0.0
         self.purged_total = 0
 
+    def set_quotas(self, *, bytes_fraction_max: float, owner_pages_max: int) -> None:
+        """Change both quotas; see `__init__`.  What is over them stays, or is recalled."""
+        self._bytes_fraction_max = bytes_fraction_max
+        self._owner_pages_max = owner_pages_max
+
     @property
     def zpage_bytes(self) -> int:
         """Bytes of foreign zpages here."""

@@ -76,6 +76,16 @@ class Homebound:
         self._machines = (self.rebuilder, self.retaker, self.repatriator)
         self._tick_at = 0.0
 
+    def set_limits(self, *, memory: MemoryConfig, remote: RemoteConfig) -> None:
+        """Change the rates, and how full memory may get by what comes home."""
+        for machine in (self.rebuilder, self.retaker):
+            machine.set_rate(remote.rebuild_pages_per_second)
+        self.repatriator.set_limits(
+            watermark=STAY_BELOW * memory.low_watermark,
+            pages_per_second_max=remote.repatriate_pages_per_second,
+            eager_pages_per_second=remote.rebuild_pages_per_second,
+        )
+
     def on_recall(self, holder: Holder, pages_max: int, now: float) -> None:
         """A holder is ready to keep so many pages of ours."""
         self.retaker.on_recall(holder, pages_max)

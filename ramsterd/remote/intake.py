@@ -25,6 +25,10 @@ class Intake:
         self._bytes_per_second = bytes_per_second
         self._put_at: dict[NodeId, float] = {}
 
+    def set_rate(self, bytes_per_second: int) -> None:
+        """Take more or less from the next STATUS on, which tells the owners."""
+        self._bytes_per_second = bytes_per_second
+
     def on_put(self, node: NodeId, now: float) -> None:
         """An owner sent pages."""
         self._put_at[node] = now

@@ -79,6 +79,10 @@ class Rebuilder:
         self._rebuilt_before = 0
         self._rate = 0.0
 
+    def set_rate(self, pages_per_second_max: int) -> None:
+        """Bring home more or less from now on."""
+        self._allowance.set_rate(pages_per_second_max)
+
     def note(self, row: int) -> None:
         """A row may be at risk from now on."""
         missing = row + 1 - len(self._is_noted)

@@ -76,6 +76,14 @@ class Repatriator:
         # In the last tick.
         self._moved = 0
 
+    def set_limits(
+        self, *, watermark: float, pages_per_second_max: int, eager_pages_per_second: int
+    ) -> None:
+        """Change what bounds it; see `__init__`."""
+        self._watermark = watermark
+        self._allowance.set_rate(pages_per_second_max)
+        self._eager_allowance.set_rate(eager_pages_per_second)
+
     def on_tick(
         self, *, now: float, left_total: int, is_remote: bool, is_eager: bool = False
     ) -> None:

@@ -85,6 +85,10 @@ class Retaker:
         self._over: dict[int, int] = {}
         self._retaken = 0
 
+    def set_rate(self, pages_per_second_max: int) -> None:
+        """Bring home more or less from now on."""
+        self._allowance.set_rate(pages_per_second_max)
+
     def on_recall(self, holder: Holder, pages_max: int) -> None:
         """A holder wants to keep so many pages of ours, or fewer."""
         if holder.pages <= pages_max:

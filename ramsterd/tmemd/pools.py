@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from config.model import PoolCodec
+from config.model import PoolCodec, TmemConfig
 from ramsterd.core.codec import CodecMissing
 from ramsterd.core.page import PoolId, PoolKind
 from ramsterd.core.tmem import PoolsExhausted
@@ -86,6 +86,16 @@ class Quotas:
     user_pages_max: int
     user_objects_max: int
     pools_per_user_max: int
+
+
+def quotas_of(tmem: TmemConfig) -> Quotas:
+    """Return the quotas that the file has."""
+    return Quotas(
+        pool_pages_max=tmem.pool_pages_max,
+        user_pages_max=tmem.user_pages_max,
+        user_objects_max=tmem.user_objects_max,
+        pools_per_user_max=tmem.pools_per_user_max,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +175,10 @@ class PoolBook:
         self._named: dict[tuple[int, str], TmemPool] = {}
         self._doomed: deque[_Doomed] = deque()
         self.on_doomed = on_doomed
+
+    def set_quotas(self, quotas: Quotas) -> None:
+        """Allow more or less from now on; pages and pools beyond it stay."""
+        self._quotas = quotas
 
     # Pools.
 

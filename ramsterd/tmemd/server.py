@@ -55,6 +55,12 @@ class TmemServer:
         self._sweeper = trio.lowlevel.ParkingLot()
         self._book = PoolBook(pager, quotas, marks=marks, on_doomed=self._on_doomed)
 
+    def set_limits(self, *, quotas: Quotas, users: frozenset[int], connections_max: int) -> None:
+        """Change who may have how much, from now on; whoever is connected stays, and keeps what is there."""
+        self._book.set_quotas(quotas)
+        self._users = users
+        self._connections_max = connections_max
+
     def _on_doomed(self) -> None:
         self._sweeper.unpark()
 

@@ -10,7 +10,7 @@ from typing import Any
 from tests.system.daemons import RAMSTERCTL, TIMERS, Cluster, Node, environment
 from tests.system.namespaces import Network
 
-METRICS = "127.0.0.1:9390"
+METRICS = "127.0.0.1:9750"
 GET_METRICS = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1]).read().decode())"
 
 
@@ -36,7 +36,7 @@ def move_in(
 ) -> None:
     """Make the folders of a new cluster, and run each node from its own, on its own host; `remote` is for [remote].
 
-    TLS, addresses, port and copies are what an operator gets.  Sockets, budgets, timers and metrics are the test's.
+    TLS, addresses, port and copies are what an operator gets.  Sockets, budgets and timers are the test's.
     """
     members = ",".join(f"{node.name}={network.address(node.number)}" for node in cluster)
     ramsterctl(
@@ -52,7 +52,8 @@ def move_in(
         text = node.config.read_text().replace('"1GiB"', f'"{budget}"')
         text = text.replace("/run/ramster/control.sock", str(node.control))
         text = text.replace("/run/ramster/nbd.sock", str(node.nbd))
-        node.config.write_text(f'{text}\n[remote]\n{remote}\n[metrics]\nlisten = "{METRICS}"\n')
+        assert f'listen = "{METRICS}"' in text, "each host has a loopback of its own"
+        node.config.write_text(f"{text}\n[remote]\n{remote}\n")
         node.prefix = network.inside(node.number)
 
 

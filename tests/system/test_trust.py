@@ -30,12 +30,13 @@ def init(nodes: list[Node], out: Path) -> None:
 
 
 def use_folders(nodes: list[Node], out: Path) -> None:
-    """Run each node from its folder; only the sockets are the test's own."""
+    """Run each node from its folder; only the doors are the test's own."""
     for node in nodes:
         node.config = out / node.name / "ramsterd.toml"
         text = node.config.read_text()
         text = text.replace("/run/ramster/control.sock", str(node.control))
         text = text.replace("/run/ramster/nbd.sock", str(node.nbd))
+        text = text.replace('listen = "127.0.0.1:9750"', 'listen = ""')
         # Two copies of what overflows would not fit three small nodes.
         node.config.write_text(f"{text}\n[remote]\ncopies = 1\n")
 

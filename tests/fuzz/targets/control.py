@@ -10,6 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from config.limits import BUDGET_BYTES_MIN
+from config.memory import MemoryBound
 from config.model import ClusterConfig, NodeConfig
 from config.rules import check_cluster
 from nodemanager.ids import NodeId
@@ -25,6 +26,7 @@ from ramsterd.statefile.content import Content, Key, PoolKey, Record
 from ramsterd.statefile.marks import Marks
 from tests.fuzz.target import Target, pieces
 
+MEMORY: Final = (MemoryBound(limit_bytes=1 << 30, name="the memory of this machine"),)
 CLUSTER: Final = ClusterConfig(
     name="lab",
     node=tuple(
@@ -63,7 +65,9 @@ class Daemon:
         link: Any = SimpleNamespace(post=lambda *_, **__: None, push=lambda: None)
         self.members = Members(self.engine, CLUSTER, links={NodeId(2): link}, apply=lambda _: None)
         commands: dict[str, Command] = {
-            "memory-set": lambda request: set_budget(self.engine, peers, request),
+            "memory-set": lambda request: set_budget(
+                self.engine, peers, request, memory=lambda: MEMORY
+            ),
             **node_commands(self.members),
             **state_commands(lost_marks(), ["swap0"]),
         }

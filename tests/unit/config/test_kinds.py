@@ -3,7 +3,9 @@ from pathlib import Path
 import pytest
 
 from config import kinds
+from config.errors import Mismatch
 from config.limits import NAME_BYTES_MAX
+from config.memory import MemoryBound
 
 HERE = Path("/etc/ramster")
 
@@ -102,3 +104,31 @@ def test_a_kind_says_what_it_expected(kind: kinds.Kind, value: object, expected:
 def test_a_folder_with_strange_bytes_counts_in_bytes() -> None:
     folder = Path("/\udcff")
     assert kinds.Socket(4).read("s", folder) == folder / "s"
+
+
+MACHINE = MemoryBound(limit_bytes=1000 << 20, name="the memory of this machine")
+BUDGET = kinds.SizeOrShare(kinds.Size(2 << 20, 1 << 39, step=4096)).given(MACHINE)
+
+
+def test_a_size_or_a_share_is_either() -> None:
+    assert BUDGET.read("8MiB", HERE) == 8 << 20
+    assert BUDGET.read("60%", HERE) == 600 << 20
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("0.1%", "at least 2MiB; it comes to 1 MiB of the memory of this machine"),
+        ("101%", "more than 0% and at most 100%"),
+        ("lots", "or a part of the memory such as '60%'"),
+        ("1MiB", "at least 2MiB$"),
+    ],
+)
+def test_a_share_has_the_bounds_of_its_size(value: str, expected: str) -> None:
+    with pytest.raises(Mismatch, match=expected):
+        BUDGET.read(value, HERE)
+
+
+def test_a_share_of_unknown_memory_is_refused() -> None:
+    with pytest.raises(Mismatch, match="is not known here"):
+        BUDGET.given(None).read("60%", HERE)

@@ -123,7 +123,7 @@ def test_a_cluster_mistake_is_named(old: str, new: str, key: str, expected: str)
             "[memory]",
             '[nbd]\nlisten = "[::1]:80"\n[metrics]\nlisten = "[::1]:80"\n[memory]',
             "metrics.listen",
-            "a value used once",
+            "a port used once",
         ),
         ("[memory]", '[log]\nlevel = "loud"\n[memory]', "log.level", "one of 'debug', 'info'"),
         (
@@ -324,3 +324,49 @@ def test_heartbeats_that_leave_this_machine_need_a_key_or_a_word_also_with_tls()
     check_heartbeat(cluster(far), has_key=True, file="c")
     check_heartbeat(cluster("insecure_plaintext = true\n" + far), has_key=False, file="c")
     check_heartbeat(cluster(CLUSTER), has_key=False, file="c")
+
+
+@pytest.mark.parametrize(
+    ("nbd", "metrics", "is_refused"),
+    [
+        ("127.0.0.1:9", "127.0.0.1:9", True),
+        ("127.0.0.1:9", "0.0.0.0:9", True),
+        ("127.0.0.1:9", "[::]:9", True),
+        ("[::1]:9", "[0:0::1]:9", True),
+        ("127.0.0.1:9", "127.0.0.2:9", False),
+        ("127.0.0.1:9", "0.0.0.0:10", False),
+    ],
+)
+def test_a_wildcard_is_at_the_port_of_each_other_door(
+    nbd: str, metrics: str, is_refused: bool
+) -> None:
+    text = f'{DAEMON}[nbd]\nlisten = "{nbd}"\n[metrics]\nlisten = "{metrics}"\n'
+    if not is_refused:
+        daemon(text)
+        return
+    with pytest.raises(ConfigError, match=r"metrics.listen: found the same port as nbd.listen"):
+        daemon(text)
+
+
+def test_exports_far_beyond_any_memory_are_doubted() -> None:
+    text = 'control = {socket = "c"}\nnbd = {socket = "n"}\n' + DAEMON
+    assert doubts(daemon(text.replace('"1MiB"', '"512MiB"')), cluster(CLUSTER)) == []
+    too_large, beyond = doubts(daemon(text.replace('"1MiB"', '"60TiB"')), cluster(CLUSTER))
+    assert too_large.startswith(
+        "export: found 60 TiB of exports, expected at most 64 times the memory of 2 nodes with a budget of 8 MiB each"
+    )
+    assert beyond.startswith("memory.pages_max: found 67108864 pages (256 GiB), expected at least")
+
+
+def test_the_sample_is_no_cluster_of_anybody() -> None:
+    config = daemon('control = {socket = "c"}\nnbd = {socket = "n"}\n' + DAEMON)
+    (doubt,) = doubts(config, cluster(CLUSTER.replace('"lab"', '"sample"')))
+    assert "cluster.toml is the sample: found name 'sample', expected a name, nodes" in doubt
+
+
+def test_a_loopback_address_among_others_is_doubted() -> None:
+    config = daemon('control = {socket = "c"}\nnbd = {socket = "n"}\n' + DAEMON)
+    mixed = CLUSTER.replace("127.0.0.1", "192.0.2.1", 1)
+    (doubt,) = doubts(config, cluster(mixed))
+    assert "found loopback addresses of beta, expected none beside other addresses" in doubt
+    assert doubts(config, cluster(CLUSTER.replace("127.0.0.1", "192.0.2.1"))) == []

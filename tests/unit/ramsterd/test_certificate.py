@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 
-from config.errors import ConfigError
 from net.certificates import Credentials
 from net.tls import TlsTransport
 from ramsterd.certificate import WARN_SECONDS, CertificateKeeper
@@ -17,13 +16,8 @@ def credentials(tmp_path: Path, seconds_left: float) -> Credentials:
     return Credentials(client=loaded.client, server=loaded.server, expires_at=NOW + seconds_left)
 
 
-def keeper(old: Credentials, new: Credentials | Exception | None) -> CertificateKeeper:
-    def load() -> Credentials | None:
-        if isinstance(new, Exception):
-            raise new
-        return new
-
-    return CertificateKeeper(TlsTransport(old), load, clock=lambda: NOW)
+def keeper(old: Credentials) -> CertificateKeeper:
+    return CertificateKeeper(TlsTransport(old), clock=lambda: NOW)
 
 
 @pytest.mark.parametrize(
@@ -38,23 +32,13 @@ def test_the_end_is_announced(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, seconds_left: float, line: str
 ) -> None:
     caplog.set_level(logging.INFO)
-    keeper(credentials(tmp_path, seconds_left), None).warn()
+    keeper(credentials(tmp_path, seconds_left)).warn()
     assert caplog.messages == ([line] if line else [])
 
 
 def test_new_files_replace_the_old(tmp_path: Path) -> None:
     new = credentials(tmp_path, 20)
-    kept = keeper(credentials(tmp_path, 10), new)
-    kept.reload()
+    kept = keeper(credentials(tmp_path, 10))
+    kept.replace(new)
     assert kept.transport.credentials is new
     assert kept.seconds_left() == 20
-
-
-def test_broken_files_change_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    old = credentials(tmp_path, 10)
-    kept = keeper(old, ConfigError("f", "tls.key", "no file", "a file"))
-    kept.reload()
-    assert kept.transport.credentials is old
-    assert caplog.messages == [
-        "the certificate stays the old one: f: tls.key: found no file, expected a file"
-    ]

@@ -1,5 +1,8 @@
+import os
+import re
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner, Result
 
 from ramsterd.cli import main
@@ -47,6 +50,99 @@ def test_leaves_of_nested_groups_come_in_order() -> None:
     first, second, third = CannotServe("a"), ValueError("b"), KeyboardInterrupt()
     inner = BaseExceptionGroup("", [second, BaseExceptionGroup("", [third])])
     assert list(leaves(BaseExceptionGroup("", [first, inner]))) == [first, second, third]
+
+
+def test_a_budget_may_be_a_part_of_the_memory(tmp_path: Path) -> None:
+    write(tmp_path, "cluster.toml", CLUSTER)
+    path = write(tmp_path, "ramsterd.toml", DAEMON.replace('"8MiB"', '"1%"'))
+    result = CliRunner().invoke(main, ["check-config", "--config", str(path)])
+    assert result.exit_code == 0, result.output
+    assert re.search(
+        r"^budget [0-9.]+ .iB \(1% of .*\), exports: swap0", result.stdout, re.MULTILINE
+    )
+    assert re.search(r"^memory: [0-9.]+ .iB, the memory|memory\.", result.stdout, re.MULTILINE)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone can give a file to somebody else")
+def test_root_judges_what_another_user_may_read(tmp_path: Path) -> None:
+    """As root everything can be read; the daemon of the unit is not root."""
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    result = check_config(tmp_path, "")
+    path = tmp_path / "ramsterd.toml"
+    path.write_text('state_dir = ""\n' + path.read_text())
+    assert result.exit_code == 0
+    assert "user root can read these files" in result.stdout
+    (tmp_path / "cluster.toml").chmod(0o600)
+    command = ["check-config", "--config", str(tmp_path / "ramsterd.toml")]
+    result = CliRunner().invoke(main, [*command, "--user", "nobody"])
+    assert result.exit_code == 78
+    assert result.stderr == (
+        f"ramsterd: {tmp_path}/ramsterd.toml: cluster: found {tmp_path}/cluster.toml (root:root, mode 0600),"
+        " which user nobody can't read, expected a file that user nobody can read\n"
+    )
+    # The owner of the folder is whom the daemon runs as, where nobody says otherwise.
+    os.chown(tmp_path, 65534, -1)
+    assert CliRunner().invoke(main, command).stderr == result.stderr
+    os.chown(tmp_path / "cluster.toml", 65534, -1)
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 0, result.stderr
+    assert "user nobody can read these files" in result.stdout
+    os.chown(tmp_path, 0, -1)
+    result = CliRunner().invoke(main, [*command, "--user", "65534"])
+    assert result.exit_code == 0
+    assert f"{tmp_path}/cluster.toml: warning: found folder {tmp_path} (root:root, mode 0755)," in (
+        result.stderr
+    )
+
+
+def test_a_user_that_nobody_knows_is_wrong_usage(tmp_path: Path) -> None:
+    write(tmp_path, "cluster.toml", CLUSTER)
+    path = write(tmp_path, "ramsterd.toml", DAEMON)
+    command = ["check-config", "--config", str(path), "--user", "no.such.user"]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 2
+    assert "found 'no.such.user', expected the name or id of a user" in result.stderr
+
+
+def test_an_address_that_no_interface_has_is_found_before_the_start(tmp_path: Path) -> None:
+    text = "insecure_plaintext = true\n" + CLUSTER.replace("127.0.0.1", "192.0.2.1", 1)
+    write(tmp_path, "cluster.toml", text)
+    path = write(tmp_path, "ramsterd.toml", DAEMON)
+    for command in ("check-config", "run"):
+        result = CliRunner().invoke(main, [command, "--config", str(path)])
+        assert result.exit_code == 78
+        assert result.stderr == (
+            f"ramsterd: {tmp_path}/cluster.toml: node[0].address: found '192.0.2.1' (cannot assign requested"
+            " address), expected an address of an interface of this machine\n"
+        )
+
+
+@pytest.mark.parametrize("address", ["fe80::1", "fe80::1%eth0", "fd00::1%eth0"])
+def test_an_address_of_one_link_is_refused_with_and_without_its_zone(
+    tmp_path: Path, address: str
+) -> None:
+    text = "insecure_plaintext = true\n" + CLUSTER.replace("127.0.0.1", address, 1)
+    write(tmp_path, "cluster.toml", text)
+    path = write(tmp_path, "ramsterd.toml", DAEMON)
+    result = CliRunner().invoke(main, ["check-config", "--config", str(path)])
+    assert result.exit_code == 78
+    assert result.stderr == (
+        f"ramsterd: {tmp_path}/cluster.toml: node[0].address: found '{address}',"
+        " expected an address that all nodes can use: no link-local one, and no zone\n"
+    )
+
+
+def test_a_folder_of_sockets_that_is_missing_ends_the_start_in_the_same_words(
+    tmp_path: Path,
+) -> None:
+    result = check_config(tmp_path, '[control]\nsocket = "run/c"\n')
+    warning = f"control.socket: found no folder {tmp_path}/run, expected a folder when"
+    assert f"warning: {warning}" in result.stderr
+    command = ["run", "--config", str(tmp_path / "ramsterd.toml")]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 78
+    assert f"ramsterd: {tmp_path}/ramsterd.toml: {warning}" in result.stderr
 
 
 def with_state(folder: Path, command: str, state_dir: str) -> Result:

@@ -16,11 +16,16 @@ NODE = {"number": 4, "name": "delta", "address": "10.0.0.4", "port": 7700}
 def done(state: str, **more: object) -> dict[str, object]:
     return {
         "state": state,
+        "is_changed": True,
         "node": NODE,
         "membership_version": 7,
         "membership_origin": 2,
         **more,
     }
+
+
+def written(unwritten: str = "", *, is_writing: bool = False) -> dict[str, object]:
+    return {"is_writing": is_writing, "unwritten": unwritten}
 
 
 class Daemon:
@@ -29,8 +34,12 @@ class Daemon:
     def __init__(self, *answers: dict[str, object]) -> None:
         self.answers = list(answers)
         self.asked: list[tuple[str, dict[str, Any]]] = []
+        # What it says of its file, call by call; the last one for good.
+        self.written = [written()]
 
     def ask(self, socket_path: Path, command: str, **arguments: Any) -> Any:
+        if command == "membership":
+            return self.written.pop(0) if len(self.written) > 1 else self.written[0]
         self.asked.append((command, arguments))
         return self.answers.pop(0)
 
@@ -167,7 +176,7 @@ def test_at_the_timeout_the_last_answer_is_there_as_json() -> None:
     answer = drain_answer("draining", 12)
     result = Daemon(answer).run("drain", "delta", "--wait", "--timeout", "0", "--json")
     assert result.exit_code == 1
-    assert json.loads(result.stdout) == answer
+    assert json.loads(result.stdout) == answer | {"unwritten": ""}
 
 
 def test_a_timeout_with_nothing_of_others_left_is_a_drain() -> None:
@@ -187,3 +196,61 @@ def test_interrupted_waiting_says_how_to_call_the_drain_off() -> None:
     assert result.stderr == (
         "ramsterctl: the drain of delta goes on; `node uncordon delta` calls it off\n"
     )
+
+
+@pytest.mark.parametrize("command", ["cordon", "uncordon"])
+def test_to_say_it_twice_is_said_and_no_error(command: str) -> None:
+    result = Daemon(done(f"{command}ed") | {"is_changed": False}).run(command, "delta")
+    assert result.exit_code == 0
+    assert f"is {command}ed already\n" in result.stdout
+
+
+FULL = "cluster.toml: found no space left on device, expected room"
+ADD = ("add", "--number", "4", "--name", "delta", "--address", "10.0.0.4")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "answer"),
+    [
+        (ADD, done("added")),
+        (("cordon", "delta"), done("cordoned")),
+        (("remove", "delta"), done("removed", lost=[], not_asked=[], warnings=[])),
+        (("drain", "delta"), drain_answer("draining", 12)),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_what_this_node_could_not_write_is_an_error(
+    arguments: tuple[str, ...], answer: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ctl_nodes, "POLL_SECONDS", 0)
+    results = []
+    for more in ((), ("--json",)):
+        daemon = Daemon(answer)
+        daemon.written = [written(is_writing=True), written(is_writing=True), written(FULL)]
+        results.append(daemon.run(*arguments, *more))
+    for result in results:
+        assert result.exit_code == 1
+        assert result.stderr == (
+            f"ramsterctl: the change is in force, but this node could not write it: {FULL};"
+            " mend that, then send SIGHUP to this daemon or give the command again\n"
+        )
+        assert "delta" in result.stdout
+    assert json.loads(results[1].stdout)["unwritten"] == FULL
+
+
+def test_a_drain_that_is_late_and_unwritten_says_both() -> None:
+    daemon = Daemon(drain_answer("draining", 12))
+    daemon.written = [written(FULL)]
+    result = daemon.run("drain", "delta", "--wait", "--timeout", "0")
+    assert result.exit_code == 1
+    assert "not drained within 0 s" in result.stderr
+    assert FULL in result.stderr
+
+
+def test_a_disk_that_takes_long_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctl_nodes, "WRITE_SECONDS_MAX", 0)
+    daemon = Daemon(done("cordoned"))
+    daemon.written = [written(is_writing=True)]
+    result = daemon.run("cordon", "delta")
+    assert result.exit_code == 1
+    assert "could not write it: the disk is still at it after 0 s" in result.stderr

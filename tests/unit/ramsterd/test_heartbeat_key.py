@@ -1,4 +1,4 @@
-"""What SIGHUP does with the key of heartbeats."""
+"""What a reload does with the key of heartbeats."""
 
 import logging
 import random
@@ -8,11 +8,10 @@ import trio
 from trio.testing import MockClock
 
 from config.model import TimersConfig
-from heartbeat.key import BadKeyFile
 from heartbeat.service import HeartbeatService
 from heartbeat.swim import Swim
 from nodemanager.ids import Incarnation, NodeId
-from ramsterd.heartbeat_key import reload_heartbeat_key
+from ramsterd.heartbeat_key import replace_heartbeat_key
 from tests.unit.heartbeat.beatnet import SimDatagramNetwork
 from tests.unit.nodemanager.clusters import cluster_of
 
@@ -37,25 +36,12 @@ def service() -> HeartbeatService:
     )
 
 
-def fail() -> bytes:
-    raise BadKeyFile("heartbeat_key k: no key")
-
-
 async def test_a_new_key_is_told_and_the_same_one_is_not(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     heartbeat = service()
-    for key in (OLD, NEW, NEW, None):
-        reload_heartbeat_key(lambda key=key: key, heartbeat)  # type: ignore[misc]  # cannot infer
+    for key in (OLD, NEW, NEW):
+        replace_heartbeat_key(key, heartbeat)
     assert caplog.messages == ["heartbeat key reloaded; the old one counts for 10 minutes"]
     assert not heartbeat.on_key_changed(NEW)
-
-
-async def test_a_file_that_is_wrong_changes_nothing(
-    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
-) -> None:
-    heartbeat = service()
-    reload_heartbeat_key(fail, heartbeat)
-    assert caplog.messages == ["the heartbeat key stays the old one: heartbeat_key k: no key"]
-    assert not heartbeat.on_key_changed(OLD)

@@ -18,6 +18,12 @@ from ramsterd.ctl import main
 from ramsterd.initial import CannotInit, NewNode, NodeSettings, init_cluster, parse_nodes
 
 
+def test_a_budget_may_be_a_part_of_the_memory_of_each_node(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert init(out, "--budget", "60%").exit_code == 0
+    assert 'budget = "60%"' in (out / "a" / "ramsterd.toml").read_text()
+
+
 def init(out: Path, *more: str, nodes: str = "a=10.0.0.1,b=10.0.0.2:7701") -> Result:
     arguments = ["cluster", "init", "--nodes", nodes, "--name", "rack7", "--out", str(out)]
     return CliRunner().invoke(main, [*arguments, *more])
@@ -45,11 +51,13 @@ def test_each_folder_is_ready_to_run(tmp_path: Path) -> None:
     out = tmp_path / "out"
     result = init(out, "--export", "swap0=16GiB", "--budget", "64MiB")
     assert result.exit_code == 0, result.output
+    assert "    chown -R ramster: /etc/ramster\n    ramsterd check-config\n" in result.output
     assert {path.name for path in out.iterdir()} == {"a", "b", "ca"}
     for name in ("a", "b"):
         daemon, cluster, node = load_node(out / name / "ramsterd.toml")
         assert (node.name, cluster.name, len(cluster.node)) == (name, "rack7", 2)
         assert daemon.export[0].size == 16 << 30
+        assert daemon.metrics.listen == "127.0.0.1:9750"
         assert daemon.tls is not None
         assert load_credentials(daemon.tls, node=name, file="f").names == {name}
         key = out / name / "heartbeat.key"
@@ -208,8 +216,15 @@ def test_certificates_are_renewed_by_the_same_ca(tmp_path: Path) -> None:
     out, new = tmp_path / "out", tmp_path / "new"
     assert init(out, "--days", "10").exit_code == 0
     before = contents(out)
-    run("renew", "--from", out, "--out", new, "--days", "400")
+    text = run("renew", "--from", out, "--out", new, "--days", "400")
     assert contents(out) == before
+    assert text == (
+        f"{new}/a: copy node.pem and node.key to /etc/ramster on a\n"
+        f"{new}/b: copy node.pem and node.key to /etc/ramster on b\n"
+        "then on each of these nodes:\n"
+        "    chown ramster: /etc/ramster/node.pem /etc/ramster/node.key\n"
+        "    systemctl reload ramsterd\n"
+    )
     assert {path.name for path in new.iterdir()} == {"a", "b"}
     assert {path.name for path in (new / "a").iterdir()} == {"ca.pem", "node.pem", "node.key"}
     assert (new / "a" / "node.key").stat().st_mode & 0o777 == 0o600
@@ -243,7 +258,9 @@ def test_a_new_ca_is_believed_beside_the_old_one(tmp_path: Path) -> None:
     """Each combination that a changeover goes through works: ca.pem first, then the certificates."""
     out, new = tmp_path / "out", tmp_path / "new"
     assert init(out).exit_code == 0
-    run("renew", "--from", out, "--out", new, "--new-ca")
+    told = run("renew", "--from", out, "--out", new, "--new-ca").splitlines()
+    assert told[1] == "    chown ramster: /etc/ramster/ca.pem"
+    assert told.count("    systemctl reload ramsterd") == 2
     both = new / "a" / "ca.pem"
     assert {path.name for path in (new / "ca").iterdir()} == {
         "README", "ca.key", "ca.pem", "cluster.toml", "heartbeat.key"

@@ -19,7 +19,7 @@ from ramsterd.loop_time import PauseStatistics
 from ramsterd.members import MembersStatistics
 from ramsterd.metrics import RamsterCollector
 from ramsterd.nbd.server import NbdServer
-from ramsterd.snapshot import DaemonStatistics
+from ramsterd.snapshot import ConfigStatistics, DaemonStatistics
 from ramsterd.statefile.marks import Loss, MarksStatistics
 from ramsterd.tmemd.counters import TmemStatistics
 from tests.unit.ramsterd.sim_nodes import SimNode, eventually, noise, run_nodes
@@ -69,6 +69,7 @@ def statistics(node: SimNode) -> DaemonStatistics:
         cluster="sim",
         version="0",
         uptime_seconds=1.0,
+        config=ConfigStatistics(budget="8MiB", last_reload_success_at=7.0),
         members=MembersStatistics(version=7, origin=1, is_removed=False, problem=""),
         engine=node.engine.statistics(),
         pager=node.pager.statistics(),

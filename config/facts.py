@@ -1,0 +1,62 @@
+"""What one machine is like, as values: read by `config.host`, judged by `config.machine` and `config.access`."""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from config.memory import MemoryBound
+
+# Below it only root may listen (ip_unprivileged_port_start).
+UNPRIVILEGED_PORT = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """Whom the kernel would ask for rights, root or somebody else."""
+
+    name: str
+    uid: int
+    groups: frozenset[int] = frozenset()
+
+
+class PlaceType(enum.Enum):
+    """What is at a path."""
+
+    FOLDER = "a folder"
+    FILE = "a file"
+    SOCKET = "a socket"
+    OTHER = "something else"
+    MISSING = "nothing"
+    # Whoever looked may not look there.
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """One path, and who may do what there."""
+
+    path: Path
+    type: PlaceType
+    mode: int = 0
+    uid: int = 0
+    gid: int = 0
+    # As `ls` shows it: "root:ramster".
+    owner: str = ""
+    is_read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """Everything of a machine that the rules about one node's files ask for."""
+
+    user: User
+    memory: tuple[MemoryBound, ...] = ()
+    # From / down to a path itself, links followed; the last is the first that is missing or unknown.
+    ways: Mapping[Path, tuple[Place, ...]] = field(default_factory=dict)
+    # Why an address can't be bound, for those that can't.
+    unbindable: Mapping[str, str] = field(default_factory=dict)
+    # Folders that a unit of ramsterd makes at each start (RuntimeDirectory=, StateDirectory=).
+    made_folders: frozenset[Path] = frozenset()
+    mount_points: frozenset[Path] = frozenset()
+    unprivileged_port: int = UNPRIVILEGED_PORT

@@ -1,0 +1,196 @@
+"""What the machine is like: read from /proc and /sys, handed to rules as values."""
+
+import grp
+import os
+import pwd
+import re
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from config.facts import UNPRIVILEGED_PORT, Machine, Place, PlaceType, User
+from config.machine import addresses_to_bind, files_to_read
+from config.memory import MemoryBound
+from config.model import DaemonConfig, NodeConfig
+from config.mounts import limit_files, mount_points
+from config.rules import socket_paths
+
+ROOT: Final = Path("/")
+# In the order of systemd.unit(5).
+UNIT_FOLDERS: Final = (
+    "etc/systemd/system", "run/systemd/system", "usr/local/lib/systemd/system", "usr/lib/systemd/system",
+    "lib/systemd/system",
+)  # fmt: skip
+_OUR_UNIT: Final = re.compile(r"^ExecStart=.*\bramsterd\b", re.MULTILINE)
+_MADE_FOLDERS: Final = re.compile(r"^(Runtime|State)Directory=(.*)$", re.MULTILINE)
+_MADE_IN: Final = {"Runtime": Path("/run"), "State": Path("/var/lib")}
+_TYPES: Final = {
+    stat.S_IFDIR: PlaceType.FOLDER,
+    stat.S_IFREG: PlaceType.FILE,
+    stat.S_IFSOCK: PlaceType.SOCKET,
+}
+# More is no limit: what the kernel shows where none is set, or as good as that.
+LIMIT_BYTES_MAX: Final = 1 << 60
+
+
+def read_memory(root: Path = ROOT) -> tuple[MemoryBound, ...]:
+    """Return what bounds the memory of this process: the machine, our cgroup, and each one above it.
+
+    Args:
+        root: Where /proc and /sys are; a test has its own.
+    """
+    bounds = []
+    for line in _read(root / "proc/meminfo").splitlines():
+        if line.startswith("MemTotal:"):
+            total = int(line.split()[1]) * 1024
+            bounds.append(MemoryBound(limit_bytes=total, name="the memory of this machine"))
+    files = limit_files(_read(root / "proc/self/mountinfo"), _read(root / "proc/self/cgroup"))
+    for file in files:
+        text = _read(root / file.path.relative_to("/")).strip()
+        if text.isascii() and text.isdigit() and int(text) < LIMIT_BYTES_MAX:
+            bounds.append(
+                MemoryBound(limit_bytes=int(text), name=file.name, is_fatal=file.is_fatal)
+            )
+    return tuple(bounds)
+
+
+def survey(
+    daemon: DaemonConfig, node: NodeConfig, *, file: str, user: User, root: Path = ROOT
+) -> Machine:
+    """Look at everything that `config.machine` judges.  Binds each address for a moment, to a port that is free.
+
+    Args:
+        daemon: The file of a node.
+        node: Its entry in the cluster file.
+        file: The name of its own file.
+        user: As whom the daemon runs.
+        root: Where /proc, /sys and the folders of units are.
+    """
+    sockets = [path for _, path in socket_paths(daemon)]
+    paths = [path for _, path in files_to_read(daemon, file)]
+    paths += [*sockets, *(path.parent for path in sockets)]
+    paths += [] if daemon.state_dir is None else [daemon.state_dir]
+    tried = {address: why_unbindable(address) for _, address, _ in addresses_to_bind(daemon, node)}
+    lowest = _read(root / "proc/sys/net/ipv4/ip_unprivileged_port_start").strip()
+    return Machine(
+        user=user,
+        memory=read_memory(root),
+        ways={path: way_to(path) for path in paths},
+        unbindable={address: reason for address, reason in tried.items() if reason},
+        made_folders=frozenset(_made_folders(root)),
+        mount_points=frozenset(mount_points(_read(root / "proc/self/mountinfo"))),
+        unprivileged_port=int(lowest) if lowest.isdigit() else UNPRIVILEGED_PORT,
+    )
+
+
+def is_mount_point(path: Path) -> bool:
+    """Whether something is mounted at a path without links, be it a folder or a single file."""
+    return path in mount_points(_read(ROOT / "proc/self/mountinfo"))
+
+
+def way_to(path: Path) -> tuple[Place, ...]:
+    """Return what is on the way from / to a path: folders as they are written and as links lead, then itself."""
+    there = Path(os.path.realpath(path))
+    folders = dict.fromkeys([*reversed(path.absolute().parents), *reversed(there.parents)])
+    del folders[there.parent]
+    way: list[Place] = []
+    for each in (*folders, there.parent, there):
+        way.append(_look(each))
+        if way[-1].type in {PlaceType.MISSING, PlaceType.UNKNOWN}:
+            break
+    return tuple(way)
+
+
+def _look(path: Path) -> Place:
+    try:
+        status = path.stat()
+        is_read_only = bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    except (FileNotFoundError, NotADirectoryError):
+        return Place(path=path, type=PlaceType.MISSING)
+    except OSError:
+        return Place(path=path, type=PlaceType.UNKNOWN)
+    return Place(
+        path=path,
+        type=_TYPES.get(stat.S_IFMT(status.st_mode), PlaceType.OTHER),
+        mode=stat.S_IMODE(status.st_mode),
+        uid=status.st_uid,
+        gid=status.st_gid,
+        owner=f"{user_of(status.st_uid).name}:{_group_name(status.st_gid)}",
+        is_read_only=is_read_only,
+    )
+
+
+def why_unbindable(address: str) -> str:
+    """Return why a daemon can't listen at an address of ours, or an empty text."""
+    try:
+        ((family, _, _, _, where), *_) = socket.getaddrinfo(
+            address, 0, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST
+        )
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind(where)
+    except OSError as error:
+        return (error.strerror or str(error)).lower()
+    return ""
+
+
+def find_user(name: str) -> User:
+    """Return the user of a name or id.
+
+    Raises:
+        KeyError: This machine knows no such name.
+    """
+    return user_of(int(name) if name.isascii() and name.isdigit() else pwd.getpwnam(name).pw_uid)
+
+
+def user_of(uid: int) -> User:
+    """Return the user of an id; one without a name has no groups either."""
+    try:
+        entry = pwd.getpwuid(uid)
+    except KeyError:
+        return User(name=str(uid), uid=uid)
+    groups = os.getgrouplist(entry.pw_name, entry.pw_gid)
+    return User(name=entry.pw_name, uid=uid, groups=frozenset(groups))
+
+
+def own_user() -> User:
+    """Return as whom this process runs, with the groups it has."""
+    uid = os.geteuid()
+    groups = frozenset({os.getegid(), *os.getgroups()})
+    return User(name=user_of(uid).name, uid=uid, groups=groups)
+
+
+def owner_of(folder: Path) -> User:
+    """Return the owner of a folder; ourselves if it can't be looked at."""
+    try:
+        return user_of(folder.stat().st_uid)
+    except OSError:
+        return own_user()
+
+
+def _group_name(gid: int) -> str:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
+
+
+def _made_folders(root: Path) -> Iterator[Path]:
+    """Yield the folders that units of ramsterd make."""
+    for folder in UNIT_FOLDERS:
+        for unit in sorted((root / folder).glob("*.service")):
+            dropins = sorted(unit.with_name(f"{unit.name}.d").glob("*.conf"))
+            text = "\n".join(_read(each) for each in (unit, *dropins) if each.is_file())
+            if _OUR_UNIT.search(text) is None:
+                continue
+            for match in _MADE_FOLDERS.finditer(text):
+                yield from (_MADE_IN[match[1]] / name for name in match[2].split())
+
+
+def _read(path: Path) -> str:
+    """Return a small file, or an empty text: what can't be read tells nothing."""
+    try:
+        return path.read_text(errors="surrogateescape")
+    except OSError:
+        return ""
