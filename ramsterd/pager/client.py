@@ -175,6 +175,6 @@ class PagerClient:
         else:
             done(Taken(result, self._waiting.end_take(take)))
 
-    def leaf_starts(self, pool: PoolId, object_id: bytes, index: int, count: int) -> list[int]:
+    def begin_drop(self, pool: PoolId, object_id: bytes, index: int, count: int) -> list[int]:
         """See `PoolClient`."""
-        return extents.leaf_starts(self._engine.store, pool, object_id, index, count)
+        return self._waiting.begin_drop(pool, object_id, index, count)

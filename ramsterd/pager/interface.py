@@ -129,8 +129,8 @@ class PoolClient(PageClient, Protocol):
         """As `get`, but the pages leave the pool as they are answered, except those put meanwhile."""
         ...
 
-    def leaf_starts(self, pool: PoolId, object_id: bytes, index: int, count: int) -> list[int]:
-        """Return where a run may be dropped in slices of `LEAF_PAGES`."""
+    def begin_drop(self, pool: PoolId, object_id: bytes, index: int, count: int) -> list[int]:
+        """Return where a run is to be dropped in slices of `LEAF_PAGES`; all else of it is holes from now on."""
         ...
 
 

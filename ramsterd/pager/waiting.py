@@ -14,6 +14,7 @@ from typing import Final, cast
 
 from ramsterd.core import extents
 from ramsterd.core.page import PAGE_BYTES, PoolId
+from ramsterd.core.table import LEAF_PAGES
 from ramsterd.engine import Engine
 from ramsterd.pager.interface import Dropped, PutOutcome, WriteOutcome
 from ramsterd.pager.operations import NEWEST, Operation, Operations, Patch, Put, Take, Write
@@ -87,6 +88,16 @@ class Waiting:
         self._on_effect(pool, object_id, index, reach)
         return Dropped(reach, self._store.counters.flushed - before)
 
+    def begin_drop(self, pool: PoolId, object_id: bytes, index: int, count: int) -> list[int]:
+        """Return the first index of each leaf that a run touches; what lies between them is dropped by this."""
+        starts = extents.leaf_starts(self._store, pool, object_id, index, count)
+        if self.open:
+            hole = index
+            for start in (*starts, index + count):
+                self._on_effect(pool, object_id, hole, start - hole)
+                hole = start + LEAF_PAGES
+        return starts
+
     def refuse(self, pool: PoolId, object_id: bytes, index: int, count: int) -> None:
         """There is no room for the pages of a run, now or later."""
         self.refused_total += 1
@@ -103,7 +114,7 @@ class Waiting:
         self, pool: PoolId, object_id: bytes, index: int, count: int, *, newest: int = NEWEST
     ) -> None:
         """A run was replaced by operation `newest`: that and what came before has nothing more to do there."""
-        if not self.open or not count:
+        if not self.open or count <= 0:
             return
         struck = self._order.strike(pool, object_id, index, count, newest=newest)
         for operation in struck:
@@ -410,6 +421,7 @@ class Waiting:
             elif isinstance(operation, Patch):
                 places = (
                     operation.is_behind,
+                    operation in self._order.next_patches,
                     operation.fetch is not None,
                     operation in self._queues,
                 )

@@ -1,7 +1,7 @@
 """A flush of however many pages, in slices.  Pure.
 
-A range may span 2^48 indexes, of which only the leaves that exist are visited.  They are noted at the start: what
-is put into a new leaf by another connection meanwhile came after the flush and stays.
+A range may span 2^48 indexes, of which only the leaves that exist are visited.  They are noted at the start, when all
+between them is dropped: what is put into a new leaf by another connection meanwhile came after the flush and stays.
 """
 
 from typing import Final
@@ -51,7 +51,7 @@ class Flush:
         self._start = indexes.start
         self._end = indexes.stop
         # The last is the next one.
-        self._leaf_starts = pager.leaf_starts(
+        self._leaf_starts = pager.begin_drop(
             pool.pool, object_id, indexes.start, indexes.stop - indexes.start
         )
 

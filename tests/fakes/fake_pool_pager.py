@@ -51,7 +51,7 @@ class FakePoolClient(FakeClient):
             return Taken(result, 0)
         return Taken(result, self.drop(pool, object_id, index, count, pages_max=count).pages)
 
-    def leaf_starts(self, pool: PoolId, object_id: bytes, index: int, count: int) -> list[int]:
+    def begin_drop(self, pool: PoolId, object_id: bytes, index: int, count: int) -> list[int]:
         leaves = {each // LEAF_PAGES for each in self._pools._indexes(pool, object_id)}
         first, last = index // LEAF_PAGES, (index + count - 1) // LEAF_PAGES
         return [leaf * LEAF_PAGES for leaf in sorted(leaves) if first <= leaf <= last]
