@@ -75,7 +75,10 @@ class Door:
             name="disk", size=pages_count * PAGE_BYTES, pool=self.pool, object_id=OBJECT
         )
         self._transmission = Transmission(
-            Session(export=export, is_structured=True), self._pager, Counters(), lambda: None
+            Session(export=export, is_structured=True),
+            self._pager.open_client(),
+            Counters(),
+            lambda: None,
         )
 
     def serve(self, received: list[bytes]) -> None:

@@ -8,6 +8,7 @@ Order of effects on one link matters in one place: what a peer is owed (flushes)
 """
 
 import random
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
@@ -160,17 +161,27 @@ class Engine:
     # What front ends ask.
 
     def new_pool(
-        self, kind: PoolKind, name: str, *, copies: int = 0, codec: PoolCodec = PoolCodec.LZ4
+        self,
+        kind: PoolKind,
+        name: str,
+        *,
+        copies: int = 0,
+        codec: PoolCodec = PoolCodec.LZ4,
+        hides_refused: bool = False,
     ) -> PoolId:
         """Make a pool of our own, whose pages are on `copies` peers when not here (0: as the config says).
+
+        With `hides_refused` a put that is refused hides the pages that it would have replaced.
 
         Raises:
             PoolsExhausted: There are too many.
             CodecMissing: The library of the codec is not installed.
         """
         if kind is PoolKind.EPHEMERAL:
-            return self.store.new_pool(kind, name, codec=codec)
-        pool = self.store.new_pool(kind, name, copies=self._copies.wanted(copies), codec=codec)
+            return self.store.new_pool(kind, name, codec=codec, hides_refused=hides_refused)
+        pool = self.store.new_pool(
+            kind, name, copies=self._copies.wanted(copies), codec=codec, hides_refused=hides_refused
+        )
         self._copies.on_pool(pool, copies)
         return pool
 
@@ -215,9 +226,21 @@ class Engine:
         self._fetches.wait(pending, run)
         return pending
 
-    def put(self, pool: PoolId, object_id: bytes, index: int, pages: memoryview) -> int:
-        """Store a run; return how many pages, from the start, found room now."""
-        return self.store.put(pool, object_id, index, pages)
+    def cancel(self, pendings: Iterable[PendingGet]) -> None:
+        """Nobody waits for these gets any more: they end without a `GetDone`."""
+        self._fetches.cancel(pendings)
+
+    def put(
+        self,
+        pool: PoolId,
+        object_id: bytes,
+        index: int,
+        pages: memoryview,
+        *,
+        takes_slots: bool = True,
+    ) -> int:
+        """Store a run; return how many pages, from the start, found room now; see `Store.put`."""
+        return self.store.put(pool, object_id, index, pages, takes_slots=takes_slots)
 
     def serial_of(self, pool: PoolId, object_id: bytes, index: int) -> int:
         """Return the serial of the version that a page has now; 0 for holes, zeros and lost pages."""
@@ -226,10 +249,6 @@ class Engine:
     def may_make_room(self) -> bool:
         """Whether waiting can help a put that found no room: some peer is linked."""
         return any(self.nodes.is_linked(node) for node in self.nodes.nodes())
-
-    def make_room_known(self) -> None:
-        """Memory was freed while puts may wait for it: let them try again at the end of this pass."""
-        self._outbox.add_room_made()
 
     def destroy_pool(self, pool: PoolId) -> int:
         """Flush all pages of a pool, here and at peers; return how many there were."""
@@ -240,7 +259,6 @@ class Engine:
         self._resize.begin(budget_bytes, now=now)
         self._watch_resize(now)
         self._status_at = now  # peers should know at once
-        self.make_room_known()
         return self._resize.statistics()
 
     def set_limits(self, *, memory: MemoryConfig, remote: RemoteConfig, now: float) -> None:
@@ -257,7 +275,6 @@ class Engine:
         self._intake.set_rate(remote.foreign_bytes_per_second)
         self._homebound.set_limits(memory=memory, remote=remote)
         self._status_at = now  # peers should know at once
-        self.make_room_known()
 
     def begin_scrub(self, *, now: float) -> ScrubStatistics:
         """Check every zpage here, in slices; `statistics()` shows how far it is."""
@@ -299,14 +316,12 @@ class Engine:
                 packed, body = self._foreign.on_get(node, messages.parse_get(frame))
                 self._outbox.reply(node, frame, len(packed), messages.get_reply_table(packed), body)
             case MessageType.FLUSH_PAGES:
-                if self._foreign.on_flush(node, messages.parse_flush(frame)):
-                    self.make_room_known()
+                self._foreign.on_flush(node, messages.parse_flush(frame))
             case MessageType.FLUSH_OWNER:
                 last = messages.parse_flush_owner(frame)
                 if last >= incarnation:
                     self._departing.add(node)  # only a life that ends gives up its own pages
-                if self._foreign.on_flush_owner(node, last):
-                    self.make_room_known()
+                self._foreign.on_flush_owner(node, last)
             case MessageType.RECALL:
                 self._on_recall(node, messages.parse_recall(frame), now)
             case MessageType.STATUS:
@@ -353,7 +368,6 @@ class Engine:
             pages_count = self._remotifier.pages_in_flight(frame.request_id)
             results = messages.parse_put_reply(frame, pages_count)
             self._remotifier.on_results(frame.request_id, results, now)
-            self.make_room_known()
         else:
             self._fetches.on_reply(frame.request_id, frame, now)
 
@@ -361,8 +375,6 @@ class Engine:
         """A request of ours will get no answer: its outcome is unknown."""
         if self._remotifier.is_in_flight(request_id):
             self._remotifier.on_unknown(request_id)
-            # Of a block that comes back, all pages may have been put again or flushed on the way.
-            self.make_room_known()
         else:
             self._fetches.on_request_failed(request_id)
 
@@ -408,8 +420,7 @@ class Engine:
 
     def on_member_removed(self, node: NodeId) -> None:
         """A node is no member any more, and its link is gone: what it held is lost, what it owned goes."""
-        if self._foreign.purge(node):
-            self.make_room_known()
+        self._foreign.purge(node)
         self._bury(self._holders.bury(node, NO_LIFE))
         self._purge_at.pop(node, None)
         self._departing.discard(node)
@@ -490,8 +501,7 @@ class Engine:
         """A newer life ends the older one: its pages here go, and what it held of ours is lost."""
         if self.nodes.is_stale(node, incarnation):
             return
-        if self._foreign.on_owner_seen(node, incarnation):
-            self.make_room_known()
+        self._foreign.on_owner_seen(node, incarnation)
         self._bury(self._holders.bury(node, incarnation))
 
     def _bury(self, dead: Holder | None) -> None:
@@ -540,10 +550,8 @@ class Engine:
         for node, at in list(self._purge_at.items()):
             if at <= now:
                 del self._purge_at[node]
-                if self._foreign.purge(node):
-                    self.make_room_known()
-        if self._foreign.on_deadline(now):
-            self.make_room_known()
+                self._foreign.purge(node)
+        self._foreign.on_deadline(now)
         self._outbox.add(*self._census.on_deadline(now))
         self._homebound.on_deadline(
             now,
@@ -556,10 +564,9 @@ class Engine:
 
     def _keep_house(self, now: float) -> None:
         """Compact, recall, and give memory back, a bounded piece at a time."""
-        if self._remotifier.give_up_overdue(now):
-            self.make_room_known()
-        if not self._replicator.is_waiting and self._compactor.compact(COMPACT_ZPAGES):
-            self.make_room_known()
+        self._remotifier.give_up_overdue(now)
+        if not self._replicator.is_waiting:
+            self._compactor.compact(COMPACT_ZPAGES)
         self._recall_foreign()
         self._replicator.replicate_again(
             self._remotifier.blocks_in_flight(), now + self._remote.put_wait_seconds_max
@@ -658,8 +665,7 @@ class Engine:
         return sum(may_place(each.state) and each.is_linked for each in self.nodes.candidates())
 
     def _drop(self, now: float) -> None:
-        if self._remotifier.drop_first(now):
-            self.make_room_known()
+        self._remotifier.drop_first(now)
         self._drop_at = now + DROP_SECONDS if self._remotifier.has_more_to_drop else None
 
     def take_node_events(self) -> list[NodeEvent]:

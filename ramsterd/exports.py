@@ -86,7 +86,8 @@ class Exports:
                 made[config.name] = self._new(config)
             except PoolsExhausted as error:
                 for export in made.values():
-                    self._pager.destroy_pool(export.pool)
+                    # Nobody has put a page yet, so one slice is the whole.
+                    self._pager.destroy_some(export.pool, leaves_max=1)
                 raise CannotApply(f"export {config.name}: {error}") from None
         return made
 

@@ -41,13 +41,13 @@ from ramsterd.member_messages import ALL_LIMITS, MemberMessage
 from ramsterd.members import Members
 from ramsterd.own_incarnation import IncarnationKeeper, NothingKept, OwnIncarnation
 from ramsterd.remote.census import Counted
-from ramsterd.remote.effects import CloseLink, Effect, GetDone, Replicated, Resized, RoomMade, Send
+from ramsterd.remote.effects import CloseLink, Effect, GetDone, Replicated, Resized, Send
 
 logger = logging.getLogger("ramster.peers")
 
 MEMBER_MESSAGES: Final = frozenset(MemberMessage)
 # What the page path may ask of its front ends.
-Woken: TypeAlias = GetDone | RoomMade | Replicated
+Woken: TypeAlias = GetDone | Replicated
 # Frames count as life; telling the detector of each would cost more than handling it.
 HEARD_SECONDS: Final = 0.25
 # A farewell queues behind what was sent before.  A peer that reads nothing for this long purges us later, by
@@ -124,6 +124,8 @@ class Peers:
         # Set by the pager: what happened that front ends wait for, and when it wants to be woken next.
         self.on_woken: Callable[[Woken], None] = ignore_woken
         self.on_deadline: Callable[[float], None] = ignore_deadline
+        # Called once a pass, when what peers sent has had its effect: returns whether it did anything.
+        self.serve_waiting: Callable[[], bool] = serve_nobody
         self.next_deadline: Callable[[], float | None] = no_deadline
         # Called at the end of each pass: front ends send what it completed, all at once.
         self.on_settled: list[Callable[[], None]] = []
@@ -168,9 +170,9 @@ class Peers:
         now = trio.current_time()
         touched: dict[NodeId, Link] = {}
         try:
-            while effects := self._engine.settle(now):
-                for effect in effects:
-                    self._perform(effect, touched, now)
+            self._perform_all(touched, now)
+            if self.serve_waiting():
+                self._perform_all(touched, now)
         finally:
             self._is_settling = False
         for link in touched.values():
@@ -181,11 +183,16 @@ class Peers:
             self.subscribers.publish(events)
         self._set_alarm()
 
+    def _perform_all(self, touched: dict[NodeId, Link], now: float) -> None:
+        while effects := self._engine.settle(now):
+            for effect in effects:
+                self._perform(effect, touched, now)
+
     def _perform(self, effect: Effect, touched: dict[NodeId, Link], now: float) -> None:
         match effect:
             case Send():
                 self._send(effect, touched, now)
-            case GetDone() | RoomMade() | Replicated():
+            case GetDone() | Replicated():
                 self.on_woken(effect)
             case CloseLink(node, reason):
                 if (link := self.mesh.links.get(node)) is not None:
@@ -382,6 +389,11 @@ def log_resized(resized: Resized) -> None:
 
 def ignore_woken(_: Woken) -> None:
     """Serve no front end."""
+
+
+def serve_nobody() -> bool:
+    """Serve no front end."""
+    return False
 
 
 def ignore_deadline(_: float) -> None:

@@ -42,12 +42,13 @@ _LAST_WORD: Final = WORDS_PER_PAGE - 1
 
 
 def put_extent(  # noqa: PLR0912, PLR0915  one loop: each page would pay for each call
-    room: Room, pool: Pool, address: int, run: int, pages: memoryview
+    room: Room, pool: Pool, address: int, run: int, pages: memoryview, takes_slots: bool
 ) -> int:
     """Put the pages of one leaf, as far as there is room for them; return how many.
 
     A page that is overwritten keeps its row, whose serial is new: all that knows the old version compares serials.
-    It keeps its slot too if the new zpage is of the same class, unless the block is on its way to a peer.
+    It keeps its slot too if the new zpage is of the same class, unless the block is on its way to a peer.  Without
+    `takes_slots` the first page that needs another slot is where this ends.
     """
     family, compress, tag = pool.family, pool.compressor.compress, pool.compressor.tag
     entries, alloc_row, counters = room.table.entries, room.rows.alloc, room.counters
@@ -93,6 +94,9 @@ def put_extent(  # noqa: PLR0912, PLR0915  one loop: each page would pay for eac
             ):
                 location = old_location
         if not location:
+            if not takes_slots:
+                done = place - address
+                break
             if before < FIRST_ROW and not (row := alloc_row()):
                 _give_back(room.zbud, freed)
                 row = room.find_row(family)
@@ -149,8 +153,9 @@ def put_extent(  # noqa: PLR0912, PLR0915  one loop: each page would pay for eac
 
 
 def _give_back(zbud: Zbud, freed: list[int]) -> None:
-    zbud.free_many(freed)
-    freed.clear()
+    if freed:
+        zbud.free_many(freed)
+        freed.clear()
 
 
 def _put_filled(room: Room, family: Family, place: int, word: int, serial: int) -> bool:

@@ -53,9 +53,14 @@ class Room(Versions):
     def set_budget(self, budget_bytes: int) -> None:
         """Change the budget.  What is over it leaves as the caller evicts and remotifies."""
         assert 0 < budget_bytes <= self.limits.budget_bytes_max
-        self.zbud.budget_bytes = budget_bytes
+        self.zbud.set_budget(budget_bytes)
         # First what nobody uses, or pages would be evicted for it.
         self.zbud.trim()
+
+    @property
+    def room_made(self) -> int:
+        """A number that differs from an earlier one if a put that found no room then may find some now."""
+        return self.zbud.room_made + self.rows.freed + self.table.leaves_freed
 
     # What a put needs.
 

@@ -50,6 +50,8 @@ class Rows:
         # Rows from here on were never used.
         self.high = FIRST_ROW
         self.used = 0
+        # How many were ever given back.
+        self.freed = 0
         self._free_head = 0
 
     def alloc(self) -> int:
@@ -71,6 +73,7 @@ class Rows:
         self.halves[row * HALVES_PER_ROW + ADDRESS] = self._free_head
         self._free_head = row
         self.used -= 1
+        self.freed += 1
 
     def serial(self, row: int) -> int:
         """Return the serial of a row; 0 if it is free."""

@@ -56,15 +56,23 @@ class Store(Room):
         copies: int = 1,
         codec: PoolCodec = PoolCodec.LZ4,
         is_foreign: bool = False,
+        hides_refused: bool = False,
     ) -> PoolId:
-        """Make a pool, whose pages are on `copies` peers when they are not here.
+        """Make a pool, whose pages are on `copies` peers when they are not here; see `refuse` for `hides_refused`.
 
         Raises:
             PoolsExhausted: There are too many.
             CodecMissing: The library of the codec is not installed.
         """
         self.copies_max = max(self.copies_max, copies)
-        return self.pools.new(kind, name, copies=copies, codec=codec, is_foreign=is_foreign).pool
+        return self.pools.new(
+            kind,
+            name,
+            copies=copies,
+            codec=codec,
+            is_foreign=is_foreign,
+            hides_refused=hides_refused,
+        ).pool
 
     def set_copies(self, pool_id: PoolId, copies: int) -> None:
         """From now on the pages of a pool are on so many peers when they leave; what has left is the caller's to mend."""
@@ -93,11 +101,20 @@ class Store(Room):
 
     # Runs of pages.
 
-    def put(self, pool_id: PoolId, object_id: bytes, index: int, pages: memoryview) -> int:
+    def put(
+        self,
+        pool_id: PoolId,
+        object_id: bytes,
+        index: int,
+        pages: memoryview,
+        *,
+        takes_slots: bool = True,
+    ) -> int:
         """Store a run; return how many pages, counted from the start, were stored before room ran out.
 
         `pages` is a whole number of pages back to back, copied before this returns.  The pages from the
-        returned count on are as they were before.
+        returned count on are as they were before.  Without `takes_slots` only what needs none is stored: same-filled
+        pages, and those that fit where their old version stands.
         """
         count = len(pages) // PAGE_BYTES
         assert count * PAGE_BYTES == len(pages)
@@ -112,7 +129,7 @@ class Store(Room):
             leaf = address >> LEAF_SHIFT
             # An eviction must not take away the leaf that we are writing into.
             self.table.leaf_used[leaf] += 1
-            done = put_extent(self, pool, address, run, pages[stored * PAGE_BYTES :])
+            done = put_extent(self, pool, address, run, pages[stored * PAGE_BYTES :], takes_slots)
             self.table.count_hole(address)
             stored += done
             if done < run:
@@ -163,17 +180,21 @@ class Store(Room):
         self.counters.put_zero += done
         return done
 
-    def refuse(self, pool_id: PoolId, object_id: bytes, index: int, count: int) -> None:
-        """A put of this run was refused for good: what stood there before must not be readable any more.
+    def refuse(self, pool_id: PoolId, object_id: bytes, index: int, count: int) -> bool:
+        """A put of this run was refused for good; return whether that hides what stood there before.
 
-        Pages of a persistent pool answer PageLost until they are put or flushed; ephemeral ones are a miss.
-        Where there was nothing, nothing changes.
+        In a pool that `hides_refused`, persistent pages answer PageLost until they are put or flushed, and ephemeral
+        ones are a miss; where there was nothing, nothing changes.  In any other pool all stays as it was.
         """
-        is_persistent = self.pools[pool_id].kind is PoolKind.PERSISTENT
+        pool = self.pools[pool_id]
+        if not pool.hides_refused:
+            return False
+        is_persistent = pool.kind is PoolKind.PERSISTENT
         hidden = self._replace_pages(
             pool_id, object_id, index, count, LOST if is_persistent else HOLE
         )
         self.counters.lost += hidden if is_persistent else 0
+        return True
 
     def flush(self, pool_id: PoolId, object_id: bytes, index: int, count: int) -> int:
         """Drop a run: it is a hole from now on.  Return how many pages there were."""

@@ -49,6 +49,8 @@ class PageTable:
         self._mapping = map_memory("entries", leaves_max * LEAF_PAGES * _ENTRY_BYTES)
         self.entries = self._mapping.view.cast("I")
         self.leaves_max = leaves_max
+        # How many were ever given back.
+        self.leaves_freed = 0
         # Leaf 0 stays empty: it stands for every leaf that does not exist.
         self.leaf_used = array("B", [0])
         self._leaf_object: list[PageObject | None] = [None]
@@ -91,6 +93,7 @@ class PageTable:
         del page_object.leaves[self._leaf_base[leaf]]
         self._leaf_object[leaf] = None
         self._free_leaves.append(leaf)
+        self.leaves_freed += 1
 
     def is_leaf_used(self, leaf: int) -> bool:
         """Whether a leaf belongs to an object."""

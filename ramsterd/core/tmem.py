@@ -35,6 +35,8 @@ class Pool:
     # On how many peers a page is kept that is not kept here.
     copies: int = 1
     compressor: Compressor = LZ4
+    # Whether a put that is refused hides what it would have replaced; else that stays readable.
+    hides_refused: bool = False
     objects: dict[bytes, PageObject] = field(default_factory=dict)
 
     def find_object(self, object_id: bytes) -> PageObject | None:
@@ -73,6 +75,7 @@ class Pools:
         copies: int = 1,
         codec: PoolCodec = PoolCodec.LZ4,
         is_foreign: bool = False,
+        hides_refused: bool = False,
     ) -> Pool:
         """Make a pool.
 
@@ -84,7 +87,15 @@ class Pools:
             raise PoolsExhausted(f"{POOLS_MAX} pools exist")
         compressor = compressor_of(codec)
         self._last += 1
-        pool = Pool(PoolId(self._last), kind, _FAMILY[kind, is_foreign], name, copies, compressor)
+        pool = Pool(
+            PoolId(self._last),
+            kind,
+            _FAMILY[kind, is_foreign],
+            name,
+            copies,
+            compressor,
+            hides_refused,
+        )
         self._pools[pool.pool] = pool
         return pool
 

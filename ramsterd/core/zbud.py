@@ -113,6 +113,8 @@ class Zbud:
         self.slot_rows = map_memory("slots", self._blocks_max * SLOTS_MAX * 4).view.cast("I")
         self.budget_bytes = budget_bytes
         self.resident_bytes = 0
+        # Rises whenever some zpage may find room that found none before.
+        self.room_made = 0
         self.blocks_of_family = [0] * len(Family)
         self.chunks_of_block = array("B", [0])
         self.family_of_block = array("B", [0])
@@ -174,6 +176,7 @@ class Zbud:
     def free_many(self, locations: Iterable[int]) -> None:
         """Take back slots.  The put path runs this for each page that is overwritten."""
         free_slots, state, chunks_of_block = self._free_slots, self.state, self.chunks_of_block
+        self.room_made += 1
         for location in locations:
             block = location >> SLOT_SHIFT
             before = free_slots[block]
@@ -237,6 +240,7 @@ class Zbud:
     def return_leaving(self, block: int) -> None:
         """The block stays after all: it is the oldest again."""
         assert self.state[block] == BlockState.LEAVING
+        self.room_made += 1  # its zpages may be overwritten in place again
         self.state[block] = BlockState.CLOSED
         self._lru.prepend(self.family_of_block[block], block)
         mask = self._free_slots[block]
@@ -263,6 +267,7 @@ class Zbud:
 
     def change_family(self, block: int, family: Family) -> None:
         """All zpages of a block become what another family is."""
+        self.room_made += 1  # what was worth keeping may be a copy now, that can be dropped
         if self.state[block] == BlockState.OPEN:
             self._close(block)
         assert self.state[block] == BlockState.CLOSED
@@ -278,6 +283,11 @@ class Zbud:
             self._with_room.append(self._room_list(block), block)
 
     # The budget.
+
+    def set_budget(self, budget_bytes: int) -> None:
+        """Change the bound; what is over it is the caller's to free."""
+        self.budget_bytes = budget_bytes
+        self.room_made += 1
 
     def trim(self) -> None:
         """Give the memory of warm blocks back to the kernel."""
@@ -419,6 +429,7 @@ class Zbud:
 
     def _release(self, block: int) -> None:
         """Make a closed block free."""
+        self.room_made += 1
         assert self.state[block] == BlockState.CLOSED
         if self._with_room.is_listed(block):
             self._with_room.remove(block)

@@ -73,6 +73,10 @@ class ReceiveBuffer:
             self.target()[: len(data)] = data
             self.end += len(data)
 
+    def unserved(self) -> bytes:
+        """Return a copy of what is received and not served."""
+        return self._kept + bytes(self.view[self.start : self.end])
+
     def make_room(self, wanted_bytes: int) -> None:
         """Make sure that this many bytes from `start` on can become complete."""
         assert wanted_bytes <= RECEIVE_BYTES

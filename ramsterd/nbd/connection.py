@@ -13,23 +13,31 @@ cycle holds buffers and replies until the collector looks for it, which it seldo
 
 import math
 import socket
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, NoReturn
 
 import trio
 
 from config.limits import PAGE_BYTES
 from net.buffers import BufferPool
 from net.errors import RemoteProtocolError
+from ramsterd.hangups import Hangups
 from ramsterd.nbd.counters import Counters, End
 from ramsterd.nbd.export import Export
 from ramsterd.nbd.negotiation import Negotiation, State
-from ramsterd.nbd.protocol import DISCONNECT_SECONDS_MAX, HANDSHAKE_SECONDS_MAX
+from ramsterd.nbd.protocol import (
+    DISCONNECT_SECONDS_MAX,
+    HANDSHAKE_SECONDS_MAX,
+    REQUEST,
+    REQUEST_BYTES,
+    Command,
+    request_word,
+)
 from ramsterd.nbd.session import Session
 from ramsterd.nbd.transmission import Transmission
-from ramsterd.pager import DiskPagerInterface
+from ramsterd.pager import DiskPager
 
 # Pages served without a wait before other tasks get their turn, about a millisecond; after a pass that met a limit
 # they get it at once.  A pass counts as some pages, however short it was.
@@ -41,6 +49,7 @@ _HANDSHAKE_RECEIVE_BYTES: Final = 4096
 _PIECES_MAX: Final = 1024
 # No count that a receive returns.
 _NOTHING_YET: Final = -1
+_LAST_WORDS_BYTES: Final = 64 * 1024
 
 
 class Ended(NamedTuple):
@@ -59,6 +68,7 @@ class Clients:
         self._late: dict[Connection, None] = {}
         self.counters = counters
         self.buffers = BufferPool()
+        self.hangups = Hangups()
 
     def set_connections_max(self, connections_max: int) -> None:
         """Let in more or fewer clients of one export from now on."""
@@ -95,7 +105,7 @@ class Connection:
         self,
         sock: socket.socket,
         exports: Sequence[Export],
-        pager: DiskPagerInterface,
+        pager: DiskPager,
         clients: Clients,
     ) -> None:
         self._sock = sock
@@ -107,8 +117,12 @@ class Connection:
         self._opened: Export | None = None
         # What `push` sends; None before and after the transmission.
         self._transmission: Transmission | None = None
-        # Why the sender could not go on.
-        self._broken: Ended | None = None
+        # Why it ended; from then on nothing of it has an effect.
+        self._ended: Ended | None = None
+        # The client has closed its side: it may read, but sends no more.
+        self._is_hung_up = False
+        # Cancels the transmission.
+        self._scope = trio.CancelScope()
         # Where the sender sleeps, and where the receiver waits for room.
         self._sender = trio.lowlevel.ParkingLot()
         self._receiver = trio.lowlevel.ParkingLot()
@@ -177,39 +191,73 @@ class Connection:
     async def _transmit(self, session: Session, rest: bytes) -> Ended:
         on_late_reply = partial(self._clients.on_late_reply, self)
         transmission = Transmission(
-            session, self._pager, self._counters, on_late_reply, pool=self._clients.buffers
+            session,
+            self._pager.open_client(),
+            self._counters,
+            on_late_reply,
+            pool=self._clients.buffers,
         )
         self._transmission = transmission
         transmission.received.feed(rest)
-        ended: Ended | None = None
         try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._send_until_broken, transmission, nursery.cancel_scope)
-                ended = await self._receive_until_ended(transmission)
-                nursery.cancel_scope.cancel()
+            with self._scope, self._clients.hangups.watching(self._sock, self._on_hangup):
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._end_with, self._send_late, transmission)
+                    await self._end_with(self._receive_until_ended, transmission)
         finally:
             self._transmission = None
             transmission.close()
-        ended = self._broken or ended
-        assert ended is not None, "one of both tasks has ended the other"
-        return ended
+        assert self._ended is not None, "nothing else ends it"
+        return self._ended
 
-    async def _send_until_broken(
-        self, transmission: Transmission, connection_scope: trio.CancelScope
+    async def _end_with(
+        self, task: Callable[[Transmission], Awaitable[Ended | None]], transmission: Transmission
     ) -> None:
+        """Run a task; unless it returns None, the connection ends with it."""
+        ended: Ended | None
         try:
-            await self._send_late(transmission)
-        except OSError as error:
-            self._broken = Ended(End.BROKEN, str(error))
-        connection_scope.cancel()
-
-    async def _receive_until_ended(self, transmission: Transmission) -> Ended:
-        try:
-            return await self._receive_requests(transmission) or await self._drain(transmission)
+            ended = await task(transmission)
         except RemoteProtocolError as error:
-            return Ended(End.GARBAGE, str(error))
+            ended = Ended(End.GARBAGE, str(error))
+        except OSError as error:
+            ended = Ended(End.BROKEN, str(error))
+        if ended is not None:
+            self._end(transmission, ended)
+
+    def _end(self, transmission: Transmission, ended: Ended) -> None:
+        """The connection is over: in this very step, whatever its tasks still have to do."""
+        if self._ended is None:
+            self._ended = ended
+            transmission.close()
+            self._pager.settle()
+            self._scope.cancel()
+
+    def _on_hangup(self, is_dead: bool) -> None:
+        """The client closed the connection, or its side of it: nothing that waits is for anybody."""
+        transmission = self._transmission
+        assert transmission is not None
+        self._is_hung_up = True
+        if is_dead:
+            self._end(transmission, self._last_words(transmission))
+        elif transmission.in_flight_count and not transmission.is_disconnecting:
+            self._end(transmission, Ended(End.CLOSED_EARLY))
+
+    def _last_words(self, transmission: Transmission) -> Ended:
+        """Return how a client that is gone took its leave: what it sent last may be unread."""
+        words = transmission.received.unserved()
+        try:
+            while data := self._sock.recv(_LAST_WORDS_BYTES):
+                words = words[-REQUEST_BYTES:] + data
         except OSError as error:
             return Ended(End.BROKEN, str(error))
+        has_said_it = transmission.is_disconnecting
+        if len(words) >= REQUEST_BYTES:
+            word, *_ = REQUEST.unpack_from(words, len(words) - REQUEST_BYTES)
+            has_said_it = has_said_it or word == request_word(Command.DISC)
+        return Ended(End.DISCONNECTED if has_said_it else End.CLOSED_EARLY)
+
+    async def _receive_until_ended(self, transmission: Transmission) -> Ended | None:
+        return await self._receive_requests(transmission) or await self._drain(transmission)
 
     async def _receive_requests(self, transmission: Transmission) -> Ended | None:
         """Receive and serve until the client disconnects; return why, if it did not say goodbye."""
@@ -217,11 +265,14 @@ class Connection:
         turn_pages = 0
         # The handshake's last receive may have brought requests.
         self._pass(transmission)
-        while not transmission.is_disconnecting:
+        while self._ended is None and not transmission.is_disconnecting:
+            if self._is_hung_up and transmission.in_flight_count:
+                return Ended(End.CLOSED_EARLY)
             if transmission.is_full:
                 await self._receiver.park()
                 turn_pages = 0
-            elif not transmission.has_unserved:
+                continue
+            if not transmission.has_unserved:
                 try:
                     count = self._sock.recv_into(received.target())
                 except BlockingIOError:
@@ -241,7 +292,7 @@ class Connection:
             if turn_pages >= _TURN_PAGES_MAX or transmission.has_unserved:
                 turn_pages = 0
                 await trio.lowlevel.checkpoint()
-        return None
+        return self._ended
 
     def _pass(self, transmission: Transmission) -> None:
         try:
@@ -275,7 +326,7 @@ class Connection:
             self._counters.sent_bytes += count
             replies.on_sent(count)
 
-    async def _send_late(self, transmission: Transmission) -> None:
+    async def _send_late(self, transmission: Transmission) -> NoReturn:
         """Send what the socket did not take at once, for ever."""
         while True:
             if transmission.replies.queued_bytes:

@@ -2,7 +2,7 @@
 
 Pure.  A request that cannot be answered at once is owed; what waits for it (one of the `on_...` methods, handed to
 the pager) settles the debt later, appends the reply, and calls `on_late_reply` unless a pass is going on, which
-sends at its end anyway.  After `close` nobody wants the replies: late ones are dropped.
+sends at its end anyway.  After `close` the pager calls nothing back.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,6 @@ class Debts:
         "in_flight_bytes",
         "in_flight_count",
         "in_pass",
-        "is_closed",
     )
 
     def __init__(
@@ -33,7 +32,6 @@ class Debts:
         # Of data that a reply or a payload keeps in memory meanwhile.
         self.in_flight_bytes = 0
         self.in_pass = False
-        self.is_closed = False
         self._answers = answers
         self._counters = counters
         self._on_late_reply = on_late_reply
@@ -46,8 +44,8 @@ class Debts:
 
     def close(self) -> None:
         """Forget every debt."""
-        self.is_closed = True
         self._counters.in_flight_count -= self.in_flight_count
+        self.in_flight_count = self.in_flight_bytes = 0
 
     def answer(self, cookie: bytes, failure: Failure | None) -> None:
         """Answer a request that returns no data, or that failed."""
@@ -68,12 +66,12 @@ class Debts:
 
     def on_get(self, cookie: bytes, offset: int, length: int, result: GetResult) -> None:
         """The pages of a READ are here, or are not to be had."""
-        if self._settle(length):
-            if isinstance(result, GetOutcome):
-                self.answer(cookie, failure_of(result))
-            else:
-                self._answers.pages(cookie, offset, result)
-            self.on_progress()
+        self._settle(length)
+        if isinstance(result, GetOutcome):
+            self.answer(cookie, failure_of(result))
+        else:
+            self._answers.pages(cookie, offset, result)
+        self.on_progress()
 
     def on_put(self, cookie: bytes, length: int, outcome: PutOutcome) -> None:
         """The pages of a WRITE are stored, or refused."""
@@ -81,27 +79,24 @@ class Debts:
 
     def on_done(self, cookie: bytes, owed: int, failure: Failure | None) -> None:
         """A request without data in its reply is done."""
-        if self._settle(owed):
-            self.answer(cookie, failure)
-            self.on_progress()
+        self._settle(owed)
+        self.answer(cookie, failure)
+        self.on_progress()
 
-    def on_read_end(self, owed: int, failure: Failure | None) -> bool:
-        """All slices of a READ came; return whether its answer is still wanted."""
+    def on_read_end(self, owed: int, failure: Failure | None) -> None:
+        """All slices of a READ came."""
         if failure is not None:
             self._counters.on_error(failure.errno)
-        return self._settle(owed)
+        self._settle(owed)
 
     def on_progress(self) -> None:
         """Replies were appended: outside of a pass somebody must send them."""
-        if not self.in_pass and not self.is_closed:
+        if not self.in_pass:
             self._on_late_reply()
 
-    def _settle(self, length: int) -> bool:
-        """Take note that a request waits no more; return whether its reply is still wanted."""
-        if self.is_closed:
-            return False
+    def _settle(self, length: int) -> None:
+        """Take note that a request waits no more."""
         assert self.in_flight_count > 0, "a debt is settled once"
         self.in_flight_count -= 1
         self.in_flight_bytes -= length
         self._counters.in_flight_count -= 1
-        return True

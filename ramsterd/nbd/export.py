@@ -27,7 +27,7 @@ from ramsterd.nbd.protocol import (
     State,
     TransmissionFlag,
 )
-from ramsterd.pager import DiskPagerInterface
+from ramsterd.pager import DiskClient
 from ramsterd.statefile.marks import Mark, unmarked
 
 # (bytes, state) of consecutive parts of a disk.
@@ -103,7 +103,7 @@ class Export:
 
     def read(
         self,
-        pager: DiskPagerInterface,
+        pager: DiskClient,
         offset: int,
         length: int,
         on_slice: Callable[[int, Pieces | Failure], None],
@@ -122,7 +122,7 @@ class Export:
             if offset < end:
                 yield
 
-    def write(self, pager: DiskPagerInterface, offset: int, data: memoryview, parts: Parts) -> None:
+    def write(self, pager: DiskClient, offset: int, data: memoryview, parts: Parts) -> None:
         """Write a range; `data` is free again when this returns."""
         head, index, count = _split(offset, len(data))
         if head:
@@ -136,7 +136,7 @@ class Export:
             self._patch(pager, parts, offset + middle_end, bytes(data[middle_end:]))
 
     def write_zeroes(
-        self, pager: DiskPagerInterface, offset: int, length: int, parts: Parts, *, no_hole: bool
+        self, pager: DiskClient, offset: int, length: int, parts: Parts, *, no_hole: bool
     ) -> Iterator[None]:
         """Make a range read as zeros; unless `no_hole`, whole pages of it become holes."""
         head, index, count = _split(offset, length)
@@ -146,7 +146,7 @@ class Export:
         if middle_end < length:
             self._patch(pager, parts, offset + middle_end, ZERO_PAGE[: length - middle_end])
         if not no_hole:
-            yield from self._flush(pager, index, count)
+            yield from self._drop(pager, index, count)
             return
         while count:
             some = min(count, PASS_PAGES_MAX)
@@ -156,14 +156,12 @@ class Export:
             if count:
                 yield
 
-    def trim(self, pager: DiskPagerInterface, offset: int, length: int) -> Iterator[None]:
+    def trim(self, pager: DiskClient, offset: int, length: int) -> Iterator[None]:
         """Drop the pages that lie wholly inside the range; the others keep their bytes."""
         _, index, count = _split(offset, length)
-        return self._flush(pager, index, count)
+        return self._drop(pager, index, count)
 
-    def cache(
-        self, pager: DiskPagerInterface, offset: int, length: int, parts: Parts
-    ) -> Iterator[None]:
+    def cache(self, pager: DiskClient, offset: int, length: int, parts: Parts) -> Iterator[None]:
         """Bring home the pages of a range."""
         index = offset // PAGE_BYTES
         end = -(-(offset + length) // PAGE_BYTES)
@@ -177,7 +175,7 @@ class Export:
             if index < end:
                 yield
 
-    def replicate(self, pager: DiskPagerInterface, offset: int, length: int, parts: Parts) -> None:
+    def replicate(self, pager: DiskClient, offset: int, length: int, parts: Parts) -> None:
         """Wait until the pages of a range are at peers."""
         index = offset // PAGE_BYTES
         count = -(-(offset + length) // PAGE_BYTES) - index
@@ -188,9 +186,7 @@ class Export:
         if is_replicated is not None:
             parts.on_replicated(is_replicated)
 
-    def extents(
-        self, pager: DiskPagerInterface, offset: int, length: int, *, extents_max: int
-    ) -> Extents:
+    def extents(self, pager: DiskClient, offset: int, length: int, *, extents_max: int) -> Extents:
         """Return the state of a range from its start on, at least of one byte, at most of all of it."""
         index = offset // PAGE_BYTES
         count = -(-(offset + length) // PAGE_BYTES) - index
@@ -204,17 +200,15 @@ class Export:
             position = stop
         return extents
 
-    def _flush(self, pager: DiskPagerInterface, index: int, count: int) -> Iterator[None]:
+    def _drop(self, pager: DiskClient, index: int, count: int) -> Iterator[None]:
         while count:
             span = min(count, SPAN_PAGES)
-            done = pager.flush_slice(
-                self.pool, self.object_id, index, span, pages_max=PASS_PAGES_MAX
-            )
-            index, count = index + done, count - done
+            reach, _ = pager.drop(self.pool, self.object_id, index, span, pages_max=PASS_PAGES_MAX)
+            index, count = index + reach, count - reach
             if count:
                 yield
 
-    def _patch(self, pager: DiskPagerInterface, parts: Parts, offset: int, data: bytes) -> None:
+    def _patch(self, pager: DiskClient, parts: Parts, offset: int, data: bytes) -> None:
         index, within = divmod(offset, PAGE_BYTES)
         parts.begin()
         parts.on_begun(pager.patch(self.pool, self.object_id, index, within, data, parts.on_done))

@@ -7,7 +7,7 @@ from config.limits import PAGE_BYTES
 from ramsterd.nbd.export import Export
 from ramsterd.nbd.failures import Failure
 from ramsterd.nbd.parts import Parts
-from ramsterd.pager import DiskPagerInterface
+from ramsterd.pager import DiskClient
 
 
 class Writing:
@@ -16,7 +16,7 @@ class Writing:
     __slots__ = ("_export", "_offset", "_pager", "_parts", "rest_bytes")
 
     def __init__(
-        self, export: Export, pager: DiskPagerInterface, offset: int, length: int, parts: Parts
+        self, export: Export, pager: DiskClient, offset: int, length: int, parts: Parts
     ) -> None:
         self.rest_bytes = length
         self._export = export

@@ -31,7 +31,7 @@ from ramsterd.nbd.protocol import (
 )
 from ramsterd.nbd.reading import Reading
 from ramsterd.nbd.session import Session
-from ramsterd.pager import DiskPagerInterface
+from ramsterd.pager import DiskClient
 
 # What `serve` returns for a request that is not all here yet.
 INCOMPLETE: Final = -1
@@ -66,7 +66,7 @@ class RareRequests:
     def __init__(
         self,
         session: Session,
-        pager: DiskPagerInterface,
+        pager: DiskClient,
         counters: Counters,
         debts: Debts,
         answers: Answers,
@@ -280,7 +280,7 @@ class RareRequests:
         self, cookie: bytes, owed: int, offset: int, length: int, failure: Failure | None
     ) -> None:
         """A request with FUA is done here: now at the peers too."""
-        if failure is not None or self._debts.is_closed:
+        if failure is not None:
             self._debts.on_done(cookie, owed, failure)
             return
         parts = Parts(partial(self._debts.on_done, cookie, owed))

@@ -37,7 +37,7 @@ class Reading:
         slices_count: int,
         streamed: StructuredAnswers | None,
         on_progress: Callable[[], None],
-        on_end: Callable[[Failure | None], bool],
+        on_end: Callable[[Failure | None], None],
     ) -> None:
         self._answers = answers
         self._cookie = cookie
@@ -45,7 +45,6 @@ class Reading:
         self._length = length
         self._streamed = streamed
         self._on_progress = on_progress
-        # Returns whether the answer is still wanted.
         self._on_end = on_end
         self._failure: Failure | None = None
         self._gathered: dict[int, Pieces] = {}
@@ -61,7 +60,8 @@ class Reading:
             self._streamed.runs(self._cookie, offset, result)
         self._waiting_count -= 1
         assert self._waiting_count >= 0, "a slice came twice"
-        if self._waiting_count == 0 and self._on_end(self._failure):
+        if self._waiting_count == 0:
+            self._on_end(self._failure)
             self._answer()
         self._on_progress()
 

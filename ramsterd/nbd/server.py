@@ -15,7 +15,7 @@ from ramsterd.descriptors import NO_LIMIT, Descriptors
 from ramsterd.nbd.connection import Clients, Connection
 from ramsterd.nbd.counters import Counters, End, NbdStatistics
 from ramsterd.nbd.export import Export
-from ramsterd.pager import DiskPagerInterface
+from ramsterd.pager import DiskPager
 from ramsterd.sockets import listen_tcp, listen_unix, remove_socket_file
 
 _log = logging.getLogger("ramster.nbd")
@@ -41,7 +41,7 @@ class NbdServer:
 
     def __init__(
         self,
-        pager: DiskPagerInterface,
+        pager: DiskPager,
         exports: Sequence[Export],
         *,
         socket_path: Path | None = None,
@@ -98,7 +98,9 @@ class NbdServer:
             if self._listen:
                 listeners.append(stack.enter_context(listen_tcp(self._listen)))
                 port = listeners[-1].getsockname()[1]
+            stack.callback(self._clients.hangups.close)
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._clients.hangups.serve)
                 for listener in listeners:
                     nursery.start_soon(
                         self._acceptor.run, listener, partial(self._on_accepted, nursery)

@@ -36,7 +36,7 @@ from ramsterd.nbd.protocol import (
 )
 from ramsterd.nbd.rare import INCOMPLETE, RareRequests
 from ramsterd.nbd.session import Session
-from ramsterd.pager import DiskPagerInterface, PutOutcome
+from ramsterd.pager import DiskClient, PutOutcome
 
 _READ_WORD: Final = request_word(Command.READ)
 _WRITE_WORD: Final = request_word(Command.WRITE)
@@ -62,6 +62,7 @@ class Transmission:
         "_debts",
         "_everyday",
         "_mark",
+        "_pager",
         "_rare",
         "_requests_counted",
         "_write_word",
@@ -73,7 +74,7 @@ class Transmission:
     def __init__(
         self,
         session: Session,
-        pager: DiskPagerInterface,
+        pager: DiskClient,
         counters: Counters,
         on_late_reply: Callable[[], None],
         *,
@@ -85,6 +86,7 @@ class Transmission:
         self.has_unserved = False
         structured = StructuredAnswers(self.replies) if session.is_structured else None
         answers = structured or SimpleAnswers(self.replies)
+        self._pager = pager
         self._debts = Debts(answers, counters, on_late_reply)
         self._rare = RareRequests(session, pager, counters, self._debts, answers, structured)
         self._requests_counted = counters.requests
@@ -144,7 +146,11 @@ class Transmission:
         return self.is_disconnecting and not self.in_flight_count and not self.replies.queued_bytes
 
     def close(self) -> None:
-        """Forget replies, those queued and those to come: what still waits for the pager keeps no buffer."""
+        """The client is gone: what it waits for has no effect any more, replies are forgotten, and buffers are free.
+
+        May be called twice.
+        """
+        self._pager.close()
         self._debts.close()
         self._rare.close()
         self.received.close()

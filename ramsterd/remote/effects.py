@@ -43,11 +43,6 @@ class Replicated:
 
 
 @dataclass(frozen=True, slots=True)
-class RoomMade:
-    """Memory was freed: puts that wait for room may try again."""
-
-
-@dataclass(frozen=True, slots=True)
 class CloseLink:
     """A link must not stay."""
 
@@ -63,4 +58,4 @@ class Resized:
     budget_bytes: int
 
 
-Effect: TypeAlias = Send | GetDone | RoomMade | CloseLink | Resized | Replicated | Counted
+Effect: TypeAlias = Send | GetDone | CloseLink | Resized | Replicated | Counted

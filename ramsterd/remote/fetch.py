@@ -16,7 +16,7 @@ An ephemeral page is worth no wait: one that its holder has no more is a miss, a
 linked, not up, or did not answer.  In the latter cases the row stays: the page may be found when the holder is back.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from net.frame import Frame
@@ -96,6 +96,11 @@ class Fetches:
         for position, row in run.elsewhere:
             self._want(pending, position, row)
         self._gets.count_down(pending)
+
+    def cancel(self, pendings: Iterable[PendingGet]) -> None:
+        """Nobody waits for these gets any more; what they alone wanted is not asked for, if it was not yet."""
+        self._gets.cancel(pendings)
+        self._asking.forget_what_nobody_wants()
 
     def is_wanted(self, serial: int) -> bool:
         """Whether somebody waits for a page already."""

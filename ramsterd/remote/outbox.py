@@ -10,7 +10,7 @@ from nodemanager.ids import Incarnation, NodeId
 from nodemanager.table import PeerStatus
 from ramsterd.remote import messages
 from ramsterd.remote.asking import FetchRequest
-from ramsterd.remote.effects import Effect, RoomMade, Send
+from ramsterd.remote.effects import Effect, Send
 from ramsterd.remote.messages import MessageType
 from ramsterd.remote.shipment import Put, Shipment
 
@@ -28,10 +28,6 @@ class Outbox:
     def add(self, *effects: Effect) -> None:
         """Something else than a frame is to be done."""
         self._effects += effects
-
-    def add_room_made(self) -> None:
-        """Memory was freed while puts may wait for it: let them try again at the end of this pass."""
-        self._effects.append(RoomMade())
 
     def take(self) -> list[Effect]:
         """Return all since the last call."""

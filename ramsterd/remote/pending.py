@@ -125,6 +125,14 @@ class PendingGets:
             self.unreachable += 1
             self.finish(pending, GetOutcome.UNREACHABLE)
 
+    def cancel(self, pendings: Iterable[PendingGet]) -> None:
+        """Forget gets whose client is gone: they are over, and nobody is told."""
+        for pending in pendings:
+            if not pending.is_over:
+                pending.is_over = True
+                del self._waiting[pending]
+        self._forget_who_is_over()
+
     def take_done(self) -> list[PendingGet]:
         """Return the gets that ended since the last call."""
         done, self._done = self._done, []

@@ -14,6 +14,7 @@ import trio
 
 from net.buffers import BufferPool
 from net.errors import RemoteProtocolError
+from ramsterd.hangups import Hangups
 from ramsterd.tmemd.counters import Counters, End
 from ramsterd.tmemd.messages import HELLO_SECONDS_MAX
 from ramsterd.tmemd.pools import PoolBook, PoolPager
@@ -45,15 +46,24 @@ class Connection:
         user: int,
         counters: Counters,
         buffers: BufferPool,
+        hangups: Hangups,
     ) -> None:
         self._sock = sock
         self._pager = pager
         self._counters = counters
+        self._hangups = hangups
+        # Why it ended; from then on nothing of it has an effect.
+        self._ended: Ended | None = None
+        # The client has closed its side: it may read, but sends no more.
+        self._is_hung_up = False
+        self._scope = trio.CancelScope()
         # Where the sender sleeps, and where the receiver waits for room.
         self._sender = trio.lowlevel.ParkingLot()
         self._receiver = trio.lowlevel.ParkingLot()
         # A request that waited is answered: the sender runs once the present pass is over.
-        self._session = Session(pager, book, user, counters, self._sender.unpark, pool=buffers)
+        self._session = Session(
+            pager.open_client(), book, user, counters, self._sender.unpark, pool=buffers
+        )
 
     @property
     def client_name(self) -> str:
@@ -65,36 +75,43 @@ class Connection:
 
         Errors: what the client or the network does wrong is returned; an exception is a bug of ours.
         """
-        ended: list[Ended] = []
         try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._end_with, self._send_late, ended, nursery.cancel_scope)
-                nursery.start_soon(
-                    self._end_with, self._receive_requests, ended, nursery.cancel_scope
-                )
-                nursery.start_soon(self._end_with, self._await_hello, ended, nursery.cancel_scope)
+            with self._scope, self._hangups.watching(self._sock, self._on_hangup):
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._end_with, self._send_late)
+                    nursery.start_soon(self._end_with, self._receive_requests)
+                    nursery.start_soon(self._end_with, self._await_hello)
         finally:
             self._session.close()
             self._pager.settle()
-        return ended[0]
+        assert self._ended is not None, "nothing else ends it"
+        return self._ended
 
-    async def _end_with(
-        self,
-        task: Callable[[], Awaitable[Ended | None]],
-        ended: list[Ended],
-        connection_scope: trio.CancelScope,
-    ) -> None:
+    async def _end_with(self, task: Callable[[], Awaitable[Ended | None]]) -> None:
         """Run a task; unless it returns None, the connection ends with it."""
-        end: Ended | None
+        ended: Ended | None
         try:
-            end = await task()
+            ended = await task()
         except RemoteProtocolError as error:
-            end = Ended(End.GARBAGE, str(error))
+            ended = Ended(End.GARBAGE, str(error))
         except OSError as error:
-            end = Ended(End.BROKEN, str(error))
-        if end is not None:
-            ended.append(end)
-            connection_scope.cancel()
+            ended = Ended(End.BROKEN, str(error))
+        if ended is not None:
+            self._end(ended)
+
+    def _end(self, ended: Ended) -> None:
+        """The connection is over: in this very step, whatever its tasks still have to do."""
+        if self._ended is None:
+            self._ended = ended
+            self._session.close()
+            self._pager.settle()
+            self._scope.cancel()
+
+    def _on_hangup(self, is_dead: bool) -> None:
+        """The client closed the connection, or its side of it: nothing that waits is for anybody."""
+        self._is_hung_up = True
+        if is_dead or self._session.is_waiting:
+            self._end(Ended(End.CLOSED))
 
     async def _await_hello(self) -> Ended | None:
         await trio.sleep(HELLO_SECONDS_MAX)
@@ -105,11 +122,14 @@ class Connection:
     async def _receive_requests(self) -> Ended:
         session = self._session
         passes = 0
-        while True:
+        while self._ended is None:
+            if self._is_hung_up and session.is_waiting:
+                return Ended(End.CLOSED)
             if session.is_full:
                 await self._receiver.park()
                 passes = 0
-            elif not session.has_unserved:
+                continue
+            if not session.has_unserved:
                 try:
                     count = self._sock.recv_into(session.received.space())
                 except BlockingIOError:
@@ -128,6 +148,7 @@ class Connection:
             if passes >= _PASSES_MAX:
                 passes = 0
                 await trio.lowlevel.checkpoint()
+        return self._ended
 
     def _pass(self) -> None:
         try:

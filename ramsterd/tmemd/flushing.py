@@ -1,15 +1,16 @@
 """A flush of however many pages, in slices.  Pure.
 
-A range may span 2^48 indexes, of which only the leaves that exist are visited.  They are noted at the start: what
-is put into a new leaf by another connection meanwhile came after the flush and stays.
+A range may span 2^48 indexes, of which only the leaves that exist are visited.  They are noted at the start, when all
+between them is dropped: what is put into a new leaf by another connection meanwhile came after the flush and stays.
 """
 
 from typing import Final
 
 from net.frame import Frame
 from ramsterd.core.table import LEAF_PAGES
+from ramsterd.pager.interface import PoolClient
 from ramsterd.tmemd.messages import TmemType
-from ramsterd.tmemd.pools import PoolBook, PoolPager, TmemPool
+from ramsterd.tmemd.pools import PoolBook, TmemPool
 
 # Leaves flushed in one slice: 1024 pages, about a millisecond.
 FLUSH_LEAVES_MAX: Final = 16
@@ -33,7 +34,7 @@ class Flush:
 
     def __init__(
         self,
-        pager: PoolPager,
+        pager: PoolClient,
         book: PoolBook,
         frame: Frame,
         pool: TmemPool,
@@ -50,7 +51,7 @@ class Flush:
         self._start = indexes.start
         self._end = indexes.stop
         # The last is the next one.
-        self._leaf_starts = pager.leaf_starts(
+        self._leaf_starts = pager.begin_drop(
             pool.pool, object_id, indexes.start, indexes.stop - indexes.start
         )
 
@@ -68,7 +69,10 @@ class Flush:
         for leaf_start in some:
             start = max(self._start, leaf_start)
             end = min(self._end, leaf_start + LEAF_PAGES)
-            count += self._pager.drop(self.pool.pool, self._object_id, start, end - start)
+            dropped = self._pager.drop(
+                self.pool.pool, self._object_id, start, end - start, pages_max=LEAF_PAGES
+            )
+            count += dropped.pages
         self._book.on_dropped(self.pool, count)
         self.dropped += count
         return count

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from ramsterd.pager import GetOutcome, GetResult
+from ramsterd.pager import GetOutcome, GetResult, Taken
+from ramsterd.pager.interface import PoolClient
 from ramsterd.tmemd.in_flight import InFlight
 from ramsterd.tmemd.messages import PAGE_BYTES, PageState
-from ramsterd.tmemd.pools import PoolBook, PoolPager, TmemPool
+from ramsterd.tmemd.pools import PoolBook, TmemPool
 from ramsterd.tmemd.replies import ReplyQueue
 
 _ALL_PAGES: Final = bytes([PageState.PAGE])
@@ -51,7 +52,7 @@ class Gets:
     """The gets of one connection."""
 
     def __init__(
-        self, pager: PoolPager, book: PoolBook, replies: ReplyQueue, in_flight: InFlight
+        self, pager: PoolClient, book: PoolBook, replies: ReplyQueue, in_flight: InFlight
     ) -> None:
         self._pager = pager
         self._book = book
@@ -63,18 +64,34 @@ class Gets:
         if get.opened.pool.mark.is_lost:
             self._replies.answer_get(get.request_id, bytes([PageState.LOST]) * get.count, [])
             return
-        pool = get.opened.pool.pool
-        done = partial(self._on_late, get)
-        result = self._pager.get(pool, get.object_id, get.index, get.count, done)
+        result = self._take(get) if get.opened.is_exclusive else self._get(get)
         if result is None:
             self._in_flight.begin(get.count * PAGE_BYTES)
         else:
             self._answer(get, result)
 
+    def _get(self, get: Get) -> GetResult | None:
+        done = partial(self._on_late, get)
+        return self._pager.get(get.opened.pool.pool, get.object_id, get.index, get.count, done)
+
+    def _take(self, get: Get) -> GetResult | None:
+        """An exclusive get takes the pages with it, but none that is put while it waits."""
+        done = partial(self._on_late_taken, get)
+        taken = self._pager.take(get.opened.pool.pool, get.object_id, get.index, get.count, done)
+        return None if taken is None else self._note_taken(get, taken)
+
+    def _on_late_taken(self, get: Get, taken: Taken) -> None:
+        self._on_late(get, self._note_taken(get, taken))
+
+    def _note_taken(self, get: Get, taken: Taken) -> GetResult:
+        if not get.opened.pool.is_gone:
+            self._book.on_dropped(get.opened.pool, taken.pages)
+        return taken.result
+
     def _on_late(self, get: Get, result: GetResult) -> None:
-        if self._in_flight.end(get.count * PAGE_BYTES):
-            self._answer(get, result)
-            self._in_flight.on_answered()
+        self._in_flight.end(get.count * PAGE_BYTES)
+        self._answer(get, result)
+        self._in_flight.on_answered()
 
     def _answer(self, get: Get, result: GetResult) -> None:
         count = get.count
@@ -87,15 +104,6 @@ class Gets:
             is_whole = len(pages) == count
             states = _ALL_PAGES * count if is_whole else bytes(each is not None for each in result)
             self._replies.answer_get(get.request_id, states, pages)
-            if get.opened.is_exclusive and pages:
-                self._take(get)
-
-    def _take(self, get: Get) -> None:
-        """An exclusive get takes the pages with it.  A page put while the get waited goes too: it may vanish."""
-        pool = get.opened.pool
-        if not pool.is_gone:
-            dropped = self._pager.drop(pool.pool, get.object_id, get.index, get.count)
-            self._book.on_dropped(pool, dropped)
 
     def _get_page_by_page(self, get: Get) -> None:
         count, pool = get.count, get.opened.pool.pool
@@ -119,8 +127,9 @@ class Gets:
 
     def _count_down(self, run: PageByPage) -> None:
         run.missing -= 1
-        if run.missing or not self._in_flight.end(len(run.pages) * PAGE_BYTES):
+        if run.missing:
             return
+        self._in_flight.end(len(run.pages) * PAGE_BYTES)
         pages = [page for page in run.pages if page is not None]
         self._replies.answer_get(run.get.request_id, bytes(run.states), pages)
         self._in_flight.on_answered()

@@ -1,7 +1,7 @@
 """The requests of one connection that wait: for a peer, for room, or for a destroyed pool to be swept.  Pure.
 
-Each is bounded by what it may make the daemon hold.  The connection may end while they wait; then their answers are
-wanted no more, but what they did must still be noted, so whoever waits asks `end` before it answers.
+Each is bounded by what it may make the daemon hold.  When the connection ends, the pager forgets them, all but the
+destroying of pools, which has begun: nobody is told of its end.
 """
 
 from collections.abc import Callable
@@ -37,14 +37,11 @@ class InFlight:
         self.bytes += count_bytes
         self._counters.in_flight += 1
 
-    def end(self, count_bytes: int) -> bool:
-        """A request waits no more; return whether its reply is still wanted."""
-        if self.is_closed:
-            return False
+    def end(self, count_bytes: int) -> None:
+        """A request waits no more."""
         self.count -= 1
         self.bytes -= count_bytes
         self._counters.in_flight -= 1
-        return True
 
     def on_answered(self) -> None:
         """The reply to a request that had waited is in the queue."""

@@ -24,7 +24,7 @@ from config.model import PoolCodec, TmemConfig
 from ramsterd.core.codec import CodecMissing
 from ramsterd.core.page import PoolId, PoolKind
 from ramsterd.core.tmem import PoolsExhausted
-from ramsterd.pager import PagerInterface
+from ramsterd.pager.interface import PoolClient
 from ramsterd.statefile.content import PoolKey
 from ramsterd.statefile.marks import Mark, Marks, unmarked
 from ramsterd.tmemd.messages import ErrorCode
@@ -34,27 +34,25 @@ from ramsterd.tmemd.messages import ErrorCode
 _RECOUNT_SHIFT: Final = 8
 
 
-class PoolPager(PagerInterface, Protocol):
-    """What the tmem socket asks of the pager; `Pager` has it all."""
+class PoolPager(Protocol):
+    """What the tmem server asks of the pager; `Pager` has it all."""
 
-    def new_pool(self, kind: PoolKind, name: str, *, codec: PoolCodec) -> PoolId:
+    def open_client(self) -> PoolClient:
+        """Return what one connection calls; it is closed when the connection is gone."""
+        ...
+
+    def settle(self) -> None:
+        """End a pass: send what it produced to peers and wake whom it served."""
+        ...
+
+    def new_pool(
+        self, kind: PoolKind, name: str, *, codec: PoolCodec, hides_refused: bool
+    ) -> PoolId:
         """Make a pool, or raise PoolsExhausted or CodecMissing."""
-        ...
-
-    def put_now(self, pool: PoolId, object_id: bytes, index: int, pages: memoryview) -> int:
-        """Store what there is room for; the rest is a miss.  Return how many, from the start."""
-        ...
-
-    def drop(self, pool: PoolId, object_id: bytes, index: int, count: int) -> int:
-        """Flush a run; return how many pages there were."""
         ...
 
     def count_pages(self, pool: PoolId, object_id: bytes, index: int, count: int) -> int | None:
         """Return how many pages of a run there are; None if the object has none at all."""
-        ...
-
-    def leaf_starts(self, pool: PoolId, object_id: bytes, index: int, count: int) -> list[int]:
-        """Return where a run may be dropped in slices of `LEAF_PAGES`."""
         ...
 
     def pages_of(self, pool: PoolId) -> int:
@@ -65,8 +63,12 @@ class PoolPager(PagerInterface, Protocol):
         """Return how many objects a pool has."""
         ...
 
+    def end_pool(self, pool: PoolId) -> None:
+        """Nobody uses a pool any more: refuse what waits in it."""
+        ...
+
     def destroy_some(self, pool: PoolId, leaves_max: int) -> tuple[int, bool]:
-        """Flush a slice of a pool; return how many pages, and whether the pool is gone."""
+        """Drop a slice of a pool that was ended; return how many pages, and whether the pool is gone."""
         ...
 
 
@@ -212,7 +214,10 @@ class PoolBook:
         if count >= self._quotas.pools_per_user_max:
             raise Refused(ErrorCode.TOO_MANY_POOLS, f"user {user_id} has {count} pools already")
         try:
-            pool_id = self._pager.new_pool(kind, f"{user_id}/{name}", codec=codec)
+            # A program may keep what was refused elsewhere: the older version must not come back in its place.
+            pool_id = self._pager.new_pool(
+                kind, f"{user_id}/{name}", codec=codec, hides_refused=True
+            )
         except PoolsExhausted as error:
             raise Refused(ErrorCode.TOO_MANY_POOLS, str(error)) from None
         except CodecMissing as error:
@@ -257,6 +262,7 @@ class PoolBook:
         if pool.name:
             del self._named[pool.owner.user, pool.name]
             pool.mark.forget()
+        self._pager.end_pool(pool.pool)
         self._doomed.append(_Doomed(pool, on_destroyed))
         self.on_doomed()
 

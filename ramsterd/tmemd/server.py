@@ -11,6 +11,7 @@ import trio
 from net.buffers import BufferPool
 from ramsterd.accepting import Acceptor
 from ramsterd.descriptors import NO_LIMIT, Descriptors
+from ramsterd.hangups import Hangups
 from ramsterd.sockets import listen_unix, remove_socket_file
 from ramsterd.statefile.marks import Marks
 from ramsterd.tmemd.connection import Connection
@@ -52,6 +53,7 @@ class TmemServer:
         )
         self._counters = Counters()
         self._buffers = BufferPool()
+        self._hangups = Hangups()
         self._sweeper = trio.lowlevel.ParkingLot()
         self._book = PoolBook(pager, quotas, marks=marks, on_doomed=self._on_doomed)
 
@@ -101,12 +103,14 @@ class TmemServer:
             inode = self._socket_path.lstat().st_ino
             try:
                 async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._hangups.serve)
                     nursery.start_soon(self._sweep)
                     nursery.start_soon(
                         self._acceptor.run, listener, partial(self._on_accepted, nursery)
                     )
                     task_status.started()
             finally:
+                self._hangups.close()
                 remove_socket_file(self._socket_path, inode)
 
     async def _sweep(self) -> None:
@@ -139,7 +143,13 @@ class TmemServer:
             with sock:
                 _log.debug("tmem client %d of user %d connected", number, user)
                 connection = Connection(
-                    sock, self._pager, self._book, user, self._counters, self._buffers
+                    sock,
+                    self._pager,
+                    self._book,
+                    user,
+                    self._counters,
+                    self._buffers,
+                    self._hangups,
                 )
                 ended = await connection.serve()
                 end, detail, name = ended.end, ended.detail, connection.client_name

@@ -10,6 +10,7 @@ done over several passes, before any later request, so that it can't drop what w
 named persistent pool is held, with all behind it, until the state file names the pool (`statefile.marks`).
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -23,6 +24,7 @@ from net.packing import pack_fields
 from ramsterd.core.page import INDEX_MAX, PAGE_BYTES, PoolKind
 from ramsterd.core.table import LEAF_PAGES
 from ramsterd.pager import PutOutcome
+from ramsterd.pager.interface import PoolClient
 from ramsterd.tmemd.counters import Counters
 from ramsterd.tmemd.flushing import FLUSH_LEAVES_MAX, Flush
 from ramsterd.tmemd.gets import Get, Gets, OpenPool
@@ -46,7 +48,7 @@ from ramsterd.tmemd.messages import (
     parse_range,
     parse_run,
 )
-from ramsterd.tmemd.pools import PoolBook, PoolPager, Refused, TmemPool
+from ramsterd.tmemd.pools import PoolBook, Refused, TmemPool
 from ramsterd.tmemd.replies import ReplyQueue
 
 # In pages; about 5 ms of puts.
@@ -72,7 +74,7 @@ class Session:
 
     def __init__(
         self,
-        pager: PoolPager,
+        pager: PoolClient,
         book: PoolBook,
         user: int,
         counters: Counters,
@@ -92,6 +94,8 @@ class Session:
         self._user = user
         self._counters = counters
         self._pools: dict[int, OpenPool] = {}
+        # Pages of puts that wait for room, by pool: they wait no more when the connection ends.
+        self._waiting_pages: Counter[TmemPool] = Counter()
         self._last_pool = 0
         self._gets = Gets(pager, book, self.replies, self.in_flight)
         self._flush: Flush | None = None
@@ -111,10 +115,22 @@ class Session:
             or self.in_flight.is_full
         )
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a request waits, for the pager, the state file, or a destroyed pool to be swept."""
+        return self._is_waiting or bool(self.in_flight.count)
+
     def close(self) -> None:
-        """The connection is over: its private pools go, replies queued and to come are forgotten."""
+        """The connection is over: what it waits for has no effect any more, its private pools go, replies are forgotten.
+
+        May be called twice.
+        """
+        self._pager.close()
         self.in_flight.close()
         self.received.close()
+        for pool, count in self._waiting_pages.items():
+            pool.waiting_pages -= count
+        self._waiting_pages.clear()
         self.replies.clear()
         self._flush = self._held = None
         self._is_waiting = False
@@ -221,9 +237,11 @@ class Session:
         self._book.destroy(opened.pool, partial(self._on_destroyed, frame.request_id))
 
     def _on_destroyed(self, request_id: int, dropped: int) -> None:
-        if self.in_flight.end(0):
-            self.replies.answer(TmemType.DESTROY_POOL, request_id, COUNT.pack(dropped))
-            self.in_flight.on_answered()
+        if self.in_flight.is_closed:
+            return
+        self.in_flight.end(0)
+        self.replies.answer(TmemType.DESTROY_POOL, request_id, COUNT.pack(dropped))
+        self.in_flight.on_answered()
 
     def _on_status(self, frame: Frame) -> None:
         pools = [opened.pool for opened in self._pools.values()]
@@ -261,7 +279,7 @@ class Session:
         done = partial(self._on_late_put, request_id, pool, count)
         outcome = self._pager.put(pool.pool, object_id, index, frame.body, done)
         if outcome is None:
-            pool.waiting_pages += count
+            self._count_waiting(pool, count)
             self.in_flight.begin(count * PAGE_BYTES)
             return
         if outcome is PutOutcome.REFUSED:
@@ -272,10 +290,17 @@ class Session:
         self, request_id: int, pool: TmemPool, count: int, outcome: PutOutcome
     ) -> None:
         # What was refused stays charged until the pool is counted anew: other requests came in between.
-        pool.waiting_pages -= count
-        if self.in_flight.end(count * PAGE_BYTES):
+        self._count_waiting(pool, -count)
+        self.in_flight.end(count * PAGE_BYTES)
+        if pool.is_gone:
+            self._refuse(request_id, ErrorCode.NO_SUCH_POOL, _POOL_GONE)
+        else:
             self._answer_put(request_id, count, outcome)
-            self.in_flight.on_answered()
+        self.in_flight.on_answered()
+
+    def _count_waiting(self, pool: TmemPool, count: int) -> None:
+        pool.waiting_pages += count
+        self._waiting_pages[pool] += count
 
     def _answer_put(self, request_id: int, count: int, outcome: PutOutcome) -> None:
         if outcome is PutOutcome.STORED:

@@ -8,25 +8,183 @@ from typing import TypeVar
 from config.limits import PAGE_BYTES
 from ramsterd.core.extents import PageStatus, StatusRun
 from ramsterd.core.page import ZERO_PAGE, PoolId
-from ramsterd.pager import GetOutcome, GetResult, PutOutcome
+from ramsterd.pager import Dropped, GetOutcome, GetResult, PutOutcome
 
 T = TypeVar("T")
 PageKey = tuple[PoolId, bytes, int]
 
 
-class FakePager:
-    """Implements `DiskPagerInterface`.
+class FakeClient:
+    """Implements `DiskClient` over a fake pager.
 
     A delayed call takes effect when it is released, not when it is made: the least a front end may rely on.
     """
 
+    def __init__(self, pager: "FakePager") -> None:
+        self._fake = pager
+        self._delayed: list[Callable[[], None]] = []
+        self._replicating: list[Callable[[bool], None]] = []
+        self.is_closed = False
+
+    def close(self) -> None:
+        """Nothing of what waits has an effect any more."""
+        self.is_closed = True
+        fake = self._fake
+        fake.delayed = [each for each in fake.delayed if each not in self._delayed]
+        fake.replicating = [
+            (run, done) for run, done in fake.replicating if done not in self._replicating
+        ]
+        # They lead to the connection, and that to us.
+        self._delayed.clear()
+        self._replicating.clear()
+
+    def get(
+        self,
+        pool: PoolId,
+        object_id: bytes,
+        index: int,
+        count: int,
+        done: Callable[[GetResult], None],
+    ) -> GetResult | None:
+        self._fake.calls["get"] += 1
+        return self._now_or_later(lambda: self._get(pool, object_id, index, count), done)
+
+    def _get(self, pool: PoolId, object_id: bytes, index: int, count: int) -> GetResult:
+        run = range(index, index + count)
+        if not self._fake.lost.isdisjoint(run):
+            return GetOutcome.LOST
+        if not self._fake.unreachable.isdisjoint(run):
+            return GetOutcome.UNREACHABLE
+        return [self._fake.pages.get((pool, object_id, each)) for each in run]
+
+    def put(
+        self,
+        pool: PoolId,
+        object_id: bytes,
+        index: int,
+        pages: memoryview,
+        done: Callable[[PutOutcome], None],
+    ) -> PutOutcome | None:
+        self._fake.calls["put"] += 1
+        content = bytes(pages)
+        assert content
+        assert len(content) % PAGE_BYTES == 0
+        return self._now_or_later(lambda: self._put(pool, object_id, index, content), done)
+
+    def _put(self, pool: PoolId, object_id: bytes, index: int, content: bytes) -> PutOutcome:
+        if self._fake.is_refusing:
+            return PutOutcome.REFUSED
+        for start in range(0, len(content), PAGE_BYTES):
+            key = (pool, object_id, index + start // PAGE_BYTES)
+            self._fake.pages[key] = content[start : start + PAGE_BYTES]
+        return PutOutcome.STORED
+
+    def patch(
+        self,
+        pool: PoolId,
+        object_id: bytes,
+        index: int,
+        offset: int,
+        data: bytes,
+        done: Callable[[PutOutcome | GetOutcome], None],
+    ) -> PutOutcome | GetOutcome | None:
+        self._fake.calls["patch"] += 1
+        assert 0 <= offset < offset + len(data) <= PAGE_BYTES
+        return self._now_or_later(lambda: self._patch(pool, object_id, index, offset, data), done)
+
+    def _patch(
+        self, pool: PoolId, object_id: bytes, index: int, offset: int, data: bytes
+    ) -> PutOutcome | GetOutcome:
+        if index in self._fake.lost:
+            return GetOutcome.LOST
+        if self._fake.is_refusing:
+            return PutOutcome.REFUSED
+        page = self._fake.pages.get((pool, object_id, index), ZERO_PAGE)
+        page = page[:offset] + data + page[offset + len(data) :]
+        self._fake.pages[pool, object_id, index] = page
+        return PutOutcome.STORED
+
+    def put_zeros(self, pool: PoolId, object_id: bytes, index: int, count: int) -> PutOutcome:
+        self._fake.calls["put_zeros"] += 1
+        for each in range(index, index + count):
+            self._fake.pages[pool, object_id, each] = ZERO_PAGE
+        return PutOutcome.STORED
+
+    def status(
+        self, pool: PoolId, object_id: bytes, index: int, count: int, *, runs_max: int
+    ) -> list[StatusRun]:
+        self._fake.calls["status"] += 1
+        runs: list[StatusRun] = []
+        for each in range(index, index + count):
+            page = self._fake.pages.get((pool, object_id, each))
+            kind = PageStatus.DATA
+            if each not in self._fake.lost and page in {None, ZERO_PAGE}:
+                kind = PageStatus.HOLE if page is None else PageStatus.ZERO
+            if runs and runs[-1][0] is kind:
+                runs[-1] = kind, runs[-1][1] + 1
+            elif len(runs) == runs_max:
+                break
+            else:
+                runs.append((kind, 1))
+        return runs
+
+    def drop(
+        self, pool: PoolId, object_id: bytes, index: int, count: int, *, pages_max: int
+    ) -> Dropped:
+        """Drops exactly as many, so that slices are seen."""
+        self._fake.calls["drop"] += 1
+        pages = 0
+        for each in range(index, index + count):
+            pages += self._fake.pages.pop((pool, object_id, each), None) is not None
+            if pages == pages_max:
+                return Dropped(each + 1 - index, pages)
+        return Dropped(count, pages)
+
+    def bring_home(
+        self,
+        pool: PoolId,
+        object_id: bytes,
+        index: int,
+        count: int,
+        done: Callable[[GetResult], None],
+    ) -> GetResult | None:
+        self._fake.calls["bring_home"] += 1
+        self._fake.cached.update(range(index, index + count))
+        return self._now_or_later(lambda: self._get(pool, object_id, index, count), done)
+
+    def replicate(
+        self, pool: PoolId, object_id: bytes, index: int, count: int, done: Callable[[bool], None]
+    ) -> bool | None:
+        self._fake.calls["replicate"] += 1
+        if not self._fake.is_replicating:
+            return True
+        self._fake.replicating.append((range(index, index + count), done))
+        self._replicating.append(done)
+        return None
+
+    def _now_or_later(self, act: Callable[[], T], done: Callable[[T], None]) -> T | None:
+        if not self._fake.is_delaying:
+            return act()
+
+        def complete() -> None:
+            done(act())
+
+        self._fake.delayed.append(complete)
+        self._delayed.append(complete)
+        return None
+
+
+class FakePager(FakeClient):
+    """Implements `DiskPager`, and is a client of itself where a test has only one."""
+
     def __init__(self) -> None:
+        super().__init__(self)
+        self.delayed: list[Callable[[], None]] = []
         self.pages: dict[PageKey, bytes] = {}
         self.is_delaying = False
         self.is_refusing = False
         self.lost: set[int] = set()
         self.unreachable: set[int] = set()
-        self.delayed: list[Callable[[], None]] = []
         self.settles_count = 0
         self.calls: Counter[str] = Counter()
         # Whether `replicate` waits for `on_replicated`, and who does.
@@ -34,6 +192,9 @@ class FakePager:
         self.replicating: list[tuple[range, Callable[[bool], None]]] = []
         self.cached: set[int] = set()
         self._on_settled: list[Callable[[], None]] = []
+
+    def open_client(self) -> FakeClient:
+        return FakeClient(self)
 
     def release(self, rng: random.Random | None = None) -> None:
         """Complete every delayed call, in order, or in an order drawn from `rng`."""
@@ -55,143 +216,9 @@ class FakePager:
         for callback in self._on_settled:
             callback()
 
-    def get(
-        self,
-        pool: PoolId,
-        object_id: bytes,
-        index: int,
-        count: int,
-        done: Callable[[GetResult], None],
-    ) -> GetResult | None:
-        self.calls["get"] += 1
-        return self._now_or_later(lambda: self._get(pool, object_id, index, count), done)
-
-    def _get(self, pool: PoolId, object_id: bytes, index: int, count: int) -> GetResult:
-        run = range(index, index + count)
-        if not self.lost.isdisjoint(run):
-            return GetOutcome.LOST
-        if not self.unreachable.isdisjoint(run):
-            return GetOutcome.UNREACHABLE
-        return [self.pages.get((pool, object_id, each)) for each in run]
-
-    def put(
-        self,
-        pool: PoolId,
-        object_id: bytes,
-        index: int,
-        pages: memoryview,
-        done: Callable[[PutOutcome], None],
-    ) -> PutOutcome | None:
-        self.calls["put"] += 1
-        content = bytes(pages)
-        assert content
-        assert len(content) % PAGE_BYTES == 0
-        return self._now_or_later(lambda: self._put(pool, object_id, index, content), done)
-
-    def _put(self, pool: PoolId, object_id: bytes, index: int, content: bytes) -> PutOutcome:
-        if self.is_refusing:
-            return PutOutcome.REFUSED
-        for start in range(0, len(content), PAGE_BYTES):
-            key = (pool, object_id, index + start // PAGE_BYTES)
-            self.pages[key] = content[start : start + PAGE_BYTES]
-        return PutOutcome.STORED
-
-    def patch(
-        self,
-        pool: PoolId,
-        object_id: bytes,
-        index: int,
-        offset: int,
-        data: bytes,
-        done: Callable[[PutOutcome | GetOutcome], None],
-    ) -> PutOutcome | GetOutcome | None:
-        self.calls["patch"] += 1
-        assert 0 <= offset < offset + len(data) <= PAGE_BYTES
-        return self._now_or_later(lambda: self._patch(pool, object_id, index, offset, data), done)
-
-    def _patch(
-        self, pool: PoolId, object_id: bytes, index: int, offset: int, data: bytes
-    ) -> PutOutcome | GetOutcome:
-        if index in self.lost:
-            return GetOutcome.LOST
-        if self.is_refusing:
-            return PutOutcome.REFUSED
-        page = self.pages.get((pool, object_id, index), ZERO_PAGE)
-        page = page[:offset] + data + page[offset + len(data) :]
-        self.pages[pool, object_id, index] = page
-        return PutOutcome.STORED
-
-    def put_zeros(self, pool: PoolId, object_id: bytes, index: int, count: int) -> PutOutcome:
-        self.calls["put_zeros"] += 1
-        for each in range(index, index + count):
-            self.pages[pool, object_id, each] = ZERO_PAGE
-        return PutOutcome.STORED
-
-    def flush(self, pool: PoolId, object_id: bytes, index: int, count: int) -> None:
-        self.calls["flush"] += 1
-        for each in range(index, index + count):
-            self.pages.pop((pool, object_id, each), None)
-
     def settle(self) -> None:
         self.settles_count += 1
         self._end_pass()
 
     def call_settled(self, callback: Callable[[], None]) -> None:
         self._on_settled.append(callback)
-
-    def status(
-        self, pool: PoolId, object_id: bytes, index: int, count: int, *, runs_max: int
-    ) -> list[StatusRun]:
-        self.calls["status"] += 1
-        runs: list[StatusRun] = []
-        for each in range(index, index + count):
-            page = self.pages.get((pool, object_id, each))
-            kind = PageStatus.DATA
-            if each not in self.lost and page in {None, ZERO_PAGE}:
-                kind = PageStatus.HOLE if page is None else PageStatus.ZERO
-            if runs and runs[-1][0] is kind:
-                runs[-1] = kind, runs[-1][1] + 1
-            elif len(runs) == runs_max:
-                break
-            else:
-                runs.append((kind, 1))
-        return runs
-
-    def flush_slice(
-        self, pool: PoolId, object_id: bytes, index: int, count: int, *, pages_max: int
-    ) -> int:
-        """Drops exactly as many, so that slices are seen."""
-        self.calls["flush_slice"] += 1
-        for each in range(index, index + count):
-            if self.pages.pop((pool, object_id, each), None) is not None:
-                pages_max -= 1
-            if not pages_max:
-                return each + 1 - index
-        return count
-
-    def bring_home(
-        self,
-        pool: PoolId,
-        object_id: bytes,
-        index: int,
-        count: int,
-        done: Callable[[GetResult], None],
-    ) -> GetResult | None:
-        self.calls["bring_home"] += 1
-        self.cached.update(range(index, index + count))
-        return self._now_or_later(lambda: self._get(pool, object_id, index, count), done)
-
-    def replicate(
-        self, pool: PoolId, object_id: bytes, index: int, count: int, done: Callable[[bool], None]
-    ) -> bool | None:
-        self.calls["replicate"] += 1
-        if not self.is_replicating:
-            return True
-        self.replicating.append((range(index, index + count), done))
-        return None
-
-    def _now_or_later(self, act: Callable[[], T], done: Callable[[T], None]) -> T | None:
-        if not self.is_delaying:
-            return act()
-        self.delayed.append(lambda: done(act()))
-        return None

@@ -1,16 +1,64 @@
 """The fake pager with pools: what the tmem socket calls."""
 
+from collections.abc import Callable
+from typing import cast
+
 from config.limits import PAGE_BYTES
 from config.model import PoolCodec
 from ramsterd.core.codec import CodecMissing
 from ramsterd.core.page import PoolId, PoolKind
 from ramsterd.core.table import LEAF_PAGES
 from ramsterd.core.tmem import PoolsExhausted
-from tests.fakes.fake_pager import FakePager
+from ramsterd.pager import GetOutcome, Taken
+from tests.fakes.fake_pager import FakeClient, FakePager
 
 
-class FakePoolPager(FakePager):
-    """Implements `ramsterd.tmemd.pools.PoolPager`."""
+class FakePoolClient(FakeClient):
+    """Implements `PoolClient`."""
+
+    @property
+    def _pools(self) -> "FakePoolPager":
+        return cast("FakePoolPager", self._fake)
+
+    def put_now(self, pool: PoolId, object_id: bytes, index: int, pages: memoryview) -> int:
+        count = len(pages) // PAGE_BYTES
+        stored = min(self._pools.room_pages, count)
+        for number in range(count):
+            key = (pool, object_id, index + number)
+            if number < stored:
+                self._fake.pages[key] = bytes(
+                    pages[number * PAGE_BYTES : (number + 1) * PAGE_BYTES]
+                )
+            else:
+                self._fake.pages.pop(key, None)
+        return stored
+
+    def take(
+        self,
+        pool: PoolId,
+        object_id: bytes,
+        index: int,
+        count: int,
+        done: Callable[[Taken], None],
+    ) -> Taken | None:
+        self._fake.calls["take"] += 1
+        return self._now_or_later(lambda: self._take(pool, object_id, index, count), done)
+
+    def _take(self, pool: PoolId, object_id: bytes, index: int, count: int) -> Taken:
+        """Takes all of it, also what was put while it waited: `Pager` does not."""
+        result = self._get(pool, object_id, index, count)
+        if isinstance(result, GetOutcome):
+            return Taken(result, 0)
+        return Taken(result, self.drop(pool, object_id, index, count, pages_max=count).pages)
+
+    def begin_drop(self, pool: PoolId, object_id: bytes, index: int, count: int) -> list[int]:
+        leaves = {each // LEAF_PAGES for each in self._pools._indexes(pool, object_id)}
+        first, last = index // LEAF_PAGES, (index + count - 1) // LEAF_PAGES
+        return [leaf * LEAF_PAGES for leaf in sorted(leaves) if first <= leaf <= last]
+
+
+class FakePoolPager(FakePager, FakePoolClient):
+    """Implements `ramsterd.tmemd.pools.PoolPager`, and is a client of itself where a test has only one."""
 
     def __init__(self, *, pools_max: int = 100) -> None:
         super().__init__()
@@ -21,7 +69,17 @@ class FakePoolPager(FakePager):
         # How many pages of a put_now find room.
         self.room_pages = 1 << 40
 
-    def new_pool(self, kind: PoolKind, name: str, *, codec: PoolCodec = PoolCodec.LZ4) -> PoolId:
+    def open_client(self) -> FakePoolClient:
+        return FakePoolClient(self)
+
+    def new_pool(
+        self,
+        kind: PoolKind,
+        name: str,
+        *,
+        codec: PoolCodec = PoolCodec.LZ4,
+        hides_refused: bool = False,
+    ) -> PoolId:
         if codec is self.missing_codec:
             raise CodecMissing("not installed")
         if len(self.pools) >= self.pools_max:
@@ -30,36 +88,18 @@ class FakePoolPager(FakePager):
         self.pools[PoolId(self._last_pool)] = kind
         return PoolId(self._last_pool)
 
-    def put_now(self, pool: PoolId, object_id: bytes, index: int, pages: memoryview) -> int:
-        count = len(pages) // PAGE_BYTES
-        stored = min(self.room_pages, count)
-        for number in range(count):
-            key = (pool, object_id, index + number)
-            if number < stored:
-                self.pages[key] = bytes(pages[number * PAGE_BYTES : (number + 1) * PAGE_BYTES])
-            else:
-                self.pages.pop(key, None)
-        return stored
-
-    def drop(self, pool: PoolId, object_id: bytes, index: int, count: int) -> int:
-        before = len(self.pages)
-        self.flush(pool, object_id, index, count)
-        return before - len(self.pages)
-
     def count_pages(self, pool: PoolId, object_id: bytes, index: int, count: int) -> int | None:
         indexes = self._indexes(pool, object_id)
         return sum(index <= each < index + count for each in indexes) if indexes else None
-
-    def leaf_starts(self, pool: PoolId, object_id: bytes, index: int, count: int) -> list[int]:
-        leaves = {each // LEAF_PAGES for each in self._indexes(pool, object_id)}
-        first, last = index // LEAF_PAGES, (index + count - 1) // LEAF_PAGES
-        return [leaf * LEAF_PAGES for leaf in sorted(leaves) if first <= leaf <= last]
 
     def pages_of(self, pool: PoolId) -> int:
         return sum(key[0] == pool for key in self.pages)
 
     def objects_of(self, pool: PoolId) -> int:
         return len({key[1] for key in self.pages if key[0] == pool})
+
+    def end_pool(self, pool: PoolId) -> None:
+        self.calls["end_pool"] += 1
 
     def destroy_some(self, pool: PoolId, leaves_max: int) -> tuple[int, bool]:
         some = [key for key in self.pages if key[0] == pool][: leaves_max * LEAF_PAGES]

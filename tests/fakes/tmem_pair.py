@@ -65,7 +65,12 @@ class Pair:
         self.counters = Counters()
         self.late_replies = 0
         self.session = Session(
-            self.pager, self.book, user, self.counters, self._on_late, pool=POISONED
+            self.pager.open_client(),
+            self.book,
+            user,
+            self.counters,
+            self._on_late,
+            pool=POISONED,
         )
         self.client = ClientProtocol()
         self.run(hello_request("test"))

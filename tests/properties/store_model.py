@@ -51,12 +51,18 @@ class StoreModel:
     # What front ends do.
 
     def new_pool(self, kind: PoolKind, *, is_foreign: bool = False) -> PoolId:
-        pool = self.store.new_pool(kind, "a pool", is_foreign=is_foreign)
+        # Of the persistent ones the first keeps what a refused put would have replaced, as a disk does.
+        hides_refused = kind is PoolKind.EPHEMERAL or bool(self.kinds)
+        pool = self.store.new_pool(
+            kind, "a pool", is_foreign=is_foreign, hides_refused=hides_refused
+        )
         (self.foreign_kinds if is_foreign else self.kinds)[pool] = kind
         return pool
 
-    def put(self, handle: Handle, pages: list[bytes]) -> int:
-        stored = self.store.put(*handle, memoryview(b"".join(pages)))
+    def put(self, handle: Handle, pages: list[bytes], *, takes_slots: bool = True) -> int:
+        used_bytes = self.store.zbud.used_bytes
+        stored = self.store.put(*handle, memoryview(b"".join(pages)), takes_slots=takes_slots)
+        assert takes_slots or self.store.zbud.used_bytes <= used_bytes
         for (pool, name, index), page in zip(_run(handle, stored), pages, strict=False):
             self._drop((pool, name, index))
             self.pages[pool, name, index] = page
@@ -71,7 +77,9 @@ class StoreModel:
     def refuse(self, handle: Handle, count: int) -> None:
         # Room for the refused put may have been made before it was given up.
         self.check_reads()
-        self.store.refuse(*handle, count)
+        if not self.store.refuse(*handle, count):
+            assert not self.store.pools[handle[0]].hides_refused
+            return
         for each in _run(handle, count):
             if self._drop(each) and self.kinds[handle[0]] is PoolKind.PERSISTENT:
                 self.pages[each] = LOST

@@ -72,6 +72,11 @@ class StoreMachine(RuleBasedStateMachine):
         if stored < len(pages) and is_refused:
             self.model.refuse((self.pool(pool), name, index + stored), len(pages) - stored)
 
+    @rule(pool=NUMBERS, name=NAMES, index=INDEXES, pages=RUNS)
+    def put_in_place(self, pool: int, name: bytes, index: int, pages: list[bytes]) -> None:
+        """Only what needs no slot."""
+        self.model.put((self.pool(pool), name, index), pages, takes_slots=False)
+
     @rule(pool=NUMBERS, runs=st.integers(5, 25), zbytes=SIZES, seed=SEEDS)
     def put_much(self, pool: int, runs: int, zbytes: int, seed: int) -> None:
         """Most steps are small; this one reaches the budget."""

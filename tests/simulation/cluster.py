@@ -29,7 +29,7 @@ from ramsterd.core.arena import MemfdMapping
 from ramsterd.core.page import PoolId, PoolKind
 from ramsterd.engine import Engine
 from ramsterd.loop_time import PAUSE_SECONDS_MIN
-from ramsterd.pager import Pager
+from ramsterd.pager import Pager, PagerClient
 from ramsterd.peers import Peers
 from tests.simulation.datagrams import Datagrams, SimSocket
 from tests.simulation.dialers import Dialer
@@ -69,8 +69,12 @@ class Node:
     engine: Engine
     peers: Peers
     pager: Pager
+    # For what a scenario does by itself.
+    client: PagerClient
     pool: PoolId
     cache: PoolId
+    # Persistent pages of a program, as behind the tmem socket.
+    spill: PoolId
     is_paused: bool = False
     # When it was paused, and how much of the world's time its loop has not run in all.
     paused_at: float = 0.0
@@ -164,8 +168,10 @@ class Cluster:
         peers = Peers(engine, self._files[number], transport=NoTransport(), rng=rng)
         pager = Pager(engine, peers, put_wait_seconds_max=daemon.remote.put_wait_seconds_max)
         pool = pager.new_pool(PoolKind.PERSISTENT, "export")
-        cache = pager.new_pool(PoolKind.EPHEMERAL, "cache")
-        node = Node(number, incarnation, engine, peers, pager, pool, cache)
+        cache = pager.new_pool(PoolKind.EPHEMERAL, "cache", hides_refused=True)
+        spill = pager.new_pool(PoolKind.PERSISTENT, "spill", hides_refused=True)
+        client = pager.open_client()
+        node = Node(number, incarnation, engine, peers, pager, client, pool, cache, spill)
         self.nodes[number] = node
         self._last_lives[number] = incarnation
         if self.has_detector:

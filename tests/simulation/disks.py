@@ -100,7 +100,7 @@ class DiskClient:
         if negotiation.state is State.TRANSMISSION:
             self.is_open = True
             self._transmission = Transmission(
-                negotiation.session, node.pager, counters, lambda: None
+                negotiation.session, node.pager.open_client(), counters, lambda: None
             )
 
     def _option(self, name: str) -> bytes:
@@ -203,7 +203,7 @@ class DiskClient:
 
     def _on_error(self, asked: Asked, errno: Errno) -> None:
         self._seen[f"{asked.command.name} {errno.name}"] += 1
-        # What was refused was not stored, or hides what was there before: both may be read as an error only.
+        # What was refused may have been stored in part; where it was not, what was there before stays.
         assert asked.command in {Command.READ, Command.WRITE}
 
     def _on_read(self, indexes: range, data: bytes) -> None:

@@ -8,8 +8,9 @@ from typing import Final, TypeAlias
 from ramsterd.core.page import PAGE_BYTES
 
 OBJECT: Final = b"disk"
-# Added to the number of a node for the pages of its cache, which differ from those of its disk.
+# Added to the number of a node for the pages of its cache, or of its spill, which differ from those of its disk.
 CACHE: Final = 1000
+SPILL: Final = 2000
 ZPAGE_BYTES: Final = (300, 900, 2000, PAGE_BYTES)
 RAW_VERSIONS: Final = 1 << 30
 # Each life of a node begins with a version of its own: what an earlier one put must never be seen again.

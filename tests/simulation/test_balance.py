@@ -49,7 +49,7 @@ def write_in_turns(
 def replicate(cluster: Cluster, client: Client, index: int) -> None:
     """Flush a run to peers, as FUA does."""
     answers: list[bool] = []
-    client.node.pager.replicate(client.pool, OBJECT, index, RUN, answers.append)
+    client.node.client.replicate(client.pool, OBJECT, index, RUN, answers.append)
     client.node.pager.settle()
     assert cluster.run_until(lambda: answers == [True], 20)
 

@@ -132,7 +132,9 @@ async def test_destroy_pool_leaves_no_foreign_pages(seed: int, mock_clock: MockC
     client.possible.clear()
     for get in gets:
         get.possible = [{0}]
-    cluster[0].pager.destroy_pool(cluster[0].pool)
+    cluster[0].pager.end_pool(cluster[0].pool)
+    while not cluster[0].pager.destroy_some(cluster[0].pool, 16)[1]:
+        pass
     cluster[0].pager.settle()
     cluster.let_go(0, 1)
     cluster.let_go(1, 0)

@@ -22,7 +22,7 @@ class Replications:
 
     def ask(self, index: int = 0, count: int = EXPORT_PAGES) -> bool | None:
         node = self.cluster[0]
-        answer = node.pager.replicate(node.pool, OBJECT, index, count, self.answers.append)
+        answer = node.client.replicate(node.pool, OBJECT, index, count, self.answers.append)
         node.pager.settle()
         return answer
 

@@ -17,7 +17,7 @@ from ramsterd.core.traffic import FOREIGN_OBJECT
 from ramsterd.pager import GetOutcome, GetResult, PutOutcome
 from tests.simulation.checkers import check_books, check_step, held, remote_only, rows_of
 from tests.simulation.cluster import Cluster, Node
-from tests.simulation.pages import CACHE, OBJECT, RAW_VERSIONS, VERSIONS_PER_LIFE, make_page
+from tests.simulation.pages import CACHE, OBJECT, RAW_VERSIONS, SPILL, VERSIONS_PER_LIFE, make_page
 from tests.simulation.world import World
 
 # A value is a version; these two are none.
@@ -66,6 +66,8 @@ class Client:
     number: int
     expects_unreachable: bool = False
     kind: PoolKind = PoolKind.PERSISTENT
+    # A pool of a program instead of a disk: what was refused hides what was there.
+    hides_refused: bool = False
     node: Node = field(init=False)
     possible: dict[int, Values] = field(default_factory=dict)
     # Pages that may be gone: their only holder died, or what it keeps was damaged.
@@ -85,7 +87,9 @@ class Client:
 
     @property
     def pool(self) -> PoolId:
-        return self.node.cache if self.is_cache else self.node.pool
+        if self.is_cache:
+            return self.node.cache
+        return self.node.spill if self.hides_refused else self.node.pool
 
     @property
     def indexes(self) -> list[int]:
@@ -105,7 +109,8 @@ class Client:
         return values
 
     def _page(self, index: int, version: int) -> bytes:
-        return make_page(self.number + CACHE * self.is_cache, index, version)
+        owner = self.number + CACHE * self.is_cache + SPILL * self.hides_refused
+        return make_page(owner, index, version)
 
     def _note(self, what: str, index: int, count: int) -> None:
         disk = "cache" if self.is_cache else "disk"
@@ -125,10 +130,10 @@ class Client:
         self._widen(index, count)
         with self.cluster.inside(self.number):
             if self.is_cache:
-                stored = self.node.pager.put_now(self.pool, OBJECT, index, memoryview(pages))
+                stored = self.node.client.put_now(self.pool, OBJECT, index, memoryview(pages))
                 self._on_put(put, PutOutcome.STORED if stored == count else PutOutcome.REFUSED)
             else:
-                outcome = self.node.pager.put(
+                outcome = self.node.client.put(
                     self.pool, OBJECT, index, memoryview(pages), lambda it: self._on_put(put, it)
                 )
                 if outcome is not None:
@@ -143,19 +148,22 @@ class Client:
         self._note(f"put {outcome.name}", put.index, len(put.versions))
         for index, version in enumerate(put.versions, put.index):
             before = self.possible.get(index, {HOLE})
-            # Refused: the old version must not be seen; the first pages of the run may have been stored.
-            after = {version} if outcome is PutOutcome.STORED else {version, LOST}
-            if outcome is PutOutcome.REFUSED and HOLE in before:
-                after.add(HOLE)
-            self.possible[index] = after
-            self.losable.discard(index)
+            if outcome is PutOutcome.STORED:
+                self.possible[index] = {version}
+                self.losable.discard(index)
+            elif self.is_cache or self.hides_refused:
+                # The old version must not be seen; the first pages of the run may have been stored.
+                self.possible[index] = {version, LOST} | (before & {HOLE})
+                self.losable.discard(index)
+            else:
+                self.possible[index] = before | {version}
         self.puts.remove(put)
         self._widen(put.index, len(put.versions))
 
     def flush(self, index: int, count: int = 1) -> None:
         self._note("flush", index, count)
         with self.cluster.inside(self.number):
-            self.node.pager.flush(self.pool, OBJECT, index, count)
+            self.node.client.drop(self.pool, OBJECT, index, count, pages_max=count)
             for each in range(index, index + count):
                 self.possible[each] = {HOLE}
                 self.losable.discard(each)
@@ -175,7 +183,7 @@ class Client:
         get = RunningGet(index, [self.values(each) for each in range(index, index + count)])
         self.gets.append(get)
         with self.cluster.inside(self.number):
-            result = self.node.pager.get(
+            result = self.node.client.get(
                 self.pool, OBJECT, index, count, lambda it: self._on_get(get, it)
             )
             if result is not None:

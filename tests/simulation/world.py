@@ -152,7 +152,7 @@ def named_by(owner: Node, row: int) -> set[int]:
 
 def versions(client: "Client") -> Iterator[tuple[int, Identity]]:
     """Yield each version that a get of a client may see now."""
-    if client.is_cache:
+    if client.is_cache or client.hides_refused:
         return
     for index in client.possible:
         for version in sorted(client.values(index)):

@@ -53,6 +53,28 @@ async def test_a_small_call_does_not_overtake_a_large_one_that_waits_for_room(
         assert asked[0] == b"fills all but one page"
 
 
+async def test_nothing_of_a_client_that_is_gone_takes_effect(tmp_path: Path) -> None:
+    """It has as much in flight as it may, so its end lies unread behind what it sent after that."""
+    async with serving(tmp_path / "s") as pager:
+        client = AsyncClient(tmp_path / "s")
+        async with client, trio.open_nursery() as nursery:
+            pool = await client.new_pool(PoolKind.PERSISTENT, name="kept")
+            pager.is_delaying = True
+
+            async def put() -> None:
+                with contextlib.suppress(NotConnected):
+                    await pool.put(b"a", 0, PAGE * (FRAMES_MAX * FRAME_PAGES * 2))
+
+            nursery.start_soon(put)
+            await trio.testing.wait_all_tasks_blocked()
+            assert len(pager.delayed) == FRAMES_MAX
+            nursery.cancel_scope.cancel()
+        with trio.fail_after(10):
+            while pager.delayed:
+                await trio.testing.wait_all_tasks_blocked(0.001)
+        assert not pager.pages
+
+
 async def test_a_full_backlog_is_waited_for(tmp_path: Path) -> None:
     path = tmp_path / "s"
     with socket.socket(socket.AF_UNIX) as listener, contextlib.ExitStack() as stack:

@@ -29,6 +29,19 @@ def test_the_second_put_of_a_page_is_what_a_get_returns(store: Store, pool: Pool
     assert store.statistics().rows == 1
 
 
+def test_without_slots_only_what_needs_none_is_stored(store: Store, pool: PoolId) -> None:
+    """Same-filled pages, and pages of the class of their old version: up to the first that is neither."""
+    put_run(store, pool, 0, make_run(700, 3))
+    used_bytes = store.zbud.used_bytes
+    pages = [make_page(690), ZERO_PAGE, make_fill(7), make_page(700), make_page(690)]
+    assert store.put(pool, OBJECT, 0, memoryview(joined(pages)), takes_slots=False) == 3
+    assert read(store, pool, 0, 5) == [*pages[:3], None, None]
+    assert store.put(pool, OBJECT, 0, memoryview(make_page(1700)), takes_slots=False) == 0
+    assert read(store, pool, 0) == [pages[0]]
+    assert store.zbud.used_bytes == used_bytes
+    store.check_invariants()
+
+
 def test_addresses_of_rows_lead_to_their_entries(store: Store, pool: PoolId) -> None:
     put_run(store, pool, 100, make_run(500, 3))
     for row in range(FIRST_ROW, FIRST_ROW + 3):

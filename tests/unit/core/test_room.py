@@ -92,3 +92,34 @@ def test_ephemeral_pages_give_way_when_all_leaves_are_in_use() -> None:
     assert store.put_zeros(pool, OBJECT, 64 * 15, 1) == 0
     assert put_run(store, cache, 0, make_run(500, 1)) == 0
     store.check_invariants()
+
+
+def test_room_that_is_made_is_told(store: Store, pool: PoolId, cache: PoolId) -> None:
+    """Whatever lets a put find room that found none: slots, rows, leaves, copies that can be dropped, a budget."""
+    told = [store.room_made]
+
+    def is_told() -> bool:
+        told.append(store.room_made)
+        return told[-1] > told[-2]
+
+    put_run(store, pool, 0, make_run(700, 40))
+    store.put_zeros(pool, OBJECT, 1000, 64)
+    assert not is_told()
+    store.flush(pool, OBJECT, 0, 1)
+    assert is_told()  # a slot
+    put_run(store, pool, 1, [make_page(3000)])
+    assert is_told()  # the slot of the version before, which was smaller
+    put_run(store, pool, 2, [make_fill(3)])
+    assert is_told()
+    store.flush(pool, OBJECT, 2, 1)
+    assert is_told()  # a row without a slot
+    store.flush(pool, OBJECT, 1000, 64)
+    assert is_told()  # a leaf without rows
+    put_run(store, cache, 0, make_run(700, 40))
+    assert not is_told()
+    store.evict_some([Family.OWN_EPHEMERAL], 0, 1)
+    assert is_told()
+    store.set_budget(store.zbud.budget_bytes)
+    assert is_told()
+    remotify_all(store)
+    assert is_told()

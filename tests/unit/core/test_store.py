@@ -1,6 +1,6 @@
 import pytest
 
-from ramsterd.core.page import ZERO_PAGE, PoolId
+from ramsterd.core.page import ZERO_PAGE, PoolId, PoolKind
 from ramsterd.core.store import Store
 from ramsterd.core.tmem import NoSuchPool
 from tests.unit.core.disk import OBJECT, put_run, read
@@ -56,6 +56,14 @@ def test_a_refused_put_leaves_nothing_old_to_read(
     assert (found.pages, found.lost_count) == ([make_page(700), None, None], 1)
     found = store.get(cache, OBJECT, 0, 3)
     assert (found.pages, found.lost_count) == ([make_page(700), None, None], 0)
+
+
+def test_a_refused_put_of_a_disk_leaves_what_was_there(store: Store) -> None:
+    disk = store.new_pool(PoolKind.PERSISTENT, "disk")
+    put_run(store, disk, 0, make_run(700, 2))
+    assert not store.refuse(disk, OBJECT, 1, 2)
+    assert read(store, disk, 0, 3) == [*make_run(700, 2), None]
+    assert store.statistics().lost_total == 0
 
 
 def test_a_lost_page_is_whole_again_when_it_is_put_or_flushed(store: Store, pool: PoolId) -> None:

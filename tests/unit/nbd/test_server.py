@@ -286,6 +286,45 @@ async def test_a_client_that_vanishes_with_requests_in_flight_is_forgotten(tmp_p
         server.pager.release()
 
 
+@pytest.mark.parametrize("is_tcp", [False, True])
+async def test_nothing_of_a_client_that_is_gone_takes_effect_though_nobody_reads_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_tcp: bool
+) -> None:
+    """It has as many requests in flight as it may, so what it sent after them, and its end, lie unread."""
+    monkeypatch.setattr("ramsterd.nbd.transmission.REQUESTS_IN_FLIGHT_MAX", 4)
+    async with running(tmp_path) as server:
+        server.pager.is_delaying = True
+        if is_tcp:
+            assert server.port is not None
+            client = await trio.open_tcp_stream("127.0.0.1", server.port)
+            await client.send_all(NAME_DISK)
+            await receive(client, len(GREETING) + 10)
+        else:
+            client = await server.join()
+        await client.send_all(b"".join(write(cookie, 4096 * cookie, PAGE) for cookie in range(9)))
+        while len(server.pager.delayed) != 4:
+            await trio.testing.wait_all_tasks_blocked()
+        await client.aclose()
+        await server.wait_connections(0)
+        server.pager.release()
+        assert not server.pager.pages
+        assert server.statistics.in_flight == 0
+        assert server.statistics.connections_ended_total["CLOSED_EARLY"] == 1
+
+
+async def test_a_client_that_says_goodbye_and_is_gone_at_once_has_left_in_order(
+    tmp_path: Path,
+) -> None:
+    """Whether its last words or its end are seen first."""
+    async with running(tmp_path) as server:
+        for _ in range(20):
+            client = await server.join()
+            await client.send_all(request(Command.DISC, 1))
+            await client.aclose()
+            await server.wait_connections(0)
+        assert server.statistics.connections_ended_total["DISCONNECTED"] == 20
+
+
 async def test_two_connections_see_each_other(tmp_path: Path) -> None:
     async with running(tmp_path) as server, await server.join() as one, await server.join() as two:
         await one.send_all(write(1, 0, PAGE))

@@ -62,6 +62,7 @@ class SimNode:
         self.pager = Pager(
             self.engine, self.peers, put_wait_seconds_max=daemon.remote.put_wait_seconds_max
         )
+        self.client = self.pager.open_client()
         self.pool = self.pager.new_pool(PoolKind.PERSISTENT, "disk")
         # What was called back, with the time.
         self.done: list[tuple[float, GetResult | PutOutcome]] = []
@@ -70,22 +71,22 @@ class SimNode:
         self.done.append((trio.current_time(), result))
 
     def put(self, index: int, pages: bytes) -> PutOutcome | None:
-        outcome = self.pager.put(self.pool, OBJECT, index, memoryview(pages), self.on_done)
+        outcome = self.client.put(self.pool, OBJECT, index, memoryview(pages), self.on_done)
         self.pager.settle()
         return outcome
 
     def get(self, index: int, count: int = 1) -> GetResult | None:
-        result = self.pager.get(self.pool, OBJECT, index, count, self.on_done)
+        result = self.client.get(self.pool, OBJECT, index, count, self.on_done)
         self.pager.settle()
         return result
 
     def patch(self, index: int, offset: int, data: bytes) -> PutOutcome | GetOutcome | None:
-        outcome = self.pager.patch(self.pool, OBJECT, index, offset, data, self.on_done)
+        outcome = self.client.patch(self.pool, OBJECT, index, offset, data, self.on_done)
         self.pager.settle()
         return outcome
 
     def flush(self, index: int, count: int) -> None:
-        self.pager.flush(self.pool, OBJECT, index, count)
+        self.client.drop(self.pool, OBJECT, index, count, pages_max=count)
         self.pager.settle()
 
     def put_until_full(self, start: int = 0) -> int:
@@ -165,3 +166,4 @@ async def run_nodes(
             nursery.cancel_scope.cancel()
     for node in nodes:
         node.engine.check_invariants()
+        node.pager.check_invariants()

@@ -7,7 +7,7 @@ from ramsterd.core.page import PoolKind
 from ramsterd.core.traffic import Leaving
 from ramsterd.remote import messages
 from ramsterd.remote.asking import FetchRequest
-from ramsterd.remote.effects import CloseLink, Effect, RoomMade, Send
+from ramsterd.remote.effects import CloseLink, Effect, Send
 from ramsterd.remote.holders import Holder
 from ramsterd.remote.messages import PAGES_ANY, RANGES_PER_FRAME_MAX, MessageType
 from ramsterd.remote.outbox import REQUEST_ID_MAX, Outbox, shipment_table
@@ -52,13 +52,12 @@ def make_shipment() -> Shipment:
 
 def test_effects_are_taken_once_and_in_order() -> None:
     outbox = make_outbox()
-    close = CloseLink(OTHER, "it is late")
+    close, closed_too = CloseLink(OTHER, "it is late"), CloseLink(ONE, "it is later")
     outbox.flush(ONE, [5])
-    outbox.add_room_made()
-    outbox.add(close, RoomMade())
+    outbox.add(close, closed_too)
     first, *others = outbox.take()
     assert isinstance(first, Send)
-    assert others == [RoomMade(), close, RoomMade()]
+    assert others == [close, closed_too]
     assert outbox.take() == []
 
 
@@ -72,10 +71,10 @@ def test_a_flush_stands_before_the_put_that_comes_after_it() -> None:
 
 def test_what_was_taken_is_not_changed_by_what_comes() -> None:
     outbox = make_outbox()
-    outbox.add_room_made()
+    outbox.add(CloseLink(OTHER, "it is late"))
     taken = outbox.take()
-    outbox.add_room_made()
-    assert taken == [RoomMade()]
+    outbox.add(CloseLink(ONE, "it is later"))
+    assert taken == [CloseLink(OTHER, "it is late")]
 
 
 # Numbers of requests.

@@ -67,7 +67,7 @@ def test_both_quotas_are_reached_and_given_back_by_flushes() -> None:
     with pytest.raises(Refused) as refused:
         put(book, pager, second, 5, 1)
     assert refused.value.code is ErrorCode.USER_QUOTA
-    book.on_dropped(first, pager.drop(first.pool, b"o", 0, 2))
+    book.on_dropped(first, pager.drop(first.pool, b"o", 0, 2, pages_max=2).pages)
     put(book, pager, second, 5, 2)
     other = book.open(2, PoolKind.PERSISTENT, "a")
     put(book, pager, other, 0, 10)

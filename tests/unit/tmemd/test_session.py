@@ -175,6 +175,50 @@ def test_a_put_that_is_refused_says_pool_full() -> None:
     assert error_code(request) is ErrorCode.NO_ROOM
 
 
+def test_a_put_whose_connection_ends_while_it_waits_has_no_effect_and_is_not_counted() -> None:
+    pair = Pair()
+    pool = pair.new_pool(name="kept")
+    pair.pager.is_delaying = True
+    pair.send(*put_requests(pool, OBJECT, 0, run_of(3)))
+    (kept,) = (pool for user in pair.book.users() for pool in user.pools)
+    assert kept.waiting_pages == 3
+    pair.session.close()
+    pair.session.close()
+    pair.pager.release()
+    assert not pair.pager.pages
+    assert kept.waiting_pages == 0
+    assert pair.late_replies == 0
+    for user in pair.book.users():
+        pair.book.recount(user)
+    assert kept.pages == 0
+    pair.book.check_invariants()
+
+
+def test_a_put_that_waits_in_a_pool_that_another_connection_destroys_says_so() -> None:
+    ours = Pair()
+    theirs = Pair(pager=ours.pager, book=ours.book)
+    first, second = ours.new_pool(name="shared"), theirs.new_pool(name="shared")
+    ours.pager.is_delaying = ours.pager.is_refusing = True
+    (request,) = put_requests(first, OBJECT, 0, page(0))
+    ours.send(request)
+    theirs.send(destroy_request(second))
+    assert ours.pager.calls["end_pool"] == 1
+    ours.pager.release()
+    ours.receive()
+    assert error_code(request) is ErrorCode.NO_SUCH_POOL
+
+
+def test_an_exclusive_get_whose_connection_ends_takes_nothing() -> None:
+    pair = Pair()
+    pool = pair.new_pool(PoolKind.EPHEMERAL, "kept", is_exclusive=True)
+    put(pair, pool, 0, run_of(2))
+    pair.pager.is_delaying = True
+    pair.send(*get_requests(pool, OBJECT, 0, bytearray(2 * PAGE_BYTES)))
+    pair.session.close()
+    pair.pager.release()
+    assert len(pair.pager.pages) == 2
+
+
 def test_an_ephemeral_put_stores_what_there_is_room_for() -> None:
     pair = Pair()
     pool = pair.new_pool(PoolKind.EPHEMERAL)

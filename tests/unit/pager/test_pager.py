@@ -2,7 +2,7 @@ import trio
 from trio.testing import MockClock
 
 from config.limits import BUDGET_BYTES_MIN
-from ramsterd.pager import GetOutcome, PutOutcome
+from ramsterd.pager import PutOutcome
 from tests.unit.ramsterd.sim_nodes import PAGE, eventually, noise, run_nodes
 
 SMALL = BUDGET_BYTES_MIN
@@ -60,9 +60,9 @@ async def test_put_without_room_is_refused_at_once_when_nobody_is_linked(
         full = node.put_until_full(1)
         assert node.put(full, noise(full)) is PutOutcome.REFUSED
         assert node.get(full) == [None]
-        # What a refused put would have replaced is hidden; others stay.
+        # What a refused put would have replaced was acknowledged, and stays.
         assert node.put(0, noise(0, 1)) is PutOutcome.REFUSED
-        assert node.get(0) is GetOutcome.LOST
+        assert node.get(0) == [noise(0)[:1000].ljust(PAGE, b"\0")]
         assert node.get(1) == [noise(1)]
         node.flush(0, 1)
         assert node.get(0) == [None]
@@ -133,8 +133,8 @@ async def test_patch_without_room_waits_and_is_refused_in_time(autojump_clock: M
         assert node.patch(0, 1, noise(0)[:4000]) is None
         await trio.sleep(2.0)
         assert node.put(5000 - 1 - 2000, noise(1)) is None
-        # Wakes the patch, which finds no room again and queues behind the put: its deadline stays.
-        node.engine.make_room_known()
+        # Wakes the patch, which finds no room again: its deadline stays.
+        node.engine.store.zbud.room_made += 1
         node.pager.settle()
         await eventually(lambda: node.done)
         [(at, outcome)] = node.done
@@ -146,9 +146,10 @@ async def test_patch_without_room_waits_and_is_refused_in_time(autojump_clock: M
 async def test_zeros_and_destroyed_pools(autojump_clock: MockClock) -> None:
     async with run_nodes(SMALL) as [node]:
         node.put(0, noise(0))
-        assert node.pager.put_zeros(node.pool, b"disk", 0, 2) is PutOutcome.STORED
+        assert node.client.put_zeros(node.pool, b"disk", 0, 2) is PutOutcome.STORED
         assert node.get(0, 2) == [bytes(PAGE)] * 2
-        assert node.pager.destroy_pool(node.pool) == 2
+        node.pager.end_pool(node.pool)
+        assert node.pager.destroy_some(node.pool, 16) == (2, True)
 
 
 async def test_a_put_behind_others_waits_to_be_refused(autojump_clock: MockClock) -> None:

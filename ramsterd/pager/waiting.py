@@ -1,0 +1,428 @@
+"""Writes in their order: which take effect at once, which wait, and what becomes of those.  Pure.
+
+The order on one page is the order in which operations came (`order.py`).  What needs no slot takes effect at once:
+same-filled pages, pages that fit where their old version stands, zeros, drops.  What needs one takes it if nobody waits
+for room, and else waits with those of its pool (`queues.py`), for `put_wait_seconds_max` at most.
+
+A write that was refused leaves what was acknowledged before, except in pools that hide it (`Store.refuse`).  A write
+whose client is gone is forgotten.  Answers are collected, and handed out at the end of the pass.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, cast
+
+from ramsterd.core import extents
+from ramsterd.core.page import PAGE_BYTES, PoolId
+from ramsterd.core.table import LEAF_PAGES
+from ramsterd.engine import Engine
+from ramsterd.pager.interface import Dropped, PutOutcome, WriteOutcome
+from ramsterd.pager.operations import NEWEST, Operation, Operations, Patch, Put, Take, Write
+from ramsterd.pager.order import Order
+from ramsterd.pager.queues import Queue, Queues
+from ramsterd.remote.pending import GetOutcome, PendingGet
+
+# Pages that a pool may put before the next one has its turn.
+TURN_PAGES: Final = 64
+# Pages put in one pass for those that waited: about 5 ms.  A head that finds no room costs as much as some of them.
+PASS_PAGES: Final = 1024
+TRY_PAGES: Final = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingStatistics:
+    """Who waits for room, and how writes that had to wait ended."""
+
+    waiting: int
+    pools_waiting: int
+    refused_total: int
+    # Writes that a later one replaced before there was room for them.
+    superseded_total: int
+    # Writes whose client went away.
+    cancelled_total: int
+
+
+class Waiting:
+    """All operations of this node that are not over."""
+
+    def __init__(self, engine: Engine, *, put_wait_seconds_max: float) -> None:
+        self._engine = engine
+        self._store = engine.store
+        self._put_wait_seconds_max = put_wait_seconds_max
+        self._order = Order()
+        self._queues = Queues()
+        self._last_number = 0
+        # Operations that are not over.  While there are none, nothing here is asked.
+        self.open: Operations = {}
+        self._fetches: dict[PendingGet, Patch] = {}
+        self._ended: dict[Write, WriteOutcome] = {}
+        # What `Room.room_made` was when the queues were last served.
+        self._room_seen = 0
+        self.refused_total = 0
+        self._superseded = 0
+        self._cancelled = 0
+
+    # What takes effect at once.
+
+    def put(self, pool: PoolId, object_id: bytes, index: int, pages: memoryview) -> int:
+        """Store what may be stored at once, from the start of a run; return how many pages."""
+        stored = self._engine.put(pool, object_id, index, pages, takes_slots=not self._queues)
+        self._on_effect(pool, object_id, index, stored)
+        return stored
+
+    def put_zeros(self, pool: PoolId, object_id: bytes, index: int, count: int) -> PutOutcome:
+        """Make a run read as zeros."""
+        stored = self._store.put_zeros(pool, object_id, index, count)
+        self._on_effect(pool, object_id, index, stored)
+        if stored == count:
+            return PutOutcome.STORED
+        self.refuse(pool, object_id, index + stored, count - stored)
+        return PutOutcome.REFUSED
+
+    def drop(
+        self, pool: PoolId, object_id: bytes, index: int, count: int, *, pages_max: int
+    ) -> Dropped:
+        """Drop about `pages_max` pages from the start of a run."""
+        before = self._store.counters.flushed
+        reach = extents.flush_slice(self._store, pool, object_id, index, count, pages_max=pages_max)
+        self._on_effect(pool, object_id, index, reach)
+        return Dropped(reach, self._store.counters.flushed - before)
+
+    def begin_drop(self, pool: PoolId, object_id: bytes, index: int, count: int) -> list[int]:
+        """Return the first index of each leaf that a run touches; what lies between them is dropped by this."""
+        starts = extents.leaf_starts(self._store, pool, object_id, index, count)
+        if self.open:
+            hole = index
+            for start in (*starts, index + count):
+                self._on_effect(pool, object_id, hole, start - hole)
+                hole = start + LEAF_PAGES
+        return starts
+
+    def refuse(self, pool: PoolId, object_id: bytes, index: int, count: int) -> None:
+        """There is no room for the pages of a run, now or later."""
+        self.refused_total += 1
+        self._hide(pool, object_id, index, count)
+
+    def _hide(
+        self, pool: PoolId, object_id: bytes, index: int, count: int, *, newest: int = NEWEST
+    ) -> None:
+        """Operation `newest` is refused on a run: the pool says what that leaves behind."""
+        if self._store.refuse(pool, object_id, index, count):
+            self._on_effect(pool, object_id, index, count, newest=newest)
+
+    def _on_effect(
+        self, pool: PoolId, object_id: bytes, index: int, count: int, *, newest: int = NEWEST
+    ) -> None:
+        """A run was replaced by operation `newest`: that and what came before has nothing more to do there."""
+        if not self.open or count <= 0:
+            return
+        struck = self._order.strike(pool, object_id, index, count, newest=newest)
+        for operation in struck:
+            if isinstance(operation, Write):
+                if operation.rest:
+                    self._queues.on_changed(operation)
+                else:
+                    self._superseded += operation.number != newest
+                    self._end(operation, PutOutcome.STORED)
+
+    # What waits.
+
+    def wait_to_put(
+        self,
+        client: Operations,
+        pool: PoolId,
+        object_id: bytes,
+        index: int,
+        pages: memoryview,
+        done: Callable[[PutOutcome], None],
+        *,
+        now: float,
+    ) -> PutOutcome | None:
+        """Let a run for which `put` found no room wait for it, if that may help; `pages` are copied."""
+        count = len(pages) // PAGE_BYTES
+        if not self._queues and not self._engine.may_make_room():
+            self.refuse(pool, object_id, index, count)
+            return PutOutcome.REFUSED
+        put = Put(
+            client=client,
+            number=self._next_number(),
+            pool=pool,
+            object_id=object_id,
+            rest=[range(index, index + count)],
+            deadline=now + self._put_wait_seconds_max,
+            done=cast("Callable[[WriteOutcome], None]", done),
+            index=index,
+            pages=memoryview(bytes(pages)),
+        )
+        self._begin(put)
+        self._queues.add(put)
+        return None
+
+    def patch(
+        self,
+        client: Operations,
+        pool: PoolId,
+        object_id: bytes,
+        index: int,
+        offset: int,
+        data: bytes,
+        done: Callable[[WriteOutcome], None],
+        *,
+        now: float,
+    ) -> WriteOutcome | None:
+        """Change a part of one page, or wait: behind others that write it, for the page, or for room."""
+        patch = Patch(
+            client=client,
+            number=self._next_number(),
+            pool=pool,
+            object_id=object_id,
+            rest=[range(index, index + 1)],
+            deadline=now + self._put_wait_seconds_max,
+            done=done,
+            index=index,
+            offset=offset,
+            data=data,
+            is_behind=self._order.has_write(pool, object_id, index),
+        )
+        self._begin(patch)
+        if not patch.is_behind:
+            self._try_patch(patch, now)
+        if patch not in self._ended:
+            return None
+        del client[patch]
+        return self._ended.pop(patch)
+
+    def begin_take(
+        self, client: Operations, pool: PoolId, object_id: bytes, index: int, count: int
+    ) -> Take:
+        """Watch which pages of a run are replaced until `end_take`."""
+        take = Take(
+            client=client,
+            number=self._next_number(),
+            pool=pool,
+            object_id=object_id,
+            rest=[range(index, index + count)],
+        )
+        self._begin(take)
+        return take
+
+    def end_take(self, take: Take) -> int:
+        """Drop the pages of a run that nobody has replaced meanwhile; return how many there were.
+
+        What waits to be stored there came later than what was taken, and stays.
+        """
+        self.forget(take)
+        if take.pool not in self._store.pools:
+            return 0
+        return sum(
+            self._store.flush(take.pool, take.object_id, run.start, len(run)) for run in take.rest
+        )
+
+    def _next_number(self) -> int:
+        self._last_number += 1
+        return self._last_number
+
+    def _begin(self, operation: Operation) -> None:
+        self.open[operation] = None
+        operation.client[operation] = None
+        self._order.add(operation)
+
+    # How it ends.
+
+    def _end(self, write: Write, outcome: WriteOutcome) -> None:
+        """A write is over; its client is told at the end of the pass, unless it is gone by then."""
+        self._stop(write)
+        self._ended[write] = outcome
+
+    def forget(self, operation: Operation) -> None:
+        """An operation is over without an effect or an answer."""
+        self._stop(operation)
+        del operation.client[operation]
+
+    def _stop(self, operation: Operation) -> None:
+        del self.open[operation]
+        self._order.remove(operation)
+        if isinstance(operation, Write):
+            self._queues.remove(operation)
+        if isinstance(operation, Patch) and operation.fetch is not None:
+            del self._fetches[operation.fetch]
+            self._engine.cancel([operation.fetch])
+            operation.fetch = None
+
+    def close(self, client: Operations) -> None:
+        """A client is gone: nothing of it has any effect from now on, and nobody is to be told."""
+        for operation in list(client):
+            if operation in self.open:
+                self._cancelled += isinstance(operation, Write)
+                self.forget(operation)
+            else:
+                del self._ended[cast("Write", operation)]
+        client.clear()
+
+    def refuse_pool(self, pool: PoolId) -> None:
+        """A pool is about to go: whoever waits in it is refused."""
+        for operation in [each for each in self.open if each.pool == pool]:
+            if isinstance(operation, Write):
+                self._end(operation, PutOutcome.REFUSED)
+
+    def take_ended(self) -> list[tuple[Write, WriteOutcome]]:
+        """Return the writes that are over since the last call, and how they ended."""
+        if not self._ended:
+            return []
+        ended, self._ended = self._ended, {}
+        for write in ended:
+            del write.client[write]
+        return list(ended.items())
+
+    # Patches.
+
+    def _try_patch(self, patch: Patch, now: float) -> None:
+        """Read, change and write in one go, or wait for the page, or for room."""
+        if not self._read_and_write(patch, now, takes_slots=not self._queues):
+            self._wait_to_patch(patch)
+
+    def _wait_to_patch(self, patch: Patch) -> None:
+        if self._queues or self._engine.may_make_room():
+            # The page may change while we wait for room, so the whole change is tried again then.
+            self._queues.add(patch)
+        else:
+            self._refuse(patch)
+
+    def _read_and_write(self, patch: Patch, now: float, *, takes_slots: bool) -> bool:
+        """Change a page, or have it fetched; return whether there was room for it."""
+        found = self._engine.get(patch.pool, patch.object_id, patch.index, 1, now=now)
+        if isinstance(found, PendingGet):
+            patch.serial = self._engine.serial_of(patch.pool, patch.object_id, patch.index)
+            patch.fetch = found
+            self._fetches[found] = patch
+            self._queues.remove(patch)
+            return True
+        if isinstance(found, GetOutcome):
+            self._end(patch, found)
+            return True
+        return self._write_patched(patch, found[0], takes_slots=takes_slots)
+
+    def _write_patched(self, patch: Patch, page: bytes | None, *, takes_slots: bool) -> bool:
+        patched = patch.apply(page)
+        stored = self._engine.put(
+            patch.pool, patch.object_id, patch.index, patched, takes_slots=takes_slots
+        )
+        self._on_effect(patch.pool, patch.object_id, patch.index, stored, newest=patch.number)
+        return bool(stored)
+
+    def on_fetched(self, pending: PendingGet, now: float) -> bool:
+        """A get has ended; return whether it was for a patch."""
+        patch = self._fetches.pop(pending, None)
+        if patch is None:
+            return False
+        patch.fetch = None
+        if pending.outcome is not None:
+            self._end(patch, pending.outcome)
+        elif self._engine.serial_of(patch.pool, patch.object_id, patch.index) != patch.serial:
+            self._try_patch(patch, now)
+        elif not self._write_patched(patch, pending.pages[0], takes_slots=not self._queues):
+            self._wait_to_patch(patch)
+        return True
+
+    # Room.
+
+    @property
+    def wants_turn(self) -> bool:
+        """Whether `serve` would do something now."""
+        if self._ended or self._order.next_patches:
+            return True
+        return bool(self._queues) and (
+            self._store.room_made != self._room_seen or self._queues.is_any_ready
+        )
+
+    def serve(self, now: float) -> None:
+        """Serve those whose turn has come, in turns, as long as there is room, or enough for one pass."""
+        while self._order.next_patches:
+            patch = self._order.next_patches.pop(0)
+            # The other write may have ended together with its client, or the patch too.
+            if patch in self.open and not patch.is_behind and patch.fetch is None:
+                self._try_patch(patch, now)
+        work = PASS_PAGES
+        if self._queues and self._store.room_made != self._room_seen:
+            self._queues.on_room_made()
+        while work > 0 and (queue := self._queues.next_turn()) is not None:
+            work -= self._serve_turn(queue, now) + TRY_PAGES
+        self._room_seen = self._store.room_made
+
+    def _serve_turn(self, queue: Queue, now: float) -> int:
+        """Serve one pool; return how many pages were put."""
+        store = self._store
+        used, made, adopted = store.zbud.used_bytes, store.room_made, store.adopted_blocks
+        pages = 0
+        while pages < TURN_PAGES and queue.writes:
+            stored = self._serve_head(queue.head, TURN_PAGES - pages, now)
+            if not stored:
+                break
+            pages += stored
+        # To look for room may have adopted clean blocks: then to look again is worth it (`Room.find_slot`).
+        is_stuck = not pages and store.adopted_blocks == adopted
+        taken_bytes = max(0, store.zbud.used_bytes - used)
+        self._queues.end_turn(queue, taken_bytes=taken_bytes, is_stuck=is_stuck)
+        if pages and store.room_made != made:
+            self._queues.on_room_made()
+        return pages
+
+    def _serve_head(self, write: Write, pages_max: int, now: float) -> int:
+        """Do what there is room for of a write; return how many pages that was."""
+        if isinstance(write, Patch):
+            return int(self._read_and_write(write, now, takes_slots=True))
+        assert isinstance(write, Put)
+        run = write.rest[0][:pages_max]
+        stored = self._engine.put(write.pool, write.object_id, run.start, write.view(run))
+        self._on_effect(write.pool, write.object_id, run.start, stored, newest=write.number)
+        return stored
+
+    # Time.
+
+    def next_deadline(self) -> float | None:
+        """Return when the first write that waits for room gives up, or some time before."""
+        return self._queues.next_deadline()
+
+    def on_deadline(self, now: float) -> None:
+        """Refuse writes that have waited long enough."""
+        for write in self._queues.expired(now):
+            self._refuse(write)
+
+    def _refuse(self, write: Write) -> None:
+        self.refused_total += 1
+        # A patch has no pages of its own: the rest of its page was acknowledged before and stays.
+        if isinstance(write, Put):
+            for run in write.rest:
+                self._hide(
+                    write.pool, write.object_id, run.start, len(run), newest=write.number - 1
+                )
+        self._end(write, PutOutcome.REFUSED)
+
+    # What is true.
+
+    def statistics(self) -> WaitingStatistics:
+        """Return a snapshot."""
+        return WaitingStatistics(
+            waiting=len(self._queues),
+            pools_waiting=self._queues.pools,
+            refused_total=self.refused_total,
+            superseded_total=self._superseded,
+            cancelled_total=self._cancelled,
+        )
+
+    def check_invariants(self) -> None:
+        """Assert what must be true between passes.  Walks everything that waits."""
+        self._order.check_invariants(list(self.open))
+        for operation in self.open:
+            assert operation in operation.client
+            if isinstance(operation, Put):
+                assert operation.rest
+                assert operation in self._queues
+            elif isinstance(operation, Patch):
+                places = (
+                    operation.is_behind,
+                    operation in self._order.next_patches,
+                    operation.fetch is not None,
+                    operation in self._queues,
+                )
+                assert sum(places) == 1, "a patch waits for one thing"
