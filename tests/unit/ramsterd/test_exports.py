@@ -29,8 +29,9 @@ class FakePager:
         self.pools[self.last] = name
         return self.last
 
-    def destroy_pool(self, pool: int) -> None:
+    def destroy_some(self, pool: int, leaves_max: int) -> tuple[int, bool]:
         del self.pools[pool]
+        return 0, True
 
 
 def marks(*lost: str) -> Marks:
