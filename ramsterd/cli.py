@@ -34,6 +34,7 @@ from ramsterd.start_line import start_line
 from ramsterd.statefile.folder import StateFolderTaken
 from ramsterd.statefile.keeper import StateKeeper
 from ramsterd.statefile.start import open_state, rewrite_state
+from ramsterd.threads import ThreadRefused
 
 logger = logging.getLogger("ramster.daemon")
 
@@ -65,11 +66,8 @@ def run(config: Path) -> None:
     examined = _examine(config, user=own_user(), is_start=True)
     try:
         log = set_up_logging(examined.daemon.log)
-    except RuntimeError as error:
-        _fail(
-            f"can't start the thread that writes the log: {error}; raise TasksMax= or `ulimit -u`",
-            1,
-        )
+    except ThreadRefused as error:
+        _fail(f"can't write the log: {error}", 1)
     started = start_line(__version__, examined.daemon, examined.cluster, examined.node)
     logger.info("%s", started)
     state = _open_state(examined.daemon, config)

@@ -4,6 +4,7 @@ The system may refuse a thread at any moment (TasksMax= of the unit, a limit on 
 That is a failure of the work that wanted one, which its caller reports or tries again; the daemon goes on.
 """
 
+import threading
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -17,6 +18,20 @@ class ThreadRefused(Exception):
 
     def __init__(self) -> None:
         super().__init__("no thread can be started; raise TasksMax= in the unit or ulimit -u")
+
+
+def start_thread(run: Callable[[], None], name: str) -> threading.Thread:
+    """Start a thread that lasts as long as the process, and that the process does not wait for.
+
+    Raises:
+        ThreadRefused: There is none.
+    """
+    thread = threading.Thread(target=run, name=name, daemon=True)
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise ThreadRefused from error
+    return thread
 
 
 async def run_in_thread(work: Callable[[], T], *, abandon_on_cancel: bool = False) -> T:

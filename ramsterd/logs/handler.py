@@ -63,7 +63,7 @@ class LogHandler(logging.Handler):
         self.setFormatter(OneLineFormatter(JOURNAL_FORMAT if is_journal else PLAIN_FORMAT))
 
     def start(self) -> None:
-        """Start the writer; raises RuntimeError if there can be no thread."""
+        """Start the writer; raises ThreadRefused if there can be no thread."""
         self._writer.start()
 
     def emit(self, record: logging.LogRecord) -> None:

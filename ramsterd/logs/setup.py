@@ -21,7 +21,7 @@ def set_up_logging(config: LogConfig, environ: Mapping[str, str] = os.environ) -
     What is queued when the process ends is written by `logging.shutdown`, which Python calls by itself.
 
     Raises:
-        RuntimeError: There can be no thread that writes.
+        ThreadRefused: There can be no thread that writes.
     """
     status = os.fstat(STDERR)
     handler = LogHandler(

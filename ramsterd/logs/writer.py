@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ramsterd.logs.line_queue import LineQueue
+from ramsterd.threads import start_thread
 
 THREAD_NAME: Final = "log"
 
@@ -30,7 +31,7 @@ class LogWriter:
         self._changed = threading.Condition()
         self._say_dropped = say_dropped
         self._is_closing = False
-        self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
+        self._thread: threading.Thread | None = None
         # Writes that failed, such as to a pipe whose reader is gone; their lines are gone too.
         self.failed_total = 0
         # Taken from the queue and not written yet: as much as the queue may hold, and no more.
@@ -40,13 +41,17 @@ class LogWriter:
         """Start the thread.
 
         Raises:
-            RuntimeError: The limit of tasks does not allow it.
+            ThreadRefused: The limit of tasks does not allow it.
         """
-        self._thread.start()
+        self._thread = start_thread(self._run, THREAD_NAME)
+
+    @property
+    def _has_ended(self) -> bool:
+        return self._thread is None or not self._thread.is_alive()
 
     def put(self, entry: bytes) -> None:
         """Queue an entry, which ends in a newline, or count it as dropped.  Never blocks."""
-        if self._is_closing and not self._thread.is_alive():
+        if self._is_closing and self._has_ended:
             # What Python prints after our end; somebody reads, for the thread has got rid of all it had.
             self._write(entry)
             return
@@ -59,8 +64,9 @@ class LogWriter:
         with self._changed:
             self._is_closing = True
             self._changed.notify()
-        self._thread.join(seconds_max)
-        return not self._thread.is_alive()
+        if self._thread is not None:
+            self._thread.join(seconds_max)
+        return self._has_ended
 
     def _run(self) -> None:
         while True:

@@ -16,7 +16,7 @@ from ramsterd.logs.limiter import LINES_MAX
 from ramsterd.nbd.client import RequestFailed
 from ramsterd.signals import USELESS
 from tests.system.conftest import NewCluster
-from tests.system.daemons import RAMSTERD, Node, environment, wait_until
+from tests.system.daemons import RAMSTERD, Node, environment, free_ports, wait_until
 
 # The smallest pipe of Linux: a page.
 PIPE_BYTES = 4096
@@ -106,7 +106,9 @@ def test_the_first_and_the_last_line_say_what_ran(new_cluster: NewCluster) -> No
 
 
 def test_clients_without_manners_cost_few_lines(new_cluster: NewCluster) -> None:
-    cluster = new_cluster(budgets=["4MiB"], more='[tmem]\nsocket = "tmem"')
+    (port,) = free_ports(1)
+    more = f'[tmem]\nsocket = "tmem"\n[metrics]\nlisten = "127.0.0.1:{port}"'
+    cluster = new_cluster(budgets=["4MiB"], more=more)
     cluster.start()
     node = cluster[1]
     for _ in range(3 * LINES_MAX):
@@ -115,6 +117,12 @@ def test_clients_without_manners_cost_few_lines(new_cluster: NewCluster) -> None
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(node.config.parent / "tmem"))
             client.sendall(b"\xff" * 64)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(node.control))
+            client.sendall(b"\xff" * 64)
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.sendall(b"\xff\r\n\r\n")
+    node.wait_ready()
     wait_until(lambda: node.status()["nbd"]["connections_total"] >= 3 * LINES_MAX, "all came")
     wait_until(lambda: not node.status()["nbd"]["connections"], "all left")
     wait_until(lambda: not node.status()["tmem"]["connections"], "all left")

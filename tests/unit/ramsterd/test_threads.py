@@ -1,7 +1,7 @@
 import pytest
 import trio
 
-from ramsterd.threads import ThreadRefused, run_in_thread
+from ramsterd.threads import ThreadRefused, run_in_thread, start_thread
 from tests.no_threads import no_threads
 
 
@@ -29,3 +29,11 @@ async def test_what_the_work_raises_is_its_own() -> None:
 def test_a_call_from_outside_of_trio_is_a_bug() -> None:
     with pytest.raises(RuntimeError, match="async context"):
         run_in_thread(fail).send(None)
+
+
+def test_a_refused_thread_that_is_to_last_is_told_as_such() -> None:
+    with no_threads(), pytest.raises(ThreadRefused):
+        start_thread(fail, "novel")
+    came: list[int] = []
+    start_thread(lambda: came.append(1), "short").join(10)
+    assert came == [1]
