@@ -25,7 +25,8 @@ from net.requests import RequestTable
 
 # How long a new connection may take to say and to be told HELLO.
 HELLO_SECONDS_MAX: Final = 5.0
-REQUESTS_IN_FLIGHT_MAX: Final = 1024
+# More than PUTs and GETs of the largest windows together, late ones included (ramsterd.peers).
+REQUESTS_IN_FLIGHT_MAX: Final = 4096
 
 
 class State(enum.Enum):

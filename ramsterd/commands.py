@@ -10,6 +10,8 @@ from config.kinds import Size
 from config.limits import BUDGET_BYTES_MIN, PAGE_BYTES
 from config.reader import show
 from config.units import format_bytes, human_bytes
+from nodemanager.ids import NodeId
+from nodemanager.table import NodeRow
 from ramsterd.control import CommandRefused
 from ramsterd.engine import Engine
 from ramsterd.peers import Peers
@@ -52,3 +54,18 @@ def set_budget(engine: Engine, peers: Peers, request: dict[str, object]) -> obje
     begun = engine.set_budget(budget_bytes, now=trio.current_time())
     peers.settle()
     return to_plain(begun)
+
+
+def nodes(engine: Engine, _: dict[str, object]) -> object:
+    """Return every member as this node sees it, with what is known of the copies that it keeps."""
+    snapshot = engine.statistics()
+    return [
+        {**_fields(row), "trust": to_plain(snapshot.trust.get(NodeId(row.config.number)))}
+        for row in snapshot.nodes.nodes
+    ]
+
+
+def _fields(row: NodeRow) -> dict[str, object]:
+    plain = to_plain(row)
+    assert isinstance(plain, dict)
+    return plain

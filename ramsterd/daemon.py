@@ -25,7 +25,7 @@ from nodemanager.ids import Incarnation, NodeId
 from nodemanager.membership import FileMembership
 from ramsterd import __version__
 from ramsterd.certificate import CertificateKeeper
-from ramsterd.commands import set_budget, verify
+from ramsterd.commands import nodes, set_budget, verify
 from ramsterd.control import Command, ControlServer
 from ramsterd.core.arena import MemfdMapping
 from ramsterd.core.page import PoolKind
@@ -345,7 +345,7 @@ class Daemon:
     def _commands(self) -> dict[str, Command]:
         return {
             "status": lambda _: to_plain(self.statistics()),
-            "nodes": lambda _: to_plain(self.engine.nodes.statistics().nodes),
+            "nodes": partial(nodes, self.engine),
             "memory-set": partial(set_budget, self.engine, self._peers),
             "verify": partial(verify, self.engine, self._peers),
             **node_commands(self._peers.members),

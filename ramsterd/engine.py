@@ -44,7 +44,9 @@ from ramsterd.remote.recall import Recall
 from ramsterd.remote.remotify import Remotifier
 from ramsterd.remote.replicate import Replication, Replicator
 from ramsterd.remote.shipment import Put
+from ramsterd.remote.spot_checks import SpotChecks
 from ramsterd.remote.sweeps import Sweeps
+from ramsterd.remote.trust import BadCopy, Trust
 
 # How often peers are told how much room we have; in between a refusal tells them.
 STATUS_SECONDS: Final = 0.5
@@ -105,11 +107,18 @@ class Engine:
             in_flight_max=remote.gets_in_flight_max,
             is_linked=self._is_reachable,
             on_thinned=self._on_thinned,
+            on_bad_holder=self._on_bad_holder,
+        )
+        self._trust = Trust()
+        self._spot_checks = SpotChecks(
+            self.store, self._trust, rng=rng, on_bad_copy=self._fetches.on_bad_copy
         )
         self._remotifier = Remotifier(
             self.store,
             self._holders,
             self.nodes,
+            trust=self._trust,
+            spot_checks=self._spot_checks,
             in_flight_max=remote.puts_in_flight_max,
             refusal_seconds=remote.refusal_seconds,
             patience=Patience(
@@ -136,7 +145,10 @@ class Engine:
             make_room=self._remotifier.make_room,
         )
         self._sweeps = Sweeps(
-            self.store, self._holders, on_thinned=self._homebound.rebuilder.note_if_at_risk
+            self.store,
+            self._holders,
+            on_thinned=self._homebound.rebuilder.note_if_at_risk,
+            on_forgotten=self._on_forgotten,
         )
         self._replicator = Replicator(self.store)
         self._compactor = Compactor(self.store)
@@ -154,6 +166,8 @@ class Engine:
         self._is_leaving = False
         # Peers that gave up their own pages: what follows on the link is its end, in order.
         self._departing: set[NodeId] = set()
+        # When the last pass ended: what is told in seconds from now on is told from then.
+        self._settled_at = 0.0
 
     # What front ends ask.
 
@@ -293,9 +307,13 @@ class Engine:
                 self._on_recall(node, messages.parse_recall(frame), now)
             case MessageType.STATUS:
                 status = messages.parse_status(frame)
+                is_first = self.nodes.status(node) is None
                 self._publish(self.nodes.on_status(node, status, now=now))
                 self._remotifier.on_status(node, status)
-                self._check_held(node, status.pages_held_for_us, now)
+                if status.pages_held_for_us:
+                    self._trust.on_some_held(node)
+                else:
+                    self._on_none_held(node, now, is_first=is_first)
             case _:
                 raise RemoteProtocolError(f"frame of type {frame.type}, which is no request")
 
@@ -304,23 +322,41 @@ class Engine:
         if (holder := self._holders.living(node)) is not None:
             self._homebound.on_recall(holder, pages_max, now)
 
-    def _check_held(self, node: NodeId, pages_held_for_us: int, now: float) -> None:
-        """A peer that keeps nothing of what we count there has purged us, as it does after `orphan_seconds`.
+    def _on_none_held(self, node: NodeId, now: float, *, is_first: bool) -> None:
+        """A peer keeps nothing of what we count there: it has purged us, as it does after `orphan_seconds`.
 
         Links keep order: whatever an answer has told us was stored before this STATUS was written.  A PUT without an
         answer may still arrive after it, so what was sent and not answered is owed a flush.
+        A peer purges only us whom it has no link to, and says so on the next one at once.  If it says so later, it
+        lost what it had said it stored on this very link.
         """
         holder = self._holders.living(node)
-        if holder is None or pages_held_for_us or not holder.pages:
+        if self._is_leaving or holder is None or not holder.pages:
             return
-        if not self._remotifier.has_put_to(node):
-            unsure = self._flushes.take(holder.holder) + self._remotifier.sent_serials(
-                holder.holder
-            )
-            self._bury(self._holders.end(node))
-            if unsure:
-                self._flushes.owe(self._holders.of(node, holder.incarnation).holder, unsure)
-                self._flush_at = now
+        if self._remotifier.has_put_to(node):
+            return
+        if not self._holders.has_free_id(node):
+            return  # it gets nothing new, and each page is found to be missing by itself
+        unsure = self._flushes.take(holder.holder) + self._remotifier.sent_serials(holder.holder)
+        if not is_first:
+            holder.is_disowning = True
+            self._trust.on_disowning(node)
+        self._bury(self._holders.end(node))
+        if unsure:
+            self._flushes.owe(self._holders.of(node, holder.incarnation).holder, unsure)
+            self._flush_at = now
+
+    def _on_forgotten(self, holder: Holder, persistent: int, now: float) -> None:
+        """A life is over, and all that it held was looked at."""
+        if holder.is_disowning:
+            self._trust.on_disowned(holder.node, persistent, now)
+
+    def _on_bad_holder(self, holder_id: int, kind: BadCopy, now: float) -> None:
+        """A holder does not have a page that it stored, or not intact."""
+        if self._is_leaving:
+            return  # it forgets us, as we asked
+        if (holder := self._holders.get(holder_id)) is not None:
+            self._trust.on_bad(holder.node, kind, 1, now)
 
     def _on_reply(self, node: NodeId, frame: Frame, now: float) -> None:
         if (holder := self._holders.living(node)) is not None:
@@ -336,6 +372,8 @@ class Engine:
             results = messages.parse_put_reply(frame, pages_count)
             self._remotifier.on_results(frame.request_id, results, now)
             self.make_room_known()
+        elif self._spot_checks.is_in_flight(frame.request_id):
+            self._spot_checks.on_reply(frame.request_id, frame, now)
         else:
             self._fetches.on_reply(frame.request_id, frame, now)
 
@@ -345,6 +383,8 @@ class Engine:
             self._remotifier.on_unknown(request_id)
             # Of a block that comes back, all pages may have been put again or flushed on the way.
             self.make_room_known()
+        elif self._spot_checks.is_in_flight(request_id):
+            self._spot_checks.on_request_failed(request_id)
         else:
             self._fetches.on_request_failed(request_id)
 
@@ -472,6 +512,7 @@ class Engine:
         self._flushes.forget(dead.holder)
         self._homebound.retaker.on_holder_unreachable(dead.holder)
         self._remotifier.on_holder_dead(dead.holder)
+        self._trust.on_life_over(dead.node)
         self._fetches.on_holder_dead(dead.holder)
         self._sweeps.begin(dead)
 
@@ -570,6 +611,7 @@ class Engine:
 
     def settle(self, now: float) -> list[Effect]:
         """Return what all events since the last call ask for, in the order in which it must be done."""
+        self._settled_at = now
         self._end_gets()  # what was fetched for good is adopted before anything clean is dropped
         if self._drop_at is None or self._drop_at <= now:
             self._drop(now)
@@ -581,6 +623,8 @@ class Engine:
             if not (puts := self._remotifier.puts_of_kept(blocks, now)):
                 break
             self._send_puts(puts, now)
+        if self._trust.to_check:
+            self._check_holders()
         for holder in self._fetches.queued_holders():
             if not self._is_reachable(self._holders[holder]):
                 self._fetches.redirect(holder)
@@ -596,7 +640,21 @@ class Engine:
                 self._on_thinned(row)
         self._sweeps.settle(now)
         self._end_gets()
+        self._outbox.add(*self._trust.take_news())
         return self._outbox.take()
+
+    def _check_holders(self) -> None:
+        """Ask peers for a page of what they lately said they stored."""
+        for node in sorted(self._trust.to_check):
+            holder = self._holders.living(node)
+            if holder is None or not self._is_reachable(holder):
+                continue
+            is_sending = self._remotifier.is_sending_to(node)
+            request = self._spot_checks.next_check(holder, is_sending=is_sending)
+            if request is not None:
+                request_id = self._outbox.next_request_id()
+                self._spot_checks.begin(request_id, holder, request)
+                self._outbox.get(node, request, request_id)
 
     def _end_gets(self) -> None:
         """Hand over what gets have become; those that nobody asked for are for who brings pages home."""
@@ -733,6 +791,9 @@ class Engine:
                 )
                 for each in self._holders
             ),
+            trust=self._trust.statistics(self._settled_at),
+            spot_checks_total=self._spot_checks.checked_total,
+            spot_checks_unanswered_total=self._spot_checks.unanswered_total,
             flushes_owed=self._flushes.count(),
             is_accepting=self._foreign.room_bytes() > 0 and not self.is_starved,
         )

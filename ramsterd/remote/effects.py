@@ -8,6 +8,7 @@ from ramsterd.core.resize import ResizeState
 from ramsterd.remote.census import Counted
 from ramsterd.remote.pending import PendingGet
 from ramsterd.remote.replicate import Replication
+from ramsterd.remote.trust import Distrusted, TrustedAgain
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,4 +64,14 @@ class Resized:
     budget_bytes: int
 
 
-Effect: TypeAlias = Send | GetDone | RoomMade | CloseLink | Resized | Replicated | Counted
+Effect: TypeAlias = (
+    Send
+    | GetDone
+    | RoomMade
+    | CloseLink
+    | Resized
+    | Replicated
+    | Counted
+    | Distrusted
+    | TrustedAgain
+)

@@ -20,7 +20,7 @@ flush, so what a peer is owed is sent before each PUT (the caller does this: `Se
 
 import random
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from typing import Final
@@ -34,13 +34,16 @@ from ramsterd.core.room import DROPPED_FIRST
 from ramsterd.core.store import Store
 from ramsterd.core.traffic import Leaving
 from ramsterd.core.zbud import Family
+from ramsterd.remote.candidates import Candidates
 from ramsterd.remote.holders import Holder, Holders
 from ramsterd.remote.messages import PAGES_PER_FRAME_MAX, PutResult
 from ramsterd.remote.overflow import Overflow, OverflowStatistics
 from ramsterd.remote.pace import Pace, PaceStatistics
 from ramsterd.remote.patience import Patience
 from ramsterd.remote.shipment import Put, Shipment
+from ramsterd.remote.spot_checks import SpotChecks
 from ramsterd.remote.standing import Standing
+from ramsterd.remote.trust import Trust
 
 # Blocks dropped in one pass: about 10 ms.  Only a budget that shrinks has more to drop at once.
 DROPPED_BLOCKS_MAX: Final = 256
@@ -71,6 +74,8 @@ class Remotifier:
         holders: Holders,
         nodes: NodeTable,
         *,
+        trust: Trust,
+        spot_checks: SpotChecks,
         in_flight_max: int,
         refusal_seconds: float,
         patience: Patience,
@@ -79,13 +84,15 @@ class Remotifier:
     ) -> None:
         self._sends_ephemeral = sends_ephemeral
         self._pace = Pace()
+        self._trust = trust
+        self._spot_checks = spot_checks
         self._standing = Standing(refusal_seconds)
+        self._peers = Candidates(nodes, holders, self._pace, trust)
         self._overflow = Overflow(
-            store, holders, nodes, self._pace,
+            store, holders, self._peers,
             must_shrink=self._must_shrink, refusal_seconds=refusal_seconds, rng=rng,
         )  # fmt: skip
         self._store = store
-        self._holders = holders
         self._nodes = nodes
         self._in_flight_max = in_flight_max
         self._patience = patience
@@ -238,6 +245,7 @@ class Remotifier:
     def forget(self, node: NodeId) -> None:
         """A peer is no member any more, and its link is gone."""
         self._placed_bytes.pop(node, None)
+        self._trust.forget(node)
         self._standing.forget(node)
         self._pace.forget(node)
 
@@ -279,6 +287,7 @@ class Remotifier:
     def on_holder_dead(self, holder: int) -> None:
         """A life of a peer ended, with all that it held."""
         self._overflow.on_holder_dead(holder)
+        self._spot_checks.forget(holder)
 
     def pages_in_flight(self, request_id: int) -> int:
         """Return how many pages a PUT under way has."""
@@ -375,6 +384,7 @@ class Remotifier:
         for holder in holders:
             holder.pages += len(leaving.serials) - len(overtaken)
             self._owe(holder, overtaken)
+            self._spot_checks.on_stored(holder, leaving.rows, leaving.serials)
 
     def _owe(self, holder: Holder, serials: Iterable[int]) -> None:
         """Have a peer flush what it may keep for nobody."""
@@ -457,7 +467,7 @@ class Remotifier:
         shipment = Shipment(
             PoolKind.PERSISTENT,
             taken,
-            tuple(self._holder(node) for node in nodes),
+            tuple(self._peers.holder(node) for node in nodes),
             is_kept=is_kept,
         )
         for node in nodes:
@@ -483,24 +493,19 @@ class Remotifier:
             taken.append(traffic.begin_leaving(store, block))
         return taken
 
-    def _holder(self, node: NodeId) -> Holder:
-        incarnation = self._nodes.incarnation(node)
-        assert incarnation is not None, "a linked node has a life"
-        return self._holders.of(node, incarnation)
-
     def _candidates(self) -> list[Candidate]:
-        """Return the peers that answer and whose window is not full, with what we placed since their STATUS."""
+        """Return the peers that answer, have credit, and whose window is not full."""
         silent = {put.holder.node for put in self._given_up.values()}
         busy: dict[NodeId, int] = {}
+        pages: dict[NodeId, int] = {}
         for put in self._in_flight.values():
-            busy[put.holder.node] = busy.get(put.holder.node, 0) + 1
+            node = put.holder.node
+            busy[node] = busy.get(node, 0) + 1
+            pages[node] = pages.get(node, 0) + len(put.shipment.serials)
         return [
-            replace(
-                each,
-                free_bytes=max(0, each.free_bytes - self._placed_bytes.get(each.node, 0)),
-                paced_until=self._pace.open_at(each.node),
-                is_doubtful=self._standing.is_doubtful(each.node),
-            )
-            for each in self._nodes.candidates()
-            if busy.get(each.node, 0) < self._in_flight_max and each.node not in silent
+            each
+            for each in self._peers.all(self._standing, self._placed_bytes)
+            if busy.get(each.node, 0) < self._in_flight_max
+            and each.node not in silent
+            and self._trust.has_credit(each.node, pages.get(each.node, 0))
         ]
