@@ -142,7 +142,11 @@ class Daemon:
                 is_read_only=export.read_only,
                 is_replicated=export.durability is Durability.REPLICATED,
                 pool=self._pager.new_pool(
-                    PoolKind.PERSISTENT, export.name, copies=export.copies, codec=export.codec
+                    PoolKind.PERSISTENT,
+                    export.name,
+                    copies=export.copies,
+                    is_replicated=export.durability is Durability.REPLICATED,
+                    codec=export.codec,
                 ),
                 object_id=EXPORT_OBJECT,
                 mark=state.marks.of(export.name),

@@ -10,6 +10,7 @@ Order of effects on one link matters in one place: what a peer is owed (flushes)
 import random
 from typing import Final
 
+from config.limits import COPIES_MAX
 from config.model import ClusterConfig, DaemonConfig, PoolCodec
 from net.errors import RemoteProtocolError
 from net.frame import Frame
@@ -29,6 +30,7 @@ from ramsterd.engine_statistics import EngineStatistics, HolderStatistics
 from ramsterd.remote import messages
 from ramsterd.remote.census import Census
 from ramsterd.remote.copies import Copies
+from ramsterd.remote.degrade import Degrade
 from ramsterd.remote.effects import CloseLink, Effect, GetDone, Replicated, Resized
 from ramsterd.remote.fetch import Fetches
 from ramsterd.remote.flushes import Flushes
@@ -40,6 +42,7 @@ from ramsterd.remote.messages import MessageType
 from ramsterd.remote.outbox import Outbox, shipment_table
 from ramsterd.remote.patience import Patience
 from ramsterd.remote.pending import GetOutcome, Pages, PendingGet
+from ramsterd.remote.placing import Shortage
 from ramsterd.remote.recall import Recall
 from ramsterd.remote.remotify import Remotifier
 from ramsterd.remote.replicate import Replication, Replicator
@@ -125,6 +128,7 @@ class Engine:
                 put_wait_seconds_max=remote.put_wait_seconds_max,
                 request_seconds_max=remote.request_seconds_max,
             ),
+            degrade=Degrade(put_wait_seconds_max=remote.put_wait_seconds_max),
             rng=rng,
             sends_ephemeral=remote.ephemeral,
         )
@@ -141,7 +145,9 @@ class Engine:
             memory=memory,
             remote=remote,
             reachable_holders=self._reachable_holders,
+            holder_nodes=self._holder_nodes,
             placeable_nodes=self._placeable_nodes,
+            room=self._remotifier.room,
             make_room=self._remotifier.make_room,
         )
         self._sweeps = Sweeps(
@@ -172,9 +178,18 @@ class Engine:
     # What front ends ask.
 
     def new_pool(
-        self, kind: PoolKind, name: str, *, copies: int = 0, codec: PoolCodec = PoolCodec.LZ4
+        self,
+        kind: PoolKind,
+        name: str,
+        *,
+        copies: int = 0,
+        is_replicated: bool = False,
+        codec: PoolCodec = PoolCodec.LZ4,
     ) -> PoolId:
         """Make a pool of our own, whose pages are on `copies` peers when not here (0: as the config says).
+
+        With too few peers they are on fewer, as the config says; never those of a pool that `is_replicated`, for
+        `replicate` promises `copies`.
 
         Raises:
             PoolsExhausted: There are too many.
@@ -182,7 +197,13 @@ class Engine:
         """
         if kind is PoolKind.EPHEMERAL:
             return self.store.new_pool(kind, name, codec=codec)
-        pool = self.store.new_pool(kind, name, copies=self._copies.wanted(copies), codec=codec)
+        pool = self.store.new_pool(
+            kind,
+            name,
+            copies=self._copies.wanted(copies),
+            copies_min=COPIES_MAX if is_replicated else self._remote.copies_min,
+            codec=codec,
+        )
         self._copies.on_pool(pool, copies)
         return pool
 
@@ -238,6 +259,10 @@ class Engine:
     def may_make_room(self) -> bool:
         """Whether waiting can help a put that found no room: some peer is linked."""
         return any(self.nodes.is_linked(node) for node in self.nodes.nodes())
+
+    def shortage(self, now: float) -> Shortage:
+        """Return why a page that was refused has no room at peers; some pool of ours has pages."""
+        return self._remotifier.shortage(now)
 
     def make_room_known(self) -> None:
         """Memory was freed while puts may wait for it: let them try again at the end of this pass."""
@@ -565,7 +590,8 @@ class Engine:
         self._sweeps.on_deadline(now)
 
     def _keep_house(self, now: float) -> None:
-        """Compact, recall, and give memory back, a bounded piece at a time."""
+        """Look who has room, compact, recall, and give memory back, a bounded piece at a time."""
+        self._remotifier.look_around(now)
         if self._remotifier.give_up_overdue(now):
             self.make_room_known()
         if not self._replicator.is_waiting and self._compactor.compact(COMPACT_ZPAGES):
@@ -672,6 +698,11 @@ class Engine:
             holder = self._holders[holder_id]
             reachable += self._is_reachable(holder)
         return reachable
+
+    def _holder_nodes(self, row: int) -> set[NodeId]:
+        """Return the nodes that have a page and can be asked now."""
+        lives = (self._holders[holder] for holder in self.store.rows.holders(row))
+        return {each.node for each in lives if self._is_reachable(each)}
 
     def _is_reachable(self, holder: Holder) -> bool:
         """Whether a holder can be asked now, and is not thought to hang."""

@@ -198,15 +198,25 @@ class Pager:
         peers.next_deadline = self._next_deadline
 
     def new_pool(
-        self, kind: PoolKind, name: str, *, copies: int = 0, codec: PoolCodec = PoolCodec.LZ4
+        self,
+        kind: PoolKind,
+        name: str,
+        *,
+        copies: int = 0,
+        is_replicated: bool = False,
+        codec: PoolCodec = PoolCodec.LZ4,
     ) -> PoolId:
         """Make a pool, whose pages are on `copies` peers when not here (0: as the config says).
+
+        They are never on fewer if it `is_replicated`: else `replicate` could not promise what it does.
 
         Raises:
             PoolsExhausted: There are too many.
             CodecMissing: The library of the codec is not installed.
         """
-        return self._engine.new_pool(kind, name, copies=copies, codec=codec)
+        return self._engine.new_pool(
+            kind, name, copies=copies, is_replicated=is_replicated, codec=codec
+        )
 
     def destroy_pool(self, pool: PoolId) -> int:
         """Flush all pages of a pool, here and at peers; return how many there were."""
@@ -396,8 +406,9 @@ class Pager:
         if now >= self._log_refusals_at:
             self._log_refusals_at = now + LOG_REFUSALS_SECONDS
             logger.warning(
-                "no room here, nor at as many peers as there are to be copies: %d writes refused so far",
+                "no room here: writes refused so far: %d; %s",
                 self._refused,
+                self._engine.shortage(now),
             )
 
     # What the tmem socket needs beyond `PagerInterface`.

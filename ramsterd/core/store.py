@@ -19,6 +19,7 @@ import sys
 from dataclasses import dataclass
 from typing import Final
 
+from config.limits import COPIES_MAX
 from config.model import PoolCodec
 from ramsterd.core.audit import audit
 from ramsterd.core.counters import StoreStatistics
@@ -54,17 +55,21 @@ class Store(Room):
         name: str,
         *,
         copies: int = 1,
+        copies_min: int = COPIES_MAX,
         codec: PoolCodec = PoolCodec.LZ4,
         is_foreign: bool = False,
     ) -> PoolId:
-        """Make a pool, whose pages are on `copies` peers when they are not here.
+        """Make a pool, whose pages are on `copies` peers when they are not here, on `copies_min` while few have room.
 
         Raises:
             PoolsExhausted: There are too many.
             CodecMissing: The library of the codec is not installed.
         """
         self.copies_max = max(self.copies_max, copies)
-        return self.pools.new(kind, name, copies=copies, codec=codec, is_foreign=is_foreign).pool
+        pool = self.pools.new(
+            kind, name, copies=copies, copies_min=copies_min, codec=codec, is_foreign=is_foreign
+        )
+        return pool.pool
 
     def set_copies(self, pool_id: PoolId, copies: int) -> None:
         """From now on the pages of a pool are on so many peers when they leave; what has left is the caller's to mend."""

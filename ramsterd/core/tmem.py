@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from config.limits import COPIES_MAX
 from config.model import PoolCodec
 from ramsterd.core.codec import LZ4, Compressor, compressor_of
 from ramsterd.core.page import INDEX_MAX, OBJECT_ID_BYTES_MAX, PoolId, PoolKind
@@ -34,8 +35,15 @@ class Pool:
     name: str
     # On how many peers a page is kept that is not kept here.
     copies: int = 1
+    # The same while fewer peers have room than that; no more than `copies` counts.
+    copies_min: int = COPIES_MAX
     compressor: Compressor = LZ4
     objects: dict[bytes, PageObject] = field(default_factory=dict)
+
+    @property
+    def fewest_copies(self) -> int:
+        """Return on how many peers a page is kept at least."""
+        return min(self.copies, self.copies_min)
 
     def find_object(self, object_id: bytes) -> PageObject | None:
         """Return the object, or None if it has no pages."""
@@ -71,6 +79,7 @@ class Pools:
         name: str,
         *,
         copies: int = 1,
+        copies_min: int = COPIES_MAX,
         codec: PoolCodec = PoolCodec.LZ4,
         is_foreign: bool = False,
     ) -> Pool:
@@ -84,7 +93,15 @@ class Pools:
             raise PoolsExhausted(f"{POOLS_MAX} pools exist")
         compressor = compressor_of(codec)
         self._last += 1
-        pool = Pool(PoolId(self._last), kind, _FAMILY[kind, is_foreign], name, copies, compressor)
+        pool = Pool(
+            PoolId(self._last),
+            kind,
+            _FAMILY[kind, is_foreign],
+            name,
+            copies,
+            copies_min,
+            compressor,
+        )
         self._pools[pool.pool] = pool
         return pool
 

@@ -57,6 +57,14 @@ class Owner:
     def reachable_holders(self, row: int) -> int:
         return sum(self.is_linked(self.holders[each]) for each in self.store.rows.holders(row))
 
+    def holder_nodes(self, row: int) -> set[NodeId]:
+        lives = (self.holders[each] for each in self.store.rows.holders(row))
+        return {each.node for each in lives if self.is_linked(each)}
+
+    def room(self, _: float) -> dict[NodeId, int]:
+        """Return the peers that would take a block, and how much."""
+        return dict.fromkeys((ONE, OTHER, THIRD)[: self.placeable], 1 << 30)
+
     def placeable_nodes(self) -> int:
         return self.placeable
 
