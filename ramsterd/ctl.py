@@ -127,7 +127,8 @@ def memory_set(socket_path: Path, budget: str, wait: bool, as_json: bool) -> Non
     """Change the budget, until the daemon starts again.
 
     More takes effect at once.  For less, pages leave first: clean copies, ephemeral pages, then others to
-    peers.  If nobody takes them, shrinking stops where it is, nothing is lost, and the exit status is 1.
+    peers.  If no peer takes them, shrinking stops with some room for writes above what is in use, nothing is lost, and
+    the exit status is 1.
     Ctrl-C ends the waiting only.  To keep a budget, write it into ramsterd.toml.
     """
     ask(socket_path, "memory-set", budget=budget)
@@ -156,6 +157,7 @@ def memory_set(socket_path: Path, budget: str, wait: bool, as_json: bool) -> Non
 
 def format_memory(now: dict[str, Any]) -> str:
     """Return one line on the budget."""
+    room = human_bytes(max(0, now["budget_bytes"] - now["resident_bytes"]))
     budget, used = human_bytes(now["budget_bytes"]), human_bytes(now["resident_bytes"])
     match now["state"]:
         case "shrinking":
@@ -164,8 +166,8 @@ def format_memory(now: dict[str, Any]) -> str:
             target = human_bytes(now["target_bytes"])
             foreign = human_bytes(now["foreign_bytes"])
             return (
-                f"stopped on the way to {target}: nobody takes the rest, of which {foreign} are pages of"
-                f" other nodes; the budget is {budget}"
+                f"stopped on the way to {target}: {used} are in use, and no peer takes the rest; {foreign} of it are"
+                f" pages of other nodes. The budget is {budget}, with {room} of room for writes"
             )
         case _:
             return f"the budget is {budget}: {used} in use"
@@ -389,7 +391,8 @@ def format_resize(resize: dict[str, Any]) -> str:
     """Return what the status says of a change of the budget that has not reached its end."""
     if resize["state"] == "done":
         return ""
-    return f", {resize['state']} on the way to {human_bytes(resize['target_bytes'])}"
+    why = ": no peer takes the rest" if resize["state"] == "stopped" else ""
+    return f", {resize['state']} on the way to {human_bytes(resize['target_bytes'])}{why}"
 
 
 def _counts(counters: dict[str, int], prefix: str, *names: str) -> str:

@@ -631,7 +631,9 @@ class Engine:
         is_under_way = self._remotifier.is_any_in_flight() or self._recall.is_active
         ended = self._resize.on_progress(now=now, is_under_way=is_under_way)
         if ended is not None:
-            self._outbox.add(Resized(ended, self.store.zbud.budget_bytes))
+            zbud = self.store.zbud
+            self._outbox.add(Resized(ended, zbud.budget_bytes, zbud.resident_bytes))
+            self.make_room_known()  # where it stopped short there is room for writes
 
     # What is to be done outside.
 

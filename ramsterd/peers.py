@@ -358,8 +358,10 @@ def log_resized(resized: Resized) -> None:
     """Tell the log how a change of the budget ended."""
     if resized.state is ResizeState.STOPPED:
         logger.warning(
-            "shrinking stopped at %s: nobody takes the rest", human_bytes(resized.budget_bytes)
-        )
+            "shrinking stopped at %s: no peer takes the rest; the budget is %s, with %s of room for writes",
+            human_bytes(resized.resident_bytes), human_bytes(resized.budget_bytes),
+            human_bytes(resized.budget_bytes - resized.resident_bytes),
+        )  # fmt: skip
     else:
         logger.info("the budget is %s now", human_bytes(resized.budget_bytes))
 

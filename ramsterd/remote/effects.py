@@ -62,6 +62,7 @@ class Resized:
 
     state: ResizeState
     budget_bytes: int
+    resident_bytes: int
 
 
 Effect: TypeAlias = (

@@ -3,7 +3,14 @@ from typing import Any
 
 import pytest
 
-from ramsterd.ctl import format_bad_copies, format_log, format_nodes, no_answer
+from ramsterd.ctl import (
+    format_bad_copies,
+    format_log,
+    format_memory,
+    format_nodes,
+    format_resize,
+    no_answer,
+)
 
 
 def row(number: int, *, is_linked: bool, free_bytes: int | None) -> dict[str, Any]:
@@ -71,6 +78,22 @@ def test_a_socket_that_can_not_be_used_says_what_to_do(tmp_path: Path) -> None:
     path.touch()
     assert f"it is for the group {path.group()}; " in no_answer(path, PermissionError())
     assert no_answer(path, TimeoutError("timed out")).endswith(": timed out")
+
+
+def test_a_shrink_that_stopped_short_says_how_much_room_there_is_for_writes() -> None:
+    mib = 1 << 20
+    now = {
+        "state": "stopped",
+        "target_bytes": 16 * mib,
+        "budget_bytes": 54 * mib,
+        "resident_bytes": 46 * mib,
+        "foreign_bytes": 0,
+    }
+    assert format_memory(now) == (
+        "stopped on the way to 16 MiB: 46 MiB are in use, and no peer takes the rest; 0 B of it are pages of"
+        " other nodes. The budget is 54 MiB, with 8 MiB of room for writes"
+    )
+    assert format_resize(now) == ", stopped on the way to 16 MiB: no peer takes the rest"
 
 
 def trust(*, missing: int, seconds: float = 0.0) -> dict[str, Any]:
