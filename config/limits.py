@@ -31,6 +31,8 @@ REPATRIATE_PAGES_PER_SECOND_MAX: Final = 1_000_000
 FOREIGN_BYTES_PER_SECOND_MIN: Final = 4 * 1024 * 1024
 # Holders that a row names (ramsterd.core.rows).
 COPIES_MAX: Final = 3
+# What `copies = 0` means where three or more nodes keep pages.
+COPIES_DEFAULT: Final = 2
 # NBD allows 4096 bytes (doc/proto.md, "Values"); one line on a screen is enough.
 DESCRIPTION_BYTES_MAX: Final = 255
 # A file of NODES_MAX nodes with comments has about 100 KiB.

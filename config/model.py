@@ -105,6 +105,8 @@ class RemoteConfig:
 
     # On how many peers a page is kept that is not kept here; 0: two if the cluster has three or more nodes, else one.
     copies: Copies = 0
+    # With fewer peers that have room than that, pages leave for those there are, and not for fewer than this.
+    copies_min: Annotated[int, kinds.Whole(1, limits.COPIES_MAX)] = 1
     # Offer ephemeral pages to peers before they are dropped.
     ephemeral: Flag = False
     # A PUT or GET without an answer for this long has the outcome `unknown`.

@@ -9,6 +9,7 @@ from collections.abc import Hashable, Iterable
 from pathlib import Path
 from typing import Final
 
+from config import limits
 from config.endpoint import parse_address, split_endpoint
 from config.errors import ConfigError
 from config.limits import PAGE_BYTES
@@ -16,10 +17,12 @@ from config.model import (
     LOG_SUBSYSTEMS,
     ClusterConfig,
     DaemonConfig,
+    Durability,
     ExportConfig,
     LogConfig,
     MemoryConfig,
     NodeConfig,
+    RemoteConfig,
     TimersConfig,
     TmemConfig,
 )
@@ -94,6 +97,7 @@ def check_heartbeat(cluster: ClusterConfig, *, has_key: bool, file: str) -> None
 def check_daemon(daemon: DaemonConfig, *, file: str) -> None:
     """Raise ConfigError unless memory, exports and doors fit together."""
     _check_memory(daemon.memory, file)
+    _check_copies(daemon.remote, file)
     _check_exports(daemon.export, file)
     _check_doors(daemon, file)
     _check_tmem(daemon.tmem, file)
@@ -120,17 +124,29 @@ def doubts(daemon: DaemonConfig, cluster: ClusterConfig) -> list[str]:
 
 
 def _doubts_of_copies(daemon: DaemonConfig, cluster: ClusterConfig) -> list[str]:
-    """Return where more copies are asked for than there are peers to keep them.
+    """Return where more copies are asked for, or needed, than there are peers to keep them.
 
     No error: members leave while the daemons run, and none could start again after that.
     """
     others = sum(node.name != daemon.node and not node.draining for node in cluster.node)
-    asked = [("remote.copies", daemon.remote.copies)]
-    asked += [(f"export[{i}].copies", export.copies) for i, export in enumerate(daemon.export)]
+    fewest = daemon.remote.copies_min
+    asked = [("remote.copies", daemon.remote.copies, fewest)]
+    asked += [
+        (
+            f"export[{i}].copies",
+            export.copies,
+            export.copies if export.durability is Durability.REPLICATED else fewest,
+        )
+        for i, export in enumerate(daemon.export)
+    ]
     return [
-        f"{key}: found {copies}, expected at most {others}, for so many other nodes keep pages;"
-        " what does not fit here is refused until there are more"
-        for key, copies in asked
+        f"{key}: found {copies}, expected at most {others}, for so many other nodes keep pages; "
+        + (
+            "what does not fit here is refused until there are more"
+            if others < min(fewest, copies)
+            else "pages leave for fewer, and are at risk, until there are more"
+        )
+        for key, copies, fewest in asked
         # One copy in a cluster of one node is what every such node has.
         if copies > max(others, 1)
     ]
@@ -214,6 +230,13 @@ def _check_memory(memory: MemoryConfig, file: str) -> None:
             format_bytes(memory.budget_max),
             f"0, or at least the budget ({format_bytes(memory.budget)})",
         )
+
+
+def _check_copies(remote: RemoteConfig, file: str) -> None:
+    copies = remote.copies or limits.COPIES_DEFAULT
+    if remote.copies_min > copies:
+        means = f"copies ({copies})" if remote.copies else f"{copies}, which copies = 0 means"
+        raise ConfigError(file, "remote.copies_min", show(remote.copies_min), f"at most {means}")
 
 
 def _check_exports(exports: tuple[ExportConfig, ...], file: str) -> None:

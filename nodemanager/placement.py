@@ -32,8 +32,10 @@ class Candidate:
     paced_until: float = 0.0
     # How full its arena is, with what it could drop: 0 to 1.
     pressure: float = 0.0
-    # It left a request unanswered and was not heard since.
+    # It gets nothing for now: it left a request unanswered and was not heard since, or has to prove what it keeps.
     is_doubtful: bool = False
+    # Monotonic seconds until which it gets nothing because copies that it kept were bad.
+    distrusted_until: float = 0.0
 
     @property
     def free_fraction(self) -> float:
@@ -54,6 +56,7 @@ class Candidate:
             and not self.is_cordoned
             and not self.is_doubtful
             and now >= self.refused_until
+            and now >= self.distrusted_until
             and self.free_bytes >= zpage_bytes
         )
 

@@ -250,6 +250,10 @@ class NodeTable:
         """Return the newest life of a peer that we know; None when it was never heard."""
         return self._peers[node].incarnation
 
+    def status(self, node: NodeId) -> PeerStatus | None:
+        """Return what a peer said last; None: nothing yet on its present link."""
+        return self._peers[node].status
+
     def is_linked(self, node: NodeId) -> bool:
         """Whether a link to the present life of a peer is open."""
         return self._peers[node].is_linked

@@ -15,6 +15,8 @@ from config.memory import MemoryBound, tightest
 from config.reader import show
 from config.shares import describe_size
 from config.units import format_bytes
+from nodemanager.ids import NodeId
+from nodemanager.table import NodeRow
 from ramsterd.control import CommandRefused
 from ramsterd.engine import Engine
 from ramsterd.peers import Peers
@@ -71,3 +73,18 @@ def set_budget(
     assert isinstance(begun, dict)
     peers.settle()
     return {**begun, "warnings": [] if finding is None else [str(finding)]}
+
+
+def nodes(engine: Engine, _: dict[str, object]) -> object:
+    """Return every member as this node sees it, with what is known of the copies that it keeps."""
+    snapshot = engine.statistics()
+    return [
+        {**_fields(row), "trust": to_plain(snapshot.trust.get(NodeId(row.config.number)))}
+        for row in snapshot.nodes.nodes
+    ]
+
+
+def _fields(row: NodeRow) -> dict[str, object]:
+    plain = to_plain(row)
+    assert isinstance(plain, dict)
+    return plain

@@ -130,7 +130,8 @@ def memory_set(socket_path: Path, budget: str, wait: bool, as_json: bool) -> Non
     """Change the budget, until the daemon starts again.
 
     More takes effect at once.  For less, pages leave first: clean copies, ephemeral pages, then others to
-    peers.  If nobody takes them, shrinking stops where it is, nothing is lost, and the exit status is 1.
+    peers.  If no peer takes them, shrinking stops with some room for writes above what is in use, nothing is lost, and
+    the exit status is 1.
     Ctrl-C ends the waiting only.  To keep a budget, write it into ramsterd.toml.
     """
     for warning in ask(socket_path, "memory-set", budget=budget)["warnings"]:
@@ -160,6 +161,7 @@ def memory_set(socket_path: Path, budget: str, wait: bool, as_json: bool) -> Non
 
 def format_memory(now: dict[str, Any]) -> str:
     """Return one line on the budget."""
+    room = human_bytes(max(0, now["budget_bytes"] - now["resident_bytes"]))
     budget, used = human_bytes(now["budget_bytes"]), human_bytes(now["resident_bytes"])
     match now["state"]:
         case "shrinking":
@@ -168,8 +170,8 @@ def format_memory(now: dict[str, Any]) -> str:
             target = human_bytes(now["target_bytes"])
             foreign = human_bytes(now["foreign_bytes"])
             return (
-                f"stopped on the way to {target}: nobody takes the rest, of which {foreign} are pages of"
-                f" other nodes; the budget is {budget}"
+                f"stopped on the way to {target}: {used} are in use, and no peer takes the rest; {foreign} of it are"
+                f" pages of other nodes. The budget is {budget}, with {room} of room for writes"
             )
         case _:
             return f"the budget is {budget}: {used} in use"
@@ -277,6 +279,7 @@ def format_status(now: dict[str, Any]) -> str:
         f"home      {now['engine']['repatriate']['repatriated_total']} pages for good",
         f"compacted {now['engine']['compacted_total']} zpages",
         f"at risk   {format_at_risk(now['engine']['rebuild'])}",
+        *format_bad_copies(now["engine"]),
         *format_recall(now["engine"]),
         f"refused   {now['pager']['refused_total']} writes for want of room",
         f"lost      {store['lost_total']} pages",
@@ -329,6 +332,21 @@ def format_at_risk(rebuild: dict[str, Any]) -> str:
     left = rebuild["seconds_left"]
     when = "waiting for peers or room" if left is None else f"about {left:.0f} s left"
     return f"{rebuild['pages_at_risk']} pages have too few copies, {when}"
+
+
+def format_bad_copies(engine: dict[str, Any]) -> list[str]:
+    """Return a line for each peer that did not keep what it said it stored."""
+    names = {
+        str(row["config"]["number"]): row["config"]["name"] for row in engine["nodes"]["nodes"]
+    }
+    lines = []
+    for node, trust in engine["trust"].items():
+        if any(trust["bad_total"].values()):
+            bad = ", ".join(f"{pages} {kind}" for kind, pages in trust["bad_total"].items())
+            seconds = trust["distrusted_seconds"]
+            wait = f"; it gets no new pages for {seconds:.0f} s" if seconds else ""
+            lines.append(f"bad       pages at {names.get(node, f'node {node}')}: {bad}{wait}")
+    return lines
 
 
 def format_recall(engine: dict[str, Any]) -> list[str]:
@@ -391,7 +409,8 @@ def format_resize(resize: dict[str, Any]) -> str:
     """Return what the status says of a change of the budget that has not reached its end."""
     if resize["state"] == "done":
         return ""
-    return f", {resize['state']} on the way to {human_bytes(resize['target_bytes'])}"
+    why = ": no peer takes the rest" if resize["state"] == "stopped" else ""
+    return f", {resize['state']} on the way to {human_bytes(resize['target_bytes'])}{why}"
 
 
 def _counts(counters: dict[str, int], prefix: str, *names: str) -> str:
@@ -402,17 +421,18 @@ def _counts(counters: dict[str, int], prefix: str, *names: str) -> str:
 
 def format_nodes(rows: list[dict[str, Any]]) -> str:
     """Return one line a node."""
-    lines = [
-        f"{'NUMBER':>6}  {'NAME':<16} {'ADDRESS':<24} {'STATE':<9} {'LINK':<5} {'CORDON':<6} {'FREE':<10} WHY"
-    ]
+    head = f"{'NUMBER':>6}  {'NAME':<16} {'ADDRESS':<24} {'STATE':<9} {'LINK':<5} {'CORDON':<6}"
+    lines = [f"{head} {'BAD':>6} {'FREE':<10} WHY"]
     for row in rows:
         config, said = row["config"], row["status"]
         link = "self" if row["is_local"] else "yes" if row["is_linked"] else "no"
         free = human_bytes(said["free_bytes"]) if said and row["is_linked"] else "-"
         where = f"{config['address']}:{config['port']}"
         cordon = "yes" if config["cordoned"] else "no"
+        bad = sum(row["trust"]["bad_total"].values()) if row["trust"] else 0
         lines.append(
-            f"{config['number']:>6}  {config['name']:<16} {where:<24} {row['state']:<9} {link:<5} {cordon:<6} {free:<10} {why_no_link(row)}".rstrip()
+            f"{config['number']:>6}  {config['name']:<16} {where:<24} {row['state']:<9} {link:<5} {cordon:<6}"
+            f" {bad:>6} {free:<10} {why_no_link(row)}".rstrip()
         )
     return "\n".join(lines)
 

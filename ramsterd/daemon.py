@@ -27,7 +27,7 @@ from nodemanager.membership import FileMembership
 from ramsterd import __version__
 from ramsterd.applying import apply_config, use_keys
 from ramsterd.certificate import CertificateKeeper, wall_clock
-from ramsterd.commands import set_budget, verify
+from ramsterd.commands import nodes, set_budget, verify
 from ramsterd.control import Command, ControlServer
 from ramsterd.core.arena import MemfdMapping
 from ramsterd.core.zbud import Family
@@ -344,7 +344,7 @@ class Daemon:
     def _commands(self) -> dict[str, Command]:
         return {
             "status": lambda _: to_plain(self.statistics()),
-            "nodes": lambda _: to_plain(self.engine.nodes.statistics().nodes),
+            "nodes": partial(nodes, self.engine),
             "memory-set": partial(set_budget, self.engine, self._peers),
             "verify": partial(verify, self.engine, self._peers),
             "config": lambda _: to_plain(self._reloader.statistics()),

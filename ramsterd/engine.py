@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
+from config.limits import COPIES_MAX
 from config.model import ClusterConfig, DaemonConfig, MemoryConfig, PoolCodec, RemoteConfig
 from net.errors import RemoteProtocolError
 from net.frame import Frame
@@ -31,6 +32,7 @@ from ramsterd.engine_statistics import EngineStatistics, HolderStatistics
 from ramsterd.remote import messages
 from ramsterd.remote.census import Census
 from ramsterd.remote.copies import Copies
+from ramsterd.remote.degrade import Degrade
 from ramsterd.remote.effects import CloseLink, Effect, GetDone, Replicated, Resized
 from ramsterd.remote.fetch import Fetches
 from ramsterd.remote.flushes import Flushes
@@ -42,11 +44,14 @@ from ramsterd.remote.messages import MessageType
 from ramsterd.remote.outbox import Outbox, shipment_table
 from ramsterd.remote.patience import Patience
 from ramsterd.remote.pending import GetOutcome, Pages, PendingGet
+from ramsterd.remote.placing import Shortage
 from ramsterd.remote.recall import Recall
 from ramsterd.remote.remotify import Remotifier
 from ramsterd.remote.replicate import Replication, Replicator
 from ramsterd.remote.shipment import Put
+from ramsterd.remote.spot_checks import SpotChecks
 from ramsterd.remote.sweeps import Sweeps
+from ramsterd.remote.trust import BadCopy, Trust
 
 # How often peers are told how much room we have; in between a refusal tells them.
 STATUS_SECONDS: Final = 0.5
@@ -108,17 +113,25 @@ class Engine:
             in_flight_max=remote.gets_in_flight_max,
             is_linked=self._is_reachable,
             on_thinned=self._on_thinned,
+            on_bad_holder=self._on_bad_holder,
+        )
+        self._trust = Trust()
+        self._spot_checks = SpotChecks(
+            self.store, self._trust, rng=rng, on_bad_copy=self._fetches.on_bad_copy
         )
         self._remotifier = Remotifier(
             self.store,
             self._holders,
             self.nodes,
+            trust=self._trust,
+            spot_checks=self._spot_checks,
             in_flight_max=remote.puts_in_flight_max,
             refusal_seconds=remote.refusal_seconds,
             patience=Patience(
                 put_wait_seconds_max=remote.put_wait_seconds_max,
                 request_seconds_max=remote.request_seconds_max,
             ),
+            degrade=Degrade(put_wait_seconds_max=remote.put_wait_seconds_max),
             rng=rng,
             sends_ephemeral=remote.ephemeral,
         )
@@ -135,11 +148,16 @@ class Engine:
             memory=memory,
             remote=remote,
             reachable_holders=self._reachable_holders,
+            holder_nodes=self._holder_nodes,
             placeable_nodes=self._placeable_nodes,
+            room=self._remotifier.room,
             make_room=self._remotifier.make_room,
         )
         self._sweeps = Sweeps(
-            self.store, self._holders, on_thinned=self._homebound.rebuilder.note_if_at_risk
+            self.store,
+            self._holders,
+            on_thinned=self._homebound.rebuilder.note_if_at_risk,
+            on_forgotten=self._on_forgotten,
         )
         self._replicator = Replicator(self.store)
         self._compactor = Compactor(self.store)
@@ -157,6 +175,8 @@ class Engine:
         self._is_leaving = False
         # Peers that gave up their own pages: what follows on the link is its end, in order.
         self._departing: set[NodeId] = set()
+        # When the last pass ended: what is told in seconds from now on is told from then.
+        self._settled_at = 0.0
 
     # What front ends ask.
 
@@ -166,12 +186,15 @@ class Engine:
         name: str,
         *,
         copies: int = 0,
+        is_replicated: bool = False,
         codec: PoolCodec = PoolCodec.LZ4,
         hides_refused: bool = False,
     ) -> PoolId:
         """Make a pool of our own, whose pages are on `copies` peers when not here (0: as the config says).
 
-        With `hides_refused` a put that is refused hides the pages that it would have replaced.
+        With too few peers they are on fewer, as the config says; never those of a pool that `is_replicated`, for
+        `replicate` promises `copies`.  With `hides_refused` a put that is refused hides the pages that it would
+        have replaced.
 
         Raises:
             PoolsExhausted: There are too many.
@@ -180,7 +203,12 @@ class Engine:
         if kind is PoolKind.EPHEMERAL:
             return self.store.new_pool(kind, name, codec=codec, hides_refused=hides_refused)
         pool = self.store.new_pool(
-            kind, name, copies=self._copies.wanted(copies), codec=codec, hides_refused=hides_refused
+            kind,
+            name,
+            copies=self._copies.wanted(copies),
+            copies_min=COPIES_MAX if is_replicated else self._remote.copies_min,
+            codec=codec,
+            hides_refused=hides_refused,
         )
         self._copies.on_pool(pool, copies)
         return pool
@@ -249,6 +277,10 @@ class Engine:
     def may_make_room(self) -> bool:
         """Whether waiting can help a put that found no room: some peer is linked."""
         return any(self.nodes.is_linked(node) for node in self.nodes.nodes())
+
+    def shortage(self, now: float) -> Shortage:
+        """Return why a page that was refused has no room at peers; some pool of ours has pages."""
+        return self._remotifier.shortage(now)
 
     def destroy_pool(self, pool: PoolId) -> int:
         """Flush all pages of a pool, here and at peers; return how many there were."""
@@ -326,9 +358,13 @@ class Engine:
                 self._on_recall(node, messages.parse_recall(frame), now)
             case MessageType.STATUS:
                 status = messages.parse_status(frame)
+                is_first = self.nodes.status(node) is None
                 self._publish(self.nodes.on_status(node, status, now=now))
                 self._remotifier.on_status(node, status)
-                self._check_held(node, status.pages_held_for_us, now)
+                if status.pages_held_for_us:
+                    self._trust.on_some_held(node)
+                else:
+                    self._on_none_held(node, now, is_first=is_first)
             case _:
                 raise RemoteProtocolError(f"frame of type {frame.type}, which is no request")
 
@@ -337,23 +373,41 @@ class Engine:
         if (holder := self._holders.living(node)) is not None:
             self._homebound.on_recall(holder, pages_max, now)
 
-    def _check_held(self, node: NodeId, pages_held_for_us: int, now: float) -> None:
-        """A peer that keeps nothing of what we count there has purged us, as it does after `orphan_seconds`.
+    def _on_none_held(self, node: NodeId, now: float, *, is_first: bool) -> None:
+        """A peer keeps nothing of what we count there: it has purged us, as it does after `orphan_seconds`.
 
         Links keep order: whatever an answer has told us was stored before this STATUS was written.  A PUT without an
         answer may still arrive after it, so what was sent and not answered is owed a flush.
+        A peer purges only us whom it has no link to, and says so on the next one at once.  If it says so later, it
+        lost what it had said it stored on this very link.
         """
         holder = self._holders.living(node)
-        if holder is None or pages_held_for_us or not holder.pages:
+        if self._is_leaving or holder is None or not holder.pages:
             return
-        if not self._remotifier.has_put_to(node):
-            unsure = self._flushes.take(holder.holder) + self._remotifier.sent_serials(
-                holder.holder
-            )
-            self._bury(self._holders.end(node))
-            if unsure:
-                self._flushes.owe(self._holders.of(node, holder.incarnation).holder, unsure)
-                self._flush_at = now
+        if self._remotifier.has_put_to(node):
+            return
+        if not self._holders.has_free_id(node):
+            return  # it gets nothing new, and each page is found to be missing by itself
+        unsure = self._flushes.take(holder.holder) + self._remotifier.sent_serials(holder.holder)
+        if not is_first:
+            holder.is_disowning = True
+            self._trust.on_disowning(node)
+        self._bury(self._holders.end(node))
+        if unsure:
+            self._flushes.owe(self._holders.of(node, holder.incarnation).holder, unsure)
+            self._flush_at = now
+
+    def _on_forgotten(self, holder: Holder, persistent: int, now: float) -> None:
+        """A life is over, and all that it held was looked at."""
+        if holder.is_disowning:
+            self._trust.on_disowned(holder.node, persistent, now)
+
+    def _on_bad_holder(self, holder_id: int, kind: BadCopy, now: float) -> None:
+        """A holder does not have a page that it stored, or not intact."""
+        if self._is_leaving:
+            return  # it forgets us, as we asked
+        if (holder := self._holders.get(holder_id)) is not None:
+            self._trust.on_bad(holder.node, kind, 1, now)
 
     def _on_reply(self, node: NodeId, frame: Frame, now: float) -> None:
         if (holder := self._holders.living(node)) is not None:
@@ -368,6 +422,8 @@ class Engine:
             pages_count = self._remotifier.pages_in_flight(frame.request_id)
             results = messages.parse_put_reply(frame, pages_count)
             self._remotifier.on_results(frame.request_id, results, now)
+        elif self._spot_checks.is_in_flight(frame.request_id):
+            self._spot_checks.on_reply(frame.request_id, frame, now)
         else:
             self._fetches.on_reply(frame.request_id, frame, now)
 
@@ -375,6 +431,8 @@ class Engine:
         """A request of ours will get no answer: its outcome is unknown."""
         if self._remotifier.is_in_flight(request_id):
             self._remotifier.on_unknown(request_id)
+        elif self._spot_checks.is_in_flight(request_id):
+            self._spot_checks.on_request_failed(request_id)
         else:
             self._fetches.on_request_failed(request_id)
 
@@ -513,6 +571,7 @@ class Engine:
         self._flushes.forget(dead.holder)
         self._homebound.retaker.on_holder_unreachable(dead.holder)
         self._remotifier.on_holder_dead(dead.holder)
+        self._trust.on_life_over(dead.node)
         self._fetches.on_holder_dead(dead.holder)
         self._sweeps.begin(dead)
 
@@ -563,7 +622,8 @@ class Engine:
         self._sweeps.on_deadline(now)
 
     def _keep_house(self, now: float) -> None:
-        """Compact, recall, and give memory back, a bounded piece at a time."""
+        """Look who has room, compact, recall, and give memory back, a bounded piece at a time."""
+        self._remotifier.look_around(now)
         self._remotifier.give_up_overdue(now)
         if not self._replicator.is_waiting:
             self._compactor.compact(COMPACT_ZPAGES)
@@ -602,12 +662,14 @@ class Engine:
         is_under_way = self._remotifier.is_any_in_flight() or self._recall.is_active
         ended = self._resize.on_progress(now=now, is_under_way=is_under_way)
         if ended is not None:
-            self._outbox.add(Resized(ended, self.store.zbud.budget_bytes))
+            zbud = self.store.zbud
+            self._outbox.add(Resized(ended, zbud.budget_bytes, zbud.resident_bytes))
 
     # What is to be done outside.
 
     def settle(self, now: float) -> list[Effect]:
         """Return what all events since the last call ask for, in the order in which it must be done."""
+        self._settled_at = now
         self._end_gets()  # what was fetched for good is adopted before anything clean is dropped
         if self._drop_at is None or self._drop_at <= now:
             self._drop(now)
@@ -619,6 +681,8 @@ class Engine:
             if not (puts := self._remotifier.puts_of_kept(blocks, now)):
                 break
             self._send_puts(puts, now)
+        if self._trust.to_check:
+            self._check_holders()
         for holder in self._fetches.queued_holders():
             if not self._is_reachable(self._holders[holder]):
                 self._fetches.redirect(holder)
@@ -634,7 +698,21 @@ class Engine:
                 self._on_thinned(row)
         self._sweeps.settle(now)
         self._end_gets()
+        self._outbox.add(*self._trust.take_news())
         return self._outbox.take()
+
+    def _check_holders(self) -> None:
+        """Ask peers for a page of what they lately said they stored."""
+        for node in sorted(self._trust.to_check):
+            holder = self._holders.living(node)
+            if holder is None or not self._is_reachable(holder):
+                continue
+            is_sending = self._remotifier.is_sending_to(node)
+            request = self._spot_checks.next_check(holder, is_sending=is_sending)
+            if request is not None:
+                request_id = self._outbox.next_request_id()
+                self._spot_checks.begin(request_id, holder, request)
+                self._outbox.get(node, request, request_id)
 
     def _end_gets(self) -> None:
         """Hand over what gets have become; those that nobody asked for are for who brings pages home."""
@@ -652,6 +730,11 @@ class Engine:
             holder = self._holders[holder_id]
             reachable += self._is_reachable(holder)
         return reachable
+
+    def _holder_nodes(self, row: int) -> set[NodeId]:
+        """Return the nodes that have a page and can be asked now."""
+        lives = (self._holders[holder] for holder in self.store.rows.holders(row))
+        return {each.node for each in lives if self._is_reachable(each)}
 
     def _is_reachable(self, holder: Holder) -> bool:
         """Whether a holder can be asked now, and is not thought to hang."""
@@ -770,6 +853,9 @@ class Engine:
                 )
                 for each in self._holders
             ),
+            trust=self._trust.statistics(self._settled_at),
+            spot_checks_total=self._spot_checks.checked_total,
+            spot_checks_unanswered_total=self._spot_checks.unanswered_total,
             flushes_owed=self._flushes.count(),
             is_accepting=self._foreign.room_bytes() > 0 and not self.is_starved,
         )

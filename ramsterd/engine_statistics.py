@@ -15,6 +15,7 @@ from ramsterd.remote.remotify import RemotifyStatistics
 from ramsterd.remote.repatriate import RepatriateStatistics
 from ramsterd.remote.replicate import ReplicateStatistics
 from ramsterd.remote.retake import RetakeStatistics
+from ramsterd.remote.trust import TrustStatistics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,5 +48,9 @@ class EngineStatistics:
     foreign_zpage_bytes: int
     foreign_purged_total: int
     holders: tuple[HolderStatistics, ...]
+    trust: dict[NodeId, TrustStatistics]
+    # Pages that peers were asked for only to see whether they keep them, and those without an answer.
+    spot_checks_total: int
+    spot_checks_unanswered_total: int
     flushes_owed: int
     is_accepting: bool

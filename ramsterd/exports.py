@@ -99,7 +99,11 @@ class Exports:
             is_read_only=config.read_only,
             is_replicated=config.durability is Durability.REPLICATED,
             pool=self._pager.new_pool(
-                PoolKind.PERSISTENT, config.name, copies=config.copies, codec=config.codec
+                PoolKind.PERSISTENT,
+                config.name,
+                copies=config.copies,
+                is_replicated=config.durability is Durability.REPLICATED,
+                codec=config.codec,
             ),
             object_id=EXPORT_OBJECT,
             mark=self._marks.of(config.name),

@@ -11,6 +11,7 @@ from ramsterd.core.zbud import Family
 from ramsterd.endpoint_metrics import endpoint_families
 from ramsterd.families import by as _by, counter as _counter, gauge as _gauge, one as _one
 from ramsterd.heartbeat_metrics import heartbeat_families
+from ramsterd.remote.trust import BadCopy
 from ramsterd.snapshot import DaemonStatistics
 from ramsterd.start_metrics import start_families
 
@@ -296,6 +297,7 @@ def _remote(now: DaemonStatistics) -> Iterator[Metric]:
         "retaken_pages", "Pages taken back from holders.", [], _one(engine.retake.retaken_total)
     )
     yield from _pace(now, names)
+    yield from _trust(now, names)
     yield _gauge("flushes_owed", "Serials that peers may forget.", [], _one(engine.flushes_owed))
 
 
@@ -315,6 +317,36 @@ def _pace(now: DaemonStatistics, names: dict[int, str]) -> Iterator[Metric]:
     yield _counter(
         "capped_seconds", "How long a node was passed over for that.", ["node"],
         [(node, pace.closed_seconds_total) for node, pace in paces],
+    )  # fmt: skip
+
+
+def _trust(now: DaemonStatistics, names: dict[int, str]) -> Iterator[Metric]:
+    peers = [([names[node]], trust) for node, trust in now.engine.trust.items() if node in names]
+    yield _counter(
+        "bad_copies", "Copies that a node said it stored, and that were bad.", ["kind"],
+        [
+            ([kind.value], sum(trust.bad_total[kind] for _, trust in peers)) for kind in BadCopy
+        ],
+    )  # fmt: skip
+    yield _counter(
+        "node_bad_copies", "Copies that this node said it stored, and that were bad.", ["node"],
+        [(node, sum(trust.bad_total.values())) for node, trust in peers],
+    )  # fmt: skip
+    yield _gauge(
+        "node_distrusted_seconds", "How long a node gets no new pages because copies were bad.",
+        ["node"], [(node, trust.distrusted_seconds) for node, trust in peers],
+    )  # fmt: skip
+    yield _counter(
+        "spot_checks", "Pages asked for to see whether a node keeps what it stored.", ["outcome"],
+        _by({
+            "judged": now.engine.spot_checks_total,
+            "unanswered": now.engine.spot_checks_unanswered_total,
+        }),
+    )  # fmt: skip
+    dead = sum(each.is_dead for each in now.engine.holders)
+    yield _gauge(
+        "holder_ids", "Incarnations of nodes that page tables name.", ["state"],
+        _by({"living": len(now.engine.holders) - dead, "dead": dead}),
     )  # fmt: skip
 
 

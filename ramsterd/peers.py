@@ -14,12 +14,13 @@ from typing import Final, TypeAlias
 
 import trio
 
-from config.limits import PAGE_BYTES
+from config.limits import IN_FLIGHT_MAX, PAGE_BYTES
 from config.model import ClusterConfig
 from config.units import human_bytes
 from heartbeat.service import HeartbeatService, open_socket
 from heartbeat.swim import Swim
 from heartbeat.udp import DatagramSocket
+from net.connection import REQUESTS_IN_FLIGHT_MAX
 from net.dialer import Address
 from net.errors import RemoteProtocolError
 from net.frame import Frame
@@ -40,12 +41,18 @@ from ramsterd.loop_clock import world_time
 from ramsterd.member_messages import ALL_LIMITS, MemberMessage
 from ramsterd.members import Members
 from ramsterd.own_incarnation import IncarnationKeeper, NothingKept, OwnIncarnation
+from ramsterd.remote import overflow
+from ramsterd.remote.asking import LATE_REQUESTS_MAX
 from ramsterd.remote.census import Counted
 from ramsterd.remote.effects import CloseLink, Effect, GetDone, Replicated, Resized, Send
+from ramsterd.remote.trust import Distrusted, TrustedAgain
 
 logger = logging.getLogger("ramster.peers")
 
 MEMBER_MESSAGES: Final = frozenset(MemberMessage)
+assert IN_FLIGHT_MAX + overflow.IN_FLIGHT_MAX + LATE_REQUESTS_MAX + 1 <= REQUESTS_IN_FLIGHT_MAX, (
+    "PUTs of both kinds, GETs and a spot check fit on one link"
+)
 # What the page path may ask of its front ends.
 Woken: TypeAlias = GetDone | Replicated
 # Frames count as life; telling the detector of each would cost more than handling it.
@@ -201,6 +208,8 @@ class Peers:
                 log_resized(effect)
             case Counted():
                 self.members.on_counted(effect)
+            case Distrusted(node) | TrustedAgain(node):
+                log_trust(effect, self._names().get(node, f"node {node}"))
 
     async def say_farewell(self) -> None:
         """Tell holders that nobody asks for our pages again, and wait until it has left, within a bound."""
@@ -381,10 +390,24 @@ def log_resized(resized: Resized) -> None:
     """Tell the log how a change of the budget ended."""
     if resized.state is ResizeState.STOPPED:
         logger.warning(
-            "shrinking stopped at %s: nobody takes the rest", human_bytes(resized.budget_bytes)
-        )
+            "shrinking stopped at %s: no peer takes the rest; the budget is %s, with %s of room for writes",
+            human_bytes(resized.resident_bytes), human_bytes(resized.budget_bytes),
+            human_bytes(resized.budget_bytes - resized.resident_bytes),
+        )  # fmt: skip
     else:
         logger.info("the budget is %s now", human_bytes(resized.budget_bytes))
+
+
+def log_trust(news: Distrusted | TrustedAgain, name: str) -> None:
+    """Tell the log that a peer does not keep what it stores, or does again; at most once for each backoff."""
+    bad = ", ".join(f"{pages} {kind.value}" for kind, pages in news.bad.items())
+    if isinstance(news, Distrusted):
+        logger.warning(
+            "%s does not keep pages that it said it stored: %s so far; it gets no new pages for %g s",
+            name, bad, news.seconds,
+        )  # fmt: skip
+    else:
+        logger.info("%s keeps pages again; before that %s", name, bad)
 
 
 def ignore_woken(_: Woken) -> None:

@@ -2,13 +2,19 @@
 
 Growing takes effect at once.  Shrinking is a way down: the new budget holds at once for whoever wants a new block,
 and what is over it leaves as ever (clean copies, ephemeral pages, then remotify).  If that comes to a halt, because
-no peer has room or what is left is not ours, the budget stays where the memory stands.  Nothing is lost for it.
+no peer has room or what is left is not ours, the budget stays above where the memory stands.  Nothing is lost for it.
+
+Above, for a node that is exactly full refuses every write of a page that is not here already.  It stops where what is
+resident is at the low watermark: there nothing must leave, nothing of others is recalled, and the rest is room for writes, as it
+is on any node whose pages have found peers.  It never has more than it had before.
 """
 
 import enum
+import math
 from dataclasses import dataclass
 from typing import Final
 
+from config.limits import PAGE_BYTES
 from ramsterd.core.store import Store
 
 # Without a PUT under way nothing more will leave, unless a peer's next STATUS brings news: they come twice a second.
@@ -40,11 +46,15 @@ class Resize:
         self._store = store
         self._state = ResizeState.DONE
         self._target_bytes = store.zbud.budget_bytes
+        # The budget that was in force before the way down began.
+        self._before_bytes = store.zbud.budget_bytes
         self._lowest_bytes = 0
         self._fell_at = 0.0
 
     def begin(self, budget_bytes: int, *, now: float) -> None:
         """Set a budget, in bytes, at most `limits.budget_bytes_max`; `on_progress` says how it goes."""
+        if not self.is_shrinking:
+            self._before_bytes = self._store.zbud.budget_bytes
         self._store.set_budget(budget_bytes)
         self._target_bytes = budget_bytes
         self._state = ResizeState.SHRINKING
@@ -68,10 +78,16 @@ class Resize:
             self._lowest_bytes = zbud.resident_bytes
             self._fell_at = now
         elif now - self._fell_at >= (STALL_SECONDS_MAX if is_under_way else STALL_SECONDS):
-            zbud.budget_bytes = zbud.resident_bytes
+            zbud.set_budget(self._stopped_bytes())
             self._state = ResizeState.STOPPED
             return self._state
         return None
+
+    def _stopped_bytes(self) -> int:
+        """Return the budget at which what is resident is at the low watermark, but no more than there was."""
+        resident_bytes = self._store.zbud.resident_bytes
+        pages = math.ceil(resident_bytes / self._store.limits.low_watermark / PAGE_BYTES)
+        return max(resident_bytes, min(pages * PAGE_BYTES, self._before_bytes))
 
     def statistics(self) -> ResizeStatistics:
         """Return a snapshot."""

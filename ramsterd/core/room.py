@@ -4,8 +4,8 @@ Order when memory is short: free slots, foreign ephemeral blocks, clean copies, 
 caller remotifies `oldest(OWN_PERSISTENT)` or waits.  Rows and leaves of the page table are bounded, too: when all
 are in use, pages are evicted for them in the same order, clean copies apart, whose rows would stay.
 
-A clean block is dropped only if its holders are as many as its pages should have copies.  Else it is adopted: it
-becomes ours alone, which makes no room.
+A clean block is dropped only if its holders are as many as its pages should have copies, or as many as have room for
+copies now.  Else it is adopted: it becomes ours alone, which makes no room.
 """
 
 from collections.abc import Iterable
@@ -128,9 +128,13 @@ class Room(Versions):
         """Drop the zpages of a clean or ephemeral block; a clean one that lacks copies elsewhere is adopted instead."""
         family = Family(self.zbud.family_of_block[block])
         assert family not in {Family.OWN_PERSISTENT, Family.FOREIGN_PERSISTENT}
-        if family is Family.OWN_CLEAN and self.lacks_copies(block):
-            self.adopt_block(block)
-            return
+        if family is Family.OWN_CLEAN:
+            attainable = self.copies_attainable
+            if self.lacks_copies(block, attainable=attainable):
+                self.adopt_block(block)
+                return
+            if attainable < self.copies_max and self.lacks_copies(block):
+                self.thinned += self.zbud.rows(block)
         self.zbud.begin_leaving(block)
         for row in self.zbud.rows(block):
             if family is Family.OWN_CLEAN:

@@ -19,6 +19,7 @@ import sys
 from dataclasses import dataclass
 from typing import Final
 
+from config.limits import COPIES_MAX
 from config.model import PoolCodec
 from ramsterd.core.audit import audit
 from ramsterd.core.counters import StoreStatistics
@@ -54,11 +55,14 @@ class Store(Room):
         name: str,
         *,
         copies: int = 1,
+        copies_min: int = COPIES_MAX,
         codec: PoolCodec = PoolCodec.LZ4,
         is_foreign: bool = False,
         hides_refused: bool = False,
     ) -> PoolId:
-        """Make a pool, whose pages are on `copies` peers when they are not here; see `refuse` for `hides_refused`.
+        """Make a pool, whose pages are on `copies` peers when they are not here, on `copies_min` while few have room.
+
+        See `refuse` for `hides_refused`.
 
         Raises:
             PoolsExhausted: There are too many.
@@ -69,6 +73,7 @@ class Store(Room):
             kind,
             name,
             copies=copies,
+            copies_min=copies_min,
             codec=codec,
             is_foreign=is_foreign,
             hides_refused=hides_refused,

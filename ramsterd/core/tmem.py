@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from config.limits import COPIES_MAX
 from config.model import PoolCodec
 from ramsterd.core.codec import LZ4, Compressor, compressor_of
 from ramsterd.core.page import INDEX_MAX, OBJECT_ID_BYTES_MAX, PoolId, PoolKind
@@ -34,10 +35,17 @@ class Pool:
     name: str
     # On how many peers a page is kept that is not kept here.
     copies: int = 1
+    # The same while fewer peers have room than that; no more than `copies` counts.
+    copies_min: int = COPIES_MAX
     compressor: Compressor = LZ4
     # Whether a put that is refused hides what it would have replaced; else that stays readable.
     hides_refused: bool = False
     objects: dict[bytes, PageObject] = field(default_factory=dict)
+
+    @property
+    def fewest_copies(self) -> int:
+        """Return on how many peers a page is kept at least."""
+        return min(self.copies, self.copies_min)
 
     def find_object(self, object_id: bytes) -> PageObject | None:
         """Return the object, or None if it has no pages."""
@@ -73,6 +81,7 @@ class Pools:
         name: str,
         *,
         copies: int = 1,
+        copies_min: int = COPIES_MAX,
         codec: PoolCodec = PoolCodec.LZ4,
         is_foreign: bool = False,
         hides_refused: bool = False,
@@ -93,6 +102,7 @@ class Pools:
             _FAMILY[kind, is_foreign],
             name,
             copies,
+            copies_min,
             compressor,
             hides_refused,
         )

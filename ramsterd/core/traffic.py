@@ -147,11 +147,15 @@ def adopt_oldest(store: Store) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """A slice of a sweep: the row to go on from (0 at the end), how many pages were lost, and whose copies are fewer."""
+    """A slice of a sweep: the row to go on from (0 at the end), how many pages were lost, and whose copies are fewer.
+
+    `persistent` counts the pages that lost a copy and were promised to keep it.
+    """
 
     next_row: int
     lost: int
     thinned: list[int]
+    persistent: int = 0
 
 
 def lose_held_by(
@@ -163,24 +167,27 @@ def lose_held_by(
     have changed.
     """
     end = _slice_end(store, first_row, rows_count)
-    lost, changed, thinned = 0, 0, list[int]()
+    lost, changed, persistent, thinned = 0, 0, 0, list[int]()
     for row in rows_held_by(store, (holder,), first_row, end):
         if changed >= pages_max:
-            return Swept(row, lost, thinned)
+            return Swept(row, lost, thinned, persistent)
         if holder not in store.rows.holders(row):
             continue  # adopted with a page before it
         location = store.rows.location(row)
         if location:
-            changed += store.adopt_block(location >> SLOT_SHIFT, dead_holder=holder)
+            adopted = store.adopt_block(location >> SLOT_SHIFT, dead_holder=holder)
+            persistent += adopted  # what is clean is persistent
+            changed += adopted
             continue
         changed += 1
         store.rows.remove_holder(row, holder)
         if store.rows.quarters[row * QUARTERS_PER_ROW + HOLDERS]:
+            persistent += 1
             thinned.append(row)
         else:
-            store.lose(row)
+            persistent += store.lose(row)
             lost += 1
-    return Swept(end if end < store.rows.high else 0, lost, thinned)
+    return Swept(end if end < store.rows.high else 0, lost, thinned, persistent)
 
 
 def find_held_by(store: Store, holder: int, first_row: int, rows_count: int) -> Swept:

@@ -10,6 +10,7 @@ What finds room for a version is in core.room, runs of pages are in core.store.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from config.limits import COPIES_MAX
 from ramsterd.core.arena import MapMemory
 from ramsterd.core.codec import ZPAGE_BYTES_MASK
 from ramsterd.core.counters import Counters
@@ -63,13 +64,15 @@ class Versions:
         self.zpage_bytes = [0] * len(Family)
         # The newest serial.
         self.serial_last = 0
-        # Rows whose copy here was damaged, so that what peers have may be too few: whoever copies again takes them.
+        # Rows that are here no more, while what peers have may be too few: whoever copies again takes them.
         self.thinned: list[int] = []
         self._owed: dict[int, list[int]] = {}
         # Holder ids without a link: their copies do not count as long as there is a choice.
         self.unreachable_holders: set[int] = set()
         # The most copies that any pool ever wanted.
         self.copies_max = 1
+        # How many copies peers have room for now: a clean block needs no more to be dropped.
+        self.copies_attainable = COPIES_MAX
 
     # What is known of a version.
 
@@ -95,12 +98,21 @@ class Versions:
         """Return on how many peers a block with these rows must be kept, when it is not kept here."""
         return max((self.pool_of(row).copies for row in rows), default=1)
 
-    def lacks_copies(self, block: int) -> bool:
-        """Whether some page of a clean block has fewer holders that can be asked than it should: they may have died."""
+    def fewest_copies_of(self, rows: Iterable[int]) -> int:
+        """Return the same for a time when fewer peers have room than that."""
+        return max((self.pool_of(row).fewest_copies for row in rows), default=1)
+
+    def lacks_copies(self, block: int, *, attainable: int = COPIES_MAX) -> bool:
+        """Whether some page of a clean block has fewer holders that can be asked than it should: they may have died.
+
+        As many as there can be now will do, if its pools allow that.
+        """
         rows, unreachable = self.zbud.rows(block), self.unreachable_holders
         if not unreachable and self.copies_max == 1:
             return False
         copies = self.copies_of(rows)
+        if attainable < copies:
+            copies = max(attainable, self.fewest_copies_of(rows))
         return any(
             sum(holder not in unreachable for holder in self.rows.holders(row)) < copies
             for row in rows

@@ -227,6 +227,11 @@ class Zbud:
         """Yield the blocks of a family, oldest first."""
         return self._lru.blocks(family)
 
+    def make_newest(self, block: int) -> None:
+        """A listed block can't leave: others come before it."""
+        self._lru.remove(block)
+        self._lru.append(self.family_of_block[block], block)
+
     def begin_leaving(self, block: int) -> None:
         """Take a block off all lists: no new zpages, not chosen twice."""
         if self.state[block] == BlockState.OPEN:

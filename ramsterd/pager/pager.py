@@ -133,11 +133,13 @@ class Pager:
         name: str,
         *,
         copies: int = 0,
+        is_replicated: bool = False,
         codec: PoolCodec = PoolCodec.LZ4,
         hides_refused: bool = False,
     ) -> PoolId:
         """Make a pool, whose pages are on `copies` peers when not here (0: as the config says).
 
+        They are never on fewer if it `is_replicated`: else `replicate` could not promise what it does.
         With `hides_refused` a put that is refused hides the pages that it would have replaced.
 
         Raises:
@@ -145,7 +147,12 @@ class Pager:
             CodecMissing: The library of the codec is not installed.
         """
         return self._engine.new_pool(
-            kind, name, copies=copies, codec=codec, hides_refused=hides_refused
+            kind,
+            name,
+            copies=copies,
+            is_replicated=is_replicated,
+            codec=codec,
+            hides_refused=hides_refused,
         )
 
     def count_pages(self, pool: PoolId, object_id: bytes, index: int, count: int) -> int | None:
@@ -213,8 +220,9 @@ class Pager:
             self._refused_logged = refused
             self._log_refusals_at = now + LOG_REFUSALS_SECONDS
             logger.warning(
-                "no room here, nor at as many peers as there are to be copies: %d writes refused so far",
+                "no room here: writes refused so far: %d; %s",
                 refused,
+                self._engine.shortage(now),
             )
 
     # What is true.

@@ -4,7 +4,8 @@ A page with several holders is asked for at one of them: linked before others, a
 It is queued or under way at each of them once at most.
 
 A request that takes longer than answers took lately is late: its pages may be asked for at another holder as well
-(a hedge), and it does not count against the window of its own holder any more.
+(a hedge), and it does not count against the window of its own holder any more.  Of those a holder has no more than
+`LATE_REQUESTS_MAX`: one that answers nothing, while all others of its pages do the same, is asked for no more.
 """
 
 from collections import OrderedDict
@@ -12,6 +13,7 @@ from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from config.limits import IN_FLIGHT_MAX
 from ramsterd.core.rows import HOLDERS, NO_HOLDER, QUARTERS_PER_ROW, SERIAL, WORDS_PER_ROW
 from ramsterd.core.store import Store
 from ramsterd.remote.holders import Holder, Holders
@@ -20,6 +22,8 @@ from ramsterd.remote.messages import PAGES_PER_FRAME_MAX
 
 # Of two holders, every 64 serials the other one is asked first.
 _SPREAD_SHIFT: Final = 6
+# Requests that one holder owes late answers to.  A link carries so many requests, and no more (net.connection).
+LATE_REQUESTS_MAX: Final = IN_FLIGHT_MAX
 
 # A serial, and the row that had it when it was asked for.
 Asked: TypeAlias = tuple[int, int]
@@ -74,6 +78,11 @@ class Asking:
         self._overdue: dict[int, int] = {}
 
     # Choosing a holder.
+
+    def is_living(self, holder: int) -> bool:
+        """Whether a holder's life is not over: a request may outlast it, and its id too."""
+        life = self._holders.get(holder)
+        return life is not None and not life.is_dead
 
     def choose(self, row: int, *, besides: int = NO_HOLDER) -> int:
         """Return a living holder of a row, one that is linked if there is one, or `NO_HOLDER`.
@@ -168,6 +177,8 @@ class Asking:
         if queued is None:
             return []
         under_way = sum(not request.is_hedged for request in self.under_way(holder))
+        if self._overdue.get(holder, 0) > LATE_REQUESTS_MAX - self._in_flight_max:
+            under_way = self._in_flight_max  # each that is sent may be late too
         pairs = self.still_wanted(queued)
         requests = []
         while pairs and under_way < self._in_flight_max:

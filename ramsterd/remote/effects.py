@@ -8,6 +8,7 @@ from ramsterd.core.resize import ResizeState
 from ramsterd.remote.census import Counted
 from ramsterd.remote.pending import PendingGet
 from ramsterd.remote.replicate import Replication
+from ramsterd.remote.trust import Distrusted, TrustedAgain
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,9 @@ class Resized:
 
     state: ResizeState
     budget_bytes: int
+    resident_bytes: int
 
 
-Effect: TypeAlias = Send | GetDone | CloseLink | Resized | Replicated | Counted
+Effect: TypeAlias = (
+    Send | GetDone | CloseLink | Resized | Replicated | Counted | Distrusted | TrustedAgain
+)

@@ -16,7 +16,7 @@ An ephemeral page is worth no wait: one that its holder has no more is a miss, a
 linked, not up, or did not answer.  In the latter cases the row stays: the page may be found when the holder is back.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from net.frame import Frame
@@ -25,11 +25,13 @@ from ramsterd.core.codec import ZPAGE_BYTES_MASK
 from ramsterd.core.page import PoolKind
 from ramsterd.core.rows import SERIAL, WORDS_PER_ROW
 from ramsterd.core.store import RunOfPages, Store
+from ramsterd.core.zbud import SLOT_SHIFT
 from ramsterd.remote.arrival import Arrival, judge_arrival, serial_elsewhere, verified
 from ramsterd.remote.asking import Asking, FetchRequest
 from ramsterd.remote.holders import Holder, Holders
 from ramsterd.remote.messages import parse_get_reply
 from ramsterd.remote.pending import GetOutcome, PendingGet, PendingGets, Waiter
+from ramsterd.remote.trust import BadCopy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,13 +65,16 @@ class Fetches:
         in_flight_max: int,
         is_linked: Callable[[Holder], bool],
         on_thinned: Callable[[int], None],
+        on_bad_holder: Callable[[int, BadCopy, float], None],
     ) -> None:
         """Begin with nothing wanted; `Asking` says what the arguments are.
 
-        `on_thinned` is called with a row that has lost one of its copies, and has others.
+        `on_thinned` is called with a row that has lost one of its copies, and has others; `on_bad_holder` with the id of
+        a holder whose copy of a page is bad, and the time.
         """
         self._store = store
         self._on_thinned = on_thinned
+        self._on_bad_holder = on_bad_holder
         self._gets = PendingGets()
         self._asking = Asking(
             store,
@@ -166,8 +171,17 @@ class Fetches:
 
     def _ask_elsewhere_or_again(self, request: FetchRequest) -> None:
         for serial, row in self._asking.still_wanted(request):
-            if not self._ask_elsewhere(request.holder, serial, row):
-                self._asking.queue(request.holder, serial, row)
+            if not self._asking.asked_count(serial):  # else a hedge is under way
+                self._ask_elsewhere_or_at(request.holder, serial, row)
+
+    def _ask_elsewhere_or_at(self, holder: int, serial: int, row: int) -> None:
+        """Have a page asked for at another holder that is linked, or else at this one, if its life is not over."""
+        if self._ask_elsewhere(holder, serial, row):
+            return
+        if self._asking.is_living(holder):
+            self._asking.queue(holder, serial, row)
+        else:
+            self._look_up_again(self._gets.take(serial))
 
     def _ask_elsewhere(self, holder: int, serial: int, row: int) -> bool:
         """Have what one holder does not give looked up anew, or asked for at another that is linked, if it can be."""
@@ -192,20 +206,27 @@ class Fetches:
             if waiters := self._gets.take(serial):
                 arrival = judge_arrival(serial_elsewhere(self._store, row), serial)
                 if arrival is Arrival.INSTALL:
-                    self._on_page(request.holder, row, code, frame.body[start:end], waiters)
+                    zpage = frame.body[start:end]
+                    self._on_page(request.holder, row, code, zpage, waiters, now)
                 else:
                     self._overtaken += 1
                     self._look_up_again(waiters)
             start = end
 
     def _on_page(
-        self, holder: int, row: int, code: int, zpage: memoryview, waiters: list[Waiter]
+        self,
+        holder: int,
+        row: int,
+        code: int,
+        zpage: memoryview,
+        waiters: list[Waiter],
+        now: float,
     ) -> None:
         store = self._store
         page = verified(store, row, code, zpage)
         if page is None:
-            self._corrupt += code != 0
-            self._on_bad_copy(holder, row, waiters, is_missing=not code)
+            kind = BadCopy.DAMAGED if code else BadCopy.MISSING
+            self.on_bad_copy(holder, row, kind, now, waiters)
             return
         self._fetched += 1
         self._fetched_zpage_bytes += len(zpage)
@@ -214,23 +235,38 @@ class Fetches:
         for pending, position in waiters:
             self._gets.deliver(pending, position, page)
 
-    def _on_bad_copy(
-        self, holder: int, row: int, waiters: list[Waiter], *, is_missing: bool
+    def on_bad_copy(
+        self, holder: int, row: int, kind: BadCopy, now: float, waiters: Sequence[Waiter] = ()
     ) -> None:
         """The holder does not have the page, or not intact.  Another may; else it is lost, or a miss if ephemeral."""
-        rows, serial = self._store.rows, self._store.rows.serial(row)
+        store, rows, serial = self._store, self._store.rows, self._store.rows.serial(row)
+        is_persistent = store.kind_of(row) is PoolKind.PERSISTENT
+        self._corrupt += kind is BadCopy.DAMAGED
+        if is_persistent or kind is BadCopy.DAMAGED:  # an ephemeral page may be dropped
+            self._on_bad_holder(holder, kind, now)
+        if location := rows.location(row):
+            # It is here too: that copy is the one that counts from now on.
+            store.adopt_block(location >> SLOT_SHIFT)
+            self._look_up_again(list(waiters))
+            return
         others = [each for each in rows.holders(row) if each != holder]
         if others:
             if len(others) < len(rows.holders(row)):
                 rows.remove_holder(row, holder)
-                self._store.owe(holder, serial)
+                store.owe(holder, serial)
                 self._on_thinned(row)
+            if not waiters:
+                return
             if other := self._asking.choose(row):
-                self._gets.put_back(serial, waiters)
+                self._gets.put_back(serial, list(waiters))
                 self._asking.queue(other, serial, row)
                 return
+        self._missing += kind is BadCopy.MISSING and is_persistent
+        self._lose_for(waiters, row)
+
+    def _lose_for(self, waiters: Sequence[Waiter], row: int) -> None:
+        """The last copy of a page is gone: a loss, or a miss if it is ephemeral."""
         is_persistent = self._store.lose(row)
-        self._missing += is_missing and is_persistent
         self._gets.missed += not is_persistent
         for pending, position in waiters:
             if is_persistent:
@@ -245,11 +281,7 @@ class Fetches:
         request = self._asking.end(request_id, answered_at=None)
         self._requests_failed += 1
         self._gets.miss(request.serials)
-        for serial, row in self._asking.still_wanted(request):
-            if self._asking.asked_count(serial):
-                continue  # a hedge is under way
-            if not self._ask_elsewhere(request.holder, serial, row):
-                self._asking.queue(request.holder, serial, row)
+        self._ask_elsewhere_or_again(request)
 
     def miss_queued(self, holder: int) -> None:
         """The holder can't be asked now: what is ephemeral is not waited for."""

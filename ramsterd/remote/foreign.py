@@ -20,6 +20,7 @@ from nodemanager.ids import Incarnation, NodeId
 from ramsterd.core import extents, traffic
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.store import Store
+from ramsterd.core.tmem import PoolsExhausted
 from ramsterd.core.zbud import Family
 from ramsterd.remote.messages import PutPages, PutResult
 
@@ -173,8 +174,11 @@ class ForeignPages:
 
     def on_put(self, node: NodeId, incarnation: Incarnation, put: PutPages) -> bytes:
         """Keep the pages that find room; return one `PutResult` for each."""
-        owner = self._owner(node, incarnation)
         count = len(put.serials)
+        try:
+            owner = self._owner(node, incarnation)
+        except PoolsExhausted:  # by programs of this node, or by owners that come and go
+            return bytes([PutResult.NOT_ACCEPTING]) * count
         if len(put.body) > self.room_bytes(put.kind) or not self._is_within_quota(owner, count):
             owner.refused_total += count
             return bytes([PutResult.NOT_ACCEPTING]) * count
@@ -254,12 +258,23 @@ class ForeignPages:
         return owner.pages_at_most
 
     def _owner(self, node: NodeId, incarnation: Incarnation) -> ForeignOwner:
+        """Return what a life of an owner has here, with pools for it.
+
+        Raises:
+            PoolsExhausted: There are no more; nothing was made.
+        """
         owner = self._owners.get(node)
         if owner is None:
-            pools = {
-                kind: self._store.new_pool(kind, f"node {node}", is_foreign=True)
-                for kind in PoolKind
-            }
+            persistent = self._new_pool(node, PoolKind.PERSISTENT)
+            try:
+                ephemeral = self._new_pool(node, PoolKind.EPHEMERAL)
+            except PoolsExhausted:
+                self._store.destroy_pool(persistent)
+                raise
+            pools = {PoolKind.PERSISTENT: persistent, PoolKind.EPHEMERAL: ephemeral}
             owner = self._owners[node] = ForeignOwner(node, incarnation, pools)
         assert owner.incarnation == incarnation, "earlier lives are purged first"
         return owner
+
+    def _new_pool(self, node: NodeId, kind: PoolKind) -> PoolId:
+        return self._store.new_pool(kind, f"node {node}", is_foreign=True)

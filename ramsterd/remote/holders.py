@@ -2,15 +2,23 @@
 
 A row names its holders by these ids.  When a node starts again its old id is dead: every row that names it is
 known to be lost from that moment, before any sweep has reached it.  An id is used again only after the sweep.
+
+So a node whose lives end faster than sweeps go, by restarts or by what it says, uses up ids.  Each node has
+`LIVES_MAX` of them, and all nodes together have no more than there are: one that has used up its own gets no pages
+until a sweep has freed one, and no other node is the worse for it.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from config.limits import NODE_NUMBER_MAX
 from nodemanager.ids import Incarnation, NodeId
 
+# A row has 16 bits for each holder (core.rows).
 HOLDERS_MAX: Final = 0xFFFF
+# Lives of one node that rows may name at the same time.
+LIVES_MAX: Final = HOLDERS_MAX // (NODE_NUMBER_MAX + 1)
 
 
 @dataclass(slots=True)
@@ -23,6 +31,8 @@ class Holder:
     is_dead: bool = False
     # Whether its link was lost, and no sweep has looked yet which pages that puts at risk.
     is_unswept: bool = False
+    # Whether it lives, and says that it holds none of the pages that it stored.
+    is_disowning: bool = False
     # Pages of ours that it keeps, flushes under way not counted.
     pages: int = 0
 
@@ -33,6 +43,8 @@ class Holders:
     def __init__(self) -> None:
         self._by_id: dict[int, Holder] = {}
         self._living: dict[NodeId, Holder] = {}
+        # How many ids each node uses, the dead ones too.
+        self._lives: dict[NodeId, int] = {}
         self._last = 0
 
     def __getitem__(self, holder: int) -> Holder:
@@ -55,13 +67,23 @@ class Holders:
         """Return the present life of a node, or None if it holds nothing of ours."""
         return self._living.get(node)
 
+    def has_id_for(self, node: NodeId) -> bool:
+        """Whether the present life of a node has an id, or can have one."""
+        return node in self._living or self.has_free_id(node)
+
+    def has_free_id(self, node: NodeId) -> bool:
+        """Whether another life of a node can have an id."""
+        return self._lives.get(node, 0) < LIVES_MAX
+
     def of(self, node: NodeId, incarnation: Incarnation) -> Holder:
-        """Return the present life of a node, made known if it was not."""
+        """Return the present life of a node, made known if it was not; `has_id_for` says whether that can be."""
         present = self._living.get(node)
         if present is not None:
             assert present.incarnation == incarnation, "the old life ends first: bury()"
             return present
+        assert self.has_free_id(node), "placement asks has_id_for() first"
         holder = Holder(self._free_id(), node, incarnation)
+        self._lives[node] = self._lives.get(node, 0) + 1
         self._by_id[holder.holder] = holder
         self._living[node] = holder
         return holder
@@ -79,9 +101,11 @@ class Holders:
         """The sweep is over: no row names this life any more."""
         assert holder.is_dead
         del self._by_id[holder.holder]
+        self._lives[holder.node] -= 1
+        if not self._lives[holder.node]:
+            del self._lives[holder.node]
 
     def _free_id(self) -> int:
-        assert len(self._by_id) < HOLDERS_MAX
         while True:
             self._last = self._last % HOLDERS_MAX + 1
             if self._last not in self._by_id:

@@ -3,11 +3,12 @@
 Three reasons: a copy was lost (`rebuild`), a holder wants its memory back (`retake`), or there is room (`repatriate`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
 from config.model import MemoryConfig, RemoteConfig
+from nodemanager.ids import NodeId
 from ramsterd.core.store import Store
 from ramsterd.remote.fetch import Fetches
 from ramsterd.remote.holders import Holder
@@ -33,7 +34,9 @@ class Homebound:
         memory: MemoryConfig,
         remote: RemoteConfig,
         reachable_holders: Callable[[int], int],
+        holder_nodes: Callable[[int], set[NodeId]],
         placeable_nodes: Callable[[], int],
+        room: Callable[[float], Mapping[NodeId, int]],
         make_room: Callable[[], None],
     ) -> None:
         """Begin with nothing to bring home.
@@ -44,7 +47,9 @@ class Homebound:
             memory: Whose low watermark bounds what comes home.
             remote: The rates.
             reachable_holders: How many holders of a row can be asked now.
-            placeable_nodes: How many peers would take a block now.
+            holder_nodes: Which nodes these are.
+            placeable_nodes: How many peers may be given pages now, if they have room.
+            room: Which peers have room for a block now, and how much.
             make_room: Has pages leave, though memory is not short yet.
         """
         homecoming = partial(Homecoming, store, fetches, fetch_seconds_max=remote.fetch_seconds_max)
@@ -52,7 +57,8 @@ class Homebound:
             store,
             homecoming(),
             reachable_holders=reachable_holders,
-            placeable_nodes=placeable_nodes,
+            holder_nodes=holder_nodes,
+            room=room,
             make_room=make_room,
             pages_per_second_max=remote.rebuild_pages_per_second,
         )

@@ -22,21 +22,20 @@ have had young pages in it, and each old page that is forgotten in their place m
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from nodemanager.ids import NodeId
 from nodemanager.placement import Candidate, choose_holders
-from nodemanager.table import NodeTable
 from ramsterd.core import traffic
 from ramsterd.core.page import PoolKind
 from ramsterd.core.rows import FIRST_ROW, HOLDERS, QUARTERS_PER_ROW
 from ramsterd.core.store import Store
 from ramsterd.core.traffic import Leaving
 from ramsterd.core.zbud import Family
+from ramsterd.remote.candidates import Candidates
 from ramsterd.remote.holders import Holder, Holders
 from ramsterd.remote.messages import PAGES_PER_FRAME_MAX, PutResult
-from ramsterd.remote.pace import Pace
 from ramsterd.remote.sent import Sent
 from ramsterd.remote.shipment import Put, Shipment
 from ramsterd.remote.standing import Standing
@@ -76,8 +75,7 @@ class Overflow:
         self,
         store: Store,
         holders: Holders,
-        nodes: NodeTable,
-        pace: Pace,
+        peers: Candidates,
         *,
         must_shrink: Callable[[], bool],
         refusal_seconds: float,
@@ -85,8 +83,7 @@ class Overflow:
     ) -> None:
         self._store = store
         self._holders = holders
-        self._nodes = nodes
-        self._pace = pace
+        self._peers = peers
         self._must_shrink = must_shrink
         # Refusals of ephemeral pages say nothing about persistent ones, and the reverse.
         self._standing = Standing(refusal_seconds)
@@ -120,19 +117,17 @@ class Overflow:
         able = [each for each in self._candidates(now) if busy.count(each.node) < IN_FLIGHT_MAX]
         nodes = choose_holders(
             able, 1, zbud.block_bytes(block), now=now, rng=self._rng,
-            our_zone=self._nodes.local_config.zone,
+            our_zone=self._peers.nodes.local_config.zone,
         )  # fmt: skip
         if not nodes:
-            self._pace.wait(able, zbud.block_bytes(block), now)
+            self._peers.pace.wait(able, zbud.block_bytes(block), now)
             return None
         (node,) = nodes
-        incarnation = self._nodes.incarnation(node)
-        assert incarnation is not None, "a linked node has a life"
-        holder = self._holders.of(node, incarnation)
+        holder = self._peers.holder(node)
         free_bytes = next(each.free_bytes for each in able if each.node == node)
         shipment = Shipment(PoolKind.EPHEMERAL, self._take_blocks(holder, free_bytes), (holder,))
         self._placed_bytes[node] = self._placed_bytes.get(node, 0) + len(shipment.body)
-        self._pace.on_put(node, len(shipment.body), now)
+        self._peers.pace.on_put(node, len(shipment.body), now)
         return Put(shipment, holder)
 
     def _take_blocks(self, holder: Holder, bytes_max: int) -> list[Leaving]:
@@ -154,15 +149,10 @@ class Overflow:
         return taken
 
     def _candidates(self, now: float) -> list[Candidate]:
-        """Return the peers with what we placed since their STATUS, without those that refused."""
+        """Return the peers that did not refuse."""
         return [
-            replace(
-                each,
-                free_bytes=max(0, each.free_bytes - self._placed_bytes.get(each.node, 0)),
-                paced_until=self._pace.open_at(each.node),
-                is_doubtful=self._standing.is_doubtful(each.node),
-            )
-            for each in self._nodes.candidates()
+            each
+            for each in self._peers.all(self._standing, self._placed_bytes)
             if self._standing.refused_until(each.node) <= now
         ]
 

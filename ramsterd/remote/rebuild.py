@@ -7,16 +7,17 @@ flushed, or its holder came back.  Until that sweep, all pages of a holder witho
 
 A page at risk comes home from a holder that is left.  Its block is adopted as soon as it is here, so the surviving
 copies are owed a flush, and the next time that memory is short it leaves for as many peers as it should: older pages
-leave ahead of time where there is no room for it.  With too few peers for that it stays where it is: brought home it
-could not leave again.
+leave ahead of time where there is no room for it.  If no peer with room lacks it, it stays where it is: brought home it
+would leave again for no more peers than it had.
 """
 
 from array import array
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from nodemanager.ids import NodeId
 from ramsterd.core.codec import PACKED_FILL
 from ramsterd.core.page import PoolKind
 from ramsterd.core.rows import ADDRESS, HALVES_PER_ROW
@@ -49,7 +50,8 @@ class Rebuilder:
         homecoming: Homecoming,
         *,
         reachable_holders: Callable[[int], int],
-        placeable_nodes: Callable[[], int],
+        holder_nodes: Callable[[int], set[NodeId]],
+        room: Callable[[float], Mapping[NodeId, int]],
         make_room: Callable[[], None],
         pages_per_second_max: int,
     ) -> None:
@@ -59,14 +61,16 @@ class Rebuilder:
             store: Whose pages these are.
             homecoming: Fetches them; this module's alone.
             reachable_holders: How many holders of a row can be reached.
-            placeable_nodes: How many peers would take a block now.
+            holder_nodes: Which nodes these are.
+            room: Which peers would take a block now, and how much each.
             make_room: Has pages leave, though memory is not short yet.
             pages_per_second_max: The rate.
         """
         self._store = store
         self._homecoming = homecoming
         self._reachable_holders = reachable_holders
-        self._placeable_nodes = placeable_nodes
+        self._holder_nodes = holder_nodes
+        self._room = room
         self._make_room = make_room
         self._allowance = Allowance(pages_per_second_max)
         self._rows: deque[int] = deque()
@@ -110,6 +114,12 @@ class Rebuilder:
     def _is_to_fetch(self, row: int) -> bool:
         return self._reachable_holders(row) > 0 and self.is_at_risk(row)
 
+    def _gains_copy(self, row: int, takers: Mapping[NodeId, int]) -> bool:
+        """Whether a page can come home, and leave again for more peers than have it: those that have it have its room."""
+        nodes = self._holder_nodes(row)
+        new = sum(node not in nodes for node in takers)
+        return bool(nodes and new) and len(nodes) + new >= self._store.pool_of(row).fewest_copies
+
     def on_tick(self, now: float) -> None:
         """Judge some rows, and bring some pages home."""
         seconds = self._allowance.on_tick(now)
@@ -127,8 +137,9 @@ class Rebuilder:
         return self._homecoming.pages_under_way > 0 or (self._has_settled and bool(self._rows))
 
     def _bring_home(self, now: float) -> None:
+        takers = self._room(now)
         room_bytes = self._homecoming.room_bytes(self._store.limits.high_watermark)
-        placeable = self._placeable_nodes()
+        room_bytes = min(room_bytes, sum(takers.values()))
         # Rows of a leaf stand side by side in the queue, and one of them asks for all.
         asked: set[int] = set()
         for _ in range(min(len(self._rows), ROWS_JUDGED_MAX)):
@@ -141,9 +152,7 @@ class Rebuilder:
             leaf = self._store.rows.halves[row * HALVES_PER_ROW + ADDRESS] >> LEAF_SHIFT
             if leaf in asked or len(asked) == LEAVES_ASKED_MAX:
                 continue
-            may_leave_again = (
-                self._reachable_holders(row) > 0 and placeable >= self._store.pool_of(row).copies
-            )
+            may_leave_again = self._gains_copy(row, takers)
             if may_leave_again and self._allowance.pages and self._homecoming.may_fetch:
                 asked.add(leaf)
                 fetched = self._homecoming.fetch_leaf(

@@ -5,7 +5,8 @@ are dropped first, then our ephemeral ones, unless the config says that these ar
 Persistent ones travel, several in one **shipment**: all zpages of a block together, to as many peers as their
 pools want copies, one PUT_PAGES to each.  Until the last answer the pages stay ours and readable.  Then, block by block:
 
-    stored by all      the rows name the holders, and the block is freed (or kept, as a clean one)
+    stored by all      the rows name the holders, and the block is freed (or kept, as a clean one); those that left for
+                       fewer peers than they want (`degrade`) are at risk
     otherwise          the block is the oldest of its family again, and whoever stored it is owed a flush
 
 A peer that says nothing is not waited for as long as an answer may take: pages on their way keep memory that writes
@@ -20,13 +21,12 @@ flush, so what a peer is owed is sent before each PUT (the caller does this: `Se
 
 import random
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from typing import Final
 
 from nodemanager.ids import NodeId
-from nodemanager.placement import Candidate, choose_holders
 from nodemanager.table import NodeTable, PeerStatus
 from ramsterd.core import traffic
 from ramsterd.core.page import PoolKind
@@ -34,13 +34,18 @@ from ramsterd.core.room import DROPPED_FIRST
 from ramsterd.core.store import Store
 from ramsterd.core.traffic import Leaving
 from ramsterd.core.zbud import Family
+from ramsterd.remote.candidates import Candidates
+from ramsterd.remote.degrade import Degrade
 from ramsterd.remote.holders import Holder, Holders
 from ramsterd.remote.messages import PAGES_PER_FRAME_MAX, PutResult
 from ramsterd.remote.overflow import Overflow, OverflowStatistics
 from ramsterd.remote.pace import Pace, PaceStatistics
 from ramsterd.remote.patience import Patience
+from ramsterd.remote.placing import Choice, Placing, Shortage
 from ramsterd.remote.shipment import Put, Shipment
+from ramsterd.remote.spot_checks import SpotChecks
 from ramsterd.remote.standing import Standing
+from ramsterd.remote.trust import Trust
 
 # Blocks dropped in one pass: about 10 ms.  Only a budget that shrinks has more to drop at once.
 DROPPED_BLOCKS_MAX: Final = 256
@@ -71,25 +76,31 @@ class Remotifier:
         holders: Holders,
         nodes: NodeTable,
         *,
+        trust: Trust,
+        spot_checks: SpotChecks,
         in_flight_max: int,
         refusal_seconds: float,
         patience: Patience,
+        degrade: Degrade,
         rng: random.Random,
         sends_ephemeral: bool = False,
     ) -> None:
         self._sends_ephemeral = sends_ephemeral
         self._pace = Pace()
+        self._trust = trust
+        self._spot_checks = spot_checks
         self._standing = Standing(refusal_seconds)
+        self._peers = Candidates(nodes, holders, self._pace, trust)
         self._overflow = Overflow(
-            store, holders, nodes, self._pace,
+            store, holders, self._peers,
             must_shrink=self._must_shrink, refusal_seconds=refusal_seconds, rng=rng,
         )  # fmt: skip
         self._store = store
-        self._holders = holders
         self._nodes = nodes
-        self._in_flight_max = in_flight_max
+        self._placing = Placing(
+            store, self._peers, self._standing, degrade, in_flight_max=in_flight_max, rng=rng
+        )
         self._patience = patience
-        self._rng = rng
         self._is_draining = False
         # Since the high watermark was last exceeded, only ephemeral pages left.
         self._is_draining_ephemeral = False
@@ -102,8 +113,6 @@ class Remotifier:
         self._sent_at: dict[int, float] = {}
         # Frames of the arena that leave if all under way is stored.
         self._leaving_bytes = 0
-        # What was placed on a peer that its last STATUS could not know of.
-        self._placed_bytes: dict[NodeId, int] = {}
         # Pages that have left, or are clean now: what repatriation waits to end.
         self.left_total = 0
         self._stored = 0
@@ -147,6 +156,7 @@ class Remotifier:
             self._is_draining_ephemeral = True
             put = self._overflow.next_put(now)
             return [] if put is None else [put]
+        self._placing.pass_over(now, in_flight=self._in_flight.values(), silent=self._silent())
         return self._ship(self._oldest_blocks(), now, is_kept=False)
 
     def is_stuck(self) -> bool:
@@ -155,7 +165,7 @@ class Remotifier:
         Those that wait for a peer at its cap are on their way as good as any.
         """
         is_short = self._store.is_above(self._store.limits.high_watermark)
-        is_moving = bool(self._in_flight) or self._pace.is_waiting
+        is_moving = bool(self._in_flight) or self._placing.is_waiting
         return is_short and self._must_drain() and not is_moving
 
     def make_room(self) -> None:
@@ -201,15 +211,12 @@ class Remotifier:
         if not overdue:
             return False
         silent = {self._in_flight[each].holder.node for each in overdue}
-        able = [
-            each
-            for each in self._candidates()
-            if each.node not in silent and each.has_room(1, now=now)
-        ]
+        answering = self._placing.answering(self._in_flight.values(), silent | self._silent())
+        able = sum(each.has_room(1, now=now) for each in answering)
         is_any_back = False
         for request_id in overdue:
             put = self._in_flight[request_id]
-            if len(able) >= len(put.shipment.holders):
+            if able >= min(len(put.shipment.holders), put.shipment.fewest_copies):
                 self._given_up[request_id] = put
                 self._on_unknown(request_id)
                 is_any_back = True
@@ -237,7 +244,8 @@ class Remotifier:
 
     def forget(self, node: NodeId) -> None:
         """A peer is no member any more, and its link is gone."""
-        self._placed_bytes.pop(node, None)
+        self._placing.forget(node)
+        self._trust.forget(node)
         self._standing.forget(node)
         self._pace.forget(node)
 
@@ -257,20 +265,19 @@ class Remotifier:
     def on_status(self, node: NodeId, status: PeerStatus) -> None:
         """A peer told anew how much room it has, how many pages of ours, and how fast it takes them."""
         # Links keep order: what is not answered yet had not arrived when this was written.
-        self._placed_bytes[node] = sum(
-            len(put.shipment.body) for put in self._in_flight.values() if put.holder.node == node
-        )
+        under_way = (put for put in self._in_flight.values() if put.holder.node == node)
+        self._placing.on_status(node, sum(len(put.shipment.body) for put in under_way))
         self._standing.on_heard(node)
         self._pace.on_status(node, status.put_bytes_per_second)
         self._overflow.on_status(node, status.pages_held_for_us)
 
     def next_deadline(self) -> float | None:
-        """Return when a peer that took all it wants for now may be asked again, if somebody waits for that."""
-        return self._pace.next_deadline()
+        """Return when a block that waits for peers may be tried again."""
+        return self._placing.next_deadline()
 
     def on_deadline(self, now: float) -> None:
         """Time has passed: who waits for a peer asks again at the next `next_puts`."""
-        self._pace.on_deadline(now)
+        self._placing.on_deadline(now)
 
     def sent_serials(self, holder: int) -> list[int]:
         """Return the serials of ephemeral pages that a holder was sent, and that it may have."""
@@ -279,6 +286,7 @@ class Remotifier:
     def on_holder_dead(self, holder: int) -> None:
         """A life of a peer ended, with all that it held."""
         self._overflow.on_holder_dead(holder)
+        self._spot_checks.forget(holder)
 
     def pages_in_flight(self, request_id: int) -> int:
         """Return how many pages a PUT under way has."""
@@ -349,15 +357,17 @@ class Remotifier:
         ):
             if not shipment.is_kept:
                 self._leaving_bytes -= self._store.zbud.block_bytes(leaving.block)
-            if self._is_enough(leaving, stored_by):
+            if self._is_enough(shipment, leaving, stored_by):
                 self._end(leaving, stored_by, is_kept=shipment.is_kept)
+                if shipment.is_degraded:
+                    self._store.thinned += leaving.rows
             else:
                 traffic.return_leaving(self._store, leaving)
                 for holder in stored_by:
                     self._owe(holder, leaving.serials)
 
-    def _is_enough(self, leaving: Leaving, stored_by: list[Holder]) -> bool:
-        """Whether a block is at as many peers as it should be by now.
+    def _is_enough(self, shipment: Shipment, leaving: Leaving, stored_by: list[Holder]) -> bool:
+        """Whether a block is at as many peers as it should be by now, or at all of the fewer that it was sent to.
 
         One that stored it may have lost its life or its link since, and the sweep that looks for pages at risk has
         been here already; and a pool may want more copies than when it left.
@@ -365,7 +375,9 @@ class Remotifier:
         store = self._store
         if any(each.is_dead or each.holder in store.unreachable_holders for each in stored_by):
             return False
-        return len(stored_by) >= store.copies_of(store.zbud.rows(leaving.block))
+        if len(stored_by) >= store.copies_of(store.zbud.rows(leaving.block)):
+            return True
+        return shipment.is_degraded and len(stored_by) == len(shipment.holders)
 
     def _end(self, leaving: Leaving, holders: list[Holder], *, is_kept: bool) -> None:
         end = traffic.keep_leaving if is_kept else traffic.end_leaving
@@ -375,6 +387,7 @@ class Remotifier:
         for holder in holders:
             holder.pages += len(leaving.serials) - len(overtaken)
             self._owe(holder, overtaken)
+            self._spot_checks.on_stored(holder, leaving.rows, leaving.serials)
 
     def _owe(self, holder: Holder, serials: Iterable[int]) -> None:
         """Have a peer flush what it may keep for nobody."""
@@ -442,65 +455,62 @@ class Remotifier:
         first = next(blocks, None)
         if first is None:
             return []
-        store = self._store
-        copies = store.copies_of(store.zbud.rows(first))
-        candidates, block_bytes = self._candidates(), store.zbud.block_bytes(first)
-        nodes = choose_holders(
-            candidates, copies, block_bytes, now=now, rng=self._rng,
-            our_zone=self._nodes.local_config.zone,
-        )  # fmt: skip
-        if not nodes:
-            self._pace.wait(candidates, block_bytes, now)
+        choice = self._placing.choose(
+            first, now, in_flight=self._in_flight.values(), silent=self._silent(), is_kept=is_kept
+        )
+        if not choice.nodes:
             return []
-        room_bytes = min(each.free_bytes for each in candidates if each.node in nodes)
-        taken = self._take(chain([first], blocks), copies, room_bytes, is_kept=is_kept)
         shipment = Shipment(
             PoolKind.PERSISTENT,
-            taken,
-            tuple(self._holder(node) for node in nodes),
+            self._take(chain([first], blocks), choice, is_kept=is_kept),
+            tuple(self._peers.holder(node) for node in choice.nodes),
+            copies=choice.copies,
+            fewest_copies=choice.fewest_copies,
             is_kept=is_kept,
         )
-        for node in nodes:
-            self._placed_bytes[node] = self._placed_bytes.get(node, 0) + len(shipment.body)
+        for node in choice.nodes:
+            self._placing.on_sent(node, len(shipment.body))
             self._pace.on_put(node, len(shipment.body), now)
         return [Put(shipment, holder) for holder in shipment.holders]
 
-    def _take(
-        self, blocks: Iterable[int], copies: int, bytes_max: int, *, is_kept: bool
-    ) -> list[Leaving]:
-        """Take the blocks that fit one frame and `bytes_max`; at least the first."""
+    def _take(self, blocks: Iterable[int], choice: Choice, *, is_kept: bool) -> list[Leaving]:
+        """Take the blocks that fit one frame and the room that was found; at least the first."""
         store, pages, block_bytes = self._store, 0, 0
         taken: list[Leaving] = []
         for block in blocks:
             rows = store.zbud.rows(block)
             pages += len(rows)
             block_bytes += store.zbud.block_bytes(block)
-            is_too_much = pages > PAGES_PER_FRAME_MAX or block_bytes > bytes_max
-            if taken and (is_too_much or store.copies_of(rows) != copies):
+            is_too_much = pages > PAGES_PER_FRAME_MAX or block_bytes > choice.room_bytes
+            if taken and (is_too_much or not self._is_alike(rows, choice, is_kept=is_kept)):
                 break
             if not is_kept:
                 self._leaving_bytes += store.zbud.block_bytes(block)
             taken.append(traffic.begin_leaving(store, block))
         return taken
 
-    def _holder(self, node: NodeId) -> Holder:
-        incarnation = self._nodes.incarnation(node)
-        assert incarnation is not None, "a linked node has a life"
-        return self._holders.of(node, incarnation)
+    def _is_alike(self, rows: list[int], choice: Choice, *, is_kept: bool) -> bool:
+        """Whether a block wants as many copies, and is content with as few."""
+        if self._store.copies_of(rows) != choice.copies:
+            return False
+        return is_kept or self._store.fewest_copies_of(rows) == choice.fewest_copies
 
-    def _candidates(self) -> list[Candidate]:
-        """Return the peers that answer and whose window is not full, with what we placed since their STATUS."""
-        silent = {put.holder.node for put in self._given_up.values()}
-        busy: dict[NodeId, int] = {}
-        for put in self._in_flight.values():
-            busy[put.holder.node] = busy.get(put.holder.node, 0) + 1
-        return [
-            replace(
-                each,
-                free_bytes=max(0, each.free_bytes - self._placed_bytes.get(each.node, 0)),
-                paced_until=self._pace.open_at(each.node),
-                is_doubtful=self._standing.is_doubtful(each.node),
-            )
-            for each in self._nodes.candidates()
-            if busy.get(each.node, 0) < self._in_flight_max and each.node not in silent
-        ]
+    def _silent(self) -> set[NodeId]:
+        """Return the peers that owe an answer which is not waited for any more."""
+        return {put.holder.node for put in self._given_up.values()}
+
+    # Who has room, for others to know.
+
+    def look_around(self, now: float) -> None:
+        """Note how many peers have room, whether or not pages must leave."""
+        self._placing.look(now, in_flight=self._in_flight.values(), silent=self._silent())
+
+    def room(self, now: float) -> dict[NodeId, int]:
+        """Return the peers with room for any block, and how much."""
+        return self._placing.room(now, in_flight=self._in_flight.values(), silent=self._silent())
+
+    def shortage(self, now: float) -> Shortage:
+        """Return why a page finds no peer."""
+        return self._placing.shortage(
+            now, in_flight=self._in_flight.values(), silent=self._silent()
+        )

@@ -16,11 +16,16 @@ class Shipment:
         blocks: list[Leaving],
         holders: tuple[Holder, ...],
         *,
+        copies: int = 1,
+        fewest_copies: int = 1,
         is_kept: bool = False,
     ) -> None:
         self.kind = kind
         self.blocks = blocks
         self.holders = holders
+        # How many holders its blocks want, and with how many they are content while there are no more.
+        self.copies = copies
+        self.fewest_copies = fewest_copies
         # Whether the blocks stay here too, as clean ones.
         self.is_kept = is_kept
         # In the order of the message: serials, and the rows that had them when it was made.
@@ -30,6 +35,11 @@ class Shipment:
         # Which holders have stored each block, so far, and how many have not answered.
         self.stored_by: list[list[Holder]] = [[] for _ in blocks]
         self.answers_missing = len(holders)
+
+    @property
+    def is_degraded(self) -> bool:
+        """Whether it goes to fewer holders than its blocks want."""
+        return len(self.holders) < self.copies
 
 
 @dataclass(frozen=True, slots=True)

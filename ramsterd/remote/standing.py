@@ -10,6 +10,7 @@ A peer that left a PUT unanswered is doubtful until its next STATUS, and gets no
 from typing import Final
 
 from nodemanager.ids import NodeId
+from ramsterd.remote.backoff import Backoff
 
 # From 1 s, the default of `refusal_seconds`, to 16 s.
 DOUBLED_MAX: Final = 4
@@ -20,9 +21,7 @@ class Standing:
 
     def __init__(self, refusal_seconds: float) -> None:
         self._refusal_seconds = refusal_seconds
-        # Refusals in a row.
-        self._refusals: dict[NodeId, int] = {}
-        self._refused_until: dict[NodeId, float] = {}
+        self._refusals: dict[NodeId, Backoff] = {}
         self._unanswered: set[NodeId] = set()
         # Of these, all whose STATUS may have been written before the PUT arrived.
         self._unsettled: set[NodeId] = set()
@@ -32,16 +31,16 @@ class Standing:
 
         Frames that were under way together are refused together: they are one refusal.
         """
-        if self._refused_until.get(node, 0.0) <= now:
-            count = self._refusals.get(node, 0)
-            self._refusals[node] = count + 1
-            seconds = self._refusal_seconds * 2 ** min(count, DOUBLED_MAX)
-            self._refused_until[node] = now + seconds
-        return self._refused_until[node]
+        backoff = self._refusals.get(node)
+        if backoff is None:
+            backoff = self._refusals[node] = Backoff(self._refusal_seconds, DOUBLED_MAX)
+        backoff.fail(now)
+        return backoff.until
 
     def on_stored(self, node: NodeId) -> None:
         """A peer stored pages of ours."""
-        self._refusals.pop(node, None)
+        if (backoff := self._refusals.get(node)) is not None:
+            backoff.failures = 0
         self._unsettled.discard(node)
         self.on_heard(node)
 
@@ -52,7 +51,6 @@ class Standing:
     def forget(self, node: NodeId) -> None:
         """A peer is no member any more."""
         self._refusals.pop(node, None)
-        self._refused_until.pop(node, None)
         self._unanswered.discard(node)
         self._unsettled.discard(node)
 
@@ -67,7 +65,8 @@ class Standing:
 
     def refused_until(self, node: NodeId) -> float:
         """Return until when a peer is left alone; 0 when it did not refuse."""
-        return self._refused_until.get(node, 0.0)
+        backoff = self._refusals.get(node)
+        return 0.0 if backoff is None else backoff.until
 
     def is_unsettled(self, node: NodeId) -> bool:
         """Whether a PUT that was given up may still arrive at a peer, after the STATUS that we have."""

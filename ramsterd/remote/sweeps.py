@@ -21,16 +21,31 @@ class Sweeps:
     """Which holders are swept for, and how far that is."""
 
     def __init__(
-        self, store: Store, holders: Holders, *, on_thinned: Callable[[int], None]
+        self,
+        store: Store,
+        holders: Holders,
+        *,
+        on_thinned: Callable[[int], None],
+        on_forgotten: Callable[[Holder, int, float], None],
     ) -> None:
-        """Begin with none; `on_thinned` is called with each row that may have too few copies."""
+        """Begin with none.
+
+        Args:
+            store: Whose rows these are.
+            holders: All lives, of which those that are over are forgotten.
+            on_thinned: Called with each row that may have too few copies.
+            on_forgotten: Called at the end for a life that is over: how many persistent pages it had, and the time.
+        """
         self._store = store
         self._holders = holders
         self._on_thinned = on_thinned
+        self._on_forgotten = on_forgotten
         # By holder id: the row to go on from.
         self._rows: dict[int, tuple[Holder, int]] = {}
         # Those of them that look for what has too few copies for another reason than that holder's absence.
         self._to_finish: set[int] = set()
+        # By holder id, of lives that are over: the persistent pages found so far.
+        self._found: dict[int, int] = {}
         self._step_at: float | None = None
 
     def begin(self, holder: Holder, *, is_absent: bool = True) -> None:
@@ -69,13 +84,14 @@ class Sweeps:
             return
         self._step_at = None
         if self._rows:
-            self._sweep(*self._rows.pop(next(iter(self._rows))))
+            self._sweep(*self._rows.pop(next(iter(self._rows))), now)
 
-    def _sweep(self, holder: Holder, row: int) -> None:
+    def _sweep(self, holder: Holder, row: int, now: float) -> None:
         if holder.is_dead:
             swept = traffic.lose_held_by(
                 self._store, holder.holder, row, SWEEP_ROWS, pages_max=SWEEP_PAGES
             )
+            self._found[holder.holder] = self._found.get(holder.holder, 0) + swept.persistent
         else:
             swept = traffic.find_held_by(self._store, holder.holder, row, SWEEP_ROWS)
         for thinned in swept.thinned:
@@ -88,3 +104,4 @@ class Sweeps:
         if holder.is_dead:
             self._holders.forget(holder)
             self._store.unreachable_holders.discard(holder.holder)
+            self._on_forgotten(holder, self._found.pop(holder.holder, 0), now)

@@ -9,6 +9,7 @@ from ramsterd.core.rows import FIRST_ROW, HOLDERS, QUARTERS_PER_ROW, SERIAL, WOR
 from ramsterd.core.store import Store
 from ramsterd.core.table import LEAF_PAGES, LEAF_SHIFT
 from ramsterd.remote import overflow
+from ramsterd.remote.trust import BadCopy
 from tests.simulation.cluster import Cluster, Node
 
 
@@ -102,6 +103,14 @@ def check_step(cluster: Cluster) -> None:
                 assert not missing, (
                     f"{owner.number} counts on {holder.number} for {sorted(missing)[:9]}"
                 )
+
+
+def check_trust(cluster: Cluster) -> None:
+    """Assert that nobody honest is blamed: bits flip, and nothing else makes a copy bad."""
+    for owner in cluster.nodes.values():
+        for node, trust in owner.engine.statistics().trust.items():
+            blamed = trust.bad_total[BadCopy.MISSING] + trust.bad_total[BadCopy.DISOWNED]
+            assert not blamed, f"{owner.number} blames {node}, which kept all that it stored"
 
 
 def check_invariants(cluster: Cluster) -> None:

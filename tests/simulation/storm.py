@@ -14,7 +14,7 @@ from typing import Final
 from trio.testing import MockClock
 
 from nodemanager.states import NodeState
-from tests.simulation.checkers import check_books, check_invariants, check_step
+from tests.simulation.checkers import check_books, check_invariants, check_step, check_trust
 from tests.simulation.cluster import Cluster
 from tests.simulation.faults import Faults
 from tests.simulation.swarm import Mix, draw
@@ -64,6 +64,8 @@ class Storm:
     def on_gone(self, number: int) -> None:
         for program in self.programs.pop(number, ()):
             self.seen += program.client.seen
+            # It asked holders to forget its pages: what it asked for before may be lost.
+            program.client.expect_loss(set(program.client.possible))
 
     def on_started(self, number: int) -> None:
         if drawn := self.mix.programs.get(number):
@@ -101,6 +103,7 @@ class Storm:
         check_step(self.cluster)
         check_invariants(self.cluster)
         self.world.check(self._persistent())
+        check_trust(self.cluster)
 
     def _persistent(self) -> list[Client]:
         return [client for client in self.clients() if not client.is_cache]

@@ -56,8 +56,9 @@ class Mix:
         )
         faults = " ".join(name for name, weight in self.faults.items() if weight)
         detector = "detector" if self.has_detector else "told"
+        copies = f"copies={self.knobs['copies']:g} (least {self.knobs.get('copies_min', 1):g})"
         sizes = "+".join(str(each // MIB) for each in self.budgets)
-        return f"{sizes} MiB, copies={self.knobs['copies']:g}, {detector}, {programs}; {faults}"
+        return f"{sizes} MiB, {copies}, {detector}, {programs}; {faults}"
 
 
 def draw(rng: random.Random) -> Mix:
@@ -100,6 +101,7 @@ def _pages(
 def _knobs(rng: random.Random, copies: int) -> dict[str, float]:
     return {
         "copies": copies,
+        "copies_min": rng.choice([1, 1, copies]),
         "request_seconds_max": 1.0,
         "fetch_seconds_max": 3.0,
         "put_wait_seconds_max": 2.0,

@@ -155,7 +155,7 @@ async def test_flipped_bit_is_mended_from_the_other_copy(seed: int, mock_clock: 
 async def test_with_one_peer_too_few_nothing_leaves_and_nothing_is_lost(
     seed: int, mock_clock: MockClock
 ) -> None:
-    cluster = Cluster(seed, mock_clock, nodes=2, put_wait_seconds_max=0.5, **KNOBS)
+    cluster = Cluster(seed, mock_clock, nodes=2, copies_min=2, put_wait_seconds_max=0.5, **KNOBS)
     cluster.link_all()
     client = Client(cluster, 0)
     client.put_until_one_waits()

@@ -3,7 +3,8 @@
 Each page of a client carries its node, index and version (`make_page`), so whoever reads the arenas knows which
 copies there are.  From that follows what a fault may cost: a page is *losable* from the moment when a fault destroys
 the last copy that its owner can still ask for.  And it follows what was promised: a page that is not at its owner
-was given away only when as many peers as asked had it, so its copies and those that faults destroyed are as many.
+was given away only when as many peers as it must have had it, so its copies and those that faults destroyed are as many.
+Those with fewer than asked are counted, for their owner must know of each.
 """
 
 from collections import Counter
@@ -133,9 +134,10 @@ class World:
                 if not row or not is_sure or is_here:
                     # A clean copy may go again before its owner hears which of its holders died.
                     continue
-                asked = store.pool_of(row).copies
-                assert len(at) + self.destroyed[identity] >= asked, (
-                    f"page {index} of node {client.number} is at {sorted(at)} only, of {asked} copies"
+                pool = store.pool_of(row)
+                asked, fewest = pool.copies, pool.fewest_copies
+                assert len(at) + self.destroyed[identity] >= fewest, (
+                    f"page {index} of node {client.number} is at {sorted(at)} only, of {fewest} copies"
                 )
                 if len(at) >= asked:
                     self.destroyed.pop(identity, None)

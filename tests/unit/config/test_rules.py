@@ -109,6 +109,14 @@ def test_a_cluster_mistake_is_named(old: str, new: str, key: str, expected: str)
         ("4096", '4096\ndurability = "disk"', "export[1].durability", "one of 'memory'"),
         ("4096", "4096\ncopies = 4", "export[1].copies", "0 to 3"),
         ("[memory]", "[remote]\ncopies = 4\n[memory]", "remote.copies", "0 to 3"),
+        ("[memory]", "[remote]\ncopies_min = 0\n[memory]", "remote.copies_min", "1 to 3"),
+        ("[memory]", "[remote]\ncopies_min = 3\n[memory]", "remote.copies_min", "at most 2, which"),
+        (
+            "[memory]",
+            "[remote]\ncopies = 1\ncopies_min = 2\n[memory]",
+            "remote.copies_min",
+            "at most copies (1)",
+        ),
         ("[memory]", "stop_seconds_max = inf\n[memory]", "stop_seconds_max", "a positive number"),
         ("[memory]", '[nbd]\nlisten = "0.0.0.0:80"\n[memory]', "nbd.listen", "a loopback"),
         ("[memory]", '[nbd]\nlisten = "127.0.0.1:0"\n[memory]', "nbd.listen", "a port from 1"),
@@ -250,7 +258,20 @@ def test_more_copies_than_peers_are_doubted_but_no_error(old: str, new: str, key
     found = doubts(daemon(DAEMON.replace(old, new, 1)), cluster(CLUSTER))
     (doubt,) = [each for each in found if "copies" in each]
     assert doubt.startswith(f"{key}: found 3, expected at most ")
-    assert "refused" in doubt
+    assert "pages leave for fewer, and are at risk" in doubt
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("[memory]", "[remote]\ncopies = 3\ncopies_min = 3\n[memory]"),
+        ("4096", '4096\ncopies = 3\ndurability = "replicated"'),
+    ],
+)
+def test_more_copies_than_peers_that_must_be_are_refused(old: str, new: str) -> None:
+    found = doubts(daemon(DAEMON.replace(old, new, 1)), cluster(CLUSTER))
+    (doubt,) = [each for each in found if "copies" in each]
+    assert "what does not fit here is refused" in doubt
 
 
 def test_a_draining_node_keeps_no_copies() -> None:

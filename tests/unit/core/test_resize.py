@@ -51,7 +51,7 @@ def test_shrinking_is_done_when_memory_is_below(store: Store) -> None:
 @pytest.mark.parametrize(
     ("is_under_way", "seconds"), [(False, STALL_SECONDS), (True, STALL_SECONDS_MAX)]
 )
-def test_shrinking_that_comes_to_a_halt_stops_where_it_is(
+def test_shrinking_that_comes_to_a_halt_stops_with_room_for_writes(
     store: Store, is_under_way: bool, seconds: float
 ) -> None:
     resize = Resize(store)
@@ -61,9 +61,28 @@ def test_shrinking_that_comes_to_a_halt_stops_where_it_is(
     assert resize.on_progress(now=1.9 + seconds, is_under_way=is_under_way) is None
     ended = resize.on_progress(now=2 + seconds, is_under_way=is_under_way)
     assert ended is ResizeState.STOPPED
-    assert store.zbud.budget_bytes == store.zbud.resident_bytes > MIB // 2
+    # What is resident is at the low watermark: nothing must leave.
+    assert store.zbud.resident_bytes > MIB // 2
+    assert store.zbud.resident_bytes == pytest.approx(
+        0.85 * store.zbud.budget_bytes, abs=PAGE_BYTES
+    )
+    assert not store.is_above(store.limits.low_watermark)
     assert resize.statistics().target_bytes == MIB // 2
     store.check_invariants()
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_node_that_was_full_gets_no_more_than_it_had(store: Store, again: bool) -> None:
+    """Also when a second smaller budget replaces the first on the way."""
+    resident_bytes = store.zbud.resident_bytes
+    store.set_budget(resident_bytes + PAGE_BYTES)
+    resize = Resize(store)
+    resize.begin(MIB // 2, now=0)
+    if again:
+        resize.begin(MIB // 4, now=1)
+    ended = resize.on_progress(now=1 + STALL_SECONDS, is_under_way=False)
+    assert ended is ResizeState.STOPPED
+    assert store.zbud.budget_bytes == resident_bytes + PAGE_BYTES
 
 
 def test_a_new_budget_replaces_one_that_is_under_way(store: Store) -> None:

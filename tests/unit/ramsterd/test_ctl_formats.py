@@ -3,7 +3,14 @@ from typing import Any
 
 import pytest
 
-from ramsterd.ctl import format_log, format_nodes, no_answer
+from ramsterd.ctl import (
+    format_bad_copies,
+    format_log,
+    format_memory,
+    format_nodes,
+    format_resize,
+    no_answer,
+)
 
 
 def row(number: int, *, is_linked: bool, free_bytes: int | None) -> dict[str, Any]:
@@ -21,6 +28,7 @@ def row(number: int, *, is_linked: bool, free_bytes: int | None) -> dict[str, An
         "link_reason": "" if is_linked else "no route to host",
         "is_local": False,
         "is_linked": is_linked,
+        "trust": None,
         "status": None if free_bytes is None else {"free_bytes": free_bytes},
     }
 
@@ -70,3 +78,41 @@ def test_a_socket_that_can_not_be_used_says_what_to_do(tmp_path: Path) -> None:
     path.touch()
     assert f"it is for the group {path.group()}; " in no_answer(path, PermissionError())
     assert no_answer(path, TimeoutError("timed out")).endswith(": timed out")
+
+
+def test_a_shrink_that_stopped_short_says_how_much_room_there_is_for_writes() -> None:
+    mib = 1 << 20
+    now = {
+        "state": "stopped",
+        "target_bytes": 16 * mib,
+        "budget_bytes": 54 * mib,
+        "resident_bytes": 46 * mib,
+        "foreign_bytes": 0,
+    }
+    assert format_memory(now) == (
+        "stopped on the way to 16 MiB: 46 MiB are in use, and no peer takes the rest; 0 B of it are pages of"
+        " other nodes. The budget is 54 MiB, with 8 MiB of room for writes"
+    )
+    assert format_resize(now) == ", stopped on the way to 16 MiB: no peer takes the rest"
+
+
+def trust(*, missing: int, seconds: float = 0.0) -> dict[str, Any]:
+    bad = {"missing": missing, "damaged": 3, "disowned": 0}
+    return {"bad_total": bad, "distrusted_seconds": seconds, "unproven_pages": 0, "credit_pages": 9}
+
+
+def test_bad_copies_stand_beside_the_node_that_kept_them() -> None:
+    shown = row(2, is_linked=True, free_bytes=44_024_389)
+    shown["trust"] = trust(missing=40)
+    assert format_nodes([shown]).endswith(" 43 42 MiB")
+
+
+def test_the_status_names_who_lost_pages_and_how_long_it_gets_none() -> None:
+    nodes = {"nodes": [row(2, is_linked=True, free_bytes=1), row(3, is_linked=True, free_bytes=1)]}
+    engine = {
+        "nodes": nodes,
+        "trust": {"2": trust(missing=40, seconds=3.7), "3": {**trust(missing=0), "bad_total": {}}},
+    }
+    assert format_bad_copies(engine) == [
+        "bad       pages at beta: 40 missing, 3 damaged, 0 disowned; it gets no new pages for 4 s"
+    ]

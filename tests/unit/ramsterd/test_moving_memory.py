@@ -2,13 +2,15 @@
 
 import trio
 
-from config.model import RemoteConfig
+from config.limits import PAGE_BYTES
+from config.model import MemoryConfig, RemoteConfig
 from ramsterd.core.resize import ResizeState
 from ramsterd.core.zbud import Family
 from ramsterd.pager import PutOutcome
 from tests.unit.ramsterd.sim_nodes import MIB, SimNode, eventually, noise, run_nodes
 
 QUIET_SECONDS = 5.0
+LOW_WATERMARK = MemoryConfig().low_watermark
 PAGES_PER_SECOND = 200
 REMOTE = RemoteConfig(
     repatriate_seconds=QUIET_SECONDS, repatriate_pages_per_second=PAGES_PER_SECOND
@@ -81,9 +83,40 @@ async def test_shrinking_stops_where_the_cluster_has_no_room_and_loses_nothing(
         await eventually(lambda: state(one) is not ResizeState.SHRINKING, seconds_max=60)
         assert state(one) is ResizeState.STOPPED
         zbud = one.engine.store.zbud
-        assert MIB < zbud.resident_bytes == zbud.budget_bytes
+        assert MIB < zbud.resident_bytes <= LOW_WATERMARK * zbud.budget_bytes + 1
         assert one.engine.statistics().store.lost_total == 0
         await read_all(one, 800)
+
+
+async def test_a_node_that_stopped_short_has_room_for_what_is_written(
+    autojump_clock: object,
+) -> None:
+    """Peers are full and clients write all the while: each page again, and new ones, without a wait."""
+    async with run_nodes(8 * MIB, 2 * MIB) as (one, _):
+        await fill(one, 1600)
+        set_budget(one, MIB)
+        while state(one) is ResizeState.SHRINKING:
+            one.put(0, noise(0))
+            await trio.sleep(0.1)
+        assert state(one) is ResizeState.STOPPED
+        zbud = one.engine.store.zbud
+        new = int((zbud.budget_bytes - zbud.resident_bytes) / PAGE_BYTES) - 16
+        assert new > 100
+        await trio.sleep(1)
+        one.done.clear()
+        for index in [*range(0, 1600, 16), *range(2000, 2000 + new)]:
+            assert one.put(index, noise(index)) is PutOutcome.STORED
+        assert one.pager.statistics().refused_total == 0
+
+
+async def test_a_node_that_was_full_before_stops_where_it_was(autojump_clock: object) -> None:
+    """There was no room for writes before, and the budget never grows by shrinking."""
+    async with run_nodes(2 * MIB) as (one,):
+        one.put_until_full()
+        set_budget(one, MIB)
+        await eventually(lambda: state(one) is ResizeState.STOPPED, seconds_max=60)
+        zbud = one.engine.store.zbud
+        assert zbud.resident_bytes <= zbud.budget_bytes <= 2 * MIB
 
 
 async def test_shrinking_without_peers_drops_what_may_vanish_and_stops(

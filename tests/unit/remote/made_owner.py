@@ -12,6 +12,7 @@ from ramsterd.remote.holders import Holder, Holders
 from ramsterd.remote.homecoming import Homecoming
 from ramsterd.remote.messages import MessageType
 from ramsterd.remote.pending import PendingGet
+from ramsterd.remote.trust import BadCopy
 from tests.unit.core.made_pages import MIB, joined, make_run, make_store
 
 ONE, OTHER, THIRD = NodeId(1), NodeId(2), NodeId(3)
@@ -33,12 +34,15 @@ class Owner:
         self.placeable = 3
         self.room_asked = 0
         self.thinned: list[int] = []
+        # Whose copies were bad, and how.
+        self.bad: list[tuple[NodeId, BadCopy]] = []
         self.fetches = Fetches(
             self.store,
             self.holders,
             in_flight_max=32,
             is_linked=self.is_linked,
             on_thinned=self.thinned.append,
+            on_bad_holder=self.on_bad_holder,
         )
         # By serial: packed number and zpage, as peers keep them.
         self._zpages: dict[int, tuple[int, bytes]] = {}
@@ -53,8 +57,19 @@ class Owner:
     def reachable_holders(self, row: int) -> int:
         return sum(self.is_linked(self.holders[each]) for each in self.store.rows.holders(row))
 
+    def holder_nodes(self, row: int) -> set[NodeId]:
+        lives = (self.holders[each] for each in self.store.rows.holders(row))
+        return {each.node for each in lives if self.is_linked(each)}
+
+    def room(self, _: float) -> dict[NodeId, int]:
+        """Return the peers that would take a block, and how much."""
+        return dict.fromkeys((ONE, OTHER, THIRD)[: self.placeable], 1 << 30)
+
     def placeable_nodes(self) -> int:
         return self.placeable
+
+    def on_bad_holder(self, holder: int, kind: BadCopy, now: float) -> None:
+        self.bad.append((self.holders[holder].node, kind))
 
     def make_room(self) -> None:
         self.room_asked += 1
@@ -135,6 +150,12 @@ class Owner:
         self.fetches.check_invariants()
         self.store.check_invariants()
         return self.fetches.take_done()
+
+    def reply_missing(self, request_id: int, now: float = 0.0) -> None:
+        """Have a peer answer a request for one page: it does not have it."""
+        table = memoryview(messages.get_reply_table([0]))
+        frame = Frame(MessageType.GET_PAGES, True, request_id, 1, table, memoryview(b""))
+        self.fetches.on_reply(request_id, frame, now)
 
     def _reply(self, serials: list[int]) -> Frame:
         packed = [self._zpages[serial][0] for serial in serials]

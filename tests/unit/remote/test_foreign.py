@@ -3,7 +3,7 @@
 import pytest
 
 from nodemanager.ids import Incarnation, NodeId
-from ramsterd.core import traffic
+from ramsterd.core import tmem, traffic
 from ramsterd.core.codec import encode_page
 from ramsterd.core.page import PAGE_BYTES, PoolKind
 from ramsterd.core.store import Store
@@ -141,3 +141,17 @@ def test_a_purge_is_done_in_slices(foreign: ForeignPages, store: Store) -> None:
         assert are_here(foreign, range(1, 17)) == 16
     store.check_invariants()
     assert store.statistics().rows == 16
+
+
+def test_an_owner_for_whom_there_is_no_pool_is_refused(
+    store: Store, foreign: ForeignPages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Programs of this node have made as many as there may be, or all but one."""
+    store.new_pool(PoolKind.PERSISTENT, "ours")
+    for pools_max in (1, 2):
+        monkeypatch.setattr(tmem, "POOLS_MAX", pools_max)
+        assert put(foreign, PoolKind.PERSISTENT, range(1, 17)) == [PutResult.NOT_ACCEPTING]
+        assert len(list(store.pools)) == 1
+        assert foreign.pages_of(ONE) == 0
+    monkeypatch.setattr(tmem, "POOLS_MAX", 3)
+    assert put(foreign, PoolKind.PERSISTENT, range(1, 17)) == [PutResult.STORED]

@@ -25,7 +25,9 @@ class Returning(Owner):
                 rebuild_pages_per_second=rebuild_rate,
             ),
             reachable_holders=self.reachable_holders,
+            holder_nodes=self.holder_nodes,
             placeable_nodes=self.placeable_nodes,
+            room=self.room,
             make_room=self.make_room,
         )
         self.is_draining = False

@@ -22,7 +22,8 @@ class Rebuilding(Owner):
             self.store,
             self.homecoming(),
             reachable_holders=self.reachable_holders,
-            placeable_nodes=self.placeable_nodes,
+            holder_nodes=self.holder_nodes,
+            room=self.room,
             make_room=self.make_room,
             pages_per_second_max=rate,
         )

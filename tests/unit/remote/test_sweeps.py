@@ -3,6 +3,7 @@
 import pytest
 
 from nodemanager.ids import NodeId
+from ramsterd.core.page import PoolKind
 from ramsterd.remote import sweeps
 from ramsterd.remote.holders import Holder
 from ramsterd.remote.sweeps import SWEEP_SECONDS, Sweeps
@@ -15,7 +16,17 @@ class Sweeping(Owner):
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
-        self.sweeps = Sweeps(self.store, self.holders, on_thinned=self.thinned.append)
+        # Of lives that are forgotten: whose, and how many persistent pages it had.
+        self.forgotten: list[tuple[NodeId, int]] = []
+        self.sweeps = Sweeps(
+            self.store,
+            self.holders,
+            on_thinned=self.thinned.append,
+            on_forgotten=self.on_forgotten,
+        )
+
+    def on_forgotten(self, holder: Holder, persistent: int, _: float) -> None:
+        self.forgotten.append((holder.node, persistent))
 
     def bury(self, node: NodeId) -> Holder:
         """A life of a node is over: begin the sweep for it."""
@@ -60,6 +71,20 @@ def test_pages_that_only_a_dead_holder_had_are_lost() -> None:
     assert owner.lost() == BLOCK_PAGES
     assert owner.thinned == []
     assert owner.flush() == {}, "nothing is owed to the dead"
+
+
+def test_at_the_end_it_is_said_how_many_persistent_pages_a_dead_holder_had() -> None:
+    """Those that are lost, those that others have, and those that are here; ephemeral ones promise nothing."""
+    owner = Sweeping()
+    owner.put_and_send(ONE)
+    owner.put_and_send(ONE, OTHER)
+    owner.put_and_send(ONE, stays=True)
+    cache = owner.store.new_pool(PoolKind.EPHEMERAL, "cache")
+    owner.put(BLOCK_PAGES, pool=cache)
+    owner.send(ONE, kind=PoolKind.EPHEMERAL)
+    owner.bury(ONE)
+    owner.finish()
+    assert owner.forgotten == [(ONE, 3 * BLOCK_PAGES)]
 
 
 def test_pages_that_others_have_too_have_a_copy_less() -> None:

@@ -1,0 +1,25 @@
+"""Backoff: who failed is left alone for a while, twice as long each time that it fails again, up to a bound.
+
+What makes a failure, and what ends a row of them, is for whoever keeps one: `standing` (refusals), `trust` (bad copies).
+"""
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Backoff:
+    """One node's failures in a row, and until when it is left alone."""
+
+    seconds_first: float
+    doubled_max: int
+    failures: int = 0
+    until: float = -math.inf
+
+    def fail(self, now: float) -> bool:
+        """Note a failure; return whether it counts: what fails during a wait belongs to the failure before it."""
+        if now < self.until:
+            return False
+        self.until = now + self.seconds_first * 2 ** min(self.failures, self.doubled_max)
+        self.failures += 1
+        return True

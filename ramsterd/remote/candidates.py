@@ -1,0 +1,47 @@
+"""Candidates: peers as placement sees them, with all that this node has found out by sending them pages.
+
+The node table knows who is up, linked and what it said last; here is added what was placed since, the rate that each
+takes pages at (`pace`), refusals and silence (`standing`), bad copies (`trust`), and whether its life can have an id (`holders`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from nodemanager.ids import NodeId
+from nodemanager.placement import Candidate
+from nodemanager.table import NodeTable
+from ramsterd.remote.holders import Holder, Holders
+from ramsterd.remote.pace import Pace
+from ramsterd.remote.standing import Standing
+from ramsterd.remote.trust import Trust
+
+
+class Candidates:
+    """What all that leaves chooses from."""
+
+    def __init__(self, nodes: NodeTable, holders: Holders, pace: Pace, trust: Trust) -> None:
+        self.nodes = nodes
+        self.pace = pace
+        self.trust = trust
+        self._holders = holders
+
+    def all(self, standing: Standing, placed_bytes: Mapping[NodeId, int]) -> list[Candidate]:
+        """Return every peer; `placed_bytes` is what it got since its last STATUS."""
+        return [
+            replace(
+                each,
+                free_bytes=max(0, each.free_bytes - placed_bytes.get(each.node, 0)),
+                paced_until=self.pace.open_at(each.node),
+                distrusted_until=self.trust.distrusted_until(each.node),
+                is_doubtful=standing.is_doubtful(each.node)
+                or self.trust.is_disowning(each.node)
+                or not self._holders.has_id_for(each.node),
+            )
+            for each in self.nodes.candidates()
+        ]
+
+    def holder(self, node: NodeId) -> Holder:
+        """Return the present life of a candidate that was chosen."""
+        incarnation = self.nodes.incarnation(node)
+        assert incarnation is not None, "a linked node has a life"
+        return self._holders.of(node, incarnation)

@@ -1,0 +1,77 @@
+"""Degrade: on how many peers a block is kept, when fewer than its pools ask for have room.
+
+A block wants `copies` peers and leaves for fewer, down to the fewest that its pools allow, once there have been too few
+for a while.  A suspicion, a refusal or a check that is under way passes in that time, and costs no copy; a node that is
+down costs the writes which find no room that time once, and not each write.  Pages that left so are at risk
+(`rebuild`), and get their copies when there are peers for them.
+
+Each number of peers has a time of its own, since when there have been fewer: where three are wanted and one of two is
+suspect, blocks go on leaving for two after the while, and for one after another.
+"""
+
+import math
+from typing import Final
+
+from config.limits import COPIES_MAX
+
+# Of the time that a write waits for room.  With as much for a peer that hangs (`patience`) half of it is left.
+GRACE_PART: Final = 1 / 4
+
+
+class Degrade:
+    """Since when there have been too few peers, and what that means."""
+
+    def __init__(self, *, put_wait_seconds_max: float) -> None:
+        self._grace_seconds = GRACE_PART * put_wait_seconds_max
+        # By the number of peers: since when there have been fewer.
+        self._short_since = [math.inf] * (COPIES_MAX + 1)
+        self._wake_at: float | None = None
+
+    def look(self, able: int, now: float) -> None:
+        """Note how many peers have room now."""
+        for peers in range(1, COPIES_MAX + 1):
+            if able >= peers:
+                self._short_since[peers] = math.inf
+            elif self._short_since[peers] == math.inf:
+                self._short_since[peers] = now
+
+    def attainable(self, now: float) -> int:
+        """Return for how many peers a block may be made to wait, from what was noted."""
+        peers = COPIES_MAX
+        while peers and now >= self._short_since[peers] + self._grace_seconds:
+            peers -= 1
+        return peers
+
+    def copies_now(self, copies: int, fewest: int, able: int, now: float) -> int:
+        """Return for how many peers a block leaves now; 0: it waits.
+
+        Args:
+            copies: How many it wants.
+            fewest: How many it must have.
+            able: How many have room for it.
+            now: Monotonic seconds.
+        """
+        self.look(able, now)
+        wanted = max(min(copies, self.attainable(now)), fewest)
+        if wanted <= able:
+            return wanted
+        if wanted > fewest:  # it may do with fewer in a while
+            self._wake(self._short_since[wanted] + self._grace_seconds)
+        return 0
+
+    def _wake(self, at: float) -> None:
+        self._wake_at = at if self._wake_at is None else min(at, self._wake_at)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a block waits for the end of a grace."""
+        return self._wake_at is not None
+
+    def next_deadline(self) -> float | None:
+        """Return when a block that waits may leave for fewer."""
+        return self._wake_at
+
+    def on_deadline(self, now: float) -> None:
+        """Whoever waits asks again in the pass that this call begins."""
+        if self._wake_at is not None and self._wake_at <= now:
+            self._wake_at = None
