@@ -217,6 +217,18 @@ def _pages(now: DaemonStatistics) -> Iterator[Metric]:
     yield _counter(
         "refused_puts", "Puts for which there was no room.", [], _one(pager.refused_total)
     )
+    yield _counter(
+        "superseded_puts", "Puts that waited for room until a later write replaced their pages.", [],
+        _one(pager.superseded_total),
+    )  # fmt: skip
+    yield _counter(
+        "cancelled_puts", "Puts that waited for room until their client disconnected.", [],
+        _one(pager.cancelled_total),
+    )  # fmt: skip
+    yield _gauge(
+        "waiting_pools", "Exports and pools with puts that wait for room.", [],
+        _one(pager.pools_waiting),
+    )  # fmt: skip
     yield _gauge("waiting_requests", "Requests that wait.", ["operation"], _by({
         "get": pager.gets_waiting, "put": pager.puts_waiting,
     }))  # fmt: skip

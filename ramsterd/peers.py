@@ -177,7 +177,9 @@ class Peers:
         now = trio.current_time()
         touched: dict[NodeId, Link] = {}
         try:
-            self._perform_all(touched, now)
+            while effects := self._engine.settle(now):
+                for effect in effects:
+                    self._perform(effect, touched, now)
             if self.serve_waiting():
                 self._perform_all(touched, now)
         finally:

@@ -50,8 +50,9 @@ class PagerClient:
         self._pager = pager
         self._engine = engine
         self._waiting = waiting
+        # What nearly all calls are, looked up once.
         self._look = engine.look
-        self._put = engine.put
+        self._put = engine.store.put
 
     def close(self) -> None:
         """See `PageClient`.  May be called twice."""

@@ -66,7 +66,7 @@ class Waiting:
 
     def put(self, pool: PoolId, object_id: bytes, index: int, pages: memoryview) -> int:
         """Store what may be stored at once, from the start of a run; return how many pages."""
-        stored = self._engine.put(pool, object_id, index, pages, takes_slots=not self._queues)
+        stored = self._store.put(pool, object_id, index, pages, takes_slots=not self._queues)
         self._on_effect(pool, object_id, index, stored)
         return stored
 
@@ -242,6 +242,8 @@ class Waiting:
     def _stop(self, operation: Operation) -> None:
         del self.open[operation]
         self._order.remove(operation)
+        if not self.open:
+            self._order.next_patches.clear()
         if isinstance(operation, Write):
             self._queues.remove(operation)
         if isinstance(operation, Patch) and operation.fetch is not None:
@@ -304,7 +306,7 @@ class Waiting:
 
     def _write_patched(self, patch: Patch, page: bytes | None, *, takes_slots: bool) -> bool:
         patched = patch.apply(page)
-        stored = self._engine.put(
+        stored = self._store.put(
             patch.pool, patch.object_id, patch.index, patched, takes_slots=takes_slots
         )
         self._on_effect(patch.pool, patch.object_id, patch.index, stored, newest=patch.number)
@@ -328,7 +330,9 @@ class Waiting:
 
     @property
     def wants_turn(self) -> bool:
-        """Whether `serve` would do something now."""
+        """Whether `serve` would do something now.  Asked at the end of each pass."""
+        if not self.open:
+            return bool(self._ended)
         if self._ended or self._order.next_patches:
             return True
         return bool(self._queues) and (
@@ -373,7 +377,7 @@ class Waiting:
             return int(self._read_and_write(write, now, takes_slots=True))
         assert isinstance(write, Put)
         run = write.rest[0][:pages_max]
-        stored = self._engine.put(write.pool, write.object_id, run.start, write.view(run))
+        stored = self._store.put(write.pool, write.object_id, run.start, write.view(run))
         self._on_effect(write.pool, write.object_id, run.start, stored, newest=write.number)
         return stored
 
@@ -381,7 +385,7 @@ class Waiting:
 
     def next_deadline(self) -> float | None:
         """Return when the first write that waits for room gives up, or some time before."""
-        return self._queues.next_deadline()
+        return self._queues.next_deadline() if self.open else None
 
     def on_deadline(self, now: float) -> None:
         """Refuse writes that have waited long enough."""

@@ -110,6 +110,24 @@ async def test_a_later_write_of_a_whole_page_ends_what_waits_there(
         assert node.pager.statistics().superseded_total == 2
 
 
+async def test_a_flush_of_a_long_range_ends_what_waits_where_no_page_stands_yet(
+    autojump_clock: MockClock,
+) -> None:
+    """It visits only the leaves that exist; before, between and behind them it has dropped all at its start."""
+    async with full_node() as (node, full):
+        user = User(node)
+        waiting = [full + 64, full + 640, full + 6400]
+        assert user.put(full + 320, b"A" * PAGE) is STORED
+        for index in waiting:
+            assert user.put(index, noise(index)) is None
+        assert user.client.begin_drop(node.pool, OBJECT, full + 64, 1 << 40) == [full + 320]
+        node.pager.settle()
+        assert user.done == [STORED] * 3
+        user.drop(0, 64)
+        assert user.get(full + 64) == user.get(full + 640) == user.get(full + 6400) == [None]
+        assert user.get(full + 320) == [b"A" * PAGE]
+
+
 async def test_two_puts_of_a_page_wait_in_their_order(autojump_clock: MockClock) -> None:
     async with full_node() as (node, full):
         first, second = User(node), User(node)
