@@ -15,6 +15,7 @@ from benchmarks import (
     nbd_local,
     nbd_passes,
     nbd_remote,
+    passes,
     store,
     tmem,
 )
@@ -27,6 +28,7 @@ BENCHMARKS: dict[str, harness.Benchmark] = {
     "nbd_remote": nbd_remote.run,
     "link_bytes": link_bytes.run,
     "memory": memory.run,
+    "passes": passes.run,
     "client_ends": client_ends.run,
     "heartbeat": heartbeat.run,
     "failover": failover.run,

@@ -14,6 +14,10 @@ PAGE_BYTES: Final = 4096
 BUDGET_BYTES_MIN: Final = 2 * 1024 * 1024
 # A store's row has 32 bits for block and slot, so 2**27 blocks, of which the smallest hold one frame.
 BUDGET_BYTES_MAX: Final = 1 << 39
+# Tables for some 20,000 pages.
+TABLES_BYTES_MIN: Final = 1024 * 1024
+# A page costs 37 bytes of tables wherever it is: beside a small budget, 64 MiB are enough for 1.8 million pages.
+TABLES_BYTES_DEFAULT_MIN: Final = 64 * 1024 * 1024
 EXPORT_BYTES_MAX: Final = 1 << 46
 EXPORTS_MAX: Final = 64
 NODES_MAX: Final = 512

@@ -31,6 +31,8 @@ _BUDGET = kinds.Size(limits.BUDGET_BYTES_MIN, limits.BUDGET_BYTES_MAX, step=limi
 # Of these two a part of the memory may be written, too: "60%".
 Budget = Annotated[int, kinds.SizeOrShare(_BUDGET)]
 BudgetOrDefault = Annotated[int, kinds.SizeOrShare(replace(_BUDGET, zero_is_default=True))]
+_TABLES = kinds.Size(limits.TABLES_BYTES_MIN, limits.BUDGET_BYTES_MAX)
+TablesOrDefault = Annotated[int, replace(_TABLES, zero_is_default=True)]
 _RATE = kinds.Size(limits.FOREIGN_BYTES_PER_SECOND_MIN, limits.BUDGET_BYTES_MAX)
 RateOrNone = Annotated[int, replace(_RATE, zero_is_default=True)]
 Copies = Annotated[int, kinds.Whole(0, limits.COPIES_MAX)]
@@ -95,8 +97,14 @@ class MemoryConfig:
     foreign_fraction_max: Fraction = 0.75
     # What one other node may have here, in bytes before compression; 0: as much as all of them together.
     foreign_owner_bytes_max: Annotated[int, kinds.Size(0, limits.EXPORT_BYTES_MAX)] = 0
-    # Pages this node may own, wherever they are; bounds the tables, about 40 bytes a page.
+    # Pages this node may own, wherever they are, and keep for others: how far the tables may reach.
     pages_max: Annotated[int, kinds.Whole(1, limits.PAGES_MAX)] = 1 << 26
+    # Memory that all tables may use, outside the budget; 0: see `tables_bytes`.
+    tables_max: TablesOrDefault = 0
+
+    def tables_bytes(self, budget: int) -> int:
+        """Return the bound on the tables beside so large a budget: by default a quarter of it, and not too little."""
+        return self.tables_max or max(budget // 4, limits.TABLES_BYTES_DEFAULT_MIN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,6 +39,7 @@ from ramsterd.exports import Exports
 from ramsterd.exposition import Exposition
 from ramsterd.logs import LogHandler
 from ramsterd.loop_clock import pause_statistics, watch_pauses, world_time
+from ramsterd.loop_watch import LoopWatch
 from ramsterd.member_store import BackgroundStore
 from ramsterd.metrics import RamsterCollector
 from ramsterd.metrics_server import MetricsServer
@@ -192,6 +193,7 @@ class Daemon:
             )
         )
         self._peers.members.count_clients = self._count_clients
+        self._loop_watch = LoopWatch(self.engine.store.work)
         self._notifier = Notifier(environ)
         self._watchdog_seconds = watchdog_seconds_from(environ)
         self._started_at = 0.0
@@ -207,6 +209,7 @@ class Daemon:
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD)
         async with trio.open_nursery() as services:
+            services.start_soon(self._loop_watch.run)
             services.start_soon(self._watch_signals)
             self._take_up_state()
             await start(services, self._state.run, "with this state_dir")
@@ -398,6 +401,7 @@ class Daemon:
             ),
             links={node: link.statistics() for node, link in self._peers.mesh.links.items()},
             descriptors=statistics_of(self._descriptors),
+            loop=self._loop_watch.statistics(),
             control=None if self._control is None else self._control.statistics(),
             metrics=None if self._metrics is None else self._metrics.statistics(),
         )

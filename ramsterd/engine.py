@@ -8,7 +8,7 @@ Order of effects on one link matters in one place: what a peer is owed (flushes)
 """
 
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Final
 
@@ -21,10 +21,12 @@ from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import NodeState, Verdict, may_place
 from nodemanager.table import NodeTable, PeerStatus
 from ramsterd.core.arena import MapMemory
+from ramsterd.core.audit import Auditor, AuditStatistics
 from ramsterd.core.compact import Compactor
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.resize import Resize, ResizeStatistics
 from ramsterd.core.scrub import Scrubber, ScrubStatistics
+from ramsterd.core.slices import Slices
 from ramsterd.core.store import RunOfPages, Store
 from ramsterd.core.versions import StoreLimits
 from ramsterd.core.zbud import Family
@@ -35,7 +37,7 @@ from ramsterd.remote.copies import Copies
 from ramsterd.remote.degrade import Degrade
 from ramsterd.remote.effects import CloseLink, Effect, GetDone, Replicated, Resized
 from ramsterd.remote.fetch import Fetches
-from ramsterd.remote.flushes import Flushes
+from ramsterd.remote.flushes import PIECE_SERIALS, Flushes
 from ramsterd.remote.foreign import ForeignPages
 from ramsterd.remote.holders import Holder, Holders
 from ramsterd.remote.homebound import Homebound
@@ -58,6 +60,9 @@ STATUS_SECONDS: Final = 0.5
 # Flushes wait this long for company, or until there are enough to fill a good part of a frame.
 FLUSH_SECONDS: Final = 0.05
 FLUSH_SERIALS_MIN: Final = 512
+# Pieces of what is owed (4096 serials each) that leave in one pass, some 5 ms, and the pause after them.
+FLUSH_PIECES_MAX: Final = 4
+FLUSH_PIECES_SECONDS: Final = 0.005
 # Blocks of foreign ephemeral pages that a draining node drops at each STATUS.
 DRAINED_BLOCKS_MAX: Final = 256
 # Zpages that compaction moves at each STATUS: about 2 ms.  A shrinking budget has no better way to find memory.
@@ -85,6 +90,7 @@ class Engine:
     ) -> None:
         memory, remote = daemon.memory, daemon.remote
         self.incarnation = incarnation
+        self._memory = memory
         self._remote = remote
         self.store = Store(
             map_memory,
@@ -93,14 +99,18 @@ class Engine:
                 budget_bytes=int(memory.budget),
                 budget_bytes_max=int(memory.budget_max or 4 * memory.budget),
                 pages_max=memory.pages_max,
+                tables_bytes_max=memory.tables_bytes(memory.budget),
                 high_watermark=memory.high_watermark,
                 low_watermark=memory.low_watermark,
             ),
         )
         self.nodes = NodeTable(cluster, local, incarnation=incarnation)
+        # Long work, of which each pass does a slice.
+        self._slices = Slices()
         self._holders = Holders()
         self._foreign = ForeignPages(
             self.store,
+            run=self._slices.add,
             bytes_fraction_max=memory.foreign_fraction_max,
             owner_pages_max=memory.foreign_owner_bytes_max // PAGE_BYTES,
         )
@@ -134,6 +144,7 @@ class Engine:
             degrade=Degrade(put_wait_seconds_max=remote.put_wait_seconds_max),
             rng=rng,
             sends_ephemeral=remote.ephemeral,
+            is_behind=self._is_behind,
         )
         self._census = Census(
             self.store,
@@ -159,9 +170,11 @@ class Engine:
             on_thinned=self._homebound.rebuilder.note_if_at_risk,
             on_forgotten=self._on_forgotten,
         )
-        self._replicator = Replicator(self.store)
+        self._replicator = Replicator(self.store, run=self._slices.add)
         self._compactor = Compactor(self.store)
         self._scrubber = Scrubber(self.store)
+        self._auditor = Auditor(self.store)
+        self._last_turn = 0
         self._resize = Resize(self.store)
         self._outbox = Outbox(request_seconds_max=remote.request_seconds_max)
         self._flushes = Flushes()
@@ -189,12 +202,13 @@ class Engine:
         is_replicated: bool = False,
         codec: PoolCodec = PoolCodec.LZ4,
         hides_refused: bool = False,
+        is_disk: bool = False,
     ) -> PoolId:
         """Make a pool of our own, whose pages are on `copies` peers when not here (0: as the config says).
 
         With too few peers they are on fewer, as the config says; never those of a pool that `is_replicated`, for
         `replicate` promises `copies`.  With `hides_refused` a put that is refused hides the pages that it would
-        have replaced.
+        have replaced.  See `Store.new_pool` for `is_disk`.
 
         Raises:
             PoolsExhausted: There are too many.
@@ -209,8 +223,11 @@ class Engine:
             copies_min=COPIES_MAX if is_replicated else self._remote.copies_min,
             codec=codec,
             hides_refused=hides_refused,
+            is_disk=is_disk,
         )
         self._copies.on_pool(pool, copies)
+        if is_replicated:
+            self.store.track_unsaved(pool)
         return pool
 
     def replicate(
@@ -222,7 +239,6 @@ class Engine:
             object_id,
             index,
             count,
-            leaving=self._remotifier.blocks_in_flight(),
             deadline=now + self._remote.put_wait_seconds_max,
         )
 
@@ -267,8 +283,10 @@ class Engine:
         return self.store.serial_of(pool, object_id, index)
 
     def may_make_room(self) -> bool:
-        """Whether waiting can help a put that found no room: some peer is linked."""
-        return any(self.nodes.is_linked(node) for node in self.nodes.nodes())
+        """Whether waiting can help a put that found no room: some peer is linked, or more is to be evicted for it."""
+        return self.store.wants_tables is not None or any(
+            self.nodes.is_linked(node) for node in self.nodes.nodes()
+        )
 
     def shortage(self, now: float) -> Shortage:
         """Return why a page that was refused has no room at peers; some pool of ours has pages."""
@@ -281,6 +299,7 @@ class Engine:
     def set_budget(self, budget_bytes: int, *, now: float) -> ResizeStatistics:
         """Change the budget, both ways (`core.resize`); `Resized` tells how it ended."""
         self._resize.begin(budget_bytes, now=now)
+        self.store.tables.bytes_max = self._memory.tables_bytes(budget_bytes)
         self._watch_resize(now)
         self._status_at = now  # peers should know at once
         return self._resize.statistics()
@@ -299,6 +318,11 @@ class Engine:
         self._intake.set_rate(remote.foreign_bytes_per_second)
         self._homebound.set_limits(memory=memory, remote=remote)
         self._status_at = now  # peers should know at once
+
+    def begin_audit(self) -> AuditStatistics:
+        """Check all tables, in slices; `statistics()` shows how far it is, and what it found."""
+        self._auditor.begin(self._slices.add)
+        return self._auditor.statistics()
 
     def begin_scrub(self, *, now: float) -> ScrubStatistics:
         """Check every zpage here, in slices; `statistics()` shows how far it is."""
@@ -380,14 +404,18 @@ class Engine:
             return
         if not self._holders.has_free_id(node):
             return  # it gets nothing new, and each page is found to be missing by itself
-        unsure = self._flushes.take(holder.holder) + self._remotifier.sent_serials(holder.holder)
+        unsure = self._remotifier.sent_serials(holder.holder)
         if not is_first:
             holder.is_disowning = True
             self._trust.on_disowning(node)
-        self._bury(self._holders.end(node))
-        if unsure:
-            self._flushes.owe(self._holders.of(node, holder.incarnation).holder, unsure)
+        ended = self._holders.end(node)
+        if unsure or self._flushes.has_any_for(ended.holder):
+            anew = self._holders.of(node, ended.incarnation).holder
+            self._flushes.move(ended.holder, anew)
+            for serials in unsure:
+                self._flushes.owe(anew, serials)
             self._flush_at = now
+        self._bury(ended)
 
     def _on_forgotten(self, holder: Holder, persistent: int, now: float) -> None:
         """A life is over, and all that it held was looked at."""
@@ -540,6 +568,7 @@ class Engine:
 
     def _on_reachable(self, holder: Holder) -> None:
         self.store.unreachable_holders.discard(holder.holder)
+        self._replicator.on_reachable(holder.holder)
         self._sweeps.call_off(holder)
 
     def _expect_orphans(self, node: NodeId, now: float) -> None:
@@ -579,7 +608,7 @@ class Engine:
             self._sweeps.next_deadline(),
             self._scrubber.next_deadline(),
             self._census.next_deadline(),
-            self._foreign.next_deadline(),
+            self._slices.next_deadline(),
             self._fetches.next_deadline(),
             self._replicator.next_deadline(),
             self._remotifier.next_deadline(),
@@ -602,16 +631,34 @@ class Engine:
             if at <= now:
                 del self._purge_at[node]
                 self._foreign.purge(node)
-        self._foreign.on_deadline(now)
+        self._take_a_turn(now)
+
+    def _take_a_turn(self, now: float) -> None:
+        """Of all that has a slice due, one has its turn: each is short, and all of them in one pass would not be."""
+        turns: tuple[tuple[float | None, Callable[[float], None]], ...] = (
+            (self._census.next_deadline(), self._count),
+            (self._homebound.next_deadline(), self._bring_home),
+            (self._scrubber.next_deadline(), self._scrubber.on_deadline),
+            (self._sweeps.next_deadline(), self._sweeps.on_deadline),
+        )
+        for step in range(1, len(turns) + 1):
+            turn = (self._last_turn + step) % len(turns)
+            due_at, on_deadline = turns[turn]
+            if due_at is not None and due_at <= now:
+                self._last_turn = turn
+                on_deadline(now)
+                return
+
+    def _count(self, now: float) -> None:
         self._outbox.add(*self._census.on_deadline(now))
+
+    def _bring_home(self, now: float) -> None:
         self._homebound.on_deadline(
             now,
             left_total=self._remotifier.left_total,
             is_any_remote=self._is_any_remote(),
             is_draining=self._is_draining,
         )
-        self._scrubber.on_deadline(now)
-        self._sweeps.on_deadline(now)
 
     def _keep_house(self, now: float) -> None:
         """Look who has room, compact, recall, and give memory back, a bounded piece at a time."""
@@ -620,9 +667,7 @@ class Engine:
         if not self._replicator.is_waiting:
             self._compactor.compact(COMPACT_ZPAGES)
         self._recall_foreign()
-        self._replicator.replicate_again(
-            self._remotifier.blocks_in_flight(), now + self._remote.put_wait_seconds_max
-        )
+        self._replicator.replicate_again(now + self._remote.put_wait_seconds_max)
         self.store.zbud.trim()
         self._watch_resize(now)
 
@@ -662,6 +707,7 @@ class Engine:
     def settle(self, now: float) -> list[Effect]:
         """Return what all events since the last call ask for, in the order in which it must be done."""
         self._settled_at = now
+        self._do_slices(now)
         self._end_gets()  # what was fetched for good is adopted before anything clean is dropped
         if self._drop_at is None or self._drop_at <= now:
             self._drop(now)
@@ -681,9 +727,7 @@ class Engine:
         for holder in self._fetches.queued_holders():
             self._send_gets(self._holders[holder], now)
         if self._flush_at is not None and self._flush_at <= now:
-            self._flush_at = None
-            for holder in self._flushes.holders():
-                self._send_flushes(self._holders[holder])
+            self._send_all_flushes(now)
         if self.store.thinned:
             thinned, self.store.thinned = self.store.thinned, []
             for row in thinned:
@@ -705,6 +749,11 @@ class Engine:
                 request_id = self._outbox.next_request_id()
                 self._spot_checks.begin(request_id, holder, request)
                 self._outbox.get(node, request, request_id)
+
+    def _do_slices(self, now: float) -> None:
+        """Do a slice of what takes long, and make room in the tables for puts that wait."""
+        self._slices.on_deadline(now)
+        self.store.evict_for_tables()
 
     def _end_gets(self) -> None:
         """Hand over what gets have become; those that nobody asked for are for who brings pages home."""
@@ -762,7 +811,8 @@ class Engine:
         """Send a shipment to each of its peers."""
         table = shipment_table(puts[0].shipment)
         for put in puts:
-            self._send_flushes(put.holder)
+            while self._send_flushes(put.holder):
+                pass  # at most two pieces: see `_is_behind`
             request_id = self._outbox.next_request_id()
             self._remotifier.begin(request_id, put, now)
             self._outbox.put(put, request_id, table)
@@ -789,17 +839,42 @@ class Engine:
             if holder is None or holder.is_dead:
                 continue
             holder.pages -= len(serials)
-            if self._flushes.owe(holder_id, serials) >= FLUSH_SERIALS_MIN:
+            before = self._flushes.owed_to(holder_id)
+            owed = self._flushes.owe(holder_id, serials)
+            if before < FLUSH_SERIALS_MIN <= owed:
                 self._flush_at = now
             elif self._flush_at is None:
                 self._flush_at = now + FLUSH_SECONDS
 
-    def _send_flushes(self, holder: Holder) -> None:
-        """Send all that a holder is owed, if it is linked; else it stays owed until it is."""
+    def _send_all_flushes(self, now: float) -> None:
+        """Send pieces of what is owed, to one holder after the other, as many as one pass bears."""
+        self._flush_at, left = None, FLUSH_PIECES_MAX
+        linked = [each for each in self._flushes.holders() if self._is_linked(each)]
+        while linked and left > 0:
+            left -= len(linked)
+            linked = [each for each in linked if self._send_flushes(self._holders[each])]
+        if linked:
+            self._flush_at = now + FLUSH_PIECES_SECONDS
+
+    def _is_linked(self, holder: int) -> bool:
+        return self.nodes.is_linked(self._holders[holder].node)
+
+    def _send_flushes(self, holder: Holder) -> bool:
+        """Send a piece of what a holder is owed, if it is linked; return whether there is more.
+
+        Without a link it stays owed until there is one.
+        """
         if not self.nodes.is_linked(holder.node):
-            return
+            return False
         serials = self._flushes.send(holder.holder, self._outbox.last_request_id)
+        self.store.work["owed"] += len(serials) // 4
         self._outbox.flush(holder.node, serials)
+        return self._flushes.owed_to(holder.holder) > 0
+
+    def _is_behind(self, node: NodeId) -> bool:
+        """Whether a peer is owed more than may leave in front of a PUT."""
+        holder = self._holders.living(node)
+        return holder is not None and self._flushes.owed_to(holder.holder) > PIECE_SERIALS
 
     def _send_status(self, node: NodeId, now: float) -> None:
         if not self.nodes.is_linked(node):
@@ -832,6 +907,7 @@ class Engine:
             replicate=self._replicator.statistics(),
             resize=self._resize.statistics(),
             scrub=self._scrubber.statistics(),
+            audit=self._auditor.statistics(),
             compacted_total=self._compactor.moved_total,
             foreign=self._foreign.statistics(),
             foreign_zpage_bytes=self._foreign.zpage_bytes,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.table import TableStatistics
+from ramsterd.core.audit import AuditStatistics
 from ramsterd.core.counters import StoreStatistics
 from ramsterd.core.resize import ResizeStatistics
 from ramsterd.core.scrub import ScrubStatistics
@@ -43,6 +44,7 @@ class EngineStatistics:
     replicate: ReplicateStatistics
     resize: ResizeStatistics
     scrub: ScrubStatistics
+    audit: AuditStatistics
     compacted_total: int
     foreign: tuple[ForeignStatistics, ...]
     foreign_zpage_bytes: int

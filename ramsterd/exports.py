@@ -87,7 +87,7 @@ class Exports:
             except PoolsExhausted as error:
                 for export in made.values():
                     # Nobody has put a page yet, so one slice is the whole.
-                    self._pager.destroy_some(export.pool, leaves_max=1)
+                    self._pager.destroy_some(export.pool, pages_max=1)
                 raise CannotApply(f"export {config.name}: {error}") from None
         return made
 
@@ -104,6 +104,7 @@ class Exports:
                 copies=config.copies,
                 is_replicated=config.durability is Durability.REPLICATED,
                 codec=config.codec,
+                is_disk=True,
             ),
             object_id=EXPORT_OBJECT,
             mark=self._marks.of(config.name),

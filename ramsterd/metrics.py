@@ -9,8 +9,15 @@ from nodemanager.states import LinkState, NodeState
 from ramsterd.core.page import PoolKind
 from ramsterd.core.zbud import Family
 from ramsterd.endpoint_metrics import endpoint_families
-from ramsterd.families import by as _by, counter as _counter, gauge as _gauge, one as _one
+from ramsterd.families import (
+    by as _by,
+    counter as _counter,
+    gauge as _gauge,
+    histogram as _histogram,
+    one as _one,
+)
 from ramsterd.heartbeat_metrics import heartbeat_families
+from ramsterd.loop_watch import BUCKETS
 from ramsterd.remote.trust import BadCopy
 from ramsterd.snapshot import DaemonStatistics
 from ramsterd.start_metrics import start_families
@@ -39,6 +46,7 @@ class RamsterCollector(Collector):
         now = self._statistics()
         yield from _memory(now)
         yield from _config(now)
+        yield from _loop(now)
         yield from _pages(now)
         yield from _remote(now)
         yield from _nodes(now)
@@ -78,7 +86,25 @@ def _memory(now: DaemonStatistics) -> Iterator[Metric]:
         _one(now.engine.compacted_total),
     )
     yield _gauge("rows", "Page versions known here, wherever they are.", [], _one(store.rows))
+    yield _gauge(
+        "tables_bytes", "Memory of the tables that find pages.", [], _one(store.tables_bytes)
+    )
+    yield _gauge(
+        "tables_max_bytes", "Bound on the memory of the tables.", [], _one(store.tables_bytes_max)
+    )
     yield _gauge("uptime_seconds", "Since the daemon started.", [], _one(now.uptime_seconds))
+
+
+def _loop(now: DaemonStatistics) -> Iterator[Metric]:
+    loop = now.loop
+    yield _histogram(
+        "loop_stall_seconds", "How long the event loop was busy before it served anybody else.",
+        BUCKETS, loop.counts, loop.seconds_total,
+    )  # fmt: skip
+    yield _gauge(
+        "loop_stall_longest_seconds", "The longest time that the event loop was busy.", [],
+        _one(loop.longest_seconds),
+    )  # fmt: skip
 
 
 def _config(now: DaemonStatistics) -> Iterator[Metric]:

@@ -17,6 +17,7 @@ from ramsterd.engine_statistics import EngineStatistics
 from ramsterd.floors import FloorStatistics
 from ramsterd.logs import LogStatistics
 from ramsterd.loop_time import PauseStatistics
+from ramsterd.loop_watch import LoopStatistics
 from ramsterd.members import MembersStatistics
 from ramsterd.nbd.counters import NbdStatistics
 from ramsterd.pager import PagerStatistics
@@ -84,6 +85,7 @@ class DaemonStatistics:
     # Until our certificate ends, negative after that; None without TLS.
     certificate_seconds: float | None = None
     descriptors: DescriptorStatistics
+    loop: LoopStatistics
     # None where there is no such endpoint.
     control: EndpointStatistics | None = None
     metrics: MetricsStatistics | None = None

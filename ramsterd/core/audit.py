@@ -1,48 +1,103 @@
 """What must be true of all versions between calls: tables, rows, slots and counts tell the same story.
 
-Tests ask after each step, and the daemon when an operator says `verify`.
+Tests ask for all of it after each step.  A daemon that serves is asked a slice at a time (`Auditor`): then pages come
+and go between two slices, so what is compared is each page, leaf and block with what stands around it.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
 from ramsterd.core.codec import PACKED_FILL, ZPAGE_BYTES_MASK
+from ramsterd.core.nodes import FIRST_NODE, HOLE, LEAF_PAGES, LEAF_SHIFT, ZERO, PageObject
 from ramsterd.core.rows import ADDRESS, FIRST_ROW, HALVES_PER_ROW
-from ramsterd.core.table import HOLE, LEAF_PAGES, LEAF_SHIFT
+from ramsterd.core.slices import Steps
 from ramsterd.core.tmem import Pool
 from ramsterd.core.versions import Versions
 from ramsterd.core.zbud import SLOT_SHIFT, Family
+
+# About what it costs to check a block, in units of work.
+_BLOCK_UNITS: Final = 32
 
 
 def audit(versions: Versions) -> None:
     """Assert what must be true between calls.  Walks everything."""
     versions.zbud.check_invariants()
-    rows_seen = 0
+    versions.rows.check_invariants()
+    versions.table.nodes.check_invariants()
+    rows_seen = nodes_seen = 0
     zpages = [0] * len(Family)
     zbytes = [0] * len(Family)
     for pool in versions.pools:
+        pages = 0
         for page_object in pool.objects.values():
-            assert page_object.leaves, "an object without pages"
-            for base, leaf in page_object.leaves.items():
-                first = leaf << LEAF_SHIFT
-                entries = versions.table.entries[first : first + LEAF_PAGES].tolist()
-                assert LEAF_PAGES - entries.count(HOLE) == versions.table.leaf_used[leaf] > 0
-                assert versions.table.handle(first) == (page_object, base << LEAF_SHIFT)
-                for address, row in enumerate(entries, first):
-                    if row < FIRST_ROW:
-                        continue
+            assert page_object.root, "an object without pages"
+            nodes, leaves, its_pages = _walk_tree(versions, page_object)
+            nodes_seen += nodes
+            pages += its_pages
+            for leaf in leaves:
+                for row in audit_leaf(versions, leaf):
                     rows_seen += 1
-                    family = _check_row(versions, pool, address, row)
+                    family = _check_row(versions, pool, row)
                     if family is not None:
                         zpages[family] += 1
                         zbytes[family] += versions.packed(row) & ZPAGE_BYTES_MASK
+        assert pages == pool.tally.pages
     assert rows_seen == versions.rows.used
+    assert nodes_seen == versions.table.nodes.used
     assert zpages == versions.zpages
     assert zbytes == versions.zpage_bytes
     assert sum(zpages) == versions.zbud.slots_used(), "a slot that no row knows of"
+    assert versions.tables.used_bytes == versions.tables_resident_bytes()
 
 
-def _check_row(versions: Versions, pool: Pool, address: int, row: int) -> Family | None:
-    """Assert that row, entry and slot agree; return the family of the zpage, None if it is not here."""
+def _walk_tree(versions: Versions, page_object: PageObject) -> tuple[int, list[int], int]:
+    """Check the directories of an object; return how many nodes it has, its leaves, and how many pages."""
+    nodes, leaves, pages = 0, [], 0
+    # Node, the bits of an index that it covers, and those above.
+    found = [(page_object.root, page_object.shift + LEAF_SHIFT, page_object.prefix)]
+    while found:
+        node, bits, prefix = found.pop()
+        if node == ZERO:
+            assert versions.pools[page_object.pool].is_disk, "zeros that a flush may leave"
+            pages += 1 << bits
+            continue
+        assert node >= FIRST_NODE
+        nodes += 1
+        if bits == LEAF_SHIFT:
+            leaves.append(node)
+            pages += versions.table.leaf_used[node]
+            first = node << LEAF_SHIFT
+            assert versions.table.handle(first) == (page_object, prefix << LEAF_SHIFT)
+            continue
+        assert versions.table.nodes.page_object[node] is None, "a directory that looks like a leaf"
+        start = node << LEAF_SHIFT
+        below = versions.table.entries[start : start + LEAF_PAGES].tolist()
+        assert LEAF_PAGES - below.count(HOLE) == versions.table.leaf_used[node] > 0
+        found += [
+            (child, bits - LEAF_SHIFT, prefix << LEAF_SHIFT | place)
+            for place, child in enumerate(below)
+            if child
+        ]
+    return nodes, leaves, pages
+
+
+def audit_leaf(versions: Versions, leaf: int) -> list[int]:
+    """Assert that a leaf and its rows agree; return the rows."""
+    first = leaf << LEAF_SHIFT
+    entries = versions.table.entries[first : first + LEAF_PAGES].tolist()
+    assert LEAF_PAGES - entries.count(HOLE) == versions.table.leaf_used[leaf] > 0
+    page_object, index = versions.table.handle(first)
+    assert versions.table.find(page_object, index, 1)[0] == first, "a leaf that nobody finds"
+    for address, row in enumerate(entries, first):
+        if row >= FIRST_ROW:
+            assert versions.rows.halves[row * HALVES_PER_ROW + ADDRESS] == address
+    return [row for row in entries if row >= FIRST_ROW]
+
+
+def _check_row(versions: Versions, pool: Pool, row: int) -> Family | None:
+    """Assert that row and slot agree; return the family of the zpage, None if it is not here."""
     assert versions.rows.serial(row) > 0
-    assert versions.rows.halves[row * HALVES_PER_ROW + ADDRESS] == address
     location = versions.rows.location(row)
     holders = versions.rows.holders(row)
     if not location:
@@ -52,3 +107,77 @@ def _check_row(versions: Versions, pool: Pool, address: int, row: int) -> Family
     family = Family(versions.zbud.family_of_block[location >> SLOT_SHIFT])
     assert family is (Family.OWN_CLEAN if holders else pool.family)
     return family
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditStatistics:
+    """The audit that runs or ran last; `problem` is what did not agree, or empty."""
+
+    is_running: bool
+    leaves_checked: int
+    blocks_checked: int
+    problem: str
+
+
+class Auditor:
+    """Checks all leaves and blocks, in the order of their numbers, as slices."""
+
+    def __init__(self, versions: Versions) -> None:
+        self._versions = versions
+        self._is_running = False
+        self._leaves = self._blocks = 0
+        self._problem = ""
+
+    def begin(self, run: Callable[[Steps], None]) -> None:
+        """Have `run` do it (`core.slices`); one that runs goes on."""
+        if not self._is_running:
+            self._is_running = True
+            self._leaves = self._blocks = 0
+            self._problem = ""
+            run(self._steps())
+
+    def _steps(self) -> Steps:
+        try:
+            yield from self._check_leaves()
+            yield from self._check_blocks()
+        except AssertionError as error:
+            self._problem = (
+                str(error) or f"leaf {self._leaves} or block {self._blocks} of those checked"
+            )
+        self._is_running = False
+
+    def _check_leaves(self) -> Steps:
+        leaf, table = 0, self._versions.table
+        while leaf < len(table.leaf_used):
+            rows: list[int] = []
+            if table.is_leaf_used(leaf):
+                page_object, _ = table.handle(leaf << LEAF_SHIFT)
+                rows = audit_leaf(self._versions, leaf)
+                for row in rows:
+                    _check_row(self._versions, self._versions.pools[page_object.pool], row)
+                self._leaves += 1
+            leaf += 1
+            self._versions.work["audit"] += 1 + 2 * len(rows)
+            yield 1 + 2 * len(rows)
+
+    def _check_blocks(self) -> Steps:
+        block, zbud, rows = 1, self._versions.zbud, self._versions.rows
+        while block < zbud.blocks_count:
+            zbud.check_block(block)
+            for row in [] if zbud.is_free(block) else zbud.rows(block):
+                assert rows.location(row) >> SLOT_SHIFT == block, "a slot that no row knows of"
+                address = rows.halves[row * HALVES_PER_ROW + ADDRESS]
+                assert self._versions.table.entries[address] == row, "a row that no entry names"
+            self._blocks += 1
+            block += 1
+            self._versions.work["audit"] += _BLOCK_UNITS
+            yield _BLOCK_UNITS
+
+    def statistics(self) -> AuditStatistics:
+        """Return a snapshot."""
+        return AuditStatistics(
+            is_running=self._is_running,
+            leaves_checked=self._leaves,
+            blocks_checked=self._blocks,
+            problem=self._problem,
+        )

@@ -10,9 +10,10 @@ Work is done in slices, from a cursor over all families and classes, so that nob
 from itertools import islice
 
 from ramsterd.core.codec import ZPAGE_BYTES_MASK
+from ramsterd.core.room import BLOCK_UNITS
 from ramsterd.core.rows import HALVES_PER_ROW, LOCATION
 from ramsterd.core.store import Store
-from ramsterd.core.zbud import CLASSES, SLOTS_OF_CLASS, Family
+from ramsterd.core.zbud import CLASSES, SLOT_SHIFT, SLOTS_OF_CLASS, Family
 
 # Blocks of one class that are compared: with so many, what is left in the end is under one free slot a block.
 BLOCKS_COMPARED_MAX = 32
@@ -58,7 +59,9 @@ class Compactor:
     def _empty(self, block: int, family: Family, chunks: int) -> None:
         zbud, rows = self._store.zbud, self._store.rows
         zbud.begin_leaving(block)
-        for row in zbud.rows(block):
+        moved = zbud.rows(block)
+        self._store.work["compact"] += BLOCK_UNITS + 2 * len(moved)
+        for row in moved:
             source = rows.location(row)
             target = zbud.take_room(family, chunks)
             assert target, "the others have room for all"
@@ -68,4 +71,6 @@ class Compactor:
             zbud.slot_rows[target] = row
             rows.halves[row * HALVES_PER_ROW + LOCATION] = target
             zbud.free(source)
+            if family is Family.OWN_PERSISTENT:
+                self._store.note_moved(target >> SLOT_SHIFT, (row,))
         zbud.end_leaving(block)

@@ -14,9 +14,13 @@ class StoreStatistics:
     zpage_bytes: dict[Family, int]
     rows: int
     rows_max: int
+    # Bytes of memory that all tables use, and may use.
+    tables_bytes: int
+    tables_bytes_max: int
     pools: int
     put_total: int
     put_zero_total: int
+    put_zeroed_total: int
     put_same_filled_total: int
     put_raw_total: int
     put_zpage_bytes_total: int
@@ -38,6 +42,8 @@ class Counters:
     def __init__(self) -> None:
         self.put = 0
         self.put_zero = 0
+        # Of these, how many by `put_zeros`, which may be a terabyte in one step.
+        self.put_zeroed = 0
         self.put_same_filled = 0
         self.put_raw = 0
         self.put_zpage_bytes = 0

@@ -51,7 +51,7 @@ def put_extent(  # noqa: PLR0912, PLR0915  one loop: each page would pay for eac
     `takes_slots` the first page that needs another slot is where this ends.
     """
     family, compress, tag = pool.family, pool.compressor.compress, pool.compressor.tag
-    entries, alloc_row, counters = room.table.entries, room.rows.alloc, room.counters
+    entries, free_rows, counters = room.table.entries, room.rows.stack, room.counters
     arena, slot_rows, pack_row, unpack_row, row_view = (
         room.zbud.arena, room.zbud.slot_rows, ROW.pack_into, ROW.unpack_from, room.rows.view,
     )  # fmt: skip
@@ -62,7 +62,7 @@ def put_extent(  # noqa: PLR0912, PLR0915  one loop: each page would pay for eac
     )  # fmt: skip
     words = pages[: run * PAGE_BYTES].cast("Q")
     serial, zbytes_stored, zpages_stored, start = room.serial_last, 0, 0, 0
-    zpages_freed, zbytes_freed = 0, 0
+    zpages_freed, zbytes_freed, holes_filled = 0, 0, 0
     done = run
     for place in range(address, address + run):
         page = pages[start : start + PAGE_BYTES]
@@ -70,9 +70,11 @@ def put_extent(  # noqa: PLR0912, PLR0915  one loop: each page would pay for eac
         start += PAGE_BYTES
         if words[word] == words[word + _LAST_WORD] and is_same_filled(page):
             _give_back(room.zbud, freed)  # to find a row may evict
+            was_hole = not entries[place]
             if not _put_filled(room, family, place, words[word], serial + 1):
                 done = place - address
                 break
+            holes_filled += was_hole
             serial += 1
             continue
         zpage = compress(page)
@@ -97,9 +99,12 @@ def put_extent(  # noqa: PLR0912, PLR0915  one loop: each page would pay for eac
             if not takes_slots:
                 done = place - address
                 break
-            if before < FIRST_ROW and not (row := alloc_row()):
-                _give_back(room.zbud, freed)
-                row = room.find_row(family)
+            if before < FIRST_ROW:
+                if free_rows:
+                    row = free_rows.pop()
+                else:
+                    _give_back(room.zbud, freed)
+                    row = room.find_row(family)
             stack = stacks[chunks]
             if stack:
                 location = stack.pop()
@@ -107,14 +112,14 @@ def put_extent(  # noqa: PLR0912, PLR0915  one loop: each page would pay for eac
                 _give_back(room.zbud, freed)
                 location = room.find_slot(family, chunks)
                 if entries[place] != before:  # evicted for the slot, so at least its row is free
-                    row, before = alloc_row(), HOLE
+                    row, before = room.rows.alloc(), HOLE
             if not (row and location):
                 room.undo_put(row if before < FIRST_ROW else 0, location)
                 done = place - address
                 break
         if before < FIRST_ROW:
             entries[place] = row
-            room.table.leaf_used[address >> LEAF_SHIFT] += not before
+            holes_filled += not before
         elif holder:
             room.vacate(row)
         elif old_location:
@@ -144,6 +149,8 @@ def put_extent(  # noqa: PLR0912, PLR0915  one loop: each page would pay for eac
             0,
         )
     _give_back(room.zbud, freed)
+    if holes_filled:
+        room.table.count_pages(address >> LEAF_SHIFT, holes_filled)
     room.serial_last = serial
     # Without a holder, the old versions were of the same family.
     room.zpages[family] += zpages_stored - zpages_freed
@@ -167,7 +174,7 @@ def _put_filled(room: Room, family: Family, place: int, word: int, serial: int) 
             room.drop_row(before)
         room.counters.put_zero += 1
     else:
-        row = before if before >= FIRST_ROW else room.rows.alloc() or room.find_row(family)
+        row = before if before >= FIRST_ROW else room.find_row(family)
         if not row:
             return False
         if before >= FIRST_ROW:
@@ -175,7 +182,6 @@ def _put_filled(room: Room, family: Family, place: int, word: int, serial: int) 
         ROW.pack_into(room.rows.view, row * ROW_BYTES, serial, word, place, 0, PACKED_FILL, 0, 0, 0)
         room.counters.put_same_filled += 1
     room.table.entries[place] = row
-    room.table.leaf_used[place >> LEAF_SHIFT] += not before
     return True
 
 

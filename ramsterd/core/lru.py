@@ -25,6 +25,11 @@ class BlockLists:
             self._next.extend([_UNLISTED] * missing)
             self._previous.extend([_UNLISTED] * missing)
 
+    def shrink(self, blocks_count: int) -> None:
+        """Forget blocks from `blocks_count` on, none of which is in a list."""
+        del self._next[self._heads + blocks_count :]
+        del self._previous[self._heads + blocks_count :]
+
     def append(self, which: int, block: int) -> None:
         """Add an unlisted block as the newest of a list."""
         self._link(self._previous[which], self._heads + block, which)

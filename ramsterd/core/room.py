@@ -1,8 +1,9 @@
 """Room for versions under a hard budget: finding it, and making it.
 
 Order when memory is short: free slots, foreign ephemeral blocks, clean copies, ephemeral blocks, and then no room: the
-caller remotifies `oldest(OWN_PERSISTENT)` or waits.  Rows and leaves of the page table are bounded, too: when all
-are in use, pages are evicted for them in the same order, clean copies apart, whose rows would stay.
+caller remotifies `oldest(OWN_PERSISTENT)` or waits.  Rows and nodes of the page table are bounded, too: when there
+is no room for more, pages are evicted for them in the same order, clean copies apart, whose rows would stay.  That
+may take many blocks, if pages are sparse: after some the put has to wait, and `evict_for_tables` goes on.
 
 A clean block is dropped only if its holders are as many as its pages should have copies, or as many as have room for
 copies now.  Else it is adopted: it becomes ours alone, which makes no room.
@@ -22,6 +23,11 @@ from ramsterd.core.zbud import Family
 
 # Clean blocks that one put adopts on its way to a slot: each costs some 50 us.
 ADOPTED_BLOCKS_MAX: Final = 8
+# Blocks that one put evicts for a row or a leaf, and that one pass evicts for those that wait: some 50 us each.
+EVICTED_FOR_TABLES_MAX: Final = 16
+EVICTED_FOR_WAITING_MAX: Final = 64
+# What is done once for a block costs as much as so many of its pages.
+BLOCK_UNITS: Final = 8
 # What may be dropped, in this order: what its owner can miss and is not even ours; copies; what may vanish.
 DROPPED_FIRST: Final = (Family.FOREIGN_EPHEMERAL, Family.OWN_CLEAN, Family.OWN_EPHEMERAL)
 # Whose blocks may be evicted to make room for a zpage of a family, in this order.  Persistent displaces ephemeral,
@@ -43,6 +49,8 @@ class Room(Versions):
         super().__init__(map_memory, limits)
         # How many clean blocks ever became ours alone.
         self.adopted_blocks = 0
+        # For whom more is to be evicted, whose put found no room in the tables after some blocks.
+        self.wants_tables: Family | None = None
 
     # The budget.
 
@@ -60,7 +68,7 @@ class Room(Versions):
     @property
     def room_made(self) -> int:
         """A number that differs from an earlier one if a put that found no room then may find some now."""
-        return self.zbud.room_made + self.rows.freed + self.table.leaves_freed
+        return self.zbud.room_made + self.rows.freed + self.table.nodes.freed
 
     # What a put needs.
 
@@ -81,22 +89,38 @@ class Room(Versions):
         return location
 
     def find_row(self, family: Family) -> int:
-        """Return a row when all are in use: evict pages for it; 0 if there are none to evict."""
-        row = 0
-        while not row and self._evict_pages_for(family):
-            row = self.rows.alloc()
+        """Return a row; if all are in use, evict pages for it; 0 if there is no room."""
+        evicted, row = 0, self.rows.alloc()
+        while not row and self._may_evict_for_tables(family, evicted):
+            self._evict_pages_for(family)
+            evicted, row = evicted + 1, self.rows.alloc()
         return row
 
     def make_entries(
         self, pool: Pool, page_object: PageObject, index: int, count: int
     ) -> tuple[int, int]:
-        """As `table.make`, but evict pages when all leaves are in use."""
+        """As `table.make`, but evict pages when there is no room for a leaf."""
         address, run = self.table.make(page_object, index, count)
-        while not address and self._evict_pages_for(pool.family):
+        evicted = 0
+        while not address and self._may_evict_for_tables(pool.family, evicted):
+            self._evict_pages_for(pool.family)
             # The eviction may have taken the last page of the object that we are about to fill.
             pool.objects[page_object.object_id] = page_object
-            address, run = self.table.make(page_object, index, count)
+            evicted, (address, run) = evicted + 1, self.table.make(page_object, index, count)
         return address, run
+
+    def evict_for_tables(self) -> bool:
+        """Go on evicting for a put that found no room in the tables; return whether that freed anything.
+
+        Done once, whether or not that put still waits: if it does, and that was not enough, it will ask again.
+        """
+        family, self.wants_tables = self.wants_tables, None
+        evicted = 0
+        while family is not None and evicted < EVICTED_FOR_WAITING_MAX:
+            if not self._evict_pages_for(family):
+                break
+            evicted += 1
+        return evicted > 0
 
     def undo_put(self, row: int, location: int) -> None:
         """Give back what a put took before it found that there is no room for all of it."""
@@ -136,7 +160,9 @@ class Room(Versions):
             if attainable < self.copies_max and self.lacks_copies(block):
                 self.thinned += self.zbud.rows(block)
         self.zbud.begin_leaving(block)
-        for row in self.zbud.rows(block):
+        rows = self.zbud.rows(block)
+        self.work["evict"] += BLOCK_UNITS + len(rows)
+        for row in rows:
             if family is Family.OWN_CLEAN:
                 self.forget_local(row)
             else:
@@ -154,14 +180,27 @@ class Room(Versions):
                 return block
         return None
 
-    def _evict_pages_for(self, family: Family) -> bool:
-        """Evict a block for its rows and entries, which dropping a clean copy would not free."""
+    def _may_evict_for_tables(self, family: Family, evicted: int) -> bool:
+        """Whether a put that evicted so many blocks may evict another; if not, that is left to a later pass."""
+        if evicted < EVICTED_FOR_TABLES_MAX:
+            return self._victim_for_tables(family) is not None
+        self.wants_tables = family
+        return False
+
+    def _victim_for_tables(self, family: Family) -> int | None:
+        """Return the first block whose eviction frees rows."""
         for victims in _EVICTED_FOR[family]:
             block = self.zbud.oldest(victims)
             if block is not None and victims is not Family.OWN_CLEAN:
-                self.evict_block(block)
-                return True
-        return False
+                return block
+        return None
+
+    def _evict_pages_for(self, family: Family) -> bool:
+        """Evict a block for its rows and entries, which dropping a clean copy would not free."""
+        block = self._victim_for_tables(family)
+        if block is not None:
+            self.evict_block(block)
+        return block is not None
 
     # What stays instead.
 
@@ -174,7 +213,9 @@ class Room(Versions):
             How many pages it has.
         """
         self.adopted_blocks += 1
-        for row in self.zbud.rows(block):
+        rows = self.zbud.rows(block)
+        self.work["adopt"] += BLOCK_UNITS + 2 * len(rows)
+        for row in rows:
             if self.rows.holders(row) not in ([], [dead_holder]) and not self._is_intact(row):
                 self.counters.corrupt += 1
                 self.rows.remove_holder(row, dead_holder)
@@ -190,6 +231,7 @@ class Room(Versions):
                     self.owe(holder, self.rows.serial(row))
         zbytes = sum(self.packed(row) & ZPAGE_BYTES_MASK for row in rows)
         self.change_family(block, Family.OWN_PERSISTENT, len(rows), zbytes)
+        self.note_moved(block, rows)
         return len(rows)
 
     def _is_intact(self, row: int) -> bool:

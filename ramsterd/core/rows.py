@@ -5,9 +5,9 @@ its holders only `location` and the holders change.  Layout of a row, native byt
 
     serial u64 | checksum u64 | address u32 | location u32 | packed u16 | holder u16 * 3
 
-`serial` 0 marks a free row, whose address field links to the next free one.  `location` 0 means that the
-zpage is not here.  `packed` is the codec and the length (core.codec).  A holder is a holder id
-(remote.holders), 0 for none after the last.  Rows are columns over one mapping: the loops of core.hot use
+`serial` 0 marks a free row, whose address field links to the next free one of its frame (core.frames).
+`location` 0 means that the zpage is not here.  `packed` is the codec and the length (core.codec).  A holder is a
+holder id (remote.holders), 0 for none after the last.  Rows are columns over one mapping: the loops of core.hot use
 `ROW` and the view directly.
 """
 
@@ -15,11 +15,13 @@ import struct
 from typing import Final
 
 from config.limits import COPIES_MAX
-from ramsterd.core.arena import MapMemory
+from ramsterd.core.arena import FRAME_BYTES, MapMemory
+from ramsterd.core.frames import FramedItems, TableMemory
 
 ROW: Final = struct.Struct("=QQIIHHHH")
 ROW_BYTES: Final = 32
 NO_HOLDER: Final = 0
+FRAME_ROWS: Final = FRAME_BYTES // ROW_BYTES
 # Rows 0 to 2 would look like the entries HOLE, ZERO and LOST (core.table).
 FIRST_ROW: Final = 3
 
@@ -38,42 +40,30 @@ assert ROW.size == ROW_BYTES
 assert HOLDERS + COPIES_MAX == QUARTERS_PER_ROW
 
 
-class Rows:
+class Rows(FramedItems):
     """Allocates rows; knows nothing of what they mean."""
 
-    def __init__(self, map_memory: MapMemory, rows_max: int) -> None:
-        self.view = map_memory("rows", rows_max * ROW_BYTES).view
+    def __init__(self, map_memory: MapMemory, memory: TableMemory, rows_max: int) -> None:
+        mapping = map_memory("rows", rows_max * ROW_BYTES)
+        self.view = mapping.view
         self.words = self.view.cast("Q")
         self.halves = self.view.cast("I")
         self.quarters = self.view.cast("H")
         self.rows_max = rows_max
-        # Rows from here on were never used.
-        self.high = FIRST_ROW
-        self.used = 0
-        # How many were ever given back.
-        self.freed = 0
-        self._free_head = 0
+        super().__init__(
+            mapping,
+            memory,
+            frame_shift=FRAME_ROWS.bit_length() - 1,
+            items_max=rows_max,
+            first_item=FIRST_ROW,
+            link_shift=HALVES_PER_ROW.bit_length() - 1,
+            link_place=ADDRESS,
+        )
 
-    def alloc(self) -> int:
-        """Return a row to fill, or 0 if `rows_max` are in use."""
-        row = self._free_head
-        if row:
-            self._free_head = self.halves[row * HALVES_PER_ROW + ADDRESS]
-        else:
-            row = self.high
-            if row >= self.rows_max:
-                return 0
-            self.high = row + 1
-        self.used += 1
-        return row
-
-    def free(self, row: int) -> None:
+    def free(self, item: int) -> None:
         """Give a row back."""
-        self.words[row * WORDS_PER_ROW + SERIAL] = 0
-        self.halves[row * HALVES_PER_ROW + ADDRESS] = self._free_head
-        self._free_head = row
-        self.used -= 1
-        self.freed += 1
+        self.words[item * WORDS_PER_ROW + SERIAL] = 0
+        FramedItems.free(self, item)
 
     def serial(self, row: int) -> int:
         """Return the serial of a row; 0 if it is free."""

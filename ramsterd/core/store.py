@@ -15,7 +15,6 @@ Whatever else is done with a `Store` is a function or a machine over it: core.tr
 compressed; core.extents, core.compact, core.resize and core.scrub say it in their names.
 """
 
-import sys
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,14 +23,26 @@ from config.model import PoolCodec
 from ramsterd.core.audit import audit
 from ramsterd.core.counters import StoreStatistics
 from ramsterd.core.hot import get_extent, put_extent
-from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
+from ramsterd.core.nodes import FILLED
+from ramsterd.core.page import INDEX_MAX, PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.room import Room
 from ramsterd.core.rows import FIRST_ROW
-from ramsterd.core.table import HOLE, LEAF_PAGES, LEAF_SHIFT, LOST, ZERO
-from ramsterd.core.tmem import check_run
-from ramsterd.core.zbud import Family
+from ramsterd.core.table import (
+    FIRST_ADDRESS,
+    HOLE,
+    LEAF_PAGES,
+    LEAF_SHIFT,
+    LOST,
+    PIN,
+    ZERO,
+    PageObject,
+)
+from ramsterd.core.tmem import Pool, Unsaved, check_run
+from ramsterd.core.zbud import SLOT_SHIFT, Family
 
-_ZEROS: Final = memoryview(ZERO.to_bytes(4, sys.byteorder) * LEAF_PAGES).cast("I")
+NO_BOUND: Final = 1 << 62
+# To find a leaf, or the next one however far away, costs as much as so many pages of it.
+PIECE_UNITS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +70,14 @@ class Store(Room):
         codec: PoolCodec = PoolCodec.LZ4,
         is_foreign: bool = False,
         hides_refused: bool = False,
+        is_disk: bool = False,
     ) -> PoolId:
         """Make a pool, whose pages are on `copies` peers when they are not here, on `copies_min` while few have room.
 
         See `refuse` for `hides_refused`.
+
+        In a pool that `is_disk` a hole reads as zeros: so where no room can be had to note which pages of a leaf of
+        zeros were flushed, they stay zeros.
 
         Raises:
             PoolsExhausted: There are too many.
@@ -77,6 +92,7 @@ class Store(Room):
             codec=codec,
             is_foreign=is_foreign,
             hides_refused=hides_refused,
+            is_disk=is_disk,
         ).pool
 
     def set_copies(self, pool_id: PoolId, copies: int) -> None:
@@ -92,13 +108,8 @@ class Store(Room):
         return flushed
 
     def pages_of(self, pool_id: PoolId) -> int:
-        """Return how many pages of a pool there are, wherever they are.  Walks its leaves."""
-        used = self.table.leaf_used
-        return sum(
-            used[leaf]
-            for page_object in self.pools[pool_id].objects.values()
-            for leaf in page_object.leaves.values()
-        )
+        """Return how many pages of a pool there are, wherever they are."""
+        return self.pools[pool_id].tally.pages
 
     def objects_of(self, pool_id: PoolId) -> int:
         """Return how many objects of a pool have pages."""
@@ -126,22 +137,43 @@ class Store(Room):
         check_run(index, count)
         pool = self.pools[pool_id]
         page_object = pool.make_object(object_id)
-        stored = 0
+        stored, leaf_used = 0, self.table.leaf_used
         while stored < count:
             address, run = self.make_entries(pool, page_object, index + stored, count - stored)
             if not address:
                 break
-            leaf = address >> LEAF_SHIFT
-            # An eviction must not take away the leaf that we are writing into.
-            self.table.leaf_used[leaf] += 1
+            leaf, zeros_before = address >> LEAF_SHIFT, self.counters.put_zero
+            # An eviction must not take away the leaf that we are writing into (`table.pin`, without the call).
+            leaf_used[leaf] += PIN
             done = put_extent(self, pool, address, run, pages[stored * PAGE_BYTES :], takes_slots)
-            self.table.count_hole(address)
+            leaf_used[leaf] -= PIN
+            if not leaf_used[leaf]:
+                self.table.drop_empty(leaf)
+            elif self.counters.put_zero != zeros_before and pool.is_disk:
+                self.table.fold(leaf)
+            if pool.unsaved is not None:
+                self._note_unsaved(pool.unsaved, address, done)
             stored += done
             if done < run:
                 break
         self.forget_if_empty(pool, page_object)
         self.counters.put += stored
         return stored
+
+    def _note_unsaved(self, unsaved: Unsaved, address: int, count: int) -> None:
+        """Note the blocks of pages that were put just now; what was evicted meanwhile is in none."""
+        for row in self.table.entries[address : address + count].tolist():
+            if row >= FIRST_ROW and (location := self.rows.location(row)):
+                unsaved.blocks.add(location >> SLOT_SHIFT)
+        unsaved.serial_last = self.serial_last
+
+    def track_unsaved(self, pool_id: PoolId) -> None:
+        """From now on know which blocks may have pages of a pool that no peer has."""
+        pool = self.pools[pool_id]
+        if pool.unsaved is None:
+            persistent = self.zbud.blocks_of(Family.OWN_PERSISTENT) if pool.tally.pages else ()
+            pool.unsaved = Unsaved(set(persistent), serial_last=self.serial_last)
+            self.tracks_unsaved = True
 
     def get(self, pool_id: PoolId, object_id: bytes, index: int, count: int) -> RunOfPages:
         """Return a run of pages; those that are elsewhere are named by their rows."""
@@ -163,27 +195,56 @@ class Store(Room):
         self.counters.get_elsewhere += len(elsewhere)
         return RunOfPages(pages, elsewhere, lost_count)
 
-    def put_zeros(self, pool_id: PoolId, object_id: bytes, index: int, count: int) -> int:
-        """Make a run read as zeros; return how many pages, counted from the start, there was room to note."""
+    def put_zeros(
+        self,
+        pool_id: PoolId,
+        object_id: bytes,
+        index: int,
+        count: int,
+        *,
+        steps_max: int = NO_BOUND,
+    ) -> int:
+        """Make a run read as zeros; return how many pages, counted from the start, that was done for.
+
+        It is less than `count` if there was no room to note more, or after `steps_max` leaves, or larger parts of
+        a disk that were taken in one step.
+        """
         check_run(index, count)
         pool = self.pools[pool_id]
         page_object = pool.make_object(object_id)
-        done = 0
-        while done < count:
-            address, run = self.make_entries(pool, page_object, index + done, count - done)
-            if not address:
+        done, steps = 0, 0
+        while done < count and steps < steps_max:
+            at, left = index + done, count - done
+            steps += 1
+            filled = self.table.fill(page_object, at, left, ZERO) if pool.is_disk else 0
+            filled = filled or self._put_zeros_in_leaf(pool, page_object, at, left)
+            if not filled:
                 break
-            before = self.table.entries[address : address + run].tolist()
-            self.table.entries[address : address + run] = _ZEROS[:run]
-            self.table.leaf_used[address >> LEAF_SHIFT] += before.count(HOLE)
-            for row in before:
-                if row >= FIRST_ROW:
-                    self.drop_row(row)
-            done += run
+            done += filled
         self.forget_if_empty(pool, page_object)
         self.counters.put += done
         self.counters.put_zero += done
+        self.counters.put_zeroed += done
+        self.work["zero"] += PIECE_UNITS * steps
         return done
+
+    def _put_zeros_in_leaf(
+        self, pool: Pool, page_object: PageObject, index: int, count: int
+    ) -> int:
+        address, run = self.make_entries(pool, page_object, index, count)
+        if not address:
+            return 0
+        leaf = address >> LEAF_SHIFT
+        before = self.table.entries[address : address + run].tolist()
+        self.table.entries[address : address + run] = FILLED[ZERO][:run]
+        self.table.count_pages(leaf, before.count(HOLE))
+        for row in before:
+            if row >= FIRST_ROW:
+                self.drop_row(row)
+        self.work["zero"] += run
+        if pool.is_disk:
+            self.table.fold(leaf)
+        return run
 
     def refuse(self, pool_id: PoolId, object_id: bytes, index: int, count: int) -> bool:
         """A put of this run was refused for good; return whether that hides what stood there before.
@@ -209,13 +270,7 @@ class Store(Room):
 
     def flush_object(self, pool_id: PoolId, object_id: bytes) -> int:
         """Drop all pages of an object; return how many there were."""
-        page_object = self.pools[pool_id].find_object(object_id)
-        if page_object is None:
-            return 0
-        return sum(
-            self.flush(pool_id, object_id, base << LEAF_SHIFT, LEAF_PAGES)
-            for base in list(page_object.leaves)
-        )
+        return self.flush(pool_id, object_id, 0, INDEX_MAX + 1)
 
     def _replace_pages(
         self, pool_id: PoolId, object_id: bytes, index: int, count: int, entry: int
@@ -226,13 +281,40 @@ class Store(Room):
         page_object = pool.find_object(object_id)
         if page_object is None:
             return 0
-        dropped = 0
-        for base in page_object.bases(index, count):
-            leaf = page_object.leaves[base]
-            start = max(index, base << LEAF_SHIFT)
-            end = min(index + count, (base + 1) << LEAF_SHIFT)
-            dropped += self._replace_in_leaf(leaf, start, end - start, entry)
+        address, run = self.table.find(page_object, index, count)
+        if run == count and (not address or address >= FIRST_ADDRESS):  # as most runs: in one leaf
+            leaf = address >> LEAF_SHIFT
+            dropped = self._replace_in_leaf(leaf, index, count, entry) if address else 0
+        else:
+            dropped = sum(
+                self.replace_piece(page_object, *piece, entry)
+                for piece in self.table.pieces(page_object, index, count)
+            )
         self.forget_if_empty(pool, page_object)
+        self.work["flush"] += PIECE_UNITS + dropped
+        return dropped
+
+    def replace_piece(
+        self, page_object: PageObject, index: int, count: int, leaf: int, entry: int
+    ) -> int:
+        """Drop what `table.next_piece` found and leave `entry` in its place; return how many pages that was.
+
+        The caller forgets the object if that was all of it.
+        """
+        if leaf != ZERO:
+            return self._replace_in_leaf(leaf, index, count, entry)
+        # Zeros without entries: the table takes the largest parts that it can, and copies a leaf for what is less.
+        dropped, end = 0, index + count
+        while index < end:
+            filled = self.table.fill(page_object, index, end - index, HOLE) if not entry else 0
+            if filled:
+                dropped += filled
+            else:
+                address, filled = self.table.make(page_object, index, end - index)
+                if not address:
+                    break  # on a disk they may as well stay zeros
+                dropped += self._replace_in_leaf(address >> LEAF_SHIFT, index, filled, entry)
+            index += filled
         return dropped
 
     def _replace_in_leaf(self, leaf: int, index: int, count: int, entry: int) -> int:
@@ -285,6 +367,8 @@ class Store(Room):
             zpage_bytes={family: self.zpage_bytes[family] for family in Family},
             rows=self.rows.used,
             rows_max=self.rows.rows_max,
+            tables_bytes=self.tables.used_bytes,
+            tables_bytes_max=self.tables.bytes_max,
             pools=sum(1 for _ in self.pools),
             **counters,
         )

@@ -11,7 +11,7 @@ from config.limits import COPIES_MAX
 from config.model import PoolCodec
 from ramsterd.core.codec import LZ4, Compressor, compressor_of
 from ramsterd.core.page import INDEX_MAX, OBJECT_ID_BYTES_MAX, PoolId, PoolKind
-from ramsterd.core.table import PageObject
+from ramsterd.core.table import PageObject, Tally
 from ramsterd.core.zbud import Family
 
 POOLS_MAX: Final = 4096
@@ -23,6 +23,20 @@ class NoSuchPool(LookupError):
 
 class PoolsExhausted(Exception):
     """`POOLS_MAX` pools exist."""
+
+
+@dataclass(slots=True, eq=False)
+class Unsaved:
+    """The blocks of persistent pages that may have pages of a pool; a page that stands in none of them is at peers.
+
+    A block stays here until somebody looks and finds that it has none.
+    """
+
+    blocks: set[int] = field(default_factory=set)
+    # Those that were adopted, or that zpages were moved into, since somebody looked.
+    moved: set[int] = field(default_factory=set)
+    # The newest serial of the pool.
+    serial_last: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -40,6 +54,11 @@ class Pool:
     compressor: Compressor = LZ4
     # Whether a put that is refused hides what it would have replaced; else that stays readable.
     hides_refused: bool = False
+    # A hole reads as zeros here: leaves of zeros need no entries, and a flush may leave zeros.
+    is_disk: bool = False
+    # Only where it was asked for, as it has a price.
+    unsaved: Unsaved | None = None
+    tally: Tally = field(default_factory=Tally)
     objects: dict[bytes, PageObject] = field(default_factory=dict)
 
     @property
@@ -56,7 +75,7 @@ class Pool:
         page_object = self.objects.get(object_id)
         if page_object is None:
             assert len(object_id) <= OBJECT_ID_BYTES_MAX
-            page_object = self.objects[object_id] = PageObject(self.pool, object_id)
+            page_object = self.objects[object_id] = PageObject(self.pool, object_id, self.tally)
         return page_object
 
 
@@ -85,6 +104,7 @@ class Pools:
         codec: PoolCodec = PoolCodec.LZ4,
         is_foreign: bool = False,
         hides_refused: bool = False,
+        is_disk: bool = False,
     ) -> Pool:
         """Make a pool.
 
@@ -105,6 +125,7 @@ class Pools:
             copies_min,
             compressor,
             hides_refused,
+            is_disk=is_disk,
         )
         self._pools[pool.pool] = pool
         return pool

@@ -5,6 +5,7 @@ Functions over a `Store`, each a transaction like the store's own operations.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from config.limits import COPIES_MAX
 from ramsterd.core.codec import ZPAGE_BYTES_MASK
@@ -19,10 +20,12 @@ from ramsterd.core.rows import (
     ROW_BYTES,
 )
 from ramsterd.core.store import Store
-from ramsterd.core.table import LEAF_PAGES, LEAF_SHIFT
+from ramsterd.core.table import LEAF_SHIFT
 from ramsterd.core.zbud import CHUNK_BYTES, SLOT_SHIFT, Family
 
 FOREIGN_OBJECT = b""
+# Rows that are passed over cost a unit of work for so many.
+ROWS_PER_UNIT_SHIFT: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ def begin_leaving(store: Store, block: int) -> Leaving:
     zbud = store.zbud
     zbud.begin_leaving(block)
     rows = zbud.rows(block)
+    store.work["send"] += 8 + len(rows)
     serials, checksums, packed_list, pieces = [], [], [], []
     for row in rows:
         serial, checksum, _, location, packed, _, _, _ = ROW.unpack_from(
@@ -90,6 +94,7 @@ def keep_leaving(store: Store, leaving: Leaving, *holders: int) -> list[int]:
 def _still_current(store: Store, leaving: Leaving) -> tuple[list[int], list[int]]:
     """Return the rows that are as they were sent, and the serials of those that are not."""
     current, overtaken = [], []
+    store.work["sent"] += len(leaving.rows)
     for row, serial in zip(leaving.rows, leaving.serials, strict=True):
         # The serial alone would not do: a row that was freed may serve a foreign page with the same serial by now.
         # But nothing new is put into a block that is leaving.
@@ -126,6 +131,7 @@ def install(store: Store, row: int, zpage: bytes | memoryview) -> bool:
     location = stack.pop() if stack else store.zbud.refill(family, chunks)
     if not location:
         return False
+    store.work["install"] += 2
     _fill(store, location, row, zpage)
     store.rows.halves[row * HALVES_PER_ROW + LOCATION] = location
     store.zpages[family] += 1
@@ -206,15 +212,18 @@ def rows_held_by(store: Store, holders: Iterable[int], first_row: int, end: int)
 
     Whole columns are searched at once, so that rows which name none cost 40 ns.
     """
-    first, found = max(first_row, FIRST_ROW), set[int]()
-    for place in range(COPIES_MAX if end > first else 0):
-        start = first * QUARTERS_PER_ROW + HOLDERS + place
-        column = store.rows.quarters[start : end * QUARTERS_PER_ROW : QUARTERS_PER_ROW].tolist()
-        for holder in holders:
-            at = -1
-            for _ in range(column.count(holder)):
-                at = column.index(holder, at + 1)
-                found.add(first + at)
+    found = set[int]()
+    for first, stop in store.rows.live_spans(max(first_row, FIRST_ROW), end):
+        for place in range(COPIES_MAX):
+            start = first * QUARTERS_PER_ROW + HOLDERS + place
+            column = store.rows.quarters[start : stop * QUARTERS_PER_ROW : QUARTERS_PER_ROW]
+            values = column.tolist()
+            for holder in holders:
+                at = -1
+                for _ in range(values.count(holder)):
+                    at = values.index(holder, at + 1)
+                    found.add(first + at)
+    store.work["sweep"] += len(found) + (max(0, end - first_row) >> ROWS_PER_UNIT_SHIFT)
     return sorted(row for row in found if store.rows.serial(row))
 
 
@@ -236,6 +245,7 @@ def put_zpages(
     family, table, zbud, rows = pool.family, store.table, store.zbud, store.rows
     stacks = zbud.stacks(family)
     start, stored, stored_bytes, kept = 0, 0, 0, 0
+    store.work["foreign put"] += 2 * len(serials)
     for serial, checksum, code in zip(serials, checksums, packed, strict=True):
         zbytes = code & ZPAGE_BYTES_MASK
         address, _ = store.make_entries(pool, page_object, serial, 1)
@@ -243,20 +253,23 @@ def put_zpages(
             break
         if not table.entries[address]:
             chunks = -(-zbytes // CHUNK_BYTES)
+            leaf = address >> LEAF_SHIFT
             # An eviction must not take away the leaf that we are writing into.
-            table.leaf_used[address >> LEAF_SHIFT] += 1
-            row = rows.alloc() or store.find_row(family)
+            table.pin(leaf)
+            row = store.find_row(family)
             stack = stacks[chunks]
             location = stack.pop() if stack else store.find_slot(family, chunks)
             if not (row and location):
                 store.undo_put(row, location)
-                table.count_hole(address)
+                table.unpin(leaf)
                 break
             _fill(store, location, row, body[start : start + zbytes])
             ROW.pack_into(
                 rows.view, row * ROW_BYTES, serial, checksum, address, location, code, 0, 0, 0
             )
             table.entries[address] = row
+            table.count_pages(leaf, 1)
+            table.unpin(leaf)
             kept += 1
             stored_bytes += zbytes
         start += zbytes
@@ -277,11 +290,11 @@ def get_zpages(
     page_object = store.pools[pool_id].find_object(FOREIGN_OBJECT)
     if page_object is None:
         return [0] * len(serials), []
-    zbud, entries, leaves = store.zbud, store.table.entries, page_object.leaves
+    zbud, entries, find = store.zbud, store.table.entries, store.table.find
     packed, pieces = [], []
+    store.work["foreign get"] += len(serials)
     for serial in serials:
-        leaf = leaves.get(serial >> LEAF_SHIFT, 0)
-        row = entries[leaf << LEAF_SHIFT | serial & (LEAF_PAGES - 1)]
+        row = entries[find(page_object, serial, 1)[0]]
         if row < FIRST_ROW:
             packed.append(0)
             continue

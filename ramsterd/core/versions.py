@@ -9,11 +9,13 @@ What finds room for a version is in core.room, runs of pages are in core.store.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from config.limits import COPIES_MAX
 from ramsterd.core.arena import MapMemory
 from ramsterd.core.codec import ZPAGE_BYTES_MASK
 from ramsterd.core.counters import Counters
+from ramsterd.core.frames import TableMemory
 from ramsterd.core.page import PoolKind
 from ramsterd.core.rows import (
     ADDRESS,
@@ -29,9 +31,13 @@ from ramsterd.core.rows import (
     WORDS_PER_ROW,
     Rows,
 )
-from ramsterd.core.table import HOLE, LOST, PageObject, PageTable
+from ramsterd.core.table import HOLE, LOST, OBJECT_BYTES, PageObject, PageTable
 from ramsterd.core.tmem import Pool, Pools
+from ramsterd.core.work import Work
 from ramsterd.core.zbud import SLOT_SHIFT, Family, Zbud
+
+# A store for a handful of pages needs the directories of far-off indexes, too.
+NODES_MIN: Final = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +47,8 @@ class StoreLimits:
     budget_bytes: int
     budget_bytes_max: int
     pages_max: int
+    # Bytes of all tables together: rows, nodes and objects of the page table.
+    tables_bytes_max: int = 1 << 48
     high_watermark: float = 0.92
     low_watermark: float = 0.85
 
@@ -50,9 +58,10 @@ class Versions:
 
     def __init__(self, map_memory: MapMemory, limits: StoreLimits) -> None:
         self.limits = limits
-        self.rows = Rows(map_memory, limits.pages_max + FIRST_ROW)
-        # One page in eight of each leaf is the sparsest use that does not run out of leaves first.
-        self.table = PageTable(map_memory, max(16, limits.pages_max // 8))
+        self.tables = TableMemory(limits.tables_bytes_max)
+        self.rows = Rows(map_memory, self.tables, limits.pages_max + FIRST_ROW)
+        # Address space for four pages in each leaf, directories counted: `tables_bytes_max` ends before that.
+        self.table = PageTable(map_memory, self.tables, max(NODES_MIN, limits.pages_max // 4))
         self.zbud = Zbud(
             map_memory,
             budget_bytes=limits.budget_bytes,
@@ -60,6 +69,7 @@ class Versions:
         )
         self.pools = Pools()
         self.counters = Counters()
+        self.work = Work(self.counters)
         self.zpages = [0] * len(Family)
         self.zpage_bytes = [0] * len(Family)
         # The newest serial.
@@ -69,6 +79,8 @@ class Versions:
         self._owed: dict[int, list[int]] = {}
         # Holder ids without a link: their copies do not count as long as there is a choice.
         self.unreachable_holders: set[int] = set()
+        # Whether some pool wants to know which of its pages no peer has (Pool.unsaved).
+        self.tracks_unsaved = False
         # The most copies that any pool ever wanted.
         self.copies_max = 1
         # How many copies peers have room for now: a clean block needs no more to be dropped.
@@ -117,6 +129,20 @@ class Versions:
             sum(holder not in unreachable for holder in self.rows.holders(row)) < copies
             for row in rows
         )
+
+    def tables_resident_bytes(self) -> int:
+        """Count what `tables` has counted.  Walks all frames."""
+        nodes = self.table.nodes
+        objects = sum(len(pool.objects) for pool in self.pools)
+        return self.rows.resident_bytes() + nodes.resident_bytes() + OBJECT_BYTES * objects
+
+    def note_moved(self, block: int, rows: Iterable[int]) -> None:
+        """These rows are in a block of persistent pages from now on, without a put."""
+        for pool in {self.pool_of(row).pool for row in rows} if self.tracks_unsaved else ():
+            unsaved = self.pools[pool].unsaved
+            if unsaved is not None:
+                unsaved.blocks.add(block)
+                unsaved.moved.add(block)
 
     # How it ends.
 
@@ -208,5 +234,5 @@ class Versions:
 
     def forget_if_empty(self, pool: Pool, page_object: PageObject) -> None:
         """Forget an object without pages."""
-        if not page_object.leaves:
+        if not page_object.root:
             pool.objects.pop(page_object.object_id, None)

@@ -232,6 +232,12 @@ class Zbud:
         self._lru.remove(block)
         self._lru.append(self.family_of_block[block], block)
 
+    def blocks_of(self, family: Family) -> Iterator[int]:
+        """Yield the blocks of a family, also those that are leaving.  Walks all blocks."""
+        for block, state in enumerate(self.state):
+            if state != BlockState.FREE and self.family_of_block[block] == family:
+                yield block
+
     def begin_leaving(self, block: int) -> None:
         """Take a block off all lists: no new zpages, not chosen twice."""
         if self.state[block] == BlockState.OPEN:
@@ -320,27 +326,27 @@ class Zbud:
             blocks={family: self.blocks_of_family[family] for family in Family},
         )
 
+    def check_block(self, block: int) -> None:
+        """Assert what must be true of one block between calls."""
+        state, mask = self.state[block], self._free_slots[block]
+        family, chunks = self.family_of_block[block], self.chunks_of_block[block]
+        is_open = self._open_block[family][chunks] == block
+        assert is_open == (state == BlockState.OPEN)
+        assert self._lru.is_listed(block) == (state in {BlockState.OPEN, BlockState.CLOSED})
+        if state == BlockState.CLOSED:
+            assert self._with_room.is_listed(block) == (mask != 0), "room that nobody would find"
+            assert mask != _FULL_MASK[chunks], "an empty block that was not released"
+        else:
+            assert not self._with_room.is_listed(block), "not to be offered to a new zpage"
+        if state != BlockState.FREE:
+            assert self._frames_resident[block] == FRAMES_OF_CLASS[chunks]
+        if is_open:
+            assert self.rows(block), "an open block without zpages"
+
     def check_invariants(self) -> None:
-        """Assert what must be true between calls."""
-        resident = 0
+        """Assert what must be true between calls.  Walks all blocks."""
         for block in range(1, len(self.state)):
-            resident += self._frames_resident[block] * FRAME_BYTES
-            state, mask = self.state[block], self._free_slots[block]
-            family, chunks = self.family_of_block[block], self.chunks_of_block[block]
-            is_open = self._open_block[family][chunks] == block
-            assert is_open == (state == BlockState.OPEN)
-            assert self._lru.is_listed(block) == (state in {BlockState.OPEN, BlockState.CLOSED})
-            if state == BlockState.CLOSED:
-                assert self._with_room.is_listed(block) == (mask != 0), (
-                    "room that nobody would find"
-                )
-                assert mask != _FULL_MASK[chunks], "an empty block that was not released"
-            else:
-                assert not self._with_room.is_listed(block), "not to be offered to a new zpage"
-            if state != BlockState.FREE:
-                assert self._frames_resident[block] == FRAMES_OF_CLASS[chunks]
-            if is_open:
-                assert self.rows(block), "an open block without zpages"
+            self.check_block(block)
         for family in Family:
             listed = sum(1 for _ in self._lru.blocks(family))
             leaving = sum(
@@ -348,7 +354,7 @@ class Zbud:
                 for block in range(1, len(self.state))
             )
             assert listed + leaving == self.blocks_of_family[family]
-        assert resident == self.resident_bytes
+        assert sum(self._frames_resident) * FRAME_BYTES == self.resident_bytes
         warm_bytes = sum(self._frames_resident[block] for block in self._warm) * FRAME_BYTES
         assert warm_bytes == self._warm_bytes
         assert warm_bytes <= WARM_BYTES_MAX

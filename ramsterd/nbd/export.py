@@ -22,12 +22,11 @@ from ramsterd.nbd.protocol import (
     NAME_BYTES_MAX,
     PASS_PAGES_MAX,
     SLICE_PAGES,
-    SPAN_PAGES,
     CommandFlag,
     State,
     TransmissionFlag,
 )
-from ramsterd.pager import DiskClient
+from ramsterd.pager import DiskClient, PutOutcome
 from ramsterd.statefile.marks import Mark, unmarked
 
 # (bytes, state) of consecutive parts of a disk.
@@ -148,13 +147,15 @@ class Export:
         if not no_hole:
             yield from self._drop(pager, index, count)
             return
+        parts.begin()
         while count:
-            some = min(count, PASS_PAGES_MAX)
-            parts.begin()
-            parts.on_begun(pager.put_zeros(self.pool, self.object_id, index, some))
-            index, count = index + some, count - some
+            done = pager.put_zeros(self.pool, self.object_id, index, count)
+            if not done:
+                break
+            index, count = index + done, count - done
             if count:
                 yield
+        parts.on_done(PutOutcome.REFUSED if count else PutOutcome.STORED)
 
     def trim(self, pager: DiskClient, offset: int, length: int) -> Iterator[None]:
         """Drop the pages that lie wholly inside the range; the others keep their bytes."""
@@ -202,8 +203,7 @@ class Export:
 
     def _drop(self, pager: DiskClient, index: int, count: int) -> Iterator[None]:
         while count:
-            span = min(count, SPAN_PAGES)
-            reach, _ = pager.drop(self.pool, self.object_id, index, span, pages_max=PASS_PAGES_MAX)
+            reach, _ = pager.drop(self.pool, self.object_id, index, count, pages_max=PASS_PAGES_MAX)
             index, count = index + reach, count - reach
             if count:
                 yield

@@ -167,8 +167,6 @@ OPTIONS_MAX: Final = 1024
 PASS_PAGES_MAX: Final = 1024
 # A longer READ or CACHE is served in slices: half a millisecond each.
 SLICE_PAGES: Final = 128
-# The part of a TRIM or WRITE_ZEROES looked at in one slice; of it, PASS_PAGES_MAX pages are dropped at most.
-SPAN_PAGES: Final = 65536
 # Extents of one BLOCK_STATUS reply: 8 KiB.  The client asks again for the rest.
 EXTENTS_MAX: Final = 1024
 # Requests of one connection that wait for the pager; at the limit the connection is not read.

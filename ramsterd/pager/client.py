@@ -114,7 +114,7 @@ class PagerClient:
             self.operations, pool, object_id, index, offset, data, done, now=self._pager.now()
         )
 
-    def put_zeros(self, pool: PoolId, object_id: bytes, index: int, count: int) -> PutOutcome:
+    def put_zeros(self, pool: PoolId, object_id: bytes, index: int, count: int) -> int:
         """See `DiskClient`."""
         return self._waiting.put_zeros(pool, object_id, index, count)
 
@@ -175,7 +175,3 @@ class PagerClient:
             done(Taken(result, 0))
         else:
             done(Taken(result, self._waiting.end_take(take)))
-
-    def begin_drop(self, pool: PoolId, object_id: bytes, index: int, count: int) -> list[int]:
-        """See `PoolClient`."""
-        return self._waiting.begin_drop(pool, object_id, index, count)

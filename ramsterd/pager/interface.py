@@ -88,8 +88,8 @@ class DiskClient(PageClient, Protocol):
         """Change `data` at byte `offset` of one page, atomically; a hole counts as zeros."""
         ...
 
-    def put_zeros(self, pool: PoolId, object_id: bytes, index: int, count: int) -> PutOutcome:
-        """Make a run read as zeros, keeping it allocated."""
+    def put_zeros(self, pool: PoolId, object_id: bytes, index: int, count: int) -> int:
+        """Make the start of a run read as zeros, keeping it allocated; return how many pages, 0 if it is refused."""
         ...
 
     def status(
@@ -127,10 +127,6 @@ class PoolClient(PageClient, Protocol):
         done: Callable[[Taken], None],
     ) -> Taken | None:
         """As `get`, but the pages leave the pool as they are answered, except those put meanwhile."""
-        ...
-
-    def begin_drop(self, pool: PoolId, object_id: bytes, index: int, count: int) -> list[int]:
-        """Return where a run is to be dropped in slices of `LEAF_PAGES`; all else of it is holes from now on."""
         ...
 
 

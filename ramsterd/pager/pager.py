@@ -136,11 +136,13 @@ class Pager:
         is_replicated: bool = False,
         codec: PoolCodec = PoolCodec.LZ4,
         hides_refused: bool = False,
+        is_disk: bool = False,
     ) -> PoolId:
         """Make a pool, whose pages are on `copies` peers when not here (0: as the config says).
 
         They are never on fewer if it `is_replicated`: else `replicate` could not promise what it does.
-        With `hides_refused` a put that is refused hides the pages that it would have replaced.
+        With `hides_refused` a put that is refused hides the pages that it would have replaced.  See
+        `Store.new_pool` for `is_disk`.
 
         Raises:
             PoolsExhausted: There are too many.
@@ -153,6 +155,7 @@ class Pager:
             is_replicated=is_replicated,
             codec=codec,
             hides_refused=hides_refused,
+            is_disk=is_disk,
         )
 
     def count_pages(self, pool: PoolId, object_id: bytes, index: int, count: int) -> int | None:
@@ -160,7 +163,7 @@ class Pager:
         return extents.count_pages(self._engine.store, pool, object_id, index, count)
 
     def pages_of(self, pool: PoolId) -> int:
-        """Return how many pages a pool has.  Walks its leaves."""
+        """Return how many pages a pool has."""
         return self._engine.store.pages_of(pool)
 
     def objects_of(self, pool: PoolId) -> int:
@@ -171,9 +174,9 @@ class Pager:
         """Nobody uses a pool any more: refuse what waits in it; `destroy_some` follows until it is gone."""
         self._waiting.refuse_pool(pool)
 
-    def destroy_some(self, pool: PoolId, leaves_max: int) -> tuple[int, bool]:
+    def destroy_some(self, pool: PoolId, pages_max: int) -> tuple[int, bool]:
         """Drop a slice of a pool that was ended; return how many pages, and whether it is gone."""
-        dropped = extents.flush_some(self._engine.store, pool, leaves_max)
+        dropped = extents.flush_some(self._engine.store, pool, pages_max)
         if self._engine.store.objects_of(pool):
             return dropped, False
         self._engine.destroy_pool(pool)

@@ -27,6 +27,8 @@ TURN_PAGES: Final = 64
 # Pages put in one pass for those that waited: about 5 ms.  A head that finds no room costs as much as some of them.
 PASS_PAGES: Final = 1024
 TRY_PAGES: Final = 4
+# Leaves that one `put_zeros` fills, or larger parts of a disk without any: 1024 pages and 1 ms at least.
+ZERO_STEPS_MAX: Final = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,33 +72,23 @@ class Waiting:
         self._on_effect(pool, object_id, index, stored)
         return stored
 
-    def put_zeros(self, pool: PoolId, object_id: bytes, index: int, count: int) -> PutOutcome:
-        """Make a run read as zeros."""
-        stored = self._store.put_zeros(pool, object_id, index, count)
+    def put_zeros(self, pool: PoolId, object_id: bytes, index: int, count: int) -> int:
+        """Make the start of a run read as zeros; return how many pages, 0 if that is refused."""
+        stored = self._store.put_zeros(pool, object_id, index, count, steps_max=ZERO_STEPS_MAX)
         self._on_effect(pool, object_id, index, stored)
-        if stored == count:
-            return PutOutcome.STORED
-        self.refuse(pool, object_id, index + stored, count - stored)
-        return PutOutcome.REFUSED
+        if not stored:
+            self.refuse(pool, object_id, index, min(count, LEAF_PAGES))
+        return stored
 
     def drop(
         self, pool: PoolId, object_id: bytes, index: int, count: int, *, pages_max: int
     ) -> Dropped:
         """Drop about `pages_max` pages from the start of a run."""
-        before = self._store.counters.flushed
-        reach = extents.flush_slice(self._store, pool, object_id, index, count, pages_max=pages_max)
+        reach, pages = extents.flush_slice(
+            self._store, pool, object_id, index, count, units_max=pages_max
+        )
         self._on_effect(pool, object_id, index, reach)
-        return Dropped(reach, self._store.counters.flushed - before)
-
-    def begin_drop(self, pool: PoolId, object_id: bytes, index: int, count: int) -> list[int]:
-        """Return the first index of each leaf that a run touches; what lies between them is dropped by this."""
-        starts = extents.leaf_starts(self._store, pool, object_id, index, count)
-        if self.open:
-            hole = index
-            for start in (*starts, index + count):
-                self._on_effect(pool, object_id, hole, start - hole)
-                hole = start + LEAF_PAGES
-        return starts
+        return Dropped(reach, pages)
 
     def refuse(self, pool: PoolId, object_id: bytes, index: int, count: int) -> None:
         """There is no room for the pages of a run, now or later."""

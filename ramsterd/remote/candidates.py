@@ -4,7 +4,7 @@ The node table knows who is up, linked and what it said last; here is added what
 takes pages at (`pace`), refusals and silence (`standing`), bad copies (`trust`), and whether its life can have an id (`holders`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from nodemanager.ids import NodeId
@@ -19,7 +19,17 @@ from ramsterd.remote.trust import Trust
 class Candidates:
     """What all that leaves chooses from."""
 
-    def __init__(self, nodes: NodeTable, holders: Holders, pace: Pace, trust: Trust) -> None:
+    def __init__(
+        self,
+        nodes: NodeTable,
+        holders: Holders,
+        pace: Pace,
+        trust: Trust,
+        *,
+        is_behind: Callable[[NodeId], bool] = lambda _: False,
+    ) -> None:
+        """Know these; `is_behind` tells of a peer that is owed more flushes than may leave in front of a PUT."""
+        self.is_behind = is_behind
         self.nodes = nodes
         self.pace = pace
         self.trust = trust

@@ -2,7 +2,7 @@
 
 Each life of an owner has two pools, persistent and ephemeral, whose index is the owner's serial.  The owner
 of a message is who the link says it is, so no owner can name another's pages.  Seeing a newer life of an owner
-drops all that its earlier lives left here.
+drops all that its earlier lives left here.  To drop many is long work, which is done in slices.
 
 Persistent pages displace ephemeral ones, of any owner; ephemeral ones displace older ephemeral ones of other owners
 and of their own, and nothing else.  None is told: the owner of a page that has gone misses it, or sees in our next
@@ -12,22 +12,24 @@ There is a quota for all together, in bytes of zpages, and one for each owner, i
 While pages are recalled (`remote.recall`) the door is closed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from nodemanager.ids import Incarnation, NodeId
 from ramsterd.core import extents, traffic
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
+from ramsterd.core.slices import Steps
 from ramsterd.core.store import Store
 from ramsterd.core.tmem import PoolsExhausted
 from ramsterd.core.zbud import Family
+from ramsterd.remote.foreign_flushes import ForeignFlushes
 from ramsterd.remote.messages import PutPages, PutResult
 
-# Pages dropped in one slice of a purge, some 5 ms, whole leaves at a time; and the pause after it.
-PURGE_PAGES: Final = 4096
-PURGE_LEAVES: Final = 64
-PURGE_SECONDS: Final = 0.01
+# Units of work in one step of a purge, after which others may have their turn.
+_PURGE_UNITS: Final = 256
+# Blocks of ephemeral pages that give way to one PUT; if that is not enough, it finds no room.
+DISPLACED_BLOCKS_MAX: Final = 64
 
 
 @dataclass(slots=True)
@@ -37,11 +39,10 @@ class ForeignOwner:
     node: NodeId
     incarnation: Incarnation
     pools: dict[PoolKind, PoolId]
+    flushes: ForeignFlushes
     put_total: int = 0
     get_total: int = 0
     refused_total: int = 0
-    # What it has here, as counted at the last STATUS, and what it put since.
-    pages_at_most: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,24 +61,28 @@ class ForeignPages:
     """All foreign pages of this node."""
 
     def __init__(
-        self, store: Store, *, bytes_fraction_max: float, owner_pages_max: int = 0
+        self,
+        store: Store,
+        *,
+        run: Callable[[Steps], None],
+        bytes_fraction_max: float,
+        owner_pages_max: int = 0,
     ) -> None:
         """Begin with none.
 
         Args:
             store: Keeps them.
-            bytes_fraction_max: The part of the budget that all of them may use.
+            run: Has long work done, a slice now and then.
+            bytes_fraction_max: The part of the budget that all of them may use; and of the tables, ours included.
             owner_pages_max: What one owner may have; 0: as much as all together.
         """
         self._store = store
+        self._run = run
         self._bytes_fraction_max = bytes_fraction_max
         self._owner_pages_max = owner_pages_max
         # No page is accepted from anybody.
         self.is_closed = False
         self._owners: dict[NodeId, ForeignOwner] = {}
-        # Pools that nobody names any more, of which some pages are still to be dropped.
-        self._doomed: list[PoolId] = []
-        self._drop_at = 0.0
         self.purged_total = 0
 
     def set_quotas(self, *, bytes_fraction_max: float, owner_pages_max: int) -> None:
@@ -100,7 +105,7 @@ class ForeignPages:
 
     def room_bytes(self, kind: PoolKind = PoolKind.PERSISTENT) -> int:
         """Return how many bytes of foreign zpages of a kind would be accepted now, as far as all together may."""
-        if self.is_closed:
+        if self.is_closed or self._store.tables.is_above(self._bytes_fraction_max):
             return 0
         zbytes = self._store.zpage_bytes
         below_watermark, below_quota = self._free_bytes()
@@ -127,50 +132,41 @@ class ForeignPages:
         """Return who has pages here, or had some."""
         return list(self._owners)
 
-    def _displace_ephemeral(self, bytes_wanted: int) -> None:
-        """Drop the oldest foreign ephemeral pages, until so much is free or none is left."""
-        zbud = self._store.zbud
+    def _displace_ephemeral(self, bytes_wanted: int) -> bool:
+        """Drop the oldest foreign ephemeral pages, until so much is free or none is left; False: that takes longer."""
+        zbud, displaced = self._store.zbud, 0
         while (
             min(self._free_bytes()) < bytes_wanted
+            and displaced < DISPLACED_BLOCKS_MAX
             and (block := zbud.oldest(Family.FOREIGN_EPHEMERAL)) is not None
         ):
             self._store.evict_block(block)
+            displaced += 1
+        return displaced < DISPLACED_BLOCKS_MAX
 
-    def on_owner_seen(self, node: NodeId, incarnation: Incarnation) -> int:
-        """Drop what earlier lives of a node left here; return how many pages."""
+    def on_owner_seen(self, node: NodeId, incarnation: Incarnation) -> None:
+        """Drop what earlier lives of a node left here."""
         owner = self._owners.get(node)
-        if owner is None or owner.incarnation >= incarnation:
-            return 0
-        return self.purge(node)
+        if owner is not None and owner.incarnation < incarnation:
+            self.purge(node)
 
-    def purge(self, node: NodeId) -> int:
-        """Drop all that a node has here, a slice at once and the rest by `on_deadline`; return how many pages at once."""
+    def purge(self, node: NodeId) -> None:
+        """Nobody can name what a node has here any more; it is dropped in slices."""
         owner = self._owners.pop(node, None)
-        if owner is None:
-            return 0
-        self._doomed += owner.pools.values()
-        return self._drop_some()
+        if owner is not None:
+            owner.flushes.end()
+            self._run(self._drop_all(list(owner.pools.values())))
 
-    def next_deadline(self) -> float | None:
-        """Return when more is to be dropped of what was purged."""
-        return self._drop_at if self._doomed else None
-
-    def on_deadline(self, now: float) -> int:
-        """Drop the next slice of what was purged, if it is due; return how many pages."""
-        if not self._doomed or self._drop_at > now:
-            return 0
-        self._drop_at = now + PURGE_SECONDS
-        return self._drop_some()
-
-    def _drop_some(self) -> int:
-        purged = 0
-        while self._doomed and purged < PURGE_PAGES:
-            dropped = extents.flush_some(self._store, self._doomed[-1], PURGE_LEAVES)
-            purged += dropped
-            if not dropped:
-                self._store.destroy_pool(self._doomed.pop())
-        self.purged_total += purged
-        return purged
+    def _drop_all(self, pools: list[PoolId]) -> Steps:
+        work = self._store.work
+        for pool in pools:
+            before = work["flush"]
+            while dropped := extents.flush_some(self._store, pool, _PURGE_UNITS):
+                self.purged_total += dropped
+                yield work["flush"] - before
+                before = work["flush"]
+            self._store.destroy_pool(pool)
+            yield 1
 
     def on_put(self, node: NodeId, incarnation: Incarnation, put: PutPages) -> bytes:
         """Keep the pages that find room; return one `PutResult` for each."""
@@ -179,16 +175,20 @@ class ForeignPages:
             owner = self._owner(node, incarnation)
         except PoolsExhausted:  # by programs of this node, or by owners that come and go
             return bytes([PutResult.NOT_ACCEPTING]) * count
-        if len(put.body) > self.room_bytes(put.kind) or not self._is_within_quota(owner, count):
+        if (
+            len(put.body) > self.room_bytes(put.kind)
+            or not self._is_within_quota(owner, count)
+            or not owner.flushes.has_room
+            or not self._displace_ephemeral(len(put.body))
+        ):
             owner.refused_total += count
             return bytes([PutResult.NOT_ACCEPTING]) * count
-        self._displace_ephemeral(len(put.body))
         pool = owner.pools[put.kind]
         stored = traffic.put_zpages(
             self._store, pool, put.serials, put.checksums, put.packed, put.body
         )
+        owner.flushes.on_put(put.serials[:stored])
         owner.put_total += stored
-        owner.pages_at_most += stored
         owner.refused_total += count - stored
         return bytes([PutResult.STORED]) * stored + bytes([PutResult.NO_ROOM]) * (count - stored)
 
@@ -212,22 +212,21 @@ class ForeignPages:
         ]
         return [code or other for code, other in zip(packed, others, strict=True)], b"".join(merged)
 
-    def on_flush(self, node: NodeId, ranges: Sequence[tuple[int, int]]) -> int:
-        """Drop the pages in these (first, last) ranges of serials; return how many were here."""
-        owner = self._owners.get(node)
-        if owner is None:
-            return 0
-        return sum(
-            extents.flush_ranges(self._store, pool, traffic.FOREIGN_OBJECT, ranges)
-            for pool in owner.pools.values()
-        )
+    def on_flush(self, node: NodeId, ranges: Sequence[tuple[int, int]]) -> None:
+        """Drop the pages in these (first, last) ranges of serials, in slices: what is put from now on stays.
 
-    def on_flush_owner(self, node: NodeId, last: Incarnation) -> int:
-        """Drop all that lives of a node up to `last` own here; return how many pages."""
+        Raises:
+            RemoteProtocolError: Too much waits to be dropped.
+        """
         owner = self._owners.get(node)
-        if owner is None or owner.incarnation > last:
-            return 0
-        return self.purge(node)
+        if owner is not None:
+            owner.flushes.add(ranges)
+
+    def on_flush_owner(self, node: NodeId, last: Incarnation) -> None:
+        """Drop all that lives of a node up to `last` own here."""
+        owner = self._owners.get(node)
+        if owner is not None and owner.incarnation <= last:
+            self.purge(node)
 
     def pages_of(self, node: NodeId) -> int:
         """Return how many pages a node has here."""
@@ -235,9 +234,7 @@ class ForeignPages:
         return 0 if owner is None else self._count(owner)
 
     def _is_within_quota(self, owner: ForeignOwner, pages: int) -> bool:
-        if not self._owner_pages_max or owner.pages_at_most + pages <= self._owner_pages_max:
-            return True
-        return self._count(owner) + pages <= self._owner_pages_max  # it may have flushed some since
+        return not self._owner_pages_max or self._count(owner) + pages <= self._owner_pages_max
 
     def statistics(self) -> tuple[ForeignStatistics, ...]:
         """Return a snapshot, one entry an owner."""
@@ -254,8 +251,7 @@ class ForeignPages:
         )
 
     def _count(self, owner: ForeignOwner) -> int:
-        owner.pages_at_most = sum(self._store.pages_of(pool) for pool in owner.pools.values())
-        return owner.pages_at_most
+        return sum(self._store.pages_of(pool) for pool in owner.pools.values())
 
     def _owner(self, node: NodeId, incarnation: Incarnation) -> ForeignOwner:
         """Return what a life of an owner has here, with pools for it.
@@ -272,7 +268,8 @@ class ForeignPages:
                 self._store.destroy_pool(persistent)
                 raise
             pools = {PoolKind.PERSISTENT: persistent, PoolKind.EPHEMERAL: ephemeral}
-            owner = self._owners[node] = ForeignOwner(node, incarnation, pools)
+            flushes = ForeignFlushes(self._store, pools.values(), run=self._run)
+            owner = self._owners[node] = ForeignOwner(node, incarnation, pools, flushes)
         assert owner.incarnation == incarnation, "earlier lives are purged first"
         return owner
 

@@ -3,6 +3,7 @@
 Order matters in one place: what a peer is owed (flushes) stands before any new PUT to it.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from net.frame import Frame
@@ -75,7 +76,7 @@ class Outbox:
             )
         )
 
-    def flush(self, node: NodeId, serials: list[int]) -> None:
+    def flush(self, node: NodeId, serials: Iterable[int]) -> None:
         """Tell a peer what nobody will ask for again."""
         ranges = messages.serial_ranges(serials)
         for start in range(0, len(ranges), messages.RANGES_PER_FRAME_MAX):

@@ -21,8 +21,11 @@ have had young pages in it, and each old page that is forgotten in their place m
 """
 
 import random
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from typing import Final
 
 from nodemanager.ids import NodeId
@@ -46,12 +49,10 @@ IN_FLIGHT_MAX: Final = 1
 GHOSTS_MAX: Final = 4096
 # Pages forgotten in one step, some 10 ms.
 FORGOTTEN_PAGES_MAX: Final = 4096
-# A list of what was sent is looked through when it may have this many more entries than there are pages.
-STALE_PAGES_MAX: Final = 4096
-# When fewer than one row, or leaf, in so many is free, the oldest pages at peers make room for any new page.
+# When fewer than one row, or byte of the tables, in so many is free, the oldest pages at peers make room for new ones.
 RESERVE_DIVISOR: Final = 64
-# Pages forgotten in one pass for a leaf: how many leaves that frees depends on how sparse they are.
-FORGOTTEN_FOR_LEAVES: Final = 64
+# Pages forgotten in one pass for memory: how much that frees depends on how sparse they are.
+FORGOTTEN_FOR_TABLES: Final = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +115,11 @@ class Overflow:
         if block is None:
             return None
         busy = [put.holder.node for put in self._in_flight.values()]
-        able = [each for each in self._candidates(now) if busy.count(each.node) < IN_FLIGHT_MAX]
+        able = [
+            each
+            for each in self._candidates(now)
+            if busy.count(each.node) < IN_FLIGHT_MAX and not self._peers.is_behind(each.node)
+        ]
         nodes = choose_holders(
             able, 1, zbud.block_bytes(block), now=now, rng=self._rng,
             our_zone=self._peers.nodes.local_config.zone,
@@ -212,10 +217,10 @@ class Overflow:
             self._remember(put.holder, put.shipment.rows, put.shipment.serials)
 
     def _remember(self, holder: Holder, rows: list[int], serials: list[int]) -> None:
-        sent = self._sent.setdefault(holder.holder, Sent())
+        sent = self._sent.get(holder.holder)
+        if sent is None:
+            sent = self._sent[holder.holder] = Sent(partial(self._is_current, holder))
         sent.append(rows, serials)
-        if sent.count > 2 * holder.pages + STALE_PAGES_MAX:
-            sent.keep(lambda row, serial: self._is_current(holder, row, serial))
 
     def _is_current(self, holder: Holder, row: int, serial: int) -> bool:
         """Whether a row still has the page that this holder was sent.  A foreign page has no holder."""
@@ -244,28 +249,32 @@ class Overflow:
             self._forget_oldest(holder, min(excess, FORGOTTEN_PAGES_MAX))
 
     def spare_tables(self) -> None:
-        """When rows or leaves run short, forget the oldest pages at peers: anything new is worth more."""
-        rows, table = self._store.rows, self._store.table
+        """When rows or memory for tables run short, forget the oldest pages at peers: anything new is worth more."""
+        rows, tables = self._store.rows, self._store.tables
         short = rows.used + rows.rows_max // RESERVE_DIVISOR - rows.rows_max
-        if table.leaves_used + table.leaves_max // RESERVE_DIVISOR > table.leaves_max:
-            short = max(short, FORGOTTEN_FOR_LEAVES)
+        if not tables.has_spare(RESERVE_DIVISOR):
+            short = max(short, FORGOTTEN_FOR_TABLES)
         for holder in self._holders if short > 0 else ():
             if short > 0 and not holder.is_dead:
                 short -= self._forget_oldest(holder, min(short, FORGOTTEN_PAGES_MAX))
 
     def _forget_oldest(self, holder: Holder, pages: int) -> int:
-        """Make holes of the oldest pages at a holder; return how many."""
-        sent, forgotten = self._sent.get(holder.holder), 0
-        while sent is not None and forgotten < pages and (frame := sent.pop()):
+        """Make holes of about so many of the oldest pages at a holder, if they are not stale; return how many."""
+        sent, forgotten, judged = self._sent.get(holder.holder), 0, 0
+        while (
+            sent is not None and judged < 2 * pages and forgotten < pages and (frame := sent.pop())
+        ):
+            judged += len(frame)
             for row, serial in frame:
                 if self._is_current(holder, row, serial):
                     self._store.lose(row)
                     forgotten += 1
         self._forgotten += forgotten
+        self._store.work["forget"] += judged + forgotten
         return forgotten
 
-    def sent_serials(self, holder: int) -> list[int]:
-        """Return the serials of all that a holder was sent and may still have."""
+    def sent_serials(self, holder: int) -> "list[array[int]]":
+        """Return the serials of all that a holder was sent and may still have, frame by frame."""
         sent = self._sent.get(holder)
         return [] if sent is None else list(sent.serials())
 
@@ -291,11 +300,13 @@ class Overflow:
         """Assert that each page of ours at a peer is remembered, or on its way."""
         known: set[int] = set()
         for sent in self._sent.values():
-            known.update(sent.serials())
+            for serials in sent.serials():
+                known.update(serials)
         for put in self._in_flight.values():
             known.update(put.shipment.serials)
         store = self._store
-        for row in range(FIRST_ROW, store.rows.high):
+        spans = store.rows.live_spans(FIRST_ROW, store.rows.high)
+        for row in chain.from_iterable(range(*span) for span in spans):
             holders = store.rows.holders(row) if store.rows.serial(row) else []
             if not holders or self._holders[holders[0]].is_dead or store.rows.location(row):
                 continue

@@ -137,7 +137,11 @@ class Placing:
         able = sum(each.has_room(block_bytes, now=now) for each in answering)
         wanted = self._degrade.copies_now(copies, fewest, able, now)
         busy = [put.holder.node for put in in_flight]
-        is_open = [each for each in answering if busy.count(each.node) < self._in_flight_max]
+        is_open = [
+            each
+            for each in answering
+            if busy.count(each.node) < self._in_flight_max and not self._peers.is_behind(each.node)
+        ]
         if not wanted:
             return Choice([], copies, fewest)
         nodes = choose_holders(

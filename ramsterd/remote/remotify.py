@@ -20,7 +20,8 @@ flush, so what a peer is owed is sent before each PUT (the caller does this: `Se
 """
 
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -84,13 +85,14 @@ class Remotifier:
         degrade: Degrade,
         rng: random.Random,
         sends_ephemeral: bool = False,
+        is_behind: Callable[[NodeId], bool] = lambda _: False,
     ) -> None:
         self._sends_ephemeral = sends_ephemeral
         self._pace = Pace()
         self._trust = trust
         self._spot_checks = spot_checks
         self._standing = Standing(refusal_seconds)
-        self._peers = Candidates(nodes, holders, self._pace, trust)
+        self._peers = Candidates(nodes, holders, self._pace, trust, is_behind=is_behind)
         self._overflow = Overflow(
             store, holders, self._peers,
             must_shrink=self._must_shrink, refusal_seconds=refusal_seconds, rng=rng,
@@ -279,8 +281,8 @@ class Remotifier:
         """Time has passed: who waits for a peer asks again at the next `next_puts`."""
         self._placing.on_deadline(now)
 
-    def sent_serials(self, holder: int) -> list[int]:
-        """Return the serials of ephemeral pages that a holder was sent, and that it may have."""
+    def sent_serials(self, holder: int) -> "list[array[int]]":
+        """Return the serials of ephemeral pages that a holder was sent, and that it may have, frame by frame."""
         return self._overflow.sent_serials(holder)
 
     def on_holder_dead(self, holder: int) -> None:

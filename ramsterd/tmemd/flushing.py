@@ -1,19 +1,19 @@
 """A flush of however many pages, in slices.  Pure.
 
-A range may span 2^48 indexes, of which only the leaves that exist are visited.  They are noted at the start, when all
-between them is dropped: what is put into a new leaf by another connection meanwhile came after the flush and stays.
+A range may span 2^48 indexes, of which only what is there is visited, in order.  Each page is dropped at one moment
+between request and answer: what another connection puts meanwhile is dropped if the flush has yet to come there, and
+stays if it has passed.
 """
 
 from typing import Final
 
 from net.frame import Frame
-from ramsterd.core.table import LEAF_PAGES
 from ramsterd.pager.interface import PoolClient
 from ramsterd.tmemd.messages import TmemType
 from ramsterd.tmemd.pools import PoolBook, TmemPool
 
-# Leaves flushed in one slice: 1024 pages, about a millisecond.
-FLUSH_LEAVES_MAX: Final = 16
+# Pages flushed in one slice: about a millisecond.
+FLUSH_PAGES_MAX: Final = 1024
 
 
 class Flush:
@@ -22,7 +22,6 @@ class Flush:
     __slots__ = (
         "_book",
         "_end",
-        "_leaf_starts",
         "_object_id",
         "_pager",
         "_start",
@@ -48,31 +47,26 @@ class Flush:
         self._pager = pager
         self._book = book
         self._object_id = object_id
+        # What is left to be looked at.
         self._start = indexes.start
         self._end = indexes.stop
-        # The last is the next one.
-        self._leaf_starts = pager.begin_drop(
-            pool.pool, object_id, indexes.start, indexes.stop - indexes.start
-        )
 
     @property
     def is_done(self) -> bool:
         """Whether nothing is left to drop."""
-        return not self._leaf_starts
+        return self._start == self._end
 
     def go_on(self) -> int:
         """Drop a slice; return how many pages that was.  The pool must not be gone."""
         assert not self.pool.is_gone
-        some = self._leaf_starts[-FLUSH_LEAVES_MAX:]
-        del self._leaf_starts[-FLUSH_LEAVES_MAX:]
-        count = 0
-        for leaf_start in some:
-            start = max(self._start, leaf_start)
-            end = min(self._end, leaf_start + LEAF_PAGES)
-            dropped = self._pager.drop(
-                self.pool.pool, self._object_id, start, end - start, pages_max=LEAF_PAGES
-            )
-            count += dropped.pages
+        reach, count = self._pager.drop(
+            self.pool.pool,
+            self._object_id,
+            self._start,
+            self._end - self._start,
+            pages_max=FLUSH_PAGES_MAX,
+        )
+        self._start += reach
         self._book.on_dropped(self.pool, count)
         self.dropped += count
         return count

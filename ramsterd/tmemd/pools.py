@@ -67,7 +67,7 @@ class PoolPager(Protocol):
         """Nobody uses a pool any more: refuse what waits in it."""
         ...
 
-    def destroy_some(self, pool: PoolId, leaves_max: int) -> tuple[int, bool]:
+    def destroy_some(self, pool: PoolId, pages_max: int) -> tuple[int, bool]:
         """Drop a slice of a pool that was ended; return how many pages, and whether the pool is gone."""
         ...
 
@@ -271,12 +271,12 @@ class PoolBook:
         """Whether a destroyed pool still has pages."""
         return bool(self._doomed)
 
-    def sweep(self, leaves_max: int) -> None:
+    def sweep(self, pages_max: int) -> None:
         """Drop a slice of what destroyed pools had."""
         if not self._doomed:
             return
         doomed = self._doomed[0]
-        dropped, is_gone = self._pager.destroy_some(doomed.pool.pool, leaves_max)
+        dropped, is_gone = self._pager.destroy_some(doomed.pool.pool, pages_max)
         doomed.dropped += dropped
         if not is_gone:
             self._give_back(doomed.pool, dropped)

@@ -26,8 +26,8 @@ _QUIET_ENDS: Final = {End.CLOSED, End.BROKEN, End.STOPPED}
 # A reply to the largest GET leaves in one sendmsg; the kernel doubles this, for its own bookkeeping, and may cut it to
 # net.core.wmem_max.  benchmarks/tmem.py: a page of a get cost the daemon 6 to 20 % less, in three pairs of runs.
 _SEND_BUFFER_BYTES: Final = PAGES_PER_FRAME_MAX * PAGE_BYTES
-# Leaves of a destroyed pool dropped between two turns of everybody else: 1024 pages, about a millisecond.
-SWEEP_LEAVES: Final = 16
+# Pages of a destroyed pool dropped between two turns of everybody else: about a millisecond.
+SWEEP_PAGES: Final = 1024
 
 
 class TmemServer:
@@ -117,7 +117,7 @@ class TmemServer:
         """Drop the pages of destroyed pools, a slice at a time."""
         while True:
             if self._book.is_sweeping:
-                self._book.sweep(SWEEP_LEAVES)
+                self._book.sweep(SWEEP_PAGES)
                 self._pager.settle()
                 await trio.lowlevel.checkpoint()
             else:

@@ -22,11 +22,10 @@ from net.errors import RemoteProtocolError
 from net.frame import Frame, FrameDecoder
 from net.packing import pack_fields
 from ramsterd.core.page import INDEX_MAX, PAGE_BYTES, PoolKind
-from ramsterd.core.table import LEAF_PAGES
 from ramsterd.pager import PutOutcome
 from ramsterd.pager.interface import PoolClient
 from ramsterd.tmemd.counters import Counters
-from ramsterd.tmemd.flushing import FLUSH_LEAVES_MAX, Flush
+from ramsterd.tmemd.flushing import FLUSH_PAGES_MAX, Flush
 from ramsterd.tmemd.gets import Get, Gets, OpenPool
 from ramsterd.tmemd.in_flight import InFlight
 from ramsterd.tmemd.messages import (
@@ -62,7 +61,7 @@ OPEN_POOLS_MAX: Final = 1024
 
 _POOL_GONE: Final = "another connection destroyed this pool"
 _STATE_UNWRITTEN: Final = "the daemon can't write its state file: see its log; nothing was stored"
-assert FLUSH_LEAVES_MAX * LEAF_PAGES <= PASS_WORK_MAX, "a slice of a flush is one pass at most"
+assert FLUSH_PAGES_MAX <= PASS_WORK_MAX, "a slice of a flush is one pass at most"
 
 
 class Session:

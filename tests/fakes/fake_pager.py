@@ -8,6 +8,7 @@ from typing import TypeVar
 from config.limits import PAGE_BYTES
 from ramsterd.core.extents import PageStatus, StatusRun
 from ramsterd.core.page import ZERO_PAGE, PoolId
+from ramsterd.nbd.protocol import PASS_PAGES_MAX
 from ramsterd.pager import Dropped, GetOutcome, GetResult, PutOutcome
 
 T = TypeVar("T")
@@ -104,11 +105,12 @@ class FakeClient:
         self._fake.pages[pool, object_id, index] = page
         return PutOutcome.STORED
 
-    def put_zeros(self, pool: PoolId, object_id: bytes, index: int, count: int) -> PutOutcome:
+    def put_zeros(self, pool: PoolId, object_id: bytes, index: int, count: int) -> int:
         self._fake.calls["put_zeros"] += 1
+        count = 0 if self._fake.is_refusing else min(count, PASS_PAGES_MAX)
         for each in range(index, index + count):
             self._fake.pages[pool, object_id, each] = ZERO_PAGE
-        return PutOutcome.STORED
+        return count
 
     def status(
         self, pool: PoolId, object_id: bytes, index: int, count: int, *, runs_max: int

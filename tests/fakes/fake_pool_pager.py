@@ -7,7 +7,6 @@ from config.limits import PAGE_BYTES
 from config.model import PoolCodec
 from ramsterd.core.codec import CodecMissing
 from ramsterd.core.page import PoolId, PoolKind
-from ramsterd.core.table import LEAF_PAGES
 from ramsterd.core.tmem import PoolsExhausted
 from ramsterd.pager import GetOutcome, Taken
 from tests.fakes.fake_pager import FakeClient, FakePager
@@ -50,11 +49,6 @@ class FakePoolClient(FakeClient):
         if isinstance(result, GetOutcome):
             return Taken(result, 0)
         return Taken(result, self.drop(pool, object_id, index, count, pages_max=count).pages)
-
-    def begin_drop(self, pool: PoolId, object_id: bytes, index: int, count: int) -> list[int]:
-        leaves = {each // LEAF_PAGES for each in self._pools._indexes(pool, object_id)}
-        first, last = index // LEAF_PAGES, (index + count - 1) // LEAF_PAGES
-        return [leaf * LEAF_PAGES for leaf in sorted(leaves) if first <= leaf <= last]
 
 
 class FakePoolPager(FakePager, FakePoolClient):
@@ -101,8 +95,8 @@ class FakePoolPager(FakePager, FakePoolClient):
     def end_pool(self, pool: PoolId) -> None:
         self.calls["end_pool"] += 1
 
-    def destroy_some(self, pool: PoolId, leaves_max: int) -> tuple[int, bool]:
-        some = [key for key in self.pages if key[0] == pool][: leaves_max * LEAF_PAGES]
+    def destroy_some(self, pool: PoolId, pages_max: int) -> tuple[int, bool]:
+        some = [key for key in self.pages if key[0] == pool][:pages_max]
         for key in some:
             del self.pages[key]
         is_gone = not self.pages_of(pool)

@@ -37,6 +37,7 @@ class StoreModel:
         self.store = store
         self.compactor = Compactor(store)
         self.kinds: dict[PoolId, PoolKind] = {}
+        self.disks: set[PoolId] = set()
         self.pages: dict[Handle, bytes | None] = {}
         # Which version of a page a peer keeps, and what all peers keep.
         self.held: dict[Handle, tuple[int, int]] = {}
@@ -50,12 +51,15 @@ class StoreModel:
 
     # What front ends do.
 
-    def new_pool(self, kind: PoolKind, *, is_foreign: bool = False) -> PoolId:
-        # Of the persistent ones the first keeps what a refused put would have replaced, as a disk does.
-        hides_refused = kind is PoolKind.EPHEMERAL or bool(self.kinds)
+    def new_pool(
+        self, kind: PoolKind, *, is_foreign: bool = False, is_disk: bool = False
+    ) -> PoolId:
+        # A disk keeps what a refused put would have replaced.
         pool = self.store.new_pool(
-            kind, "a pool", is_foreign=is_foreign, hides_refused=hides_refused
+            kind, "a pool", is_foreign=is_foreign, is_disk=is_disk, hides_refused=not is_disk
         )
+        if is_disk:
+            self.disks.add(pool)
         (self.foreign_kinds if is_foreign else self.kinds)[pool] = kind
         return pool
 
@@ -85,8 +89,28 @@ class StoreModel:
                 self.pages[each] = LOST
 
     def flush(self, handle: Handle, count: int) -> None:
+        has_nodes = self._has_nodes()
         dropped = self.store.flush(*handle, count)
-        assert dropped == sum(self._drop(each) for each in _run(handle, count))
+        still_zeros = self._still_zeros(handle, count, has_nodes=has_nodes)
+        gone = [each for each in _run(handle, count) if each not in still_zeros]
+        assert dropped == sum(self._drop(each) for each in gone)
+
+    def _still_zeros(self, handle: Handle, count: int, *, has_nodes: bool) -> set[Handle]:
+        """Pages of a disk that were dropped and read as zeros still: there was no room to say that they are holes."""
+        if handle[0] not in self.disks:
+            return set()
+        pages = self.store.get(*handle, count).pages
+        found = {each for each, page in zip(_run(handle, count), pages, strict=True) if page}
+        assert not found or not has_nodes
+        assert all(self.pages[each] == bytes(PAGE_BYTES) for each in found)
+        return found
+
+    def _has_nodes(self) -> bool:
+        """Whether there is surely room for all nodes on the way to a page, twice."""
+        nodes = self.store.table.nodes.take(16)
+        for node in nodes or ():
+            self.store.table.nodes.free(node)
+        return nodes is not None
 
     def flush_object(self, pool: PoolId, name: bytes) -> None:
         dropped = self.store.flush_object(pool, name)
@@ -101,6 +125,7 @@ class StoreModel:
         for each in theirs:
             del self.foreign[each]
         self.kinds.pop(pool, None)
+        self.disks.discard(pool)
         self.foreign_kinds.pop(pool, None)
 
     def set_budget(self, budget_bytes: int) -> None:

@@ -38,13 +38,14 @@ RUNS = st.builds(make_mixed_run, st.lists(SIZES, min_size=1, max_size=4), COUNTS
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """Two persistent pools, one ephemeral, one foreign pool of each kind, two peers."""
+    """A persistent pool and a disk, one ephemeral, one foreign pool of each kind, two peers."""
 
     @initialize(pages_max=st.sampled_from([250, 4096]), pages=RUNS, runs=st.integers(0, 12))
     def start(self, pages_max: int, pages: list[bytes], runs: int) -> None:
         self.model = StoreModel(make_store(2 * MIB, pages_max=pages_max))
-        for kind in (PoolKind.PERSISTENT, PoolKind.PERSISTENT, PoolKind.EPHEMERAL):
-            self.model.new_pool(kind)
+        self.model.new_pool(PoolKind.PERSISTENT)
+        self.model.new_pool(PoolKind.PERSISTENT, is_disk=True)
+        self.model.new_pool(PoolKind.EPHEMERAL)
         for kind in PoolKind:
             self.model.new_pool(kind, is_foreign=True)
         self.holders = [1, 2]
@@ -89,6 +90,18 @@ class StoreMachine(RuleBasedStateMachine):
     def put_zeros(self, pool: int, name: bytes, index: int, count: int) -> None:
         self.model.put_zeros((self.pool(pool), name, index), count)
 
+    @rule(name=NAMES, start=st.integers(0, 80), leaves=st.integers(1, 130), more=st.integers(0, 63))
+    def put_many_zeros(self, name: bytes, start: int, leaves: int, more: int) -> None:
+        """Most of them need no entries on a disk."""
+        for pool in self.model.disks:
+            self.model.put_zeros((pool, name, 32 * start), 64 * leaves + more)
+
+    @precondition(lambda self: self.model.pages)
+    @rule(which=NUMBERS, leaves=st.integers(1, 130), more=st.integers(0, 63))
+    def flush_far(self, which: int, leaves: int, more: int) -> None:
+        pool, name, index = self.known(which)
+        self.model.flush((pool, name, index), min(64 * leaves + more, INDEX_MAX + 1 - index))
+
     @precondition(lambda self: self.model.pages)
     @rule(which=NUMBERS, back=st.integers(0, 10), count=COUNTS, is_refused=st.booleans())
     def flush_or_refuse(self, which: int, back: int, count: int, *, is_refused: bool) -> None:
@@ -110,9 +123,9 @@ class StoreMachine(RuleBasedStateMachine):
         if not is_whole_pool:
             self.model.flush_object(pool_id, name)
             return
-        kind = self.model.kinds[pool_id]
+        kind, is_disk = self.model.kinds[pool_id], pool_id in self.model.disks
         self.model.destroy_pool(pool_id)
-        self.model.new_pool(kind)
+        self.model.new_pool(kind, is_disk=is_disk)
 
     @rule(budget_bytes=st.integers(4096, 2 * MIB) | st.just(2 * MIB))
     def set_budget(self, budget_bytes: int) -> None:

@@ -4,10 +4,10 @@ from collections.abc import Collection
 
 from config.limits import COPIES_MAX
 from ramsterd.core.codec import PACKED_FILL
-from ramsterd.core.page import PoolId, PoolKind
+from ramsterd.core.page import INDEX_MAX, PoolId, PoolKind
 from ramsterd.core.rows import FIRST_ROW, HOLDERS, QUARTERS_PER_ROW, SERIAL, WORDS_PER_ROW
 from ramsterd.core.store import Store
-from ramsterd.core.table import LEAF_PAGES, LEAF_SHIFT
+from ramsterd.core.table import ZERO
 from ramsterd.remote import overflow
 from ramsterd.remote.trust import BadCopy
 from tests.simulation.cluster import Cluster, Node
@@ -17,11 +17,13 @@ def rows_of(store: Store, pool: PoolId) -> dict[tuple[bytes, int], int]:
     """Return the row of each page of a pool that has one."""
     rows = {}
     for object_id, page_object in store.pools[pool].objects.items():
-        for base, leaf in page_object.leaves.items():
-            first = leaf << LEAF_SHIFT
-            for place, row in enumerate(store.table.entries[first : first + LEAF_PAGES].tolist()):
+        for index, count, leaf in store.table.pieces(page_object, 0, INDEX_MAX):
+            if leaf == ZERO:
+                continue
+            entries = store.table.entries_of(leaf, index, count).tolist()
+            for place, row in enumerate(entries, index):
                 if row >= FIRST_ROW:
-                    rows[object_id, (base << LEAF_SHIFT) + place] = row
+                    rows[object_id, place] = row
     return rows
 
 

@@ -8,8 +8,8 @@ After each step the checkers of `checkers.py` look at the nodes that were touche
 
 import math
 import random
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import NodeState, Verdict
 from ramsterd.core.arena import MemfdMapping
 from ramsterd.core.page import PoolId, PoolKind
+from ramsterd.core.slices import SLICE_UNITS
 from ramsterd.engine import Engine
 from ramsterd.loop_time import PAUSE_SECONDS_MIN
 from ramsterd.pager import Pager, PagerClient
@@ -44,6 +45,8 @@ STEPS_MAX = 200_000
 GREETING_SECONDS = 0.1 + PROBE_SECONDS
 # What a checker would find stays wrong, so it need not look after each step.
 STEPS_PER_CHECK = 16
+# Pages, rows, nodes and blocks that one node touches in one step (ramsterd.core.work): under 20 ms.
+WORK_PER_STEP_MAX = 3 * SLICE_UNITS
 
 
 def daemon_config(**knobs: float) -> DaemonConfig:
@@ -121,6 +124,8 @@ class Cluster:
         self.trace: list[str] = []
         self.checks: list[Callable[[], None]] = []
         self._steps = 0
+        # The most units of work that one node did in one step.
+        self.most_work = 0
         self._configs = {
             NodeId(n): daemon_config(**{**knobs_of_all, **(knobs or {}).get(n, {})})
             for n in range(nodes)
@@ -415,13 +420,27 @@ class Cluster:
         due += [("clock", node) for t, node in clocks if t <= now]
         due += [("beat", node) for t, node in beats if t <= now]
         due += [("dial", dialer) for t, dialer in dialers if t <= now]
-        self._do(*self.rng.choice(due))
+        with self._bounded_work():
+            self._do(*self.rng.choice(due))
         self._end_broken()
         self._steps += 1
         if not self._steps % STEPS_PER_CHECK:
             for check in self.checks:
                 check()
         return True
+
+    @contextmanager
+    def _bounded_work(self) -> Iterator[None]:
+        """Assert that no node touches more than one pass should: all that an event leads to is one pass."""
+        works = [node.engine.store.work for node in self.nodes.values()]
+        before = [work.snapshot() for work in works]
+        yield
+        for work, earlier in zip(works, before, strict=True):
+            units = work.total() - sum(earlier.values())
+            self.most_work = max(self.most_work, units)
+            assert units <= WORK_PER_STEP_MAX, (
+                f"{units} units of work in one step, most of all {work.most_since(earlier)}"
+            )
 
     def _hears(self, end: End) -> bool:
         return not end.is_over and not self.nodes[end.node].is_paused

@@ -80,6 +80,8 @@ def check_unharmed(cluster: Cluster) -> None:
         assert engine["nodes"]["new_incarnations_total"] == 0
         assert "bug of ours" not in cluster[number].log
     cluster[2].ask("verify", invariants=True)
+    wait_until(lambda: not cluster[2].engine()["audit"]["is_running"], "the tables are checked")
+    assert cluster[2].engine()["audit"]["problem"] == ""
 
 
 def all_serials() -> Iterator[list[int]]:

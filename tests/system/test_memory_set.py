@@ -137,3 +137,5 @@ def test_verify_checks_every_zpage_and_all_tables(cluster: Cluster) -> None:
     said = json.loads(done.stdout)
     assert said["zpages_checked"] == 20 * 64
     assert said["corrupt"] == 0
+    assert said["tables"]["leaves_checked"] >= 20
+    assert said["tables"]["problem"] == ""

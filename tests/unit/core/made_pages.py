@@ -32,12 +32,17 @@ def joined(pages: list[bytes]) -> memoryview:
 
 
 def make_store(
-    budget_bytes: int = 2 * MIB, *, budget_bytes_max: int = 0, pages_max: int = 4096
+    budget_bytes: int = 2 * MIB,
+    *,
+    budget_bytes_max: int = 0,
+    pages_max: int = 4096,
+    tables_bytes_max: int = 1 << 40,
 ) -> Store:
     """Return an empty store on the heap."""
     limits = StoreLimits(
         budget_bytes=budget_bytes,
         budget_bytes_max=budget_bytes_max or budget_bytes,
         pages_max=pages_max,
+        tables_bytes_max=tables_bytes_max,
     )
     return Store(HeapMapping, limits)

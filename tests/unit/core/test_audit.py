@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from ramsterd.core.audit import audit
+from ramsterd.core.audit import Auditor, AuditStatistics, audit
 from ramsterd.core.page import PAGE_BYTES, PoolId
 from ramsterd.core.rows import ADDRESS, FIRST_ROW, HALVES_PER_ROW, SERIAL, WORDS_PER_ROW
+from ramsterd.core.slices import Slices
 from ramsterd.core.store import Store
 from ramsterd.core.table import LOST
 from tests.unit.core.disk import OBJECT, put_run
@@ -19,6 +20,21 @@ ROW = FIRST_ROW
 def filled(store: Store, pool: PoolId) -> Store:
     put_run(store, pool, 0, [make_page(PAGE_BYTES), make_page(700), make_fill(5)])
     return store
+
+
+def audited(store: Store) -> AuditStatistics:
+    """Return what an audit in slices finds."""
+    auditor = Auditor(store)
+    slices = Slices()
+    auditor.begin(slices.add)
+    auditor.begin(slices.add)
+    assert auditor.statistics().is_running
+    now = 0.0
+    while (due := slices.next_deadline()) is not None:
+        now = max(now, due)
+        slices.on_deadline(now, units_max=1)
+    assert not auditor.statistics().is_running
+    return auditor.statistics()
 
 
 def forget_an_entry(store: Store) -> None:
@@ -84,6 +100,47 @@ def test_a_lie_is_found(filled: Store, lie: Callable[[Store], None]) -> None:
     lie(filled)
     with pytest.raises(AssertionError):
         audit(filled)
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        forget_an_entry,
+        misplace_a_row,
+        free_a_row_in_use,
+        give_a_slot_to_another,
+        miscount_a_leaf,
+        lose_a_slot,
+    ],
+)
+def test_a_lie_about_one_page_is_found_in_slices(
+    filled: Store, lie: Callable[[Store], None]
+) -> None:
+    lie(filled)
+    assert audited(filled).problem
+
+
+def test_an_audit_in_slices_looks_at_every_leaf_and_block(filled: Store, pool: PoolId) -> None:
+    for index in range(1, 50):
+        put_run(filled, pool, 64 * index, [make_page(64 * index + 20, index)])
+    found = audited(filled)
+    assert found.problem == ""
+    assert found.leaves_checked == 50
+    assert found.blocks_checked == filled.zbud.blocks_count - 1
+
+
+def test_pages_may_come_and_go_during_an_audit(filled: Store, pool: PoolId) -> None:
+    auditor, slices = Auditor(filled), Slices()
+    auditor.begin(slices.add)
+    index, now = 0, 0.0
+    while (due := slices.next_deadline()) is not None:
+        now = max(now, due)
+        slices.on_deadline(now, units_max=1)
+        put_run(filled, pool, 64 * index, [make_page(64 * index % 4000, index)])
+        filled.flush(pool, OBJECT, 64 * (index - 3 if index > 3 else 0), 1)
+        index += 1
+        assert index < 1000, "it ends though there is always more"
+    assert auditor.statistics().problem == ""
 
 
 def test_a_page_must_be_somewhere(filled: Store, pool: PoolId) -> None:

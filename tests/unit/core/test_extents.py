@@ -7,13 +7,16 @@ import pytest
 from ramsterd.core import extents
 from ramsterd.core.extents import PageStatus, StatusRun
 from ramsterd.core.page import PoolId, PoolKind
-from ramsterd.core.store import Store
-from ramsterd.core.table import HOLE, LEAF_PAGES, LOST, ZERO
+from ramsterd.core.store import PIECE_UNITS, Store
+from ramsterd.core.table import FIRST_ADDRESS, HOLE, LEAF_PAGES, LOST, ZERO
 from tests.unit.core.disk import OBJECT
-from tests.unit.core.made_pages import joined, make_fill, make_page
+from tests.unit.core.made_pages import joined, make_fill, make_page, make_store
 
 HUGE = 1 << 20
 PLENTY = 1 << 20
+TIB_PAGES = 1 << 28
+# A frame of rows, one of nodes, and an object.
+TABLES_OF_ONE_FRAME_EACH = 10_000
 
 
 def put(store: Store, pool: PoolId, index: int, *pages: bytes) -> None:
@@ -97,27 +100,29 @@ def test_any_runs_are_what_page_by_page_finds(store: Store, pool: PoolId, seed: 
 
 
 @pytest.mark.parametrize("span", [1000, HUGE])
-def test_slices_drop_a_bounded_number_of_pages_and_in_the_end_all(
+def test_slices_touch_a_bounded_number_of_pages_and_in_the_end_drop_all(
     store: Store, pool: PoolId, span: int
 ) -> None:
     put(store, pool, 3, *[make_page(100, seed=each) for each in range(900)])
-    position, slices = 0, 0
+    position, dropped, slices = 0, 0, 0
     while position < span:
-        before = store.pages_of(pool)
-        position += extents.flush_slice(
-            store, pool, OBJECT, position, span - position, pages_max=100
+        before, touched = store.pages_of(pool), store.work.total()
+        reached, now = extents.flush_slice(
+            store, pool, OBJECT, position, span - position, units_max=100
         )
-        assert before - store.pages_of(pool) < 100 + LEAF_PAGES
+        assert store.work.total() - touched < 100 + LEAF_PAGES + PIECE_UNITS
+        assert now == before - store.pages_of(pool)
+        position += reached
+        dropped += now
         slices += 1
-    assert position == span
+    assert (position, dropped, slices) == (span, 900, 8)
     assert store.pages_of(pool) == 0
-    assert slices == 8
     store.check_invariants()
 
 
 def test_a_slice_leaves_what_is_outside_of_it(store: Store, pool: PoolId) -> None:
     put(store, pool, 0, *[make_page(100, seed=each) for each in range(300)])
-    assert extents.flush_slice(store, pool, OBJECT, 10, 200, pages_max=PLENTY) == 200
+    assert extents.flush_slice(store, pool, OBJECT, 10, 200, units_max=PLENTY) == (200, 200)
     assert runs_of(store, pool, 0, 300) == [
         (PageStatus.DATA, 10),
         (PageStatus.HOLE, 200),
@@ -129,7 +134,7 @@ def test_lost_pages_are_dropped_too(store: Store, pool: PoolId) -> None:
     put(store, pool, 0, make_page(100))
     store.refuse(pool, OBJECT, 0, 1)
     assert runs_of(store, pool, 0, 1) == [(PageStatus(LOST), 1)]
-    extents.flush_slice(store, pool, OBJECT, 0, 1, pages_max=1)
+    extents.flush_slice(store, pool, OBJECT, 0, 1, units_max=1)
     assert runs_of(store, pool, 0, 1) == [(PageStatus.HOLE, 1)]
 
 
@@ -144,47 +149,90 @@ def test_pages_of_a_run_are_counted_wherever_they_are(store: Store, pool: PoolId
     assert extents.count_pages(store, pool, OBJECT, 200, 100) == 0
 
 
-def test_leaves_that_a_run_touches_are_told_by_their_first_pages(
-    store: Store, pool: PoolId
-) -> None:
-    assert extents.leaf_starts(store, pool, OBJECT, 0, HUGE) == []
-    for index in (1000, 60, 64):
-        put(store, pool, index, make_page(100, seed=index))
-    assert extents.leaf_starts(store, pool, OBJECT, 0, HUGE) == [0, 64, 960]
-    assert extents.leaf_starts(store, pool, OBJECT, 65, 1) == [64]
-
-
-def test_some_leaves_of_any_object_are_flushed_until_none_is_left(
+def test_some_pages_of_any_object_are_flushed_until_none_is_left(
     store: Store, pool: PoolId
 ) -> None:
     for index in (0, 64, 128):
         put(store, pool, index, *[make_page(100, seed=each) for each in range(5)])
     store.put(pool, b"another", 0, joined([make_page(100)]))
-    assert extents.flush_some(store, pool, 2) == 10
-    assert extents.flush_some(store, pool, PLENTY) == 6
+    flushed = []
+    while store.objects_of(pool):
+        flushed.append(extents.flush_some(store, pool, 12))
+    assert (len(flushed), sum(flushed)) == (2, 16)
     assert extents.flush_some(store, pool, PLENTY) == 0
-    assert store.objects_of(pool) == 0
     store.check_invariants()
 
 
-@pytest.mark.parametrize(
-    "ranges",
-    [
-        [(3, 3), (70, 71)],
-        [(0, 5), (130, 1 << 40), (1 << 41, 1 << 42)],
-        [(0, 1 << 47)],
-        [(64, 127), (128, 130), (131, 1 << 30)],
-        [(500, 600)],
-    ],
-)
-def test_ranges_are_flushed_once_however_wide(store: Store, ranges: list[tuple[int, int]]) -> None:
-    pool = store.new_pool(PoolKind.PERSISTENT, "disk")
-    indexes = [1, 3, 63, 64, 70, 71, 129, 130, 131, 5000, 1 << 41]
-    for index in indexes:
-        assert store.put(pool, b"", index, joined([make_page(1000, index)])) == 1
-    inside = [index for index in indexes if any(first <= index <= last for first, last in ranges)]
-    assert extents.flush_ranges(store, pool, b"", ranges) == len(inside)
-    left = [index for index in indexes if store.get(pool, b"", index, 1).pages != [None]]
-    assert left == [index for index in indexes if index not in inside]
-    assert extents.flush_ranges(store, pool, b"", ranges) == 0
+def test_a_tebibyte_of_zeros_on_a_disk_costs_next_to_nothing(store: Store) -> None:
+    disk = store.new_pool(PoolKind.PERSISTENT, "disk", is_disk=True)
+    bytes_before, touched = store.tables.used_bytes, store.work.total()
+    assert store.put_zeros(disk, OBJECT, 1, TIB_PAGES - 2) == TIB_PAGES - 2
+    assert store.tables.used_bytes - bytes_before < 16 << 10
+    assert store.work.total() - touched < 5000
+    assert store.pages_of(disk) == TIB_PAGES - 2
+    store.check_invariants()
+    assert runs_of(store, disk, 0, TIB_PAGES) == [
+        (PageStatus.HOLE, 1),
+        (PageStatus.ZERO, TIB_PAGES - 2),
+        (PageStatus.HOLE, 1),
+    ]
+    middle = TIB_PAGES // 2 + 5
+    put(store, disk, middle, make_page(100))
+    assert extents.flush_slice(store, disk, OBJECT, middle + 1, 1000, units_max=HUGE)[0] == 1000
+    found = runs_of(store, disk, middle - 1, 1003)
+    assert [kind.name for kind, _ in found] == ["ZERO", "DATA", "HOLE", "ZERO"]
+    assert [count for _, count in found] == [1, 1, 1000, 1]
+    store.check_invariants()
+    position, slices = 0, 0
+    while position < TIB_PAGES:
+        position += extents.flush_slice(
+            store, disk, OBJECT, position, TIB_PAGES - position, units_max=4096
+        )[0]
+        slices += 1
+    assert slices < 20
+    assert store.pages_of(disk) == 0
+    assert store.tables.used_bytes == bytes_before
+    store.check_invariants()
+
+
+def test_zeros_of_a_disk_are_made_in_bounded_steps(store: Store) -> None:
+    disk = store.new_pool(PoolKind.PERSISTENT, "disk", is_disk=True)
+    put(store, disk, 0, *[make_page(100, seed=each) for each in range(300)])
+    done: list[int] = []
+    while sum(done) < 300:
+        done.append(store.put_zeros(disk, OBJECT, sum(done), 300 - sum(done), steps_max=2))
+    assert done == [128, 128, 44]
+    assert runs_of(store, disk, 0, 301) == [(PageStatus.ZERO, 300), (PageStatus.HOLE, 1)]
+    assert store.rows.used == 0
+
+
+def test_zeros_that_a_client_writes_need_no_entries_on_a_disk(store: Store, pool: PoolId) -> None:
+    disk = store.new_pool(PoolKind.PERSISTENT, "disk", is_disk=True)
+    for each in (disk, pool):
+        put(store, each, 0, *[make_page(0)] * 60, make_page(100), *[make_page(0)] * 70)
+        put(store, each, 60, make_page(0))
+    store.check_invariants()
+    leaf = store.table.find(store.pools[disk].objects[OBJECT], 0, 1)[0]
+    assert leaf < FIRST_ADDRESS, "zeros page by page fold up too"
+    assert store.table.find(store.pools[pool].objects[OBJECT], 0, 1)[0] >= FIRST_ADDRESS
+    for each in (disk, pool):
+        assert store.flush(each, OBJECT, 3, 2) == 2
+        assert runs_of(store, each, 0, 6) == [
+            (PageStatus.ZERO, 3),
+            (PageStatus.HOLE, 2),
+            (PageStatus.ZERO, 1),
+        ]
+    store.check_invariants()
+
+
+def test_a_flush_of_a_part_of_a_leaf_of_zeros_that_finds_no_room_leaves_zeros() -> None:
+    store = make_store(tables_bytes_max=TABLES_OF_ONE_FRAME_EACH)
+    disk = store.new_pool(PoolKind.PERSISTENT, "disk", is_disk=True)
+    assert store.put_zeros(disk, OBJECT, 0, 1 << 20) == 1 << 20
+    index = 0
+    while store.put(disk, OBJECT, index, joined([make_page(100)])):
+        index += 4096
+    assert extents.flush_slice(store, disk, OBJECT, index + 1, 3, units_max=HUGE) == (3, 0)
+    assert runs_of(store, disk, index, 64) == [(PageStatus.ZERO, 64)]
+    assert store.flush(disk, OBJECT, 0, 1 << 20) == 1 << 20, "what is whole needs no room"
     store.check_invariants()

@@ -1,4 +1,5 @@
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
+from ramsterd.core.room import EVICTED_FOR_TABLES_MAX
 from ramsterd.core.store import Store
 from ramsterd.core.zbud import WARM_BYTES_MAX, Family
 from tests.unit.core.disk import OBJECT, fill_up, put_run, read, remotify_all
@@ -80,18 +81,45 @@ def test_ephemeral_pages_give_way_when_all_rows_are_in_use() -> None:
     assert None not in read(store, pool, 0, 100)
 
 
-def test_ephemeral_pages_give_way_when_all_leaves_are_in_use() -> None:
-    store = make_store(pages_max=100)
+def test_tables_are_bounded_and_ephemeral_pages_give_way_for_them() -> None:
+    store = make_store(tables_bytes_max=64 << 10)
     pool = store.new_pool(PoolKind.PERSISTENT, "disk")
     cache = store.new_pool(PoolKind.EPHEMERAL, "cache")
-    for index in range(0, 64 * 40, 64):
+    for index in range(0, 64 * 1000, 64):
         assert put_run(store, cache, index, make_run(500, 1)) == 1
-    for index in range(0, 64 * 14, 64):
-        assert put_run(store, pool, index, make_run(500, 1)) == 1
-    assert store.put_zeros(pool, OBJECT, 64 * 14, 1) == 1
-    assert store.put_zeros(pool, OBJECT, 64 * 15, 1) == 0
+    assert store.tables.used_bytes > 60 << 10
+    evicted = store.counters.evicted
+    assert evicted > 500
+    index = 0
+    while store.put_zeros(pool, OBJECT, index, 1):
+        index += 64
+    assert store.counters.evicted == 1000, "none of them is left"
+    assert index > 64 * 150
+    assert store.tables.used_bytes <= 64 << 10
     assert put_run(store, cache, 0, make_run(500, 1)) == 0
+    store.flush_object(pool, OBJECT)
     store.check_invariants()
+    assert store.tables.used_bytes < 20 << 10, "all but the frames that are open is given back"
+
+
+def test_a_put_evicts_a_bounded_number_of_blocks_for_the_tables_and_later_passes_the_others() -> (
+    None
+):
+    """Each leaf has a page of each of many blocks: no leaf comes free before all these have gone."""
+    # Room for 650 rows, a frame of nodes and two objects.
+    store = make_store(16 * MIB, tables_bytes_max=29_800)
+    cache = store.new_pool(PoolKind.EPHEMERAL, "cache")
+    pool = store.new_pool(PoolKind.PERSISTENT, "disk")
+    for place in range(50):
+        for leaf in range(13):
+            assert put_run(store, cache, 64 * leaf + place, [make_page(64 * place + 30)]) == 1
+    before = store.work["evict"]
+    assert put_run(store, pool, 0, make_run(500, 1)) == 0
+    assert store.wants_tables is Family.OWN_PERSISTENT
+    assert store.work["evict"] - before < EVICTED_FOR_TABLES_MAX * 40
+    assert store.evict_for_tables()
+    assert not store.evict_for_tables(), "it is wanted anew by each put"
+    assert put_run(store, pool, 0, make_run(500, 1)) == 1
 
 
 def test_room_that_is_made_is_told(store: Store, pool: PoolId, cache: PoolId) -> None:

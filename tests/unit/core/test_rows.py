@@ -1,10 +1,11 @@
 from config.limits import COPIES_MAX
 from ramsterd.core.arena import HeapMapping
-from ramsterd.core.rows import FIRST_ROW, ROW, ROW_BYTES, Rows
+from ramsterd.core.frames import TableMemory
+from ramsterd.core.rows import FIRST_ROW, FRAME_ROWS, ROW, ROW_BYTES, Rows
 
 
 def make_rows(count: int) -> Rows:
-    return Rows(HeapMapping, FIRST_ROW + count)
+    return Rows(HeapMapping, TableMemory(1 << 20), FIRST_ROW + count)
 
 
 def fill_row(rows: Rows, row: int, serial: int, *holders: int) -> None:
@@ -26,14 +27,15 @@ def test_there_is_a_last_row() -> None:
     assert rows.used == 2
 
 
-def test_freed_rows_are_used_again_before_new_ones() -> None:
-    rows = make_rows(10)
-    taken = [rows.alloc() for _ in range(4)]
+def test_freed_rows_are_used_again_before_a_new_frame_is() -> None:
+    rows = make_rows(1000)
+    taken = [rows.alloc() for _ in range(FRAME_ROWS - FIRST_ROW)]
     for row in taken[:3]:
         fill_row(rows, row, 1)
         rows.free(row)
     assert {rows.alloc() for _ in range(3)} == set(taken[:3])
-    assert rows.high == taken[-1] + 1
+    assert rows.high == FRAME_ROWS
+    assert rows.alloc() == FRAME_ROWS
 
 
 def test_a_free_row_has_no_serial() -> None:

@@ -5,10 +5,10 @@ import pytest
 from ramsterd.core import traffic
 from ramsterd.core.codec import PACKED_RAW, encode_page
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
-from ramsterd.core.rows import HOLDERS, QUARTERS_PER_ROW
+from ramsterd.core.rows import FIRST_ROW, FRAME_ROWS, HOLDERS, QUARTERS_PER_ROW
 from ramsterd.core.store import Store
 from ramsterd.core.zbud import Family
-from tests.unit.core.made_pages import joined, make_page, make_run, make_store
+from tests.unit.core.made_pages import joined, make_fill, make_page, make_run, make_store
 
 OBJECT = b""
 A, B, C = 11, 12, 13
@@ -111,6 +111,7 @@ def test_a_foreign_page_with_our_serial_in_our_row_is_not_taken_for_ours(node: N
     """Serials are unique to an owner only; rows are shared."""
     node.put(0, make_run(1000, 1))
     leaving = node.begin()
+    node.put(100, [make_fill(each) for each in range(1, FRAME_ROWS - FIRST_ROW)])
     node.store.flush(node.pool, OBJECT, 0, 1)
     foreign = node.store.new_pool(PoolKind.PERSISTENT, "theirs", is_foreign=True)
     [serial] = leaving.serials

@@ -16,6 +16,7 @@ from ramsterd.endpoint_statistics import (
 )
 from ramsterd.logs import LogStatistics
 from ramsterd.loop_time import PauseStatistics
+from ramsterd.loop_watch import BUCKETS, LoopStatistics
 from ramsterd.members import MembersStatistics
 from ramsterd.metrics import RamsterCollector
 from ramsterd.nbd.server import NbdServer
@@ -80,6 +81,12 @@ def statistics(node: SimNode) -> DaemonStatistics:
         heartbeat=heartbeat.statistics(),
         listener=node.peers.mesh.listener_statistics(),
         descriptors=DescriptorStatistics(limit=1024, reserved=512, lowest_free=20),
+        loop=LoopStatistics(
+            counts=(5, 2, *[0] * (len(BUCKETS) - 2), 1),
+            seconds_total=9.5,
+            longest_seconds=9.0,
+            longest_name="flush",
+        ),
         control=ENDPOINT,
         metrics=MetricsStatistics(endpoint=ENDPOINT, answers_total={"200": 7}),
         log=LogStatistics(
@@ -169,3 +176,20 @@ async def test_what_strangers_do_at_the_metrics_port_is_counted(
             "control": value,
             "metrics": value,
         }
+
+
+async def test_rounds_of_the_loop_are_a_histogram(autojump_clock: MockClock) -> None:
+    async with run_nodes(BUDGET_BYTES_MIN) as [node]:
+        families = scrape(node)
+    samples = {
+        (each.name, each.labels.get("le")): each.value
+        for each in families["ramster_loop_stall_seconds"].samples
+    }
+    assert samples["ramster_loop_stall_seconds_bucket", "0.001"] == 5
+    assert samples["ramster_loop_stall_seconds_bucket", "0.0025"] == 7
+    assert samples["ramster_loop_stall_seconds_bucket", "5.0"] == 7
+    assert samples["ramster_loop_stall_seconds_bucket", "+Inf"] == 8
+    assert samples["ramster_loop_stall_seconds_count", None] == 8
+    assert samples["ramster_loop_stall_seconds_sum", None] == 9.5
+    assert families["ramster_tables_bytes"].samples[0].value > 0
+    assert families["ramster_tables_max_bytes"].samples[0].value == 64 << 20

@@ -3,6 +3,7 @@
 from nodemanager.ids import Incarnation, NodeId
 from ramsterd.core import traffic
 from ramsterd.core.page import PAGE_BYTES, PoolKind
+from ramsterd.core.rows import FRAME_ROWS
 from ramsterd.core.store import Store
 from ramsterd.core.zbud import Family
 from ramsterd.remote.census import LEAVING_SECONDS, Census, Counted
@@ -87,10 +88,10 @@ def test_what_is_on_its_way_is_waited_for() -> None:
     owner = Owner()
     owner.receiving.add(ONE)
     owner.census.begin(ONE, now=0)
-    assert owner.census.count(100) is None
+    assert owner.census.count(FRAME_ROWS) is None
     owner.send_block(ONE)
     owner.receiving.discard(ONE)
-    assert owner.census.count(100) == Counted(ONE, BLOCK_PAGES)
+    assert owner.census.count(FRAME_ROWS) == Counted(ONE, BLOCK_PAGES)
 
 
 def test_a_holder_that_can_not_be_asked_is_no_other_holder() -> None:

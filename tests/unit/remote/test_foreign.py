@@ -6,9 +6,9 @@ from nodemanager.ids import Incarnation, NodeId
 from ramsterd.core import tmem, traffic
 from ramsterd.core.codec import encode_page
 from ramsterd.core.page import PAGE_BYTES, PoolKind
+from ramsterd.core.slices import Slices, Steps
 from ramsterd.core.store import Store
 from ramsterd.core.zbud import Family
-from ramsterd.remote import foreign as foreign_module
 from ramsterd.remote.foreign import ForeignPages
 from ramsterd.remote.messages import PutPages, PutResult
 from tests.unit.core.made_pages import joined, make_page, make_run, make_store
@@ -27,7 +27,13 @@ def store() -> Store:
 
 @pytest.fixture
 def foreign(store: Store) -> ForeignPages:
-    return ForeignPages(store, bytes_fraction_max=0.5)
+    return ForeignPages(store, run=run_all, bytes_fraction_max=0.5)
+
+
+def run_all(steps: Steps) -> None:
+    """Do long work at once."""
+    for _ in steps:
+        pass
 
 
 def put(
@@ -122,23 +128,24 @@ def test_what_is_ours_gives_way_to_nothing_foreign(store: Store, foreign: Foreig
     assert store.zpages[Family.OWN_EPHEMERAL] == 432
 
 
-def test_a_purge_is_done_in_slices(foreign: ForeignPages, store: Store) -> None:
+def test_a_purge_is_done_in_slices(store: Store) -> None:
+    slices = Slices()
+    foreign = ForeignPages(store, run=slices.add, bytes_fraction_max=0.5)
     put(foreign, PoolKind.PERSISTENT, range(1, 129))
     put(foreign, PoolKind.EPHEMERAL, range(1001, 1065))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(foreign_module, "PURGE_PAGES", 48)
-        patch.setattr(foreign_module, "PURGE_LEAVES", 1)
-        assert 48 <= foreign.purge(ONE) < 192
-        assert foreign.pages_of(ONE) == 0, "nobody can name them any more"
-        assert foreign.on_get(ONE, [1, 1001])[0] == [0, 0]
-        # The owner's next life does not wait for that.
-        assert put(foreign, PoolKind.PERSISTENT, range(1, 17)) == [PutResult.STORED]
-        now = 0.0
-        while (due := foreign.next_deadline()) is not None:
-            now = max(now, due)
-            foreign.on_deadline(now)
-        assert foreign.purged_total == 192
-        assert are_here(foreign, range(1, 17)) == 16
+    foreign.purge(ONE)
+    assert foreign.pages_of(ONE) == 0, "nobody can name them any more"
+    assert foreign.on_get(ONE, [1, 1001])[0] == [0, 0]
+    slices.on_deadline(0.0, units_max=50)
+    assert 0 < foreign.purged_total < 192
+    # The owner's next life does not wait for that.
+    assert put(foreign, PoolKind.PERSISTENT, range(1, 17)) == [PutResult.STORED]
+    now = 0.0
+    while (due := slices.next_deadline()) is not None:
+        now = max(now, due)
+        slices.on_deadline(now, units_max=50)
+    assert foreign.purged_total == 192
+    assert are_here(foreign, range(1, 17)) == 16
     store.check_invariants()
     assert store.statistics().rows == 16
 
@@ -155,3 +162,17 @@ def test_an_owner_for_whom_there_is_no_pool_is_refused(
         assert foreign.pages_of(ONE) == 0
     monkeypatch.setattr(tmem, "POOLS_MAX", 3)
     assert put(foreign, PoolKind.PERSISTENT, range(1, 17)) == [PutResult.STORED]
+
+
+def test_the_door_closes_when_the_tables_are_filled() -> None:
+    store = make_store(tables_bytes_max=40_000)
+    foreign = ForeignPages(store, run=run_all, bytes_fraction_max=0.5)
+    disk = store.new_pool(PoolKind.PERSISTENT, "disk")
+    assert foreign.room_bytes() > 0
+    index = 0
+    while store.tables.used_bytes <= 20_000:
+        assert store.put_zeros(disk, b"", index, 1) == 1
+        index += 64
+    assert foreign.room_bytes() == 0
+    assert put(foreign, PoolKind.PERSISTENT, range(1, 17)) == [PutResult.NOT_ACCEPTING]
+    assert store.put_zeros(disk, b"", index, 1) == 1, "ours are welcome"

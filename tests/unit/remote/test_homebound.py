@@ -1,6 +1,7 @@
 """The one clock of all that comes home though no front end asked, and whose get it was."""
 
 from config.model import MemoryConfig, RemoteConfig
+from ramsterd.core.nodes import FIRST_NODE
 from ramsterd.remote.homebound import BUSY_SECONDS, IDLE_SECONDS, Homebound
 from ramsterd.remote.homecoming import STAY_BELOW
 from tests.unit.remote.made_owner import BLOCK_PAGES, LEAF_PAGES, ONE, OTHER, Owner
@@ -167,7 +168,7 @@ def test_what_there_was_room_for_counts_as_repatriated() -> None:
 def test_a_get_of_a_front_end_is_for_none_of_them() -> None:
     owner = Returning()
     owner.put_and_send(ONE)
-    owner.homecoming().fetch_leaf(1, lambda _: True, 0.0, bytes_max=1 << 30)
+    owner.homecoming().fetch_leaf(FIRST_NODE, lambda _: True, 0.0, bytes_max=1 << 30)
     [pending] = owner.answer()
     assert not owner.homebound.on_done(pending)
     assert owner.moved() == (0, 0, 0)

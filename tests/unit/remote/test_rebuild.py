@@ -2,7 +2,9 @@
 
 import pytest
 
+from ramsterd.core.nodes import FIRST_NODE
 from ramsterd.core.page import PoolKind
+from ramsterd.core.rows import FIRST_ROW
 from ramsterd.remote import rebuild
 from ramsterd.remote.homecoming import UNDER_WAY_PAGES_MAX
 from ramsterd.remote.rebuild import RATE_SECONDS, Rebuilder
@@ -95,9 +97,8 @@ def test_a_page_that_was_flushed_is_not_at_risk() -> None:
 def test_a_page_of_one_word_is_nowhere_else() -> None:
     owner = Rebuilding()
     assert owner.store.put(owner.pool, b"", 0, joined([make_fill(7)])) == 1
-    row = owner.store.rows.high - 1
-    assert owner.store.rows.serial(row)
-    assert not owner.rebuilder.is_at_risk(row)
+    assert owner.store.rows.serial(FIRST_ROW)
+    assert not owner.rebuilder.is_at_risk(FIRST_ROW)
 
 
 def test_an_ephemeral_page_is_not_at_risk() -> None:
@@ -270,7 +271,7 @@ def test_what_could_not_leave_again_stays_where_it_is() -> None:
 def test_a_get_of_another_is_none_of_ours() -> None:
     owner = Rebuilding()
     owner.put_and_send(ONE)
-    owner.homecoming().fetch_leaf(1, lambda _: True, 0.0, bytes_max=1 << 30)
+    owner.homecoming().fetch_leaf(FIRST_NODE, lambda _: True, 0.0, bytes_max=1 << 30)
     [pending] = owner.answer()
     assert not owner.rebuilder.on_done(pending)
     assert owner.rebuilt() == 0

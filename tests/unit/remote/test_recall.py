@@ -7,7 +7,7 @@ from ramsterd.core.store import Store
 from ramsterd.remote.foreign import ForeignPages
 from ramsterd.remote.recall import STUCK_TICKS, Recall
 from tests.unit.core.made_pages import make_store
-from tests.unit.remote.test_foreign import ONE, OTHER, put
+from tests.unit.remote.test_foreign import ONE, OTHER, put, run_all
 
 # Raw pages, of which 2 MiB have 512.
 PAGES = 320
@@ -20,7 +20,7 @@ def store() -> Store:
 
 @pytest.fixture
 def foreign(store: Store) -> ForeignPages:
-    foreign = ForeignPages(store, bytes_fraction_max=0.95)
+    foreign = ForeignPages(store, run=run_all, bytes_fraction_max=0.95)
     put(foreign, PoolKind.PERSISTENT, range(1, 241))
     put(foreign, PoolKind.PERSISTENT, range(1, 81), owner=OTHER)
     return foreign
@@ -112,7 +112,7 @@ def test_what_is_over_the_quota_is_recalled_at_once(recall: Recall, store: Store
 
 def test_without_foreign_pages_there_is_nothing_to_recall() -> None:
     store = make_store()
-    recall = Recall(store, ForeignPages(store, bytes_fraction_max=0.75))
+    recall = Recall(store, ForeignPages(store, run=run_all, bytes_fraction_max=0.75))
     stick(recall)
     assert not recall.is_active
 

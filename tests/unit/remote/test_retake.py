@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from nodemanager.ids import NodeId
+from ramsterd.core.nodes import FIRST_NODE
 from ramsterd.core.page import PoolKind
 from ramsterd.remote import retake
 from ramsterd.remote.homecoming import UNDER_WAY_PAGES_MAX
@@ -118,7 +119,7 @@ def test_a_get_of_another_is_none_of_ours() -> None:
     owner = Retaking()
     owner.put_and_send(ONE)
     other = owner.homecoming()
-    assert other.fetch_leaf(1, lambda _: True, 0.0, bytes_max=1 << 30).pages == BLOCK_PAGES
+    assert other.fetch_leaf(FIRST_NODE, lambda _: True, 0.0, bytes_max=1 << 30).pages == BLOCK_PAGES
     [pending] = owner.answer()
     assert not owner.retaker.on_done(pending)
     assert owner.retaken() == 0

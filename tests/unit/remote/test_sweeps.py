@@ -4,6 +4,7 @@ import pytest
 
 from nodemanager.ids import NodeId
 from ramsterd.core.page import PoolKind
+from ramsterd.core.rows import FRAME_ROWS
 from ramsterd.remote import sweeps
 from ramsterd.remote.holders import Holder
 from ramsterd.remote.sweeps import SWEEP_SECONDS, Sweeps
@@ -44,7 +45,7 @@ class Sweeping(Owner):
 
     def finish(self) -> int:
         """Sweep to the end; return in how many slices."""
-        for slices in range(100):
+        for slices in range(200):
             self.sweeps.settle(self.now)
             if self.sweeps.next_deadline() is None:
                 return slices
@@ -109,7 +110,7 @@ def test_clean_copies_of_a_dead_holder_are_ours_alone() -> None:
 def test_a_dead_holder_is_forgotten_after_the_sweep_and_not_before(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sweeps, "SWEEP_ROWS", 10)
+    monkeypatch.setattr(sweeps, "SWEEP_ROWS", FRAME_ROWS // 2)
     owner = Sweeping()
     owner.put_and_send(ONE)
     dead = owner.bury(ONE)
@@ -264,8 +265,7 @@ def test_slices_find_what_one_would(monkeypatch: pytest.MonkeyPatch, rows: int) 
     owner.put_and_send(ONE, OTHER)
     owner.put_and_send(ONE)
     owner.bury(ONE)
-    # Rows 3 to 34.
-    assert owner.finish() == -(-35 // rows)
+    assert owner.finish() == -(-FRAME_ROWS // rows)
     assert owner.lost() == BLOCK_PAGES
     assert len(owner.thinned) == BLOCK_PAGES
 
@@ -282,7 +282,7 @@ def test_a_slice_in_which_much_changes_ends_early(monkeypatch: pytest.MonkeyPatc
 
 
 def test_several_holders_have_their_slices_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweeps, "SWEEP_ROWS", 30)
+    monkeypatch.setattr(sweeps, "SWEEP_ROWS", 24)
     owner = Sweeping()
     owner.put_and_send(ONE)
     owner.put_and_send(OTHER)
@@ -293,5 +293,6 @@ def test_several_holders_have_their_slices_in_turn(monkeypatch: pytest.MonkeyPat
     for _ in range(4):
         owner.step()
         lost.append(owner.lost())
-    assert lost == [16, 27, 27, 32]
-    assert owner.finish() == 0
+    # Of one they are in rows 3 to 18, of the other in rows 19 to 34.
+    assert lost == [16, 21, 21, 32]
+    assert owner.finish() == 2 * (-(-FRAME_ROWS // 24) - 2)

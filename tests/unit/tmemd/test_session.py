@@ -24,6 +24,7 @@ from ramsterd.client.requests import (
     status_request,
     stored_pages,
 )
+from ramsterd.tmemd import flushing
 from ramsterd.tmemd.messages import (
     IN_FLIGHT_BYTES_MAX,
     INDEX_MAX,
@@ -350,7 +351,10 @@ def test_a_pass_ends_before_others_have_waited_long() -> None:
     assert pair.pager.calls["get"] < 10
 
 
-def test_a_long_flush_takes_several_passes_and_later_puts_survive_it() -> None:
+def test_a_long_flush_takes_several_passes_and_later_puts_survive_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(flushing, "FLUSH_PAGES_MAX", 16)
     pair = Pair(quotas=QUOTAS)
     pool = pair.new_pool()
     spread_out = 64
@@ -370,7 +374,10 @@ def test_a_long_flush_takes_several_passes_and_later_puts_survive_it() -> None:
     pair.book.check_invariants()
 
 
-def test_a_flush_under_way_ends_when_the_pool_is_destroyed() -> None:
+def test_a_flush_under_way_ends_when_the_pool_is_destroyed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(flushing, "FLUSH_PAGES_MAX", 16)
     pair = Pair()
     other = Pair(pager=pair.pager, book=pair.book)
     pool, theirs = pair.new_pool(name="shared"), other.new_pool(name="shared")

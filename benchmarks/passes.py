@@ -1,0 +1,357 @@
+"""The longest pass of each kind of work on large tables, and what memory is left after all pages are gone.
+
+    python -m benchmarks.passes [--pages 1000000] [--quick]
+
+A pass is what an engine does in one call of its shell: a frame, or a deadline, and what that leads to.  Two engines in one process,
+whose frames are handed over as they are; no sockets, so that what is measured is ours alone.  The collector runs as
+it does in the daemon.  Pages are small, so that many fit; the bar holds for any.
+
+Others may be busy on the same cores: a pass is measured by the processor time of this process.
+"""
+
+import argparse
+import gc
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from benchmarks import harness
+from benchmarks.harness import Options, at_most
+from benchmarks.memory import anonymous_bytes, mapping_bytes
+from config.model import ClusterConfig, DaemonConfig, MemoryConfig, NodeConfig, RemoteConfig
+from net.frame import Frame
+from nodemanager.ids import Incarnation, NodeId
+from ramsterd.core import extents, traffic
+from ramsterd.core.arena import MemfdMapping
+from ramsterd.core.codec import encode_page
+from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
+from ramsterd.core.traffic import FOREIGN_OBJECT
+from ramsterd.core.zbud import Family
+from ramsterd.daemon import GC_THRESHOLD
+from ramsterd.engine import Engine
+from ramsterd.remote.effects import Replicated, Send
+from ramsterd.remote.foreign_flushes import ForeignFlushes
+from ramsterd.remote.messages import SERIAL_MAX
+
+PAGES, PAGES_QUICK = 1_000_000, 20_000
+PASS_MILLISECONDS_MAX = 20.0
+TIB_PAGES = 1 << 28
+MIB = 1 << 20
+OWNER, HOLDER = NodeId(0), NodeId(1)
+LIFE = Incarnation(1)
+OBJECT = b"disk"
+RUN_PAGES = 32
+# What the server of disks drops in one pass.
+DROPPED_PAGES = 1024
+
+
+@dataclass(slots=True)
+class Node:
+    """An engine, the frames that it was sent, and how long its passes took, by kind of work."""
+
+    engine: Engine
+    incoming: list[Send] = field(default_factory=list)
+    longest: float = 0.0
+    replicated: int = 0
+
+
+class Pair:
+    """An owner and a holder on a clock of their own, which stands still while they work."""
+
+    def __init__(self, pages: int) -> None:
+        self.now = 0.0
+        self.is_linked = False
+        self.cluster = ClusterConfig(
+            name="bench",
+            node=tuple(
+                NodeConfig(number=n, name=f"n{n}", address="127.0.0.1", port=7700 + n)
+                for n in (OWNER, HOLDER)
+            ),
+        )
+        budget = max(64 * MIB, 128 * pages)
+        self.nodes = {n: Node(self._engine(n, budget)) for n in (OWNER, HOLDER)}
+
+    def _engine(self, number: NodeId, budget: int) -> Engine:
+        memory = MemoryConfig(budget=budget, budget_max=budget, tables_max=4 * budget)
+        remote = RemoteConfig(copies=1, repatriate_pages_per_second=0)
+        daemon = DaemonConfig(node=f"n{number}", cluster=None, memory=memory, remote=remote)  # type: ignore[arg-type]  # nothing is read
+        return Engine(
+            daemon=daemon,
+            cluster=self.cluster,
+            local=number,
+            incarnation=LIFE,
+            map_memory=MemfdMapping,
+            rng=random.Random(number),
+        )
+
+    def link(self) -> None:
+        """Link the two."""
+        self.is_linked = True
+        for number, node in self.nodes.items():
+            peer = HOLDER if number == OWNER else OWNER
+            self.pass_of(node, lambda e, p=peer: e.on_link_up(p, LIFE, now=self.now))  # type: ignore[misc]
+
+    def cut(self) -> None:
+        """Lose the link, and what is on its way."""
+        self.is_linked = False
+        for number, node in self.nodes.items():
+            peer = HOLDER if number == OWNER else OWNER
+            node.incoming.clear()
+            self.pass_of(node, lambda e, p=peer: e.on_link_lost(p, LIFE, now=self.now))  # type: ignore[misc]
+
+    def pass_of(self, node: Node, act: Callable[[Engine], object]) -> None:
+        """Do one pass, as the shell does."""
+        began = time.process_time()
+        act(node.engine)
+        effects = []
+        while some := node.engine.settle(self.now):
+            effects += some
+        node.longest = max(node.longest, time.process_time() - began)
+        peer = self.nodes[HOLDER if node is self.nodes[OWNER] else OWNER]
+        for effect in effects:
+            if isinstance(effect, Send) and self.is_linked:
+                peer.incoming.append(effect)
+            node.replicated += isinstance(effect, Replicated)
+
+    def run(self, seconds: float) -> None:
+        """Let everything happen that happens within so many seconds."""
+        until = self.now + seconds
+        while True:
+            for number, node in self.nodes.items():
+                peer = HOLDER if number == OWNER else OWNER
+                incoming, node.incoming = node.incoming, []
+                for send in incoming:
+                    frame = Frame(
+                        send.type, send.is_reply, send.request_id, send.count,
+                        memoryview(send.table), memoryview(send.body),
+                    )  # fmt: skip
+                    self.pass_of(
+                        node,
+                        lambda e, p=peer, f=frame: e.on_frame(p, LIFE, f, now=self.now),  # type: ignore[misc]
+                    )
+            if any(node.incoming for node in self.nodes.values()):
+                continue
+            due = min(node.engine.next_deadline() for node in self.nodes.values())
+            if due > until:
+                break
+            self.now = max(self.now, due)
+            for node in self.nodes.values():
+                if node.engine.next_deadline() <= self.now:
+                    self.pass_of(node, lambda e: e.on_deadline(self.now))
+        self.now = until
+
+    def longest(self) -> dict[NodeId, float]:
+        """Return the longest pass of each since the last call, in milliseconds."""
+        found = {number: 1e3 * node.longest for number, node in self.nodes.items()}
+        for node in self.nodes.values():
+            node.longest = 0.0
+        return found
+
+
+def small_pages(count: int) -> memoryview:
+    """Return different pages that pack into one chunk, the same ones each time."""
+    pages = (each.to_bytes(8, "little") + bytes(PAGE_BYTES - 8) for each in range(1, count + 1))
+    return memoryview(b"".join(pages))
+
+
+def fill(pair: Pair, pool: PoolId, pages: int) -> None:
+    """Put pages as a client of a disk does."""
+    node, run = pair.nodes[OWNER], small_pages(RUN_PAGES)
+    for index in range(0, pages, RUN_PAGES):
+        pair.pass_of(node, lambda e, i=index: e.put(pool, OBJECT, i, run))  # type: ignore[misc]
+        if pair.nodes[HOLDER].incoming:
+            pair.run(0.0)
+
+
+def send_all(pair: Pair) -> None:
+    """Have all pages of ours leave."""
+    engine = pair.nodes[OWNER].engine
+    budget = engine.store.zbud.budget_bytes
+    engine.set_budget(2 * MIB, now=pair.now)
+    while engine.store.zpages[Family.OWN_PERSISTENT] > 100_000 // 3:
+        before = engine.store.zpages[Family.OWN_PERSISTENT]
+        pair.run(1.0)
+        if engine.store.zpages[Family.OWN_PERSISTENT] == before:
+            break
+    engine.set_budget(budget, now=pair.now)
+
+
+def discard(pair: Pair, pool: PoolId, pages: int) -> None:
+    """Discard a disk, in slices."""
+    node, position = pair.nodes[OWNER], 0
+
+    def drop(engine: Engine) -> None:
+        nonlocal position
+        reached, _ = extents.flush_slice(
+            engine.store, pool, OBJECT, position, pages - position, units_max=DROPPED_PAGES
+        )
+        position += reached
+
+    while position < pages:
+        pair.pass_of(node, drop)
+        if pair.nodes[HOLDER].incoming:
+            pair.run(0.0)
+
+
+# Each kind of work: what it does, on tables with so many pages.
+
+
+def remotify(pair: Pair, pool: PoolId, pages: int) -> Iterator[str]:
+    """Pages leave, the link is lost, all are discarded, and the link comes back."""
+    fill(pair, pool, pages)
+    yield "put, and keep house"
+    send_all(pair)
+    yield "remotify all"
+    pair.cut()
+    yield "lose the link"
+    discard(pair, pool, pages)
+    yield "discard all without a link"
+    owed = pair.nodes[OWNER].engine.statistics().flushes_owed
+    pair.link()
+    pair.run(1e-5 * owed + 1.0)
+    yield "flush what is owed, with the link again"
+
+
+def hostile_flush(pair: Pair, _: PoolId, pages: int) -> Iterator[str]:
+    """A member has sparse serials, and names them all in one range."""
+    holder = pair.nodes[HOLDER]
+    packed, zpage, checksum = encode_page(bytes(small_pages(1)))
+    pools = {k: holder.engine.store.new_pool(k, "theirs", is_foreign=True) for k in PoolKind}
+    count = pages // 2
+    for first in range(0, count, 128):
+        serials = [64 * (first + each) + 1 for each in range(128)]
+        traffic.put_zpages(
+            holder.engine.store, pools[PoolKind.PERSISTENT], serials, [checksum] * 128,
+            [packed] * 128, memoryview(zpage * 128),
+        )  # fmt: skip
+    holder.longest = 0.0
+    flushes = ForeignFlushes(holder.engine.store, pools.values(), run=holder.engine._slices.add)
+    pair.pass_of(holder, lambda _: flushes.add([(1, SERIAL_MAX)]))
+    while holder.engine.store.pages_of(pools[PoolKind.PERSISTENT]):
+        pair.run(0.1)
+    yield "one range over all, half as many sparse serials"
+    assert holder.engine.store.pools[pools[PoolKind.PERSISTENT]].find_object(FOREIGN_OBJECT) is None
+
+
+def replicate(pair: Pair, pool: PoolId, pages: int) -> Iterator[str]:
+    """A disk is replicated beside another that is not."""
+    owner = pair.nodes[OWNER]
+    pair.cut()
+    fill(pair, pool, pages)
+    replicated = owner.engine.new_pool(PoolKind.PERSISTENT, "safe", copies=1, is_replicated=True)
+    pair.link()
+    pair.run(1.0)
+    pair.longest()
+    page = small_pages(1)
+    for index in range(50):
+        pair.pass_of(owner, lambda e, i=index: e.put(replicated, OBJECT, i, page))  # type: ignore[misc]
+        pair.pass_of(owner, lambda e: e.replicate(replicated, OBJECT, 0, 1 << 24, now=pair.now))
+        pair.run(0.01)
+    assert owner.replicated >= 49
+    yield "fsync of a replicated disk beside one that is not"
+
+
+def audit(pair: Pair, pool: PoolId, pages: int) -> Iterator[str]:
+    """All tables and all zpages are checked."""
+    owner = pair.nodes[OWNER]
+    pair.pass_of(owner, lambda e: e.begin_audit())
+    pair.pass_of(owner, lambda e: e.begin_scrub(now=pair.now))
+    while owner.engine.statistics().audit.is_running or owner.engine.statistics().scrub.is_running:
+        pair.run(0.5)
+    assert owner.engine.statistics().audit.problem == ""
+    yield "verify --invariants"
+    pair.pass_of(owner, lambda e: e.begin_census(HOLDER, now=pair.now))
+    pair.run(1e-5 * pages + 1.0)
+    yield "census"
+    pair.pass_of(owner, lambda e: e.statistics())
+    yield "status"
+    del pool
+
+
+def lives_end(pair: Pair, pool: PoolId, pages: int) -> Iterator[str]:
+    """A holder ends, and an owner."""
+    fill(pair, pool, pages)
+    send_all(pair)
+    pair.longest()
+    for number, node in pair.nodes.items():
+        peer = HOLDER if number == OWNER else OWNER
+        pair.pass_of(node, lambda e, p=peer: e.on_link_lost(p, LIFE, now=pair.now))  # type: ignore[misc]
+        pair.pass_of(node, lambda e, p=peer: e.on_member_removed(p))  # type: ignore[misc]
+    pair.is_linked = False
+    while pair.nodes[HOLDER].engine.statistics().foreign_purged_total < pages // 2:
+        pair.run(1.0)
+    pair.run(1e-5 * pages + 1.0)
+    yield "a holder is gone (sweep), an owner is gone (purge)"
+
+
+def zeros(pair: Pair, pool: PoolId, _: int) -> Iterator[str]:
+    """A terabyte of zeros, written without holes and discarded."""
+    owner, position = pair.nodes[OWNER], 0
+
+    def zero(engine: Engine) -> None:
+        nonlocal position
+        left = TIB_PAGES - position
+        position += engine.store.put_zeros(pool, OBJECT, position, left, steps_max=16)
+
+    while position < TIB_PAGES:
+        pair.pass_of(owner, zero)
+    yield "zeros of 1 TiB without holes"
+    discard(pair, pool, TIB_PAGES)
+    yield "discard 1 TiB of zeros"
+
+
+def run_pages(pages: int) -> None:
+    """Print the longest passes, and the memory afterwards."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD)
+    pair = Pair(pages)
+    disk = pair.nodes[OWNER].engine.new_pool(PoolKind.PERSISTENT, "disk", copies=1, is_disk=True)
+    pair.link()
+    pair.run(1.0)
+    pair.longest()
+    before = memory()
+    print(f"  {pages:,} pages; owner and holder, milliseconds of processor time")
+    for work in (zeros, remotify, hostile_flush, replicate, audit):
+        for name in work(pair, disk, pages):
+            print_longest(name, pair)
+        pair.nodes[OWNER].engine.check_invariants()
+    for name in lives_end(pair, disk, pages):
+        print_longest(name, pair)
+    discard(pair, disk, 1 << 24)
+    for node in pair.nodes.values():
+        node.engine.store.zbud.trim()
+    gc.collect()
+    assert not pair.nodes[OWNER].engine.store.pages_of(disk)
+    grown = {name: value - before.get(name, 0) for name, value in memory().items()}
+    kept = ", ".join(f"{name} {value / MIB:.1f}" for name, value in grown.items())
+    print(f"  memory of both with 0 pages, beyond that at the start, MiB: {kept}")
+
+
+def print_longest(name: str, pair: Pair) -> None:
+    """Print the longest pass of each side since the last line."""
+    for number, milliseconds in pair.longest().items():
+        side = "owner" if number == OWNER else "holder"
+        bar = at_most(PASS_MILLISECONDS_MAX, " ms")
+        if milliseconds > 0.05:
+            harness.print_figure(f"{name}, {side}", milliseconds, "ms", bar)
+
+
+def memory() -> dict[str, int]:
+    """Return what this process has resident: the heap, and each mapping."""
+    kept = mapping_bytes()
+    return {"heap": anonymous_bytes()} | {
+        name: kept.get(f"ramster-{name}", 0) for name in ("rows", "entries", "slots", "arena")
+    }
+
+
+def run(options: Options) -> None:
+    """Print the table."""
+    run_pages(PAGES_QUICK if options.is_quick else PAGES)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pages", type=int, default=PAGES)
+    run_pages(parser.parse_args().pages)

@@ -1,0 +1,227 @@
+"""Items of one size in whole frames of a mapping, and the bound on what all tables take.
+
+Items (rows, nodes of the page table) are handed out from one open frame: a plain stack, which the put path pops itself.
+A freed item is chained to its frame.  When the open frame is used up, a frame that is used in part is opened, and
+only if there is none, a new one: so frames fill up before more are taken, and what is resident is what is counted.
+A frame that has no item in use any more is given back to the kernel at once, and reads as zeros from then on.
+
+Reading such a frame would make it resident again: whoever walks items asks `live_spans` first.
+"""
+
+from array import array
+from collections.abc import Iterator
+from heapq import heappop, heappush
+from typing import Final
+
+from ramsterd.core.arena import FRAME_BYTES, Mapping
+from ramsterd.core.lru import BlockLists
+
+_NO_FRAME: Final = -1
+# Frames of rows and of nodes, a few of each.
+_SPARE_BYTES: Final = 4 * FRAME_BYTES
+
+
+class TableMemory:
+    """How much memory the tables have, and may have."""
+
+    __slots__ = ("bytes_max", "used_bytes")
+
+    def __init__(self, bytes_max: int) -> None:
+        self.bytes_max = bytes_max
+        self.used_bytes = 0
+
+    def take(self, count: int) -> bool:
+        """Count so many bytes more; return False, and count nothing, if that would be too much."""
+        if self.used_bytes + count > self.bytes_max:
+            return False
+        self.used_bytes += count
+        return True
+
+    def give(self, count: int) -> None:
+        """Count so many bytes less."""
+        self.used_bytes -= count
+
+    def has_spare(self, part: int) -> bool:
+        """Whether one part in so many is free, and enough for some frames of each kind."""
+        return self.used_bytes + max(self.bytes_max // part, _SPARE_BYTES) <= self.bytes_max
+
+    def is_above(self, fraction: float) -> bool:
+        """Whether more than a fraction of the bound is used."""
+        return self.used_bytes > fraction * self.bytes_max
+
+
+class FramedItems:
+    """Allocates items by number; knows nothing of what they hold, but where a free one links to the next."""
+
+    def __init__(
+        self,
+        mapping: Mapping,
+        memory: TableMemory,
+        *,
+        frame_shift: int,
+        items_max: int,
+        first_item: int,
+        link_shift: int,
+        link_place: int = 0,
+        side_bytes: int = 0,
+    ) -> None:
+        """Begin with none in use.
+
+        Args:
+            mapping: Holds `items_max` items, one behind the other.
+            memory: What all tables may have.
+            frame_shift: A frame has 1 << frame_shift items.
+            items_max: Item numbers are below this.
+            first_item: Those below are in use for ever, and lie in the first frame.
+            link_shift: The link of item n is 32-bit word (n << link_shift) + link_place of the mapping.
+            link_place: See there.
+            side_bytes: What the caller keeps beside the mapping for each frame, counted with it.
+        """
+        # Free items of the open frame: pop one, or call `alloc`.
+        self.stack: list[int] = []
+        # Items from here on are in frames that were never used, or are free again.
+        self.high = 0
+        self._mapping = mapping
+        self._memory = memory
+        self._frame_shift = frame_shift
+        self._frame_items = 1 << frame_shift
+        self._items_max = items_max
+        self._first_item = first_item
+        self._links = mapping.view.cast("I")
+        self._link_shift, self._link_place = link_shift, link_place
+        self._frame_bytes = FRAME_BYTES + side_bytes
+        # For each frame: how many items are in use, on the stack or none at all, and the first free one (0: none).
+        self._taken = array("H")
+        self._free = array("I")
+        # How many items ever came on the stack.
+        self._handed_out = 0
+        self._open = _NO_FRAME
+        # How many items were ever given back.
+        self.freed = 0
+        self._partial = BlockLists(1)
+        # Frames below `high` that were given back, the lowest first; some may be beyond it by now.
+        self._released: list[int] = []
+        assert 0 < first_item < min(self._frame_items, items_max)
+        self._open_frame(self._grow())
+
+    @property
+    def used(self) -> int:
+        """How many items are in use."""
+        return self._handed_out - self.freed - len(self.stack)
+
+    def alloc(self) -> int:
+        """Return an item to fill, or 0 if there is no room for one."""
+        if not self.stack and not self._refill():
+            return 0
+        return self.stack.pop()
+
+    def free(self, item: int) -> None:
+        """Give an item back."""
+        frame, free, taken = item >> self._frame_shift, self._free, self._taken
+        self._links[(item << self._link_shift) + self._link_place] = free[frame]
+        free[frame] = item
+        left = taken[frame] = taken[frame] - 1
+        self.freed += 1
+        if frame == self._open:
+            return
+        if not left:
+            self._release(frame)
+        elif left == self._frame_items - 1:
+            self._partial.append(0, frame)
+
+    def live_spans(self, first: int, end: int) -> Iterator[tuple[int, int]]:
+        """Yield (start, stop) of the items from `first` to below `end` whose frames are there, neighbours as one."""
+        shift, end = self._frame_shift, min(end, self.high)
+        start = first
+        for frame in range(first >> shift, -(-end // self._frame_items)):
+            if self._taken[frame] or frame == self._open:
+                continue
+            if start < frame << shift:
+                yield start, frame << shift
+            start = (frame + 1) << shift
+        if start < end:
+            yield start, end
+
+    def resident_bytes(self) -> int:
+        """Return what the frames in use take, and what is beside them.  Walks all."""
+        frames = sum(taken > 0 or frame == self._open for frame, taken in enumerate(self._taken))
+        return frames * self._frame_bytes
+
+    def check_invariants(self) -> None:
+        """Assert what must be true between calls."""
+        assert len(self._taken) << self._frame_shift == self.high
+        none = self._first_item + max(0, self.high - self._items_max)
+        assert sum(self._taken) - none == self._handed_out - self.freed
+        for frame, taken in enumerate(self._taken):
+            free, item = 0, self._free[frame]
+            while item:
+                assert item >> self._frame_shift == frame
+                free, item = free + 1, self._links[(item << self._link_shift) + self._link_place]
+            is_live = bool(taken) or frame == self._open
+            assert free == (self._frame_items - taken if is_live else 0)
+            assert self._partial.is_listed(frame) == (
+                0 < taken < self._frame_items and frame != self._open
+            )
+
+    def _refill(self) -> bool:
+        """Open a frame with free items; return whether there was one."""
+        frame = self._open
+        if not self._free[frame]:
+            partial = self._partial.oldest(0)
+            frame = self._grow() if partial is None else partial
+            if frame == _NO_FRAME:
+                return False
+        self._open_frame(frame)
+        return True
+
+    def _open_frame(self, frame: int) -> None:
+        """Put the free items of a frame on the stack."""
+        if self._partial.is_listed(frame):
+            self._partial.remove(frame)
+        self._open = frame
+        item = self._free[frame]
+        if item:
+            while item:
+                self.stack.append(item)
+                item = self._links[(item << self._link_shift) + self._link_place]
+            self._free[frame] = 0
+            self._taken[frame] += len(self.stack)
+        else:
+            first = max(frame << self._frame_shift, self._first_item)
+            end = min((frame + 1) << self._frame_shift, self._items_max)
+            self.stack.extend(range(end - 1, first - 1, -1))  # the lowest on top
+            self._taken[frame] = self._frame_items
+        self._handed_out += len(self.stack)
+
+    def _grow(self) -> int:
+        """Return a frame without items, or _NO_FRAME."""
+        while self._released and self._released[0] >= len(self._taken):
+            heappop(self._released)
+        is_all = len(self._taken) << self._frame_shift >= self._items_max
+        if (is_all and not self._released) or not self._memory.take(self._frame_bytes):
+            return _NO_FRAME
+        if self._released:
+            return heappop(self._released)
+        frame = len(self._taken)
+        self._taken.append(0)
+        self._free.append(0)
+        self._partial.grow(frame + 1)
+        self.high = (frame + 1) << self._frame_shift
+        return frame
+
+    def _release(self, frame: int) -> None:
+        """Give a frame back in which nothing is in use."""
+        if self._partial.is_listed(frame):
+            self._partial.remove(frame)
+        self._mapping.release(frame * FRAME_BYTES, FRAME_BYTES)
+        self._memory.give(self._frame_bytes)
+        self._free[frame] = 0
+        if frame != len(self._taken) - 1:
+            heappush(self._released, frame)
+            return
+        while not self._taken[frame - 1] and frame - 1 != self._open:
+            frame -= 1
+        del self._taken[frame:]
+        del self._free[frame:]
+        self._partial.shrink(frame)
+        self.high = frame << self._frame_shift

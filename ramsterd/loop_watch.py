@@ -1,0 +1,127 @@
+"""How long the event loop is blocked: measured by the loop itself, each time that it comes round.
+
+A trio instrument looks at the clock when the loop has heard of its sockets and timers, and again when all tasks that
+had something to do are done.  In between nobody else was served.  What did it is told by what was touched most
+(`core.work`), or by the garbage collector, if that took half of it.  If neither did much, the process itself had to
+wait: for a processor, or for memory that was swapped out.
+"""
+
+import gc
+import logging
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import trio
+
+from ramsterd.core.work import Work
+
+logger = logging.getLogger("ramster.daemon")
+
+# Upper ends of the histogram; no pass of ours should take more than 20 ms.
+BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+LOG_SECONDS: Final = 0.1
+# One line in so long: a machine that is short of memory stalls ten times a second.
+LOG_PAUSE_SECONDS: Final = 10.0
+COLLECTOR: Final = "the garbage collector"
+# In fewer units than a millisecond's worth nothing of ours took so long.
+_UNITS_MIN: Final = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopStatistics:
+    """Rounds of the loop by how long they took; `counts[i]` of those up to BUCKETS[i], the last of all others."""
+
+    counts: tuple[int, ...]
+    seconds_total: float
+    longest_seconds: float
+    # What touched most in the longest one; empty: nothing that is counted.
+    longest_name: str
+
+
+class LoopWatch(trio.abc.Instrument):
+    """See the module's text."""
+
+    def __init__(self, work: Work, *, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._work = work
+        self._clock = clock
+        self._counts = [0] * (len(BUCKETS) + 1)
+        self._seconds = 0.0
+        self._longest = 0.0
+        self._longest_name = ""
+        self._began_at = clock()
+        self._before: dict[str, int] = {}
+        self._collector_began_at = 0.0
+        self._collector_seconds = 0.0
+        self._log_at = 0.0
+        self._left_out = 0
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """Watch the loop that this is called in."""
+        trio.lowlevel.add_instrument(self)
+        gc.callbacks.append(self._on_collector)
+        try:
+            yield
+        finally:
+            gc.callbacks.remove(self._on_collector)
+            trio.lowlevel.remove_instrument(self)
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        with self.installed():
+            await trio.sleep_forever()
+
+    def after_io_wait(self, timeout: float) -> None:
+        """Note when a round begins."""
+        del timeout
+        self._before = self._work.snapshot()
+        self._collector_seconds = 0.0
+        self._began_at = self._clock()
+
+    def before_io_wait(self, timeout: float) -> None:
+        """Measure a round that ends."""
+        del timeout
+        now = self._clock()
+        seconds = now - self._began_at
+        self._counts[bisect_left(BUCKETS, seconds)] += 1
+        self._seconds += seconds
+        if seconds > self._longest:
+            self._longest, self._longest_name = seconds, self._name(seconds)
+        if seconds > LOG_SECONDS:
+            self._log(seconds, now)
+
+    def _name(self, seconds: float) -> str:
+        if self._collector_seconds > seconds / 2:
+            return COLLECTOR
+        return self._work.most_since(self._before, units_min=_UNITS_MIN)
+
+    def _on_collector(self, phase: Literal["start", "stop"], info: dict[str, int]) -> None:
+        del info
+        if phase == "start":
+            self._collector_began_at = self._clock()
+        else:
+            self._collector_seconds += self._clock() - self._collector_began_at
+
+    def _log(self, seconds: float, now: float) -> None:
+        if now < self._log_at:
+            self._left_out += 1
+            return
+        self._log_at = now + LOG_PAUSE_SECONDS
+        more = f"; {self._left_out} more since the last such line" if self._left_out else ""
+        self._left_out = 0
+        name = self._name(seconds)
+        cause = f"mostly by {name}" if name else "the process waited for a processor or for memory"
+        logger.warning("the event loop was blocked for %.0f ms: %s%s", seconds * 1e3, cause, more)
+
+    def statistics(self) -> LoopStatistics:
+        """Return a snapshot."""
+        return LoopStatistics(
+            counts=tuple(self._counts),
+            seconds_total=self._seconds,
+            longest_seconds=self._longest,
+            longest_name=self._longest_name,
+        )
