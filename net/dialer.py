@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 import trio
 
@@ -24,6 +24,13 @@ assert RECONNECT_SECONDS_MAX <= STAYED_SECONDS_MIN
 Address = tuple[str, int]
 
 
+class Over(NamedTuple):
+    """Why there is no link (any more), and whether the log has it already: a link that was open says how it ended."""
+
+    reason: str
+    is_said: bool = False
+
+
 def is_dialer(ours: NodeId, theirs: NodeId) -> bool:
     """Return whether we dial them: the higher number dials, so that a pair has one link."""
     return ours > theirs
@@ -33,7 +40,7 @@ async def dial_forever(
     name: str,
     transport: Transport,
     address: Callable[[], Address | None],
-    run: Callable[[Stream], Awaitable[str]],
+    run: Callable[[Stream], Awaitable[Over]],
     backoff: Backoff,
     *,
     on_no_link: Callable[[str], None],
@@ -48,12 +55,12 @@ async def dial_forever(
     while True:
         await wait_wanted()
         began_at = trio.current_time()
-        reason = await dial_once(transport, address(), run)
+        reason, is_said = await dial_once(transport, address(), run)
         stayed_seconds = trio.current_time() - began_at
         if stayed_seconds >= STAYED_SECONDS_MIN:
             backoff.reset()
         # A peer that stays away would fill the log with one sentence.
-        level = logging.DEBUG if reason == told else logging.WARNING
+        level = logging.DEBUG if is_said or reason == told else logging.WARNING
         told = reason
         on_no_link(reason)
         pause_seconds = backoff.next_seconds()
@@ -62,17 +69,19 @@ async def dial_forever(
 
 
 async def dial_once(
-    transport: Transport, address: Address | None, run: Callable[[Stream], Awaitable[str]]
-) -> str:
+    transport: Transport, address: Address | None, run: Callable[[Stream], Awaitable[Over]]
+) -> Over:
     """Dial and run one link; return why it is over, or no good, or never came to be."""
     if address is None:
-        return "not a member any more"
+        return Over("not a member any more")
     stream: Stream | None = None
     with trio.move_on_after(DIAL_SECONDS_MAX):
         try:
             stream = await transport.dial(*address)
         except PeerLost as lost:
-            return str(lost)
+            return Over(str(lost))
     if stream is None:
-        return f"no connection to {address[0]} port {address[1]} within {DIAL_SECONDS_MAX:g} s"
+        return Over(
+            f"no connection to {address[0]} port {address[1]} within {DIAL_SECONDS_MAX:g} s"
+        )
     return await run(stream)

@@ -16,7 +16,7 @@ import trio
 from net.backoff import Backoff
 from net.certificates import show_names
 from net.connection import Connection, ConnectionLimits
-from net.dialer import Address, dial_forever, is_dialer
+from net.dialer import Address, Over, dial_forever, is_dialer
 from net.frame import FrameLimits
 from net.hello import Hello, judge_hello
 from net.judgement import Accepted, Judgement, Refused, Undecided, judge_second_link
@@ -174,12 +174,14 @@ class Mesh:
         if node not in self.links:  # one that fell silent is a link still
             self._on_told_no_link(node, *sort_reason(reason))
 
-    async def _run_dialed(self, node: NodeId, links: trio.Nursery, stream: Stream) -> str:
+    async def _run_dialed(self, node: NodeId, links: trio.Nursery, stream: Stream) -> Over:
         """Run a link until it is over.  When it falls silent it goes on, and another may be made beside it."""
         link = self._new_link(stream, expected=node)
         links.start_soon(link.run)
         await link.wait_silent(self.silent_seconds)
-        return link.reason or f"not a byte for {self.silent_seconds:g} s"
+        if link.reason is None:
+            return Over(f"not a byte for {self.silent_seconds:g} s")
+        return Over(link.reason, is_said=link.theirs is not None)
 
     async def _wait_silent(self, node: NodeId) -> None:
         """Return when there is no link to a node, or one that is silent."""

@@ -5,7 +5,14 @@ import trio
 import trio.testing
 
 from net.backoff import RECONNECT_SECONDS_MAX, Backoff
-from net.dialer import DIAL_SECONDS_MAX, STAYED_SECONDS_MIN, dial_forever, dial_once, is_dialer
+from net.dialer import (
+    DIAL_SECONDS_MAX,
+    STAYED_SECONDS_MIN,
+    Over,
+    dial_forever,
+    dial_once,
+    is_dialer,
+)
 from net.transport import Stream
 from nodemanager.ids import NodeId
 from tests.simulation.network import SimNetwork
@@ -27,21 +34,21 @@ def test_exactly_one_of_a_pair_dials() -> None:
     assert not is_dialer(NodeId(1), NodeId(1))
 
 
-async def never_run(stream: Stream) -> str:
+async def never_run(stream: Stream) -> Over:
     raise AssertionError("there was nothing to run")
 
 
 async def test_nobody_there_is_a_reason(autojump_clock: trio.testing.MockClock) -> None:
-    reason = await dial_once(SimNetwork(), WHERE, never_run)
+    reason, _ = await dial_once(SimNetwork(), WHERE, never_run)
     assert reason == "nobody listens at 127.0.0.1 port 7701"
-    assert await dial_once(SimNetwork(), None, never_run) == "not a member any more"
+    assert await dial_once(SimNetwork(), None, never_run) == Over("not a member any more")
 
 
 async def test_a_dial_that_hangs_is_given_up(autojump_clock: trio.testing.MockClock) -> None:
     network = SimNetwork()
     network.dark.add(WHERE[0])
     began_at = trio.current_time()
-    reason = await dial_once(network, WHERE, never_run)
+    reason, _ = await dial_once(network, WHERE, never_run)
     assert reason == "no connection to 127.0.0.1 port 7701 within 5 s"
     assert trio.current_time() == began_at + DIAL_SECONDS_MAX
 
@@ -50,9 +57,9 @@ async def dials_after(seconds: float, *, stays_seconds: float) -> int:
     """Return how often a link is made in a time, if each lasts `stays_seconds`."""
     network = SimNetwork()
 
-    async def stay(stream: Stream) -> str:
+    async def stay(stream: Stream) -> Over:
         await trio.sleep(stays_seconds)
-        return "over"
+        return Over("over")
 
     async with trio.open_nursery() as nursery:
         await nursery.start(listen, network)
@@ -86,9 +93,9 @@ async def test_nobody_is_dialled_as_long_as_the_link_is_good(
 ) -> None:
     network, is_wanted = SimNetwork(), trio.Event()
 
-    async def run(stream: Stream) -> str:
+    async def run(stream: Stream) -> Over:
         await trio.sleep(3600)
-        return "over"
+        return Over("over")
 
     async with trio.open_nursery() as nursery:
         await nursery.start(listen, network)

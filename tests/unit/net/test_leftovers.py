@@ -12,7 +12,7 @@ import pytest
 import trio
 import trio.testing
 
-from net.dialer import Address, dial_once
+from net.dialer import Address, Over, dial_once
 from net.frame import LinkType, encode_header
 from net.mesh import Mesh
 from net.tcp import TcpTransport
@@ -236,7 +236,7 @@ async def test_nothing_is_left_with_tls_of_a_stranger_that(ending: Ending, tmp_p
 
 
 async def test_nothing_is_left_of_a_dial_that_fails() -> None:
-    async def run(stream: Stream) -> str:
+    async def run(stream: Stream) -> Over:
         raise AssertionError("nobody listens")
 
     with socket.create_server((LOOPBACK, 0)) as closed:
@@ -244,5 +244,5 @@ async def test_nothing_is_left_of_a_dial_that_fails() -> None:
     await dial_once(TcpTransport(), address, run)
     with watch_leftovers() as left:
         for _ in range(CONNECTIONS):
-            assert "refused" in await dial_once(TcpTransport(), address, run)
+            assert "refused" in (await dial_once(TcpTransport(), address, run)).reason
     assert not left

@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 import trio
+import trio.lowlevel
 import trio.testing
 
 from config.model import TimersConfig
@@ -548,4 +549,22 @@ async def test_the_same_story_over_and_over_ends_every_request_once(
         failures = [request_id for request_id, _ in two.diary.failures]
         assert sorted(replies + failures) == list(range(1, begun + 1))
         assert {failure for _, failure in two.diary.failures} == set(Failure)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_link_that_is_lost_is_said_once_by_each_side(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="ramster.net")
+    one, two = make_nodes(2)
+    async with trio.open_nursery() as nursery:
+        await start_all(nursery, [one, two])
+        caplog.clear()
+        one.mesh.links[NodeId(2)].close("tired of it")
+        await trio.lowlevel.checkpoint()
+        await trio.testing.wait_all_tasks_blocked()
+        said = [message for message in caplog.messages if "tired of it" in message]
+        assert len(said) == 2, said
+        await trio.sleep(2)
+        assert one.links() == [2]
         nursery.cancel_scope.cancel()
