@@ -1,4 +1,4 @@
-"""One page that several clients use: what may stand there now (docs/design/0011-order-of-operations.md).
+"""One page that several clients use: what may stand there now (docs/design/0012-order-of-operations.md).
 
 Operations have a number, the order in which they came.  One that is open may take effect at any moment; then those
 that came before it take none any more.  So what is possible is a value and the number of the last operation that took

@@ -184,7 +184,7 @@ class Crowd:
 async def test_clients_vanish_while_others_use_the_same_pages(
     seed: int, mock_clock: MockClock
 ) -> None:
-    """Allowed are exactly the outcomes of docs/design/0011-order-of-operations.md."""
+    """Allowed are exactly the outcomes of docs/design/0012-order-of-operations.md."""
     crowd = Crowd(seed, mock_clock)
     crowd.run()
     assert crowd.seen["stored"]
