@@ -9,6 +9,7 @@ from ramsterd.core.extents import StatusRun
 from ramsterd.core.page import PAGE_BYTES, PoolId
 from ramsterd.core.store import RunOfPages
 from ramsterd.engine import Engine
+from ramsterd.pager.book import Book
 from ramsterd.pager.interface import (
     Dropped,
     GetDoneCallback,
@@ -32,6 +33,7 @@ class PagerClient:
     """What one connection calls."""
 
     __slots__ = (
+        "_book",
         "_engine",
         "_look",
         "_pager",
@@ -42,7 +44,7 @@ class PagerClient:
         "operations",
     )
 
-    def __init__(self, pager: "Pager", engine: Engine, waiting: Waiting) -> None:
+    def __init__(self, pager: "Pager", engine: Engine, waiting: Waiting, book: Book) -> None:
         self.is_closed = False
         # What it waits for; empty unless something does.
         self.operations: Operations = {}
@@ -50,6 +52,7 @@ class PagerClient:
         self._pager = pager
         self._engine = engine
         self._waiting = waiting
+        self._book = book
         # What nearly all calls are, looked up once.
         self._look = engine.look
         self._put = engine.store.put
@@ -81,7 +84,7 @@ class PagerClient:
         done: Callable[[PutOutcome], None],
     ) -> PutOutcome | None:
         """See `PageClient`."""
-        put = self._waiting.put if self._waiting.open else self._put
+        put = self._waiting.put if self._book.open else self._put
         stored = put(pool, object_id, index, pages)
         start = stored * PAGE_BYTES
         if start == len(pages):
@@ -171,7 +174,7 @@ class PagerClient:
 
     def _on_taken(self, take: Take, done: Callable[[Taken], None], result: GetResult) -> None:
         if isinstance(result, GetOutcome):
-            self._waiting.forget(take)
+            self._book.forget(take)
             done(Taken(result, 0))
         else:
             done(Taken(result, self._waiting.end_take(take)))

@@ -17,6 +17,7 @@ from ramsterd.core import extents
 from ramsterd.core.page import PoolId, PoolKind
 from ramsterd.core.store import RunOfPages
 from ramsterd.engine import Engine
+from ramsterd.pager.book import Book
 from ramsterd.pager.client import PagerClient
 from ramsterd.pager.interface import GetDoneCallback
 from ramsterd.pager.waiting import Waiting
@@ -52,7 +53,8 @@ class Pager:
     def __init__(self, engine: Engine, peers: Peers, *, put_wait_seconds_max: float) -> None:
         self._engine = engine
         self._peers = peers
-        self._waiting = Waiting(engine, put_wait_seconds_max=put_wait_seconds_max)
+        self._book = Book(engine)
+        self._waiting = Waiting(engine, self._book, put_wait_seconds_max=put_wait_seconds_max)
         self._clients = 0
         self._gets: dict[PendingGet, tuple[PagerClient, GetDoneCallback]] = {}
         self._replications: dict[Replication, list[tuple[PagerClient, Callable[[bool], None]]]] = {}
@@ -73,12 +75,12 @@ class Pager:
     def open_client(self) -> PagerClient:
         """Return what one connection calls, until it closes it."""
         self._clients += 1
-        return PagerClient(self, self._engine, self._waiting)
+        return PagerClient(self, self._engine, self._waiting, self._book)
 
     def on_closed(self, client: PagerClient) -> None:
         """A client is gone: forget what it waits for."""
         self._clients -= 1
-        self._waiting.close(client.operations)
+        self._book.close(client.operations)
         for pending in client.gets:
             del self._gets[pending]
         if client.gets:
@@ -172,7 +174,7 @@ class Pager:
 
     def end_pool(self, pool: PoolId) -> None:
         """Nobody uses a pool any more: refuse what waits in it; `destroy_some` follows until it is gone."""
-        self._waiting.refuse_pool(pool)
+        self._book.refuse_pool(pool)
 
     def destroy_some(self, pool: PoolId, pages_max: int) -> tuple[int, bool]:
         """Drop a slice of a pool that was ended; return how many pages, and whether it is gone."""
@@ -204,7 +206,7 @@ class Pager:
         if not waiting.wants_turn:
             return False
         waiting.serve(self.now())
-        for write, outcome in waiting.take_ended():
+        for write, outcome in self._book.take_ended():
             write.done(outcome)
         self._log_refusals()
         return True
@@ -245,6 +247,6 @@ class Pager:
 
     def check_invariants(self) -> None:
         """Assert what must be true between passes."""
-        self._waiting.check_invariants()
+        self._book.check_invariants()
         assert all(pending in client.gets for pending, (client, _) in self._gets.items())
         assert not any(client.is_closed for client, _ in self._gets.values())

@@ -16,10 +16,10 @@ from ramsterd.core import extents
 from ramsterd.core.page import PAGE_BYTES, PoolId
 from ramsterd.core.table import LEAF_PAGES
 from ramsterd.engine import Engine
+from ramsterd.pager.book import Book
 from ramsterd.pager.interface import Dropped, PutOutcome, WriteOutcome
-from ramsterd.pager.operations import NEWEST, Operation, Operations, Patch, Put, Take, Write
-from ramsterd.pager.order import Order
-from ramsterd.pager.queues import Queue, Queues
+from ramsterd.pager.operations import NEWEST, Operations, Patch, Put, Take, Write
+from ramsterd.pager.queues import Queue
 from ramsterd.remote.pending import GetOutcome, PendingGet
 
 # Pages that a pool may put before the next one has its turn.
@@ -45,37 +45,30 @@ class WaitingStatistics:
 
 
 class Waiting:
-    """All operations of this node that are not over."""
+    """What becomes of writes, over the book of those that are not over."""
 
-    def __init__(self, engine: Engine, *, put_wait_seconds_max: float) -> None:
+    def __init__(self, engine: Engine, book: Book, *, put_wait_seconds_max: float) -> None:
         self._engine = engine
         self._store = engine.store
         self._put_wait_seconds_max = put_wait_seconds_max
-        self._order = Order()
-        self._queues = Queues()
-        self._last_number = 0
-        # Operations that are not over.  While there are none, nothing here is asked.
-        self.open: Operations = {}
-        self._fetches: dict[PendingGet, Patch] = {}
-        self._ended: dict[Write, WriteOutcome] = {}
+        self._book = book
+        self._queues = book.queues
         # What `Room.room_made` was when the queues were last served.
         self._room_seen = 0
         self.refused_total = 0
-        self._superseded = 0
-        self._cancelled = 0
 
     # What takes effect at once.
 
     def put(self, pool: PoolId, object_id: bytes, index: int, pages: memoryview) -> int:
         """Store what may be stored at once, from the start of a run; return how many pages."""
         stored = self._store.put(pool, object_id, index, pages, takes_slots=not self._queues)
-        self._on_effect(pool, object_id, index, stored)
+        self._book.on_effect(pool, object_id, index, stored)
         return stored
 
     def put_zeros(self, pool: PoolId, object_id: bytes, index: int, count: int) -> int:
         """Make the start of a run read as zeros; return how many pages, 0 if that is refused."""
         stored = self._store.put_zeros(pool, object_id, index, count, steps_max=ZERO_STEPS_MAX)
-        self._on_effect(pool, object_id, index, stored)
+        self._book.on_effect(pool, object_id, index, stored)
         if not stored:
             self.refuse(pool, object_id, index, min(count, LEAF_PAGES))
         return stored
@@ -87,7 +80,7 @@ class Waiting:
         reach, pages = extents.flush_slice(
             self._store, pool, object_id, index, count, units_max=pages_max
         )
-        self._on_effect(pool, object_id, index, reach)
+        self._book.on_effect(pool, object_id, index, reach)
         return Dropped(reach, pages)
 
     def refuse(self, pool: PoolId, object_id: bytes, index: int, count: int) -> None:
@@ -100,22 +93,7 @@ class Waiting:
     ) -> None:
         """Operation `newest` is refused on a run: the pool says what that leaves behind."""
         if self._store.refuse(pool, object_id, index, count):
-            self._on_effect(pool, object_id, index, count, newest=newest)
-
-    def _on_effect(
-        self, pool: PoolId, object_id: bytes, index: int, count: int, *, newest: int = NEWEST
-    ) -> None:
-        """A run was replaced by operation `newest`: that and what came before has nothing more to do there."""
-        if not self.open or count <= 0:
-            return
-        struck = self._order.strike(pool, object_id, index, count, newest=newest)
-        for operation in struck:
-            if isinstance(operation, Write):
-                if operation.rest:
-                    self._queues.on_changed(operation)
-                else:
-                    self._superseded += operation.number != newest
-                    self._end(operation, PutOutcome.STORED)
+            self._book.on_effect(pool, object_id, index, count, newest=newest)
 
     # What waits.
 
@@ -137,7 +115,7 @@ class Waiting:
             return PutOutcome.REFUSED
         put = Put(
             client=client,
-            number=self._next_number(),
+            number=self._book.next_number(),
             pool=pool,
             object_id=object_id,
             rest=[range(index, index + count)],
@@ -146,7 +124,7 @@ class Waiting:
             index=index,
             pages=memoryview(bytes(pages)),
         )
-        self._begin(put)
+        self._book.begin(put)
         self._queues.add(put)
         return None
 
@@ -165,7 +143,7 @@ class Waiting:
         """Change a part of one page, or wait: behind others that write it, for the page, or for room."""
         patch = Patch(
             client=client,
-            number=self._next_number(),
+            number=self._book.next_number(),
             pool=pool,
             object_id=object_id,
             rest=[range(index, index + 1)],
@@ -174,15 +152,12 @@ class Waiting:
             index=index,
             offset=offset,
             data=data,
-            is_behind=self._order.has_write(pool, object_id, index),
+            is_behind=self._book.order.has_write(pool, object_id, index),
         )
-        self._begin(patch)
+        self._book.begin(patch)
         if not patch.is_behind:
             self._try_patch(patch, now)
-        if patch not in self._ended:
-            return None
-        del client[patch]
-        return self._ended.pop(patch)
+        return self._book.take_answer(patch)
 
     def begin_take(
         self, client: Operations, pool: PoolId, object_id: bytes, index: int, count: int
@@ -190,12 +165,12 @@ class Waiting:
         """Watch which pages of a run are replaced until `end_take`."""
         take = Take(
             client=client,
-            number=self._next_number(),
+            number=self._book.next_number(),
             pool=pool,
             object_id=object_id,
             rest=[range(index, index + count)],
         )
-        self._begin(take)
+        self._book.begin(take)
         return take
 
     def end_take(self, take: Take) -> int:
@@ -203,70 +178,12 @@ class Waiting:
 
         What waits to be stored there came later than what was taken, and stays.
         """
-        self.forget(take)
+        self._book.forget(take)
         if take.pool not in self._store.pools:
             return 0
         return sum(
             self._store.flush(take.pool, take.object_id, run.start, len(run)) for run in take.rest
         )
-
-    def _next_number(self) -> int:
-        self._last_number += 1
-        return self._last_number
-
-    def _begin(self, operation: Operation) -> None:
-        self.open[operation] = None
-        operation.client[operation] = None
-        self._order.add(operation)
-
-    # How it ends.
-
-    def _end(self, write: Write, outcome: WriteOutcome) -> None:
-        """A write is over; its client is told at the end of the pass, unless it is gone by then."""
-        self._stop(write)
-        self._ended[write] = outcome
-
-    def forget(self, operation: Operation) -> None:
-        """An operation is over without an effect or an answer."""
-        self._stop(operation)
-        del operation.client[operation]
-
-    def _stop(self, operation: Operation) -> None:
-        del self.open[operation]
-        self._order.remove(operation)
-        if not self.open:
-            self._order.next_patches.clear()
-        if isinstance(operation, Write):
-            self._queues.remove(operation)
-        if isinstance(operation, Patch) and operation.fetch is not None:
-            del self._fetches[operation.fetch]
-            self._engine.cancel([operation.fetch])
-            operation.fetch = None
-
-    def close(self, client: Operations) -> None:
-        """A client is gone: nothing of it has any effect from now on, and nobody is to be told."""
-        for operation in list(client):
-            if operation in self.open:
-                self._cancelled += isinstance(operation, Write)
-                self.forget(operation)
-            else:
-                del self._ended[cast("Write", operation)]
-        client.clear()
-
-    def refuse_pool(self, pool: PoolId) -> None:
-        """A pool is about to go: whoever waits in it is refused."""
-        for operation in [each for each in self.open if each.pool == pool]:
-            if isinstance(operation, Write):
-                self._end(operation, PutOutcome.REFUSED)
-
-    def take_ended(self) -> list[tuple[Write, WriteOutcome]]:
-        """Return the writes that are over since the last call, and how they ended."""
-        if not self._ended:
-            return []
-        ended, self._ended = self._ended, {}
-        for write in ended:
-            del write.client[write]
-        return list(ended.items())
 
     # Patches.
 
@@ -286,13 +203,11 @@ class Waiting:
         """Change a page, or have it fetched; return whether there was room for it."""
         found = self._engine.get(patch.pool, patch.object_id, patch.index, 1, now=now)
         if isinstance(found, PendingGet):
-            patch.serial = self._engine.serial_of(patch.pool, patch.object_id, patch.index)
-            patch.fetch = found
-            self._fetches[found] = patch
-            self._queues.remove(patch)
+            serial = self._engine.serial_of(patch.pool, patch.object_id, patch.index)
+            self._book.begin_fetch(patch, found, serial)
             return True
         if isinstance(found, GetOutcome):
-            self._end(patch, found)
+            self._book.end(patch, found)
             return True
         return self._write_patched(patch, found[0], takes_slots=takes_slots)
 
@@ -301,31 +216,29 @@ class Waiting:
         stored = self._store.put(
             patch.pool, patch.object_id, patch.index, patched, takes_slots=takes_slots
         )
-        self._on_effect(patch.pool, patch.object_id, patch.index, stored, newest=patch.number)
+        self._book.on_effect(patch.pool, patch.object_id, patch.index, stored, newest=patch.number)
         return bool(stored)
 
-    def on_fetched(self, pending: PendingGet, now: float) -> bool:
-        """A get has ended; return whether it was for a patch."""
-        patch = self._fetches.pop(pending, None)
+    def on_fetched(self, pending: PendingGet, now: float) -> None:
+        """A get has ended that was for a patch, or for nobody any more."""
+        patch = self._book.end_fetch(pending)
         if patch is None:
-            return False
-        patch.fetch = None
+            return
         if pending.outcome is not None:
-            self._end(patch, pending.outcome)
+            self._book.end(patch, pending.outcome)
         elif self._engine.serial_of(patch.pool, patch.object_id, patch.index) != patch.serial:
             self._try_patch(patch, now)
         elif not self._write_patched(patch, pending.pages[0], takes_slots=not self._queues):
             self._wait_to_patch(patch)
-        return True
 
     # Room.
 
     @property
     def wants_turn(self) -> bool:
         """Whether `serve` would do something now.  Asked at the end of each pass."""
-        if not self.open:
-            return bool(self._ended)
-        if self._ended or self._order.next_patches:
+        if not self._book.open:
+            return bool(self._book.ended)
+        if self._book.ended or self._book.order.next_patches:
             return True
         return bool(self._queues) and (
             self._store.room_made != self._room_seen or self._queues.is_any_ready
@@ -333,10 +246,10 @@ class Waiting:
 
     def serve(self, now: float) -> None:
         """Serve those whose turn has come, in turns, as long as there is room, or enough for one pass."""
-        while self._order.next_patches:
-            patch = self._order.next_patches.pop(0)
+        while self._book.order.next_patches:
+            patch = self._book.order.next_patches.pop(0)
             # The other write may have ended together with its client, or the patch too.
-            if patch in self.open and not patch.is_behind and patch.fetch is None:
+            if patch in self._book.open and not patch.is_behind and patch.fetch is None:
                 self._try_patch(patch, now)
         work = PASS_PAGES
         if self._queues and self._store.room_made != self._room_seen:
@@ -370,14 +283,14 @@ class Waiting:
         assert isinstance(write, Put)
         run = write.rest[0][:pages_max]
         stored = self._store.put(write.pool, write.object_id, run.start, write.view(run))
-        self._on_effect(write.pool, write.object_id, run.start, stored, newest=write.number)
+        self._book.on_effect(write.pool, write.object_id, run.start, stored, newest=write.number)
         return stored
 
     # Time.
 
     def next_deadline(self) -> float | None:
         """Return when the first write that waits for room gives up, or some time before."""
-        return self._queues.next_deadline() if self.open else None
+        return self._queues.next_deadline() if self._book.open else None
 
     def on_deadline(self, now: float) -> None:
         """Refuse writes that have waited long enough."""
@@ -392,7 +305,7 @@ class Waiting:
                 self._hide(
                     write.pool, write.object_id, run.start, len(run), newest=write.number - 1
                 )
-        self._end(write, PutOutcome.REFUSED)
+        self._book.end(write, PutOutcome.REFUSED)
 
     # What is true.
 
@@ -402,23 +315,6 @@ class Waiting:
             waiting=len(self._queues),
             pools_waiting=self._queues.pools,
             refused_total=self.refused_total,
-            superseded_total=self._superseded,
-            cancelled_total=self._cancelled,
+            superseded_total=self._book.superseded_total,
+            cancelled_total=self._book.cancelled_total,
         )
-
-    def check_invariants(self) -> None:
-        """Assert what must be true between passes.  Walks everything that waits."""
-        self._order.check_invariants(list(self.open))
-        for operation in self.open:
-            assert operation in operation.client
-            if isinstance(operation, Put):
-                assert operation.rest
-                assert operation in self._queues
-            elif isinstance(operation, Patch):
-                places = (
-                    operation.is_behind,
-                    operation in self._order.next_patches,
-                    operation.fetch is not None,
-                    operation in self._queues,
-                )
-                assert sum(places) == 1, "a patch waits for one thing"
