@@ -188,7 +188,7 @@ class Engine:
         self._is_leaving = False
         # Peers that gave up their own pages: what follows on the link is its end, in order.
         self._departing: set[NodeId] = set()
-        # When the last pass ended: what is told in seconds from now on is told from then.
+        # When the last pass ended: now, to half a second, for what is told without a clock.
         self._settled_at = 0.0
 
     # What front ends ask.
@@ -450,7 +450,7 @@ class Engine:
     def on_request_failed(self, request_id: int) -> None:
         """A request of ours will get no answer: its outcome is unknown."""
         if self._remotifier.is_in_flight(request_id):
-            self._remotifier.on_unknown(request_id)
+            self._remotifier.on_unknown(request_id, self._settled_at)
         elif self._spot_checks.is_in_flight(request_id):
             self._spot_checks.on_request_failed(request_id)
         else:

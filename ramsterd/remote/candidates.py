@@ -41,6 +41,7 @@ class Candidates:
             replace(
                 each,
                 free_bytes=max(0, each.free_bytes - placed_bytes.get(each.node, 0)),
+                refused_until=max(each.refused_until, standing.silent_until(each.node)),
                 paced_until=self.pace.open_at(each.node),
                 distrusted_until=self.trust.distrusted_until(each.node),
                 is_doubtful=standing.is_doubtful(each.node)

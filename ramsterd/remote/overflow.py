@@ -208,11 +208,11 @@ class Overflow:
         if stored:
             self._remember(put.holder, rows, serials)
 
-    def on_unknown(self, request_id: int) -> None:
+    def on_unknown(self, request_id: int, now: float) -> None:
         """Nobody knows whether the peer has these pages: a get will find out."""
         put = self._in_flight.pop(request_id)
         self._unknown += len(put.shipment.serials)
-        self._standing.on_unanswered(put.holder.node)
+        self._standing.on_unanswered(put.holder.node, now)
         if not put.holder.is_dead:
             self._remember(put.holder, put.shipment.rows, put.shipment.serials)
 

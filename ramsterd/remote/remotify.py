@@ -220,7 +220,7 @@ class Remotifier:
             put = self._in_flight[request_id]
             if able >= min(len(put.shipment.holders), put.shipment.fewest_copies):
                 self._given_up[request_id] = put
-                self._on_unknown(request_id)
+                self._on_unknown(request_id, now)
                 is_any_back = True
         return is_any_back
 
@@ -333,19 +333,19 @@ class Remotifier:
         self._stored_by_node[holder.node] = self._stored_by_node.get(holder.node, 0) + count
         self._standing.on_stored(holder.node)
 
-    def on_unknown(self, request_id: int) -> None:
+    def on_unknown(self, request_id: int, now: float) -> None:
         """Nobody knows whether a peer has these pages: it is owed a flush."""
         if self._overflow.is_in_flight(request_id):
-            self._overflow.on_unknown(request_id)
+            self._overflow.on_unknown(request_id, now)
             return
         del self._sent_at[request_id]
         if self._given_up.pop(request_id, None) is None:
-            self._on_unknown(request_id)
+            self._on_unknown(request_id, now)
 
-    def _on_unknown(self, request_id: int) -> None:
+    def _on_unknown(self, request_id: int, now: float) -> None:
         put = self._in_flight.pop(request_id)
         self._unknown += len(put.shipment.serials)
-        self._standing.on_unanswered(put.holder.node)
+        self._standing.on_unanswered(put.holder.node, now)
         self._owe(put.holder, put.shipment.serials)
         self._on_answer(put.shipment)
 

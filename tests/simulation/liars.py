@@ -5,15 +5,23 @@ A lie is a method of `Liar`; several may hold at the same time.  What a lying no
 
 import random
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
+from net.frame import Frame
 from nodemanager.ids import Incarnation, NodeId
 from ramsterd.remote.messages import PutPages, PutResult
 from tests.simulation.cluster import Node
 
+OUT_OF_RANGE_CHANCE: Final = 0.1
 CLAIMED_MAX: Final = (1 << 64) - 1
 # What a liar may do at random; each is a method.
 LIES: Final = ("keeps_nothing", "holds_nothing", "loses", "damages", "claims", "refuses_some")
+# What it may do to its answers on top of that.
+MANNERS: Final = ("answers_twice", "answers_late", "answers_nothing", "answers_out_of_range")
+
+
+# Node, request, count, table, body.
+Reply: TypeAlias = tuple[NodeId, Frame, int, bytes, bytes]
 
 
 class Liar:
@@ -25,12 +33,17 @@ class Liar:
         # As an honest node does it.
         self._on_put, self._on_get = self._foreign.on_put, self._foreign.on_get
         self._pages_of = self._foreign.pages_of
+        self._outbox = node.engine._outbox
+        self._reply = self._outbox.reply
+        self._kept_back: list[Reply] = []
         self.answered_stored = 0
 
     def repents(self) -> None:
         """Be honest from now on; what was lost stays lost."""
         for name in ("on_put", "on_get", "pages_of"):
             self._foreign.__dict__.pop(name, None)
+        self._outbox.__dict__.pop("reply", None)
+        self._kept_back.clear()
 
     def keeps_nothing(self) -> None:
         """Say that each page is stored, and drop it."""
@@ -84,3 +97,43 @@ class Liar:
             return packed, bytes(byte ^ 0x55 for byte in body)
 
         self._foreign.on_get = on_get  # type: ignore[method-assign]
+
+    # What happens to answers.
+
+    def answers_twice(self) -> None:
+        """Send each answer twice."""
+
+        def reply(node: NodeId, frame: Frame, count: int, table: bytes, body: bytes = b"") -> None:
+            for _ in range(2):
+                self._reply(node, frame, count, table, body)
+
+        self._outbox.reply = reply  # type: ignore[method-assign]
+
+    def answers_late(self) -> None:
+        """Send an answer when others are due, in any order, or never."""
+
+        def reply(node: NodeId, frame: Frame, count: int, table: bytes, body: bytes = b"") -> None:
+            self._kept_back.append((node, frame, count, table, body))
+            while len(self._kept_back) > self._rng.randint(0, 6):
+                late = self._kept_back.pop(self._rng.randrange(len(self._kept_back)))
+                self._reply(*late)
+
+        self._outbox.reply = reply  # type: ignore[method-assign]
+
+    def answers_nothing(self) -> None:
+        """Send no answer, and go on telling STATUS."""
+
+        def reply(node: NodeId, frame: Frame, count: int, table: bytes, body: bytes = b"") -> None:
+            """Do nothing."""
+
+        self._outbox.reply = reply  # type: ignore[method-assign]
+
+    def answers_out_of_range(self) -> None:
+        """Send results and codecs that there are none of, in some answers."""
+
+        def reply(node: NodeId, frame: Frame, count: int, table: bytes, body: bytes = b"") -> None:
+            if self._rng.random() < OUT_OF_RANGE_CHANCE:
+                table = bytes([self._rng.randrange(256)]) * len(table)
+            self._reply(node, frame, count, table, body)
+
+        self._outbox.reply = reply  # type: ignore[method-assign]

@@ -5,6 +5,7 @@ import random
 import pytest
 from trio.testing import MockClock
 
+from config.model import RemoteConfig
 from nodemanager.ids import NodeId
 from ramsterd.remote import holders, sweeps
 from ramsterd.remote.messages import PAGES_PER_FRAME_MAX
@@ -161,3 +162,19 @@ def fill(client: Client) -> None:
     for index in range(0, 1600, 16):
         client.put(index, 16)
     client.cluster.run(6)
+
+
+async def test_a_holder_that_answers_nothing_is_owed_few_flushes(
+    seed: int, mock_clock: MockClock
+) -> None:
+    """It tells its STATUS, so it is linked and up; what it was sent it may have, so it is owed a flush that nothing proves."""
+    cluster, client, liar = with_a_liar(seed, mock_clock)
+    liar.answers_nothing()
+    write_all(client, 300, reads=False)
+    unknown = cluster[0].engine.statistics().remotify.unknown_total
+    window = RemoteConfig().puts_in_flight_max * PAGES_PER_FRAME_MAX
+    assert unknown <= 9 * window, "1, 2, 4 ... 128 s, and the first"
+    liar.repents()
+    cluster.run(300)
+    write_all(client, 30, reads=False)
+    assert cluster[0].engine.statistics().remotify.stored_by_node[NodeId(LIAR)] > 0

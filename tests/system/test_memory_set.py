@@ -96,7 +96,8 @@ def test_a_budget_that_nobody_can_make_true_stops_short(new_cluster: NewCluster)
     assert done.returncode == 1
     said = json.loads(done.stdout)
     assert said["state"] == "stopped"
-    assert 10 * MIB <= said["resident_bytes"] == said["budget_bytes"]
+    assert 10 * MIB <= said["resident_bytes"] < 0.9 * said["budget_bytes"]
+    fill(node, 2)  # there is room for writes
     assert "shrinking stopped at" in node.log
     text = memory_set(node, "--budget", "32MiB")
     assert (text.returncode, text.stdout[:23]) == (0, "the budget is 32 MiB: 1")
