@@ -89,8 +89,8 @@ def other_name(cluster: Cluster, ours: Authority, foreign: Authority) -> None:
     use_tls(cluster[1], ours.issue("n1"))
     use_tls(cluster[2], ours.issue("n3"))
     cluster[2].program = changed_program(
-        "import ramsterd.cli as cli; load = cli.load_credentials;"
-        " cli.load_credentials = lambda tls, node, file: load(tls, node='n3', file=file)"
+        "import ramsterd.examine as examine; load = examine.load_credentials;"
+        " examine.load_credentials = lambda tls, node, file: load(tls, node='n3', file=file)"
     )
 
 
@@ -201,8 +201,8 @@ def test_whoever_answers_in_the_place_of_a_member_is_refused(
     use_tls(cluster[1], ours.issue("n9"))
     use_tls(cluster[2], ours.issue("n2"))
     cluster[1].program = changed_program(
-        "import ramsterd.cli as cli; load = cli.load_credentials;"
-        " cli.load_credentials = lambda tls, node, file: load(tls, node='n9', file=file)"
+        "import ramsterd.examine as examine; load = examine.load_credentials;"
+        " examine.load_credentials = lambda tls, node, file: load(tls, node='n9', file=file)"
     )
     for node in cluster:
         node.start()
