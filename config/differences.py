@@ -47,7 +47,7 @@ NEEDS_RESTART: Final = frozenset(
         # `ramsterctl memory set` changes the budget meanwhile.
         "memory.budget", "memory.budget_max", "memory.pages_max",
         # Timers and windows stand in many requests that are under way.
-        "remote.copies", "remote.ephemeral", "remote.request_seconds_max", "remote.fetch_seconds_max",
+        "remote.copies", "remote.copies_min", "remote.ephemeral", "remote.request_seconds_max", "remote.fetch_seconds_max",
         "remote.put_wait_seconds_max", "remote.puts_in_flight_max", "remote.gets_in_flight_max",
         "remote.refusal_seconds", "remote.repatriate_seconds", "remote.orphan_seconds",
         "nbd.socket", "nbd.listen", "tmem.socket", "control.socket", "metrics.listen",

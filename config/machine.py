@@ -18,7 +18,7 @@ from config.rules import socket_paths
 from config.shares import describe_size
 from config.units import human_bytes
 
-# An idle daemon with TLS, and some clients' buffers.
+# An idle daemon has 41 MiB resident; the rest is for buffers of some clients.
 PROCESS_BYTES: Final = 48 << 20
 ANY_WRITE: Final = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 # Pages of peers have tables too: so many are in the budget if all shrink to half.

@@ -41,7 +41,8 @@ def config_group(ask: Ask) -> click.Group:
                 )
                 raise SystemExit(1)
             time.sleep(POLL_SECONDS)
-        click.echo(json.dumps(now, indent=2) if as_json else format_reload(now))
+        if text := json.dumps(now, indent=2) if as_json else format_reload(now):
+            click.echo(text)
         for problem in now["problems"]:
             click.echo(f"ramsterctl: {problem}", err=True)
         if now["problems"]:
@@ -54,4 +55,6 @@ def format_reload(now: dict[str, Any]) -> str:
     """Return what a reload applied and left, a line each."""
     lines = [f"applied: {each}" for each in now["applied"]]
     lines += [f"needs a restart: {each}" for each in now["needs_restart"]]
-    return "\n".join(lines) or "no key of ramsterd.toml has changed"
+    if not lines and not now["problems"]:
+        lines = ["no key of ramsterd.toml has changed"]
+    return "\n".join(lines)

@@ -46,7 +46,8 @@ def examine(config: Path, *, user: User, is_start: bool) -> Examined:
     file = str(config)
     daemon, cluster, node = load_node(config)
     check_codecs(daemon, file=file)
-    check_state(daemon.state_dir)
+    if not is_start:  # a start reads it when the folder is locked, and says the same
+        check_state(daemon.state_dir)
     credentials, heartbeat_key = load_own_credentials(daemon, config), _load_key(daemon, file)
     machine = survey(daemon, node, file=file, user=user)
     at = f"node[{cluster.node.index(node)}]"

@@ -44,7 +44,7 @@ def test_it_waits_for_its_own_reload_and_tells_what_became_of_it() -> None:
 
 def test_a_file_that_is_wrong_is_an_error() -> None:
     result = run(state(3, problems=["f: log.level: found 'loud', expected 'info'"]))
-    assert result.exit_code == 1
+    assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == "ramsterctl: f: log.level: found 'loud', expected 'info'\n"
 
 
