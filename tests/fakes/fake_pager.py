@@ -135,12 +135,12 @@ class FakeClient:
     ) -> Dropped:
         """Drops exactly as many, so that slices are seen."""
         self._fake.calls["drop"] += 1
-        pages = 0
-        for each in range(index, index + count):
-            pages += self._fake.pages.pop((pool, object_id, each), None) is not None
-            if pages == pages_max:
-                return Dropped(each + 1 - index, pages)
-        return Dropped(count, pages)
+        indexes = sorted(key[2] for key in self._fake.pages if key[:2] == (pool, object_id))
+        found = [each for each in indexes if index <= each < index + count][:pages_max]
+        for each in found:
+            del self._fake.pages[pool, object_id, each]
+        reach = found[-1] + 1 - index if len(found) == pages_max else count
+        return Dropped(reach, len(found))
 
     def bring_home(
         self,
