@@ -109,8 +109,16 @@ class World:
             for index, identity in versions(client):
                 had, has = before.get(identity, set()), after.get(identity, set())
                 self.destroyed[identity] += len(had - has)
-                if had - has and not self._counting(client, index, has):
+                if had - has and not self._counting(
+                    client, index, has - self._clean(client, index)
+                ):
                     client.expect_loss({index})
+
+    def _clean(self, client: "Client", index: int) -> set[int]:
+        """Return the owner if its copy may be dropped: it does so until it hears that the holders are dead."""
+        owner = client.node
+        row = rows_of(owner.engine.store, owner.pool).get((OBJECT, index), 0)
+        return {owner.number} if row and owner.engine.store.rows.holders(row) else set()
 
     def _counting(self, client: "Client", index: int, at: set[int]) -> set[int]:
         """Return those copies that the owner can still ask for: it may have given up the others on purpose."""
