@@ -15,6 +15,7 @@ from ramsterd.engine import Engine
 from ramsterd.own_incarnation import IncarnationKeeper
 from ramsterd.pager import GetOutcome, GetResult, Pager, PutOutcome
 from ramsterd.peers import Peers
+from tests.fakes.dropping import drop_run
 from tests.simulation.network import SimNetwork
 from tests.unit.heartbeat.beatnet import SimDatagramNetwork
 
@@ -86,7 +87,7 @@ class SimNode:
         return outcome
 
     def flush(self, index: int, count: int) -> None:
-        self.client.drop(self.pool, OBJECT, index, count, pages_max=count)
+        drop_run(self.client, self.pool, OBJECT, index, count)
         self.pager.settle()
 
     def put_until_full(self, start: int = 0) -> int:
