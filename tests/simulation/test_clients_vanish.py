@@ -11,7 +11,7 @@ from ramsterd.core.page import PAGE_BYTES, PoolKind
 from ramsterd.nbd.export import Export
 from ramsterd.pager import PutOutcome
 from ramsterd.tmemd.pools import PoolBook, Quotas
-from tests.dropping import drop_all
+from tests.fakes.dropping import drop_run
 from tests.simulation.checkers import check_books, check_invariants, check_step
 from tests.simulation.cluster import Cluster
 from tests.simulation.crowd import Client, DiskUser, PoolUser, Shared, Together
@@ -134,7 +134,7 @@ class Crowd:
         if self.rng.random() < 0.6:
             count = self.rng.randint(1, 24)
             start = self.rng.randrange(max(1, self._filled - count))
-            drop_all(self.node.client, self.node.pool, FILLER, start, count)
+            drop_run(self.node.client, self.node.pool, FILLER, start, count)
             self.node.pager.settle()
         else:
             for _ in range(self.rng.randint(1, 16)):
@@ -167,7 +167,7 @@ class Crowd:
             shared.is_shaky = False
         for make in self._makers:
             self._read_all(make())
-        drop_all(self.node.client, self.node.pool, FILLER, 0, self._filled)
+        drop_run(self.node.client, self.node.pool, FILLER, 0, self._filled)
         self.node.pager.settle()
         self.cluster.run(8.0)
         check_step(self.cluster)

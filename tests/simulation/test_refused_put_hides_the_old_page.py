@@ -3,7 +3,7 @@
 from trio.testing import MockClock
 
 from ramsterd.pager import GetOutcome, PutOutcome
-from tests.dropping import drop_all
+from tests.fakes.dropping import drop_run
 from tests.simulation.cluster import Cluster
 from tests.simulation.workload import Client, finish, stage
 
@@ -130,7 +130,7 @@ async def test_foreign_pages_that_go_make_room_for_a_put_that_waits(
     cluster.run(2)
     cluster.hold(0, 1)  # nothing of node 0 leaves any more
     put = client.put_until_one_waits()
-    drop_all(cluster[1].client, cluster[1].pool, b"disk", 0, 1600)
+    drop_run(cluster[1].client, cluster[1].pool, b"disk", 0, 1600)
     theirs.possible.clear()
     cluster[1].pager.settle()
     cluster.run(1)

@@ -15,7 +15,7 @@ from ramsterd.core.page import PoolId, PoolKind
 from ramsterd.core.rows import ADDRESS, HALVES_PER_ROW
 from ramsterd.core.traffic import FOREIGN_OBJECT
 from ramsterd.pager import GetOutcome, GetResult, PutOutcome
-from tests.dropping import drop_all
+from tests.fakes.dropping import drop_run
 from tests.simulation.checkers import check_books, check_step, held, remote_only, rows_of
 from tests.simulation.cluster import Cluster, Node
 from tests.simulation.pages import CACHE, OBJECT, RAW_VERSIONS, SPILL, VERSIONS_PER_LIFE, make_page
@@ -164,7 +164,7 @@ class Client:
     def flush(self, index: int, count: int = 1) -> None:
         self._note("flush", index, count)
         with self.cluster.inside(self.number):
-            drop_all(self.node.client, self.pool, OBJECT, index, count)
+            drop_run(self.node.client, self.pool, OBJECT, index, count)
             for each in range(index, index + count):
                 self.possible[each] = {HOLE}
                 self.losable.discard(each)

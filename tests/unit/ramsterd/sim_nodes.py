@@ -15,7 +15,7 @@ from ramsterd.engine import Engine
 from ramsterd.own_incarnation import IncarnationKeeper
 from ramsterd.pager import GetOutcome, GetResult, Pager, PutOutcome
 from ramsterd.peers import Peers
-from tests.dropping import drop_all
+from tests.fakes.dropping import drop_run
 from tests.simulation.network import SimNetwork
 from tests.unit.heartbeat.beatnet import SimDatagramNetwork
 
@@ -87,7 +87,7 @@ class SimNode:
         return outcome
 
     def flush(self, index: int, count: int) -> None:
-        drop_all(self.client, self.pool, OBJECT, index, count)
+        drop_run(self.client, self.pool, OBJECT, index, count)
         self.pager.settle()
 
     def put_until_full(self, start: int = 0) -> int:

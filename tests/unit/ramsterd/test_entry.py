@@ -43,7 +43,9 @@ print([number.name for number in map(signal.Signals, heard)])
 
 def test_children_inherit_no_ignored_signal() -> None:
     said = run("""
-import subprocess
+import signal, subprocess
+# Tests that a shell has put into the background are started with it ignored.
+signal.signal(signal.SIGINT, signal.SIG_DFL)
 from ramsterd.signals import hold_signals, release_hangup
 hold_signals()
 release_hangup()
