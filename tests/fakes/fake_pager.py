@@ -135,12 +135,16 @@ class FakeClient:
     ) -> Dropped:
         """Drops exactly as many, so that slices are seen."""
         self._fake.calls["drop"] += 1
-        pages = 0
-        for each in range(index, index + count):
-            pages += self._fake.pages.pop((pool, object_id, each), None) is not None
-            if pages == pages_max:
-                return Dropped(each + 1 - index, pages)
-        return Dropped(count, pages)
+        found = sorted(
+            each[2]
+            for each in self._fake.pages
+            if each[:2] == (pool, object_id) and 0 <= each[2] - index < count
+        )
+        for each in found[:pages_max]:
+            del self._fake.pages[pool, object_id, each]
+        if len(found) < pages_max:
+            return Dropped(count, len(found))
+        return Dropped(found[pages_max - 1] + 1 - index, pages_max)
 
     def bring_home(
         self,

@@ -29,7 +29,7 @@ class FakePager:
         self.pools[self.last] = name
         return self.last
 
-    def destroy_some(self, pool: int, leaves_max: int) -> tuple[int, bool]:
+    def destroy_some(self, pool: int, pages_max: int) -> tuple[int, bool]:
         del self.pools[pool]
         return 0, True
 
