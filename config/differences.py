@@ -24,7 +24,7 @@ T = TypeVar("T")
 APPLIED: Final = frozenset(
     {
         "memory.high_watermark", "memory.low_watermark",
-        "memory.foreign_fraction_max", "memory.foreign_owner_bytes_max",
+        "memory.foreign_fraction_max", "memory.foreign_owner_bytes_max", "memory.tables_max",
         "remote.foreign_bytes_per_second", "remote.repatriate_pages_per_second",
         "remote.rebuild_pages_per_second",
         "nbd.connections_max",

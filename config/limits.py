@@ -47,5 +47,5 @@ TMEM_USERS_MAX: Final = 64
 USER_ID_MAX: Final = (1 << 32) - 2
 # tmem's pools and a node's own share the 4096 of a store (ramsterd.core.tmem).
 POOLS_PER_USER_MAX: Final = 1024
-# What the tables of a store use for one page version (rows, entries, leaves that are full).
-TABLE_BYTES_PER_PAGE: Final = 44
+# What the tables of a store use for one page version: a row, an entry, its part of a leaf that is full.
+TABLE_BYTES_PER_PAGE: Final = 37

@@ -76,7 +76,8 @@ def tables_bytes(daemon: DaemonConfig) -> int:
         own += daemon.tmem.user_pages_max
     memory = daemon.memory
     foreign_bytes = memory.budget * memory.foreign_fraction_max * FOREIGN_PAGES_PER_BUDGET_PAGE
-    return TABLE_BYTES_PER_PAGE * (min(own, memory.pages_max) + int(foreign_bytes) // PAGE_BYTES)
+    pages = min(own, memory.pages_max) + int(foreign_bytes) // PAGE_BYTES
+    return min(TABLE_BYTES_PER_PAGE * pages, memory.tables_bytes(memory.budget))
 
 
 def _judge_memory(

@@ -12,7 +12,7 @@ from typing import Final
 from config import limits
 from config.endpoint import parse_address, split_endpoint
 from config.errors import ConfigError
-from config.limits import PAGE_BYTES
+from config.limits import PAGE_BYTES, TABLE_BYTES_PER_PAGE
 from config.model import (
     LOG_SUBSYSTEMS,
     ClusterConfig,
@@ -161,6 +161,13 @@ def _doubts_of_sizes(daemon: DaemonConfig, cluster: ClusterConfig) -> list[str]:
         found.append(
             f"export: found {human_bytes(size)} of exports, expected at most {SIZE_PER_BUDGET_MAX} times the memory of"
             f" {nodes} nodes with a budget of {human_bytes(budget)} each: what does not fit is refused when it is written"
+        )
+    tables_bytes = daemon.memory.tables_bytes(budget)
+    tables_pages_bytes = tables_bytes // TABLE_BYTES_PER_PAGE * PAGE_BYTES
+    if size > tables_pages_bytes:
+        found.append(
+            f"memory.tables_max: found {human_bytes(tables_bytes)}, enough for {human_bytes(tables_pages_bytes)} of pages,"
+            f" expected enough for all exports ({human_bytes(size)}): what is beyond is refused when it is written"
         )
     pages_max_bytes = daemon.memory.pages_max * PAGE_BYTES
     if size > pages_max_bytes:

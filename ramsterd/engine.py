@@ -311,6 +311,8 @@ class Engine:
             high_watermark=memory.high_watermark,
             low_watermark=memory.low_watermark,
         )
+        self._memory = memory
+        self.store.tables.bytes_max = memory.tables_bytes(self.store.zbud.budget_bytes)
         self._foreign.set_quotas(
             bytes_fraction_max=memory.foreign_fraction_max,
             owner_pages_max=memory.foreign_owner_bytes_max // PAGE_BYTES,

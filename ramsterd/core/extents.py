@@ -97,7 +97,7 @@ def flush_slice(
             break
         now = store.replace_piece(page_object, start, run, leaf, HOLE)
         dropped += now
-        units += PIECE_UNITS + min(now, LEAF_PAGES)
+        units += max(PIECE_UNITS, min(now, LEAF_PAGES))
     store.forget_if_empty(pool, page_object)
     store.counters.flushed += dropped
     store.work["flush"] += units

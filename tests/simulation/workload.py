@@ -44,6 +44,8 @@ class RunningPut:
 
     index: int
     versions: list[int]
+    # The order in which puts and flushes came.
+    number: int
     outcome: PutOutcome | None = None
 
     @property
@@ -77,6 +79,9 @@ class Client:
     puts: list[RunningPut] = field(default_factory=list)
     seen: Counter[str] = field(default_factory=Counter)
     last_version: int = 0
+    # Of each page, the last put or flush that is known to have taken effect.
+    newest: dict[int, int] = field(default_factory=dict)
+    _last_number: int = 0
 
     def __post_init__(self) -> None:
         self.node = self.cluster[self.number]
@@ -119,6 +124,10 @@ class Client:
 
     # Operations.
 
+    def _next_number(self) -> int:
+        self._last_number += 1
+        return self._last_number
+
     def put(self, index: int, count: int = 1, *, is_raw: bool = False) -> RunningPut:
         """Put new versions of a run."""
         self._note("put", index, count)
@@ -126,7 +135,7 @@ class Client:
         versions = [first + each for each in range(count)]
         self.last_version += count
         pages = b"".join(self._page(index + each, version) for each, version in enumerate(versions))
-        put = RunningPut(index, versions)
+        put = RunningPut(index, versions, self._next_number())
         self.puts.append(put)
         self._widen(index, count)
         with self.cluster.inside(self.number):
@@ -148,6 +157,10 @@ class Client:
         self.seen[outcome.name] += 1
         self._note(f"put {outcome.name}", put.index, len(put.versions))
         for index, version in enumerate(put.versions, put.index):
+            if self.newest.get(index, 0) > put.number:
+                continue  # what came later has taken effect: this one counts as done before
+            if outcome is PutOutcome.STORED:
+                self.newest[index] = put.number
             before = self.possible.get(index, {HOLE})
             if outcome is PutOutcome.STORED:
                 self.possible[index] = {version}
@@ -163,10 +176,12 @@ class Client:
 
     def flush(self, index: int, count: int = 1) -> None:
         self._note("flush", index, count)
+        number = self._next_number()
         with self.cluster.inside(self.number):
             drop_run(self.node.client, self.pool, OBJECT, index, count)
             for each in range(index, index + count):
                 self.possible[each] = {HOLE}
+                self.newest[each] = number
                 self.losable.discard(each)
             self._widen(index, count)
             self.node.pager.settle()

@@ -98,9 +98,11 @@ def test_budget_tables_and_process_together_are_compared() -> None:
     (finding,) = judge(text, with_memory(limit))
     assert not finding.is_error
     assert judge(text, with_memory(replace(limit, limit_bytes=300 * MIB))) == []
-    # The tables of a large export are a large part.
+    # The tables of a large export are a large part, unless they have a bound.
     many = text.replace('"1MiB"', '"16GiB"')
-    assert tables_bytes(read(many)) > 170 * MIB
+    assert tables_bytes(read(many)) == 64 * MIB
+    many = many.replace('"170MiB"', '"170MiB"\ntables_max = "1GiB"')
+    assert 170 * MIB > tables_bytes(read(many)) > 144 * MIB
     (finding,) = judge(many, with_memory(replace(limit, limit_bytes=300 * MIB)))
     assert "beside it" in finding.found
 

@@ -372,9 +372,12 @@ def test_a_wildcard_is_at_the_port_of_each_other_door(
 def test_exports_far_beyond_any_memory_are_doubted() -> None:
     text = 'control = {socket = "c"}\nnbd = {socket = "n"}\n' + DAEMON
     assert doubts(daemon(text.replace('"1MiB"', '"512MiB"')), cluster(CLUSTER)) == []
-    too_large, beyond = doubts(daemon(text.replace('"1MiB"', '"60TiB"')), cluster(CLUSTER))
+    too_large, tables, beyond = doubts(daemon(text.replace('"1MiB"', '"60TiB"')), cluster(CLUSTER))
     assert too_large.startswith(
         "export: found 60 TiB of exports, expected at most 64 times the memory of 2 nodes with a budget of 8 MiB each"
+    )
+    assert tables.startswith(
+        "memory.tables_max: found 64 MiB, enough for 6.92 GiB of pages, expected"
     )
     assert beyond.startswith("memory.pages_max: found 67108864 pages (256 GiB), expected at least")
 
