@@ -41,14 +41,18 @@ def running(command: Sequence[str], *, log: Path) -> Iterator[subprocess.Popen[b
 
 
 def wait_until(
-    is_true: Callable[[], bool], what: str, seconds_max: float = START_SECONDS_MAX
+    is_true: Callable[[], bool],
+    what: str,
+    seconds_max: float = START_SECONDS_MAX,
+    *,
+    pause_seconds: float = 0.02,
 ) -> None:
     """Wait for a condition, or raise TimeoutError with its name."""
     end = time.monotonic() + seconds_max
     while not is_true():
         if time.monotonic() > end:
             raise TimeoutError(f"not within {seconds_max:g} s: {what}")
-        time.sleep(0.02)
+        time.sleep(pause_seconds)
 
 
 def free_port() -> int:
@@ -239,3 +243,11 @@ def rss_bytes(pid: int) -> int:
         if line.startswith("Rss:"):
             return int(line.split()[1]) * 1024
     raise ValueError("no Rss line")
+
+
+def peak_bytes(pid: int) -> int:
+    """Return the most resident bytes that a process ever had (VmHWM of proc(5))."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise ValueError("no VmHWM line")

@@ -5,6 +5,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # Each seed of the simulation costs half a minute; `make simulate` spends many more on storms.
 SEEDS_DEFAULT = 3
@@ -13,6 +14,10 @@ ONLY_BY_NAME = {Path(__file__).parent / name for name in ("guest", "soak")}
 # `ip` and others live where only root's path leads; tests find them by name.
 SYSTEM_PATH = "/usr/sbin:/sbin"
 IN_CI = os.environ.get("CI") == "true"
+
+# Properties are of what happens, not of how long it takes: machines are slow when they are busy.
+settings.register_profile("ramster", deadline=None)
+settings.load_profile("ramster")
 
 skipped_key = pytest.StashKey[list[tuple[str, str]]]()
 

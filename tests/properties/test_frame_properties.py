@@ -65,7 +65,7 @@ def feed_in_chunks(data: bytes, chunks: list[int]) -> list[Seen]:
     return found
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(frames, max_size=8), st.lists(st.integers(1, 300_000), min_size=1, max_size=9))
 def test_any_frames_under_any_chunking_come_out_as_they_went_in(
     sent: list[Seen], chunks: list[int]
@@ -73,7 +73,7 @@ def test_any_frames_under_any_chunking_come_out_as_they_went_in(
     assert feed_in_chunks(b"".join(map(encode, sent)), chunks) == sent
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(frames.filter(lambda frame: len(frame.body) < 300), max_size=3),
     st.lists(st.integers(1, 3), min_size=1, max_size=9),

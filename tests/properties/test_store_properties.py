@@ -218,7 +218,6 @@ def test_the_store_does_as_a_dict_does() -> None:
         settings=settings(
             max_examples=40,
             stateful_step_count=40,
-            deadline=None,
             # Explaining a failure traces every line, which costs minutes here.
             phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

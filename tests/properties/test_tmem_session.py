@@ -352,5 +352,5 @@ class Programs(RuleBasedStateMachine):
         assert len(self.first.pager.pages) == total
 
 
-Programs.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+Programs.TestCase.settings = settings(max_examples=60, stateful_step_count=30)
 TestPrograms = Programs.TestCase

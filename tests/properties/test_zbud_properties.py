@@ -168,5 +168,5 @@ class ZbudMachine(RuleBasedStateMachine):
 @pytest.mark.slow
 def test_zbud_does_as_a_list_does() -> None:
     run_state_machine_as_test(
-        ZbudMachine, settings=settings(max_examples=25, stateful_step_count=40, deadline=None)
+        ZbudMachine, settings=settings(max_examples=25, stateful_step_count=40)
     )
