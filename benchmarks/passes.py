@@ -184,7 +184,7 @@ def discard(pair: Pair, pool: PoolId, pages: int) -> None:
     def drop(engine: Engine) -> None:
         nonlocal position
         reached, _ = extents.flush_slice(
-            engine.store, pool, OBJECT, position, pages - position, units_max=DROPPED_PAGES
+            engine.store, pool, OBJECT, position, pages - position, pages_max=DROPPED_PAGES
         )
         position += reached
 

@@ -79,44 +79,43 @@ def count_pages(
 
 
 def flush_slice(
-    store: Store, pool_id: PoolId, object_id: bytes, index: int, count: int, *, units_max: int
+    store: Store, pool_id: PoolId, object_id: bytes, index: int, count: int, *, pages_max: int
 ) -> tuple[int, int]:
-    """Drop pages from the start of a run until about `units_max` were touched; return how far that is, and how many.
+    """Drop about `pages_max` pages from the start of a run; return how far that is, and how many pages there were.
 
-    At most a leaf more is touched; the answer is `count` when nothing is left.
+    At most a leaf more is touched; all of the run is done if it is no longer than `pages_max`.
     """
     check_run(index, count)
     pool = store.pools[pool_id]
     page_object = pool.find_object(object_id)
     if page_object is None:
         return count, 0
-    dropped, units, reached = 0, 0, count
+    dropped, touched, pieces, reached = 0, 0, 0, count
     for start, run, leaf in store.table.pieces(page_object, index, count):
-        if units >= units_max:
+        if touched >= pages_max:
             reached = start - index
             break
         now = store.replace_piece(page_object, start, run, leaf, HOLE)
         dropped += now
-        units += max(PIECE_UNITS, min(now, LEAF_PAGES))
+        # A piece has a page at least; of zeros without entries there may be any number, for the price of one leaf.
+        touched += max(1, min(now, LEAF_PAGES))
+        pieces += 1
     store.forget_if_empty(pool, page_object)
     store.counters.flushed += dropped
-    store.work["flush"] += units
+    store.work["flush"] += PIECE_UNITS * pieces + touched
     return reached, dropped
 
 
-def flush_some(store: Store, pool_id: PoolId, units_max: int) -> int:
-    """Drop pages of a pool, of any of its objects, until about `units_max` were touched; return how many.
-
-    0: there are none any more.
-    """
-    objects, flushed, units = store.pools[pool_id].objects, 0, 0
-    while objects and units < units_max:
+def flush_some(store: Store, pool_id: PoolId, pages_max: int) -> int:
+    """Drop about `pages_max` pages of a pool, of any of its objects; return how many.  0: there are none any more."""
+    objects, flushed, touched = store.pools[pool_id].objects, 0, 0
+    while objects and touched < pages_max:
         object_id = next(reversed(objects))
         _, dropped = flush_slice(
-            store, pool_id, object_id, 0, INDEX_MAX + 1, units_max=units_max - units
+            store, pool_id, object_id, 0, INDEX_MAX + 1, pages_max=pages_max - touched
         )
         flushed += dropped
-        units += PIECE_UNITS + dropped
+        touched += 1 + dropped
     return flushed
 
 

@@ -78,7 +78,7 @@ class Waiting:
     ) -> Dropped:
         """Drop about `pages_max` pages from the start of a run."""
         reach, pages = extents.flush_slice(
-            self._store, pool, object_id, index, count, units_max=pages_max
+            self._store, pool, object_id, index, count, pages_max=pages_max
         )
         self._book.on_effect(pool, object_id, index, reach)
         return Dropped(reach, pages)

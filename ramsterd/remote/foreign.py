@@ -26,8 +26,8 @@ from ramsterd.core.zbud import Family
 from ramsterd.remote.foreign_flushes import ForeignFlushes
 from ramsterd.remote.messages import PutPages, PutResult
 
-# Units of work in one step of a purge, after which others may have their turn.
-_PURGE_UNITS: Final = 256
+# Pages dropped in one step of a purge, after which others may have their turn.
+_PURGE_PAGES: Final = 64
 # Blocks of ephemeral pages that give way to one PUT; if that is not enough, it finds no room.
 DISPLACED_BLOCKS_MAX: Final = 64
 
@@ -161,7 +161,7 @@ class ForeignPages:
         work = self._store.work
         for pool in pools:
             before = work["flush"]
-            while dropped := extents.flush_some(self._store, pool, _PURGE_UNITS):
+            while dropped := extents.flush_some(self._store, pool, _PURGE_PAGES):
                 self.purged_total += dropped
                 yield work["flush"] - before
                 before = work["flush"]

@@ -123,7 +123,7 @@ class ForeignFlushes:
             self._store.flush(pool, FOREIGN_OBJECT, start, count)
             return count
         reached, _ = extents.flush_slice(
-            self._store, pool, FOREIGN_OBJECT, start, count, units_max=_STEP_UNITS
+            self._store, pool, FOREIGN_OBJECT, start, count, pages_max=LEAF_PAGES
         )
         return reached
 

@@ -377,7 +377,7 @@ def test_exports_far_beyond_any_memory_are_doubted() -> None:
         "export: found 60 TiB of exports, expected at most 64 times the memory of 2 nodes with a budget of 8 MiB each"
     )
     assert tables.startswith(
-        "memory.tables_max: found 64 MiB, enough for 6.92 GiB of pages, expected"
+        "memory.tables_max: found 64 MiB, enough for 6.9 GiB of pages, expected"
     )
     assert beyond.startswith("memory.pages_max: found 67108864 pages (256 GiB), expected at least")
 

@@ -108,7 +108,7 @@ def test_slices_touch_a_bounded_number_of_pages_and_in_the_end_drop_all(
     while position < span:
         before, touched = store.pages_of(pool), store.work.total()
         reached, now = extents.flush_slice(
-            store, pool, OBJECT, position, span - position, units_max=100
+            store, pool, OBJECT, position, span - position, pages_max=100
         )
         assert store.work.total() - touched < 100 + LEAF_PAGES + PIECE_UNITS
         assert now == before - store.pages_of(pool)
@@ -122,7 +122,7 @@ def test_slices_touch_a_bounded_number_of_pages_and_in_the_end_drop_all(
 
 def test_a_slice_leaves_what_is_outside_of_it(store: Store, pool: PoolId) -> None:
     put(store, pool, 0, *[make_page(100, seed=each) for each in range(300)])
-    assert extents.flush_slice(store, pool, OBJECT, 10, 200, units_max=PLENTY) == (200, 200)
+    assert extents.flush_slice(store, pool, OBJECT, 10, 200, pages_max=PLENTY) == (200, 200)
     assert runs_of(store, pool, 0, 300) == [
         (PageStatus.DATA, 10),
         (PageStatus.HOLE, 200),
@@ -134,7 +134,7 @@ def test_lost_pages_are_dropped_too(store: Store, pool: PoolId) -> None:
     put(store, pool, 0, make_page(100))
     store.refuse(pool, OBJECT, 0, 1)
     assert runs_of(store, pool, 0, 1) == [(PageStatus(LOST), 1)]
-    extents.flush_slice(store, pool, OBJECT, 0, 1, units_max=1)
+    extents.flush_slice(store, pool, OBJECT, 0, 1, pages_max=1)
     assert runs_of(store, pool, 0, 1) == [(PageStatus.HOLE, 1)]
 
 
@@ -178,7 +178,7 @@ def test_a_tebibyte_of_zeros_on_a_disk_costs_next_to_nothing(store: Store) -> No
     ]
     middle = TIB_PAGES // 2 + 5
     put(store, disk, middle, make_page(100))
-    assert extents.flush_slice(store, disk, OBJECT, middle + 1, 1000, units_max=HUGE)[0] == 1000
+    assert extents.flush_slice(store, disk, OBJECT, middle + 1, 1000, pages_max=HUGE)[0] == 1000
     found = runs_of(store, disk, middle - 1, 1003)
     assert [kind.name for kind, _ in found] == ["ZERO", "DATA", "HOLE", "ZERO"]
     assert [count for _, count in found] == [1, 1, 1000, 1]
@@ -186,7 +186,7 @@ def test_a_tebibyte_of_zeros_on_a_disk_costs_next_to_nothing(store: Store) -> No
     position, slices = 0, 0
     while position < TIB_PAGES:
         position += extents.flush_slice(
-            store, disk, OBJECT, position, TIB_PAGES - position, units_max=4096
+            store, disk, OBJECT, position, TIB_PAGES - position, pages_max=4096
         )[0]
         slices += 1
     assert slices < 20
@@ -232,7 +232,7 @@ def test_a_flush_of_a_part_of_a_leaf_of_zeros_that_finds_no_room_leaves_zeros() 
     index = 0
     while store.put(disk, OBJECT, index, joined([make_page(100)])):
         index += 4096
-    assert extents.flush_slice(store, disk, OBJECT, index + 1, 3, units_max=HUGE) == (3, 0)
+    assert extents.flush_slice(store, disk, OBJECT, index + 1, 3, pages_max=HUGE) == (3, 0)
     assert runs_of(store, disk, index, 64) == [(PageStatus.ZERO, 64)]
     assert store.flush(disk, OBJECT, 0, 1 << 20) == 1 << 20, "what is whole needs no room"
     store.check_invariants()
