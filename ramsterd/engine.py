@@ -289,7 +289,7 @@ class Engine:
         )
 
     def shortage(self, now: float) -> Shortage:
-        """Return why a page that was refused has no room at peers; some pool of ours has pages."""
+        """Return why a page that was refused has no room at peers."""
         return self._remotifier.shortage(now)
 
     def destroy_pool(self, pool: PoolId) -> int:

@@ -228,8 +228,14 @@ class Waiting:
             self._book.end(patch, pending.outcome)
         elif self._engine.serial_of(patch.pool, patch.object_id, patch.index) != patch.serial:
             self._try_patch(patch, now)
-        elif not self._write_patched(patch, pending.pages[0], takes_slots=not self._queues):
-            self._wait_to_patch(patch)
+        elif not self._write_patched(
+            patch, pending.pages[0], takes_slots=patch.has_turn or not self._queues
+        ):
+            patch.has_turn = False
+            if now < patch.deadline:
+                self._wait_to_patch(patch)
+            else:
+                self._refuse(patch)
 
     # Room.
 
@@ -279,6 +285,7 @@ class Waiting:
     def _serve_head(self, write: Write, pages_max: int, now: float) -> int:
         """Do what there is room for of a write; return how many pages that was."""
         if isinstance(write, Patch):
+            write.has_turn = True
             return int(self._read_and_write(write, now, takes_slots=True))
         assert isinstance(write, Put)
         run = write.rest[0][:pages_max]

@@ -40,17 +40,16 @@ class Shortage:
     peers: int
     peers_up: int
     peers_with_room: int
-    # Of the pool that asks for most: its name, and how many peers it wants and needs.
+    # Of the pool that asks for most: its name, and how many peers it wants and needs; 0: there is no such pool.
     pool: str
     copies: int
     fewest_copies: int
 
     def __str__(self) -> str:
         """Return it as an operator reads it, with what to do."""
-        found = (
-            f"peers: {self.peers}, up: {self.peers_up}, with room: {self.peers_with_room};"
-            f" pages of {self.pool} need {self.fewest_copies} (copies = {self.copies})"
-        )
+        found = f"peers: {self.peers}, up: {self.peers_up}, with room: {self.peers_with_room}"
+        if self.copies:
+            found += f"; pages of {self.pool} need {self.fewest_copies} (copies = {self.copies})"
         if self.peers_up < self.peers:
             advice = "start the nodes that are down"
         else:
@@ -209,13 +208,13 @@ class Placing:
     def shortage(self, now: float, *, in_flight: Collection[Put], silent: set[NodeId]) -> Shortage:
         """Return why a page of ours finds no peer."""
         ours = (pool for pool in self._store.pools if pool.family is Family.OWN_PERSISTENT)
-        most = max(ours, key=lambda pool: pool.fewest_copies)
+        most = max(ours, key=lambda pool: pool.fewest_copies, default=None)
         peers = self._peers.nodes.candidates()
         return Shortage(
             peers=len(peers),
             peers_up=sum(each.is_linked and may_place(each.state) for each in peers),
             peers_with_room=len(self.room(now, in_flight=in_flight, silent=silent)),
-            pool=most.name,
-            copies=most.copies,
-            fewest_copies=most.fewest_copies,
+            pool="" if most is None else most.name,
+            copies=0 if most is None else most.copies,
+            fewest_copies=0 if most is None else most.fewest_copies,
         )

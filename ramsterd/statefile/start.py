@@ -105,7 +105,9 @@ def rewrite_state(
     records: dict[Key, Record] = {name: Record(new_generation(), lost_at) for name in exports}
     try:
         if has_old:
-            folder.file.rename(aside)
+            # The old file stays in its place until the new one takes it: without one all would be blank.
+            aside.unlink(missing_ok=True)
+            os.link(folder.file, aside)
         folder.write(Content(0, records), 1)
     except OSError as error:
         found = f"a folder that can't be written to ({(error.strerror or str(error)).lower()})"
