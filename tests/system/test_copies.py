@@ -56,3 +56,20 @@ def test_a_flush_of_a_replicated_export_waits_for_peers(new_cluster: NewCluster)
         assert not any(cluster[n].foreign_pages() for n in (2, 3, 4))
         client.nbd_flush()
         assert sum(cluster[n].foreign_pages() for n in (2, 3, 4)) == 2 * 16
+
+
+def test_one_of_three_down_refuses_no_write(new_cluster: NewCluster) -> None:
+    """What leaves has one copy and is at risk, until the third is back."""
+    cluster = new_cluster(budgets=["4MiB", "24MiB", "24MiB"], copies=2)
+    cluster.start()
+    node = cluster[1]
+    cluster[3].kill()
+    runs = fill(node)
+    assert rebuild(node) > 2000
+    assert node.status()["pager"]["refused_total"] == 0
+    check(node, runs)
+    cluster[3].start()
+    wait_until(lambda: rebuild(node) == 0, "no page at risk", seconds_max=40)
+    wait_until(lambda: cluster[3].foreign_pages() > 2000, "each page has two copies")
+    check(node, runs)
+    assert node.status()["engine"]["store"]["lost_total"] == 0
