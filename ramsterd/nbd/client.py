@@ -129,9 +129,9 @@ class NbdClient:
         self._ask(Command.TRIM, offset, length)
         self._next_reply()
 
-    def write_zeroes(self, offset: int, length: int) -> None:
-        """Make a range read as zeros; raises like `read`."""
-        self._ask(Command.WRITE_ZEROES, offset, length)
+    def write_zeroes(self, offset: int, length: int, *, flags: int = 0) -> None:
+        """Make a range read as zeros; `flags` as `CommandFlag`; raises like `read`."""
+        self._ask(Command.WRITE_ZEROES, offset, length, flags=flags)
         self._next_reply()
 
     def nbd_flush(self) -> None:
@@ -211,12 +211,20 @@ class NbdClient:
                 self._waiting.clear()
 
     def _ask(
-        self, command: Command, offset: int, length: int, *, payload: bytes | memoryview = b""
+        self,
+        command: Command,
+        offset: int,
+        length: int,
+        *,
+        payload: bytes | memoryview = b"",
+        flags: int = 0,
     ) -> None:
         assert len(payload) <= PAYLOAD_BYTES_MAX
         cookie = self._next_cookie
         self._next_cookie += 1
-        header = REQUEST.pack(request_word(command), struct.pack(">Q", cookie), offset, length)
+        header = REQUEST.pack(
+            request_word(command, flags), struct.pack(">Q", cookie), offset, length
+        )
         self._send([header, payload])
         if command != Command.DISC:
             self._waiting[cookie] = (command, offset, length)

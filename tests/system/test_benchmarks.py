@@ -44,6 +44,13 @@ def test_store_and_memory_print_their_figures_and_leave_no_file(tmp_path: Path) 
     assert not list(tmp_path.iterdir())
 
 
+def test_no_pass_is_long_and_no_tables_are_left_behind(tmp_path: Path) -> None:
+    printed = run_quick("passes", temp_dir=tmp_path)
+    assert "flush what is owed, with the link again, holder" in printed
+    assert "memory of both with 0 pages" in printed
+    assert ", rows 0.0, entries 0.0" in printed
+
+
 def test_clients_that_came_and_went_leave_no_memory_behind(tmp_path: Path) -> None:
     """Bytes are no seconds: the same on every machine, and what one kind of client left behind were hundreds of MiB."""
     printed = run_quick("client_ends", temp_dir=tmp_path)
