@@ -66,8 +66,8 @@ class Patch(Write):
     # The page is asked for at a peer, in this version; one that comes home in another is asked for again.
     fetch: PendingGet | None = None
     serial: int = 0
-    # It was asked for in the turn of this patch, which may take a slot when it is here.
-    has_turn: bool = False
+    # The page as it came home, which is kept while the patch waits for room: nobody else may keep it.
+    fetched: bytes | None = None
 
     def apply(self, page: bytes | None) -> memoryview:
         """Return the page with the change."""

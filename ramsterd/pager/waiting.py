@@ -201,6 +201,11 @@ class Waiting:
 
     def _read_and_write(self, patch: Patch, now: float, *, takes_slots: bool) -> bool:
         """Change a page, or have it fetched; return whether there was room for it."""
+        if patch.fetched is not None:
+            serial_now = self._engine.serial_of(patch.pool, patch.object_id, patch.index)
+            if serial_now == patch.serial:
+                return self._write_patched(patch, patch.fetched, takes_slots=takes_slots)
+            patch.fetched = None
         found = self._engine.get(patch.pool, patch.object_id, patch.index, 1, now=now)
         if isinstance(found, PendingGet):
             serial = self._engine.serial_of(patch.pool, patch.object_id, patch.index)
@@ -226,16 +231,9 @@ class Waiting:
             return
         if pending.outcome is not None:
             self._book.end(patch, pending.outcome)
-        elif self._engine.serial_of(patch.pool, patch.object_id, patch.index) != patch.serial:
+        else:
+            patch.fetched = pending.pages[0]
             self._try_patch(patch, now)
-        elif not self._write_patched(
-            patch, pending.pages[0], takes_slots=patch.has_turn or not self._queues
-        ):
-            patch.has_turn = False
-            if now < patch.deadline:
-                self._wait_to_patch(patch)
-            else:
-                self._refuse(patch)
 
     # Room.
 
@@ -285,7 +283,6 @@ class Waiting:
     def _serve_head(self, write: Write, pages_max: int, now: float) -> int:
         """Do what there is room for of a write; return how many pages that was."""
         if isinstance(write, Patch):
-            write.has_turn = True
             return int(self._read_and_write(write, now, takes_slots=True))
         assert isinstance(write, Put)
         run = write.rest[0][:pages_max]

@@ -4,6 +4,7 @@ import logging
 import os
 import secrets
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -91,27 +92,41 @@ def rewrite_state(
 ) -> Path | None:
     """Write a new state file, by which all these exports are lost; return where the old one is, if there was one.
 
+    Of a file that is whole after all, what it says of pools, of other exports and of incarnations is kept.
+
     Raises:
         StateFolderTaken: A daemon uses it.
         ConfigError: There is no folder, or it is of no use.
     """
     if path is None:
         raise ConfigError(file, "state_dir", '""', "a folder")
-    if path is None:
-        raise ConfigError(file, "state_dir", '""', "a folder")
     folder = open_folder(path, file=file)
     aside = folder.file.with_name(folder.file.name + ASIDE_SUFFIX)
     has_old = folder.file.exists()
-    records: dict[Key, Record] = {name: Record(new_generation(), lost_at) for name in exports}
+    old = _readable(folder.file)
+    records: dict[Key, Record] = {
+        key: replace(record, lost_at=record.lost_at or lost_at)
+        for key, record in old.records.items()
+    }
+    for name in exports:
+        records.setdefault(name, Record(new_generation(), lost_at))
     try:
         if has_old:
             # The old file stays in its place until the new one takes it: without one all would be blank.
             aside.unlink(missing_ok=True)
             os.link(folder.file, aside)
-        folder.write(Content(0, records), 1)
+        folder.write(Content(old.last_incarnation, records), 1)
     except OSError as error:
         found = f"a folder that can't be written to ({(error.strerror or str(error)).lower()})"
         raise ConfigError(str(path), "", found, "a folder for the state file") from None
     finally:
         folder.close()
     return aside if has_old else None
+
+
+def _readable(file: Path) -> Content:
+    """Return what a state file says, if it is whole; of any other nobody knows anything."""
+    try:
+        return read_state(file)
+    except (DamagedState, OSError):
+        return Content()

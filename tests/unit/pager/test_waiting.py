@@ -8,7 +8,9 @@ from trio.testing import MockClock
 
 from config.limits import BUDGET_BYTES_MIN
 from ramsterd.core.page import ZERO_PAGE, PoolId, PoolKind
+from ramsterd.core.store import RunOfPages
 from ramsterd.pager import Dropped, GetOutcome, PagerClient, PutOutcome, Taken
+from ramsterd.pager.pager import LOG_REFUSALS_SECONDS
 from ramsterd.pager.queues import PASSED_BYTES_MAX
 from tests.unit.ramsterd.sim_nodes import OBJECT, PAGE, SimNode, eventually, noise, run_nodes
 
@@ -329,3 +331,58 @@ async def test_room_is_served_a_bounded_piece_at_a_time(autojump_clock: MockCloc
         node.pager.settle()
         await eventually(lambda: len(user.done) == 8, seconds_max=0.1)
         assert user.get(20_000, 2) == [noise(0), noise(1)]
+
+
+async def test_refusals_without_a_pool_of_our_own_end_no_daemon(autojump_clock: MockClock) -> None:
+    """The log is told of them later, when the pool that they were in may be gone."""
+    async with run_nodes(SMALL) as [node]:
+        pager = node.pager
+        pools = node.pool, pager.new_pool(PoolKind.PERSISTENT, "spill", hides_refused=True)
+        user = User(node, pools[1])
+        index = 0
+        while user.put(index, noise(index)) is STORED:
+            index += 1
+        await trio.sleep(LOG_REFUSALS_SECONDS / 5)
+        assert user.put(index, noise(index)) is REFUSED
+        user.close()
+        for pool in pools:
+            pager.end_pool(pool)
+            while not pager.destroy_some(pool, 1000)[1]:
+                pass
+        pager.settle()
+        await trio.sleep(2 * LOG_REFUSALS_SECONDS)
+        cache = pager.new_pool(PoolKind.EPHEMERAL, "cache")
+        assert User(node, cache).put(0, noise(0)) is STORED
+
+
+async def test_a_patch_of_a_page_at_a_peer_gets_its_turn_beside_others_that_wait(
+    autojump_clock: MockClock,
+) -> None:
+    """The page is fetched once, and kept until there is room for it: memory is full, so nobody else keeps it."""
+    async with run_nodes(SMALL, 2 * SMALL) as [node, _]:
+        filler = User(node)
+        count = 0
+        while REFUSED not in filler.done:
+            filler.put(count, noise(count))
+            count += 1
+            await trio.sleep(6 if node.pager.statistics().puts_waiting > 3 else 0.001)
+        where = {
+            index: isinstance(node.engine.look(node.pool, OBJECT, index, 1), RunOfPages)
+            for index in range(count)
+        }
+        remote = [index for index, is_remote in where.items() if is_remote]
+        local = [index for index, is_remote in where.items() if not is_remote]
+        other, patcher = User(node, node.pager.new_pool(PoolKind.PERSISTENT, "b")), User(node)
+        for index in range(60):
+            other.put(index, noise(index, 3))
+        assert node.pager.statistics().puts_waiting
+        fetched = node.engine.statistics().fetch.fetched_total
+        assert patcher.patch(remote[0], 0, b"x" * 512) is None
+        while not patcher.done:
+            for index in local[-4:]:
+                filler.drop(index)
+            del local[-4:]
+            await trio.sleep(0.1)
+        assert patcher.done == [STORED]
+        assert node.engine.statistics().fetch.fetched_total - fetched <= 2
+        assert REFUSED not in other.done

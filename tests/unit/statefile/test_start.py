@@ -1,11 +1,12 @@
 """Before a daemon serves: what is wrong with a state folder or file is one line that says what to do."""
 
+import errno
 from pathlib import Path
 
 import pytest
 
 from config.errors import ConfigError
-from ramsterd.statefile.content import Content, Record
+from ramsterd.statefile.content import Content, PoolKey, Record
 from ramsterd.statefile.folder import FILE_NAME, StateFolder, StateFolderTaken, read_state
 from ramsterd.statefile.start import check_state, new_generation, open_state, rewrite_state
 
@@ -81,6 +82,34 @@ def test_a_rewritten_file_calls_every_export_lost_and_keeps_the_old_one(tmp_path
         "a": 7,
         "b": 7,
     }
+
+
+def test_a_rewrite_that_fails_leaves_the_old_file_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without any file the next start would take every export for blank."""
+    file = damage(tmp_path / "state")
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(StateFolder, "write", fail)
+    with pytest.raises(ConfigError, match="no space left on device"):
+        rewrite_state(tmp_path / "state", ["a"], file=FILE, lost_at=7)
+    assert file.read_text() == '{"format": 1'
+    monkeypatch.undo()
+    assert rewrite_state(tmp_path / "state", ["a"], file=FILE, lost_at=7) is not None
+
+
+def test_what_a_whole_file_says_of_pools_is_kept(tmp_path: Path) -> None:
+    pool = PoolKey(1000, "results")
+    folder = StateFolder(tmp_path)
+    folder.write(Content(12, {pool: Record("0" * 32), "old": Record("1" * 32, 3)}), 1)
+    folder.close()
+    rewrite_state(tmp_path, ["a"], file=FILE, lost_at=7)
+    content = read_state(tmp_path / FILE_NAME)
+    lost = {key: each.lost_at for key, each in content.records.items()}
+    assert (content.last_incarnation, lost) == (12, {pool: 7, "old": 3, "a": 7})
 
 
 def test_a_file_that_was_deleted_is_rewritten_too(tmp_path: Path) -> None:
