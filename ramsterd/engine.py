@@ -299,7 +299,7 @@ class Engine:
     def set_budget(self, budget_bytes: int, *, now: float) -> ResizeStatistics:
         """Change the budget, both ways (`core.resize`); `Resized` tells how it ended."""
         self._resize.begin(budget_bytes, now=now)
-        self.store.tables.bytes_max = self._memory.tables_bytes(budget_bytes)
+        self.store.set_tables_max(self._memory.tables_bytes(budget_bytes))
         self._watch_resize(now)
         self._status_at = now  # peers should know at once
         return self._resize.statistics()
@@ -312,7 +312,7 @@ class Engine:
             low_watermark=memory.low_watermark,
         )
         self._memory = memory
-        self.store.tables.bytes_max = memory.tables_bytes(self.store.zbud.budget_bytes)
+        self.store.set_tables_max(memory.tables_bytes(self.store.zbud.budget_bytes))
         self._foreign.set_quotas(
             bytes_fraction_max=memory.foreign_fraction_max,
             owner_pages_max=memory.foreign_owner_bytes_max // PAGE_BYTES,

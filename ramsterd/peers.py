@@ -177,9 +177,7 @@ class Peers:
         now = trio.current_time()
         touched: dict[NodeId, Link] = {}
         try:
-            while effects := self._engine.settle(now):
-                for effect in effects:
-                    self._perform(effect, touched, now)
+            self._perform_all(touched, now)
             if self.serve_waiting():
                 self._perform_all(touched, now)
         finally:

@@ -49,6 +49,10 @@ class Room(Versions):
         super().__init__(map_memory, limits)
         # How many clean blocks ever became ours alone.
         self.adopted_blocks = 0
+        # How many blocks were ever evicted, or adopted instead.
+        self.evicted_blocks = 0
+        # How often the bound on the tables was changed.
+        self._tables_changed = 0
         # For whom more is to be evicted, whose put found no room in the tables after some blocks.
         self.wants_tables: Family | None = None
 
@@ -65,10 +69,16 @@ class Room(Versions):
         # First what nobody uses, or pages would be evicted for it.
         self.zbud.trim()
 
+    def set_tables_max(self, tables_bytes_max: int) -> None:
+        """Change the bound on the tables.  What is over it goes as pages do."""
+        self.tables.bytes_max = tables_bytes_max
+        self._tables_changed += 1
+
     @property
     def room_made(self) -> int:
         """A number that differs from an earlier one if a put that found no room then may find some now."""
-        return self.zbud.room_made + self.rows.freed + self.table.nodes.freed
+        freed = self.zbud.room_made + self.rows.freed + self.table.nodes.freed
+        return freed + self._tables_changed
 
     # What a put needs.
 
@@ -152,6 +162,7 @@ class Room(Versions):
         """Drop the zpages of a clean or ephemeral block; a clean one that lacks copies elsewhere is adopted instead."""
         family = Family(self.zbud.family_of_block[block])
         assert family not in {Family.OWN_PERSISTENT, Family.FOREIGN_PERSISTENT}
+        self.evicted_blocks += 1
         if family is Family.OWN_CLEAN:
             attainable = self.copies_attainable
             if self.lacks_copies(block, attainable=attainable):

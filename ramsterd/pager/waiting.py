@@ -265,7 +265,8 @@ class Waiting:
     def _serve_turn(self, queue: Queue, now: float) -> int:
         """Serve one pool; return how many pages were put."""
         store = self._store
-        used, made, adopted = store.zbud.used_bytes, store.room_made, store.adopted_blocks
+        used, made = store.zbud.used_bytes, store.room_made
+        adopted, evicted = store.adopted_blocks, store.evicted_blocks
         pages = 0
         while pages < TURN_PAGES and queue.writes:
             stored = self._serve_head(queue.head, TURN_PAGES - pages, now)
@@ -276,7 +277,8 @@ class Waiting:
         is_stuck = not pages and store.adopted_blocks == adopted
         taken_bytes = max(0, store.zbud.used_bytes - used)
         self._queues.end_turn(queue, taken_bytes=taken_bytes, is_stuck=is_stuck)
-        if pages and store.room_made != made:
+        # What was evicted in vain may be enough for another.  What a put gave back again is no room.
+        if store.room_made != made and (pages or store.evicted_blocks != evicted):
             self._queues.on_room_made()
         return pages
 

@@ -149,5 +149,7 @@ def test_room_that_is_made_is_told(store: Store, pool: PoolId, cache: PoolId) ->
     assert is_told()
     store.set_budget(store.zbud.budget_bytes)
     assert is_told()
+    store.set_tables_max(store.tables.bytes_max)
+    assert is_told()
     remotify_all(store)
     assert is_told()
