@@ -113,6 +113,8 @@ class Connection:
         self._pager = pager
         self._clients = clients
         self._counters = clients.counters
+        # Why the client got no export, if that is how the handshake ended.
+        self._refusal = ""
         # What counts us as a client since the handshake said that we are.
         self._opened: Export | None = None
         # What `push` sends; None before and after the transmission.
@@ -132,6 +134,10 @@ class Connection:
 
         Errors: what the client or the network does wrong is returned; an exception is a bug of ours.
         """
+        ended = await self._serve()
+        return Ended(End.REFUSED, self._refusal) if self._refusal else ended
+
+    async def _serve(self) -> Ended:
         try:
             agreed = await self._negotiate()
             return agreed if isinstance(agreed, Ended) else await self._transmit(*agreed)
@@ -161,18 +167,24 @@ class Connection:
 
     async def _negotiate(self) -> tuple[Session, bytes] | Ended:
         negotiation = Negotiation(self._exports, self._open_export)
-        with trio.move_on_after(HANDSHAKE_SECONDS_MAX):
-            await self._send_all(negotiation.greeting())
-            while negotiation.state in {State.CLIENT_FLAGS, State.OPTIONS}:
-                data = await self._receive(_HANDSHAKE_RECEIVE_BYTES)
-                if not data:
-                    return Ended(End.CLOSED_EARLY, "in the handshake")
-                for answer in negotiation.receive_data(data):
-                    await self._send_all(answer)
-            if negotiation.state is State.ABORTED:
-                return Ended(End.ABORTED)
-            return negotiation.session, negotiation.rest
-        return Ended(End.TOO_SLOW, f"no export after {HANDSHAKE_SECONDS_MAX:.0f} s")
+        try:
+            with trio.move_on_after(HANDSHAKE_SECONDS_MAX):
+                return await self._agree(negotiation)
+            return Ended(End.TOO_SLOW, f"no export after {HANDSHAKE_SECONDS_MAX:.0f} s")
+        finally:
+            self._refusal = negotiation.refusal
+
+    async def _agree(self, negotiation: Negotiation) -> tuple[Session, bytes] | Ended:
+        await self._send_all(negotiation.greeting())
+        while negotiation.state in {State.CLIENT_FLAGS, State.OPTIONS}:
+            data = await self._receive(_HANDSHAKE_RECEIVE_BYTES)
+            if not data:
+                return Ended(End.CLOSED_EARLY, "in the handshake")
+            for answer in negotiation.receive_data(data):
+                await self._send_all(answer)
+        if negotiation.state is State.ABORTED:
+            return Ended(End.ABORTED)
+        return negotiation.session, negotiation.rest
 
     async def _receive(self, count: int) -> bytes:
         while True:

@@ -13,6 +13,7 @@ class End(enum.Enum):
     ABORTED = "aborted the handshake"
     CLOSED_EARLY = "closed without a disconnect"
     BROKEN = "connection broke"
+    REFUSED = "is refused"
     GARBAGE = "broke the protocol"
     TOO_SLOW = "was too slow"
     STOPPED = "server stopped"

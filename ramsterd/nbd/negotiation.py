@@ -81,6 +81,8 @@ class Negotiation:
     ) -> None:
         self.state = State.CLIENT_FLAGS
         self.rest = b""
+        # Why the last export that was asked for was refused; empty: it was not.
+        self.refusal = ""
         self._exports = {export.name: export for export in exports}
         if exports:
             self._exports.setdefault("", exports[0])
@@ -210,10 +212,11 @@ class Negotiation:
         export = self._exports.get(data.decode(errors="replace"))
         if export is None:
             raise RemoteProtocolError(f"no export is named {data[:64]!r}")
-        if export.lost_reason:
-            raise RemoteProtocolError(export.lost_reason)
-        if not self._open_export(export):
-            raise RemoteProtocolError(f"too many clients of export {export.name}")
+        self.refusal = export.lost_reason
+        if not self.refusal and not self._open_export(export):
+            self.refusal = f"too many clients of export {export.name}"
+        if self.refusal:
+            raise RemoteProtocolError(self.refusal)
         self._choose(export)
         padding = b"" if self._flags & ClientFlag.C_NO_ZEROES else EXPORT_NAME_PADDING
         flags = export.transmission_flags(is_structured=self._is_structured)
@@ -241,10 +244,11 @@ class Negotiation:
         export = self._exports.get(name)
         if export is None:
             return _reply(option, OptionReply.ERR_UNKNOWN, b"no such export")
-        if export.lost_reason:
-            return _reply(option, OptionReply.ERR_POLICY, export.lost_reason.encode())
-        if option == Option.GO and not self._open_export(export):
-            return _reply(option, OptionReply.ERR_POLICY, b"too many clients of this export")
+        self.refusal = export.lost_reason
+        if not self.refusal and option == Option.GO and not self._open_export(export):
+            self.refusal = f"too many clients of export {export.name}"
+        if self.refusal:
+            return _reply(option, OptionReply.ERR_POLICY, self.refusal.encode())
         flags = export.transmission_flags(is_structured=self._is_structured)
         bodies = [
             INFO_EXPORT.pack(Info.EXPORT, export.size, flags),

@@ -27,6 +27,7 @@ _LEVELS: Final = {
     End.STOPPED: logging.DEBUG,
     End.CLOSED_EARLY: logging.INFO,
     End.BROKEN: logging.INFO,
+    End.REFUSED: logging.WARNING,
     End.GARBAGE: logging.WARNING,
     End.TOO_SLOW: logging.WARNING,
 }
@@ -128,4 +129,5 @@ class NbdServer:
         finally:
             self._counters.connections -= 1
             self._counters.ended[end] += 1
-        _log.log(_LEVELS[end], "NBD client %d: %s (%s)", number, end.value, ended.detail)
+        detail = f" ({ended.detail})" if ended.detail else ""
+        _log.log(_LEVELS[end], "NBD client %d: %s%s", number, end.value, detail)

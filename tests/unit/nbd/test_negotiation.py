@@ -365,7 +365,7 @@ def test_an_export_without_room_for_one_more_client_is_refused_by_name() -> None
     assert kinds_of(answer, Option.INFO)[-1] is OptionReply.ACK
     answer = negotiation.hear(option(Option.GO, named("disk")))
     assert replies(answer, Option.GO) == [
-        (OptionReply.ERR_POLICY, b"too many clients of this export")
+        (OptionReply.ERR_POLICY, b"too many clients of export disk")
     ]
     negotiation.hear(option(Option.GO, named("swap")))
     assert negotiation.session.export is SWAP

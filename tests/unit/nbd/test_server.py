@@ -383,7 +383,7 @@ async def test_an_export_takes_as_many_clients_as_it_may_and_the_next_is_told(
             kind, count = struct.unpack(">II", data[12:])
             assert (kind == 0x80000002) == (len(streams) == 65)
             last = await receive(stream, count)
-        assert last == b"too many clients of this export"
+        assert last == b"too many clients of export disk"
         # One leaves, and the one that was refused may ask again.
         await streams[0].send_all(request(Command.DISC, 0))
         while server.statistics().connections != 64:
