@@ -1,6 +1,6 @@
 """The CA of a cluster, with its key: makes certificates.
 
-Needs the `cryptography` package (`pip install 'ramster[tls]'`), which the daemon does not; so `ramsterd.initial`
+Needs the `cryptography` package (the extra `tls`), which the daemon does not; so `ramsterd.initial`
 imports this module only when it is wanted.
 """
 

@@ -269,14 +269,14 @@ def format_status(now: dict[str, Any]) -> str:
         f"memory    {human_bytes(zbud['resident_bytes'])} of {human_bytes(zbud['budget_bytes'])}"
         + format_resize(now["engine"]["resize"])
         + format_share(now["config"]["budget"]),
-        f"tables    {human_bytes(store['tables_bytes'])} of {human_bytes(store['tables_bytes_max'])}",
-        f"loop      {format_loop(now['loop'])}",
     ]
     lines += [
         f"  {family:<19}{zpages[family]:>10} pages {human_bytes(zbytes[family]):>12}"
         for family in zpages
     ]
     lines += [
+        f"tables    {human_bytes(store['tables_bytes'])} of {human_bytes(store['tables_bytes_max'])}",
+        f"loop      {format_loop(now['loop'])}",
         f"puts      {store['put_total']} pages: {_counts(store, 'put', 'zero', 'same_filled', 'raw')}",
         f"gets      {_counts(store, 'get', 'local', 'elsewhere', 'hole', 'lost')}",
         f"remotify  {_counts(remotify, '', 'stored', 'refused', 'unknown', 'overtaken')} pages",

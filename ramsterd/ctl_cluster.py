@@ -44,7 +44,7 @@ CLUSTER_OPTION = click.option(
 def cluster() -> None:
     """Make the files of nodes; no daemon is asked.
 
-    Needs `ramster[tls]`.  Nothing that is there is overwritten.
+    Needs the package cryptography (the extra `tls`).  Nothing that is there is overwritten.
     """
 
 

@@ -229,7 +229,7 @@ def _authorities() -> "type[Authority]":
         import cryptography  # noqa: F401, PLC0415  an extra
     except ImportError:
         raise CannotInit(
-            "the cryptography package is missing: pip install 'ramster[tls]'"
+            "the cryptography package is missing: pip install cryptography, into the environment of ramster"
         ) from None
     from ramsterd.authority import Authority  # noqa: PLC0415  it needs that
 

@@ -94,14 +94,15 @@ class _Risk:
     def __init__(self) -> None:
         self._since: float | None = None
         self._again_at: float | None = None
-        self._rebuilt_before = 0
+        self._rebuilt_before = self._lost_before = 0
 
     def on_counts(self, now: PageCounts, *, at: float) -> list[News]:
         """Return what is to be said."""
         if not now.pages_at_risk:
             return self._end(now, at)
         if self._since is None:
-            self._since, self._rebuilt_before = at, now.rebuilt_total
+            self._since = at
+            self._rebuilt_before, self._lost_before = now.rebuilt_total, now.lost_total
         if at < (self._since + AT_RISK_SECONDS if self._again_at is None else self._again_at):
             return []
         self._again_at = at + AGAIN_SECONDS
@@ -115,8 +116,12 @@ class _Risk:
         if since is None or not was_said:
             return []
         rebuilt, seconds = now.rebuilt_total - self._rebuilt_before, at - since
+        lost = now.lost_total - self._lost_before
         text = f"no page has fewer copies than asked any more, after {seconds:.0f} s: {rebuilt} pages were copied again"
-        return [News(logging.INFO, text)]
+        # A page that is lost has no copies to count, either.
+        return [
+            News(logging.WARNING, f"{text}, {lost} were lost") if lost else News(logging.INFO, text)
+        ]
 
 
 def _errors(counts: PageCounts) -> int:

@@ -72,6 +72,16 @@ def test_pages_at_risk_are_said_from_the_beginning_to_the_end() -> None:
     assert texts(news, 51, counts(rebuilt_total=900)) == []
 
 
+def test_pages_that_are_lost_are_not_called_copied_again() -> None:
+    news = PageNews()
+    texts(news, 0, counts(pages_at_risk=900))
+    texts(news, AT_RISK_SECONDS, counts(pages_at_risk=900))
+    assert texts(news, 35, counts(rebuilt_total=100, lost_total=800)) == [
+        "pages lost with their last copy: 800, since the start: 800",
+        "no page has fewer copies than asked any more, after 35 s: 100 pages were copied again, 800 were lost",
+    ]
+
+
 def test_a_link_that_is_lost_for_a_moment_is_no_news() -> None:
     news = PageNews()
     assert texts(news, 0, counts(pages_at_risk=900)) == []
