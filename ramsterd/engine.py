@@ -201,28 +201,25 @@ class Engine:
         copies: int = 0,
         is_replicated: bool = False,
         codec: PoolCodec = PoolCodec.LZ4,
-        hides_refused: bool = False,
         is_disk: bool = False,
     ) -> PoolId:
         """Make a pool of our own, whose pages are on `copies` peers when not here (0: as the config says).
 
         With too few peers they are on fewer, as the config says; never those of a pool that `is_replicated`, for
-        `replicate` promises `copies`.  With `hides_refused` a put that is refused hides the pages that it would
-        have replaced.  See `Store.new_pool` for `is_disk`.
+        `replicate` promises `copies`.  See `Store.new_pool` for `is_disk`.
 
         Raises:
             PoolsExhausted: There are too many.
             CodecMissing: The library of the codec is not installed.
         """
         if kind is PoolKind.EPHEMERAL:
-            return self.store.new_pool(kind, name, codec=codec, hides_refused=hides_refused)
+            return self.store.new_pool(kind, name, codec=codec)
         pool = self.store.new_pool(
             kind,
             name,
             copies=self._copies.wanted(copies),
             copies_min=COPIES_MAX if is_replicated else self._remote.copies_min,
             codec=codec,
-            hides_refused=hides_refused,
             is_disk=is_disk,
         )
         self._copies.on_pool(pool, copies)

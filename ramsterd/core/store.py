@@ -69,14 +69,11 @@ class Store(Room):
         copies_min: int = COPIES_MAX,
         codec: PoolCodec = PoolCodec.LZ4,
         is_foreign: bool = False,
-        hides_refused: bool = False,
         is_disk: bool = False,
     ) -> PoolId:
         """Make a pool, whose pages are on `copies` peers when they are not here, on `copies_min` while few have room.
 
-        See `refuse` for `hides_refused`.
-
-        In a pool that `is_disk` a hole reads as zeros: so where no room can be had to note which pages of a leaf of
+        On a disk (`is_disk`) a put that is refused hides nothing (see `refuse`), and a hole reads as zeros: so where no room can be had to note which pages of a leaf of
         zeros were flushed, they stay zeros.
 
         Raises:
@@ -91,7 +88,6 @@ class Store(Room):
             copies_min=copies_min,
             codec=codec,
             is_foreign=is_foreign,
-            hides_refused=hides_refused,
             is_disk=is_disk,
         ).pool
 
@@ -249,11 +245,11 @@ class Store(Room):
     def refuse(self, pool_id: PoolId, object_id: bytes, index: int, count: int) -> bool:
         """A put of this run was refused for good; return whether that hides what stood there before.
 
-        In a pool that `hides_refused`, persistent pages answer PageLost until they are put or flushed, and ephemeral
-        ones are a miss; where there was nothing, nothing changes.  In any other pool all stays as it was.
+        On a disk all stays as it was.  In any other pool persistent pages answer PageLost until they are put or
+        flushed, and ephemeral ones are a miss; where there was nothing, nothing changes.
         """
         pool = self.pools[pool_id]
-        if not pool.hides_refused:
+        if pool.is_disk:
             return False
         is_persistent = pool.kind is PoolKind.PERSISTENT
         hidden = self._replace_pages(

@@ -52,9 +52,8 @@ class Pool:
     # The same while fewer peers have room than that; no more than `copies` counts.
     copies_min: int = COPIES_MAX
     compressor: Compressor = LZ4
-    # Whether a put that is refused hides what it would have replaced; else that stays readable.
-    hides_refused: bool = False
-    # A hole reads as zeros here: leaves of zeros need no entries, and a flush may leave zeros.
+    # A hole reads as zeros here: leaves of zeros need no entries, and a flush may leave zeros.  A put that is refused
+    # leaves what it would have replaced, which any other pool hides.
     is_disk: bool = False
     # Only where it was asked for, as it has a price.
     unsaved: Unsaved | None = None
@@ -103,7 +102,6 @@ class Pools:
         copies_min: int = COPIES_MAX,
         codec: PoolCodec = PoolCodec.LZ4,
         is_foreign: bool = False,
-        hides_refused: bool = False,
         is_disk: bool = False,
     ) -> Pool:
         """Make a pool.
@@ -124,7 +122,6 @@ class Pools:
             copies,
             copies_min,
             compressor,
-            hides_refused,
             is_disk=is_disk,
         )
         self._pools[pool.pool] = pool

@@ -12,9 +12,8 @@ from typing import Final
 
 import trio
 
-from config.model import PoolCodec
 from ramsterd.core import extents
-from ramsterd.core.page import PoolId, PoolKind
+from ramsterd.core.page import PoolId
 from ramsterd.core.store import RunOfPages
 from ramsterd.engine import Engine
 from ramsterd.pager.book import Book
@@ -52,6 +51,8 @@ class Pager:
 
     def __init__(self, engine: Engine, peers: Peers, *, put_wait_seconds_max: float) -> None:
         self._engine = engine
+        # Front ends see no engine.
+        self.new_pool = engine.new_pool
         self._peers = peers
         self._book = Book(engine)
         self._waiting = Waiting(engine, self._book, put_wait_seconds_max=put_wait_seconds_max)
@@ -128,37 +129,6 @@ class Pager:
         self._peers.on_settled.append(callback)
 
     # Pools.
-
-    def new_pool(
-        self,
-        kind: PoolKind,
-        name: str,
-        *,
-        copies: int = 0,
-        is_replicated: bool = False,
-        codec: PoolCodec = PoolCodec.LZ4,
-        hides_refused: bool = False,
-        is_disk: bool = False,
-    ) -> PoolId:
-        """Make a pool, whose pages are on `copies` peers when not here (0: as the config says).
-
-        They are never on fewer if it `is_replicated`: else `replicate` could not promise what it does.
-        With `hides_refused` a put that is refused hides the pages that it would have replaced.  See
-        `Store.new_pool` for `is_disk`.
-
-        Raises:
-            PoolsExhausted: There are too many.
-            CodecMissing: The library of the codec is not installed.
-        """
-        return self._engine.new_pool(
-            kind,
-            name,
-            copies=copies,
-            is_replicated=is_replicated,
-            codec=codec,
-            hides_refused=hides_refused,
-            is_disk=is_disk,
-        )
 
     def count_pages(self, pool: PoolId, object_id: bytes, index: int, count: int) -> int | None:
         """Return how many pages of a run there are; None if the object has none at all."""

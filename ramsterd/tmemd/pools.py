@@ -45,9 +45,7 @@ class PoolPager(Protocol):
         """End a pass: send what it produced to peers and wake whom it served."""
         ...
 
-    def new_pool(
-        self, kind: PoolKind, name: str, *, codec: PoolCodec, hides_refused: bool
-    ) -> PoolId:
+    def new_pool(self, kind: PoolKind, name: str, *, codec: PoolCodec) -> PoolId:
         """Make a pool, or raise PoolsExhausted or CodecMissing."""
         ...
 
@@ -215,9 +213,7 @@ class PoolBook:
             raise Refused(ErrorCode.TOO_MANY_POOLS, f"user {user_id} has {count} pools already")
         try:
             # A program may keep what was refused elsewhere: the older version must not come back in its place.
-            pool_id = self._pager.new_pool(
-                kind, f"{user_id}/{name}", codec=codec, hides_refused=True
-            )
+            pool_id = self._pager.new_pool(kind, f"{user_id}/{name}", codec=codec)
         except PoolsExhausted as error:
             raise Refused(ErrorCode.TOO_MANY_POOLS, str(error)) from None
         except CodecMissing as error:

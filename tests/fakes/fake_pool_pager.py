@@ -72,7 +72,6 @@ class FakePoolPager(FakePager, FakePoolClient):
         name: str,
         *,
         codec: PoolCodec = PoolCodec.LZ4,
-        hides_refused: bool = False,
     ) -> PoolId:
         if codec is self.missing_codec:
             raise CodecMissing("not installed")

@@ -54,10 +54,7 @@ class StoreModel:
     def new_pool(
         self, kind: PoolKind, *, is_foreign: bool = False, is_disk: bool = False
     ) -> PoolId:
-        # A disk keeps what a refused put would have replaced.
-        pool = self.store.new_pool(
-            kind, "a pool", is_foreign=is_foreign, is_disk=is_disk, hides_refused=not is_disk
-        )
+        pool = self.store.new_pool(kind, "a pool", is_foreign=is_foreign, is_disk=is_disk)
         if is_disk:
             self.disks.add(pool)
         (self.foreign_kinds if is_foreign else self.kinds)[pool] = kind
@@ -82,7 +79,7 @@ class StoreModel:
         # Room for the refused put may have been made before it was given up.
         self.check_reads()
         if not self.store.refuse(*handle, count):
-            assert not self.store.pools[handle[0]].hides_refused
+            assert handle[0] in self.disks
             return
         for each in _run(handle, count):
             if self._drop(each) and self.kinds[handle[0]] is PoolKind.PERSISTENT:

@@ -172,9 +172,9 @@ class Cluster:
         )
         peers = Peers(engine, self._files[number], transport=NoTransport(), rng=rng)
         pager = Pager(engine, peers, put_wait_seconds_max=daemon.remote.put_wait_seconds_max)
-        pool = pager.new_pool(PoolKind.PERSISTENT, "export")
-        cache = pager.new_pool(PoolKind.EPHEMERAL, "cache", hides_refused=True)
-        spill = pager.new_pool(PoolKind.PERSISTENT, "spill", hides_refused=True)
+        pool = pager.new_pool(PoolKind.PERSISTENT, "export", is_disk=True)
+        cache = pager.new_pool(PoolKind.EPHEMERAL, "cache")
+        spill = pager.new_pool(PoolKind.PERSISTENT, "spill")
         client = pager.open_client()
         node = Node(number, incarnation, engine, peers, pager, client, pool, cache, spill)
         self.nodes[number] = node

@@ -12,9 +12,9 @@ def store() -> Store:
 
 @pytest.fixture
 def pool(store: Store) -> PoolId:
-    return store.new_pool(PoolKind.PERSISTENT, "pool", hides_refused=True)
+    return store.new_pool(PoolKind.PERSISTENT, "pool")
 
 
 @pytest.fixture
 def cache(store: Store) -> PoolId:
-    return store.new_pool(PoolKind.EPHEMERAL, "cache", hides_refused=True)
+    return store.new_pool(PoolKind.EPHEMERAL, "cache")

@@ -182,7 +182,7 @@ async def test_a_patch_is_tried_on_what_stands_there_when_the_put_before_it_vani
 async def test_what_needs_no_slot_does_not_queue(autojump_clock: MockClock) -> None:
     """Overwrites in place and same-filled pages, of the same pool and of another."""
     async with full_node() as (node, full):
-        pool = node.pager.new_pool(PoolKind.PERSISTENT, "other")
+        pool = node.pager.new_pool(PoolKind.PERSISTENT, "other", is_disk=True)
         other = User(node, pool)
         node.flush(0, 16)
         assert node.done.pop()[1] is STORED
@@ -203,7 +203,7 @@ async def test_a_refusal_leaves_the_page_of_a_disk_and_hides_that_of_a_program(
     autojump_clock: MockClock,
 ) -> None:
     async with full_node() as (node, _):
-        spill = node.pager.new_pool(PoolKind.PERSISTENT, "spill", hides_refused=True)
+        spill = node.pager.new_pool(PoolKind.PERSISTENT, "spill")
         disk, program = User(node), User(node, spill)
         for user in (disk, program):
             assert user.put(9000, b"A" * PAGE, b"B" * PAGE, b"C" * PAGE) is STORED
@@ -222,7 +222,7 @@ async def test_a_refusal_at_once_ends_what_waits_for_the_page_it_hides(
 ) -> None:
     """A program that keeps elsewhere what was refused must not get the version before it, in whatever way."""
     async with full_node() as (node, _):
-        cache = node.pager.new_pool(PoolKind.PERSISTENT, "cache", hides_refused=True)
+        cache = node.pager.new_pool(PoolKind.PERSISTENT, "cache")
         first, second = User(node, cache), User(node, cache)
         assert first.put(1, noise(1, 1)) is None
         view = memoryview(noise(1, 2))
@@ -237,7 +237,7 @@ async def test_ephemeral_pages_take_no_slot_from_persistent_ones_that_wait(
     autojump_clock: MockClock,
 ) -> None:
     async with full_node() as (node, _):
-        cache = node.pager.new_pool(PoolKind.EPHEMERAL, "cache", hides_refused=True)
+        cache = node.pager.new_pool(PoolKind.EPHEMERAL, "cache")
         user = User(node, cache)
         node.client.drop(node.pool, OBJECT, 0, 1, pages_max=1)  # in the same pass
         assert user.client.put_now(cache, OBJECT, 0, memoryview(noise(0))) == 0
@@ -250,7 +250,7 @@ async def test_pools_take_turns_when_there_is_room(autojump_clock: MockClock) ->
     """However much one of them waits for, each has its share of what becomes free."""
     async with full_node() as (node, _):
         users = [
-            User(node, node.pager.new_pool(PoolKind.PERSISTENT, f"pool {number}"))
+            User(node, node.pager.new_pool(PoolKind.PERSISTENT, f"pool {number}", is_disk=True))
             for number in range(3)
         ]
         for index in range(0, 4096, 16):
@@ -269,7 +269,10 @@ async def test_a_big_page_is_not_passed_by_small_ones_for_ever(autojump_clock: M
         while node.put(index, small[:-4] + index.to_bytes(4, "big")) is STORED:
             index += 1
         node.client.close()
-        large, user = User(node), User(node, node.pager.new_pool(PoolKind.PERSISTENT, "small"))
+        large, user = (
+            User(node),
+            User(node, node.pager.new_pool(PoolKind.PERSISTENT, "small", is_disk=True)),
+        )
         assert large.put(90_000, noise(1)) is None
         freed = number = 0
         while not large.done:
@@ -310,7 +313,7 @@ async def test_an_exclusive_get_takes_no_page_that_is_put_while_it_waits(
 
 async def test_whoever_waits_in_a_pool_that_ends_is_refused(autojump_clock: MockClock) -> None:
     async with full_node() as (node, _):
-        pool = node.pager.new_pool(PoolKind.PERSISTENT, "doomed")
+        pool = node.pager.new_pool(PoolKind.PERSISTENT, "doomed", is_disk=True)
         user = User(node, pool)
         assert user.put(0, noise(0)) is None
         assert user.patch(0, 5, b"x") is None
@@ -337,7 +340,7 @@ async def test_refusals_without_a_pool_of_our_own_end_no_daemon(autojump_clock: 
     """The log is told of them later, when the pool that they were in may be gone."""
     async with run_nodes(SMALL) as [node]:
         pager = node.pager
-        pools = node.pool, pager.new_pool(PoolKind.PERSISTENT, "spill", hides_refused=True)
+        pools = node.pool, pager.new_pool(PoolKind.PERSISTENT, "spill")
         user = User(node, pools[1])
         index = 0
         while user.put(index, noise(index)) is STORED:
@@ -372,7 +375,10 @@ async def test_a_patch_of_a_page_at_a_peer_gets_its_turn_beside_others_that_wait
         }
         remote = [index for index, is_remote in where.items() if is_remote]
         local = [index for index, is_remote in where.items() if not is_remote]
-        other, patcher = User(node, node.pager.new_pool(PoolKind.PERSISTENT, "b")), User(node)
+        other, patcher = (
+            User(node, node.pager.new_pool(PoolKind.PERSISTENT, "b", is_disk=True)),
+            User(node),
+        )
         for index in range(60):
             other.put(index, noise(index, 3))
         assert node.pager.statistics().puts_waiting

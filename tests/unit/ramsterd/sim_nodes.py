@@ -64,7 +64,7 @@ class SimNode:
             self.engine, self.peers, put_wait_seconds_max=daemon.remote.put_wait_seconds_max
         )
         self.client = self.pager.open_client()
-        self.pool = self.pager.new_pool(PoolKind.PERSISTENT, "disk")
+        self.pool = self.pager.new_pool(PoolKind.PERSISTENT, "disk", is_disk=True)
         # What was called back, with the time.
         self.done: list[tuple[float, GetResult | PutOutcome]] = []
 
