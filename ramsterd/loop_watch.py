@@ -24,8 +24,8 @@ logger = logging.getLogger("ramster.daemon")
 # Upper ends of the histogram; no pass of ours should take more than 20 ms.
 BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 LOG_SECONDS: Final = 0.1
-# One line in so long: a machine that is short of memory stalls ten times a second.
-LOG_PAUSE_SECONDS: Final = 10.0
+# A machine that is short of memory stalls ten times a second.
+FEW_LINES: Final = {"lines_max": 6}
 COLLECTOR: Final = "the garbage collector"
 # In fewer units than a millisecond's worth nothing of ours took so long.
 _UNITS_MIN: Final = 256
@@ -56,8 +56,6 @@ class LoopWatch(trio.abc.Instrument):
         self._before: dict[str, int] = {}
         self._collector_began_at = 0.0
         self._collector_seconds = 0.0
-        self._log_at = 0.0
-        self._left_out = 0
 
     @contextmanager
     def installed(self) -> Iterator[None]:
@@ -92,7 +90,7 @@ class LoopWatch(trio.abc.Instrument):
         if seconds > self._longest:
             self._longest, self._longest_name = seconds, self._name(seconds)
         if seconds > LOG_SECONDS:
-            self._log(seconds, now)
+            self._log(seconds)
 
     def _name(self, seconds: float) -> str:
         if self._collector_seconds > seconds / 2:
@@ -106,16 +104,12 @@ class LoopWatch(trio.abc.Instrument):
         else:
             self._collector_seconds += self._clock() - self._collector_began_at
 
-    def _log(self, seconds: float, now: float) -> None:
-        if now < self._log_at:
-            self._left_out += 1
-            return
-        self._log_at = now + LOG_PAUSE_SECONDS
-        more = f"; {self._left_out} more since the last such line" if self._left_out else ""
-        self._left_out = 0
+    def _log(self, seconds: float) -> None:
         name = self._name(seconds)
         cause = f"mostly by {name}" if name else "the process waited for a processor or for memory"
-        logger.warning("the event loop was blocked for %.0f ms: %s%s", seconds * 1e3, cause, more)
+        logger.warning(
+            "the event loop was blocked for %.0f ms: %s", seconds * 1e3, cause, extra=FEW_LINES
+        )
 
     def statistics(self) -> LoopStatistics:
         """Return a snapshot."""
