@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from ramsterd.core.codec import decode_page, zpage_bytes
 from ramsterd.core.page import CorruptPage, PoolId, PoolKind
 from ramsterd.core.store import Store
+from ramsterd.core.zbud import SLOT_SHIFT, BlockState
 from tests.simulation.checkers import rows_of
 from tests.simulation.cluster import Cluster, Node
 from tests.simulation.pages import CACHE, OBJECT, Identity, identify
@@ -137,7 +138,8 @@ class World:
                 at = at & {client.number, *named_by(client.node, row)}
                 is_sure = client.values(index) == {identity[2]}
                 is_here = row and (client.number in at or store.rows.location(row))
-                if not row or not is_sure or (is_here and not store.rows.holders(row)):
+                is_ours_alone = is_here and not store.rows.holders(row)
+                if not row or not is_sure or (is_ours_alone and not is_leaving(store, row)):
                     self.destroyed.pop(identity, None)
                 if not row or not is_sure or is_here:
                     # A clean copy may go again before its owner hears which of its holders died.
@@ -152,6 +154,12 @@ class World:
                 else:
                     at_risk += 1
         return at_risk
+
+
+def is_leaving(store: Store, row: int) -> bool:
+    """Whether a page is on its way to peers: one that has it may die before its answer is heard."""
+    location = store.rows.location(row)
+    return bool(location) and store.zbud.state[location >> SLOT_SHIFT] == BlockState.LEAVING
 
 
 def named_by(owner: Node, row: int) -> set[int]:
