@@ -28,8 +28,8 @@ from benchmarks.processes import (
     running,
     wait_until,
 )
+from ramsterd.client.nbd import NbdClient
 from ramsterd.core.page import PAGE_BYTES
-from ramsterd.nbd.client import NbdClient
 
 CLIENTS, CLIENTS_QUICK = 1000, 20
 WARM_UP = 20

@@ -14,7 +14,7 @@ from nodemanager.ids import Incarnation, NodeId
 from ramsterd.client.protocol import ClientProtocol, pieces_of
 from ramsterd.client.requests import get_requests, hello_request, new_pool_request, put_requests
 from ramsterd.core.page import PAGE_BYTES, PoolKind
-from ramsterd.tmemd.messages import TmemType
+from ramsterd.frontends.tmem.messages import TmemType
 
 NBD_JOIN = struct.pack(">I", 3) + b"IHAVEOPT" + struct.pack(">II", 1, 4) + b"disk"
 NBD_GREETING_BYTES, NBD_EXPORT_BYTES = 18, 10

@@ -26,8 +26,8 @@ from dataclasses import dataclass
 
 from benchmarks import harness
 from benchmarks.harness import Options, Samples
-from ramsterd.nbd.client import NbdClient
-from ramsterd.nbd.protocol import Command
+from ramsterd.client.nbd import NbdClient
+from ramsterd.frontends.nbd.protocol import Command
 from tests.system.arena import PAGE, marked_page, pages_in_memory
 from tests.system.daemons import Cluster, Node, wait_until
 from tests.system.hosts import move_in, pages_at_risk

@@ -22,12 +22,12 @@ from benchmarks.harness import Options, at_least, at_most
 from benchmarks.pages import PAGE_BYTES, real_pages
 from benchmarks.processes import MIB, ROOT, Daemon, Node, cluster, rss_bytes, wait_until
 from benchmarks.store import OBJECT, RUN_PAGES, new_store
+from ramsterd.client.nbd import NbdClient, RequestFailed
 from ramsterd.core import traffic
 from ramsterd.core.codec import encode_page
 from ramsterd.core.page import PoolId, PoolKind
 from ramsterd.core.store import Store
 from ramsterd.core.zbud import Family
-from ramsterd.nbd.client import NbdClient, RequestFailed
 
 PAGES, PAGES_QUICK = 1 << 19, 1 << 14
 DISTINCT_PAGES = 4096

@@ -24,14 +24,14 @@ from net.tcp import TcpTransport
 from nodemanager.ids import Incarnation, NodeId
 from ramsterd.core.arena import MemfdMapping
 from ramsterd.core.page import PoolKind
-from ramsterd.engine import Engine
-from ramsterd.nbd.counters import Counters
-from ramsterd.nbd.export import Export
-from ramsterd.nbd.protocol import REQUEST, Command, request_word
-from ramsterd.nbd.session import Session
-from ramsterd.nbd.transmission import Transmission
-from ramsterd.pager import Pager
-from ramsterd.peers import Peers
+from ramsterd.frontends.nbd.counters import Counters
+from ramsterd.frontends.nbd.export import Export
+from ramsterd.frontends.nbd.protocol import REQUEST, Command, request_word
+from ramsterd.frontends.nbd.session import Session
+from ramsterd.frontends.nbd.transmission import Transmission
+from ramsterd.frontends.pager import Pager
+from ramsterd.pagepath.engine import Engine
+from ramsterd.pagepath.peers import Peers
 
 OBJECT = b""
 # No bars of the design: what was reached, rounded up.

@@ -29,10 +29,10 @@ from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.traffic import FOREIGN_OBJECT
 from ramsterd.core.zbud import Family
 from ramsterd.daemon import GC_THRESHOLD
-from ramsterd.engine import Engine
-from ramsterd.remote.effects import Replicated, Send
-from ramsterd.remote.foreign_flushes import ForeignFlushes
-from ramsterd.remote.messages import SERIAL_MAX
+from ramsterd.pagepath.effects import Replicated, Send
+from ramsterd.pagepath.engine import Engine
+from ramsterd.remote.hold.foreign_flushes import ForeignFlushes
+from ramsterd.remote.wire import SERIAL_MAX
 
 PAGES, PAGES_QUICK = 1_000_000, 20_000
 PASS_MILLISECONDS_MAX = 20.0

@@ -18,7 +18,7 @@ MIB = 1024 * 1024
 START_SECONDS_MAX = 20.0
 STOP_SECONDS_MAX = 15.0
 # What `python -c` runs: the console script, whether or not it is installed.
-RAMSTERD = "from ramsterd.entry import main; main()"
+RAMSTERD = "from ramsterd.cli.entry import main; main()"
 
 
 @contextmanager

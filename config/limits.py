@@ -45,7 +45,7 @@ CONFIG_FILE_BYTES_MAX: Final = 1024 * 1024
 TMEM_USERS_MAX: Final = 64
 # User ids are 32 bits, of which the highest means "nobody named" (chown(2)).
 USER_ID_MAX: Final = (1 << 32) - 2
-# tmem's pools and a node's own share the 4096 of a store (ramsterd.core.tmem).
+# tmem's pools and a node's own share the 4096 of a store (ramsterd.core.pools).
 POOLS_PER_USER_MAX: Final = 1024
 # What the tables of a store use for one page version: a row, an entry, its part of a leaf that is full.
 TABLE_BYTES_PER_PAGE: Final = 37

@@ -30,7 +30,7 @@ HEADER_BYTES: Final = HEADER.size
 # look-up and one comparison check all five.
 FUSED_HEADER: Final = struct.Struct("<IHHIII")
 assert FUSED_HEADER.size == HEADER_BYTES
-# Types from here on belong to the application (ramsterd.remote.messages).
+# Types from here on belong to the application (ramsterd.remote.wire).
 APPLICATION_TYPE_MIN: Final = 16
 # The header counts in 16 bits.
 COUNT_MAX: Final = 0xFFFF

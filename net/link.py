@@ -1,4 +1,4 @@
-"""One peer link: one reader, one writer, a request table.  The interface that ramsterd.peers uses.
+"""One peer link: one reader, one writer, a request table.  The interface that ramsterd.pagepath.peers uses.
 
 `net.peerlink.PeerLink` is the real one.  This module is free of trio, so that pure code may name a `Failure`.
 """

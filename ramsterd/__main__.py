@@ -1,5 +1,5 @@
 """`python -m ramsterd` is `ramsterd`, also where no command was installed."""
 
-from ramsterd.entry import main
+from ramsterd.cli.entry import main
 
 main()

@@ -25,40 +25,40 @@ from net.tls import TlsTransport
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.membership import FileMembership
 from ramsterd import __version__
-from ramsterd.applying import apply_config, use_keys
-from ramsterd.certificate import CertificateKeeper, wall_clock
-from ramsterd.commands import nodes, set_budget, verify
-from ramsterd.control import Command, ControlServer
+from ramsterd.admin.commands import nodes, set_budget, verify
+from ramsterd.admin.node_commands import node_commands
+from ramsterd.admin.socket import Command, ControlServer
+from ramsterd.admin.state_commands import state_commands
 from ramsterd.core.arena import MemfdMapping
 from ramsterd.core.zbud import Family
-from ramsterd.descriptors import NO_LIMIT, Descriptors, statistics_of
-from ramsterd.ending import describe_ending
-from ramsterd.engine import Engine
-from ramsterd.examine import Reread
-from ramsterd.exports import Exports
-from ramsterd.exposition import Exposition
-from ramsterd.logs import LogHandler
-from ramsterd.loop_clock import pause_statistics, watch_pauses, world_time
-from ramsterd.loop_watch import LoopWatch
-from ramsterd.member_store import BackgroundStore
-from ramsterd.metrics import RamsterCollector
-from ramsterd.metrics_server import MetricsServer
-from ramsterd.nbd.server import NbdServer
-from ramsterd.node_commands import node_commands
-from ramsterd.notify import Notifier, watchdog_seconds_from
-from ramsterd.page_news import PageNews, counts_of
-from ramsterd.pager import Pager
-from ramsterd.peers import Peers
-from ramsterd.reload import Reloader
-from ramsterd.signals import release_hangup
-from ramsterd.snapshot import DaemonStatistics, ExportSnapshot, to_plain
-from ramsterd.sockets import SocketPathTaken
-from ramsterd.state_commands import state_commands
+from ramsterd.endpoints.descriptors import NO_LIMIT, Descriptors, statistics_of
+from ramsterd.endpoints.sockets import SocketPathTaken
+from ramsterd.frontends.nbd.server import NbdServer
+from ramsterd.frontends.pager import Pager
+from ramsterd.frontends.tmem.pools import quotas_of
+from ramsterd.frontends.tmem.server import TmemServer
+from ramsterd.frontends.tmem.users import allowed_users
+from ramsterd.host.certificate import CertificateKeeper, wall_clock
+from ramsterd.host.logs import LogHandler
+from ramsterd.host.loop_clock import pause_statistics, watch_pauses, world_time
+from ramsterd.host.sd_notify import Notifier, watchdog_seconds_from
+from ramsterd.host.signals import release_hangup
+from ramsterd.membership.background_store import BackgroundStore
+from ramsterd.membership.ending import describe_ending
+from ramsterd.observe.exposition import Exposition
+from ramsterd.observe.loop_watch import LoopWatch
+from ramsterd.observe.metrics import RamsterCollector
+from ramsterd.observe.metrics_server import MetricsServer
+from ramsterd.observe.page_news import PageNews, counts_of
+from ramsterd.observe.snapshot import DaemonStatistics, ExportSnapshot, to_plain
+from ramsterd.pagepath.engine import Engine
+from ramsterd.pagepath.peers import Peers
+from ramsterd.reconfigure.apply import apply_config, use_keys
+from ramsterd.reconfigure.examine import Reread
+from ramsterd.reconfigure.exports import Exports
+from ramsterd.reconfigure.reload import Reloader
 from ramsterd.statefile.keeper import StateKeeper
 from ramsterd.statefile.marks import report
-from ramsterd.tmemd.pools import quotas_of
-from ramsterd.tmemd.server import TmemServer
-from ramsterd.tmemd.users import allowed_users
 
 logger = logging.getLogger("ramster.daemon")
 page_logger = logging.getLogger("ramster.pager")

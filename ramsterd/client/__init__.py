@@ -13,7 +13,7 @@ from ramsterd.client.errors import (
     RamsterError,
 )
 from ramsterd.client.trio_client import AsyncClient, AsyncPool
-from ramsterd.tmemd.messages import PAGE_BYTES, PoolKind
+from ramsterd.frontends.tmem.messages import PAGE_BYTES, PoolKind
 
 __all__ = [
     "PAGE_BYTES",

@@ -11,7 +11,7 @@ from typing import Final
 
 from net.errors import RemoteProtocolError
 from net.frame import HEADER, HEADER_BYTES, MAGIC, PROTOCOL_VERSION
-from ramsterd.tmemd.messages import (
+from ramsterd.frontends.tmem.messages import (
     PAGE_BYTES,
     REPLY_LIMITS,
     ErrorCode,

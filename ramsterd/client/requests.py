@@ -17,7 +17,7 @@ from ramsterd.client.errors import (
     RamsterError,
 )
 from ramsterd.client.protocol import Request
-from ramsterd.tmemd.messages import (
+from ramsterd.frontends.tmem.messages import (
     CODECS,
     COUNT,
     INDEX_MAX,

@@ -20,7 +20,7 @@ from ramsterd.client import requests as calls
 from ramsterd.client.errors import NotConnected
 from ramsterd.client.protocol import ClientProtocol, Request, pieces_of
 from ramsterd.client.requests import FRAME_PAGES, Buffer
-from ramsterd.tmemd.messages import HELLO_SECONDS_MAX, PAGE_BYTES, PoolKind, Welcome
+from ramsterd.frontends.tmem.messages import HELLO_SECONDS_MAX, PAGE_BYTES, PoolKind, Welcome
 
 T = TypeVar("T")
 

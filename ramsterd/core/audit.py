@@ -10,9 +10,9 @@ from typing import Final
 
 from ramsterd.core.codec import PACKED_FILL, ZPAGE_BYTES_MASK
 from ramsterd.core.nodes import FIRST_NODE, HOLE, LEAF_PAGES, LEAF_SHIFT, ZERO, PageObject
+from ramsterd.core.pools import Pool
 from ramsterd.core.rows import ADDRESS, FIRST_ROW, HALVES_PER_ROW
 from ramsterd.core.slices import Steps
-from ramsterd.core.tmem import Pool
 from ramsterd.core.versions import Versions
 from ramsterd.core.zbud import SLOT_SHIFT, Family
 

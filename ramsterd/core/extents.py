@@ -9,9 +9,9 @@ from itertools import groupby
 from typing import TypeAlias
 
 from ramsterd.core.page import INDEX_MAX, PoolId
+from ramsterd.core.pools import check_run
 from ramsterd.core.store import PIECE_UNITS, Store
 from ramsterd.core.table import HOLE, LEAF_PAGES, LOST, ZERO
-from ramsterd.core.tmem import check_run
 
 
 class PageStatus(enum.IntEnum):

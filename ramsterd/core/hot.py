@@ -19,10 +19,10 @@ from ramsterd.core.codec import (
     is_same_filled,
 )
 from ramsterd.core.page import PAGE_BYTES, ZERO_PAGE, CorruptPage
+from ramsterd.core.pools import Pool
 from ramsterd.core.room import Room
 from ramsterd.core.rows import FIRST_ROW, ROW, ROW_BYTES
 from ramsterd.core.table import HOLE, LEAF_SHIFT, LOST, ZERO
-from ramsterd.core.tmem import Pool
 from ramsterd.core.versions import Versions
 from ramsterd.core.zbud import (
     BLOCK_SHIFT,

@@ -15,9 +15,9 @@ from typing import Final
 from ramsterd.core.arena import MapMemory
 from ramsterd.core.codec import ZPAGE_BYTES_MASK, decode_page
 from ramsterd.core.page import CorruptPage
+from ramsterd.core.pools import Pool
 from ramsterd.core.rows import ADDRESS, HALVES_PER_ROW, NO_HOLDER
 from ramsterd.core.table import PageObject
-from ramsterd.core.tmem import Pool
 from ramsterd.core.versions import StoreLimits, Versions
 from ramsterd.core.zbud import Family
 

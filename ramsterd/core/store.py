@@ -25,6 +25,7 @@ from ramsterd.core.counters import StoreStatistics
 from ramsterd.core.hot import get_extent, put_extent
 from ramsterd.core.nodes import FILLED
 from ramsterd.core.page import INDEX_MAX, PAGE_BYTES, PoolId, PoolKind
+from ramsterd.core.pools import Pool, Unsaved, check_run
 from ramsterd.core.room import Room
 from ramsterd.core.rows import FIRST_ROW
 from ramsterd.core.table import (
@@ -37,7 +38,6 @@ from ramsterd.core.table import (
     ZERO,
     PageObject,
 )
-from ramsterd.core.tmem import Pool, Unsaved, check_run
 from ramsterd.core.zbud import SLOT_SHIFT, Family
 
 NO_BOUND: Final = 1 << 62

@@ -17,6 +17,7 @@ from ramsterd.core.codec import ZPAGE_BYTES_MASK
 from ramsterd.core.counters import Counters
 from ramsterd.core.frames import TableMemory
 from ramsterd.core.page import PoolKind
+from ramsterd.core.pools import Pool, Pools
 from ramsterd.core.rows import (
     ADDRESS,
     CHECKSUM,
@@ -32,7 +33,6 @@ from ramsterd.core.rows import (
     Rows,
 )
 from ramsterd.core.table import HOLE, LOST, OBJECT_BYTES, PageObject, PageTable
-from ramsterd.core.tmem import Pool, Pools
 from ramsterd.core.work import Work
 from ramsterd.core.zbud import SLOT_SHIFT, Family, Zbud
 

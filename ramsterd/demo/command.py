@@ -10,6 +10,7 @@ from typing import Final
 import click
 
 from config.units import parse_bytes
+from ramsterd.client.nbd import NbdError
 from ramsterd.demo.archive import (
     PIECE_BYTES,
     Archive,
@@ -22,7 +23,6 @@ from ramsterd.demo.cluster import Cluster, ClusterFailed
 from ramsterd.demo.main_job import run_main_job
 from ramsterd.demo.report import Report, complain
 from ramsterd.demo.stopping import Stopping
-from ramsterd.nbd.client import NbdError
 
 ARCHIVE_BYTES_MIN: Final = "64MiB"
 # Enough for a clear picture, and done within a minute on two cores.

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from config.limits import BUDGET_BYTES_MIN, PAGE_BYTES
+from ramsterd.client.nbd import NbdClient
 from ramsterd.core.codec import encode_page
 from ramsterd.demo.archive import Archive
 from ramsterd.demo.cluster import EXPORT, NAMES, Cluster
 from ramsterd.demo.report import Report, mib
-from ramsterd.nbd.client import NbdClient
 
 # The first node gets this part of what the archive compresses to; the rest has to go elsewhere.
 BUDGET_DIVISOR: Final = 4

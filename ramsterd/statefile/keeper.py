@@ -12,10 +12,10 @@ from typing import Final
 
 import trio
 
+from ramsterd.host.threads import ThreadRefused, run_in_thread
 from ramsterd.statefile.content import Content
 from ramsterd.statefile.folder import StateFolder
 from ramsterd.statefile.marks import Marks
-from ramsterd.threads import ThreadRefused, run_in_thread
 
 logger = logging.getLogger("ramster.state")
 

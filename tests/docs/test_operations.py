@@ -9,7 +9,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from ramsterd import cli, ctl
+from ramsterd.cli import ramsterctl, ramsterd
 
 TEXT = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 LINES = re.findall(r"^    (ramster(?:ctl|d) .*)$", TEXT.replace("\\\n", " "), re.MULTILINE)
@@ -23,7 +23,7 @@ def words(line: str) -> list[str]:
 
 @pytest.mark.parametrize("line", sorted({*LINES, *INLINE}))
 def test_a_command_exists_and_takes_its_options(line: str) -> None:
-    command: click.Command = ctl.main if line.startswith("ramsterctl") else cli.main
+    command: click.Command = ramsterctl.main if line.startswith("ramsterctl") else ramsterd.main
     rest = words(line)
     while isinstance(command, click.Group) and rest:
         found = command.commands.get(rest[0])
@@ -44,7 +44,7 @@ def test_the_commands_that_make_files_make_them(
     shown.sort(key=lambda line: line[1] != "init")
     assert [line[1] for line in shown] == ["init", "renew", "renew", "renew", "add-node"]
     for line in shown:
-        result = CliRunner().invoke(ctl.main, line)
+        result = CliRunner().invoke(ramsterctl.main, line)
         assert result.exit_code == 0, (line, result.output)
         if line[1] == "renew":
             shutil.rmtree("renewed")

@@ -1,7 +1,7 @@
 """Drops a whole run, as exports and pool sessions do: a slice of a run, and from where it reached on the next."""
 
 from ramsterd.core.page import PoolId
-from ramsterd.pager.interface import PageClient
+from ramsterd.frontends.pager.interface import PageClient
 
 # Smaller than a run of a test, so that there are several slices.
 SLICE_PAGES = 64

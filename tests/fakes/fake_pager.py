@@ -8,8 +8,8 @@ from typing import TypeVar
 from config.limits import PAGE_BYTES
 from ramsterd.core.extents import PageStatus, StatusRun
 from ramsterd.core.page import ZERO_PAGE, PoolId
-from ramsterd.nbd.protocol import PASS_PAGES_MAX
-from ramsterd.pager import Dropped, GetOutcome, GetResult, PutOutcome
+from ramsterd.frontends.nbd.protocol import PASS_PAGES_MAX
+from ramsterd.frontends.pager import Dropped, GetOutcome, GetResult, PutOutcome
 
 T = TypeVar("T")
 PageKey = tuple[PoolId, bytes, int]

@@ -7,8 +7,8 @@ from config.limits import PAGE_BYTES
 from config.model import PoolCodec
 from ramsterd.core.codec import CodecMissing
 from ramsterd.core.page import PoolId, PoolKind
-from ramsterd.core.tmem import PoolsExhausted
-from ramsterd.pager import GetOutcome, Taken
+from ramsterd.core.pools import PoolsExhausted
+from ramsterd.frontends.pager import GetOutcome, Taken
 from tests.fakes.fake_pager import FakeClient, FakePager
 
 
@@ -52,7 +52,7 @@ class FakePoolClient(FakeClient):
 
 
 class FakePoolPager(FakePager, FakePoolClient):
-    """Implements `ramsterd.tmemd.pools.PoolPager`, and is a client of itself where a test has only one."""
+    """Implements `ramsterd.frontends.tmem.pools.PoolPager`, and is a client of itself where a test has only one."""
 
     def __init__(self, *, pools_max: int = 100) -> None:
         super().__init__()

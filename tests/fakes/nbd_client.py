@@ -13,10 +13,10 @@ import trio.testing
 
 from config.limits import PAGE_BYTES
 from ramsterd.core.page import PoolId
-from ramsterd.nbd.connection import Clients, Connection, Ended
-from ramsterd.nbd.counters import Counters
-from ramsterd.nbd.export import Export
-from ramsterd.nbd.protocol import (
+from ramsterd.frontends.nbd.connection import Clients, Connection, Ended
+from ramsterd.frontends.nbd.counters import Counters
+from ramsterd.frontends.nbd.export import Export
+from ramsterd.frontends.nbd.protocol import (
     Command,
     CommandFlag,
     Errno,

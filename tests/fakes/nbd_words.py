@@ -4,8 +4,8 @@ import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from ramsterd.nbd.negotiation import Negotiation
-from ramsterd.nbd.protocol import Command, Errno, ReplyType
+from ramsterd.frontends.nbd.negotiation import Negotiation
+from ramsterd.frontends.nbd.protocol import Command, Errno, ReplyType
 
 
 def request(

@@ -5,10 +5,10 @@ from typing import Final
 
 from ramsterd.client.protocol import ClientProtocol, Request, pieces_of
 from ramsterd.client.requests import hello_request, new_pool_request, opened_pool
-from ramsterd.tmemd.counters import Counters
-from ramsterd.tmemd.messages import PoolKind
-from ramsterd.tmemd.pools import PoolBook, Quotas
-from ramsterd.tmemd.session import Session
+from ramsterd.frontends.tmem.counters import Counters
+from ramsterd.frontends.tmem.messages import PoolKind
+from ramsterd.frontends.tmem.pools import PoolBook, Quotas
+from ramsterd.frontends.tmem.session import Session
 from tests.fakes.fake_pool_pager import FakePoolPager
 from tests.fakes.poisoned_pool import POISONED
 

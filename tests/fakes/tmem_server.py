@@ -9,8 +9,8 @@ from typing import TypeVar
 
 import trio
 
-from ramsterd.tmemd.pools import Quotas
-from ramsterd.tmemd.server import TmemServer
+from ramsterd.frontends.tmem.pools import Quotas
+from ramsterd.frontends.tmem.server import TmemServer
 from tests.fakes.fake_pool_pager import FakePoolPager
 
 T = TypeVar("T")

@@ -26,8 +26,8 @@ from nodemanager.changes import (
     Version,
 )
 from nodemanager.ids import NodeId
-from ramsterd import member_messages
-from ramsterd.member_messages import Holdings, MemberMessage
+from ramsterd.membership import messages
+from ramsterd.membership.messages import Holdings, MemberMessage
 from tests.unit.nodemanager.clusters import cluster_of
 
 NODES = 4
@@ -121,24 +121,22 @@ def frame(frame_type: int, table: bytes, body: bytes = b"") -> Frame:
 
 @given(said=saids)
 def test_what_is_said_is_heard(said: Said) -> None:
-    table, body = member_messages.members_message(said)
-    limits = member_messages.LIMITS[MemberMessage.MEMBERS]
+    table, body = messages.members_message(said)
+    limits = messages.LIMITS[MemberMessage.MEMBERS]
     assert len(table) <= limits.table_bytes_max
     assert len(body) <= limits.body_bytes_max
-    assert member_messages.parse_members(frame(MemberMessage.MEMBERS, table, body)) == said
+    assert messages.parse_members(frame(MemberMessage.MEMBERS, table, body)) == said
 
 
 @given(said=saids, place=st.integers(0, 10_000), byte=st.integers(0, 255), in_body=st.booleans())
 def test_almost_members_give_members_or_a_named_error(
     said: Said, place: int, byte: int, in_body: bool
 ) -> None:
-    table, body = (bytearray(each) for each in member_messages.members_message(said))
+    table, body = (bytearray(each) for each in messages.members_message(said))
     changed = body if in_body else table
     changed[place % len(changed)] = byte
     try:
-        heard = member_messages.parse_members(
-            frame(MemberMessage.MEMBERS, bytes(table), bytes(body))
-        )
+        heard = messages.parse_members(frame(MemberMessage.MEMBERS, bytes(table), bytes(body)))
     except RemoteProtocolError:
         return
     assert isinstance(heard, Said)
@@ -147,9 +145,9 @@ def test_almost_members_give_members_or_a_named_error(
 @given(table=st.binary(max_size=64), body=st.binary(max_size=64))
 def test_any_bytes_give_a_message_or_a_named_error(table: bytes, body: bytes) -> None:
     for parse in (
-        member_messages.parse_members,
-        member_messages.parse_ask,
-        member_messages.parse_holdings,
+        messages.parse_members,
+        messages.parse_ask,
+        messages.parse_holdings,
     ):
         try:
             parse(frame(48, table, body))
@@ -160,9 +158,9 @@ def test_any_bytes_give_a_message_or_a_named_error(table: bytes, body: bytes) ->
 @given(node=st.integers(0, 1023), there=st.integers(0, (1 << 63) - 1), here=st.integers(0, 1 << 40))
 def test_holdings_are_heard(node: int, there: int, here: int) -> None:
     holdings = Holdings(NodeId(node), there // 2, there, here)
-    table = member_messages.holdings_message(holdings)
-    assert member_messages.parse_holdings(frame(50, table)) == holdings
-    assert member_messages.parse_ask(frame(49, member_messages.ask_message(NodeId(node)))) == node
+    table = messages.holdings_message(holdings)
+    assert messages.parse_holdings(frame(50, table)) == holdings
+    assert messages.parse_ask(frame(49, messages.ask_message(NodeId(node)))) == node
 
 
 def test_the_largest_membership_fits_its_limits() -> None:
@@ -175,10 +173,8 @@ def test_the_largest_membership_fits_its_limits() -> None:
         cordoned=True,
     )
     top = Version((1 << 48) - 1, 1023)
-    table, body = member_messages.members_message(
-        Said(top, (top,) * ANCESTORS_MAX, (longest,) * 512)
-    )
-    limits = member_messages.LIMITS[MemberMessage.MEMBERS]
+    table, body = messages.members_message(Said(top, (top,) * ANCESTORS_MAX, (longest,) * 512))
+    limits = messages.LIMITS[MemberMessage.MEMBERS]
     assert len(table) <= limits.table_bytes_max
     assert len(body) <= limits.body_bytes_max
 
@@ -197,7 +193,7 @@ def test_the_largest_membership_fits_its_limits() -> None:
 )
 def test_what_is_wrong_is_named(table: list[object], body: bytes, says: str) -> None:
     with pytest.raises(RemoteProtocolError, match=says):
-        member_messages.parse_members(frame(48, pack_fields(table), body))
+        messages.parse_members(frame(48, pack_fields(table), body))
 
 
 def test_the_newer_version_wins_whoever_is_asked() -> None:

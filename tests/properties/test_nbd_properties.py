@@ -12,12 +12,12 @@ from hypothesis import given, strategies as st
 from config.limits import PAGE_BYTES
 from net.errors import RemoteProtocolError
 from ramsterd.core.page import PoolId
-from ramsterd.nbd.counters import Counters
-from ramsterd.nbd.export import Export
-from ramsterd.nbd.negotiation import State
-from ramsterd.nbd.protocol import Command, CommandFlag, Errno
-from ramsterd.nbd.session import Session
-from ramsterd.nbd.transmission import Transmission
+from ramsterd.frontends.nbd.counters import Counters
+from ramsterd.frontends.nbd.export import Export
+from ramsterd.frontends.nbd.negotiation import State
+from ramsterd.frontends.nbd.protocol import Command, CommandFlag, Errno
+from ramsterd.frontends.nbd.session import Session
+from ramsterd.frontends.nbd.transmission import Transmission
 from tests.fakes.fake_pager import FakePager
 from tests.fakes.nbd_words import Handshake, Structured, parse_replies, parse_structured, request
 from tests.fakes.poisoned_pool import POISONED

@@ -20,7 +20,7 @@ from ramsterd.client.requests import (
     put_requests,
     stored_pages,
 )
-from ramsterd.tmemd.messages import (
+from ramsterd.frontends.tmem.messages import (
     CODECS,
     PAGE_BYTES,
     REPLY_LIMITS,
@@ -36,7 +36,7 @@ from ramsterd.tmemd.messages import (
     parse_error,
     place,
 )
-from ramsterd.tmemd.pools import Quotas
+from ramsterd.frontends.tmem.pools import Quotas
 from tests.fakes.tmem_pair import Pair, feed, take_replies
 
 QUOTAS = Quotas(pool_pages_max=150, user_pages_max=250, user_objects_max=4, pools_per_user_max=3)

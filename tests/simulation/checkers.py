@@ -8,8 +8,8 @@ from ramsterd.core.page import INDEX_MAX, PoolId, PoolKind
 from ramsterd.core.rows import FIRST_ROW, HOLDERS, QUARTERS_PER_ROW, SERIAL, WORDS_PER_ROW
 from ramsterd.core.store import Store
 from ramsterd.core.table import ZERO
-from ramsterd.remote import overflow
-from ramsterd.remote.trust import BadCopy
+from ramsterd.remote.holders.trust import BadCopy
+from ramsterd.remote.send import ephemeral_remotify
 from tests.simulation.cluster import Cluster, Node
 
 
@@ -143,7 +143,7 @@ def check_bounds(cluster: Cluster, node: Node) -> None:
             windows[key] = windows.get(key, 0) + 1
     in_flight_max = {
         "put": remote.puts_in_flight_max,
-        "ephemeral put": overflow.IN_FLIGHT_MAX,
+        "ephemeral put": ephemeral_remotify.IN_FLIGHT_MAX,
         "get": remote.gets_in_flight_max,
     }
     for (kind, _), count in windows.items():
@@ -179,6 +179,6 @@ def check_books(cluster: Cluster) -> None:
                 f"{holder.number} keeps {sorted(kept - asked)[:9]} of {owner.number} for nobody"
             )
             assert not lacking, f"{holder.number} lacks {sorted(lacking)[:9]} of {owner.number}"
-            assert len(ghosts) <= len(kept) + overflow.GHOSTS_MAX
+            assert len(ghosts) <= len(kept) + ephemeral_remotify.GHOSTS_MAX
             life = owner.engine._holders.living(holder.number)
             assert (0 if life is None else life.pages) == len(asked)

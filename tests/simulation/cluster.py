@@ -28,10 +28,10 @@ from nodemanager.states import NodeState, Verdict
 from ramsterd.core.arena import MemfdMapping
 from ramsterd.core.page import PoolId, PoolKind
 from ramsterd.core.slices import SLICE_UNITS
-from ramsterd.engine import Engine
-from ramsterd.loop_time import PAUSE_SECONDS_MIN
-from ramsterd.pager import Pager, PagerClient
-from ramsterd.peers import Peers
+from ramsterd.frontends.pager import Pager, PagerClient
+from ramsterd.host.loop_time import PAUSE_SECONDS_MIN
+from ramsterd.pagepath.engine import Engine
+from ramsterd.pagepath.peers import Peers
 from tests.simulation.datagrams import Datagrams, SimSocket
 from tests.simulation.dialers import Dialer
 from tests.simulation.paths import Paths
@@ -322,7 +322,7 @@ class Cluster:
         self[number].paused_at = self.now
 
     def resume(self, number: int) -> None:
-        """Let it go on: its loop finds that time has passed in which it did not run (`ramsterd.loop_time`)."""
+        """Let it go on: its loop finds that time has passed in which it did not run (`ramsterd.host.loop_time`)."""
         node = self[number]
         node.is_paused = False
         seconds = self.now - node.paused_at

@@ -22,15 +22,15 @@ from ramsterd.client.requests import (
     opened_pool,
     put_requests,
 )
-from ramsterd.nbd.counters import Counters as NbdCounters
-from ramsterd.nbd.export import Export
-from ramsterd.nbd.protocol import Command, CommandFlag, Errno
-from ramsterd.nbd.session import Session as NbdSession
-from ramsterd.nbd.transmission import Transmission
-from ramsterd.tmemd.counters import Counters as TmemCounters
-from ramsterd.tmemd.messages import PageState, PoolKind
-from ramsterd.tmemd.pools import PoolBook
-from ramsterd.tmemd.session import Session
+from ramsterd.frontends.nbd.counters import Counters as NbdCounters
+from ramsterd.frontends.nbd.export import Export
+from ramsterd.frontends.nbd.protocol import Command, CommandFlag, Errno
+from ramsterd.frontends.nbd.session import Session as NbdSession
+from ramsterd.frontends.nbd.transmission import Transmission
+from ramsterd.frontends.tmem.counters import Counters as TmemCounters
+from ramsterd.frontends.tmem.messages import PageState, PoolKind
+from ramsterd.frontends.tmem.pools import PoolBook
+from ramsterd.frontends.tmem.session import Session
 from tests.fakes.nbd_words import request
 from tests.fakes.tmem_pair import feed, serve, take_replies
 from tests.simulation.cluster import Node

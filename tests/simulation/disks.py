@@ -13,11 +13,11 @@ from typing import Final
 
 from config.limits import PAGE_BYTES
 from net.errors import RemoteProtocolError
-from ramsterd.nbd.counters import Counters
-from ramsterd.nbd.export import Export
-from ramsterd.nbd.negotiation import Negotiation, State
-from ramsterd.nbd.protocol import Command, CommandFlag, Errno, Option
-from ramsterd.nbd.transmission import Transmission
+from ramsterd.frontends.nbd.counters import Counters
+from ramsterd.frontends.nbd.export import Export
+from ramsterd.frontends.nbd.negotiation import Negotiation, State
+from ramsterd.frontends.nbd.protocol import Command, CommandFlag, Errno, Option
+from ramsterd.frontends.nbd.transmission import Transmission
 from tests.fakes.nbd_words import request
 from tests.simulation.cluster import Node
 from tests.simulation.pages import identify, make_page

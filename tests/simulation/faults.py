@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from nodemanager.states import NodeState
+from ramsterd.admin.node_commands import cordon_node, drain_node
 from ramsterd.core.codec import zpage_bytes
-from ramsterd.node_commands import cordon_node, drain_node
 from tests.simulation.cluster import Cluster
 from tests.simulation.workload import Client
 from tests.simulation.world import World

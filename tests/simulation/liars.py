@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 
 from net.frame import Frame
 from nodemanager.ids import Incarnation, NodeId
-from ramsterd.remote.messages import PutPages, PutResult
+from ramsterd.remote.wire import PutPages, PutResult
 from tests.simulation.cluster import Node
 
 OUT_OF_RANGE_CHANCE: Final = 0.1

@@ -1,4 +1,4 @@
-"""The virtual clock as the world sees it, and as a node sees it that was paused (`ramsterd.loop_time`).
+"""The virtual clock as the world sees it, and as a node sees it that was paused (`ramsterd.host.loop_time`).
 
 Code of the product reads `trio.current_time()`, which is the time of its own node while it runs here; what stands for
 wires and sockets reads `now()`, which is the same for all.

@@ -8,9 +8,9 @@ from typing import Final
 from trio.testing import MockClock
 
 from ramsterd.core.page import PAGE_BYTES, PoolKind
-from ramsterd.nbd.export import Export
-from ramsterd.pager import PutOutcome
-from ramsterd.tmemd.pools import PoolBook, Quotas
+from ramsterd.frontends.nbd.export import Export
+from ramsterd.frontends.pager import PutOutcome
+from ramsterd.frontends.tmem.pools import PoolBook, Quotas
 from tests.fakes.dropping import drop_run
 from tests.simulation.checkers import check_books, check_invariants, check_step
 from tests.simulation.cluster import Cluster

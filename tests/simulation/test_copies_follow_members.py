@@ -7,7 +7,7 @@ from trio.testing import MockClock
 from config.model import NodeConfig
 from nodemanager.changes import Add
 from nodemanager.ids import NodeId
-from ramsterd.node_commands import drain_node, remove_node
+from ramsterd.admin.node_commands import drain_node, remove_node
 from tests.simulation.checkers import held
 from tests.simulation.cluster import MIB, Cluster
 from tests.simulation.workload import Client, finish

@@ -6,7 +6,7 @@ from trio.testing import MockClock
 
 from nodemanager.ids import NodeId
 from nodemanager.states import NodeState
-from ramsterd.node_commands import cordon_node, drain_node
+from ramsterd.admin.node_commands import cordon_node, drain_node
 from tests.simulation.cluster import MIB, Cluster
 from tests.simulation.test_copies import at_risk, four_nodes
 from tests.simulation.workload import Client, finish

@@ -3,7 +3,7 @@
 from trio.testing import MockClock
 
 from nodemanager.states import NodeState
-from ramsterd.remote.messages import MessageType
+from ramsterd.remote.wire import MessageType
 from tests.simulation.workload import Client, finish, stage
 
 

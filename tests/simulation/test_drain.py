@@ -7,9 +7,9 @@ from trio.testing import MockClock
 
 from nodemanager.ids import NodeId
 from nodemanager.states import NodeState
-from ramsterd.control import CommandRefused
+from ramsterd.admin.node_commands import cordon_node, drain_node, remove_node
+from ramsterd.admin.socket import CommandRefused
 from ramsterd.core.page import PoolKind
-from ramsterd.node_commands import cordon_node, drain_node, remove_node
 from tests.simulation.checkers import check_books, held
 from tests.simulation.cluster import MIB, Cluster
 from tests.simulation.workload import Client, finish

@@ -6,8 +6,8 @@ from trio.testing import MockClock
 from nodemanager.states import NodeState
 from ramsterd.core.page import PoolKind
 from ramsterd.core.zbud import Family
-from ramsterd.pager import PutOutcome
-from ramsterd.remote import overflow
+from ramsterd.frontends.pager import PutOutcome
+from ramsterd.remote.send import ephemeral_remotify
 from tests.simulation.cluster import Cluster, Node
 from tests.simulation.workload import Client, finish, stage
 
@@ -347,7 +347,7 @@ async def test_rows_of_pages_that_a_holder_dropped_do_not_pile_up(
     seed: int, mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The holder says how many it keeps: what is known to be gone costs a bounded number of rows."""
-    monkeypatch.setattr(overflow, "GHOSTS_MAX", 50)
+    monkeypatch.setattr(ephemeral_remotify, "GHOSTS_MAX", 50)
     cluster, _, cache = stage_cache(seed, mock_clock)
     for start in range(0, 12_000, 1200):
         cache.fill(1200, start=start)
@@ -388,7 +388,7 @@ async def test_pages_that_never_arrived_cost_no_others(
     seed: int, mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The peer keeps fewer than we count, for good; those that it keeps are not forgotten for that."""
-    monkeypatch.setattr(overflow, "GHOSTS_MAX", 50)
+    monkeypatch.setattr(ephemeral_remotify, "GHOSTS_MAX", 50)
     cluster, _ = stage(seed, mock_clock, knobs={1: {"budget": 8 * MIB}}, ephemeral=True)
     cache = cache_of(cluster)
     cache.fill(1600)

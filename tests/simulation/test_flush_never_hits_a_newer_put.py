@@ -2,7 +2,7 @@
 
 from trio.testing import MockClock
 
-from ramsterd.remote.messages import MessageType
+from ramsterd.remote.wire import MessageType
 from tests.simulation.cluster import Cluster
 from tests.simulation.workload import Client, finish, stage
 

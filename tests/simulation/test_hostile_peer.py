@@ -10,9 +10,9 @@ from net.packing import pack_fields
 from nodemanager.ids import NodeId
 from ramsterd.core.codec import PACKED_RAW, ZPAGE_BYTES_MASK
 from ramsterd.core.page import PoolKind
-from ramsterd.member_messages import MemberMessage, ask_message
-from ramsterd.remote import messages
-from ramsterd.remote.messages import MessageType
+from ramsterd.membership.messages import MemberMessage, ask_message
+from ramsterd.remote import wire
+from ramsterd.remote.wire import MessageType
 from tests.simulation.cluster import Cluster, Node
 from tests.simulation.workload import finish, stage
 
@@ -31,22 +31,22 @@ def frame_of(
     return header + table + body
 
 
-PUT_TABLE = messages.put_table(PoolKind.PERSISTENT, [1, 2], [3, 4], [PACKED_RAW, 100])
+PUT_TABLE = wire.put_table(PoolKind.PERSISTENT, [1, 2], [3, 4], [PACKED_RAW, 100])
 LIES = {
     "a body of 4 GiB": encode_header(MessageType.PUT_PAGES, count=1, body_bytes=0xFFFF_FFFF),
     "a table longer than its type allows": encode_header(
-        MessageType.GET_PAGES, count=1, table_bytes=messages.LIMITS[18].table_bytes_max + 1
+        MessageType.GET_PAGES, count=1, table_bytes=wire.LIMITS[18].table_bytes_max + 1
     ),
     "more pages than a frame may have": encode_header(MessageType.PUT_PAGES, count=129),
     "zpages shorter than the table says": frame_of(17, 2, PUT_TABLE, bytes(4195), 1),
     "zpages longer than the table says": frame_of(17, 2, PUT_TABLE, bytes(4197), 1),
     "a count that the table does not have": frame_of(17, 3, PUT_TABLE, bytes(4196), 1),
     "serial 0": frame_of(18, 1, bytes(8), request_id=1),
-    "a range that ends before it starts": frame_of(19, 1, messages.flush_table([(5, 4)])),
-    "ranges that share a serial": frame_of(19, 2, messages.flush_table([(1, 5), (5, 9)])),
-    "ranges that do not ascend": frame_of(19, 2, messages.flush_table([(7, 9), (1, 5)])),
+    "a range that ends before it starts": frame_of(19, 1, wire.flush_table([(5, 4)])),
+    "ranges that share a serial": frame_of(19, 2, wire.flush_table([(1, 5), (5, 9)])),
+    "ranges that do not ascend": frame_of(19, 2, wire.flush_table([(7, 9), (1, 5)])),
     "a get of nothing": frame_of(18, 0, b"", request_id=1),
-    "a request without an id": frame_of(18, 1, messages.get_table([1])),
+    "a request without an id": frame_of(18, 1, wire.get_table([1])),
     "an unknown type": encode_header(99),
     "an unknown flag": encode_header(18).replace(b"\x12\0", bytes([18, Flag.REPLY << 1]), 1),
     "a status with more free than there is": frame_of(16, 1, pack_fields([1, 2, True, 0.5, 0, 0])),

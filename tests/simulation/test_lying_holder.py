@@ -7,14 +7,14 @@ from trio.testing import MockClock
 
 from config.model import RemoteConfig
 from nodemanager.ids import NodeId
-from ramsterd.remote import holders, sweeps
-from ramsterd.remote.messages import PAGES_PER_FRAME_MAX
-from ramsterd.remote.trust import (
+from ramsterd.remote.holders import holders, row_sweeps
+from ramsterd.remote.holders.trust import (
     CREDIT_PAGES_FIRST,
     CREDIT_PAGES_MIN,
     BadCopy,
     TrustStatistics,
 )
+from ramsterd.remote.wire import PAGES_PER_FRAME_MAX
 from tests.simulation.checkers import check_invariants
 from tests.simulation.cluster import MIB, Cluster
 from tests.simulation.liars import LIES, Liar
@@ -119,12 +119,12 @@ async def test_a_holder_that_says_it_holds_nothing_never_ends_the_owner(
     """Each such STATUS ends a life, whose id lives on until its sweep is over: meanwhile it gets no pages."""
     monkeypatch.setattr(holders, "LIVES_MAX", 3)
     cluster, client, _ = with_a_liar(seed, mock_clock, "keeps_nothing", "holds_nothing")
-    monkeypatch.setattr(sweeps, "SWEEP_SECONDS", 1e6)
+    monkeypatch.setattr(row_sweeps, "SWEEP_SECONDS", 1e6)
     write_all(client, 20, reads=True)
     now = cluster[0].engine.statistics()
     assert len(now.holders) <= 3
     assert now.remotify.stored_by_node[NodeId(LIAR)] <= CREDIT_PAGES_FIRST + PAGES_PER_FRAME_MAX
-    monkeypatch.setattr(sweeps, "SWEEP_SECONDS", 0.02)
+    monkeypatch.setattr(row_sweeps, "SWEEP_SECONDS", 0.02)
     cluster[0].engine._sweeps._step_at = cluster.now
     write_all(client, 20, reads=True)
     assert trust(cluster).bad_total[BadCopy.DISOWNED] > 0
@@ -136,7 +136,7 @@ async def test_a_node_whose_ids_are_used_up_gets_no_pages_until_a_sweep_frees_on
     """A node that starts again and again, faster than sweeps go."""
     monkeypatch.setattr(holders, "LIVES_MAX", 3)
     cluster, client = stage(seed, mock_clock, knobs={1: {"budget": 16 * MIB}})
-    monkeypatch.setattr(sweeps, "SWEEP_SECONDS", 1e6)
+    monkeypatch.setattr(row_sweeps, "SWEEP_SECONDS", 1e6)
     for _ in range(4):
         fill(client)
         client.expect_loss(set(client.possible))
@@ -149,7 +149,7 @@ async def test_a_node_whose_ids_are_used_up_gets_no_pages_until_a_sweep_frees_on
     assert all(each.is_dead for each in now.holders)
     fill(client)
     assert not cluster[1].engine.statistics().foreign_zpage_bytes
-    monkeypatch.setattr(sweeps, "SWEEP_SECONDS", 0.02)
+    monkeypatch.setattr(row_sweeps, "SWEEP_SECONDS", 0.02)
     cluster[0].engine._sweeps._step_at = cluster.now
     cluster.run(10)
     assert not any(each.is_dead for each in cluster[0].engine.statistics().holders)

@@ -13,8 +13,8 @@ from config.model import ClusterConfig, NodeConfig
 from nodemanager.changes import VERSIONS_AHEAD_MAX, Add, ChangeRefused, Cordon, Remove
 from nodemanager.ids import NodeId
 from nodemanager.states import NodeState
-from ramsterd.control import CommandRefused
-from ramsterd.node_commands import add_node, cordon_node, remove_node
+from ramsterd.admin.node_commands import add_node, cordon_node, remove_node
+from ramsterd.admin.socket import CommandRefused
 from tests.simulation.cluster import Cluster
 from tests.simulation.workload import finish, stage
 

@@ -7,7 +7,7 @@ from trio.testing import MockClock
 
 from nodemanager.states import NodeState
 from ramsterd.core.page import PoolKind
-from ramsterd.pager import PutOutcome
+from ramsterd.frontends.pager import PutOutcome
 from tests.simulation.checkers import held, named, rows_of
 from tests.simulation.cluster import MIB, Cluster
 from tests.simulation.pages import OBJECT, make_page

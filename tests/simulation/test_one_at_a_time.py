@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from trio.testing import MockClock
 
-from ramsterd.node_commands import cordon_node, drain_node
+from ramsterd.admin.node_commands import cordon_node, drain_node
 from tests.simulation.cluster import MIB, Cluster
 from tests.simulation.storm import Storm
 from tests.simulation.swarm import Mix, Program

@@ -12,8 +12,8 @@ from typing import Final
 from trio.testing import MockClock
 
 from ramsterd.core.page import PoolKind
-from ramsterd.nbd.counters import Counters
-from ramsterd.nbd.export import Export
+from ramsterd.frontends.nbd.counters import Counters
+from ramsterd.frontends.nbd.export import Export
 from ramsterd.statefile.content import Content, encode, parse
 from ramsterd.statefile.marks import Marks
 from tests.simulation.cluster import Cluster, Node

@@ -7,8 +7,8 @@ from trio.testing import MockClock
 from nodemanager.ids import NodeId
 from nodemanager.states import NodeState
 from ramsterd.core.page import PAGE_BYTES
-from ramsterd.remote.messages import PAGES_PER_FRAME_MAX
-from ramsterd.remote.pace import BURST_SECONDS
+from ramsterd.remote.limits.put_rate import BURST_SECONDS
+from ramsterd.remote.wire import PAGES_PER_FRAME_MAX
 from tests.simulation.checkers import check_step, held
 from tests.simulation.cluster import MIB, Cluster
 from tests.simulation.workload import Client, RunningPut, finish, stage

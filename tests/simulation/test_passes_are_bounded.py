@@ -10,7 +10,7 @@ from trio.testing import MockClock
 from config.limits import PAGE_BYTES
 from ramsterd.core.slices import SLICE_UNITS
 from ramsterd.core.zbud import Family
-from ramsterd.remote.messages import SERIAL_MAX
+from ramsterd.remote.wire import SERIAL_MAX
 from tests.simulation.checkers import check_books, held
 from tests.simulation.cluster import MIB, WORK_PER_STEP_MAX, Cluster
 from tests.simulation.pages import OBJECT

@@ -8,8 +8,8 @@ import pytest
 from trio.testing import MockClock
 
 from nodemanager.states import NodeState
-from ramsterd.node_commands import drain_node
-from ramsterd.remote.homecoming import Homecoming
+from ramsterd.admin.node_commands import drain_node
+from ramsterd.remote.home.leaf_fetch import Homecoming
 from tests.simulation.test_copies import four_nodes
 
 

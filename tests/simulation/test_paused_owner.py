@@ -5,7 +5,7 @@ from trio.testing import MockClock
 
 from config.model import TimersConfig
 from nodemanager.states import NodeState
-from ramsterd.pager import GetOutcome, PutOutcome
+from ramsterd.frontends.pager import GetOutcome, PutOutcome
 from tests.simulation.cluster import Cluster
 from tests.simulation.workload import Client, finish, stage
 

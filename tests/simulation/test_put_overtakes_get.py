@@ -3,7 +3,7 @@
 from trio.testing import MockClock
 
 from nodemanager.states import NodeState
-from ramsterd.pager import GetOutcome
+from ramsterd.frontends.pager import GetOutcome
 from tests.simulation.cluster import Cluster
 from tests.simulation.workload import Client, finish, stage
 

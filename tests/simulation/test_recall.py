@@ -6,8 +6,8 @@ from trio.testing import MockClock
 
 from nodemanager.ids import NodeId
 from ramsterd.core.resize import ResizeState
-from ramsterd.remote.recall import RecallStatistics
-from ramsterd.remote.retake import RetakeStatistics
+from ramsterd.remote.hold.recall_holder import RecallStatistics
+from ramsterd.remote.home.recall_owner import RetakeStatistics
 from tests.simulation.checkers import held
 from tests.simulation.cluster import MIB, Cluster
 from tests.simulation.workload import Client, finish

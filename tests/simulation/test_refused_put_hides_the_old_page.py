@@ -2,7 +2,7 @@
 
 from trio.testing import MockClock
 
-from ramsterd.pager import GetOutcome, PutOutcome
+from ramsterd.frontends.pager import GetOutcome, PutOutcome
 from tests.fakes.dropping import drop_run
 from tests.simulation.cluster import Cluster
 from tests.simulation.workload import Client, finish, stage

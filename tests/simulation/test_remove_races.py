@@ -5,8 +5,8 @@ from typing import Any
 from trio.testing import MockClock
 
 from nodemanager.ids import NodeId
-from ramsterd.control import CommandRefused
-from ramsterd.node_commands import remove_node
+from ramsterd.admin.node_commands import remove_node
+from ramsterd.admin.socket import CommandRefused
 from tests.simulation.cluster import MIB, Cluster
 from tests.simulation.workload import Client, finish
 

@@ -6,9 +6,9 @@ import pytest
 from trio.testing import MockClock
 
 from nodemanager.ids import NodeId
-from ramsterd.control import CommandRefused
+from ramsterd.admin.node_commands import cordon_node, remove_node
+from ramsterd.admin.socket import CommandRefused
 from ramsterd.core.zbud import Family
-from ramsterd.node_commands import cordon_node, remove_node
 from tests.simulation.test_members import held, remove
 from tests.simulation.workload import finish, stage
 

@@ -8,7 +8,7 @@ from trio.testing import MockClock
 
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import NodeState
-from ramsterd.remote.messages import PutPages, PutResult
+from ramsterd.remote.wire import PutPages, PutResult
 from tests.simulation.checkers import held
 from tests.simulation.cluster import MIB, Cluster
 from tests.simulation.workload import Client, finish, stage

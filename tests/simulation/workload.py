@@ -14,7 +14,7 @@ from trio.testing import MockClock
 from ramsterd.core.page import PoolId, PoolKind
 from ramsterd.core.rows import ADDRESS, HALVES_PER_ROW
 from ramsterd.core.traffic import FOREIGN_OBJECT
-from ramsterd.pager import GetOutcome, GetResult, PutOutcome
+from ramsterd.frontends.pager import GetOutcome, GetResult, PutOutcome
 from tests.fakes.dropping import drop_run
 from tests.simulation.checkers import check_books, check_step, held, remote_only, rows_of
 from tests.simulation.cluster import Cluster, Node

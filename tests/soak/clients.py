@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from ramsterd.client import Client, PageLost, PoolFull, PoolKind
-from ramsterd.nbd.client import NbdClient, RequestFailed
+from ramsterd.client.nbd import NbdClient, RequestFailed
 from tests.soak.oracle import PAGE_BYTES, Oracle
 
 PAGES: Final = 2500

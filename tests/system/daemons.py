@@ -16,13 +16,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ramsterd.nbd.client import NbdClient
+from ramsterd.client.nbd import NbdClient
 
 T = TypeVar("T")
 
 ROOT = Path(__file__).parents[2]
-RAMSTERD = [sys.executable, "-c", "from ramsterd.entry import main; main()"]
-RAMSTERCTL = [sys.executable, "-c", "from ramsterd.ctl import main; main()"]
+RAMSTERD = [sys.executable, "-c", "from ramsterd.cli.entry import main; main()"]
+RAMSTERCTL = [sys.executable, "-c", "from ramsterd.cli.ramsterctl import main; main()"]
 EXPORT = "swap0"
 MIB = 1024 * 1024
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ramsterd.nbd.client import NbdError
+from ramsterd.client.nbd import NbdError
 from tests.system.conftest import NewCluster
 from tests.system.daemons import Cluster, Node, wait_until
 

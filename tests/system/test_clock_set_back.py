@@ -17,7 +17,7 @@ def with_clock(seconds: int) -> list[str]:
 import time
 real = time.time_ns
 time.time_ns = lambda: real() + {seconds} * 10**9
-from ramsterd.cli import main
+from ramsterd.cli.ramsterd import main
 main()
 """
     return [sys.executable, "-c", start]

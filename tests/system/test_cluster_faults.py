@@ -6,8 +6,8 @@ import signal
 
 import pytest
 
-from ramsterd.nbd.client import HandshakeFailed, NbdClient, RequestFailed
-from ramsterd.nbd.protocol import Command
+from ramsterd.client.nbd import HandshakeFailed, NbdClient, RequestFailed
+from ramsterd.frontends.nbd.protocol import Command
 from tests.system.conftest import NewCluster
 from tests.system.daemons import MIB, Cluster, Node, wait_until
 

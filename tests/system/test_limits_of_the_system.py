@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ramsterd.nbd.client import NbdError
+from ramsterd.client.nbd import NbdError
 from tests.system.conftest import NewCluster
 from tests.system.daemons import Cluster, Node, free_ports, wait_until
 
@@ -24,7 +24,7 @@ SOFT_ONLY = ("sh", "-c", f'ulimit -S -n {FEW_DESCRIPTORS}; exec "$0" "$@"')
 NO_THREADS = """
 import os, sys, threading
 import trio
-from ramsterd.cli import main
+from ramsterd.cli.ramsterd import main
 start = threading.Thread.start
 def refuse(thread):
     if os.path.exists(sys.argv[-1] + ".full"):

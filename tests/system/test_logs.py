@@ -12,9 +12,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from ramsterd.logs.limiter import LINES_MAX
-from ramsterd.nbd.client import RequestFailed
-from ramsterd.signals import USELESS
+from ramsterd.client.nbd import RequestFailed
+from ramsterd.host.logs.limiter import LINES_MAX
+from ramsterd.host.signals import USELESS
 from tests.system.conftest import NewCluster
 from tests.system.daemons import RAMSTERD, Node, environment, free_ports, wait_until
 

@@ -20,16 +20,16 @@ from net.packing import pack_fields
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import NodeState
 from ramsterd.core.page import PoolKind
-from ramsterd.member_messages import ALL_LIMITS
-from ramsterd.remote import messages
-from ramsterd.remote.messages import MessageType
+from ramsterd.membership.messages import ALL_LIMITS
+from ramsterd.remote import wire
+from ramsterd.remote.wire import MessageType
 from tests.authority import Authority
 from tests.system.conftest import NewCluster
 from tests.system.daemons import MIB, Cluster, wait_until
 from tests.system.handmade import HandMade, frame, hello_of, later, linked
 from tests.system.test_refusals import secure, wait_for
 
-SERIAL_MAX = messages.SERIAL_MAX
+SERIAL_MAX = wire.SERIAL_MAX
 RAW = 1 << 13 | 4096
 FOREVER = (1 << 64) - 1
 RUNS = [random.Random(place).randbytes(MIB) for place in range(12)]
@@ -86,8 +86,8 @@ def check_unharmed(cluster: Cluster) -> None:
 
 def all_serials() -> Iterator[list[int]]:
     """Yield runs of serials that cover whatever node 1 may have used."""
-    for first in range(1, 8192, messages.PAGES_PER_FRAME_MAX):
-        yield list(range(first, first + messages.PAGES_PER_FRAME_MAX))
+    for first in range(1, 8192, wire.PAGES_PER_FRAME_MAX):
+        yield list(range(first, first + wire.PAGES_PER_FRAME_MAX))
 
 
 def test_get_finds_nothing_and_flush_drops_nothing(cluster: Cluster, tls: TlsConfig) -> None:
@@ -95,20 +95,18 @@ def test_get_finds_nothing_and_flush_drops_nothing(cluster: Cluster, tls: TlsCon
     with linked(cluster[2].port, tls, hello_of(3)) as link:
         for serials in all_serials():
             answer = link.ask(
-                MessageType.GET_PAGES, count=len(serials), table=messages.get_table(serials)
+                MessageType.GET_PAGES, count=len(serials), table=wire.get_table(serials)
             )
             assert answer is not None
             header, table, body = answer
             assert (header[5], table, body) == (len(serials), bytes(2 * len(serials)), b"")
-        everything = messages.flush_table([(1, SERIAL_MAX)])
+        everything = wire.flush_table([(1, SERIAL_MAX)])
         link.send(frame(MessageType.FLUSH_PAGES, count=1, table=everything))
         link.send(
-            frame(
-                MessageType.FLUSH_OWNER, count=1, table=messages.owner_table(Incarnation(FOREVER))
-            )
+            frame(MessageType.FLUSH_OWNER, count=1, table=wire.owner_table(Incarnation(FOREVER)))
         )
         # An answer to this shows that the others were handled.
-        assert link.ask(MessageType.GET_PAGES, count=1, table=messages.get_table([1])) is not None
+        assert link.ask(MessageType.GET_PAGES, count=1, table=wire.get_table([1])) is not None
     assert pages_of_1(cluster) >= before
     check_unharmed(cluster)
 
@@ -117,11 +115,11 @@ def test_put_under_the_same_serials_replaces_nothing(cluster: Cluster, tls: TlsC
     serials = list(range(1, 65))
     mine = bytes(4096)
     with linked(cluster[2].port, tls, hello_of(3)) as link:
-        table = messages.put_table(PoolKind.PERSISTENT, serials, [7] * 64, [RAW] * 64)
+        table = wire.put_table(PoolKind.PERSISTENT, serials, [7] * 64, [RAW] * 64)
         answer = link.ask(MessageType.PUT_PAGES, count=64, table=table, body=mine * 64)
         assert answer is not None
         assert answer[1] == bytes(64), "stored"
-        got = link.ask(MessageType.GET_PAGES, count=64, table=messages.get_table(serials))
+        got = link.ask(MessageType.GET_PAGES, count=64, table=wire.get_table(serials))
         assert got is not None
         assert got[2] == mine * 64, "its own, as it put them"
     check_unharmed(cluster)
@@ -133,8 +131,8 @@ def tables() -> Iterator[tuple[int, bytes]]:
     words = struct.pack("<64Q", *serials)
     yield 64, words
     yield 32, words
-    yield 1, messages.flush_table([(1, SERIAL_MAX)])
-    yield 64, messages.put_table(PoolKind.PERSISTENT, serials, serials, [RAW] * 64)
+    yield 1, wire.flush_table([(1, SERIAL_MAX)])
+    yield 64, wire.put_table(PoolKind.PERSISTENT, serials, serials, [RAW] * 64)
     yield 64, bytes(2 * 64)
     yield 64, bytes(64)
     for word in (0, 1, 2, SERIAL_MAX, FOREVER):
@@ -173,7 +171,7 @@ def test_no_frame_of_any_type_reads_or_drops_them(cluster: Cluster, tls: TlsConf
             try:
                 link.send(data)
                 # Answered or refused: only then it has been handled.
-                alive = link.ask(MessageType.GET_PAGES, count=1, table=messages.get_table([1]))
+                alive = link.ask(MessageType.GET_PAGES, count=1, table=wire.get_table([1]))
             except OSError:
                 alive = None
             if alive is None:
@@ -209,7 +207,7 @@ def test_answers_that_nobody_asked_it_for_count_for_nothing(
         for place, run in enumerate(RUNS):
             link.send(b"".join(lies[250 * place : 250 * (place + 1)]))
             assert client.read(place * MIB, MIB) == run
-        assert link.ask(MessageType.GET_PAGES, count=1, table=messages.get_table([1])) is not None
+        assert link.ask(MessageType.GET_PAGES, count=1, table=wire.get_table([1])) is not None
     check_unharmed(cluster)
 
 

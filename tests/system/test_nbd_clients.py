@@ -12,8 +12,8 @@ import pytest
 import trio
 
 from ramsterd.core.page import PoolId
-from ramsterd.nbd.export import Export
-from ramsterd.nbd.server import NbdServer
+from ramsterd.frontends.nbd.export import Export
+from ramsterd.frontends.nbd.server import NbdServer
 from tests.fakes.fake_pager import FakePager
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
@@ -171,7 +171,7 @@ async def test_libnbd_is_told_the_errors_of_the_specification(served: Served) ->
 async def test_a_killed_server_leaves_a_socket_that_the_next_one_replaces(tmp_path: Path) -> None:
     path = tmp_path / "nbd.sock"
     story = (
-        "import os, pathlib, sys; from ramsterd.sockets import listen_unix;"
+        "import os, pathlib, sys; from ramsterd.endpoints.sockets import listen_unix;"
         "listen_unix(pathlib.Path(sys.argv[1])); os.kill(os.getpid(), 9)"
     )
     await trio.run_process([sys.executable, "-c", story, str(path)], check=False)

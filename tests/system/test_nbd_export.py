@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from ramsterd.nbd.client import NbdClient, RequestFailed
-from ramsterd.nbd.protocol import Command
+from ramsterd.client.nbd import NbdClient, RequestFailed
+from ramsterd.frontends.nbd.protocol import Command
 from tests.fakes.nbd_words import request
 from tests.requirements import require_libnbd, require_root, require_tool
 from tests.system.conftest import NewCluster

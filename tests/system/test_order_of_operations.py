@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ramsterd.nbd.client import NbdClient, RequestFailed
+from ramsterd.client.nbd import NbdClient, RequestFailed
 from tests.requirements import require_tool
 from tests.system.conftest import NewCluster
 from tests.system.daemons import MIB, Cluster, Node, wait_until

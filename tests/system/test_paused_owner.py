@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from ramsterd.nbd.client import NbdClient
-from ramsterd.nbd.protocol import Command
+from ramsterd.client.nbd import NbdClient
+from ramsterd.frontends.nbd.protocol import Command
 from tests.system.arena import PAGE, marked_page
 from tests.system.conftest import NewCluster
 from tests.system.daemons import Cluster, Node, wait_until

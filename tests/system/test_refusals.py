@@ -39,7 +39,7 @@ def own_cluster_file(node: Node, old: str, new: str) -> None:
 
 
 def changed_program(code: str) -> list[str]:
-    return [sys.executable, "-c", f"{code}\nfrom ramsterd.cli import main; main()"]
+    return [sys.executable, "-c", f"{code}\nfrom ramsterd.cli.ramsterd import main; main()"]
 
 
 def wait_for(node: Node, reason: str) -> None:
@@ -81,7 +81,9 @@ def later_protocol(cluster: Cluster, ours: Authority, foreign: Authority) -> Non
 
 def other_pages(cluster: Cluster, ours: Authority, foreign: Authority) -> None:
     secure(cluster, ours)
-    cluster[2].program = changed_program("import ramsterd.peers; ramsterd.peers.PAGE_BYTES = 8192")
+    cluster[2].program = changed_program(
+        "import ramsterd.pagepath.peers; ramsterd.pagepath.peers.PAGE_BYTES = 8192"
+    )
 
 
 def other_name(cluster: Cluster, ours: Authority, foreign: Authority) -> None:
@@ -89,7 +91,7 @@ def other_name(cluster: Cluster, ours: Authority, foreign: Authority) -> None:
     use_tls(cluster[1], ours.issue("n1"))
     use_tls(cluster[2], ours.issue("n3"))
     cluster[2].program = changed_program(
-        "import ramsterd.examine as examine; load = examine.load_credentials;"
+        "import ramsterd.reconfigure.examine as examine; load = examine.load_credentials;"
         " examine.load_credentials = lambda tls, node, file: load(tls, node='n3', file=file)"
     )
 
@@ -201,7 +203,7 @@ def test_whoever_answers_in_the_place_of_a_member_is_refused(
     use_tls(cluster[1], ours.issue("n9"))
     use_tls(cluster[2], ours.issue("n2"))
     cluster[1].program = changed_program(
-        "import ramsterd.examine as examine; load = examine.load_credentials;"
+        "import ramsterd.reconfigure.examine as examine; load = examine.load_credentials;"
         " examine.load_credentials = lambda tls, node, file: load(tls, node='n9', file=file)"
     )
     for node in cluster:

@@ -6,7 +6,7 @@ import urllib.request
 
 import pytest
 
-from ramsterd.nbd.client import NbdError
+from ramsterd.client.nbd import NbdError
 from tests.system.conftest import NewCluster
 from tests.system.daemons import MIB, RAMSTERCTL, Cluster, Node, environment, free_ports, wait_until
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ramsterd.client import PAGE_BYTES, Client, PageLost, PoolKind, PoolLost
-from ramsterd.nbd.client import ConnectionLost, HandshakeFailed, RequestFailed
+from ramsterd.client.nbd import ConnectionLost, HandshakeFailed, RequestFailed
 from tests.requirements import require_libnbd, require_tool
 from tests.system.conftest import NewCluster
 from tests.system.daemons import (

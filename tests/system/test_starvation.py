@@ -12,7 +12,7 @@ import pytest
 from benchmarks.starvation import beliefs_of
 from benchmarks.starving import Recorder, starved
 from benchmarks.verdicts import tally
-from ramsterd.nbd.client import NbdClient
+from ramsterd.client.nbd import NbdClient
 from tests.system.conftest import NewCluster
 from tests.system.daemons import Cluster, Node, wait_until
 

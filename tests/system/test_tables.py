@@ -3,8 +3,8 @@
 import pytest
 
 from benchmarks.processes import rss_bytes
-from ramsterd.nbd.client import NbdClient, RequestFailed
-from ramsterd.nbd.protocol import CommandFlag, Errno
+from ramsterd.client.nbd import NbdClient, RequestFailed
+from ramsterd.frontends.nbd.protocol import CommandFlag, Errno
 from tests.system.conftest import NewCluster
 from tests.system.daemons import MIB, Cluster, Node
 

@@ -30,7 +30,7 @@ from ramsterd.client import (
 )
 from ramsterd.client.protocol import ClientProtocol
 from ramsterd.client.requests import hello_request, new_pool_request
-from ramsterd.tmemd.messages import PageState, TmemType, encode_request, place
+from ramsterd.frontends.tmem.messages import PageState, TmemType, encode_request, place
 from tests.requirements import require_root
 from tests.system.tmem_daemons import DaemonProcess, tmem_cluster, wait_for
 
@@ -409,7 +409,9 @@ def test_a_pool_is_compressed_as_its_program_says(daemon: DaemonProcess, codec: 
     assert (row["name"], row["codec"]) == ("packed", codec)
 
 
-NO_ZSTANDARD = "import sys; sys.modules['zstandard'] = None; from ramsterd.cli import main; main()"
+NO_ZSTANDARD = (
+    "import sys; sys.modules['zstandard'] = None; from ramsterd.cli.ramsterd import main; main()"
+)
 
 
 def test_a_daemon_without_zstandard_says_so_and_goes_on(
@@ -721,7 +723,7 @@ def test_ramsterctl_shows_pools(daemon: DaemonProcess) -> None:
     with Client(daemon.tmem) as client:
         client.new_pool(PoolKind.PERSISTENT, name="build-cache").put(b"o", 0, bytes(PAGE_BYTES))
         shown = subprocess.run(
-            [sys.executable, "-c", "from ramsterd.ctl import main; main()",
+            [sys.executable, "-c", "from ramsterd.cli.ramsterctl import main; main()",
              "--socket", str(daemon.control), "pools"],
             capture_output=True, check=True, text=True, cwd=Path(__file__).parents[2],
         ).stdout  # fmt: skip

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 import pytest
 
-from ramsterd.nbd.client import NbdClient
+from ramsterd.client.nbd import NbdClient
 from tests.system.arena import PAGE, marked_page, pages_in_memory
 from tests.system.conftest import NewCluster
 from tests.system.daemons import Cluster, Node, wait_until

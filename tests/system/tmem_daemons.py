@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ramsterd.ctl import ask
+from ramsterd.cli.ramsterctl import ask
 
 ROOT = Path(__file__).parent.parent.parent
 START_SECONDS_MAX = 20.0
-MAIN = "from ramsterd.entry import main; main()"
+MAIN = "from ramsterd.cli.entry import main; main()"
 NAMES = ("alpha", "beta", "gamma")
 
 

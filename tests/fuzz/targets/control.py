@@ -15,13 +15,13 @@ from config.model import ClusterConfig, NodeConfig
 from config.rules import check_cluster
 from nodemanager.ids import NodeId
 from nodemanager.table import NodeTable
-from ramsterd.commands import set_budget
-from ramsterd.control import LINE_BYTES_MAX, Command, CommandRefused, Lines, answer
-from ramsterd.engine import Engine
-from ramsterd.members import Members
-from ramsterd.node_commands import node_commands
-from ramsterd.remote.census import Counted
-from ramsterd.state_commands import state_commands
+from ramsterd.admin.commands import set_budget
+from ramsterd.admin.node_commands import node_commands
+from ramsterd.admin.socket import LINE_BYTES_MAX, Command, CommandRefused, Lines, answer
+from ramsterd.admin.state_commands import state_commands
+from ramsterd.membership.members import Members
+from ramsterd.pagepath.engine import Engine
+from ramsterd.remote.home.last_copies import Counted
 from ramsterd.statefile.content import Content, Key, PoolKey, Record
 from ramsterd.statefile.marks import Marks
 from tests.fuzz.target import Target, pieces

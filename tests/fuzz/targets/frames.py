@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 from net.errors import RemoteProtocolError
 from net.frame import COUNT_MAX, FRAME_BYTES_MAX, FrameDecoder, LinkType
-from ramsterd.member_messages import ALL_LIMITS, MemberMessage
-from ramsterd.remote.messages import MessageType
+from ramsterd.membership.messages import ALL_LIMITS, MemberMessage
+from ramsterd.remote.wire import MessageType
 from tests.fuzz.mending import frame, mend_frames
 from tests.fuzz.target import Target, pieces
 from tests.unit.net.net_helpers import Seen, seen

@@ -11,7 +11,7 @@ from net.frame import Frame
 from net.packing import MESSAGE_BYTES_MAX, pack_fields, unpack
 from nodemanager.changes import Change, ChangeRefused, Cordon, MembershipHistory, Said, Version
 from nodemanager.ids import NodeId
-from ramsterd.member_messages import (
+from ramsterd.membership.messages import (
     LIMITS,
     Holdings,
     MemberMessage,

@@ -19,8 +19,8 @@ from ramsterd.core.codec import (
     is_packed_valid,
 )
 from ramsterd.core.page import CorruptPage, PoolKind
-from ramsterd.remote import messages
-from ramsterd.remote.messages import LIMITS, MessageType, PutPages
+from ramsterd.remote import wire
+from ramsterd.remote.wire import LIMITS, MessageType, PutPages
 from tests.fuzz.decoding import decoded
 from tests.fuzz.mending import Parts, change_field, frame, mend_frames
 from tests.fuzz.target import Target
@@ -32,14 +32,14 @@ NOISE: Final = random.Random(1).randbytes(PAGE_BYTES)
 
 def check_put(found: Frame) -> set[str]:
     put = PutPages.parse(found)
-    assert messages.put_table(put.kind, put.serials, put.checksums, put.packed) == found.table
+    assert wire.put_table(put.kind, put.serials, put.checksums, put.packed) == found.table
     assert len(put.serials) == len(put.checksums) == len(put.packed) == found.count
     return {f"put {put.kind.value}"} | unpack_all(put.packed, put.checksums, put.body)
 
 
 def check_get_reply(found: Frame) -> set[str]:
-    packed = messages.parse_get_reply(found, found.count)
-    assert messages.get_reply_table(packed) == found.table
+    packed = wire.parse_get_reply(found, found.count)
+    assert wire.get_reply_table(packed) == found.table
     missing = {"missing"} if 0 in packed else set()
     return missing | unpack_all([each for each in packed if each], [], found.body)
 
@@ -65,37 +65,37 @@ def unpack_all(packed: list[int], checksums: list[int], body: memoryview) -> set
 
 
 def check_put_reply(found: Frame) -> set[str]:
-    results = messages.parse_put_reply(found, found.count or 1)
+    results = wire.parse_put_reply(found, found.count or 1)
     assert results == found.table
     return {"put reply"}
 
 
 def check_get(found: Frame) -> set[str]:
-    serials = messages.parse_get(found)
-    assert messages.get_table(serials) == found.table
+    serials = wire.parse_get(found)
+    assert wire.get_table(serials) == found.table
     return {"get"}
 
 
 def check_flush(found: Frame) -> set[str]:
-    ranges = messages.parse_flush(found)
-    assert messages.flush_table(ranges) == found.table
+    ranges = wire.parse_flush(found)
+    assert wire.flush_table(ranges) == found.table
     return {"flush"}
 
 
 def check_flush_owner(found: Frame) -> set[str]:
-    assert messages.owner_table(messages.parse_flush_owner(found)) == found.table
+    assert wire.owner_table(wire.parse_flush_owner(found)) == found.table
     return {"flush owner"}
 
 
 def check_recall(found: Frame) -> set[str]:
-    assert messages.recall_table(messages.parse_recall(found)) == found.table
+    assert wire.recall_table(wire.parse_recall(found)) == found.table
     return {"recall"}
 
 
 def check_status(found: Frame) -> set[str]:
-    status = messages.parse_status(found)
-    again = decoded(frame(MessageType.STATUS, 1, messages.status_message(status)), LIMITS)
-    assert messages.parse_status(again[0]) == status
+    status = wire.parse_status(found)
+    again = decoded(frame(MessageType.STATUS, 1, wire.status_message(status)), LIMITS)
+    assert wire.parse_status(again[0]) == status
     return {"status"}
 
 
@@ -126,13 +126,13 @@ def check(data: bytes) -> set[str]:
 def put(kind: PoolKind, pages: list[tuple[int, bytes, int]]) -> bytes:
     serials = list(range(1, len(pages) + 1))
     packed, zpages, checksums = zip(*pages, strict=True)
-    table = messages.put_table(kind, serials, checksums, packed)
+    table = wire.put_table(kind, serials, checksums, packed)
     return frame(MessageType.PUT_PAGES, len(pages), table, b"".join(zpages), request_id=1)
 
 
 def got(pages: list[tuple[int, bytes, int]]) -> bytes:
     packed, zpages, _ = zip(*pages, strict=True)
-    table = messages.get_reply_table(packed)
+    table = wire.get_reply_table(packed)
     body = b"".join(zpages)
     return frame(MessageType.GET_PAGES, len(pages), table, body, request_id=1, is_reply=True)
 
@@ -144,16 +144,16 @@ def seeds() -> Mapping[str, bytes]:
         budget_bytes=1 << 29, free_bytes=1 << 28, is_accepting=True, pressure=0.5, pages_held_for_us=9
     )  # fmt: skip
     return {
-        "status": frame(MessageType.STATUS, 1, messages.status_message(status)),
+        "status": frame(MessageType.STATUS, 1, wire.status_message(status)),
         "put": put(PoolKind.PERSISTENT, [lz4, zstd]),
         "put-raw": put(PoolKind.EPHEMERAL, [raw]),
         "put-reply": frame(MessageType.PUT_PAGES, 3, b"\0\1\2", request_id=1, is_reply=True),
-        "get": frame(MessageType.GET_PAGES, 2, messages.get_table([1, 1 << 40]), request_id=1),
+        "get": frame(MessageType.GET_PAGES, 2, wire.get_table([1, 1 << 40]), request_id=1),
         "get-reply": got([lz4, (0, b"", 0), zstd]),
-        "flush": frame(MessageType.FLUSH_PAGES, 2, messages.flush_table([(1, 5), (9, 9)])),
-        "flush-owner": frame(MessageType.FLUSH_OWNER, 1, messages.owner_table(Incarnation(7))),
+        "flush": frame(MessageType.FLUSH_PAGES, 2, wire.flush_table([(1, 5), (9, 9)])),
+        "flush-owner": frame(MessageType.FLUSH_OWNER, 1, wire.owner_table(Incarnation(7))),
         "long-body": put(PoolKind.PERSISTENT, [lz4, (lz4[0], lz4[1] + b"x", lz4[2])]),
-        "recall": frame(MessageType.RECALL, 1, messages.recall_table(messages.PAGES_ANY)),
+        "recall": frame(MessageType.RECALL, 1, wire.recall_table(wire.PAGES_ANY)),
         "wrong": b"".join(
             frame(kind, 1, bytes(7), request_id=1, is_reply=is_reply) for kind, is_reply in DOORS
         ),

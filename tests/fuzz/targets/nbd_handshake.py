@@ -8,9 +8,9 @@ from typing import Final
 from config.limits import PAGE_BYTES
 from net.errors import LocalProtocolError, RemoteProtocolError
 from ramsterd.core.page import PoolId
-from ramsterd.nbd.export import Export
-from ramsterd.nbd.negotiation import Negotiation, State
-from ramsterd.nbd.protocol import (
+from ramsterd.frontends.nbd.export import Export
+from ramsterd.frontends.nbd.negotiation import Negotiation, State
+from ramsterd.frontends.nbd.protocol import (
     CLIENT_FLAGS,
     OPTION,
     OPTION_BYTES_MAX,

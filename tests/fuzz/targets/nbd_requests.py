@@ -7,9 +7,9 @@ from typing import Final
 from config.limits import PAGE_BYTES
 from net.errors import RemoteProtocolError
 from ramsterd.core.page import PoolId
-from ramsterd.nbd.counters import Counters
-from ramsterd.nbd.export import Export
-from ramsterd.nbd.protocol import (
+from ramsterd.frontends.nbd.counters import Counters
+from ramsterd.frontends.nbd.export import Export
+from ramsterd.frontends.nbd.protocol import (
     IN_FLIGHT_BYTES_MAX,
     PAYLOAD_BYTES_MAX,
     REPLY_BYTES_MAX,
@@ -22,8 +22,8 @@ from ramsterd.nbd.protocol import (
     Errno,
     request_word,
 )
-from ramsterd.nbd.session import Session
-from ramsterd.nbd.transmission import Transmission
+from ramsterd.frontends.nbd.session import Session
+from ramsterd.frontends.nbd.transmission import Transmission
 from tests.fakes.fake_pager import FakePager
 from tests.fakes.nbd_words import Structured, parse_structured, request, write
 from tests.fuzz.target import Target, pieces

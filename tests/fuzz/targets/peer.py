@@ -12,11 +12,11 @@ from nodemanager.table import PeerStatus
 from ramsterd.core.arena import MemfdMapping
 from ramsterd.core.codec import encode_page
 from ramsterd.core.page import PoolKind
-from ramsterd.engine import Engine
-from ramsterd.remote import messages
-from ramsterd.remote.effects import CloseLink, Effect, GetDone, Send
-from ramsterd.remote.messages import LIMITS, MessageType
-from ramsterd.remote.pending import GetOutcome, PendingGet
+from ramsterd.pagepath.effects import CloseLink, Effect, GetDone, Send
+from ramsterd.pagepath.engine import Engine
+from ramsterd.remote import wire
+from ramsterd.remote.fetch.pending import GetOutcome, PendingGet
+from ramsterd.remote.wire import LIMITS, MessageType
 from tests.fuzz.decoding import decoded
 from tests.fuzz.mending import Parts, frame, mend_frames
 from tests.fuzz.target import Target
@@ -137,7 +137,7 @@ class Node:
     def _link(self) -> None:
         self.is_linked = True
         self._engine.on_link_up(THEIRS, LIFE, now=self._now)
-        status = frame(MessageType.STATUS, 1, messages.status_message(STATUS))
+        status = frame(MessageType.STATUS, 1, wire.status_message(STATUS))
         for each in decoded(status, LIMITS):
             self._engine.on_frame(THEIRS, LIFE, each, now=self._now)
         self._settle()
@@ -220,7 +220,7 @@ def got(request_id: int, *, broken: bool = False) -> bytes:
     return frame(
         MessageType.GET_PAGES,
         len(PAGES),
-        messages.get_reply_table(packed),
+        wire.get_reply_table(packed),
         body[:50] + b"\xff" + body[51:] if broken else body,
         request_id=request_id,
         is_reply=True,
@@ -229,17 +229,16 @@ def got(request_id: int, *, broken: bool = False) -> bytes:
 
 def seeds() -> Mapping[str, bytes]:
     foreign = put(PoolKind.PERSISTENT, [encode_page(page) for page in PAGES[:3]])
-    ask = frame(MessageType.GET_PAGES, 2, messages.get_table([1, 99]), request_id=2)
-    drop = frame(MessageType.FLUSH_PAGES, 1, messages.flush_table([(1, 2)]))
-    leave = frame(MessageType.FLUSH_OWNER, 1, messages.owner_table(LIFE))
-    status = frame(MessageType.STATUS, 1, messages.status_message(STATUS))
+    ask = frame(MessageType.GET_PAGES, 2, wire.get_table([1, 99]), request_id=2)
+    drop = frame(MessageType.FLUSH_PAGES, 1, wire.flush_table([(1, 2)]))
+    leave = frame(MessageType.FLUSH_OWNER, 1, wire.owner_table(LIFE))
+    status = frame(MessageType.STATUS, 1, wire.status_message(STATUS))
     wrong = b"".join(
         frame(kind, 1, b"\xff" * 7, request_id=3) for kind in MessageType if kind != 17
     )
     cycle = stored(1) + act(WAIT, GET) + got(2)
     recall, no_recall = (
-        frame(MessageType.RECALL, 1, messages.recall_table(pages))
-        for pages in (2, messages.PAGES_ANY)
+        frame(MessageType.RECALL, 1, wire.recall_table(pages)) for pages in (2, wire.PAGES_ANY)
     )
     return {
         "recall": stored(1) + recall + act(WAIT, WAIT) + got(2) + act(WAIT) + no_recall + act(GET),
@@ -257,7 +256,7 @@ def seeds() -> Mapping[str, bytes]:
         "wrong-get": stored(1) + act(GET) + stored(2) + act(GET) + got(3)[:-2],
         "unreachable": stored(1) + act(GET) + act(*[WAIT] * 18),
         "holds-nothing": stored(1)
-        + frame(MessageType.STATUS, 1, messages.status_message(nothing_held()))
+        + frame(MessageType.STATUS, 1, wire.status_message(nothing_held()))
         + act(WAIT, GET),
     }
 

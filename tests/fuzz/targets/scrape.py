@@ -7,7 +7,7 @@ from typing import Final
 
 import h11
 
-from ramsterd.scrape import HEAD_BYTES_MAX, BadRequest, ScrapeProtocol
+from ramsterd.observe.scrape import HEAD_BYTES_MAX, BadRequest, ScrapeProtocol
 from tests.fuzz.target import Target, pieces
 
 # The server receives so much at a time.

@@ -7,8 +7,8 @@ from typing import Final
 from net.errors import RemoteProtocolError
 from net.frame import FrameDecoder
 from ramsterd.core.page import OBJECT_ID_BYTES_MAX, PAGE_BYTES, PoolKind
-from ramsterd.tmemd.counters import Counters
-from ramsterd.tmemd.messages import (
+from ramsterd.frontends.tmem.counters import Counters
+from ramsterd.frontends.tmem.messages import (
     COUNT,
     IN_FLIGHT_BYTES_MAX,
     INDEX_MAX,
@@ -26,8 +26,8 @@ from ramsterd.tmemd.messages import (
     parse_error,
     place,
 )
-from ramsterd.tmemd.pools import PoolBook, Quotas
-from ramsterd.tmemd.session import Session
+from ramsterd.frontends.tmem.pools import PoolBook, Quotas
+from ramsterd.frontends.tmem.session import Session
 from tests.fakes.fake_pool_pager import FakePoolPager
 from tests.fuzz.mending import Parts, change_field, mend_frames
 from tests.fuzz.target import Target, pieces

@@ -23,7 +23,7 @@ from ramsterd.client.requests import (
     status_request,
     stored_pages,
 )
-from ramsterd.tmemd.messages import (
+from ramsterd.frontends.tmem.messages import (
     COUNT,
     PAGE_BYTES,
     REPLY_LIMITS,

@@ -6,7 +6,7 @@ from net.errors import RemoteProtocolError
 from net.packing import pack_fields
 from ramsterd.client.protocol import Request
 from ramsterd.client.requests import opened_pool, status_of
-from ramsterd.tmemd.messages import TmemType
+from ramsterd.frontends.tmem.messages import TmemType
 
 
 def answered(kind: TmemType, *fields: object) -> Request:

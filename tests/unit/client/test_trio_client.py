@@ -10,7 +10,7 @@ import trio.testing
 
 from ramsterd.client import PAGE_BYTES, AsyncClient, NotConnected, PoolKind
 from ramsterd.client.requests import FRAME_PAGES
-from ramsterd.tmemd.messages import IN_FLIGHT_BYTES_MAX
+from ramsterd.frontends.tmem.messages import IN_FLIGHT_BYTES_MAX
 from tests.fakes.tmem_server import serving
 
 PAGE = b"p" * PAGE_BYTES

@@ -1,8 +1,8 @@
 import pytest
 
 from ramsterd.core.page import ZERO_PAGE, PoolId, PoolKind
+from ramsterd.core.pools import NoSuchPool
 from ramsterd.core.store import Store
-from ramsterd.core.tmem import NoSuchPool
 from tests.unit.core.disk import OBJECT, put_run, read
 from tests.unit.core.made_pages import joined, make_fill, make_page, make_run
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from ramsterd.logs import LogHandler
-from ramsterd.logs.limiter import LINES_MAX, SPAN_SECONDS, Limiter
-from ramsterd.logs.line_queue import ENTRY_BYTES_MAX, QUEUE_BYTES_MAX, QUEUE_LINES_MAX
+from ramsterd.host.logs import LogHandler
+from ramsterd.host.logs.limiter import LINES_MAX, SPAN_SECONDS, Limiter
+from ramsterd.host.logs.line_queue import ENTRY_BYTES_MAX, QUEUE_BYTES_MAX, QUEUE_LINES_MAX
 
 
 class Bench:

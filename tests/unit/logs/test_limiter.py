@@ -1,6 +1,6 @@
 import math
 
-from ramsterd.logs.limiter import Limiter, Summary, Verdict
+from ramsterd.host.logs.limiter import Limiter, Summary, Verdict
 
 FIRST, SAID, LEFT_OUT = Verdict.FIRST, Verdict.SAID, Verdict.LEFT_OUT
 

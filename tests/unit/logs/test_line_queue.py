@@ -1,4 +1,4 @@
-from ramsterd.logs.line_queue import LineQueue
+from ramsterd.host.logs.line_queue import LineQueue
 
 
 def test_lines_come_out_in_their_order() -> None:

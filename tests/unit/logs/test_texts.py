@@ -2,7 +2,7 @@ import logging
 
 import pytest
 
-from ramsterd.logs.texts import OneLineFormatter, is_journal, printable, with_priority
+from ramsterd.host.logs.texts import OneLineFormatter, is_journal, printable, with_priority
 
 
 @pytest.mark.parametrize(

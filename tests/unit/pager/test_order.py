@@ -1,9 +1,9 @@
 import pytest
 
 from ramsterd.core.page import PoolId
-from ramsterd.pager.interface import WriteOutcome
-from ramsterd.pager.operations import NEWEST, Operation, Patch, Put, Take
-from ramsterd.pager.order import Order
+from ramsterd.frontends.pager.interface import WriteOutcome
+from ramsterd.frontends.pager.operations import NEWEST, Operation, Patch, Put, Take
+from ramsterd.frontends.pager.order import Order
 
 POOL, OTHER = PoolId(1), PoolId(2)
 OBJECT = b"disk"

@@ -2,7 +2,7 @@ import trio
 from trio.testing import MockClock
 
 from config.limits import BUDGET_BYTES_MIN
-from ramsterd.pager import PutOutcome
+from ramsterd.frontends.pager import PutOutcome
 from tests.unit.ramsterd.sim_nodes import PAGE, eventually, noise, run_nodes
 
 SMALL = BUDGET_BYTES_MIN

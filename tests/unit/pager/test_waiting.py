@@ -9,9 +9,9 @@ from trio.testing import MockClock
 from config.limits import BUDGET_BYTES_MIN
 from ramsterd.core.page import ZERO_PAGE, PoolId, PoolKind
 from ramsterd.core.store import RunOfPages
-from ramsterd.pager import Dropped, GetOutcome, PagerClient, PutOutcome, Taken
-from ramsterd.pager.pager import LOG_REFUSALS_SECONDS
-from ramsterd.pager.queues import PASSED_BYTES_MAX
+from ramsterd.frontends.pager import Dropped, GetOutcome, PagerClient, PutOutcome, Taken
+from ramsterd.frontends.pager.pager import LOG_REFUSALS_SECONDS
+from ramsterd.frontends.pager.queues import PASSED_BYTES_MAX
 from tests.unit.ramsterd.sim_nodes import OBJECT, PAGE, SimNode, eventually, noise, run_nodes
 
 SMALL = BUDGET_BYTES_MIN

@@ -11,10 +11,10 @@ from heartbeat.udp import DatagramSocket
 from nodemanager.ids import Incarnation, NodeId
 from ramsterd.core.arena import HeapMapping
 from ramsterd.core.page import PoolKind
-from ramsterd.engine import Engine
-from ramsterd.own_incarnation import IncarnationKeeper
-from ramsterd.pager import GetOutcome, GetResult, Pager, PutOutcome
-from ramsterd.peers import Peers
+from ramsterd.frontends.pager import GetOutcome, GetResult, Pager, PutOutcome
+from ramsterd.membership.own_incarnation import IncarnationKeeper
+from ramsterd.pagepath.engine import Engine
+from ramsterd.pagepath.peers import Peers
 from tests.fakes.dropping import drop_run
 from tests.simulation.network import SimNetwork
 from tests.unit.heartbeat.beatnet import SimDatagramNetwork

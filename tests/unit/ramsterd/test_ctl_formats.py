@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from ramsterd.ctl import (
+from ramsterd.cli.ramsterctl import (
     format_bad_copies,
     format_log,
     format_memory,

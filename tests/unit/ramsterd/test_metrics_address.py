@@ -4,8 +4,8 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client.core import Metric
 
-from ramsterd.exposition import Exposition
-from ramsterd.metrics_server import MetricsServer
+from ramsterd.observe.exposition import Exposition
+from ramsterd.observe.metrics_server import MetricsServer
 
 
 def no_metrics() -> Iterator[Metric]:

@@ -6,7 +6,7 @@ from config.limits import PAGE_BYTES
 from config.model import MemoryConfig, RemoteConfig
 from ramsterd.core.resize import ResizeState
 from ramsterd.core.zbud import Family
-from ramsterd.pager import PutOutcome
+from ramsterd.frontends.pager import PutOutcome
 from tests.unit.ramsterd.sim_nodes import MIB, SimNode, eventually, noise, run_nodes
 
 QUIET_SECONDS = 5.0

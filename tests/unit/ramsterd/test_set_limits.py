@@ -7,7 +7,7 @@ from config.model import ClusterConfig, DaemonConfig, MemoryConfig, NodeConfig, 
 from nodemanager.ids import Incarnation, NodeId
 from ramsterd.core.arena import HeapMapping
 from ramsterd.core.page import PoolKind
-from ramsterd.engine import Engine
+from ramsterd.pagepath.engine import Engine
 
 MIB = 1 << 20
 CLUSTER = ClusterConfig(

@@ -6,13 +6,13 @@ from ramsterd.core import traffic
 from ramsterd.core.codec import ZPAGE_BYTES_MASK
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.zbud import SLOT_SHIFT, Family
-from ramsterd.remote import messages
-from ramsterd.remote.fetch import Fetches
-from ramsterd.remote.holders import Holder, Holders
-from ramsterd.remote.homecoming import Homecoming
-from ramsterd.remote.messages import MessageType
-from ramsterd.remote.pending import PendingGet
-from ramsterd.remote.trust import BadCopy
+from ramsterd.remote import wire
+from ramsterd.remote.fetch.fetch import Fetches
+from ramsterd.remote.fetch.pending import PendingGet
+from ramsterd.remote.holders.holders import Holder, Holders
+from ramsterd.remote.holders.trust import BadCopy
+from ramsterd.remote.home.leaf_fetch import Homecoming
+from ramsterd.remote.wire import MessageType
 from tests.unit.core.made_pages import MIB, joined, make_run, make_store
 
 ONE, OTHER, THIRD = NodeId(1), NodeId(2), NodeId(3)
@@ -153,7 +153,7 @@ class Owner:
 
     def reply_missing(self, request_id: int, now: float = 0.0) -> None:
         """Have a peer answer a request for one page: it does not have it."""
-        table = memoryview(messages.get_reply_table([0]))
+        table = memoryview(wire.get_reply_table([0]))
         frame = Frame(MessageType.GET_PAGES, True, request_id, 1, table, memoryview(b""))
         self.fetches.on_reply(request_id, frame, now)
 
@@ -165,6 +165,6 @@ class Owner:
             is_reply=True,
             request_id=self._request_id,
             count=len(serials),
-            table=memoryview(messages.get_reply_table(packed)),
+            table=memoryview(wire.get_reply_table(packed)),
             body=memoryview(b"".join(zpages)),
         )

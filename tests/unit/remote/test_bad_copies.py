@@ -3,9 +3,9 @@
 from ramsterd.core.page import PoolKind
 from ramsterd.core.rows import HOLDERS, QUARTERS_PER_ROW
 from ramsterd.core.store import RunOfPages
-from ramsterd.remote.asking import LATE_REQUESTS_MAX
-from ramsterd.remote.pending import GetOutcome, PendingGet
-from ramsterd.remote.trust import BadCopy
+from ramsterd.remote.fetch.asking import LATE_REQUESTS_MAX
+from ramsterd.remote.fetch.pending import GetOutcome, PendingGet
+from ramsterd.remote.holders.trust import BadCopy
 from tests.unit.remote.made_owner import BLOCK_PAGES, ONE, OTHER, Owner
 
 

@@ -24,12 +24,12 @@ from net.frame import (
 )
 from nodemanager.changes import ANCESTORS_MAX
 from nodemanager.table import PeerStatus
-from ramsterd import member_messages
 from ramsterd.core.page import INDEX_MAX
-from ramsterd.member_messages import ALL_LIMITS, MemberMessage
-from ramsterd.nbd.protocol import Command, CommandFlag, Info, Option
-from ramsterd.remote.messages import LIMITS, SERIAL_MAX, MessageType, PutResult
-from ramsterd.tmemd import messages as tmem
+from ramsterd.frontends.nbd.protocol import Command, CommandFlag, Info, Option
+from ramsterd.frontends.tmem import messages as tmem
+from ramsterd.membership import messages
+from ramsterd.membership.messages import ALL_LIMITS, MemberMessage
+from ramsterd.remote.wire import LIMITS, SERIAL_MAX, MessageType, PutResult
 
 TEXT = (Path(__file__).resolve().parents[3] / "docs" / "protocol.md").read_text()
 
@@ -101,8 +101,8 @@ def test_counts_are_those_of_the_code() -> None:
         f"`idle_seconds` ({TimersConfig().idle_seconds:g} s)",
         f"members, at most {NODES_MAX} |",
         f"| at most {ANCESTORS_MAX} |",
-        f"at most {member_messages.GROUPS_MAX} groups of",
-        f"up to {member_messages.NODES_PER_GROUP} members, each [{', '.join(member_messages.KEYS)}]",
+        f"at most {messages.GROUPS_MAX} groups of",
+        f"up to {messages.NODES_PER_GROUP} members, each [{', '.join(messages.KEYS)}]",
         f"0x{datagram.MAGIC:04x}",
         f"| version | u8 | {datagram.VERSION} |",
         f"head of {datagram.HEAD_BYTES} bytes",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
 PACKAGES = ("config", "heartbeat", "net", "nodemanager", "ramsterd")
-ALLOWED = {Path("ramsterd/threads.py")}
+ALLOWED = {Path("ramsterd/host/threads.py")}
 WORDS = ("to_thread", "threading.Thread(", "start_new_thread", "concurrent.futures")
 
 

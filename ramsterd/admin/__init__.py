@@ -1,0 +1,1 @@
+"""The control socket: commands of `ramsterctl`, and their answers."""

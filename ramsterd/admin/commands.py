@@ -1,0 +1,82 @@
+"""What `ramsterctl` may change in a running daemon."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import trio
+
+from config.errors import Mismatch
+from config.host import read_memory
+from config.kinds import Size, SizeOrShare
+from config.limits import BUDGET_BYTES_MIN, PAGE_BYTES
+from config.machine import judge_budget
+from config.memory import MemoryBound, tightest
+from config.reader import show
+from config.shares import describe_size
+from config.units import format_bytes
+from nodemanager.ids import NodeId
+from nodemanager.table import NodeRow
+from ramsterd.admin.socket import CommandRefused
+from ramsterd.observe.snapshot import to_plain
+from ramsterd.pagepath.engine import Engine
+from ramsterd.pagepath.peers import Peers
+
+logger = logging.getLogger("ramster.commands")
+
+
+def verify(engine: Engine, peers: Peers, request: dict[str, object]) -> object:
+    """Begin to check every zpage here; with `invariants` also whether all tables agree.  `status` shows both."""
+    if request.get("invariants") is True:
+        engine.begin_audit()
+    begun = engine.begin_scrub(now=trio.current_time())
+    peers.settle()
+    return to_plain(begun)
+
+
+def set_budget(
+    engine: Engine,
+    peers: Peers,
+    request: dict[str, object],
+    *,
+    memory: Callable[[], tuple[MemoryBound, ...]] = read_memory,
+) -> object:
+    """Begin to change the budget, and return how that stands; `status` shows how far it is.
+
+    Raises:
+        CommandRefused: It is no size, too small, over `budget_max`, or over a limit beyond which the kernel ends the
+            daemon; nothing has changed.
+    """
+    found, bounds = request.get("budget"), memory()
+    size = Size(BUDGET_BYTES_MIN, engine.store.limits.budget_bytes_max, step=PAGE_BYTES)
+    kind = SizeOrShare(size).given(tightest(bounds) if bounds else None)
+    try:
+        budget_bytes = kind.read(found, Path())
+    except Mismatch as mismatch:
+        limit = f"; [memory] budget_max is {format_bytes(size.most)} here"
+        raise CommandRefused(f"budget: found {show(found)}, expected {mismatch}{limit}") from None
+    finding = judge_budget(budget_bytes, bounds)
+    if finding is not None and finding.is_error:
+        raise CommandRefused(str(finding))
+    if finding is not None:
+        logger.warning("%s", finding)
+    logger.info("the budget is to be %s", describe_size(budget_bytes))
+    begun = to_plain(engine.set_budget(int(budget_bytes), now=trio.current_time()))
+    assert isinstance(begun, dict)
+    peers.settle()
+    return {**begun, "warnings": [] if finding is None else [str(finding)]}
+
+
+def nodes(engine: Engine, _: dict[str, object]) -> object:
+    """Return every member as this node sees it, with what is known of the copies that it keeps."""
+    snapshot = engine.statistics()
+    return [
+        {**_fields(row), "trust": to_plain(snapshot.trust.get(NodeId(row.config.number)))}
+        for row in snapshot.nodes.nodes
+    ]
+
+
+def _fields(row: NodeRow) -> dict[str, object]:
+    plain = to_plain(row)
+    assert isinstance(plain, dict)
+    return plain

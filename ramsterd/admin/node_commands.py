@@ -1,0 +1,227 @@
+"""`ramsterctl node`: members that come, go, and get no new pages."""
+
+import logging
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from config.errors import ConfigError
+from config.model import ClusterConfig, NodeConfig
+from config.reader import read_plain
+from nodemanager.changes import Add, AlreadySo, Change, ChangeRefused, Cordon, Drain, Remove
+from nodemanager.ids import NodeId
+from ramsterd.admin.socket import Command, CommandRefused
+from ramsterd.membership.members import Inquiry, Members
+from ramsterd.observe.snapshot import to_plain
+from ramsterd.remote.send.copies import default_copies
+
+logger = logging.getLogger("ramster.commands")
+
+# How long the others may take to say what they have to do with a node: to count the pages of 500 GiB takes as long.
+ANSWERS_SECONDS_MAX: Final = 300.0
+# Whoever asks comes back sooner than that.
+POLL_SECONDS_MAX: Final = 10.0
+
+
+def node_commands(members: Members) -> dict[str, Command]:
+    """Return the commands by name."""
+    return {
+        "node-add": partial(add_node, members),
+        "node-remove": partial(remove_node, members),
+        "node-cordon": partial(cordon_node, members, is_cordoned=True),
+        "node-drain": partial(drain_node, members),
+        "node-uncordon": partial(cordon_node, members, is_cordoned=False),
+    }
+
+
+def add_node(members: Members, request: dict[str, object]) -> object:
+    """Add `node`, an object with the keys of a [[node]] table.
+
+    Raises:
+        CommandRefused: It breaks a rule of the cluster file, or the file can't be written; nothing has changed.
+    """
+    plain = {"name": members.cluster.name, "node": [request.get("node")]}
+    try:
+        (node,) = read_plain(plain, ClusterConfig, file="the new member", folder=Path()).node
+    except ConfigError as error:
+        raise CommandRefused(str(error)) from None
+    is_changed = _change(members, Add(node))
+    return _result(members, node, "added", is_changed=is_changed)
+
+
+def cordon_node(members: Members, request: dict[str, object], *, is_cordoned: bool) -> object:
+    """Give the member `name` no new pages, or give it some again.
+
+    Raises:
+        CommandRefused: No such member, or the file can't be written.
+    """
+    node = _find(members, request)
+    is_changed = _change(members, Cordon(NodeId(node.number), is_cordoned))
+    state = "cordoned" if is_cordoned else "uncordoned"
+    return _result(members, node, state, is_changed=is_changed)
+
+
+def drain_node(members: Members, request: dict[str, object]) -> object:
+    """Have the member `name` give back what it holds, and say how far it is.
+
+    It takes several calls: the first begins, and each says what the node said last.
+
+    Raises:
+        CommandRefused: No such member, or the file can't be written.
+    """
+    node = _find(members, request)
+    number = NodeId(node.number)
+    if not node.draining:
+        _change(members, Drain(number))
+        members.drains.pop(number, None)
+    now = trio.current_time()
+    inquiry = members.drains.get(number)
+    if inquiry is None or now - inquiry.polled_at >= POLL_SECONDS_MAX:
+        inquiry = members.ask_itself(number)  # what was said to somebody long ago counts no more
+    inquiry.polled_at = now
+    said = inquiry.answers.get(number)
+    is_reached = said is not None or bool(inquiry.waits_for)
+    if said is not None or not is_reached:
+        members.ask_itself(number)  # for the next call
+    state = "drained" if said is not None and not said.pages_here else "draining"
+    return {
+        **_result(members, node, state),
+        "is_reached": is_reached,
+        "pages_foreign": None if said is None else said.pages_here,
+        "pages_own_elsewhere": None if said is None else said.last_copies,
+        # Wherever they are: a stop ends them.
+        "pages_owned": None if said is None else said.pages_owned,
+        "clients": None if said is None else said.clients,
+        # Of each call alike: whoever drains a node that drains already is told, too.
+        "warnings": _fewer_copies(_with_all_of(members.cluster, number), members.cluster),
+    }
+
+
+def remove_node(members: Members, request: dict[str, object]) -> object:
+    """Remove the member `name`, once the others have said what they have to do with it.
+
+    It takes several calls: the first cordons the node and asks, and each says how it stands, until one removes.
+    With `force` nothing that the answers say stands in the way.
+
+    Raises:
+        CommandRefused: Pages would be lost, or somebody did not answer; the node stays, cordoned.
+    """
+    node = _find(members, request)
+    number, is_forced = NodeId(node.number), request.get("force") is True
+    inquiry = _inquiry(members, node)
+    names = {NodeId(each.number): each.name for each in members.cluster.node}
+    is_over = trio.current_time() >= inquiry.began_at + ANSWERS_SECONDS_MAX
+    waits_for = [names.get(each, str(each)) for each in sorted(inquiry.waits_for)]
+    if waits_for and not is_over:
+        return {"state": "asking", "node": node.name, "waits_for": waits_for}
+    del members.inquiries[number]
+    loss = _losses(inquiry, node, names)
+    if waits_for:
+        loss.append(f"no answer from {', '.join(waits_for)}")
+    known = {*inquiry.answers, *inquiry.waits_for, number}
+    unasked = [each for each in names if each not in known]
+    said = inquiry.answers.get(number)
+    is_empty = said is not None and not said.pages_here  # of all others, so nobody need be asked
+    owners = [names[each] for each in unasked if members.may_have_pages(each)]
+    if owners and not is_empty:
+        loss.append(f"no link to {', '.join(owners)}, so what is theirs there is not known")
+    if loss and not is_forced:
+        raise CommandRefused(
+            f"node {node.name} is still needed: {'; '.join(loss)}."
+            " It is cordoned now; --force removes it, and what is named is lost"
+        )
+    for each in loss:
+        logger.warning("node %s is removed by force: %s", node.name, each)
+    before = members.cluster
+    _change(members, Remove(number))
+    return {
+        **_result(members, node, "removed"),
+        "lost": loss,
+        "not_asked": [names[each] for each in unasked],
+        "warnings": _fewer_copies(before, members.cluster),
+    }
+
+
+def _with_all_of(cluster: ClusterConfig, number: NodeId) -> ClusterConfig:
+    """Return the cluster as if one member did not drain."""
+    nodes = tuple(
+        replace(node, draining=False) if node.number == number else node for node in cluster.node
+    )
+    return replace(cluster, node=nodes)
+
+
+def _fewer_copies(before: ClusterConfig, after: ClusterConfig) -> list[str]:
+    """Return a sentence if pages have fewer copies from now on, because fewer members keep pages."""
+    if default_copies(after) >= default_copies(before):
+        return []
+    keepers = sum(not node.draining for node in after.node)
+    told = f"of the nodes that stay only {keepers} keep pages"
+    return [f"{told}: where no copies are configured each page has one copy from now on"]
+
+
+def _inquiry(members: Members, node: NodeConfig) -> Inquiry:
+    """Return the inquiry under way, or begin one.
+
+    The node is cordoned first, and the word of it travels on each link ahead of the question: who answers that it
+    has nothing there puts nothing there any more.
+    """
+    number = NodeId(node.number)
+    inquiry = members.inquiries.get(number)
+    now = trio.current_time()
+    # One that nobody came back to says how things were; so does one that an uncordon came after.
+    if inquiry is not None and node.cordoned and now - inquiry.polled_at < POLL_SECONDS_MAX:
+        inquiry.polled_at = now
+        return inquiry
+    if not node.cordoned:
+        _change(members, Cordon(number, is_cordoned=True))
+    return members.ask(number)
+
+
+def _losses(inquiry: Inquiry, leaving: NodeConfig, names: dict[NodeId, str]) -> list[str]:
+    """Return what would be lost, a sentence each."""
+    number, name, losses = NodeId(leaving.number), leaving.name, []
+    for node, holdings in sorted(inquiry.answers.items()):
+        who = names.get(node, str(node))
+        if holdings.last_copies and node == number:
+            losses.append(f"{holdings.last_copies} pages of {name} itself are only at its peers")
+        elif holdings.last_copies:
+            losses.append(f"{name} has the last copy of {holdings.last_copies} pages of {who}")
+        # It can't say itself whether it has them too.
+        if holdings.pages_here and number not in inquiry.answers:
+            losses.append(f"{holdings.pages_here} pages of {name} are at {who}")
+    return losses
+
+
+def _find(members: Members, request: dict[str, object]) -> NodeConfig:
+    try:
+        return members.find(str(request.get("name", "")))
+    except ChangeRefused as refused:
+        raise CommandRefused(str(refused)) from None
+
+
+def _change(members: Members, change: Change) -> bool:
+    """Make a change; return whether that changed anything, for to say a thing twice is no mistake."""
+    try:
+        members.change(change)
+    except AlreadySo:
+        return False
+    except (ChangeRefused, ConfigError) as error:
+        raise CommandRefused(str(error)) from None
+    return True
+
+
+def _result(
+    members: Members, node: NodeConfig, state: str, *, is_changed: bool = True
+) -> dict[str, object]:
+    cluster = members.cluster
+    present = next((each for each in cluster.node if each.number == node.number), node)
+    return {
+        "state": state,
+        "is_changed": is_changed,
+        "node": to_plain(present),
+        "membership_version": cluster.membership_version,
+        "membership_origin": cluster.membership_origin,
+    }

@@ -1,0 +1,125 @@
+"""The control socket: one JSON object a line in, one a line out.
+
+    {"command": "status"}   ->   {"ok": true, "result": {…}}   or   {"ok": false, "error": "…"}
+
+Commands are handed in by the daemon.  A line that is no command gets an error and the connection goes on; one
+that is too long ends it, and so does a minute of silence.  Local, low volume, and readable with socat.
+"""
+
+import json
+import logging
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from config.reader import show
+from ramsterd.endpoints.connections import Connections, receive_some, send_all
+from ramsterd.endpoints.sockets import inode_of, listen_unix, remove_socket_file
+from ramsterd.endpoints.statistics import EndpointStatistics
+from ramsterd.frontends.tmem.users import peer_user
+
+logger = logging.getLogger("ramster.control")
+
+LINE_BYTES_MAX: Final = 64 * 1024
+# The oldest of the user with the most of them gives way to the next.
+CONNECTIONS_MAX: Final = 32
+# For the next command to come, and for its answer to be taken.
+SILENCE_SECONDS_MAX: Final = 60.0
+RECEIVE_BYTES: Final = 16 * 1024
+
+Command = Callable[[dict[str, object]], object]
+
+
+class CommandRefused(Exception):
+    """A command can't be carried out; the message is for the operator."""
+
+
+def answer(line: bytes, commands: Mapping[str, Command]) -> bytes:
+    """Return the answer to one line."""
+    try:
+        request, command = _parse(line, commands)
+        reply: dict[str, object] = {"ok": True, "result": command(request)}
+    except (CommandRefused, ValueError, RecursionError) as error:
+        reply = {"ok": False, "error": str(error)}
+    return json.dumps(reply).encode() + b"\n"
+
+
+def _parse(line: bytes, commands: Mapping[str, Command]) -> tuple[dict[str, object], Command]:
+    request = json.loads(line)
+    if not isinstance(request, dict) or not isinstance(request.get("command"), str):
+        raise CommandRefused('expected an object such as {"command": "status"}')
+    command = commands.get(request["command"])
+    if command is None:
+        known = ", ".join(sorted(commands))
+        raise CommandRefused(f"no command {show(request['command'])}; there are: {known}")
+    return request, command
+
+
+class Lines:
+    """What came, cut into lines."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def receive_data(self, data: bytes) -> list[bytes]:
+        """Return the lines that are whole now."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        return lines
+
+    @property
+    def is_too_long(self) -> bool:
+        """Whether a line has no end within the limit: nothing more is to be received."""
+        return len(self._rest) > LINE_BYTES_MAX
+
+
+class ControlServer:
+    """Serves commands on a Unix socket."""
+
+    def __init__(self, path: Path, commands: Mapping[str, Command]) -> None:
+        self._path = path
+        self._commands = commands
+        self._connections = Connections(
+            "control client", connections_max=CONNECTIONS_MAX, logger=logger
+        )
+
+    def statistics(self) -> EndpointStatistics:
+        """Return a snapshot."""
+        return self._connections.statistics()
+
+    async def serve(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until cancelled; the socket file is removed at the end.
+
+        Raises:
+            SocketPathTaken: Another daemon serves there.
+            OSError: The path can't be bound.
+        """
+        with listen_unix(self._path) as listener:
+            inode = inode_of(self._path)
+            try:
+                task_status.started()
+                await self._connections.serve(listener, _user_of, self._answer_client)
+            finally:
+                remove_socket_file(self._path, inode)
+
+    async def _answer_client(self, sock: socket.socket, renew: Callable[[], None]) -> None:
+        """Answer lines until the client leaves, is silent, or takes no answer, for too long."""
+        lines = Lines()
+        while True:
+            data = b""
+            with trio.move_on_after(SILENCE_SECONDS_MAX) as silence:
+                data = await receive_some(sock, RECEIVE_BYTES)
+                for line in lines.receive_data(data):
+                    renew()
+                    await send_all(sock, answer(line, self._commands))
+            if not data or silence.cancelled_caught:
+                return
+            if lines.is_too_long:
+                logger.warning("a control client sent a line over %d bytes", LINE_BYTES_MAX)
+                return
+
+
+def _user_of(sock: socket.socket) -> str:
+    return f"user {peer_user(sock)}"

@@ -1,0 +1,77 @@
+"""`ramsterctl export reset` and `ramsterctl pool reset`: what is lost becomes blank."""
+
+import logging
+from collections.abc import Collection
+from functools import partial
+
+from config.limits import USER_ID_MAX
+from config.reader import show
+from ramsterd.admin.socket import Command, CommandRefused
+from ramsterd.statefile.content import NAME_BYTES_MAX, Key, PoolKey, describe
+from ramsterd.statefile.marks import Marks
+
+logger = logging.getLogger("ramster.commands")
+
+
+def state_commands(marks: Marks, exports: Collection[str]) -> dict[str, Command]:
+    """Return the commands by name; `exports` are those of the config."""
+    resetting: dict[Key, None] = {}
+    return {
+        "export-reset": partial(reset_export, marks, exports, resetting),
+        "pool-reset": partial(reset_pool, marks, resetting),
+    }
+
+
+def reset_export(
+    marks: Marks,
+    exports: Collection[str],
+    resetting: dict[Key, None],
+    request: dict[str, object],
+) -> object:
+    """Make the lost export `name` blank; one that is not in the config any more is forgotten.
+
+    It takes several calls: the first begins, and each says whether it is on disk.
+
+    Raises:
+        CommandRefused: It is not lost, or the state file can't be written.
+    """
+    name = request.get("name")
+    if not isinstance(name, str):
+        raise CommandRefused(f"name: found {show(name)}, expected the name of an export")
+    names = {*exports, *(loss.name for loss in marks.losses() if loss.user is None)}
+    if name not in names and name not in resetting:
+        known = ", ".join(sorted(names)) or "none"
+        raise CommandRefused(f"no export {show(name)}; there are: {known}")
+    return _reset(marks, resetting, name)
+
+
+def reset_pool(marks: Marks, resetting: dict[Key, None], request: dict[str, object]) -> object:
+    """Make the lost pool `name` of the user id `user` empty, as `reset_export` does.
+
+    Raises:
+        CommandRefused: It is not lost, or the state file can't be written.
+    """
+    user, name = request.get("user"), request.get("name")
+    if isinstance(user, bool) or not isinstance(user, int) or not 0 <= user <= USER_ID_MAX:
+        raise CommandRefused(f"user: found {show(user)}, expected a user id")
+    is_name = isinstance(name, str) and name.isprintable() and len(name) <= NAME_BYTES_MAX
+    if not isinstance(name, str) or not is_name:
+        raise CommandRefused(f"name: found {show(name)}, expected the name of a pool")
+    return _reset(marks, resetting, PoolKey(user, name))
+
+
+def _reset(marks: Marks, resetting: dict[Key, None], key: Key) -> object:
+    if marks.reset(key):
+        resetting[key] = None
+        logger.warning(
+            "%s is reset by an operator: it is blank, its pages are given up", describe(key)
+        )
+    if key not in resetting:
+        raise CommandRefused(f"{describe(key)} is not lost: nothing has changed")
+    if problem := marks.statistics().problem:
+        raise CommandRefused(
+            f"{describe(key)} is blank, but a restart finds it lost again: the state file can't be written: {problem}"
+        )
+    if marks.is_written:
+        del resetting[key]
+    return {"state": "resetting" if key in resetting else "blank"}

@@ -1,0 +1,247 @@
+"""`ramsterctl node`: the command line for members."""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from ramsterd.cli.drain_progress import DrainProgress
+from ramsterd.membership.ending import describe_ending
+
+POLL_SECONDS: Final = 0.1
+DRAIN_POLL_SECONDS: Final = 0.5
+# A disk that takes longer is told of.
+WRITE_SECONDS_MAX: Final = 10.0
+# What a shell says of a program that Ctrl-C ended.
+INTERRUPTED: Final = 130
+Ask = Callable[..., Any]
+
+
+def node_group(ask: Ask) -> click.Group:
+    """Return the group; `ask(socket_path, command, **arguments)` returns a result or ends the process."""
+
+    @click.group()
+    def node() -> None:
+        """Change who belongs to the cluster, from any node of it.
+
+        Each change is written into this node's cluster.toml (comments stay), takes effect at once, and reaches
+        all linked nodes and their files; a node that is away learns it when it is back.
+        Exit status: 0 done, or so already; 1 refused (and nothing changed, except where a command says otherwise), or
+        done but not written into the file of this node (standard error says which); 2 wrong usage.
+        """
+
+    node.add_command(_add(ask))
+    node.add_command(_remove(ask))
+    node.add_command(_drain(ask))
+    node.add_command(_cordon(ask, "cordon", CORDON_HELP))
+    node.add_command(_cordon(ask, "uncordon", UNCORDON_HELP))
+    return node
+
+
+CORDON_HELP: Final = """Give node NAME no new pages.
+
+Pages that are there stay, and are fetched as before.  `drain` makes them leave, too.
+"""
+UNCORDON_HELP: Final = "Give node NAME new pages again: undoes `cordon` and `drain`."
+JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+
+
+def _add(ask: Ask) -> click.Command:
+    @click.command("add")
+    @click.option("--number", required=True, type=int, help="0 to 1023, never used before.")
+    @click.option("--name", required=True, help="What logs and ramsterd.toml call it.")
+    @click.option("--address", required=True, help="An IP address; names are not looked up.")
+    @click.option("--port", type=int, default=7700, show_default=True, help="TCP and UDP alike.")
+    @click.option("--zone", default="", help="Nodes that fail together share a zone.")
+    @JSON_OPTION
+    @click.pass_obj
+    def add(socket_path: Path, /, as_json: bool, **values: object) -> None:
+        """Add a member.
+
+        Then copy cluster.toml from any member to the new node, write its ramsterd.toml, and start ramsterd there:
+        the others dial it or let it in, and send it pages when it has room.
+
+        ramsterctl node add --number 4 --name delta --address 10.0.0.4 --zone rack2
+        """
+        finish(ask, socket_path, ask(socket_path, "node-add", node=values), as_json)
+
+    return add
+
+
+def _cordon(ask: Ask, name: str, text: str) -> click.Command:
+    @click.command(name, help=text)
+    @click.argument("name")
+    @JSON_OPTION
+    @click.pass_obj
+    def cordon(socket_path: Path, name: str, as_json: bool) -> None:
+        finish(ask, socket_path, ask(socket_path, f"node-{command}", name=name), as_json)
+
+    command = name
+    return cordon
+
+
+def _drain(ask: Ask) -> click.Command:
+    @click.command("drain")
+    @click.argument("name")
+    @click.option(
+        "--wait", "is_waiting", is_flag=True, help="Until nothing is left, with progress."
+    )
+    @click.option(
+        "--timeout",
+        "seconds_max",
+        type=click.FloatRange(min=0),
+        default=math.inf,
+        metavar="SECONDS",
+        help="With --wait: stop waiting after so long; the drain goes on.",
+    )
+    @JSON_OPTION
+    @click.pass_obj
+    def drain(
+        socket_path: Path, name: str, is_waiting: bool, seconds_max: float, as_json: bool
+    ) -> None:
+        """Empty node NAME, so that it can be stopped or removed.
+
+        It gets no new pages, the pages that it keeps for others go home or to other nodes, and its own come home
+        as far as they fit.  Programs on all nodes go on meanwhile.  `uncordon` calls it off.
+
+        With --wait it goes on until nothing of others is left there and its own pages are home, or have not come any
+        further for 10 s.  The exit status is 0 when nothing of others is left there, at the timeout too, and else 1.
+        Ctrl-C ends the waiting, not the drain: exit status 130.
+        """
+        try:
+            result, progress = _ask_while_draining(
+                partial(ask, socket_path, "node-drain", name=name),
+                name,
+                seconds_max=seconds_max if is_waiting else 0,
+                is_quiet=as_json,
+            )
+        except KeyboardInterrupt:
+            click.echo(
+                f"ramsterctl: the drain of {name} goes on; `node uncordon {name}` calls it off",
+                err=True,
+            )
+            raise SystemExit(INTERRUPTED) from None
+        _warn(result)
+        is_late = is_waiting and not progress.is_empty
+        unwritten = why_unwritten(ask, socket_path)
+        if as_json or not is_late:
+            show({**result, "unwritten": unwritten}, as_json)
+        if is_late:
+            line = progress.line or f"{name} was not heard yet"
+            click.echo(f"ramsterctl: not drained within {seconds_max:g} s: {line}", err=True)
+            fail_if_unwritten(unwritten)
+            raise SystemExit(1)
+        if not as_json and is_waiting and result["pages_own_elsewhere"]:
+            click.echo(
+                f"{result['pages_own_elsewhere']} pages of {name} itself find no room there and stay at its peers;"
+                " `node remove` waits for them: turn swap off or discard these pages first"
+            )
+        if not as_json and is_waiting:
+            ending = describe_ending(name, result["pages_owned"] or 0, result["clients"] or 0)
+            if ending:
+                click.echo(f"warning: {ending}", err=True)
+        fail_if_unwritten(unwritten)
+
+    return drain
+
+
+def _ask_while_draining(
+    ask: Callable[[], Any], name: str, *, seconds_max: float, is_quiet: bool
+) -> tuple[dict[str, Any], DrainProgress]:
+    """Ask until the drain is over or the time is, at least once; return the last answer and what all of them say."""
+    deadline = time.perf_counter() + seconds_max
+    progress = DrainProgress()
+    shown = ""
+    while True:
+        result = ask()
+        now = time.perf_counter()
+        if progress.on_said(result, now=now) or now >= deadline:
+            return result, progress
+        line = progress.line or f"asking {name}"
+        # Numbers that stand still are worth a line each time; that nothing was heard yet is not.
+        if not is_quiet and (progress.line or line != shown):
+            click.echo(line, err=True)
+            shown = line
+        time.sleep(DRAIN_POLL_SECONDS)
+
+
+def _remove(ask: Ask) -> click.Command:
+    @click.command("remove")
+    @click.argument("name")
+    @click.option("--force", is_flag=True, help="Remove it even so: the pages named are lost.")
+    @JSON_OPTION
+    @click.pass_obj
+    def remove(socket_path: Path, name: str, force: bool, as_json: bool) -> None:
+        """Remove node NAME from the cluster.
+
+        It is cordoned, and all linked nodes are asked what they have to do with it.  While it has the last copy of a
+        page, or pages of its own are only at its peers, the answer says whose and how many, the node stays
+        (cordoned), and the exit status is 1: `drain` it first.  A removed node closes its links and is refused
+        from then on.
+        """
+        while True:
+            result = ask(socket_path, "node-remove", name=name, force=force)
+            if result["state"] != "asking":
+                break
+            time.sleep(POLL_SECONDS)
+        for loss in result["lost"]:
+            click.echo(f"warning: {loss}: lost", err=True)
+        if result["not_asked"]:
+            names = ", ".join(result["not_asked"])
+            click.echo(f"warning: not linked, so not asked: {names}", err=True)
+        _warn(result)
+        finish(ask, socket_path, result, as_json)
+
+    return remove
+
+
+def _warn(result: dict[str, Any]) -> None:
+    """Print what follows from a change and is easily overlooked; with --json it stands in the result, too."""
+    for warning in result["warnings"]:
+        click.echo(f"warning: {warning}", err=True)
+
+
+def finish(ask: Ask, socket_path: Path, result: dict[str, Any], as_json: bool) -> None:
+    """Print what was done; end with status 1 if this node could not write it into its file."""
+    unwritten = why_unwritten(ask, socket_path)
+    show({**result, "unwritten": unwritten}, as_json)
+    fail_if_unwritten(unwritten)
+
+
+def why_unwritten(ask: Ask, socket_path: Path) -> str:
+    """Wait until the disk has the members; return why it has not, or an empty text."""
+    deadline = time.perf_counter() + WRITE_SECONDS_MAX
+    while (now := ask(socket_path, "membership"))["is_writing"]:
+        if time.perf_counter() >= deadline:
+            return f"the disk is still at it after {WRITE_SECONDS_MAX:g} s"
+        time.sleep(POLL_SECONDS)
+    return str(now["unwritten"])
+
+
+def fail_if_unwritten(unwritten: str) -> None:
+    """End with status 1 and one line, if there is something to say."""
+    if unwritten:
+        click.echo(
+            f"ramsterctl: the change is in force, but this node could not write it: {unwritten};"
+            " mend that, then send SIGHUP to this daemon or give the command again",
+            err=True,
+        )
+        raise SystemExit(1)
+
+
+def show(result: dict[str, Any], as_json: bool) -> None:
+    """Print what was done."""
+    if as_json:
+        click.echo(json.dumps(result, indent=2))
+        return
+    node = result["node"]
+    version = f"{result['membership_version']} of node {result['membership_origin']}"
+    where = f"{node['address']}:{node['port']}"
+    already = "" if result["is_changed"] else " already"
+    click.echo(f"node {node['name']} ({node['number']}) at {where} is {result['state']}{already}")
+    click.echo(f"membership version {version}")

@@ -1,0 +1,482 @@
+"""The command line of the operator: `ramsterctl`, which asks a daemon over its control socket."""
+
+import grp
+import json
+import os
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from config.units import human_bytes
+from ramsterd import __version__
+from ramsterd.cli.cluster import cluster
+from ramsterd.cli.config import config_group
+from ramsterd.cli.node import node_group
+from ramsterd.cli.state import export_group, exports_command, format_lost, pool_group
+
+ANSWER_SECONDS_MAX = 10.0
+POLL_SECONDS = 0.25
+
+
+@click.group()
+@click.version_option(__version__, prog_name="ramsterctl")
+@click.option(
+    "--socket",
+    "socket_path",
+    type=click.Path(path_type=Path),
+    default=Path("/run/ramster/control.sock"),
+    show_default=True,
+    help="The daemon's control socket ([control] socket in ramsterd.toml).",
+)
+@click.pass_context
+def main(context: click.Context, socket_path: Path) -> None:
+    """Ask a running ramsterd how it is."""
+    context.obj = socket_path
+
+
+JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+
+
+@main.command()
+@JSON_OPTION
+@click.pass_obj
+def status(socket_path: Path, as_json: bool) -> None:
+    """Show memory, pages and traffic of this node."""
+    result = ask(socket_path, "status")
+    click.echo(json.dumps(result, indent=2) if as_json else format_status(result))
+
+
+@main.command()
+@JSON_OPTION
+@click.pass_obj
+def nodes(socket_path: Path, as_json: bool) -> None:
+    """Show every member of the cluster as this node sees it."""
+    result = ask(socket_path, "nodes")
+    click.echo(json.dumps(result, indent=2) if as_json else format_nodes(result))
+    if not as_json:
+        now = ask(socket_path, "status")
+        for line in format_lost(now["marks"]):
+            click.echo(line)
+
+
+@main.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def demo(arguments: tuple[str, ...]) -> None:
+    """Watch pages move between three daemons on this machine (--from DIR: with your files)."""
+    # The demo starts whole daemons, so it stands above this module: it takes over the process.
+    # -P: a folder that happens to hold a file named as one of our packages must not replace it.
+    command = [sys.executable, "-P", "-m", "ramsterd.demo", *arguments]
+    os.execv(sys.executable, command)  # noqa: S606  our own interpreter, no shell
+
+
+@main.command()
+@JSON_OPTION
+@click.pass_obj
+def pools(socket_path: Path, as_json: bool) -> None:
+    """Show every pool that programs made at the tmem socket."""
+    result = ask(socket_path, "pools")
+    click.echo(json.dumps(result, indent=2) if as_json else format_pools(result))
+
+
+@main.command()
+@click.option(
+    "--invariants",
+    is_flag=True,
+    help="Also check that all tables agree.",
+)
+@JSON_OPTION
+@click.pass_obj
+def verify(socket_path: Path, invariants: bool, as_json: bool) -> None:
+    """Unpack every zpage in this node's memory, and compare it with its checksum.
+
+    Programs go on meanwhile.  A damaged page is dropped: another copy is used if there is one.
+    The exit status is 1 if any was found, or if tables contradict each other.  Ctrl-C ends the waiting only.
+    """
+    ask(socket_path, "verify", invariants=invariants)
+    while True:
+        engine = ask(socket_path, "status")["engine"]
+        scrub, audit = engine["scrub"], engine["audit"]
+        if not scrub["is_running"] and not (invariants and audit["is_running"]):
+            break
+        if not as_json:
+            click.echo(f"{scrub['blocks_seen']} of {scrub['blocks']} blocks")
+        time.sleep(POLL_SECONDS)
+    problem = audit["problem"] if invariants else ""
+    if as_json:
+        click.echo(json.dumps({**scrub, "tables": audit} if invariants else scrub, indent=2))
+    else:
+        tables = f"tables contradict each other ({problem}), " if problem else "all tables agree, "
+        click.echo(
+            f"{tables if invariants else ''}"
+            f"{scrub['zpages_checked']} zpages checked, {scrub['corrupt']} damaged"
+        )
+    if scrub["corrupt"] or problem:
+        sys.exit(1)
+
+
+@main.group()
+def memory() -> None:
+    """Change how much memory a running daemon uses."""
+
+
+@memory.command("set")
+@click.option(
+    "--budget",
+    required=True,
+    help="A size such as 512MiB, or a part of the memory such as 60%; at most budget_max of the file.",
+)
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until it is so.")
+@JSON_OPTION
+@click.pass_obj
+def memory_set(socket_path: Path, budget: str, wait: bool, as_json: bool) -> None:
+    """Change the budget, until the daemon starts again.
+
+    More takes effect at once.  For less, pages leave first: clean copies, ephemeral pages, then others to
+    peers.  If no peer takes them, shrinking stops with some room for writes above what is in use, nothing is lost, and
+    the exit status is 1.
+    Ctrl-C ends the waiting only.  To keep a budget, write it into ramsterd.toml.
+    """
+    for warning in ask(socket_path, "memory-set", budget=budget)["warnings"]:
+        click.echo(f"warning: {warning}", err=True)
+    shown = -1
+    while True:
+        engine = ask(socket_path, "status")["engine"]
+        zbud, resize = engine["store"]["zbud"], engine["resize"]
+        if not wait or resize["state"] != "shrinking":
+            break
+        if not as_json and zbud["resident_bytes"] != shown:
+            shown = zbud["resident_bytes"]
+            click.echo(
+                f"{human_bytes(shown)} in use, on the way to {human_bytes(resize['target_bytes'])}"
+            )
+        time.sleep(POLL_SECONDS)
+    now = {
+        **resize,
+        "budget_bytes": zbud["budget_bytes"],
+        "resident_bytes": zbud["resident_bytes"],
+        "foreign_bytes": engine["store"]["zpage_bytes"]["foreign_persistent"],
+    }
+    click.echo(json.dumps(now, indent=2) if as_json else format_memory(now))
+    if resize["state"] == "stopped":
+        sys.exit(1)
+
+
+def format_memory(now: dict[str, Any]) -> str:
+    """Return one line on the budget."""
+    room = human_bytes(max(0, now["budget_bytes"] - now["resident_bytes"]))
+    budget, used = human_bytes(now["budget_bytes"]), human_bytes(now["resident_bytes"])
+    match now["state"]:
+        case "shrinking":
+            return f"shrinking to {human_bytes(now['target_bytes'])}: {used} in use"
+        case "stopped":
+            target = human_bytes(now["target_bytes"])
+            foreign = human_bytes(now["foreign_bytes"])
+            return (
+                f"stopped on the way to {target}: {used} are in use, and no peer takes the rest; {foreign} of it are"
+                f" pages of other nodes. The budget is {budget}, with {room} of room for writes"
+            )
+        case _:
+            return f"the budget is {budget}: {used} in use"
+
+
+def ask(socket_path: Path, command: str, **arguments: object) -> Any:
+    """Return the result of a command, or end with status 1 and one line that says why there is none."""
+    try:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(ANSWER_SECONDS_MAX)
+            client.connect(str(socket_path))
+            client.sendall(json.dumps({"command": command, **arguments}).encode() + b"\n")
+            with client.makefile("rb") as answers:
+                line = answers.readline()
+    except OSError as error:
+        _fail(no_answer(socket_path, error))
+    if not line:
+        _fail(f"the daemon at {socket_path} closed the connection")
+    try:
+        answer = json.loads(line)
+        result, refusal = (answer["result"], None) if answer["ok"] else (None, answer["error"])
+    except (ValueError, TypeError, KeyError):
+        _fail(f"what answers at {socket_path} is no ramsterd")
+    if refusal is not None:
+        _fail(refusal)
+    return result
+
+
+def no_answer(path: Path, error: OSError) -> str:
+    """Return why the control socket can't be used, and what to do about it."""
+    match error:
+        case PermissionError():
+            return f"no access to {path}: {_who_may(path)}"
+        case FileNotFoundError():
+            return (
+                f"no daemon answers at {path}: there is no such socket. Start one (`systemctl start ramsterd`), or"
+                " name the [control] socket of ramsterd.toml: `ramsterctl --socket PATH …`"
+            )
+        case ConnectionRefusedError():
+            return (
+                f"no daemon answers at {path}: the one that made this socket has ended."
+                " Start it again (`systemctl start ramsterd`)"
+            )
+        case _:
+            return f"no daemon answers at {path}: {error.strerror or error}"
+
+
+def _who_may(path: Path) -> str:
+    """Return who may use a socket, as far as we may know."""
+    try:
+        status = path.stat()
+    except OSError:
+        return f"the folder {path.parent} is closed to this user; run as root or as the user of the daemon"
+    group = group_name(status.st_gid)
+    return (
+        f"a daemon has it, and it is for the group {group}; `sudo usermod -aG {group} $USER` and a new login,"
+        " or run as root"
+    )
+
+
+def group_name(number: int) -> str:
+    """Return the name of a group, or its number if it has none."""
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return str(number)
+
+
+main.add_command(node_group(ask))
+main.add_command(exports_command(ask))
+main.add_command(export_group(ask))
+main.add_command(pool_group(ask))
+main.add_command(config_group(ask))
+main.add_command(cluster)
+
+
+def format_status(now: dict[str, Any]) -> str:
+    """Return the status as an operator reads it."""
+    store, remotify, fetch = (
+        now["engine"]["store"],
+        now["engine"]["remotify"],
+        now["engine"]["fetch"],
+    )
+    zbud, zpages, zbytes = store["zbud"], store["zpages"], store["zpage_bytes"]
+    lines = [
+        f"node {now['node']} ({now['number']}) of {now['cluster']}, up {now['uptime_seconds']:.0f} s",
+        *format_members(now["members"]),
+        *format_config(now["config"]),
+        f"memory    {human_bytes(zbud['resident_bytes'])} of {human_bytes(zbud['budget_bytes'])}"
+        + format_resize(now["engine"]["resize"])
+        + format_share(now["config"]["budget"]),
+    ]
+    lines += [
+        f"  {family:<19}{zpages[family]:>10} pages {human_bytes(zbytes[family]):>12}"
+        for family in zpages
+    ]
+    lines += [
+        f"tables    {human_bytes(store['tables_bytes'])} of {human_bytes(store['tables_bytes_max'])}",
+        f"loop      {format_loop(now['loop'])}",
+        f"puts      {store['put_total']} pages: {_counts(store, 'put', 'zero', 'same_filled', 'raw')}",
+        f"gets      {_counts(store, 'get', 'local', 'elsewhere', 'hole', 'lost')}",
+        f"remotify  {_counts(remotify, '', 'stored', 'refused', 'unknown', 'overtaken')} pages",
+        f"ephemeral {_counts(remotify['ephemeral'], '', 'stored', 'refused', 'unknown', 'forgotten')} pages",
+        f"in flight {remotify['pages_in_flight']} pages on their way, {fetch['wanted']} wanted",
+        f"fetch     {_counts(fetch, '', 'fetched', 'installed', 'missing', 'missed', 'corrupt', 'unreachable')} pages",
+        f"dropped   {store['evicted_total']} ephemeral pages, {store['evicted_foreign_total']} of them foreign",
+        f"home      {now['engine']['repatriate']['repatriated_total']} pages for good",
+        f"compacted {now['engine']['compacted_total']} zpages",
+        f"at risk   {format_at_risk(now['engine']['rebuild'])}",
+        *format_bad_copies(now["engine"]),
+        *format_recall(now["engine"]),
+        f"refused   {now['pager']['refused_total']} writes for want of room",
+        f"lost      {store['lost_total']} pages",
+    ]
+    lines += format_lost(now["marks"])
+    lines += format_certificate(now.get("certificate_seconds"))
+    lines += format_heartbeat(now["heartbeat"])
+    lines += format_log(now["log"])
+    names = {
+        row["config"]["number"]: row["config"]["name"] for row in now["engine"]["nodes"]["nodes"]
+    }
+    lines += [
+        f"at node {names.get(each['node'], each['node'])}: {each['pages']} pages of ours"
+        for each in now["engine"]["holders"]
+        if not each["is_dead"]
+    ]
+    lines += [
+        f"of node {names.get(each['node'], each['node'])}: {each['pages']} pages here"
+        for each in now["engine"]["foreign"]
+    ]
+    lines += [
+        f"export {each['name']}: {human_bytes(each['size_bytes'])}, {each['pages']} pages, {each['state']}"
+        for each in now["exports"]
+    ]
+    return "\n".join(lines)
+
+
+def format_log(log: dict[str, Any]) -> list[str]:
+    """Return what the status says of the log; nothing while somebody reads it."""
+    if not log["dropped_lines_total"]:
+        return []
+    return [f"log       {log['dropped_lines_total']} lines dropped: nobody reads standard error"]
+
+
+def format_config(config: dict[str, Any]) -> list[str]:
+    """Return what the status says of the last reload; nothing while all that the file says is in force."""
+    lines = [f"RELOAD    failed: {problem}" for problem in config["problems"]]
+    return lines + [f"RESTART   needed: {each}" for each in config["needs_restart"]]
+
+
+def format_share(budget: str) -> str:
+    """Return what a budget in percent came to at the start; nothing of one that is a size."""
+    return f"; by the file {budget}" if "%" in budget else ""
+
+
+def format_loop(loop: dict[str, Any]) -> str:
+    """Return how long the event loop was busy at most."""
+    cause = f", mostly by {loop['longest_name']}" if loop["longest_name"] else ""
+    return f"busy for {1e3 * loop['longest_seconds']:.0f} ms at most{cause}"
+
+
+def format_at_risk(rebuild: dict[str, Any]) -> str:
+    """Return how many pages have fewer copies than asked, and when that is over."""
+    if not rebuild["pages_at_risk"]:
+        return "0 pages"
+    left = rebuild["seconds_left"]
+    when = "waiting for peers or room" if left is None else f"about {left:.0f} s left"
+    return f"{rebuild['pages_at_risk']} pages have too few copies, {when}"
+
+
+def format_bad_copies(engine: dict[str, Any]) -> list[str]:
+    """Return a line for each peer that did not keep what it said it stored."""
+    names = {
+        str(row["config"]["number"]): row["config"]["name"] for row in engine["nodes"]["nodes"]
+    }
+    lines = []
+    for node, trust in engine["trust"].items():
+        if any(trust["bad_total"].values()):
+            bad = ", ".join(f"{pages} {kind}" for kind, pages in trust["bad_total"].items())
+            seconds = trust["distrusted_seconds"]
+            wait = f"; it gets no new pages for {seconds:.0f} s" if seconds else ""
+            lines.append(f"bad       pages at {names.get(node, f'node {node}')}: {bad}{wait}")
+    return lines
+
+
+def format_recall(engine: dict[str, Any]) -> list[str]:
+    """Return what the status says of pages that somebody wants elsewhere; nothing while nobody does."""
+    lines = []
+    if engine["recall"]["is_active"]:
+        pages = engine["recall"]["pages_over"]
+        lines.append(f"recall    {pages} pages of other nodes are asked to leave")
+    if engine["retake"]["pages_over"]:
+        lines.append(f"retake    {engine['retake']['pages_over']} pages of ours must leave peers")
+    return lines
+
+
+def format_members(members: dict[str, Any]) -> list[str]:
+    """Return what the status says of members; nothing while all is well."""
+    lines = (
+        ["REMOVED   this node is no member of the cluster any more"]
+        if members["is_removed"]
+        else []
+    )
+    return lines + ([f"MEMBERS   not written: {members['problem']}"] if members["problem"] else [])
+
+
+def format_certificate(seconds_left: float | None) -> list[str]:
+    """Return the line on the certificate of this node, none without TLS."""
+    if seconds_left is None:
+        return []
+    days = abs(seconds_left) / 86_400
+    if seconds_left < 0:
+        return [f"tls       the certificate EXPIRED {days:.1f} days ago: no new links"]
+    return [f"tls       the certificate expires in {days:.1f} days"]
+
+
+def format_heartbeat(heartbeat: dict[str, Any] | None) -> list[str]:
+    """Return the line on the failure detector: what it believes, how its probes end, and whether it trusts itself."""
+    if heartbeat is None:
+        return []
+    detector = heartbeat["detector"]
+    nodes, probes = detector["nodes"], detector["probes_total"]
+    believed = ", ".join(f"{nodes[state]} {state}" for state in ("up", "suspect", "down"))
+    dropped = sum(heartbeat["dropped_total"].values())
+    return [
+        f"watching  {believed}; {sum(probes.values())} probes, {probes['failed']} failed;"
+        f" {detector['downs_cleared_total']} of {detector['downs_total']} downs were wrong;"
+        f" {dropped} datagrams dropped"
+        + (f"; STARVED: {said}" if (said := _starved(detector)) else "")
+    ]
+
+
+def _starved(detector: dict[str, Any]) -> str:
+    """Return why others are asked to give us nothing, or an empty text."""
+    if not detector["is_starved"]:
+        return ""
+    if detector["is_in_doubt"]:
+        return "most others seem dead, so it is rather this node that is cut off or short of CPU"
+    return "answers come so late that this node is short of CPU, or its network is bad"
+
+
+def format_resize(resize: dict[str, Any]) -> str:
+    """Return what the status says of a change of the budget that has not reached its end."""
+    if resize["state"] == "done":
+        return ""
+    why = ": no peer takes the rest" if resize["state"] == "stopped" else ""
+    return f", {resize['state']} on the way to {human_bytes(resize['target_bytes'])}{why}"
+
+
+def _counts(counters: dict[str, int], prefix: str, *names: str) -> str:
+    """Return `12 zero, 3 raw` from counters named `PREFIX_zero_total`."""
+    keys = {name: f"{prefix}_{name}_total" if prefix else f"{name}_total" for name in names}
+    return ", ".join(f"{counters[key]} {name.replace('_', '-')}" for name, key in keys.items())
+
+
+def format_nodes(rows: list[dict[str, Any]]) -> str:
+    """Return one line a node."""
+    head = f"{'NUMBER':>6}  {'NAME':<16} {'ADDRESS':<24} {'STATE':<9} {'LINK':<5} {'CORDON':<6}"
+    lines = [f"{head} {'BAD':>6} {'FREE':<10} WHY"]
+    for row in rows:
+        config, said = row["config"], row["status"]
+        link = "self" if row["is_local"] else "yes" if row["is_linked"] else "no"
+        free = human_bytes(said["free_bytes"]) if said and row["is_linked"] else "-"
+        where = f"{config['address']}:{config['port']}"
+        cordon = "yes" if config["cordoned"] else "no"
+        bad = sum(row["trust"]["bad_total"].values()) if row["trust"] else 0
+        lines.append(
+            f"{config['number']:>6}  {config['name']:<16} {where:<24} {row['state']:<9} {link:<5} {cordon:<6}"
+            f" {bad:>6} {free:<10} {why_no_link(row)}".rstrip()
+        )
+    return "\n".join(lines)
+
+
+def why_no_link(row: dict[str, Any]) -> str:
+    """Return why there is no link to a node; what it says of its own end counts more than a port that is closed."""
+    if row["is_local"] or row["is_linked"]:
+        return ""
+    if row["state"] == "left":
+        return str(row["reason"])
+    text = str(row["link_reason"] or row["reason"])
+    return {"refused_here": "refused here: ", "refused_there": "it refuses us: "}.get(
+        row["link"], ""
+    ) + text
+
+
+def format_pools(rows: list[dict[str, Any]]) -> str:
+    """Return one line a pool; a private one has no name."""
+    lines = [
+        f"{'USER':>6}  {'NAME':<24} {'KIND':<10} {'CODEC':<5} {'PAGES':>10} {'OBJECTS':>8} CLIENTS"
+    ]
+    lines += [
+        f"{row['user']:>6}  {row['name'] or '-':<24} {row['kind']:<10} "
+        f"{row['codec']:<5} {row['pages']:>10} "
+        f"{row['objects']:>8} {row['connections']}"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def _fail(message: str) -> NoReturn:
+    click.echo(f"ramsterctl: {message}", err=True)
+    sys.exit(1)

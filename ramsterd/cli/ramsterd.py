@@ -1,0 +1,214 @@
+"""The command line of the daemon: `ramsterd run` and `ramsterd check-config`."""
+
+import logging
+import os
+import random
+import sys
+import time
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Final, NoReturn
+
+import click
+import trio
+
+from config.errors import ConfigError
+from config.facts import User
+from config.host import find_user, own_user, owner_of
+from config.load import load_node
+from config.machine import doubts_of_descriptors
+from config.memory import tightest
+from config.model import DaemonConfig
+from config.shares import describe_size
+from config.units import format_bytes, human_bytes
+from net.certificates import Credentials
+from nodemanager.incarnations import first_incarnation
+from ramsterd import __version__
+from ramsterd.cli.start_line import start_line
+from ramsterd.daemon import CannotServe, Daemon, leaves
+from ramsterd.endpoints.descriptors import raise_limit
+from ramsterd.host.logs import set_up_logging
+from ramsterd.host.loop_clock import LoopClock
+from ramsterd.host.threads import ThreadRefused
+from ramsterd.reconfigure.examine import Examined, examine, reread
+from ramsterd.statefile.folder import StateFolderTaken
+from ramsterd.statefile.keeper import StateKeeper
+from ramsterd.statefile.start import open_state, rewrite_state
+
+logger = logging.getLogger("ramster.daemon")
+
+EX_CONFIG: Final = 78  # sysexits.h
+
+CONFIG_OPTION = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    default=Path("/etc/ramster/ramsterd.toml"),
+    show_default=True,
+    help="This node's file; it names the cluster file.",
+)
+
+
+@click.group()
+@click.version_option(__version__, prog_name="ramsterd")
+def main() -> None:
+    """Pool the idle memory of a cluster.
+
+    One ramsterd runs on every node.  It keeps pages that programs push out, compressed, and
+    sends what overflows to peers that have room.
+    """
+
+
+@main.command()
+@CONFIG_OPTION
+def run(config: Path) -> None:
+    """Run the daemon in the foreground until SIGTERM or Ctrl-C."""
+    examined = _examine(config, user=own_user(), is_start=True)
+    try:
+        log = set_up_logging(examined.daemon.log)
+    except ThreadRefused as error:
+        _fail(f"can't write the log: {error}", 1)
+    started = start_line(__version__, examined.daemon, examined.cluster, examined.node)
+    logger.info("%s", started)
+    state = _open_state(examined.daemon, config)
+    descriptors = raise_limit()
+    logger.debug(
+        "%d file descriptors, %d of them kept for links and control",
+        descriptors.limit, descriptors.reserved,
+    )  # fmt: skip
+    for warning in examined.warnings:
+        logger.warning("%s", warning)
+    for doubt in doubts_of_descriptors(examined.daemon, clients_max=descriptors.clients_max):
+        logger.warning("%s: %s", config, doubt)
+    try:
+        daemon = Daemon(
+            examined.daemon,
+            examined.cluster,
+            examined.node,
+            incarnation=first_incarnation(
+                clock_milliseconds=_wall_milliseconds(), last=state.last_incarnation
+            ),
+            clock_milliseconds=_wall_milliseconds,
+            rng=random.Random(),  # noqa: S311  jitter and ties, no secrets
+            environ=os.environ,
+            log=log,
+            credentials=examined.credentials,
+            heartbeat_key=examined.heartbeat_key,
+            reread=partial(reread, config, examined.node),
+            state=state,
+            descriptors=descriptors,
+        )
+    except OSError as error:  # memory that can't be mapped
+        _fail(str(error), 1)
+    try:
+        trio.run(daemon.run, clock=LoopClock())
+    except BaseExceptionGroup as group:
+        # Not `except*`: what it raises, such as SystemExit, comes out in a group again, with a traceback.
+        errors = list(leaves(group))
+        cannot = [error for error in errors if isinstance(error, CannotServe)]
+        if len(cannot) < len(errors):
+            raise
+        status = EX_CONFIG if any(error.is_in_the_files for error in cannot) else 1
+        _fail("; ".join(str(error) for error in cannot), status)
+
+
+@main.command("reset-state")
+@CONFIG_OPTION
+def reset_state(config: Path) -> None:
+    """Set a damaged state file aside, and write one that calls every export of the config lost.
+
+    The daemon must not run.  Nobody knows which of them had pages: `ramsterctl export reset NAME` then opens those
+    that may be blank.  Pools of the tmem socket are forgotten: programs find them empty.
+    """
+    try:
+        daemon, _, _ = load_node(config)
+        names = [export.name for export in daemon.export]
+        aside = rewrite_state(daemon.state_dir, names, file=str(config), lost_at=_wall_seconds())
+    except ConfigError as error:
+        _fail(str(error), EX_CONFIG)
+    except StateFolderTaken as error:
+        _fail(f"{error}: stop it first", 1)
+    if aside is not None:
+        click.echo(f"the old file is {aside}")
+    click.echo(
+        f"lost: {', '.join(names) or 'no export'}; start ramsterd, then `ramsterctl exports`"
+    )
+
+
+@main.command("check-config")
+@CONFIG_OPTION
+@click.option(
+    "--user",
+    "user_name",
+    help="Judge the rights on files as this user has them, by name or id; by default the owner of the folder.",
+)
+def check_config(config: Path, user_name: str | None) -> None:
+    """Read both files and say whether the daemon could run with them on this machine; exit status 78 if not.
+
+    All that the files name is looked at too: keys and certificates, folders, addresses, memory.  Run it where the
+    daemon is to run: the memory of the machine and the limits of the cgroup are those of this command.
+    """
+    user = _user(user_name, config)
+    examined = _examine(config, user=user, is_start=False)
+    for warning in examined.warnings:
+        file, _, text = warning.partition(": ")
+        click.echo(f"{file}: warning: {text}", err=True)
+    daemon, cluster, node = examined.daemon, examined.cluster, examined.node
+    exports = ", ".join(f"{each.name} ({format_bytes(each.size)})" for each in daemon.export)
+    click.echo(f"{config}: node {node.name} ({node.number}) at {node.address}:{node.port}")
+    click.echo(f"{daemon.cluster}: cluster {cluster.name} of {len(cluster.node)} nodes")
+    click.echo(f"links: {describe_links(examined.credentials)}")
+    click.echo(f"budget {describe_size(daemon.memory.budget)}, exports: {exports or 'none'}")
+    if memory := examined.machine.memory:
+        bound = tightest(memory)
+        click.echo(f"memory: {human_bytes(bound.limit_bytes)}, {bound.name}")
+    click.echo(f"user {user.name} can read these files")
+
+
+def _examine(config: Path, *, user: User, is_start: bool) -> Examined:
+    try:
+        return examine(config, user=user, is_start=is_start)
+    except ConfigError as error:
+        _fail(str(error), EX_CONFIG)
+
+
+def _user(name: str | None, config: Path) -> User:
+    if name is None:
+        return owner_of(config.absolute().parent)
+    try:
+        return find_user(name)
+    except KeyError:
+        raise click.BadParameter(
+            f"found {name!r}, expected the name or id of a user of this machine",
+            param_hint="--user",
+        ) from None
+
+
+def describe_links(credentials: Credentials | None) -> str:
+    """Return how links to other nodes are protected."""
+    if credentials is None:
+        return "plaintext"
+    end = datetime.fromtimestamp(credentials.expires_at, UTC)
+    return f"TLS 1.3, the certificate is valid until {end:%Y-%m-%d}"
+
+
+def _open_state(daemon: DaemonConfig, config: Path) -> StateKeeper:
+    try:
+        return open_state(daemon.state_dir, file=str(config), started_at=_wall_seconds())
+    except ConfigError as error:
+        _fail(str(error), EX_CONFIG)
+    except StateFolderTaken as error:
+        _fail(str(error), 1)
+
+
+def _wall_seconds() -> int:
+    return time.time_ns() // 1_000_000_000
+
+
+def _wall_milliseconds() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _fail(message: str, status: int) -> NoReturn:
+    click.echo(f"ramsterd: {message}", err=True)
+    sys.exit(status)

@@ -1,0 +1,1 @@
+"""What all sockets that others connect to share: accept, places, descriptors, hangups."""

@@ -1,0 +1,1 @@
+"""Front ends: what clients speak with, and the pager under them."""

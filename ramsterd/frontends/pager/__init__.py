@@ -1,0 +1,31 @@
+"""What front ends call, and the order in which it takes effect."""
+
+from ramsterd.core.extents import StatusRun
+from ramsterd.frontends.pager.client import PagerClient
+from ramsterd.frontends.pager.interface import (
+    DiskClient,
+    DiskPager,
+    Dropped,
+    GetDoneCallback,
+    GetResult,
+    PutOutcome,
+    Taken,
+)
+from ramsterd.frontends.pager.pager import Pager, PagerStatistics
+from ramsterd.remote.fetch.pending import GetOutcome, Pages
+
+__all__ = [
+    "DiskClient",
+    "DiskPager",
+    "Dropped",
+    "GetDoneCallback",
+    "GetOutcome",
+    "GetResult",
+    "Pager",
+    "PagerClient",
+    "PagerStatistics",
+    "Pages",
+    "PutOutcome",
+    "StatusRun",
+    "Taken",
+]

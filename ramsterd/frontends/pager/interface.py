@@ -1,0 +1,146 @@
+"""What a front end may ask of the pager, and the answers.
+
+A connection is a client of the pager, from `open_client` to `close`.  Each of its calls that may wait either answers
+at once, or returns None and later calls `done`, synchronously, on the event loop, exactly once, at the end of a pass.
+After `close` nothing that waited has any effect, and nothing is called back.
+
+A front end handles all it received in one pass and then calls `settle()`.
+"""
+
+import enum
+from collections.abc import Callable
+from typing import NamedTuple, Protocol, TypeAlias
+
+from ramsterd.core.extents import StatusRun
+from ramsterd.core.page import PoolId
+from ramsterd.remote.fetch.pending import GetOutcome, Pages
+
+
+class PutOutcome(enum.Enum):
+    """How a put ended."""
+
+    STORED = "stored"
+    REFUSED = "no room here or at any peer"
+
+
+GetResult: TypeAlias = Pages | GetOutcome
+GetDoneCallback: TypeAlias = Callable[[GetResult], None]
+WriteOutcome: TypeAlias = PutOutcome | GetOutcome
+
+
+class Dropped(NamedTuple):
+    """How far from the start of a run pages were dropped, and how many there were."""
+
+    reach: int
+    pages: int
+
+
+class Taken(NamedTuple):
+    """What a get that takes its pages out of the pool found, and how many it took."""
+
+    result: GetResult
+    pages: int
+
+
+class PageClient(Protocol):
+    """What any connection asks."""
+
+    def get(
+        self, pool: PoolId, object_id: bytes, index: int, count: int, done: GetDoneCallback
+    ) -> GetResult | None:
+        """Return the pages of a run, or None: `done` is called when they are here."""
+        ...
+
+    def put(
+        self,
+        pool: PoolId,
+        object_id: bytes,
+        index: int,
+        pages: memoryview,
+        done: Callable[[PutOutcome], None],
+    ) -> PutOutcome | None:
+        """Store a run (`pages` is count * 4096 bytes, free again when this returns), or None: `done` follows."""
+        ...
+
+    def drop(
+        self, pool: PoolId, object_id: bytes, index: int, count: int, *, pages_max: int
+    ) -> Dropped:
+        """Drop about `pages_max` pages from the start of a run, which are holes from now on."""
+        ...
+
+    def close(self) -> None:
+        """The connection is gone: nothing of what it waits for takes effect any more."""
+        ...
+
+
+class DiskClient(PageClient, Protocol):
+    """What a connection to a disk asks beyond that."""
+
+    def patch(
+        self,
+        pool: PoolId,
+        object_id: bytes,
+        index: int,
+        offset: int,
+        data: bytes,
+        done: Callable[[WriteOutcome], None],
+    ) -> WriteOutcome | None:
+        """Change `data` at byte `offset` of one page, atomically; a hole counts as zeros."""
+        ...
+
+    def put_zeros(self, pool: PoolId, object_id: bytes, index: int, count: int) -> int:
+        """Make the start of a run read as zeros, keeping it allocated; return how many pages, 0 if it is refused."""
+        ...
+
+    def status(
+        self, pool: PoolId, object_id: bytes, index: int, count: int, *, runs_max: int
+    ) -> list[StatusRun]:
+        """Return what stands in a run: at least its first piece, at most `runs_max` pieces; looks into no page."""
+        ...
+
+    def bring_home(
+        self, pool: PoolId, object_id: bytes, index: int, count: int, done: GetDoneCallback
+    ) -> GetResult | None:
+        """Keep a run here, if there is room; what `get` would return stands for success only."""
+        ...
+
+    def replicate(
+        self, pool: PoolId, object_id: bytes, index: int, count: int, done: Callable[[bool], None]
+    ) -> bool | None:
+        """Return whether what stands in a run now is at as many peers as it should be, or None: `done` follows."""
+        ...
+
+
+class PoolClient(PageClient, Protocol):
+    """What a connection to pools of programs asks beyond that."""
+
+    def put_now(self, pool: PoolId, object_id: bytes, index: int, pages: memoryview) -> int:
+        """Store what there is room for, without a wait; the rest is a miss.  Return how many, from the start."""
+        ...
+
+    def take(
+        self,
+        pool: PoolId,
+        object_id: bytes,
+        index: int,
+        count: int,
+        done: Callable[[Taken], None],
+    ) -> Taken | None:
+        """As `get`, but the pages leave the pool as they are answered, except those put meanwhile."""
+        ...
+
+
+class DiskPager(Protocol):
+    """What the server of disks asks."""
+
+    def open_client(self) -> DiskClient:
+        """Return what one connection calls; it is closed when the connection is gone."""
+        ...
+
+    def settle(self) -> None:
+        """End a pass: send what it produced to peers and wake whom it served."""
+        ...
+
+    def call_settled(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called at the end of each pass, whoever began it: after the last `done` of it."""
+        ...

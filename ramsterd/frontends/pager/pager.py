@@ -1,0 +1,222 @@
+"""The page path of this node for its front ends: who waits for what, and is told when.
+
+A thin shell around `Waiting`, which has the order of operations, and the engine, which has all else.  What a call
+means is said in `interface.py`.
+"""
+
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+
+from ramsterd.core import extents
+from ramsterd.core.page import PoolId
+from ramsterd.core.store import RunOfPages
+from ramsterd.frontends.pager.book import Book
+from ramsterd.frontends.pager.client import PagerClient
+from ramsterd.frontends.pager.interface import GetDoneCallback
+from ramsterd.frontends.pager.waiting import Waiting
+from ramsterd.pagepath.effects import GetDone
+from ramsterd.pagepath.engine import Engine
+from ramsterd.pagepath.peers import Peers, Woken
+from ramsterd.remote.fetch.pending import PendingGet
+from ramsterd.remote.send.replicate import Replication
+
+logger = logging.getLogger("ramster.pager")
+
+# A full cluster refuses thousands of writes a second.
+LOG_REFUSALS_SECONDS: Final = 10.0
+# The alarm of work that is due already.
+AT_ONCE: Final = -math.inf
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PagerStatistics:
+    """Who waits, and how writes ended for which there was no room at once."""
+
+    clients: int
+    gets_waiting: int
+    puts_waiting: int
+    pools_waiting: int
+    refused_total: int
+    superseded_total: int
+    cancelled_total: int
+
+
+class Pager:
+    """What the clients of this node share."""
+
+    def __init__(self, engine: Engine, peers: Peers, *, put_wait_seconds_max: float) -> None:
+        self._engine = engine
+        # Front ends see no engine.
+        self.new_pool = engine.new_pool
+        self._peers = peers
+        self._book = Book(engine)
+        self._waiting = Waiting(engine, self._book, put_wait_seconds_max=put_wait_seconds_max)
+        self._clients = 0
+        self._gets: dict[PendingGet, tuple[PagerClient, GetDoneCallback]] = {}
+        self._replications: dict[Replication, list[tuple[PagerClient, Callable[[bool], None]]]] = {}
+        self._refused_logged = 0
+        self._log_refusals_at = -math.inf
+        peers.on_woken = self._on_woken
+        peers.serve_waiting = self._serve_waiting
+        peers.on_deadline = self._on_deadline
+        peers.next_deadline = self._next_deadline
+
+    @staticmethod
+    def now() -> float:
+        """Return the time that all deadlines here are in."""
+        return trio.current_time()
+
+    # Clients.
+
+    def open_client(self) -> PagerClient:
+        """Return what one connection calls, until it closes it."""
+        self._clients += 1
+        return PagerClient(self, self._engine, self._waiting, self._book)
+
+    def on_closed(self, client: PagerClient) -> None:
+        """A client is gone: forget what it waits for."""
+        self._clients -= 1
+        self._book.close(client.operations)
+        for pending in client.gets:
+            del self._gets[pending]
+        if client.gets:
+            self._engine.cancel(client.gets)
+            client.gets.clear()
+        for waiters in self._replications.values():
+            waiters[:] = [waiter for waiter in waiters if waiter[0] is not client]
+
+    def fetch(
+        self,
+        client: PagerClient,
+        pool: PoolId,
+        object_id: bytes,
+        index: int,
+        found: RunOfPages,
+        done: GetDoneCallback,
+    ) -> None:
+        """Ask peers for what is not here; `done` is called unless the client is gone by then."""
+        pending = self._engine.fetch(pool, object_id, index, found, now=self.now())
+        self._gets[pending] = client, done
+        client.gets[pending] = None
+
+    def replicate(
+        self,
+        client: PagerClient,
+        pool: PoolId,
+        object_id: bytes,
+        index: int,
+        count: int,
+        done: Callable[[bool], None],
+    ) -> bool | None:
+        """See `DiskClient`.  It is tried for `put_wait_seconds_max`."""
+        request = self._engine.replicate(pool, object_id, index, count, now=self.now())
+        if request is None:
+            return True
+        self._replications.setdefault(request, []).append((client, done))
+        return None
+
+    def settle(self) -> None:
+        """See `DiskPager`."""
+        self._peers.settle()
+
+    def call_settled(self, callback: Callable[[], None]) -> None:
+        """See `DiskPager`."""
+        self._peers.on_settled.append(callback)
+
+    # Pools.
+
+    def count_pages(self, pool: PoolId, object_id: bytes, index: int, count: int) -> int | None:
+        """Return how many pages of a run there are; None if the object has none at all."""
+        return extents.count_pages(self._engine.store, pool, object_id, index, count)
+
+    def pages_of(self, pool: PoolId) -> int:
+        """Return how many pages a pool has."""
+        return self._engine.store.pages_of(pool)
+
+    def objects_of(self, pool: PoolId) -> int:
+        """Return how many objects a pool has."""
+        return self._engine.store.objects_of(pool)
+
+    def end_pool(self, pool: PoolId) -> None:
+        """Nobody uses a pool any more: refuse what waits in it; `destroy_some` follows until it is gone."""
+        self._book.refuse_pool(pool)
+
+    def destroy_some(self, pool: PoolId, pages_max: int) -> tuple[int, bool]:
+        """Drop a slice of a pool that was ended; return how many pages, and whether it is gone."""
+        dropped = extents.flush_some(self._engine.store, pool, pages_max)
+        if self._engine.store.objects_of(pool):
+            return dropped, False
+        self._engine.destroy_pool(pool)
+        return dropped, True
+
+    # Waiting.
+
+    def _on_woken(self, woken: Woken) -> None:
+        if not isinstance(woken, GetDone):
+            for _, on_replicated in self._replications.pop(woken.request, ()):
+                on_replicated(bool(woken.request.is_stored))
+            return
+        pending = woken.pending
+        if (waiter := self._gets.pop(pending, None)) is not None:
+            client, done = waiter
+            del client.gets[pending]
+            done(pending.pages if pending.outcome is None else pending.outcome)
+        else:
+            # Of a patch, or of a client that is gone.
+            self._waiting.on_fetched(pending, self.now())
+
+    def _serve_waiting(self) -> bool:
+        """Serve whoever waits for room, and tell those whose writes are over; return whether there were any."""
+        waiting = self._waiting
+        if not waiting.wants_turn:
+            return False
+        waiting.serve(self.now())
+        for write, outcome in self._book.take_ended():
+            write.done(outcome)
+        self._log_refusals()
+        return True
+
+    def _next_deadline(self) -> float | None:
+        return AT_ONCE if self._waiting.wants_turn else self._waiting.next_deadline()
+
+    def _on_deadline(self, now: float) -> None:
+        self._waiting.on_deadline(now)
+        self._log_refusals()
+
+    def _log_refusals(self) -> None:
+        """Tell the log of refused puts, once for all of a while."""
+        refused = self._waiting.refused_total
+        if refused != self._refused_logged and (now := self.now()) >= self._log_refusals_at:
+            self._refused_logged = refused
+            self._log_refusals_at = now + LOG_REFUSALS_SECONDS
+            logger.warning(
+                "no room here: writes refused so far: %d; %s",
+                refused,
+                self._engine.shortage(now),
+            )
+
+    # What is true.
+
+    def statistics(self) -> PagerStatistics:
+        """Return a snapshot."""
+        waiting = self._waiting.statistics()
+        return PagerStatistics(
+            clients=self._clients,
+            gets_waiting=len(self._gets),
+            puts_waiting=waiting.waiting,
+            pools_waiting=waiting.pools_waiting,
+            refused_total=waiting.refused_total,
+            superseded_total=waiting.superseded_total,
+            cancelled_total=waiting.cancelled_total,
+        )
+
+    def check_invariants(self) -> None:
+        """Assert what must be true between passes."""
+        self._book.check_invariants()
+        assert all(pending in client.gets for pending, (client, _) in self._gets.items())
+        assert not any(client.is_closed for client, _ in self._gets.values())

@@ -1,0 +1,1 @@
+"""What the operating system gives: signals, threads, clocks, log streams, systemd, key files."""

@@ -1,0 +1,17 @@
+"""How log lines leave the daemon: few enough to be read, and without ever holding up the loop.
+
+Modules only log, with a constant text and arguments.  What that costs is decided here, in one place:
+
+    limiter       which lines are said, and which are only counted     pure
+    line_queue    what waits to be written, and what does not fit      pure
+    texts         how a line looks on a terminal and in the journal
+    handler       the handler of the root logger: all of these together
+    writer        the thread that writes
+    streams       sys.stderr and sys.stdout, for what does not log but prints
+    setup         levels, and the start
+"""
+
+from ramsterd.host.logs.handler import LogHandler, LogStatistics
+from ramsterd.host.logs.setup import set_levels, set_up_logging
+
+__all__ = ["LogHandler", "LogStatistics", "set_levels", "set_up_logging"]

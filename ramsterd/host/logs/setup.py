@@ -1,0 +1,47 @@
+"""The start of logging: by subsystem, as masklog did: `ramster.net`, `ramster.nbd` and so on, each with a level of its own."""
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Mapping
+from typing import Final
+
+from config.model import LogConfig
+from ramsterd.host.logs.handler import LogHandler
+from ramsterd.host.logs.limiter import Limiter
+from ramsterd.host.logs.texts import is_journal
+
+STDERR: Final = 2
+
+
+def set_up_logging(config: LogConfig, environ: Mapping[str, str] = os.environ) -> LogHandler:
+    """Log to standard error, at the levels that the config names, and take what is printed there too.
+
+    What is queued when the process ends is written by `logging.shutdown`, which Python calls by itself.
+
+    Raises:
+        ThreadRefused: There can be no thread that writes.
+    """
+    status = os.fstat(STDERR)
+    handler = LogHandler(
+        STDERR,
+        is_journal=is_journal(environ, device=status.st_dev, inode=status.st_ino),
+        clock=time.monotonic,  # noqa: TID251  other threads log too, and there is no loop yet
+        limiter=Limiter(),
+    )
+    handler.start()
+    logging.getLogger().addHandler(handler)
+    set_levels(config)
+    sys.stderr = sys.stdout = handler.stream
+    return handler
+
+
+def set_levels(config: LogConfig) -> None:
+    """Set all levels; subsystems that are not named follow the one for all."""
+    logging.getLogger().setLevel(config.level.upper())
+    for name, logger in list(logging.root.manager.loggerDict.items()):
+        if name.startswith("ramster.") and isinstance(logger, logging.Logger):
+            logger.setLevel(logging.NOTSET)
+    for subsystem, level in config.subsystems.items():
+        logging.getLogger(f"ramster.{subsystem}").setLevel(level.upper())

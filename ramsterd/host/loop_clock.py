@@ -1,0 +1,77 @@
+"""The clock of the daemon's event loop: all deadlines, sleeps and `trio.current_time()` are in `loop_time`.
+
+trio asks its clock how long it may sleep and reads it in each round, so this is the one place where waiting is
+measured, for links, requests, puts, gets, front ends and everything else that has a deadline.  Who judges others by
+the time that passed for them (the failure detector) takes `world_time`.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+import trio
+
+from ramsterd.host.loop_time import LoopTime, PauseStatistics
+
+logger = logging.getLogger("ramster.daemon")
+
+# How often is looked whether there was a pause, in order to say so.
+LOOK_SECONDS: Final = 0.5
+
+
+class LoopClock(trio.abc.Clock):
+    """For `trio.run(..., clock=LoopClock())`; `world` is monotonic seconds."""
+
+    def __init__(self, world: Callable[[], float] = time.perf_counter) -> None:
+        self._world = world
+        self._time = LoopTime(world())
+
+    def start_clock(self) -> None:
+        """See `trio.abc.Clock`."""
+
+    def current_time(self) -> float:
+        """Return the time of the loop."""
+        return self._time.read(self._world())
+
+    def deadline_to_sleep_time(self, deadline: float) -> float:
+        """See `trio.abc.Clock`; it is asked when the loop has nothing to do."""
+        return self._time.sleep_seconds(self._world(), deadline)
+
+    def world_time(self) -> float:
+        """Return seconds that go on whether the loop runs or not."""
+        return self._world()
+
+    def statistics(self) -> PauseStatistics:
+        """Return a snapshot."""
+        return self._time.statistics()
+
+
+def world_time() -> float:
+    """Return monotonic seconds that pauses of this process are part of; for tests with another clock, its own."""
+    clock = trio.lowlevel.current_clock()
+    return clock.world_time() if isinstance(clock, LoopClock) else clock.current_time()
+
+
+def pause_statistics() -> PauseStatistics:
+    """Return how often and how long the loop of this run did not run."""
+    clock = trio.lowlevel.current_clock()
+    if isinstance(clock, LoopClock):
+        return clock.statistics()
+    return PauseStatistics(pauses_total=0, paused_seconds_total=0.0)
+
+
+async def watch_pauses(on_pause: Callable[[], None]) -> None:
+    """Say in the log how long the loop did not run, and call `on_pause` after that, until cancelled."""
+    told = pause_statistics()
+    while True:
+        await trio.sleep(LOOK_SECONDS)
+        now = pause_statistics()
+        if now.pauses_total == told.pauses_total:
+            continue
+        logger.warning(
+            "ramsterd did not run for %.1f s (stopped, suspended, or without a processor): no request has waited meanwhile",
+            now.paused_seconds_total - told.paused_seconds_total,
+        )
+        told = now
+        on_pause()

@@ -1,0 +1,1 @@
+"""Membership: changes of the cluster, which incarnations are believed, and this node's own."""

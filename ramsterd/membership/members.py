@@ -1,0 +1,387 @@
+"""Members: changes of the cluster in, from an operator or a peer; the file, the links and the engine follow.
+
+Each change is kept in the store first and acted on after: a change that can't be written is refused.  One that
+a peer brings is acted on in any case, for the cluster has it already; if it can't be written here, the
+log says so, the statistics' `problem` too, and the next link tells us again after a restart.
+
+The daemon's store writes in a thread (`ramsterd.membership.background_store`); what it can't find out at once it tells later.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import trio
+
+from config.errors import ConfigError
+from config.model import ClusterConfig, NodeConfig
+from config.reader import show
+from net.frame import Frame
+from net.link import Link
+from nodemanager.changes import (
+    AlreadySo,
+    Change,
+    ChangeRefused,
+    MembershipHistory,
+    Said,
+    describe,
+    differences,
+    version_of,
+)
+from nodemanager.ids import NodeId
+from nodemanager.membership import MembershipStore
+from nodemanager.states import NodeState
+from ramsterd.membership.ending import describe_ending
+from ramsterd.membership.messages import (
+    Holdings,
+    MemberMessage,
+    ask_message,
+    holdings_message,
+    members_message,
+    parse_ask,
+    parse_holdings,
+    parse_members,
+)
+from ramsterd.pagepath.engine import Engine
+from ramsterd.remote.home.last_copies import Counted
+
+logger = logging.getLogger("ramster.members")
+
+
+@dataclass(slots=True)
+class Inquiry:
+    """What all linked nodes have to do with one node; answers come in one by one."""
+
+    began_at: float
+    # When whoever asked was here last.
+    polled_at: float
+    waits_for: set[NodeId]
+    answers: dict[NodeId, Holdings] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MembersStatistics:
+    """One snapshot."""
+
+    version: int
+    origin: int
+    is_removed: bool
+    # Why the file does not hold the present members, or why those of a peer are not taken over.
+    problem: str
+    # Of these two the first.
+    unwritten: str = ""
+
+
+class Members:
+    """See the module's text."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        cluster: ClusterConfig,
+        *,
+        links: Mapping[NodeId, Link],
+        apply: Callable[[ClusterConfig], None],
+        store: MembershipStore | None = None,
+        has_tls: bool = False,
+    ) -> None:
+        """Wire it.
+
+        Args:
+            engine: Answers what we have to do with a node.
+            cluster: The membership as it was loaded.
+            links: The open links.
+            apply: Makes links, heartbeat and engine follow; called with each new cluster.
+            store: Where it is kept; None: nowhere, as in tests.
+            has_tls: Whether links are TLS, so that members need not be on loopback.
+        """
+        self._engine = engine
+        self._local = engine.nodes.local
+        self._links = links
+        self._apply = apply
+        self._store = store
+        # What the store is known to hold; differs from the present cluster after a failed save.
+        self._kept = cluster
+        self._history = MembershipHistory(cluster, self._local, has_tls=has_tls)
+        # Under way, or given up by whoever asked: at most one for each member, by what is to be done with it.
+        self.inquiries: dict[NodeId, Inquiry] = {}
+        self.drains: dict[NodeId, Inquiry] = {}
+        # Who waits for what we have to do with a node, while our pages are counted.
+        self._askers: dict[NodeId, set[NodeId]] = {}
+        # How many programs use this node; the daemon knows.
+        self.count_clients: Callable[[], int] = lambda: 0
+        # What the log has said of the end of a drain of this node.
+        self._said_ending = ""
+        # Why the store does not hold the present members, and why those of a peer are not ours; empty: all is well.
+        self._unwritten = self._refused = ""
+
+    @property
+    def cluster(self) -> ClusterConfig:
+        """Return the present membership."""
+        return self._history.cluster
+
+    @property
+    def is_removed(self) -> bool:
+        """Whether we ourselves are no member any more."""
+        return all(node.number != self._local for node in self.cluster.node)
+
+    def find(self, name: str) -> NodeConfig:
+        """Return the member of a name, or else of a number.
+
+        Raises:
+            ChangeRefused: There is none.
+        """
+        nodes = self.cluster.node
+        by_number = {str(node.number): node for node in nodes}
+        by_name = {
+            node.name: node for node in nodes
+        }  # a name that looks like a number counts as a name
+        if (found := by_name.get(name) or by_number.get(name)) is not None:
+            return found
+        members = ", ".join(f"{node.name} ({node.number})" for node in nodes)
+        expected = f"the name or the number of a member: {members}"
+        raise ChangeRefused(f"node: found {show(name)}, expected {expected}")
+
+    def _told(self, change: Change) -> str:
+        return describe(change, self._engine.nodes.name)
+
+    def change(self, change: Change) -> None:
+        """Make a change here and tell everybody.
+
+        Raises:
+            AlreadySo: (a ChangeRefused) It changes nothing.  What could not be written before is written now, if it can be.
+            ChangeRefused: It breaks a rule, or we are no member.
+            ConfigError: It can't be written; nothing has changed.
+        """
+        if self.is_removed:
+            raise ChangeRefused("this node was removed from the cluster; ask another one")
+        before = self.cluster
+        try:
+            cluster = self._history.propose(change)
+        except AlreadySo:
+            if self._unwritten:
+                self._save(self.cluster)
+            raise
+        self._save(cluster)
+        self._history.commit(change, cluster)
+        self._refused = ""
+        told = differences(before, cluster)
+        logger.info("membership %s, changed here: %s", self._history.version, told)
+        self._act()
+
+    def on_written(self, problem: str) -> None:
+        """Hear from a store that writes later what became of it: an empty text, or why it failed."""
+        self._unwritten = problem
+
+    def check_store(self) -> str:
+        """Say in the log whether the store still holds what we believe; what else it holds is not taken over.
+
+        What could not be written is written now, if the store is again as it was known, or can be written again.
+        Returns what is wrong with the store, or an empty text.
+        """
+        if self._store is None:
+            return ""
+        if self._unwritten:
+            try:
+                self._save(self.cluster)
+            except ConfigError as error:
+                return f"the cluster file is not written: {error}"
+            logger.info("the cluster file has, or gets now, the present members")
+            return ""
+        try:
+            found = self._store.load()
+        except ConfigError as error:
+            return f"the members stay as they are; the cluster file is wrong: {error}"
+        if found.in_order() == self._kept.in_order():
+            logger.info("the cluster file is as it was read or written")
+            return ""
+        told = differences(self._kept, found) or "other settings than members"
+        logger.warning(
+            "the cluster file was changed by hand and is read at the start only; the members stay as they are, and"
+            " changes by `ramsterctl node` are refused here. Put it back and use `ramsterctl node`, or start the"
+            " daemon again. In the file: %s",
+            told,
+        )
+        return ""
+
+    def statistics(self) -> MembersStatistics:
+        """Return a snapshot."""
+        version = self._history.version
+        return MembersStatistics(
+            version=version.number,
+            origin=version.origin,
+            is_removed=self.is_removed,
+            problem=self._unwritten or self._refused,
+            unwritten=self._unwritten,
+        )
+
+    # What links tell.
+
+    def on_link_up(self, link: Link) -> None:
+        """Tell a peer what we believe; it does the same, and the newer membership wins."""
+        self._post(link)
+
+    def on_frame(self, link: Link, frame: Frame) -> None:
+        """Handle one frame of `MemberMessage`.
+
+        Raises:
+            RemoteProtocolError: It breaks the protocol.
+        """
+        match frame.type:
+            case MemberMessage.MEMBERS:
+                self._on_said(link.node, parse_members(frame))
+            case MemberMessage.ASK:
+                self._count_for(parse_ask(frame), link.node)
+            case _:
+                self._on_holdings(link.node, parse_holdings(frame))
+
+    def on_link_lost(self, node: NodeId) -> None:
+        """Nobody waits for its answer any more."""
+        for inquiry in (*self.inquiries.values(), *self.drains.values()):
+            inquiry.waits_for.discard(node)
+
+    def _on_said(self, source: NodeId, said: Said) -> None:
+        history, name = self._history, self._engine.nodes.name(source)
+        if said.version == history.version and set(said.nodes) != set(self.cluster.node):
+            logger.warning(
+                "node %s has other members under the same version %s: the files differ;"
+                " the next change by `ramsterctl node` makes them alike",
+                name,
+                said.version,
+            )
+        before, was_unknown = self.cluster, history.is_unknown_to(said)
+        try:
+            adopted = history.on_said(said)
+        except ChangeRefused as refused:
+            self._refused = f"those of node {name} break a rule here: {refused}"
+            logger.warning("members from node %s are not taken over: %s", name, refused)
+            return
+        if adopted is None:
+            return
+        self._refused = ""
+        for change in adopted.made_again:
+            logger.info("made again on top of what node %s said: %s", name, self._told(change))
+        for change, reason in adopted.given_up:
+            told = self._told(change)
+            logger.warning("given up, for another node changed members too: %s: %s", told, reason)
+        told = differences(before, self.cluster)
+        logger.info(
+            "membership %s, from node %s: %s", history.version, name, told or "the same members"
+        )
+        if was_unknown and told:
+            logger.warning(
+                "node %s did not know our members of version %s (changed before a restart, or by hand), and its"
+                " own are newer: %s. If one of ours was meant, say it again with `ramsterctl node`",
+                name,
+                version_of(before),
+                told,
+            )
+        try:
+            self._save(self.cluster)
+        except ConfigError as error:
+            logger.warning("the members are not written: %s", error)
+        if self.is_removed:
+            origin = self._engine.nodes.name(NodeId(history.version.origin))
+            logger.warning(
+                "this node was removed from the cluster, at node %s: it takes part in nothing more; it can come back,"
+                " empty, by `ramsterctl node add` at a member, with a number that no node had before",
+                origin,
+            )
+        self._act()
+
+    def _save(self, cluster: ClusterConfig) -> None:
+        if self._store is None:
+            return
+        try:
+            self._store.save(cluster, known=self._kept)
+        except ConfigError as error:
+            self._unwritten = str(error)
+            raise
+        self._unwritten = ""
+        self._kept = cluster
+
+    def _act(self) -> None:
+        # First the word, then the deed: a node that is gone hears why its link ends.
+        for link in list(self._links.values()):
+            self._post(link)
+            link.push()
+        self._apply(self.cluster)
+
+    def _post(self, link: Link) -> None:
+        table, body = members_message(self._history.say())
+        link.post(MemberMessage.MEMBERS, count=len(self.cluster.node), table=table, body=(body,))
+
+    # Who has to do with a node.
+
+    def may_have_pages(self, node: NodeId) -> bool:
+        """Whether a peer had a life that may go on, seen from here or not: it may have pages anywhere."""
+        nodes = self._engine.nodes
+        if node not in nodes:
+            return False
+        return nodes.incarnation(node) is not None and nodes.state(node) is not NodeState.LEFT
+
+    def ask(self, node: NodeId) -> Inquiry:
+        """Ask every linked node, that one and ourselves too, what it has to do with it."""
+        self.inquiries[node] = inquiry = self._ask(node, {*self._links, self._local})
+        return inquiry
+
+    def ask_itself(self, node: NodeId) -> Inquiry:
+        """Ask a node that drains what it still keeps, and what of its own is not at home."""
+        asked = {node} & {*self._links, self._local}
+        self.drains[node] = inquiry = self._ask(node, asked)
+        return inquiry
+
+    def _ask(self, node: NodeId, asked: set[NodeId]) -> Inquiry:
+        for each in asked - {self._local}:
+            self._links[each].post(MemberMessage.ASK, count=1, table=ask_message(node))
+            self._links[each].push()
+        if self._local in asked:
+            self._count_for(node, self._local)
+        now = trio.current_time()
+        return Inquiry(now, now, asked)
+
+    def _count_for(self, node: NodeId, asker: NodeId) -> None:
+        askers = self._askers.setdefault(node, set())
+        if asker in askers:
+            return  # who asks twice hears once, or a count would never end
+        askers.add(asker)
+        self._engine.begin_census(node, now=trio.current_time())
+
+    def on_counted(self, counted: Counted) -> None:
+        """Our pages are counted: tell whoever asked."""
+        engine, node = self._engine, counted.node
+        is_ours = node == self._local
+        holdings = Holdings(
+            node,
+            counted.last_copies,
+            engine.pages_there(node),
+            engine.pages_here(node),
+            pages_owned=engine.pages_owned() if is_ours else 0,
+            clients=self.count_clients() if is_ours else 0,
+        )
+        if is_ours:
+            self._say_what_ends(holdings)
+        for asker in sorted(self._askers.pop(node, ())):
+            if asker == self._local:
+                self._on_holdings(asker, holdings)
+            elif (link := self._links.get(asker)) is not None:
+                link.post(MemberMessage.HOLDINGS, count=1, table=holdings_message(holdings))
+                link.push()
+
+    def _say_what_ends(self, holdings: Holdings) -> None:
+        """This node is asked about itself: at the end of a drain say once what a stop would end."""
+        ours = self._engine.nodes.local_config
+        if holdings.pages_here or not ours.draining:
+            self._said_ending = ""
+            return
+        ending = describe_ending(ours.name, holdings.pages_owned, holdings.clients)
+        if ending and not self._said_ending:
+            logger.warning("nothing of other nodes is left here; %s", ending)
+        self._said_ending = ending
+
+    def _on_holdings(self, source: NodeId, holdings: Holdings) -> None:
+        for inquiries in (self.inquiries, self.drains):
+            inquiry = inquiries.get(holdings.node)
+            if inquiry is not None and source in inquiry.waits_for:
+                inquiry.waits_for.discard(source)
+                inquiry.answers[source] = holdings

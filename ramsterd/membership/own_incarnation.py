@@ -1,0 +1,150 @@
+"""Keeps this node newer than every incarnation of it that peers know: `floors` judges, this module acts.
+
+What is adopted is on disk before any peer hears of it, so that no later start can be earlier.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+import trio
+
+from nodemanager.ids import Incarnation, NodeId
+from ramsterd.membership.incarnation_floors import FloorOutcome, Floors, FloorStatistics
+from ramsterd.pagepath.engine import Engine
+
+logger = logging.getLogger("ramster.peers")
+
+
+class IncarnationKeeper(Protocol):
+    """Where a node notes its incarnations, for its next start."""
+
+    async def note_incarnation(self, incarnation: int) -> None:
+        """Note one; return when it is on disk.
+
+        Raises:
+            OSError: It can't be written.
+        """
+        ...
+
+
+class NothingKept:
+    """For a node that keeps nothing on disk, as in tests: its starts are as late as its clock says."""
+
+    async def note_incarnation(self, incarnation: int) -> None:
+        """Forget it."""
+
+
+class OwnIncarnation:
+    """The incarnation of this node, as far as it may change while the daemon runs."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        keeper: IncarnationKeeper,
+        clock_milliseconds: Callable[[], int],
+        begin: Callable[[Incarnation], None],
+    ) -> None:
+        """Wire it.
+
+        Args:
+            engine: Knows what would be lost.
+            keeper: Where incarnations are noted.
+            clock_milliseconds: The wall clock, since 1970.
+            begin: Makes everything else in this node go on as another incarnation, in one step.
+        """
+        self._engine = engine
+        self._keeper = keeper
+        self._clock_milliseconds = clock_milliseconds
+        self._begin = begin
+        self._floors = Floors()
+        # Peers that took this incarnation for ours.
+        self._accepted_by: set[NodeId] = set()
+        # What peers said that was not judged yet.
+        self._heard: dict[NodeId, Incarnation] = {}
+        self._came = trio.Event()
+
+    def on_frames(self, node: NodeId) -> None:
+        """A peer speaks on a link with this incarnation: it has accepted it.
+
+        That the link is open says less: the accepting side opens it before the dialling one has judged.
+        """
+        self._accepted_by.add(node)
+
+    def on_outdated(self, node: NodeId, newest: Incarnation) -> None:
+        """A peer refuses us because it knows a newer incarnation of this node."""
+        self._heard[node] = newest
+        self._came.set()
+
+    async def run(self) -> None:
+        """Act on what peers say, until cancelled.  The incarnation of the start itself was noted before."""
+        while True:
+            await self._came.wait()
+            self._came = trio.Event()
+            while self._heard:
+                node = next(iter(self._heard))
+                await self._judge(node, self._heard.pop(node))
+
+    async def _judge(self, node: NodeId, newest: Incarnation) -> None:
+        outcome = self._floors.on_outdated(
+            node,
+            newest,
+            ours=self._engine.incarnation,
+            is_free=self._is_free(node),
+            clock_milliseconds=self._clock_milliseconds(),
+            now=trio.current_time(),
+        )
+        match outcome:
+            case FloorOutcome.ADOPTED:
+                await self._go_above(node, newest)
+            case FloorOutcome.NOTED:
+                await self._note(newest)
+                self._say_restart(node)
+            case FloorOutcome.DISBELIEVED:
+                logger.warning(
+                    "node %s says that it knows incarnation %d of this node, more than a hundred years ahead of this"
+                    " clock: set the clock, or remove this node from the cluster and add it again",
+                    self._engine.nodes.name(node), newest,
+                )  # fmt: skip
+            case FloorOutcome.IGNORED:
+                pass
+
+    async def _go_above(self, node: NodeId, newest: Incarnation) -> None:
+        above = Incarnation(newest + 1)
+        # Without a note a later start could be earlier than what peers know by then.
+        if not await self._note(above) or not self._is_free(node):
+            self._say_restart(node)
+            return
+        logger.warning(
+            "node %s knows a newer incarnation of this node, so it goes on as incarnation %d; nothing is lost",
+            self._engine.nodes.name(node), above,
+        )  # fmt: skip
+        self._accepted_by.clear()
+        self._begin(above)
+
+    async def _note(self, incarnation: Incarnation) -> bool:
+        try:
+            await self._keeper.note_incarnation(incarnation)
+        except OSError as error:
+            logger.warning(
+                "incarnation %d can't be noted: %s", incarnation, error.strerror or error
+            )
+            return False
+        return True
+
+    def _say_restart(self, node: NodeId) -> None:
+        logger.warning(
+            "node %s refuses this node until ramsterd is started again: it knows a newer incarnation of this node (the"
+            " clock was behind at this start, or another machine runs with the files of this node)."
+            " The pages of this node end with a restart: turn swap off or discard them first",
+            self._engine.nodes.name(node),
+        )  # fmt: skip
+
+    def _is_free(self, node: NodeId) -> bool:
+        """Whether another incarnation of ours costs nothing, and this peer has never accepted the present one."""
+        return node not in self._accepted_by and self._engine.may_begin_incarnation()
+
+    def statistics(self) -> FloorStatistics:
+        """Return a snapshot."""
+        return self._floors.statistics(ours=self._engine.incarnation)

@@ -1,0 +1,1 @@
+"""What operators are shown: snapshot, metrics, log lines from counters, and the watch over the loop."""

@@ -1,0 +1,428 @@
+"""Peers: links <-> engine.
+
+A thin shell around the engine: what links receive goes in, what the engine wants sent goes out.  `settle()` ends
+every pass, whoever began it: it performs the engine's effects, pushes each touched link once, and hands
+what concerns front ends to the pager.
+"""
+
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Final, TypeAlias
+
+import trio
+
+from config.limits import IN_FLIGHT_MAX, PAGE_BYTES
+from config.model import ClusterConfig
+from config.units import human_bytes
+from heartbeat.service import HeartbeatService, open_socket
+from heartbeat.swim import Swim
+from heartbeat.udp import DatagramSocket
+from net.connection import REQUESTS_IN_FLIGHT_MAX
+from net.dialer import Address
+from net.errors import RemoteProtocolError
+from net.frame import Frame
+from net.hello import Hello
+from net.link import Failure, Link
+from net.mesh import Mesh
+from net.transport import Transport
+from nodemanager.events import NodeSubscribers
+from nodemanager.ids import Incarnation, NodeId
+from nodemanager.journal import subscribe_log
+from nodemanager.membership import MembershipStore
+from nodemanager.states import LinkState, Verdict
+from ramsterd.core.codec import Codec
+from ramsterd.core.resize import ResizeState
+from ramsterd.host.loop_clock import world_time
+from ramsterd.membership.believed_incarnations import believed
+from ramsterd.membership.members import Members
+from ramsterd.membership.messages import ALL_LIMITS, MemberMessage
+from ramsterd.membership.own_incarnation import IncarnationKeeper, NothingKept, OwnIncarnation
+from ramsterd.pagepath.effects import CloseLink, Effect, GetDone, Replicated, Resized, Send
+from ramsterd.pagepath.engine import Engine
+from ramsterd.remote.fetch.asking import LATE_REQUESTS_MAX
+from ramsterd.remote.holders.trust import Distrusted, TrustedAgain
+from ramsterd.remote.home.last_copies import Counted
+from ramsterd.remote.send import ephemeral_remotify
+
+logger = logging.getLogger("ramster.peers")
+
+MEMBER_MESSAGES: Final = frozenset(MemberMessage)
+assert (
+    IN_FLIGHT_MAX + ephemeral_remotify.IN_FLIGHT_MAX + LATE_REQUESTS_MAX + 1
+    <= REQUESTS_IN_FLIGHT_MAX
+), "PUTs of both kinds, GETs and a spot check fit on one link"
+# What the page path may ask of its front ends.
+Woken: TypeAlias = GetDone | Replicated
+# Frames count as life; telling the detector of each would cost more than handling it.
+HEARD_SECONDS: Final = 0.25
+# A farewell queues behind what was sent before.  A peer that reads nothing for this long purges us later, by
+# itself: when it sees our next life, or after `orphan_seconds`.
+FAREWELL_SECONDS_MAX: Final = 2.0
+FAREWELL_POLL_SECONDS: Final = 0.01
+
+
+class Peers:
+    """Runs the links and the heartbeat of one node, around its engine.  A `net.link.LinkHandler`."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        cluster: ClusterConfig,
+        *,
+        transport: Transport,
+        rng: random.Random,
+        store: MembershipStore | None = None,
+        heartbeat_key: bytes | None = None,
+        has_tls: bool = False,
+        open_heartbeat: Callable[[ClusterConfig, NodeId], DatagramSocket] | None = None,
+        keeper: IncarnationKeeper | None = None,
+        clock_milliseconds: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self._engine = engine
+        self._cluster = cluster
+        self._local = engine.nodes.local_config
+        self.subscribers = NodeSubscribers()
+        subscribe_log(self.subscribers, engine.nodes.name)
+        self.own_incarnation = OwnIncarnation(
+            engine,
+            keeper=keeper or NothingKept(),
+            clock_milliseconds=clock_milliseconds,
+            begin=self._begin_incarnation,
+        )
+        self.mesh = Mesh(
+            Hello(
+                cluster=cluster.name,
+                number=NodeId(self._local.number),
+                name=self._local.name,
+                incarnation=engine.incarnation,
+                unit_bytes=PAGE_BYTES,
+                codecs=tuple(codec.name.lower() for codec in Codec),
+                timers=cluster.timers,
+            ),
+            members=self._members,
+            names=self._names,
+            handler=self,
+            transport=transport,
+            limits=ALL_LIMITS,
+            rng=rng,
+            newest=self._newest,
+            on_outdated=self.own_incarnation.on_outdated,
+            insecure_plaintext=cluster.insecure_plaintext,
+            on_no_link=engine.nodes.on_no_link,
+        )
+        self.members = Members(
+            engine,
+            cluster,
+            links=self.mesh.links,
+            apply=self._on_members_changed,
+            store=store,
+            has_tls=has_tls,
+        )
+        # Members that are gone, whose links still have to end.
+        self._parting: set[NodeId] = set()
+        self._rng = rng
+        self._heartbeat_key = heartbeat_key
+        self._open_heartbeat = open_heartbeat or partial(
+            open_socket, has_key=heartbeat_key is not None
+        )
+        self.heartbeat: HeartbeatService | None = None
+        # Set by the pager: what happened that front ends wait for, and when it wants to be woken next.
+        self.on_woken: Callable[[Woken], None] = ignore_woken
+        self.on_deadline: Callable[[float], None] = ignore_deadline
+        # Called once a pass, when what peers sent has had its effect: returns whether it did anything.
+        self.serve_waiting: Callable[[], bool] = serve_nobody
+        self.next_deadline: Callable[[], float | None] = no_deadline
+        # Called at the end of each pass: front ends send what it completed, all at once.
+        self.on_settled: list[Callable[[], None]] = []
+        self._waiting: trio.CancelScope | None = None
+        self._is_settling = False
+        self._heard_at: dict[NodeId, float] = {}
+
+    async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Listen, dial, beat and watch the clock until cancelled.
+
+        Raises:
+            OSError: An address can't be bound.
+        """
+        self.heartbeat = HeartbeatService(
+            self._cluster,
+            NodeId(self._local.number),
+            detector=Swim(
+                self._engine.nodes.nodes(),
+                NodeId(self._local.number),
+                self._engine.incarnation,
+                self._cluster.timers,
+                now=world_time(),
+                rng=self._rng,
+            ),
+            datagram_socket=self._open_heartbeat(self._cluster, NodeId(self._local.number)),
+            on_verdicts=self._on_verdicts,
+            key=self._heartbeat_key,
+            now=world_time,
+        )
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self.mesh.serve)
+            await nursery.start(self.heartbeat.run)
+            nursery.start_soon(self._watch_clock)
+            nursery.start_soon(self.own_incarnation.run)
+            task_status.started()
+
+    def settle(self) -> None:
+        """End a pass: perform what the engine wants, until it wants nothing more."""
+        if self._is_settling:
+            return  # the pass that is being ended goes on with this
+        self._is_settling = True
+        now = trio.current_time()
+        touched: dict[NodeId, Link] = {}
+        try:
+            self._perform_all(touched, now)
+            if self.serve_waiting():
+                self._perform_all(touched, now)
+        finally:
+            self._is_settling = False
+        for link in touched.values():
+            link.push()
+        for settled in self.on_settled:
+            settled()
+        if events := self._engine.take_node_events():
+            self.subscribers.publish(events)
+        self._set_alarm()
+
+    def _perform_all(self, touched: dict[NodeId, Link], now: float) -> None:
+        while effects := self._engine.settle(now):
+            for effect in effects:
+                self._perform(effect, touched, now)
+
+    def _perform(self, effect: Effect, touched: dict[NodeId, Link], now: float) -> None:
+        match effect:
+            case Send():
+                self._send(effect, touched, now)
+            case GetDone() | Replicated():
+                self.on_woken(effect)
+            case CloseLink(node, reason):
+                if (link := self.mesh.links.get(node)) is not None:
+                    link.close(reason)
+            case Resized():
+                log_resized(effect)
+            case Counted():
+                self.members.on_counted(effect)
+            case Distrusted(node) | TrustedAgain(node):
+                log_trust(effect, self._names().get(node, f"node {node}"))
+
+    async def say_farewell(self) -> None:
+        """Tell holders that nobody asks for our pages again, and wait until it has left, within a bound."""
+        self._engine.farewell()
+        self.settle()
+        with trio.move_on_after(FAREWELL_SECONDS_MAX):
+            # Once in a daemon's life: no event for it in the links.
+            while any(link.send_queue_bytes for link in self.mesh.links.values()):  # noqa: ASYNC110  see above
+                await trio.sleep(FAREWELL_POLL_SECONDS)
+
+    def _send(self, send: Send, touched: dict[NodeId, Link], now: float) -> None:
+        link = self.mesh.links.get(send.node)
+        if link is None:
+            if send.seconds_max:
+                self._engine.on_request_failed(send.request_id)
+            return
+        touched[send.node] = link
+        body = (send.body,) if send.body else ()
+        if send.seconds_max:
+            link.request(
+                send.type,
+                request_id=send.request_id,
+                deadline=now + send.seconds_max,
+                count=send.count,
+                table=send.table,
+                body=body,
+            )
+        else:
+            link.post(
+                send.type,
+                count=send.count,
+                table=send.table,
+                body=body,
+                request_id=send.request_id,
+                is_reply=send.is_reply,
+            )
+
+    # What links tell (net.link.LinkHandler).
+
+    def on_link_up(self, link: Link) -> None:
+        """Both sides accepted each other."""
+        self._engine.on_link_up(link.node, link.incarnation, now=trio.current_time())
+        if self.heartbeat is not None:
+            self.heartbeat.heard(link.node, link.incarnation)
+        self.members.on_link_up(link)
+        self.settle()
+
+    def on_frames(self, link: Link, frames: list[Frame]) -> None:
+        """Handle what one receive brought, in one pass."""
+        self.own_incarnation.on_frames(link.node)
+        now = trio.current_time()
+        if self.heartbeat is not None and now - self._heard_at.get(link.node, 0) > HEARD_SECONDS:
+            self._heard_at[link.node] = now
+            self.heartbeat.heard(link.node, link.incarnation)
+        unread = iter(frames)
+        try:
+            for frame in unread:
+                if frame.type in MEMBER_MESSAGES:
+                    self._on_member_frame(link, frame)
+                else:
+                    self._engine.on_frame(link.node, link.incarnation, frame, now=now)
+        except RemoteProtocolError:
+            # The link counts all these requests as answered, so nobody else will say that they failed.
+            for frame in unread:
+                if frame.is_reply:
+                    self._engine.on_request_failed(frame.request_id)
+            raise
+        finally:
+            self.settle()
+
+    def _on_member_frame(self, link: Link, frame: Frame) -> None:
+        if frame.is_reply:
+            # The link counts a request about pages as answered by this: nobody else will say that it failed.
+            self._engine.on_request_failed(frame.request_id)
+            raise RemoteProtocolError(
+                f"frame of type {frame.type} as a reply, which answers nothing"
+            )
+        self.members.on_frame(link, frame)
+
+    def on_requests_failed(self, link: Link, failures: list[tuple[int, Failure]]) -> None:
+        """Requests have no answer: their outcome is unknown."""
+        for request_id, _ in failures:
+            self._engine.on_request_failed(request_id)
+        # A lost link is said once, for all of them.
+        for failure in {failure for _, failure in failures} - {Failure.LOST}:
+            count = sum(each is failure for _, each in failures)
+            name = self._engine.nodes.name(link.node)
+            logger.warning("node %s: %s, requests: %d", name, failure.value, count)
+        # With a lost link, `on_link_lost` follows in the same step.  Before it the engine would ask again on this
+        # very link, which it still believes in.
+        if any(failure is not Failure.LOST for _, failure in failures):
+            self.settle()
+
+    def on_link_lost(self, link: Link, reason: str) -> None:
+        """The link is gone."""
+        self._engine.on_link_lost(link.node, link.incarnation, now=trio.current_time())
+        self._engine.nodes.on_no_link(link.node, LinkState.LOST, reason)
+        self.members.on_link_lost(link.node)
+        if link.node in self._parting:
+            self._parting.discard(link.node)
+            self._engine.on_member_removed(link.node)
+        self.settle()
+
+    # What members change.
+
+    def _on_members_changed(self, cluster: ClusterConfig) -> None:
+        """Make everything follow a new membership; a member that is gone goes when its link has ended."""
+        if self.members.is_removed:
+            cluster = replace(cluster, node=())
+        self._cluster = cluster
+        for node in self._engine.on_members(cluster, now=trio.current_time()):
+            if node in self.mesh.links:
+                self._parting.add(node)
+            elif node not in self._parting:
+                self._engine.on_member_removed(node)
+        # Back before its link had ended.
+        self._parting -= {NodeId(node.number) for node in cluster.node}
+        self.mesh.on_members_changed()
+        if self.heartbeat is not None:
+            self.heartbeat.on_members_changed(cluster)
+        self.settle()
+
+    # What the detector and the clock tell.
+
+    def _on_verdicts(self, verdicts: list[Verdict]) -> None:
+        for verdict in verdicts:
+            nodes = self._engine.nodes
+            if verdict.node not in nodes:
+                continue  # judged just before it was removed
+            says = believed(
+                verdict,
+                known=nodes.incarnation(verdict.node),
+                is_linked=nodes.is_linked(verdict.node),
+            )
+            if says is not None:
+                self._engine.on_verdict(says, now=trio.current_time())
+        self.settle()
+
+    async def _watch_clock(self) -> None:
+        while True:
+            with trio.CancelScope(deadline=self._alarm()) as self._waiting:
+                await trio.sleep_forever()
+            self._waiting = None
+            now = trio.current_time()
+            # Asked before each STATUS, not told at each change: half a second later is soon enough.
+            self._engine.is_starved = self.heartbeat is not None and self.heartbeat.is_starved
+            self._engine.on_deadline(now)
+            self.on_deadline(now)
+            self.settle()
+
+    def _alarm(self) -> float:
+        mine, theirs = self._engine.next_deadline(), self.next_deadline()
+        return mine if theirs is None else min(mine, theirs)
+
+    def _set_alarm(self) -> None:
+        # Setting a deadline costs trio more than the rest of a pass in which nothing happened.
+        if self._waiting is not None and (alarm := self._alarm()) < self._waiting.deadline:
+            self._waiting.deadline = alarm
+
+    def _newest(self, node: NodeId) -> Incarnation | None:
+        nodes = self._engine.nodes
+        return nodes.incarnation(node) if node in nodes else None
+
+    def _begin_incarnation(self, incarnation: Incarnation) -> None:
+        self._engine.begin_incarnation(incarnation)
+        self.mesh.begin_incarnation(incarnation)
+        if self.heartbeat is not None:
+            self.heartbeat.begin_incarnation(incarnation)
+
+    def _members(self) -> dict[NodeId, Address]:
+        return {NodeId(node.number): (node.address, node.port) for node in self._cluster.node}
+
+    def _names(self) -> dict[NodeId, str]:
+        return {NodeId(node.number): node.name for node in self._cluster.node}
+
+
+def log_resized(resized: Resized) -> None:
+    """Tell the log how a change of the budget ended."""
+    if resized.state is ResizeState.STOPPED:
+        logger.warning(
+            "shrinking stopped at %s: no peer takes the rest; the budget is %s, with %s of room for writes",
+            human_bytes(resized.resident_bytes), human_bytes(resized.budget_bytes),
+            human_bytes(resized.budget_bytes - resized.resident_bytes),
+        )  # fmt: skip
+    else:
+        logger.info("the budget is %s now", human_bytes(resized.budget_bytes))
+
+
+def log_trust(news: Distrusted | TrustedAgain, name: str) -> None:
+    """Tell the log that a peer does not keep what it stores, or does again; at most once for each backoff."""
+    bad = ", ".join(f"{pages} {kind.value}" for kind, pages in news.bad.items())
+    if isinstance(news, Distrusted):
+        logger.warning(
+            "%s does not keep pages that it said it stored: %s so far; it gets no new pages for %g s",
+            name, bad, news.seconds,
+        )  # fmt: skip
+    else:
+        logger.info("%s keeps pages again; before that %s", name, bad)
+
+
+def ignore_woken(_: Woken) -> None:
+    """Serve no front end."""
+
+
+def serve_nobody() -> bool:
+    """Serve no front end."""
+    return False
+
+
+def ignore_deadline(_: float) -> None:
+    """Serve no front end."""
+
+
+def no_deadline() -> None:
+    """Serve no front end."""

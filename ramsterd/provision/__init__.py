@@ -1,0 +1,1 @@
+"""Files for a new cluster: a certificate authority, and a folder for each node."""

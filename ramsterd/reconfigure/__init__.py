@@ -1,0 +1,1 @@
+"""From configuration files to running parts: judged, made, and applied again on a reload."""

@@ -1,0 +1,55 @@
+"""What a reload does to the parts of a running daemon, in one step of the loop."""
+
+import trio
+
+from config.model import DaemonConfig
+from ramsterd.frontends.nbd.server import NbdServer
+from ramsterd.frontends.tmem.pools import quotas_of
+from ramsterd.frontends.tmem.server import TmemServer
+from ramsterd.host.certificate import CertificateKeeper
+from ramsterd.host.heartbeat_key import replace_heartbeat_key
+from ramsterd.host.logs import set_levels
+from ramsterd.pagepath.engine import Engine
+from ramsterd.pagepath.peers import Peers
+from ramsterd.reconfigure.examine import Reread
+from ramsterd.reconfigure.exports import Exports
+
+
+def apply_config(
+    config: DaemonConfig,
+    found: Reread,
+    *,
+    exports: Exports,
+    engine: Engine,
+    peers: Peers,
+    nbd: NbdServer,
+    tmem: TmemServer,
+) -> None:
+    """Follow a changed file; `config.differences` says in what it may differ from the one that runs.
+
+    Raises:
+        CannotApply: Nothing has changed.
+    """
+    exports.follow(config.export)  # the only one that may fail
+    set_levels(config.log)
+    engine.set_limits(memory=config.memory, remote=config.remote, now=trio.current_time())
+    nbd.set_exports(exports.all, connections_max=config.nbd.connections_max)
+    tmem.set_limits(
+        quotas=quotas_of(config.tmem),
+        users=found.tmem_users,
+        connections_max=config.tmem.connections_max,
+    )
+    peers.settle()
+
+
+def use_keys(found: Reread, *, certificate: CertificateKeeper | None, peers: Peers) -> list[str]:
+    """Use what certificate and heartbeat key are now, if they are used at all, and look at the cluster file.
+
+    Returns what is wrong with the cluster file, if anything is.
+    """
+    if certificate is not None and found.credentials is not None:
+        certificate.replace(found.credentials)
+    if peers.heartbeat is not None and found.heartbeat_key is not None:
+        replace_heartbeat_key(found.heartbeat_key, peers.heartbeat)
+    problem = peers.members.check_store()
+    return [problem] if problem else []

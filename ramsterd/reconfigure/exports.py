@@ -1,0 +1,111 @@
+"""The exports of this node: made from the file at the start, and after a reload of those that are new or have grown.
+
+What the state file knows of an export holds for a new one, too: if one of its name was lost, it is closed.
+"""
+
+import logging
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import Final
+
+from config.model import Durability, ExportConfig, OnLoss
+from ramsterd.core.page import PoolKind
+from ramsterd.core.pools import PoolsExhausted
+from ramsterd.frontends.nbd.export import Export
+from ramsterd.frontends.pager import Pager
+from ramsterd.reconfigure.reload import CannotApply
+from ramsterd.statefile.marks import Marks, report
+
+logger = logging.getLogger("ramster.daemon")
+
+# All pages of an export belong to one object.
+EXPORT_OBJECT: Final = b""
+
+
+class Exports:
+    """Each with a pool of its own."""
+
+    def __init__(self, pager: Pager, marks: Marks, configs: Sequence[ExportConfig]) -> None:
+        self._pager = pager
+        self._marks = marks
+        self._configs = tuple(configs)
+        self._by_name = {config.name: self._new(config) for config in configs}
+
+    @property
+    def all(self) -> tuple[Export, ...]:
+        """Return all exports, in the order in which they came."""
+        return tuple(self._by_name.values())
+
+    @property
+    def names(self) -> Collection[str]:
+        """Return their names, those of later exports too."""
+        return self._by_name.keys()
+
+    def blank_scratch(self, names: Collection[str] | None = None) -> None:
+        """Let the lost exports that the file calls scratch disks be blank; all of them, or those of these names."""
+        for config in self._configs:
+            if config.on_loss is not OnLoss.BLANK or (
+                names is not None and config.name not in names
+            ):
+                continue
+            if self._marks.reset(config.name):
+                logger.warning(
+                    'the pages of export %s ended with the last run of ramsterd; it is blank now (on_loss = "blank")',
+                    config.name,
+                )
+
+    def follow(self, configs: Sequence[ExportConfig]) -> None:
+        """Make those that are new, and let those grow that have grown; none ever goes.
+
+        Clients that are connected go on with the size they were told.
+
+        Raises:
+            CannotApply: There can't be so many; nothing has changed.
+        """
+        assert self._by_name.keys() <= {each.name for each in configs}, (
+            "config.differences keeps them"
+        )
+        new = self._make([each for each in configs if each.name not in self._by_name])
+        self._configs = tuple(configs)
+        for config in configs:
+            export = new.get(config.name) or self._by_name[config.name]
+            self._by_name[config.name] = replace(
+                export, size=config.size, description=config.description
+            )
+        self.blank_scratch(new)
+        for line in report(
+            [each for each in self._marks.losses() if each.name in new and each.user is None], new
+        ):
+            logger.warning("%s", line)
+
+    def _make(self, configs: Sequence[ExportConfig]) -> dict[str, Export]:
+        """Return new exports; if there is no pool for one of them, there is none for any."""
+        made: dict[str, Export] = {}
+        for config in configs:
+            try:
+                made[config.name] = self._new(config)
+            except PoolsExhausted as error:
+                for export in made.values():
+                    # Nobody has put a page yet, so one slice is the whole.
+                    self._pager.destroy_some(export.pool, pages_max=1)
+                raise CannotApply(f"export {config.name}: {error}") from None
+        return made
+
+    def _new(self, config: ExportConfig) -> Export:
+        return Export(
+            name=config.name,
+            size=config.size,
+            description=config.description,
+            is_read_only=config.read_only,
+            is_replicated=config.durability is Durability.REPLICATED,
+            pool=self._pager.new_pool(
+                PoolKind.PERSISTENT,
+                config.name,
+                copies=config.copies,
+                is_replicated=config.durability is Durability.REPLICATED,
+                codec=config.codec,
+                is_disk=True,
+            ),
+            object_id=EXPORT_OBJECT,
+            mark=self._marks.of(config.name),
+        )

@@ -1,0 +1,1 @@
+"""Fetch: pages come back because a client asked for them."""

@@ -1,0 +1,259 @@
+"""Which holder is asked for which pages: what is queued for it, under way, and late.
+
+A page with several holders is asked for at one of them: linked before others, and not at one that owes late answers.
+It is queued or under way at each of them once at most.
+
+A request that takes longer than answers took lately is late: its pages may be asked for at another holder as well
+(a hedge), and it does not count against the window of its own holder any more.  Of those a holder has no more than
+`LATE_REQUESTS_MAX`: one that answers nothing, while all others of its pages do the same, is asked for no more.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Container
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from config.limits import IN_FLIGHT_MAX
+from ramsterd.core.rows import HOLDERS, NO_HOLDER, QUARTERS_PER_ROW, SERIAL, WORDS_PER_ROW
+from ramsterd.core.store import Store
+from ramsterd.remote.holders.holders import Holder, Holders
+from ramsterd.remote.limits.hedge_delay import Latency
+from ramsterd.remote.wire import PAGES_PER_FRAME_MAX
+
+# Of two holders, every 64 serials the other one is asked first.
+_SPREAD_SHIFT: Final = 6
+# Requests that one holder owes late answers to.  A link carries so many requests, and no more (net.connection).
+LATE_REQUESTS_MAX: Final = IN_FLIGHT_MAX
+
+# A serial, and the row that had it when it was asked for.
+Asked: TypeAlias = tuple[int, int]
+
+
+@dataclass(slots=True)
+class FetchRequest:
+    """One GET_PAGES, under way or about to be: parallel lists."""
+
+    holder: int
+    serials: list[int]
+    rows: list[int]
+    asked_at: float = 0.0
+    # Whether its pages were asked for elsewhere, for want of an answer.
+    is_hedged: bool = False
+
+
+class Asking:
+    """What holders are asked for."""
+
+    def __init__(
+        self,
+        store: Store,
+        holders: Holders,
+        *,
+        in_flight_max: int,
+        is_linked: Callable[[Holder], bool],
+        wanted: Container[int],
+    ) -> None:
+        """Begin with nothing asked for.
+
+        Args:
+            store: Whose rows say who holds what.
+            holders: The lives behind holder ids.
+            in_flight_max: GET frames under way to one peer.
+            is_linked: Whether a holder can be asked now.
+            wanted: The serials that somebody waits for, as they come and go.
+        """
+        self._store = store
+        self._holders = holders
+        self._in_flight_max = in_flight_max
+        self._is_linked = is_linked
+        self._wanted = wanted
+        self._latency = Latency()
+        # At which holders a wanted serial is queued or under way: never twice at one.
+        self._asked: dict[int, list[int]] = {}
+        self._queued: dict[int, FetchRequest] = {}
+        self._in_flight: dict[int, FetchRequest] = {}
+        # Requests under way that may be hedged, the oldest in front.
+        self._hedgeable: OrderedDict[int, None] = OrderedDict()
+        # How many hedged requests holders have not answered.
+        self._overdue: dict[int, int] = {}
+
+    # Choosing a holder.
+
+    def is_living(self, holder: int) -> bool:
+        """Whether a holder's life is not over: a request may outlast it, and its id too."""
+        life = self._holders.get(holder)
+        return life is not None and not life.is_dead
+
+    def choose(self, row: int, *, besides: int = NO_HOLDER) -> int:
+        """Return a living holder of a row, one that is linked if there is one, or `NO_HOLDER`.
+
+        Neighbours come from the same holder, so that they share a frame.
+        """
+        first = self._store.rows.quarters[row * QUARTERS_PER_ROW + HOLDERS]
+        second = self._store.rows.quarters[row * QUARTERS_PER_ROW + HOLDERS + 1]
+        if not second:  # one copy
+            return NO_HOLDER if first == besides or self._holders[first].is_dead else first
+        living = [
+            holder
+            for holder in self._store.rows.holders(row)
+            if holder != besides and not self._holders[holder].is_dead
+        ]
+        linked = [holder for holder in living if self._is_linked(self._holders[holder])]
+        among = [holder for holder in linked if holder not in self._overdue] or linked or living
+        serial = self._store.rows.words[row * WORDS_PER_ROW + SERIAL]
+        return among[(serial >> _SPREAD_SHIFT) % len(among)] if among else NO_HOLDER
+
+    def queue_elsewhere(self, holder: int, serial: int, row: int) -> bool:
+        """Have what one holder does not give asked for at another, if one is linked; return whether one is."""
+        other = self.choose(row, besides=holder)
+        if other and self._is_linked(self._holders[other]):
+            self.queue(other, serial, row)
+            return True
+        return False
+
+    # What is queued.
+
+    def queue(self, holder: int, serial: int, row: int) -> None:
+        """Have a page asked for at a holder, unless it is already."""
+        asked = self._asked.setdefault(serial, [])
+        if holder in asked:
+            return
+        asked.append(holder)
+        queued = self._queued.get(holder)
+        if queued is None:
+            queued = self._queued[holder] = FetchRequest(holder, [], [])
+        queued.serials.append(serial)
+        queued.rows.append(row)
+
+    def queued_holders(self) -> list[int]:
+        """Return the holders that have something to be asked for."""
+        return list(self._queued)
+
+    def take_queued(self, holder: int) -> FetchRequest | None:
+        """Return what a holder was about to be asked for; it is not any more."""
+        queued = self._queued.pop(holder, None)
+        if queued is not None:
+            self._unask(queued)
+        return queued
+
+    def requeue(self, request: FetchRequest) -> None:
+        """Have what is still wanted of a request asked for at its holder, again."""
+        for serial, row in self.still_wanted(request):
+            self.queue(request.holder, serial, row)
+
+    def forget_what_nobody_wants(self) -> None:
+        """What is wanted no more is not asked for either: a holder may be away for long."""
+        for holder in self.queued_holders():
+            queued = self.take_queued(holder)
+            assert queued is not None
+            self.requeue(queued)
+
+    def still_wanted(self, request: FetchRequest) -> list[Asked]:
+        """Return the pages of a request that somebody waits for."""
+        return [
+            (serial, row)
+            for serial, row in zip(request.serials, request.rows, strict=True)
+            if serial in self._wanted
+        ]
+
+    def asked_count(self, serial: int) -> int:
+        """Return at how many holders a page is queued or under way."""
+        return len(self._asked.get(serial, ()))
+
+    def _unask(self, request: FetchRequest) -> None:
+        """A request is over, or was never sent: its serials are not asked for at its holder."""
+        for serial in request.serials:
+            asked = self._asked.get(serial)
+            if asked is not None and request.holder in asked:
+                asked.remove(request.holder)
+                if not asked:
+                    del self._asked[serial]
+
+    # What is under way.
+
+    def take_requests(self, holder: int) -> list[FetchRequest]:
+        """Return what to ask a linked holder for now, as far as the window goes."""
+        queued = self.take_queued(holder)
+        if queued is None:
+            return []
+        under_way = sum(not request.is_hedged for request in self.under_way(holder))
+        if self._overdue.get(holder, 0) > LATE_REQUESTS_MAX - self._in_flight_max:
+            under_way = self._in_flight_max  # each that is sent may be late too
+        pairs = self.still_wanted(queued)
+        requests = []
+        while pairs and under_way < self._in_flight_max:
+            now, pairs = pairs[:PAGES_PER_FRAME_MAX], pairs[PAGES_PER_FRAME_MAX:]
+            requests.append(
+                FetchRequest(holder, [pair[0] for pair in now], [pair[1] for pair in now])
+            )
+            under_way += 1
+        for serial, row in pairs:
+            self.queue(holder, serial, row)
+        return requests
+
+    def begin(self, request_id: int, request: FetchRequest, now: float) -> None:
+        """The request is on its way."""
+        request.asked_at = now
+        for serial in request.serials:
+            self._asked.setdefault(serial, []).append(request.holder)
+        self._in_flight[request_id] = request
+        # All pages of a block have the same holders, so the first speaks for nearly all.
+        if self._store.rows.quarters[request.rows[0] * QUARTERS_PER_ROW + HOLDERS + 1]:
+            self._hedgeable[request_id] = None
+
+    def __getitem__(self, request_id: int) -> FetchRequest:
+        return self._in_flight[request_id]
+
+    def under_way(self, holder: int) -> list[FetchRequest]:
+        """Return the requests that a holder has not answered."""
+        return [request for request in self._in_flight.values() if request.holder == holder]
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests are under way."""
+        return len(self._in_flight)
+
+    def end(self, request_id: int, *, answered_at: float | None) -> FetchRequest:
+        """The request was answered, or failed (None)."""
+        request = self._in_flight.pop(request_id)
+        self._hedgeable.pop(request_id, None)
+        self._unask(request)
+        if request.is_hedged:
+            left = self._overdue[request.holder] - 1
+            if left:
+                self._overdue[request.holder] = left
+            else:
+                del self._overdue[request.holder]
+        if answered_at is not None:
+            self._latency.on_answer(answered_at - request.asked_at)
+        return request
+
+    # What is late.
+
+    @property
+    def hedge_seconds(self) -> float:
+        """After how long an answer is late."""
+        return self._latency.hedge_seconds
+
+    def next_deadline(self) -> float | None:
+        """Return when the first request that may be hedged is late."""
+        first = next(iter(self._hedgeable), None)
+        return None if first is None else self._in_flight[first].asked_at + self.hedge_seconds
+
+    def take_late(self, now: float) -> FetchRequest | None:
+        """Return a request that is late, once; it counts as hedged from now on."""
+        late_at = self.next_deadline()
+        if late_at is None or late_at > now:
+            return None
+        request_id, _ = self._hedgeable.popitem(last=False)
+        request = self._in_flight[request_id]
+        request.is_hedged = True
+        self._overdue[request.holder] = self._overdue.get(request.holder, 0) + 1
+        return request
+
+    def check_invariants(self) -> set[int]:
+        """Assert that no request names a page twice; return the serials of all."""
+        requests = [*self._in_flight.values(), *self._queued.values()]
+        for request in requests:
+            assert len(set(request.serials)) == len(request.serials), "asked for twice in one frame"
+        return {serial for request in requests for serial in request.serials}

@@ -1,0 +1,356 @@
+"""Fetching: pages that a get waits for are asked for, come home, and are served.
+
+A page that is wanted is asked for once, however many gets wait for it (remote.pending), at one of its holders
+(remote.asking).  An answer is applied by comparing the serial that was asked for with the one that the row has now
+(remote.arrival), so that a page that was put again or flushed on the way is never served or installed: the get looks
+the page up anew.
+
+Another holder is asked at once when the link is lost, the request fails, or what comes is missing or damaged; and
+when the answer is late (a hedge).  The first good answer serves; a later one finds nobody waiting.
+
+A request that fails leaves its pages wanted; with no other holder they are asked for again as soon as theirs is linked.
+A get gives up at its own deadline, or at once when all its holders are declared down.  Either way nothing of it
+stays behind.
+
+An ephemeral page is worth no wait: one that its holder has no more is a miss, and so is one whose holder is not
+linked, not up, or did not answer.  In the latter cases the row stays: the page may be found when the holder is back.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from net.frame import Frame
+from ramsterd.core import traffic
+from ramsterd.core.codec import ZPAGE_BYTES_MASK
+from ramsterd.core.page import PoolKind
+from ramsterd.core.rows import SERIAL, WORDS_PER_ROW
+from ramsterd.core.store import RunOfPages, Store
+from ramsterd.core.zbud import SLOT_SHIFT
+from ramsterd.remote.fetch.arrival import Arrival, judge_arrival, serial_elsewhere, verified
+from ramsterd.remote.fetch.asking import Asking, FetchRequest
+from ramsterd.remote.fetch.pending import GetOutcome, PendingGet, PendingGets, Waiter
+from ramsterd.remote.holders.holders import Holder, Holders
+from ramsterd.remote.holders.trust import BadCopy
+from ramsterd.remote.wire import parse_get_reply
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchStatistics:
+    """Counts of pages, and of requests where the name says so."""
+
+    wanted: int
+    requests_in_flight: int
+    fetched_total: int
+    fetched_zpage_bytes_total: int
+    installed_total: int
+    overtaken_total: int
+    corrupt_total: int
+    missing_total: int
+    # Ephemeral pages that a peer had no more, or could not be asked for; `missing` are persistent ones.
+    missed_total: int
+    requests_failed_total: int
+    unreachable_total: int
+    hedged_total: int
+    hedge_seconds: float
+
+
+class Fetches:
+    """Wanted pages, and what is done about them."""
+
+    def __init__(
+        self,
+        store: Store,
+        holders: Holders,
+        *,
+        in_flight_max: int,
+        is_linked: Callable[[Holder], bool],
+        on_thinned: Callable[[int], None],
+        on_bad_holder: Callable[[int, BadCopy, float], None],
+    ) -> None:
+        """Begin with nothing wanted; `Asking` says what the arguments are.
+
+        `on_thinned` is called with a row that has lost one of its copies, and has others; `on_bad_holder` with the id of
+        a holder whose copy of a page is bad, and the time.
+        """
+        self._store = store
+        self._on_thinned = on_thinned
+        self._on_bad_holder = on_bad_holder
+        self._gets = PendingGets()
+        self._asking = Asking(
+            store,
+            holders,
+            in_flight_max=in_flight_max,
+            is_linked=is_linked,
+            wanted=self._gets.wanted,
+        )
+        self._fetched = 0
+        self._fetched_zpage_bytes = 0
+        self._installed = 0
+        self._overtaken = 0
+        self._corrupt = 0
+        self._missing = 0
+        self._requests_failed = 0
+        self._hedged = 0
+
+    # What is wanted.
+
+    def wait(self, pending: PendingGet, run: RunOfPages) -> None:
+        """Let a get wait for the pages of its run that are elsewhere; they are queued to be asked for."""
+        pending.is_ephemeral = self._store.pools[pending.pool].kind is PoolKind.EPHEMERAL
+        self._gets.begin(pending)
+        for position, row in run.elsewhere:
+            self._want(pending, position, row)
+        self._gets.count_down(pending)
+
+    def cancel(self, pendings: Iterable[PendingGet]) -> None:
+        """Nobody waits for these gets any more; what they alone wanted is not asked for, if it was not yet."""
+        self._gets.cancel(pendings)
+        self._asking.forget_what_nobody_wants()
+
+    def is_wanted(self, serial: int) -> bool:
+        """Whether somebody waits for a page already."""
+        return serial in self._gets.wanted
+
+    def take_done(self) -> list[PendingGet]:
+        """Return the gets that ended since the last call."""
+        return self._gets.take_done()
+
+    def _want(self, pending: PendingGet, position: int, row: int) -> None:
+        holder = self._asking.choose(row)
+        if not holder:
+            self._lose(pending, row)
+            return
+        serial = self._store.rows.words[row * WORDS_PER_ROW + SERIAL]
+        if self._gets.want(serial, pending, position):
+            self._asking.queue(holder, serial, row)
+
+    def _lose(self, pending: PendingGet, row: int) -> None:
+        if self._store.lose(row):
+            self._gets.finish(pending, GetOutcome.LOST)
+        else:
+            self._gets.missed += 1
+
+    def _look_up_again(self, waiters: list[Waiter]) -> None:
+        """A page was put again or flushed while it was on its way: what do its gets find now?"""
+        for pending, position in waiters:
+            if not pending.is_over:
+                self._look_up(pending, position)
+
+    def _look_up(self, pending: PendingGet, position: int) -> None:
+        if pending.pool not in self._store.pools:
+            self._gets.deliver(pending, position, None)
+            return
+        run = self._store.get(pending.pool, pending.object_id, pending.index + position, 1)
+        if run.lost_count:
+            self._gets.finish(pending, GetOutcome.LOST)
+        elif run.elsewhere:
+            self._want(pending, position, run.elsewhere[0][1])
+            self._gets.count_down(pending)
+        else:
+            self._gets.deliver(pending, position, run.pages[0])
+
+    # What is asked for.
+
+    def queued_holders(self) -> list[int]:
+        """Return the holders that have something to be asked for."""
+        return self._asking.queued_holders()
+
+    def take_requests(self, holder: int) -> list[FetchRequest]:
+        """Return what to ask a linked holder for now, as far as the window goes."""
+        return self._asking.take_requests(holder)
+
+    def begin(self, request_id: int, request: FetchRequest, now: float) -> None:
+        """The request is on its way."""
+        self._asking.begin(request_id, request, now)
+
+    def redirect(self, holder: int) -> None:
+        """A holder has no link: ask others for what is queued for it, as far as there are any."""
+        queued = self._asking.take_queued(holder)
+        if queued is not None:
+            self._ask_elsewhere_or_again(queued)
+
+    def _ask_elsewhere_or_again(self, request: FetchRequest) -> None:
+        for serial, row in self._asking.still_wanted(request):
+            if not self._asking.asked_count(serial):  # else a hedge is under way
+                self._ask_elsewhere_or_at(request.holder, serial, row)
+
+    def _ask_elsewhere_or_at(self, holder: int, serial: int, row: int) -> None:
+        """Have a page asked for at another holder that is linked, or else at this one, if its life is not over."""
+        if self._ask_elsewhere(holder, serial, row):
+            return
+        if self._asking.is_living(holder):
+            self._asking.queue(holder, serial, row)
+        else:
+            self._look_up_again(self._gets.take(serial))
+
+    def _ask_elsewhere(self, holder: int, serial: int, row: int) -> bool:
+        """Have what one holder does not give looked up anew, or asked for at another that is linked, if it can be."""
+        if serial_elsewhere(self._store, row) != serial:
+            self._look_up_again(self._gets.take(serial))
+            return True
+        return self._asking.queue_elsewhere(holder, serial, row)
+
+    # What comes.
+
+    def on_reply(self, request_id: int, frame: Frame, now: float) -> None:
+        """Judge each page of an answer, and serve who waits for it.
+
+        Raises:
+            RemoteProtocolError: The answer does not fit the request.
+        """
+        packed = parse_get_reply(frame, len(self._asking[request_id].serials))
+        request = self._asking.end(request_id, answered_at=now)
+        start = 0
+        for serial, row, code in zip(request.serials, request.rows, packed, strict=True):
+            end = start + (code & ZPAGE_BYTES_MASK)
+            if waiters := self._gets.take(serial):
+                arrival = judge_arrival(serial_elsewhere(self._store, row), serial)
+                if arrival is Arrival.INSTALL:
+                    zpage = frame.body[start:end]
+                    self._on_page(request.holder, row, code, zpage, waiters, now)
+                else:
+                    self._overtaken += 1
+                    self._look_up_again(waiters)
+            start = end
+
+    def _on_page(
+        self,
+        holder: int,
+        row: int,
+        code: int,
+        zpage: memoryview,
+        waiters: list[Waiter],
+        now: float,
+    ) -> None:
+        store = self._store
+        page = verified(store, row, code, zpage)
+        if page is None:
+            kind = BadCopy.DAMAGED if code else BadCopy.MISSING
+            self.on_bad_copy(holder, row, kind, now, waiters)
+            return
+        self._fetched += 1
+        self._fetched_zpage_bytes += len(zpage)
+        if not store.rows.location(row) and traffic.install(store, row, zpage):
+            self._installed += 1
+        for pending, position in waiters:
+            self._gets.deliver(pending, position, page)
+
+    def on_bad_copy(
+        self, holder: int, row: int, kind: BadCopy, now: float, waiters: Sequence[Waiter] = ()
+    ) -> None:
+        """The holder does not have the page, or not intact.  Another may; else it is lost, or a miss if ephemeral."""
+        store, rows, serial = self._store, self._store.rows, self._store.rows.serial(row)
+        is_persistent = store.kind_of(row) is PoolKind.PERSISTENT
+        self._corrupt += kind is BadCopy.DAMAGED
+        if is_persistent or kind is BadCopy.DAMAGED:  # an ephemeral page may be dropped
+            self._on_bad_holder(holder, kind, now)
+        if location := rows.location(row):
+            # It is here too: that copy is the one that counts from now on.
+            store.adopt_block(location >> SLOT_SHIFT)
+            self._look_up_again(list(waiters))
+            return
+        others = [each for each in rows.holders(row) if each != holder]
+        if others:
+            if len(others) < len(rows.holders(row)):
+                rows.remove_holder(row, holder)
+                store.owe(holder, serial)
+                self._on_thinned(row)
+            if not waiters:
+                return
+            if other := self._asking.choose(row):
+                self._gets.put_back(serial, list(waiters))
+                self._asking.queue(other, serial, row)
+                return
+        self._missing += kind is BadCopy.MISSING and is_persistent
+        self._lose_for(waiters, row)
+
+    def _lose_for(self, waiters: Sequence[Waiter], row: int) -> None:
+        """The last copy of a page is gone: a loss, or a miss if it is ephemeral."""
+        is_persistent = self._store.lose(row)
+        self._gets.missed += not is_persistent
+        for pending, position in waiters:
+            if is_persistent:
+                self._gets.finish(pending, GetOutcome.LOST)
+            else:
+                self._gets.deliver(pending, position, None)
+
+    # What goes wrong.
+
+    def on_request_failed(self, request_id: int) -> None:
+        """No answer: persistent pages stay wanted, from another holder if there is one; ephemeral ones are a miss."""
+        request = self._asking.end(request_id, answered_at=None)
+        self._requests_failed += 1
+        self._gets.miss(request.serials)
+        self._ask_elsewhere_or_again(request)
+
+    def miss_queued(self, holder: int) -> None:
+        """The holder can't be asked now: what is ephemeral is not waited for."""
+        queued = self._asking.take_queued(holder)
+        if queued is not None:
+            self._gets.miss(queued.serials)
+            self._asking.requeue(queued)
+
+    def on_holder_suspect(self, holder: int) -> None:
+        """The holder has been silent: gets of ephemeral pages that it was asked for end now."""
+        for request in self._asking.under_way(holder):
+            self._gets.miss(request.serials)
+
+    def on_holder_unreachable(self, holder: int) -> None:
+        """A holder was declared down: gets that only it can serve fail now, their pages are not lost."""
+        for request in self._requests_of(holder):
+            self._gets.miss(request.serials)
+            for serial, row in self._asking.still_wanted(request):
+                if not self._ask_elsewhere(holder, serial, row):
+                    for pending, _ in self._gets.take(serial):
+                        self._gets.give_up(pending)
+
+    def on_holder_dead(self, holder: int) -> None:
+        """A holder started again and has nothing any more: gets that wait for it look their pages up anew."""
+        for request in self._requests_of(holder):
+            for serial in request.serials:
+                self._look_up_again(self._gets.take(serial))
+
+    def _requests_of(self, holder: int) -> list[FetchRequest]:
+        """Return what a holder was asked for, and what it was about to be, which is not queued any more."""
+        requests, queued = self._asking.under_way(holder), self._asking.take_queued(holder)
+        return requests if queued is None else [*requests, queued]
+
+    # Time.
+
+    def next_deadline(self) -> float | None:
+        """Return when the first waiting get gives up, or the first request is to be hedged."""
+        times = self._gets.next_deadline(), self._asking.next_deadline()
+        return min((time for time in times if time is not None), default=None)
+
+    def on_deadline(self, now: float) -> None:
+        """Give up gets that have waited long enough, and ask others for what takes long."""
+        if self._gets.expire(now):
+            self._asking.forget_what_nobody_wants()
+        while (late := self._asking.take_late(now)) is not None:
+            for serial, row in self._asking.still_wanted(late):
+                if self._asking.asked_count(serial) == 1:  # a hedge is not hedged
+                    self._hedged += self._ask_elsewhere(late.holder, serial, row)
+
+    # What is true.
+
+    def statistics(self) -> FetchStatistics:
+        """Return a snapshot."""
+        return FetchStatistics(
+            wanted=len(self._gets.wanted),
+            requests_in_flight=self._asking.in_flight,
+            fetched_total=self._fetched,
+            fetched_zpage_bytes_total=self._fetched_zpage_bytes,
+            installed_total=self._installed,
+            overtaken_total=self._overtaken,
+            corrupt_total=self._corrupt,
+            missing_total=self._missing,
+            missed_total=self._gets.missed,
+            requests_failed_total=self._requests_failed,
+            unreachable_total=self._gets.unreachable,
+            hedged_total=self._hedged,
+            hedge_seconds=self._asking.hedge_seconds,
+        )
+
+    def check_invariants(self) -> None:
+        """Assert that each wanted page is queued or under way, and each waiter still waits."""
+        self._gets.check_invariants(self._asking.check_invariants())

@@ -1,0 +1,107 @@
+"""Sweeps: after a holder was lost, all rows that name it are looked at, a slice of the row table at a time.
+
+Of a life that ended the pages are lost that only it had, and clean copies of the others become ours alone; of a holder without a link, or where more copies are wanted
+than there are, nothing is lost, and what has too few copies is found.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from ramsterd.core import traffic
+from ramsterd.core.store import Store
+from ramsterd.remote.holders.holders import Holder, Holders
+
+# Rows looked at in one slice, pages that are adopted or lost in it (some 8 ms), and the pause after it.
+SWEEP_ROWS: Final = 4096
+SWEEP_PAGES: Final = 2048
+SWEEP_SECONDS: Final = 0.02
+
+
+class Sweeps:
+    """Which holders are swept for, and how far that is."""
+
+    def __init__(
+        self,
+        store: Store,
+        holders: Holders,
+        *,
+        on_thinned: Callable[[int], None],
+        on_forgotten: Callable[[Holder, int, float], None],
+    ) -> None:
+        """Begin with none.
+
+        Args:
+            store: Whose rows these are.
+            holders: All lives, of which those that are over are forgotten.
+            on_thinned: Called with each row that may have too few copies.
+            on_forgotten: Called at the end for a life that is over: how many persistent pages it had, and the time.
+        """
+        self._store = store
+        self._holders = holders
+        self._on_thinned = on_thinned
+        self._on_forgotten = on_forgotten
+        # By holder id: the row to go on from.
+        self._rows: dict[int, tuple[Holder, int]] = {}
+        # Those of them that look for what has too few copies for another reason than that holder's absence.
+        self._to_finish: set[int] = set()
+        # By holder id, of lives that are over: the persistent pages found so far.
+        self._found: dict[int, int] = {}
+        self._step_at: float | None = None
+
+    def begin(self, holder: Holder, *, is_absent: bool = True) -> None:
+        """Look at all rows that name a holder.
+
+        Args:
+            holder: Which one.
+            is_absent: Whether that is because it can't be asked: until then all its pages count as being at risk.
+                Else more copies are wanted.
+        """
+        if is_absent:
+            holder.is_unswept = True
+        else:
+            self._to_finish.add(holder.holder)
+        self._rows[holder.holder] = (holder, 0)
+
+    def call_off(self, holder: Holder) -> None:
+        """It can be asked again."""
+        holder.is_unswept = False
+        if holder.holder in self._to_finish:
+            return
+        self._rows.pop(holder.holder, None)
+
+    def settle(self, now: float) -> None:
+        """A pass ends: the next slice is due a while from now."""
+        if self._rows and self._step_at is None:
+            self._step_at = now + SWEEP_SECONDS
+
+    def next_deadline(self) -> float | None:
+        """Return when the next slice is due."""
+        return self._step_at
+
+    def on_deadline(self, now: float) -> None:
+        """Look at the next slice, if it is due."""
+        if self._step_at is None or self._step_at > now:
+            return
+        self._step_at = None
+        if self._rows:
+            self._sweep(*self._rows.pop(next(iter(self._rows))), now)
+
+    def _sweep(self, holder: Holder, row: int, now: float) -> None:
+        if holder.is_dead:
+            swept = traffic.lose_held_by(
+                self._store, holder.holder, row, SWEEP_ROWS, pages_max=SWEEP_PAGES
+            )
+            self._found[holder.holder] = self._found.get(holder.holder, 0) + swept.persistent
+        else:
+            swept = traffic.find_held_by(self._store, holder.holder, row, SWEEP_ROWS)
+        for thinned in swept.thinned:
+            self._on_thinned(thinned)
+        if swept.next_row:
+            self._rows[holder.holder] = (holder, swept.next_row)
+            return
+        holder.is_unswept = False
+        self._to_finish.discard(holder.holder)
+        if holder.is_dead:
+            self._holders.forget(holder)
+            self._store.unreachable_holders.discard(holder.holder)
+            self._on_forgotten(holder, self._found.pop(holder.holder, 0), now)

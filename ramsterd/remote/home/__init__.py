@@ -1,0 +1,1 @@
+"""Pages come back, or are copied again, without a client: rebuild, recall, repatriate."""

@@ -1,0 +1,127 @@
+"""Homebound: all that comes home though no front end asked, and how often it is looked for.
+
+Three reasons: a copy was lost (`rebuild`), a holder wants its memory back (`retake`), or there is room (`repatriate`).
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Final
+
+from config.model import MemoryConfig, RemoteConfig
+from nodemanager.ids import NodeId
+from ramsterd.core.store import Store
+from ramsterd.remote.fetch.fetch import Fetches
+from ramsterd.remote.fetch.pending import PendingGet
+from ramsterd.remote.holders.holders import Holder
+from ramsterd.remote.home.leaf_fetch import STAY_BELOW, Homecoming
+from ramsterd.remote.home.rebuild import Rebuilder
+from ramsterd.remote.home.recall_owner import Retaker
+from ramsterd.remote.home.repatriate import Repatriator
+
+# Between two ticks, as long as pages are on their way, and when none are.
+BUSY_SECONDS: Final = 0.05
+IDLE_SECONDS: Final = 0.5
+
+
+class Homebound:
+    """The three machines, and their one clock."""
+
+    def __init__(
+        self,
+        store: Store,
+        fetches: Fetches,
+        *,
+        memory: MemoryConfig,
+        remote: RemoteConfig,
+        reachable_holders: Callable[[int], int],
+        holder_nodes: Callable[[int], set[NodeId]],
+        placeable_nodes: Callable[[], int],
+        room: Callable[[float], Mapping[NodeId, int]],
+        make_room: Callable[[], None],
+    ) -> None:
+        """Begin with nothing to bring home.
+
+        Args:
+            store: Whose pages these are.
+            fetches: Gets them.
+            memory: Whose low watermark bounds what comes home.
+            remote: The rates.
+            reachable_holders: How many holders of a row can be asked now.
+            holder_nodes: Which nodes these are.
+            placeable_nodes: How many peers may be given pages now, if they have room.
+            room: Which peers have room for a block now, and how much.
+            make_room: Has pages leave, though memory is not short yet.
+        """
+        homecoming = partial(Homecoming, store, fetches, fetch_seconds_max=remote.fetch_seconds_max)
+        self.rebuilder = Rebuilder(
+            store,
+            homecoming(),
+            reachable_holders=reachable_holders,
+            holder_nodes=holder_nodes,
+            room=room,
+            make_room=make_room,
+            pages_per_second_max=remote.rebuild_pages_per_second,
+        )
+        self.retaker = Retaker(
+            store,
+            homecoming(),
+            reachable_holders=reachable_holders,
+            placeable_nodes=placeable_nodes,
+            make_room=make_room,
+            pages_per_second_max=remote.rebuild_pages_per_second,
+        )
+        self.repatriator = Repatriator(
+            store,
+            homecoming(),
+            is_reachable=lambda row: reachable_holders(row) > 0,
+            watermark=STAY_BELOW * memory.low_watermark,
+            quiet_seconds=remote.repatriate_seconds,
+            pages_per_second_max=remote.repatriate_pages_per_second,
+            eager_pages_per_second=remote.rebuild_pages_per_second,
+        )
+        self._machines = (self.rebuilder, self.retaker, self.repatriator)
+        self._tick_at = 0.0
+
+    def set_limits(self, *, memory: MemoryConfig, remote: RemoteConfig) -> None:
+        """Change the rates, and how full memory may get by what comes home."""
+        for machine in (self.rebuilder, self.retaker):
+            machine.set_rate(remote.rebuild_pages_per_second)
+        self.repatriator.set_limits(
+            watermark=STAY_BELOW * memory.low_watermark,
+            pages_per_second_max=remote.repatriate_pages_per_second,
+            eager_pages_per_second=remote.rebuild_pages_per_second,
+        )
+
+    def on_recall(self, holder: Holder, pages_max: int, now: float) -> None:
+        """A holder is ready to keep so many pages of ours."""
+        self.retaker.on_recall(holder, pages_max)
+        self._tick_at = min(self._tick_at, now + BUSY_SECONDS)
+
+    def next_deadline(self) -> float:
+        """Return when the next tick is due."""
+        return self._tick_at
+
+    def on_deadline(
+        self, now: float, *, left_total: int, is_any_remote: bool, is_draining: bool
+    ) -> None:
+        """Do a tick's share, if it is due.
+
+        Args:
+            now: Monotonic seconds.
+            left_total: How many pages of ours ever left.
+            is_any_remote: Whether peers have pages that may come home for good.
+            is_draining: Whether they have to, for this node gives up its place.
+        """
+        if now < self._tick_at:
+            return
+        self.rebuilder.on_tick(now)
+        self.retaker.on_tick(now)
+        self.repatriator.on_tick(
+            now=now, left_total=left_total, is_remote=is_any_remote, is_eager=is_draining
+        )
+        is_busy = any(each.is_busy for each in self._machines)
+        self._tick_at = now + (BUSY_SECONDS if is_busy else IDLE_SECONDS)
+
+    def on_done(self, pending: PendingGet) -> bool:
+        """Whether a get that ended was for one of these."""
+        return any(each.on_done(pending) for each in self._machines)

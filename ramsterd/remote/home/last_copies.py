@@ -1,0 +1,148 @@
+"""Census: how many of our pages only one node has, counted a slice of the row table at a time.
+
+Asked about a peer it counts the persistent pages of ours that are not here and that no other holder with a link has.
+Asked about this node itself it counts those that only peers have.  Pages that move meanwhile may be counted or
+not: whoever needs an exact answer stops what moves first, as `node remove` does with a cordon.  What was on its way
+to the peer before that is waited for: once it has arrived, that peer may be the only one that has it.  A page that is
+here as a clean copy, and at nobody else, is ours alone from then on: else it might be dropped before the peer goes.
+
+Two peers that are to be removed at once may have the copies of each other's pages.  So who was asked about lately is not
+counted on when another is asked about.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from nodemanager.ids import NodeId
+from ramsterd.core import traffic
+from ramsterd.core.page import PoolKind
+from ramsterd.core.store import Store
+from ramsterd.core.zbud import SLOT_SHIFT, Family
+from ramsterd.remote.holders.holders import Holder, Holders
+
+# Rows looked at in one slice: of those that peers hold each is judged, some 10 ms at most; and the pause after it.
+CENSUS_ROWS: Final = 4096
+CENSUS_SECONDS: Final = 0.02
+# A node that was asked about may be gone by the next count: longer than an operator's command takes to remove it.
+LEAVING_SECONDS: Final = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """The answer: how many pages only `node` has, or, of this node itself, only peers have."""
+
+    node: NodeId
+    last_copies: int
+
+
+@dataclass(slots=True)
+class _Count:
+    row: int = 0
+    last_copies: int = 0
+
+
+class Census:
+    """All counts under way, one for each node that was asked about."""
+
+    def __init__(
+        self,
+        store: Store,
+        holders: Holders,
+        *,
+        local: NodeId,
+        is_reachable: Callable[[Holder], bool],
+        has_put_to: Callable[[NodeId], bool],
+    ) -> None:
+        """Begin with nobody asked about.
+
+        Args:
+            store: Whose pages these are.
+            holders: Who may have them.
+            local: This node.
+            is_reachable: Whether a holder can be asked for pages now.
+            has_put_to: Whether persistent pages are on their way to a node.
+        """
+        self._store = store
+        self._holders = holders
+        self._local = local
+        self._is_reachable = is_reachable
+        self._has_put_to = has_put_to
+        self._counts: dict[NodeId, _Count] = {}
+        # When each peer was asked about.
+        self._asked_at: dict[NodeId, float] = {}
+        self._step_at = 0.0
+
+    def begin(self, node: NodeId, *, now: float) -> None:
+        """Count for a node, from the start, also if that is under way."""
+        self._restart(node)
+        self._step_at = now
+        self._asked_at = {
+            each: at for each, at in self._asked_at.items() if now - at < LEAVING_SECONDS
+        }
+        if node != self._local:
+            self._asked_at[node] = now
+
+    def next_deadline(self) -> float | None:
+        """Return when the next slice is due."""
+        return self._step_at if self._counts else None
+
+    def on_deadline(self, now: float) -> list[Counted]:
+        """Count the next slice, if it is due; return the answer if that was the last, in a list of one."""
+        if not self._counts or self._step_at > now:
+            return []
+        self._step_at = now + CENSUS_SECONDS
+        counted = self.count(CENSUS_ROWS)
+        if counted is None:
+            return []
+        if counted.node in self._asked_at:
+            self._asked_at[counted.node] = now
+        return [counted]
+
+    def count(self, rows_max: int) -> Counted | None:
+        """Look at some rows for one node; return the answer if that was the last of them."""
+        node, count = next(iter(self._counts.items()))
+        asked = [
+            each.holder
+            for each in self._holders
+            if not each.is_dead and node in {each.node, self._local}
+        ]
+        end = min(count.row + rows_max, self._store.rows.high)
+        if asked:
+            rows = traffic.rows_held_by(self._store, asked, count.row, end)
+            count.last_copies += sum(self._is_last(row, node) for row in rows)
+        if asked and end < self._store.rows.high:
+            count.row = end
+            return None
+        if node != self._local and self._has_put_to(node):
+            self._restart(node)
+            return None
+        del self._counts[node]
+        return Counted(node, count.last_copies)
+
+    def _restart(self, node: NodeId) -> None:
+        """Count from the first row, after all others that are asked about."""
+        self._counts.pop(node, None)
+        self._counts[node] = _Count()
+
+    def _is_last(self, row: int, node: NodeId) -> bool:
+        store = self._store
+        if store.kind_of(row) is PoolKind.EPHEMERAL:
+            return False
+        if node == self._local:
+            return not store.rows.location(row)
+        others = (self._holders[holder] for holder in store.rows.holders(row))
+        if any(
+            each.node != node and each.node not in self._asked_at and self._is_reachable(each)
+            for each in others
+        ):
+            return False
+        return not self._is_kept(row)
+
+    def _is_kept(self, row: int) -> bool:
+        """Whether a page is here to stay: a clean copy of what nobody else has is made ours alone, or it may be dropped."""
+        store = self._store
+        block = store.rows.location(row) >> SLOT_SHIFT
+        if block and store.zbud.family_of_block[block] == Family.OWN_CLEAN:
+            store.adopt_block(block)
+        return store.rows.location(row) != 0

@@ -1,0 +1,124 @@
+"""Pages that are fetched though no front end asked: a leaf of the page table at a time, by ordinary gets.
+
+So every race with put, flush and a dying holder is the one that gets have already, and no message is new.  What
+arrives is a clean copy, as ever; what becomes of it is for whoever wanted it home.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from ramsterd.core.codec import ZPAGE_BYTES_MASK
+from ramsterd.core.page import PAGE_BYTES, PoolId
+from ramsterd.core.rows import FIRST_ROW
+from ramsterd.core.store import RunOfPages, Store
+from ramsterd.core.table import LEAF_PAGES, LEAF_SHIFT
+from ramsterd.core.zbud import SLOT_SHIFT, Family
+from ramsterd.remote.fetch.fetch import Fetches
+from ramsterd.remote.fetch.pending import PendingGet
+
+# Pages asked for and not here yet, of each who has something to bring home: four frames.  A get of a front end
+# that comes later waits behind these at most.
+UNDER_WAY_PAGES_MAX: Final = 512
+# What each of them does in one tick at most: rows judged, about 5 ms; and leaves asked for, which costs as much again
+# when each is full.
+ROWS_JUDGED_MAX: Final = 1024
+LEAVES_ASKED_MAX: Final = 32
+# Of the low watermark: what comes home to stay fills no more, for the rest is room for what is written meanwhile.
+STAY_BELOW: Final = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What a leaf was asked for: how many pages, the bytes of their zpages, and whether more did not fit."""
+
+    pages: int
+    zpage_bytes: int
+    is_cut: bool = False
+
+
+NOTHING = Fetched(0, 0)
+
+
+class Homecoming:
+    """Gets that nobody waits for."""
+
+    def __init__(self, store: Store, fetches: Fetches, *, fetch_seconds_max: float) -> None:
+        self._store = store
+        self._fetches = fetches
+        self._fetch_seconds_max = fetch_seconds_max
+        self._under_way: dict[PendingGet, int] = {}
+        # The sum of these: pages that were asked for and have not come.
+        self.pages_under_way = 0
+
+    @property
+    def may_fetch(self) -> bool:
+        """Whether few enough pages are under way to ask for more."""
+        return self.pages_under_way < UNDER_WAY_PAGES_MAX
+
+    def fetch_leaf(
+        self, leaf: int, is_wanted: Callable[[int], bool], now: float, *, bytes_max: int
+    ) -> Fetched:
+        """Ask for the pages of a leaf of our persistent pools that are elsewhere and whose row is wanted.
+
+        No more of them than `bytes_max` bytes of zpages: what finds no room would be fetched in vain.
+        """
+        store, first = self._store, leaf << LEAF_SHIFT
+        if not store.table.is_leaf_used(leaf):
+            return NOTHING
+        page_object, index = store.table.handle(first)
+        if store.pools[page_object.pool].family is not Family.OWN_PERSISTENT:
+            return NOTHING
+        elsewhere, zpage_bytes, is_cut = [], 0, False
+        for position, row in enumerate(store.table.entries[first : first + LEAF_PAGES].tolist()):
+            if row < FIRST_ROW or store.rows.location(row) or not is_wanted(row):
+                continue
+            if self._fetches.is_wanted(store.rows.serial(row)):
+                continue
+            zbytes = store.packed(row) & ZPAGE_BYTES_MASK
+            if zpage_bytes + zbytes > bytes_max:
+                is_cut = True
+                break
+            elsewhere.append((position, row))
+            zpage_bytes += zbytes
+        if not elsewhere:
+            return Fetched(0, 0, is_cut)
+        pending = self._pending(page_object.pool, page_object.object_id, index, now)
+        self._under_way[pending] = len(elsewhere)
+        self.pages_under_way += len(elsewhere)
+        self._fetches.wait(pending, RunOfPages([], elsewhere, 0))
+        return Fetched(len(elsewhere), zpage_bytes, is_cut)
+
+    def _pending(self, pool: PoolId, object_id: bytes, index: int, now: float) -> PendingGet:
+        deadline = now + self._fetch_seconds_max
+        return PendingGet(pool, object_id, index, [None] * LEAF_PAGES, deadline)
+
+    def room_bytes(self, watermark: float) -> int:
+        """Return what is free below a part of the budget, when all that is under way has come, uncompressed."""
+        zbud = self._store.zbud
+        free_bytes = int(watermark * zbud.budget_bytes) - zbud.used_bytes
+        return free_bytes - self.pages_under_way * PAGE_BYTES
+
+    def on_done(self, pending: PendingGet) -> bool:
+        """Whether a get that ended was one of ours."""
+        pages = self._under_way.pop(pending, 0)
+        self.pages_under_way -= pages
+        return pages > 0
+
+    def adopt(self, pending: PendingGet, is_wanted: Callable[[int], bool]) -> int:
+        """Make clean pages of a leaf that has come ours alone, where the row is wanted; return how many pages."""
+        store = self._store
+        if pending.pool not in store.pools:
+            return 0
+        page_object = store.pools[pending.pool].find_object(pending.object_id)
+        if page_object is None:
+            return 0
+        address, _ = store.table.find(page_object, pending.index, LEAF_PAGES)
+        rows = store.table.entries[address : address + LEAF_PAGES].tolist() if address else ()
+        return sum(self._adopt(row) for row in rows if row >= FIRST_ROW and is_wanted(row))
+
+    def _adopt(self, row: int) -> int:
+        store, block = self._store, self._store.rows.location(row) >> SLOT_SHIFT
+        if not block or store.zbud.family_of_block[block] != Family.OWN_CLEAN:
+            return 0
+        return store.adopt_block(block)

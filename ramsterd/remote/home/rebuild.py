@@ -1,0 +1,184 @@
+"""Rebuild: pages that have lost one of their copies get it back.
+
+A page is **at risk** when it is not here, and fewer of its holders can be reached than its pool wants copies.
+Rows at risk wait in a queue; whoever finds one (a sweep for a holder that died or went down, a bad
+copy) notes it here, and the queue judges anew when its turn comes.  So a row may stand there in vain: its page was
+flushed, or its holder came back.  Until that sweep, all pages of a holder without a link count.
+
+A page at risk comes home from a holder that is left.  Its block is adopted as soon as it is here, so the surviving
+copies are owed a flush, and the next time that memory is short it leaves for as many peers as it should: older pages
+leave ahead of time where there is no room for it.  If no peer with room lacks it, it stays where it is: brought home it
+would leave again for no more peers than it had.
+"""
+
+from array import array
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from nodemanager.ids import NodeId
+from ramsterd.core.codec import PACKED_FILL
+from ramsterd.core.page import PoolKind
+from ramsterd.core.rows import ADDRESS, HALVES_PER_ROW
+from ramsterd.core.store import Store
+from ramsterd.core.table import LEAF_SHIFT
+from ramsterd.remote.fetch.pending import PendingGet
+from ramsterd.remote.home.leaf_fetch import LEAVES_ASKED_MAX, ROWS_JUDGED_MAX, Homecoming
+from ramsterd.remote.limits.page_rate import Allowance
+
+# Over how long the rate is averaged that the end is estimated by.
+RATE_SECONDS: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RebuildStatistics:
+    """Pages with fewer copies than asked, and what was done."""
+
+    pages_at_risk: int
+    rebuilt_total: int
+    # An estimate, from the rate of the last ticks; None: nothing moves.
+    seconds_left: float | None
+
+
+class Rebuilder:
+    """The queue of rows at risk."""
+
+    def __init__(
+        self,
+        store: Store,
+        homecoming: Homecoming,
+        *,
+        reachable_holders: Callable[[int], int],
+        holder_nodes: Callable[[int], set[NodeId]],
+        room: Callable[[float], Mapping[NodeId, int]],
+        make_room: Callable[[], None],
+        pages_per_second_max: int,
+    ) -> None:
+        """Begin with nothing at risk.
+
+        Args:
+            store: Whose pages these are.
+            homecoming: Fetches them; this module's alone.
+            reachable_holders: How many holders of a row can be reached.
+            holder_nodes: Which nodes these are.
+            room: Which peers would take a block now, and how much each.
+            make_room: Has pages leave, though memory is not short yet.
+            pages_per_second_max: The rate.
+        """
+        self._store = store
+        self._homecoming = homecoming
+        self._reachable_holders = reachable_holders
+        self._holder_nodes = holder_nodes
+        self._room = room
+        self._make_room = make_room
+        self._allowance = Allowance(pages_per_second_max)
+        self._rows: deque[int] = deque()
+        # One bit a row: whether it stands in the queue.
+        self._is_noted = array("B")
+        # Whether the last tick found rows that are not at risk any more: it looks for more of them soon.
+        self._has_settled = False
+        self._rebuilt = 0
+        # As it was at the last tick.
+        self._rebuilt_before = 0
+        self._rate = 0.0
+
+    def set_rate(self, pages_per_second_max: int) -> None:
+        """Bring home more or less from now on."""
+        self._allowance.set_rate(pages_per_second_max)
+
+    def note(self, row: int) -> None:
+        """A row may be at risk from now on."""
+        missing = row + 1 - len(self._is_noted)
+        if missing > 0:
+            self._is_noted.extend(bytes(max(missing, len(self._is_noted))))
+        if not self._is_noted[row]:
+            self._is_noted[row] = 1
+            self._rows.append(row)
+
+    def note_if_at_risk(self, row: int) -> None:
+        """A row was found that may have too few copies."""
+        if self.is_at_risk(row):
+            self.note(row)
+
+    def is_at_risk(self, row: int) -> bool:
+        """Whether a page that is only at peers has fewer copies that can be reached than its pool wants."""
+        rows = self._store.rows
+        if not rows.serial(row) or rows.location(row) or self._store.packed(row) == PACKED_FILL:
+            return False
+        if not rows.holders(row):
+            return False
+        pool = self._store.pool_of(row)
+        return pool.kind is PoolKind.PERSISTENT and self._reachable_holders(row) < pool.copies
+
+    def _is_to_fetch(self, row: int) -> bool:
+        return self._reachable_holders(row) > 0 and self.is_at_risk(row)
+
+    def _gains_copy(self, row: int, takers: Mapping[NodeId, int]) -> bool:
+        """Whether a page can come home, and leave again for more peers than have it: those that have it have its room."""
+        nodes = self._holder_nodes(row)
+        new = sum(node not in nodes for node in takers)
+        return bool(nodes and new) and len(nodes) + new >= self._store.pool_of(row).fewest_copies
+
+    def on_tick(self, now: float) -> None:
+        """Judge some rows, and bring some pages home."""
+        seconds = self._allowance.on_tick(now)
+        if seconds:
+            rate = (self._rebuilt - self._rebuilt_before) / seconds
+            self._rate += (rate - self._rate) * min(1.0, seconds / RATE_SECONDS)
+        self._rebuilt_before = self._rebuilt
+        self._has_settled = False
+        if self._rows:
+            self._bring_home(now)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether pages are on their way home or the queue gets shorter, so that there is more to do soon."""
+        return self._homecoming.pages_under_way > 0 or (self._has_settled and bool(self._rows))
+
+    def _bring_home(self, now: float) -> None:
+        takers = self._room(now)
+        room_bytes = self._homecoming.room_bytes(self._store.limits.high_watermark)
+        room_bytes = min(room_bytes, sum(takers.values()))
+        # Rows of a leaf stand side by side in the queue, and one of them asks for all.
+        asked: set[int] = set()
+        for _ in range(min(len(self._rows), ROWS_JUDGED_MAX)):
+            row = self._rows.popleft()
+            self._is_noted[row] = 0
+            if not self.is_at_risk(row):
+                self._has_settled = True
+                continue
+            self.note(row)  # at risk until it is here
+            leaf = self._store.rows.halves[row * HALVES_PER_ROW + ADDRESS] >> LEAF_SHIFT
+            if leaf in asked or len(asked) == LEAVES_ASKED_MAX:
+                continue
+            may_leave_again = self._gains_copy(row, takers)
+            if may_leave_again and self._allowance.pages and self._homecoming.may_fetch:
+                asked.add(leaf)
+                fetched = self._homecoming.fetch_leaf(
+                    leaf, self._is_to_fetch, now, bytes_max=room_bytes
+                )
+                self._allowance.spend(fetched.pages)
+                room_bytes -= fetched.zpage_bytes
+                if fetched.is_cut:
+                    self._make_room()
+
+    def on_done(self, pending: PendingGet) -> bool:
+        """Whether a get that ended was one of ours; what it brought is ours alone from now on."""
+        if not self._homecoming.on_done(pending):
+            return False
+        self._rebuilt += self._homecoming.adopt(pending, self._lacks_copies)
+        return True
+
+    def _lacks_copies(self, row: int) -> bool:
+        return self._reachable_holders(row) < self._store.pool_of(row).copies
+
+    def statistics(self, pages_unswept: int) -> RebuildStatistics:
+        """Return a snapshot; `pages_unswept` are at holders that were lost, and not looked at one by one yet."""
+        # A sweep queues what it finds of them, so the two are about the same pages.
+        at_risk = max(len(self._rows), pages_unswept)
+        return RebuildStatistics(
+            pages_at_risk=at_risk,
+            rebuilt_total=self._rebuilt,
+            seconds_left=at_risk / self._rate if self._rate >= 1 else (None if at_risk else 0.0),
+        )

@@ -1,0 +1,219 @@
+"""Retake: the pages that a holder recalls come home, and leave again for others when memory is short.
+
+A holder says how many of our pages it is ready to keep (`remote.recall`).  What it has beyond that is looked for in
+the row table, from a cursor.  A page that is here too is adopted without a byte moved; a copy that is one more
+than its pool wants is given up; any other page is fetched, from whichever holder answers, and adopted as it arrives.
+Either way its holders are owed a flush.  Where there is no
+room below the high watermark, older pages leave for other peers first; what finds none stays where it is.  With too few
+peers to leave for again a page comes only where there is plenty: else what is written next would find no room.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from ramsterd.core import traffic
+from ramsterd.core.page import PoolKind
+from ramsterd.core.rows import ADDRESS, HALVES_PER_ROW
+from ramsterd.core.store import Store
+from ramsterd.core.table import LEAF_SHIFT
+from ramsterd.core.zbud import SLOT_SHIFT, Family
+from ramsterd.remote.fetch.pending import PendingGet
+from ramsterd.remote.holders.holders import Holder
+from ramsterd.remote.home.leaf_fetch import (
+    LEAVES_ASKED_MAX,
+    ROWS_JUDGED_MAX,
+    STAY_BELOW,
+    Fetched,
+    Homecoming,
+)
+from ramsterd.remote.limits.page_rate import Allowance
+
+# Rows looked through in one tick: some 4 ms.
+ROWS_LOOKED_AT_MAX: Final = 1 << 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetakeStatistics:
+    """Pages that holders recall: still there, asked for, and taken back."""
+
+    pages_over: int
+    pages_under_way: int
+    retaken_total: int
+
+
+class Retaker:
+    """Which pages come home because somebody does not want them."""
+
+    def __init__(
+        self,
+        store: Store,
+        homecoming: Homecoming,
+        *,
+        reachable_holders: Callable[[int], int],
+        placeable_nodes: Callable[[], int],
+        make_room: Callable[[], None],
+        pages_per_second_max: int,
+    ) -> None:
+        """Begin with nothing recalled.
+
+        Args:
+            store: Whose pages these are.
+            homecoming: Fetches them; this module's alone.
+            reachable_holders: How many holders of a row can be asked now.
+            placeable_nodes: How many peers would take a block now.
+            make_room: Has pages leave, though memory is not short yet.
+            pages_per_second_max: The rate.
+        """
+        self._store = store
+        self._homecoming = homecoming
+        self._reachable_holders = reachable_holders
+        self._placeable_nodes = placeable_nodes
+        self._make_room = make_room
+        self._allowance = Allowance(pages_per_second_max)
+        # As each tick finds them: peers that would take a block, and room for what can leave again, and for what can't.
+        self._placeable = 0
+        self._room_bytes = self._room_to_stay_bytes = 0
+        # By holder id: who recalls, and how many pages it is ready to keep.
+        self._bounds: dict[int, tuple[Holder, int]] = {}
+        self._row = 0
+        # The leaves that were asked for in this tick: one row asks for all that are recalled.
+        self._asked: set[int] = set()
+        # Whether this pass over the table has found anything to take, or is not over.
+        self._has_more = self._has_found = False
+        # By holder id, in one tick: how many pages more than its bound a holder has.
+        self._over: dict[int, int] = {}
+        self._retaken = 0
+
+    def set_rate(self, pages_per_second_max: int) -> None:
+        """Bring home more or less from now on."""
+        self._allowance.set_rate(pages_per_second_max)
+
+    def on_recall(self, holder: Holder, pages_max: int) -> None:
+        """A holder wants to keep so many pages of ours, or fewer."""
+        if holder.pages <= pages_max:
+            self._bounds.pop(holder.holder, None)
+            return
+        self._bounds[holder.holder] = (holder, pages_max)
+        self._has_more = True
+
+    def on_holder_unreachable(self, holder: int) -> None:
+        """Its link is lost, or its life is over: what it wanted is void."""
+        self._bounds.pop(holder, None)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether there is more to take back soon."""
+        return bool(self._bounds) and (self._has_more or self._homecoming.pages_under_way > 0)
+
+    def on_tick(self, now: float) -> None:
+        """Take back one tick's share."""
+        self._allowance.on_tick(now)
+        for holder, pages_max in list(self._bounds.values()):
+            if holder.pages <= pages_max:
+                del self._bounds[holder.holder]
+        if self._bounds:
+            self._take_back(now)
+
+    def _take_back(self, now: float) -> None:
+        """Look through some rows for pages of holders that have too many."""
+        under_way = self._homecoming.pages_under_way
+        self._over = {
+            each.holder: each.pages - pages_max - under_way
+            for each, pages_max in self._bounds.values()
+        }
+        first, end = self._row, min(self._row + ROWS_LOOKED_AT_MAX, self._store.rows.high)
+        self._row = end if end < self._store.rows.high else 0
+        if not first:
+            self._has_found = False
+        self._asked.clear()
+        self._placeable = self._placeable_nodes()
+        limits = self._store.limits
+        self._room_bytes = self._homecoming.room_bytes(limits.high_watermark)
+        self._room_to_stay_bytes = self._homecoming.room_bytes(STAY_BELOW * limits.low_watermark)
+        rows = traffic.rows_held_by(self._store, set(self._over), first, end)
+        for judged, row in enumerate(rows):
+            is_enough = judged == ROWS_JUDGED_MAX or len(self._asked) == LEAVES_ASKED_MAX
+            if is_enough or max(self._over.values()) <= 0 or not self._allowance.pages:
+                self._row, self._has_more = row, True  # goes on here
+                return
+            if not self._is_over(row):
+                continue
+            holders = self._store.rows.holders(row)
+            taken = self._take(row, now)
+            self._allowance.spend(taken)
+            for holder in holders:
+                if holder in self._over:
+                    self._over[holder] -= taken
+            self._has_found = self._has_found or taken > 0
+        self._has_more = self._row > 0 or self._has_found
+
+    def _take(self, row: int, now: float) -> int:
+        """Adopt, give up or fetch one page, and what comes with it; return how many pages."""
+        store = self._store
+        if store.kind_of(row) is PoolKind.EPHEMERAL:
+            store.lose(row)  # not worth the way
+            return 1
+        if location := store.rows.location(row):
+            return self._adopt(location >> SLOT_SHIFT)
+        reachable = self._reachable_holders(row)
+        if self._give_up_copy(row, reachable):
+            return 1
+        return self._fetch(row, now) if reachable and self._homecoming.may_fetch else 0
+
+    def _adopt(self, block: int) -> int:
+        if self._store.zbud.family_of_block[block] != Family.OWN_CLEAN:
+            return 0  # adopted a moment ago
+        adopted = self._store.adopt_block(block)
+        self._retaken += adopted
+        return adopted
+
+    def _fetch(self, row: int, now: float) -> int:
+        leaf = self._store.rows.halves[row * HALVES_PER_ROW + ADDRESS] >> LEAF_SHIFT
+        if leaf in self._asked:
+            return 0
+        may_leave_again = self._placeable >= self._store.pool_of(row).copies
+        room_bytes = self._room_bytes if may_leave_again else self._room_to_stay_bytes
+        if room_bytes > 0:
+            self._asked.add(leaf)
+            fetched = self._homecoming.fetch_leaf(leaf, self._is_over, now, bytes_max=room_bytes)
+            self._room_bytes -= fetched.zpage_bytes
+            self._room_to_stay_bytes -= fetched.zpage_bytes
+        else:
+            fetched = Fetched(0, 0, is_cut=True)
+        if fetched.is_cut and may_leave_again:
+            self._make_room()
+        return fetched.pages
+
+    def _give_up_copy(self, row: int, reachable: int) -> bool:
+        """Forget a copy that is more than the pool wants: it may want fewer than it did."""
+        store = self._store
+        if reachable <= store.pool_of(row).copies:
+            return False
+        recalling = next(each for each in store.rows.holders(row) if each in self._bounds)
+        store.rows.remove_holder(row, recalling)
+        store.owe(recalling, store.rows.serial(row))
+        self._retaken += 1
+        return True
+
+    def _is_over(self, row: int) -> bool:
+        """Whether a holder of a row has more than it wants, all taken back in this tick off."""
+        return any(self._over.get(holder, 0) > 0 for holder in self._store.rows.holders(row))
+
+    def _is_recalled(self, row: int) -> bool:
+        return any(holder in self._bounds for holder in self._store.rows.holders(row))
+
+    def on_done(self, pending: PendingGet) -> bool:
+        """Whether a get that ended was one of ours; what it brought is ours alone from now on."""
+        if not self._homecoming.on_done(pending):
+            return False
+        self._retaken += self._homecoming.adopt(pending, self._is_recalled)
+        return True
+
+    def statistics(self) -> RetakeStatistics:
+        """Return a snapshot."""
+        return RetakeStatistics(
+            pages_over=sum(max(0, each.pages - most) for each, most in self._bounds.values()),
+            pages_under_way=self._homecoming.pages_under_way,
+            retaken_total=self._retaken,
+        )

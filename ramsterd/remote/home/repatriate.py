@@ -1,0 +1,150 @@
+"""Repatriate: bring our pages home when there has been room for a while, as RAMster's self-shrink did.
+
+There is room when, for `quiet_seconds`, less than `watermark` of the budget was in use and no page left.  Then, at
+each tick and within a rate, two things happen:
+
+    adopt   clean blocks (copies of what peers hold) become ours alone, and the peers are owed a flush
+    fetch   the remote pages of some leaves are asked for; they arrive as clean copies
+
+A node that drains is **eager**: it does not wait for quiet, fetches at a rate of its own, and fills its budget up to the
+low watermark: at the high one its clean copies would be dropped, and fetched again, for ever.  It adopts nothing: a clean copy here is enough, and the others may be wanted as they are.
+
+A page is freed at its holder only after it is safely here.  What would lift the use above the watermark stays away,
+so what came home does not have to leave again.  Ephemeral pages are not worth the way: they come when asked for.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from ramsterd.core import traffic
+from ramsterd.core.store import Store
+from ramsterd.remote.fetch.pending import PendingGet
+from ramsterd.remote.home.leaf_fetch import Homecoming
+from ramsterd.remote.limits.page_rate import Allowance
+
+# Leaves looked at in one tick: about 1 ms when none has anything at a peer.
+LEAVES_LOOKED_AT_MAX: Final = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepatriateStatistics:
+    """Pages that came home for good."""
+
+    is_active: bool
+    pages_under_way: int
+    repatriated_total: int
+
+
+class Repatriator:
+    """Decides what comes home, and when."""
+
+    def __init__(
+        self,
+        store: Store,
+        homecoming: Homecoming,
+        *,
+        is_reachable: Callable[[int], bool],
+        watermark: float,
+        quiet_seconds: float,
+        pages_per_second_max: int,
+        eager_pages_per_second: int,
+    ) -> None:
+        """Begin without anything under way.
+
+        Args:
+            store: Whose pages these are.
+            homecoming: Fetches them; this module's alone.
+            is_reachable: Whether some holder of a row can be asked now.
+            watermark: Fraction of the budget up to which pages come home.
+            quiet_seconds: How long there must have been room.
+            pages_per_second_max: The rate; 0 switches this off.
+            eager_pages_per_second: The rate of a node that drains.
+        """
+        self._store = store
+        self._homecoming = homecoming
+        self._is_reachable = is_reachable
+        self._watermark = watermark
+        self._quiet_seconds = quiet_seconds
+        self._allowance = Allowance(pages_per_second_max)
+        self._eager_allowance = Allowance(eager_pages_per_second)
+        self._busy_at: float | None = None
+        self._left_total = 0
+        self._is_active = self._is_eager = False
+        self._leaf = 1
+        self._repatriated = 0
+        # In the last tick.
+        self._moved = 0
+
+    def set_limits(
+        self, *, watermark: float, pages_per_second_max: int, eager_pages_per_second: int
+    ) -> None:
+        """Change what bounds it; see `__init__`."""
+        self._watermark = watermark
+        self._allowance.set_rate(pages_per_second_max)
+        self._eager_allowance.set_rate(eager_pages_per_second)
+
+    def on_tick(
+        self, *, now: float, left_total: int, is_remote: bool, is_eager: bool = False
+    ) -> None:
+        """Do one tick's share; `left_total` counts the pages that ever left, `is_remote` if peers hold any."""
+        self._is_eager = is_eager
+        self._allowance.on_tick(now)
+        self._eager_allowance.on_tick(now)
+        if (
+            left_total != self._left_total
+            or self._store.is_above(self._watermark)
+            or self._busy_at is None
+        ):
+            self._busy_at, self._left_total = now, left_total
+        is_quiet = now - self._busy_at >= self._quiet_seconds
+        self._is_active = is_remote and (is_eager or is_quiet)
+        if self._is_active:
+            self._bring_home(self._eager_allowance if is_eager else self._allowance, now)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether pages come home, so that there is more to do soon."""
+        return self._is_active and self._moved > 0
+
+    def on_done(self, pending: PendingGet) -> bool:
+        """Whether a get that ended was one of ours."""
+        return self._homecoming.on_done(pending)
+
+    def statistics(self) -> RepatriateStatistics:
+        """Return a snapshot."""
+        return RepatriateStatistics(
+            is_active=self._is_active,
+            pages_under_way=self._homecoming.pages_under_way,
+            repatriated_total=self._repatriated,
+        )
+
+    def _room_bytes(self) -> int:
+        low = self._store.limits.low_watermark
+        return self._homecoming.room_bytes(low if self._is_eager else self._watermark)
+
+    def _bring_home(self, allowance: Allowance, now: float) -> None:
+        before = allowance.pages
+        # A page of a clean block is here already: to adopt it moves no byte, and takes no room.
+        while (
+            not self._is_eager
+            and allowance.pages
+            and (adopted := traffic.adopt_oldest(self._store))
+        ):
+            self._repatriated += adopted
+            allowance.spend(adopted)
+        self._fetch(allowance, now)
+        self._moved = before - allowance.pages
+
+    def _fetch(self, allowance: Allowance, now: float) -> None:
+        room_bytes = self._room_bytes()
+        leaves_count = len(self._store.table.leaf_used)
+        for _ in range(min(LEAVES_LOOKED_AT_MAX, leaves_count - 1)):
+            if not allowance.pages or room_bytes <= 0 or not self._homecoming.may_fetch:
+                return
+            self._leaf = self._leaf % (leaves_count - 1) + 1
+            fetched = self._homecoming.fetch_leaf(
+                self._leaf, self._is_reachable, now, bytes_max=room_bytes
+            )
+            allowance.spend(fetched.pages)
+            room_bytes -= fetched.zpage_bytes

@@ -1,0 +1,1 @@
+"""How fast, how long, how often: token buckets, timeouts, backoff and the hedge delay."""

@@ -1,0 +1,1 @@
+"""Pages leave for peers: remotify, replicate, and where to."""

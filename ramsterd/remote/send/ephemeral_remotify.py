@@ -1,0 +1,314 @@
+"""Overflow: ephemeral blocks that are offered to a peer where they would otherwise be dropped.
+
+An ephemeral page may vanish, so nothing waits for it.  The block is copied into the frame and freed at once, and
+its rows name the peer from that moment: a GET that follows on the same link arrives after the PUT, and a peer that
+did not keep the page answers that it is missing, which is a miss.  So there are no pages "on their way" that pin
+memory, and of the three endings of a PUT only one asks for something:
+
+    stored   as the rows say already
+    refused  the pages are holes from now on, and no ephemeral page is offered to that peer for a while
+    unknown  the rows stay: whoever gets such a page finds it at the peer, or misses
+
+Persistent pages have windows of their own.  What finds the one window of a peer full, or the peer at its cap, stays
+here; any put of ours that needs its memory evicts it.
+
+A holder drops ephemeral pages without a word, and rows of pages that nobody has must not pile up.  Each STATUS says
+how many of our pages the peer keeps; what we count there beyond that are such rows.  A get that misses removes one.
+When they are more than the pages that are kept, and `GHOSTS_MAX`, the oldest are forgotten.  A holder drops its
+oldest blocks first, so a page that is older than as many later ones has gone, almost surely; if not, it is a miss,
+and its holder is owed a flush as ever.  (To forget all that is too much at once would be wrong: a dropped block may
+have had young pages in it, and each old page that is forgotten in their place makes the peer keep fewer, and so on.)
+"""
+
+import random
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from typing import Final
+
+from nodemanager.ids import NodeId
+from nodemanager.placement import Candidate, choose_holders
+from ramsterd.core import traffic
+from ramsterd.core.page import PoolKind
+from ramsterd.core.rows import FIRST_ROW, HOLDERS, QUARTERS_PER_ROW
+from ramsterd.core.store import Store
+from ramsterd.core.traffic import Leaving
+from ramsterd.core.zbud import Family
+from ramsterd.remote.holders.holders import Holder, Holders
+from ramsterd.remote.limits.refusal_backoff import Standing
+from ramsterd.remote.send.candidates import Candidates
+from ramsterd.remote.send.sent_ephemeral import Sent
+from ramsterd.remote.send.shipment import Put, Shipment
+from ramsterd.remote.wire import PAGES_PER_FRAME_MAX, PutResult
+
+# PUTs of ephemeral pages under way to one peer: a persistent one waits behind one of these frames at most.
+IN_FLIGHT_MAX: Final = 1
+# Rows of pages that a holder may have dropped, beyond as many as it keeps: 0.2 MiB a holder.
+GHOSTS_MAX: Final = 4096
+# Pages forgotten in one step, some 10 ms.
+FORGOTTEN_PAGES_MAX: Final = 4096
+# When fewer than one row, or byte of the tables, in so many is free, the oldest pages at peers make room for new ones.
+RESERVE_DIVISOR: Final = 64
+# Pages forgotten in one pass for memory: how much that frees depends on how sparse they are.
+FORGOTTEN_FOR_TABLES: Final = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverflowStatistics:
+    """Ephemeral pages offered to peers, by how that ended."""
+
+    requests_in_flight: int
+    pages_in_flight: int
+    stored_total: int
+    stored_zpage_bytes_total: int
+    refused_total: int
+    unknown_total: int
+    # Forgotten, because the holder keeps fewer than we counted, or because rows or leaves ran short.
+    forgotten_total: int
+
+
+class Overflow:
+    """Decides which ephemeral blocks are sent, and what is remembered of them."""
+
+    def __init__(
+        self,
+        store: Store,
+        holders: Holders,
+        peers: Candidates,
+        *,
+        must_shrink: Callable[[], bool],
+        refusal_seconds: float,
+        rng: random.Random,
+    ) -> None:
+        self._store = store
+        self._holders = holders
+        self._peers = peers
+        self._must_shrink = must_shrink
+        # Refusals of ephemeral pages say nothing about persistent ones, and the reverse.
+        self._standing = Standing(refusal_seconds)
+        self._rng = rng
+        self._in_flight: dict[int, Put] = {}
+        self._placed_bytes: dict[NodeId, int] = {}
+        self._sent: dict[int, Sent] = {}
+        self._stored = 0
+        self._stored_zpage_bytes = 0
+        self._refused = 0
+        self._unknown = 0
+        self._forgotten = 0
+
+    # What leaves.
+
+    def has_taker(self, now: float) -> bool:
+        """Whether some peer has room for the oldest block, now or when its window or its pace allows it."""
+        block = self._store.zbud.oldest(Family.OWN_EPHEMERAL)
+        if block is None:
+            return False
+        block_bytes = self._store.zbud.block_bytes(block)
+        return any(each.has_room(block_bytes, now=now) for each in self._candidates(now))
+
+    def next_put(self, now: float) -> Put | None:
+        """Free the next blocks and return them for the peer that gets them; None if no window is open."""
+        zbud = self._store.zbud
+        block = zbud.oldest(Family.OWN_EPHEMERAL)
+        if block is None:
+            return None
+        busy = [put.holder.node for put in self._in_flight.values()]
+        able = [
+            each
+            for each in self._candidates(now)
+            if busy.count(each.node) < IN_FLIGHT_MAX and not self._peers.is_behind(each.node)
+        ]
+        nodes = choose_holders(
+            able, 1, zbud.block_bytes(block), now=now, rng=self._rng,
+            our_zone=self._peers.nodes.local_config.zone,
+        )  # fmt: skip
+        if not nodes:
+            self._peers.pace.wait(able, zbud.block_bytes(block), now)
+            return None
+        (node,) = nodes
+        holder = self._peers.holder(node)
+        free_bytes = next(each.free_bytes for each in able if each.node == node)
+        shipment = Shipment(PoolKind.EPHEMERAL, self._take_blocks(holder, free_bytes), (holder,))
+        self._placed_bytes[node] = self._placed_bytes.get(node, 0) + len(shipment.body)
+        self._peers.pace.on_put(node, len(shipment.body), now)
+        return Put(shipment, holder)
+
+    def _take_blocks(self, holder: Holder, bytes_max: int) -> list[Leaving]:
+        """Free the oldest blocks that fit one frame and `bytes_max`, at least one; their rows name the holder."""
+        zbud, pages, block_bytes = self._store.zbud, 0, 0
+        taken: list[Leaving] = []
+        while (block := zbud.oldest(Family.OWN_EPHEMERAL)) is not None:
+            pages += len(zbud.rows(block))
+            block_bytes += zbud.block_bytes(block)
+            if taken and (
+                pages > PAGES_PER_FRAME_MAX or block_bytes > bytes_max or not self._must_shrink()
+            ):
+                break
+            leaving = traffic.begin_leaving(self._store, block)
+            overtaken = traffic.end_leaving(self._store, leaving, holder.holder)
+            assert not overtaken, "nothing came in between"
+            holder.pages += len(leaving.rows)
+            taken.append(leaving)
+        return taken
+
+    def _candidates(self, now: float) -> list[Candidate]:
+        """Return the peers that did not refuse."""
+        return [
+            each
+            for each in self._peers.all(self._standing, self._placed_bytes)
+            if self._standing.refused_until(each.node) <= now
+        ]
+
+    # How it ends.
+
+    def begin(self, request_id: int, put: Put) -> None:
+        """The PUT is on its way."""
+        self._in_flight[request_id] = put
+
+    def is_in_flight(self, request_id: int) -> bool:
+        """Whether a request is a PUT of ephemeral pages under way."""
+        return request_id in self._in_flight
+
+    def has_put_to(self, node: NodeId) -> bool:
+        """Whether a PUT of ephemeral pages to a peer is under way, or was given up and may be."""
+        return self._standing.is_unsettled(node) or any(
+            put.holder.node == node for put in self._in_flight.values()
+        )
+
+    def on_link_lost(self, node: NodeId) -> None:
+        """Nothing that was sent to a peer is under way any more."""
+        self._standing.on_link_lost(node)
+
+    def pages_in_flight(self, request_id: int) -> int:
+        """Return how many pages a PUT under way has."""
+        return len(self._in_flight[request_id].shipment.serials)
+
+    def on_results(self, request_id: int, results: bytes, now: float) -> None:
+        """The peer stored or refused each page; what it refused is gone."""
+        put = self._in_flight.pop(request_id)
+        stored = results.count(PutResult.STORED)
+        self._stored += stored
+        self._refused += len(results) - stored
+        if stored:
+            self._stored_zpage_bytes += len(put.shipment.body)
+            self._standing.on_stored(put.holder.node)
+        if stored < len(results):
+            self._standing.on_refused(put.holder.node, now)
+        if put.holder.is_dead:  # the sweep for that life finds the rows
+            return
+        rows, serials = put.shipment.rows, put.shipment.serials
+        for row, serial, outcome in zip(rows, serials, results, strict=True):
+            if outcome != PutResult.STORED and self._is_current(put.holder, row, serial):
+                # It never had the page, so it is not owed a flush.
+                self._store.rows.remove_holder(row, put.holder.holder)
+                self._store.lose(row)
+                put.holder.pages -= 1
+        if stored:
+            self._remember(put.holder, rows, serials)
+
+    def on_unknown(self, request_id: int, now: float) -> None:
+        """Nobody knows whether the peer has these pages: a get will find out."""
+        put = self._in_flight.pop(request_id)
+        self._unknown += len(put.shipment.serials)
+        self._standing.on_unanswered(put.holder.node, now)
+        if not put.holder.is_dead:
+            self._remember(put.holder, put.shipment.rows, put.shipment.serials)
+
+    def _remember(self, holder: Holder, rows: list[int], serials: list[int]) -> None:
+        sent = self._sent.get(holder.holder)
+        if sent is None:
+            sent = self._sent[holder.holder] = Sent(partial(self._is_current, holder))
+        sent.append(rows, serials)
+
+    def _is_current(self, holder: Holder, row: int, serial: int) -> bool:
+        """Whether a row still has the page that this holder was sent.  A foreign page has no holder."""
+        rows = self._store.rows
+        first = rows.quarters[row * QUARTERS_PER_ROW + HOLDERS]
+        return first == holder.holder and rows.serial(row) == serial
+
+    # What holders drop.
+
+    def on_status(self, node: NodeId, pages_held_for_us: int) -> None:
+        """A peer told its room, and how many of our pages it has: bound the rows of those that it dropped."""
+        self._placed_bytes[node] = sum(
+            len(put.shipment.body) for put in self._in_flight.values() if put.holder.node == node
+        )
+        self._standing.on_heard(node)
+        holder = self._holders.living(node)
+        if holder is None or holder.holder not in self._sent:
+            return
+        # What is on its way may or may not be counted there.
+        under_way = sum(
+            len(put.shipment.serials) for put in self._in_flight.values() if put.holder is holder
+        )
+        ghosts = holder.pages - under_way - pages_held_for_us
+        excess = ghosts - pages_held_for_us - GHOSTS_MAX
+        if excess > 0:
+            self._forget_oldest(holder, min(excess, FORGOTTEN_PAGES_MAX))
+
+    def spare_tables(self) -> None:
+        """When rows or memory for tables run short, forget the oldest pages at peers: anything new is worth more."""
+        rows, tables = self._store.rows, self._store.tables
+        short = rows.used + rows.rows_max // RESERVE_DIVISOR - rows.rows_max
+        if not tables.has_spare(RESERVE_DIVISOR):
+            short = max(short, FORGOTTEN_FOR_TABLES)
+        for holder in self._holders if short > 0 else ():
+            if short > 0 and not holder.is_dead:
+                short -= self._forget_oldest(holder, min(short, FORGOTTEN_PAGES_MAX))
+
+    def _forget_oldest(self, holder: Holder, pages: int) -> int:
+        """Make holes of about so many of the oldest pages at a holder, if they are not stale; return how many."""
+        sent, forgotten, judged = self._sent.get(holder.holder), 0, 0
+        while (
+            sent is not None and judged < 2 * pages and forgotten < pages and (frame := sent.pop())
+        ):
+            judged += len(frame)
+            for row, serial in frame:
+                if self._is_current(holder, row, serial):
+                    self._store.lose(row)
+                    forgotten += 1
+        self._forgotten += forgotten
+        self._store.work["forget"] += judged + forgotten
+        return forgotten
+
+    def sent_serials(self, holder: int) -> "list[array[int]]":
+        """Return the serials of all that a holder was sent and may still have, frame by frame."""
+        sent = self._sent.get(holder)
+        return [] if sent is None else list(sent.serials())
+
+    def on_holder_dead(self, holder: int) -> None:
+        """A life ended; the sweep makes holes of the pages that it had."""
+        self._sent.pop(holder, None)
+
+    # What is true.
+
+    def statistics(self) -> OverflowStatistics:
+        """Return a snapshot."""
+        return OverflowStatistics(
+            requests_in_flight=len(self._in_flight),
+            pages_in_flight=sum(len(put.shipment.serials) for put in self._in_flight.values()),
+            stored_total=self._stored,
+            stored_zpage_bytes_total=self._stored_zpage_bytes,
+            refused_total=self._refused,
+            unknown_total=self._unknown,
+            forgotten_total=self._forgotten,
+        )
+
+    def check_invariants(self) -> None:
+        """Assert that each page of ours at a peer is remembered, or on its way."""
+        known: set[int] = set()
+        for sent in self._sent.values():
+            for serials in sent.serials():
+                known.update(serials)
+        for put in self._in_flight.values():
+            known.update(put.shipment.serials)
+        store = self._store
+        spans = store.rows.live_spans(FIRST_ROW, store.rows.high)
+        for row in chain.from_iterable(range(*span) for span in spans):
+            holders = store.rows.holders(row) if store.rows.serial(row) else []
+            if not holders or self._holders[holders[0]].is_dead or store.rows.location(row):
+                continue
+            if store.kind_of(row) is PoolKind.EPHEMERAL:
+                assert store.rows.serial(row) in known, "a page at a peer that is never forgotten"

@@ -1,0 +1,220 @@
+"""Placing: who gets the next block of persistent pages, and for how many peers it waits.
+
+Joins what is known of each peer (`candidates`) with what is under way to it, and with how long there have been too few
+(`degrade`).  It sends nothing; the remotifier tells it what it sent.
+"""
+
+import random
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final
+
+from nodemanager.ids import NodeId
+from nodemanager.placement import Candidate, choose_holders
+from nodemanager.states import may_place
+from ramsterd.core.store import Store
+from ramsterd.core.zbud import BLOCK_STRIDE_BYTES, Family
+from ramsterd.remote.limits.refusal_backoff import Standing
+from ramsterd.remote.send.candidates import Candidates
+from ramsterd.remote.send.degrade import Degrade
+from ramsterd.remote.send.shipment import Put
+
+# Blocks that can't leave, and are passed over for one that can, in one pass: each costs some 20 us.
+PASSED_OVER_MAX: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Who gets a block, none for now: how many it wants, how many it must have, and the room at each of those chosen."""
+
+    nodes: list[NodeId]
+    copies: int
+    fewest_copies: int
+    room_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shortage:
+    """What a write that was refused found: peers, those that are up, those with room, and what pages need."""
+
+    peers: int
+    peers_up: int
+    peers_with_room: int
+    # Of the pool that asks for most: its name, and how many peers it wants and needs; 0: there is no such pool.
+    pool: str
+    copies: int
+    fewest_copies: int
+
+    def __str__(self) -> str:
+        """Return it as an operator reads it, with what to do."""
+        found = f"peers: {self.peers}, up: {self.peers_up}, with room: {self.peers_with_room}"
+        if self.copies:
+            found += f"; pages of {self.pool} need {self.fewest_copies} (copies = {self.copies})"
+        if self.peers_up < self.peers:
+            advice = "start the nodes that are down"
+        else:
+            advice = "raise [memory] budget on some node, or add one"
+        if self.peers_with_room and self.fewest_copies > 1:
+            advice += f", or set copies_min below {self.fewest_copies} in [remote]"
+            advice += ' (not for durability = "replicated")'
+        return f"{found}: {advice}"
+
+
+class Placing:
+    """See the module's text."""
+
+    def __init__(
+        self,
+        store: Store,
+        peers: Candidates,
+        standing: Standing,
+        degrade: Degrade,
+        *,
+        in_flight_max: int,
+        rng: random.Random,
+    ) -> None:
+        self._store = store
+        self._peers = peers
+        self._standing = standing
+        self._degrade = degrade
+        self._in_flight_max = in_flight_max
+        self._rng = rng
+        # What was placed on a peer that its last STATUS could not know of.
+        self._placed_bytes: dict[NodeId, int] = {}
+
+    # What is told.
+
+    def on_sent(self, node: NodeId, zpage_bytes: int) -> None:
+        """So much is on its way to a peer."""
+        self._placed_bytes[node] = self._placed_bytes.get(node, 0) + zpage_bytes
+
+    def on_status(self, node: NodeId, under_way_bytes: int) -> None:
+        """A peer told its room, when so much had not arrived."""
+        self._placed_bytes[node] = under_way_bytes
+
+    def forget(self, node: NodeId) -> None:
+        """A peer is no member any more."""
+        self._placed_bytes.pop(node, None)
+
+    # Who.
+
+    def answering(self, in_flight: Collection[Put], silent: set[NodeId]) -> list[Candidate]:
+        """Return the peers that are not silent, and have credit."""
+        pages: dict[NodeId, int] = {}
+        for put in in_flight:
+            pages[put.holder.node] = pages.get(put.holder.node, 0) + len(put.shipment.serials)
+        has_credit = self._peers.trust.has_credit
+        return [
+            each
+            for each in self._peers.all(self._standing, self._placed_bytes)
+            if each.node not in silent and has_credit(each.node, pages.get(each.node, 0))
+        ]
+
+    def choose(
+        self,
+        block: int,
+        now: float,
+        *,
+        in_flight: Collection[Put],
+        silent: set[NodeId],
+        is_kept: bool,
+    ) -> Choice:
+        """Choose holders for a block.
+
+        Args:
+            block: A persistent one.
+            now: Monotonic seconds.
+            in_flight: All PUTs of persistent pages under way.
+            silent: Peers that owe an answer for too long.
+            is_kept: Whether it stays here until as many peers as it wants have it, for somebody waits for just that.
+        """
+        store = self._store
+        rows, block_bytes = store.zbud.rows(block), store.zbud.block_bytes(block)
+        copies = store.copies_of(rows)
+        fewest = copies if is_kept else store.fewest_copies_of(rows)
+        answering = self.answering(in_flight, silent)
+        able = sum(each.has_room(block_bytes, now=now) for each in answering)
+        wanted = self._degrade.copies_now(copies, fewest, able, now)
+        busy = [put.holder.node for put in in_flight]
+        is_open = [
+            each
+            for each in answering
+            if busy.count(each.node) < self._in_flight_max and not self._peers.is_behind(each.node)
+        ]
+        if not wanted:
+            return Choice([], copies, fewest)
+        nodes = choose_holders(
+            is_open, wanted, block_bytes, now=now, rng=self._rng,
+            our_zone=self._peers.nodes.local_config.zone,
+        )  # fmt: skip
+        if not nodes:
+            self._peers.pace.wait(is_open, block_bytes, now)
+            return Choice([], copies, fewest)
+        room_bytes = min(each.free_bytes for each in is_open if each.node in nodes)
+        return Choice(nodes, copies, fewest, room_bytes)
+
+    def pass_over(self, now: float, *, in_flight: Collection[Put], silent: set[NodeId]) -> None:
+        """Have the oldest blocks that must be on more peers than have room stand behind others.
+
+        Else those of one pool would hold up the blocks of all others, which may be on fewer.
+        """
+        store, zbud = self._store, self._store.zbud
+        fewest = {
+            pool.fewest_copies for pool in store.pools if pool.family is Family.OWN_PERSISTENT
+        }
+        if len(fewest) < 2:  # noqa: PLR2004  all alike
+            return
+        able = len(self.room(now, in_flight=in_flight, silent=silent))
+        if able < min(fewest):
+            return
+        for _ in range(PASSED_OVER_MAX):
+            block = zbud.oldest(Family.OWN_PERSISTENT)
+            if block is None or store.fewest_copies_of(zbud.rows(block)) <= able:
+                return
+            zbud.make_newest(block)
+
+    def room(
+        self, now: float, *, in_flight: Collection[Put], silent: set[NodeId]
+    ) -> dict[NodeId, int]:
+        """Return the peers with room for any block, and how much."""
+        return {
+            each.node: each.free_bytes
+            for each in self.answering(in_flight, silent)
+            if each.has_room(BLOCK_STRIDE_BYTES, now=now)
+        }
+
+    def look(self, now: float, *, in_flight: Collection[Put], silent: set[NodeId]) -> None:
+        """Note, at every tick, how many peers have room: a shortage begins when it does, and not when a page must leave."""
+        self._degrade.look(len(self.room(now, in_flight=in_flight, silent=silent)), now)
+        self._store.copies_attainable = self._degrade.attainable(now)
+
+    # What waits.
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a block waits for a peer that may be back at once, or at its cap."""
+        return self._peers.pace.is_waiting or self._degrade.is_waiting
+
+    def next_deadline(self) -> float | None:
+        """Return when a block that waits may be tried again."""
+        times = self._peers.pace.next_deadline(), self._degrade.next_deadline()
+        return min((each for each in times if each is not None), default=None)
+
+    def on_deadline(self, now: float) -> None:
+        """Whoever waits asks again in the pass that this call begins."""
+        self._peers.pace.on_deadline(now)
+        self._degrade.on_deadline(now)
+
+    def shortage(self, now: float, *, in_flight: Collection[Put], silent: set[NodeId]) -> Shortage:
+        """Return why a page of ours finds no peer."""
+        ours = (pool for pool in self._store.pools if pool.family is Family.OWN_PERSISTENT)
+        most = max(ours, key=lambda pool: pool.fewest_copies, default=None)
+        peers = self._peers.nodes.candidates()
+        return Shortage(
+            peers=len(peers),
+            peers_up=sum(each.is_linked and may_place(each.state) for each in peers),
+            peers_with_room=len(self.room(now, in_flight=in_flight, silent=silent)),
+            pool="" if most is None else most.name,
+            copies=0 if most is None else most.copies,
+            fewest_copies=0 if most is None else most.fewest_copies,
+        )

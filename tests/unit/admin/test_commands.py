@@ -1,0 +1,54 @@
+"""What `ramsterctl memory set` takes, is refused, and is warned of."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from config.memory import MemoryBound
+from ramsterd.admin.commands import set_budget
+from ramsterd.admin.socket import CommandRefused
+
+MIB = 1 << 20
+MACHINE = MemoryBound(limit_bytes=100 * MIB, name="the memory of this machine")
+CGROUP = MemoryBound(limit_bytes=50 * MIB, name="memory.max of cgroup /a", is_fatal=True)
+
+
+async def ask(budget: str, *bounds: MemoryBound) -> tuple[int, list[str]]:
+    """Return the budget that was set, and the warnings."""
+    asked: list[int] = []
+
+    def note(budget_bytes: int, **_: object) -> dict[str, str]:
+        asked.append(budget_bytes)
+        return {"state": "done"}
+
+    engine: Any = SimpleNamespace(
+        store=SimpleNamespace(limits=SimpleNamespace(budget_bytes_max=200 * MIB)),
+        set_budget=note,
+    )
+    peers: Any = SimpleNamespace(settle=lambda: None)
+    result: Any = set_budget(engine, peers, {"budget": budget}, memory=lambda: bounds)
+    assert type(asked[0]) is int
+    return asked[0], result["warnings"]
+
+
+async def test_a_budget_is_a_size_or_a_part_of_the_memory() -> None:
+    assert await ask("8MiB", MACHINE) == (8 * MIB, [])
+    assert await ask("50%", MACHINE) == (50 * MIB, [])
+    assert await ask("50%", MACHINE, CGROUP) == (25 * MIB, [])
+
+
+async def test_a_budget_that_would_end_the_daemon_is_refused() -> None:
+    with pytest.raises(CommandRefused, match=r"found 50MiB, expected less than 50 MiB together"):
+        await ask("50MiB", MACHINE, CGROUP)
+
+
+async def test_a_budget_beyond_the_memory_of_the_machine_is_warned_of() -> None:
+    budget, (warning,) = await ask("128MiB", MACHINE)
+    assert budget == 128 * MIB
+    assert "less than 100 MiB together (the memory of this machine)" in warning
+
+
+async def test_a_part_of_memory_that_is_not_known_is_refused() -> None:
+    with pytest.raises(CommandRefused, match=r"is not known here; \[memory\] budget_max is 200MiB"):
+        await ask("50%")

@@ -1,0 +1,59 @@
+"""`ramsterctl config reload`: it waits, and tells the outcome."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from ramsterd.cli import config
+from ramsterd.cli.config import config_group
+
+
+def state(total: int, **more: object) -> dict[str, object]:
+    return {"reloads_total": total, "applied": [], "needs_restart": [], "problems": [], **more}
+
+
+def run(*states: dict[str, object], more: tuple[str, ...] = ()) -> Result:
+    left = list(states)
+
+    def ask(socket_path: Path, command: str) -> Any:
+        if command == "config-reload":
+            return {"reload": 3}
+        assert command == "config"
+        return left.pop(0) if len(left) > 1 else left[0]
+
+    return CliRunner().invoke(config_group(ask), ["reload", *more], obj=Path("socket"))
+
+
+@pytest.fixture(autouse=True)
+def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "POLL_SECONDS", 0)
+
+
+def test_it_waits_for_its_own_reload_and_tells_what_became_of_it() -> None:
+    done = state(3, applied=["log.level: 'debug', was 'info'"], needs_restart=["node: a, b"])
+    result = run(state(2, problems=["of the one before"]), done)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == (
+        "applied: log.level: 'debug', was 'info'\nneeds a restart: node: a, b\n"
+    )
+    assert json.loads(run(done, more=("--json",)).stdout) == done
+
+
+def test_a_file_that_is_wrong_is_an_error() -> None:
+    result = run(state(3, problems=["f: log.level: found 'loud', expected 'info'"]))
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "ramsterctl: f: log.level: found 'loud', expected 'info'\n"
+
+
+def test_nothing_to_do_is_said() -> None:
+    assert run(state(4)).stdout == "no key of ramsterd.toml has changed\n"
+
+
+def test_a_disk_that_takes_long_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "RELOAD_SECONDS_MAX", 0)
+    result = run(state(2))
+    assert result.exit_code == 1
+    assert "not reloaded within 0 s" in result.stderr

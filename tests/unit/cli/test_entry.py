@@ -1,0 +1,69 @@
+"""What happens before the daemon is there; each in a process of its own, for signals and descriptors are of processes."""
+
+import subprocess
+import sys
+
+from tests.system.daemons import environment
+
+
+def run(code: str, *, prelude: str = "") -> str:
+    command = [sys.executable, "-c", code]
+    if prelude:
+        command = ["sh", "-c", f'{prelude}; exec "$@"', "sh", *command]
+    done = subprocess.run(
+        command, capture_output=True, check=False, env=environment(), text=True, timeout=30
+    )
+    assert done.returncode == 0, done
+    return done.stdout
+
+
+def test_signals_are_held_before_anything_heavy_is_imported() -> None:
+    heavy = run(
+        "import sys; import ramsterd.cli.entry; from ramsterd.host.signals import hold_signals; hold_signals();"
+        "print({'trio', 'click', 'msgpack', 'logging', 'ssl', 'prometheus_client'} & set(sys.modules))"
+    )
+    assert heavy.strip() == "set()"
+
+
+def test_a_hangup_is_kept_until_it_can_be_heard_and_other_signals_end_nothing() -> None:
+    said = run("""
+import os, signal
+from ramsterd.host.signals import USELESS, hold_signals, release_hangup
+hold_signals()
+for number in (signal.SIGHUP, signal.SIGPIPE, *USELESS):
+    os.kill(os.getpid(), number)
+heard = []
+signal.signal(signal.SIGHUP, lambda number, _: heard.append(number))
+assert not heard
+release_hangup()
+print([number.name for number in map(signal.Signals, heard)])
+""")
+    assert said == "['SIGHUP']\n"
+
+
+def test_children_inherit_no_ignored_signal() -> None:
+    """Beyond those that this process was started with, as a shell does in the background."""
+    said = run("""
+import subprocess
+from ramsterd.host.signals import hold_signals, release_hangup
+def of_a_child():
+    command = ["grep", "-E", "SigIgn|SigBlk", "/proc/self/status"]
+    return subprocess.run(command, capture_output=True, check=True).stdout
+before = of_a_child()
+hold_signals()
+release_hangup()
+print(before == of_a_child(), before.count(b"Sig"))
+""")
+    assert said == "True 2\n"
+
+
+def test_closed_standard_files_are_opened_on_nothing() -> None:
+    """Or the first socket would become standard error, and get the log."""
+    code = """
+import os, sys
+from ramsterd.cli.entry import open_standard_files
+open_standard_files()
+names = [os.readlink(f"/proc/self/fd/{number}") for number in (0, 2)]
+print(names)
+"""
+    assert run(code, prelude="exec 0<&- 2>&-") == "['/dev/null', '/dev/null']\n"

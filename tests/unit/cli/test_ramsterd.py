@@ -1,0 +1,180 @@
+import os
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from ramsterd.cli.ramsterd import main
+from ramsterd.daemon import CannotServe, leaves
+from ramsterd.statefile.folder import StateFolder
+from tests.config_texts import CLUSTER, DAEMON, write
+
+
+def check_config(folder: Path, more: str) -> Result:
+    write(folder, "cluster.toml", CLUSTER)
+    path = write(folder, "ramsterd.toml", DAEMON + more)
+    return CliRunner().invoke(main, ["check-config", "--config", str(path)])
+
+
+def test_check_config_warns_of_what_is_hardly_meant(tmp_path: Path) -> None:
+    result = check_config(tmp_path, "")
+    assert result.exit_code == 0
+    warning = f"{tmp_path}/ramsterd.toml: warning: found 2 [[export]] and no door to it"
+    assert warning in result.stderr
+    assert "warning" not in result.stdout
+
+
+def test_more_copies_than_peers_keep_no_node_from_starting(tmp_path: Path) -> None:
+    result = check_config(tmp_path, "[remote]\ncopies = 3\n")
+    assert result.exit_code == 0
+    assert "warning: remote.copies: found 3, expected at most 1" in result.stderr
+
+
+def test_check_config_warns_of_what_this_machine_can_not_give(tmp_path: Path) -> None:
+    result = check_config(tmp_path, '[control]\nsocket = "run/c"\n')
+    assert result.exit_code == 0
+    assert f"warning: control.socket: found no folder {tmp_path}/run" in result.stderr
+
+
+def test_check_config_compares_doors_with_the_links(tmp_path: Path) -> None:
+    result = check_config(tmp_path, '[metrics]\nlisten = "127.0.0.1:7701"\n')
+    assert result.exit_code == 78
+    assert result.output == (
+        f"ramsterd: {tmp_path}/ramsterd.toml: metrics.listen: found '127.0.0.1:7701',"
+        " expected another port than 7701, where the links of node alpha are\n"
+    )
+
+
+def test_leaves_of_nested_groups_come_in_order() -> None:
+    first, second, third = CannotServe("a"), ValueError("b"), KeyboardInterrupt()
+    inner = BaseExceptionGroup("", [second, BaseExceptionGroup("", [third])])
+    assert list(leaves(BaseExceptionGroup("", [first, inner]))) == [first, second, third]
+
+
+def test_a_budget_may_be_a_part_of_the_memory(tmp_path: Path) -> None:
+    write(tmp_path, "cluster.toml", CLUSTER)
+    path = write(tmp_path, "ramsterd.toml", DAEMON.replace('"8MiB"', '"1%"'))
+    result = CliRunner().invoke(main, ["check-config", "--config", str(path)])
+    assert result.exit_code == 0, result.output
+    assert re.search(
+        r"^budget [0-9.]+ .iB \(1% of .*\), exports: swap0", result.stdout, re.MULTILINE
+    )
+    assert re.search(r"^memory: [0-9.]+ .iB, the memory|memory\.", result.stdout, re.MULTILINE)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone can give a file to somebody else")
+def test_root_judges_what_another_user_may_read(tmp_path: Path) -> None:
+    """As root everything can be read; the daemon of the unit is not root."""
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    result = check_config(tmp_path, "")
+    path = tmp_path / "ramsterd.toml"
+    path.write_text('state_dir = ""\n' + path.read_text())
+    assert result.exit_code == 0
+    assert "user root can read these files" in result.stdout
+    (tmp_path / "cluster.toml").chmod(0o600)
+    command = ["check-config", "--config", str(tmp_path / "ramsterd.toml")]
+    result = CliRunner().invoke(main, [*command, "--user", "nobody"])
+    assert result.exit_code == 78
+    assert result.stderr == (
+        f"ramsterd: {tmp_path}/ramsterd.toml: cluster: found {tmp_path}/cluster.toml (root:root, mode 0600),"
+        " which user nobody can't read, expected a file that user nobody can read\n"
+    )
+    # The owner of the folder is whom the daemon runs as, where nobody says otherwise.
+    os.chown(tmp_path, 65534, -1)
+    assert CliRunner().invoke(main, command).stderr == result.stderr
+    os.chown(tmp_path / "cluster.toml", 65534, -1)
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 0, result.stderr
+    assert "user nobody can read these files" in result.stdout
+    os.chown(tmp_path, 0, -1)
+    result = CliRunner().invoke(main, [*command, "--user", "65534"])
+    assert result.exit_code == 0
+    assert f"{tmp_path}/cluster.toml: warning: found folder {tmp_path} (root:root, mode 0755)," in (
+        result.stderr
+    )
+
+
+def test_a_user_that_nobody_knows_is_wrong_usage(tmp_path: Path) -> None:
+    write(tmp_path, "cluster.toml", CLUSTER)
+    path = write(tmp_path, "ramsterd.toml", DAEMON)
+    command = ["check-config", "--config", str(path), "--user", "no.such.user"]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 2
+    assert "found 'no.such.user', expected the name or id of a user" in result.stderr
+
+
+def test_an_address_that_no_interface_has_is_found_before_the_start(tmp_path: Path) -> None:
+    text = "insecure_plaintext = true\n" + CLUSTER.replace("127.0.0.1", "192.0.2.1", 1)
+    write(tmp_path, "cluster.toml", text)
+    path = write(tmp_path, "ramsterd.toml", DAEMON)
+    for command in ("check-config", "run"):
+        result = CliRunner().invoke(main, [command, "--config", str(path)])
+        assert result.exit_code == 78
+        assert result.stderr == (
+            f"ramsterd: {tmp_path}/cluster.toml: node[0].address: found '192.0.2.1' (cannot assign requested"
+            " address), expected an address of an interface of this machine\n"
+        )
+
+
+@pytest.mark.parametrize("address", ["fe80::1", "fe80::1%eth0", "fd00::1%eth0"])
+def test_an_address_of_one_link_is_refused_with_and_without_its_zone(
+    tmp_path: Path, address: str
+) -> None:
+    text = "insecure_plaintext = true\n" + CLUSTER.replace("127.0.0.1", address, 1)
+    write(tmp_path, "cluster.toml", text)
+    path = write(tmp_path, "ramsterd.toml", DAEMON)
+    result = CliRunner().invoke(main, ["check-config", "--config", str(path)])
+    assert result.exit_code == 78
+    assert result.stderr == (
+        f"ramsterd: {tmp_path}/cluster.toml: node[0].address: found '{address}',"
+        " expected an address that all nodes can use: no link-local one, and no zone\n"
+    )
+
+
+def test_a_folder_of_sockets_that_is_missing_ends_the_start_in_the_same_words(
+    tmp_path: Path,
+) -> None:
+    result = check_config(tmp_path, '[control]\nsocket = "run/c"\n')
+    warning = f"control.socket: found no folder {tmp_path}/run, expected a folder when"
+    assert f"warning: {warning}" in result.stderr
+    command = ["run", "--config", str(tmp_path / "ramsterd.toml")]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 78
+    assert f"ramsterd: {tmp_path}/ramsterd.toml: {warning}" in result.stderr
+
+
+def with_state(folder: Path, command: str, state_dir: str) -> Result:
+    write(folder, "cluster.toml", CLUSTER)
+    path = write(folder, "ramsterd.toml", f'state_dir = "{state_dir}"\n{DAEMON}')
+    return CliRunner().invoke(main, [command, "--config", str(path)])
+
+
+def test_check_config_warns_where_a_restart_would_serve_zeros(tmp_path: Path) -> None:
+    result = with_state(tmp_path, "check-config", "")
+    assert result.exit_code == 0
+    assert 'warning: state_dir: found "", expected a folder' in result.stderr
+    assert "state_dir" not in with_state(tmp_path, "check-config", "state").stderr
+
+
+def test_a_damaged_state_file_is_one_line_until_it_is_reset(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    write(tmp_path / "state", "state.json", "{")
+    result = with_state(tmp_path, "check-config", "state")
+    assert result.exit_code == 78
+    assert result.output.count("\n") == 1
+    assert "`ramsterd reset-state`" in result.output
+    result = with_state(tmp_path, "reset-state", "state")
+    assert result.exit_code == 0
+    assert f"the old file is {tmp_path}/state/state.json.aside\n" in result.output
+    assert "lost: swap0, disk1; start ramsterd, then `ramsterctl exports`\n" in result.output
+    assert with_state(tmp_path, "check-config", "state").exit_code == 0
+
+
+def test_a_state_is_not_reset_under_a_running_daemon(tmp_path: Path) -> None:
+    folder = StateFolder(tmp_path / "state")
+    result = with_state(tmp_path, "reset-state", "state")
+    folder.close()
+    assert result.exit_code == 1
+    assert "another ramsterd uses this state_dir: stop it first" in result.output

@@ -1,0 +1,80 @@
+"""`ramsterctl exports`, `export reset`, `pool reset`: what they ask for and print."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+from click.testing import CliRunner, Result
+
+from ramsterd.cli.state import export_group, exports_command, pool_group
+
+STATUS = {
+    "exports": [
+        {"name": "swap0", "size_bytes": 1 << 30, "pages": 0, "state": "lost", "lost_at": 86_400},
+        {"name": "tmp", "size_bytes": 4096, "pages": 1, "state": "used", "lost_at": 0},
+    ],
+    "marks": {
+        "lost": [
+            {"name": "swap0", "user": None, "lost_at": 86_400},
+            {"name": "spill", "user": 1000, "lost_at": 86_400},
+        ],
+        "written_total": 1,
+        "failed_total": 1,
+        "problem": "/s/state.json: no space left on device",
+    },
+}
+
+
+class Daemon:
+    def __init__(self, *answers: object) -> None:
+        self.answers = list(answers)
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+
+    def ask(self, socket_path: Path, command: str, **arguments: Any) -> Any:
+        self.asked.append((command, arguments))
+        return self.answers.pop(0)
+
+
+def run(command: click.Command, *arguments: str) -> Result:
+    return CliRunner().invoke(command, arguments, obj=Path("socket"))
+
+
+def test_exports_shows_states_and_what_to_type() -> None:
+    result = run(exports_command(Daemon(STATUS).ask))
+    assert result.output.splitlines() == [
+        "NAME                           SIZE      PAGES STATE",
+        "swap0                         1 GiB          0 lost",
+        "tmp                           4 KiB          1 used",
+        (
+            "LOST      export swap0: its pages ended with an earlier run, found at 1970-01-02 00:00 UTC;"
+            " `ramsterctl export reset swap0` makes it blank"
+        ),
+        (
+            "LOST      pool 'spill' of user 1000: its pages ended with an earlier run,"
+            " found at 1970-01-02 00:00 UTC; `ramsterctl pool reset 1000 spill` makes it blank"
+        ),
+        (
+            "STATE     not written, so first writes to blank exports are refused:"
+            " /s/state.json: no space left on device"
+        ),
+    ]
+
+
+def test_exports_are_also_told_as_json() -> None:
+    shown = json.loads(run(exports_command(Daemon(STATUS).ask), "--json").output)
+    assert shown == {"exports": STATUS["exports"], "lost": STATUS["marks"]["lost"]}  # type: ignore[index]  # a literal
+
+
+def test_a_reset_asks_until_it_is_on_disk() -> None:
+    daemon = Daemon({"state": "resetting"}, {"state": "blank"})
+    result = run(export_group(daemon.ask), "reset", "swap0")
+    assert result.output == "export swap0 is blank\n"
+    assert daemon.asked == [("export-reset", {"name": "swap0"})] * 2
+
+
+def test_a_pool_is_reset_by_user_and_name() -> None:
+    daemon = Daemon({"state": "blank"})
+    result = run(pool_group(daemon.ask), "reset", "1000", "spill")
+    assert result.output == "pool 'spill' of user 1000 is blank\n"
+    assert daemon.asked == [("pool-reset", {"user": 1000, "name": "spill"})]

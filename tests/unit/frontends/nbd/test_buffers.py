@@ -1,0 +1,75 @@
+"""The receive buffer moves without losing a byte; the reply queue drops what went."""
+
+from net.buffers import KEPT_FRACTION, BufferPool
+from net.transport import Piece
+from ramsterd.frontends.nbd.buffers import RECEIVE_BYTES, ReceiveBuffer, ReplyQueue
+
+
+def unserved(buffer: ReceiveBuffer) -> bytes:
+    return bytes(buffer.view[buffer.start : buffer.end])
+
+
+def test_an_empty_buffer_starts_over() -> None:
+    buffer = ReceiveBuffer()
+    buffer.feed(b"x" * 100)
+    buffer.start = 100
+    buffer.make_room(28)
+    assert len(buffer.target()) == RECEIVE_BYTES
+
+
+def test_a_request_at_the_end_moves_to_the_front() -> None:
+    buffer = ReceiveBuffer()
+    buffer.feed(b"x" * (RECEIVE_BYTES - 5) + b"begin")
+    buffer.start = RECEIVE_BYTES - 5
+    buffer.make_room(28)
+    assert unserved(buffer) == b"begin"
+    assert len(buffer.target()) == RECEIVE_BYTES - 5
+
+
+def test_a_move_over_itself_keeps_the_bytes() -> None:
+    buffer = ReceiveBuffer()
+    content = bytes(range(256)) * (RECEIVE_BYTES // 256)
+    buffer.feed(content)
+    buffer.start = 1
+    buffer.make_room(RECEIVE_BYTES)
+    assert unserved(buffer) == content[1:]
+    assert len(buffer.target()) == 1
+
+
+def test_an_idle_buffer_is_given_back_and_its_rest_is_kept() -> None:
+    pool = BufferPool()
+    idle, busy = ReceiveBuffer(pool), ReceiveBuffer(pool)
+    idle.feed(b"served, begin")
+    idle.start = 8
+    idle.on_idle()
+    assert (unserved(idle), pool.spare_bytes) == (b"", RECEIVE_BYTES)
+    busy.feed(b"x" * 100)
+    assert pool.spare_bytes == 0, "one buffer serves both"
+    idle.feed(b"ning")
+    assert unserved(idle) == b"beginning"
+    assert unserved(busy) == b"x" * 100
+
+
+def test_a_rest_that_is_long_keeps_the_buffer() -> None:
+    pool = BufferPool()
+    buffer = ReceiveBuffer(pool)
+    buffer.feed(b"x" * (RECEIVE_BYTES // KEPT_FRACTION + 1))
+    buffer.on_idle()
+    assert pool.spare_bytes == 0
+    buffer.close()
+    assert pool.spare_bytes == RECEIVE_BYTES
+    buffer.on_idle()
+    buffer.close()
+    assert pool.spare_bytes == RECEIVE_BYTES, "given back once"
+
+
+def test_what_was_sent_leaves_the_queue_wherever_it_was_cut() -> None:
+    pieces: list[Piece] = [b"abc", b"", b"defg", memoryview(b"hi")]
+    whole = b"".join(pieces)
+    for first in range(1, len(whole) + 1):
+        queue = ReplyQueue()
+        queue.pieces.extend(pieces)
+        queue.queued_bytes = len(whole)
+        queue.on_sent(first)
+        assert b"".join(queue.pieces) == whole[first:]
+        assert queue.queued_bytes == len(whole) - first

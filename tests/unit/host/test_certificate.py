@@ -1,0 +1,44 @@
+import logging
+from pathlib import Path
+
+import pytest
+
+from net.certificates import Credentials
+from net.tls import TlsTransport
+from ramsterd.host.certificate import WARN_SECONDS, CertificateKeeper
+from tests.authority import Authority
+
+NOW = 1_000_000_000.0
+
+
+def credentials(tmp_path: Path, seconds_left: float) -> Credentials:
+    loaded = Authority(tmp_path).credentials("n1")
+    return Credentials(client=loaded.client, server=loaded.server, expires_at=NOW + seconds_left)
+
+
+def keeper(old: Credentials) -> CertificateKeeper:
+    return CertificateKeeper(TlsTransport(old), clock=lambda: NOW)
+
+
+@pytest.mark.parametrize(
+    ("seconds_left", "line"),
+    [
+        (WARN_SECONDS + 1, ""),
+        (WARN_SECONDS - 43_200, "the certificate of this node expires in 29.5 days"),
+        (-1, "the certificate of this node has expired: no new links until it is renewed"),
+    ],
+)
+def test_the_end_is_announced(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, seconds_left: float, line: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    keeper(credentials(tmp_path, seconds_left)).warn()
+    assert caplog.messages == ([line] if line else [])
+
+
+def test_new_files_replace_the_old(tmp_path: Path) -> None:
+    new = credentials(tmp_path, 20)
+    kept = keeper(credentials(tmp_path, 10))
+    kept.replace(new)
+    assert kept.transport.credentials is new
+    assert kept.seconds_left() == 20

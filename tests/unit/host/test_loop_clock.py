@@ -1,0 +1,93 @@
+"""Real loops with a clock in the hands of the test; nothing sleeps for longer than a poll."""
+
+import socket
+from collections.abc import Awaitable, Callable
+
+import pytest
+import trio
+import trio.lowlevel
+
+from ramsterd.host.loop_clock import (
+    LOOK_SECONDS,
+    LoopClock,
+    pause_statistics,
+    watch_pauses,
+    world_time,
+)
+
+
+class World:
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def run(story: Callable[[World], Awaitable[None]]) -> None:
+    world = World()
+    trio.run(story, world, clock=LoopClock(world))
+
+
+def test_an_answer_that_came_during_a_pause_is_read_before_the_deadline_ends() -> None:
+    async def story(world: World) -> None:
+        near, far = socket.socketpair()
+        with near, far:
+            near.setblocking(False)
+            heard: list[bytes] = []
+
+            async def wait() -> None:
+                with trio.move_on_after(0.01):
+                    await trio.lowlevel.wait_readable(near)
+                    heard.append(near.recv(10))
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(wait)
+                await trio.lowlevel.checkpoint()
+                await trio.lowlevel.checkpoint()
+                far.send(b"answer")
+                world.seconds += 6.0
+            assert heard == [b"answer"]
+            assert pause_statistics().pauses_total == 1
+            assert pause_statistics().paused_seconds_total == 6.0
+
+    run(story)
+
+
+def test_waiting_goes_on_after_a_pause_for_as_long_as_was_left() -> None:
+    async def story(world: World) -> None:
+        with trio.CancelScope(deadline=trio.current_time() + 1.0) as scope:
+            began_at = trio.current_time()
+            world.seconds += 60.0
+            await trio.lowlevel.checkpoint()
+            assert trio.current_time() == began_at
+            assert not scope.cancel_called
+            await trio.lowlevel.checkpoint()
+            assert world_time() == 1060.0
+
+    run(story)
+
+
+def test_a_pause_is_said_once_with_its_length(caplog: pytest.LogCaptureFixture) -> None:
+    async def story(world: World) -> None:
+        told: list[None] = []
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch_pauses, lambda: told.append(None))
+            await trio.lowlevel.checkpoint()
+            world.seconds += 6.0
+            for _ in range(60):
+                # Each round of the loop is a poll that ends at once.
+                await trio.lowlevel.checkpoint()
+                world.seconds += LOOK_SECONDS / 8
+            nursery.cancel_scope.cancel()
+        assert told == [None]
+
+    run(story)
+    [record] = caplog.records
+    assert record.getMessage().startswith("ramsterd did not run for 6.0 s (stopped, suspended, or")
+
+
+async def test_another_clock_knows_no_pauses(autojump_clock: trio.testing.MockClock) -> None:
+    await trio.sleep(10)
+    assert world_time() == trio.current_time()
+    assert pause_statistics().pauses_total == 0

@@ -1,0 +1,18 @@
+"""What a stop ends is one sentence."""
+
+from ramsterd.membership.ending import describe_ending
+
+
+def test_a_node_says_what_it_still_owns() -> None:
+    assert (
+        describe_ending("alpha", 25_600, 1)
+        == "alpha still owns 25,600 pages (1 client connected); they end with a stop"
+    )
+    assert (
+        describe_ending("alpha", 1, 0)
+        == "alpha still owns 1 page (0 clients connected); it ends with a stop"
+    )
+
+
+def test_a_node_that_owns_nothing_says_nothing() -> None:
+    assert not describe_ending("alpha", 0, 3)

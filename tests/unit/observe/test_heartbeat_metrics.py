@@ -1,0 +1,103 @@
+"""Each number of the failure detector comes out under its own name."""
+
+from prometheus_client.core import Metric
+
+from heartbeat.door import DropReason
+from heartbeat.probe import ProbeOutcome
+from heartbeat.service import HeartbeatStatistics
+from heartbeat.statistics import SwimStatistics
+from nodemanager.states import NodeState
+from ramsterd.cli.ramsterctl import format_heartbeat
+from ramsterd.observe.heartbeat_metrics import BELIEVED, heartbeat_families
+from ramsterd.observe.snapshot import to_plain
+
+DETECTOR = SwimStatistics(
+    nodes={state: 100 + index for index, state in enumerate(NodeState)},
+    probes_total={outcome: 200 + index for index, outcome in enumerate(ProbeOutcome)},
+    requests_total=301,
+    relayed_total=302,
+    accusations_total=303,
+    suspicions_total=304,
+    suspicions_cleared_total=305,
+    downs_total=307,
+    downs_cleared_total=306,
+    verdicts_total=308,
+    refuted_total=309,
+    stale_total=310,
+    stalls_total=311,
+    gossip_rows=312,
+    health_multiplier=8,
+    is_in_doubt=False,
+    is_starved=True,
+)
+NOW = HeartbeatStatistics(
+    sent_total=401,
+    sent_bytes_total=402,
+    send_errors_total=403,
+    received_total=404,
+    received_bytes_total=405,
+    receive_errors_total=406,
+    dropped_total={reason: 500 + index for index, reason in enumerate(DropReason)},
+    detector=DETECTOR,
+)
+
+
+def values(families: list[Metric]) -> dict[str, float]:
+    """Return all samples by `name{value of the label}`."""
+    return {
+        f"{sample.name}{{{','.join(sample.labels.values())}}}": sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def test_every_number_has_a_name_of_its_own() -> None:
+    found = values(list(heartbeat_families(NOW)))
+    assert found == {
+        "ramster_heartbeat_datagrams_total{sent}": 401,
+        "ramster_heartbeat_datagrams_total{received}": 404,
+        "ramster_heartbeat_bytes_total{sent}": 402,
+        "ramster_heartbeat_bytes_total{received}": 405,
+        "ramster_heartbeat_errors_total{sent}": 403,
+        "ramster_heartbeat_errors_total{received}": 406,
+        **{
+            f"ramster_heartbeat_dropped_datagrams_total{{{reason.value.replace(' ', '_')}}}": count
+            for reason, count in NOW.dropped_total.items()
+        },
+        "ramster_heartbeat_probes_total{direct}": 200,
+        "ramster_heartbeat_probes_total{indirect}": 201,
+        "ramster_heartbeat_probes_total{link}": 202,
+        "ramster_heartbeat_probes_total{failed}": 203,
+        "ramster_heartbeat_probes_total{unjudged}": 204,
+        "ramster_heartbeat_indirect_probes_total{asked}": 301,
+        "ramster_heartbeat_indirect_probes_total{helped}": 302,
+        **{
+            f"ramster_heartbeat_members{{{state.value}}}": DETECTOR.nodes[state]
+            for state in BELIEVED
+        },
+        "ramster_heartbeat_accusations_total{}": 303,
+        "ramster_heartbeat_verdicts_total{suspect}": 304,
+        "ramster_heartbeat_verdicts_total{down}": 307,
+        "ramster_heartbeat_cleared_verdicts_total{suspect}": 305,
+        "ramster_heartbeat_cleared_verdicts_total{down}": 306,
+        "ramster_heartbeat_refutations_total{}": 309,
+        "ramster_heartbeat_health_score{}": 7,
+        "ramster_heartbeat_starved{}": 1,
+        "ramster_heartbeat_stalls_total{}": 311,
+    }
+
+
+def test_the_status_has_one_line() -> None:
+    plain = to_plain(NOW)
+    assert isinstance(plain, dict)
+    [line] = format_heartbeat(plain)
+    assert line == (
+        "watching  101 up, 102 suspect, 103 down; 1010 probes, 203 failed; 306 of 307 downs were wrong;"
+        " 4028 datagrams dropped; STARVED: answers come so late that this node is short of CPU,"
+        " or its network is bad"
+    )
+    plain["detector"] |= {"is_in_doubt": True}
+    assert "it is rather this node that is cut off" in format_heartbeat(plain)[0]
+    plain["detector"] |= {"is_starved": False}
+    assert format_heartbeat(plain)[0].endswith("4028 datagrams dropped")
+    assert format_heartbeat(None) == []

@@ -1,0 +1,250 @@
+"""The metrics port on real sockets: scrapers are served, and whoever means it ill keeps nobody out."""
+
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+
+import pytest
+import trio
+import trio.testing
+from prometheus_client.core import Metric
+
+from ramsterd.observe.exposition import Exposition
+from ramsterd.observe.families import gauge, one
+from ramsterd.observe.metrics_server import (
+    CONNECTIONS_MAX,
+    IDLE_SECONDS_MAX,
+    REPLY_SECONDS_MAX,
+    REQUEST_SECONDS_MAX,
+    MetricsServer,
+)
+from tests.leftovers import watch_leftovers
+
+LOOPBACK = "127.0.0.1"
+GET = b"GET /metrics HTTP/1.1\r\nHost: n1\r\n\r\n"
+TEXT = b"# HELP ramster_rows Rows.\n# TYPE ramster_rows gauge\nramster_rows 7.0\n"
+
+
+def collect() -> Iterator[Metric]:
+    yield gauge("rows", "Rows.", [], one(7))
+
+
+def collect_much() -> Iterator[Metric]:
+    yield gauge("much", "x" * 20_000_000, [], one(1))
+
+
+class Running:
+    def __init__(self, server: MetricsServer, port: int) -> None:
+        self.server = server
+        self.port = port
+
+    async def dial(self, said: bytes = b"") -> trio.SocketStream:
+        stream = await trio.open_tcp_stream(LOOPBACK, self.port)
+        await stream.send_all(said)
+        return stream
+
+    async def wait_quiet(self) -> None:
+        while self.server.statistics().endpoint.connections:
+            await trio.testing.wait_all_tasks_blocked()
+        await trio.testing.wait_all_tasks_blocked()
+
+
+@asynccontextmanager
+async def running(
+    collected: Callable[[], Iterator[Metric]] = collect,
+) -> AsyncIterator[Running]:
+    server = MetricsServer(LOOPBACK, 0, Exposition(collected))
+    async with trio.open_nursery() as nursery:
+        port = await nursery.start(server.serve)
+        with trio.fail_after(20):
+            yield Running(server, port)
+        nursery.cancel_scope.cancel()
+
+
+async def receive(stream: trio.SocketStream, end: bytes) -> bytes:
+    data = b""
+    while not data.endswith(end):
+        some = await stream.receive_some()
+        assert some, data
+        data += some
+    return data
+
+
+async def receive_all(stream: trio.SocketStream) -> bytes:
+    data = b""
+    with suppress(trio.BrokenResourceError):
+        while some := await stream.receive_some():
+            data += some
+    return data
+
+
+async def test_one_connection_is_scraped_again_and_again() -> None:
+    async with running() as running_server, await running_server.dial() as stream:
+        for _ in range(3):
+            await stream.send_all(GET)
+            answer = await receive(stream, TEXT)
+            assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+        await stream.send_all(GET.replace(b"GET", b"HEAD"))
+        assert (await receive(stream, b"\r\n\r\n")).startswith(b"HTTP/1.1 200 OK\r\n")
+        statistics = running_server.server.statistics()
+        assert statistics.answers_total == {"200": 4}
+        assert statistics.endpoint.connections_total == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        (GET.replace(b"/metrics", b"/"), b"404 Not Found"),
+        (GET.replace(b"GET", b"POST"), b"405 Method Not Allowed"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", b"400 Bad Request"),
+    ],
+)
+async def test_whatever_else_is_asked_for_has_one_answer(said: bytes, status: bytes) -> None:
+    async with running() as server, await server.dial(said) as stream:
+        assert (await receive_all(stream)).startswith(b"HTTP/1.1 " + status)
+
+
+async def test_silent_clients_keep_no_scraper_out() -> None:
+    """Nor do they take more than their part of the descriptors."""
+    async with running() as server:
+        silent = [await server.dial() for _ in range(3 * CONNECTIONS_MAX)]
+        async with await server.dial(GET) as stream:
+            await receive(stream, TEXT)
+        statistics = server.server.statistics().endpoint
+        assert statistics.connections <= CONNECTIONS_MAX
+        assert statistics.connections_displaced_total >= 2 * CONNECTIONS_MAX
+        for each in silent:
+            await each.aclose()
+
+
+async def test_a_burst_of_clients_that_close_at_once_delays_no_scrape() -> None:
+    async with running() as server:
+        for _ in range(500):
+            await (await server.dial()).aclose()
+        async with await server.dial(GET) as stream:
+            await receive(stream, TEXT)
+        await server.wait_quiet()
+        assert server.server.statistics().endpoint.connections_total == 501
+
+
+async def test_slow_readers_share_one_text_and_keep_no_scraper_out() -> None:
+    async with running(collect_much) as server:
+        slow = [await server.dial(GET) for _ in range(2 * CONNECTIONS_MAX)]
+        async with await server.dial(GET.replace(b"GET", b"HEAD")) as stream:
+            await receive(stream, b"\r\n\r\n")
+        for each in slow:
+            await each.aclose()
+
+
+# On a socket pair: virtual time would jump over a real connect.
+
+
+async def answer_until_closed(server: MetricsServer, ours: socket.socket) -> float:
+    """Return how long that took."""
+    ours.setblocking(False)
+    began = trio.current_time()
+    with suppress(OSError):
+        await server._answer_client(ours, lambda: None)
+    return trio.current_time() - began
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        (b"", REQUEST_SECONDS_MAX),
+        (GET[:20], REQUEST_SECONDS_MAX),
+        (GET, IDLE_SECONDS_MAX),
+        (GET + GET[:20], IDLE_SECONDS_MAX),
+        (GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"), 0.0),
+    ],
+)
+async def test_a_client_has_so_long_for_a_request(
+    said: bytes, seconds: float, autojump_clock: trio.testing.MockClock
+) -> None:
+    server = MetricsServer(LOOPBACK, 0, Exposition(collect))
+    with tcp_pair() as (ours, theirs):
+        theirs.send(said)
+        assert await answer_until_closed(server, ours) == pytest.approx(seconds)
+
+
+async def test_a_client_has_so_long_to_take_an_answer(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    server = MetricsServer(LOOPBACK, 0, Exposition(collect_much))
+    with tcp_pair() as (ours, theirs):
+        theirs.send(GET)
+        assert await answer_until_closed(server, ours) == pytest.approx(REPLY_SECONDS_MAX)
+
+
+@contextmanager
+def tcp_pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    with socket.create_server((LOOPBACK, 0)) as listener:
+        theirs = socket.create_connection(listener.getsockname())
+        ours, _ = listener.accept()
+    with ours, theirs:
+        yield ours, theirs
+
+
+# Leftovers.
+
+
+async def is_served(server: Running) -> None:
+    async with await server.dial(GET) as stream:
+        await receive(stream, TEXT)
+
+
+async def closes_at_once(server: Running) -> None:
+    await (await server.dial()).aclose()
+
+
+async def sends_garbage(server: Running) -> None:
+    async with await server.dial(b"\x00\r\n\r\n") as stream:
+        await receive_all(stream)
+
+
+async def closes_in_a_request(server: Running) -> None:
+    await (await server.dial(GET[:20])).aclose()
+
+
+async def are_too_many(server: Running) -> None:
+    streams = [await server.dial(GET) for _ in range(CONNECTIONS_MAX + 4)]
+    await receive_all(streams[0])
+    for stream in streams:
+        await stream.aclose()
+
+
+async def takes_no_answer(server: Running) -> None:
+    async with await server.dial(GET):
+        await trio.testing.wait_all_tasks_blocked()
+
+
+Ending = Callable[[Running], Awaitable[None]]
+
+
+@pytest.mark.parametrize(
+    ("ending", "collected"),
+    [
+        (is_served, collect),
+        (closes_at_once, collect),
+        (sends_garbage, collect),
+        (closes_in_a_request, collect),
+        (are_too_many, collect),
+        (takes_no_answer, collect_much),
+    ],
+)
+async def test_nothing_is_left_of_a_client_that(
+    ending: Ending, collected: Callable[[], Iterator[Metric]]
+) -> None:
+    async def end_one() -> None:
+        before = server.server.statistics().endpoint.connections_total
+        await ending(server)
+        while server.server.statistics().endpoint.connections_total == before:
+            await trio.testing.wait_all_tasks_blocked()
+        await server.wait_quiet()
+
+    async with running(collected) as server:
+        await end_one()
+        with watch_leftovers() as left:
+            for _ in range(10):
+                await end_one()
+    assert not left

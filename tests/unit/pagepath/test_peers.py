@@ -1,0 +1,109 @@
+import trio
+from trio.testing import MockClock
+
+from config.limits import BUDGET_BYTES_MIN
+from nodemanager.states import NodeState
+from ramsterd.frontends.pager import GetOutcome
+from tests.unit.ramsterd.sim_nodes import SimNode, eventually, noise, run_nodes
+
+SMALL = BUDGET_BYTES_MIN
+LARGE = 8 * BUDGET_BYTES_MIN
+PAGES = 1000
+
+
+async def overflow(node: SimNode) -> None:
+    for index in range(PAGES):
+        node.put(index, noise(index))
+        await trio.lowlevel.checkpoint()
+    await eventually(
+        lambda: (
+            not node.pager.statistics().puts_waiting
+            and not node.engine.statistics().remotify.requests_in_flight
+        )
+    )
+    node.done.clear()
+
+
+async def test_linked_nodes_are_up(autojump_clock: MockClock) -> None:
+    async with run_nodes(SMALL, SMALL, SMALL) as nodes:
+        for node in nodes:
+            others = [each.number for each in nodes if each is not node]
+            assert sorted(node.peers.mesh.links) == others
+            assert {node.engine.nodes.state(each) for each in others} == {NodeState.UP}
+
+
+async def test_a_starved_node_says_so_and_is_given_nothing_until_that_is_over(
+    autojump_clock: MockClock,
+) -> None:
+    async with run_nodes(SMALL, LARGE) as [node, starved]:
+
+        def is_accepting() -> bool:
+            [candidate] = node.engine.nodes.candidates()
+            return candidate.is_accepting
+
+        assert is_accepting()
+        assert starved.peers.heartbeat is not None
+        starved.peers.heartbeat._detector._awareness.on_bad(100)
+        await eventually(lambda: not is_accepting())
+        assert not starved.engine.statistics().is_accepting
+        index = node.put_until_full()
+        assert not starved.pages_here()
+        # One answered probe is enough for it to trust itself again.
+        await eventually(is_accepting, seconds_max=20)
+        await eventually(starved.pages_here)
+        assert node.put(index + 1, noise(index + 1)) is not None
+
+
+async def test_link_that_breaks_under_a_get_does_not_end_us(autojump_clock: MockClock) -> None:
+    """The get is asked for again on the next link."""
+    async with run_nodes(SMALL, LARGE) as [node, peer]:
+        await overflow(node)
+        [connection] = [each for each in node.net.streams.connections if not each.dialed.is_closed]
+        connection.clog()
+        assert node.get(0) is None
+        connection.cut()
+        await eventually(lambda: node.done)
+        assert [result for _, result in node.done] == [[noise(0)]]
+        assert peer.number in node.peers.mesh.links
+
+
+async def test_get_from_a_silent_holder_gives_up_in_time(autojump_clock: MockClock) -> None:
+    async with run_nodes(SMALL, LARGE) as [node, _]:
+        await overflow(node)
+        for connection in node.net.streams.connections:
+            connection.clog()
+        node.net.streams.dark.add("127.0.0.1")  # nor does it answer on another connection
+        started_at = trio.current_time()
+        assert node.get(0) is None
+        await eventually(lambda: node.done, seconds_max=20.0)
+        [(at, outcome)] = node.done
+        assert outcome is GetOutcome.UNREACHABLE
+        assert at - started_at <= 10.1
+
+
+async def test_farewell_leaves_no_foreign_pages(autojump_clock: MockClock) -> None:
+    """However slow the link, and though more pages are due to leave when it is said."""
+    async with run_nodes(SMALL, LARGE, capacity_bytes=16 * 1024) as [node, peer]:
+        await overflow(node)
+        assert peer.pages_here()
+        for index in range(PAGES, PAGES + 200):
+            node.put(index, noise(index))
+        assert node.peers.mesh.links[peer.number].send_queue_bytes
+        await node.peers.say_farewell()
+        assert not node.peers.mesh.links[peer.number].send_queue_bytes
+        await trio.sleep(1.0)
+        assert not peer.pages_here()
+
+
+async def test_farewell_does_not_wait_for_a_peer_that_reads_nothing(
+    autojump_clock: MockClock,
+) -> None:
+    async with run_nodes(SMALL, LARGE, capacity_bytes=16 * 1024) as [node, _]:
+        await overflow(node)
+        for connection in node.net.streams.connections:
+            connection.clog()
+        for index in range(PAGES, PAGES + 200):
+            node.put(index, noise(index))
+        started_at = trio.current_time()
+        await node.peers.say_farewell()
+        assert 1.9 < trio.current_time() - started_at < 2.1

@@ -1,0 +1,103 @@
+"""Exports that come and grow while the daemon runs."""
+
+from typing import Any
+
+import pytest
+
+from config.model import ExportConfig, OnLoss
+from ramsterd.core.pools import PoolsExhausted
+from ramsterd.reconfigure.exports import Exports
+from ramsterd.reconfigure.reload import CannotApply
+from ramsterd.statefile.content import Content, Record
+from ramsterd.statefile.marks import Marks
+
+GENERATION = "0" * 32
+
+
+class FakePager:
+    """Has so many pools."""
+
+    def __init__(self, pools_max: int) -> None:
+        self.pools_max = pools_max
+        self.pools: dict[int, str] = {}
+        self.last = 0
+
+    def new_pool(self, kind: object, name: str, **_: object) -> int:
+        if len(self.pools) == self.pools_max:
+            raise PoolsExhausted("no more pools")
+        self.last += 1
+        self.pools[self.last] = name
+        return self.last
+
+    def destroy_some(self, pool: int, pages_max: int) -> tuple[int, bool]:
+        del self.pools[pool]
+        return 0, True
+
+
+def marks(*lost: str) -> Marks:
+    content = Content(1, {name: Record(GENERATION, 7) for name in lost})
+    return Marks(content, new_generation=lambda: GENERATION, started_at=9)
+
+
+def configs(**sizes: int) -> list[ExportConfig]:
+    return [ExportConfig(name=name, size=size) for name, size in sizes.items()]
+
+
+def exports_of(pager: FakePager, lost: Marks, **sizes: int) -> Exports:
+    fake: Any = pager
+    return Exports(fake, lost, configs(**sizes))
+
+
+def shown(exports: Exports) -> list[tuple[str, int, int]]:
+    return [(each.name, each.size, int(each.pool)) for each in exports.all]
+
+
+def test_those_there_are_keep_their_pools_and_may_grow() -> None:
+    exports = exports_of(FakePager(9), marks(), a=4096, b=4096)
+    names = exports.names
+    first = exports.all[0].mark
+    assert shown(exports) == [("a", 4096, 1), ("b", 4096, 2)]
+    exports.follow(configs(a=8192, b=4096, c=4096))
+    assert shown(exports) == [("a", 8192, 1), ("b", 4096, 2), ("c", 4096, 3)]
+    assert exports.all[0].mark is first
+    assert list(names) == ["a", "b", "c"], "whoever asked before sees the new one too"
+
+
+def test_without_pools_for_all_nothing_changes() -> None:
+    pager = FakePager(3)
+    exports = exports_of(pager, marks(), a=4096)
+    before = exports.all
+    with pytest.raises(CannotApply, match="export d: no more pools"):
+        exports.follow(configs(a=8192, b=4096, c=4096, d=4096))
+    assert exports.all == before
+    assert pager.pools == {1: "a"}
+
+
+def test_none_ever_goes() -> None:
+    exports = exports_of(FakePager(3), marks(), a=4096)
+    with pytest.raises(AssertionError, match=r"config\.differences keeps them"):
+        exports.follow([])
+
+
+def test_a_new_export_whose_name_was_lost_is_closed(caplog: pytest.LogCaptureFixture) -> None:
+    """It went from the file and came back: what its clients had is gone, and no zeros are to be served for it."""
+    exports = exports_of(FakePager(3), marks("a", "b", "x"), a=4096)
+    exports.follow(configs(a=4096, b=4096))
+    assert exports.all[1].mark.is_lost
+    (line,) = caplog.messages
+    assert line == (
+        "the pages of export b ended with the last run of ramsterd; it stays closed until"
+        " `ramsterctl export reset b` makes it blank"
+    )
+
+
+def test_a_new_scratch_disk_is_blank_and_an_old_one_waits_for_a_start(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    exports = exports_of(FakePager(3), marks("a", "b"), a=4096)
+    scratch = [ExportConfig(name=name, size=4096, on_loss=OnLoss.BLANK) for name in ("a", "b")]
+    exports.follow(scratch)
+    assert [each.mark.is_lost for each in exports.all] == [True, False]
+    assert len(caplog.messages) == 1
+    exports.blank_scratch()
+    assert [each.mark.is_lost for each in exports.all] == [False, False]

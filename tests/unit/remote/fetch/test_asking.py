@@ -1,0 +1,203 @@
+"""Which holder is asked: once for each page, linked ones first, late ones last."""
+
+import pytest
+
+from nodemanager.ids import Incarnation, NodeId
+from ramsterd.core import traffic
+from ramsterd.core.page import PAGE_BYTES, PoolKind
+from ramsterd.core.store import Store
+from ramsterd.core.zbud import Family
+from ramsterd.remote.fetch.asking import Asked, Asking, FetchRequest
+from ramsterd.remote.holders.holders import Holder, Holders
+from ramsterd.remote.limits.hedge_delay import HEDGE_SECONDS_FIRST
+from ramsterd.remote.wire import PAGES_PER_FRAME_MAX
+from tests.unit.core.made_pages import joined, make_run, make_store
+
+ONE, OTHER = NodeId(1), NodeId(2)
+BLOCK_PAGES = 16
+
+
+class Owner:
+    """A store whose pages are at peers, and who is asked for them."""
+
+    def __init__(self) -> None:
+        self.store: Store = make_store()
+        self.holders = Holders()
+        self.one = self.holders.of(ONE, Incarnation(1)).holder
+        self.other = self.holders.of(OTHER, Incarnation(1)).holder
+        self.linked = {ONE, OTHER}
+        self.wanted: set[int] = set()
+        self.asking = Asking(
+            self.store,
+            self.holders,
+            in_flight_max=2,
+            is_linked=self.is_linked,
+            wanted=self.wanted,
+        )
+        self.pool = self.store.new_pool(PoolKind.PERSISTENT, "disk")
+        self.index = 0
+
+    def is_linked(self, holder: Holder) -> bool:
+        return holder.node in self.linked
+
+    def send_block(self, *holders: int) -> list[Asked]:
+        """Have a block leave for these holders, and want its pages; return them."""
+        pages = make_run(PAGE_BYTES, BLOCK_PAGES)
+        assert self.store.put(self.pool, b"", self.index, joined(pages)) == BLOCK_PAGES
+        self.index += BLOCK_PAGES
+        block = self.store.zbud.oldest(Family.OWN_PERSISTENT)
+        assert block is not None
+        leaving = traffic.begin_leaving(self.store, block)
+        traffic.end_leaving(self.store, leaving, *holders)
+        self.wanted.update(leaving.serials)
+        return list(zip(leaving.serials, leaving.rows, strict=True))
+
+    def queue(self, pages: list[Asked], holder: int) -> None:
+        for serial, row in pages:
+            self.asking.queue(holder, serial, row)
+        self.asking.check_invariants()
+
+    def send(self, holder: int, *, request_id: int = 1, now: float = 0) -> list[FetchRequest]:
+        requests = self.asking.take_requests(holder)
+        for place, request in enumerate(requests):
+            self.asking.begin(request_id + place, request, now)
+        self.asking.check_invariants()
+        return requests
+
+
+@pytest.fixture
+def owner() -> Owner:
+    return Owner()
+
+
+# Choosing.
+
+
+def test_the_only_holder_is_chosen_unless_it_is_dead(owner: Owner) -> None:
+    [(_, row), *_] = owner.send_block(owner.one)
+    owner.linked.clear()
+    assert owner.asking.choose(row) == owner.one
+    assert not owner.asking.choose(row, besides=owner.one)
+    owner.holders.end(ONE)
+    assert not owner.asking.choose(row)
+
+
+def test_a_linked_holder_is_chosen_before_one_that_is_not(owner: Owner) -> None:
+    [(_, row), *_] = owner.send_block(owner.one, owner.other)
+    for linked, holder in [(ONE, owner.one), (OTHER, owner.other)]:
+        owner.linked = {linked}
+        assert owner.asking.choose(row) == holder
+    owner.holders.end(OTHER)
+    assert owner.asking.choose(row) == owner.one
+    assert not owner.asking.choose(row, besides=owner.one)
+
+
+def test_neighbours_share_a_holder_and_both_holders_share_the_work(owner: Owner) -> None:
+    blocks = [owner.send_block(owner.one, owner.other) for _ in range(8)]
+    chosen = [{owner.asking.choose(row) for _, row in block[:-1]} for block in blocks]
+    assert all(len(holders) == 1 for holders in chosen)
+    assert set.union(*chosen) == {owner.one, owner.other}
+
+
+# Asking.
+
+
+def test_a_page_is_asked_for_once_at_a_holder(owner: Owner) -> None:
+    pages = owner.send_block(owner.one)
+    owner.queue(pages, owner.one)
+    owner.queue(pages, owner.one)
+    [request] = owner.send(owner.one)
+    assert request.serials == [serial for serial, _ in pages]
+    assert request.rows == [row for _, row in pages]
+    owner.queue(pages, owner.one)
+    assert owner.asking.queued_holders() == []
+    owner.asking.end(1, answered_at=None)
+    owner.queue(pages, owner.one)
+    assert owner.asking.queued_holders() == [owner.one]
+
+
+def test_a_window_bounds_what_is_under_way_and_a_frame_what_is_asked_at_once(owner: Owner) -> None:
+    for _ in range(2 * PAGES_PER_FRAME_MAX // BLOCK_PAGES + 1):
+        owner.queue(owner.send_block(owner.one), owner.one)
+    requests = owner.send(owner.one)
+    assert [len(request.serials) for request in requests] == [PAGES_PER_FRAME_MAX] * 2
+    assert owner.send(owner.one) == []
+    assert owner.asking.queued_holders() == [owner.one]
+    owner.asking.end(1, answered_at=1)
+    [rest] = owner.send(owner.one, request_id=3)
+    assert len(rest.serials) == BLOCK_PAGES
+    assert owner.asking.in_flight == 2
+
+
+def test_what_nobody_wants_any_more_is_not_asked_for(owner: Owner) -> None:
+    pages = owner.send_block(owner.one)
+    owner.queue(pages, owner.one)
+    owner.wanted.remove(pages[0][0])
+    owner.asking.forget_what_nobody_wants()
+    assert owner.asking.check_invariants() == owner.wanted
+    owner.wanted.clear()
+    assert owner.send(owner.one) == []
+    assert owner.asking.check_invariants() == set()
+
+
+def test_another_holder_is_asked_if_it_is_linked(owner: Owner) -> None:
+    [(serial, row), *_] = owner.send_block(owner.one, owner.other)
+    assert owner.asking.queue_elsewhere(owner.one, serial, row)
+    assert owner.asking.queued_holders() == [owner.other]
+    assert owner.asking.asked_count(serial) == 1
+    owner.linked.clear()
+    assert not owner.asking.queue_elsewhere(owner.other, serial, row)
+
+
+# Being late.
+
+
+def test_a_late_request_is_told_once_and_frees_its_place_in_the_window(owner: Owner) -> None:
+    for _ in range(2):
+        owner.queue(owner.send_block(owner.one, owner.other), owner.one)
+        owner.send(owner.one, request_id=1 + owner.asking.in_flight)
+    owner.queue(owner.send_block(owner.one, owner.other), owner.one)
+    assert owner.send(owner.one) == []
+    assert owner.asking.next_deadline() == HEDGE_SECONDS_FIRST
+    assert owner.asking.take_late(HEDGE_SECONDS_FIRST / 2) is None
+    late = owner.asking.take_late(HEDGE_SECONDS_FIRST)
+    assert late is owner.asking[1]
+    assert len(owner.send(owner.one, request_id=3)) == 1
+    assert owner.asking.take_late(HEDGE_SECONDS_FIRST) is owner.asking[2]
+    assert owner.asking.take_late(HEDGE_SECONDS_FIRST / 2) is None
+
+
+def test_a_holder_that_owes_late_answers_is_asked_last(owner: Owner) -> None:
+    pages = owner.send_block(owner.one, owner.other)
+    row = pages[0][1]
+    first = owner.asking.choose(row)
+    owner.queue(pages, first)
+    owner.send(first)
+    assert owner.asking.take_late(100) is not None
+    assert owner.asking.choose(row) not in {first, 0}
+    owner.asking.end(1, answered_at=None)
+    assert owner.asking.choose(row) == first
+
+
+def test_a_late_holder_is_asked_before_one_without_a_link(owner: Owner) -> None:
+    blocks = [owner.send_block(owner.one, owner.other) for _ in range(8)]
+    owner.queue(blocks[0], owner.one)
+    owner.send(owner.one)
+    assert owner.asking.take_late(100) is not None
+    owner.linked = {ONE}
+    assert {owner.asking.choose(row) for block in blocks for _, row in block} == {owner.one}
+
+
+def test_pages_of_one_holder_are_never_late(owner: Owner) -> None:
+    owner.queue(owner.send_block(owner.one), owner.one)
+    owner.send(owner.one)
+    assert owner.asking.next_deadline() is None
+    assert owner.asking.take_late(100) is None
+
+
+def test_only_answers_tell_how_long_answers_take(owner: Owner) -> None:
+    for seconds, answered_at in [(HEDGE_SECONDS_FIRST, None), (0.3, 0.1)]:
+        owner.queue(owner.send_block(owner.one), owner.one)
+        owner.send(owner.one)
+        owner.asking.end(1, answered_at=answered_at)
+        assert owner.asking.hedge_seconds == pytest.approx(seconds)

@@ -1,0 +1,119 @@
+"""Gets that wait: each is over once, and leaves nothing behind."""
+
+import pytest
+
+from ramsterd.core.page import PoolId
+from ramsterd.remote.fetch.pending import GetOutcome, PendingGet, PendingGets
+
+PAGE = b"page"
+
+
+@pytest.fixture
+def gets() -> PendingGets:
+    return PendingGets()
+
+
+def wait(
+    gets: PendingGets, *serials: int, deadline: float = 10, is_ephemeral: bool = False
+) -> PendingGet:
+    """Begin a get of pages with these serials."""
+    pending = PendingGet(PoolId(1), b"", 0, [None] * len(serials), deadline)
+    pending.is_ephemeral = is_ephemeral
+    gets.begin(pending)
+    for position, serial in enumerate(serials):
+        gets.want(serial, pending, position)
+    gets.count_down(pending)
+    return pending
+
+
+def serve(gets: PendingGets, serial: int, page: bytes | None = PAGE) -> None:
+    for pending, position in gets.take(serial):
+        gets.deliver(pending, position, page)
+
+
+def test_a_get_is_over_when_its_last_page_is_there(gets: PendingGets) -> None:
+    pending = wait(gets, 7, 8)
+    serve(gets, 8)
+    assert gets.take_done() == []
+    gets.check_invariants({7})
+    serve(gets, 7)
+    assert gets.take_done() == [pending]
+    assert gets.take_done() == []
+    assert (pending.pages, pending.outcome) == ([PAGE, PAGE], None)
+    gets.check_invariants(set())
+
+
+def test_a_get_that_waits_for_nothing_is_over_at_once(gets: PendingGets) -> None:
+    pending = wait(gets)
+    assert gets.take_done() == [pending]
+
+
+def test_all_who_wait_for_a_page_are_served_and_only_the_first_has_it_asked_for(
+    gets: PendingGets,
+) -> None:
+    first, second = wait(gets, 7), wait(gets)
+    assert not gets.want(7, first, 0)
+    assert gets.want(8, second, 0)
+    assert set(gets.wanted) == {7, 8}
+    assert [pending for pending, _ in gets.take(7)] == [first, first]
+    assert 7 not in gets.wanted
+    assert gets.take(7) == []
+
+
+def test_waiters_that_are_put_back_wait_on(gets: PendingGets) -> None:
+    pending = wait(gets, 7)
+    gets.put_back(7, gets.take(7))
+    serve(gets, 7)
+    assert gets.take_done() == [pending]
+
+
+def test_a_lost_page_ends_a_get_and_what_comes_later_changes_nothing(gets: PendingGets) -> None:
+    pending = wait(gets, 7, 8)
+    gets.finish(pending, GetOutcome.LOST)
+    serve(gets, 7)
+    serve(gets, 8)
+    gets.give_up(pending)
+    assert gets.take_done() == [pending]
+    assert pending.outcome is GetOutcome.LOST
+    assert gets.unreachable == 0
+
+
+def test_gets_give_up_at_their_deadlines_and_are_forgotten(gets: PendingGets) -> None:
+    early, late = wait(gets, 7, 8, deadline=5), wait(gets, 8, deadline=6)
+    assert gets.next_deadline() == 5
+    assert not gets.expire(4.9)
+    assert gets.expire(5)
+    assert gets.take_done() == [early]
+    assert early.outcome is GetOutcome.UNREACHABLE
+    assert 7 not in gets.wanted
+    assert gets.next_deadline() == 6
+    gets.check_invariants({8})
+    serve(gets, 8)
+    assert gets.take_done() == [late]
+    assert gets.next_deadline() is None
+    assert gets.unreachable == 1
+
+
+def test_ephemeral_pages_are_missed_and_persistent_ones_waited_for(gets: PendingGets) -> None:
+    cached, kept = wait(gets, 7, 8, is_ephemeral=True), wait(gets, 9)
+    gets.miss([7, 9, 10])
+    assert gets.take_done() == []
+    gets.miss([8])
+    assert gets.take_done() == [cached]
+    assert (cached.pages, cached.outcome) == ([None, None], None)
+    assert gets.missed == 2
+    assert not kept.is_over
+
+
+def test_an_ephemeral_get_that_gives_up_has_missed_what_was_missing(gets: PendingGets) -> None:
+    pending = wait(gets, 7, 8, 9, is_ephemeral=True)
+    serve(gets, 8)
+    assert gets.expire(10)
+    assert (pending.pages, pending.outcome) == ([None, PAGE, None], None)
+    assert (gets.missed, gets.unreachable) == (2, 0)
+
+
+def test_a_page_that_nobody_will_ask_for_is_found(gets: PendingGets) -> None:
+    wait(gets, 7)
+    with pytest.raises(AssertionError, match="nobody will ask"):
+        gets.check_invariants({8})

@@ -1,0 +1,298 @@
+"""Looking at all rows that name a holder which was lost, a slice at a time."""
+
+import pytest
+
+from nodemanager.ids import NodeId
+from ramsterd.core.page import PoolKind
+from ramsterd.core.rows import FRAME_ROWS
+from ramsterd.remote.holders import row_sweeps
+from ramsterd.remote.holders.holders import Holder
+from ramsterd.remote.holders.row_sweeps import SWEEP_SECONDS, Sweeps
+from tests.unit.remote.made_owner import BLOCK_PAGES, ONE, OTHER, THIRD, Owner
+
+
+class Sweeping(Owner):
+    """An owner, and its machine."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        # Of lives that are forgotten: whose, and how many persistent pages it had.
+        self.forgotten: list[tuple[NodeId, int]] = []
+        self.sweeps = Sweeps(
+            self.store,
+            self.holders,
+            on_thinned=self.thinned.append,
+            on_forgotten=self.on_forgotten,
+        )
+
+    def on_forgotten(self, holder: Holder, persistent: int, _: float) -> None:
+        self.forgotten.append((holder.node, persistent))
+
+    def bury(self, node: NodeId) -> Holder:
+        """A life of a node is over: begin the sweep for it."""
+        holder = self.holders.end(node)
+        self.store.unreachable_holders.add(holder.holder)
+        self.sweeps.begin(holder)
+        return holder
+
+    def step(self) -> None:
+        """A pass ends, and the next slice is due."""
+        self.sweeps.settle(self.now)
+        self.now += SWEEP_SECONDS
+        self.sweeps.on_deadline(self.now)
+        self.store.check_invariants()
+
+    def finish(self) -> int:
+        """Sweep to the end; return in how many slices."""
+        for slices in range(200):
+            self.sweeps.settle(self.now)
+            if self.sweeps.next_deadline() is None:
+                return slices
+            self.step()
+        raise AssertionError("it never ends")
+
+    def lost(self) -> int:
+        return self.store.statistics().lost_total
+
+
+def is_unswept(holder: Holder) -> bool:
+    return holder.is_unswept
+
+
+# Holders that are dead.
+
+
+def test_pages_that_only_a_dead_holder_had_are_lost() -> None:
+    owner = Sweeping()
+    owner.put_and_send(ONE)
+    owner.put_and_send(OTHER)
+    owner.bury(ONE)
+    assert owner.finish() == 1
+    assert owner.lost() == BLOCK_PAGES
+    assert owner.thinned == []
+    assert owner.flush() == {}, "nothing is owed to the dead"
+
+
+def test_at_the_end_it_is_said_how_many_persistent_pages_a_dead_holder_had() -> None:
+    """Those that are lost, those that others have, and those that are here; ephemeral ones promise nothing."""
+    owner = Sweeping()
+    owner.put_and_send(ONE)
+    owner.put_and_send(ONE, OTHER)
+    owner.put_and_send(ONE, stays=True)
+    cache = owner.store.new_pool(PoolKind.EPHEMERAL, "cache")
+    owner.put(BLOCK_PAGES, pool=cache)
+    owner.send(ONE, kind=PoolKind.EPHEMERAL)
+    owner.bury(ONE)
+    owner.finish()
+    assert owner.forgotten == [(ONE, 3 * BLOCK_PAGES)]
+
+
+def test_pages_that_others_have_too_have_a_copy_less() -> None:
+    owner = Sweeping()
+    rows = owner.put_and_send(ONE, OTHER)
+    owner.bury(ONE)
+    owner.finish()
+    assert owner.lost() == 0
+    assert owner.thinned == rows
+    assert {tuple(owner.store.rows.holders(row)) for row in rows} == {(owner.holder(OTHER).holder,)}
+
+
+def test_clean_copies_of_a_dead_holder_are_ours_alone() -> None:
+    owner = Sweeping()
+    rows = owner.put_and_send(ONE, stays=True)
+    owner.bury(ONE)
+    owner.finish()
+    assert owner.lost() == 0
+    assert all(owner.is_ours_alone(row) for row in rows)
+
+
+def test_a_dead_holder_is_forgotten_after_the_sweep_and_not_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(row_sweeps, "SWEEP_ROWS", FRAME_ROWS // 2)
+    owner = Sweeping()
+    owner.put_and_send(ONE)
+    dead = owner.bury(ONE)
+    owner.step()
+    assert owner.holders.get(dead.holder) is dead
+    assert dead.holder in owner.store.unreachable_holders
+    assert is_unswept(dead)
+    owner.step()
+    assert owner.holders.get(dead.holder) is None
+    assert owner.store.unreachable_holders == set()
+    assert not is_unswept(dead)
+
+
+def test_a_dead_holder_without_pages_is_forgotten_too() -> None:
+    owner = Sweeping()
+    owner.holder(ONE)
+    dead = owner.bury(ONE)
+    assert owner.finish() == 1
+    assert owner.holders.get(dead.holder) is None
+
+
+# Holders that are away.
+
+
+def test_of_an_absent_holder_nothing_is_lost_and_all_is_said_to_be_thin() -> None:
+    owner = Sweeping()
+    rows = owner.put_and_send(ONE)
+    owner.put_and_send(OTHER)
+    clean = owner.put_and_send(ONE, stays=True)
+    absent = owner.holder(ONE)
+    owner.sweeps.begin(absent)
+    assert is_unswept(absent)
+    owner.finish()
+    assert owner.lost() == 0
+    assert owner.thinned == [*rows, *clean]
+    assert not is_unswept(absent)
+    assert owner.holders.get(absent.holder) is absent
+    assert not any(owner.is_ours_alone(row) for row in clean)
+
+
+def test_a_holder_that_comes_back_is_swept_for_no_more() -> None:
+    owner = Sweeping()
+    owner.put_and_send(ONE)
+    absent = owner.holder(ONE)
+    owner.sweeps.begin(absent)
+    owner.sweeps.settle(owner.now)
+    owner.sweeps.call_off(absent)
+    assert not is_unswept(absent)
+    owner.step()
+    assert owner.thinned == []
+    assert owner.sweeps.next_deadline() is None
+
+
+def test_to_call_off_what_was_not_begun_does_no_harm() -> None:
+    owner = Sweeping()
+    owner.sweeps.call_off(owner.holder(ONE))
+    assert owner.finish() == 0
+
+
+def test_a_holder_that_dies_during_the_sweep_is_swept_for_from_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(row_sweeps, "SWEEP_ROWS", 10)
+    owner = Sweeping()
+    owner.put_and_send(ONE)
+    owner.sweeps.begin(owner.holder(ONE))
+    owner.step()
+    assert len(owner.thinned) == 10 - 3, "rows begin at 3"
+    owner.bury(ONE)
+    owner.finish()
+    assert owner.lost() == BLOCK_PAGES
+
+
+# More copies are wanted.
+
+
+def test_where_more_copies_are_wanted_the_holder_is_not_absent() -> None:
+    owner = Sweeping()
+    rows = owner.put_and_send(ONE)
+    owner.sweeps.begin(owner.holder(ONE), is_absent=False)
+    assert not is_unswept(owner.holder(ONE))
+    owner.finish()
+    assert owner.thinned == rows
+
+
+def test_what_looks_for_missing_copies_is_not_called_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The holder went away and came back meanwhile; its pages have too few copies as before."""
+    monkeypatch.setattr(row_sweeps, "SWEEP_ROWS", 10)
+    owner = Sweeping()
+    rows = owner.put_and_send(ONE)
+    holder = owner.holder(ONE)
+    owner.sweeps.begin(holder, is_absent=False)
+    owner.step()
+    owner.sweeps.call_off(holder)
+    owner.finish()
+    assert owner.thinned == rows
+
+
+def test_after_its_end_a_sweep_for_copies_protects_no_other() -> None:
+    owner = Sweeping()
+    owner.put_and_send(ONE)
+    holder = owner.holder(ONE)
+    owner.sweeps.begin(holder, is_absent=False)
+    owner.finish()
+    owner.thinned.clear()
+    owner.sweeps.begin(holder)
+    owner.sweeps.call_off(holder)
+    assert owner.finish() == 0
+    assert owner.thinned == []
+
+
+def test_a_holder_that_is_back_is_not_absent_though_more_copies_are_looked_for() -> None:
+    owner = Sweeping()
+    owner.put_and_send(ONE)
+    holder = owner.holder(ONE)
+    owner.sweeps.begin(holder, is_absent=False)
+    owner.sweeps.begin(holder)
+    owner.sweeps.call_off(holder)
+    assert not is_unswept(holder)
+
+
+# Slices.
+
+
+def test_without_a_sweep_nothing_is_due() -> None:
+    owner = Sweeping()
+    owner.sweeps.settle(5.0)
+    assert owner.sweeps.next_deadline() is None
+    owner.sweeps.on_deadline(100.0)
+
+
+def test_slices_are_paced() -> None:
+    owner = Sweeping()
+    owner.put_and_send(ONE)
+    owner.bury(ONE)
+    assert owner.sweeps.next_deadline() is None, "the pass is not over"
+    owner.sweeps.settle(5.0)
+    assert owner.sweeps.next_deadline() == 5.0 + SWEEP_SECONDS
+    owner.sweeps.settle(5.01)
+    assert owner.sweeps.next_deadline() == 5.0 + SWEEP_SECONDS
+    owner.sweeps.on_deadline(5.01)
+    assert owner.lost() == 0
+    owner.sweeps.on_deadline(5.0 + SWEEP_SECONDS)
+    assert owner.lost() == BLOCK_PAGES
+    assert owner.sweeps.next_deadline() is None
+
+
+@pytest.mark.parametrize("rows", [1, 7, 16, 35, 36])
+def test_slices_find_what_one_would(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    monkeypatch.setattr(row_sweeps, "SWEEP_ROWS", rows)
+    owner = Sweeping()
+    owner.put_and_send(ONE, OTHER)
+    owner.put_and_send(ONE)
+    owner.bury(ONE)
+    assert owner.finish() == -(-FRAME_ROWS // rows)
+    assert owner.lost() == BLOCK_PAGES
+    assert len(owner.thinned) == BLOCK_PAGES
+
+
+def test_a_slice_in_which_much_changes_ends_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(row_sweeps, "SWEEP_PAGES", 5)
+    owner = Sweeping()
+    owner.put_and_send(ONE)
+    owner.bury(ONE)
+    owner.step()
+    assert owner.lost() == 5
+    assert owner.finish() == 3
+    assert owner.lost() == BLOCK_PAGES
+
+
+def test_several_holders_have_their_slices_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(row_sweeps, "SWEEP_ROWS", 24)
+    owner = Sweeping()
+    owner.put_and_send(ONE)
+    owner.put_and_send(OTHER)
+    owner.put_and_send(THIRD)
+    lost = []
+    owner.bury(ONE)
+    owner.bury(OTHER)
+    for _ in range(4):
+        owner.step()
+        lost.append(owner.lost())
+    # Of one they are in rows 3 to 18, of the other in rows 19 to 34.
+    assert lost == [16, 21, 21, 32]
+    assert owner.finish() == 2 * (-(-FRAME_ROWS // 24) - 2)

@@ -1,0 +1,238 @@
+"""The one clock of all that comes home though no front end asked, and whose get it was."""
+
+from config.model import MemoryConfig, RemoteConfig
+from ramsterd.core.nodes import FIRST_NODE
+from ramsterd.remote.home.background_fetch import BUSY_SECONDS, IDLE_SECONDS, Homebound
+from ramsterd.remote.home.leaf_fetch import STAY_BELOW
+from tests.unit.remote.made_owner import BLOCK_PAGES, LEAF_PAGES, ONE, OTHER, Owner
+
+QUIET_SECONDS = 10.0
+
+
+class Returning(Owner):
+    """An owner of pages with two copies each, and the three machines, which have ticked once at 0."""
+
+    def __init__(
+        self, *, rebuild_rate: int = 100_000, repatriate_rate: int = 100_000, low: float = 0.85
+    ) -> None:
+        super().__init__(copies=2)
+        self.homebound = Homebound(
+            self.store,
+            self.fetches,
+            memory=MemoryConfig(low_watermark=low),
+            remote=RemoteConfig(
+                repatriate_seconds=QUIET_SECONDS,
+                repatriate_pages_per_second=repatriate_rate,
+                rebuild_pages_per_second=rebuild_rate,
+            ),
+            reachable_holders=self.reachable_holders,
+            holder_nodes=self.holder_nodes,
+            placeable_nodes=self.placeable_nodes,
+            room=self.room,
+            make_room=self.make_room,
+        )
+        self.is_draining = False
+        self.is_any_remote = True
+        self.tick(0.0)
+
+    def tick(self, now: float) -> None:
+        self.homebound.on_deadline(
+            now, left_total=0, is_any_remote=self.is_any_remote, is_draining=self.is_draining
+        )
+
+    def note(self, rows: list[int]) -> None:
+        for row in rows:
+            self.homebound.rebuilder.note(row)
+
+    def arrive(self, now: float) -> None:
+        for pending in self.answer(now):
+            assert self.homebound.on_done(pending)
+
+    def moved(self) -> tuple[int, int, int]:
+        """Return how many pages were rebuilt, retaken and repatriated."""
+        homebound = self.homebound
+        return (
+            homebound.rebuilder.statistics(0).rebuilt_total,
+            homebound.retaker.statistics().retaken_total,
+            homebound.repatriator.statistics().repatriated_total,
+        )
+
+
+# The pace.
+
+
+def test_with_nothing_to_do_the_pace_is_idle() -> None:
+    owner = Returning()
+    assert owner.homebound.next_deadline() == IDLE_SECONDS
+    owner.tick(IDLE_SECONDS)
+    assert owner.homebound.next_deadline() == 2 * IDLE_SECONDS
+
+
+def test_before_its_time_a_tick_does_nothing() -> None:
+    owner = Returning()
+    owner.note(owner.put_and_send(ONE))
+    owner.tick(IDLE_SECONDS - 0.01)
+    assert owner.asked() == 0
+    assert owner.homebound.next_deadline() == IDLE_SECONDS
+    owner.tick(IDLE_SECONDS)
+    assert owner.asked() == BLOCK_PAGES
+
+
+def test_a_tick_that_comes_late_is_followed_by_one_after_the_whole_time() -> None:
+    owner = Returning()
+    owner.tick(7.0)
+    assert owner.homebound.next_deadline() == 7.0 + IDLE_SECONDS
+
+
+def test_while_pages_at_risk_come_the_pace_is_busy() -> None:
+    owner = Returning()
+    owner.note(owner.put_and_send(ONE))
+    owner.tick(1.0)
+    assert owner.homebound.next_deadline() == 1.0 + BUSY_SECONDS
+
+
+def test_while_recalled_pages_come_the_pace_is_busy() -> None:
+    owner = Returning()
+    owner.put_and_send(ONE, OTHER)
+    owner.homebound.on_recall(owner.holder(ONE), 0, 0.1)
+    owner.tick(1.0)
+    assert owner.asked() == BLOCK_PAGES
+    assert owner.homebound.next_deadline() == 1.0 + BUSY_SECONDS
+
+
+def test_while_pages_come_for_room_the_pace_is_busy() -> None:
+    owner = Returning()
+    owner.put_and_send(ONE, OTHER)
+    owner.tick(QUIET_SECONDS)
+    assert owner.asked() == BLOCK_PAGES
+    assert owner.homebound.next_deadline() == QUIET_SECONDS + BUSY_SECONDS
+
+
+def test_when_all_has_come_the_pace_is_idle_again() -> None:
+    owner = Returning()
+    owner.note(owner.put_and_send(ONE))
+    owner.tick(1.0)
+    owner.arrive(1.0)
+    # The first finds that no row is at risk any more.
+    owner.tick(2.0)
+    owner.tick(3.0)
+    assert owner.homebound.next_deadline() == 3.0 + IDLE_SECONDS
+
+
+def test_a_recall_is_looked_at_soon() -> None:
+    owner = Returning()
+    owner.put_and_send(ONE, OTHER, stays=True)
+    owner.homebound.on_recall(owner.holder(ONE), 0, 0.1)
+    assert owner.homebound.next_deadline() == 0.1 + BUSY_SECONDS
+    owner.tick(0.1 + BUSY_SECONDS)
+    assert owner.moved() == (0, BLOCK_PAGES, 0)
+
+
+def test_a_recall_delays_no_tick_that_is_due_before() -> None:
+    owner = Returning()
+    now = IDLE_SECONDS - BUSY_SECONDS / 2
+    owner.homebound.on_recall(owner.holder(ONE), 0, now)
+    assert owner.homebound.next_deadline() == IDLE_SECONDS
+
+
+# Whose get it was.
+
+
+def test_what_was_at_risk_counts_as_rebuilt() -> None:
+    owner = Returning()
+    owner.note(owner.put_and_send(ONE))
+    owner.tick(1.0)
+    owner.arrive(1.0)
+    assert owner.moved() == (BLOCK_PAGES, 0, 0)
+
+
+def test_what_was_recalled_counts_as_retaken() -> None:
+    owner = Returning()
+    owner.put_and_send(ONE, OTHER)
+    owner.homebound.on_recall(owner.holder(ONE), 0, 0.1)
+    owner.tick(1.0)
+    owner.arrive(1.0)
+    assert owner.moved() == (0, BLOCK_PAGES, 0)
+
+
+def test_what_there_was_room_for_counts_as_repatriated() -> None:
+    owner = Returning()
+    owner.put_and_send(ONE, OTHER)
+    owner.tick(QUIET_SECONDS)
+    owner.arrive(QUIET_SECONDS)
+    assert owner.moved() == (0, 0, 0), "a clean copy, as yet"
+    owner.tick(QUIET_SECONDS + 1)
+    assert owner.moved() == (0, 0, BLOCK_PAGES)
+
+
+def test_a_get_of_a_front_end_is_for_none_of_them() -> None:
+    owner = Returning()
+    owner.put_and_send(ONE)
+    owner.homecoming().fetch_leaf(FIRST_NODE, lambda _: True, 0.0, bytes_max=1 << 30)
+    [pending] = owner.answer()
+    assert not owner.homebound.on_done(pending)
+    assert owner.moved() == (0, 0, 0)
+
+
+def test_what_one_of_them_asked_for_no_other_asks_for() -> None:
+    """Of three reasons to come home, the copy that was lost comes first."""
+    owner = Returning()
+    owner.note(owner.put_and_send(ONE))
+    owner.homebound.on_recall(owner.holder(ONE), 0, 0.1)
+    owner.tick(QUIET_SECONDS)
+    assert owner.homebound.retaker.statistics().pages_under_way == 0
+    assert owner.homebound.repatriator.statistics().pages_under_way == 0
+    owner.arrive(QUIET_SECONDS)
+    assert owner.moved() == (BLOCK_PAGES, 0, 0)
+
+
+# What the configuration says.
+
+
+def test_pages_at_risk_and_recalled_ones_have_the_rate_of_rebuild() -> None:
+    owner = Returning(rebuild_rate=1, repatriate_rate=0)
+    owner.note(owner.put_and_send(ONE, blocks=4))
+    owner.put_and_send(OTHER, blocks=4)
+    owner.homebound.on_recall(owner.holder(OTHER), 0, 0.1)
+    owner.tick(0.9)
+    assert owner.asked() == 0
+    owner.tick(2.0)
+    assert owner.asked() == 2 * LEAF_PAGES
+
+
+def test_pages_come_for_room_at_a_rate_of_their_own() -> None:
+    owner = Returning(repatriate_rate=0)
+    owner.put_and_send(ONE, OTHER)
+    owner.tick(QUIET_SECONDS)
+    assert owner.asked() == 0
+
+
+def test_a_node_that_drains_has_the_rate_of_rebuild() -> None:
+    owner = Returning(repatriate_rate=0)
+    owner.put_and_send(ONE, OTHER)
+    owner.is_draining = True
+    owner.tick(1.0)
+    assert owner.asked() == BLOCK_PAGES
+
+
+def test_without_pages_at_peers_none_comes_for_room() -> None:
+    owner = Returning()
+    owner.put_and_send(ONE, OTHER)
+    owner.is_any_remote = False
+    owner.tick(QUIET_SECONDS)
+    assert owner.asked() == 0
+
+
+def test_pages_come_for_room_below_a_part_of_the_low_watermark() -> None:
+    owner = Returning(low=0.5)
+    owner.put_and_send(ONE, OTHER, blocks=16)
+    owner.tick(QUIET_SECONDS)
+    assert owner.asked() == int(STAY_BELOW * 0.5 * 512)
+
+
+def test_what_nobody_can_be_asked_for_does_not_come_for_room() -> None:
+    owner = Returning()
+    owner.put_and_send(ONE)
+    owner.linked.clear()
+    owner.tick(QUIET_SECONDS)
+    assert owner.asked() == 0
