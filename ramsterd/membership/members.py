@@ -42,7 +42,7 @@ from ramsterd.membership.messages import (
     parse_holdings,
     parse_members,
 )
-from ramsterd.pagepath.engine import Engine
+from ramsterd.membership.page_path import PagePath
 from ramsterd.remote.home.last_copies import Counted
 
 logger = logging.getLogger("ramster.members")
@@ -77,7 +77,7 @@ class Members:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: PagePath,
         cluster: ClusterConfig,
         *,
         links: Mapping[NodeId, Link],

@@ -11,7 +11,7 @@ import trio
 
 from nodemanager.ids import Incarnation, NodeId
 from ramsterd.membership.incarnation_floors import FloorOutcome, Floors, FloorStatistics
-from ramsterd.pagepath.engine import Engine
+from ramsterd.membership.page_path import PagePath
 
 logger = logging.getLogger("ramster.peers")
 
@@ -40,7 +40,7 @@ class OwnIncarnation:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: PagePath,
         *,
         keeper: IncarnationKeeper,
         clock_milliseconds: Callable[[], int],

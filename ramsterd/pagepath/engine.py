@@ -36,13 +36,13 @@ from ramsterd.pagepath.outbox import Outbox, shipment_table
 from ramsterd.remote import wire
 from ramsterd.remote.fetch.fetch import Fetches
 from ramsterd.remote.fetch.pending import GetOutcome, Pages, PendingGet
+from ramsterd.remote.fetch.spot_checks import SpotChecks
 from ramsterd.remote.hold.foreign import ForeignPages
 from ramsterd.remote.hold.recall_holder import Recall
 from ramsterd.remote.hold.receive_shares import Intake
 from ramsterd.remote.holders.holders import Holder, Holders
 from ramsterd.remote.holders.owed_flushes import PIECE_SERIALS, Flushes
 from ramsterd.remote.holders.row_sweeps import Sweeps
-from ramsterd.remote.holders.spot_checks import SpotChecks
 from ramsterd.remote.holders.trust import BadCopy, Trust
 from ramsterd.remote.home.background_fetch import Homebound
 from ramsterd.remote.home.last_copies import Census

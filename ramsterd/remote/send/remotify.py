@@ -35,8 +35,8 @@ from ramsterd.core.room import DROPPED_FIRST
 from ramsterd.core.store import Store
 from ramsterd.core.traffic import Leaving
 from ramsterd.core.zbud import Family
+from ramsterd.remote.fetch.spot_checks import SpotChecks
 from ramsterd.remote.holders.holders import Holder, Holders
-from ramsterd.remote.holders.spot_checks import SpotChecks
 from ramsterd.remote.holders.trust import Trust
 from ramsterd.remote.limits.put_rate import Pace, PaceStatistics
 from ramsterd.remote.limits.put_timeout import Patience

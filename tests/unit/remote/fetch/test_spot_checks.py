@@ -6,7 +6,7 @@ from net.frame import Frame
 from ramsterd.core.codec import ZPAGE_BYTES_MASK
 from ramsterd.remote import wire
 from ramsterd.remote.fetch.asking import FetchRequest
-from ramsterd.remote.holders.spot_checks import SAMPLES, SpotChecks
+from ramsterd.remote.fetch.spot_checks import SAMPLES, SpotChecks
 from ramsterd.remote.holders.trust import CREDIT_PAGES_FIRST, BadCopy, Trust
 from ramsterd.remote.wire import MessageType
 from tests.unit.remote.made_owner import BLOCK_PAGES, ONE, Owner
