@@ -58,7 +58,7 @@ class SimNode:
 
 
 class Membership:
-    """A cluster of nodes 0 to `nodes` - 1 in their first life."""
+    """A cluster of nodes 0 to `nodes` - 1 in their first incarnation."""
 
     def __init__(
         self, nodes: int, seed: int, *, knobs: Knobs | None = None, has_links: bool = False
@@ -80,7 +80,7 @@ class Membership:
             self.start(number, Incarnation(1))
 
     def start(self, number: NodeId, incarnation: Incarnation) -> None:
-        """Begin a life."""
+        """Begin an incarnation."""
         others = [other for other in self._numbers if other != number]
         rng = random.Random(self.rng.getrandbits(64))
         swim = Swim(

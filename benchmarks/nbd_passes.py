@@ -43,7 +43,7 @@ BARS = {
 }
 
 
-class Door:
+class DatagramFilter:
     """One client's connection without its socket, over a node without peers."""
 
     def __init__(self, pages_count: int) -> None:
@@ -106,14 +106,14 @@ def requests(command: Command, pages: list[bytes], depth: int) -> list[bytes]:
     return [b"".join(some) for some in iter(lambda: list(islice(each, depth)), [])]
 
 
-def put_each(door: Door, pages: list[bytes]) -> None:
+def put_each(door: DatagramFilter, pages: list[bytes]) -> None:
     """Call the store once for each page."""
     put, pool = door.engine.store.put, door.pool
     for index, page in enumerate(map(memoryview, pages)):
         assert put(pool, OBJECT, index, page) == 1
 
 
-def get_each(door: Door, count: int) -> None:
+def get_each(door: DatagramFilter, count: int) -> None:
     """Call the store once for each page."""
     get, pool = door.engine.store.get, door.pool
     for index in range(count):
@@ -135,7 +135,7 @@ def run(options: Options) -> None:
 async def _run(options: Options) -> None:
     count = 1024 if options.is_quick else 16384
     pages = real_pages(count)
-    door = Door(count)
+    door = DatagramFilter(count)
     put_each(door, pages)
     bare = {
         Command.WRITE: partial(put_each, door, pages),

@@ -260,7 +260,7 @@ def audit(pair: Pair, pool: PoolId, pages: int) -> Iterator[str]:
         pair.run(0.5)
     assert owner.engine.statistics().audit.problem == ""
     yield "verify --invariants"
-    pair.pass_of(owner, lambda e: e.begin_census(HOLDER, now=pair.now))
+    pair.pass_of(owner, lambda e: e.begin_last_copies_count(HOLDER, now=pair.now))
     pair.run(1e-5 * pages + 1.0)
     yield "census"
     pair.pass_of(owner, lambda e: e.statistics())

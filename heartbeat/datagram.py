@@ -55,7 +55,7 @@ _STATE_NUMBERS: Final = {state: number for number, state in _STATES.items()}
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What somebody believes of one life of a node."""
+    """What somebody believes of one incarnation of a node."""
 
     node: NodeId
     state: NodeState  # UP, SUSPECT or DOWN
@@ -85,7 +85,7 @@ class Datagram:
 
     message: Message
     cluster: int
-    # Rises with each datagram of a life, whoever the target is.
+    # Rises with each datagram of an incarnation, whoever the target is.
     counter: int
 
     def encode(self) -> bytes:

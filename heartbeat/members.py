@@ -1,6 +1,6 @@
 """What we believe of each member, and which news is newer.  Pure.
 
-News of a later life wins over all of an earlier one; within a life the higher refutation wins, for only the
+News of a later incarnation wins over all of an earlier one; within an incarnation the higher refutation wins, for only the
 node itself raises it; and at one refutation the worse state wins.  So whatever order news arrives in, all nodes
 end up believing the same.
 """
@@ -32,7 +32,7 @@ class Member:
     refutation: int = 0
     accuser: NodeId | None = None
     linked_at: float = float("-inf")  # when something last came over its link
-    linked_life: Incarnation | None = None  # the newest one that a link has shown
+    linked_incarnation: Incarnation | None = None  # the newest one that a link has shown
 
     def is_news(self, row: Row) -> bool:
         """Whether a row is newer than what we believe."""
@@ -44,7 +44,7 @@ class Member:
         return (row.refutation, _WORSE[row.state]) > ours
 
     def is_same_suspicion(self, row: Row) -> bool:
-        """Whether a row accuses this very life of what we suspect it of already."""
+        """Whether a row accuses this very incarnation of what we suspect it of already."""
         return (
             self.state is NodeState.SUSPECT
             and row.state is NodeState.SUSPECT
@@ -57,7 +57,7 @@ class Member:
         self.refutation, self.accuser = row.refutation, row.accuser
 
     def row(self) -> Row | None:
-        """Return what we would tell of it; None when we know no life of it."""
+        """Return what we would tell of it; None when we know no incarnation of it."""
         if self.incarnation is None:
             return None
         accuser = self.node if self.accuser is None else self.accuser

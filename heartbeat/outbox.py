@@ -66,7 +66,7 @@ class Outbox:
     def _rows_about(self, target: NodeId) -> list[Row]:
         """Return what a node must hear of itself, that it may deny it.
 
-        Who is down is told in any case: without that it could never come back in the same life.
+        Who is down is told in any case: without that it could never come back in the same incarnation.
         """
         member = self._roster.members.get(target)
         if member is None or member.state not in {NodeState.SUSPECT, NodeState.DOWN}:

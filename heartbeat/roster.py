@@ -94,15 +94,15 @@ class Roster:
             self.gossip.push(row)
 
     def on_linked(self, node: NodeId, incarnation: Incarnation, now: float) -> None:
-        """Note that something came over a node's link: the one proof of which life it is.
+        """Note that something came over a node's link: the one proof of which incarnation it is.
 
         A higher one that gossip spoke of was a mistake or a lie, and would never be denied: nobody lives it.
         """
         member = self.members[node]
-        if incarnation < (member.linked_life or 0):
+        if incarnation < (member.linked_incarnation or 0):
             self.stale_total += 1
             return
-        member.linked_at, member.linked_life = now, incarnation
+        member.linked_at, member.linked_incarnation = now, incarnation
         if incarnation != member.incarnation:
             row = Row(node, NodeState.UP, incarnation, 0, node)
             self._believe(member, row, now, "heard over its link")
@@ -195,15 +195,15 @@ class Roster:
             )
         if known is not None and known != row.incarnation:
             reason = "started again"
-        self._count(state, row.state, is_same_life=known == row.incarnation)
+        self._count(state, row.state, is_same_incarnation=known == row.incarnation)
         if state is not row.state or known != row.incarnation:
             self._judge(member, reason)
 
-    def _count(self, old: NodeState, new: NodeState, *, is_same_life: bool) -> None:
-        is_changed = new is not old or not is_same_life
+    def _count(self, old: NodeState, new: NodeState, *, is_same_incarnation: bool) -> None:
+        is_changed = new is not old or not is_same_incarnation
         self.suspicions_total += is_changed and new is NodeState.SUSPECT
         self.downs_total += is_changed and new is NodeState.DOWN
-        if is_same_life and new is NodeState.UP:
+        if is_same_incarnation and new is NodeState.UP:
             self.suspicions_cleared_total += old is NodeState.SUSPECT
             self.downs_cleared_total += old is NodeState.DOWN
 

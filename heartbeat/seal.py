@@ -1,7 +1,7 @@
 """The MAC of a datagram, and the window that tells a replay.  Pure.
 
-A MAC is 16 bytes of keyed BLAKE2b over all that stands before it.  Sender, target, life and counter are among
-that, so a datagram recorded on its way to one node is worth nothing at another, and nothing in a later life
+A MAC is 16 bytes of keyed BLAKE2b over all that stands before it.  Sender, target, incarnation and counter are among
+that, so a datagram recorded on its way to one node is worth nothing at another, and nothing in a later incarnation
 of its sender.  Without a key there is no MAC: `heartbeat.udp` allows that on loopback or when told to.
 """
 
@@ -67,7 +67,7 @@ def _mac(data: bytes, key: bytes) -> bytes:
 
 
 class ReplayWindow:
-    """Lets each counter of a life pass once, if it is not too old; a newer life begins anew."""
+    """Lets each counter of an incarnation pass once, if it is not too old; a newer incarnation begins anew."""
 
     def __init__(self) -> None:
         self._incarnation: Incarnation | None = None

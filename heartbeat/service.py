@@ -1,6 +1,6 @@
 """The heartbeat service: datagrams out, datagrams in, verdicts to whoever asked.  A thin shell.
 
-Which datagrams count is `heartbeat.door`'s to say, what they and their absence mean
+Which datagrams count is `heartbeat.datagram_filter`'s to say, what they and their absence mean
 `heartbeat.swim`'s; this module owns the socket and the clock.
 """
 
@@ -14,7 +14,7 @@ import trio
 
 from config.model import ClusterConfig
 from heartbeat.datagram import Message
-from heartbeat.door import Door, Drop, DropReason, Endpoint, normal_endpoint
+from heartbeat.datagram_filter import DatagramFilter, Drop, DropReason, Endpoint, normal_endpoint
 from heartbeat.swim import Effect, SendDatagram, Swim, SwimStatistics
 from heartbeat.udp import DatagramSocket, UdpSocket
 from nodemanager.ids import Incarnation, NodeId
@@ -92,7 +92,7 @@ class HeartbeatService:
         }
         self._names = names_of(cluster)
         self._local = local
-        self._door = Door(cluster, local, key)
+        self._filter = DatagramFilter(cluster, local, key)
         self._detector = detector
         self._socket = datagram_socket
         self._on_verdicts = on_verdicts
@@ -128,7 +128,7 @@ class HeartbeatService:
         self._targets = members
         self._names = names_of(cluster)
         self._unsendable &= members.keys()
-        self._door.on_members_changed(members)
+        self._filter.on_members_changed(members)
         self._detector.on_members_changed(members, now=self._now())
         if self._waiting is not None:
             self._waiting.deadline = self._alarm()
@@ -139,14 +139,14 @@ class HeartbeatService:
 
     def on_key_changed(self, key: bytes) -> bool:
         """Use a new key of the MAC; False: it is the present one.  The one before counts for `KEY_OVERLAP_SECONDS`."""
-        is_new = self._door.on_key_changed(key)
+        is_new = self._filter.on_key_changed(key)
         if is_new:
             self._previous_key_until = self._now() + KEY_OVERLAP_SECONDS
         return is_new
 
     def heard(self, node: NodeId, incarnation: Incarnation) -> None:
         """Note that something came from a member over its link: that is life as good as an answer."""
-        self._door.on_linked(node, incarnation)
+        self._filter.on_linked(node, incarnation)
         self._perform(self._detector.on_heard(node, incarnation, now=self._now()))
 
     @property
@@ -168,7 +168,7 @@ class HeartbeatService:
         )
 
     def _send(self, message: Message) -> None:
-        datagram = self._door.close(message)
+        datagram = self._filter.close(message)
         try:
             self._socket.send_to(datagram, self._targets[message.target])
         except OSError as error:
@@ -209,7 +209,7 @@ class HeartbeatService:
         effects: list[Effect] = []
         if now >= self._previous_key_until:
             self._previous_key_until = math.inf
-            self._door.forget_previous_key()
+            self._filter.forget_previous_key()
         for _ in range(DATAGRAMS_PER_WAKE_MAX):
             try:
                 received = self._socket.receive_from()
@@ -221,7 +221,7 @@ class HeartbeatService:
                 break
             self._received_total += 1
             self._received_bytes_total += len(received[0])
-            match self._door.admit(*received):
+            match self._filter.admit(*received):
                 case Message() as message:
                     effects += self._detector.on_datagram(message, now=now)
                 case Drop() as drop:

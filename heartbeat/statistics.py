@@ -18,12 +18,12 @@ class SwimStatistics:
     suspicions_total: (
         int  # that we came to suspect somebody, by our own probe or by what others say
     )
-    suspicions_cleared_total: int  # that such a suspect turned out to live, in the same life
-    downs_total: int  # that we believed somebody down whose life we knew
-    downs_cleared_total: int  # that such a one turned out to live, in the same life
+    suspicions_cleared_total: int  # that such a suspect turned out to live, in the same incarnation
+    downs_total: int  # that we believed somebody down whose incarnation we knew
+    downs_cleared_total: int  # that such a one turned out to live, in the same incarnation
     verdicts_total: int
     refuted_total: int  # how often we denied being suspect or down
-    stale_total: int  # news of a life that is over
+    stale_total: int  # news of an incarnation that is over
     stalls_total: int  # how often we noticed that we ourselves had slept
     gossip_rows: int
     health_multiplier: int  # 1: healthy

@@ -11,7 +11,7 @@ Members are configured, so one that is down is not forgotten: one such node is p
 what we believe of it, and denies it if it lives.  By that a partition heals.
 
 Silence says nothing when it was we who slept: our own deadline coming much too late ends the probe unjudged and
-lets suspicions last longer by as much.  Known weakness: a life that was never heard of by a node that starts
+lets suspicions last longer by as much.  Known weakness: an incarnation that was never heard of by a node that starts
 may be played to it from a recording; it does not echo the numbers of our probes, and goes down again.
 
 This module holds the parts together and knows whose turn it is: `roster` says what is believed, `probe` and
@@ -115,7 +115,7 @@ class Swim:
         return self._outbox.take()
 
     def on_datagram(self, message: Message, *, now: float) -> list[Effect]:
-        """Take in what a member told us; that it is genuine and new is checked before (`heartbeat.door`)."""
+        """Take in what a member told us; that it is genuine and new is checked before (`heartbeat.datagram_filter`)."""
         self._advance(now)
         if self._members.get(message.node) is None or message.target != self._local:
             return []

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import trio
 
-from heartbeat.door import Endpoint, is_loopback, normal_endpoint
+from heartbeat.datagram_filter import Endpoint, is_loopback, normal_endpoint
 from heartbeat.seal import DATAGRAM_BYTES_MAX
 
 

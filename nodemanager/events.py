@@ -17,7 +17,7 @@ SAID_GOODBYE: Final = "said goodbye"
 
 @dataclass(frozen=True, slots=True)
 class NodeUp:
-    """A life of a node is believed alive; comes once until its NodeDown."""
+    """An incarnation of a node is believed alive; comes once until its NodeDown."""
 
     node: NodeId
     incarnation: Incarnation
@@ -53,7 +53,7 @@ class NodeDown:
     """A node is given up, or said goodbye, or this life of it is over.
 
     Without a NewIncarnation behind it this means unreachable, not lost: what the node holds counts again when
-    the same incarnation is back.  `incarnation` is None when no life of the node was ever heard.
+    the same incarnation is back.  `incarnation` is None when no incarnation of the node was ever heard.
     """
 
     node: NodeId
@@ -63,7 +63,7 @@ class NodeDown:
 
 @dataclass(frozen=True, slots=True)
 class NewIncarnation:
-    """A node started again: all that its older life held is gone.  Comes after that life's NodeDown."""
+    """A node started again: all that its older incarnation held is gone.  Comes after that incarnation's NodeDown."""
 
     node: NodeId
     old: Incarnation

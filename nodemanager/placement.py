@@ -29,7 +29,7 @@ class Candidate:
     # An operator wants it to get no new pages.
     is_cordoned: bool = False
     # Monotonic seconds until which the node has taken as much as it wants to take so far.
-    paced_until: float = 0.0
+    rate_limited_until: float = 0.0
     # How full its arena is, with what it could drop: 0 to 1.
     pressure: float = 0.0
     # It gets nothing for now: it left a request unanswered and was not heard since, or has to prove what it keeps.
@@ -92,7 +92,7 @@ def choose_holders(
     able = [
         each
         for each in candidates
-        if each.has_room(block_bytes, now=now) and now >= each.paced_until
+        if each.has_room(block_bytes, now=now) and now >= each.rate_limited_until
     ]
     if len(able) < copies:
         return []

@@ -34,7 +34,7 @@ class LinkState(enum.Enum):
 
 
 class Sign(enum.Enum):
-    """What can happen to a node in one of its lives.  A new life begins again in JOINING."""
+    """What can happen to a node in one of its incarnations.  A new incarnation begins again in JOINING."""
 
     HEARD = "heard"
     LINKED = "linked"

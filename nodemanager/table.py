@@ -1,13 +1,13 @@
 """The node table: what this node believes of every other member.
 
 The table joins three sources: verdicts of the failure detector, links that come and go, and what peers say on
-their links (STATUS, refusals, drain, goodbye).  Each names the life it speaks of.  A newer incarnation than the
-known one ends the old life, with all it held; an older one is stale, changes nothing and is counted.  Down with
+their links (STATUS, refusals, drain, goodbye).  Each names the incarnation it speaks of.  A newer incarnation than the
+known one ends the old incarnation, with all it held; an older one is stale, changes nothing and is counted.  Down with
 the same incarnation is unreachable, not lost: the row keeps its incarnation, and whoever counts copies keeps
 them until NewIncarnation says otherwise.
 
-For each life NodeUp and NodeDown alternate, and NodeDown comes before NewIncarnation, so that a subscriber may
-treat the end of a life like any other loss first.
+For each incarnation NodeUp and NodeDown alternate, and NodeDown comes before NewIncarnation, so that a subscriber may
+treat the end of an incarnation like any other loss first.
 
 A peer's link is life: whoever calls `on_link_up` also tells the failure detector (`heard`), else the two differ
 until the next beat.
@@ -83,7 +83,7 @@ class _Peer:
     config: NodeConfig
     state: NodeState = NodeState.JOINING
     incarnation: Incarnation | None = None
-    is_linked: bool = False  # with this incarnation; a link of an older life is no link
+    is_linked: bool = False  # with this incarnation; a link of an older incarnation is no link
     status: PeerStatus | None = None  # may be old when not linked
     refused_until: float = 0.0
     changed_at: float | None = None
@@ -103,7 +103,7 @@ class NodeTable:
         Args:
             cluster: The membership, which has `local` in it.
             local: Our own number; nothing is ever said of us to our own table.
-            incarnation: Our own life, to be shown.
+            incarnation: Our own incarnation, to be shown.
         """
         configs = {NodeId(node.number): node for node in cluster.node}
         assert len(configs) == len(cluster.node), "config.load lets no number pass twice"
@@ -155,7 +155,7 @@ class NodeTable:
     def on_verdict(self, verdict: Verdict, *, now: float) -> list[NodeEvent]:
         """Take over what the failure detector believes.
 
-        A verdict on a node that it never heard is stale when we know a life of that node: somebody did hear.
+        A verdict on a node that it never heard is stale when we know an incarnation of that node: somebody did hear.
         """
         sign = SIGN_OF_VERDICT[verdict.state]
         return self._on_sign(verdict.node, verdict.incarnation, sign, verdict.reason, now)
@@ -177,7 +177,7 @@ class NodeTable:
     ) -> list[NodeEvent]:
         """Note a lost link.  Says nothing about life yet: the detector judges that.
 
-        The loss of an older life's link, heard late, leaves the present link alone.
+        The loss of an older incarnation's link, heard late, leaves the present link alone.
         """
         del now  # every input of a machine takes it
         peer = self._peers[node]
@@ -247,7 +247,7 @@ class NodeTable:
         return self._peers[node].state
 
     def incarnation(self, node: NodeId) -> Incarnation | None:
-        """Return the newest life of a peer that we know; None when it was never heard."""
+        """Return the newest incarnation of a peer that we know; None when it was never heard."""
         return self._peers[node].incarnation
 
     def status(self, node: NodeId) -> PeerStatus | None:
@@ -255,11 +255,11 @@ class NodeTable:
         return self._peers[node].status
 
     def is_linked(self, node: NodeId) -> bool:
-        """Whether a link to the present life of a peer is open."""
+        """Whether a link to the present incarnation of a peer is open."""
         return self._peers[node].is_linked
 
     def is_stale(self, node: NodeId, incarnation: Incarnation) -> bool:
-        """Whether we know a newer life of a peer than this one."""
+        """Whether we know a newer incarnation of a peer than this one."""
         known = self._peers[node].incarnation
         return known is not None and incarnation < known
 
@@ -312,7 +312,7 @@ class NodeTable:
             assert peer.config.number == node
             if peer.incarnation is None:
                 assert peer.state in {NodeState.JOINING, NodeState.DOWN}, "alive, yet never heard"
-                assert not peer.is_linked, "linked to a life without a name"
+                assert not peer.is_linked, "linked to an incarnation without a name"
                 assert peer.status is None
             else:
                 assert peer.state is not NodeState.JOINING or not peer.is_linked
@@ -329,11 +329,13 @@ class NodeTable:
             return []
         events: list[NodeEvent] = []
         if incarnation is not None and incarnation != known:
-            events += self._begin_life(node, peer, incarnation)
+            events += self._begin_incarnation(node, peer, incarnation)
         events += _step(node, peer, sign, reason, now)
         return events + _follow_intent(node, peer, now)
 
-    def _begin_life(self, node: NodeId, peer: _Peer, incarnation: Incarnation) -> list[NodeEvent]:
+    def _begin_incarnation(
+        self, node: NodeId, peer: _Peer, incarnation: Incarnation
+    ) -> list[NodeEvent]:
         old, was_live = peer.incarnation, peer.state in LIVE_STATES
         peer.incarnation = incarnation
         peer.state = NodeState.JOINING
@@ -356,7 +358,7 @@ def _step(node: NodeId, peer: _Peer, sign: Sign, reason: str, now: float) -> lis
     if new not in LIVE_STATES:
         was_told = old in {NodeState.DOWN, NodeState.LEFT}
         return [] if was_told else [NodeDown(node, peer.incarnation, reason)]
-    assert peer.incarnation is not None, "a live node has a life"
+    assert peer.incarnation is not None, "a live node has an incarnation"
     events: list[NodeEvent] = []
     if old not in LIVE_STATES:
         events.append(NodeUp(node, peer.incarnation))

@@ -37,18 +37,18 @@ def watch_leftovers() -> Iterator[Leftovers]:
     """Fill in, at the end of the block, what of our code and buffers the block left behind."""
     found = Leftovers()
     gc.collect()
-    before = census(gc.get_objects())
+    before = last_copies(gc.get_objects())
     was_enabled, flags = gc.isenabled(), gc.get_debug()
     gc.disable()
     try:
         yield found
         gc.set_debug(gc.DEBUG_SAVEALL)
         gc.collect()
-        found.in_cycles = census(gc.garbage)
+        found.in_cycles = last_copies(gc.garbage)
         gc.set_debug(flags)
         gc.garbage.clear()
         gc.collect()
-        found.alive = census(gc.get_objects()) - before
+        found.alive = last_copies(gc.get_objects()) - before
     finally:
         gc.set_debug(flags)
         gc.garbage.clear()
@@ -56,7 +56,7 @@ def watch_leftovers() -> Iterator[Leftovers]:
             gc.enable()
 
 
-def census(objects: list[object]) -> Counter[str]:
+def last_copies(objects: list[object]) -> Counter[str]:
     """Count the objects that are ours, or that keep a buffer, by type."""
     return Counter(name for each in objects if (name := name_of(each)) is not None)
 

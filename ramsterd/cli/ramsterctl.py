@@ -370,7 +370,9 @@ def format_recall(engine: dict[str, Any]) -> list[str]:
         pages = engine["recall"]["pages_over"]
         lines.append(f"recall    {pages} pages of other nodes are asked to leave")
     if engine["retake"]["pages_over"]:
-        lines.append(f"retake    {engine['retake']['pages_over']} pages of ours must leave peers")
+        lines.append(
+            f"retake    {engine['owner_recall']['pages_over']} pages of ours must leave peers"
+        )
     return lines
 
 

@@ -41,7 +41,7 @@ class Unsaved:
 
 @dataclass(slots=True, eq=False)
 class Pool:
-    """Pages of one client with one kind, or the pages of one life of an owner."""
+    """Pages of one client with one kind, or the pages of one incarnation of an owner."""
 
     pool: PoolId
     kind: PoolKind
@@ -87,7 +87,7 @@ _FAMILY: Final = {
 
 
 class Pools:
-    """All pools of a node; ids are never used twice in one life."""
+    """All pools of a node; ids are never used twice in one incarnation."""
 
     def __init__(self) -> None:
         self._pools: dict[PoolId, Pool] = {}

@@ -314,7 +314,7 @@ class Members:
     # Who has to do with a node.
 
     def may_have_pages(self, node: NodeId) -> bool:
-        """Whether a peer had a life that may go on, seen from here or not: it may have pages anywhere."""
+        """Whether a peer had an incarnation that may go on, seen from here or not: it may have pages anywhere."""
         nodes = self._engine.nodes
         if node not in nodes:
             return False
@@ -345,7 +345,7 @@ class Members:
         if asker in askers:
             return  # who asks twice hears once, or a count would never end
         askers.add(asker)
-        self._engine.begin_census(node, now=trio.current_time())
+        self._engine.begin_last_copies_count(node, now=trio.current_time())
 
     def on_counted(self, counted: Counted) -> None:
         """Our pages are counted: tell whoever asked."""

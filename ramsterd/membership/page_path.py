@@ -27,5 +27,5 @@ class PagePath(Protocol):
     def may_begin_incarnation(self) -> bool:
         """Whether nothing is lost if this node goes on as a new incarnation."""
 
-    def begin_census(self, node: NodeId, *, now: float) -> None:
+    def begin_last_copies_count(self, node: NodeId, *, now: float) -> None:
         """Count the pages of ours that only this node has; `Counted` is the answer."""

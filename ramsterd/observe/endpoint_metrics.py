@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 from prometheus_client.core import Metric
 
-from ramsterd.observe.families import by, counter, gauge, one
+from ramsterd.observe.metric import by, counter, gauge, one
 from ramsterd.observe.snapshot import DaemonStatistics
 
 
-def endpoint_families(now: DaemonStatistics) -> Iterator[Metric]:
+def endpoint_metrics(now: DaemonStatistics) -> Iterator[Metric]:
     """Yield the families."""
     descriptors = now.descriptors
     yield gauge(

@@ -7,13 +7,13 @@ from prometheus_client.core import Metric
 from heartbeat.service import HeartbeatStatistics
 from heartbeat.statistics import SwimStatistics
 from nodemanager.states import NodeState
-from ramsterd.observe.families import by, counter, gauge, one
+from ramsterd.observe.metric import by, counter, gauge, one
 
 # What a detector may believe of a node; the other states are the node table's.
 BELIEVED = (NodeState.JOINING, NodeState.UP, NodeState.SUSPECT, NodeState.DOWN)
 
 
-def heartbeat_families(now: HeartbeatStatistics) -> Iterator[Metric]:
+def heartbeat_metrics(now: HeartbeatStatistics) -> Iterator[Metric]:
     """Yield every family of one snapshot."""
     yield from _datagrams(now)
     yield from _probes(now.detector)

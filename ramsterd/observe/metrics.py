@@ -8,18 +8,18 @@ from prometheus_client.registry import Collector
 from nodemanager.states import LinkState, NodeState
 from ramsterd.core.page import PoolKind
 from ramsterd.core.zbud import Family
-from ramsterd.observe.endpoint_metrics import endpoint_families
-from ramsterd.observe.families import (
+from ramsterd.observe.endpoint_metrics import endpoint_metrics
+from ramsterd.observe.heartbeat_metrics import heartbeat_metrics
+from ramsterd.observe.loop_watch import BUCKETS
+from ramsterd.observe.metric import (
     by as _by,
     counter as _counter,
     gauge as _gauge,
     histogram as _histogram,
     one as _one,
 )
-from ramsterd.observe.heartbeat_metrics import heartbeat_families
-from ramsterd.observe.loop_watch import BUCKETS
 from ramsterd.observe.snapshot import DaemonStatistics
-from ramsterd.observe.start_metrics import start_families
+from ramsterd.observe.start_metrics import start_metrics
 from ramsterd.remote.holders.trust import BadCopy
 
 _PLACES = {
@@ -55,11 +55,11 @@ class RamsterCollector(Collector):
         yield from _marks(now)
         yield from _certificate(now)
         yield from _listener(now)
-        yield from endpoint_families(now)
+        yield from endpoint_metrics(now)
         yield from _log(now)
-        yield from start_families(now.floors, now.pauses)
+        yield from start_metrics(now.floors, now.pauses)
         if now.heartbeat is not None:
-            yield from heartbeat_families(now.heartbeat)
+            yield from heartbeat_metrics(now.heartbeat)
 
 
 def _memory(now: DaemonStatistics) -> Iterator[Metric]:
@@ -329,32 +329,37 @@ def _remote(now: DaemonStatistics) -> Iterator[Metric]:
     yield _counter("recalls", "Recalls begun.", [], _one(engine.recall.recalls_total))
     yield _gauge(
         "retake_pages", "Pages of ours that their holders recall.", [],
-        _one(engine.retake.pages_over),
+        _one(engine.owner_recall.pages_over),
     )  # fmt: skip
     yield _counter(
-        "retaken_pages", "Pages taken back from holders.", [], _one(engine.retake.retaken_total)
+        "retaken_pages",
+        "Pages taken back from holders.",
+        [],
+        _one(engine.owner_recall.returned_total),
     )
-    yield from _pace(now, names)
+    yield from _put_rate(now, names)
     yield from _trust(now, names)
     yield _gauge("flushes_owed", "Serials that peers may forget.", [], _one(engine.flushes_owed))
 
 
-def _pace(now: DaemonStatistics, names: dict[int, str]) -> Iterator[Metric]:
+def _put_rate(now: DaemonStatistics, names: dict[int, str]) -> Iterator[Metric]:
     # A node that was removed has a bucket, and no name.
-    paces = [
-        ([names[node]], pace) for node, pace in now.engine.remotify.pace.items() if node in names
+    rates = [
+        ([names[node]], put_rate)
+        for node, put_rate in now.engine.remotify.put_rate.items()
+        if node in names
     ]
     yield _gauge(
         "put_rate_bytes", "Bytes a second that a node takes from us; 0: no cap.", ["node"],
-        [(node, pace.bytes_per_second) for node, pace in paces],
+        [(node, put_rate.bytes_per_second) for node, put_rate in rates],
     )  # fmt: skip
     yield _counter(
         "capped", "Times that a node had taken all that it takes for now.", ["node"],
-        [(node, pace.closed_total) for node, pace in paces],
+        [(node, put_rate.closed_total) for node, put_rate in rates],
     )  # fmt: skip
     yield _counter(
         "capped_seconds", "How long a node was passed over for that.", ["node"],
-        [(node, pace.closed_seconds_total) for node, pace in paces],
+        [(node, put_rate.closed_seconds_total) for node, put_rate in rates],
     )  # fmt: skip
 
 

@@ -6,10 +6,10 @@ from prometheus_client.core import Metric
 
 from ramsterd.host.loop_time import PauseStatistics
 from ramsterd.membership.incarnation_floors import FloorStatistics
-from ramsterd.observe.families import by, counter, gauge, one
+from ramsterd.observe.metric import by, counter, gauge, one
 
 
-def start_families(floors: FloorStatistics, pauses: PauseStatistics) -> Iterator[Metric]:
+def start_metrics(floors: FloorStatistics, pauses: PauseStatistics) -> Iterator[Metric]:
     """Yield every family of one snapshot."""
     yield counter(
         "incarnation_floors",

@@ -38,15 +38,15 @@ from ramsterd.remote.fetch.fetch import Fetches
 from ramsterd.remote.fetch.pending import GetOutcome, Pages, PendingGet
 from ramsterd.remote.fetch.spot_checks import SpotChecks
 from ramsterd.remote.hold.foreign import ForeignPages
-from ramsterd.remote.hold.recall_holder import Recall
-from ramsterd.remote.hold.receive_shares import Intake
+from ramsterd.remote.hold.recall_holder import HolderRecall
+from ramsterd.remote.hold.receive_shares import ReceiveShares
 from ramsterd.remote.holders.holders import Holder, Holders
-from ramsterd.remote.holders.owed_flushes import PIECE_SERIALS, Flushes
-from ramsterd.remote.holders.row_sweeps import Sweeps
+from ramsterd.remote.holders.owed_flushes import PIECE_SERIALS, OwedFlushes
+from ramsterd.remote.holders.row_sweeps import RowSweeps
 from ramsterd.remote.holders.trust import BadCopy, Trust
-from ramsterd.remote.home.background_fetch import Homebound
-from ramsterd.remote.home.last_copies import Census
-from ramsterd.remote.limits.put_timeout import Patience
+from ramsterd.remote.home.background_fetch import BackgroundFetch
+from ramsterd.remote.home.last_copies import LastCopies
+from ramsterd.remote.limits.put_timeout import PutTimeout
 from ramsterd.remote.send.copies import Copies
 from ramsterd.remote.send.degrade import Degrade
 from ramsterd.remote.send.placing import Shortage
@@ -71,8 +71,8 @@ COMPACT_ZPAGES: Final = 1024
 DROP_SECONDS: Final = 0.001
 # States in which a linked holder is asked for pages that may as well be missed.
 _ANSWERS: Final = frozenset({NodeState.UP, NodeState.DRAINING})
-# No life has it, so every life of a node is older: it ends whatever is known.
-NO_LIFE: Final = Incarnation(-1)
+# No incarnation has it, so every incarnation of a node is older: it ends whatever is known.
+NO_INCARNATION: Final = Incarnation(-1)
 
 
 class Engine:
@@ -114,9 +114,9 @@ class Engine:
             bytes_fraction_max=memory.foreign_fraction_max,
             owner_pages_max=memory.foreign_owner_bytes_max // PAGE_BYTES,
         )
-        self._recall = Recall(self.store, self._foreign)
+        self._recall = HolderRecall(self.store, self._foreign)
         self._copies = Copies(self.store, cluster, configured=remote.copies)
-        self._intake = Intake(remote.foreign_bytes_per_second)
+        self._receive_shares = ReceiveShares(remote.foreign_bytes_per_second)
         self._fetches = Fetches(
             self.store,
             self._holders,
@@ -137,7 +137,7 @@ class Engine:
             spot_checks=self._spot_checks,
             in_flight_max=remote.puts_in_flight_max,
             refusal_seconds=remote.refusal_seconds,
-            patience=Patience(
+            put_timeout=PutTimeout(
                 put_wait_seconds_max=remote.put_wait_seconds_max,
                 request_seconds_max=remote.request_seconds_max,
             ),
@@ -146,14 +146,14 @@ class Engine:
             sends_ephemeral=remote.ephemeral,
             is_behind=self._is_behind,
         )
-        self._census = Census(
+        self._last_copies = LastCopies(
             self.store,
             self._holders,
             local=local,
             is_reachable=self._is_reachable,
             has_put_to=self._remotifier.is_sending_to,
         )
-        self._homebound = Homebound(
+        self._background_fetch = BackgroundFetch(
             self.store,
             self._fetches,
             memory=memory,
@@ -164,10 +164,10 @@ class Engine:
             room=self._remotifier.room,
             make_room=self._remotifier.make_room,
         )
-        self._sweeps = Sweeps(
+        self._sweeps = RowSweeps(
             self.store,
             self._holders,
-            on_thinned=self._homebound.rebuilder.note_if_at_risk,
+            on_thinned=self._background_fetch.rebuilder.note_if_at_risk,
             on_forgotten=self._on_forgotten,
         )
         self._replicator = Replicator(self.store, run=self._slices.add)
@@ -177,7 +177,7 @@ class Engine:
         self._last_turn = 0
         self._resize = Resize(self.store)
         self._outbox = Outbox(request_seconds_max=remote.request_seconds_max)
-        self._flushes = Flushes()
+        self._flushes = OwedFlushes()
         self._flush_at: float | None = None
         self._status_at: float = 0.0
         # The failure detector doubts ourselves: our STATUS says that we take nothing, until that is over.
@@ -314,8 +314,8 @@ class Engine:
             bytes_fraction_max=memory.foreign_fraction_max,
             owner_pages_max=memory.foreign_owner_bytes_max // PAGE_BYTES,
         )
-        self._intake.set_rate(remote.foreign_bytes_per_second)
-        self._homebound.set_limits(memory=memory, remote=remote)
+        self._receive_shares.set_rate(remote.foreign_bytes_per_second)
+        self._background_fetch.set_limits(memory=memory, remote=remote)
         self._status_at = now  # peers should know at once
 
     def begin_audit(self) -> AuditStatistics:
@@ -331,13 +331,13 @@ class Engine:
     # What peers and the cluster do.
 
     def on_frame(self, node: NodeId, incarnation: Incarnation, frame: Frame, *, now: float) -> None:
-        """Handle one frame from the present life of a peer.
+        """Handle one frame from the present incarnation of a peer.
 
         Raises:
             RemoteProtocolError: The peer broke the protocol; its link must be closed.
         """
         try:
-            self._check_life(node, incarnation)
+            self._check_incarnation(node, incarnation)
             if frame.is_reply:
                 self._on_reply(node, frame, now)
             else:
@@ -348,15 +348,15 @@ class Engine:
                 self.on_request_failed(frame.request_id)
             raise
 
-    def _check_life(self, node: NodeId, incarnation: Incarnation) -> None:
+    def _check_incarnation(self, node: NodeId, incarnation: Incarnation) -> None:
         if self.nodes.is_stale(node, incarnation):
-            raise RemoteProtocolError(f"incarnation {incarnation} is an earlier life")
+            raise RemoteProtocolError(f"incarnation {incarnation} is an earlier incarnation")
 
     def _on_request(self, node: NodeId, incarnation: Incarnation, frame: Frame, now: float) -> None:
         match frame.type:
             case MessageType.PUT_PAGES:
                 put = wire.PutPages.parse(frame)
-                self._intake.on_put(node, now)
+                self._receive_shares.on_put(node, now)
                 results = self._foreign.on_put(node, incarnation, put)
                 self._outbox.reply(node, frame, len(results), results)
             case MessageType.GET_PAGES:
@@ -367,7 +367,9 @@ class Engine:
             case MessageType.FLUSH_OWNER:
                 last = wire.parse_flush_owner(frame)
                 if last >= incarnation:
-                    self._departing.add(node)  # only a life that ends gives up its own pages
+                    self._departing.add(
+                        node
+                    )  # only an incarnation that ends gives up its own pages
                 self._foreign.on_flush_owner(node, last)
             case MessageType.RECALL:
                 self._on_recall(node, wire.parse_recall(frame), now)
@@ -386,7 +388,7 @@ class Engine:
     def _on_recall(self, node: NodeId, pages_max: int, now: float) -> None:
         """A holder asks for its memory, or says that it does no more."""
         if (holder := self._holders.living(node)) is not None:
-            self._homebound.on_recall(holder, pages_max, now)
+            self._background_fetch.on_recall(holder, pages_max, now)
 
     def _on_none_held(self, node: NodeId, now: float, *, is_first: bool) -> None:
         """A peer keeps nothing of what we count there: it has purged us, as it does after `orphan_seconds`.
@@ -417,7 +419,7 @@ class Engine:
         self._bury(ended)
 
     def _on_forgotten(self, holder: Holder, persistent: int, now: float) -> None:
-        """A life is over, and all that it held was looked at."""
+        """An incarnation is over, and all that it held was looked at."""
         if holder.is_disowning:
             self._trust.on_disowned(holder.node, persistent, now)
 
@@ -458,10 +460,12 @@ class Engine:
     def on_link_up(self, node: NodeId, incarnation: Incarnation, *, now: float) -> None:
         """A link to a peer is open."""
         if self.nodes.is_stale(node, incarnation):
-            self._outbox.add(CloseLink(node, f"incarnation {incarnation} is an earlier life"))
+            self._outbox.add(
+                CloseLink(node, f"incarnation {incarnation} is an earlier incarnation")
+            )
             return
         self._publish(self.nodes.on_link_up(node, incarnation, now=now))
-        self._on_life_seen(node, incarnation)
+        self._on_incarnation_seen(node, incarnation)
         if (holder := self._holders.living(node)) is not None:
             self._on_reachable(holder)
         self._purge_at.pop(node, None)
@@ -498,7 +502,7 @@ class Engine:
     def on_member_removed(self, node: NodeId) -> None:
         """A node is no member any more, and its link is gone: what it held is lost, what it owned goes."""
         self._foreign.purge(node)
-        self._bury(self._holders.bury(node, NO_LIFE))
+        self._bury(self._holders.bury(node, NO_INCARNATION))
         self._purge_at.pop(node, None)
         self._departing.discard(node)
         self._remotifier.forget(node)
@@ -536,15 +540,15 @@ class Engine:
         self.incarnation = incarnation
         self.nodes.begin_incarnation(incarnation)
 
-    def begin_census(self, node: NodeId, *, now: float) -> None:
+    def begin_last_copies_count(self, node: NodeId, *, now: float) -> None:
         """Count the pages of ours that only this node has; `Counted` is the answer."""
-        self._census.begin(node, now=now)
+        self._last_copies.begin(node, now=now)
 
     def on_verdict(self, verdict: Verdict, *, now: float) -> None:
         """The failure detector judged a node."""
         self._publish(self.nodes.on_verdict(verdict, now=now))
         if verdict.incarnation is not None:
-            self._on_life_seen(verdict.node, verdict.incarnation)
+            self._on_incarnation_seen(verdict.node, verdict.incarnation)
         holder = self._holders.living(verdict.node)
         if self.nodes.state(verdict.node) is NodeState.SUSPECT and holder is not None:
             self._fetches.on_holder_suspect(holder.holder)
@@ -562,7 +566,7 @@ class Engine:
     def _on_unreachable(self, holder: Holder) -> None:
         """A holder lost its link, or is down: its copies do not count, and what that puts at risk is to be found."""
         self.store.unreachable_holders.add(holder.holder)
-        self._homebound.retaker.on_holder_unreachable(holder.holder)
+        self._background_fetch.owner_recall.on_holder_unreachable(holder.holder)
         self._sweeps.begin(holder)
 
     def _on_reachable(self, holder: Holder) -> None:
@@ -575,23 +579,23 @@ class Engine:
         if self.nodes.state(node) is NodeState.DOWN and not self.nodes.is_linked(node):
             self._purge_at.setdefault(node, now + self._remote.orphan_seconds)
 
-    def _on_life_seen(self, node: NodeId, incarnation: Incarnation) -> None:
-        """A newer life ends the older one: its pages here go, and what it held of ours is lost."""
+    def _on_incarnation_seen(self, node: NodeId, incarnation: Incarnation) -> None:
+        """A newer incarnation ends the older one: its pages here go, and what it held of ours is lost."""
         if self.nodes.is_stale(node, incarnation):
             return
         self._foreign.on_owner_seen(node, incarnation)
         self._bury(self._holders.bury(node, incarnation))
 
     def _bury(self, dead: Holder | None) -> None:
-        """Begin to lose what a life held that has ended."""
+        """Begin to lose what an incarnation held that has ended."""
         if dead is None:
             return
         # From here on no clean copy of what it had is dropped; the sweep makes them ours alone.
         self.store.unreachable_holders.add(dead.holder)
         self._flushes.forget(dead.holder)
-        self._homebound.retaker.on_holder_unreachable(dead.holder)
+        self._background_fetch.owner_recall.on_holder_unreachable(dead.holder)
         self._remotifier.on_holder_dead(dead.holder)
-        self._trust.on_life_over(dead.node)
+        self._trust.on_incarnation_over(dead.node)
         self._fetches.on_holder_dead(dead.holder)
         self._sweeps.begin(dead)
 
@@ -600,13 +604,13 @@ class Engine:
     def next_deadline(self) -> float:
         """Return when `on_deadline` wants to be called."""
         # Asked at the end of each pass, when mostly nothing but the next STATUS is due.
-        next_at = min(self._status_at, self._homebound.next_deadline())
+        next_at = min(self._status_at, self._background_fetch.next_deadline())
         for at in (
             self._flush_at,
             self._drop_at,
             self._sweeps.next_deadline(),
             self._scrubber.next_deadline(),
-            self._census.next_deadline(),
+            self._last_copies.next_deadline(),
             self._slices.next_deadline(),
             self._fetches.next_deadline(),
             self._replicator.next_deadline(),
@@ -635,8 +639,8 @@ class Engine:
     def _take_a_turn(self, now: float) -> None:
         """Of all that has a slice due, one has its turn: each is short, and all of them in one pass would not be."""
         turns: tuple[tuple[float | None, Callable[[float], None]], ...] = (
-            (self._census.next_deadline(), self._count),
-            (self._homebound.next_deadline(), self._bring_home),
+            (self._last_copies.next_deadline(), self._count),
+            (self._background_fetch.next_deadline(), self._bring_home),
             (self._scrubber.next_deadline(), self._scrubber.on_deadline),
             (self._sweeps.next_deadline(), self._sweeps.on_deadline),
         )
@@ -649,10 +653,10 @@ class Engine:
                 return
 
     def _count(self, now: float) -> None:
-        self._outbox.add(*self._census.on_deadline(now))
+        self._outbox.add(*self._last_copies.on_deadline(now))
 
     def _bring_home(self, now: float) -> None:
-        self._homebound.on_deadline(
+        self._background_fetch.on_deadline(
             now,
             left_total=self._remotifier.left_total,
             is_any_remote=self._is_any_remote(),
@@ -757,11 +761,11 @@ class Engine:
     def _end_gets(self) -> None:
         """Hand over what gets have become; those that nobody asked for are for who brings pages home."""
         for pending in self._fetches.take_done():
-            if not self._homebound.on_done(pending):
+            if not self._background_fetch.on_done(pending):
                 self._outbox.add(GetDone(pending))
 
     def _on_thinned(self, row: int) -> None:
-        self._homebound.rebuilder.note_if_at_risk(row)
+        self._background_fetch.rebuilder.note_if_at_risk(row)
 
     def _reachable_holders(self, row: int) -> int:
         """Return how many holders of a row can be asked now."""
@@ -886,7 +890,7 @@ class Engine:
             is_accepting=room > 0 and not self.is_starved,
             pressure=min(1.0, zbud.resident_bytes / zbud.budget_bytes),
             pages_held_for_us=self._foreign.pages_of(node),
-            put_bytes_per_second=self._intake.share(node, len(self.nodes.nodes()), now),
+            put_bytes_per_second=self._receive_shares.share(node, len(self.nodes.nodes()), now),
         )
         self._outbox.status(node, status)
 
@@ -897,12 +901,12 @@ class Engine:
             nodes=self.nodes.statistics(),
             remotify=self._remotifier.statistics(),
             fetch=self._fetches.statistics(),
-            repatriate=self._homebound.repatriator.statistics(),
-            rebuild=self._homebound.rebuilder.statistics(
+            repatriate=self._background_fetch.repatriator.statistics(),
+            rebuild=self._background_fetch.rebuilder.statistics(
                 sum(holder.pages for holder in self._holders if holder.is_unswept)
             ),
             recall=self._recall.statistics(),
-            retake=self._homebound.retaker.statistics(),
+            owner_recall=self._background_fetch.owner_recall.statistics(),
             replicate=self._replicator.statistics(),
             resize=self._resize.statistics(),
             scrub=self._scrubber.statistics(),

@@ -10,10 +10,10 @@ from ramsterd.core.resize import ResizeStatistics
 from ramsterd.core.scrub import ScrubStatistics
 from ramsterd.remote.fetch.fetch import FetchStatistics
 from ramsterd.remote.hold.foreign import ForeignStatistics
-from ramsterd.remote.hold.recall_holder import RecallStatistics
+from ramsterd.remote.hold.recall_holder import HolderRecallStatistics
 from ramsterd.remote.holders.trust import TrustStatistics
 from ramsterd.remote.home.rebuild import RebuildStatistics
-from ramsterd.remote.home.recall_owner import RetakeStatistics
+from ramsterd.remote.home.recall_owner import OwnerRecallStatistics
 from ramsterd.remote.home.repatriate import RepatriateStatistics
 from ramsterd.remote.send.remotify import RemotifyStatistics
 from ramsterd.remote.send.replicate import ReplicateStatistics
@@ -21,7 +21,7 @@ from ramsterd.remote.send.replicate import ReplicateStatistics
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HolderStatistics:
-    """How many pages of ours one life of a node keeps."""
+    """How many pages of ours one incarnation of a node keeps."""
 
     node: NodeId
     incarnation: Incarnation
@@ -39,8 +39,8 @@ class EngineStatistics:
     fetch: FetchStatistics
     repatriate: RepatriateStatistics
     rebuild: RebuildStatistics
-    recall: RecallStatistics
-    retake: RetakeStatistics
+    recall: HolderRecallStatistics
+    owner_recall: OwnerRecallStatistics
     replicate: ReplicateStatistics
     resize: ResizeStatistics
     scrub: ScrubStatistics

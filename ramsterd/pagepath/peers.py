@@ -59,7 +59,7 @@ Woken: TypeAlias = GetDone | Replicated
 # Frames count as life; telling the detector of each would cost more than handling it.
 HEARD_SECONDS: Final = 0.25
 # A farewell queues behind what was sent before.  A peer that reads nothing for this long purges us later, by
-# itself: when it sees our next life, or after `orphan_seconds`.
+# itself: when it sees our next incarnation, or after `orphan_seconds`.
 FAREWELL_SECONDS_MAX: Final = 2.0
 FAREWELL_POLL_SECONDS: Final = 0.01
 

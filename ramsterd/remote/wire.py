@@ -7,7 +7,7 @@ little-endian, so that a frame of many pages is packed and parsed by a few calls
     PUT_PAGES    kind u64 | serial u64 * n | checksum u64 * n | packed u16 * n | zpages          outcome u8 * n
     GET_PAGES    serial u64 * n                                                packed u16 * n (0: missing) | zpages
     FLUSH_PAGES  first serial u64 * n | last serial u64 * n                                      no answer
-    FLUSH_OWNER  last incarnation u64: drop all that this and earlier lives of the sender own    no answer
+    FLUSH_OWNER  last incarnation u64: drop all that this and earlier incarnations of the sender own    no answer
     RECALL       pages u64: keep at most so many of your pages here; `PAGES_ANY` ends a recall   no answer
 """
 

@@ -27,7 +27,7 @@ LAST_WRITE_SECONDS_MAX: Final = 3.0
 class StateKeeper:
     """Keeps `marks` in a folder; without one nothing outlives the daemon.  `run` must run.
 
-    At a start the highest incarnation of the lives before is `last_incarnation`.
+    At a start the highest incarnation of the incarnations before is `last_incarnation`.
     """
 
     def __init__(

@@ -8,7 +8,7 @@ from ramsterd.statefile.marks import RETRY_SECONDS, Marks
 
 @dataclass
 class StateDisk:
-    """What lives through restarts: one text.  `start` begins a life."""
+    """What lives through restarts: one text.  `start` begins an incarnation."""
 
     text: bytes = field(default_factory=lambda: encode(Content()))
     starts_count: int = 0
@@ -20,7 +20,7 @@ class StateDisk:
         self.start()
 
     def start(self) -> Marks:
-        """Return the marks of a new life, which has none of the pages of the last one."""
+        """Return the marks of a new incarnation, which has none of the pages of the last one."""
         self.starts_count += 1
         self.marks = Marks(
             parse(self.text), new_generation=self._new_generation, started_at=self.starts_count

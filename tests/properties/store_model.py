@@ -23,7 +23,7 @@ EVICTABLE: Final = (Family.OWN_CLEAN, Family.OWN_EPHEMERAL, Family.FOREIGN_EPHEM
 
 
 @dataclass(slots=True, eq=False)
-class Sent:
+class SentEphemeral:
     """A block on its way, and which of its serials are still the version that the store has."""
 
     leaving: traffic.Leaving
@@ -44,7 +44,7 @@ class StoreModel:
         self.contents: dict[tuple[int, int], Zpage] = {}
         self.dead: set[int] = set()
         self.owed: list[tuple[int, int]] = []
-        self.sent: list[Sent] = []
+        self.sent: list[SentEphemeral] = []
         self.foreign_kinds: dict[PoolId, PoolKind] = {}
         self.foreign: dict[tuple[PoolId, int], Zpage] = {}
         self._resident_bytes_max = store.limits.budget_bytes
@@ -151,7 +151,7 @@ class StoreModel:
         }
         for serial, (packed, zpage, checksum) in _zpages_of(leaving).items():
             assert decode_page(packed, zpage, checksum) == self.pages[current[serial]]
-        self.sent.append(Sent(leaving, current))
+        self.sent.append(SentEphemeral(leaving, current))
         return True
 
     def end_leaving(self, which: int, holder: int) -> None:

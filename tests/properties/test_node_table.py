@@ -51,11 +51,15 @@ class TableMachine(RuleBasedStateMachine):
                 assert node not in self.lives, "up twice"
                 self.lives[node] = incarnation
             case NodeDown(node, incarnation):
-                assert self.lives.pop(node, incarnation) == incarnation, "another life went down"
+                assert self.lives.pop(node, incarnation) == incarnation, (
+                    "another incarnation went down"
+                )
             case NewIncarnation(node):
                 assert node not in self.lives, "renewed before it was told down"
             case _:
-                assert self.lives[event.node] == event.incarnation, "news of a life not told up"
+                assert self.lives[event.node] == event.incarnation, (
+                    "news of an incarnation not told up"
+                )
 
     @rule(node=NODES, state=STATES, incarnation=INCARNATIONS)
     def verdict(self, node: NodeId, state: NodeState, incarnation: Incarnation) -> None:

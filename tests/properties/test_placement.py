@@ -19,7 +19,7 @@ CANDIDATES = st.lists(
         is_accepting=st.one_of(st.just(True), st.booleans()),
         free_bytes=st.sampled_from([0, 4095, 4096, 10_000, 20_000]),
         budget_bytes=st.sampled_from([0, 20_000, 40_000]),
-        paced_until=st.sampled_from([0.0, 0.0, NOW, NOW + 1]),
+        rate_limited_until=st.sampled_from([0.0, 0.0, NOW, NOW + 1]),
         pressure=st.sampled_from([0.0, 0.5, 1.0]),
         is_doubtful=st.sampled_from([False, False, True]),
         refused_until=st.sampled_from([0.0, 0.0, NOW, NOW + 1]),
@@ -44,7 +44,7 @@ def test_able_nodes_are_chosen_other_zones_first(
         and (each.is_linked, each.is_accepting) == (True, True)
         and each.free_bytes >= 4096
         and each.refused_until <= NOW
-        and each.paced_until <= NOW
+        and each.rate_limited_until <= NOW
         and not each.is_doubtful
     }
     event(f"{min(len(able), 4)} able, {copies} copies")

@@ -175,7 +175,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(which=st.integers(0, 1), slice_rows=st.integers(1, 500))
     def holder_dies(self, which: int, slice_rows: int) -> None:
         self.model.lose_holder(self.holders[which], slice_rows)
-        # It comes back as another life.
+        # It comes back as another incarnation.
         self.holders[which] = max(self.holders) + 1
 
     @rule()

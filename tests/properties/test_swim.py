@@ -39,7 +39,7 @@ class SwimMachine(RuleBasedStateMachine):
         )
         self.told: dict[NodeId, tuple[NodeState, Incarnation | None]] = {}
         self.denials = 0
-        # The newest life of each that a link has shown.
+        # The newest incarnation of each that a link has shown.
         self.linked: dict[int, int] = {}
 
     def take(self, effects: list[Effect]) -> None:
@@ -52,7 +52,7 @@ class SwimMachine(RuleBasedStateMachine):
                         assert incarnation is not None
                         shown = self.linked.get(node)
                         assert incarnation >= before[1] or incarnation == shown, (
-                            "back to an earlier life, which no link has shown"
+                            "back to an earlier incarnation, which no link has shown"
                         )
                     self.told[node] = (state, incarnation)
                 case SendDatagram(sent):
@@ -93,7 +93,7 @@ class SwimMachine(RuleBasedStateMachine):
 
     @rule(node=nodes, incarnation=small)
     def heard(self, node: NodeId, incarnation: int) -> None:
-        # A link shows who lives, also where gossip spoke of a later life, which nobody lives.
+        # A link shows who lives, also where gossip spoke of a later incarnation, which nobody lives.
         self.linked[node] = max(self.linked.get(node, 0), incarnation)
         self.take(self.swim.on_heard(node, Incarnation(incarnation), now=self.now))
 

@@ -134,7 +134,7 @@ def check_bounds(cluster: Cluster, node: Node) -> None:
     for put in engine._remotifier._in_flight.values():
         key = "put", put.holder.holder
         windows[key] = windows.get(key, 0) + 1
-    for put in engine._remotifier._overflow._in_flight.values():
+    for put in engine._remotifier._ephemeral._in_flight.values():
         key = "ephemeral put", put.holder.holder
         windows[key] = windows.get(key, 0) + 1
     for request in engine._fetches._asking._in_flight.values():

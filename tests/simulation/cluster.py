@@ -17,7 +17,7 @@ import trio
 from trio.testing import MockClock
 
 from config.model import ClusterConfig, DaemonConfig, MemoryConfig, NodeConfig, RemoteConfig
-from heartbeat.door import normal_endpoint
+from heartbeat.datagram_filter import normal_endpoint
 from heartbeat.service import HeartbeatService
 from heartbeat.swim import Swim
 from net.dialer import is_dialer
@@ -65,7 +65,7 @@ def daemon_config(**knobs: float) -> DaemonConfig:
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """One life of a node."""
+    """One incarnation of a node."""
 
     number: NodeId
     incarnation: Incarnation
@@ -102,7 +102,7 @@ class Node:
 
 
 class Cluster:
-    """Nodes 0, 1, 2…, not linked yet; node n lives its first life as incarnation 1."""
+    """Nodes 0, 1, 2…, not linked yet; node n lives its first incarnation as incarnation 1."""
 
     def __init__(
         self,
@@ -183,7 +183,7 @@ class Cluster:
             self._detect(node, rng)
 
     def last_life(self, number: int) -> int:
-        """Return the incarnation of a node, or of its last life if it is dead."""
+        """Return the incarnation of a node, or of its last incarnation if it is dead."""
         return self._last_lives[NodeId(number)]
 
     def budget(self, number: int) -> int:
@@ -238,7 +238,7 @@ class Cluster:
         node.peers._on_verdicts(verdicts)
 
     def crash(self, number: int, *, is_silent: bool = False) -> None:
-        """End a life without a word; peers notice by the wires, unless its power is gone too (`is_silent`)."""
+        """End an incarnation without a word; peers notice by the wires, unless its power is gone too (`is_silent`)."""
         self.note(number, "loses its power" if is_silent else "crash")
         for end in [end for end in self.ends if end.node == number]:
             self.ends.remove(end)  # its handler is dead: nobody is told on this side
@@ -254,7 +254,7 @@ class Cluster:
         self._end_broken()
 
     def start_again(self, number: int, incarnation: int) -> None:
-        """Begin a new life; its machine resets the connections of the old one."""
+        """Begin a new incarnation; its machine resets the connections of the old one."""
         self.note(number, f"starts again as {incarnation}")
         for end in self.ends:
             if end.link.node == number:

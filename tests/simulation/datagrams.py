@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from heartbeat.door import Endpoint
+from heartbeat.datagram_filter import Endpoint
 from nodemanager.ids import NodeId
 from tests.simulation.paths import Paths
 
@@ -18,7 +18,7 @@ Arrival: TypeAlias = tuple[float, int, bytes, Endpoint]
 
 @dataclass(slots=True, eq=False)
 class SimSocket:
-    """The socket of one life of a node: a `heartbeat.udp.DatagramSocket`."""
+    """The socket of one incarnation of a node: a `heartbeat.udp.DatagramSocket`."""
 
     number: NodeId
     endpoint: Endpoint
@@ -56,7 +56,7 @@ class Datagrams:
         return self._paths.time.now()
 
     def bind(self, number: NodeId, endpoint: Endpoint) -> SimSocket:
-        """Return the socket of a new life; what was on its way to an earlier one is gone."""
+        """Return the socket of a new incarnation; what was on its way to an earlier one is gone."""
         self._sockets[endpoint] = SimSocket(number, endpoint, self)
         return self._sockets[endpoint]
 

@@ -39,7 +39,7 @@ class Asked:
 
 @dataclass(slots=True)
 class Disk:
-    """What may be read of one export, whoever owns it in which life."""
+    """What may be read of one export, whoever owns it in which incarnation."""
 
     number: int
     name: str

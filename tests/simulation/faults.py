@@ -19,7 +19,7 @@ FLIPS_MAX: Final = 16
 FULL_FRACTIONS: Final = (0.25, 0.5, 0.75)
 
 
-class Lives(Protocol):
+class Incarnations(Protocol):
     """Who uses the nodes: told of each that is gone and of each that is new."""
 
     def clients(self) -> list[Client]: ...
@@ -35,7 +35,7 @@ class Faults:
 
     cluster: Cluster
     world: World
-    lives: Lives
+    lives: Incarnations
     rng: random.Random
     # So many nodes stay alive, whatever is drawn.
     alive_min: int = 2
@@ -132,7 +132,7 @@ class Faults:
             self._die(self._node(), is_silent=self.rng.random() < 0.5)
 
     def restart(self) -> None:
-        """A dead node begins its next life; if none is dead, one dies for it."""
+        """A dead node begins its next incarnation; if none is dead, one dies for it."""
         dead = self.dead()
         if not dead:
             dead = [self._node()]

@@ -25,7 +25,7 @@ Reply: TypeAlias = tuple[NodeId, Frame, int, bytes, bytes]
 
 
 class Liar:
-    """Lies of one life of a node."""
+    """Lies of one incarnation of a node."""
 
     def __init__(self, node: Node, rng: random.Random | None = None) -> None:
         self._foreign = node.engine._foreign

@@ -44,7 +44,7 @@ class Storm:
     mix: Mix
     rng: random.Random
     programs: dict[int, list[Swap | Cache | Thrash]] = field(default_factory=dict)
-    # What clients of lives that are over have seen.
+    # What clients of incarnations that are over have seen.
     seen: Counter[str] = field(default_factory=Counter)
     world: World = field(init=False)
     faults: Faults = field(init=False)
@@ -122,7 +122,7 @@ class Storm:
         if not awake:
             return
         program = self.rng.choice(self.programs[self.rng.choice(awake)])
-        # A new life has nothing: mostly it begins by filling its memory again.
+        # A new incarnation has nothing: mostly it begins by filling its memory again.
         if self.rng.random() < LOAD_CHANCE and program.load():
             for _ in range(LOAD_RUNS - 1):
                 program.load()

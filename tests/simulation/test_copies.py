@@ -125,7 +125,7 @@ async def test_a_cut_link_sends_readers_to_the_other_copy_at_once(
 async def test_a_partition_that_heals_gives_its_copies_back(
     seed: int, mock_clock: MockClock
 ) -> None:
-    """Down with the same life is unreachable, not lost: what was not rebuilt yet counts again, the surplus is flushed."""
+    """Down with the same incarnation is unreachable, not lost: what was not rebuilt yet counts again, the surplus is flushed."""
     cluster, client = four_nodes(seed, mock_clock)
     cluster.cut(0, 1)
     cluster.judge(0, 1, NodeState.DOWN)
@@ -193,7 +193,7 @@ async def test_passes_that_never_rest_do_not_hold_up_a_rebuild(
 
 
 async def test_a_holder_that_purged_us_is_found_out(seed: int, mock_clock: MockClock) -> None:
-    """A partition longer than `orphan_seconds`: the same life is back, and keeps nothing of ours any more."""
+    """A partition longer than `orphan_seconds`: the same incarnation is back, and keeps nothing of ours any more."""
     cluster, client = four_nodes(seed, mock_clock)
     cluster.cut(0, 1)
     for one, other in ((0, 1), (1, 0)):

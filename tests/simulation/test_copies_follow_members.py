@@ -92,7 +92,7 @@ async def test_one_of_three_drains_without_a_byte_moved(seed: int, mock_clock: M
     drain_node(cluster[0].peers.members, {"name": "node2"})
     assert cluster.run_until(lambda: not cluster[2].engine.pages_here(NodeId(2)), 20)
     assert cluster[0].engine.statistics().fetch.fetched_total == fetched
-    assert cluster[0].engine.statistics().retake.retaken_total > 0
+    assert cluster[0].engine.statistics().owner_recall.returned_total > 0
     assert copies(cluster) == {1}
     finish(cluster, client)
 

@@ -89,7 +89,7 @@ async def test_the_last_room_of_a_peer_is_used(seed: int, mock_clock: MockClock)
 
 
 async def test_target_leaves_and_returns(seed: int, mock_clock: MockClock) -> None:
-    """One of two peers leaves in order and comes back in a new life; the other takes over meanwhile."""
+    """One of two peers leaves in order and comes back in a new incarnation; the other takes over meanwhile."""
     cluster, client = stage(seed, mock_clock, nodes=3)
     client.fill(1200)
     cluster.run(2)

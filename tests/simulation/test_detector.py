@@ -60,7 +60,7 @@ async def test_healthy_nodes_stay_up(seed: int, mock_clock: MockClock) -> None:
 async def test_a_paused_holder_is_found_and_its_pages_are_copied_again(
     seed: int, mock_clock: MockClock
 ) -> None:
-    """As SIGSTOP: its links stay open, yet it is down; it comes back in the same life, and refutes it."""
+    """As SIGSTOP: its links stay open, yet it is down; it comes back in the same incarnation, and refutes it."""
     cluster, client = four_nodes(seed, mock_clock)
     cluster.pause(1)
     assert cluster.run_until(

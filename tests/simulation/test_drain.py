@@ -245,6 +245,6 @@ async def test_without_a_peer_for_each_copy_a_drain_takes_no_room_from_writes(
     store = cluster[0].engine.store
     assert not store.is_above(store.limits.low_watermark), "nothing came that could not leave again"
     assert cluster[2].engine.pages_here(NodeId(2)) == before
-    assert cluster[0].engine.statistics().retake.retaken_total == 0
+    assert cluster[0].engine.statistics().owner_recall.returned_total == 0
     cordon_node(cluster[0].peers.members, {"name": "node2"}, is_cordoned=False)
     finish(cluster, client)

@@ -9,7 +9,7 @@ from tests.simulation.workload import finish, stage
 async def test_a_holder_that_starts_again_has_lost_its_pages(
     seed: int, mock_clock: MockClock
 ) -> None:
-    """Each of them answers lost; all others are there; the new life takes pages again."""
+    """Each of them answers lost; all others are there; the new incarnation takes pages again."""
     cluster, client = stage(seed, mock_clock, nodes=3)
     client.fill(2400)
     cluster.run(2)
@@ -26,7 +26,7 @@ async def test_a_holder_that_starts_again_has_lost_its_pages(
 async def test_gets_that_wait_for_a_dying_holder_are_answered(
     seed: int, mock_clock: MockClock
 ) -> None:
-    """They are told lost as soon as a link shows the new life."""
+    """They are told lost as soon as a link shows the new incarnation."""
     cluster, client = stage(seed, mock_clock)
     client.fill(1600)
     cluster.run(2)
@@ -47,7 +47,7 @@ async def test_gets_that_wait_for_a_dying_holder_are_answered(
 async def test_a_new_life_that_only_heartbeats_speak_of_changes_nothing_on_a_busy_link(
     seed: int, mock_clock: MockClock
 ) -> None:
-    """Any member could say it; the link proves the life that it belongs to, and its answers count."""
+    """Any member could say it; the link proves the incarnation that it belongs to, and its answers count."""
     cluster, client = stage(seed, mock_clock)
     client.fill(1600)
     cluster.run(2)

@@ -116,7 +116,7 @@ async def test_with_two_copies_one_liar_loses_nothing(seed: int, mock_clock: Moc
 async def test_a_holder_that_says_it_holds_nothing_never_ends_the_owner(
     seed: int, mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each such STATUS ends a life, whose id lives on until its sweep is over: meanwhile it gets no pages."""
+    """Each such STATUS ends an incarnation, whose id lives on until its sweep is over: meanwhile it gets no pages."""
     monkeypatch.setattr(holders, "LIVES_MAX", 3)
     cluster, client, _ = with_a_liar(seed, mock_clock, "keeps_nothing", "holds_nothing")
     monkeypatch.setattr(row_sweeps, "SWEEP_SECONDS", 1e6)

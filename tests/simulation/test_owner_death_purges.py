@@ -13,7 +13,7 @@ def foreign_pages(cluster: Cluster, holder: int) -> int:
 
 
 async def test_owner_death_purges(seed: int, mock_clock: MockClock) -> None:
-    """The new life of an owner links up: all that its old life left is dropped, before anything new comes."""
+    """The new incarnation of an owner links up: all that its old incarnation left is dropped, before anything new comes."""
     cluster, client = stage(seed, mock_clock)
     client.fill(1600)
     cluster.run(2)
@@ -61,7 +61,7 @@ async def test_owner_death_purges_after_orphan_seconds(seed: int, mock_clock: Mo
 async def test_an_owner_that_comes_back_in_time_keeps_its_pages(
     seed: int, mock_clock: MockClock
 ) -> None:
-    """The time runs from the last verdict, and the same life returns."""
+    """The time runs from the last verdict, and the same incarnation returns."""
     cluster, client = stage(seed, mock_clock, orphan_seconds=60.0)
     client.fill(1600)
     for _ in range(3):

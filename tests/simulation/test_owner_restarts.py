@@ -23,7 +23,7 @@ from tests.simulation.pages import OBJECT
 OWNER: Final = 0
 DISKS: Final = ("a", "b")
 CLIENTS_OF_DISK: Final = 2
-# More than the owner has memory for: pages travel, and copies of an earlier life are there to be confused with.
+# More than the owner has memory for: pages travel, and copies of an earlier incarnation are there to be confused with.
 PAGES: Final = 1024
 STEPS: Final = 600
 
@@ -86,7 +86,7 @@ class Scene:
         self.seen["restarts"] += 1
 
     def connect(self) -> None:
-        """A client connects, perhaps one that was here in an earlier life of the owner."""
+        """A client connects, perhaps one that was here in an earlier incarnation of the owner."""
         self.connect_to(self.rng.choice(self.disks), self.rng.randrange(CLIENTS_OF_DISK))
 
     def connect_to(self, disk: Disk, place: int) -> None:
@@ -195,7 +195,7 @@ def run(seed: int, clock: MockClock, weights: dict[str, float]) -> Scene:
 
 
 def check_all_reached(scene: Scene) -> None:
-    """What this is about has happened: connections refused for a loss, and pages of a life after it."""
+    """What this is about has happened: connections refused for a loss, and pages of an incarnation after it."""
     scene.restart()
     for _ in range(STEPS):
         if scene.seen["refused"] and scene.seen["resets"]:

@@ -9,20 +9,20 @@ from trio.testing import MockClock
 
 from nodemanager.states import NodeState
 from ramsterd.admin.node_commands import drain_node
-from ramsterd.remote.home.leaf_fetch import Homecoming
+from ramsterd.remote.home.leaf_fetch import LeafFetch
 from tests.simulation.test_copies import four_nodes
 
 
 def count_leaves(monkeypatch: pytest.MonkeyPatch, now: Callable[[], float]) -> Counter[Any]:
     """Return how often each leaf is looked through in each tick of each machine."""
     seen: Counter[Any] = Counter()
-    fetch_leaf = Homecoming.fetch_leaf
+    fetch_leaf = LeafFetch.fetch_leaf
 
-    def count(self: Homecoming, leaf: int, *args: Any, **kwargs: Any) -> Any:
+    def count(self: LeafFetch, leaf: int, *args: Any, **kwargs: Any) -> Any:
         seen[id(self), now(), leaf] += 1
         return fetch_leaf(self, leaf, *args, **kwargs)
 
-    monkeypatch.setattr(Homecoming, "fetch_leaf", count)
+    monkeypatch.setattr(LeafFetch, "fetch_leaf", count)
     return seen
 
 

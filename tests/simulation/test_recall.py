@@ -6,8 +6,8 @@ from trio.testing import MockClock
 
 from nodemanager.ids import NodeId
 from ramsterd.core.resize import ResizeState
-from ramsterd.remote.hold.recall_holder import RecallStatistics
-from ramsterd.remote.home.recall_owner import RetakeStatistics
+from ramsterd.remote.hold.recall_holder import HolderRecallStatistics
+from ramsterd.remote.home.recall_owner import OwnerRecallStatistics
 from tests.simulation.checkers import held
 from tests.simulation.cluster import MIB, Cluster
 from tests.simulation.workload import Client, finish
@@ -39,12 +39,12 @@ def filled(seed: int, clock: MockClock, *, nodes: int, **knobs_of_0: Any) -> tup
     return cluster, client
 
 
-def recall(cluster: Cluster, node: int) -> RecallStatistics:
+def recall(cluster: Cluster, node: int) -> HolderRecallStatistics:
     return cluster[node].engine.statistics().recall
 
 
-def retake(cluster: Cluster, node: int) -> RetakeStatistics:
-    return cluster[node].engine.statistics().retake
+def owner_recall(cluster: Cluster, node: int) -> OwnerRecallStatistics:
+    return cluster[node].engine.statistics().owner_recall
 
 
 def pages_at(cluster: Cluster, holder: int) -> int:
@@ -82,7 +82,7 @@ async def test_it_ends_when_there_is_memory_again(seed: int, mock_clock: MockClo
     shrink(cluster, 1, 8 * MIB)
     assert cluster.run_until(lambda: not recall(cluster, 1).is_active, 5)
     cluster.run(1)
-    assert retake(cluster, 0).pages_over == 0
+    assert owner_recall(cluster, 0).pages_over == 0
     before = pages_at(cluster, 1)
     client.fill(2 * PAGES)
     cluster.run(3)
@@ -113,7 +113,7 @@ async def test_a_holders_own_pages_come_first(seed: int, mock_clock: MockClock) 
     own.fill(3600)
     assert cluster.run_until(lambda: recall(cluster, 1).recalls_total > 0, 20)
     cluster.run(10)
-    assert retake(cluster, 0).retaken_total > 0
+    assert owner_recall(cluster, 0).returned_total > 0
     own.read_all()
     client.read_all()
     finish(cluster, client, own)
@@ -129,7 +129,7 @@ async def test_clean_copies_are_given_up_without_a_byte_moved(
     shrink(cluster, 1, MIB // 2)
     assert cluster.run_until(lambda: is_shrunk(cluster, 1), 20)
     assert cluster[0].engine.statistics().fetch.fetched_total == fetched
-    assert retake(cluster, 0).retaken_total > 0
+    assert owner_recall(cluster, 0).returned_total > 0
     client.read_all()
     finish(cluster, client)
 
@@ -149,11 +149,11 @@ async def test_two_copies_stay_two(seed: int, mock_clock: MockClock) -> None:
 async def test_a_recall_is_void_with_its_link(seed: int, mock_clock: MockClock) -> None:
     cluster, client = filled(seed, mock_clock, nodes=2)
     shrink(cluster, 1, MIB // 2)
-    assert cluster.run_until(lambda: retake(cluster, 0).pages_over > 0, 20)
+    assert cluster.run_until(lambda: owner_recall(cluster, 0).pages_over > 0, 20)
     cluster.cut(0, 1)
-    assert retake(cluster, 0).pages_over == 0
+    assert owner_recall(cluster, 0).pages_over == 0
     cluster.link(0, 1)
-    assert cluster.run_until(lambda: retake(cluster, 0).pages_over > 0, 20), "said again"
+    assert cluster.run_until(lambda: owner_recall(cluster, 0).pages_over > 0, 20), "said again"
     finish(cluster, client)
 
 

@@ -11,7 +11,7 @@ from tests.simulation.seeds import run_seed
 
 @pytest.mark.slow
 def test_storm(seed: int) -> None:
-    """Programs and faults: right pages, no resurrection, books that balance, and life afterwards."""
+    """Programs and faults: right pages, no resurrection, books that balance, and incarnation afterwards."""
     outcome = run_seed(seed)
     assert not outcome.failure, outcome.failure
 

@@ -63,7 +63,7 @@ class RunningPut:
 
 @dataclass(slots=True)
 class Client:
-    """The one user of a node's export, for one life of the node."""
+    """The one user of a node's export, for one incarnation of the node."""
 
     cluster: Cluster
     number: int

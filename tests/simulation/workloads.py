@@ -23,7 +23,7 @@ HOT_CHANCE: Final = 0.8
 
 
 class Workload(Protocol):
-    """One program on one life of a node."""
+    """One program on one incarnation of a node."""
 
     name: ClassVar[str]
     client: Client

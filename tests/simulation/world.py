@@ -51,7 +51,7 @@ class World:
         return copies
 
     def rows_at(self, holder: int, owner: int) -> list[tuple[int, Identity]]:
-        """Return the rows of undamaged pages that a holder keeps for the present life of an owner."""
+        """Return the rows of undamaged pages that a holder keeps for the present incarnation of an owner."""
         node = self.cluster[holder]
         return [
             found

@@ -152,7 +152,7 @@ def test_dead_peer_blocks_nobody(trio_of_nodes: Cluster) -> None:
 
 
 def test_owner_death_purges(trio_of_nodes: Cluster) -> None:
-    """A new life of an owner ends what its old life left at holders."""
+    """A new incarnation of an owner ends what its old incarnation left at holders."""
     cluster = trio_of_nodes
     with cluster[1].client() as client:
         fill(client)

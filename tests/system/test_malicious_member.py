@@ -184,7 +184,7 @@ def test_no_frame_of_any_type_reads_or_drops_them(cluster: Cluster, tls: TlsConf
     assert pages_of_1(cluster) >= before
     assert "a bug" not in cluster[1].log + cluster[2].log
     for number in (1, 2):
-        # It said new lives of itself again and again; no other node may have got one.
+        # It said new incarnations of itself again and again; no other node may have got one.
         rows = {row["config"]["number"]: row for row in cluster[number].ask("nodes")}
         assert rows[3 - number]["state"] == "up"
     with cluster[1].client() as client:
@@ -232,7 +232,7 @@ def lies_by_heartbeat(cluster: Cluster, about: int, counter: Iterator[int]) -> I
 
 
 def test_a_new_life_that_only_gossip_speaks_of_ends_no_old_one(cluster: Cluster) -> None:
-    """A new life of an owner ends what is kept for it, so none may say it but the owner, over its own link."""
+    """A new incarnation of an owner ends what is kept for it, so none may say it but the owner, over its own link."""
     before = pages_of_1(cluster)
     counter = itertools.count(1)
     with socket.socket(type=socket.SOCK_DGRAM) as liar:

@@ -236,7 +236,7 @@ def test_a_certificate_that_expires_while_the_node_runs(
 def test_a_second_machine_with_the_files_of_a_node(
     new_cluster: NewCluster, ours: Authority
 ) -> None:
-    """The newer life has the link; the older one comes back to a door that is taken."""
+    """The newer incarnation has the link; the older one comes back to a door that is taken."""
     cluster = new_cluster(budgets=["4MiB", "4MiB", "4MiB"])
     secure(cluster, ours)
     # Node 3 becomes a second node 2: its files, at a port of its own.

@@ -1,4 +1,4 @@
-"""A holder that hangs (SIGSTOP) is as good as dead, until it goes on in the same life."""
+"""A holder that hangs (SIGSTOP) is as good as dead, until it goes on in the same incarnation."""
 
 import signal
 

@@ -21,7 +21,7 @@ SPAN_SECONDS: Final = 60.0
 # Sites are texts in the code, a few hundred; all beyond this bound share one budget.
 SITES_MAX: Final = 1024
 
-_OVERFLOW: Final = "all other sites"
+_EPHEMERAL: Final = "all other sites"
 
 
 class Verdict(enum.Enum):
@@ -68,7 +68,7 @@ class Limiter:
         """Return what becomes of a line; `leave_out` follows for one that is left out.  Call `due` first."""
         if (span := self._span_of(site)) is None:
             if len(self._spans) >= self._sites_max:
-                site = _OVERFLOW
+                site = _EPHEMERAL
                 span = self._span_of(site)
             if span is None:
                 span = self._begin(site, now, lines_max)
@@ -79,7 +79,7 @@ class Limiter:
 
     def leave_out(self, site: Hashable, text: str) -> None:
         """Count a line that `admit` left out; the text of the last one stands for all of them."""
-        span = self._span_of(site) or self._spans[_OVERFLOW]
+        span = self._span_of(site) or self._spans[_EPHEMERAL]
         span.left_out += 1
         span.last = text
         self.left_out_total += 1

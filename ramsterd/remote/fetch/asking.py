@@ -17,7 +17,7 @@ from config.limits import IN_FLIGHT_MAX
 from ramsterd.core.rows import HOLDERS, NO_HOLDER, QUARTERS_PER_ROW, SERIAL, WORDS_PER_ROW
 from ramsterd.core.store import Store
 from ramsterd.remote.holders.holders import Holder, Holders
-from ramsterd.remote.limits.hedge_delay import Latency
+from ramsterd.remote.limits.hedge_delay import HedgeDelay
 from ramsterd.remote.wire import PAGES_PER_FRAME_MAX
 
 # Of two holders, every 64 serials the other one is asked first.
@@ -57,7 +57,7 @@ class Asking:
 
         Args:
             store: Whose rows say who holds what.
-            holders: The lives behind holder ids.
+            holders: The incarnations behind holder ids.
             in_flight_max: GET frames under way to one peer.
             is_linked: Whether a holder can be asked now.
             wanted: The serials that somebody waits for, as they come and go.
@@ -67,7 +67,7 @@ class Asking:
         self._in_flight_max = in_flight_max
         self._is_linked = is_linked
         self._wanted = wanted
-        self._latency = Latency()
+        self._latency = HedgeDelay()
         # At which holders a wanted serial is queued or under way: never twice at one.
         self._asked: dict[int, list[int]] = {}
         self._queued: dict[int, FetchRequest] = {}
@@ -80,7 +80,7 @@ class Asking:
     # Choosing a holder.
 
     def is_living(self, holder: int) -> bool:
-        """Whether a holder's life is not over: a request may outlast it, and its id too."""
+        """Whether a holder's incarnation is not over: a request may outlast it, and its id too."""
         life = self._holders.get(holder)
         return life is not None and not life.is_dead
 

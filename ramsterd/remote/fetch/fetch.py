@@ -175,7 +175,7 @@ class Fetches:
                 self._ask_elsewhere_or_at(request.holder, serial, row)
 
     def _ask_elsewhere_or_at(self, holder: int, serial: int, row: int) -> None:
-        """Have a page asked for at another holder that is linked, or else at this one, if its life is not over."""
+        """Have a page asked for at another holder that is linked, or else at this one, if its incarnation is not over."""
         if self._ask_elsewhere(holder, serial, row):
             return
         if self._asking.is_living(holder):

@@ -67,7 +67,7 @@ class SpotChecks:
             samples.pages[instead] = page
 
     def forget(self, holder: int) -> None:
-        """A life ended."""
+        """An incarnation ended."""
         self._samples.pop(holder, None)
 
     # Asking.
@@ -76,7 +76,7 @@ class SpotChecks:
         """Return what to ask a holder for that is due to be checked; None: nothing now.
 
         Args:
-            holder: A life that can be asked.
+            holder: An incarnation that can be asked.
             is_sending: Whether more pages are on their way to it, so that there is something to ask for soon.
         """
         if any(asked is holder for asked, _ in self._under_way.values()):

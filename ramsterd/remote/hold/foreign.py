@@ -1,8 +1,8 @@
 """Foreign pages: theirs, over here.
 
-Each life of an owner has two pools, persistent and ephemeral, whose index is the owner's serial.  The owner
-of a message is who the link says it is, so no owner can name another's pages.  Seeing a newer life of an owner
-drops all that its earlier lives left here.  To drop many is long work, which is done in slices.
+Each incarnation of an owner has two pools, persistent and ephemeral, whose index is the owner's serial.  The owner
+of a message is who the link says it is, so no owner can name another's pages.  Seeing a newer incarnation of an owner
+drops all that its earlier incarnations left here.  To drop many is long work, which is done in slices.
 
 Persistent pages displace ephemeral ones, of any owner; ephemeral ones displace older ephemeral ones of other owners
 and of their own, and nothing else.  None is told: the owner of a page that has gone misses it, or sees in our next
@@ -34,7 +34,7 @@ DISPLACED_BLOCKS_MAX: Final = 64
 
 @dataclass(slots=True)
 class ForeignOwner:
-    """One life of an owner, and what it has here."""
+    """One incarnation of an owner, and what it has here."""
 
     node: NodeId
     incarnation: Incarnation
@@ -145,7 +145,7 @@ class ForeignPages:
         return displaced < DISPLACED_BLOCKS_MAX
 
     def on_owner_seen(self, node: NodeId, incarnation: Incarnation) -> None:
-        """Drop what earlier lives of a node left here."""
+        """Drop what earlier incarnations of a node left here."""
         owner = self._owners.get(node)
         if owner is not None and owner.incarnation < incarnation:
             self.purge(node)
@@ -223,7 +223,7 @@ class ForeignPages:
             owner.flushes.add(ranges)
 
     def on_flush_owner(self, node: NodeId, last: Incarnation) -> None:
-        """Drop all that lives of a node up to `last` own here."""
+        """Drop all that incarnations of a node up to `last` own here."""
         owner = self._owners.get(node)
         if owner is not None and owner.incarnation <= last:
             self.purge(node)
@@ -254,7 +254,7 @@ class ForeignPages:
         return sum(self._store.pages_of(pool) for pool in owner.pools.values())
 
     def _owner(self, node: NodeId, incarnation: Incarnation) -> ForeignOwner:
-        """Return what a life of an owner has here, with pools for it.
+        """Return what an incarnation of an owner has here, with pools for it.
 
         Raises:
             PoolsExhausted: There are no more; nothing was made.
@@ -270,7 +270,7 @@ class ForeignPages:
             pools = {PoolKind.PERSISTENT: persistent, PoolKind.EPHEMERAL: ephemeral}
             flushes = ForeignFlushes(self._store, pools.values(), run=self._run)
             owner = self._owners[node] = ForeignOwner(node, incarnation, pools, flushes)
-        assert owner.incarnation == incarnation, "earlier lives are purged first"
+        assert owner.incarnation == incarnation, "earlier incarnations are purged first"
         return owner
 
     def _new_pool(self, node: NodeId, kind: PoolKind) -> PoolId:

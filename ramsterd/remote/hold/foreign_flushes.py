@@ -1,4 +1,4 @@
-"""The flushes that one life of an owner has asked for and that are not done yet.
+"""The flushes that one incarnation of an owner has asked for and that are not done yet.
 
 A FLUSH_PAGES may name a million pages, so it is done in slices (core.slices), after the frame that brought it.  What
 it means does not depend on how fast that is: it drops the versions that were put before it arrived.  A serial may be

@@ -1,4 +1,4 @@
-"""Recall: a holder that needs its memory says to each owner how many pages it is ready to keep.
+"""Recall, at the holder: a holder that needs its memory says to each owner how many pages it is ready to keep.
 
 It begins when this node drains, when foreign pages are over their quota, or when memory is short and nothing else
 helps: it is over the high watermark, and nothing left or was dropped for a while.  The bounds, one for each owner, are
@@ -26,7 +26,7 @@ SLACK: Final = 1.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RecallStatistics:
+class HolderRecallStatistics:
     """Whether pages are asked to leave, how many more than the bounds are here, and how often it began."""
 
     is_active: bool
@@ -34,7 +34,7 @@ class RecallStatistics:
     recalls_total: int
 
 
-class Recall:
+class HolderRecall:
     """Decides how many pages of each owner may stay."""
 
     def __init__(self, store: Store, foreign: ForeignPages) -> None:
@@ -120,9 +120,9 @@ class Recall:
             for owner in self._foreign.owners()
         )
 
-    def statistics(self) -> RecallStatistics:
+    def statistics(self) -> HolderRecallStatistics:
         """Return a snapshot."""
-        return RecallStatistics(
+        return HolderRecallStatistics(
             is_active=self._is_active,
             pages_over=self._pages_over() if self._is_active else 0,
             recalls_total=self._recalls,

@@ -1,4 +1,4 @@
-"""Intake: how many bytes a second each owner may send to this node, which its STATUS tells them.
+"""Receive shares: how many bytes a second each owner may send to this node, which its STATUS tells them.
 
 The holder decides, for it alone knows its link, its budget and how many send.  Half of its rate is shared by all
 members, whether they send or not; the other half by those that sent something lately.  So the sum is never more than
@@ -17,7 +17,7 @@ from nodemanager.ids import NodeId
 SENDING_SECONDS: Final = 2.0
 
 
-class Intake:
+class ReceiveShares:
     """Who sent lately, and what everybody's share is."""
 
     def __init__(self, bytes_per_second: int) -> None:

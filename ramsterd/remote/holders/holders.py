@@ -1,10 +1,10 @@
-"""Holder ids: one small number for each life of a node that holds pages of ours.
+"""Holder ids: one small number for each incarnation of a node that holds pages of ours.
 
 A row names its holders by these ids.  When a node starts again its old id is dead: every row that names it is
 known to be lost from that moment, before any sweep has reached it.  An id is used again only after the sweep.
 
-So a node whose lives end faster than sweeps go, by restarts or by what it says, uses up ids.  Each node has
-`LIVES_MAX` of them, and all nodes together have no more than there are: one that has used up its own gets no pages
+So a node whose incarnations end faster than sweeps go, by restarts or by what it says, uses up ids.  Each node has
+`INCARNATIONS_MAX` of them, and all nodes together have no more than there are: one that has used up its own gets no pages
 until a sweep has freed one, and no other node is the worse for it.
 """
 
@@ -18,12 +18,12 @@ from nodemanager.ids import Incarnation, NodeId
 # A row has 16 bits for each holder (core.rows).
 HOLDERS_MAX: Final = 0xFFFF
 # Lives of one node that rows may name at the same time.
-LIVES_MAX: Final = HOLDERS_MAX // (NODE_NUMBER_MAX + 1)
+INCARNATIONS_MAX: Final = HOLDERS_MAX // (NODE_NUMBER_MAX + 1)
 
 
 @dataclass(slots=True)
 class Holder:
-    """One life of a node, as a keeper of our pages."""
+    """One incarnation of a node, as a keeper of our pages."""
 
     holder: int
     node: NodeId
@@ -44,18 +44,18 @@ class Holders:
         self._by_id: dict[int, Holder] = {}
         self._living: dict[NodeId, Holder] = {}
         # How many ids each node uses, the dead ones too.
-        self._lives: dict[NodeId, int] = {}
+        self._incarnations: dict[NodeId, int] = {}
         self._last = 0
 
     def __getitem__(self, holder: int) -> Holder:
         return self._by_id[holder]
 
     def get(self, holder: int) -> Holder | None:
-        """Return a life, or None if it is forgotten."""
+        """Return an incarnation, or None if it is forgotten."""
         return self._by_id.get(holder)
 
     def end(self, node: NodeId) -> Holder:
-        """The present life of a node holds nothing of ours any more, though it lives: it counts as over."""
+        """The present incarnation of a node holds nothing of ours any more, though it lives: it counts as over."""
         ended = self._living.pop(node)
         ended.is_dead = True
         return ended
@@ -64,32 +64,32 @@ class Holders:
         return iter(self._by_id.values())
 
     def living(self, node: NodeId) -> Holder | None:
-        """Return the present life of a node, or None if it holds nothing of ours."""
+        """Return the present incarnation of a node, or None if it holds nothing of ours."""
         return self._living.get(node)
 
     def has_id_for(self, node: NodeId) -> bool:
-        """Whether the present life of a node has an id, or can have one."""
+        """Whether the present incarnation of a node has an id, or can have one."""
         return node in self._living or self.has_free_id(node)
 
     def has_free_id(self, node: NodeId) -> bool:
-        """Whether another life of a node can have an id."""
-        return self._lives.get(node, 0) < LIVES_MAX
+        """Whether another incarnation of a node can have an id."""
+        return self._incarnations.get(node, 0) < INCARNATIONS_MAX
 
     def of(self, node: NodeId, incarnation: Incarnation) -> Holder:
-        """Return the present life of a node, made known if it was not; `has_id_for` says whether that can be."""
+        """Return the present incarnation of a node, made known if it was not; `has_id_for` says whether that can be."""
         present = self._living.get(node)
         if present is not None:
-            assert present.incarnation == incarnation, "the old life ends first: bury()"
+            assert present.incarnation == incarnation, "the old incarnation ends first: bury()"
             return present
         assert self.has_free_id(node), "placement asks has_id_for() first"
         holder = Holder(self._free_id(), node, incarnation)
-        self._lives[node] = self._lives.get(node, 0) + 1
+        self._incarnations[node] = self._incarnations.get(node, 0) + 1
         self._by_id[holder.holder] = holder
         self._living[node] = holder
         return holder
 
     def bury(self, node: NodeId, incarnation: Incarnation) -> Holder | None:
-        """A node has a new incarnation: return the life that ended, if it held pages."""
+        """A node has a new incarnation: return the incarnation that ended, if it held pages."""
         present = self._living.get(node)
         if present is None or present.incarnation == incarnation:
             return None
@@ -101,9 +101,9 @@ class Holders:
         """The sweep is over: no row names this life any more."""
         assert holder.is_dead
         del self._by_id[holder.holder]
-        self._lives[holder.node] -= 1
-        if not self._lives[holder.node]:
-            del self._lives[holder.node]
+        self._incarnations[holder.node] -= 1
+        if not self._incarnations[holder.node]:
+            del self._incarnations[holder.node]
 
     def _free_id(self) -> int:
         while True:

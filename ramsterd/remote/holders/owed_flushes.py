@@ -23,7 +23,7 @@ PIECE_SERIALS: Final = 4096
 _IDS: Final = 1 << 32
 
 
-class Flushes:
+class OwedFlushes:
     """Serials to flush, by holder id: owed, or sent and not proven."""
 
     def __init__(self) -> None:

@@ -1,6 +1,6 @@
-"""Sweeps: after a holder was lost, all rows that name it are looked at, a slice of the row table at a time.
+"""Row sweeps: after a holder was lost, all rows that name it are looked at, a slice of the row table at a time.
 
-Of a life that ended the pages are lost that only it had, and clean copies of the others become ours alone; of a holder without a link, or where more copies are wanted
+Of an incarnation that ended the pages are lost that only it had, and clean copies of the others become ours alone; of a holder without a link, or where more copies are wanted
 than there are, nothing is lost, and what has too few copies is found.
 """
 
@@ -17,7 +17,7 @@ SWEEP_PAGES: Final = 2048
 SWEEP_SECONDS: Final = 0.02
 
 
-class Sweeps:
+class RowSweeps:
     """Which holders are swept for, and how far that is."""
 
     def __init__(
@@ -32,9 +32,9 @@ class Sweeps:
 
         Args:
             store: Whose rows these are.
-            holders: All lives, of which those that are over are forgotten.
+            holders: All incarnations, of which those that are over are forgotten.
             on_thinned: Called with each row that may have too few copies.
-            on_forgotten: Called at the end for a life that is over: how many persistent pages it had, and the time.
+            on_forgotten: Called at the end for an incarnation that is over: how many persistent pages it had, and the time.
         """
         self._store = store
         self._holders = holders
@@ -44,7 +44,7 @@ class Sweeps:
         self._rows: dict[int, tuple[Holder, int]] = {}
         # Those of them that look for what has too few copies for another reason than that holder's absence.
         self._to_finish: set[int] = set()
-        # By holder id, of lives that are over: the persistent pages found so far.
+        # By holder id, of incarnations that are over: the persistent pages found so far.
         self._found: dict[int, int] = {}
         self._step_at: float | None = None
 

@@ -6,7 +6,7 @@ a fault or on purpose, and ours:
 **Backoff.**  Each copy that turns out bad is counted, by kind: the peer answers that it does not have the page
 (missing), its zpage fails the check (damaged), or its STATUS says that it holds none of ours (disowned).
 From then on it gets no new pages for `DISTRUST_SECONDS`, twice as long each time up to `DOUBLED_MAX` times.  Unlike a
-refusal (`standing`), this is not ended by what the peer stores: that it said *stored* is just what was wrong.  After
+refusal (`refusals`), this is not ended by what the peer stores: that it said *stored* is just what was wrong.  After
 `GOOD_SECONDS` without a bad copy, with proofs, the row ends.
 
 **Credit.**  A peer may have so many pages of which it has given none back.  When half of that is there it is asked for one of them
@@ -155,8 +155,8 @@ class Trust:
         peer.is_checked = False
         self.to_check.discard(node)
 
-    def on_life_over(self, node: NodeId) -> None:
-        """A life of a peer ended, with all that it was to prove."""
+    def on_incarnation_over(self, node: NodeId) -> None:
+        """An incarnation of a peer ended, with all that it was to prove."""
         if (peer := self._peers.get(node)) is not None:
             self._settle(node, peer)
 

@@ -1,6 +1,6 @@
-"""Homebound: all that comes home though no front end asked, and how often it is looked for.
+"""Background fetch: all pages that come back though no front end asked, and how often it is looked for.
 
-Three reasons: a copy was lost (`rebuild`), a holder wants its memory back (`retake`), or there is room (`repatriate`).
+Three reasons: a copy was lost (`rebuild`), a holder wants its memory back (`owner_recall`), or there is room (`repatriate`).
 """
 
 from collections.abc import Callable, Mapping
@@ -13,9 +13,9 @@ from ramsterd.core.store import Store
 from ramsterd.remote.fetch.fetch import Fetches
 from ramsterd.remote.fetch.pending import PendingGet
 from ramsterd.remote.holders.holders import Holder
-from ramsterd.remote.home.leaf_fetch import STAY_BELOW, Homecoming
+from ramsterd.remote.home.leaf_fetch import STAY_BELOW, LeafFetch
 from ramsterd.remote.home.rebuild import Rebuilder
-from ramsterd.remote.home.recall_owner import Retaker
+from ramsterd.remote.home.recall_owner import OwnerRecall
 from ramsterd.remote.home.repatriate import Repatriator
 
 # Between two ticks, as long as pages are on their way, and when none are.
@@ -23,7 +23,7 @@ BUSY_SECONDS: Final = 0.05
 IDLE_SECONDS: Final = 0.5
 
 
-class Homebound:
+class BackgroundFetch:
     """The three machines, and their one clock."""
 
     def __init__(
@@ -52,19 +52,19 @@ class Homebound:
             room: Which peers have room for a block now, and how much.
             make_room: Has pages leave, though memory is not short yet.
         """
-        homecoming = partial(Homecoming, store, fetches, fetch_seconds_max=remote.fetch_seconds_max)
+        leaf_fetch = partial(LeafFetch, store, fetches, fetch_seconds_max=remote.fetch_seconds_max)
         self.rebuilder = Rebuilder(
             store,
-            homecoming(),
+            leaf_fetch(),
             reachable_holders=reachable_holders,
             holder_nodes=holder_nodes,
             room=room,
             make_room=make_room,
             pages_per_second_max=remote.rebuild_pages_per_second,
         )
-        self.retaker = Retaker(
+        self.owner_recall = OwnerRecall(
             store,
-            homecoming(),
+            leaf_fetch(),
             reachable_holders=reachable_holders,
             placeable_nodes=placeable_nodes,
             make_room=make_room,
@@ -72,19 +72,19 @@ class Homebound:
         )
         self.repatriator = Repatriator(
             store,
-            homecoming(),
+            leaf_fetch(),
             is_reachable=lambda row: reachable_holders(row) > 0,
             watermark=STAY_BELOW * memory.low_watermark,
             quiet_seconds=remote.repatriate_seconds,
             pages_per_second_max=remote.repatriate_pages_per_second,
             eager_pages_per_second=remote.rebuild_pages_per_second,
         )
-        self._machines = (self.rebuilder, self.retaker, self.repatriator)
+        self._machines = (self.rebuilder, self.owner_recall, self.repatriator)
         self._tick_at = 0.0
 
     def set_limits(self, *, memory: MemoryConfig, remote: RemoteConfig) -> None:
         """Change the rates, and how full memory may get by what comes home."""
-        for machine in (self.rebuilder, self.retaker):
+        for machine in (self.rebuilder, self.owner_recall):
             machine.set_rate(remote.rebuild_pages_per_second)
         self.repatriator.set_limits(
             watermark=STAY_BELOW * memory.low_watermark,
@@ -94,7 +94,7 @@ class Homebound:
 
     def on_recall(self, holder: Holder, pages_max: int, now: float) -> None:
         """A holder is ready to keep so many pages of ours."""
-        self.retaker.on_recall(holder, pages_max)
+        self.owner_recall.on_recall(holder, pages_max)
         self._tick_at = min(self._tick_at, now + BUSY_SECONDS)
 
     def next_deadline(self) -> float:
@@ -115,7 +115,7 @@ class Homebound:
         if now < self._tick_at:
             return
         self.rebuilder.on_tick(now)
-        self.retaker.on_tick(now)
+        self.owner_recall.on_tick(now)
         self.repatriator.on_tick(
             now=now, left_total=left_total, is_remote=is_any_remote, is_eager=is_draining
         )

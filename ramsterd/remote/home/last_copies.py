@@ -1,4 +1,4 @@
-"""Census: how many of our pages only one node has, counted a slice of the row table at a time.
+"""Last copies: how many of our pages only one node has, counted a slice of the row table at a time.
 
 Asked about a peer it counts the persistent pages of ours that are not here and that no other holder with a link has.
 Asked about this node itself it counts those that only peers have.  Pages that move meanwhile may be counted or
@@ -22,8 +22,8 @@ from ramsterd.core.zbud import SLOT_SHIFT, Family
 from ramsterd.remote.holders.holders import Holder, Holders
 
 # Rows looked at in one slice: of those that peers hold each is judged, some 10 ms at most; and the pause after it.
-CENSUS_ROWS: Final = 4096
-CENSUS_SECONDS: Final = 0.02
+COUNT_ROWS: Final = 4096
+COUNT_SECONDS: Final = 0.02
 # A node that was asked about may be gone by the next count: longer than an operator's command takes to remove it.
 LEAVING_SECONDS: Final = 15.0
 
@@ -42,7 +42,7 @@ class _Count:
     last_copies: int = 0
 
 
-class Census:
+class LastCopies:
     """All counts under way, one for each node that was asked about."""
 
     def __init__(
@@ -91,8 +91,8 @@ class Census:
         """Count the next slice, if it is due; return the answer if that was the last, in a list of one."""
         if not self._counts or self._step_at > now:
             return []
-        self._step_at = now + CENSUS_SECONDS
-        counted = self.count(CENSUS_ROWS)
+        self._step_at = now + COUNT_SECONDS
+        counted = self.count(COUNT_ROWS)
         if counted is None:
             return []
         if counted.node in self._asked_at:

@@ -40,7 +40,7 @@ class Fetched:
 NOTHING = Fetched(0, 0)
 
 
-class Homecoming:
+class LeafFetch:
     """Gets that nobody waits for."""
 
     def __init__(self, store: Store, fetches: Fetches, *, fetch_seconds_max: float) -> None:

@@ -24,8 +24,8 @@ from ramsterd.core.rows import ADDRESS, HALVES_PER_ROW
 from ramsterd.core.store import Store
 from ramsterd.core.table import LEAF_SHIFT
 from ramsterd.remote.fetch.pending import PendingGet
-from ramsterd.remote.home.leaf_fetch import LEAVES_ASKED_MAX, ROWS_JUDGED_MAX, Homecoming
-from ramsterd.remote.limits.page_rate import Allowance
+from ramsterd.remote.home.leaf_fetch import LEAVES_ASKED_MAX, ROWS_JUDGED_MAX, LeafFetch
+from ramsterd.remote.limits.page_rate import PageRate
 
 # Over how long the rate is averaged that the end is estimated by.
 RATE_SECONDS: Final = 2.0
@@ -47,7 +47,7 @@ class Rebuilder:
     def __init__(
         self,
         store: Store,
-        homecoming: Homecoming,
+        leaf_fetch: LeafFetch,
         *,
         reachable_holders: Callable[[int], int],
         holder_nodes: Callable[[int], set[NodeId]],
@@ -59,7 +59,7 @@ class Rebuilder:
 
         Args:
             store: Whose pages these are.
-            homecoming: Fetches them; this module's alone.
+            leaf_fetch: Fetches them; this module's alone.
             reachable_holders: How many holders of a row can be reached.
             holder_nodes: Which nodes these are.
             room: Which peers would take a block now, and how much each.
@@ -67,12 +67,12 @@ class Rebuilder:
             pages_per_second_max: The rate.
         """
         self._store = store
-        self._homecoming = homecoming
+        self._leaf_fetch = leaf_fetch
         self._reachable_holders = reachable_holders
         self._holder_nodes = holder_nodes
         self._room = room
         self._make_room = make_room
-        self._allowance = Allowance(pages_per_second_max)
+        self._page_rate = PageRate(pages_per_second_max)
         self._rows: deque[int] = deque()
         # One bit a row: whether it stands in the queue.
         self._is_noted = array("B")
@@ -85,7 +85,7 @@ class Rebuilder:
 
     def set_rate(self, pages_per_second_max: int) -> None:
         """Bring home more or less from now on."""
-        self._allowance.set_rate(pages_per_second_max)
+        self._page_rate.set_rate(pages_per_second_max)
 
     def note(self, row: int) -> None:
         """A row may be at risk from now on."""
@@ -122,7 +122,7 @@ class Rebuilder:
 
     def on_tick(self, now: float) -> None:
         """Judge some rows, and bring some pages home."""
-        seconds = self._allowance.on_tick(now)
+        seconds = self._page_rate.on_tick(now)
         if seconds:
             rate = (self._rebuilt - self._rebuilt_before) / seconds
             self._rate += (rate - self._rate) * min(1.0, seconds / RATE_SECONDS)
@@ -134,11 +134,11 @@ class Rebuilder:
     @property
     def is_busy(self) -> bool:
         """Whether pages are on their way home or the queue gets shorter, so that there is more to do soon."""
-        return self._homecoming.pages_under_way > 0 or (self._has_settled and bool(self._rows))
+        return self._leaf_fetch.pages_under_way > 0 or (self._has_settled and bool(self._rows))
 
     def _bring_home(self, now: float) -> None:
         takers = self._room(now)
-        room_bytes = self._homecoming.room_bytes(self._store.limits.high_watermark)
+        room_bytes = self._leaf_fetch.room_bytes(self._store.limits.high_watermark)
         room_bytes = min(room_bytes, sum(takers.values()))
         # Rows of a leaf stand side by side in the queue, and one of them asks for all.
         asked: set[int] = set()
@@ -153,21 +153,21 @@ class Rebuilder:
             if leaf in asked or len(asked) == LEAVES_ASKED_MAX:
                 continue
             may_leave_again = self._gains_copy(row, takers)
-            if may_leave_again and self._allowance.pages and self._homecoming.may_fetch:
+            if may_leave_again and self._page_rate.pages and self._leaf_fetch.may_fetch:
                 asked.add(leaf)
-                fetched = self._homecoming.fetch_leaf(
+                fetched = self._leaf_fetch.fetch_leaf(
                     leaf, self._is_to_fetch, now, bytes_max=room_bytes
                 )
-                self._allowance.spend(fetched.pages)
+                self._page_rate.spend(fetched.pages)
                 room_bytes -= fetched.zpage_bytes
                 if fetched.is_cut:
                     self._make_room()
 
     def on_done(self, pending: PendingGet) -> bool:
         """Whether a get that ended was one of ours; what it brought is ours alone from now on."""
-        if not self._homecoming.on_done(pending):
+        if not self._leaf_fetch.on_done(pending):
             return False
-        self._rebuilt += self._homecoming.adopt(pending, self._lacks_copies)
+        self._rebuilt += self._leaf_fetch.adopt(pending, self._lacks_copies)
         return True
 
     def _lacks_copies(self, row: int) -> bool:

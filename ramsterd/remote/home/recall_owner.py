@@ -1,4 +1,4 @@
-"""Retake: the pages that a holder recalls come home, and leave again for others when memory is short.
+"""Recall, at the owner: the pages that a holder recalls come back, and leave again for others when memory is short.
 
 A holder says how many of our pages it is ready to keep (`remote.recall`).  What it has beyond that is looked for in
 the row table, from a cursor.  A page that is here too is adopted without a byte moved; a copy that is one more
@@ -25,30 +25,30 @@ from ramsterd.remote.home.leaf_fetch import (
     ROWS_JUDGED_MAX,
     STAY_BELOW,
     Fetched,
-    Homecoming,
+    LeafFetch,
 )
-from ramsterd.remote.limits.page_rate import Allowance
+from ramsterd.remote.limits.page_rate import PageRate
 
 # Rows looked through in one tick: some 4 ms.
 ROWS_LOOKED_AT_MAX: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RetakeStatistics:
+class OwnerRecallStatistics:
     """Pages that holders recall: still there, asked for, and taken back."""
 
     pages_over: int
     pages_under_way: int
-    retaken_total: int
+    returned_total: int
 
 
-class Retaker:
+class OwnerRecall:
     """Which pages come home because somebody does not want them."""
 
     def __init__(
         self,
         store: Store,
-        homecoming: Homecoming,
+        leaf_fetch: LeafFetch,
         *,
         reachable_holders: Callable[[int], int],
         placeable_nodes: Callable[[], int],
@@ -59,18 +59,18 @@ class Retaker:
 
         Args:
             store: Whose pages these are.
-            homecoming: Fetches them; this module's alone.
+            leaf_fetch: Fetches them; this module's alone.
             reachable_holders: How many holders of a row can be asked now.
             placeable_nodes: How many peers would take a block now.
             make_room: Has pages leave, though memory is not short yet.
             pages_per_second_max: The rate.
         """
         self._store = store
-        self._homecoming = homecoming
+        self._leaf_fetch = leaf_fetch
         self._reachable_holders = reachable_holders
         self._placeable_nodes = placeable_nodes
         self._make_room = make_room
-        self._allowance = Allowance(pages_per_second_max)
+        self._page_rate = PageRate(pages_per_second_max)
         # As each tick finds them: peers that would take a block, and room for what can leave again, and for what can't.
         self._placeable = 0
         self._room_bytes = self._room_to_stay_bytes = 0
@@ -83,11 +83,11 @@ class Retaker:
         self._has_more = self._has_found = False
         # By holder id, in one tick: how many pages more than its bound a holder has.
         self._over: dict[int, int] = {}
-        self._retaken = 0
+        self._returned = 0
 
     def set_rate(self, pages_per_second_max: int) -> None:
         """Bring home more or less from now on."""
-        self._allowance.set_rate(pages_per_second_max)
+        self._page_rate.set_rate(pages_per_second_max)
 
     def on_recall(self, holder: Holder, pages_max: int) -> None:
         """A holder wants to keep so many pages of ours, or fewer."""
@@ -98,17 +98,17 @@ class Retaker:
         self._has_more = True
 
     def on_holder_unreachable(self, holder: int) -> None:
-        """Its link is lost, or its life is over: what it wanted is void."""
+        """Its link is lost, or its incarnation is over: what it wanted is void."""
         self._bounds.pop(holder, None)
 
     @property
     def is_busy(self) -> bool:
         """Whether there is more to take back soon."""
-        return bool(self._bounds) and (self._has_more or self._homecoming.pages_under_way > 0)
+        return bool(self._bounds) and (self._has_more or self._leaf_fetch.pages_under_way > 0)
 
     def on_tick(self, now: float) -> None:
         """Take back one tick's share."""
-        self._allowance.on_tick(now)
+        self._page_rate.on_tick(now)
         for holder, pages_max in list(self._bounds.values()):
             if holder.pages <= pages_max:
                 del self._bounds[holder.holder]
@@ -117,7 +117,7 @@ class Retaker:
 
     def _take_back(self, now: float) -> None:
         """Look through some rows for pages of holders that have too many."""
-        under_way = self._homecoming.pages_under_way
+        under_way = self._leaf_fetch.pages_under_way
         self._over = {
             each.holder: each.pages - pages_max - under_way
             for each, pages_max in self._bounds.values()
@@ -129,19 +129,19 @@ class Retaker:
         self._asked.clear()
         self._placeable = self._placeable_nodes()
         limits = self._store.limits
-        self._room_bytes = self._homecoming.room_bytes(limits.high_watermark)
-        self._room_to_stay_bytes = self._homecoming.room_bytes(STAY_BELOW * limits.low_watermark)
+        self._room_bytes = self._leaf_fetch.room_bytes(limits.high_watermark)
+        self._room_to_stay_bytes = self._leaf_fetch.room_bytes(STAY_BELOW * limits.low_watermark)
         rows = traffic.rows_held_by(self._store, set(self._over), first, end)
         for judged, row in enumerate(rows):
             is_enough = judged == ROWS_JUDGED_MAX or len(self._asked) == LEAVES_ASKED_MAX
-            if is_enough or max(self._over.values()) <= 0 or not self._allowance.pages:
+            if is_enough or max(self._over.values()) <= 0 or not self._page_rate.pages:
                 self._row, self._has_more = row, True  # goes on here
                 return
             if not self._is_over(row):
                 continue
             holders = self._store.rows.holders(row)
             taken = self._take(row, now)
-            self._allowance.spend(taken)
+            self._page_rate.spend(taken)
             for holder in holders:
                 if holder in self._over:
                     self._over[holder] -= taken
@@ -159,13 +159,13 @@ class Retaker:
         reachable = self._reachable_holders(row)
         if self._give_up_copy(row, reachable):
             return 1
-        return self._fetch(row, now) if reachable and self._homecoming.may_fetch else 0
+        return self._fetch(row, now) if reachable and self._leaf_fetch.may_fetch else 0
 
     def _adopt(self, block: int) -> int:
         if self._store.zbud.family_of_block[block] != Family.OWN_CLEAN:
             return 0  # adopted a moment ago
         adopted = self._store.adopt_block(block)
-        self._retaken += adopted
+        self._returned += adopted
         return adopted
 
     def _fetch(self, row: int, now: float) -> int:
@@ -176,7 +176,7 @@ class Retaker:
         room_bytes = self._room_bytes if may_leave_again else self._room_to_stay_bytes
         if room_bytes > 0:
             self._asked.add(leaf)
-            fetched = self._homecoming.fetch_leaf(leaf, self._is_over, now, bytes_max=room_bytes)
+            fetched = self._leaf_fetch.fetch_leaf(leaf, self._is_over, now, bytes_max=room_bytes)
             self._room_bytes -= fetched.zpage_bytes
             self._room_to_stay_bytes -= fetched.zpage_bytes
         else:
@@ -193,7 +193,7 @@ class Retaker:
         recalling = next(each for each in store.rows.holders(row) if each in self._bounds)
         store.rows.remove_holder(row, recalling)
         store.owe(recalling, store.rows.serial(row))
-        self._retaken += 1
+        self._returned += 1
         return True
 
     def _is_over(self, row: int) -> bool:
@@ -205,15 +205,15 @@ class Retaker:
 
     def on_done(self, pending: PendingGet) -> bool:
         """Whether a get that ended was one of ours; what it brought is ours alone from now on."""
-        if not self._homecoming.on_done(pending):
+        if not self._leaf_fetch.on_done(pending):
             return False
-        self._retaken += self._homecoming.adopt(pending, self._is_recalled)
+        self._returned += self._leaf_fetch.adopt(pending, self._is_recalled)
         return True
 
-    def statistics(self) -> RetakeStatistics:
+    def statistics(self) -> OwnerRecallStatistics:
         """Return a snapshot."""
-        return RetakeStatistics(
+        return OwnerRecallStatistics(
             pages_over=sum(max(0, each.pages - most) for each, most in self._bounds.values()),
-            pages_under_way=self._homecoming.pages_under_way,
-            retaken_total=self._retaken,
+            pages_under_way=self._leaf_fetch.pages_under_way,
+            returned_total=self._returned,
         )

@@ -20,8 +20,8 @@ from typing import Final
 from ramsterd.core import traffic
 from ramsterd.core.store import Store
 from ramsterd.remote.fetch.pending import PendingGet
-from ramsterd.remote.home.leaf_fetch import Homecoming
-from ramsterd.remote.limits.page_rate import Allowance
+from ramsterd.remote.home.leaf_fetch import LeafFetch
+from ramsterd.remote.limits.page_rate import PageRate
 
 # Leaves looked at in one tick: about 1 ms when none has anything at a peer.
 LEAVES_LOOKED_AT_MAX: Final = 256
@@ -42,7 +42,7 @@ class Repatriator:
     def __init__(
         self,
         store: Store,
-        homecoming: Homecoming,
+        leaf_fetch: LeafFetch,
         *,
         is_reachable: Callable[[int], bool],
         watermark: float,
@@ -54,7 +54,7 @@ class Repatriator:
 
         Args:
             store: Whose pages these are.
-            homecoming: Fetches them; this module's alone.
+            leaf_fetch: Fetches them; this module's alone.
             is_reachable: Whether some holder of a row can be asked now.
             watermark: Fraction of the budget up to which pages come home.
             quiet_seconds: How long there must have been room.
@@ -62,12 +62,12 @@ class Repatriator:
             eager_pages_per_second: The rate of a node that drains.
         """
         self._store = store
-        self._homecoming = homecoming
+        self._leaf_fetch = leaf_fetch
         self._is_reachable = is_reachable
         self._watermark = watermark
         self._quiet_seconds = quiet_seconds
-        self._allowance = Allowance(pages_per_second_max)
-        self._eager_allowance = Allowance(eager_pages_per_second)
+        self._page_rate = PageRate(pages_per_second_max)
+        self._eager_rate = PageRate(eager_pages_per_second)
         self._busy_at: float | None = None
         self._left_total = 0
         self._is_active = self._is_eager = False
@@ -81,16 +81,16 @@ class Repatriator:
     ) -> None:
         """Change what bounds it; see `__init__`."""
         self._watermark = watermark
-        self._allowance.set_rate(pages_per_second_max)
-        self._eager_allowance.set_rate(eager_pages_per_second)
+        self._page_rate.set_rate(pages_per_second_max)
+        self._eager_rate.set_rate(eager_pages_per_second)
 
     def on_tick(
         self, *, now: float, left_total: int, is_remote: bool, is_eager: bool = False
     ) -> None:
         """Do one tick's share; `left_total` counts the pages that ever left, `is_remote` if peers hold any."""
         self._is_eager = is_eager
-        self._allowance.on_tick(now)
-        self._eager_allowance.on_tick(now)
+        self._page_rate.on_tick(now)
+        self._eager_rate.on_tick(now)
         if (
             left_total != self._left_total
             or self._store.is_above(self._watermark)
@@ -100,7 +100,7 @@ class Repatriator:
         is_quiet = now - self._busy_at >= self._quiet_seconds
         self._is_active = is_remote and (is_eager or is_quiet)
         if self._is_active:
-            self._bring_home(self._eager_allowance if is_eager else self._allowance, now)
+            self._bring_home(self._eager_rate if is_eager else self._page_rate, now)
 
     @property
     def is_busy(self) -> bool:
@@ -109,42 +109,42 @@ class Repatriator:
 
     def on_done(self, pending: PendingGet) -> bool:
         """Whether a get that ended was one of ours."""
-        return self._homecoming.on_done(pending)
+        return self._leaf_fetch.on_done(pending)
 
     def statistics(self) -> RepatriateStatistics:
         """Return a snapshot."""
         return RepatriateStatistics(
             is_active=self._is_active,
-            pages_under_way=self._homecoming.pages_under_way,
+            pages_under_way=self._leaf_fetch.pages_under_way,
             repatriated_total=self._repatriated,
         )
 
     def _room_bytes(self) -> int:
         low = self._store.limits.low_watermark
-        return self._homecoming.room_bytes(low if self._is_eager else self._watermark)
+        return self._leaf_fetch.room_bytes(low if self._is_eager else self._watermark)
 
-    def _bring_home(self, allowance: Allowance, now: float) -> None:
-        before = allowance.pages
+    def _bring_home(self, page_rate: PageRate, now: float) -> None:
+        before = page_rate.pages
         # A page of a clean block is here already: to adopt it moves no byte, and takes no room.
         while (
             not self._is_eager
-            and allowance.pages
+            and page_rate.pages
             and (adopted := traffic.adopt_oldest(self._store))
         ):
             self._repatriated += adopted
-            allowance.spend(adopted)
-        self._fetch(allowance, now)
-        self._moved = before - allowance.pages
+            page_rate.spend(adopted)
+        self._fetch(page_rate, now)
+        self._moved = before - page_rate.pages
 
-    def _fetch(self, allowance: Allowance, now: float) -> None:
+    def _fetch(self, page_rate: PageRate, now: float) -> None:
         room_bytes = self._room_bytes()
         leaves_count = len(self._store.table.leaf_used)
         for _ in range(min(LEAVES_LOOKED_AT_MAX, leaves_count - 1)):
-            if not allowance.pages or room_bytes <= 0 or not self._homecoming.may_fetch:
+            if not page_rate.pages or room_bytes <= 0 or not self._leaf_fetch.may_fetch:
                 return
             self._leaf = self._leaf % (leaves_count - 1) + 1
-            fetched = self._homecoming.fetch_leaf(
+            fetched = self._leaf_fetch.fetch_leaf(
                 self._leaf, self._is_reachable, now, bytes_max=room_bytes
             )
-            allowance.spend(fetched.pages)
+            page_rate.spend(fetched.pages)
             room_bytes -= fetched.zpage_bytes

@@ -1,6 +1,6 @@
 """Backoff: who failed is left alone for a while, twice as long each time that it fails again, up to a bound.
 
-What makes a failure, and what ends a row of them, is for whoever keeps one: `standing` (refusals), `trust` (bad copies).
+What makes a failure, and what ends a row of them, is for whoever keeps one: `refusals` (refusals), `trust` (bad copies).
 """
 
 import math

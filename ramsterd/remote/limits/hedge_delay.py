@@ -19,7 +19,7 @@ _DEVIATIONS: Final = 4
 assert HEDGE_SECONDS_MIN < HEDGE_SECONDS_FIRST < HEDGE_SECONDS_MAX
 
 
-class Latency:
+class HedgeDelay:
     """The estimate."""
 
     def __init__(self) -> None:

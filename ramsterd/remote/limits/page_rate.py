@@ -5,7 +5,7 @@ from typing import Final
 SAVED_SECONDS_MAX: Final = 0.1
 
 
-class Allowance:
+class PageRate:
     """How many pages may be moved now."""
 
     def __init__(self, pages_per_second_max: int) -> None:

@@ -1,4 +1,4 @@
-"""Pace: how fast we send pages to each peer, so that an empty newcomer is not flooded.
+"""Put rate: how fast we send pages to each peer, so that an empty newcomer is not flooded.
 
 Who joins empty has the largest free part of its budget, so that every owner prefers it, and where all others are full
 it is the only one.  Each holder therefore says in its STATUS how many bytes a second it takes from us (`intake`),
@@ -25,7 +25,7 @@ BURST_SECONDS: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PaceStatistics:
+class PutRateStatistics:
     """One peer's cap, and what it cost."""
 
     # As its last STATUS said; 0: none.
@@ -43,7 +43,7 @@ class _Bucket:
     closed_seconds: float = 0.0
 
 
-class Pace:
+class PutRate:
     """The buckets of all peers, and when to try again."""
 
     def __init__(self) -> None:
@@ -83,9 +83,9 @@ class Pace:
     def wait(self, candidates: Iterable[Candidate], block_bytes: int, now: float) -> None:
         """A block found too few peers: try again when the first that has room for it is open."""
         opens = [
-            each.paced_until
+            each.rate_limited_until
             for each in candidates
-            if each.paced_until > now and each.has_room(block_bytes, now=now)
+            if each.rate_limited_until > now and each.has_room(block_bytes, now=now)
         ]
         if self._wake_at is not None:
             opens.append(self._wake_at)
@@ -107,10 +107,10 @@ class Pace:
 
     # What is true.
 
-    def statistics(self) -> dict[NodeId, PaceStatistics]:
+    def statistics(self) -> dict[NodeId, PutRateStatistics]:
         """Return a snapshot, by peer."""
         return {
-            node: PaceStatistics(
+            node: PutRateStatistics(
                 bytes_per_second=bucket.bytes_per_second,
                 closed_total=bucket.closed,
                 closed_seconds_total=bucket.closed_seconds,

@@ -13,7 +13,7 @@ _MEANS: Final = 4
 _LEAST_PART: Final = 1 / 4
 
 
-class Patience:
+class PutTimeout:
     """The estimate."""
 
     def __init__(self, *, put_wait_seconds_max: float, request_seconds_max: float) -> None:

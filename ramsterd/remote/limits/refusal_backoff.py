@@ -1,4 +1,4 @@
-"""Standing: how peers took what we sent them lately.
+"""Refusal backoff: who refused or did not answer a PUT lately is left alone for a while.
 
 A peer that refuses is left alone for a while, and each time that it refuses again for twice as long, up to
 `DOUBLED_MAX` times: it may say that it has room and yet find none for such blocks as ours.  What it stores ends that; so does, for the
@@ -21,7 +21,7 @@ SILENCE_SECONDS: Final = 1.0
 SILENCE_DOUBLED_MAX: Final = 10
 
 
-class Standing:
+class RefusalBackoff:
     """Refusals and unanswered PUTs, by peer."""
 
     def __init__(self, refusal_seconds: float) -> None:

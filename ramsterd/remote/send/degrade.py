@@ -14,7 +14,7 @@ from typing import Final
 
 from config.limits import COPIES_MAX
 
-# Of the time that a write waits for room.  With as much for a peer that hangs (`patience`) half of it is left.
+# Of the time that a write waits for room.  With as much for a peer that hangs (`put_timeout`) half of it is left.
 GRACE_PART: Final = 1 / 4
 
 

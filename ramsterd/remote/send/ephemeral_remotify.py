@@ -1,4 +1,4 @@
-"""Overflow: ephemeral blocks that are offered to a peer where they would otherwise be dropped.
+"""Ephemeral remotify: ephemeral blocks that are offered to a peer where they would otherwise be dropped.
 
 An ephemeral page may vanish, so nothing waits for it.  The block is copied into the frame and freed at once, and
 its rows name the peer from that moment: a GET that follows on the same link arrives after the PUT, and a peer that
@@ -37,9 +37,9 @@ from ramsterd.core.store import Store
 from ramsterd.core.traffic import Leaving
 from ramsterd.core.zbud import Family
 from ramsterd.remote.holders.holders import Holder, Holders
-from ramsterd.remote.limits.refusal_backoff import Standing
+from ramsterd.remote.limits.refusal_backoff import RefusalBackoff
 from ramsterd.remote.send.candidates import Candidates
-from ramsterd.remote.send.sent_ephemeral import Sent
+from ramsterd.remote.send.sent_ephemeral import SentEphemeral
 from ramsterd.remote.send.shipment import Put, Shipment
 from ramsterd.remote.wire import PAGES_PER_FRAME_MAX, PutResult
 
@@ -56,7 +56,7 @@ FORGOTTEN_FOR_TABLES: Final = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OverflowStatistics:
+class EphemeralRemotifyStatistics:
     """Ephemeral pages offered to peers, by how that ended."""
 
     requests_in_flight: int
@@ -69,7 +69,7 @@ class OverflowStatistics:
     forgotten_total: int
 
 
-class Overflow:
+class EphemeralRemotifier:
     """Decides which ephemeral blocks are sent, and what is remembered of them."""
 
     def __init__(
@@ -87,11 +87,11 @@ class Overflow:
         self._peers = peers
         self._must_shrink = must_shrink
         # Refusals of ephemeral pages say nothing about persistent ones, and the reverse.
-        self._standing = Standing(refusal_seconds)
+        self._refusals = RefusalBackoff(refusal_seconds)
         self._rng = rng
         self._in_flight: dict[int, Put] = {}
         self._placed_bytes: dict[NodeId, int] = {}
-        self._sent: dict[int, Sent] = {}
+        self._sent: dict[int, SentEphemeral] = {}
         self._stored = 0
         self._stored_zpage_bytes = 0
         self._refused = 0
@@ -125,14 +125,14 @@ class Overflow:
             our_zone=self._peers.nodes.local_config.zone,
         )  # fmt: skip
         if not nodes:
-            self._peers.pace.wait(able, zbud.block_bytes(block), now)
+            self._peers.put_rate.wait(able, zbud.block_bytes(block), now)
             return None
         (node,) = nodes
         holder = self._peers.holder(node)
         free_bytes = next(each.free_bytes for each in able if each.node == node)
         shipment = Shipment(PoolKind.EPHEMERAL, self._take_blocks(holder, free_bytes), (holder,))
         self._placed_bytes[node] = self._placed_bytes.get(node, 0) + len(shipment.body)
-        self._peers.pace.on_put(node, len(shipment.body), now)
+        self._peers.put_rate.on_put(node, len(shipment.body), now)
         return Put(shipment, holder)
 
     def _take_blocks(self, holder: Holder, bytes_max: int) -> list[Leaving]:
@@ -157,8 +157,8 @@ class Overflow:
         """Return the peers that did not refuse."""
         return [
             each
-            for each in self._peers.all(self._standing, self._placed_bytes)
-            if self._standing.refused_until(each.node) <= now
+            for each in self._peers.all(self._refusals, self._placed_bytes)
+            if self._refusals.refused_until(each.node) <= now
         ]
 
     # How it ends.
@@ -173,13 +173,13 @@ class Overflow:
 
     def has_put_to(self, node: NodeId) -> bool:
         """Whether a PUT of ephemeral pages to a peer is under way, or was given up and may be."""
-        return self._standing.is_unsettled(node) or any(
+        return self._refusals.is_unsettled(node) or any(
             put.holder.node == node for put in self._in_flight.values()
         )
 
     def on_link_lost(self, node: NodeId) -> None:
         """Nothing that was sent to a peer is under way any more."""
-        self._standing.on_link_lost(node)
+        self._refusals.on_link_lost(node)
 
     def pages_in_flight(self, request_id: int) -> int:
         """Return how many pages a PUT under way has."""
@@ -193,10 +193,10 @@ class Overflow:
         self._refused += len(results) - stored
         if stored:
             self._stored_zpage_bytes += len(put.shipment.body)
-            self._standing.on_stored(put.holder.node)
+            self._refusals.on_stored(put.holder.node)
         if stored < len(results):
-            self._standing.on_refused(put.holder.node, now)
-        if put.holder.is_dead:  # the sweep for that life finds the rows
+            self._refusals.on_refused(put.holder.node, now)
+        if put.holder.is_dead:  # the sweep for that incarnation finds the rows
             return
         rows, serials = put.shipment.rows, put.shipment.serials
         for row, serial, outcome in zip(rows, serials, results, strict=True):
@@ -212,14 +212,14 @@ class Overflow:
         """Nobody knows whether the peer has these pages: a get will find out."""
         put = self._in_flight.pop(request_id)
         self._unknown += len(put.shipment.serials)
-        self._standing.on_unanswered(put.holder.node, now)
+        self._refusals.on_unanswered(put.holder.node, now)
         if not put.holder.is_dead:
             self._remember(put.holder, put.shipment.rows, put.shipment.serials)
 
     def _remember(self, holder: Holder, rows: list[int], serials: list[int]) -> None:
         sent = self._sent.get(holder.holder)
         if sent is None:
-            sent = self._sent[holder.holder] = Sent(partial(self._is_current, holder))
+            sent = self._sent[holder.holder] = SentEphemeral(partial(self._is_current, holder))
         sent.append(rows, serials)
 
     def _is_current(self, holder: Holder, row: int, serial: int) -> bool:
@@ -235,7 +235,7 @@ class Overflow:
         self._placed_bytes[node] = sum(
             len(put.shipment.body) for put in self._in_flight.values() if put.holder.node == node
         )
-        self._standing.on_heard(node)
+        self._refusals.on_heard(node)
         holder = self._holders.living(node)
         if holder is None or holder.holder not in self._sent:
             return
@@ -279,14 +279,14 @@ class Overflow:
         return [] if sent is None else list(sent.serials())
 
     def on_holder_dead(self, holder: int) -> None:
-        """A life ended; the sweep makes holes of the pages that it had."""
+        """An incarnation ended; the sweep makes holes of the pages that it had."""
         self._sent.pop(holder, None)
 
     # What is true.
 
-    def statistics(self) -> OverflowStatistics:
+    def statistics(self) -> EphemeralRemotifyStatistics:
         """Return a snapshot."""
-        return OverflowStatistics(
+        return EphemeralRemotifyStatistics(
             requests_in_flight=len(self._in_flight),
             pages_in_flight=sum(len(put.shipment.serials) for put in self._in_flight.values()),
             stored_total=self._stored,

@@ -14,7 +14,7 @@ from nodemanager.placement import Candidate, choose_holders
 from nodemanager.states import may_place
 from ramsterd.core.store import Store
 from ramsterd.core.zbud import BLOCK_STRIDE_BYTES, Family
-from ramsterd.remote.limits.refusal_backoff import Standing
+from ramsterd.remote.limits.refusal_backoff import RefusalBackoff
 from ramsterd.remote.send.candidates import Candidates
 from ramsterd.remote.send.degrade import Degrade
 from ramsterd.remote.send.shipment import Put
@@ -67,7 +67,7 @@ class Placing:
         self,
         store: Store,
         peers: Candidates,
-        standing: Standing,
+        refusals: RefusalBackoff,
         degrade: Degrade,
         *,
         in_flight_max: int,
@@ -75,7 +75,7 @@ class Placing:
     ) -> None:
         self._store = store
         self._peers = peers
-        self._standing = standing
+        self._refusals = refusals
         self._degrade = degrade
         self._in_flight_max = in_flight_max
         self._rng = rng
@@ -106,7 +106,7 @@ class Placing:
         has_credit = self._peers.trust.has_credit
         return [
             each
-            for each in self._peers.all(self._standing, self._placed_bytes)
+            for each in self._peers.all(self._refusals, self._placed_bytes)
             if each.node not in silent and has_credit(each.node, pages.get(each.node, 0))
         ]
 
@@ -148,7 +148,7 @@ class Placing:
             our_zone=self._peers.nodes.local_config.zone,
         )  # fmt: skip
         if not nodes:
-            self._peers.pace.wait(is_open, block_bytes, now)
+            self._peers.put_rate.wait(is_open, block_bytes, now)
             return Choice([], copies, fewest)
         room_bytes = min(each.free_bytes for each in is_open if each.node in nodes)
         return Choice(nodes, copies, fewest, room_bytes)
@@ -193,16 +193,16 @@ class Placing:
     @property
     def is_waiting(self) -> bool:
         """Whether a block waits for a peer that may be back at once, or at its cap."""
-        return self._peers.pace.is_waiting or self._degrade.is_waiting
+        return self._peers.put_rate.is_waiting or self._degrade.is_waiting
 
     def next_deadline(self) -> float | None:
         """Return when a block that waits may be tried again."""
-        times = self._peers.pace.next_deadline(), self._degrade.next_deadline()
+        times = self._peers.put_rate.next_deadline(), self._degrade.next_deadline()
         return min((each for each in times if each is not None), default=None)
 
     def on_deadline(self, now: float) -> None:
         """Whoever waits asks again in the pass that this call begins."""
-        self._peers.pace.on_deadline(now)
+        self._peers.put_rate.on_deadline(now)
         self._degrade.on_deadline(now)
 
     def shortage(self, now: float, *, in_flight: Collection[Put], silent: set[NodeId]) -> Shortage:

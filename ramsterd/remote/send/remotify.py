@@ -10,10 +10,10 @@ pools want copies, one PUT_PAGES to each.  Until the last answer the pages stay 
     otherwise          the block is the oldest of its family again, and whoever stored it is owed a flush
 
 A peer that says nothing is not waited for as long as an answer may take: pages on their way keep memory that writes
-wait for.  After a while (`patience`) its blocks go to others, if there are enough of them, and the peer gets nothing new
+wait for.  After a while (`put_timeout`) its blocks go to others, if there are enough of them, and the peer gets nothing new
 until it has answered, or the request has failed; what it says then counts for nothing.
 
-A peer that refuses is left alone for a while (`standing`), and one that takes no more for now until it does (`pace`).
+A peer that refuses is left alone for a while (`refusals`), and one that takes no more for now until it does (`put_rate`).
 One whose answer is unknown is owed a flush of all the serials: there may be copies nobody will ask for.  A later PUT of
 the same serials to the same peer must not be undone by an owed
 flush, so what a peer is owed is sent before each PUT (the caller does this: `Send` order on one link is kept).
@@ -38,12 +38,12 @@ from ramsterd.core.zbud import Family
 from ramsterd.remote.fetch.spot_checks import SpotChecks
 from ramsterd.remote.holders.holders import Holder, Holders
 from ramsterd.remote.holders.trust import Trust
-from ramsterd.remote.limits.put_rate import Pace, PaceStatistics
-from ramsterd.remote.limits.put_timeout import Patience
-from ramsterd.remote.limits.refusal_backoff import Standing
+from ramsterd.remote.limits.put_rate import PutRate, PutRateStatistics
+from ramsterd.remote.limits.put_timeout import PutTimeout
+from ramsterd.remote.limits.refusal_backoff import RefusalBackoff
 from ramsterd.remote.send.candidates import Candidates
 from ramsterd.remote.send.degrade import Degrade
-from ramsterd.remote.send.ephemeral_remotify import Overflow, OverflowStatistics
+from ramsterd.remote.send.ephemeral_remotify import EphemeralRemotifier, EphemeralRemotifyStatistics
 from ramsterd.remote.send.placing import Choice, Placing, Shortage
 from ramsterd.remote.send.shipment import Put, Shipment
 from ramsterd.remote.wire import PAGES_PER_FRAME_MAX, PutResult
@@ -64,8 +64,8 @@ class RemotifyStatistics:
     unknown_total: int
     overtaken_total: int
     stored_by_node: dict[NodeId, int]
-    pace: dict[NodeId, PaceStatistics]
-    ephemeral: OverflowStatistics
+    put_rate: dict[NodeId, PutRateStatistics]
+    ephemeral: EphemeralRemotifyStatistics
 
 
 class Remotifier:
@@ -81,28 +81,28 @@ class Remotifier:
         spot_checks: SpotChecks,
         in_flight_max: int,
         refusal_seconds: float,
-        patience: Patience,
+        put_timeout: PutTimeout,
         degrade: Degrade,
         rng: random.Random,
         sends_ephemeral: bool = False,
         is_behind: Callable[[NodeId], bool] = lambda _: False,
     ) -> None:
         self._sends_ephemeral = sends_ephemeral
-        self._pace = Pace()
+        self._put_rate = PutRate()
         self._trust = trust
         self._spot_checks = spot_checks
-        self._standing = Standing(refusal_seconds)
-        self._peers = Candidates(nodes, holders, self._pace, trust, is_behind=is_behind)
-        self._overflow = Overflow(
+        self._refusals = RefusalBackoff(refusal_seconds)
+        self._peers = Candidates(nodes, holders, self._put_rate, trust, is_behind=is_behind)
+        self._ephemeral = EphemeralRemotifier(
             store, holders, self._peers,
             must_shrink=self._must_shrink, refusal_seconds=refusal_seconds, rng=rng,
         )  # fmt: skip
         self._store = store
         self._nodes = nodes
         self._placing = Placing(
-            store, self._peers, self._standing, degrade, in_flight_max=in_flight_max, rng=rng
+            store, self._peers, self._refusals, degrade, in_flight_max=in_flight_max, rng=rng
         )
-        self._patience = patience
+        self._put_timeout = put_timeout
         self._is_draining = False
         # Since the high watermark was last exceeded, only ephemeral pages left.
         self._is_draining_ephemeral = False
@@ -131,7 +131,7 @@ class Remotifier:
         """
         store = self._store
         if self._sends_ephemeral:
-            self._overflow.spare_tables()
+            self._ephemeral.spare_tables()
         if not store.is_above(store.limits.high_watermark) or not self._must_shrink():
             return False
         families = [
@@ -156,7 +156,7 @@ class Remotifier:
         if self._sends_ephemeral and self._store.zbud.oldest(Family.OWN_EPHEMERAL) is not None:
             # As long as there is one no put of ours waits: it would evict it.
             self._is_draining_ephemeral = True
-            put = self._overflow.next_put(now)
+            put = self._ephemeral.next_put(now)
             return [] if put is None else [put]
         self._placing.pass_over(now, in_flight=self._in_flight.values(), silent=self._silent())
         return self._ship(self._oldest_blocks(), now, is_kept=False)
@@ -188,7 +188,7 @@ class Remotifier:
 
     def _has_taker(self, now: float) -> bool:
         """Whether our ephemeral blocks are offered to peers, and some peer has room for them."""
-        return self._sends_ephemeral and self._overflow.has_taker(now)
+        return self._sends_ephemeral and self._ephemeral.has_taker(now)
 
     def puts_of_kept(self, blocks: Sequence[int], now: float) -> list[Put]:
         """Send the first of these persistent blocks that fit, and keep them here as clean ones."""
@@ -197,7 +197,7 @@ class Remotifier:
     def begin(self, request_id: int, put: Put, now: float) -> None:
         """The PUT is on its way."""
         if put.shipment.kind is PoolKind.EPHEMERAL:
-            self._overflow.begin(request_id, put)
+            self._ephemeral.begin(request_id, put)
         else:
             self._in_flight[request_id] = put
             self._sent_at[request_id] = now
@@ -208,7 +208,7 @@ class Remotifier:
         Returns:
             Whether blocks came back, of which some may be empty by now.
         """
-        sent_before = now - self._patience.seconds
+        sent_before = now - self._put_timeout.seconds
         overdue = [each for each in self._in_flight if self._sent_at[each] <= sent_before]
         if not overdue:
             return False
@@ -235,8 +235,8 @@ class Remotifier:
     def has_put_to(self, node: NodeId) -> bool:
         """Whether any PUT to a peer is under way, or was given up and may be."""
         return (
-            self._overflow.has_put_to(node)
-            or self._standing.is_unsettled(node)
+            self._ephemeral.has_put_to(node)
+            or self._refusals.is_unsettled(node)
             or any(put.holder.node == node for put in self._unanswered())
         )
 
@@ -248,13 +248,13 @@ class Remotifier:
         """A peer is no member any more, and its link is gone."""
         self._placing.forget(node)
         self._trust.forget(node)
-        self._standing.forget(node)
-        self._pace.forget(node)
+        self._refusals.forget(node)
+        self._put_rate.forget(node)
 
     def on_link_lost(self, node: NodeId) -> None:
         """Nothing that was sent to a peer is under way any more."""
-        self._standing.on_link_lost(node)
-        self._overflow.on_link_lost(node)
+        self._refusals.on_link_lost(node)
+        self._ephemeral.on_link_lost(node)
 
     def blocks_in_flight(self) -> list[int]:
         """Return the blocks on their way, those of a shipment to two peers twice."""
@@ -262,16 +262,16 @@ class Remotifier:
 
     def is_in_flight(self, request_id: int) -> bool:
         """Whether a request is a PUT under way."""
-        return request_id in self._sent_at or self._overflow.is_in_flight(request_id)
+        return request_id in self._sent_at or self._ephemeral.is_in_flight(request_id)
 
     def on_status(self, node: NodeId, status: PeerStatus) -> None:
         """A peer told anew how much room it has, how many pages of ours, and how fast it takes them."""
         # Links keep order: what is not answered yet had not arrived when this was written.
         under_way = (put for put in self._in_flight.values() if put.holder.node == node)
         self._placing.on_status(node, sum(len(put.shipment.body) for put in under_way))
-        self._standing.on_heard(node)
-        self._pace.on_status(node, status.put_bytes_per_second)
-        self._overflow.on_status(node, status.pages_held_for_us)
+        self._refusals.on_heard(node)
+        self._put_rate.on_status(node, status.put_bytes_per_second)
+        self._ephemeral.on_status(node, status.pages_held_for_us)
 
     def next_deadline(self) -> float | None:
         """Return when a block that waits for peers may be tried again."""
@@ -283,26 +283,26 @@ class Remotifier:
 
     def sent_serials(self, holder: int) -> "list[array[int]]":
         """Return the serials of ephemeral pages that a holder was sent, and that it may have, frame by frame."""
-        return self._overflow.sent_serials(holder)
+        return self._ephemeral.sent_serials(holder)
 
     def on_holder_dead(self, holder: int) -> None:
-        """A life of a peer ended, with all that it held."""
-        self._overflow.on_holder_dead(holder)
+        """An incarnation of a peer ended, with all that it held."""
+        self._ephemeral.on_holder_dead(holder)
         self._spot_checks.forget(holder)
 
     def pages_in_flight(self, request_id: int) -> int:
         """Return how many pages a PUT under way has."""
-        if self._overflow.is_in_flight(request_id):
-            return self._overflow.pages_in_flight(request_id)
+        if self._ephemeral.is_in_flight(request_id):
+            return self._ephemeral.pages_in_flight(request_id)
         put = self._in_flight.get(request_id) or self._given_up[request_id]
         return len(put.shipment.serials)
 
     def on_results(self, request_id: int, results: bytes, now: float) -> None:
         """A peer stored or refused each page; a block with one refused page counts as refused."""
-        if self._overflow.is_in_flight(request_id):
-            self._overflow.on_results(request_id, results, now)
+        if self._ephemeral.is_in_flight(request_id):
+            self._ephemeral.on_results(request_id, results, now)
             return
-        self._patience.on_answer(now - self._sent_at.pop(request_id))
+        self._put_timeout.on_answer(now - self._sent_at.pop(request_id))
         if self._given_up.pop(request_id, None) is not None:
             return  # it is owed a flush of all this already
         put = self._in_flight.pop(request_id)
@@ -322,7 +322,7 @@ class Remotifier:
                 if outcome == PutResult.STORED:
                     self._owe(holder, [serial])
         if is_refused:
-            until = self._standing.on_refused(holder.node, now)
+            until = self._refusals.on_refused(holder.node, now)
             self._nodes.on_refused(holder.node, until=until, now=now)
         self._on_answer(shipment)
 
@@ -331,12 +331,12 @@ class Remotifier:
         self._stored += count
         self._stored_zpage_bytes += len(leaving.body)
         self._stored_by_node[holder.node] = self._stored_by_node.get(holder.node, 0) + count
-        self._standing.on_stored(holder.node)
+        self._refusals.on_stored(holder.node)
 
     def on_unknown(self, request_id: int, now: float) -> None:
         """Nobody knows whether a peer has these pages: it is owed a flush."""
-        if self._overflow.is_in_flight(request_id):
-            self._overflow.on_unknown(request_id, now)
+        if self._ephemeral.is_in_flight(request_id):
+            self._ephemeral.on_unknown(request_id, now)
             return
         del self._sent_at[request_id]
         if self._given_up.pop(request_id, None) is None:
@@ -345,7 +345,7 @@ class Remotifier:
     def _on_unknown(self, request_id: int, now: float) -> None:
         put = self._in_flight.pop(request_id)
         self._unknown += len(put.shipment.serials)
-        self._standing.on_unanswered(put.holder.node, now)
+        self._refusals.on_unanswered(put.holder.node, now)
         self._owe(put.holder, put.shipment.serials)
         self._on_answer(put.shipment)
 
@@ -371,7 +371,7 @@ class Remotifier:
     def _is_enough(self, shipment: Shipment, leaving: Leaving, stored_by: list[Holder]) -> bool:
         """Whether a block is at as many peers as it should be by now, or at all of the fewer that it was sent to.
 
-        One that stored it may have lost its life or its link since, and the sweep that looks for pages at risk has
+        One that stored it may have lost its incarnation or its link since, and the sweep that looks for pages at risk has
         been here already; and a pool may want more copies than when it left.
         """
         store = self._store
@@ -401,7 +401,7 @@ class Remotifier:
 
     def statistics(self) -> RemotifyStatistics:
         """Return a snapshot."""
-        ephemeral = self._overflow.statistics()
+        ephemeral = self._ephemeral.statistics()
         pages_in_flight = sum(len(put.shipment.serials) for put in self._in_flight.values())
         return RemotifyStatistics(
             requests_in_flight=len(self._in_flight) + ephemeral.requests_in_flight,
@@ -412,13 +412,13 @@ class Remotifier:
             unknown_total=self._unknown,
             overtaken_total=self._overtaken,
             stored_by_node=dict(self._stored_by_node),
-            pace=self._pace.statistics(),
+            put_rate=self._put_rate.statistics(),
             ephemeral=ephemeral,
         )
 
     def check_invariants(self) -> None:
         """Assert that the blocks under way are what they should be."""
-        self._overflow.check_invariants()
+        self._ephemeral.check_invariants()
         assert not self._in_flight.keys() & self._given_up.keys()
         assert self._sent_at.keys() == self._in_flight.keys() | self._given_up.keys()
         shipments: list[Shipment] = []
@@ -472,7 +472,7 @@ class Remotifier:
         )
         for node in choice.nodes:
             self._placing.on_sent(node, len(shipment.body))
-            self._pace.on_put(node, len(shipment.body), now)
+            self._put_rate.on_put(node, len(shipment.body), now)
         return [Put(shipment, holder) for holder in shipment.holders]
 
     def _take(self, blocks: Iterable[int], choice: Choice, *, is_kept: bool) -> list[Leaving]:

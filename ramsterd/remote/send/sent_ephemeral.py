@@ -14,7 +14,7 @@ from typing import Final
 _TIDIED_PER_FRAME: Final = 4
 
 
-class Sent:
+class SentEphemeral:
     """Frames of pages: rows, and the serials that they had."""
 
     def __init__(self, is_current: Callable[[int, int], bool]) -> None:

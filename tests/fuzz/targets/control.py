@@ -54,7 +54,7 @@ class Daemon:
                 store=SimpleNamespace(
                     limits=SimpleNamespace(budget_bytes_max=4 * BUDGET_BYTES_MIN)
                 ),
-                begin_census=lambda node, **_: self._counting.append(node),
+                begin_last_copies_count=lambda node, **_: self._counting.append(node),
                 pages_there=lambda _: 1,
                 pages_owned=lambda: 1,
                 pages_here=lambda _: 0,

@@ -20,7 +20,7 @@ from heartbeat.datagram import (
     Row,
     cluster_digest,
 )
-from heartbeat.door import Door, Drop, DropReason
+from heartbeat.datagram_filter import DatagramFilter, Drop, DropReason
 from heartbeat.seal import DATAGRAM_BYTES_MAX, KEY_BYTES, MAC_BYTES, Seal
 from heartbeat.swim import Effect, SendDatagram, Swim
 from nodemanager.ids import Incarnation, NodeId
@@ -53,7 +53,7 @@ class Watcher:
     def __init__(self) -> None:
         self.now = 0.0
         self.outcomes: set[str] = set()
-        self._door = Door(CLUSTER, NodeId(0), KEY)
+        self._filter = DatagramFilter(CLUSTER, NodeId(0), KEY)
         self._swim = Swim(
             [NodeId(number) for number in range(1, NODES)],
             NodeId(0),
@@ -71,8 +71,8 @@ class Watcher:
     def receive(self, data: bytes, sender: int) -> None:
         """Let a datagram come in, twice."""
         source = ("127.0.0.1", 7000 + sender)
-        admitted = self._door.admit(data, source)
-        again = self._door.admit(data, source)
+        admitted = self._filter.admit(data, source)
+        again = self._filter.admit(data, source)
         assert isinstance(again, Drop), "a datagram counts once"
         if isinstance(admitted, Drop):
             assert admitted.detail.isprintable(), "it stands in a log"
@@ -96,7 +96,7 @@ class Watcher:
         self._swim.check_invariants()
         for effect in effects:
             if isinstance(effect, SendDatagram):
-                sealed = self._door.close(effect.message)
+                sealed = self._filter.close(effect.message)
                 assert len(sealed) <= DATAGRAM_BYTES_MAX
                 assert Datagram.parse(SEAL.open(sealed)).message == effect.message
                 self.outcomes.add(f"sends {effect.message.kind.name}")

@@ -102,7 +102,7 @@ class Story:
 
     def _perform(self, effects: Sequence[Effect]) -> None:
         for effect in effects:
-            assert "closed" not in self.outcomes, "Closed is the last effect of a life"
+            assert "closed" not in self.outcomes, "Closed is the last effect of an incarnation"
             match effect:
                 case Contested():
                     assert not {"opened", "contested"} & self.outcomes

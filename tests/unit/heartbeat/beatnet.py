@@ -5,7 +5,7 @@ from collections import deque
 
 import trio
 
-from heartbeat.door import Endpoint
+from heartbeat.datagram_filter import Endpoint
 from nodemanager.ids import Incarnation
 from nodemanager.states import NodeState, Verdict
 
@@ -105,7 +105,7 @@ class Verdicts:
     async def wait_last(
         self, node: int, state: NodeState, incarnation: Incarnation | None = None
     ) -> None:
-        """Wait until the last word on `node` is `state` (in the given life)."""
+        """Wait until the last word on `node` is `state` (in the given incarnation)."""
         while True:
             last = next((v for v in reversed(self.all) if v.node == node), None)
             if last and last.state is state and incarnation in {None, last.incarnation}:

@@ -12,7 +12,7 @@ from trio.testing import MockClock
 
 from config.model import ClusterConfig
 from heartbeat.datagram import DatagramKind
-from heartbeat.door import Door, DropReason, Endpoint
+from heartbeat.datagram_filter import DatagramFilter, DropReason, Endpoint
 from heartbeat.service import DATAGRAMS_PER_WAKE_MAX, KEY_OVERLAP_SECONDS, HeartbeatService
 from heartbeat.swim import Swim
 from nodemanager.ids import Incarnation, NodeId
@@ -33,10 +33,10 @@ class Speaker:
 
     def __init__(self, node: int, key: bytes | None = None) -> None:
         self._node = node
-        self._door = Door(cluster_of(3), NodeId(node), key)
+        self._filter = DatagramFilter(cluster_of(3), NodeId(node), key)
 
     def ping(self) -> bytes:
-        return self._door.close(message(self._node, 0, DatagramKind.PING, probe=7))
+        return self._filter.close(message(self._node, 0, DatagramKind.PING, probe=7))
 
 
 class Member:

@@ -7,7 +7,7 @@ import pytest
 import trio
 import trio.testing
 
-from heartbeat.door import Endpoint
+from heartbeat.datagram_filter import Endpoint
 from heartbeat.udp import UdpSocket
 from tests.unit.heartbeat.beatnet import SimDatagramNetwork, SimDatagramSocket
 

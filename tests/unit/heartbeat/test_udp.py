@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from config.model import ClusterConfig, NodeConfig, TimersConfig
-from heartbeat.door import Endpoint
+from heartbeat.datagram_filter import Endpoint
 from heartbeat.seal import DATAGRAM_BYTES_MAX
 from heartbeat.service import HeartbeatService, open_socket
 from heartbeat.swim import Swim

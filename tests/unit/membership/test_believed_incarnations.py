@@ -1,4 +1,4 @@
-"""A life that no link has shown ends no other."""
+"""An incarnation that no link has shown ends no other."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def verdict(state: NodeState, life: Incarnation | None) -> Verdict:
 
 
 @pytest.mark.parametrize("is_linked", [True, False])
-@pytest.mark.parametrize("life", [OLD, KNOWN])
+@pytest.mark.parametrize("incarnation", [OLD, KNOWN])
 @pytest.mark.parametrize("state", [UP, SUSPECT, DOWN])
 def test_what_is_said_of_a_known_life_counts(
     state: NodeState, life: Incarnation, is_linked: bool

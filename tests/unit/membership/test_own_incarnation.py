@@ -110,7 +110,7 @@ async def test_a_node_whose_clock_was_set_back_is_taken_in_at_once(
 async def test_a_node_with_pages_at_a_peer_goes_on_and_notes_what_it_heard(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Gamma knows nothing of an earlier life, and keeps pages by the time that alpha refuses."""
+    """Gamma knows nothing of an earlier incarnation, and keeps pages by the time that alpha refuses."""
     async with running() as world:
         alpha = await world.start(ALPHA, 50)
         await world.start(BETA, 900)

@@ -39,7 +39,7 @@ def members_of(*numbers: int) -> Members:
 
 
 class Node:
-    """One mesh that can be stopped and started in a new life."""
+    """One mesh that can be stopped and started in a new incarnation."""
 
     def __init__(
         self, number: int, network: SimNetwork, members: Members, hello: Hello | None = None

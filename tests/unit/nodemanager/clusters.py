@@ -1,4 +1,4 @@
-"""Small clusters for tests of membership and life."""
+"""Small clusters for tests of membership and incarnation."""
 
 from config.model import ClusterConfig, NodeConfig, TimersConfig
 

@@ -101,7 +101,7 @@ def test_a_node_that_refused_is_left_alone_until_its_time_has_passed() -> None:
 
 
 def test_a_node_at_its_cap_is_passed_over_until_it_is_open() -> None:
-    capped = replace(candidate(1, free_bytes=5000), paced_until=11.0)
+    capped = replace(candidate(1, free_bytes=5000), rate_limited_until=11.0)
     assert choose(capped, candidate(2), now=10.9) == 2
     assert choose(capped, candidate(2), now=11.0) == 1
     assert choose(capped, now=10.9) is None

@@ -97,7 +97,7 @@ def test_a_new_incarnation_ends_the_old_life_before_the_new_one_begins() -> None
         NewIncarnation(PEER, OLD, NEW),
         NodeUp(PEER, NEW),
     ]
-    assert not table.is_linked(PEER), "the link belonged to the older life"
+    assert not table.is_linked(PEER), "the link belonged to the older incarnation"
 
 
 def test_a_node_that_was_down_is_not_put_down_again_by_its_new_life() -> None:

@@ -12,7 +12,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.registry import Collector
 
 from ramsterd.observe.exposition import KEPT_SECONDS, OPENMETRICS, PLAIN, SLICE_SAMPLES, Exposition
-from ramsterd.observe.families import counter, gauge
+from ramsterd.observe.metric import counter, gauge
 
 # What Prometheus sends.
 PROMETHEUS = (

@@ -2,13 +2,13 @@
 
 from prometheus_client.core import Metric
 
-from heartbeat.door import DropReason
+from heartbeat.datagram_filter import DropReason
 from heartbeat.probe import ProbeOutcome
 from heartbeat.service import HeartbeatStatistics
 from heartbeat.statistics import SwimStatistics
 from nodemanager.states import NodeState
 from ramsterd.cli.ramsterctl import format_heartbeat
-from ramsterd.observe.heartbeat_metrics import BELIEVED, heartbeat_families
+from ramsterd.observe.heartbeat_metrics import BELIEVED, heartbeat_metrics
 from ramsterd.observe.snapshot import to_plain
 
 DETECTOR = SwimStatistics(
@@ -52,7 +52,7 @@ def values(families: list[Metric]) -> dict[str, float]:
 
 
 def test_every_number_has_a_name_of_its_own() -> None:
-    found = values(list(heartbeat_families(NOW)))
+    found = values(list(heartbeat_metrics(NOW)))
     assert found == {
         "ramster_heartbeat_datagrams_total{sent}": 401,
         "ramster_heartbeat_datagrams_total{received}": 404,

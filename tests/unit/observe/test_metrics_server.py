@@ -10,7 +10,7 @@ import trio.testing
 from prometheus_client.core import Metric
 
 from ramsterd.observe.exposition import Exposition
-from ramsterd.observe.families import gauge, one
+from ramsterd.observe.metric import gauge, one
 from ramsterd.observe.metrics_server import (
     CONNECTIONS_MAX,
     IDLE_SECONDS_MAX,

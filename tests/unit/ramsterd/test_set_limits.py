@@ -52,12 +52,12 @@ def test_new_limits_bound_what_comes_from_then_on() -> None:
     assert (limits.budget_bytes, limits.pages_max) == (8 * MIB, memory.pages_max)
     assert engine._foreign.room_bytes() == 2 * MIB < room
     assert engine._foreign.room_for(NodeId(2)) == MIB
-    assert engine._intake.share(NodeId(2), 1, 5.0) == 2 * MIB
-    for machine in (engine._homebound.rebuilder, engine._homebound.retaker):
-        machine._allowance.on_tick(0.0)
-        machine._allowance.on_tick(10.0)
-        assert machine._allowance.pages == 2, "the least that is saved up"
-    assert engine._homebound.repatriator._watermark < 0.4
+    assert engine._receive_shares.share(NodeId(2), 1, 5.0) == 2 * MIB
+    for machine in (engine._background_fetch.rebuilder, engine._background_fetch.owner_recall):
+        machine._page_rate.on_tick(0.0)
+        machine._page_rate.on_tick(10.0)
+        assert machine._page_rate.pages == 2, "the least that is saved up"
+    assert engine._background_fetch.repatriator._watermark < 0.4
     assert engine.next_deadline() <= 5.0, "peers are told at once"
 
 

@@ -11,7 +11,7 @@ from ramsterd.remote.fetch.fetch import Fetches
 from ramsterd.remote.fetch.pending import PendingGet
 from ramsterd.remote.holders.holders import Holder, Holders
 from ramsterd.remote.holders.trust import BadCopy
-from ramsterd.remote.home.leaf_fetch import Homecoming
+from ramsterd.remote.home.leaf_fetch import LeafFetch
 from ramsterd.remote.wire import MessageType
 from tests.unit.core.made_pages import MIB, joined, make_run, make_store
 
@@ -74,8 +74,8 @@ class Owner:
     def make_room(self) -> None:
         self.room_asked += 1
 
-    def homecoming(self) -> Homecoming:
-        return Homecoming(self.store, self.fetches, fetch_seconds_max=10)
+    def leaf_fetch(self) -> LeafFetch:
+        return LeafFetch(self.store, self.fetches, fetch_seconds_max=10)
 
     # What is there.
 

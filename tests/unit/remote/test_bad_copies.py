@@ -1,4 +1,4 @@
-"""What is made of copies that a holder has not, or not intact, and of requests that outlast a holder's life."""
+"""What is made of copies that a holder has not, or not intact, and of requests that outlast a holder's incarnation."""
 
 from ramsterd.core.page import PoolKind
 from ramsterd.core.rows import HOLDERS, QUARTERS_PER_ROW
@@ -66,7 +66,7 @@ def test_a_request_that_outlasts_its_holder_is_asked_for_nowhere_else() -> None:
     [first] = owner.fetches.queued_holders()
     [request] = owner.fetches.take_requests(first)
     owner.fetches.begin(1, request, 0.0)
-    # Its life is over, but not its link: the request is under way.
+    # Its incarnation is over, but not its link: the request is under way.
     dead = owner.holders[first]
     other = next(each for each in owner.holders if each is not dead)
     owner.holders.end(dead.node)

@@ -224,7 +224,7 @@ def test_each_loss_is_a_line_that_says_what_to_type(key: str | PoolKey, line: st
     assert line in found
 
 
-class Lives(RuleBasedStateMachine):
+class Incarnations(RuleBasedStateMachine):
     """Lives of one node over one disk: a crash leaves any text that a write under way may have left."""
 
     def __init__(self) -> None:
@@ -301,7 +301,7 @@ class Lives(RuleBasedStateMachine):
             assert all(name in content.records for content in self.disk)
 
 
-TestLives = Lives.TestCase
+TestLives = Incarnations.TestCase
 TestLives.settings = settings(max_examples=200, stateful_step_count=40)
 
 

@@ -138,7 +138,7 @@ def test_a_purge_is_done_in_slices(store: Store) -> None:
     assert foreign.on_get(ONE, [1, 1001])[0] == [0, 0]
     slices.on_deadline(0.0, units_max=50)
     assert 0 < foreign.purged_total < 192
-    # The owner's next life does not wait for that.
+    # The owner's next incarnation does not wait for that.
     assert put(foreign, PoolKind.PERSISTENT, range(1, 17)) == [PutResult.STORED]
     now = 0.0
     while (due := slices.next_deadline()) is not None:

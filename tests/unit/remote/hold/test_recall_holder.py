@@ -5,7 +5,7 @@ import pytest
 from ramsterd.core.page import PAGE_BYTES, PoolKind
 from ramsterd.core.store import Store
 from ramsterd.remote.hold.foreign import ForeignPages
-from ramsterd.remote.hold.recall_holder import STUCK_TICKS, Recall
+from ramsterd.remote.hold.recall_holder import STUCK_TICKS, HolderRecall
 from tests.unit.core.made_pages import make_store
 from tests.unit.remote.hold.test_foreign import ONE, OTHER, put, run_all
 
@@ -27,27 +27,27 @@ def foreign(store: Store) -> ForeignPages:
 
 
 @pytest.fixture
-def recall(store: Store, foreign: ForeignPages) -> Recall:
-    return Recall(store, foreign)
+def recall(store: Store, foreign: ForeignPages) -> HolderRecall:
+    return HolderRecall(store, foreign)
 
 
-def tick(recall: Recall, *, is_draining: bool = False, must_leave: bool = False) -> None:
+def tick(recall: HolderRecall, *, is_draining: bool = False, must_leave: bool = False) -> None:
     recall.on_tick(is_draining=is_draining, must_leave=must_leave, left_total=0)
 
 
-def stick(recall: Recall) -> None:
+def stick(recall: HolderRecall) -> None:
     for _ in range(STUCK_TICKS + 1):
         tick(recall, must_leave=True)
 
 
-def test_nothing_is_recalled_while_there_is_room(recall: Recall) -> None:
+def test_nothing_is_recalled_while_there_is_room(recall: HolderRecall) -> None:
     tick(recall)
     assert not recall.is_active
     assert recall.bound(ONE) is None
     assert recall.statistics().pages_over == 0
 
 
-def test_a_node_that_drains_recalls_everything(recall: Recall) -> None:
+def test_a_node_that_drains_recalls_everything(recall: HolderRecall) -> None:
     tick(recall, is_draining=True)
     assert (recall.bound(ONE), recall.bound(OTHER)) == (0, 0)
     assert recall.statistics().pages_over == PAGES
@@ -55,7 +55,7 @@ def test_a_node_that_drains_recalls_everything(recall: Recall) -> None:
     assert not recall.is_active, "it was called off"
 
 
-def test_memory_that_is_short_for_a_moment_recalls_nothing(recall: Recall) -> None:
+def test_memory_that_is_short_for_a_moment_recalls_nothing(recall: HolderRecall) -> None:
     for _ in range(STUCK_TICKS):
         tick(recall, must_leave=True)
     tick(recall)
@@ -63,13 +63,13 @@ def test_memory_that_is_short_for_a_moment_recalls_nothing(recall: Recall) -> No
     assert not recall.is_active
 
 
-def test_what_still_leaves_is_waited_for(recall: Recall) -> None:
+def test_what_still_leaves_is_waited_for(recall: HolderRecall) -> None:
     for left in range(2 * STUCK_TICKS):
         recall.on_tick(is_draining=False, must_leave=True, left_total=left)
     assert not recall.is_active
 
 
-def test_each_owner_gives_the_same_part(recall: Recall, store: Store) -> None:
+def test_each_owner_gives_the_same_part(recall: HolderRecall, store: Store) -> None:
     # 85 % of it are 297 pages, so 23 are too many, and some slack.
     store.set_budget(1400 * 1024)
     stick(recall)
@@ -81,7 +81,7 @@ def test_each_owner_gives_the_same_part(recall: Recall, store: Store) -> None:
 
 
 def test_bounds_stay_until_they_are_met(
-    recall: Recall, store: Store, foreign: ForeignPages
+    recall: HolderRecall, store: Store, foreign: ForeignPages
 ) -> None:
     store.set_budget(1400 * 1024)
     stick(recall)
@@ -93,7 +93,7 @@ def test_bounds_stay_until_they_are_met(
     assert recall.statistics().recalls_total == 1
 
 
-def test_it_ends_when_memory_is_short_no_more(recall: Recall, store: Store) -> None:
+def test_it_ends_when_memory_is_short_no_more(recall: HolderRecall, store: Store) -> None:
     store.set_budget(1400 * 1024)
     stick(recall)
     assert recall.statistics().pages_over > 0
@@ -103,7 +103,7 @@ def test_it_ends_when_memory_is_short_no_more(recall: Recall, store: Store) -> N
     assert recall.statistics().pages_over == 0
 
 
-def test_what_is_over_the_quota_is_recalled_at_once(recall: Recall, store: Store) -> None:
+def test_what_is_over_the_quota_is_recalled_at_once(recall: HolderRecall, store: Store) -> None:
     store.set_budget(PAGES * PAGE_BYTES)
     tick(recall)
     assert recall.is_active
@@ -112,12 +112,14 @@ def test_what_is_over_the_quota_is_recalled_at_once(recall: Recall, store: Store
 
 def test_without_foreign_pages_there_is_nothing_to_recall() -> None:
     store = make_store()
-    recall = Recall(store, ForeignPages(store, run=run_all, bytes_fraction_max=0.75))
+    recall = HolderRecall(store, ForeignPages(store, run=run_all, bytes_fraction_max=0.75))
     stick(recall)
     assert not recall.is_active
 
 
-def test_an_owner_that_came_later_keeps_nothing(recall: Recall, foreign: ForeignPages) -> None:
+def test_an_owner_that_came_later_keeps_nothing(
+    recall: HolderRecall, foreign: ForeignPages
+) -> None:
     tick(recall, is_draining=True)
     assert recall.bound(ONE) == 0
     foreign.purge(ONE)

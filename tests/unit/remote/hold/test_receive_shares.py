@@ -3,18 +3,18 @@ import random
 from config.limits import FOREIGN_BYTES_PER_SECOND_MIN
 from config.model import RemoteConfig
 from nodemanager.ids import NodeId
-from ramsterd.remote.hold.receive_shares import SENDING_SECONDS, Intake
+from ramsterd.remote.hold.receive_shares import SENDING_SECONDS, ReceiveShares
 
 RATE = 1_000_000
 
 
 def test_at_first_all_members_share_half_of_the_rate() -> None:
-    intake = Intake(RATE)
+    intake = ReceiveShares(RATE)
     assert [intake.share(NodeId(n), 5, 10.0) for n in range(5)] == [RATE // 10] * 5
 
 
 def test_who_sends_has_a_part_of_the_other_half_too() -> None:
-    intake = Intake(RATE)
+    intake = ReceiveShares(RATE)
     for node in (1, 2):
         intake.on_put(NodeId(node), 10.0)
     assert intake.share(NodeId(1), 5, 10.0) == RATE // 10 + RATE // 4
@@ -22,7 +22,7 @@ def test_who_sends_has_a_part_of_the_other_half_too() -> None:
 
 
 def test_who_stopped_sending_does_not_count() -> None:
-    intake = Intake(RATE)
+    intake = ReceiveShares(RATE)
     intake.on_put(NodeId(1), 10.0)
     intake.on_put(NodeId(2), 10.0 + SENDING_SECONDS)
     assert intake.share(NodeId(1), 5, 10.0 + SENDING_SECONDS) == RATE // 10
@@ -30,7 +30,7 @@ def test_who_stopped_sending_does_not_count() -> None:
 
 
 def test_a_lone_owner_has_at_least_half_and_one_of_two_nodes_all() -> None:
-    intake = Intake(RATE)
+    intake = ReceiveShares(RATE)
     intake.on_put(NodeId(1), 10.0)
     assert intake.share(NodeId(1), 511, 10.0) > RATE // 2
     assert intake.share(NodeId(1), 1, 10.0) == RATE
@@ -38,7 +38,7 @@ def test_a_lone_owner_has_at_least_half_and_one_of_two_nodes_all() -> None:
 
 def test_shares_never_add_up_to_more_than_the_rate(seed: int) -> None:
     rng = random.Random(seed)
-    intake, now = Intake(RATE), 10.0
+    intake, now = ReceiveShares(RATE), 10.0
     for _ in range(200):
         now += rng.choice([0.0, 0.1, 1.0])
         for node in range(7):
@@ -50,15 +50,15 @@ def test_shares_never_add_up_to_more_than_the_rate(seed: int) -> None:
 
 
 def test_a_rate_of_zero_is_no_cap() -> None:
-    intake = Intake(0)
+    intake = ReceiveShares(0)
     intake.on_put(NodeId(1), 10.0)
     assert intake.share(NodeId(1), 5, 10.0) == 0
 
 
 def test_a_share_is_never_told_as_no_cap() -> None:
-    assert Intake(1).share(NodeId(1), 500, 10.0) == 1
+    assert ReceiveShares(1).share(NodeId(1), 500, 10.0) == 1
 
 
 def test_by_default_two_nodes_are_bound_by_a_link_of_one_gbit_from_the_first_put_on() -> None:
-    intake = Intake(RemoteConfig().foreign_bytes_per_second)
+    intake = ReceiveShares(RemoteConfig().foreign_bytes_per_second)
     assert intake.share(NodeId(1), 1, 10.0) > 10**9 / 8 > FOREIGN_BYTES_PER_SECOND_MIN

@@ -2,12 +2,12 @@
 
 from array import array
 
-from ramsterd.remote.holders.owed_flushes import PIECE_SERIALS, Flushes
+from ramsterd.remote.holders.owed_flushes import PIECE_SERIALS, OwedFlushes
 
 A, B = 1, 2
 
 
-def send_all(flushes: Flushes, holder: int, last_request_id: int = 1) -> list[int]:
+def send_all(flushes: OwedFlushes, holder: int, last_request_id: int = 1) -> list[int]:
     sent: list[int] = []
     while serials := flushes.send(holder, last_request_id):
         assert len(serials) <= PIECE_SERIALS
@@ -16,7 +16,7 @@ def send_all(flushes: Flushes, holder: int, last_request_id: int = 1) -> list[in
 
 
 def test_what_is_owed_is_sent_once() -> None:
-    flushes = Flushes()
+    flushes = OwedFlushes()
     assert not flushes
     assert flushes.owe(A, [3, 1, 2]) == 3
     assert flushes.owe(A, (each for each in [9])) == 4
@@ -29,7 +29,7 @@ def test_what_is_owed_is_sent_once() -> None:
 
 
 def test_millions_leave_in_pieces() -> None:
-    flushes = Flushes()
+    flushes = OwedFlushes()
     count = 3 * PIECE_SERIALS + 5
     flushes.owe(A, range(count))
     pieces = []
@@ -39,14 +39,14 @@ def test_millions_leave_in_pieces() -> None:
 
 
 def test_few_at_a_time_are_sent_together() -> None:
-    flushes = Flushes()
+    flushes = OwedFlushes()
     for each in range(100):
         flushes.owe(A, [each])
     assert len(flushes.send(A, 1)) == 100
 
 
 def test_an_answer_proves_what_was_sent_before_the_request() -> None:
-    flushes = Flushes()
+    flushes = OwedFlushes()
     flushes.owe(A, [1])
     send_all(flushes, A, 5)
     flushes.owe(A, [2])
@@ -61,7 +61,7 @@ def test_an_answer_proves_what_was_sent_before_the_request() -> None:
 
 
 def test_request_numbers_wrap_around() -> None:
-    flushes = Flushes()
+    flushes = OwedFlushes()
     flushes.owe(A, [1])
     send_all(flushes, A, (1 << 32) - 1)
     flushes.on_answer(A, 1)
@@ -69,7 +69,7 @@ def test_request_numbers_wrap_around() -> None:
 
 
 def test_what_is_not_proven_is_owed_again_in_few_pieces() -> None:
-    flushes = Flushes()
+    flushes = OwedFlushes()
     for each in range(1000):
         flushes.owe(A, [each])
         send_all(flushes, A)
@@ -79,7 +79,7 @@ def test_what_is_not_proven_is_owed_again_in_few_pieces() -> None:
 
 
 def test_a_holder_that_lost_all_is_owed_nothing() -> None:
-    flushes = Flushes()
+    flushes = OwedFlushes()
     flushes.owe(A, [1])
     send_all(flushes, A)
     flushes.owe(A, [2])
@@ -91,7 +91,7 @@ def test_a_holder_that_lost_all_is_owed_nothing() -> None:
 
 
 def test_what_one_id_is_owed_another_can_be() -> None:
-    flushes = Flushes()
+    flushes = OwedFlushes()
     flushes.owe(A, [1])
     send_all(flushes, A)
     flushes.owe(A, [2])

@@ -7,7 +7,7 @@ from ramsterd.core.page import PoolKind
 from ramsterd.core.rows import FRAME_ROWS
 from ramsterd.remote.holders import row_sweeps
 from ramsterd.remote.holders.holders import Holder
-from ramsterd.remote.holders.row_sweeps import SWEEP_SECONDS, Sweeps
+from ramsterd.remote.holders.row_sweeps import SWEEP_SECONDS, RowSweeps
 from tests.unit.remote.made_owner import BLOCK_PAGES, ONE, OTHER, THIRD, Owner
 
 
@@ -17,9 +17,9 @@ class Sweeping(Owner):
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
-        # Of lives that are forgotten: whose, and how many persistent pages it had.
+        # Of incarnations that are forgotten: whose, and how many persistent pages it had.
         self.forgotten: list[tuple[NodeId, int]] = []
-        self.sweeps = Sweeps(
+        self.sweeps = RowSweeps(
             self.store,
             self.holders,
             on_thinned=self.thinned.append,
@@ -30,7 +30,7 @@ class Sweeping(Owner):
         self.forgotten.append((holder.node, persistent))
 
     def bury(self, node: NodeId) -> Holder:
-        """A life of a node is over: begin the sweep for it."""
+        """An incarnation of a node is over: begin the sweep for it."""
         holder = self.holders.end(node)
         self.store.unreachable_holders.add(holder.holder)
         self.sweeps.begin(holder)

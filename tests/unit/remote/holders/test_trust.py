@@ -140,7 +140,7 @@ def test_what_nobody_wants_any_more_need_not_be_proven() -> None:
 def test_a_new_life_has_nothing_to_prove_yet() -> None:
     trust = Trust()
     trust.on_stored(PEER, CREDIT_PAGES_FIRST)
-    trust.on_life_over(PEER)
+    trust.on_incarnation_over(PEER)
     assert trust.has_credit(PEER, 0)
     assert trust.to_check == set()
 

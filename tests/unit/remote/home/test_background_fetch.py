@@ -2,7 +2,7 @@
 
 from config.model import MemoryConfig, RemoteConfig
 from ramsterd.core.nodes import FIRST_NODE
-from ramsterd.remote.home.background_fetch import BUSY_SECONDS, IDLE_SECONDS, Homebound
+from ramsterd.remote.home.background_fetch import BUSY_SECONDS, IDLE_SECONDS, BackgroundFetch
 from ramsterd.remote.home.leaf_fetch import STAY_BELOW
 from tests.unit.remote.made_owner import BLOCK_PAGES, LEAF_PAGES, ONE, OTHER, Owner
 
@@ -16,7 +16,7 @@ class Returning(Owner):
         self, *, rebuild_rate: int = 100_000, repatriate_rate: int = 100_000, low: float = 0.85
     ) -> None:
         super().__init__(copies=2)
-        self.homebound = Homebound(
+        self.homebound = BackgroundFetch(
             self.store,
             self.fetches,
             memory=MemoryConfig(low_watermark=low),
@@ -53,7 +53,7 @@ class Returning(Owner):
         homebound = self.homebound
         return (
             homebound.rebuilder.statistics(0).rebuilt_total,
-            homebound.retaker.statistics().retaken_total,
+            homebound.owner_recall.statistics().returned_total,
             homebound.repatriator.statistics().repatriated_total,
         )
 
@@ -168,7 +168,7 @@ def test_what_there_was_room_for_counts_as_repatriated() -> None:
 def test_a_get_of_a_front_end_is_for_none_of_them() -> None:
     owner = Returning()
     owner.put_and_send(ONE)
-    owner.homecoming().fetch_leaf(FIRST_NODE, lambda _: True, 0.0, bytes_max=1 << 30)
+    owner.leaf_fetch().fetch_leaf(FIRST_NODE, lambda _: True, 0.0, bytes_max=1 << 30)
     [pending] = owner.answer()
     assert not owner.homebound.on_done(pending)
     assert owner.moved() == (0, 0, 0)
@@ -180,7 +180,7 @@ def test_what_one_of_them_asked_for_no_other_asks_for() -> None:
     owner.note(owner.put_and_send(ONE))
     owner.homebound.on_recall(owner.holder(ONE), 0, 0.1)
     owner.tick(QUIET_SECONDS)
-    assert owner.homebound.retaker.statistics().pages_under_way == 0
+    assert owner.homebound.owner_recall.statistics().pages_under_way == 0
     assert owner.homebound.repatriator.statistics().pages_under_way == 0
     owner.arrive(QUIET_SECONDS)
     assert owner.moved() == (BLOCK_PAGES, 0, 0)

@@ -7,7 +7,7 @@ from ramsterd.core.rows import FRAME_ROWS
 from ramsterd.core.store import Store
 from ramsterd.core.zbud import Family
 from ramsterd.remote.holders.holders import Holder, Holders
-from ramsterd.remote.home.last_copies import LEAVING_SECONDS, Census, Counted
+from ramsterd.remote.home.last_copies import LEAVING_SECONDS, Counted, LastCopies
 from tests.unit.core.made_pages import joined, make_run, make_store
 
 LOCAL, ONE, OTHER = NodeId(0), NodeId(1), NodeId(2)
@@ -23,7 +23,7 @@ class Owner:
         self.holders = Holders()
         self.unreachable: set[NodeId] = set()
         self.receiving: set[NodeId] = set()
-        self.census = Census(
+        self.last_copies = LastCopies(
             self.store,
             self.holders,
             local=LOCAL,
@@ -48,9 +48,9 @@ class Owner:
         end(self.store, traffic.begin_leaving(self.store, block), *holders)
 
     def count(self, node: NodeId, *, rows_max: int = 5, now: float = 0.0) -> int:
-        self.census.begin(node, now=now)
+        self.last_copies.begin(node, now=now)
         for _ in range(1000):
-            counted = self.census.count(rows_max)
+            counted = self.last_copies.count(rows_max)
             if counted is not None:
                 assert counted.node == node
                 return counted.last_copies
@@ -59,10 +59,10 @@ class Owner:
 
 def test_without_pages_elsewhere_the_answer_is_there_at_once() -> None:
     owner = Owner()
-    owner.census.begin(ONE, now=0)
-    assert owner.census.next_deadline() == 0
-    assert owner.census.on_deadline(0) == [Counted(ONE, 0)]
-    assert owner.census.next_deadline() is None
+    owner.last_copies.begin(ONE, now=0)
+    assert owner.last_copies.next_deadline() == 0
+    assert owner.last_copies.on_deadline(0) == [Counted(ONE, 0)]
+    assert owner.last_copies.next_deadline() is None
 
 
 def test_a_page_with_another_holder_or_here_is_not_counted() -> None:
@@ -87,11 +87,11 @@ def test_of_two_that_are_asked_about_neither_is_counted_on() -> None:
 def test_what_is_on_its_way_is_waited_for() -> None:
     owner = Owner()
     owner.receiving.add(ONE)
-    owner.census.begin(ONE, now=0)
-    assert owner.census.count(FRAME_ROWS) is None
+    owner.last_copies.begin(ONE, now=0)
+    assert owner.last_copies.count(FRAME_ROWS) is None
     owner.send_block(ONE)
     owner.receiving.discard(ONE)
-    assert owner.census.count(FRAME_ROWS) == Counted(ONE, BLOCK_PAGES)
+    assert owner.last_copies.count(FRAME_ROWS) == Counted(ONE, BLOCK_PAGES)
 
 
 def test_a_holder_that_can_not_be_asked_is_no_other_holder() -> None:
@@ -113,23 +113,23 @@ def test_of_itself_a_node_counts_what_only_peers_have() -> None:
 def test_two_nodes_are_counted_one_after_the_other() -> None:
     owner = Owner()
     owner.send_block(ONE)
-    owner.census.begin(ONE, now=0)
-    owner.census.begin(OTHER, now=0)
-    answers = [owner.census.count(1000), owner.census.count(1000)]
+    owner.last_copies.begin(ONE, now=0)
+    owner.last_copies.begin(OTHER, now=0)
+    answers = [owner.last_copies.count(1000), owner.last_copies.count(1000)]
     assert answers == [Counted(ONE, BLOCK_PAGES), Counted(OTHER, 0)]
 
 
 def test_asked_again_it_starts_anew() -> None:
     owner = Owner()
     owner.send_block(ONE)
-    owner.census.begin(ONE, now=0)
-    assert owner.census.count(8) is None
+    owner.last_copies.begin(ONE, now=0)
+    assert owner.last_copies.count(8) is None
     assert owner.count(ONE) == BLOCK_PAGES
 
 
 def test_slices_are_paced() -> None:
     owner = Owner()
     owner.send_block(ONE)
-    owner.census.begin(ONE, now=5)
-    assert owner.census.on_deadline(4.9) == []
-    assert owner.census.on_deadline(5) == [Counted(ONE, BLOCK_PAGES)]
+    owner.last_copies.begin(ONE, now=5)
+    assert owner.last_copies.on_deadline(4.9) == []
+    assert owner.last_copies.on_deadline(5) == [Counted(ONE, BLOCK_PAGES)]

@@ -22,7 +22,7 @@ class Rebuilding(Owner):
         self.now = 0.0
         self.rebuilder = Rebuilder(
             self.store,
-            self.homecoming(),
+            self.leaf_fetch(),
             reachable_holders=self.reachable_holders,
             holder_nodes=self.holder_nodes,
             room=self.room,
@@ -271,7 +271,7 @@ def test_what_could_not_leave_again_stays_where_it_is() -> None:
 def test_a_get_of_another_is_none_of_ours() -> None:
     owner = Rebuilding()
     owner.put_and_send(ONE)
-    owner.homecoming().fetch_leaf(FIRST_NODE, lambda _: True, 0.0, bytes_max=1 << 30)
+    owner.leaf_fetch().fetch_leaf(FIRST_NODE, lambda _: True, 0.0, bytes_max=1 << 30)
     [pending] = owner.answer()
     assert not owner.rebuilder.on_done(pending)
     assert owner.rebuilt() == 0

@@ -9,7 +9,7 @@ from ramsterd.core.nodes import FIRST_NODE
 from ramsterd.core.page import PoolKind
 from ramsterd.remote.home import recall_owner
 from ramsterd.remote.home.leaf_fetch import UNDER_WAY_PAGES_MAX
-from ramsterd.remote.home.recall_owner import Retaker
+from ramsterd.remote.home.recall_owner import OwnerRecall
 from tests.unit.core.made_pages import MIB
 from tests.unit.remote.made_owner import BLOCK_PAGES, LEAF_PAGES, ONE, OTHER, THIRD, Owner
 
@@ -24,38 +24,38 @@ class Retaking(Owner):
     ) -> None:
         super().__init__(copies=copies, budget_bytes=budget_bytes)
         self.now = 0.0
-        self.retaker = Retaker(
+        self.owner_recall = OwnerRecall(
             self.store,
-            self.homecoming(),
+            self.leaf_fetch(),
             reachable_holders=self.reachable_holders,
             placeable_nodes=self.placeable_nodes,
             make_room=self.make_room,
             pages_per_second_max=rate,
         )
-        self.retaker.on_tick(self.now)
+        self.owner_recall.on_tick(self.now)
 
     def leave_no_room(self) -> None:
         """Nothing is to come here, though the rows are few."""
         self.store.limits = replace(self.store.limits, high_watermark=0.0, low_watermark=0.0)
 
     def recall(self, node: NodeId, pages_max: int = 0) -> None:
-        self.retaker.on_recall(self.holder(node), pages_max)
+        self.owner_recall.on_recall(self.holder(node), pages_max)
 
     def tick(self) -> None:
         self.now += TICK_SECONDS
-        self.retaker.on_tick(self.now)
+        self.owner_recall.on_tick(self.now)
 
     def arrive(self) -> None:
         """What was asked for comes, and what is owed is paid."""
         for pending in self.answer(self.now):
-            assert self.retaker.on_done(pending)
+            assert self.owner_recall.on_done(pending)
         self.flush()
 
     def is_busy(self) -> bool:
-        return self.retaker.is_busy
+        return self.owner_recall.is_busy
 
     def retaken(self) -> int:
-        return self.retaker.statistics().retaken_total
+        return self.owner_recall.statistics().returned_total
 
 
 def test_without_a_recall_all_stays_where_it_is() -> None:
@@ -98,7 +98,7 @@ def test_a_page_elsewhere_is_fetched_and_ours_alone_as_it_arrives() -> None:
     assert owner.asked() == BLOCK_PAGES
     assert owner.retaken() == 0
     [pending] = owner.answer(owner.now)
-    assert owner.retaker.on_done(pending)
+    assert owner.owner_recall.on_done(pending)
     assert all(owner.is_ours_alone(row) for row in rows)
     assert owner.flush() == {ONE: BLOCK_PAGES}
     assert owner.retaken() == BLOCK_PAGES
@@ -118,10 +118,10 @@ def test_of_a_leaf_only_what_is_recalled_is_fetched() -> None:
 def test_a_get_of_another_is_none_of_ours() -> None:
     owner = Retaking()
     owner.put_and_send(ONE)
-    other = owner.homecoming()
+    other = owner.leaf_fetch()
     assert other.fetch_leaf(FIRST_NODE, lambda _: True, 0.0, bytes_max=1 << 30).pages == BLOCK_PAGES
     [pending] = owner.answer()
-    assert not owner.retaker.on_done(pending)
+    assert not owner.owner_recall.on_done(pending)
     assert owner.retaken() == 0
 
 
@@ -153,7 +153,7 @@ def test_what_nobody_can_be_asked_for_is_left_alone() -> None:
     owner.linked.clear()
     owner.tick()
     assert owner.asked() == 0
-    assert owner.retaker.statistics().pages_over == BLOCK_PAGES
+    assert owner.owner_recall.statistics().pages_over == BLOCK_PAGES
 
 
 def test_an_ephemeral_page_is_dropped() -> None:
@@ -197,7 +197,7 @@ def test_it_ends_when_the_bound_is_met() -> None:
     owner.tick()
     owner.arrive()
     assert owner.holder(ONE).pages == LEAF_PAGES
-    assert owner.retaker.statistics().pages_over == 0
+    assert owner.owner_recall.statistics().pages_over == 0
     owner.tick()
     assert owner.asked() == 0
     assert not owner.is_busy()
@@ -218,11 +218,11 @@ def test_what_a_holder_without_a_link_wanted_is_void() -> None:
     owner = Retaking()
     owner.put_and_send(ONE, stays=True)
     owner.recall(ONE)
-    owner.retaker.on_holder_unreachable(owner.holder(ONE).holder)
-    owner.retaker.on_holder_unreachable(owner.holder(OTHER).holder)
+    owner.owner_recall.on_holder_unreachable(owner.holder(ONE).holder)
+    owner.owner_recall.on_holder_unreachable(owner.holder(OTHER).holder)
     owner.tick()
     assert owner.retaken() == 0
-    assert owner.retaker.statistics().pages_over == 0
+    assert owner.owner_recall.statistics().pages_over == 0
 
 
 def test_what_comes_after_the_recall_is_void_stays_a_copy() -> None:
@@ -230,7 +230,7 @@ def test_what_comes_after_the_recall_is_void_stays_a_copy() -> None:
     rows = owner.put_and_send(ONE)
     owner.recall(ONE)
     owner.tick()
-    owner.retaker.on_holder_unreachable(owner.holder(ONE).holder)
+    owner.owner_recall.on_holder_unreachable(owner.holder(ONE).holder)
     owner.arrive()
     assert owner.retaken() == 0
     assert all(owner.store.rows.location(row) for row in rows)
@@ -258,7 +258,7 @@ def test_few_pages_are_under_way_at_once() -> None:
     owner.recall(ONE)
     for _ in range(3):
         owner.tick()
-    under_way = owner.retaker.statistics().pages_under_way
+    under_way = owner.owner_recall.statistics().pages_under_way
     assert UNDER_WAY_PAGES_MAX <= under_way < UNDER_WAY_PAGES_MAX + LEAF_PAGES
     assert owner.asked() == under_way
 

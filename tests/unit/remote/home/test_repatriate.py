@@ -27,7 +27,7 @@ class Repatriating(Owner):
         self.now = 0.0
         self.repatriator = Repatriator(
             self.store,
-            self.homecoming(),
+            self.leaf_fetch(),
             is_reachable=lambda row: self.reachable_holders(row) > 0,
             watermark=WATERMARK,
             quiet_seconds=QUIET_SECONDS,
@@ -175,7 +175,7 @@ def test_what_nobody_can_be_asked_for_stays_away() -> None:
 def test_a_get_of_another_is_none_of_ours() -> None:
     owner = Repatriating()
     owner.put_and_send(ONE)
-    owner.homecoming().fetch_leaf(FIRST_NODE, lambda _: True, 0.0, bytes_max=1 << 30)
+    owner.leaf_fetch().fetch_leaf(FIRST_NODE, lambda _: True, 0.0, bytes_max=1 << 30)
     [pending] = owner.answer()
     assert not owner.repatriator.on_done(pending)
 

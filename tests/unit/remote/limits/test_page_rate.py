@@ -2,16 +2,16 @@
 
 import pytest
 
-from ramsterd.remote.limits.page_rate import SAVED_SECONDS_MAX, Allowance
+from ramsterd.remote.limits.page_rate import SAVED_SECONDS_MAX, PageRate
 
 
 def moved(rate: int, seconds: float, *, tick_seconds: float, at_once: int = 1) -> int:
     """Return how many pages are moved in a time by somebody who moves `at_once` whenever any may be."""
-    allowance, total = Allowance(rate), 0
+    page_rate, total = PageRate(rate), 0
     for tick in range(int(seconds / tick_seconds) + 1):
-        allowance.on_tick(tick * tick_seconds)
-        while allowance.pages:
-            allowance.spend(at_once)
+        page_rate.on_tick(tick * tick_seconds)
+        while page_rate.pages:
+            page_rate.spend(at_once)
             total += at_once
     return total
 
@@ -28,18 +28,18 @@ def test_nothing_moves_at_rate_0() -> None:
 
 
 def test_after_a_pause_little_moves_at_once() -> None:
-    allowance = Allowance(1000)
-    assert allowance.on_tick(5.0) == 0
-    assert allowance.on_tick(65.0) == 60
-    assert allowance.pages == 1000 * SAVED_SECONDS_MAX
+    page_rate = PageRate(1000)
+    assert page_rate.on_tick(5.0) == 0
+    assert page_rate.on_tick(65.0) == 60
+    assert page_rate.pages == 1000 * SAVED_SECONDS_MAX
 
 
 def test_what_was_too_much_is_made_good() -> None:
-    allowance = Allowance(1024)
-    allowance.on_tick(0.0)
-    allowance.on_tick(1 / 16)
-    assert allowance.pages == 64
-    allowance.spend(192)
+    page_rate = PageRate(1024)
+    page_rate.on_tick(0.0)
+    page_rate.on_tick(1 / 16)
+    assert page_rate.pages == 64
+    page_rate.spend(192)
     for tick, pages in ((2, 0), (3, 0), (4, 64)):
-        allowance.on_tick(tick / 16)
-        assert allowance.pages == pages
+        page_rate.on_tick(tick / 16)
+        assert page_rate.pages == pages

@@ -3,21 +3,21 @@ import pytest
 from nodemanager.ids import NodeId
 from nodemanager.placement import Candidate
 from nodemanager.states import NodeState
-from ramsterd.remote.limits.put_rate import BURST_SECONDS, Pace
+from ramsterd.remote.limits.put_rate import BURST_SECONDS, PutRate
 
 PEER, OTHER = NodeId(1), NodeId(2)
 RATE = 1000
 BURST_BYTES = int(RATE * BURST_SECONDS)
 
 
-def pace_of(*nodes: NodeId, rate: int = RATE) -> Pace:
-    pace = Pace()
+def pace_of(*nodes: NodeId, rate: int = RATE) -> PutRate:
+    put_rate = PutRate()
     for node in nodes:
-        pace.on_status(node, rate)
-    return pace
+        put_rate.on_status(node, rate)
+    return put_rate
 
 
-def candidate(pace: Pace, node: NodeId, *, free_bytes: int = 1 << 20) -> Candidate:
+def candidate(put_rate: PutRate, node: NodeId, *, free_bytes: int = 1 << 20) -> Candidate:
     return Candidate(
         node=node,
         state=NodeState.UP,
@@ -25,30 +25,30 @@ def candidate(pace: Pace, node: NodeId, *, free_bytes: int = 1 << 20) -> Candida
         is_accepting=True,
         free_bytes=free_bytes,
         budget_bytes=1 << 20,
-        paced_until=pace.open_at(node),
+        rate_limited_until=put_rate.open_at(node),
     )
 
 
 def test_what_was_saved_up_goes_at_once_and_then_the_rate_counts() -> None:
-    pace = pace_of(PEER)
-    pace.on_put(PEER, BURST_BYTES, 10.0)
-    assert pace.open_at(PEER) <= 10
-    pace.on_put(PEER, 500, 10.0)
-    assert pace.open_at(PEER) == pytest.approx(10.5)
+    put_rate = pace_of(PEER)
+    put_rate.on_put(PEER, BURST_BYTES, 10.0)
+    assert put_rate.open_at(PEER) <= 10
+    put_rate.on_put(PEER, 500, 10.0)
+    assert put_rate.open_at(PEER) == pytest.approx(10.5)
 
 
 def test_a_long_pause_saves_up_no_more_than_the_burst() -> None:
-    pace = pace_of(PEER)
-    pace.on_put(PEER, BURST_BYTES + 500, 10.0)
-    pace.on_put(PEER, BURST_BYTES + 500, 1000.0)
-    assert pace.open_at(PEER) == pytest.approx(1000.5)
+    put_rate = pace_of(PEER)
+    put_rate.on_put(PEER, BURST_BYTES + 500, 10.0)
+    put_rate.on_put(PEER, BURST_BYTES + 500, 1000.0)
+    assert put_rate.open_at(PEER) == pytest.approx(1000.5)
 
 
 def test_over_any_time_no_more_than_the_rate_the_burst_and_one_frame_leave() -> None:
-    pace, now, sent = pace_of(PEER), 10.0, 0
+    put_rate, now, sent = pace_of(PEER), 10.0, 0
     while now < 20:
-        if pace.open_at(PEER) <= now:
-            pace.on_put(PEER, 77, now)
+        if put_rate.open_at(PEER) <= now:
+            put_rate.on_put(PEER, 77, now)
             sent += 77
         now += 0.003
     assert sent <= RATE * 10 + BURST_BYTES + 77
@@ -56,70 +56,70 @@ def test_over_any_time_no_more_than_the_rate_the_burst_and_one_frame_leave() -> 
 
 
 def test_one_peer_at_its_cap_says_nothing_of_another() -> None:
-    pace = pace_of(PEER, OTHER)
-    pace.on_put(PEER, 5000, 10.0)
-    assert pace.open_at(OTHER) <= 10
+    put_rate = pace_of(PEER, OTHER)
+    put_rate.on_put(PEER, 5000, 10.0)
+    assert put_rate.open_at(OTHER) <= 10
 
 
 def test_a_put_to_a_peer_at_its_cap_is_a_mistake_of_ours() -> None:
-    pace = pace_of(PEER)
-    pace.on_put(PEER, 5000, 10.0)
+    put_rate = pace_of(PEER)
+    put_rate.on_put(PEER, 5000, 10.0)
     with pytest.raises(AssertionError, match="at its cap"):
-        pace.on_put(PEER, 1, 10.0)
+        put_rate.on_put(PEER, 1, 10.0)
 
 
 def test_without_a_cap_a_peer_takes_all_that_comes() -> None:
-    pace = pace_of(PEER)
-    pace.on_put(PEER, 1 << 30, 10.0)
-    pace.on_status(PEER, 0)
+    put_rate = pace_of(PEER)
+    put_rate.on_put(PEER, 1 << 30, 10.0)
+    put_rate.on_status(PEER, 0)
     for _ in range(3):
-        pace.on_put(PEER, 1 << 30, 10.0)
-        assert pace.open_at(PEER) <= 10
+        put_rate.on_put(PEER, 1 << 30, 10.0)
+        assert put_rate.open_at(PEER) <= 10
 
 
 def test_who_waits_is_woken_when_the_first_peer_with_room_opens() -> None:
-    pace = pace_of(PEER, OTHER, NodeId(3))
-    pace.on_put(PEER, 5000, 10.0)
-    pace.on_put(OTHER, 2000, 10.0)
-    pace.on_put(NodeId(3), 1000, 10.0)
+    put_rate = pace_of(PEER, OTHER, NodeId(3))
+    put_rate.on_put(PEER, 5000, 10.0)
+    put_rate.on_put(OTHER, 2000, 10.0)
+    put_rate.on_put(NodeId(3), 1000, 10.0)
     candidates = [
-        candidate(pace, PEER),
-        candidate(pace, OTHER),
-        candidate(pace, NodeId(3), free_bytes=10),
+        candidate(put_rate, PEER),
+        candidate(put_rate, OTHER),
+        candidate(put_rate, NodeId(3), free_bytes=10),
     ]
-    pace.wait(candidates, 100, 10.0)
-    deadline = pace.next_deadline()
-    assert deadline == pace.open_at(OTHER)
-    pace.on_deadline(10.1)  # of something else
-    assert pace.next_deadline() == deadline
+    put_rate.wait(candidates, 100, 10.0)
+    deadline = put_rate.next_deadline()
+    assert deadline == put_rate.open_at(OTHER)
+    put_rate.on_deadline(10.1)  # of something else
+    assert put_rate.next_deadline() == deadline
     assert deadline is not None
-    pace.on_deadline(deadline)
-    assert pace.next_deadline() is None
+    put_rate.on_deadline(deadline)
+    assert put_rate.next_deadline() is None
     # The two are one number: whoever is woken finds the peer open, whatever the rounding.
-    assert pace.open_at(OTHER) <= deadline
+    assert put_rate.open_at(OTHER) <= deadline
 
 
 def test_nobody_is_woken_for_peers_that_are_full_for_other_reasons() -> None:
-    pace = pace_of(PEER)
-    pace.wait([candidate(pace, PEER, free_bytes=10)], 100, 10.0)
-    assert pace.next_deadline() is None
+    put_rate = pace_of(PEER)
+    put_rate.wait([candidate(put_rate, PEER, free_bytes=10)], 100, 10.0)
+    assert put_rate.next_deadline() is None
 
 
 def test_a_wait_for_less_is_not_put_off_by_one_for_more() -> None:
-    pace = pace_of(PEER, OTHER)
-    pace.on_put(PEER, 5000, 10.0)
-    pace.on_put(OTHER, 2000, 10.0)
-    pace.wait([candidate(pace, OTHER)], 100, 10.0)
-    pace.wait([candidate(pace, PEER)], 100, 10.0)
-    assert pace.next_deadline() == pace.open_at(OTHER)
+    put_rate = pace_of(PEER, OTHER)
+    put_rate.on_put(PEER, 5000, 10.0)
+    put_rate.on_put(OTHER, 2000, 10.0)
+    put_rate.wait([candidate(put_rate, OTHER)], 100, 10.0)
+    put_rate.wait([candidate(put_rate, PEER)], 100, 10.0)
+    assert put_rate.next_deadline() == put_rate.open_at(OTHER)
 
 
 def test_it_counts_how_often_and_how_long_each_peer_was_at_its_cap() -> None:
-    pace = pace_of(PEER, OTHER)
-    pace.on_put(PEER, BURST_BYTES + 500, 10.0)
-    pace.on_put(PEER, 250, 10.5)
-    pace.on_put(OTHER, 1, 10.0)
-    ours, theirs = pace.statistics()[PEER], pace.statistics()[OTHER]
+    put_rate = pace_of(PEER, OTHER)
+    put_rate.on_put(PEER, BURST_BYTES + 500, 10.0)
+    put_rate.on_put(PEER, 250, 10.5)
+    put_rate.on_put(OTHER, 1, 10.0)
+    ours, theirs = put_rate.statistics()[PEER], put_rate.statistics()[OTHER]
     assert (ours.bytes_per_second, ours.closed_total) == (RATE, 2)
     assert ours.closed_seconds_total == pytest.approx(0.75)
     assert (theirs.closed_total, theirs.closed_seconds_total) == (0, 0.0)

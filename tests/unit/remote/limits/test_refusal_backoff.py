@@ -3,75 +3,75 @@ from ramsterd.remote.limits.refusal_backoff import (
     DOUBLED_MAX,
     SILENCE_DOUBLED_MAX,
     SILENCE_SECONDS,
-    Standing,
+    RefusalBackoff,
 )
 
 PEER, OTHER = NodeId(1), NodeId(2)
 
 
 def test_each_refusal_after_a_wait_doubles_the_next_up_to_a_bound() -> None:
-    standing, now, waits = Standing(1.0), 10.0, []
+    refusals, now, waits = RefusalBackoff(1.0), 10.0, []
     for _ in range(DOUBLED_MAX + 3):
-        until = standing.on_refused(PEER, now)
-        assert standing.refused_until(PEER) == until
+        until = refusals.on_refused(PEER, now)
+        assert refusals.refused_until(PEER) == until
         waits.append(until - now)
         now = until
     assert waits == [1, 2, 4, 8, 16, 16, 16]
 
 
 def test_frames_refused_together_are_one_refusal() -> None:
-    standing = Standing(1.0)
-    assert [standing.on_refused(PEER, 10 + each / 10) for each in range(4)] == [11] * 4
-    assert standing.on_refused(PEER, 11.0) == 13
+    refusals = RefusalBackoff(1.0)
+    assert [refusals.on_refused(PEER, 10 + each / 10) for each in range(4)] == [11] * 4
+    assert refusals.on_refused(PEER, 11.0) == 13
 
 
 def test_what_is_stored_ends_the_row() -> None:
-    standing = Standing(1.0)
+    refusals = RefusalBackoff(1.0)
     for now in (10.0, 11.0, 13.0):
-        standing.on_refused(PEER, now)
-    standing.on_stored(PEER)
-    assert standing.on_refused(PEER, 20.0) == 21
+        refusals.on_refused(PEER, now)
+    refusals.on_stored(PEER)
+    assert refusals.on_refused(PEER, 20.0) == 21
 
 
 def test_what_was_given_up_may_arrive_until_more_is_stored_or_the_link_is_lost() -> None:
-    standing = Standing(1.0)
-    for settle in (standing.on_stored, standing.on_link_lost):
-        standing.on_unanswered(PEER, 10.0)
-        standing.on_heard(PEER)
-        assert standing.is_unsettled(PEER), "that STATUS may be older than the PUT"
+    refusals = RefusalBackoff(1.0)
+    for settle in (refusals.on_stored, refusals.on_link_lost):
+        refusals.on_unanswered(PEER, 10.0)
+        refusals.on_heard(PEER)
+        assert refusals.is_unsettled(PEER), "that STATUS may be older than the PUT"
         settle(PEER)
-        assert not standing.is_unsettled(PEER)
+        assert not refusals.is_unsettled(PEER)
 
 
 def test_peers_are_judged_one_by_one() -> None:
-    standing = Standing(1.0)
-    standing.on_refused(PEER, 10.0)
-    standing.on_unanswered(PEER, 10.0)
-    assert standing.refused_until(OTHER) == 0
-    assert not standing.is_doubtful(OTHER)
+    refusals = RefusalBackoff(1.0)
+    refusals.on_refused(PEER, 10.0)
+    refusals.on_unanswered(PEER, 10.0)
+    assert refusals.refused_until(OTHER) == 0
+    assert not refusals.is_doubtful(OTHER)
 
 
 def test_who_left_a_put_unanswered_is_doubtful_until_it_is_heard() -> None:
-    standing = Standing(1.0)
-    standing.on_unanswered(PEER, 10.0)
-    assert standing.is_doubtful(PEER)
-    standing.on_heard(PEER)
-    assert not standing.is_doubtful(PEER)
-    standing.on_unanswered(PEER, 10.0)
-    standing.on_stored(PEER)
-    assert not standing.is_doubtful(PEER)
+    refusals = RefusalBackoff(1.0)
+    refusals.on_unanswered(PEER, 10.0)
+    assert refusals.is_doubtful(PEER)
+    refusals.on_heard(PEER)
+    assert not refusals.is_doubtful(PEER)
+    refusals.on_unanswered(PEER, 10.0)
+    refusals.on_stored(PEER)
+    assert not refusals.is_doubtful(PEER)
 
 
 def test_each_silence_after_a_wait_doubles_the_next_until_something_is_stored() -> None:
     """It is heard meanwhile, so that it is not doubtful: a STATUS is no answer."""
-    standing, now, waits = Standing(1.0), 10.0, []
+    refusals, now, waits = RefusalBackoff(1.0), 10.0, []
     for _ in range(SILENCE_DOUBLED_MAX + 2):
-        standing.on_unanswered(PEER, now)
-        standing.on_unanswered(PEER, now + 0.1)
-        standing.on_heard(PEER)
-        waits.append(standing.silent_until(PEER) - now)
-        now = standing.silent_until(PEER)
+        refusals.on_unanswered(PEER, now)
+        refusals.on_unanswered(PEER, now + 0.1)
+        refusals.on_heard(PEER)
+        waits.append(refusals.silent_until(PEER) - now)
+        now = refusals.silent_until(PEER)
     assert waits[:3] == [SILENCE_SECONDS, 2 * SILENCE_SECONDS, 4 * SILENCE_SECONDS]
     assert waits[-1] == waits[-2] == SILENCE_SECONDS * 2**SILENCE_DOUBLED_MAX
-    standing.on_stored(PEER)
-    assert standing.silent_until(PEER) == 0
+    refusals.on_stored(PEER)
+    assert refusals.silent_until(PEER) == 0

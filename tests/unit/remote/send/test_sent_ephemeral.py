@@ -2,11 +2,11 @@
 
 import random
 
-from ramsterd.remote.send.sent_ephemeral import Sent
+from ramsterd.remote.send.sent_ephemeral import SentEphemeral
 
 
 def test_the_oldest_comes_first() -> None:
-    sent = Sent(lambda _row, _serial: True)
+    sent = SentEphemeral(lambda _row, _serial: True)
     sent.append([1, 2], [10, 20])
     sent.append([3], [30])
     assert sent.count == 3
@@ -20,7 +20,7 @@ def test_the_oldest_comes_first() -> None:
 def test_stale_entries_never_outnumber_the_others_for_long(seed: int) -> None:
     rng = random.Random(seed)
     current: set[int] = set()
-    sent = Sent(lambda _row, serial: serial in current)
+    sent = SentEphemeral(lambda _row, serial: serial in current)
     serial = 0
     for _ in range(400):
         frame = list(range(serial, serial + rng.randrange(1, 30)))

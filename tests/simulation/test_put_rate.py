@@ -27,8 +27,8 @@ def foreign_bytes(cluster: Cluster, node: int) -> int:
 
 
 def capped(cluster: Cluster, owner: int, holder: int) -> tuple[int, float]:
-    pace = cluster[owner].engine.statistics().remotify.pace[NodeId(holder)]
-    return pace.closed_total, pace.closed_seconds_total
+    put_rate = cluster[owner].engine.statistics().remotify.put_rate[NodeId(holder)]
+    return put_rate.closed_total, put_rate.closed_seconds_total
 
 
 def fill_up(cluster: Cluster, clients: list[Client]) -> list[RunningPut]:

@@ -60,7 +60,7 @@ def _parse_address(address: str) -> IPv4Address | IPv6Address:
     return mapped or parsed
 
 
-class Door:
+class DatagramFilter:
     """Admits datagrams of other members, and closes ours."""
 
     def __init__(self, cluster: ClusterConfig, local: NodeId, key: bytes | None) -> None:
@@ -86,9 +86,9 @@ class Door:
         self._windows = {node: self._windows.get(node) or ReplayWindow() for node in members}
 
     def on_linked(self, node: NodeId, incarnation: Incarnation) -> None:
-        """Note which life a link has shown: a later one that a datagram claimed is a mistake or a forgery.
+        """Note which incarnation a link has shown: a later one that a datagram claimed is a mistake or a forgery.
 
-        The key is one for all, so a member can forge that; then nothing of the real life would count any more.
+        The key is one for all, so a member can forge that; then nothing of the real incarnation would count any more.
         """
         window = self._windows.get(node)
         if window is not None and window.is_stale(incarnation):

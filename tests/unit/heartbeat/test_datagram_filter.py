@@ -1,7 +1,14 @@
 import pytest
 
 from heartbeat.datagram import Datagram, cluster_digest
-from heartbeat.door import Door, Drop, DropReason, Endpoint, is_loopback, normal_endpoint
+from heartbeat.datagram_filter import (
+    DatagramFilter,
+    Drop,
+    DropReason,
+    Endpoint,
+    is_loopback,
+    normal_endpoint,
+)
 from heartbeat.seal import MAC_BYTES, WINDOW_DATAGRAMS, ReplayWindow
 from nodemanager.ids import Incarnation, NodeId
 from tests.unit.heartbeat.messages import message
@@ -15,8 +22,8 @@ def endpoint(node: int) -> Endpoint:
     return ("127.0.0.1", 7700 + node)
 
 
-def door(local: int = 0, key: bytes | None = KEY) -> Door:
-    return Door(cluster_of(3), NodeId(local), key)
+def door(local: int = 0, key: bytes | None = KEY) -> DatagramFilter:
+    return DatagramFilter(cluster_of(3), NodeId(local), key)
 
 
 def reason(found: object) -> DropReason | None:
