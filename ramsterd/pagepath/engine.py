@@ -350,7 +350,7 @@ class Engine:
 
     def _check_incarnation(self, node: NodeId, incarnation: Incarnation) -> None:
         if self.nodes.is_stale(node, incarnation):
-            raise RemoteProtocolError(f"incarnation {incarnation} is an earlier incarnation")
+            raise RemoteProtocolError(f"incarnation {incarnation} has ended")
 
     def _on_request(self, node: NodeId, incarnation: Incarnation, frame: Frame, now: float) -> None:
         match frame.type:
@@ -460,9 +460,7 @@ class Engine:
     def on_link_up(self, node: NodeId, incarnation: Incarnation, *, now: float) -> None:
         """A link to a peer is open."""
         if self.nodes.is_stale(node, incarnation):
-            self._outbox.add(
-                CloseLink(node, f"incarnation {incarnation} is an earlier incarnation")
-            )
+            self._outbox.add(CloseLink(node, f"incarnation {incarnation} has ended"))
             return
         self._publish(self.nodes.on_link_up(node, incarnation, now=now))
         self._on_incarnation_seen(node, incarnation)

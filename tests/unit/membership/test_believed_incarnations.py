@@ -10,17 +10,17 @@ UP, SUSPECT, DOWN = NodeState.UP, NodeState.SUSPECT, NodeState.DOWN
 OLD, KNOWN, NEW = Incarnation(4), Incarnation(5), Incarnation(6)
 
 
-def verdict(state: NodeState, life: Incarnation | None) -> Verdict:
-    return Verdict(NodeId(1), state, life, "told")
+def verdict(state: NodeState, incarnation: Incarnation | None) -> Verdict:
+    return Verdict(NodeId(1), state, incarnation, "told")
 
 
 @pytest.mark.parametrize("is_linked", [True, False])
 @pytest.mark.parametrize("incarnation", [OLD, KNOWN])
 @pytest.mark.parametrize("state", [UP, SUSPECT, DOWN])
 def test_what_is_said_of_a_known_life_counts(
-    state: NodeState, life: Incarnation, is_linked: bool
+    state: NodeState, incarnation: Incarnation, is_linked: bool
 ) -> None:
-    said = verdict(state, life)
+    said = verdict(state, incarnation)
     assert believed(said, known=KNOWN, is_linked=is_linked) is said
 
 
