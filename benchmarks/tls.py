@@ -23,7 +23,7 @@ from net.errors import PeerLost
 from net.tcp import TcpTransport
 from net.tls import TlsTransport
 from net.transport import Stream, Transport
-from tests.authority import Authority
+from tests.helpers.authority import Authority
 
 PIECES = [os.urandom(2500) for _ in range(64)]
 BATCH_BYTES = sum(map(len, PIECES))

@@ -10,8 +10,8 @@ from net.mesh import Mesh
 from net.tcp import TcpTransport
 from net.transport import Transport
 from nodemanager.ids import NodeId
+from tests.helpers.links import LIMITS, Diary, PlayedPeer, make_frame, make_hello
 from tests.simulation.network import SimNetwork
-from tests.unit.net.net_helpers import LIMITS, Diary, PlayedPeer, make_frame, make_hello
 
 LOOPBACK = "127.0.0.1"
 SECONDS_MAX = 20.0

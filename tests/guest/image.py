@@ -11,7 +11,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.requirements import require_tool
+from tests.helpers.requirements import require_tool
 
 HERE = Path(__file__).parent
 CACHE = HERE.parents[1] / ".venv" / "guest"

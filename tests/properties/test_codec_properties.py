@@ -20,7 +20,7 @@ from ramsterd.core.codec import (
     zpage_bytes,
 )
 from ramsterd.core.page import PAGE_BYTES, ZERO_PAGE, CorruptPage
-from tests.unit.core.made_pages import make_fill, make_page
+from tests.helpers.made_pages import make_fill, make_page
 
 
 def make_patterned_page(pattern: bytes, patches: dict[int, int]) -> bytes:

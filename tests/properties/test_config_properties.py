@@ -10,7 +10,7 @@ from config.model import ClusterConfig, DaemonConfig
 from config.reader import read_toml
 from config.rules import check_cluster, check_daemon
 from config.units import format_bytes, parse_bytes
-from tests.config_texts import SAMPLES
+from tests.helpers.config_texts import SAMPLES
 
 CLUSTER_SAMPLE = (SAMPLES / "cluster.toml").read_bytes()
 DAEMON_SAMPLE = (SAMPLES / "ramsterd.toml").read_bytes()

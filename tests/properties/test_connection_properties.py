@@ -19,7 +19,7 @@ from net.connection import (
 )
 from net.errors import LocalProtocolError
 from net.frame import FrameDecoder, LinkType
-from tests.unit.net.net_helpers import (
+from tests.helpers.links import (
     ASK,
     CONNECTION_LIMITS,
     LIMITS,

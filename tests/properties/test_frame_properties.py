@@ -15,7 +15,7 @@ from net.frame import (
 from net.hello import Hello, parse_reason
 from net.packing import pack_fields, unpack
 from tests.fakes.poisoned_pool import POISONED
-from tests.unit.net.net_helpers import Seen, make_frame, make_hello, seen
+from tests.helpers.links import Seen, make_frame, make_hello, seen
 
 LIMITS = {16: FrameLimits(100, 64, 500_000), 17: FrameLimits(0, 0, 0)}
 

@@ -28,7 +28,7 @@ from nodemanager.changes import (
 from nodemanager.ids import NodeId
 from ramsterd.membership import messages
 from ramsterd.membership.messages import Holdings, MemberMessage
-from tests.unit.nodemanager.clusters import cluster_of
+from tests.helpers.clusters import cluster_of
 
 NODES = 4
 # Nodes 0 to 3 change things; 4 to 9 are what they add and remove.

@@ -9,7 +9,7 @@ from nodemanager.events import NewIncarnation, NodeDown, NodeEvent, NodeUp
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import LIVE_STATES, NodeState, Verdict
 from nodemanager.table import NodeTable, PeerStatus
-from tests.unit.nodemanager.clusters import cluster_of
+from tests.helpers.clusters import cluster_of
 
 CLUSTER = cluster_of(3)
 NODES = st.sampled_from([NodeId(1), NodeId(2)])

@@ -13,8 +13,8 @@ from hypothesis.stateful import (
 )
 
 from ramsterd.core.page import INDEX_MAX, PoolId, PoolKind
+from tests.helpers.made_pages import MIB, make_fill, make_page, make_store
 from tests.properties.store_model import Handle, StoreModel
-from tests.unit.core.made_pages import MIB, make_fill, make_page, make_store
 
 NAMES = st.sampled_from([b"", b"an object"])
 INDEXES = st.sampled_from([0, 1, 30, 60, 64, 100, 5000, INDEX_MAX - 39])

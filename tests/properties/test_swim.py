@@ -10,7 +10,7 @@ from heartbeat.datagram import DatagramKind
 from heartbeat.swim import Effect, SendDatagram, Swim
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import NodeState, Verdict
-from tests.unit.heartbeat.messages import DOWN, SUSPECT, UP, message, row
+from tests.helpers.heartbeat_messages import DOWN, SUSPECT, UP, message, row
 
 OTHERS = [NodeId(number) for number in range(1, 6)]
 nodes = st.sampled_from(OTHERS)

@@ -1,4 +1,4 @@
-"""What must be true of a simulated cluster, apart from what its clients see (`workload.py`)."""
+"""What must be true of a simulated cluster, apart from what its clients see (`checking_clients.py`)."""
 
 from collections.abc import Collection
 

@@ -7,8 +7,8 @@ from typing import Final, Protocol
 from nodemanager.states import NodeState
 from ramsterd.admin.node_commands import cordon_node, drain_node
 from ramsterd.core.codec import zpage_bytes
+from tests.simulation.checking_clients import Client
 from tests.simulation.cluster import Cluster
-from tests.simulation.workload import Client
 from tests.simulation.world import World
 
 SLOW_SECONDS: Final = (0.02, 0.2, 1.0)

@@ -15,11 +15,11 @@ from trio.testing import MockClock
 
 from nodemanager.states import NodeState
 from tests.simulation.checkers import check_books, check_invariants, check_step, check_trust
+from tests.simulation.checking_clients import REST_SECONDS, Client
 from tests.simulation.cluster import Cluster
 from tests.simulation.faults import Faults
+from tests.simulation.programs import WRITE_PAGES_MAX, Cache, Swap, Thrash
 from tests.simulation.swarm import Mix, draw
-from tests.simulation.workload import REST_SECONDS, Client
-from tests.simulation.workloads import WRITE_PAGES_MAX, Cache, Swap, Thrash
 from tests.simulation.world import World
 
 STEPS: Final = 600

@@ -8,7 +8,7 @@ import random
 from dataclasses import dataclass
 from typing import Final
 
-from tests.simulation.workloads import Cache, Swap, Thrash
+from tests.simulation.programs import Cache, Swap, Thrash
 
 MIB: Final = 1 << 20
 BUDGETS: Final = (MIB, 2 * MIB, 2 * MIB, 4 * MIB)

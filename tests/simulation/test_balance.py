@@ -8,9 +8,9 @@ import pytest
 from trio.testing import MockClock
 
 from tests.simulation.checkers import check_books, held
+from tests.simulation.checking_clients import REST_SECONDS, Client
 from tests.simulation.cluster import MIB, Cluster
 from tests.simulation.pages import OBJECT
-from tests.simulation.workload import REST_SECONDS, Client
 
 NODES = 8
 RUN = 16

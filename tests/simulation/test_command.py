@@ -11,7 +11,7 @@ from tests.simulation.storm import STEPS, Storm
 
 def outcome_of(seed: int, *, steps: int = STEPS) -> Outcome:
     """Return what a run would; every third seed fails."""
-    failure = "" if seed % 3 else "AssertionError: page 7 is none of {0} (workload.py:1)"
+    failure = "" if seed % 3 else "AssertionError: page 7 is none of {0} (checking_clients.py:1)"
     return Outcome(seed, "a mix", 2.5, Counter(STORED=10), ["a line", "another"], failure)
 
 
@@ -24,7 +24,7 @@ def test_each_seed_that_fails_has_one_line(capsys: pytest.CaptureFixture[str]) -
     assert command.main(["--first", "1", "--seeds", "6"]) == 1
     first, second, summary = capsys.readouterr().out.splitlines()
     assert first == (
-        "seed 3 failed at 2.5000 s: AssertionError: page 7 is none of {0} (workload.py:1);"
+        "seed 3 failed at 2.5000 s: AssertionError: page 7 is none of {0} (checking_clients.py:1);"
         " make simulate SEED=3"
     )
     assert second.startswith("seed 6 failed")

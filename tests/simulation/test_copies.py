@@ -1,43 +1,15 @@
 """Two copies: a holder dies, hangs, is cut off or lies, and no page is lost."""
 
 import random
-from typing import Any
 
 from trio.testing import MockClock
 
 from nodemanager.states import NodeState
 from tests.simulation.checkers import held, rows_of
-from tests.simulation.cluster import MIB, Cluster
+from tests.simulation.checking_clients import Client, finish
+from tests.simulation.cluster import Cluster
+from tests.simulation.four_nodes import KNOBS, PAGES, at_risk, copies_of, four_nodes
 from tests.simulation.pages import OBJECT
-from tests.simulation.workload import Client, finish
-
-PAGES = 2000
-KNOBS: dict[str, Any] = {
-    "copies": 2,
-    "rebuild_pages_per_second": 2000,
-    "repatriate_pages_per_second": 0,
-}
-
-
-def four_nodes(seed: int, clock: MockClock) -> tuple[Cluster, Client]:
-    """Return a cluster in which node 0 has put more than it can keep, and all that had to leave has left."""
-    cluster = Cluster(
-        seed, clock, nodes=4, knobs={n: {"budget": 8 * MIB} for n in (1, 2, 3)}, **KNOBS
-    )
-    cluster.link_all()
-    client = Client(cluster, 0)
-    client.fill(PAGES)
-    cluster.run(2)
-    assert cluster[0].engine.statistics().remotify.stored_total > 400
-    return cluster, client
-
-
-def at_risk(cluster: Cluster) -> int:
-    return cluster[0].engine.statistics().rebuild.pages_at_risk
-
-
-def copies_of(cluster: Cluster, serial: int) -> int:
-    return sum(serial in held(cluster[0], cluster[n]) for n in cluster.nodes if n != 0)
 
 
 async def test_each_page_that_left_is_at_two_peers(seed: int, mock_clock: MockClock) -> None:

@@ -9,8 +9,8 @@ from nodemanager.changes import Add
 from nodemanager.ids import NodeId
 from ramsterd.admin.node_commands import drain_node, remove_node
 from tests.simulation.checkers import held
+from tests.simulation.checking_clients import Client, finish
 from tests.simulation.cluster import MIB, Cluster
-from tests.simulation.workload import Client, finish
 
 KNOBS: dict[str, Any] = {
     "copies": 0,

@@ -7,9 +7,9 @@ from trio.testing import MockClock
 from nodemanager.ids import NodeId
 from nodemanager.states import NodeState
 from ramsterd.admin.node_commands import cordon_node, drain_node
+from tests.simulation.checking_clients import Client, finish
 from tests.simulation.cluster import MIB, Cluster
-from tests.simulation.test_copies import at_risk, four_nodes
-from tests.simulation.workload import Client, finish
+from tests.simulation.four_nodes import at_risk, four_nodes
 from tests.simulation.world import World
 
 

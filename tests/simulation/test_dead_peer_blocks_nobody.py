@@ -4,7 +4,7 @@ from trio.testing import MockClock
 
 from nodemanager.states import NodeState
 from ramsterd.remote.wire import MessageType
-from tests.simulation.workload import Client, finish, stage
+from tests.simulation.checking_clients import Client, finish, stage
 
 
 async def test_dead_peer_blocks_nobody(seed: int, mock_clock: MockClock) -> None:

@@ -7,8 +7,8 @@ from trio.testing import MockClock
 from nodemanager.ids import NodeId
 from nodemanager.states import NodeState
 from tests.simulation.checkers import check_step, held
+from tests.simulation.checking_clients import Client, finish
 from tests.simulation.cluster import MIB, Cluster
-from tests.simulation.workload import Client, finish
 
 UP, SUSPECT, DOWN = NodeState.UP, NodeState.SUSPECT, NodeState.DOWN
 PAGES = 1200

@@ -11,8 +11,8 @@ from ramsterd.admin.node_commands import cordon_node, drain_node, remove_node
 from ramsterd.admin.socket import CommandRefused
 from ramsterd.core.page import PoolKind
 from tests.simulation.checkers import check_books, held
+from tests.simulation.checking_clients import Client, finish
 from tests.simulation.cluster import MIB, Cluster
-from tests.simulation.workload import Client, finish
 
 KNOBS: dict[str, Any] = {
     "copies": 1,

@@ -8,8 +8,8 @@ from ramsterd.core.page import PoolKind
 from ramsterd.core.zbud import Family
 from ramsterd.frontends.pager import PutOutcome
 from ramsterd.remote.send import ephemeral_remotify
+from tests.simulation.checking_clients import Client, finish, stage
 from tests.simulation.cluster import Cluster, Node
-from tests.simulation.workload import Client, finish, stage
 
 MIB = 1 << 20
 # Some 1100 pages fill a node, 850 of them the quota of a holder.

@@ -3,8 +3,8 @@
 from trio.testing import MockClock
 
 from ramsterd.remote.wire import MessageType
+from tests.simulation.checking_clients import Client, finish, stage
 from tests.simulation.cluster import Cluster
-from tests.simulation.workload import Client, finish, stage
 
 
 def types_on_their_way(cluster: Cluster, source: int, target: int) -> list[int]:

@@ -4,8 +4,8 @@ from trio.testing import MockClock
 
 from ramsterd.core.page import PoolKind
 from tests.simulation.checkers import check_step
+from tests.simulation.checking_clients import Client, finish
 from tests.simulation.cluster import BUDGET_BYTES, Cluster
-from tests.simulation.workload import Client, finish
 
 FRACTION = 0.25
 

@@ -8,8 +8,8 @@ from net.backoff import RECONNECT_SECONDS_MAX
 from net.judgement import PROBE_SECONDS
 from net.mesh import SILENT_KEEPALIVES
 from tests.simulation.checkers import check_step
+from tests.simulation.checking_clients import Client, finish
 from tests.simulation.cluster import Cluster
-from tests.simulation.workload import Client, finish
 
 PAGES = 1500
 

@@ -3,7 +3,7 @@
 from trio.testing import MockClock
 
 from nodemanager.states import NodeState
-from tests.simulation.workload import finish, stage
+from tests.simulation.checking_clients import finish, stage
 
 
 async def test_a_holder_that_starts_again_has_lost_its_pages(

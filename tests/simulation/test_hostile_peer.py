@@ -13,8 +13,8 @@ from ramsterd.core.page import PoolKind
 from ramsterd.membership.messages import MemberMessage, ask_message
 from ramsterd.remote import wire
 from ramsterd.remote.wire import MessageType
+from tests.simulation.checking_clients import finish, stage
 from tests.simulation.cluster import Cluster, Node
-from tests.simulation.workload import finish, stage
 
 
 def frame_of(

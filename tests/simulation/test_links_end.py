@@ -2,7 +2,7 @@
 
 from trio.testing import MockClock
 
-from tests.simulation.workload import finish, stage
+from tests.simulation.checking_clients import finish, stage
 
 
 async def test_a_link_lost_with_requests_under_way(seed: int, mock_clock: MockClock) -> None:

@@ -3,7 +3,7 @@
 from trio.testing import MockClock
 
 from nodemanager.states import NodeState
-from tests.simulation.workload import finish, stage
+from tests.simulation.checking_clients import finish, stage
 
 
 async def test_lost_reply_loses_nothing(seed: int, mock_clock: MockClock) -> None:

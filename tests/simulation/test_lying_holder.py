@@ -16,9 +16,9 @@ from ramsterd.remote.holders.trust import (
 )
 from ramsterd.remote.wire import PAGES_PER_FRAME_MAX
 from tests.simulation.checkers import check_invariants
+from tests.simulation.checking_clients import Client, stage
 from tests.simulation.cluster import MIB, Cluster
 from tests.simulation.liars import LIES, Liar
-from tests.simulation.workload import Client, stage
 
 PAGES = 4800
 LIAR = 1

@@ -6,10 +6,10 @@ import pytest
 from trio.testing import MockClock
 
 from tests.simulation.checkers import check_invariants
+from tests.simulation.checking_clients import REST_SECONDS
 from tests.simulation.cluster import MIB, Cluster
 from tests.simulation.liars import LIES, MANNERS, Liar
-from tests.simulation.workload import REST_SECONDS
-from tests.simulation.workloads import Cache, Swap, Thrash
+from tests.simulation.programs import Cache, Swap, Thrash
 
 STEPS = 250
 STEPS_PER_CHECK = 25

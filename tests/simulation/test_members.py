@@ -15,28 +15,13 @@ from nodemanager.ids import NodeId
 from nodemanager.states import NodeState
 from ramsterd.admin.node_commands import add_node, cordon_node, remove_node
 from ramsterd.admin.socket import CommandRefused
+from tests.simulation.checking_clients import finish, stage
 from tests.simulation.cluster import Cluster
-from tests.simulation.workload import finish, stage
+from tests.simulation.removal import held, remove
 
 
 def numbers(cluster: Cluster, node: int) -> set[int]:
     return {each.number for each in cluster[node].peers.members.cluster.node}
-
-
-def held(cluster: Cluster, owner: int, holder: int) -> int:
-    return cluster[owner].engine.pages_there(NodeId(holder))
-
-
-def remove(cluster: Cluster, at: int, node: int, **more: object) -> Any:
-    """Ask as `ramsterctl` does, until there is an answer."""
-    result: Any = {"state": "asking"}
-    for _ in range(1000):
-        request = {"name": f"node{node}", **more}
-        result = remove_node(cluster[at].peers.members, request)
-        if result["state"] != "asking":
-            return result
-        cluster.run(0.1)
-    raise AssertionError(result)
 
 
 async def test_a_cordoned_node_keeps_its_pages_and_gets_no_more(

@@ -9,9 +9,9 @@ from nodemanager.states import NodeState
 from ramsterd.core.page import PoolKind
 from ramsterd.frontends.pager import PutOutcome
 from tests.simulation.checkers import held, named, rows_of
+from tests.simulation.checking_clients import Client, finish
 from tests.simulation.cluster import MIB, Cluster
 from tests.simulation.pages import OBJECT, make_page
-from tests.simulation.workload import Client, finish
 
 PAGES = 2000
 BUDGETS: dict[int, dict[str, float]] = {1: {"budget": 16 * MIB}, 2: {"budget": 16 * MIB}}

@@ -4,8 +4,8 @@ from trio.testing import MockClock
 
 from nodemanager.ids import NodeId
 from tests.simulation.checkers import check_step
+from tests.simulation.checking_clients import Client, finish
 from tests.simulation.cluster import Cluster
-from tests.simulation.workload import Client, finish
 
 
 async def test_nodes_start_in_any_order(seed: int, mock_clock: MockClock) -> None:

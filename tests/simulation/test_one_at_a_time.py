@@ -8,9 +8,9 @@ from trio.testing import MockClock
 
 from ramsterd.admin.node_commands import cordon_node, drain_node
 from tests.simulation.cluster import MIB, Cluster
+from tests.simulation.programs import Swap
 from tests.simulation.storm import Storm
 from tests.simulation.swarm import Mix, Program
-from tests.simulation.workloads import Swap
 
 PAGES = 1500
 ROUNDS = 4

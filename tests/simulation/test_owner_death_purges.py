@@ -4,8 +4,8 @@ from trio.testing import MockClock
 
 from nodemanager.states import NodeState
 from ramsterd.remote.wire import MessageType
+from tests.simulation.checking_clients import Client, finish, stage
 from tests.simulation.cluster import Cluster
-from tests.simulation.workload import Client, finish, stage
 
 
 def foreign_pages(cluster: Cluster, holder: int) -> int:

@@ -10,7 +10,7 @@ from trio.testing import MockClock
 from nodemanager.states import NodeState
 from ramsterd.admin.node_commands import drain_node
 from ramsterd.remote.home.leaf_fetch import LeafFetch
-from tests.simulation.test_copies import four_nodes
+from tests.simulation.four_nodes import four_nodes
 
 
 def count_leaves(monkeypatch: pytest.MonkeyPatch, now: Callable[[], float]) -> Counter[Any]:

@@ -6,8 +6,8 @@ from trio.testing import MockClock
 from config.model import TimersConfig
 from nodemanager.states import NodeState
 from ramsterd.frontends.pager import GetOutcome, PutOutcome
+from tests.simulation.checking_clients import Client, finish, stage
 from tests.simulation.cluster import Cluster
-from tests.simulation.workload import Client, finish, stage
 
 # Longer than everything below.
 PAUSE_SECONDS = 8.0

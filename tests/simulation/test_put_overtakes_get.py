@@ -4,8 +4,8 @@ from trio.testing import MockClock
 
 from nodemanager.states import NodeState
 from ramsterd.frontends.pager import GetOutcome
+from tests.simulation.checking_clients import Client, finish, stage
 from tests.simulation.cluster import Cluster
-from tests.simulation.workload import Client, finish, stage
 
 
 def with_gets_held(

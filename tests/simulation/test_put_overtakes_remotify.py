@@ -3,7 +3,7 @@
 from trio.testing import MockClock
 
 from ramsterd.remote.wire import MessageType
-from tests.simulation.workload import finish, stage
+from tests.simulation.checking_clients import finish, stage
 
 
 async def test_put_overtakes_remotify(seed: int, mock_clock: MockClock) -> None:

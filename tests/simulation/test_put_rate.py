@@ -10,8 +10,8 @@ from ramsterd.core.page import PAGE_BYTES
 from ramsterd.remote.limits.put_rate import BURST_SECONDS
 from ramsterd.remote.wire import PAGES_PER_FRAME_MAX
 from tests.simulation.checkers import check_step, held
+from tests.simulation.checking_clients import Client, RunningPut, finish, stage
 from tests.simulation.cluster import MIB, Cluster
-from tests.simulation.workload import Client, RunningPut, finish, stage
 
 RATE = 4 * MIB
 OWNERS = (0, 1, 2)

@@ -9,8 +9,8 @@ from ramsterd.core.resize import ResizeState
 from ramsterd.remote.hold.recall_holder import HolderRecallStatistics
 from ramsterd.remote.home.recall_owner import OwnerRecallStatistics
 from tests.simulation.checkers import held
+from tests.simulation.checking_clients import Client, finish
 from tests.simulation.cluster import MIB, Cluster
-from tests.simulation.workload import Client, finish
 
 PAGES = 2000
 KNOBS: dict[str, Any] = {

@@ -4,8 +4,8 @@ from trio.testing import MockClock
 
 from ramsterd.frontends.pager import GetOutcome, PutOutcome
 from tests.fakes.dropping import drop_run
+from tests.simulation.checking_clients import Client, finish, stage
 from tests.simulation.cluster import Cluster
-from tests.simulation.workload import Client, finish, stage
 
 # Pages of this form modulo 4 pack well: a version that does not pack finds no room where they stand.
 PACKED = 0

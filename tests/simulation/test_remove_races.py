@@ -7,8 +7,8 @@ from trio.testing import MockClock
 from nodemanager.ids import NodeId
 from ramsterd.admin.node_commands import remove_node
 from ramsterd.admin.socket import CommandRefused
+from tests.simulation.checking_clients import Client, finish
 from tests.simulation.cluster import MIB, Cluster
-from tests.simulation.workload import Client, finish
 
 KNOBS: dict[str, Any] = {"repatriate_pages_per_second": 0}
 POLL_SECONDS = 0.1

@@ -9,8 +9,8 @@ from nodemanager.ids import NodeId
 from ramsterd.admin.node_commands import cordon_node, remove_node
 from ramsterd.admin.socket import CommandRefused
 from ramsterd.core.zbud import Family
-from tests.simulation.test_members import held, remove
-from tests.simulation.workload import finish, stage
+from tests.simulation.checking_clients import finish, stage
+from tests.simulation.removal import held, remove
 
 
 async def test_a_put_that_was_under_way_is_not_forgotten(seed: int, mock_clock: MockClock) -> None:

@@ -5,9 +5,9 @@ from trio.testing import MockClock
 from nodemanager.states import NodeState
 from ramsterd.core.zbud import Family
 from tests.simulation.checkers import held
+from tests.simulation.checking_clients import Client, finish
 from tests.simulation.cluster import MIB, Cluster
 from tests.simulation.pages import OBJECT
-from tests.simulation.workload import Client, finish
 
 PAGES = 300
 EXPORT_PAGES = 1 << 20

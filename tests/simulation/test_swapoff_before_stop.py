@@ -3,8 +3,8 @@
 from trio.testing import MockClock
 
 from tests.simulation.checkers import check_quiet
+from tests.simulation.checking_clients import Client
 from tests.simulation.cluster import Cluster
-from tests.simulation.workload import Client
 
 FETCH_SECONDS_MAX = 3.0
 ORPHAN_SECONDS = 30.0

@@ -10,8 +10,8 @@ from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import NodeState
 from ramsterd.remote.wire import PutPages, PutResult
 from tests.simulation.checkers import held
+from tests.simulation.checking_clients import Client, finish, stage
 from tests.simulation.cluster import MIB, Cluster
-from tests.simulation.workload import Client, finish, stage
 
 KNOBS: dict[str, Any] = {"repatriate_pages_per_second": 0}
 

@@ -22,7 +22,7 @@ from tests.simulation.cluster import Cluster, Node
 from tests.simulation.pages import CACHE, OBJECT, Identity, identify
 
 if TYPE_CHECKING:
-    from tests.simulation.workload import Client
+    from tests.simulation.checking_clients import Client
 
 # A page as it lies in an arena: how it is packed, and its bytes.
 Zpage: TypeAlias = tuple[int, bytes]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.requirements import require_namespaces
+from tests.helpers.requirements import require_namespaces
 from tests.system.daemons import Cluster
 from tests.system.hosts import move_in
 from tests.system.namespaces import Network, network

@@ -196,6 +196,13 @@ class Node:
     def foreign_pages(self) -> int:
         return sum(each["pages"] for each in self.engine()["foreign"])
 
+    def pages_at(self, holder: int) -> int:
+        """Return how many copies of pages of this node a living holder has."""
+        holders = self.engine()["holders"]
+        return sum(
+            each["pages"] for each in holders if each["node"] == holder and not each["is_dead"]
+        )
+
     def reset_export(self, export: str = EXPORT) -> None:
         """Make blank what a restart has lost, as an operator does."""
         wait_until(

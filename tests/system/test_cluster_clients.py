@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.requirements import require_tool
+from tests.helpers.requirements import require_tool
 from tests.system.conftest import NewCluster
 from tests.system.daemons import EXPORT, MIB, Cluster, free_ports, wait_until
 

@@ -9,7 +9,8 @@ import pytest
 from ramsterd.client.nbd import HandshakeFailed, NbdClient, RequestFailed
 from ramsterd.frontends.nbd.protocol import Command
 from tests.system.conftest import NewCluster
-from tests.system.daemons import MIB, Cluster, Node, wait_until
+from tests.system.daemons import MIB, Cluster, wait_until
+from tests.system.reads import ask_for, take_answers
 
 PAGE = 4096
 PAGES = 2048  # 8 MiB that do not shrink: four times the budget of node 1
@@ -31,25 +32,6 @@ def read_page(client: NbdClient, index: int) -> bytes | int:
         return client.read(index * PAGE, PAGE)
     except RequestFailed as error:
         return error.errno
-
-
-def ask_for(client: NbdClient, indexes: range) -> dict[int, int]:
-    """Send reads of single pages without waiting; return index by offset."""
-    for index in indexes:
-        client._ask(Command.READ, index * PAGE, PAGE)
-    return {index * PAGE: index for index in indexes}
-
-
-def take_answers(client: NbdClient, asked: dict[int, int]) -> dict[int, bytes | int]:
-    """Return what was answered, data or errno, in the order in which the answers came."""
-    answers: dict[int, bytes | int] = {}
-    for _ in asked:
-        try:
-            offset, data = client._next_reply()
-            answers[asked[offset]] = data
-        except RequestFailed as error:
-            answers[asked[error.offset]] = error.errno
-    return answers
 
 
 def judge(client: NbdClient, version: int = 0) -> tuple[int, int]:
@@ -118,11 +100,6 @@ def test_reads_under_way_to_a_holder_that_is_killed_end_with_eio(new_cluster: Ne
         assert read_page(other, 0) == content(0, version=1)
 
 
-def pages_at(owner: Node, holder: int) -> int:
-    holders = owner.engine()["holders"]
-    return sum(each["pages"] for each in holders if each["node"] == holder and not each["is_dead"])
-
-
 def test_dead_peer_blocks_nobody(trio_of_nodes: Cluster) -> None:
     """While one holder sleeps, pages of the other come; when it wakes, all is right again."""
     cluster = trio_of_nodes
@@ -130,8 +107,8 @@ def test_dead_peer_blocks_nobody(trio_of_nodes: Cluster) -> None:
     with owner.client() as client:
         fill(client)
         wait_settled(cluster)
-        assert pages_at(owner, 2)
-        assert pages_at(owner, 3)
+        assert owner.pages_at(2)
+        assert owner.pages_at(3)
         sleeper.send_signal(signal.SIGSTOP)
         asked = ask_for(client, range(0, PAGES, PAGES // 256))
         answers = take_answers(client, asked)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.requirements import require_tool
+from tests.helpers.requirements import require_tool
 from tests.system.conftest import NewCluster
 from tests.system.daemons import (
     EXPORT,

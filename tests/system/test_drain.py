@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from tests.system.conftest import NewCluster
 from tests.system.daemons import MIB, RAMSTERCTL, Cluster, Node, environment, wait_until
-from tests.system.test_members import ctl, members, separate, start, wait_members
+from tests.system.membership import ctl, members, separate, start, wait_members
 
 PLACES = 24
 RUN_BYTES = MIB // 4

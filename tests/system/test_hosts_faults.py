@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from tests.requirements import require_tool
+from tests.helpers.requirements import require_tool
 from tests.system.arena import PAGE, marked_page
 from tests.system.conftest import NewCluster
 from tests.system.daemons import MIB, Cluster, wait_until

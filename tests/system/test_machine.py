@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.requirements import require_root
+from tests.helpers.requirements import require_root
 from tests.system.conftest import NewCluster
 from tests.system.daemons import MIB, RAMSTERCTL, RAMSTERD, Node, environment
 

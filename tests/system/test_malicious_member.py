@@ -23,11 +23,11 @@ from ramsterd.core.page import PoolKind
 from ramsterd.membership.messages import ALL_LIMITS
 from ramsterd.remote import wire
 from ramsterd.remote.wire import MessageType
-from tests.authority import Authority
+from tests.helpers.authority import Authority
 from tests.system.conftest import NewCluster
 from tests.system.daemons import MIB, Cluster, wait_until
 from tests.system.handmade import HandMade, frame, hello_of, later, linked
-from tests.system.test_refusals import secure, wait_for
+from tests.system.secured import secure, wait_for
 
 SERIAL_MAX = wire.SERIAL_MAX
 RAW = 1 << 13 | 4096

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.requirements import require_namespaces
+from tests.helpers.requirements import require_namespaces
 from tests.system.daemons import wait_until
 from tests.system.namespaces import Network, ip, network
 

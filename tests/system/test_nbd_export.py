@@ -16,7 +16,7 @@ import pytest
 from ramsterd.client.nbd import NbdClient, RequestFailed
 from ramsterd.frontends.nbd.protocol import Command
 from tests.fakes.nbd_words import request
-from tests.requirements import require_libnbd, require_root, require_tool
+from tests.helpers.requirements import require_libnbd, require_root, require_tool
 from tests.system.conftest import NewCluster
 from tests.system.daemons import EXPORT, MIB, Cluster, Node, wait_until
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ramsterd.client.nbd import NbdClient, RequestFailed
-from tests.requirements import require_tool
+from tests.helpers.requirements import require_tool
 from tests.system.conftest import NewCluster
 from tests.system.daemons import MIB, Cluster, Node, wait_until
 

@@ -10,7 +10,7 @@ from ramsterd.frontends.nbd.protocol import Command
 from tests.system.arena import PAGE, marked_page
 from tests.system.conftest import NewCluster
 from tests.system.daemons import Cluster, Node, wait_until
-from tests.system.test_cluster_faults import ask_for, take_answers
+from tests.system.reads import ask_for, take_answers
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -11,20 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from config.model import TlsConfig
-from tests.authority import Authority
+from tests.helpers.authority import Authority
 from tests.system.conftest import NewCluster
 from tests.system.daemons import Cluster, Node, wait_until
+from tests.system.secured import secure, use_tls, wait_for
 
 NOT_OUR_CA = "their certificate is refused: its CA is none of ours: self-signed certificate"
 NOT_THEIR_CA = "they refused us: our certificate is of a CA that is not theirs"
-
-
-def use_tls(node: Node, tls: TlsConfig) -> None:
-    with node.config.open("a") as config:
-        config.write(
-            f'[tls]\nca = "{tls.ca}"\ncertificate = "{tls.certificate}"\nkey = "{tls.key}"\n'
-        )
 
 
 def own_cluster_file(node: Node, old: str, new: str) -> None:
@@ -40,10 +33,6 @@ def own_cluster_file(node: Node, old: str, new: str) -> None:
 
 def changed_program(code: str) -> list[str]:
     return [sys.executable, "-c", f"{code}\nfrom ramsterd.cli.ramsterd import main; main()"]
-
-
-def wait_for(node: Node, reason: str) -> None:
-    wait_until(lambda: reason in node.log, f"{node.name} logs: {reason}", seconds_max=20)
 
 
 @dataclass(frozen=True)
@@ -116,11 +105,6 @@ def plain_to_tls(cluster: Cluster, ours: Authority, foreign: Authority) -> None:
 
 def tls_to_plain(cluster: Cluster, ours: Authority, foreign: Authority) -> None:
     use_tls(cluster[2], ours.issue("n2"))
-
-
-def secure(cluster: Cluster, ours: Authority) -> None:
-    for node in cluster:
-        use_tls(node, ours.issue(node.name))
 
 
 REFUSALS = {

@@ -12,7 +12,7 @@ import pytest
 
 from ramsterd.client import PAGE_BYTES, Client, PageLost, PoolKind, PoolLost
 from ramsterd.client.nbd import ConnectionLost, HandshakeFailed, RequestFailed
-from tests.requirements import require_libnbd, require_tool
+from tests.helpers.requirements import require_libnbd, require_tool
 from tests.system.conftest import NewCluster
 from tests.system.daemons import (
     EXPORT,

@@ -8,7 +8,7 @@ from tests.system.arena import marked_page
 from tests.system.conftest import NewCluster
 from tests.system.daemons import Cluster, Node, wait_until
 from tests.system.hosts import pages_at_risk
-from tests.system.test_cluster_faults import ask_for, pages_at, take_answers
+from tests.system.reads import ask_for, take_answers
 
 # Many waits, each with a bound of its own.
 pytestmark = [pytest.mark.root, pytest.mark.timeout(400)]
@@ -64,7 +64,7 @@ def wait_no_risk(owner: Node) -> None:
 def test_a_stopped_holder_is_hedged_rebuilt_elsewhere_and_taken_back(rack: Cluster) -> None:
     owner, holder = rack[1], rack[STOPPED]
     held, life = holder.foreign_pages(), incarnation(owner, STOPPED)
-    assert held == pages_at(owner, STOPPED) > PAGES // 4
+    assert held == owner.pages_at(STOPPED) > PAGES // 4
 
     holder.send_signal(signal.SIGSTOP)
     # At once, while it is still up to everybody: what it does not answer comes from the other copy.
@@ -87,7 +87,7 @@ def test_a_stopped_holder_is_hedged_rebuilt_elsewhere_and_taken_back(rack: Clust
     wait_state(owner, "up")
     assert incarnation(owner, STOPPED) == life
     wait_until(
-        lambda: holder.foreign_pages() == pages_at(owner, STOPPED),
+        lambda: holder.foreign_pages() == owner.pages_at(STOPPED),
         "the surplus is flushed, and nothing else",
         seconds_max=30.0,
     )

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from net.frame import LinkType, encode_header
-from tests.authority import Authority
+from tests.helpers.authority import Authority
 from tests.system.conftest import NewCluster
 from tests.system.daemons import Cluster, wait_until
 from tests.system.handmade import HandMade, context_of, frame, hello_of
-from tests.system.test_refusals import secure, wait_for
+from tests.system.secured import secure, wait_for
 
 # What the daemon allows, and time for a busy machine.
 END_SECONDS_MAX = 15.0

@@ -31,7 +31,7 @@ from ramsterd.client import (
 from ramsterd.client.protocol import ClientProtocol
 from ramsterd.client.requests import hello_request, new_pool_request
 from ramsterd.frontends.tmem.messages import PageState, TmemType, encode_request, place
-from tests.requirements import require_root
+from tests.helpers.requirements import require_root
 from tests.system.tmem_daemons import DaemonProcess, tmem_cluster, wait_for
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]

@@ -11,7 +11,7 @@ from tests.system.arena import PAGE, marked_page, pages_in_memory
 from tests.system.conftest import NewCluster
 from tests.system.daemons import Cluster, Node, wait_until
 from tests.system.hosts import metrics
-from tests.system.test_cluster_faults import ask_for, take_answers
+from tests.system.reads import ask_for, take_answers
 
 # Many waits, each with a bound of its own.
 pytestmark = [pytest.mark.root, pytest.mark.timeout(400)]

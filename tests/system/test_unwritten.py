@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.requirements import require_root, require_tool
+from tests.helpers.requirements import require_root, require_tool
 from tests.system.conftest import NewCluster
 from tests.system.daemons import RAMSTERCTL, Cluster, Node, environment, wait_until
 

@@ -7,9 +7,9 @@ from config.errors import ConfigError
 from config.model import ClusterConfig
 from config.reader import read_toml
 from config.rules import check_cluster, check_plaintext
-from tests.config_texts import CLUSTER, SAMPLES
 from tests.fuzz.target import Target
 from tests.fuzz.toml import change_text
+from tests.helpers.config_texts import CLUSTER, SAMPLES
 
 FILE = "cluster.toml"
 

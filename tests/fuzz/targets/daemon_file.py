@@ -7,10 +7,10 @@ from config.errors import ConfigError
 from config.model import DaemonConfig
 from config.reader import read_toml
 from config.rules import check_daemon
-from tests.config_texts import DAEMON, SAMPLES
 from tests.fuzz.target import Target
 from tests.fuzz.targets.cluster_file import judge
 from tests.fuzz.toml import change_text
+from tests.helpers.config_texts import DAEMON, SAMPLES
 
 FILE = "ramsterd.toml"
 

@@ -9,7 +9,7 @@ from ramsterd.membership.messages import ALL_LIMITS, MemberMessage
 from ramsterd.remote.wire import MessageType
 from tests.fuzz.mending import frame, mend_frames
 from tests.fuzz.target import Target, pieces
-from tests.unit.net.net_helpers import Seen, seen
+from tests.helpers.links import Seen, seen
 
 
 def decode(stream: bytes, rule: int) -> tuple[list[Seen], int, str]:

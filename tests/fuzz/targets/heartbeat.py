@@ -26,7 +26,7 @@ from heartbeat.swim import Effect, SendDatagram, Swim
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import NodeState
 from tests.fuzz.target import Target
-from tests.unit.heartbeat.messages import message, row
+from tests.helpers.heartbeat_messages import message, row
 
 KEY: Final = bytes(range(KEY_BYTES))
 SEAL: Final = Seal(KEY)

@@ -9,7 +9,7 @@ from net.hello import Hello, encode_reason, judge_hello, parse_reason
 from nodemanager.ids import NodeId
 from tests.fuzz.mending import change_field
 from tests.fuzz.target import Target
-from tests.unit.net.net_helpers import make_hello
+from tests.helpers.links import make_hello
 
 OURS = make_hello(1)
 MEMBERS = frozenset({NodeId(1), NodeId(2), NodeId(3)})

@@ -27,7 +27,7 @@ from nodemanager.ids import Incarnation, NodeId
 from nodemanager.incarnations import INCARNATION_MAX
 from tests.fuzz.mending import change_field, frame, mend_frames
 from tests.fuzz.target import Target, pieces
-from tests.unit.net.net_helpers import ASK, LIMITS, make_hello
+from tests.helpers.links import ASK, LIMITS, make_hello
 
 BOUNDS = ConnectionLimits(keepalive_seconds=2.0, idle_seconds=30.0, requests_in_flight_max=4)
 MEMBERS = frozenset({NodeId(1), NodeId(2)})

@@ -13,10 +13,10 @@ from config.rewrite import rewrite_members
 from config.rules import check_cluster
 from nodemanager.changes import Add, ChangeRefused, Cordon, Remove, changed
 from nodemanager.ids import NodeId
-from tests.config_texts import CLUSTER, SAMPLES
 from tests.fuzz.target import Target
 from tests.fuzz.targets.cluster_file import judge
 from tests.fuzz.toml import change_text
+from tests.helpers.config_texts import CLUSTER, SAMPLES
 
 FILE: Final = "cluster.toml"
 NEW: Final = NodeConfig(number=77, name="new", address="127.0.0.1", port=7777)

@@ -16,7 +16,7 @@ from ramsterd.admin.socket import (
     ControlServer,
     answer,
 )
-from tests.leftovers import watch_leftovers
+from tests.helpers.leftovers import watch_leftovers
 
 
 def refuse(request: dict[str, object]) -> object:

@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 from ramsterd.cli.ramsterd import main
 from ramsterd.daemon import CannotServe, leaves
 from ramsterd.statefile.folder import StateFolder
-from tests.config_texts import CLUSTER, DAEMON, write
+from tests.helpers.config_texts import CLUSTER, DAEMON, write
 
 
 def check_config(folder: Path, more: str) -> Result:

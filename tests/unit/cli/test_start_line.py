@@ -2,7 +2,7 @@ from pathlib import Path
 
 from config.load import load_node
 from ramsterd.cli.start_line import start_line
-from tests.config_texts import CLUSTER, DAEMON, write
+from tests.helpers.config_texts import CLUSTER, DAEMON, write
 
 
 def test_the_first_line_names_node_memory_and_every_endpoint(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from config.memory import MemoryBound
 from config.model import DaemonConfig
 from config.reader import read_toml
 from config.rules import check_daemon
-from tests.config_texts import DAEMON
+from tests.helpers.config_texts import DAEMON
 
 TLS = 'tls = {ca = "ca.pem", certificate = "node.pem", key = "node.key"}\n'
 

@@ -9,7 +9,7 @@ from config.facts import PlaceType
 from config.host import find_user, own_user, owner_of, survey, user_of, way_to, why_unbindable
 from config.load import load_node
 from config.model import NodeConfig
-from tests.config_texts import CLUSTER, DAEMON, write
+from tests.helpers.config_texts import CLUSTER, DAEMON, write
 
 UNIT = """\
 [Service]

@@ -6,7 +6,7 @@ import pytest
 from config.errors import ConfigError
 from config.limits import CONFIG_FILE_BYTES_MAX
 from config.load import load_cluster, load_daemon, load_node
-from tests.config_texts import CLUSTER, DAEMON, write
+from tests.helpers.config_texts import CLUSTER, DAEMON, write
 
 
 def test_a_node_is_loaded_from_both_files(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from config.machine import doubts_of_descriptors, judge_budget, judge_machine, t
 from config.memory import MemoryBound
 from config.model import ClusterConfig, DaemonConfig
 from config.reader import read_toml
-from tests.config_texts import CLUSTER, DAEMON
+from tests.helpers.config_texts import CLUSTER, DAEMON
 
 MIB = 1 << 20
 RAMSTER = User(name="ramster", uid=990, groups=frozenset({990}))

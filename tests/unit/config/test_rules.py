@@ -17,7 +17,7 @@ from config.rules import (
     check_plaintext,
     doubts,
 )
-from tests.config_texts import CLUSTER, DAEMON
+from tests.helpers.config_texts import CLUSTER, DAEMON
 
 
 def cluster(text: str) -> ClusterConfig:

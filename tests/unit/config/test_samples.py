@@ -10,7 +10,7 @@ import pytest
 
 from config.load import load_cluster, load_daemon, load_node
 from config.model import ClusterConfig, DaemonConfig
-from tests.config_texts import SAMPLES, write
+from tests.helpers.config_texts import SAMPLES, write
 
 # An example rather than a default: no subsystem differs unless the operator says so.
 EXAMPLE = '#net = "debug"\n'

@@ -2,7 +2,7 @@ import pytest
 
 from ramsterd.core.page import PoolId, PoolKind
 from ramsterd.core.store import Store
-from tests.unit.core.made_pages import make_store
+from tests.helpers.made_pages import make_store
 
 
 @pytest.fixture

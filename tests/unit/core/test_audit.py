@@ -10,8 +10,8 @@ from ramsterd.core.rows import ADDRESS, FIRST_ROW, HALVES_PER_ROW, SERIAL, WORDS
 from ramsterd.core.slices import Slices
 from ramsterd.core.store import Store
 from ramsterd.core.table import LOST
-from tests.unit.core.disk import OBJECT, put_run
-from tests.unit.core.made_pages import make_fill, make_page
+from tests.helpers.disk import OBJECT, put_run
+from tests.helpers.made_pages import make_fill, make_page
 
 ROW = FIRST_ROW
 

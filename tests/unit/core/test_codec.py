@@ -21,7 +21,7 @@ from ramsterd.core.codec import (
     zpage_bytes,
 )
 from ramsterd.core.page import PAGE_BYTES, ZERO_PAGE, CorruptPage, PoolKind
-from tests.unit.core.made_pages import joined, make_fill, make_page, make_run, make_store
+from tests.helpers.made_pages import joined, make_fill, make_page, make_run, make_store
 
 
 def test_a_page_of_zeros_has_no_zpage() -> None:

@@ -5,7 +5,7 @@ from ramsterd.core.compact import Compactor
 from ramsterd.core.page import PAGE_BYTES, PoolKind
 from ramsterd.core.store import Store
 from ramsterd.core.zbud import FRAMES_OF_CLASS, SLOTS_OF_CLASS, Family
-from tests.unit.core.made_pages import MIB, joined, make_page, make_run, make_store
+from tests.helpers.made_pages import MIB, joined, make_page, make_run, make_store
 
 OBJECT = b"disk"
 SLOTS = SLOTS_OF_CLASS[64]

@@ -9,8 +9,8 @@ from ramsterd.core.extents import PageStatus, StatusRun
 from ramsterd.core.page import PoolId, PoolKind
 from ramsterd.core.store import PIECE_UNITS, Store
 from ramsterd.core.table import FIRST_ADDRESS, HOLE, LEAF_PAGES, LOST, ZERO
-from tests.unit.core.disk import OBJECT
-from tests.unit.core.made_pages import joined, make_fill, make_page, make_store
+from tests.helpers.disk import OBJECT
+from tests.helpers.made_pages import joined, make_fill, make_page, make_store
 
 HUGE = 1 << 20
 PLENTY = 1 << 20

@@ -3,8 +3,8 @@ from ramsterd.core.page import PAGE_BYTES, ZERO_PAGE, PoolId, PoolKind
 from ramsterd.core.rows import ADDRESS, FIRST_ROW, HALVES_PER_ROW
 from ramsterd.core.store import Store
 from ramsterd.core.zbud import FRAMES_OF_CLASS, Family
-from tests.unit.core.disk import HOLDER, OBJECT, fill_up, flip_a_bit, put_run, read, remotify_all
-from tests.unit.core.made_pages import MIB, joined, make_fill, make_page, make_run, make_store
+from tests.helpers.disk import HOLDER, OBJECT, fill_up, flip_a_bit, put_run, read, remotify_all
+from tests.helpers.made_pages import MIB, joined, make_fill, make_page, make_run, make_store
 
 # Put and get.
 

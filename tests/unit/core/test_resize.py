@@ -5,7 +5,7 @@ from ramsterd.core.page import PAGE_BYTES, PoolKind
 from ramsterd.core.resize import STALL_SECONDS, STALL_SECONDS_MAX, Resize, ResizeState
 from ramsterd.core.store import Store
 from ramsterd.core.zbud import Family
-from tests.unit.core.made_pages import MIB, joined, make_run, make_store
+from tests.helpers.made_pages import MIB, joined, make_run, make_store
 
 OBJECT = b"disk"
 PAGES = 256

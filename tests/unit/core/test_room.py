@@ -2,8 +2,8 @@ from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.room import EVICTED_FOR_TABLES_MAX
 from ramsterd.core.store import Store
 from ramsterd.core.zbud import WARM_BYTES_MAX, Family
-from tests.unit.core.disk import OBJECT, fill_up, put_run, read, remotify_all
-from tests.unit.core.made_pages import MIB, make_fill, make_page, make_run, make_store
+from tests.helpers.disk import OBJECT, fill_up, put_run, read, remotify_all
+from tests.helpers.made_pages import MIB, make_fill, make_page, make_run, make_store
 
 
 def test_persistent_pages_displace_ephemeral_ones_and_never_the_reverse(

@@ -3,7 +3,7 @@ from ramsterd.core.codec import encode_page
 from ramsterd.core.page import PoolId, PoolKind
 from ramsterd.core.scrub import Scrubber
 from ramsterd.core.store import Store
-from tests.unit.core.made_pages import joined, make_run, make_store
+from tests.helpers.made_pages import joined, make_run, make_store
 
 OBJECT = b"disk"
 RUN = make_run(2000, 200)

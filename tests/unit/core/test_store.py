@@ -3,8 +3,8 @@ import pytest
 from ramsterd.core.page import ZERO_PAGE, PoolId, PoolKind
 from ramsterd.core.pools import NoSuchPool
 from ramsterd.core.store import Store
-from tests.unit.core.disk import OBJECT, put_run, read
-from tests.unit.core.made_pages import joined, make_fill, make_page, make_run
+from tests.helpers.disk import OBJECT, put_run, read
+from tests.helpers.made_pages import joined, make_fill, make_page, make_run
 
 
 def test_after_a_flush_every_get_misses(store: Store, pool: PoolId) -> None:

@@ -12,7 +12,7 @@ from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.store import Store
 from ramsterd.core.versions import StoreLimits
 from ramsterd.core.zbud import SLOTS_MAX
-from tests.unit.core.made_pages import MIB, joined
+from tests.helpers.made_pages import MIB, joined
 
 OBJECT = b"disk"
 PAGES = 16_384

@@ -8,7 +8,7 @@ from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.rows import FIRST_ROW, FRAME_ROWS, HOLDERS, QUARTERS_PER_ROW
 from ramsterd.core.store import Store
 from ramsterd.core.zbud import Family
-from tests.unit.core.made_pages import joined, make_fill, make_page, make_run, make_store
+from tests.helpers.made_pages import joined, make_fill, make_page, make_run, make_store
 
 OBJECT = b""
 A, B, C = 11, 12, 13

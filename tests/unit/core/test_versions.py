@@ -8,8 +8,8 @@ from ramsterd.core.rows import FIRST_ROW
 from ramsterd.core.store import Store
 from ramsterd.core.table import LOST
 from ramsterd.core.zbud import SLOT_SHIFT, Family
-from tests.unit.core.disk import HOLDER, OBJECT, flip_a_bit, put_run, read
-from tests.unit.core.made_pages import make_page, make_run
+from tests.helpers.disk import HOLDER, OBJECT, flip_a_bit, put_run, read
+from tests.helpers.made_pages import make_page, make_run
 
 OTHER = 8
 

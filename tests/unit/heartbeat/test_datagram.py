@@ -12,7 +12,7 @@ from heartbeat.datagram import (
     DatagramKind as Kind,
     cluster_digest,
 )
-from tests.unit.heartbeat.messages import SUSPECT, message, row
+from tests.helpers.heartbeat_messages import SUSPECT, message, row
 
 DATAGRAM = Datagram(
     message=message(

@@ -11,8 +11,8 @@ from heartbeat.datagram_filter import (
 )
 from heartbeat.seal import MAC_BYTES, WINDOW_DATAGRAMS, ReplayWindow
 from nodemanager.ids import Incarnation, NodeId
-from tests.unit.heartbeat.messages import message
-from tests.unit.nodemanager.clusters import cluster_of
+from tests.helpers.clusters import cluster_of
+from tests.helpers.heartbeat_messages import message
 
 KEY, OTHER_KEY = bytes(range(32)), bytes(32)
 LIFE = Incarnation(1)

@@ -4,7 +4,7 @@ import pytest
 
 from heartbeat.gossip import Gossip
 from nodemanager.ids import NodeId
-from tests.unit.heartbeat.messages import SUSPECT, UP, row
+from tests.helpers.heartbeat_messages import SUSPECT, UP, row
 
 
 def test_news_is_told_a_bounded_number_of_times_and_the_newest_of_a_node_only() -> None:

@@ -4,7 +4,7 @@ import random
 from heartbeat.greetings import Greetings
 from heartbeat.knobs import GOSSIP_TICKS_PER_PROBE, GREETINGS_PER_TICK
 from nodemanager.ids import NodeId
-from tests.unit.heartbeat.parts import TIMERS, Parts
+from tests.helpers.detector_parts import TIMERS, Parts
 
 
 def new_greetings(nodes: int, now: float = 0) -> tuple[Parts, Greetings]:

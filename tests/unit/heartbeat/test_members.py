@@ -8,7 +8,7 @@ from heartbeat.datagram import Row
 from heartbeat.members import Member, Members
 from nodemanager.ids import NodeId
 from nodemanager.states import NodeState
-from tests.unit.heartbeat.messages import DOWN, SUSPECT, UP, row
+from tests.helpers.heartbeat_messages import DOWN, SUSPECT, UP, row
 
 # From the oldest to the newest.
 IN_ORDER = [

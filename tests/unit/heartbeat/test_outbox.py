@@ -7,8 +7,8 @@ from heartbeat.knobs import Knobs
 from heartbeat.outbox import NO_PROBE
 from nodemanager.ids import NodeId
 from nodemanager.states import NodeState
-from tests.unit.heartbeat.messages import DOWN, SUSPECT, row
-from tests.unit.heartbeat.parts import Parts
+from tests.helpers.detector_parts import Parts
+from tests.helpers.heartbeat_messages import DOWN, SUSPECT, row
 
 ONE = NodeId(1)
 

@@ -5,8 +5,8 @@ import pytest
 from heartbeat.datagram import DatagramKind as Kind, Message
 from heartbeat.probe import ProbeOutcome, Prober
 from nodemanager.ids import Incarnation, NodeId
-from tests.unit.heartbeat.messages import DOWN, SUSPECT, message, row
-from tests.unit.heartbeat.parts import TIMERS, Parts
+from tests.helpers.detector_parts import TIMERS, Parts
+from tests.helpers.heartbeat_messages import DOWN, SUSPECT, message, row
 
 TIMEOUT = TIMERS.probe_timeout_seconds
 

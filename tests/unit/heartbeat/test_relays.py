@@ -2,8 +2,8 @@ from heartbeat.datagram import DatagramKind as Kind
 from heartbeat.knobs import NACK_FRACTION, RELAYS_MAX
 from heartbeat.relays import Relays
 from nodemanager.ids import NodeId
-from tests.unit.heartbeat.messages import message
-from tests.unit.heartbeat.parts import TIMERS, Parts
+from tests.helpers.detector_parts import TIMERS, Parts
+from tests.helpers.heartbeat_messages import message
 
 NACK_SECONDS = TIMERS.probe_timeout_seconds * NACK_FRACTION
 REQUEST = message(1, 0, Kind.PING_REQUEST, probe=9, subject=2)

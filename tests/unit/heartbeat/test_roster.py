@@ -2,8 +2,8 @@
 
 from heartbeat.knobs import SELF_DOUBT_SUSPECTS_MIN
 from nodemanager.ids import Incarnation, NodeId
-from tests.unit.heartbeat.messages import DOWN, SUSPECT, UP, row
-from tests.unit.heartbeat.parts import Parts
+from tests.helpers.detector_parts import Parts
+from tests.helpers.heartbeat_messages import DOWN, SUSPECT, UP, row
 
 ONE = NodeId(1)
 

@@ -17,9 +17,9 @@ from heartbeat.service import DATAGRAMS_PER_WAKE_MAX, KEY_OVERLAP_SECONDS, Heart
 from heartbeat.swim import Swim
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import NodeState
-from tests.unit.heartbeat.beatnet import SimDatagramNetwork, SimDatagramSocket, Verdicts
-from tests.unit.heartbeat.messages import message
-from tests.unit.nodemanager.clusters import cluster_of
+from tests.fakes.datagram_network import SimDatagramNetwork, SimDatagramSocket, Verdicts
+from tests.helpers.clusters import cluster_of
+from tests.helpers.heartbeat_messages import message
 
 UP, SUSPECT, DOWN = NodeState.UP, NodeState.SUSPECT, NodeState.DOWN
 

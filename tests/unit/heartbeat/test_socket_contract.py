@@ -9,7 +9,7 @@ import trio.testing
 
 from heartbeat.datagram_filter import Endpoint
 from heartbeat.udp import UdpSocket
-from tests.unit.heartbeat.beatnet import SimDatagramNetwork, SimDatagramSocket
+from tests.fakes.datagram_network import SimDatagramNetwork, SimDatagramSocket
 
 pytestmark = pytest.mark.system
 

@@ -10,7 +10,7 @@ from heartbeat.knobs import RELAYS_MAX, SELF_DOUBT_SUSPECTS_MIN
 from heartbeat.swim import Effect, SendDatagram, Swim
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import NodeState, Verdict
-from tests.unit.heartbeat.messages import DOWN, SUSPECT, UP, message, row
+from tests.helpers.heartbeat_messages import DOWN, SUSPECT, UP, message, row
 
 
 def new_swim(nodes: int, now: float = 0) -> Swim:

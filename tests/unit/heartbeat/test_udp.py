@@ -14,8 +14,8 @@ from heartbeat.swim import Swim
 from heartbeat.udp import PlaintextRefused, UdpSocket
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import NodeState
-from tests.unit.heartbeat.beatnet import Verdicts
-from tests.unit.nodemanager.clusters import cluster_of
+from tests.fakes.datagram_network import Verdicts
+from tests.helpers.clusters import cluster_of
 
 pytestmark = pytest.mark.system
 

@@ -6,7 +6,7 @@ import pytest
 from net.certificates import Credentials
 from net.tls import TlsTransport
 from ramsterd.host.certificate import WARN_SECONDS, CertificateKeeper
-from tests.authority import Authority
+from tests.helpers.authority import Authority
 
 NOW = 1_000_000_000.0
 

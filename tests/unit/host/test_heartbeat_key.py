@@ -12,8 +12,8 @@ from heartbeat.service import HeartbeatService
 from heartbeat.swim import Swim
 from nodemanager.ids import Incarnation, NodeId
 from ramsterd.host.heartbeat_key import replace_heartbeat_key
-from tests.unit.heartbeat.beatnet import SimDatagramNetwork
-from tests.unit.nodemanager.clusters import cluster_of
+from tests.fakes.datagram_network import SimDatagramNetwork
+from tests.helpers.clusters import cluster_of
 
 OLD, NEW = bytes(32), bytes([1]) * 32
 

@@ -2,7 +2,7 @@ import pytest
 import trio
 
 from ramsterd.host.threads import ThreadRefused, run_in_thread, start_thread
-from tests.no_threads import no_threads
+from tests.helpers.no_threads import no_threads
 
 
 def fail() -> None:

@@ -10,8 +10,8 @@ import trio.testing
 from config.errors import ConfigError
 from config.model import ClusterConfig
 from ramsterd.membership.background_store import BackgroundStore
-from tests.no_threads import no_threads
-from tests.unit.nodemanager.clusters import cluster_of
+from tests.helpers.clusters import cluster_of
+from tests.helpers.no_threads import no_threads
 
 
 def version(number: int) -> ClusterConfig:

@@ -12,7 +12,7 @@ from config.limits import BUDGET_BYTES_MIN
 from config.model import ClusterConfig, DaemonConfig, MemoryConfig, NodeConfig, RemoteConfig
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import NodeState
-from tests.unit.ramsterd.sim_nodes import SimNets, SimNode, eventually, noise
+from tests.helpers.sim_nodes import SimNets, SimNode, eventually, noise
 
 ALPHA, BETA, GAMMA = 1, 2, 3
 CLUSTER = ClusterConfig(

@@ -1,6 +1,6 @@
 from net.buffers import SPARE_BUFFERS_MAX, BufferPool
 from net.frame import DECODER_BYTES_START, FRAME_BYTES_MAX, HEADER_BYTES, FrameDecoder
-from tests.unit.net.net_helpers import ASK, LIMITS, feed, make_frame
+from tests.helpers.links import ASK, LIMITS, feed, make_frame
 
 
 def test_a_buffer_that_came_back_is_the_next() -> None:

@@ -17,7 +17,7 @@ from net.certificates import (
     load_credentials,
     names_in,
 )
-from tests.authority import Authority
+from tests.helpers.authority import Authority
 
 
 @pytest.fixture

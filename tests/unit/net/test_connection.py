@@ -20,7 +20,7 @@ from net.hello import Hello, encode_reason, parse_reason
 from net.judgement import Accepted, Judgement, Refused, Undecided
 from net.link import Failure, Link
 from net.packing import pack_fields
-from tests.unit.net.net_helpers import (
+from tests.helpers.links import (
     ASK,
     CONNECTION_LIMITS,
     LIMITS,

@@ -12,7 +12,7 @@ from net.frame import (
     FrameLimits,
     LinkType,
 )
-from tests.unit.net.net_helpers import ASK, LIMITS, TELL, Seen, decode_one, feed, make_frame
+from tests.helpers.links import ASK, LIMITS, TELL, Seen, decode_one, feed, make_frame
 
 LARGEST = {ASK: FrameLimits(0xFFFF, 1024, FRAME_BYTES_MAX - HEADER_BYTES - 1024)}
 

@@ -19,7 +19,7 @@ from net.hello import (
 from net.packing import pack_fields, unpack
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.incarnations import INCARNATION_MAX
-from tests.unit.net.net_helpers import make_hello
+from tests.helpers.links import make_hello
 
 MEMBERS = [NodeId(1), NodeId(2), NodeId(3)]
 

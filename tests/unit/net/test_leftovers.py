@@ -19,9 +19,9 @@ from net.tcp import TcpTransport
 from net.tls import TlsTransport
 from net.transport import Stream, Transport
 from nodemanager.ids import NodeId
-from tests.authority import Authority
-from tests.leftovers import watch_leftovers
-from tests.unit.net.net_helpers import LIMITS, TELL, Diary, make_frame, make_hello
+from tests.helpers.authority import Authority
+from tests.helpers.leftovers import watch_leftovers
+from tests.helpers.links import LIMITS, TELL, Diary, make_frame, make_hello
 
 LOOPBACK = "127.0.0.1"
 CONNECTIONS = 20

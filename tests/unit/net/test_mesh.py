@@ -20,8 +20,7 @@ from net.link import Failure, Link
 from net.mesh import Mesh
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import LinkState
-from tests.simulation.network import SimNetwork
-from tests.unit.net.net_helpers import (
+from tests.helpers.links import (
     ASK,
     LIMITS,
     TELL,
@@ -30,6 +29,7 @@ from tests.unit.net.net_helpers import (
     make_frame,
     make_hello,
 )
+from tests.simulation.network import SimNetwork
 
 Members = dict[NodeId, Address]
 

@@ -15,8 +15,7 @@ from net.link import Failure, Link
 from net.peerlink import SEND_QUEUE_BYTES_MAX, PeerLink
 from net.transport import Stream
 from nodemanager.ids import NodeId
-from tests.simulation.network import SimConnection
-from tests.unit.net.net_helpers import (
+from tests.helpers.links import (
     ASK,
     CONNECTION_LIMITS,
     LIMITS,
@@ -28,6 +27,7 @@ from tests.unit.net.net_helpers import (
     make_frame,
     make_hello,
 )
+from tests.simulation.network import SimConnection
 
 
 def make_link(

@@ -2,7 +2,7 @@ import pytest
 
 from net.errors import LocalProtocolError
 from net.pieces import check_limits, frozen, rest_of
-from tests.unit.net.net_helpers import ASK, LIMITS
+from tests.helpers.links import ASK, LIMITS
 
 
 def test_the_rest_starts_behind_what_was_sent() -> None:

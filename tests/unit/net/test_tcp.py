@@ -11,7 +11,7 @@ import trio.testing
 from net.errors import PeerLost
 from net.tcp import TcpStream, TcpTransport, accept_one
 from net.transport import Stream
-from tests.no_threads import no_threads
+from tests.helpers.no_threads import no_threads
 
 LOOPBACK = "127.0.0.1"
 

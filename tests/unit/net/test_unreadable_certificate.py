@@ -9,7 +9,7 @@ from config.model import TlsConfig
 from net.certificates import load_contexts, load_credentials
 from net.tls import TlsTransport
 from tests.fuzz.targets.credentials import ca_pem, certificate, key_pem, pem, sign
-from tests.unit.net.test_tls import Pair, check_refused
+from tests.helpers.mesh_pair import Pair, check_refused
 
 
 def files(folder: Path, shown: bytes) -> TlsConfig:

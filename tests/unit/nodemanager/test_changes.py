@@ -20,7 +20,7 @@ from nodemanager.changes import (
     differences,
 )
 from nodemanager.ids import NodeId
-from tests.unit.nodemanager.clusters import cluster_of
+from tests.helpers.clusters import cluster_of
 
 
 def of_version(number: int, origin: int, nodes: int = 3) -> ClusterConfig:

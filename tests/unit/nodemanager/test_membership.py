@@ -6,7 +6,7 @@ import pytest
 from config.errors import ConfigError
 from config.model import ClusterConfig
 from nodemanager.membership import FileMembership, MembershipStore
-from tests.unit.nodemanager.clusters import cluster_of
+from tests.helpers.clusters import cluster_of
 
 
 def never(path: Path, cluster: ClusterConfig) -> None:

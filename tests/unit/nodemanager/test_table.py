@@ -16,7 +16,7 @@ from nodemanager.ids import Incarnation, NodeId
 from nodemanager.placement import choose_holders
 from nodemanager.states import LinkState, NodeState, Verdict
 from nodemanager.table import NodeTable, PeerStatus
-from tests.unit.nodemanager.clusters import cluster_of
+from tests.helpers.clusters import cluster_of
 
 PEER = NodeId(1)
 OLD, NEW = Incarnation(100), Incarnation(200)

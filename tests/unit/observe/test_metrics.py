@@ -23,7 +23,7 @@ from ramsterd.observe.loop_watch import BUCKETS, LoopStatistics
 from ramsterd.observe.metrics import RamsterCollector
 from ramsterd.observe.snapshot import ConfigStatistics, DaemonStatistics
 from ramsterd.statefile.marks import Loss, MarksStatistics
-from tests.unit.ramsterd.sim_nodes import SimNode, eventually, noise, run_nodes
+from tests.helpers.sim_nodes import SimNode, eventually, noise, run_nodes
 
 NO_TMEM = TmemStatistics(
     connections=0,

@@ -18,7 +18,7 @@ from ramsterd.observe.metrics_server import (
     REQUEST_SECONDS_MAX,
     MetricsServer,
 )
-from tests.leftovers import watch_leftovers
+from tests.helpers.leftovers import watch_leftovers
 
 LOOPBACK = "127.0.0.1"
 GET = b"GET /metrics HTTP/1.1\r\nHost: n1\r\n\r\n"
@@ -248,3 +248,11 @@ async def test_nothing_is_left_of_a_client_that(
             for _ in range(10):
                 await end_one()
     assert not left
+
+
+async def test_an_address_in_use_is_named() -> None:
+    with socket.create_server((LOOPBACK, 0)) as taken:
+        port = taken.getsockname()[1]
+        server = MetricsServer(LOOPBACK, port, Exposition(collect))
+        with pytest.raises(OSError, match=f"in use: '{LOOPBACK}:{port}'"):
+            await server.serve()

@@ -4,7 +4,7 @@ from trio.testing import MockClock
 from config.limits import BUDGET_BYTES_MIN
 from nodemanager.states import NodeState
 from ramsterd.frontends.pager import GetOutcome
-from tests.unit.ramsterd.sim_nodes import SimNode, eventually, noise, run_nodes
+from tests.helpers.sim_nodes import SimNode, eventually, noise, run_nodes
 
 SMALL = BUDGET_BYTES_MIN
 LARGE = 8 * BUDGET_BYTES_MIN

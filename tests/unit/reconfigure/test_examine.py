@@ -8,8 +8,8 @@ import pytest
 from config.load import load_node
 from config.model import DaemonConfig, NodeConfig
 from ramsterd.reconfigure.examine import Reread, reread
-from tests.authority import Authority
-from tests.config_texts import CLUSTER, DAEMON, write
+from tests.helpers.authority import Authority
+from tests.helpers.config_texts import CLUSTER, DAEMON, write
 
 KEYS = 'heartbeat_key = "beat.key"\n'
 TLS = '[tls]\nca = "{ca}"\ncertificate = "{certificate}"\nkey = "{key}"\n'

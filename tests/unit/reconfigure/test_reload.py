@@ -12,8 +12,8 @@ from config.model import DaemonConfig
 from config.reader import read_toml
 from ramsterd.reconfigure.examine import Reread
 from ramsterd.reconfigure.reload import UNCHANGED, CannotApply, Reloader
-from tests.config_texts import DAEMON
-from tests.no_threads import no_threads
+from tests.helpers.config_texts import DAEMON
+from tests.helpers.no_threads import no_threads
 
 DEBUG = '[log]\nlevel = "debug"\n'
 SOCKET = '[control]\nsocket = "c"\n'

@@ -14,7 +14,7 @@ from ramsterd.statefile.folder import StateFolder, read_state
 from ramsterd.statefile.keeper import StateKeeper
 from ramsterd.statefile.marks import Marks
 from ramsterd.statefile.start import new_generation
-from tests.no_threads import no_threads
+from tests.helpers.no_threads import no_threads
 
 
 def make(folder: StateFolder | None) -> StateKeeper:

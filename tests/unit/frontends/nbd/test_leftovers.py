@@ -17,7 +17,7 @@ from ramsterd.frontends.nbd.protocol import Command
 from ramsterd.frontends.nbd.server import NbdServer
 from tests.fakes.fake_pager import FakePager
 from tests.fakes.nbd_words import request, write
-from tests.leftovers import watch_leftovers
+from tests.helpers.leftovers import watch_leftovers
 
 EXPORT = Export(name="disk", size=64 << 20, pool=PoolId(1), object_id=b"disk")
 PAGE = b"p" * 4096

@@ -23,7 +23,7 @@ from ramsterd.frontends.tmem.messages import PAGE_BYTES, PoolKind, TmemType
 from ramsterd.frontends.tmem.server import TmemServer
 from tests.fakes.fake_pool_pager import FakePoolPager
 from tests.fakes.tmem_pair import QUOTAS
-from tests.leftovers import watch_leftovers
+from tests.helpers.leftovers import watch_leftovers
 
 CLIENTS = 20
 CONNECTIONS_MAX = 4

@@ -9,7 +9,7 @@ from ramsterd.core.rows import FIRST_ROW
 from ramsterd.core.store import Store
 from ramsterd.core.zbud import Family
 from ramsterd.remote.fetch.arrival import Arrival, judge_arrival, serial_elsewhere, verified
-from tests.unit.core.made_pages import joined, make_page, make_store
+from tests.helpers.made_pages import joined, make_page, make_store
 
 HOLDER = 7
 PAGE = make_page(1000)

@@ -11,7 +11,7 @@ from ramsterd.remote.fetch.asking import Asked, Asking, FetchRequest
 from ramsterd.remote.holders.holders import Holder, Holders
 from ramsterd.remote.limits.hedge_delay import HEDGE_SECONDS_FIRST
 from ramsterd.remote.wire import PAGES_PER_FRAME_MAX
-from tests.unit.core.made_pages import joined, make_run, make_store
+from tests.helpers.made_pages import joined, make_run, make_store
 
 ONE, OTHER = NodeId(1), NodeId(2)
 BLOCK_PAGES = 16

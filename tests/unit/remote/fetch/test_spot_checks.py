@@ -9,7 +9,7 @@ from ramsterd.remote.fetch.asking import FetchRequest
 from ramsterd.remote.fetch.spot_checks import SAMPLES, SpotChecks
 from ramsterd.remote.holders.trust import CREDIT_PAGES_FIRST, BadCopy, Trust
 from ramsterd.remote.wire import MessageType
-from tests.unit.remote.made_owner import BLOCK_PAGES, ONE, Owner
+from tests.helpers.made_owner import BLOCK_PAGES, ONE, Owner
 
 
 class Checking(Owner):

@@ -2,19 +2,17 @@
 
 import pytest
 
-from nodemanager.ids import Incarnation, NodeId
+from nodemanager.ids import NodeId
 from ramsterd.core import pools, traffic
-from ramsterd.core.codec import encode_page
 from ramsterd.core.page import PAGE_BYTES, PoolKind
-from ramsterd.core.slices import Slices, Steps
+from ramsterd.core.slices import Slices
 from ramsterd.core.store import Store
 from ramsterd.core.zbud import Family
 from ramsterd.remote.hold.foreign import ForeignPages
-from ramsterd.remote.wire import PutPages, PutResult
-from tests.unit.core.made_pages import joined, make_page, make_run, make_store
+from ramsterd.remote.wire import PutResult
+from tests.helpers.foreign_puts import ONE, OTHER, put, run_all
+from tests.helpers.made_pages import joined, make_run, make_store
 
-ONE, OTHER = NodeId(1), NodeId(2)
-LIFE = Incarnation(1)
 # Raw pages that fit below the low watermark of 2 MiB, and within a quota of a half.
 BELOW_WATERMARK = 435
 QUOTA = 256
@@ -28,33 +26,6 @@ def store() -> Store:
 @pytest.fixture
 def foreign(store: Store) -> ForeignPages:
     return ForeignPages(store, run=run_all, bytes_fraction_max=0.5)
-
-
-def run_all(steps: Steps) -> None:
-    """Do long work at once."""
-    for _ in steps:
-        pass
-
-
-def put(
-    foreign: ForeignPages, kind: PoolKind, serials: range, *, owner: NodeId = ONE
-) -> list[PutResult]:
-    """Put raw pages, 16 in a frame as a block has; return one result a frame."""
-    results = []
-    for start in range(serials.start, serials.stop, 16):
-        frame = list(range(start, start + 16))
-        encoded = [encode_page(make_page(PAGE_BYTES, serial)) for serial in frame]
-        message = PutPages(
-            kind,
-            frame,
-            [checksum for _, _, checksum in encoded],
-            [packed for packed, _, _ in encoded],
-            memoryview(b"".join(zpage for _, zpage, _ in encoded)),
-        )
-        outcomes = set(foreign.on_put(owner, LIFE, message))
-        assert len(outcomes) == 1
-        results.append(PutResult(outcomes.pop()))
-    return results
 
 
 def are_here(foreign: ForeignPages, serials: range, *, owner: NodeId = ONE) -> int:

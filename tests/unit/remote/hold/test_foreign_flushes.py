@@ -15,7 +15,7 @@ from ramsterd.remote.hold import foreign_flushes
 from ramsterd.remote.hold.foreign import ForeignPages
 from ramsterd.remote.hold.foreign_flushes import ForeignFlushes
 from ramsterd.remote.wire import SERIAL_MAX, PutPages, PutResult
-from tests.unit.core.made_pages import MIB, make_page, make_store
+from tests.helpers.made_pages import MIB, make_page, make_store
 
 SMALL = encode_page(make_page(20, 1))
 

@@ -6,8 +6,8 @@ from ramsterd.core.page import PAGE_BYTES, PoolKind
 from ramsterd.core.store import Store
 from ramsterd.remote.hold.foreign import ForeignPages
 from ramsterd.remote.hold.recall_holder import STUCK_TICKS, HolderRecall
-from tests.unit.core.made_pages import make_store
-from tests.unit.remote.hold.test_foreign import ONE, OTHER, put, run_all
+from tests.helpers.foreign_puts import ONE, OTHER, put, run_all
+from tests.helpers.made_pages import make_store
 
 # Raw pages, of which 2 MiB have 512.
 PAGES = 320

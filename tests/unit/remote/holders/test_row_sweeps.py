@@ -8,7 +8,7 @@ from ramsterd.core.rows import FRAME_ROWS
 from ramsterd.remote.holders import row_sweeps
 from ramsterd.remote.holders.holders import Holder
 from ramsterd.remote.holders.row_sweeps import SWEEP_SECONDS, RowSweeps
-from tests.unit.remote.made_owner import BLOCK_PAGES, ONE, OTHER, THIRD, Owner
+from tests.helpers.made_owner import BLOCK_PAGES, ONE, OTHER, THIRD, Owner
 
 
 class Sweeping(Owner):

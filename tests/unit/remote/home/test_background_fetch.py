@@ -4,7 +4,7 @@ from config.model import MemoryConfig, RemoteConfig
 from ramsterd.core.nodes import FIRST_NODE
 from ramsterd.remote.home.background_fetch import BUSY_SECONDS, IDLE_SECONDS, BackgroundFetch
 from ramsterd.remote.home.leaf_fetch import STAY_BELOW
-from tests.unit.remote.made_owner import BLOCK_PAGES, LEAF_PAGES, ONE, OTHER, Owner
+from tests.helpers.made_owner import BLOCK_PAGES, LEAF_PAGES, ONE, OTHER, Owner
 
 QUIET_SECONDS = 10.0
 

@@ -8,7 +8,7 @@ from ramsterd.core.store import Store
 from ramsterd.core.zbud import Family
 from ramsterd.remote.holders.holders import Holder, Holders
 from ramsterd.remote.home.last_copies import LEAVING_SECONDS, Counted, LastCopies
-from tests.unit.core.made_pages import joined, make_run, make_store
+from tests.helpers.made_pages import joined, make_run, make_store
 
 LOCAL, ONE, OTHER = NodeId(0), NodeId(1), NodeId(2)
 LIFE = Incarnation(1)

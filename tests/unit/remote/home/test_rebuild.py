@@ -8,8 +8,8 @@ from ramsterd.core.rows import FIRST_ROW
 from ramsterd.remote.home import rebuild
 from ramsterd.remote.home.leaf_fetch import UNDER_WAY_PAGES_MAX
 from ramsterd.remote.home.rebuild import RATE_SECONDS, Rebuilder
-from tests.unit.core.made_pages import MIB, joined, make_fill
-from tests.unit.remote.made_owner import BLOCK_PAGES, LEAF_PAGES, ONE, OTHER, Owner
+from tests.helpers.made_owner import BLOCK_PAGES, LEAF_PAGES, ONE, OTHER, Owner
+from tests.helpers.made_pages import MIB, joined, make_fill
 
 TICK_SECONDS = 0.05
 

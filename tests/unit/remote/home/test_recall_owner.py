@@ -10,8 +10,8 @@ from ramsterd.core.page import PoolKind
 from ramsterd.remote.home import recall_owner
 from ramsterd.remote.home.leaf_fetch import UNDER_WAY_PAGES_MAX
 from ramsterd.remote.home.recall_owner import OwnerRecall
-from tests.unit.core.made_pages import MIB
-from tests.unit.remote.made_owner import BLOCK_PAGES, LEAF_PAGES, ONE, OTHER, THIRD, Owner
+from tests.helpers.made_owner import BLOCK_PAGES, LEAF_PAGES, ONE, OTHER, THIRD, Owner
+from tests.helpers.made_pages import MIB
 
 TICK_SECONDS = 0.05
 

@@ -9,8 +9,8 @@ from ramsterd.core.page import PoolKind
 from ramsterd.remote.home import repatriate
 from ramsterd.remote.home.leaf_fetch import UNDER_WAY_PAGES_MAX
 from ramsterd.remote.home.repatriate import Repatriator
-from tests.unit.core.made_pages import MIB
-from tests.unit.remote.made_owner import BLOCK_PAGES, LEAF_PAGES, ONE, OTHER, Owner
+from tests.helpers.made_owner import BLOCK_PAGES, LEAF_PAGES, ONE, OTHER, Owner
+from tests.helpers.made_pages import MIB
 
 QUIET_SECONDS = 10.0
 TICK_SECONDS = 0.5

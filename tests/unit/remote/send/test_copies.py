@@ -8,8 +8,8 @@ from config.model import ClusterConfig
 from ramsterd.core.page import PoolId, PoolKind
 from ramsterd.core.store import Store
 from ramsterd.remote.send.copies import Copies, default_copies
-from tests.unit.core.made_pages import make_store
-from tests.unit.nodemanager.clusters import cluster_of
+from tests.helpers.clusters import cluster_of
+from tests.helpers.made_pages import make_store
 
 
 def draining(cluster: ClusterConfig) -> ClusterConfig:

@@ -9,7 +9,7 @@ from ramsterd.core.slices import Slices
 from ramsterd.core.zbud import Family
 from ramsterd.remote.send import replicate
 from ramsterd.remote.send.replicate import Replication, Replicator
-from tests.unit.core.made_pages import MIB, joined, make_page, make_run, make_store
+from tests.helpers.made_pages import MIB, joined, make_page, make_run, make_store
 
 OBJECT = b"disk"
 A, B = 1, 2

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-ROOT: Final = Path(__file__).parents[1]
+ROOT: Final = Path(__file__).parents[2]
 OUR_PACKAGES: Final = frozenset({"config", "heartbeat", "net", "nodemanager", "ramsterd"})
 
 

@@ -6,7 +6,7 @@ from ramsterd.core.store import RunOfPages
 from ramsterd.remote.fetch.asking import LATE_REQUESTS_MAX
 from ramsterd.remote.fetch.pending import GetOutcome, PendingGet
 from ramsterd.remote.holders.trust import BadCopy
-from tests.unit.remote.made_owner import BLOCK_PAGES, ONE, OTHER, Owner
+from tests.helpers.made_owner import BLOCK_PAGES, ONE, OTHER, Owner
 
 
 def want(owner: Owner, row: int) -> PendingGet:

@@ -13,7 +13,7 @@ from ramsterd.remote.holders.holders import Holder, Holders
 from ramsterd.remote.holders.trust import BadCopy
 from ramsterd.remote.home.leaf_fetch import LeafFetch
 from ramsterd.remote.wire import MessageType
-from tests.unit.core.made_pages import MIB, joined, make_run, make_store
+from tests.helpers.made_pages import MIB, joined, make_run, make_store
 
 ONE, OTHER, THIRD = NodeId(1), NodeId(2), NodeId(3)
 LIFE = Incarnation(1)

@@ -15,9 +15,9 @@ from ramsterd.frontends.pager import GetOutcome, GetResult, Pager, PutOutcome
 from ramsterd.membership.own_incarnation import IncarnationKeeper
 from ramsterd.pagepath.engine import Engine
 from ramsterd.pagepath.peers import Peers
+from tests.fakes.datagram_network import SimDatagramNetwork
 from tests.fakes.dropping import drop_run
 from tests.simulation.network import SimNetwork
-from tests.unit.heartbeat.beatnet import SimDatagramNetwork
 
 PAGE = 4096
 MIB = 1024 * 1024

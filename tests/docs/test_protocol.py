@@ -31,7 +31,7 @@ from ramsterd.membership import messages
 from ramsterd.membership.messages import ALL_LIMITS, MemberMessage
 from ramsterd.remote.wire import LIMITS, SERIAL_MAX, MessageType, PutResult
 
-TEXT = (Path(__file__).resolve().parents[3] / "docs" / "protocol.md").read_text()
+TEXT = (Path(__file__).resolve().parents[2] / "docs" / "protocol.md").read_text()
 
 
 def rows(heading: str) -> list[list[str]]:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.requirements import require_tool
+from tests.helpers.requirements import require_tool
 
-UNITS = Path(__file__).parents[3] / "systemd"
+UNITS = Path(__file__).parents[2] / "systemd"
 # systemd-analyze rates an unrestricted service 9.6; 2.0 is "OK".  Its threshold is in tenths.
 EXPOSURE_TENTHS_MAX = 20
 

@@ -3,7 +3,7 @@ from trio.testing import MockClock
 
 from config.limits import BUDGET_BYTES_MIN
 from ramsterd.frontends.pager import PutOutcome
-from tests.unit.ramsterd.sim_nodes import PAGE, eventually, noise, run_nodes
+from tests.helpers.sim_nodes import PAGE, eventually, noise, run_nodes
 
 SMALL = BUDGET_BYTES_MIN
 LARGE = 4 * BUDGET_BYTES_MIN

@@ -12,7 +12,7 @@ from ramsterd.core.store import RunOfPages
 from ramsterd.frontends.pager import Dropped, GetOutcome, PagerClient, PutOutcome, Taken
 from ramsterd.frontends.pager.pager import LOG_REFUSALS_SECONDS
 from ramsterd.frontends.pager.queues import PASSED_BYTES_MAX
-from tests.unit.ramsterd.sim_nodes import OBJECT, PAGE, SimNode, eventually, noise, run_nodes
+from tests.helpers.sim_nodes import OBJECT, PAGE, SimNode, eventually, noise, run_nodes
 
 SMALL = BUDGET_BYTES_MIN
 STORED, REFUSED = PutOutcome.STORED, PutOutcome.REFUSED

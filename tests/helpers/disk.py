@@ -5,7 +5,7 @@ from ramsterd.core.page import PoolId
 from ramsterd.core.rows import FIRST_ROW
 from ramsterd.core.store import Store
 from ramsterd.core.zbud import Family
-from tests.unit.core.made_pages import joined, make_page
+from tests.helpers.made_pages import joined, make_page
 
 OBJECT = b"disk"
 HOLDER = 7

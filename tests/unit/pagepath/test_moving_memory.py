@@ -7,7 +7,7 @@ from config.model import MemoryConfig, RemoteConfig
 from ramsterd.core.resize import ResizeState
 from ramsterd.core.zbud import Family
 from ramsterd.frontends.pager import PutOutcome
-from tests.unit.ramsterd.sim_nodes import MIB, SimNode, eventually, noise, run_nodes
+from tests.helpers.sim_nodes import MIB, SimNode, eventually, noise, run_nodes
 
 QUIET_SECONDS = 5.0
 LOW_WATERMARK = MemoryConfig().low_watermark

@@ -1,6 +1,6 @@
 """What programs do with memory: as a kernel swaps, as a cache fills and takes, and more than there is room for.
 
-A workload draws operations; its clients judge the answers (`workload.Client`).  Nothing here waits: answers come
+A program draws operations; its clients judge the answers (`checking_clients.Client`).  Nothing here waits: answers come
 when they come, so that faults meet operations half way.
 """
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Final, Protocol
 
 from ramsterd.core.page import PoolKind
+from tests.simulation.checking_clients import Client, RunningGet
 from tests.simulation.cluster import Cluster
-from tests.simulation.workload import Client, RunningGet
 
 # A kernel reads ahead eight pages, and writes in clusters of up to 32.
 READ_PAGES: Final = 8
@@ -22,7 +22,7 @@ HOT_PART: Final = 5
 HOT_CHANCE: Final = 0.8
 
 
-class Workload(Protocol):
+class Program(Protocol):
     """One program on one incarnation of a node."""
 
     name: ClassVar[str]

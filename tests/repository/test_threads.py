@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 PACKAGES = ("config", "heartbeat", "net", "nodemanager", "ramsterd")
 ALLOWED = {Path("ramsterd/host/threads.py")}
 WORDS = ("to_thread", "threading.Thread(", "start_new_thread", "concurrent.futures")

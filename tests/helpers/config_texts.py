@@ -29,7 +29,7 @@ name = "disk1"
 size = 4096
 """
 
-SAMPLES = Path(__file__).parent.parent / "config" / "samples"
+SAMPLES = Path(__file__).parents[2] / "config" / "samples"
 
 
 def write(folder: Path, name: str, text: str) -> Path:

@@ -1,7 +1,7 @@
 from ramsterd.core.page import PoolId
 from ramsterd.frontends.pager.operations import Put
 from ramsterd.frontends.pager.queues import PASSED_BYTES_MAX, Queue, Queues
-from tests.unit.pager.test_order import make_put
+from tests.helpers.pager_operations import make_put
 
 A, B, C = PoolId(1), PoolId(2), PoolId(3)
 

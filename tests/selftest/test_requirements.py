@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.requirements import PACKAGES, require_libnbd, require_root, require_tool
+from tests.helpers.requirements import PACKAGES, require_libnbd, require_root, require_tool
 
-INSTALLER = Path(__file__).parents[2] / "install-tools"
+INSTALLER = Path(__file__).parents[1] / "install-tools"
 
 
 def test_a_missing_tool_skips_by_its_name() -> None:
@@ -35,8 +35,8 @@ def test_every_package_that_a_skip_names_is_installed_by_the_script() -> None:
 
 def test_without_the_nbd_module_its_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for python in ("/no/such/python", "/bin/false"):
-        monkeypatch.setattr("tests.requirements.SYSTEM_PYTHON", python)
+        monkeypatch.setattr("tests.helpers.requirements.SYSTEM_PYTHON", python)
         with pytest.raises(pytest.skip.Exception, match=r"python3-libnbd"):
             require_libnbd()
-    monkeypatch.setattr("tests.requirements.SYSTEM_PYTHON", "/bin/true")
+    monkeypatch.setattr("tests.helpers.requirements.SYSTEM_PYTHON", "/bin/true")
     assert require_libnbd() == "/bin/true"

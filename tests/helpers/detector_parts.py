@@ -12,7 +12,7 @@ from heartbeat.relays import Relays
 from heartbeat.roster import Roster
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import NodeState, Verdict
-from tests.unit.heartbeat.messages import UP, row
+from tests.helpers.heartbeat_messages import UP, row
 
 TIMERS = TimersConfig()
 
