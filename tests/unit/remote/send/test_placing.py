@@ -1,0 +1,48 @@
+"""What is said of a page that finds no peer."""
+
+import random
+
+from config.model import ClusterConfig, DaemonConfig, MemoryConfig, NodeConfig, RemoteConfig
+from nodemanager.ids import Incarnation, NodeId
+from ramsterd.core.arena import HeapMapping
+from ramsterd.core.page import PoolKind
+from ramsterd.pagepath.engine import Engine
+from ramsterd.remote.send.placing import Shortage
+
+MIB = 1 << 20
+
+
+def make_engine() -> Engine:
+    nodes = tuple(
+        NodeConfig(number=n, name=f"n{n}", address="127.0.0.1", port=7700 + n) for n in (1, 2)
+    )
+    return Engine(
+        daemon=DaemonConfig(
+            node="n1",
+            cluster=None,  # type: ignore[arg-type]  # nothing is read
+            memory=MemoryConfig(budget=8 * MIB),
+            remote=RemoteConfig(copies=1),
+        ),
+        cluster=ClusterConfig(name="test", node=nodes),
+        local=NodeId(1),
+        incarnation=Incarnation(1),
+        map_memory=HeapMapping,
+        rng=random.Random(1),
+    )
+
+
+def test_a_node_without_a_pool_of_its_own_can_be_short_too() -> None:
+    """It keeps pages for others, or has only a cache: the question came from an ephemeral pool or a page that waits."""
+    engine = make_engine()
+    engine.new_pool(PoolKind.EPHEMERAL, "cache")
+    assert engine.shortage(0.0) == Shortage(
+        peers=1, peers_up=0, peers_with_room=0, pool="", copies=0, fewest_copies=0
+    )
+
+
+def test_it_names_the_pool_that_asks_for_most_copies() -> None:
+    engine = make_engine()
+    engine.new_pool(PoolKind.PERSISTENT, "scratch", copies=1)
+    engine.new_pool(PoolKind.PERSISTENT, "safe", copies=2, is_replicated=True)
+    found = engine.shortage(0.0)
+    assert (found.pool, found.copies, found.fewest_copies) == ("safe", 2, 2)
