@@ -369,7 +369,7 @@ def format_recall(engine: dict[str, Any]) -> list[str]:
     if engine["recall"]["is_active"]:
         pages = engine["recall"]["pages_over"]
         lines.append(f"recall    {pages} pages of other nodes are asked to leave")
-    if engine["retake"]["pages_over"]:
+    if engine["owner_recall"]["pages_over"]:
         lines.append(
             f"retake    {engine['owner_recall']['pages_over']} pages of ours must leave peers"
         )
