@@ -41,7 +41,7 @@ soak: $(VENV)/installed-test  ## eight clients, moving budgets, a checking oracl
 simulate: $(VENV)/installed-test  ## storms on a virtual clock, a line for each that fails (SEEDS=200, or SEED=N: its trace)
 	@exec $(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200))
 
-fuzz: $(VENV)/installed-fuzz  ## every door under bytes that nobody meant (SECONDS=60 each, TARGET=name JOBS=1)
+fuzz: $(VENV)/installed-fuzz  ## arbitrary bytes for every decoder (SECONDS=60 each, TARGET=name JOBS=1)
 	@exec $(BIN)/python -m tests.fuzz $(TARGET) --seconds $(or $(SECONDS),60) --jobs $(or $(JOBS),1)
 
 lint: $(VENV)/installed-lint  ## ruff, mypy, import-linter

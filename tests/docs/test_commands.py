@@ -1,0 +1,116 @@
+"""The commands that the documents show are those that there are; what makes files is run as it stands."""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+from typing import Final
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from config.differences import APPLIED
+from ramsterd.cli import ramsterctl, ramsterd
+from tests.docs.pages import BOOK, DOCS, ROOT, quoted, rows, section
+
+PROGRAMS: Final = {"ramsterctl": ramsterctl.main, "ramsterd": ramsterd.main}
+
+
+def lines_of(text: str) -> list[str]:
+    """Return the lines that a reader types, from indented and from fenced blocks, with or without a prompt."""
+    joined = text.replace("\\\n", " ")
+    found = re.findall(r"^(?: {4}(?:\$ )?)?(ramster(?:ctl|d) .*)$", joined, re.MULTILINE)
+    return [re.sub(r"\s+#.*", "", line) for line in found]
+
+
+def is_typed(line: str) -> bool:
+    """Return whether a line is a command, and not a message that begins like one."""
+    return not line.startswith("ramsterd did not run")
+
+
+SHOWN: Final = sorted({line for page in BOOK for line in lines_of(page.read_text())})
+_INLINE: Final = re.compile(r"`(ramster(?:ctl|d) (?:--socket \S+ )?[a-z][^`]*)`")
+# Names of options stand in a sentence without their values.
+INLINE: Final = sorted(
+    {line for page in BOOK for line in _INLINE.findall(page.read_text()) if is_typed(line)}
+)
+
+
+def words(line: str) -> list[str]:
+    """Return a line's words behind the program, without the socket."""
+    _, *rest = shlex.split(line)
+    return rest[2:] if rest[:1] == ["--socket"] else rest
+
+
+@pytest.mark.parametrize("line", sorted({*SHOWN, *INLINE}))
+def test_a_command_exists_and_takes_its_options(line: str) -> None:
+    command: click.Command = PROGRAMS[line.split(maxsplit=1)[0]]
+    rest = [word for word in words(line) if word != "…"]
+    while isinstance(command, click.Group) and rest:
+        found = command.commands.get(rest[0])
+        assert found is not None, f"no command {rest[0]!r}: {line}"
+        command, rest = found, rest[1:]
+    known = {option for each in command.params for option in each.opts}
+    used = {word for word in rest if word.startswith("--")}
+    assert used <= known, f"{line}: {used - known}"
+    if line in SHOWN:
+        command.make_context("shown", rest)  # UsageError unless all that is required is there
+
+
+def test_every_command_is_in_the_documents() -> None:
+    shown = {tuple(words(line)) for line in (*SHOWN, *INLINE)}
+
+    def is_shown(path: tuple[str, ...]) -> bool:
+        return any(line[: len(path)] == path for line in shown)
+
+    def missing(command: click.Command, path: tuple[str, ...]) -> list[str]:
+        if isinstance(command, click.Group):
+            return [
+                each
+                for name, child in command.commands.items()
+                for each in missing(child, (*path, name))
+            ]
+        return [] if is_shown(path) else [" ".join(path)]
+
+    assert [each for program in PROGRAMS.values() for each in missing(program, ())] == []
+
+
+def test_what_a_reload_applies_is_in_the_table_of_operations() -> None:
+    heading = "Change the configuration of a running daemon"
+    table = rows(section((DOCS / "operations.md").read_text(), heading))
+    named = {key for _, keys in table for key in quoted(keys)}
+    assert named == {key.rpartition(".")[2] for key in APPLIED}
+
+
+def test_every_make_target_is_in_the_readme() -> None:
+    targets = re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    text = (ROOT / "README.md").read_text()
+    assert [each for each in targets if each != "help" and f"make {each}" not in text] == []
+
+
+@pytest.mark.parametrize(
+    ("page", "kinds", "folders"),
+    [
+        (
+            "operations.md",
+            ["init", "renew", "renew", "renew", "add-node"],
+            {"a", "b", "c", "ca", "delta"},
+        ),
+        ("guide.md", ["init"], {"alpha", "beta", "ca"}),
+    ],
+)
+def test_the_commands_that_make_files_make_them(
+    page: str, kinds: list[str], folders: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shown = [words(line) for line in lines_of((DOCS / page).read_text())]
+    shown = [line for line in shown if line[:1] == ["cluster"]]
+    shown.sort(key=lambda line: line[1] != "init")
+    assert [line[1] for line in shown] == kinds
+    for line in shown:
+        result = CliRunner().invoke(ramsterctl.main, line)
+        assert result.exit_code == 0, (line, result.output)
+        if line[1] == "renew":
+            shutil.rmtree("renewed")
+    assert {path.name for path in (tmp_path / "rack7").iterdir()} == folders
