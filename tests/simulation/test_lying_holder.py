@@ -117,7 +117,7 @@ async def test_a_holder_that_says_it_holds_nothing_never_ends_the_owner(
     seed: int, mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each such STATUS ends an incarnation, whose id lives on until its sweep is over: meanwhile it gets no pages."""
-    monkeypatch.setattr(holders, "LIVES_MAX", 3)
+    monkeypatch.setattr(holders, "INCARNATIONS_MAX", 3)
     cluster, client, _ = with_a_liar(seed, mock_clock, "keeps_nothing", "holds_nothing")
     monkeypatch.setattr(row_sweeps, "SWEEP_SECONDS", 1e6)
     write_all(client, 20, reads=True)
@@ -134,7 +134,7 @@ async def test_a_node_whose_ids_are_used_up_gets_no_pages_until_a_sweep_frees_on
     seed: int, mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A node that starts again and again, faster than sweeps go."""
-    monkeypatch.setattr(holders, "LIVES_MAX", 3)
+    monkeypatch.setattr(holders, "INCARNATIONS_MAX", 3)
     cluster, client = stage(seed, mock_clock, knobs={1: {"budget": 16 * MIB}})
     monkeypatch.setattr(row_sweeps, "SWEEP_SECONDS", 1e6)
     for _ in range(4):
