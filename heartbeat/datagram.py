@@ -30,7 +30,6 @@ assert _ROW.size == ROW_BYTES
 ROWS_MAX: Final = 32
 MESSAGE_BYTES_MAX: Final = HEAD_BYTES + ROWS_MAX * ROW_BYTES
 U32_MAX: Final = (1 << 32) - 1
-U64_MAX: Final = (1 << 64) - 1
 
 
 class BadDatagram(Exception):

@@ -46,8 +46,3 @@ class BufferPool:
         spare = self._by_size[len(buffer)]
         if len(spare) < self.spare_max:
             spare.append(buffer)
-
-    @property
-    def spare_bytes(self) -> int:
-        """How much memory is kept for the next."""
-        return sum(size * len(spare) for size, spare in self._by_size.items())

@@ -154,11 +154,6 @@ class FrameDecoder:
             )
         self._limits.update(limits)
 
-    @property
-    def unread_bytes(self) -> int:
-        """How many bytes of an unfinished frame are kept."""
-        return self._end - self._start + len(self._kept)
-
     def space(self) -> memoryview:
         """Return the free end of the buffer, never empty."""
         if not self._view:

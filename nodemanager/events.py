@@ -78,9 +78,9 @@ _Event = TypeVar(
 )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Subscription:
-    """One subscriber's place in the order; hand it to `unsubscribe`."""
+@dataclass(frozen=True, slots=True)
+class _Subscription:
+    """One subscriber's place in the order."""
 
     kind: type[NodeEvent]
     priority: int
@@ -99,23 +99,18 @@ class NodeSubscribers:
     """
 
     def __init__(self) -> None:
-        self._subscriptions: list[Subscription] = []
+        self._subscriptions: list[_Subscription] = []
         self._waiting: deque[NodeEvent] = deque()
         self._is_publishing = False
 
     def subscribe(
         self, kind: type[_Event], callback: Callable[[_Event], None], *, priority: int
-    ) -> Subscription:
+    ) -> None:
         """Have `callback` called, synchronously, with each event of exactly this type."""
         # Only events of type `kind` are handed to it, which the type system cannot see.
-        subscription = Subscription(kind, priority, cast("Callable[[NodeEvent], None]", callback))
+        subscription = _Subscription(kind, priority, cast("Callable[[NodeEvent], None]", callback))
         self._subscriptions.append(subscription)
         self._subscriptions.sort(key=lambda each: each.priority)  # stable: equals keep their order
-        return subscription
-
-    def unsubscribe(self, subscription: Subscription) -> None:
-        """Forget a subscription; from now on it is not called, not even for the present event."""
-        self._subscriptions.remove(subscription)
 
     def publish(self, events: Iterable[NodeEvent]) -> None:
         """Tell each event to its subscribers, in order."""
@@ -132,6 +127,5 @@ class NodeSubscribers:
 
     def _tell(self, event: NodeEvent) -> None:
         for subscription in tuple(self._subscriptions):
-            # Looked up again: an earlier subscriber may have taken this one off.
-            if subscription.kind is type(event) and subscription in self._subscriptions:
+            if subscription.kind is type(event):
                 subscription.callback(event)

@@ -26,7 +26,6 @@ class Compactor:
         self._store = store
         self._cursor = 0
         self.moved_total = 0
-        self.emptied_total = 0
 
     def compact(self, zpages_max: int) -> int:
         """Move about `zpages_max` zpages at most, once around all classes; return how many."""
@@ -53,7 +52,6 @@ class Compactor:
         if zbud.open_slots(family, chunks) + sum(free_slots) - most < zpages:
             return 0
         self._empty(blocks[free_slots.index(most)], family, chunks)
-        self.emptied_total += 1
         return zpages
 
     def _empty(self, block: int, family: Family, chunks: int) -> None:

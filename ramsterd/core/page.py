@@ -21,9 +21,5 @@ class PoolKind(enum.Enum):
     EPHEMERAL = "ephemeral"
 
 
-class PageLost(Exception):
-    """The last copy of a page is gone.  Never answered with zeros or an older version."""
-
-
 class CorruptPage(Exception):
     """Bytes that are not what was stored: a wrong length, a wrong checksum, or no valid zpage."""

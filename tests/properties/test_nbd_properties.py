@@ -131,7 +131,10 @@ def test_a_valid_go_after_answered_options_reaches_the_export(option_words: list
             negotiation.hear(word)
     except RemoteProtocolError:
         return
-    if negotiation.is_between_options:
+    is_between_options = (
+        negotiation.state is State.OPTIONS and not negotiation.rest and negotiation._skipped is None
+    )
+    if is_between_options:
         negotiation.hear(go)
         assert negotiation.session.export is EXPORT
 

@@ -8,7 +8,6 @@ from heartbeat.datagram import (
     ROW_BYTES,
     ROWS_MAX,
     U32_MAX,
-    U64_MAX,
     BadDatagram,
     Datagram,
     DatagramKind,
@@ -18,7 +17,7 @@ from heartbeat.datagram import (
 from nodemanager.states import NodeState
 
 nodes = st.integers(0, NODE_NUMBER_MAX)
-u64 = st.integers(0, U64_MAX)
+u64 = st.integers(0, (1 << 64) - 1)
 u32 = st.integers(0, U32_MAX)
 messages = st.builds(
     Message,

@@ -113,11 +113,6 @@ class Negotiation:
             has_allocation=self._allocation_of is self._chosen,
         )
 
-    @property
-    def is_between_options(self) -> bool:
-        """Whether the next byte begins an option."""
-        return self.state is State.OPTIONS and not self.rest and self._skipped is None
-
     def greeting(self) -> bytes:
         """Return what the server says before the client says anything."""
         flags = HandshakeFlag.FIXED_NEWSTYLE | HandshakeFlag.NO_ZEROES

@@ -7,7 +7,7 @@ any bad copy.  No answer says nothing: it is asked again, and gets no more than 
 """
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -140,8 +140,3 @@ class SpotChecks:
     def unanswered_total(self) -> int:
         """How many checks got no answer."""
         return self._unanswered
-
-    def holders_to_check(self, holders: Iterable[Holder]) -> list[Holder]:
-        """Return those of some living holders that are due."""
-        due = self._trust.to_check
-        return [each for each in holders if each.node in due] if due else []

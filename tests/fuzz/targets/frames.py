@@ -9,6 +9,7 @@ from ramsterd.membership.messages import ALL_LIMITS, MemberMessage
 from ramsterd.remote.wire import MessageType
 from tests.fuzz.mending import frame, mend_frames
 from tests.fuzz.target import Target, pieces
+from tests.helpers.buffers import unread_bytes
 from tests.helpers.links import Seen, seen
 
 
@@ -27,8 +28,8 @@ def decode(stream: bytes, rule: int) -> tuple[list[Seen], int, str]:
             if reason := take(decoder, found):
                 assert take(decoder, []) == reason, "refused once is refused"
                 return found, 0, reason
-            assert decoder.unread_bytes <= FRAME_BYTES_MAX
-    return found, decoder.unread_bytes, ""
+            assert unread_bytes(decoder) <= FRAME_BYTES_MAX
+    return found, unread_bytes(decoder), ""
 
 
 def take(decoder: FrameDecoder, found: list[Seen]) -> str:

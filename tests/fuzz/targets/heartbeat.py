@@ -12,7 +12,6 @@ from heartbeat.datagram import (
     ROW_BYTES,
     ROWS_MAX,
     U32_MAX,
-    U64_MAX,
     VERSION,
     Datagram,
     DatagramKind,
@@ -28,6 +27,7 @@ from nodemanager.states import NodeState
 from tests.fuzz.target import Target
 from tests.helpers.heartbeat_messages import message, row
 
+U64_MAX: Final = (1 << 64) - 1
 KEY: Final = bytes(range(KEY_BYTES))
 SEAL: Final = Seal(KEY)
 KINDS: Final = sorted(DatagramKind)

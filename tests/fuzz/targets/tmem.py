@@ -31,6 +31,7 @@ from ramsterd.frontends.tmem.session import Session
 from tests.fakes.fake_pool_pager import FakePoolPager
 from tests.fuzz.mending import Parts, change_field, mend_frames
 from tests.fuzz.target import Target, pieces
+from tests.helpers.buffers import unread_bytes
 
 QUOTAS: Final = Quotas(pool_pages_max=4, user_pages_max=6, user_objects_max=4, pools_per_user_max=3)
 USER: Final = 1000
@@ -129,7 +130,7 @@ class Program:
                 elif each.type == TmemType.GET:
                     self.outcomes |= {f"state {state}" for state in bytes(each.table)}
                 self.outcomes.add(said)
-        assert self._replies.unread_bytes == 0, "half an answer"
+        assert unread_bytes(self._replies) == 0, "half an answer"
 
 
 def check(data: bytes) -> set[str]:

@@ -12,6 +12,7 @@ from net.frame import (
     FrameLimits,
     LinkType,
 )
+from tests.helpers.buffers import unread_bytes
 from tests.helpers.links import ASK, LIMITS, TELL, Seen, decode_one, feed, make_frame
 
 LARGEST = {ASK: FrameLimits(0xFFFF, 1024, FRAME_BYTES_MAX - HEADER_BYTES - 1024)}
@@ -62,7 +63,7 @@ def test_many_frames_pass_through_a_buffer_of_fixed_size() -> None:
     frames = [make_frame(TELL, count=i % 64, body=bytes([i % 256]) * 7001) for i in range(200)]
     found = feed(decoder, b"".join(frames))
     assert [frame.body[0] for frame in found] == [i % 256 for i in range(200)]
-    assert decoder.unread_bytes == 0
+    assert unread_bytes(decoder) == 0
     assert len(decoder.space()) == DECODER_BYTES_START
 
 

@@ -26,17 +26,21 @@ def test_a_subscriber_hears_only_the_type_it_asked_for() -> None:
 
 
 def test_an_exception_in_a_subscriber_reaches_the_publisher() -> None:
-    def fail(event: NodeUp) -> None:
-        raise RuntimeError("a bug")
+    has_failed = False
+
+    def fail_once(event: NodeUp) -> None:
+        nonlocal has_failed
+        if not has_failed:
+            has_failed = True
+            raise RuntimeError("a bug")
 
     later: list[NodeDown] = []
     subscribers = NodeSubscribers()
-    failing = subscribers.subscribe(NodeUp, fail, priority=0)
+    subscribers.subscribe(NodeUp, fail_once, priority=0)
     subscribers.subscribe(NodeDown, later.append, priority=0)
     with pytest.raises(RuntimeError, match="a bug"):
         subscribers.publish([UP, DOWN])
     assert later == []
-    subscribers.unsubscribe(failing)
     subscribers.publish([UP])
     assert later == [], "what waited behind the failure is not told much later"
 
@@ -54,22 +58,3 @@ def test_an_event_caused_by_a_subscriber_waits_until_all_have_heard_the_present_
     subscribers.subscribe(NodeDown, lambda _: told.append("a hears down"), priority=0)
     subscribers.publish([UP])
     assert told == ["a hears up", "b hears up", "a hears down"]
-
-
-def test_who_is_unsubscribed_by_an_earlier_subscriber_is_not_told() -> None:
-    told: list[NodeUp] = []
-    subscribers = NodeSubscribers()
-    subscribers.subscribe(NodeUp, lambda _: subscribers.unsubscribe(second), priority=0)
-    second = subscribers.subscribe(NodeUp, told.append, priority=1)
-    subscribers.publish([UP])
-    assert told == []
-
-
-def test_equal_subscriptions_are_told_apart() -> None:
-    told: list[NodeUp] = []
-    subscribers = NodeSubscribers()
-    first = subscribers.subscribe(NodeUp, told.append, priority=0)
-    subscribers.subscribe(NodeUp, told.append, priority=0)
-    subscribers.unsubscribe(first)
-    subscribers.publish([UP])
-    assert told == [UP]
