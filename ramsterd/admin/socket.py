@@ -17,7 +17,7 @@ import trio
 
 from config.reader import show
 from ramsterd.endpoints.connections import Connections, receive_some, send_all
-from ramsterd.endpoints.sockets import inode_of, listen_unix, remove_socket_file
+from ramsterd.endpoints.sockets import unix_listener
 from ramsterd.endpoints.statistics import EndpointStatistics
 from ramsterd.frontends.tmem.users import peer_user
 
@@ -96,13 +96,9 @@ class ControlServer:
             SocketPathTaken: Another daemon serves there.
             OSError: The path can't be bound.
         """
-        with listen_unix(self._path) as listener:
-            inode = inode_of(self._path)
-            try:
-                task_status.started()
-                await self._connections.serve(listener, _user_of, self._answer_client)
-            finally:
-                remove_socket_file(self._path, inode)
+        with unix_listener(self._path) as listener:
+            task_status.started()
+            await self._connections.serve(listener, _user_of, self._answer_client)
 
     async def _answer_client(self, sock: socket.socket, renew: Callable[[], None]) -> None:
         """Answer lines until the client leaves, is silent, or takes no answer, for too long."""

@@ -5,16 +5,16 @@ import ipaddress
 import os
 import socket
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from config.endpoint import join_endpoint
+from config.endpoint import PORT_MAX, join_endpoint
 
 # Enough for a burst of clients; the kernel cuts it to net.core.somaxconn.
 _BACKLOG: Final = 128
 # Local sockets are for the owner and the group `ramster`.
 _SOCKET_MODE: Final = 0o660
-_PORT_MAX: Final = 65535
 
 
 class SocketPathTaken(Exception):
@@ -57,6 +57,17 @@ def listen_unix(path: Path) -> socket.socket:
     return listener
 
 
+@contextlib.contextmanager
+def unix_listener(path: Path) -> Iterator[socket.socket]:
+    """Listen at `path` during the block, as `listen_unix` does; its end closes the socket and removes our file."""
+    with listen_unix(path) as listener:
+        inode = path.lstat().st_ino
+        try:
+            yield listener
+        finally:
+            _remove_socket_file(path, inode)
+
+
 def _remove_stale(path: Path) -> None:
     try:
         mode = path.lstat().st_mode
@@ -77,12 +88,7 @@ def _remove_stale(path: Path) -> None:
     raise SocketPathTaken(path, "another server listens there")
 
 
-def inode_of(path: Path) -> int:
-    """Return which file is at `path`, to be told apart from a later one of the same name."""
-    return path.lstat().st_ino
-
-
-def remove_socket_file(path: Path, inode: int) -> None:
+def _remove_socket_file(path: Path, inode: int) -> None:
     """Remove our socket file, unless somebody has put another in its place."""
     with contextlib.suppress(FileNotFoundError):
         if path.lstat().st_ino == inode:
@@ -132,6 +138,6 @@ def parse_loopback(listen: str) -> tuple[str, int]:
         raise ListenAddressRefused(f"{listen!r} is not ADDRESS:PORT") from None
     if not address.is_loopback:
         raise ListenAddressRefused(f"{listen!r} is not a loopback address")
-    if not (port.isascii() and port.isdigit() and int(port) <= _PORT_MAX):
-        raise ListenAddressRefused(f"{listen!r} has no port from 0 to {_PORT_MAX}")
+    if not (port.isascii() and port.isdigit() and int(port) <= PORT_MAX):
+        raise ListenAddressRefused(f"{listen!r} has no port from 0 to {PORT_MAX}")
     return host, int(port)

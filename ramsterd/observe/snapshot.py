@@ -13,7 +13,7 @@ from ramsterd.endpoints.statistics import (
     EndpointStatistics,
     MetricsStatistics,
 )
-from ramsterd.frontends.nbd.counters import NbdStatistics
+from ramsterd.frontends.clients.counters import ClientStatistics
 from ramsterd.frontends.pager import PagerStatistics
 from ramsterd.frontends.tmem.counters import TmemStatistics
 from ramsterd.host.logs import LogStatistics
@@ -73,7 +73,7 @@ class DaemonStatistics:
     members: MembersStatistics
     engine: EngineStatistics
     pager: PagerStatistics
-    nbd: NbdStatistics
+    nbd: ClientStatistics
     tmem: TmemStatistics
     exports: tuple[ExportSnapshot, ...]
     marks: MarksStatistics

@@ -13,8 +13,9 @@ import trio.testing
 
 from config.limits import PAGE_BYTES
 from ramsterd.core.page import PoolId
-from ramsterd.frontends.nbd.connection import Clients, Connection, Ended
-from ramsterd.frontends.nbd.counters import Counters
+from ramsterd.frontends.clients.exchange import Ended
+from ramsterd.frontends.nbd.connection import Clients, Connection
+from ramsterd.frontends.nbd.counters import Counters, End
 from ramsterd.frontends.nbd.export import Export
 from ramsterd.frontends.nbd.protocol import (
     Command,
@@ -47,7 +48,7 @@ class Client:
     def __init__(self, stream: trio.SocketStream, pager: FakePager) -> None:
         self.stream = stream
         self.pager = pager
-        self.ended: Ended | None = None
+        self.ended: Ended[End] | None = None
         self._cookie = 0
 
     async def receive(self, count: int) -> bytes:

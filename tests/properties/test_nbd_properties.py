@@ -39,7 +39,7 @@ def chunks(data: bytes, rng: random.Random) -> list[bytes]:
 
 def feed(transmission: Transmission, data: bytes) -> None:
     while data:
-        count = min(len(data), len(transmission.received.target()))
+        count = min(len(data), len(transmission.received.space()))
         transmission.received.feed(data[:count])
         data = data[count:]
         transmission.serve()

@@ -173,7 +173,7 @@ class DiskClient:
             if transmission.has_unserved:
                 transmission.serve()
             elif self._received:
-                some = self._received[: len(transmission.received.target())]
+                some = self._received[: len(transmission.received.space())]
                 self._received = self._received[len(some) :]
                 transmission.received.feed(some)
                 transmission.serve()

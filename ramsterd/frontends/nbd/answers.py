@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from config.limits import PAGE_BYTES
 from ramsterd.core.page import ZERO_PAGE
-from ramsterd.frontends.nbd.buffers import ReplyQueue
+from ramsterd.frontends.clients.replies import ReplyQueue
 from ramsterd.frontends.nbd.export import Extents
 from ramsterd.frontends.nbd.failures import Failure
 from ramsterd.frontends.nbd.parts import Pieces

@@ -1,9 +1,8 @@
-"""What one connection has received but not served, and has answered but not sent."""
+"""What one connection has received but not served.  Pure."""
 
 from typing import Final
 
 from net.buffers import KEPT_FRACTION, NO_BUFFER, BufferPool
-from net.transport import Piece
 from ramsterd.frontends.nbd.protocol import REQUEST_BYTES
 
 # Depth 32 of 4 KiB writes is 132 KiB, and a Unix socket holds about 208 KiB: one receive takes all there is.
@@ -33,7 +32,7 @@ class ReceiveBuffer:
         # What was not served when the buffer was given back.
         self._kept = b""
 
-    def target(self) -> memoryview:
+    def space(self) -> memoryview:
         """Return where to receive: never empty after `make_room`."""
         if not self.view:
             # A client that waits for each answer pays for this once a request.
@@ -64,13 +63,13 @@ class ReceiveBuffer:
         self._kept = b""
 
     def on_received(self, count: int) -> None:
-        """Take note of `count` bytes received into `target()`."""
+        """Take note of `count` bytes received into `space()`."""
         self.end += count
 
     def feed(self, data: bytes) -> None:
-        """Take bytes that were received otherwise; they must fit into `target()`."""
+        """Take bytes that were received otherwise; they must fit into `space()`."""
         if data:
-            self.target()[: len(data)] = data
+            self.space()[: len(data)] = data
             self.end += len(data)
 
     def unserved(self) -> bytes:
@@ -87,37 +86,3 @@ class ReceiveBuffer:
         elif self.start + wanted_bytes > RECEIVE_BYTES:
             self.view[:rest] = self.view[self.start : self.end]
             self.start, self.end = 0, rest
-
-
-class ReplyQueue:
-    """Pieces of replies, in the order they are sent.
-
-    Whoever appends to `pieces` adds their length to `queued_bytes`.
-    """
-
-    __slots__ = ("pieces", "queued_bytes")
-
-    def __init__(self) -> None:
-        self.pieces: list[Piece] = []
-        self.queued_bytes = 0
-
-    def clear(self) -> None:
-        """Forget everything: nobody is there to take it."""
-        self.pieces.clear()
-        self.queued_bytes = 0
-
-    def on_sent(self, count: int) -> None:
-        """Drop `count` bytes from the front."""
-        self.queued_bytes -= count
-        if self.queued_bytes == 0:
-            self.pieces.clear()
-            return
-        whole = 0
-        for piece in self.pieces:
-            if len(piece) > count:
-                break
-            count -= len(piece)
-            whole += 1
-        del self.pieces[:whole]
-        if count:
-            self.pieces[0] = memoryview(self.pieces[0])[count:]

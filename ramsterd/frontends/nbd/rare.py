@@ -49,6 +49,7 @@ class RareRequests:
         "_counters",
         "_debts",
         "_export",
+        "_in_flight",
         "_is_refused",
         "_pager",
         "_payload",
@@ -89,6 +90,7 @@ class RareRequests:
         self._pager = pager
         self._counters = counters
         self._debts = debts
+        self._in_flight = debts.in_flight
         self._answers = answers
         # The same, where the client takes structured replies.
         self._structured = structured
@@ -173,7 +175,7 @@ class RareRequests:
         if self.is_waiting:
             self.is_waiting = False
             self._is_refused = not is_set
-            self._debts.on_progress()
+            self._in_flight.on_answered()
 
     def _serve_write(
         self, flags: int, cookie: bytes, offset: int, length: int, payload: memoryview
@@ -183,7 +185,7 @@ class RareRequests:
             self.wanted_bytes = REQUEST_BYTES + length
             return INCOMPLETE
         self._counters.on_request(Command.WRITE)
-        self._debts.owe(length)
+        self._in_flight.begin(length)
         parts = self._parts(flags, cookie, length, offset, length)
         self._payload = Writing(self._export, self._pager, offset, length, parts)
         return self._take(payload)
@@ -218,7 +220,7 @@ class RareRequests:
             self._begin_range(command, flags, cookie, offset, length)
 
     def _begin_read(self, flags: int, cookie: bytes, offset: int, length: int) -> None:
-        self._debts.owe(length)
+        self._in_flight.begin(length)
         slices_count = -(-(offset % PAGE_BYTES + length) // _SLICE_BYTES)
         is_streamed = slices_count > 1 and not flags & CommandFlag.DF
         reading = Reading(
@@ -228,7 +230,7 @@ class RareRequests:
             length,
             slices_count=slices_count,
             streamed=self._structured if is_streamed else None,
-            on_progress=self._debts.on_progress,
+            on_progress=self._in_flight.on_answered,
             on_end=partial(self._debts.on_read_end, length),
         )
         self._advance(self._export.read(self._pager, offset, length, reading.on_slice))
@@ -241,7 +243,7 @@ class RareRequests:
         self._structured.extents(cookie, extents)
 
     def _begin_flush(self, cookie: bytes) -> None:
-        self._debts.owe(0)
+        self._in_flight.begin(0)
         parts = Parts(partial(self._debts.on_done, cookie, 0))
         if self._export.is_replicated:
             self._export.replicate(self._pager, 0, self._export.size, parts)
@@ -251,7 +253,7 @@ class RareRequests:
         self, command: int, flags: int, cookie: bytes, offset: int, length: int
     ) -> None:
         # No payload and no data: whatever the length, what waits is small.
-        self._debts.owe(0)
+        self._in_flight.begin(0)
         parts = self._parts(flags, cookie, 0, offset, length)
         export, pager = self._export, self._pager
         if command == Command.TRIM:

@@ -12,9 +12,12 @@ import trio
 
 from ramsterd.endpoints.accept import Acceptor
 from ramsterd.endpoints.descriptors import NO_LIMIT, Descriptors
-from ramsterd.endpoints.sockets import listen_tcp, listen_unix, remove_socket_file
+from ramsterd.endpoints.sockets import listen_tcp, unix_listener
+from ramsterd.frontends.clients.attendance import Attendance
+from ramsterd.frontends.clients.counters import ClientStatistics
+from ramsterd.frontends.clients.exchange import Ended
 from ramsterd.frontends.nbd.connection import Clients, Connection
-from ramsterd.frontends.nbd.counters import Counters, End, NbdStatistics
+from ramsterd.frontends.nbd.counters import Counters, End
 from ramsterd.frontends.nbd.export import Export
 from ramsterd.frontends.pager import DiskPager
 
@@ -54,22 +57,28 @@ class NbdServer:
         self._exports = tuple(exports)
         self._socket_path = socket_path
         self._listen = listen
-        # Those in a handshake count too, and could be for any export.
-        self._connections_max = connections_max * max(1, len(exports))
         self._acceptor = Acceptor("NBD client", logger=_log, descriptors=descriptors)
         self._counters = Counters()
+        self._attendance = Attendance(
+            self._acceptor,
+            self._counters,
+            connections_max=_connections_of_all(connections_max, exports),
+            stopped=End.STOPPED,
+        )
         self._clients = Clients(connections_max, self._counters)
         pager.call_settled(self._clients.on_settled)
 
     def set_exports(self, exports: Sequence[Export], *, connections_max: int) -> None:
         """Offer these to clients that connect from now on; those that are connected go on as they were told."""
         self._exports = tuple(exports)
-        self._connections_max = connections_max * max(1, len(exports))
+        self._attendance.connections_max = _connections_of_all(connections_max, exports)
         self._clients.set_connections_max(connections_max)
 
-    def statistics(self) -> NbdStatistics:
+    def statistics(self) -> ClientStatistics:
         """Return one snapshot of the counters."""
-        return self._counters.snapshot(connections_refused=self._acceptor.refused_total)
+        return self._counters.snapshot(
+            ClientStatistics, connections_refused=self._acceptor.refused_total
+        )
 
     @property
     def is_idle(self) -> bool:
@@ -93,9 +102,7 @@ class NbdServer:
             listeners: list[socket.socket] = []
             port: int | None = None
             if self._socket_path is not None:
-                listeners.append(stack.enter_context(listen_unix(self._socket_path)))
-                inode = self._socket_path.lstat().st_ino
-                stack.callback(remove_socket_file, self._socket_path, inode)
+                listeners.append(stack.enter_context(unix_listener(self._socket_path)))
             if self._listen:
                 listeners.append(stack.enter_context(listen_tcp(self._listen)))
                 port = listeners[-1].getsockname()[1]
@@ -109,25 +116,18 @@ class NbdServer:
                 task_status.started(port)
 
     def _on_accepted(self, nursery: trio.Nursery, sock: socket.socket) -> None:
-        if self._counters.connections >= self._connections_max:
-            self._acceptor.refuse(sock, f"{self._connections_max} connections already")
-            return
-        self._counters.connections += 1
-        self._counters.connections_total += 1
-        nursery.start_soon(self._run, sock, self._counters.connections_total)
+        self._attendance.admit(nursery, sock, self._serve_client)
 
-    async def _run(self, sock: socket.socket, number: int) -> None:
-        end = End.STOPPED
-        try:
-            with sock:
-                if sock.family != socket.AF_UNIX:
-                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                _log.debug("NBD client %d connected", number)
-                connection = Connection(sock, self._exports, self._pager, self._clients)
-                ended = await connection.serve()
-                end = ended.end
-        finally:
-            self._counters.connections -= 1
-            self._counters.ended[end] += 1
+    async def _serve_client(self, sock: socket.socket, number: int) -> Ended[End]:
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        _log.debug("NBD client %d connected", number)
+        ended = await Connection(sock, self._exports, self._pager, self._clients).serve()
         detail = f" ({ended.detail})" if ended.detail else ""
-        _log.log(_LEVELS[end], "NBD client %d: %s%s", number, end.value, detail)
+        _log.log(_LEVELS[ended.end], "NBD client %d: %s%s", number, ended.end.value, detail)
+        return ended
+
+
+def _connections_of_all(connections_max: int, exports: Sequence[Export]) -> int:
+    """Return how many clients all exports may have; those in a handshake count too, and could be for any of them."""
+    return connections_max * max(1, len(exports))

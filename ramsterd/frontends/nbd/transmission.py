@@ -18,18 +18,17 @@ from typing import Final
 
 from config.limits import PAGE_BYTES
 from net.buffers import BufferPool
+from ramsterd.frontends.clients.replies import ReplyQueue
 from ramsterd.frontends.nbd.answers import SUCCESS, SimpleAnswers, StructuredAnswers
-from ramsterd.frontends.nbd.buffers import WHOLE_WRITE_BYTES_MAX, ReceiveBuffer, ReplyQueue
+from ramsterd.frontends.nbd.buffers import WHOLE_WRITE_BYTES_MAX, ReceiveBuffer
 from ramsterd.frontends.nbd.counters import Counters
 from ramsterd.frontends.nbd.debts import Debts
 from ramsterd.frontends.nbd.protocol import (
-    IN_FLIGHT_BYTES_MAX,
     PASS_PAGES_MAX,
     REPLY_BYTES,
     REPLY_BYTES_MAX,
     REQUEST,
     REQUEST_BYTES,
-    REQUESTS_IN_FLIGHT_MAX,
     SLICE_PAGES,
     Command,
     request_word,
@@ -61,6 +60,7 @@ class Transmission:
     __slots__ = (
         "_debts",
         "_everyday",
+        "_in_flight",
         "_mark",
         "_pager",
         "_rare",
@@ -88,6 +88,7 @@ class Transmission:
         answers = structured or SimpleAnswers(self.replies)
         self._pager = pager
         self._debts = Debts(answers, counters, on_late_reply)
+        self._in_flight = self._debts.in_flight
         self._rare = RareRequests(session, pager, counters, self._debts, answers, structured)
         self._requests_counted = counters.requests
         # What `_serve` needs of others, looked up once.
@@ -109,12 +110,17 @@ class Transmission:
     @property
     def in_flight_count(self) -> int:
         """How many requests wait, for the pager or for the state file."""
-        return self._debts.in_flight_count + self._rare.is_waiting
+        return self._in_flight.count + self._rare.is_waiting
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether any request waits."""
+        return bool(self.in_flight_count)
 
     @property
     def in_flight_bytes(self) -> int:
         """How many bytes of data they have."""
-        return self._debts.in_flight_bytes
+        return self._in_flight.bytes
 
     @property
     def is_disconnecting(self) -> bool:
@@ -129,11 +135,7 @@ class Transmission:
         """
         if self.replies.queued_bytes >= REPLY_BYTES_MAX or self._rare.is_waiting:
             return True
-        debts = self._debts
-        return (
-            debts.in_flight_bytes >= IN_FLIGHT_BYTES_MAX
-            or debts.in_flight_count >= REQUESTS_IN_FLIGHT_MAX
-        ) and not self._rare.is_begun
+        return self._in_flight.is_full and not self._rare.is_begun
 
     @property
     def pages_of_pass(self) -> int:
@@ -151,7 +153,7 @@ class Transmission:
         May be called twice.
         """
         self._pager.close()
-        self._debts.close()
+        self._in_flight.close()
         self._rare.close()
         self.received.close()
         self.replies.clear()
@@ -164,8 +166,8 @@ class Transmission:
                 before it were served.
         """
         # A client that waits for each answer pays for all of this once a request.
-        rare, debts = self._rare, self._debts
-        debts.in_pass = True
+        rare, in_flight = self._rare, self._in_flight
+        in_flight.is_in_pass = True
         rare.pages_of_pass = 0
         try:
             if rare.is_under_way:
@@ -173,13 +175,13 @@ class Transmission:
             if rare.is_under_way:
                 self.has_unserved = rare.has_slices
             else:
-                owes = debts.in_flight_count or self.replies.queued_bytes
+                owes = in_flight.count or self.replies.queued_bytes
                 self.has_unserved = bool(owes) and self.is_full
                 if not self.has_unserved:
                     # The first WRITE to a blank export waits for the state file, in `rare`.
                     self._serve(self._write_word if self._mark.is_set else -1)
         finally:
-            debts.in_pass = False
+            in_flight.is_in_pass = False
         if not self.has_unserved and not rare.is_disconnecting:
             self.received.make_room(rare.wanted_bytes)
 

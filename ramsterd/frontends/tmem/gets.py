@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from ramsterd.frontends.clients.in_flight import InFlight
 from ramsterd.frontends.pager import GetOutcome, GetResult, Taken
 from ramsterd.frontends.pager.interface import PoolClient
-from ramsterd.frontends.tmem.in_flight import InFlight
 from ramsterd.frontends.tmem.messages import PAGE_BYTES, PageState
 from ramsterd.frontends.tmem.pools import PoolBook, TmemPool
-from ramsterd.frontends.tmem.replies import ReplyQueue
+from ramsterd.frontends.tmem.replies import Replies
 
 _ALL_PAGES: Final = bytes([PageState.PAGE])
 _STATE_OF: Final = {
@@ -52,7 +52,7 @@ class Gets:
     """The gets of one connection."""
 
     def __init__(
-        self, pager: PoolClient, book: PoolBook, replies: ReplyQueue, in_flight: InFlight
+        self, pager: PoolClient, book: PoolBook, replies: Replies, in_flight: InFlight
     ) -> None:
         self._pager = pager
         self._book = book

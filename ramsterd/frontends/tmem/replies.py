@@ -1,7 +1,6 @@
-"""What one connection has answered but not yet sent."""
+"""Replies as frames.  Pure."""
 
-from typing import TypeAlias
-
+from ramsterd.frontends.clients.replies import ReplyQueue
 from ramsterd.frontends.tmem.messages import (
     PAGE_BYTES,
     ErrorCode,
@@ -10,17 +9,11 @@ from ramsterd.frontends.tmem.messages import (
     encode_reply,
 )
 
-Piece: TypeAlias = bytes | memoryview
 
+class Replies(ReplyQueue):
+    """The replies of one connection, in the order they are sent."""
 
-class ReplyQueue:
-    """Pieces of replies, in the order they are sent."""
-
-    __slots__ = ("pieces", "queued_bytes")
-
-    def __init__(self) -> None:
-        self.pieces: list[Piece] = []
-        self.queued_bytes = 0
+    __slots__ = ()
 
     def answer(
         self, frame_type: TmemType, request_id: int, table: bytes = b"", *, count: int = 0
@@ -45,24 +38,3 @@ class ReplyQueue:
         piece = encode_error(request_id, code, text)
         self.pieces.append(piece)
         self.queued_bytes += len(piece)
-
-    def on_sent(self, count: int) -> None:
-        """Drop `count` bytes from the front."""
-        self.queued_bytes -= count
-        if self.queued_bytes == 0:
-            self.pieces.clear()
-            return
-        whole = 0
-        for piece in self.pieces:
-            if len(piece) > count:
-                break
-            count -= len(piece)
-            whole += 1
-        del self.pieces[:whole]
-        if count:
-            self.pieces[0] = memoryview(self.pieces[0])[count:]
-
-    def clear(self) -> None:
-        """Forget everything: nobody is there to take it."""
-        self.pieces.clear()
-        self.queued_bytes = 0

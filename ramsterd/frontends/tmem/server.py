@@ -2,6 +2,7 @@
 
 import logging
 import socket
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -12,7 +13,9 @@ from net.buffers import BufferPool
 from ramsterd.endpoints.accept import Acceptor
 from ramsterd.endpoints.descriptors import NO_LIMIT, Descriptors
 from ramsterd.endpoints.hangups import Hangups
-from ramsterd.endpoints.sockets import listen_unix, remove_socket_file
+from ramsterd.endpoints.sockets import unix_listener
+from ramsterd.frontends.clients.attendance import Attendance
+from ramsterd.frontends.clients.exchange import Ended
 from ramsterd.frontends.tmem.connection import Connection
 from ramsterd.frontends.tmem.counters import Counters, End, TmemStatistics
 from ramsterd.frontends.tmem.messages import (
@@ -52,11 +55,13 @@ class TmemServer:
         self._pager = pager
         self._socket_path = socket_path
         self._users = users
-        self._connections_max = connections_max
         self._acceptor = Acceptor(
             "tmem client", logger=_log, descriptors=descriptors, last_words=_too_many
         )
         self._counters = Counters()
+        self._attendance = Attendance(
+            self._acceptor, self._counters, connections_max=connections_max, stopped=End.STOPPED
+        )
         self._buffers = BufferPool()
         self._hangups = Hangups()
         self._sweeper = trio.lowlevel.ParkingLot()
@@ -66,7 +71,7 @@ class TmemServer:
         """Change who may have how much, from now on; whoever is connected stays, and keeps what is there."""
         self._book.set_quotas(quotas)
         self._users = users
-        self._connections_max = connections_max
+        self._attendance.connections_max = connections_max
 
     def _on_doomed(self) -> None:
         self._sweeper.unpark()
@@ -75,10 +80,11 @@ class TmemServer:
         """Return one snapshot; pages of pools as they are charged."""
         book = self._book
         return self._counters.snapshot(
-            book.pool_snapshots(),
-            book.user_snapshots(),
-            book.doomed_pools,
+            TmemStatistics,
             connections_refused=self._acceptor.refused_total,
+            pools=book.pool_snapshots(),
+            users=book.user_snapshots(),
+            doomed_pools=book.doomed_pools,
         )
 
     def clear_emptied(self) -> None:
@@ -104,19 +110,14 @@ class TmemServer:
         if self._socket_path is None:
             task_status.started()
             return
-        with listen_unix(self._socket_path) as listener:
-            inode = self._socket_path.lstat().st_ino
-            try:
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._hangups.serve)
-                    nursery.start_soon(self._sweep)
-                    nursery.start_soon(
-                        self._acceptor.run, listener, partial(self._on_accepted, nursery)
-                    )
-                    task_status.started()
-            finally:
-                self._hangups.close()
-                remove_socket_file(self._socket_path, inode)
+        with unix_listener(self._socket_path) as listener, closing(self._hangups):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._hangups.serve)
+                nursery.start_soon(self._sweep)
+                nursery.start_soon(
+                    self._acceptor.run, listener, partial(self._on_accepted, nursery)
+                )
+                task_status.started()
 
     async def _sweep(self) -> None:
         """Drop the pages of destroyed pools, a slice at a time."""
@@ -134,37 +135,21 @@ class TmemServer:
         if user not in self._users:
             text = f"user {user} is not in [tmem] users"
             self._acceptor.refuse(sock, text, encode_error(0, ErrorCode.NOT_ALLOWED, text))
-        elif self._counters.connections >= self._connections_max:
-            self._acceptor.refuse(sock, f"{self._connections_max} connections already")
         else:
-            self._counters.connections += 1
-            self._counters.connections_total += 1
-            nursery.start_soon(self._run, sock, user, self._counters.connections_total)
+            self._attendance.admit(nursery, sock, partial(self._serve_client, user))
 
-    async def _run(self, sock: socket.socket, user: int, number: int) -> None:
-        end, name = End.STOPPED, ""
-        detail = ""
-        try:
-            with sock:
-                _log.debug("tmem client %d of user %d connected", number, user)
-                connection = Connection(
-                    sock,
-                    self._pager,
-                    self._book,
-                    user,
-                    self._counters,
-                    self._buffers,
-                    self._hangups,
-                )
-                ended = await connection.serve()
-                end, detail, name = ended.end, ended.detail, connection.client_name
-        finally:
-            self._counters.connections -= 1
-            self._counters.ended[end] += 1
-        level = logging.DEBUG if end in _QUIET_ENDS else logging.WARNING
-        _log.log(
-            level, "tmem client %d (user %d, %r): %s (%s)", number, user, name, end.value, detail
+    async def _serve_client(self, user: int, sock: socket.socket, number: int) -> Ended[End]:
+        _log.debug("tmem client %d of user %d connected", number, user)
+        connection = Connection(
+            sock, self._pager, self._book, user, self._counters, self._buffers, self._hangups
         )
+        ended = await connection.serve()
+        _log.log(
+            logging.DEBUG if ended.end in _QUIET_ENDS else logging.WARNING,
+            "tmem client %d (user %d, %r): %s (%s)",
+            number, user, connection.client_name, ended.end.value, ended.detail,
+        )  # fmt: skip
+        return ended
 
 
 def _too_many(reason: str) -> bytes:

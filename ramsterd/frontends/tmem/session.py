@@ -22,12 +22,12 @@ from net.errors import RemoteProtocolError
 from net.frame import Frame, FrameDecoder
 from net.packing import pack_fields
 from ramsterd.core.page import INDEX_MAX, PAGE_BYTES, PoolKind
+from ramsterd.frontends.clients.in_flight import InFlight
 from ramsterd.frontends.pager import PutOutcome
 from ramsterd.frontends.pager.interface import PoolClient
 from ramsterd.frontends.tmem.counters import Counters
 from ramsterd.frontends.tmem.flushing import FLUSH_PAGES_MAX, Flush
 from ramsterd.frontends.tmem.gets import Get, Gets, OpenPool
-from ramsterd.frontends.tmem.in_flight import InFlight
 from ramsterd.frontends.tmem.messages import (
     COUNT,
     IN_FLIGHT_BYTES_MAX,
@@ -48,7 +48,7 @@ from ramsterd.frontends.tmem.messages import (
     parse_run,
 )
 from ramsterd.frontends.tmem.pools import PoolBook, Refused, TmemPool
-from ramsterd.frontends.tmem.replies import ReplyQueue
+from ramsterd.frontends.tmem.replies import Replies
 
 # In pages; about 5 ms of puts.
 PASS_WORK_MAX: Final = 1024
@@ -71,6 +71,9 @@ class Session:
     use: `close` it.
     """
 
+    # This protocol has no goodbye: a client that is done closes its connection.
+    is_disconnecting: Final = False
+
     def __init__(
         self,
         pager: PoolClient,
@@ -82,8 +85,13 @@ class Session:
         pool: BufferPool | None = None,
     ) -> None:
         self.received = FrameDecoder(REQUEST_LIMITS, pool=pool)
-        self.replies = ReplyQueue()
-        self.in_flight = InFlight(counters, on_late_reply)
+        self.replies = Replies()
+        self.in_flight = InFlight(
+            counters,
+            on_late_reply,
+            bytes_max=IN_FLIGHT_BYTES_MAX,
+            requests_max=REQUESTS_IN_FLIGHT_MAX,
+        )
         self.client_name = ""
         self.is_greeted = False
         # The pass ended before all that was received was served.
@@ -118,6 +126,11 @@ class Session:
     def is_waiting(self) -> bool:
         """Whether a request waits, for the pager, the state file, or a destroyed pool to be swept."""
         return self._is_waiting or bool(self.in_flight.count)
+
+    @property
+    def pages_of_pass(self) -> int:
+        """How much work the last pass was, in pages."""
+        return self._work
 
     def close(self) -> None:
         """The connection is over: what it waits for has no effect any more, its private pools go, replies are forgotten.

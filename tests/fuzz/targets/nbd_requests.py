@@ -68,7 +68,7 @@ class Client:
         """Send bytes, and take what is answered whenever the server waits for that."""
         transmission = self.transmission
         while data and not transmission.is_disconnecting:
-            space = transmission.received.target()
+            space = transmission.received.space()
             assert len(space) > 0, "nothing could ever be received again"
             count = min(len(space), len(data))
             transmission.received.feed(data[:count])

@@ -86,7 +86,7 @@ class Program:
         self._session.close()
         self._sweep()
         self._book.check_invariants()
-        assert self._counters.in_flight == 0
+        assert self._counters.in_flight_count == 0
         assert all(snapshot.name for snapshot in self._book.pool_snapshots()), (
             "a private pool was left"
         )

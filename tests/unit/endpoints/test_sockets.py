@@ -3,6 +3,7 @@
 import os
 import socket
 import stat
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from ramsterd.endpoints.sockets import (
     listen_tcp,
     listen_unix,
     parse_loopback,
-    remove_socket_file,
+    unix_listener,
 )
 
 
@@ -63,15 +64,22 @@ def test_a_path_that_cannot_be_bound_leaks_nothing(tmp_path: Path) -> None:
         listen_unix(tmp_path / "missing" / "nbd.sock")
 
 
+def test_the_socket_file_is_removed_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "nbd.sock"
+    with unix_listener(path):
+        assert path.exists()
+    assert not path.exists()
+
+
 def test_only_our_own_socket_file_is_removed(tmp_path: Path) -> None:
     path = tmp_path / "nbd.sock"
-    with listen_unix(path):
-        inode = path.stat().st_ino
-        remove_socket_file(path, inode + 1)
+    with ExitStack() as stack:
+        with unix_listener(path):
+            path.unlink()
+            stack.enter_context(listen_unix(path))
         assert path.exists()
-        remove_socket_file(path, inode)
-        assert not path.exists()
-        remove_socket_file(path, inode)
+    with unix_listener(path):
+        path.unlink()
 
 
 def test_tcp_listens_on_loopback() -> None:

@@ -1,8 +1,7 @@
 """The receive buffer moves without losing a byte; the reply queue drops what went."""
 
 from net.buffers import KEPT_FRACTION, BufferPool
-from net.transport import Piece
-from ramsterd.frontends.nbd.buffers import RECEIVE_BYTES, ReceiveBuffer, ReplyQueue
+from ramsterd.frontends.nbd.buffers import RECEIVE_BYTES, ReceiveBuffer
 from tests.helpers.buffers import spare_bytes
 
 
@@ -15,7 +14,7 @@ def test_an_empty_buffer_starts_over() -> None:
     buffer.feed(b"x" * 100)
     buffer.start = 100
     buffer.make_room(28)
-    assert len(buffer.target()) == RECEIVE_BYTES
+    assert len(buffer.space()) == RECEIVE_BYTES
 
 
 def test_a_request_at_the_end_moves_to_the_front() -> None:
@@ -24,7 +23,7 @@ def test_a_request_at_the_end_moves_to_the_front() -> None:
     buffer.start = RECEIVE_BYTES - 5
     buffer.make_room(28)
     assert unserved(buffer) == b"begin"
-    assert len(buffer.target()) == RECEIVE_BYTES - 5
+    assert len(buffer.space()) == RECEIVE_BYTES - 5
 
 
 def test_a_move_over_itself_keeps_the_bytes() -> None:
@@ -34,7 +33,7 @@ def test_a_move_over_itself_keeps_the_bytes() -> None:
     buffer.start = 1
     buffer.make_room(RECEIVE_BYTES)
     assert unserved(buffer) == content[1:]
-    assert len(buffer.target()) == 1
+    assert len(buffer.space()) == 1
 
 
 def test_an_idle_buffer_is_given_back_and_its_rest_is_kept() -> None:
@@ -62,15 +61,3 @@ def test_a_rest_that_is_long_keeps_the_buffer() -> None:
     buffer.on_idle()
     buffer.close()
     assert spare_bytes(pool) == RECEIVE_BYTES, "given back once"
-
-
-def test_what_was_sent_leaves_the_queue_wherever_it_was_cut() -> None:
-    pieces: list[Piece] = [b"abc", b"", b"defg", memoryview(b"hi")]
-    whole = b"".join(pieces)
-    for first in range(1, len(whole) + 1):
-        queue = ReplyQueue()
-        queue.pieces.extend(pieces)
-        queue.queued_bytes = len(whole)
-        queue.on_sent(first)
-        assert b"".join(queue.pieces) == whole[first:]
-        assert queue.queued_bytes == len(whole) - first

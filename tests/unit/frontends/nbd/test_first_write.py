@@ -36,7 +36,7 @@ class Client:
 
     def say(self, data: bytes) -> None:
         while data:
-            count = min(len(data), len(self.transmission.received.target()))
+            count = min(len(data), len(self.transmission.received.space()))
             self.transmission.received.feed(data[:count])
             data = data[count:]
             self.serve_on()

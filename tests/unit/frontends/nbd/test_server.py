@@ -13,10 +13,12 @@ import trio
 import trio.testing
 
 from ramsterd.core.page import PoolId
+from ramsterd.endpoints.connections import send_all
 from ramsterd.endpoints.sockets import SocketPathTaken
+from ramsterd.frontends.clients.counters import ClientStatistics
 from ramsterd.frontends.nbd.buffers import RECEIVE_BYTES
 from ramsterd.frontends.nbd.connection import Clients, Connection
-from ramsterd.frontends.nbd.counters import Counters, End, NbdStatistics
+from ramsterd.frontends.nbd.counters import Counters, End
 from ramsterd.frontends.nbd.export import Export
 from ramsterd.frontends.nbd.protocol import (
     HANDSHAKE_SECONDS_MAX,
@@ -52,7 +54,7 @@ class Running:
         )
 
     @property
-    def statistics(self) -> NbdStatistics:
+    def statistics(self) -> ClientStatistics:
         return self.server.statistics()
 
     async def dial(self) -> trio.SocketStream:
@@ -292,7 +294,7 @@ async def test_nothing_of_a_client_that_is_gone_takes_effect_though_nobody_reads
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_tcp: bool
 ) -> None:
     """It has as many requests in flight as it may, so what it sent after them, and its end, lie unread."""
-    monkeypatch.setattr("ramsterd.frontends.nbd.transmission.REQUESTS_IN_FLIGHT_MAX", 4)
+    monkeypatch.setattr("ramsterd.frontends.nbd.debts.REQUESTS_IN_FLIGHT_MAX", 4)
     async with running(tmp_path) as server:
         server.pager.is_delaying = True
         if is_tcp:
@@ -397,14 +399,16 @@ async def test_an_export_takes_as_many_clients_as_it_may_and_the_next_is_told(
         await stream.aclose()
 
 
-async def test_clients_that_are_still_told_so_count_as_clients() -> None:
+async def test_clients_that_are_still_told_so_count_as_clients(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The answer to GO may wait for a client that takes nothing: the last place is gone by then all the same."""
 
-    class Reserved(Connection):
-        async def _send_all(self, data: bytes) -> None:
-            await taken.wait()
-            await super()._send_all(data)
+    async def send_later(sock: socket.socket, data: bytes) -> None:
+        await taken.wait()
+        await send_all(sock, data)
 
+    monkeypatch.setattr("ramsterd.frontends.nbd.connection.send_all", send_later)
     taken = trio.Event()
     clients = Clients(1, Counters())
     pairs = [socket.socketpair() for _ in range(2)]
@@ -412,7 +416,7 @@ async def test_clients_that_are_still_told_so_count_as_clients() -> None:
         for ours, theirs in pairs:
             ours.setblocking(False)
             theirs.sendall(struct.pack(">I", 3) + option_go("disk"))
-            nursery.start_soon(Reserved(ours, [EXPORT], FakePager(), clients).serve)
+            nursery.start_soon(Connection(ours, [EXPORT], FakePager(), clients).serve)
         await trio.testing.wait_all_tasks_blocked()
         taken.set()
         await trio.testing.wait_all_tasks_blocked()

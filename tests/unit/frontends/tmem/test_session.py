@@ -331,10 +331,10 @@ def test_gets_that_wait_are_bounded_in_bytes() -> None:
     feed(pair.session, get_bytes * 1000)
     assert pair.session.is_full
     assert pair.session.in_flight.bytes == IN_FLIGHT_BYTES_MAX
-    assert pair.counters.in_flight == pair.session.in_flight.count
+    assert pair.counters.in_flight_count == pair.session.in_flight.count
     pair.session.close()
     pair.pager.release()
-    assert pair.counters.in_flight == 0
+    assert pair.counters.in_flight_count == 0
     assert not pair.session.replies.queued_bytes
 
 

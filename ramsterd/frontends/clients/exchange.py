@@ -1,0 +1,295 @@
+"""One client's socket: the trio shell around the requests of one connection.
+
+Two tasks.  The receiver takes what the socket has, serves it in one pass, settles the pager and sends the replies at
+once without waiting.  What completes later is sent by `push`, at the end of the pass that completed it, whoever began
+that, or by the sender when `send_soon` wakes it.  The sender sends what the socket did not take; it sleeps until there
+is some.  All of them only ever call `_send_now`, which does not await: pieces leave whole and in order.
+
+Sockets are tried first and waited for only when they would block, since a wait costs more than a request.
+
+Why a connection ended is a value.  An exception that is kept keeps the frames that it passed, and they keep it: such a
+cycle holds buffers and replies until the collector looks for it, which it seldom does.
+"""
+
+import math
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any, Final, Generic, NamedTuple, NoReturn, Protocol
+
+import trio
+
+from config.limits import PAGE_BYTES
+from net.errors import RemoteProtocolError
+from ramsterd.endpoints.hangups import Hangups, OnHangup
+from ramsterd.frontends.clients.counters import Counters, EndT
+from ramsterd.frontends.clients.replies import ReplyQueue
+
+# Pages served without a wait before other tasks get their turn, about a millisecond; after a pass that met a limit
+# they get it at once.  A pass counts as some pages, however short it was.
+_TURN_PAGES_MAX: Final = 128
+_PASS_PAGES_MIN: Final = 4
+# Pieces of one sendmsg (IOV_MAX of limits.h).
+_PIECES_MAX: Final = 1024
+# No count that a receive returns.
+_NOTHING_YET: Final = -1
+
+
+class Ended(NamedTuple, Generic[EndT]):
+    """The connection is over; the reason is told apart and told in words."""
+
+    end: EndT
+    detail: str = ""
+
+
+class Ends(NamedTuple, Generic[EndT]):
+    """How a front end calls the ends that every connection may have."""
+
+    # Its client left without a goodbye.
+    closed: EndT
+    # An error of the network.
+    broken: EndT
+    # Its client broke the protocol.
+    garbage: EndT
+
+
+class Received(Protocol):
+    """Bytes that a client sent, until they are served."""
+
+    def space(self) -> memoryview:
+        """Return where to receive, never empty."""
+        ...
+
+    def on_received(self, count: int, /) -> None:
+        """Take note of `count` bytes received into `space()`."""
+        ...
+
+    def on_idle(self) -> None:
+        """Nothing comes for now."""
+        ...
+
+
+class Requests(Protocol):
+    """The requests of one client and their replies, as its protocol has them."""
+
+    # The pass ended before all that was received was served.
+    has_unserved: bool
+
+    @property
+    def received(self) -> Received:
+        """What came and is not served."""
+        ...
+
+    @property
+    def replies(self) -> ReplyQueue:
+        """What is answered and not sent."""
+        ...
+
+    @property
+    def is_full(self) -> bool:
+        """Whether to serve and receive nothing until replies have left or waits have ended."""
+        ...
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a request waits: nobody is there for its answer when the client is gone."""
+        ...
+
+    @property
+    def is_disconnecting(self) -> bool:
+        """Whether the client said goodbye: nothing more is received."""
+        ...
+
+    @property
+    def pages_of_pass(self) -> int:
+        """How much work the last pass was, in pages, apart from those that came over the socket."""
+        ...
+
+    def serve(self) -> None:
+        """Serve what was received, until a limit is reached.
+
+        Raises:
+            RemoteProtocolError: The client broke the protocol.  Requests before that were served.
+        """
+        ...
+
+    def close(self) -> None:
+        """The connection is over: nothing of it has an effect any more.  May be called twice."""
+        ...
+
+
+class Exchange(Generic[EndT]):
+    """Receives, serves and answers until the connection ends."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        counters: Counters[EndT, Any],
+        ends: Ends[EndT],
+        *,
+        settle: Callable[[], object],
+    ) -> None:
+        """Wire it; `settle` is called after each pass, and sends what the pager has to send."""
+        self._sock = sock
+        self._counters = counters
+        self._ends = ends
+        self._settle = settle
+        # None before and after `run`: they may know this exchange, and must not be kept by it.
+        self._requests: Requests | None = None
+        # Why it ended; from then on nothing of it has an effect.
+        self._ended: Ended[EndT] | None = None
+        # The client has closed its side: it may read, but sends no more.
+        self._is_hung_up = False
+        self._scope = trio.CancelScope()
+        # Where the sender sleeps, and where the receiver waits for room.
+        self._sender = trio.lowlevel.ParkingLot()
+        self._receiver = trio.lowlevel.ParkingLot()
+
+    async def run(
+        self,
+        requests: Requests,
+        hangups: Hangups,
+        on_hangup: OnHangup,
+        *tasks: Callable[[], Awaitable[Ended[EndT] | None]],
+    ) -> Ended[EndT]:
+        """Serve until the connection ends, and return why.
+
+        Args:
+            requests: What is served; closed at the end.
+            hangups: Tell when the client is gone.
+            on_hangup: Is told then, and may `end` the connection.
+            tasks: Run beside the sender; one that returns a reason ends the connection.  One of them is, or calls,
+                `receive`.
+        """
+        self._requests = requests
+        on_gone = partial(self._on_hangup, on_hangup)
+        try:
+            with self._scope, hangups.watching(self._sock, on_gone):
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._end_with, self._send_late)
+                    for task in tasks:
+                        nursery.start_soon(self._end_with, task)
+        finally:
+            self._requests = None
+            requests.close()
+            self._settle()
+        assert self._ended is not None, "nothing else ends it"
+        return self._ended
+
+    async def _end_with(self, task: Callable[[], Awaitable[Ended[EndT] | None]]) -> None:
+        """Run a task; unless it returns None, the connection ends with it."""
+        ended: Ended[EndT] | None
+        try:
+            ended = await task()
+        except RemoteProtocolError as error:
+            ended = Ended(self._ends.garbage, str(error))
+        except OSError as error:
+            ended = Ended(self._ends.broken, str(error))
+        if ended is not None:
+            self.end(ended)
+
+    def end(self, ended: Ended[EndT]) -> None:
+        """The connection is over: in this very step, whatever its tasks still have to do."""
+        if self._ended is None and self._requests is not None:
+            self._ended = ended
+            self._requests.close()
+            self._settle()
+            self._scope.cancel()
+
+    def _on_hangup(self, on_hangup: OnHangup, is_dead: bool) -> None:
+        self._is_hung_up = True
+        on_hangup(is_dead)
+
+    def send_soon(self) -> None:
+        """Have the sender send what completed late, once the present pass is over."""
+        self._sender.unpark()
+
+    def push(self) -> None:
+        """Send what completed late."""
+        if self._requests is None:
+            return
+        # The sender meets an error again, in the task that is to end by it.
+        with suppress(OSError):
+            self._send_now(self._requests.replies)
+        if self._requests.replies.queued_bytes or self._receiver:
+            self._sender.unpark()
+
+    async def wait_progress(self) -> None:
+        """Wait until replies have left, or a wait has ended."""
+        await self._receiver.park()
+
+    async def receive(self) -> Ended[EndT] | None:
+        """Receive and serve until the client says goodbye; return why, if it did not."""
+        requests = self._requests
+        assert requests is not None, "called by `run`"
+        received = requests.received
+        turn_pages = 0
+        # What came with a handshake may have brought requests.
+        self._pass(requests)
+        while self._ended is None and not requests.is_disconnecting:
+            if self._is_hung_up and requests.is_waiting:
+                return Ended(self._ends.closed)
+            if requests.is_full:
+                await self._receiver.park()
+                turn_pages = 0
+                continue
+            if not requests.has_unserved:
+                try:
+                    count = self._sock.recv_into(received.space())
+                except BlockingIOError:
+                    count = _NOTHING_YET
+                if count == _NOTHING_YET:
+                    received.on_idle()
+                    await trio.lowlevel.wait_readable(self._sock)
+                    turn_pages = 0
+                    continue
+                if not count:
+                    return Ended(self._ends.closed)
+                self._counters.received_bytes += count
+                received.on_received(count)
+                turn_pages += count // PAGE_BYTES
+            self._pass(requests)
+            turn_pages += _PASS_PAGES_MIN + requests.pages_of_pass
+            if turn_pages >= _TURN_PAGES_MAX or requests.has_unserved:
+                turn_pages = 0
+                await trio.lowlevel.checkpoint()
+        return self._ended
+
+    def _pass(self, requests: Requests) -> None:
+        try:
+            requests.serve()
+        finally:
+            # Also what was served before garbage was met has effects and replies to send.
+            self._settle()
+            self._send_now(requests.replies)
+        if requests.replies.queued_bytes:
+            self._sender.unpark()
+
+    def _send_now(self, replies: ReplyQueue) -> None:
+        """Send what the socket takes without waiting."""
+        while replies.queued_bytes:
+            pieces = replies.pieces
+            if len(pieces) > _PIECES_MAX:
+                pieces = pieces[:_PIECES_MAX]
+            try:
+                count = self._sock.sendmsg(pieces)
+            except BlockingIOError:
+                return
+            self._counters.sent_bytes += count
+            replies.on_sent(count)
+
+    async def _send_late(self) -> NoReturn:
+        """Send what the socket did not take at once, for ever."""
+        requests = self._requests
+        assert requests is not None, "called by `run`"
+        replies = requests.replies
+        while True:
+            if replies.queued_bytes:
+                self._send_now(replies)
+            if not requests.is_full:
+                self._receiver.unpark(count=math.inf)
+            if replies.queued_bytes:
+                await trio.lowlevel.wait_writable(self._sock)
+            else:
+                await self._sender.park()

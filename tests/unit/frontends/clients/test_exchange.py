@@ -1,0 +1,149 @@
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import trio
+
+from net.errors import RemoteProtocolError
+from ramsterd.endpoints.hangups import Hangups
+from ramsterd.frontends.clients.counters import Counters
+from ramsterd.frontends.clients.exchange import Ended, Ends, Exchange
+from ramsterd.frontends.clients.replies import ReplyQueue
+from ramsterd.frontends.nbd.buffers import ReceiveBuffer
+from ramsterd.frontends.nbd.counters import End
+from ramsterd.frontends.nbd.protocol import Command, Errno
+
+ENDS = Ends(closed=End.CLOSED_EARLY, broken=End.BROKEN, garbage=End.GARBAGE)
+
+
+class Echo:
+    """Answers each byte with itself; `!` is garbage, `?` is answered by nobody, `.` is a goodbye."""
+
+    def __init__(self) -> None:
+        self.received = ReceiveBuffer()
+        self.replies = ReplyQueue()
+        self.has_unserved = False
+        self.is_full = False
+        self.is_waiting = False
+        self.is_disconnecting = False
+        self.pages_of_pass = 0
+        self.is_closed = False
+
+    def serve(self) -> None:
+        for word in self.received.unserved():
+            self.received.start += 1
+            match chr(word):
+                case "!":
+                    raise RemoteProtocolError("garbage")
+                case "?":
+                    self.is_waiting = True
+                case ".":
+                    self.is_disconnecting = True
+                case _:
+                    self.answer(bytes([word]))
+
+    def answer(self, reply: bytes) -> None:
+        self.replies.pieces.append(reply)
+        self.replies.queued_bytes += len(reply)
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class Story:
+    """An exchange, and the client's end of its socket."""
+
+    def __init__(self, ours: socket.socket, client: socket.socket, hangups: Hangups) -> None:
+        self.client = client
+        self.echo = Echo()
+        self.ended: Ended[End] | None = None
+        self._counters = Counters(End, tuple(Command), Errno)
+        self.exchange = Exchange(ours, self._counters, ENDS, settle=lambda: None)
+        self._hangups = hangups
+
+    async def run(self) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._hangups.serve)
+            self.ended = await self.exchange.run(
+                self.echo, self._hangups, lambda _: None, self.exchange.receive
+            )
+            nursery.cancel_scope.cancel()
+
+
+@pytest.fixture
+def story() -> Iterator[Story]:
+    with made_story() as made:
+        yield made
+
+
+@contextmanager
+def made_story() -> Iterator[Story]:
+    ours, client = socket.socketpair()
+    hangups = Hangups()
+    with ours, client:
+        ours.setblocking(False)
+        client.setblocking(False)
+        yield Story(ours, client, hangups)
+    hangups.close()
+
+
+async def test_what_was_asked_before_garbage_is_answered(story: Story) -> None:
+    story.client.send(b"ab!c")
+    await story.run()
+    assert story.ended == Ended(End.GARBAGE, "garbage")
+    assert story.client.recv(9) == b"ab"
+    assert story.echo.is_closed
+
+
+async def test_a_client_that_sends_no_more_has_its_answer_and_ends(story: Story) -> None:
+    story.client.send(b"a")
+    story.client.shutdown(socket.SHUT_WR)
+    await story.run()
+    assert story.ended == Ended(End.CLOSED_EARLY)
+    assert story.client.recv(9) == b"a"
+
+
+async def test_receiving_ends_with_the_goodbye(story: Story) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(story.run)
+        story.client.send(b"a.")
+        await trio.testing.wait_all_tasks_blocked()
+        assert story.client.recv(9) == b"a"
+        story.client.send(b"c")
+        await trio.testing.wait_all_tasks_blocked()
+        with pytest.raises(BlockingIOError):
+            story.client.recv(9)
+        story.exchange.end(Ended(End.DISCONNECTED))
+    assert story.ended == Ended(End.DISCONNECTED)
+
+
+async def test_who_waits_for_an_answer_and_hangs_up_is_gone_at_once(story: Story) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(story.run)
+        story.client.send(b"?")
+        await trio.testing.wait_all_tasks_blocked()
+        story.client.shutdown(socket.SHUT_WR)
+    assert story.ended == Ended(End.CLOSED_EARLY)
+
+
+@pytest.mark.parametrize("is_pushed", [True, False])
+async def test_a_late_answer_leaves_by_either_way(story: Story, *, is_pushed: bool) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(story.run)
+        await trio.testing.wait_all_tasks_blocked()
+        story.echo.answer(b"late")
+        if is_pushed:
+            story.exchange.push()
+        else:
+            story.exchange.send_soon()
+            await trio.testing.wait_all_tasks_blocked()
+        assert story.client.recv(9) == b"late"
+        story.client.close()
+
+
+async def test_a_push_before_and_after_does_nothing(story: Story) -> None:
+    story.exchange.push()
+    story.client.close()
+    await story.run()
+    story.exchange.push()
