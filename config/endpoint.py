@@ -9,6 +9,8 @@ from config.errors import Mismatch
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 PORT_MAX: Final = 65535
+# Of links and of the heartbeat, TCP and UDP alike.
+DEFAULT_PORT: Final = 7700
 # The longest IP literal with a scope stays well below; ipaddress puts the whole text into its errors.
 ADDRESS_BYTES_MAX: Final = 64
 _ENDPOINT: Final = re.compile(r"(?:\[(?P<v6>[^\]]*)\]|(?P<v4>[^:\[\]]*)):(?P<port>[0-9]{1,5})")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Final
 
 from config import kinds, limits
-from config.endpoint import PORT_MAX
+from config.endpoint import DEFAULT_PORT, PORT_MAX
 
 MIB = 1024 * 1024
 # Loggers are `ramster.NAME`; a test compares these with the code.
@@ -57,7 +57,7 @@ class NodeConfig:
     number: Annotated[int, kinds.Whole(0, limits.NODE_NUMBER_MAX)]
     name: Name
     address: Annotated[str, kinds.Address()]
-    port: Annotated[int, kinds.Whole(1, PORT_MAX)] = 7700
+    port: Annotated[int, kinds.Whole(1, PORT_MAX)] = DEFAULT_PORT
     zone: Annotated[str, kinds.Name(may_be_empty=True)] = ""
     # A cordoned node keeps what it holds and is given no new pages.
     cordoned: Flag = False

@@ -1,12 +1,12 @@
 """`ramsterctl cluster`: the command line that makes the files of nodes."""
 
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Final, NoReturn, TypeVar
+from typing import Final, TypeVar
 
 import click
 
+from ramsterd.cli.output import fail
 from ramsterd.provision.node_folders import (
     CannotInit,
     NodeSettings,
@@ -176,9 +176,3 @@ def say(commands: Iterable[str]) -> None:
     """Print commands as a person copies them."""
     for command in commands:
         click.echo(f"    {command}")
-
-
-def fail(message: str) -> NoReturn:
-    """End with status 1 and one line."""
-    click.echo(f"ramsterctl: {message}", err=True)
-    sys.exit(1)

@@ -1,6 +1,5 @@
 """`ramsterctl node`: the command line for members."""
 
-import json
 import math
 import time
 from collections.abc import Callable
@@ -10,7 +9,10 @@ from typing import Any, Final
 
 import click
 
+from config.endpoint import DEFAULT_PORT, join_endpoint
+from ramsterd.cli.ask import Ask
 from ramsterd.cli.drain_progress import DrainProgress
+from ramsterd.cli.output import JSON_OPTION, fail, show, warn
 from ramsterd.membership.ending import describe_ending
 
 POLL_SECONDS: Final = 0.1
@@ -19,11 +21,10 @@ DRAIN_POLL_SECONDS: Final = 0.5
 WRITE_SECONDS_MAX: Final = 10.0
 # What a shell says of a program that Ctrl-C ended.
 INTERRUPTED: Final = 130
-Ask = Callable[..., Any]
 
 
 def node_group(ask: Ask) -> click.Group:
-    """Return the group; `ask(socket_path, command, **arguments)` returns a result or ends the process."""
+    """Return the group."""
 
     @click.group()
     def node() -> None:
@@ -48,7 +49,6 @@ CORDON_HELP: Final = """Give node NAME no new pages.
 Pages that are there stay, and are fetched as before.  `drain` makes them leave, too.
 """
 UNCORDON_HELP: Final = "Give node NAME new pages again: undoes `cordon` and `drain`."
-JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
 
 def _add(ask: Ask) -> click.Command:
@@ -56,7 +56,9 @@ def _add(ask: Ask) -> click.Command:
     @click.option("--number", required=True, type=int, help="0 to 1023, never used before.")
     @click.option("--name", required=True, help="What logs and ramsterd.toml call it.")
     @click.option("--address", required=True, help="An IP address; names are not looked up.")
-    @click.option("--port", type=int, default=7700, show_default=True, help="TCP and UDP alike.")
+    @click.option(
+        "--port", type=int, default=DEFAULT_PORT, show_default=True, help="TCP and UDP alike."
+    )
     @click.option("--zone", default="", help="Nodes that fail together share a zone.")
     @JSON_OPTION
     @click.pass_obj
@@ -121,16 +123,12 @@ def _drain(ask: Ask) -> click.Command:
                 is_quiet=as_json,
             )
         except KeyboardInterrupt:
-            click.echo(
-                f"ramsterctl: the drain of {name} goes on; `node uncordon {name}` calls it off",
-                err=True,
-            )
-            raise SystemExit(INTERRUPTED) from None
-        _warn(result)
+            fail(f"the drain of {name} goes on; `node uncordon {name}` calls it off", INTERRUPTED)
+        warn(result["warnings"])
         is_late = is_waiting and not progress.is_empty
         unwritten = why_unwritten(ask, socket_path)
         if as_json or not is_late:
-            show({**result, "unwritten": unwritten}, as_json)
+            show({**result, "unwritten": unwritten}, as_json, describe)
         if is_late:
             line = progress.line or f"{name} was not heard yet"
             click.echo(f"ramsterctl: not drained within {seconds_max:g} s: {line}", err=True)
@@ -143,8 +141,7 @@ def _drain(ask: Ask) -> click.Command:
             )
         if not as_json and is_waiting:
             ending = describe_ending(name, result["pages_owned"] or 0, result["clients"] or 0)
-            if ending:
-                click.echo(f"warning: {ending}", err=True)
+            warn([ending] if ending else [])
         fail_if_unwritten(unwritten)
 
     return drain
@@ -189,27 +186,19 @@ def _remove(ask: Ask) -> click.Command:
             if result["state"] != "asking":
                 break
             time.sleep(POLL_SECONDS)
-        for loss in result["lost"]:
-            click.echo(f"warning: {loss}: lost", err=True)
+        warn(f"{loss}: lost" for loss in result["lost"])
         if result["not_asked"]:
-            names = ", ".join(result["not_asked"])
-            click.echo(f"warning: not linked, so not asked: {names}", err=True)
-        _warn(result)
+            warn([f"not linked, so not asked: {', '.join(result['not_asked'])}"])
+        warn(result["warnings"])
         finish(ask, socket_path, result, as_json)
 
     return remove
 
 
-def _warn(result: dict[str, Any]) -> None:
-    """Print what follows from a change and is easily overlooked; with --json it stands in the result, too."""
-    for warning in result["warnings"]:
-        click.echo(f"warning: {warning}", err=True)
-
-
 def finish(ask: Ask, socket_path: Path, result: dict[str, Any], as_json: bool) -> None:
     """Print what was done; end with status 1 if this node could not write it into its file."""
     unwritten = why_unwritten(ask, socket_path)
-    show({**result, "unwritten": unwritten}, as_json)
+    show({**result, "unwritten": unwritten}, as_json, describe)
     fail_if_unwritten(unwritten)
 
 
@@ -226,22 +215,19 @@ def why_unwritten(ask: Ask, socket_path: Path) -> str:
 def fail_if_unwritten(unwritten: str) -> None:
     """End with status 1 and one line, if there is something to say."""
     if unwritten:
-        click.echo(
-            f"ramsterctl: the change is in force, but this node could not write it: {unwritten};"
-            " mend that, then send SIGHUP to this daemon or give the command again",
-            err=True,
+        fail(
+            f"the change is in force, but this node could not write it: {unwritten};"
+            " mend that, then send SIGHUP to this daemon or give the command again"
         )
-        raise SystemExit(1)
 
 
-def show(result: dict[str, Any], as_json: bool) -> None:
-    """Print what was done."""
-    if as_json:
-        click.echo(json.dumps(result, indent=2))
-        return
+def describe(result: dict[str, Any]) -> str:
+    """Return what was done."""
     node = result["node"]
     version = f"{result['membership_version']} of node {result['membership_origin']}"
-    where = f"{node['address']}:{node['port']}"
+    where = join_endpoint(node["address"], node["port"])
     already = "" if result["is_changed"] else " already"
-    click.echo(f"node {node['name']} ({node['number']}) at {where} is {result['state']}{already}")
-    click.echo(f"membership version {version}")
+    return (
+        f"node {node['name']} ({node['number']}) at {where} is {result['state']}{already}\n"
+        f"membership version {version}"
+    )

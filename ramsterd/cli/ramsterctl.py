@@ -1,25 +1,25 @@
 """The command line of the operator: `ramsterctl`, which asks a daemon over its control socket."""
 
-import grp
 import json
 import os
-import socket
 import sys
 import time
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final
 
 import click
 
 from config.units import human_bytes
 from ramsterd import __version__
+from ramsterd.cli.ask import ask
 from ramsterd.cli.cluster import cluster
 from ramsterd.cli.config import config_group
+from ramsterd.cli.memory import memory_group
 from ramsterd.cli.node import node_group
+from ramsterd.cli.output import JSON_OPTION, show
 from ramsterd.cli.state import export_group, exports_command, format_lost, pool_group
 
-ANSWER_SECONDS_MAX = 10.0
-POLL_SECONDS = 0.25
+POLL_SECONDS: Final = 0.25
 
 
 @click.group()
@@ -38,16 +38,13 @@ def main(context: click.Context, socket_path: Path) -> None:
     context.obj = socket_path
 
 
-JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
-
-
 @main.command()
 @JSON_OPTION
 @click.pass_obj
 def status(socket_path: Path, as_json: bool) -> None:
     """Show memory, pages and traffic of this node."""
     result = ask(socket_path, "status")
-    click.echo(json.dumps(result, indent=2) if as_json else format_status(result))
+    show(result, as_json, format_status)
 
 
 @main.command()
@@ -56,7 +53,7 @@ def status(socket_path: Path, as_json: bool) -> None:
 def nodes(socket_path: Path, as_json: bool) -> None:
     """Show every member of the cluster as this node sees it."""
     result = ask(socket_path, "nodes")
-    click.echo(json.dumps(result, indent=2) if as_json else format_nodes(result))
+    show(result, as_json, format_nodes)
     if not as_json:
         now = ask(socket_path, "status")
         for line in format_lost(now["marks"]):
@@ -79,7 +76,7 @@ def demo(arguments: tuple[str, ...]) -> None:
 def pools(socket_path: Path, as_json: bool) -> None:
     """Show every pool that programs made at the tmem socket."""
     result = ask(socket_path, "pools")
-    click.echo(json.dumps(result, indent=2) if as_json else format_pools(result))
+    show(result, as_json, format_pools)
 
 
 @main.command()
@@ -118,134 +115,7 @@ def verify(socket_path: Path, invariants: bool, as_json: bool) -> None:
         sys.exit(1)
 
 
-@main.group()
-def memory() -> None:
-    """Change how much memory a running daemon uses."""
-
-
-@memory.command("set")
-@click.option(
-    "--budget",
-    required=True,
-    help="A size such as 512MiB, or a part of the memory such as 60%; at most budget_max of the file.",
-)
-@click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until it is so.")
-@JSON_OPTION
-@click.pass_obj
-def memory_set(socket_path: Path, budget: str, wait: bool, as_json: bool) -> None:
-    """Change the budget, until the daemon starts again.
-
-    More takes effect at once.  For less, pages leave first: clean copies, ephemeral pages, then others to
-    peers.  If no peer takes them, shrinking stops with some room for writes above what is in use, nothing is lost, and
-    the exit status is 1.
-    Ctrl-C ends the waiting only.  To keep a budget, write it into ramsterd.toml.
-    """
-    for warning in ask(socket_path, "memory-set", budget=budget)["warnings"]:
-        click.echo(f"warning: {warning}", err=True)
-    shown = -1
-    while True:
-        engine = ask(socket_path, "status")["engine"]
-        zbud, resize = engine["store"]["zbud"], engine["resize"]
-        if not wait or resize["state"] != "shrinking":
-            break
-        if not as_json and zbud["resident_bytes"] != shown:
-            shown = zbud["resident_bytes"]
-            click.echo(
-                f"{human_bytes(shown)} in use, on the way to {human_bytes(resize['target_bytes'])}"
-            )
-        time.sleep(POLL_SECONDS)
-    now = {
-        **resize,
-        "budget_bytes": zbud["budget_bytes"],
-        "resident_bytes": zbud["resident_bytes"],
-        "foreign_bytes": engine["store"]["zpage_bytes"]["foreign_persistent"],
-    }
-    click.echo(json.dumps(now, indent=2) if as_json else format_memory(now))
-    if resize["state"] == "stopped":
-        sys.exit(1)
-
-
-def format_memory(now: dict[str, Any]) -> str:
-    """Return one line on the budget."""
-    room = human_bytes(max(0, now["budget_bytes"] - now["resident_bytes"]))
-    budget, used = human_bytes(now["budget_bytes"]), human_bytes(now["resident_bytes"])
-    match now["state"]:
-        case "shrinking":
-            return f"shrinking to {human_bytes(now['target_bytes'])}: {used} in use"
-        case "stopped":
-            target = human_bytes(now["target_bytes"])
-            foreign = human_bytes(now["foreign_bytes"])
-            return (
-                f"stopped on the way to {target}: {used} are in use, and no peer takes the rest; {foreign} of it are"
-                f" pages of other nodes. The budget is {budget}, with {room} of room for writes"
-            )
-        case _:
-            return f"the budget is {budget}: {used} in use"
-
-
-def ask(socket_path: Path, command: str, **arguments: object) -> Any:
-    """Return the result of a command, or end with status 1 and one line that says why there is none."""
-    try:
-        with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(ANSWER_SECONDS_MAX)
-            client.connect(str(socket_path))
-            client.sendall(json.dumps({"command": command, **arguments}).encode() + b"\n")
-            with client.makefile("rb") as answers:
-                line = answers.readline()
-    except OSError as error:
-        _fail(no_answer(socket_path, error))
-    if not line:
-        _fail(f"the daemon at {socket_path} closed the connection")
-    try:
-        answer = json.loads(line)
-        result, refusal = (answer["result"], None) if answer["ok"] else (None, answer["error"])
-    except (ValueError, TypeError, KeyError):
-        _fail(f"what answers at {socket_path} is no ramsterd")
-    if refusal is not None:
-        _fail(refusal)
-    return result
-
-
-def no_answer(path: Path, error: OSError) -> str:
-    """Return why the control socket can't be used, and what to do about it."""
-    match error:
-        case PermissionError():
-            return f"no access to {path}: {_who_may(path)}"
-        case FileNotFoundError():
-            return (
-                f"no daemon answers at {path}: there is no such socket. Start one (`systemctl start ramsterd`), or"
-                " name the [control] socket of ramsterd.toml: `ramsterctl --socket PATH …`"
-            )
-        case ConnectionRefusedError():
-            return (
-                f"no daemon answers at {path}: the one that made this socket has ended."
-                " Start it again (`systemctl start ramsterd`)"
-            )
-        case _:
-            return f"no daemon answers at {path}: {error.strerror or error}"
-
-
-def _who_may(path: Path) -> str:
-    """Return who may use a socket, as far as we may know."""
-    try:
-        status = path.stat()
-    except OSError:
-        return f"the folder {path.parent} is closed to this user; run as root or as the user of the daemon"
-    group = group_name(status.st_gid)
-    return (
-        f"a daemon has it, and it is for the group {group}; `sudo usermod -aG {group} $USER` and a new login,"
-        " or run as root"
-    )
-
-
-def group_name(number: int) -> str:
-    """Return the name of a group, or its number if it has none."""
-    try:
-        return grp.getgrgid(number).gr_name
-    except KeyError:
-        return str(number)
-
-
+main.add_command(memory_group(ask))
 main.add_command(node_group(ask))
 main.add_command(exports_command(ask))
 main.add_command(export_group(ask))
@@ -477,8 +347,3 @@ def format_pools(rows: list[dict[str, Any]]) -> str:
         for row in rows
     ]
     return "\n".join(lines)
-
-
-def _fail(message: str) -> NoReturn:
-    click.echo(f"ramsterctl: {message}", err=True)
-    sys.exit(1)

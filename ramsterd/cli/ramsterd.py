@@ -3,7 +3,6 @@
 import logging
 import os
 import random
-import sys
 import time
 from datetime import UTC, datetime
 from functools import partial
@@ -25,6 +24,7 @@ from config.units import format_bytes, human_bytes
 from net.certificates import Credentials
 from nodemanager.incarnations import first_incarnation
 from ramsterd import __version__
+from ramsterd.cli.output import fail
 from ramsterd.cli.start_line import start_line
 from ramsterd.daemon import CannotServe, Daemon, leaves
 from ramsterd.endpoints.descriptors import raise_limit
@@ -210,5 +210,4 @@ def _wall_milliseconds() -> int:
 
 
 def _fail(message: str, status: int) -> NoReturn:
-    click.echo(f"ramsterd: {message}", err=True)
-    sys.exit(status)
+    fail(message, status, program="ramsterd")

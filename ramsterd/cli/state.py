@@ -1,8 +1,6 @@
 """`ramsterctl exports`, `export reset` and `pool reset`: what is lost, and how it becomes blank."""
 
-import json
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -10,14 +8,14 @@ from typing import Any, Final
 import click
 
 from config.units import human_bytes
+from ramsterd.cli.ask import Ask
+from ramsterd.cli.output import JSON_OPTION, show
 
 POLL_SECONDS: Final = 0.05
-Ask = Callable[..., Any]
-JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
 
 def exports_command(ask: Ask) -> click.Command:
-    """Return `exports`; `ask(socket_path, command, **arguments)` returns a result or ends the process."""
+    """Return `exports`."""
 
     @click.command()
     @JSON_OPTION
@@ -29,11 +27,11 @@ def exports_command(ask: Ask) -> click.Command:
         clients are refused.
         """
         now = ask(socket_path, "status")
-        if as_json:
-            result = {"exports": now["exports"], "lost": now["marks"]["lost"]}
-            click.echo(json.dumps(result, indent=2))
-        else:
-            click.echo("\n".join([*format_exports(now["exports"]), *format_lost(now["marks"])]))
+        show(
+            {"exports": now["exports"], "lost": now["marks"]["lost"]},
+            as_json,
+            lambda _: "\n".join([*format_exports(now["exports"]), *format_lost(now["marks"])]),
+        )
 
     return exports
 
@@ -86,7 +84,7 @@ def _reset(
 ) -> None:
     while (result := ask(socket_path, command, **arguments))["state"] != "blank":
         time.sleep(POLL_SECONDS)
-    click.echo(json.dumps(result, indent=2) if as_json else f"{what} is blank")
+    show(result, as_json, lambda _: f"{what} is blank")
 
 
 def format_exports(exports: list[dict[str, Any]]) -> list[str]:

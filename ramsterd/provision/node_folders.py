@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from config.endpoint import parse_address
+from config.endpoint import DEFAULT_PORT, parse_address, split_endpoint
 from config.errors import ConfigError
 from config.limits import NODE_NUMBER_MAX
 from config.load import load_cluster, load_node
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from ramsterd.provision.ca import Authority
 
 HEARTBEAT_KEY_BYTES: Final = 32
-PORT_DIGITS_MAX: Final = 5
-DEFAULT_PORT: Final = 7700
 # Loopback only: whoever reads it learns what the node keeps, and it has neither TLS nor passwords.
 METRICS: Final = "127.0.0.1:9750"
 # The folder of the CA, which no node can be called.
@@ -86,13 +84,12 @@ def parse_nodes(text: str, option: str = "--nodes") -> tuple[NewNode, ...]:
             parse_address(where[1:-1] if bare else where)
             address, port = (where[1:-1] if bare else where), DEFAULT_PORT
         except ValueError:
-            address, _, digits = where.rpartition(":")
-            address = address.removeprefix("[").removesuffix("]")
-            if not digits.isascii() or not digits.isdigit() or len(digits) > PORT_DIGITS_MAX:
+            try:
+                address, port = split_endpoint(where)
+            except ValueError:
                 raise CannotInit(
                     f"{option}: found {part!r}, expected NAME=IP-ADDRESS or NAME=IP-ADDRESS:PORT"
                 ) from None
-            port = int(digits)
         nodes.append(NewNode(name=name, address=address, port=port))
     return tuple(nodes)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ramsterd.cli.ramsterctl import ask
+from ramsterd.cli.ask import ask
 
 ROOT = Path(__file__).parent.parent.parent
 START_SECONDS_MAX = 20.0

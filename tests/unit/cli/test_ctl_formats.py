@@ -3,13 +3,13 @@ from typing import Any
 
 import pytest
 
+from ramsterd.cli.ask import no_answer
+from ramsterd.cli.memory import format_memory
 from ramsterd.cli.ramsterctl import (
     format_bad_copies,
     format_log,
-    format_memory,
     format_nodes,
     format_resize,
-    no_answer,
 )
 
 

@@ -1,3 +1,4 @@
+import json
 from functools import partial
 
 import trio
@@ -9,6 +10,7 @@ from trio.testing import MockClock
 from config.limits import BUDGET_BYTES_MIN
 from config.model import RemoteConfig
 from nodemanager.states import LinkState, NodeState
+from ramsterd.cli.ramsterctl import format_status
 from ramsterd.endpoints.statistics import (
     DescriptorStatistics,
     EndpointStatistics,
@@ -21,7 +23,7 @@ from ramsterd.host.loop_time import PauseStatistics
 from ramsterd.membership.members import MembersStatistics
 from ramsterd.observe.loop_watch import BUCKETS, LoopStatistics
 from ramsterd.observe.metrics import RamsterCollector
-from ramsterd.observe.snapshot import ConfigStatistics, DaemonStatistics
+from ramsterd.observe.snapshot import ConfigStatistics, DaemonStatistics, to_plain
 from ramsterd.statefile.marks import Loss, MarksStatistics
 from tests.helpers.sim_nodes import SimNode, eventually, noise, run_nodes
 
@@ -193,3 +195,9 @@ async def test_rounds_of_the_loop_are_a_histogram(autojump_clock: MockClock) -> 
     assert samples["ramster_loop_stall_seconds_sum", None] == 9.5
     assert families["ramster_tables_bytes"].samples[0].value > 0
     assert families["ramster_tables_max_bytes"].samples[0].value == 64 << 20
+
+
+async def test_the_command_line_prints_the_same_snapshot(autojump_clock: MockClock) -> None:
+    async with run_nodes(BUDGET_BYTES_MIN, BUDGET_BYTES_MIN) as [node, _]:
+        snapshot = json.loads(json.dumps(to_plain(statistics(node))))
+    assert format_status(snapshot).startswith("node n1 (1) of sim, up 1 s\n")

@@ -1,0 +1,78 @@
+"""Asking a daemon over its control socket; without an answer the command ends, with a line that says what to do."""
+
+import grp
+import json
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+from ramsterd.cli.output import fail
+
+ANSWER_SECONDS_MAX: Final = 10.0
+
+# `ask(socket_path, command, **arguments)` returns a result or ends the process.
+Ask: TypeAlias = Callable[..., Any]
+
+
+def ask(socket_path: Path, command: str, **arguments: object) -> Any:
+    """Return the result of a command, or end with status 1 and one line that says why there is none."""
+    try:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(ANSWER_SECONDS_MAX)
+            client.connect(str(socket_path))
+            client.sendall(json.dumps({"command": command, **arguments}).encode() + b"\n")
+            with client.makefile("rb") as answers:
+                line = answers.readline()
+    except OSError as error:
+        fail(no_answer(socket_path, error))
+    if not line:
+        fail(f"the daemon at {socket_path} closed the connection")
+    try:
+        answer = json.loads(line)
+        result, refusal = (answer["result"], None) if answer["ok"] else (None, answer["error"])
+    except (ValueError, TypeError, KeyError):
+        fail(f"what answers at {socket_path} is no ramsterd")
+    if refusal is not None:
+        fail(refusal)
+    return result
+
+
+def no_answer(path: Path, error: OSError) -> str:
+    """Return why the control socket can't be used, and what to do about it."""
+    match error:
+        case PermissionError():
+            return f"no access to {path}: {_who_may(path)}"
+        case FileNotFoundError():
+            return (
+                f"no daemon answers at {path}: there is no such socket. Start one (`systemctl start ramsterd`), or"
+                " name the [control] socket of ramsterd.toml: `ramsterctl --socket PATH …`"
+            )
+        case ConnectionRefusedError():
+            return (
+                f"no daemon answers at {path}: the one that made this socket has ended."
+                " Start it again (`systemctl start ramsterd`)"
+            )
+        case _:
+            return f"no daemon answers at {path}: {error.strerror or error}"
+
+
+def _who_may(path: Path) -> str:
+    """Return who may use a socket, as far as we may know."""
+    try:
+        status = path.stat()
+    except OSError:
+        return f"the folder {path.parent} is closed to this user; run as root or as the user of the daemon"
+    group = group_name(status.st_gid)
+    return (
+        f"a daemon has it, and it is for the group {group}; `sudo usermod -aG {group} $USER` and a new login,"
+        " or run as root"
+    )
+
+
+def group_name(number: int) -> str:
+    """Return the name of a group, or its number if it has none."""
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return str(number)

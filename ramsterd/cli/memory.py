@@ -1,0 +1,81 @@
+"""`ramsterctl memory`: the command line for the budget."""
+
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from config.units import human_bytes
+from ramsterd.cli.ask import Ask
+from ramsterd.cli.output import JSON_OPTION, show, warn
+
+POLL_SECONDS: Final = 0.25
+
+
+def memory_group(ask: Ask) -> click.Group:
+    """Return the group."""
+
+    @click.group()
+    def memory() -> None:
+        """Change how much memory a running daemon uses."""
+
+    @memory.command("set")
+    @click.option(
+        "--budget",
+        required=True,
+        help="A size such as 512MiB, or a part of the memory such as 60%; at most budget_max of the file.",
+    )
+    @click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until it is so.")
+    @JSON_OPTION
+    @click.pass_obj
+    def memory_set(socket_path: Path, budget: str, wait: bool, as_json: bool) -> None:
+        """Change the budget, until the daemon starts again.
+
+        More takes effect at once.  For less, pages leave first: clean copies, ephemeral pages, then others to
+        peers.  If no peer takes them, shrinking stops with some room for writes above what is in use, nothing is lost, and
+        the exit status is 1.
+        Ctrl-C ends the waiting only.  To keep a budget, write it into ramsterd.toml.
+        """
+        warn(ask(socket_path, "memory-set", budget=budget)["warnings"])
+        shown = -1
+        while True:
+            engine = ask(socket_path, "status")["engine"]
+            zbud, resize = engine["store"]["zbud"], engine["resize"]
+            if not wait or resize["state"] != "shrinking":
+                break
+            if not as_json and zbud["resident_bytes"] != shown:
+                shown = zbud["resident_bytes"]
+                click.echo(
+                    f"{human_bytes(shown)} in use, on the way to {human_bytes(resize['target_bytes'])}"
+                )
+            time.sleep(POLL_SECONDS)
+        now = {
+            **resize,
+            "budget_bytes": zbud["budget_bytes"],
+            "resident_bytes": zbud["resident_bytes"],
+            "foreign_bytes": engine["store"]["zpage_bytes"]["foreign_persistent"],
+        }
+        show(now, as_json, format_memory)
+        if resize["state"] == "stopped":
+            raise SystemExit(1)
+
+    return memory
+
+
+def format_memory(now: dict[str, Any]) -> str:
+    """Return one line on the budget."""
+    room = human_bytes(max(0, now["budget_bytes"] - now["resident_bytes"]))
+    budget, used = human_bytes(now["budget_bytes"]), human_bytes(now["resident_bytes"])
+    match now["state"]:
+        case "shrinking":
+            return f"shrinking to {human_bytes(now['target_bytes'])}: {used} in use"
+        case "stopped":
+            target = human_bytes(now["target_bytes"])
+            foreign = human_bytes(now["foreign_bytes"])
+            return (
+                f"stopped on the way to {target}: {used} are in use, and no peer takes the rest; {foreign} of it are"
+                f" pages of other nodes. The budget is {budget}, with {room} of room for writes"
+            )
+        case _:
+            return f"the budget is {budget}: {used} in use"
