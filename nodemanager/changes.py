@@ -247,8 +247,7 @@ def differences(old: ClusterConfig, new: ClusterConfig) -> str:
             told.append(f"{node.name} ({number}) is new")
             continue
         told += [
-            f"{each.name} of {node.name} ({number}) is {getattr(node, each.name)!r},"
-            f" was {getattr(before[number], each.name)!r}"
+            _describe(node, each.name, getattr(before[number], each.name))
             for each in fields(NodeConfig)
             if getattr(node, each.name) != getattr(before[number], each.name)
         ]
@@ -256,6 +255,15 @@ def differences(old: ClusterConfig, new: ClusterConfig) -> str:
     if len(told) > len(shown):
         shown.append(f"and {len(told) - len(shown)} more")
     return "; ".join(shown)
+
+
+def _describe(node: NodeConfig, key: str, before: object) -> str:
+    """Return in one sentence what a member is now, of which one key was different before."""
+    value = getattr(node, key)
+    who = f"{node.name} ({node.number})"
+    if isinstance(value, bool):  # cordoned, draining
+        return f"{who} is {key}" if value else f"{who} is no longer {key}"
+    return f"{key} of {who} is {value!r}, was {before!r}"
 
 
 def version_of(cluster: ClusterConfig) -> Version:

@@ -154,12 +154,25 @@ def _with_all_of(cluster: ClusterConfig, number: NodeId) -> ClusterConfig:
 
 
 def _fewer_copies(before: ClusterConfig, after: ClusterConfig) -> list[str]:
-    """Return a sentence if pages have fewer copies from now on, because fewer members keep pages."""
-    if default_copies(after) >= default_copies(before):
+    """Return a sentence if pages have fewer copies from now on, or nowhere to go, because fewer members keep pages."""
+    keepers = _keepers(after)
+    if len(keepers) >= len(_keepers(before)):
         return []
-    keepers = sum(not node.draining for node in after.node)
-    told = f"of the nodes that stay only {keepers} keep pages"
-    return [f"{told}: where no copies are configured each page has one copy from now on"]
+    match keepers:
+        case []:
+            return ["no node keeps pages from now on: what does not fit at its own node is refused"]
+        case [only]:
+            return [f"only {only} keeps pages from now on: its own pages have no peer to go to"]
+        case _ if default_copies(after) < default_copies(before):
+            told = f"of the nodes that stay only {len(keepers)} keep pages"
+            return [f"{told}: where no copies are configured each page has one copy from now on"]
+        case _:
+            return []
+
+
+def _keepers(cluster: ClusterConfig) -> list[str]:
+    """Return the names of the members that keep pages of others."""
+    return [node.name for node in cluster.node if not node.draining]
 
 
 def _inquiry(members: Members, node: NodeConfig) -> Inquiry:

@@ -110,6 +110,20 @@ async def test_who_takes_one_of_three_away_is_told(seed: int, mock_clock: MockCl
     assert remove(cluster, 2)["warnings"] == []
 
 
+async def test_who_drains_one_node_after_another_is_told_each_time(
+    seed: int, mock_clock: MockClock
+) -> None:
+    cluster, _ = filled(seed, mock_clock, 3)
+    members = cluster[0].peers.members
+    results: list[Any] = [drain_node(members, {"name": f"node{node}"}) for node in (2, 1, 0)]
+    told = [warning.partition(":")[0] for result in results for warning in result["warnings"]]
+    assert told == [
+        "of the nodes that stay only 2 keep pages",
+        "only node0 keeps pages from now on",
+        "no node keeps pages from now on",
+    ]
+
+
 async def test_who_removes_one_of_three_is_told(seed: int, mock_clock: MockClock) -> None:
     cluster, client = filled(seed, mock_clock, 3)
     (warning,) = remove(cluster, 2)["warnings"]

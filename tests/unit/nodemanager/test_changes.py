@@ -35,8 +35,12 @@ def test_differences_name_members_and_values() -> None:
     assert differences(old, new) == (
         f"{second.name} ({second.number}) is gone;"
         f" port of {first.name} ({first.number}) is 9, was {first.port};"
-        f" cordoned of {first.name} ({first.number}) is True, was False;"
+        f" {first.name} ({first.number}) is cordoned;"
         " new (30) is new"
+    )
+    assert differences(replace(old, node=new.node[:1]), replace(old, node=old.node[:1])) == (
+        f"port of {first.name} ({first.number}) is {first.port}, was 9;"
+        f" {first.name} ({first.number}) is no longer cordoned"
     )
     assert differences(old, old) == ""
 
