@@ -1,6 +1,7 @@
 """Where membership is kept.  The cluster file is the embedded default."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -30,6 +31,16 @@ class MembershipStore(Protocol):
             ConfigError: It can't be kept, or somebody else changed it; then it is as it was.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreCheck:
+    """What a look at the store found; both empty: it holds what we believe."""
+
+    # What is wrong with it.
+    problem: str = ""
+    # That somebody else changed it, and how: it is not taken over.
+    edited: str = ""
 
 
 class FileMembership:

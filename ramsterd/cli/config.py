@@ -7,7 +7,7 @@ from typing import Any, Final
 import click
 
 from ramsterd.cli.ask import Ask
-from ramsterd.cli.output import JSON_OPTION, fail, show
+from ramsterd.cli.output import JSON_OPTION, fail, show, warn
 
 POLL_SECONDS: Final = 0.1
 # Files are read in a thread of the daemon; a disk that takes longer is told of.
@@ -39,6 +39,7 @@ def config_group(ask: Ask) -> click.Group:
                 )
             time.sleep(POLL_SECONDS)
         show(now, as_json, format_reload)
+        warn(now["warnings"])
         for problem in now["problems"]:
             click.echo(f"ramsterctl: {problem}", err=True)
         if now["problems"]:

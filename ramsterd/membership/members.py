@@ -29,7 +29,7 @@ from nodemanager.changes import (
     version_of,
 )
 from nodemanager.ids import NodeId
-from nodemanager.membership import MembershipStore
+from nodemanager.membership import MembershipStore, StoreCheck
 from nodemanager.states import NodeState
 from ramsterd.membership.ending import describe_ending
 from ramsterd.membership.messages import (
@@ -173,36 +173,37 @@ class Members:
         """Hear from a store that writes later what became of it: an empty text, or why it failed."""
         self._unwritten = problem
 
-    def check_store(self) -> str:
+    def check_store(self) -> StoreCheck:
         """Say in the log whether the store still holds what we believe; what else it holds is not taken over.
 
         What could not be written is written now, if the store is again as it was known, or can be written again.
-        Returns what is wrong with the store, or an empty text.
         """
         if self._store is None:
-            return ""
+            return StoreCheck()
         if self._unwritten:
             try:
                 self._save(self.cluster)
             except ConfigError as error:
-                return f"the cluster file is not written: {error}"
+                return StoreCheck(problem=f"the cluster file is not written: {error}")
             logger.info("the cluster file has, or gets now, the present members")
-            return ""
+            return StoreCheck()
         try:
             found = self._store.load()
         except ConfigError as error:
-            return f"the members stay as they are; the cluster file is wrong: {error}"
+            return StoreCheck(
+                problem=f"the members stay as they are; the cluster file is wrong: {error}"
+            )
         if found.in_order() == self._kept.in_order():
             logger.info("the cluster file is as it was read or written")
-            return ""
+            return StoreCheck()
         told = differences(self._kept, found) or "other settings than members"
-        logger.warning(
+        edited = (
             "the cluster file was changed by hand and is read at the start only; the members stay as they are, and"
             " changes by `ramsterctl node` are refused here. Put it back and use `ramsterctl node`, or start the"
-            " daemon again. In the file: %s",
-            told,
+            f" daemon again. In the file: {told}"
         )
-        return ""
+        logger.warning("%s", edited)
+        return StoreCheck(edited=edited)
 
     def statistics(self) -> MembersStatistics:
         """Return a snapshot."""

@@ -48,8 +48,9 @@ class ConfigStatistics:
     is_last_reload_successful: bool = True
     # Seconds since 1970; that of the start until there was a reload.
     last_reload_success_at: float
-    # Of the last reload: why it failed, and what it applied.
+    # Of the last reload: why it failed, what the next start would warn of or read anew, and what it applied.
     problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     applied: tuple[str, ...] = ()
     # Which changes of the file wait for a restart.
     needs_restart: tuple[str, ...] = ()

@@ -3,6 +3,7 @@
 import trio
 
 from config.model import DaemonConfig
+from nodemanager.membership import StoreCheck
 from ramsterd.frontends.nbd.server import NbdServer
 from ramsterd.frontends.tmem.pools import quotas_of
 from ramsterd.frontends.tmem.server import TmemServer
@@ -42,14 +43,13 @@ def apply_config(
     peers.settle()
 
 
-def use_keys(found: Reread, *, certificate: CertificateKeeper | None, peers: Peers) -> list[str]:
+def use_keys(found: Reread, *, certificate: CertificateKeeper | None, peers: Peers) -> StoreCheck:
     """Use what certificate and heartbeat key are now, if they are used at all, and look at the cluster file.
 
-    Returns what is wrong with the cluster file, if anything is.
+    Returns what is to be said of the cluster file.
     """
     if certificate is not None and found.credentials is not None:
         certificate.replace(found.credentials)
     if peers.heartbeat is not None and found.heartbeat_key is not None:
         replace_heartbeat_key(found.heartbeat_key, peers.heartbeat)
-    problem = peers.members.check_store()
-    return [problem] if problem else []
+    return peers.members.check_store()

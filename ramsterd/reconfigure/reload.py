@@ -16,6 +16,7 @@ import trio
 from config.differences import Difference, compare
 from config.model import DaemonConfig
 from config.shares import describe_size
+from nodemanager.membership import StoreCheck
 from ramsterd.host.threads import ThreadRefused, run_in_thread
 from ramsterd.observe.snapshot import ConfigStatistics
 from ramsterd.reconfigure.examine import Reread
@@ -38,7 +39,7 @@ class Reloader:
         *,
         reread: Callable[[DaemonConfig], Reread],
         apply: Callable[[DaemonConfig, Reread], None],
-        renew: Callable[[Reread], list[str]],
+        renew: Callable[[Reread], StoreCheck],
         wall_clock: Callable[[], float],
     ) -> None:
         """Begin with the files as they were read at the start.
@@ -48,7 +49,7 @@ class Reloader:
             reread: Reads the files, given what runs now; blocks.
             apply: Makes the daemon follow what runs from now on, and what was read beside it, in one step; raises
                 CannotApply before anything has changed.
-            renew: Uses keys and certificates, and looks at the cluster file; returns what is wrong.
+            renew: Uses keys and certificates, and looks at the cluster file, which is not taken over.
             wall_clock: Returns seconds since 1970.
         """
         self.running = running
@@ -105,12 +106,16 @@ class Reloader:
                 difference = None
             else:
                 self.running = difference.config
-        problems += self._renew(found)
-        self._note(problems, difference)
-        for warning in found.warnings:
+        check = self._renew(found)
+        problems += [check.problem] if check.problem else []
+        warnings = (*found.warnings, *([check.edited] if check.edited else []))
+        self._note(problems, warnings, difference)
+        for warning in found.warnings:  # the log has heard of the cluster file already
             logger.warning("%s", warning)
 
-    def _note(self, problems: list[str], difference: Difference | None) -> None:
+    def _note(
+        self, problems: list[str], warnings: tuple[str, ...], difference: Difference | None
+    ) -> None:
         before = self._statistics
         applied = tuple(each.as_applied() for each in difference.applied) if difference else ()
         pending = before.needs_restart
@@ -125,6 +130,7 @@ class Reloader:
                 before.last_reload_success_at if problems else self._wall_clock()
             ),
             problems=tuple(problems),
+            warnings=warnings,
             applied=applied,
             needs_restart=pending,
         )

@@ -12,6 +12,7 @@ from config.limits import MEMBERSHIP_VERSION_MAX
 from config.model import ClusterConfig, NodeConfig
 from nodemanager.changes import VERSIONS_AHEAD_MAX, Add, ChangeRefused, Cordon, Remove
 from nodemanager.ids import NodeId
+from nodemanager.membership import StoreCheck
 from nodemanager.states import NodeState
 from ramsterd.admin.node_commands import add_node, cordon_node, remove_node
 from ramsterd.admin.socket import CommandRefused
@@ -238,7 +239,7 @@ async def test_a_file_that_was_put_back_is_no_problem_any_more(
     else:
         cordon_node(cluster[1].peers.members, request, is_cordoned=True)
     cluster.run(0.5)
-    members.check_store()
+    assert "by hand" in members.check_store().problem
     assert "by hand" in members.statistics().problem, "it is there yet"
     store.held = cluster.config
     members.check_store()
@@ -246,6 +247,18 @@ async def test_a_file_that_was_put_back_is_no_problem_any_more(
     assert store.held == members.cluster, "written, if the file was behind"
     assert members.cluster.node[1].cordoned == (at == 1)
     cordon_node(members, {"name": "node0"}, is_cordoned=True)
+
+
+async def test_what_differs_in_an_edited_file_is_told(mock_clock: MockClock) -> None:
+    cluster, _ = stage(1, mock_clock, nodes=2)
+    members = cluster[0].peers.members
+    members._store = store = HandStore(cluster.config)
+    assert members.check_store() == StoreCheck()
+    first, second = cluster.config.node
+    store.held = replace(cluster.config, node=(first, replace(second, cordoned=True)))
+    check = members.check_store()
+    assert check.problem == ""
+    assert check.edited.endswith("In the file: node1 (1) is cordoned")
 
 
 async def test_a_version_from_far_ahead_ends_no_changes(

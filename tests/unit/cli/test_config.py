@@ -12,7 +12,14 @@ from ramsterd.cli.config import config_group
 
 
 def state(total: int, **more: object) -> dict[str, object]:
-    return {"reloads_total": total, "applied": [], "needs_restart": [], "problems": [], **more}
+    return {
+        "reloads_total": total,
+        "applied": [],
+        "needs_restart": [],
+        "problems": [],
+        "warnings": [],
+        **more,
+    }
 
 
 def run(*states: dict[str, object], more: tuple[str, ...] = ()) -> Result:
@@ -46,6 +53,12 @@ def test_a_file_that_is_wrong_is_an_error() -> None:
     result = run(state(3, problems=["f: log.level: found 'loud', expected 'info'"]))
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == "ramsterctl: f: log.level: found 'loud', expected 'info'\n"
+
+
+def test_what_is_not_taken_over_is_a_warning() -> None:
+    result = run(state(3, warnings=["the cluster file was changed by hand"]))
+    assert result.exit_code == 0
+    assert result.stderr == "warning: the cluster file was changed by hand\n"
 
 
 def test_nothing_to_do_is_said() -> None:

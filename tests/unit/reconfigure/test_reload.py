@@ -10,6 +10,7 @@ import trio.testing
 
 from config.model import DaemonConfig
 from config.reader import read_toml
+from nodemanager.membership import StoreCheck
 from ramsterd.reconfigure.examine import Reread
 from ramsterd.reconfigure.reload import UNCHANGED, CannotApply, Reloader
 from tests.helpers.config_texts import DAEMON
@@ -29,7 +30,7 @@ class Files:
     def __init__(self) -> None:
         self.text = DAEMON
         self.problems: tuple[str, ...] = ()
-        self.more: list[str] = []
+        self.more = StoreCheck()
         self.refusal = ""
         self.applied: list[DaemonConfig] = []
         self.reads = 0
@@ -59,7 +60,7 @@ class Files:
             raise CannotApply(self.refusal)
         self.applied.append(config)
 
-    def renew(self, found: Reread) -> list[str]:
+    def renew(self, found: Reread) -> StoreCheck:
         self.done.set()  # how it went is noted in the same step
         return self.more
 
@@ -134,12 +135,24 @@ async def test_a_file_that_is_wrong_changes_nothing_and_is_told(
 async def test_what_is_wrong_with_keys_or_members_makes_it_fail_too() -> None:
     files = Files()
     files.text = DAEMON + DEBUG
-    files.more = ["the members stay as they are"]
+    files.more = StoreCheck(problem="the members stay as they are")
     await files.reload()
     now = files.reloader.statistics()
     assert now.problems == ("the members stay as they are",)
     assert not now.is_last_reload_successful
     assert len(now.applied) == 1, "each file for itself"
+
+
+async def test_a_cluster_file_that_was_edited_is_a_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    files = Files()
+    files.more = StoreCheck(edited="the cluster file was changed by hand")
+    await files.reload()
+    now = files.reloader.statistics()
+    assert now.is_last_reload_successful
+    assert now.warnings == ("a warning", "the cluster file was changed by hand")
+    assert caplog.messages[-1] == "a warning", "the members said the other one"
 
 
 async def test_what_can_not_be_applied_after_all_changes_nothing() -> None:
