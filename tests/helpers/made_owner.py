@@ -103,7 +103,7 @@ class Owner:
             self._keep_zpages(leaving)
             end = traffic.keep_leaving if stays else traffic.end_leaving
             holders = [self.holder(node) for node in nodes]
-            assert end(self.store, leaving, *(each.holder for each in holders)) == []
+            assert end(self.store, leaving, *(each.id for each in holders)) == []
             for each in holders:
                 each.pages += len(leaving.rows)
             rows += leaving.rows

@@ -23,8 +23,8 @@ class Owner:
     def __init__(self) -> None:
         self.store: Store = make_store()
         self.holders = Holders()
-        self.one = self.holders.of(ONE, Incarnation(1)).holder
-        self.other = self.holders.of(OTHER, Incarnation(1)).holder
+        self.one = self.holders.of(ONE, Incarnation(1)).id
+        self.other = self.holders.of(OTHER, Incarnation(1)).id
         self.linked = {ONE, OTHER}
         self.wanted: set[int] = set()
         self.asking = Asking(
