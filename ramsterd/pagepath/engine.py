@@ -121,7 +121,7 @@ class Engine:
             self.store,
             self._holders,
             in_flight_max=remote.gets_in_flight_max,
-            is_linked=self._is_reachable,
+            is_reachable=self._is_reachable,
             on_thinned=self._on_thinned,
             on_bad_holder=self._on_bad_holder,
         )

@@ -31,13 +31,13 @@ class Owner:
             self.store,
             self.holders,
             in_flight_max=2,
-            is_linked=self.is_linked,
+            is_reachable=self.is_reachable,
             wanted=self.wanted,
         )
         self.pool = self.store.new_pool(PoolKind.PERSISTENT, "disk")
         self.index = 0
 
-    def is_linked(self, holder: Holder) -> bool:
+    def is_reachable(self, holder: Holder) -> bool:
         return holder.node in self.linked
 
     def send_block(self, *holders: int) -> list[Asked]:
