@@ -121,7 +121,7 @@ class Engine:
             self.store,
             self._holders,
             in_flight_max=remote.gets_in_flight_max,
-            is_linked=self._is_reachable,
+            is_reachable=self._is_reachable,
             on_thinned=self._on_thinned,
             on_bad_holder=self._on_bad_holder,
         )
@@ -405,14 +405,14 @@ class Engine:
             return
         if not self._holders.has_free_id(node):
             return  # it gets nothing new, and each page is found to be missing by itself
-        unsure = self._remotifier.sent_serials(holder.holder)
+        unsure = self._remotifier.sent_serials(holder.id)
         if not is_first:
             holder.is_disowning = True
             self._trust.on_disowning(node)
         ended = self._holders.end(node)
-        if unsure or self._flushes.has_any_for(ended.holder):
-            anew = self._holders.of(node, ended.incarnation).holder
-            self._flushes.move(ended.holder, anew)
+        if unsure or self._flushes.has_any_for(ended.id):
+            anew = self._holders.of(node, ended.incarnation).id
+            self._flushes.move(ended.id, anew)
             for serials in unsure:
                 self._flushes.owe(anew, serials)
             self._flush_at = now
@@ -432,7 +432,7 @@ class Engine:
 
     def _on_reply(self, node: NodeId, frame: Frame, now: float) -> None:
         if (holder := self._holders.living(node)) is not None:
-            self._flushes.on_answer(holder.holder, frame.request_id)
+            self._flushes.on_answer(holder.id, frame.request_id)
         is_put = self._remotifier.is_in_flight(frame.request_id)
         expected = MessageType.PUT_PAGES if is_put else MessageType.GET_PAGES
         if frame.type != expected:
@@ -474,7 +474,7 @@ class Engine:
         """The link is gone; its requests have failed before this."""
         holder = self._holders.living(node)
         if holder is not None and holder.incarnation == incarnation:
-            self._flushes.on_link_lost(holder.holder)
+            self._flushes.on_link_lost(holder.id)
             self._on_unreachable(holder)
         self._publish(self.nodes.on_link_lost(node, incarnation, now=now))
         self._remotifier.on_link_lost(node)
@@ -482,7 +482,7 @@ class Engine:
             self._departing.discard(node)
             self._publish(self.nodes.on_goodbye(node, incarnation, now=now))
             if holder is not None:
-                self._fetches.on_holder_unreachable(holder.holder)
+                self._fetches.on_holder_unreachable(holder.id)
         self._expect_orphans(node, now)
 
     def on_members(self, cluster: ClusterConfig, *, now: float) -> list[NodeId]:
@@ -549,11 +549,11 @@ class Engine:
             self._on_incarnation_seen(verdict.node, verdict.incarnation)
         holder = self._holders.living(verdict.node)
         if self.nodes.state(verdict.node) is NodeState.SUSPECT and holder is not None:
-            self._fetches.on_holder_suspect(holder.holder)
+            self._fetches.on_holder_suspect(holder.id)
         if self.nodes.state(verdict.node) is NodeState.DOWN:
             self._expect_orphans(verdict.node, now)
             if holder is not None:
-                self._fetches.on_holder_unreachable(holder.holder)
+                self._fetches.on_holder_unreachable(holder.id)
                 self._on_unreachable(holder)
         elif verdict.state is NodeState.UP:
             self._purge_at.pop(verdict.node, None)
@@ -563,13 +563,13 @@ class Engine:
 
     def _on_unreachable(self, holder: Holder) -> None:
         """A holder lost its link, or is down: its copies do not count, and what that puts at risk is to be found."""
-        self.store.unreachable_holders.add(holder.holder)
-        self._background_fetch.owner_recall.on_holder_unreachable(holder.holder)
+        self.store.unreachable_holders.add(holder.id)
+        self._background_fetch.owner_recall.on_holder_unreachable(holder.id)
         self._sweeps.begin(holder)
 
     def _on_reachable(self, holder: Holder) -> None:
-        self.store.unreachable_holders.discard(holder.holder)
-        self._replicator.on_reachable(holder.holder)
+        self.store.unreachable_holders.discard(holder.id)
+        self._replicator.on_reachable(holder.id)
         self._sweeps.call_off(holder)
 
     def _expect_orphans(self, node: NodeId, now: float) -> None:
@@ -589,12 +589,12 @@ class Engine:
         if dead is None:
             return
         # From here on no clean copy of what it had is dropped; the sweep makes them ours alone.
-        self.store.unreachable_holders.add(dead.holder)
-        self._flushes.forget(dead.holder)
-        self._background_fetch.owner_recall.on_holder_unreachable(dead.holder)
-        self._remotifier.on_holder_dead(dead.holder)
+        self.store.unreachable_holders.add(dead.id)
+        self._flushes.forget(dead.id)
+        self._background_fetch.owner_recall.on_holder_unreachable(dead.id)
+        self._remotifier.on_holder_dead(dead.id)
         self._trust.on_incarnation_over(dead.node)
-        self._fetches.on_holder_dead(dead.holder)
+        self._fetches.on_holder_dead(dead.id)
         self._sweeps.begin(dead)
 
     # Time.
@@ -820,18 +820,18 @@ class Engine:
 
     def _send_gets(self, holder: Holder, now: float) -> None:
         if holder.is_dead:
-            self._fetches.on_holder_dead(holder.holder)
+            self._fetches.on_holder_dead(holder.id)
             return
         is_linked, state = self.nodes.is_linked(holder.node), self.nodes.state(holder.node)
         if not is_linked or state not in _ANSWERS:
-            self._fetches.miss_queued(holder.holder)
+            self._fetches.miss_queued(holder.id)
         if is_linked:
-            for request in self._fetches.take_requests(holder.holder):
+            for request in self._fetches.take_requests(holder.id):
                 request_id = self._outbox.next_request_id()
                 self._fetches.begin(request_id, request, now)
                 self._outbox.get(holder.node, request, request_id)
         elif state in {NodeState.DOWN, NodeState.LEFT}:
-            self._fetches.on_holder_unreachable(holder.holder)
+            self._fetches.on_holder_unreachable(holder.id)
 
     def _collect_owed(self, now: float) -> None:
         """Take over from the store which versions nobody will ask for again."""
@@ -867,15 +867,15 @@ class Engine:
         """
         if not self.nodes.is_linked(holder.node):
             return False
-        serials = self._flushes.send(holder.holder, self._outbox.last_request_id)
+        serials = self._flushes.send(holder.id, self._outbox.last_request_id)
         self.store.work["owed"] += len(serials) // 4
         self._outbox.flush(holder.node, serials)
-        return self._flushes.owed_to(holder.holder) > 0
+        return self._flushes.owed_to(holder.id) > 0
 
     def _is_behind(self, node: NodeId) -> bool:
         """Whether a peer is owed more than may leave in front of a PUT."""
         holder = self._holders.living(node)
-        return holder is not None and self._flushes.owed_to(holder.holder) > PIECE_SERIALS
+        return holder is not None and self._flushes.owed_to(holder.id) > PIECE_SERIALS
 
     def _send_status(self, node: NodeId, now: float) -> None:
         if not self.nodes.is_linked(node):

@@ -40,7 +40,7 @@ class Owner:
             self.store,
             self.holders,
             in_flight_max=32,
-            is_linked=self.is_linked,
+            is_reachable=self.is_reachable,
             on_thinned=self.thinned.append,
             on_bad_holder=self.on_bad_holder,
         )
@@ -51,15 +51,15 @@ class Owner:
 
     # What a machine asks of its surroundings.
 
-    def is_linked(self, holder: Holder) -> bool:
+    def is_reachable(self, holder: Holder) -> bool:
         return holder.node in self.linked and not holder.is_dead
 
     def reachable_holders(self, row: int) -> int:
-        return sum(self.is_linked(self.holders[each]) for each in self.store.rows.holders(row))
+        return sum(self.is_reachable(self.holders[each]) for each in self.store.rows.holders(row))
 
     def holder_nodes(self, row: int) -> set[NodeId]:
         lives = (self.holders[each] for each in self.store.rows.holders(row))
-        return {each.node for each in lives if self.is_linked(each)}
+        return {each.node for each in lives if self.is_reachable(each)}
 
     def room(self, _: float) -> dict[NodeId, int]:
         """Return the peers that would take a block, and how much."""
@@ -103,7 +103,7 @@ class Owner:
             self._keep_zpages(leaving)
             end = traffic.keep_leaving if stays else traffic.end_leaving
             holders = [self.holder(node) for node in nodes]
-            assert end(self.store, leaving, *(each.holder for each in holders)) == []
+            assert end(self.store, leaving, *(each.id for each in holders)) == []
             for each in holders:
                 each.pages += len(leaving.rows)
             rows += leaving.rows

@@ -37,7 +37,7 @@ def named(owner: Node, holder: Node) -> set[int]:
     named_by = set()
     for place in range(HOLDERS, HOLDERS + COPIES_MAX):
         holders = rows.quarters[place : rows.high * QUARTERS_PER_ROW : QUARTERS_PER_ROW].tolist()
-        named_by |= {s for s, holder in zip(serials, holders, strict=True) if holder == life.holder}
+        named_by |= {s for s, holder in zip(serials, holders, strict=True) if holder == life.id}
     return named_by - {0}
 
 
@@ -55,7 +55,7 @@ def living_holders(cluster: Cluster, owner: Node, row: int) -> list[int]:
     lives = [owner.engine._holders[holder] for holder in owner.engine.store.rows.holders(row)]
     nodes = cluster.nodes
     return [
-        life.holder
+        life.id
         for life in lives
         if life.node in nodes and nodes[life.node].incarnation == life.incarnation
     ]
@@ -87,7 +87,7 @@ def remote_only(
     return {
         index
         for (_, index), row in rows_of(store, pool or owner.pool).items()
-        if living_holders(cluster, owner, row) == [life.holder]
+        if living_holders(cluster, owner, row) == [life.id]
         and not store.rows.location(row)
         and store.packed(row) != PACKED_FILL
     }
@@ -132,10 +132,10 @@ def check_bounds(cluster: Cluster, node: Node) -> None:
         assert foreign.zpage_bytes <= zbud.budget_bytes * foreign._bytes_fraction_max
     windows: dict[tuple[str, int], int] = {}
     for put in engine._remotifier._in_flight.values():
-        key = "put", put.holder.holder
+        key = "put", put.holder.id
         windows[key] = windows.get(key, 0) + 1
     for put in engine._remotifier._ephemeral._in_flight.values():
-        key = "ephemeral put", put.holder.holder
+        key = "ephemeral put", put.holder.id
         windows[key] = windows.get(key, 0) + 1
     for request in engine._fetches._asking._in_flight.values():
         if not request.is_hedged:  # those wait for a holder that may hang, and make room for others

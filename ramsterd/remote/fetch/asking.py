@@ -50,7 +50,7 @@ class Asking:
         holders: Holders,
         *,
         in_flight_max: int,
-        is_linked: Callable[[Holder], bool],
+        is_reachable: Callable[[Holder], bool],
         wanted: Container[int],
     ) -> None:
         """Begin with nothing asked for.
@@ -59,13 +59,13 @@ class Asking:
             store: Whose rows say who holds what.
             holders: The incarnations behind holder ids.
             in_flight_max: GET frames under way to one peer.
-            is_linked: Whether a holder can be asked now.
+            is_reachable: Whether a holder can be asked now.
             wanted: The serials that somebody waits for, as they come and go.
         """
         self._store = store
         self._holders = holders
         self._in_flight_max = in_flight_max
-        self._is_linked = is_linked
+        self._is_reachable = is_reachable
         self._wanted = wanted
         self._latency = HedgeDelay()
         # At which holders a wanted serial is queued or under way: never twice at one.
@@ -85,7 +85,7 @@ class Asking:
         return life is not None and not life.is_dead
 
     def choose(self, row: int, *, besides: int = NO_HOLDER) -> int:
-        """Return a living holder of a row, one that is linked if there is one, or `NO_HOLDER`.
+        """Return a living holder of a row, one that can be asked now if there is one, or `NO_HOLDER`.
 
         Neighbours come from the same holder, so that they share a frame.
         """
@@ -98,15 +98,16 @@ class Asking:
             for holder in self._store.rows.holders(row)
             if holder != besides and not self._holders[holder].is_dead
         ]
-        linked = [holder for holder in living if self._is_linked(self._holders[holder])]
-        among = [holder for holder in linked if holder not in self._overdue] or linked or living
+        reachable = [holder for holder in living if self._is_reachable(self._holders[holder])]
+        prompt = [holder for holder in reachable if holder not in self._overdue]
+        among = prompt or reachable or living
         serial = self._store.rows.words[row * WORDS_PER_ROW + SERIAL]
         return among[(serial >> _SPREAD_SHIFT) % len(among)] if among else NO_HOLDER
 
     def queue_elsewhere(self, holder: int, serial: int, row: int) -> bool:
-        """Have what one holder does not give asked for at another, if one is linked; return whether one is."""
+        """Have what one holder does not give asked for at another that can be asked now; return whether there is one."""
         other = self.choose(row, besides=holder)
-        if other and self._is_linked(self._holders[other]):
+        if other and self._is_reachable(self._holders[other]):
             self.queue(other, serial, row)
             return True
         return False

@@ -63,7 +63,7 @@ class Fetches:
         holders: Holders,
         *,
         in_flight_max: int,
-        is_linked: Callable[[Holder], bool],
+        is_reachable: Callable[[Holder], bool],
         on_thinned: Callable[[int], None],
         on_bad_holder: Callable[[int, BadCopy, float], None],
     ) -> None:
@@ -80,7 +80,7 @@ class Fetches:
             store,
             holders,
             in_flight_max=in_flight_max,
-            is_linked=is_linked,
+            is_reachable=is_reachable,
             wanted=self._gets.wanted,
         )
         self._fetched = 0
@@ -164,7 +164,7 @@ class Fetches:
         self._asking.begin(request_id, request, now)
 
     def redirect(self, holder: int) -> None:
-        """A holder has no link: ask others for what is queued for it, as far as there are any."""
+        """A holder can't be asked now: ask others for what is queued for it, as far as there are any."""
         queued = self._asking.take_queued(holder)
         if queued is not None:
             self._ask_elsewhere_or_again(queued)
@@ -175,7 +175,7 @@ class Fetches:
                 self._ask_elsewhere_or_at(request.holder, serial, row)
 
     def _ask_elsewhere_or_at(self, holder: int, serial: int, row: int) -> None:
-        """Have a page asked for at another holder that is linked, or else at this one, if its incarnation is not over."""
+        """Have a page asked for at another holder that can be asked now, or else at this one, unless its incarnation is over."""
         if self._ask_elsewhere(holder, serial, row):
             return
         if self._asking.is_living(holder):
@@ -184,7 +184,7 @@ class Fetches:
             self._look_up_again(self._gets.take(serial))
 
     def _ask_elsewhere(self, holder: int, serial: int, row: int) -> bool:
-        """Have what one holder does not give looked up anew, or asked for at another that is linked, if it can be."""
+        """Have what one holder does not give looked up anew, or asked for at another, if one can be asked now."""
         if serial_elsewhere(self._store, row) != serial:
             self._look_up_again(self._gets.take(serial))
             return True

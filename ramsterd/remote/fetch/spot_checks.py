@@ -57,7 +57,7 @@ class SpotChecks:
     def on_stored(self, holder: Holder, rows: list[int], serials: list[int]) -> None:
         """A holder says that it stored a block."""
         self._trust.on_stored(holder.node, len(rows))
-        samples = self._samples.setdefault(holder.holder, _Samples([]))
+        samples = self._samples.setdefault(holder.id, _Samples([]))
         samples.blocks += 1
         place = self._rng.randrange(len(rows))
         page = rows[place], serials[place]
@@ -81,12 +81,12 @@ class SpotChecks:
         """
         if any(asked is holder for asked, _ in self._under_way.values()):
             return None
-        samples = self._samples.get(holder.holder)
+        samples = self._samples.get(holder.id)
         pages = [] if samples is None else samples.pages
         current = [page for page in pages if self._is_held(holder, *page)]
         if current:
             row, serial = self._rng.choice(current)
-            return FetchRequest(holder.holder, [serial], [row])
+            return FetchRequest(holder.id, [serial], [row])
         if not is_sending:
             self._trust.on_nothing_to_prove(holder.node)
         return None
@@ -101,9 +101,7 @@ class SpotChecks:
 
     def _is_held(self, holder: Holder, row: int, serial: int) -> bool:
         rows = self._store.rows
-        return (
-            row >= FIRST_ROW and rows.serial(row) == serial and holder.holder in rows.holders(row)
-        )
+        return row >= FIRST_ROW and rows.serial(row) == serial and holder.id in rows.holders(row)
 
     # How it ends.
 
@@ -120,11 +118,11 @@ class SpotChecks:
             return  # put again or flushed on the way: another page is asked for
         self._checked += 1
         if verified(self._store, row, code, frame.body) is not None:
-            self._samples.pop(holder.holder, None)
+            self._samples.pop(holder.id, None)
             self._trust.on_proof(holder.node, now)
         else:
             kind = BadCopy.DAMAGED if code else BadCopy.MISSING
-            self._on_bad_copy(holder.holder, row, kind, now)
+            self._on_bad_copy(holder.id, row, kind, now)
 
     def on_request_failed(self, request_id: int) -> None:
         """There is no answer."""

@@ -25,7 +25,7 @@ INCARNATIONS_MAX: Final = HOLDERS_MAX // (NODE_NUMBER_MAX + 1)
 class Holder:
     """One incarnation of a node, as a keeper of our pages."""
 
-    holder: int
+    id: int
     node: NodeId
     incarnation: Incarnation
     is_dead: bool = False
@@ -84,7 +84,7 @@ class Holders:
         assert self.has_free_id(node), "placement asks has_id_for() first"
         holder = Holder(self._free_id(), node, incarnation)
         self._incarnations[node] = self._incarnations.get(node, 0) + 1
-        self._by_id[holder.holder] = holder
+        self._by_id[holder.id] = holder
         self._living[node] = holder
         return holder
 
@@ -100,7 +100,7 @@ class Holders:
     def forget(self, holder: Holder) -> None:
         """The sweep is over: no row names this life any more."""
         assert holder.is_dead
-        del self._by_id[holder.holder]
+        del self._by_id[holder.id]
         self._incarnations[holder.node] -= 1
         if not self._incarnations[holder.node]:
             del self._incarnations[holder.node]

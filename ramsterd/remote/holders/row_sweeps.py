@@ -59,15 +59,15 @@ class RowSweeps:
         if is_absent:
             holder.is_unswept = True
         else:
-            self._to_finish.add(holder.holder)
-        self._rows[holder.holder] = (holder, 0)
+            self._to_finish.add(holder.id)
+        self._rows[holder.id] = (holder, 0)
 
     def call_off(self, holder: Holder) -> None:
         """It can be asked again."""
         holder.is_unswept = False
-        if holder.holder in self._to_finish:
+        if holder.id in self._to_finish:
             return
-        self._rows.pop(holder.holder, None)
+        self._rows.pop(holder.id, None)
 
     def settle(self, now: float) -> None:
         """A pass ends: the next slice is due a while from now."""
@@ -89,19 +89,19 @@ class RowSweeps:
     def _sweep(self, holder: Holder, row: int, now: float) -> None:
         if holder.is_dead:
             swept = traffic.lose_held_by(
-                self._store, holder.holder, row, SWEEP_ROWS, pages_max=SWEEP_PAGES
+                self._store, holder.id, row, SWEEP_ROWS, pages_max=SWEEP_PAGES
             )
-            self._found[holder.holder] = self._found.get(holder.holder, 0) + swept.persistent
+            self._found[holder.id] = self._found.get(holder.id, 0) + swept.persistent
         else:
-            swept = traffic.find_held_by(self._store, holder.holder, row, SWEEP_ROWS)
+            swept = traffic.find_held_by(self._store, holder.id, row, SWEEP_ROWS)
         for thinned in swept.thinned:
             self._on_thinned(thinned)
         if swept.next_row:
-            self._rows[holder.holder] = (holder, swept.next_row)
+            self._rows[holder.id] = (holder, swept.next_row)
             return
         holder.is_unswept = False
-        self._to_finish.discard(holder.holder)
+        self._to_finish.discard(holder.id)
         if holder.is_dead:
             self._holders.forget(holder)
-            self._store.unreachable_holders.discard(holder.holder)
-            self._on_forgotten(holder, self._found.pop(holder.holder, 0), now)
+            self._store.unreachable_holders.discard(holder.id)
+            self._on_forgotten(holder, self._found.pop(holder.id, 0), now)

@@ -103,7 +103,7 @@ class LastCopies:
         """Look at some rows for one node; return the answer if that was the last of them."""
         node, count = next(iter(self._counts.items()))
         asked = [
-            each.holder
+            each.id
             for each in self._holders
             if not each.is_dead and node in {each.node, self._local}
         ]

@@ -92,9 +92,9 @@ class OwnerRecall:
     def on_recall(self, holder: Holder, pages_max: int) -> None:
         """A holder wants to keep so many pages of ours, or fewer."""
         if holder.pages <= pages_max:
-            self._bounds.pop(holder.holder, None)
+            self._bounds.pop(holder.id, None)
             return
-        self._bounds[holder.holder] = (holder, pages_max)
+        self._bounds[holder.id] = (holder, pages_max)
         self._has_more = True
 
     def on_holder_unreachable(self, holder: int) -> None:
@@ -111,7 +111,7 @@ class OwnerRecall:
         self._page_rate.on_tick(now)
         for holder, pages_max in list(self._bounds.values()):
             if holder.pages <= pages_max:
-                del self._bounds[holder.holder]
+                del self._bounds[holder.id]
         if self._bounds:
             self._take_back(now)
 
@@ -119,8 +119,7 @@ class OwnerRecall:
         """Look through some rows for pages of holders that have too many."""
         under_way = self._leaf_fetch.pages_under_way
         self._over = {
-            each.holder: each.pages - pages_max - under_way
-            for each, pages_max in self._bounds.values()
+            each.id: each.pages - pages_max - under_way for each, pages_max in self._bounds.values()
         }
         first, end = self._row, min(self._row + ROWS_LOOKED_AT_MAX, self._store.rows.high)
         self._row = end if end < self._store.rows.high else 0

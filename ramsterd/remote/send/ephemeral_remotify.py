@@ -147,7 +147,7 @@ class EphemeralRemotifier:
             ):
                 break
             leaving = traffic.begin_leaving(self._store, block)
-            overtaken = traffic.end_leaving(self._store, leaving, holder.holder)
+            overtaken = traffic.end_leaving(self._store, leaving, holder.id)
             assert not overtaken, "nothing came in between"
             holder.pages += len(leaving.rows)
             taken.append(leaving)
@@ -202,7 +202,7 @@ class EphemeralRemotifier:
         for row, serial, outcome in zip(rows, serials, results, strict=True):
             if outcome != PutResult.STORED and self._is_current(put.holder, row, serial):
                 # It never had the page, so it is not owed a flush.
-                self._store.rows.remove_holder(row, put.holder.holder)
+                self._store.rows.remove_holder(row, put.holder.id)
                 self._store.lose(row)
                 put.holder.pages -= 1
         if stored:
@@ -217,16 +217,16 @@ class EphemeralRemotifier:
             self._remember(put.holder, put.shipment.rows, put.shipment.serials)
 
     def _remember(self, holder: Holder, rows: list[int], serials: list[int]) -> None:
-        sent = self._sent.get(holder.holder)
+        sent = self._sent.get(holder.id)
         if sent is None:
-            sent = self._sent[holder.holder] = SentEphemeral(partial(self._is_current, holder))
+            sent = self._sent[holder.id] = SentEphemeral(partial(self._is_current, holder))
         sent.append(rows, serials)
 
     def _is_current(self, holder: Holder, row: int, serial: int) -> bool:
         """Whether a row still has the page that this holder was sent.  A foreign page has no holder."""
         rows = self._store.rows
         first = rows.quarters[row * QUARTERS_PER_ROW + HOLDERS]
-        return first == holder.holder and rows.serial(row) == serial
+        return first == holder.id and rows.serial(row) == serial
 
     # What holders drop.
 
@@ -237,7 +237,7 @@ class EphemeralRemotifier:
         )
         self._refusals.on_heard(node)
         holder = self._holders.living(node)
-        if holder is None or holder.holder not in self._sent:
+        if holder is None or holder.id not in self._sent:
             return
         # What is on its way may or may not be counted there.
         under_way = sum(
@@ -260,7 +260,7 @@ class EphemeralRemotifier:
 
     def _forget_oldest(self, holder: Holder, pages: int) -> int:
         """Make holes of about so many of the oldest pages at a holder, if they are not stale; return how many."""
-        sent, forgotten, judged = self._sent.get(holder.holder), 0, 0
+        sent, forgotten, judged = self._sent.get(holder.id), 0, 0
         while (
             sent is not None and judged < 2 * pages and forgotten < pages and (frame := sent.pop())
         ):

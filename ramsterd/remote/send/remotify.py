@@ -375,7 +375,7 @@ class Remotifier:
         been here already; and a pool may want more copies than when it left.
         """
         store = self._store
-        if any(each.is_dead or each.holder in store.unreachable_holders for each in stored_by):
+        if any(each.is_dead or each.id in store.unreachable_holders for each in stored_by):
             return False
         if len(stored_by) >= store.copies_of(store.zbud.rows(leaving.block)):
             return True
@@ -383,7 +383,7 @@ class Remotifier:
 
     def _end(self, leaving: Leaving, holders: list[Holder], *, is_kept: bool) -> None:
         end = traffic.keep_leaving if is_kept else traffic.end_leaving
-        overtaken = end(self._store, leaving, *(holder.holder for holder in holders))
+        overtaken = end(self._store, leaving, *(holder.id for holder in holders))
         self.left_total += len(leaving.serials)
         self._overtaken += len(overtaken)
         for holder in holders:
@@ -397,7 +397,7 @@ class Remotifier:
             return
         for serial in serials:
             holder.pages += 1  # counted down again as the owed flush is sent
-            self._store.owe(holder.holder, serial)
+            self._store.owe(holder.id, serial)
 
     def statistics(self) -> RemotifyStatistics:
         """Return a snapshot."""

@@ -23,21 +23,21 @@ class Owner:
     def __init__(self) -> None:
         self.store: Store = make_store()
         self.holders = Holders()
-        self.one = self.holders.of(ONE, Incarnation(1)).holder
-        self.other = self.holders.of(OTHER, Incarnation(1)).holder
+        self.one = self.holders.of(ONE, Incarnation(1)).id
+        self.other = self.holders.of(OTHER, Incarnation(1)).id
         self.linked = {ONE, OTHER}
         self.wanted: set[int] = set()
         self.asking = Asking(
             self.store,
             self.holders,
             in_flight_max=2,
-            is_linked=self.is_linked,
+            is_reachable=self.is_reachable,
             wanted=self.wanted,
         )
         self.pool = self.store.new_pool(PoolKind.PERSISTENT, "disk")
         self.index = 0
 
-    def is_linked(self, holder: Holder) -> bool:
+    def is_reachable(self, holder: Holder) -> bool:
         return holder.node in self.linked
 
     def send_block(self, *holders: int) -> list[Asked]:

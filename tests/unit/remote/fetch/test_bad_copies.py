@@ -34,7 +34,7 @@ def test_a_damaged_copy_of_two_is_given_up_and_its_holder_owed_a_flush() -> None
     owner = Owner(copies=2)
     [row, *_] = owner.put_and_send(ONE, OTHER)
     bad(owner, row, BadCopy.DAMAGED)
-    assert owner.store.rows.holders(row) == [owner.holder(OTHER).holder]
+    assert owner.store.rows.holders(row) == [owner.holder(OTHER).id]
     assert owner.thinned == [row]
     assert owner.flush() == {ONE: 1}
     assert owner.bad == [(ONE, BadCopy.DAMAGED)]
@@ -71,14 +71,14 @@ def test_a_request_that_outlasts_its_holder_is_asked_for_nowhere_else() -> None:
     other = next(each for each in owner.holders if each is not dead)
     owner.holders.end(dead.node)
     owner.fetches.on_holder_dead(first)
-    [request] = owner.fetches.take_requests(other.holder)
+    [request] = owner.fetches.take_requests(other.id)
     owner.fetches.begin(2, request, 0.0)
     owner.linked.clear()
     owner.fetches.on_request_failed(2)
     owner.store.rows.remove_holder(row, first)
     owner.holders.forget(dead)
     owner.fetches.on_request_failed(1)
-    assert owner.fetches.queued_holders() == [other.holder]
+    assert owner.fetches.queued_holders() == [other.id]
     owner.fetches.check_invariants()
     owner.linked.add(other.node)
     owner.answer()
@@ -100,8 +100,8 @@ def test_holders_that_answer_nothing_are_asked_for_no_more_than_a_link_carries()
             owner.fetches._asking.take_late(now)
     asking = owner.fetches._asking
     for node in (ONE, OTHER):
-        assert len(asking.under_way(owner.holder(node).holder)) <= LATE_REQUESTS_MAX
-    assert len(asking.under_way(owner.holder(ONE).holder)) > LATE_REQUESTS_MAX // 2
+        assert len(asking.under_way(owner.holder(node).id)) <= LATE_REQUESTS_MAX
+    assert len(asking.under_way(owner.holder(ONE).id)) > LATE_REQUESTS_MAX // 2
 
 
 def test_a_get_whose_last_copy_is_missing_is_lost() -> None:

@@ -110,13 +110,13 @@ def test_a_life_that_is_over_is_forgotten() -> None:
     owner = Checking()
     owner.ask()
     dead = owner.holders.end(ONE)
-    owner.checks.forget(dead.holder)
+    owner.checks.forget(dead.id)
     owner.reply(0, b"")
     assert owner.told == []
 
 
 def test_few_pages_are_remembered_and_late_blocks_are_among_them() -> None:
     owner = Checking()
-    samples = owner.checks._samples[owner.holder(ONE).holder].pages
+    samples = owner.checks._samples[owner.holder(ONE).id].pages
     assert len(samples) == SAMPLES
     assert any(row in owner.rows[len(owner.rows) // 2 :] for row, _ in samples)

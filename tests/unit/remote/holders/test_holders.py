@@ -28,9 +28,7 @@ def test_a_node_whose_lives_end_faster_than_sweeps_go_has_no_id_left() -> None:
     assert holders.has_id_for(OTHER)
     holders.forget(lives[0])
     assert holders.has_id_for(PEER)
-    assert live(holders, PEER, INCARNATIONS_MAX + 1).holder not in {
-        each.holder for each in lives[1:]
-    }
+    assert live(holders, PEER, INCARNATIONS_MAX + 1).id not in {each.id for each in lives[1:]}
 
 
 def test_ids_are_used_again_when_all_others_were() -> None:
@@ -39,5 +37,5 @@ def test_ids_are_used_again_when_all_others_were() -> None:
     last = 1
     for life in range(2, HOLDERS_MAX + 2):
         holders.forget(holders.end(PEER))
-        last = live(holders, PEER, life).holder
-    assert last == first.holder
+        last = live(holders, PEER, life).id
+    assert last == first.id

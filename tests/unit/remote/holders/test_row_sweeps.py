@@ -32,7 +32,7 @@ class Sweeping(Owner):
     def bury(self, node: NodeId) -> Holder:
         """An incarnation of a node is over: begin the sweep for it."""
         holder = self.holders.end(node)
-        self.store.unreachable_holders.add(holder.holder)
+        self.store.unreachable_holders.add(holder.id)
         self.sweeps.begin(holder)
         return holder
 
@@ -95,7 +95,7 @@ def test_pages_that_others_have_too_have_a_copy_less() -> None:
     owner.finish()
     assert owner.lost() == 0
     assert owner.thinned == rows
-    assert {tuple(owner.store.rows.holders(row)) for row in rows} == {(owner.holder(OTHER).holder,)}
+    assert {tuple(owner.store.rows.holders(row)) for row in rows} == {(owner.holder(OTHER).id,)}
 
 
 def test_clean_copies_of_a_dead_holder_are_ours_alone() -> None:
@@ -115,11 +115,11 @@ def test_a_dead_holder_is_forgotten_after_the_sweep_and_not_before(
     owner.put_and_send(ONE)
     dead = owner.bury(ONE)
     owner.step()
-    assert owner.holders.get(dead.holder) is dead
-    assert dead.holder in owner.store.unreachable_holders
+    assert owner.holders.get(dead.id) is dead
+    assert dead.id in owner.store.unreachable_holders
     assert is_unswept(dead)
     owner.step()
-    assert owner.holders.get(dead.holder) is None
+    assert owner.holders.get(dead.id) is None
     assert owner.store.unreachable_holders == set()
     assert not is_unswept(dead)
 
@@ -129,7 +129,7 @@ def test_a_dead_holder_without_pages_is_forgotten_too() -> None:
     owner.holder(ONE)
     dead = owner.bury(ONE)
     assert owner.finish() == 1
-    assert owner.holders.get(dead.holder) is None
+    assert owner.holders.get(dead.id) is None
 
 
 # Holders that are away.
@@ -147,7 +147,7 @@ def test_of_an_absent_holder_nothing_is_lost_and_all_is_said_to_be_thin() -> Non
     assert owner.lost() == 0
     assert owner.thinned == [*rows, *clean]
     assert not is_unswept(absent)
-    assert owner.holders.get(absent.holder) is absent
+    assert owner.holders.get(absent.id) is absent
     assert not any(owner.is_ours_alone(row) for row in clean)
 
 

@@ -44,7 +44,7 @@ class Owner:
         block = self.store.zbud.oldest(Family.OWN_PERSISTENT)
         assert block is not None
         end = traffic.keep_leaving if stays else traffic.end_leaving
-        holders = [self.holders.of(node, LIFE).holder for node in nodes]
+        holders = [self.holders.of(node, LIFE).id for node in nodes]
         end(self.store, traffic.begin_leaving(self.store, block), *holders)
 
     def count(self, node: NodeId, *, rows_max: int = 5, now: float = 0.0) -> int:

@@ -132,7 +132,7 @@ def test_a_copy_that_is_one_more_than_wanted_is_given_up() -> None:
     owner.tick()
     assert owner.asked() == 0
     assert owner.flush() == {OTHER: BLOCK_PAGES}
-    assert {tuple(owner.store.rows.holders(row)) for row in rows} == {(owner.holder(ONE).holder,)}
+    assert {tuple(owner.store.rows.holders(row)) for row in rows} == {(owner.holder(ONE).id,)}
     assert owner.retaken() == BLOCK_PAGES
 
 
@@ -218,8 +218,8 @@ def test_what_a_holder_without_a_link_wanted_is_void() -> None:
     owner = Retaking()
     owner.put_and_send(ONE, stays=True)
     owner.recall(ONE)
-    owner.owner_recall.on_holder_unreachable(owner.holder(ONE).holder)
-    owner.owner_recall.on_holder_unreachable(owner.holder(OTHER).holder)
+    owner.owner_recall.on_holder_unreachable(owner.holder(ONE).id)
+    owner.owner_recall.on_holder_unreachable(owner.holder(OTHER).id)
     owner.tick()
     assert owner.retaken() == 0
     assert owner.owner_recall.statistics().pages_over == 0
@@ -230,7 +230,7 @@ def test_what_comes_after_the_recall_is_void_stays_a_copy() -> None:
     rows = owner.put_and_send(ONE)
     owner.recall(ONE)
     owner.tick()
-    owner.owner_recall.on_holder_unreachable(owner.holder(ONE).holder)
+    owner.owner_recall.on_holder_unreachable(owner.holder(ONE).id)
     owner.arrive()
     assert owner.retaken() == 0
     assert all(owner.store.rows.location(row) for row in rows)
