@@ -7,5 +7,7 @@ import pytest
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.parent == Path(__file__).parent and "seed" in getattr(item, "fixturenames", ()):
+        if item.path.parent == Path(__file__).parent and "seed" in getattr(
+            item, "fixturenames", ()
+        ):
             item.add_marker(pytest.mark.slow)
