@@ -8,6 +8,7 @@ Work is done in slices, from a cursor over all families and classes, so that nob
 """
 
 from itertools import islice
+from typing import Final
 
 from ramsterd.core.codec import ZPAGE_BYTES_MASK
 from ramsterd.core.room import BLOCK_UNITS
@@ -17,6 +18,9 @@ from ramsterd.core.zbud import CLASSES, SLOT_SHIFT, SLOTS_OF_CLASS, Family
 
 # Blocks of one class that are compared: with so many, what is left in the end is under one free slot a block.
 BLOCKS_COMPARED_MAX = 32
+
+# In the order in which they take turns.  Most are empty, and are passed at every tick.
+_TURNS: Final = tuple((family, chunks) for family in Family for chunks in range(CLASSES))
 
 
 class Compactor:
@@ -30,13 +34,13 @@ class Compactor:
     def compact(self, zpages_max: int) -> int:
         """Move about `zpages_max` zpages at most, once around all classes; return how many."""
         moved = 0
-        for _ in range(len(Family) * CLASSES):
-            family, chunks = divmod(self._cursor, CLASSES)
-            while moved < zpages_max and (emptied := self._empty_one(Family(family), chunks)):
+        for _ in _TURNS:
+            family, chunks = _TURNS[self._cursor]
+            while moved < zpages_max and (emptied := self._empty_one(family, chunks)):
                 moved += emptied
             if moved >= zpages_max:
                 break
-            self._cursor = (self._cursor + 1) % (len(Family) * CLASSES)
+            self._cursor = (self._cursor + 1) % len(_TURNS)
         self.moved_total += moved
         return moved
 

@@ -48,6 +48,8 @@ class Owner:
         self._zpages: dict[int, tuple[int, bytes]] = {}
         self._index = 0
         self._request_id = 0
+        # What was asked for, by request.
+        self._serials: dict[int, list[int]] = {}
 
     # What a machine asks of its surroundings.
 
@@ -140,31 +142,46 @@ class Owner:
         """Return how many pages peers are about to be asked for."""
         return self.fetches.statistics().wanted
 
-    def answer(self, now: float = 0.0) -> list[PendingGet]:
-        """Have peers answer all that they are asked for; return the gets that ended."""
+    def begin_requests(self, now: float = 0.0) -> list[int]:
+        """Ask peers for all that is queued for them; return the ids of the requests."""
+        first = self._request_id + 1
         for holder in self.fetches.queued_holders():
             for request in self.fetches.take_requests(holder):
                 self._request_id += 1
+                self._serials[self._request_id] = request.serials
                 self.fetches.begin(self._request_id, request, now)
-                self.fetches.on_reply(self._request_id, self._reply(request.serials), now)
+        return list(range(first, self._request_id + 1))
+
+    def reply(self, request_id: int, now: float = 0.0, *, flip: int = 0) -> list[PendingGet]:
+        """Have a peer answer a request, with bits of each zpage flipped if it is to be; return the gets that ended."""
+        self.fetches.on_reply(request_id, self._reply(request_id, flip), now)
         self.fetches.check_invariants()
         self.store.check_invariants()
         return self.fetches.take_done()
 
+    def answer(self, now: float = 0.0) -> list[PendingGet]:
+        """Have peers answer all that they are asked for; return the gets that ended."""
+        done = [
+            each for request_id in self.begin_requests(now) for each in self.reply(request_id, now)
+        ]
+        return done + self.fetches.take_done()
+
     def reply_missing(self, request_id: int, now: float = 0.0) -> None:
-        """Have a peer answer a request for one page: it does not have it."""
-        table = memoryview(wire.get_reply_table([0]))
-        frame = Frame(MessageType.GET_PAGES, True, request_id, 1, table, memoryview(b""))
+        """Have a peer answer a request: it has none of the pages."""
+        count = len(self._serials[request_id])
+        table = memoryview(wire.get_reply_table([0] * count))
+        frame = Frame(MessageType.GET_PAGES, True, request_id, count, table, memoryview(b""))
         self.fetches.on_reply(request_id, frame, now)
 
-    def _reply(self, serials: list[int]) -> Frame:
+    def _reply(self, request_id: int, flip: int) -> Frame:
+        serials = self._serials[request_id]
         packed = [self._zpages[serial][0] for serial in serials]
-        zpages = [self._zpages[serial][1] for serial in serials]
+        body = b"".join(self._zpages[serial][1] for serial in serials)
         return Frame(
             type=MessageType.GET_PAGES,
             is_reply=True,
-            request_id=self._request_id,
+            request_id=request_id,
             count=len(serials),
             table=memoryview(wire.get_reply_table(packed)),
-            body=memoryview(b"".join(zpages)),
+            body=memoryview(bytes(byte ^ flip for byte in body) if flip else body),
         )

@@ -494,8 +494,11 @@ class Cluster:
         self.ends = [end for end in self.ends if not end.is_over]
 
     def _end_if_broken(self, end: End) -> bool:
+        if not end.is_broken():
+            return False
         with self.inside(end.node):
-            return end.end_if_broken()
+            end.end_broken()
+        return True
 
     def note(self, node: int | None, what: str, handle: str = "") -> None:
         """Add a line to the trace: when, who (None: the storm), what, and which page where that is known."""

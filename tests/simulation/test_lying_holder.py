@@ -45,7 +45,7 @@ def with_a_liar(
     return cluster, client, liar
 
 
-def write_all(client: Client, seconds: float, *, reads: bool) -> None:
+def write_all(client: Client, seconds: float, *, reads: bool, pause: float = 0.05) -> None:
     """Write pages over and over for so long, and read some; any page may be lost, and none is wrong."""
     cluster = client.cluster
     end_at, index = cluster.now + seconds, 0
@@ -54,7 +54,7 @@ def write_all(client: Client, seconds: float, *, reads: bool) -> None:
         if reads:
             client.expect_loss(set(client.possible))
             client.wait(client.get(cluster.rng.randrange(PAGES)))
-        cluster.run(0.05)
+        cluster.run(pause)
         index = (index + 16) % PAGES
     check_invariants(cluster)
 
@@ -170,7 +170,8 @@ async def test_a_holder_that_answers_nothing_is_owed_few_flushes(
     """It tells its STATUS, so it is linked and up; what it was sent it may have, so it is owed a flush that nothing proves."""
     cluster, client, liar = with_a_liar(seed, mock_clock)
     liar.answers_nothing()
-    write_all(client, 300, reads=False)
+    # Each time that it is tried again, more waits to be sent than it is sent.
+    write_all(client, 300, reads=False, pause=0.5)
     unknown = cluster[0].engine.statistics().remotify.unknown_total
     window = RemoteConfig().puts_in_flight_max * PAGES_PER_FRAME_MAX
     assert unknown <= 9 * window, "1, 2, 4 ... 128 s, and the first"

@@ -2,7 +2,6 @@
 
 import random
 
-import pytest
 from trio.testing import MockClock
 
 from tests.simulation.checkers import check_invariants
@@ -94,6 +93,5 @@ class LyingStorm:
         self.liar = Liar(self.cluster[LIAR], self.rng)
 
 
-@pytest.mark.slow
 async def test_storm_with_a_liar(seed: int, mock_clock: MockClock) -> None:
     LyingStorm(seed, mock_clock).run()

@@ -9,7 +9,6 @@ import pytest
 from tests.simulation.seeds import run_seed
 
 
-@pytest.mark.slow
 def test_storm(seed: int) -> None:
     """Programs and faults: right pages, no resurrection, books that balance, and incarnation afterwards."""
     outcome = run_seed(seed)

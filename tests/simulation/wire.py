@@ -140,14 +140,14 @@ class End:
         deadline = None if self.is_over else self.link._connection.next_deadline()
         return math.inf if deadline is None else deadline
 
-    def end_if_broken(self) -> bool:
-        """End the link if it was closed, or its wire was, as its own task would at its next step."""
+    def is_broken(self) -> bool:
+        """Return whether the link was closed, or its wire was: then its own task would end it at its next step."""
         # A FIN or RST is held up like all else.
         is_eof = self.incoming.is_closed and not (self.incoming.chunks or self.incoming.is_held)
-        if self.is_over or (self.link._reason is None and not is_eof):
-            return False
+        return not self.is_over and (self.link._reason is not None or is_eof)
+
+    def end_broken(self) -> None:
         self.end(self.link._reason or "they closed the connection")
-        return True
 
     def end(self, reason: str) -> None:
         self.is_over = True

@@ -30,8 +30,11 @@ POLL_SECONDS = 0.02
 # Generous: the machine's cores are shared.  Daemons start in half a second and stop faster.
 START_SECONDS_MAX = 20.0
 STOP_SECONDS_MAX = 10.0
-# Below the kernel's ephemeral ports, so that nobody's outgoing connection takes one before its daemon does.
-PORTS = range(20_000, 32_000)
+# Below the kernel's ephemeral ports, so that nobody's outgoing connection takes one before its daemon does; and each
+# worker of a parallel run has its own.
+WORKERS_MAX = 16
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+PORTS = range(20_000, 32_000)[WORKER % WORKERS_MAX :: WORKERS_MAX]
 
 TIMERS = {
     "keepalive_seconds": 0.5,

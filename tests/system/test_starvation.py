@@ -25,6 +25,8 @@ PAGES = 2048  # 8 MiB: four times the budget of node 1
 # How often it is tried to starve a node.
 ATTEMPTS = 2
 
+pytestmark = pytest.mark.alone
+
 
 class Disk:
     """An export of which we know what every page must be."""

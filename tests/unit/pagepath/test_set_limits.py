@@ -19,6 +19,15 @@ CLUSTER = ClusterConfig(
 )
 
 
+# Tables for so many pages are quickly made.
+BUDGET = 8 * MIB
+PAGES_MAX = 1 << 14
+
+
+def memory_of(**more: float) -> MemoryConfig:
+    return MemoryConfig(budget=BUDGET, budget_max=BUDGET, pages_max=PAGES_MAX, **more)  # type: ignore[arg-type]  # handed on
+
+
 def engine_of(memory: MemoryConfig, remote: RemoteConfig) -> Engine:
     return Engine(
         daemon=DaemonConfig(node="n1", cluster=Path("c"), memory=memory, remote=remote),
@@ -31,11 +40,10 @@ def engine_of(memory: MemoryConfig, remote: RemoteConfig) -> Engine:
 
 
 def test_new_limits_bound_what_comes_from_then_on() -> None:
-    engine = engine_of(MemoryConfig(budget=8 * MIB), RemoteConfig())
+    engine = engine_of(memory_of(), RemoteConfig())
     room = engine._foreign.room_bytes()
     assert engine._foreign.room_for(NodeId(2)) == room
-    memory = MemoryConfig(
-        budget=8 * MIB,
+    memory = memory_of(
         high_watermark=0.5,
         low_watermark=0.4,
         foreign_fraction_max=0.25,
@@ -62,11 +70,11 @@ def test_new_limits_bound_what_comes_from_then_on() -> None:
 
 
 def test_what_is_here_already_stays() -> None:
-    engine = engine_of(MemoryConfig(budget=8 * MIB), RemoteConfig())
+    engine = engine_of(memory_of(), RemoteConfig())
     pool = engine.new_pool(PoolKind.PERSISTENT, "disk")
     pages = random.Random(1).randbytes(4 * MIB)
     assert engine.put(pool, b"", 0, memoryview(pages)) == 1024
-    lower = MemoryConfig(budget=8 * MIB, high_watermark=0.2, low_watermark=0.1)
+    lower = memory_of(high_watermark=0.2, low_watermark=0.1)
     engine.set_limits(memory=lower, remote=RemoteConfig(), now=0.0)
     engine.settle(0.0)
     assert engine.store.pages_of(pool) == 1024

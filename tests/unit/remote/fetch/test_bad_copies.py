@@ -108,9 +108,7 @@ def test_a_get_whose_last_copy_is_missing_is_lost() -> None:
     owner = Owner()
     [row, *_] = owner.put_and_send(ONE)
     pending = want(owner, row)
-    for holder in owner.fetches.queued_holders():
-        [request] = owner.fetches.take_requests(holder)
-        owner.fetches.begin(1, request, 0.0)
-    owner.reply_missing(1)
+    [request_id] = owner.begin_requests()
+    owner.reply_missing(request_id)
     assert pending.outcome is GetOutcome.LOST
     assert owner.bad == [(ONE, BadCopy.MISSING)]

@@ -1,4 +1,4 @@
-"""Our pytest options and the rule of skips, in a real pytest run over a small folder of its own."""
+"""Our rules for tests, in real runs of pytest over a small folder of its own."""
 
 import os
 import subprocess
@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-CONFTEST = Path(__file__).parents[1] / "conftest.py"
+ROOT = Path(__file__).parents[2]
+CONFTEST = ROOT / "tests" / "conftest.py"
 TESTS = """\
 import pytest
 
@@ -22,6 +23,50 @@ def test_that_is_known_to_fail():
     assert False
 """
 
+SLOW_TESTS = """\
+import time
+import pytest
+
+def test_that_says_nothing():
+    time.sleep(0.3)
+
+@pytest.mark.slow
+def test_that_says_so():
+    time.sleep(0.3)
+
+def test_that_is_quick():
+    pass
+"""
+LONE_TESTS = """\
+import os
+import time
+import pytest
+
+HERE = os.path.dirname(__file__)
+
+@pytest.fixture
+def others():
+    before = len([name for name in os.listdir(HERE) if name.startswith("running")])
+    mine = os.path.join(HERE, f"running-{os.getpid()}")
+    open(mine, "w").close()
+    yield before
+    time.sleep(0.02)
+    os.unlink(mine)
+
+@pytest.mark.parametrize("number", range(12))
+def test_beside_others(others, number):
+    pass
+
+@pytest.mark.alone
+@pytest.mark.parametrize("number", range(3))
+def test_alone(others, number):
+    assert not others
+
+@pytest.mark.parametrize("number", range(12))
+def test_beside_others_again(others, number):
+    pass
+"""
+
 pytestmark = pytest.mark.slow
 
 
@@ -29,7 +74,7 @@ def run_pytest(folder: Path, *options: str, ci: bool = False) -> tuple[int, list
     """Return exit status and output lines."""
     (folder / "conftest.py").write_text(CONFTEST.read_text())
     environ = {name: value for name, value in os.environ.items() if name != "CI"}
-    environ |= {"CI": "true"} if ci else {}
+    environ |= {"PYTHONPATH": str(ROOT)} | ({"CI": "true"} if ci else {})
     command = [
         sys.executable,
         "-m",
@@ -71,6 +116,34 @@ def test_the_last_lines_name_each_skip_with_its_reason(tmp_path: Path) -> None:
     assert lines[-3].startswith("skipped test_whole.py: could not import 'no_such_module'")
     assert lines[-2] == "skipped test_it.py::test_that_skips: needs nbdinfo (libnbd-bin)"
     assert lines[-1].startswith("===")
+
+
+def test_a_parallel_run_names_them_too(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(TESTS)
+    (tmp_path / "test_whole.py").write_text('import pytest\npytest.importorskip("no_such_module")')
+    status, lines = run_pytest(tmp_path, "-n", "2")
+    assert status == 0
+    assert "2 skipped: not run here" in lines[-4]
+    assert lines[-3].startswith("skipped test_whole.py: could not import 'no_such_module'")
+    assert lines[-2] == "skipped test_it.py::test_that_skips: needs nbdinfo (libnbd-bin)"
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_an_unmarked_slow_test_is_found_when_asked(tmp_path: Path, workers: str) -> None:
+    (tmp_path / "test_it.py").write_text(SLOW_TESTS)
+    status, lines = run_pytest(tmp_path, "-n", workers)
+    assert status == 0
+    assert not any("not marked slow" in line for line in lines)
+    status, lines = run_pytest(tmp_path, "-n", workers, "--check-slow")
+    assert status == 1
+    [found] = [line for line in lines if " s  test_it.py" in line]
+    assert found.endswith("test_it.py::test_that_says_nothing")
+
+
+def test_one_that_is_alone_runs_while_no_other_does(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(LONE_TESTS)
+    status, lines = run_pytest(tmp_path, "-n", "3")
+    assert status == 0, lines
 
 
 def test_a_skip_under_ci_is_a_failure_and_an_expected_failure_is_not(tmp_path: Path) -> None:

@@ -1,0 +1,26 @@
+"""Seeds: a test that takes `seed` runs once for each."""
+
+import pytest
+
+# `make simulate` spends many more on storms.
+SEEDS_DEFAULT = 3
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("ramster")
+    group.addoption("--seed", type=int, help="replay every seeded test with this one seed")
+    group.addoption(
+        "--seeds",
+        type=int,
+        default=SEEDS_DEFAULT,
+        help=f"how many seeds to try, from 0 (default {SEEDS_DEFAULT})",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that takes `seed` once for each seed; the test's id carries it."""
+    if "seed" not in metafunc.fixturenames:
+        return
+    one = metafunc.config.getoption("--seed")
+    seeds = range(metafunc.config.getoption("--seeds")) if one is None else [one]
+    metafunc.parametrize("seed", seeds, ids=lambda seed: f"seed={seed}")

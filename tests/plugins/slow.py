@@ -1,0 +1,49 @@
+"""Slow tests say so: `-m "not slow"` is the quick set, and `--check-slow` finds who is in it by mistake."""
+
+from collections import defaultdict
+
+import pytest
+
+# Of real time, on a machine that does nothing else.
+QUICK_SECONDS_MAX = 0.25
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.getgroup("ramster").addoption(
+        "--check-slow",
+        action="store_true",
+        help=f"fail if a test takes over {QUICK_SECONDS_MAX:g} s and does not carry the marker slow",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--check-slow"):
+        config.pluginmanager.register(SlowCheck(), "ramster-slow-check")
+
+
+class SlowCheck:
+    """How long each test took that is not marked."""
+
+    def __init__(self) -> None:
+        self._seconds: defaultdict[str, float] = defaultdict(float)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if "slow" not in report.keywords:
+            self._seconds[report.nodeid] += report.duration
+
+    @property
+    def found(self) -> list[tuple[str, float]]:
+        """The tests that should be marked, slowest first."""
+        slow = [each for each in self._seconds.items() if each[1] > QUICK_SECONDS_MAX]
+        return sorted(slow, key=lambda each: -each[1])
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self.found and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self.found:
+            terminalreporter.section("over 0.25 s and not marked slow", sep="-")
+        for nodeid, seconds in self.found:
+            terminalreporter.write_line(f"{seconds:6.2f} s  {nodeid}")

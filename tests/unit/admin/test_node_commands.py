@@ -1,0 +1,312 @@
+"""What `ramsterctl node` is told, call by call: the members are real, what the other nodes say is made up."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from trio.testing import MockClock
+
+from config.model import ClusterConfig
+from net.frame import Frame
+from nodemanager.ids import NodeId
+from nodemanager.table import NodeTable
+from ramsterd.admin.node_commands import (
+    ANSWERS_SECONDS_MAX,
+    POLL_SECONDS_MAX,
+    add_node,
+    cordon_node,
+    drain_node,
+    node_commands,
+    remove_node,
+)
+from ramsterd.admin.socket import CommandRefused
+from ramsterd.membership.members import Members
+from ramsterd.membership.messages import Holdings, MemberMessage, holdings_message
+from ramsterd.remote.home.last_copies import Counted
+from tests.helpers.clusters import cluster_of
+
+LOCAL, PEER, LEAVING = NodeId(0), NodeId(1), NodeId(2)
+NAME = "node2"
+
+
+class Peer:
+    """A link whose other end says what a test has it say."""
+
+    def __init__(self, node: NodeId) -> None:
+        self.node = node
+        self.asked = 0
+
+    def post(self, frame_type: int, **_: object) -> None:
+        self.asked += frame_type == MemberMessage.ASK
+
+    def push(self) -> None:
+        """Nothing is kept back."""
+
+
+class Cluster:
+    """Node 0 is asked; nodes 1 and 2 are linked with it."""
+
+    def __init__(self, nodes: int = 3) -> None:
+        self.applied: list[ClusterConfig] = []
+        self.last_copies = 0
+        self.pages_there = 0
+        self.links: dict[NodeId, Any] = {node: Peer(node) for node in (PEER, LEAVING)}
+        cluster = cluster_of(nodes)
+        engine: Any = SimpleNamespace(
+            nodes=NodeTable(cluster, LOCAL),
+            begin_last_copies_count=lambda node, **_: self._counting.append(node),
+            pages_there=lambda _: self.pages_there,
+            pages_here=lambda _: 0,
+            pages_owned=lambda: 0,
+        )
+        self._counting: list[NodeId] = []
+        self.members = Members(engine, cluster, links=self.links, apply=self.applied.append)
+
+    def count(self) -> None:
+        """This node has counted its pages."""
+        counting, self._counting = self._counting, []
+        for node in counting:
+            self.members.on_counted(Counted(node, last_copies=self.last_copies))
+
+    def say(self, source: NodeId, *, last_copies: int = 0, pages_here: int = 0) -> None:
+        """Have a peer answer what it has to do with the node that is to go."""
+        table = holdings_message(Holdings(LEAVING, last_copies, last_copies, pages_here))
+        frame = Frame(MemberMessage.HOLDINGS, False, 0, 1, memoryview(table), memoryview(b""))
+        self.members.on_frame(self.links[source], frame)
+
+    def say_all(self) -> None:
+        """All answer that there is nothing."""
+        self.count()
+        self.say(PEER)
+        self.say(LEAVING)
+
+    def names(self) -> list[str]:
+        return [node.name for node in self.members.cluster.node]
+
+    def remove(self, **more: object) -> Any:
+        return remove_node(self.members, {"name": NAME, **more})
+
+    def drain(self) -> Any:
+        return drain_node(self.members, {"name": NAME})
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    return Cluster()
+
+
+def new_node(**changes: object) -> dict[str, object]:
+    node = {"number": 7, "name": "node7", "address": "127.0.0.1", "port": 7777}
+    return {"node": {**node, **changes}}
+
+
+def is_cordoned(cluster: Cluster) -> bool:
+    return cluster.members.find(NAME).cordoned
+
+
+def test_each_command_has_its_name() -> None:
+    assert sorted(node_commands(Cluster().members)) == [
+        "node-add",
+        "node-cordon",
+        "node-drain",
+        "node-remove",
+        "node-uncordon",
+    ]
+
+
+# Add and cordon.
+
+
+async def test_a_node_that_is_added_is_a_member_everywhere(cluster: Cluster) -> None:
+    result: Any = add_node(cluster.members, new_node())
+    assert (result["state"], result["is_changed"]) == ("added", True)
+    assert (result["membership_version"], result["membership_origin"]) == (1, LOCAL)
+    assert cluster.names()[-1] == "node7"
+    assert cluster.applied == [cluster.members.cluster]
+
+
+@pytest.mark.parametrize(
+    "request_", [{}, new_node(port=0), new_node(number=1), new_node(name="node1")]
+)
+async def test_a_node_that_breaks_a_rule_is_refused_and_nothing_changes(
+    cluster: Cluster, request_: dict[str, object]
+) -> None:
+    before = cluster.members.cluster
+    with pytest.raises(CommandRefused):
+        add_node(cluster.members, request_)
+    assert cluster.members.cluster == before
+    assert not cluster.applied
+
+
+async def test_to_say_a_thing_twice_changes_nothing(cluster: Cluster) -> None:
+    for is_changed in (True, False):
+        result: Any = cordon_node(cluster.members, {"name": NAME}, is_cordoned=True)
+        assert (result["state"], result["is_changed"]) == ("cordoned", is_changed)
+        assert result["node"]["cordoned"]
+    assert result["membership_version"] == 1
+
+
+async def test_an_uncordoned_node_gets_pages_again(cluster: Cluster) -> None:
+    cordon_node(cluster.members, {"name": NAME}, is_cordoned=True)
+    result: Any = cordon_node(cluster.members, {"name": "2"}, is_cordoned=False)
+    assert result["state"] == "uncordoned"
+    assert not is_cordoned(cluster)
+
+
+@pytest.mark.parametrize("command", [cordon_node, drain_node, remove_node])
+async def test_a_name_that_is_no_members_is_refused_with_those_that_are(
+    cluster: Cluster, command: Callable[..., object]
+) -> None:
+    more = {"is_cordoned": True} if command is cordon_node else {}
+    with pytest.raises(CommandRefused, match=r"'nobody'.*node0 \(0\), node1 \(1\), node2 \(2\)"):
+        command(cluster.members, {"name": "nobody"}, **more)
+
+
+# Remove.
+
+
+async def test_a_removal_cordons_first_and_waits_for_answers(cluster: Cluster) -> None:
+    result = cluster.remove()
+    assert result["state"] == "asking"
+    assert result["waits_for"] == ["node0", "node1", "node2"]
+    assert is_cordoned(cluster)
+    cluster.count()
+    cluster.say(PEER)
+    assert cluster.remove()["waits_for"] == ["node2"]
+    assert [link.asked for link in cluster.links.values()] == [1, 1]
+
+
+async def test_a_node_that_nobody_needs_is_removed(cluster: Cluster) -> None:
+    cluster.remove()
+    cluster.say_all()
+    result = cluster.remove()
+    assert (result["state"], result["lost"], result["not_asked"]) == ("removed", [], [])
+    assert cluster.names() == ["node0", "node1"]
+
+
+@pytest.mark.parametrize(
+    ("source", "last_copies", "told"),
+    [
+        (LOCAL, 5, "5 pages of node0"),
+        (PEER, 6, "6 pages of node1"),
+        (LEAVING, 7, "7 pages of node2"),
+    ],
+)
+async def test_who_would_lose_pages_keeps_it_until_it_is_forced(
+    cluster: Cluster, source: NodeId, last_copies: int, told: str
+) -> None:
+    cluster.last_copies = last_copies if source == LOCAL else 0
+    cluster.remove()
+    cluster.count()
+    for node in cluster.links:
+        cluster.say(node, last_copies=last_copies if source == node else 0)
+    with pytest.raises(CommandRefused, match=told):
+        cluster.remove()
+    assert is_cordoned(cluster)
+    assert cluster.remove()["state"] == "asking", "each try asks anew"
+    cluster.count()
+    for node in cluster.links:
+        cluster.say(node, last_copies=last_copies if source == node else 0)
+    result = cluster.remove(force=True)
+    assert result["state"] == "removed"
+    assert len(result["lost"]) == 1
+
+
+async def test_who_does_not_answer_keeps_it_after_a_time(
+    cluster: Cluster, mock_clock: MockClock
+) -> None:
+    cluster.remove()
+    cluster.count()
+    cluster.say(LEAVING)
+    waited = 0.0
+    while waited < ANSWERS_SECONDS_MAX - POLL_SECONDS_MAX:
+        mock_clock.jump(POLL_SECONDS_MAX / 2)
+        waited += POLL_SECONDS_MAX / 2
+        assert cluster.remove()["waits_for"] == ["node1"]
+    mock_clock.jump(POLL_SECONDS_MAX - 1)
+    cluster.remove()
+    mock_clock.jump(2)
+    with pytest.raises(CommandRefused, match="no answer from node1"):
+        cluster.remove()
+
+
+async def test_answers_to_somebody_who_went_away_count_no_more(
+    cluster: Cluster, mock_clock: MockClock
+) -> None:
+    cluster.remove()
+    cluster.say_all()
+    mock_clock.jump(POLL_SECONDS_MAX)
+    assert cluster.remove()["state"] == "asking"
+    assert "node2" in cluster.names()
+
+
+async def test_answers_from_before_an_uncordon_count_no_more(cluster: Cluster) -> None:
+    """Since then it may have got pages."""
+    cluster.remove()
+    cluster.say_all()
+    cordon_node(cluster.members, {"name": NAME}, is_cordoned=False)
+    assert cluster.remove()["state"] == "asking"
+    assert is_cordoned(cluster)
+
+
+async def test_who_loses_its_link_is_waited_for_no_more(cluster: Cluster) -> None:
+    cluster.remove()
+    cluster.count()
+    cluster.say(PEER)
+    del cluster.links[LEAVING]
+    cluster.members.on_link_lost(LEAVING)
+    assert cluster.remove()["state"] == "removed"
+
+
+async def test_with_one_node_less_pages_have_fewer_copies_and_that_is_said(
+    cluster: Cluster,
+) -> None:
+    cluster.remove()
+    cluster.say_all()
+    assert len(cluster.remove()["warnings"]) == 1
+
+
+async def test_where_enough_nodes_stay_there_is_no_warning() -> None:
+    cluster = Cluster(nodes=4)
+    cluster.remove()
+    cluster.say_all()
+    assert cluster.remove()["warnings"] == []
+
+
+# Drain.
+
+
+async def test_a_drain_begins_and_tells_what_the_node_said_last(cluster: Cluster) -> None:
+    result = cluster.drain()
+    assert (result["state"], result["is_reached"], result["pages_foreign"]) == (
+        "draining",
+        True,
+        None,
+    )
+    assert cluster.members.find(NAME).draining
+    cluster.say(LEAVING, pages_here=9)
+    result = cluster.drain()
+    assert (result["state"], result["pages_foreign"]) == ("draining", 9)
+    cluster.say(LEAVING)
+    result = cluster.drain()
+    assert (result["state"], result["pages_foreign"]) == ("drained", 0)
+
+
+async def test_a_node_that_can_not_be_asked_is_told_apart(cluster: Cluster) -> None:
+    del cluster.links[LEAVING]
+    result = cluster.drain()
+    assert (result["state"], result["is_reached"]) == ("draining", False)
+
+
+async def test_what_a_draining_node_said_long_ago_counts_no_more(
+    cluster: Cluster, mock_clock: MockClock
+) -> None:
+    cluster.drain()
+    cluster.say(LEAVING)
+    mock_clock.jump(POLL_SECONDS_MAX)
+    assert cluster.drain()["state"] == "draining"
+
+
+async def test_each_call_of_a_drain_tells_of_fewer_copies(cluster: Cluster) -> None:
+    assert cluster.drain()["warnings"] == cluster.drain()["warnings"] != []
