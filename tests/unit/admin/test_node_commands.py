@@ -140,8 +140,9 @@ async def test_a_node_that_breaks_a_rule_is_refused_and_nothing_changes(
 
 
 async def test_to_say_a_thing_twice_changes_nothing(cluster: Cluster) -> None:
+    result: Any = None
     for is_changed in (True, False):
-        result: Any = cordon_node(cluster.members, {"name": NAME}, is_cordoned=True)
+        result = cordon_node(cluster.members, {"name": NAME}, is_cordoned=True)
         assert (result["state"], result["is_changed"]) == ("cordoned", is_changed)
         assert result["node"]["cordoned"]
     assert result["membership_version"] == 1

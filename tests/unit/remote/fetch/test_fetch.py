@@ -41,7 +41,7 @@ def put_again(owner: Owner, index: int) -> bytes:
 
 
 def at(owner: Owner, node: NodeId) -> int:
-    return owner.holder(node).holder
+    return owner.holder(node).id
 
 
 def statistics(owner: Owner) -> FetchStatistics:

@@ -41,7 +41,7 @@ class Checking(Owner):
         self.checks.begin(1, self.holder(ONE), request)
         return request
 
-    def reply(self, code: int, zpage: bytes) -> None:
+    def reply_check(self, code: int, zpage: bytes) -> None:
         table = memoryview(wire.get_reply_table([code]))
         frame = Frame(MessageType.GET_PAGES, True, 1, 1, table, memoryview(zpage))
         self.checks.on_reply(1, frame, 5.0)
@@ -56,7 +56,7 @@ def test_a_page_that_was_stored_is_asked_for_and_an_intact_one_proves() -> None:
     request = owner.ask()
     [serial], [row] = request.serials, request.rows
     assert row in owner.rows
-    owner.reply(*owner._zpages[serial])
+    owner.reply_check(*owner._zpages[serial])
     assert owner.credit() == 2 * CREDIT_PAGES_FIRST
     assert owner.told == []
     assert owner.checks.checked_total == 1
@@ -65,11 +65,11 @@ def test_a_page_that_was_stored_is_asked_for_and_an_intact_one_proves() -> None:
 def test_a_missing_page_and_a_damaged_one_are_told() -> None:
     owner = Checking()
     request = owner.ask()
-    owner.reply(0, b"")
+    owner.reply_check(0, b"")
     code, zpage = owner._zpages[request.serials[0]]
     assert code & ZPAGE_BYTES_MASK == len(zpage)
     second = owner.ask()
-    owner.reply(code, bytes(byte ^ 1 for byte in zpage))
+    owner.reply_check(code, bytes(byte ^ 1 for byte in zpage))
     assert owner.told == [
         (request.rows[0], BadCopy.MISSING),
         (second.rows[0], BadCopy.DAMAGED),
@@ -90,7 +90,7 @@ def test_a_page_that_was_put_again_on_the_way_says_nothing() -> None:
     owner = Checking()
     request = owner.ask()
     owner.store.lose(request.rows[0])
-    owner.reply(0, b"")
+    owner.reply_check(0, b"")
     assert owner.told == []
     assert owner.checks.checked_total == 0
     assert owner.next_check() is not None
@@ -111,7 +111,7 @@ def test_a_life_that_is_over_is_forgotten() -> None:
     owner.ask()
     dead = owner.holders.end(ONE)
     owner.checks.forget(dead.id)
-    owner.reply(0, b"")
+    owner.reply_check(0, b"")
     assert owner.told == []
 
 
