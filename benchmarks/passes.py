@@ -240,15 +240,14 @@ def replicate(pair: Pair, pool: PoolId, pages: int) -> Iterator[str]:
     fill(pair, pool, pages)
     replicated = owner.engine.new_pool(PoolKind.PERSISTENT, "safe", copies=1, is_replicated=True)
     pair.link()
-    pair.run(1.0)
+    # No PUT overtakes the flushes that are owed since the link was cut.
+    pair.run(1e-5 * pages + 1.0)
     pair.longest()
     page = small_pages(1)
     for index in range(50):
         pair.pass_of(owner, lambda e, i=index: e.put(replicated, OBJECT, i, page))  # type: ignore[misc]
         pair.pass_of(owner, lambda e: e.replicate(replicated, OBJECT, 0, 1 << 24, now=pair.now))
         pair.run(0.01)
-    # Among millions of pages some answers take longer than a round of the loop above.
-    pair.run(5.0)
     assert owner.replicated >= 49, f"{owner.replicated} of 50"
     yield "fsync of a replicated disk beside one that is not"
 
