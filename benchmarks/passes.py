@@ -225,7 +225,9 @@ def hostile_flush(pair: Pair, _: PoolId, pages: int) -> Iterator[str]:
             [packed] * 128, memoryview(zpage * 128),
         )  # fmt: skip
     holder.longest = 0.0
-    flushes = ForeignFlushes(holder.engine.store, pools.values(), run=holder.engine._slices.add)
+    flushes = ForeignFlushes(
+        holder.engine.store, pools.values(), run=holder.engine.machines.slices.add
+    )
     pair.pass_of(holder, lambda _: flushes.add([(1, SERIAL_MAX)]))
     while holder.engine.store.pages_of(pools[PoolKind.PERSISTENT]):
         pair.run(0.1)

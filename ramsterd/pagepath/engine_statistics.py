@@ -8,6 +8,7 @@ from ramsterd.core.audit import AuditStatistics
 from ramsterd.core.counters import StoreStatistics
 from ramsterd.core.resize import ResizeStatistics
 from ramsterd.core.scrub import ScrubStatistics
+from ramsterd.pagepath.machines import Machines
 from ramsterd.remote.fetch.fetch import FetchStatistics
 from ramsterd.remote.hold.foreign import ForeignStatistics
 from ramsterd.remote.hold.recall_holder import HolderRecallStatistics
@@ -56,3 +57,41 @@ class EngineStatistics:
     spot_checks_unanswered_total: int
     flushes_owed: int
     is_accepting: bool
+
+
+def snapshot(machines: Machines, now: float) -> EngineStatistics:
+    """Return what all machines count now."""
+    background_fetch = machines.background_fetch
+    unswept_pages = sum(holder.pages for holder in machines.holders if holder.is_unswept)
+    return EngineStatistics(
+        store=machines.store.statistics(),
+        nodes=machines.nodes.statistics(),
+        remotify=machines.remotifier.statistics(),
+        fetch=machines.fetches.statistics(),
+        repatriate=background_fetch.repatriator.statistics(),
+        rebuild=background_fetch.rebuilder.statistics(unswept_pages),
+        recall=machines.recall.statistics(),
+        owner_recall=background_fetch.owner_recall.statistics(),
+        replicate=machines.replicator.statistics(),
+        resize=machines.resize.statistics(),
+        scrub=machines.scrubber.statistics(),
+        audit=machines.auditor.statistics(),
+        compacted_total=machines.compactor.moved_total,
+        foreign=machines.foreign.statistics(),
+        foreign_zpage_bytes=machines.foreign.zpage_bytes,
+        foreign_purged_total=machines.foreign.purged_total,
+        holders=tuple(
+            HolderStatistics(
+                node=each.node,
+                incarnation=each.incarnation,
+                is_dead=each.is_dead,
+                pages=each.pages,
+            )
+            for each in machines.holders
+        ),
+        trust=machines.trust.statistics(now),
+        spot_checks_total=machines.spot_checks.checked_total,
+        spot_checks_unanswered_total=machines.spot_checks.unanswered_total,
+        flushes_owed=machines.flushes.owed.count(),
+        is_accepting=machines.status.is_accepting,
+    )

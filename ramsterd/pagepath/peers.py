@@ -356,7 +356,8 @@ class Peers:
             self._waiting = None
             now = trio.current_time()
             # Asked before each STATUS, not told at each change: half a second later is soon enough.
-            self._engine.is_starved = self.heartbeat is not None and self.heartbeat.is_starved
+            is_starved = self.heartbeat is not None and self.heartbeat.is_starved
+            self._engine.on_starved(is_starved=is_starved)
             self._engine.on_deadline(now)
             self.on_deadline(now)
             self.settle()

@@ -29,7 +29,7 @@ def rows_of(store: Store, pool: PoolId) -> dict[tuple[bytes, int], int]:
 
 def named(owner: Node, holder: Node) -> set[int]:
     """Return the serials of the owner's rows that name this life of the holder."""
-    life = owner.engine._holders.living(holder.number)
+    life = owner.engine.machines.holders.living(holder.number)
     if life is None or life.incarnation != holder.incarnation:
         return set()
     rows = owner.engine.store.rows  # by columns: this runs after many steps
@@ -43,7 +43,7 @@ def named(owner: Node, holder: Node) -> set[int]:
 
 def held(owner: Node, holder: Node) -> set[int]:
     """Return the serials of this life of the owner that the holder keeps."""
-    theirs = holder.engine._foreign._owners.get(owner.number)
+    theirs = holder.engine.machines.foreign._owners.get(owner.number)
     if theirs is None or theirs.incarnation != owner.incarnation:
         return set()
     store = holder.engine.store
@@ -52,7 +52,9 @@ def held(owner: Node, holder: Node) -> set[int]:
 
 def living_holders(cluster: Cluster, owner: Node, row: int) -> list[int]:
     """Return the holders of a row that live, whether or not the owner knows of a death."""
-    lives = [owner.engine._holders[holder] for holder in owner.engine.store.rows.holders(row)]
+    lives = [
+        owner.engine.machines.holders[holder] for holder in owner.engine.store.rows.holders(row)
+    ]
     nodes = cluster.nodes
     return [
         life.id
@@ -80,7 +82,7 @@ def remote_only(
     cluster: Cluster, owner: Node, holder: Node, pool: PoolId | None = None
 ) -> set[int]:
     """Return the indexes of a pool (or the export) that only this life of the holder has, as the owner believes."""
-    life = owner.engine._holders.living(holder.number)
+    life = owner.engine.machines.holders.living(holder.number)
     if life is None or life.incarnation != holder.incarnation:
         return set()
     store = owner.engine.store
@@ -124,20 +126,20 @@ def check_invariants(cluster: Cluster) -> None:
 def check_bounds(cluster: Cluster, node: Node) -> None:
     """Assert that budget, quota and windows are kept."""
     engine = node.engine
-    zbud, remote = engine.store.zbud, engine._remote
-    assert zbud.resident_bytes <= zbud.budget_bytes or engine._resize.is_shrinking
-    foreign = engine._foreign
+    zbud, remote = engine.store.zbud, engine.machines.remote
+    assert zbud.resident_bytes <= zbud.budget_bytes or engine.machines.resize.is_shrinking
+    foreign = engine.machines.foreign
     # What is here when a budget shrinks stays.
     if zbud.budget_bytes == cluster.budget(node.number):
         assert foreign.zpage_bytes <= zbud.budget_bytes * foreign._bytes_fraction_max
     windows: dict[tuple[str, int], int] = {}
-    for put in engine._remotifier._in_flight.values():
+    for put in engine.machines.remotifier._in_flight.values():
         key = "put", put.holder.id
         windows[key] = windows.get(key, 0) + 1
-    for put in engine._remotifier._ephemeral._in_flight.values():
+    for put in engine.machines.remotifier._ephemeral._in_flight.values():
         key = "ephemeral put", put.holder.id
         windows[key] = windows.get(key, 0) + 1
-    for request in engine._fetches._asking._in_flight.values():
+    for request in engine.machines.fetches._asking._in_flight.values():
         if not request.is_hedged:  # those wait for a holder that may hang, and make room for others
             key = "get", request.holder
             windows[key] = windows.get(key, 0) + 1
@@ -156,9 +158,12 @@ def check_quiet(node: Node, living: Collection[int]) -> None:
     assert not statistics.fetch.wanted
     assert not statistics.fetch.requests_in_flight
     assert not statistics.remotify.requests_in_flight
-    owed = [node.engine._holders[holder].node for holder in node.engine._flushes.holders()]
+    owed = [
+        node.engine.machines.holders[holder].node
+        for holder in node.engine.machines.flushes.owed.holders()
+    ]
     assert not set(owed) & set(living), f"flushes are owed to {owed}"
-    assert not node.engine._fetches._asking._queued
+    assert not node.engine.machines.fetches._asking._queued
     waiting = node.pager.statistics()
     assert not waiting.gets_waiting
     assert not waiting.puts_waiting
@@ -180,5 +185,5 @@ def check_books(cluster: Cluster) -> None:
             )
             assert not lacking, f"{holder.number} lacks {sorted(lacking)[:9]} of {owner.number}"
             assert len(ghosts) <= len(kept) + ephemeral_remotify.GHOSTS_MAX
-            life = owner.engine._holders.living(holder.number)
+            life = owner.engine.machines.holders.living(holder.number)
             assert (0 if life is None else life.pages) == len(asked)

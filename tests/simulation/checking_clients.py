@@ -310,7 +310,7 @@ class Client:
         """Return the indexes whose present version is on its way to a peer, the oldest first."""
         store = self.node.engine.store
         found = []
-        for put in self.node.engine._remotifier._in_flight.values():
+        for put in self.node.engine.machines.remotifier._in_flight.values():
             for leaving in put.shipment.blocks:
                 for row, serial in zip(leaving.rows, leaving.serials, strict=True):
                     if store.rows.serial(row) == serial:
@@ -340,7 +340,7 @@ class Client:
     def foreign_rows(self, holder: int, indexes: Sequence[int]) -> list[int]:
         """Return the rows that a holder has for some of our pages."""
         theirs = self.cluster[holder].engine
-        pool = theirs._foreign._owners[self.node.number].pools[self.kind]
+        pool = theirs.machines.foreign._owners[self.node.number].pools[self.kind]
         rows = rows_of(theirs.store, pool)
         serials = [self.node.engine.store.rows.serial(row) for row in self.rows(indexes)]
         return [rows[FOREIGN_OBJECT, serial] for serial in serials]

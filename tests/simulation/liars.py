@@ -28,12 +28,12 @@ class Liar:
     """Lies of one incarnation of a node."""
 
     def __init__(self, node: Node, rng: random.Random | None = None) -> None:
-        self._foreign = node.engine._foreign
+        self._foreign = node.engine.machines.foreign
         self._rng = rng or random.Random(0)
         # As an honest node does it.
         self._on_put, self._on_get = self._foreign.on_put, self._foreign.on_get
         self._pages_of = self._foreign.pages_of
-        self._outbox = node.engine._outbox
+        self._outbox = node.engine.machines.outbox
         self._reply = self._outbox.reply
         self._kept_back: list[Reply] = []
         self.answered_stored = 0

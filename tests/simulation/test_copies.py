@@ -170,7 +170,7 @@ async def test_a_holder_that_purged_us_is_found_out(seed: int, mock_clock: MockC
     cluster.cut(0, 1)
     for one, other in ((0, 1), (1, 0)):
         cluster.judge(one, other, NodeState.DOWN)
-    cluster[1].engine._foreign.purge(cluster[0].number)
+    cluster[1].engine.machines.foreign.purge(cluster[0].number)
     for one, other in ((0, 1), (1, 0)):
         cluster.judge(one, other, NodeState.UP)
     cluster.link_all()

@@ -25,7 +25,7 @@ def thin(cluster: Cluster, client: Client, *, copies: int = 2) -> list[int]:
 
 def put_to_both(cluster: Cluster, client: Client, dies: int, slow: int, start: int) -> None:
     """Write until a shipment is under way to these two, of which only the second has not answered."""
-    remotifier = cluster[0].engine._remotifier
+    remotifier = cluster[0].engine.machines.remotifier
     for index in range(start, start + 4000, 16):
         client.put(index, 16)
         cluster.run(0.004)

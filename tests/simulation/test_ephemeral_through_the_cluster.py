@@ -150,8 +150,8 @@ async def test_a_refused_cache_does_not_keep_persistent_pages_away(
     cluster, client, cache = stage_cache(seed, mock_clock, refusal_seconds=1000.0)
     store = cluster[1].engine.store
     # What a holder with its memory full of clean copies would say.
-    room = cluster[1].engine._foreign.room_bytes
-    cluster[1].engine._foreign.room_bytes = lambda kind=PoolKind.PERSISTENT: (  # type: ignore[method-assign]
+    room = cluster[1].engine.machines.foreign.room_bytes
+    cluster[1].engine.machines.foreign.room_bytes = lambda kind=PoolKind.PERSISTENT: (  # type: ignore[method-assign]
         room(kind) if kind is PoolKind.PERSISTENT else 0
     )
     cache.fill(MANY)
@@ -418,9 +418,9 @@ async def test_what_was_forgotten_was_that_page(seed: int, mock_clock: MockClock
     cluster.run(1)
     assert len(client.remote(1)) > 300
     ours = cluster[0].engine
-    holder = ours._holders.living(cluster[1].number)
+    holder = ours.machines.holders.living(cluster[1].number)
     assert holder is not None
-    assert ours._remotifier._ephemeral._forget_oldest(holder, 1000) == 0
+    assert ours.machines.remotifier._ephemeral._forget_oldest(holder, 1000) == 0
     finish(cluster, client, cache)
     assert not client.seen["LOST"]
 

@@ -26,7 +26,7 @@ async def test_foreign_quota_holds(seed: int, mock_clock: MockClock) -> None:
     cluster.run(0.1)
     clients = [Client(cluster, number) for number in (0, 1, 2)]
     clients.append(Client(cluster, 0, kind=PoolKind.EPHEMERAL))
-    foreign = cluster[3].engine._foreign
+    foreign = cluster[3].engine.machines.foreign
     highest = 0
     for start in range(0, 1600, 32):
         for client in cluster.rng.sample(clients, len(clients)):

@@ -185,7 +185,7 @@ async def test_a_holder_without_the_page_is_not_asked_for_ever(
     cluster.run(2)
     cluster.checks.clear()
     gone = client.on_holder_lost(1)
-    cluster[1].engine._foreign.purge(cluster[0].number)
+    cluster[1].engine.machines.foreign.purge(cluster[0].number)
     finish(cluster, client)
     assert client.seen["LOST"] == len(gone)
     # Its next STATUS says that it keeps nothing of ours, so most are known to be lost before they are asked for.

@@ -125,7 +125,7 @@ async def test_a_holder_that_says_it_holds_nothing_never_ends_the_owner(
     assert len(now.holders) <= 3
     assert now.remotify.stored_by_node[NodeId(LIAR)] <= CREDIT_PAGES_FIRST + PAGES_PER_FRAME_MAX
     monkeypatch.setattr(row_sweeps, "SWEEP_SECONDS", 0.02)
-    cluster[0].engine._sweeps._step_at = cluster.now
+    cluster[0].engine.machines.sweeps._step_at = cluster.now
     write_all(client, 20, reads=True)
     assert trust(cluster).bad_total[BadCopy.DISOWNED] > 0
 
@@ -150,7 +150,7 @@ async def test_a_node_whose_ids_are_used_up_gets_no_pages_until_a_sweep_frees_on
     fill(client)
     assert not cluster[1].engine.statistics().foreign_zpage_bytes
     monkeypatch.setattr(row_sweeps, "SWEEP_SECONDS", 0.02)
-    cluster[0].engine._sweeps._step_at = cluster.now
+    cluster[0].engine.machines.sweeps._step_at = cluster.now
     cluster.run(10)
     assert not any(each.is_dead for each in cluster[0].engine.statistics().holders)
     fill(client)

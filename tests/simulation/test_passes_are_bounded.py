@@ -91,7 +91,7 @@ async def test_pages_are_put_to_a_peer_while_it_drops_others(
     fill(cluster)
     before = held(cluster[0], cluster[1])
     holder = cluster[1].engine
-    holder._foreign.on_flush(cluster[0].number, [(1, SERIAL_MAX)])
+    holder.machines.foreign.on_flush(cluster[0].number, [(1, SERIAL_MAX)])
     holder.settle(cluster.now)
     assert 0 < len(held(cluster[0], cluster[1])) < len(before)
     fill(cluster, PAGES, 4096)

@@ -73,7 +73,7 @@ async def test_gets_of_a_peer_without_a_link_leave_no_trace(
         for index in indexes[:10]:
             client.get(index)
         cluster.run(1.5)
-        fetches = cluster[0].engine._fetches
+        fetches = cluster[0].engine.machines.fetches
         assert not fetches._asking._queued
         assert not fetches._gets._waiting
     assert client.seen["UNREACHABLE"] == 50

@@ -93,9 +93,9 @@ async def test_where_all_are_at_their_cap_work_waits_for_a_time_and_goes_on(
     while client.puts:
         assert cluster.step(cluster.now + 1)
         deadline = engine.next_deadline()
-        assert deadline > cluster.now or deadline == engine._status_at
+        assert deadline > cluster.now or deadline == engine._clock._tick_at
         # Who waits for a cap is not stuck, so nobody's foreign pages are recalled for that.
-        assert not engine._remotifier.is_stuck()
+        assert not engine.machines.remotifier.is_stuck()
         passes += 1
         assert passes < PASSES_MAX, "it spins"
     seconds = cluster.now - started

@@ -20,7 +20,7 @@ async def test_a_put_that_was_under_way_is_not_forgotten(seed: int, mock_clock: 
     cluster.run(0.1)
     # What node 1 answers does not arrive yet.
     cluster.hold(1, 0)
-    remotifier = cluster[0].engine._remotifier
+    remotifier = cluster[0].engine.machines.remotifier
     for index in range(0, 1600, 8):
         if not remotifier.is_any_in_flight():
             client.put(index, 8)

@@ -24,7 +24,7 @@ def refuse_all(cluster: Cluster, node: int, monkeypatch: pytest.MonkeyPatch) -> 
         times.append(cluster.now)
         return bytes([PutResult.NO_ROOM]) * len(put.serials)
 
-    monkeypatch.setattr(cluster[node].engine._foreign, "on_put", on_put)
+    monkeypatch.setattr(cluster[node].engine.machines.foreign, "on_put", on_put)
     return times
 
 

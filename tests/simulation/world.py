@@ -61,7 +61,7 @@ class World:
         ]
 
     def _foreign(self, node: Node) -> Iterator[tuple[int, PoolId]]:
-        for owner, theirs in node.engine._foreign._owners.items():
+        for owner, theirs in node.engine.machines.foreign._owners.items():
             life = self.cluster.nodes.get(owner)
             if life is not None and life.incarnation == theirs.incarnation:
                 yield owner, theirs.pools[PoolKind.PERSISTENT]
@@ -164,7 +164,9 @@ def is_leaving(store: Store, row: int) -> bool:
 
 def named_by(owner: Node, row: int) -> set[int]:
     """Return the nodes that have a page as its owner believes: others may be owed a flush of it."""
-    lives = [owner.engine._holders[holder] for holder in owner.engine.store.rows.holders(row)]
+    lives = [
+        owner.engine.machines.holders[holder] for holder in owner.engine.store.rows.holders(row)
+    ]
     return {life.node for life in lives if not life.is_dead}
 
 

@@ -41,8 +41,8 @@ def engine_of(memory: MemoryConfig, remote: RemoteConfig) -> Engine:
 
 def test_new_limits_bound_what_comes_from_then_on() -> None:
     engine = engine_of(memory_of(), RemoteConfig())
-    room = engine._foreign.room_bytes()
-    assert engine._foreign.room_for(NodeId(2)) == room
+    room = engine.machines.foreign.room_bytes()
+    assert engine.machines.foreign.room_for(NodeId(2)) == room
     memory = memory_of(
         high_watermark=0.5,
         low_watermark=0.4,
@@ -58,14 +58,17 @@ def test_new_limits_bound_what_comes_from_then_on() -> None:
     limits = engine.store.limits
     assert (limits.high_watermark, limits.low_watermark) == (0.5, 0.4)
     assert (limits.budget_bytes, limits.pages_max) == (8 * MIB, memory.pages_max)
-    assert engine._foreign.room_bytes() == 2 * MIB < room
-    assert engine._foreign.room_for(NodeId(2)) == MIB
-    assert engine._receive_shares.share(NodeId(2), 1, 5.0) == 2 * MIB
-    for machine in (engine._background_fetch.rebuilder, engine._background_fetch.owner_recall):
+    assert engine.machines.foreign.room_bytes() == 2 * MIB < room
+    assert engine.machines.foreign.room_for(NodeId(2)) == MIB
+    assert engine.machines.receive_shares.share(NodeId(2), 1, 5.0) == 2 * MIB
+    for machine in (
+        engine.machines.background_fetch.rebuilder,
+        engine.machines.background_fetch.owner_recall,
+    ):
         machine._page_rate.on_tick(0.0)
         machine._page_rate.on_tick(10.0)
         assert machine._page_rate.pages == 2, "the least that is saved up"
-    assert engine._background_fetch.repatriator._watermark < 0.4
+    assert engine.machines.background_fetch.repatriator._watermark < 0.4
     assert engine.next_deadline() <= 5.0, "peers are told at once"
 
 

@@ -101,7 +101,7 @@ async def test_waiting_put_is_served_when_an_owner_flushes_its_pages_here(
 ) -> None:
     async with run_nodes(SMALL, 2 * SMALL) as [owner, node]:
         # Else pages could go there as soon as it has room, which makes room too.
-        owner.engine._foreign._bytes_fraction_max = 0.0
+        owner.engine.machines.foreign._bytes_fraction_max = 0.0
         index = 0
         while node.pages_here() < 100:
             owner.put(index, noise(index))

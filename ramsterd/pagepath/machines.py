@@ -1,0 +1,186 @@
+"""Machines: all that decides about the pages of one node, made and wired to each other.
+
+This is the composition root of the page path.  What drives the machines stands elsewhere: peers (`peer_frames`,
+`peer_states`), the clock (`clock`), the end of each pass (`settling`), and front ends (`engine`).
+"""
+
+import random
+
+from config.model import ClusterConfig, DaemonConfig, MemoryConfig
+from nodemanager.ids import Incarnation, NodeId
+from nodemanager.table import NodeTable
+from ramsterd.core.arena import MapMemory
+from ramsterd.core.audit import Auditor
+from ramsterd.core.compact import Compactor
+from ramsterd.core.page import PAGE_BYTES
+from ramsterd.core.resize import Resize
+from ramsterd.core.scrub import Scrubber
+from ramsterd.core.slices import Slices
+from ramsterd.core.store import Store
+from ramsterd.core.versions import StoreLimits
+from ramsterd.pagepath.flush_sending import FlushSending
+from ramsterd.pagepath.outbox import Outbox
+from ramsterd.pagepath.own_status import OwnStatus
+from ramsterd.remote.fetch.fetch import Fetches
+from ramsterd.remote.fetch.spot_checks import SpotChecks
+from ramsterd.remote.hold.foreign import ForeignPages
+from ramsterd.remote.hold.orphans import Orphans
+from ramsterd.remote.hold.recall_holder import HolderRecall
+from ramsterd.remote.hold.receive_shares import ReceiveShares
+from ramsterd.remote.holders.holders import Holder, Holders
+from ramsterd.remote.holders.reach import Reach
+from ramsterd.remote.holders.row_sweeps import RowSweeps
+from ramsterd.remote.holders.trust import BadCopy, Trust
+from ramsterd.remote.home.background_fetch import BackgroundFetch
+from ramsterd.remote.home.last_copies import LastCopies
+from ramsterd.remote.limits.put_timeout import PutTimeout
+from ramsterd.remote.send.copies import Copies
+from ramsterd.remote.send.degrade import Degrade
+from ramsterd.remote.send.remotify import Remotifier
+from ramsterd.remote.send.replicate import Replicator
+
+
+class Machines:
+    """See the module's text."""
+
+    def __init__(
+        self,
+        *,
+        daemon: DaemonConfig,
+        cluster: ClusterConfig,
+        local: NodeId,
+        incarnation: Incarnation,
+        map_memory: MapMemory,
+        rng: random.Random,
+    ) -> None:
+        self.memory, self.remote = memory, remote = daemon.memory, daemon.remote
+        # An orderly stop has begun: nobody will ask for our pages again, and peers forget us.
+        self.is_leaving = False
+        self.store = store = Store(map_memory, _limits(memory))
+        self.nodes = NodeTable(cluster, local, incarnation=incarnation)
+        self.outbox = Outbox(request_seconds_max=remote.request_seconds_max)
+        # Long work, of which each pass does a slice.
+        self.slices = Slices()
+        self.compactor = Compactor(store)
+        self.scrubber = Scrubber(store)
+        self.auditor = Auditor(store)
+        self.resize = Resize(store)
+        # Who keeps our pages.
+        self.holders = Holders()
+        self.trust = Trust()
+        self.reach = Reach(store, self.holders, self.nodes)
+        self.flushes = FlushSending(store, self.holders, self.nodes, self.outbox)
+        # What we keep for others.
+        self.foreign = ForeignPages(
+            store,
+            run=self.slices.add,
+            bytes_fraction_max=memory.foreign_fraction_max,
+            owner_pages_max=memory.foreign_owner_bytes_max // PAGE_BYTES,
+        )
+        self.orphans = Orphans(orphan_seconds=remote.orphan_seconds, purge=self.foreign.purge)
+        self.recall = HolderRecall(store, self.foreign)
+        self.receive_shares = ReceiveShares(remote.foreign_bytes_per_second)
+        self.status = OwnStatus(
+            store, self.nodes, self.foreign, self.receive_shares, self.outbox
+        )  # fmt: skip
+        # What comes, what leaves, and what comes home.
+        self.copies = Copies(store, cluster, configured=remote.copies)
+        self.fetches = Fetches(
+            store,
+            self.holders,
+            in_flight_max=remote.gets_in_flight_max,
+            is_reachable=self.reach.is_reachable,
+            on_thinned=self.on_thinned,
+            on_bad_holder=self._on_bad_holder,
+        )
+        self.spot_checks = SpotChecks(
+            store, self.trust, rng=rng, on_bad_copy=self.fetches.on_bad_copy
+        )
+        self.remotifier = self._new_remotifier(rng)
+        self.replicator = Replicator(store, run=self.slices.add)
+        self.background_fetch = self._new_background_fetch()
+        self.last_copies = LastCopies(
+            store,
+            self.holders,
+            local=local,
+            is_reachable=self.reach.is_reachable,
+            has_put_to=self.remotifier.is_sending_to,
+        )
+        self.sweeps = RowSweeps(
+            store, self.holders, on_thinned=self.on_thinned, on_forgotten=self._on_forgotten
+        )
+
+    def _new_remotifier(self, rng: random.Random) -> Remotifier:
+        remote = self.remote
+        return Remotifier(
+            self.store,
+            self.holders,
+            self.nodes,
+            trust=self.trust,
+            spot_checks=self.spot_checks,
+            in_flight_max=remote.puts_in_flight_max,
+            refusal_seconds=remote.refusal_seconds,
+            put_timeout=PutTimeout(
+                put_wait_seconds_max=remote.put_wait_seconds_max,
+                request_seconds_max=remote.request_seconds_max,
+            ),
+            degrade=Degrade(put_wait_seconds_max=remote.put_wait_seconds_max),
+            rng=rng,
+            sends_ephemeral=remote.ephemeral,
+            is_behind=self.flushes.is_behind,
+        )
+
+    def _new_background_fetch(self) -> BackgroundFetch:
+        return BackgroundFetch(
+            self.store,
+            self.fetches,
+            memory=self.memory,
+            remote=self.remote,
+            reachable_holders=self.reach.reachable_holders,
+            holder_nodes=self.reach.holder_nodes,
+            placeable_nodes=self.reach.placeable_nodes,
+            room=self.remotifier.room,
+            make_room=self.remotifier.make_room,
+        )
+
+    # What one machine tells another.
+
+    def on_thinned(self, row: int) -> None:
+        """A row may have too few copies."""
+        self.background_fetch.rebuilder.note_if_at_risk(row)
+
+    def _on_bad_holder(self, holder_id: int, kind: BadCopy, now: float) -> None:
+        """A holder does not have a page that it stored, or not intact."""
+        if self.is_leaving:
+            return  # it forgets us, as we asked
+        if (holder := self.holders.get(holder_id)) is not None:
+            self.trust.on_bad(holder.node, kind, 1, now)
+
+    def _on_forgotten(self, holder: Holder, persistent: int, now: float) -> None:
+        """An incarnation is over, and all that it held was looked at."""
+        if holder.is_disowning:
+            self.trust.on_disowned(holder.node, persistent, now)
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether this node gives back what it keeps for others, and brings its own pages home."""
+        return self.nodes.local_config.draining
+
+    def check_invariants(self) -> None:
+        """Assert what must be true between calls.  Walks everything."""
+        self.store.check_invariants()
+        self.nodes.check_invariants()
+        self.fetches.check_invariants()
+        self.remotifier.check_invariants()
+
+
+def _limits(memory: MemoryConfig) -> StoreLimits:
+    # Plain numbers: a Share is compared more slowly.
+    return StoreLimits(
+        budget_bytes=int(memory.budget),
+        budget_bytes_max=int(memory.budget_max or 4 * memory.budget),
+        pages_max=memory.pages_max,
+        tables_bytes_max=memory.tables_bytes(memory.budget),
+        high_watermark=memory.high_watermark,
+        low_watermark=memory.low_watermark,
+    )

@@ -1,0 +1,89 @@
+"""Peer frames: what a frame of a peer asks of this node, or answers."""
+
+from net.errors import RemoteProtocolError
+from net.frame import Frame
+from nodemanager.ids import Incarnation, NodeId
+from ramsterd.pagepath.machines import Machines
+from ramsterd.pagepath.peer_states import PeerStates
+from ramsterd.remote import wire
+from ramsterd.remote.wire import MessageType
+
+
+class PeerFrames:
+    """Hands each frame to the machine that it is for."""
+
+    def __init__(self, machines: Machines, states: PeerStates) -> None:
+        self._machines = machines
+        self._states = states
+
+    def on_frame(self, node: NodeId, incarnation: Incarnation, frame: Frame, now: float) -> None:
+        """Handle one frame from an incarnation of a peer.
+
+        Raises:
+            RemoteProtocolError: The peer broke the protocol, or its incarnation has ended.
+        """
+        if self._machines.nodes.is_stale(node, incarnation):
+            raise RemoteProtocolError(f"incarnation {incarnation} has ended")
+        if frame.is_reply:
+            self._on_reply(node, frame, now)
+        else:
+            self._on_request(node, incarnation, frame, now)
+
+    def _on_request(self, node: NodeId, incarnation: Incarnation, frame: Frame, now: float) -> None:
+        foreign, outbox = self._machines.foreign, self._machines.outbox
+        match frame.type:
+            case MessageType.PUT_PAGES:
+                put = wire.PutPages.parse(frame)
+                self._machines.receive_shares.on_put(node, now)
+                results = foreign.on_put(node, incarnation, put)
+                outbox.reply(node, frame, len(results), results)
+            case MessageType.GET_PAGES:
+                packed, body = foreign.on_get(node, wire.parse_get(frame))
+                outbox.reply(node, frame, len(packed), wire.get_reply_table(packed), body)
+            case MessageType.FLUSH_PAGES:
+                foreign.on_flush(node, wire.parse_flush(frame))
+            case MessageType.FLUSH_OWNER:
+                last = wire.parse_flush_owner(frame)
+                if last >= incarnation:
+                    self._states.on_departing(node)
+                foreign.on_flush_owner(node, last)
+            case MessageType.RECALL:
+                self._on_recall(node, wire.parse_recall(frame), now)
+            case MessageType.STATUS:
+                self._states.on_status(node, wire.parse_status(frame), now)
+            case _:
+                raise RemoteProtocolError(f"frame of type {frame.type}, which is no request")
+
+    def _on_recall(self, node: NodeId, pages_max: int, now: float) -> None:
+        """A holder asks for its memory, or says that it does no more."""
+        if (holder := self._machines.holders.living(node)) is not None:
+            self._machines.background_fetch.on_recall(holder, pages_max, now)
+
+    def _on_reply(self, node: NodeId, frame: Frame, now: float) -> None:
+        machines = self._machines
+        if (holder := machines.holders.living(node)) is not None:
+            machines.flushes.owed.on_answer(holder.id, frame.request_id)
+        is_put = machines.remotifier.is_in_flight(frame.request_id)
+        expected = MessageType.PUT_PAGES if is_put else MessageType.GET_PAGES
+        if frame.type != expected:
+            raise RemoteProtocolError(
+                f"answer of type {frame.type} to a request of type {expected}"
+            )
+        if is_put:
+            pages_count = machines.remotifier.pages_in_flight(frame.request_id)
+            results = wire.parse_put_reply(frame, pages_count)
+            machines.remotifier.on_results(frame.request_id, results, now)
+        elif machines.spot_checks.is_in_flight(frame.request_id):
+            machines.spot_checks.on_reply(frame.request_id, frame, now)
+        else:
+            machines.fetches.on_reply(frame.request_id, frame, now)
+
+    def on_request_failed(self, request_id: int, now: float) -> None:
+        """A request of ours will get no answer: its outcome is unknown."""
+        machines = self._machines
+        if machines.remotifier.is_in_flight(request_id):
+            machines.remotifier.on_unknown(request_id, now)
+        elif machines.spot_checks.is_in_flight(request_id):
+            machines.spot_checks.on_request_failed(request_id)
+        else:
+            machines.fetches.on_request_failed(request_id)

@@ -1,0 +1,177 @@
+"""Settling: the end of each pass, in phases; what events since the last pass ask for is done, or handed outside.
+
+The order of the phases matters, and each says why it stands where it does.  A phase that finds nothing to do costs
+next to nothing: a pass ends for every batch of requests.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from ramsterd.pagepath.effects import Effect, GetDone, Replicated
+from ramsterd.pagepath.machines import Machines
+from ramsterd.pagepath.outbox import shipment_table
+from ramsterd.remote.holders.holders import Holder
+from ramsterd.remote.send.shipment import Put
+
+# A pause after each slice of dropped blocks, for everybody else.
+DROP_SECONDS: Final = 0.001
+
+
+class Settling:
+    """See the module's text."""
+
+    def __init__(self, machines: Machines) -> None:
+        self._machines = machines
+        self._store = machines.store
+        self._outbox = machines.outbox
+        self._holders = machines.holders
+        self._reach = machines.reach
+        self._fetches = machines.fetches
+        self._remotifier = machines.remotifier
+        self._replicator = machines.replicator
+        self._drop_at: float | None = None
+        # When the last pass ended: now, to half a second, for what is told without a clock.
+        self.settled_at = 0.0
+        self.phases: Final[tuple[Callable[[float], None], ...]] = (
+            # First, for what it drops is room for all that follows.
+            self._go_on_with_long_work,
+            # What was fetched for good is adopted before anything clean is dropped.
+            self._end_gets,
+            # What may vanish makes room before anything travels for it.
+            self._drop_what_may_vanish,
+            # What drops, puts and answers have made obsolete is owed by now, and leaves before any new PUT.
+            self._collect_owed_flushes,
+            # Room for writes comes before copies for a client that waits for them.
+            self._send_what_must_leave,
+            # Requests that are fulfilled by now need nothing more sent.
+            self._end_replications,
+            self._send_what_is_to_be_replicated,
+            # A peer that is sent pages is not checked meanwhile, so all PUTs of this pass have begun.
+            self._check_holders,
+            # Whatever the above has queued for a holder that can't be asked goes to another in this pass.
+            self._redirect_gets,
+            self._send_gets,
+            # Behind what somebody waits for.  PUTs have taken theirs along.
+            self._send_owed_flushes,
+            # Behind all that finds copies missing; the sweep's own findings come with its slice.
+            self._note_pages_at_risk,
+            self._schedule_sweeps,
+            # Gets that were given up above: nobody waits for another pass.
+            self._end_gets,
+            # Last: every bad copy of this pass is known.
+            self._tell_of_trust,
+        )
+
+    def settle(self, now: float) -> list[Effect]:
+        """Return what all events since the last call ask for, in the order in which it must be done."""
+        self.settled_at = now
+        for phase in self.phases:
+            phase(now)
+        return self._outbox.take()
+
+    def next_deadline(self) -> float | None:
+        """Return when more is to be dropped."""
+        return self._drop_at
+
+    # Room.
+
+    def _go_on_with_long_work(self, now: float) -> None:
+        """Do a slice of what takes long, and make room in the tables for puts that wait."""
+        self._machines.slices.on_deadline(now)
+        self._store.evict_for_tables()
+
+    def _drop_what_may_vanish(self, now: float) -> None:
+        if self._drop_at is None or self._drop_at <= now:
+            self._remotifier.drop_first(now)
+            self._drop_at = now + DROP_SECONDS if self._remotifier.has_more_to_drop else None
+
+    # PUTs.
+
+    def _send_what_must_leave(self, now: float) -> None:
+        while not self._machines.is_leaving and (puts := self._remotifier.next_puts(now)):
+            self._send_puts(puts, now)
+
+    def _end_replications(self, _: float) -> None:
+        self._outbox.add(*map(Replicated, self._replicator.take_done()))
+
+    def _send_what_is_to_be_replicated(self, now: float) -> None:
+        while not self._machines.is_leaving and (blocks := self._replicator.blocks_to_send()):
+            if not (puts := self._remotifier.puts_of_kept(blocks, now)):
+                return
+            self._send_puts(puts, now)
+
+    def _send_puts(self, puts: list[Put], now: float) -> None:
+        """Send a shipment to each of its peers."""
+        table = shipment_table(puts[0].shipment)
+        for put in puts:
+            self._machines.flushes.send_all(put.holder)
+            request_id = self._outbox.next_request_id()
+            self._remotifier.begin(request_id, put, now)
+            self._outbox.put(put, request_id, table)
+
+    # GETs.
+
+    def _check_holders(self, _: float) -> None:
+        """Ask peers for a page of what they lately said they stored."""
+        machines = self._machines
+        if not machines.trust.to_check:
+            return
+        for node in sorted(machines.trust.to_check):
+            holder = self._holders.living(node)
+            if holder is None or not self._reach.is_reachable(holder):
+                continue
+            is_sending = self._remotifier.is_sending_to(node)
+            request = machines.spot_checks.next_check(holder, is_sending=is_sending)
+            if request is not None:
+                request_id = self._outbox.next_request_id()
+                machines.spot_checks.begin(request_id, holder, request)
+                self._outbox.get(node, request, request_id)
+
+    def _redirect_gets(self, _: float) -> None:
+        for holder in self._fetches.queued_holders():
+            if not self._reach.is_reachable(self._holders[holder]):
+                self._fetches.redirect(holder)
+
+    def _send_gets(self, now: float) -> None:
+        for holder in self._fetches.queued_holders():
+            self._send_gets_to(self._holders[holder], now)
+
+    def _send_gets_to(self, holder: Holder, now: float) -> None:
+        if holder.is_dead:
+            self._fetches.on_holder_dead(holder.id)
+            return
+        if not self._reach.is_reachable(holder):
+            self._fetches.miss_queued(holder.id)
+        if self._machines.nodes.is_linked(holder.node):
+            for request in self._fetches.take_requests(holder.id):
+                request_id = self._outbox.next_request_id()
+                self._fetches.begin(request_id, request, now)
+                self._outbox.get(holder.node, request, request_id)
+        elif self._reach.is_given_up(holder):
+            self._fetches.on_holder_unreachable(holder.id)
+
+    def _end_gets(self, _: float) -> None:
+        """Hand over what gets have become; those that nobody asked for are for who brings pages home."""
+        for pending in self._fetches.take_done():
+            if not self._machines.background_fetch.on_done(pending):
+                self._outbox.add(GetDone(pending))
+
+    # What was overwritten, dropped or lost.
+
+    def _collect_owed_flushes(self, now: float) -> None:
+        self._machines.flushes.collect(now)
+
+    def _send_owed_flushes(self, now: float) -> None:
+        self._machines.flushes.send_due(now)
+
+    def _note_pages_at_risk(self, _: float) -> None:
+        if self._store.thinned:
+            thinned, self._store.thinned = self._store.thinned, []
+            for row in thinned:
+                self._machines.on_thinned(row)
+
+    def _schedule_sweeps(self, now: float) -> None:
+        self._machines.sweeps.settle(now)
+
+    def _tell_of_trust(self, _: float) -> None:
+        self._outbox.add(*self._machines.trust.take_news())

@@ -1,0 +1,53 @@
+"""Reach: which holders can be asked for pages now, and how many peers may be given any.
+
+A holder can be asked when its incarnation is not over, its link is open, and it is not thought to hang.
+"""
+
+from typing import Final
+
+from nodemanager.ids import NodeId
+from nodemanager.states import NodeState, may_place
+from nodemanager.table import NodeTable
+from ramsterd.core.store import Store
+from ramsterd.remote.holders.holders import Holder, Holders
+
+# States in which a linked holder is asked for pages that may as well be missed.
+_ANSWERS: Final = frozenset({NodeState.UP, NodeState.DRAINING})
+_GIVEN_UP: Final = frozenset({NodeState.DOWN, NodeState.LEFT})
+
+
+class Reach:
+    """What the node table and the holder ids say together."""
+
+    def __init__(self, store: Store, holders: Holders, nodes: NodeTable) -> None:
+        self._store = store
+        self._holders = holders
+        self._nodes = nodes
+
+    def is_reachable(self, holder: Holder) -> bool:
+        """Whether a holder can be asked now, and is not thought to hang."""
+        return (
+            not holder.is_dead
+            and self._nodes.is_linked(holder.node)
+            and self._nodes.state(holder.node) in _ANSWERS
+        )
+
+    def is_given_up(self, holder: Holder) -> bool:
+        """Whether a holder is down or has left: nobody waits for it."""
+        return self._nodes.state(holder.node) in _GIVEN_UP
+
+    def reachable_holders(self, row: int) -> int:
+        """Return how many holders of a row can be asked now."""
+        reachable = 0
+        for holder in self._store.rows.holders(row):
+            reachable += self.is_reachable(self._holders[holder])
+        return reachable
+
+    def holder_nodes(self, row: int) -> set[NodeId]:
+        """Return the nodes that have a page and can be asked now."""
+        lives = (self._holders[holder] for holder in self._store.rows.holders(row))
+        return {each.node for each in lives if self.is_reachable(each)}
+
+    def placeable_nodes(self) -> int:
+        """Return how many peers may be given pages now, if they have room."""
+        return sum(may_place(each.state) and each.is_linked for each in self._nodes.candidates())
