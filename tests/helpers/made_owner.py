@@ -12,6 +12,7 @@ from ramsterd.remote.fetch.pending import PendingGet
 from ramsterd.remote.holders.holders import Holder, Holders
 from ramsterd.remote.holders.trust import BadCopy
 from ramsterd.remote.home.leaf_fetch import LeafFetch
+from ramsterd.remote.home.surroundings import Surroundings
 from ramsterd.remote.wire import MessageType
 from tests.helpers.made_pages import MIB, joined, make_run, make_store
 
@@ -75,6 +76,15 @@ class Owner:
 
     def make_room(self) -> None:
         self.room_asked += 1
+
+    def surroundings(self) -> Surroundings:
+        return Surroundings(
+            reachable_holders=self.reachable_holders,
+            holder_nodes=self.holder_nodes,
+            placeable_nodes=self.placeable_nodes,
+            room=self.room,
+            make_room=self.make_room,
+        )
 
     def leaf_fetch(self) -> LeafFetch:
         return LeafFetch(self.store, self.fetches, fetch_seconds_max=10)

@@ -17,6 +17,7 @@ from ramsterd.remote.home.leaf_fetch import STAY_BELOW, LeafFetch
 from ramsterd.remote.home.rebuild import Rebuilder
 from ramsterd.remote.home.recall_owner import OwnerRecall
 from ramsterd.remote.home.repatriate import Repatriator
+from ramsterd.remote.home.surroundings import Surroundings
 
 # Between two ticks, as long as pages are on their way, and when none are.
 BUSY_SECONDS: Final = 0.05
@@ -39,36 +40,19 @@ class BackgroundFetch:
         room: Callable[[float], Mapping[NodeId, int]],
         make_room: Callable[[], None],
     ) -> None:
-        """Begin with nothing to bring home.
-
-        Args:
-            store: Whose pages these are.
-            fetches: Gets them.
-            memory: Whose low watermark bounds what comes home.
-            remote: The rates.
-            reachable_holders: How many holders of a row can be asked now.
-            holder_nodes: Which nodes these are.
-            placeable_nodes: How many peers may be given pages now, if they have room.
-            room: Which peers have room for a block now, and how much.
-            make_room: Has pages leave, though memory is not short yet.
-        """
+        """Begin with nothing to bring home; what the callables are is told by `Surroundings`."""
         leaf_fetch = partial(LeafFetch, store, fetches, fetch_seconds_max=remote.fetch_seconds_max)
-        self.rebuilder = Rebuilder(
-            store,
-            leaf_fetch(),
+        surroundings = Surroundings(
             reachable_holders=reachable_holders,
             holder_nodes=holder_nodes,
+            placeable_nodes=placeable_nodes,
             room=room,
             make_room=make_room,
-            pages_per_second_max=remote.rebuild_pages_per_second,
         )
+        rate = remote.rebuild_pages_per_second
+        self.rebuilder = Rebuilder(store, leaf_fetch(), surroundings, pages_per_second_max=rate)
         self.owner_recall = OwnerRecall(
-            store,
-            leaf_fetch(),
-            reachable_holders=reachable_holders,
-            placeable_nodes=placeable_nodes,
-            make_room=make_room,
-            pages_per_second_max=remote.rebuild_pages_per_second,
+            store, leaf_fetch(), surroundings, pages_per_second_max=rate
         )
         self.repatriator = Repatriator(
             store,

@@ -13,7 +13,7 @@ would leave again for no more peers than it had.
 
 from array import array
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,6 +25,7 @@ from ramsterd.core.store import Store
 from ramsterd.core.table import LEAF_SHIFT
 from ramsterd.remote.fetch.pending import PendingGet
 from ramsterd.remote.home.leaf_fetch import LEAVES_ASKED_MAX, ROWS_JUDGED_MAX, LeafFetch
+from ramsterd.remote.home.surroundings import Surroundings
 from ramsterd.remote.limits.page_rate import PageRate
 
 # Over how long the rate is averaged that the end is estimated by.
@@ -48,30 +49,14 @@ class Rebuilder:
         self,
         store: Store,
         leaf_fetch: LeafFetch,
+        surroundings: Surroundings,
         *,
-        reachable_holders: Callable[[int], int],
-        holder_nodes: Callable[[int], set[NodeId]],
-        room: Callable[[float], Mapping[NodeId, int]],
-        make_room: Callable[[], None],
         pages_per_second_max: int,
     ) -> None:
-        """Begin with nothing at risk.
-
-        Args:
-            store: Whose pages these are.
-            leaf_fetch: Fetches them; this module's alone.
-            reachable_holders: How many holders of a row can be reached.
-            holder_nodes: Which nodes these are.
-            room: Which peers would take a block now, and how much each.
-            make_room: Has pages leave, though memory is not short yet.
-            pages_per_second_max: The rate.
-        """
+        """Begin with nothing at risk; `leaf_fetch` is this machine's alone."""
         self._store = store
         self._leaf_fetch = leaf_fetch
-        self._reachable_holders = reachable_holders
-        self._holder_nodes = holder_nodes
-        self._room = room
-        self._make_room = make_room
+        self._surroundings = surroundings
         self._page_rate = PageRate(pages_per_second_max)
         self._rows: deque[int] = deque()
         # One bit a row: whether it stands in the queue.
@@ -109,14 +94,17 @@ class Rebuilder:
         if not rows.holders(row):
             return False
         pool = self._store.pool_of(row)
-        return pool.kind is PoolKind.PERSISTENT and self._reachable_holders(row) < pool.copies
+        return (
+            pool.kind is PoolKind.PERSISTENT
+            and self._surroundings.reachable_holders(row) < pool.copies
+        )
 
     def _is_to_fetch(self, row: int) -> bool:
-        return self._reachable_holders(row) > 0 and self.is_at_risk(row)
+        return self._surroundings.reachable_holders(row) > 0 and self.is_at_risk(row)
 
     def _gains_copy(self, row: int, takers: Mapping[NodeId, int]) -> bool:
         """Whether a page can come home, and leave again for more peers than have it: those that have it have its room."""
-        nodes = self._holder_nodes(row)
+        nodes = self._surroundings.holder_nodes(row)
         new = sum(node not in nodes for node in takers)
         return bool(nodes and new) and len(nodes) + new >= self._store.pool_of(row).fewest_copies
 
@@ -137,7 +125,7 @@ class Rebuilder:
         return self._leaf_fetch.pages_under_way > 0 or (self._has_settled and bool(self._rows))
 
     def _bring_home(self, now: float) -> None:
-        takers = self._room(now)
+        takers = self._surroundings.room(now)
         room_bytes = self._leaf_fetch.room_bytes(self._store.limits.high_watermark)
         room_bytes = min(room_bytes, sum(takers.values()))
         # Rows of a leaf stand side by side in the queue, and one of them asks for all.
@@ -161,7 +149,7 @@ class Rebuilder:
                 self._page_rate.spend(fetched.pages)
                 room_bytes -= fetched.zpage_bytes
                 if fetched.is_cut:
-                    self._make_room()
+                    self._surroundings.make_room()
 
     def on_done(self, pending: PendingGet) -> bool:
         """Whether a get that ended was one of ours; what it brought is ours alone from now on."""
@@ -171,7 +159,7 @@ class Rebuilder:
         return True
 
     def _lacks_copies(self, row: int) -> bool:
-        return self._reachable_holders(row) < self._store.pool_of(row).copies
+        return self._surroundings.reachable_holders(row) < self._store.pool_of(row).copies
 
     def statistics(self, pages_unswept: int) -> RebuildStatistics:
         """Return a snapshot; `pages_unswept` are at holders that were lost, and not looked at one by one yet."""

@@ -8,7 +8,6 @@ room below the high watermark, older pages leave for other peers first; what fin
 peers to leave for again a page comes only where there is plenty: else what is written next would find no room.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,6 +26,7 @@ from ramsterd.remote.home.leaf_fetch import (
     Fetched,
     LeafFetch,
 )
+from ramsterd.remote.home.surroundings import Surroundings
 from ramsterd.remote.limits.page_rate import PageRate
 
 # Rows looked through in one tick: some 4 ms.
@@ -49,27 +49,14 @@ class OwnerRecall:
         self,
         store: Store,
         leaf_fetch: LeafFetch,
+        surroundings: Surroundings,
         *,
-        reachable_holders: Callable[[int], int],
-        placeable_nodes: Callable[[], int],
-        make_room: Callable[[], None],
         pages_per_second_max: int,
     ) -> None:
-        """Begin with nothing recalled.
-
-        Args:
-            store: Whose pages these are.
-            leaf_fetch: Fetches them; this module's alone.
-            reachable_holders: How many holders of a row can be asked now.
-            placeable_nodes: How many peers would take a block now.
-            make_room: Has pages leave, though memory is not short yet.
-            pages_per_second_max: The rate.
-        """
+        """Begin with nothing recalled; `leaf_fetch` is this machine's alone."""
         self._store = store
         self._leaf_fetch = leaf_fetch
-        self._reachable_holders = reachable_holders
-        self._placeable_nodes = placeable_nodes
-        self._make_room = make_room
+        self._surroundings = surroundings
         self._page_rate = PageRate(pages_per_second_max)
         # As each tick finds them: peers that would take a block, and room for what can leave again, and for what can't.
         self._placeable = 0
@@ -126,7 +113,7 @@ class OwnerRecall:
         if not first:
             self._has_found = False
         self._asked.clear()
-        self._placeable = self._placeable_nodes()
+        self._placeable = self._surroundings.placeable_nodes()
         limits = self._store.limits
         self._room_bytes = self._leaf_fetch.room_bytes(limits.high_watermark)
         self._room_to_stay_bytes = self._leaf_fetch.room_bytes(STAY_BELOW * limits.low_watermark)
@@ -155,7 +142,7 @@ class OwnerRecall:
             return 1
         if location := store.rows.location(row):
             return self._adopt(location >> SLOT_SHIFT)
-        reachable = self._reachable_holders(row)
+        reachable = self._surroundings.reachable_holders(row)
         if self._give_up_copy(row, reachable):
             return 1
         return self._fetch(row, now) if reachable and self._leaf_fetch.may_fetch else 0
@@ -181,7 +168,7 @@ class OwnerRecall:
         else:
             fetched = Fetched(0, 0, is_cut=True)
         if fetched.is_cut and may_leave_again:
-            self._make_room()
+            self._surroundings.make_room()
         return fetched.pages
 
     def _give_up_copy(self, row: int, reachable: int) -> bool:

@@ -23,10 +23,7 @@ class Rebuilding(Owner):
         self.rebuilder = Rebuilder(
             self.store,
             self.leaf_fetch(),
-            reachable_holders=self.reachable_holders,
-            holder_nodes=self.holder_nodes,
-            room=self.room,
-            make_room=self.make_room,
+            self.surroundings(),
             pages_per_second_max=rate,
         )
         self.rebuilder.on_tick(self.now)

@@ -27,9 +27,7 @@ class Retaking(Owner):
         self.owner_recall = OwnerRecall(
             self.store,
             self.leaf_fetch(),
-            reachable_holders=self.reachable_holders,
-            placeable_nodes=self.placeable_nodes,
-            make_room=self.make_room,
+            self.surroundings(),
             pages_per_second_max=rate,
         )
         self.owner_recall.on_tick(self.now)
