@@ -1,0 +1,10 @@
+"""Memory that outlives the process (docs/design/0015).
+
+layout        pure      which mappings are kept, and what their items look like
+super_page    pure      whose memory it is and how it stands: one page, and the gates in front of all the rest
+record_log    pure      an append-only log whose torn tail is cut
+names         pure      what the log says of pools and holders
+trees         pure      which leaves the page tables reach
+judge         pure      which pages can be vouched for
+keepers       files     who keeps the mappings between two processes: systemd, a directory on tmpfs, nobody
+"""
