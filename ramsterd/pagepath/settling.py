@@ -26,6 +26,7 @@ class Settling:
         self._outbox = machines.outbox
         self._holders = machines.holders
         self._reach = machines.reach
+        self._trust = machines.trust
         self._fetches = machines.fetches
         self._remotifier = machines.remotifier
         self._replicator = machines.replicator
@@ -40,7 +41,7 @@ class Settling:
             # What may vanish makes room before anything travels for it.
             self._drop_what_may_vanish,
             # What drops, puts and answers have made obsolete is owed by now, and leaves before any new PUT.
-            self._collect_owed_flushes,
+            machines.flushes.collect,
             # Room for writes comes before copies for a client that waits for them.
             self._send_what_must_leave,
             # Requests that are fulfilled by now need nothing more sent.
@@ -52,10 +53,10 @@ class Settling:
             self._redirect_gets,
             self._send_gets,
             # Behind what somebody waits for.  PUTs have taken theirs along.
-            self._send_owed_flushes,
+            machines.flushes.send_due,
             # Behind all that finds copies missing; the sweep's own findings come with its slice.
             self._note_pages_at_risk,
-            self._schedule_sweeps,
+            machines.sweeps.settle,
             # Gets that were given up above: nobody waits for another pass.
             self._end_gets,
             # Last: every bad copy of this pass is known.
@@ -92,7 +93,8 @@ class Settling:
             self._send_puts(puts, now)
 
     def _end_replications(self, _: float) -> None:
-        self._outbox.add(*map(Replicated, self._replicator.take_done()))
+        if done := self._replicator.take_done():
+            self._outbox.add(*map(Replicated, done))
 
     def _send_what_is_to_be_replicated(self, now: float) -> None:
         while not self._machines.is_leaving and (blocks := self._replicator.blocks_to_send()):
@@ -114,9 +116,9 @@ class Settling:
     def _check_holders(self, _: float) -> None:
         """Ask peers for a page of what they lately said they stored."""
         machines = self._machines
-        if not machines.trust.to_check:
+        if not self._trust.to_check:
             return
-        for node in sorted(machines.trust.to_check):
+        for node in sorted(self._trust.to_check):
             holder = self._holders.living(node)
             if holder is None or not self._reach.is_reachable(holder):
                 continue
@@ -156,13 +158,7 @@ class Settling:
             if not self._machines.background_fetch.on_done(pending):
                 self._outbox.add(GetDone(pending))
 
-    # What was overwritten, dropped or lost.
-
-    def _collect_owed_flushes(self, now: float) -> None:
-        self._machines.flushes.collect(now)
-
-    def _send_owed_flushes(self, now: float) -> None:
-        self._machines.flushes.send_due(now)
+    # What is found out.
 
     def _note_pages_at_risk(self, _: float) -> None:
         if self._store.thinned:
@@ -170,8 +166,6 @@ class Settling:
             for row in thinned:
                 self._machines.on_thinned(row)
 
-    def _schedule_sweeps(self, now: float) -> None:
-        self._machines.sweeps.settle(now)
-
     def _tell_of_trust(self, _: float) -> None:
-        self._outbox.add(*self._machines.trust.take_news())
+        if news := self._trust.take_news():
+            self._outbox.add(*news)

@@ -24,7 +24,7 @@ class Orphans:
 
     def next_deadline(self) -> float | None:
         """Return when the first owner is given up."""
-        return min(self._purge_at.values(), default=None)
+        return min(self._purge_at.values()) if self._purge_at else None
 
     def on_deadline(self, now: float) -> None:
         """Give up owners that have been missed for long enough."""
