@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from config import limits
-from config.endpoint import parse_address, split_endpoint
+from config.endpoint import IpAddress, parse_address, split_endpoint
 from config.errors import ConfigError
 from config.limits import PAGE_BYTES, TABLE_BYTES_PER_PAGE
 from config.model import (
@@ -65,16 +65,8 @@ def _check_members(nodes: tuple[NodeConfig, ...], file: str) -> None:
 
 def check_plaintext(cluster: ClusterConfig, *, has_tls: bool, file: str) -> None:
     """Raise ConfigError if pages would be readable on a network without anyone's having said so."""
-    if has_tls or cluster.insecure_plaintext:
-        return
-    for i, node in enumerate(cluster.node):
-        if not parse_address(node.address).is_loopback:
-            raise ConfigError(
-                file,
-                f"node[{i}].address",
-                show(node.address),
-                "a loopback address, [tls] in ramsterd.toml, or insecure_plaintext = true at the top of the file",
-            )
+    if not has_tls:
+        _check_loopback(cluster, "[tls]", file)
 
 
 def check_heartbeat(cluster: ClusterConfig, *, has_key: bool, file: str) -> None:
@@ -82,16 +74,17 @@ def check_heartbeat(cluster: ClusterConfig, *, has_key: bool, file: str) -> None
 
     TLS is no help here: heartbeats are UDP.
     """
-    if has_key or cluster.insecure_plaintext:
+    if not has_key:
+        _check_loopback(cluster, "heartbeat_key", file)
+
+
+def _check_loopback(cluster: ClusterConfig, remedy: str, file: str) -> None:
+    if cluster.insecure_plaintext:
         return
     for i, node in enumerate(cluster.node):
         if not parse_address(node.address).is_loopback:
-            raise ConfigError(
-                file,
-                f"node[{i}].address",
-                show(node.address),
-                "a loopback address, heartbeat_key in ramsterd.toml, or insecure_plaintext = true at the top of the file",
-            )
+            expected = f"a loopback address, {remedy} in ramsterd.toml, or insecure_plaintext = true at the top of the file"
+            raise ConfigError(file, f"node[{i}].address", show(node.address), expected)
 
 
 def check_daemon(daemon: DaemonConfig, *, file: str) -> None:
@@ -198,12 +191,7 @@ def check_link_port(daemon: DaemonConfig, node: NodeConfig, *, file: str) -> Non
         ("nbd.listen", daemon.nbd.listen),
         ("metrics.listen", daemon.metrics.listen),
     ):
-        if not listen:
-            continue
-        text, port = split_endpoint(listen)
-        address = parse_address(text)
-        # A wildcard takes the port at every address.
-        if port == node.port and (address == ours or address.is_unspecified):
+        if listen and _takes(listen, ours, node.port):
             expected = f"another port than {node.port}, where the links of node {node.name} are"
             raise ConfigError(file, key, show(listen), expected)
 
@@ -284,13 +272,17 @@ def _check_listens(daemon: DaemonConfig, file: str) -> None:
     """Raise ConfigError if the two TCP doors are at one port of one address; a wildcard is at every address."""
     if not daemon.nbd.listen or not daemon.metrics.listen:
         return
-    (nbd, nbd_port), (metrics, port) = map(
-        split_endpoint, (daemon.nbd.listen, daemon.metrics.listen)
-    )
-    ours, address = parse_address(nbd), parse_address(metrics)
-    if port == nbd_port and (address == ours or address.is_unspecified):
+    nbd, port = split_endpoint(daemon.nbd.listen)
+    if _takes(daemon.metrics.listen, parse_address(nbd), port):
         found = f"the same port as nbd.listen ({show(daemon.nbd.listen)})"
         raise ConfigError(file, "metrics.listen", found, "a port used once")
+
+
+def _takes(listen: str, address: IpAddress, port: int) -> bool:
+    """Whether a listener takes a port of an address; a wildcard takes it at every address."""
+    where, its_port = split_endpoint(listen)
+    its_address = parse_address(where)
+    return its_port == port and (its_address == address or its_address.is_unspecified)
 
 
 def socket_paths(daemon: DaemonConfig) -> list[tuple[str, Path]]:

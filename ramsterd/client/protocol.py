@@ -17,7 +17,7 @@ from ramsterd.frontends.tmem.messages import (
     ErrorCode,
     PageState,
     TmemType,
-    encode_request,
+    encode_frame,
     parse_error,
 )
 
@@ -90,7 +90,7 @@ class ClientProtocol:
         self.waiting[request.request_id] = request
         self.in_flight_bytes += request.in_flight_bytes
         body_bytes = 0 if request.body is None else len(request.body)
-        return encode_request(
+        return encode_frame(
             request.type,
             request.request_id,
             request.table,

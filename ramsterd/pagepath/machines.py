@@ -33,6 +33,7 @@ from ramsterd.remote.holders.row_sweeps import RowSweeps
 from ramsterd.remote.holders.trust import BadCopy, Trust
 from ramsterd.remote.home.background_fetch import BackgroundFetch
 from ramsterd.remote.home.last_copies import LastCopies
+from ramsterd.remote.home.surroundings import Surroundings
 from ramsterd.remote.limits.put_timeout import PutTimeout
 from ramsterd.remote.send.copies import Copies
 from ramsterd.remote.send.degrade import Degrade
@@ -131,16 +132,15 @@ class Machines:
         )
 
     def _new_background_fetch(self) -> BackgroundFetch:
-        return BackgroundFetch(
-            self.store,
-            self.fetches,
-            memory=self.memory,
-            remote=self.remote,
+        surroundings = Surroundings(
             reachable_holders=self.reach.reachable_holders,
             holder_nodes=self.reach.holder_nodes,
             placeable_nodes=self.reach.placeable_nodes,
             room=self.remotifier.room,
             make_room=self.remotifier.make_room,
+        )
+        return BackgroundFetch(
+            self.store, self.fetches, surroundings, memory=self.memory, remote=self.remote
         )
 
     # What one machine tells another.

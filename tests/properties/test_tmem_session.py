@@ -30,7 +30,7 @@ from ramsterd.frontends.tmem.messages import (
     PoolKind,
     TmemType,
     Welcome,
-    encode_reply,
+    encode_frame,
     hello,
     page_range,
     parse_error,
@@ -138,14 +138,15 @@ def almost_replies(draw: st.DrawFn) -> bytes:
     length = mostly(5, 6)
     states = bytes(draw(st.lists(st.integers(0, 3), min_size=length, max_size=length)))
     pages = mostly(states.count(PageState.PAGE), 6)
-    get = encode_reply(
+    get = encode_frame(
         TmemType.GET,
         mostly(1, 2),
         states,
         count=mostly(5, length),
         body_bytes=pages * PAGE_BYTES,
+        is_reply=True,
     )
-    put = encode_reply(TmemType.PUT, mostly(2, 9), count=mostly(2, 3))
+    put = encode_frame(TmemType.PUT, mostly(2, 9), count=mostly(2, 3), is_reply=True)
     table = bytes([mostly(4, 99)]) + draw(st.binary(max_size=4))
     last_word = encode_header(TmemType.ERROR, request_id=mostly(0, 2), table_bytes=len(table))
     parts = [get + bytes(pages * PAGE_BYTES), put, last_word + table]

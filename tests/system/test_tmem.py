@@ -30,7 +30,7 @@ from ramsterd.client import (
 )
 from ramsterd.client.protocol import ClientProtocol
 from ramsterd.client.requests import hello_request, new_pool_request
-from ramsterd.frontends.tmem.messages import PageState, TmemType, encode_request, place
+from ramsterd.frontends.tmem.messages import PageState, TmemType, encode_frame, place
 from tests.helpers.requirements import require_root
 from tests.system.tmem_daemons import DaemonProcess, tmem_cluster, wait_for
 
@@ -609,9 +609,7 @@ def test_garbage_ends_its_connection(daemon: DaemonProcess) -> None:
 def test_half_a_frame_waits_and_ends_with_its_connection(daemon: DaemonProcess) -> None:
     # Each may make the daemon keep one frame: a decoder of 1 MiB.
     with nobody_else_notices(daemon, bytes_max=(24 + 20) * MIB) as good:
-        head = encode_request(
-            TmemType.PUT, 5, place(1, b"o"), count=128, body_bytes=128 * PAGE_BYTES
-        )
+        head = encode_frame(TmemType.PUT, 5, place(1, b"o"), count=128, body_bytes=128 * PAGE_BYTES)
         halves = [greeted(daemon) for _ in range(20)]
         for number, sock in enumerate(halves):
             sock.sendall((head + bytes(128 * PAGE_BYTES))[: 3 + number * 25_000])
@@ -689,10 +687,10 @@ def ask_10000_times(sock: socket.socket, data: bytes) -> bytes:
     sock.sendall(protocol.begin(new_pool_request(PoolKind.PERSISTENT, "", is_exclusive=False)))
     assert sock.recv(4096)
     table = place(1, b"o")
-    sock.sendall(encode_request(TmemType.PUT, 9, table, count=128, body_bytes=len(data)) + data)
+    sock.sendall(encode_frame(TmemType.PUT, 9, table, count=128, body_bytes=len(data)) + data)
     assert sock.recv(4096)
     requests = b"".join(
-        encode_request(TmemType.GET, 1 + number, table, count=128) for number in range(10_000)
+        encode_frame(TmemType.GET, 1 + number, table, count=128) for number in range(10_000)
     )
     sock.setblocking(False)
     with contextlib.suppress(BlockingIOError):

@@ -106,18 +106,10 @@ class SimpleAnswers:
         self._queue.queued_bytes += REPLY_BYTES + length
 
 
-class StructuredAnswers:
+class StructuredAnswers(SimpleAnswers):
     """Structured replies, and simple ones for success without data."""
 
-    __slots__ = ("_queue",)
-
-    def __init__(self, queue: ReplyQueue) -> None:
-        self._queue = queue
-
-    def success(self, cookie: bytes) -> None:
-        """See `Answers.success`."""
-        self._queue.pieces.append(SUCCESS + cookie)
-        self._queue.queued_bytes += REPLY_BYTES
+    __slots__ = ()
 
     def failure(self, cookie: bytes, failure: Failure) -> None:
         """See `Answers.failure`."""

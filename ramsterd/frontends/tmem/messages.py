@@ -143,38 +143,20 @@ class BadRequest(Exception):
     """A well-formed request that asks for what can't be; the client is told, the connection goes on."""
 
 
-def encode_request(
-    frame_type: TmemType,
-    request_id: int,
-    table: bytes = b"",
-    *,
-    count: int = 0,
-    body_bytes: int = 0,
-) -> bytes:
-    """Return header and table of a request; the caller sends the body behind it."""
-    header = encode_header(
-        frame_type,
-        request_id=request_id,
-        count=count,
-        table_bytes=len(table),
-        body_bytes=body_bytes,
-    )
-    return header + table
-
-
-def encode_reply(
+def encode_frame(
     frame_type: int,
     request_id: int,
     table: bytes = b"",
     *,
     count: int = 0,
     body_bytes: int = 0,
+    is_reply: bool = False,
 ) -> bytes:
-    """Return header and table of a reply; the caller sends the body behind it."""
+    """Return header and table of a request or a reply; the caller sends the body behind it."""
     header = encode_header(
         frame_type,
         request_id=request_id,
-        is_reply=True,
+        is_reply=is_reply,
         count=count,
         table_bytes=len(table),
         body_bytes=body_bytes,
@@ -185,10 +167,7 @@ def encode_reply(
 def encode_error(request_id: int, code: ErrorCode, text: str) -> bytes:
     """Return an ERROR: the reply to a request, or with id 0 the daemon's last word."""
     table = bytes([code]) + text.encode()[:ERROR_TEXT_BYTES_MAX]
-    header = encode_header(
-        TmemType.ERROR, request_id=request_id, is_reply=request_id != 0, table_bytes=len(table)
-    )
-    return header + table
+    return encode_frame(TmemType.ERROR, request_id, table, is_reply=request_id != 0)
 
 
 def parse_error(table: bytes | memoryview) -> tuple[ErrorCode, str]:

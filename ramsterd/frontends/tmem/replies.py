@@ -6,7 +6,7 @@ from ramsterd.frontends.tmem.messages import (
     ErrorCode,
     TmemType,
     encode_error,
-    encode_reply,
+    encode_frame,
 )
 
 
@@ -19,15 +19,20 @@ class Replies(ReplyQueue):
         self, frame_type: TmemType, request_id: int, table: bytes = b"", *, count: int = 0
     ) -> None:
         """Append the reply to a request, without a body."""
-        piece = encode_reply(frame_type, request_id, table, count=count)
+        piece = encode_frame(frame_type, request_id, table, count=count, is_reply=True)
         self.pieces.append(piece)
         self.queued_bytes += len(piece)
 
     def answer_get(self, request_id: int, states: bytes, pages: list[bytes]) -> None:
         """Append the reply to a GET: a state for each page wanted, and the pages that there are."""
         body_bytes = len(pages) * PAGE_BYTES
-        piece = encode_reply(
-            TmemType.GET, request_id, states, count=len(states), body_bytes=body_bytes
+        piece = encode_frame(
+            TmemType.GET,
+            request_id,
+            states,
+            count=len(states),
+            body_bytes=body_bytes,
+            is_reply=True,
         )
         self.pieces.append(piece)
         self.pieces += pages

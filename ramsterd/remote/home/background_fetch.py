@@ -3,12 +3,10 @@
 Three reasons: a copy was lost (`rebuild`), a holder wants its memory back (`owner_recall`), or there is room (`repatriate`).
 """
 
-from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
 from config.model import MemoryConfig, RemoteConfig
-from nodemanager.ids import NodeId
 from ramsterd.core.store import Store
 from ramsterd.remote.fetch.fetch import Fetches
 from ramsterd.remote.fetch.pending import PendingGet
@@ -31,24 +29,13 @@ class BackgroundFetch:
         self,
         store: Store,
         fetches: Fetches,
+        surroundings: Surroundings,
         *,
         memory: MemoryConfig,
         remote: RemoteConfig,
-        reachable_holders: Callable[[int], int],
-        holder_nodes: Callable[[int], set[NodeId]],
-        placeable_nodes: Callable[[], int],
-        room: Callable[[float], Mapping[NodeId, int]],
-        make_room: Callable[[], None],
     ) -> None:
-        """Begin with nothing to bring home; what the callables are is told by `Surroundings`."""
+        """Begin with nothing to bring home."""
         leaf_fetch = partial(LeafFetch, store, fetches, fetch_seconds_max=remote.fetch_seconds_max)
-        surroundings = Surroundings(
-            reachable_holders=reachable_holders,
-            holder_nodes=holder_nodes,
-            placeable_nodes=placeable_nodes,
-            room=room,
-            make_room=make_room,
-        )
         rate = remote.rebuild_pages_per_second
         self.rebuilder = Rebuilder(store, leaf_fetch(), surroundings, pages_per_second_max=rate)
         self.owner_recall = OwnerRecall(
@@ -57,7 +44,7 @@ class BackgroundFetch:
         self.repatriator = Repatriator(
             store,
             leaf_fetch(),
-            is_reachable=lambda row: reachable_holders(row) > 0,
+            is_reachable=lambda row: surroundings.reachable_holders(row) > 0,
             watermark=STAY_BELOW * memory.low_watermark,
             quiet_seconds=remote.repatriate_seconds,
             pages_per_second_max=remote.repatriate_pages_per_second,

@@ -18,6 +18,7 @@ from typing import Final
 
 from nodemanager.ids import NodeId
 from nodemanager.placement import Candidate
+from ramsterd.remote.limits.alarm import Alarm
 
 # What may leave at once after a pause.  Longer than the pauses between two passes of a busy loop, and short beside the
 # holder's keepalives and heartbeats.
@@ -43,12 +44,12 @@ class _Bucket:
     closed_seconds: float = 0.0
 
 
-class PutRate:
+class PutRate(Alarm):
     """The buckets of all peers, and when to try again."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._buckets: dict[NodeId, _Bucket] = {}
-        self._wake_at: float | None = None
 
     def on_status(self, node: NodeId, bytes_per_second: int) -> None:
         """A peer said how fast it takes pages from us; 0: as fast as they come."""
@@ -82,28 +83,9 @@ class PutRate:
 
     def wait(self, candidates: Iterable[Candidate], block_bytes: int, now: float) -> None:
         """A block found too few peers: try again when the first that has room for it is open."""
-        opens = [
-            each.rate_limited_until
-            for each in candidates
-            if each.rate_limited_until > now and each.has_room(block_bytes, now=now)
-        ]
-        if self._wake_at is not None:
-            opens.append(self._wake_at)
-        self._wake_at = min(opens, default=None)
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether pages that should leave wait for a peer at its cap."""
-        return self._wake_at is not None
-
-    def next_deadline(self) -> float | None:
-        """Return when to try again; None when nobody waits for a cap."""
-        return self._wake_at
-
-    def on_deadline(self, now: float) -> None:
-        """Whoever waits is asked again in the pass that this call begins."""
-        if self._wake_at is not None and self._wake_at <= now:
-            self._wake_at = None
+        for each in candidates:
+            if each.rate_limited_until > now and each.has_room(block_bytes, now=now):
+                self._wake(each.rate_limited_until)
 
     # What is true.
 

@@ -13,19 +13,20 @@ import math
 from typing import Final
 
 from config.limits import COPIES_MAX
+from ramsterd.remote.limits.alarm import Alarm
 
 # Of the time that a write waits for room.  With as much for a peer that hangs (`put_timeout`) half of it is left.
 GRACE_PART: Final = 1 / 4
 
 
-class Degrade:
+class Degrade(Alarm):
     """Since when there have been too few peers, and what that means."""
 
     def __init__(self, *, put_wait_seconds_max: float) -> None:
+        super().__init__()
         self._grace_seconds = GRACE_PART * put_wait_seconds_max
         # By the number of peers: since when there have been fewer.
         self._short_since = [math.inf] * (COPIES_MAX + 1)
-        self._wake_at: float | None = None
 
     def look(self, able: int, now: float) -> None:
         """Note how many peers have room now."""
@@ -58,20 +59,3 @@ class Degrade:
         if wanted > fewest:  # it may do with fewer in a while
             self._wake(self._short_since[wanted] + self._grace_seconds)
         return 0
-
-    def _wake(self, at: float) -> None:
-        self._wake_at = at if self._wake_at is None else min(at, self._wake_at)
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether a block waits for the end of a grace."""
-        return self._wake_at is not None
-
-    def next_deadline(self) -> float | None:
-        """Return when a block that waits may leave for fewer."""
-        return self._wake_at
-
-    def on_deadline(self, now: float) -> None:
-        """Whoever waits asks again in the pass that this call begins."""
-        if self._wake_at is not None and self._wake_at <= now:
-            self._wake_at = None

@@ -20,7 +20,7 @@ from ramsterd.frontends.tmem.messages import (
     REQUEST_LIMITS,
     NewPool,
     TmemType,
-    encode_request,
+    encode_frame,
     hello,
     page_range,
     parse_error,
@@ -159,7 +159,7 @@ class Script:
         self, kind: TmemType, table: bytes = b"", *, count: int = 0, body: bytes = b""
     ) -> "Script":
         self._id += 1
-        self.data += encode_request(kind, self._id, table, count=count, body_bytes=len(body)) + body
+        self.data += encode_frame(kind, self._id, table, count=count, body_bytes=len(body)) + body
         return self
 
     def pool(
@@ -198,9 +198,9 @@ def seeds() -> Mapping[str, bytes]:
         "lost-late": b"\x00\x05" + work().get(1, 0, 3).data,
         "wrong": b"\x01\x00" + wrong.data,
         "quota": b"\x00\x00" + quota.data,
-        "version": b"\x01\x00" + encode_request(TmemType.HELLO, 1, b"\x92\x02\xa1x"),
-        "early": b"\x01\x00" + encode_request(TmemType.STATUS, 1),
-        "reply": b"\x01\x00" + Script().data + encode_request(TmemType.STATUS, 0),
+        "version": b"\x01\x00" + encode_frame(TmemType.HELLO, 1, b"\x92\x02\xa1x"),
+        "early": b"\x01\x00" + encode_frame(TmemType.STATUS, 1),
+        "reply": b"\x01\x00" + Script().data + encode_frame(TmemType.STATUS, 0),
     }
 
 

@@ -33,7 +33,7 @@ from ramsterd.frontends.tmem.messages import (
     TmemType,
     Welcome,
     encode_error,
-    encode_reply,
+    encode_frame,
     place,
 )
 from tests.fuzz.mending import Parts, change_field, mend_frames
@@ -153,18 +153,23 @@ def replies(states: bytes = b"\1\0\1\1\1") -> list[bytes]:
     )
     status = pack_fields([{"user": 1, "pools": 1, "pages": 2, "in_flight": 0}])
     return [
-        encode_reply(TmemType.HELLO, 1, welcome.encode()),
-        encode_reply(TmemType.NEW_POOL, 2, pack_fields([1, 0])),
-        encode_reply(TmemType.GET, 3, states, count=len(states), body_bytes=len(pages)) + pages,
-        encode_reply(TmemType.PUT, 4, count=2),
-        encode_reply(TmemType.STATUS, 5, status),
-        encode_reply(TmemType.DESTROY_POOL, 6, COUNT.pack(9)),
+        encode_frame(TmemType.HELLO, 1, welcome.encode(), is_reply=True),
+        encode_frame(TmemType.NEW_POOL, 2, pack_fields([1, 0]), is_reply=True),
+        encode_frame(
+            TmemType.GET, 3, states, count=len(states), body_bytes=len(pages), is_reply=True
+        )
+        + pages,
+        encode_frame(TmemType.PUT, 4, count=2, is_reply=True),
+        encode_frame(TmemType.STATUS, 5, status, is_reply=True),
+        encode_frame(TmemType.DESTROY_POOL, 6, COUNT.pack(9), is_reply=True),
     ]
 
 
 def short_get() -> bytes:
     """Return a GET's reply with a page less than its states say, which must break the protocol."""
-    head = encode_reply(TmemType.GET, 3, b"\1\0\0\0\1", count=GET_PAGES, body_bytes=PAGE_BYTES)
+    head = encode_frame(
+        TmemType.GET, 3, b"\1\0\0\0\1", count=GET_PAGES, body_bytes=PAGE_BYTES, is_reply=True
+    )
     return head + bytes(PAGE_BYTES)
 
 
@@ -179,8 +184,10 @@ def seeds() -> Mapping[str, bytes]:
         "short": b"\x00" + short_get(),
         "errors": b"\x01" + errors + encode_error(0, ErrorCode.NOT_ALLOWED, "go away"),
         "twice": b"\x01" + said[0] * 2,
-        "odd-pool": b"\x01" + encode_reply(TmemType.NEW_POOL, 2, pack_fields([-1, 0])),
-        "odd-status": b"\x01" + encode_reply(TmemType.STATUS, 5, pack_fields([{"user": None}])),
+        "odd-pool": b"\x01"
+        + encode_frame(TmemType.NEW_POOL, 2, pack_fields([-1, 0]), is_reply=True),
+        "odd-status": b"\x01"
+        + encode_frame(TmemType.STATUS, 5, pack_fields([{"user": None}]), is_reply=True),
         "garbage": b"\x01" + said[0] + b"HTTP/1.1 400 Bad Request\r\n\r\n",
     }
 

@@ -34,7 +34,7 @@ from ramsterd.frontends.tmem.messages import (
     ErrorCode,
     PoolKind,
     TmemType,
-    encode_request,
+    encode_frame,
     page_range,
     place,
 )
@@ -313,7 +313,7 @@ def test_a_client_that_takes_no_replies_is_served_no_further() -> None:
     pair = Pair()
     pool = pair.new_pool()
     put(pair, pool, 0, run_of(PAGES_PER_FRAME_MAX))
-    get_bytes = encode_request(TmemType.GET, 1, place(pool, OBJECT), count=PAGES_PER_FRAME_MAX)
+    get_bytes = encode_frame(TmemType.GET, 1, place(pool, OBJECT), count=PAGES_PER_FRAME_MAX)
     calls_before = pair.pager.calls["get"]
     feed(pair.session, get_bytes * 1000)
     frame_bytes = PAGES_PER_FRAME_MAX * PAGE_BYTES
@@ -327,7 +327,7 @@ def test_gets_that_wait_are_bounded_in_bytes() -> None:
     pair = Pair()
     pool = pair.new_pool()
     pair.pager.is_delaying = True
-    get_bytes = encode_request(TmemType.GET, 1, place(pool, OBJECT), count=PAGES_PER_FRAME_MAX)
+    get_bytes = encode_frame(TmemType.GET, 1, place(pool, OBJECT), count=PAGES_PER_FRAME_MAX)
     feed(pair.session, get_bytes * 1000)
     assert pair.session.is_full
     assert pair.session.in_flight.bytes == IN_FLIGHT_BYTES_MAX
@@ -341,7 +341,7 @@ def test_gets_that_wait_are_bounded_in_bytes() -> None:
 def test_a_pass_ends_before_others_have_waited_long() -> None:
     pair = Pair()
     pool = pair.new_pool()
-    get_bytes = encode_request(TmemType.GET, 1, place(pool, OBJECT), count=PAGES_PER_FRAME_MAX)
+    get_bytes = encode_frame(TmemType.GET, 1, place(pool, OBJECT), count=PAGES_PER_FRAME_MAX)
     space = pair.session.received.space()
     data = get_bytes * (len(space) // len(get_bytes))
     space[: len(data)] = data
@@ -443,11 +443,11 @@ def test_pools_destroyed_by_others_hold_no_place_of_a_connection() -> None:
         encode_header(TmemType.ERROR, request_id=5),
         encode_header(3),  # a KEEPALIVE of links between nodes
         encode_header(99, request_id=5),
-        encode_request(TmemType.GET, 1, place(1)[:-1], count=1),
-        encode_request(TmemType.FLUSH_PAGES, 1, place(1)),
-        encode_request(TmemType.PUT, 1, place(1), count=2, body_bytes=4096) + bytes(4096),
-        encode_request(TmemType.NEW_POOL, 1, b"\xc1"),
-        encode_request(TmemType.HELLO, 1, b"\x92\x01\xa1a"),
+        encode_frame(TmemType.GET, 1, place(1)[:-1], count=1),
+        encode_frame(TmemType.FLUSH_PAGES, 1, place(1)),
+        encode_frame(TmemType.PUT, 1, place(1), count=2, body_bytes=4096) + bytes(4096),
+        encode_frame(TmemType.NEW_POOL, 1, b"\xc1"),
+        encode_frame(TmemType.HELLO, 1, b"\x92\x01\xa1a"),
     ],
 )  # fmt: skip
 def test_what_breaks_the_protocol_ends_the_connection(data: bytes) -> None:
@@ -460,7 +460,7 @@ def test_nothing_is_served_before_hello() -> None:
     pair = Pair()
     pair.session.is_greeted = False
     with pytest.raises(RemoteProtocolError, match="before HELLO"):
-        feed(pair.session, encode_request(TmemType.STATUS, 1))
+        feed(pair.session, encode_frame(TmemType.STATUS, 1))
 
 
 def test_another_version_is_told_which_one_is_spoken() -> None:

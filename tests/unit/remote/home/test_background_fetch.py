@@ -19,17 +19,13 @@ class Returning(Owner):
         self.homebound = BackgroundFetch(
             self.store,
             self.fetches,
+            self.surroundings(),
             memory=MemoryConfig(low_watermark=low),
             remote=RemoteConfig(
                 repatriate_seconds=QUIET_SECONDS,
                 repatriate_pages_per_second=repatriate_rate,
                 rebuild_pages_per_second=rebuild_rate,
             ),
-            reachable_holders=self.reachable_holders,
-            holder_nodes=self.holder_nodes,
-            placeable_nodes=self.placeable_nodes,
-            room=self.room,
-            make_room=self.make_room,
         )
         self.is_draining = False
         self.is_any_remote = True
