@@ -35,10 +35,10 @@ class Roster:
         self.gossip = Gossip(multiplier=knobs.suspicion_multiplier, members=len(nodes) + 1)
         self.refutation = 0
         self.verdicts: list[Verdict] = []  # taken off by `heartbeat.swim`
-        self.stale_total = self.refuted_total = self.verdicts_total = 0
+        self.stale_news_total = self.refutations_total = self.verdicts_total = 0
         self.accusations_total = 0
-        self.suspicions_total = self.suspicions_cleared_total = 0
-        self.downs_total = self.downs_cleared_total = 0
+        self.suspicions_total = self.cleared_suspicions_total = 0
+        self.downs_total = self.cleared_downs_total = 0
         self._local, self.incarnation = local, incarnation
         self._probe_seconds = probe_seconds
         self._knobs = knobs
@@ -87,7 +87,7 @@ class Roster:
             if self._suspicions[row.node].confirm(row.accuser):
                 self.gossip.push(row)
         elif not member.is_news(row):
-            self.stale_total += row.incarnation < (member.incarnation or 0)
+            self.stale_news_total += row.incarnation < (member.incarnation or 0)
         elif not (row.state is not NodeState.UP and self._is_linked(member, row, now)):
             reason = "heard" if row.state is NodeState.UP else f"says node {row.accuser}"
             self._believe(member, row, now, reason)
@@ -100,7 +100,7 @@ class Roster:
         """
         member = self.members[node]
         if incarnation < (member.linked_incarnation or 0):
-            self.stale_total += 1
+            self.stale_news_total += 1
             return
         member.linked_at, member.linked_incarnation = now, incarnation
         if incarnation != member.incarnation:
@@ -176,7 +176,7 @@ class Roster:
         if row.refutation < self.refutation:
             return
         self.refutation = min(row.refutation + 1, U32_MAX)
-        self.refuted_total += 1
+        self.refutations_total += 1
         self._awareness.on_bad()
         self.gossip.push(self.own_row())
 
@@ -204,8 +204,8 @@ class Roster:
         self.suspicions_total += is_changed and new is NodeState.SUSPECT
         self.downs_total += is_changed and new is NodeState.DOWN
         if is_same_incarnation and new is NodeState.UP:
-            self.suspicions_cleared_total += old is NodeState.SUSPECT
-            self.downs_cleared_total += old is NodeState.DOWN
+            self.cleared_suspicions_total += old is NodeState.SUSPECT
+            self.cleared_downs_total += old is NodeState.DOWN
 
     def _judge(self, member: Member, reason: str) -> None:
         self.verdicts_total += 1

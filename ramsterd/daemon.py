@@ -346,7 +346,7 @@ class Daemon:
 
     def _commands(self) -> dict[str, Command]:
         return {
-            "status": lambda _: to_plain(self.statistics()),
+            "status": lambda _: to_plain(self.statistics(), self._names()),
             "nodes": partial(nodes, self.engine),
             "memory-set": partial(set_budget, self.engine, self._peers),
             "verify": partial(verify, self.engine, self._peers),
@@ -358,9 +358,12 @@ class Daemon:
             "pools": lambda _: to_plain(self._tmem.count_pools()),
         }
 
+    def _names(self) -> dict[NodeId, str]:
+        return {NodeId(node.number): node.name for node in self._peers.members.cluster.node}
+
     def _membership(self) -> object:
         """Return how the members stand, and whether the disk is still at it."""
-        now = to_plain(self._peers.members.statistics())
+        now = to_plain(self._peers.members.statistics(), self._names())
         assert isinstance(now, dict)
         return {**now, "is_writing": self._store.is_writing}
 
@@ -369,15 +372,15 @@ class Daemon:
         heartbeat = self._peers.heartbeat
         return DaemonStatistics(
             node=self._node.name,
-            number=NodeId(self._node.number),
+            number=self._node.number,
             incarnation=self.engine.incarnation,
             cluster=self._cluster.name,
             version=__version__,
             uptime_seconds=world_time() - self._started_at,
-            floors=self._peers.own_incarnation.statistics(),
+            incarnation_floors=self._peers.own_incarnation.statistics(),
             pauses=pause_statistics(),
             config=self._reloader.statistics(),
-            members=self._peers.members.statistics(),
+            membership=self._peers.members.statistics(),
             engine=self.engine.statistics(),
             pager=self._pager.statistics(),
             nbd=self._nbd.statistics(),
@@ -392,16 +395,16 @@ class Daemon:
                 )
                 for export in self._exports.all
             ),
-            marks=self._state.marks.statistics(),
+            state_file=self._state.marks.statistics(),
             heartbeat=None if heartbeat is None else heartbeat.statistics(),
             listener=self._peers.mesh.listener_statistics(),
             log=self._log.statistics(),
-            certificate_seconds=(
+            certificate_expiry_seconds=(
                 None if self._certificate is None else self._certificate.seconds_left()
             ),
             links={node: link.statistics() for node, link in self._peers.mesh.links.items()},
             descriptors=statistics_of(self._descriptors),
-            loop=self._loop_watch.statistics(),
+            loop_stall=self._loop_watch.statistics(),
             control=None if self._control is None else self._control.statistics(),
             metrics=None if self._metrics is None else self._metrics.statistics(),
         )

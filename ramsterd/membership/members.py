@@ -64,7 +64,8 @@ class MembersStatistics:
     """One snapshot."""
 
     version: int
-    origin: int
+    # At which node the members were changed last; None: they never were.
+    origin: NodeId | None
     is_removed: bool
     # Why the file does not hold the present members, or why those of a peer are not taken over.
     problem: str
@@ -210,7 +211,7 @@ class Members:
         version = self._history.version
         return MembersStatistics(
             version=version.number,
-            origin=version.origin,
+            origin=NodeId(version.origin) if version.number else None,
             is_removed=self.is_removed,
             problem=self._unwritten or self._refused,
             unwritten=self._unwritten,

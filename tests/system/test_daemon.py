@@ -169,7 +169,7 @@ def test_ramsterctl_status_and_nodes(alone: Cluster) -> None:
     status = json.loads(done.stdout)
     assert {"node", "number", "incarnation", "cluster", "version", "uptime_seconds"} <= set(status)
     assert {"engine", "pager", "nbd", "exports", "heartbeat", "links"} <= set(status)
-    assert {"store", "nodes", "remotify", "fetch", "foreign", "holders"} <= set(status["engine"])
+    assert {"store", "nodes", "remotify", "fetch", "foreign", "remote"} <= set(status["engine"])
     (export,) = status["exports"]
     assert export == {
         "name": EXPORT, "size_bytes": 32 * MIB, "pages": 1, "state": "used", "lost_at": 0
@@ -193,7 +193,7 @@ def test_stop_in_order_under_load(new_cluster: NewCluster, number: signal.Signal
     nowhere = subprocess.DEVNULL
     with subprocess.Popen(fio, stdin=nowhere, stdout=nowhere, stderr=nowhere) as load:
         try:
-            wait_until(lambda: cluster[1].engine()["fetch"]["fetched_total"], "pages travel")
+            wait_until(lambda: cluster[1].engine()["fetch"]["fetched_pages_total"], "pages travel")
             cluster[1].stop(number)
             wait_until(lambda: not cluster[2].foreign_pages(), "the peer is rid of them")
         finally:
@@ -262,10 +262,13 @@ def test_a_heartbeat_key_is_used_and_one_that_others_may_read_is_refused(
     wait_until(lambda: cluster[1].states()[2] == "up", "the other is up")
     heartbeat = cluster[1].status()["heartbeat"]
     wait_until(
-        lambda: cluster[1].status()["heartbeat"]["received_total"] > heartbeat["received_total"],
+        lambda: (
+            cluster[1].status()["heartbeat"]["received_datagrams_total"]
+            > heartbeat["received_datagrams_total"]
+        ),
         "datagrams come",
     )
-    assert not any(cluster[1].status()["heartbeat"]["dropped_total"].values())
+    assert not any(cluster[1].status()["heartbeat"]["dropped_datagrams_total"].values())
 
     (cluster[1].config.parent / "heartbeat.key").write_text("cd" * 32)
     for node, other in ((cluster[1], 2), (cluster[2], 1)):

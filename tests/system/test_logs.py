@@ -123,7 +123,9 @@ def test_clients_without_manners_cost_few_lines(new_cluster: NewCluster) -> None
         with socket.create_connection(("127.0.0.1", port)) as client:
             client.sendall(b"\xff\r\n\r\n")
     node.wait_ready()
-    wait_until(lambda: node.status()["nbd"]["connections_total"] >= 3 * LINES_MAX, "all came")
+    wait_until(
+        lambda: node.status()["nbd"]["accepted_connections_total"] >= 3 * LINES_MAX, "all came"
+    )
     wait_until(lambda: not node.status()["nbd"]["connections"], "all left")
     wait_until(lambda: not node.status()["tmem"]["connections"], "all left")
     node.stop()

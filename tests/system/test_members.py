@@ -19,8 +19,8 @@ from tests.system.membership import (
 )
 
 
-def holders(node: Node) -> dict[int, int]:
-    return {each["node"]: each["pages"] for each in node.engine()["holders"] if not each["is_dead"]}
+def holders(node: Node) -> dict[str, int]:
+    return {each["node"]: each["pages"] for each in node.engine()["remote"] if not each["is_dead"]}
 
 
 def add(cluster: Cluster, at: int, number: int) -> dict[str, Any]:
@@ -63,8 +63,8 @@ def test_a_fourth_node_joins_takes_pages_and_one_is_cordoned_and_removed(
         for place, run in enumerate(runs):
             client.write(place * MIB, run)
     held = wait_until(lambda: holders(cluster[1]), "pages of node 1 leave")
-    assert held.get(4), held
-    assert not held.get(3), held
+    assert held.get("n4"), held
+    assert not held.get("n3"), held
 
     # 4 holds pages of 1: it can't be removed, from anywhere, and stays cordoned.
     error = ctl(cluster[2], "node", "remove", "n4", status=1)

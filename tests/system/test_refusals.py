@@ -206,7 +206,9 @@ def test_a_certificate_that_expires_while_the_node_runs(
     cluster.start()
     cluster[2].wait_said("the certificate of this node expires in 0.0 days")
     wait_until(
-        lambda: cluster[2].status()["certificate_seconds"] < 0, "it has expired", seconds_max=20
+        lambda: cluster[2].status()["certificate_expiry_seconds"] < 0,
+        "it has expired",
+        seconds_max=20,
     )
     assert cluster[1].links() == {2}
     cluster[1].stop()
@@ -240,5 +242,5 @@ def test_a_second_machine_with_the_files_of_a_node(
     wait_for(cluster[1], "refused node 2 (n2): incarnation ")
     # It was accepted there before, so it knows that it is not its clock, and does not outbid the other in turn.
     wait_for(original, "another machine runs with the files of this node")
-    assert original.status()["floors"]["outcomes_total"]["adopted"] == 0
+    assert original.status()["incarnation_floors"]["heard_total"]["adopted"] == 0
     cluster[1].wait_said("replaced: node 2 came back with a new incarnation")
