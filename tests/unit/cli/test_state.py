@@ -14,7 +14,7 @@ STATUS = {
         {"name": "swap0", "size_bytes": 1 << 30, "pages": 0, "state": "lost", "lost_at": 86_400},
         {"name": "tmp", "size_bytes": 4096, "pages": 1, "state": "used", "lost_at": 0},
     ],
-    "marks": {
+    "state_file": {
         "lost": [
             {"name": "swap0", "user": None, "lost_at": 86_400},
             {"name": "spill", "user": 1000, "lost_at": 86_400},
