@@ -7,7 +7,7 @@ Which datagrams count is `heartbeat.datagram_filter`'s to say, what they and the
 import logging
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import trio
@@ -183,7 +183,7 @@ class HeartbeatService:
         if node not in self._unsendable:  # once until it works again, not once a second
             self._unsendable.add(node)
             logger.warning(
-                "nothing can be sent to node %s: %s", self._names.get(node, str(node)), error
+                "node %s: heartbeats cannot be sent: %s", self._names.get(node, str(node)), error
             )
 
     async def _watch(self) -> None:
@@ -232,9 +232,11 @@ class HeartbeatService:
         self._dropped_datagrams_total[drop.reason] += 1
         count = self._dropped_datagrams_total[drop.reason]
         if count & (count - 1) == 0:  # the 1st, 2nd, 4th, 8th...: nobody can flood our log
+            source = "" if drop.node is None else f"from node {self._name(drop.node)}: "
             logger.warning(
-                "datagram dropped, %s: %s (%d so far)", drop.reason.value, drop.detail, count
-            )
+                "heartbeat dropped, %s: %s%s; dropped for this reason since the start: %d",
+                drop.reason.value, source, drop.detail, count,
+            )  # fmt: skip
 
     def _perform(self, effects: list[Effect]) -> None:
         verdicts: list[Verdict] = []
@@ -243,7 +245,7 @@ class HeartbeatService:
                 case SendDatagram(message):
                     self._send(message)
                 case Verdict():
-                    verdicts.append(effect)
+                    verdicts.append(self._naming_reporter(effect))
         if not verdicts:
             return
         if (
@@ -252,9 +254,18 @@ class HeartbeatService:
             self._waiting.deadline = self._alarm()
         for verdict in verdicts:
             # The log of nodes says what is made of it.
-            name = self._names.get(verdict.node, str(verdict.node))
+            name = self._name(verdict.node)
             logger.debug("node %s is %s: %s", name, verdict.state.value, verdict.reason)
         self._on_verdicts(verdicts)
+
+    def _naming_reporter(self, verdict: Verdict) -> Verdict:
+        """Return a verdict whose reason names the node that reported it: the detector knows numbers only."""
+        if verdict.reporter is None:
+            return verdict
+        return replace(verdict, reason=f"{verdict.reason} by node {self._name(verdict.reporter)}")
+
+    def _name(self, node: NodeId) -> str:
+        return self._names.get(node, str(node))
 
 
 def names_of(cluster: ClusterConfig) -> dict[NodeId, str]:

@@ -82,7 +82,7 @@ class Listener:
         if displaced is not None:
             self._scopes[displaced].cancel()
         opened_at = trio.current_time()
-        reason = "it gave way: too many have not greeted yet, most of them from its address"
+        reason = "closed to make room: too many connections without a greeting, most of them from this address"
         with trio.CancelScope() as scope:
             self._scopes[greeting] = scope
             try:
@@ -94,7 +94,7 @@ class Listener:
             self._failed_connections_total += 1
             seconds = trio.current_time() - opened_at
             self.complain(
-                f"a connection from {greeting.where} ended after {seconds:.1f} s without a link: {reason}",
+                f"connection from {greeting.where} ended after {seconds:.1f} s without a link: {reason}",
                 stream,
             )
 

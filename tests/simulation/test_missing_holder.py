@@ -111,7 +111,7 @@ async def test_with_copies_min_as_copies_writes_are_refused(
     assert put.is_refused
     [line] = [each.message for each in caplog.records if "refused so far" in each.message]
     assert line == (
-        "no room here: writes refused so far: 1; peers: 2, up: 1, with room: 1; pages of export need 2"
+        "no room here: refused since the start: 1; peers: 2, up: 1, with room: 1; pages of export need 2"
         " (copies = 2): start the nodes that are down, or set copies_min below 2 in [remote]"
         ' (not for durability = "replicated")'
     )

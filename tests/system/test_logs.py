@@ -131,8 +131,8 @@ def test_clients_without_manners_cost_few_lines(new_cluster: NewCluster) -> None
     node.stop()
     assert count(node, "ramster.nbd: NBD client") == LINES_MAX
     assert count(node, "ramster.nbd: left out") == 1
-    assert count(node, "ramster.tmemd: tmem client") == LINES_MAX
-    assert count(node, "ramster.tmemd: left out") == 1
+    assert count(node, "ramster.tmem: tmem client") == LINES_MAX
+    assert count(node, "ramster.tmem: left out") == 1
     assert len(node.log.splitlines()) < 4 * LINES_MAX
 
 
@@ -162,4 +162,4 @@ def test_pages_that_are_lost_are_said(new_cluster: NewCluster) -> None:
     told = [int(n) for line in lines for n in re.findall(r"answered with EIO: (\d+)", line)]
     assert sum(told) == failed
     assert len(lines) <= 6
-    assert count(owner, "node n2 was restarted and lost all it held") == 1
+    assert count(owner, "node n2 has restarted: all pages that it held are gone") == 1

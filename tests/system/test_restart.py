@@ -271,7 +271,7 @@ def test_after_a_roll_no_disk_reads_as_zeros(new_cluster: NewCluster) -> None:
         assert drained.returncode == 0, drained.stderr
         ending = f"{node.name} still owns 256 pages (1 client connected); they end with a stop"
         assert f"warning: {ending}" in drained.stderr
-        node.wait_said(f"nothing of other nodes is left here; {ending}")
+        node.wait_said(f"no pages of other nodes are left here; {ending}")
         node.send_signal(signal.SIGTERM)
         assert node.wait_end() == 0
         start(node)

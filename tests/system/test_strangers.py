@@ -128,7 +128,7 @@ def test_a_crowd_of_silent_strangers_keeps_no_member_out(cluster: Cluster) -> No
     with contextlib.ExitStack() as crowd:
         for _ in range(STRANGERS):
             crowd.enter_context(plain(cluster[1].port))
-        wait_for(cluster[1], "it gave way: too many have not greeted yet")
+        wait_for(cluster[1], "closed to make room: too many connections without a greeting")
         cluster[2].stop()
         log = cluster[1].log.count("link is up")
         cluster[2].start()
@@ -157,7 +157,7 @@ def test_a_member_that_greets_twice_loses_its_link_only(cluster: Cluster, ours: 
     present = int(cluster[2].status()["incarnation"])
     reasons = {
         1: f"incarnation 1 of node 2 is earlier than {present}, known here",
-        present: "a second link: node 2 is connected already",
+        present: "a second link of this node: the first one is open",
     }
     for incarnation, reason in reasons.items():
         with HandMade(cluster[1].port, ours.issue("n2")) as twin:

@@ -195,7 +195,7 @@ class Pager:
             self._refused_logged = refused
             self._log_refusals_at = now + LOG_REFUSALS_SECONDS
             logger.warning(
-                "no room here: writes refused so far: %d; %s",
+                "writes get no room: %d refused since the start; %s",
                 refused,
                 self._engine.shortage(now),
             )

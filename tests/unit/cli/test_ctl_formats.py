@@ -90,10 +90,10 @@ def test_a_shrink_that_stopped_short_says_how_much_room_there_is_for_writes() ->
         "foreign_bytes": 0,
     }
     assert format_memory(now) == (
-        "stopped on the way to 16 MiB: 46 MiB are in use, and no peer takes the rest; 0 B of it are pages of"
+        "stopped on the way to 16 MiB: 46 MiB are in use, and no peer has room for the rest; 0 B of it are pages of"
         " other nodes. The budget is 54 MiB, with 8 MiB of room for writes"
     )
-    assert format_resize(now) == ", stopped on the way to 16 MiB: no peer takes the rest"
+    assert format_resize(now) == ", stopped on the way to 16 MiB: no peer has room for the rest"
 
 
 def trust(*, missing: int, seconds: float = 0.0) -> dict[str, Any]:
