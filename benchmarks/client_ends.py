@@ -208,7 +208,7 @@ def print_silent(target: Target, count: int) -> None:
             if endpoint in {"nbd", "tmem"}:
                 be_refused(target, endpoint, count)
         peak = (rss_bytes(target.pid) - before) / MIB
-        refused = sum(status(target)[each]["connections_refused_total"] for each in ("nbd", "tmem"))
+        refused = sum(status(target)[each]["refused_connections_total"] for each in ("nbd", "tmem"))
         # A control client has a minute, the others less.
         seconds_max = 2 * SILENCE_SECONDS_MAX
         wait_until(

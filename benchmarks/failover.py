@@ -95,14 +95,14 @@ def kill_and_read(cluster: Cluster, round_: int) -> Reads:
         wait_settled(owner)
         kept = sorted(each for each in pages_in_memory(victim) if each >= first)
         asked = random.Random(round_).sample(kept, ASKED_PAGES)
-        fetched = owner.engine()["fetch"]["fetched_total"]
+        fetched = owner.engine()["fetch"]["fetched_pages_total"]
         started = time.perf_counter()
         victim.send_signal(signal.SIGKILL)
         for number in asked:
             client._ask(Command.READ, (number - first) * PAGE, PAGE)
         times = [time_of_next_answer(client, first) - started for _ in asked]
     victim.kill()
-    from_peers = owner.engine()["fetch"]["fetched_total"] - fetched
+    from_peers = owner.engine()["fetch"]["fetched_pages_total"] - fetched
     revive(cluster, victim)
     return Reads(times[0], times[-1], from_peers)
 

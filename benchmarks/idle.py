@@ -111,7 +111,7 @@ def measure(nodes: int, seconds: float) -> dict[str, Cost]:
 
 def rounds(folder: Path) -> int:
     """Return how often a loop came round."""
-    return sum(status(folder)["loop"]["counts"])
+    return sum(status(folder)["loop_stall"]["counts"])
 
 
 def main() -> None:

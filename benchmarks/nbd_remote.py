@@ -102,7 +102,7 @@ def measure(uri: str, job: fio.Job, quantity: str, seconds: float, core: int | N
 def print_share(daemon: Daemon) -> None:
     """Say how many pages are at the peer."""
     engine = daemon.status()["engine"]
-    held = sum(holder["pages"] for holder in engine["holders"])
+    held = sum(holder["pages"] for holder in engine["remote"])
     local = sum(engine["store"]["zpages"].values())
     print(
         f"  ({held:,} pages at the peer, {local:,} of {engine['store']['rows']:,} here too or only)"

@@ -162,13 +162,13 @@ def count_arrivals(daemon: Daemon) -> int:
     """Return how many datagrams and frames have reached a daemon."""
     status = daemon.status()
     frames = [link["frames_received_total"] for link in status["links"].values()]
-    arrived: int = status["heartbeat"]["received_total"] + sum(frames)
+    arrived: int = status["heartbeat"]["received_datagrams_total"] + sum(frames)
     return arrived
 
 
 def is_everyone_up(daemon: Daemon) -> bool:
     """Whether a daemon believes that all others are up."""
-    nodes: dict[str, int] = daemon.status()["heartbeat"]["detector"]["nodes"]
+    nodes: dict[str, int] = daemon.status()["heartbeat"]["detector"]["members"]
     return nodes["up"] == NODES - 1
 
 

@@ -94,7 +94,7 @@ def run(options: Options) -> None:
         harness.print_comparison(
             f"{work}, runs of {RUN_PAGES}", "us", our_samples, "bare lz4", bare_samples, bar
         )
-    raw = store.statistics().put_raw_total / store.statistics().put_total
+    raw = store.statistics().put_raw_pages_total / store.statistics().put_pages_total
     ratio = sum(map(len, zpages)) / count / PAGE_BYTES
     print(f"  ({count} pages of real files, lz4 to {ratio:.0%} of their size, {raw:.0%} kept raw)")
 

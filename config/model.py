@@ -19,7 +19,7 @@ MIB = 1024 * 1024
 LOG_SUBSYSTEMS: Final = frozenset(
     {
         "certificate", "commands", "control", "daemon", "heartbeat", "members", "metrics", "nbd",
-        "net", "nodes", "pager", "peers", "state", "tmemd",
+        "net", "nodes", "pager", "peers", "state", "tmem",
     }
 )  # fmt: skip
 
@@ -192,7 +192,7 @@ class ExportConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NbdConfig:
-    """Where NBD clients connect; an empty value switches that door off."""
+    """Where NBD clients connect; an empty value switches that endpoint off."""
 
     socket: Socket = None
     # TCP, loopback only: "127.0.0.1:10809".
@@ -261,7 +261,7 @@ class TlsConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DaemonConfig:
-    """`ramsterd.toml`: which node this is, its memory, its doors."""
+    """`ramsterd.toml`: which node this is, its memory, its endpoints."""
 
     # The name of this node in the cluster file.
     node: Name

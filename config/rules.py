@@ -88,11 +88,11 @@ def _check_loopback(cluster: ClusterConfig, remedy: str, file: str) -> None:
 
 
 def check_daemon(daemon: DaemonConfig, *, file: str) -> None:
-    """Raise ConfigError unless memory, exports and doors fit together."""
+    """Raise ConfigError unless memory, exports and endpoints fit together."""
     _check_memory(daemon.memory, file)
     _check_copies(daemon.remote, file)
     _check_exports(daemon.export, file)
-    _check_doors(daemon, file)
+    _check_endpoints(daemon, file)
     _check_tmem(daemon.tmem, file)
     _check_subsystems(daemon.log, file)
 
@@ -104,7 +104,7 @@ def doubts(daemon: DaemonConfig, cluster: ClusterConfig) -> list[str]:
     found += _doubts_of_members(daemon, cluster)
     if daemon.export and daemon.nbd.socket is None and not daemon.nbd.listen:
         found.append(
-            f"found {len(daemon.export)} [[export]] and no door to it, expected socket or listen in [nbd]"
+            f"found {len(daemon.export)} [[export]] and no endpoint for clients, expected socket or listen in [nbd]"
         )
     if daemon.state_dir is None:
         found.append(
@@ -112,7 +112,9 @@ def doubts(daemon: DaemonConfig, cluster: ClusterConfig) -> list[str]:
             " and a client that connects again takes zeros for its data"
         )
     if daemon.control.socket is None:
-        found.append("found no [control] socket, so ramsterctl has no way to this daemon")
+        found.append(
+            "found no [control] socket: ramsterctl cannot reach this daemon; set socket in [control]"
+        )
     return found
 
 
@@ -135,7 +137,7 @@ def _doubts_of_copies(daemon: DaemonConfig, cluster: ClusterConfig) -> list[str]
     return [
         f"{key}: found {copies}, expected at most {others}, for so many other nodes keep pages; "
         + (
-            "what does not fit here is refused until there are more"
+            "writes that do not fit here are refused until there are more"
             if others < min(fewest, copies)
             else "pages leave for fewer, and are at risk, until there are more"
         )
@@ -185,7 +187,7 @@ def _doubts_of_members(daemon: DaemonConfig, cluster: ClusterConfig) -> list[str
 
 
 def check_link_port(daemon: DaemonConfig, node: NodeConfig, *, file: str) -> None:
-    """Raise ConfigError if a TCP door of ours would be where our links are."""
+    """Raise ConfigError if a TCP endpoint of ours is the one of our links."""
     ours = parse_address(node.address)
     for key, listen in (
         ("nbd.listen", daemon.nbd.listen),
@@ -260,7 +262,7 @@ def _check_tmem(tmem: TmemConfig, file: str) -> None:
     _check_distinct(((f"tmem.users[{i}]", user) for i, user in enumerate(tmem.users)), file)
 
 
-def _check_doors(daemon: DaemonConfig, file: str) -> None:
+def _check_endpoints(daemon: DaemonConfig, file: str) -> None:
     _check_distinct(
         ((key, _plain(path)) for key, path in socket_paths(daemon)),
         file,
@@ -269,7 +271,7 @@ def _check_doors(daemon: DaemonConfig, file: str) -> None:
 
 
 def _check_listens(daemon: DaemonConfig, file: str) -> None:
-    """Raise ConfigError if the two TCP doors are at one port of one address; a wildcard is at every address."""
+    """Raise ConfigError if both TCP endpoints have one port of one address; a wildcard is every address."""
     if not daemon.nbd.listen or not daemon.metrics.listen:
         return
     nbd, port = split_endpoint(daemon.nbd.listen)

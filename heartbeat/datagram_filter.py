@@ -38,6 +38,8 @@ class Drop:
 
     reason: DropReason
     detail: str
+    # Which member sent it, by its address; None: no member has that address.
+    node: NodeId | None = None
 
 
 def normal_endpoint(address: str, port: int) -> Endpoint:
@@ -117,22 +119,24 @@ class DatagramFilter:
         try:
             datagram = Datagram.parse(self._seal.open(data))
         except BadMac as error:
-            return Drop(DropReason.BAD_MAC, f"from node {member}: {error}")
+            return Drop(DropReason.BAD_MAC, str(error), member)
         except BadDatagram as error:
-            return Drop(DropReason.MALFORMED, f"from node {member}: {error}")
+            return Drop(DropReason.MALFORMED, str(error), member)
         return self._reason_to_drop(datagram, member) or datagram.message
 
     def _reason_to_drop(self, datagram: Datagram, member: NodeId) -> Drop | None:
         message, window = datagram.message, self._windows[member]
         if datagram.cluster != self._digest:
-            return Drop(DropReason.OTHER_CLUSTER, f"from node {member}")
+            return Drop(DropReason.OTHER_CLUSTER, "it names another cluster", member)
         if message.node != member:
-            return Drop(DropReason.WRONG_NODE, f"node {member} calls itself {message.node}")
+            return Drop(
+                DropReason.WRONG_NODE, f"it names node number {message.node} as its sender", member
+            )
         if message.target != self._local:
-            return Drop(DropReason.WRONG_TARGET, f"node {member} to node {message.target}")
+            return Drop(DropReason.WRONG_TARGET, f"it is for node number {message.target}", member)
         if window.is_stale(message.incarnation):
-            detail = f"node {member}: {message.incarnation} is over"
-            return Drop(DropReason.STALE_INCARNATION, detail)
+            detail = f"incarnation {message.incarnation} has ended"
+            return Drop(DropReason.STALE_INCARNATION, detail, member)
         if not window.admit(message.incarnation, datagram.counter):
-            return Drop(DropReason.REPLAYED, f"node {member}: {datagram.counter} came before")
+            return Drop(DropReason.REPLAYED, f"counter {datagram.counter} was used before", member)
         return None

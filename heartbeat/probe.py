@@ -75,7 +75,7 @@ class Prober:
         self._round = Rounds(rng)
         self._probe: Probe | None = None
         self.outcomes_total = dict.fromkeys(ProbeOutcome, 0)
-        self.requests_total = 0
+        self.asked_indirect_probes_total = 0
 
     @property
     def interval_seconds(self) -> float:
@@ -121,7 +121,7 @@ class Prober:
         probe.is_indirect = True
         for helper in self._draw_helpers(probe.target):
             probe.helpers[helper] = False
-            self.requests_total += 1
+            self.asked_indirect_probes_total += 1
             self._outbox.send(DatagramKind.PING_REQUEST, helper, probe.number, probe.target)
 
     def next_deadline(self) -> float:

@@ -32,7 +32,7 @@ class Relays:
         self._nack_seconds = probe_timeout_seconds * NACK_FRACTION
         self._rng = rng
         self._relays: dict[int, Relay] = {}
-        self.relayed_total = 0
+        self.helped_indirect_probes_total = 0
 
     def __len__(self) -> int:
         return len(self._relays)
@@ -45,7 +45,7 @@ class Relays:
         self._relays[number] = Relay(
             message.node, message.probe, message.subject, now + self._nack_seconds
         )
-        self.relayed_total += 1
+        self.helped_indirect_probes_total += 1
         self._outbox.send(DatagramKind.PING, message.subject, number)
 
     def on_ack(self, message: Message) -> bool:

@@ -35,10 +35,10 @@ class Roster:
         self.gossip = Gossip(multiplier=knobs.suspicion_multiplier, members=len(nodes) + 1)
         self.refutation = 0
         self.verdicts: list[Verdict] = []  # taken off by `heartbeat.swim`
-        self.stale_total = self.refuted_total = self.verdicts_total = 0
+        self.stale_news_total = self.refutations_total = self.verdicts_total = 0
         self.accusations_total = 0
-        self.suspicions_total = self.suspicions_cleared_total = 0
-        self.downs_total = self.downs_cleared_total = 0
+        self.suspicions_total = self.cleared_suspicions_total = 0
+        self.downs_total = self.cleared_downs_total = 0
         self._local, self.incarnation = local, incarnation
         self._probe_seconds = probe_seconds
         self._knobs = knobs
@@ -87,10 +87,12 @@ class Roster:
             if self._suspicions[row.node].confirm(row.accuser):
                 self.gossip.push(row)
         elif not member.is_news(row):
-            self.stale_total += row.incarnation < (member.incarnation or 0)
+            self.stale_news_total += row.incarnation < (member.incarnation or 0)
         elif not (row.state is not NodeState.UP and self._is_linked(member, row, now)):
-            reason = "heard" if row.state is NodeState.UP else f"says node {row.accuser}"
-            self._believe(member, row, now, reason)
+            if row.state is NodeState.UP:
+                self._believe(member, row, now, "it answers")
+            else:
+                self._believe(member, row, now, "reported", reporter=row.accuser)
             self.gossip.push(row)
 
     def on_linked(self, node: NodeId, incarnation: Incarnation, now: float) -> None:
@@ -100,17 +102,17 @@ class Roster:
         """
         member = self.members[node]
         if incarnation < (member.linked_incarnation or 0):
-            self.stale_total += 1
+            self.stale_news_total += 1
             return
         member.linked_at, member.linked_incarnation = now, incarnation
         if incarnation != member.incarnation:
             row = Row(node, NodeState.UP, incarnation, 0, node)
-            self._believe(member, row, now, "heard over its link")
+            self._believe(member, row, now, "it answers over its link")
             self.gossip.push(row)
         elif member.state is not NodeState.UP:
             # Known to us alone: others hear it from the node itself, once it denies what they say.
             row = Row(node, NodeState.UP, incarnation, member.refutation, node)
-            self._believe(member, row, now, "heard over its link")
+            self._believe(member, row, now, "it answers over its link")
 
     def accuse(self, node: NodeId, now: float) -> None:
         """Suspect a node, or confirm what others suspect."""
@@ -134,9 +136,13 @@ class Roster:
                 continue
             member = self.members[node]
             assert member.incarnation is not None
-            life = member.incarnation
-            row = Row(node, NodeState.DOWN, life, member.refutation, self._local)
-            self._believe(member, row, now, f"suspect for {now - suspicion.began:.1f} s")
+            row = Row(node, NodeState.DOWN, member.incarnation, member.refutation, self._local)
+            self._believe(
+                member,
+                row,
+                now,
+                f"no sign of life for {now - suspicion.began:.1f} s after it became suspect",
+            )
             self.gossip.push(row)
 
     def give_up_unheard(self) -> None:
@@ -144,7 +150,7 @@ class Roster:
         for member in self.members.all():
             if member.state is NodeState.JOINING:
                 member.state = NodeState.DOWN
-                self._judge(member, "never heard")
+                self._judge(member, "it never answered", None)
 
     def postpone(self, seconds: float) -> None:
         """Let suspicions last longer by the time that we slept."""
@@ -176,11 +182,13 @@ class Roster:
         if row.refutation < self.refutation:
             return
         self.refutation = min(row.refutation + 1, U32_MAX)
-        self.refuted_total += 1
+        self.refutations_total += 1
         self._awareness.on_bad()
         self.gossip.push(self.own_row())
 
-    def _believe(self, member: Member, row: Row, now: float, reason: str) -> None:
+    def _believe(
+        self, member: Member, row: Row, now: float, reason: str, *, reporter: NodeId | None = None
+    ) -> None:
         known, state = member.incarnation, member.state
         member.take(row)
         if row.state is not NodeState.SUSPECT:
@@ -194,19 +202,21 @@ class Roster:
                 now=now,
             )
         if known is not None and known != row.incarnation:
-            reason = "started again"
+            reason, reporter = "restarted", None
         self._count(state, row.state, is_same_incarnation=known == row.incarnation)
         if state is not row.state or known != row.incarnation:
-            self._judge(member, reason)
+            self._judge(member, reason, reporter)
 
     def _count(self, old: NodeState, new: NodeState, *, is_same_incarnation: bool) -> None:
         is_changed = new is not old or not is_same_incarnation
         self.suspicions_total += is_changed and new is NodeState.SUSPECT
         self.downs_total += is_changed and new is NodeState.DOWN
         if is_same_incarnation and new is NodeState.UP:
-            self.suspicions_cleared_total += old is NodeState.SUSPECT
-            self.downs_cleared_total += old is NodeState.DOWN
+            self.cleared_suspicions_total += old is NodeState.SUSPECT
+            self.cleared_downs_total += old is NodeState.DOWN
 
-    def _judge(self, member: Member, reason: str) -> None:
+    def _judge(self, member: Member, reason: str, reporter: NodeId | None) -> None:
         self.verdicts_total += 1
-        self.verdicts.append(Verdict(member.node, member.state, member.incarnation, reason))
+        self.verdicts.append(
+            Verdict(member.node, member.state, member.incarnation, reason, reporter)
+        )

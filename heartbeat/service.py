@@ -7,7 +7,7 @@ Which datagrams count is `heartbeat.datagram_filter`'s to say, what they and the
 import logging
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import trio
@@ -33,13 +33,13 @@ KEY_OVERLAP_SECONDS: Final = 600.0
 class HeartbeatStatistics:
     """One snapshot of the service."""
 
-    sent_total: int
+    sent_datagrams_total: int
     sent_bytes_total: int  # of UDP payload, MACs among it
     send_errors_total: int
-    received_total: int  # datagrams, whether they counted or not
+    received_datagrams_total: int  # datagrams, whether they counted or not
     received_bytes_total: int
     receive_errors_total: int
-    dropped_total: dict[DropReason, int]  # the caller's own copy
+    dropped_datagrams_total: dict[DropReason, int]  # the caller's own copy
     detector: SwimStatistics
 
 
@@ -100,11 +100,11 @@ class HeartbeatService:
         self._unsendable: set[NodeId] = set()
         self._waiting: trio.CancelScope | None = None
         self._previous_key_until = math.inf  # inf: there is none
-        self._sent_total = self._sent_bytes_total = 0
+        self._sent_datagrams_total = self._sent_bytes_total = 0
         self._send_errors_total = 0
-        self._received_total = self._received_bytes_total = 0
+        self._received_datagrams_total = self._received_bytes_total = 0
         self._receive_errors_total = 0
-        self._dropped_total = dict.fromkeys(DropReason, 0)
+        self._dropped_datagrams_total = dict.fromkeys(DropReason, 0)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Watch until cancelled.
@@ -157,13 +157,13 @@ class HeartbeatService:
     def statistics(self) -> HeartbeatStatistics:
         """Return a snapshot."""
         return HeartbeatStatistics(
-            sent_total=self._sent_total,
+            sent_datagrams_total=self._sent_datagrams_total,
             sent_bytes_total=self._sent_bytes_total,
             send_errors_total=self._send_errors_total,
-            received_total=self._received_total,
+            received_datagrams_total=self._received_datagrams_total,
             received_bytes_total=self._received_bytes_total,
             receive_errors_total=self._receive_errors_total,
-            dropped_total=dict(self._dropped_total),
+            dropped_datagrams_total=dict(self._dropped_datagrams_total),
             detector=self._detector.statistics(),
         )
 
@@ -174,7 +174,7 @@ class HeartbeatService:
         except OSError as error:
             self._on_send_error(message.target, error)
         else:
-            self._sent_total += 1
+            self._sent_datagrams_total += 1
             self._sent_bytes_total += len(datagram)
             self._unsendable.discard(message.target)
 
@@ -183,7 +183,7 @@ class HeartbeatService:
         if node not in self._unsendable:  # once until it works again, not once a second
             self._unsendable.add(node)
             logger.warning(
-                "nothing can be sent to node %s: %s", self._names.get(node, str(node)), error
+                "node %s: heartbeats cannot be sent: %s", self._names.get(node, str(node)), error
             )
 
     async def _watch(self) -> None:
@@ -219,7 +219,7 @@ class HeartbeatService:
                 continue
             if received is None:
                 break
-            self._received_total += 1
+            self._received_datagrams_total += 1
             self._received_bytes_total += len(received[0])
             match self._filter.admit(*received):
                 case Message() as message:
@@ -229,12 +229,14 @@ class HeartbeatService:
         return effects
 
     def _on_drop(self, drop: Drop) -> None:
-        self._dropped_total[drop.reason] += 1
-        count = self._dropped_total[drop.reason]
+        self._dropped_datagrams_total[drop.reason] += 1
+        count = self._dropped_datagrams_total[drop.reason]
         if count & (count - 1) == 0:  # the 1st, 2nd, 4th, 8th...: nobody can flood our log
+            source = "" if drop.node is None else f"from node {self._name(drop.node)}: "
             logger.warning(
-                "datagram dropped, %s: %s (%d so far)", drop.reason.value, drop.detail, count
-            )
+                "heartbeat dropped, %s: %s%s; dropped for this reason since the start: %d",
+                drop.reason.value, source, drop.detail, count,
+            )  # fmt: skip
 
     def _perform(self, effects: list[Effect]) -> None:
         verdicts: list[Verdict] = []
@@ -243,7 +245,7 @@ class HeartbeatService:
                 case SendDatagram(message):
                     self._send(message)
                 case Verdict():
-                    verdicts.append(effect)
+                    verdicts.append(self._naming_reporter(effect))
         if not verdicts:
             return
         if (
@@ -252,9 +254,18 @@ class HeartbeatService:
             self._waiting.deadline = self._alarm()
         for verdict in verdicts:
             # The log of nodes says what is made of it.
-            name = self._names.get(verdict.node, str(verdict.node))
+            name = self._name(verdict.node)
             logger.debug("node %s is %s: %s", name, verdict.state.value, verdict.reason)
         self._on_verdicts(verdicts)
+
+    def _naming_reporter(self, verdict: Verdict) -> Verdict:
+        """Return a verdict whose reason names the node that reported it: the detector knows numbers only."""
+        if verdict.reporter is None:
+            return verdict
+        return replace(verdict, reason=f"{verdict.reason} by node {self._name(verdict.reporter)}")
+
+    def _name(self, node: NodeId) -> str:
+        return self._names.get(node, str(node))
 
 
 def names_of(cluster: ClusterConfig) -> dict[NodeId, str]:

@@ -10,20 +10,20 @@ from nodemanager.states import NodeState
 class SwimStatistics:
     """One snapshot of the failure detector."""
 
-    nodes: dict[NodeState, int]  # how many others are in each state; the caller's own copy
+    members: dict[NodeState, int]  # how many others are in each state; the caller's own copy
     probes_total: dict[ProbeOutcome, int]  # ours, by how they ended; the caller's own copy
-    requests_total: int  # that we asked another to ping for us
-    relayed_total: int  # that we pinged for another
+    asked_indirect_probes_total: int  # that we asked another to ping for us
+    helped_indirect_probes_total: int  # that we pinged for another
     accusations_total: int  # that a probe of ours made us suspect somebody, or confirm a suspicion
     suspicions_total: (
         int  # that we came to suspect somebody, by our own probe or by what others say
     )
-    suspicions_cleared_total: int  # that such a suspect turned out to live, in the same incarnation
+    cleared_suspicions_total: int  # that such a suspect turned out to live, in the same incarnation
     downs_total: int  # that we believed somebody down whose incarnation we knew
-    downs_cleared_total: int  # that such a one turned out to live, in the same incarnation
+    cleared_downs_total: int  # that such a one turned out to live, in the same incarnation
     verdicts_total: int
-    refuted_total: int  # how often we denied being suspect or down
-    stale_total: int  # news of an incarnation that is over
+    refutations_total: int  # how often we denied being suspect or down
+    stale_news_total: int  # news of an incarnation that is over
     stalls_total: int  # how often we noticed that we ourselves had slept
     gossip_rows: int
     health_multiplier: int  # 1: healthy

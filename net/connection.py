@@ -274,9 +274,9 @@ class Connection:
     def _on_leave(self, frame: Frame) -> list[Effect]:
         if frame.type == LinkType.GOODBYE:
             reason = parse_reason(frame.table)
-            return self._close(Event.GOODBYE, f"they said goodbye: {reason}")
+            return self._close(Event.GOODBYE, f"the peer said goodbye: {reason}")
         reason, newest = parse_reject(frame.table)
-        closed = self._close(Event.REJECTED, f"they rejected us: {reason}")
+        closed = self._close(Event.REJECTED, f"the peer refused this node: {reason}")
         return closed if newest is None else [Outdated(newest), *closed]
 
     # Requests
@@ -330,7 +330,7 @@ class Connection:
     def _on_deadline_open(self, now: float) -> list[Effect]:
         idle_seconds = self._limits.idle_seconds
         if now >= self.received_at + idle_seconds:
-            return self._close(Event.SILENT, f"idle: not a byte for {idle_seconds:g} s")
+            return self._close(Event.SILENT, f"no data for {idle_seconds:g} s (idle_seconds)")
         effects: list[Effect] = []
         expired = self._requests.expire(now=now)
         if expired:

@@ -64,7 +64,7 @@ async def dial_forever(
         told = reason
         on_no_link(reason)
         pause_seconds = backoff.next_seconds()
-        log.log(level, "node %s: no link, next try in %.1f s: %s", name, pause_seconds, reason)
+        log.log(level, "node %s: no link: %s; next attempt in %.1f s", name, reason, pause_seconds)
         await trio.sleep(pause_seconds)
 
 

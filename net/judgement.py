@@ -55,7 +55,7 @@ def judge_second_link(present: "Link", *, doubt: Undecided | None, now: float) -
     if doubt is None or doubt.present is not present:
         return Undecided(present, bytes_received, until=now + PROBE_SECONDS)
     if bytes_received > doubt.bytes_received:
-        return Refused(f"a second link: node {present.node} is connected already")
+        return Refused("a second link of this node: the first one is open")
     return Accepted()
 
 
@@ -64,5 +64,5 @@ def why_replaced(*, is_newer: bool, is_dialer: bool) -> str:
     if is_newer:
         return "came back with a new incarnation"
     if is_dialer:
-        return "was silent, and answered on another connection"
-    return f"connected again, and this link did not answer within {PROBE_SECONDS:g} s"
+        return "sent nothing on this link and answered on another"
+    return f"connected again and did not answer on this link within {PROBE_SECONDS:g} s"

@@ -45,11 +45,11 @@ class ListenerStatistics:
     """How near those outside have come to our limits."""
 
     # Connections that have not greeted, now.
-    greetings: int
-    accepted_total: int
+    greeting_connections: int
+    accepted_connections_total: int
     # Ended without a link, for whatever reason, and of these for want of a place.
-    failed_total: int
-    displaced_total: int
+    failed_connections_total: int
+    displaced_connections_total: int
 
 
 class Listener:
@@ -70,19 +70,19 @@ class Listener:
         self._run = run
         self._scopes: dict[Place, trio.CancelScope] = {}
         self.greetings = Places(greetings_max)
-        self._accepted_total = self._failed_total = 0
+        self._accepted_connections_total = self._failed_connections_total = 0
 
     async def serve(self, address: str, port: int, *, task_status: PortStatus) -> None:
         """Listen until cancelled."""
         await self._transport.listen(address, port, self._accept, task_status=task_status)
 
     async def _accept(self, stream: Stream) -> None:
-        self._accepted_total += 1
+        self._accepted_connections_total += 1
         greeting, displaced = self.greetings.begin(peer_of(stream))
         if displaced is not None:
             self._scopes[displaced].cancel()
         opened_at = trio.current_time()
-        reason = "it gave way: too many have not greeted yet, most of them from its address"
+        reason = "closed to make room: too many connections without a greeting, most of them from this address"
         with trio.CancelScope() as scope:
             self._scopes[greeting] = scope
             try:
@@ -91,10 +91,10 @@ class Listener:
                 was_greeted = greeting not in self._scopes
                 self._on_greeted(greeting)
         if not was_greeted:
-            self._failed_total += 1
+            self._failed_connections_total += 1
             seconds = trio.current_time() - opened_at
             self.complain(
-                f"a connection from {greeting.where} ended after {seconds:.1f} s without a link: {reason}",
+                f"connection from {greeting.where} ended after {seconds:.1f} s without a link: {reason}",
                 stream,
             )
 
@@ -106,10 +106,10 @@ class Listener:
     def statistics(self) -> ListenerStatistics:
         """Return a snapshot."""
         return ListenerStatistics(
-            greetings=len(self.greetings),
-            accepted_total=self._accepted_total,
-            failed_total=self._failed_total,
-            displaced_total=self.greetings.displaced_total,
+            greeting_connections=len(self.greetings),
+            accepted_connections_total=self._accepted_connections_total,
+            failed_connections_total=self._failed_connections_total,
+            displaced_connections_total=self.greetings.displaced_total,
         )
 
     def complain(self, what: str, stream: Stream) -> None:

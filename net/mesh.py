@@ -141,7 +141,7 @@ class Mesh:
             self._dialers.pop(node).cancel()
         for node, link in list(self.links.items()):
             if node not in members:
-                link.close(f"node {node} is no longer a member")
+                link.close("the peer is no longer a member")
         for node in members:
             if self._nursery is None:
                 return
@@ -180,7 +180,7 @@ class Mesh:
         links.start_soon(link.run)
         await link.wait_silent(self.silent_seconds)
         if link.reason is None:
-            return Over(f"not a byte for {self.silent_seconds:g} s")
+            return Over(f"no data for {self.silent_seconds:g} s")
         return Over(link.reason, is_said=link.theirs is not None)
 
     async def _wait_silent(self, node: NodeId) -> None:

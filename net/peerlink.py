@@ -249,8 +249,8 @@ class PeerLink:
             if not count:
                 # A TLS listener closes on plaintext, and what it says first is shorter than a frame.
                 is_mute = self.theirs is None and certified_names(self._stream) is None
-                hint = " before HELLO: they may expect TLS" if is_mute else ""
-                self._abandon(f"they closed the connection{hint}")
+                hint = " before its HELLO (it may expect TLS)" if is_mute else ""
+                self._abandon(f"the peer closed the connection{hint}")
                 return
             if self._reason is None:
                 self._on_received(count)
@@ -350,7 +350,7 @@ class PeerLink:
             # `judge` let a second link pass, so the old one is a ghost.
             is_newer = self.incarnation != present.incarnation
             why = why_replaced(is_newer=is_newer, is_dialer=self._connection.is_dialer)
-            present.end(f"replaced: node {self.node} {why}")
+            present.end(f"replaced by a new link: the peer {why}")
         self._decoder.allow(self._limits)
         self._links[self.node] = self
         log.info("node %s: link is up", theirs.name, extra=EACH_NODE)
@@ -405,7 +405,7 @@ class PeerLink:
     def _on_queue_full(self) -> None:
         self.push()
         if self.send_queue_bytes > self._send_queue_bytes_max:
-            self._abandon(f"they do not read: {self.send_queue_bytes} bytes queued")
+            self._abandon(f"the peer does not read: {self.send_queue_bytes} bytes wait to be sent")
 
     def _abandon(self, reason: str) -> None:
         """End soon, from the link's own task: the caller may be the handler, in the middle of its work."""

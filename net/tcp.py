@@ -123,15 +123,15 @@ class TcpTransport:
         try:
             found = await trio.socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)
         except OSError as error:
-            raise PeerLost(f"no such address: {address}: {error}") from error
+            raise PeerLost(f"address {address} not found: {error.strerror or error}") from error
         # Its words only: an error that is kept here would keep this very frame.
         last_error = "no address"
         for family, kind, protocol, _, where in found:
             try:
                 return TcpStream(await connect(family, kind, protocol, where))
             except OSError as error:
-                last_error = str(error)
-        raise PeerLost(f"can't connect to {address} port {port}: {last_error}")
+                last_error = error.strerror or str(error)
+        raise PeerLost(f"cannot connect to {address} port {port}: {last_error}")
 
     async def listen(
         self,
@@ -205,7 +205,10 @@ async def accept_one(listener: socket.socket) -> socket.socket | None:
     except OSError as error:
         # A connection that broke before we took it is no fault of the listener's.
         if error.errno in ACCEPT_PAUSE_ERRORS:
-            log.warning("can't accept connections for a moment: %s", error)
+            log.warning(
+                "cannot accept connections of peers: %s; next attempt in %g s",
+                error.strerror, ACCEPT_PAUSE_SECONDS,
+            )  # fmt: skip
             await trio.sleep(ACCEPT_PAUSE_SECONDS)
         return None
     return connected

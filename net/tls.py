@@ -235,7 +235,7 @@ class TlsTransport:
             try:
                 sealed = TlsStream(stream, self.credentials.server, is_server=True)
             except PeerLost as lost:
-                log.info("a connection from %s ended at once: %s", stream.peer, lost)
+                log.info("connection from %s failed: %s", stream.peer, lost)
                 return
             try:
                 await accept(sealed)
@@ -278,10 +278,10 @@ async def drain(raw: socket.socket) -> None:
 def why(error: OSError, what: str) -> str:
     """Return the reason of a failed TLS operation as an operator reads it."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        foreign = "its CA is none of ours: " if error.verify_code in _FOREIGN_CA else ""
-        return f"{what}: their certificate is refused: {foreign}{error.verify_message}"
+        foreign = "another CA signed it: " if error.verify_code in _FOREIGN_CA else ""
+        return f"{what}: the peer's certificate is not valid here: {foreign}{error.verify_message}"
     if isinstance(error, ssl.SSLEOFError):
-        return f"{what}: they closed the connection"
+        return f"{what}: the peer closed the connection"
     if isinstance(error, ssl.SSLError) and error.reason:
         known = _REASONS.get(error.reason)
         return f"{what}: {known or error.reason.lower().replace('_', ' ')}"

@@ -10,8 +10,7 @@ from nodemanager.states import LinkState
 
 _BEGINNINGS: Final = {
     "refused: ": LinkState.REFUSED_HERE,
-    "they rejected us: ": LinkState.REFUSED_THERE,
-    "they refused us: ": LinkState.REFUSED_THERE,
+    "the peer refused this node: ": LinkState.REFUSED_THERE,
 }
 
 

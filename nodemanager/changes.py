@@ -55,10 +55,6 @@ class Version:
     number: int
     origin: int
 
-    def __str__(self) -> str:
-        """Return it as logs show it."""
-        return f"{self.number} of node {self.origin}"
-
 
 @dataclass(frozen=True, slots=True)
 class Add:
@@ -182,7 +178,7 @@ class MembershipHistory:
             return None
         if said.version.number > self.version.number + VERSIONS_AHEAD_MAX:
             raise ChangeRefused(
-                f"version {said.version} is more than {VERSIONS_AHEAD_MAX} ahead of ours, {self.version}"
+                f"version {said.version.number} is more than {VERSIONS_AHEAD_MAX} ahead of version {self.version.number}, known here"
             )
         cluster = self._judged(with_nodes(self.cluster, said.nodes, said.version))
         ancestors = (*said.ancestors, said.version)
@@ -279,7 +275,9 @@ def changed(cluster: ClusterConfig, change: Change, origin: NodeId) -> ClusterCo
         ChangeRefused: It breaks a rule of the cluster file.
     """
     if cluster.membership_version >= MEMBERSHIP_VERSION_MAX:
-        raise ChangeRefused(f"membership version {cluster.membership_version} is the last there is")
+        raise ChangeRefused(
+            f"membership version {cluster.membership_version} is the highest possible: no change can follow"
+        )
     nodes = _changed_nodes(cluster.node, change)
     return with_nodes(cluster, nodes, Version(cluster.membership_version + 1, origin))
 

@@ -47,19 +47,21 @@ def log_named(name_of: Callable[[NodeId], str], event: NodeEvent) -> None:
         case NodeSuspected(_, _, reason):
             logger.warning("node %s is suspect: %s", name, reason, extra=_EACH)
         case NodeCleared():
-            logger.info("node %s is up as before", name, extra=_EACH)
+            logger.info("node %s is up again", name, extra=_EACH)
         case NodeDraining():
             logger.info("node %s is draining", name, extra=_EACH)
         case NodeDown(_, incarnation, reason) if reason == SAID_GOODBYE:
-            logger.info("node %s left, incarnation %d", name, incarnation, extra=_EACH)
+            logger.info(
+                "node %s has stopped in order; incarnation %d", name, incarnation, extra=_EACH
+            )
         case NodeDown(_, None, reason):
-            logger.warning("node %s is down, never heard: %s", name, reason, extra=_EACH)
+            logger.warning("node %s is down: %s; it was never up", name, reason, extra=_EACH)
         case NodeDown(_, incarnation, reason):
             logger.warning(
-                "node %s is down, incarnation %d: %s", name, incarnation, reason, extra=_EACH
+                "node %s is down: %s; incarnation %d", name, reason, incarnation, extra=_EACH
             )
         case NewIncarnation(_, old, new):
             logger.warning(
-                "node %s was restarted and lost all it held: incarnation %d after %d",
+                "node %s has restarted: all pages that it held are gone; incarnation %d, before it %d",
                 name, new, old, extra=_EACH,
             )  # fmt: skip

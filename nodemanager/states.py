@@ -135,6 +135,8 @@ class Verdict:
     state: NodeState  # UP, SUSPECT or DOWN
     incarnation: Incarnation | None  # None: never heard
     reason: str
+    # Which node reported it; None: this node found out itself.
+    reporter: NodeId | None = None
 
     def __post_init__(self) -> None:
         """Check that this is a state a detector may speak of."""

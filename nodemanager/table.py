@@ -75,7 +75,7 @@ class TableStatistics:
 
     nodes: tuple[NodeRow, ...]
     new_incarnations_total: int
-    stale_total: int
+    stale_incarnations_total: int
 
 
 @dataclass(slots=True)
@@ -112,7 +112,7 @@ class NodeTable:
         self._incarnation = incarnation
         self._peers = {node: _Peer(config) for node, config in configs.items()}
         self._new_incarnations_total = 0
-        self._stale_total = 0
+        self._stale_incarnations_total = 0
 
     def begin_incarnation(self, incarnation: Incarnation) -> None:
         """Show this one as our own from now on."""
@@ -163,7 +163,7 @@ class NodeTable:
     def on_link_up(self, node: NodeId, incarnation: Incarnation, *, now: float) -> list[NodeEvent]:
         """Note an open link.  A stale one is not counted as open: see `is_stale` before accepting it."""
         if self.is_stale(node, incarnation):
-            self._stale_total += 1
+            self._stale_incarnations_total += 1
             return []
         events = self._on_sign(node, incarnation, Sign.LINKED, "link opened", now)
         peer = self._peers[node]
@@ -302,7 +302,7 @@ class NodeTable:
         return TableStatistics(
             nodes=tuple(sorted(rows, key=lambda row: row.config.number)),
             new_incarnations_total=self._new_incarnations_total,
-            stale_total=self._stale_total,
+            stale_incarnations_total=self._stale_incarnations_total,
         )
 
     def check_invariants(self) -> None:
@@ -325,7 +325,7 @@ class NodeTable:
         peer = self._peers[node]
         known = peer.incarnation
         if known is not None and (incarnation is None or incarnation < known):
-            self._stale_total += 1
+            self._stale_incarnations_total += 1
             return []
         events: list[NodeEvent] = []
         if incarnation is not None and incarnation != known:

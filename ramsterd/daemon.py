@@ -221,7 +221,7 @@ class Daemon:
                 services.start_soon(self._certificate.watch)
             elif self._cluster.insecure_plaintext:
                 logger.warning(
-                    "links are plaintext: anyone on the network can read and change pages"
+                    "links are plaintext: anyone on the network can read and change pages; set [tls]"
                 )
             where = f"links and heartbeat at {self._node.address}:{self._node.port}"
             await start(services, self._peers.serve, where)
@@ -232,7 +232,7 @@ class Daemon:
                 services.start_soon(self._feed_watchdog)
                 self._notifier.ready()
                 incarnation = self.engine.incarnation
-                logger.info("node %s serves, incarnation %d", self._node.name, incarnation)
+                logger.info("node %s is ready; incarnation %d", self._node.name, incarnation)
                 release_hangup()
                 await self._stop.wait()
                 self._notifier.stopping()
@@ -245,10 +245,13 @@ class Daemon:
             services.cancel_scope.cancel()
         if trio.current_time() >= services.cancel_scope.deadline:
             bound = self._reloader.running.stop_seconds_max
-            logger.warning("the stop took longer than %g s: what was under way is cut off", bound)
+            logger.warning(
+                "the stop took longer than %g s (stop_seconds_max): unfinished requests are cut off",
+                bound,
+            )
         self._notifier.close()
         uptime = world_time() - self._started_at
-        logger.info("node %s has stopped after %.0f s", self._node.name, uptime)
+        logger.info("node %s has stopped; it ran for %.0f s", self._node.name, uptime)
 
     async def _start_front_ends(self, front_ends: trio.Nursery) -> None:
         await start(front_ends, self._nbd.serve, "NBD")
@@ -301,7 +304,7 @@ class Daemon:
         held = self.engine.store.zpages[Family.FOREIGN_PERSISTENT]
         if held:
             logger.warning(
-                "%d pages of other nodes go with this stop: those without another copy are lost",
+                "%d pages of other nodes end with this stop: pages without another copy are lost",
                 held,
             )
 
@@ -322,10 +325,12 @@ class Daemon:
             async for number in signals:
                 name = signal.Signals(number).name
                 if number != signal.SIGHUP:
-                    logger.info("%s: node %s stops", name, self._node.name)
+                    logger.info("node %s stops: it received %s", self._node.name, name)
                     self._stop.set()
                 else:
-                    logger.info("%s: node %s reads its files again", name, self._node.name)
+                    logger.info(
+                        "node %s reads its files again: it received %s", self._node.name, name
+                    )
                     self._reloader.ask()
 
     def _on_members_written(self, problem: str) -> None:
@@ -346,7 +351,7 @@ class Daemon:
 
     def _commands(self) -> dict[str, Command]:
         return {
-            "status": lambda _: to_plain(self.statistics()),
+            "status": lambda _: to_plain(self.statistics(), self._names()),
             "nodes": partial(nodes, self.engine),
             "memory-set": partial(set_budget, self.engine, self._peers),
             "verify": partial(verify, self.engine, self._peers),
@@ -358,9 +363,12 @@ class Daemon:
             "pools": lambda _: to_plain(self._tmem.count_pools()),
         }
 
+    def _names(self) -> dict[NodeId, str]:
+        return {NodeId(node.number): node.name for node in self._peers.members.cluster.node}
+
     def _membership(self) -> object:
         """Return how the members stand, and whether the disk is still at it."""
-        now = to_plain(self._peers.members.statistics())
+        now = to_plain(self._peers.members.statistics(), self._names())
         assert isinstance(now, dict)
         return {**now, "is_writing": self._store.is_writing}
 
@@ -369,15 +377,15 @@ class Daemon:
         heartbeat = self._peers.heartbeat
         return DaemonStatistics(
             node=self._node.name,
-            number=NodeId(self._node.number),
+            number=self._node.number,
             incarnation=self.engine.incarnation,
             cluster=self._cluster.name,
             version=__version__,
             uptime_seconds=world_time() - self._started_at,
-            floors=self._peers.own_incarnation.statistics(),
+            incarnation_floors=self._peers.own_incarnation.statistics(),
             pauses=pause_statistics(),
             config=self._reloader.statistics(),
-            members=self._peers.members.statistics(),
+            membership=self._peers.members.statistics(),
             engine=self.engine.statistics(),
             pager=self._pager.statistics(),
             nbd=self._nbd.statistics(),
@@ -392,16 +400,16 @@ class Daemon:
                 )
                 for export in self._exports.all
             ),
-            marks=self._state.marks.statistics(),
+            state_file=self._state.marks.statistics(),
             heartbeat=None if heartbeat is None else heartbeat.statistics(),
             listener=self._peers.mesh.listener_statistics(),
             log=self._log.statistics(),
-            certificate_seconds=(
+            certificate_expiry_seconds=(
                 None if self._certificate is None else self._certificate.seconds_left()
             ),
             links={node: link.statistics() for node, link in self._peers.mesh.links.items()},
             descriptors=statistics_of(self._descriptors),
-            loop=self._loop_watch.statistics(),
+            loop_stall=self._loop_watch.statistics(),
             control=None if self._control is None else self._control.statistics(),
             metrics=None if self._metrics is None else self._metrics.statistics(),
         )
@@ -421,7 +429,7 @@ async def start(nursery: trio.Nursery, serve: Callable[..., Awaitable[object]], 
         if isinstance(error, OSError) and "/" in str(error.filename or ""):
             reason = f"{error.filename}: {reason}"
         is_lasting = isinstance(error, OSError) and error.errno in _LASTING
-        raise CannotServe(f"can't serve {what}: {reason}", is_in_the_files=is_lasting) from group
+        raise CannotServe(f"cannot serve {what}: {reason}", is_in_the_files=is_lasting) from group
 
 
 def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:

@@ -60,7 +60,7 @@ def set_budget(
         raise CommandRefused(str(finding))
     if finding is not None:
         logger.warning("%s", finding)
-    logger.info("the budget is to be %s", describe_size(budget_bytes))
+    logger.info("an operator changes the budget to %s", describe_size(budget_bytes))
     begun = to_plain(engine.set_budget(int(budget_bytes), now=trio.current_time()))
     assert isinstance(begun, dict)
     peers.settle()

@@ -113,7 +113,10 @@ class ControlServer:
             if not data or silence.cancelled_caught:
                 return
             if lines.is_too_long:
-                logger.warning("a control client sent a line over %d bytes", LINE_BYTES_MAX)
+                logger.warning(
+                    "a client of the control socket sent a line of more than %d bytes: it is disconnected",
+                    LINE_BYTES_MAX,
+                )
                 return
 
 

@@ -63,9 +63,7 @@ def reset_pool(marks: Marks, resetting: dict[Key, None], request: dict[str, obje
 def _reset(marks: Marks, resetting: dict[Key, None], key: Key) -> object:
     if marks.reset(key):
         resetting[key] = None
-        logger.warning(
-            "%s is reset by an operator: it is blank, its pages are given up", describe(key)
-        )
+        logger.warning("an operator has reset %s: it is blank now", describe(key))
     if key not in resetting:
         raise CommandRefused(f"{describe(key)} is not lost: nothing has changed")
     if problem := marks.statistics().problem:

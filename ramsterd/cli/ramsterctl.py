@@ -56,7 +56,7 @@ def nodes(socket_path: Path, as_json: bool) -> None:
     show(result, as_json, format_nodes)
     if not as_json:
         now = ask(socket_path, "status")
-        for line in format_lost(now["marks"]):
+        for line in format_lost(now["state_file"]):
             click.echo(line)
 
 
@@ -134,7 +134,7 @@ def format_status(now: dict[str, Any]) -> str:
     zbud, zpages, zbytes = store["zbud"], store["zpages"], store["zpage_bytes"]
     lines = [
         f"node {now['node']} ({now['number']}) of {now['cluster']}, up {now['uptime_seconds']:.0f} s",
-        *format_members(now["members"]),
+        *format_members(now["membership"]),
         *format_config(now["config"]),
         f"memory    {human_bytes(zbud['resident_bytes'])} of {human_bytes(zbud['budget_bytes'])}"
         + format_resize(now["engine"]["resize"])
@@ -147,36 +147,32 @@ def format_status(now: dict[str, Any]) -> str:
     lines += [
         f"tables    {human_bytes(store['tables_bytes'])} of {human_bytes(store['tables_bytes_max'])}",
         f"loop      {format_loop(now['loop'])}",
-        f"puts      {store['put_total']} pages: {_counts(store, 'put', 'zero', 'same_filled', 'raw')}",
-        f"gets      {_counts(store, 'get', 'local', 'elsewhere', 'hole', 'lost')}",
+        f"puts      {store['put_pages_total']} pages: {_counts(store, 'put', 'zero', 'same_filled', 'raw')}",
+        f"gets      {_counts(store, 'get', 'local', 'remote', 'hole', 'lost')}",
         f"remotify  {_counts(remotify, '', 'stored', 'refused', 'unknown', 'overtaken')} pages",
         f"ephemeral {_counts(remotify['ephemeral'], '', 'stored', 'refused', 'unknown', 'forgotten')} pages",
-        f"in flight {remotify['pages_in_flight']} pages on their way, {fetch['wanted']} wanted",
-        f"fetch     {_counts(fetch, '', 'fetched', 'installed', 'missing', 'missed', 'corrupt', 'unreachable')} pages",
-        f"dropped   {store['evicted_total']} ephemeral pages, {store['evicted_foreign_total']} of them foreign",
-        f"home      {now['engine']['repatriate']['repatriated_total']} pages for good",
-        f"compacted {now['engine']['compacted_total']} zpages",
+        f"in flight {remotify['pages_in_flight']} pages on their way, {fetch['wanted_pages']} wanted",
+        f"fetch     {_counts(fetch, '', 'fetched', 'localified', 'missing', 'ephemeral_miss', 'corrupt', 'unreachable')} pages",
+        f"dropped   {store['evicted_pages_total']} ephemeral pages, {store['evicted_foreign_pages_total']} of them foreign",
+        f"home      {now['engine']['repatriate']['repatriated_pages_total']} pages for good",
+        f"compacted {now['engine']['compacted_zpages_total']} zpages",
         f"at risk   {format_at_risk(now['engine']['rebuild'])}",
         *format_bad_copies(now["engine"]),
         *format_recall(now["engine"]),
-        f"refused   {now['pager']['refused_total']} writes for want of room",
-        f"lost      {store['lost_total']} pages",
+        f"refused   {now['pager']['refused_puts_total']} writes for want of room",
+        f"lost      {store['lost_pages_total']} pages",
     ]
-    lines += format_lost(now["marks"])
-    lines += format_certificate(now.get("certificate_seconds"))
+    lines += format_lost(now["state_file"])
+    lines += format_certificate(now.get("certificate_expiry_seconds"))
     lines += format_heartbeat(now["heartbeat"])
     lines += format_log(now["log"])
-    names = {
-        row["config"]["number"]: row["config"]["name"] for row in now["engine"]["nodes"]["nodes"]
-    }
     lines += [
-        f"at node {names.get(each['node'], each['node'])}: {each['pages']} pages of ours"
-        for each in now["engine"]["holders"]
+        f"at node {each['node']}: {each['pages']} pages of ours"
+        for each in now["engine"]["remote"]
         if not each["is_dead"]
     ]
     lines += [
-        f"of node {names.get(each['node'], each['node'])}: {each['pages']} pages here"
-        for each in now["engine"]["foreign"]
+        f"of node {each['node']}: {each['pages']} pages here" for each in now["engine"]["foreign"]
     ]
     lines += [
         f"export {each['name']}: {human_bytes(each['size_bytes'])}, {each['pages']} pages, {each['state']}"
@@ -220,28 +216,25 @@ def format_at_risk(rebuild: dict[str, Any]) -> str:
 
 def format_bad_copies(engine: dict[str, Any]) -> list[str]:
     """Return a line for each peer that did not keep what it said it stored."""
-    names = {
-        str(row["config"]["number"]): row["config"]["name"] for row in engine["nodes"]["nodes"]
-    }
     lines = []
     for node, trust in engine["trust"].items():
-        if any(trust["bad_total"].values()):
-            bad = ", ".join(f"{pages} {kind}" for kind, pages in trust["bad_total"].items())
+        if any(trust["bad_copies_total"].values()):
+            bad = ", ".join(f"{pages} {kind}" for kind, pages in trust["bad_copies_total"].items())
             seconds = trust["distrusted_seconds"]
             wait = f"; it gets no new pages for {seconds:.0f} s" if seconds else ""
-            lines.append(f"bad       pages at {names.get(node, f'node {node}')}: {bad}{wait}")
+            lines.append(f"bad       pages at {node}: {bad}{wait}")
     return lines
 
 
 def format_recall(engine: dict[str, Any]) -> list[str]:
     """Return what the status says of pages that somebody wants elsewhere; nothing while nobody does."""
     lines = []
-    if engine["recall"]["is_active"]:
-        pages = engine["recall"]["pages_over"]
+    if engine["holder_recall"]["is_active"]:
+        pages = engine["holder_recall"]["recall_pages"]
         lines.append(f"recall    {pages} pages of other nodes are asked to leave")
-    if engine["owner_recall"]["pages_over"]:
+    if engine["owner_recall"]["recall_pages"]:
         lines.append(
-            f"retake    {engine['owner_recall']['pages_over']} pages of ours must leave peers"
+            f"retake    {engine['owner_recall']['recall_pages']} pages of ours must leave peers"
         )
     return lines
 
@@ -271,12 +264,12 @@ def format_heartbeat(heartbeat: dict[str, Any] | None) -> list[str]:
     if heartbeat is None:
         return []
     detector = heartbeat["detector"]
-    nodes, probes = detector["nodes"], detector["probes_total"]
+    nodes, probes = detector["members"], detector["probes_total"]
     believed = ", ".join(f"{nodes[state]} {state}" for state in ("up", "suspect", "down"))
-    dropped = sum(heartbeat["dropped_total"].values())
+    dropped = sum(heartbeat["dropped_datagrams_total"].values())
     return [
         f"watching  {believed}; {sum(probes.values())} probes, {probes['failed']} failed;"
-        f" {detector['downs_cleared_total']} of {detector['downs_total']} downs were wrong;"
+        f" {detector['cleared_downs_total']} of {detector['downs_total']} downs were wrong;"
         f" {dropped} datagrams dropped"
         + (f"; STARVED: {said}" if (said := _starved(detector)) else "")
     ]
@@ -301,7 +294,9 @@ def format_resize(resize: dict[str, Any]) -> str:
 
 def _counts(counters: dict[str, int], prefix: str, *names: str) -> str:
     """Return `12 zero, 3 raw` from counters named `PREFIX_zero_total`."""
-    keys = {name: f"{prefix}_{name}_total" if prefix else f"{name}_total" for name in names}
+    keys = {
+        name: f"{prefix}_{name}_pages_total" if prefix else f"{name}_pages_total" for name in names
+    }
     return ", ".join(f"{counters[key]} {name.replace('_', '-')}" for name, key in keys.items())
 
 
@@ -315,7 +310,7 @@ def format_nodes(rows: list[dict[str, Any]]) -> str:
         free = human_bytes(said["free_bytes"]) if said and row["is_linked"] else "-"
         where = f"{config['address']}:{config['port']}"
         cordon = "yes" if config["cordoned"] else "no"
-        bad = sum(row["trust"]["bad_total"].values()) if row["trust"] else 0
+        bad = sum(row["trust"]["bad_copies_total"].values()) if row["trust"] else 0
         lines.append(
             f"{config['number']:>6}  {config['name']:<16} {where:<24} {row['state']:<9} {link:<5} {cordon:<6}"
             f" {bad:>6} {free:<10} {why_no_link(row)}".rstrip()

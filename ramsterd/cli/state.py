@@ -28,9 +28,9 @@ def exports_command(ask: Ask) -> click.Command:
         """
         now = ask(socket_path, "status")
         show(
-            {"exports": now["exports"], "lost": now["marks"]["lost"]},
+            {"exports": now["exports"], "lost": now["state_file"]["lost"]},
             as_json,
-            lambda _: "\n".join([*format_exports(now["exports"]), *format_lost(now["marks"])]),
+            lambda _: "\n".join([*format_exports(now["exports"]), *format_lost(now["state_file"])]),
         )
 
     return exports

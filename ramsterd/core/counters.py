@@ -18,26 +18,26 @@ class StoreStatistics:
     tables_bytes: int
     tables_bytes_max: int
     pools: int
-    put_total: int
-    put_zero_total: int
-    put_zeroed_total: int
-    put_same_filled_total: int
-    put_raw_total: int
+    put_pages_total: int
+    put_zero_pages_total: int
+    put_zeroed_pages_total: int
+    put_same_filled_pages_total: int
+    put_raw_pages_total: int
     put_zpage_bytes_total: int
-    get_local_total: int
-    get_elsewhere_total: int
-    get_hole_total: int
-    get_lost_total: int
-    flushed_total: int
+    get_local_pages_total: int
+    get_remote_pages_total: int
+    get_hole_pages_total: int
+    get_lost_pages_total: int
+    flushed_pages_total: int
     # Ephemeral pages dropped to make room, all and those of others.
-    evicted_total: int
-    evicted_foreign_total: int
-    corrupt_total: int
-    lost_total: int
+    evicted_pages_total: int
+    evicted_foreign_pages_total: int
+    corrupt_pages_total: int
+    lost_pages_total: int
 
 
 class Counters:
-    """Plain counts since start; `statistics()` publishes them under the same names with `_total`."""
+    """Plain counts of pages since the start, but for `put_zpage_bytes`; `totals` names them for all others."""
 
     def __init__(self) -> None:
         self.put = 0
@@ -48,7 +48,7 @@ class Counters:
         self.put_raw = 0
         self.put_zpage_bytes = 0
         self.get_local = 0
-        self.get_elsewhere = 0
+        self.get_remote = 0
         self.get_hole = 0
         self.get_lost = 0
         self.flushed = 0
@@ -56,3 +56,10 @@ class Counters:
         self.evicted_foreign = 0
         self.corrupt = 0
         self.lost = 0
+
+    def totals(self) -> dict[str, int]:
+        """Return the counts by the names that `status` and the metrics have: with their unit and `_total`."""
+        return {
+            f"{name}_total" if name.endswith("_bytes") else f"{name}_pages_total": count
+            for name, count in vars(self).items()
+        }

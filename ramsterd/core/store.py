@@ -188,7 +188,7 @@ class Store(Room):
             pages = [None] * count
         self.counters.get_hole += pages.count(None) - lost_count - len(elsewhere)
         self.counters.get_lost += lost_count
-        self.counters.get_elsewhere += len(elsewhere)
+        self.counters.get_remote += len(elsewhere)
         return RunOfPages(pages, elsewhere, lost_count)
 
     def put_zeros(
@@ -356,7 +356,6 @@ class Store(Room):
 
     def statistics(self) -> StoreStatistics:
         """Return a snapshot."""
-        counters = {f"{name}_total": value for name, value in vars(self.counters).items()}
         return StoreStatistics(
             zbud=self.zbud.statistics(),
             zpages={family: self.zpages[family] for family in Family},
@@ -366,7 +365,7 @@ class Store(Room):
             tables_bytes=self.tables.used_bytes,
             tables_bytes_max=self.tables.bytes_max,
             pools=sum(1 for _ in self.pools),
-            **counters,
+            **self.counters.totals(),
         )
 
     def check_invariants(self) -> None:

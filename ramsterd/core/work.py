@@ -20,7 +20,7 @@ class Work(dict[str, int]):
     def snapshot(self) -> dict[str, int]:
         """Return all units since the start, with pages that were put and got."""
         counters = self._counters
-        got = counters.get_local + counters.get_elsewhere + counters.get_hole + counters.get_lost
+        got = counters.get_local + counters.get_remote + counters.get_hole + counters.get_lost
         return {**self, "put": counters.put - counters.put_zeroed, "get": got}
 
     def total(self) -> int:

@@ -64,19 +64,18 @@ class Counts:
         engine = status["engine"]
         store, remotify = engine["store"], engine["remotify"]
         at = dict.fromkeys(NAMES[1:], 0)
-        for holder in engine["holders"]:
-            at[NAMES[holder["node"] - 1]] += holder["pages"]
+        for holder in engine["remote"]:
+            at[holder["node"]] += holder["pages"]
         return cls(
-            same_filled=store["put_zero_total"] + store["put_same_filled_total"],
+            same_filled=store["put_zero_pages_total"] + store["put_same_filled_pages_total"],
             local=store["zpages"]["own_persistent"],
             at=at,
             zpage_bytes_put=store["put_zpage_bytes_total"],
             in_flight=remotify["pages_in_flight"],
             remotified={
-                name: remotify["stored_by_node"].get(str(number), 0)
-                for number, name in enumerate(NAMES[1:], start=2)
+                name: remotify["node_stored_pages_total"].get(name, 0) for name in NAMES[1:]
             },
-            fetched=engine["fetch"]["fetched_total"],
+            fetched=engine["fetch"]["fetched_pages_total"],
             resident_bytes=store["zbud"]["resident_bytes"],
             export_pages=sum(export["pages"] for export in status["exports"]),
         )
@@ -212,7 +211,7 @@ def _foreign_pages(cluster: Cluster) -> dict[str, int]:
         node.name: sum(
             each["pages"]
             for each in node.ask("status")["engine"]["foreign"]
-            if each["node"] == cluster.nodes[0].number
+            if each["node"] == cluster.nodes[0].name
         )
         for node in cluster.nodes[1:]
     }

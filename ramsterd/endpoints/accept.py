@@ -64,11 +64,9 @@ class Acceptor:
                 problem = error.errno or 0
                 if problem in OUT_OF_RESOURCES:
                     self._logger.warning(
-                        "accepts no %s for a moment: %s",
-                        self._clients,
-                        error.strerror,
-                        extra=FEW_LINES,
-                    )
+                        "cannot accept any %s: %s; next attempt in %g s",
+                        self._clients, error.strerror, ACCEPT_PAUSE_SECONDS, extra=FEW_LINES,
+                    )  # fmt: skip
             else:
                 problem = 0
                 sock.setblocking(False)
@@ -93,6 +91,6 @@ class Acceptor:
     def _reserved_reason(self) -> str:
         some = self._descriptors
         return (
-            f"{some.clients_max} of {some.limit} file descriptors are in use, the rest is for links and control;"
-            " raise LimitNOFILE= in the unit or ulimit -n"
+            f"all {some.clients_max} file descriptors for clients are in use (of {some.limit}; the others are for links"
+            " and control): raise LimitNOFILE= in the unit, or ulimit -n"
         )

@@ -32,8 +32,8 @@ class Connections:
         """Return a snapshot."""
         return EndpointStatistics(
             connections=len(self._places),
-            connections_total=self._total,
-            connections_displaced_total=self._places.displaced_total,
+            accepted_connections_total=self._total,
+            displaced_connections_total=self._places.displaced_total,
         )
 
     async def serve(

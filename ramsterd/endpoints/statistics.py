@@ -19,9 +19,9 @@ class EndpointStatistics:
     """The connections of the control socket, or of the metrics port."""
 
     connections: int
-    connections_total: int
+    accepted_connections_total: int
     # Closed to make room for a newer one.
-    connections_displaced_total: int
+    displaced_connections_total: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,7 +36,7 @@ class CertificateKeeper:
         """Use these for links from now on."""
         self.transport.credentials = loaded
         logger.info(
-            "certificate reloaded, valid for %.1f days; links that are open keep the old one",
+            "the new certificate is loaded and valid for %.1f days; open links keep the old one",
             self.seconds_left() / 86_400,
         )
         self.warn()
@@ -46,10 +46,13 @@ class CertificateKeeper:
         left = self.seconds_left()
         if left < 0:
             logger.error(
-                "the certificate of this node has expired: no new links until it is renewed"
+                "no new links: the certificate of this node has expired; renew it with `ramsterctl cluster renew`"
             )
         elif left < WARN_SECONDS:
-            logger.warning("the certificate of this node expires in %.1f days", left / 86_400)
+            logger.warning(
+                "the certificate of this node expires in %.1f days: renew it with `ramsterctl cluster renew`",
+                left / 86_400,
+            )
 
     async def watch(self) -> None:
         """Warn once a day, until cancelled."""

@@ -22,5 +22,6 @@ def replace_heartbeat_key(key: bytes, heartbeat: HeartbeatService) -> None:
     """Use this key from now on; one that is the same changes nothing."""
     if heartbeat.on_key_changed(key):
         logger.info(
-            "heartbeat key reloaded; the old one counts for %.0f minutes", KEY_OVERLAP_SECONDS / 60
+            "the new heartbeat key is loaded; the old one is accepted for %.0f more minutes",
+            KEY_OVERLAP_SECONDS / 60,
         )

@@ -70,7 +70,7 @@ async def watch_pauses(on_pause: Callable[[], None]) -> None:
         if now.pauses_total == told.pauses_total:
             continue
         logger.warning(
-            "ramsterd did not run for %.1f s (stopped, suspended, or without a processor): no request has waited meanwhile",
+            "the system did not run ramsterd for %.1f s: it was stopped, suspended, or short of CPU; no timeout counts this time",
             now.paused_seconds_total - told.paused_seconds_total,
         )
         told = now

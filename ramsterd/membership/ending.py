@@ -10,5 +10,5 @@ def describe_ending(node: str, pages: int, clients: int) -> str:
         return ""
     connected = f"{clients:,} client{'' if clients == 1 else 's'} connected"
     if pages == 1:
-        return f"{node} still owns 1 page ({connected}); it ends with a stop"
-    return f"{node} still owns {pages:,} pages ({connected}); they end with a stop"
+        return f"node {node} still owns 1 page ({connected}): a stop ends it"
+    return f"node {node} still owns {pages:,} pages ({connected}): a stop ends them"

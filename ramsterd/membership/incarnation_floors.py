@@ -35,7 +35,7 @@ class FloorStatistics:
 
     # The newest incarnation of this node that a peer said it knows; 0: none above our own.
     newest: Incarnation
-    outcomes_total: dict[FloorOutcome, int]
+    heard_total: dict[FloorOutcome, int]
 
 
 class Floors:
@@ -44,7 +44,7 @@ class Floors:
     def __init__(self) -> None:
         self._newest = Incarnation(0)
         self._listened_at: dict[NodeId, float] = {}
-        self._outcomes_total = dict.fromkeys(FloorOutcome, 0)
+        self._heard_total = dict.fromkeys(FloorOutcome, 0)
 
     def on_outdated(
         self,
@@ -67,7 +67,7 @@ class Floors:
             now: Monotonic seconds.
         """
         outcome = self._judge(node, newest, ours, is_free, clock_milliseconds, now)
-        self._outcomes_total[outcome] += 1
+        self._heard_total[outcome] += 1
         if outcome in {FloorOutcome.ADOPTED, FloorOutcome.NOTED}:
             self._newest = max(self._newest, newest)
         return outcome
@@ -94,5 +94,5 @@ class Floors:
         """Return a snapshot."""
         return FloorStatistics(
             newest=self._newest if self._newest > ours else Incarnation(0),
-            outcomes_total=dict(self._outcomes_total),
+            heard_total=dict(self._heard_total),
         )

@@ -64,7 +64,8 @@ class MembersStatistics:
     """One snapshot."""
 
     version: int
-    origin: int
+    # At which node the members were changed last; None: they never were.
+    origin: NodeId | None
     is_removed: bool
     # Why the file does not hold the present members, or why those of a peer are not taken over.
     problem: str
@@ -166,7 +167,7 @@ class Members:
         self._history.commit(change, cluster)
         self._refused = ""
         told = differences(before, cluster)
-        logger.info("membership %s, changed here: %s", self._history.version, told)
+        logger.info("membership version %d, changed here: %s", self._history.version.number, told)
         self._act()
 
     def on_written(self, problem: str) -> None:
@@ -184,23 +185,22 @@ class Members:
             try:
                 self._save(self.cluster)
             except ConfigError as error:
-                return StoreCheck(problem=f"the cluster file is not written: {error}")
-            logger.info("the cluster file has, or gets now, the present members")
+                return StoreCheck(problem=f"cannot write the cluster file: {error}")
+            logger.info("the present members are written to the cluster file")
             return StoreCheck()
         try:
             found = self._store.load()
         except ConfigError as error:
             return StoreCheck(
-                problem=f"the members stay as they are; the cluster file is wrong: {error}"
+                problem=f"the members stay as they are: the cluster file has a mistake: {error}"
             )
         if found.in_order() == self._kept.in_order():
-            logger.info("the cluster file is as it was read or written")
+            logger.info("the cluster file has not changed")
             return StoreCheck()
         told = differences(self._kept, found) or "other settings than members"
         edited = (
-            "the cluster file was changed by hand and is read at the start only; the members stay as they are, and"
-            " changes by `ramsterctl node` are refused here. Put it back and use `ramsterctl node`, or start the"
-            f" daemon again. In the file: {told}"
+            "`ramsterctl node` is refused here: the cluster file was changed by hand, and a running daemon does not read"
+            f" it. Put the file back and use `ramsterctl node`, or restart the daemon. In the file: {told}"
         )
         logger.warning("%s", edited)
         return StoreCheck(edited=edited)
@@ -210,7 +210,7 @@ class Members:
         version = self._history.version
         return MembersStatistics(
             version=version.number,
-            origin=version.origin,
+            origin=NodeId(version.origin) if version.number else None,
             is_removed=self.is_removed,
             problem=self._unwritten or self._refused,
             unwritten=self._unwritten,
@@ -245,47 +245,57 @@ class Members:
         history, name = self._history, self._engine.nodes.name(source)
         if said.version == history.version and set(said.nodes) != set(self.cluster.node):
             logger.warning(
-                "node %s has other members under the same version %s: the files differ;"
-                " the next change by `ramsterctl node` makes them alike",
+                "node %s has other members for the same membership version %d: the cluster files differ;"
+                " the next change with `ramsterctl node` makes them equal",
                 name,
-                said.version,
+                said.version.number,
             )
         before, was_unknown = self.cluster, history.is_unknown_to(said)
         try:
             adopted = history.on_said(said)
         except ChangeRefused as refused:
-            self._refused = f"those of node {name} break a rule here: {refused}"
-            logger.warning("members from node %s are not taken over: %s", name, refused)
+            self._refused = f"the members of node {name} break a rule here: {refused}"
+            logger.warning("the members of node %s are not used: %s", name, refused)
             return
         if adopted is None:
             return
         self._refused = ""
         for change in adopted.made_again:
-            logger.info("made again on top of what node %s said: %s", name, self._told(change))
+            logger.info(
+                "a change made here is repeated after the change of node %s: %s",
+                name,
+                self._told(change),
+            )
         for change, reason in adopted.given_up:
             told = self._told(change)
-            logger.warning("given up, for another node changed members too: %s: %s", told, reason)
+            logger.warning(
+                "a change made here is dropped, because another node changed the members too: %s: %s",
+                told, reason,
+            )  # fmt: skip
         told = differences(before, self.cluster)
         logger.info(
-            "membership %s, from node %s: %s", history.version, name, told or "the same members"
+            "membership version %d, received from node %s: %s",
+            history.version.number,
+            name,
+            told or "the same members",
         )
         if was_unknown and told:
             logger.warning(
-                "node %s did not know our members of version %s (changed before a restart, or by hand), and its"
-                " own are newer: %s. If one of ours was meant, say it again with `ramsterctl node`",
+                "members of this node are replaced by newer ones of node %s, which did not know version %d of this node (changed"
+                " before a restart, or by hand): %s. Repeat a lost change with `ramsterctl node`",
                 name,
-                version_of(before),
+                version_of(before).number,
                 told,
             )
         try:
             self._save(self.cluster)
         except ConfigError as error:
-            logger.warning("the members are not written: %s", error)
+            logger.warning("cannot write the members to the cluster file: %s", error)
         if self.is_removed:
             origin = self._engine.nodes.name(NodeId(history.version.origin))
             logger.warning(
-                "this node was removed from the cluster, at node %s: it takes part in nothing more; it can come back,"
-                " empty, by `ramsterctl node add` at a member, with a number that no node had before",
+                "this node was removed from the cluster, at node %s: it serves no peer any more. To bring it back, empty:"
+                " `ramsterctl node add` at a member, with a number that no node had before",
                 origin,
             )
         self._act()
@@ -377,7 +387,7 @@ class Members:
             return
         ending = describe_ending(ours.name, holdings.pages_owned, holdings.clients)
         if ending and not self._said_ending:
-            logger.warning("nothing of other nodes is left here; %s", ending)
+            logger.warning("no pages of other nodes are left here; %s", ending)
         self._said_ending = ending
 
     def _on_holdings(self, source: NodeId, holdings: Holdings) -> None:

@@ -103,8 +103,8 @@ class OwnIncarnation:
                 self._say_restart(node)
             case FloorOutcome.DISBELIEVED:
                 logger.warning(
-                    "node %s says that it knows incarnation %d of this node, more than a hundred years ahead of this"
-                    " clock: set the clock, or remove this node from the cluster and add it again",
+                    "node %s refuses this node: it knows incarnation %d, which is more than 100 years ahead of the clock here;"
+                    " set the clock, or remove this node from the cluster and add it again",
                     self._engine.nodes.name(node), newest,
                 )  # fmt: skip
             case FloorOutcome.IGNORED:
@@ -117,7 +117,7 @@ class OwnIncarnation:
             self._say_restart(node)
             return
         logger.warning(
-            "node %s knows a newer incarnation of this node, so it goes on as incarnation %d; nothing is lost",
+            "node %s knows a newer incarnation of this node: this node continues as incarnation %d, and no page is lost",
             self._engine.nodes.name(node), above,
         )  # fmt: skip
         self._accepted_by.clear()
@@ -128,16 +128,18 @@ class OwnIncarnation:
             await self._keeper.note_incarnation(incarnation)
         except OSError as error:
             logger.warning(
-                "incarnation %d can't be noted: %s", incarnation, error.strerror or error
+                "cannot write incarnation %d to the state file: %s",
+                incarnation,
+                error.strerror or error,
             )
             return False
         return True
 
     def _say_restart(self, node: NodeId) -> None:
         logger.warning(
-            "node %s refuses this node until ramsterd is started again: it knows a newer incarnation of this node (the"
-            " clock was behind at this start, or another machine runs with the files of this node)."
-            " The pages of this node end with a restart: turn swap off or discard them first",
+            "node %s refuses this node until ramsterd is restarted: it knows a newer incarnation of this node. The clock was"
+            " behind when this ramsterd started, or another machine uses the files of this node."
+            " A restart ends the pages of this node: turn swap off or discard these pages first",
             self._engine.nodes.name(node),
         )  # fmt: skip
 

@@ -12,14 +12,15 @@ def endpoint_metrics(now: DaemonStatistics) -> Iterator[Metric]:
     """Yield the families."""
     descriptors = now.descriptors
     yield gauge(
-        "descriptors", "File descriptors that this process may have.", [], one(descriptors.limit)
-    )
-    yield gauge(
-        "descriptors_reserved", "Of these, kept for links and control; clients get none of them.", [],
-        one(descriptors.reserved),
+        "descriptors_limit", "File descriptors that the daemon may have.", [],
+        one(descriptors.limit),
     )  # fmt: skip
     yield gauge(
-        "descriptors_in_use", "File descriptors below the lowest that is free.", [],
+        "descriptors_reserved", "File descriptors reserved for links and control; clients get none of them.",
+        [], one(descriptors.reserved),
+    )  # fmt: skip
+    yield gauge(
+        "descriptors_lowest_free", "The lowest free file descriptor: about how many are in use.", [],
         one(descriptors.lowest_free),
     )  # fmt: skip
     endpoints = {"control": now.control}
@@ -27,19 +28,20 @@ def endpoint_metrics(now: DaemonStatistics) -> Iterator[Metric]:
         endpoints["metrics"] = now.metrics.endpoint
     found = {name: each for name, each in endpoints.items() if each is not None}
     yield gauge(
-        "endpoint_connections", "Clients of the control socket and of the metrics port.", ["endpoint"],
-        by({name: each.connections for name, each in found.items()}),
+        "endpoint_connections", "Connections at the control socket and at the metrics port.",
+        ["endpoint"], by({name: each.connections for name, each in found.items()}),
     )  # fmt: skip
     yield counter(
-        "endpoint_accepted_connections", "Connections to these, ever.", ["endpoint"],
-        by({name: each.connections_total for name, each in found.items()}),
+        "endpoint_accepted_connections", "Connections accepted at the control socket and at the metrics port.",
+        ["endpoint"], by({name: each.accepted_connections_total for name, each in found.items()}),
     )  # fmt: skip
     yield counter(
-        "endpoint_displaced_connections", "Connections closed to make room for newer ones.",
-        ["endpoint"], by({name: each.connections_displaced_total for name, each in found.items()}),
+        "endpoint_displaced_connections", "Connections at the control socket and at the metrics port"
+        " that were closed to make room for newer connections.", ["endpoint"],
+        by({name: each.displaced_connections_total for name, each in found.items()}),
     )  # fmt: skip
     if now.metrics is not None:
         yield counter(
-            "metrics_answers", "Answers to HTTP requests, by status.", ["status"],
-            by(now.metrics.answers_total),
+            "metrics_answers", "Answers to HTTP requests at the metrics port, by status.",
+            ["status"], by(now.metrics.answers_total),
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The families of the failure detector."""
+"""Metrics of the failure detector."""
 
 from collections.abc import Iterator
 
@@ -6,11 +6,7 @@ from prometheus_client.core import Metric
 
 from heartbeat.service import HeartbeatStatistics
 from heartbeat.statistics import SwimStatistics
-from nodemanager.states import NodeState
 from ramsterd.observe.metric import by, counter, gauge, one
-
-# What a detector may believe of a node; the other states are the node table's.
-BELIEVED = (NodeState.JOINING, NodeState.UP, NodeState.SUSPECT, NodeState.DOWN)
 
 
 def heartbeat_metrics(now: HeartbeatStatistics) -> Iterator[Metric]:
@@ -22,58 +18,100 @@ def heartbeat_metrics(now: HeartbeatStatistics) -> Iterator[Metric]:
 
 
 def _datagrams(now: HeartbeatStatistics) -> Iterator[Metric]:
-    yield counter("heartbeat_datagrams", "Datagrams, counted or not.", ["direction"], by({
-        "sent": now.sent_total, "received": now.received_total,
-    }))  # fmt: skip
-    yield counter("heartbeat_bytes", "UDP payload.", ["direction"], by({
-        "sent": now.sent_bytes_total, "received": now.received_bytes_total,
-    }))  # fmt: skip
-    yield counter("heartbeat_errors", "Errors of the network.", ["direction"], by({
-        "sent": now.send_errors_total, "received": now.receive_errors_total,
-    }))  # fmt: skip
-    yield counter("heartbeat_dropped_datagrams", "Datagrams that do not count.", ["reason"], by({
-        reason.value.replace(" ", "_"): count for reason, count in now.dropped_total.items()
-    }))  # fmt: skip
+    yield counter(
+        "heartbeat_datagrams", "Heartbeat datagrams sent and received.", ["direction"],
+        by({"sent": now.sent_datagrams_total, "received": now.received_datagrams_total}),
+    )  # fmt: skip
+    yield counter(
+        "heartbeat_bytes", "UDP payload of heartbeat datagrams.", ["direction"],
+        by({"sent": now.sent_bytes_total, "received": now.received_bytes_total}),
+    )  # fmt: skip
+    yield counter(
+        "heartbeat_send_errors", "Heartbeat datagrams that the network refused to send.", [],
+        one(now.send_errors_total),
+    )  # fmt: skip
+    yield counter(
+        "heartbeat_receive_errors", "Errors while heartbeat datagrams were received.", [],
+        one(now.receive_errors_total),
+    )  # fmt: skip
+    yield counter(
+        "heartbeat_dropped_datagrams", "Received heartbeat datagrams that were dropped, by reason.",
+        ["reason"],
+        by({
+            reason.value.replace(" ", "_"): count
+            for reason, count in now.dropped_datagrams_total.items()
+        }),
+    )  # fmt: skip
 
 
 def _probes(now: SwimStatistics) -> Iterator[Metric]:
-    yield counter("heartbeat_probes", "Probes of ours, by how they ended.", ["outcome"], by({
-        outcome.value: count for outcome, count in now.probes_total.items()
-    }))  # fmt: skip
-    yield counter("heartbeat_indirect_probes", "Probes for which helpers are asked.", ["side"], by({
-        "asked": now.requests_total, "helped": now.relayed_total,
-    }))  # fmt: skip
+    yield counter(
+        "heartbeat_probes", "Probes of this node, by outcome: a direct answer, an answer through"
+        " another node (indirect) or over the link, no answer (failed), or no result (unjudged).",
+        ["outcome"], by({outcome.value: count for outcome, count in now.probes_total.items()}),
+    )  # fmt: skip
+    yield counter(
+        "heartbeat_indirect_probes", "Indirect probes that this node asked others for, or helped others with.",
+        ["side"],
+        by({
+            "asked": now.asked_indirect_probes_total,
+            "helped": now.helped_indirect_probes_total,
+        }),
+    )  # fmt: skip
 
 
 def _beliefs(now: SwimStatistics) -> Iterator[Metric]:
-    yield gauge("heartbeat_members", "Other members, by what is believed.", ["state"], by({
-        state.value: now.nodes[state] for state in BELIEVED
-    }))  # fmt: skip
+    yield gauge(
+        "heartbeat_members", "Other members, by state.", ["state"],
+        by({state.value: count for state, count in now.members.items()}),
+    )  # fmt: skip
     yield counter(
-        "heartbeat_accusations", "Failed probes of ours that made a suspect.", [],
+        "heartbeat_accusations", "Failed probes of this node that made another node suspect.", [],
         one(now.accusations_total),
     )  # fmt: skip
-    yield counter("heartbeat_verdicts", "What others were believed to be.", ["state"], by({
-        "suspect": now.suspicions_total, "down": now.downs_total,
-    }))  # fmt: skip
     yield counter(
-        "heartbeat_cleared_verdicts", "Of those, how many turned out to live.", ["state"],
-        by({"suspect": now.suspicions_cleared_total, "down": now.downs_cleared_total}),
+        "heartbeat_suspicions", "Times that this node considered another node suspect.", [],
+        one(now.suspicions_total),
     )  # fmt: skip
     yield counter(
-        "heartbeat_refutations", "How often we denied being suspect or down.", [],
-        one(now.refuted_total),
+        "heartbeat_cleared_suspicions", "Suspicions that were wrong.", [],
+        one(now.cleared_suspicions_total),
+    )  # fmt: skip
+    yield counter(
+        "heartbeat_downs", "Times that this node considered another node down.", [],
+        one(now.downs_total),
+    )  # fmt: skip
+    yield counter(
+        "heartbeat_cleared_downs", "Nodes considered down that were alive.", [],
+        one(now.cleared_downs_total),
+    )  # fmt: skip
+    yield counter(
+        "heartbeat_verdicts", "Changes of the state of other nodes.", [], one(now.verdicts_total)
+    )
+    yield counter(
+        "heartbeat_refutations", "Times that this node denied being suspect or down.", [],
+        one(now.refutations_total),
+    )  # fmt: skip
+    yield counter(
+        "heartbeat_stale_news", "News of an incarnation of a node that has ended; this node ignores them.",
+        [], one(now.stale_news_total),
+    )  # fmt: skip
+    yield gauge(
+        "heartbeat_gossip_rows", "News that this node still sends to others.", [],
+        one(now.gossip_rows),
     )  # fmt: skip
 
 
 def _health(now: SwimStatistics) -> Iterator[Metric]:
     yield gauge(
-        "heartbeat_health_score", "How much we doubt ourselves: 0 is healthy.", [],
-        one(now.health_multiplier - 1),
+        "heartbeat_health_multiplier", "Factor on the timeouts of this node's probes: 1 is healthy.",
+        [], one(now.health_multiplier),
     )  # fmt: skip
     yield gauge(
-        "heartbeat_starved", "Whether we ask others to give us nothing.", [], one(now.is_starved)
-    )
+        "heartbeat_starved", "Whether this node is short of CPU, and asks others to send it no pages.",
+        [], one(now.is_starved),
+    )  # fmt: skip
     yield counter(
-        "heartbeat_stalls", "How often we noticed that we had slept.", [], one(now.stalls_total)
-    )
+        "heartbeat_stalls", "Times that this node noticed a pause of its own failure detector.", [],
+        one(now.stalls_total),
+    )  # fmt: skip

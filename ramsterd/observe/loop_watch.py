@@ -106,7 +106,11 @@ class LoopWatch(trio.abc.Instrument):
 
     def _log(self, seconds: float) -> None:
         name = self._name(seconds)
-        cause = f"mostly by {name}" if name else "the process waited for a processor or for memory"
+        cause = (
+            f"mostly by {name}"
+            if name
+            else "the machine is short of CPU, or swapped memory of ramsterd out"
+        )
         logger.warning(
             "the event loop was blocked for %.0f ms: %s", seconds * 1e3, cause, extra=FEW_LINES
         )

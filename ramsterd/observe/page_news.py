@@ -25,23 +25,23 @@ class PageCounts:
     nbd_errors_total: int
     # Pages that were read and are lost, and pages that no holder sent in time.
     read_lost_total: int
-    unreachable_total: int
+    unreachable_pages_total: int
     # Waits for peers to take what a client wants to be there, that failed.
-    unreplicated_total: int
+    failed_replications_total: int
     # Pages whose last copy is gone, read or not.
-    lost_total: int
+    lost_pages_total: int
     pages_at_risk: int
-    rebuilt_total: int
+    rebuilt_pages_total: int
 
 
 NOTHING_YET: Final = PageCounts(
     nbd_errors_total=0,
     read_lost_total=0,
-    unreachable_total=0,
-    unreplicated_total=0,
-    lost_total=0,
+    unreachable_pages_total=0,
+    failed_replications_total=0,
+    lost_pages_total=0,
     pages_at_risk=0,
-    rebuilt_total=0,
+    rebuilt_pages_total=0,
 )
 
 
@@ -50,12 +50,12 @@ def counts_of(now: DaemonStatistics) -> PageCounts:
     engine = now.engine
     return PageCounts(
         nbd_errors_total=now.nbd.errors_total[Errno.EIO.name],
-        read_lost_total=engine.store.get_lost_total,
-        unreachable_total=engine.fetch.unreachable_total,
-        unreplicated_total=engine.replicate.failed_total,
-        lost_total=engine.store.lost_total,
+        read_lost_total=engine.store.get_lost_pages_total,
+        unreachable_pages_total=engine.fetch.unreachable_pages_total,
+        failed_replications_total=engine.replicate.failed_replications_total,
+        lost_pages_total=engine.store.lost_pages_total,
         pages_at_risk=engine.rebuild.pages_at_risk,
-        rebuilt_total=engine.rebuild.rebuilt_total,
+        rebuilt_pages_total=engine.rebuild.rebuilt_pages_total,
     )
 
 
@@ -82,7 +82,9 @@ class PageNews:
         if _errors(now) > _errors(self._at_errors) and (at >= self._errors_again_at or is_last):
             news.append(_told_errors(self._at_errors, now))
             self._at_errors, self._errors_again_at = now, at + AGAIN_SECONDS
-        if now.lost_total > self._at_losses.lost_total and (at >= self._losses_again_at or is_last):
+        if now.lost_pages_total > self._at_losses.lost_pages_total and (
+            at >= self._losses_again_at or is_last
+        ):
             news.append(_told_losses(self._at_losses, now))
             self._at_losses, self._losses_again_at = now, at + AGAIN_SECONDS
         return news + self._risk.on_counts(now, at=at)
@@ -102,11 +104,11 @@ class _Risk:
             return self._end(now, at)
         if self._since is None:
             self._since = at
-            self._rebuilt_before, self._lost_before = now.rebuilt_total, now.lost_total
+            self._rebuilt_before, self._lost_before = now.rebuilt_pages_total, now.lost_pages_total
         if at < (self._since + AT_RISK_SECONDS if self._again_at is None else self._again_at):
             return []
         self._again_at = at + AGAIN_SECONDS
-        rebuilt = now.rebuilt_total - self._rebuilt_before
+        rebuilt = now.rebuilt_pages_total - self._rebuilt_before
         text = f"pages with fewer copies than asked: {now.pages_at_risk}, copied again so far: {rebuilt}"
         return [News(logging.WARNING, text)]
 
@@ -115,8 +117,8 @@ class _Risk:
         self._since = self._again_at = None
         if since is None or not was_said:
             return []
-        rebuilt, seconds = now.rebuilt_total - self._rebuilt_before, at - since
-        lost = now.lost_total - self._lost_before
+        rebuilt, seconds = now.rebuilt_pages_total - self._rebuilt_before, at - since
+        lost = now.lost_pages_total - self._lost_before
         text = f"no page has fewer copies than asked any more, after {seconds:.0f} s: {rebuilt} pages were copied again"
         # A page that is lost has no copies to count, either.
         return [
@@ -128,8 +130,8 @@ def _errors(counts: PageCounts) -> int:
     return (
         counts.nbd_errors_total
         + counts.read_lost_total
-        + counts.unreachable_total
-        + counts.unreplicated_total
+        + counts.unreachable_pages_total
+        + counts.failed_replications_total
     )
 
 
@@ -137,13 +139,13 @@ def _told_errors(before: PageCounts, now: PageCounts) -> News:
     text = (
         f"requests that NBD answered with EIO: {now.nbd_errors_total - before.nbd_errors_total};"
         f" lost pages that were read: {now.read_lost_total - before.read_lost_total};"
-        f" pages that no holder sent in time: {now.unreachable_total - before.unreachable_total};"
-        f" FLUSH and FUA without enough copies: {now.unreplicated_total - before.unreplicated_total}"
+        f" pages that no holder sent in time: {now.unreachable_pages_total - before.unreachable_pages_total};"
+        f" FLUSH and FUA without enough copies: {now.failed_replications_total - before.failed_replications_total}"
     )
     return News(logging.ERROR, text)
 
 
 def _told_losses(before: PageCounts, now: PageCounts) -> News:
-    lost = now.lost_total - before.lost_total
-    text = f"pages lost with their last copy: {lost}, since the start: {now.lost_total}"
+    lost = now.lost_pages_total - before.lost_pages_total
+    text = f"pages lost with their last copy: {lost}, since the start: {now.lost_pages_total}"
     return News(logging.ERROR, text)

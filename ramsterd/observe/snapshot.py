@@ -1,8 +1,10 @@
 """One consistent picture of the daemon, taken between two awaits: what `status` and `/metrics` print."""
 
 import enum
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
+from typing import get_args, get_type_hints
 
 from heartbeat.service import HeartbeatStatistics
 from net.link import LinkStatistics
@@ -44,10 +46,10 @@ class ConfigStatistics:
     # The budget as the file has it, and what it came to.
     budget: str
     reloads_total: int = 0
-    reloads_failed_total: int = 0
+    failed_reloads_total: int = 0
     is_last_reload_successful: bool = True
     # Seconds since 1970; that of the start until there was a reload.
-    last_reload_success_at: float
+    last_reload_success_timestamp_seconds: float
     # Of the last reload: why it failed, what the next start would warn of or read anew, and what it applied.
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -61,45 +63,75 @@ class DaemonStatistics:
     """The whole daemon."""
 
     node: str
-    number: NodeId
+    # For `cluster.toml`; everywhere else a node has its name.
+    number: int
     incarnation: Incarnation
     # What peers said of newer incarnations of this node.
-    floors: FloorStatistics
+    incarnation_floors: FloorStatistics
     cluster: str
     version: str
     uptime_seconds: float
     # Time in which the loop did not run, which counts as no waiting.
     pauses: PauseStatistics
     config: ConfigStatistics
-    members: MembersStatistics
+    membership: MembersStatistics
     engine: EngineStatistics
     pager: PagerStatistics
     nbd: ClientStatistics
     tmem: TmemStatistics
     exports: tuple[ExportSnapshot, ...]
-    marks: MarksStatistics
+    state_file: MarksStatistics
     heartbeat: HeartbeatStatistics | None
     links: dict[NodeId, LinkStatistics]
-    # Who knocks at the port of the links.
+    # Connections of others at the port for links.
     listener: ListenerStatistics
     log: LogStatistics
     # Until our certificate ends, negative after that; None without TLS.
-    certificate_seconds: float | None = None
+    certificate_expiry_seconds: float | None = None
     descriptors: DescriptorStatistics
-    loop: LoopStatistics
+    loop_stall: LoopStatistics
     # None where there is no such endpoint.
     control: EndpointStatistics | None = None
     metrics: MetricsStatistics | None = None
 
 
-def to_plain(value: object) -> object:
-    """Return a value as JSON can hold it: dataclasses as objects, enum members by name in lower case."""
+def to_plain(value: object, names: Mapping[NodeId, str] | None = None) -> object:
+    """Return a value as JSON can hold it.
+
+    Dataclasses become objects, and enum members their name in lower case.  With `names`, a field that is a number of
+    a node, or has such numbers as keys, shows the node by name, and one that has none any more as `node 7`.
+    """
     if isinstance(value, enum.Enum):
         return value.name.lower()
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
+        return {
+            name: to_plain(_named(getattr(value, name), kind, names), names)
+            for name, kind in _kinds(type(value)).items()
+        }
     if isinstance(value, Mapping):
-        return {str(to_plain(key)): to_plain(each) for key, each in value.items()}
+        return {str(to_plain(key)): to_plain(each, names) for key, each in value.items()}
     if isinstance(value, tuple | list | set | frozenset):
-        return [to_plain(each) for each in value]
+        return [to_plain(each, names) for each in value]
     return value
+
+
+def _named(value: object, kind: object, names: Mapping[NodeId, str] | None) -> object:
+    """Return a field's value with names in place of numbers of nodes, as far as its type says that it has some."""
+    if names is None:
+        return value
+    if isinstance(value, Mapping) and get_args(kind)[:1] == (NodeId,):
+        return {_name(names, node): each for node, each in value.items()}
+    if isinstance(value, int) and (kind is NodeId or NodeId in get_args(kind)):
+        return _name(names, NodeId(value))
+    return value
+
+
+def _name(names: Mapping[NodeId, str], node: NodeId) -> str:
+    return names.get(node, f"node {node}")
+
+
+@functools.cache
+def _kinds(shape: type) -> dict[str, object]:
+    """Return the types of a dataclass's fields, which a NodeId keeps apart from other whole numbers."""
+    kinds = get_type_hints(shape)
+    return {field.name: kinds[field.name] for field in fields(shape)}

@@ -12,26 +12,26 @@ from ramsterd.observe.metric import by, counter, gauge, one
 def start_metrics(floors: FloorStatistics, pauses: PauseStatistics) -> Iterator[Metric]:
     """Yield every family of one snapshot."""
     yield counter(
-        "incarnation_floors",
-        "Refusals by peers that know a newer incarnation of this node, by what came of them.",
+        "incarnation_floors_heard",
+        "Refusals by peers that know a newer incarnation of this node, by what this node did.",
         ["outcome"],
-        by({outcome.value: count for outcome, count in floors.outcomes_total.items()}),
+        by({outcome.value: count for outcome, count in floors.heard_total.items()}),
     )
     yield gauge(
         "restart_needed",
-        "Whether a peer refuses this node until ramsterd is started again.",
+        "Whether a peer refuses this node until ramsterd is restarted.",
         [],
         one(floors.newest > 0),
     )
     yield counter(
         "pauses",
-        "Times that ramsterd did not run though it would have: stopped, suspended, or without a processor.",
+        "Times that the system did not run ramsterd: it was stopped, suspended, or short of CPU.",
         [],
         one(pauses.pauses_total),
     )
     yield counter(
         "paused_seconds",
-        "Length of these pauses; requests, puts and gets do not wait in that time.",
+        "Total length of these pauses. No timeout counts this time.",
         [],
         one(pauses.paused_seconds_total),
     )

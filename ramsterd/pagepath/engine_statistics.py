@@ -40,21 +40,21 @@ class EngineStatistics:
     fetch: FetchStatistics
     repatriate: RepatriateStatistics
     rebuild: RebuildStatistics
-    recall: HolderRecallStatistics
+    holder_recall: HolderRecallStatistics
     owner_recall: OwnerRecallStatistics
     replicate: ReplicateStatistics
     resize: ResizeStatistics
     scrub: ScrubStatistics
     audit: AuditStatistics
-    compacted_total: int
+    compacted_zpages_total: int
     foreign: tuple[ForeignStatistics, ...]
     foreign_zpage_bytes: int
-    foreign_purged_total: int
-    holders: tuple[HolderStatistics, ...]
+    foreign_purged_pages_total: int
+    remote: tuple[HolderStatistics, ...]
     trust: dict[NodeId, TrustStatistics]
     # Pages that peers were asked for only to see whether they keep them, and those without an answer.
-    spot_checks_total: int
-    spot_checks_unanswered_total: int
+    judged_spot_checks_total: int
+    unanswered_spot_checks_total: int
     flushes_owed: int
     is_accepting: bool
 
@@ -70,17 +70,17 @@ def snapshot(machines: Machines, now: float) -> EngineStatistics:
         fetch=machines.fetches.statistics(),
         repatriate=background_fetch.repatriator.statistics(),
         rebuild=background_fetch.rebuilder.statistics(unswept_pages),
-        recall=machines.recall.statistics(),
+        holder_recall=machines.recall.statistics(),
         owner_recall=background_fetch.owner_recall.statistics(),
         replicate=machines.replicator.statistics(),
         resize=machines.resize.statistics(),
         scrub=machines.scrubber.statistics(),
         audit=machines.auditor.statistics(),
-        compacted_total=machines.compactor.moved_total,
+        compacted_zpages_total=machines.compactor.moved_total,
         foreign=machines.foreign.statistics(),
         foreign_zpage_bytes=machines.foreign.zpage_bytes,
-        foreign_purged_total=machines.foreign.purged_total,
-        holders=tuple(
+        foreign_purged_pages_total=machines.foreign.purged_total,
+        remote=tuple(
             HolderStatistics(
                 node=each.node,
                 incarnation=each.incarnation,
@@ -90,8 +90,8 @@ def snapshot(machines: Machines, now: float) -> EngineStatistics:
             for each in machines.holders
         ),
         trust=machines.trust.statistics(now),
-        spot_checks_total=machines.spot_checks.checked_total,
-        spot_checks_unanswered_total=machines.spot_checks.unanswered_total,
+        judged_spot_checks_total=machines.spot_checks.judged_total,
+        unanswered_spot_checks_total=machines.spot_checks.unanswered_total,
         flushes_owed=machines.flushes.owed.count(),
         is_accepting=machines.status.is_accepting,
     )

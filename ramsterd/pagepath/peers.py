@@ -298,7 +298,7 @@ class Peers:
         for failure in {failure for _, failure in failures} - {Failure.LOST}:
             count = sum(each is failure for _, each in failures)
             name = self._engine.nodes.name(link.node)
-            logger.warning("node %s: %s, requests: %d", name, failure.value, count)
+            logger.warning("node %s: %d requests failed: %s", name, count, failure.value)
         # With a lost link, `on_link_lost` follows in the same step.  Before it the engine would ask again on this
         # very link, which it still believes in.
         if any(failure is not Failure.LOST for _, failure in failures):
@@ -392,12 +392,12 @@ def log_resized(resized: Resized) -> None:
     """Tell the log how a change of the budget ended."""
     if resized.state is ResizeState.STOPPED:
         logger.warning(
-            "shrinking stopped at %s: no peer takes the rest; the budget is %s, with %s of room for writes",
+            "shrinking stopped at %s: no peer has room for the rest; the budget is %s, with %s free for writes",
             human_bytes(resized.resident_bytes), human_bytes(resized.budget_bytes),
             human_bytes(resized.budget_bytes - resized.resident_bytes),
         )  # fmt: skip
     else:
-        logger.info("the budget is %s now", human_bytes(resized.budget_bytes))
+        logger.info("the budget is now %s", human_bytes(resized.budget_bytes))
 
 
 def log_trust(news: Distrusted | TrustedAgain, name: str) -> None:
@@ -405,11 +405,11 @@ def log_trust(news: Distrusted | TrustedAgain, name: str) -> None:
     bad = ", ".join(f"{pages} {kind.value}" for kind, pages in news.bad.items())
     if isinstance(news, Distrusted):
         logger.warning(
-            "%s does not keep pages that it said it stored: %s so far; it gets no new pages for %g s",
-            name, bad, news.seconds,
+            "node %s gets no new pages for %g s: it does not keep the pages that it stored (%s since the start)",
+            name, news.seconds, bad,
         )  # fmt: skip
     else:
-        logger.info("%s keeps pages again; before that %s", name, bad)
+        logger.info("node %s gets new pages again: it keeps what it stores (before: %s)", name, bad)
 
 
 def ignore_woken(_: Woken) -> None:

@@ -50,7 +50,7 @@ class Exports:
                 continue
             if self._marks.reset(config.name):
                 logger.warning(
-                    'the pages of export %s ended with the last run of ramsterd; it is blank now (on_loss = "blank")',
+                    'export %s is blank (on_loss = "blank"): its pages ended with the last run of ramsterd',
                     config.name,
                 )
 

@@ -61,7 +61,8 @@ class Reloader:
         self._is_under_way = False
         self._came = trio.Event()
         self._statistics = ConfigStatistics(
-            budget=describe_size(running.memory.budget), last_reload_success_at=wall_clock()
+            budget=describe_size(running.memory.budget),
+            last_reload_success_timestamp_seconds=wall_clock(),
         )
 
     def statistics(self) -> ConfigStatistics:
@@ -124,10 +125,10 @@ class Reloader:
         self._statistics = replace(
             before,
             reloads_total=before.reloads_total + 1,
-            reloads_failed_total=before.reloads_failed_total + bool(problems),
+            failed_reloads_total=before.failed_reloads_total + bool(problems),
             is_last_reload_successful=not problems,
-            last_reload_success_at=(
-                before.last_reload_success_at if problems else self._wall_clock()
+            last_reload_success_timestamp_seconds=(
+                before.last_reload_success_timestamp_seconds if problems else self._wall_clock()
             ),
             problems=tuple(problems),
             warnings=warnings,

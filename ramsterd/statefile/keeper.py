@@ -126,10 +126,10 @@ class StateKeeper:
             problem = f"{self._folder.file}: {reason[:1].lower()}{reason[1:]}"
             if not had_problem:
                 logger.warning(
-                    "the state file can't be written, so the first write to a blank export is refused: %s",
+                    "first writes to blank exports are refused: the state file cannot be written: %s",
                     problem,
                 )
             return problem
         if had_problem:
-            logger.info("the state file is written again")
+            logger.info("the state file can be written again: first writes are accepted")
         return ""

@@ -56,8 +56,8 @@ class MarksStatistics:
     """What is lost, and how writing goes; `problem` is empty while all is well."""
 
     lost: tuple[Loss, ...]
-    written_total: int
-    failed_total: int
+    writes_total: int
+    failed_writes_total: int
     problem: str
 
 
@@ -147,8 +147,8 @@ class Marks:
                 self._lost_pools.setdefault(key.user, set()).add(key.name)
         self._problem = ""
         self._retry_at = -math.inf
-        self._written_total = 0
-        self._failed_total = 0
+        self._writes_total = 0
+        self._failed_writes_total = 0
 
     # What is known of this node.
 
@@ -275,10 +275,10 @@ class Marks:
         writing, self._writing = self._writing, None
         assert writing is not None
         if problem:
-            self._failed_total += 1
+            self._failed_writes_total += 1
             self._retry_at = now + RETRY_SECONDS
         else:
-            self._written_total += 1
+            self._writes_total += 1
             self._retry_at = -math.inf
             self._written = writing
             self._durable = _fillings(writing)
@@ -300,8 +300,8 @@ class Marks:
         """Return a snapshot."""
         return MarksStatistics(
             lost=self.losses(),
-            written_total=self._written_total,
-            failed_total=self._failed_total,
+            writes_total=self._writes_total,
+            failed_writes_total=self._failed_writes_total,
             problem=self._problem or (FULL if len(self._wanted.records) >= RECORDS_MAX else ""),
         )
 

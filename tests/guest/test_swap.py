@@ -122,11 +122,11 @@ def test_a_kernel_swaps_four_times_the_budget_and_every_page_is_right(
     engine = cluster[1].engine()
     for peer in (2, 3):
         (ours,) = cluster[peer].engine()["foreign"]
-        assert ours["put_total"] > 0
+        assert ours["put_pages_total"] > 0
         assert ours["get_total"] > 0
-    assert engine["fetch"]["fetched_total"] > 0
-    assert engine["store"]["lost_total"] == engine["store"]["corrupt_total"] == 0
-    assert engine["store"]["flushed_total"] > 0, "the kernel discarded nothing"
+    assert engine["fetch"]["fetched_pages_total"] > 0
+    assert engine["store"]["lost_pages_total"] == engine["store"]["corrupt_pages_total"] == 0
+    assert engine["store"]["flushed_pages_total"] > 0, "the kernel discarded nothing"
     sys.stdout.write(f"guest: {time.perf_counter() - started:.0f} s\n")
 
 
@@ -143,8 +143,8 @@ def test_a_flipped_bit_is_an_error_and_never_a_wrong_page(
     assert "guest: hog ended with 0" not in said
     assert re.search(r"Read-error on swap-device|I/O error, dev vda", said), said[-3000:]
     engine = cluster[1].engine()
-    assert engine["store"]["corrupt_total"] + engine["fetch"]["corrupt_total"] > 0
-    assert engine["store"]["lost_total"] > 0
+    assert engine["store"]["corrupt_pages_total"] + engine["fetch"]["corrupt_pages_total"] > 0
+    assert engine["store"]["lost_pages_total"] > 0
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])

@@ -150,7 +150,7 @@ class Owner:
 
     def asked(self) -> int:
         """Return how many pages peers are about to be asked for."""
-        return self.fetches.statistics().wanted
+        return self.fetches.statistics().wanted_pages
 
     def begin_requests(self, now: float = 0.0) -> list[int]:
         """Ask peers for all that is queued for them; return the ids of the requests."""

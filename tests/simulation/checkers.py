@@ -113,7 +113,9 @@ def check_trust(cluster: Cluster) -> None:
     """Assert that nobody honest is blamed: bits flip, and nothing else makes a copy bad."""
     for owner in cluster.nodes.values():
         for node, trust in owner.engine.statistics().trust.items():
-            blamed = trust.bad_total[BadCopy.MISSING] + trust.bad_total[BadCopy.DISOWNED]
+            blamed = (
+                trust.bad_copies_total[BadCopy.MISSING] + trust.bad_copies_total[BadCopy.DISOWNED]
+            )
             assert not blamed, f"{owner.number} blames {node}, which kept all that it stored"
 
 
@@ -155,7 +157,7 @@ def check_bounds(cluster: Cluster, node: Node) -> None:
 def check_quiet(node: Node, living: Collection[int]) -> None:
     """Assert that nothing is under way and nobody waits; what the dead are owed may stay so."""
     statistics = node.engine.statistics()
-    assert not statistics.fetch.wanted
+    assert not statistics.fetch.wanted_pages
     assert not statistics.fetch.requests_in_flight
     assert not statistics.remotify.requests_in_flight
     owed = [
@@ -165,8 +167,8 @@ def check_quiet(node: Node, living: Collection[int]) -> None:
     assert not set(owed) & set(living), f"flushes are owed to {owed}"
     assert not node.engine.machines.fetches._asking._queued
     waiting = node.pager.statistics()
-    assert not waiting.gets_waiting
-    assert not waiting.puts_waiting
+    assert not waiting.waiting_gets
+    assert not waiting.waiting_puts
 
 
 def check_books(cluster: Cluster) -> None:

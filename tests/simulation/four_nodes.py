@@ -25,7 +25,7 @@ def four_nodes(seed: int, clock: MockClock) -> tuple[Cluster, Client]:
     client = Client(cluster, 0)
     client.fill(PAGES)
     cluster.run(2)
-    assert cluster[0].engine.statistics().remotify.stored_total > 400
+    assert cluster[0].engine.statistics().remotify.stored_pages_total > 400
     return cluster, client
 
 

@@ -95,7 +95,7 @@ class Crowd:
         if outcome is PutOutcome.STORED:
             return True
         self.cluster.run(0.1)
-        return not self.node.pager.statistics().puts_waiting
+        return not self.node.pager.statistics().waiting_puts
 
     # What happens.
 
@@ -144,8 +144,8 @@ class Crowd:
         self.together.take_answers()
         self.node.pager.check_invariants()
         waiting = self.node.pager.statistics()
-        self.seen["most waiting"] = max(self.seen["most waiting"], waiting.puts_waiting)
-        self.seen["most pools"] = max(self.seen["most pools"], waiting.pools_waiting)
+        self.seen["most waiting"] = max(self.seen["most waiting"], waiting.waiting_puts)
+        self.seen["most pools"] = max(self.seen["most pools"], waiting.waiting_pools)
 
     # The calm.
 
@@ -161,8 +161,8 @@ class Crowd:
         for client in self.together.clients:
             assert not client.asked, "never answered"
         statistics = self.node.pager.statistics()
-        assert not statistics.puts_waiting
-        assert not statistics.gets_waiting
+        assert not statistics.waiting_puts
+        assert not statistics.waiting_gets
         for shared in self.shared:
             shared.is_shaky = False
         for make in self._makers:

@@ -32,7 +32,7 @@ async def test_holder_dies_nothing_lost(seed: int, mock_clock: MockClock) -> Non
     client.read_all()
     assert cluster.run_until(lambda: not at_risk(cluster), 60)
     cluster.run(2)
-    assert cluster[0].engine.statistics().store.lost_total == 0
+    assert cluster[0].engine.statistics().store.lost_pages_total == 0
     client.read_all()
     finish(cluster, client)
 
@@ -46,14 +46,14 @@ async def test_holder_stays_dead_and_copies_are_rebuilt_elsewhere(
     cluster.run(0.2)
     assert at_risk(cluster)
     assert cluster.run_until(lambda: not at_risk(cluster), 60)
-    assert cluster[0].engine.statistics().rebuild.rebuilt_total > 0
+    assert cluster[0].engine.statistics().rebuild.rebuilt_pages_total > 0
     client.read_all()
     # The second one dies too: nothing depends on the first any more.
     cluster.run(2)
     cluster.crash(2)
     cluster.judge(0, 2, NodeState.DOWN)
     client.read_all()
-    assert cluster[0].engine.statistics().store.lost_total == 0
+    assert cluster[0].engine.statistics().store.lost_pages_total == 0
 
 
 async def test_a_silent_holder_is_hedged(seed: int, mock_clock: MockClock) -> None:
@@ -63,7 +63,7 @@ async def test_a_silent_holder_is_hedged(seed: int, mock_clock: MockClock) -> No
     started = cluster.now
     client.read_all()
     assert cluster.now - started < 0.75 * PAGES / 16 * 0.5
-    assert cluster[0].engine.statistics().fetch.hedged_total > 0
+    assert cluster[0].engine.statistics().fetch.hedged_pages_total > 0
     cluster.let_go(1, 0)
     finish(cluster, client)
 
@@ -76,7 +76,7 @@ async def test_a_silent_holder_refuses_no_write(seed: int, mock_clock: MockClock
     for _ in range(4):
         client.fill(PAGES)
     assert not any(put.is_refused for put in client.puts)
-    assert cluster[0].engine.statistics().remotify.unknown_total > 0
+    assert cluster[0].engine.statistics().remotify.unknown_pages_total > 0
     cluster.let_go(1, 0)
     finish(cluster, client)
 
@@ -89,7 +89,7 @@ async def test_a_cut_link_sends_readers_to_the_other_copy_at_once(
     cluster.cut(0, 1)
     client.read_all()
     assert cluster.now - started < 5
-    assert cluster[0].engine.statistics().fetch.unreachable_total == 0
+    assert cluster[0].engine.statistics().fetch.unreachable_pages_total == 0
     cluster.link_all()
     finish(cluster, client)
 
@@ -117,8 +117,8 @@ async def test_flipped_bit_is_mended_from_the_other_copy(seed: int, mock_clock: 
         store.zbud.arena[store.zbud.offset(store.rows.location(row))] ^= 1
     client.read_all()
     now = cluster[0].engine.statistics()
-    assert now.fetch.corrupt_total > 0
-    assert now.store.lost_total == 0
+    assert now.fetch.corrupt_pages_total > 0
+    assert now.store.lost_pages_total == 0
     assert cluster.run_until(lambda: not at_risk(cluster), 60)
     client.read_all()
     finish(cluster, client)
@@ -148,7 +148,7 @@ async def test_a_holder_that_hangs_is_down_before_its_link_is_lost(
     cluster.run(0.1)
     assert at_risk(cluster)
     assert cluster.run_until(lambda: not at_risk(cluster), 60)
-    assert cluster[0].engine.statistics().rebuild.rebuilt_total > 0
+    assert cluster[0].engine.statistics().rebuild.rebuilt_pages_total > 0
     client.read_all()
 
 
@@ -179,7 +179,7 @@ async def test_a_holder_that_purged_us_is_found_out(seed: int, mock_clock: MockC
     cluster.restart(2)
     cluster.link_all()
     cluster.run(30)
-    assert cluster[0].engine.statistics().store.lost_total == 0
+    assert cluster[0].engine.statistics().store.lost_pages_total == 0
     client.read_all()
 
 
@@ -196,7 +196,7 @@ async def test_one_page_is_asked_for_at_each_holder_once(seed: int, mock_clock: 
     get = client.get(index)
     cluster.run(3)
     fetch = cluster[0].engine.statistics().fetch
-    assert (fetch.hedged_total, fetch.requests_in_flight) == (1, 2)
+    assert (fetch.hedged_pages_total, fetch.requests_in_flight) == (1, 2)
     cluster.cut(0, 1)
     cluster.cut(0, 2)
     for holder in (3,):

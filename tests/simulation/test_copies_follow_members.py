@@ -88,11 +88,11 @@ async def test_with_two_nodes_left_pages_still_leave(seed: int, mock_clock: Mock
 
 async def test_one_of_three_drains_without_a_byte_moved(seed: int, mock_clock: MockClock) -> None:
     cluster, client = filled(seed, mock_clock, 3)
-    fetched = cluster[0].engine.statistics().fetch.fetched_total
+    fetched = cluster[0].engine.statistics().fetch.fetched_pages_total
     drain_node(cluster[0].peers.members, {"name": "node2"})
     assert cluster.run_until(lambda: not cluster[2].engine.pages_here(NodeId(2)), 20)
-    assert cluster[0].engine.statistics().fetch.fetched_total == fetched
-    assert cluster[0].engine.statistics().owner_recall.returned_total > 0
+    assert cluster[0].engine.statistics().fetch.fetched_pages_total == fetched
+    assert cluster[0].engine.statistics().owner_recall.recalled_pages_total > 0
     assert copies(cluster) == {1}
     finish(cluster, client)
 

@@ -63,7 +63,7 @@ async def test_refused_put_is_retried_elsewhere(seed: int, mock_clock: MockClock
     cluster.let_go(2, 0)
     client.fill(800, start=2000)
     finish(cluster, client, theirs)
-    assert cluster[0].engine.statistics().remotify.refused_total
+    assert cluster[0].engine.statistics().remotify.refused_pages_total
     assert client.remote(2)
 
 

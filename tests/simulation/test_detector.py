@@ -71,7 +71,7 @@ async def test_a_paused_holder_is_found_and_its_pages_are_copied_again(
     cluster.resume(1)
     assert cluster.run_until(lambda: all_believe(cluster, [0, 1, 2, 3], UP), 60)
     assert {verdict.incarnation for _, _, verdict in cluster.verdicts} <= {None, 1}
-    assert cluster[0].engine.statistics().store.lost_total == 0
+    assert cluster[0].engine.statistics().store.lost_pages_total == 0
     finish(cluster, client)
 
 
@@ -89,7 +89,7 @@ async def test_a_holder_without_power_is_found_without_a_word(
     assert not cluster.is_linked(0, 1)
     cluster.start_again(1, 2)
     assert cluster.run_until(lambda: all_believe(cluster, [0, 1, 2, 3], UP), 60)
-    assert cluster[0].engine.statistics().store.lost_total == 0
+    assert cluster[0].engine.statistics().store.lost_pages_total == 0
     finish(cluster, client)
 
 
@@ -100,7 +100,7 @@ async def test_a_new_life_is_found_and_the_old_one_buried(seed: int, mock_clock:
     assert cluster.run_until(lambda: all_believe(cluster, [0, 1, 2, 3], UP), 60)
     cluster.run(1)
     assert cluster.run_until(lambda: not at_risk(cluster), 60)
-    assert cluster[0].engine.statistics().store.lost_total == 0
+    assert cluster[0].engine.statistics().store.lost_pages_total == 0
     finish(cluster, client)
 
 
@@ -120,7 +120,7 @@ async def test_a_partition_is_found_on_both_sides_and_heals(
     cluster.paths.heal()
     assert cluster.run_until(lambda: all_believe(cluster, [0, 1, 2, 3], UP), 90)
     assert cluster.run_until(lambda: cluster.is_linked(0, 1), 60)
-    assert cluster[0].engine.statistics().store.lost_total == 0
+    assert cluster[0].engine.statistics().store.lost_pages_total == 0
     finish(cluster, client)
 
 

@@ -69,7 +69,7 @@ async def test_a_drained_node_can_be_removed(seed: int, mock_clock: MockClock) -
     assert cluster[2].engine.pages_here(NodeId(2)) == 0
     for node in (0, 1):
         assert cluster[node].engine.nodes.state(NodeId(2)) is NodeState.DRAINING
-        assert cluster[node].engine.statistics().store.lost_total == 0
+        assert cluster[node].engine.statistics().store.lost_pages_total == 0
         assert cluster[node].engine.pages_there(NodeId(2)) == 0
     assert remove(cluster, 0, 2)["lost"] == []
     cluster.run(1)
@@ -102,7 +102,7 @@ async def test_its_own_pages_come_home(seed: int, mock_clock: MockClock) -> None
     assert cluster[0].engine.pages_here(NodeId(0)) == 0
     assert remove(cluster, 1, 0)["lost"] == []
     clients[0].read_all()
-    assert cluster[0].engine.statistics().store.lost_total == 0
+    assert cluster[0].engine.statistics().store.lost_pages_total == 0
 
 
 async def test_own_pages_that_do_not_fit_stay_at_peers(seed: int, mock_clock: MockClock) -> None:
@@ -113,9 +113,11 @@ async def test_own_pages_that_do_not_fit_stay_at_peers(seed: int, mock_clock: Mo
         cluster.run(0.1)
     assert result["state"] == "drained"
     assert result["pages_own_elsewhere"] > 100
-    fetched = cluster[0].engine.statistics().fetch.fetched_total
+    fetched = cluster[0].engine.statistics().fetch.fetched_pages_total
     cluster.run(20)
-    assert cluster[0].engine.statistics().fetch.fetched_total == fetched, "it has come to rest"
+    assert cluster[0].engine.statistics().fetch.fetched_pages_total == fetched, (
+        "it has come to rest"
+    )
     with pytest.raises(CommandRefused, match="pages of node0 itself are only at its peers"):
         remove(cluster, 1, 0)
     finish(cluster, *clients)
@@ -221,7 +223,7 @@ async def test_the_last_copy_is_what_counts(seed: int, mock_clock: MockClock) ->
     assert cluster.run_until(
         lambda: not any(cluster[n].engine.statistics().rebuild.pages_at_risk for n in (0, 1)), 30
     )
-    assert any(cluster[n].engine.statistics().rebuild.rebuilt_total for n in (0, 1))
+    assert any(cluster[n].engine.statistics().rebuild.rebuilt_pages_total for n in (0, 1))
     for client in clients:
         client.read_all()
     finish(cluster, *clients)
@@ -245,6 +247,6 @@ async def test_without_a_peer_for_each_copy_a_drain_takes_no_room_from_writes(
     store = cluster[0].engine.store
     assert not store.is_above(store.limits.low_watermark), "nothing came that could not leave again"
     assert cluster[2].engine.pages_here(NodeId(2)) == before
-    assert cluster[0].engine.statistics().owner_recall.returned_total == 0
+    assert cluster[0].engine.statistics().owner_recall.recalled_pages_total == 0
     cordon_node(cluster[0].peers.members, {"name": "node2"}, is_cordoned=False)
     finish(cluster, client)

@@ -46,8 +46,8 @@ async def test_ephemeral_overflows_when_asked(seed: int, mock_clock: MockClock) 
     cache.read_all()
     assert cache.seen["hits"] > zpages(cluster[0], Family.OWN_EPHEMERAL) + 800
     statistics = cluster[0].engine.statistics()
-    assert statistics.remotify.ephemeral.stored_total >= remote
-    assert statistics.remotify.stored_total == 0
+    assert statistics.remotify.ephemeral.stored_pages_total >= remote
+    assert statistics.remotify.stored_pages_total == 0
     finish(cluster, cache)
 
 
@@ -57,7 +57,7 @@ async def test_ephemeral_is_not_sent_by_default(seed: int, mock_clock: MockClock
     cache = cache_of(cluster)
     cache.fill(MANY)
     cluster.run(1)
-    assert cluster[0].engine.statistics().store.evicted_total > 1000
+    assert cluster[0].engine.statistics().store.evicted_pages_total > 1000
     assert not foreign(cluster[1])
     cache.read_all()
     assert cache.seen["hits"] < 1200
@@ -92,9 +92,9 @@ async def test_holder_drops_ephemeral_first(seed: int, mock_clock: MockClock) ->
     cluster.run(1)
     assert foreign(cluster[1]) < before
     statistics = cluster[1].engine.statistics()
-    assert statistics.store.evicted_total == statistics.store.evicted_foreign_total > 0
-    assert statistics.remotify.stored_total == 0
-    assert statistics.remotify.ephemeral.stored_total == 0
+    assert statistics.store.evicted_pages_total == statistics.store.evicted_foreign_pages_total > 0
+    assert statistics.remotify.stored_pages_total == 0
+    assert statistics.remotify.ephemeral.stored_pages_total == 0
     finish(cluster, cache, theirs)
     assert theirs.seen["misses"] == 0, kind
 
@@ -112,7 +112,7 @@ async def test_a_smaller_budget_costs_foreign_ephemeral_pages_first(
     cluster[1].pager.settle()
     cluster.run(1)
     statistics = cluster[1].engine.statistics().store
-    assert statistics.evicted_total == statistics.evicted_foreign_total > 100
+    assert statistics.evicted_pages_total == statistics.evicted_foreign_pages_total > 100
     finish(cluster, cache, theirs)
 
 
@@ -126,7 +126,7 @@ async def test_persistent_displaces_ephemeral_never_the_reverse(
     cache.fill(MANY, start=5000)
     cluster.run(1)
     # Here: the flood of ephemeral pages made no persistent one leave.
-    assert cluster[0].engine.statistics().remotify.stored_total == 0
+    assert cluster[0].engine.statistics().remotify.stored_pages_total == 0
     assert zpages(cluster[0], Family.OWN_PERSISTENT) == 500
     before = foreign(cluster[1])
     assert before > 300
@@ -156,7 +156,7 @@ async def test_a_refused_cache_does_not_keep_persistent_pages_away(
     )
     cache.fill(MANY)
     cluster.run(1)
-    refused = cluster[0].engine.statistics().remotify.ephemeral.refused_total
+    refused = cluster[0].engine.statistics().remotify.ephemeral.refused_pages_total
     assert 0 < refused <= 128, "refused once, and then dropped without asking"
     client.fill(1500)
     cluster.run(1)
@@ -213,9 +213,9 @@ async def test_a_miss_is_cheap(seed: int, mock_clock: MockClock, why: str) -> No
     assert cluster.run_until(lambda: all(get.result == [None] for get in gets), 5.0)
     assert cluster.now - began <= seconds_max
     statistics = cluster[0].engine.statistics()
-    assert statistics.fetch.missed_total >= 20
-    assert statistics.fetch.missing_total == statistics.fetch.unreachable_total == 0
-    assert statistics.store.lost_total == 0
+    assert statistics.fetch.ephemeral_miss_pages_total >= 20
+    assert statistics.fetch.missing_pages_total == statistics.fetch.unreachable_pages_total == 0
+    assert statistics.store.lost_pages_total == 0
     cluster[0].engine.check_invariants()
     if why in {"silent", "down"}:
         cluster.let_go(1, 0)
@@ -355,7 +355,7 @@ async def test_rows_of_pages_that_a_holder_dropped_do_not_pile_up(
     kept = foreign(cluster[1])
     assert kept > 700, "hardly any that was kept was forgotten"
     assert kept <= len(cache.remote(1)) <= 2 * kept + 50
-    assert cluster[0].engine.statistics().remotify.ephemeral.forgotten_total > 3000
+    assert cluster[0].engine.statistics().remotify.ephemeral.forgotten_pages_total > 3000
     finish(cluster, cache)
 
 
@@ -364,7 +364,7 @@ async def test_rows_at_peers_make_room_for_new_pages(seed: int, mock_clock: Mock
     cluster, client, cache = stage_cache(seed, mock_clock, nodes=3, pages_max=1280)
     cache.fill(MANY)
     cluster.run(1)
-    assert cluster[0].engine.statistics().remotify.ephemeral.forgotten_total > 0
+    assert cluster[0].engine.statistics().remotify.ephemeral.forgotten_pages_total > 0
     client.fill(300)
     assert not client.seen["REFUSED"]
     finish(cluster, client, cache)
@@ -380,7 +380,7 @@ async def test_leaves_of_pages_at_peers_make_room_too(seed: int, mock_clock: Moc
     assert len(cache.remote(1)) > 200
     for number in range(100):
         assert client.put((1000 + number) * 64).outcome is PutOutcome.STORED
-    assert cluster[0].engine.statistics().remotify.ephemeral.forgotten_total > 0
+    assert cluster[0].engine.statistics().remotify.ephemeral.forgotten_pages_total > 0
     finish(cluster, client, cache)
 
 
@@ -434,6 +434,6 @@ async def test_a_put_may_arrive_after_its_holder_said_that_it_keeps_nothing(
     cache.fill(MANY)
     client.fill(600)
     cluster.run(4)
-    assert cluster[0].engine.statistics().remotify.ephemeral.unknown_total > 0
+    assert cluster[0].engine.statistics().remotify.ephemeral.unknown_pages_total > 0
     cluster.let_go(0, 1)
     finish(cluster, client, cache)

@@ -89,7 +89,7 @@ async def test_a_put_that_timed_out_and_arrives_late_is_flushed(
     cluster.hold(0, 1)
     client.overflow(start=0)
     cluster.run(1.5)
-    assert cluster[0].engine.statistics().remotify.unknown_total
+    assert cluster[0].engine.statistics().remotify.unknown_pages_total
     cluster.let_go(0, 1)
     finish(cluster, client)
     assert client.remote(1) == [] or client.seen["served"]

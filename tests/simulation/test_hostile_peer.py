@@ -157,7 +157,7 @@ async def test_flipped_bit_is_caught(seed: int, mock_clock: MockClock) -> None:
     client.losable |= set(chosen)
     finish(cluster, client)
     assert client.seen["LOST"] == 20
-    assert cluster[0].engine.statistics().fetch.corrupt_total == 20
+    assert cluster[0].engine.statistics().fetch.corrupt_pages_total == 20
 
 
 async def test_flipped_bit_of_our_own_is_caught(seed: int, mock_clock: MockClock) -> None:
@@ -189,4 +189,4 @@ async def test_a_holder_without_the_page_is_not_asked_for_ever(
     finish(cluster, client)
     assert client.seen["LOST"] == len(gone)
     # Its next STATUS says that it keeps nothing of ours, so most are known to be lost before they are asked for.
-    assert cluster[0].engine.statistics().store.lost_total == len(gone)
+    assert cluster[0].engine.statistics().store.lost_pages_total == len(gone)

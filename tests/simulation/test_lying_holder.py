@@ -71,12 +71,12 @@ async def test_a_holder_that_keeps_nothing_gets_few_pages(
     """Whether or not anybody reads: its credit ends what it gets at first, the backoff what it gets later."""
     cluster, client, _ = with_a_liar(seed, mock_clock, lie)
     write_all(client, SECONDS, reads=reads)
-    stored = cluster[0].engine.statistics().remotify.stored_by_node
+    stored = cluster[0].engine.statistics().remotify.node_stored_pages_total
     assert 0 < stored[NodeId(LIAR)] <= LOST_MAX
     assert stored[NodeId(2)] > LOST_MAX, "the other one got more"
     now = trust(cluster)
-    assert sum(now.bad_total.values()) > 0
-    assert cluster[0].engine.statistics().store.lost_total <= LOST_MAX
+    assert sum(now.bad_copies_total.values()) > 0
+    assert cluster[0].engine.statistics().store.lost_pages_total <= LOST_MAX
 
 
 async def test_an_honest_holder_is_never_distrusted(seed: int, mock_clock: MockClock) -> None:
@@ -84,9 +84,9 @@ async def test_an_honest_holder_is_never_distrusted(seed: int, mock_clock: MockC
     cluster, client, _ = with_a_liar(seed, mock_clock)
     write_all(client, SECONDS, reads=False)
     now = trust(cluster)
-    assert not any(now.bad_total.values())
+    assert not any(now.bad_copies_total.values())
     assert now.credit_pages > CREDIT_PAGES_FIRST
-    assert cluster[0].engine.statistics().spot_checks_total > 0
+    assert cluster[0].engine.statistics().judged_spot_checks_total > 0
 
 
 async def test_a_holder_that_repents_gets_pages_again(seed: int, mock_clock: MockClock) -> None:
@@ -110,7 +110,7 @@ async def test_with_two_copies_one_liar_loses_nothing(seed: int, mock_clock: Moc
             getattr(liar, lie)()
         write_all(client, 3, reads=False)
         client.read_all()
-    assert cluster[0].engine.statistics().store.lost_total == 0
+    assert cluster[0].engine.statistics().store.lost_pages_total == 0
 
 
 async def test_a_holder_that_says_it_holds_nothing_never_ends_the_owner(
@@ -122,12 +122,15 @@ async def test_a_holder_that_says_it_holds_nothing_never_ends_the_owner(
     monkeypatch.setattr(row_sweeps, "SWEEP_SECONDS", 1e6)
     write_all(client, 20, reads=True)
     now = cluster[0].engine.statistics()
-    assert len(now.holders) <= 3
-    assert now.remotify.stored_by_node[NodeId(LIAR)] <= CREDIT_PAGES_FIRST + PAGES_PER_FRAME_MAX
+    assert len(now.remote) <= 3
+    assert (
+        now.remotify.node_stored_pages_total[NodeId(LIAR)]
+        <= CREDIT_PAGES_FIRST + PAGES_PER_FRAME_MAX
+    )
     monkeypatch.setattr(row_sweeps, "SWEEP_SECONDS", 0.02)
     cluster[0].engine.machines.sweeps._step_at = cluster.now
     write_all(client, 20, reads=True)
-    assert trust(cluster).bad_total[BadCopy.DISOWNED] > 0
+    assert trust(cluster).bad_copies_total[BadCopy.DISOWNED] > 0
 
 
 async def test_a_node_whose_ids_are_used_up_gets_no_pages_until_a_sweep_frees_one(
@@ -145,14 +148,14 @@ async def test_a_node_whose_ids_are_used_up_gets_no_pages_until_a_sweep_frees_on
         cluster.link_all()
         assert cluster.is_linked(0, 1)
     now = cluster[0].engine.statistics()
-    assert len(now.holders) == 3
-    assert all(each.is_dead for each in now.holders)
+    assert len(now.remote) == 3
+    assert all(each.is_dead for each in now.remote)
     fill(client)
     assert not cluster[1].engine.statistics().foreign_zpage_bytes
     monkeypatch.setattr(row_sweeps, "SWEEP_SECONDS", 0.02)
     cluster[0].engine.machines.sweeps._step_at = cluster.now
     cluster.run(10)
-    assert not any(each.is_dead for each in cluster[0].engine.statistics().holders)
+    assert not any(each.is_dead for each in cluster[0].engine.statistics().remote)
     fill(client)
     assert cluster[1].engine.statistics().foreign_zpage_bytes
 
@@ -172,10 +175,10 @@ async def test_a_holder_that_answers_nothing_is_owed_few_flushes(
     liar.answers_nothing()
     # Each time that it is tried again, more waits to be sent than it is sent.
     write_all(client, 300, reads=False, pause=0.5)
-    unknown = cluster[0].engine.statistics().remotify.unknown_total
+    unknown = cluster[0].engine.statistics().remotify.unknown_pages_total
     window = RemoteConfig().puts_in_flight_max * PAGES_PER_FRAME_MAX
     assert unknown <= 9 * window, "1, 2, 4 ... 128 s, and the first"
     liar.repents()
     cluster.run(300)
     write_all(client, 30, reads=False)
-    assert cluster[0].engine.statistics().remotify.stored_by_node[NodeId(LIAR)] > 0
+    assert cluster[0].engine.statistics().remotify.node_stored_pages_total[NodeId(LIAR)] > 0

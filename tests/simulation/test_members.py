@@ -68,7 +68,7 @@ async def test_a_node_that_holds_pages_stays_until_it_is_forced_out(
     cluster.run(1)
     assert not cluster.is_wired(0, 1)
     assert held(cluster, 0, 1) == 0
-    assert cluster[0].engine.store.statistics().lost_total > 0, "said, not hidden"
+    assert cluster[0].engine.store.statistics().lost_pages_total > 0, "said, not hidden"
     assert cluster[1].peers.members.is_removed
     assert cluster[1].engine.statistics().foreign == ()
     assert cluster[1].engine.nodes.nodes() == ()

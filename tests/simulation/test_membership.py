@@ -49,7 +49,7 @@ def test_a_paused_node_is_down_and_comes_back_in_the_same_life(seed: int) -> Non
     cluster.run_until(SETTLED + 80)
     assert all_up(cluster)
     assert {v.incarnation for _, _, v in cluster.verdicts} == {Incarnation(1)}
-    assert cluster.nodes[NodeId(1)].swim.statistics().refuted_total
+    assert cluster.nodes[NodeId(1)].swim.statistics().refutations_total
     cluster.check_invariants()
 
 

@@ -58,7 +58,7 @@ async def test_pages_with_fewer_copies_are_at_risk_and_copied_again(
     assert cluster.run_until(lambda: not at_risk(cluster), 60)
     finish(cluster, client)
     assert held(cluster[0], cluster[1]) == held(cluster[0], cluster[2])
-    assert cluster[0].engine.statistics().store.lost_total == 0
+    assert cluster[0].engine.statistics().store.lost_pages_total == 0
 
 
 async def test_reads_of_pages_at_risk_do_not_send_them_again(
@@ -68,11 +68,11 @@ async def test_reads_of_pages_at_risk_do_not_send_them_again(
     cluster, client = two_of_three(seed, mock_clock)
     client.fill(PAGES)
     cluster.run(2)
-    before = cluster[0].engine.statistics().remotify.stored_total
+    before = cluster[0].engine.statistics().remotify.stored_pages_total
     for _ in range(3):
         client.read_all()
         cluster.run(1)
-    after = cluster[0].engine.statistics().remotify.stored_total
+    after = cluster[0].engine.statistics().remotify.stored_pages_total
     assert after - before < 100
     client.fill(400)
     cluster.run(2)
@@ -111,7 +111,7 @@ async def test_with_copies_min_as_copies_writes_are_refused(
     assert put.is_refused
     [line] = [each.message for each in caplog.records if "refused so far" in each.message]
     assert line == (
-        "no room here: writes refused so far: 1; peers: 2, up: 1, with room: 1; pages of export need 2"
+        "no room here: refused since the start: 1; peers: 2, up: 1, with room: 1; pages of export need 2"
         " (copies = 2): start the nodes that are down, or set copies_min below 2 in [remote]"
         ' (not for durability = "replicated")'
     )
@@ -180,9 +180,9 @@ async def test_a_peer_that_is_full_is_as_good_as_none(seed: int, mock_clock: Moc
     client.fill(2 * PAGES)
     cluster.run(30)
     assert at_risk(cluster) > 100
-    before = cluster[0].engine.statistics().remotify.stored_total
+    before = cluster[0].engine.statistics().remotify.stored_pages_total
     cluster.run(30)
-    assert cluster[0].engine.statistics().remotify.stored_total - before < 100
+    assert cluster[0].engine.statistics().remotify.stored_pages_total - before < 100
     client.flush(0, PAGES)
     cluster.run(30)
     finish(cluster, client)

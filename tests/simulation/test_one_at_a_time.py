@@ -86,7 +86,7 @@ async def test_one_at_a_time_loses_nothing(seed: int, mock_clock: MockClock) -> 
     cluster.run(1)
     storm._load()
     work(storm, 5)
-    assert cluster[0].engine.statistics().remotify.stored_total > 300
+    assert cluster[0].engine.statistics().remotify.stored_pages_total > 300
     for _ in range(ROUNDS):
         name, ends = begin(storm, storm.rng.choice(HOLDERS))
         work(storm, storm.rng.choice(FAULT_SECONDS))

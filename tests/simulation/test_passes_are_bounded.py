@@ -111,7 +111,7 @@ async def test_the_pages_of_an_owner_that_ended_go_in_short_passes(
     most = max(most, most_of(cluster, lambda: cluster.run(2)))
     assert most <= WORK_PER_STEP_MAX
     assert cluster[1].engine.store.zpages[Family.FOREIGN_PERSISTENT] == 0
-    assert cluster[1].engine.statistics().foreign_purged_total > PAGES // 2
+    assert cluster[1].engine.statistics().foreign_purged_pages_total > PAGES // 2
 
 
 async def test_a_flush_of_a_replicated_disk_looks_at_what_was_written_since(

@@ -34,7 +34,7 @@ async def test_flush_overtakes_get(seed: int, mock_clock: MockClock) -> None:
     let_all_go(cluster)
     finish(cluster, client)
     assert all(get.result == [None] for get in gets)
-    assert cluster[0].engine.statistics().fetch.overtaken_total == 40
+    assert cluster[0].engine.statistics().fetch.overtaken_pages_total == 40
 
 
 async def test_put_overtakes_get(seed: int, mock_clock: MockClock) -> None:
@@ -56,7 +56,7 @@ async def test_failed_get_leaves_no_trace(seed: int, mock_clock: MockClock) -> N
     gets = [client.get(index) for index in indexes[:40]]
     cluster.run(2.5)
     assert all(get.result is GetOutcome.UNREACHABLE for get in gets)
-    assert not cluster[0].engine.statistics().fetch.wanted
+    assert not cluster[0].engine.statistics().fetch.wanted_pages
     let_all_go(cluster)
     client.expects_unreachable = False
     finish(cluster, client)
@@ -95,14 +95,14 @@ async def test_a_peer_that_is_given_up_fails_gets_at_once(seed: int, mock_clock:
 async def test_concurrent_getters_share_one_fetch(seed: int, mock_clock: MockClock) -> None:
     """One page, many gets, one request; all are answered."""
     cluster, client, indexes = with_gets_held(seed, mock_clock)
-    before = cluster[0].engine.statistics().fetch.fetched_total
+    before = cluster[0].engine.statistics().fetch.fetched_pages_total
     gets = [client.get(indexes[0]) for _ in range(9)]
     statistics = cluster[0].engine.statistics().fetch
-    assert statistics.wanted == statistics.requests_in_flight == 1
+    assert statistics.wanted_pages == statistics.requests_in_flight == 1
     let_all_go(cluster)
     cluster.run(0.5)
     assert all(get.result is not None for get in gets)
-    assert cluster[0].engine.statistics().fetch.fetched_total == before + 1
+    assert cluster[0].engine.statistics().fetch.fetched_pages_total == before + 1
     finish(cluster, client)
 
 

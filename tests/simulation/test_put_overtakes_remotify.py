@@ -15,7 +15,7 @@ async def test_put_overtakes_remotify(seed: int, mock_clock: MockClock) -> None:
         client.put(index)
     cluster.let_go(0, 1)
     finish(cluster, client)
-    assert cluster[0].engine.statistics().remotify.overtaken_total == 20
+    assert cluster[0].engine.statistics().remotify.overtaken_pages_total == 20
 
 
 async def test_put_overtakes_the_answer(seed: int, mock_clock: MockClock) -> None:
@@ -33,7 +33,7 @@ async def test_put_overtakes_the_answer(seed: int, mock_clock: MockClock) -> Non
         client.flush(index)
     cluster.let_go(1, 0)
     finish(cluster, client)
-    assert cluster[0].engine.statistics().remotify.overtaken_total == 20
+    assert cluster[0].engine.statistics().remotify.overtaken_pages_total == 20
 
 
 async def test_flush_overtakes_remotify(seed: int, mock_clock: MockClock) -> None:

@@ -28,7 +28,7 @@ def foreign_bytes(cluster: Cluster, node: int) -> int:
 
 def capped(cluster: Cluster, owner: int, holder: int) -> tuple[int, float]:
     put_rate = cluster[owner].engine.statistics().remotify.put_rate[NodeId(holder)]
-    return put_rate.closed_total, put_rate.closed_seconds_total
+    return put_rate.throttled_total, put_rate.throttled_seconds_total
 
 
 def fill_up(cluster: Cluster, clients: list[Client]) -> list[RunningPut]:
@@ -146,4 +146,4 @@ async def test_a_rebuild_keeps_to_the_cap_and_ends(seed: int, mock_clock: MockCl
         assert foreign_bytes(cluster, 3) <= RATE * (cluster.now - started + 0.1) + FRAME_BYTES_MAX
     assert capped(cluster, 0, 3)[0] > 0
     client.read_all()
-    assert cluster[0].engine.statistics().store.lost_total == 0
+    assert cluster[0].engine.statistics().store.lost_pages_total == 0

@@ -35,12 +35,12 @@ def filled(seed: int, clock: MockClock, *, nodes: int, **knobs_of_0: Any) -> tup
     client = Client(cluster, 0)
     client.fill(PAGES)
     cluster.run(2)
-    assert cluster[0].engine.statistics().remotify.stored_total > 400
+    assert cluster[0].engine.statistics().remotify.stored_pages_total > 400
     return cluster, client
 
 
 def recall(cluster: Cluster, node: int) -> HolderRecallStatistics:
-    return cluster[node].engine.statistics().recall
+    return cluster[node].engine.statistics().holder_recall
 
 
 def owner_recall(cluster: Cluster, node: int) -> OwnerRecallStatistics:
@@ -70,7 +70,7 @@ async def test_a_holder_short_of_memory_gets_it_back(seed: int, mock_clock: Mock
     zbud = cluster[holder].engine.store.zbud
     assert zbud.resident_bytes <= zbud.budget_bytes == 2 * MIB // 4
     assert pages_at(cluster, other) > before, "placed elsewhere"
-    assert cluster[0].engine.statistics().store.lost_total == 0
+    assert cluster[0].engine.statistics().store.lost_pages_total == 0
     client.read_all()
     finish(cluster, client)
 
@@ -82,7 +82,7 @@ async def test_it_ends_when_there_is_memory_again(seed: int, mock_clock: MockClo
     shrink(cluster, 1, 8 * MIB)
     assert cluster.run_until(lambda: not recall(cluster, 1).is_active, 5)
     cluster.run(1)
-    assert owner_recall(cluster, 0).pages_over == 0
+    assert owner_recall(cluster, 0).recall_pages == 0
     before = pages_at(cluster, 1)
     client.fill(2 * PAGES)
     cluster.run(3)
@@ -98,7 +98,7 @@ async def test_nothing_is_dropped_when_nobody_has_room(seed: int, mock_clock: Mo
     state = cluster[1].engine.statistics().resize.state
     assert state is ResizeState.STOPPED, "it says so"
     # What found room at home is there; all the rest stayed.
-    assert cluster[0].engine.statistics().store.lost_total == 0
+    assert cluster[0].engine.statistics().store.lost_pages_total == 0
     assert len(held(cluster[0], cluster[1])) > len(before) // 2
     client.read_all()
     finish(cluster, client)
@@ -113,7 +113,7 @@ async def test_a_holders_own_pages_come_first(seed: int, mock_clock: MockClock) 
     own.fill(3600)
     assert cluster.run_until(lambda: recall(cluster, 1).recalls_total > 0, 20)
     cluster.run(10)
-    assert owner_recall(cluster, 0).returned_total > 0
+    assert owner_recall(cluster, 0).recalled_pages_total > 0
     own.read_all()
     client.read_all()
     finish(cluster, client, own)
@@ -125,11 +125,11 @@ async def test_clean_copies_are_given_up_without_a_byte_moved(
     cluster, client = filled(seed, mock_clock, nodes=2)
     shrink(cluster, 0, 8 * MIB)
     client.read_all()  # all is here again, and there too
-    fetched = cluster[0].engine.statistics().fetch.fetched_total
+    fetched = cluster[0].engine.statistics().fetch.fetched_pages_total
     shrink(cluster, 1, MIB // 2)
     assert cluster.run_until(lambda: is_shrunk(cluster, 1), 20)
-    assert cluster[0].engine.statistics().fetch.fetched_total == fetched
-    assert owner_recall(cluster, 0).returned_total > 0
+    assert cluster[0].engine.statistics().fetch.fetched_pages_total == fetched
+    assert owner_recall(cluster, 0).recalled_pages_total > 0
     client.read_all()
     finish(cluster, client)
 
@@ -149,11 +149,11 @@ async def test_two_copies_stay_two(seed: int, mock_clock: MockClock) -> None:
 async def test_a_recall_is_void_with_its_link(seed: int, mock_clock: MockClock) -> None:
     cluster, client = filled(seed, mock_clock, nodes=2)
     shrink(cluster, 1, MIB // 2)
-    assert cluster.run_until(lambda: owner_recall(cluster, 0).pages_over > 0, 20)
+    assert cluster.run_until(lambda: owner_recall(cluster, 0).recall_pages > 0, 20)
     cluster.cut(0, 1)
-    assert owner_recall(cluster, 0).pages_over == 0
+    assert owner_recall(cluster, 0).recall_pages == 0
     cluster.link(0, 1)
-    assert cluster.run_until(lambda: owner_recall(cluster, 0).pages_over > 0, 20), "said again"
+    assert cluster.run_until(lambda: owner_recall(cluster, 0).recall_pages > 0, 20), "said again"
     finish(cluster, client)
 
 
@@ -186,7 +186,7 @@ async def test_foreign_quota_holds(seed: int, mock_clock: MockClock) -> None:
     cluster.run(5)
     for owner in (0, 1):
         assert holder.pages_here(NodeId(owner)) > 300, "it was used"
-    refused = [each.refused_total for each in holder.statistics().foreign]
+    refused = [each.refused_pages_total for each in holder.statistics().foreign]
     assert max(refused) > 0 or holder.pages_here(NodeId(0)) <= 400
     cluster.checks.clear()
     finish(cluster, *clients)

@@ -32,7 +32,7 @@ def ask(cluster: Cluster, at: int, name: str) -> str:
 
 
 def lost(cluster: Cluster) -> int:
-    return cluster[0].engine.statistics().store.lost_total
+    return cluster[0].engine.statistics().store.lost_pages_total
 
 
 async def test_what_is_on_its_way_to_a_node_counts(seed: int, mock_clock: MockClock) -> None:

@@ -157,7 +157,7 @@ async def test_many_flushes_are_one(seed: int, mock_clock: MockClock) -> None:
     replications = Replications(cluster)
     for _ in range(100):
         assert replications.ask() is None
-    assert cluster[0].engine.statistics().replicate.waiting == 1
+    assert cluster[0].engine.statistics().replicate.waiting_replications == 1
     assert cluster.run_until(lambda: len(replications.answers) == 100, 5)
     assert all(replications.answers)
     assert replications.ask() is True

@@ -39,7 +39,7 @@ def refused_until(cluster: Cluster, node: int) -> float:
 
 
 def unknown(cluster: Cluster) -> int:
-    return cluster[0].engine.statistics().remotify.unknown_total
+    return cluster[0].engine.statistics().remotify.unknown_pages_total
 
 
 async def test_who_refuses_again_and_again_is_asked_less_and_less_until_it_stores(

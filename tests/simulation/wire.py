@@ -147,7 +147,7 @@ class End:
         return not self.is_over and (self.link._reason is not None or is_eof)
 
     def end_broken(self) -> None:
-        self.end(self.link._reason or "they closed the connection")
+        self.end(self.link._reason or "the peer closed the connection")
 
     def end(self, reason: str) -> None:
         self.is_over = True

@@ -127,7 +127,7 @@ def check(cluster: Cluster, clients: Sequence[SoakClient]) -> Any:
         raise SoakFailed(f"{human_bytes(resident)} resident for a budget of {human_bytes(budget)}")
     for node in cluster.nodes.values():
         engine = node.engine()
-        for counter in (engine["store"]["corrupt_total"], engine["fetch"]["corrupt_total"],
+        for counter in (engine["store"]["corrupt_pages_total"], engine["fetch"]["corrupt_pages_total"],
                         engine["scrub"]["corrupt"]):  # fmt: skip
             if counter:
                 raise SoakFailed(f"{node.name}: damaged zpages: {counter}")
@@ -150,7 +150,7 @@ def soak(
         checks += 1
         operations = sum(client.operations for client in clients)
         refused = sum(client.refused for client in clients)
-        away = sum(holder["pages"] for holder in now["holders"])
+        away = sum(holder["pages"] for holder in now["remote"])
         print(
             f"{elapsed:6.0f} s  {operations:8} operations  {refused:5} refused  {away:6} pages away"
             f"  {human_bytes(resident_bytes(cluster[1])):>10} resident{moved}",
@@ -171,11 +171,11 @@ def finish(cluster: Cluster, clients: Sequence[SoakClient]) -> None:
     for client in clients:
         print(f"  {client.name:<16} {client.operations:8} operations  {client.refused:5} refused")
     print(
-        f"  remotified {now['remotify']['stored_total']} persistent and"
-        f" {now['remotify']['ephemeral']['stored_total']} ephemeral pages,"
-        f" fetched {now['fetch']['fetched_total']},"
-        f" repatriated {now['repatriate']['repatriated_total']},"
-        f" compacted {now['compacted_total']}, evicted {store['evicted_total']}"
+        f"  remotified {now['remotify']['stored_pages_total']} persistent and"
+        f" {now['remotify']['ephemeral']['stored_pages_total']} ephemeral pages,"
+        f" fetched {now['fetch']['fetched_pages_total']},"
+        f" repatriated {now['repatriate']['repatriated_pages_total']},"
+        f" compacted {now['compacted_zpages_total']}, evicted {store['evicted_pages_total']}"
     )
 
 

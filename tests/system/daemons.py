@@ -201,10 +201,9 @@ class Node:
 
     def pages_at(self, holder: int) -> int:
         """Return how many copies of pages of this node a living holder has."""
-        holders = self.engine()["holders"]
-        return sum(
-            each["pages"] for each in holders if each["node"] == holder and not each["is_dead"]
-        )
+        remote = self.engine()["remote"]
+        name = f"n{holder}"
+        return sum(each["pages"] for each in remote if each["node"] == name and not each["is_dead"])
 
     def reset_export(self, export: str = EXPORT) -> None:
         """Make blank what a restart has lost, as an operator does."""

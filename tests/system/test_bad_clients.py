@@ -79,7 +79,7 @@ def test_others_notice_nothing(
             assert client.read(offset, PAGE) == noise[offset : offset + PAGE]
         assert b"".join(client.read_stream(0, len(noise))) == noise
     wait_until(lambda: node.status()["nbd"]["connections"] == 0, "all strangers are gone")
-    assert node.status()["nbd"]["in_flight"] == 0
+    assert node.status()["nbd"]["requests_in_flight"] == 0
     assert node.links() == {2}
 
 
@@ -89,7 +89,7 @@ def test_more_connections_than_allowed_are_turned_away(cluster: Cluster) -> None
         strangers = [connect(str(node.nbd)) for _ in range(STRANGERS)]
         try:
             wait_until(
-                lambda: node.status()["nbd"]["connections_refused_total"] == STRANGERS - 63,
+                lambda: node.status()["nbd"]["refused_connections_total"] == STRANGERS - 63,
                 "those over the limit are refused",
             )
             client.write(0, b"x" * PAGE)

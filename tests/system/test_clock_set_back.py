@@ -49,4 +49,4 @@ def test_a_node_whose_clock_goes_back_between_two_starts_is_linked_again(
     assert incarnation(node) > before
     # Its own note is enough; without it the other one says which incarnation it knows.
     assert ("goes on as incarnation" in node.log) is not keeps_state
-    assert node.status()["floors"]["newest"] == 0
+    assert node.status()["incarnation_floors"]["newest"] == 0

@@ -42,14 +42,14 @@ def cluster(new_cluster: NewCluster) -> Iterator[Cluster]:
     engine = cluster[1].engine()
     store = engine["store"]
     pages = cluster[1].status()["exports"][0]["pages"]
-    mean_zpage_bytes = store["put_zpage_bytes_total"] / store["put_total"]
+    mean_zpage_bytes = store["put_zpage_bytes_total"] / store["put_pages_total"]
     assert pages * mean_zpage_bytes >= 4 * BUDGET_BYTES, "no test of overflow"
     assert store["zbud"]["resident_bytes"] <= BUDGET_BYTES
-    assert engine["remotify"]["stored_total"] > 0
-    assert engine["fetch"]["fetched_total"] > 0
-    assert engine["fetch"]["corrupt_total"] == 0
-    assert store["lost_total"] == 0
-    assert cluster[1].status()["pager"]["refused_total"] == 0
+    assert engine["remotify"]["stored_pages_total"] > 0
+    assert engine["fetch"]["fetched_pages_total"] > 0
+    assert engine["fetch"]["corrupt_pages_total"] == 0
+    assert store["lost_pages_total"] == 0
+    assert cluster[1].status()["pager"]["refused_puts_total"] == 0
     with cluster[1].client() as client:
         client.trim(0, client.size)
     wait_until(

@@ -69,12 +69,12 @@ def test_killed_holder_costs_its_pages_and_no_others(new_cluster: NewCluster) ->
         cluster[2].kill()
         assert judge(client) == (PAGES - held, held)
         # Unreachable is not lost: nobody knows yet that it will never come back.
-        assert cluster[1].engine()["store"]["lost_total"] == 0
+        assert cluster[1].engine()["store"]["lost_pages_total"] == 0
         cluster[2].start()
         cluster[2].wait_ready()
         cluster.wait_linked()
         wait_until(
-            lambda: cluster[1].engine()["store"]["lost_total"] == held, "the loss is counted"
+            lambda: cluster[1].engine()["store"]["lost_pages_total"] == held, "the loss is counted"
         )
         assert judge(client)[1] == held
         fill(client, version=1)
@@ -125,7 +125,7 @@ def test_dead_peer_blocks_nobody(trio_of_nodes: Cluster) -> None:
         wait_until(lambda: set(owner.states().values()) == {"up"}, "all are up again")
         for index in range(PAGES):
             assert read_page(client, index) == content(index, version=int(index < 256))
-        assert owner.engine()["store"]["lost_total"] == 0
+        assert owner.engine()["store"]["lost_pages_total"] == 0
 
 
 def test_owner_death_purges(trio_of_nodes: Cluster) -> None:
@@ -143,7 +143,7 @@ def test_owner_death_purges(trio_of_nodes: Cluster) -> None:
     cluster.wait_linked()
     for number, pages in zip((2, 3), held, strict=True):
         assert cluster[number].foreign_pages() == 0
-        assert cluster[number].engine()["foreign_purged_total"] >= pages
+        assert cluster[number].engine()["foreign_purged_pages_total"] >= pages
     with pytest.raises(HandshakeFailed):
         cluster[1].client()
     cluster[1].reset_export()

@@ -44,7 +44,7 @@ def test_a_killed_holder_costs_no_page(new_cluster: NewCluster) -> None:
     wait_until(lambda: rebuild(node) == 0, "no page at risk", seconds_max=40)
     cluster[3].kill()
     check(node, runs)
-    assert node.status()["engine"]["store"]["lost_total"] == 0
+    assert node.status()["engine"]["store"]["lost_pages_total"] == 0
 
 
 def test_a_flush_of_a_replicated_export_waits_for_peers(new_cluster: NewCluster) -> None:
@@ -66,10 +66,10 @@ def test_one_of_three_down_refuses_no_write(new_cluster: NewCluster) -> None:
     cluster[3].kill()
     runs = fill(node)
     assert rebuild(node) > 2000
-    assert node.status()["pager"]["refused_total"] == 0
+    assert node.status()["pager"]["refused_puts_total"] == 0
     check(node, runs)
     cluster[3].start()
     wait_until(lambda: rebuild(node) == 0, "no page at risk", seconds_max=40)
     wait_until(lambda: cluster[3].foreign_pages() > 2000, "each page has two copies")
     check(node, runs)
-    assert node.status()["engine"]["store"]["lost_total"] == 0
+    assert node.status()["engine"]["store"]["lost_pages_total"] == 0

@@ -79,7 +79,7 @@ def test_second_daemon_with_the_same_files_is_refused(alone: Cluster) -> None:
     node.config.write_text(text.replace("n1-state", "other-state"))
     done = run(RAMSTERD, "run", "--config", node.config)
     assert done.returncode == 1
-    expected = f"can't serve links and heartbeat at 127.0.0.1:{node.port}: Address already in use"
+    expected = f"cannot serve links and heartbeat at 127.0.0.1:{node.port}: Address already in use"
     assert done.stderr.splitlines()[-1] == f"ramsterd: {expected}"
     assert "Traceback" not in done.stderr
     check_serves(node)
@@ -104,7 +104,7 @@ def test_second_daemon_with_one_of_our_sockets_is_refused(alone: Cluster, door: 
     done = run(RAMSTERD, "run", "--config", folder / "n1.toml")
     assert done.returncode == 1
     title = {"nbd": "NBD", "control": "control"}[door]
-    expected = f"can't serve {title}: {ours[door]}: another server listens there"
+    expected = f"cannot serve {title}: {ours[door]}: another server listens there"
     assert done.stderr.splitlines()[-1] == f"ramsterd: {expected}"
     assert "Traceback" not in done.stderr
     check_serves(node)
@@ -117,7 +117,7 @@ def test_metrics_address_in_use_is_refused_in_one_line(new_cluster: NewCluster) 
         cluster = new_cluster(budgets=["4MiB"], more=f'[metrics]\nlisten = "{listen}"')
         done = run(RAMSTERD, "run", "--config", cluster[1].config)
     assert done.returncode == 1
-    expected = f"ramsterd: can't serve metrics at {listen}: Address already in use"
+    expected = f"ramsterd: cannot serve metrics at {listen}: Address already in use"
     assert done.stderr.splitlines()[-1] == expected
     assert "Traceback" not in done.stderr
 
@@ -169,7 +169,7 @@ def test_ramsterctl_status_and_nodes(alone: Cluster) -> None:
     status = json.loads(done.stdout)
     assert {"node", "number", "incarnation", "cluster", "version", "uptime_seconds"} <= set(status)
     assert {"engine", "pager", "nbd", "exports", "heartbeat", "links"} <= set(status)
-    assert {"store", "nodes", "remotify", "fetch", "foreign", "holders"} <= set(status["engine"])
+    assert {"store", "nodes", "remotify", "fetch", "foreign", "remote"} <= set(status["engine"])
     (export,) = status["exports"]
     assert export == {
         "name": EXPORT, "size_bytes": 32 * MIB, "pages": 1, "state": "used", "lost_at": 0
@@ -193,7 +193,7 @@ def test_stop_in_order_under_load(new_cluster: NewCluster, number: signal.Signal
     nowhere = subprocess.DEVNULL
     with subprocess.Popen(fio, stdin=nowhere, stdout=nowhere, stderr=nowhere) as load:
         try:
-            wait_until(lambda: cluster[1].engine()["fetch"]["fetched_total"], "pages travel")
+            wait_until(lambda: cluster[1].engine()["fetch"]["fetched_pages_total"], "pages travel")
             cluster[1].stop(number)
             wait_until(lambda: not cluster[2].foreign_pages(), "the peer is rid of them")
         finally:
@@ -262,10 +262,13 @@ def test_a_heartbeat_key_is_used_and_one_that_others_may_read_is_refused(
     wait_until(lambda: cluster[1].states()[2] == "up", "the other is up")
     heartbeat = cluster[1].status()["heartbeat"]
     wait_until(
-        lambda: cluster[1].status()["heartbeat"]["received_total"] > heartbeat["received_total"],
+        lambda: (
+            cluster[1].status()["heartbeat"]["received_datagrams_total"]
+            > heartbeat["received_datagrams_total"]
+        ),
         "datagrams come",
     )
-    assert not any(cluster[1].status()["heartbeat"]["dropped_total"].values())
+    assert not any(cluster[1].status()["heartbeat"]["dropped_datagrams_total"].values())
 
     (cluster[1].config.parent / "heartbeat.key").write_text("cd" * 32)
     for node, other in ((cluster[1], 2), (cluster[2], 1)):

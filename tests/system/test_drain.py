@@ -60,7 +60,7 @@ def load(cluster: Cluster) -> Iterator[Load]:
     """Yield a load on node 1 that is under way; at the end all must have gone well, and is read once more."""
     under_way = Load(cluster[1])
     under_way.fill()
-    wait_until(lambda: cluster[1].engine()["holders"], "pages of node 1 leave")
+    wait_until(lambda: cluster[1].engine()["remote"], "pages of node 1 leave")
     under_way.start()
     try:
         yield under_way
@@ -71,7 +71,7 @@ def load(cluster: Cluster) -> Iterator[Load]:
     assert not under_way.is_alive()
     assert under_way.rounds > 0
     under_way.check_all()
-    assert cluster[1].engine()["store"]["lost_total"] == 0
+    assert cluster[1].engine()["store"]["lost_pages_total"] == 0
 
 
 def drain(at: Node, name: str) -> subprocess.CompletedProcess[str]:

@@ -51,4 +51,4 @@ def test_a_half_open_link_is_replaced(pair: Cluster, hosts: Network, reset: int)
     with pair[1].client() as client:
         for index in range(0, PAGES, 64):
             assert client.read(index * PAGE, PAGE) == marked_page(index)
-    assert pair[1].engine()["store"]["lost_total"] == 0
+    assert pair[1].engine()["store"]["lost_pages_total"] == 0

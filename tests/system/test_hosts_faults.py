@@ -69,8 +69,8 @@ def judge(cluster: Cluster) -> None:
     assert at_risk_as_shown(owner) == (0, 0)
     now = owner.status()
     assert not any(now["nbd"]["errors_total"].values())
-    assert now["engine"]["store"]["lost_total"] == 0
-    assert now["engine"]["fetch"]["fetched_total"] > 1000
+    assert now["engine"]["store"]["lost_pages_total"] == 0
+    assert now["engine"]["fetch"]["fetched_pages_total"] > 1000
 
 
 def test_killed_stopped_and_cut_holders_one_after_the_other(rack: Cluster, hosts: Network) -> None:
@@ -90,7 +90,7 @@ def test_killed_stopped_and_cut_holders_one_after_the_other(rack: Cluster, hosts
         hosts.heal(4)
         wait_back(rack, 4)
     judge(rack)
-    assert rack[1].engine()["rebuild"]["rebuilt_total"] > 0
+    assert rack[1].engine()["rebuild"]["rebuilt_pages_total"] > 0
 
 
 def test_a_cut_path_between_the_owner_and_a_holder(rack: Cluster, hosts: Network) -> None:

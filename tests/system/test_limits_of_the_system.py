@@ -91,7 +91,7 @@ def test_idle_clients_of_the_metrics_port_take_nothing_from_anybody(
         cluster[2].wait_ready()
         wait_until(lambda: node.links() == {2}, "a peer that was restarted is linked")
         assert "ramster_metrics_answers_total" in scrape(port)
-    assert node.status()["metrics"]["endpoint"]["connections_displaced_total"] >= 400
+    assert node.status()["metrics"]["endpoint"]["displaced_connections_total"] >= 400
 
 
 def test_a_burst_at_the_metrics_port_delays_no_scrape(cluster: Cluster, port: int) -> None:
@@ -110,7 +110,7 @@ def test_nbd_clients_at_the_descriptor_limit_leave_the_rest_to_links_and_control
     cluster.start()
     with node.client() as early, strangers(node.nbd, 2 * FEW_DESCRIPTORS):
         wait_until(
-            lambda: node.status()["nbd"]["connections_refused_total"] >= FEW_DESCRIPTORS,
+            lambda: node.status()["nbd"]["refused_connections_total"] >= FEW_DESCRIPTORS,
             "those for whom no descriptor is left are refused",
         )
         descriptors = node.status()["descriptors"]
@@ -165,7 +165,7 @@ def test_a_command_that_needs_a_thread_that_can_not_be_started_ends_no_daemon(
     check_works(node)
     node.config.with_suffix(".toml.full").touch()
     node.ask("node-cordon", name="n2")
-    wait_until(lambda: node.status()["members"]["problem"], "the problem is told")
-    assert "no thread can be started" in node.status()["members"]["problem"]
+    wait_until(lambda: node.status()["membership"]["problem"], "the problem is told")
+    assert "no thread can be started" in node.status()["membership"]["problem"]
     assert json.dumps(node.ask("nodes"))
     check_works(node)

@@ -64,7 +64,7 @@ def cluster(new_cluster: NewCluster, authority: Authority) -> Cluster:
 
 
 def pages_of_1(cluster: Cluster) -> int:
-    return sum(each["pages"] for each in cluster[2].engine()["foreign"] if each["node"] == 1)
+    return sum(each["pages"] for each in cluster[2].engine()["foreign"] if each["node"] == "n1")
 
 
 def check_unharmed(cluster: Cluster) -> None:
@@ -75,8 +75,8 @@ def check_unharmed(cluster: Cluster) -> None:
             assert client.read(place * MIB, MIB) == run
     for number in (1, 2):
         engine = cluster[number].engine()
-        assert engine["store"]["lost_total"] == 0
-        assert engine["fetch"]["corrupt_total"] == 0
+        assert engine["store"]["lost_pages_total"] == 0
+        assert engine["fetch"]["corrupt_pages_total"] == 0
         assert engine["nodes"]["new_incarnations_total"] == 0
         assert "bug of ours" not in cluster[number].log
     cluster[2].ask("verify", invariants=True)

@@ -84,7 +84,7 @@ def test_a_smaller_budget_under_load_gives_memory_back(cluster: Cluster) -> None
     assert done.stdout.splitlines()[-1].startswith("the budget is 8 MiB: ")
     assert arena_bytes(node) <= 8 * MIB
     check_pages(node, runs)
-    assert node.status()["engine"]["store"]["lost_total"] == 0
+    assert node.status()["engine"]["store"]["lost_pages_total"] == 0
 
 
 def test_a_budget_that_nobody_can_make_true_stops_short(new_cluster: NewCluster) -> None:

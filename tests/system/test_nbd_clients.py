@@ -165,7 +165,7 @@ async def test_libnbd_is_told_the_errors_of_the_specification(served: Served) ->
     if await served.run(python, "-c", "import nbd", check=False):
         pytest.skip("python3-libnbd is not installed")
     assert await served.run(python, "-c", LIBNBD_STORY, served.uri) == "fine\n"
-    assert served.server.statistics().connections_ended_total["DISCONNECTED"] == 1
+    assert served.server.statistics().ended_connections_total["DISCONNECTED"] == 1
 
 
 async def test_a_killed_server_leaves_a_socket_that_the_next_one_replaces(tmp_path: Path) -> None:

@@ -31,8 +31,8 @@ def add_to(node: Node, table: str, line: str) -> None:
     node.config.write_text(text.replace(f"\n{table}\n", f"\n{table}\n{line}\n"))
 
 
-def puts_waiting(node: Node) -> int:
-    waiting: int = node.status()["pager"]["puts_waiting"]
+def waiting_puts(node: Node) -> int:
+    waiting: int = node.status()["pager"]["waiting_puts"]
     return waiting
 
 
@@ -68,10 +68,10 @@ def fill_until_one_waits(node: Node, client: NbdClient, start: int = 0) -> tuple
         data = noise(index, RUN_PAGES)
         writing = InThread(lambda at=index, data=data: client.write(at * PAGE, data))  # type: ignore[misc]  # cannot infer
         wait_until(
-            lambda writing=writing: writing.is_over or puts_waiting(node),  # type: ignore[misc]  # cannot infer
+            lambda writing=writing: writing.is_over or waiting_puts(node),  # type: ignore[misc]  # cannot infer
             "the write ends or waits",
         )
-        if puts_waiting(node):
+        if waiting_puts(node):
             return writing, index
         assert writing.error is None
         index += RUN_PAGES
@@ -101,14 +101,14 @@ def test_writes_of_a_killed_client_never_land_over_newer_data(
     old = tmp_path / "old.img"
     old.write_bytes(random.Random(1).randbytes(64 * MIB))
     with subprocess.Popen(["nbdcopy", "--connections=1", "--", str(old), node.uri]) as copy:
-        wait_until(lambda: puts_waiting(node) > 8, "writes wait")
+        wait_until(lambda: waiting_puts(node) > 8, "writes wait")
         copy.kill()
     with node.client() as client:
         start = 4 * MIB  # more than this is not there yet, and the pages before it go on leaving
         for at in reversed(range(start, 64 * MIB, MIB)):
             client.write_zeroes(at, MIB)
         client.nbd_flush()
-        wait_until(lambda: not puts_waiting(node), "nothing waits any more", seconds_max=20)
+        wait_until(lambda: not waiting_puts(node), "nothing waits any more", seconds_max=20)
         found = b"".join(client.read_stream(start, 60 * MIB))
     stale = sum(any(found[at : at + PAGE]) for at in range(0, len(found), PAGE))
     assert not stale, f"{stale} pages of the killed client"

@@ -16,8 +16,10 @@ from tests.system.conftest import NewCluster
 from tests.system.daemons import Cluster, Node, wait_until
 from tests.system.secured import secure, use_tls, wait_for
 
-NOT_OUR_CA = "their certificate is refused: its CA is none of ours: self-signed certificate"
-NOT_THEIR_CA = "they refused us: our certificate is of a CA that is not theirs"
+NOT_OUR_CA = (
+    "the peer's certificate is not valid here: another CA signed it: self-signed certificate"
+)
+NOT_THEIR_CA = "the peer refused this node: our certificate is of a CA that is not theirs"
 
 
 def own_cluster_file(node: Node, old: str, new: str) -> None:
@@ -111,17 +113,17 @@ REFUSALS = {
     "a wrong cluster name": Refusal(
         other_cluster,
         "refused node 2 (n2): cluster 'other', ours is 'test'",
-        "they rejected us: cluster 'other', ours is 'test'",
+        "the peer refused this node: cluster 'other', ours is 'test'",
     ),
     "timers that must agree": Refusal(
         other_timers,
         "refused node 2 (n2): timer idle_seconds is 9, ours is 8",
-        "they rejected us: timer idle_seconds is 9, ours is 8",
+        "the peer refused this node: timer idle_seconds is 9, ours is 8",
     ),
     "a number that is no member's": Refusal(
         unknown_member,
         "refused node 2 (n2): node number 2 is not a member",
-        "they rejected us: node number 2 is not a member",
+        "the peer refused this node: node number 2 is not a member",
     ),
     "a protocol version from the future": Refusal(
         later_protocol,
@@ -131,19 +133,19 @@ REFUSALS = {
     "another page size": Refusal(
         other_pages,
         "refused node 2 (n2): unit of 8192 bytes, ours has 4096",
-        "they rejected us: unit of 8192 bytes, ours has 4096",
+        "the peer refused this node: unit of 8192 bytes, ours has 4096",
     ),
     "a node name that is not its own": Refusal(
         other_name,
         "refused node 2 (n2): the certificate is for n3, not for n2",
-        "they rejected us: the certificate is for n3, not for n2",
+        "the peer refused this node: the certificate is for n3, not for n2",
     ),
     "a foreign CA": Refusal(other_ca, NOT_OUR_CA, NOT_THEIR_CA),
     "a CA that is foreign both ways": Refusal(strange_ca, NOT_THEIR_CA, NOT_OUR_CA),
     "plaintext where TLS is spoken": Refusal(
         plain_to_tls,
         "they speak no TLS; this node has [tls] set",
-        "they closed the connection before HELLO: they may expect TLS",
+        "the peer closed the connection before its HELLO (it may expect TLS)",
     ),
     "TLS where plaintext is spoken": Refusal(
         tls_to_plain,
@@ -193,7 +195,7 @@ def test_whoever_answers_in_the_place_of_a_member_is_refused(
     for node in cluster:
         node.start()
     wait_for(cluster[2], "refused node 1 (n1): the certificate is for n9, not for n1")
-    wait_for(cluster[1], "they rejected us: the certificate is for n9, not for n1")
+    wait_for(cluster[1], "the peer refused this node: the certificate is for n9, not for n1")
 
 
 def test_a_certificate_that_expires_while_the_node_runs(
@@ -206,13 +208,15 @@ def test_a_certificate_that_expires_while_the_node_runs(
     cluster.start()
     cluster[2].wait_said("the certificate of this node expires in 0.0 days")
     wait_until(
-        lambda: cluster[2].status()["certificate_seconds"] < 0, "it has expired", seconds_max=20
+        lambda: cluster[2].status()["certificate_expiry_seconds"] < 0,
+        "it has expired",
+        seconds_max=20,
     )
     assert cluster[1].links() == {2}
     cluster[1].stop()
     cluster[1].start()
-    wait_for(cluster[1], "their certificate is refused: certificate has expired")
-    wait_for(cluster[2], "they refused us: our certificate has expired")
+    wait_for(cluster[1], "the peer's certificate is not valid here: certificate has expired")
+    wait_for(cluster[2], "the peer refused this node: our certificate has expired")
     cluster[1].wait_ready()
     assert cluster[1].links() == set()
 
@@ -240,5 +244,5 @@ def test_a_second_machine_with_the_files_of_a_node(
     wait_for(cluster[1], "refused node 2 (n2): incarnation ")
     # It was accepted there before, so it knows that it is not its clock, and does not outbid the other in turn.
     wait_for(original, "another machine runs with the files of this node")
-    assert original.status()["floors"]["outcomes_total"]["adopted"] == 0
+    assert original.status()["incarnation_floors"]["heard_total"]["adopted"] == 0
     cluster[1].wait_said("replaced: node 2 came back with a new incarnation")

@@ -271,7 +271,7 @@ def test_after_a_roll_no_disk_reads_as_zeros(new_cluster: NewCluster) -> None:
         assert drained.returncode == 0, drained.stderr
         ending = f"{node.name} still owns 256 pages (1 client connected); they end with a stop"
         assert f"warning: {ending}" in drained.stderr
-        node.wait_said(f"nothing of other nodes is left here; {ending}")
+        node.wait_said(f"no pages of other nodes are left here; {ending}")
         node.send_signal(signal.SIGTERM)
         assert node.wait_end() == 0
         start(node)
@@ -347,7 +347,7 @@ def test_a_first_write_fails_while_the_state_file_cant_be_written(new_cluster: N
         node.wait_said("the state file can't be written")
         assert "STATE     not written" in ctl(node, "status").stdout
         state.with_name("away").rename(state)
-        wait_until(lambda: not node.status()["marks"]["problem"], "it is written again")
+        wait_until(lambda: not node.status()["state_file"]["problem"], "it is written again")
         client.write(0, DATA[:4096])
         assert client.read(0, 4096) == DATA[:4096]
 
@@ -377,7 +377,7 @@ def test_a_named_persistent_pool_is_lost_after_a_restart(
             pool.put(b"o", 0, page)
         daemon.stop(how)
         daemon.start()
-        losses = daemon.ask("status")["marks"]["lost"]
+        losses = daemon.ask("status")["state_file"]["lost"]
         assert [(loss["name"], loss["user"]) for loss in losses] == [("spill", os.geteuid())]
         reset = ["pool", "reset", str(os.geteuid()), "spill"]
         subprocess.run(

@@ -96,11 +96,11 @@ def test_a_starved_node_is_taken_back_and_no_page_is_lost(new_cluster: NewCluste
         lambda: not cluster[1].engine()["rebuild"]["pages_at_risk"], "no page is at risk",
         seconds_max=20,
     )  # fmt: skip
-    assert all(node.engine()["store"]["lost_total"] == 0 for node in cluster)
+    assert all(node.engine()["store"]["lost_pages_total"] == 0 for node in cluster)
 
     assert sum(detector(cluster[number])["suspicions_total"] for number in range(1, 5)) > 0
     for node in cluster:
         counted = detector(node)
-        assert counted["downs_total"] == counted["downs_cleared_total"], node.name
+        assert counted["downs_total"] == counted["cleared_downs_total"], node.name
         told = tally(beliefs_of(node.number, node.log), lambda _: True, end=0)
         assert told.downs == told.refuted, node.name

@@ -71,12 +71,12 @@ def test_a_stopped_holder_is_hedged_rebuilt_elsewhere_and_taken_back(rack: Clust
     assert owner.states()[STOPPED] == "up"
     read_all(owner)
     fetch = owner.engine()["fetch"]
-    assert fetch["hedged_total"] > 0
-    assert fetch["unreachable_total"] == 0
+    assert fetch["hedged_pages_total"] > 0
+    assert fetch["unreachable_pages_total"] == 0
 
     wait_state(owner, "down")
     wait_no_risk(owner)
-    assert owner.engine()["rebuild"]["rebuilt_total"] > 0
+    assert owner.engine()["rebuild"]["rebuilt_pages_total"] > 0
     # It is needed for nothing: another one may die as well.
     rack[4].kill()
     read_all(owner)
@@ -94,5 +94,5 @@ def test_a_stopped_holder_is_hedged_rebuilt_elsewhere_and_taken_back(rack: Clust
     assert holder.foreign_pages() < held
     read_all(owner)
     now = owner.status()
-    assert now["engine"]["store"]["lost_total"] == 0
+    assert now["engine"]["store"]["lost_pages_total"] == 0
     assert not any(now["nbd"]["errors_total"].values())

@@ -128,7 +128,7 @@ def test_a_crowd_of_silent_strangers_keeps_no_member_out(cluster: Cluster) -> No
     with contextlib.ExitStack() as crowd:
         for _ in range(STRANGERS):
             crowd.enter_context(plain(cluster[1].port))
-        wait_for(cluster[1], "it gave way: too many have not greeted yet")
+        wait_for(cluster[1], "closed to make room: too many connections without a greeting")
         cluster[2].stop()
         log = cluster[1].log.count("link is up")
         cluster[2].start()
@@ -140,10 +140,13 @@ def test_a_crowd_of_silent_strangers_keeps_no_member_out(cluster: Cluster) -> No
         # At most so many lines a minute, whatever strangers do.
         assert cluster[1].log.count("a connection from 127.0.0.1") <= 2 * 60
         counts = cluster[1].status()["listener"]
-        assert counts["greetings"] <= 64
-        assert counts["displaced_total"] >= STRANGERS - 64
+        assert counts["greeting_connections"] <= 64
+        assert counts["displaced_connections_total"] >= STRANGERS - 64
         wait_until(
-            lambda: cluster[1].status()["listener"]["failed_total"] >= counts["displaced_total"],
+            lambda: (
+                cluster[1].status()["listener"]["failed_connections_total"]
+                >= counts["displaced_connections_total"]
+            ),
             "those displaced have failed",
         )
     wait_until(lambda: cluster[2].links() == {1}, "and stays so")
@@ -154,7 +157,7 @@ def test_a_member_that_greets_twice_loses_its_link_only(cluster: Cluster, ours: 
     present = int(cluster[2].status()["incarnation"])
     reasons = {
         1: f"incarnation 1 of node 2 is earlier than {present}, known here",
-        present: "a second link: node 2 is connected already",
+        present: "a second link of this node: the first one is open",
     }
     for incarnation, reason in reasons.items():
         with HandMade(cluster[1].port, ours.issue("n2")) as twin:

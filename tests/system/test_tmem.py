@@ -283,7 +283,7 @@ def test_persistent_pools_survive_overflow_to_peers(folder: Path) -> None:
                 buffer = bytearray(RUN_PAGES * PAGE_BYTES)
                 assert pool.get_into(b"o", number * RUN_PAGES, buffer) == []
                 assert buffer == runs[number]
-            assert sum(each["pages"] for each in first.ask("status")["engine"]["holders"]) > 4000
+            assert sum(each["pages"] for each in first.ask("status")["engine"]["remote"]) > 4000
             assert pool.destroy() == len(runs) * RUN_PAGES
         wait_for(lambda: not first.ask("status")["engine"]["flushes_owed"], first.log)
 
@@ -342,9 +342,7 @@ def test_an_ephemeral_pool_larger_than_memory_is_kept_by_peers(folder: Path) -> 
                 put(number)
             # The node itself has room for less than 4000 of the 8192.
             assert count_hits() > 5000
-            held = {
-                each["node"]: each["pages"] for each in first.ask("status")["engine"]["holders"]
-            }
+            held = {each["node"]: each["pages"] for each in first.ask("status")["engine"]["remote"]}
             assert min(held.values()) > 500
             second.stop(9)
             hits = count_hits()
@@ -353,9 +351,11 @@ def test_an_ephemeral_pool_larger_than_memory_is_kept_by_peers(folder: Path) -> 
                 put(number)
             assert count_hits() >= hits - 1000
         engine = first.ask("status")["engine"]
-        assert engine["fetch"]["missed_total"] > 500
-        assert engine["store"]["lost_total"] == engine["fetch"]["unreachable_total"] == 0
-        assert engine["remotify"]["ephemeral"]["stored_total"] > 3000
+        assert engine["fetch"]["ephemeral_miss_pages_total"] > 500
+        assert (
+            engine["store"]["lost_pages_total"] == engine["fetch"]["unreachable_pages_total"] == 0
+        )
+        assert engine["remotify"]["ephemeral"]["stored_pages_total"] > 3000
         assert not any(daemon.log().count("Traceback") for daemon in daemons)
 
 
@@ -397,9 +397,9 @@ def test_a_pool_is_compressed_as_its_program_says(daemon: DaemonProcess, codec: 
 
     with Client(daemon.tmem) as client:
         pool = client.new_pool(PoolKind.PERSISTENT, name="packed", codec=codec)
-        before = daemon.ask("status")["engine"]["store"]["put_raw_total"]
+        before = daemon.ask("status")["engine"]["store"]["put_raw_pages_total"]
         assert pool.put(b"o", 0, data) == 200
-        raw = daemon.ask("status")["engine"]["store"]["put_raw_total"] - before
+        raw = daemon.ask("status")["engine"]["store"]["put_raw_pages_total"] - before
         assert raw == (200 if codec == "none" else 0)
         # The same connection asks again, otherwise: no number it already has lets it pass.
         with pytest.raises(NotAllowed, match=f"'packed' has codec {codec}"):
@@ -509,7 +509,7 @@ def test_a_user_whom_the_config_does_not_name_is_turned_away(folder: Path) -> No
 
         with pytest.raises(NotAllowed, match="is not in"):
             trio.run(connect)
-        assert daemon.ask("status")["tmem"]["connections_refused_total"] == 2
+        assert daemon.ask("status")["tmem"]["refused_connections_total"] == 2
 
 
 @contextlib.contextmanager

@@ -42,7 +42,7 @@ def use_folders(nodes: list[Node], out: Path) -> None:
 
 
 def certificate_days(node: Node) -> float:
-    return float(node.status()["certificate_seconds"]) / 86_400
+    return float(node.status()["certificate_expiry_seconds"]) / 86_400
 
 
 def reload(node: Node, *files: Path) -> None:
@@ -81,7 +81,7 @@ def test_a_cluster_that_init_made(new_cluster: NewCluster, tmp_path: Path) -> No
         )
         for place, run in enumerate(runs):
             assert client.read(place * RUN_BYTES, RUN_BYTES) == run
-    assert cluster[1].engine()["fetch"]["fetched_total"] > 0
+    assert cluster[1].engine()["fetch"]["fetched_pages_total"] > 0
 
     shown = ramsterctl("--socket", str(cluster[1].control), "status")
     assert "tls       the certificate expires in 36" in shown

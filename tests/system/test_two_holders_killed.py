@@ -119,7 +119,7 @@ def test_exactly_the_pages_of_two_dead_holders_answer_eio(rack: Cluster) -> None
         )
         assert unreadable(client) == gone
         assert owner.status()["nbd"]["errors_total"]["EIO"] == 2 * len(gone)
-        assert owner.engine()["store"]["lost_total"] == 0, "out of reach is not lost"
+        assert owner.engine()["store"]["lost_pages_total"] == 0, "out of reach is not lost"
 
         # They come back with nothing: now it is known, and counted once.
         for number in DEAD:
@@ -132,4 +132,4 @@ def test_exactly_the_pages_of_two_dead_holders_answer_eio(rack: Cluster) -> None
         )
         assert unreadable(client) == gone
         wait_until(lambda: metrics(owner)["ramster_pages_at_risk"] == 0, "no page is at risk")
-        assert owner.engine()["store"]["lost_total"] == len(gone)
+        assert owner.engine()["store"]["lost_pages_total"] == len(gone)

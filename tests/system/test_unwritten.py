@@ -97,7 +97,7 @@ def test_to_say_it_twice_is_no_error(new_cluster: NewCluster, command: str) -> N
         assert ctl(node, "node", command, "n2").returncode == 0
     done = ctl(node, "node", command, "n2")
     assert (done.returncode, done.stderr) == (0, "")
-    version = node.status()["members"]["version"]
+    version = node.status()["membership"]["version"]
     assert version == (0 if command == "uncordon" else 1), "nothing has changed"
     if command != "drain":
         assert f"is {command}ed already" in done.stdout

@@ -39,8 +39,8 @@ class Attendance(Generic[EndT]):
             self._acceptor.refuse(sock, f"{self.connections_max} connections already")
             return
         counters.connections += 1
-        counters.connections_total += 1
-        nursery.start_soon(self._run, sock, counters.connections_total, serve)
+        counters.accepted_connections_total += 1
+        nursery.start_soon(self._run, sock, counters.accepted_connections_total, serve)
 
     async def _run(self, sock: socket.socket, number: int, serve: Serve[EndT]) -> None:
         end = self._stopped

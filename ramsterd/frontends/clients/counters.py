@@ -15,14 +15,14 @@ class ClientStatistics:
     """One snapshot; ends, requests and errors by the names that the protocol gives them."""
 
     connections: int
-    connections_total: int
-    connections_refused_total: int
-    connections_ended_total: dict[str, int]
+    accepted_connections_total: int
+    refused_connections_total: int
+    ended_connections_total: dict[str, int]
     requests_total: dict[str, int]
     errors_total: dict[str, int]
     received_bytes_total: int
     sent_bytes_total: int
-    in_flight: int
+    requests_in_flight: int
 
 
 class Counters(Generic[EndT, ErrorT]):
@@ -30,8 +30,8 @@ class Counters(Generic[EndT, ErrorT]):
 
     __slots__ = (
         "_commands",
+        "accepted_connections_total",
         "connections",
-        "connections_total",
         "ended",
         "errors",
         "in_flight_count",
@@ -55,7 +55,7 @@ class Counters(Generic[EndT, ErrorT]):
         """
         self._commands = commands
         self.connections = 0
-        self.connections_total = 0
+        self.accepted_connections_total = 0
         self.ended = dict.fromkeys(ends, 0)
         # By command: a list, for the hot path counts here.
         self.requests = [0] * (max(commands) + 1)
@@ -80,13 +80,13 @@ class Counters(Generic[EndT, ErrorT]):
         """
         return kind(
             connections=self.connections,
-            connections_total=self.connections_total,
-            connections_refused_total=connections_refused,
-            connections_ended_total={end.name: count for end, count in self.ended.items()},
+            accepted_connections_total=self.accepted_connections_total,
+            refused_connections_total=connections_refused,
+            ended_connections_total={end.name: count for end, count in self.ended.items()},
             requests_total=self.requests_total(),
             errors_total={error.name: count for error, count in self.errors.items() if error},
             received_bytes_total=self.received_bytes,
             sent_bytes_total=self.sent_bytes,
-            in_flight=self.in_flight_count,
+            requests_in_flight=self.in_flight_count,
             **more,
         )

@@ -27,8 +27,8 @@ class Book:
         # Writes that are over, and whose clients are to be told.
         self.ended: dict[Write, WriteOutcome] = {}
         # How many writes a later one replaced, and how many lost their client, before they took effect.
-        self.superseded_total = 0
-        self.cancelled_total = 0
+        self.superseded_puts_total = 0
+        self.cancelled_puts_total = 0
         self._fetches: dict[PendingGet, Patch] = {}
         self._last_number = 0
 
@@ -54,7 +54,7 @@ class Book:
                 if operation.rest:
                     self.queues.on_changed(operation)
                 else:
-                    self.superseded_total += operation.number != newest
+                    self.superseded_puts_total += operation.number != newest
                     self.end(operation, PutOutcome.STORED)
 
     # Patches whose page is asked for.
@@ -99,7 +99,7 @@ class Book:
         """A client is gone: nothing of it has any effect from now on, and nobody is to be told."""
         for operation in list(client):
             if operation in self.open:
-                self.cancelled_total += isinstance(operation, Write)
+                self.cancelled_puts_total += isinstance(operation, Write)
                 self.forget(operation)
             else:
                 del self.ended[cast("Write", operation)]

@@ -38,12 +38,12 @@ class PagerStatistics:
     """Who waits, and how writes ended for which there was no room at once."""
 
     clients: int
-    gets_waiting: int
-    puts_waiting: int
-    pools_waiting: int
-    refused_total: int
-    superseded_total: int
-    cancelled_total: int
+    waiting_gets: int
+    waiting_puts: int
+    waiting_pools: int
+    refused_puts_total: int
+    superseded_puts_total: int
+    cancelled_puts_total: int
 
 
 class Pager:
@@ -190,12 +190,12 @@ class Pager:
 
     def _log_refusals(self) -> None:
         """Tell the log of refused puts, once for all of a while."""
-        refused = self._waiting.refused_total
+        refused = self._waiting.refused_puts_total
         if refused != self._refused_logged and (now := self.now()) >= self._log_refusals_at:
             self._refused_logged = refused
             self._log_refusals_at = now + LOG_REFUSALS_SECONDS
             logger.warning(
-                "no room here: writes refused so far: %d; %s",
+                "writes get no room: %d refused since the start; %s",
                 refused,
                 self._engine.shortage(now),
             )
@@ -207,12 +207,12 @@ class Pager:
         waiting = self._waiting.statistics()
         return PagerStatistics(
             clients=self._clients,
-            gets_waiting=len(self._gets),
-            puts_waiting=waiting.waiting,
-            pools_waiting=waiting.pools_waiting,
-            refused_total=waiting.refused_total,
-            superseded_total=waiting.superseded_total,
-            cancelled_total=waiting.cancelled_total,
+            waiting_gets=len(self._gets),
+            waiting_puts=waiting.waiting,
+            waiting_pools=waiting.waiting_pools,
+            refused_puts_total=waiting.refused_puts_total,
+            superseded_puts_total=waiting.superseded_puts_total,
+            cancelled_puts_total=waiting.cancelled_puts_total,
         )
 
     def check_invariants(self) -> None:

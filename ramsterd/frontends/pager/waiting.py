@@ -36,12 +36,12 @@ class WaitingStatistics:
     """Who waits for room, and how writes that had to wait ended."""
 
     waiting: int
-    pools_waiting: int
-    refused_total: int
+    waiting_pools: int
+    refused_puts_total: int
     # Writes that a later one replaced before there was room for them.
-    superseded_total: int
+    superseded_puts_total: int
     # Writes whose client went away.
-    cancelled_total: int
+    cancelled_puts_total: int
 
 
 class Waiting:
@@ -55,7 +55,7 @@ class Waiting:
         self._queues = book.queues
         # What `Room.room_made` was when the queues were last served.
         self._room_seen = 0
-        self.refused_total = 0
+        self.refused_puts_total = 0
 
     # What takes effect at once.
 
@@ -85,7 +85,7 @@ class Waiting:
 
     def refuse(self, pool: PoolId, object_id: bytes, index: int, count: int) -> None:
         """There is no room for the pages of a run, now or later."""
-        self.refused_total += 1
+        self.refused_puts_total += 1
         self._hide(pool, object_id, index, count)
 
     def _hide(
@@ -304,7 +304,7 @@ class Waiting:
             self._refuse(write)
 
     def _refuse(self, write: Write) -> None:
-        self.refused_total += 1
+        self.refused_puts_total += 1
         # A patch has no pages of its own: the rest of its page was acknowledged before and stays.
         if isinstance(write, Put):
             for run in write.rest:
@@ -319,8 +319,8 @@ class Waiting:
         """Return a snapshot."""
         return WaitingStatistics(
             waiting=len(self._queues),
-            pools_waiting=self._queues.pools,
-            refused_total=self.refused_total,
-            superseded_total=self._book.superseded_total,
-            cancelled_total=self._book.cancelled_total,
+            waiting_pools=self._queues.pools,
+            refused_puts_total=self.refused_puts_total,
+            superseded_puts_total=self._book.superseded_puts_total,
+            cancelled_puts_total=self._book.cancelled_puts_total,
         )

@@ -28,7 +28,7 @@ from ramsterd.frontends.tmem.pools import PoolBook, PoolPager, PoolSnapshot, Quo
 from ramsterd.frontends.tmem.users import peer_user
 from ramsterd.statefile.marks import Marks
 
-_log = logging.getLogger("ramster.tmemd")
+_log = logging.getLogger("ramster.tmem")
 
 _QUIET_ENDS: Final = {End.CLOSED, End.BROKEN, End.STOPPED}
 # A reply to the largest GET leaves in one sendmsg; the kernel doubles this, for its own bookkeeping, and may cut it to

@@ -38,20 +38,20 @@ from ramsterd.remote.wire import parse_get_reply
 class FetchStatistics:
     """Counts of pages, and of requests where the name says so."""
 
-    wanted: int
+    wanted_pages: int
     requests_in_flight: int
-    fetched_total: int
+    fetched_pages_total: int
     fetched_zpage_bytes_total: int
-    installed_total: int
-    overtaken_total: int
-    corrupt_total: int
-    missing_total: int
+    localified_pages_total: int
+    overtaken_pages_total: int
+    corrupt_pages_total: int
+    missing_pages_total: int
     # Ephemeral pages that a peer had no more, or could not be asked for; `missing` are persistent ones.
-    missed_total: int
+    ephemeral_miss_pages_total: int
     requests_failed_total: int
-    unreachable_total: int
-    hedged_total: int
-    hedge_seconds: float
+    unreachable_pages_total: int
+    hedged_pages_total: int
+    hedge_delay_seconds: float
 
 
 class Fetches:
@@ -336,19 +336,19 @@ class Fetches:
     def statistics(self) -> FetchStatistics:
         """Return a snapshot."""
         return FetchStatistics(
-            wanted=len(self._gets.wanted),
+            wanted_pages=len(self._gets.wanted),
             requests_in_flight=self._asking.in_flight,
-            fetched_total=self._fetched,
+            fetched_pages_total=self._fetched,
             fetched_zpage_bytes_total=self._fetched_zpage_bytes,
-            installed_total=self._installed,
-            overtaken_total=self._overtaken,
-            corrupt_total=self._corrupt,
-            missing_total=self._missing,
-            missed_total=self._gets.missed,
+            localified_pages_total=self._installed,
+            overtaken_pages_total=self._overtaken,
+            corrupt_pages_total=self._corrupt,
+            missing_pages_total=self._missing,
+            ephemeral_miss_pages_total=self._gets.missed,
             requests_failed_total=self._requests_failed,
-            unreachable_total=self._gets.unreachable,
-            hedged_total=self._hedged,
-            hedge_seconds=self._asking.hedge_seconds,
+            unreachable_pages_total=self._gets.unreachable,
+            hedged_pages_total=self._hedged,
+            hedge_delay_seconds=self._asking.hedge_seconds,
         )
 
     def check_invariants(self) -> None:

@@ -51,7 +51,7 @@ class SpotChecks:
         self._samples: dict[int, _Samples] = {}
         # By request id: the holder, and the page that it was asked for.
         self._under_way: dict[int, tuple[Holder, FetchRequest]] = {}
-        self._checked = 0
+        self._judged = 0
         self._unanswered = 0
 
     def on_stored(self, holder: Holder, rows: list[int], serials: list[int]) -> None:
@@ -116,7 +116,7 @@ class SpotChecks:
         (row,), (serial,) = request.rows, request.serials
         if holder.is_dead or not self._is_held(holder, row, serial):
             return  # put again or flushed on the way: another page is asked for
-        self._checked += 1
+        self._judged += 1
         if verified(self._store, row, code, frame.body) is not None:
             self._samples.pop(holder.id, None)
             self._trust.on_proof(holder.node, now)
@@ -130,9 +130,9 @@ class SpotChecks:
         self._unanswered += 1
 
     @property
-    def checked_total(self) -> int:
+    def judged_total(self) -> int:
         """How many pages were asked for and judged."""
-        return self._checked
+        return self._judged
 
     @property
     def unanswered_total(self) -> int:

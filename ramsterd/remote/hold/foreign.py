@@ -40,9 +40,9 @@ class ForeignOwner:
     incarnation: Incarnation
     pools: dict[PoolKind, PoolId]
     flushes: ForeignFlushes
-    put_total: int = 0
-    get_total: int = 0
-    refused_total: int = 0
+    put_pages_total: int = 0
+    get_pages_total: int = 0
+    refused_pages_total: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,9 +52,9 @@ class ForeignStatistics:
     node: NodeId
     incarnation: Incarnation
     pages: int
-    put_total: int
-    get_total: int
-    refused_total: int
+    put_pages_total: int
+    get_pages_total: int
+    refused_pages_total: int
 
 
 class ForeignPages:
@@ -181,15 +181,15 @@ class ForeignPages:
             or not owner.flushes.has_room
             or not self._displace_ephemeral(len(put.body))
         ):
-            owner.refused_total += count
+            owner.refused_pages_total += count
             return bytes([PutResult.NOT_ACCEPTING]) * count
         pool = owner.pools[put.kind]
         stored = traffic.put_zpages(
             self._store, pool, put.serials, put.checksums, put.packed, put.body
         )
         owner.flushes.on_put(put.serials[:stored])
-        owner.put_total += stored
-        owner.refused_total += count - stored
+        owner.put_pages_total += stored
+        owner.refused_pages_total += count - stored
         return bytes([PutResult.STORED]) * stored + bytes([PutResult.NO_ROOM]) * (count - stored)
 
     def on_get(self, node: NodeId, serials: Sequence[int]) -> tuple[list[int], bytes]:
@@ -197,7 +197,7 @@ class ForeignPages:
         owner = self._owners.get(node)
         if owner is None:
             return [0] * len(serials), b""
-        owner.get_total += len(serials)
+        owner.get_pages_total += len(serials)
         packed, pieces = traffic.get_zpages(self._store, owner.pools[PoolKind.PERSISTENT], serials)
         if 0 not in packed:
             return packed, b"".join(pieces)
@@ -243,9 +243,9 @@ class ForeignPages:
                 node=owner.node,
                 incarnation=owner.incarnation,
                 pages=self._count(owner),
-                put_total=owner.put_total,
-                get_total=owner.get_total,
-                refused_total=owner.refused_total,
+                put_pages_total=owner.put_pages_total,
+                get_pages_total=owner.get_pages_total,
+                refused_pages_total=owner.refused_pages_total,
             )
             for owner in self._owners.values()
         )

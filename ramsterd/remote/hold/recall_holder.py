@@ -30,7 +30,7 @@ class HolderRecallStatistics:
     """Whether pages are asked to leave, how many more than the bounds are here, and how often it began."""
 
     is_active: bool
-    pages_over: int
+    recall_pages: int
     recalls_total: int
 
 
@@ -124,6 +124,6 @@ class HolderRecall:
         """Return a snapshot."""
         return HolderRecallStatistics(
             is_active=self._is_active,
-            pages_over=self._pages_over() if self._is_active else 0,
+            recall_pages=self._pages_over() if self._is_active else 0,
             recalls_total=self._recalls,
         )

@@ -71,7 +71,7 @@ class TrustedAgain:
 class TrustStatistics:
     """One peer: its bad copies, and what it may have."""
 
-    bad_total: dict[BadCopy, int]
+    bad_copies_total: dict[BadCopy, int]
     # For how long it gets no new pages; 0: it may get some.
     distrusted_seconds: float
     unproven_pages: int
@@ -206,7 +206,7 @@ class Trust:
         """Return a snapshot, by peer."""
         return {
             node: TrustStatistics(
-                bad_total=dict(peer.bad),
+                bad_copies_total=dict(peer.bad),
                 distrusted_seconds=max(0.0, peer.backoff.until - now),
                 unproven_pages=peer.unproven,
                 credit_pages=peer.credit,

@@ -49,12 +49,12 @@ class LeafFetch:
         self._fetch_seconds_max = fetch_seconds_max
         self._under_way: dict[PendingGet, int] = {}
         # The sum of these: pages that were asked for and have not come.
-        self.pages_under_way = 0
+        self.pages_in_flight = 0
 
     @property
     def may_fetch(self) -> bool:
         """Whether few enough pages are under way to ask for more."""
-        return self.pages_under_way < UNDER_WAY_PAGES_MAX
+        return self.pages_in_flight < UNDER_WAY_PAGES_MAX
 
     def fetch_leaf(
         self, leaf: int, is_wanted: Callable[[int], bool], now: float, *, bytes_max: int
@@ -85,7 +85,7 @@ class LeafFetch:
             return Fetched(0, 0, is_cut)
         pending = self._pending(page_object.pool, page_object.object_id, index, now)
         self._under_way[pending] = len(elsewhere)
-        self.pages_under_way += len(elsewhere)
+        self.pages_in_flight += len(elsewhere)
         self._fetches.wait(pending, RunOfPages([], elsewhere, 0))
         return Fetched(len(elsewhere), zpage_bytes, is_cut)
 
@@ -97,12 +97,12 @@ class LeafFetch:
         """Return what is free below a part of the budget, when all that is under way has come, uncompressed."""
         zbud = self._store.zbud
         free_bytes = int(watermark * zbud.budget_bytes) - zbud.used_bytes
-        return free_bytes - self.pages_under_way * PAGE_BYTES
+        return free_bytes - self.pages_in_flight * PAGE_BYTES
 
     def on_done(self, pending: PendingGet) -> bool:
         """Whether a get that ended was one of ours."""
         pages = self._under_way.pop(pending, 0)
-        self.pages_under_way -= pages
+        self.pages_in_flight -= pages
         return pages > 0
 
     def adopt(self, pending: PendingGet, is_wanted: Callable[[int], bool]) -> int:

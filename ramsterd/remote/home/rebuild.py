@@ -37,7 +37,7 @@ class RebuildStatistics:
     """Pages with fewer copies than asked, and what was done."""
 
     pages_at_risk: int
-    rebuilt_total: int
+    rebuilt_pages_total: int
     # An estimate, from the rate of the last ticks; None: nothing moves.
     seconds_left: float | None
 
@@ -122,7 +122,7 @@ class Rebuilder:
     @property
     def is_busy(self) -> bool:
         """Whether pages are on their way home or the queue gets shorter, so that there is more to do soon."""
-        return self._leaf_fetch.pages_under_way > 0 or (self._has_settled and bool(self._rows))
+        return self._leaf_fetch.pages_in_flight > 0 or (self._has_settled and bool(self._rows))
 
     def _bring_home(self, now: float) -> None:
         takers = self._surroundings.room(now)
@@ -167,6 +167,6 @@ class Rebuilder:
         at_risk = max(len(self._rows), pages_unswept)
         return RebuildStatistics(
             pages_at_risk=at_risk,
-            rebuilt_total=self._rebuilt,
+            rebuilt_pages_total=self._rebuilt,
             seconds_left=at_risk / self._rate if self._rate >= 1 else (None if at_risk else 0.0),
         )

@@ -37,9 +37,9 @@ ROWS_LOOKED_AT_MAX: Final = 1 << 16
 class OwnerRecallStatistics:
     """Pages that holders recall: still there, asked for, and taken back."""
 
-    pages_over: int
-    pages_under_way: int
-    returned_total: int
+    recall_pages: int
+    pages_in_flight: int
+    recalled_pages_total: int
 
 
 class OwnerRecall:
@@ -91,7 +91,7 @@ class OwnerRecall:
     @property
     def is_busy(self) -> bool:
         """Whether there is more to take back soon."""
-        return bool(self._bounds) and (self._has_more or self._leaf_fetch.pages_under_way > 0)
+        return bool(self._bounds) and (self._has_more or self._leaf_fetch.pages_in_flight > 0)
 
     def on_tick(self, now: float) -> None:
         """Take back one tick's share."""
@@ -104,7 +104,7 @@ class OwnerRecall:
 
     def _take_back(self, now: float) -> None:
         """Look through some rows for pages of holders that have too many."""
-        under_way = self._leaf_fetch.pages_under_way
+        under_way = self._leaf_fetch.pages_in_flight
         self._over = {
             each.id: each.pages - pages_max - under_way for each, pages_max in self._bounds.values()
         }
@@ -199,7 +199,7 @@ class OwnerRecall:
     def statistics(self) -> OwnerRecallStatistics:
         """Return a snapshot."""
         return OwnerRecallStatistics(
-            pages_over=sum(max(0, each.pages - most) for each, most in self._bounds.values()),
-            pages_under_way=self._leaf_fetch.pages_under_way,
-            returned_total=self._returned,
+            recall_pages=sum(max(0, each.pages - most) for each, most in self._bounds.values()),
+            pages_in_flight=self._leaf_fetch.pages_in_flight,
+            recalled_pages_total=self._returned,
         )

@@ -32,8 +32,8 @@ class RepatriateStatistics:
     """Pages that came home for good."""
 
     is_active: bool
-    pages_under_way: int
-    repatriated_total: int
+    pages_in_flight: int
+    repatriated_pages_total: int
 
 
 class Repatriator:
@@ -115,8 +115,8 @@ class Repatriator:
         """Return a snapshot."""
         return RepatriateStatistics(
             is_active=self._is_active,
-            pages_under_way=self._leaf_fetch.pages_under_way,
-            repatriated_total=self._repatriated,
+            pages_in_flight=self._leaf_fetch.pages_in_flight,
+            repatriated_pages_total=self._repatriated,
         )
 
     def _room_bytes(self) -> int:

@@ -32,8 +32,8 @@ class PutRateStatistics:
     # As its last STATUS said; 0: none.
     bytes_per_second: int
     # How often a PUT used up what there was, and how long the peer was passed over for that.
-    closed_total: int
-    closed_seconds_total: float
+    throttled_total: int
+    throttled_seconds_total: float
 
 
 @dataclass(slots=True)
@@ -94,8 +94,8 @@ class PutRate(Alarm):
         return {
             node: PutRateStatistics(
                 bytes_per_second=bucket.bytes_per_second,
-                closed_total=bucket.closed,
-                closed_seconds_total=bucket.closed_seconds,
+                throttled_total=bucket.closed,
+                throttled_seconds_total=bucket.closed_seconds,
             )
             for node, bucket in self._buckets.items()
         }

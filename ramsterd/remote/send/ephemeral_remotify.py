@@ -61,12 +61,12 @@ class EphemeralRemotifyStatistics:
 
     requests_in_flight: int
     pages_in_flight: int
-    stored_total: int
+    stored_pages_total: int
     stored_zpage_bytes_total: int
-    refused_total: int
-    unknown_total: int
+    refused_pages_total: int
+    unknown_pages_total: int
     # Forgotten, because the holder keeps fewer than we counted, or because rows or leaves ran short.
-    forgotten_total: int
+    forgotten_pages_total: int
 
 
 class EphemeralRemotifier:
@@ -289,11 +289,11 @@ class EphemeralRemotifier:
         return EphemeralRemotifyStatistics(
             requests_in_flight=len(self._in_flight),
             pages_in_flight=sum(len(put.shipment.serials) for put in self._in_flight.values()),
-            stored_total=self._stored,
+            stored_pages_total=self._stored,
             stored_zpage_bytes_total=self._stored_zpage_bytes,
-            refused_total=self._refused,
-            unknown_total=self._unknown,
-            forgotten_total=self._forgotten,
+            refused_pages_total=self._refused,
+            unknown_pages_total=self._unknown,
+            forgotten_pages_total=self._forgotten,
         )
 
     def check_invariants(self) -> None:

@@ -58,12 +58,12 @@ class RemotifyStatistics:
 
     requests_in_flight: int
     pages_in_flight: int
-    stored_total: int
+    stored_pages_total: int
     stored_zpage_bytes_total: int
-    refused_total: int
-    unknown_total: int
-    overtaken_total: int
-    stored_by_node: dict[NodeId, int]
+    refused_pages_total: int
+    unknown_pages_total: int
+    overtaken_pages_total: int
+    node_stored_pages_total: dict[NodeId, int]
     put_rate: dict[NodeId, PutRateStatistics]
     ephemeral: EphemeralRemotifyStatistics
 
@@ -122,7 +122,7 @@ class Remotifier:
         self._refused = 0
         self._unknown = 0
         self._overtaken = 0
-        self._stored_by_node: dict[NodeId, int] = {}
+        self._node_stored_pages_total: dict[NodeId, int] = {}
 
     def drop_first(self, now: float) -> bool:
         """Above the high watermark, drop what is not sent to a peer; return whether memory was freed.
@@ -330,7 +330,9 @@ class Remotifier:
         count = len(leaving.serials)
         self._stored += count
         self._stored_zpage_bytes += len(leaving.body)
-        self._stored_by_node[holder.node] = self._stored_by_node.get(holder.node, 0) + count
+        self._node_stored_pages_total[holder.node] = (
+            self._node_stored_pages_total.get(holder.node, 0) + count
+        )
         self._refusals.on_stored(holder.node)
 
     def on_unknown(self, request_id: int, now: float) -> None:
@@ -406,12 +408,12 @@ class Remotifier:
         return RemotifyStatistics(
             requests_in_flight=len(self._in_flight) + ephemeral.requests_in_flight,
             pages_in_flight=pages_in_flight + ephemeral.pages_in_flight,
-            stored_total=self._stored,
+            stored_pages_total=self._stored,
             stored_zpage_bytes_total=self._stored_zpage_bytes,
-            refused_total=self._refused,
-            unknown_total=self._unknown,
-            overtaken_total=self._overtaken,
-            stored_by_node=dict(self._stored_by_node),
+            refused_pages_total=self._refused,
+            unknown_pages_total=self._unknown,
+            overtaken_pages_total=self._overtaken,
+            node_stored_pages_total=dict(self._node_stored_pages_total),
             put_rate=self._put_rate.statistics(),
             ephemeral=ephemeral,
         )

@@ -53,9 +53,9 @@ class Replication:
 class ReplicateStatistics:
     """Who waits, and how requests ended."""
 
-    waiting: int
-    stored_total: int
-    failed_total: int
+    waiting_replications: int
+    stored_replications_total: int
+    failed_replications_total: int
 
 
 class Replicator:
@@ -286,5 +286,7 @@ class Replicator:
     def statistics(self) -> ReplicateStatistics:
         """Return a snapshot."""
         return ReplicateStatistics(
-            waiting=len(self._waiting), stored_total=self._stored, failed_total=self._failed
+            waiting_replications=len(self._waiting),
+            stored_replications_total=self._stored,
+            failed_replications_total=self._failed,
         )

@@ -87,9 +87,9 @@ class Watcher:
     def end(self) -> None:
         """Look at the whole."""
         statistics = self._swim.statistics()
-        assert sum(statistics.nodes.values()) == NODES - 1
+        assert sum(statistics.members.values()) == NODES - 1
         assert statistics.gossip_rows <= NODES
-        if statistics.refuted_total:
+        if statistics.refutations_total:
             self.outcomes.add("denied")
 
     def _perform(self, effects: Sequence[Effect]) -> None:

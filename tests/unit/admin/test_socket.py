@@ -125,7 +125,7 @@ async def test_silent_clients_keep_nobody_out(tmp_path: Path) -> None:
         assert (await ask(busy, ECHO))["ok"]
         statistics = server.statistics()
         assert statistics.connections <= CONNECTIONS_MAX
-        assert statistics.connections_displaced_total >= 3
+        assert statistics.displaced_connections_total >= 3
         for stream in (*silent, busy):
             await stream.aclose()
 
@@ -193,10 +193,10 @@ async def are_too_many(path: Path) -> None:
 )
 async def test_nothing_is_left_of_a_client_that(ending: Ending, tmp_path: Path) -> None:
     async def end_one(server: ControlServer) -> None:
-        before = server.statistics().connections_total
+        before = server.statistics().accepted_connections_total
         await ending(path)
         statistics = server.statistics()
-        while statistics.connections or statistics.connections_total == before:
+        while statistics.connections or statistics.accepted_connections_total == before:
             await trio.testing.wait_all_tasks_blocked()
             statistics = server.statistics()
         await trio.testing.wait_all_tasks_blocked()

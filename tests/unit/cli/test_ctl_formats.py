@@ -90,15 +90,20 @@ def test_a_shrink_that_stopped_short_says_how_much_room_there_is_for_writes() ->
         "foreign_bytes": 0,
     }
     assert format_memory(now) == (
-        "stopped on the way to 16 MiB: 46 MiB are in use, and no peer takes the rest; 0 B of it are pages of"
+        "stopped on the way to 16 MiB: 46 MiB are in use, and no peer has room for the rest; 0 B of it are pages of"
         " other nodes. The budget is 54 MiB, with 8 MiB of room for writes"
     )
-    assert format_resize(now) == ", stopped on the way to 16 MiB: no peer takes the rest"
+    assert format_resize(now) == ", stopped on the way to 16 MiB: no peer has room for the rest"
 
 
 def trust(*, missing: int, seconds: float = 0.0) -> dict[str, Any]:
     bad = {"missing": missing, "damaged": 3, "disowned": 0}
-    return {"bad_total": bad, "distrusted_seconds": seconds, "unproven_pages": 0, "credit_pages": 9}
+    return {
+        "bad_copies_total": bad,
+        "distrusted_seconds": seconds,
+        "unproven_pages": 0,
+        "credit_pages": 9,
+    }
 
 
 def test_bad_copies_stand_beside_the_node_that_kept_them() -> None:
@@ -108,10 +113,11 @@ def test_bad_copies_stand_beside_the_node_that_kept_them() -> None:
 
 
 def test_the_status_names_who_lost_pages_and_how_long_it_gets_none() -> None:
-    nodes = {"nodes": [row(2, is_linked=True, free_bytes=1), row(3, is_linked=True, free_bytes=1)]}
     engine = {
-        "nodes": nodes,
-        "trust": {"2": trust(missing=40, seconds=3.7), "3": {**trust(missing=0), "bad_total": {}}},
+        "trust": {
+            "beta": trust(missing=40, seconds=3.7),
+            "gamma": {**trust(missing=0), "bad_copies_total": {}},
+        },
     }
     assert format_bad_copies(engine) == [
         "bad       pages at beta: 40 missing, 3 damaged, 0 disowned; it gets no new pages for 4 s"

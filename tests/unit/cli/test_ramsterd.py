@@ -20,7 +20,7 @@ def check_config(folder: Path, more: str) -> Result:
 def test_check_config_warns_of_what_is_hardly_meant(tmp_path: Path) -> None:
     result = check_config(tmp_path, "")
     assert result.exit_code == 0
-    warning = f"{tmp_path}/ramsterd.toml: warning: found 2 [[export]] and no door to it"
+    warning = f"{tmp_path}/ramsterd.toml: warning: found 2 [[export]] and no endpoint for clients"
     assert warning in result.stderr
     assert "warning" not in result.stdout
 

@@ -14,13 +14,13 @@ STATUS = {
         {"name": "swap0", "size_bytes": 1 << 30, "pages": 0, "state": "lost", "lost_at": 86_400},
         {"name": "tmp", "size_bytes": 4096, "pages": 1, "state": "used", "lost_at": 0},
     ],
-    "marks": {
+    "state_file": {
         "lost": [
             {"name": "swap0", "user": None, "lost_at": 86_400},
             {"name": "spill", "user": 1000, "lost_at": 86_400},
         ],
-        "written_total": 1,
-        "failed_total": 1,
+        "writes_total": 1,
+        "failed_writes_total": 1,
         "problem": "/s/state.json: no space left on device",
     },
 }
@@ -63,7 +63,7 @@ def test_exports_shows_states_and_what_to_type() -> None:
 
 def test_exports_are_also_told_as_json() -> None:
     shown = json.loads(run(exports_command(Daemon(STATUS).ask), "--json").output)
-    assert shown == {"exports": STATUS["exports"], "lost": STATUS["marks"]["lost"]}  # type: ignore[index]  # a literal
+    assert shown == {"exports": STATUS["exports"], "lost": STATUS["state_file"]["lost"]}  # type: ignore[index]  # a literal
 
 
 def test_a_reset_asks_until_it_is_on_disk() -> None:

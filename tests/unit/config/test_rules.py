@@ -239,7 +239,10 @@ def test_tmem_has_a_socket_of_its_own() -> None:
 
 def test_exports_without_a_door_are_doubted() -> None:
     (first, second) = doubts(daemon(DAEMON), cluster(CLUSTER))
-    assert first == "found 2 [[export]] and no door to it, expected socket or listen in [nbd]"
+    assert (
+        first
+        == "found 2 [[export]] and no endpoint for clients, expected socket or listen in [nbd]"
+    )
     assert "ramsterctl has no way" in second
     doors = '[nbd]\nlisten = "127.0.0.1:9"\n[control]\nsocket = "c"\n'
     assert doubts(daemon(DAEMON + doors), cluster(CLUSTER)) == []

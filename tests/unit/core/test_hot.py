@@ -14,9 +14,13 @@ def test_a_run_of_every_sort_of_page_comes_back(store: Store, pool: PoolId) -> N
     assert put_run(store, pool, 62, pages) == 5
     assert read(store, pool, 61, 7) == [None, *pages, None]
     found = store.statistics()
-    assert (found.put_total, found.put_zero_total, found.put_same_filled_total) == (5, 1, 1)
-    assert found.put_raw_total == 1
-    assert (found.get_local_total, found.get_hole_total) == (5, 2)
+    assert (
+        found.put_pages_total,
+        found.put_zero_pages_total,
+        found.put_same_filled_pages_total,
+    ) == (5, 1, 1)
+    assert found.put_raw_pages_total == 1
+    assert (found.get_local_pages_total, found.get_hole_pages_total) == (5, 2)
     assert found.rows == 4
     assert sum(found.zpages.values()) == 3
     assert found.put_zpage_bytes_total == found.zpage_bytes[Family.OWN_PERSISTENT]
@@ -61,8 +65,8 @@ def test_flipped_bit_is_caught(store: Store, pool: PoolId) -> None:
     assert (found.lost_count, found.elsewhere) == (1, [])
     assert store.get(pool, OBJECT, 1, 1).lost_count == 1
     statistics = store.statistics()
-    assert (statistics.corrupt_total, statistics.lost_total) == (1, 1)
-    assert statistics.get_lost_total == 2
+    assert (statistics.corrupt_pages_total, statistics.lost_pages_total) == (1, 1)
+    assert statistics.get_lost_pages_total == 2
     store.check_invariants()
 
 
@@ -86,8 +90,8 @@ def test_a_flipped_bit_in_an_ephemeral_page_is_a_miss(store: Store, cache: PoolI
     flip_a_bit(store, cache, 0)
     found = store.get(cache, OBJECT, 0, 1)
     assert (found.pages, found.lost_count) == ([None], 0)
-    assert store.statistics().corrupt_total == 1
-    assert store.statistics().get_hole_total == 1
+    assert store.statistics().corrupt_pages_total == 1
+    assert store.statistics().get_hole_pages_total == 1
     store.check_invariants()
 
 

@@ -12,7 +12,7 @@ def test_persistent_pages_displace_ephemeral_ones_and_never_the_reverse(
     count = 2 * MIB // PAGE_BYTES
     for index in range(0, 2 * count, 32):
         assert put_run(store, cache, index, make_run(PAGE_BYTES, 32, index)) == 32
-    assert store.statistics().evicted_total >= count
+    assert store.statistics().evicted_pages_total >= count
     assert fill_up(store, pool, PAGE_BYTES) == count
     assert put_run(store, cache, 0, [make_page(PAGE_BYTES)]) == 0
     assert read(store, cache, 0, 2 * count) == [None] * 2 * count

@@ -14,7 +14,7 @@ def test_after_a_flush_every_get_misses(store: Store, pool: PoolId) -> None:
     assert store.flush(pool, OBJECT, 0, 1 << 40) == 80
     assert store.flush(pool, b"no object", 0, 1) == 0
     store.check_invariants()
-    assert store.statistics().flushed_total == 100
+    assert store.statistics().flushed_pages_total == 100
     assert store.zbud.used_bytes == 0
 
 
@@ -63,7 +63,7 @@ def test_a_refused_put_of_a_disk_leaves_what_was_there(store: Store) -> None:
     put_run(store, disk, 0, make_run(700, 2))
     assert not store.refuse(disk, OBJECT, 1, 2)
     assert read(store, disk, 0, 3) == [*make_run(700, 2), None]
-    assert store.statistics().lost_total == 0
+    assert store.statistics().lost_pages_total == 0
 
 
 def test_a_lost_page_is_whole_again_when_it_is_put_or_flushed(store: Store, pool: PoolId) -> None:

@@ -171,7 +171,7 @@ def test_clean_copies_are_dropped_for_any_page_of_ours(node: Node) -> None:
     node.put(100, make_run(PAGE_BYTES, 512))
     node.store.check_invariants()
     assert len(node.elsewhere(0, 64)) == 64
-    assert node.store.statistics().evicted_total == 0
+    assert node.store.statistics().evicted_pages_total == 0
 
 
 def test_pages_that_only_a_dead_holder_had_are_lost(node: Node) -> None:
@@ -180,7 +180,7 @@ def test_pages_that_only_a_dead_holder_had_are_lost(node: Node) -> None:
     assert node.lose(A) == 5
     found = node.store.get(node.pool, OBJECT, 0, 5)
     assert (found.pages, found.lost_count) == ([None] * 5, 5)
-    assert node.store.statistics().lost_total == 5
+    assert node.store.statistics().lost_pages_total == 5
     assert node.store.take_owed() == {}
 
 
@@ -334,7 +334,7 @@ def test_ephemeral_pages_of_a_dead_holder_are_holes(cache: Node) -> None:
     assert cache.lose(A) == 4
     found = cache.store.get(cache.pool, OBJECT, 0, 4)
     assert (found.pages, found.elsewhere, found.lost_count) == ([None] * 4, [], 0)
-    assert cache.store.statistics().lost_total == 0
+    assert cache.store.statistics().lost_pages_total == 0
     assert cache.store.statistics().rows == 0
 
 
@@ -347,7 +347,7 @@ def test_nothing_is_evicted_for_an_ephemeral_page_that_could_come_home(cache: No
     cache.store.zbud.trim()
     cache.store.limits = replace(cache.store.limits, high_watermark=1.0)
     assert not cache.fetch(rows[0])
-    assert cache.store.statistics().evicted_total == 0
+    assert cache.store.statistics().evicted_pages_total == 0
 
 
 # Foreign pages.

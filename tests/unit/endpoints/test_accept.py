@@ -73,7 +73,7 @@ async def test_accepting_pauses_when_descriptors_or_memory_run_out_and_goes_on(
             await trio.sleep(0.2 * ACCEPT_PAUSE_SECONDS)
             assert taken.count == 1
             nursery.cancel_scope.cancel()
-    assert caplog.text.count("accepts no NBD client for a moment: no more") == 3
+    assert caplog.text.count("cannot accept any NBD client for a moment: no more") == 3
 
 
 async def test_descriptors_that_are_short_for_an_hour_do_not_spin_and_share_a_budget_of_lines(
@@ -86,7 +86,7 @@ async def test_descriptors_that_are_short_for_an_hour_do_not_spin_and_share_a_bu
             await acceptor.run(listener, Taken())
         assert listener.accepts_count <= seconds / ACCEPT_PAUSE_SECONDS + 2
     # All of one place in the code, so the log's limiter bounds them.
-    assert {record.msg for record in caplog.records} == {"accepts no %s for a moment: %s"}
+    assert {record.msg for record in caplog.records} == {"cannot accept any %s for a moment: %s"}
 
 
 async def test_a_client_that_would_take_a_reserved_descriptor_is_told_and_closed(

@@ -51,7 +51,7 @@ def test_after_the_timeout_three_others_are_asked_once() -> None:
         (Kind.PING_REQUEST, ping.probe, ping.target)
     }
     helpers = {each.target for each in requests}
-    assert len(helpers) == len(requests) == prober.requests_total == 3
+    assert len(helpers) == len(requests) == prober.asked_indirect_probes_total == 3
     assert ping.target not in helpers
     assert asked(parts, prober) == []
 

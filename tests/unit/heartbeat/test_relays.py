@@ -52,7 +52,7 @@ def test_over_the_limit_nobody_is_pinged() -> None:
     relays = parts.relays()
     for _ in range(RELAYS_MAX + 5):
         relays.on_request(REQUEST, 0)
-    assert len(relays) == relays.relayed_total == len(parts.sent()) == RELAYS_MAX
+    assert len(relays) == relays.helped_indirect_probes_total == len(parts.sent()) == RELAYS_MAX
 
 
 def test_what_is_forgotten_ends_in_silence() -> None:

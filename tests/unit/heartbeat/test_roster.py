@@ -13,7 +13,7 @@ def test_a_suspicion_that_is_denied_is_counted_as_cleared() -> None:
     roster.accuse(ONE, 0)
     roster.on_row(row(1, UP, refutation=1), 1)
     assert (roster.accusations_total, roster.suspicions_total) == (1, 1)
-    assert (roster.suspicions_cleared_total, roster.downs_total) == (1, 0)
+    assert (roster.cleared_suspicions_total, roster.downs_total) == (1, 0)
 
 
 def test_a_confirmation_is_an_accusation_and_no_new_suspicion() -> None:
@@ -28,23 +28,23 @@ def test_a_suspicion_that_nobody_denies_ends_in_down_which_may_be_denied_too() -
     roster = Parts(5).roster
     roster.accuse(ONE, 0)
     roster.end_suspicions(roster.next_deadline())
-    assert (roster.downs_total, roster.suspicions_cleared_total) == (1, 0)
+    assert (roster.downs_total, roster.cleared_suspicions_total) == (1, 0)
     roster.on_row(row(1, UP, refutation=1), 50)
-    assert (roster.downs_cleared_total, roster.suspicions_cleared_total) == (1, 0)
+    assert (roster.cleared_downs_total, roster.cleared_suspicions_total) == (1, 0)
 
 
 def test_a_new_life_clears_nothing_of_the_old_one() -> None:
     roster = Parts(5).roster
     roster.on_row(row(1, DOWN, accuser=2), 0)
     roster.on_row(row(1, UP, incarnation=2), 1)
-    assert (roster.downs_total, roster.downs_cleared_total) == (1, 0)
+    assert (roster.downs_total, roster.cleared_downs_total) == (1, 0)
 
 
 def test_the_link_clears_a_down_in_the_same_life() -> None:
     roster = Parts(5).roster
     roster.on_row(row(1, DOWN, accuser=2), 10)
     roster.on_linked(ONE, Incarnation(1), 11)
-    assert roster.downs_cleared_total == 1
+    assert roster.cleared_downs_total == 1
 
 
 def test_one_accuser_waits_six_times_as_long_as_three() -> None:
@@ -74,7 +74,7 @@ def test_each_denial_is_higher_than_what_it_denies_and_costs_trust_in_ourselves(
     parts.roster.on_row(row(0, SUSPECT, refutation=4, accuser=1), 0)
     parts.roster.on_row(row(0, SUSPECT, refutation=4, accuser=2), 0)
     assert parts.roster.refutation == 5
-    assert parts.roster.refuted_total == 1
+    assert parts.roster.refutations_total == 1
     assert parts.awareness.multiplier == 2
     assert parts.roster.gossip.take(9) == [row(0, UP, refutation=5, accuser=0)]
 

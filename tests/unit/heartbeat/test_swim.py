@@ -100,14 +100,14 @@ def test_an_accusation_of_ourselves_is_denied(state: NodeState) -> None:
     effects = swim.on_datagram(message(1, 0, Kind.PING, accusation), now=0)
     (ack,) = sent(effects, Kind.ACK)
     assert ack.refutation == 5
-    assert swim.statistics().refuted_total == 1
+    assert swim.statistics().refutations_total == 1
     assert swim.statistics().health_multiplier == 2
 
 
 def test_what_was_said_of_an_earlier_life_of_ours_is_not_denied() -> None:
     swim = with_all_up(2)
     swim.on_datagram(message(1, 0, Kind.GOSSIP, row(0, DOWN, incarnation=0)), now=0)
-    assert swim.statistics().refuted_total == 0
+    assert swim.statistics().refutations_total == 0
 
 
 def test_a_denial_ends_a_suspicion_and_the_same_life_said_again_does_not() -> None:
@@ -131,7 +131,7 @@ def test_an_older_life_on_a_link_is_stale() -> None:
     swim = new_swim(2)
     swim.on_heard(NodeId(1), Incarnation(2), now=0)
     assert swim.on_heard(NodeId(1), Incarnation(1), now=0) == []
-    assert swim.statistics().stale_total == 1
+    assert swim.statistics().stale_news_total == 1
 
 
 def test_a_life_that_gossip_made_up_ends_at_the_next_sign_of_the_link() -> None:
@@ -217,7 +217,7 @@ def test_a_new_member_is_greeted_and_given_time() -> None:
             break
     assert 5 in {ping.target for ping in sent(effects, Kind.PING)}
     swim.on_datagram(message(5), now=100)
-    assert swim.statistics().nodes[UP] >= 1
+    assert swim.statistics().members[UP] >= 1
 
 
 def test_a_member_that_is_gone_is_probed_no_more() -> None:

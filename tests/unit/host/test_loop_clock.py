@@ -84,7 +84,9 @@ def test_a_pause_is_said_once_with_its_length(caplog: pytest.LogCaptureFixture) 
 
     run(story)
     [record] = caplog.records
-    assert record.getMessage().startswith("ramsterd did not run for 6.0 s (stopped, suspended, or")
+    assert record.getMessage().startswith(
+        "the system did not run ramsterd for 6.0 s (stopped, suspended, or"
+    )
 
 
 async def test_another_clock_knows_no_pauses(autojump_clock: trio.testing.MockClock) -> None:

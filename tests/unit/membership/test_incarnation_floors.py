@@ -56,7 +56,7 @@ def test_outcomes_are_counted() -> None:
     floors = Floors()
     say(floors, CLOCK + 5)
     say(floors, CLOCK + 6)
-    assert floors.statistics(ours=OURS).outcomes_total == {
+    assert floors.statistics(ours=OURS).heard_total == {
         FloorOutcome.ADOPTED: 1,
         FloorOutcome.NOTED: 0,
         FloorOutcome.DISBELIEVED: 0,

@@ -132,7 +132,7 @@ async def test_a_node_with_pages_at_a_peer_goes_on_and_notes_what_it_heard(
         assert link_of(gamma, BETA) == 100
         assert gamma.pages_here()
         assert beta.peers.own_incarnation.statistics().newest == 900
-        assert "node n1 refuses this node until ramsterd is started again" in caplog.text
+        assert "node n1 refuses this node until ramsterd is restarted" in caplog.text
         assert beta.get(full - 1) is not None
 
 

@@ -138,7 +138,7 @@ def test_one_who_is_contested_may_go_and_may_not_speak() -> None:
     with pytest.raises(RemoteProtocolError, match="before both said HELLO"):
         connection.on_greeting(decode_one(HELLO_FRAME))
     goodbye = make_frame(LinkType.GOODBYE, table=encode_reason("bye"))
-    assert connection.on_greeting(decode_one(goodbye)) == [Closed("they said goodbye: bye")]
+    assert connection.on_greeting(decode_one(goodbye)) == [Closed("the peer said goodbye: bye")]
     connection.on_present_ended(now=5.0)
     assert connection.on_deadline(now=9.0) == []
     connection.check_invariants()
@@ -149,7 +149,7 @@ def test_a_probe_is_answered_at_once_and_however_many_come_together_once() -> No
     probe = make_frame(LinkType.PROBE)
     assert give(connection, probe, reply(1), probe) == ([], [Send(LinkType.KEEPALIVE)])
     goodbye = make_frame(LinkType.GOODBYE, table=encode_reason("bye"))
-    assert give(connection, probe, goodbye)[1] == [Closed("they said goodbye: bye")]
+    assert give(connection, probe, goodbye)[1] == [Closed("the peer said goodbye: bye")]
 
 
 def test_only_an_open_link_is_probed() -> None:
@@ -173,7 +173,7 @@ def test_a_refused_hello_is_told_with_its_reason(is_dialer: bool) -> None:
 def test_a_rejection_closes_with_their_reason() -> None:
     connection = make_connection(is_dialer=True)
     frame = decode_one(make_frame(LinkType.REJECT, table=encode_reason("a second link")))
-    assert connection.on_greeting(frame) == [Closed("they rejected us: a second link")]
+    assert connection.on_greeting(frame) == [Closed("the peer refused this node: a second link")]
 
 
 @pytest.mark.parametrize(
@@ -278,7 +278,7 @@ def test_a_goodbye_ends_the_link_after_the_frames_before_it() -> None:
     goodbye = make_frame(LinkType.GOODBYE, table=encode_reason("maintenance"))
     assert give(connection, reply(7), goodbye, make_frame(ASK, request_id=9)) == (
         [7],
-        [Closed("they said goodbye: maintenance")],
+        [Closed("the peer said goodbye: maintenance")],
     )
 
 

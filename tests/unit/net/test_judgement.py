@@ -47,7 +47,7 @@ def test_a_byte_over_the_present_link_keeps_it() -> None:
     doubt = begin(present)
     present.bytes_received += 1
     assert judge_second_link(cast("Link", present), doubt=doubt, now=6.0) == Refused(
-        "a second link: node 2 is connected already"
+        "a second link of this node: the first one is open"
     )
 
 

@@ -69,7 +69,10 @@ class Story:
         """Wait until as many connections have come and gone."""
         while True:
             statistics = self.mesh.listener_statistics()
-            if statistics.accepted_total == before + count and not statistics.greetings:
+            if (
+                statistics.accepted_connections_total == before + count
+                and not statistics.greeting_connections
+            ):
                 break
             await trio.testing.wait_all_tasks_blocked()
         while self.mesh.links:
@@ -191,7 +194,7 @@ async def assert_nothing_left(story: Story, ending: Ending) -> None:
 
 
 async def end_one(story: Story, ending: Ending) -> None:
-    before = story.mesh.listener_statistics().accepted_total
+    before = story.mesh.listener_statistics().accepted_connections_total
     await story.wait_over(before, await ending(story))
 
 

@@ -47,7 +47,7 @@ async def test_only_those_that_have_not_greeted_count(
         (message,) = caplog.messages
         assert message == (
             "a connection from an unknown address ended after 0.0 s without a link:"
-            " it gave way: too many have not greeted yet, most of them from its address"
+            " closed to make room: too many connections without a greeting, most of them from its address"
         )
         await trio.sleep(1)
         assert len(listener.greetings) == 0

@@ -120,7 +120,7 @@ async def test_a_stopped_node_says_goodbye_and_is_dialled_again_when_it_is_back(
         await start_all(nursery, [one, two])
         one.scope.cancel()
         await trio.testing.wait_all_tasks_blocked()
-        assert two.diary.lost == [(1, "they said goodbye: this node closes the link")]
+        assert two.diary.lost == [(1, "the peer said goodbye: this node closes the link")]
         assert two.links() == []
         await trio.sleep(60)
         again = Node(1, one.network, one.members, make_hello(1, incarnation=5000))
@@ -179,7 +179,7 @@ async def test_a_handshake_mismatch_is_logged_on_both_sides(
         assert one.links() == two.links() == []
         messages = [record.getMessage() for record in caplog.records]
         assert any(m.startswith("refused node 2 (node2): ") and reason in m for m in messages)
-        assert any("they rejected us: " in m and reason in m for m in messages)
+        assert any("the peer refused this node: " in m and reason in m for m in messages)
         [(why, told)] = one.no_link.values()
         assert why is LinkState.REFUSED_HERE
         assert reason in told
@@ -204,7 +204,7 @@ async def test_a_second_link_is_refused_as_long_as_the_first_lives(
         await start_all(nursery, [one, two])
         answer = await knock(one.network, two.hello)
         assert answer[3] == LinkType.REJECT
-        assert b"a second link: node 2 is connected already" in answer
+        assert b"a second link of this node: the first one is open" in answer
         older = await knock(one.network, make_hello(2, incarnation=3))
         assert older[3] == LinkType.REJECT
         assert one.diary.calls == two.diary.calls == ["up"]

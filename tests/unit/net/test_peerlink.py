@@ -193,7 +193,7 @@ async def test_a_closed_link_says_goodbye_after_all_that_was_posted(
         pair.one.post(TELL, body=[b"last words"])
         pair.one.close("maintenance")
         pair.one.post(TELL, body=[b"too late"])
-    assert two.lost == [(1, "they said goodbye: maintenance")]
+    assert two.lost == [(1, "the peer said goodbye: maintenance")]
     assert one.lost == [(2, "maintenance")]
     assert [frame.body for frame in two.frames] == [b"last words"]
 
@@ -207,7 +207,7 @@ async def test_a_cancelled_link_says_goodbye(autojump_clock: trio.testing.MockCl
             stopped.start_soon(pair.one.run)
             await trio.testing.wait_all_tasks_blocked()
             stopped.cancel_scope.cancel()
-    assert two.lost == [(1, "they said goodbye: this node closes the link")]
+    assert two.lost == [(1, "the peer said goodbye: this node closes the link")]
     assert one.calls == ["up", "lost"]
 
 
@@ -228,7 +228,7 @@ async def test_a_refusal_is_known_to_both_sides_and_opens_neither(
         nursery.start_soon(run, "dialing", dialing)
     assert reasons == {
         "accepting": "refused: cluster 'b', ours is 'a'",
-        "dialing": "they rejected us: cluster 'b', ours is 'a'",
+        "dialing": "the peer refused this node: cluster 'b', ours is 'a'",
     }
     assert one.calls == two.calls == []
 
@@ -318,7 +318,7 @@ async def test_frames_refused_together_with_a_goodbye_still_end_the_link_once(
         link.request(ASK, request_id=1, deadline=trio.current_time() + 1)
         peer.say(make_frame(TELL), make_frame(LinkType.GOODBYE, table=encode_reason("stop")))
     assert diary.calls == ["up", "frames", "failed", "lost"]
-    assert diary.lost == [(2, "they said goodbye: stop")]
+    assert diary.lost == [(2, "the peer said goodbye: stop")]
 
 
 async def test_the_handler_may_close_a_link_as_it_opens(
@@ -360,7 +360,7 @@ async def test_a_peer_that_closes_without_a_word_is_lost(
     async with trio.open_nursery() as nursery:
         _, peer = await open_played(nursery, diary)
         peer.stream.close()
-    assert diary.lost == [(2, "they closed the connection")]
+    assert diary.lost == [(2, "the peer closed the connection")]
 
 
 async def test_a_cut_while_the_writer_waits_ends_the_link(
@@ -445,7 +445,7 @@ async def test_a_peer_that_does_not_read_is_dropped_at_the_bound(
         await trio.testing.wait_all_tasks_blocked()
     ((node, reason),) = diary.lost
     assert node == 2
-    assert reason.startswith("they do not read: 10")
+    assert reason.startswith("the peer does not read: 10")
     assert link.send_queue_bytes == 0
 
 

@@ -55,7 +55,10 @@ async def test_an_expired_certificate_is_refused(
 ) -> None:
     pair = Pair(tls(authority, "node1"), tls(authority, "node2", days=-1))
     await check_refused(
-        pair, caplog, "certificate has expired", "they refused us: our certificate has expired"
+        pair,
+        caplog,
+        "certificate has expired",
+        "the peer refused this node: our certificate has expired",
     )
 
 
@@ -64,7 +67,10 @@ async def test_an_expired_listener_is_refused(
 ) -> None:
     pair = Pair(tls(authority, "node1", days=-1), tls(authority, "node2"))
     await check_refused(
-        pair, caplog, "they refused us: our certificate has expired", "certificate has expired"
+        pair,
+        caplog,
+        "the peer refused this node: our certificate has expired",
+        "certificate has expired",
     )
 
 
@@ -78,7 +84,7 @@ async def test_a_certificate_of_a_foreign_ca_is_refused(
     await check_refused(
         pair,
         caplog,
-        "their certificate is refused",
+        "the peer's certificate is not valid here",
         "our certificate is of a CA that is not theirs",
     )
 
@@ -93,7 +99,10 @@ async def test_no_certificate_is_refused(
     transport = TlsTransport(type(bare)(client=client, server=bare.server))
     pair = Pair(tls(authority, "node1"), transport)
     await check_refused(
-        pair, caplog, "they showed no certificate", "they refused us: we showed no certificate"
+        pair,
+        caplog,
+        "they showed no certificate",
+        "the peer refused this node: we showed no certificate",
     )
 
 
@@ -144,7 +153,7 @@ async def test_a_listener_with_another_name_is_refused(
         await until(
             lambda: (
                 f"refused node 1 (node1): {reason}" in caplog.text
-                and f"link lost: they rejected us: {reason}" in caplog.text
+                and f"link lost: the peer refused this node: {reason}" in caplog.text
             ),
             lambda: caplog.text,
         )
@@ -190,7 +199,7 @@ async def test_a_second_link_of_a_connected_node_is_refused(
             await until(
                 lambda: (
                     f"refused node 2 (node2): {reason}" in caplog.text
-                    and f"they rejected us: {reason}" in caplog.text
+                    and f"the peer refused this node: {reason}" in caplog.text
                 ),
                 lambda: caplog.text,
             )
@@ -203,7 +212,7 @@ async def test_plaintext_to_a_tls_listener_is_refused(
 ) -> None:
     pair = Pair(tls(authority, "node1"), TcpTransport())
     await check_refused(
-        pair, caplog, "they speak no TLS", "they closed the connection before HELLO: they may"
+        pair, caplog, "they speak no TLS", "the peer closed the connection before HELLO: they may"
     )
 
 
@@ -305,7 +314,7 @@ async def test_what_is_blocked_goes_first_and_whole(authority: Authority) -> Non
 
 def test_an_unknown_reason_is_still_told() -> None:
     assert why(OSError("odd"), "receiving failed") == "receiving failed: odd"
-    assert why(ssl.SSLEOFError(), "x") == "x: they closed the connection"
+    assert why(ssl.SSLEOFError(), "x") == "x: the peer closed the connection"
 
 
 @pytest.mark.parametrize("data", [b"", b"first words"])

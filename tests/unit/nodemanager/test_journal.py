@@ -23,9 +23,13 @@ PEER, LIFE = NodeId(3), Incarnation(100)
     [
         (NodeUp(PEER, LIFE), logging.INFO, "node gamma is up, incarnation 100"),
         (NodeSuspected(PEER, LIFE, "quiet"), logging.WARNING, "node gamma is suspect: quiet"),
-        (NodeCleared(PEER, LIFE), logging.INFO, "node gamma is up as before"),
+        (NodeCleared(PEER, LIFE), logging.INFO, "node gamma is up again"),
         (NodeDraining(PEER, LIFE), logging.INFO, "node gamma is draining"),
-        (NodeDown(PEER, None, "quiet"), logging.WARNING, "node gamma is down, never heard: quiet"),
+        (
+            NodeDown(PEER, None, "quiet"),
+            logging.WARNING,
+            "node gamma is down, it was never upquiet",
+        ),
         (
             NodeDown(PEER, LIFE, "quiet"),
             logging.WARNING,
@@ -35,7 +39,7 @@ PEER, LIFE = NodeId(3), Incarnation(100)
         (
             NewIncarnation(PEER, LIFE, Incarnation(200)),
             logging.WARNING,
-            "node gamma was restarted and lost all it held: incarnation 200 after 100",
+            "node gamma has restarted: all pages that it held are gone: incarnation 200 after 100",
         ),
     ],
     ids=lambda value: type(value).__name__ if not isinstance(value, str | int) else "",

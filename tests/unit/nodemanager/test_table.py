@@ -118,7 +118,7 @@ def test_an_older_incarnation_is_ignored_and_counted() -> None:
     assert table.on_link_up(PEER, OLD, now=2) == []
     assert table.on_goodbye(PEER, OLD, now=2) == []
     assert (table.state(PEER), table.incarnation(PEER)) == (NodeState.UP, NEW)
-    assert table.statistics().stale_total == 3
+    assert table.statistics().stale_incarnations_total == 3
 
 
 def test_a_stale_link_does_not_count_as_open() -> None:

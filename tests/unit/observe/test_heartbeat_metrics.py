@@ -8,22 +8,22 @@ from heartbeat.service import HeartbeatStatistics
 from heartbeat.statistics import SwimStatistics
 from nodemanager.states import NodeState
 from ramsterd.cli.ramsterctl import format_heartbeat
-from ramsterd.observe.heartbeat_metrics import BELIEVED, heartbeat_metrics
+from ramsterd.observe.heartbeat_metrics import heartbeat_metrics
 from ramsterd.observe.snapshot import to_plain
 
 DETECTOR = SwimStatistics(
-    nodes={state: 100 + index for index, state in enumerate(NodeState)},
+    members={state: 100 + index for index, state in enumerate(NodeState)},
     probes_total={outcome: 200 + index for index, outcome in enumerate(ProbeOutcome)},
-    requests_total=301,
-    relayed_total=302,
+    asked_indirect_probes_total=301,
+    helped_indirect_probes_total=302,
     accusations_total=303,
     suspicions_total=304,
-    suspicions_cleared_total=305,
+    cleared_suspicions_total=305,
     downs_total=307,
-    downs_cleared_total=306,
+    cleared_downs_total=306,
     verdicts_total=308,
-    refuted_total=309,
-    stale_total=310,
+    refutations_total=309,
+    stale_news_total=310,
     stalls_total=311,
     gossip_rows=312,
     health_multiplier=8,
@@ -31,13 +31,13 @@ DETECTOR = SwimStatistics(
     is_starved=True,
 )
 NOW = HeartbeatStatistics(
-    sent_total=401,
+    sent_datagrams_total=401,
     sent_bytes_total=402,
     send_errors_total=403,
-    received_total=404,
+    received_datagrams_total=404,
     received_bytes_total=405,
     receive_errors_total=406,
-    dropped_total={reason: 500 + index for index, reason in enumerate(DropReason)},
+    dropped_datagrams_total={reason: 500 + index for index, reason in enumerate(DropReason)},
     detector=DETECTOR,
 )
 
@@ -58,11 +58,11 @@ def test_every_number_has_a_name_of_its_own() -> None:
         "ramster_heartbeat_datagrams_total{received}": 404,
         "ramster_heartbeat_bytes_total{sent}": 402,
         "ramster_heartbeat_bytes_total{received}": 405,
-        "ramster_heartbeat_errors_total{sent}": 403,
-        "ramster_heartbeat_errors_total{received}": 406,
+        "ramster_heartbeat_send_errors_total{}": 403,
+        "ramster_heartbeat_receive_errors_total{}": 406,
         **{
             f"ramster_heartbeat_dropped_datagrams_total{{{reason.value.replace(' ', '_')}}}": count
-            for reason, count in NOW.dropped_total.items()
+            for reason, count in NOW.dropped_datagrams_total.items()
         },
         "ramster_heartbeat_probes_total{direct}": 200,
         "ramster_heartbeat_probes_total{indirect}": 201,
@@ -72,16 +72,19 @@ def test_every_number_has_a_name_of_its_own() -> None:
         "ramster_heartbeat_indirect_probes_total{asked}": 301,
         "ramster_heartbeat_indirect_probes_total{helped}": 302,
         **{
-            f"ramster_heartbeat_members{{{state.value}}}": DETECTOR.nodes[state]
-            for state in BELIEVED
+            f"ramster_heartbeat_members{{{state.value}}}": DETECTOR.members[state]
+            for state in NodeState
         },
         "ramster_heartbeat_accusations_total{}": 303,
-        "ramster_heartbeat_verdicts_total{suspect}": 304,
-        "ramster_heartbeat_verdicts_total{down}": 307,
-        "ramster_heartbeat_cleared_verdicts_total{suspect}": 305,
-        "ramster_heartbeat_cleared_verdicts_total{down}": 306,
+        "ramster_heartbeat_suspicions_total{}": 304,
+        "ramster_heartbeat_downs_total{}": 307,
+        "ramster_heartbeat_cleared_suspicions_total{}": 305,
+        "ramster_heartbeat_cleared_downs_total{}": 306,
+        "ramster_heartbeat_verdicts_total{}": 308,
         "ramster_heartbeat_refutations_total{}": 309,
-        "ramster_heartbeat_health_score{}": 7,
+        "ramster_heartbeat_stale_news_total{}": 310,
+        "ramster_heartbeat_gossip_rows{}": 312,
+        "ramster_heartbeat_health_multiplier{}": 8,
         "ramster_heartbeat_starved{}": 1,
         "ramster_heartbeat_stalls_total{}": 311,
     }

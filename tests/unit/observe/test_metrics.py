@@ -9,6 +9,7 @@ from trio.testing import MockClock
 
 from config.limits import BUDGET_BYTES_MIN
 from config.model import RemoteConfig
+from nodemanager.ids import NodeId
 from nodemanager.states import LinkState, NodeState
 from ramsterd.cli.ramsterctl import format_status
 from ramsterd.endpoints.statistics import (
@@ -29,14 +30,14 @@ from tests.helpers.sim_nodes import SimNode, eventually, noise, run_nodes
 
 NO_TMEM = TmemStatistics(
     connections=0,
-    connections_total=0,
-    connections_refused_total=0,
-    connections_ended_total={},
+    accepted_connections_total=0,
+    refused_connections_total=0,
+    ended_connections_total={},
     requests_total={},
     errors_total={},
     received_bytes_total=0,
     sent_bytes_total=0,
-    in_flight=0,
+    requests_in_flight=0,
     pools=(),
     users=(),
     doomed_pools=0,
@@ -44,8 +45,8 @@ NO_TMEM = TmemStatistics(
 
 ENDPOINT = EndpointStatistics(
     connections=1,
-    connections_total=2,
-    connections_displaced_total=4,
+    accepted_connections_total=2,
+    displaced_connections_total=4,
 )
 
 
@@ -54,8 +55,8 @@ MARKS = MarksStatistics(
         Loss(name="swap0", user=None, lost_at=7),
         Loss(name="spill", user=1000, lost_at=7),
     ),
-    written_total=3,
-    failed_total=1,
+    writes_total=3,
+    failed_writes_total=1,
     problem="",
 )
 
@@ -68,22 +69,22 @@ def statistics(node: SimNode) -> DaemonStatistics:
         number=node.number,
         incarnation=node.engine.incarnation,
         pauses=PauseStatistics(pauses_total=0, paused_seconds_total=0.0),
-        floors=node.peers.own_incarnation.statistics(),
+        incarnation_floors=node.peers.own_incarnation.statistics(),
         cluster="sim",
         version="0",
         uptime_seconds=1.0,
-        config=ConfigStatistics(budget="8MiB", last_reload_success_at=7.0),
-        members=MembersStatistics(version=7, origin=1, is_removed=False, problem=""),
+        config=ConfigStatistics(budget="8MiB", last_reload_success_timestamp_seconds=7.0),
+        membership=MembersStatistics(version=7, origin=NodeId(1), is_removed=False, problem=""),
         engine=node.engine.statistics(),
         pager=node.pager.statistics(),
         nbd=NbdServer(node.pager, []).statistics(),
         tmem=NO_TMEM,
         exports=(),
-        marks=MARKS,
+        state_file=MARKS,
         heartbeat=heartbeat.statistics(),
         listener=node.peers.mesh.listener_statistics(),
         descriptors=DescriptorStatistics(limit=1024, reserved=512, lowest_free=20),
-        loop=LoopStatistics(
+        loop_stall=LoopStatistics(
             counts=(5, 2, *[0] * (len(BUCKETS) - 2), 1),
             seconds_total=9.5,
             longest_seconds=9.0,
@@ -117,18 +118,20 @@ async def test_nodes_have_one_label_everywhere(autojump_clock: MockClock) -> Non
         for index in range(1000):
             node.put(index, noise(index))
             await trio.lowlevel.checkpoint()
-        await eventually(lambda: not node.pager.statistics().puts_waiting)
+        await eventually(lambda: not node.pager.statistics().waiting_puts)
         node.get(0)
-        await eventually(lambda: node.engine.statistics().fetch.fetched_total)
+        await eventually(lambda: node.engine.statistics().fetch.fetched_pages_total)
         ours, theirs = scrape(node), scrape(peer)
     for families in (ours, theirs):
         for family in families.values():
             for sample in family.samples:
                 assert sample.labels.get("node", "n1") in {"n1", "n2"}, sample
     # The higher number dials.
-    knocks = [each["ramster_link_connections"].samples[0].value for each in (ours, theirs)]
-    assert knocks == [1, 0]
-    assert ours["ramster_link_connections_failed"].samples[0].value == 0
+    connections = [
+        each["ramster_listener_accepted_connections"].samples[0].value for each in (ours, theirs)
+    ]
+    assert connections == [1, 0]
+    assert ours["ramster_listener_failed_connections"].samples[0].value == 0
     [up] = ours["ramster_node_up"].samples
     assert (up.labels, up.value) == ({"node": "n2"}, 1)
     for name, states, present in (
@@ -143,16 +146,16 @@ async def test_nodes_have_one_label_everywhere(autojump_clock: MockClock) -> Non
     [foreign] = theirs["ramster_foreign_pages"].samples
     assert (remote.labels, foreign.labels) == ({"node": "n2"}, {"node": "n1"})
     assert remote.value > 500
-    [rate] = ours["ramster_put_rate_bytes"].samples
+    [rate] = ours["ramster_put_rate_bytes_per_second"].samples
     assert rate.labels == {"node": "n2"}
     assert rate.value >= RemoteConfig().foreign_bytes_per_second / 2
-    for name in ("ramster_capped", "ramster_capped_seconds"):
+    for name in ("ramster_put_rate_throttled", "ramster_put_rate_throttled_seconds"):
         [capped] = ours[name].samples
         assert (capped.labels, capped.value) == ({"node": "n2"}, 0)
     outcomes = {each.labels["outcome"]: each.value for each in ours["ramster_fetch_pages"].samples}
     assert outcomes["fetched"] >= 1
-    places = {each.labels["place"]: each.value for each in ours["ramster_gets"].samples}
-    assert places["peer"] == 1
+    places = {each.labels["place"]: each.value for each in ours["ramster_get_pages"].samples}
+    assert places["remote"] == 1
 
 
 async def test_what_strangers_do_at_the_metrics_port_is_counted(
@@ -161,9 +164,9 @@ async def test_what_strangers_do_at_the_metrics_port_is_counted(
     async with run_nodes(BUDGET_BYTES_MIN) as [node]:
         families = scrape(node)
     for name, value in (
-        ("descriptors", 1024),
+        ("descriptors_limit", 1024),
         ("descriptors_reserved", 512),
-        ("descriptors_in_use", 20),
+        ("descriptors_lowest_free", 20),
         ("metrics_answers", 7),
     ):
         [sample] = families[f"ramster_{name}"].samples
@@ -194,10 +197,10 @@ async def test_rounds_of_the_loop_are_a_histogram(autojump_clock: MockClock) -> 
     assert samples["ramster_loop_stall_seconds_count", None] == 8
     assert samples["ramster_loop_stall_seconds_sum", None] == 9.5
     assert families["ramster_tables_bytes"].samples[0].value > 0
-    assert families["ramster_tables_max_bytes"].samples[0].value == 64 << 20
+    assert families["ramster_tables_bytes_max"].samples[0].value == 64 << 20
 
 
 async def test_the_command_line_prints_the_same_snapshot(autojump_clock: MockClock) -> None:
     async with run_nodes(BUDGET_BYTES_MIN, BUDGET_BYTES_MIN) as [node, _]:
-        snapshot = json.loads(json.dumps(to_plain(statistics(node))))
+        snapshot = json.loads(json.dumps(to_plain(statistics(node), {NodeId(1): "n1"})))
     assert format_status(snapshot).startswith("node n1 (1) of sim, up 1 s\n")

@@ -88,7 +88,7 @@ async def test_one_connection_is_scraped_again_and_again() -> None:
         assert (await receive(stream, b"\r\n\r\n")).startswith(b"HTTP/1.1 200 OK\r\n")
         statistics = running_server.server.statistics()
         assert statistics.answers_total == {"200": 4}
-        assert statistics.endpoint.connections_total == 1
+        assert statistics.endpoint.accepted_connections_total == 1
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ async def test_silent_clients_keep_no_scraper_out() -> None:
             await receive(stream, TEXT)
         statistics = server.server.statistics().endpoint
         assert statistics.connections <= CONNECTIONS_MAX
-        assert statistics.connections_displaced_total >= 2 * CONNECTIONS_MAX
+        assert statistics.displaced_connections_total >= 2 * CONNECTIONS_MAX
         for each in silent:
             await each.aclose()
 
@@ -124,7 +124,7 @@ async def test_a_burst_of_clients_that_close_at_once_delays_no_scrape() -> None:
         async with await server.dial(GET) as stream:
             await receive(stream, TEXT)
         await server.wait_quiet()
-        assert server.server.statistics().endpoint.connections_total == 501
+        assert server.server.statistics().endpoint.accepted_connections_total == 501
 
 
 async def test_slow_readers_share_one_text_and_keep_no_scraper_out() -> None:
@@ -236,9 +236,9 @@ async def test_nothing_is_left_of_a_client_that(
     ending: Ending, collected: Callable[[], Iterator[Metric]]
 ) -> None:
     async def end_one() -> None:
-        before = server.server.statistics().endpoint.connections_total
+        before = server.server.statistics().endpoint.accepted_connections_total
         await ending(server)
-        while server.server.statistics().endpoint.connections_total == before:
+        while server.server.statistics().endpoint.accepted_connections_total == before:
             await trio.testing.wait_all_tasks_blocked()
         await server.wait_quiet()
 

@@ -30,7 +30,7 @@ def test_the_first_error_is_said_at_once_and_then_counts() -> None:
         "requests that NBD answered with EIO: 1; lost pages that were read: 8;"
         " pages that no holder sent in time: 0; FLUSH and FUA without enough copies: 0"
     )
-    many = counts(nbd_errors_total=5267, read_lost_total=5270, unreachable_total=4)
+    many = counts(nbd_errors_total=5267, read_lost_total=5270, unreachable_pages_total=4)
     assert texts(news, 6, many) == []
     [line] = texts(news, 5 + AGAIN_SECONDS, many)
     assert line == (
@@ -41,48 +41,48 @@ def test_the_first_error_is_said_at_once_and_then_counts() -> None:
 
 
 def test_what_tmem_reads_in_vain_is_said_too() -> None:
-    assert len(texts(PageNews(), 0, counts(unreachable_total=1))) == 1
+    assert len(texts(PageNews(), 0, counts(unreachable_pages_total=1))) == 1
 
 
 def test_losses_are_said_with_what_was_lost_before() -> None:
     news = PageNews()
-    assert texts(news, 0, counts(lost_total=7600)) == [
+    assert texts(news, 0, counts(lost_pages_total=7600)) == [
         "pages lost with their last copy: 7600, since the start: 7600"
     ]
-    assert texts(news, AGAIN_SECONDS, counts(lost_total=7601)) == [
+    assert texts(news, AGAIN_SECONDS, counts(lost_pages_total=7601)) == [
         "pages lost with their last copy: 1, since the start: 7601"
     ]
 
 
 def test_at_the_end_nothing_is_kept_back() -> None:
     news = PageNews()
-    texts(news, 0, counts(lost_total=1))
-    assert texts(news, 1, counts(lost_total=3)) == []
-    assert len(texts(news, 2, counts(lost_total=3), is_last=True)) == 1
+    texts(news, 0, counts(lost_pages_total=1))
+    assert texts(news, 1, counts(lost_pages_total=3)) == []
+    assert len(texts(news, 2, counts(lost_pages_total=3), is_last=True)) == 1
 
 
 def test_pages_at_risk_are_said_from_the_beginning_to_the_end() -> None:
     news = PageNews()
     assert texts(news, 0, counts(pages_at_risk=900)) == []
     begin = AT_RISK_SECONDS
-    assert texts(news, begin, counts(pages_at_risk=800, rebuilt_total=100)) == [
+    assert texts(news, begin, counts(pages_at_risk=800, rebuilt_pages_total=100)) == [
         "pages with fewer copies than asked: 800, copied again so far: 100"
     ]
-    assert texts(news, begin + 1, counts(pages_at_risk=700, rebuilt_total=200)) == []
-    assert texts(news, begin + AGAIN_SECONDS, counts(pages_at_risk=1, rebuilt_total=899)) == [
+    assert texts(news, begin + 1, counts(pages_at_risk=700, rebuilt_pages_total=200)) == []
+    assert texts(news, begin + AGAIN_SECONDS, counts(pages_at_risk=1, rebuilt_pages_total=899)) == [
         "pages with fewer copies than asked: 1, copied again so far: 899"
     ]
-    assert texts(news, 50, counts(rebuilt_total=900)) == [
+    assert texts(news, 50, counts(rebuilt_pages_total=900)) == [
         "no page has fewer copies than asked any more, after 50 s: 900 pages were copied again"
     ]
-    assert texts(news, 51, counts(rebuilt_total=900)) == []
+    assert texts(news, 51, counts(rebuilt_pages_total=900)) == []
 
 
 def test_pages_that_are_lost_are_not_called_copied_again() -> None:
     news = PageNews()
     texts(news, 0, counts(pages_at_risk=900))
     texts(news, AT_RISK_SECONDS, counts(pages_at_risk=900))
-    assert texts(news, 35, counts(rebuilt_total=100, lost_total=800)) == [
+    assert texts(news, 35, counts(rebuilt_pages_total=100, lost_pages_total=800)) == [
         "pages lost with their last copy: 800, since the start: 800",
         "no page has fewer copies than asked any more, after 35 s: 100 pages were copied again, 800 were lost",
     ]

@@ -32,7 +32,7 @@ def resident(node: SimNode) -> int:
 
 def away(node: SimNode) -> int:
     """Return how many pages of a node its peers keep."""
-    return sum(holder.pages for holder in node.engine.statistics().holders)
+    return sum(holder.pages for holder in node.engine.statistics().remote)
 
 
 async def read_all(node: SimNode, count: int) -> None:
@@ -84,7 +84,7 @@ async def test_shrinking_stops_where_the_cluster_has_no_room_and_loses_nothing(
         assert state(one) is ResizeState.STOPPED
         zbud = one.engine.store.zbud
         assert MIB < zbud.resident_bytes <= LOW_WATERMARK * zbud.budget_bytes + 1
-        assert one.engine.statistics().store.lost_total == 0
+        assert one.engine.statistics().store.lost_pages_total == 0
         await read_all(one, 800)
 
 
@@ -106,7 +106,7 @@ async def test_a_node_that_stopped_short_has_room_for_what_is_written(
         one.done.clear()
         for index in [*range(0, 1600, 16), *range(2000, 2000 + new)]:
             assert one.put(index, noise(index)) is PutOutcome.STORED
-        assert one.pager.statistics().refused_total == 0
+        assert one.pager.statistics().refused_puts_total == 0
 
 
 async def test_a_node_that_was_full_before_stops_where_it_was(autojump_clock: object) -> None:
@@ -146,15 +146,15 @@ async def test_pages_come_home_when_there_has_been_room_for_a_while(
         one.flush(400, 1200)
         await eventually(lambda: away(one) == two.pages_here())
         assert away(one) > 300
-        left = one.engine.statistics().remotify.stored_total
+        left = one.engine.statistics().remotify.stored_pages_total
         started = trio.current_time()
         await eventually(lambda: not two.pages_here(), seconds_max=60)
         assert trio.current_time() - started >= QUIET_SECONDS
         now = one.engine.statistics()
-        assert now.repatriate.repatriated_total > 300
+        assert now.repatriate.repatriated_pages_total > 300
         assert now.store.zpages[Family.OWN_PERSISTENT] == 400
         await trio.sleep(60)
-        assert one.engine.statistics().remotify.stored_total == left, "sent out again"
+        assert one.engine.statistics().remotify.stored_pages_total == left, "sent out again"
         await read_all(one, 400)
 
 
@@ -164,9 +164,9 @@ async def test_pages_come_home_at_a_bounded_rate(autojump_clock: object) -> None
         one.flush(800, 800)
         await eventually(lambda: one.engine.statistics().repatriate.is_active, seconds_max=30)
         for _ in range(4):
-            before = one.engine.statistics().repatriate.repatriated_total
+            before = one.engine.statistics().repatriate.repatriated_pages_total
             await trio.sleep(1)
-            came = one.engine.statistics().repatriate.repatriated_total - before
+            came = one.engine.statistics().repatriate.repatriated_pages_total - before
             # A leaf or a block may be begun with the last page that the rate allows.
             assert came <= PAGES_PER_SECOND + 128
 
@@ -200,4 +200,4 @@ async def test_sparse_blocks_are_compacted_in_the_background(autojump_clock: obj
         before = one.engine.store.zbud.used_bytes
         await trio.sleep(5)
         assert one.engine.store.zbud.used_bytes < 0.6 * before
-        assert one.engine.statistics().compacted_total > 100
+        assert one.engine.statistics().compacted_zpages_total > 100

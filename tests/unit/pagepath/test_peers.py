@@ -17,7 +17,7 @@ async def overflow(node: SimNode) -> None:
         await trio.lowlevel.checkpoint()
     await eventually(
         lambda: (
-            not node.pager.statistics().puts_waiting
+            not node.pager.statistics().waiting_puts
             and not node.engine.statistics().remotify.requests_in_flight
         )
     )

@@ -88,8 +88,11 @@ async def test_what_can_be_applied_is_and_the_rest_is_named(
     now = files.reloader.statistics()
     assert now.applied == ("log.level: 'debug', was 'info'",)
     assert now.needs_restart == ("control.socket: absent, in the file /etc/ramster/c",)
-    assert (now.is_last_reload_successful, now.last_reload_success_at) == (True, 1001.0)
-    assert (now.reloads_total, now.reloads_failed_total) == (1, 0)
+    assert (now.is_last_reload_successful, now.last_reload_success_timestamp_seconds) == (
+        True,
+        1001.0,
+    )
+    assert (now.reloads_total, now.failed_reloads_total) == (1, 0)
     (applied,) = files.applied
     assert files.reloader.running is applied
     assert applied.control.socket is None
@@ -120,8 +123,11 @@ async def test_a_file_that_is_wrong_changes_nothing_and_is_told(
     now = files.reloader.statistics()
     assert files.reloader.running is before
     assert len(files.applied) == 1
-    assert (now.is_last_reload_successful, now.last_reload_success_at) == (False, 1001.0)
-    assert (now.reloads_total, now.reloads_failed_total) == (2, 1)
+    assert (now.is_last_reload_successful, now.last_reload_success_timestamp_seconds) == (
+        False,
+        1001.0,
+    )
+    assert (now.reloads_total, now.failed_reloads_total) == (2, 1)
     assert now.problems == files.problems
     assert len(now.needs_restart) == 1, "what is pending is still"
     assert caplog.messages[-2] == files.problems[0]

@@ -143,7 +143,7 @@ def test_two_clients_wait_for_one_write_of_the_file(disk: StateDisk) -> None:
     for number, client in enumerate(clients):
         client.serve_on()
         assert client.take() == {number: Errno.NONE}
-    assert disk.marks.statistics().written_total == 2  # the one of the start, and this one
+    assert disk.marks.statistics().writes_total == 2  # the one of the start, and this one
 
 
 def test_a_connection_that_ends_while_it_waits_is_forgotten(disk: StateDisk) -> None:

@@ -114,7 +114,7 @@ async def is_gone_while_it_waits(story: Story) -> None:
             request(Command.READ, 1, 0, 4096) + write(2, 0, PAGE) + request(Command.READ, 3, 5, 9)
         )
         client.send(said + request(Command.CACHE, 4, 0, 8192))
-        while story.server.statistics().in_flight < 4:
+        while story.server.statistics().requests_in_flight < 4:
             await trio.testing.wait_all_tasks_blocked()
     await story.wait_connections(0)
     story.pager.release()

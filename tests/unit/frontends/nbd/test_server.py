@@ -127,7 +127,7 @@ async def test_garbage_ends_that_connection_only(
             assert parse_replies(await receive_until_closed(bad), {}) == {1: Errno.NONE}
         await good.send_all(request(Command.READ, 1, 0, 4096))
         assert parse_replies(await receive(good, 16 + 4096), {1: 4096}) == {1: PAGE}
-        assert server.statistics.connections_ended_total["GARBAGE"] == 2
+        assert server.statistics.ended_connections_total["GARBAGE"] == 2
     assert "broke the protocol (client flags 0x47455420)" in caplog.text
 
 
@@ -141,10 +141,10 @@ async def test_an_early_close_ends_that_connection_only(
         half = await server.join()
         await half.send_all(write(1, 0, PAGE)[:1000])
         await half.aclose()
-        while sum(server.statistics.connections_ended_total.values()) != 3:
+        while sum(server.statistics.ended_connections_total.values()) != 3:
             await trio.testing.wait_all_tasks_blocked()
         # The first may have gone before the greeting was sent: then the connection broke.
-        ended = server.statistics.connections_ended_total
+        ended = server.statistics.ended_connections_total
         assert ended["CLOSED_EARLY"] + ended["BROKEN"] == 3
         assert ended["CLOSED_EARLY"] >= 2
         assert not server.pager.pages
@@ -157,10 +157,10 @@ async def test_a_disconnect_waits_for_what_is_in_flight(tmp_path: Path) -> None:
         await client.send_all(write(1, 0, PAGE) + request(Command.DISC, 2))
         while not server.pager.delayed:
             await trio.testing.wait_all_tasks_blocked()
-        assert server.statistics.in_flight == 1
+        assert server.statistics.requests_in_flight == 1
         server.pager.release()
         assert parse_replies(await receive_until_closed(client), {}) == {1: Errno.NONE}
-        assert server.statistics.connections_ended_total["DISCONNECTED"] == 1
+        assert server.statistics.ended_connections_total["DISCONNECTED"] == 1
 
 
 async def test_an_abort_is_an_orderly_end(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ async def test_an_abort_is_an_orderly_end(tmp_path: Path) -> None:
         abort = b"IHAVEOPT" + struct.pack(">II", 2, 0)
         await client.send_all(struct.pack(">I", 3) + abort)
         assert len(await receive_until_closed(client)) == len(GREETING) + 20
-        assert server.statistics.connections_ended_total["ABORTED"] == 1
+        assert server.statistics.ended_connections_total["ABORTED"] == 1
 
 
 async def test_clients_beyond_the_limit_are_refused_and_counted(
@@ -178,7 +178,7 @@ async def test_clients_beyond_the_limit_are_refused_and_counted(
         first = await server.join()
         async with await server.dial() as second:
             assert await receive_until_closed(second) == b""
-        assert server.statistics.connections_refused_total == 1
+        assert server.statistics.refused_connections_total == 1
         await first.aclose()
         await server.wait_connections(0)
         await (await server.join()).aclose()
@@ -285,7 +285,7 @@ async def test_a_client_that_vanishes_with_requests_in_flight_is_forgotten(tmp_p
             await trio.testing.wait_all_tasks_blocked()
         await client.aclose()
         await server.wait_connections(0)
-        assert server.statistics.in_flight == 0
+        assert server.statistics.requests_in_flight == 0
         server.pager.release()
 
 
@@ -311,8 +311,8 @@ async def test_nothing_of_a_client_that_is_gone_takes_effect_though_nobody_reads
         await server.wait_connections(0)
         server.pager.release()
         assert not server.pager.pages
-        assert server.statistics.in_flight == 0
-        assert server.statistics.connections_ended_total["CLOSED_EARLY"] == 1
+        assert server.statistics.requests_in_flight == 0
+        assert server.statistics.ended_connections_total["CLOSED_EARLY"] == 1
 
 
 async def test_a_client_that_says_goodbye_and_is_gone_at_once_has_left_in_order(
@@ -325,7 +325,7 @@ async def test_a_client_that_says_goodbye_and_is_gone_at_once_has_left_in_order(
             await client.send_all(request(Command.DISC, 1))
             await client.aclose()
             await server.wait_connections(0)
-        assert server.statistics.connections_ended_total["DISCONNECTED"] == 20
+        assert server.statistics.ended_connections_total["DISCONNECTED"] == 20
 
 
 async def test_two_connections_see_each_other(tmp_path: Path) -> None:
@@ -343,7 +343,7 @@ async def test_the_socket_file_goes_with_the_server(tmp_path: Path) -> None:
     assert await receive_until_closed(client) == b""
     await client.aclose()
     assert server.statistics.connections == 0
-    assert server.statistics.connections_ended_total["STOPPED"] == 1
+    assert server.statistics.ended_connections_total["STOPPED"] == 1
 
 
 async def test_a_second_server_on_the_same_path_is_refused(tmp_path: Path) -> None:

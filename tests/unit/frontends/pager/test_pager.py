@@ -27,14 +27,14 @@ async def test_page_at_a_peer_is_called_back(autojump_clock: MockClock) -> None:
         for index in range(1000):
             assert node.put(index, noise(index)) is not PutOutcome.REFUSED
             await trio.lowlevel.checkpoint()
-        await eventually(lambda: node.pager.statistics().puts_waiting == 0)
+        await eventually(lambda: node.pager.statistics().waiting_puts == 0)
         assert peer.pages_here()
         node.done.clear()
         assert node.get(0, 3) is None
-        assert node.pager.statistics().gets_waiting == 1
+        assert node.pager.statistics().waiting_gets == 1
         await eventually(lambda: node.done)
         assert [result for _, result in node.done] == [[noise(0), noise(1), noise(2)]]
-        assert node.pager.statistics().gets_waiting == 0
+        assert node.pager.statistics().waiting_gets == 0
 
 
 async def test_patch_of_a_page_at_a_peer(autojump_clock: MockClock) -> None:
@@ -43,7 +43,7 @@ async def test_patch_of_a_page_at_a_peer(autojump_clock: MockClock) -> None:
         for index in range(1000):
             assert node.put(index, noise(index)) is not PutOutcome.REFUSED
             await trio.lowlevel.checkpoint()
-        await eventually(lambda: node.pager.statistics().puts_waiting == 0)
+        await eventually(lambda: node.pager.statistics().waiting_puts == 0)
         node.done.clear()
         assert node.patch(0, 0, b"abc") is None
         assert node.patch(0, 512, b"def") is None
@@ -72,13 +72,13 @@ async def test_put_without_room_waits_and_is_refused_in_time(autojump_clock: Moc
     async with run_nodes(SMALL, SMALL, foreign_fraction_max=0.0) as [node, _]:
         started_at = trio.current_time()
         full = node.put_until_full()
-        assert node.pager.statistics().puts_waiting == 1
+        assert node.pager.statistics().waiting_puts == 1
         await eventually(lambda: node.done)
         [(at, outcome)] = node.done
         assert outcome is PutOutcome.REFUSED
         assert 5.0 <= at - started_at < 5.1
         assert node.get(full) == [None]
-        assert node.pager.statistics().refused_total == 1
+        assert node.pager.statistics().refused_puts_total == 1
 
 
 async def test_waiting_puts_are_served_in_order_when_a_flush_makes_room(

@@ -70,7 +70,7 @@ async def test_nothing_of_a_client_that_is_gone_takes_effect(autojump_clock: Moc
         assert other.get(full, 3) == [noise(full), None, None]
         assert gone.done == []
         statistics = node.pager.statistics()
-        assert (statistics.puts_waiting, statistics.cancelled_total) == (0, 2)
+        assert (statistics.waiting_puts, statistics.cancelled_puts_total) == (0, 2)
         assert statistics.clients == 2
 
 
@@ -79,13 +79,13 @@ async def test_gets_of_a_client_that_is_gone_are_not_called_back(autojump_clock:
         for index in range(1000):
             node.put(index, noise(index))
             await trio.lowlevel.checkpoint()
-        await eventually(lambda: not node.pager.statistics().puts_waiting)
+        await eventually(lambda: not node.pager.statistics().waiting_puts)
         gone, other = User(node), User(node)
         assert gone.get(0, 3) is None
         assert gone.patch(1, 0, b"x") is None
         assert other.get(1, 3) is None
         gone.close()
-        assert node.pager.statistics().gets_waiting == 1
+        assert node.pager.statistics().waiting_gets == 1
         await eventually(lambda: other.done)
         assert other.done == [[noise(1), noise(2), noise(3)]]
         assert gone.done == []
@@ -109,7 +109,7 @@ async def test_a_later_write_of_a_whole_page_ends_what_waits_there(
         assert first.done == [STORED, STORED]
         assert other.drop(0, 64) == (64, 64)
         assert other.get(full, 5) == [noise(full), ZERO_PAGE, b"A" * PAGE, None, None]
-        assert node.pager.statistics().superseded_total == 2
+        assert node.pager.statistics().superseded_puts_total == 2
 
 
 async def test_a_flush_of_a_long_range_ends_what_waits_where_no_page_stands_yet(
@@ -157,7 +157,7 @@ async def test_a_patch_waits_behind_a_put_of_its_page(autojump_clock: MockClock)
         first, second = User(node), User(node)
         assert first.put(full + 1, noise(1)) is None
         assert second.patch(full + 1, 100, b"abc") is None
-        assert node.pager.statistics().puts_waiting == 2  # with the one that made the node full
+        assert node.pager.statistics().waiting_puts == 2  # with the one that made the node full
         first.drop(0, 64)
         await eventually(lambda: second.done)
         assert first.done == second.done == [STORED]
@@ -188,7 +188,7 @@ async def test_what_needs_no_slot_does_not_queue(autojump_clock: MockClock) -> N
         assert node.done.pop()[1] is STORED
         assert other.put(0, *(noise(each, 1) for each in range(4))) is STORED
         node.put_until_full(full + 1)
-        assert node.pager.statistics().puts_waiting == 1
+        assert node.pager.statistics().waiting_puts == 1
         for user in (other, User(node)):
             assert user.put(9000, b"B" * PAGE) is STORED
         assert other.put(0, *(noise(each, 2) for each in range(4))) is STORED
@@ -196,7 +196,7 @@ async def test_what_needs_no_slot_does_not_queue(autojump_clock: MockClock) -> N
         # What needs one waits with it, from the first page on that does.
         assert other.put(2, noise(2, 3), noise(3, 3), noise(4, 3), noise(3, 3)) is None
         assert other.get(2, 3) == [noise(2, 3), noise(3, 3), None]
-        assert node.pager.statistics().pools_waiting == 2
+        assert node.pager.statistics().waiting_pools == 2
 
 
 async def test_a_refusal_leaves_the_page_of_a_disk_and_hides_that_of_a_program(
@@ -294,7 +294,7 @@ async def test_an_exclusive_get_takes_no_page_that_is_put_while_it_waits(
         for index in range(1000):
             node.put(index, noise(index))
             await trio.lowlevel.checkpoint()
-        await eventually(lambda: not node.pager.statistics().puts_waiting)
+        await eventually(lambda: not node.pager.statistics().waiting_puts)
         taker, writer = User(node), User(node)
         assert taker.client.take(node.pool, OBJECT, 0, 3, taker.done.append) is None
         node.pager.settle()
@@ -321,7 +321,7 @@ async def test_whoever_waits_in_a_pool_that_ends_is_refused(autojump_clock: Mock
         node.pager.settle()
         assert user.done == [REFUSED, REFUSED]
         assert node.pager.destroy_some(pool, 16) == (0, True)
-        assert node.pager.statistics().puts_waiting == 1
+        assert node.pager.statistics().waiting_puts == 1
 
 
 async def test_room_is_served_a_bounded_piece_at_a_time(autojump_clock: MockClock) -> None:
@@ -368,7 +368,7 @@ async def test_a_patch_of_a_page_at_a_peer_gets_its_turn_beside_others_that_wait
         while REFUSED not in filler.done:
             filler.put(count, noise(count))
             count += 1
-            await trio.sleep(6 if node.pager.statistics().puts_waiting > 3 else 0.001)
+            await trio.sleep(6 if node.pager.statistics().waiting_puts > 3 else 0.001)
         where = {
             index: isinstance(node.engine.look(node.pool, OBJECT, index, 1), RunOfPages)
             for index in range(count)
@@ -381,8 +381,8 @@ async def test_a_patch_of_a_page_at_a_peer_gets_its_turn_beside_others_that_wait
         )
         for index in range(60):
             other.put(index, noise(index, 3))
-        assert node.pager.statistics().puts_waiting
-        fetched = node.engine.statistics().fetch.fetched_total
+        assert node.pager.statistics().waiting_puts
+        fetched = node.engine.statistics().fetch.fetched_pages_total
         assert patcher.patch(remote[0], 0, b"x" * 512) is None
         while not patcher.done:
             for index in local[-4:]:
@@ -390,5 +390,5 @@ async def test_a_patch_of_a_page_at_a_peer_gets_its_turn_beside_others_that_wait
             del local[-4:]
             await trio.sleep(0.1)
         assert patcher.done == [STORED]
-        assert node.engine.statistics().fetch.fetched_total - fetched <= 2
+        assert node.engine.statistics().fetch.fetched_pages_total - fetched <= 2
         assert REFUSED not in other.done

@@ -127,7 +127,7 @@ async def is_gone_while_it_waits(story: Story) -> None:
         story.pager.is_delaying = True
         program.send(*get_requests(pool, b"o", 0, bytearray(4 * PAGE_BYTES)))
         program.send(*put_requests(pool, b"o", 0, bytes(PAGE_BYTES)))
-        while story.server.statistics().in_flight < 2:
+        while story.server.statistics().requests_in_flight < 2:
             await trio.testing.wait_all_tasks_blocked()
     await story.wait_connections(0)
     story.pager.release()

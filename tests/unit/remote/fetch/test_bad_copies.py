@@ -26,7 +26,7 @@ def test_the_last_copy_that_is_missing_is_a_loss_and_told_of_its_holder() -> Non
     owner = Owner()
     [row, *_] = owner.put_and_send(ONE)
     bad(owner, row, BadCopy.MISSING)
-    assert owner.store.statistics().lost_total == 1
+    assert owner.store.statistics().lost_pages_total == 1
     assert owner.bad == [(ONE, BadCopy.MISSING)]
 
 
@@ -45,7 +45,7 @@ def test_a_page_that_is_here_too_is_ours_alone_when_the_copy_is_bad() -> None:
     [row, *others] = owner.put_and_send(ONE, stays=True)
     bad(owner, row, BadCopy.MISSING)
     assert all(owner.is_ours_alone(each) for each in [row, *others])
-    assert owner.store.statistics().lost_total == 0
+    assert owner.store.statistics().lost_pages_total == 0
 
 
 def test_an_ephemeral_page_may_be_missing() -> None:
@@ -55,7 +55,7 @@ def test_an_ephemeral_page_may_be_missing() -> None:
     [row, *_] = owner.send(ONE, kind=PoolKind.EPHEMERAL)
     bad(owner, row, BadCopy.MISSING)
     assert owner.bad == []
-    assert owner.fetches.statistics().missed_total == 1
+    assert owner.fetches.statistics().ephemeral_miss_pages_total == 1
 
 
 def test_a_request_that_outlasts_its_holder_is_asked_for_nowhere_else() -> None:

@@ -64,7 +64,7 @@ def test_pages_that_come_are_served_and_kept() -> None:
     assert (pending.pages, pending.outcome) == (PAGES[:4], None)
     assert owner.store.get(owner.pool, b"", 0, 4).pages == PAGES[:4]
     now = statistics(owner)
-    assert (now.fetched_total, now.installed_total, now.wanted) == (4, 4, 0)
+    assert (now.fetched_pages_total, now.localified_pages_total, now.wanted_pages) == (4, 4, 0)
 
 
 def test_a_page_that_two_gets_want_is_asked_for_once() -> None:
@@ -72,7 +72,7 @@ def test_a_page_that_two_gets_want_is_asked_for_once() -> None:
     first, second = get(owner, 0, 2), get(owner, 1, 2)
     assert set(owner.answer()) == {first, second}
     assert (first.pages, second.pages) == (PAGES[:2], PAGES[1:3])
-    assert statistics(owner).fetched_total == 3
+    assert statistics(owner).fetched_pages_total == 3
 
 
 def test_an_answer_that_does_not_fit_is_the_peers_fault_and_its_request_goes_on() -> None:
@@ -96,7 +96,7 @@ def test_a_damaged_copy_is_not_served_and_the_other_holder_is_asked() -> None:
     assert asked_node(owner) != bad_node
     assert owner.answer() == [pending]
     assert pending.pages == PAGES[:1]
-    assert len(owner.thinned) == statistics(owner).corrupt_total == 1
+    assert len(owner.thinned) == statistics(owner).corrupt_pages_total == 1
 
 
 # What happens while a page is on its way.
@@ -109,7 +109,7 @@ def test_a_page_that_was_put_again_is_the_newer_one() -> None:
     newer = put_again(owner, 0)
     assert owner.reply(request_id) == [pending]
     assert pending.pages == [newer]
-    assert statistics(owner).overtaken_total == 1
+    assert statistics(owner).overtaken_pages_total == 1
 
 
 def test_a_page_that_was_dropped_is_a_hole() -> None:
@@ -178,7 +178,7 @@ def test_a_late_answer_is_hedged_once_and_the_first_good_one_serves() -> None:
     assert owner.reply(hedge, 4 * HEDGE_SECONDS_FIRST) == [pending]
     assert owner.reply(late, 5 * HEDGE_SECONDS_FIRST) == []
     now = statistics(owner)
-    assert (now.hedged_total, now.fetched_total, now.requests_in_flight) == (1, 1, 0)
+    assert (now.hedged_pages_total, now.fetched_pages_total, now.requests_in_flight) == (1, 1, 0)
 
 
 def test_a_get_gives_up_at_its_deadline_and_nothing_of_it_stays() -> None:
@@ -188,9 +188,9 @@ def test_a_get_gives_up_at_its_deadline_and_nothing_of_it_stays() -> None:
     owner.fetches.on_deadline(DEADLINE)
     assert owner.fetches.take_done() == [pending]
     assert pending.outcome is GetOutcome.UNREACHABLE
-    assert statistics(owner).wanted == 0
+    assert statistics(owner).wanted_pages == 0
     assert owner.reply(request_id, DEADLINE) == []
-    assert statistics(owner).fetched_total == 0
+    assert statistics(owner).fetched_pages_total == 0
 
 
 def test_a_get_that_nobody_waits_for_any_more_is_not_asked_for() -> None:
@@ -211,7 +211,7 @@ def test_a_get_whose_only_holder_is_down_fails_at_once_and_its_page_is_not_lost(
     owner.fetches.on_holder_unreachable(at(owner, ONE))
     assert owner.fetches.take_done() == [pending]
     assert pending.outcome is GetOutcome.UNREACHABLE
-    assert owner.store.statistics().lost_total == 0
+    assert owner.store.statistics().lost_pages_total == 0
 
 
 def test_a_get_whose_holder_is_down_is_served_by_the_other() -> None:
@@ -234,7 +234,7 @@ def test_a_get_whose_only_holder_started_again_is_a_loss() -> None:
     owner.fetches.on_holder_dead(holder)
     assert owner.fetches.take_done() == [pending]
     assert pending.outcome is GetOutcome.LOST
-    assert owner.store.statistics().lost_total == 1
+    assert owner.store.statistics().lost_pages_total == 1
 
 
 # Ephemeral pages are worth no wait.
@@ -253,7 +253,7 @@ def check_missed(owner: Owner, pending: PendingGet) -> None:
     """The get is a miss, and the row stays: the page may be found when the holder is back."""
     assert owner.fetches.take_done() == [pending]
     assert (pending.pages, pending.outcome) == ([None], None)
-    assert statistics(owner).missed_total == 1
+    assert statistics(owner).ephemeral_miss_pages_total == 1
     assert owner.store.get(owner.pool, b"", 0, 1).elsewhere
 
 

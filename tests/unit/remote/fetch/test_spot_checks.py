@@ -59,7 +59,7 @@ def test_a_page_that_was_stored_is_asked_for_and_an_intact_one_proves() -> None:
     owner.reply_check(*owner._zpages[serial])
     assert owner.credit() == 2 * CREDIT_PAGES_FIRST
     assert owner.told == []
-    assert owner.checks.checked_total == 1
+    assert owner.checks.judged_total == 1
 
 
 def test_a_missing_page_and_a_damaged_one_are_told() -> None:
@@ -92,7 +92,7 @@ def test_a_page_that_was_put_again_on_the_way_says_nothing() -> None:
     owner.store.lose(request.rows[0])
     owner.reply_check(0, b"")
     assert owner.told == []
-    assert owner.checks.checked_total == 0
+    assert owner.checks.judged_total == 0
     assert owner.next_check() is not None
 
 

@@ -44,13 +44,13 @@ def test_nothing_is_recalled_while_there_is_room(recall: HolderRecall) -> None:
     tick(recall)
     assert not recall.is_active
     assert recall.bound(ONE) is None
-    assert recall.statistics().pages_over == 0
+    assert recall.statistics().recall_pages == 0
 
 
 def test_a_node_that_drains_recalls_everything(recall: HolderRecall) -> None:
     tick(recall, is_draining=True)
     assert (recall.bound(ONE), recall.bound(OTHER)) == (0, 0)
-    assert recall.statistics().pages_over == PAGES
+    assert recall.statistics().recall_pages == PAGES
     tick(recall)
     assert not recall.is_active, "it was called off"
 
@@ -96,18 +96,18 @@ def test_bounds_stay_until_they_are_met(
 def test_it_ends_when_memory_is_short_no_more(recall: HolderRecall, store: Store) -> None:
     store.set_budget(1400 * 1024)
     stick(recall)
-    assert recall.statistics().pages_over > 0
+    assert recall.statistics().recall_pages > 0
     store.set_budget(2 * 1024 * 1024)
     tick(recall)
     assert recall.bound(ONE) is None
-    assert recall.statistics().pages_over == 0
+    assert recall.statistics().recall_pages == 0
 
 
 def test_what_is_over_the_quota_is_recalled_at_once(recall: HolderRecall, store: Store) -> None:
     store.set_budget(PAGES * PAGE_BYTES)
     tick(recall)
     assert recall.is_active
-    assert PAGES // 20 <= recall.statistics().pages_over <= PAGES // 16
+    assert PAGES // 20 <= recall.statistics().recall_pages <= PAGES // 16
 
 
 def test_without_foreign_pages_there_is_nothing_to_recall() -> None:

@@ -53,7 +53,7 @@ class Sweeping(Owner):
         raise AssertionError("it never ends")
 
     def lost(self) -> int:
-        return self.store.statistics().lost_total
+        return self.store.statistics().lost_pages_total
 
 
 def is_unswept(holder: Holder) -> bool:

@@ -39,7 +39,7 @@ def test_bad_copies_during_a_wait_are_counted_and_make_it_no_longer() -> None:
     for each in range(5):
         trust.on_bad(PEER, BadCopy.DAMAGED, 2, 10.0 + each / 10)
     assert trust.distrusted_until(PEER) == 10.0 + DISTRUST_SECONDS
-    assert trust.statistics(10.5)[PEER].bad_total[BadCopy.DAMAGED] == 10
+    assert trust.statistics(10.5)[PEER].bad_copies_total[BadCopy.DAMAGED] == 10
     assert trust.statistics(10.5)[PEER].distrusted_seconds == DISTRUST_SECONDS - 0.5
 
 
@@ -158,7 +158,7 @@ def test_a_peer_that_disowns_gets_nothing_until_it_is_known_what_that_costs() ->
     trust.on_disowning(PEER)
     trust.on_disowned(PEER, 7, 10.0)
     assert trust.distrusted_until(PEER) > 10.0
-    assert trust.statistics(10.0)[PEER].bad_total[BadCopy.DISOWNED] == 7
+    assert trust.statistics(10.0)[PEER].bad_copies_total[BadCopy.DISOWNED] == 7
 
 
 def test_a_member_that_is_gone_is_forgotten() -> None:

@@ -48,9 +48,9 @@ class Returning(Owner):
         """Return how many pages were rebuilt, retaken and repatriated."""
         homebound = self.homebound
         return (
-            homebound.rebuilder.statistics(0).rebuilt_total,
-            homebound.owner_recall.statistics().returned_total,
-            homebound.repatriator.statistics().repatriated_total,
+            homebound.rebuilder.statistics(0).rebuilt_pages_total,
+            homebound.owner_recall.statistics().recalled_pages_total,
+            homebound.repatriator.statistics().repatriated_pages_total,
         )
 
 
@@ -176,8 +176,8 @@ def test_what_one_of_them_asked_for_no_other_asks_for() -> None:
     owner.note(owner.put_and_send(ONE))
     owner.homebound.on_recall(owner.holder(ONE), 0, 0.1)
     owner.tick(QUIET_SECONDS)
-    assert owner.homebound.owner_recall.statistics().pages_under_way == 0
-    assert owner.homebound.repatriator.statistics().pages_under_way == 0
+    assert owner.homebound.owner_recall.statistics().pages_in_flight == 0
+    assert owner.homebound.repatriator.statistics().pages_in_flight == 0
     owner.arrive(QUIET_SECONDS)
     assert owner.moved() == (BLOCK_PAGES, 0, 0)
 

@@ -50,7 +50,7 @@ class Rebuilding(Owner):
         return self.rebuilder.statistics(0).pages_at_risk
 
     def rebuilt(self) -> int:
-        return self.rebuilder.statistics(0).rebuilt_total
+        return self.rebuilder.statistics(0).rebuilt_pages_total
 
     def seconds_left(self) -> float | None:
         return self.rebuilder.statistics(0).seconds_left

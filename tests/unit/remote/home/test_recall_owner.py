@@ -53,7 +53,7 @@ class Retaking(Owner):
         return self.owner_recall.is_busy
 
     def retaken(self) -> int:
-        return self.owner_recall.statistics().returned_total
+        return self.owner_recall.statistics().recalled_pages_total
 
 
 def test_without_a_recall_all_stays_where_it_is() -> None:
@@ -151,7 +151,7 @@ def test_what_nobody_can_be_asked_for_is_left_alone() -> None:
     owner.linked.clear()
     owner.tick()
     assert owner.asked() == 0
-    assert owner.owner_recall.statistics().pages_over == BLOCK_PAGES
+    assert owner.owner_recall.statistics().recall_pages == BLOCK_PAGES
 
 
 def test_an_ephemeral_page_is_dropped() -> None:
@@ -195,7 +195,7 @@ def test_it_ends_when_the_bound_is_met() -> None:
     owner.tick()
     owner.arrive()
     assert owner.holder(ONE).pages == LEAF_PAGES
-    assert owner.owner_recall.statistics().pages_over == 0
+    assert owner.owner_recall.statistics().recall_pages == 0
     owner.tick()
     assert owner.asked() == 0
     assert not owner.is_busy()
@@ -220,7 +220,7 @@ def test_what_a_holder_without_a_link_wanted_is_void() -> None:
     owner.owner_recall.on_holder_unreachable(owner.holder(OTHER).id)
     owner.tick()
     assert owner.retaken() == 0
-    assert owner.owner_recall.statistics().pages_over == 0
+    assert owner.owner_recall.statistics().recall_pages == 0
 
 
 def test_what_comes_after_the_recall_is_void_stays_a_copy() -> None:
@@ -256,7 +256,7 @@ def test_few_pages_are_under_way_at_once() -> None:
     owner.recall(ONE)
     for _ in range(3):
         owner.tick()
-    under_way = owner.owner_recall.statistics().pages_under_way
+    under_way = owner.owner_recall.statistics().pages_in_flight
     assert UNDER_WAY_PAGES_MAX <= under_way < UNDER_WAY_PAGES_MAX + LEAF_PAGES
     assert owner.asked() == under_way
 

@@ -52,7 +52,7 @@ class Repatriating(Owner):
             assert self.repatriator.on_done(pending)
 
     def repatriated(self) -> int:
-        return self.repatriator.statistics().repatriated_total
+        return self.repatriator.statistics().repatriated_pages_total
 
     def is_active(self) -> bool:
         return self.repatriator.statistics().is_active
@@ -130,9 +130,9 @@ def test_what_is_fetched_is_a_clean_copy_at_first_and_adopted_then() -> None:
     owner = Repatriating()
     rows = owner.put_and_send(ONE)
     owner.tick(QUIET_SECONDS)
-    assert owner.repatriator.statistics().pages_under_way == BLOCK_PAGES
+    assert owner.repatriator.statistics().pages_in_flight == BLOCK_PAGES
     owner.arrive()
-    assert owner.repatriator.statistics().pages_under_way == 0
+    assert owner.repatriator.statistics().pages_in_flight == 0
     assert all(owner.store.rows.location(row) for row in rows)
     assert owner.flush() == {}, "it is freed at its holder only after it is here for good"
     owner.tick()
@@ -169,7 +169,7 @@ def test_what_nobody_can_be_asked_for_stays_away() -> None:
     owner.tick(QUIET_SECONDS)
     assert owner.asked() == BLOCK_PAGES
     owner.arrive()
-    assert owner.fetches.statistics().installed_total == BLOCK_PAGES
+    assert owner.fetches.statistics().localified_pages_total == BLOCK_PAGES
 
 
 def test_a_get_of_another_is_none_of_ours() -> None:
@@ -297,7 +297,7 @@ def test_a_node_that_drains_fills_its_budget_to_the_low_watermark_and_rests() ->
         owner.arrive()
     assert not owner.is_busy()
     # 85 % of 512 pages are 435; their last block is not full.
-    assert owner.fetches.statistics().fetched_total == 435 - 208
+    assert owner.fetches.statistics().fetched_pages_total == 435 - 208
     assert not owner.store.is_above(owner.store.limits.high_watermark)
 
 

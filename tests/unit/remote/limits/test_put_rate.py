@@ -120,6 +120,6 @@ def test_it_counts_how_often_and_how_long_each_peer_was_at_its_cap() -> None:
     put_rate.on_put(PEER, 250, 10.5)
     put_rate.on_put(OTHER, 1, 10.0)
     ours, theirs = put_rate.statistics()[PEER], put_rate.statistics()[OTHER]
-    assert (ours.bytes_per_second, ours.closed_total) == (RATE, 2)
-    assert ours.closed_seconds_total == pytest.approx(0.75)
-    assert (theirs.closed_total, theirs.closed_seconds_total) == (0, 0.0)
+    assert (ours.bytes_per_second, ours.throttled_total) == (RATE, 2)
+    assert ours.throttled_seconds_total == pytest.approx(0.75)
+    assert (theirs.throttled_total, theirs.throttled_seconds_total) == (0, 0.0)

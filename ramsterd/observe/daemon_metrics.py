@@ -1,0 +1,106 @@
+"""Metrics of the process: reloads of its files, the event loop, the log, the state file, the certificate."""
+
+from collections.abc import Iterator
+
+from prometheus_client.core import Metric
+
+from ramsterd.host.logs import LogStatistics
+from ramsterd.observe.frontend_metrics import by_name
+from ramsterd.observe.loop_watch import BUCKETS
+from ramsterd.observe.metric import by, counter, gauge, histogram, one
+from ramsterd.observe.snapshot import ConfigStatistics, DaemonStatistics
+
+
+def daemon_metrics(now: DaemonStatistics) -> Iterator[Metric]:
+    """Yield the families."""
+    yield gauge("uptime_seconds", "Time since the daemon started.", [], one(now.uptime_seconds))
+    yield from _config(now.config)
+    yield from _loop(now)
+    yield from _log(now.log)
+    yield from _state_file(now)
+    if now.certificate_expiry_seconds is not None:
+        yield gauge(
+            "certificate_expiry_seconds",
+            "Time until the certificate of this node expires; negative afterwards.", [],
+            one(now.certificate_expiry_seconds),
+        )  # fmt: skip
+
+
+def _config(config: ConfigStatistics) -> Iterator[Metric]:
+    yield counter(
+        "reloads", "Reloads of ramsterd.toml, certificates and keys.", [],
+        one(config.reloads_total),
+    )  # fmt: skip
+    yield counter(
+        "failed_reloads", "Reloads that found a mistake and changed nothing.", [],
+        one(config.failed_reloads_total),
+    )  # fmt: skip
+    yield gauge(
+        "last_reload_successful", "Whether the last reload succeeded; 1 before the first reload.", [],
+        one(config.is_last_reload_successful),
+    )  # fmt: skip
+    yield gauge(
+        "last_reload_success_timestamp_seconds",
+        "When a reload last succeeded, or the daemon started, in seconds since 1970.", [],
+        one(config.last_reload_success_timestamp_seconds),
+    )  # fmt: skip
+    yield gauge(
+        "restart_needed_keys", "Changed keys of ramsterd.toml that need a restart.", [],
+        one(len(config.needs_restart)),
+    )  # fmt: skip
+
+
+def _loop(now: DaemonStatistics) -> Iterator[Metric]:
+    loop = now.loop_stall
+    yield histogram(
+        "loop_stall_seconds", "Duration of each round of the event loop; nothing else is served meanwhile.",
+        BUCKETS, loop.counts, loop.seconds_total,
+    )  # fmt: skip
+    yield gauge(
+        "loop_stall_longest_seconds", "Duration of the longest round of the event loop.", [],
+        one(loop.longest_seconds),
+    )  # fmt: skip
+
+
+def _log(log: LogStatistics) -> Iterator[Metric]:
+    yield counter(
+        "log_lines", "Log lines, by outcome. Left out: too many similar lines."
+        " Dropped: nobody reads standard error.", ["outcome"],
+        by({
+            "queued": log.lines_total,
+            "left_out": log.left_out_lines_total,
+            "dropped": log.dropped_lines_total,
+        }),
+    )  # fmt: skip
+    yield gauge("log_queued_lines", "Log lines that wait to be written.", [], one(log.queued_lines))
+    yield gauge(
+        "log_queued_bytes", "Size of the log lines that wait to be written.", [],
+        one(log.queued_bytes),
+    )  # fmt: skip
+    yield counter(
+        "log_failed_writes", "Writes to standard error that failed.", [],
+        one(log.failed_writes_total),
+    )  # fmt: skip
+
+
+def _state_file(now: DaemonStatistics) -> Iterator[Metric]:
+    state = now.state_file
+    names = dict.fromkeys([each.name for each in now.exports], 0)
+    names |= {loss.name: 1 for loss in state.lost if loss.user is None}
+    yield gauge(
+        "export_lost", "Whether an export is lost: its pages ended with an earlier run, and clients are refused.",
+        ["export"], by_name(names),
+    )  # fmt: skip
+    yield gauge(
+        "lost_pools", "Persistent pools of programs whose pages ended with an earlier run.", [],
+        one(sum(loss.user is not None for loss in state.lost)),
+    )  # fmt: skip
+    yield counter("state_writes", "Writes of the state file.", [], one(state.writes_total))
+    yield counter(
+        "state_failed_writes", "Writes of the state file that failed.", [],
+        one(state.failed_writes_total),
+    )  # fmt: skip
+    yield gauge(
+        "state_unwritten", "Whether the state file cannot be written: first writes are refused.", [],
+        one(int(bool(state.problem))),
+    )  # fmt: skip
