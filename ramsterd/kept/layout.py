@@ -7,7 +7,7 @@ what was forgotten.
 
 import struct
 import sys
-from typing import Final
+from typing import Final, TypeAlias
 
 from config.limits import COPIES_MAX, PAGE_BYTES
 from ramsterd.core.arena import FRAME_BYTES
@@ -18,6 +18,8 @@ from ramsterd.core.rows import ADDRESS, FIRST_ROW, HOLDERS, LOCATION, PACKED, RO
 from ramsterd.core.zbud import BLOCK_SHIFT, CHUNK_BYTES, SLOT_SHIFT, SLOTS_OF_CLASS, Family
 
 LAYOUT_VERSION: Final = 1
+# (first, stop) of items whose memory is there: to read a hole would make it resident.
+Span: TypeAlias = tuple[int, int]
 SUPER: Final = "super"
 SUPER_BYTES: Final = 4096
 # In the order in which `super` names their lengths.

@@ -1,0 +1,155 @@
+"""What a kept memory would hold if this store's process ended now: the columns that live in its heap, written out."""
+
+from array import array
+from collections import Counter
+
+from ramsterd.core.nodes import HOLE, LEAF_PAGES, LEAF_SHIFT, ZERO
+from ramsterd.core.page import PoolId
+from ramsterd.core.store import Store
+from ramsterd.core.zbud import SLOT_SHIFT, SLOTS_MAX, SLOTS_OF_CLASS, Family
+from ramsterd.kept.judge import Judgement, Tables, judge
+from ramsterd.kept.layout import (
+    NODE_OBJECT,
+    NODE_PLACE,
+    NODE_WORDS,
+    OBJECT,
+    OBJECT_BYTES,
+    pack_block,
+    pack_place,
+    pack_root_of_zeros,
+)
+from ramsterd.kept.names import KeptPool, PoolUse
+from ramsterd.kept.trees import DIRECTORY, NOT_REACHED, Trees, walk_trees
+
+
+class KeptImage:
+    """Buffers as an attach finds them; tests may change them before they are judged."""
+
+    def __init__(self, store: Store, *, holders: set[int]) -> None:
+        nodes_count = len(store.table.leaf_used)
+        self.store = store
+        self.holders = set(holders)
+        self.serial_limit = store.serial_last
+        self.rows = memoryview(bytearray(store.rows.view))
+        self.entries = memoryview(bytearray(store.table.entries)).cast("I")
+        self.slot_rows = memoryview(bytearray(store.zbud.slot_rows)).cast("I")
+        self.nodes = memoryview(array("Q", bytes(8 * NODE_WORDS * nodes_count)))
+        self.blocks = memoryview(
+            array(
+                "Q",
+                [
+                    pack_block(block, Family(family), chunks)
+                    for block, (family, chunks) in enumerate(
+                        zip(store.zbud.family_of_block, store.zbud.chunks_of_block, strict=True)
+                    )
+                ],
+            )
+        )
+        self.pools = {
+            int(pool.pool): KeptPool(
+                pool=pool.pool,
+                use=(
+                    PoolUse.FOREIGN
+                    if pool.family in {Family.FOREIGN_PERSISTENT, Family.FOREIGN_EPHEMERAL}
+                    else PoolUse.EXPORT
+                    if pool.is_disk
+                    else PoolUse.NAMED
+                ),
+                kind=pool.kind,
+            )
+            for pool in store.pools
+        }
+        self._write_objects()
+
+    def _write_objects(self) -> None:
+        page_objects = [each for pool in self.store.pools for each in pool.objects.values()]
+        self.objects = memoryview(bytearray(OBJECT_BYTES * (1 + len(page_objects))))
+        self.objects_count = 1 + len(page_objects)
+        self.pool_of_object = {
+            number: int(each.pool) for number, each in enumerate(page_objects, 1)
+        }
+        for number, each in enumerate(page_objects, 1):
+            level = each.shift // LEAF_SHIFT
+            root = pack_root_of_zeros(level, each.prefix) if each.root == ZERO else each.root
+            OBJECT.pack_into(
+                self.objects, number * OBJECT_BYTES, root, each.pool, len(each.object_id),
+                each.object_id, 0,
+            )  # fmt: skip
+            to_do = [(each.root, level, each.prefix)] if each.root != ZERO else []
+            while to_do:
+                node, level, base = to_do.pop()
+                self.nodes[node * NODE_WORDS + NODE_PLACE] = pack_place(level, base)
+                self.nodes[node * NODE_WORDS + NODE_OBJECT] = number
+                if not level:
+                    continue
+                start = node << LEAF_SHIFT
+                for place, child in enumerate(self.entries[start : start + LEAF_PAGES].tolist()):
+                    if child not in {HOLE, ZERO}:
+                        to_do.append((child, level - 1, base << LEAF_SHIFT | place))
+
+    def walk(self) -> Trees:
+        return walk_trees(
+            self.objects,
+            self.nodes,
+            self.entries,
+            self.pools,
+            object_spans=[(1, self.objects_count)],
+            nodes_count=len(self.nodes) // NODE_WORDS,
+        )
+
+    def tables(self) -> Tables:
+        return Tables(
+            rows=self.rows,
+            entries=self.entries,
+            slot_rows=self.slot_rows,
+            blocks=self.blocks,
+            trees=self.walk(),
+            serial_limit=self.serial_limit,
+            holders=self.holders,
+        )
+
+    def judge(self) -> Judgement:
+        return judge(self.tables())
+
+    def check(self) -> None:
+        """A judgement vouches for all that the store has, and finds it where it is."""
+        trees, found, store = self.walk(), self.judge(), self.store
+        assert not trees.damaged
+        assert not found.faults
+        assert not found.repairs
+        assert (found.zpages, found.zpage_bytes) == (store.zpages, store.zpage_bytes)
+        for node, kind in enumerate(trees.kinds):
+            used = trees.used_entries if kind == DIRECTORY else found.leaf_used
+            assert used[node] == (store.table.leaf_used[node] if kind != NOT_REACHED else 0)
+        assert sum(kind != NOT_REACHED for kind in trees.kinds) == store.table.nodes.used
+        assert sum(found.rows_used) == store.rows.used
+        for block in range(1, store.zbud.blocks_count):
+            if store.zbud.is_free(block):
+                continue
+            first, mask = block << SLOT_SHIFT, found.free_slots[block]
+            rows = store.zbud.slot_rows[first : first + SLOTS_MAX].tolist()
+            slots = SLOTS_OF_CLASS[store.zbud.chunks_of_block[block]]
+            used_rows = [row for slot, row in enumerate(rows[:slots]) if not mask >> slot & 1]
+            assert used_rows == store.zbud.rows(block)
+        assert {(each.pool, each.object_id) for each in trees.objects} == {
+            (pool.pool, object_id) for pool in store.pools for object_id in pool.objects
+        }
+        for each in trees.objects:
+            page_object = store.pools[PoolId(each.pool)].objects[each.object_id]
+            assert (each.root, each.level * LEAF_SHIFT, each.base) == (
+                page_object.root, page_object.shift, page_object.prefix,
+            )  # fmt: skip
+        pages = Counter({each.pool: 0 for each in trees.objects})
+        for each in trees.objects:
+            pages[each.pool] += each.zeros
+        for leaf in trees.leaves():
+            number = self.nodes[leaf * NODE_WORDS + NODE_OBJECT]
+            pages[self.pool_of_object[number]] += found.leaf_used[leaf]
+        assert +pages == +Counter({pool.pool: pool.tally.pages for pool in store.pools})
+        named = Counter(
+            holder
+            for row, used in enumerate(found.rows_used)
+            if used
+            for holder in store.rows.holders(row)
+        )
+        assert named == found.holder_pages
