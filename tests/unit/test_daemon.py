@@ -1,0 +1,165 @@
+"""The daemon in this process, alone in its cluster: what it opens, in which order it stops, and why it can't start."""
+
+import errno
+import gc
+import logging
+import random
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+
+from config.model import (
+    ClusterConfig,
+    ControlConfig,
+    DaemonConfig,
+    ExportConfig,
+    MemoryConfig,
+    NbdConfig,
+    NodeConfig,
+    TmemConfig,
+)
+from nodemanager.ids import Incarnation
+from ramsterd.client.nbd import NbdClient
+from ramsterd.daemon import CannotServe, Daemon, leaves, start
+from ramsterd.endpoints.sockets import SocketPathTaken
+from ramsterd.host.logs import LogHandler
+from ramsterd.host.logs.limiter import Limiter
+from ramsterd.reconfigure.examine import Reread
+from ramsterd.statefile.start import open_state
+
+MIB = 1 << 20
+PAGE = b"p" * 4096
+# The kernel chooses the port: nobody else is in the cluster.
+NODE = NodeConfig(number=1, name="alpha", address="127.0.0.1", port=0)
+
+
+@pytest.fixture(autouse=True)
+def collector() -> Iterator[None]:
+    """The daemon makes the collector of its process look seldom."""
+    threshold = gc.get_threshold()
+    yield
+    gc.set_threshold(*threshold)
+
+
+def make_daemon(folder: Path) -> Daemon:
+    config = DaemonConfig(
+        node=NODE.name,
+        cluster=folder / "cluster.toml",
+        memory=MemoryConfig(budget=8 * MIB, budget_max=8 * MIB, pages_max=1 << 14),
+        export=(ExportConfig(name="disk", size=MIB),),
+        nbd=NbdConfig(socket=folder / "nbd"),
+        tmem=TmemConfig(socket=folder / "tmem"),
+        control=ControlConfig(socket=folder / "control"),
+    )
+    return Daemon(
+        config,
+        ClusterConfig(name="lab", node=(NODE,)),
+        NODE,
+        incarnation=Incarnation(7),
+        rng=random.Random(0),
+        environ={},
+        log=LogHandler(2, is_journal=False, clock=lambda: 0.0, limiter=Limiter()),
+        reread=lambda _: Reread(),
+        state=open_state(None, file="test", started_at=1),
+        clock_milliseconds=lambda: 1,
+    )
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@asynccontextmanager
+async def running(daemon: Daemon, folder: Path) -> AsyncIterator[None]:
+    """Run it until the end of the block, and see that it stops by itself."""
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(daemon.run)
+            while "control" not in names_in(folder):  # noqa: ASYNC110  the last that it opens
+                await trio.sleep(0.01)
+            yield
+            daemon._stop.set()
+
+
+async def test_it_serves_what_the_files_say_and_leaves_nothing(tmp_path: Path) -> None:
+    daemon = make_daemon(tmp_path)
+    async with running(daemon, tmp_path):
+        assert names_in(tmp_path) == ["control", "nbd", "tmem"]
+        now = daemon.statistics()
+        assert (now.node, now.number, now.incarnation, now.cluster) == ("alpha", 1, 7, "lab")
+        assert [(each.name, each.pages) for each in now.exports] == [("disk", 0)]
+    assert names_in(tmp_path) == []
+
+
+async def test_what_its_own_pages_were_is_said_before_it_stops(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "ramster")
+    daemon = make_daemon(tmp_path)
+
+    def write() -> None:
+        with NbdClient.connect(tmp_path / "nbd", "disk") as client:
+            client.write(0, PAGE)
+
+    async with running(daemon, tmp_path):
+        await trio.to_thread.run_sync(write)
+        assert daemon.statistics().exports[0].pages == 1
+    told = [record.getMessage() for record in caplog.records if record.name == "ramster.daemon"]
+    serves, owns, stopped = (
+        next(place for place, text in enumerate(told) if part in text)
+        for part in ("alpha serves", "owns 1 page", "alpha has stopped")
+    )
+    assert serves < owns < stopped
+
+
+async def test_a_socket_that_is_taken_is_why_it_can_not_serve(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as taken:
+        taken.bind(str(tmp_path / "nbd"))
+        taken.listen()
+        with pytest.raises(ExceptionGroup) as group:
+            await make_daemon(tmp_path).run()
+    [cannot] = list(leaves(group.value))
+    assert isinstance(cannot, CannotServe)
+    assert "NBD" in str(cannot)
+    assert str(tmp_path / "nbd") in str(cannot)
+    assert not cannot.is_in_the_files
+
+
+@pytest.mark.parametrize(
+    ("error", "is_in_the_files", "told"),
+    [
+        (OSError(errno.EADDRINUSE, "Address already in use"), False, "Address already in use"),
+        (OSError(errno.EADDRNOTAVAIL, "No such address"), True, "No such address"),
+        (OSError(errno.ENOENT, "No such file", "/run/x"), True, "/run/x: No such file"),
+        (OSError("no reason"), False, "no reason"),
+        (SocketPathTaken(Path("/run/x"), "it is taken"), False, "/run/x: it is taken"),
+    ],
+)
+async def test_why_something_is_not_opened_is_one_line(
+    error: Exception, is_in_the_files: bool, told: str
+) -> None:
+    """And whether a later start could do better."""
+
+    async def serve(task_status: object) -> None:
+        raise error
+
+    with pytest.raises(ExceptionGroup) as group:
+        async with trio.open_nursery() as nursery:
+            await start(nursery, serve, "NBD")
+    [cannot] = [each for each in leaves(group.value) if isinstance(each, CannotServe)]
+    assert str(cannot) == f"can't serve NBD: {told}"
+    assert cannot.is_in_the_files is is_in_the_files
+
+
+async def test_a_fault_of_ours_is_no_reason_that_an_operator_could_mend() -> None:
+    async def serve(task_status: object) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ExceptionGroup) as group:
+        async with trio.open_nursery() as nursery:
+            await start(nursery, serve, "NBD")
+    assert [type(each) for each in leaves(group.value)] == [ZeroDivisionError]
