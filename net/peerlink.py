@@ -1,10 +1,9 @@
 """One peer link in trio: a reader, a writer and a timer around the pure `net.connection`.
 
-Bytes go out in two stages.  `post` and `request` collect pieces in `_fresh`.  `push` hands these to the
+Bytes go out in two stages (`net.send_queue`).  `post` and `request` collect fresh pieces.  `push` hands these to the
 socket at once, in the caller's task: synchronous code can't be cancelled half way, so order is safe.  What the socket does
-not take moves to `_unsent`, which belongs to the writer task; while that is not empty, everything queues
-behind it.  Pieces that are views are copied when they move there, so a caller's buffer need only stay as it
-is until `push` returns.
+not take belongs to the writer task; while there is any, everything queues behind it.  A caller's buffer need only stay
+as it is until `push` returns.
 
 Everything ends in `end`: requests fail, the handler hears of it, the stream closes, in one synchronous step.
 """
@@ -33,7 +32,8 @@ from net.frame import FrameDecoder, FrameLimits, encode_header
 from net.hello import Hello
 from net.judgement import why_replaced
 from net.link import Failure, Link, LinkHandler, LinkStatistics
-from net.pieces import check_limits, frozen, rest_of
+from net.pieces import check_limits
+from net.send_queue import SendQueue
 from net.tls import certified_names
 from net.transport import Piece, Stream
 from nodemanager.ids import Incarnation, NodeId
@@ -74,10 +74,7 @@ class PeerLink:
         self._on_outdated = on_outdated
         self._decoder = FrameDecoder({})
         self._send_queue_bytes_max = send_queue_bytes_max
-        self._fresh: list[Piece] = []
-        self._fresh_bytes = 0
-        self._unsent: list[Piece] = []
-        self._unsent_bytes = 0
+        self._queue = SendQueue()
         self._unsent_came = trio.Event()
         self._deadline_came_nearer = trio.Event()
         self._waits_until = float("inf")
@@ -91,7 +88,6 @@ class PeerLink:
         self._is_end_untold = True
         # Requests that came after the end of the connection and before `on_link_lost`.
         self._stillborn: list[tuple[int, Failure]] = []
-        self._frames_sent_total = 0
         self._bytes_sent_total = 0
         self._bytes_received_total = 0
 
@@ -110,7 +106,7 @@ class PeerLink:
     @property
     def send_queue_bytes(self) -> int:
         """Bytes queued and not yet taken by the socket: who sends much keeps a window by this."""
-        return self._fresh_bytes + self._unsent_bytes
+        return self._queue.queued_bytes
 
     def post(
         self,
@@ -136,10 +132,8 @@ class PeerLink:
             body_bytes=body_bytes,
         )
         # Tables are small: one piece less is worth the copy.
-        self._enqueue(header + table)
-        self._fresh.extend(body)
-        self._fresh_bytes += body_bytes
-        if self._fresh_bytes + self._unsent_bytes > self._send_queue_bytes_max:
+        self._queue.add(header + table, body, body_bytes)
+        if self._queue.queued_bytes > self._send_queue_bytes_max:
             self._on_queue_full()
 
     def request(
@@ -168,18 +162,16 @@ class PeerLink:
 
     def push(self) -> None:
         """Send now what is queued; the writer task sends the rest.  Views may change after this."""
-        if not self._fresh:
+        if not self._queue.has_fresh:
             return
-        pieces, self._fresh = self._fresh, []
-        total, self._fresh_bytes = self._fresh_bytes, 0
+        pieces, count = self._queue.take_fresh()
         sent = 0
-        if not self._unsent:
+        if not self._queue.unsent:
             sent = self._send(pieces)
-            if sent == total:
+            if sent == count:
                 return
         if self._reason is None:
-            self._unsent.extend(frozen(rest_of(pieces, sent)))
-            self._unsent_bytes += total - sent
+            self._queue.keep(pieces, sent, count)
             self._unsent_came.set()
 
     def close(self, reason: str) -> None:
@@ -190,7 +182,7 @@ class PeerLink:
     def statistics(self) -> LinkStatistics:
         """Return a snapshot."""
         return LinkStatistics(
-            frames_sent_total=self._frames_sent_total,
+            frames_sent_total=self._queue.frames_total,
             frames_received_total=self._connection.frames_received_total,
             bytes_sent_total=self._bytes_sent_total,
             bytes_received_total=self._bytes_received_total,
@@ -263,10 +255,8 @@ class PeerLink:
             except PeerLost as lost:
                 self._abandon(str(lost))
                 return
-            sent = self._send(self._unsent)
-            self._unsent = rest_of(self._unsent, sent)
-            self._unsent_bytes -= sent
-            if not self._unsent:
+            self._queue.on_sent(self._send(self._queue.unsent))
+            if not self._queue.unsent:
                 self._unsent_came = trio.Event()
 
     async def _watch(self) -> None:
@@ -317,7 +307,7 @@ class PeerLink:
             match effect:
                 case Send(frame_type, payload):
                     header = encode_header(frame_type, table_bytes=len(payload))
-                    self._enqueue(header + payload)
+                    self._queue.add(header + payload)
                 case Contested(present):
                     self._on_contested(present)
                 case Opened(theirs):
@@ -360,11 +350,10 @@ class PeerLink:
         self._handler.on_link_up(self)
 
     def _on_closed(self, reason: str) -> None:
-        if not self._unsent:
+        if not self._queue.unsent:
             # GOODBYE or REJECT, if the socket takes it at once; nobody waits for a peer that is leaving.
-            self._send(self._fresh)
-        self._fresh, self._unsent = [], []
-        self._fresh_bytes = self._unsent_bytes = 0
+            self._send(self._queue.take_fresh()[0])
+        self._queue.clear()
         self._reason = reason
         self._stream.close()
         self._scope.cancel()
@@ -382,11 +371,6 @@ class PeerLink:
         self._contest.on_ended()
 
     # What goes
-
-    def _enqueue(self, head: bytes) -> None:
-        self._fresh.append(head)
-        self._fresh_bytes += len(head)
-        self._frames_sent_total += 1
 
     def _send(self, pieces: Sequence[Piece]) -> int:
         """Hand pieces to the stream and return how many bytes it took."""

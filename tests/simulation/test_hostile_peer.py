@@ -104,8 +104,7 @@ def answers_with(lie: Callable[..., bytes], liar: Node) -> None:
     ) -> None:
         if is_reply:
             data = lie(kind, count, table, b"".join(body), request_id)
-            link._fresh.append(data)  # type: ignore[attr-defined]  # a PeerLink
-            link._fresh_bytes += len(data)  # type: ignore[attr-defined]  # likewise
+            link._queue.add(data)  # type: ignore[attr-defined]  # a PeerLink
 
     link.post = post  # type: ignore[method-assign, assignment]
 
