@@ -9,7 +9,6 @@ that of node 1, whose number makes it accept all of its links; the last node dia
 import argparse
 import json
 import os
-import socket
 import sys
 import time
 from contextlib import ExitStack
@@ -19,6 +18,7 @@ from typing import Any
 
 from benchmarks import harness
 from benchmarks.processes import RAMSTERD, free_port, rss_bytes, running, wait_until
+from ramsterd.cli.ask import send_command
 
 NODES = (3, 24, 64)
 SECONDS = 20.0
@@ -40,12 +40,7 @@ class Cost:
 
 def status(folder: Path) -> Any:
     """Ask the control socket."""
-    with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(30)
-        client.connect(str(folder / "control"))
-        client.sendall(b'{"command": "status"}\n')
-        with client.makefile("rb") as lines:
-            return json.loads(lines.readline())["result"]
+    return json.loads(send_command(folder / "control", "status", seconds_max=30))["result"]
 
 
 def processor_seconds(pid: int) -> float:

@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ramsterd.cli.ask import send_command
+
 ROOT = Path(__file__).parent.parent
 MIB = 1024 * 1024
 START_SECONDS_MAX = 20.0
@@ -121,13 +123,8 @@ class Daemon:
 
     def status(self) -> dict[str, Any]:
         """Ask the control socket."""
-        with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(START_SECONDS_MAX)
-            client.connect(str(self.control_socket))
-            client.sendall(b'{"command": "status"}\n')
-            with client.makefile("rb") as lines:
-                answer = json.loads(lines.readline())
-        result: dict[str, Any] = answer["result"]
+        line = send_command(self.control_socket, "status", seconds_max=START_SECONDS_MAX)
+        result: dict[str, Any] = json.loads(line)["result"]
         return result
 
     def is_linked(self) -> bool:

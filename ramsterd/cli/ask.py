@@ -3,13 +3,14 @@
 import grp
 import json
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from ramsterd.cli.output import fail
 
 ANSWER_SECONDS_MAX: Final = 10.0
+NO_ARGUMENTS: Final[Mapping[str, object]] = {}
 
 # `ask(socket_path, command, **arguments)` returns a result or ends the process.
 Ask: TypeAlias = Callable[..., Any]
@@ -18,12 +19,7 @@ Ask: TypeAlias = Callable[..., Any]
 def ask(socket_path: Path, command: str, **arguments: object) -> Any:
     """Return the result of a command, or end with status 1 and one line that says why there is none."""
     try:
-        with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(ANSWER_SECONDS_MAX)
-            client.connect(str(socket_path))
-            client.sendall(json.dumps({"command": command, **arguments}).encode() + b"\n")
-            with client.makefile("rb") as answers:
-                line = answers.readline()
+        line = send_command(socket_path, command, arguments)
     except OSError as error:
         fail(no_answer(socket_path, error))
     if not line:
@@ -36,6 +32,26 @@ def ask(socket_path: Path, command: str, **arguments: object) -> Any:
     if refusal is not None:
         fail(refusal)
     return result
+
+
+def send_command(
+    socket_path: Path,
+    command: str,
+    arguments: Mapping[str, object] = NO_ARGUMENTS,
+    *,
+    seconds_max: float = ANSWER_SECONDS_MAX,
+) -> bytes:
+    """Return the line that a daemon answers to a command, empty if it closed the connection.
+
+    Raises:
+        OSError: There is no answer within `seconds_max`.
+    """
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(seconds_max)
+        client.connect(str(socket_path))
+        client.sendall(json.dumps({"command": command, **arguments}).encode() + b"\n")
+        with client.makefile("rb") as answers:
+            return answers.readline()
 
 
 def no_answer(path: Path, error: OSError) -> str:

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import ramsterd
 from config.limits import SOCKET_PATH_BYTES_MAX
+from ramsterd.cli.ask import send_command
 from ramsterd.demo.stopping import Stopping
 
 NAMES: Final = ("alpha", "beta", "gamma")
@@ -110,12 +111,8 @@ class Node:
             ClusterFailed: There is no answer, or it is an error.
         """
         try:
-            with socket.socket(socket.AF_UNIX) as client:
-                client.settimeout(_ANSWER_SECONDS_MAX)
-                client.connect(str(self.control_path))
-                client.sendall(json.dumps({"command": command}).encode() + b"\n")
-                with client.makefile("rb") as answers:
-                    answer = json.loads(answers.readline())
+            line = send_command(self.control_path, command, seconds_max=_ANSWER_SECONDS_MAX)
+            answer = json.loads(line)
         except (OSError, ValueError) as error:
             raise ClusterFailed(f"{self.name} does not answer {command!r}: {error}") from error
         if not answer["ok"]:

@@ -7,8 +7,9 @@ from typing import Final
 import msgpack
 
 from net.errors import RemoteProtocolError
-from net.frame import HEADER, HEADER_BYTES, FrameLimits, encode_header
+from net.frame import HEADER, HEADER_BYTES, FrameLimits
 from net.packing import unpack
+from tests.helpers.links import make_frame
 
 # (count, table, body) of a frame of some type, made to fit each other.
 Parts = tuple[int, bytes, bytes]
@@ -44,29 +45,10 @@ def mend_frames(
         stream = rest[len(table) + len(body) :]
         is_reply = bool(flags & 1)
         parts = mend_parts(frame_type, is_reply, min(count, limit.count_max), table, body)
-        mended += frame(frame_type, *parts, request_id=request_id or is_reply, is_reply=is_reply)
+        mended += make_frame(
+            frame_type, *parts, request_id=request_id or is_reply, is_reply=is_reply
+        )
     return mended + stream
-
-
-def frame(
-    frame_type: int,
-    count: int = 0,
-    table: bytes = b"",
-    body: bytes = b"",
-    *,
-    request_id: int = 0,
-    is_reply: bool = False,
-) -> bytes:
-    """Return a frame."""
-    header = encode_header(
-        frame_type,
-        request_id=request_id,
-        is_reply=is_reply,
-        count=count,
-        table_bytes=len(table),
-        body_bytes=len(body),
-    )
-    return header + table + body
 
 
 def change_field(payload: bytes, rng: random.Random) -> bytes:

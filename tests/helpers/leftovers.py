@@ -7,10 +7,12 @@ waits for it may hold megabytes.
 import gc
 import types
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
+
+import trio
 
 ROOT: Final = Path(__file__).parents[2]
 OUR_PACKAGES: Final = frozenset({"config", "heartbeat", "net", "nodemanager", "ramsterd"})
@@ -54,6 +56,20 @@ def watch_leftovers() -> Iterator[Leftovers]:
         gc.garbage.clear()
         if was_enabled:
             gc.enable()
+
+
+async def leftovers_of(
+    serve: Callable[..., Awaitable[None]], end_one: Callable[[], Awaitable[None]], clients: int
+) -> Leftovers:
+    """Return what so many clients of a server left behind, whose ends `end_one` waits for."""
+    async with trio.open_nursery() as nursery:
+        await nursery.start(serve)
+        await end_one()  # what is made once is none of a client's
+        with watch_leftovers() as left:
+            for _ in range(clients):
+                await end_one()
+        nursery.cancel_scope.cancel()
+    return left
 
 
 def last_copies(objects: list[object]) -> Counter[str]:

@@ -35,12 +35,12 @@ def make_hello(number: int = 1, **changes: object) -> Hello:
 
 def make_frame(
     frame_type: int,
-    *,
-    request_id: int = 0,
-    is_reply: bool = False,
     count: int = 0,
     table: bytes = b"",
     body: bytes = b"",
+    *,
+    request_id: int = 0,
+    is_reply: bool = False,
 ) -> bytes:
     header = encode_header(
         frame_type,

@@ -13,23 +13,9 @@ from ramsterd.core.page import PoolKind
 from ramsterd.membership.messages import MemberMessage, ask_message
 from ramsterd.remote import wire
 from ramsterd.remote.wire import MessageType
+from tests.helpers.links import make_frame
 from tests.simulation.checking_clients import finish, stage
 from tests.simulation.cluster import Cluster, Node
-
-
-def frame_of(
-    kind: int, count: int, table: bytes, body: bytes = b"", request_id: int = 0, *, is_reply: bool = False
-) -> bytes:  # fmt: skip
-    header = encode_header(
-        kind,
-        request_id=request_id,
-        is_reply=is_reply,
-        count=count,
-        table_bytes=len(table),
-        body_bytes=len(body),
-    )
-    return header + table + body
-
 
 PUT_TABLE = wire.put_table(PoolKind.PERSISTENT, [1, 2], [3, 4], [PACKED_RAW, 100])
 LIES = {
@@ -38,18 +24,20 @@ LIES = {
         MessageType.GET_PAGES, count=1, table_bytes=wire.LIMITS[18].table_bytes_max + 1
     ),
     "more pages than a frame may have": encode_header(MessageType.PUT_PAGES, count=129),
-    "zpages shorter than the table says": frame_of(17, 2, PUT_TABLE, bytes(4195), 1),
-    "zpages longer than the table says": frame_of(17, 2, PUT_TABLE, bytes(4197), 1),
-    "a count that the table does not have": frame_of(17, 3, PUT_TABLE, bytes(4196), 1),
-    "serial 0": frame_of(18, 1, bytes(8), request_id=1),
-    "a range that ends before it starts": frame_of(19, 1, wire.flush_table([(5, 4)])),
-    "ranges that share a serial": frame_of(19, 2, wire.flush_table([(1, 5), (5, 9)])),
-    "ranges that do not ascend": frame_of(19, 2, wire.flush_table([(7, 9), (1, 5)])),
-    "a get of nothing": frame_of(18, 0, b"", request_id=1),
-    "a request without an id": frame_of(18, 1, wire.get_table([1])),
+    "zpages shorter than the table says": make_frame(17, 2, PUT_TABLE, bytes(4195), request_id=1),
+    "zpages longer than the table says": make_frame(17, 2, PUT_TABLE, bytes(4197), request_id=1),
+    "a count that the table does not have": make_frame(17, 3, PUT_TABLE, bytes(4196), request_id=1),
+    "serial 0": make_frame(18, 1, bytes(8), request_id=1),
+    "a range that ends before it starts": make_frame(19, 1, wire.flush_table([(5, 4)])),
+    "ranges that share a serial": make_frame(19, 2, wire.flush_table([(1, 5), (5, 9)])),
+    "ranges that do not ascend": make_frame(19, 2, wire.flush_table([(7, 9), (1, 5)])),
+    "a get of nothing": make_frame(18, 0, b"", request_id=1),
+    "a request without an id": make_frame(18, 1, wire.get_table([1])),
     "an unknown type": encode_header(99),
     "an unknown flag": encode_header(18).replace(b"\x12\0", bytes([18, Flag.REPLY << 1]), 1),
-    "a status with more free than there is": frame_of(16, 1, pack_fields([1, 2, True, 0.5, 0, 0])),
+    "a status with more free than there is": make_frame(
+        16, 1, pack_fields([1, 2, True, 0.5, 0, 0])
+    ),
 }
 
 
@@ -68,25 +56,27 @@ async def test_hostile_lengths_drop_the_link(seed: int, mock_clock: MockClock, l
 
 def other_type(kind: int, count: int, table: bytes, body: bytes, request_id: int) -> bytes:
     other = MessageType.GET_PAGES if kind == MessageType.PUT_PAGES else MessageType.PUT_PAGES
-    return frame_of(other, count, table, body, request_id, is_reply=True)
+    return make_frame(other, count, table, body, request_id=request_id, is_reply=True)
 
 
 def member_type(kind: int, count: int, table: bytes, body: bytes, request_id: int) -> bytes:
     """A good message about members, marked as the answer."""
-    return frame_of(MemberMessage.ASK, 1, ask_message(NodeId(0)), b"", request_id, is_reply=True)
+    return make_frame(
+        MemberMessage.ASK, 1, ask_message(NodeId(0)), request_id=request_id, is_reply=True
+    )
 
 
 def another_count(kind: int, count: int, table: bytes, body: bytes, request_id: int) -> bytes:
     width = len(table) // count
-    return frame_of(kind, count - 1, table[:-width], body, request_id, is_reply=True)
+    return make_frame(kind, count - 1, table[:-width], body, request_id=request_id, is_reply=True)
 
 
 def longer_body(kind: int, count: int, table: bytes, body: bytes, request_id: int) -> bytes:
-    return frame_of(kind, count, table, body + b"x", request_id, is_reply=True)
+    return make_frame(kind, count, table, body + b"x", request_id=request_id, is_reply=True)
 
 
 def broken_table(kind: int, count: int, table: bytes, body: bytes, request_id: int) -> bytes:
-    return frame_of(kind, count, b"\xff" * len(table), body, request_id, is_reply=True)
+    return make_frame(kind, count, b"\xff" * len(table), body, request_id=request_id, is_reply=True)
 
 
 def answers_with(lie: Callable[..., bytes], liar: Node) -> None:

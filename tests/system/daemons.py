@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ramsterd.cli.ask import send_command
 from ramsterd.client.nbd import NbdClient
 
 T = TypeVar("T")
@@ -170,12 +171,7 @@ class Node:
 
     def ask(self, command: str, **arguments: object) -> Any:
         """Return the result of a control command."""
-        with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(STOP_SECONDS_MAX)
-            client.connect(str(self.control))
-            client.sendall(json.dumps({"command": command, **arguments}).encode() + b"\n")
-            with client.makefile("rb") as answers:
-                line = answers.readline()
+        line = send_command(self.control, command, arguments, seconds_max=STOP_SECONDS_MAX)
         if not line:
             raise ConnectionResetError("no answer")
         answer = json.loads(line)

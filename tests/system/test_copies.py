@@ -4,28 +4,14 @@ import random
 
 from tests.system.conftest import NewCluster
 from tests.system.daemons import Cluster, Node, wait_until
+from tests.system.fill import check_runs, fill_runs
 
-RUN_BYTES = 64 * 4096
 RUNS = 60
 DURABLE = '[[export]]\nname = "durable"\nsize = "8MiB"\ndurability = "replicated"\n'
 
 
 def rebuild(node: Node) -> int:
     return int(node.status()["engine"]["rebuild"]["pages_at_risk"])
-
-
-def fill(node: Node) -> list[bytes]:
-    runs = [random.Random(run).randbytes(RUN_BYTES) for run in range(RUNS)]
-    with node.client() as client:
-        for place, run in enumerate(runs):
-            client.write(place * RUN_BYTES, run)
-    return runs
-
-
-def check(node: Node, runs: list[bytes]) -> None:
-    with node.client() as client:
-        for place, run in enumerate(runs):
-            assert client.read(place * RUN_BYTES, RUN_BYTES) == run
 
 
 def four(new_cluster: NewCluster) -> Cluster:
@@ -37,13 +23,13 @@ def four(new_cluster: NewCluster) -> Cluster:
 def test_a_killed_holder_costs_no_page(new_cluster: NewCluster) -> None:
     cluster = four(new_cluster)
     node = cluster[1]
-    runs = fill(node)
+    runs = fill_runs(node, RUNS)
     cluster[2].kill()
-    check(node, runs)
+    check_runs(node, runs)
     wait_until(lambda: "node n2 is down" in node.log, "node 2 is down", seconds_max=20)
     wait_until(lambda: rebuild(node) == 0, "no page at risk", seconds_max=40)
     cluster[3].kill()
-    check(node, runs)
+    check_runs(node, runs)
     assert node.status()["engine"]["store"]["lost_pages_total"] == 0
 
 
@@ -64,12 +50,12 @@ def test_one_of_three_down_refuses_no_write(new_cluster: NewCluster) -> None:
     cluster.start()
     node = cluster[1]
     cluster[3].kill()
-    runs = fill(node)
+    runs = fill_runs(node, RUNS)
     assert rebuild(node) > 2000
     assert node.status()["pager"]["refused_puts_total"] == 0
-    check(node, runs)
+    check_runs(node, runs)
     cluster[3].start()
     wait_until(lambda: rebuild(node) == 0, "no page at risk", seconds_max=40)
     wait_until(lambda: cluster[3].foreign_pages() > 2000, "each page has two copies")
-    check(node, runs)
+    check_runs(node, runs)
     assert node.status()["engine"]["store"]["lost_pages_total"] == 0

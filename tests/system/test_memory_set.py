@@ -1,7 +1,6 @@
 """`ramsterctl memory set` on real daemons, and what it does to their resident memory."""
 
 import json
-import random
 import subprocess
 import threading
 
@@ -9,8 +8,7 @@ import pytest
 
 from tests.system.conftest import NewCluster
 from tests.system.daemons import MIB, RAMSTERCTL, Cluster, Node, environment, wait_until
-
-RUN_BYTES = 64 * 4096
+from tests.system.fill import RUN_BYTES, check_runs, fill_runs
 
 
 def memory_set(node: Node, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -18,21 +16,6 @@ def memory_set(node: Node, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command, capture_output=True, check=False, env=environment(), text=True, timeout=60
     )
-
-
-def fill(node: Node, run_count: int) -> list[bytes]:
-    """Write runs of 64 pages that do not shrink; return them."""
-    runs = [random.Random(run).randbytes(RUN_BYTES) for run in range(run_count)]
-    with node.client() as client:
-        for place, run in enumerate(runs):
-            client.write(place * RUN_BYTES, run)
-    return runs
-
-
-def check_pages(node: Node, runs: list[bytes]) -> None:
-    with node.client() as client:
-        for place, run in enumerate(runs):
-            assert client.read(place * RUN_BYTES, RUN_BYTES) == run
 
 
 def arena_bytes(node: Node) -> int:
@@ -58,7 +41,7 @@ def cluster(new_cluster: NewCluster) -> Cluster:
 
 def test_a_smaller_budget_under_load_gives_memory_back(cluster: Cluster) -> None:
     node = cluster[1]
-    runs = fill(node, 100)  # 25 MiB
+    runs = fill_runs(node, 100)  # 25 MiB
     assert arena_bytes(node) > 20 * MIB
     stop, writes = threading.Event(), 0
 
@@ -83,7 +66,7 @@ def test_a_smaller_budget_under_load_gives_memory_back(cluster: Cluster) -> None
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[-1].startswith("the budget is 8 MiB: ")
     assert arena_bytes(node) <= 8 * MIB
-    check_pages(node, runs)
+    check_runs(node, runs)
     assert node.status()["engine"]["store"]["lost_pages_total"] == 0
 
 
@@ -91,17 +74,17 @@ def test_a_budget_that_nobody_can_make_true_stops_short(new_cluster: NewCluster)
     cluster = new_cluster(budgets=["32MiB"])
     cluster.start()
     node = cluster[1]
-    runs = fill(node, 40)
+    runs = fill_runs(node, 40)
     done = memory_set(node, "--budget", "4MiB", "--json")
     assert done.returncode == 1
     said = json.loads(done.stdout)
     assert said["state"] == "stopped"
     assert 10 * MIB <= said["resident_bytes"] < 0.9 * said["budget_bytes"]
-    fill(node, 2)  # there is room for writes
+    fill_runs(node, 2)  # there is room for writes
     assert "shrinking stopped at" in node.log
     text = memory_set(node, "--budget", "32MiB")
     assert (text.returncode, text.stdout[:23]) == (0, "the budget is 32 MiB: 1")
-    check_pages(node, runs)
+    check_runs(node, runs)
 
 
 def test_nobody_has_to_wait(cluster: Cluster) -> None:
@@ -129,7 +112,7 @@ def test_a_budget_that_can_not_be_is_refused(cluster: Cluster, budget: str, expe
 
 def test_verify_checks_every_zpage_and_all_tables(cluster: Cluster) -> None:
     node = cluster[1]
-    fill(node, 20)
+    fill_runs(node, 20)
     command = [*RAMSTERCTL, "--socket", str(node.control), "verify", "--invariants", "--json"]
     done = subprocess.run(
         command, capture_output=True, check=False, env=environment(), text=True, timeout=60

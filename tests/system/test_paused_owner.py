@@ -10,6 +10,7 @@ from ramsterd.frontends.nbd.protocol import Command
 from tests.system.arena import PAGE, marked_page
 from tests.system.conftest import NewCluster
 from tests.system.daemons import Cluster, Node, wait_until
+from tests.system.fill import fill_marked
 from tests.system.reads import ask_for, take_answers
 
 pytestmark = pytest.mark.timeout(120)
@@ -26,11 +27,7 @@ def pair(new_cluster: NewCluster) -> Cluster:
     """The pages of the first node are mostly at the second."""
     cluster = new_cluster(budgets=["4MiB", "64MiB"])
     cluster.start()
-    with cluster[1].client() as client:
-        client.write_stream(0, (marked_page(index) for index in range(PAGES)))
-    wait_until(
-        lambda: not cluster[1].engine()["remotify"]["pages_in_flight"], "nothing is in flight"
-    )
+    fill_marked(cluster[1], PAGES)
     return cluster
 
 

@@ -7,6 +7,7 @@ import pytest
 from tests.system.arena import marked_page
 from tests.system.conftest import NewCluster
 from tests.system.daemons import Cluster, Node, wait_until
+from tests.system.fill import fill_marked
 from tests.system.hosts import pages_at_risk
 from tests.system.reads import ask_for, take_answers
 
@@ -25,11 +26,7 @@ def rack(new_rack: NewCluster) -> Cluster:
         budgets=["4MiB", *["40MiB"] * 4], export="16MiB", remote="repatriate_pages_per_second = 0"
     )
     cluster.start()
-    with cluster[1].client() as client:
-        client.write_stream(0, (marked_page(index) for index in range(PAGES)))
-    wait_until(
-        lambda: not cluster[1].engine()["remotify"]["pages_in_flight"], "nothing is in flight"
-    )
+    fill_marked(cluster[1], PAGES)
     return cluster
 
 

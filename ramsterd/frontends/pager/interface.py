@@ -11,8 +11,9 @@ import enum
 from collections.abc import Callable
 from typing import NamedTuple, Protocol, TypeAlias
 
+from config.model import PoolCodec
 from ramsterd.core.extents import StatusRun
-from ramsterd.core.page import PoolId
+from ramsterd.core.page import PoolId, PoolKind
 from ramsterd.remote.fetch.pending import GetOutcome, Pages
 
 
@@ -143,4 +144,40 @@ class DiskPager(Protocol):
 
     def call_settled(self, callback: Callable[[], None]) -> None:
         """Have `callback` called at the end of each pass, whoever began it: after the last `done` of it."""
+        ...
+
+
+class PoolPager(Protocol):
+    """What the tmem server asks of the pager; `Pager` has it all."""
+
+    def open_client(self) -> PoolClient:
+        """Return what one connection calls; it is closed when the connection is gone."""
+        ...
+
+    def settle(self) -> None:
+        """End a pass: send what it produced to peers and wake whom it served."""
+        ...
+
+    def new_pool(self, kind: PoolKind, name: str, *, codec: PoolCodec) -> PoolId:
+        """Make a pool, or raise PoolsExhausted or CodecMissing."""
+        ...
+
+    def count_pages(self, pool: PoolId, object_id: bytes, index: int, count: int) -> int | None:
+        """Return how many pages of a run there are; None if the object has none at all."""
+        ...
+
+    def pages_of(self, pool: PoolId) -> int:
+        """Return how many pages a pool has."""
+        ...
+
+    def objects_of(self, pool: PoolId) -> int:
+        """Return how many objects a pool has."""
+        ...
+
+    def end_pool(self, pool: PoolId) -> None:
+        """Nobody uses a pool any more: refuse what waits in it."""
+        ...
+
+    def destroy_some(self, pool: PoolId, pages_max: int) -> tuple[int, bool]:
+        """Drop a slice of a pool that was ended; return how many pages, and whether the pool is gone."""
         ...

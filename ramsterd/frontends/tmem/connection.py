@@ -9,9 +9,10 @@ import trio
 from net.buffers import BufferPool
 from ramsterd.endpoints.hangups import Hangups
 from ramsterd.frontends.clients.exchange import Ended, Ends, Exchange
+from ramsterd.frontends.pager.interface import PoolPager
 from ramsterd.frontends.tmem.counters import Counters, End
 from ramsterd.frontends.tmem.messages import HELLO_SECONDS_MAX
-from ramsterd.frontends.tmem.pools import PoolBook, PoolPager
+from ramsterd.frontends.tmem.pools import PoolBook
 from ramsterd.frontends.tmem.session import Session
 
 _ENDS: Final = Ends(closed=End.CLOSED, broken=End.BROKEN, garbage=End.GARBAGE)

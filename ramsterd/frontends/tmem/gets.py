@@ -8,7 +8,8 @@ from ramsterd.frontends.clients.in_flight import InFlight
 from ramsterd.frontends.pager import GetOutcome, GetResult, Taken
 from ramsterd.frontends.pager.interface import PoolClient
 from ramsterd.frontends.tmem.messages import PAGE_BYTES, PageState
-from ramsterd.frontends.tmem.pools import PoolBook, TmemPool
+from ramsterd.frontends.tmem.open_pools import OpenPool
+from ramsterd.frontends.tmem.pools import PoolBook
 from ramsterd.frontends.tmem.replies import Replies
 
 _ALL_PAGES: Final = bytes([PageState.PAGE])
@@ -17,14 +18,6 @@ _STATE_OF: Final = {
     GetOutcome.UNREACHABLE: PageState.UNREACHABLE,
 }
 assert set(_STATE_OF) == set(GetOutcome)
-
-
-@dataclass(slots=True, eq=False)
-class OpenPool:
-    """A pool as one connection has it open."""
-
-    pool: TmemPool
-    is_exclusive: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -18,13 +18,13 @@ count for its user.
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 
 from config.model import PoolCodec, TmemConfig
 from ramsterd.core.codec import CodecMissing
 from ramsterd.core.page import PoolId, PoolKind
 from ramsterd.core.pools import PoolsExhausted
-from ramsterd.frontends.pager.interface import PoolClient
+from ramsterd.frontends.pager.interface import PoolPager
 from ramsterd.frontends.tmem.messages import ErrorCode
 from ramsterd.statefile.content import PoolKey
 from ramsterd.statefile.marks import Mark, Marks, unmarked
@@ -32,42 +32,6 @@ from ramsterd.statefile.marks import Mark, Marks, unmarked
 # A user's pools are counted anew when 1/256 of their pages was tried to be put since the last time: a leaf of
 # the page table has 64 pages, so that a page pays for 4 leaves of dense pools (and 256 of the sparsest).
 _RECOUNT_SHIFT: Final = 8
-
-
-class PoolPager(Protocol):
-    """What the tmem server asks of the pager; `Pager` has it all."""
-
-    def open_client(self) -> PoolClient:
-        """Return what one connection calls; it is closed when the connection is gone."""
-        ...
-
-    def settle(self) -> None:
-        """End a pass: send what it produced to peers and wake whom it served."""
-        ...
-
-    def new_pool(self, kind: PoolKind, name: str, *, codec: PoolCodec) -> PoolId:
-        """Make a pool, or raise PoolsExhausted or CodecMissing."""
-        ...
-
-    def count_pages(self, pool: PoolId, object_id: bytes, index: int, count: int) -> int | None:
-        """Return how many pages of a run there are; None if the object has none at all."""
-        ...
-
-    def pages_of(self, pool: PoolId) -> int:
-        """Return how many pages a pool has."""
-        ...
-
-    def objects_of(self, pool: PoolId) -> int:
-        """Return how many objects a pool has."""
-        ...
-
-    def end_pool(self, pool: PoolId) -> None:
-        """Nobody uses a pool any more: refuse what waits in it."""
-        ...
-
-    def destroy_some(self, pool: PoolId, pages_max: int) -> tuple[int, bool]:
-        """Drop a slice of a pool that was ended; return how many pages, and whether the pool is gone."""
-        ...
 
 
 class Refused(Exception):

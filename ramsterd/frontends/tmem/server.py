@@ -16,6 +16,7 @@ from ramsterd.endpoints.hangups import Hangups
 from ramsterd.endpoints.sockets import unix_listener
 from ramsterd.frontends.clients.attendance import Attendance
 from ramsterd.frontends.clients.exchange import Ended
+from ramsterd.frontends.pager.interface import PoolPager
 from ramsterd.frontends.tmem.connection import Connection
 from ramsterd.frontends.tmem.counters import Counters, End, TmemStatistics
 from ramsterd.frontends.tmem.messages import (
@@ -24,7 +25,7 @@ from ramsterd.frontends.tmem.messages import (
     ErrorCode,
     encode_error,
 )
-from ramsterd.frontends.tmem.pools import PoolBook, PoolPager, PoolSnapshot, Quotas
+from ramsterd.frontends.tmem.pools import PoolBook, PoolSnapshot, Quotas
 from ramsterd.frontends.tmem.users import peer_user
 from ramsterd.statefile.marks import Marks
 

@@ -27,7 +27,7 @@ from ramsterd.frontends.pager import PutOutcome
 from ramsterd.frontends.pager.interface import PoolClient
 from ramsterd.frontends.tmem.counters import Counters
 from ramsterd.frontends.tmem.flushing import FLUSH_PAGES_MAX, Flush
-from ramsterd.frontends.tmem.gets import Get, Gets, OpenPool
+from ramsterd.frontends.tmem.gets import Get, Gets
 from ramsterd.frontends.tmem.messages import (
     COUNT,
     IN_FLIGHT_BYTES_MAX,
@@ -47,6 +47,7 @@ from ramsterd.frontends.tmem.messages import (
     parse_range,
     parse_run,
 )
+from ramsterd.frontends.tmem.open_pools import POOL_GONE, OpenPools
 from ramsterd.frontends.tmem.pools import PoolBook, Refused, TmemPool
 from ramsterd.frontends.tmem.replies import Replies
 
@@ -56,10 +57,7 @@ PASS_WORK_MAX: Final = 1024
 _REQUEST_WORK: Final = 4
 # Finding the leaves of a long range may walk all leaves of its object.
 _LONG_RANGE_WORK: Final = PASS_WORK_MAX // 4
-# Pools that one connection may have open; one opened again is the same, unless its gets are to be exclusive.
-OPEN_POOLS_MAX: Final = 1024
 
-_POOL_GONE: Final = "another connection destroyed this pool"
 _STATE_UNWRITTEN: Final = "the daemon can't write its state file: see its log; nothing was stored"
 assert FLUSH_PAGES_MAX <= PASS_WORK_MAX, "a slice of a flush is one pass at most"
 
@@ -100,10 +98,9 @@ class Session:
         self._book = book
         self._user = user
         self._counters = counters
-        self._pools: dict[int, OpenPool] = {}
+        self._pools = OpenPools(book)
         # Pages of puts that wait for room, by pool: they wait no more when the connection ends.
         self._waiting_pages: Counter[TmemPool] = Counter()
-        self._last_pool = 0
         self._gets = Gets(pager, book, self.replies, self.in_flight)
         self._flush: Flush | None = None
         # A put that is to be served before anything else, and whether it still waits for the state file.
@@ -146,9 +143,7 @@ class Session:
         self.replies.clear()
         self._flush = self._held = None
         self._is_waiting = False
-        for opened in self._pools.values():
-            self._book.close(opened.pool)
-        self._pools.clear()
+        self._pools.close()
 
     def serve(self) -> None:
         """Serve what was received, until a bound is reached.
@@ -217,36 +212,17 @@ class Session:
 
     def _on_new_pool(self, frame: Frame) -> None:
         wanted = NewPool.parse(frame.table)
-        self._forget_gone_pools()
-        if len(self._pools) >= OPEN_POOLS_MAX:
-            raise Refused(ErrorCode.TOO_MANY_POOLS, f"{OPEN_POOLS_MAX} pools are open here")
+        self._pools.check_room()
         pool = self._book.open(self._user, wanted.kind, wanted.name, PoolCodec(wanted.codec))
-        number = self._number_of(pool, wanted.is_exclusive)
+        number = self._pools.number_of(pool, is_exclusive=wanted.is_exclusive)
         fields = pack_fields([number, pool.pages])
         self.replies.answer(TmemType.NEW_POOL, frame.request_id, fields)
 
-    def _number_of(self, pool: TmemPool, is_exclusive: bool) -> int:
-        """Return the number of a pool that was just opened: the one it has, if it was open already."""
-        for number, opened in self._pools.items():
-            if opened.pool is pool and opened.is_exclusive is is_exclusive:
-                self._book.close(pool)
-                return number
-        self._last_pool += 1
-        self._pools[self._last_pool] = OpenPool(pool, is_exclusive)
-        return self._last_pool
-
-    def _forget_gone_pools(self) -> None:
-        for number, opened in list(self._pools.items()):
-            if opened.pool.is_gone:
-                self._book.close(self._pools.pop(number).pool)
-
     def _on_destroy_pool(self, frame: Frame) -> None:
         number, _, _ = parse_place(frame)
-        opened = self._find(number)
-        del self._pools[number]
-        opened.pool.connections -= 1
+        pool = self._pools.take_out(number)
         self.in_flight.begin(0)
-        self._book.destroy(opened.pool, partial(self._on_destroyed, frame.request_id))
+        self._book.destroy(pool, partial(self._on_destroyed, frame.request_id))
 
     def _on_destroyed(self, request_id: int, dropped: int) -> None:
         if self.in_flight.is_closed:
@@ -256,7 +232,7 @@ class Session:
         self.in_flight.on_answered()
 
     def _on_status(self, frame: Frame) -> None:
-        pools = [opened.pool for opened in self._pools.values()]
+        pools = list(self._pools)
         status = {
             "user": self._user,
             "pools": len(pools),
@@ -266,19 +242,11 @@ class Session:
         # A list of one map, for messages are lists.
         self.replies.answer(TmemType.STATUS, frame.request_id, pack_fields([status]))
 
-    def _find(self, number: int) -> OpenPool:
-        opened = self._pools.get(number)
-        if opened is None:
-            raise Refused(ErrorCode.NO_SUCH_POOL, f"this connection has no pool {number}")
-        if opened.pool.is_gone:
-            raise Refused(ErrorCode.NO_SUCH_POOL, _POOL_GONE)
-        return opened
-
     # Put.
 
     def _on_put(self, frame: Frame) -> None:
         number, object_id, index = parse_put(frame)
-        pool, count, request_id = self._find(number).pool, frame.count, frame.request_id
+        pool, count, request_id = self._pools.find(number).pool, frame.count, frame.request_id
         if not pool.mark.is_set and not self._is_marked(pool, frame):
             return
         before, charged = self._book.charge(pool, object_id, index, count)
@@ -305,7 +273,7 @@ class Session:
         self._count_waiting(pool, -count)
         self.in_flight.end(count * PAGE_BYTES)
         if pool.is_gone:
-            self._refuse(request_id, ErrorCode.NO_SUCH_POOL, _POOL_GONE)
+            self._refuse(request_id, ErrorCode.NO_SUCH_POOL, POOL_GONE)
         else:
             self._answer_put(request_id, count, outcome)
         self.in_flight.on_answered()
@@ -349,18 +317,18 @@ class Session:
 
     def _on_get(self, frame: Frame) -> None:
         number, object_id, index = parse_run(frame)
-        opened = self._find(number)
+        opened = self._pools.find(number)
         self._gets.serve(Get(frame.request_id, opened, object_id, index, frame.count))
 
     # Flush.
 
     def _on_flush_pages(self, frame: Frame) -> None:
         number, object_id, index, count = parse_range(frame)
-        self._begin_flush(frame, self._find(number).pool, object_id, index, index + count)
+        self._begin_flush(frame, self._pools.find(number).pool, object_id, index, index + count)
 
     def _on_flush_object(self, frame: Frame) -> None:
         number, object_id, _ = parse_place(frame)
-        self._begin_flush(frame, self._find(number).pool, object_id, 0, INDEX_MAX + 1)
+        self._begin_flush(frame, self._pools.find(number).pool, object_id, 0, INDEX_MAX + 1)
 
     def _begin_flush(
         self, frame: Frame, pool: TmemPool, object_id: bytes, start: int, end: int
@@ -375,7 +343,7 @@ class Session:
         """Flush a slice; at the end answer and let the next requests come."""
         if flush.pool.is_gone:
             self._flush = None
-            self._refuse(flush.request_id, ErrorCode.NO_SUCH_POOL, _POOL_GONE)
+            self._refuse(flush.request_id, ErrorCode.NO_SUCH_POOL, POOL_GONE)
             return
         self._work += flush.go_on()
         if flush.is_done:

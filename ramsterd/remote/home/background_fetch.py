@@ -16,6 +16,7 @@ from ramsterd.remote.home.rebuild import Rebuilder
 from ramsterd.remote.home.recall_owner import OwnerRecall
 from ramsterd.remote.home.repatriate import Repatriator
 from ramsterd.remote.home.surroundings import Surroundings
+from ramsterd.remote.limits.page_rate import PageRate
 
 # Between two ticks, as long as pages are on their way, and when none are.
 BUSY_SECONDS: Final = 0.05
@@ -36,11 +37,11 @@ class BackgroundFetch:
     ) -> None:
         """Begin with nothing to bring home."""
         leaf_fetch = partial(LeafFetch, store, fetches, fetch_seconds_max=remote.fetch_seconds_max)
-        rate = remote.rebuild_pages_per_second
-        self.rebuilder = Rebuilder(store, leaf_fetch(), surroundings, pages_per_second_max=rate)
-        self.owner_recall = OwnerRecall(
-            store, leaf_fetch(), surroundings, pages_per_second_max=rate
-        )
+        # Each brings home as much as the other.
+        rates = PageRate(remote.rebuild_pages_per_second), PageRate(remote.rebuild_pages_per_second)
+        self._rates = rates
+        self.rebuilder = Rebuilder(store, leaf_fetch(), surroundings, rates[0])
+        self.owner_recall = OwnerRecall(store, leaf_fetch(), surroundings, rates[1])
         self.repatriator = Repatriator(
             store,
             leaf_fetch(),
@@ -55,8 +56,8 @@ class BackgroundFetch:
 
     def set_limits(self, *, memory: MemoryConfig, remote: RemoteConfig) -> None:
         """Change the rates, and how full memory may get by what comes home."""
-        for machine in (self.rebuilder, self.owner_recall):
-            machine.set_rate(remote.rebuild_pages_per_second)
+        for rate in self._rates:
+            rate.set_rate(remote.rebuild_pages_per_second)
         self.repatriator.set_limits(
             watermark=STAY_BELOW * memory.low_watermark,
             pages_per_second_max=remote.repatriate_pages_per_second,

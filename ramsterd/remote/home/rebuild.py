@@ -50,14 +50,13 @@ class Rebuilder:
         store: Store,
         leaf_fetch: LeafFetch,
         surroundings: Surroundings,
-        *,
-        pages_per_second_max: int,
+        page_rate: PageRate,
     ) -> None:
-        """Begin with nothing at risk; `leaf_fetch` is this machine's alone."""
+        """Begin with nothing at risk; `leaf_fetch` and `page_rate` are this machine's alone."""
         self._store = store
         self._leaf_fetch = leaf_fetch
         self._surroundings = surroundings
-        self._page_rate = PageRate(pages_per_second_max)
+        self._page_rate = page_rate
         self._rows: deque[int] = deque()
         # One bit a row: whether it stands in the queue.
         self._is_noted = array("B")
@@ -67,10 +66,6 @@ class Rebuilder:
         # As it was at the last tick.
         self._rebuilt_before = 0
         self._rate = 0.0
-
-    def set_rate(self, pages_per_second_max: int) -> None:
-        """Bring home more or less from now on."""
-        self._page_rate.set_rate(pages_per_second_max)
 
     def note(self, row: int) -> None:
         """A row may be at risk from now on."""

@@ -50,14 +50,13 @@ class OwnerRecall:
         store: Store,
         leaf_fetch: LeafFetch,
         surroundings: Surroundings,
-        *,
-        pages_per_second_max: int,
+        page_rate: PageRate,
     ) -> None:
-        """Begin with nothing recalled; `leaf_fetch` is this machine's alone."""
+        """Begin with nothing recalled; `leaf_fetch` and `page_rate` are this machine's alone."""
         self._store = store
         self._leaf_fetch = leaf_fetch
         self._surroundings = surroundings
-        self._page_rate = PageRate(pages_per_second_max)
+        self._page_rate = page_rate
         # As each tick finds them: peers that would take a block, and room for what can leave again, and for what can't.
         self._placeable = 0
         self._room_bytes = self._room_to_stay_bytes = 0
@@ -71,10 +70,6 @@ class OwnerRecall:
         # By holder id, in one tick: how many pages more than its bound a holder has.
         self._over: dict[int, int] = {}
         self._returned = 0
-
-    def set_rate(self, pages_per_second_max: int) -> None:
-        """Bring home more or less from now on."""
-        self._page_rate.set_rate(pages_per_second_max)
 
     def on_recall(self, holder: Holder, pages_max: int) -> None:
         """A holder wants to keep so many pages of ours, or fewer."""

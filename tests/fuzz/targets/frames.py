@@ -7,10 +7,10 @@ from net.errors import RemoteProtocolError
 from net.frame import COUNT_MAX, FRAME_BYTES_MAX, FrameDecoder, LinkType
 from ramsterd.membership.messages import ALL_LIMITS, MemberMessage
 from ramsterd.remote.wire import MessageType
-from tests.fuzz.mending import frame, mend_frames
+from tests.fuzz.mending import mend_frames
 from tests.fuzz.target import Target, pieces
 from tests.helpers.buffers import unread_bytes
-from tests.helpers.links import Seen, seen
+from tests.helpers.links import Seen, make_frame, seen
 
 
 def decode(stream: bytes, rule: int) -> tuple[list[Seen], int, str]:
@@ -43,7 +43,7 @@ def take(decoder: FrameDecoder, found: list[Seen]) -> str:
 
 def encode(each: Seen) -> bytes:
     assert each.count <= COUNT_MAX
-    return frame(
+    return make_frame(
         each.type,
         each.count,
         each.table,
@@ -73,11 +73,11 @@ def check(data: bytes) -> set[str]:
 
 def seeds() -> Mapping[str, bytes]:
     everything = b"".join(
-        frame(kind, request_id=1 if kind in MessageType else 0)
+        make_frame(kind, request_id=1 if kind in MessageType else 0)
         for kind in (*LinkType, *MessageType, *MemberMessage)
     )
-    put = frame(MessageType.PUT_PAGES, 1, bytes(26), bytes(4096), request_id=7)
-    reply = frame(MessageType.PUT_PAGES, 1, b"\0", request_id=7, is_reply=True)
+    put = make_frame(MessageType.PUT_PAGES, 1, bytes(26), bytes(4096), request_id=7)
+    reply = make_frame(MessageType.PUT_PAGES, 1, b"\0", request_id=7, is_reply=True)
     return {
         "every-type": b"\x02" + everything,
         "put-and-reply": b"\x01" + put[:900] + reply,

@@ -25,9 +25,9 @@ from net.judgement import Accepted, Judgement, Refused, Undecided
 from net.link import Link
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.incarnations import INCARNATION_MAX
-from tests.fuzz.mending import change_field, frame, mend_frames
+from tests.fuzz.mending import change_field, mend_frames
 from tests.fuzz.target import Target, pieces
-from tests.helpers.links import ASK, LIMITS, make_hello
+from tests.helpers.links import ASK, LIMITS, make_frame, make_hello
 
 BOUNDS = ConnectionLimits(keepalive_seconds=2.0, idle_seconds=30.0, requests_in_flight_max=4)
 MEMBERS = frozenset({NodeId(1), NodeId(2)})
@@ -158,14 +158,16 @@ def check(data: bytes) -> set[str]:
 
 def seeds() -> Mapping[str, bytes]:
     def hello(number: int) -> bytes:
-        return frame(LinkType.HELLO, table=make_hello(number).encode())
+        return make_frame(LinkType.HELLO, table=make_hello(number).encode())
 
-    answers = b"".join(frame(ASK, 1, b"t", b"b", request_id=i, is_reply=True) for i in (2, 1, 2))
-    ask = frame(ASK, 1, b"t", b"b", request_id=9)
-    alive = frame(LinkType.KEEPALIVE)
-    bye = frame(LinkType.GOODBYE, table=encode_reason("stop"))
-    reject = frame(LinkType.REJECT, table=encode_reason("not you"))
-    outdated = frame(LinkType.REJECT, table=encode_reject("earlier", Incarnation(1 << 41)))
+    answers = b"".join(
+        make_frame(ASK, 1, b"t", b"b", request_id=i, is_reply=True) for i in (2, 1, 2)
+    )
+    ask = make_frame(ASK, 1, b"t", b"b", request_id=9)
+    alive = make_frame(LinkType.KEEPALIVE)
+    bye = make_frame(LinkType.GOODBYE, table=encode_reason("stop"))
+    reject = make_frame(LinkType.REJECT, table=encode_reason("not you"))
+    outdated = make_frame(LinkType.REJECT, table=encode_reject("earlier", Incarnation(1 << 41)))
     return {
         "accepts": b"\x02\x00" + hello(2) + alive + ask + answers + bye,
         "dials": b"\x00\x01" + hello(1) + answers + ask + alive,
@@ -176,7 +178,7 @@ def seeds() -> Mapping[str, bytes]:
         "rejected-late": b"\x01\x00" + hello(2) + reject,
         "refused": b"\x01\x00" + hello(7),
         "two-hellos": b"\x04\x00" + hello(2) * 2,
-        "probed": b"\x01\x00" + hello(2) + frame(LinkType.PROBE) * 2,
+        "probed": b"\x01\x00" + hello(2) + make_frame(LinkType.PROBE) * 2,
         "contested": b"\x01\x0a" + hello(2) + alive,
         "contested-and-won": b"\x00\x1a" + hello(2),
         "silent": b"\x01\x02" + hello(2)[:30],
@@ -190,7 +192,7 @@ def mend(data: bytes, rng: random.Random) -> bytes:
     stream = mend_frames(data[2:], {**LINK_LIMITS, **LIMITS}, partial(_mend_parts, rng))
     if rng.random() < 0.5 and stream[3:4] != bytes([LinkType.HELLO]):
         number = 1 if bits & DIALS else 2
-        stream = frame(LinkType.HELLO, table=make_hello(number).encode()) + stream
+        stream = make_frame(LinkType.HELLO, table=make_hello(number).encode()) + stream
     return data[:2] + stream
 
 

@@ -23,8 +23,9 @@ from ramsterd.membership.messages import (
     parse_members,
 )
 from tests.fuzz.decoding import decoded
-from tests.fuzz.mending import Parts, change_field, frame, mend_frames
+from tests.fuzz.mending import Parts, change_field, mend_frames
 from tests.fuzz.target import Target
+from tests.helpers.links import make_frame
 
 
 def node(number: int, **changes: object) -> NodeConfig:
@@ -40,7 +41,7 @@ CLUSTER = ClusterConfig(
 def check_members(found: Frame) -> set[str]:
     said = parse_members(found)
     table, body = members_message(said)
-    (again,) = decoded(frame(MemberMessage.MEMBERS, found.count, table, body), LIMITS)
+    (again,) = decoded(make_frame(MemberMessage.MEMBERS, found.count, table, body), LIMITS)
     assert parse_members(again) == said
     return {"members"} | take_over(said) | take_over(said, Cordon(NodeId(3), is_cordoned=True))
 
@@ -76,7 +77,7 @@ def check_ask(found: Frame) -> set[str]:
 
 def check_holdings(found: Frame) -> set[str]:
     holdings = parse_holdings(found)
-    (again,) = decoded(frame(MemberMessage.HOLDINGS, 1, holdings_message(holdings)), LIMITS)
+    (again,) = decoded(make_frame(MemberMessage.HOLDINGS, 1, holdings_message(holdings)), LIMITS)
     assert parse_holdings(again) == holdings
     return {"holdings"}
 
@@ -105,7 +106,7 @@ def check(data: bytes) -> set[str]:
 def say(number: int, *nodes: NodeConfig, ancestors: int = 0) -> bytes:
     before = tuple(Version(each, 2) for each in range(ancestors))
     table, body = members_message(Said(Version(number, 2), before, nodes))
-    return frame(MemberMessage.MEMBERS, len(nodes), table, body)
+    return make_frame(MemberMessage.MEMBERS, len(nodes), table, body)
 
 
 def seeds() -> Mapping[str, bytes]:
@@ -115,7 +116,9 @@ def seeds() -> Mapping[str, bytes]:
         "own-change-known": say(5, *CLUSTER.node, ancestors=0),
         "many-ancestors": say(5, *CLUSTER.node, ancestors=40),
         "last-version": say(MEMBERSHIP_VERSION_MAX, *CLUSTER.node),
-        "many-groups": frame(MemberMessage.MEMBERS, 1, pack_fields([1, 1, [], [1] * 9]), bytes(9)),
+        "many-groups": make_frame(
+            MemberMessage.MEMBERS, 1, pack_fields([1, 1, [], [1] * 9]), bytes(9)
+        ),
         "older": say(0, *CLUSTER.node),
         "without-us": say(7, node(2), node(3)),
         "twice": say(7, node(1), node(2, port=7001)),
@@ -123,19 +126,19 @@ def seeds() -> Mapping[str, bytes]:
         "two-groups": say(8, *many),
         "bad-name": say(8, node(1, name="Upper Case")),
         "deep": deep_name(),
-        "ask": frame(MemberMessage.ASK, 1, ask_message(NodeId(2))),
-        "holdings": frame(
+        "ask": make_frame(MemberMessage.ASK, 1, ask_message(NodeId(2))),
+        "holdings": make_frame(
             MemberMessage.HOLDINGS, 1, holdings_message(Holdings(NodeId(2), 1, 3, 4))
         ),
-        "bad-ask": frame(MemberMessage.ASK, 1, pack_fields([-1])),
-        "bad-holdings": frame(MemberMessage.HOLDINGS, 1, pack_fields([1, 0, -1, 0])),
+        "bad-ask": make_frame(MemberMessage.ASK, 1, pack_fields([-1])),
+        "bad-holdings": make_frame(MemberMessage.HOLDINGS, 1, pack_fields([1, 0, -1, 0])),
     }
 
 
 def deep_name() -> bytes:
     """Return a member whose name is a list in a list, as deep as msgpack goes."""
     row = b"\x91\x97\x01" + b"\x91" * 500 + b"\x01" + b"\xa9127.0.0.1\x01\xa0\xc2\xc2"
-    return frame(MemberMessage.MEMBERS, 1, pack_fields([1, 1, [], [len(row)]]), row)
+    return make_frame(MemberMessage.MEMBERS, 1, pack_fields([1, 1, [], [len(row)]]), row)
 
 
 def mend(data: bytes, rng: random.Random) -> bytes:

@@ -22,8 +22,9 @@ from ramsterd.core.page import CorruptPage, PoolKind
 from ramsterd.remote import wire
 from ramsterd.remote.wire import LIMITS, MessageType, PutPages
 from tests.fuzz.decoding import decoded
-from tests.fuzz.mending import Parts, change_field, frame, mend_frames
+from tests.fuzz.mending import Parts, change_field, mend_frames
 from tests.fuzz.target import Target
+from tests.helpers.links import make_frame
 
 WORD: Final = 8
 PAGE: Final = bytes(range(256)) * 16
@@ -94,7 +95,7 @@ def check_recall(found: Frame) -> set[str]:
 
 def check_status(found: Frame) -> set[str]:
     status = wire.parse_status(found)
-    again = decoded(frame(MessageType.STATUS, 1, wire.status_message(status)), LIMITS)
+    again = decoded(make_frame(MessageType.STATUS, 1, wire.status_message(status)), LIMITS)
     assert wire.parse_status(again[0]) == status
     return {"status"}
 
@@ -127,14 +128,14 @@ def put(kind: PoolKind, pages: list[tuple[int, bytes, int]]) -> bytes:
     serials = list(range(1, len(pages) + 1))
     packed, zpages, checksums = zip(*pages, strict=True)
     table = wire.put_table(kind, serials, checksums, packed)
-    return frame(MessageType.PUT_PAGES, len(pages), table, b"".join(zpages), request_id=1)
+    return make_frame(MessageType.PUT_PAGES, len(pages), table, b"".join(zpages), request_id=1)
 
 
 def got(pages: list[tuple[int, bytes, int]]) -> bytes:
     packed, zpages, _ = zip(*pages, strict=True)
     table = wire.get_reply_table(packed)
     body = b"".join(zpages)
-    return frame(MessageType.GET_PAGES, len(pages), table, body, request_id=1, is_reply=True)
+    return make_frame(MessageType.GET_PAGES, len(pages), table, body, request_id=1, is_reply=True)
 
 
 def seeds() -> Mapping[str, bytes]:
@@ -144,18 +145,19 @@ def seeds() -> Mapping[str, bytes]:
         budget_bytes=1 << 29, free_bytes=1 << 28, is_accepting=True, pressure=0.5, pages_held_for_us=9
     )  # fmt: skip
     return {
-        "status": frame(MessageType.STATUS, 1, wire.status_message(status)),
+        "status": make_frame(MessageType.STATUS, 1, wire.status_message(status)),
         "put": put(PoolKind.PERSISTENT, [lz4, zstd]),
         "put-raw": put(PoolKind.EPHEMERAL, [raw]),
-        "put-reply": frame(MessageType.PUT_PAGES, 3, b"\0\1\2", request_id=1, is_reply=True),
-        "get": frame(MessageType.GET_PAGES, 2, wire.get_table([1, 1 << 40]), request_id=1),
+        "put-reply": make_frame(MessageType.PUT_PAGES, 3, b"\0\1\2", request_id=1, is_reply=True),
+        "get": make_frame(MessageType.GET_PAGES, 2, wire.get_table([1, 1 << 40]), request_id=1),
         "get-reply": got([lz4, (0, b"", 0), zstd]),
-        "flush": frame(MessageType.FLUSH_PAGES, 2, wire.flush_table([(1, 5), (9, 9)])),
-        "flush-owner": frame(MessageType.FLUSH_OWNER, 1, wire.owner_table(Incarnation(7))),
+        "flush": make_frame(MessageType.FLUSH_PAGES, 2, wire.flush_table([(1, 5), (9, 9)])),
+        "flush-owner": make_frame(MessageType.FLUSH_OWNER, 1, wire.owner_table(Incarnation(7))),
         "long-body": put(PoolKind.PERSISTENT, [lz4, (lz4[0], lz4[1] + b"x", lz4[2])]),
-        "recall": frame(MessageType.RECALL, 1, wire.recall_table(wire.PAGES_ANY)),
+        "recall": make_frame(MessageType.RECALL, 1, wire.recall_table(wire.PAGES_ANY)),
         "wrong": b"".join(
-            frame(kind, 1, bytes(7), request_id=1, is_reply=is_reply) for kind, is_reply in DOORS
+            make_frame(kind, 1, bytes(7), request_id=1, is_reply=is_reply)
+            for kind, is_reply in DOORS
         ),
         "corrupt": put(PoolKind.PERSISTENT, [(lz4[0], lz4[1], 1)]),
     }

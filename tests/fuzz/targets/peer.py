@@ -18,9 +18,10 @@ from ramsterd.remote import wire
 from ramsterd.remote.fetch.pending import GetOutcome, PendingGet
 from ramsterd.remote.wire import LIMITS, MessageType
 from tests.fuzz.decoding import decoded
-from tests.fuzz.mending import Parts, frame, mend_frames
+from tests.fuzz.mending import Parts, mend_frames
 from tests.fuzz.target import Target
 from tests.fuzz.targets.messages import mend as mend_messages, put
+from tests.helpers.links import make_frame
 
 OURS, THEIRS, LIFE = NodeId(0), NodeId(1), Incarnation(5)
 CLUSTER: Final = ClusterConfig(
@@ -137,7 +138,7 @@ class Node:
     def _link(self) -> None:
         self.is_linked = True
         self._engine.on_link_up(THEIRS, LIFE, now=self._now)
-        status = frame(MessageType.STATUS, 1, wire.status_message(STATUS))
+        status = make_frame(MessageType.STATUS, 1, wire.status_message(STATUS))
         for each in decoded(status, LIMITS):
             self._engine.on_frame(THEIRS, LIFE, each, now=self._now)
         self._settle()
@@ -205,11 +206,11 @@ def check(data: bytes) -> set[str]:
 
 
 def act(*numbers: int) -> bytes:
-    return b"".join(frame(LinkType.KEEPALIVE, request_id=number) for number in numbers)
+    return b"".join(make_frame(LinkType.KEEPALIVE, request_id=number) for number in numbers)
 
 
 def stored(request_id: int, results: bytes = bytes(len(PAGES))) -> bytes:
-    return frame(
+    return make_frame(
         MessageType.PUT_PAGES, len(results), results, request_id=request_id, is_reply=True
     )  # fmt: skip
 
@@ -217,7 +218,7 @@ def stored(request_id: int, results: bytes = bytes(len(PAGES))) -> bytes:
 def got(request_id: int, *, broken: bool = False) -> bytes:
     packed, zpages, _ = zip(*map(encode_page, PAGES), strict=True)
     body = b"".join(zpages)
-    return frame(
+    return make_frame(
         MessageType.GET_PAGES,
         len(PAGES),
         wire.get_reply_table(packed),
@@ -229,16 +230,16 @@ def got(request_id: int, *, broken: bool = False) -> bytes:
 
 def seeds() -> Mapping[str, bytes]:
     foreign = put(PoolKind.PERSISTENT, [encode_page(page) for page in PAGES[:3]])
-    ask = frame(MessageType.GET_PAGES, 2, wire.get_table([1, 99]), request_id=2)
-    drop = frame(MessageType.FLUSH_PAGES, 1, wire.flush_table([(1, 2)]))
-    leave = frame(MessageType.FLUSH_OWNER, 1, wire.owner_table(LIFE))
-    status = frame(MessageType.STATUS, 1, wire.status_message(STATUS))
+    ask = make_frame(MessageType.GET_PAGES, 2, wire.get_table([1, 99]), request_id=2)
+    drop = make_frame(MessageType.FLUSH_PAGES, 1, wire.flush_table([(1, 2)]))
+    leave = make_frame(MessageType.FLUSH_OWNER, 1, wire.owner_table(LIFE))
+    status = make_frame(MessageType.STATUS, 1, wire.status_message(STATUS))
     wrong = b"".join(
-        frame(kind, 1, b"\xff" * 7, request_id=3) for kind in MessageType if kind != 17
+        make_frame(kind, 1, b"\xff" * 7, request_id=3) for kind in MessageType if kind != 17
     )
     cycle = stored(1) + act(WAIT, GET) + got(2)
     recall, no_recall = (
-        frame(MessageType.RECALL, 1, wire.recall_table(pages)) for pages in (2, wire.PAGES_ANY)
+        make_frame(MessageType.RECALL, 1, wire.recall_table(pages)) for pages in (2, wire.PAGES_ANY)
     )
     return {
         "recall": stored(1) + recall + act(WAIT, WAIT) + got(2) + act(WAIT) + no_recall + act(GET),
@@ -248,7 +249,7 @@ def seeds() -> Mapping[str, bytes]:
         "broken": stored(1) + act(GET) + got(2, broken=True) + act(GET),
         "missing": stored(1)
         + act(GET)
-        + frame(MessageType.GET_PAGES, 8, bytes(16), request_id=2, is_reply=True),
+        + make_frame(MessageType.GET_PAGES, 8, bytes(16), request_id=2, is_reply=True),
         "lost-link": stored(1) + act(GET, RELINK, GET) + got(3) + act(WAIT),
         "late": act(FAIL) + stored(1) + act(WAIT),
         "wrong": wrong,
@@ -256,7 +257,7 @@ def seeds() -> Mapping[str, bytes]:
         "wrong-get": stored(1) + act(GET) + stored(2) + act(GET) + got(3)[:-2],
         "unreachable": stored(1) + act(GET) + act(*[WAIT] * 18),
         "holds-nothing": stored(1)
-        + frame(MessageType.STATUS, 1, wire.status_message(nothing_held()))
+        + make_frame(MessageType.STATUS, 1, wire.status_message(nothing_held()))
         + act(WAIT, GET),
     }
 
@@ -275,7 +276,7 @@ def mend(data: bytes, rng: random.Random) -> bytes:
             return 0, b"", b""
         if is_reply and frame_type == MessageType.PUT_PAGES and rng.random() < 0.8:
             return len(PAGES), table.ljust(len(PAGES), b"\0")[: len(PAGES)], b""
-        again = mend_messages(frame(frame_type, count, table, body, is_reply=is_reply), rng)
+        again = mend_messages(make_frame(frame_type, count, table, body, is_reply=is_reply), rng)
         for found in decoded(again, LIMITS):
             return found.count, bytes(found.table), bytes(found.body)
         return count, table, body

@@ -17,7 +17,7 @@ from ramsterd.frontends.nbd.protocol import Command
 from ramsterd.frontends.nbd.server import NbdServer
 from tests.fakes.fake_pager import FakePager
 from tests.fakes.nbd_words import request, write
-from tests.helpers.leftovers import watch_leftovers
+from tests.helpers.leftovers import leftovers_of, watch_leftovers
 
 EXPORT = Export(name="disk", size=64 << 20, pool=PoolId(1), object_id=b"disk")
 PAGE = b"p" * 4096
@@ -153,17 +153,12 @@ ENDINGS: list[Ending] = [
 @pytest.mark.parametrize("ending", ENDINGS)
 async def test_nothing_is_left_of_a_client_that(ending: Ending, tmp_path: Path) -> None:
     story = Story(tmp_path / "nbd")
-    async with trio.open_nursery() as nursery:
-        await nursery.start(story.server.serve)
-        # What is made once is none of a client's.
+
+    async def end_one() -> None:
         await ending(story)
         await story.wait_connections(0)
-        with watch_leftovers() as left:
-            for _ in range(CLIENTS):
-                await ending(story)
-                await story.wait_connections(0)
-        nursery.cancel_scope.cancel()
-    assert not left
+
+    assert not await leftovers_of(story.server.serve, end_one, CLIENTS)
 
 
 async def test_nothing_is_left_of_a_client_that_is_too_slow(

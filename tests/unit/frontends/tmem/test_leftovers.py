@@ -23,7 +23,7 @@ from ramsterd.frontends.tmem.messages import PAGE_BYTES, PoolKind, TmemType
 from ramsterd.frontends.tmem.server import TmemServer
 from tests.fakes.fake_pool_pager import FakePoolPager
 from tests.fakes.tmem_pair import QUOTAS
-from tests.helpers.leftovers import watch_leftovers
+from tests.helpers.leftovers import leftovers_of
 
 CLIENTS = 20
 CONNECTIONS_MAX = 4
@@ -165,13 +165,9 @@ ENDINGS: list[Ending] = [
 @pytest.mark.parametrize("ending", ENDINGS)
 async def test_nothing_is_left_of_a_program_that(ending: Ending, tmp_path: Path) -> None:
     story = Story(tmp_path / "tmem")
-    async with trio.open_nursery() as nursery:
-        await nursery.start(story.server.serve)
+
+    async def end_one() -> None:
         await ending(story)
         await story.wait_connections(0)
-        with watch_leftovers() as left:
-            for _ in range(CLIENTS):
-                await ending(story)
-                await story.wait_connections(0)
-        nursery.cancel_scope.cancel()
-    assert not left
+
+    assert not await leftovers_of(story.server.serve, end_one, CLIENTS)

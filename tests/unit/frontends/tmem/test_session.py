@@ -38,7 +38,7 @@ from ramsterd.frontends.tmem.messages import (
     page_range,
     place,
 )
-from ramsterd.frontends.tmem.session import OPEN_POOLS_MAX
+from ramsterd.frontends.tmem.open_pools import OPEN_POOLS_MAX
 from tests.fakes.fake_pool_pager import FakePoolPager
 from tests.fakes.tmem_pair import QUOTAS, Pair, feed, serve, take_replies
 

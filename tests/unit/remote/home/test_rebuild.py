@@ -8,6 +8,7 @@ from ramsterd.core.rows import FIRST_ROW
 from ramsterd.remote.home import rebuild
 from ramsterd.remote.home.leaf_fetch import UNDER_WAY_PAGES_MAX
 from ramsterd.remote.home.rebuild import RATE_SECONDS, Rebuilder
+from ramsterd.remote.limits.page_rate import PageRate
 from tests.helpers.made_owner import BLOCK_PAGES, LEAF_PAGES, ONE, OTHER, Owner
 from tests.helpers.made_pages import MIB, joined, make_fill
 
@@ -24,7 +25,7 @@ class Rebuilding(Owner):
             self.store,
             self.leaf_fetch(),
             self.surroundings(),
-            pages_per_second_max=rate,
+            PageRate(rate),
         )
         self.rebuilder.on_tick(self.now)
 

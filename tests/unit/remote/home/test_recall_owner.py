@@ -10,6 +10,7 @@ from ramsterd.core.page import PoolKind
 from ramsterd.remote.home import recall_owner
 from ramsterd.remote.home.leaf_fetch import UNDER_WAY_PAGES_MAX
 from ramsterd.remote.home.recall_owner import OwnerRecall
+from ramsterd.remote.limits.page_rate import PageRate
 from tests.helpers.made_owner import BLOCK_PAGES, LEAF_PAGES, ONE, OTHER, THIRD, Owner
 from tests.helpers.made_pages import MIB
 
@@ -28,7 +29,7 @@ class Retaking(Owner):
             self.store,
             self.leaf_fetch(),
             self.surroundings(),
-            pages_per_second_max=rate,
+            PageRate(rate),
         )
         self.owner_recall.on_tick(self.now)
 

@@ -1,0 +1,72 @@
+"""The pools that one connection has open, by the numbers that its client knows them by.  Pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from ramsterd.frontends.tmem.messages import ErrorCode
+from ramsterd.frontends.tmem.pools import PoolBook, Refused, TmemPool
+
+# Pools that one connection may have open; one opened again is the same, unless its gets are to be exclusive.
+OPEN_POOLS_MAX: Final = 1024
+POOL_GONE: Final = "another connection destroyed this pool"
+
+
+@dataclass(slots=True, eq=False)
+class OpenPool:
+    """A pool as one connection has it open."""
+
+    pool: TmemPool
+    is_exclusive: bool
+
+
+class OpenPools:
+    """Numbers are never used twice by one connection."""
+
+    def __init__(self, book: PoolBook) -> None:
+        self._book = book
+        self._pools: dict[int, OpenPool] = {}
+        self._last = 0
+
+    def __iter__(self) -> Iterator[TmemPool]:
+        return (opened.pool for opened in self._pools.values())
+
+    def check_room(self) -> None:
+        """Raise Refused if no more pools may be opened; those that others destroyed take no place."""
+        for number, opened in list(self._pools.items()):
+            if opened.pool.is_gone:
+                self._book.close(self._pools.pop(number).pool)
+        if len(self._pools) >= OPEN_POOLS_MAX:
+            raise Refused(ErrorCode.TOO_MANY_POOLS, f"{OPEN_POOLS_MAX} pools are open here")
+
+    def number_of(self, pool: TmemPool, *, is_exclusive: bool) -> int:
+        """Return the number of a pool that was just opened: the one it has, if it was open already."""
+        for number, opened in self._pools.items():
+            if opened.pool is pool and opened.is_exclusive is is_exclusive:
+                self._book.close(pool)
+                return number
+        self._last += 1
+        self._pools[self._last] = OpenPool(pool, is_exclusive)
+        return self._last
+
+    def find(self, number: int) -> OpenPool:
+        """Return a pool, or raise Refused: it was never opened here, or is gone."""
+        opened = self._pools.get(number)
+        if opened is None:
+            raise Refused(ErrorCode.NO_SUCH_POOL, f"this connection has no pool {number}")
+        if opened.pool.is_gone:
+            raise Refused(ErrorCode.NO_SUCH_POOL, POOL_GONE)
+        return opened
+
+    def take_out(self, number: int) -> TmemPool:
+        """Return a pool that this connection is about to destroy, and forget its number; or raise Refused."""
+        pool = self.find(number).pool
+        del self._pools[number]
+        pool.connections -= 1
+        return pool
+
+    def close(self) -> None:
+        """The connection is over.  May be called twice."""
+        for pool in self:
+            self._book.close(pool)
+        self._pools.clear()
