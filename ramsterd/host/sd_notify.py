@@ -17,7 +17,7 @@ class Notifier:
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        self._address = _address_from(environ)
+        self._address = address_from(environ)
         self._sender = (
             None
             if self._address is None
@@ -66,7 +66,8 @@ def watchdog_seconds_from(environ: Mapping[str, str]) -> float | None:
     return int(text) / 1_000_000 or None  # 0 is no watchdog
 
 
-def _address_from(environ: Mapping[str, str]) -> str | None:
+def address_from(environ: Mapping[str, str]) -> str | None:
+    """Return the address of the service manager's socket, or None: there is none."""
     address = environ.get("NOTIFY_SOCKET", "")
     if address.startswith("@"):
         return "\0" + address[1:]  # the abstract namespace (unix(7))
