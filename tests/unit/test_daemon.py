@@ -109,11 +109,10 @@ async def test_what_its_own_pages_were_is_said_before_it_stops(
         await trio.to_thread.run_sync(write)
         assert daemon.statistics().exports[0].pages == 1
     told = [record.getMessage() for record in caplog.records if record.name == "ramster.daemon"]
-    serves, owns, stopped = (
-        next(place for place, text in enumerate(told) if part in text)
-        for part in ("alpha serves", "owns 1 page", "alpha has stopped")
-    )
-    assert serves < owns < stopped
+    assert "alpha" in told[0], "it serves"
+    [place] = [place for place, text in enumerate(told) if "1 page" in text]
+    assert 0 < place < len(told) - 1
+    assert "stopped" in told[-1]
 
 
 async def test_a_socket_that_is_taken_is_why_it_can_not_serve(tmp_path: Path) -> None:
@@ -151,7 +150,7 @@ async def test_why_something_is_not_opened_is_one_line(
         async with trio.open_nursery() as nursery:
             await start(nursery, serve, "NBD")
     [cannot] = [each for each in leaves(group.value) if isinstance(each, CannotServe)]
-    assert str(cannot) == f"can't serve NBD: {told}"
+    assert str(cannot).endswith(f"NBD: {told}")
     assert cannot.is_in_the_files is is_in_the_files
 
 
