@@ -256,10 +256,6 @@ class Remotifier:
         self._refusals.on_link_lost(node)
         self._ephemeral.on_link_lost(node)
 
-    def blocks_in_flight(self) -> list[int]:
-        """Return the blocks on their way, those of a shipment to two peers twice."""
-        return [each.block for put in self._in_flight.values() for each in put.shipment.blocks]
-
     def is_in_flight(self, request_id: int) -> bool:
         """Whether a request is a PUT under way."""
         return request_id in self._sent_at or self._ephemeral.is_in_flight(request_id)
