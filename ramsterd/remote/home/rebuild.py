@@ -46,11 +46,7 @@ class Rebuilder:
     """The queue of rows at risk."""
 
     def __init__(
-        self,
-        store: Store,
-        leaf_fetch: LeafFetch,
-        surroundings: Surroundings,
-        page_rate: PageRate,
+        self, store: Store, leaf_fetch: LeafFetch, surroundings: Surroundings, page_rate: PageRate
     ) -> None:
         """Begin with nothing at risk; `leaf_fetch` and `page_rate` are this machine's alone."""
         self._store = store

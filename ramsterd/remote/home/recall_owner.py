@@ -46,11 +46,7 @@ class OwnerRecall:
     """Which pages come home because somebody does not want them."""
 
     def __init__(
-        self,
-        store: Store,
-        leaf_fetch: LeafFetch,
-        surroundings: Surroundings,
-        page_rate: PageRate,
+        self, store: Store, leaf_fetch: LeafFetch, surroundings: Surroundings, page_rate: PageRate
     ) -> None:
         """Begin with nothing recalled; `leaf_fetch` and `page_rate` are this machine's alone."""
         self._store = store
