@@ -9,9 +9,7 @@ Work is done in slices, from a cursor over all families and classes, so that nob
 
 from itertools import islice
 
-from ramsterd.core.codec import ZPAGE_BYTES_MASK
 from ramsterd.core.room import BLOCK_UNITS
-from ramsterd.core.rows import HALVES_PER_ROW, LOCATION
 from ramsterd.core.store import Store
 from ramsterd.core.zbud import CLASSES, SLOT_SHIFT, SLOTS_OF_CLASS, Family
 
@@ -65,11 +63,11 @@ class Compactor:
             source = rows.location(row)
             target = zbud.take_room(family, chunks)
             assert target, "the others have room for all"
-            zbytes = self._store.packed(row) & ZPAGE_BYTES_MASK
+            zbytes = self._store.zbytes(row)
             to, start = zbud.offset(target), zbud.offset(source)
             zbud.arena[to : to + zbytes] = zbud.arena[start : start + zbytes]
             zbud.slot_rows[target] = row
-            rows.halves[row * HALVES_PER_ROW + LOCATION] = target
+            rows.set_location(row, target)
             zbud.free(source)
             if family is Family.OWN_PERSISTENT:
                 self._store.note_moved(target >> SLOT_SHIFT, (row,))

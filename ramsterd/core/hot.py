@@ -153,8 +153,7 @@ def put_extent(  # noqa: PLR0912, PLR0915  one loop: each page would pay for eac
         room.table.count_pages(address >> LEAF_SHIFT, holes_filled)
     room.serial_last = serial
     # Without a holder, the old versions were of the same family.
-    room.zpages[family] += zpages_stored - zpages_freed
-    room.zpage_bytes[family] += zbytes_stored - zbytes_freed
+    room.account(family, zpages_stored - zpages_freed, zbytes_stored - zbytes_freed)
     counters.put_zpage_bytes += zbytes_stored
     return done
 

@@ -13,10 +13,10 @@ from collections.abc import Iterable
 from typing import Final
 
 from ramsterd.core.arena import MapMemory
-from ramsterd.core.codec import ZPAGE_BYTES_MASK, decode_page
+from ramsterd.core.codec import decode_page
 from ramsterd.core.page import CorruptPage
 from ramsterd.core.pools import Pool
-from ramsterd.core.rows import ADDRESS, HALVES_PER_ROW, NO_HOLDER
+from ramsterd.core.rows import NO_HOLDER
 from ramsterd.core.table import PageObject
 from ramsterd.core.versions import StoreLimits, Versions
 from ramsterd.core.zbud import Family
@@ -177,7 +177,7 @@ class Room(Versions):
             if family is Family.OWN_CLEAN:
                 self.forget_local(row)
             else:
-                address = self.rows.halves[row * HALVES_PER_ROW + ADDRESS]
+                address = self.rows.address(row)
                 self.drop_row(row)
                 self.make_hole(address)
                 self.counters.evicted += 1
@@ -215,6 +215,11 @@ class Room(Versions):
 
     # What stays instead.
 
+    def adopt_clean(self, row: int) -> int:
+        """If the page of a row is here in a clean block, that becomes ours alone; return how many pages it has."""
+        block = self.block_of(row)
+        return self.adopt_block(block) if self.zbud.is_of(block, Family.OWN_CLEAN) else 0
+
     def adopt_block(self, block: int, *, dead_holder: int = NO_HOLDER) -> int:
         """A clean block becomes ours alone: its holders are owed a flush, except one that is dead.
 
@@ -240,17 +245,15 @@ class Room(Versions):
                 self.rows.remove_holder(row, holder)
                 if holder != dead_holder:
                     self.owe(holder, self.rows.serial(row))
-        zbytes = sum(self.packed(row) & ZPAGE_BYTES_MASK for row in rows)
+        zbytes = sum(self.zbytes(row) for row in rows)
         self.change_family(block, Family.OWN_PERSISTENT, len(rows), zbytes)
         self.note_moved(block, rows)
         return len(rows)
 
     def _is_intact(self, row: int) -> bool:
         """Whether the zpage of a row, which is here, is what was put."""
-        packed, start = self.packed(row), self.zbud.offset(self.rows.location(row))
-        zpage = self.zbud.arena[start : start + (packed & ZPAGE_BYTES_MASK)]
         try:
-            decode_page(packed, zpage, self.checksum(row))
+            decode_page(self.rows.packed(row), self.zpage(row), self.rows.checksum(row))
         except CorruptPage:
             return False
         return True

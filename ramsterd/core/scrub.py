@@ -9,7 +9,7 @@ import contextlib
 from dataclasses import dataclass
 from typing import Final
 
-from ramsterd.core.codec import ZPAGE_BYTES_MASK, CodecMissing, decode_page
+from ramsterd.core.codec import CodecMissing, decode_page
 from ramsterd.core.page import CorruptPage
 from ramsterd.core.store import Store
 
@@ -75,13 +75,11 @@ class Scrubber:
     def _scrub_block(self, block: int) -> None:
         store = self._store
         for row in store.zbud.rows(block):
-            packed, start = store.packed(row), store.zbud.offset(store.rows.location(row))
-            zpage = store.zbud.arena[start : start + (packed & ZPAGE_BYTES_MASK)]
             self._checked += 1
             # A holder may lack the library of a codec that only owners need.
             with contextlib.suppress(CodecMissing):
                 try:
-                    decode_page(packed, zpage, store.checksum(row))
+                    decode_page(store.rows.packed(row), store.zpage(row), store.rows.checksum(row))
                 except CorruptPage:
                     self._corrupt += 1
                     store.on_corrupt(row)

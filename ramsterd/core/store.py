@@ -329,19 +329,19 @@ class Store(Room):
 
     # Where a page is, and which version of it.
 
-    def locations(self, pool_id: PoolId, object_id: bytes, index: int, count: int) -> list[int]:
-        """Return where the zpages of a run are in the arena, as far as they are here."""
+    def blocks_of(self, pool_id: PoolId, object_id: bytes, index: int, count: int) -> list[int]:
+        """Return the blocks that the zpages of a run are in, as far as they are here."""
         check_run(index, count)
         page_object = self.pools[pool_id].find_object(object_id)
-        found: list[int] = []
+        found: dict[int, None] = {}  # in the order of the pages
         done = 0
         while page_object is not None and done < count:
             address, run = self.table.find(page_object, index + done, count - done)
             if address:
                 rows = self.table.entries[address : address + run].tolist()
-                found += (self.rows.location(row) for row in rows if row >= FIRST_ROW)
+                found.update((self.block_of(row), None) for row in rows if row >= FIRST_ROW)
             done += run
-        return [location for location in found if location]
+        return [block for block in found if block]
 
     def serial_of(self, pool_id: PoolId, object_id: bytes, index: int) -> int:
         """Return the serial of the version that a page has now; 0 for holes, zeros and lost pages."""

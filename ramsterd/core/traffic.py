@@ -7,21 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from config.limits import COPIES_MAX
 from ramsterd.core.codec import ZPAGE_BYTES_MASK
 from ramsterd.core.page import PoolId, PoolKind
-from ramsterd.core.rows import (
-    FIRST_ROW,
-    HALVES_PER_ROW,
-    HOLDERS,
-    LOCATION,
-    QUARTERS_PER_ROW,
-    ROW,
-    ROW_BYTES,
-)
+from ramsterd.core.rows import FIRST_ROW, ROW, ROW_BYTES
 from ramsterd.core.store import Store
 from ramsterd.core.table import LEAF_SHIFT
-from ramsterd.core.zbud import CHUNK_BYTES, SLOT_SHIFT, Family
+from ramsterd.core.zbud import CHUNK_BYTES, Family
 
 FOREIGN_OBJECT = b""
 # Rows that are passed over cost a unit of work for so many.
@@ -73,7 +64,7 @@ def end_leaving(store: Store, leaving: Leaving, *holders: int) -> list[int]:
     current, overtaken = _still_current(store, leaving)
     for row in current:
         store.forget_local(row)
-        _set_holders(store, row, holders)
+        store.rows.set_holders(row, holders)
     store.zbud.end_leaving(leaving.block)
     return overtaken
 
@@ -83,8 +74,8 @@ def keep_leaving(store: Store, leaving: Leaving, *holders: int) -> list[int]:
     current, overtaken = _still_current(store, leaving)
     zbytes = 0
     for row in current:
-        _set_holders(store, row, holders)
-        zbytes += store.packed(row) & ZPAGE_BYTES_MASK
+        store.rows.set_holders(row, holders)
+        zbytes += store.zbytes(row)
     store.zbud.return_leaving(leaving.block)
     if current:
         store.change_family(leaving.block, Family.OWN_CLEAN, len(current), zbytes)
@@ -98,18 +89,12 @@ def _still_current(store: Store, leaving: Leaving) -> tuple[list[int], list[int]
     for row, serial in zip(leaving.rows, leaving.serials, strict=True):
         # The serial alone would not do: a row that was freed may serve a foreign page with the same serial by now.
         # But nothing new is put into a block that is leaving.
-        is_here = store.rows.location(row) >> SLOT_SHIFT == leaving.block
+        is_here = store.block_of(row) == leaving.block
         if is_here and store.rows.serial(row) == serial:
             current.append(row)
         else:
             overtaken.append(serial)
     return current, overtaken
-
-
-def _set_holders(store: Store, row: int, holders: Sequence[int]) -> None:
-    start = row * QUARTERS_PER_ROW + HOLDERS
-    for place, holder in enumerate(holders):
-        store.rows.quarters[start + place] = holder
 
 
 def install(store: Store, row: int, zpage: bytes | memoryview) -> bool:
@@ -133,9 +118,8 @@ def install(store: Store, row: int, zpage: bytes | memoryview) -> bool:
         return False
     store.work["install"] += 2
     _fill(store, location, row, zpage)
-    store.rows.halves[row * HALVES_PER_ROW + LOCATION] = location
-    store.zpages[family] += 1
-    store.zpage_bytes[family] += zbytes
+    store.rows.set_location(row, location)
+    store.account(family, 1, zbytes)
     if is_ephemeral:
         for holder in store.rows.holders(row):
             store.rows.remove_holder(row, holder)
@@ -179,15 +163,14 @@ def lose_held_by(
             return Swept(row, lost, thinned, persistent)
         if holder not in store.rows.holders(row):
             continue  # adopted with a page before it
-        location = store.rows.location(row)
-        if location:
-            adopted = store.adopt_block(location >> SLOT_SHIFT, dead_holder=holder)
+        if block := store.block_of(row):
+            adopted = store.adopt_block(block, dead_holder=holder)
             persistent += adopted  # what is clean is persistent
             changed += adopted
             continue
         changed += 1
         store.rows.remove_holder(row, holder)
-        if store.rows.quarters[row * QUARTERS_PER_ROW + HOLDERS]:
+        if store.rows.first_holder(row):
             persistent += 1
             thinned.append(row)
         else:
@@ -208,23 +191,10 @@ def _slice_end(store: Store, first_row: int, rows_count: int) -> int:
 
 
 def rows_held_by(store: Store, holders: Iterable[int], first_row: int, end: int) -> list[int]:
-    """Return the rows from `first_row` to below `end` that name one of these holders.
-
-    Whole columns are searched at once, so that rows which name none cost 40 ns.
-    """
-    found = set[int]()
-    for first, stop in store.rows.live_spans(max(first_row, FIRST_ROW), end):
-        for place in range(COPIES_MAX):
-            start = first * QUARTERS_PER_ROW + HOLDERS + place
-            column = store.rows.quarters[start : stop * QUARTERS_PER_ROW : QUARTERS_PER_ROW]
-            values = column.tolist()
-            for holder in holders:
-                at = -1
-                for _ in range(values.count(holder)):
-                    at = values.index(holder, at + 1)
-                    found.add(first + at)
+    """Return the rows from `first_row` to below `end` that name one of these holders."""
+    found = store.rows.held_by(holders, first_row, end)
     store.work["sweep"] += len(found) + (max(0, end - first_row) >> ROWS_PER_UNIT_SHIFT)
-    return sorted(row for row in found if store.rows.serial(row))
+    return found
 
 
 def put_zpages(
@@ -274,8 +244,7 @@ def put_zpages(
             stored_bytes += zbytes
         start += zbytes
         stored += 1
-    store.zpages[family] += kept
-    store.zpage_bytes[family] += stored_bytes
+    store.account(family, kept, stored_bytes)
     store.forget_if_empty(pool, page_object)
     return stored
 

@@ -215,6 +215,10 @@ class Zbud:
         """Whether a block has no zpages and no family."""
         return self.state[block] == BlockState.FREE
 
+    def is_of(self, block: int, family: Family) -> bool:
+        """Whether a block has zpages of a family."""
+        return self.state[block] != BlockState.FREE and self.family_of_block[block] == family
+
     def is_listed(self, block: int) -> bool:
         """Whether a block may be chosen to leave: it has zpages, and is not on its way already."""
         return self._lru.is_listed(block)

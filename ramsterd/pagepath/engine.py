@@ -839,7 +839,7 @@ class Engine:
             holder = self._holders.get(holder_id)
             if holder is None or holder.is_dead:
                 continue
-            holder.pages -= len(serials)
+            holder.on_pages_gone(len(serials))
             before = self._flushes.owed_to(holder_id)
             owed = self._flushes.owe(holder_id, serials)
             if before < FLUSH_SERIALS_MIN <= owed:

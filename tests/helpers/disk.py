@@ -44,5 +44,5 @@ def flip_a_bit(store: Store, pool: PoolId, index: int) -> None:
     address, _ = store.table.find(page_object, index, 1)
     row = store.table.entries[address]
     assert row >= FIRST_ROW
-    middle = (store.packed(row) & 0x1FFF) // 2
+    middle = (store.rows.packed(row) & 0x1FFF) // 2
     store.zbud.arena[store.zbud.offset(store.rows.location(row)) + middle] ^= 0x10

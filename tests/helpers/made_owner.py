@@ -105,7 +105,7 @@ class Owner:
             holders = [self.holder(node) for node in nodes]
             assert end(self.store, leaving, *(each.holder for each in holders)) == []
             for each in holders:
-                each.pages += len(leaving.rows)
+                each.on_pages_kept(len(leaving.rows))
             rows += leaving.rows
         return rows
 
@@ -130,7 +130,7 @@ class Owner:
         """Pay what is owed; return how many flushes each node got."""
         paid: dict[NodeId, int] = {}
         for holder, serials in self.store.take_owed().items():
-            self.holders[holder].pages -= len(serials)
+            self.holders[holder].on_pages_gone(len(serials))
             paid[self.holders[holder].node] = len(serials)
         return paid
 

@@ -12,7 +12,6 @@ from ramsterd.core import traffic
 from ramsterd.core.codec import ZPAGE_BYTES_MASK, decode_page, encode_page, is_packed_valid
 from ramsterd.core.compact import Compactor
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
-from ramsterd.core.rows import ADDRESS, HALVES_PER_ROW
 from ramsterd.core.store import RunOfPages, Store
 from ramsterd.core.zbud import Family
 
@@ -189,7 +188,10 @@ class StoreModel:
         for position, row in self.read(handle, count).elsewhere:
             pool, name, index = handle
             packed, zpage, checksum = self.contents[self.held[pool, name, index + position]]
-            assert (self.store.packed(row), self.store.checksum(row)) == (packed, checksum)
+            assert (self.store.rows.packed(row), self.store.rows.checksum(row)) == (
+                packed,
+                checksum,
+            )
             if traffic.install(self.store, row, zpage):
                 installed += 1
                 if self.kinds[pool] is PoolKind.EPHEMERAL:
@@ -238,7 +240,7 @@ class StoreModel:
         location = self.store.rows.location(row) if row else 0
         if not location:
             return
-        bit %= 8 * (self.store.packed(row) & ZPAGE_BYTES_MASK)
+        bit %= 8 * (self.store.rows.packed(row) & ZPAGE_BYTES_MASK)
         self.store.zbud.arena[self.store.zbud.offset(location) + bit // 8] ^= 1 << bit % 8
         found = self.store.get(*handle, 1)
         if found.pages[0] is not None:
@@ -366,7 +368,7 @@ class StoreModel:
         return bool(self.store.rows.location(self._row(handle)))
 
     def _handle_of_row(self, row: int) -> Handle:
-        address = self.store.rows.halves[row * HALVES_PER_ROW + ADDRESS]
+        address = self.store.rows.address(row)
         page_object, index = self.store.table.handle(address)
         return page_object.pool, page_object.object_id, index
 

@@ -70,9 +70,9 @@ class World:
         """Yield each row of a pool whose bytes are here and undamaged, with what they are."""
         for row in rows_of(store, pool).values():
             if location := store.rows.location(row):
-                packed, offset = store.packed(row), store.zbud.offset(location)
+                packed, offset = store.rows.packed(row), store.zbud.offset(location)
                 zpage = bytes(store.zbud.arena[offset : offset + zpage_bytes(packed)])
-                identity = self._identify(packed, zpage, store.checksum(row))
+                identity = self._identify(packed, zpage, store.rows.checksum(row))
                 if identity is not None:
                     yield row, identity
 

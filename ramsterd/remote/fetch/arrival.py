@@ -8,7 +8,6 @@ import enum
 
 from ramsterd.core.codec import decode_page
 from ramsterd.core.page import CorruptPage
-from ramsterd.core.rows import HOLDERS, QUARTERS_PER_ROW
 from ramsterd.core.store import Store
 
 
@@ -32,16 +31,14 @@ def serial_elsewhere(store: Store, row: int) -> int:
 
     A row that was freed may serve a foreign page with the same serial, which has no holder.
     """
-    if not store.rows.quarters[row * QUARTERS_PER_ROW + HOLDERS]:
-        return 0
-    return store.rows.serial(row)
+    return store.rows.serial(row) if store.rows.first_holder(row) else 0
 
 
 def verified(store: Store, row: int, code: int, zpage: memoryview) -> bytes | None:
     """Return the page if the zpage is what we once sent away."""
-    if code != store.packed(row):
+    if code != store.rows.packed(row):
         return None
     try:
-        return decode_page(code, zpage, store.checksum(row))
+        return decode_page(code, zpage, store.rows.checksum(row))
     except CorruptPage:
         return None

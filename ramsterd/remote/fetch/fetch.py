@@ -23,9 +23,7 @@ from net.frame import Frame
 from ramsterd.core import traffic
 from ramsterd.core.codec import ZPAGE_BYTES_MASK
 from ramsterd.core.page import PoolKind
-from ramsterd.core.rows import SERIAL, WORDS_PER_ROW
 from ramsterd.core.store import RunOfPages, Store
-from ramsterd.core.zbud import SLOT_SHIFT
 from ramsterd.remote.fetch.arrival import Arrival, judge_arrival, serial_elsewhere, verified
 from ramsterd.remote.fetch.asking import Asking, FetchRequest
 from ramsterd.remote.fetch.pending import GetOutcome, PendingGet, PendingGets, Waiter
@@ -120,7 +118,7 @@ class Fetches:
         if not holder:
             self._lose(pending, row)
             return
-        serial = self._store.rows.words[row * WORDS_PER_ROW + SERIAL]
+        serial = self._store.rows.serial(row)
         if self._gets.want(serial, pending, position):
             self._asking.queue(holder, serial, row)
 
@@ -244,9 +242,9 @@ class Fetches:
         self._corrupt += kind is BadCopy.DAMAGED
         if is_persistent or kind is BadCopy.DAMAGED:  # an ephemeral page may be dropped
             self._on_bad_holder(holder, kind, now)
-        if location := rows.location(row):
+        if block := store.block_of(row):
             # It is here too: that copy is the one that counts from now on.
-            store.adopt_block(location >> SLOT_SHIFT)
+            store.adopt_block(block)
             self._look_up_again(list(waiters))
             return
         others = [each for each in rows.holders(row) if each != holder]

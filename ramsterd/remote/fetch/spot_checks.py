@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from net.frame import Frame
-from ramsterd.core.rows import FIRST_ROW
 from ramsterd.core.store import Store
 from ramsterd.remote.fetch.arrival import verified
 from ramsterd.remote.fetch.asking import FetchRequest
@@ -100,10 +99,7 @@ class SpotChecks:
         return request_id in self._under_way
 
     def _is_held(self, holder: Holder, row: int, serial: int) -> bool:
-        rows = self._store.rows
-        return (
-            row >= FIRST_ROW and rows.serial(row) == serial and holder.holder in rows.holders(row)
-        )
+        return self._store.rows.is_held_by(row, serial, holder.holder)
 
     # How it ends.
 

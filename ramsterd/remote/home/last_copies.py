@@ -18,7 +18,6 @@ from nodemanager.ids import NodeId
 from ramsterd.core import traffic
 from ramsterd.core.page import PoolKind
 from ramsterd.core.store import Store
-from ramsterd.core.zbud import SLOT_SHIFT, Family
 from ramsterd.remote.holders.holders import Holder, Holders
 
 # Rows looked at in one slice: of those that peers hold each is judged, some 10 ms at most; and the pause after it.
@@ -142,7 +141,5 @@ class LastCopies:
     def _is_kept(self, row: int) -> bool:
         """Whether a page is here to stay: a clean copy of what nobody else has is made ours alone, or it may be dropped."""
         store = self._store
-        block = store.rows.location(row) >> SLOT_SHIFT
-        if block and store.zbud.family_of_block[block] == Family.OWN_CLEAN:
-            store.adopt_block(block)
+        store.adopt_clean(row)
         return store.rows.location(row) != 0

@@ -20,9 +20,7 @@ from typing import Final
 from nodemanager.ids import NodeId
 from ramsterd.core.codec import PACKED_FILL
 from ramsterd.core.page import PoolKind
-from ramsterd.core.rows import ADDRESS, HALVES_PER_ROW
 from ramsterd.core.store import Store
-from ramsterd.core.table import LEAF_SHIFT
 from ramsterd.remote.fetch.pending import PendingGet
 from ramsterd.remote.home.leaf_fetch import LEAVES_ASKED_MAX, ROWS_JUDGED_MAX, LeafFetch
 from ramsterd.remote.limits.page_rate import PageRate
@@ -104,9 +102,9 @@ class Rebuilder:
     def is_at_risk(self, row: int) -> bool:
         """Whether a page that is only at peers has fewer copies that can be reached than its pool wants."""
         rows = self._store.rows
-        if not rows.serial(row) or rows.location(row) or self._store.packed(row) == PACKED_FILL:
+        if not rows.serial(row) or rows.location(row) or rows.packed(row) == PACKED_FILL:
             return False
-        if not rows.holders(row):
+        if not rows.first_holder(row):
             return False
         pool = self._store.pool_of(row)
         return pool.kind is PoolKind.PERSISTENT and self._reachable_holders(row) < pool.copies
@@ -149,7 +147,7 @@ class Rebuilder:
                 self._has_settled = True
                 continue
             self.note(row)  # at risk until it is here
-            leaf = self._store.rows.halves[row * HALVES_PER_ROW + ADDRESS] >> LEAF_SHIFT
+            leaf = self._store.leaf_of(row)
             if leaf in asked or len(asked) == LEAVES_ASKED_MAX:
                 continue
             may_leave_again = self._gains_copy(row, takers)

@@ -14,10 +14,7 @@ from typing import Final
 
 from ramsterd.core import traffic
 from ramsterd.core.page import PoolKind
-from ramsterd.core.rows import ADDRESS, HALVES_PER_ROW
 from ramsterd.core.store import Store
-from ramsterd.core.table import LEAF_SHIFT
-from ramsterd.core.zbud import SLOT_SHIFT, Family
 from ramsterd.remote.fetch.pending import PendingGet
 from ramsterd.remote.holders.holders import Holder
 from ramsterd.remote.home.leaf_fetch import (
@@ -154,22 +151,17 @@ class OwnerRecall:
         if store.kind_of(row) is PoolKind.EPHEMERAL:
             store.lose(row)  # not worth the way
             return 1
-        if location := store.rows.location(row):
-            return self._adopt(location >> SLOT_SHIFT)
+        if store.rows.location(row):
+            adopted = store.adopt_clean(row)  # 0: it was adopted a moment ago
+            self._returned += adopted
+            return adopted
         reachable = self._reachable_holders(row)
         if self._give_up_copy(row, reachable):
             return 1
         return self._fetch(row, now) if reachable and self._leaf_fetch.may_fetch else 0
 
-    def _adopt(self, block: int) -> int:
-        if self._store.zbud.family_of_block[block] != Family.OWN_CLEAN:
-            return 0  # adopted a moment ago
-        adopted = self._store.adopt_block(block)
-        self._returned += adopted
-        return adopted
-
     def _fetch(self, row: int, now: float) -> int:
-        leaf = self._store.rows.halves[row * HALVES_PER_ROW + ADDRESS] >> LEAF_SHIFT
+        leaf = self._store.leaf_of(row)
         if leaf in self._asked:
             return 0
         may_leave_again = self._placeable >= self._store.pool_of(row).copies

@@ -138,7 +138,7 @@ class Repatriator:
 
     def _fetch(self, page_rate: PageRate, now: float) -> None:
         room_bytes = self._room_bytes()
-        leaves_count = len(self._store.table.leaf_used)
+        leaves_count = self._store.table.leaves_count
         for _ in range(min(LEAVES_LOOKED_AT_MAX, leaves_count - 1)):
             if not page_rate.pages or room_bytes <= 0 or not self._leaf_fetch.may_fetch:
                 return

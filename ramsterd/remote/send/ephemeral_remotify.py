@@ -25,14 +25,12 @@ from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from typing import Final
 
 from nodemanager.ids import NodeId
 from nodemanager.placement import Candidate, choose_holders
 from ramsterd.core import traffic
 from ramsterd.core.page import PoolKind
-from ramsterd.core.rows import FIRST_ROW, HOLDERS, QUARTERS_PER_ROW
 from ramsterd.core.store import Store
 from ramsterd.core.traffic import Leaving
 from ramsterd.core.zbud import Family
@@ -149,7 +147,7 @@ class EphemeralRemotifier:
             leaving = traffic.begin_leaving(self._store, block)
             overtaken = traffic.end_leaving(self._store, leaving, holder.holder)
             assert not overtaken, "nothing came in between"
-            holder.pages += len(leaving.rows)
+            holder.on_pages_kept(len(leaving.rows))
             taken.append(leaving)
         return taken
 
@@ -204,7 +202,7 @@ class EphemeralRemotifier:
                 # It never had the page, so it is not owed a flush.
                 self._store.rows.remove_holder(row, put.holder.holder)
                 self._store.lose(row)
-                put.holder.pages -= 1
+                put.holder.on_pages_gone(1)
         if stored:
             self._remember(put.holder, rows, serials)
 
@@ -224,9 +222,7 @@ class EphemeralRemotifier:
 
     def _is_current(self, holder: Holder, row: int, serial: int) -> bool:
         """Whether a row still has the page that this holder was sent.  A foreign page has no holder."""
-        rows = self._store.rows
-        first = rows.quarters[row * QUARTERS_PER_ROW + HOLDERS]
-        return first == holder.holder and rows.serial(row) == serial
+        return self._store.rows.is_held_by(row, serial, holder.holder)
 
     # What holders drop.
 
@@ -305,10 +301,9 @@ class EphemeralRemotifier:
         for put in self._in_flight.values():
             known.update(put.shipment.serials)
         store = self._store
-        spans = store.rows.live_spans(FIRST_ROW, store.rows.high)
-        for row in chain.from_iterable(range(*span) for span in spans):
-            holders = store.rows.holders(row) if store.rows.serial(row) else []
-            if not holders or self._holders[holders[0]].is_dead or store.rows.location(row):
+        for row in store.rows.live():
+            first = store.rows.first_holder(row)
+            if not first or self._holders[first].is_dead or store.rows.location(row):
                 continue
             if store.kind_of(row) is PoolKind.EPHEMERAL:
                 assert store.rows.serial(row) in known, "a page at a peer that is never forgotten"

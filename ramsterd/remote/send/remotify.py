@@ -387,7 +387,7 @@ class Remotifier:
         self.left_total += len(leaving.serials)
         self._overtaken += len(overtaken)
         for holder in holders:
-            holder.pages += len(leaving.serials) - len(overtaken)
+            holder.on_pages_kept(len(leaving.serials) - len(overtaken))
             self._owe(holder, overtaken)
             self._spot_checks.on_stored(holder, leaving.rows, leaving.serials)
 
@@ -396,7 +396,7 @@ class Remotifier:
         if holder.is_dead:
             return
         for serial in serials:
-            holder.pages += 1  # counted down again as the owed flush is sent
+            holder.on_pages_kept(1)  # counted down again as the owed flush is sent
             self._store.owe(holder.holder, serial)
 
     def statistics(self) -> RemotifyStatistics:

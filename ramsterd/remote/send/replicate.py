@@ -24,7 +24,7 @@ from ramsterd.core.pools import Unsaved
 from ramsterd.core.room import BLOCK_UNITS
 from ramsterd.core.slices import Steps
 from ramsterd.core.store import Store
-from ramsterd.core.zbud import SLOT_SHIFT, Family
+from ramsterd.core.zbud import Family
 
 # Blocks that are offered to peers in one pass; windows and room bound it further.
 BLOCKS_OFFERED_MAX: Final = 64
@@ -115,12 +115,11 @@ class Replicator:
         self, pool: PoolId, object_id: bytes, index: int, count: int, deadline: float
     ) -> Replication | None:
         """Return what waits for a run of pages; None if they are at peers already."""
-        for location in self._store.locations(pool, object_id, index, count):
-            self._adopt_if_lacking(location >> SLOT_SHIFT)
-        locations = self._store.locations(pool, object_id, index, count)
+        for block in self._store.blocks_of(pool, object_id, index, count):
+            self._adopt_if_lacking(block)
         self._store.work["replicate"] += 2 * count
-        blocks = {location >> SLOT_SHIFT for location in locations}
-        request = Replication(pool, self._store.serial_last, list(blocks), deadline)
+        blocks = self._store.blocks_of(pool, object_id, index, count)
+        request = Replication(pool, self._store.serial_last, blocks, deadline)
         return self._wait(request)
 
     def begin_pool(self, pool: PoolId, deadline: float) -> Replication | None:
@@ -162,7 +161,7 @@ class Replicator:
 
     def _adopt_if_lacking(self, block: int) -> None:
         store = self._store
-        is_clean = store.zbud.family_of_block[block] == Family.OWN_CLEAN
+        is_clean = store.zbud.is_of(block, Family.OWN_CLEAN)
         if is_clean and store.zbud.is_listed(block) and store.lacks_copies(block):
             store.adopt_block(block)
 
@@ -203,9 +202,7 @@ class Replicator:
         """Whether a block still has a page of a request that no peer has."""
         store = self._store
         serials: list[int] = []
-        if store.zbud.family_of_block[block] == Family.OWN_PERSISTENT and not store.zbud.is_free(
-            block
-        ):
+        if store.zbud.is_of(block, Family.OWN_PERSISTENT):
             serials = [
                 store.rows.serial(row)
                 for row in store.zbud.rows(block)

@@ -6,7 +6,7 @@ import pytest
 
 from ramsterd.core.audit import Auditor, AuditStatistics, audit
 from ramsterd.core.page import PAGE_BYTES, PoolId
-from ramsterd.core.rows import ADDRESS, FIRST_ROW, HALVES_PER_ROW, SERIAL, WORDS_PER_ROW
+from ramsterd.core.rows import FIRST_ROW, ROW as ROW_FIELDS, ROW_BYTES
 from ramsterd.core.slices import Slices
 from ramsterd.core.store import Store
 from ramsterd.core.table import LOST
@@ -38,15 +38,17 @@ def audited(store: Store) -> AuditStatistics:
 
 
 def forget_an_entry(store: Store) -> None:
-    store.table.entries[store.rows.halves[ROW * HALVES_PER_ROW + ADDRESS]] = LOST
+    store.table.entries[store.rows.address(ROW)] = LOST
 
 
 def misplace_a_row(store: Store) -> None:
-    store.rows.halves[ROW * HALVES_PER_ROW + ADDRESS] += 1
+    serial, checksum, address, *rest = ROW_FIELDS.unpack_from(store.rows.view, ROW * ROW_BYTES)
+    row = ROW_FIELDS.pack(serial, checksum, address + 1, *rest)
+    store.rows.view[ROW * ROW_BYTES : (ROW + 1) * ROW_BYTES] = row
 
 
 def free_a_row_in_use(store: Store) -> None:
-    store.rows.words[ROW * WORDS_PER_ROW + SERIAL] = 0
+    store.rows.view[ROW * ROW_BYTES : (ROW + 1) * ROW_BYTES] = bytes(ROW_BYTES)
 
 
 def give_a_slot_to_another(store: Store) -> None:
@@ -54,15 +56,15 @@ def give_a_slot_to_another(store: Store) -> None:
 
 
 def miscount_zpages(store: Store) -> None:
-    store.zpages[0] += 1
+    store.account(0, 1, 0)
 
 
 def miscount_bytes(store: Store) -> None:
-    store.zpage_bytes[0] -= 1
+    store.account(0, 0, -1)
 
 
 def miscount_a_leaf(store: Store) -> None:
-    store.table.leaf_used[store.rows.halves[ROW * HALVES_PER_ROW + ADDRESS] >> 6] += 1
+    store.table.leaf_used[store.leaf_of(ROW)] += 1
 
 
 def keep_an_empty_object(store: Store) -> None:

@@ -1,6 +1,6 @@
 from ramsterd.core import traffic
 from ramsterd.core.page import PAGE_BYTES, ZERO_PAGE, PoolId, PoolKind
-from ramsterd.core.rows import ADDRESS, FIRST_ROW, HALVES_PER_ROW
+from ramsterd.core.rows import FIRST_ROW
 from ramsterd.core.store import Store
 from ramsterd.core.zbud import FRAMES_OF_CLASS, Family
 from tests.helpers.disk import HOLDER, OBJECT, fill_up, flip_a_bit, put_run, read, remotify_all
@@ -45,7 +45,7 @@ def test_without_slots_only_what_needs_none_is_stored(store: Store, pool: PoolId
 def test_addresses_of_rows_lead_to_their_entries(store: Store, pool: PoolId) -> None:
     put_run(store, pool, 100, make_run(500, 3))
     for row in range(FIRST_ROW, FIRST_ROW + 3):
-        address = store.rows.halves[row * HALVES_PER_ROW + ADDRESS]
+        address = store.rows.address(row)
         assert store.table.entries[address] == row
         assert store.rows.serial(row) == row - FIRST_ROW + 1
 

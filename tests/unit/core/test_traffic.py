@@ -5,7 +5,7 @@ import pytest
 from ramsterd.core import traffic
 from ramsterd.core.codec import PACKED_RAW, encode_page
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
-from ramsterd.core.rows import FIRST_ROW, FRAME_ROWS, HOLDERS, QUARTERS_PER_ROW
+from ramsterd.core.rows import FIRST_ROW, FRAME_ROWS
 from ramsterd.core.store import Store
 from ramsterd.core.zbud import Family
 from tests.helpers.made_pages import joined, make_fill, make_page, make_run, make_store
@@ -42,8 +42,7 @@ class Node:
         leaving = self.begin()
         assert traffic.end_leaving(self.store, leaving, holders[0]) == []
         for row in leaving.rows:
-            for place, holder in enumerate(holders):
-                self.store.rows.quarters[row * QUARTERS_PER_ROW + HOLDERS + place] = holder
+            self.store.rows.set_holders(row, holders)
         self.store.check_invariants()
 
     def elsewhere(self, index: int, count: int = 1) -> list[int]:
@@ -296,7 +295,7 @@ def send_ephemeral(node: Node, holder: int) -> None:
     leaving = traffic.begin_leaving(node.store, block)
     for serial, row in zip(leaving.serials, leaving.rows, strict=True):
         start = node.store.zbud.offset(node.store.rows.location(row))
-        zbytes = node.store.packed(row) & 0x1FFF
+        zbytes = node.store.rows.packed(row) & 0x1FFF
         node.zpages[serial] = bytes(node.store.zbud.arena[start : start + zbytes])
     assert traffic.end_leaving(node.store, leaving, holder) == []
     node.store.check_invariants()
