@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from ramsterd.core.codec import PACKED_FILL
+from ramsterd.core.family import Family
 from ramsterd.core.nodes import FIRST_NODE, HOLE, LEAF_PAGES, LEAF_SHIFT, ZERO, PageObject
 from ramsterd.core.pools import Pool
 from ramsterd.core.rows import FIRST_ROW
+from ramsterd.core.size_classes import SLOT_SHIFT
 from ramsterd.core.slices import Steps
 from ramsterd.core.versions import Versions
-from ramsterd.core.zbud import SLOT_SHIFT, Family
 
 # About what it costs to check a block, in units of work.
 _BLOCK_UNITS: Final = 32

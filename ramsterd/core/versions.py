@@ -4,24 +4,26 @@ A put makes a version: a row with its serial, in the arena a slot with its zpage
 Here is what happens to one version at a time: its page is dropped, lost, or given up here because it is elsewhere.
 If a version that ends has holders, they are owed a flush: `take_owed()` hands these serials out, by holder.
 
-What finds room for a version is in core.room, runs of pages are in core.store.
+How many copies a page should have is in core.copies, what finds room for a version in core.room, and runs of pages are
+in core.store.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from config.limits import COPIES_MAX
 from ramsterd.core.arena import MapMemory
 from ramsterd.core.codec import ZPAGE_BYTES_MASK
 from ramsterd.core.counters import Counters
+from ramsterd.core.family import Family
 from ramsterd.core.frames import TableMemory
 from ramsterd.core.page import PoolKind
 from ramsterd.core.pools import Pool, Pools
 from ramsterd.core.rows import FIRST_ROW, ROW, ROW_BYTES, Rows
+from ramsterd.core.size_classes import SLOT_SHIFT
 from ramsterd.core.table import HOLE, LEAF_SHIFT, LOST, OBJECT_BYTES, PageObject, PageTable
 from ramsterd.core.work import Work
-from ramsterd.core.zbud import SLOT_SHIFT, Family, Zbud
+from ramsterd.core.zbud import Zbud
 
 # A store for a handful of pages needs the directories of far-off indexes, too.
 NODES_MIN: Final = 64
@@ -44,7 +46,6 @@ class Versions:
     """All versions of a node, ours and foreign ones, and the columns that they stand in."""
 
     def __init__(self, map_memory: MapMemory, limits: StoreLimits) -> None:
-        self.limits = limits
         self.tables = TableMemory(limits.tables_bytes_max)
         self.rows = Rows(map_memory, self.tables, limits.pages_max + FIRST_ROW)
         # Address space for four pages in each leaf, directories counted: `tables_bytes_max` ends before that.
@@ -64,14 +65,8 @@ class Versions:
         # Rows that are here no more, while what peers have may be too few: whoever copies again takes them.
         self.thinned: list[int] = []
         self._owed: dict[int, list[int]] = {}
-        # Holder ids without a link: their copies do not count as long as there is a choice.
-        self.unreachable_holders: set[int] = set()
         # Whether some pool wants to know which of its pages no peer has (Pool.unsaved).
         self.tracks_unsaved = False
-        # The most copies that any pool ever wanted.
-        self.copies_max = 1
-        # How many copies peers have room for now: a clean block needs no more to be dropped.
-        self.copies_attainable = COPIES_MAX
 
     # What is known of a version.
 
@@ -100,30 +95,6 @@ class Versions:
         """Return a row's zpage, which is here: a view of the arena, until anything else changes the store."""
         start = self.zbud.offset(self.rows.location(row))
         return self.zbud.arena[start : start + self.zbytes(row)]
-
-    def copies_of(self, rows: Iterable[int]) -> int:
-        """Return on how many peers a block with these rows must be kept, when it is not kept here."""
-        return max((self.pool_of(row).copies for row in rows), default=1)
-
-    def fewest_copies_of(self, rows: Iterable[int]) -> int:
-        """Return the same for a time when fewer peers have room than that."""
-        return max((self.pool_of(row).fewest_copies for row in rows), default=1)
-
-    def lacks_copies(self, block: int, *, attainable: int = COPIES_MAX) -> bool:
-        """Whether some page of a clean block has fewer holders that can be asked than it should: they may have died.
-
-        As many as there can be now will do, if its pools allow that.
-        """
-        rows, unreachable = self.zbud.rows(block), self.unreachable_holders
-        if not unreachable and self.copies_max == 1:
-            return False
-        copies = self.copies_of(rows)
-        if attainable < copies:
-            copies = max(attainable, self.fewest_copies_of(rows))
-        return any(
-            sum(holder not in unreachable for holder in self.rows.holders(row)) < copies
-            for row in rows
-        )
 
     def tables_resident_bytes(self) -> int:
         """Count what `tables` has counted.  Walks all frames."""

@@ -6,8 +6,8 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from nodemanager.states import LinkState, NodeState
+from ramsterd.core.family import Family
 from ramsterd.core.page import PoolKind
-from ramsterd.core.zbud import Family
 from ramsterd.observe.endpoint_metrics import endpoint_metrics
 from ramsterd.observe.heartbeat_metrics import heartbeat_metrics
 from ramsterd.observe.loop_watch import BUCKETS

@@ -9,7 +9,6 @@ Order of effects on one link matters in one place: what a peer is owed (flushes)
 
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Final
 
 from config.limits import COPIES_MAX
@@ -23,13 +22,13 @@ from nodemanager.table import NodeTable, PeerStatus
 from ramsterd.core.arena import MapMemory
 from ramsterd.core.audit import Auditor, AuditStatistics
 from ramsterd.core.compact import Compactor
+from ramsterd.core.family import Family
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.resize import Resize, ResizeStatistics
 from ramsterd.core.scrub import Scrubber, ScrubStatistics
 from ramsterd.core.slices import Slices
 from ramsterd.core.store import RunOfPages, Store
 from ramsterd.core.versions import StoreLimits
-from ramsterd.core.zbud import Family
 from ramsterd.pagepath.effects import CloseLink, Effect, GetDone, Replicated, Resized
 from ramsterd.pagepath.engine_statistics import EngineStatistics, HolderStatistics
 from ramsterd.pagepath.outbox import Outbox, shipment_table
@@ -127,7 +126,7 @@ class Engine:
         )
         self._trust = Trust()
         self._spot_checks = SpotChecks(
-            self.store, self._trust, rng=rng, on_bad_copy=self._fetches.on_bad_copy
+            self.store.rows, self._trust, rng=rng, on_bad_copy=self._fetches.on_bad_copy
         )
         self._remotifier = Remotifier(
             self.store,
@@ -147,7 +146,7 @@ class Engine:
             is_behind=self._is_behind,
         )
         self._last_copies = LastCopies(
-            self.store,
+            self.store.room,
             self._holders,
             local=local,
             is_reachable=self._is_reachable,
@@ -165,17 +164,18 @@ class Engine:
             make_room=self._remotifier.make_room,
         )
         self._sweeps = RowSweeps(
-            self.store,
+            self.store.room,
+            self.store.copies,
             self._holders,
             on_thinned=self._background_fetch.rebuilder.note_if_at_risk,
             on_forgotten=self._on_forgotten,
         )
         self._replicator = Replicator(self.store, run=self._slices.add)
-        self._compactor = Compactor(self.store)
-        self._scrubber = Scrubber(self.store)
-        self._auditor = Auditor(self.store)
+        self._compactor = Compactor(self.store.versions)
+        self._scrubber = Scrubber(self.store.versions)
+        self._auditor = Auditor(self.store.versions)
         self._last_turn = 0
-        self._resize = Resize(self.store)
+        self._resize = Resize(self.store.room)
         self._outbox = Outbox(request_seconds_max=remote.request_seconds_max)
         self._flushes = OwedFlushes()
         self._flush_at: float | None = None
@@ -281,7 +281,7 @@ class Engine:
 
     def may_make_room(self) -> bool:
         """Whether waiting can help a put that found no room: some peer is linked, or more is to be evicted for it."""
-        return self.store.wants_tables is not None or any(
+        return self.store.room.wants_tables is not None or any(
             self.nodes.is_linked(node) for node in self.nodes.nodes()
         )
 
@@ -296,20 +296,16 @@ class Engine:
     def set_budget(self, budget_bytes: int, *, now: float) -> ResizeStatistics:
         """Change the budget, both ways (`core.resize`); `Resized` tells how it ended."""
         self._resize.begin(budget_bytes, now=now)
-        self.store.set_tables_max(self._memory.tables_bytes(budget_bytes))
+        self.store.room.set_tables_max(self._memory.tables_bytes(budget_bytes))
         self._watch_resize(now)
         self._status_at = now  # peers should know at once
         return self._resize.statistics()
 
     def set_limits(self, *, memory: MemoryConfig, remote: RemoteConfig, now: float) -> None:
         """Change watermarks, quotas and rates; what else these tables say is as at the start."""
-        self.store.limits = replace(
-            self.store.limits,
-            high_watermark=memory.high_watermark,
-            low_watermark=memory.low_watermark,
-        )
+        self.store.room.set_watermarks(high=memory.high_watermark, low=memory.low_watermark)
         self._memory = memory
-        self.store.set_tables_max(memory.tables_bytes(self.store.zbud.budget_bytes))
+        self.store.room.set_tables_max(memory.tables_bytes(self.store.zbud.budget_bytes))
         self._foreign.set_quotas(
             bytes_fraction_max=memory.foreign_fraction_max,
             owner_pages_max=memory.foreign_owner_bytes_max // PAGE_BYTES,
@@ -563,12 +559,12 @@ class Engine:
 
     def _on_unreachable(self, holder: Holder) -> None:
         """A holder lost its link, or is down: its copies do not count, and what that puts at risk is to be found."""
-        self.store.unreachable_holders.add(holder.holder)
+        self.store.copies.unreachable_holders.add(holder.holder)
         self._background_fetch.owner_recall.on_holder_unreachable(holder.holder)
         self._sweeps.begin(holder)
 
     def _on_reachable(self, holder: Holder) -> None:
-        self.store.unreachable_holders.discard(holder.holder)
+        self.store.copies.unreachable_holders.discard(holder.holder)
         self._replicator.on_reachable(holder.holder)
         self._sweeps.call_off(holder)
 
@@ -589,7 +585,7 @@ class Engine:
         if dead is None:
             return
         # From here on no clean copy of what it had is dropped; the sweep makes them ours alone.
-        self.store.unreachable_holders.add(dead.holder)
+        self.store.copies.unreachable_holders.add(dead.holder)
         self._flushes.forget(dead.holder)
         self._background_fetch.owner_recall.on_holder_unreachable(dead.holder)
         self._remotifier.on_holder_dead(dead.holder)
@@ -691,7 +687,7 @@ class Engine:
         )
         was_closed, self._foreign.is_closed = self._foreign.is_closed, self._recall.is_active
         if self._is_draining:
-            self.store.evict_some([Family.FOREIGN_EPHEMERAL], 0, DRAINED_BLOCKS_MAX)
+            self.store.room.evict_some([Family.FOREIGN_EPHEMERAL], 0, DRAINED_BLOCKS_MAX)
         for node in self.nodes.nodes() if self._recall.is_active or was_closed else ():
             if self.nodes.is_linked(node):
                 self._outbox.recall(node, self._recall.bound(node))
@@ -729,8 +725,8 @@ class Engine:
             self._send_gets(self._holders[holder], now)
         if self._flush_at is not None and self._flush_at <= now:
             self._send_all_flushes(now)
-        if self.store.thinned:
-            thinned, self.store.thinned = self.store.thinned, []
+        if self.store.versions.thinned:
+            thinned, self.store.versions.thinned = self.store.versions.thinned, []
             for row in thinned:
                 self._on_thinned(row)
         self._sweeps.settle(now)
@@ -754,7 +750,7 @@ class Engine:
     def _do_slices(self, now: float) -> None:
         """Do a slice of what takes long, and make room in the tables for puts that wait."""
         self._slices.on_deadline(now)
-        self.store.evict_for_tables()
+        self.store.room.evict_for_tables()
 
     def _end_gets(self) -> None:
         """Hand over what gets have become; those that nobody asked for are for who brings pages home."""
@@ -835,7 +831,7 @@ class Engine:
 
     def _collect_owed(self, now: float) -> None:
         """Take over from the store which versions nobody will ask for again."""
-        for holder_id, serials in self.store.take_owed().items():
+        for holder_id, serials in self.store.versions.take_owed().items():
             holder = self._holders.get(holder_id)
             if holder is None or holder.is_dead:
                 continue

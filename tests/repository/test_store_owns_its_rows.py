@@ -15,9 +15,9 @@ PACKAGES = ("ramsterd", "benchmarks")
 CORE = Path("ramsterd/core")
 HOLDERS = Path("ramsterd/remote/holders")
 
-# What lies behind the store's own questions; but an id that names no holder is anybody's word.
+# What lies behind questions: the type that answers them, and the id of no holder, are for anybody.
 LAYOUT_MODULES = {f"ramsterd.core.{name}" for name in ("rows", "nodes", "frames", "lru")}
-MAY_BE_IMPORTED = {"NO_HOLDER"}
+MAY_BE_IMPORTED = {"NO_HOLDER", "Rows"}
 # Numbers that are good for nothing but offsets.
 LAYOUT_WORDS = ("SHIFT", "MASK", "STRIDE")
 # A mask that is part of how packed numbers travel, and how far blocks may reach: no offsets.
@@ -144,7 +144,7 @@ def test_only_holders_count_their_pages() -> None:
         "from ramsterd.core import rows",
         "import ramsterd.core.rows as table",
         "from ramsterd.core.table import LEAF_SHIFT",
-        "from ramsterd.core.zbud import SLOT_SHIFT, Family",
+        "from ramsterd.core.size_classes import BLOCK_STRIDE_BYTES, SLOT_SHIFT",
         "holder = self._store.rows.quarters[row * 16 + 13]",
         "rows.words[row * 4] = serial",
         "entry = store.table.entries[leaf * 64 + place]",
@@ -159,7 +159,7 @@ def test_an_offset_is_found(sample: str) -> None:
     "sample",
     [
         "from ramsterd.core.rows import NO_HOLDER",
-        "from ramsterd.core.zbud import BLOCK_STRIDE_BYTES, Family",
+        "from ramsterd.core.size_classes import BLOCK_STRIDE_BYTES",
         "holder = self._store.rows.first_holder(row)",
         "view = received.view[start:end]",
         "state = self.nodes.state(node)",
@@ -171,7 +171,11 @@ def test_a_question_is_no_offset(sample: str) -> None:
 
 @pytest.mark.parametrize(
     "sample",
-    ["self.zpages[family] += 1", "store.zpage_bytes[0] = 7", "a, store.zpages[1] = 1, 2"],
+    [
+        "self.zpages[family] += 1",
+        "store.versions.zpage_bytes[0] = 7",
+        "a, store.versions.zpages[1] = 1, 2",
+    ],
 )
 def test_a_count_by_hand_is_found(sample: str) -> None:
     assert list(counts_kept(ast.parse(sample)))

@@ -65,7 +65,7 @@ def persistent(owner: Node, serials: set[int]) -> set[int]:
         for row in store.rows.live()
         if (serial := store.rows.serial(row)) in serials
         and store.rows.first_holder(row)
-        and store.kind_of(row) is PoolKind.PERSISTENT
+        and store.versions.kind_of(row) is PoolKind.PERSISTENT
     }
 
 

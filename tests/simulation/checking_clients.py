@@ -11,8 +11,8 @@ from typing import Final, TypeAlias
 
 from trio.testing import MockClock
 
+from ramsterd.core.foreign_pages import FOREIGN_OBJECT
 from ramsterd.core.page import PoolId, PoolKind
-from ramsterd.core.traffic import FOREIGN_OBJECT
 from ramsterd.frontends.pager import GetOutcome, GetResult, PutOutcome
 from tests.fakes.dropping import drop_run
 from tests.simulation.checkers import check_books, check_step, held, remote_only, rows_of

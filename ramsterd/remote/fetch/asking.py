@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from config.limits import IN_FLIGHT_MAX
-from ramsterd.core.rows import NO_HOLDER
-from ramsterd.core.store import Store
+from ramsterd.core.rows import NO_HOLDER, Rows
 from ramsterd.remote.holders.holders import Holder, Holders
 from ramsterd.remote.limits.hedge_delay import HedgeDelay
 from ramsterd.remote.wire import PAGES_PER_FRAME_MAX
@@ -46,7 +45,7 @@ class Asking:
 
     def __init__(
         self,
-        store: Store,
+        rows: Rows,
         holders: Holders,
         *,
         in_flight_max: int,
@@ -56,13 +55,13 @@ class Asking:
         """Begin with nothing asked for.
 
         Args:
-            store: Whose rows say who holds what.
+            rows: Say who holds what.
             holders: The incarnations behind holder ids.
             in_flight_max: GET frames under way to one peer.
             is_linked: Whether a holder can be asked now.
             wanted: The serials that somebody waits for, as they come and go.
         """
-        self._store = store
+        self._rows = rows
         self._holders = holders
         self._in_flight_max = in_flight_max
         self._is_linked = is_linked
@@ -89,7 +88,7 @@ class Asking:
 
         Neighbours come from the same holder, so that they share a frame.
         """
-        rows = self._store.rows
+        rows = self._rows
         if not rows.has_several_holders(row):
             first = rows.first_holder(row)
             return NO_HOLDER if first == besides or self._holders[first].is_dead else first
@@ -197,7 +196,7 @@ class Asking:
             self._asked.setdefault(serial, []).append(request.holder)
         self._in_flight[request_id] = request
         # All pages of a block have the same holders, so the first speaks for nearly all.
-        if self._store.rows.has_several_holders(request.rows[0]):
+        if self._rows.has_several_holders(request.rows[0]):
             self._hedgeable[request_id] = None
 
     def __getitem__(self, request_id: int) -> FetchRequest:

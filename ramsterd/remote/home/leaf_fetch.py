@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from ramsterd.core.family import Family
 from ramsterd.core.page import PAGE_BYTES, PoolId
 from ramsterd.core.store import RunOfPages, Store
 from ramsterd.core.table import LEAF_PAGES
-from ramsterd.core.zbud import Family
 from ramsterd.remote.fetch.fetch import Fetches
 from ramsterd.remote.fetch.pending import PendingGet
 
@@ -73,7 +73,7 @@ class LeafFetch:
                 continue
             if self._fetches.is_wanted(store.rows.serial(row)):
                 continue
-            zbytes = store.zbytes(row)
+            zbytes = store.versions.zbytes(row)
             if zpage_bytes + zbytes > bytes_max:
                 is_cut = True
                 break
@@ -112,4 +112,4 @@ class LeafFetch:
         if page_object is None:
             return 0
         rows = store.table.rows_of_leaf(store.table.leaf_at(page_object, pending.index))
-        return sum(store.adopt_clean(row) for _, row in rows if is_wanted(row))
+        return sum(store.room.adopt_clean(row) for _, row in rows if is_wanted(row))

@@ -106,7 +106,7 @@ class Rebuilder:
             return False
         if not rows.first_holder(row):
             return False
-        pool = self._store.pool_of(row)
+        pool = self._store.versions.pool_of(row)
         return pool.kind is PoolKind.PERSISTENT and self._reachable_holders(row) < pool.copies
 
     def _is_to_fetch(self, row: int) -> bool:
@@ -116,7 +116,10 @@ class Rebuilder:
         """Whether a page can come home, and leave again for more peers than have it: those that have it have its room."""
         nodes = self._holder_nodes(row)
         new = sum(node not in nodes for node in takers)
-        return bool(nodes and new) and len(nodes) + new >= self._store.pool_of(row).fewest_copies
+        return (
+            bool(nodes and new)
+            and len(nodes) + new >= self._store.versions.pool_of(row).fewest_copies
+        )
 
     def on_tick(self, now: float) -> None:
         """Judge some rows, and bring some pages home."""
@@ -136,7 +139,7 @@ class Rebuilder:
 
     def _bring_home(self, now: float) -> None:
         takers = self._room(now)
-        room_bytes = self._leaf_fetch.room_bytes(self._store.limits.high_watermark)
+        room_bytes = self._leaf_fetch.room_bytes(self._store.room.limits.high_watermark)
         room_bytes = min(room_bytes, sum(takers.values()))
         # Rows of a leaf stand side by side in the queue, and one of them asks for all.
         asked: set[int] = set()
@@ -147,7 +150,7 @@ class Rebuilder:
                 self._has_settled = True
                 continue
             self.note(row)  # at risk until it is here
-            leaf = self._store.leaf_of(row)
+            leaf = self._store.versions.leaf_of(row)
             if leaf in asked or len(asked) == LEAVES_ASKED_MAX:
                 continue
             may_leave_again = self._gains_copy(row, takers)
@@ -169,7 +172,7 @@ class Rebuilder:
         return True
 
     def _lacks_copies(self, row: int) -> bool:
-        return self._reachable_holders(row) < self._store.pool_of(row).copies
+        return self._reachable_holders(row) < self._store.versions.pool_of(row).copies
 
     def statistics(self, pages_unswept: int) -> RebuildStatistics:
         """Return a snapshot; `pages_unswept` are at holders that were lost, and not looked at one by one yet."""

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from ramsterd.core import traffic
 from ramsterd.core.page import PoolKind
+from ramsterd.core.row_sweep import rows_held_by
 from ramsterd.core.store import Store
 from ramsterd.remote.fetch.pending import PendingGet
 from ramsterd.remote.holders.holders import Holder
@@ -125,10 +125,10 @@ class OwnerRecall:
             self._has_found = False
         self._asked.clear()
         self._placeable = self._placeable_nodes()
-        limits = self._store.limits
+        limits = self._store.room.limits
         self._room_bytes = self._leaf_fetch.room_bytes(limits.high_watermark)
         self._room_to_stay_bytes = self._leaf_fetch.room_bytes(STAY_BELOW * limits.low_watermark)
-        rows = traffic.rows_held_by(self._store, set(self._over), first, end)
+        rows = rows_held_by(self._store.versions, set(self._over), first, end)
         for judged, row in enumerate(rows):
             is_enough = judged == ROWS_JUDGED_MAX or len(self._asked) == LEAVES_ASKED_MAX
             if is_enough or max(self._over.values()) <= 0 or not self._page_rate.pages:
@@ -148,11 +148,11 @@ class OwnerRecall:
     def _take(self, row: int, now: float) -> int:
         """Adopt, give up or fetch one page, and what comes with it; return how many pages."""
         store = self._store
-        if store.kind_of(row) is PoolKind.EPHEMERAL:
-            store.lose(row)  # not worth the way
+        if store.versions.kind_of(row) is PoolKind.EPHEMERAL:
+            store.versions.lose(row)  # not worth the way
             return 1
         if store.rows.location(row):
-            adopted = store.adopt_clean(row)  # 0: it was adopted a moment ago
+            adopted = store.room.adopt_clean(row)  # 0: it was adopted a moment ago
             self._returned += adopted
             return adopted
         reachable = self._reachable_holders(row)
@@ -161,10 +161,10 @@ class OwnerRecall:
         return self._fetch(row, now) if reachable and self._leaf_fetch.may_fetch else 0
 
     def _fetch(self, row: int, now: float) -> int:
-        leaf = self._store.leaf_of(row)
+        leaf = self._store.versions.leaf_of(row)
         if leaf in self._asked:
             return 0
-        may_leave_again = self._placeable >= self._store.pool_of(row).copies
+        may_leave_again = self._placeable >= self._store.versions.pool_of(row).copies
         room_bytes = self._room_bytes if may_leave_again else self._room_to_stay_bytes
         if room_bytes > 0:
             self._asked.add(leaf)
@@ -180,11 +180,11 @@ class OwnerRecall:
     def _give_up_copy(self, row: int, reachable: int) -> bool:
         """Forget a copy that is more than the pool wants: it may want fewer than it did."""
         store = self._store
-        if reachable <= store.pool_of(row).copies:
+        if reachable <= store.versions.pool_of(row).copies:
             return False
         recalling = next(each for each in store.rows.holders(row) if each in self._bounds)
         store.rows.remove_holder(row, recalling)
-        store.owe(recalling, store.rows.serial(row))
+        store.versions.owe(recalling, store.rows.serial(row))
         self._returned += 1
         return True
 
