@@ -23,11 +23,12 @@ from benchmarks.pages import PAGE_BYTES, real_pages
 from benchmarks.processes import MIB, ROOT, Daemon, Node, cluster, rss_bytes, wait_until
 from benchmarks.store import OBJECT, RUN_PAGES, new_store
 from ramsterd.client.nbd import NbdClient, RequestFailed
-from ramsterd.core import traffic
 from ramsterd.core.codec import encode_page
+from ramsterd.core.family import Family
+from ramsterd.core.foreign_pages import put_zpages
+from ramsterd.core.leaving import begin_leaving, end_leaving
 from ramsterd.core.page import PoolId, PoolKind
 from ramsterd.core.store import Store
-from ramsterd.core.zbud import Family
 
 PAGES, PAGES_QUICK = 1 << 19, 1 << 14
 DISTINCT_PAGES = 4096
@@ -128,7 +129,7 @@ def foreign_pages(store: Store, _: PoolId, corpus: Corpus, count: int) -> None:
         packed, zpages, checksums = zip(*encoded[start : start + PAGES_PER_PUT], strict=True)
         body = memoryview(b"".join(zpages))
         serials = range(first + 1, first + 1 + PAGES_PER_PUT)
-        assert traffic.put_zpages(store, pool, serials, checksums, packed, body) == PAGES_PER_PUT
+        assert put_zpages(store.room, pool, serials, checksums, packed, body) == PAGES_PER_PUT
 
 
 def put(store: Store, pool: PoolId, index: int, run: memoryview) -> None:
@@ -139,7 +140,7 @@ def put(store: Store, pool: PoolId, index: int, run: memoryview) -> None:
 def let_all_leave(store: Store) -> None:
     """Hand every block to a holder."""
     while (block := store.zbud.oldest(Family.OWN_PERSISTENT)) is not None:
-        traffic.end_leaving(store, traffic.begin_leaving(store, block), HOLDER)
+        end_leaving(store.versions, begin_leaving(store.versions, block), HOLDER)
 
 
 CASES: dict[str, Callable[[Store, PoolId, Corpus, int], None]] = {
@@ -163,7 +164,7 @@ def run_case(case: str, count: int) -> None:
     print(json.dumps({
         "pages": store.statistics().rows,
         "heap": anonymous_bytes() - heap_before,
-        "zpage_bytes": sum(store.zpage_bytes),
+        "zpage_bytes": sum(store.versions.zpage_bytes),
         **{name: resident.get(f"ramster-{name}", 0) for name in ("rows", "entries", "slots", "arena")},
     }))  # fmt: skip
 

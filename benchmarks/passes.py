@@ -22,12 +22,12 @@ from benchmarks.memory import anonymous_bytes, mapping_bytes
 from config.model import ClusterConfig, DaemonConfig, MemoryConfig, NodeConfig, RemoteConfig
 from net.frame import Frame
 from nodemanager.ids import Incarnation, NodeId
-from ramsterd.core import extents, traffic
+from ramsterd.core import extents
 from ramsterd.core.arena import MemfdMapping
 from ramsterd.core.codec import encode_page
+from ramsterd.core.family import Family
+from ramsterd.core.foreign_pages import FOREIGN_OBJECT, put_zpages
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
-from ramsterd.core.traffic import FOREIGN_OBJECT
-from ramsterd.core.zbud import Family
 from ramsterd.daemon import GC_THRESHOLD
 from ramsterd.pagepath.effects import Replicated, Send
 from ramsterd.pagepath.engine import Engine
@@ -170,8 +170,8 @@ def send_all(pair: Pair) -> None:
     budget = engine.store.zbud.budget_bytes
     engine.set_budget(MIB // 2, now=pair.now)
     before = -1
-    while before != engine.store.zpages[Family.OWN_PERSISTENT]:
-        before = engine.store.zpages[Family.OWN_PERSISTENT]
+    while before != engine.store.versions.zpages[Family.OWN_PERSISTENT]:
+        before = engine.store.versions.zpages[Family.OWN_PERSISTENT]
         pair.run(1.0)
     engine.set_budget(budget, now=pair.now)
 
@@ -220,8 +220,8 @@ def hostile_flush(pair: Pair, _: PoolId, pages: int) -> Iterator[str]:
     count = pages // 2
     for first in range(0, count, 128):
         serials = [64 * (first + each) + 1 for each in range(128)]
-        traffic.put_zpages(
-            holder.engine.store, pools[PoolKind.PERSISTENT], serials, [checksum] * 128,
+        put_zpages(
+            holder.engine.store.room, pools[PoolKind.PERSISTENT], serials, [checksum] * 128,
             [packed] * 128, memoryview(zpage * 128),
         )  # fmt: skip
     holder.longest = 0.0
@@ -282,7 +282,7 @@ def lives_end(pair: Pair, pool: PoolId, pages: int) -> Iterator[str]:
         pair.pass_of(node, lambda e, p=peer: e.on_member_removed(p))  # type: ignore[misc]
     pair.is_linked = False
     pair.run(1e-5 * pages + 1.0)
-    assert not pair.nodes[HOLDER].engine.store.zpages[Family.FOREIGN_PERSISTENT]
+    assert not pair.nodes[HOLDER].engine.store.versions.zpages[Family.FOREIGN_PERSISTENT]
     yield "a holder is gone (sweep), an owner is gone (purge)"
 
 

@@ -30,7 +30,7 @@ from ramsterd.admin.node_commands import node_commands
 from ramsterd.admin.socket import Command, ControlServer
 from ramsterd.admin.state_commands import state_commands
 from ramsterd.core.arena import MemfdMapping
-from ramsterd.core.zbud import Family
+from ramsterd.core.family import Family
 from ramsterd.endpoints.descriptors import NO_LIMIT, Descriptors, statistics_of
 from ramsterd.endpoints.sockets import SocketPathTaken
 from ramsterd.frontends.nbd.server import NbdServer
@@ -301,7 +301,7 @@ class Daemon:
 
     def _say_what_is_lost(self) -> None:
         """What we hold of others goes with us."""
-        held = self.engine.store.zpages[Family.FOREIGN_PERSISTENT]
+        held = self.engine.store.versions.zpages[Family.FOREIGN_PERSISTENT]
         if held:
             logger.warning(
                 "%d pages of other nodes end with this stop: pages without another copy are lost",

@@ -48,7 +48,7 @@ def set_budget(
             daemon; nothing has changed.
     """
     found, bounds = request.get("budget"), memory()
-    size = Size(BUDGET_BYTES_MIN, engine.store.limits.budget_bytes_max, step=PAGE_BYTES)
+    size = Size(BUDGET_BYTES_MIN, engine.store.room.limits.budget_bytes_max, step=PAGE_BYTES)
     kind = SizeOrShare(size).given(tightest(bounds) if bounds else None)
     try:
         budget_bytes = kind.read(found, Path())

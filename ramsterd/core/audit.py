@@ -8,13 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from ramsterd.core.codec import PACKED_FILL, ZPAGE_BYTES_MASK
+from ramsterd.core.codec import PACKED_FILL
+from ramsterd.core.family import Family
 from ramsterd.core.nodes import FIRST_NODE, HOLE, LEAF_PAGES, LEAF_SHIFT, ZERO, PageObject
 from ramsterd.core.pools import Pool
-from ramsterd.core.rows import ADDRESS, FIRST_ROW, HALVES_PER_ROW
+from ramsterd.core.rows import FIRST_ROW
+from ramsterd.core.size_classes import SLOT_SHIFT
 from ramsterd.core.slices import Steps
 from ramsterd.core.versions import Versions
-from ramsterd.core.zbud import SLOT_SHIFT, Family
 
 # About what it costs to check a block, in units of work.
 _BLOCK_UNITS: Final = 32
@@ -41,7 +42,7 @@ def audit(versions: Versions) -> None:
                     family = _check_row(versions, pool, row)
                     if family is not None:
                         zpages[family] += 1
-                        zbytes[family] += versions.packed(row) & ZPAGE_BYTES_MASK
+                        zbytes[family] += versions.zbytes(row)
         assert pages == pool.tally.pages
     assert rows_seen == versions.rows.used
     assert nodes_seen == versions.table.nodes.used
@@ -91,7 +92,7 @@ def audit_leaf(versions: Versions, leaf: int) -> list[int]:
     assert versions.table.find(page_object, index, 1)[0] == first, "a leaf that nobody finds"
     for address, row in enumerate(entries, first):
         if row >= FIRST_ROW:
-            assert versions.rows.halves[row * HALVES_PER_ROW + ADDRESS] == address
+            assert versions.rows.address(row) == address
     return [row for row in entries if row >= FIRST_ROW]
 
 
@@ -101,7 +102,7 @@ def _check_row(versions: Versions, pool: Pool, row: int) -> Family | None:
     location = versions.rows.location(row)
     holders = versions.rows.holders(row)
     if not location:
-        assert holders or versions.packed(row) == PACKED_FILL, "a page that is nowhere"
+        assert holders or versions.rows.packed(row) == PACKED_FILL, "a page that is nowhere"
         return None
     assert versions.zbud.slot_rows[location] == row
     family = Family(versions.zbud.family_of_block[location >> SLOT_SHIFT])
@@ -166,7 +167,7 @@ class Auditor:
             zbud.check_block(block)
             for row in [] if zbud.is_free(block) else zbud.rows(block):
                 assert rows.location(row) >> SLOT_SHIFT == block, "a slot that no row knows of"
-                address = rows.halves[row * HALVES_PER_ROW + ADDRESS]
+                address = rows.address(row)
                 assert self._versions.table.entries[address] == row, "a row that no entry names"
             self._blocks += 1
             block += 1

@@ -10,11 +10,10 @@ Work is done in slices, from a cursor over all families and classes, so that nob
 from itertools import islice
 from typing import Final
 
-from ramsterd.core.codec import ZPAGE_BYTES_MASK
+from ramsterd.core.family import Family
 from ramsterd.core.room import BLOCK_UNITS
-from ramsterd.core.rows import HALVES_PER_ROW, LOCATION
-from ramsterd.core.store import Store
-from ramsterd.core.zbud import CLASSES, SLOT_SHIFT, SLOTS_OF_CLASS, Family
+from ramsterd.core.size_classes import CLASSES, SLOT_SHIFT, SLOTS_OF_CLASS
+from ramsterd.core.versions import Versions
 
 # Blocks of one class that are compared: with so many, what is left in the end is under one free slot a block.
 BLOCKS_COMPARED_MAX = 32
@@ -26,8 +25,8 @@ _TURNS: Final = tuple((family, chunks) for family in Family for chunks in range(
 class Compactor:
     """Where the next slice goes on, and how much was done."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, versions: Versions) -> None:
+        self._versions = versions
         self._cursor = 0
         self.moved_total = 0
 
@@ -46,7 +45,7 @@ class Compactor:
 
     def _empty_one(self, family: Family, chunks: int) -> int:
         """Empty the sparsest of some blocks into the others; return how many zpages were moved, 0 if they don't fit."""
-        zbud = self._store.zbud
+        zbud = self._versions.zbud
         blocks = list(islice(zbud.blocks_with_room(family, chunks), BLOCKS_COMPARED_MAX))
         if not blocks:
             return 0
@@ -59,20 +58,17 @@ class Compactor:
         return zpages
 
     def _empty(self, block: int, family: Family, chunks: int) -> None:
-        zbud, rows = self._store.zbud, self._store.rows
+        zbud, rows = self._versions.zbud, self._versions.rows
         zbud.begin_leaving(block)
         moved = zbud.rows(block)
-        self._store.work["compact"] += BLOCK_UNITS + 2 * len(moved)
+        self._versions.work["compact"] += BLOCK_UNITS + 2 * len(moved)
         for row in moved:
             source = rows.location(row)
             target = zbud.take_room(family, chunks)
             assert target, "the others have room for all"
-            zbytes = self._store.packed(row) & ZPAGE_BYTES_MASK
-            to, start = zbud.offset(target), zbud.offset(source)
-            zbud.arena[to : to + zbytes] = zbud.arena[start : start + zbytes]
-            zbud.slot_rows[target] = row
-            rows.halves[row * HALVES_PER_ROW + LOCATION] = target
+            zbud.fill(target, row, self._versions.zpage(row))
+            rows.set_location(row, target)
             zbud.free(source)
             if family is Family.OWN_PERSISTENT:
-                self._store.note_moved(target >> SLOT_SHIFT, (row,))
+                self._versions.note_moved(target >> SLOT_SHIFT, (row,))
         zbud.end_leaving(block)

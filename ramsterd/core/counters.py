@@ -2,7 +2,17 @@
 
 from dataclasses import dataclass
 
-from ramsterd.core.zbud import Family, ZbudStatistics
+from ramsterd.core.family import Family
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZbudStatistics:
+    """Frames of the arena, in bytes and blocks."""
+
+    budget_bytes: int
+    resident_bytes: int
+    warm_bytes: int
+    blocks: dict[Family, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

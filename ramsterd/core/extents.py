@@ -10,7 +10,8 @@ from typing import TypeAlias
 
 from ramsterd.core.page import INDEX_MAX, PoolId
 from ramsterd.core.pools import check_run
-from ramsterd.core.store import PIECE_UNITS, Store
+from ramsterd.core.replace import PIECE_UNITS, replace_piece
+from ramsterd.core.store import Store
 from ramsterd.core.table import HOLE, LEAF_PAGES, LOST, ZERO
 
 
@@ -95,13 +96,13 @@ def flush_slice(
         if touched >= pages_max:
             reached = start - index
             break
-        now = store.replace_piece(page_object, start, run, leaf, HOLE)
+        now = replace_piece(store.versions, page_object, start, run, leaf, HOLE)
         dropped += now
         # A piece has a page at least; of zeros without entries there may be any number, for the price of one leaf.
         touched += max(1, min(now, LEAF_PAGES))
         pieces += 1
-    store.forget_if_empty(pool, page_object)
-    store.counters.flushed += dropped
+    store.versions.forget_if_empty(pool, page_object)
+    store.versions.counters.flushed += dropped
     store.work["flush"] += PIECE_UNITS * pieces + touched
     return reached, dropped
 

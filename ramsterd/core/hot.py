@@ -18,21 +18,15 @@ from ramsterd.core.codec import (
     decode_page,
     is_same_filled,
 )
+from ramsterd.core.family import Family
 from ramsterd.core.page import PAGE_BYTES, ZERO_PAGE, CorruptPage
 from ramsterd.core.pools import Pool
 from ramsterd.core.room import Room
 from ramsterd.core.rows import FIRST_ROW, ROW, ROW_BYTES
+from ramsterd.core.size_classes import BLOCK_SHIFT, CHUNK_BYTES, SLOT_MASK, SLOT_SHIFT
 from ramsterd.core.table import HOLE, LEAF_SHIFT, LOST, ZERO
 from ramsterd.core.versions import Versions
-from ramsterd.core.zbud import (
-    BLOCK_SHIFT,
-    CHUNK_BYTES,
-    LEAVING,
-    SLOT_MASK,
-    SLOT_SHIFT,
-    Family,
-    Zbud,
-)
+from ramsterd.core.zbud import LEAVING, Zbud
 
 # Bytes to chunks, rounded up, as a shift.
 _CHUNK_SHIFT: Final = CHUNK_BYTES.bit_length() - 1
@@ -51,17 +45,20 @@ def put_extent(  # noqa: PLR0912, PLR0915  one loop: each page would pay for eac
     `takes_slots` the first page that needs another slot is where this ends.
     """
     family, compress, tag = pool.family, pool.compressor.compress, pool.compressor.tag
-    entries, free_rows, counters = room.table.entries, room.rows.stack, room.counters
-    arena, slot_rows, pack_row, unpack_row, row_view = (
-        room.zbud.arena, room.zbud.slot_rows, ROW.pack_into, ROW.unpack_from, room.rows.view,
+    versions = room.versions
+    zbud, rows, counters, entries = (
+        versions.zbud, versions.rows, versions.counters, versions.table.entries,
+    )  # fmt: skip
+    arena, slot_rows, free_rows, pack_row, unpack_row, row_view = (
+        zbud.arena, zbud.slot_rows, rows.stack, ROW.pack_into, ROW.unpack_from, rows.view,
     )  # fmt: skip
     # Slots of versions that were replaced: given back in one go, and before anything looks for room.
     freed: list[int] = []
     stacks, chunks_of_block, block_state = (
-        room.zbud.stacks(family), room.zbud.chunks_of_block, room.zbud.state,
+        zbud.stacks(family), zbud.chunks_of_block, zbud.state,
     )  # fmt: skip
     words = pages[: run * PAGE_BYTES].cast("Q")
-    serial, zbytes_stored, zpages_stored, start = room.serial_last, 0, 0, 0
+    serial, zbytes_stored, zpages_stored, start = versions.serial_last, 0, 0, 0
     zpages_freed, zbytes_freed, holes_filled = 0, 0, 0
     done = run
     for place in range(address, address + run):
@@ -69,7 +66,7 @@ def put_extent(  # noqa: PLR0912, PLR0915  one loop: each page would pay for eac
         word = start >> _WORD_SHIFT
         start += PAGE_BYTES
         if words[word] == words[word + _LAST_WORD] and is_same_filled(page):
-            _give_back(room.zbud, freed)  # to find a row may evict
+            _give_back(zbud, freed)  # to find a row may evict
             was_hole = not entries[place]
             if not _put_filled(room, family, place, words[word], serial + 1):
                 done = place - address
@@ -103,16 +100,16 @@ def put_extent(  # noqa: PLR0912, PLR0915  one loop: each page would pay for eac
                 if free_rows:
                     row = free_rows.pop()
                 else:
-                    _give_back(room.zbud, freed)
+                    _give_back(zbud, freed)
                     row = room.find_row(family)
             stack = stacks[chunks]
             if stack:
                 location = stack.pop()
             else:
-                _give_back(room.zbud, freed)
+                _give_back(zbud, freed)
                 location = room.find_slot(family, chunks)
                 if entries[place] != before:  # evicted for the slot, so at least its row is free
-                    row, before = room.rows.alloc(), HOLE
+                    row, before = rows.alloc(), HOLE
             if not (row and location):
                 room.undo_put(row if before < FIRST_ROW else 0, location)
                 done = place - address
@@ -121,7 +118,7 @@ def put_extent(  # noqa: PLR0912, PLR0915  one loop: each page would pay for eac
             entries[place] = row
             holes_filled += not before
         elif holder:
-            room.vacate(row)
+            versions.vacate(row)
         elif old_location:
             zbytes_freed += old_packed & ZPAGE_BYTES_MASK
             zpages_freed += 1
@@ -148,13 +145,12 @@ def put_extent(  # noqa: PLR0912, PLR0915  one loop: each page would pay for eac
             0,
             0,
         )
-    _give_back(room.zbud, freed)
+    _give_back(zbud, freed)
     if holes_filled:
-        room.table.count_pages(address >> LEAF_SHIFT, holes_filled)
-    room.serial_last = serial
+        versions.table.count_pages(address >> LEAF_SHIFT, holes_filled)
+    versions.serial_last = serial
     # Without a holder, the old versions were of the same family.
-    room.zpages[family] += zpages_stored - zpages_freed
-    room.zpage_bytes[family] += zbytes_stored - zbytes_freed
+    versions.account(family, zpages_stored - zpages_freed, zbytes_stored - zbytes_freed)
     counters.put_zpage_bytes += zbytes_stored
     return done
 
@@ -167,21 +163,24 @@ def _give_back(zbud: Zbud, freed: list[int]) -> None:
 
 def _put_filled(room: Room, family: Family, place: int, word: int, serial: int) -> bool:
     """Put a page all of whose words are equal; return whether there was room to note it."""
-    before = room.table.entries[place]
+    versions = room.versions
+    before = versions.table.entries[place]
     if not word:
         row = ZERO
         if before >= FIRST_ROW:
-            room.drop_row(before)
-        room.counters.put_zero += 1
+            versions.drop_row(before)
+        versions.counters.put_zero += 1
     else:
         row = before if before >= FIRST_ROW else room.find_row(family)
         if not row:
             return False
         if before >= FIRST_ROW:
-            room.vacate(before)
-        ROW.pack_into(room.rows.view, row * ROW_BYTES, serial, word, place, 0, PACKED_FILL, 0, 0, 0)
-        room.counters.put_same_filled += 1
-    room.table.entries[place] = row
+            versions.vacate(before)
+        ROW.pack_into(
+            versions.rows.view, row * ROW_BYTES, serial, word, place, 0, PACKED_FILL, 0, 0, 0
+        )
+        versions.counters.put_same_filled += 1
+    versions.table.entries[place] = row
     return True
 
 

@@ -10,9 +10,9 @@ from typing import Final
 from config.limits import COPIES_MAX
 from config.model import PoolCodec
 from ramsterd.core.codec import LZ4, Compressor, compressor_of
+from ramsterd.core.family import Family
 from ramsterd.core.page import INDEX_MAX, OBJECT_ID_BYTES_MAX, PoolId, PoolKind
 from ramsterd.core.table import PageObject, Tally
-from ramsterd.core.zbud import Family
 
 POOLS_MAX: Final = 4096
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from config.limits import PAGE_BYTES
-from ramsterd.core.store import Store
+from ramsterd.core.room import Room
 
 # Without a PUT under way nothing more will leave, unless a peer's next STATUS brings news: they come twice a second.
 STALL_SECONDS: Final = 3.0
@@ -42,23 +42,23 @@ class ResizeStatistics:
 class Resize:
     """The way from one budget to another."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, room: Room) -> None:
+        self._room, self._zbud = room, room.versions.zbud
         self._state = ResizeState.DONE
-        self._target_bytes = store.zbud.budget_bytes
+        self._target_bytes = self._zbud.budget_bytes
         # The budget that was in force before the way down began.
-        self._before_bytes = store.zbud.budget_bytes
+        self._before_bytes = self._zbud.budget_bytes
         self._lowest_bytes = 0
         self._fell_at = 0.0
 
     def begin(self, budget_bytes: int, *, now: float) -> None:
         """Set a budget, in bytes, at most `limits.budget_bytes_max`; `on_progress` says how it goes."""
         if not self.is_shrinking:
-            self._before_bytes = self._store.zbud.budget_bytes
-        self._store.set_budget(budget_bytes)
+            self._before_bytes = self._zbud.budget_bytes
+        self._room.set_budget(budget_bytes)
         self._target_bytes = budget_bytes
         self._state = ResizeState.SHRINKING
-        self._lowest_bytes = self._store.zbud.resident_bytes
+        self._lowest_bytes = self._zbud.resident_bytes
         self._fell_at = now
 
     @property
@@ -70,7 +70,7 @@ class Resize:
         """Look how far it is; `is_under_way` if pages travel to peers.  Return the state that it ended in, once."""
         if not self.is_shrinking:
             return None
-        zbud = self._store.zbud
+        zbud = self._zbud
         if zbud.resident_bytes <= self._target_bytes:
             self._state = ResizeState.DONE
             return self._state
@@ -85,8 +85,8 @@ class Resize:
 
     def _stopped_bytes(self) -> int:
         """Return the budget at which what is resident is at the low watermark, but no more than there was."""
-        resident_bytes = self._store.zbud.resident_bytes
-        pages = math.ceil(resident_bytes / self._store.limits.low_watermark / PAGE_BYTES)
+        resident_bytes = self._zbud.resident_bytes
+        pages = math.ceil(resident_bytes / self._room.limits.low_watermark / PAGE_BYTES)
         return max(resident_bytes, min(pages * PAGE_BYTES, self._before_bytes))
 
     def statistics(self) -> ResizeStatistics:

@@ -10,16 +10,17 @@ copies now.  Else it is adopted: it becomes ours alone, which makes no room.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
-from ramsterd.core.arena import MapMemory
-from ramsterd.core.codec import ZPAGE_BYTES_MASK, decode_page
+from ramsterd.core.codec import decode_page
+from ramsterd.core.copies import Copies
+from ramsterd.core.family import Family
 from ramsterd.core.page import CorruptPage
 from ramsterd.core.pools import Pool
-from ramsterd.core.rows import ADDRESS, HALVES_PER_ROW, NO_HOLDER
+from ramsterd.core.rows import NO_HOLDER
 from ramsterd.core.table import PageObject
 from ramsterd.core.versions import StoreLimits, Versions
-from ramsterd.core.zbud import Family
 
 # Clean blocks that one put adopts on its way to a slot: each costs some 50 us.
 ADOPTED_BLOCKS_MAX: Final = 8
@@ -42,11 +43,15 @@ _EVICTED_FOR: Final = {
 assert set(_EVICTED_FOR) == set(Family)
 
 
-class Room(Versions):
-    """The versions of a node, and the room that they have."""
+class Room:
+    """The room that the versions of a node have."""
 
-    def __init__(self, map_memory: MapMemory, limits: StoreLimits) -> None:
-        super().__init__(map_memory, limits)
+    def __init__(self, versions: Versions, copies: Copies, limits: StoreLimits) -> None:
+        self.versions = versions
+        self.limits = limits
+        self._copies = copies
+        self._rows, self._table, self._zbud = versions.rows, versions.table, versions.zbud
+        self._memory = self._zbud.memory
         # How many clean blocks ever became ours alone.
         self.adopted_blocks = 0
         # How many blocks were ever evicted, or adopted instead.
@@ -60,24 +65,28 @@ class Room(Versions):
 
     def is_above(self, watermark: float) -> bool:
         """Whether what is in use exceeds a fraction of the budget; warm blocks are room, not use."""
-        return self.zbud.used_bytes > watermark * self.zbud.budget_bytes
+        return self._memory.used_bytes > watermark * self._memory.budget_bytes
 
     def set_budget(self, budget_bytes: int) -> None:
         """Change the budget.  What is over it leaves as the caller evicts and remotifies."""
         assert 0 < budget_bytes <= self.limits.budget_bytes_max
-        self.zbud.set_budget(budget_bytes)
+        self._zbud.set_budget(budget_bytes)
         # First what nobody uses, or pages would be evicted for it.
-        self.zbud.trim()
+        self._memory.trim()
+
+    def set_watermarks(self, *, high: float, low: float) -> None:
+        """Change how full the budget may be (fractions)."""
+        self.limits = replace(self.limits, high_watermark=high, low_watermark=low)
 
     def set_tables_max(self, tables_bytes_max: int) -> None:
         """Change the bound on the tables.  What is over it goes as pages do."""
-        self.tables.bytes_max = tables_bytes_max
+        self.versions.tables.bytes_max = tables_bytes_max
         self._tables_changed += 1
 
     @property
     def room_made(self) -> int:
         """A number that differs from an earlier one if a put that found no room then may find some now."""
-        freed = self.zbud.room_made + self.rows.freed + self.table.nodes.freed
+        freed = self._zbud.room_made + self._rows.freed + self._table.nodes.freed
         return freed + self._tables_changed
 
     # What a put needs.
@@ -88,35 +97,35 @@ class Room(Versions):
         A clean block that must be kept is adopted instead of evicted, which makes no room: after a few of those a
         put had better wait.
         """
-        location = self.zbud.refill(family, chunks)
+        location = self._zbud.refill(family, chunks)
         adopted_before = self.adopted_blocks
         while not location and self.adopted_blocks - adopted_before < ADOPTED_BLOCKS_MAX:
             victim = self._oldest_victim(family)
             if victim is None:
                 return 0
             self.evict_block(victim)
-            location = self.zbud.refill(family, chunks)
+            location = self._zbud.refill(family, chunks)
         return location
 
     def find_row(self, family: Family) -> int:
         """Return a row; if all are in use, evict pages for it; 0 if there is no room."""
-        evicted, row = 0, self.rows.alloc()
+        evicted, row = 0, self._rows.alloc()
         while not row and self._may_evict_for_tables(family, evicted):
             self._evict_pages_for(family)
-            evicted, row = evicted + 1, self.rows.alloc()
+            evicted, row = evicted + 1, self._rows.alloc()
         return row
 
     def make_entries(
         self, pool: Pool, page_object: PageObject, index: int, count: int
     ) -> tuple[int, int]:
         """As `table.make`, but evict pages when there is no room for a leaf."""
-        address, run = self.table.make(page_object, index, count)
+        address, run = self._table.make(page_object, index, count)
         evicted = 0
         while not address and self._may_evict_for_tables(pool.family, evicted):
             self._evict_pages_for(pool.family)
             # The eviction may have taken the last page of the object that we are about to fill.
             pool.objects[page_object.object_id] = page_object
-            evicted, (address, run) = evicted + 1, self.table.make(page_object, index, count)
+            evicted, (address, run) = evicted + 1, self._table.make(page_object, index, count)
         return address, run
 
     def evict_for_tables(self) -> bool:
@@ -135,9 +144,9 @@ class Room(Versions):
     def undo_put(self, row: int, location: int) -> None:
         """Give back what a put took before it found that there is no room for all of it."""
         if row:
-            self.rows.free(row)
+            self._rows.free(row)
         if location:
-            self.zbud.free(location)
+            self._zbud.free(location)
 
     # What is given up for it.
 
@@ -151,8 +160,8 @@ class Room(Versions):
         for family in families:
             while (
                 evicted < blocks_max
-                and self.zbud.resident_bytes > down_to_bytes
-                and (block := self.zbud.oldest(family)) is not None
+                and self._memory.resident_bytes > down_to_bytes
+                and (block := self._zbud.oldest(family)) is not None
             ):
                 self.evict_block(block)
                 evicted += 1
@@ -160,33 +169,33 @@ class Room(Versions):
 
     def evict_block(self, block: int) -> None:
         """Drop the zpages of a clean or ephemeral block; a clean one that lacks copies elsewhere is adopted instead."""
-        family = Family(self.zbud.family_of_block[block])
+        family = Family(self._zbud.family_of_block[block])
         assert family not in {Family.OWN_PERSISTENT, Family.FOREIGN_PERSISTENT}
         self.evicted_blocks += 1
         if family is Family.OWN_CLEAN:
-            attainable = self.copies_attainable
-            if self.lacks_copies(block, attainable=attainable):
+            copies, attainable = self._copies, self._copies.attainable
+            if copies.are_lacking(block, attainable=attainable):
                 self.adopt_block(block)
                 return
-            if attainable < self.copies_max and self.lacks_copies(block):
-                self.thinned += self.zbud.rows(block)
-        self.zbud.begin_leaving(block)
-        rows = self.zbud.rows(block)
-        self.work["evict"] += BLOCK_UNITS + len(rows)
+            if attainable < copies.wanted_max and copies.are_lacking(block):
+                self.versions.thinned += self._zbud.rows(block)
+        self._zbud.begin_leaving(block)
+        rows = self._zbud.rows(block)
+        self.versions.work["evict"] += BLOCK_UNITS + len(rows)
         for row in rows:
             if family is Family.OWN_CLEAN:
-                self.forget_local(row)
+                self.versions.forget_local(row)
             else:
-                address = self.rows.halves[row * HALVES_PER_ROW + ADDRESS]
-                self.drop_row(row)
-                self.make_hole(address)
-                self.counters.evicted += 1
-                self.counters.evicted_foreign += family is Family.FOREIGN_EPHEMERAL
-        self.zbud.end_leaving(block)
+                address = self._rows.address(row)
+                self.versions.drop_row(row)
+                self.versions.make_hole(address)
+                self.versions.counters.evicted += 1
+                self.versions.counters.evicted_foreign += family is Family.FOREIGN_EPHEMERAL
+        self._zbud.end_leaving(block)
 
     def _oldest_victim(self, family: Family) -> int | None:
         for victims in _EVICTED_FOR[family]:
-            block = self.zbud.oldest(victims)
+            block = self._zbud.oldest(victims)
             if block is not None:
                 return block
         return None
@@ -201,7 +210,7 @@ class Room(Versions):
     def _victim_for_tables(self, family: Family) -> int | None:
         """Return the first block whose eviction frees rows."""
         for victims in _EVICTED_FOR[family]:
-            block = self.zbud.oldest(victims)
+            block = self._zbud.oldest(victims)
             if block is not None and victims is not Family.OWN_CLEAN:
                 return block
         return None
@@ -215,6 +224,16 @@ class Room(Versions):
 
     # What stays instead.
 
+    def adopt_oldest(self) -> int:
+        """The oldest clean block becomes ours alone; return how many pages it has, 0 if there is none."""
+        block = self._zbud.oldest(Family.OWN_CLEAN)
+        return 0 if block is None else self.adopt_block(block)
+
+    def adopt_clean(self, row: int) -> int:
+        """If the page of a row is here in a clean block, that becomes ours alone; return how many pages it has."""
+        block = self.versions.block_of(row)
+        return self.adopt_block(block) if self._zbud.is_of(block, Family.OWN_CLEAN) else 0
+
     def adopt_block(self, block: int, *, dead_holder: int = NO_HOLDER) -> int:
         """A clean block becomes ours alone: its holders are owed a flush, except one that is dead.
 
@@ -224,33 +243,31 @@ class Room(Versions):
             How many pages it has.
         """
         self.adopted_blocks += 1
-        rows = self.zbud.rows(block)
-        self.work["adopt"] += BLOCK_UNITS + 2 * len(rows)
+        rows = self._zbud.rows(block)
+        self.versions.work["adopt"] += BLOCK_UNITS + 2 * len(rows)
         for row in rows:
-            if self.rows.holders(row) not in ([], [dead_holder]) and not self._is_intact(row):
-                self.counters.corrupt += 1
-                self.rows.remove_holder(row, dead_holder)
-                self.forget_local(row)
-                self.thinned.append(row)
-        if self.zbud.is_free(block):
+            if self._rows.holders(row) not in ([], [dead_holder]) and not self._is_intact(row):
+                self.versions.counters.corrupt += 1
+                self._rows.remove_holder(row, dead_holder)
+                self.versions.forget_local(row)
+                self.versions.thinned.append(row)
+        if self._zbud.is_free(block):
             return 0
-        rows = self.zbud.rows(block)
+        rows = self._zbud.rows(block)
         for row in rows:
-            for holder in self.rows.holders(row):
-                self.rows.remove_holder(row, holder)
+            for holder in self._rows.holders(row):
+                self._rows.remove_holder(row, holder)
                 if holder != dead_holder:
-                    self.owe(holder, self.rows.serial(row))
-        zbytes = sum(self.packed(row) & ZPAGE_BYTES_MASK for row in rows)
-        self.change_family(block, Family.OWN_PERSISTENT, len(rows), zbytes)
-        self.note_moved(block, rows)
+                    self.versions.owe(holder, self._rows.serial(row))
+        zbytes = sum(self.versions.zbytes(row) for row in rows)
+        self.versions.change_family(block, Family.OWN_PERSISTENT, len(rows), zbytes)
+        self.versions.note_moved(block, rows)
         return len(rows)
 
     def _is_intact(self, row: int) -> bool:
         """Whether the zpage of a row, which is here, is what was put."""
-        packed, start = self.packed(row), self.zbud.offset(self.rows.location(row))
-        zpage = self.zbud.arena[start : start + (packed & ZPAGE_BYTES_MASK)]
         try:
-            decode_page(packed, zpage, self.checksum(row))
+            decode_page(self._rows.packed(row), self.versions.zpage(row), self._rows.checksum(row))
         except CorruptPage:
             return False
         return True

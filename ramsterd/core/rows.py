@@ -7,11 +7,13 @@ its holders only `location` and the holders change.  Layout of a row, native byt
 
 `serial` 0 marks a free row, whose address field links to the next free one of its frame (core.frames).
 `location` 0 means that the zpage is not here.  `packed` is the codec and the length (core.codec).  A holder is a
-holder id (remote.holders), 0 for none after the last.  Rows are columns over one mapping: the loops of core.hot use
-`ROW` and the view directly.
+holder id (remote.holders), 0 for none after the last.  Rows are columns over one mapping.  Whoever wants a field asks
+for it by name; the loops of core that read or write whole rows use `ROW` and the view directly.  Nobody outside core
+does either (tests/repository).
 """
 
 import struct
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from config.limits import COPIES_MAX
@@ -25,7 +27,7 @@ FRAME_ROWS: Final = FRAME_BYTES // ROW_BYTES
 # Rows 0 to 2 would look like the entries HOLE, ZERO and LOST (core.table).
 FIRST_ROW: Final = 3
 
-# Where fields stand, in units of the cast view: `words[row * 4 + SERIAL]`.
+# Where fields stand, in units of the cast view: `_words[row * 4 + SERIAL]`.
 WORDS_PER_ROW: Final = 4
 SERIAL: Final = 0
 CHECKSUM: Final = 1
@@ -46,9 +48,9 @@ class Rows(FramedItems):
     def __init__(self, map_memory: MapMemory, memory: TableMemory, rows_max: int) -> None:
         mapping = map_memory("rows", rows_max * ROW_BYTES)
         self.view = mapping.view
-        self.words = self.view.cast("Q")
-        self.halves = self.view.cast("I")
-        self.quarters = self.view.cast("H")
+        self._words = self.view.cast("Q")
+        self._halves = self.view.cast("I")
+        self._quarters = self.view.cast("H")
         self.rows_max = rows_max
         super().__init__(
             mapping,
@@ -62,25 +64,88 @@ class Rows(FramedItems):
 
     def free(self, item: int) -> None:
         """Give a row back."""
-        self.words[item * WORDS_PER_ROW + SERIAL] = 0
+        self._words[item * WORDS_PER_ROW + SERIAL] = 0
         FramedItems.free(self, item)
+
+    # Columns.
 
     def serial(self, row: int) -> int:
         """Return the serial of a row; 0 if it is free."""
-        return self.words[row * WORDS_PER_ROW + SERIAL]
+        return self._words[row * WORDS_PER_ROW + SERIAL]
+
+    def checksum(self, row: int) -> int:
+        """Return the checksum of a row's page."""
+        return self._words[row * WORDS_PER_ROW + CHECKSUM]
+
+    def address(self, row: int) -> int:
+        """Return where the entry of a row's page is in the page table."""
+        return self._halves[row * HALVES_PER_ROW + ADDRESS]
 
     def location(self, row: int) -> int:
         """Return where the zpage is in the arena; 0 if it is not."""
-        return self.halves[row * HALVES_PER_ROW + LOCATION]
+        return self._halves[row * HALVES_PER_ROW + LOCATION]
+
+    def set_location(self, row: int, location: int) -> None:
+        """The zpage is somewhere else in the arena from now on; 0: it is not there."""
+        self._halves[row * HALVES_PER_ROW + LOCATION] = location
+
+    def packed(self, row: int) -> int:
+        """Return the codec and length of a row."""
+        return self._quarters[row * QUARTERS_PER_ROW + PACKED]
+
+    # Holders.
+
+    def first_holder(self, row: int) -> int:
+        """Return a holder id of a row, or `NO_HOLDER` if it has none."""
+        return self._quarters[row * QUARTERS_PER_ROW + HOLDERS]
+
+    def has_several_holders(self, row: int) -> bool:
+        """Whether a row has more than one holder."""
+        return self._quarters[row * QUARTERS_PER_ROW + HOLDERS + 1] != NO_HOLDER
 
     def holders(self, row: int) -> list[int]:
         """Return the holder ids of a row."""
         start = row * QUARTERS_PER_ROW + HOLDERS
-        return [holder for holder in self.quarters[start : start + COPIES_MAX] if holder]
+        return [holder for holder in self._quarters[start : start + COPIES_MAX] if holder]
+
+    def is_held_by(self, row: int, serial: int, holder: int) -> bool:
+        """Whether a row still has the version that a holder was sent, and names that holder."""
+        return self.serial(row) == serial and holder in self.holders(row)
+
+    def set_holders(self, row: int, holders: Sequence[int]) -> None:
+        """The page of a row, which had no holders, is kept by these from now on."""
+        start = row * QUARTERS_PER_ROW + HOLDERS
+        for place, holder in enumerate(holders):
+            self._quarters[start + place] = holder
 
     def remove_holder(self, row: int, holder: int) -> None:
         """Forget a holder of a row; the first holder is 0 only if there is none."""
         start = row * QUARTERS_PER_ROW + HOLDERS
         left = [each for each in self.holders(row) if each != holder]
         for place in range(COPIES_MAX):
-            self.quarters[start + place] = left[place] if place < len(left) else 0
+            self._quarters[start + place] = left[place] if place < len(left) else NO_HOLDER
+
+    # Many rows.
+
+    def live(self) -> Iterator[int]:
+        """Yield the rows in use.  Walks all of them."""
+        for first, stop in self.live_spans(FIRST_ROW, self.high):
+            yield from (row for row in range(first, stop) if self.serial(row))
+
+    def held_by(self, holders: Iterable[int], first_row: int, end: int) -> list[int]:
+        """Return the rows from `first_row` to below `end` that name one of these holders.
+
+        Whole columns are searched at once, so that rows which name none cost 40 ns.
+        """
+        found = set[int]()
+        for first, stop in self.live_spans(max(first_row, FIRST_ROW), end):
+            for place in range(COPIES_MAX):
+                start = first * QUARTERS_PER_ROW + HOLDERS + place
+                column = self._quarters[start : stop * QUARTERS_PER_ROW : QUARTERS_PER_ROW]
+                values = column.tolist()
+                for holder in holders:
+                    at = -1
+                    for _ in range(values.count(holder)):
+                        at = values.index(holder, at + 1)
+                        found.add(first + at)
+        return sorted(row for row in found if self.serial(row))

@@ -9,9 +9,9 @@ import contextlib
 from dataclasses import dataclass
 from typing import Final
 
-from ramsterd.core.codec import ZPAGE_BYTES_MASK, CodecMissing, decode_page
+from ramsterd.core.codec import CodecMissing, decode_page
 from ramsterd.core.page import CorruptPage
-from ramsterd.core.store import Store
+from ramsterd.core.versions import Versions
 
 # Zpages checked in one slice, about 2 ms, and the pause after it: at most a third of a processor.
 SCRUB_ZPAGES: Final = 512
@@ -32,8 +32,8 @@ class ScrubStatistics:
 class Scrubber:
     """Walks the blocks in the order of their numbers."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, versions: Versions) -> None:
+        self._versions = versions
         self._block = 0
         self._step_at = 0.0
         self._checked = 0
@@ -49,7 +49,7 @@ class Scrubber:
         if not self._block:
             self._checked = self._corrupt = 0
             # Block 0 is never used: without another there is nothing to check.
-            self._block = 1 if self._store.zbud.blocks_count > 1 else 0
+            self._block = 1 if self._versions.zbud.blocks_count > 1 else 0
             self._step_at = now
 
     def next_deadline(self) -> float | None:
@@ -64,7 +64,7 @@ class Scrubber:
 
     def scrub(self, zpages_max: int) -> None:
         """Check about `zpages_max` zpages."""
-        zbud, until = self._store.zbud, self._checked + zpages_max
+        zbud, until = self._versions.zbud, self._checked + zpages_max
         while self._block and self._checked < until:
             if zbud.is_listed(
                 self._block
@@ -73,22 +73,22 @@ class Scrubber:
             self._block = self._block + 1 if self._block + 1 < zbud.blocks_count else 0
 
     def _scrub_block(self, block: int) -> None:
-        store = self._store
-        for row in store.zbud.rows(block):
-            packed, start = store.packed(row), store.zbud.offset(store.rows.location(row))
-            zpage = store.zbud.arena[start : start + (packed & ZPAGE_BYTES_MASK)]
+        versions = self._versions
+        for row in versions.zbud.rows(block):
             self._checked += 1
             # A holder may lack the library of a codec that only owners need.
             with contextlib.suppress(CodecMissing):
                 try:
-                    decode_page(packed, zpage, store.checksum(row))
+                    decode_page(
+                        versions.rows.packed(row), versions.zpage(row), versions.rows.checksum(row)
+                    )
                 except CorruptPage:
                     self._corrupt += 1
-                    store.on_corrupt(row)
+                    versions.on_corrupt(row)
 
     def statistics(self) -> ScrubStatistics:
         """Return a snapshot."""
-        blocks = self._store.zbud.blocks_count - 1
+        blocks = self._versions.zbud.blocks_count - 1
         return ScrubStatistics(
             is_running=self.is_running,
             blocks=blocks,

@@ -5,14 +5,17 @@ no other node; of a page that is elsewhere it keeps the row (serial, checksum, h
 
 A stored zpage is immutable: a put makes a new version, with a new serial, and the old one ends.
 
-The store has three storeys, each of which uses only what stands below it:
+Its parts, each of which knows only those below it:
 
     Store      here            runs of pages, and their pools; core.hot has the loops of put and get
     Room       core.room       finds room for a version, and makes it
-    Versions   core.versions   what becomes of one version
+    Copies     core.copies     on how many peers pages are to be
+    Versions   core.versions   what becomes of one version, and the columns that versions stand in:
+                               rows, page table, arena, pools, counters
 
-Whatever else is done with a `Store` is a function or a machine over it: core.traffic moves zpages in and out, still
-compressed; core.extents, core.compact, core.resize and core.scrub say it in their names.
+Whatever else is done is a function or a machine over one of these parts: core.leaving, core.install and
+core.foreign_pages move zpages out and in, still compressed; core.extents, core.compact, core.resize, core.row_sweep and
+core.scrub say it in their names.
 """
 
 from dataclasses import dataclass
@@ -20,29 +23,29 @@ from typing import Final
 
 from config.limits import COPIES_MAX
 from config.model import PoolCodec
+from ramsterd.core.arena import MapMemory
 from ramsterd.core.audit import audit
+from ramsterd.core.copies import Copies
 from ramsterd.core.counters import StoreStatistics
+from ramsterd.core.family import Family
 from ramsterd.core.hot import get_extent, put_extent
 from ramsterd.core.nodes import FILLED
 from ramsterd.core.page import INDEX_MAX, PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.pools import Pool, Unsaved, check_run
+from ramsterd.core.replace import PIECE_UNITS, replace_run
 from ramsterd.core.room import Room
 from ramsterd.core.rows import FIRST_ROW
 from ramsterd.core.table import (
-    FIRST_ADDRESS,
     HOLE,
-    LEAF_PAGES,
     LEAF_SHIFT,
     LOST,
     PIN,
     ZERO,
     PageObject,
 )
-from ramsterd.core.zbud import SLOT_SHIFT, Family
+from ramsterd.core.versions import StoreLimits, Versions
 
 NO_BOUND: Final = 1 << 62
-# To find a leaf, or the next one however far away, costs as much as so many pages of it.
-PIECE_UNITS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +58,20 @@ class RunOfPages:
     lost_count: int
 
 
-class Store(Room):
+class Store:
     """The pages of this node."""
+
+    def __init__(self, map_memory: MapMemory, limits: StoreLimits) -> None:
+        self.versions = Versions(map_memory, limits)
+        self.copies = Copies(self.versions)
+        self.room = Room(self.versions, self.copies, limits)
+        # What versions stand in.
+        self.rows, self.table, self.zbud = (
+            self.versions.rows, self.versions.table, self.versions.zbud,
+        )  # fmt: skip
+        self.pools = self.versions.pools
+        self.work = self.versions.work
+        self.counters = self.versions.counters
 
     # Pools.
 
@@ -80,7 +95,7 @@ class Store(Room):
             PoolsExhausted: There are too many.
             CodecMissing: The library of the codec is not installed.
         """
-        self.copies_max = max(self.copies_max, copies)
+        self.copies.on_wanted(copies)
         return self.pools.new(
             kind,
             name,
@@ -94,7 +109,7 @@ class Store(Room):
     def set_copies(self, pool_id: PoolId, copies: int) -> None:
         """From now on the pages of a pool are on so many peers when they leave; what has left is the caller's to mend."""
         self.pools[pool_id].copies = copies
-        self.copies_max = max(self.copies_max, copies)
+        self.copies.on_wanted(copies)
 
     def destroy_pool(self, pool_id: PoolId) -> int:
         """Flush all pages of a pool and forget it; return how many there were."""
@@ -135,13 +150,15 @@ class Store(Room):
         page_object = pool.make_object(object_id)
         stored, leaf_used = 0, self.table.leaf_used
         while stored < count:
-            address, run = self.make_entries(pool, page_object, index + stored, count - stored)
+            address, run = self.room.make_entries(pool, page_object, index + stored, count - stored)
             if not address:
                 break
             leaf, zeros_before = address >> LEAF_SHIFT, self.counters.put_zero
             # An eviction must not take away the leaf that we are writing into (`table.pin`, without the call).
             leaf_used[leaf] += PIN
-            done = put_extent(self, pool, address, run, pages[stored * PAGE_BYTES :], takes_slots)
+            done = put_extent(
+                self.room, pool, address, run, pages[stored * PAGE_BYTES :], takes_slots
+            )
             leaf_used[leaf] -= PIN
             if not leaf_used[leaf]:
                 self.table.drop_empty(leaf)
@@ -152,24 +169,24 @@ class Store(Room):
             stored += done
             if done < run:
                 break
-        self.forget_if_empty(pool, page_object)
+        self.versions.forget_if_empty(pool, page_object)
         self.counters.put += stored
         return stored
 
     def _note_unsaved(self, unsaved: Unsaved, address: int, count: int) -> None:
         """Note the blocks of pages that were put just now; what was evicted meanwhile is in none."""
         for row in self.table.entries[address : address + count].tolist():
-            if row >= FIRST_ROW and (location := self.rows.location(row)):
-                unsaved.blocks.add(location >> SLOT_SHIFT)
-        unsaved.serial_last = self.serial_last
+            if row >= FIRST_ROW and (block := self.versions.block_of(row)):
+                unsaved.blocks.add(block)
+        unsaved.serial_last = self.versions.serial_last
 
     def track_unsaved(self, pool_id: PoolId) -> None:
         """From now on know which blocks may have pages of a pool that no peer has."""
         pool = self.pools[pool_id]
         if pool.unsaved is None:
             persistent = self.zbud.blocks_of(Family.OWN_PERSISTENT) if pool.tally.pages else ()
-            pool.unsaved = Unsaved(set(persistent), serial_last=self.serial_last)
-            self.tracks_unsaved = True
+            pool.unsaved = Unsaved(set(persistent), serial_last=self.versions.serial_last)
+            self.versions.tracks_unsaved = True
 
     def get(self, pool_id: PoolId, object_id: bytes, index: int, count: int) -> RunOfPages:
         """Return a run of pages; those that are elsewhere are named by their rows."""
@@ -181,7 +198,7 @@ class Store(Room):
         while page_object is not None and len(pages) < count:
             address, run = self.table.find(page_object, index + len(pages), count - len(pages))
             if address:
-                lost_count += get_extent(self, address, run, pages, elsewhere)
+                lost_count += get_extent(self.versions, address, run, pages, elsewhere)
             else:
                 pages.extend([None] * run)
         if page_object is None:
@@ -217,7 +234,7 @@ class Store(Room):
             if not filled:
                 break
             done += filled
-        self.forget_if_empty(pool, page_object)
+        self.versions.forget_if_empty(pool, page_object)
         self.counters.put += done
         self.counters.put_zero += done
         self.counters.put_zeroed += done
@@ -227,7 +244,7 @@ class Store(Room):
     def _put_zeros_in_leaf(
         self, pool: Pool, page_object: PageObject, index: int, count: int
     ) -> int:
-        address, run = self.make_entries(pool, page_object, index, count)
+        address, run = self.room.make_entries(pool, page_object, index, count)
         if not address:
             return 0
         leaf = address >> LEAF_SHIFT
@@ -236,7 +253,7 @@ class Store(Room):
         self.table.count_pages(leaf, before.count(HOLE))
         for row in before:
             if row >= FIRST_ROW:
-                self.drop_row(row)
+                self.versions.drop_row(row)
         self.work["zero"] += run
         if pool.is_disk:
             self.table.fold(leaf)
@@ -252,15 +269,16 @@ class Store(Room):
         if pool.is_disk:
             return False
         is_persistent = pool.kind is PoolKind.PERSISTENT
-        hidden = self._replace_pages(
-            pool_id, object_id, index, count, LOST if is_persistent else HOLE
+        hidden = replace_run(
+            self.versions, pool, object_id, index, count, LOST if is_persistent else HOLE
         )
         self.counters.lost += hidden if is_persistent else 0
         return True
 
     def flush(self, pool_id: PoolId, object_id: bytes, index: int, count: int) -> int:
         """Drop a run: it is a hole from now on.  Return how many pages there were."""
-        dropped = self._replace_pages(pool_id, object_id, index, count, HOLE)
+        pool = self.pools[pool_id]
+        dropped = replace_run(self.versions, pool, object_id, index, count, HOLE)
         self.counters.flushed += dropped
         return dropped
 
@@ -268,80 +286,23 @@ class Store(Room):
         """Drop all pages of an object; return how many there were."""
         return self.flush(pool_id, object_id, 0, INDEX_MAX + 1)
 
-    def _replace_pages(
-        self, pool_id: PoolId, object_id: bytes, index: int, count: int, entry: int
-    ) -> int:
-        """Drop the pages of a run and leave `entry` (HOLE or LOST) in their place; holes stay holes."""
-        check_run(index, count)
-        pool = self.pools[pool_id]
-        page_object = pool.find_object(object_id)
-        if page_object is None:
-            return 0
-        address, run = self.table.find(page_object, index, count)
-        if run == count and (not address or address >= FIRST_ADDRESS):  # as most runs: in one leaf
-            leaf = address >> LEAF_SHIFT
-            dropped = self._replace_in_leaf(leaf, index, count, entry) if address else 0
-        else:
-            dropped = sum(
-                self.replace_piece(page_object, *piece, entry)
-                for piece in self.table.pieces(page_object, index, count)
-            )
-        self.forget_if_empty(pool, page_object)
-        self.work["flush"] += PIECE_UNITS + dropped
-        return dropped
-
-    def replace_piece(
-        self, page_object: PageObject, index: int, count: int, leaf: int, entry: int
-    ) -> int:
-        """Drop what `table.next_piece` found and leave `entry` in its place; return how many pages that was.
-
-        The caller forgets the object if that was all of it.
-        """
-        if leaf != ZERO:
-            return self._replace_in_leaf(leaf, index, count, entry)
-        # Zeros without entries: the table takes the largest parts that it can, and copies a leaf for what is less.
-        dropped, end = 0, index + count
-        while index < end:
-            filled = self.table.fill(page_object, index, end - index, HOLE) if not entry else 0
-            if filled:
-                dropped += filled
-            else:
-                address, filled = self.table.make(page_object, index, end - index)
-                if not address:
-                    break  # on a disk they may as well stay zeros
-                dropped += self._replace_in_leaf(address >> LEAF_SHIFT, index, filled, entry)
-            index += filled
-        return dropped
-
-    def _replace_in_leaf(self, leaf: int, index: int, count: int, entry: int) -> int:
-        first = leaf << LEAF_SHIFT | index & (LEAF_PAGES - 1)
-        dropped = 0
-        for address, before in enumerate(self.table.entries[first : first + count].tolist(), first):
-            if before == HOLE:
-                continue
-            if before >= FIRST_ROW:
-                self.drop_row(before)
-            self.table.entries[address] = entry
-            dropped += 1
-        if entry == HOLE and dropped:
-            self.table.count_hole(first, dropped)
-        return dropped
-
     # Where a page is, and which version of it.
 
-    def locations(self, pool_id: PoolId, object_id: bytes, index: int, count: int) -> list[int]:
-        """Return where the zpages of a run are in the arena, as far as they are here."""
+    def blocks_of(self, pool_id: PoolId, object_id: bytes, index: int, count: int) -> list[int]:
+        """Return the blocks that the zpages of a run are in, as far as they are here."""
         check_run(index, count)
         page_object = self.pools[pool_id].find_object(object_id)
-        found: list[int] = []
+        found: dict[int, None] = {}  # in the order of the pages
         done = 0
         while page_object is not None and done < count:
             address, run = self.table.find(page_object, index + done, count - done)
             if address:
                 rows = self.table.entries[address : address + run].tolist()
-                found += (self.rows.location(row) for row in rows if row >= FIRST_ROW)
+                found.update(
+                    (self.versions.block_of(row), None) for row in rows if row >= FIRST_ROW
+                )
             done += run
-        return [location for location in found if location]
+        return [block for block in found if block]
 
     def serial_of(self, pool_id: PoolId, object_id: bytes, index: int) -> int:
         """Return the serial of the version that a page has now; 0 for holes, zeros and lost pages."""
@@ -358,16 +319,16 @@ class Store(Room):
         """Return a snapshot."""
         return StoreStatistics(
             zbud=self.zbud.statistics(),
-            zpages={family: self.zpages[family] for family in Family},
-            zpage_bytes={family: self.zpage_bytes[family] for family in Family},
+            zpages={family: self.versions.zpages[family] for family in Family},
+            zpage_bytes={family: self.versions.zpage_bytes[family] for family in Family},
             rows=self.rows.used,
             rows_max=self.rows.rows_max,
-            tables_bytes=self.tables.used_bytes,
-            tables_bytes_max=self.tables.bytes_max,
+            tables_bytes=self.versions.tables.used_bytes,
+            tables_bytes_max=self.versions.tables.bytes_max,
             pools=sum(1 for _ in self.pools),
             **self.counters.totals(),
         )
 
     def check_invariants(self) -> None:
         """Assert what must be true between calls.  Walks everything."""
-        audit(self)
+        audit(self.versions)

@@ -143,6 +143,25 @@ class PageTable:
         assert page_object is not None, "a row points at a leaf that is gone"
         return page_object, self.nodes.base[leaf] << LEAF_SHIFT | address & _LEAF_MASK
 
+    @property
+    def leaves_count(self) -> int:
+        """One more than the highest number that a leaf may have; leaf 0 is none."""
+        return len(self.leaf_used)
+
+    def leaf_at(self, page_object: PageObject, index: int) -> int:
+        """Return the leaf that has the entry of a page; HOLE or ZERO if it is a shared one."""
+        return self.find(page_object, index, 1)[0] >> LEAF_SHIFT
+
+    def first_of_leaf(self, leaf: int) -> tuple[PageObject, int]:
+        """Return the object and the index of the first entry of a leaf that is not shared."""
+        return self.handle(leaf << LEAF_SHIFT)
+
+    def rows_of_leaf(self, leaf: int) -> list[tuple[int, int]]:
+        """Return (place, row) of each page in a leaf that has a row."""
+        first = leaf << LEAF_SHIFT
+        entries = self.entries[first : first + LEAF_PAGES].tolist()
+        return [(place, entry) for place, entry in enumerate(entries) if entry > LOST]
+
     def is_leaf_used(self, leaf: int) -> bool:
         """Whether a node is a leaf of an object."""
         return leaf < len(self.nodes.page_object) and self.nodes.page_object[leaf] is not None

@@ -4,37 +4,26 @@ A put makes a version: a row with its serial, in the arena a slot with its zpage
 Here is what happens to one version at a time: its page is dropped, lost, or given up here because it is elsewhere.
 If a version that ends has holders, they are owed a flush: `take_owed()` hands these serials out, by holder.
 
-What finds room for a version is in core.room, runs of pages are in core.store.
+How many copies a page should have is in core.copies, what finds room for a version in core.room, and runs of pages are
+in core.store.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from config.limits import COPIES_MAX
 from ramsterd.core.arena import MapMemory
 from ramsterd.core.codec import ZPAGE_BYTES_MASK
 from ramsterd.core.counters import Counters
+from ramsterd.core.family import Family
 from ramsterd.core.frames import TableMemory
 from ramsterd.core.page import PoolKind
 from ramsterd.core.pools import Pool, Pools
-from ramsterd.core.rows import (
-    ADDRESS,
-    CHECKSUM,
-    FIRST_ROW,
-    HALVES_PER_ROW,
-    HOLDERS,
-    LOCATION,
-    PACKED,
-    QUARTERS_PER_ROW,
-    ROW,
-    ROW_BYTES,
-    WORDS_PER_ROW,
-    Rows,
-)
-from ramsterd.core.table import HOLE, LOST, OBJECT_BYTES, PageObject, PageTable
+from ramsterd.core.rows import FIRST_ROW, ROW, ROW_BYTES, Rows
+from ramsterd.core.size_classes import SLOT_SHIFT
+from ramsterd.core.table import HOLE, LEAF_SHIFT, LOST, OBJECT_BYTES, PageObject, PageTable
 from ramsterd.core.work import Work
-from ramsterd.core.zbud import SLOT_SHIFT, Family, Zbud
+from ramsterd.core.zbud import Zbud
 
 # A store for a handful of pages needs the directories of far-off indexes, too.
 NODES_MIN: Final = 64
@@ -57,7 +46,6 @@ class Versions:
     """All versions of a node, ours and foreign ones, and the columns that they stand in."""
 
     def __init__(self, map_memory: MapMemory, limits: StoreLimits) -> None:
-        self.limits = limits
         self.tables = TableMemory(limits.tables_bytes_max)
         self.rows = Rows(map_memory, self.tables, limits.pages_max + FIRST_ROW)
         # Address space for four pages in each leaf, directories counted: `tables_bytes_max` ends before that.
@@ -77,58 +65,36 @@ class Versions:
         # Rows that are here no more, while what peers have may be too few: whoever copies again takes them.
         self.thinned: list[int] = []
         self._owed: dict[int, list[int]] = {}
-        # Holder ids without a link: their copies do not count as long as there is a choice.
-        self.unreachable_holders: set[int] = set()
         # Whether some pool wants to know which of its pages no peer has (Pool.unsaved).
         self.tracks_unsaved = False
-        # The most copies that any pool ever wanted.
-        self.copies_max = 1
-        # How many copies peers have room for now: a clean block needs no more to be dropped.
-        self.copies_attainable = COPIES_MAX
 
     # What is known of a version.
 
-    def packed(self, row: int) -> int:
-        """Return the codec and length of a row."""
-        return self.rows.quarters[row * QUARTERS_PER_ROW + PACKED]
-
-    def checksum(self, row: int) -> int:
-        """Return the checksum of a row's page."""
-        return self.rows.words[row * WORDS_PER_ROW + CHECKSUM]
-
     def pool_of(self, row: int) -> Pool:
         """Return the pool of a row's page."""
-        page_object, _ = self.table.handle(self.rows.halves[row * HALVES_PER_ROW + ADDRESS])
+        page_object, _ = self.table.handle(self.rows.address(row))
         return self.pools[page_object.pool]
 
     def kind_of(self, row: int) -> PoolKind:
         """Return the kind of the pool that a row's page is in."""
-        page_object, _ = self.table.handle(self.rows.halves[row * HALVES_PER_ROW + ADDRESS])
-        return self.pools[page_object.pool].kind
+        return self.pool_of(row).kind
 
-    def copies_of(self, rows: Iterable[int]) -> int:
-        """Return on how many peers a block with these rows must be kept, when it is not kept here."""
-        return max((self.pool_of(row).copies for row in rows), default=1)
+    def leaf_of(self, row: int) -> int:
+        """Return the leaf of the page table that a row's page is in."""
+        return self.rows.address(row) >> LEAF_SHIFT
 
-    def fewest_copies_of(self, rows: Iterable[int]) -> int:
-        """Return the same for a time when fewer peers have room than that."""
-        return max((self.pool_of(row).fewest_copies for row in rows), default=1)
+    def block_of(self, row: int) -> int:
+        """Return the block that a row's zpage is in; 0 if it is not here."""
+        return self.rows.location(row) >> SLOT_SHIFT
 
-    def lacks_copies(self, block: int, *, attainable: int = COPIES_MAX) -> bool:
-        """Whether some page of a clean block has fewer holders that can be asked than it should: they may have died.
+    def zbytes(self, row: int) -> int:
+        """Return how long a row's zpage is, wherever it is."""
+        return self.rows.packed(row) & ZPAGE_BYTES_MASK
 
-        As many as there can be now will do, if its pools allow that.
-        """
-        rows, unreachable = self.zbud.rows(block), self.unreachable_holders
-        if not unreachable and self.copies_max == 1:
-            return False
-        copies = self.copies_of(rows)
-        if attainable < copies:
-            copies = max(attainable, self.fewest_copies_of(rows))
-        return any(
-            sum(holder not in unreachable for holder in self.rows.holders(row)) < copies
-            for row in rows
-        )
+    def zpage(self, row: int) -> memoryview:
+        """Return a row's zpage, which is here: a view of the arena, until anything else changes the store."""
+        start = self.zbud.offset(self.rows.location(row))
+        return self.zbud.arena[start : start + self.zbytes(row)]
 
     def tables_resident_bytes(self) -> int:
         """Count what `tables` has counted.  Walks all frames."""
@@ -158,8 +124,7 @@ class Versions:
         )
         if location:
             family = self.zbud.family_of_block[location >> SLOT_SHIFT]
-            self.zpages[family] -= 1
-            self.zpage_bytes[family] -= packed & ZPAGE_BYTES_MASK
+            self.account(family, -1, -(packed & ZPAGE_BYTES_MASK))
             self.zbud.free(location)
         if first:
             for holder in (first, second, third):
@@ -168,17 +133,14 @@ class Versions:
 
     def forget_local(self, row: int) -> None:
         """Free the slot of a row; the page is elsewhere only."""
-        place = row * HALVES_PER_ROW + LOCATION
-        location = self.rows.halves[place]
-        family = self.zbud.family_of_block[location >> SLOT_SHIFT]
-        self.zpages[family] -= 1
-        self.zpage_bytes[family] -= self.packed(row) & ZPAGE_BYTES_MASK
-        self.rows.halves[place] = 0
+        location = self.rows.location(row)
+        self.account(self.zbud.family_of_block[location >> SLOT_SHIFT], -1, -self.zbytes(row))
+        self.rows.set_location(row, 0)
         self.zbud.free(location)
 
     def lose(self, row: int) -> bool:
         """The last copy of a page is gone.  Return whether that is a loss: an ephemeral page is a miss."""
-        address = self.rows.halves[row * HALVES_PER_ROW + ADDRESS]
+        address = self.rows.address(row)
         page_object, _ = self.table.handle(address)
         pool = self.pools[page_object.pool]
         self.drop_row(row)
@@ -195,7 +157,7 @@ class Versions:
         If none has, a persistent page is lost and an ephemeral one a hole.
         """
         self.counters.corrupt += 1
-        if self.rows.quarters[row * QUARTERS_PER_ROW + HOLDERS]:
+        if self.rows.first_holder(row):
             self.forget_local(row)
             self.thinned.append(row)
             return True
@@ -217,12 +179,16 @@ class Versions:
 
     # What stands around it.
 
+    def account(self, family: int, zpages: int, zbytes: int) -> None:
+        """So many zpages of a family, with so many bytes, are here more than before; or less."""
+        self.zpages[family] += zpages
+        self.zpage_bytes[family] += zbytes
+
     def change_family(self, block: int, family: Family, zpages: int, zbytes: int) -> None:
         """All zpages of a block, so many with so many bytes, become what another family is."""
         before = self.zbud.family_of_block[block]
-        for each, sign in ((before, -1), (family, 1)):
-            self.zpages[each] += sign * zpages
-            self.zpage_bytes[each] += sign * zbytes
+        self.account(before, -zpages, -zbytes)
+        self.account(family, zpages, zbytes)
         self.zbud.change_family(block, family)
 
     def make_hole(self, address: int) -> None:

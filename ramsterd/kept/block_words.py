@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from ramsterd.core.zbud import CLASSES, SLOTS_MAX, SLOTS_OF_CLASS, Family
+from ramsterd.core.family import Family
+from ramsterd.core.size_classes import CLASSES, SLOTS_MAX, SLOTS_OF_CLASS
 from ramsterd.kept.layout import unpack_block
 from ramsterd.kept.suspects import NO_SLOT, NOT_HERE
 

@@ -17,6 +17,7 @@ from typing import Final
 
 from config.limits import COPIES_MAX
 from ramsterd.core.codec import PACKED_FILL, ZPAGE_BYTES_MASK, ZPAGE_BYTES_MAX
+from ramsterd.core.family import Family
 from ramsterd.core.nodes import HOLE, LEAF_PAGES, LEAF_SHIFT, LOST
 from ramsterd.core.rows import (
     ADDRESS,
@@ -29,7 +30,7 @@ from ramsterd.core.rows import (
     SERIAL,
     WORDS_PER_ROW,
 )
-from ramsterd.core.zbud import CHUNK_BYTES, SLOT_SHIFT, SLOTS_MAX, SLOTS_OF_CLASS, Family
+from ramsterd.core.size_classes import CHUNK_BYTES, SLOT_SHIFT, SLOTS_MAX, SLOTS_OF_CLASS
 from ramsterd.kept.block_words import read_blocks, slots_of_blocks
 from ramsterd.kept.columns import Column, differing, gatherer, outside
 from ramsterd.kept.suspects import (

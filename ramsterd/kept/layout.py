@@ -12,10 +12,11 @@ from typing import Final, TypeAlias
 from config.limits import COPIES_MAX, PAGE_BYTES
 from ramsterd.core.arena import FRAME_BYTES
 from ramsterd.core.codec import CODEC_SHIFT, Codec, checksum_of
+from ramsterd.core.family import Family
 from ramsterd.core.nodes import FIRST_NODE, HOLE, LEAF_SHIFT, LOST, NODES_MAX, ZERO
 from ramsterd.core.page import INDEX_MAX, OBJECT_ID_BYTES_MAX
 from ramsterd.core.rows import ADDRESS, FIRST_ROW, HOLDERS, LOCATION, PACKED, ROW
-from ramsterd.core.zbud import BLOCK_SHIFT, CHUNK_BYTES, SLOT_SHIFT, SLOTS_OF_CLASS, Family
+from ramsterd.core.size_classes import BLOCK_SHIFT, CHUNK_BYTES, SLOT_SHIFT, SLOTS_OF_CLASS
 
 LAYOUT_VERSION: Final = 1
 # (first, stop) of items whose memory is there: to read a hole would make it resident.

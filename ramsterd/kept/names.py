@@ -13,9 +13,9 @@ from typing import Final
 
 from config.limits import NAME_BYTES_MAX, NODE_NUMBER_MAX
 from config.model import PoolCodec
+from ramsterd.core.family import Family
 from ramsterd.core.page import PoolKind
 from ramsterd.core.pools import POOLS_MAX
-from ramsterd.core.zbud import Family
 from ramsterd.kept.record_log import RECORD_BYTES_MAX
 
 GENERATION_BYTES: Final = 16

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 
 from config.limits import COPIES_MAX
 from ramsterd.core.codec import PACKED_FILL, PACKED_MAX, is_packed_valid
-from ramsterd.core.zbud import Family
+from ramsterd.core.family import Family
 
 # Where the zpage of a row is: in a block of a family, or one of these.
 NOT_HERE: Final = 255

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from ramsterd.core.family import Family
 from ramsterd.core.nodes import FIRST_NODE, HOLE, LEAF_PAGES, LEAF_SHIFT, ZERO
 from ramsterd.core.page import INDEX_MAX, OBJECT_ID_BYTES_MAX
-from ramsterd.core.zbud import Family
 from ramsterd.kept.layout import (
     LEVELS,
     NODE_OBJECT,

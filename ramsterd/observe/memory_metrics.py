@@ -6,7 +6,7 @@ from typing import Final
 from prometheus_client.core import Metric
 
 from ramsterd.core.counters import StoreStatistics
-from ramsterd.core.zbud import Family
+from ramsterd.core.family import Family
 from ramsterd.observe.metric import by, counter, gauge, one
 from ramsterd.observe.snapshot import DaemonStatistics
 

@@ -7,7 +7,7 @@ has its turn in a pass.
 from collections.abc import Callable
 from typing import Final
 
-from ramsterd.core.zbud import Family
+from ramsterd.core.family import Family
 from ramsterd.pagepath.effects import Replicated, Resized
 from ramsterd.pagepath.machines import Machines
 
@@ -126,7 +126,7 @@ class Clock:
         )
         was_closed, foreign.is_closed = foreign.is_closed, recall.is_active
         if machines.is_draining:
-            machines.store.evict_some([Family.FOREIGN_EPHEMERAL], 0, DRAINED_BLOCKS_MAX)
+            machines.store.room.evict_some([Family.FOREIGN_EPHEMERAL], 0, DRAINED_BLOCKS_MAX)
         for node in machines.nodes.nodes() if recall.is_active or was_closed else ():
             if machines.nodes.is_linked(node):
                 machines.outbox.recall(node, recall.bound(node))

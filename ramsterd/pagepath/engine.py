@@ -12,7 +12,6 @@ Order of effects on one link matters in one place: what a peer is owed (flushes)
 
 import random
 from collections.abc import Iterable
-from dataclasses import replace
 
 from config.limits import COPIES_MAX
 from config.model import ClusterConfig, DaemonConfig, MemoryConfig, PoolCodec, RemoteConfig
@@ -23,11 +22,11 @@ from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import Verdict
 from ramsterd.core.arena import MapMemory
 from ramsterd.core.audit import AuditStatistics
+from ramsterd.core.family import Family
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.resize import ResizeStatistics
 from ramsterd.core.scrub import ScrubStatistics
 from ramsterd.core.store import RunOfPages
-from ramsterd.core.zbud import Family
 from ramsterd.pagepath.clock import Clock
 from ramsterd.pagepath.effects import Effect
 from ramsterd.pagepath.engine_statistics import EngineStatistics, snapshot
@@ -160,7 +159,7 @@ class Engine:
 
     def may_make_room(self) -> bool:
         """Whether waiting can help a put that found no room: some peer is linked, or more is to be evicted for it."""
-        return self.store.wants_tables is not None or any(
+        return self.store.room.wants_tables is not None or any(
             self.nodes.is_linked(node) for node in self.nodes.nodes()
         )
 
@@ -243,7 +242,7 @@ class Engine:
         """Change the budget, both ways (`core.resize`); `Resized` tells how it ended."""
         machines = self.machines
         machines.resize.begin(budget_bytes, now=now)
-        self.store.set_tables_max(machines.memory.tables_bytes(budget_bytes))
+        self.store.room.set_tables_max(machines.memory.tables_bytes(budget_bytes))
         self._clock.watch_resize(now)
         self._clock.tick_soon(now)  # peers should know at once
         return machines.resize.statistics()
@@ -252,12 +251,8 @@ class Engine:
         """Change watermarks, quotas and rates; what else these tables say is as at the start."""
         machines = self.machines
         machines.memory = memory
-        self.store.limits = replace(
-            self.store.limits,
-            high_watermark=memory.high_watermark,
-            low_watermark=memory.low_watermark,
-        )
-        self.store.set_tables_max(memory.tables_bytes(self.store.zbud.budget_bytes))
+        self.store.room.set_watermarks(high=memory.high_watermark, low=memory.low_watermark)
+        self.store.room.set_tables_max(memory.tables_bytes(self.store.zbud.budget_bytes))
         machines.foreign.set_quotas(
             bytes_fraction_max=memory.foreign_fraction_max,
             owner_pages_max=memory.foreign_owner_bytes_max // PAGE_BYTES,

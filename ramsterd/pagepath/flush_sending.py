@@ -35,11 +35,11 @@ class FlushSending:
 
     def collect(self, now: float) -> None:
         """Take over from the store which versions nobody will ask for again."""
-        for holder_id, serials in self._store.take_owed().items():
+        for holder_id, serials in self._store.versions.take_owed().items():
             holder = self._holders.get(holder_id)
             if holder is None or holder.is_dead:
                 continue
-            holder.pages -= len(serials)
+            holder.on_pages_gone(len(serials))
             before = self.owed.owed_to(holder_id)
             owed = self.owed.owe(holder_id, serials)
             if before < FLUSH_SERIALS_MIN <= owed:

@@ -62,10 +62,10 @@ class Machines:
         self.outbox = Outbox(request_seconds_max=remote.request_seconds_max)
         # Long work, of which each pass does a slice.
         self.slices = Slices()
-        self.compactor = Compactor(store)
-        self.scrubber = Scrubber(store)
-        self.auditor = Auditor(store)
-        self.resize = Resize(store)
+        self.compactor = Compactor(store.versions)
+        self.scrubber = Scrubber(store.versions)
+        self.auditor = Auditor(store.versions)
+        self.resize = Resize(store.room)
         # Who keeps our pages.
         self.holders = Holders()
         self.trust = Trust()
@@ -95,20 +95,24 @@ class Machines:
             on_bad_holder=self._on_bad_holder,
         )
         self.spot_checks = SpotChecks(
-            store, self.trust, rng=rng, on_bad_copy=self.fetches.on_bad_copy
+            store.rows, self.trust, rng=rng, on_bad_copy=self.fetches.on_bad_copy
         )
         self.remotifier = self._new_remotifier(rng)
         self.replicator = Replicator(store, run=self.slices.add)
         self.background_fetch = self._new_background_fetch()
         self.last_copies = LastCopies(
-            store,
+            store.room,
             self.holders,
             local=local,
             is_reachable=self.reach.is_reachable,
             has_put_to=self.remotifier.is_sending_to,
         )
         self.sweeps = RowSweeps(
-            store, self.holders, on_thinned=self.on_thinned, on_forgotten=self._on_forgotten
+            store.room,
+            store.copies,
+            self.holders,
+            on_thinned=self.on_thinned,
+            on_forgotten=self._on_forgotten,
         )
 
     def _new_remotifier(self, rng: random.Random) -> Remotifier:

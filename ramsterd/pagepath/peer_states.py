@@ -75,12 +75,12 @@ class PeerStates:
 
     def _on_unreachable(self, holder: Holder) -> None:
         """A holder lost its link, or is down: its copies do not count, and what that puts at risk is to be found."""
-        self._machines.store.unreachable_holders.add(holder.id)
+        self._machines.store.copies.unreachable_holders.add(holder.id)
         self._machines.background_fetch.owner_recall.on_holder_unreachable(holder.id)
         self._machines.sweeps.begin(holder)
 
     def _on_reachable(self, holder: Holder) -> None:
-        self._machines.store.unreachable_holders.discard(holder.id)
+        self._machines.store.copies.unreachable_holders.discard(holder.id)
         self._machines.replicator.on_reachable(holder.id)
         self._machines.sweeps.call_off(holder)
 
@@ -163,7 +163,7 @@ class PeerStates:
             return
         machines = self._machines
         # From here on no clean copy of what it had is dropped; the sweep makes them ours alone.
-        machines.store.unreachable_holders.add(dead.id)
+        machines.store.copies.unreachable_holders.add(dead.id)
         machines.flushes.owed.forget(dead.id)
         machines.background_fetch.owner_recall.on_holder_unreachable(dead.id)
         machines.remotifier.on_holder_dead(dead.id)

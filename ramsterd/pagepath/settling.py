@@ -79,7 +79,7 @@ class Settling:
     def _go_on_with_long_work(self, now: float) -> None:
         """Do a slice of what takes long, and make room in the tables for puts that wait."""
         self._machines.slices.on_deadline(now)
-        self._store.evict_for_tables()
+        self._store.room.evict_for_tables()
 
     def _drop_what_may_vanish(self, now: float) -> None:
         if self._drop_at is None or self._drop_at <= now:
@@ -161,8 +161,9 @@ class Settling:
     # What is found out.
 
     def _note_pages_at_risk(self, _: float) -> None:
-        if self._store.thinned:
-            thinned, self._store.thinned = self._store.thinned, []
+        versions = self._store.versions
+        if versions.thinned:
+            thinned, versions.thinned = versions.thinned, []
             for row in thinned:
                 self._machines.on_thinned(row)
 

@@ -3,10 +3,11 @@
 from array import array
 from collections import Counter
 
+from ramsterd.core.family import Family
 from ramsterd.core.nodes import HOLE, LEAF_PAGES, LEAF_SHIFT, ZERO
 from ramsterd.core.page import PoolId
+from ramsterd.core.size_classes import SLOT_SHIFT, SLOTS_MAX, SLOTS_OF_CLASS
 from ramsterd.core.store import Store
-from ramsterd.core.zbud import SLOT_SHIFT, SLOTS_MAX, SLOTS_OF_CLASS, Family
 from ramsterd.kept.judge import Judgement, Tables, judge
 from ramsterd.kept.layout import (
     NODE_OBJECT,
@@ -29,7 +30,7 @@ class KeptImage:
         nodes_count = len(store.table.leaf_used)
         self.store = store
         self.holders = set(holders)
-        self.serial_limit = store.serial_last
+        self.serial_limit = store.versions.serial_last
         self.rows = memoryview(bytearray(store.rows.view))
         self.entries = memoryview(bytearray(store.table.entries)).cast("I")
         self.slot_rows = memoryview(bytearray(store.zbud.slot_rows)).cast("I")
@@ -117,7 +118,10 @@ class KeptImage:
         assert not trees.damaged
         assert not found.faults
         assert not found.repairs
-        assert (found.zpages, found.zpage_bytes) == (store.zpages, store.zpage_bytes)
+        assert (found.zpages, found.zpage_bytes) == (
+            store.versions.zpages,
+            store.versions.zpage_bytes,
+        )
         for node, kind in enumerate(trees.kinds):
             used = trees.used_entries if kind == DIRECTORY else found.leaf_used
             assert used[node] == (store.table.leaf_used[node] if kind != NOT_REACHED else 0)

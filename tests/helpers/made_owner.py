@@ -2,10 +2,11 @@
 
 from net.frame import Frame
 from nodemanager.ids import Incarnation, NodeId
-from ramsterd.core import traffic
 from ramsterd.core.codec import ZPAGE_BYTES_MASK
+from ramsterd.core.family import Family
+from ramsterd.core.leaving import Leaving, begin_leaving, end_leaving, keep_leaving
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
-from ramsterd.core.zbud import SLOT_SHIFT, Family
+from ramsterd.core.size_classes import SLOT_SHIFT
 from ramsterd.remote import wire
 from ramsterd.remote.fetch.fetch import Fetches
 from ramsterd.remote.fetch.pending import PendingGet
@@ -111,17 +112,17 @@ class Owner:
         for _ in range(blocks):
             block = self.store.zbud.oldest(family)
             assert block is not None
-            leaving = traffic.begin_leaving(self.store, block)
+            leaving = begin_leaving(self.store.versions, block)
             self._keep_zpages(leaving)
-            end = traffic.keep_leaving if stays else traffic.end_leaving
+            end = keep_leaving if stays else end_leaving
             holders = [self.holder(node) for node in nodes]
-            assert end(self.store, leaving, *(each.id for each in holders)) == []
+            assert end(self.store.versions, leaving, *(each.id for each in holders)) == []
             for each in holders:
-                each.pages += len(leaving.rows)
+                each.on_pages_kept(len(leaving.rows))
             rows += leaving.rows
         return rows
 
-    def _keep_zpages(self, leaving: traffic.Leaving) -> None:
+    def _keep_zpages(self, leaving: Leaving) -> None:
         start = 0
         for serial, packed in zip(leaving.serials, leaving.packed, strict=True):
             end = start + (packed & ZPAGE_BYTES_MASK)
@@ -141,8 +142,8 @@ class Owner:
     def flush(self) -> dict[NodeId, int]:
         """Pay what is owed; return how many flushes each node got."""
         paid: dict[NodeId, int] = {}
-        for holder, serials in self.store.take_owed().items():
-            self.holders[holder].pages -= len(serials)
+        for holder, serials in self.store.versions.take_owed().items():
+            self.holders[holder].on_pages_gone(len(serials))
             paid[self.holders[holder].node] = len(serials)
         return paid
 

@@ -8,13 +8,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from ramsterd.core import traffic
 from ramsterd.core.codec import ZPAGE_BYTES_MASK, decode_page, encode_page, is_packed_valid
 from ramsterd.core.compact import Compactor
+from ramsterd.core.family import Family
+from ramsterd.core.foreign_pages import FOREIGN_OBJECT, get_zpages, put_zpages
+from ramsterd.core.install import install
+from ramsterd.core.leaving import Leaving, begin_leaving, end_leaving, return_leaving
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
-from ramsterd.core.rows import ADDRESS, HALVES_PER_ROW
+from ramsterd.core.row_sweep import lose_held_by
 from ramsterd.core.store import RunOfPages, Store
-from ramsterd.core.zbud import Family
 
 Handle = tuple[PoolId, bytes, int]
 Zpage = tuple[int, bytes, int]  # packed, zpage, checksum
@@ -26,7 +28,7 @@ EVICTABLE: Final = (Family.OWN_CLEAN, Family.OWN_EPHEMERAL, Family.FOREIGN_EPHEM
 class SentEphemeral:
     """A block on its way, and which of its serials are still the version that the store has."""
 
-    leaving: traffic.Leaving
+    leaving: Leaving
     current: dict[int, Handle]
 
 
@@ -35,7 +37,7 @@ class StoreModel:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.compactor = Compactor(store)
+        self.compactor = Compactor(store.versions)
         self.kinds: dict[PoolId, PoolKind] = {}
         self.disks: set[PoolId] = set()
         self.pages: dict[Handle, bytes | None] = {}
@@ -47,7 +49,7 @@ class StoreModel:
         self.sent: list[SentEphemeral] = []
         self.foreign_kinds: dict[PoolId, PoolKind] = {}
         self.foreign: dict[tuple[PoolId, int], Zpage] = {}
-        self._resident_bytes_max = store.limits.budget_bytes
+        self._resident_bytes_max = store.room.limits.budget_bytes
 
     # What front ends do.
 
@@ -126,8 +128,8 @@ class StoreModel:
         self.foreign_kinds.pop(pool, None)
 
     def set_budget(self, budget_bytes: int) -> None:
-        self.store.set_budget(budget_bytes)
-        self.store.evict_some(EVICTABLE, budget_bytes, 1000)
+        self.store.room.set_budget(budget_bytes)
+        self.store.room.evict_some(EVICTABLE, budget_bytes, 1000)
         if self.store.zbud.resident_bytes > budget_bytes:
             assert not any(self.store.zbud.oldest(family) for family in EVICTABLE)
 
@@ -143,7 +145,7 @@ class StoreModel:
         block = self.store.zbud.oldest(Family.OWN_PERSISTENT)
         if block is None:
             return False
-        leaving = traffic.begin_leaving(self.store, block)
+        leaving = begin_leaving(self.store.versions, block)
         assert leaving.rows, "a block without pages was chosen"
         current = {
             serial: self._handle_of_row(row)
@@ -158,7 +160,7 @@ class StoreModel:
         sent = self.sent.pop(which)
         for serial, zpage in _zpages_of(sent.leaving).items():
             self.contents[holder, serial] = zpage
-        overtaken = traffic.end_leaving(self.store, sent.leaving, holder)
+        overtaken = end_leaving(self.store.versions, sent.leaving, holder)
         assert set(overtaken) == set(sent.leaving.serials) - set(sent.current)
         for serial in overtaken:
             del self.contents[holder, serial]
@@ -166,7 +168,7 @@ class StoreModel:
             self.held[handle] = holder, serial
 
     def return_leaving(self, which: int) -> None:
-        traffic.return_leaving(self.store, self.sent.pop(which).leaving)
+        return_leaving(self.store.versions, self.sent.pop(which).leaving)
 
     def send_ephemeral(self, holder: int) -> bool:
         """Give the oldest ephemeral block away, as an engine does: what is owed leaves before it."""
@@ -174,13 +176,13 @@ class StoreModel:
         if block is None:
             return False
         self.take_owed()
-        leaving = traffic.begin_leaving(self.store, block)
+        leaving = begin_leaving(self.store.versions, block)
         handles = [self._handle_of_row(row) for row in leaving.rows]
         for handle, (serial, zpage) in zip(handles, _zpages_of(leaving).items(), strict=True):
             assert decode_page(*zpage) == self.pages[handle]
             self.contents[holder, serial] = zpage
             self.held[handle] = holder, serial
-        assert traffic.end_leaving(self.store, leaving, holder) == []
+        assert end_leaving(self.store.versions, leaving, holder) == []
         return True
 
     def fetch(self, handle: Handle, count: int) -> int:
@@ -189,8 +191,11 @@ class StoreModel:
         for position, row in self.read(handle, count).elsewhere:
             pool, name, index = handle
             packed, zpage, checksum = self.contents[self.held[pool, name, index + position]]
-            assert (self.store.packed(row), self.store.checksum(row)) == (packed, checksum)
-            if traffic.install(self.store, row, zpage):
+            assert (self.store.rows.packed(row), self.store.rows.checksum(row)) == (
+                packed,
+                checksum,
+            )
+            if install(self.store.room, row, zpage):
                 installed += 1
                 if self.kinds[pool] is PoolKind.EPHEMERAL:
                     self.owed.append(self.held.pop((pool, name, index + position)))
@@ -201,8 +206,8 @@ class StoreModel:
         self.dead.add(holder)
         first_row, lost = 0, 0
         while True:
-            swept = traffic.lose_held_by(
-                self.store, holder, first_row, slice_rows, pages_max=slice_rows
+            swept = lose_held_by(
+                self.store.room, holder, first_row, slice_rows, pages_max=slice_rows
             )
             first_row = swept.next_row
             lost += swept.lost
@@ -223,7 +228,7 @@ class StoreModel:
     def take_owed(self) -> None:
         owed = [
             (holder, serial)
-            for holder, serials in self.store.take_owed().items()
+            for holder, serials in self.store.versions.take_owed().items()
             for serial in serials
         ]
         assert sorted(owed) == sorted(self.owed)
@@ -238,7 +243,7 @@ class StoreModel:
         location = self.store.rows.location(row) if row else 0
         if not location:
             return
-        bit %= 8 * (self.store.packed(row) & ZPAGE_BYTES_MASK)
+        bit %= 8 * (self.store.rows.packed(row) & ZPAGE_BYTES_MASK)
         self.store.zbud.arena[self.store.zbud.offset(location) + bit // 8] ^= 1 << bit % 8
         found = self.store.get(*handle, 1)
         if found.pages[0] is not None:
@@ -257,8 +262,8 @@ class StoreModel:
     def put_foreign(self, pool: PoolId, versions: dict[int, bytes]) -> None:
         encoded = {serial: encode_page(page) for serial, page in versions.items()}
         encoded = {serial: each for serial, each in encoded.items() if is_packed_valid(each[0])}
-        stored = traffic.put_zpages(
-            self.store,
+        stored = put_zpages(
+            self.store.room,
             pool,
             list(encoded),
             [checksum for _, _, checksum in encoded.values()],
@@ -270,7 +275,7 @@ class StoreModel:
             self.foreign[pool, serial] = packed, zpage, checksum
 
     def flush_foreign(self, pool: PoolId, serial: int, count: int) -> None:
-        dropped = self.store.flush(pool, traffic.FOREIGN_OBJECT, serial, count)
+        dropped = self.store.flush(pool, FOREIGN_OBJECT, serial, count)
         mine = [each for each in self.foreign if each[0] == pool and 0 <= each[1] - serial < count]
         assert dropped == len(mine)
         for each in mine:
@@ -303,7 +308,7 @@ class StoreModel:
             self.read((pool, name, leaf << 6), 64)
         for pool, kind in self.foreign_kinds.items():
             serials = [serial for each, serial in self.foreign if each == pool]
-            packed, pieces = traffic.get_zpages(self.store, pool, serials)
+            packed, pieces = get_zpages(self.store.versions, pool, serials)
             waiting = iter(pieces)
             for serial, code in zip(serials, packed, strict=True):
                 if code:
@@ -344,7 +349,9 @@ class StoreModel:
         """
         ours = {each: where for each, where in self.held.items() if self._is_local(each)}
         released = {
-            (owed_to, serial) for owed_to, serials in self.store._owed.items() for serial in serials
+            (owed_to, serial)
+            for owed_to, serials in self.store.versions._owed.items()
+            for serial in serials
         } - set(self.owed)
         assert released <= set(ours.values()), "a page was released that is not here"
         for handle, where in ours.items():
@@ -366,7 +373,7 @@ class StoreModel:
         return bool(self.store.rows.location(self._row(handle)))
 
     def _handle_of_row(self, row: int) -> Handle:
-        address = self.store.rows.halves[row * HALVES_PER_ROW + ADDRESS]
+        address = self.store.rows.address(row)
         page_object, index = self.store.table.handle(address)
         return page_object.pool, page_object.object_id, index
 
@@ -376,7 +383,7 @@ def _run(handle: Handle, count: int) -> Iterable[Handle]:
     return ((pool, name, index + position) for position in range(count))
 
 
-def _zpages_of(leaving: traffic.Leaving) -> dict[int, Zpage]:
+def _zpages_of(leaving: Leaving) -> dict[int, Zpage]:
     zpages, start = {}, 0
     for serial, checksum, packed in zip(
         leaving.serials, leaving.checksums, leaving.packed, strict=True

@@ -68,7 +68,7 @@ def full_model() -> StoreModel:
 
 def test_the_store_that_is_damaged_here_has_some_of_everything() -> None:
     store = full_model().store
-    assert all(store.zpages)
+    assert all(store.versions.zpages)
     KeptImage(store, holders={1, 2}).check()
 
 

@@ -14,15 +14,10 @@ from hypothesis.stateful import (
 )
 
 from ramsterd.core.arena import FRAME_BYTES, HeapMapping
-from ramsterd.core.zbud import (
-    CHUNK_BYTES,
-    FRAMES_OF_CLASS,
-    SLOT_SHIFT,
-    SLOTS_OF_CLASS,
-    WARM_BYTES_MAX,
-    Family,
-    Zbud,
-)
+from ramsterd.core.block_memory import WARM_BYTES_MAX
+from ramsterd.core.family import Family
+from ramsterd.core.size_classes import CHUNK_BYTES, FRAMES_OF_CLASS, SLOT_SHIFT, SLOTS_OF_CLASS
+from ramsterd.core.zbud import Zbud
 
 BUDGET_BYTES = 1 << 20
 # Mostly few classes, or no block would ever fill.
@@ -113,7 +108,7 @@ class ZbudMachine(RuleBasedStateMachine):
 
     @rule(budget_bytes=st.integers(FRAME_BYTES, BUDGET_BYTES) | st.just(BUDGET_BYTES))
     def change_budget(self, budget_bytes: int) -> None:
-        self.zbud.budget_bytes = budget_bytes
+        self.zbud.set_budget(budget_bytes)
         self.zbud.trim()
 
     @invariant()

@@ -2,10 +2,9 @@
 
 from collections.abc import Collection
 
-from config.limits import COPIES_MAX
 from ramsterd.core.codec import PACKED_FILL
 from ramsterd.core.page import INDEX_MAX, PoolId, PoolKind
-from ramsterd.core.rows import FIRST_ROW, HOLDERS, QUARTERS_PER_ROW, SERIAL, WORDS_PER_ROW
+from ramsterd.core.rows import FIRST_ROW
 from ramsterd.core.store import Store
 from ramsterd.core.table import ZERO
 from ramsterd.remote.holders.trust import BadCopy
@@ -32,13 +31,8 @@ def named(owner: Node, holder: Node) -> set[int]:
     life = owner.engine.machines.holders.living(holder.number)
     if life is None or life.incarnation != holder.incarnation:
         return set()
-    rows = owner.engine.store.rows  # by columns: this runs after many steps
-    serials = rows.words[SERIAL : rows.high * WORDS_PER_ROW : WORDS_PER_ROW].tolist()
-    named_by = set()
-    for place in range(HOLDERS, HOLDERS + COPIES_MAX):
-        holders = rows.quarters[place : rows.high * QUARTERS_PER_ROW : QUARTERS_PER_ROW].tolist()
-        named_by |= {s for s, holder in zip(serials, holders, strict=True) if holder == life.id}
-    return named_by - {0}
+    rows = owner.engine.store.rows
+    return {rows.serial(row) for row in rows.held_by((life.id,), 0, rows.high)}
 
 
 def held(owner: Node, holder: Node) -> set[int]:
@@ -68,13 +62,12 @@ def persistent(owner: Node, serials: set[int]) -> set[int]:
     store = owner.engine.store
     if not serials:
         return set()
-    words = store.rows.words[SERIAL : store.rows.high * WORDS_PER_ROW : WORDS_PER_ROW].tolist()
     return {
         serial
-        for row, serial in enumerate(words)
-        if serial in serials
-        and store.rows.holders(row)
-        and store.kind_of(row) is PoolKind.PERSISTENT
+        for row in store.rows.live()
+        if (serial := store.rows.serial(row)) in serials
+        and store.rows.first_holder(row)
+        and store.versions.kind_of(row) is PoolKind.PERSISTENT
     }
 
 
@@ -91,7 +84,7 @@ def remote_only(
         for (_, index), row in rows_of(store, pool or owner.pool).items()
         if living_holders(cluster, owner, row) == [life.id]
         and not store.rows.location(row)
-        and store.packed(row) != PACKED_FILL
+        and store.rows.packed(row) != PACKED_FILL
     }
 
 

@@ -11,9 +11,8 @@ from typing import Final, TypeAlias
 
 from trio.testing import MockClock
 
+from ramsterd.core.foreign_pages import FOREIGN_OBJECT
 from ramsterd.core.page import PoolId, PoolKind
-from ramsterd.core.rows import ADDRESS, HALVES_PER_ROW
-from ramsterd.core.traffic import FOREIGN_OBJECT
 from ramsterd.frontends.pager import GetOutcome, GetResult, PutOutcome
 from tests.fakes.dropping import drop_run
 from tests.simulation.checkers import check_books, check_step, held, remote_only, rows_of
@@ -314,7 +313,7 @@ class Client:
             for leaving in put.shipment.blocks:
                 for row, serial in zip(leaving.rows, leaving.serials, strict=True):
                     if store.rows.serial(row) == serial:
-                        address = store.rows.halves[row * HALVES_PER_ROW + ADDRESS]
+                        address = store.rows.address(row)
                         found.append(store.table.handle(address)[1])
         return found
 

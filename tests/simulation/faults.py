@@ -205,7 +205,7 @@ class Faults:
             for row, (_, index, _) in damaged:
                 self.cluster.note(holder, "a bit flips", f"node{owner} disk:{index}")
                 store = self.cluster[holder].engine.store
-                place = self.rng.randrange(zpage_bytes(store.packed(row)))
+                place = self.rng.randrange(zpage_bytes(store.rows.packed(row)))
                 store.zbud.arena[store.zbud.offset(store.rows.location(row)) + place] ^= 1
 
     # What a detector would say.

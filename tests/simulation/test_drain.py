@@ -245,7 +245,9 @@ async def test_without_a_peer_for_each_copy_a_drain_takes_no_room_from_writes(
         ask(cluster, 0, 2)
         cluster.run(0.1)
     store = cluster[0].engine.store
-    assert not store.is_above(store.limits.low_watermark), "nothing came that could not leave again"
+    assert not store.room.is_above(store.room.limits.low_watermark), (
+        "nothing came that could not leave again"
+    )
     assert cluster[2].engine.pages_here(NodeId(2)) == before
     assert cluster[0].engine.statistics().owner_recall.recalled_pages_total == 0
     cordon_node(cluster[0].peers.members, {"name": "node2"}, is_cordoned=False)

@@ -4,8 +4,8 @@ import pytest
 from trio.testing import MockClock
 
 from nodemanager.states import NodeState
+from ramsterd.core.family import Family
 from ramsterd.core.page import PoolKind
-from ramsterd.core.zbud import Family
 from ramsterd.frontends.pager import PutOutcome
 from ramsterd.remote.send import ephemeral_remotify
 from tests.simulation.checking_clients import Client, finish, stage
@@ -29,7 +29,7 @@ def stage_cache(
 
 
 def zpages(node: Node, family: Family) -> int:
-    return node.engine.store.zpages[family]
+    return node.engine.store.versions.zpages[family]
 
 
 def foreign(node: Node) -> int:
@@ -70,7 +70,7 @@ async def test_without_a_peer_the_oldest_are_dropped(seed: int, mock_clock: Mock
     cache.fill(MANY)
     cluster.run(1)
     store = cluster[0].engine.store
-    assert not store.is_above(store.limits.high_watermark)
+    assert not store.room.is_above(store.room.limits.high_watermark)
     assert zpages(cluster[0], Family.OWN_EPHEMERAL) > 500
     cluster.link_all()
     finish(cluster, cache)
@@ -108,7 +108,7 @@ async def test_a_smaller_budget_costs_foreign_ephemeral_pages_first(
     cache.fill(MANY)
     cluster.run(1)
     assert foreign(cluster[1]) > 300
-    cluster[1].engine.store.set_budget(MIB)
+    cluster[1].engine.store.room.set_budget(MIB)
     cluster[1].pager.settle()
     cluster.run(1)
     statistics = cluster[1].engine.statistics().store
@@ -160,7 +160,7 @@ async def test_a_refused_cache_does_not_keep_persistent_pages_away(
     assert 0 < refused <= 128, "refused once, and then dropped without asking"
     client.fill(1500)
     cluster.run(1)
-    assert store.zpages[Family.FOREIGN_PERSISTENT] > 300
+    assert store.versions.zpages[Family.FOREIGN_PERSISTENT] > 300
     assert not client.seen["REFUSED"]
     finish(cluster, client, cache)
 
@@ -195,7 +195,7 @@ async def test_a_miss_is_cheap(seed: int, mock_clock: MockClock, why: str) -> No
         case "dropped":
             store = cluster[1].engine.store
             while (block := store.zbud.oldest(Family.FOREIGN_EPHEMERAL)) is not None:
-                store.evict_block(block)
+                store.room.evict_block(block)
             seconds_max = 0.2
         case "silent":
             cluster.hold(1, 0)

@@ -126,7 +126,7 @@ def flip_bits(node: Node, rows: list[int], cluster: Cluster) -> None:
     """Flip one bit of each row's zpage in a node's arena."""
     store = node.engine.store
     for row in rows:
-        zbytes = store.packed(row) & ZPAGE_BYTES_MASK
+        zbytes = store.rows.packed(row) & ZPAGE_BYTES_MASK
         offset = store.zbud.offset(store.rows.location(row)) + cluster.rng.randrange(zbytes)
         store.zbud.arena[offset] ^= 1 << cluster.rng.randrange(8)
 

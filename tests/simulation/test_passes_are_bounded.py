@@ -8,8 +8,8 @@ from collections.abc import Callable
 from trio.testing import MockClock
 
 from config.limits import PAGE_BYTES
+from ramsterd.core.family import Family
 from ramsterd.core.slices import SLICE_UNITS
-from ramsterd.core.zbud import Family
 from ramsterd.remote.wire import SERIAL_MAX
 from tests.simulation.checkers import check_books, held
 from tests.simulation.cluster import MIB, WORK_PER_STEP_MAX, Cluster
@@ -110,7 +110,7 @@ async def test_the_pages_of_an_owner_that_ended_go_in_short_passes(
     most = most_of(cluster, lambda: cluster.link(0, 1))
     most = max(most, most_of(cluster, lambda: cluster.run(2)))
     assert most <= WORK_PER_STEP_MAX
-    assert cluster[1].engine.store.zpages[Family.FOREIGN_PERSISTENT] == 0
+    assert cluster[1].engine.store.versions.zpages[Family.FOREIGN_PERSISTENT] == 0
     assert cluster[1].engine.statistics().foreign_purged_pages_total > PAGES // 2
 
 

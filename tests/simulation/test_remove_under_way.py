@@ -8,7 +8,7 @@ from trio.testing import MockClock
 from nodemanager.ids import NodeId
 from ramsterd.admin.node_commands import cordon_node, remove_node
 from ramsterd.admin.socket import CommandRefused
-from ramsterd.core.zbud import Family
+from ramsterd.core.family import Family
 from tests.simulation.checking_clients import finish, stage
 from tests.simulation.removal import held, remove
 
@@ -72,7 +72,7 @@ async def test_a_page_that_is_here_too_stays_until_the_node_is_gone(
     client.fill(1600)
     cluster.run(2)
     client.read_all()
-    assert cluster[0].engine.store.zpages[Family.OWN_CLEAN] > 0
+    assert cluster[0].engine.store.versions.zpages[Family.OWN_CLEAN] > 0
     members = cluster[2].peers.members
     remove_node(members, {"name": "node1"})
     inquiry = members.inquiries[NodeId(1)]

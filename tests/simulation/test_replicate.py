@@ -3,7 +3,7 @@
 from trio.testing import MockClock
 
 from nodemanager.states import NodeState
-from ramsterd.core.zbud import Family
+from ramsterd.core.family import Family
 from tests.simulation.checkers import held
 from tests.simulation.checking_clients import Client, finish
 from tests.simulation.cluster import MIB, Cluster
@@ -51,7 +51,7 @@ async def test_a_flush_waits_for_as_many_peers_as_there_are_copies(
     assert replications.answers == [True]
     assert len(held(cluster[0], cluster[1])) >= PAGES // 2
     assert held(cluster[0], cluster[1]) == held(cluster[0], cluster[2])
-    assert cluster[0].engine.store.zpages[Family.OWN_CLEAN] >= PAGES // 2
+    assert cluster[0].engine.store.versions.zpages[Family.OWN_CLEAN] >= PAGES // 2
     assert client.get(0).result is not None  # it is still here
     client.read_all()
     finish(cluster, client)
@@ -131,7 +131,7 @@ async def test_what_loses_its_copies_while_a_flush_waits_counts_again(
     cluster.link(0, 1)
     assert cluster.run_until(lambda: len(replications.answers) == 2, 5)
     assert replications.answers == [True, True]
-    assert not cluster[0].engine.store.zpages[Family.OWN_PERSISTENT]
+    assert not cluster[0].engine.store.versions.zpages[Family.OWN_PERSISTENT]
 
 
 async def test_copies_at_peers_that_are_down_do_not_count(seed: int, mock_clock: MockClock) -> None:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from ramsterd.core.codec import decode_page, zpage_bytes
 from ramsterd.core.page import CorruptPage, PoolId, PoolKind
+from ramsterd.core.size_classes import SLOT_SHIFT
 from ramsterd.core.store import Store
-from ramsterd.core.zbud import SLOT_SHIFT, BlockState
+from ramsterd.core.zbud import BlockState
 from tests.simulation.checkers import rows_of
 from tests.simulation.cluster import Cluster, Node
 from tests.simulation.pages import CACHE, OBJECT, Identity, identify
@@ -70,9 +71,9 @@ class World:
         """Yield each row of a pool whose bytes are here and undamaged, with what they are."""
         for row in rows_of(store, pool).values():
             if location := store.rows.location(row):
-                packed, offset = store.packed(row), store.zbud.offset(location)
+                packed, offset = store.rows.packed(row), store.zbud.offset(location)
                 zpage = bytes(store.zbud.arena[offset : offset + zpage_bytes(packed)])
-                identity = self._identify(packed, zpage, store.checksum(row))
+                identity = self._identify(packed, zpage, store.rows.checksum(row))
                 if identity is not None:
                     yield row, identity
 
@@ -144,7 +145,7 @@ class World:
                 if not row or not is_sure or is_here:
                     # A clean copy may go again before its owner hears which of its holders died.
                     continue
-                pool = store.pool_of(row)
+                pool = store.versions.pool_of(row)
                 asked, fewest = pool.copies, pool.fewest_copies
                 assert len(at) + self.destroyed[identity] >= fewest, (
                     f"page {index} of node {client.number} is at {sorted(at)} only, of {fewest} copies"

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ramsterd.core.page import PoolId
-from ramsterd.core.zbud import BLOCK_STRIDE_BYTES
+from ramsterd.core.size_classes import BLOCK_STRIDE_BYTES
 from ramsterd.frontends.pager.operations import Write
 
 # Sixteen of the largest blocks.

@@ -8,8 +8,7 @@ import enum
 
 from ramsterd.core.codec import decode_page
 from ramsterd.core.page import CorruptPage
-from ramsterd.core.rows import HOLDERS, QUARTERS_PER_ROW
-from ramsterd.core.store import Store
+from ramsterd.core.rows import Rows
 
 
 class Arrival(enum.Enum):
@@ -27,21 +26,19 @@ def judge_arrival(serial_now: int, serial_asked: int) -> Arrival:
     return Arrival.PUT_MEANWHILE if serial_now else Arrival.FLUSHED_MEANWHILE
 
 
-def serial_elsewhere(store: Store, row: int) -> int:
+def serial_elsewhere(rows: Rows, row: int) -> int:
     """Return the serial of a row that a peer holds too, else 0.
 
     A row that was freed may serve a foreign page with the same serial, which has no holder.
     """
-    if not store.rows.quarters[row * QUARTERS_PER_ROW + HOLDERS]:
-        return 0
-    return store.rows.serial(row)
+    return rows.serial(row) if rows.first_holder(row) else 0
 
 
-def verified(store: Store, row: int, code: int, zpage: memoryview) -> bytes | None:
+def verified(rows: Rows, row: int, code: int, zpage: memoryview) -> bytes | None:
     """Return the page if the zpage is what we once sent away."""
-    if code != store.packed(row):
+    if code != rows.packed(row):
         return None
     try:
-        return decode_page(code, zpage, store.checksum(row))
+        return decode_page(code, zpage, rows.checksum(row))
     except CorruptPage:
         return None

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from config.limits import IN_FLIGHT_MAX
-from ramsterd.core.rows import HOLDERS, NO_HOLDER, QUARTERS_PER_ROW, SERIAL, WORDS_PER_ROW
-from ramsterd.core.store import Store
+from ramsterd.core.rows import NO_HOLDER, Rows
 from ramsterd.remote.holders.holders import Holder, Holders
 from ramsterd.remote.limits.hedge_delay import HedgeDelay
 from ramsterd.remote.wire import PAGES_PER_FRAME_MAX
@@ -46,7 +45,7 @@ class Asking:
 
     def __init__(
         self,
-        store: Store,
+        rows: Rows,
         holders: Holders,
         *,
         in_flight_max: int,
@@ -56,13 +55,13 @@ class Asking:
         """Begin with nothing asked for.
 
         Args:
-            store: Whose rows say who holds what.
+            rows: Say who holds what.
             holders: The incarnations behind holder ids.
             in_flight_max: GET frames under way to one peer.
             is_reachable: Whether a holder can be asked now.
             wanted: The serials that somebody waits for, as they come and go.
         """
-        self._store = store
+        self._rows = rows
         self._holders = holders
         self._in_flight_max = in_flight_max
         self._is_reachable = is_reachable
@@ -89,20 +88,18 @@ class Asking:
 
         Neighbours come from the same holder, so that they share a frame.
         """
-        first = self._store.rows.quarters[row * QUARTERS_PER_ROW + HOLDERS]
-        second = self._store.rows.quarters[row * QUARTERS_PER_ROW + HOLDERS + 1]
-        if not second:  # one copy
+        rows = self._rows
+        if not rows.has_several_holders(row):
+            first = rows.first_holder(row)
             return NO_HOLDER if first == besides or self._holders[first].is_dead else first
         living = [
             holder
-            for holder in self._store.rows.holders(row)
+            for holder in rows.holders(row)
             if holder != besides and not self._holders[holder].is_dead
         ]
-        reachable = [holder for holder in living if self._is_reachable(self._holders[holder])]
-        prompt = [holder for holder in reachable if holder not in self._overdue]
-        among = prompt or reachable or living
-        serial = self._store.rows.words[row * WORDS_PER_ROW + SERIAL]
-        return among[(serial >> _SPREAD_SHIFT) % len(among)] if among else NO_HOLDER
+        linked = [holder for holder in living if self._is_reachable(self._holders[holder])]
+        among = [holder for holder in linked if holder not in self._overdue] or linked or living
+        return among[(rows.serial(row) >> _SPREAD_SHIFT) % len(among)] if among else NO_HOLDER
 
     def queue_elsewhere(self, holder: int, serial: int, row: int) -> bool:
         """Have what one holder does not give asked for at another that can be asked now; return whether there is one."""
@@ -199,7 +196,7 @@ class Asking:
             self._asked.setdefault(serial, []).append(request.holder)
         self._in_flight[request_id] = request
         # All pages of a block have the same holders, so the first speaks for nearly all.
-        if self._store.rows.quarters[request.rows[0] * QUARTERS_PER_ROW + HOLDERS + 1]:
+        if self._rows.has_several_holders(request.rows[0]):
             self._hedgeable[request_id] = None
 
     def __getitem__(self, request_id: int) -> FetchRequest:

@@ -20,12 +20,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from net.frame import Frame
-from ramsterd.core import traffic
 from ramsterd.core.codec import ZPAGE_BYTES_MASK
+from ramsterd.core.install import install
 from ramsterd.core.page import PoolKind
-from ramsterd.core.rows import SERIAL, WORDS_PER_ROW
 from ramsterd.core.store import RunOfPages, Store
-from ramsterd.core.zbud import SLOT_SHIFT
 from ramsterd.remote.fetch.arrival import Arrival, judge_arrival, serial_elsewhere, verified
 from ramsterd.remote.fetch.asking import Asking, FetchRequest
 from ramsterd.remote.fetch.pending import GetOutcome, PendingGet, PendingGets, Waiter
@@ -77,7 +75,7 @@ class Fetches:
         self._on_bad_holder = on_bad_holder
         self._gets = PendingGets()
         self._asking = Asking(
-            store,
+            store.rows,
             holders,
             in_flight_max=in_flight_max,
             is_reachable=is_reachable,
@@ -120,12 +118,12 @@ class Fetches:
         if not holder:
             self._lose(pending, row)
             return
-        serial = self._store.rows.words[row * WORDS_PER_ROW + SERIAL]
+        serial = self._store.rows.serial(row)
         if self._gets.want(serial, pending, position):
             self._asking.queue(holder, serial, row)
 
     def _lose(self, pending: PendingGet, row: int) -> None:
-        if self._store.lose(row):
+        if self._store.versions.lose(row):
             self._gets.finish(pending, GetOutcome.LOST)
         else:
             self._gets.missed += 1
@@ -184,8 +182,8 @@ class Fetches:
             self._look_up_again(self._gets.take(serial))
 
     def _ask_elsewhere(self, holder: int, serial: int, row: int) -> bool:
-        """Have what one holder does not give looked up anew, or asked for at another, if one can be asked now."""
-        if serial_elsewhere(self._store, row) != serial:
+        """Have what one holder does not give looked up anew, or asked for at another that is linked, if it can be."""
+        if serial_elsewhere(self._store.rows, row) != serial:
             self._look_up_again(self._gets.take(serial))
             return True
         return self._asking.queue_elsewhere(holder, serial, row)
@@ -204,7 +202,7 @@ class Fetches:
         for serial, row, code in zip(request.serials, request.rows, packed, strict=True):
             end = start + (code & ZPAGE_BYTES_MASK)
             if waiters := self._gets.take(serial):
-                arrival = judge_arrival(serial_elsewhere(self._store, row), serial)
+                arrival = judge_arrival(serial_elsewhere(self._store.rows, row), serial)
                 if arrival is Arrival.INSTALL:
                     zpage = frame.body[start:end]
                     self._on_page(request.holder, row, code, zpage, waiters, now)
@@ -223,14 +221,14 @@ class Fetches:
         now: float,
     ) -> None:
         store = self._store
-        page = verified(store, row, code, zpage)
+        page = verified(store.rows, row, code, zpage)
         if page is None:
             kind = BadCopy.DAMAGED if code else BadCopy.MISSING
             self.on_bad_copy(holder, row, kind, now, waiters)
             return
         self._fetched += 1
         self._fetched_zpage_bytes += len(zpage)
-        if not store.rows.location(row) and traffic.install(store, row, zpage):
+        if not store.rows.location(row) and install(store.room, row, zpage):
             self._installed += 1
         for pending, position in waiters:
             self._gets.deliver(pending, position, page)
@@ -240,20 +238,20 @@ class Fetches:
     ) -> None:
         """The holder does not have the page, or not intact.  Another may; else it is lost, or a miss if ephemeral."""
         store, rows, serial = self._store, self._store.rows, self._store.rows.serial(row)
-        is_persistent = store.kind_of(row) is PoolKind.PERSISTENT
+        is_persistent = store.versions.kind_of(row) is PoolKind.PERSISTENT
         self._corrupt += kind is BadCopy.DAMAGED
         if is_persistent or kind is BadCopy.DAMAGED:  # an ephemeral page may be dropped
             self._on_bad_holder(holder, kind, now)
-        if location := rows.location(row):
+        if block := store.versions.block_of(row):
             # It is here too: that copy is the one that counts from now on.
-            store.adopt_block(location >> SLOT_SHIFT)
+            store.room.adopt_block(block)
             self._look_up_again(list(waiters))
             return
         others = [each for each in rows.holders(row) if each != holder]
         if others:
             if len(others) < len(rows.holders(row)):
                 rows.remove_holder(row, holder)
-                store.owe(holder, serial)
+                store.versions.owe(holder, serial)
                 self._on_thinned(row)
             if not waiters:
                 return
@@ -266,7 +264,7 @@ class Fetches:
 
     def _lose_for(self, waiters: Sequence[Waiter], row: int) -> None:
         """The last copy of a page is gone: a loss, or a miss if it is ephemeral."""
-        is_persistent = self._store.lose(row)
+        is_persistent = self._store.versions.lose(row)
         self._gets.missed += not is_persistent
         for pending, position in waiters:
             if is_persistent:

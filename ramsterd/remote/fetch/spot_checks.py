@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from net.frame import Frame
-from ramsterd.core.rows import FIRST_ROW
-from ramsterd.core.store import Store
+from ramsterd.core.rows import Rows
 from ramsterd.remote.fetch.arrival import verified
 from ramsterd.remote.fetch.asking import FetchRequest
 from ramsterd.remote.holders.holders import Holder
@@ -37,14 +36,14 @@ class SpotChecks:
 
     def __init__(
         self,
-        store: Store,
+        rows: Rows,
         trust: Trust,
         *,
         rng: random.Random,
         on_bad_copy: Callable[[int, int, BadCopy, float], None],
     ) -> None:
         """Begin with nothing to check; `on_bad_copy` is told holder id, row, kind and time."""
-        self._store = store
+        self._rows = rows
         self._trust = trust
         self._rng = rng
         self._on_bad_copy = on_bad_copy
@@ -100,8 +99,7 @@ class SpotChecks:
         return request_id in self._under_way
 
     def _is_held(self, holder: Holder, row: int, serial: int) -> bool:
-        rows = self._store.rows
-        return row >= FIRST_ROW and rows.serial(row) == serial and holder.id in rows.holders(row)
+        return self._rows.is_held_by(row, serial, holder.id)
 
     # How it ends.
 
@@ -117,7 +115,7 @@ class SpotChecks:
         if holder.is_dead or not self._is_held(holder, row, serial):
             return  # put again or flushed on the way: another page is asked for
         self._judged += 1
-        if verified(self._store, row, code, frame.body) is not None:
+        if verified(self._rows, row, code, frame.body) is not None:
             self._samples.pop(holder.id, None)
             self._trust.on_proof(holder.node, now)
         else:

@@ -17,12 +17,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from nodemanager.ids import Incarnation, NodeId
-from ramsterd.core import extents, traffic
+from ramsterd.core import extents
+from ramsterd.core.family import Family
+from ramsterd.core.foreign_pages import get_zpages, put_zpages
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.pools import PoolsExhausted
 from ramsterd.core.slices import Steps
 from ramsterd.core.store import Store
-from ramsterd.core.zbud import Family
 from ramsterd.remote.hold.foreign_flushes import ForeignFlushes
 from ramsterd.remote.wire import PutPages, PutResult
 
@@ -93,7 +94,7 @@ class ForeignPages:
     @property
     def zpage_bytes(self) -> int:
         """Bytes of foreign zpages here."""
-        zbytes = self._store.zpage_bytes
+        zbytes = self._store.versions.zpage_bytes
         return zbytes[Family.FOREIGN_PERSISTENT] + zbytes[Family.FOREIGN_EPHEMERAL]
 
     def room_for(self, node: NodeId) -> int:
@@ -105,9 +106,9 @@ class ForeignPages:
 
     def room_bytes(self, kind: PoolKind = PoolKind.PERSISTENT) -> int:
         """Return how many bytes of foreign zpages of a kind would be accepted now, as far as all together may."""
-        if self.is_closed or self._store.tables.is_above(self._bytes_fraction_max):
+        if self.is_closed or self._store.versions.tables.is_above(self._bytes_fraction_max):
             return 0
-        zbytes = self._store.zpage_bytes
+        zbytes = self._store.versions.zpage_bytes
         below_watermark, below_quota = self._free_bytes()
         # Foreign ephemeral pages give way to any foreign page, clean copies to persistent ones: that is free.
         below_watermark += zbytes[Family.FOREIGN_EPHEMERAL]
@@ -120,13 +121,13 @@ class ForeignPages:
         """Return what is free below the low watermark, and below the quota, when nothing is dropped."""
         store = self._store
         budget = store.zbud.budget_bytes
-        below_watermark = int(budget * store.limits.low_watermark) - store.zbud.used_bytes
+        below_watermark = int(budget * store.room.limits.low_watermark) - store.zbud.used_bytes
         return below_watermark, int(budget * self._bytes_fraction_max) - self.zpage_bytes
 
     def over_quota_bytes(self) -> int:
         """Return how many bytes of persistent zpages are here beyond what all together may use; the budget may have shrunk."""
         quota_bytes = int(self._store.zbud.budget_bytes * self._bytes_fraction_max)
-        return max(0, self._store.zpage_bytes[Family.FOREIGN_PERSISTENT] - quota_bytes)
+        return max(0, self._store.versions.zpage_bytes[Family.FOREIGN_PERSISTENT] - quota_bytes)
 
     def owners(self) -> list[NodeId]:
         """Return who has pages here, or had some."""
@@ -140,7 +141,7 @@ class ForeignPages:
             and displaced < DISPLACED_BLOCKS_MAX
             and (block := zbud.oldest(Family.FOREIGN_EPHEMERAL)) is not None
         ):
-            self._store.evict_block(block)
+            self._store.room.evict_block(block)
             displaced += 1
         return displaced < DISPLACED_BLOCKS_MAX
 
@@ -184,8 +185,8 @@ class ForeignPages:
             owner.refused_pages_total += count
             return bytes([PutResult.NOT_ACCEPTING]) * count
         pool = owner.pools[put.kind]
-        stored = traffic.put_zpages(
-            self._store, pool, put.serials, put.checksums, put.packed, put.body
+        stored = put_zpages(
+            self._store.room, pool, put.serials, put.checksums, put.packed, put.body
         )
         owner.flushes.on_put(put.serials[:stored])
         owner.put_pages_total += stored
@@ -198,11 +199,11 @@ class ForeignPages:
         if owner is None:
             return [0] * len(serials), b""
         owner.get_pages_total += len(serials)
-        packed, pieces = traffic.get_zpages(self._store, owner.pools[PoolKind.PERSISTENT], serials)
+        packed, pieces = get_zpages(self._store.versions, owner.pools[PoolKind.PERSISTENT], serials)
         if 0 not in packed:
             return packed, b"".join(pieces)
-        others, other_pieces = traffic.get_zpages(
-            self._store, owner.pools[PoolKind.EPHEMERAL], serials
+        others, other_pieces = get_zpages(
+            self._store.versions, owner.pools[PoolKind.EPHEMERAL], serials
         )
         first, second = iter(pieces), iter(other_pieces)
         merged = [

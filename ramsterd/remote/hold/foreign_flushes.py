@@ -17,11 +17,11 @@ from typing import Final
 
 from net.errors import RemoteProtocolError
 from ramsterd.core import extents
+from ramsterd.core.foreign_pages import FOREIGN_OBJECT
 from ramsterd.core.page import PoolId
 from ramsterd.core.slices import Steps
 from ramsterd.core.store import Store
 from ramsterd.core.table import LEAF_PAGES
-from ramsterd.core.traffic import FOREIGN_OBJECT
 
 # Ranges that may wait, 16 bytes each, and more if the owner has more pages here: each range that an owner has a
 # reason to name was put once.

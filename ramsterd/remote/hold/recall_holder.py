@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from nodemanager.ids import NodeId
+from ramsterd.core.family import Family
 from ramsterd.core.store import Store
-from ramsterd.core.zbud import Family
 from ramsterd.remote.hold.foreign import ForeignPages
 
 # Ticks (STATUS_SECONDS) without progress after which memory counts as stuck, and between bounds that were met and
@@ -100,12 +100,12 @@ class HolderRecall:
         self._bounds = {}
 
     def _over_watermark_bytes(self) -> int:
-        zbud, limits = self._store.zbud, self._store.limits
+        zbud, limits = self._store.zbud, self._store.room.limits
         return zbud.used_bytes - int(limits.low_watermark * zbud.budget_bytes)
 
     def _lower(self, over_bytes: int) -> dict[NodeId, int]:
         """Return bounds that free so many bytes, each owner giving the same part of its pages; empty: none are needed."""
-        zpage_bytes = self._store.zpage_bytes[Family.FOREIGN_PERSISTENT]
+        zpage_bytes = self._store.versions.zpage_bytes[Family.FOREIGN_PERSISTENT]
         if over_bytes <= 0 or not zpage_bytes:
             return {}
         kept = max(0.0, 1 - over_bytes * SLACK / zpage_bytes)

@@ -9,7 +9,7 @@ until a sweep has freed one, and no other node is the worse for it.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from config.limits import NODE_NUMBER_MAX
@@ -33,8 +33,20 @@ class Holder:
     is_unswept: bool = False
     # Whether it lives, and says that it holds none of the pages that it stored.
     is_disowning: bool = False
-    # Pages of ours that it keeps, flushes under way not counted.
-    pages: int = 0
+    _pages: int = field(default=0, init=False)
+
+    @property
+    def pages(self) -> int:
+        """How many pages of ours it keeps; those that it is owed a flush for, or was sent one, are not counted."""
+        return self._pages
+
+    def on_pages_kept(self, pages: int) -> None:
+        """It keeps so many pages more."""
+        self._pages += pages
+
+    def on_pages_gone(self, pages: int) -> None:
+        """It keeps so many pages less: it never had them, or is to drop them."""
+        self._pages -= pages
 
 
 class Holders:

@@ -7,8 +7,9 @@ than there are, nothing is lost, and what has too few copies is found.
 from collections.abc import Callable
 from typing import Final
 
-from ramsterd.core import traffic
-from ramsterd.core.store import Store
+from ramsterd.core.copies import Copies
+from ramsterd.core.room import Room
+from ramsterd.core.row_sweep import find_held_by, lose_held_by
 from ramsterd.remote.holders.holders import Holder, Holders
 
 # Rows looked at in one slice, pages that are adopted or lost in it (some 8 ms), and the pause after it.
@@ -22,7 +23,8 @@ class RowSweeps:
 
     def __init__(
         self,
-        store: Store,
+        room: Room,
+        copies: Copies,
         holders: Holders,
         *,
         on_thinned: Callable[[int], None],
@@ -31,12 +33,13 @@ class RowSweeps:
         """Begin with none.
 
         Args:
-            store: Whose rows these are.
+            room: Whose rows these are.
+            copies: Told of holders that can be forgotten.
             holders: All incarnations, of which those that are over are forgotten.
             on_thinned: Called with each row that may have too few copies.
             on_forgotten: Called at the end for an incarnation that is over: how many persistent pages it had, and the time.
         """
-        self._store = store
+        self._room, self._copies = room, copies
         self._holders = holders
         self._on_thinned = on_thinned
         self._on_forgotten = on_forgotten
@@ -88,12 +91,10 @@ class RowSweeps:
 
     def _sweep(self, holder: Holder, row: int, now: float) -> None:
         if holder.is_dead:
-            swept = traffic.lose_held_by(
-                self._store, holder.id, row, SWEEP_ROWS, pages_max=SWEEP_PAGES
-            )
+            swept = lose_held_by(self._room, holder.id, row, SWEEP_ROWS, pages_max=SWEEP_PAGES)
             self._found[holder.id] = self._found.get(holder.id, 0) + swept.persistent
         else:
-            swept = traffic.find_held_by(self._store, holder.id, row, SWEEP_ROWS)
+            swept = find_held_by(self._room.versions, holder.id, row, SWEEP_ROWS)
         for thinned in swept.thinned:
             self._on_thinned(thinned)
         if swept.next_row:
@@ -103,5 +104,5 @@ class RowSweeps:
         self._to_finish.discard(holder.id)
         if holder.is_dead:
             self._holders.forget(holder)
-            self._store.unreachable_holders.discard(holder.id)
+            self._copies.unreachable_holders.discard(holder.id)
             self._on_forgotten(holder, self._found.pop(holder.id, 0), now)

@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from nodemanager.ids import NodeId
-from ramsterd.core import traffic
 from ramsterd.core.page import PoolKind
-from ramsterd.core.store import Store
-from ramsterd.core.zbud import SLOT_SHIFT, Family
+from ramsterd.core.room import Room
+from ramsterd.core.row_sweep import rows_held_by
 from ramsterd.remote.holders.holders import Holder, Holders
 
 # Rows looked at in one slice: of those that peers hold each is judged, some 10 ms at most; and the pause after it.
@@ -47,7 +46,7 @@ class LastCopies:
 
     def __init__(
         self,
-        store: Store,
+        room: Room,
         holders: Holders,
         *,
         local: NodeId,
@@ -57,13 +56,13 @@ class LastCopies:
         """Begin with nobody asked about.
 
         Args:
-            store: Whose pages these are.
+            room: Whose pages these are.
             holders: Who may have them.
             local: This node.
             is_reachable: Whether a holder can be asked for pages now.
             has_put_to: Whether persistent pages are on their way to a node.
         """
-        self._store = store
+        self._room, self._versions = room, room.versions
         self._holders = holders
         self._local = local
         self._is_reachable = is_reachable
@@ -107,11 +106,11 @@ class LastCopies:
             for each in self._holders
             if not each.is_dead and node in {each.node, self._local}
         ]
-        end = min(count.row + rows_max, self._store.rows.high)
+        end = min(count.row + rows_max, self._versions.rows.high)
         if asked:
-            rows = traffic.rows_held_by(self._store, asked, count.row, end)
+            rows = rows_held_by(self._versions, asked, count.row, end)
             count.last_copies += sum(self._is_last(row, node) for row in rows)
-        if asked and end < self._store.rows.high:
+        if asked and end < self._versions.rows.high:
             count.row = end
             return None
         if node != self._local and self._has_put_to(node):
@@ -126,12 +125,12 @@ class LastCopies:
         self._counts[node] = _Count()
 
     def _is_last(self, row: int, node: NodeId) -> bool:
-        store = self._store
-        if store.kind_of(row) is PoolKind.EPHEMERAL:
+        versions = self._versions
+        if versions.kind_of(row) is PoolKind.EPHEMERAL:
             return False
         if node == self._local:
-            return not store.rows.location(row)
-        others = (self._holders[holder] for holder in store.rows.holders(row))
+            return not versions.rows.location(row)
+        others = (self._holders[holder] for holder in versions.rows.holders(row))
         if any(
             each.node != node and each.node not in self._asked_at and self._is_reachable(each)
             for each in others
@@ -141,8 +140,5 @@ class LastCopies:
 
     def _is_kept(self, row: int) -> bool:
         """Whether a page is here to stay: a clean copy of what nobody else has is made ours alone, or it may be dropped."""
-        store = self._store
-        block = store.rows.location(row) >> SLOT_SHIFT
-        if block and store.zbud.family_of_block[block] == Family.OWN_CLEAN:
-            store.adopt_block(block)
-        return store.rows.location(row) != 0
+        self._room.adopt_clean(row)
+        return self._versions.rows.location(row) != 0

@@ -8,12 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from ramsterd.core.codec import ZPAGE_BYTES_MASK
+from ramsterd.core.family import Family
 from ramsterd.core.page import PAGE_BYTES, PoolId
-from ramsterd.core.rows import FIRST_ROW
 from ramsterd.core.store import RunOfPages, Store
-from ramsterd.core.table import LEAF_PAGES, LEAF_SHIFT
-from ramsterd.core.zbud import SLOT_SHIFT, Family
+from ramsterd.core.table import LEAF_PAGES
 from ramsterd.remote.fetch.fetch import Fetches
 from ramsterd.remote.fetch.pending import PendingGet
 
@@ -63,19 +61,19 @@ class LeafFetch:
 
         No more of them than `bytes_max` bytes of zpages: what finds no room would be fetched in vain.
         """
-        store, first = self._store, leaf << LEAF_SHIFT
+        store = self._store
         if not store.table.is_leaf_used(leaf):
             return NOTHING
-        page_object, index = store.table.handle(first)
+        page_object, index = store.table.first_of_leaf(leaf)
         if store.pools[page_object.pool].family is not Family.OWN_PERSISTENT:
             return NOTHING
         elsewhere, zpage_bytes, is_cut = [], 0, False
-        for position, row in enumerate(store.table.entries[first : first + LEAF_PAGES].tolist()):
-            if row < FIRST_ROW or store.rows.location(row) or not is_wanted(row):
+        for position, row in store.table.rows_of_leaf(leaf):
+            if store.rows.location(row) or not is_wanted(row):
                 continue
             if self._fetches.is_wanted(store.rows.serial(row)):
                 continue
-            zbytes = store.packed(row) & ZPAGE_BYTES_MASK
+            zbytes = store.versions.zbytes(row)
             if zpage_bytes + zbytes > bytes_max:
                 is_cut = True
                 break
@@ -113,12 +111,5 @@ class LeafFetch:
         page_object = store.pools[pending.pool].find_object(pending.object_id)
         if page_object is None:
             return 0
-        address, _ = store.table.find(page_object, pending.index, LEAF_PAGES)
-        rows = store.table.entries[address : address + LEAF_PAGES].tolist() if address else ()
-        return sum(self._adopt(row) for row in rows if row >= FIRST_ROW and is_wanted(row))
-
-    def _adopt(self, row: int) -> int:
-        store, block = self._store, self._store.rows.location(row) >> SLOT_SHIFT
-        if not block or store.zbud.family_of_block[block] != Family.OWN_CLEAN:
-            return 0
-        return store.adopt_block(block)
+        rows = store.table.rows_of_leaf(store.table.leaf_at(page_object, pending.index))
+        return sum(store.room.adopt_clean(row) for _, row in rows if is_wanted(row))

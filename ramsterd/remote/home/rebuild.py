@@ -20,9 +20,7 @@ from typing import Final
 from nodemanager.ids import NodeId
 from ramsterd.core.codec import PACKED_FILL
 from ramsterd.core.page import PoolKind
-from ramsterd.core.rows import ADDRESS, HALVES_PER_ROW
 from ramsterd.core.store import Store
-from ramsterd.core.table import LEAF_SHIFT
 from ramsterd.remote.fetch.pending import PendingGet
 from ramsterd.remote.home.leaf_fetch import LEAVES_ASKED_MAX, ROWS_JUDGED_MAX, LeafFetch
 from ramsterd.remote.home.surroundings import Surroundings
@@ -80,11 +78,11 @@ class Rebuilder:
     def is_at_risk(self, row: int) -> bool:
         """Whether a page that is only at peers has fewer copies that can be reached than its pool wants."""
         rows = self._store.rows
-        if not rows.serial(row) or rows.location(row) or self._store.packed(row) == PACKED_FILL:
+        if not rows.serial(row) or rows.location(row) or rows.packed(row) == PACKED_FILL:
             return False
-        if not rows.holders(row):
+        if not rows.first_holder(row):
             return False
-        pool = self._store.pool_of(row)
+        pool = self._store.versions.pool_of(row)
         return (
             pool.kind is PoolKind.PERSISTENT
             and self._surroundings.reachable_holders(row) < pool.copies
@@ -97,7 +95,10 @@ class Rebuilder:
         """Whether a page can come home, and leave again for more peers than have it: those that have it have its room."""
         nodes = self._surroundings.holder_nodes(row)
         new = sum(node not in nodes for node in takers)
-        return bool(nodes and new) and len(nodes) + new >= self._store.pool_of(row).fewest_copies
+        return (
+            bool(nodes and new)
+            and len(nodes) + new >= self._store.versions.pool_of(row).fewest_copies
+        )
 
     def on_tick(self, now: float) -> None:
         """Judge some rows, and bring some pages home."""
@@ -117,7 +118,7 @@ class Rebuilder:
 
     def _bring_home(self, now: float) -> None:
         takers = self._surroundings.room(now)
-        room_bytes = self._leaf_fetch.room_bytes(self._store.limits.high_watermark)
+        room_bytes = self._leaf_fetch.room_bytes(self._store.room.limits.high_watermark)
         room_bytes = min(room_bytes, sum(takers.values()))
         # Rows of a leaf stand side by side in the queue, and one of them asks for all.
         asked: set[int] = set()
@@ -128,7 +129,7 @@ class Rebuilder:
                 self._has_settled = True
                 continue
             self.note(row)  # at risk until it is here
-            leaf = self._store.rows.halves[row * HALVES_PER_ROW + ADDRESS] >> LEAF_SHIFT
+            leaf = self._store.versions.leaf_of(row)
             if leaf in asked or len(asked) == LEAVES_ASKED_MAX:
                 continue
             may_leave_again = self._gains_copy(row, takers)
@@ -150,7 +151,7 @@ class Rebuilder:
         return True
 
     def _lacks_copies(self, row: int) -> bool:
-        return self._surroundings.reachable_holders(row) < self._store.pool_of(row).copies
+        return self._surroundings.reachable_holders(row) < self._store.versions.pool_of(row).copies
 
     def statistics(self, pages_unswept: int) -> RebuildStatistics:
         """Return a snapshot; `pages_unswept` are at holders that were lost, and not looked at one by one yet."""

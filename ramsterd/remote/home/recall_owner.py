@@ -11,12 +11,9 @@ peers to leave for again a page comes only where there is plenty: else what is w
 from dataclasses import dataclass
 from typing import Final
 
-from ramsterd.core import traffic
 from ramsterd.core.page import PoolKind
-from ramsterd.core.rows import ADDRESS, HALVES_PER_ROW
+from ramsterd.core.row_sweep import rows_held_by
 from ramsterd.core.store import Store
-from ramsterd.core.table import LEAF_SHIFT
-from ramsterd.core.zbud import SLOT_SHIFT, Family
 from ramsterd.remote.fetch.pending import PendingGet
 from ramsterd.remote.holders.holders import Holder
 from ramsterd.remote.home.leaf_fetch import (
@@ -105,10 +102,10 @@ class OwnerRecall:
             self._has_found = False
         self._asked.clear()
         self._placeable = self._surroundings.placeable_nodes()
-        limits = self._store.limits
+        limits = self._store.room.limits
         self._room_bytes = self._leaf_fetch.room_bytes(limits.high_watermark)
         self._room_to_stay_bytes = self._leaf_fetch.room_bytes(STAY_BELOW * limits.low_watermark)
-        rows = traffic.rows_held_by(self._store, set(self._over), first, end)
+        rows = rows_held_by(self._store.versions, set(self._over), first, end)
         for judged, row in enumerate(rows):
             is_enough = judged == ROWS_JUDGED_MAX or len(self._asked) == LEAVES_ASKED_MAX
             if is_enough or max(self._over.values()) <= 0 or not self._page_rate.pages:
@@ -128,28 +125,23 @@ class OwnerRecall:
     def _take(self, row: int, now: float) -> int:
         """Adopt, give up or fetch one page, and what comes with it; return how many pages."""
         store = self._store
-        if store.kind_of(row) is PoolKind.EPHEMERAL:
-            store.lose(row)  # not worth the way
+        if store.versions.kind_of(row) is PoolKind.EPHEMERAL:
+            store.versions.lose(row)  # not worth the way
             return 1
-        if location := store.rows.location(row):
-            return self._adopt(location >> SLOT_SHIFT)
+        if store.rows.location(row):
+            adopted = store.room.adopt_clean(row)  # 0: it was adopted a moment ago
+            self._returned += adopted
+            return adopted
         reachable = self._surroundings.reachable_holders(row)
         if self._give_up_copy(row, reachable):
             return 1
         return self._fetch(row, now) if reachable and self._leaf_fetch.may_fetch else 0
 
-    def _adopt(self, block: int) -> int:
-        if self._store.zbud.family_of_block[block] != Family.OWN_CLEAN:
-            return 0  # adopted a moment ago
-        adopted = self._store.adopt_block(block)
-        self._returned += adopted
-        return adopted
-
     def _fetch(self, row: int, now: float) -> int:
-        leaf = self._store.rows.halves[row * HALVES_PER_ROW + ADDRESS] >> LEAF_SHIFT
+        leaf = self._store.versions.leaf_of(row)
         if leaf in self._asked:
             return 0
-        may_leave_again = self._placeable >= self._store.pool_of(row).copies
+        may_leave_again = self._placeable >= self._store.versions.pool_of(row).copies
         room_bytes = self._room_bytes if may_leave_again else self._room_to_stay_bytes
         if room_bytes > 0:
             self._asked.add(leaf)
@@ -165,11 +157,11 @@ class OwnerRecall:
     def _give_up_copy(self, row: int, reachable: int) -> bool:
         """Forget a copy that is more than the pool wants: it may want fewer than it did."""
         store = self._store
-        if reachable <= store.pool_of(row).copies:
+        if reachable <= store.versions.pool_of(row).copies:
             return False
         recalling = next(each for each in store.rows.holders(row) if each in self._bounds)
         store.rows.remove_holder(row, recalling)
-        store.owe(recalling, store.rows.serial(row))
+        store.versions.owe(recalling, store.rows.serial(row))
         self._returned += 1
         return True
 

@@ -17,7 +17,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from ramsterd.core import traffic
 from ramsterd.core.store import Store
 from ramsterd.remote.fetch.pending import PendingGet
 from ramsterd.remote.home.leaf_fetch import LeafFetch
@@ -93,7 +92,7 @@ class Repatriator:
         self._eager_rate.on_tick(now)
         if (
             left_total != self._left_total
-            or self._store.is_above(self._watermark)
+            or self._store.room.is_above(self._watermark)
             or self._busy_at is None
         ):
             self._busy_at, self._left_total = now, left_total
@@ -120,16 +119,14 @@ class Repatriator:
         )
 
     def _room_bytes(self) -> int:
-        low = self._store.limits.low_watermark
+        low = self._store.room.limits.low_watermark
         return self._leaf_fetch.room_bytes(low if self._is_eager else self._watermark)
 
     def _bring_home(self, page_rate: PageRate, now: float) -> None:
         before = page_rate.pages
         # A page of a clean block is here already: to adopt it moves no byte, and takes no room.
         while (
-            not self._is_eager
-            and page_rate.pages
-            and (adopted := traffic.adopt_oldest(self._store))
+            not self._is_eager and page_rate.pages and (adopted := self._store.room.adopt_oldest())
         ):
             self._repatriated += adopted
             page_rate.spend(adopted)
@@ -138,7 +135,7 @@ class Repatriator:
 
     def _fetch(self, page_rate: PageRate, now: float) -> None:
         room_bytes = self._room_bytes()
-        leaves_count = len(self._store.table.leaf_used)
+        leaves_count = self._store.table.leaves_count
         for _ in range(min(LEAVES_LOOKED_AT_MAX, leaves_count - 1)):
             if not page_rate.pages or room_bytes <= 0 or not self._leaf_fetch.may_fetch:
                 return

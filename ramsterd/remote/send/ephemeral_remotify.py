@@ -25,17 +25,14 @@ from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from typing import Final
 
 from nodemanager.ids import NodeId
 from nodemanager.placement import Candidate, choose_holders
-from ramsterd.core import traffic
+from ramsterd.core.family import Family
+from ramsterd.core.leaving import Leaving, begin_leaving, end_leaving
 from ramsterd.core.page import PoolKind
-from ramsterd.core.rows import FIRST_ROW, HOLDERS, QUARTERS_PER_ROW
 from ramsterd.core.store import Store
-from ramsterd.core.traffic import Leaving
-from ramsterd.core.zbud import Family
 from ramsterd.remote.holders.holders import Holder, Holders
 from ramsterd.remote.limits.refusal_backoff import RefusalBackoff
 from ramsterd.remote.send.candidates import Candidates
@@ -146,10 +143,10 @@ class EphemeralRemotifier:
                 pages > PAGES_PER_FRAME_MAX or block_bytes > bytes_max or not self._must_shrink()
             ):
                 break
-            leaving = traffic.begin_leaving(self._store, block)
-            overtaken = traffic.end_leaving(self._store, leaving, holder.id)
+            leaving = begin_leaving(self._store.versions, block)
+            overtaken = end_leaving(self._store.versions, leaving, holder.id)
             assert not overtaken, "nothing came in between"
-            holder.pages += len(leaving.rows)
+            holder.on_pages_kept(len(leaving.rows))
             taken.append(leaving)
         return taken
 
@@ -203,8 +200,8 @@ class EphemeralRemotifier:
             if outcome != PutResult.STORED and self._is_current(put.holder, row, serial):
                 # It never had the page, so it is not owed a flush.
                 self._store.rows.remove_holder(row, put.holder.id)
-                self._store.lose(row)
-                put.holder.pages -= 1
+                self._store.versions.lose(row)
+                put.holder.on_pages_gone(1)
         if stored:
             self._remember(put.holder, rows, serials)
 
@@ -224,9 +221,7 @@ class EphemeralRemotifier:
 
     def _is_current(self, holder: Holder, row: int, serial: int) -> bool:
         """Whether a row still has the page that this holder was sent.  A foreign page has no holder."""
-        rows = self._store.rows
-        first = rows.quarters[row * QUARTERS_PER_ROW + HOLDERS]
-        return first == holder.id and rows.serial(row) == serial
+        return self._store.rows.is_held_by(row, serial, holder.id)
 
     # What holders drop.
 
@@ -250,7 +245,7 @@ class EphemeralRemotifier:
 
     def spare_tables(self) -> None:
         """When rows or memory for tables run short, forget the oldest pages at peers: anything new is worth more."""
-        rows, tables = self._store.rows, self._store.tables
+        rows, tables = self._store.rows, self._store.versions.tables
         short = rows.used + rows.rows_max // RESERVE_DIVISOR - rows.rows_max
         if not tables.has_spare(RESERVE_DIVISOR):
             short = max(short, FORGOTTEN_FOR_TABLES)
@@ -267,7 +262,7 @@ class EphemeralRemotifier:
             judged += len(frame)
             for row, serial in frame:
                 if self._is_current(holder, row, serial):
-                    self._store.lose(row)
+                    self._store.versions.lose(row)
                     forgotten += 1
         self._forgotten += forgotten
         self._store.work["forget"] += judged + forgotten
@@ -305,10 +300,9 @@ class EphemeralRemotifier:
         for put in self._in_flight.values():
             known.update(put.shipment.serials)
         store = self._store
-        spans = store.rows.live_spans(FIRST_ROW, store.rows.high)
-        for row in chain.from_iterable(range(*span) for span in spans):
-            holders = store.rows.holders(row) if store.rows.serial(row) else []
-            if not holders or self._holders[holders[0]].is_dead or store.rows.location(row):
+        for row in store.rows.live():
+            first = store.rows.first_holder(row)
+            if not first or self._holders[first].is_dead or store.rows.location(row):
                 continue
-            if store.kind_of(row) is PoolKind.EPHEMERAL:
+            if store.versions.kind_of(row) is PoolKind.EPHEMERAL:
                 assert store.rows.serial(row) in known, "a page at a peer that is never forgotten"

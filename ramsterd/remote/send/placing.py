@@ -12,8 +12,9 @@ from typing import Final
 from nodemanager.ids import NodeId
 from nodemanager.placement import Candidate, choose_holders
 from nodemanager.states import may_place
+from ramsterd.core.family import Family
+from ramsterd.core.size_classes import BLOCK_STRIDE_BYTES
 from ramsterd.core.store import Store
-from ramsterd.core.zbud import BLOCK_STRIDE_BYTES, Family
 from ramsterd.remote.limits.refusal_backoff import RefusalBackoff
 from ramsterd.remote.send.candidates import Candidates
 from ramsterd.remote.send.degrade import Degrade
@@ -130,8 +131,8 @@ class Placing:
         """
         store = self._store
         rows, block_bytes = store.zbud.rows(block), store.zbud.block_bytes(block)
-        copies = store.copies_of(rows)
-        fewest = copies if is_kept else store.fewest_copies_of(rows)
+        copies = store.copies.wanted_by(rows)
+        fewest = copies if is_kept else store.copies.fewest_wanted_by(rows)
         answering = self.answering(in_flight, silent)
         able = sum(each.has_room(block_bytes, now=now) for each in answering)
         wanted = self._degrade.copies_now(copies, fewest, able, now)
@@ -169,7 +170,7 @@ class Placing:
             return
         for _ in range(PASSED_OVER_MAX):
             block = zbud.oldest(Family.OWN_PERSISTENT)
-            if block is None or store.fewest_copies_of(zbud.rows(block)) <= able:
+            if block is None or store.copies.fewest_wanted_by(zbud.rows(block)) <= able:
                 return
             zbud.make_newest(block)
 
@@ -186,7 +187,7 @@ class Placing:
     def look(self, now: float, *, in_flight: Collection[Put], silent: set[NodeId]) -> None:
         """Note, at every tick, how many peers have room: a shortage begins when it does, and not when a page must leave."""
         self._degrade.look(len(self.room(now, in_flight=in_flight, silent=silent)), now)
-        self._store.copies_attainable = self._degrade.attainable(now)
+        self._store.copies.attainable = self._degrade.attainable(now)
 
     # What waits.
 

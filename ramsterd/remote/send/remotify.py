@@ -29,12 +29,11 @@ from typing import Final
 
 from nodemanager.ids import NodeId
 from nodemanager.table import NodeTable, PeerStatus
-from ramsterd.core import traffic
+from ramsterd.core.family import Family
+from ramsterd.core.leaving import Leaving, begin_leaving, end_leaving, keep_leaving, return_leaving
 from ramsterd.core.page import PoolKind
 from ramsterd.core.room import DROPPED_FIRST
 from ramsterd.core.store import Store
-from ramsterd.core.traffic import Leaving
-from ramsterd.core.zbud import Family
 from ramsterd.remote.fetch.spot_checks import SpotChecks
 from ramsterd.remote.holders.holders import Holder, Holders
 from ramsterd.remote.holders.trust import Trust
@@ -132,7 +131,7 @@ class Remotifier:
         store = self._store
         if self._sends_ephemeral:
             self._ephemeral.spare_tables()
-        if not store.is_above(store.limits.high_watermark) or not self._must_shrink():
+        if not store.room.is_above(store.room.limits.high_watermark) or not self._must_shrink():
             return False
         families = [
             family
@@ -140,10 +139,10 @@ class Remotifier:
             if family is not Family.OWN_EPHEMERAL or not self._has_taker(now)
         ]
         down_to = int(self._target_bytes()) + self._leaving_bytes
-        dropped = store.evict_some(families, down_to, DROPPED_BLOCKS_MAX)
+        dropped = store.room.evict_some(families, down_to, DROPPED_BLOCKS_MAX)
         # Over the budget, while it shrinks, nothing that may vanish waits for a peer.
         budget_bytes = store.zbud.budget_bytes + self._leaving_bytes
-        dropped += store.evict_some(
+        dropped += store.room.evict_some(
             [Family.OWN_EPHEMERAL], budget_bytes, DROPPED_BLOCKS_MAX - dropped
         )
         self.has_more_to_drop = dropped == DROPPED_BLOCKS_MAX
@@ -166,7 +165,7 @@ class Remotifier:
 
         Those that wait for a peer at its cap are on their way as good as any.
         """
-        is_short = self._store.is_above(self._store.limits.high_watermark)
+        is_short = self._store.room.is_above(self._store.room.limits.high_watermark)
         is_moving = bool(self._in_flight) or self._placing.is_waiting
         return is_short and self._must_drain() and not is_moving
 
@@ -177,7 +176,7 @@ class Remotifier:
     def _must_drain(self) -> bool:
         """Whether more must go: from above the high watermark to below the low one."""
         store = self._store
-        if store.is_above(store.limits.high_watermark):
+        if store.room.is_above(store.room.limits.high_watermark):
             self._is_draining = True
             self._is_draining_ephemeral = False
         elif self._is_draining_ephemeral and store.zbud.oldest(Family.OWN_EPHEMERAL) is None:
@@ -360,9 +359,9 @@ class Remotifier:
             if self._is_enough(shipment, leaving, stored_by):
                 self._end(leaving, stored_by, is_kept=shipment.is_kept)
                 if shipment.is_degraded:
-                    self._store.thinned += leaving.rows
+                    self._store.versions.thinned += leaving.rows
             else:
-                traffic.return_leaving(self._store, leaving)
+                return_leaving(self._store.versions, leaving)
                 for holder in stored_by:
                     self._owe(holder, leaving.serials)
 
@@ -373,19 +372,19 @@ class Remotifier:
         been here already; and a pool may want more copies than when it left.
         """
         store = self._store
-        if any(each.is_dead or each.id in store.unreachable_holders for each in stored_by):
+        if any(each.is_dead or each.id in store.copies.unreachable_holders for each in stored_by):
             return False
-        if len(stored_by) >= store.copies_of(store.zbud.rows(leaving.block)):
+        if len(stored_by) >= store.copies.wanted_by(store.zbud.rows(leaving.block)):
             return True
         return shipment.is_degraded and len(stored_by) == len(shipment.holders)
 
     def _end(self, leaving: Leaving, holders: list[Holder], *, is_kept: bool) -> None:
-        end = traffic.keep_leaving if is_kept else traffic.end_leaving
-        overtaken = end(self._store, leaving, *(holder.id for holder in holders))
+        end = keep_leaving if is_kept else end_leaving
+        overtaken = end(self._store.versions, leaving, *(holder.id for holder in holders))
         self.left_total += len(leaving.serials)
         self._overtaken += len(overtaken)
         for holder in holders:
-            holder.pages += len(leaving.serials) - len(overtaken)
+            holder.on_pages_kept(len(leaving.serials) - len(overtaken))
             self._owe(holder, overtaken)
             self._spot_checks.on_stored(holder, leaving.rows, leaving.serials)
 
@@ -394,8 +393,8 @@ class Remotifier:
         if holder.is_dead:
             return
         for serial in serials:
-            holder.pages += 1  # counted down again as the owed flush is sent
-            self._store.owe(holder.id, serial)
+            holder.on_pages_kept(1)  # counted down again as the owed flush is sent
+            self._store.versions.owe(holder.id, serial)
 
     def statistics(self) -> RemotifyStatistics:
         """Return a snapshot."""
@@ -442,7 +441,7 @@ class Remotifier:
         return self._store.zbud.resident_bytes - self._leaving_bytes > self._target_bytes()
 
     def _target_bytes(self) -> float:
-        return self._store.limits.low_watermark * self._store.zbud.budget_bytes
+        return self._store.room.limits.low_watermark * self._store.zbud.budget_bytes
 
     def _oldest_blocks(self) -> Iterator[int]:
         """Yield the oldest persistent block, as long as more must leave; whoever asks on has taken it."""
@@ -486,14 +485,14 @@ class Remotifier:
                 break
             if not is_kept:
                 self._leaving_bytes += store.zbud.block_bytes(block)
-            taken.append(traffic.begin_leaving(store, block))
+            taken.append(begin_leaving(store.versions, block))
         return taken
 
     def _is_alike(self, rows: list[int], choice: Choice, *, is_kept: bool) -> bool:
         """Whether a block wants as many copies, and is content with as few."""
-        if self._store.copies_of(rows) != choice.copies:
+        if self._store.copies.wanted_by(rows) != choice.copies:
             return False
-        return is_kept or self._store.fewest_copies_of(rows) == choice.fewest_copies
+        return is_kept or self._store.copies.fewest_wanted_by(rows) == choice.fewest_copies
 
     def _silent(self) -> set[NodeId]:
         """Return the peers that owe an answer which is not waited for any more."""

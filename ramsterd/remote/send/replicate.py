@@ -19,12 +19,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from ramsterd.core.family import Family
 from ramsterd.core.page import PoolId
 from ramsterd.core.pools import Unsaved
 from ramsterd.core.room import BLOCK_UNITS
 from ramsterd.core.slices import Steps
 from ramsterd.core.store import Store
-from ramsterd.core.zbud import SLOT_SHIFT, Family
 
 # Blocks that are offered to peers in one pass; windows and room bound it further.
 BLOCKS_OFFERED_MAX: Final = 64
@@ -90,8 +90,8 @@ class Replicator:
 
     def replicate_again(self, deadline: float) -> None:
         """Pages of replicated pools that lost their copies, by a death or a link, get them back unasked."""
-        if self._pools and self._store.adopted_blocks != self._adopted_again:
-            self._adopted_again = self._store.adopted_blocks
+        if self._pools and self._store.room.adopted_blocks != self._adopted_again:
+            self._adopted_again = self._store.room.adopted_blocks
             self._pools = {pool for pool in self._pools if pool in self._store.pools}
             for pool in self._pools:
                 self.begin_pool(pool, deadline)
@@ -115,28 +115,27 @@ class Replicator:
         self, pool: PoolId, object_id: bytes, index: int, count: int, deadline: float
     ) -> Replication | None:
         """Return what waits for a run of pages; None if they are at peers already."""
-        for location in self._store.locations(pool, object_id, index, count):
-            self._adopt_if_lacking(location >> SLOT_SHIFT)
-        locations = self._store.locations(pool, object_id, index, count)
+        for block in self._store.blocks_of(pool, object_id, index, count):
+            self._adopt_if_lacking(block)
         self._store.work["replicate"] += 2 * count
-        blocks = {location >> SLOT_SHIFT for location in locations}
-        request = Replication(pool, self._store.serial_last, list(blocks), deadline)
+        blocks = self._store.blocks_of(pool, object_id, index, count)
+        request = Replication(pool, self._store.versions.serial_last, blocks, deadline)
         return self._wait(request)
 
     def begin_pool(self, pool: PoolId, deadline: float) -> Replication | None:
         """Return what waits for all pages of a pool; None if they are at peers already."""
         unsaved = self._track(pool)
-        state = (unsaved.serial_last, self._store.adopted_blocks)
+        state = (unsaved.serial_last, self._store.room.adopted_blocks)
         for request in self._waiting:
             if request.pool == pool and request.state == state:
                 return request
         request = Replication(
             pool,
-            self._store.serial_last,
+            self._store.versions.serial_last,
             list(unsaved.blocks),
             deadline,
             state=state,
-            unreachable=frozenset(self._store.unreachable_holders),
+            unreachable=frozenset(self._store.copies.unreachable_holders),
         )
         return self._wait(request)
 
@@ -162,18 +161,18 @@ class Replicator:
 
     def _adopt_if_lacking(self, block: int) -> None:
         store = self._store
-        is_clean = store.zbud.family_of_block[block] == Family.OWN_CLEAN
-        if is_clean and store.zbud.is_listed(block) and store.lacks_copies(block):
-            store.adopt_block(block)
+        is_clean = store.zbud.is_of(block, Family.OWN_CLEAN)
+        if is_clean and store.zbud.is_listed(block) and store.copies.are_lacking(block):
+            store.room.adopt_block(block)
 
     def _look_through_clean(self, request: Replication) -> None:
         """Begin to adopt the clean blocks that count on holders which can't be reached, if that was not done."""
         if self._seeing_to is None and not self._is_seen_to(request):
-            self._seeing_to = frozenset(self._store.unreachable_holders)
+            self._seeing_to = frozenset(self._store.copies.unreachable_holders)
             self._run(self._adopt_lacking())
 
     def _is_seen_to(self, request: Replication) -> bool:
-        return request.unreachable & self._store.unreachable_holders <= self._seen_to
+        return request.unreachable & self._store.copies.unreachable_holders <= self._seen_to
 
     def _adopt_lacking(self) -> Steps:
         block = 1
@@ -203,13 +202,11 @@ class Replicator:
         """Whether a block still has a page of a request that no peer has."""
         store = self._store
         serials: list[int] = []
-        if store.zbud.family_of_block[block] == Family.OWN_PERSISTENT and not store.zbud.is_free(
-            block
-        ):
+        if store.zbud.is_of(block, Family.OWN_PERSISTENT):
             serials = [
                 store.rows.serial(row)
                 for row in store.zbud.rows(block)
-                if store.pool_of(row).pool == request.pool
+                if store.versions.pool_of(row).pool == request.pool
             ]
         if not serials:
             self._forget_unsaved(request.pool, block)

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from ramsterd.core.leaving import Leaving
 from ramsterd.core.page import PoolKind
-from ramsterd.core.traffic import Leaving
 from ramsterd.remote.holders.holders import Holder
 
 

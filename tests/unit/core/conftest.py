@@ -3,6 +3,7 @@ import pytest
 from ramsterd.core.page import PoolId, PoolKind
 from ramsterd.core.store import Store
 from tests.helpers.made_pages import make_store
+from tests.helpers.sending_node import SendingNode
 
 
 @pytest.fixture
@@ -18,3 +19,17 @@ def pool(store: Store) -> PoolId:
 @pytest.fixture
 def cache(store: Store) -> PoolId:
     return store.new_pool(PoolKind.EPHEMERAL, "cache")
+
+
+@pytest.fixture
+def node() -> SendingNode:
+    return SendingNode()
+
+
+@pytest.fixture
+def cache_node() -> SendingNode:
+    """Return a node whose only pool is ephemeral."""
+    node = SendingNode()
+    node.store.destroy_pool(node.pool)
+    node.pool = node.store.new_pool(PoolKind.EPHEMERAL, "cache")
+    return node

@@ -6,7 +6,7 @@ import pytest
 
 from ramsterd.core.audit import Auditor, AuditStatistics, audit
 from ramsterd.core.page import PAGE_BYTES, PoolId
-from ramsterd.core.rows import ADDRESS, FIRST_ROW, HALVES_PER_ROW, SERIAL, WORDS_PER_ROW
+from ramsterd.core.rows import FIRST_ROW, ROW as ROW_FIELDS, ROW_BYTES
 from ramsterd.core.slices import Slices
 from ramsterd.core.store import Store
 from ramsterd.core.table import LOST
@@ -24,7 +24,7 @@ def filled(store: Store, pool: PoolId) -> Store:
 
 def audited(store: Store) -> AuditStatistics:
     """Return what an audit in slices finds."""
-    auditor = Auditor(store)
+    auditor = Auditor(store.versions)
     slices = Slices()
     auditor.begin(slices.add)
     auditor.begin(slices.add)
@@ -38,15 +38,17 @@ def audited(store: Store) -> AuditStatistics:
 
 
 def forget_an_entry(store: Store) -> None:
-    store.table.entries[store.rows.halves[ROW * HALVES_PER_ROW + ADDRESS]] = LOST
+    store.table.entries[store.rows.address(ROW)] = LOST
 
 
 def misplace_a_row(store: Store) -> None:
-    store.rows.halves[ROW * HALVES_PER_ROW + ADDRESS] += 1
+    serial, checksum, address, *rest = ROW_FIELDS.unpack_from(store.rows.view, ROW * ROW_BYTES)
+    row = ROW_FIELDS.pack(serial, checksum, address + 1, *rest)
+    store.rows.view[ROW * ROW_BYTES : (ROW + 1) * ROW_BYTES] = row
 
 
 def free_a_row_in_use(store: Store) -> None:
-    store.rows.words[ROW * WORDS_PER_ROW + SERIAL] = 0
+    store.rows.view[ROW * ROW_BYTES : (ROW + 1) * ROW_BYTES] = bytes(ROW_BYTES)
 
 
 def give_a_slot_to_another(store: Store) -> None:
@@ -54,15 +56,15 @@ def give_a_slot_to_another(store: Store) -> None:
 
 
 def miscount_zpages(store: Store) -> None:
-    store.zpages[0] += 1
+    store.versions.account(0, 1, 0)
 
 
 def miscount_bytes(store: Store) -> None:
-    store.zpage_bytes[0] -= 1
+    store.versions.account(0, 0, -1)
 
 
 def miscount_a_leaf(store: Store) -> None:
-    store.table.leaf_used[store.rows.halves[ROW * HALVES_PER_ROW + ADDRESS] >> 6] += 1
+    store.table.leaf_used[store.versions.leaf_of(ROW)] += 1
 
 
 def keep_an_empty_object(store: Store) -> None:
@@ -74,11 +76,11 @@ def leak_a_row(store: Store) -> None:
 
 
 def lose_a_slot(store: Store) -> None:
-    assert store.find_slot(next(iter(store.pools)).family, 64)
+    assert store.room.find_slot(next(iter(store.pools)).family, 64)
 
 
 def test_a_store_that_tells_the_truth_passes(filled: Store) -> None:
-    audit(filled)
+    audit(filled.versions)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +101,7 @@ def test_a_store_that_tells_the_truth_passes(filled: Store) -> None:
 def test_a_lie_is_found(filled: Store, lie: Callable[[Store], None]) -> None:
     lie(filled)
     with pytest.raises(AssertionError):
-        audit(filled)
+        audit(filled.versions)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +132,7 @@ def test_an_audit_in_slices_looks_at_every_leaf_and_block(filled: Store, pool: P
 
 
 def test_pages_may_come_and_go_during_an_audit(filled: Store, pool: PoolId) -> None:
-    auditor, slices = Auditor(filled), Slices()
+    auditor, slices = Auditor(filled.versions), Slices()
     auditor.begin(slices.add)
     index, now = 0, 0.0
     while (due := slices.next_deadline()) is not None:
@@ -144,8 +146,8 @@ def test_pages_may_come_and_go_during_an_audit(filled: Store, pool: PoolId) -> N
 
 
 def test_a_page_must_be_somewhere(filled: Store, pool: PoolId) -> None:
-    filled.forget_local(ROW)
+    filled.versions.forget_local(ROW)
     with pytest.raises(AssertionError, match="a page that is nowhere"):
-        audit(filled)
+        audit(filled.versions)
     assert filled.flush(pool, OBJECT, 0, 1) == 1
-    audit(filled)
+    audit(filled.versions)

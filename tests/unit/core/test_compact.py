@@ -1,10 +1,11 @@
 import random
 
-from ramsterd.core import traffic
 from ramsterd.core.compact import Compactor
+from ramsterd.core.family import Family
+from ramsterd.core.leaving import begin_leaving, return_leaving
 from ramsterd.core.page import PAGE_BYTES, PoolKind
+from ramsterd.core.size_classes import FRAMES_OF_CLASS, SLOTS_OF_CLASS
 from ramsterd.core.store import Store
-from ramsterd.core.zbud import FRAMES_OF_CLASS, SLOTS_OF_CLASS, Family
 from tests.helpers.made_pages import MIB, joined, make_page, make_run, make_store
 
 OBJECT = b"disk"
@@ -13,7 +14,7 @@ MOVES_MAX = 100_000
 
 
 def density(store: Store) -> float:
-    return sum(store.zpage_bytes) / store.zbud.used_bytes
+    return sum(store.versions.zpage_bytes) / store.zbud.used_bytes
 
 
 def test_two_half_empty_blocks_become_one() -> None:
@@ -23,7 +24,7 @@ def test_two_half_empty_blocks_become_one() -> None:
     store.put(pool, OBJECT, 0, joined(run))
     for index in range(0, 2 * SLOTS, 2):
         store.flush(pool, OBJECT, index, 1)
-    compactor = Compactor(store)
+    compactor = Compactor(store.versions)
     assert compactor.compact(MOVES_MAX) == SLOTS // 2
     store.check_invariants()
     assert store.zbud.used_bytes == FRAMES_OF_CLASS[64] * PAGE_BYTES
@@ -38,7 +39,7 @@ def test_blocks_without_enough_room_are_left_alone() -> None:
     store.put(pool, OBJECT, 0, joined(make_run(PAGE_BYTES, 2 * SLOTS)))
     store.flush(pool, OBJECT, 0, 1)
     store.flush(pool, OBJECT, SLOTS, 1)
-    assert Compactor(store).compact(MOVES_MAX) == 0
+    assert Compactor(store.versions).compact(MOVES_MAX) == 0
 
 
 def test_families_and_classes_stay_apart() -> None:
@@ -48,7 +49,7 @@ def test_families_and_classes_stay_apart() -> None:
         for zbytes in (PAGE_BYTES, 1000):
             store.put(pool, OBJECT, zbytes * 64, joined(make_run(zbytes, SLOTS)))
             store.flush(pool, OBJECT, zbytes * 64, SLOTS - 1)
-    assert Compactor(store).compact(MOVES_MAX) == 0
+    assert Compactor(store.versions).compact(MOVES_MAX) == 0
     store.check_invariants()
 
 
@@ -58,12 +59,12 @@ def test_a_block_on_its_way_to_a_peer_gives_and_takes_nothing() -> None:
     store.put(pool, OBJECT, 0, joined(make_run(PAGE_BYTES, 3 * SLOTS)))
     oldest = store.zbud.oldest(Family.OWN_PERSISTENT)
     assert oldest is not None
-    leaving = traffic.begin_leaving(store, oldest)
+    leaving = begin_leaving(store.versions, oldest)
     for index in range(0, 3 * SLOTS, 2):
         store.flush(pool, OBJECT, index, 1)
-    assert Compactor(store).compact(MOVES_MAX) == SLOTS // 2
+    assert Compactor(store.versions).compact(MOVES_MAX) == SLOTS // 2
     assert len(store.zbud.rows(leaving.block)) == SLOTS // 2
-    traffic.return_leaving(store, leaving)
+    return_leaving(store.versions, leaving)
     store.check_invariants()
 
 
@@ -73,7 +74,7 @@ def test_a_slice_is_bounded_and_the_next_goes_on() -> None:
     store.put(pool, OBJECT, 0, joined(make_run(PAGE_BYTES, 64 * SLOTS)))
     for index in range(0, 64 * SLOTS, 2):
         store.flush(pool, OBJECT, index, 1)
-    compactor, slices = Compactor(store), 0
+    compactor, slices = Compactor(store.versions), 0
     while moved := compactor.compact(20):
         assert moved < 20 + SLOTS
         store.check_invariants()
@@ -94,7 +95,7 @@ def test_after_random_overwrites_the_arena_is_dense_again() -> None:
             store.flush(pool, OBJECT, index, 1)
     store.zbud.trim()
     before = density(store)
-    Compactor(store).compact(MOVES_MAX)
+    Compactor(store.versions).compact(MOVES_MAX)
     store.check_invariants()
     assert before < 0.75
     assert density(store) > 0.9

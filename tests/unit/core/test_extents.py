@@ -7,7 +7,8 @@ import pytest
 from ramsterd.core import extents
 from ramsterd.core.extents import PageStatus, StatusRun
 from ramsterd.core.page import PoolId, PoolKind
-from ramsterd.core.store import PIECE_UNITS, Store
+from ramsterd.core.replace import PIECE_UNITS
+from ramsterd.core.store import Store
 from ramsterd.core.table import FIRST_ADDRESS, HOLE, LEAF_PAGES, LOST, ZERO
 from tests.helpers.disk import OBJECT
 from tests.helpers.made_pages import joined, make_fill, make_page, make_store
@@ -165,9 +166,9 @@ def test_some_pages_of_any_object_are_flushed_until_none_is_left(
 
 def test_a_tebibyte_of_zeros_on_a_disk_costs_next_to_nothing(store: Store) -> None:
     disk = store.new_pool(PoolKind.PERSISTENT, "disk", is_disk=True)
-    bytes_before, touched = store.tables.used_bytes, store.work.total()
+    bytes_before, touched = store.versions.tables.used_bytes, store.work.total()
     assert store.put_zeros(disk, OBJECT, 1, TIB_PAGES - 2) == TIB_PAGES - 2
-    assert store.tables.used_bytes - bytes_before < 16 << 10
+    assert store.versions.tables.used_bytes - bytes_before < 16 << 10
     assert store.work.total() - touched < 5000
     assert store.pages_of(disk) == TIB_PAGES - 2
     store.check_invariants()
@@ -191,7 +192,7 @@ def test_a_tebibyte_of_zeros_on_a_disk_costs_next_to_nothing(store: Store) -> No
         slices += 1
     assert slices < 20
     assert store.pages_of(disk) == 0
-    assert store.tables.used_bytes == bytes_before
+    assert store.versions.tables.used_bytes == bytes_before
     store.check_invariants()
 
 

@@ -1,8 +1,10 @@
-from ramsterd.core import traffic
+from ramsterd.core.family import Family
+from ramsterd.core.install import install
+from ramsterd.core.leaving import begin_leaving, end_leaving
 from ramsterd.core.page import PAGE_BYTES, ZERO_PAGE, PoolId, PoolKind
-from ramsterd.core.rows import ADDRESS, FIRST_ROW, HALVES_PER_ROW
+from ramsterd.core.rows import FIRST_ROW
+from ramsterd.core.size_classes import FRAMES_OF_CLASS
 from ramsterd.core.store import Store
-from ramsterd.core.zbud import FRAMES_OF_CLASS, Family
 from tests.helpers.disk import HOLDER, OBJECT, fill_up, flip_a_bit, put_run, read, remotify_all
 from tests.helpers.made_pages import MIB, joined, make_fill, make_page, make_run, make_store
 
@@ -49,7 +51,7 @@ def test_without_slots_only_what_needs_none_is_stored(store: Store, pool: PoolId
 def test_addresses_of_rows_lead_to_their_entries(store: Store, pool: PoolId) -> None:
     put_run(store, pool, 100, make_run(500, 3))
     for row in range(FIRST_ROW, FIRST_ROW + 3):
-        address = store.rows.halves[row * HALVES_PER_ROW + ADDRESS]
+        address = store.rows.address(row)
         assert store.table.entries[address] == row
         assert store.rows.serial(row) == row - FIRST_ROW + 1
 
@@ -77,11 +79,11 @@ def test_a_flipped_bit_in_a_clean_copy_sends_the_reader_to_the_holder(
     remotify_all(store)
     [(_, row)] = store.get(pool, OBJECT, 0, 1).elsewhere
     zpage = _zpage_of(make_page(1000))
-    assert traffic.install(store, row, zpage)
+    assert install(store.room, row, zpage)
     flip_a_bit(store, pool, 0)
     found = store.get(pool, OBJECT, 0, 1)
     assert (found.pages, found.elsewhere, found.lost_count) == ([None], [(0, row)], 0)
-    assert traffic.install(store, row, zpage)
+    assert install(store.room, row, zpage)
     assert read(store, pool, 0) == [make_page(1000)]
 
 
@@ -102,7 +104,7 @@ def _zpage_of(page: bytes) -> bytes:
     other.put(pool, OBJECT, 0, joined([page]))
     block = other.zbud.oldest(Family.OWN_PERSISTENT)
     assert block is not None
-    return traffic.begin_leaving(other, block).body
+    return begin_leaving(other.versions, block).body
 
 
 # Little room.
@@ -122,7 +124,7 @@ def test_a_run_is_stored_as_far_as_there_is_room(store: Store, pool: PoolId) -> 
 
 def test_a_put_may_evict_the_leaf_that_it_writes_into(store: Store, cache: PoolId) -> None:
     """Sixteen raw pages fill the whole budget, so the second half of a run evicts the first."""
-    store.set_budget(FRAMES_OF_CLASS[64] * PAGE_BYTES)
+    store.room.set_budget(FRAMES_OF_CLASS[64] * PAGE_BYTES)
     run = make_run(PAGE_BYTES, 40)
     assert put_run(store, cache, 0, run) == 40
     assert read(store, cache, 0, 40) == [None] * 32 + run[32:]
@@ -165,10 +167,10 @@ def test_a_page_on_its_way_to_a_peer_is_not_overwritten_in_place(
     put_run(store, pool, 0, run)
     block = store.zbud.oldest(Family.OWN_PERSISTENT)
     assert block is not None
-    leaving = traffic.begin_leaving(store, block)
+    leaving = begin_leaving(store.versions, block)
     put_run(store, pool, 0, again)
     assert leaving.body == b"".join(run)
-    assert traffic.end_leaving(store, leaving, HOLDER) == leaving.serials
+    assert end_leaving(store.versions, leaving, HOLDER) == leaving.serials
     store.check_invariants()
     assert read(store, pool, 0, 16) == again
 

@@ -1,8 +1,8 @@
 import pytest
 
+from ramsterd.core.family import Family
 from ramsterd.core.page import INDEX_MAX, OBJECT_ID_BYTES_MAX, PoolId, PoolKind
 from ramsterd.core.pools import POOLS_MAX, NoSuchPool, Pools, PoolsExhausted, check_run
-from ramsterd.core.zbud import Family
 
 
 def test_a_pool_is_found_under_its_id_until_it_is_removed() -> None:

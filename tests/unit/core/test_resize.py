@@ -1,10 +1,10 @@
 import pytest
 
-from ramsterd.core import traffic
+from ramsterd.core.family import Family
+from ramsterd.core.leaving import begin_leaving, end_leaving
 from ramsterd.core.page import PAGE_BYTES, PoolKind
 from ramsterd.core.resize import STALL_SECONDS, STALL_SECONDS_MAX, Resize, ResizeState
 from ramsterd.core.store import Store
-from ramsterd.core.zbud import Family
 from tests.helpers.made_pages import MIB, joined, make_run, make_store
 
 OBJECT = b"disk"
@@ -23,11 +23,11 @@ def store() -> Store:
 def remotify_one(store: Store) -> None:
     block = store.zbud.oldest(Family.OWN_PERSISTENT)
     assert block is not None
-    traffic.end_leaving(store, traffic.begin_leaving(store, block), 7)
+    end_leaving(store.versions, begin_leaving(store.versions, block), 7)
 
 
 def test_growing_is_done_at_once(store: Store) -> None:
-    resize = Resize(store)
+    resize = Resize(store.room)
     resize.begin(4 * MIB, now=1)
     assert resize.on_progress(now=1, is_under_way=False) is ResizeState.DONE
     assert store.zbud.budget_bytes == 4 * MIB
@@ -35,7 +35,7 @@ def test_growing_is_done_at_once(store: Store) -> None:
 
 
 def test_shrinking_is_done_when_memory_is_below(store: Store) -> None:
-    resize = Resize(store)
+    resize = Resize(store.room)
     resize.begin(MIB // 2, now=1)
     assert store.zbud.budget_bytes == MIB // 2
     now = 1.0
@@ -54,7 +54,7 @@ def test_shrinking_is_done_when_memory_is_below(store: Store) -> None:
 def test_shrinking_that_comes_to_a_halt_stops_with_room_for_writes(
     store: Store, is_under_way: bool, seconds: float
 ) -> None:
-    resize = Resize(store)
+    resize = Resize(store.room)
     resize.begin(MIB // 2, now=0)
     remotify_one(store)
     assert resize.on_progress(now=2, is_under_way=is_under_way) is None
@@ -66,7 +66,7 @@ def test_shrinking_that_comes_to_a_halt_stops_with_room_for_writes(
     assert store.zbud.resident_bytes == pytest.approx(
         0.85 * store.zbud.budget_bytes, abs=PAGE_BYTES
     )
-    assert not store.is_above(store.limits.low_watermark)
+    assert not store.room.is_above(store.room.limits.low_watermark)
     assert resize.statistics().target_bytes == MIB // 2
     store.check_invariants()
 
@@ -75,8 +75,8 @@ def test_shrinking_that_comes_to_a_halt_stops_with_room_for_writes(
 def test_a_node_that_was_full_gets_no_more_than_it_had(store: Store, again: bool) -> None:
     """Also when a second smaller budget replaces the first on the way."""
     resident_bytes = store.zbud.resident_bytes
-    store.set_budget(resident_bytes + PAGE_BYTES)
-    resize = Resize(store)
+    store.room.set_budget(resident_bytes + PAGE_BYTES)
+    resize = Resize(store.room)
     resize.begin(MIB // 2, now=0)
     if again:
         resize.begin(MIB // 4, now=1)
@@ -86,7 +86,7 @@ def test_a_node_that_was_full_gets_no_more_than_it_had(store: Store, again: bool
 
 
 def test_a_new_budget_replaces_one_that_is_under_way(store: Store) -> None:
-    resize = Resize(store)
+    resize = Resize(store.room)
     resize.begin(MIB // 2, now=0)
     resize.begin(2 * MIB, now=1)
     assert resize.on_progress(now=1, is_under_way=True) is ResizeState.DONE

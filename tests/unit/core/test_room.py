@@ -1,9 +1,13 @@
+import pytest
+
+from ramsterd.core.block_memory import WARM_BYTES_MAX
+from ramsterd.core.family import Family
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.room import EVICTED_FOR_TABLES_MAX
 from ramsterd.core.store import Store
-from ramsterd.core.zbud import WARM_BYTES_MAX, Family
 from tests.helpers.disk import OBJECT, fill_up, put_run, read, remotify_all
-from tests.helpers.made_pages import MIB, make_fill, make_page, make_run, make_store
+from tests.helpers.made_pages import MIB, joined, make_fill, make_page, make_run, make_store
+from tests.helpers.sending_node import A, B, SendingNode
 
 
 def test_persistent_pages_displace_ephemeral_ones_and_never_the_reverse(
@@ -31,10 +35,10 @@ def test_empty_blocks_are_room(store: Store, pool: PoolId, cache: PoolId) -> Non
 
 def test_warm_blocks_are_not_above_a_watermark(store: Store, pool: PoolId) -> None:
     fill_up(store, pool, PAGE_BYTES)
-    assert store.is_above(store.limits.high_watermark)
+    assert store.room.is_above(store.room.limits.high_watermark)
     store.flush_object(pool, OBJECT)
     assert store.zbud.resident_bytes == WARM_BYTES_MAX
-    assert not store.is_above(0)
+    assert not store.room.is_above(0)
 
 
 def test_a_smaller_budget_takes_unused_memory_first(
@@ -43,31 +47,31 @@ def test_a_smaller_budget_takes_unused_memory_first(
     put_run(store, pool, 0, make_run(PAGE_BYTES, 128))
     put_run(store, cache, 0, make_run(PAGE_BYTES, 32))
     store.flush_object(pool, OBJECT)
-    store.set_budget(160 * 1024)
+    store.room.set_budget(160 * 1024)
     store.check_invariants()
     assert None not in read(store, cache, 0, 32)
     assert store.zbud.resident_bytes == 32 * PAGE_BYTES
-    store.set_budget(64 * 1024)
+    store.room.set_budget(64 * 1024)
     assert None not in read(store, cache, 0, 32)
-    assert store.evict_some([Family.OWN_EPHEMERAL], 64 * 1024, 1) == 1
+    assert store.room.evict_some([Family.OWN_EPHEMERAL], 64 * 1024, 1) == 1
     assert read(store, cache, 0, 32).count(None) == 16
-    assert store.evict_some([Family.OWN_EPHEMERAL], 64 * 1024, 1) == 0
+    assert store.room.evict_some([Family.OWN_EPHEMERAL], 64 * 1024, 1) == 0
 
 
 def test_evictions_are_bounded(store: Store, cache: PoolId) -> None:
     put_run(store, cache, 0, make_run(PAGE_BYTES, 160))
-    assert store.evict_some([Family.OWN_CLEAN, Family.OWN_EPHEMERAL], 0, 3) == 3
+    assert store.room.evict_some([Family.OWN_CLEAN, Family.OWN_EPHEMERAL], 0, 3) == 3
     assert read(store, cache, 0, 160).count(None) == 48
 
 
 def test_a_smaller_budget_leaves_persistent_pages_to_the_caller(store: Store, pool: PoolId) -> None:
     put_run(store, pool, 0, make_run(PAGE_BYTES, 64))
-    store.set_budget(64 * 1024)
-    assert store.is_above(1)
+    store.room.set_budget(64 * 1024)
+    assert store.room.is_above(1)
     assert None not in read(store, pool, 0, 64)
     remotify_all(store)
     assert store.zbud.resident_bytes <= 64 * 1024
-    store.set_budget(2 * MIB)
+    store.room.set_budget(2 * MIB)
     assert put_run(store, pool, 0, make_run(PAGE_BYTES, 64)) == 64
 
 
@@ -87,19 +91,21 @@ def test_tables_are_bounded_and_ephemeral_pages_give_way_for_them() -> None:
     cache = store.new_pool(PoolKind.EPHEMERAL, "cache")
     for index in range(0, 64 * 1000, 64):
         assert put_run(store, cache, index, make_run(500, 1)) == 1
-    assert store.tables.used_bytes > 60 << 10
-    evicted = store.counters.evicted
+    assert store.versions.tables.used_bytes > 60 << 10
+    evicted = store.versions.counters.evicted
     assert evicted > 500
     index = 0
     while store.put_zeros(pool, OBJECT, index, 1):
         index += 64
-    assert store.counters.evicted == 1000, "none of them is left"
+    assert store.versions.counters.evicted == 1000, "none of them is left"
     assert index > 64 * 150
-    assert store.tables.used_bytes <= 64 << 10
+    assert store.versions.tables.used_bytes <= 64 << 10
     assert put_run(store, cache, 0, make_run(500, 1)) == 0
     store.flush_object(pool, OBJECT)
     store.check_invariants()
-    assert store.tables.used_bytes < 20 << 10, "all but the frames that are open is given back"
+    assert store.versions.tables.used_bytes < 20 << 10, (
+        "all but the frames that are open is given back"
+    )
 
 
 def test_a_put_evicts_a_bounded_number_of_blocks_for_the_tables_and_later_passes_the_others() -> (
@@ -115,19 +121,19 @@ def test_a_put_evicts_a_bounded_number_of_blocks_for_the_tables_and_later_passes
             assert put_run(store, cache, 64 * leaf + place, [make_page(64 * place + 30)]) == 1
     before = store.work["evict"]
     assert put_run(store, pool, 0, make_run(500, 1)) == 0
-    assert store.wants_tables is Family.OWN_PERSISTENT
+    assert store.room.wants_tables is Family.OWN_PERSISTENT
     assert store.work["evict"] - before < EVICTED_FOR_TABLES_MAX * 40
-    assert store.evict_for_tables()
-    assert not store.evict_for_tables(), "it is wanted anew by each put"
+    assert store.room.evict_for_tables()
+    assert not store.room.evict_for_tables(), "it is wanted anew by each put"
     assert put_run(store, pool, 0, make_run(500, 1)) == 1
 
 
 def test_room_that_is_made_is_told(store: Store, pool: PoolId, cache: PoolId) -> None:
     """Whatever lets a put find room that found none: slots, rows, leaves, copies that can be dropped, a budget."""
-    told = [store.room_made]
+    told = [store.room.room_made]
 
     def is_told() -> bool:
-        told.append(store.room_made)
+        told.append(store.room.room_made)
         return told[-1] > told[-2]
 
     put_run(store, pool, 0, make_run(700, 40))
@@ -145,11 +151,108 @@ def test_room_that_is_made_is_told(store: Store, pool: PoolId, cache: PoolId) ->
     assert is_told()  # a leaf without rows
     put_run(store, cache, 0, make_run(700, 40))
     assert not is_told()
-    store.evict_some([Family.OWN_EPHEMERAL], 0, 1)
+    store.room.evict_some([Family.OWN_EPHEMERAL], 0, 1)
     assert is_told()
-    store.set_budget(store.zbud.budget_bytes)
+    store.room.set_budget(store.zbud.budget_bytes)
     assert is_told()
-    store.set_tables_max(store.tables.bytes_max)
+    store.room.set_tables_max(store.versions.tables.bytes_max)
     assert is_told()
     remotify_all(store)
     assert is_told()
+
+
+def test_clean_copies_are_dropped_for_any_page_of_ours(node: SendingNode) -> None:
+    run = make_run(PAGE_BYTES, 64)
+    node.put(0, run)
+    for _ in range(4):
+        node.remotify(A)
+    for row in node.elsewhere(0, 64):
+        assert node.fetch(row)
+    node.put(100, make_run(PAGE_BYTES, 512))
+    node.store.check_invariants()
+    assert len(node.elsewhere(0, 64)) == 64
+    assert node.store.statistics().evicted_pages_total == 0
+
+
+def test_a_clean_copy_of_a_dead_holder_is_not_dropped_before_the_sweep(node: SendingNode) -> None:
+    """Whoever buries a holder says so to the store; the sweep may take its time."""
+    run = make_run(PAGE_BYTES, 16)
+    node.put(0, run)
+    node.remotify(A)
+    for row in node.elsewhere(0, 16):
+        node.fetch(row)
+    node.store.copies.unreachable_holders.add(A)
+    # As many as there is room for beside these.
+    assert node.store.put(node.pool, OBJECT, 100, joined(make_run(PAGE_BYTES, 600))) == 496
+    assert node.lose(A) == 0
+    assert node.store.get(node.pool, OBJECT, 0, 16).pages == run
+
+
+def test_a_damaged_copy_here_leaves_its_page_with_fewer_copies(node: SendingNode) -> None:
+    """Whoever copies again is told: the page is at its holders alone, and one of them may be gone."""
+    node.put(0, make_run(1000, 3))
+    node.remotify(A, B)
+    rows = node.elsewhere(0, 3)
+    for row in rows:
+        node.fetch(row)
+    store = node.store
+    assert store.versions.thinned == []
+    store.zbud.arena[store.zbud.offset(store.rows.location(rows[0]))] ^= 1
+    store.get(node.pool, OBJECT, 0, 1)
+    assert store.versions.thinned == [rows[0]]
+    store.zbud.arena[store.zbud.offset(store.rows.location(rows[1]))] ^= 1
+    assert node.lose(A) == 0
+    assert store.versions.thinned == rows[:2]
+    assert store.rows.holders(rows[1]) == [B]
+    assert store.rows.holders(rows[2]) == []
+
+
+def test_a_clean_copy_whose_holder_may_be_dead_is_not_dropped(node: SendingNode) -> None:
+    """Nobody knows yet whether the holder lives: what is here may be the last copy."""
+    run = make_run(PAGE_BYTES, 16)
+    node.put(0, run)
+    node.remotify(A)
+    for row in node.elsewhere(0, 16):
+        assert node.fetch(row)
+    node.store.copies.unreachable_holders.add(A)
+    assert node.store.room.evict_some([Family.OWN_CLEAN], 0, 10) == 1
+    node.store.check_invariants()
+    assert node.elsewhere(0, 16) == []
+    assert node.store.versions.zpages[Family.OWN_PERSISTENT] == 16
+    assert len(node.store.versions.take_owed()[A]) == 16
+
+
+def test_the_oldest_clean_block_is_adopted(node: SendingNode) -> None:
+    node.put(0, make_run(PAGE_BYTES, 16))
+    node.remotify(A, B)
+    for row in node.elsewhere(0, 16):
+        assert node.fetch(row)
+    assert node.store.room.adopt_oldest() == 16
+    node.store.check_invariants()
+    assert {holder: len(owed) for holder, owed in node.store.versions.take_owed().items()} == {
+        A: 16,
+        B: 16,
+    }
+    assert node.store.room.adopt_oldest() == 0
+
+
+@pytest.mark.parametrize("damaged", [1, 16])
+def test_a_damaged_copy_here_is_not_adopted_for_a_good_one_there(
+    node: SendingNode, damaged: int
+) -> None:
+    node.put(0, make_run(PAGE_BYTES, 16))
+    node.remotify(A, B)
+    rows = node.elsewhere(0, 16)
+    for row in rows:
+        assert node.fetch(row)
+    store = node.store
+    for row in rows[:damaged]:
+        store.zbud.arena[store.zbud.offset(store.rows.location(row)) + 9] ^= 1
+    assert store.room.adopt_oldest() == 16 - damaged
+    store.check_invariants()
+    assert store.versions.counters.corrupt == damaged
+    assert node.elsewhere(0, 16) == rows[:damaged]
+    owed = store.versions.take_owed()
+    assert {holder: len(serials) for holder, serials in owed.items()} == (
+        {A: 16 - damaged, B: 16 - damaged} if damaged < 16 else {}
+    )

@@ -1,5 +1,5 @@
-from ramsterd.core import traffic
 from ramsterd.core.codec import encode_page
+from ramsterd.core.foreign_pages import get_zpages, put_zpages
 from ramsterd.core.page import PoolId, PoolKind
 from ramsterd.core.scrub import Scrubber
 from ramsterd.core.store import Store
@@ -21,7 +21,7 @@ def rows_of(store: Store, pool: PoolId) -> list[int]:
 
 
 def scrub_all(store: Store) -> Scrubber:
-    scrubber = Scrubber(store)
+    scrubber = Scrubber(store.versions)
     scrubber.begin(now=0)
     slices = 0
     while scrubber.is_running:
@@ -60,16 +60,16 @@ def test_a_damaged_foreign_page_is_missing_from_now_on() -> None:
     pool = store.new_pool(PoolKind.PERSISTENT, "node 2", is_foreign=True)
     packed, zpage, checksum = encode_page(RUN[0])
     body = memoryview(bytes(zpage[:30] + bytes([zpage[30] ^ 4]) + zpage[31:]) + zpage)
-    assert traffic.put_zpages(store, pool, [7, 8], [checksum] * 2, [packed] * 2, body) == 2
+    assert put_zpages(store.room, pool, [7, 8], [checksum] * 2, [packed] * 2, body) == 2
     store.put(store.new_pool(PoolKind.PERSISTENT, ""), OBJECT, 0, joined(RUN))
     assert scrub_all(store).statistics().corrupt == 1
-    assert traffic.get_zpages(store, pool, [7, 8])[0] == [0, packed]
+    assert get_zpages(store.versions, pool, [7, 8])[0] == [0, packed]
 
 
 def test_a_scrub_that_runs_goes_on() -> None:
     store = make_store()
     store.put(store.new_pool(PoolKind.PERSISTENT, ""), OBJECT, 0, joined(RUN))
-    scrubber = Scrubber(store)
+    scrubber = Scrubber(store.versions)
     scrubber.begin(now=0)
     scrubber.scrub(20)
     scrubber.begin(now=0)
@@ -77,7 +77,7 @@ def test_a_scrub_that_runs_goes_on() -> None:
 
 
 def test_a_store_without_blocks_is_checked_at_once() -> None:
-    scrubber = Scrubber(make_store())
+    scrubber = Scrubber(make_store().versions)
     scrubber.begin(now=0)
     assert not scrubber.is_running
     assert scrubber.statistics().zpages_checked == 0

@@ -9,9 +9,9 @@ import pytest
 
 from ramsterd.core.arena import HeapMapping, MemfdMapping
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
+from ramsterd.core.size_classes import SLOTS_MAX
 from ramsterd.core.store import Store
 from ramsterd.core.versions import StoreLimits
-from ramsterd.core.zbud import SLOTS_MAX
 from tests.helpers.made_pages import MIB, joined
 
 OBJECT = b"disk"
@@ -64,7 +64,7 @@ def test_a_page_costs_at_most_64_bytes_besides_its_zpage(filled: tuple[Store, Po
     assert store.pools[pool].find_object(OBJECT) is not None
     blocks = sum(zbud.statistics().blocks.values())
     costs = {
-        "tables": store.tables.used_bytes,
+        "tables": store.versions.tables.used_bytes,
         "slots": blocks * SLOTS_MAX * 4,
         "blocks": columns_bytes(zbud) + columns_bytes(zbud._lru) + columns_bytes(zbud._with_room),
     }
@@ -76,7 +76,7 @@ def test_a_page_costs_at_most_64_bytes_besides_its_zpage(filled: tuple[Store, Po
 @pytest.mark.slow
 def test_memory_goes_back_to_the_kernel(filled: tuple[Store, PoolId]) -> None:
     store, pool = filled
-    mapping = store.zbud._mapping
+    mapping = store.zbud.memory._mapping
     assert isinstance(mapping, MemfdMapping)
     before = os.fstat(mapping._fd).st_blocks * 512
     # Reading a block that was never written would have cost frames: what is counted is what is there.

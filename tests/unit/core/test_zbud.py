@@ -1,16 +1,16 @@
 import pytest
 
 from ramsterd.core.arena import FRAME_BYTES, HeapMapping
-from ramsterd.core.zbud import (
+from ramsterd.core.block_memory import WARM_BYTES_MAX
+from ramsterd.core.family import Family
+from ramsterd.core.size_classes import (
     CHUNK_BYTES,
     CHUNKS_PER_PAGE,
     FRAMES_OF_CLASS,
     SLOT_SHIFT,
     SLOTS_OF_CLASS,
-    WARM_BYTES_MAX,
-    Family,
-    Zbud,
 )
+from ramsterd.core.zbud import Zbud
 
 MIB = 1 << 20
 OURS = Family.OWN_PERSISTENT
@@ -198,11 +198,11 @@ def test_a_warm_block_too_small_for_what_is_asked_stays_warm() -> None:
 def test_a_budget_that_shrinks_keeps_nothing_warm_and_one_that_grows_gives_room() -> None:
     zbud = make_zbud()
     locations = [take(zbud, 64) for _ in range(MIB // FRAME_BYTES)]
-    zbud.budget_bytes = MIB // 2
+    zbud.set_budget(MIB // 2)
     give(zbud, locations[: len(locations) // 4])
     assert zbud.resident_bytes == MIB * 3 // 4
     assert take(zbud, 64) == 0
-    zbud.budget_bytes = 2 * MIB
+    zbud.set_budget(2 * MIB)
     assert take(zbud, 64)
 
 

@@ -5,8 +5,10 @@ from typing import Final
 
 import pytest
 
-from ramsterd.core import traffic
 from ramsterd.core.codec import encode_page
+from ramsterd.core.family import Family
+from ramsterd.core.foreign_pages import put_zpages
+from ramsterd.core.leaving import begin_leaving, end_leaving, keep_leaving
 from ramsterd.core.nodes import HOLE, LOST
 from ramsterd.core.page import PoolId, PoolKind
 from ramsterd.core.rows import (
@@ -19,8 +21,8 @@ from ramsterd.core.rows import (
     SERIAL,
     WORDS_PER_ROW,
 )
+from ramsterd.core.size_classes import CHUNK_BYTES, SLOT_SHIFT
 from ramsterd.core.store import Store
-from ramsterd.core.zbud import CHUNK_BYTES, SLOT_SHIFT, Family
 from ramsterd.kept.judge import Judgement, judge
 from ramsterd.kept.layout import pack_block, unpack_block
 from ramsterd.kept.repair import repair
@@ -47,10 +49,10 @@ class Kept:
         assert store.put(disk, OBJECT, 300, joined([make_fill(7)])) == 1
         assert store.put(cache, OBJECT, 0, joined(make_run(700, 4))) == 4
         blocks = list(store.zbud.blocks(Family.OWN_PERSISTENT))
-        remote = traffic.begin_leaving(store, blocks[1])
-        assert traffic.end_leaving(store, remote, A, B) == []
-        clean = traffic.begin_leaving(store, blocks[2])
-        assert traffic.keep_leaving(store, clean, A, B) == []
+        remote = begin_leaving(store.versions, blocks[1])
+        assert end_leaving(store.versions, remote, A, B) == []
+        clean = begin_leaving(store.versions, blocks[2])
+        assert keep_leaving(store.versions, clean, A, B) == []
         foreign = [store.new_pool(kind, "foreign", is_foreign=True) for kind in PoolKind]
         for pool in foreign:
             put_foreign(pool, range(5, 9), store=store)
@@ -113,8 +115,8 @@ class Kept:
 
 def put_foreign(pool: PoolId, serials: range, *, store: Store) -> None:
     encoded = [encode_page(make_page(600, serial)) for serial in serials]
-    traffic.put_zpages(
-        store,
+    put_zpages(
+        store.room,
         pool,
         list(serials),
         [checksum for _, _, checksum in encoded],

@@ -3,10 +3,11 @@ import sys
 import pytest
 from hypothesis import given, strategies as st
 
+from ramsterd.core.family import Family
 from ramsterd.core.nodes import NODES_MAX
 from ramsterd.core.page import INDEX_MAX
+from ramsterd.core.size_classes import CLASSES
 from ramsterd.core.table import LEAF_SHIFT
-from ramsterd.core.zbud import CLASSES, Family
 from ramsterd.kept.layout import (
     LAYOUT_VERSION,
     LEVELS,

@@ -9,9 +9,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from config.limits import NAME_BYTES_MAX, USER_ID_MAX
 from config.model import PoolCodec
 from ramsterd.core.arena import HeapMapping
+from ramsterd.core.family import Family
 from ramsterd.core.page import PoolKind
 from ramsterd.core.pools import POOLS_MAX
-from ramsterd.core.zbud import Family
 from ramsterd.kept.name_log import NameLog
 from ramsterd.kept.names import (
     HOLDER_ID_MAX,

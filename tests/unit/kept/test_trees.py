@@ -4,9 +4,9 @@ from typing import Final
 
 import pytest
 
+from ramsterd.core.family import Family
 from ramsterd.core.nodes import LEAF_PAGES, LEAF_SHIFT, ZERO
 from ramsterd.core.page import OBJECT_ID_BYTES_MAX, PoolKind
-from ramsterd.core.zbud import Family
 from ramsterd.kept.layout import (
     LEVELS,
     NODE_OBJECT,

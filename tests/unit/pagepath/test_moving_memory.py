@@ -4,8 +4,8 @@ import trio
 
 from config.limits import PAGE_BYTES
 from config.model import MemoryConfig, RemoteConfig
+from ramsterd.core.family import Family
 from ramsterd.core.resize import ResizeState
-from ramsterd.core.zbud import Family
 from ramsterd.frontends.pager import PutOutcome
 from tests.helpers.sim_nodes import MIB, SimNode, eventually, noise, run_nodes
 
@@ -178,7 +178,7 @@ async def test_what_would_not_fit_stays_away(autojump_clock: object) -> None:
         await trio.sleep(60)
         store = one.engine.store
         assert two.pages_here() > 100
-        assert not store.is_above(store.limits.low_watermark)
+        assert not store.room.is_above(store.room.limits.low_watermark)
         for index in range(600, 1800):
             assert one.engine.store.serial_of(one.pool, b"disk", index)
 

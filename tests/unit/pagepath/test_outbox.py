@@ -3,8 +3,8 @@
 from net.frame import Frame
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.table import PeerStatus
+from ramsterd.core.leaving import Leaving
 from ramsterd.core.page import PoolKind
-from ramsterd.core.traffic import Leaving
 from ramsterd.pagepath.effects import CloseLink, Effect, Send
 from ramsterd.pagepath.outbox import REQUEST_ID_MAX, Outbox, shipment_table
 from ramsterd.remote import wire

@@ -55,7 +55,7 @@ def test_new_limits_bound_what_comes_from_then_on() -> None:
         rebuild_pages_per_second=1,
     )
     engine.set_limits(memory=memory, remote=remote, now=5.0)
-    limits = engine.store.limits
+    limits = engine.store.room.limits
     assert (limits.high_watermark, limits.low_watermark) == (0.5, 0.4)
     assert (limits.budget_bytes, limits.pages_max) == (8 * MIB, memory.pages_max)
     assert engine.machines.foreign.room_bytes() == 2 * MIB < room

@@ -2,12 +2,12 @@
 
 import pytest
 
-from ramsterd.core import traffic
 from ramsterd.core.codec import LZ4, PACKED_RAW
+from ramsterd.core.family import Family
+from ramsterd.core.leaving import begin_leaving, end_leaving
 from ramsterd.core.page import PoolKind
 from ramsterd.core.rows import FIRST_ROW
 from ramsterd.core.store import Store
-from ramsterd.core.zbud import Family
 from ramsterd.remote.fetch.arrival import Arrival, judge_arrival, serial_elsewhere, verified
 from tests.helpers.made_pages import joined, make_page, make_store
 
@@ -26,8 +26,8 @@ def send_away(store: Store) -> tuple[int, int, bytes]:
     """Have the page leave; return its row, its packed number and its zpage."""
     block = store.zbud.oldest(Family.OWN_PERSISTENT)
     assert block is not None
-    leaving = traffic.begin_leaving(store, block)
-    traffic.end_leaving(store, leaving, HOLDER)
+    leaving = begin_leaving(store.versions, block)
+    end_leaving(store.versions, leaving, HOLDER)
     return leaving.rows[0], leaving.packed[0], leaving.body
 
 
@@ -39,14 +39,14 @@ def test_every_race_has_a_name() -> None:
 
 def test_a_row_that_no_peer_holds_is_not_the_one_that_was_asked_for(store: Store) -> None:
     assert store.rows.serial(FIRST_ROW) > 0
-    assert serial_elsewhere(store, FIRST_ROW) == 0
+    assert serial_elsewhere(store.rows, FIRST_ROW) == 0
     assert send_away(store)[0] == FIRST_ROW
-    assert serial_elsewhere(store, FIRST_ROW) == store.rows.serial(FIRST_ROW)
+    assert serial_elsewhere(store.rows, FIRST_ROW) == store.rows.serial(FIRST_ROW)
 
 
 def test_the_zpage_that_was_sent_away_is_the_page(store: Store) -> None:
     row, packed, zpage = send_away(store)
-    assert verified(store, row, packed, memoryview(zpage)) == PAGE
+    assert verified(store.rows, row, packed, memoryview(zpage)) == PAGE
 
 
 def test_any_other_zpage_is_refused(store: Store) -> None:
@@ -55,8 +55,8 @@ def test_any_other_zpage_is_refused(store: Store) -> None:
     damaged[len(zpage) // 2] ^= 0x10
     other = LZ4.compress(memoryview(make_page(1000, seed=1)))
     assert len(other) == len(zpage), "so that only the checksum can tell"
-    assert verified(store, row, packed, memoryview(damaged)) is None
-    assert verified(store, row, packed, memoryview(other)) is None
-    assert verified(store, row, packed - 1, memoryview(zpage)[:-1]) is None
-    assert verified(store, row, PACKED_RAW, memoryview(PAGE)) is None
-    assert verified(store, row, 0, memoryview(b"")) is None
+    assert verified(store.rows, row, packed, memoryview(damaged)) is None
+    assert verified(store.rows, row, packed, memoryview(other)) is None
+    assert verified(store.rows, row, packed - 1, memoryview(zpage)[:-1]) is None
+    assert verified(store.rows, row, PACKED_RAW, memoryview(PAGE)) is None
+    assert verified(store.rows, row, 0, memoryview(b"")) is None

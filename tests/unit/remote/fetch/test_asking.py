@@ -3,10 +3,10 @@
 import pytest
 
 from nodemanager.ids import Incarnation, NodeId
-from ramsterd.core import traffic
+from ramsterd.core.family import Family
+from ramsterd.core.leaving import begin_leaving, end_leaving
 from ramsterd.core.page import PAGE_BYTES, PoolKind
 from ramsterd.core.store import Store
-from ramsterd.core.zbud import Family
 from ramsterd.remote.fetch.asking import Asked, Asking, FetchRequest
 from ramsterd.remote.holders.holders import Holder, Holders
 from ramsterd.remote.limits.hedge_delay import HEDGE_SECONDS_FIRST
@@ -28,7 +28,7 @@ class Owner:
         self.linked = {ONE, OTHER}
         self.wanted: set[int] = set()
         self.asking = Asking(
-            self.store,
+            self.store.rows,
             self.holders,
             in_flight_max=2,
             is_reachable=self.is_reachable,
@@ -47,8 +47,8 @@ class Owner:
         self.index += BLOCK_PAGES
         block = self.store.zbud.oldest(Family.OWN_PERSISTENT)
         assert block is not None
-        leaving = traffic.begin_leaving(self.store, block)
-        traffic.end_leaving(self.store, leaving, *holders)
+        leaving = begin_leaving(self.store.versions, block)
+        end_leaving(self.store.versions, leaving, *holders)
         self.wanted.update(leaving.serials)
         return list(zip(leaving.serials, leaving.rows, strict=True))
 

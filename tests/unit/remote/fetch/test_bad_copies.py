@@ -1,7 +1,6 @@
 """What is made of copies that a holder has not, or not intact, and of requests that outlast a holder's incarnation."""
 
 from ramsterd.core.page import PoolKind
-from ramsterd.core.rows import HOLDERS, QUARTERS_PER_ROW
 from ramsterd.core.store import RunOfPages
 from ramsterd.remote.fetch.asking import LATE_REQUESTS_MAX
 from ramsterd.remote.fetch.pending import GetOutcome, PendingGet
@@ -17,7 +16,7 @@ def want(owner: Owner, row: int) -> PendingGet:
 
 
 def bad(owner: Owner, row: int, kind: BadCopy, *, holder_of: int = 0) -> None:
-    holder = owner.store.rows.quarters[row * QUARTERS_PER_ROW + HOLDERS + holder_of]
+    holder = owner.store.rows.holders(row)[holder_of]
     owner.fetches.on_bad_copy(holder, row, kind, 1.0)
     owner.store.check_invariants()
 

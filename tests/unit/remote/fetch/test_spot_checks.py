@@ -20,7 +20,7 @@ class Checking(Owner):
         self.trust = Trust()
         self.told: list[tuple[int, BadCopy]] = []
         self.checks = SpotChecks(
-            self.store, self.trust, rng=random.Random(0), on_bad_copy=self.on_bad_copy
+            self.store.rows, self.trust, rng=random.Random(0), on_bad_copy=self.on_bad_copy
         )
         self.rows: list[int] = []
         for _ in range(CREDIT_PAGES_FIRST // 2 // BLOCK_PAGES):
@@ -89,7 +89,7 @@ def test_one_check_is_under_way_at_a_time() -> None:
 def test_a_page_that_was_put_again_on_the_way_says_nothing() -> None:
     owner = Checking()
     request = owner.ask()
-    owner.store.lose(request.rows[0])
+    owner.store.versions.lose(request.rows[0])
     owner.reply_check(0, b"")
     assert owner.told == []
     assert owner.checks.judged_total == 0
@@ -99,7 +99,7 @@ def test_a_page_that_was_put_again_on_the_way_says_nothing() -> None:
 def test_when_all_that_was_stored_was_put_again_nothing_is_to_be_proven() -> None:
     owner = Checking()
     for row in owner.rows:
-        owner.store.lose(row)
+        owner.store.versions.lose(row)
     assert owner.next_check(is_sending=True) is None
     assert owner.trust.to_check == {ONE}, "there is more to come"
     assert owner.next_check() is None

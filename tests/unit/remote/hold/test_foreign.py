@@ -3,11 +3,13 @@
 import pytest
 
 from nodemanager.ids import NodeId
-from ramsterd.core import pools, traffic
+from ramsterd.core import pools
+from ramsterd.core.family import Family
+from ramsterd.core.install import install
+from ramsterd.core.leaving import begin_leaving, end_leaving
 from ramsterd.core.page import PAGE_BYTES, PoolKind
 from ramsterd.core.slices import Slices
 from ramsterd.core.store import Store
-from ramsterd.core.zbud import Family
 from ramsterd.remote.hold.foreign import ForeignPages
 from ramsterd.remote.wire import PutResult
 from tests.helpers.foreign_puts import ONE, OTHER, put, run_all
@@ -41,11 +43,11 @@ def add_clean(store: Store, pages: int) -> None:
         assert store.put(pool, b"", index, joined(run)) == 16
         block = store.zbud.oldest(Family.OWN_PERSISTENT)
         assert block is not None
-        leaving = traffic.begin_leaving(store, block)
-        traffic.end_leaving(store, leaving, 7)
+        leaving = begin_leaving(store.versions, block)
+        end_leaving(store.versions, leaving, 7)
         for number, row in enumerate(leaving.rows):
             zpage = leaving.body[number * PAGE_BYTES : (number + 1) * PAGE_BYTES]
-            assert traffic.install(store, row, zpage)
+            assert install(store.room, row, zpage)
 
 
 def test_ephemeral_pages_displace_the_oldest_of_any_owner(
@@ -57,7 +59,7 @@ def test_ephemeral_pages_displace_the_oldest_of_any_owner(
     assert are_here(foreign, range(1, 65)) == 0
     assert are_here(foreign, range(65, QUOTA + 1)) == QUOTA - 64
     assert are_here(foreign, more, owner=OTHER) == 64
-    assert store.zpages[Family.FOREIGN_EPHEMERAL] == QUOTA
+    assert store.versions.zpages[Family.FOREIGN_EPHEMERAL] == QUOTA
 
 
 def test_persistent_pages_displace_ephemeral_ones_and_not_the_reverse(
@@ -66,7 +68,7 @@ def test_persistent_pages_displace_ephemeral_ones_and_not_the_reverse(
     put(foreign, PoolKind.EPHEMERAL, range(1, QUOTA + 1))
     kept = range(1000, 1000 + QUOTA)
     assert set(put(foreign, PoolKind.PERSISTENT, kept)) == {PutResult.STORED}
-    assert store.zpages[Family.FOREIGN_EPHEMERAL] == 0
+    assert store.versions.zpages[Family.FOREIGN_EPHEMERAL] == 0
     assert foreign.room_bytes(PoolKind.EPHEMERAL) == 0
     assert put(foreign, PoolKind.EPHEMERAL, range(2000, 2016)) == [PutResult.NOT_ACCEPTING]
     assert are_here(foreign, kept) == QUOTA
@@ -82,11 +84,11 @@ def test_clean_copies_give_way_to_persistent_pages_only(
         PutResult.STORED,
         PutResult.STORED,
     ]
-    assert store.zpages[Family.FOREIGN_EPHEMERAL] == BELOW_WATERMARK // 16 * 16 - 400
-    assert store.zpages[Family.OWN_CLEAN] == 400
+    assert store.versions.zpages[Family.FOREIGN_EPHEMERAL] == BELOW_WATERMARK // 16 * 16 - 400
+    assert store.versions.zpages[Family.OWN_CLEAN] == 400
     kept = range(1000, 1192)
     assert set(put(foreign, PoolKind.PERSISTENT, kept)) == {PutResult.STORED}
-    assert store.zpages[Family.FOREIGN_EPHEMERAL] == 0
+    assert store.versions.zpages[Family.FOREIGN_EPHEMERAL] == 0
     assert are_here(foreign, kept) == 192
 
 
@@ -96,7 +98,7 @@ def test_what_is_ours_gives_way_to_nothing_foreign(store: Store, foreign: Foreig
     for kind in PoolKind:
         assert foreign.room_bytes(kind) < 16 * PAGE_BYTES
         assert put(foreign, kind, range(1, 17)) == [PutResult.NOT_ACCEPTING]
-    assert store.zpages[Family.OWN_EPHEMERAL] == 432
+    assert store.versions.zpages[Family.OWN_EPHEMERAL] == 432
 
 
 def test_a_purge_is_done_in_slices(store: Store) -> None:
@@ -141,7 +143,7 @@ def test_the_door_closes_when_the_tables_are_filled() -> None:
     disk = store.new_pool(PoolKind.PERSISTENT, "disk")
     assert foreign.room_bytes() > 0
     index = 0
-    while store.tables.used_bytes <= 20_000:
+    while store.versions.tables.used_bytes <= 20_000:
         assert store.put_zeros(disk, b"", index, 1) == 1
         index += 64
     assert foreign.room_bytes() == 0

@@ -6,11 +6,10 @@ import pytest
 
 from net.errors import RemoteProtocolError
 from nodemanager.ids import Incarnation, NodeId
-from ramsterd.core import traffic
 from ramsterd.core.codec import encode_page
+from ramsterd.core.foreign_pages import FOREIGN_OBJECT, put_zpages
 from ramsterd.core.page import PoolKind
 from ramsterd.core.slices import SLICE_UNITS, Slices
-from ramsterd.core.traffic import FOREIGN_OBJECT
 from ramsterd.remote.hold import foreign_flushes
 from ramsterd.remote.hold.foreign import ForeignPages
 from ramsterd.remote.hold.foreign_flushes import ForeignFlushes
@@ -34,8 +33,8 @@ class Holder:
     def put(self, serials: list[int], kind: PoolKind = PoolKind.PERSISTENT) -> None:
         packed, zpage, checksum = SMALL
         count = len(serials)
-        stored = traffic.put_zpages(
-            self.store,
+        stored = put_zpages(
+            self.store.room,
             self.pools[kind],
             serials,
             [checksum] * count,

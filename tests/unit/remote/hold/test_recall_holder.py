@@ -71,7 +71,7 @@ def test_what_still_leaves_is_waited_for(recall: HolderRecall) -> None:
 
 def test_each_owner_gives_the_same_part(recall: HolderRecall, store: Store) -> None:
     # 85 % of it are 297 pages, so 23 are too many, and some slack.
-    store.set_budget(1400 * 1024)
+    store.room.set_budget(1400 * 1024)
     stick(recall)
     one, other = recall.bound(ONE), recall.bound(OTHER)
     assert one is not None
@@ -83,7 +83,7 @@ def test_each_owner_gives_the_same_part(recall: HolderRecall, store: Store) -> N
 def test_bounds_stay_until_they_are_met(
     recall: HolderRecall, store: Store, foreign: ForeignPages
 ) -> None:
-    store.set_budget(1400 * 1024)
+    store.room.set_budget(1400 * 1024)
     stick(recall)
     bound = recall.bound(ONE)
     assert bound is not None
@@ -94,17 +94,17 @@ def test_bounds_stay_until_they_are_met(
 
 
 def test_it_ends_when_memory_is_short_no_more(recall: HolderRecall, store: Store) -> None:
-    store.set_budget(1400 * 1024)
+    store.room.set_budget(1400 * 1024)
     stick(recall)
     assert recall.statistics().recall_pages > 0
-    store.set_budget(2 * 1024 * 1024)
+    store.room.set_budget(2 * 1024 * 1024)
     tick(recall)
     assert recall.bound(ONE) is None
     assert recall.statistics().recall_pages == 0
 
 
 def test_what_is_over_the_quota_is_recalled_at_once(recall: HolderRecall, store: Store) -> None:
-    store.set_budget(PAGES * PAGE_BYTES)
+    store.room.set_budget(PAGES * PAGE_BYTES)
     tick(recall)
     assert recall.is_active
     assert PAGES // 20 <= recall.statistics().recall_pages <= PAGES // 16

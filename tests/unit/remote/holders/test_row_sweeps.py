@@ -20,7 +20,8 @@ class Sweeping(Owner):
         # Of incarnations that are forgotten: whose, and how many persistent pages it had.
         self.forgotten: list[tuple[NodeId, int]] = []
         self.sweeps = RowSweeps(
-            self.store,
+            self.store.room,
+            self.store.copies,
             self.holders,
             on_thinned=self.thinned.append,
             on_forgotten=self.on_forgotten,
@@ -32,7 +33,7 @@ class Sweeping(Owner):
     def bury(self, node: NodeId) -> Holder:
         """An incarnation of a node is over: begin the sweep for it."""
         holder = self.holders.end(node)
-        self.store.unreachable_holders.add(holder.id)
+        self.store.copies.unreachable_holders.add(holder.id)
         self.sweeps.begin(holder)
         return holder
 
@@ -116,11 +117,11 @@ def test_a_dead_holder_is_forgotten_after_the_sweep_and_not_before(
     dead = owner.bury(ONE)
     owner.step()
     assert owner.holders.get(dead.id) is dead
-    assert dead.id in owner.store.unreachable_holders
+    assert dead.id in owner.store.copies.unreachable_holders
     assert is_unswept(dead)
     owner.step()
     assert owner.holders.get(dead.id) is None
-    assert owner.store.unreachable_holders == set()
+    assert owner.store.copies.unreachable_holders == set()
     assert not is_unswept(dead)
 
 

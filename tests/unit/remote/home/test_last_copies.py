@@ -1,11 +1,11 @@
 """Counting the pages that only one node has."""
 
 from nodemanager.ids import Incarnation, NodeId
-from ramsterd.core import traffic
+from ramsterd.core.family import Family
+from ramsterd.core.leaving import begin_leaving, end_leaving, keep_leaving
 from ramsterd.core.page import PAGE_BYTES, PoolKind
 from ramsterd.core.rows import FRAME_ROWS
 from ramsterd.core.store import Store
-from ramsterd.core.zbud import Family
 from ramsterd.remote.holders.holders import Holder, Holders
 from ramsterd.remote.home.last_copies import LEAVING_SECONDS, Counted, LastCopies
 from tests.helpers.made_pages import joined, make_run, make_store
@@ -24,7 +24,7 @@ class Owner:
         self.unreachable: set[NodeId] = set()
         self.receiving: set[NodeId] = set()
         self.last_copies = LastCopies(
-            self.store,
+            self.store.room,
             self.holders,
             local=LOCAL,
             is_reachable=self.is_reachable,
@@ -43,9 +43,9 @@ class Owner:
         self.index += BLOCK_PAGES
         block = self.store.zbud.oldest(Family.OWN_PERSISTENT)
         assert block is not None
-        end = traffic.keep_leaving if stays else traffic.end_leaving
+        end = keep_leaving if stays else end_leaving
         holders = [self.holders.of(node, LIFE).id for node in nodes]
-        end(self.store, traffic.begin_leaving(self.store, block), *holders)
+        end(self.store.versions, begin_leaving(self.store.versions, block), *holders)
 
     def count(self, node: NodeId, *, rows_max: int = 5, now: float = 0.0) -> int:
         self.last_copies.begin(node, now=now)

@@ -35,7 +35,9 @@ class Retaking(Owner):
 
     def leave_no_room(self) -> None:
         """Nothing is to come here, though the rows are few."""
-        self.store.limits = replace(self.store.limits, high_watermark=0.0, low_watermark=0.0)
+        self.store.room.limits = replace(
+            self.store.room.limits, high_watermark=0.0, low_watermark=0.0
+        )
 
     def recall(self, node: NodeId, pages_max: int = 0) -> None:
         self.owner_recall.on_recall(self.holder(node), pages_max)
@@ -310,8 +312,8 @@ def test_what_could_not_leave_again_stays_where_room_is_short() -> None:
 def test_what_could_not_leave_again_fills_no_more_than_its_part() -> None:
     owner = Retaking(copies=2)
     owner.put_and_send(ONE, OTHER, blocks=8)
-    low = owner.store.limits.low_watermark
-    owner.store.limits = replace(owner.store.limits, low_watermark=low / 4)
+    low = owner.store.room.limits.low_watermark
+    owner.store.room.limits = replace(owner.store.room.limits, low_watermark=low / 4)
     owner.placeable = 1
     owner.recall(ONE)
     owner.tick()

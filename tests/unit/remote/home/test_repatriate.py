@@ -190,7 +190,7 @@ def test_what_would_lift_the_use_above_the_watermark_stays_away() -> None:
     owner.tick(QUIET_SECONDS)
     assert owner.asked() == 256 - 240
     owner.arrive()
-    assert not owner.store.is_above(WATERMARK)
+    assert not owner.store.room.is_above(WATERMARK)
     owner.tick()
     assert owner.asked() == 0
 
@@ -298,7 +298,7 @@ def test_a_node_that_drains_fills_its_budget_to_the_low_watermark_and_rests() ->
     assert not owner.is_busy()
     # 85 % of 512 pages are 435; their last block is not full.
     assert owner.fetches.statistics().fetched_pages_total == 435 - 208
-    assert not owner.store.is_above(owner.store.limits.high_watermark)
+    assert not owner.store.room.is_above(owner.store.room.limits.high_watermark)
 
 
 def test_above_the_low_watermark_nothing_comes_home_though_a_node_drains() -> None:

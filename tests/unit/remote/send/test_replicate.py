@@ -2,11 +2,11 @@
 
 import pytest
 
-from ramsterd.core import traffic
 from ramsterd.core.compact import Compactor
+from ramsterd.core.family import Family
+from ramsterd.core.leaving import begin_leaving, keep_leaving
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.slices import Slices
-from ramsterd.core.zbud import Family
 from ramsterd.remote.send import replicate
 from ramsterd.remote.send.replicate import Replication, Replicator
 from tests.helpers.made_pages import MIB, joined, make_page, make_run, make_store
@@ -38,7 +38,7 @@ class Disk:
         """Send what is offered, once; return how many blocks."""
         blocks = self.replicator.blocks_to_send()
         for block in blocks:
-            traffic.keep_leaving(self.store, traffic.begin_leaving(self.store, block), A)
+            keep_leaving(self.store.versions, begin_leaving(self.store.versions, block), A)
         return len(blocks)
 
     def finish(self) -> list[Replication]:
@@ -68,7 +68,7 @@ def test_what_was_written_is_waited_for_and_what_comes_later_is_not() -> None:
     disk.put(1000, BLOCK_PAGES)
     assert disk.finish() == [request]
     assert request.is_stored
-    assert disk.store.zpages[Family.OWN_CLEAN] >= 3 * BLOCK_PAGES
+    assert disk.store.versions.zpages[Family.OWN_CLEAN] >= 3 * BLOCK_PAGES
     assert disk.flush() is not None, "what came later has a flush of its own"
     disk.finish()
     assert disk.flush() is None
@@ -146,13 +146,13 @@ def test_a_block_that_is_adopted_counts_again_and_is_offered_once() -> None:
     for _ in range(2):
         block = disk.store.zbud.oldest(Family.OWN_CLEAN)
         assert block is not None
-        disk.store.adopt_block(block)
+        disk.store.room.adopt_block(block)
         assert disk.replicator.take_done() == []
     request.blocks += request.blocks  # adopted, sent and adopted again
     offered = disk.replicator.blocks_to_send()
     assert len(offered) == len(set(offered)) == 3
     assert disk.finish() == [request]
-    assert disk.store.zpages[Family.OWN_PERSISTENT] == 0
+    assert disk.store.versions.zpages[Family.OWN_PERSISTENT] == 0
 
 
 def test_pages_that_compaction_moves_are_still_known() -> None:
@@ -160,13 +160,13 @@ def test_pages_that_compaction_moves_are_still_known() -> None:
     disk.put(0, 8 * BLOCK_PAGES)
     for index in range(0, 8 * BLOCK_PAGES, 2):
         disk.store.flush(disk.pool, OBJECT, index, 1)
-    assert Compactor(disk.store).compact(1000) > 0
+    assert Compactor(disk.store.versions).compact(1000) > 0
     unsaved = disk.store.pools[disk.pool].unsaved
     assert unsaved is not None
     assert set(disk.store.zbud.blocks(Family.OWN_PERSISTENT)) <= unsaved.blocks
     request = disk.flush()
     assert disk.finish() == [request]
-    assert disk.store.zpages[Family.OWN_PERSISTENT] == 0
+    assert disk.store.versions.zpages[Family.OWN_PERSISTENT] == 0
 
 
 def test_clean_copies_that_count_on_an_absent_holder_are_sent_again() -> None:
@@ -175,15 +175,15 @@ def test_clean_copies_that_count_on_an_absent_holder_are_sent_again() -> None:
     disk.flush()
     disk.finish()
     assert disk.flush() is None
-    disk.store.unreachable_holders.add(A)
+    disk.store.copies.unreachable_holders.add(A)
     request = disk.flush()
     assert request is not None, "all clean blocks are to be looked through"
     disk.slices.on_deadline(0.0)
-    assert disk.store.adopted_blocks == 4
-    disk.store.unreachable_holders.discard(A)
+    assert disk.store.room.adopted_blocks == 4
+    disk.store.copies.unreachable_holders.discard(A)
     disk.replicator.on_reachable(A)
     assert disk.finish() == [request]
-    disk.store.unreachable_holders.add(A)
+    disk.store.copies.unreachable_holders.add(A)
     assert disk.flush() is not None, "it went once more"
 
 

@@ -1,0 +1,49 @@
+"""Copies: on how many peers a page is to be, and whether it is.
+
+Each pool wants a number of copies, and says how few will do while few peers have room.  A holder without a link does
+not count as one.  What is done for pages that have too few is for others (core.room, remote.send.replicate).
+"""
+
+from collections.abc import Iterable
+
+from config.limits import COPIES_MAX
+from ramsterd.core.versions import Versions
+
+
+class Copies:
+    """What the pools want, and what can be had."""
+
+    def __init__(self, versions: Versions) -> None:
+        self._versions = versions
+        # Holder ids without a link: their copies do not count as long as there is a choice.
+        self.unreachable_holders: set[int] = set()
+        # The most copies that any pool ever wanted.
+        self.wanted_max = 1
+        # How many copies peers have room for now: a clean block needs no more to be dropped.
+        self.attainable = COPIES_MAX
+
+    def on_wanted(self, copies: int) -> None:
+        """A pool wants so many copies from now on."""
+        self.wanted_max = max(self.wanted_max, copies)
+
+    def wanted_by(self, rows: Iterable[int]) -> int:
+        """Return on how many peers a block with these rows must be kept, when it is not kept here."""
+        return max((self._versions.pool_of(row).copies for row in rows), default=1)
+
+    def fewest_wanted_by(self, rows: Iterable[int]) -> int:
+        """Return the same for a time when fewer peers have room than that."""
+        return max((self._versions.pool_of(row).fewest_copies for row in rows), default=1)
+
+    def are_lacking(self, block: int, *, attainable: int = COPIES_MAX) -> bool:
+        """Whether some page of a clean block has fewer holders that can be asked than it should: they may have died.
+
+        As many as there can be now will do, if its pools allow that.
+        """
+        rows, unreachable = self._versions.zbud.rows(block), self.unreachable_holders
+        if not unreachable and self.wanted_max == 1:
+            return False
+        wanted = self.wanted_by(rows)
+        if attainable < wanted:
+            wanted = max(attainable, self.fewest_wanted_by(rows))
+        holders = self._versions.rows.holders
+        return any(sum(each not in unreachable for each in holders(row)) < wanted for row in rows)

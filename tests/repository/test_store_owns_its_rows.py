@@ -1,0 +1,182 @@
+"""Nobody outside the store knows how its tables are laid out, or keeps its counts by hand.
+
+mypy and ruff keep a part of this: `Holder.pages` can't be assigned, and what begins with an underscore is its
+module's own.  Here is the rest.
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("ramsterd", "benchmarks")
+CORE = Path("ramsterd/core")
+# Judges the tables of a run that is over, column by column: it knows their layout, and nothing of a living store.
+KEPT = Path("ramsterd/kept")
+HOLDERS = Path("ramsterd/remote/holders")
+
+# What lies behind questions: the type that answers them, and the id of no holder, are for anybody.
+LAYOUT_MODULES = {f"ramsterd.core.{name}" for name in ("rows", "nodes", "frames", "lru")}
+MAY_BE_IMPORTED = {"NO_HOLDER", "Rows"}
+# Numbers that are good for nothing but offsets.
+LAYOUT_WORDS = ("SHIFT", "MASK", "STRIDE")
+# A mask that is part of how packed numbers travel, and how far blocks may reach: no offsets.
+NO_LAYOUT = {"ZPAGE_BYTES_MASK", "BLOCK_STRIDE_BYTES"}
+TABLES = {"rows", "table", "zbud"}
+COLUMNS = {
+    "view", "words", "halves", "quarters", "stack",
+    "entries", "leaf_used", "nodes",
+    "arena", "slot_rows", "chunks_of_block", "family_of_block", "state", "stacks",
+}  # fmt: skip
+COUNTS = {"zpages", "zpage_bytes"}
+
+
+def last_name(node: ast.expr) -> str:
+    """Return what an expression is called in the end: `c` for `a.b.c`, for `a.c[0]` and for `c`."""
+    match node:
+        case ast.Attribute(attr=name) | ast.Name(id=name):
+            return name
+        case ast.Subscript(value=value) | ast.Call(func=value):
+            return last_name(value)
+        case _:
+            return ""
+
+
+def assigned(node: ast.AST) -> Iterator[ast.expr]:
+    targets: list[ast.expr] = []
+    match node:
+        case ast.Assign(targets=found) | ast.Delete(targets=found):
+            targets = found
+        case ast.AugAssign(target=one) | ast.AnnAssign(target=one):
+            targets = [one]
+        case _:
+            pass
+    for target in targets:
+        yield from target.elts if isinstance(target, ast.Tuple | ast.List) else (target,)
+
+
+def layout_known(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield what only a module of core may do."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.ImportFrom(module=str(module), names=names) if module.startswith(
+                "ramsterd.core"
+            ):
+                for alias in names:
+                    is_layout = module in LAYOUT_MODULES and alias.name not in MAY_BE_IMPORTED
+                    is_word = any(word in alias.name for word in LAYOUT_WORDS)
+                    if (
+                        is_layout
+                        or (is_word and alias.name not in NO_LAYOUT)
+                        or f"{module}.{alias.name}" in LAYOUT_MODULES
+                    ):
+                        yield node
+            case ast.Import(names=names) if {alias.name for alias in names} & LAYOUT_MODULES:
+                yield node
+            case ast.Attribute(value=value, attr=attr) if attr in COLUMNS:
+                if last_name(value).lstrip("_") in TABLES:
+                    yield node
+            case _:
+                pass
+
+
+def counts_kept(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield what only the store's `account` may do."""
+    for node in ast.walk(tree):
+        for target in assigned(node):
+            is_entry = isinstance(target, ast.Subscript) and isinstance(target.value, ast.Attribute)
+            if is_entry and last_name(target) in COUNTS:
+                yield node
+
+
+def holder_pages_kept(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield what only a `Holder` may do."""
+    for node in ast.walk(tree):
+        for target in assigned(node):
+            if isinstance(target, ast.Attribute) and target.attr in {"pages", "_pages"}:
+                owner = last_name(target.value)
+                if "holder" in owner or "life" in owner:
+                    yield node
+
+
+def modules(*besides: Path) -> Iterator[tuple[Path, ast.AST]]:
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            name = path.relative_to(ROOT)
+            if not any(name.is_relative_to(room) for room in besides):
+                yield name, ast.parse(path.read_text())
+
+
+def lines(name: Path, nodes: Iterator[ast.AST]) -> list[str]:
+    return [f"{name}:{getattr(node, 'lineno', 0)}: {ast.unparse(node)}" for node in nodes]
+
+
+def test_no_module_outside_core_computes_an_offset_into_a_table() -> None:
+    found = [line for name, tree in modules(CORE, KEPT) for line in lines(name, layout_known(tree))]
+    assert found == []
+
+
+def test_one_function_counts_zpages() -> None:
+    found = [line for name, tree in modules() for line in lines(name, counts_kept(tree))]
+    assert [line.partition(":")[0] for line in found] == ["ramsterd/core/versions.py"] * 2, found
+
+
+def test_only_holders_count_their_pages() -> None:
+    found = [
+        line for name, tree in modules(HOLDERS) for line in lines(name, holder_pages_kept(tree))
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "sample",
+    [
+        "from ramsterd.core.rows import HOLDERS, QUARTERS_PER_ROW",
+        "from ramsterd.core.rows import NO_HOLDER, ROW",
+        "from ramsterd.core import rows",
+        "import ramsterd.core.rows as table",
+        "from ramsterd.core.table import LEAF_SHIFT",
+        "from ramsterd.core.size_classes import BLOCK_STRIDE_BYTES, SLOT_SHIFT",
+        "holder = self._store.rows.quarters[row * 16 + 13]",
+        "rows.words[row * 4] = serial",
+        "entry = store.table.entries[leaf * 64 + place]",
+        "start = store.zbud.arena[offset]",
+    ],
+)
+def test_an_offset_is_found(sample: str) -> None:
+    assert list(layout_known(ast.parse(sample)))
+
+
+@pytest.mark.parametrize(
+    "sample",
+    [
+        "from ramsterd.core.rows import NO_HOLDER",
+        "from ramsterd.core.size_classes import BLOCK_STRIDE_BYTES",
+        "holder = self._store.rows.first_holder(row)",
+        "view = received.view[start:end]",
+        "state = self.nodes.state(node)",
+    ],
+)
+def test_a_question_is_no_offset(sample: str) -> None:
+    assert not list(layout_known(ast.parse(sample)))
+
+
+@pytest.mark.parametrize(
+    "sample",
+    [
+        "self.zpages[family] += 1",
+        "store.versions.zpage_bytes[0] = 7",
+        "a, store.versions.zpages[1] = 1, 2",
+    ],
+)
+def test_a_count_by_hand_is_found(sample: str) -> None:
+    assert list(counts_kept(ast.parse(sample)))
+
+
+@pytest.mark.parametrize(
+    "sample", ["holder.pages += 1", "put.holder._pages = 3", "self._holders[each].pages -= 2"]
+)
+def test_a_holder_counted_by_hand_is_found(sample: str) -> None:
+    assert list(holder_pages_kept(ast.parse(sample)))

@@ -1,0 +1,49 @@
+"""On how many peers a page is to be, and whether it is."""
+
+import pytest
+
+from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
+from ramsterd.core.store import Store
+from tests.helpers.disk import HOLDER, put_run, row_of, send_copies
+from tests.helpers.made_pages import make_run
+
+OTHER = 8
+
+
+def test_a_block_needs_as_many_copies_as_its_most_demanding_pool(
+    store: Store, pool: PoolId
+) -> None:
+    careful = store.new_pool(PoolKind.PERSISTENT, "careful", copies=2)
+    put_run(store, pool, 0, make_run(PAGE_BYTES, 1))
+    put_run(store, careful, 0, make_run(PAGE_BYTES, 1))
+    rows = [row_of(store, each, 0) for each in (pool, careful)]
+    assert [store.copies.wanted_by([row]) for row in rows] == [1, 2]
+    assert store.copies.wanted_by(rows) == 2
+    assert store.copies.wanted_by([]) == 1
+
+
+@pytest.mark.parametrize(
+    ("copies", "unreachable", "lacks"),
+    [(1, set(), False), (2, set(), True), (1, {HOLDER}, True), (1, {OTHER}, False)],
+)
+def test_only_holders_that_can_be_asked_count_as_copies(
+    store: Store, copies: int, unreachable: set[int], *, lacks: bool
+) -> None:
+    careful = store.new_pool(PoolKind.PERSISTENT, "careful", copies=copies)
+    put_run(store, careful, 0, make_run(PAGE_BYTES, 2))
+    row, *_ = send_copies(store, HOLDER, stays=True)
+    store.copies.unreachable_holders |= unreachable
+    assert store.copies.are_lacking(store.versions.block_of(row)) is lacks
+
+
+def test_as_many_copies_as_can_be_had_will_do_where_the_pool_allows_it(store: Store) -> None:
+    careful = store.new_pool(PoolKind.PERSISTENT, "careful", copies=3, copies_min=2)
+    put_run(store, careful, 0, make_run(PAGE_BYTES, 2))
+    rows = send_copies(store, HOLDER, stays=True)
+    block = store.versions.block_of(rows[0])
+    assert (store.copies.wanted_by(rows), store.copies.fewest_wanted_by(rows)) == (3, 2)
+    assert store.copies.are_lacking(block, attainable=1), "never fewer than the pool says"
+    store.rows.set_holders(rows[0], (HOLDER, OTHER))
+    store.rows.set_holders(rows[1], (HOLDER, OTHER))
+    assert store.copies.are_lacking(block)
+    assert not store.copies.are_lacking(block, attainable=2)

@@ -1,0 +1,64 @@
+"""Zpages of others."""
+
+from ramsterd.core.codec import PACKED_RAW, encode_page
+from ramsterd.core.family import Family
+from ramsterd.core.foreign_pages import FOREIGN_OBJECT, get_zpages
+from ramsterd.core.page import PAGE_BYTES, PoolKind
+from tests.helpers.disk import OBJECT
+from tests.helpers.made_pages import joined, make_page, make_run, make_store
+from tests.helpers.sending_node import SendingNode, foreign_pool, put_foreign
+
+
+def test_foreign_zpages_are_found_by_serial_until_they_are_flushed(node: SendingNode) -> None:
+    pool = foreign_pool(node, PoolKind.PERSISTENT)
+    pages = {5: make_page(800), 70: make_page(PAGE_BYTES), 1 << 40: make_page(90)}
+    assert put_foreign(node.store, pool, pages) == 3
+    assert node.store.flush(pool, FOREIGN_OBJECT, 5, 1) == 1
+    packed, pieces = get_zpages(node.store.versions, pool, [1 << 40, 5, 6, 70])
+    assert packed == [encode_page(make_page(90))[0], 0, 0, PACKED_RAW]
+    assert [bytes(piece) for piece in pieces] == [encode_page(make_page(90))[1], pages[70]]
+    assert node.store.destroy_pool(pool) == 2
+
+
+def test_a_pool_without_pages_has_none_to_give(node: SendingNode) -> None:
+    pool = foreign_pool(node, PoolKind.PERSISTENT)
+    assert get_zpages(node.store.versions, pool, [1, 2]) == ([0, 0], [])
+
+
+def test_a_foreign_page_that_comes_twice_is_kept_once(node: SendingNode) -> None:
+    pool = foreign_pool(node, PoolKind.PERSISTENT)
+    pages = {serial: make_page(800, serial) for serial in range(1, 5)}
+    assert put_foreign(node.store, pool, pages) == 4
+    assert put_foreign(node.store, pool, pages | {9: make_page(100)}) == 5
+    assert node.store.statistics().zpages[Family.FOREIGN_PERSISTENT] == 5
+
+
+def test_foreign_pages_are_taken_as_far_as_there_is_room(node: SendingNode) -> None:
+    node.put(0, make_run(PAGE_BYTES, 512 - 32))
+    pool = foreign_pool(node, PoolKind.PERSISTENT)
+    pages = {serial: make_page(PAGE_BYTES, serial) for serial in range(100, 140)}
+    assert put_foreign(node.store, pool, pages) == 32
+    assert put_foreign(node.store, pool, {500: make_page(PAGE_BYTES)}) == 0
+    packed, _ = get_zpages(node.store.versions, pool, list(range(100, 140)))
+    assert packed == [PACKED_RAW] * 32 + [0] * 8
+
+
+def test_foreign_ephemeral_pages_displace_each_other_only(node: SendingNode) -> None:
+    cache = node.store.new_pool(PoolKind.EPHEMERAL, "ours")
+    assert node.store.put(cache, OBJECT, 0, joined(make_run(PAGE_BYTES, 480))) == 480
+    pool = foreign_pool(node, PoolKind.EPHEMERAL)
+    pages = {serial: make_page(PAGE_BYTES, serial) for serial in range(1, 200)}
+    assert put_foreign(node.store, pool, pages) == 199
+    assert None not in node.store.get(cache, OBJECT, 0, 480).pages
+    packed, _ = get_zpages(node.store.versions, pool, [1, 199])
+    assert packed == [0, PACKED_RAW]
+
+
+def test_foreign_pages_are_taken_as_far_as_there_are_leaves() -> None:
+    node = SendingNode()
+    node.store = make_store(pages_max=10)
+    pool = foreign_pool(node, PoolKind.EPHEMERAL)
+    sparse = {serial: make_page(100, serial) for serial in range(64, 64 * 40, 64)}
+    assert put_foreign(node.store, pool, sparse) == len(sparse)
+    kept = foreign_pool(node, PoolKind.PERSISTENT)
+    assert put_foreign(node.store, kept, sparse) == 10

@@ -1,0 +1,68 @@
+"""What is kept of pages that come home."""
+
+from dataclasses import replace
+
+from ramsterd.core.family import Family
+from ramsterd.core.page import PAGE_BYTES
+from tests.helpers.disk import OBJECT
+from tests.helpers.made_pages import make_run
+from tests.helpers.sending_node import A, B, SendingNode
+
+
+def test_a_page_comes_home_once(node: SendingNode) -> None:
+    """Two fetches of one page may be answered."""
+    node.put(0, make_run(1000, 1))
+    node.remotify(A)
+    [row] = node.elsewhere(0)
+    assert node.fetch(row)
+    assert not node.fetch(row)
+    assert node.store.statistics().zpages[Family.OWN_CLEAN] == 1
+
+
+def test_nothing_comes_home_above_the_watermark(node: SendingNode) -> None:
+    node.put(0, make_run(1000, 1))
+    node.remotify(A)
+    [row] = node.elsewhere(0)
+    node.put(1, make_run(PAGE_BYTES, 480))
+    assert not node.fetch(row)
+    node.store.flush(node.pool, OBJECT, 1, 480)
+    assert node.fetch(row)
+
+
+def test_nothing_comes_home_when_no_block_can_be_made(node: SendingNode) -> None:
+    node.put(0, make_run(PAGE_BYTES, 1))
+    node.remotify(A)
+    [row] = node.elsewhere(0)
+    node.store.room.set_budget(8192)
+    assert not node.fetch(row)
+
+
+def test_an_ephemeral_page_that_comes_home_is_no_copy(cache_node: SendingNode) -> None:
+    """Its holder is owed a flush, and it may leave again."""
+    run = make_run(1000, 4)
+    cache_node.put(0, run)
+    cache_node.send_ephemeral(A)
+    first, *others = cache_node.elsewhere(0, 4)
+    assert cache_node.fetch(first)
+    assert cache_node.store.get(cache_node.pool, OBJECT, 0, 1).pages == run[:1]
+    zpages = cache_node.store.statistics().zpages
+    assert (zpages[Family.OWN_EPHEMERAL], zpages[Family.OWN_CLEAN]) == (1, 0)
+    assert cache_node.store.versions.take_owed() == {A: [1]}
+    cache_node.send_ephemeral(B)
+    assert cache_node.elsewhere(0, 4) == [first, *others]
+    assert cache_node.lose(A) == 3
+    assert cache_node.elsewhere(0, 4) == [first]
+
+
+def test_nothing_is_evicted_for_an_ephemeral_page_that_could_come_home(
+    cache_node: SendingNode,
+) -> None:
+    cache_node.put(0, make_run(PAGE_BYTES, 16))
+    cache_node.send_ephemeral(A)
+    rows = cache_node.elsewhere(0, 16)
+    cache_node.put(100, make_run(1000, 14))
+    cache_node.store.zbud.set_budget(cache_node.store.zbud.used_bytes)
+    cache_node.store.zbud.trim()
+    cache_node.store.room.limits = replace(cache_node.store.room.limits, high_watermark=1.0)
+    assert not cache_node.fetch(rows[0])
+    assert cache_node.store.statistics().evicted_pages_total == 0
