@@ -28,8 +28,8 @@ def run_quick(*names: str, temp_dir: Path) -> str:
     return done.stdout
 
 
-def test_store_and_memory_print_their_figures_and_leave_no_file(tmp_path: Path) -> None:
-    printed = run_quick("store", "memory", temp_dir=tmp_path)
+def test_store_and_memory_print_their_figures_and_leave_no_file(sockets: Path) -> None:
+    printed = run_quick("store", "memory", temp_dir=sockets)
     for phrase in (
         "machine: ",
         "put, runs of 32",
@@ -41,20 +41,20 @@ def test_store_and_memory_print_their_figures_and_leave_no_file(tmp_path: Path) 
         "RSS over budget",
     ):
         assert phrase in printed
-    assert not list(tmp_path.iterdir())
+    assert not list(sockets.iterdir())
 
 
-def test_no_pass_is_long_and_no_tables_are_left_behind(tmp_path: Path) -> None:
-    printed = run_quick("passes", temp_dir=tmp_path)
+def test_no_pass_is_long_and_no_tables_are_left_behind(sockets: Path) -> None:
+    printed = run_quick("passes", temp_dir=sockets)
     assert "flush what is owed, with the link again, holder" in printed
     assert "memory of both with 0 pages" in printed
     assert ", rows 0.0, entries 0.0" in printed
 
 
-def test_clients_that_came_and_went_leave_no_memory_behind(tmp_path: Path) -> None:
+def test_clients_that_came_and_went_leave_no_memory_behind(sockets: Path) -> None:
     """Bytes are no seconds: the same on every machine, and what one kind of client left behind were hundreds of MiB."""
-    printed = run_quick("client_ends", temp_dir=tmp_path)
+    printed = run_quick("client_ends", temp_dir=sockets)
     judged = [line for line in printed.splitlines() if "bar at most" in line]
     assert len(judged) == 3
     assert all(line.endswith(": reached") for line in judged), printed
-    assert not list(tmp_path.iterdir())
+    assert not list(sockets.iterdir())

@@ -30,13 +30,11 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
+def folder(sockets: Path) -> Iterator[Path]:
     """The demo's TMPDIR; in the end no process of ours names it and nothing is in it."""
-    folder = tmp_path / "t"
-    folder.mkdir()
-    yield folder
-    assert list(folder.iterdir()) == []
-    assert processes_that_name(folder) == []
+    yield sockets
+    assert list(sockets.iterdir()) == []
+    assert processes_that_name(sockets) == []
 
 
 Start = Callable[..., subprocess.Popen[str]]
@@ -60,7 +58,7 @@ def start(folder: Path) -> Iterator[Start]:
 
     yield start
     for process in started:
-        process.kill()
+        process.terminate()  # it ends its daemons
         process.communicate()
 
 

@@ -354,10 +354,10 @@ def test_a_first_write_fails_while_the_state_file_cant_be_written(new_cluster: N
 
 @pytest.mark.parametrize("how", ENDS)
 def test_a_named_persistent_pool_is_lost_after_a_restart(
-    tmp_path: Path, sockets: Path, how: signal.Signals
+    sockets: Path, how: signal.Signals
 ) -> None:
     page = b"p" * PAGE_BYTES
-    with tmem_cluster(tmp_path) as (daemon,):
+    with tmem_cluster(sockets) as (daemon,):
         with Client(daemon.tmem) as client:
             client.new_pool(PoolKind.PERSISTENT, name="spill").put(b"o", 0, page)
             client.new_pool(PoolKind.EPHEMERAL, name="cache").put(b"o", 0, page)
