@@ -62,7 +62,6 @@ class Offer:
     name: str
     size: int
     flags: int
-    description: str = ""
 
 
 class Channel:
@@ -126,7 +125,7 @@ def shake_hands(channel: Channel, export_name: str) -> Offer:
         raise HandshakeFailed("the server is too old: no fixed newstyle handshake")
     answer = ClientFlag.C_FIXED_NEWSTYLE | (flags & ClientFlag.C_NO_ZEROES)
     name = export_name.encode()
-    go = struct.pack(f">I{len(name)}sHHH", len(name), name, 2, Info.NAME, Info.DESCRIPTION)
+    go = struct.pack(f">I{len(name)}sHH", len(name), name, 1, Info.NAME)
     channel.send([CLIENT_FLAGS.pack(answer), OPTION.pack(OPTION_MAGIC, Option.GO, len(go)), go])
     return _receive_offer(channel, export_name)
 
@@ -142,7 +141,6 @@ def _receive_offer(channel: Channel, export_name: str) -> Offer:
                 name=told.get(Info.NAME, export_name.encode()).decode(errors="replace"),
                 size=size,
                 flags=flags,
-                description=told.get(Info.DESCRIPTION, b"").decode(errors="replace"),
             )
         if reply & 1 << 31:
             raise ExportRefused(export_name, _words(reply, data))

@@ -23,9 +23,7 @@ from ramsterd.frontends.nbd.export import Export
 from ramsterd.frontends.nbd.negotiation import Negotiation
 from ramsterd.frontends.nbd.protocol import OPTION_REPLY_MAGIC, TransmissionFlag
 
-DISK = Export(
-    name="disk", size=8 * PAGE_BYTES, pool=PoolId(1), object_id=b"d", description="Of beta."
-)
+DISK = Export(name="disk", size=8 * PAGE_BYTES, pool=PoolId(1), object_id=b"d")
 GREETING = b"NBDMAGICIHAVEOPT\x00\x03"
 
 
@@ -66,7 +64,7 @@ def reply(kind: int, data: bytes = b"") -> bytes:
 @pytest.mark.parametrize("asked", ["disk", ""])
 def test_an_offer_has_all_that_the_server_says(asked: str) -> None:
     offer = shake_hands(channel_to([DISK]), asked)
-    assert offer == Offer(name="disk", size=DISK.size, flags=offer.flags, description="Of beta.")
+    assert offer == Offer(name="disk", size=DISK.size, flags=offer.flags)
     assert TransmissionFlag(offer.flags) == DISK.transmission_flags(is_structured=False)
 
 
