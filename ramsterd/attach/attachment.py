@@ -71,6 +71,11 @@ class HandOver:
 
 
 @dataclass(frozen=True, slots=True)
+class LetGo:
+    """Let the kernel take back what is in flight on the dead connection."""
+
+
+@dataclass(frozen=True, slots=True)
 class HangUp:
     """Close the connection."""
 
@@ -100,7 +105,7 @@ class End:
     status: int
 
 
-Effect: TypeAlias = Dial | HandOver | HangUp | Detach | Ready | Say | End
+Effect: TypeAlias = Dial | HandOver | LetGo | HangUp | Detach | Ready | Say | End
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,7 +228,7 @@ class Attachment:
         seconds = self.plan.dead_connection_seconds
         self._outage = _Outage(since=now, retry_at=now + self.backoff.next_seconds())
         text = f"{self.plan.device}: the connection to {self.plan.server} ended; requests wait for at most {seconds:g} s"
-        return [HangUp(), Say(Level.WARNING, text), Dial()]
+        return [LetGo(), HangUp(), Say(Level.WARNING, text), Dial()]
 
     def on_news(self) -> list[Effect]:
         """The kernel says that a connection of the device is dead, or its news were lost."""

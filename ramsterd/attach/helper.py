@@ -27,6 +27,7 @@ from ramsterd.attach.attachment import (
     End,
     HandOver,
     HangUp,
+    LetGo,
     Level,
     Ready,
     Say,
@@ -97,7 +98,7 @@ class Helper:
         self._connection: socket.socket | None = None
         self._size = 0
         self._flags = 0
-        self._is_resend_set = False
+        self._has_no_resend = False
         self._is_stopping = False
         self._status: int | None = None
         self._woken, self._waker = socket.socketpair()
@@ -200,6 +201,8 @@ class Helper:
                     waiting.extend(self._dial())
                 case HandOver(is_new):
                     waiting.extend(self._hand_over(is_new=is_new))
+                case LetGo():
+                    self._let_go()
                 case HangUp():
                     self._hang_up()
                 case Detach():
@@ -229,18 +232,10 @@ class Helper:
         connection = self._connection
         if connection is None:
             return []
-        disk = Disk(
-            size=self._size,
-            block_bytes=BLOCK_BYTES,
-            server_flags=self._flags,
-            dead_connection_seconds=self._patience.dead_connection,
-            request_seconds=self._patience.request,
-            identifier=self._identifier,
-        )
         order = self._kernel.connect if is_new else self._kernel.reconfigure
         device = self._attachment.plan.device
         try:
-            order(self._index, connection.fileno(), disk)
+            order(self._index, connection.fileno(), self._disk())
         except KernelRefused as error:
             if not is_new and error.errno == errno.EINVAL and self._is_gone():
                 return self._attachment.on_gone()
@@ -255,13 +250,31 @@ class Helper:
         self._set_resend()
         return self._attachment.on_handed_over(now=self._clock())
 
+    def _disk(self) -> Disk:
+        return Disk(
+            size=self._size,
+            block_bytes=BLOCK_BYTES,
+            server_flags=self._flags,
+            dead_connection_seconds=self._patience.dead_connection,
+            request_seconds=self._patience.request,
+            identifier=self._identifier,
+        )
+
+    def _let_go(self) -> None:
+        try:
+            self._kernel.let_go(self._index, self._disk())
+        except (KernelRefused, KernelSilent) as error:
+            text = f"{self._attachment.plan.device}: requests in flight wait for a connection without end: {error}"
+            self._say(Level.WARNING, text)
+
     def _set_resend(self) -> None:
-        if self._is_resend_set or self._patience.request:
+        """Set it after each order that names the timer of requests, which puts it to 30 s."""
+        if self._patience.request or self._has_no_resend:
             return
-        self._is_resend_set = True
         try:
             self._devices.set_resend_seconds(self._index, self._patience.resend)
         except OSError as error:
+            self._has_no_resend = True
             text = f"{self._attachment.plan.device}: requests in flight are sent again after 30 s, not {self._patience.resend:g} s: {error}"
             self._say(Level.WARNING, text)
 

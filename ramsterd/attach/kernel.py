@@ -18,6 +18,7 @@ from ramsterd.attach.nbd_family import (
     ask_status,
     connect,
     disconnect,
+    let_go,
     parse_dead_link,
     parse_family,
     parse_status,
@@ -126,6 +127,10 @@ class NbdKernel:
     def reconfigure(self, index: int, descriptor: int, disk: Disk) -> None:
         """Give the device another connection if its own is dead; raises KernelRefused."""
         self._order(reconfigure(self._family, index, descriptor, disk))
+
+    def let_go(self, index: int, disk: Disk) -> None:
+        """Take back what is in flight on a dead connection; raises KernelRefused."""
+        self._order(let_go(self._family, index, disk))
 
     def disconnect(self, index: int) -> None:
         """End a device; raises KernelRefused."""

@@ -27,6 +27,8 @@ CONTROLLER: Final = 16
 FAMILY_NAME: Final = "nbd"
 GROUP_NAME: Final = "nbd_mc_group"
 FAMILY_VERSION: Final = 1
+# Any but 0.  What is in flight keeps the timer that it was sent with.
+LET_GO_SECONDS: Final = 1
 
 
 class ControllerCommand(enum.IntEnum):
@@ -152,17 +154,33 @@ def connect(family: Family, index: int, descriptor: int, disk: Disk) -> Message:
 
 
 def reconfigure(family: Family, index: int, descriptor: int, disk: Disk) -> Message:
-    """Return the order to take this socket if the present one is dead; otherwise nothing comes of it.
+    """Return the order to take this socket if the present one is dead; otherwise only the times change.
 
-    The size is not among it: it never changes under a client.  Nor is TIMEOUT, which would undo `io_timeout`.
+    The size is not among it: it never changes under a client.
     """
     return _request(
         family.number,
         Command.RECONFIGURE,
         u32(Attribute.INDEX, index),
+        u64(Attribute.TIMEOUT, disk.request_seconds),
         u64(Attribute.DEAD_CONN_TIMEOUT, disk.dead_connection_seconds),
         string(Attribute.BACKEND_IDENTIFIER, disk.identifier),
         _sockets(descriptor),
+    )
+
+
+def let_go(family: Family, index: int, disk: Disk) -> Message:
+    """Return the order to take back what is in flight on a dead connection, and let it wait with all others.
+
+    Without a timer for requests the kernel holds on to it for ever: it sends it again when there is another
+    connection, and fails it never.  `reconfigure` puts the timer back.
+    """
+    return _request(
+        family.number,
+        Command.RECONFIGURE,
+        u32(Attribute.INDEX, index),
+        u64(Attribute.TIMEOUT, disk.request_seconds or LET_GO_SECONDS),
+        string(Attribute.BACKEND_IDENTIFIER, disk.identifier),
     )
 
 

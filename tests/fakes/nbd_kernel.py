@@ -142,7 +142,8 @@ class FakeKernel:
         device = self.devices.get(index)
         if device is None or device.identifier != text(attributes[Attribute.BACKEND_IDENTIFIER]):
             raise OSError(errno.EINVAL, "")
-        if device.is_dead:
+        device.attributes[Attribute.TIMEOUT] = attributes[Attribute.TIMEOUT]
+        if device.is_dead and Attribute.SOCKETS in attributes:
             device.sock.close()
             device.sock = _socket_in(attributes)
             device.is_dead = False

@@ -17,6 +17,7 @@ from ramsterd.attach.attachment import (
     End,
     HandOver,
     HangUp,
+    LetGo,
     Level,
     Plan,
     Ready,
@@ -83,7 +84,7 @@ def test_a_first_try_that_fails_ends_with_the_reason(trouble: Trouble) -> None:
 
 def test_a_connection_that_ends_is_dialled_again_at_once_and_then_with_backoff() -> None:
     machine = attached()
-    assert without_words(machine.on_closed(now=5)) == [HangUp(), Dial()]
+    assert without_words(machine.on_closed(now=5)) == [LetGo(), HangUp(), Dial()]
     waits = []
     now = 5.0
     for _ in range(6):

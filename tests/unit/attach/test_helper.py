@@ -197,6 +197,8 @@ def test_a_server_that_is_away_is_dialled_until_it_is_back(world: World) -> None
     world.server.refusal = Unreachable("Connection refused")
     helper.step()
     assert "Connection refused; requests wait for 300 s more" in world.said
+    timer = world.kernel.devices[INDEX].attribute
+    assert timer(Attribute.TIMEOUT) > 0, "what is in flight waits with the others"
     for _ in range(4):
         world.now += 11
         helper.step()
@@ -206,6 +208,7 @@ def test_a_server_that_is_away_is_dialled_until_it_is_back(world: World) -> None
     helper.step()
     assert world.is_served()
     assert world.said == "nbd1: connected to /s again after 55.0 s"
+    assert timer(Attribute.TIMEOUT) == 0
 
 
 def test_a_lost_export_is_never_handed_over_and_ends_the_helper_in_the_end(world: World) -> None:

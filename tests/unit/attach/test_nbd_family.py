@@ -6,6 +6,7 @@ import pytest
 
 from ramsterd.attach.nbd_family import (
     CONTROLLER,
+    LET_GO_SECONDS,
     Attribute,
     Command,
     DeviceStatus,
@@ -15,6 +16,7 @@ from ramsterd.attach.nbd_family import (
     ask_status,
     connect,
     disconnect,
+    let_go,
     parse_dead_link,
     parse_family,
     parse_status,
@@ -66,14 +68,25 @@ def test_connect_names_all_of_a_disk() -> None:
     }
 
 
-def test_reconfigure_changes_neither_the_size_nor_the_timer_of_requests() -> None:
+def test_reconfigure_never_changes_the_size() -> None:
     command, attributes = said(reconfigure(FAMILY, 3, 12, DISK))
     assert command == 3, Command.RECONFIGURE
     assert set(attributes) == {
         Attribute.INDEX,
+        Attribute.TIMEOUT,
         Attribute.DEAD_CONN_TIMEOUT,
         Attribute.BACKEND_IDENTIFIER,
         Attribute.SOCKETS,
+    }
+
+
+def test_what_is_let_go_gets_a_timer_and_no_socket() -> None:
+    command, attributes = said(let_go(FAMILY, 3, DISK))
+    assert command == 3
+    assert attributes == {
+        1: struct.pack("=I", 3),
+        4: struct.pack("=Q", LET_GO_SECONDS),
+        10: b"ramster swap0\0",
     }
 
 
