@@ -8,6 +8,8 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,14 +96,24 @@ def _apt_user() -> tuple[int, int]:
     return entry.pw_uid, entry.pw_gid
 
 
-def build_initramfs(target: Path, *, has_ramsterctl: bool) -> None:
-    """Pack busybox, the modules, our programs and init."""
+@contextmanager
+def pack(target: Path) -> Iterator[Path]:
+    """Yield a folder with busybox, and pack what it becomes as an initramfs."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         (root / "bin").mkdir()
         busybox = shutil.which("busybox")
         assert busybox is not None
         shutil.copy(busybox, root / "bin" / "busybox")
+        yield root
+        names = b"\0".join(str(path.relative_to(root)).encode() for path in sorted(root.rglob("*")))
+        archive = run("cpio", "--null", "-o", "-H", "newc", "--quiet", cwd=root, data=names)
+    target.write_bytes(gzip.compress(archive, 1))
+
+
+def build_initramfs(target: Path, *, has_ramsterctl: bool) -> None:
+    """Pack busybox, the modules, our programs and init."""
+    with pack(target) as root:
         for name, source in (("hog", "hog.c"), ("swapon-discard", "swapon.c")):
             run("gcc", "-O2", "-static", "-Wall", "-Wextra", "-Werror", "-o",
                 root / "bin" / name, HERE / source)  # fmt: skip
@@ -113,6 +125,3 @@ def build_initramfs(target: Path, *, has_ramsterctl: bool) -> None:
         else:
             shutil.copy(HERE / "init", root / "init")
         (root / "init").chmod(0o755)
-        names = b"\0".join(str(path.relative_to(root)).encode() for path in sorted(root.rglob("*")))
-        archive = run("cpio", "--null", "-o", "-H", "newc", "--quiet", cwd=root, data=names)
-    target.write_bytes(gzip.compress(archive, 1))

@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -37,9 +38,7 @@ def copy_program(root: Path, arguments: list[str]) -> str:
     interpreter = Path(sys.executable).resolve()
     libraries = {interpreter, *(each for each in files if each.suffix == ".so")}
     for source in sorted(libraries):
-        _copy(root, source)
-        for needed in _needed(source):
-            _copy(root, needed)
+        copy_binary(root, source)
     for source in files:
         if source.suffix == ".py":
             target = root / source.relative_to("/").with_suffix(".pyc")
@@ -48,17 +47,17 @@ def copy_program(root: Path, arguments: list[str]) -> str:
     # Where it looks for its library, and for what was installed.
     folder = Path(os.__file__).parent
     (root / folder.relative_to("/") / "lib-dynload").mkdir(parents=True, exist_ok=True)
-    installed = {
-        str(each.parents[0 if each.name == "click" else 1])
-        for each in files
-        if "site-packages" in each.parts
-    }
-    paths = sorted(each for each in installed if each.endswith("site-packages"))
     program = "from ramsterd.cli.ramsterctl import main; main()"
     return (
-        f"PYTHONHOME={sys.base_prefix} PYTHONPATH={':'.join([str(ROOT), *paths])} PYTHONSAFEPATH=1"
+        f"PYTHONHOME={sys.base_prefix} PYTHONPATH={ROOT}:{sysconfig.get_path('purelib')} PYTHONSAFEPATH=1"
         f" {interpreter} -S -c '{program}'"
     )
+
+
+def copy_binary(root: Path, source: Path) -> None:
+    """Copy a program or a library, with the libraries that it needs, to where they are here."""
+    for each in (source, *_needed(source)):
+        _copy(root, each)
 
 
 def _copy(root: Path, source: Path) -> None:
