@@ -1,14 +1,13 @@
 """`ramsterctl nbd attach`, `detach` and `list`: exports as devices of the kernel's nbd."""
 
 import gc
-import json
 import os
 import random
 import signal
 import sys
 import time
 from collections.abc import Callable
-from typing import Final, NoReturn
+from typing import Final
 
 import click
 
@@ -33,6 +32,7 @@ from ramsterd.attach.words import (
     identifier_of,
     why_refused,
 )
+from ramsterd.cli.output import JSON_OPTION, fail, show
 from ramsterd.host.protection import flush_io, lock_memory, spare_from_oom_killer
 
 RETRY_SECONDS_MAX: Final = 2.0
@@ -101,7 +101,7 @@ def attach(
     try:
         endpoint = Server(server)
     except ValueError as error:
-        _fail(
+        fail(
             f"--server: found {server!r}, expected a path such as /run/ramster/nbd.sock, or {error}"
         )
     console = Console(sys.stderr.fileno(), os.environ)
@@ -141,9 +141,9 @@ def attach(
             gc.freeze()
             status = helper.run()
     except Locked as error:
-        _fail(helper_exists(name, error.process))
+        fail(helper_exists(name, error.process))
     except OSError as error:
-        _fail(f"{name}: {error}")
+        fail(f"{name}: {error}")
     sys.exit(status)
 
 
@@ -154,9 +154,9 @@ def detach(device: str) -> None:
     index, name = _device(device)
     with _kernel() as kernel:
         if not _is_configured(kernel, index):
-            _fail(f"{name}: it is not attached; `ramsterctl nbd list` shows what is")
+            fail(f"{name}: it is not attached; `ramsterctl nbd list` shows what is")
         if users := Devices().users(index):
-            _fail(f"{name}: it is used by {', '.join(users)}; turn swap off or unmount it first")
+            fail(f"{name}: it is used by {', '.join(users)}; turn swap off or unmount it first")
         helper = helper_of(name)
         try:
             if helper is None:
@@ -164,21 +164,21 @@ def detach(device: str) -> None:
             else:
                 os.kill(helper, signal.SIGTERM)
         except KernelRefused as error:
-            _fail(f"{name}: {why_refused(error.errno, device=name)}")
+            fail(f"{name}: {why_refused(error.errno, device=name)}")
         except PermissionError:
-            _fail(f"{name}: its helper is process {helper} of another user; run as root")
+            fail(f"{name}: its helper is process {helper} of another user; run as root")
         for _ in range(round(DETACH_SECONDS_MAX / POLL_SECONDS)):
             if not _is_configured(kernel, index):
                 click.echo(f"{name} is detached")
                 return
             time.sleep(POLL_SECONDS)
-    _fail(
+    fail(
         f"{name}: it is still attached after {DETACH_SECONDS_MAX:g} s; another program has it open"
     )
 
 
 @nbd_group.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+@JSON_OPTION
 def list_devices(as_json: bool) -> None:
     """Show the devices that are attached, by whom, and what uses them."""
     devices = Devices()
@@ -186,7 +186,7 @@ def list_devices(as_json: bool) -> None:
         try:
             configured = [each.index for each in kernel.devices() if each.is_configured]
         except (KernelRefused, KernelSilent) as error:
-            _fail(f"the kernel does not list its devices: {error}")
+            fail(f"the kernel does not list its devices: {error}")
     rows: list[dict[str, object]] = [
         {
             "device": f"nbd{index}",
@@ -197,7 +197,7 @@ def list_devices(as_json: bool) -> None:
         }
         for index in sorted(configured)
     ]
-    click.echo(json.dumps(rows, indent=2) if as_json else format_devices(rows))
+    show(rows, as_json, format_devices)
 
 
 def format_devices(rows: list[dict[str, object]]) -> str:
@@ -218,7 +218,7 @@ def _device(text: str) -> tuple[int, str]:
     try:
         index = parse_device(text)
     except BadDevice as error:
-        _fail(str(error))
+        fail(str(error))
     return index, f"nbd{index}"
 
 
@@ -227,18 +227,18 @@ def _kernel() -> NbdKernel:
     try:
         return NbdKernel(HostNetlink())
     except NoNbdModule:
-        _fail(NO_MODULE)
+        fail(NO_MODULE)
     except (KernelRefused, KernelSilent) as error:
-        _fail(f"the kernel does not say whether it has nbd: {error}")
+        fail(f"the kernel does not say whether it has nbd: {error}")
     except OSError as error:
-        _fail(f"{NO_NETLINK}: {error.strerror or error}")
+        fail(f"{NO_NETLINK}: {error.strerror or error}")
 
 
 def _is_configured(kernel: NbdKernel, index: int) -> bool:
     try:
         return kernel.is_configured(index)
     except (KernelRefused, KernelSilent) as error:
-        _fail(f"the kernel does not list its devices: {error}")
+        fail(f"the kernel does not list its devices: {error}")
 
 
 def _protect(say: Callable[[Level, str], None], *, needs_lock: bool) -> None:
@@ -248,7 +248,7 @@ def _protect(say: Callable[[Level, str], None], *, needs_lock: bool) -> None:
     except OSError as error:
         text = f"can't lock the memory of this helper: {error.strerror}"
         if needs_lock:
-            _fail(
+            fail(
                 f"{text}; run as root, or with `ulimit -l unlimited` (LimitMEMLOCK=infinity)."
                 " --no-lock does without, for disks that are no swap"
             )
@@ -261,8 +261,3 @@ def _protect(say: Callable[[Level, str], None], *, needs_lock: bool) -> None:
             protect()
         except OSError as error:
             say(Level.WARNING, f"can't {what}: {error.strerror}")
-
-
-def _fail(message: str) -> NoReturn:
-    click.echo(f"ramsterctl: {message}", err=True)
-    sys.exit(1)
