@@ -15,6 +15,7 @@ from ramsterd.cli.ask import ask
 from ramsterd.cli.cluster import cluster
 from ramsterd.cli.config import config_group
 from ramsterd.cli.memory import memory_group
+from ramsterd.cli.nbd import nbd_group
 from ramsterd.cli.node import node_group
 from ramsterd.cli.output import JSON_OPTION, show
 from ramsterd.cli.state import export_group, exports_command, format_lost, pool_group
@@ -122,6 +123,7 @@ main.add_command(export_group(ask))
 main.add_command(pool_group(ask))
 main.add_command(config_group(ask))
 main.add_command(cluster)
+main.add_command(nbd_group)
 
 
 def format_status(now: dict[str, Any]) -> str:

@@ -11,46 +11,29 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from ramsterd.client.nbd_handshake import (
+    Channel,
+    ConnectionLost,
+    HandshakeFailed,
+    NbdError,
+    shake_hands,
+)
 from ramsterd.frontends.nbd.protocol import (
-    CLIENT_FLAGS,
-    GREETING,
-    INFO_EXPORT,
-    NBD_MAGIC,
-    OPTION,
-    OPTION_BYTES_MAX,
-    OPTION_MAGIC,
-    OPTION_REPLY,
-    OPTION_REPLY_MAGIC,
     PAYLOAD_BYTES_MAX,
     REPLY_BYTES,
     REQUEST,
     SIMPLE_REPLY,
     SIMPLE_REPLY_MAGIC,
-    ClientFlag,
     Command,
-    HandshakeFlag,
-    Info,
-    Option,
-    OptionReply,
     request_word,
 )
+
+__all__ = ["ConnectionLost", "HandshakeFailed", "NbdClient", "NbdError", "RequestFailed"]
 
 STREAM_REQUEST_BYTES: Final = 128 * 1024
 STREAM_IN_FLIGHT_MAX: Final = 16
 # A server that says nothing for this long is given up.
 SILENCE_SECONDS_MAX: Final = 30.0
-
-
-class NbdError(Exception):
-    """Something went wrong at or on the way to an NBD server."""
-
-
-class HandshakeFailed(NbdError):
-    """The server refused the export, or is no NBD server."""
-
-
-class ConnectionLost(NbdError):
-    """The server closed the connection, was silent too long, or sent what is no reply."""
 
 
 class RequestFailed(NbdError):
@@ -69,10 +52,12 @@ class NbdClient:
 
     def __init__(self, sock: socket.socket, export_name: str) -> None:
         self._sock = sock
+        self._channel = Channel(sock)
         self._next_cookie = 0
         # Requests without a reply, by cookie.
         self._waiting: dict[int, tuple[Command, int, int]] = {}
-        self.size, self.transmission_flags = self._shake_hands(export_name)
+        offer = shake_hands(self._channel, export_name)
+        self.size, self.transmission_flags = offer.size, offer.flags
 
     @classmethod
     def connect(
@@ -225,65 +210,17 @@ class NbdClient:
         header = REQUEST.pack(
             request_word(command, flags), struct.pack(">Q", cookie), offset, length
         )
-        self._send([header, payload])
+        self._channel.send([header, payload])
         if command != Command.DISC:
             self._waiting[cookie] = (command, offset, length)
 
     def _next_reply(self) -> tuple[int, bytes]:
         """Return offset and data of the request whose reply comes next."""
-        magic, errno, cookie_bytes = SIMPLE_REPLY.unpack(self._receive(REPLY_BYTES))
+        magic, errno, cookie_bytes = SIMPLE_REPLY.unpack(self._channel.receive(REPLY_BYTES))
         (cookie,) = struct.unpack(">Q", cookie_bytes)
         if magic != SIMPLE_REPLY_MAGIC or cookie not in self._waiting:
             raise ConnectionLost(f"no reply to anything asked: magic {magic:#x}, cookie {cookie}")
         command, offset, length = self._waiting.pop(cookie)
         if errno:
             raise RequestFailed(command, offset, length, errno)
-        return offset, self._receive(length) if command == Command.READ else b""
-
-    def _shake_hands(self, export_name: str) -> tuple[int, int]:
-        magic, option_magic, flags = GREETING.unpack(self._receive(GREETING.size))
-        if (magic, option_magic) != (NBD_MAGIC, OPTION_MAGIC):
-            raise HandshakeFailed(f"not an NBD server: magic {magic:#x}")
-        if not flags & HandshakeFlag.FIXED_NEWSTYLE:
-            raise HandshakeFailed("the server is too old: no fixed newstyle handshake")
-        answer = ClientFlag.C_FIXED_NEWSTYLE | (flags & ClientFlag.C_NO_ZEROES)
-        name = export_name.encode()
-        go = struct.pack(">I", len(name)) + name + struct.pack(">H", 0)
-        self._send([CLIENT_FLAGS.pack(answer), OPTION.pack(OPTION_MAGIC, Option.GO, len(go)), go])
-        export: tuple[int, int] | None = None
-        while True:
-            reply, data = self._receive_option_reply()
-            if reply == OptionReply.ACK and export is not None:
-                return export
-            if reply != OptionReply.INFO:
-                raise HandshakeFailed(f"export {export_name!r}: reply {reply:#x} {data!r}")
-            if len(data) == INFO_EXPORT.size and data[:2] == struct.pack(">H", Info.EXPORT):
-                _, export_bytes, transmission_flags = INFO_EXPORT.unpack(data)
-                export = export_bytes, transmission_flags
-
-    def _receive_option_reply(self) -> tuple[int, bytes]:
-        header = self._receive(OPTION_REPLY.size)
-        magic, option, reply, data_bytes = OPTION_REPLY.unpack(header)
-        if magic != OPTION_REPLY_MAGIC or option != Option.GO or data_bytes > OPTION_BYTES_MAX:
-            raise HandshakeFailed(f"no answer to GO: {header!r}")
-        return reply, self._receive(data_bytes)
-
-    def _send(self, pieces: list[bytes | memoryview]) -> None:
-        try:
-            self._sock.sendall(b"".join(pieces))
-        except OSError as error:
-            raise ConnectionLost("cannot send") from error
-
-    def _receive(self, count: int) -> bytes:
-        data = bytearray(count)
-        view = memoryview(data)
-        position = 0
-        while position < count:
-            try:
-                received = self._sock.recv_into(view[position:])
-            except OSError as error:
-                raise ConnectionLost("cannot receive") from error
-            if received == 0:
-                raise ConnectionLost("the server closed the connection")
-            position += received
-        return bytes(data)
+        return offset, self._channel.receive(length) if command == Command.READ else b""

@@ -42,6 +42,10 @@ class Notifier:
         """Say that an orderly stop has begun."""
         return self._send("STOPPING=1")
 
+    def status(self, text: str) -> bool:
+        """Show one line in `systemctl status`."""
+        return self._send("STATUS=" + " ".join(text.split()))
+
     def _send(self, state: str) -> bool:
         """Return whether the manager got the datagram."""
         if self._address is None or self._sender is None:

@@ -8,16 +8,20 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.guest.interpreter import copy_program
 from tests.helpers.requirements import require_tool
 
 HERE = Path(__file__).parent
 CACHE = HERE.parents[1] / ".venv" / "guest"
 TOOLS = ("qemu-system-x86_64", "busybox", "cpio", "gcc", "apt-get", "apt-cache", "dpkg", "depmod")
 _MODULE_NAMES = {"virtio.ko", "virtio_ring.ko", "virtio_pci.ko", "virtio_blk.ko",
-                 "virtio_pci_modern_dev.ko", "virtio_pci_legacy_dev.ko"}  # fmt: skip
+                 "virtio_pci_modern_dev.ko", "virtio_pci_legacy_dev.ko",
+                 "virtio_net.ko", "net_failover.ko", "failover.ko", "nbd.ko"}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +41,18 @@ def run(*command: str | Path, cwd: Path | None = None, data: bytes | None = None
     return done.stdout
 
 
-def make_image() -> Image:
-    """Return the guest, built on first use."""
+def make_image(*, has_ramsterctl: bool = False) -> Image:
+    """Return the guest, its kernel fetched on first use; one with `ramsterctl` attaches its disk itself."""
     for tool in TOOLS:
         require_tool(tool)
-    image = Image(CACHE / "kernel", CACHE / "initramfs.gz")
-    if not image.kernel.exists():
+    name = "initramfs-ramsterctl.gz" if has_ramsterctl else "initramfs.gz"
+    image = Image(CACHE / "kernel", CACHE / name)
+    kept = {path.name for path in (CACHE / "modules").rglob("*.ko")}
+    if not image.kernel.exists() or kept != _MODULE_NAMES:
         CACHE.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=CACHE) as folder:
             fetch_kernel(Path(folder))
-    build_initramfs(image.initramfs)
+    build_initramfs(image.initramfs, has_ramsterctl=has_ramsterctl)
     return image
 
 
@@ -90,20 +96,32 @@ def _apt_user() -> tuple[int, int]:
     return entry.pw_uid, entry.pw_gid
 
 
-def build_initramfs(target: Path) -> None:
-    """Pack busybox, the modules, our programs and init."""
+@contextmanager
+def pack(target: Path) -> Iterator[Path]:
+    """Yield a folder with busybox, and pack what it becomes as an initramfs."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         (root / "bin").mkdir()
         busybox = shutil.which("busybox")
         assert busybox is not None
         shutil.copy(busybox, root / "bin" / "busybox")
+        yield root
+        names = b"\0".join(str(path.relative_to(root)).encode() for path in sorted(root.rglob("*")))
+        archive = run("cpio", "--null", "-o", "-H", "newc", "--quiet", cwd=root, data=names)
+    target.write_bytes(gzip.compress(archive, 1))
+
+
+def build_initramfs(target: Path, *, has_ramsterctl: bool) -> None:
+    """Pack busybox, the modules, our programs and init."""
+    with pack(target) as root:
         for name, source in (("hog", "hog.c"), ("swapon-discard", "swapon.c")):
             run("gcc", "-O2", "-static", "-Wall", "-Wextra", "-Werror", "-o",
                 root / "bin" / name, HERE / source)  # fmt: skip
         shutil.copytree(CACHE / "modules", root, dirs_exist_ok=True)
-        shutil.copy(HERE / "init", root / "init")
+        if has_ramsterctl:
+            line = copy_program(root, ["nbd", "attach"])
+            text = (HERE / "init-nbd").read_text()
+            (root / "init").write_text(text.replace("\t@RAMSTERCTL@", f"\t{line}"))
+        else:
+            shutil.copy(HERE / "init", root / "init")
         (root / "init").chmod(0o755)
-        names = b"\0".join(str(path.relative_to(root)).encode() for path in sorted(root.rglob("*")))
-        archive = run("cpio", "--null", "-o", "-H", "newc", "--quiet", cwd=root, data=names)
-    target.write_bytes(gzip.compress(archive, 1))

@@ -7,7 +7,6 @@ four times the node's budget, with two peers behind.  Only the serial console is
 import os
 import re
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,62 +15,21 @@ from pathlib import Path
 import pytest
 
 from tests.guest.image import Image, make_image
+from tests.guest.machine import Guest
 from tests.system.conftest import new_cluster, sockets  # noqa: F401  fixtures
-from tests.system.daemons import EXPORT, MIB, Cluster, Node, wait_until
+from tests.system.daemons import EXPORT, MIB, Cluster, Node
 
 GUEST_MEBIBYTES = 96
 HOG_MEBIBYTES = 160
 BUDGET_MEBIBYTES = 10
-SECONDS_MAX = 110.0
 
 
-class Guest:
-    """One QEMU, and what its serial console says."""
-
-    def __init__(
-        self, image: Image, disk: Node | None, console: Path, *, reconnect_seconds: int = 0
-    ) -> None:
-        self._console = console
-        swap = 0 if disk is None else 1
-        words = (
-            f"console=ttyS0 quiet panic=-1 ramster.mebibytes={HOG_MEBIBYTES} ramster.swap={swap}"
-        )
-        command = [
-            "qemu-system-x86_64", "-accel", "tcg", "-smp", "1", "-m", str(GUEST_MEBIBYTES),
-            "-display", "none", "-no-reboot", "-nodefaults", "-serial", "stdio",
-            "-kernel", str(image.kernel), "-initrd", str(image.initramfs), "-append", words,
-        ]  # fmt: skip
-        if disk is not None:
-            server = f"server.type=unix,server.path={disk.nbd},export={EXPORT}"
-            drive = f"driver=nbd,node-name=n0,{server},discard=unmap,cache.direct=on"
-            drive += f",reconnect-delay={reconnect_seconds}"
-            command += ["-blockdev", drive, "-device", "virtio-blk-pci,drive=n0"]
-        with console.open("wb") as output:
-            self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
-            )
-
-    @property
-    def said(self) -> str:
-        return self._console.read_bytes().decode(errors="replace").replace("\r", "")
-
-    def wait_said(self, text: str) -> None:
-        wait_until(
-            lambda: text in self.said or self.process.poll() is not None,
-            f"the guest says {text!r}",
-            seconds_max=SECONDS_MAX,
-        )
-        assert text in self.said, self.said[-3000:]
-
-    def wait_end(self) -> str:
-        """Return what it said in all."""
-        self.process.wait(SECONDS_MAX)
-        return self.said
-
-    def end(self) -> None:
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGKILL)
-            self.process.wait(10)
+def disk_of(node: Node, *, reconnect_seconds: int) -> list[str]:
+    """Return what makes an export of a node the first disk of a guest, over QEMU's own NBD client."""
+    server = f"server.type=unix,server.path={node.nbd},export={EXPORT}"
+    drive = f"driver=nbd,node-name=n0,{server},discard=unmap,cache.direct=on"
+    drive += f",reconnect-delay={reconnect_seconds}"
+    return ["-blockdev", drive, "-device", "virtio-blk-pci,drive=n0"]
 
 
 @pytest.fixture(scope="session")
@@ -86,7 +44,9 @@ def boot(image: Image, tmp_path: Path) -> Iterator[Callable[..., Guest]]:
 
     def start(disk: Node | None, *, reconnect_seconds: int = 0) -> Guest:
         console = tmp_path / f"console{len(guests)}"
-        guests.append(Guest(image, disk, console, reconnect_seconds=reconnect_seconds))
+        words = f"ramster.mebibytes={HOG_MEBIBYTES} ramster.swap={0 if disk is None else 1}"
+        devices = [] if disk is None else disk_of(disk, reconnect_seconds=reconnect_seconds)
+        guests.append(Guest(image, console, words, devices, mebibytes=GUEST_MEBIBYTES))
         return guests[-1]
 
     yield start

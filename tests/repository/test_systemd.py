@@ -1,5 +1,6 @@
 """The units as systemd itself reads them, with programs that exist here in the place of ours."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,20 +12,33 @@ from tests.helpers.requirements import require_tool
 UNITS = Path(__file__).parents[2] / "systemd"
 # systemd-analyze rates an unrestricted service 9.6; 2.0 is "OK".  Its threshold is in tenths.
 EXPOSURE_TENTHS_MAX = 20
+HELPER_EXPOSURE_TENTHS_MAX = 30
 
 pytestmark = pytest.mark.slow
 
 
+# What the units start stands in for by these, which exist where tests run.
+PROGRAMS = {
+    "ramsterd.service": ("/opt/ramster/bin/ramsterd", "run --config /etc/ramster/ramsterd.toml"),
+    "ramster-nbd@.service": (
+        "/opt/ramster/bin/ramsterctl",
+        "nbd attach ${EXPORT} /dev/%i $OPTIONS",
+    ),
+}
+SERVICES = ("./ramsterd.service", "./ramster-nbd@nbd0.service", "./ramster-swap@nbd0.service")
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return a folder with the units, and with a stand-in for the unit of nbd-client."""
+    """Return a folder with the units, as an administrator copies them."""
     require_tool("systemd-analyze")
-    text = (UNITS / "ramsterd.service").read_text()
-    program = "/opt/ramster/bin/ramsterd"
-    assert text.count(f"ExecStart={program} run --config /etc/ramster/ramsterd.toml") == 1
-    (tmp_path / "ramsterd.service").write_text(text.replace(program, "/bin/true"))
-    (tmp_path / "nbd@.service").write_text("[Service]\nExecStart=/bin/true\n")
-    shutil.copy(UNITS / "dev-nbd0.swap", tmp_path)
+    for unit, (program, arguments) in PROGRAMS.items():
+        text = (UNITS / unit).read_text()
+        assert text.count(f"ExecStart={program} {arguments}\n") == 1
+        (tmp_path / unit).write_text(text.replace(program, "/bin/true"))
+    shutil.copy(UNITS / "ramster-swap@.service", tmp_path)
+    (tmp_path / "ramsterd.service.d").mkdir()
+    shutil.copy(UNITS / "ramsterd-nbd.conf", tmp_path / "ramsterd.service.d" / "nbd.conf")
     return tmp_path
 
 
@@ -35,7 +49,7 @@ def analyze(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_systemd_accepts_the_units_without_a_word(folder: Path) -> None:
-    done = analyze(folder, "verify", "--man=no", "./ramsterd.service", "./dev-nbd0.swap")
+    done = analyze(folder, "verify", "--man=no", *SERVICES)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
@@ -51,6 +65,14 @@ def test_the_service_is_hardened(folder: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
+def test_the_attach_helper_is_hardened_around_the_right_that_it_needs(folder: Path) -> None:
+    """The kernel's nbd asks for CAP_SYS_ADMIN, which alone is most of what is left."""
+    unit = "./ramster-nbd@nbd0.service"
+    options = ("--offline=true", f"--threshold={HELPER_EXPOSURE_TENTHS_MAX}")
+    done = analyze(folder, "security", *options, unit)
+    assert done.returncode == 0, done.stdout
+
+
 def lines_of(unit: str, section: str) -> list[str]:
     """Return the settings of one section."""
     text = (UNITS / unit).read_text()
@@ -63,11 +85,57 @@ def test_the_daemon_outlives_what_uses_its_pages() -> None:
     daemon = lines_of("ramsterd.service", "Unit")
     assert "After=network-online.target" in daemon
     assert {"Before=remote-fs-pre.target", "Wants=remote-fs-pre.target"} <= set(daemon)
-    swap = lines_of("dev-nbd0.swap", "Unit")
-    assert "DefaultDependencies=no" in swap, "or it is ordered before swap.target, so before us"
-    assert any(line.startswith("After=ramsterd.service") for line in swap)
+    helper = lines_of("ramster-nbd@.service", "Unit")
+    assert "After=ramsterd.service modprobe@nbd.service" in helper
+    swap = lines_of("ramster-swap@.service", "Unit")
+    assert "After=ramster-nbd@%i.service ramsterd.service" in swap
 
 
-def test_a_daemon_that_serves_swap_is_spared_by_memory_pressure() -> None:
-    service = lines_of("ramsterd.service", "Service")
+@pytest.mark.parametrize("unit", ["ramster-nbd@.service", "ramster-swap@.service"])
+def test_a_restart_of_the_daemon_is_handed_on_to_nobody(unit: str) -> None:
+    """swapoff, which needs the daemon, would stand before the start of a daemon that crashed."""
+    names = {line.partition("=")[0] for line in lines_of(unit, "Unit")}
+    assert names.isdisjoint(
+        {"Requires", "Requisite", "BindsTo", "PartOf", "StopPropagatedFrom", "Upholds"}
+    )
+    daemon = {line.partition("=")[0] for line in lines_of("ramsterd.service", "Unit")}
+    assert "PropagatesStopTo" not in daemon
+
+
+STOP_COMMAND = next(
+    line.removeprefix("ExecStop=+/bin/sh -c ").strip("'")
+    for line in (UNITS / "ramsterd-nbd.conf").read_text().splitlines()
+    if line.startswith("ExecStop=")
+)
+
+
+@pytest.mark.parametrize(
+    ("job", "stopped"),
+    [
+        (
+            "4711 ramsterd.service stop    running",
+            "ramster-swap@*.service\nramster-nbd@*.service\n",
+        ),
+        ("4711 ramsterd.service restart running", ""),
+        ("No jobs running.", ""),
+    ],
+)
+def test_a_stop_of_the_daemon_takes_swap_off_first_and_a_restart_does_not(
+    tmp_path: Path, job: str, stopped: str
+) -> None:
+    """The command of the drop-in, with a systemctl that says which job there is."""
+    program = tmp_path / "systemctl"
+    program.write_text(
+        f'#!/bin/sh\ncase $1 in list-jobs) echo "{job}";; stop) shift; echo "$*" >>"$0.stopped";; esac\n'
+    )
+    program.chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    subprocess.run(["/bin/sh", "-c", STOP_COMMAND], env={"PATH": path}, check=True)
+    said = tmp_path / "systemctl.stopped"
+    assert (said.read_text() if said.exists() else "") == stopped
+
+
+@pytest.mark.parametrize("unit", ["ramsterd.service", "ramster-nbd@.service"])
+def test_what_serves_swap_is_spared_by_memory_pressure(unit: str) -> None:
+    service = lines_of(unit, "Service")
     assert {"LimitMEMLOCK=infinity", "OOMScoreAdjust=-1000", "MemorySwapMax=0"} <= set(service)

@@ -27,11 +27,13 @@ def test_states_reach_the_manager(manager: tuple[socket.socket, str]) -> None:
         assert notifier.ready()
         assert notifier.watchdog()
         assert notifier.stopping()
+        assert notifier.status("nbd0: attached,\nREADY=1 is only text")
     assert not notifier.ready()
-    assert [receiver.recv(100) for _ in range(3)] == [
+    assert [receiver.recv(100) for _ in range(4)] == [
         b"READY=1",
         b"WATCHDOG=1",
         b"STOPPING=1",
+        b"STATUS=nbd0: attached, READY=1 is only text",
     ]
 
 

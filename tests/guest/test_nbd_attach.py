@@ -1,0 +1,119 @@
+"""A guest's own kernel swaps on its nbd, which `ramsterctl nbd attach` in the guest keeps attached: `make test-guest`.
+
+The helper reaches the owner on the host over TCP, through a proxy that cuts the connection.  As everywhere here, only
+the serial console is believed.
+"""
+
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.guest.image import Image, make_image
+from tests.guest.link_proxy import LinkProxy
+from tests.guest.machine import Guest
+from tests.system.conftest import new_cluster, sockets  # noqa: F401  fixtures
+from tests.system.daemons import Cluster, wait_until
+
+# Of it the helper keeps some 36 for itself.
+GUEST_MEBIBYTES = 160
+HOG_MEBIBYTES = 144
+BUDGET_MEBIBYTES = 10
+CUT_SECONDS = 6.0
+
+pytestmark = pytest.mark.timeout(400)
+
+
+@pytest.fixture(scope="module")
+def image() -> Image:
+    return make_image(has_ramsterctl=True)
+
+
+@pytest.fixture
+def cluster(new_cluster: Callable[..., Cluster]) -> Cluster:  # noqa: F811  the fixture
+    cluster = new_cluster(
+        budgets=[f"{BUDGET_MEBIBYTES}MiB", "96MiB", "96MiB"], export="256MiB", copies=1
+    )
+    cluster.start()
+    return cluster
+
+
+@pytest.fixture
+def proxy(cluster: Cluster) -> Iterator[LinkProxy]:
+    proxy = LinkProxy(cluster[1].nbd)
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture
+def boot(image: Image, proxy: LinkProxy, tmp_path: Path) -> Iterator[Callable[..., Guest]]:
+    """Yield a function that boots the guest; it is ended after the test, and its console shown."""
+    guests: list[Guest] = []
+
+    def start(*, dead_seconds: int) -> Guest:
+        # QEMU's own network: 10.0.2.2 is the loopback of the host.
+        words = f"ramster.mebibytes={HOG_MEBIBYTES} ramster.server=10.0.2.2:{proxy.port} ramster.dead={dead_seconds}"
+        devices = ["-netdev", "user,id=n0", "-device", "virtio-net-pci,netdev=n0,romfile="]
+        guests.append(Guest(image, tmp_path / "console", words, devices, mebibytes=GUEST_MEBIBYTES))
+        return guests[-1]
+
+    yield start
+    for guest in guests:
+        guest.end()
+        sys.stdout.write(guest.said[-6000:])
+
+
+def test_a_kernel_swaps_on_through_cut_connections_and_every_page_is_right(
+    cluster: Cluster, proxy: LinkProxy, boot: Callable[..., Guest]
+) -> None:
+    guest = boot(dead_seconds=300)
+    guest.wait_said("nbd0: taken over: it was attached before, to export swap0")
+    for count, phase in enumerate(("hog: filled", "hog: verified", "hog: rewritten"), start=1):
+        guest.wait_said(phase)
+        proxy.cut()
+        guest.wait_said("the connection to")
+        # Requests wait meanwhile; nothing else is to be waited for.
+        time.sleep(CUT_SECONDS)
+        proxy.heal()
+        wait_until(
+            lambda count=count: len(re.findall("again after", guest.said)) == count,  # type: ignore[misc]  # cannot infer
+            "the helper connects again",
+            seconds_max=60,
+        )
+    said = guest.wait_end()
+    assert proxy.cuts_total >= 3
+    assert "type `modprobe nbd`" in said
+    assert f"hog: {HOG_MEBIBYTES * 256} pages, 0 wrong" in said
+    assert "guest: hog ended with 0" in said
+    assert "WRONG" not in said
+    assert not re.search(r"I/O error, dev nbd0|-error on swap-device", said)
+    assert "io_timeout 2000" in said
+    assert "guest: helper killed, 137" in said
+    assert "nbd0: it is used by swap on /dev/nbd0; turn swap off or unmount it first" in said
+    assert "guest: detach under swap ended with 1" in said
+    assert "guest: swap is off" in said
+    assert "nbd0 is detached" in said
+    assert "guest: detach ended with 0" in said
+    assert "guest: helper ended with 0" in said
+    assert cluster[1].engine()["store"]["lost_total"] == 0
+
+
+def test_an_export_that_is_lost_is_an_error_in_time_and_never_zeros(
+    cluster: Cluster, boot: Callable[..., Guest]
+) -> None:
+    guest = boot(dead_seconds=8)
+    # Before that, nobody would connect again.
+    guest.wait_said("nbd0: taken over")
+    guest.wait_said("hog: filled")
+    cluster[1].kill()
+    cluster[1].start()
+    cluster[1].wait_ready()
+    said = guest.wait_end()
+    assert "the pages of export swap0 ended with the last run of ramsterd" in said
+    assert "no connection for 8 s: its requests fail with I/O errors" in said
+    assert re.search(r"I/O error, dev nbd0|-error on swap-device", said)
+    assert "WRONG" not in said
+    assert "guest: hog ended with 0" not in said
