@@ -34,16 +34,16 @@ ALERT_SECONDS_MAX: Final = 1.0
 ALERT_DRAIN_BYTES_MAX: Final = 64 * 1024
 
 _REASONS: Final = {
-    "PEER_DID_NOT_RETURN_A_CERTIFICATE": "they showed no certificate",
-    "WRONG_VERSION_NUMBER": "they speak no TLS; this node has [tls] set",
-    "HTTP_REQUEST": "they speak no TLS but HTTP",
-    "UNSUPPORTED_PROTOCOL": "they speak TLS before 1.3",
-    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "they refused us: we showed no certificate",
-    "SSLV3_ALERT_CERTIFICATE_EXPIRED": "they refused us: our certificate has expired",
-    "TLSV1_ALERT_UNKNOWN_CA": "they refused us: our certificate is of a CA that is not theirs",
-    "SSLV3_ALERT_BAD_CERTIFICATE": "they refused our certificate",
-    "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE": "they refused our certificate: it is for another purpose",
-    "TLSV1_ALERT_PROTOCOL_VERSION": "they refused us: no TLS version in common",
+    "PEER_DID_NOT_RETURN_A_CERTIFICATE": "the peer showed no certificate",
+    "WRONG_VERSION_NUMBER": "the peer does not use TLS; this node has [tls] set",
+    "HTTP_REQUEST": "the peer uses HTTP, not TLS",
+    "UNSUPPORTED_PROTOCOL": "the peer uses a TLS version before 1.3",
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "the peer refused this node: this node showed no certificate",
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED": "the peer refused this node: the certificate of this node has expired",
+    "TLSV1_ALERT_UNKNOWN_CA": "the peer refused this node: another CA signed the certificate of this node",
+    "SSLV3_ALERT_BAD_CERTIFICATE": "the peer refused the certificate of this node",
+    "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE": "the peer refused the certificate of this node: it is for another purpose",
+    "TLSV1_ALERT_PROTOCOL_VERSION": "the peer refused this node: no TLS version in common",
 }
 
 # X509_V_ERR_*: the chain does not end at a CA that we have.  OpenSSL's own words speak of how it noticed.

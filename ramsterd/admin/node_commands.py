@@ -127,11 +127,11 @@ def remove_node(members: Members, request: dict[str, object]) -> object:
     is_empty = said is not None and not said.pages_here  # of all others, so nobody need be asked
     owners = [names[each] for each in unasked if members.may_have_pages(each)]
     if owners and not is_empty:
-        loss.append(f"no link to {', '.join(owners)}, so what is theirs there is not known")
+        loss.append(f"no link to {', '.join(owners)}, which may have pages there")
     if loss and not is_forced:
         raise CommandRefused(
-            f"node {node.name} is still needed: {'; '.join(loss)}."
-            " It is cordoned now; --force removes it, and what is named is lost"
+            f"node {node.name} was not removed, only cordoned: {'; '.join(loss)}. To empty it first:"
+            f" `ramsterctl node drain {node.name} --wait`. To remove it and lose these pages: --force"
         )
     for each in loss:
         logger.warning("node %s is removed by force: %s", node.name, each)
@@ -160,12 +160,18 @@ def _fewer_copies(before: ClusterConfig, after: ClusterConfig) -> list[str]:
         return []
     match keepers:
         case []:
-            return ["no node keeps pages from now on: what does not fit at its own node is refused"]
+            return [
+                "no node will hold pages of others: writes that do not fit on their own node are refused"
+            ]
         case [only]:
-            return [f"only {only} keeps pages from now on: its own pages have no peer to go to"]
+            return [f"only node {only} will hold pages of others: its own pages have no peer"]
         case _ if default_copies(after) < default_copies(before):
-            told = f"of the nodes that stay only {len(keepers)} keep pages"
-            return [f"{told}: where no copies are configured each page has one copy from now on"]
+            drop = (
+                f"redundancy drops from {default_copies(before)} copies to {default_copies(after)}"
+            )
+            return [
+                f"{drop}: only {len(keepers)} nodes will hold pages (except where `copies` is set)"
+            ]
         case _:
             return []
 
@@ -236,5 +242,5 @@ def _result(
         "is_changed": is_changed,
         "node": to_plain(present),
         "membership_version": cluster.membership_version,
-        "membership_origin": cluster.membership_origin,
+        "membership_origin": members.last_changed_at(),
     }

@@ -23,12 +23,16 @@ def ask(socket_path: Path, command: str, **arguments: object) -> Any:
     except OSError as error:
         fail(no_answer(socket_path, error))
     if not line:
-        fail(f"the daemon at {socket_path} closed the connection")
+        fail(
+            f"the daemon at {socket_path} closed the connection: look into its log, then repeat the command"
+        )
     try:
         answer = json.loads(line)
         result, refusal = (answer["result"], None) if answer["ok"] else (None, answer["error"])
     except (ValueError, TypeError, KeyError):
-        fail(f"what answers at {socket_path} is no ramsterd")
+        fail(
+            f"the program that answers at {socket_path} is not ramsterd: name the [control] socket with --socket PATH"
+        )
     if refusal is not None:
         fail(refusal)
     return result
@@ -61,13 +65,13 @@ def no_answer(path: Path, error: OSError) -> str:
             return f"no access to {path}: {_who_may(path)}"
         case FileNotFoundError():
             return (
-                f"no daemon answers at {path}: there is no such socket. Start one (`systemctl start ramsterd`), or"
+                f"no daemon answers at {path}: there is no such socket. Start ramsterd (`systemctl start ramsterd`), or"
                 " name the [control] socket of ramsterd.toml: `ramsterctl --socket PATH …`"
             )
         case ConnectionRefusedError():
             return (
-                f"no daemon answers at {path}: the one that made this socket has ended."
-                " Start it again (`systemctl start ramsterd`)"
+                f"no daemon answers at {path}: the daemon of this socket has ended."
+                " Start it again: `systemctl start ramsterd`"
             )
         case _:
             return f"no daemon answers at {path}: {error.strerror or error}"
@@ -78,11 +82,11 @@ def _who_may(path: Path) -> str:
     try:
         status = path.stat()
     except OSError:
-        return f"the folder {path.parent} is closed to this user; run as root or as the user of the daemon"
+        return f"this user may not enter the folder {path.parent}; run the command as root or as the user of the daemon"
     group = group_name(status.st_gid)
     return (
-        f"a daemon has it, and it is for the group {group}; `sudo usermod -aG {group} $USER` and a new login,"
-        " or run as root"
+        f"this socket is for the group {group}; run `sudo usermod -aG {group} $USER` and log in again,"
+        " or run the command as root"
     )
 
 

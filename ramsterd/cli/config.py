@@ -19,23 +19,24 @@ def config_group(ask: Ask) -> click.Group:
 
     @click.group()
     def config() -> None:
-        """Have a running daemon read its files again."""
+        """Make a running daemon read its files again."""
 
     @config.command("reload")
     @JSON_OPTION
     @click.pass_obj
     def reload(socket_path: Path, as_json: bool) -> None:
-        """Read ramsterd.toml, certificates and keys again, as SIGHUP does, and tell what became of it.
+        """Read ramsterd.toml, certificates and keys again, as SIGHUP does, and show the result.
 
-        Log levels, quotas, rates, watermarks, limits on connections, users of tmem, and exports that are new or have
-        grown are applied.  What needs a restart is named.  A file that is wrong changes nothing: exit status 1.
+        These changes are applied: log levels, quotas, rates, watermarks, limits on connections, users of tmem, and new
+        or larger exports.  Changes that need a restart are listed.  After a mistake in a file nothing changes: exit
+        status 1.
         """
         number = ask(socket_path, "config-reload")["reload"]
         deadline = time.perf_counter() + RELOAD_SECONDS_MAX
         while (now := ask(socket_path, "config"))["reloads_total"] < number:
             if time.perf_counter() >= deadline:
                 fail(
-                    f"not reloaded within {RELOAD_SECONDS_MAX:g} s: the disk is still at it; the log will tell"
+                    f"no reload within {RELOAD_SECONDS_MAX:g} s: the disk has not answered yet; the log will show the result"
                 )
             time.sleep(POLL_SECONDS)
         show(now, as_json, format_reload)

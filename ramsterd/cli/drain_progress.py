@@ -1,10 +1,10 @@
-"""How far a drain is, from what the node says of itself again and again.  Pure."""
+"""How far a drain is, from the node's own answers over time.  Pure."""
 
 from typing import Final
 
-# Its own pages come home as far as they fit.  When so long none did, they don't.
+# The node fetches its own pages back as far as they fit.  Without progress for so long, no more fit.
 OWN_SECONDS: Final = 10.0
-# Nothing left in so long: somebody should look.
+# No foreign page has left for so long: an operator should look.
 STALL_SECONDS: Final = 10.0
 # Pages leave and others come back (a write at their owner, a page that is moved on): a number that wobbles, or falls
 # by less than a hundredth, would be called progress for ever.
@@ -29,8 +29,9 @@ class Lowest:
 class DrainProgress:
     """What was said last, and since when there was no progress."""
 
-    def __init__(self) -> None:
-        # Empty: nothing was heard that is worth a line.
+    def __init__(self, node: str) -> None:
+        self._node = node
+        # Empty: there is nothing to show yet.
         self.line = ""
         # Whether it has given back all that it kept for others: it may be stopped.
         self.is_empty = False
@@ -41,14 +42,16 @@ class DrainProgress:
         foreign, own = result["pages_foreign"], result["pages_own_elsewhere"]
         if not isinstance(foreign, int) or not isinstance(own, int):
             if not result["is_reached"]:
-                self.line = "the node is not linked here: it drains when it is back"
+                self.line = (
+                    f"{self._node} has no link to this node: it drains as soon as it has one"
+                )
             return False
         self.is_empty = not foreign
         foreign_seconds = self._foreign.still_seconds(foreign, now=now)
         own_seconds = self._own.still_seconds(own, now=now)
-        self.line = f"{foreign} pages of others are there; {own} of its own are only at peers"
+        self.line = f"{self._node}: {foreign} pages of other nodes are still there; {own} of its own pages are only at peers"
         if foreign and foreign_seconds >= STALL_SECONDS:
             self.line += (
-                f"; no change for {foreign_seconds:.0f} s: their owners find no room for them"
+                f"; no change for {foreign_seconds:.0f} s: the owners find no room for these pages"
             )
         return not foreign and (not own or own_seconds >= OWN_SECONDS)

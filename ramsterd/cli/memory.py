@@ -24,18 +24,23 @@ def memory_group(ask: Ask) -> click.Group:
     @click.option(
         "--budget",
         required=True,
-        help="A size such as 512MiB, or a part of the memory such as 60%; at most budget_max of the file.",
+        help="A size such as 512MiB, or a part of the memory such as 60%; at most [memory] budget_max.",
     )
-    @click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until it is so.")
+    @click.option(
+        "--wait/--no-wait",
+        default=True,
+        show_default=True,
+        help="Wait until the change is complete.",
+    )
     @JSON_OPTION
     @click.pass_obj
     def memory_set(socket_path: Path, budget: str, wait: bool, as_json: bool) -> None:
-        """Change the budget, until the daemon starts again.
+        """Change the budget until the daemon is restarted.
 
-        More takes effect at once.  For less, pages leave first: clean copies, ephemeral pages, then others to
-        peers.  If no peer takes them, shrinking stops with some room for writes above what is in use, nothing is lost, and
-        the exit status is 1.
-        Ctrl-C ends the waiting only.  To keep a budget, write it into ramsterd.toml.
+        A larger budget takes effect at once.  For a smaller one, pages leave first: clean copies and ephemeral pages
+        are dropped, then other pages go to peers.  If no peer has room for them, shrinking stops with some room for
+        writes; no page is lost, and the exit status is 1.
+        Ctrl-C ends the waiting, not the change.  To keep the budget after a restart, write it into ramsterd.toml.
         """
         warn(ask(socket_path, "memory-set", budget=budget)["warnings"])
         shown = -1
@@ -47,7 +52,7 @@ def memory_group(ask: Ask) -> click.Group:
             if not as_json and zbud["resident_bytes"] != shown:
                 shown = zbud["resident_bytes"]
                 click.echo(
-                    f"{human_bytes(shown)} in use, on the way to {human_bytes(resize['target_bytes'])}"
+                    f"shrinking to {human_bytes(resize['target_bytes'])}: {human_bytes(shown)} in use"
                 )
             time.sleep(POLL_SECONDS)
         now = {
@@ -74,8 +79,8 @@ def format_memory(now: dict[str, Any]) -> str:
             target = human_bytes(now["target_bytes"])
             foreign = human_bytes(now["foreign_bytes"])
             return (
-                f"stopped on the way to {target}: {used} are in use, and no peer takes the rest; {foreign} of it are"
-                f" pages of other nodes. The budget is {budget}, with {room} of room for writes"
+                f"shrinking to {target} stopped: no peer has room for the rest. {used} are in use, {foreign} of them by"
+                f" pages of other nodes. The budget is {budget}, with {room} free for writes"
             )
         case _:
             return f"the budget is {budget}: {used} in use"

@@ -28,12 +28,12 @@ def node_group(ask: Ask) -> click.Group:
 
     @click.group()
     def node() -> None:
-        """Change who belongs to the cluster, from any node of it.
+        """Change the members of the cluster, from any member.
 
-        Each change is written into this node's cluster.toml (comments stay), takes effect at once, and reaches
-        all linked nodes and their files; a node that is away learns it when it is back.
-        Exit status: 0 done, or so already; 1 refused (and nothing changed, except where a command says otherwise), or
-        done but not written into the file of this node (standard error says which); 2 wrong usage.
+        Each change takes effect at once.  It is written into cluster.toml of this node (comments stay) and of all
+        linked nodes; a node that is down gets the change when it is up again.
+        Exit status: 0 done, or nothing to do; 1 refused (nothing has changed, unless a command says otherwise), or done
+        but not written into cluster.toml of this node (standard error says which); 2 wrong usage.
         """
 
     node.add_command(_add(ask))
@@ -44,29 +44,39 @@ def node_group(ask: Ask) -> click.Group:
     return node
 
 
-CORDON_HELP: Final = """Give node NAME no new pages.
+CORDON_HELP: Final = """Send no new pages to node NAME.
 
-Pages that are there stay, and are fetched as before.  `drain` makes them leave, too.
+Pages that it holds stay there and are read as before.  `drain` makes them leave, too.
 """
-UNCORDON_HELP: Final = "Give node NAME new pages again: undoes `cordon` and `drain`."
+UNCORDON_HELP: Final = "Send new pages to node NAME again: undo `cordon` or `drain`."
 
 
 def _add(ask: Ask) -> click.Command:
     @click.command("add")
-    @click.option("--number", required=True, type=int, help="0 to 1023, never used before.")
-    @click.option("--name", required=True, help="What logs and ramsterd.toml call it.")
+    @click.option(
+        "--number", required=True, type=int, help="0 to 1023; a number that no node had before."
+    )
+    @click.option("--name", required=True, help="Its name in ramsterd.toml, logs and metrics.")
     @click.option("--address", required=True, help="An IP address; names are not looked up.")
     @click.option(
-        "--port", type=int, default=DEFAULT_PORT, show_default=True, help="TCP and UDP alike."
+        "--port",
+        type=int,
+        default=DEFAULT_PORT,
+        show_default=True,
+        help="Of its link (TCP) and heartbeat (UDP).",
     )
-    @click.option("--zone", default="", help="Nodes that fail together share a zone.")
+    @click.option(
+        "--zone",
+        default="",
+        help="Nodes that fail together, such as those of one rack, share a zone.",
+    )
     @JSON_OPTION
     @click.pass_obj
     def add(socket_path: Path, /, as_json: bool, **values: object) -> None:
         """Add a member.
 
-        Then copy cluster.toml from any member to the new node, write its ramsterd.toml, and start ramsterd there:
-        the others dial it or let it in, and send it pages when it has room.
+        Then copy cluster.toml from any member to the new node, write its ramsterd.toml, and start ramsterd there.
+        The other members link to it and send it pages.
 
         ramsterctl node add --number 4 --name delta --address 10.0.0.4 --zone rack2
         """
@@ -91,7 +101,10 @@ def _drain(ask: Ask) -> click.Command:
     @click.command("drain")
     @click.argument("name")
     @click.option(
-        "--wait", "is_waiting", is_flag=True, help="Until nothing is left, with progress."
+        "--wait",
+        "is_waiting",
+        is_flag=True,
+        help="Wait until the drain is complete, and show progress.",
     )
     @click.option(
         "--timeout",
@@ -99,7 +112,7 @@ def _drain(ask: Ask) -> click.Command:
         type=click.FloatRange(min=0),
         default=math.inf,
         metavar="SECONDS",
-        help="With --wait: stop waiting after so long; the drain goes on.",
+        help="With --wait: stop waiting after this time; the drain continues.",
     )
     @JSON_OPTION
     @click.pass_obj
@@ -108,11 +121,12 @@ def _drain(ask: Ask) -> click.Command:
     ) -> None:
         """Empty node NAME, so that it can be stopped or removed.
 
-        It gets no new pages, the pages that it keeps for others go home or to other nodes, and its own come home
-        as far as they fit.  Programs on all nodes go on meanwhile.  `uncordon` calls it off.
+        The node gets no new pages.  The pages that it holds for other nodes go back to their owners or to other nodes.
+        Its own pages at peers are fetched back, as far as they fit.  Programs on all nodes continue meanwhile.
+        `uncordon` ends the drain.
 
-        With --wait it goes on until nothing of others is left there and its own pages are home, or have not come any
-        further for 10 s.  The exit status is 0 when nothing of others is left there, at the timeout too, and else 1.
+        --wait ends when the node holds no pages of other nodes, and its own pages are back or have made no progress
+        for 10 s.  Exit status: 0 the node holds no pages of other nodes (also at the timeout), 1 it still does.
         Ctrl-C ends the waiting, not the drain: exit status 130.
         """
         try:
@@ -123,21 +137,24 @@ def _drain(ask: Ask) -> click.Command:
                 is_quiet=as_json,
             )
         except KeyboardInterrupt:
-            fail(f"the drain of {name} goes on; `node uncordon {name}` calls it off", INTERRUPTED)
+            fail(
+                f"the drain of {name} continues; `ramsterctl node uncordon {name}` ends it",
+                INTERRUPTED,
+            )
         warn(result["warnings"])
         is_late = is_waiting and not progress.is_empty
         unwritten = why_unwritten(ask, socket_path)
         if as_json or not is_late:
             show({**result, "unwritten": unwritten}, as_json, describe)
         if is_late:
-            line = progress.line or f"{name} was not heard yet"
+            line = progress.line or f"{name} has not answered yet"
             click.echo(f"ramsterctl: not drained within {seconds_max:g} s: {line}", err=True)
             fail_if_unwritten(unwritten)
             raise SystemExit(1)
         if not as_json and is_waiting and result["pages_own_elsewhere"]:
             click.echo(
-                f"{result['pages_own_elsewhere']} pages of {name} itself find no room there and stay at its peers;"
-                " `node remove` waits for them: turn swap off or discard these pages first"
+                f"{result['pages_own_elsewhere']} pages of {name} itself stay at its peers, because {name} has no room for"
+                " them. Before `ramsterctl node remove`, turn swap off or discard these pages"
             )
         if not as_json and is_waiting:
             ending = describe_ending(name, result["pages_owned"] or 0, result["clients"] or 0)
@@ -152,7 +169,7 @@ def _ask_while_draining(
 ) -> tuple[dict[str, Any], DrainProgress]:
     """Ask until the drain is over or the time is, at least once; return the last answer and what all of them say."""
     deadline = time.perf_counter() + seconds_max
-    progress = DrainProgress()
+    progress = DrainProgress(name)
     shown = ""
     while True:
         result = ask()
@@ -170,25 +187,28 @@ def _ask_while_draining(
 def _remove(ask: Ask) -> click.Command:
     @click.command("remove")
     @click.argument("name")
-    @click.option("--force", is_flag=True, help="Remove it even so: the pages named are lost.")
+    @click.option("--force", is_flag=True, help="Remove the node although pages are lost.")
     @JSON_OPTION
     @click.pass_obj
     def remove(socket_path: Path, name: str, force: bool, as_json: bool) -> None:
         """Remove node NAME from the cluster.
 
-        It is cordoned, and all linked nodes are asked what they have to do with it.  While it has the last copy of a
-        page, or pages of its own are only at its peers, the answer says whose and how many, the node stays
-        (cordoned), and the exit status is 1: `drain` it first.  A removed node closes its links and is refused
-        from then on.
+        First the node is cordoned, and all linked nodes are asked about its pages.  If it holds the last copy of a
+        page, or pages of its own are only at its peers, it stays a member (cordoned), the answer names these pages,
+        and the exit status is 1: `drain` it first.  A removed node closes its links, and members refuse it.
         """
         while True:
             result = ask(socket_path, "node-remove", name=name, force=force)
             if result["state"] != "asking":
                 break
             time.sleep(POLL_SECONDS)
-        warn(f"{loss}: lost" for loss in result["lost"])
+        warn(f"lost: {loss}" for loss in result["lost"])
         if result["not_asked"]:
-            warn([f"not linked, so not asked: {', '.join(result['not_asked'])}"])
+            warn(
+                [
+                    f"not asked, because they have no link to this node: {', '.join(result['not_asked'])}"
+                ]
+            )
         warn(result["warnings"])
         finish(ask, socket_path, result, as_json)
 
@@ -207,7 +227,7 @@ def why_unwritten(ask: Ask, socket_path: Path) -> str:
     deadline = time.perf_counter() + WRITE_SECONDS_MAX
     while (now := ask(socket_path, "membership"))["is_writing"]:
         if time.perf_counter() >= deadline:
-            return f"the disk is still at it after {WRITE_SECONDS_MAX:g} s"
+            return f"the disk has not answered for {WRITE_SECONDS_MAX:g} s"
         time.sleep(POLL_SECONDS)
     return str(now["unwritten"])
 
@@ -216,18 +236,19 @@ def fail_if_unwritten(unwritten: str) -> None:
     """End with status 1 and one line, if there is something to say."""
     if unwritten:
         fail(
-            f"the change is in force, but this node could not write it: {unwritten};"
-            " mend that, then send SIGHUP to this daemon or give the command again"
+            f"the change is in force, but cluster.toml of this node does not have it: {unwritten};"
+            " remove the cause, then run `ramsterctl config reload` or repeat the command"
         )
 
 
 def describe(result: dict[str, Any]) -> str:
     """Return what was done."""
     node = result["node"]
-    version = f"{result['membership_version']} of node {result['membership_origin']}"
     where = join_endpoint(node["address"], node["port"])
     already = "" if result["is_changed"] else " already"
+    origin = result["membership_origin"]
+    changed_at = f", changed at node {origin}" if origin else ""
     return (
         f"node {node['name']} ({node['number']}) at {where} is {result['state']}{already}\n"
-        f"membership version {version}"
+        f"membership version {result['membership_version']}{changed_at}"
     )

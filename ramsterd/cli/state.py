@@ -21,10 +21,10 @@ def exports_command(ask: Ask) -> click.Command:
     @JSON_OPTION
     @click.pass_obj
     def exports(socket_path: Path, as_json: bool) -> None:
-        """Show every export of this node, and what is lost.
+        """Show every export of this node and its state.
 
-        blank: no page was written.  used: it has pages.  lost: its pages ended with an earlier run of ramsterd, and
-        clients are refused.
+        blank: no page was written.  used: it has pages.
+        lost: its pages ended with an earlier run of ramsterd, and clients are refused.
         """
         now = ask(socket_path, "status")
         show(
@@ -50,9 +50,9 @@ def export_group(ask: Ask) -> click.Group:
     def reset(socket_path: Path, name: str, as_json: bool) -> None:
         """Make the lost export NAME blank, and open it for clients.
 
-        What was on it is given up for good.  Let no client that used it before go on with it: to such a client zeros
-        stand where its data was.  An export that is not in the config any more is forgotten.  Exit status: 0 it is
-        blank, 1 refused.
+        Its pages are gone for ever.  First stop every client that used the export before: such a client would read
+        zeros in place of its data.  An export that is no longer in ramsterd.toml is forgotten.
+        Exit status: 0 the export is blank, 1 refused.
         """
         _reset(ask, socket_path, as_json, f"export {name}", "export-reset", name=name)
 
@@ -112,11 +112,11 @@ def format_lost(marks: dict[str, Any]) -> list[str]:
             else f"pool reset {loss['user']} {loss['name']}"
         )
         lines.append(
-            f"LOST      {what}: its pages ended with an earlier run, found at {found:%Y-%m-%d %H:%M} UTC;"
-            f" `ramsterctl {command}` makes it blank"
+            f"{'LOST':<15}{what}: its pages ended with an earlier run of ramsterd, found at {found:%Y-%m-%d %H:%M} UTC;"
+            f" make it blank with `ramsterctl {command}`"
         )
     if marks["problem"]:
         lines.append(
-            f"STATE     not written, so first writes to blank exports are refused: {marks['problem']}"
+            f"{'STATE FILE':<15}not written: first writes to blank exports are refused: {marks['problem']}"
         )
     return lines

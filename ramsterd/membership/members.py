@@ -216,6 +216,11 @@ class Members:
             unwritten=self._unwritten,
         )
 
+    def last_changed_at(self) -> str:
+        """Return the name of the node where the members were changed last; empty: they never were."""
+        version = self._history.version
+        return self._engine.nodes.name(NodeId(version.origin)) if version.number else ""
+
     # What links tell.
 
     def on_link_up(self, link: Link) -> None:
@@ -292,11 +297,10 @@ class Members:
         except ConfigError as error:
             logger.warning("cannot write the members to the cluster file: %s", error)
         if self.is_removed:
-            origin = self._engine.nodes.name(NodeId(history.version.origin))
             logger.warning(
                 "this node was removed from the cluster, at node %s: it serves no peer any more. To bring it back, empty:"
                 " `ramsterctl node add` at a member, with a number that no node had before",
-                origin,
+                self.last_changed_at(),
             )
         self._act()
 

@@ -121,7 +121,7 @@ def test_each_command_has_its_name() -> None:
 async def test_a_node_that_is_added_is_a_member_everywhere(cluster: Cluster) -> None:
     result: Any = add_node(cluster.members, new_node())
     assert (result["state"], result["is_changed"]) == ("added", True)
-    assert (result["membership_version"], result["membership_origin"]) == (1, LOCAL)
+    assert (result["membership_version"], result["membership_origin"]) == (1, "node0")
     assert cluster.names()[-1] == "node7"
     assert cluster.applied == [cluster.members.cluster]
 

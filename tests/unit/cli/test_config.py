@@ -69,4 +69,4 @@ def test_a_disk_that_takes_long_is_not_waited_for(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(config, "RELOAD_SECONDS_MAX", 0)
     result = run(state(2))
     assert result.exit_code == 1
-    assert "not reloaded within 0 s" in result.stderr
+    assert "no reload within 0 s" in result.stderr

@@ -4,13 +4,13 @@ from typing import Any
 import pytest
 
 from ramsterd.cli.ask import no_answer
-from ramsterd.cli.memory import format_memory
-from ramsterd.cli.ramsterctl import (
+from ramsterd.cli.format import (
     format_bad_copies,
     format_log,
     format_nodes,
     format_resize,
 )
+from ramsterd.cli.memory import format_memory
 
 
 def row(number: int, *, is_linked: bool, free_bytes: int | None) -> dict[str, Any]:
@@ -48,22 +48,22 @@ def test_a_node_that_has_said_nothing_yet_shows_nothing() -> None:
 def test_a_log_that_nobody_reads_is_shown() -> None:
     assert format_log({"dropped_lines_total": 0}) == []
     [line] = format_log({"dropped_lines_total": 12})
-    assert line == "log       12 lines dropped: nobody reads standard error"
+    assert line == "log            12 lines dropped: nobody reads standard error"
 
 
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
         ({}, "no route to host"),
-        ({"link": "refused_here"}, "refused here: no route to host"),
-        ({"link": "refused_there"}, "it refuses us: no route to host"),
+        ({"link": "refused_here"}, "this node refuses it: no route to host"),
+        ({"link": "refused_there"}, "it refuses this node: no route to host"),
         ({"link_reason": ""}, "silent"),
         ({"state": "left", "reason": "said goodbye"}, "said goodbye"),
     ],
 )
 def test_a_node_without_a_link_has_a_reason(changes: dict[str, str], why: str) -> None:
     text = format_nodes([row(2, is_linked=False, free_bytes=None) | changes])
-    assert text.splitlines()[0].endswith(" WHY")
+    assert text.splitlines()[0].endswith(" WHY NO LINK")
     assert text.endswith(f" -          {why}")
 
 
@@ -73,10 +73,10 @@ def test_a_socket_that_can_not_be_used_says_what_to_do(tmp_path: Path) -> None:
     assert "--socket PATH" in no_answer(path, FileNotFoundError())
     assert "has ended" in no_answer(path, ConnectionRefusedError())
     assert no_answer(path, PermissionError()).startswith(
-        f"no access to {path}: the folder {tmp_path}"
+        f"no access to {path}: this user may not enter the folder {tmp_path}"
     )
     path.touch()
-    assert f"it is for the group {path.group()}; " in no_answer(path, PermissionError())
+    assert f"this socket is for the group {path.group()}; " in no_answer(path, PermissionError())
     assert no_answer(path, TimeoutError("timed out")).endswith(": timed out")
 
 
@@ -90,10 +90,10 @@ def test_a_shrink_that_stopped_short_says_how_much_room_there_is_for_writes() ->
         "foreign_bytes": 0,
     }
     assert format_memory(now) == (
-        "stopped on the way to 16 MiB: 46 MiB are in use, and no peer has room for the rest; 0 B of it are pages of"
-        " other nodes. The budget is 54 MiB, with 8 MiB of room for writes"
+        "shrinking to 16 MiB stopped: no peer has room for the rest. 46 MiB are in use, 0 B of them by pages of other"
+        " nodes. The budget is 54 MiB, with 8 MiB free for writes"
     )
-    assert format_resize(now) == ", stopped on the way to 16 MiB: no peer has room for the rest"
+    assert format_resize(now) == "; shrinking to 16 MiB stopped: no peer has room for the rest"
 
 
 def trust(*, missing: int, seconds: float = 0.0) -> dict[str, Any]:
@@ -120,5 +120,5 @@ def test_the_status_names_who_lost_pages_and_how_long_it_gets_none() -> None:
         },
     }
     assert format_bad_copies(engine) == [
-        "bad       pages at beta: 40 missing, 3 damaged, 0 disowned; it gets no new pages for 4 s"
+        "BAD COPIES     at beta: 40 missing, 3 damaged, 0 disowned; beta gets no new pages for 4 s"
     ]

@@ -8,15 +8,17 @@ def said(foreign: int | None, own: int | None, *, is_reached: bool = True) -> di
 
 
 def test_it_is_over_when_nothing_is_left() -> None:
-    progress = DrainProgress()
+    progress = DrainProgress("beta")
     assert not progress.on_said(said(None, None), now=0)
     assert not progress.on_said(said(7, 3), now=1)
-    assert progress.line == "7 pages of others are there; 3 of its own are only at peers"
+    assert progress.line == (
+        "beta: 7 pages of other nodes are still there; 3 of its own pages are only at peers"
+    )
     assert progress.on_said(said(0, 0), now=2)
 
 
 def test_own_pages_are_waited_for_as_long_as_some_come_home() -> None:
-    progress = DrainProgress()
+    progress = DrainProgress("beta")
     now = 0.0
     for own in (9, 6, 3):
         now += OWN_SECONDS - 1
@@ -26,7 +28,7 @@ def test_own_pages_are_waited_for_as_long_as_some_come_home() -> None:
 
 
 def test_a_standstill_is_named() -> None:
-    progress = DrainProgress()
+    progress = DrainProgress("beta")
     progress.on_said(said(7, 0), now=0)
     assert not progress.on_said(said(7, 0), now=STALL_SECONDS)
     assert "no change for 10 s" in progress.line
@@ -35,7 +37,7 @@ def test_a_standstill_is_named() -> None:
 
 
 def test_what_wobbles_or_hardly_falls_stands_still() -> None:
-    progress = DrainProgress()
+    progress = DrainProgress("beta")
     for now, foreign in enumerate((1000, 1003, 999, 1001, 998, 995, 997, 994, 993, 992, 991)):
         assert "no change" not in progress.line
         assert not progress.on_said(said(foreign, 0), now=now)
@@ -45,7 +47,7 @@ def test_what_wobbles_or_hardly_falls_stands_still() -> None:
 
 
 def test_own_pages_that_wobble_are_not_waited_for() -> None:
-    progress = DrainProgress()
+    progress = DrainProgress("beta")
     over = [
         progress.on_said(said(0, own), now=now)
         for now, own in enumerate((100, 101, 100, 102, 100, 101, 100, 102, 100, 101, 100))
@@ -54,13 +56,13 @@ def test_own_pages_that_wobble_are_not_waited_for() -> None:
 
 
 def test_before_the_first_answer_there_is_no_line() -> None:
-    progress = DrainProgress()
+    progress = DrainProgress("beta")
     progress.on_said(said(None, None), now=0)
     assert progress.line == ""
     assert not progress.is_empty
 
 
 def test_a_node_that_is_away_is_named() -> None:
-    progress = DrainProgress()
+    progress = DrainProgress("beta")
     assert not progress.on_said(said(None, None, is_reached=False), now=0)
-    assert "not linked" in progress.line
+    assert "beta has no link" in progress.line

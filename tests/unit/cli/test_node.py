@@ -19,7 +19,7 @@ def done(state: str, **more: object) -> dict[str, object]:
         "is_changed": True,
         "node": NODE,
         "membership_version": 7,
-        "membership_origin": 2,
+        "membership_origin": "beta",
         **more,
     }
 
@@ -53,7 +53,7 @@ def test_add_hands_over_a_node_table() -> None:
         "add", "--number", "4", "--name", "delta", "--address", "10.0.0.4", "--zone", "rack2"
     )
     assert result.output == (
-        "node delta (4) at 10.0.0.4:7700 is added\nmembership version 7 of node 2\n"
+        "node delta (4) at 10.0.0.4:7700 is added\nmembership version 7, changed at node beta\n"
     )
     ((command, arguments),) = daemon.asked
     assert command == "node-add"
@@ -77,7 +77,8 @@ def test_remove_asks_until_there_is_an_answer_and_warns(monkeypatch: pytest.Monk
     result = daemon.run("remove", "delta", "--force")
     assert result.exit_code == 0
     assert result.stderr == (
-        f"warning: {loss}: lost\nwarning: not linked, so not asked: gamma\nwarning: one copy\n"
+        f"warning: lost: {loss}\nwarning: not asked, because they have no link to this node: gamma\n"
+        "warning: one copy\n"
     )
     assert "is removed" in result.stdout
     assert daemon.asked == [("node-remove", {"name": "delta", "force": True})] * 3
@@ -86,11 +87,11 @@ def test_remove_asks_until_there_is_an_answer_and_warns(monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("arguments", "teaches"),
     [
-        ((), "a node that is away learns it when it is back"),
+        ((), "a node that is down gets the change when it is up again"),
         (("add",), "copy cluster.toml from any member"),
-        (("remove",), "the node stays (cordoned)"),
-        (("cordon",), "Pages that are there stay"),
-        (("uncordon",), "undoes `cordon`"),
+        (("remove",), "it stays a member (cordoned)"),
+        (("cordon",), "Pages that it holds stay there"),
+        (("uncordon",), "undo `cordon`"),
     ],
 )
 def test_help_teaches(arguments: tuple[str, ...], teaches: str) -> None:
@@ -132,7 +133,7 @@ def test_drain_waits_with_progress() -> None:
     daemon = Daemon(*answers, drain_answer("drained", 0))
     result = daemon.run("drain", "delta", "--wait")
     assert result.exit_code == 0
-    assert [line.split()[0] for line in result.stderr.splitlines()] == ["12", "5"]
+    assert [line.split()[1] for line in result.stderr.splitlines()] == ["12", "5"]
     assert "is drained" in result.stdout
 
 
@@ -140,7 +141,7 @@ def test_a_drain_ends_with_what_a_stop_ends() -> None:
     result = Daemon(drain_answer("drained", 0, owned=25_600)).run("drain", "delta", "--wait")
     assert result.exit_code == 0
     assert result.stderr.endswith(
-        "warning: delta still owns 25,600 pages (1 client connected); they end with a stop\n"
+        "warning: node delta still owns 25,600 pages (1 client connected): a stop ends them\n"
     )
 
 
@@ -168,7 +169,8 @@ def test_drain_gives_up_waiting() -> None:
     assert result.exit_code == 1
     assert result.stdout == ""
     assert result.stderr == (
-        "ramsterctl: not drained within 0 s: 12 pages of others are there; 0 of its own are only at peers\n"
+        "ramsterctl: not drained within 0 s: delta: 12 pages of other nodes are still there;"
+        " 0 of its own pages are only at peers\n"
     )
 
 
@@ -183,7 +185,7 @@ def test_a_timeout_with_nothing_of_others_left_is_a_drain() -> None:
     daemon = Daemon(drain_answer("drained", 0, 7))
     result = daemon.run("drain", "delta", "--wait", "--timeout", "0")
     assert result.exit_code == 0
-    assert "7 pages of delta itself find no room there" in result.stdout
+    assert "7 pages of delta itself stay at its peers" in result.stdout
 
 
 def test_interrupted_waiting_says_how_to_call_the_drain_off() -> None:
@@ -194,7 +196,7 @@ def test_interrupted_waiting_says_how_to_call_the_drain_off() -> None:
     result = CliRunner().invoke(node_group(interrupted), arguments, obj=Path("socket"))
     assert result.exit_code == 130
     assert result.stderr == (
-        "ramsterctl: the drain of delta goes on; `node uncordon delta` calls it off\n"
+        "ramsterctl: the drain of delta continues; `ramsterctl node uncordon delta` ends it\n"
     )
 
 
@@ -231,8 +233,8 @@ def test_what_this_node_could_not_write_is_an_error(
     for result in results:
         assert result.exit_code == 1
         assert result.stderr == (
-            f"ramsterctl: the change is in force, but this node could not write it: {FULL};"
-            " mend that, then send SIGHUP to this daemon or give the command again\n"
+            f"ramsterctl: the change is in force, but cluster.toml of this node does not have it: {FULL};"
+            " remove the cause, then run `ramsterctl config reload` or repeat the command\n"
         )
         assert "delta" in result.stdout
     assert json.loads(results[1].stdout)["unwritten"] == FULL
@@ -253,4 +255,4 @@ def test_a_disk_that_takes_long_is_not_waited_for(monkeypatch: pytest.MonkeyPatc
     daemon.written = [written(is_writing=True)]
     result = daemon.run("cordon", "delta")
     assert result.exit_code == 1
-    assert "could not write it: the disk is still at it after 0 s" in result.stderr
+    assert "does not have it: the disk has not answered for 0 s" in result.stderr

@@ -44,11 +44,26 @@ def test_result_is_printed(tmp_path: Path) -> None:
     ("reply", "line"),
     [
         (b'{"ok": false, "error": "too late"}\n', "ramsterctl: too late\n"),
-        (b"", "ramsterctl: the daemon at {path} closed the connection\n"),
-        (b"SSH-2.0\n", "ramsterctl: what answers at {path} is no ramsterd\n"),
-        (b"[]\n", "ramsterctl: what answers at {path} is no ramsterd\n"),
-        (b"{}\n", "ramsterctl: what answers at {path} is no ramsterd\n"),
-        (b"\xff\n", "ramsterctl: what answers at {path} is no ramsterd\n"),
+        (
+            b"",
+            "ramsterctl: the daemon at {path} closed the connection: look into its log, then repeat the command\n",
+        ),
+        (
+            b"SSH-2.0\n",
+            "ramsterctl: the program that answers at {path} is not ramsterd: name the [control] socket with --socket PATH\n",
+        ),
+        (
+            b"[]\n",
+            "ramsterctl: the program that answers at {path} is not ramsterd: name the [control] socket with --socket PATH\n",
+        ),
+        (
+            b"{}\n",
+            "ramsterctl: the program that answers at {path} is not ramsterd: name the [control] socket with --socket PATH\n",
+        ),
+        (
+            b"\xff\n",
+            "ramsterctl: the program that answers at {path} is not ramsterd: name the [control] socket with --socket PATH\n",
+        ),
     ],
 )
 def test_no_result_is_one_line_and_status_1(tmp_path: Path, reply: bytes, line: str) -> None:

@@ -47,15 +47,15 @@ def test_exports_shows_states_and_what_to_type() -> None:
         "swap0                         1 GiB          0 lost",
         "tmp                           4 KiB          1 used",
         (
-            "LOST      export swap0: its pages ended with an earlier run, found at 1970-01-02 00:00 UTC;"
-            " `ramsterctl export reset swap0` makes it blank"
+            "LOST           export swap0: its pages ended with an earlier run of ramsterd, found at 1970-01-02"
+            " 00:00 UTC; make it blank with `ramsterctl export reset swap0`"
         ),
         (
-            "LOST      pool 'spill' of user 1000: its pages ended with an earlier run,"
-            " found at 1970-01-02 00:00 UTC; `ramsterctl pool reset 1000 spill` makes it blank"
+            "LOST           pool 'spill' of user 1000: its pages ended with an earlier run of ramsterd, found at"
+            " 1970-01-02 00:00 UTC; make it blank with `ramsterctl pool reset 1000 spill`"
         ),
         (
-            "STATE     not written, so first writes to blank exports are refused:"
+            "STATE FILE     not written: first writes to blank exports are refused:"
             " /s/state.json: no space left on device"
         ),
     ]

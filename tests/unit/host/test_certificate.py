@@ -24,8 +24,14 @@ def keeper(old: Credentials) -> CertificateKeeper:
     ("seconds_left", "line"),
     [
         (WARN_SECONDS + 1, ""),
-        (WARN_SECONDS - 43_200, "the certificate of this node expires in 29.5 days"),
-        (-1, "the certificate of this node has expired: no new links until it is renewed"),
+        (
+            WARN_SECONDS - 43_200,
+            "the certificate of this node expires in 29.5 days: renew it with `ramsterctl cluster renew`",
+        ),
+        (
+            -1,
+            "no new links: the certificate of this node has expired; renew it with `ramsterctl cluster renew`",
+        ),
     ],
 )
 def test_the_end_is_announced(

@@ -43,5 +43,7 @@ async def test_a_new_key_is_told_and_the_same_one_is_not(
     heartbeat = service()
     for key in (OLD, NEW, NEW):
         replace_heartbeat_key(key, heartbeat)
-    assert caplog.messages == ["heartbeat key reloaded; the old one counts for 10 minutes"]
+    assert caplog.messages == [
+        "the new heartbeat key is loaded; the old one is accepted for 10 more minutes"
+    ]
     assert not heartbeat.on_key_changed(NEW)

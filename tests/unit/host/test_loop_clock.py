@@ -85,7 +85,7 @@ def test_a_pause_is_said_once_with_its_length(caplog: pytest.LogCaptureFixture) 
     run(story)
     [record] = caplog.records
     assert record.getMessage().startswith(
-        "the system did not run ramsterd for 6.0 s (stopped, suspended, or"
+        "the system did not run ramsterd for 6.0 s: it was stopped, suspended, or"
     )
 
 

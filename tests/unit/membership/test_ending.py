@@ -6,11 +6,11 @@ from ramsterd.membership.ending import describe_ending
 def test_a_node_says_what_it_still_owns() -> None:
     assert (
         describe_ending("alpha", 25_600, 1)
-        == "alpha still owns 25,600 pages (1 client connected); they end with a stop"
+        == "node alpha still owns 25,600 pages (1 client connected): a stop ends them"
     )
     assert (
         describe_ending("alpha", 1, 0)
-        == "alpha still owns 1 page (0 clients connected); it ends with a stop"
+        == "node alpha still owns 1 page (0 clients connected): a stop ends it"
     )
 
 

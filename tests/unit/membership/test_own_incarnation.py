@@ -148,7 +148,7 @@ async def test_a_node_that_was_linked_with_a_peer_does_not_outbid_whoever_came_a
         alpha.peers.mesh.links[NodeId(BETA)].close("as if the other machine had come")
         await trio.sleep(30)
         assert beta.engine.incarnation == 100
-        assert "another machine runs with the files of this node" in caplog.text
+        assert "another machine uses the files of this node" in caplog.text
 
 
 async def test_an_incarnation_that_cannot_be_noted_is_not_taken(
@@ -164,7 +164,7 @@ async def test_an_incarnation_that_cannot_be_noted_is_not_taken(
         beta = await world.start(BETA, 100, keeper)
         await trio.sleep(10)
         assert beta.engine.incarnation == 100
-        assert "can't be noted: No space left on device" in caplog.text
+        assert "to the state file: No space left on device" in caplog.text
 
 
 async def test_pages_that_are_here_stay_when_a_node_goes_on_as_another_incarnation(

@@ -221,7 +221,7 @@ def test_any_byte_counts_as_life_and_idle_ends_the_link() -> None:
     connection.on_received(now=10.0)
     connection.on_sent(now=39.9)
     assert connection.on_deadline(now=39.9) == []
-    assert connection.on_deadline(now=40.0) == [Closed("idle: not a byte for 30 s")]
+    assert connection.on_deadline(now=40.0) == [Closed("no data for 30 s (idle_seconds)")]
 
 
 def test_a_keepalive_from_them_is_not_passed_on() -> None:

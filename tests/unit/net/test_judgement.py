@@ -67,5 +67,5 @@ def test_a_link_that_came_meanwhile_is_probed_for_itself() -> None:
 
 def test_the_log_says_why_a_link_was_replaced() -> None:
     assert why_replaced(is_newer=True, is_dialer=False) == "came back with a new incarnation"
-    assert "did not answer within 1 s" in why_replaced(is_newer=False, is_dialer=False)
-    assert "was silent" in why_replaced(is_newer=False, is_dialer=True)
+    assert "did not answer on this link within 1 s" in why_replaced(is_newer=False, is_dialer=False)
+    assert "sent nothing on this link" in why_replaced(is_newer=False, is_dialer=True)

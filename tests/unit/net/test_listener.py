@@ -46,8 +46,8 @@ async def test_only_those_that_have_not_greeted_count(
         assert await first.receive_into(memoryview(bytearray(8))) == 0, "the oldest gave way"
         (message,) = caplog.messages
         assert message == (
-            "a connection from an unknown address ended after 0.0 s without a link:"
-            " closed to make room: too many connections without a greeting, most of them from its address"
+            "connection from an unknown address ended after 0.0 s without a link:"
+            " closed to make room: too many connections without a greeting, most of them from this address"
         )
         await trio.sleep(1)
         assert len(listener.greetings) == 0

@@ -139,7 +139,7 @@ async def test_a_silent_peer_is_given_up_after_idle_seconds(
         await trio.sleep(CONNECTION_LIMITS.idle_seconds - 0.5)
         assert two.lost == []
         await trio.sleep(1)
-        assert two.lost == [(1, "idle: not a byte for 30 s")]
+        assert two.lost == [(1, "no data for 30 s (idle_seconds)")]
         assert two.failures == [(1, Failure.LOST)]
         assert two.calls == ["up", "failed", "lost"]
 

@@ -58,7 +58,7 @@ async def test_an_expired_certificate_is_refused(
         pair,
         caplog,
         "certificate has expired",
-        "the peer refused this node: our certificate has expired",
+        "the peer refused this node: the certificate of this node has expired",
     )
 
 
@@ -69,7 +69,7 @@ async def test_an_expired_listener_is_refused(
     await check_refused(
         pair,
         caplog,
-        "the peer refused this node: our certificate has expired",
+        "the peer refused this node: the certificate of this node has expired",
         "certificate has expired",
     )
 
@@ -85,7 +85,7 @@ async def test_a_certificate_of_a_foreign_ca_is_refused(
         pair,
         caplog,
         "the peer's certificate is not valid here",
-        "our certificate is of a CA that is not theirs",
+        "another CA signed the certificate of this node",
     )
 
 
@@ -101,8 +101,8 @@ async def test_no_certificate_is_refused(
     await check_refused(
         pair,
         caplog,
-        "they showed no certificate",
-        "the peer refused this node: we showed no certificate",
+        "the peer showed no certificate",
+        "the peer refused this node: this node showed no certificate",
     )
 
 
@@ -112,7 +112,9 @@ async def test_a_name_that_is_not_its_own_is_refused(
     """A member with a good certificate can't be another member."""
     pair = Pair(tls(authority, "node1"), tls(authority, "node3"))
     reason = "the certificate is for node3, not for node2"
-    await check_refused(pair, caplog, f"refused node 2 (node2): {reason}", f"rejected us: {reason}")
+    await check_refused(
+        pair, caplog, f"refused node 2 (node2): {reason}", f"refused this node: {reason}"
+    )
 
 
 async def test_noise_of_strangers_hides_no_refusal_of_a_member(
@@ -166,7 +168,9 @@ async def test_a_name_that_is_another_number_is_refused(
     """The number decides whose pages are whose: it must be the one that cluster.toml gives to the name."""
     pair = Pair(tls(authority, "node1"), tls(authority, "node3"), make_hello(2, name="node3"))
     reason = "node 2 calls itself 'node3', cluster.toml 'node2'"
-    await check_refused(pair, caplog, f"refused node 2 (node3): {reason}", f"rejected us: {reason}")
+    await check_refused(
+        pair, caplog, f"refused node 2 (node3): {reason}", f"refused this node: {reason}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -180,7 +184,9 @@ async def test_what_hello_says_must_agree(
     authority: Authority, caplog: pytest.LogCaptureFixture, theirs: Hello, reason: str
 ) -> None:
     pair = Pair(tls(authority, "node1"), tls(authority, "node2"), theirs)
-    await check_refused(pair, caplog, f"refused node 2 (node2): {reason}", f"rejected us: {reason}")
+    await check_refused(
+        pair, caplog, f"refused node 2 (node2): {reason}", f"refused this node: {reason}"
+    )
 
 
 async def test_a_second_link_of_a_connected_node_is_refused(
@@ -212,7 +218,7 @@ async def test_plaintext_to_a_tls_listener_is_refused(
 ) -> None:
     pair = Pair(tls(authority, "node1"), TcpTransport())
     await check_refused(
-        pair, caplog, "they speak no TLS", "the peer closed the connection before HELLO: they may"
+        pair, caplog, "the peer does not use TLS", "the peer closed the connection before its HELLO"
     )
 
 
@@ -220,7 +226,9 @@ async def test_tls_to_a_plaintext_listener_is_refused(
     authority: Authority, caplog: pytest.LogCaptureFixture
 ) -> None:
     pair = Pair(TcpTransport(), tls(authority, "node2"))
-    await check_refused(pair, caplog, "they speak TLS, we plaintext", "they speak no TLS")
+    await check_refused(
+        pair, caplog, "uses TLS, and this node does not", "the peer does not use TLS"
+    )
 
 
 async def test_new_credentials_are_for_new_links(authority: Authority) -> None:

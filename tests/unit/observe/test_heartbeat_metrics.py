@@ -7,7 +7,7 @@ from heartbeat.probe import ProbeOutcome
 from heartbeat.service import HeartbeatStatistics
 from heartbeat.statistics import SwimStatistics
 from nodemanager.states import NodeState
-from ramsterd.cli.ramsterctl import format_heartbeat
+from ramsterd.cli.format import format_heartbeat
 from ramsterd.observe.heartbeat_metrics import heartbeat_metrics
 from ramsterd.observe.snapshot import to_plain
 
@@ -90,17 +90,21 @@ def test_every_number_has_a_name_of_its_own() -> None:
     }
 
 
-def test_the_status_has_one_line() -> None:
+def test_the_status_has_one_line_and_one_more_for_a_starved_node() -> None:
     plain = to_plain(NOW)
     assert isinstance(plain, dict)
-    [line] = format_heartbeat(plain)
-    assert line == (
-        "watching  101 up, 102 suspect, 103 down; 1010 probes, 203 failed; 306 of 307 downs were wrong;"
-        " 4028 datagrams dropped; STARVED: answers come so late that this node is short of CPU,"
-        " or its network is bad"
+    found, starved = format_heartbeat(plain)
+    assert found == (
+        "heartbeat      other nodes: 101 up, 102 suspect, 103 down; 203 of 1010 probes failed;"
+        " 306 of 307 downs were wrong; 4028 datagrams dropped"
+    )
+    assert (
+        starved
+        == "STARVED        answers come late: this node is short of CPU, or its network is bad"
     )
     plain["detector"] |= {"is_in_doubt": True}
-    assert "it is rather this node that is cut off" in format_heartbeat(plain)[0]
+    assert "probably this node has no network" in format_heartbeat(plain)[1]
     plain["detector"] |= {"is_starved": False}
-    assert format_heartbeat(plain)[0].endswith("4028 datagrams dropped")
+    [line] = format_heartbeat(plain)
+    assert line.endswith("4028 datagrams dropped")
     assert format_heartbeat(None) == []

@@ -65,7 +65,7 @@ def test_rounds_that_are_nobodys_fault_are_told_apart(caplog: pytest.LogCaptureF
     loop = Loop()
     loop.come_round(0.5, get=3)
     loop.come_round(0.5, collector_seconds=0.4, get=5000)
-    assert "waited for a processor" in caplog.messages[0]
+    assert "the machine is short of CPU" in caplog.messages[0]
     assert f"mostly by {COLLECTOR}" in caplog.messages[1]
 
 

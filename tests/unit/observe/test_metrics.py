@@ -11,7 +11,7 @@ from config.limits import BUDGET_BYTES_MIN
 from config.model import RemoteConfig
 from nodemanager.ids import NodeId
 from nodemanager.states import LinkState, NodeState
-from ramsterd.cli.ramsterctl import format_status
+from ramsterd.cli.format import format_status
 from ramsterd.endpoints.statistics import (
     DescriptorStatistics,
     EndpointStatistics,
@@ -108,7 +108,8 @@ def scrape(node: SimNode) -> dict[str, Metric]:
     registry = CollectorRegistry(auto_describe=False)
     registry.register(RamsterCollector(partial(statistics, node)))
     text = generate_latest(registry).decode()
-    assert text.count("\n") < 460
+    # About 500 lines, and 25 for each node: what a scrape costs.
+    assert text.count("\n") < 600
     return {family.name: family for family in text_string_to_metric_families(text)}
 
 
@@ -203,4 +204,4 @@ async def test_rounds_of_the_loop_are_a_histogram(autojump_clock: MockClock) -> 
 async def test_the_command_line_prints_the_same_snapshot(autojump_clock: MockClock) -> None:
     async with run_nodes(BUDGET_BYTES_MIN, BUDGET_BYTES_MIN) as [node, _]:
         snapshot = json.loads(json.dumps(to_plain(statistics(node), {NodeId(1): "n1"})))
-    assert format_status(snapshot).startswith("node n1 (1) of sim, up 1 s\n")
+    assert format_status(snapshot).startswith("node n1 (number 1) of cluster sim, up 1 s\n")
