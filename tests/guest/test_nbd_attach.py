@@ -98,7 +98,7 @@ def test_a_kernel_swaps_on_through_cut_connections_and_every_page_is_right(
     assert "nbd0 is detached" in said
     assert "guest: detach ended with 0" in said
     assert "guest: helper ended with 0" in said
-    assert cluster[1].engine()["store"]["lost_total"] == 0
+    assert cluster[1].engine()["store"]["lost_pages_total"] == 0
 
 
 def test_an_export_that_is_lost_is_an_error_in_time_and_never_zeros(
