@@ -6,6 +6,7 @@ About thirteen minutes on two quiet cores, half of them for `failover`.  The fig
 """
 
 from benchmarks import (
+    attach,
     client_ends,
     failover,
     harness,
@@ -29,6 +30,7 @@ BENCHMARKS: dict[str, harness.Benchmark] = {
     "link_bytes": link_bytes.run,
     "memory": memory.run,
     "passes": passes.run,
+    "attach": attach.run,
     "client_ends": client_ends.run,
     "heartbeat": heartbeat.run,
     "failover": failover.run,

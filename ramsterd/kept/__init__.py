@@ -4,7 +4,11 @@ layout        pure      which mappings are kept, and what their items look like
 super_page    pure      whose memory it is and how it stands: one page, and the gates in front of all the rest
 record_log    pure      an append-only log whose torn tail is cut
 names         pure      what the log says of pools and holders
+name_log      pure      that log in its mapping: two halves, written in turn
 trees         pure      which leaves the page tables reach
+block_words   pure      what the words of blocks say of each slot
 judge         pure      which pages can be vouched for
+suspects      pure      the verdict on a row that is not as rows mostly are
+repair        pure      stores what a judgement wants repaired
 keepers       files     who keeps the mappings between two processes: systemd, a directory on tmpfs, nobody
 """

@@ -1,42 +1,32 @@
 """Which pages of a kept memory can be vouched for.  Pure.
 
 An entry of a reached leaf is the only thing that makes a version count, and rows and slots prove themselves: a row
-names its entry (`address`), a slot names its row (`slot_rows`).  Each is one number, so nothing is reached twice.
+names its entry (`address`), a slot names its row (`slot_rows`).  Each is one number, so nothing is reached twice; and
+if as many rows are named by their own entry as there are entries that name rows, then each of these is.
 
-It goes through neighbouring leaves, a piece at a time, and compares whole columns of their rows, because a loop over
-rows would cost more than all comparisons.  What differs is looked at one by one (`kept.suspects`).  Nothing is changed
-here: `Judgement` says what is to be repaired, and what stands where after that.
+One loop goes through the rows in the order in which they stand and looks for what is not as rows mostly are; that is
+judged one by one (`kept.suspects`).  Nothing is changed here: `Judgement` says what is to be repaired, and what stands
+where after that.
 """
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence, Set as AbstractSet
+from collections.abc import Sequence, Set as AbstractSet
 from dataclasses import dataclass, field
-from itertools import compress, repeat
+from itertools import compress
 from typing import Final
 
-from config.limits import COPIES_MAX
-from ramsterd.core.codec import PACKED_FILL, ZPAGE_BYTES_MASK, ZPAGE_BYTES_MAX
+from ramsterd.core.codec import PACKED_FILL, ZPAGE_BYTES_MASK
 from ramsterd.core.family import Family
-from ramsterd.core.nodes import HOLE, LEAF_PAGES, LEAF_SHIFT, LOST
-from ramsterd.core.rows import (
-    ADDRESS,
-    FIRST_ROW,
-    HALVES_PER_ROW,
-    HOLDERS,
-    LOCATION,
-    PACKED,
-    QUARTERS_PER_ROW,
-    SERIAL,
-    WORDS_PER_ROW,
-)
-from ramsterd.core.size_classes import CHUNK_BYTES, SLOT_SHIFT, SLOTS_MAX, SLOTS_OF_CLASS
-from ramsterd.kept.block_words import read_blocks, slots_of_blocks
-from ramsterd.kept.columns import Column, differing, gatherer, outside
+from ramsterd.core.nodes import HOLE, LEAF_PAGES, LEAF_SHIFT, LOST, ZERO
+from ramsterd.core.rows import FIRST_ROW, ROW, ROW_BYTES
+from ramsterd.core.size_classes import SLOT_SHIFT, SLOTS_MAX, SLOTS_OF_CLASS
+from ramsterd.kept.block_words import Blocks
+from ramsterd.kept.layout import Span
 from ramsterd.kept.suspects import (
     FILLED,
-    FOREIGN,
     GOOD_SHAPES,
+    NO_HOLDERS,
     NO_SLOT,
     NOT_HERE,
     VALID_PACKED,
@@ -49,13 +39,13 @@ from ramsterd.kept.suspects import (
 )
 from ramsterd.kept.trees import DIRECTORY, Trees
 
-# Leaves in one piece: what is compared at once fits a processor's cache.
-PIECE_LEAVES: Final = 64
-# Slots of block 0, which is none: of what is not here, and of what is nowhere.
-_SLOT_NOT_HERE: Final = 0
-_SLOT_NOWHERE: Final = 1
 _CLEAN: Final = int(Family.OWN_CLEAN)
 _PERSISTENT: Final = int(Family.OWN_PERSISTENT)
+_FOREIGN_FIRST: Final = int(Family.FOREIGN_PERSISTENT)
+_PLACE_MASK: Final = LEAF_PAGES - 1
+
+assert max(Family.OWN_PERSISTENT, Family.OWN_EPHEMERAL, Family.OWN_CLEAN) < _FOREIGN_FIRST
+assert 1 + max(HOLE, ZERO, LOST) == FIRST_ROW
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +53,8 @@ class Tables:
     """The mappings of a kept memory, as far as pages are judged by them."""
 
     rows: memoryview
+    # The rows whose memory is there: to read a hole would make it resident.
+    row_spans: Sequence[Span]
     # 32-bit words.
     entries: memoryview
     slot_rows: memoryview
@@ -114,174 +106,120 @@ def judge(tables: Tables) -> Judgement:
 
 class _Judge:
     def __init__(self, tables: Tables) -> None:
-        words, halves, quarters = (tables.rows.cast(code) for code in ("Q", "I", "H"))
         self._tables = tables
-        self._rows_count = len(words) // WORDS_PER_ROW
-        self._serials = words[SERIAL::WORDS_PER_ROW]
-        self._addresses = halves[ADDRESS::HALVES_PER_ROW]
-        self._locations = halves[LOCATION::HALVES_PER_ROW]
-        self._packed = quarters[PACKED::QUARTERS_PER_ROW]
-        self._holders = [
-            quarters[HOLDERS + place :: QUARTERS_PER_ROW] for place in range(COPIES_MAX)
-        ]
-        chunks, families = read_blocks(tables.blocks)
-        # By location: the family of its block, or NO_SLOT.
-        self._slots = slots_of_blocks(families, chunks)
+        self._blocks = Blocks(tables.blocks)
+        # Rows that are named by their own entry.
+        self._named = 0
+        # How many rows have these holders, all of whom are known.
+        self._pages_at: dict[Holders, int] = {}
         # Clean blocks with a page that no holder has.
         self._alone: set[int] = set()
         self._found = Judgement(
-            rows_used=bytearray(self._rows_count),
-            slot_zbytes=array("H", bytes(2 * len(self._slots))),
+            rows_used=bytearray(len(tables.rows) // ROW_BYTES),
+            slot_zbytes=array("H", bytes(2 * len(self._blocks.family_of_slot))),
             leaf_used=bytearray(len(tables.trees.kinds)),
-            chunks_of_block=chunks,
-            family_of_block=families,
+            chunks_of_block=self._blocks.chunks,
+            family_of_block=self._blocks.families,
             free_slots=array("I"),
             zpages=[0] * len(Family),
             zpage_bytes=[0] * len(Family),
         )
 
     def judge(self) -> Judgement:
-        for first, stop, family in _pieces(self._tables.trees.kinds):
-            self._judge_leaves(first, stop, family)
+        for first, stop in self._tables.row_spans:
+            for row in self._judge_rows(first, stop):
+                self._judge_suspect(row)
+        self._judge_leaves()
+        for holders, pages in self._pages_at.items():
+            self._count_holders(holders, pages)
         for block in sorted(self._alone):
             self._make_ours_alone(block)
         for block, chunks in enumerate(self._found.chunks_of_block):
-            self._judge_block(block, chunks)
+            self._count_block(block, chunks)
         return self._found
 
-    # Leaves and their rows.
+    # Rows.
 
-    def _judge_leaves(self, first: int, stop: int, family: int) -> None:
-        """Judge the pages of neighbouring leaves of one family."""
-        start, end = first << LEAF_SHIFT, stop << LEAF_SHIFT
-        rows = self._tables.entries[start:end].tolist()
-        self._count_used(rows, first, stop)
-        addresses: Sequence[int] = range(start, end)
-        if min(rows) < FIRST_ROW:
-            is_row = [row >= FIRST_ROW for row in rows]
-            rows, addresses = list(compress(rows, is_row)), list(compress(addresses, is_row))
-        if rows and max(rows) >= self._rows_count:
-            is_row = [row < self._rows_count for row in rows]
-            for row, address in zip(rows, addresses, strict=True):
-                if row >= self._rows_count:
-                    self._break(address, family, Fault.NO_ROW)
-            rows, addresses = list(compress(rows, is_row)), list(compress(addresses, is_row))
-        if rows:
-            self._judge_rows(rows, addresses, family)
+    def _judge_rows(self, first: int, stop: int) -> list[int]:
+        """Note the rows that are named and as they should be; return those that are named and are not.
 
-    def _count_used(self, entries: list[int], first: int, stop: int) -> None:
-        used = self._found.leaf_used
-        if min(entries) > HOLE:
-            used[first:stop] = bytes([LEAF_PAGES]) * (stop - first)
-            return
-        for leaf in range(first, stop):
-            start = leaf - first << LEAF_SHIFT
-            used[leaf] = LEAF_PAGES - entries[start : start + LEAF_PAGES].count(HOLE)
+        A loop over millions: all that it touches is a local name.
+        """
+        tables, found, blocks = self._tables, self._found, self._blocks
+        entries, slot_rows, serial_limit = tables.entries, tables.slot_rows, tables.serial_limit
+        kinds, first_index = tables.trees.kinds, tables.trees.first_index
+        families, room, slots_count = (
+            blocks.family_of_slot, blocks.bytes_of_slot, len(blocks.family_of_slot),
+        )  # fmt: skip
+        rows_used, slot_zbytes, pages_at = found.rows_used, found.slot_zbytes, self._pages_at
+        entries_count, named, suspects = len(kinds) << LEAF_SHIFT, 0, list[int]()
+        rows = ROW.iter_unpack(tables.rows[first * ROW_BYTES : stop * ROW_BYTES])
+        for row, (serial, _, address, location, packed, one, two, three) in enumerate(rows, first):
+            if not serial or address >= entries_count or entries[address] != row:
+                continue  # free
+            leaf = address >> LEAF_SHIFT
+            family = kinds[leaf]
+            if family >= DIRECTORY:
+                continue  # free: no root leads to what names it
+            named += 1
+            zbytes = packed & ZPAGE_BYTES_MASK
+            if not location:
+                where = FILLED if packed == PACKED_FILL else NOT_HERE
+            elif (
+                location < slots_count
+                and slot_rows[location] == row
+                and 0 < zbytes <= room[location]
+            ):
+                where = families[location]
+            else:
+                where = NO_SLOT
+            holders = (one, two, three)
+            if (
+                (family, where, holders != NO_HOLDERS) not in GOOD_SHAPES
+                or packed not in VALID_PACKED
+                or (
+                    serial > serial_limit
+                    if family < _FOREIGN_FIRST
+                    else serial != first_index[leaf] | address & _PLACE_MASK
+                )
+                or (holders not in pages_at and not self._are_known(holders))
+            ):
+                suspects.append(row)
+                continue
+            rows_used[row] = 1
+            if location:
+                slot_zbytes[location] = zbytes
+            pages_at[holders] += 1
+        self._named += named
+        return suspects
 
-    def _judge_rows(self, rows: list[int], addresses: Sequence[int], family: int) -> None:
-        gather = gatherer(rows)
-        packed, locations = gather(self._packed), gather(self._locations)
-        first_holders = gather(self._holders[0])
-        triples: list[Holders] = []
-        if any(first_holders):
-            triples = list(
-                zip(first_holders, *(gather(each) for each in self._holders[1:]), strict=True)
-            )
-        where = self._where(rows, packed, locations)
-        suspects = {
-            *differing(gather(self._addresses), addresses),
-            *self._wrong_serials(gather(self._serials), addresses, family),
-            *outside(packed, VALID_PACKED),
-            *self._wrong_holders(triples),
-            *outside(list(zip(repeat(family), where, map(bool, first_holders))), GOOD_SHAPES),
-        }
-        if suspects:
-            is_good = [True] * len(rows)
-            for at in suspects:
-                is_good[at] = False
-                self._judge_suspect(rows[at], addresses[at], family)
-            rows, triples = list(compress(rows, is_good)), list(compress(triples, is_good))
-            packed, locations = list(compress(packed, is_good)), list(compress(locations, is_good))
-        self._note(rows, packed, locations)
-        for triple, pages in Counter(triples).items():
-            self._count_holders(triple, pages)
+    def _are_known(self, holders: Holders) -> bool:
+        """Whether rows may have these holders; if so, that is kept in mind."""
+        is_good = are_holders_normal(holders) and self._tables.holders >= {*holders} - {0}
+        if is_good:
+            self._pages_at[holders] = 0
+        return is_good
 
-    def _where(
-        self, rows: list[int], packed: Sequence[int], locations: Sequence[int]
-    ) -> Sequence[int]:
-        """Return where each zpage is: the family of a block, FILLED, NOT_HERE, or NO_SLOT."""
-        where: list[int] = [NOT_HERE] * len(rows)
-        if any(locations):
-            if max(locations) >= len(self._slots):
-                inside = range(len(self._slots))
-                locations = [each if each in inside else _SLOT_NOWHERE for each in locations]
-            gather = gatherer(locations)
-            where = list(gather(self._slots))
-            for at in differing(gather(self._tables.slot_rows), rows):
-                if locations[at] != _SLOT_NOT_HERE:
-                    where[at] = NO_SLOT
-        if PACKED_FILL in packed:
-            for at, code in enumerate(packed):
-                if code == PACKED_FILL:
-                    where[at] = NO_SLOT if locations[at] else FILLED
-        return where
-
-    def _wrong_serials(
-        self, serials: Sequence[int], addresses: Sequence[int], family: int
-    ) -> Iterable[int]:
-        if family in FOREIGN:  # whose serial is its index
-            first_index = self._tables.trees.first_index
-            indexes = [
-                first_index[address >> LEAF_SHIFT] | address & LEAF_PAGES - 1
-                for address in addresses
-            ]
-            return differing(serials, indexes)
-        limit = self._tables.serial_limit
-        if min(serials) > 0 and max(serials) <= limit:
-            return ()
-        return [at for at, serial in enumerate(serials) if not 0 < serial <= limit]
-
-    def _wrong_holders(self, triples: list[Holders]) -> Iterable[int]:
-        """Return the positions of rows whose holders are not known, or not noted as they should be."""
-        good = frozenset(
-            triple
-            for triple in set(triples)
-            if are_holders_normal(triple) and self._tables.holders >= set(filter(None, triple))
-        )
-        return outside(triples, good)
-
-    def _note(self, rows: Sequence[int], packed: Sequence[int], locations: Sequence[int]) -> None:
-        """These rows are in use, and their slots."""
-        used, slots = self._found.rows_used, self._found.slot_zbytes
-        for row in rows:
-            used[row] = 1
-        if packed and max(packed) > ZPAGE_BYTES_MAX:
-            packed = [code & ZPAGE_BYTES_MASK for code in packed]
-        for location, zbytes in zip(locations, packed, strict=True):
-            slots[location] = zbytes
-        slots[_SLOT_NOT_HERE] = 0
-
-    def _count_holders(self, holders: Holders, pages: int) -> None:
-        for holder in filter(None, holders):
-            self._found.holder_pages[holder] += pages
-
-    # One row.
-
-    def _judge_suspect(
-        self, row: int, address: int, family: int, *, is_too_long: bool = False
-    ) -> None:
-        location, packed = self._locations[row], self._packed[row]
-        wrong_serials = self._wrong_serials([self._serials[row]], [address], family)
-        (slot,) = self._where([row], [packed], [location])
+    def _judge_suspect(self, row: int) -> None:
+        """Judge a row that its own entry names."""
+        serial, _, address, location, packed, *holders = self._read(row)
+        trees, leaf = self._tables.trees, address >> LEAF_SHIFT
+        family = trees.kinds[leaf]
+        slot = self._blocks.slot(location, packed & ZPAGE_BYTES_MASK)
         verdict = judge_row(
             FoundRow(
                 family=family,
-                is_its_entry=self._addresses[row] == address,
-                is_serial_used=not list(wrong_serials),
+                is_serial_used=(
+                    serial <= self._tables.serial_limit
+                    if family < _FOREIGN_FIRST
+                    else serial == trees.first_index[leaf] | address & _PLACE_MASK
+                ),
                 packed=packed,
                 location=location,
-                slot=NO_SLOT if is_too_long else slot,
-                holders=self._holders_of(row),
+                slot=slot
+                if slot == NO_SLOT or self._tables.slot_rows[location] == row
+                else NO_SLOT,
+                holders=tuple(holders),
             ),
             self._tables.holders,
         )
@@ -294,15 +232,22 @@ class _Judge:
         if verdict.location and slot == _CLEAN and not verdict.holders:
             self._alone.add(location >> SLOT_SHIFT)
         self._repair_row(row, verdict.location, verdict.holders)
-        self._note([row], [packed], [verdict.location])
+        self._found.rows_used[row] = 1
+        if verdict.location:
+            self._found.slot_zbytes[location] = packed & ZPAGE_BYTES_MASK
         self._count_holders(verdict.holders, 1)
 
-    def _holders_of(self, row: int) -> Holders:
-        return tuple(column[row] for column in self._holders)
+    def _read(self, row: int) -> tuple[int, ...]:
+        return ROW.unpack_from(self._tables.rows, row * ROW_BYTES)
 
     def _repair_row(self, row: int, location: int, holders: Holders) -> None:
-        if (location, normal_holders(holders)) != (self._locations[row], self._holders_of(row)):
+        _, _, _, before, _, *holders_before = self._read(row)
+        if (location, *normal_holders(holders)) != (before, *holders_before):
             self._found.rows_to_repair[row] = location, holders
+
+    def _count_holders(self, holders: Holders, pages: int) -> None:
+        for holder in filter(None, holders):
+            self._found.holder_pages[holder] += pages
 
     def _break(self, address: int, family: int, fault: Fault) -> None:
         """A page is not to be had any more."""
@@ -310,65 +255,59 @@ class _Judge:
         found.faults[fault, Family(family)] += 1
         found.broken[Family(family)] += 1
         found.entries_to_repair[address] = LOST if is_lost else HOLE
-        found.leaf_used[address >> LEAF_SHIFT] -= not is_lost
+
+    # Leaves.
+
+    def _judge_leaves(self) -> None:
+        """Count what leaves have; if their entries name more rows than there are that name them, some are broken."""
+        trees, named = self._tables.trees, 0
+        leaves = trees.leaves()
+        for leaf in leaves:
+            entries = self._entries_of(leaf)
+            used = self._found.leaf_used[leaf] = LEAF_PAGES - entries.count(HOLE)
+            named += used - entries.count(ZERO) - entries.count(LOST)
+        if named != self._named:
+            for leaf in leaves:
+                for address, row in enumerate(self._entries_of(leaf), leaf << LEAF_SHIFT):
+                    if row >= FIRST_ROW and not self._is_its(row, address):
+                        self._break(address, trees.kinds[leaf], Fault.NO_ROW)
+        for address, entry in self._found.entries_to_repair.items():
+            self._found.leaf_used[address >> LEAF_SHIFT] -= entry == HOLE
+
+    def _entries_of(self, leaf: int) -> list[int]:
+        start = leaf << LEAF_SHIFT
+        entries: list[int] = self._tables.entries[start : start + LEAF_PAGES].tolist()
+        return entries
+
+    def _is_its(self, row: int, address: int) -> bool:
+        """Whether a row that an entry names, names the entry."""
+        if row >= len(self._found.rows_used):
+            return False
+        serial, _, its_address, *_ = self._read(row)
+        return serial > 0 and its_address == address
 
     # Blocks.
-
-    def _zbytes_of(self, block: int) -> list[int]:
-        first = block << SLOT_SHIFT
-        return self._found.slot_zbytes[first : first + SLOTS_MAX].tolist()
 
     def _make_ours_alone(self, block: int) -> None:
         """A clean block of which some page has no holder is not clean any more: none of its pages has one."""
         found, first = self._found, block << SLOT_SHIFT
         rows = self._tables.slot_rows[first : first + SLOTS_MAX].tolist()
-        for row in compress(rows, self._zbytes_of(block)):
-            self._count_holders(self._noted_holders(row), -1)
-            self._repair_row(row, self._locations[row], ())
+        for row in compress(rows, found.slot_zbytes[first : first + SLOTS_MAX]):
+            _, _, _, location, _, *holders = self._read(row)
+            repaired = found.rows_to_repair.get(row)
+            self._count_holders(tuple(holders) if repaired is None else repaired[1], -1)
+            self._repair_row(row, location, ())
         found.family_of_block[block] = _PERSISTENT
         found.blocks_to_repair[block] = Family.OWN_PERSISTENT
 
-    def _noted_holders(self, row: int) -> Holders:
-        repaired = self._found.rows_to_repair.get(row)
-        return self._holders_of(row) if repaired is None else repaired[1]
-
-    def _judge_block(self, block: int, chunks: int) -> None:
-        found, slots = self._found, SLOTS_OF_CLASS[chunks]
-        zbytes = self._zbytes_of(block)
-        if max(zbytes) > chunks * CHUNK_BYTES:
-            for location, length in enumerate(zbytes, block << SLOT_SHIFT):
-                if length > chunks * CHUNK_BYTES:
-                    self._reject(location)
-            zbytes = self._zbytes_of(block)
-        del zbytes[slots:]
+    def _count_block(self, block: int, chunks: int) -> None:
+        found, first, slots = self._found, block << SLOT_SHIFT, SLOTS_OF_CLASS[chunks]
+        zbytes = found.slot_zbytes[first : first + slots].tolist()
         free = zbytes.count(0)
-        mask = sum([1 << slot for slot, length in enumerate(zbytes) if not length]) if free else 0
-        found.free_slots.append(mask)
+        found.free_slots.append(
+            sum([1 << slot for slot, length in enumerate(zbytes) if not length]) if free else 0
+        )
         if free < slots:
             family = found.family_of_block[block]
             found.zpages[family] += slots - free
             found.zpage_bytes[family] += sum(zbytes)
-
-    def _reject(self, location: int) -> None:
-        """A zpage that is longer than its slot is not what was stored there."""
-        found, row = self._found, self._tables.slot_rows[location]
-        self._count_holders(self._noted_holders(row), -1)
-        found.rows_to_repair.pop(row, None)
-        found.rows_used[row] = 0
-        found.slot_zbytes[location] = 0
-        address = self._addresses[row]
-        family = self._tables.trees.kinds[address >> LEAF_SHIFT]
-        self._judge_suspect(row, address, family, is_too_long=True)
-
-
-def _pieces(kinds: Column) -> Iterator[tuple[int, int, int]]:
-    """Yield (first, stop, family) of neighbouring leaves of one family."""
-    node, count = 0, len(kinds)
-    while node < count:
-        kind = kinds[node]
-        stop = node + 1
-        while stop < count and stop - node < PIECE_LEAVES and kinds[stop] == kind:
-            stop += 1
-        if kind < DIRECTORY:
-            yield node, stop, kind
-        node = stop

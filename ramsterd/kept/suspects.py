@@ -40,6 +40,7 @@ VALID_PACKED: Final = frozenset(filter(is_packed_valid, range(PACKED_MAX + 1))) 
 
 # As a row has them: in front, each once, and 0 behind; or without these zeros.
 Holders: TypeAlias = tuple[int, ...]
+NO_HOLDERS: Final[Holders] = (0,) * COPIES_MAX
 
 
 class Fault(enum.Enum):
@@ -70,12 +71,11 @@ class FoundRow:
 
     # Of its pool.
     family: int
-    is_its_entry: bool
     is_serial_used: bool
     packed: int
     # 0: not here.
     location: int
-    # Where that is: a family, or NO_SLOT.
+    # Where that is: the family of a block that has a slot of this row's there, long enough; or NO_SLOT.
     slot: int
     holders: Holders
 
@@ -93,7 +93,6 @@ class Verdict:
 def judge_row(row: FoundRow, known_holders: AbstractSet[int]) -> Verdict:
     """Return what can be vouched for."""
     for is_good, fault in (
-        (row.is_its_entry, Fault.NO_ROW),
         (row.is_serial_used, Fault.SERIAL),
         (row.packed in VALID_PACKED, Fault.ENCODING),
     ):

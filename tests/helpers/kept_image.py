@@ -6,6 +6,7 @@ from collections import Counter
 from ramsterd.core.family import Family
 from ramsterd.core.nodes import HOLE, LEAF_PAGES, LEAF_SHIFT, ZERO
 from ramsterd.core.page import PoolId
+from ramsterd.core.rows import FIRST_ROW
 from ramsterd.core.size_classes import SLOT_SHIFT, SLOTS_MAX, SLOTS_OF_CLASS
 from ramsterd.core.store import Store
 from ramsterd.kept.judge import Judgement, Tables, judge
@@ -101,6 +102,7 @@ class KeptImage:
     def tables(self) -> Tables:
         return Tables(
             rows=self.rows,
+            row_spans=list(self.store.rows.live_spans(FIRST_ROW, self.store.rows.high)),
             entries=self.entries,
             slot_rows=self.slot_rows,
             blocks=self.blocks,

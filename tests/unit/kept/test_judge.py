@@ -145,7 +145,7 @@ Damage = Callable[[Kept, int], None]
         (Fault.NO_ROW, lambda kept, page: kept.set_entry(page, (1 << 32) - 1)),
         (Fault.NO_ROW, lambda kept, page: kept.set_entry(page, 4000)),
         (Fault.NO_ROW, lambda kept, page: kept.set_half(page, ADDRESS, 3)),
-        (Fault.SERIAL, lambda kept, page: kept.set_word(page, SERIAL, 0)),
+        (Fault.NO_ROW, lambda kept, page: kept.set_word(page, SERIAL, 0)),
         (Fault.SERIAL, lambda kept, page: kept.set_word(page, SERIAL, 1 << 40)),
         (Fault.ENCODING, lambda kept, page: kept.set_packed(page, 0)),
         (Fault.ENCODING, lambda kept, page: kept.set_packed(page, 0xFFFF)),
