@@ -14,8 +14,8 @@ from ramsterd.kept.judge import judge
 from ramsterd.kept.repair import repair
 from tests.helpers.kept_image import KeptImage
 from tests.helpers.made_pages import MIB, make_fill, make_page, make_run, make_store
+from tests.properties.store_machine import StoreMachine
 from tests.properties.store_model import StoreModel
-from tests.properties.test_store_properties import StoreMachine
 
 TABLES: Final = ("rows", "entries", "slot_rows", "blocks", "nodes", "objects")
 
