@@ -27,10 +27,10 @@ run: $(VENV)/installed  ## one daemon: make run CONFIG=/path/to/ramsterd.toml
 		echo "usage: make run CONFIG=/path/to/ramsterd.toml (samples: config/samples)" >&2; exit 64; fi; \
 	exec $(BIN)/ramsterd run --config "$$CONFIG"
 
-# Without ARGS as many at once as there are cores; four of them have enough daemons to serve.
+# Without ARGS several at once (tests/conftest.py).
 test: $(VENV)/installed-test  ## all tests (ARGS='tests/unit/net -x': those; ARGS='-m "not slow"': the quick ones)
 	@sh tests/install-tools
-	@exec $(BIN)/python -m pytest $(or $(ARGS),-n auto --maxprocesses 4 --dist worksteal)
+	@exec $(BIN)/python -m pytest $(or $(ARGS),-n auto --dist worksteal)
 
 test-guest: $(VENV)/installed-test  ## a real kernel swaps to a cluster, in QEMU (ARGS as for test)
 	@sh tests/install-tools guest

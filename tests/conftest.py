@@ -16,6 +16,8 @@ pytest_plugins = (
 
 # `make test-guest` and `make soak`: minutes each.
 ONLY_BY_NAME = {Path(__file__).parent / name for name in ("guest", "soak")}
+# Of a parallel run: tests of daemons mostly wait, so one more than there are cores; with more, waits become too long.
+WORKERS_MAX = 4
 # `ip` and others live where only root's path leads; tests find them by name.
 SYSTEM_PATH = "/usr/sbin:/sbin"
 
@@ -29,6 +31,12 @@ def pytest_configure(config: pytest.Config) -> None:
     # Tests start hundreds of programs.  Where Python keeps no bytecode, compiling is half of what a daemon's start costs.
     if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
         os.environ["PYTHONPYCACHEPREFIX"] = str(config.rootpath / ".pytest_cache" / "bytecode")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Answer what `-n auto` means."""
+    return min(len(os.sched_getaffinity(0)) + 1, WORKERS_MAX)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -1,4 +1,4 @@
-"""What callers and peers of a store may do, in whatever order, as rules of a machine."""
+"""What callers and peers do to a store, in whatever order; `store_model` says what must come of it."""
 
 import hypothesis.strategies as st
 from hypothesis.stateful import (

@@ -99,7 +99,7 @@ async def test_one_of_three_drains_without_a_byte_moved(seed: int, mock_clock: M
 
 async def test_who_takes_one_of_three_away_is_told(seed: int, mock_clock: MockClock) -> None:
     cluster, _ = filled(seed, mock_clock, 4)
-    told = "of the nodes that stay only 2 keep pages: where no copies are configured each page has one copy"
+    told = "redundancy drops from 2 copies to 1"
     members = cluster[0].peers.members
     results: list[Any] = [drain_node(members, {"name": f"node{node}"}) for node in (3, 2, 2)]
     assert results[0]["warnings"] == []
