@@ -118,14 +118,14 @@ async def test_who_drains_one_node_after_another_is_told_each_time(
     results: list[Any] = [drain_node(members, {"name": f"node{node}"}) for node in (2, 1, 0)]
     told = [warning.partition(":")[0] for result in results for warning in result["warnings"]]
     assert told == [
-        "of the nodes that stay only 2 keep pages",
-        "only node0 keeps pages from now on",
-        "no node keeps pages from now on",
+        "redundancy drops from 2 copies to 1",
+        "only node node0 will hold pages of others",
+        "no node will hold pages of others",
     ]
 
 
 async def test_who_removes_one_of_three_is_told(seed: int, mock_clock: MockClock) -> None:
     cluster, client = filled(seed, mock_clock, 3)
     (warning,) = remove(cluster, 2)["warnings"]
-    assert "only 2 keep pages" in warning
+    assert "redundancy drops from 2 copies to 1" in warning
     finish(cluster, client)
