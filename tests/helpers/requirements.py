@@ -1,4 +1,4 @@
-"""What a test needs from the machine: named in the skip, and a failure under CI=true (see conftest)."""
+"""What a test needs from the machine: named in the skip, and a failure under CI=true (see tests/plugins/skips.py)."""
 
 import os
 import shutil

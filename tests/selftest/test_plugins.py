@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.plugins.skips import SHOWS_NOTHING
+
 ROOT = Path(__file__).parents[2]
 CONFTEST = ROOT / "tests" / "conftest.py"
 TESTS = """\
@@ -152,6 +154,15 @@ def test_a_skip_under_ci_is_a_failure_and_an_expected_failure_is_not(tmp_path: P
     assert status == 1
     assert lines[-2] == "skipped test_it.py::test_that_skips: needs nbdinfo (libnbd-bin)"
     assert "1 failed, 3 passed, 1 xfailed" in lines[-1]
+
+
+def test_a_test_that_could_show_nothing_is_skipped_under_ci_too(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(
+        f'import pytest\ndef test_it():\n    pytest.skip("{SHOWS_NOTHING}too busy")\n'
+    )
+    status, lines = run_pytest(tmp_path, ci=True)
+    assert status == 0
+    assert lines[-2] == f"skipped test_it.py::test_it: {SHOWS_NOTHING}too busy"
 
 
 def test_a_file_that_skips_itself_under_ci_is_a_failure(tmp_path: Path) -> None:

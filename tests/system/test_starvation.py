@@ -13,6 +13,7 @@ from benchmarks.starvation import beliefs_of
 from benchmarks.starving import Recorder, starved
 from benchmarks.verdicts import tally
 from ramsterd.client.nbd import NbdClient
+from tests.plugins.skips import SHOWS_NOTHING
 from tests.system.conftest import NewCluster
 from tests.system.daemons import Cluster, Node, wait_until
 
@@ -79,7 +80,7 @@ def test_a_starved_node_is_taken_back_and_no_page_is_lost(new_cluster: NewCluste
         assert cluster[STARVED].foreign_pages()
         # Whether a node can be starved depends on what else the machine does.
         if not any(work_while_starved(cluster, disk) > 1 for _ in range(ATTEMPTS)):
-            pytest.skip("the machine could not be starved, so this shows nothing")
+            pytest.skip(f"{SHOWS_NOTHING}the machine could not be starved")
 
         for node in cluster:
             others = set(cluster.nodes) - {node.number}
