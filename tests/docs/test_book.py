@@ -7,6 +7,7 @@ from typing import Final
 
 import pytest
 
+from ramsterd.observe.metrics import RamsterCollector
 from tests.docs.pages import (
     BOOK,
     CONTENTS,
@@ -16,8 +17,8 @@ from tests.docs.pages import (
     name_of,
     prose,
     quoted,
-    strings_of_the_code,
 )
+from tests.helpers.made_statistics import made_statistics
 
 # A table, a list of links or a command can't be wrapped.
 LINE_CHARACTERS_MAX: Final = 100
@@ -43,6 +44,14 @@ def anchors(document: Path) -> set[str]:
     """Return the anchors of its headings, as the forges make them."""
     headings = re.findall(r"^#+ (.*)$", prose(document.read_text()), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
+
+
+def names_of_metrics() -> set[str]:
+    """Return the names of all metrics, and of what a scrape has of each."""
+    names: set[str] = set()
+    for family in RamsterCollector(made_statistics).collect():
+        names |= {family.name, *(sample.name for sample in family.samples)}
+    return names
 
 
 @each_document
@@ -131,7 +140,11 @@ def test_every_module_that_a_page_names_without_its_folder_exists(document: Path
 
 @each_page
 def test_every_metric_that_a_page_names_exists(document: Path) -> None:
-    names = re.findall(r"\bramster_([a-z_]+)\b", document.read_text())
-    stems = {re.sub(r"_(total|bucket|sum|count)$", "", name).rstrip("_") for name in names}
-    code = strings_of_the_code()
-    assert [stem for stem in stems if stem not in code] == []
+    """A name that ends in `_…` stands for all that begin so."""
+    found = re.findall(r"\b(ramster_[a-z_]+)(…?)", document.read_text())
+    known = names_of_metrics()
+    assert [
+        name
+        for name, more in found
+        if not (any(each.startswith(name) for each in known) if more else name in known)
+    ] == []
