@@ -257,7 +257,7 @@ def refuse_header(header: tuple[int, ...], limits: FrameLimits | None) -> NoRetu
     """Say what is wrong with a header that is known to be wrong."""
     magic, version, frame_type, flags, reserved, count, request_id, table_bytes, body_bytes = header
     if magic != MAGIC:
-        hint = ": they speak TLS, we plaintext" if magic == TLS_RECORD_START else ""
+        hint = ": the peer uses TLS, and this node does not" if magic == TLS_RECORD_START else ""
         raise RemoteProtocolError(f"magic {magic:#06x}, expected {MAGIC:#06x}{hint}")
     if version != PROTOCOL_VERSION:
         raise RemoteProtocolError(f"protocol version {version}, expected {PROTOCOL_VERSION}")

@@ -251,7 +251,7 @@ class Mesh:
         match judgement:
             case Refused(reason):
                 self._listener.complain(
-                    f"refused node {theirs.number} ({theirs.name}): {reason}", stream
+                    f"refused node {theirs.name} ({theirs.number}): {reason}", stream
                 )
                 self._on_told_no_link(theirs.number, LinkState.REFUSED_HERE, reason)
             case Accepted() if greeted is not None:

@@ -109,7 +109,7 @@ class _Risk:
             return []
         self._again_at = at + AGAIN_SECONDS
         rebuilt = now.rebuilt_pages_total - self._rebuilt_before
-        text = f"pages with fewer copies than asked: {now.pages_at_risk}, copied again so far: {rebuilt}"
+        text = f"{now.pages_at_risk} pages have fewer copies than configured; copied again so far: {rebuilt}"
         return [News(logging.WARNING, text)]
 
     def _end(self, now: PageCounts, at: float) -> list[News]:
@@ -119,10 +119,10 @@ class _Risk:
             return []
         rebuilt, seconds = now.rebuilt_pages_total - self._rebuilt_before, at - since
         lost = now.lost_pages_total - self._lost_before
-        text = f"no page has fewer copies than asked any more, after {seconds:.0f} s: {rebuilt} pages were copied again"
+        text = f"all pages have their copies again after {seconds:.0f} s; copied again: {rebuilt}"
         # A page that is lost has no copies to count, either.
         return [
-            News(logging.WARNING, f"{text}, {lost} were lost") if lost else News(logging.INFO, text)
+            News(logging.WARNING, f"{text}, lost: {lost}") if lost else News(logging.INFO, text)
         ]
 
 
@@ -137,15 +137,15 @@ def _errors(counts: PageCounts) -> int:
 
 def _told_errors(before: PageCounts, now: PageCounts) -> News:
     text = (
-        f"requests that NBD answered with EIO: {now.nbd_errors_total - before.nbd_errors_total};"
-        f" lost pages that were read: {now.read_lost_total - before.read_lost_total};"
+        f"clients get I/O errors: NBD requests answered with EIO: {now.nbd_errors_total - before.nbd_errors_total};"
+        f" reads of lost pages: {now.read_lost_total - before.read_lost_total};"
         f" pages that no holder sent in time: {now.unreachable_pages_total - before.unreachable_pages_total};"
-        f" FLUSH and FUA without enough copies: {now.failed_replications_total - before.failed_replications_total}"
+        f" FLUSH and FUA requests without enough copies: {now.failed_replications_total - before.failed_replications_total}"
     )
     return News(logging.ERROR, text)
 
 
 def _told_losses(before: PageCounts, now: PageCounts) -> News:
     lost = now.lost_pages_total - before.lost_pages_total
-    text = f"pages lost with their last copy: {lost}, since the start: {now.lost_pages_total}"
+    text = f"{lost} pages are lost with their last copy; since the start: {now.lost_pages_total}"
     return News(logging.ERROR, text)

@@ -68,8 +68,8 @@ async def check_refused(
     def lines() -> tuple[str, str]:
         said = [record.getMessage() for record in caplog.records]
         return (
-            "\n".join(line for line in said if "no link, next try" not in line),
-            "\n".join(line for line in said if "no link, next try" in line),
+            "\n".join(line for line in said if "next attempt in" not in line),
+            "\n".join(line for line in said if "next attempt in" in line),
         )
 
     async with pair.running():

@@ -148,7 +148,7 @@ def test_pages_that_are_lost_are_said(new_cluster: NewCluster) -> None:
         holder.kill()
         holder.start()
         holder.wait_ready()
-        wait_until(lambda: "pages lost with their last copy" in owner.log, "the loss is said")
+        wait_until(lambda: "pages are lost with their last copy" in owner.log, "the loss is said")
         failed = 0
         for offset in range(0, len(pages), 4096):
             try:
@@ -156,7 +156,7 @@ def test_pages_that_are_lost_are_said(new_cluster: NewCluster) -> None:
             except RequestFailed:
                 failed += 1
     assert failed > 100
-    wait_until(lambda: "requests that NBD answered with EIO: " in owner.log, "errors are said")
+    wait_until(lambda: "NBD requests answered with EIO: " in owner.log, "errors are said")
     owner.stop()
     lines = [line for line in owner.log.splitlines() if " ERROR " in line]
     told = [int(n) for line in lines for n in re.findall(r"answered with EIO: (\d+)", line)]

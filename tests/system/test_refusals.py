@@ -112,17 +112,17 @@ def tls_to_plain(cluster: Cluster, ours: Authority, foreign: Authority) -> None:
 REFUSALS = {
     "a wrong cluster name": Refusal(
         other_cluster,
-        "refused node 2 (n2): cluster 'other', ours is 'test'",
+        "refused node n2 (2): cluster 'other', ours is 'test'",
         "the peer refused this node: cluster 'other', ours is 'test'",
     ),
     "timers that must agree": Refusal(
         other_timers,
-        "refused node 2 (n2): timer idle_seconds is 9, ours is 8",
+        "refused node n2 (2): timer idle_seconds is 9, ours is 8",
         "the peer refused this node: timer idle_seconds is 9, ours is 8",
     ),
     "a number that is no member's": Refusal(
         unknown_member,
-        "refused node 2 (n2): node number 2 is not a member",
+        "refused node n2 (2): node number 2 is not a member",
         "the peer refused this node: node number 2 is not a member",
     ),
     "a protocol version from the future": Refusal(
@@ -132,12 +132,12 @@ REFUSALS = {
     ),
     "another page size": Refusal(
         other_pages,
-        "refused node 2 (n2): unit of 8192 bytes, ours has 4096",
+        "refused node n2 (2): unit of 8192 bytes, ours has 4096",
         "the peer refused this node: unit of 8192 bytes, ours has 4096",
     ),
     "a node name that is not its own": Refusal(
         other_name,
-        "refused node 2 (n2): the certificate is for n3, not for n2",
+        "refused node n2 (2): the certificate is for n3, not for n2",
         "the peer refused this node: the certificate is for n3, not for n2",
     ),
     "a foreign CA": Refusal(other_ca, NOT_OUR_CA, NOT_THEIR_CA),
@@ -194,7 +194,7 @@ def test_whoever_answers_in_the_place_of_a_member_is_refused(
     )
     for node in cluster:
         node.start()
-    wait_for(cluster[2], "refused node 1 (n1): the certificate is for n9, not for n1")
+    wait_for(cluster[2], "refused node n1 (1): the certificate is for n9, not for n1")
     wait_for(cluster[1], "the peer refused this node: the certificate is for n9, not for n1")
 
 
@@ -241,7 +241,7 @@ def test_a_second_machine_with_the_files_of_a_node(
         node.wait_ready()
     wait_until(lambda: 2 in cluster[1].links(), "the original is linked")
     copy.start()
-    wait_for(cluster[1], "refused node 2 (n2): incarnation ")
+    wait_for(cluster[1], "refused node n2 (2): incarnation ")
     # It was accepted there before, so it knows that it is not its clock, and does not outbid the other in turn.
     wait_for(original, "another machine runs with the files of this node")
     assert original.status()["incarnation_floors"]["heard_total"]["adopted"] == 0

@@ -165,4 +165,4 @@ def test_a_member_that_greets_twice_loses_its_link_only(cluster: Cluster, ours: 
             assert answer is not None
             assert answer[0][2] == LinkType.REJECT
             assert reason.encode() in answer[1]
-        wait_for(cluster[1], f"refused node 2 (n2): {reason}")
+        wait_for(cluster[1], f"refused node n2 (2): {reason}")

@@ -293,7 +293,11 @@ def test_two_nodes_with_one_number_are_both_named() -> None:
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("netz", "net (the nearest subsystem)"), ("x", "one of certificate, commands, control")],
+    [
+        ("tmemd", "tmem (the nearest subsystem)"),
+        ("netz", "net (the nearest subsystem)"),
+        ("x", "one of certificate, commands, control"),
+    ],
 )
 def test_an_unknown_subsystem_is_refused(name: str, expected: str) -> None:
     with pytest.raises(ConfigError) as caught:

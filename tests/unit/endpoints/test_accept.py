@@ -86,7 +86,9 @@ async def test_descriptors_that_are_short_for_an_hour_do_not_spin_and_share_a_bu
             await acceptor.run(listener, Taken())
         assert listener.accepts_count <= seconds / ACCEPT_PAUSE_SECONDS + 2
     # All of one place in the code, so the log's limiter bounds them.
-    assert {record.msg for record in caplog.records} == {"cannot accept any %s for a moment: %s"}
+    assert {record.msg for record in caplog.records} == {
+        "cannot accept any %s: %s; next attempt in %g s"
+    }
 
 
 async def test_a_client_that_would_take_a_reserved_descriptor_is_told_and_closed(

@@ -178,7 +178,7 @@ async def test_a_handshake_mismatch_is_logged_on_both_sides(
         await start_all(nursery, [one, two])
         assert one.links() == two.links() == []
         messages = [record.getMessage() for record in caplog.records]
-        assert any(m.startswith("refused node 2 (node2): ") and reason in m for m in messages)
+        assert any(m.startswith("refused node node2 (2): ") and reason in m for m in messages)
         assert any("the peer refused this node: " in m and reason in m for m in messages)
         [(why, told)] = one.no_link.values()
         assert why is LinkState.REFUSED_HERE

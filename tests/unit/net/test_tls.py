@@ -113,7 +113,7 @@ async def test_a_name_that_is_not_its_own_is_refused(
     pair = Pair(tls(authority, "node1"), tls(authority, "node3"))
     reason = "the certificate is for node3, not for node2"
     await check_refused(
-        pair, caplog, f"refused node 2 (node2): {reason}", f"refused this node: {reason}"
+        pair, caplog, f"refused node node2 (2): {reason}", f"refused this node: {reason}"
     )
 
 
@@ -127,7 +127,7 @@ async def test_noise_of_strangers_hides_no_refusal_of_a_member(
         async with await trio.open_tcp_stream(LOOPBACK, port) as stranger:
             await stranger.send_all(b"noise\n")
         await nursery.start(pair.two.serve)
-        refusal = "refused node 2 (node2): the certificate is for node3"
+        refusal = "refused node node2 (2): the certificate is for node3"
         await until(
             lambda: (
                 refusal in caplog.text and "without a link: refused: the certificate" in caplog.text
@@ -154,7 +154,7 @@ async def test_a_listener_with_another_name_is_refused(
     async with pair.running():
         await until(
             lambda: (
-                f"refused node 1 (node1): {reason}" in caplog.text
+                f"refused node node1 (1): {reason}" in caplog.text
                 and f"link lost: the peer refused this node: {reason}" in caplog.text
             ),
             lambda: caplog.text,
@@ -169,7 +169,7 @@ async def test_a_name_that_is_another_number_is_refused(
     pair = Pair(tls(authority, "node1"), tls(authority, "node3"), make_hello(2, name="node3"))
     reason = "node 2 calls itself 'node3', cluster.toml 'node2'"
     await check_refused(
-        pair, caplog, f"refused node 2 (node3): {reason}", f"refused this node: {reason}"
+        pair, caplog, f"refused node node3 (2): {reason}", f"refused this node: {reason}"
     )
 
 
@@ -185,7 +185,7 @@ async def test_what_hello_says_must_agree(
 ) -> None:
     pair = Pair(tls(authority, "node1"), tls(authority, "node2"), theirs)
     await check_refused(
-        pair, caplog, f"refused node 2 (node2): {reason}", f"refused this node: {reason}"
+        pair, caplog, f"refused node node2 (2): {reason}", f"refused this node: {reason}"
     )
 
 
@@ -204,7 +204,7 @@ async def test_a_second_link_of_a_connected_node_is_refused(
             reason = "incarnation 1 of node 2 is earlier than 1002, known here"
             await until(
                 lambda: (
-                    f"refused node 2 (node2): {reason}" in caplog.text
+                    f"refused node node2 (2): {reason}" in caplog.text
                     and f"the peer refused this node: {reason}" in caplog.text
                 ),
                 lambda: caplog.text,

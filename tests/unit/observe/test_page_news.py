@@ -27,15 +27,15 @@ def test_the_first_error_is_said_at_once_and_then_counts() -> None:
     [first] = news.on_counts(counts(nbd_errors_total=1, read_lost_total=8), at=5)
     assert first.level == logging.ERROR
     assert first.text == (
-        "requests that NBD answered with EIO: 1; lost pages that were read: 8;"
-        " pages that no holder sent in time: 0; FLUSH and FUA without enough copies: 0"
+        "clients get I/O errors: NBD requests answered with EIO: 1; reads of lost pages: 8;"
+        " pages that no holder sent in time: 0; FLUSH and FUA requests without enough copies: 0"
     )
     many = counts(nbd_errors_total=5267, read_lost_total=5270, unreachable_pages_total=4)
     assert texts(news, 6, many) == []
     [line] = texts(news, 5 + AGAIN_SECONDS, many)
     assert line == (
-        "requests that NBD answered with EIO: 5266; lost pages that were read: 5262;"
-        " pages that no holder sent in time: 4; FLUSH and FUA without enough copies: 0"
+        "clients get I/O errors: NBD requests answered with EIO: 5266; reads of lost pages: 5262;"
+        " pages that no holder sent in time: 4; FLUSH and FUA requests without enough copies: 0"
     )
     assert texts(news, 1000, many) == []
 
@@ -47,10 +47,10 @@ def test_what_tmem_reads_in_vain_is_said_too() -> None:
 def test_losses_are_said_with_what_was_lost_before() -> None:
     news = PageNews()
     assert texts(news, 0, counts(lost_pages_total=7600)) == [
-        "pages lost with their last copy: 7600, since the start: 7600"
+        "7600 pages are lost with their last copy; since the start: 7600"
     ]
     assert texts(news, AGAIN_SECONDS, counts(lost_pages_total=7601)) == [
-        "pages lost with their last copy: 1, since the start: 7601"
+        "1 pages are lost with their last copy; since the start: 7601"
     ]
 
 
@@ -66,14 +66,14 @@ def test_pages_at_risk_are_said_from_the_beginning_to_the_end() -> None:
     assert texts(news, 0, counts(pages_at_risk=900)) == []
     begin = AT_RISK_SECONDS
     assert texts(news, begin, counts(pages_at_risk=800, rebuilt_pages_total=100)) == [
-        "pages with fewer copies than asked: 800, copied again so far: 100"
+        "800 pages have fewer copies than configured; copied again so far: 100"
     ]
     assert texts(news, begin + 1, counts(pages_at_risk=700, rebuilt_pages_total=200)) == []
     assert texts(news, begin + AGAIN_SECONDS, counts(pages_at_risk=1, rebuilt_pages_total=899)) == [
-        "pages with fewer copies than asked: 1, copied again so far: 899"
+        "1 pages have fewer copies than configured; copied again so far: 899"
     ]
     assert texts(news, 50, counts(rebuilt_pages_total=900)) == [
-        "no page has fewer copies than asked any more, after 50 s: 900 pages were copied again"
+        "all pages have their copies again after 50 s; copied again: 900"
     ]
     assert texts(news, 51, counts(rebuilt_pages_total=900)) == []
 
@@ -83,8 +83,8 @@ def test_pages_that_are_lost_are_not_called_copied_again() -> None:
     texts(news, 0, counts(pages_at_risk=900))
     texts(news, AT_RISK_SECONDS, counts(pages_at_risk=900))
     assert texts(news, 35, counts(rebuilt_pages_total=100, lost_pages_total=800)) == [
-        "pages lost with their last copy: 800, since the start: 800",
-        "no page has fewer copies than asked any more, after 35 s: 100 pages were copied again, 800 were lost",
+        "800 pages are lost with their last copy; since the start: 800",
+        "all pages have their copies again after 35 s; copied again: 100, lost: 800",
     ]
 
 
