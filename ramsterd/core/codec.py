@@ -88,7 +88,7 @@ def is_same_filled(page: bytes | memoryview) -> bool:
 def encode_page(page: bytes, compressor: Compressor = LZ4) -> tuple[int, bytes, int]:
     """Return (packed, zpage, checksum) of one page of `PAGE_BYTES`.
 
-    The put path of core.store does the same for a run, with everything in local names.
+    The put path of core.hot does the same for a run, with everything in local names.
     """
     if page[:WORD_BYTES] == page[-WORD_BYTES:] and is_same_filled(page):
         return PACKED_FILL, b"", int.from_bytes(page[:WORD_BYTES], sys.byteorder)
