@@ -49,7 +49,7 @@ class Waiting:
 
     def __init__(self, engine: Engine, book: Book, *, put_wait_seconds_max: float) -> None:
         self._engine = engine
-        self._store = engine.store
+        self._store, self._room = engine.store, engine.store.room
         self._put_wait_seconds_max = put_wait_seconds_max
         self._book = book
         self._queues = book.queues
@@ -245,7 +245,7 @@ class Waiting:
         if self._book.ended or self._book.order.next_patches:
             return True
         return bool(self._queues) and (
-            self._store.room.room_made != self._room_seen or self._queues.is_any_ready
+            self._room.room_made != self._room_seen or self._queues.is_any_ready
         )
 
     def serve(self, now: float) -> None:
@@ -256,17 +256,17 @@ class Waiting:
             if patch in self._book.open and not patch.is_behind and patch.fetch is None:
                 self._try_patch(patch, now)
         work = PASS_PAGES
-        if self._queues and self._store.room.room_made != self._room_seen:
+        if self._queues and self._room.room_made != self._room_seen:
             self._queues.on_room_made()
         while work > 0 and (queue := self._queues.next_turn()) is not None:
             work -= self._serve_turn(queue, now) + TRY_PAGES
-        self._room_seen = self._store.room.room_made
+        self._room_seen = self._room.room_made
 
     def _serve_turn(self, queue: Queue, now: float) -> int:
         """Serve one pool; return how many pages were put."""
-        store = self._store
-        used, made = store.zbud.used_bytes, store.room.room_made
-        adopted, evicted = store.room.adopted_blocks, store.room.evicted_blocks
+        store, room = self._store, self._room
+        used, made = store.zbud.used_bytes, room.room_made
+        adopted, evicted = room.adopted_blocks, room.evicted_blocks
         pages = 0
         while pages < TURN_PAGES and queue.writes:
             stored = self._serve_head(queue.head, TURN_PAGES - pages, now)
@@ -274,11 +274,11 @@ class Waiting:
                 break
             pages += stored
         # To look for room may have adopted clean blocks: then to look again is worth it (`Room.find_slot`).
-        is_stuck = not pages and store.room.adopted_blocks == adopted
+        is_stuck = not pages and room.adopted_blocks == adopted
         taken_bytes = max(0, store.zbud.used_bytes - used)
         self._queues.end_turn(queue, taken_bytes=taken_bytes, is_stuck=is_stuck)
         # What was evicted in vain may be enough for another.  What a put gave back again is no room.
-        if store.room.room_made != made and (pages or store.room.evicted_blocks != evicted):
+        if room.room_made != made and (pages or room.evicted_blocks != evicted):
             self._queues.on_room_made()
         return pages
 

@@ -131,7 +131,7 @@ class Remotifier:
         store = self._store
         if self._sends_ephemeral:
             self._ephemeral.spare_tables()
-        if not store.room.is_above(store.room.limits.high_watermark) or not self._must_shrink():
+        if not store.room.is_short or not self._must_shrink():
             return False
         families = [
             family
@@ -165,7 +165,7 @@ class Remotifier:
 
         Those that wait for a peer at its cap are on their way as good as any.
         """
-        is_short = self._store.room.is_above(self._store.room.limits.high_watermark)
+        is_short = self._store.room.is_short
         is_moving = bool(self._in_flight) or self._placing.is_waiting
         return is_short and self._must_drain() and not is_moving
 
@@ -176,7 +176,7 @@ class Remotifier:
     def _must_drain(self) -> bool:
         """Whether more must go: from above the high watermark to below the low one."""
         store = self._store
-        if store.room.is_above(store.room.limits.high_watermark):
+        if store.room.is_short:
             self._is_draining = True
             self._is_draining_ephemeral = False
         elif self._is_draining_ephemeral and store.zbud.oldest(Family.OWN_EPHEMERAL) is None:
