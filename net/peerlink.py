@@ -207,7 +207,7 @@ class PeerLink:
                     nursery.cancel_scope.cancel()
         except BaseException:
             # Cancelled from outside (a stop) or a bug of ours: the peer is told either way.
-            self.close("this node closes the link")
+            self.close("the link is closed in order")
             raise
         finally:
             self.end(self._reason or "the link ended")

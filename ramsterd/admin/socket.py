@@ -54,7 +54,7 @@ def _parse(line: bytes, commands: Mapping[str, Command]) -> tuple[dict[str, obje
     command = commands.get(request["command"])
     if command is None:
         known = ", ".join(sorted(commands))
-        raise CommandRefused(f"no command {show(request['command'])}; there are: {known}")
+        raise CommandRefused(f"found command {show(request['command'])}, expected one of: {known}")
     return request, command
 
 

@@ -68,7 +68,7 @@ def _reset(marks: Marks, resetting: dict[Key, None], key: Key) -> object:
         raise CommandRefused(f"{describe(key)} is not lost: nothing has changed")
     if problem := marks.statistics().problem:
         raise CommandRefused(
-            f"{describe(key)} is blank, but a restart finds it lost again: the state file can't be written: {problem}"
+            f"{describe(key)} is lost again after a restart: it is blank now, but the state file cannot be written: {problem}"
         )
     if marks.is_written:
         del resetting[key]

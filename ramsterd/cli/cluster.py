@@ -28,7 +28,7 @@ START: Final = (
 )
 DAYS_OPTION = click.option(
     "--days", type=click.IntRange(1, 36_500), default=3650, show_default=True,
-    help="How long certificates are valid; never longer than their CA.",
+    help="Validity of the certificates; never longer than that of their CA.",
 )  # fmt: skip
 FROM_OPTION = click.option(
     "--from", "source", required=True, type=click.Path(path_type=Path),
@@ -36,15 +36,15 @@ FROM_OPTION = click.option(
 )  # fmt: skip
 CLUSTER_OPTION = click.option(
     "--cluster", "cluster_file", type=click.Path(path_type=Path),
-    help="cluster.toml of any member: needed when members changed that were not made here.",
+    help="cluster.toml of any member: needed if members changed since `init`.",
 )  # fmt: skip
 
 
 @click.group()
 def cluster() -> None:
-    """Make the files of nodes; no daemon is asked.
+    """Make the files of nodes, without a daemon.
 
-    Needs the package cryptography (the extra `tls`).  Nothing that is there is overwritten.
+    Needs the package cryptography (the extra `tls`).  Existing files are never overwritten.
     """
 
 
@@ -71,9 +71,11 @@ def settings_of(days: int, budget: str, exports: tuple[str, ...]) -> NodeSetting
 
 
 @cluster.command("init")
-@click.option("--nodes", required=True, help="NAME=IP-ADDRESS[:PORT], and more behind commas.")
+@click.option(
+    "--nodes", required=True, help="NAME=IP-ADDRESS[:PORT] of each node, separated by commas."
+)
 @click.option("--name", required=True, help="The name of the cluster.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="A folder to make.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder to make.")
 @settings_options
 def init_command(
     nodes: str, name: str, out: Path, days: int, budget: str, exports: tuple[str, ...]
@@ -97,8 +99,14 @@ def init_command(
 @cluster.command("add-node")
 @click.argument("node")
 @FROM_OPTION
-@click.option("--number", type=int, help="0 to 1023, never used before; else the next.")
-@click.option("--zone", default="", help="Nodes that fail together share a zone.")
+@click.option(
+    "--number",
+    type=int,
+    help="0 to 1023, a number that no node had before; by default the next one.",
+)
+@click.option(
+    "--zone", default="", help="Nodes that fail together, such as those of one rack, share a zone."
+)
 @CLUSTER_OPTION
 @settings_options
 def add_node_command(
@@ -107,8 +115,8 @@ def add_node_command(
 ) -> None:  # fmt: skip
     """Write the folder of one more node: NAME=IP-ADDRESS[:PORT].
 
-    It is put beside those that `init` wrote, which stay as they are.  The cluster itself learns of the node by
-    `ramsterctl node add` at any member: the line to type is printed.
+    The folder is made beside those that `init` wrote; these stay as they are.  The node is not a member yet: run
+    `ramsterctl node add` at any member, as the output says.
 
     ramsterctl cluster add-node delta=10.0.0.4 --from rack7
     """
@@ -136,9 +144,11 @@ def add_node_command(
 @cluster.command("renew")
 @click.argument("names", nargs=-1)
 @FROM_OPTION
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="A folder to make.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder to make.")
 @CLUSTER_OPTION
-@click.option("--new-ca", is_flag=True, help="A new CA signs; ca.pem has both, for the changeover.")
+@click.option(
+    "--new-ca", is_flag=True, help="Make a new CA. ca.pem then contains the old and the new one."
+)
 @DAYS_OPTION
 def renew_command(
     names: tuple[str, ...], source: Path, out: Path, cluster_file: Path | None,
@@ -146,10 +156,11 @@ def renew_command(
 ) -> None:  # fmt: skip
     """Write new certificates and keys of nodes, into one folder each.
 
-    Of those NAMED; else of all members in FROM, or in the file of --cluster: FROM may not know who was removed since.
+    NAMES are the nodes; by default all members in the file of --cluster, or else in FROM.  FROM does not know which
+    members were removed later.
 
-    Copy node.pem and node.key to /etc/ramster on the node, give them to the daemon's user, and reload its daemon: the
-    lines to type are printed.
+    Copy node.pem and node.key to /etc/ramster on the node, give them to the user of the daemon, and reload the daemon,
+    as the output says.
     """
     try:
         renewed = renew(source, out, names, days=days, cluster_file=cluster_file, is_new_ca=new_ca)

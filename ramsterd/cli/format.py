@@ -35,7 +35,7 @@ def format_status(now: dict[str, Any]) -> str:
             f" {store['evicted_foreign_pages_total']} of them of other nodes",
         ),
         line("repatriated", f"{engine['repatriate']['repatriated_pages_total']} pages"),
-        line("compacted", f"{engine['compacted_zpages_total']} compressed pages"),
+        line("compacted", f"{engine['compacted_zpages_total']} zpages moved out of sparse blocks"),
         line("at risk", format_at_risk(engine["rebuild"])),
         *format_bad_copies(engine),
         *format_recall(engine),
@@ -87,33 +87,53 @@ def format_memory_use(now: dict[str, Any]) -> list[str]:
 def format_puts_and_gets(store: dict[str, Any]) -> list[str]:
     """Return what clients wrote and read."""
     puts = counts(store, "put_{}_pages_total", "zero", "same_filled", "raw")
-    gets = ("local", "remote", "hole", "lost")
-    pages = sum(store[f"get_{place}_pages_total"] for place in gets)
+    places = ("local", "remote", "hole", "lost")
+    gets = {place: store[f"get_{place}_pages_total"] for place in places}
     return [
         line("put", f"{store['put_pages_total']} pages written by clients: {puts}"),
-        line("get", f"{pages} pages read by clients: {counts(store, 'get_{}_pages_total', *gets)}"),
+        line(
+            "get",
+            f"{sum(gets.values())} pages read by clients: {gets['local']} local, {gets['remote']} remote,"
+            f" {gets['hole']} hole (never written), {gets['lost']} lost",
+        ),
     ]
 
 
 def format_traffic(remotify: dict[str, Any], fetch: dict[str, Any]) -> list[str]:
     """Return which pages went to peers, which came from peers, and which are on their way."""
-    sent = ("stored", "refused", "unknown")
-    persistent = counts(remotify, "{}_pages_total", *sent, "overtaken")
-    ephemeral = counts(remotify["ephemeral"], "{}_pages_total", *sent, "forgotten")
-    failed = counts(fetch, "{}_pages_total", "missing", "ephemeral_miss", "corrupt", "unreachable")
+    ephemeral, fetched = remotify["ephemeral"], fetch["fetched_pages_total"]
+    failed = (
+        f"failed: {fetch['missing_pages_total']} missing (lost by their holder),"
+        f" {fetch['ephemeral_miss_pages_total']} ephemeral misses (evicted by their holder),"
+        f" {counts(fetch, '{}_pages_total', 'corrupt', 'unreachable')}"
+    )
     return [
-        line("remotify", f"persistent pages sent to peers: {persistent}"),
-        line("", f"ephemeral pages sent to peers: {ephemeral}"),
+        line(
+            "remotify",
+            f"persistent pages sent to peers: {outcomes(remotify)},"
+            f" {remotify['overtaken_pages_total']} overtaken (changed meanwhile)",
+        ),
+        line(
+            "",
+            f"ephemeral pages sent to peers: {outcomes(ephemeral)},"
+            f" {ephemeral['forgotten_pages_total']} forgotten",
+        ),
         line(
             "fetch",
-            f"{fetch['fetched_pages_total']} pages fetched from peers,"
-            f" {fetch['localified_pages_total']} of them localified; {failed}",
+            f"{fetched} pages from peers; localified (kept here again): {fetch['localified_pages_total']}",
         ),
+        line("", failed),
         line(
             "in flight",
             f"{remotify['pages_in_flight']} pages to peers; {fetch['wanted_pages']} pages wanted from peers",
         ),
     ]
+
+
+def outcomes(remotify: dict[str, Any]) -> str:
+    """Return what became of pages that were sent to peers."""
+    done = counts(remotify, "{}_pages_total", "stored", "refused")
+    return f"{done}, {remotify['unknown_pages_total']} unknown (no answer)"
 
 
 def counts(counters: dict[str, int], pattern: str, *names: str) -> str:

@@ -45,7 +45,7 @@ CONFIG_OPTION = click.option(
     type=click.Path(path_type=Path),
     default=Path("/etc/ramster/ramsterd.toml"),
     show_default=True,
-    help="This node's file; it names the cluster file.",
+    help="The file of this node, ramsterd.toml.",
 )
 
 
@@ -54,8 +54,8 @@ CONFIG_OPTION = click.option(
 def main() -> None:
     """Pool the idle memory of a cluster.
 
-    One ramsterd runs on every node.  It keeps pages that programs push out, compressed, and
-    sends what overflows to peers that have room.
+    One ramsterd runs on every node.  It compresses pages and keeps them in the memory of its node.
+    When this memory is full, it sends pages to peers that have room.
     """
 
 
@@ -67,13 +67,13 @@ def run(config: Path) -> None:
     try:
         log = set_up_logging(examined.daemon.log)
     except ThreadRefused as error:
-        _fail(f"can't write the log: {error}", 1)
+        _fail(f"cannot write the log: {error}", 1)
     started = start_line(__version__, examined.daemon, examined.cluster, examined.node)
     logger.info("%s", started)
     state = _open_state(examined.daemon, config)
     descriptors = raise_limit()
     logger.debug(
-        "%d file descriptors, %d of them kept for links and control",
+        "%d file descriptors, %d of them reserved for links and control",
         descriptors.limit, descriptors.reserved,
     )  # fmt: skip
     for warning in examined.warnings:
@@ -115,10 +115,11 @@ def run(config: Path) -> None:
 @main.command("reset-state")
 @CONFIG_OPTION
 def reset_state(config: Path) -> None:
-    """Set a damaged state file aside, and write one that calls every export of the config lost.
+    """Replace a damaged state file by a new one, in which every export of ramsterd.toml is lost.
 
-    The daemon must not run.  Nobody knows which of them had pages: `ramsterctl export reset NAME` then opens those
-    that may be blank.  Pools of the tmem socket are forgotten: programs find them empty.
+    Stop the daemon first.  The damaged file is kept under another name.  It does not show which exports had pages, so
+    all of them refuse clients: `ramsterctl export reset NAME` opens an export whose pages are not needed any more.
+    Pools of the tmem socket are forgotten: programs find them empty.
     """
     try:
         daemon, _, _ = load_node(config)
@@ -129,9 +130,9 @@ def reset_state(config: Path) -> None:
     except StateFolderTaken as error:
         _fail(f"{error}: stop it first", 1)
     if aside is not None:
-        click.echo(f"the old file is {aside}")
+        click.echo(f"the damaged file is kept as {aside}")
     click.echo(
-        f"lost: {', '.join(names) or 'no export'}; start ramsterd, then `ramsterctl exports`"
+        f"lost: {', '.join(names) or 'no export'}; start ramsterd, then run `ramsterctl exports`"
     )
 
 
@@ -140,13 +141,13 @@ def reset_state(config: Path) -> None:
 @click.option(
     "--user",
     "user_name",
-    help="Judge the rights on files as this user has them, by name or id; by default the owner of the folder.",
+    help="Check the permissions of files for this user (name or id); by default for the owner of the folder.",
 )
 def check_config(config: Path, user_name: str | None) -> None:
-    """Read both files and say whether the daemon could run with them on this machine; exit status 78 if not.
+    """Check whether the daemon could run with both files on this machine; exit status 78 if not.
 
-    All that the files name is looked at too: keys and certificates, folders, addresses, memory.  Run it where the
-    daemon is to run: the memory of the machine and the limits of the cgroup are those of this command.
+    The check includes keys and certificates, folders, addresses and memory.  Run it on the machine of the daemon: it
+    uses the memory of this machine and the cgroup limits of this command.
     """
     user = _user(user_name, config)
     examined = _examine(config, user=user, is_start=False)

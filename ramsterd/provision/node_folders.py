@@ -130,7 +130,9 @@ def add_node(
     if number is None:
         number = max(each.number for each in cluster.node) + 1
         if number > NODE_NUMBER_MAX:
-            raise CannotInit(f"--number: found none, expected one, as {number - 1} is taken")
+            raise CannotInit(
+                f"--number: found none, expected one, because {number - 1} is the highest number and is taken"
+            )
     new = _member(node, number, zone)
     wanted = replace(cluster, node=(*cluster.node, new))
     with _explained(""):
@@ -194,16 +196,16 @@ def find_ca(source: Path) -> Path:
 def _built(out: Path) -> Iterator[Path]:
     """Yield a private folder to fill, which becomes `out` at the end; nothing stays if that fails."""
     if out.exists() or out.is_symlink():
-        raise CannotInit(f"{out} exists; nothing is overwritten: choose another folder")
+        raise CannotInit(f"{out} exists and is never overwritten: choose another folder")
     try:
         building = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.absolute().parent))
     except OSError as error:
-        raise CannotInit(f"can't write beside {out}: {error.strerror}") from error
+        raise CannotInit(f"cannot write beside {out}: {error.strerror}") from error
     try:
         yield building
         building.rename(out)
     except OSError as error:
-        raise CannotInit(f"can't write {out}: {error.strerror or error}") from error
+        raise CannotInit(f"cannot write {out}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(building, ignore_errors=True)
 

@@ -103,7 +103,7 @@ def reread(config: Path, node: NodeConfig, running: DaemonConfig) -> Reread:
         check_codecs(read, file=file)
         users = allowed_users(read.tmem.users)
     except ConfigError as error:
-        problems.append(f"the configuration stays the old one: {error}")
+        problems.append(f"the old configuration stays in force: {error}")
     else:
         daemon = read
         machine = survey(daemon, node, file=file, user=own_user())
@@ -116,11 +116,11 @@ def reread(config: Path, node: NodeConfig, running: DaemonConfig) -> Reread:
     try:
         credentials = load_own_credentials(named, config)
     except ConfigError as error:
-        problems.append(f"the certificate stays the old one: {error}")
+        problems.append(f"the old certificate stays in use: {error}")
     try:
         key = _load_key(named, file)
     except ConfigError as error:
-        problems.append(f"the heartbeat key stays the old one: {error}")
+        problems.append(f"the old heartbeat key stays in use: {error}")
     return Reread(
         daemon=daemon,
         tmem_users=users,

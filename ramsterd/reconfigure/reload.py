@@ -23,7 +23,7 @@ from ramsterd.reconfigure.examine import Reread
 
 logger = logging.getLogger("ramster.daemon")
 
-UNCHANGED: Final = "ramsterd.toml asks for nothing else than what runs"
+UNCHANGED: Final = "no key of ramsterd.toml has changed"
 
 
 class CannotApply(Exception):
@@ -90,7 +90,7 @@ class Reloader:
             read = partial(self._reread, self.running)
             found = await run_in_thread(read, abandon_on_cancel=True)
         except ThreadRefused as error:
-            found = Reread(problems=(f"nothing is read again: {error}",))
+            found = Reread(problems=(f"cannot read the files again: {error}",))
         finally:
             self._is_under_way = False
         self._on_read(found)
@@ -103,7 +103,7 @@ class Reloader:
             try:
                 self._apply(difference.config, found)
             except CannotApply as error:
-                problems.append(f"the configuration stays the old one: {error}")
+                problems.append(f"the old configuration stays in force: {error}")
                 difference = None
             else:
                 self.running = difference.config

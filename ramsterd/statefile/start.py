@@ -34,7 +34,7 @@ def open_state(path: Path | None, *, file: str, started_at: int) -> StateKeeper:
     """
     folder = None if path is None else open_folder(path, file=file)
     if folder is not None and not folder.file.exists():
-        logger.info("there is no %s: every export and pool starts blank", folder.file)
+        logger.info("no state file %s: every export and pool starts blank", folder.file)
     try:
         content = Content() if folder is None else read_content(folder.file)
     except ConfigError:

@@ -95,7 +95,7 @@ def test_a_mistake_keeps_the_old_and_is_told_everywhere(new_cluster: NewCluster)
     good = node.config.read_text()
     node.config.write_text(good.replace("[control]", "[memory.x]\n[control]"))
     done = reload(node, status=1)
-    told = f"the configuration stays the old one: {node.config}: memory.x: found an unknown key"
+    told = f"the old configuration stays in force: {node.config}: memory.x: found an unknown key"
     assert told in done.stderr
     assert told in node.log
     # A text is kept for some scrapes in a row.

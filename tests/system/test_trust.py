@@ -94,7 +94,7 @@ def test_a_cluster_that_init_made(new_cluster: NewCluster, tmp_path: Path) -> No
     key = (folder / "node.key").read_text()
     (folder / "node.key").write_text("broken")
     node.send_signal(signal.SIGHUP)
-    wait_until(lambda: "the certificate stays the old one" in node.log, "the mistake is told")
+    wait_until(lambda: "the old certificate stays in use" in node.log, "the mistake is told")
     assert certificate_days(node) > 3000
     assert key != (renewed / node.name / "node.key").read_text()
     reload(node, renewed / node.name / "node.pem", renewed / node.name / "node.key")
@@ -127,7 +127,7 @@ def test_half_of_a_renewal_changes_nothing(new_cluster: NewCluster, tmp_path: Pa
         else:
             shutil.copy(spoilt, folder)
         node.send_signal(signal.SIGHUP)
-        told = "the certificate stays the old one"
+        told = "the old certificate stays in use"
         wait_until(lambda: node.log.count(told) == count, f"told: {reason}")  # noqa: B023  called at once
         line = [line for line in node.log.splitlines() if told in line][-1]
         assert reason in line

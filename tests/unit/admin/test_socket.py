@@ -50,9 +50,9 @@ def test_command_is_answered(line: bytes, expected: object) -> None:
         (b"\xff\xfe\xfd", "codec"),
         (b"[" * 60_000, "recursion"),
         (b"9" * 5000, "digits"),
-        (b'{"command": "\\ud800"}', "there are: echo, much, refuse"),
+        (b'{"command": "\\ud800"}', "expected one of: echo, much, refuse"),
         (b'{"command": 1}', "expected an object"),
-        (b'{"command": "' + b"x" * 60_000 + b'"}', "x…; there are: echo, much, refuse"),
+        (b'{"command": "' + b"x" * 60_000 + b'"}', "x…, expected one of: echo, much, refuse"),
         (b'["echo"]', "expected an object"),
     ],
 )

@@ -68,7 +68,7 @@ def test_a_reset_that_cant_be_written_says_so() -> None:
     commands = state_commands(disk.marks, ["swap0"])
     commands["export-reset"]({"name": "swap0"})
     disk.write(problem="no space left on device")
-    with pytest.raises(CommandRefused, match=r"a restart finds it lost again.*no space left"):
+    with pytest.raises(CommandRefused, match=r"is lost again after a restart.*no space left"):
         commands["export-reset"]({"name": "swap0"})
 
 

@@ -167,8 +167,8 @@ def test_a_damaged_state_file_is_one_line_until_it_is_reset(tmp_path: Path) -> N
     assert "`ramsterd reset-state`" in result.output
     result = with_state(tmp_path, "reset-state", "state")
     assert result.exit_code == 0
-    assert f"the old file is {tmp_path}/state/state.json.aside\n" in result.output
-    assert "lost: swap0, disk1; start ramsterd, then `ramsterctl exports`\n" in result.output
+    assert f"the damaged file is kept as {tmp_path}/state/state.json.aside\n" in result.output
+    assert "lost: swap0, disk1; start ramsterd, then run `ramsterctl exports`\n" in result.output
     assert with_state(tmp_path, "check-config", "state").exit_code == 0
 
 

@@ -120,7 +120,7 @@ async def test_a_stopped_node_says_goodbye_and_is_dialled_again_when_it_is_back(
         await start_all(nursery, [one, two])
         one.scope.cancel()
         await trio.testing.wait_all_tasks_blocked()
-        assert two.diary.lost == [(1, "the peer said goodbye: this node closes the link")]
+        assert two.diary.lost == [(1, "the peer said goodbye: the link is closed in order")]
         assert two.links() == []
         await trio.sleep(60)
         again = Node(1, one.network, one.members, make_hello(1, incarnation=5000))

@@ -207,7 +207,7 @@ async def test_a_cancelled_link_says_goodbye(autojump_clock: trio.testing.MockCl
             stopped.start_soon(pair.one.run)
             await trio.testing.wait_all_tasks_blocked()
             stopped.cancel_scope.cancel()
-    assert two.lost == [(1, "the peer said goodbye: this node closes the link")]
+    assert two.lost == [(1, "the peer said goodbye: the link is closed in order")]
     assert one.calls == ["up", "lost"]
 
 

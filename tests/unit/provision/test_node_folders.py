@@ -79,7 +79,7 @@ def test_each_folder_is_ready_to_run(tmp_path: Path) -> None:
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     result = init(tmp_path)
     assert result.exit_code == 1
-    assert "exists; nothing is overwritten" in result.output
+    assert "exists and is never overwritten" in result.output
     assert not list(tmp_path.iterdir())
 
 
@@ -166,7 +166,7 @@ def test_numbers_rise_and_a_file_of_a_member_counts_more_than_ours(tmp_path: Pat
         (["add-node", "c=10.0.0.9", "--budget", "1"], "c/ramsterd.toml: memory.budget"),
         (["add-node", "c=10.0.0.9", "--cluster", "/no/file"], "/no/file: found no such file"),
         (["renew", "--out", "OUT/new", "x"], "found 'x', expected one of a, b"),
-        (["renew", "--out", "OUT/ca"], "exists; nothing is overwritten"),
+        (["renew", "--out", "OUT/ca"], "exists and is never overwritten"),
     ],
 )
 def test_a_mistake_changes_nothing(tmp_path: Path, arguments: list[str], reason: str) -> None:

@@ -50,7 +50,9 @@ def test_a_mistake_in_one_file_keeps_nobody_from_renewing_another(config: Path) 
     assert found.credentials is not None
     assert found.heartbeat_key is not None
     (problem,) = found.problems
-    assert problem.startswith(f"the configuration stays the old one: {config}: x: found an unknown")
+    assert problem.startswith(
+        f"the old configuration stays in force: {config}: x: found an unknown"
+    )
     config.write_text(text)
     (config.parent / "beat.key").chmod(0o644)
     found = reread(config, node, daemon)
@@ -58,12 +60,12 @@ def test_a_mistake_in_one_file_keeps_nobody_from_renewing_another(config: Path) 
     assert found.credentials is not None
     assert found.heartbeat_key is None
     assert found.problems[0].startswith(
-        f"the heartbeat key stays the old one: {config}: heartbeat_key: found "
+        f"the old heartbeat key stays in use: {config}: heartbeat_key: found "
     )
     assert daemon.tls is not None
     daemon.tls.key.unlink()
     assert len(reread(config, node, daemon).problems) == 2
-    assert reread(config, node, daemon).problems[0].startswith("the certificate stays the old one:")
+    assert reread(config, node, daemon).problems[0].startswith("the old certificate stays in use:")
 
 
 def test_a_node_without_keys_reads_its_own_file_alone(tmp_path: Path) -> None:
