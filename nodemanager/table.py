@@ -62,7 +62,6 @@ class NodeRow:
     incarnation: Incarnation | None
     is_linked: bool
     status: PeerStatus | None
-    refused_until: float
     changed_at: float | None  # monotonic seconds of the last change of state; None: none yet
     reason: str  # of that change
     link: LinkState
@@ -85,7 +84,6 @@ class _Peer:
     incarnation: Incarnation | None = None
     is_linked: bool = False  # with this incarnation; a link of an older incarnation is no link
     status: PeerStatus | None = None  # may be old when not linked
-    refused_until: float = 0.0
     changed_at: float | None = None
     reason: str = ""
     link: LinkState = LinkState.UNTRIED
@@ -196,23 +194,11 @@ class NodeTable:
             peer.link, peer.link_reason = why, reason
 
     def on_status(self, node: NodeId, status: PeerStatus, *, now: float) -> list[NodeEvent]:
-        """Keep what a STATUS said; nothing if its link counts as lost already.
-
-        Whoever refused, and has more room than it said before, may be asked again at once.
-        """
+        """Keep what a STATUS said; nothing if its link counts as lost already."""
         del now
         peer = self._peers[node]
         if peer.is_linked:
-            if peer.status is None or status.free_bytes > peer.status.free_bytes:
-                peer.refused_until = 0.0
             peer.status = status
-        return []
-
-    def on_refused(self, node: NodeId, *, until: float, now: float) -> list[NodeEvent]:
-        """Leave a node that refused pages alone until then; an earlier, longer wish stays."""
-        assert until >= now
-        peer = self._peers[node]
-        peer.refused_until = max(peer.refused_until, until)
         return []
 
     def on_intents(self, *, now: float) -> list[NodeEvent]:
@@ -275,7 +261,6 @@ class NodeTable:
                 free_bytes=peer.status.free_bytes if peer.status is not None else 0,
                 budget_bytes=peer.status.budget_bytes if peer.status is not None else 0,
                 pressure=peer.status.pressure if peer.status is not None else 0.0,
-                refused_until=peer.refused_until,
                 zone=peer.config.zone,
             )
             for node, peer in self._peers.items()
@@ -292,7 +277,6 @@ class NodeTable:
                 incarnation=self._incarnation,
                 is_linked=False,
                 status=None,
-                refused_until=0.0,
                 changed_at=None,
                 reason="",
                 link=LinkState.UNTRIED,
@@ -341,7 +325,6 @@ class NodeTable:
         peer.state = NodeState.JOINING
         peer.is_linked = False
         peer.status = None
-        peer.refused_until = 0.0
         if old is None:
             return []
         self._new_incarnations_total += 1
@@ -388,7 +371,6 @@ def _row(peer: _Peer) -> NodeRow:
         incarnation=peer.incarnation,
         is_linked=peer.is_linked,
         status=peer.status,
-        refused_until=peer.refused_until,
         changed_at=peer.changed_at,
         reason=peer.reason,
         link=peer.link,

@@ -71,7 +71,11 @@ def nodes(engine: Engine, _: dict[str, object]) -> object:
     """Return every member as this node sees it, with what is known of the copies that it keeps."""
     snapshot = engine.statistics()
     return [
-        {**_fields(row), "trust": to_plain(snapshot.trust.get(NodeId(row.config.number)))}
+        {
+            **_fields(row),
+            "refused_until": snapshot.remotify.refused_until.get(NodeId(row.config.number), 0.0),
+            "trust": to_plain(snapshot.trust.get(NodeId(row.config.number))),
+        }
         for row in snapshot.nodes.nodes
     ]
 

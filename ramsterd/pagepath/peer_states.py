@@ -114,13 +114,16 @@ class PeerStates:
 
     def on_status(self, node: NodeId, status: PeerStatus, now: float) -> None:
         """A peer told how much room it has, and how many pages of ours."""
-        is_first = self._nodes.status(node) is None
+        before = self._nodes.status(node)
         self._publish(self._nodes.on_status(node, status, now=now))
         self._machines.remotifier.on_status(node, status)
+        has_more_room = before is None or status.free_bytes > before.free_bytes
+        if has_more_room and self._nodes.is_linked(node):
+            self._machines.remotifier.peers.on_more_room(node)
         if status.pages_held_for_us:
             self._machines.trust.on_some_held(node)
         else:
-            self._on_none_held(node, now, is_first=is_first)
+            self._on_none_held(node, now, is_first=before is None)
 
     def _on_none_held(self, node: NodeId, now: float, *, is_first: bool) -> None:
         """A peer keeps nothing of what we count there: it has purged us, as it does after `orphan_seconds`.

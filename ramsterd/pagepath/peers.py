@@ -10,13 +10,12 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Final, TypeAlias
+from typing import Final
 
 import trio
 
 from config.limits import IN_FLIGHT_MAX, PAGE_BYTES
 from config.model import ClusterConfig
-from config.units import human_bytes
 from heartbeat.service import HeartbeatService, open_socket
 from heartbeat.swim import Swim
 from heartbeat.udp import DatagramSocket
@@ -34,7 +33,6 @@ from nodemanager.journal import subscribe_log
 from nodemanager.membership import MembershipStore
 from nodemanager.states import LinkState, Verdict
 from ramsterd.core.codec import Codec
-from ramsterd.core.resize import ResizeState
 from ramsterd.host.loop_clock import world_time
 from ramsterd.membership.believed_incarnations import believed
 from ramsterd.membership.members import Members
@@ -42,6 +40,8 @@ from ramsterd.membership.messages import ALL_LIMITS, MemberMessage
 from ramsterd.membership.own_incarnation import IncarnationKeeper, NothingKept, OwnIncarnation
 from ramsterd.pagepath.effects import CloseLink, Effect, GetDone, Replicated, Resized, Send
 from ramsterd.pagepath.engine import Engine
+from ramsterd.pagepath.front_ends import FrontEnds, NoFrontEnds
+from ramsterd.pagepath.journal import log_resized, log_trust
 from ramsterd.remote.fetch.asking import LATE_REQUESTS_MAX
 from ramsterd.remote.holders.trust import Distrusted, TrustedAgain
 from ramsterd.remote.home.last_copies import Counted
@@ -54,8 +54,6 @@ assert (
     IN_FLIGHT_MAX + ephemeral_remotify.IN_FLIGHT_MAX + LATE_REQUESTS_MAX + 1
     <= REQUESTS_IN_FLIGHT_MAX
 ), "PUTs of both kinds, GETs and a spot check fit on one link"
-# What the page path may ask of its front ends.
-Woken: TypeAlias = GetDone | Replicated
 # Frames count as life; telling the detector of each would cost more than handling it.
 HEARD_SECONDS: Final = 0.25
 # A farewell queues behind what was sent before.  A peer that reads nothing for this long purges us later, by
@@ -129,12 +127,7 @@ class Peers:
             open_socket, has_key=heartbeat_key is not None
         )
         self.heartbeat: HeartbeatService | None = None
-        # Set by the pager: what happened that front ends wait for, and when it wants to be woken next.
-        self.on_woken: Callable[[Woken], None] = ignore_woken
-        self.on_deadline: Callable[[float], None] = ignore_deadline
-        # Called once a pass, when what peers sent has had its effect: returns whether it did anything.
-        self.serve_waiting: Callable[[], bool] = serve_nobody
-        self.next_deadline: Callable[[], float | None] = no_deadline
+        self.front_ends: FrontEnds = NoFrontEnds()  # the pager sets itself
         # Called at the end of each pass: front ends send what it completed, all at once.
         self.on_settled: list[Callable[[], None]] = []
         self._waiting: trio.CancelScope | None = None
@@ -179,7 +172,7 @@ class Peers:
         touched: dict[NodeId, Link] = {}
         try:
             self._perform_all(touched, now)
-            if self.serve_waiting():
+            if self.front_ends.serve_waiting():
                 self._perform_all(touched, now)
         finally:
             self._is_settling = False
@@ -201,7 +194,7 @@ class Peers:
             case Send():
                 self._send(effect, touched, now)
             case GetDone() | Replicated():
-                self.on_woken(effect)
+                self.front_ends.on_woken(effect)
             case CloseLink(node, reason):
                 if (link := self.mesh.links.get(node)) is not None:
                     link.close(reason)
@@ -358,12 +351,16 @@ class Peers:
             # Asked before each STATUS, not told at each change: half a second later is soon enough.
             is_starved = self.heartbeat is not None and self.heartbeat.is_starved
             self._engine.on_starved(is_starved=is_starved)
-            self._engine.on_deadline(now)
             self.on_deadline(now)
-            self.settle()
+
+    def on_deadline(self, now: float) -> None:
+        """Do what is due here and for front ends."""
+        self._engine.on_deadline(now)
+        self.front_ends.on_deadline(now)
+        self.settle()
 
     def _alarm(self) -> float:
-        mine, theirs = self._engine.next_deadline(), self.next_deadline()
+        mine, theirs = self._engine.next_deadline(), self.front_ends.next_deadline()
         return mine if theirs is None else min(mine, theirs)
 
     def _set_alarm(self) -> None:
@@ -386,44 +383,3 @@ class Peers:
 
     def _names(self) -> dict[NodeId, str]:
         return {NodeId(node.number): node.name for node in self._cluster.node}
-
-
-def log_resized(resized: Resized) -> None:
-    """Tell the log how a change of the budget ended."""
-    if resized.state is ResizeState.STOPPED:
-        logger.warning(
-            "shrinking stopped at %s: no peer has room for the rest; the budget is %s, with %s free for writes",
-            human_bytes(resized.resident_bytes), human_bytes(resized.budget_bytes),
-            human_bytes(resized.budget_bytes - resized.resident_bytes),
-        )  # fmt: skip
-    else:
-        logger.info("the budget is now %s", human_bytes(resized.budget_bytes))
-
-
-def log_trust(news: Distrusted | TrustedAgain, name: str) -> None:
-    """Tell the log that a peer does not keep what it stores, or does again; at most once for each backoff."""
-    bad = ", ".join(f"{pages} {kind.value}" for kind, pages in news.bad.items())
-    if isinstance(news, Distrusted):
-        logger.warning(
-            "node %s gets no new pages for %g s: it does not keep the pages that it stored (%s since the start)",
-            name, news.seconds, bad,
-        )  # fmt: skip
-    else:
-        logger.info("node %s gets new pages again: it keeps what it stores (before: %s)", name, bad)
-
-
-def ignore_woken(_: Woken) -> None:
-    """Serve no front end."""
-
-
-def serve_nobody() -> bool:
-    """Serve no front end."""
-    return False
-
-
-def ignore_deadline(_: float) -> None:
-    """Serve no front end."""
-
-
-def no_deadline() -> None:
-    """Serve no front end."""

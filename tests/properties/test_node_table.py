@@ -112,10 +112,6 @@ class TableMachine(RuleBasedStateMachine):
         )
         assert self.table.on_status(node, status, now=self.now) == []
 
-    @rule(node=NODES, seconds=st.floats(0, 10))
-    def refused(self, node: NodeId, seconds: float) -> None:
-        assert self.table.on_refused(node, until=self.now + seconds, now=self.now) == []
-
     @invariant()
     def the_table_is_sound(self) -> None:
         self.table.check_invariants()

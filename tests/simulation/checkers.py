@@ -128,10 +128,10 @@ def check_bounds(cluster: Cluster, node: Node) -> None:
     if zbud.budget_bytes == cluster.budget(node.number):
         assert foreign.zpage_bytes <= zbud.budget_bytes * foreign._bytes_fraction_max
     windows: dict[tuple[str, int], int] = {}
-    for put in engine.machines.remotifier._in_flight.values():
+    for put in engine.machines.remotifier.persistent.puts.waited:
         key = "put", put.holder.id
         windows[key] = windows.get(key, 0) + 1
-    for put in engine.machines.remotifier._ephemeral._in_flight.values():
+    for put in engine.machines.remotifier.ephemeral.puts.waited:
         key = "ephemeral put", put.holder.id
         windows[key] = windows.get(key, 0) + 1
     for request in engine.machines.fetches._asking._in_flight.values():

@@ -309,7 +309,7 @@ class Client:
         """Return the indexes whose present version is on its way to a peer, the oldest first."""
         store = self.node.engine.store
         found = []
-        for put in self.node.engine.machines.remotifier._in_flight.values():
+        for put in self.node.engine.machines.remotifier.persistent.puts.waited:
             for leaving in put.shipment.blocks:
                 for row, serial in zip(leaving.rows, leaving.serials, strict=True):
                     if store.rows.serial(row) == serial:

@@ -459,11 +459,7 @@ class Cluster:
             if what == "beat":
                 who.beat(self.now)
             else:
-                # As Peers._watch_clock does.
-                now = trio.current_time()
-                who.engine.on_deadline(now)
-                who.peers.on_deadline(now)
-                who.peers.settle()
+                who.peers.on_deadline(trio.current_time())
         elif what == "receive":
             size = who.receive(self.rng, self.now)
             self.note(who.node, f"{what} {size} from {who.link.node}")

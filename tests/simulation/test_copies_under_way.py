@@ -29,7 +29,7 @@ def put_to_both(cluster: Cluster, client: Client, dies: int, slow: int, start: i
     for index in range(start, start + 4000, 16):
         client.put(index, 16)
         cluster.run(0.004)
-        for put in remotifier._in_flight.values():
+        for put in remotifier.persistent.puts.waited:
             stored_by = [{each.node for each in by} for by in put.shipment.stored_by]
             if put.holder.node == slow and all(NodeId(dies) in by for by in stored_by):
                 return

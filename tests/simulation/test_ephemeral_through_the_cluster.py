@@ -420,7 +420,7 @@ async def test_what_was_forgotten_was_that_page(seed: int, mock_clock: MockClock
     ours = cluster[0].engine
     holder = ours.machines.holders.living(cluster[1].number)
     assert holder is not None
-    assert ours.machines.remotifier._ephemeral._forget_oldest(holder, 1000) == 0
+    assert ours.machines.remotifier.ephemeral._forget_oldest(holder, 1000) == 0
     finish(cluster, client, cache)
     assert not client.seen["LOST"]
 

@@ -41,7 +41,7 @@ async def test_what_is_on_its_way_to_a_node_counts(seed: int, mock_clock: MockCl
     cluster.hold(2, 0)
     start = 0
     while not any(
-        put.holder.node == 2 for put in cluster[0].engine.machines.remotifier._in_flight.values()
+        put.holder.node == 2 for put in cluster[0].engine.machines.remotifier.persistent.puts.waited
     ):
         client.put(start, 16)
         cluster.run(0.001)

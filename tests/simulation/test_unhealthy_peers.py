@@ -34,8 +34,7 @@ def rounds(times: list[float]) -> list[float]:
 
 
 def refused_until(cluster: Cluster, node: int) -> float:
-    rows = cluster[0].engine.statistics().nodes.nodes
-    return next(row.refused_until for row in rows if row.config.number == node)
+    return cluster[0].engine.statistics().remotify.refused_until.get(cluster[node].number, 0.0)
 
 
 def unknown(cluster: Cluster) -> int:

@@ -21,7 +21,8 @@ from ramsterd.frontends.pager.interface import GetDoneCallback
 from ramsterd.frontends.pager.waiting import Waiting
 from ramsterd.pagepath.effects import GetDone
 from ramsterd.pagepath.engine import Engine
-from ramsterd.pagepath.peers import Peers, Woken
+from ramsterd.pagepath.front_ends import Woken
+from ramsterd.pagepath.peers import Peers
 from ramsterd.remote.fetch.pending import PendingGet
 from ramsterd.remote.send.replicate import Replication
 
@@ -61,10 +62,7 @@ class Pager:
         self._replications: dict[Replication, list[tuple[PagerClient, Callable[[bool], None]]]] = {}
         self._refused_logged = 0
         self._log_refusals_at = -math.inf
-        peers.on_woken = self._on_woken
-        peers.serve_waiting = self._serve_waiting
-        peers.on_deadline = self._on_deadline
-        peers.next_deadline = self._next_deadline
+        peers.front_ends = self
 
     @staticmethod
     def now() -> float:
@@ -154,9 +152,10 @@ class Pager:
         self._engine.destroy_pool(pool)
         return dropped, True
 
-    # Waiting.
+    # Waiting: see `pagepath.front_ends`.
 
-    def _on_woken(self, woken: Woken) -> None:
+    def on_woken(self, woken: Woken) -> None:
+        """A get or a replication has ended."""
         if not isinstance(woken, GetDone):
             for _, on_replicated in self._replications.pop(woken.request, ()):
                 on_replicated(bool(woken.request.is_stored))
@@ -170,7 +169,7 @@ class Pager:
             # Of a patch, or of a client that is gone.
             self._waiting.on_fetched(pending, self.now())
 
-    def _serve_waiting(self) -> bool:
+    def serve_waiting(self) -> bool:
         """Serve whoever waits for room, and tell those whose writes are over; return whether there were any."""
         waiting = self._waiting
         if not waiting.wants_turn:
@@ -181,10 +180,12 @@ class Pager:
         self._log_refusals()
         return True
 
-    def _next_deadline(self) -> float | None:
+    def next_deadline(self) -> float | None:
+        """Return when the first write that waits gives up, or has its turn."""
         return AT_ONCE if self._waiting.wants_turn else self._waiting.next_deadline()
 
-    def _on_deadline(self, now: float) -> None:
+    def on_deadline(self, now: float) -> None:
+        """Refuse writes that have waited long enough."""
         self._waiting.on_deadline(now)
         self._log_refusals()
 

@@ -2,7 +2,7 @@
 
 A peer that refuses is left alone for a while, and each time that it refuses again for twice as long, up to
 `DOUBLED_MAX` times: it may say that it has room and yet find none for such blocks as ours.  What it stores ends that; so does, for the
-present wait, a STATUS with more room than before (`nodemanager.table`).
+present wait, a STATUS with more room than before.
 
 A peer that left a PUT unanswered is doubtful until its next STATUS, and gets nothing: one that lives sends it soon.
 One that tells its STATUS and answers no PUT is left alone for longer each time, too: it is owed a flush of all that it was
@@ -27,6 +27,8 @@ class RefusalBackoff:
     def __init__(self, refusal_seconds: float) -> None:
         self._refusal_seconds = refusal_seconds
         self._refusals: dict[NodeId, Backoff] = {}
+        # Those whose present wait is over before its time.
+        self._has_more_room: set[NodeId] = set()
         # PUTs without an answer, in a row.
         self._silences: dict[NodeId, Backoff] = {}
         self._unanswered: set[NodeId] = set()
@@ -42,7 +44,12 @@ class RefusalBackoff:
         if backoff is None:
             backoff = self._refusals[node] = Backoff(self._refusal_seconds, DOUBLED_MAX)
         backoff.fail(now)
+        self._has_more_room.discard(node)
         return backoff.until
+
+    def on_more_room(self, node: NodeId) -> None:
+        """A peer has more room than when it refused: it need not be left alone any longer, this time."""
+        self._has_more_room.add(node)
 
     def on_stored(self, node: NodeId) -> None:
         """A peer stored pages of ours."""
@@ -59,6 +66,7 @@ class RefusalBackoff:
     def forget(self, node: NodeId) -> None:
         """A peer is no member any more."""
         self._refusals.pop(node, None)
+        self._has_more_room.discard(node)
         self._silences.pop(node, None)
         self._unanswered.discard(node)
         self._unsettled.discard(node)
@@ -77,9 +85,13 @@ class RefusalBackoff:
         self._unanswered.discard(node)
 
     def refused_until(self, node: NodeId) -> float:
-        """Return until when a peer is left alone; 0 when it did not refuse."""
+        """Return until when a peer is left alone; 0 when it did not refuse, or has more room since."""
         backoff = self._refusals.get(node)
-        return 0.0 if backoff is None else backoff.until
+        return 0.0 if backoff is None or node in self._has_more_room else backoff.until
+
+    def refusals(self) -> dict[NodeId, float]:
+        """Return who refused lately, and until when each is left alone."""
+        return {node: self.refused_until(node) for node in self._refusals}
 
     def silent_until(self, node: NodeId) -> float:
         """Return until when a peer that did not answer is left alone; 0 when it did."""

@@ -1,19 +1,25 @@
 """Candidates: peers as placement sees them, with all that this node has found out by sending them pages.
 
 The node table knows who is up, linked and what it said last; here is added what was placed since, the rate that each
-takes pages at (`put_rate`), refusals and silence (`refusals`), bad copies (`trust`), and whether its incarnation can have an id (`holders`).
+takes pages at (`put_rate`), refusals and silence (`refusal_backoff`), bad copies (`trust`), and whether its incarnation
+can have an id (`holders`).
+
+Each kind of pages is counted by itself.  A peer that refuses ephemeral pages may have room for persistent ones, which
+are worth more; one that refuses persistent pages has none for either.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
 from nodemanager.ids import NodeId
 from nodemanager.placement import Candidate
-from nodemanager.table import NodeTable
+from nodemanager.table import NodeTable, PeerStatus
+from ramsterd.core.page import PoolKind
 from ramsterd.remote.holders.holders import Holder, Holders
 from ramsterd.remote.holders.trust import Trust
 from ramsterd.remote.limits.put_rate import PutRate
 from ramsterd.remote.limits.refusal_backoff import RefusalBackoff
+from ramsterd.remote.send.shipment import Put
 
 
 class Candidates:
@@ -23,25 +29,33 @@ class Candidates:
         self,
         nodes: NodeTable,
         holders: Holders,
-        put_rate: PutRate,
         trust: Trust,
         *,
+        refusal_seconds: float,
         is_behind: Callable[[NodeId], bool] = lambda _: False,
     ) -> None:
         """Know these; `is_behind` tells of a peer that is owed more flushes than may leave in front of a PUT."""
         self.is_behind = is_behind
         self.nodes = nodes
-        self.put_rate = put_rate
+        self.put_rate = PutRate()
         self.trust = trust
         self._holders = holders
+        self._refusals = {kind: RefusalBackoff(refusal_seconds) for kind in PoolKind}
+        # What was placed on a peer that its last STATUS could not know of.
+        self._placed_bytes: dict[PoolKind, dict[NodeId, int]] = {kind: {} for kind in PoolKind}
 
-    def all(self, refusals: RefusalBackoff, placed_bytes: Mapping[NodeId, int]) -> list[Candidate]:
-        """Return every peer; `placed_bytes` is what it got since its last STATUS."""
+    def all(self, kind: PoolKind) -> list[Candidate]:
+        """Return every peer as pages of a kind see it."""
+        refusals, placed_bytes = self._refusals[kind], self._placed_bytes[kind]
         return [
             replace(
                 each,
                 free_bytes=max(0, each.free_bytes - placed_bytes.get(each.node, 0)),
-                refused_until=max(each.refused_until, refusals.silent_until(each.node)),
+                refused_until=max(
+                    self.refused_until(each.node),
+                    refusals.refused_until(each.node),
+                    refusals.silent_until(each.node),
+                ),
                 rate_limited_until=self.put_rate.open_at(each.node),
                 distrusted_until=self.trust.distrusted_until(each.node),
                 is_doubtful=refusals.is_doubtful(each.node)
@@ -51,8 +65,69 @@ class Candidates:
             for each in self.nodes.candidates()
         ]
 
+    def refused_until(self, node: NodeId) -> float:
+        """Return until when a peer gets no persistent pages because it refused some; a time that has passed: now."""
+        return self._refusals[PoolKind.PERSISTENT].refused_until(node)
+
+    def refusals(self) -> dict[NodeId, float]:
+        """Return the peers that refused persistent pages lately, and until when each is left alone."""
+        return self._refusals[PoolKind.PERSISTENT].refusals()
+
+    def is_unsettled(self, kind: PoolKind, node: NodeId) -> bool:
+        """Whether a PUT that was given up may still arrive at a peer, after the STATUS that we have."""
+        return self._refusals[kind].is_unsettled(node)
+
     def holder(self, node: NodeId) -> Holder:
         """Return the present incarnation of a candidate that was chosen."""
         incarnation = self.nodes.incarnation(node)
         assert incarnation is not None, "a linked node has an incarnation"
         return self._holders.of(node, incarnation)
+
+    # What became of PUTs.
+
+    def on_sent(self, put: Put, now: float) -> None:
+        """So much is on its way to a peer."""
+        shipment, node = put.shipment, put.holder.node
+        placed_bytes = self._placed_bytes[shipment.kind]
+        placed_bytes[node] = placed_bytes.get(node, 0) + len(shipment.body)
+        self.put_rate.on_put(node, len(shipment.body), now)
+
+    def on_stored(self, kind: PoolKind, node: NodeId) -> None:
+        """A peer stored pages of ours."""
+        self._refusals[kind].on_stored(node)
+
+    def on_refused(self, kind: PoolKind, node: NodeId, now: float) -> None:
+        """A peer refused pages: it is left alone for a while."""
+        self._refusals[kind].on_refused(node, now)
+
+    def on_unanswered(self, kind: PoolKind, node: NodeId, now: float) -> None:
+        """Nobody knows what became of a PUT."""
+        self._refusals[kind].on_unanswered(node, now)
+
+    # What peers say, and what becomes of them.
+
+    def on_status(
+        self, node: NodeId, status: PeerStatus, *, under_way_bytes: dict[PoolKind, int]
+    ) -> None:
+        """A peer told how much room it has, when so much had not arrived, and how fast it takes pages."""
+        for kind in PoolKind:
+            self._placed_bytes[kind][node] = under_way_bytes[kind]
+            self._refusals[kind].on_heard(node)
+        self.put_rate.on_status(node, status.put_bytes_per_second)
+
+    def on_more_room(self, node: NodeId) -> None:
+        """A peer has more room than it said before: what it refused of persistent pages may be offered again."""
+        self._refusals[PoolKind.PERSISTENT].on_more_room(node)
+
+    def on_link_lost(self, node: NodeId) -> None:
+        """Nothing that was sent to a peer is under way any more."""
+        for refusals in self._refusals.values():
+            refusals.on_link_lost(node)
+
+    def forget(self, node: NodeId) -> None:
+        """A peer is no member any more."""
+        for kind in PoolKind:
+            self._placed_bytes[kind].pop(node, None)
+            self._refusals[kind].forget(node)
+        self.trust.forget(node)
+        self.put_rate.forget(node)

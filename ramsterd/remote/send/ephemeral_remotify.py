@@ -22,20 +22,20 @@ have had young pages in it, and each old page that is forgotten in their place m
 
 import random
 from array import array
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from nodemanager.ids import NodeId
-from nodemanager.placement import Candidate, choose_holders
+from nodemanager.placement import choose_holders
 from ramsterd.core.family import Family
 from ramsterd.core.leaving import Leaving, begin_leaving, end_leaving
 from ramsterd.core.page import PoolKind
 from ramsterd.core.store import Store
 from ramsterd.remote.holders.holders import Holder, Holders
-from ramsterd.remote.limits.refusal_backoff import RefusalBackoff
 from ramsterd.remote.send.candidates import Candidates
+from ramsterd.remote.send.puts_in_flight import PutsInFlight
+from ramsterd.remote.send.reclaim import Reclaim
 from ramsterd.remote.send.sent_ephemeral import SentEphemeral
 from ramsterd.remote.send.shipment import Put, Shipment
 from ramsterd.remote.wire import PAGES_PER_FRAME_MAX, PutResult
@@ -74,20 +74,16 @@ class EphemeralRemotifier:
         store: Store,
         holders: Holders,
         peers: Candidates,
+        reclaim: Reclaim,
         *,
-        must_shrink: Callable[[], bool],
-        refusal_seconds: float,
         rng: random.Random,
     ) -> None:
         self._store = store
         self._holders = holders
         self._peers = peers
-        self._must_shrink = must_shrink
-        # Refusals of ephemeral pages say nothing about persistent ones, and the reverse.
-        self._refusals = RefusalBackoff(refusal_seconds)
+        self._reclaim = reclaim
         self._rng = rng
-        self._in_flight: dict[int, Put] = {}
-        self._placed_bytes: dict[NodeId, int] = {}
+        self.puts = PutsInFlight()
         self._sent: dict[int, SentEphemeral] = {}
         self._stored = 0
         self._stored_zpage_bytes = 0
@@ -103,7 +99,9 @@ class EphemeralRemotifier:
         if block is None:
             return False
         block_bytes = self._store.zbud.block_bytes(block)
-        return any(each.has_room(block_bytes, now=now) for each in self._candidates(now))
+        return any(
+            each.has_room(block_bytes, now=now) for each in self._peers.all(PoolKind.EPHEMERAL)
+        )
 
     def next_put(self, now: float) -> Put | None:
         """Free the next blocks and return them for the peer that gets them; None if no window is open."""
@@ -111,10 +109,10 @@ class EphemeralRemotifier:
         block = zbud.oldest(Family.OWN_EPHEMERAL)
         if block is None:
             return None
-        busy = [put.holder.node for put in self._in_flight.values()]
+        busy = self.puts.busy()
         able = [
             each
-            for each in self._candidates(now)
+            for each in self._peers.all(PoolKind.EPHEMERAL)
             if busy.count(each.node) < IN_FLIGHT_MAX and not self._peers.is_behind(each.node)
         ]
         nodes = choose_holders(
@@ -128,9 +126,9 @@ class EphemeralRemotifier:
         holder = self._peers.holder(node)
         free_bytes = next(each.free_bytes for each in able if each.node == node)
         shipment = Shipment(PoolKind.EPHEMERAL, self._take_blocks(holder, free_bytes), (holder,))
-        self._placed_bytes[node] = self._placed_bytes.get(node, 0) + len(shipment.body)
-        self._peers.put_rate.on_put(node, len(shipment.body), now)
-        return Put(shipment, holder)
+        put = Put(shipment, holder)
+        self._peers.on_sent(put, now)
+        return put
 
     def _take_blocks(self, holder: Holder, bytes_max: int) -> list[Leaving]:
         """Free the oldest blocks that fit one frame and `bytes_max`, at least one; their rows name the holder."""
@@ -140,7 +138,9 @@ class EphemeralRemotifier:
             pages += len(zbud.rows(block))
             block_bytes += zbud.block_bytes(block)
             if taken and (
-                pages > PAGES_PER_FRAME_MAX or block_bytes > bytes_max or not self._must_shrink()
+                pages > PAGES_PER_FRAME_MAX
+                or block_bytes > bytes_max
+                or not self._reclaim.must_shrink()
             ):
                 break
             leaving = begin_leaving(self._store.versions, block)
@@ -150,49 +150,20 @@ class EphemeralRemotifier:
             taken.append(leaving)
         return taken
 
-    def _candidates(self, now: float) -> list[Candidate]:
-        """Return the peers that did not refuse."""
-        return [
-            each
-            for each in self._peers.all(self._refusals, self._placed_bytes)
-            if self._refusals.refused_until(each.node) <= now
-        ]
-
     # How it ends.
-
-    def begin(self, request_id: int, put: Put) -> None:
-        """The PUT is on its way."""
-        self._in_flight[request_id] = put
-
-    def is_in_flight(self, request_id: int) -> bool:
-        """Whether a request is a PUT of ephemeral pages under way."""
-        return request_id in self._in_flight
-
-    def has_put_to(self, node: NodeId) -> bool:
-        """Whether a PUT of ephemeral pages to a peer is under way, or was given up and may be."""
-        return self._refusals.is_unsettled(node) or any(
-            put.holder.node == node for put in self._in_flight.values()
-        )
-
-    def on_link_lost(self, node: NodeId) -> None:
-        """Nothing that was sent to a peer is under way any more."""
-        self._refusals.on_link_lost(node)
-
-    def pages_in_flight(self, request_id: int) -> int:
-        """Return how many pages a PUT under way has."""
-        return len(self._in_flight[request_id].shipment.serials)
 
     def on_results(self, request_id: int, results: bytes, now: float) -> None:
         """The peer stored or refused each page; what it refused is gone."""
-        put = self._in_flight.pop(request_id)
+        put = self.puts.end(request_id)
+        assert put is not None, "none of these is given up before its request is over"
         stored = results.count(PutResult.STORED)
         self._stored += stored
         self._refused += len(results) - stored
         if stored:
             self._stored_zpage_bytes += len(put.shipment.body)
-            self._refusals.on_stored(put.holder.node)
+            self._peers.on_stored(PoolKind.EPHEMERAL, put.holder.node)
         if stored < len(results):
-            self._refusals.on_refused(put.holder.node, now)
+            self._peers.on_refused(PoolKind.EPHEMERAL, put.holder.node, now)
         if put.holder.is_dead:  # the sweep for that incarnation finds the rows
             return
         rows, serials = put.shipment.rows, put.shipment.serials
@@ -207,9 +178,10 @@ class EphemeralRemotifier:
 
     def on_unknown(self, request_id: int, now: float) -> None:
         """Nobody knows whether the peer has these pages: a get will find out."""
-        put = self._in_flight.pop(request_id)
+        put = self.puts.end(request_id)
+        assert put is not None, "see `on_results`"
         self._unknown += len(put.shipment.serials)
-        self._refusals.on_unanswered(put.holder.node, now)
+        self._peers.on_unanswered(PoolKind.EPHEMERAL, put.holder.node, now)
         if not put.holder.is_dead:
             self._remember(put.holder, put.shipment.rows, put.shipment.serials)
 
@@ -226,17 +198,13 @@ class EphemeralRemotifier:
     # What holders drop.
 
     def on_status(self, node: NodeId, pages_held_for_us: int) -> None:
-        """A peer told its room, and how many of our pages it has: bound the rows of those that it dropped."""
-        self._placed_bytes[node] = sum(
-            len(put.shipment.body) for put in self._in_flight.values() if put.holder.node == node
-        )
-        self._refusals.on_heard(node)
+        """A peer told how many of our pages it has: bound the rows of those that it dropped."""
         holder = self._holders.living(node)
         if holder is None or holder.id not in self._sent:
             return
         # What is on its way may or may not be counted there.
         under_way = sum(
-            len(put.shipment.serials) for put in self._in_flight.values() if put.holder is holder
+            len(put.shipment.serials) for put in self.puts.waited if put.holder is holder
         )
         ghosts = holder.pages - under_way - pages_held_for_us
         excess = ghosts - pages_held_for_us - GHOSTS_MAX
@@ -282,8 +250,8 @@ class EphemeralRemotifier:
     def statistics(self) -> EphemeralRemotifyStatistics:
         """Return a snapshot."""
         return EphemeralRemotifyStatistics(
-            requests_in_flight=len(self._in_flight),
-            pages_in_flight=sum(len(put.shipment.serials) for put in self._in_flight.values()),
+            requests_in_flight=len(self.puts.waited),
+            pages_in_flight=self.puts.count_pages(),
             stored_pages_total=self._stored,
             stored_zpage_bytes_total=self._stored_zpage_bytes,
             refused_pages_total=self._refused,
@@ -293,11 +261,12 @@ class EphemeralRemotifier:
 
     def check_invariants(self) -> None:
         """Assert that each page of ours at a peer is remembered, or on its way."""
+        self.puts.check_invariants()
         known: set[int] = set()
         for sent in self._sent.values():
             for serials in sent.serials():
                 known.update(serials)
-        for put in self._in_flight.values():
+        for put in self.puts.waited:
             known.update(put.shipment.serials)
         store = self._store
         for row in store.rows.live():

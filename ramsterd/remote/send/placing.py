@@ -1,11 +1,11 @@
 """Placing: who gets the next block of persistent pages, and for how many peers it waits.
 
 Joins what is known of each peer (`candidates`) with what is under way to it, and with how long there have been too few
-(`degrade`).  It sends nothing; the remotifier tells it what it sent.
+(`degrade`).  It sends nothing.
 """
 
 import random
-from collections.abc import Collection
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,12 +13,12 @@ from nodemanager.ids import NodeId
 from nodemanager.placement import Candidate, choose_holders
 from nodemanager.states import may_place
 from ramsterd.core.family import Family
+from ramsterd.core.page import PoolKind
 from ramsterd.core.size_classes import BLOCK_STRIDE_BYTES
 from ramsterd.core.store import Store
-from ramsterd.remote.limits.refusal_backoff import RefusalBackoff
 from ramsterd.remote.send.candidates import Candidates
 from ramsterd.remote.send.degrade import Degrade
-from ramsterd.remote.send.shipment import Put
+from ramsterd.remote.send.puts_in_flight import PutsInFlight
 
 # Blocks that can't leave, and are passed over for one that can, in one pass: each costs some 20 us.
 PASSED_OVER_MAX: Final = 8
@@ -68,7 +68,7 @@ class Placing:
         self,
         store: Store,
         peers: Candidates,
-        refusals: RefusalBackoff,
+        puts: PutsInFlight,
         degrade: Degrade,
         *,
         in_flight_max: int,
@@ -76,67 +76,39 @@ class Placing:
     ) -> None:
         self._store = store
         self._peers = peers
-        self._refusals = refusals
+        self._puts = puts
         self._degrade = degrade
         self._in_flight_max = in_flight_max
         self._rng = rng
-        # What was placed on a peer that its last STATUS could not know of.
-        self._placed_bytes: dict[NodeId, int] = {}
-
-    # What is told.
-
-    def on_sent(self, node: NodeId, zpage_bytes: int) -> None:
-        """So much is on its way to a peer."""
-        self._placed_bytes[node] = self._placed_bytes.get(node, 0) + zpage_bytes
-
-    def on_status(self, node: NodeId, under_way_bytes: int) -> None:
-        """A peer told its room, when so much had not arrived."""
-        self._placed_bytes[node] = under_way_bytes
-
-    def forget(self, node: NodeId) -> None:
-        """A peer is no member any more."""
-        self._placed_bytes.pop(node, None)
 
     # Who.
 
-    def answering(self, in_flight: Collection[Put], silent: set[NodeId]) -> list[Candidate]:
-        """Return the peers that are not silent, and have credit."""
-        pages: dict[NodeId, int] = {}
-        for put in in_flight:
-            pages[put.holder.node] = pages.get(put.holder.node, 0) + len(put.shipment.serials)
+    def answering(self, *, besides: AbstractSet[NodeId] = frozenset()) -> list[Candidate]:
+        """Return the peers that owe no answer for too long, and have credit; `besides` are those that do, too."""
+        pages, silent = self._puts.pages_by_node(), self._puts.silent() | besides
         has_credit = self._peers.trust.has_credit
         return [
             each
-            for each in self._peers.all(self._refusals, self._placed_bytes)
+            for each in self._peers.all(PoolKind.PERSISTENT)
             if each.node not in silent and has_credit(each.node, pages.get(each.node, 0))
         ]
 
-    def choose(
-        self,
-        block: int,
-        now: float,
-        *,
-        in_flight: Collection[Put],
-        silent: set[NodeId],
-        is_kept: bool,
-    ) -> Choice:
+    def choose(self, block: int, now: float, *, is_kept: bool) -> Choice:
         """Choose holders for a block.
 
         Args:
             block: A persistent one.
             now: Monotonic seconds.
-            in_flight: All PUTs of persistent pages under way.
-            silent: Peers that owe an answer for too long.
             is_kept: Whether it stays here until as many peers as it wants have it, for somebody waits for just that.
         """
         store = self._store
         rows, block_bytes = store.zbud.rows(block), store.zbud.block_bytes(block)
         copies = store.copies.wanted_by(rows)
         fewest = copies if is_kept else store.copies.fewest_wanted_by(rows)
-        answering = self.answering(in_flight, silent)
+        answering = self.answering()
         able = sum(each.has_room(block_bytes, now=now) for each in answering)
         wanted = self._degrade.copies_now(copies, fewest, able, now)
-        busy = [put.holder.node for put in in_flight]
+        busy = self._puts.busy()
         is_open = [
             each
             for each in answering
@@ -154,7 +126,7 @@ class Placing:
         room_bytes = min(each.free_bytes for each in is_open if each.node in nodes)
         return Choice(nodes, copies, fewest, room_bytes)
 
-    def pass_over(self, now: float, *, in_flight: Collection[Put], silent: set[NodeId]) -> None:
+    def pass_over(self, now: float) -> None:
         """Have the oldest blocks that must be on more peers than have room stand behind others.
 
         Else those of one pool would hold up the blocks of all others, which may be on fewer.
@@ -165,7 +137,7 @@ class Placing:
         }
         if len(fewest) < 2:  # noqa: PLR2004  all alike
             return
-        able = len(self.room(now, in_flight=in_flight, silent=silent))
+        able = len(self.room(now))
         if able < min(fewest):
             return
         for _ in range(PASSED_OVER_MAX):
@@ -174,19 +146,17 @@ class Placing:
                 return
             zbud.make_newest(block)
 
-    def room(
-        self, now: float, *, in_flight: Collection[Put], silent: set[NodeId]
-    ) -> dict[NodeId, int]:
+    def room(self, now: float) -> dict[NodeId, int]:
         """Return the peers with room for any block, and how much."""
         return {
             each.node: each.free_bytes
-            for each in self.answering(in_flight, silent)
+            for each in self.answering()
             if each.has_room(BLOCK_STRIDE_BYTES, now=now)
         }
 
-    def look(self, now: float, *, in_flight: Collection[Put], silent: set[NodeId]) -> None:
+    def look(self, now: float) -> None:
         """Note, at every tick, how many peers have room: a shortage begins when it does, and not when a page must leave."""
-        self._degrade.look(len(self.room(now, in_flight=in_flight, silent=silent)), now)
+        self._degrade.look(len(self.room(now)), now)
         self._store.copies.attainable = self._degrade.attainable(now)
 
     # What waits.
@@ -206,7 +176,7 @@ class Placing:
         self._peers.put_rate.on_deadline(now)
         self._degrade.on_deadline(now)
 
-    def shortage(self, now: float, *, in_flight: Collection[Put], silent: set[NodeId]) -> Shortage:
+    def shortage(self, now: float) -> Shortage:
         """Return why a page of ours finds no peer."""
         ours = (pool for pool in self._store.pools if pool.family is Family.OWN_PERSISTENT)
         most = max(ours, key=lambda pool: pool.fewest_copies, default=None)
@@ -214,7 +184,7 @@ class Placing:
         return Shortage(
             peers=len(peers),
             peers_up=sum(each.is_linked and may_place(each.state) for each in peers),
-            peers_with_room=len(self.room(now, in_flight=in_flight, silent=silent)),
+            peers_with_room=len(self.room(now)),
             pool="" if most is None else most.name,
             copies=0 if most is None else most.copies,
             fewest_copies=0 if most is None else most.fewest_copies,

@@ -174,35 +174,9 @@ def test_a_status_without_a_link_is_too_late() -> None:
     assert table.statistics().nodes[1].status is None
 
 
-def test_a_refusal_keeps_pages_away_for_a_while_and_the_longest_wish_counts() -> None:
-    table = linked_table()
-    table.on_refused(PEER, until=9, now=2)
-    table.on_refused(PEER, until=5, now=3)
-    assert holder(table, now=8) is None
-    assert holder(table, now=9) == PEER
-
-
-def test_a_status_with_more_room_than_before_ends_the_wait_after_a_refusal() -> None:
-    table = linked_table()
-    table.on_refused(PEER, until=9, now=2)
-    for free_bytes in (1 << 20, 1 << 19):
-        table.on_status(PEER, status(free_bytes=free_bytes), now=3)
-        assert holder(table, now=3) is None
-    table.on_status(PEER, status(free_bytes=(1 << 19) + 1), now=4)
-    assert holder(table, now=4) == PEER
-
-
 def test_placement_hears_of_pressure() -> None:
     (candidate,) = (each for each in linked_table().candidates() if each.node == PEER)
     assert candidate.pressure == 0.5
-
-
-def test_a_new_life_has_refused_nothing() -> None:
-    table = linked_table()
-    table.on_refused(PEER, until=9, now=2)
-    table.on_link_up(PEER, NEW, now=3)
-    table.on_status(PEER, status(), now=3)
-    assert holder(table, now=3) == PEER
 
 
 def draining(*, is_draining: bool = True) -> ClusterConfig:

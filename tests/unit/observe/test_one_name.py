@@ -24,7 +24,7 @@ EXCEPTIONS: Final = {
     "engine.nodes.nodes.config.number": "is configuration",
     "engine.nodes.nodes.config.port": "is configuration",
     "engine.nodes.nodes.incarnation": "says which run of a peer this is",
-    "engine.nodes.nodes.refused_until": "is a time on this node's clock",
+    "engine.remotify.refused_until.beta": "is a time on this node's clock",
     "engine.nodes.nodes.changed_at": "is a time on this node's clock",
     "engine.nodes.nodes.status.free_bytes": "is what a peer says of itself: its own metrics have it",
     "engine.nodes.nodes.status.budget_bytes": "is what a peer says of itself: its own metrics have it",
