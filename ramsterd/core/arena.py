@@ -2,7 +2,7 @@
 
 A mapping is sparse: address space is reserved at once, frames come with the first write and go back to
 the kernel with `release`.  So tables and the arena have their full size from the start and cost what is
-in use.  `HeapMapping` is the same over a bytearray, for tests and simulations.
+in use.  `HeapMapping` is the same without a file, for tests and simulations.
 """
 
 import ctypes
@@ -70,11 +70,12 @@ class MemfdMapping:
 
 
 class HeapMapping:
-    """The same over a bytearray."""
+    """The same over memory of this process alone, of which only what is touched costs anything."""
 
     def __init__(self, name: str, length: int) -> None:
         del name
-        self.view = memoryview(bytearray(_whole_frames(length)))
+        private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+        self.view = memoryview(mmap.mmap(-1, _whole_frames(length), flags=private))
 
     def release(self, start: int, length: int) -> None:
         """Zero the frames."""

@@ -36,6 +36,7 @@ def test_the_configuration_of_the_guide_is_accepted(tmp_path: Path) -> None:
     assert (node.name, len(cluster.node), len(daemon.export)) == ("alpha", 2, 1)
 
 
+@pytest.mark.slow
 def test_the_result_in_the_readme_is_what_the_demo_prints() -> None:
     result = blocks((ROOT / "README.md").read_text(), "")[0].split("result\n")[1]
     labels = [re.match(r"  (.*?)(?=  )", f"{line}  ") for line in result.splitlines()]

@@ -1,11 +1,20 @@
 """Slow tests say so: `-m "not slow"` is the quick set, and `--check-slow` finds who is in it by mistake."""
 
 from collections import defaultdict
+from pathlib import Path
+from typing import Final
 
 import pytest
 
 # Of real time, on a machine that does nothing else.
-QUICK_SECONDS_MAX = 0.25
+QUICK_SECONDS_MAX: Final = 0.25
+
+TESTS: Final = Path(__file__).parents[1]
+# Real daemons, whole clusters, examples by the hundred, and whole trees that are read: what is there is slow as a whole.
+SLOW_FOLDERS: Final = tuple(
+    TESTS / name
+    for name in ("guest", "properties", "repository", "selftest", "simulation", "soak", "system")
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -19,6 +28,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--check-slow"):
         config.pluginmanager.register(SlowCheck(), "ramster-slow-check")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if any(item.path.is_relative_to(folder) for folder in SLOW_FOLDERS):
+            item.add_marker(pytest.mark.slow)
 
 
 class SlowCheck:

@@ -5,7 +5,6 @@ from functools import cache
 from typing import Final
 
 import hypothesis.strategies as st
-import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.stateful import invariant, run_state_machine_as_test
 
@@ -30,7 +29,6 @@ class KeptMachine(StoreMachine):
             KeptImage(self.model.store, holders=set(range(1, max(self.holders) + 1))).check()
 
 
-@pytest.mark.slow
 def test_all_that_a_store_has_is_vouched_for() -> None:
     run_state_machine_as_test(
         KeptMachine,

@@ -6,7 +6,6 @@ Random bytes are almost never a request, so each property is also fed almost-val
 import random
 import struct
 
-import pytest
 from hypothesis import given, strategies as st
 
 from config.limits import PAGE_BYTES
@@ -239,7 +238,6 @@ def overlaps(start: int, end: int, ranges: list[tuple[int, int]]) -> bool:
     return any(start < other_end and other_start < end for other_start, other_end in ranges)
 
 
-@pytest.mark.slow
 @given(operations=operations, rng=st.integers(0, 1 << 32).map(random.Random))
 def test_the_disk_is_a_bytearray_whatever_is_late(
     operations: list[tuple[Command, int, int, bool]], rng: random.Random

@@ -3,7 +3,6 @@
 from collections import defaultdict
 
 import hypothesis.strategies as st
-import pytest
 from hypothesis import settings
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -160,7 +159,6 @@ class ZbudMachine(RuleBasedStateMachine):
             self.order[self.family.pop(block)].remove(block)
 
 
-@pytest.mark.slow
 def test_zbud_does_as_a_list_does() -> None:
     run_state_machine_as_test(
         ZbudMachine, settings=settings(max_examples=25, stateful_step_count=40)

@@ -14,8 +14,6 @@ UNITS = Path(__file__).parents[2] / "systemd"
 EXPOSURE_TENTHS_MAX = 20
 HELPER_EXPOSURE_TENTHS_MAX = 30
 
-pytestmark = pytest.mark.slow
-
 
 # What the units start stands in for by these, which exist where tests run.
 PROGRAMS = {

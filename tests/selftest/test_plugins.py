@@ -69,8 +69,6 @@ def test_beside_others_again(others, number):
     pass
 """
 
-pytestmark = pytest.mark.slow
-
 
 def run_pytest(folder: Path, *options: str, ci: bool = False) -> tuple[int, list[str]]:
     """Return exit status and output lines."""

@@ -12,8 +12,6 @@ from heartbeat.knobs import PLAIN_SWIM
 SCHEDULE = Schedule.load(Path(starvation.__file__).with_suffix(".json"))
 SEEDS = 6
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def with_lifeguard() -> Row:

@@ -4,8 +4,6 @@ import os
 import subprocess
 import sys
 
-import pytest
-
 from tests.simulation.seeds import run_seed
 
 
@@ -25,7 +23,6 @@ def trace_of(seed: int, hash_seed: int) -> bytes:
     ).stdout
 
 
-@pytest.mark.slow
 def test_a_seed_is_a_run() -> None:
     """The same seed in two processes gives the same trace, event by event; another seed gives another."""
     trace = trace_of(1, hash_seed=1)

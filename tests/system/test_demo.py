@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.system, pytest.mark.slow]
+pytestmark = pytest.mark.system
 
 SOURCE = Path(__file__).resolve().parents[2]
 TREE_BYTES = 24 << 20

@@ -16,7 +16,7 @@ from ramsterd.frontends.nbd.export import Export
 from ramsterd.frontends.nbd.server import NbdServer
 from tests.fakes.fake_pager import FakePager
 
-pytestmark = [pytest.mark.system, pytest.mark.slow]
+pytestmark = pytest.mark.system
 
 EXPORTS = [
     Export(name="disk", size=64 << 20, description="a disk", pool=PoolId(1), object_id=b"disk"),

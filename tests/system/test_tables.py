@@ -1,7 +1,5 @@
 """Memory outside the budget: what tables take, and that it goes back."""
 
-import pytest
-
 from benchmarks.processes import rss_bytes
 from ramsterd.client.nbd import NbdClient, RequestFailed
 from ramsterd.frontends.nbd.protocol import CommandFlag, Errno
@@ -63,7 +61,6 @@ def write_until_refused(client: NbdClient, run: bytes) -> int:
     raise AssertionError("there is room for a tebibyte of rows")
 
 
-@pytest.mark.slow
 def test_tables_that_are_full_refuse_writes_and_give_all_back(new_cluster: NewCluster) -> None:
     """Pages of one word have rows and take no budget: only the tables bound them."""
     node = node_of(new_cluster(budgets=['64MiB"\ntables_max = "2MiB'], export="1TiB"))

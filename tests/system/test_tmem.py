@@ -34,7 +34,7 @@ from ramsterd.frontends.tmem.messages import PageState, TmemType, encode_frame, 
 from tests.helpers.requirements import require_root
 from tests.system.tmem_daemons import DaemonProcess, tmem_cluster, wait_for
 
-pytestmark = [pytest.mark.system, pytest.mark.slow]
+pytestmark = pytest.mark.system
 
 MIB = 1 << 20
 RUN_PAGES = 64

@@ -188,6 +188,7 @@ async def are_too_many(path: Path) -> None:
         await stream.aclose()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "ending", [leaves, says_nothing, sends_too_long_a_line, takes_no_answer, are_too_many]
 )

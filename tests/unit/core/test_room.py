@@ -85,6 +85,7 @@ def test_ephemeral_pages_give_way_when_all_rows_are_in_use() -> None:
     assert None not in read(store, pool, 0, 100)
 
 
+@pytest.mark.slow
 def test_tables_are_bounded_and_ephemeral_pages_give_way_for_them() -> None:
     store = make_store(tables_bytes_max=64 << 10)
     pool = store.new_pool(PoolKind.PERSISTENT, "disk")
@@ -108,6 +109,7 @@ def test_tables_are_bounded_and_ephemeral_pages_give_way_for_them() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_put_evicts_a_bounded_number_of_blocks_for_the_tables_and_later_passes_the_others() -> (
     None
 ):

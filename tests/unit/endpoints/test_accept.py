@@ -76,6 +76,7 @@ async def test_accepting_pauses_when_descriptors_or_memory_run_out_and_goes_on(
     assert caplog.text.count("cannot accept any NBD client: no more") == 3
 
 
+@pytest.mark.slow
 async def test_descriptors_that_are_short_for_an_hour_do_not_spin_and_share_a_budget_of_lines(
     tmp_path: Path, autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -289,6 +289,7 @@ async def test_bytes_are_counted_whether_they_count_or_not(autojump_clock: MockC
         assert len(sent) > 5
 
 
+@pytest.mark.slow
 async def test_the_key_changes_at_one_node_after_the_other_and_nobody_is_down(
     autojump_clock: MockClock,
 ) -> None:

@@ -118,7 +118,7 @@ class LogMachine(RuleBasedStateMachine):
             assert (found.pools[number].name, found.pools[number].user) == (pool.name, pool.user)
 
 
-TestLog = LogMachine.TestCase
+TestLog = pytest.mark.slow(LogMachine.TestCase)
 TestLog.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
 
 

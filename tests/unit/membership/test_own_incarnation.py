@@ -81,6 +81,7 @@ def link_of(node: SimNode, other: int) -> Incarnation | None:
     return None if link is None else link.incarnation
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [ALPHA, BETA], ids=["it is dialled", "it dials"])
 async def test_a_node_whose_clock_was_set_back_is_taken_in_at_once(
     autojump_clock: MockClock, number: int
@@ -107,6 +108,7 @@ async def test_a_node_whose_clock_was_set_back_is_taken_in_at_once(
         assert again.peers.own_incarnation.statistics().newest == 0
 
 
+@pytest.mark.slow
 async def test_a_node_with_pages_at_a_peer_goes_on_and_notes_what_it_heard(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -127,6 +127,7 @@ async def test_a_burst_of_clients_that_close_at_once_delays_no_scrape() -> None:
         assert server.server.statistics().endpoint.accepted_connections_total == 501
 
 
+@pytest.mark.slow
 async def test_slow_readers_share_one_text_and_keep_no_scraper_out() -> None:
     async with running(collect_much) as server:
         slow = [await server.dial(GET) for _ in range(2 * CONNECTIONS_MAX)]

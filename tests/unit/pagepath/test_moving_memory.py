@@ -1,5 +1,6 @@
 """The budget changes while nodes run, and pages come home: engines, links and pagers in virtual time."""
 
+import pytest
 import trio
 
 from config.limits import PAGE_BYTES
@@ -8,6 +9,8 @@ from ramsterd.core.family import Family
 from ramsterd.core.resize import ResizeState
 from ramsterd.frontends.pager import PutOutcome
 from tests.helpers.sim_nodes import MIB, SimNode, eventually, noise, run_nodes
+
+pytestmark = pytest.mark.slow
 
 QUIET_SECONDS = 5.0
 LOW_WATERMARK = MemoryConfig().low_watermark

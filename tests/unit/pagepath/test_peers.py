@@ -1,3 +1,4 @@
+import pytest
 import trio
 from trio.testing import MockClock
 
@@ -5,6 +6,8 @@ from config.limits import BUDGET_BYTES_MIN
 from nodemanager.states import NodeState
 from ramsterd.frontends.pager import GetOutcome
 from tests.helpers.sim_nodes import SimNode, eventually, noise, run_nodes
+
+pytestmark = pytest.mark.slow
 
 SMALL = BUDGET_BYTES_MIN
 LARGE = 8 * BUDGET_BYTES_MIN

@@ -19,13 +19,7 @@ CLUSTER = ClusterConfig(
 )
 
 
-# Tables for so many pages are quickly made.
 BUDGET = 8 * MIB
-PAGES_MAX = 1 << 14
-
-
-def memory_of(**more: float) -> MemoryConfig:
-    return MemoryConfig(budget=BUDGET, budget_max=BUDGET, pages_max=PAGES_MAX, **more)  # type: ignore[arg-type]  # handed on
 
 
 def engine_of(memory: MemoryConfig, remote: RemoteConfig) -> Engine:
@@ -40,10 +34,11 @@ def engine_of(memory: MemoryConfig, remote: RemoteConfig) -> Engine:
 
 
 def test_new_limits_bound_what_comes_from_then_on() -> None:
-    engine = engine_of(memory_of(), RemoteConfig())
+    engine = engine_of(MemoryConfig(budget=BUDGET), RemoteConfig())
     room = engine.machines.foreign.room_bytes()
     assert engine.machines.foreign.room_for(NodeId(2)) == room
-    memory = memory_of(
+    memory = MemoryConfig(
+        budget=BUDGET,
         high_watermark=0.5,
         low_watermark=0.4,
         foreign_fraction_max=0.25,
@@ -73,11 +68,11 @@ def test_new_limits_bound_what_comes_from_then_on() -> None:
 
 
 def test_what_is_here_already_stays() -> None:
-    engine = engine_of(memory_of(), RemoteConfig())
+    engine = engine_of(MemoryConfig(budget=BUDGET), RemoteConfig())
     pool = engine.new_pool(PoolKind.PERSISTENT, "disk")
     pages = random.Random(1).randbytes(4 * MIB)
     assert engine.put(pool, b"", 0, memoryview(pages)) == 1024
-    lower = memory_of(high_watermark=0.2, low_watermark=0.1)
+    lower = MemoryConfig(budget=BUDGET, high_watermark=0.2, low_watermark=0.1)
     engine.set_limits(memory=lower, remote=RemoteConfig(), now=0.0)
     engine.settle(0.0)
     assert engine.store.pages_of(pool) == 1024

@@ -35,6 +35,7 @@ contents = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(contents)
 def test_what_was_noted_comes_back(content: Content) -> None:
     assert parse(encode(content)) == content
@@ -46,6 +47,7 @@ def test_bytes_of_any_kind_are_damaged_and_nothing_worse(data: bytes) -> None:
         parse(data)
 
 
+@pytest.mark.slow
 @given(contents, st.data())
 def test_no_flipped_bit_makes_another_content(content: Content, data: st.DataObject) -> None:
     text = bytearray(encode(content))
@@ -58,6 +60,7 @@ def test_no_flipped_bit_makes_another_content(content: Content, data: st.DataObj
     assert found == content  # a blank in the layout became another blank
 
 
+@pytest.mark.slow
 @given(contents, st.data())
 def test_a_file_that_is_cut_off_is_damaged(content: Content, data: st.DataObject) -> None:
     text = encode(content)

@@ -301,7 +301,7 @@ class Incarnations(RuleBasedStateMachine):
             assert all(name in content.records for content in self.disk)
 
 
-TestLives = Incarnations.TestCase
+TestLives = pytest.mark.slow(Incarnations.TestCase)
 TestLives.settings = settings(max_examples=200, stateful_step_count=40)
 
 

@@ -128,6 +128,7 @@ def test_write_zeroes_and_trim_are_answered() -> None:
     assert client.take(c4=3 * 4096) == {1: 0, 2: 0, 3: 0, 4: zeroed}
 
 
+@pytest.mark.slow
 def test_the_largest_write_and_read_are_served() -> None:
     client = Client()
     client.say(write(1, 0, bytes(PAYLOAD_BYTES_MAX)))
@@ -135,6 +136,7 @@ def test_the_largest_write_and_read_are_served() -> None:
     assert client.take(c2=PAYLOAD_BYTES_MAX) == {1: Errno.NONE, 2: bytes(PAYLOAD_BYTES_MAX)}
 
 
+@pytest.mark.slow
 def test_a_write_over_the_limit_is_refused_and_its_payload_is_skipped() -> None:
     client = Client()
     client.say(write(1, 0, bytes(PAYLOAD_BYTES_MAX + 1)) + write(2, 0, PAGE))
@@ -402,6 +404,7 @@ def test_a_short_write_that_is_not_whole_changes_nothing() -> None:
     assert not client.pager.calls
 
 
+@pytest.mark.slow
 def test_a_long_write_whose_parts_wait_is_answered_when_all_are_stored() -> None:
     client = Client()
     client.pager.is_delaying = True
@@ -424,6 +427,7 @@ def test_a_connection_closed_in_a_long_request_is_forgotten() -> None:
     assert client.counters.in_flight_count == 0
 
 
+@pytest.mark.slow
 def test_long_structured_reads_stop_at_the_limit_of_replies() -> None:
     """The pages of a read that nobody takes are not all in memory."""
     client = Client(is_structured=True)

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
 import trio
 from trio.testing import MockClock
 
@@ -358,6 +359,7 @@ async def test_refusals_without_a_pool_of_our_own_end_no_daemon(autojump_clock: 
         assert User(node, cache).put(0, noise(0)) is STORED
 
 
+@pytest.mark.slow
 async def test_a_patch_of_a_page_at_a_peer_gets_its_turn_beside_others_that_wait(
     autojump_clock: MockClock,
 ) -> None:

@@ -79,6 +79,7 @@ def test_the_journal_gets_a_priority_and_no_second_time() -> None:
     bench.close()
 
 
+@pytest.mark.slow
 def test_a_reader_that_sleeps_blocks_nobody_and_is_told_how_much_it_missed(bench: Bench) -> None:
     """More is logged than pipe and queue hold; nothing is read until all was logged."""
     fcntl.fcntl(bench.write_end, fcntl.F_SETPIPE_SZ, 4096)
@@ -105,6 +106,7 @@ def said_or_missed(log: bytes) -> int:
     return log.count(b"ramster.bench: line ") + sum(missed)
 
 
+@pytest.mark.slow
 def test_a_reader_that_never_reads_does_not_hold_up_the_end(bench: Bench) -> None:
     fcntl.fcntl(bench.write_end, fcntl.F_SETPIPE_SZ, 4096)
     for _ in range(100):

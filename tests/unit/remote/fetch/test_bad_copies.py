@@ -1,5 +1,7 @@
 """What is made of copies that a holder has not, or not intact, and of requests that outlast a holder's incarnation."""
 
+import pytest
+
 from ramsterd.core.page import PoolKind
 from ramsterd.core.store import RunOfPages
 from ramsterd.remote.fetch.asking import LATE_REQUESTS_MAX
@@ -85,6 +87,7 @@ def test_a_request_that_outlasts_its_holder_is_asked_for_nowhere_else() -> None:
     assert pending.outcome is None
 
 
+@pytest.mark.slow
 def test_holders_that_answer_nothing_are_asked_for_no_more_than_a_link_carries() -> None:
     """Each request becomes late, and late ones make room for others."""
     owner, request_id, now = Owner(copies=2, budget_bytes=64 << 20), 0, 0.0
