@@ -216,7 +216,7 @@ def test_a_certificate_that_expires_while_the_node_runs(
     cluster[1].stop()
     cluster[1].start()
     wait_for(cluster[1], "the peer's certificate is not valid here: certificate has expired")
-    wait_for(cluster[2], "the peer refused this node: our certificate has expired")
+    wait_for(cluster[2], "the peer refused this node: the certificate of this node has expired")
     cluster[1].wait_ready()
     assert cluster[1].links() == set()
 
@@ -243,6 +243,6 @@ def test_a_second_machine_with_the_files_of_a_node(
     copy.start()
     wait_for(cluster[1], "refused node n2 (2): incarnation ")
     # It was accepted there before, so it knows that it is not its clock, and does not outbid the other in turn.
-    wait_for(original, "another machine runs with the files of this node")
+    wait_for(original, "another machine uses the files of this node")
     assert original.status()["incarnation_floors"]["heard_total"]["adopted"] == 0
-    cluster[1].wait_said("replaced: node 2 came back with a new incarnation")
+    cluster[1].wait_said("replaced by a new link: the peer came back with a new incarnation")

@@ -160,7 +160,7 @@ def test_a_later_node_joins_and_the_ca_is_changed(new_cluster: NewCluster, tmp_p
     cluster.wait_linked()
     for node in cluster:
         wait_until(lambda: list(node.states().values()) == ["up"] * 3, f"{node.name} hears all")  # noqa: B023  called at once
-        assert "datagram dropped, bad mac" not in node.log
+        assert "heartbeat dropped, bad mac" not in node.log
 
     renewed = tmp_path / "renewed"
     ramsterctl("cluster", "renew", "--from", str(out), "--out", str(renewed), "--new-ca")

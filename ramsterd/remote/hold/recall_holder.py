@@ -6,7 +6,7 @@ fixed as it begins and judged anew only when all are met, for a freed slot becom
 compaction.  Until it ends nothing foreign is accepted.  Nothing persistent is ever dropped: if no owner can take its
 pages back, they stay, and the recall with them.
 
-Each bound is said again with each STATUS, so a word that is lost, or said twice, does no harm.
+Each bound is said again with each STATUS, so a STATUS that is lost, or sent twice, does no harm.
 """
 
 import math

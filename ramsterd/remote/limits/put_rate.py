@@ -1,7 +1,7 @@
 """Put rate: how fast we send pages to each peer, so that an empty newcomer is not flooded.
 
 Who joins empty has the largest free part of its budget, so that every owner prefers it, and where all others are full
-it is the only one.  Each holder therefore says in its STATUS how many bytes a second it takes from us (`intake`),
+it is the only one.  Each holder therefore says in its STATUS how many bytes a second it takes from us (`put_bytes_per_second`),
 and whatever leaves us keeps to that: remotified, rebuilt, replicated and ephemeral pages alike.
 
 A token bucket for each peer, kept as one time: when all that was sent would have gone at the holder's rate, were it

@@ -4,7 +4,7 @@ A peer that refuses is left alone for a while, and each time that it refuses aga
 `DOUBLED_MAX` times: it may say that it has room and yet find none for such blocks as ours.  What it stores ends that; so does, for the
 present wait, a STATUS with more room than before.
 
-A peer that left a PUT unanswered is doubtful until its next STATUS, and gets nothing: one that lives sends it soon.
+A peer that left a PUT unanswered is doubtful until its next STATUS, and gets nothing: one that is alive sends it soon.
 One that tells its STATUS and answers no PUT is left alone for longer each time, too: it is owed a flush of all that it was
 sent, and what is owed must not grow for ever.
 """
