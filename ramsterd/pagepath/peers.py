@@ -1,7 +1,7 @@
 """Peers: links <-> engine.
 
 A thin shell around the engine: what links receive goes in, what the engine wants sent goes out.  `settle()` ends
-every pass, whoever began it: it performs the engine's effects, pushes each touched link once, and hands
+every pass: it performs the engine's effects, pushes each touched link once, and hands
 what concerns front ends to the pager.
 """
 

@@ -19,7 +19,7 @@ from tests.system.secured import secure, use_tls, wait_for
 NOT_OUR_CA = (
     "the peer's certificate is not valid here: another CA signed it: self-signed certificate"
 )
-NOT_THEIR_CA = "the peer refused this node: our certificate is of a CA that is not theirs"
+NOT_THEIR_CA = "the peer refused this node: another CA signed the certificate of this node"
 
 
 def own_cluster_file(node: Node, old: str, new: str) -> None:
@@ -144,13 +144,13 @@ REFUSALS = {
     "a CA that is foreign both ways": Refusal(strange_ca, NOT_THEIR_CA, NOT_OUR_CA),
     "plaintext where TLS is spoken": Refusal(
         plain_to_tls,
-        "they speak no TLS; this node has [tls] set",
+        "the peer does not use TLS; this node has [tls] set",
         "the peer closed the connection before its HELLO (it may expect TLS)",
     ),
     "TLS where plaintext is spoken": Refusal(
         tls_to_plain,
-        "they speak TLS, we plaintext",
-        "they speak no TLS; this node has [tls] set",
+        "the peer uses TLS, and this node does not",
+        "the peer does not use TLS; this node has [tls] set",
     ),
 }
 

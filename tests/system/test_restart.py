@@ -167,7 +167,7 @@ def test_what_was_lost_is_told_everywhere_until_it_is_reset(new_cluster: NewClus
     node.wait_said("node n1 still owns 256 pages (1 client connected): a stop ends them")
     for _ in range(2):  # a second restart changes nothing
         start(node)
-        line = "LOST      export swap0: its pages ended with an earlier run"
+        line = "LOST           export swap0: its pages ended with an earlier run"
         for command in ("status", "nodes", "exports"):
             assert line in ctl(node, command).stdout
         node.wait_said("it stays closed until `ramsterctl export reset swap0` makes it blank")

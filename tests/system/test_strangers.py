@@ -44,11 +44,11 @@ KNOCKS: dict[str, tuple[Knock, str]] = {
     "says nothing": (lambda port, _: plain(port), "no HELLO within 5 s"),
     "sends garbage": (
         lambda port, _: plain(port, bytes(range(256))),
-        "they speak no TLS; this node has [tls] set",
+        "the peer does not use TLS; this node has [tls] set",
     ),
     "speaks HTTP": (
         lambda port, _: plain(port, b"GET / HTTP/1.1\r\n\r\n"),
-        "they speak no TLS but HTTP",
+        "the peer uses HTTP, not TLS",
     ),
     "begins a TLS record and waits": (
         lambda port, _: plain(port, b"\x16\x03\x01\x02\x00\x01"),
