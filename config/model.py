@@ -129,7 +129,7 @@ class RemoteConfig:
     gets_in_flight_max: Annotated[int, kinds.Whole(1, limits.IN_FLIGHT_MAX)] = 32
     # How long a peer that refused is left alone; longer each time it refuses again.
     refusal_seconds: Seconds = 1.0
-    # Our pages come home after there has been room for so long, and at most so many a second; 0: never.
+    # Our pages are fetched back after this node has had room for so long; pages a second, 0: never.
     repatriate_seconds: Seconds = 15.0
     repatriate_pages_per_second: Annotated[
         int, kinds.Whole(0, limits.REPATRIATE_PAGES_PER_SECOND_MAX)

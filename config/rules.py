@@ -98,7 +98,7 @@ def check_daemon(daemon: DaemonConfig, *, file: str) -> None:
 
 
 def doubts(daemon: DaemonConfig, cluster: ClusterConfig) -> list[str]:
-    """Return what is allowed and yet hardly meant, a line each."""
+    """Return suspicious settings, one line each: they are allowed, and probably a mistake."""
     found = _doubts_of_copies(daemon, cluster)
     found += _doubts_of_sizes(daemon, cluster)
     found += _doubts_of_members(daemon, cluster)

@@ -59,7 +59,7 @@ class Row:
     node: NodeId
     state: NodeState  # UP, SUSPECT or DOWN
     incarnation: Incarnation
-    # How often this life denied being suspect or down; the higher one is the newer news.
+    # How often this incarnation denied being suspect or down; the higher number is the newer news.
     refutation: int
     accuser: NodeId  # who says so; the node itself for UP
 
@@ -156,8 +156,7 @@ def _parse_row(
         raise BadDatagram(f"unknown state {state}")
     if reserved:
         raise BadDatagram(f"reserved field of a row is {reserved}, not 0")
-    life = Incarnation(incarnation)
-    return Row(_node(node), _STATES[state], life, refutation, _node(accuser))
+    return Row(_node(node), _STATES[state], Incarnation(incarnation), refutation, _node(accuser))
 
 
 def _node(number: int) -> NodeId:

@@ -1,4 +1,4 @@
-"""Which received datagrams count as signs of life.  Pure: the check at the door of `heartbeat.service`.
+"""Which received datagrams count as signs of life.  Pure: the check before `heartbeat.service`.
 
 A datagram counts when it comes from the configured address and port of a member, has our key's MAC, names that
 member, us and our cluster, and did not come before.  Without a key this keeps out accidents, not attackers.

@@ -83,7 +83,7 @@ class Members:
         return self._members[node]
 
     def get(self, node: NodeId) -> Member | None:
-        """Return a member, None for a stranger."""
+        """Return a member, None for a number that no member has."""
         return self._members.get(node)
 
     def all(self) -> list[Member]:

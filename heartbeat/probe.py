@@ -108,7 +108,7 @@ class Prober:
             probe.answer = ProbeOutcome.INDIRECT
 
     def on_nack(self, message: Message) -> None:
-        """Note that a helper lives, though it got no answer either."""
+        """Note that a helper is alive, though it got no answer either."""
         probe = self._probe
         if probe is not None and message.probe == probe.number and message.node in probe.helpers:
             probe.helpers[message.node] = True

@@ -75,7 +75,7 @@ class ReplayWindow:
         self._seen = 0  # bit n: highest - n passed
 
     def is_stale(self, incarnation: Incarnation) -> bool:
-        """Whether this life is over."""
+        """Whether this incarnation has ended."""
         return self._incarnation is not None and incarnation < self._incarnation
 
     def admit(self, incarnation: Incarnation, counter: int) -> bool:

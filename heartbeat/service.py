@@ -145,7 +145,7 @@ class HeartbeatService:
         return is_new
 
     def heard(self, node: NodeId, incarnation: Incarnation) -> None:
-        """Note that something came from a member over its link: that is life as good as an answer."""
+        """Note that something came from a member over its link: it proves as much as an answer."""
         self._filter.on_linked(node, incarnation)
         self._perform(self._detector.on_heard(node, incarnation, now=self._now()))
 

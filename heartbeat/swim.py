@@ -8,7 +8,7 @@ it first, and may deny it; else it is down.  Whatever anyone believes travels on
 So a node's traffic does not grow with the cluster, apart from greetings at its start, one to each member.
 
 Members are configured, so one that is down is not forgotten: one such node is pinged in each interval, told
-what we believe of it, and denies it if it lives.  By that a partition heals.
+what we believe of it, and denies it if it is alive.  By that a partition heals.
 
 Silence says nothing when it was we who slept: our own deadline coming much too late ends the probe unjudged and
 lets suspicions last longer by as much.  Known weakness: an incarnation that was never heard of by a node that starts
@@ -107,7 +107,7 @@ class Swim:
         self.roster.begin_incarnation(incarnation)
 
     def on_heard(self, node: NodeId, incarnation: Incarnation, *, now: float) -> list[Effect]:
-        """Note that something came over a member's link; constant time.  Of a stranger it means nothing."""
+        """Note that something came over a member's link; constant time.  Of a node that is no member it means nothing."""
         self._advance(now)
         if self._members.get(node) is None:
             return []
@@ -246,5 +246,5 @@ class Swim:
 
 
 def _says_of_itself(message: Message) -> Row:
-    """Return what every datagram says by being there: this life of its sender is up."""
+    """Return what every datagram proves: this incarnation of its sender is up."""
     return Row(message.node, NodeState.UP, message.incarnation, message.refutation, message.node)

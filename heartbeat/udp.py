@@ -64,7 +64,7 @@ class UdpSocket:
         except OSError as error:
             self._socket.close()
             error.filename = (
-                f"{host} UDP port {port}"  # or nobody knows which of our doors is taken
+                f"{host} UDP port {port}"  # the error itself does not name the port that is taken
             )
             raise
 

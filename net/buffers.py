@@ -1,6 +1,6 @@
 """Receive buffers that idle connections do without.  Pure.
 
-A receive wants a large buffer, and a connection spends nearly all of its life waiting for one.  So a connection borrows
+A receive wants a large buffer, and a connection spends nearly all of its time waiting for data.  So a connection borrows
 a buffer when bytes have come, serves them, and gives it back before it waits; of what it has not served (part of a
 request) it keeps a copy of its own, unless that is so long that the buffer is the better place.
 

@@ -3,7 +3,7 @@
 The dialling side says HELLO at once; the accepting side judges it and answers HELLO or REJECT, so a refused
 node never believes for a moment that it was accepted.  The answer may have to wait until another link is probed
 (`net.judgement`).  Then both sides send as they like.  A side that was silent for `keepalive_seconds` says
-KEEPALIVE, and at once when it is asked by PROBE; any received byte counts as life, and `idle_seconds` without one
+KEEPALIVE, and at once when it is asked by PROBE; any received byte proves that the peer is alive, and `idle_seconds` without one
 end the link.
 
 Every request ends exactly once: its reply is passed on, or it is named in one `RequestsFailed`.  Whatever
@@ -36,7 +36,7 @@ assert PROBE_SECONDS < HELLO_SECONDS_MAX, (
 
 
 class State(enum.Enum):
-    """Where a link is in its life."""
+    """The state of a link."""
 
     GREETING = "greeting"
     CONTESTED = "contested"
@@ -127,7 +127,7 @@ class RequestsFailed:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """The link is over; always the last effect of its life."""
+    """The link is over; always its last effect."""
 
     reason: str
 
@@ -187,7 +187,7 @@ class Connection:
         return [Send(LinkType.HELLO, self._ours.encode())] if self.is_dialer else []
 
     def on_received(self, *, now: float) -> None:
-        """Bytes came: the peer lives."""
+        """Bytes came: the peer is alive."""
         self.received_at = now
 
     def on_sent(self, *, now: float) -> None:
@@ -348,7 +348,7 @@ class Connection:
     # The end
 
     def on_lost(self, reason: str) -> list[Effect]:
-        """The stream is gone, or we drop it without a word."""
+        """The stream is gone, or we drop it without a goodbye."""
         return self._close(Event.LOST, reason)
 
     def on_broken(self, reason: str) -> list[Effect]:

@@ -61,7 +61,7 @@ class Flag(enum.IntFlag):
 
 @dataclass(frozen=True, slots=True)
 class FrameLimits:
-    """The most one type of frame may carry: checked at the door, before anything is kept."""
+    """The most one type of frame may carry: checked before anything is kept."""
 
     count_max: int
     table_bytes_max: int

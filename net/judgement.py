@@ -38,10 +38,10 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Undecided:
-    """They may, unless the present link shows life before `until`; judge again then, or when it ends."""
+    """They may, unless the present link receives something before `until`; judge again then, or when it ends."""
 
     present: "Link"
-    # What had come over it when it was probed: more of it is life.
+    # How much it had received when it was probed: more proves that it works.
     bytes_received: int
     until: float
 

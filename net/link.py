@@ -22,7 +22,7 @@ class Failure(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkStatistics:
-    """Plain counts of one link's life."""
+    """Plain counts of one link."""
 
     frames_sent_total: int
     frames_received_total: int

@@ -1,4 +1,4 @@
-"""The accepting side: who may knock, and how many at a time."""
+"""The accepting side: how many connections without a greeting there may be, and whose."""
 
 import ipaddress
 import logging
@@ -19,7 +19,7 @@ log = logging.getLogger("ramster.net")
 log_of_strangers = log.getChild("strangers")
 
 # Connections that have not said who they are; each costs a decoder and a task.  A cluster that starts at
-# once knocks with one connection a node, and those that gave way come back after a backoff.
+# once makes one connection a node, and those that gave way come back after a backoff.
 GREETINGS_MAX: Final = 64
 
 

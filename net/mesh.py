@@ -122,7 +122,7 @@ class Mesh:
         await self._listener.serve(address, port, task_status=task_status)
 
     def listener_statistics(self) -> ListenerStatistics:
-        """Return how those who knock fare."""
+        """Return what became of accepted connections."""
         return self._listener.statistics()
 
     @property
@@ -296,7 +296,7 @@ class Mesh:
         """Pass on which incarnation of ours a peer knows, if it is sure who says so."""
         node = expected if theirs is None else theirs.number
         if node is None:
-            return  # a stranger
+            return  # nobody knows which node says so
         certified = certified_names(stream)
         if certified is None or self._name_of(node) in certified:
             self._on_outdated(node, newest)

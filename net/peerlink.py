@@ -192,7 +192,7 @@ class PeerLink:
             timeouts_total=self._connection.timeouts_total,
         )
 
-    # Life
+    # Beginning and end.
 
     async def run(self) -> str:
         """Run the link to its end and return why it ended.  When cancelled, say goodbye."""

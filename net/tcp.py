@@ -150,9 +150,7 @@ class TcpTransport:
             try:
                 listener.bind((address, port))
             except OSError as error:
-                error.filename = (
-                    f"{address} port {port}"  # or nobody knows which of our doors is taken
-                )
+                error.filename = f"{address} port {port}"  # the error itself does not name the port that is taken
                 raise
             listener.listen(LISTEN_BACKLOG)
             async with trio.open_nursery() as nursery:

@@ -1,4 +1,4 @@
-"""Sorts the reasons that links end with, for whoever counts them.  Pure.
+"""Sorts the reasons that links end with, so that they can be counted.  Pure.
 
 A reason is a sentence for people, made where it is known (`net.connection`, `net.tls`); its beginning says who refused
 whom.  tests/unit/net/test_why.py holds both sides together.

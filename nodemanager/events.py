@@ -50,7 +50,7 @@ class NodeDraining:
 
 @dataclass(frozen=True, slots=True)
 class NodeDown:
-    """A node is given up, or said goodbye, or this life of it is over.
+    """A node is given up, or said goodbye, or this incarnation of it has ended.
 
     Without a NewIncarnation behind it this means unreachable, not lost: what the node holds counts again when
     the same incarnation is back.  `incarnation` is None when no incarnation of the node was ever heard.

@@ -48,7 +48,7 @@ class Candidate:
         return self.pressure > PRESSURE_MAX
 
     def has_room(self, zpage_bytes: int, *, now: float) -> bool:
-        """Whether this node may be asked to take so many bytes, now or when its pace allows it."""
+        """Whether this node may be asked to take so many bytes, now or when its put rate allows it."""
         return (
             may_place(self.state)
             and self.is_linked

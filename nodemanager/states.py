@@ -14,7 +14,7 @@ from nodemanager.ids import Incarnation, NodeId
 class NodeState(enum.Enum):
     """What we believe of a node."""
 
-    JOINING = "joining"  # configured, but this life of it was not heard yet
+    JOINING = "joining"  # configured, but this incarnation was not heard yet
     UP = "up"
     SUSPECT = "suspect"  # silent too long, not yet given up
     DOWN = "down"  # given up; with the same incarnation it is unreachable, not lost
@@ -47,7 +47,7 @@ class Sign(enum.Enum):
 
 # DRAINING outlasts a short silence: nothing is placed there anyway, and forgetting the intent would be worse.
 # Beats that were under way when a node said goodbye do not bring it back; a new link does.
-# JOINING knows no suspicion: there was no trust to lose.  Only a node that lives can begin to drain.
+# JOINING knows no suspicion: there was no trust to lose.  Only a node that is up can begin to drain.
 TRANSITIONS: Final[dict[NodeState, dict[Sign, NodeState]]] = {
     NodeState.JOINING: {
         Sign.HEARD: NodeState.UP,

@@ -9,7 +9,7 @@ them until NewIncarnation says otherwise.
 For each incarnation NodeUp and NodeDown alternate, and NodeDown comes before NewIncarnation, so that a subscriber may
 treat the end of an incarnation like any other loss first.
 
-A peer's link is life: whoever calls `on_link_up` also tells the failure detector (`heard`), else the two differ
+A peer's link proves that it is alive: whoever calls `on_link_up` also tells the failure detector (`heard`), else the two differ
 until the next beat.
 """
 
@@ -173,7 +173,7 @@ class NodeTable:
     def on_link_lost(
         self, node: NodeId, incarnation: Incarnation, *, now: float
     ) -> list[NodeEvent]:
-        """Note a lost link.  Says nothing about life yet: the detector judges that.
+        """Note a lost link.  The node may be alive: the detector judges that.
 
         The loss of an older incarnation's link, heard late, leaves the present link alone.
         """
@@ -208,7 +208,7 @@ class NodeTable:
         ]
 
     def on_goodbye(self, node: NodeId, incarnation: Incarnation, *, now: float) -> list[NodeEvent]:
-        """This life of the node leaves in order: beats still under way do not bring it back."""
+        """This incarnation leaves in order: datagrams still under way do not bring it back."""
         return self._on_sign(node, incarnation, Sign.SAID_GOODBYE, SAID_GOODBYE, now)
 
     # Questions.
@@ -225,7 +225,7 @@ class NodeTable:
         return f"number {node}" if peer is None else peer.config.name
 
     def config(self, node: NodeId) -> NodeConfig:
-        """Return where a peer lives."""
+        """Return the address of a peer."""
         return self._peers[node].config
 
     def state(self, node: NodeId) -> NodeState:

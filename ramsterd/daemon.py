@@ -63,7 +63,7 @@ from ramsterd.statefile.marks import report
 logger = logging.getLogger("ramster.daemon")
 page_logger = logging.getLogger("ramster.pager")
 
-# The collector walks what lives; the tables live outside its sight, so it need not look often.
+# The collector walks living objects; the tables are none, so it need not run often.
 GC_THRESHOLD: Final = 50_000
 # How often is looked whether an export was emptied: a crash so soon after a TRIM calls it lost.
 EMPTIED_SECONDS: Final = 1.0
@@ -81,7 +81,7 @@ _LASTING: Final = frozenset(
 
 
 class CannotServe(Exception):
-    """A door or the links can't be opened; the message is one line for the operator."""
+    """An endpoint or the links cannot be opened; the message is one line for the operator."""
 
     def __init__(self, message: str, *, is_in_the_files: bool = False) -> None:
         super().__init__(message)
@@ -228,7 +228,7 @@ class Daemon:
             async with trio.open_nursery() as front_ends:
                 await self._start_front_ends(front_ends)
                 front_ends.start_soon(self._watch_emptied)
-                # Fed to the very end: a stop may take longer than the manager's patience.
+                # Fed to the very end: a stop may take longer than the manager's timeout.
                 services.start_soon(self._feed_watchdog)
                 self._notifier.ready()
                 incarnation = self.engine.incarnation
@@ -337,7 +337,7 @@ class Daemon:
         self._peers.members.on_written(problem)
 
     async def _feed_watchdog(self) -> None:
-        """Prove to systemd that the loop lives."""
+        """Prove to systemd that the loop runs."""
         if self._watchdog_seconds is None:
             return
         while True:
@@ -416,7 +416,7 @@ class Daemon:
 
 
 async def start(nursery: trio.Nursery, serve: Callable[..., Awaitable[object]], what: str) -> None:
-    """Start a task that opens a door, and wait until it is open.
+    """Start a task that opens an endpoint, and wait until it is open.
 
     Raises:
         CannotServe: (in an exception group) It can't be opened.

@@ -184,7 +184,7 @@ def _keepers(cluster: ClusterConfig) -> list[str]:
 def _inquiry(members: Members, node: NodeConfig) -> Inquiry:
     """Return the inquiry under way, or begin one.
 
-    The node is cordoned first, and the word of it travels on each link ahead of the question: who answers that it
+    The node is cordoned first, and each link carries that change ahead of the question: who answers that it
     has nothing there puts nothing there any more.
     """
     number = NodeId(node.number)

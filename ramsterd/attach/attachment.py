@@ -9,7 +9,7 @@ offered in vain.  Then no news that is lost, late or about an older socket can l
 
 A server that comes back may have another disk under the name.  Only an offer that agrees with the first in all that
 the server tells (name, size, flags) is handed over; requests wait meanwhile, and fail when the kernel's
-patience is over.
+timeout is over.
 """
 
 import enum
@@ -182,7 +182,7 @@ class Attachment:
         return [HandOver(is_new=False)]
 
     def on_handed_over(self, *, now: float) -> list[Effect]:
-        """The kernel has the connection, or had one that lives."""
+        """The kernel has the connection, or had one that works."""
         plan, offer = self.plan, self._offer
         self._probe_at = now + PROBE_SECONDS
         if self.state is State.ATTACHED or offer is None:

@@ -13,7 +13,7 @@ from ramsterd.client.nbd_handshake import Channel, ExportRefused, NbdError, Offe
 
 # For the connection, and once more for the handshake.  systemd's watchdog is longer.
 DIAL_SECONDS_MAX: Final = 5.0
-# A TCP connection whose other side is gone without a word ends within this time.
+# A TCP connection whose other side is gone without a FIN ends within this time.
 SILENCE_SECONDS_MAX: Final = 30
 KEEPALIVE_SECONDS: Final = 10
 

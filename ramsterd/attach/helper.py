@@ -56,7 +56,7 @@ class Dialler(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class Timeouts:
     """How long the kernel waits, in seconds.
 
     `dead_connection`: requests without a connection.  `request`: one without an answer, before its connection is given
@@ -81,7 +81,7 @@ class Helper:
         *,
         index: int,
         identifier: str,
-        patience: Patience,
+        timeouts: Timeouts,
         environ: Mapping[str, str],
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
@@ -92,7 +92,7 @@ class Helper:
         self._say = say
         self._index = index
         self._identifier = identifier
-        self._patience = patience
+        self._timeouts = timeouts
         self._clock = clock
         self._notifier = Notifier(environ)
         self._connection: socket.socket | None = None
@@ -255,8 +255,8 @@ class Helper:
             size=self._size,
             block_bytes=BLOCK_BYTES,
             server_flags=self._flags,
-            dead_connection_seconds=self._patience.dead_connection,
-            request_seconds=self._patience.request,
+            dead_connection_seconds=self._timeouts.dead_connection,
+            request_seconds=self._timeouts.request,
             identifier=self._identifier,
         )
 
@@ -269,13 +269,13 @@ class Helper:
 
     def _set_resend(self) -> None:
         """Set it after each order that names the timer of requests, which puts it to 30 s."""
-        if self._patience.request or self._has_no_resend:
+        if self._timeouts.request or self._has_no_resend:
             return
         try:
-            self._devices.set_resend_seconds(self._index, self._patience.resend)
+            self._devices.set_resend_seconds(self._index, self._timeouts.resend)
         except OSError as error:
             self._has_no_resend = True
-            text = f"{self._attachment.plan.device}: requests in flight are sent again after 30 s, not {self._patience.resend:g} s: {error}"
+            text = f"{self._attachment.plan.device}: requests in flight are sent again after 30 s, not {self._timeouts.resend:g} s: {error}"
             self._say(Level.WARNING, text)
 
     def _detach(self) -> None:

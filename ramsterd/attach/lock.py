@@ -1,4 +1,4 @@
-"""One helper for one device: a file that is locked while its process lives, and says which one that is.
+"""One helper for one device: a file that is locked while its process runs, and says which one that is.
 
 A shell.  The lock ends with the process, however that ends; the file stays, and nothing is concluded from it.
 """

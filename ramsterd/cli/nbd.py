@@ -16,7 +16,7 @@ from net.backoff import Backoff
 from ramsterd.attach.attachment import Attachment, Level, Plan
 from ramsterd.attach.devices import BadDevice, Devices, parse_device
 from ramsterd.attach.dialing import Server
-from ramsterd.attach.helper import Console, Helper, Patience
+from ramsterd.attach.helper import Console, Helper, Timeouts
 from ramsterd.attach.kernel import (
     HostNetlink,
     KernelRefused,
@@ -130,7 +130,7 @@ def attach(
                 console.say,
                 index=index,
                 identifier=identifier,
-                patience=Patience(
+                timeouts=Timeouts(
                     dead_connection=dead_conn_timeout, request=timeout, resend=resend_after
                 ),
                 environ=os.environ,

@@ -75,7 +75,7 @@ class ClientProtocol:
         # Requests without a reply, oldest first.
         self.waiting: dict[int, Request] = {}
         self.in_flight_bytes = 0
-        # The daemon's last word, if it said one.
+        # The daemon's last error, if it sent one.
         self.farewell: tuple[ErrorCode, str] | None = None
         self._last_id = 0
         self._buffer = memoryview(bytearray(BUFFER_BYTES))
@@ -161,7 +161,7 @@ class ClientProtocol:
         return done
 
     def _judge(self, header: tuple[int, ...]) -> tuple[int, int, Request | None, int]:
-        """Return (table bytes, body bytes, request, count), count -1 for an error; no request: the last word."""
+        """Return (table bytes, body bytes, request, count), count -1 for an error; no request: the daemon's last error."""
         magic, version, frame_type, flags, reserved, count, request_id, *lengths = header
         table_bytes, body_bytes = lengths
         limits = REPLY_LIMITS.get(frame_type)

@@ -278,7 +278,7 @@ def _indexes(requests: Iterable[Request], state: PageState) -> list[int]:
 
 
 def lost_connection(farewell: tuple[ErrorCode, str] | None, reason: str) -> NoReturn:
-    """Raise for a connection that ended: the daemon's last word if it said one."""
+    """Raise for a connection that ended: the daemon's last error, if it sent one."""
     if farewell is not None:
         raise error_of(farewell)
     raise NotConnected(reason)

@@ -28,7 +28,7 @@ def put_zpages(
 ) -> int:
     """Keep foreign zpages under their owner's serials; return how many, from the start, found room.
 
-    Serials (above 0), packed numbers and lengths against `body` were checked at the door.  A serial that is here
+    Serials (above 0), packed numbers and lengths against `body` were checked by the parser.  A serial that is here
     already is left alone: the same serial is the same bytes.
     """
     versions = room.versions

@@ -13,7 +13,7 @@ def install(room: Room, row: int, zpage: bytes | memoryview) -> bool:
     holder is owed a flush: a copy there would be a promise that nobody gives.
 
     The caller has verified the zpage against the row and the serial against the one that it asked for.  A page
-    that came home meanwhile, by another fetch, is left as it is.
+    that arrived meanwhile, by another fetch, is left as it is.
     """
     versions = room.versions
     zbud, rows = versions.zbud, versions.rows

@@ -40,7 +40,7 @@ from ramsterd.core.size_classes import (
 
 
 class BlockState(enum.IntEnum):
-    """Where a block is in its life (see above)."""
+    """The state of a block (see above)."""
 
     FREE = 0
     OPEN = 1

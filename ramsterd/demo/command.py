@@ -48,7 +48,7 @@ assert PIECE_BYTES < parse_bytes(ARCHIVE_BYTES_MIN) < ARCHIVE_BYTES_MAX
 def demo(stopping: Stopping, folder: Path | None, bytes_min: str) -> None:
     """Start three daemons, stream an archive of real files through them, and show what happened.
 
-    The first one's budget is a quarter of what the archive compresses to, so most pages overflow to the
+    The first one's budget is a quarter of what the archive compresses to, so most pages go to the
     other two.  Everything is read back, compared, and flushed; nothing is left behind.
     """
     try:

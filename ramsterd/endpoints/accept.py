@@ -1,6 +1,6 @@
 """The accept loop of every front end, and whom it turns away.
 
-Strangers decide how often this runs.  So it yields after each client, waits a moment when the system gives no more
+Clients decide how often this runs.  So it yields after each client, waits a moment when the system gives no more
 descriptors or memory.  How many lines the log says of that is bounded where all are (`logs.limiter`).
 """
 

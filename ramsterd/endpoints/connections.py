@@ -1,6 +1,6 @@
 """The connections of an endpoint whose clients come, ask and leave: the control socket and the metrics port.
 
-Nobody is turned away for want of a place: the oldest connection of whoever has most gives way (`net.places`).  So
+Nobody is turned away for want of a place: the client with the most connections loses its oldest (`net.places`).  So
 clients that say nothing keep nobody out, however long they stay; and since that is a bound too, they may have
 descriptors that are kept back from other clients.
 """

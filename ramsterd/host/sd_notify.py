@@ -13,7 +13,7 @@ class Notifier:
     """Sends states to the service manager named by the environment; never blocks and never raises.
 
     The environment is read once, here, so that children started later can be given another.  So is the socket made:
-    a daemon that is out of descriptors lives, and must be able to say so, or the watchdog ends it.
+    a daemon that is out of descriptors still works, and must be able to say so, or the watchdog ends it.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""What nodes say to each other about members: msgpack, parsed once at the door.
+"""What nodes say to each other about members: msgpack, parsed once, on arrival.
 
     MEMBERS   [version, origin, [[version, origin] * ancestors], [bytes of each group]] | groups   no answer
               a group: [[number, name, address, port, zone, cordoned, draining] * up to 128]
@@ -7,7 +7,7 @@
               of the sender itself: [.., its pages that only peers have, that peers have, pages of others here,
               all its pages, clients connected]
 
-ASK is no request of the link: a node that is slow to answer costs nobody a slot, and the asker has its own patience.
+ASK is no request of the link: a node that is slow to answer costs nobody a slot, and the asker has its own timeout.
 """
 
 from dataclasses import dataclass

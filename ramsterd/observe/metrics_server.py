@@ -1,6 +1,6 @@
 """The metrics port: /metrics over HTTP, on the event loop, for whoever reaches it.
 
-Strangers do, so everything has a bound: connections (the oldest of the address with the most gives way), bytes of a
+Anybody may connect to it, so everything has a bound: connections (the oldest of the address with the most gives way), bytes of a
 request, and the time for each.  All readers share one text, so a slow one keeps nothing but its socket.
 """
 

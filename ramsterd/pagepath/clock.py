@@ -95,7 +95,7 @@ class Clock:
         )
 
     def _is_any_remote(self) -> bool:
-        """Whether peers have pages of ours that may come home for good."""
+        """Whether peers have pages of ours that may be repatriated."""
         machines = self._machines
         if machines.is_draining:
             return True

@@ -84,7 +84,7 @@ class Machines:
         self.status = OwnStatus(
             store, self.nodes, self.foreign, self.receive_shares, self.outbox
         )  # fmt: skip
-        # What comes, what leaves, and what comes home.
+        # Foreign pages, pages that leave, and pages that are fetched back.
         self.copies = Copies(store, cluster, configured=remote.copies)
         self.fetches = Fetches(
             store,

@@ -95,7 +95,7 @@ class Outbox:
         self._effects.append(Send(node, MessageType.RECALL, 1, table))
 
     def farewell(self, node: NodeId, incarnation: Incarnation) -> None:
-        """Tell a peer that this life asks for nothing any more."""
+        """Tell a peer that this incarnation asks for nothing any more."""
         table = wire.owner_table(incarnation)
         self._effects.append(Send(node, MessageType.FLUSH_OWNER, 1, table))
 

@@ -85,7 +85,7 @@ class PeerStates:
         self._machines.sweeps.call_off(holder)
 
     def _expect_orphans(self, node: NodeId, now: float) -> None:
-        """Purge an owner after a while; one whose link is open lives, whatever its heartbeats say."""
+        """Purge an owner after a while; one whose link is open is alive, whatever its heartbeats say."""
         if self._nodes.state(node) is NodeState.DOWN and not self._nodes.is_linked(node):
             self._machines.orphans.expect(node, now)
 

@@ -1,7 +1,7 @@
 """Peers: links <-> engine.
 
 A thin shell around the engine: what links receive goes in, what the engine wants sent goes out.  `settle()` ends
-every pass, whoever began it: it performs the engine's effects, pushes each touched link once, and hands
+every pass: it performs the engine's effects, pushes each touched link once, and hands
 what concerns front ends to the pager.
 """
 
@@ -54,7 +54,7 @@ assert (
     IN_FLIGHT_MAX + ephemeral_remotify.IN_FLIGHT_MAX + LATE_REQUESTS_MAX + 1
     <= REQUESTS_IN_FLIGHT_MAX
 ), "PUTs of both kinds, GETs and a spot check fit on one link"
-# Frames count as life; telling the detector of each would cost more than handling it.
+# A frame proves that its sender is alive; telling the detector of each would cost more than handling it.
 HEARD_SECONDS: Final = 0.25
 # A farewell queues behind what was sent before.  A peer that reads nothing for this long purges us later, by
 # itself: when it sees our next incarnation, or after `orphan_seconds`.
@@ -210,7 +210,7 @@ class Peers:
         self._engine.farewell()
         self.settle()
         with trio.move_on_after(FAREWELL_SECONDS_MAX):
-            # Once in a daemon's life: no event for it in the links.
+            # Once in a daemon's run: no event for it in the links.
             while any(link.send_queue_bytes for link in self.mesh.links.values()):  # noqa: ASYNC110  see above
                 await trio.sleep(FAREWELL_POLL_SECONDS)
 

@@ -1,4 +1,4 @@
-"""What nodes say to each other about pages: packed tables, parsed once at the door.
+"""What nodes say to each other about pages: packed tables, parsed once, on arrival.
 
 Pages are named by the owner's serials alone; the owner is who the link says it is.  Tables are columns,
 little-endian, so that a frame of many pages is packed and parsed by a few calls.

@@ -21,7 +21,7 @@ FORMAT_MAX: Final = (1 << 31) - 1
 # A record takes 150 to 500 bytes.  There are 64 exports and 4096 pools; the rest is for those that a config had once.
 RECORDS_MAX: Final = 8192
 STATE_BYTES_MAX: Final = 8 * 1024 * 1024
-# As the doors that make them allow (config.limits, ramsterd.frontends.tmem.messages).
+# As the endpoints that make them allow (config.limits, ramsterd.frontends.tmem.messages).
 NAME_BYTES_MAX: Final = 63
 # As the greeting of a link has it (net.hello).
 INCARNATION_MAX: Final = (1 << 64) - 1

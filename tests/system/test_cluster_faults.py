@@ -177,7 +177,7 @@ def test_holder_that_stops_in_order_says_what_is_lost(trio_of_nodes: Cluster) ->
         wait_settled(cluster)
         held = cluster[2].foreign_pages()
         cluster[2].stop()
-        assert f"{held} pages of other nodes go with this stop" in cluster[2].log
+        assert f"{held} pages of other nodes end with this stop" in cluster[2].log
         assert judge(client) == (PAGES - held, held)
 
 

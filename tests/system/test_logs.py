@@ -85,7 +85,7 @@ def test_a_hangup_while_the_daemon_starts_is_a_reload_and_no_end(new_cluster: Ne
         node.send_signal(each)
     node.wait_ready()
     wait_until(lambda: "SIGHUP" in node.log, "it reloads")
-    assert node.log.index("serves") < node.log.index("SIGHUP")
+    assert node.log.index("is ready") < node.log.index("SIGHUP")
 
 
 def count(node: Node, text: str) -> int:
@@ -101,8 +101,8 @@ def test_the_first_and_the_last_line_say_what_ran(new_cluster: NewCluster) -> No
     assert "starts as node n1 (1) of cluster test with 1 nodes" in first
     assert f"links and heartbeat at 127.0.0.1:{node.port}; NBD at {node.nbd}" in first
     assert "budget 4 MiB" in first
-    assert "node n1 has stopped after " in last
-    assert count(node, "SIGTERM: node n1 stops") == 1
+    assert "node n1 has stopped; it ran for " in last
+    assert count(node, "node n1 stops: it received SIGTERM") == 1
 
 
 def test_clients_without_manners_cost_few_lines(new_cluster: NewCluster) -> None:

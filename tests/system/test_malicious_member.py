@@ -241,7 +241,7 @@ def test_a_new_life_that_only_gossip_speaks_of_ends_no_old_one(cluster: Cluster)
             for lie in lies_by_heartbeat(cluster, about, counter):
                 liar.sendto(lie, ("127.0.0.1", cluster[3 - about].port))
     for about in (1, 2):
-        wait_for(cluster[3 - about], f"ramster.heartbeat: node n{about} is up: started again")
+        wait_for(cluster[3 - about], f"ramster.heartbeat: node n{about} is up: restarted")
     assert pages_of_1(cluster) >= before
     check_unharmed(cluster)
 
@@ -253,5 +253,5 @@ def test_a_stranger_without_a_certificate_says_nothing_at_all(cluster: Cluster) 
             assert link.greet(hello_of(3)) is None
         except OSError:
             pass
-    wait_until(lambda: "they showed no certificate" in cluster[2].log, "the reason is told")
+    wait_until(lambda: "the peer showed no certificate" in cluster[2].log, "the reason is told")
     check_unharmed(cluster)

@@ -19,7 +19,7 @@ from tests.system.secured import secure, use_tls, wait_for
 NOT_OUR_CA = (
     "the peer's certificate is not valid here: another CA signed it: self-signed certificate"
 )
-NOT_THEIR_CA = "the peer refused this node: our certificate is of a CA that is not theirs"
+NOT_THEIR_CA = "the peer refused this node: another CA signed the certificate of this node"
 
 
 def own_cluster_file(node: Node, old: str, new: str) -> None:
@@ -144,13 +144,13 @@ REFUSALS = {
     "a CA that is foreign both ways": Refusal(strange_ca, NOT_THEIR_CA, NOT_OUR_CA),
     "plaintext where TLS is spoken": Refusal(
         plain_to_tls,
-        "they speak no TLS; this node has [tls] set",
+        "the peer does not use TLS; this node has [tls] set",
         "the peer closed the connection before its HELLO (it may expect TLS)",
     ),
     "TLS where plaintext is spoken": Refusal(
         tls_to_plain,
-        "they speak TLS, we plaintext",
-        "they speak no TLS; this node has [tls] set",
+        "the peer uses TLS, and this node does not",
+        "the peer does not use TLS; this node has [tls] set",
     ),
 }
 
@@ -216,7 +216,7 @@ def test_a_certificate_that_expires_while_the_node_runs(
     cluster[1].stop()
     cluster[1].start()
     wait_for(cluster[1], "the peer's certificate is not valid here: certificate has expired")
-    wait_for(cluster[2], "the peer refused this node: our certificate has expired")
+    wait_for(cluster[2], "the peer refused this node: the certificate of this node has expired")
     cluster[1].wait_ready()
     assert cluster[1].links() == set()
 
@@ -243,6 +243,6 @@ def test_a_second_machine_with_the_files_of_a_node(
     copy.start()
     wait_for(cluster[1], "refused node n2 (2): incarnation ")
     # It was accepted there before, so it knows that it is not its clock, and does not outbid the other in turn.
-    wait_for(original, "another machine runs with the files of this node")
+    wait_for(original, "another machine uses the files of this node")
     assert original.status()["incarnation_floors"]["heard_total"]["adopted"] == 0
-    cluster[1].wait_said("replaced: node 2 came back with a new incarnation")
+    cluster[1].wait_said("replaced by a new link: the peer came back with a new incarnation")

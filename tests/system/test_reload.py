@@ -105,7 +105,7 @@ def test_a_mistake_keeps_the_old_and_is_told_everywhere(new_cluster: NewCluster)
         [*RAMSTERCTL, "--socket", str(node.control), "status"],
         capture_output=True, check=True, env=environment(), text=True, timeout=30,
     ).stdout  # fmt: skip
-    assert f"RELOAD    failed: {told}" in status
+    assert f"RELOAD         failed: {told}" in status
     node.config.write_text(good.replace("[control]", '[log]\nlevel = "debug"\n[control]'))
     assert reload(node).stdout == "applied: log.level: 'debug', was 'info'\n"
     wait_until(lambda: metric("ramster_last_reload_successful") == 1, "it is over")

@@ -164,10 +164,10 @@ def test_what_was_lost_is_told_everywhere_until_it_is_reset(new_cluster: NewClus
         client.write(0, DATA)
         node.send_signal(signal.SIGTERM)
         assert node.wait_end() == 0
-    node.wait_said("n1 still owns 256 pages (1 client connected); they end with a stop")
+    node.wait_said("node n1 still owns 256 pages (1 client connected): a stop ends them")
     for _ in range(2):  # a second restart changes nothing
         start(node)
-        line = "LOST      export swap0: its pages ended with an earlier run"
+        line = "LOST           export swap0: its pages ended with an earlier run"
         for command in ("status", "nodes", "exports"):
             assert line in ctl(node, command).stdout
         node.wait_said("it stays closed until `ramsterctl export reset swap0` makes it blank")
@@ -228,7 +228,7 @@ def test_a_scratch_disk_starts_blank_by_itself(new_cluster: NewCluster) -> None:
         assert client.read(0, MIB) == bytes(MIB)
     with pytest.raises(HandshakeFailed):
         node.client()
-    node.wait_said('it is blank now (on_loss = "blank")')
+    node.wait_said('is blank (on_loss = "blank")')
 
 
 def test_an_export_that_was_renamed_or_resized_is_still_lost_under_its_name(
@@ -269,7 +269,7 @@ def test_after_a_roll_no_disk_reads_as_zeros(new_cluster: NewCluster) -> None:
     for node in cluster:
         drained = ctl(node, "node", "drain", node.name, "--wait", "--timeout", "30")
         assert drained.returncode == 0, drained.stderr
-        ending = f"{node.name} still owns 256 pages (1 client connected); they end with a stop"
+        ending = f"node {node.name} still owns 256 pages (1 client connected): a stop ends them"
         assert f"warning: {ending}" in drained.stderr
         node.wait_said(f"no pages of other nodes are left here; {ending}")
         node.send_signal(signal.SIGTERM)
@@ -344,7 +344,7 @@ def test_a_first_write_fails_while_the_state_file_cant_be_written(new_cluster: N
             client.write(0, DATA[:4096])
         assert failed.value.errno == errno.EIO
         assert client.read(0, 4096) == bytes(4096)
-        node.wait_said("the state file can't be written")
+        node.wait_said("the state file cannot be written")
         assert "STATE FILE     not written" in ctl(node, "status").stdout
         state.with_name("away").rename(state)
         wait_until(lambda: not node.status()["state_file"]["problem"], "it is written again")

@@ -44,11 +44,11 @@ KNOCKS: dict[str, tuple[Knock, str]] = {
     "says nothing": (lambda port, _: plain(port), "no HELLO within 5 s"),
     "sends garbage": (
         lambda port, _: plain(port, bytes(range(256))),
-        "they speak no TLS; this node has [tls] set",
+        "the peer does not use TLS; this node has [tls] set",
     ),
     "speaks HTTP": (
         lambda port, _: plain(port, b"GET / HTTP/1.1\r\n\r\n"),
-        "they speak no TLS but HTTP",
+        "the peer uses HTTP, not TLS",
     ),
     "begins a TLS record and waits": (
         lambda port, _: plain(port, b"\x16\x03\x01\x02\x00\x01"),
@@ -56,7 +56,7 @@ KNOCKS: dict[str, tuple[Knock, str]] = {
     ),
     "has no certificate": (
         lambda port, _: sealed(port, context_of(None)),
-        "they showed no certificate",
+        "the peer showed no certificate",
     ),
     "has a certificate and says nothing": (
         lambda port, ours: sealed(port, context_of(ours.issue("n3"))),
@@ -120,7 +120,7 @@ def test_a_stranger_is_cut_off(
 def test_a_client_of_old_tls_is_refused(cluster: Cluster, ours: Authority) -> None:
     with pytest.raises(ssl.SSLError, match="PROTOCOL_VERSION"):
         sealed(cluster[1].port, old_tls(ours))
-    wait_for(cluster[1], "they speak TLS before 1.3")
+    wait_for(cluster[1], "the peer uses a TLS version before 1.3")
 
 
 def test_a_crowd_of_silent_strangers_keeps_no_member_out(cluster: Cluster) -> None:

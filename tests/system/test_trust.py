@@ -49,9 +49,11 @@ def reload(node: Node, *files: Path) -> None:
     """Copy files to where a node runs, and have it read them."""
     for file in files:
         shutil.copy(file, node.config.parent / file.name)
-    told = node.log.count("certificate reloaded")
+    told = node.log.count("the new certificate is loaded")
     node.send_signal(signal.SIGHUP)
-    wait_until(lambda: node.log.count("certificate reloaded") == told + 1, f"{node.name} reloads")
+    wait_until(
+        lambda: node.log.count("the new certificate is loaded") == told + 1, f"{node.name} reloads"
+    )
 
 
 def link_anew(cluster: Cluster, gone: int) -> None:
@@ -84,7 +86,7 @@ def test_a_cluster_that_init_made(new_cluster: NewCluster, tmp_path: Path) -> No
     assert cluster[1].engine()["fetch"]["fetched_pages_total"] > 0
 
     shown = ramsterctl("--socket", str(cluster[1].control), "status")
-    assert "tls       the certificate expires in 36" in shown
+    assert "tls            the certificate expires in 36" in shown
 
     # Renew: broken files first, which must change nothing.
     renewed = tmp_path / "renewed"
@@ -160,7 +162,7 @@ def test_a_later_node_joins_and_the_ca_is_changed(new_cluster: NewCluster, tmp_p
     cluster.wait_linked()
     for node in cluster:
         wait_until(lambda: list(node.states().values()) == ["up"] * 3, f"{node.name} hears all")  # noqa: B023  called at once
-        assert "datagram dropped, bad mac" not in node.log
+        assert "heartbeat dropped, bad mac" not in node.log
 
     renewed = tmp_path / "renewed"
     ramsterctl("cluster", "renew", "--from", str(out), "--out", str(renewed), "--new-ca")

@@ -163,7 +163,7 @@ class Export:
         return self._drop(pager, index, count)
 
     def cache(self, pager: DiskClient, offset: int, length: int, parts: Parts) -> Iterator[None]:
-        """Bring home the pages of a range."""
+        """Fetch back the pages of a range."""
         index = offset // PAGE_BYTES
         end = -(-(offset + length) // PAGE_BYTES)
         while index < end:

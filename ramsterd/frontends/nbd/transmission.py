@@ -129,7 +129,7 @@ class Transmission:
 
     @property
     def is_full(self) -> bool:
-        """Whether the client owes us patience: serve and receive nothing until it is false.
+        """Whether the client must wait: serve and receive nothing until it is false.
 
         A request that has begun is always finished: it is what fills the rest of the limit.
         """

@@ -143,7 +143,7 @@ class DiskPager(Protocol):
         ...
 
     def call_settled(self, callback: Callable[[], None]) -> None:
-        """Have `callback` called at the end of each pass, whoever began it: after the last `done` of it."""
+        """Have `callback` called at the end of each pass: after the last `done` of it."""
         ...
 
 

@@ -75,7 +75,7 @@ class Order:
 
     def check_invariants(self, operations: list[Operation]) -> None:
         """Assert that who has something left to do stands in line for it, and nobody else."""
-        standing = {
+        queued = {
             (operation, index)
             for key, lines in self._objects.items()
             for index, line in lines.items()
@@ -83,7 +83,7 @@ class Order:
             if (operation.pool, operation.object_id) == key
         }
         wanted = {(each, index) for each in operations for run in each.rest for index in run}
-        assert standing == wanted
+        assert queued == wanted
         for lines in self._objects.values():
             assert lines, "an object at whose pages nobody waits"
             for line in lines.values():

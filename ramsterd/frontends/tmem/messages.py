@@ -165,7 +165,7 @@ def encode_frame(
 
 
 def encode_error(request_id: int, code: ErrorCode, text: str) -> bytes:
-    """Return an ERROR: the reply to a request, or with id 0 the daemon's last word."""
+    """Return an ERROR: the reply to a request, or with id 0 the last message before the daemon closes."""
     table = bytes([code]) + text.encode()[:ERROR_TEXT_BYTES_MAX]
     return encode_frame(TmemType.ERROR, request_id, table, is_reply=request_id != 0)
 

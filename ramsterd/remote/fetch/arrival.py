@@ -1,7 +1,8 @@
-"""What to do with a zpage that came home.
+"""Arrival: what to do with a zpage that was fetched.
 
-Between asking for a page and getting it, its owner may have flushed it or put it again.  An answer is judged by the
-serial that its row has now, and nothing that a peer says is trusted: length and checksum are those of our own row.
+Between the request and the answer, the page may have been flushed or put again.
+So an answer is judged by the serial that the row has now.
+Nothing that a peer says is trusted: length and checksum are those of our own row.
 """
 
 import enum
@@ -12,7 +13,7 @@ from ramsterd.core.rows import Rows
 
 
 class Arrival(enum.Enum):
-    """What to do with a zpage that came home."""
+    """What to do with a zpage that was fetched."""
 
     INSTALL = "install"
     FLUSHED_MEANWHILE = "flushed meanwhile"

@@ -80,8 +80,8 @@ class Asking:
 
     def is_living(self, holder: int) -> bool:
         """Whether a holder's incarnation is not over: a request may outlast it, and its id too."""
-        life = self._holders.get(holder)
-        return life is not None and not life.is_dead
+        found = self._holders.get(holder)
+        return found is not None and not found.is_dead
 
     def choose(self, row: int, *, besides: int = NO_HOLDER) -> int:
         """Return a living holder of a row, one that can be asked now if there is one, or `NO_HOLDER`.

@@ -1,19 +1,22 @@
-"""Fetching: pages that a get waits for are asked for, come home, and are served.
+"""Fetch: pages that a get waits for are requested from a holder, checked, and served.
 
-A page that is wanted is asked for once, however many gets wait for it (remote.pending), at one of its holders
-(remote.asking).  An answer is applied by comparing the serial that was asked for with the one that the row has now
-(remote.arrival), so that a page that was put again or flushed on the way is never served or installed: the get looks
-the page up anew.
+A page is requested once, however many gets wait for it (`pending`), from one of its holders
+(`asking`).
+The answer is compared with the serial that the row has now (`arrival`).
+So a page that was put again or flushed meanwhile is never served or localified: the get looks it up
+again.
 
-Another holder is asked at once when the link is lost, the request fails, or what comes is missing or damaged; and
-when the answer is late (a hedge).  The first good answer serves; a later one finds nobody waiting.
+Another holder is asked at once when the link is lost, the request fails, or the page is missing or
+damaged; and when the answer is late (a hedge).
+The first good answer serves all that wait; later answers are ignored.
 
-A request that fails leaves its pages wanted; with no other holder they are asked for again as soon as theirs is linked.
-A get gives up at its own deadline, or at once when all its holders are declared down.  Either way nothing of it
-stays behind.
+After a failed request the pages stay wanted.
+Without another holder they are requested again when their holder is linked again.
+A get ends at its own deadline, or at once when all its holders are down; it leaves nothing behind.
 
-An ephemeral page is worth no wait: one that its holder has no more is a miss, and so is one whose holder is not
-linked, not up, or did not answer.  In the latter cases the row stays: the page may be found when the holder is back.
+Nothing waits for an ephemeral page.
+It is a miss when its holder has evicted it, has no link, is not up, or did not answer.
+In the last three cases the row stays: the holder may still have the page.
 """
 
 from collections.abc import Callable, Iterable, Sequence

@@ -9,7 +9,7 @@ and of their own, and nothing else.  None is told: the owner of a page that has 
 STATUS that we keep fewer.
 
 There is a quota for all together, in bytes of zpages, and one for each owner, in pages: these are counted exactly.
-While pages are recalled (`remote.recall`) the door is closed.
+While pages are recalled (`remote.recall`) none are accepted.
 """
 
 from collections.abc import Callable, Sequence

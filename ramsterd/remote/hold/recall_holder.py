@@ -1,12 +1,15 @@
-"""Recall, at the holder: a holder that needs its memory says to each owner how many pages it is ready to keep.
+"""Recall, at the holder: it tells each owner how many pages it is ready to keep.
 
-It begins when this node drains, when foreign pages are over their quota, or when memory is short and nothing else
-helps: it is over the high watermark, and nothing left or was dropped for a while.  The bounds, one for each owner, are
-fixed as it begins and judged anew only when all are met, for a freed slot becomes free memory a moment later, by
-compaction.  Until it ends nothing foreign is accepted.  Nothing persistent is ever dropped: if no owner can take its
-pages back, they stay, and the recall with them.
+A recall begins when this node drains, when foreign pages are over their quota, or when this node is
+above the high watermark and nothing left or was dropped for a while.
+Each owner gets a bound, fixed when the recall begins.
+New bounds are judged only when all bounds are met: a freed slot becomes free memory a moment later,
+by compaction.
+While a recall is active this node accepts no foreign pages.
+Persistent pages are never dropped: if no owner can take its pages back, they stay, and the recall
+stays active.
 
-Each bound is said again with each STATUS, so a word that is lost, or said twice, does no harm.
+Each STATUS repeats the bound, so a STATUS that is lost, or sent twice, does no harm.
 """
 
 import math

@@ -1,12 +1,12 @@
-"""Receive shares: how many bytes a second each owner may send to this node, which its STATUS tells them.
+"""Receive shares: how many bytes a second each owner may send to this node; its STATUS tells them.
 
-The holder decides, for it alone knows its link, its budget and how many send.  Half of its rate is shared by all
-members, whether they send or not; the other half by those that sent something lately.  So the sum is never more than
-the rate, not even when all begin at once, as they do when this node has just joined; and a lone owner has at least half
-of the rate in a cluster of any size, and all of it in a cluster of two.
+The holder decides, because only it knows its link, its budget and the number of senders.
+One half of its rate is shared by all members, the other half by those that sent pages lately.
+So the sum never exceeds the rate, even when all owners begin at once because this node is new.
+A single sender gets at least half of the rate, and all of it in a cluster of two.
 
-An owner that begins is told its larger share by the next STATUS.  (Shares by need would let the first few that ask take all,
-and would need an answer before anybody may send.)
+The next STATUS tells a new sender its larger share.
+(Shares by need would let the first senders take all, and nobody could send before an answer.)
 """
 
 from typing import Final

@@ -17,7 +17,7 @@ from nodemanager.ids import Incarnation, NodeId
 
 # A row has 16 bits for each holder (core.rows).
 HOLDERS_MAX: Final = 0xFFFF
-# Lives of one node that rows may name at the same time.
+# Incarnations of one node that rows may name at the same time.
 INCARNATIONS_MAX: Final = HOLDERS_MAX // (NODE_NUMBER_MAX + 1)
 
 
@@ -31,7 +31,7 @@ class Holder:
     is_dead: bool = False
     # Whether its link was lost, and no sweep has looked yet which pages that puts at risk.
     is_unswept: bool = False
-    # Whether it lives, and says that it holds none of the pages that it stored.
+    # Whether it is alive, and says that it holds none of the pages that it stored.
     is_disowning: bool = False
     _pages: int = field(default=0, init=False)
 
@@ -67,7 +67,7 @@ class Holders:
         return self._by_id.get(holder)
 
     def end(self, node: NodeId) -> Holder:
-        """The present incarnation of a node holds nothing of ours any more, though it lives: it counts as over."""
+        """The present incarnation of a node holds nothing of ours any more, though it is alive: it counts as ended."""
         ended = self._living.pop(node)
         ended.is_dead = True
         return ended
@@ -110,7 +110,7 @@ class Holders:
         return present
 
     def forget(self, holder: Holder) -> None:
-        """The sweep is over: no row names this life any more."""
+        """The sweep is over: no row names this incarnation any more."""
         assert holder.is_dead
         del self._by_id[holder.id]
         self._incarnations[holder.node] -= 1

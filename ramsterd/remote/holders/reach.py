@@ -45,8 +45,8 @@ class Reach:
 
     def holder_nodes(self, row: int) -> set[NodeId]:
         """Return the nodes that have a page and can be asked now."""
-        lives = (self._holders[holder] for holder in self._store.rows.holders(row))
-        return {each.node for each in lives if self.is_reachable(each)}
+        found = (self._holders[holder] for holder in self._store.rows.holders(row))
+        return {each.node for each in found if self.is_reachable(each)}
 
     def placeable_nodes(self) -> int:
         """Return how many peers may be given pages now, if they have room."""

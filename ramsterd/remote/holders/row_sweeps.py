@@ -1,7 +1,9 @@
-"""Row sweeps: after a holder was lost, all rows that name it are looked at, a slice of the row table at a time.
+"""Row sweeps: after a holder is lost, all rows that name it are checked, in slices of the row table.
 
-Of an incarnation that ended the pages are lost that only it had, and clean copies of the others become ours alone; of a holder without a link, or where more copies are wanted
-than there are, nothing is lost, and what has too few copies is found.
+If the holder's incarnation has ended, pages that only it had are lost, and clean copies of its
+other pages become ours alone.
+If the holder has no link, or more copies are wanted than there are, no page is lost:
+the sweep finds the pages with too few copies.
 """
 
 from collections.abc import Callable

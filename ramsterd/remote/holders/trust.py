@@ -87,7 +87,7 @@ class _Peer:
     unproven: int = 0
     # Whether it gave a page back, and has yet to say that it holds some.
     is_checked: bool = False
-    # Lives that are swept for, as it says that it holds nothing.
+    # Incarnations that are swept for, as it says that it holds nothing.
     disowning: int = 0
 
 

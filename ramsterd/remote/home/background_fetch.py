@@ -1,6 +1,7 @@
-"""Background fetch: all pages that come back though no front end asked, and how often it is looked for.
+"""Background fetch: pages that this node fetches back although no client reads them.
 
-Three reasons: a copy was lost (`rebuild`), a holder wants its memory back (`owner_recall`), or there is room (`repatriate`).
+There are three reasons: a copy was lost (`rebuild`), a holder recalls its memory (`owner_recall`),
+or this node has room again (`repatriate`).
 """
 
 from functools import partial
@@ -35,9 +36,9 @@ class BackgroundFetch:
         memory: MemoryConfig,
         remote: RemoteConfig,
     ) -> None:
-        """Begin with nothing to bring home."""
+        """Begin with nothing to fetch."""
         leaf_fetch = partial(LeafFetch, store, fetches, fetch_seconds_max=remote.fetch_seconds_max)
-        # Each brings home as much as the other.
+        # Each fetches as much as the other.
         rates = PageRate(remote.rebuild_pages_per_second), PageRate(remote.rebuild_pages_per_second)
         self._rates = rates
         self.rebuilder = Rebuilder(store, leaf_fetch(), surroundings, rates[0])
@@ -55,7 +56,7 @@ class BackgroundFetch:
         self._tick_at = 0.0
 
     def set_limits(self, *, memory: MemoryConfig, remote: RemoteConfig) -> None:
-        """Change the rates, and how full memory may get by what comes home."""
+        """Change the rates, and how full fetched pages may make the memory."""
         for rate in self._rates:
             rate.set_rate(remote.rebuild_pages_per_second)
         self.repatriator.set_limits(
@@ -81,7 +82,7 @@ class BackgroundFetch:
         Args:
             now: Monotonic seconds.
             left_total: How many pages of ours ever left.
-            is_any_remote: Whether peers have pages that may come home for good.
+            is_any_remote: Whether peers have pages that may be repatriated.
             is_draining: Whether they have to, for this node gives up its place.
         """
         if now < self._tick_at:

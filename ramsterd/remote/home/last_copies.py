@@ -1,13 +1,15 @@
-"""Last copies: how many of our pages only one node has, counted a slice of the row table at a time.
+"""Last copies: how many of our pages only one node has, counted in slices of the row table.
 
-Asked about a peer it counts the persistent pages of ours that are not here and that no other holder with a link has.
-Asked about this node itself it counts those that only peers have.  Pages that move meanwhile may be counted or
-not: whoever needs an exact answer stops what moves first, as `node remove` does with a cordon.  What was on its way
-to the peer before that is waited for: once it has arrived, that peer may be the only one that has it.  A page that is
-here as a clean copy, and at nobody else, is ours alone from then on: else it might be dropped before the peer goes.
+For a peer this counts our persistent pages that are not here and that no other linked holder has.
+For this node itself it counts our persistent pages that only peers have.
+Pages that move meanwhile may be counted or not.
+For an exact answer the caller first stops what moves, as `node remove` does with a cordon.
+Pages that were in flight to the peer before are waited for: the peer may then have the only copy.
+A page that has a clean copy here, and no other holder, becomes ours alone; otherwise it might be
+dropped before the peer goes.
 
-Two peers that are to be removed at once may have the copies of each other's pages.  So who was asked about lately is not
-counted on when another is asked about.
+Two peers that are removed at once may have the copies of each other's pages.
+So a peer that was asked about lately does not count as a holder when another one is asked about.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,8 @@
-"""Pages that are fetched though no front end asked: a leaf of the page table at a time, by ordinary gets.
+"""Leaf fetch: the remote pages of one leaf of the page table are fetched by ordinary gets.
 
-So every race with put, flush and a dying holder is the one that gets have already, and no message is new.  What
-arrives is a clean copy, as ever; what becomes of it is for whoever wanted it home.
+So every race with a put, a flush or a dying holder is one that gets already have, and there is no
+new message.
+A page arrives as a clean copy, as always; the caller decides what becomes of it.
 """
 
 from collections.abc import Callable
@@ -15,14 +16,14 @@ from ramsterd.core.table import LEAF_PAGES
 from ramsterd.remote.fetch.fetch import Fetches
 from ramsterd.remote.fetch.pending import PendingGet
 
-# Pages asked for and not here yet, of each who has something to bring home: four frames.  A get of a front end
+# Pages asked for and not here yet, for each kind of background fetch: four frames.  A get of a front end
 # that comes later waits behind these at most.
 UNDER_WAY_PAGES_MAX: Final = 512
 # What each of them does in one tick at most: rows judged, about 5 ms; and leaves asked for, which costs as much again
 # when each is full.
 ROWS_JUDGED_MAX: Final = 1024
 LEAVES_ASKED_MAX: Final = 32
-# Of the low watermark: what comes home to stay fills no more, for the rest is room for what is written meanwhile.
+# Of the low watermark: repatriated pages fill no more, for the rest is room for new writes.
 STAY_BELOW: Final = 0.8
 
 

@@ -1,14 +1,17 @@
-"""Rebuild: pages that have lost one of their copies get it back.
+"""Rebuild: pages that have lost a copy are copied again.
 
-A page is **at risk** when it is not here, and fewer of its holders can be reached than its pool wants copies.
-Rows at risk wait in a queue; whoever finds one (a sweep for a holder that died or went down, a bad
-copy) notes it here, and the queue judges anew when its turn comes.  So a row may stand there in vain: its page was
-flushed, or its holder came back.  Until that sweep, all pages of a holder without a link count.
+A page is **at risk** when it is not here, and fewer of its holders can be reached than its pool
+wants copies.
+Rows at risk wait in a queue.
+A sweep for a lost holder, or a bad copy, adds rows; the queue judges each row again before it acts,
+because the page may have been flushed, or the holder may be back.
+Until the sweep has run, all pages of a holder without a link count as at risk.
 
-A page at risk comes home from a holder that is left.  Its block is adopted as soon as it is here, so the surviving
-copies are owed a flush, and the next time that memory is short it leaves for as many peers as it should: older pages
-leave ahead of time where there is no room for it.  If no peer with room lacks it, it stays where it is: brought home it
-would leave again for no more peers than it had.
+A page at risk is fetched from a remaining holder.
+Its block is adopted as soon as it is here, and the remaining copies are owed a flush.
+When memory is short the block leaves again, for as many peers as its pool wants.
+Older pages leave earlier if there is no room for it.
+A page stays where it is if no peer has room for one more copy.
 """
 
 from array import array
@@ -92,7 +95,7 @@ class Rebuilder:
         return self._surroundings.reachable_holders(row) > 0 and self.is_at_risk(row)
 
     def _gains_copy(self, row: int, takers: Mapping[NodeId, int]) -> bool:
-        """Whether a page can come home, and leave again for more peers than have it: those that have it have its room."""
+        """Whether a page can be fetched, and leave again for more peers than have it: its holders have room for it."""
         nodes = self._surroundings.holder_nodes(row)
         new = sum(node not in nodes for node in takers)
         return (

@@ -1,11 +1,16 @@
-"""Recall, at the owner: the pages that a holder recalls come back, and leave again for others when memory is short.
+"""Recall, at the owner: pages that a holder recalls are fetched back, and leave later for other peers.
 
-A holder says how many of our pages it is ready to keep (`remote.recall`).  What it has beyond that is looked for in
-the row table, from a cursor.  A page that is here too is adopted without a byte moved; a copy that is one more
-than its pool wants is given up; any other page is fetched, from whichever holder answers, and adopted as it arrives.
-Either way its holders are owed a flush.  Where there is no
-room below the high watermark, older pages leave for other peers first; what finds none stays where it is.  With too few
-peers to leave for again a page comes only where there is plenty: else what is written next would find no room.
+A holder tells how many of our pages it is ready to keep (`recall_holder`).
+For each page beyond that number, found in the row table from a cursor, there are three cases:
+
+- The page is here too: it is adopted, and no byte moves.
+- The page has more copies than its pool wants: this copy is given up.
+- Otherwise the page is fetched from any holder, and adopted when it arrives.
+
+In each case the holders are owed a flush.
+If there is no room below the high watermark, older pages leave for other peers first.
+With too few peers to leave for, a page is fetched only while memory is plentiful: otherwise the
+next writes would find no room.
 """
 
 from dataclasses import dataclass
@@ -40,7 +45,7 @@ class OwnerRecallStatistics:
 
 
 class OwnerRecall:
-    """Which pages come home because somebody does not want them."""
+    """Which pages are fetched back because their holder recalls them."""
 
     def __init__(
         self, store: Store, leaf_fetch: LeafFetch, surroundings: Surroundings, page_rate: PageRate

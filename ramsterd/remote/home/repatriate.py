@@ -1,16 +1,22 @@
-"""Repatriate: bring our pages home when there has been room for a while, as RAMster's self-shrink did.
+"""Repatriate: our pages are fetched back when this node has had room for a while.
 
-There is room when, for `quiet_seconds`, less than `watermark` of the budget was in use and no page left.  Then, at
-each tick and within a rate, two things happen:
+RAMster called this self-shrink.
+There is room when, for `quiet_seconds`, less than `watermark` of the budget was in use and no page
+left.
+Then, at each tick and within a rate, two things happen:
 
-    adopt   clean blocks (copies of what peers hold) become ours alone, and the peers are owed a flush
-    fetch   the remote pages of some leaves are asked for; they arrive as clean copies
+    adopt   clean blocks (their pages are at peers) become ours alone; the peers are owed a flush
+    fetch   the remote pages of some leaves are requested; they arrive as clean copies
 
-A node that drains is **eager**: it does not wait for quiet, fetches at a rate of its own, and fills its budget up to the
-low watermark: at the high one its clean copies would be dropped, and fetched again, for ever.  It adopts nothing: a clean copy here is enough, and the others may be wanted as they are.
+A node that drains is **eager**: it does not wait for quiet, has a fetch rate of its own, and fills
+its budget up to the low watermark.
+At the high watermark its clean copies would be dropped and fetched again, without end.
+It adopts nothing: a clean copy is enough here, and the copies at peers may be needed.
 
-A page is freed at its holder only after it is safely here.  What would lift the use above the watermark stays away,
-so what came home does not have to leave again.  Ephemeral pages are not worth the way: they come when asked for.
+A holder frees a page only after the page is safely here.
+Pages that would lift the use above the watermark stay away, so a repatriated page does not have to
+leave again.
+Ephemeral pages are never repatriated.
 """
 
 from collections.abc import Callable
@@ -28,7 +34,7 @@ LEAVES_LOOKED_AT_MAX: Final = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepatriateStatistics:
-    """Pages that came home for good."""
+    """How many pages were repatriated, and are on their way."""
 
     is_active: bool
     pages_in_flight: int
@@ -36,7 +42,7 @@ class RepatriateStatistics:
 
 
 class Repatriator:
-    """Decides what comes home, and when."""
+    """Decides which pages are repatriated, and when."""
 
     def __init__(
         self,
@@ -55,7 +61,7 @@ class Repatriator:
             store: Whose pages these are.
             leaf_fetch: Fetches them; this module's alone.
             is_reachable: Whether some holder of a row can be asked now.
-            watermark: Fraction of the budget up to which pages come home.
+            watermark: Fraction of the budget up to which pages are fetched back.
             quiet_seconds: How long there must have been room.
             pages_per_second_max: The rate; 0 switches this off.
             eager_pages_per_second: The rate of a node that drains.
@@ -103,7 +109,7 @@ class Repatriator:
 
     @property
     def is_busy(self) -> bool:
-        """Whether pages come home, so that there is more to do soon."""
+        """Whether pages are fetched back, so that there is more to do soon."""
         return self._is_active and self._moved > 0
 
     def on_done(self, pending: PendingGet) -> bool:

@@ -1,6 +1,7 @@
-"""Backoff: who failed is left alone for a while, twice as long each time that it fails again, up to a bound.
+"""Backoff: a node that failed gets nothing for a while, and twice as long after each further failure.
 
-What makes a failure, and what ends a row of them, is for whoever keeps one: `refusals` (refusals), `trust` (bad copies).
+The users of a backoff decide what a failure is, and what ends the backoff: `refusal_backoff` for
+refusals, `trust` for bad copies.
 """
 
 import math

@@ -1,14 +1,16 @@
-"""Put rate: how fast we send pages to each peer, so that an empty newcomer is not flooded.
+"""Put rate: how fast we send pages to each peer, so that an empty new node is not flooded.
 
-Who joins empty has the largest free part of its budget, so that every owner prefers it, and where all others are full
-it is the only one.  Each holder therefore says in its STATUS how many bytes a second it takes from us (`intake`),
-and whatever leaves us keeps to that: remotified, rebuilt, replicated and ephemeral pages alike.
+A new node has the largest free part of its budget, so every owner prefers it.
+Therefore each holder tells in its STATUS how many bytes a second it accepts from us
+(`put_bytes_per_second`).
+All pages that leave us keep to that rate: remotified, rebuilt, replicated and ephemeral ones.
 
-A token bucket for each peer, kept as one time: when all that was sent would have gone at the holder's rate, were it
-sent evenly.  A peer is open when that time has passed, and one that was idle has saved up `BURST_SECONDS` at most.  What
-leaves is a whole frame, so the bucket may fall below empty by one frame, and is closed until that is made good.
-That time is also the deadline somebody who waits is woken at: the two are the same number, so that no rounding
-makes a waker come too early, find the peer closed and ask again at once.
+Each peer has a token bucket, stored as one time: when all bytes sent so far would have gone at the
+holder's rate.
+The bucket is open when that time has passed; an idle peer saves up at most `BURST_SECONDS`.
+A frame is sent whole, so the bucket may be overdrawn by one frame; it is closed until that is paid.
+The same time is the deadline at which waiters wake.
+It is one number, so no rounding error wakes a waiter too early.
 """
 
 import math

@@ -1,8 +1,9 @@
-"""How long a peer is given to answer a PUT before its blocks go to another.
+"""Put timeout: how long a peer may take to answer a PUT before its blocks go to another peer.
 
-Sending anew costs the bytes twice, so it must be the exception, also where all peers are slow: the time is a multiple
-of what answers took of late, late ones included.  While they come soon it is a part of the time that a write waits for
-room, so that such a write sees two more tries.
+Sending again costs the bytes twice, so it must be rare, also where all peers are slow.
+So the timeout is a multiple of recent answer times, late answers included.
+While answers come soon it is a part of the time that a write waits for room: the write then sees
+two more attempts.
 """
 
 from typing import Final

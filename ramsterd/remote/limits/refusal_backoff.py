@@ -1,12 +1,13 @@
-"""Refusal backoff: who refused or did not answer a PUT lately is left alone for a while.
+"""Refusal backoff: a peer that refused or did not answer a PUT gets none for a while.
 
-A peer that refuses is left alone for a while, and each time that it refuses again for twice as long, up to
-`DOUBLED_MAX` times: it may say that it has room and yet find none for such blocks as ours.  What it stores ends that; so does, for the
-present wait, a STATUS with more room than before.
+Each further refusal doubles the time, up to `DOUBLED_MAX` times: a peer may tell that it has room
+and yet find none for our blocks.
+A stored page ends the backoff.
+A STATUS with more room than before ends the present wait.
 
-A peer that left a PUT unanswered is doubtful until its next STATUS, and gets nothing: one that lives sends it soon.
-One that tells its STATUS and answers no PUT is left alone for longer each time, too: it is owed a flush of all that it was
-sent, and what is owed must not grow for ever.
+A peer that did not answer a PUT is doubtful until its next STATUS, and gets nothing.
+A peer that sends its STATUS and answers no PUT gets longer and longer backoffs, too.
+It is owed a flush of all that it was sent, and this debt must not grow for ever.
 """
 
 from typing import Final

@@ -1,7 +1,8 @@
-"""On how many peers the pages of each pool are kept: as its config says, or else as the size of the cluster does.
+"""Copies: on how many peers the pages of each pool are kept.
 
-Where nothing is configured it is two if there are two peers to keep them, else one, and follows the members: two
-copies in a cluster that has shrunk to two nodes would keep every page at home.
+A pool follows its own config, or else the number of nodes: two copies with two or more peers that
+keep pages, else one.
+Two copies in a cluster that has shrunk to two nodes would keep every page on its own node.
 """
 
 from typing import Final

@@ -1,12 +1,14 @@
-"""Degrade: on how many peers a block is kept, when fewer than its pools ask for have room.
+"""Degrade: on how many peers a block is kept while fewer peers have room than its pools want copies.
 
-A block wants `copies` peers and leaves for fewer, down to the fewest that its pools allow, once there have been too few
-for a while.  A suspicion, a refusal or a check that is under way passes in that time, and costs no copy; a node that is
-down costs the writes which find no room that time once, and not each write.  Pages that left so are at risk
-(`rebuild`), and get their copies when there are peers for them.
+A block waits for `copies` peers.
+After a grace time it leaves for fewer peers, down to the minimum of its pools (`copies_min`).
+A suspicion, a refusal or a check ends within the grace time, and costs no copy.
+A node that is down costs this time once, not for each write.
+Pages that left so are at risk (`rebuild`), and get their copies when there are peers for them.
 
-Each number of peers has a time of its own, since when there have been fewer: where three are wanted and one of two is
-suspect, blocks go on leaving for two after the while, and for one after another.
+Each number of peers has its own time since when there were fewer.
+So blocks that want three copies leave for two peers after one grace time, and for one peer after a
+second one.
 """
 
 import math

@@ -94,7 +94,7 @@ class EphemeralRemotifier:
     # What leaves.
 
     def has_taker(self, now: float) -> bool:
-        """Whether some peer has room for the oldest block, now or when its window or its pace allows it."""
+        """Whether some peer has room for the oldest block, now or when its window or its put rate allows it."""
         block = self._store.zbud.oldest(Family.OWN_EPHEMERAL)
         if block is None:
             return False

@@ -1,7 +1,8 @@
-"""Placing: who gets the next block of persistent pages, and for how many peers it waits.
+"""Placing: which peers get the next block of persistent pages, and for how many peers it waits.
 
-Joins what is known of each peer (`candidates`) with what is under way to it, and with how long there have been too few
-(`degrade`).  It sends nothing.
+It joins the facts about each peer (`candidates`) with the bytes in flight to it, and with the time
+since when there were too few peers (`degrade`).
+It sends nothing.
 """
 
 import random

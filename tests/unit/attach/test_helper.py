@@ -14,7 +14,7 @@ from net.backoff import Backoff
 from ramsterd.attach.attachment import Attachment, Level, Plan, State
 from ramsterd.attach.devices import Devices
 from ramsterd.attach.dialing import Refused, Unreachable
-from ramsterd.attach.helper import Console, Helper, Patience
+from ramsterd.attach.helper import Console, Helper, Timeouts
 from ramsterd.attach.kernel import NbdKernel
 from ramsterd.attach.nbd_family import Attribute, Command
 from ramsterd.client.nbd_handshake import Offer
@@ -74,7 +74,7 @@ class World:
             lambda level, text: self.lines.append((level, text)),
             index=INDEX,
             identifier="ramster swap0 of /s",
-            patience=Patience(dead_connection=300, request=self.request_seconds, resend=2.5),
+            timeouts=Timeouts(dead_connection=300, request=self.request_seconds, resend=2.5),
             environ={"NOTIFY_SOCKET": str(self.folder / "notify")},
             clock=lambda: self.now,
         )
@@ -362,7 +362,7 @@ def test_the_watchdog_bounds_how_long_it_waits(world: World) -> None:
         lambda *_: None,
         index=INDEX,
         identifier="",
-        patience=Patience(dead_connection=1, request=0, resend=1),
+        timeouts=Timeouts(dead_connection=1, request=0, resend=1),
         environ={"WATCHDOG_USEC": "3000000"},
     )
     assert limited._idle_seconds == 1.5
