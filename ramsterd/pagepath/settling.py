@@ -36,7 +36,7 @@ class Settling:
         self.phases: Final[tuple[Callable[[float], None], ...]] = (
             # First, for what it drops is room for all that follows.
             self._go_on_with_long_work,
-            # What was fetched for good is adopted before anything clean is dropped.
+            # What was repatriated is adopted before anything clean is dropped.
             self._end_gets,
             # What may vanish makes room before anything travels for it.
             self._drop_what_may_vanish,

@@ -63,7 +63,7 @@ class Patch(Write):
     data: bytes
     # Another write of the page came first and is not over.
     is_behind: bool = False
-    # The page is asked for at a peer, in this version; one that comes home in another is asked for again.
+    # The page is asked for at a peer, in this version; one that arrives in another is asked for again.
     fetch: PendingGet | None = None
     serial: int = 0
     # The page as it came home, which is kept while the patch waits for room: nobody else may keep it.

@@ -138,7 +138,7 @@ class Remotifier:
         return self.persistent.ship(iter(blocks), now, is_kept=True)
 
     def make_room(self) -> None:
-        """Go down to the low watermark now: pages are to come home, and have to fit below the high one."""
+        """Go down to the low watermark now: pages will be fetched back, and must fit below the high one."""
         self._reclaim.begin()
 
     def is_stuck(self) -> bool:
