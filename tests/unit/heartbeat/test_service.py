@@ -234,7 +234,11 @@ async def test_a_node_that_can_not_be_reached_is_counted_and_ends_nothing(
         counted = members[0].service.statistics()
         assert counted.send_errors_total > 20
         assert counted.sent_datagrams_total > 20
-        told = [record for record in caplog.messages if record.startswith("node node2: heartbeats cannot be sent")]
+        told = [
+            record
+            for record in caplog.messages
+            if record.startswith("node node2: heartbeats cannot be sent")
+        ]
         assert len(told) == 2, "once by each sender, not once a second"
 
 
