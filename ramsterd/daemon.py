@@ -4,12 +4,11 @@ services     links, heartbeat, clock          start first, stop last
   front ends   NBD, tmem, control, metrics    start when peers can be asked, stop before they cannot
 """
 
-import errno
 import gc
 import logging
 import random
 import signal
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
@@ -32,7 +31,7 @@ from ramsterd.admin.state_commands import state_commands
 from ramsterd.core.arena import MemfdMapping
 from ramsterd.core.family import Family
 from ramsterd.endpoints.descriptors import NO_LIMIT, Descriptors, statistics_of
-from ramsterd.endpoints.sockets import SocketPathTaken
+from ramsterd.endpoints.opening import start
 from ramsterd.frontends.nbd.server import NbdServer
 from ramsterd.frontends.pager import Pager
 from ramsterd.frontends.tmem.pools import quotas_of
@@ -41,8 +40,9 @@ from ramsterd.frontends.tmem.users import allowed_users
 from ramsterd.host.certificate import CertificateKeeper, wall_clock
 from ramsterd.host.logs import LogHandler
 from ramsterd.host.loop_clock import pause_statistics, watch_pauses, world_time
-from ramsterd.host.sd_notify import Notifier, watchdog_seconds_from
+from ramsterd.host.sd_notify import Notifier
 from ramsterd.host.signals import release_hangup
+from ramsterd.host.watchdog import Watchdog
 from ramsterd.membership.background_store import BackgroundStore
 from ramsterd.membership.ending import describe_ending
 from ramsterd.observe.exposition import Exposition
@@ -69,24 +69,6 @@ GC_THRESHOLD: Final = 50_000
 EMPTIED_SECONDS: Final = 1.0
 # How often the log hears what counters say; a snapshot among 12 nodes takes 0.6 ms.
 NEWS_SECONDS: Final = 5.0
-
-
-# Why a socket can't be had that is no passing state: it is the same at the next start.
-_LASTING: Final = frozenset(
-    {
-        errno.EACCES, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL, errno.ELOOP,
-        errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR, errno.EPERM, errno.EROFS,
-    }
-)  # fmt: skip
-
-
-class CannotServe(Exception):
-    """An endpoint or the links cannot be opened; the message is one line for the operator."""
-
-    def __init__(self, message: str, *, is_in_the_files: bool = False) -> None:
-        super().__init__(message)
-        # The configuration is wrong, and will be wrong again at the next start.
-        self.is_in_the_files = is_in_the_files
 
 
 class Daemon:
@@ -148,37 +130,9 @@ class Daemon:
         self._state = state
         self._state.on_answered = self._pager.settle
         self._exports = Exports(self._pager, state.marks, daemon.export)
-        self._nbd = NbdServer(
-            self._pager,
-            self._exports.all,
-            socket_path=daemon.nbd.socket,
-            listen=daemon.nbd.listen,
-            connections_max=daemon.nbd.connections_max,
-            descriptors=descriptors,
-        )
-        self._tmem = TmemServer(
-            self._pager,
-            socket_path=daemon.tmem.socket,
-            quotas=quotas_of(daemon.tmem),
-            users=allowed_users(daemon.tmem.users),
-            connections_max=daemon.tmem.connections_max,
-            marks=state.marks,
-            descriptors=descriptors,
-        )
-        self._reloader = Reloader(
-            daemon,
-            reread=reread,
-            apply=partial(
-                apply_config,
-                exports=self._exports,
-                engine=self.engine,
-                peers=self._peers,
-                nbd=self._nbd,
-                tmem=self._tmem,
-            ),
-            renew=partial(use_keys, certificate=self._certificate, peers=self._peers),
-            wall_clock=wall_clock,
-        )
+        self._nbd = self._new_nbd(daemon)
+        self._tmem = self._new_tmem(daemon)
+        self._reloader = self._new_reloader(daemon, reread)
         self._control = (
             None
             if daemon.control.socket is None
@@ -192,12 +146,51 @@ class Daemon:
                 Exposition(RamsterCollector(self.statistics).collect),
             )
         )
-        self._peers.members.count_clients = self._count_clients
+        self._peers.members.inquiries.count_clients = self._count_clients
         self._loop_watch = LoopWatch(self.engine.store.work)
         self._notifier = Notifier(environ)
-        self._watchdog_seconds = watchdog_seconds_from(environ)
+        self._watchdog = Watchdog(self._notifier, environ)
         self._started_at = 0.0
         self._stop = trio.Event()
+
+    def _new_nbd(self, daemon: DaemonConfig) -> NbdServer:
+        return NbdServer(
+            self._pager,
+            self._exports.all,
+            socket_path=daemon.nbd.socket,
+            listen=daemon.nbd.listen,
+            connections_max=daemon.nbd.connections_max,
+            descriptors=self._descriptors,
+        )
+
+    def _new_tmem(self, daemon: DaemonConfig) -> TmemServer:
+        return TmemServer(
+            self._pager,
+            socket_path=daemon.tmem.socket,
+            quotas=quotas_of(daemon.tmem),
+            users=allowed_users(daemon.tmem.users),
+            connections_max=daemon.tmem.connections_max,
+            marks=self._state.marks,
+            descriptors=self._descriptors,
+        )
+
+    def _new_reloader(
+        self, daemon: DaemonConfig, reread: Callable[[DaemonConfig], Reread]
+    ) -> Reloader:
+        return Reloader(
+            daemon,
+            reread=reread,
+            apply=partial(
+                apply_config,
+                exports=self._exports,
+                engine=self.engine,
+                peers=self._peers,
+                nbd=self._nbd,
+                tmem=self._tmem,
+            ),
+            renew=partial(use_keys, certificate=self._certificate, peers=self._peers),
+            wall_clock=wall_clock,
+        )
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then stop in order, within `stop_seconds_max`.
@@ -214,7 +207,7 @@ class Daemon:
             self._take_up_state()
             await start(services, self._state.run, "with this state_dir")
             services.start_soon(self._tell_news)
-            services.start_soon(watch_pauses, self._on_pause)
+            services.start_soon(watch_pauses, self._watchdog.on_pause)
             services.start_soon(self._store.run)
             services.start_soon(self._reloader.run)
             if self._certificate is not None:
@@ -229,7 +222,7 @@ class Daemon:
                 await self._start_front_ends(front_ends)
                 front_ends.start_soon(self._watch_emptied)
                 # Fed to the very end: a stop may take longer than the manager's timeout.
-                services.start_soon(self._feed_watchdog)
+                services.start_soon(self._watchdog.run)
                 self._notifier.ready()
                 incarnation = self.engine.incarnation
                 logger.info("node %s is ready; incarnation %d", self._node.name, incarnation)
@@ -336,19 +329,6 @@ class Daemon:
     def _on_members_written(self, problem: str) -> None:
         self._peers.members.on_written(problem)
 
-    async def _feed_watchdog(self) -> None:
-        """Prove to systemd that the loop runs."""
-        if self._watchdog_seconds is None:
-            return
-        while True:
-            self._notifier.watchdog()
-            await trio.sleep(self._watchdog_seconds / 2)
-
-    def _on_pause(self) -> None:
-        """The manager's time went on."""
-        if self._watchdog_seconds is not None:
-            self._notifier.watchdog()
-
     def _commands(self) -> dict[str, Command]:
         return {
             "status": lambda _: to_plain(self.statistics(), self._names()),
@@ -413,29 +393,3 @@ class Daemon:
             control=None if self._control is None else self._control.statistics(),
             metrics=None if self._metrics is None else self._metrics.statistics(),
         )
-
-
-async def start(nursery: trio.Nursery, serve: Callable[..., Awaitable[object]], what: str) -> None:
-    """Start a task that opens an endpoint, and wait until it is open.
-
-    Raises:
-        CannotServe: (in an exception group) It can't be opened.
-    """
-    try:
-        await nursery.start(serve)
-    except* (OSError, SocketPathTaken) as group:
-        error = next(leaves(group))
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        if isinstance(error, OSError) and "/" in str(error.filename or ""):
-            reason = f"{error.filename}: {reason}"
-        is_lasting = isinstance(error, OSError) and error.errno in _LASTING
-        raise CannotServe(f"cannot serve {what}: {reason}", is_in_the_files=is_lasting) from group
-
-
-def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    """Yield the exceptions of a group and of the groups in it."""
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from leaves(error)
-        else:
-            yield error

@@ -14,7 +14,8 @@ from config.reader import read_plain
 from nodemanager.changes import Add, AlreadySo, Change, ChangeRefused, Cordon, Drain, Remove
 from nodemanager.ids import NodeId
 from ramsterd.admin.socket import Command, CommandRefused
-from ramsterd.membership.members import Inquiry, Members
+from ramsterd.membership.inquiries import Inquiry
+from ramsterd.membership.members import Members
 from ramsterd.observe.snapshot import to_plain
 from ramsterd.remote.send.copies import default_copies
 
@@ -76,16 +77,18 @@ def drain_node(members: Members, request: dict[str, object]) -> object:
     number = NodeId(node.number)
     if not node.draining:
         _change(members, Drain(number))
-        members.drains.pop(number, None)
+        members.inquiries.drains.pop(number, None)
     now = trio.current_time()
-    inquiry = members.drains.get(number)
+    inquiry = members.inquiries.drains.get(number)
     if inquiry is None or now - inquiry.polled_at >= POLL_SECONDS_MAX:
-        inquiry = members.ask_itself(number)  # what was said to somebody long ago counts no more
+        inquiry = members.inquiries.ask_itself(
+            number
+        )  # what was said to somebody long ago counts no more
     inquiry.polled_at = now
     said = inquiry.answers.get(number)
     is_reached = said is not None or bool(inquiry.waits_for)
     if said is not None or not is_reached:
-        members.ask_itself(number)  # for the next call
+        members.inquiries.ask_itself(number)  # for the next call
     state = "drained" if said is not None and not said.pages_here else "draining"
     return {
         **_result(members, node, state),
@@ -117,7 +120,7 @@ def remove_node(members: Members, request: dict[str, object]) -> object:
     waits_for = [names.get(each, str(each)) for each in sorted(inquiry.waits_for)]
     if waits_for and not is_over:
         return {"state": "asking", "node": node.name, "waits_for": waits_for}
-    del members.inquiries[number]
+    del members.inquiries.removals[number]
     loss = _losses(inquiry, node, names)
     if waits_for:
         loss.append(f"no answer from {', '.join(waits_for)}")
@@ -125,7 +128,7 @@ def remove_node(members: Members, request: dict[str, object]) -> object:
     unasked = [each for each in names if each not in known]
     said = inquiry.answers.get(number)
     is_empty = said is not None and not said.pages_here  # of all others, so nobody need be asked
-    owners = [names[each] for each in unasked if members.may_have_pages(each)]
+    owners = [names[each] for each in unasked if members.inquiries.may_have_pages(each)]
     if owners and not is_empty:
         loss.append(f"no link to {', '.join(owners)}, which may have pages there")
     if loss and not is_forced:
@@ -188,7 +191,7 @@ def _inquiry(members: Members, node: NodeConfig) -> Inquiry:
     has nothing there puts nothing there any more.
     """
     number = NodeId(node.number)
-    inquiry = members.inquiries.get(number)
+    inquiry = members.inquiries.removals.get(number)
     now = trio.current_time()
     # One that nobody came back to says how things were; so does one that an uncordon came after.
     if inquiry is not None and node.cordoned and now - inquiry.polled_at < POLL_SECONDS_MAX:
@@ -196,7 +199,7 @@ def _inquiry(members: Members, node: NodeConfig) -> Inquiry:
         return inquiry
     if not node.cordoned:
         _change(members, Cordon(number, is_cordoned=True))
-    return members.ask(number)
+    return members.inquiries.ask(number)
 
 
 def _losses(inquiry: Inquiry, leaving: NodeConfig, names: dict[NodeId, str]) -> list[str]:

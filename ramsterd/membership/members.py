@@ -9,9 +9,7 @@ The daemon's store writes in a thread (`ramsterd.membership.background_store`); 
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-
-import trio
+from dataclasses import dataclass
 
 from config.errors import ConfigError
 from config.model import ClusterConfig, NodeConfig
@@ -30,33 +28,17 @@ from nodemanager.changes import (
 )
 from nodemanager.ids import NodeId
 from nodemanager.membership import MembershipStore, StoreCheck
-from nodemanager.states import NodeState
-from ramsterd.membership.ending import describe_ending
+from ramsterd.membership.inquiries import Inquiries
 from ramsterd.membership.messages import (
-    Holdings,
     MemberMessage,
-    ask_message,
-    holdings_message,
     members_message,
     parse_ask,
     parse_holdings,
     parse_members,
 )
 from ramsterd.membership.page_path import PagePath
-from ramsterd.remote.home.last_copies import Counted
 
 logger = logging.getLogger("ramster.members")
-
-
-@dataclass(slots=True)
-class Inquiry:
-    """What all linked nodes have to do with one node; answers come in one by one."""
-
-    began_at: float
-    # When whoever asked was here last.
-    polled_at: float
-    waits_for: set[NodeId]
-    answers: dict[NodeId, Holdings] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,15 +86,7 @@ class Members:
         # What the store is known to hold; differs from the present cluster after a failed save.
         self._kept = cluster
         self._history = MembershipHistory(cluster, self._local, has_tls=has_tls)
-        # Under way, or given up by whoever asked: at most one for each member, by what is to be done with it.
-        self.inquiries: dict[NodeId, Inquiry] = {}
-        self.drains: dict[NodeId, Inquiry] = {}
-        # Who waits for what we have to do with a node, while our pages are counted.
-        self._askers: dict[NodeId, set[NodeId]] = {}
-        # How many programs use this node; the daemon knows.
-        self.count_clients: Callable[[], int] = lambda: 0
-        # What the log has said of the end of a drain of this node.
-        self._said_ending = ""
+        self.inquiries = Inquiries(engine, links)
         # Why the store does not hold the present members, and why those of a peer are not ours; empty: all is well.
         self._unwritten = self._refused = ""
 
@@ -237,14 +211,13 @@ class Members:
             case MemberMessage.MEMBERS:
                 self._on_said(link.node, parse_members(frame))
             case MemberMessage.ASK:
-                self._count_for(parse_ask(frame), link.node)
+                self.inquiries.on_ask(parse_ask(frame), link.node)
             case _:
-                self._on_holdings(link.node, parse_holdings(frame))
+                self.inquiries.on_holdings(link.node, parse_holdings(frame))
 
     def on_link_lost(self, node: NodeId) -> None:
         """Nobody waits for its answer any more."""
-        for inquiry in (*self.inquiries.values(), *self.drains.values()):
-            inquiry.waits_for.discard(node)
+        self.inquiries.on_link_lost(node)
 
     def _on_said(self, source: NodeId, said: Said) -> None:
         history, name = self._history, self._engine.nodes.name(source)
@@ -325,78 +298,3 @@ class Members:
     def _post(self, link: Link) -> None:
         table, body = members_message(self._history.say())
         link.post(MemberMessage.MEMBERS, count=len(self.cluster.node), table=table, body=(body,))
-
-    # Who has to do with a node.
-
-    def may_have_pages(self, node: NodeId) -> bool:
-        """Whether a peer had an incarnation that may go on, seen from here or not: it may have pages anywhere."""
-        nodes = self._engine.nodes
-        if node not in nodes:
-            return False
-        return nodes.incarnation(node) is not None and nodes.state(node) is not NodeState.LEFT
-
-    def ask(self, node: NodeId) -> Inquiry:
-        """Ask every linked node, that one and ourselves too, what it has to do with it."""
-        self.inquiries[node] = inquiry = self._ask(node, {*self._links, self._local})
-        return inquiry
-
-    def ask_itself(self, node: NodeId) -> Inquiry:
-        """Ask a node that drains what it still keeps, and what of its own is not at home."""
-        asked = {node} & {*self._links, self._local}
-        self.drains[node] = inquiry = self._ask(node, asked)
-        return inquiry
-
-    def _ask(self, node: NodeId, asked: set[NodeId]) -> Inquiry:
-        for each in asked - {self._local}:
-            self._links[each].post(MemberMessage.ASK, count=1, table=ask_message(node))
-            self._links[each].push()
-        if self._local in asked:
-            self._count_for(node, self._local)
-        now = trio.current_time()
-        return Inquiry(now, now, asked)
-
-    def _count_for(self, node: NodeId, asker: NodeId) -> None:
-        askers = self._askers.setdefault(node, set())
-        if asker in askers:
-            return  # who asks twice hears once, or a count would never end
-        askers.add(asker)
-        self._engine.begin_last_copies_count(node, now=trio.current_time())
-
-    def on_counted(self, counted: Counted) -> None:
-        """Our pages are counted: tell whoever asked."""
-        engine, node = self._engine, counted.node
-        is_ours = node == self._local
-        holdings = Holdings(
-            node,
-            counted.last_copies,
-            engine.pages_there(node),
-            engine.pages_here(node),
-            pages_owned=engine.pages_owned() if is_ours else 0,
-            clients=self.count_clients() if is_ours else 0,
-        )
-        if is_ours:
-            self._say_what_ends(holdings)
-        for asker in sorted(self._askers.pop(node, ())):
-            if asker == self._local:
-                self._on_holdings(asker, holdings)
-            elif (link := self._links.get(asker)) is not None:
-                link.post(MemberMessage.HOLDINGS, count=1, table=holdings_message(holdings))
-                link.push()
-
-    def _say_what_ends(self, holdings: Holdings) -> None:
-        """This node is asked about itself: at the end of a drain say once what a stop would end."""
-        ours = self._engine.nodes.local_config
-        if holdings.pages_here or not ours.draining:
-            self._said_ending = ""
-            return
-        ending = describe_ending(ours.name, holdings.pages_owned, holdings.clients)
-        if ending and not self._said_ending:
-            logger.warning("no pages of other nodes are left here; %s", ending)
-        self._said_ending = ending
-
-    def _on_holdings(self, source: NodeId, holdings: Holdings) -> None:
-        for inquiries in (self.inquiries, self.drains):
-            inquiry = inquiries.get(holdings.node)
-            if inquiry is not None and source in inquiry.waits_for:
-                inquiry.waits_for.discard(source)
-                inquiry.answers[source] = holdings

@@ -201,7 +201,7 @@ class Peers:
             case Resized():
                 log_resized(effect)
             case Counted():
-                self.members.on_counted(effect)
+                self.members.inquiries.on_counted(effect)
             case Distrusted(node) | TrustedAgain(node):
                 log_trust(effect, self._names().get(node, f"node {node}"))
 

@@ -359,7 +359,7 @@ async def test_two_removals_at_once_do_not_disturb_each_other(
         cluster.run(0.1)
     assert set(states.values()) == {"removed"}
     assert numbers(cluster, 3) == {0, 3}
-    assert members.inquiries == {}
+    assert members.inquiries.removals == {}
 
 
 async def test_a_node_may_remove_itself(seed: int, mock_clock: MockClock) -> None:

@@ -75,7 +75,7 @@ async def test_a_page_that_is_here_too_stays_until_the_node_is_gone(
     assert cluster[0].engine.store.versions.zpages[Family.OWN_CLEAN] > 0
     members = cluster[2].peers.members
     remove_node(members, {"name": "node1"})
-    inquiry = members.inquiries[NodeId(1)]
+    inquiry = members.inquiries.removals[NodeId(1)]
     cluster.run_until(lambda: not inquiry.waits_for, 5)
     counted = inquiry.answers[NodeId(0)].last_copies
     for index in range(1600, 1700, 4):

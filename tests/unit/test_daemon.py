@@ -1,6 +1,5 @@
 """The daemon in this process, alone in its cluster: what it opens, in which order it stops, and why it can't start."""
 
-import errno
 import gc
 import logging
 import random
@@ -24,8 +23,8 @@ from config.model import (
 )
 from nodemanager.ids import Incarnation
 from ramsterd.client.nbd import NbdClient
-from ramsterd.daemon import CannotServe, Daemon, leaves, start
-from ramsterd.endpoints.sockets import SocketPathTaken
+from ramsterd.daemon import Daemon
+from ramsterd.endpoints.opening import CannotServe, leaves
 from ramsterd.host.logs import LogHandler
 from ramsterd.host.logs.limiter import Limiter
 from ramsterd.reconfigure.examine import Reread
@@ -126,39 +125,3 @@ async def test_a_socket_that_is_taken_is_why_it_can_not_serve(tmp_path: Path) ->
     assert "NBD" in str(cannot)
     assert str(tmp_path / "nbd") in str(cannot)
     assert not cannot.is_in_the_files
-
-
-@pytest.mark.parametrize(
-    ("error", "is_in_the_files", "told"),
-    [
-        (OSError(errno.EADDRINUSE, "Address already in use"), False, "Address already in use"),
-        (OSError(errno.EADDRNOTAVAIL, "No such address"), True, "No such address"),
-        (OSError(errno.ENOENT, "No such file", "/run/x"), True, "/run/x: No such file"),
-        (OSError("no reason"), False, "no reason"),
-        (SocketPathTaken(Path("/run/x"), "it is taken"), False, "/run/x: it is taken"),
-    ],
-)
-async def test_why_something_is_not_opened_is_one_line(
-    error: Exception, is_in_the_files: bool, told: str
-) -> None:
-    """And whether a later start could do better."""
-
-    async def serve(task_status: object) -> None:
-        raise error
-
-    with pytest.raises(ExceptionGroup) as group:
-        async with trio.open_nursery() as nursery:
-            await start(nursery, serve, "NBD")
-    [cannot] = [each for each in leaves(group.value) if isinstance(each, CannotServe)]
-    assert str(cannot).endswith(f"NBD: {told}")
-    assert cannot.is_in_the_files is is_in_the_files
-
-
-async def test_a_fault_of_ours_is_no_reason_that_an_operator_could_mend() -> None:
-    async def serve(task_status: object) -> None:
-        raise ZeroDivisionError
-
-    with pytest.raises(ExceptionGroup) as group:
-        async with trio.open_nursery() as nursery:
-            await start(nursery, serve, "NBD")
-    assert [type(each) for each in leaves(group.value)] == [ZeroDivisionError]

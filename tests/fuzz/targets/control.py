@@ -100,7 +100,7 @@ class Daemon:
         self.clock.jump(2)
         counting, self._counting = self._counting, []
         for node in counting:
-            self.members.on_counted(Counted(node, last_copies=1))
+            self.members.inquiries.on_counted(Counted(node, last_copies=1))
 
 
 def lost_marks() -> Marks:

@@ -67,7 +67,7 @@ class Cluster:
         """This node has counted its pages."""
         counting, self._counting = self._counting, []
         for node in counting:
-            self.members.on_counted(Counted(node, last_copies=self.last_copies))
+            self.members.inquiries.on_counted(Counted(node, last_copies=self.last_copies))
 
     def say(self, source: NodeId, *, last_copies: int = 0, pages_here: int = 0) -> None:
         """Have a peer answer what it has to do with the node that is to go."""

@@ -6,7 +6,6 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ramsterd.cli.ramsterd import main
-from ramsterd.daemon import CannotServe, leaves
 from ramsterd.statefile.folder import StateFolder
 from tests.helpers.config_texts import CLUSTER, DAEMON, write
 
@@ -44,12 +43,6 @@ def test_check_config_compares_doors_with_the_links(tmp_path: Path) -> None:
         f"ramsterd: {tmp_path}/ramsterd.toml: metrics.listen: found '127.0.0.1:7701',"
         " expected another port than 7701, where the links of node alpha are\n"
     )
-
-
-def test_leaves_of_nested_groups_come_in_order() -> None:
-    first, second, third = CannotServe("a"), ValueError("b"), KeyboardInterrupt()
-    inner = BaseExceptionGroup("", [second, BaseExceptionGroup("", [third])])
-    assert list(leaves(BaseExceptionGroup("", [first, inner]))) == [first, second, third]
 
 
 def test_a_budget_may_be_a_part_of_the_memory(tmp_path: Path) -> None:
