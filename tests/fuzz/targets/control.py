@@ -52,7 +52,9 @@ class Daemon:
             SimpleNamespace(
                 nodes=NodeTable(CLUSTER, NodeId(1)),
                 store=SimpleNamespace(
-                    limits=SimpleNamespace(budget_bytes_max=4 * BUDGET_BYTES_MIN)
+                    room=SimpleNamespace(
+                        limits=SimpleNamespace(budget_bytes_max=4 * BUDGET_BYTES_MIN)
+                    )
                 ),
                 begin_last_copies_count=lambda node, **_: self._counting.append(node),
                 pages_there=lambda _: 1,

@@ -210,7 +210,7 @@ TARGET = Target(
     outcomes=frozenset(
         [
             "opened", "closed", "answered", "asked", "broke the protocol", "the peer said goodbye", "refused",
-            "they rejected us", "cut", "the link was lost", "no answer in time", "says KEEPALIVE", "says REJECT",
+            "the peer refused this node", "cut", "the link was lost", "no answer in time", "says KEEPALIVE", "says REJECT",
             "says HELLO", "contested", "outdated", "no HELLO within 5 s",
         ]
     ),

@@ -23,7 +23,9 @@ async def ask(budget: str, *bounds: MemoryBound) -> tuple[int, list[str]]:
         return {"state": "done"}
 
     engine: Any = SimpleNamespace(
-        store=SimpleNamespace(limits=SimpleNamespace(budget_bytes_max=200 * MIB)),
+        store=SimpleNamespace(
+            room=SimpleNamespace(limits=SimpleNamespace(budget_bytes_max=200 * MIB))
+        ),
         set_budget=note,
     )
     peers: Any = SimpleNamespace(settle=lambda: None)

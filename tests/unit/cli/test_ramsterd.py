@@ -1,6 +1,8 @@
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from click.testing import CliRunner, Result
@@ -56,36 +58,44 @@ def test_a_budget_may_be_a_part_of_the_memory(tmp_path: Path) -> None:
     assert re.search(r"^memory: [0-9.]+ .iB, the memory|memory\.", result.stdout, re.MULTILINE)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="root alone can give a file to somebody else")
-def test_root_judges_what_another_user_may_read(tmp_path: Path) -> None:
-    """As root everything can be read; the daemon of the unit is not root."""
-    for folder in (tmp_path, *tmp_path.parents[:2]):
+@pytest.fixture
+def open_path() -> Iterator[Path]:
+    """A folder that every user can enter; the parents of `tmp_path` are for its owner alone."""
+    with TemporaryDirectory() as made:
+        folder = Path(made)
         folder.chmod(0o755)
-    result = check_config(tmp_path, "")
-    path = tmp_path / "ramsterd.toml"
+        yield folder
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone can give a file to somebody else")
+def test_root_judges_what_another_user_may_read(open_path: Path) -> None:
+    """As root everything can be read; the daemon of the unit is not root."""
+    result = check_config(open_path, "")
+    path = open_path / "ramsterd.toml"
     path.write_text('state_dir = ""\n' + path.read_text())
     assert result.exit_code == 0
     assert "user root can read these files" in result.stdout
-    (tmp_path / "cluster.toml").chmod(0o600)
-    command = ["check-config", "--config", str(tmp_path / "ramsterd.toml")]
+    (open_path / "cluster.toml").chmod(0o600)
+    command = ["check-config", "--config", str(open_path / "ramsterd.toml")]
     result = CliRunner().invoke(main, [*command, "--user", "nobody"])
     assert result.exit_code == 78
     assert result.stderr == (
-        f"ramsterd: {tmp_path}/ramsterd.toml: cluster: found {tmp_path}/cluster.toml (root:root, mode 0600),"
+        f"ramsterd: {open_path}/ramsterd.toml: cluster: found {open_path}/cluster.toml (root:root, mode 0600),"
         " which user nobody can't read, expected a file that user nobody can read\n"
     )
     # The owner of the folder is whom the daemon runs as, where nobody says otherwise.
-    os.chown(tmp_path, 65534, -1)
+    os.chown(open_path, 65534, -1)
     assert CliRunner().invoke(main, command).stderr == result.stderr
-    os.chown(tmp_path / "cluster.toml", 65534, -1)
+    os.chown(open_path / "cluster.toml", 65534, -1)
     result = CliRunner().invoke(main, command)
     assert result.exit_code == 0, result.stderr
     assert "user nobody can read these files" in result.stdout
-    os.chown(tmp_path, 0, -1)
+    os.chown(open_path, 0, -1)
     result = CliRunner().invoke(main, [*command, "--user", "65534"])
     assert result.exit_code == 0
-    assert f"{tmp_path}/cluster.toml: warning: found folder {tmp_path} (root:root, mode 0755)," in (
-        result.stderr
+    assert (
+        f"{open_path}/cluster.toml: warning: found folder {open_path} (root:root, mode 0755),"
+        in (result.stderr)
     )
 
 
