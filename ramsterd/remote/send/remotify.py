@@ -96,7 +96,7 @@ class Remotifier:
             store, holders, self._peers,
             must_shrink=self._must_shrink, refusal_seconds=refusal_seconds, rng=rng,
         )  # fmt: skip
-        self._store = store
+        self._store, self._room = store, store.room
         self._nodes = nodes
         self._placing = Placing(
             store, self._peers, self._refusals, degrade, in_flight_max=in_flight_max, rng=rng
@@ -131,7 +131,7 @@ class Remotifier:
         store = self._store
         if self._sends_ephemeral:
             self._ephemeral.spare_tables()
-        if not store.room.is_short or not self._must_shrink():
+        if not self._room.is_short() or not self._must_shrink():
             return False
         families = [
             family
@@ -139,10 +139,10 @@ class Remotifier:
             if family is not Family.OWN_EPHEMERAL or not self._has_taker(now)
         ]
         down_to = int(self._target_bytes()) + self._leaving_bytes
-        dropped = store.room.evict_some(families, down_to, DROPPED_BLOCKS_MAX)
+        dropped = self._room.evict_some(families, down_to, DROPPED_BLOCKS_MAX)
         # Over the budget, while it shrinks, nothing that may vanish waits for a peer.
         budget_bytes = store.zbud.budget_bytes + self._leaving_bytes
-        dropped += store.room.evict_some(
+        dropped += self._room.evict_some(
             [Family.OWN_EPHEMERAL], budget_bytes, DROPPED_BLOCKS_MAX - dropped
         )
         self.has_more_to_drop = dropped == DROPPED_BLOCKS_MAX
@@ -165,7 +165,7 @@ class Remotifier:
 
         Those that wait for a peer at its cap are on their way as good as any.
         """
-        is_short = self._store.room.is_short
+        is_short = self._room.is_short()
         is_moving = bool(self._in_flight) or self._placing.is_waiting
         return is_short and self._must_drain() and not is_moving
 
@@ -176,7 +176,7 @@ class Remotifier:
     def _must_drain(self) -> bool:
         """Whether more must go: from above the high watermark to below the low one."""
         store = self._store
-        if store.room.is_short:
+        if self._room.is_short():
             self._is_draining = True
             self._is_draining_ephemeral = False
         elif self._is_draining_ephemeral and store.zbud.oldest(Family.OWN_EPHEMERAL) is None:
@@ -441,7 +441,7 @@ class Remotifier:
         return self._store.zbud.resident_bytes - self._leaving_bytes > self._target_bytes()
 
     def _target_bytes(self) -> float:
-        return self._store.room.limits.low_watermark * self._store.zbud.budget_bytes
+        return self._room.limits.low_watermark * self._store.zbud.budget_bytes
 
     def _oldest_blocks(self) -> Iterator[int]:
         """Yield the oldest persistent block, as long as more must leave; whoever asks on has taken it."""
