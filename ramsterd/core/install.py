@@ -17,7 +17,7 @@ def install(room: Room, row: int, zpage: bytes | memoryview) -> bool:
     """
     versions = room.versions
     zbud, rows = versions.zbud, versions.rows
-    if rows.location(row) or room.is_short:
+    if rows.location(row) or room.is_short():
         return False
     is_ephemeral = versions.kind_of(row) is PoolKind.EPHEMERAL
     family, zbytes = Family.OWN_EPHEMERAL if is_ephemeral else Family.OWN_CLEAN, len(zpage)

@@ -67,11 +67,11 @@ class Room:
         """Whether what is in use exceeds a fraction of the budget; warm blocks are room, not use."""
         return self._memory.used_bytes > watermark * self._memory.budget_bytes
 
-    @property
     def is_short(self) -> bool:
-        """Whether memory is short: what is in use is above the high watermark."""
-        memory = self._memory  # asked in each pass: no further call
-        return memory.used_bytes > self.limits.high_watermark * memory.budget_bytes
+        """Whether memory is short: what is in use is above the high watermark.  Each pass asks."""
+        memory = self._memory  # `used_bytes` without the call
+        used_bytes = memory.resident_bytes - memory.warm_bytes
+        return used_bytes > self.limits.high_watermark * memory.budget_bytes
 
     def set_budget(self, budget_bytes: int) -> None:
         """Change the budget.  What is over it leaves as the caller evicts and remotifies."""

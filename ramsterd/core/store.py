@@ -148,29 +148,29 @@ class Store:
         check_run(index, count)
         pool = self.pools[pool_id]
         page_object = pool.make_object(object_id)
+        room, counters = self.room, self.counters
         stored, leaf_used = 0, self.table.leaf_used
         while stored < count:
-            address, run = self.room.make_entries(pool, page_object, index + stored, count - stored)
+            address, run = room.make_entries(pool, page_object, index + stored, count - stored)
             if not address:
                 break
-            leaf, zeros_before = address >> LEAF_SHIFT, self.counters.put_zero
+            leaf, zeros_before = address >> LEAF_SHIFT, counters.put_zero
             # An eviction must not take away the leaf that we are writing into (`table.pin`, without the call).
             leaf_used[leaf] += PIN
-            done = put_extent(
-                self.room, pool, address, run, pages[stored * PAGE_BYTES :], takes_slots
-            )
+            done = put_extent(room, pool, address, run, pages[stored * PAGE_BYTES :], takes_slots)
             leaf_used[leaf] -= PIN
             if not leaf_used[leaf]:
                 self.table.drop_empty(leaf)
-            elif self.counters.put_zero != zeros_before and pool.is_disk:
+            elif counters.put_zero != zeros_before and pool.is_disk:
                 self.table.fold(leaf)
             if pool.unsaved is not None:
                 self._note_unsaved(pool.unsaved, address, done)
             stored += done
             if done < run:
                 break
-        self.versions.forget_if_empty(pool, page_object)
-        self.counters.put += stored
+        if not page_object.root:  # as seldom: without the call
+            self.versions.forget_if_empty(pool, page_object)
+        counters.put += stored
         return stored
 
     def _note_unsaved(self, unsaved: Unsaved, address: int, count: int) -> None:

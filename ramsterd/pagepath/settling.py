@@ -22,7 +22,7 @@ class Settling:
 
     def __init__(self, machines: Machines) -> None:
         self._machines = machines
-        self._store = machines.store
+        self._room, self._versions = machines.store.room, machines.store.versions
         self._outbox = machines.outbox
         self._holders = machines.holders
         self._reach = machines.reach
@@ -79,7 +79,7 @@ class Settling:
     def _go_on_with_long_work(self, now: float) -> None:
         """Do a slice of what takes long, and make room in the tables for puts that wait."""
         self._machines.slices.on_deadline(now)
-        self._store.room.evict_for_tables()
+        self._room.evict_for_tables()
 
     def _drop_what_may_vanish(self, now: float) -> None:
         if self._drop_at is None or self._drop_at <= now:
@@ -161,7 +161,7 @@ class Settling:
     # What is found out.
 
     def _note_pages_at_risk(self, _: float) -> None:
-        versions = self._store.versions
+        versions = self._versions
         if versions.thinned:
             thinned, versions.thinned = versions.thinned, []
             for row in thinned:

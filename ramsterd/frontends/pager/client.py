@@ -135,7 +135,7 @@ class PagerClient:
     ) -> GetResult | None:
         """See `DiskClient`.  Above the high watermark what came would not be kept."""
         store = self._engine.store
-        if store.room.is_short:
+        if store.room.is_short():
             return []
         return self.get(pool, object_id, index, count, done)
 

@@ -35,7 +35,7 @@ def test_empty_blocks_are_room(store: Store, pool: PoolId, cache: PoolId) -> Non
 
 def test_warm_blocks_are_not_above_a_watermark(store: Store, pool: PoolId) -> None:
     fill_up(store, pool, PAGE_BYTES)
-    assert store.room.is_short
+    assert store.room.is_short()
     store.flush_object(pool, OBJECT)
     assert store.zbud.resident_bytes == WARM_BYTES_MAX
     assert not store.room.is_above(0)
