@@ -21,7 +21,7 @@ class Reclaim:
     @property
     def is_short(self) -> bool:
         """Whether more is in use than the high watermark allows."""
-        return self._store.room.is_short
+        return self._store.room.is_short()
 
     @property
     def target_bytes(self) -> float:
