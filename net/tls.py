@@ -162,6 +162,8 @@ class TlsStream:
         except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
             pass
         except OSError as error:
+            # Nothing goes after this; but a caller may try, and with other bytes.
+            self._blocked = b""
             raise PeerLost(why(error, "sending failed")) from error
         return total
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.lowlevel
 
 from net.errors import PeerLost
 from net.hello import Hello
@@ -318,6 +319,41 @@ async def test_what_is_blocked_goes_first_and_whole(authority: Authority) -> Non
     assert bytes(received) == whole
     with pytest.raises(PeerLost, match="closed"):
         stream.send_nowait([b"late"])
+
+
+async def test_after_a_send_that_failed_another_fails_alike(authority: Authority) -> None:
+    """A link that loses its peer in a push says goodbye all the same: what it sends then is not what failed."""
+    transport = tls(authority, "node1")
+
+    async def accept(stream: Stream) -> None:
+        assert isinstance(stream, TlsStream)
+        await stream.receive_into(memoryview(bytearray(8)))
+        # Linger of 0 s: closing resets.
+        stream._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        stream.close()
+
+    async def serve(*, task_status: trio.TaskStatus[int]) -> None:
+        await transport.listen(LOOPBACK, 0, accept, task_status=task_status)
+
+    async def read(stream: Stream) -> None:
+        # The handshake runs in here.
+        with contextlib.suppress(PeerLost):
+            await stream.receive_into(memoryview(bytearray(8)))
+
+    async with trio.open_nursery() as nursery:
+        port = await nursery.start(serve)
+        stream = await transport.dial(LOOPBACK, port)
+        nursery.start_soon(read, stream)
+        with trio.fail_after(20):
+            await stream.wait_sendable()
+            with pytest.raises(PeerLost):  # noqa: PT012  once the reset has come
+                while True:
+                    stream.send_nowait([b"pages"])
+                    await trio.lowlevel.checkpoint()
+        with pytest.raises(PeerLost):
+            stream.send_nowait([b"goodbye"])
+        stream.close()
+        nursery.cancel_scope.cancel()
 
 
 def test_an_unknown_reason_is_still_told() -> None:
