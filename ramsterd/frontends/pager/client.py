@@ -167,7 +167,7 @@ class PagerClient:
         if isinstance(found, GetOutcome):
             return Taken(found, 0)
         if not isinstance(found, RunOfPages):
-            return Taken(found, self._engine.store.flush(pool, object_id, index, count))
+            return Taken(found, self._waiting.drop_taken(pool, object_id, index, count))
         take = self._waiting.begin_take(self.operations, pool, object_id, index, count)
         self._pager.fetch(self, pool, object_id, index, found, partial(self._on_taken, take, done))
         return None

@@ -83,6 +83,13 @@ class Waiting:
         self._book.on_effect(pool, object_id, index, reach)
         return Dropped(reach, pages)
 
+    def drop_taken(self, pool: PoolId, object_id: bytes, index: int, count: int) -> int:
+        """Drop pages that a client takes with it; return how many there were.
+
+        Unlike `drop` it leaves alone what waits to be stored there: that came later than what was taken.
+        """
+        return self._store.flush(pool, object_id, index, count)
+
     def refuse(self, pool: PoolId, object_id: bytes, index: int, count: int) -> None:
         """There is no room for the pages of a run, now or later."""
         self.refused_puts_total += 1
@@ -174,15 +181,12 @@ class Waiting:
         return take
 
     def end_take(self, take: Take) -> int:
-        """Drop the pages of a run that nobody has replaced meanwhile; return how many there were.
-
-        What waits to be stored there came later than what was taken, and stays.
-        """
+        """Drop the pages of a run that nobody has replaced meanwhile; return how many there were."""
         self._book.forget(take)
         if take.pool not in self._store.pools:
             return 0
         return sum(
-            self._store.flush(take.pool, take.object_id, run.start, len(run)) for run in take.rest
+            self.drop_taken(take.pool, take.object_id, run.start, len(run)) for run in take.rest
         )
 
     # Patches.

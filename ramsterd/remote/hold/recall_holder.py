@@ -18,6 +18,7 @@ from typing import Final
 
 from nodemanager.ids import NodeId
 from ramsterd.core.family import Family
+from ramsterd.core.stall import Stall
 from ramsterd.core.store import Store
 from ramsterd.remote.hold.foreign import ForeignPages
 
@@ -46,8 +47,9 @@ class HolderRecall:
         self._bounds: dict[NodeId, int] = {}
         self._is_active = False
         self._is_draining = False
-        self._stuck_ticks = 0
-        self._progress = (0, 0)
+        # Of pages that must leave, in ticks.
+        self._stall = Stall()
+        self._ticks = 0
         self._recalls = 0
 
     @property
@@ -73,18 +75,17 @@ class HolderRecall:
             return
         if self._is_draining:
             self._end()
+        self._ticks += 1
         progress = (left_total, self._store.zbud.used_bytes)
-        moves = not must_leave or progress != self._progress
-        self._stuck_ticks = 0 if moves else self._stuck_ticks + 1
-        self._progress = progress
+        stuck_ticks = self._stall.look(progress, self._ticks, is_moving=not must_leave)
         over_bytes, over_quota_bytes = (
             self._over_watermark_bytes(),
             self._foreign.over_quota_bytes(),
         )
         if self._is_active and self._pages_over() and max(over_bytes, over_quota_bytes) > 0:
-            self._stuck_ticks = 0
+            self._stall.restart(self._ticks)
             return
-        if self._stuck_ticks < STUCK_TICKS:
+        if stuck_ticks < STUCK_TICKS:
             over_bytes = 0
         bounds = self._lower(max(over_bytes, over_quota_bytes))
         if bounds:
@@ -95,7 +96,7 @@ class HolderRecall:
     def _begin(self, bounds: dict[NodeId, int]) -> None:
         self._recalls += not self._is_active
         self._is_active = True
-        self._stuck_ticks = 0
+        self._stall.restart(self._ticks)
         self._bounds = bounds
 
     def _end(self) -> None:

@@ -1,6 +1,6 @@
 """What waits, what a later operation does to it, and what a client that is gone leaves behind."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -130,6 +130,47 @@ async def test_a_flush_of_a_long_range_ends_what_waits_where_no_page_stands_yet(
         user.drop(0, 64)
         assert user.get(full + 64) == user.get(full + 640) == user.get(full + 6400) == [None]
         assert user.get(full + 320) == [None]
+
+
+def drop(user: User) -> None:
+    assert user.client.drop(user.pool, OBJECT, 0, 64, pages_max=64) == (64, 64)
+
+
+def put_zeros(user: User) -> None:
+    assert user.client.put_zeros(user.pool, OBJECT, 0, 64) == 64
+
+
+def put_same_filled(user: User) -> None:
+    view = memoryview(b"A" * PAGE * 64)
+    assert user.client.put(user.pool, OBJECT, 0, view, user.done.append) is STORED
+
+
+def take(user: User) -> None:
+    taken = user.client.take(user.pool, OBJECT, 0, 64, user.done.append)
+    assert taken is not None
+    assert taken.pages == 64
+
+
+def end_pool(user: User) -> None:
+    user.node.pager.end_pool(user.pool)
+    while not user.node.pager.destroy_some(user.pool, 64)[1]:
+        pass
+
+
+@pytest.mark.parametrize("go", [drop, put_zeros, put_same_filled, take, end_pool])
+async def test_whatever_makes_pages_go_serves_who_waits_for_room_in_the_same_pass(
+    go: Callable[[User], None], autojump_clock: MockClock
+) -> None:
+    async with run_nodes(SMALL, SMALL, foreign_fraction_max=0.0) as [node, _]:
+        other = User(node, node.pager.new_pool(PoolKind.PERSISTENT, "spill"))
+        for index in range(64):
+            assert other.put(index, noise(index, 1)) is STORED
+        full = node.put_until_full()
+        assert node.done == []
+        go(other)
+        node.pager.settle()
+        assert [outcome for _, outcome in node.done] == [STORED]
+        assert node.get(full) == [noise(full)]
 
 
 async def test_two_puts_of_a_page_wait_in_their_order(autojump_clock: MockClock) -> None:

@@ -75,3 +75,21 @@ def test_each_silence_after_a_wait_doubles_the_next_until_something_is_stored() 
     assert waits[-1] == waits[-2] == SILENCE_SECONDS * 2**SILENCE_DOUBLED_MAX
     refusals.on_stored(PEER)
     assert refusals.silent_until(PEER) == 0
+
+
+def test_more_room_ends_the_present_wait_and_not_the_row() -> None:
+    refusals = RefusalBackoff(1.0)
+    refusals.on_refused(PEER, 10.0)
+    refusals.on_more_room(PEER)
+    assert refusals.refused_until(PEER) == 0
+    assert refusals.on_refused(PEER, 10.5) == 11, "it belongs to the first refusal"
+    assert refusals.refused_until(PEER) == 11
+    assert refusals.on_refused(PEER, 11.0) == 13
+
+
+def test_who_refused_is_listed_until_it_is_forgotten() -> None:
+    refusals = RefusalBackoff(1.0)
+    refusals.on_refused(PEER, 10.0)
+    assert refusals.refusals() == {PEER: 11}
+    refusals.forget(PEER)
+    assert refusals.refusals() == {}

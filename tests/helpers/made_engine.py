@@ -1,0 +1,140 @@
+"""One engine, alone with what the test says its peers do: node 0 of a cluster, and everything it asks for."""
+
+import random
+from pathlib import Path
+
+from config.model import DaemonConfig, MemoryConfig, RemoteConfig
+from net.frame import Frame
+from nodemanager.ids import Incarnation, NodeId
+from nodemanager.states import NodeState, Verdict
+from nodemanager.table import PeerStatus
+from ramsterd.core.arena import HeapMapping
+from ramsterd.core.page import PAGE_BYTES, PoolKind
+from ramsterd.pagepath.effects import Effect, Send
+from ramsterd.pagepath.engine import Engine
+from ramsterd.remote import wire
+from ramsterd.remote.fetch.pending import GetOutcome, PendingGet
+from ramsterd.remote.wire import MessageType
+from tests.helpers.clusters import cluster_of
+from tests.helpers.made_pages import MIB, joined, make_run
+
+ONE, OTHER = NodeId(1), NodeId(2)
+LIFE = Incarnation(1)
+OBJECT = b""
+# Raw pages that fill the memory above its high watermark.
+FULL = 490
+
+
+class MadeEngine:
+    """See the module's text.  Time stands still but for what a test adds to `now`."""
+
+    def __init__(self, *, peers: int = 2, **remote: float) -> None:
+        self.now = 1.0
+        self.engine = Engine(
+            daemon=DaemonConfig(
+                node="node0",
+                cluster=Path("none"),
+                memory=MemoryConfig(budget=2 * MIB, budget_max=2 * MIB, pages_max=1 << 14),
+                remote=RemoteConfig(copies=1, **remote),  # type: ignore[arg-type]  # names are dynamic
+            ),
+            cluster=cluster_of(peers + 1),
+            local=NodeId(0),
+            incarnation=Incarnation(9),
+            map_memory=HeapMapping,
+            rng=random.Random(1),
+        )
+        self.disk = self.engine.new_pool(PoolKind.PERSISTENT, "disk", is_disk=True)
+
+    def link(self, node: NodeId, incarnation: Incarnation = LIFE) -> None:
+        """Open a link to a peer that has room, and end the pass."""
+        self.engine.on_link_up(node, incarnation, now=self.now)
+        self.hear(node, incarnation)
+
+    def hear(
+        self,
+        node: NodeId,
+        incarnation: Incarnation = LIFE,
+        *,
+        free_bytes: int = 64 * MIB,
+        held: int = 1,
+    ) -> list[Effect]:
+        """Get a STATUS."""
+        status = PeerStatus(
+            budget_bytes=64 * MIB,
+            free_bytes=free_bytes,
+            is_accepting=free_bytes > 0,
+            pressure=0.0,
+            pages_held_for_us=held,
+        )
+        return self.frame(node, MessageType.STATUS, 1, wire.status_message(status), incarnation)
+
+    def frame(
+        self,
+        node: NodeId,
+        kind: int,
+        count: int,
+        table: bytes,
+        incarnation: Incarnation = LIFE,
+        *,
+        request_id: int = 0,
+        is_reply: bool = False,
+    ) -> list[Effect]:
+        """Get a frame without a body, and end the pass."""
+        frame = Frame(kind, is_reply, request_id, count, memoryview(table), memoryview(b""))
+        self.engine.on_frame(node, incarnation, frame, now=self.now)
+        return self.settle()
+
+    def judge(self, node: NodeId, state: NodeState, incarnation: Incarnation = LIFE) -> None:
+        self.engine.on_verdict(Verdict(node, state, incarnation, "as told"), now=self.now)
+
+    def put(self, count: int, index: int = 0) -> None:
+        """Put raw pages."""
+        pages = joined(make_run(PAGE_BYTES, count, index + 1))
+        assert self.engine.put(self.disk, OBJECT, index, pages) == count
+
+    def settle(self) -> list[Effect]:
+        """End the pass; return all that is to be done outside."""
+        effects: list[Effect] = []
+        while more := self.engine.settle(self.now):
+            effects += more
+        return effects
+
+    def store_at(self, node: NodeId) -> int:
+        """Have pages leave for a linked peer, which stores them all; return how many."""
+        self.put(FULL)
+        sent = 0
+        while puts := sends(self.settle(), MessageType.PUT_PAGES):
+            for put in puts:
+                assert put.node == node
+                sent += put.count
+                stored = bytes(put.count)
+                self.frame(
+                    node, MessageType.PUT_PAGES, put.count, stored,
+                    request_id=put.request_id, is_reply=True,
+                )  # fmt: skip
+        return sent
+
+    def get_outcome(self, index: int) -> GetOutcome | None:
+        """Get one page, which no peer is asked for; return how that ended, None: with the page or a hole."""
+        found = self.engine.get(self.disk, OBJECT, index, 1, now=self.now)
+        if not isinstance(found, PendingGet):
+            return found if isinstance(found, GetOutcome) else None
+        self.settle()
+        assert found.is_over
+        return found.outcome
+
+    def wait(self, seconds: float) -> list[Effect]:
+        """Let time pass, tick by tick; return all that is to be done outside."""
+        effects, end = [], self.now + seconds
+        while (at := self.engine.next_deadline()) <= end:
+            self.now = max(at, self.now)
+            self.engine.on_deadline(self.now)
+            effects += self.settle()
+        self.now = end
+        return effects
+
+
+def sends(effects: list[Effect], kind: MessageType | None = None) -> list[Send]:
+    """Return the frames among effects, of one kind or all."""
+    frames = [each for each in effects if isinstance(each, Send)]
+    return [each for each in frames if kind is None or each.type == kind]

@@ -1,0 +1,62 @@
+"""What time does: STATUS twice a second, and one slice of long work in a pass."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from ramsterd.pagepath.clock import STATUS_SECONDS
+from ramsterd.pagepath.effects import Resized
+from ramsterd.remote.wire import MessageType
+from tests.helpers.clusters import cluster_of
+from tests.helpers.made_engine import ONE, MadeEngine, sends
+
+
+@pytest.fixture
+def made() -> Iterator[MadeEngine]:
+    made = MadeEngine()
+    made.link(ONE)
+    made.wait(1.0)
+    yield made
+    made.engine.check_invariants()
+
+
+def test_peers_that_are_linked_hear_how_we_are_twice_a_second(made: MadeEngine) -> None:
+    statuses = sends(made.wait(10 * STATUS_SECONDS), MessageType.STATUS)
+    assert len(statuses) == 10
+    assert {each.node for each in statuses} == {ONE}
+
+
+def test_a_starved_node_says_that_it_takes_nothing(made: MadeEngine) -> None:
+    assert made.engine.statistics().is_accepting
+    made.engine.on_starved(is_starved=True)
+    assert not made.engine.statistics().is_accepting
+    made.engine.on_starved(is_starved=False)
+    assert made.engine.statistics().is_accepting
+
+
+def test_a_change_of_members_is_followed_by_a_status_at_once(made: MadeEngine) -> None:
+    made.engine.on_members(cluster_of(3), now=made.now)
+    assert sends(made.wait(0.0), MessageType.STATUS)
+
+
+def test_a_node_that_drains_recalls_what_it_keeps(made: MadeEngine) -> None:
+    cluster = cluster_of(3)
+    ours = replace(cluster.node[0], draining=True)
+    made.engine.on_members(replace(cluster, node=(ours, *cluster.node[1:])), now=made.now)
+    (recall,) = sends(made.wait(0.0), MessageType.RECALL)
+    assert recall.node == ONE
+    assert made.engine.statistics().holder_recall.is_active
+
+
+def test_the_end_of_a_change_of_the_budget_is_told(made: MadeEngine) -> None:
+    made.put(16)
+    made.engine.set_budget(1 << 20, now=made.now)
+    assert [each for each in made.settle() if isinstance(each, Resized)]
+
+
+def test_the_next_deadline_is_never_later_than_the_next_status(made: MadeEngine) -> None:
+    made.put(300)
+    for _ in range(20):
+        assert made.engine.next_deadline() <= made.now + STATUS_SECONDS
+        made.wait(0.1)

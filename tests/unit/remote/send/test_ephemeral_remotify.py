@@ -1,0 +1,95 @@
+"""Ephemeral blocks at peers: gone as they are sent, missed at worst, and forgotten in time."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from ramsterd.remote.send import ephemeral_remotify
+from ramsterd.remote.wire import PutResult
+from tests.helpers.made_sender import FULL, ONE, OTHER, Sender
+
+
+@pytest.fixture
+def sender() -> Iterator[Sender]:
+    """A node whose memory is full of cached pages."""
+    sender = Sender(sends_ephemeral=True)
+    sender.put(FULL, pool=sender.cache)
+    yield sender
+    sender.check()
+
+
+def test_a_block_is_freed_as_it_is_sent_and_its_rows_name_the_holder(sender: Sender) -> None:
+    puts = sender.send()
+    assert len(puts) == 2, "one window each"
+    sent = sum(len(put.shipment.serials) for put in puts.values())
+    assert sender.count_elsewhere(sender.cache) == sent
+    assert sender.holders[1].pages + sender.holders[2].pages == sent
+
+
+def test_one_frame_at_a_time_is_on_its_way_to_a_peer(sender: Sender) -> None:
+    first = sender.send()
+    assert {put.holder.node for put in first.values()} == {ONE, OTHER}
+    sender.store.room.set_watermarks(high=0.4, low=0.2)
+    assert sender.send() == {}
+    sender.answer(next(iter(first)))
+    assert len(sender.send()) == 1
+
+
+def test_what_is_refused_is_a_hole_and_nobody_is_owed_a_flush(sender: Sender) -> None:
+    puts = sender.send()
+    sender.answer_all(puts, PutResult.NO_ROOM)
+    assert sender.count_elsewhere(sender.cache) == 0
+    assert sender.holders[1].pages == sender.holders[2].pages == 0
+    assert sender.owed() == {}
+
+
+def test_of_what_nobody_knows_the_rows_stay(sender: Sender) -> None:
+    puts = sender.send()
+    sent = sender.count_elsewhere(sender.cache)
+    for request_id in puts:
+        sender.remotifier.on_unknown(request_id, 1.0)
+    assert sender.count_elsewhere(sender.cache) == sent
+    assert sender.owed() == {}
+
+
+def test_a_refused_page_that_was_put_again_meanwhile_is_none_of_its_business(
+    sender: Sender,
+) -> None:
+    puts = sender.send()
+    sender.put(1, pool=sender.cache)
+    assert sum(sender.owed().values()) == 1
+    sender.answer_all(puts, PutResult.NO_ROOM)
+    assert sender.look(0, pool=sender.cache).pages[0] is not None
+
+
+def test_who_refuses_gets_no_cached_page_for_a_while_and_persistent_ones_all_the_same(
+    sender: Sender,
+) -> None:
+    sender.answer_all(sender.send(), PutResult.NO_ROOM)
+    assert not sender.remotifier.ephemeral.has_taker(1.5)
+    assert sender.remotifier.room(1.5).keys() == {ONE, OTHER}
+    assert sender.remotifier.ephemeral.has_taker(2.0)
+
+
+def test_rows_of_pages_that_a_holder_dropped_are_forgotten_the_oldest_first(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ephemeral_remotify, "GHOSTS_MAX", 4)
+    puts = sender.send()
+    sender.answer_all(puts)
+    before = sender.count_elsewhere(sender.cache)
+    for node in (ONE, OTHER):
+        sender.hear(node, held=1)
+    assert sender.count_elsewhere(sender.cache) < before
+    forgotten = sender.remotifier.statistics().ephemeral.forgotten_pages_total
+    assert forgotten == before - sender.count_elsewhere(sender.cache)
+
+
+def test_a_holder_that_keeps_all_makes_nothing_be_forgotten(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ephemeral_remotify, "GHOSTS_MAX", 4)
+    sender.answer_all(sender.send())
+    for holder in sender.holders:
+        sender.hear(holder.node, held=holder.pages)
+    assert sender.remotifier.statistics().ephemeral.forgotten_pages_total == 0
