@@ -234,7 +234,11 @@ async def test_a_node_that_can_not_be_reached_is_counted_and_ends_nothing(
         counted = members[0].service.statistics()
         assert counted.send_errors_total > 20
         assert counted.sent_datagrams_total > 20
-        told = [record for record in caplog.messages if "heartbeats cannot be sentnode2" in record]
+        told = [
+            record
+            for record in caplog.messages
+            if "node node2: heartbeats cannot be sent" in record
+        ]
         assert len(told) == 2, "once by each sender, not once a second"
 
 
@@ -257,7 +261,7 @@ async def test_garbage_is_dropped_counted_and_logged_ever_less_often(
         dropped = members[0].service.statistics().dropped_datagrams_total
         assert dropped[DropReason.MALFORMED] == 100
         assert dropped[DropReason.UNKNOWN_SOURCE] == 1
-        assert len([m for m in caplog.messages if "datagram dropped, malformed" in m]) == 7
+        assert len([m for m in caplog.messages if "heartbeat dropped, malformed" in m]) == 7
         assert members[0].verdicts.of(1) == [UP]
 
 
@@ -356,7 +360,7 @@ async def test_verdicts_are_logged_with_their_reason(
     caplog.set_level(logging.DEBUG, logger="ramster.heartbeat")
     async with running(2, start=1) as members:
         await members[0].verdicts.wait_last(1, DOWN)
-    assert "node node1 is down: never heard" in caplog.messages
+    assert "node node1 is down: it never answered" in caplog.messages
 
 
 async def test_an_exception_of_the_subscriber_ends_the_service_and_closes_the_socket(

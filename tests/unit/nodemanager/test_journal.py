@@ -28,18 +28,22 @@ PEER, LIFE = NodeId(3), Incarnation(100)
         (
             NodeDown(PEER, None, "quiet"),
             logging.WARNING,
-            "node gamma is down, it was never upquiet",
+            "node gamma is down: quiet; it was never up",
         ),
         (
             NodeDown(PEER, LIFE, "quiet"),
             logging.WARNING,
-            "node gamma is down, incarnation 100: quiet",
+            "node gamma is down: quiet; incarnation 100",
         ),
-        (NodeDown(PEER, LIFE, "said goodbye"), logging.INFO, "node gamma left, incarnation 100"),
+        (
+            NodeDown(PEER, LIFE, "said goodbye"),
+            logging.INFO,
+            "node gamma has stopped in order; incarnation 100",
+        ),
         (
             NewIncarnation(PEER, LIFE, Incarnation(200)),
             logging.WARNING,
-            "node gamma has restarted: all pages that it held are gone: incarnation 200 after 100",
+            "node gamma has restarted: all pages that it held are gone; incarnation 200, before it 100",
         ),
     ],
     ids=lambda value: type(value).__name__ if not isinstance(value, str | int) else "",
