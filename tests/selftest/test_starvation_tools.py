@@ -14,9 +14,9 @@ UP, SUSPECT, DOWN = NodeState.UP, NodeState.SUSPECT, NodeState.DOWN
 LOG = """\
 2026-11-25 08:42:02,500 DEBUG   ramster.heartbeat: node n5 is suspect: no answer to a probe
 2026-11-25 08:42:02,700 INFO    ramster.nodes: node n5 is down: something else that says so
-2026-11-25 08:42:06,500 DEBUG   ramster.heartbeat: node n5 is down: suspect for 4.0 s
-2026-11-25 08:42:06,600 WARNING ramster.heartbeat: datagram dropped, bad mac
-2026-11-25 08:42:09,000 DEBUG   ramster.heartbeat: node n5 is up: heard
+2026-11-25 08:42:06,500 DEBUG   ramster.heartbeat: node n5 is down: no sign of life for 4.0 s after it became suspect
+2026-11-25 08:42:06,600 WARNING ramster.heartbeat: heartbeat dropped, bad mac: from node n5: tag differs; dropped for this reason since the start: 1
+2026-11-25 08:42:09,000 DEBUG   ramster.heartbeat: node n5 is up: it answers
 """
 
 

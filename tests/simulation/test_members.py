@@ -56,7 +56,7 @@ async def test_a_node_that_holds_pages_stays_until_it_is_forced_out(
     pages = held(cluster, 0, 1)
     assert pages > 100
     with pytest.raises(
-        CommandRefused, match=r"node1 has the last copy of \d+ pages of node0.*cordoned now"
+        CommandRefused, match=r"only cordoned: node1 has the last copy of \d+ pages of node0"
     ):
         remove(cluster, 0, 1)
     cluster.run(1)
@@ -103,7 +103,7 @@ async def test_a_node_that_does_not_answer_stands_in_the_way(
     client.fill(1600)
     cluster.run(2)
     cluster.hold(2, 0)
-    with pytest.raises(CommandRefused, match="no link to node2, so what is theirs"):
+    with pytest.raises(CommandRefused, match="no link to node2, which may have pages there"):
         remove(cluster, 0, 1)
     assert not cluster.is_linked(0, 2), "it was waited for as long as its link lived"
     client.flush(0, 1600)
@@ -274,7 +274,7 @@ async def test_a_version_from_far_ahead_ends_no_changes(
         cluster.link(0, 1)
         cluster.run(0.5)
         assert numbers(cluster, 0) == ({0, 1} if is_taken else {0, 1, 2})
-        refusal = f"version {ahead} of node 0 is more than 65536 ahead"
+        refusal = f"version {ahead} is more than 65536 ahead of version "
         problem = cluster[0].peers.members.statistics().problem
         assert (refusal in problem) == (not is_taken)
         assert (refusal in caplog.text) == (not is_taken)
@@ -342,7 +342,7 @@ async def test_files_that_differ_under_one_version_are_told(
     history.cluster = ClusterConfig(name="sim", node=(*cluster.config.node, extra))
     cluster.link(0, 1)
     cluster.run(0.5)
-    assert "other members under the same version" in caplog.text
+    assert "other members for the same membership version 0" in caplog.text
     assert numbers(cluster, 0) == {0, 1}
 
 

@@ -109,9 +109,9 @@ async def test_with_copies_min_as_copies_writes_are_refused(
     put = client.put_until_one_waits()
     cluster.run(2)
     assert put.is_refused
-    [line] = [each.message for each in caplog.records if "refused so far" in each.message]
+    [line] = [each.message for each in caplog.records if "writes get no room" in each.message]
     assert line == (
-        "no room here: refused since the start: 1; peers: 2, up: 1, with room: 1; pages of export need 2"
+        "writes get no room: 1 refused since the start; peers: 2, up: 1, with room: 1; pages of export need 2"
         " (copies = 2): start the nodes that are down, or set copies_min below 2 in [remote]"
         ' (not for durability = "replicated")'
     )

@@ -166,13 +166,14 @@ def test_who_ends_the_waiting_is_told_that_the_drain_goes_on(new_cluster: NewClu
     ) as waiting:
         assert waiting.stderr is not None
         assert (
-            waiting.stderr.readline() == "the node is not linked here: it drains when it is back\n"
+            waiting.stderr.readline()
+            == "n3 has no link to this node: it drains as soon as it has one\n"
         )
         waiting.send_signal(signal.SIGINT)
         output, errors = waiting.communicate(timeout=20)
     assert waiting.returncode == 130
     assert output == ""
-    last = "ramsterctl: the drain of n3 goes on; `node uncordon n3` calls it off"
+    last = "ramsterctl: the drain of n3 continues; `ramsterctl node uncordon n3` ends it"
     assert errors.splitlines()[-1] == last
     rows = [row["config"] for row in cluster[2].ask("nodes")]
     assert [row["name"] for row in rows if row["draining"]] == ["n3"]

@@ -126,12 +126,14 @@ def test_nbd_clients_at_the_descriptor_limit_leave_the_rest_to_links_and_control
         cluster[2].start()
         cluster[2].wait_ready()
         wait_until(lambda: node.links() == {2}, "a peer that was restarted is linked")
-        assert f"ramster_descriptors {FEW_DESCRIPTORS}.0\n" in scrape(port)
+        assert f"ramster_descriptors_limit {FEW_DESCRIPTORS}.0\n" in scrape(port)
         early.write(0, b"x" * PAGE)
         assert early.read(0, PAGE) == b"x" * PAGE
     wait_until(lambda: not node.status()["nbd"]["connections"], "their descriptors are free")
     check_works(node)
-    refusals = node.log.count("NBD client refused: 128 of 256 file descriptors are in use")
+    refusals = node.log.count(
+        "NBD client refused: all 128 file descriptors for clients are in use (of 256"
+    )
     assert 1 <= refusals <= 20
     assert "nbd.connections_max, tmem.connections_max: found 1000 clients of NBD" in node.log
 
