@@ -83,7 +83,7 @@ def test_a_kernel_swaps_four_times_the_budget_and_every_page_is_right(
     for peer in (2, 3):
         (ours,) = cluster[peer].engine()["foreign"]
         assert ours["put_pages_total"] > 0
-        assert ours["get_total"] > 0
+        assert ours["get_pages_total"] > 0
     assert engine["fetch"]["fetched_pages_total"] > 0
     assert engine["store"]["lost_pages_total"] == engine["store"]["corrupt_pages_total"] == 0
     assert engine["store"]["flushed_pages_total"] > 0, "the kernel discarded nothing"
