@@ -141,7 +141,6 @@ def _drain(ask: Ask) -> click.Command:
                 f"the drain of {name} continues; `ramsterctl node uncordon {name}` ends it",
                 INTERRUPTED,
             )
-        warn(result["warnings"])
         is_late = is_waiting and not progress.is_empty
         unwritten = why_unwritten(ask, socket_path)
         if as_json or not is_late:
@@ -171,8 +170,12 @@ def _ask_while_draining(
     deadline = time.perf_counter() + seconds_max
     progress = DrainProgress(name)
     shown = ""
+    warned: set[str] = set()
     while True:
         result = ask()
+        # Before any progress: who reads that redundancy drops may want to end the drain.
+        warn(each for each in result["warnings"] if each not in warned)
+        warned.update(result["warnings"])
         now = time.perf_counter()
         if progress.on_said(result, now=now) or now >= deadline:
             return result, progress

@@ -160,6 +160,7 @@ def test_fewer_copies_are_said_once_and_stand_in_the_json() -> None:
     )
     result = Daemon(*answers).run("drain", "delta", "--wait")
     assert result.stderr.count("warning: one copy\n") == 1
+    assert result.stderr.startswith("warning: one copy\n"), "before pages have moved"
     result = Daemon(*answers).run("drain", "delta", "--wait", "--json")
     assert json.loads(result.stdout)["warnings"] == ["one copy"]
 
