@@ -109,7 +109,7 @@ class _Risk:
             return []
         self._again_at = at + AGAIN_SECONDS
         rebuilt = now.rebuilt_pages_total - self._rebuilt_before
-        text = f"{now.pages_at_risk} pages have fewer copies than configured; copied again so far: {rebuilt}"
+        text = f"{now.pages_at_risk} pages have fewer copies than asked; copied again so far: {rebuilt}"
         return [News(logging.WARNING, text)]
 
     def _end(self, now: PageCounts, at: float) -> list[News]:
@@ -119,7 +119,7 @@ class _Risk:
             return []
         rebuilt, seconds = now.rebuilt_pages_total - self._rebuilt_before, at - since
         lost = now.lost_pages_total - self._lost_before
-        text = f"all pages have their copies again after {seconds:.0f} s; copied again: {rebuilt}"
+        text = f"no page has fewer copies than asked any more, after {seconds:.0f} s; copied again: {rebuilt}"
         # A page that is lost has no copies to count, either.
         return [
             News(logging.WARNING, f"{text}, lost: {lost}") if lost else News(logging.INFO, text)

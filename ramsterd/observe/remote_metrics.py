@@ -135,7 +135,7 @@ def _fetch(engine: EngineStatistics) -> Iterator[Metric]:
 
 def _copies(engine: EngineStatistics) -> Iterator[Metric]:
     yield gauge(
-        "pages_at_risk", "Pages at peers with fewer copies than configured.", [],
+        "pages_at_risk", "Pages at peers with fewer copies than asked.", [],
         one(engine.rebuild.pages_at_risk),
     )  # fmt: skip
     yield counter(

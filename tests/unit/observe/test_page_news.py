@@ -66,14 +66,14 @@ def test_pages_at_risk_are_said_from_the_beginning_to_the_end() -> None:
     assert texts(news, 0, counts(pages_at_risk=900)) == []
     begin = AT_RISK_SECONDS
     assert texts(news, begin, counts(pages_at_risk=800, rebuilt_pages_total=100)) == [
-        "800 pages have fewer copies than configured; copied again so far: 100"
+        "800 pages have fewer copies than asked; copied again so far: 100"
     ]
     assert texts(news, begin + 1, counts(pages_at_risk=700, rebuilt_pages_total=200)) == []
     assert texts(news, begin + AGAIN_SECONDS, counts(pages_at_risk=1, rebuilt_pages_total=899)) == [
-        "1 pages have fewer copies than configured; copied again so far: 899"
+        "1 pages have fewer copies than asked; copied again so far: 899"
     ]
     assert texts(news, 50, counts(rebuilt_pages_total=900)) == [
-        "all pages have their copies again after 50 s; copied again: 900"
+        "no page has fewer copies than asked any more, after 50 s; copied again: 900"
     ]
     assert texts(news, 51, counts(rebuilt_pages_total=900)) == []
 
@@ -84,7 +84,7 @@ def test_pages_that_are_lost_are_not_called_copied_again() -> None:
     texts(news, AT_RISK_SECONDS, counts(pages_at_risk=900))
     assert texts(news, 35, counts(rebuilt_pages_total=100, lost_pages_total=800)) == [
         "800 pages are lost with their last copy; since the start: 800",
-        "all pages have their copies again after 35 s; copied again: 100, lost: 800",
+        "no page has fewer copies than asked any more, after 35 s; copied again: 100, lost: 800",
     ]
 
 
