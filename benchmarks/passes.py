@@ -90,7 +90,7 @@ class Pair:
         self.is_linked = True
         for number, node in self.nodes.items():
             peer = HOLDER if number == OWNER else OWNER
-            self.pass_of(node, lambda e, p=peer: e.on_link_up(p, LIFE, now=self.now))  # type: ignore[misc]
+            self.pass_of(node, lambda e, p=peer: e.on_link_up(p, LIFE, now=self.now))  # type: ignore[misc]  # bound at once
 
     def cut(self) -> None:
         """Lose the link, and what is on its way."""
@@ -98,7 +98,7 @@ class Pair:
         for number, node in self.nodes.items():
             peer = HOLDER if number == OWNER else OWNER
             node.incoming.clear()
-            self.pass_of(node, lambda e, p=peer: e.on_link_lost(p, LIFE, now=self.now))  # type: ignore[misc]
+            self.pass_of(node, lambda e, p=peer: e.on_link_lost(p, LIFE, now=self.now))  # type: ignore[misc]  # bound at once
 
     def pass_of(self, node: Node, act: Callable[[Engine], object]) -> None:
         """Do one pass, as the shell does."""
@@ -128,7 +128,7 @@ class Pair:
                     )  # fmt: skip
                     self.pass_of(
                         node,
-                        lambda e, p=peer, f=frame: e.on_frame(p, LIFE, f, now=self.now),  # type: ignore[misc]
+                        lambda e, p=peer, f=frame: e.on_frame(p, LIFE, f, now=self.now),  # type: ignore[misc]  # bound at once
                     )
             if any(node.incoming for node in self.nodes.values()):
                 continue
@@ -159,7 +159,7 @@ def fill(pair: Pair, pool: PoolId, pages: int) -> None:
     """Put pages as a client of a disk does."""
     node, run = pair.nodes[OWNER], small_pages(RUN_PAGES)
     for index in range(0, pages, RUN_PAGES):
-        pair.pass_of(node, lambda e, i=index: e.put(pool, OBJECT, i, run))  # type: ignore[misc]
+        pair.pass_of(node, lambda e, i=index: e.put(pool, OBJECT, i, run))  # type: ignore[misc]  # bound at once
         if pair.nodes[HOLDER].incoming:
             pair.run(0.0)
 
@@ -247,7 +247,7 @@ def replicate(pair: Pair, pool: PoolId, pages: int) -> Iterator[str]:
     pair.longest()
     page = small_pages(1)
     for index in range(50):
-        pair.pass_of(owner, lambda e, i=index: e.put(replicated, OBJECT, i, page))  # type: ignore[misc]
+        pair.pass_of(owner, lambda e, i=index: e.put(replicated, OBJECT, i, page))  # type: ignore[misc]  # bound at once
         pair.pass_of(owner, lambda e: e.replicate(replicated, OBJECT, 0, 1 << 24, now=pair.now))
         pair.run(0.01)
     assert owner.replicated >= 49, f"{owner.replicated} of 50"
@@ -278,8 +278,8 @@ def lives_end(pair: Pair, pool: PoolId, pages: int) -> Iterator[str]:
     pair.longest()
     for number, node in pair.nodes.items():
         peer = HOLDER if number == OWNER else OWNER
-        pair.pass_of(node, lambda e, p=peer: e.on_link_lost(p, LIFE, now=pair.now))  # type: ignore[misc]
-        pair.pass_of(node, lambda e, p=peer: e.on_member_removed(p))  # type: ignore[misc]
+        pair.pass_of(node, lambda e, p=peer: e.on_link_lost(p, LIFE, now=pair.now))  # type: ignore[misc]  # bound at once
+        pair.pass_of(node, lambda e, p=peer: e.on_member_removed(p))  # type: ignore[misc]  # bound at once
     pair.is_linked = False
     pair.run(1e-5 * pages + 1.0)
     assert not pair.nodes[HOLDER].engine.store.versions.zpages[Family.FOREIGN_PERSISTENT]
