@@ -228,7 +228,7 @@ def _authorities() -> "type[Authority]":
         import cryptography  # noqa: F401, PLC0415  an extra
     except ImportError:
         raise CannotInit(
-            "the cryptography package is missing: pip install cryptography, into the environment of ramster"
+            "the cryptography package is missing: install ramster with its extra, pip install -c constraints.txt '.[tls]'"
         ) from None
     from ramsterd.provision.ca import Authority  # noqa: PLC0415  it needs that
 

@@ -284,7 +284,7 @@ def test_a_missing_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "cryptography", None)
     result = init(tmp_path / "out")
     assert result.exit_code == 1
-    assert "pip install cryptography" in result.output
+    assert "pip install -c constraints.txt '.[tls]'" in result.output
     assert not list(tmp_path.iterdir())
 
 
