@@ -157,7 +157,9 @@ class Room:
     # What is given up for it.
 
     def evict_some(self, families: Iterable[Family], down_to_bytes: int, blocks_max: int) -> int:
-        """Evict the oldest blocks of these families, in this order, as long as more than `down_to_bytes` are resident.
+        """Evict the oldest blocks of these families, in this order, as long as more than `down_to_bytes` are in use.
+
+        Warm blocks are room already: over the budget there are none.
 
         Returns:
             How many blocks, at most `blocks_max`.
@@ -166,7 +168,7 @@ class Room:
         for family in families:
             while (
                 evicted < blocks_max
-                and self._memory.resident_bytes > down_to_bytes
+                and self._memory.used_bytes > down_to_bytes
                 and (block := self._zbud.oldest(family)) is not None
             ):
                 self.evict_block(block)

@@ -29,8 +29,8 @@ class Reclaim:
         return self._store.room.limits.low_watermark * self._store.zbud.budget_bytes
 
     def must_shrink(self) -> bool:
-        """Whether more must go to be below the low watermark, given what is on its way."""
-        return self._store.zbud.resident_bytes - self.leaving_bytes > self.target_bytes
+        """Whether more must go to be below the low watermark, given what is on its way; warm blocks are room, not use."""
+        return self._store.zbud.used_bytes - self.leaving_bytes > self.target_bytes
 
     def begin(self) -> None:
         """Give memory back now, though there is no shortage yet."""

@@ -58,6 +58,14 @@ def test_a_smaller_budget_takes_unused_memory_first(
     assert store.room.evict_some([Family.OWN_EPHEMERAL], 64 * 1024, 1) == 0
 
 
+def test_what_was_evicted_a_moment_ago_is_room_though_it_is_resident(
+    store: Store, cache: PoolId
+) -> None:
+    put_run(store, cache, 0, make_run(PAGE_BYTES, 160))
+    assert store.room.evict_some([Family.OWN_EPHEMERAL], 128 * PAGE_BYTES, 10) == 2
+    assert store.zbud.resident_bytes == 160 * PAGE_BYTES
+
+
 def test_evictions_are_bounded(store: Store, cache: PoolId) -> None:
     put_run(store, cache, 0, make_run(PAGE_BYTES, 160))
     assert store.room.evict_some([Family.OWN_CLEAN, Family.OWN_EPHEMERAL], 0, 3) == 3

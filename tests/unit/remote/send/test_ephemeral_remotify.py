@@ -4,15 +4,18 @@ from collections.abc import Iterator
 
 import pytest
 
+from nodemanager.ids import Incarnation
+from ramsterd.core.page import PAGE_BYTES
 from ramsterd.remote.send import ephemeral_remotify
 from ramsterd.remote.wire import PutResult
-from tests.helpers.made_sender import FULL, ONE, OTHER, Sender
+from tests.helpers.made_sender import FULL, LIFE, ONE, OTHER, Sender
 
 
 @pytest.fixture
 def sender() -> Iterator[Sender]:
-    """A node whose memory is full of cached pages."""
+    """A node whose memory is full of cached pages, of which two frames must leave."""
     sender = Sender(sends_ephemeral=True)
+    sender.store.room.set_watermarks(high=0.92, low=0.5)
     sender.put(FULL, pool=sender.cache)
     yield sender
     sender.check()
@@ -24,6 +27,15 @@ def test_a_block_is_freed_as_it_is_sent_and_its_rows_name_the_holder(sender: Sen
     sent = sum(len(put.shipment.serials) for put in puts.values())
     assert sender.count_elsewhere(sender.cache) == sent
     assert sender.holders[1].pages + sender.holders[2].pages == sent
+
+
+def test_no_more_leaves_than_is_above_the_low_watermark() -> None:
+    """What the first blocks freed is room, though it stays resident for a while."""
+    sender = Sender(sends_ephemeral=True)
+    sender.put(30 * 16, pool=sender.cache)
+    sender.send()
+    assert sender.count_elsewhere(sender.cache) == 3 * 16
+    sender.check()
 
 
 def test_one_frame_at_a_time_is_on_its_way_to_a_peer(sender: Sender) -> None:
@@ -69,6 +81,39 @@ def test_who_refuses_gets_no_cached_page_for_a_while_and_persistent_ones_all_the
     assert not sender.remotifier.ephemeral.has_taker(1.5)
     assert sender.remotifier.room(1.5).keys() == {ONE, OTHER}
     assert sender.remotifier.ephemeral.has_taker(2.0)
+
+
+def test_a_peer_is_a_taker_though_its_window_is_full(sender: Sender) -> None:
+    """What waits for it is not dropped: the window is open again with the next answer."""
+    sender.send()
+    assert sender.remotifier.ephemeral.has_taker(1.0)
+
+
+def test_a_peer_without_room_for_the_next_block_is_no_taker(sender: Sender) -> None:
+    for node in (ONE, OTHER):
+        sender.hear(node, free_bytes=16 * PAGE_BYTES - 1)
+    assert not sender.remotifier.ephemeral.has_taker(1.0)
+    sender.hear(ONE, free_bytes=16 * PAGE_BYTES)
+    assert sender.remotifier.ephemeral.has_taker(1.0)
+
+
+def test_more_room_does_not_end_the_wait_after_a_refusal_of_cached_pages(sender: Sender) -> None:
+    sender.answer_all(sender.send(), PutResult.NO_ROOM)
+    for node in (ONE, OTHER):
+        sender.remotifier.peers.on_more_room(node)
+    assert not sender.remotifier.ephemeral.has_taker(1.5)
+
+
+def test_an_answer_of_an_incarnation_that_ended_changes_no_row(sender: Sender) -> None:
+    """Its sweep makes holes of what it had."""
+    puts = sender.send()
+    sent = sender.count_elsewhere(sender.cache)
+    for node in (ONE, OTHER):
+        ended = sender.holders.bury(node, Incarnation(LIFE + 1))
+        assert ended is not None
+        sender.remotifier.on_holder_dead(ended.id)
+    sender.answer_all(puts, PutResult.NO_ROOM)
+    assert sender.count_elsewhere(sender.cache) == sent
 
 
 def test_rows_of_pages_that_a_holder_dropped_are_forgotten_the_oldest_first(

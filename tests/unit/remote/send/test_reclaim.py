@@ -55,3 +55,12 @@ def test_what_ephemeral_pages_filled_they_alone_pay_for() -> None:
     reclaim.on_ephemeral_next()
     reclaim.drop(32)
     assert not reclaim.is_active(), "no ephemeral page is left, and it is not short any more"
+
+
+def test_what_was_freed_a_moment_ago_is_room_though_it_is_resident() -> None:
+    """Warm blocks are used again first: on both sides of the watermarks they are no use of memory."""
+    reclaim = Filled(HIGH)
+    assert reclaim.is_active()
+    reclaim.store.flush(reclaim.pool, b"", 0, HIGH - LOW + 16)
+    assert reclaim.store.zbud.resident_bytes > reclaim.target_bytes
+    assert not reclaim.must_shrink()

@@ -1,7 +1,20 @@
 """What leaves next, of both kinds, and what else is asked of all that is on its way."""
 
+import pytest
+
+from ramsterd.core.family import Family
+from ramsterd.core.page import PAGE_BYTES, PoolKind
+from ramsterd.remote.send import remotify
 from ramsterd.remote.wire import PutResult
 from tests.helpers.made_sender import FULL, ONE, OTHER, Sender
+
+# A block of raw pages, and how many of these are above the high watermark, and below the low one.
+BLOCK = 16
+SHORT_BLOCKS, LOW_BLOCKS = 30, 27
+
+
+def blocks_here(sender: Sender, family: Family) -> int:
+    return sender.store.versions.zpages[family] // BLOCK
 
 
 def test_cached_pages_are_dropped_before_anything_travels() -> None:
@@ -84,3 +97,105 @@ def test_requests_of_both_kinds_are_known_by_their_ids() -> None:
             sender.answer(request_id)
             assert not sender.remotifier.is_in_flight(request_id)
         sender.check()
+
+
+# What is dropped, exactly.
+
+
+def test_cached_pages_are_dropped_to_just_below_the_low_watermark() -> None:
+    sender = Sender()
+    sender.put(SHORT_BLOCKS * BLOCK, pool=sender.cache)
+    assert sender.remotifier.drop_first(1.0)
+    assert blocks_here(sender, Family.OWN_EPHEMERAL) == LOW_BLOCKS
+    sender.check()
+
+
+def test_for_what_is_on_its_way_already_nothing_is_dropped() -> None:
+    sender = Sender()
+    sender.put(2 * BLOCK, pool=sender.cache)
+    sender.put((SHORT_BLOCKS - 2) * BLOCK)
+    assert sender.send()
+    assert not sender.remotifier.drop_first(1.0)
+    assert blocks_here(sender, Family.OWN_EPHEMERAL) == 2
+    sender.check()
+
+
+def test_cached_pages_whose_only_taker_refused_a_moment_ago_are_dropped() -> None:
+    sender = Sender(peers=1, sends_ephemeral=True)
+    sender.put(SHORT_BLOCKS * BLOCK, pool=sender.cache)
+    sender.answer_all(sender.send(), PutResult.NO_ROOM)
+    sender.put((SHORT_BLOCKS - LOW_BLOCKS) * BLOCK, pool=sender.cache)
+    assert sender.remotifier.drop_first(1.5)
+    assert blocks_here(sender, Family.OWN_EPHEMERAL) == LOW_BLOCKS
+    sender.check()
+
+
+def test_over_a_budget_that_shrinks_cached_pages_wait_for_no_peer() -> None:
+    sender = Sender(sends_ephemeral=True)
+    sender.put(SHORT_BLOCKS * BLOCK, pool=sender.cache)
+    sender.store.room.set_budget(16 * BLOCK * PAGE_BYTES)
+    assert sender.remotifier.drop_first(1.0)
+    assert blocks_here(sender, Family.OWN_EPHEMERAL) == 16
+    sender.check()
+
+
+def test_so_much_is_dropped_in_one_pass_and_the_caller_comes_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(remotify, "DROPPED_BLOCKS_MAX", 2)
+    sender = Sender()
+    sender.put((SHORT_BLOCKS + 1) * BLOCK, pool=sender.cache)
+    sender.remotifier.drop_first(1.0)
+    assert blocks_here(sender, Family.OWN_EPHEMERAL) == SHORT_BLOCKS - 1
+    assert sender.remotifier.has_more_to_drop
+
+
+# Which kind leaves next.
+
+
+def test_while_a_cached_block_waits_for_a_window_nothing_persistent_leaves() -> None:
+    """No put waits for room as long as there is one: it would evict it."""
+    sender = Sender(peers=1, sends_ephemeral=True)
+    sender.put(SHORT_BLOCKS * BLOCK, pool=sender.cache)
+    assert sender.send()
+    sender.put((SHORT_BLOCKS - LOW_BLOCKS) * BLOCK)
+    assert sender.send() == {}
+
+
+def test_what_cached_pages_filled_persistent_ones_do_not_pay_for() -> None:
+    """The cache has left, memory is between the marks, and that is enough."""
+    sender = Sender(peers=1, sends_ephemeral=True)
+    sender.put((SHORT_BLOCKS - 1) * BLOCK)
+    sender.put(BLOCK, pool=sender.cache)
+    sender.answer_all(sender.send())
+    assert sender.send() == {}
+    assert blocks_here(sender, Family.OWN_PERSISTENT) == SHORT_BLOCKS - 1
+    sender.check()
+
+
+# No member any more.
+
+
+def is_taker(sender: Sender, kind: PoolKind) -> bool:
+    return any(each.has_room(1, now=1.0) for each in sender.remotifier.peers.all(kind))
+
+
+@pytest.mark.parametrize("kind", PoolKind)
+@pytest.mark.parametrize("is_answered", [True, False])
+def test_of_a_removed_node_neither_kind_keeps_a_backoff_or_placed_bytes(
+    *, kind: PoolKind, is_answered: bool
+) -> None:
+    sender = Sender(peers=1, sends_ephemeral=True)
+    free = [each.free_bytes for each in sender.remotifier.peers.all(kind)]
+    sender.put(FULL, pool=sender.cache if kind is PoolKind.EPHEMERAL else sender.disk)
+    for request_id in sender.send():
+        if is_answered:
+            sender.answer(request_id, PutResult.NO_ROOM)
+        else:
+            sender.remotifier.on_unknown(request_id, 1.0)
+    assert not is_taker(sender, kind)
+    assert [each.free_bytes for each in sender.remotifier.peers.all(kind)] != free
+    sender.remotifier.forget(ONE)
+    assert is_taker(sender, kind)
+    assert [each.free_bytes for each in sender.remotifier.peers.all(kind)] == free
+    assert not sender.remotifier.has_put_to(ONE)
