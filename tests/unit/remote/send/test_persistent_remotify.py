@@ -4,9 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from nodemanager.ids import Incarnation
 from ramsterd.core.page import PoolKind
+from ramsterd.remote.send.degrade import GRACE_PART
 from ramsterd.remote.wire import PutResult
-from tests.helpers.made_sender import FULL, ONE, OTHER, PAGES, PUT_WAIT_SECONDS, Sender
+from tests.helpers.made_sender import FULL, LIFE, ONE, OTHER, PAGES, PUT_WAIT_SECONDS, Sender
 
 NO_ROOM = PutResult.NO_ROOM
 
@@ -176,3 +178,71 @@ def test_a_shipment_goes_to_as_many_peers_as_all_its_pages_want(sender: Sender) 
     for put in sender.send().values():
         wanted = {sender.store.versions.pool_of(row).copies for row in put.shipment.rows}
         assert wanted == {len(put.shipment.holders)}
+
+
+# What changes while a block is on its way.
+
+
+def test_a_page_that_was_flushed_on_the_way_is_owed_a_flush(sender: Sender) -> None:
+    sender.put(FULL)
+    puts = sender.send()
+    sender.store.flush(sender.disk, b"", 0, 1)
+    sender.answer_all(puts)
+    assert not any(sender.look(0).pages)
+    assert sum(sender.owed().values()) == 1
+
+
+def test_what_one_of_two_stored_before_its_incarnation_ended_is_not_stored(twice: Sender) -> None:
+    twice.put(FULL)
+    puts = twice.send()
+    first, *others = puts
+    twice.answer(first)
+    ended = twice.holders.bury(puts[first].holder.node, Incarnation(LIFE + 1))
+    assert ended is not None
+    twice.remotifier.on_holder_dead(ended.id)
+    for request_id in others:
+        twice.answer(request_id)
+    assert twice.count_elsewhere() == 0
+    assert ended.node not in twice.owed(), "it has nothing any more"
+
+
+def test_what_one_of_two_stored_before_its_link_was_lost_is_not_stored(twice: Sender) -> None:
+    twice.put(FULL)
+    puts = twice.send()
+    twice.store.copies.unreachable_holders.add(puts[1].holder.id)
+    twice.answer_all(puts)
+    assert twice.count_elsewhere() == 0
+    assert twice.owed().keys() == {ONE, OTHER}
+
+
+# Too few peers.
+
+
+def make_short_of_a_peer(copies_min: int) -> Sender:
+    """Return a full node whose pages want two copies, with one peer that has room."""
+    sender = Sender()
+    sender.hear(OTHER, free_bytes=0)
+    pool = sender.store.new_pool(PoolKind.PERSISTENT, "two", copies=2, copies_min=copies_min)
+    sender.put(FULL, pool=pool)
+    return sender
+
+
+def test_a_block_waits_a_while_for_its_second_peer_and_is_at_risk_if_it_leaves_without() -> None:
+    sender = make_short_of_a_peer(copies_min=1)
+    assert sender.send(now=1.0) == {}
+    at = sender.remotifier.next_deadline()
+    assert at == 1.0 + GRACE_PART * PUT_WAIT_SECONDS
+    sender.remotifier.on_deadline(at)
+    puts = sender.send(now=at)
+    assert {put.holder.node for put in puts.values()} == {ONE}
+    sender.answer_all(puts)
+    rows = [row for put in puts.values() for row in put.shipment.rows]
+    assert sorted(sender.store.versions.thinned) == sorted(rows)
+    sender.check()
+
+
+def test_a_block_that_must_be_on_two_peers_never_leaves_for_one() -> None:
+    sender = make_short_of_a_peer(copies_min=2)
+    assert sender.send(now=1.0) == {}
+    assert sender.send(now=1000.0) == {}
+    assert sender.remotifier.next_deadline() is None
