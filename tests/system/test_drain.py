@@ -165,6 +165,9 @@ def test_who_ends_the_waiting_is_told_that_the_drain_goes_on(new_cluster: NewClu
         preexec_fn=heed_interrupts,  # noqa: PLW1509  no thread runs by then
     ) as waiting:
         assert waiting.stderr is not None
+        # Two nodes stay, which is to be known before any page has moved.
+        warning = waiting.stderr.readline()
+        assert warning.startswith("warning: redundancy drops from 2 copies to 1: only 2 nodes")
         assert (
             waiting.stderr.readline()
             == "n3 has no link to this node: it drains as soon as it has one\n"
