@@ -16,7 +16,9 @@ from typing import Final, NamedTuple, TypeAlias
 
 from config.limits import USER_ID_MAX
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+# Which formats are read: the first has no memory id.
+FORMATS: Final = (1, FORMAT)
 FORMAT_MAX: Final = (1 << 31) - 1
 # A record takes 150 to 500 bytes.  There are 64 exports and 4096 pools; the rest is for those that a config had once.
 RECORDS_MAX: Final = 8192
@@ -28,6 +30,7 @@ INCARNATION_MAX: Final = (1 << 64) - 1
 # Seconds since 1970 until the year 3058.
 SECONDS_MAX: Final = (1 << 35) - 1
 _GENERATION: Final = re.compile(r"[0-9a-f]{32}")
+_MEMORY_ID: Final = re.compile(r"[0-9a-f]{32}|")
 _FIELDS: Final = {"generation", "lost_at"}
 
 
@@ -63,6 +66,8 @@ class Content:
     # 0: none is known.
     last_incarnation: int = 0
     records: Mapping[Key, Record] = field(default_factory=dict)
+    # Of the memory that the last run used (ramsterd.kept), 32 hexadecimal digits; empty: of none.
+    memory_id: str = ""
 
 
 def describe(key: Key) -> str:
@@ -75,6 +80,7 @@ def encode(content: Content) -> bytes:
     rows = content.records.items()
     body = {
         "last_incarnation": content.last_incarnation,
+        "memory_id": content.memory_id,
         "exports": [
             {"name": key, **_fields(record)} for key, record in rows if isinstance(key, str)
         ],
@@ -110,13 +116,17 @@ def parse(data: bytes) -> Content:
         raise DamagedState("no JSON") from None
     if not isinstance(whole, dict) or set(whole) != {"format", "sha256", "content"}:
         raise DamagedState("other keys than a state file has")
-    if _whole(whole["format"], FORMAT_MAX) != FORMAT:
-        raise DamagedState(f"format {whole['format']} of another release, not {FORMAT}")
+    if (version := _whole(whole["format"], FORMAT_MAX)) not in FORMATS:
+        raise DamagedState(f"format {version} of another release, not {FORMAT}")
     if whole["sha256"] != digest:
         raise DamagedState("a checksum that differs")
     body = whole["content"]
-    if not isinstance(body, dict) or set(body) != {"last_incarnation", "exports", "pools"}:
+    keys = {"last_incarnation", "exports", "pools"} | ({"memory_id"} if version > 1 else set())
+    if not isinstance(body, dict) or set(body) != keys:
         raise DamagedState("other keys than a state file has")
+    memory_id = body.get("memory_id", "")
+    if not isinstance(memory_id, str) or _MEMORY_ID.fullmatch(memory_id) is None:
+        raise DamagedState("a memory id that is none")
     records: dict[Key, Record] = {}
     for kind in ("exports", "pools"):
         rows = body[kind]
@@ -127,7 +137,11 @@ def parse(data: bytes) -> Content:
             if key in records:
                 raise DamagedState(f"{kind}: two records of {describe(key)}")
             records[key] = record
-    return Content(_whole(body["last_incarnation"], INCARNATION_MAX), records)
+    return Content(
+        last_incarnation=_whole(body["last_incarnation"], INCARNATION_MAX),
+        memory_id=memory_id,
+        records=records,
+    )
 
 
 def _parse_row(row: object, kind: str) -> tuple[Key, Record]:

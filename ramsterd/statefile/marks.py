@@ -64,11 +64,13 @@ class MarksStatistics:
 class Mark:
     """Of one export or pool: may it be written?  Front ends read `is_set` and `lost_at`, and change neither."""
 
-    __slots__ = ("_marks", "is_set", "key", "lost_at")
+    __slots__ = ("_marks", "is_set", "key", "lost_at", "on_filling")
 
     def __init__(self, marks: "Marks | None", key: Key) -> None:
         self._marks = marks
         self.key = key
+        # Called with the generation before the first page of a filling may be put; empty: there is none any more.
+        self.on_filling: Callable[[str], None] = lambda _: None
         # Pages may be put.  Turns false only by `clear`, so never in the middle of a front end's pass.
         self.is_set = marks is None
         # When a start found that its pages are gone, in seconds since 1970; 0: they are not.
@@ -132,7 +134,7 @@ class Marks:
             key: replace(record, lost_at=record.lost_at or started_at)
             for key, record in content.records.items()
         }
-        self._wanted = Content(content.last_incarnation, records)
+        self._wanted = replace(content, records=records)
         # What the file says for certain; None: one of several texts.
         self._written: Content | None = content
         self._writing: Content | None = None
@@ -162,6 +164,37 @@ class Marks:
         if incarnation > self._wanted.last_incarnation:
             self._wanted = replace(self._wanted, last_incarnation=incarnation)
             self.on_wanted()
+
+    @property
+    def memory_id(self) -> str:
+        """Of the memory that the last run used, or that this one does; empty: of none."""
+        return self._wanted.memory_id
+
+    def note_memory(self, memory_id: str) -> None:
+        """Name the memory that pages are put into from now on; it is on disk once `is_written`."""
+        if memory_id != self._wanted.memory_id:
+            self._wanted = replace(self._wanted, memory_id=memory_id)
+            self.on_wanted()
+
+    def adopt(self, fillings: Mapping[Key, str]) -> AbstractSet[Key]:
+        """The pages of these fillings were kept, so they are not lost; return which of them the file knows.
+
+        Only at a start, before anything is written.  What was lost at an earlier start stays lost.
+        """
+        assert self._written is not None, "the file says what the last run noted"
+        before = self._written.records
+        adopted = {
+            key: before[key]
+            for key, generation in fillings.items()
+            if key in before and before[key] == Record(generation)
+        }
+        for key in adopted:
+            if not isinstance(key, str):
+                self._lost_pools[key.user].discard(key.name)
+        self._wanted = replace(self._wanted, records={**self._wanted.records, **adopted})
+        for mark in self._marks.values():
+            self._refresh(mark)
+        return adopted.keys()
 
     @property
     def is_written(self) -> bool:
@@ -246,11 +279,14 @@ class Marks:
     def _refresh(self, mark: Mark) -> None:
         record = self._wanted.records.get(mark.key)
         mark.lost_at = 0 if record is None else record.lost_at
-        mark.is_set = (
+        is_set = (
             record is not None
             and not record.lost_at
             and self._durable.get(mark.key) == record.generation
         )
+        if is_set != mark.is_set:
+            mark.on_filling(record.generation if is_set and record is not None else "")
+            mark.is_set = is_set
 
     # Writing.
 

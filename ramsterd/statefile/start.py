@@ -115,7 +115,7 @@ def rewrite_state(
             # The old file stays in its place until the new one takes it: without one all would be blank.
             aside.unlink(missing_ok=True)
             os.link(folder.file, aside)
-        folder.write(Content(old.last_incarnation, records), 1)
+        folder.write(replace(old, records=records), 1)
     except OSError as error:
         found = f"a folder that can't be written to ({(error.strerror or str(error)).lower()})"
         raise ConfigError(str(path), "", found, "a folder for the state file") from None

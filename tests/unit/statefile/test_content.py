@@ -31,7 +31,10 @@ records = st.builds(
 )
 keys = names | st.builds(PoolKey, st.integers(0, (1 << 32) - 2), names)
 contents = st.builds(
-    Content, st.integers(0, INCARNATION_MAX), st.dictionaries(keys, records, max_size=8)
+    Content,
+    st.integers(0, INCARNATION_MAX),
+    st.dictionaries(keys, records, max_size=8),
+    st.just("") | st.just(GENERATION),
 )
 
 
@@ -107,10 +110,26 @@ def test_a_content_with_a_mistake_is_damaged(changes: dict[str, object], reason:
 
 def test_a_file_of_another_release_is_not_guessed_at() -> None:
     whole = json.loads(encode(Content()))
-    with pytest.raises(DamagedState, match="format 2 of another release, not 1"):
-        parse(json.dumps({**whole, "format": 2}).encode())
+    with pytest.raises(DamagedState, match="format 3 of another release, not 2"):
+        parse(json.dumps({**whole, "format": 3}).encode())
     with pytest.raises(DamagedState, match="other keys"):
         parse(json.dumps({**whole, "more": 1}).encode())
+
+
+def test_a_file_of_the_first_format_is_read() -> None:
+    found = parse(damaged())
+    assert found.records == {"swap0": Record(GENERATION)}
+    assert found.memory_id == ""
+    with pytest.raises(DamagedState, match="other keys"):
+        parse(damaged(memory_id=GENERATION))
+
+
+@pytest.mark.parametrize("memory_id", [None, 7, "ABC", "0" * 31])
+def test_a_memory_id_that_is_none_is_damaged(memory_id: object) -> None:
+    body = {"last_incarnation": 7, "memory_id": memory_id, "exports": [], "pools": []}
+    whole = {"format": 2, "sha256": _digest(body), "content": body}
+    with pytest.raises(DamagedState, match="memory id"):
+        parse(json.dumps(whole).encode())
 
 
 def test_a_deep_nest_is_damaged() -> None:

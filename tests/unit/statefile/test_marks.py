@@ -49,6 +49,52 @@ def test_a_first_write_waits_until_the_file_names_the_export() -> None:
     assert marks.is_written
 
 
+def test_a_filling_whose_pages_were_kept_is_not_lost() -> None:
+    pool = PoolKey(5, "spill")
+    marks = make(Content(9, {"swap0": OLD, pool: OLD, "gone": OLD, "old": Record("0" * 32, 7)}))
+    swap0 = marks.of("swap0")
+    assert swap0.is_lost
+    new = "f" * 32
+    adopted = marks.adopt(
+        {
+            "swap0": OLD.generation,
+            pool: OLD.generation,
+            "gone": new,
+            "old": OLD.generation,
+            "x": new,
+        }
+    )
+    assert adopted == {"swap0", pool}
+    assert swap0.is_set
+    assert marks.of(pool).state is MarkState.USED
+    assert not marks.lost_pools(5)
+    # Another filling, and one that an earlier start has lost.
+    assert [loss.name for loss in marks.losses()] == ["gone", "old"]
+    assert written(marks).records == {
+        "swap0": OLD, pool: OLD, "gone": Record("0" * 32, 1_000), "old": Record("0" * 32, 7),
+    }  # fmt: skip
+    marks.check_invariants()
+
+
+def test_a_filling_is_told_before_its_first_page_and_when_it_ends() -> None:
+    marks, told = make(), list[tuple[str, bool]]()
+    mark = marks.of("swap0")
+    mark.on_filling = lambda generation: told.append((generation, mark.is_set))
+    mark.wait_set(lambda _: None)
+    assert not told
+    written(marks)
+    assert told == [(f"{1:032x}", False)]
+    mark.clear()
+    assert told[1:] == [("", True)]
+
+
+def test_the_memory_is_named_by_the_next_write() -> None:
+    marks = make(Content(9, {}, memory_id="1" * 32))
+    assert marks.memory_id == "1" * 32
+    marks.note_memory("2" * 32)
+    assert written(marks) == Content(9, {}, memory_id="2" * 32)
+
+
 def test_a_first_write_that_comes_while_another_is_noted_waits_for_the_next() -> None:
     marks = make()
     told = list[str]()

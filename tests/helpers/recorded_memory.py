@@ -1,0 +1,151 @@
+"""Memory whose every store is recorded, so that a process can be ended between any two of them.
+
+The code that stores runs unchanged: it is traced, and before each of its opcodes the mappings are compared with what
+they held before.  So what was stored is found whoever stored it, in the order of the program, which is all that
+SIGKILL needs.  A store of more than a word may be torn anywhere; `states` tears it, too.
+"""
+
+import dis
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+
+import ramsterd
+from ramsterd.core.arena import HeapMapping
+
+WORD_BYTES: Final = 8
+# A longer store is torn at some places, not at all.
+TORN_WORDS_MAX: Final = 16
+_TRACED: Final = tuple(
+    str(Path(ramsterd.__file__).parent / room) + "/" for room in ("core", "kept")
+)
+# What may call something that stores, or store.
+_STORING: Final = frozenset(
+    dis.opmap[name]
+    for name in ("STORE_SUBSCR", "STORE_SLICE", "CALL", "CALL_KW", "CALL_FUNCTION_EX")
+    if name in dis.opmap
+)
+
+Image = dict[str, bytearray]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What one opcode changed in one mapping."""
+
+    name: str
+    start: int
+    before: bytes
+    after: bytes
+    # Where in the program.
+    place: str
+
+    def torn(self) -> Iterator[bytes]:
+        """Yield what stands there if only some of its words were stored; these are aligned."""
+        skew = self.start % WORD_BYTES
+        cuts = list(range(WORD_BYTES - skew, len(self.after), WORD_BYTES))
+        if len(cuts) > TORN_WORDS_MAX:
+            cuts = [*cuts[:3], cuts[len(cuts) // 2], *cuts[-3:]]
+        for cut in cuts:
+            yield self.after[:cut] + self.before[cut:]
+            yield self.before[:cut] + self.after[cut:]
+
+
+class RecordedMemory:
+    """Maps memory for a store (`map_memory`), and records what is stored into it while `record` runs."""
+
+    def __init__(self) -> None:
+        self.mappings: dict[str, HeapMapping] = {}
+        self._shadows: Image = {}
+        self._found: list[Stored] = []
+        self._may_have_stored = False
+        self._place = ""
+
+    def map_memory(self, name: str, length: int) -> HeapMapping:
+        mapping = self.mappings[name] = HeapMapping(name, length)
+        self._shadows[name] = bytearray(mapping.view)
+        return mapping
+
+    def image(self) -> Image:
+        """Return a copy of all mappings."""
+        return {name: bytearray(mapping.view) for name, mapping in self.mappings.items()}
+
+    def record(self, operation: Callable[[], object]) -> list[Stored]:
+        """Run something; return what it stored, in order."""
+        self._shadows = self.image()
+        self._found, self._may_have_stored = [], False
+        traced_before = sys.gettrace()
+        sys.settrace(self._on_call)
+        try:
+            operation()
+        finally:
+            sys.settrace(traced_before)
+        self._look()
+        return self._found
+
+    def _on_call(self, frame: FrameType, event: str, _: object) -> Any:
+        del event
+        if not frame.f_code.co_filename.startswith(_TRACED):
+            return None
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        return self._on_opcode
+
+    def _on_opcode(self, frame: FrameType, event: str, _: object) -> Any:
+        if event == "opcode":
+            if self._may_have_stored:
+                self._look()
+            self._may_have_stored = frame.f_code.co_code[frame.f_lasti] in _STORING
+            if self._may_have_stored:
+                self._place = f"{frame.f_code.co_name}:{frame.f_lineno}"
+        return self._on_opcode
+
+    def _look(self) -> None:
+        for name, shadow in self._shadows.items():
+            view = self.mappings[name].view
+            # A bytearray compares as memory; a memoryview would compare byte by byte.
+            if shadow != view:
+                self._note(name, shadow, view)
+
+    def _note(self, name: str, shadow: bytearray, view: memoryview) -> None:
+        start, stop = _changed(shadow, view, 0, len(shadow))
+        before, after = bytes(shadow[start:stop]), bytes(view[start:stop])
+        shadow[start:stop] = after
+        self._found.append(Stored(name, start, before, after, self._place))
+
+
+def _changed(shadow: bytearray, view: memoryview, start: int, stop: int) -> tuple[int, int]:
+    """Return where the two begin and end to differ, in whole words."""
+    first, last = start, stop
+    while last - first > WORD_BYTES:  # the first word that differs
+        middle = first + max(WORD_BYTES, (last - first) // 2 // WORD_BYTES * WORD_BYTES)
+        if shadow[first:middle] != view[first:middle]:
+            last = middle
+        else:
+            first = middle
+    begin, end_first, end_last = first, first, stop
+    while end_last - end_first > WORD_BYTES:  # the last one
+        middle = end_first + max(WORD_BYTES, (end_last - end_first) // 2 // WORD_BYTES * WORD_BYTES)
+        if shadow[middle:end_last] != view[middle:end_last]:
+            end_first = middle
+        else:
+            end_last = middle
+    return begin, end_last
+
+
+def states(before: Image, stored: list[Stored]) -> Iterator[tuple[str, Image]]:
+    """Yield what a process that ended anywhere on the way leaves, and where that is: each a new copy."""
+    image = {name: bytearray(content) for name, content in before.items()}
+    for number, each in enumerate(stored):
+        stop = each.start + len(each.after)
+        for part in each.torn():
+            torn = {name: bytearray(content) for name, content in image.items()}
+            torn[each.name][each.start : stop] = part
+            yield f"store {number} torn, {each.name} at {each.place}", torn
+        image[each.name][each.start : stop] = each.after
+        yield (
+            f"store {number}, {each.name} at {each.place}",
+            {name: bytearray(content) for name, content in image.items()},
+        )
