@@ -10,7 +10,7 @@ until a sweep has freed one, and no other node is the worse for it.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from config.limits import NODE_NUMBER_MAX
 from nodemanager.ids import Incarnation, NodeId
@@ -49,10 +49,40 @@ class Holder:
         self._pages -= pages
 
 
+class HolderJournal(Protocol):
+    """Notes, for the next process, what the holder ids in kept rows mean."""
+
+    def on_holder_known(self, holder: int, node: NodeId, incarnation: Incarnation) -> None:
+        """Rows may name this id from now on."""
+        ...
+
+    def on_holder_ended(self, holder: int) -> None:
+        """It keeps nothing of ours any more, though rows name it until they are swept."""
+        ...
+
+    def on_holder_forgotten(self, holder: int) -> None:
+        """No row names it any more: the id may be used again."""
+        ...
+
+
+class NoHolderJournal:
+    """There is no next process."""
+
+    def on_holder_known(self, holder: int, node: NodeId, incarnation: Incarnation) -> None:
+        """Note nothing."""
+
+    def on_holder_ended(self, holder: int) -> None:
+        """Note nothing."""
+
+    def on_holder_forgotten(self, holder: int) -> None:
+        """Note nothing."""
+
+
 class Holders:
     """All holder ids in use."""
 
-    def __init__(self) -> None:
+    def __init__(self, journal: HolderJournal | None = None) -> None:
+        self._journal = journal or NoHolderJournal()
         self._by_id: dict[int, Holder] = {}
         self._living: dict[NodeId, Holder] = {}
         # How many ids each node uses, the dead ones too.
@@ -69,8 +99,27 @@ class Holders:
     def end(self, node: NodeId) -> Holder:
         """The present incarnation of a node holds nothing of ours any more, though it is alive: it counts as ended."""
         ended = self._living.pop(node)
-        ended.is_dead = True
+        self._end(ended)
         return ended
+
+    def _end(self, holder: Holder) -> None:
+        holder.is_dead = True
+        self._journal.on_holder_ended(holder.id)
+
+    def adopt(
+        self, holder_id: int, node: NodeId, incarnation: Incarnation, *, is_dead: bool, pages: int
+    ) -> Holder:
+        """Know an id that kept rows name; a dead one is to be swept for."""
+        assert holder_id not in self._by_id
+        holder = Holder(holder_id, node, incarnation, is_dead=is_dead)
+        holder.on_pages_kept(pages)
+        self._by_id[holder_id] = holder
+        self._incarnations[node] = self._incarnations.get(node, 0) + 1
+        if not is_dead:
+            assert node not in self._living, "one incarnation of a node lives"
+            self._living[node] = holder
+        self._last = max(self._last, holder_id)
+        return holder
 
     def __iter__(self) -> Iterator[Holder]:
         return iter(self._by_id.values())
@@ -95,6 +144,7 @@ class Holders:
             return present
         assert self.has_free_id(node), "placement asks has_id_for() first"
         holder = Holder(self._free_id(), node, incarnation)
+        self._journal.on_holder_known(holder.id, node, incarnation)
         self._incarnations[node] = self._incarnations.get(node, 0) + 1
         self._by_id[holder.id] = holder
         self._living[node] = holder
@@ -106,12 +156,13 @@ class Holders:
         if present is None or present.incarnation == incarnation:
             return None
         del self._living[node]
-        present.is_dead = True
+        self._end(present)
         return present
 
     def forget(self, holder: Holder) -> None:
         """The sweep is over: no row names this incarnation any more."""
         assert holder.is_dead
+        self._journal.on_holder_forgotten(holder.id)
         del self._by_id[holder.id]
         self._incarnations[holder.node] -= 1
         if not self._incarnations[holder.node]:

@@ -39,3 +39,43 @@ def test_ids_are_used_again_when_all_others_were() -> None:
         holders.forget(holders.end(PEER))
         last = live(holders, PEER, life).id
     assert last == first.id
+
+
+class NotedHolders:
+    """What the next process would be told."""
+
+    def __init__(self) -> None:
+        self.noted: list[tuple[str, int]] = []
+
+    def on_holder_known(self, holder: int, node: NodeId, incarnation: Incarnation) -> None:
+        self.noted.append((f"{node} {incarnation}", holder))
+
+    def on_holder_ended(self, holder: int) -> None:
+        self.noted.append(("ended", holder))
+
+    def on_holder_forgotten(self, holder: int) -> None:
+        self.noted.append(("forgotten", holder))
+
+
+def test_what_ids_mean_is_noted_for_the_next_process() -> None:
+    journal = NotedHolders()
+    holders = Holders(journal)
+    first = live(holders, PEER, 1)
+    assert live(holders, PEER, 1) is first
+    live(holders, PEER, 2)
+    holders.forget(first)
+    holders.end(PEER)
+    assert journal.noted == [("1 1", 1), ("ended", 1), ("1 2", 2), ("forgotten", 1), ("ended", 2)]
+
+
+def test_ids_that_kept_rows_name_are_taken_up() -> None:
+    holders = Holders()
+    dead = holders.adopt(7, PEER, Incarnation(1), is_dead=True, pages=3)
+    living = holders.adopt(5, PEER, Incarnation(2), is_dead=False, pages=4)
+    assert holders.living(PEER) is living
+    assert (dead.pages, living.pages) == (3, 4)
+    assert holders.of(PEER, Incarnation(2)) is living
+    assert live(holders, OTHER, 1).id == 8
+    holders.forget(dead)
+    assert holders.get(7) is None
+    assert holders.bury(PEER, Incarnation(3)) is living
