@@ -1,9 +1,11 @@
 """How long the event loop is blocked: measured by the loop itself, each time that it comes round.
 
 A trio instrument looks at the clock when the loop has heard of its sockets and timers, and again when all tasks that
-had something to do are done.  In between nobody else was served.  What did it is told by what was touched most
-(`core.work`), or by the garbage collector, if that took half of it.  If neither did much, the process itself had to
+had something to do are done.  Whoever came in between waited until then.  The cause is the activity that touched most
+(`core.work`), or the garbage collector, if that took half of the time.  If neither did much, the process itself had to
 wait: for a processor, or for memory that was swapped out.
+
+An operator can act on a long round only, so shorter ones are for debugging; the histogram has them all.
 """
 
 import gc
@@ -24,11 +26,38 @@ logger = logging.getLogger("ramster.daemon")
 # Upper ends of the histogram; no pass of ours should take more than 20 ms.
 BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 LOG_SECONDS: Final = 0.1
-# A machine that is short of memory stalls ten times a second.
-FEW_LINES: Final = {"lines_max": 6}
-COLLECTOR: Final = "the garbage collector"
+# Clients of NBD wait for seconds before they complain; a machine that others load takes tenths of a second away.
+WARN_SECONDS: Final = 0.5
+assert LOG_SECONDS < WARN_SECONDS
+# A machine that is short of memory stalls ten times a second: one line a minute says so, with their number.
+ONE_LINE: Final = {"lines_max": 1}
+COLLECTOR: Final = "freeing its own unused memory (garbage collection)"
+# How an operator is told what was touched; the keys are those of `core.work`.
+ACTIVITIES: Final = {
+    "put": "storing pages of clients",
+    "get": "reading pages for clients",
+    "zero": "storing pages of zeros",
+    "flush": "discarding pages",
+    "evict": "evicting cached pages",
+    "compact": "compacting its memory",
+    "audit": "verifying its pages",
+    "send": "sending pages to other nodes",
+    "sent": "recording which pages other nodes took",
+    "replicate": "choosing pages to copy to other nodes",
+    "adopt": "keeping pages here that other nodes held too",
+    "install": "bringing pages back from other nodes",
+    "forget": "dropping cached pages at other nodes",
+    "owed": "telling other nodes which pages to drop",
+    "sweep": "finding the pages that a node held",
+    "foreign put": "storing pages of other nodes",
+    "foreign get": "reading pages for other nodes",
+}
 # In fewer units than a millisecond's worth nothing of ours took so long.
 _UNITS_MIN: Final = 256
+
+
+# How the line begins, whatever the cause: they share its budget.
+LONG_ROUND: Final = "clients waited up to %.1f s: %s"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +67,7 @@ class LoopStatistics:
     counts: tuple[int, ...]
     seconds_total: float
     longest_seconds: float
-    # What touched most in the longest one; empty: nothing that is counted.
+    # The activity that touched most in the longest one, in words; empty: none that is counted.
     longest_name: str
 
 
@@ -95,7 +124,8 @@ class LoopWatch(trio.abc.Instrument):
     def _name(self, seconds: float) -> str:
         if self._collector_seconds > seconds / 2:
             return COLLECTOR
-        return self._work.most_since(self._before, units_min=_UNITS_MIN)
+        touched = self._work.most_since(self._before, units_min=_UNITS_MIN)
+        return ACTIVITIES[touched] if touched else ""
 
     def _on_collector(self, phase: Literal["start", "stop"], info: dict[str, int]) -> None:
         del info
@@ -105,15 +135,8 @@ class LoopWatch(trio.abc.Instrument):
             self._collector_seconds += self._clock() - self._collector_began_at
 
     def _log(self, seconds: float) -> None:
-        name = self._name(seconds)
-        cause = (
-            f"mostly by {name}"
-            if name
-            else "the machine is short of CPU, or swapped memory of ramsterd out"
-        )
-        logger.warning(
-            "the event loop was blocked for %.0f ms: %s", seconds * 1e3, cause, extra=FEW_LINES
-        )
+        level = logging.WARNING if seconds > WARN_SECONDS else logging.DEBUG
+        logger.log(level, LONG_ROUND, seconds, advice(self._name(seconds)), extra=ONE_LINE)
 
     def statistics(self) -> LoopStatistics:
         """Return a snapshot."""
@@ -123,3 +146,10 @@ class LoopWatch(trio.abc.Instrument):
             longest_seconds=self._longest,
             longest_name=self._longest_name,
         )
+
+
+def advice(activity: str) -> str:
+    """Return the cause of a long round, and what an operator does about it."""
+    if activity:
+        return f"ramsterd was busy with {activity}; if this repeats, see with `top` what else loads this machine"
+    return "ramsterd got no processor, or its memory was swapped out; see with `top` what loads this machine"
