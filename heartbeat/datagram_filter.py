@@ -14,6 +14,7 @@ from config.model import ClusterConfig
 from heartbeat.datagram import BadDatagram, Datagram, Message, cluster_digest
 from heartbeat.seal import BadMac, ReplayWindow, Seal
 from nodemanager.ids import Incarnation, NodeId
+from nodemanager.incarnations import show_start
 
 # Where a datagram came from or goes to: an IP address in its usual text form, and a port.
 Endpoint: TypeAlias = tuple[str, int]
@@ -135,7 +136,7 @@ class DatagramFilter:
         if message.target != self._local:
             return Drop(DropReason.WRONG_TARGET, f"it is for node number {message.target}", member)
         if window.is_stale(message.incarnation):
-            detail = f"incarnation {message.incarnation} has ended"
+            detail = f"it is of an earlier run, started at {show_start(message.incarnation)}"
             return Drop(DropReason.STALE_INCARNATION, detail, member)
         if not window.admit(message.incarnation, datagram.counter):
             return Drop(DropReason.REPLAYED, f"counter {datagram.counter} was used before", member)

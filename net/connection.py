@@ -130,6 +130,8 @@ class Closed:
     """The link is over; always its last effect."""
 
     reason: str
+    # One of the sides closed it on purpose; the reason says which.
+    is_in_order: bool = False
 
 
 Effect: TypeAlias = Send | Contested | Opened | Outdated | RequestsFailed | Closed
@@ -174,6 +176,11 @@ class Connection:
         # While CONTESTED: who they are, and on whom it depends.
         self._doubt: tuple[Hello, Undecided] | None = None
         self._requests = RequestTable(in_flight_max=limits.requests_in_flight_max)
+
+    @property
+    def our_name(self) -> str:
+        """How this node calls itself."""
+        return self._ours.name
 
     @property
     def requests_in_flight(self) -> int:
@@ -274,7 +281,7 @@ class Connection:
     def _on_leave(self, frame: Frame) -> list[Effect]:
         if frame.type == LinkType.GOODBYE:
             reason = parse_reason(frame.table)
-            return self._close(Event.GOODBYE, f"the peer said goodbye: {reason}")
+            return self._close(Event.GOODBYE, f"closed by the peer: {reason}")
         reason, newest = parse_reject(frame.table)
         closed = self._close(Event.REJECTED, f"the peer refused this node: {reason}")
         return closed if newest is None else [Outdated(newest), *closed]
@@ -359,13 +366,14 @@ class Connection:
     def on_leaving(self, reason: str) -> list[Effect]:
         """We leave in order."""
         goodbye = Send(LinkType.GOODBYE, encode_reason(reason))
-        return [goodbye, *self._close(Event.GOODBYE, reason)]
+        return [goodbye, *self._close(Event.GOODBYE, f"closed by this node: {reason}")]
 
     def _close(self, event: Event, reason: str) -> list[Effect]:
         self._step(event)
         self._doubt = None
         lost = tuple((request_id, Failure.LOST) for request_id in self._requests.take_all())
-        return [RequestsFailed(lost), Closed(reason)] if lost else [Closed(reason)]
+        closed = Closed(reason, is_in_order=event is Event.GOODBYE)
+        return [RequestsFailed(lost), closed] if lost else [closed]
 
     def _step(self, event: Event) -> None:
         self.state = TRANSITIONS[self.state][event]

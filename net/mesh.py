@@ -27,6 +27,7 @@ from net.tls import TlsTransport, certified_names
 from net.transport import PortStatus, Stream, Transport
 from net.why import sort_reason
 from nodemanager.ids import Incarnation, NodeId
+from nodemanager.incarnations import show_start
 from nodemanager.states import LinkState
 
 
@@ -141,7 +142,8 @@ class Mesh:
             self._dialers.pop(node).cancel()
         for node, link in list(self.links.items()):
             if node not in members:
-                link.close("the peer is no longer a member")
+                gone = self._hello.name if ours not in members else name_of_peer(link)
+                link.close(f"node {gone} was removed from the cluster")
         for node in members:
             if self._nursery is None:
                 return
@@ -153,7 +155,7 @@ class Mesh:
         """Be this from now on: whoever is linked, or about to be, with another one is to be linked anew."""
         self._hello = replace(self._hello, incarnation=incarnation)
         for link in list(self.links.values()):
-            link.close("this node begins a new incarnation")
+            link.close(f"node {self._hello.name} begins a new incarnation")
 
     async def _dial(self, node: NodeId, scope: trio.CancelScope) -> None:
         # Each dialler draws its own jitter, so that one pair's luck does not change another's.
@@ -241,7 +243,7 @@ class Mesh:
         judgement: Judgement
         reason = judge_hello(ours, theirs, members=self._members(), expected=expected)
         if reason is None and ours is not self._hello:
-            reason = "this node has begun a new incarnation meanwhile"
+            reason = f"node {self._hello.name} has begun a new incarnation meanwhile"
         if reason is None:
             reason = self._judge_name(theirs, certified_names(stream))
         if reason is not None:
@@ -279,7 +281,7 @@ class Mesh:
         if newest is None and present is not None:
             newest = present.incarnation
         if newest is not None and theirs.incarnation < newest:
-            reason = f"incarnation {theirs.incarnation} of node {theirs.number} is earlier than {newest}, known here"
+            reason = f"node {theirs.name} started at {show_start(theirs.incarnation)}, and a later start at {show_start(newest)} is known here"
             return Refused(reason, newest)
         # A newer one proves the present link dead, though its silence may not have shown yet (a machine
         # that lost power sends no FIN); the link replaces it as it opens.
@@ -300,6 +302,13 @@ class Mesh:
         certified = certified_names(stream)
         if certified is None or self._name_of(node) in certified:
             self._on_outdated(node, newest)
+
+
+def name_of_peer(link: Link) -> str:
+    """Return how the node at the other end of an open link calls itself."""
+    assert isinstance(link, PeerLink), "the links of a mesh are all of one kind"
+    assert link.theirs is not None, "it is open"
+    return link.theirs.name
 
 
 async def reraise(error: Exception) -> NoReturn:

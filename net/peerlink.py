@@ -207,7 +207,7 @@ class PeerLink:
                     nursery.cancel_scope.cancel()
         except BaseException:
             # Cancelled from outside (a stop) or a bug of ours: the peer is told either way.
-            self.close("the link is closed in order")
+            self.close(self._why_cancelled())
             raise
         finally:
             self.end(self._reason or "the link ended")
@@ -316,8 +316,8 @@ class PeerLink:
                     self._on_outdated(self.theirs, newest)
                 case RequestsFailed(failures):
                     self._handler.on_requests_failed(self, list(failures))
-                case Closed(reason):
-                    self._on_closed(reason)
+                case Closed():
+                    self._on_closed(effect)
 
     def _on_contested(self, present: Link) -> None:
         assert isinstance(present, PeerLink), "the links of a mesh are all of one kind"
@@ -349,12 +349,18 @@ class PeerLink:
         self._settled.set()
         self._handler.on_link_up(self)
 
-    def _on_closed(self, reason: str) -> None:
+    def _why_cancelled(self) -> str:
+        """Return a reason that both sides can read."""
+        if self.theirs is None:
+            return "closed before both said HELLO"
+        return f"node {self._connection.our_name} stops"
+
+    def _on_closed(self, closed: Closed) -> None:
         if not self._queue.unsent:
             # GOODBYE or REJECT, if the socket takes it at once; nobody waits for a peer that is leaving.
             self._send(self._queue.take_fresh()[0])
         self._queue.clear()
-        self._reason = reason
+        self._reason = reason = closed.reason
         self._stream.close()
         self._scope.cancel()
         self._settled.set()
@@ -362,8 +368,10 @@ class PeerLink:
         if self.theirs is not None:
             if self._links.get(self.node) is self:
                 del self._links[self.node]
-            level = logging.INFO if self._leaves_in_order else logging.WARNING
-            log.log(level, "node %s: link lost: %s", self.theirs.name, reason, extra=EACH_NODE)
+            if closed.is_in_order:
+                log.info("node %s: link %s", self.theirs.name, reason, extra=EACH_NODE)
+            else:
+                log.warning("node %s: link lost: %s", self.theirs.name, reason, extra=EACH_NODE)
             if self._stillborn:
                 self._handler.on_requests_failed(self, self._stillborn)
             self._is_end_untold = False

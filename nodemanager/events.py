@@ -13,6 +13,8 @@ from nodemanager.ids import Incarnation, NodeId
 
 # The reason of a NodeDown that an orderly stop brought.
 SAID_GOODBYE: Final = "said goodbye"
+# And why it is when it, or this node, was removed from the cluster.
+NO_MEMBER: Final = "no longer a member"
 
 
 @dataclass(frozen=True, slots=True)

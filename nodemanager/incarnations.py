@@ -10,12 +10,15 @@ Any member may say any floor.  It is believed up to `FLOOR_AHEAD_MILLISECONDS_MA
 by an earlier floor, so however often somebody says one, an incarnation stays far below the last that there is.
 """
 
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from nodemanager.ids import Incarnation
 
 # 64 bits on the wire.
 INCARNATION_MAX: Final = (1 << 64) - 1
+# What milliseconds count from.
+_BEGIN: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # A hundred years: clocks begin at 1970 where a battery is empty, and were seen decades ahead.
 FLOOR_AHEAD_MILLISECONDS_MAX: Final = 100 * 366 * 24 * 3600 * 1000
 # Until the year 10000 there is room above the clock for all floors, and for a million times as many.
@@ -30,3 +33,17 @@ def first_incarnation(*, clock_milliseconds: int, last: int) -> Incarnation:
 def is_believed(floor: Incarnation, *, clock_milliseconds: int) -> bool:
     """Whether a peer may be right that it knows such an incarnation of us."""
     return floor <= clock_milliseconds + FLOOR_AHEAD_MILLISECONDS_MAX
+
+
+def show_start(incarnation: Incarnation) -> str:
+    """Return when a node started, by its own clock, as an operator reads it: two incarnations look different."""
+    try:
+        started = _BEGIN + timedelta(milliseconds=incarnation)
+    except OverflowError:  # one that a peer made up, beyond the year 9999
+        return f"incarnation {incarnation}"
+    return f"{started:%Y-%m-%d %H:%M:%S}.{started.microsecond // 1000:03} UTC"
+
+
+def show_ended(name: str, incarnation: Incarnation) -> str:
+    """Return why nothing is taken from an earlier incarnation of a node."""
+    return f"node {name} has a later start than {show_start(incarnation)}"

@@ -7,6 +7,7 @@ from typing import Final
 
 from config.limits import NODES_MAX
 from nodemanager.events import (
+    NO_MEMBER,
     SAID_GOODBYE,
     NewIncarnation,
     NodeCleared,
@@ -18,6 +19,7 @@ from nodemanager.events import (
     NodeUp,
 )
 from nodemanager.ids import NodeId
+from nodemanager.incarnations import show_start
 
 logger = logging.getLogger("ramster.nodes")
 
@@ -43,25 +45,25 @@ def log_named(name_of: Callable[[NodeId], str], event: NodeEvent) -> None:
     name = name_of(event.node)
     match event:
         case NodeUp(_, incarnation):
-            logger.info("node %s is up, incarnation %d", name, incarnation, extra=_EACH)
+            logger.info(
+                "node %s is up; it started at %s", name, show_start(incarnation), extra=_EACH
+            )
         case NodeSuspected(_, _, reason):
             logger.warning("node %s is suspect: %s", name, reason, extra=_EACH)
         case NodeCleared():
             logger.info("node %s is up again", name, extra=_EACH)
         case NodeDraining():
             logger.info("node %s is draining", name, extra=_EACH)
-        case NodeDown(_, incarnation, reason) if reason == SAID_GOODBYE:
-            logger.info(
-                "node %s has stopped in order; incarnation %d", name, incarnation, extra=_EACH
-            )
+        case NodeDown(_, _, reason) if reason == SAID_GOODBYE:
+            logger.info("node %s has stopped in order", name, extra=_EACH)
+        case NodeDown(_, _, reason) if reason == NO_MEMBER:
+            logger.info("node %s and this node are in one cluster no more", name, extra=_EACH)
         case NodeDown(_, None, reason):
             logger.warning("node %s is down: %s; it was never up", name, reason, extra=_EACH)
-        case NodeDown(_, incarnation, reason):
+        case NodeDown(_, _, reason):
+            logger.warning("node %s is down: %s", name, reason, extra=_EACH)
+        case NewIncarnation(_, _, new):
             logger.warning(
-                "node %s is down: %s; incarnation %d", name, reason, incarnation, extra=_EACH
-            )
-        case NewIncarnation(_, old, new):
-            logger.warning(
-                "node %s has restarted: all pages that it held are gone; incarnation %d, before it %d",
-                name, new, old, extra=_EACH,
+                "node %s has restarted at %s: all pages that it held are gone",
+                name, show_start(new), extra=_EACH,
             )  # fmt: skip

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 
 from config.model import ClusterConfig, NodeConfig
 from nodemanager.events import (
+    NO_MEMBER,
     SAID_GOODBYE,
     NewIncarnation,
     NodeCleared,
@@ -146,7 +147,7 @@ class NodeTable:
         peer = self._peers.pop(node)
         if peer.state not in LIVE_STATES:
             return []
-        return [NodeDown(node, peer.incarnation, "no longer a member")]
+        return [NodeDown(node, peer.incarnation, NO_MEMBER)]
 
     # Inputs.  Each returns what changed, to be published by the caller.
 

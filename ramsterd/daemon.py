@@ -224,8 +224,7 @@ class Daemon:
                 # Fed to the very end: a stop may take longer than the manager's timeout.
                 services.start_soon(self._watchdog.run)
                 self._notifier.ready()
-                incarnation = self.engine.incarnation
-                logger.info("node %s is ready; incarnation %d", self._node.name, incarnation)
+                logger.info("node %s is ready", self._node.name)
                 release_hangup()
                 await self._stop.wait()
                 self._notifier.stopping()

@@ -271,10 +271,11 @@ class Members:
             logger.warning("cannot write the members to the cluster file: %s", error)
         if self.is_removed:
             logger.warning(
-                "this node was removed from the cluster, at node %s: it serves no peer any more. To bring it back, empty:"
-                " `ramsterctl node add` at a member, with a number that no node had before",
-                self.last_changed_at(),
-            )
+                "this node was removed from the cluster (membership version %d, changed at node %s): it closes its links, and other"
+                " nodes refuse it. Stop it with `systemctl stop ramsterd`. To bring it back, empty: `ramsterctl node add` at a"
+                " member, with a number that no node had before",
+                history.version.number, self.last_changed_at(),
+            )  # fmt: skip
         self._act()
 
     def _save(self, cluster: ClusterConfig) -> None:

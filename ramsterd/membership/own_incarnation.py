@@ -10,6 +10,7 @@ from typing import Protocol
 import trio
 
 from nodemanager.ids import Incarnation, NodeId
+from nodemanager.incarnations import show_start
 from ramsterd.membership.incarnation_floors import FloorOutcome, Floors, FloorStatistics
 from ramsterd.membership.page_path import PagePath
 
@@ -103,9 +104,9 @@ class OwnIncarnation:
                 self._say_restart(node)
             case FloorOutcome.DISBELIEVED:
                 logger.warning(
-                    "node %s refuses this node: it knows incarnation %d, which is more than 100 years ahead of the clock here;"
+                    "node %s refuses this node: it knows a start of this node at %s, more than 100 years ahead of the clock here;"
                     " set the clock, or remove this node from the cluster and add it again",
-                    self._engine.nodes.name(node), newest,
+                    self._engine.nodes.name(node), show_start(newest),
                 )  # fmt: skip
             case FloorOutcome.IGNORED:
                 pass
@@ -117,8 +118,8 @@ class OwnIncarnation:
             self._say_restart(node)
             return
         logger.warning(
-            "node %s knows a newer incarnation of this node: this node continues as incarnation %d, and no page is lost",
-            self._engine.nodes.name(node), above,
+            "node %s knows a later start of this node: this node continues with a new incarnation, and no page is lost",
+            self._engine.nodes.name(node),
         )  # fmt: skip
         self._accepted_by.clear()
         self._begin(above)
@@ -128,8 +129,7 @@ class OwnIncarnation:
             await self._keeper.note_incarnation(incarnation)
         except OSError as error:
             logger.warning(
-                "cannot write incarnation %d to the state file: %s",
-                incarnation,
+                "cannot write the incarnation of this node to the state file: %s",
                 error.strerror or error,
             )
             return False
@@ -137,7 +137,7 @@ class OwnIncarnation:
 
     def _say_restart(self, node: NodeId) -> None:
         logger.warning(
-            "node %s refuses this node until ramsterd is restarted: it knows a newer incarnation of this node. The clock was"
+            "node %s refuses this node until ramsterd is restarted: it knows a later start of this node. The clock was"
             " behind when this ramsterd started, or another machine uses the files of this node."
             " A restart ends the pages of this node: turn swap off or discard these pages first",
             self._engine.nodes.name(node),

@@ -3,6 +3,7 @@
 from net.errors import RemoteProtocolError
 from net.frame import Frame
 from nodemanager.ids import Incarnation, NodeId
+from nodemanager.incarnations import show_ended
 from ramsterd.pagepath.machines import Machines
 from ramsterd.pagepath.peer_states import PeerStates
 from ramsterd.remote import wire
@@ -23,7 +24,8 @@ class PeerFrames:
             RemoteProtocolError: The peer broke the protocol, or its incarnation has ended.
         """
         if self._machines.nodes.is_stale(node, incarnation):
-            raise RemoteProtocolError(f"incarnation {incarnation} has ended")
+            name = self._machines.nodes.name(node)
+            raise RemoteProtocolError(show_ended(name, incarnation))
         if frame.is_reply:
             self._on_reply(node, frame, now)
         else:

@@ -9,6 +9,7 @@ from typing import Final
 from config.model import ClusterConfig
 from nodemanager.events import NodeEvent
 from nodemanager.ids import Incarnation, NodeId
+from nodemanager.incarnations import show_ended
 from nodemanager.states import NodeState, Verdict
 from nodemanager.table import PeerStatus
 from ramsterd.pagepath.effects import CloseLink
@@ -43,7 +44,9 @@ class PeerStates:
     def on_link_up(self, node: NodeId, incarnation: Incarnation, now: float) -> None:
         """A link to a peer is open."""
         if self._nodes.is_stale(node, incarnation):
-            self._machines.outbox.add(CloseLink(node, f"incarnation {incarnation} has ended"))
+            self._machines.outbox.add(
+                CloseLink(node, show_ended(self._nodes.name(node), incarnation))
+            )
             return
         self._publish(self._nodes.on_link_up(node, incarnation, now=now))
         self._on_incarnation_seen(node, incarnation)

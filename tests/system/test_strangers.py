@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from net.frame import LinkType, encode_header
+from nodemanager.ids import Incarnation
+from nodemanager.incarnations import show_start
 from tests.helpers.authority import Authority
 from tests.system.conftest import NewCluster
 from tests.system.daemons import Cluster, wait_until
@@ -156,7 +158,10 @@ def test_a_member_that_greets_twice_loses_its_link_only(cluster: Cluster, ours: 
     """Whoever has the certificate of node 2: an earlier incarnation is refused, and its own while its link lives."""
     present = int(cluster[2].status()["incarnation"])
     reasons = {
-        1: f"incarnation 1 of node 2 is earlier than {present}, known here",
+        1: (
+            f"node n2 started at {show_start(Incarnation(1))},"
+            f" and a later start at {show_start(Incarnation(present))} is known here"
+        ),
         present: "a second link of this node: the first one is open",
     }
     for incarnation, reason in reasons.items():

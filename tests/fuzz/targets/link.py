@@ -209,7 +209,7 @@ TARGET = Target(
     seeds=seeds,
     outcomes=frozenset(
         [
-            "opened", "closed", "answered", "asked", "broke the protocol", "the peer said goodbye", "refused",
+            "opened", "closed", "answered", "asked", "broke the protocol", "closed by the peer", "refused",
             "the peer refused this node", "cut", "the link was lost", "no answer in time", "says KEEPALIVE", "says REJECT",
             "says HELLO", "contested", "outdated", "no HELLO within 5 s",
         ]

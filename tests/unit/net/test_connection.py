@@ -138,7 +138,9 @@ def test_one_who_is_contested_may_go_and_may_not_speak() -> None:
     with pytest.raises(RemoteProtocolError, match="before both said HELLO"):
         connection.on_greeting(decode_one(HELLO_FRAME))
     goodbye = make_frame(LinkType.GOODBYE, table=encode_reason("bye"))
-    assert connection.on_greeting(decode_one(goodbye)) == [Closed("the peer said goodbye: bye")]
+    assert connection.on_greeting(decode_one(goodbye)) == [
+        Closed("closed by the peer: bye", is_in_order=True)
+    ]
     connection.on_present_ended(now=5.0)
     assert connection.on_deadline(now=9.0) == []
     connection.check_invariants()
@@ -149,7 +151,9 @@ def test_a_probe_is_answered_at_once_and_however_many_come_together_once() -> No
     probe = make_frame(LinkType.PROBE)
     assert give(connection, probe, reply(1), probe) == ([], [Send(LinkType.KEEPALIVE)])
     goodbye = make_frame(LinkType.GOODBYE, table=encode_reason("bye"))
-    assert give(connection, probe, goodbye)[1] == [Closed("the peer said goodbye: bye")]
+    assert give(connection, probe, goodbye)[1] == [
+        Closed("closed by the peer: bye", is_in_order=True)
+    ]
 
 
 def test_only_an_open_link_is_probed() -> None:
@@ -278,7 +282,7 @@ def test_a_goodbye_ends_the_link_after_the_frames_before_it() -> None:
     goodbye = make_frame(LinkType.GOODBYE, table=encode_reason("maintenance"))
     assert give(connection, reply(7), goodbye, make_frame(ASK, request_id=9)) == (
         [7],
-        [Closed("the peer said goodbye: maintenance")],
+        [Closed("closed by the peer: maintenance", is_in_order=True)],
     )
 
 
@@ -288,7 +292,7 @@ def test_we_leave_with_a_goodbye() -> None:
     assert connection.on_leaving("stop") == [
         Send(LinkType.GOODBYE, encode_reason("stop")),
         RequestsFailed(((7, Failure.LOST),)),
-        Closed("stop"),
+        Closed("closed by this node: stop", is_in_order=True),
     ]
 
 

@@ -1,5 +1,6 @@
 """Whole meshes over the simulated network in virtual time."""
 
+import logging
 import random
 from collections.abc import Callable
 from functools import partial
@@ -120,7 +121,7 @@ async def test_a_stopped_node_says_goodbye_and_is_dialled_again_when_it_is_back(
         await start_all(nursery, [one, two])
         one.scope.cancel()
         await trio.testing.wait_all_tasks_blocked()
-        assert two.diary.lost == [(1, "the peer said goodbye: the link is closed in order")]
+        assert two.diary.lost == [(1, "closed by the peer: node node1 stops")]
         assert two.links() == []
         await trio.sleep(60)
         again = Node(1, one.network, one.members, make_hello(1, incarnation=5000))
@@ -128,6 +129,34 @@ async def test_a_stopped_node_says_goodbye_and_is_dialled_again_when_it_is_back(
         await trio.sleep(RECONNECT_SECONDS_MAX)
         assert two.links() == [1]
         assert two.mesh.links[NodeId(1)].incarnation == 5000
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("knows_first", [1, 2])
+async def test_both_sides_of_a_removed_node_say_who_was_removed(
+    autojump_clock: trio.testing.MockClock, knows_first: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Node 2 is removed; one that was removed has no members any more."""
+    caplog.set_level(logging.INFO)
+    one, two = make_nodes(2)
+    one.members, two.members = dict(one.members), dict(two.members)
+    async with trio.open_nursery() as nursery:
+        await start_all(nursery, [one, two])
+        if knows_first == 1:
+            del one.members[NodeId(2)]
+            one.mesh.on_members_changed()
+        else:
+            two.members.clear()
+            two.mesh.on_members_changed()
+        await trio.testing.wait_all_tasks_blocked()
+        reasons = {
+            f"closed by {side}: node node2 was removed from the cluster"
+            for side in ("the peer", "this node")
+        }
+        assert {reason for _, reason in (*one.diary.lost, *two.diary.lost)} == reasons
+        closed = [record for record in caplog.records if "removed" in record.getMessage()]
+        assert {record.getMessage().partition(": link ")[2] for record in closed} == reasons
+        assert {record.levelno for record in closed} == {logging.INFO}
         nursery.cancel_scope.cancel()
 
 

@@ -193,8 +193,8 @@ async def test_a_closed_link_says_goodbye_after_all_that_was_posted(
         pair.one.post(TELL, body=[b"last words"])
         pair.one.close("maintenance")
         pair.one.post(TELL, body=[b"too late"])
-    assert two.lost == [(1, "the peer said goodbye: maintenance")]
-    assert one.lost == [(2, "maintenance")]
+    assert two.lost == [(1, "closed by the peer: maintenance")]
+    assert one.lost == [(2, "closed by this node: maintenance")]
     assert [frame.body for frame in two.frames] == [b"last words"]
 
 
@@ -207,7 +207,7 @@ async def test_a_cancelled_link_says_goodbye(autojump_clock: trio.testing.MockCl
             stopped.start_soon(pair.one.run)
             await trio.testing.wait_all_tasks_blocked()
             stopped.cancel_scope.cancel()
-    assert two.lost == [(1, "the peer said goodbye: the link is closed in order")]
+    assert two.lost == [(1, "closed by the peer: node node1 stops")]
     assert one.calls == ["up", "lost"]
 
 
@@ -318,7 +318,7 @@ async def test_frames_refused_together_with_a_goodbye_still_end_the_link_once(
         link.request(ASK, request_id=1, deadline=trio.current_time() + 1)
         peer.say(make_frame(TELL), make_frame(LinkType.GOODBYE, table=encode_reason("stop")))
     assert diary.calls == ["up", "frames", "failed", "lost"]
-    assert diary.lost == [(2, "the peer said goodbye: stop")]
+    assert diary.lost == [(2, "closed by the peer: stop")]
 
 
 async def test_the_handler_may_close_a_link_as_it_opens(
@@ -333,7 +333,7 @@ async def test_the_handler_may_close_a_link_as_it_opens(
     wire = SimConnection()
     peer = PlayedPeer(wire.dialed)
     peer.say(make_frame(LinkType.HELLO, table=make_hello(2).encode()), make_frame(TELL))
-    assert await make_link(wire.accepted, diary).run() == "not now"
+    assert await make_link(wire.accepted, diary).run() == "closed by this node: not now"
     heard = [*await peer.hear(), *await peer.hear()]
     assert [frame.type for frame in heard] == [LinkType.HELLO, LinkType.GOODBYE]
     assert diary.calls == ["up", "lost"]

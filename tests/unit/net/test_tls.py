@@ -202,7 +202,10 @@ async def test_a_second_link_of_a_connected_node_is_refused(
         copy.members[NodeId(1)] = pair.members[NodeId(1)]
         async with trio.open_nursery() as nursery:
             await nursery.start(copy.two.serve)
-            reason = "incarnation 1 of node 2 is earlier than 1002, known here"
+            reason = (
+                "node node2 started at 1970-01-01 00:00:00.001 UTC,"
+                " and a later start at 1970-01-01 00:00:01.002 UTC is known here"
+            )
             await until(
                 lambda: (
                     f"refused node node2 (2): {reason}" in caplog.text

@@ -4,6 +4,7 @@ from nodemanager.incarnations import (
     INCARNATION_MAX,
     first_incarnation,
     is_believed,
+    show_start,
 )
 
 NOW = 1_800_000_000_000
@@ -34,3 +35,12 @@ def test_no_floor_brings_an_incarnation_near_the_last_there_is() -> None:
         assert not is_believed(Incarnation(highest + 1), clock_milliseconds=NOW)
         incarnation = first_incarnation(clock_milliseconds=NOW, last=max(incarnation, highest))
     assert incarnation <= NOW + FLOOR_AHEAD_MILLISECONDS_MAX + 1000 < INCARNATION_MAX // 1_000_000
+
+
+def test_a_start_is_shown_as_a_time_and_two_of_them_look_different() -> None:
+    assert show_start(Incarnation(NOW)) == "2027-01-15 08:00:00.000 UTC"
+    assert show_start(Incarnation(NOW + 1)) == "2027-01-15 08:00:00.001 UTC"
+
+
+def test_a_start_that_no_calendar_has_is_shown_as_its_number() -> None:
+    assert show_start(Incarnation(INCARNATION_MAX)) == f"incarnation {INCARNATION_MAX}"

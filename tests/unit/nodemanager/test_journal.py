@@ -3,6 +3,7 @@ import logging
 import pytest
 
 from nodemanager.events import (
+    NO_MEMBER,
     NewIncarnation,
     NodeCleared,
     NodeDown,
@@ -21,7 +22,11 @@ PEER, LIFE = NodeId(3), Incarnation(100)
 @pytest.mark.parametrize(
     ("event", "level", "line"),
     [
-        (NodeUp(PEER, LIFE), logging.INFO, "node gamma is up, incarnation 100"),
+        (
+            NodeUp(PEER, LIFE),
+            logging.INFO,
+            "node gamma is up; it started at 1970-01-01 00:00:00.100 UTC",
+        ),
         (NodeSuspected(PEER, LIFE, "quiet"), logging.WARNING, "node gamma is suspect: quiet"),
         (NodeCleared(PEER, LIFE), logging.INFO, "node gamma is up again"),
         (NodeDraining(PEER, LIFE), logging.INFO, "node gamma is draining"),
@@ -33,17 +38,22 @@ PEER, LIFE = NodeId(3), Incarnation(100)
         (
             NodeDown(PEER, LIFE, "quiet"),
             logging.WARNING,
-            "node gamma is down: quiet; incarnation 100",
+            "node gamma is down: quiet",
+        ),
+        (
+            NodeDown(PEER, LIFE, NO_MEMBER),
+            logging.INFO,
+            "node gamma and this node are in one cluster no more",
         ),
         (
             NodeDown(PEER, LIFE, "said goodbye"),
             logging.INFO,
-            "node gamma has stopped in order; incarnation 100",
+            "node gamma has stopped in order",
         ),
         (
             NewIncarnation(PEER, LIFE, Incarnation(200)),
             logging.WARNING,
-            "node gamma has restarted: all pages that it held are gone; incarnation 200, before it 100",
+            "node gamma has restarted at 1970-01-01 00:00:00.200 UTC: all pages that it held are gone",
         ),
     ],
     ids=lambda value: type(value).__name__ if not isinstance(value, str | int) else "",

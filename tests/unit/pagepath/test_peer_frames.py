@@ -30,7 +30,7 @@ def test_a_question_for_pages_is_answered_on_the_same_link(made: MadeEngine) -> 
 
 def test_a_frame_of_an_incarnation_that_has_ended_is_refused(made: MadeEngine) -> None:
     made.link(ONE, Incarnation(2))
-    with pytest.raises(RemoteProtocolError, match="incarnation 1 has ended"):
+    with pytest.raises(RemoteProtocolError, match="node node1 has a later start than 1970"):
         made.hear(ONE, LIFE)
 
 

@@ -44,7 +44,7 @@ def test_a_link_of_an_incarnation_that_has_ended_is_closed(made: MadeEngine) -> 
     made.link(ONE, Incarnation(5))
     made.engine.on_link_up(ONE, LIFE, now=made.now)
     assert [each for each in made.settle() if isinstance(each, CloseLink)] == [
-        CloseLink(ONE, "incarnation 1 has ended")
+        CloseLink(ONE, "node node1 has a later start than 1970-01-01 00:00:00.001 UTC")
     ]
 
 
