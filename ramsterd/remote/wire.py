@@ -9,6 +9,7 @@ little-endian, so that a frame of many pages is packed and parsed by a few calls
     FLUSH_PAGES  first serial u64 * n | last serial u64 * n                                      no answer
     FLUSH_OWNER  last incarnation u64: drop all that this and earlier incarnations of the sender own    no answer
     RECALL       pages u64: keep at most so many of your pages here; `PAGES_ANY` ends a recall   no answer
+    LIST_PAGES   first serial u64      up to serial u64 | first serial u64 * n | last serial u64 * n
 """
 
 import enum
@@ -39,6 +40,7 @@ class MessageType(enum.IntEnum):
     FLUSH_PAGES = 19  # version 1
     FLUSH_OWNER = 20  # version 1
     RECALL = 21  # version 1
+    LIST_PAGES = 22  # version 1
 
 
 class PutResult(enum.IntEnum):
@@ -51,6 +53,8 @@ class PutResult(enum.IntEnum):
 
 PAGES_PER_FRAME_MAX: Final = 128
 RANGES_PER_FRAME_MAX: Final = 2048
+# Pages that one answer to a LIST_PAGES names: what an owner makes of it is bounded, whatever a holder claims.
+LISTED_PAGES_MAX: Final = 1 << 16
 STATUS_BYTES_MAX: Final = 256
 # The bound of a RECALL that is none.
 PAGES_ANY: Final = (1 << 64) - 1
@@ -74,6 +78,9 @@ LIMITS: Final[dict[int, FrameLimits]] = {
     MessageType.FLUSH_PAGES: FrameLimits(RANGES_PER_FRAME_MAX, RANGES_PER_FRAME_MAX * 2 * _WORD, 0),
     MessageType.FLUSH_OWNER: FrameLimits(1, _WORD, 0),
     MessageType.RECALL: FrameLimits(1, _WORD, 0),
+    MessageType.LIST_PAGES: FrameLimits(
+        RANGES_PER_FRAME_MAX, _WORD + RANGES_PER_FRAME_MAX * 2 * _WORD, 0
+    ),
 }
 
 assert min(MessageType) >= APPLICATION_TYPE_MIN
@@ -222,14 +229,73 @@ def parse_flush(frame: Frame) -> list[tuple[int, int]]:
         RemoteProtocolError: A range that is none, or out of order.
     """
     _check_table(frame, frame.count * 2 * _WORD, "FLUSH_PAGES")
-    words = _read_column("Q", frame.table)
-    _check_serials(words, "FLUSH_PAGES")
-    ranges = list(zip(words[: frame.count], words[frame.count :], strict=True))
+    return _read_ranges(frame.table, frame.count, "FLUSH_PAGES")
+
+
+def _read_ranges(table: memoryview, count: int, what: str) -> list[tuple[int, int]]:
+    words = _read_column("Q", table)
+    _check_serials(words, what)
+    ranges = list(zip(words[:count], words[count:], strict=True))
     if any(first > last for first, last in ranges):
-        raise RemoteProtocolError("FLUSH_PAGES of a range whose last serial is below its first")
+        raise RemoteProtocolError(f"{what} of a range whose last serial is below its first")
     if any(before[1] >= after[0] for before, after in pairwise(ranges)):
-        raise RemoteProtocolError("FLUSH_PAGES of ranges that do not ascend, or share serials")
+        raise RemoteProtocolError(f"{what} of ranges that do not ascend, or share serials")
     return ranges
+
+
+def list_table(first: int) -> bytes:
+    """Return the table of a LIST_PAGES."""
+    return struct.pack("<Q", first)
+
+
+def parse_list(frame: Frame) -> int:
+    """Return the serial that the list is to begin with.
+
+    Raises:
+        RemoteProtocolError: The table is not one serial.
+    """
+    _check_table(frame, _WORD, "LIST_PAGES")
+    first = int.from_bytes(frame.table, "little")
+    _check_serials([first], "LIST_PAGES")
+    return first
+
+
+@dataclass(frozen=True, slots=True)
+class PageList:
+    """All serials that a holder keeps, from the one that was asked for to `up_to`, as (first, last) ranges."""
+
+    ranges: list[tuple[int, int]]
+    up_to: int
+
+
+def list_reply_table(listed: PageList) -> bytes:
+    """Return the table of the answer to a LIST_PAGES."""
+    return struct.pack("<Q", listed.up_to) + flush_table(listed.ranges)
+
+
+def parse_list_reply(frame: Frame, first: int) -> PageList:
+    """Return what a holder keeps from the serial `first` on.
+
+    Raises:
+        RemoteProtocolError: Ranges that are none, out of order, outside what they tell of, or of too many pages.
+    """
+    what = "answer to a LIST_PAGES"
+    if len(frame.table) != _WORD * (1 + 2 * frame.count):
+        raise RemoteProtocolError(
+            f"{what} with a table of {len(frame.table)} bytes for {frame.count} ranges"
+        )
+    up_to = int.from_bytes(frame.table[:_WORD], "little")
+    if not first <= up_to <= SERIAL_MAX:
+        raise RemoteProtocolError(f"{what} up to serial {up_to}, not {first} to {SERIAL_MAX}")
+    if not frame.count:
+        return PageList([], up_to)
+    ranges = _read_ranges(frame.table[_WORD:], frame.count, what)
+    if ranges[0][0] < first or ranges[-1][1] > up_to:
+        raise RemoteProtocolError(f"{what} of serials outside {first} to {up_to}")
+    pages = sum(after - before + 1 for before, after in ranges)
+    if pages > LISTED_PAGES_MAX:
+        raise RemoteProtocolError(f"{what} of {pages} pages, at most {LISTED_PAGES_MAX}")
+    return PageList(ranges, up_to)
 
 
 def serial_ranges(serials: Iterable[int]) -> list[tuple[int, int]]:

@@ -29,7 +29,7 @@ from ramsterd.frontends.nbd.protocol import Command, CommandFlag, Info, Option
 from ramsterd.frontends.tmem import messages as tmem
 from ramsterd.membership import messages
 from ramsterd.membership.messages import ALL_LIMITS, MemberMessage
-from ramsterd.remote.wire import LIMITS, SERIAL_MAX, MessageType, PutResult
+from ramsterd.remote.wire import LIMITS, LISTED_PAGES_MAX, SERIAL_MAX, MessageType, PutResult
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "protocol.md").read_text()
 # A sentence may be wrapped.
@@ -79,6 +79,8 @@ def test_counts_are_those_of_the_code() -> None:
     for each in (MessageType.PUT_PAGES, MessageType.GET_PAGES, MessageType.FLUSH_PAGES):
         assert f"| {each.value} {each.name} | " in TEXT
         assert re.search(rf"{each.name} \| \w+, 1 to {LIMITS[each].count_max} \|", TEXT)
+    assert f"ranges, 0 to {LIMITS[MessageType.LIST_PAGES].count_max}: up to serial" in TEXT
+    assert f"of {LISTED_PAGES_MAX} pages at most" in TEXT
     assert f"header of {HEADER_BYTES} bytes" in TEXT
     assert FRAME_BYTES_MAX == 1 << 20
     assert SERIAL_MAX == INDEX_MAX == (1 << 48) - 1 == MEMBERSHIP_VERSION_MAX

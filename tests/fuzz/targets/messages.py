@@ -20,7 +20,7 @@ from ramsterd.core.codec import (
 )
 from ramsterd.core.page import CorruptPage, PoolKind
 from ramsterd.remote import wire
-from ramsterd.remote.wire import LIMITS, MessageType, PutPages
+from ramsterd.remote.wire import LIMITS, MessageType, PageList, PutPages
 from tests.fuzz.decoding import decoded
 from tests.fuzz.mending import Parts, change_field, mend_frames
 from tests.fuzz.target import Target
@@ -28,6 +28,7 @@ from tests.helpers.links import make_frame
 
 WORD: Final = 8
 PAGE: Final = bytes(range(256)) * 16
+LISTED_FROM: Final = 7
 NOISE: Final = random.Random(1).randbytes(PAGE_BYTES)
 
 
@@ -93,6 +94,21 @@ def check_recall(found: Frame) -> set[str]:
     return {"recall"}
 
 
+def check_list(found: Frame) -> set[str]:
+    assert wire.list_table(wire.parse_list(found)) == found.table
+    return {"list"}
+
+
+def check_list_reply(found: Frame) -> set[str]:
+    listed = wire.parse_list_reply(found, LISTED_FROM)
+    assert wire.list_reply_table(listed) == found.table
+    serials = [serial for each in listed.ranges for serial in each]
+    assert serials == sorted(serials)
+    assert all(LISTED_FROM <= each <= listed.up_to <= wire.SERIAL_MAX for each in serials)
+    assert sum(last - first + 1 for first, last in listed.ranges) <= wire.LISTED_PAGES_MAX
+    return {"list reply" if serials else "empty list"}
+
+
 def check_status(found: Frame) -> set[str]:
     status = wire.parse_status(found)
     again = decoded(make_frame(MessageType.STATUS, 1, wire.status_message(status)), LIMITS)
@@ -109,6 +125,8 @@ DOORS: Final[Mapping[tuple[int, bool], Callable[[Frame], set[str]]]] = {
     (MessageType.FLUSH_PAGES, False): check_flush,
     (MessageType.FLUSH_OWNER, False): check_flush_owner,
     (MessageType.RECALL, False): check_recall,
+    (MessageType.LIST_PAGES, False): check_list,
+    (MessageType.LIST_PAGES, True): check_list_reply,
 }
 
 
@@ -138,6 +156,11 @@ def got(pages: list[tuple[int, bytes, int]]) -> bytes:
     return make_frame(MessageType.GET_PAGES, len(pages), table, body, request_id=1, is_reply=True)
 
 
+def listed(ranges: list[tuple[int, int]], up_to: int) -> bytes:
+    table = wire.list_reply_table(PageList(ranges, up_to))
+    return make_frame(MessageType.LIST_PAGES, len(ranges), table, request_id=1, is_reply=True)
+
+
 def seeds() -> Mapping[str, bytes]:
     lz4, raw = encode_page(PAGE), encode_page(NOISE)
     zstd = encode_page(PAGE, compressor_of(PoolCodec.ZSTD))
@@ -155,6 +178,10 @@ def seeds() -> Mapping[str, bytes]:
         "flush-owner": make_frame(MessageType.FLUSH_OWNER, 1, wire.owner_table(Incarnation(7))),
         "long-body": put(PoolKind.PERSISTENT, [lz4, (lz4[0], lz4[1] + b"x", lz4[2])]),
         "recall": make_frame(MessageType.RECALL, 1, wire.recall_table(wire.PAGES_ANY)),
+        "list": make_frame(MessageType.LIST_PAGES, 1, wire.list_table(LISTED_FROM), request_id=1),
+        "list-reply": listed([(7, 9), (12, 1 << 15)], wire.SERIAL_MAX),
+        "empty-list": listed([], 7),
+        "list-of-too-many": listed([(8, 1 << 20)], 1 << 30),
         "wrong": b"".join(
             make_frame(kind, 1, bytes(7), request_id=1, is_reply=is_reply)
             for kind, is_reply in DOORS
@@ -185,7 +212,7 @@ def mend_request(frame_type: int, count: int, table: bytes, body: bytes) -> Part
         case MessageType.FLUSH_PAGES:
             count = len(table) // (2 * WORD)
             return count, mend_serials(table[: 2 * WORD * count]), b""
-        case MessageType.FLUSH_OWNER | MessageType.RECALL:
+        case MessageType.FLUSH_OWNER | MessageType.RECALL | MessageType.LIST_PAGES:
             return 1, table[:WORD].ljust(WORD, b"\0"), b""
         case _:
             return count, table[: LIMITS[frame_type].table_bytes_max], b""
@@ -197,8 +224,24 @@ def mend_reply(frame_type: int, count: int, table: bytes, body: bytes) -> Parts:
             return min(len(table), 128), bytes(each % 4 for each in table[:128]), b""
         case MessageType.GET_PAGES:
             return mend_got(table, body)
+        case MessageType.LIST_PAGES:
+            return mend_listed(table)
         case _:
             return count, table, body
+
+
+def mend_listed(table: bytes) -> Parts:
+    """Return ranges that ascend, each of a few pages."""
+    count = max(0, len(table) - WORD) // (2 * WORD)
+    if not count:
+        return 0, table[:WORD].ljust(WORD, b"\0")[:6] + b"\0\0", b""
+    steps, first, ranges = table[WORD:], LISTED_FROM, []
+    for at in range(count):
+        first += steps[2 * at] + 1
+        ranges.append((first, first + steps[2 * at + 1]))
+        first = ranges[-1][1] + 1
+    up_to = min(wire.SERIAL_MAX, first - 1 + (int.from_bytes(table[:WORD], "little") >> 16))
+    return count, wire.list_reply_table(PageList(ranges, up_to)), b""
 
 
 def mend_serials(column: bytes) -> bytes:
@@ -238,7 +281,7 @@ TARGET = Target(
     seeds=seeds,
     outcomes=frozenset(
         ["put persistent", "put ephemeral", "put reply", "get", "missing", "page", "corrupt page", "flush"]
-        + ["flush owner", "recall", "status"]
+        + ["flush owner", "recall", "status", "list", "list reply", "empty list"]
         + [f"refused {kind:d}" for kind in MessageType]
     ),
     mend=mend,
