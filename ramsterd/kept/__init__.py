@@ -10,5 +10,6 @@ block_words   pure      what the words of blocks say of each slot
 judge         pure      which pages can be vouched for
 suspects      pure      the verdict on a row that is not as rows mostly are
 repair        pure      stores what a judgement wants repaired
+opening       files     what a keeper has: may this process use it, and is it whole
 keepers       files     who keeps the mappings between two processes: systemd, a directory on tmpfs, nobody
 """
