@@ -12,7 +12,7 @@ from typing import Final, TypeAlias, TypeVar, cast
 from nodemanager.ids import Incarnation, NodeId
 
 # The reason of a NodeDown that an orderly stop brought.
-SAID_GOODBYE: Final = "said goodbye"
+STOPPED_IN_ORDER: Final = "stopped in order"
 # And why it is when it, or this node, was removed from the cluster.
 NO_MEMBER: Final = "no longer a member"
 

@@ -8,7 +8,7 @@ from typing import Final
 from config.limits import NODES_MAX
 from nodemanager.events import (
     NO_MEMBER,
-    SAID_GOODBYE,
+    STOPPED_IN_ORDER,
     NewIncarnation,
     NodeCleared,
     NodeDown,
@@ -54,7 +54,7 @@ def log_named(name_of: Callable[[NodeId], str], event: NodeEvent) -> None:
             logger.info("node %s is up again", name, extra=_EACH)
         case NodeDraining():
             logger.info("node %s is draining", name, extra=_EACH)
-        case NodeDown(_, _, reason) if reason == SAID_GOODBYE:
+        case NodeDown(_, _, reason) if reason == STOPPED_IN_ORDER:
             logger.info("node %s has stopped in order", name, extra=_EACH)
         case NodeDown(_, _, reason) if reason == NO_MEMBER:
             logger.info("node %s and this node are in one cluster no more", name, extra=_EACH)

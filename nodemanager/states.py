@@ -42,7 +42,7 @@ class Sign(enum.Enum):
     GIVEN_UP = "given up"
     DRAIN_BEGAN = "drain began"
     DRAIN_ENDED = "drain ended"
-    SAID_GOODBYE = "said goodbye"
+    STOPPED_IN_ORDER = "stopped in order"
 
 
 # DRAINING outlasts a short silence: nothing is placed there anyway, and forgetting the intent would be worse.
@@ -56,7 +56,7 @@ TRANSITIONS: Final[dict[NodeState, dict[Sign, NodeState]]] = {
         Sign.GIVEN_UP: NodeState.DOWN,
         Sign.DRAIN_BEGAN: NodeState.JOINING,
         Sign.DRAIN_ENDED: NodeState.JOINING,
-        Sign.SAID_GOODBYE: NodeState.LEFT,
+        Sign.STOPPED_IN_ORDER: NodeState.LEFT,
     },
     NodeState.UP: {
         Sign.HEARD: NodeState.UP,
@@ -65,7 +65,7 @@ TRANSITIONS: Final[dict[NodeState, dict[Sign, NodeState]]] = {
         Sign.GIVEN_UP: NodeState.DOWN,
         Sign.DRAIN_BEGAN: NodeState.DRAINING,
         Sign.DRAIN_ENDED: NodeState.UP,
-        Sign.SAID_GOODBYE: NodeState.LEFT,
+        Sign.STOPPED_IN_ORDER: NodeState.LEFT,
     },
     NodeState.SUSPECT: {
         Sign.HEARD: NodeState.UP,
@@ -74,7 +74,7 @@ TRANSITIONS: Final[dict[NodeState, dict[Sign, NodeState]]] = {
         Sign.GIVEN_UP: NodeState.DOWN,
         Sign.DRAIN_BEGAN: NodeState.DRAINING,
         Sign.DRAIN_ENDED: NodeState.SUSPECT,
-        Sign.SAID_GOODBYE: NodeState.LEFT,
+        Sign.STOPPED_IN_ORDER: NodeState.LEFT,
     },
     NodeState.DOWN: {
         Sign.HEARD: NodeState.UP,
@@ -83,7 +83,7 @@ TRANSITIONS: Final[dict[NodeState, dict[Sign, NodeState]]] = {
         Sign.GIVEN_UP: NodeState.DOWN,
         Sign.DRAIN_BEGAN: NodeState.DOWN,
         Sign.DRAIN_ENDED: NodeState.DOWN,
-        Sign.SAID_GOODBYE: NodeState.LEFT,
+        Sign.STOPPED_IN_ORDER: NodeState.LEFT,
     },
     NodeState.DRAINING: {
         Sign.HEARD: NodeState.DRAINING,
@@ -92,7 +92,7 @@ TRANSITIONS: Final[dict[NodeState, dict[Sign, NodeState]]] = {
         Sign.GIVEN_UP: NodeState.DOWN,
         Sign.DRAIN_BEGAN: NodeState.DRAINING,
         Sign.DRAIN_ENDED: NodeState.UP,
-        Sign.SAID_GOODBYE: NodeState.LEFT,
+        Sign.STOPPED_IN_ORDER: NodeState.LEFT,
     },
     NodeState.LEFT: {
         Sign.HEARD: NodeState.LEFT,
@@ -101,7 +101,7 @@ TRANSITIONS: Final[dict[NodeState, dict[Sign, NodeState]]] = {
         Sign.GIVEN_UP: NodeState.LEFT,
         Sign.DRAIN_BEGAN: NodeState.LEFT,
         Sign.DRAIN_ENDED: NodeState.LEFT,
-        Sign.SAID_GOODBYE: NodeState.LEFT,
+        Sign.STOPPED_IN_ORDER: NodeState.LEFT,
     },
 }
 assert set(TRANSITIONS) == set(NodeState)

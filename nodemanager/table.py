@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from config.model import ClusterConfig, NodeConfig
 from nodemanager.events import (
     NO_MEMBER,
-    SAID_GOODBYE,
+    STOPPED_IN_ORDER,
     NewIncarnation,
     NodeCleared,
     NodeDown,
@@ -210,7 +210,7 @@ class NodeTable:
 
     def on_goodbye(self, node: NodeId, incarnation: Incarnation, *, now: float) -> list[NodeEvent]:
         """This incarnation leaves in order: datagrams still under way do not bring it back."""
-        return self._on_sign(node, incarnation, Sign.SAID_GOODBYE, SAID_GOODBYE, now)
+        return self._on_sign(node, incarnation, Sign.STOPPED_IN_ORDER, STOPPED_IN_ORDER, now)
 
     # Questions.
 

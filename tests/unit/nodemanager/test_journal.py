@@ -46,7 +46,7 @@ PEER, LIFE = NodeId(3), Incarnation(100)
             "node gamma and this node are in one cluster no more",
         ),
         (
-            NodeDown(PEER, LIFE, "said goodbye"),
+            NodeDown(PEER, LIFE, "stopped in order"),
             logging.INFO,
             "node gamma has stopped in order",
         ),

@@ -206,7 +206,7 @@ def test_a_node_that_comes_back_drains_as_its_config_says() -> None:
 
 def test_a_goodbye_outlasts_beats_that_were_under_way() -> None:
     table = linked_table()
-    assert table.on_goodbye(PEER, OLD, now=2) == [NodeDown(PEER, OLD, "said goodbye")]
+    assert table.on_goodbye(PEER, OLD, now=2) == [NodeDown(PEER, OLD, "stopped in order")]
     assert table.on_verdict(verdict(NodeState.UP), now=3) == []
     assert table.on_verdict(verdict(NodeState.DOWN), now=4) == []
     assert table.state(PEER) is NodeState.LEFT
