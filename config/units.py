@@ -54,3 +54,8 @@ def human_bytes(count: int) -> str:
     if unit_bytes == 1:
         return f"{count} B"
     return f"{count / unit_bytes:.1f}".removesuffix(".0") + f" {name}"
+
+
+def human_count(count: int, noun: str = "page") -> str:
+    """Return how many there are, for people: `4192` is `4,192 pages`, `1` is `1 page`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -1,16 +1,25 @@
-"""What `ramsterctl status`, `nodes` and `pools` print for people: one line for each thing, under the name of its counter.
+"""What `ramsterctl status` prints for people: one line for each thing, under the name of its counter.
 
-A line that asks an operator to act has its label in capitals.
+The text behind a label says what is counted in words that need no glossary; docs/guide.md leads from there to the
+names in the JSON.  A line that asks an operator to act has its label in capitals.
 """
 
 from typing import Any, Final
 
-from config.endpoint import join_endpoint
-from config.units import human_bytes
+from config.units import human_bytes, human_count
 from ramsterd.cli.state import format_lost
+from ramsterd.cli.validity import format_validity
 
 # Of the longest label but for names of nodes and exports.
 LABEL_WIDTH: Final = 14
+# By family: whose these pages are, and what may become of them.
+FAMILIES: Final = {
+    "own_persistent": "of this node",
+    "own_ephemeral": "of this node; may be dropped at any time",
+    "own_clean": "of this node; peers keep these pages too",
+    "foreign_persistent": "of other nodes",
+    "foreign_ephemeral": "of other nodes; may be dropped at any time",
+}
 
 
 def line(label: str, text: str) -> str:
@@ -18,8 +27,8 @@ def line(label: str, text: str) -> str:
     return f"{label:<{LABEL_WIDTH}} {text}"
 
 
-def format_status(now: dict[str, Any]) -> str:
-    """Return the status as an operator reads it."""
+def format_status(now: dict[str, Any], *, at: float) -> str:
+    """Return the status as an operator reads it; `at` is when, in seconds since 1970."""
     engine, store = now["engine"], now["engine"]["store"]
     lines = [
         format_node(now),
@@ -31,18 +40,27 @@ def format_status(now: dict[str, Any]) -> str:
         *format_traffic(engine["remotify"], engine["fetch"]),
         line(
             "evicted",
-            f"{store['evicted_pages_total']} ephemeral pages,"
-            f" {store['evicted_foreign_pages_total']} of them of other nodes",
+            f"{store['evicted_pages_total']:,} ephemeral pages were dropped to make room;"
+            f" {store['evicted_foreign_pages_total']:,} of them were of other nodes",
         ),
-        line("repatriated", f"{engine['repatriate']['repatriated_pages_total']} pages"),
-        line("compacted", f"{engine['compacted_zpages_total']} zpages moved out of sparse blocks"),
+        line(
+            "repatriated",
+            f"{engine['repatriate']['repatriated_pages_total']:,} pages came back from peers to stay,"
+            " because this node had room again",
+        ),
+        line(
+            "compacted",
+            f"{engine['compacted_zpages_total']:,} pages were moved inside the memory of this node, to free whole blocks",
+        ),
         line("at risk", format_at_risk(engine["rebuild"])),
         *format_bad_copies(engine),
         *format_recall(engine),
-        line("refused", f"{now['pager']['refused_puts_total']} writes, because there was no room"),
-        line("lost", f"{store['lost_pages_total']} pages"),
+        line(
+            "refused", f"{now['pager']['refused_puts_total']:,} writes, because there was no room"
+        ),
+        line("lost", f"{store['lost_pages_total']:,} pages: no copy of them is left"),
         *format_lost(now["state_file"]),
-        *format_certificate(now.get("certificate_expiry_seconds")),
+        *format_certificate(now.get("certificate_expiry_seconds"), at=at),
         *format_heartbeat(now["heartbeat"]),
         *format_log(now["log"]),
         *format_holders(engine),
@@ -50,7 +68,7 @@ def format_status(now: dict[str, Any]) -> str:
     lines += [
         line(
             f"export {each['name']}",
-            f"{human_bytes(each['size_bytes'])}, {each['pages']} pages, {each['state']}",
+            f"{human_bytes(each['size_bytes'])}, {human_count(each['pages'])}, {each['state']}",
         )
         for each in now["exports"]
     ]
@@ -60,7 +78,7 @@ def format_status(now: dict[str, Any]) -> str:
 def format_node(now: dict[str, Any]) -> str:
     """Return which node this is."""
     who = f"node {now['node']} (number {now['number']}) of cluster {now['cluster']}"
-    return f"{who}, up {now['uptime_seconds']:.0f} s"
+    return f"{who}, up {now['uptime_seconds']:,.0f} s"
 
 
 def format_memory_use(now: dict[str, Any]) -> list[str]:
@@ -77,7 +95,7 @@ def format_memory_use(now: dict[str, Any]) -> list[str]:
         )
     ]
     lines += [
-        f"  {family.replace('_', ' '):<19}{zpages[family]:>10} pages {human_bytes(zbytes[family]):>12}"
+        f"  {family.replace('_', ' '):<19}{zpages[family]:>13,} pages {human_bytes(zbytes[family]):>11}  {FAMILIES[family]}"
         for family in zpages
     ]
     tables, tables_max = human_bytes(store["tables_bytes"]), human_bytes(store["tables_bytes_max"])
@@ -86,66 +104,71 @@ def format_memory_use(now: dict[str, Any]) -> list[str]:
 
 def format_puts_and_gets(store: dict[str, Any]) -> list[str]:
     """Return what clients wrote and read."""
-    puts = counts(store, "put_{}_pages_total", "zero", "same_filled", "raw")
-    places = ("local", "remote", "hole", "lost")
-    gets = {place: store[f"get_{place}_pages_total"] for place in places}
+    put = {key: store[f"put_{key}pages_total"] for key in ("", "zero_", "same_filled_", "raw_")}
+    get = {key: store[f"get_{key}_pages_total"] for key in ("local", "remote", "hole", "lost")}
     return [
-        line("put", f"{store['put_pages_total']} pages written by clients: {puts}"),
+        line(
+            "put",
+            f"clients wrote {put['']:,} pages: {put['zero_']:,} all zeros, {put['same_filled_']:,} of one repeated word,"
+            f" {put['raw_']:,} stored uncompressed",
+        ),
         line(
             "get",
-            f"{sum(gets.values())} pages read by clients: {gets['local']} local, {gets['remote']} remote,"
-            f" {gets['hole']} hole (never written), {gets['lost']} lost",
+            f"clients read {sum(get.values()):,} pages: {get['local']:,} from this node, {get['remote']:,} from peers,"
+            f" {get['hole']:,} without data (never written, or discarded), {get['lost']:,} lost",
         ),
     ]
 
 
 def format_traffic(remotify: dict[str, Any], fetch: dict[str, Any]) -> list[str]:
     """Return which pages went to peers, which came from peers, and which are on their way."""
-    ephemeral, fetched = remotify["ephemeral"], fetch["fetched_pages_total"]
-    failed = (
-        f"failed: {fetch['missing_pages_total']} missing (lost by their holder),"
-        f" {fetch['ephemeral_miss_pages_total']} ephemeral misses (evicted by their holder),"
-        f" {counts(fetch, '{}_pages_total', 'corrupt', 'unreachable')}"
-    )
+    ephemeral = remotify["ephemeral"]
     return [
         line(
             "remotify",
             f"persistent pages sent to peers: {outcomes(remotify)},"
-            f" {remotify['overtaken_pages_total']} overtaken (changed meanwhile)",
+            f" {remotify['overtaken_pages_total']:,} changed meanwhile",
         ),
         line(
             "",
-            f"ephemeral pages sent to peers: {outcomes(ephemeral)},"
-            f" {ephemeral['forgotten_pages_total']} forgotten",
+            f"ephemeral pages sent to peers: {outcomes(ephemeral)};"
+            f" {ephemeral['forgotten_pages_total']:,} too old, so given up later",
         ),
         line(
             "fetch",
-            f"{fetched} pages from peers; localified (kept here again): {fetch['localified_pages_total']}",
+            f"peers returned {fetch['fetched_pages_total']:,} pages;"
+            f" this node keeps a copy of {fetch['localified_pages_total']:,} of them (localified)",
         ),
-        line("", failed),
+        line(
+            "",
+            f"peers did not return: {fetch['missing_pages_total']:,} lost by the peer,"
+            f" {fetch['ephemeral_miss_pages_total']:,} ephemeral and dropped by the peer,"
+            f" {fetch['corrupt_pages_total']:,} corrupt,"
+            f" {fetch['unreachable_pages_total']:,} unreachable (no peer that has it answers)",
+        ),
         line(
             "in flight",
-            f"{remotify['pages_in_flight']} pages to peers; {fetch['wanted_pages']} pages wanted from peers",
+            f"{remotify['pages_in_flight']:,} pages are on the way to peers;"
+            f" clients wait for {fetch['wanted_pages']:,} pages from peers",
         ),
     ]
 
 
 def outcomes(remotify: dict[str, Any]) -> str:
     """Return what became of pages that were sent to peers."""
-    done = counts(remotify, "{}_pages_total", "stored", "refused")
-    return f"{done}, {remotify['unknown_pages_total']} unknown (no answer)"
-
-
-def counts(counters: dict[str, int], pattern: str, *names: str) -> str:
-    """Return `12 zero, 3 raw` from counters whose names follow a pattern."""
-    return ", ".join(f"{counters[pattern.format(name)]} {name.replace('_', '-')}" for name in names)
+    return (
+        f"{remotify['stored_pages_total']:,} stored, {remotify['refused_pages_total']:,} refused,"
+        f" {remotify['unknown_pages_total']:,} without an answer"
+    )
 
 
 def format_log(log: dict[str, Any]) -> list[str]:
     """Return what the status says of the log; nothing while somebody reads it."""
     if not log["dropped_lines_total"]:
         return []
-    return [line("log", f"{log['dropped_lines_total']} lines dropped: nobody reads standard error")]
+    return [
+        line("log", f"{log['dropped_lines_total']:,} lines dropped: nobody reads standard error")
+    ]
 
 
 def format_config(config: dict[str, Any]) -> list[str]:
@@ -162,16 +185,17 @@ def format_share(budget: str) -> str:
 def format_loop(loop: dict[str, Any]) -> str:
     """Return how long the event loop was busy at most."""
     cause = f", mostly by {loop['longest_name']}" if loop["longest_name"] else ""
-    return f"busy for {1e3 * loop['longest_seconds']:.0f} ms at most{cause}"
+    return f"busy for {1e3 * loop['longest_seconds']:,.0f} ms at most{cause}"
 
 
 def format_at_risk(rebuild: dict[str, Any]) -> str:
     """Return how many pages have fewer copies than asked, and when that is over."""
+    text = f"{human_count(rebuild['pages_at_risk'])} with too few copies"
     if not rebuild["pages_at_risk"]:
-        return "0 pages"
+        return text
     left = rebuild["seconds_left"]
-    when = "waiting for peers or room" if left is None else f"about {left:.0f} s left"
-    return f"{rebuild['pages_at_risk']} pages have too few copies: {when}"
+    when = "waiting for peers or room" if left is None else f"about {left:,.0f} s left"
+    return f"{text}: {when}"
 
 
 def format_bad_copies(engine: dict[str, Any]) -> list[str]:
@@ -179,9 +203,11 @@ def format_bad_copies(engine: dict[str, Any]) -> list[str]:
     lines = []
     for node, trust in engine["trust"].items():
         if any(trust["bad_copies_total"].values()):
-            bad = ", ".join(f"{pages} {kind}" for kind, pages in trust["bad_copies_total"].items())
+            bad = ", ".join(
+                f"{pages:,} {kind}" for kind, pages in trust["bad_copies_total"].items()
+            )
             seconds = trust["distrusted_seconds"]
-            wait = f"; {node} gets no new pages for {seconds:.0f} s" if seconds else ""
+            wait = f"; {node} gets no new pages for {seconds:,.0f} s" if seconds else ""
             lines.append(line("BAD COPIES", f"at {node}: {bad}{wait}"))
     return lines
 
@@ -191,9 +217,9 @@ def format_recall(engine: dict[str, Any]) -> list[str]:
     lines = []
     if engine["holder_recall"]["is_active"]:
         pages = engine["holder_recall"]["recall_pages"]
-        lines.append(line("recall", f"{pages} pages of other nodes must leave this node"))
+        lines.append(line("recall", f"{pages:,} pages of other nodes must leave this node"))
     if pages := engine["owner_recall"]["recall_pages"]:
-        lines.append(line("recall", f"{pages} pages of this node must leave its peers"))
+        lines.append(line("recall", f"{pages:,} pages of this node must leave its peers"))
     return lines
 
 
@@ -207,14 +233,12 @@ def format_members(members: dict[str, Any]) -> list[str]:
     return lines
 
 
-def format_certificate(seconds_left: float | None) -> list[str]:
+def format_certificate(seconds_left: float | None, *, at: float) -> list[str]:
     """Return the line on the certificate of this node, none without TLS."""
     if seconds_left is None:
         return []
-    days = abs(seconds_left) / 86_400
-    if seconds_left < 0:
-        return [line("TLS", f"no new links: the certificate expired {days:.1f} days ago")]
-    return [line("tls", f"the certificate expires in {days:.1f} days")]
+    text = f"the certificate {format_validity(at + seconds_left, at=at)}"
+    return [line("TLS", f"no new links: {text}") if seconds_left < 0 else line("tls", text)]
 
 
 def format_heartbeat(heartbeat: dict[str, Any] | None) -> list[str]:
@@ -223,14 +247,14 @@ def format_heartbeat(heartbeat: dict[str, Any] | None) -> list[str]:
         return []
     detector = heartbeat["detector"]
     members, probes = detector["members"], detector["probes_total"]
-    states = ", ".join(f"{members[state]} {state}" for state in ("up", "suspect", "down"))
+    states = ", ".join(f"{members[state]:,} {state}" for state in ("up", "suspect", "down"))
     dropped = sum(heartbeat["dropped_datagrams_total"].values())
     lines = [
         line(
             "heartbeat",
-            f"other nodes: {states}; {probes['failed']} of {sum(probes.values())} probes failed;"
-            f" {detector['cleared_downs_total']} of {detector['downs_total']} downs were wrong;"
-            f" {dropped} datagrams dropped",
+            f"other nodes: {states}; {probes['failed']:,} of {sum(probes.values()):,} probes failed;"
+            f" nodes were called down {detector['downs_total']:,} times, {detector['cleared_downs_total']:,} times wrongly;"
+            f" {dropped:,} datagrams dropped",
         )
     ]
     return lines + ([line("STARVED", _starved(detector))] if detector["is_starved"] else [])
@@ -257,57 +281,26 @@ def format_resize(resize: dict[str, Any]) -> str:
 
 def format_holders(engine: dict[str, Any]) -> list[str]:
     """Return where pages of this node are, and whose pages are here."""
+    rows = {row["config"]["name"]: row for row in engine["nodes"]["nodes"]}
     lines = [
-        line(f"at {each['node']}", f"{each['pages']} pages of this node are there")
+        line(f"at {each['node']}", format_holder(each, rows.get(each["node"])))
         for each in engine["remote"]
         if not each["is_dead"]
     ]
     return lines + [
-        line(f"from {each['node']}", f"{each['pages']} pages of {each['node']} are here")
+        line(f"from {each['node']}", f"{each['pages']:,} pages of {each['node']} are here")
         for each in engine["foreign"]
     ]
 
 
-def format_nodes(rows: list[dict[str, Any]]) -> str:
-    """Return one line a node."""
-    head = f"{'NUMBER':>6}  {'NAME':<16} {'ADDRESS':<24} {'STATE':<9} {'LINK':<5} {'CORDONED':<8}"
-    lines = [f"{head} {'BAD COPIES':>10} {'FREE':<10} WHY NO LINK"]
-    for row in rows:
-        config, said = row["config"], row["status"]
-        link = "self" if row["is_local"] else "yes" if row["is_linked"] else "no"
-        free = human_bytes(said["free_bytes"]) if said and row["is_linked"] else "-"
-        where = join_endpoint(config["address"], config["port"])
-        cordoned = "yes" if config["cordoned"] else "no"
-        bad = sum(row["trust"]["bad_copies_total"].values()) if row["trust"] else 0
-        lines.append(
-            f"{config['number']:>6}  {config['name']:<16} {where:<24} {row['state']:<9} {link:<5} {cordoned:<8}"
-            f" {bad:>10} {free:<10} {why_no_link(row)}".rstrip()
-        )
-    return "\n".join(lines)
-
-
-def why_no_link(row: dict[str, Any]) -> str:
-    """Return why there is no link to a node; what it says of its own end counts more than a port that is closed."""
-    if row["is_local"] or row["is_linked"]:
-        return ""
+def format_holder(holder: dict[str, Any], row: dict[str, Any] | None) -> str:
+    """Return how many pages of this node a peer keeps; one without a link can give none back."""
+    node, pages = holder["node"], f"{holder['pages']:,} pages of this node"
+    if not holder["pages"] or row is None or row["is_linked"]:
+        return f"{pages} are there"
     if row["state"] == "left":
-        return str(row["reason"])
-    text = str(row["link_reason"] or row["reason"])
-    return {
-        "refused_here": "this node refuses it: ",
-        "refused_there": "it refuses this node: ",
-    }.get(row["link"], "") + text
-
-
-def format_pools(rows: list[dict[str, Any]]) -> str:
-    """Return one line a pool; a private one has no name."""
-    lines = [
-        f"{'USER':>6}  {'NAME':<24} {'KIND':<10} {'CODEC':<5} {'PAGES':>10} {'OBJECTS':>8} CLIENTS"
-    ]
-    lines += [
-        f"{row['user']:>6}  {row['name'] or '-':<24} {row['kind']:<10} "
-        f"{row['codec']:<5} {row['pages']:>10} "
-        f"{row['objects']:>8} {row['connections']}"
-        for row in rows
-    ]
-    return "\n".join(lines)
+        return f"{pages} were there; {node} has stopped, so these copies are gone"
+    return (
+        f"{pages} are there, but {node} has no link: they can't be read until it is back, and are gone if it was"
+        " restarted"
+    )

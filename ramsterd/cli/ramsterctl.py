@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -13,12 +14,13 @@ from ramsterd import __version__
 from ramsterd.cli.ask import ask
 from ramsterd.cli.cluster import cluster
 from ramsterd.cli.config import config_group
-from ramsterd.cli.format import format_nodes, format_pools, format_status
+from ramsterd.cli.format import format_status
 from ramsterd.cli.memory import memory_group
 from ramsterd.cli.nbd import nbd_group
 from ramsterd.cli.node import node_group
 from ramsterd.cli.output import JSON_OPTION, show
 from ramsterd.cli.state import export_group, exports_command, format_lost, pool_group
+from ramsterd.cli.tables import format_nodes, format_pools
 
 POLL_SECONDS: Final = 0.25
 
@@ -45,7 +47,7 @@ def main(context: click.Context, socket_path: Path) -> None:
 def status(socket_path: Path, as_json: bool) -> None:
     """Show memory, pages and traffic of this node."""
     result = ask(socket_path, "status")
-    show(result, as_json, format_status)
+    show(result, as_json, partial(format_status, at=time.time_ns() / 1e9))
 
 
 @main.command()

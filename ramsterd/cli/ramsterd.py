@@ -4,7 +4,6 @@ import logging
 import os
 import random
 import time
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn
@@ -26,6 +25,7 @@ from nodemanager.incarnations import first_incarnation
 from ramsterd import __version__
 from ramsterd.cli.output import fail
 from ramsterd.cli.start_line import start_line
+from ramsterd.cli.validity import format_validity
 from ramsterd.daemon import Daemon
 from ramsterd.endpoints.descriptors import raise_limit
 from ramsterd.endpoints.opening import CannotServe, leaves
@@ -190,8 +190,7 @@ def describe_links(credentials: Credentials | None) -> str:
     """Return how links to other nodes are protected."""
     if credentials is None:
         return "plaintext"
-    end = datetime.fromtimestamp(credentials.expires_at, UTC)
-    return f"TLS 1.3, the certificate is valid until {end:%Y-%m-%d}"
+    return f"TLS 1.3, the certificate {format_validity(credentials.expires_at, at=_wall_seconds())}"
 
 
 def _open_state(daemon: DaemonConfig, config: Path) -> StateKeeper:

@@ -89,8 +89,8 @@ def _reset(
 
 def format_exports(exports: list[dict[str, Any]]) -> list[str]:
     """Return one line an export."""
-    return [f"{'NAME':<24} {'SIZE':>10} {'PAGES':>10} STATE"] + [
-        f"{each['name']:<24} {human_bytes(each['size_bytes']):>10} {each['pages']:>10} {each['state']}"
+    return [f"{'NAME':<24} {'SIZE':>10} {'PAGES':>14} STATE"] + [
+        f"{each['name']:<24} {human_bytes(each['size_bytes']):>10} {each['pages']:>14,} {each['state']}"
         for each in exports
     ]
 

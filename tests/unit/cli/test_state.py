@@ -12,7 +12,7 @@ from ramsterd.cli.state import export_group, exports_command, pool_group
 STATUS = {
     "exports": [
         {"name": "swap0", "size_bytes": 1 << 30, "pages": 0, "state": "lost", "lost_at": 86_400},
-        {"name": "tmp", "size_bytes": 4096, "pages": 1, "state": "used", "lost_at": 0},
+        {"name": "tmp", "size_bytes": 4096, "pages": 1_234_567, "state": "used", "lost_at": 0},
     ],
     "state_file": {
         "lost": [
@@ -43,9 +43,9 @@ def run(command: click.Command, *arguments: str) -> Result:
 def test_exports_shows_states_and_what_to_type() -> None:
     result = run(exports_command(Daemon(STATUS).ask))
     assert result.output.splitlines() == [
-        "NAME                           SIZE      PAGES STATE",
-        "swap0                         1 GiB          0 lost",
-        "tmp                           4 KiB          1 used",
+        "NAME                           SIZE          PAGES STATE",
+        "swap0                         1 GiB              0 lost",
+        "tmp                           4 KiB      1,234,567 used",
         (
             "LOST           export swap0: its pages ended with an earlier run of ramsterd, found at 1970-01-02"
             " 00:00 UTC; make it blank with `ramsterctl export reset swap0`"

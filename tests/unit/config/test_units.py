@@ -1,6 +1,6 @@
 import pytest
 
-from config.units import format_bytes, human_bytes, parse_bytes
+from config.units import format_bytes, human_bytes, human_count, parse_bytes
 
 
 @pytest.mark.parametrize(
@@ -79,3 +79,9 @@ def test_bytes_are_shown_in_the_largest_unit_that_is_exact(count: int, text: str
 )
 def test_sizes_for_people_have_one_decimal(count: int, text: str) -> None:
     assert human_bytes(count) == text
+
+
+def test_counts_for_people_have_commas() -> None:
+    assert human_count(0) == "0 pages"
+    assert human_count(1) == "1 page"
+    assert human_count(4192, "block") == "4,192 blocks"
