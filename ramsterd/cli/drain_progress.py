@@ -2,10 +2,14 @@
 
 from typing import Final
 
+from config.units import human_count
+
 # The node fetches its own pages back as far as they fit.  Without progress for so long, no more fit.
 OWN_SECONDS: Final = 10.0
 # No foreign page has left for so long: an operator should look.
 STALL_SECONDS: Final = 10.0
+# A rate over less says nothing yet.
+RATE_SECONDS_MIN: Final = 1.0
 # Pages leave and others come back (a write at their owner, a page that is moved on): a number that wobbles, or falls
 # by less than a hundredth, would be called progress for ever.
 PROGRESS_PER_CENT_MIN: Final = 1
@@ -33,9 +37,13 @@ class DrainProgress:
         self._node = node
         # Empty: there is nothing to show yet.
         self.line = ""
+        # What of the line is worth a new one: the time that is left, or without progress, is not.
+        self.news: object = None
         # Whether it has given back all that it kept for others: it may be stopped.
         self.is_empty = False
         self._foreign, self._own = Lowest(), Lowest()
+        # When the first number of foreign pages came, and that number.
+        self._first: tuple[float, int] | None = None
 
     def on_said(self, result: dict[str, object], *, now: float) -> bool:
         """Take an answer to `node-drain`; return whether the drain is over."""
@@ -45,13 +53,29 @@ class DrainProgress:
                 self.line = (
                     f"{self._node} has no link to this node: it drains as soon as it has one"
                 )
+                self.news = self.line
             return False
         self.is_empty = not foreign
         foreign_seconds = self._foreign.still_seconds(foreign, now=now)
         own_seconds = self._own.still_seconds(own, now=now)
-        self.line = f"{self._node}: {foreign} pages of other nodes are still there; {own} of its own pages are only at peers"
+        self.news = foreign, own
+        self.line = (
+            f"{self._node}: {human_count(foreign)} of other nodes are still there;"
+            f" {own:,} of its own pages are only at peers"
+        )
         if foreign and foreign_seconds >= STALL_SECONDS:
             self.line += (
-                f"; no change for {foreign_seconds:.0f} s: the owners find no room for these pages"
+                f"; no change for {foreign_seconds:,.0f} s: the owners find no room for these pages"
             )
+        elif (seconds := self._seconds_left(foreign, now)) is not None:
+            self.line += f"; about {seconds:,.0f} s left"
         return not foreign and (not own or own_seconds >= OWN_SECONDS)
+
+    def _seconds_left(self, foreign: int, now: float) -> float | None:
+        """Return how long it takes at the rate so far; None: nothing has left yet, or all has."""
+        self._first = self._first or (now, foreign)
+        first_at, first = self._first
+        seconds, gone = now - first_at, first - foreign
+        if not foreign or gone <= 0 or seconds < RATE_SECONDS_MIN:
+            return None
+        return max(1.0, foreign * seconds / gone)

@@ -1,5 +1,6 @@
 """`ramsterctl memory`: the command line for the budget."""
 
+import sys
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -9,6 +10,7 @@ import click
 from config.units import human_bytes
 from ramsterd.cli.ask import Ask
 from ramsterd.cli.output import JSON_OPTION, show, warn
+from ramsterd.cli.progress_line import ProgressLine
 
 POLL_SECONDS: Final = 0.25
 
@@ -43,29 +45,31 @@ def memory_group(ask: Ask) -> click.Group:
         Ctrl-C ends the waiting, not the change.  To keep the budget after a restart, write it into ramsterd.toml.
         """
         warn(ask(socket_path, "memory-set", budget=budget)["warnings"])
-        shown = -1
-        while True:
-            engine = ask(socket_path, "status")["engine"]
-            zbud, resize = engine["store"]["zbud"], engine["resize"]
-            if not wait or resize["state"] != "shrinking":
-                break
-            if not as_json and zbud["resident_bytes"] != shown:
-                shown = zbud["resident_bytes"]
-                click.echo(
-                    f"shrinking to {human_bytes(resize['target_bytes'])}: {human_bytes(shown)} in use"
-                )
-            time.sleep(POLL_SECONDS)
-        now = {
-            **resize,
-            "budget_bytes": zbud["budget_bytes"],
-            "resident_bytes": zbud["resident_bytes"],
-            "foreign_bytes": engine["store"]["zpage_bytes"]["foreign_persistent"],
-        }
+        with ProgressLine(sys.stdout) as line:
+            while True:
+                now = state_of(ask(socket_path, "status")["engine"])
+                if not wait or now["state"] != "shrinking":
+                    break
+                if not as_json:
+                    text = format_memory(now)
+                    line.show(text, text, now=time.perf_counter())
+                time.sleep(POLL_SECONDS)
         show(now, as_json, format_memory)
-        if resize["state"] == "stopped":
+        if now["state"] == "stopped":
             raise SystemExit(1)
 
     return memory
+
+
+def state_of(engine: dict[str, Any]) -> dict[str, Any]:
+    """Return how the budget stands."""
+    store = engine["store"]
+    return {
+        **engine["resize"],
+        "budget_bytes": store["zbud"]["budget_bytes"],
+        "resident_bytes": store["zbud"]["resident_bytes"],
+        "foreign_bytes": store["zpage_bytes"]["foreign_persistent"],
+    }
 
 
 def format_memory(now: dict[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """`ramsterctl node`: the command line for members."""
 
 import math
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -10,9 +11,11 @@ from typing import Any, Final
 import click
 
 from config.endpoint import DEFAULT_PORT, join_endpoint
+from config.units import human_count
 from ramsterd.cli.ask import Ask
 from ramsterd.cli.drain_progress import DrainProgress
 from ramsterd.cli.output import JSON_OPTION, fail, show, warn
+from ramsterd.cli.progress_line import ProgressLine
 from ramsterd.membership.ending import describe_ending
 
 POLL_SECONDS: Final = 0.1
@@ -152,15 +155,27 @@ def _drain(ask: Ask) -> click.Command:
             raise SystemExit(1)
         if not as_json and is_waiting and result["pages_own_elsewhere"]:
             click.echo(
-                f"{result['pages_own_elsewhere']} pages of {name} itself stay at its peers, because {name} has no room for"
-                " them. Before `ramsterctl node remove`, turn swap off or discard these pages"
+                f"{human_count(result['pages_own_elsewhere'])} of {name} itself stay at its peers, because {name} has no"
+                " room for them. Before `ramsterctl node remove`, turn swap off or discard these pages"
             )
-        if not as_json and is_waiting:
-            ending = describe_ending(name, result["pages_owned"] or 0, result["clients"] or 0)
+        if not as_json:
+            ending = is_waiting and describe_ending(
+                name, result["pages_owned"] or 0, result["clients"] or 0
+            )
             warn([ending] if ending else [])
+            click.echo(next_steps(name, is_drained=is_waiting, owns_pages=bool(ending)))
         fail_if_unwritten(unwritten)
 
     return drain
+
+
+def next_steps(name: str, *, is_drained: bool, owns_pages: bool) -> str:
+    """Return what to type after a drain has begun, or is over."""
+    again = f"`ramsterctl node uncordon {name}` gives it pages again"
+    if not is_drained:
+        return f"next: `ramsterctl node drain {name} --wait` shows how far it is; {again}"
+    first = "turn swap off, or copy away what is on its exports; then " if owns_pages else ""
+    return f"next: {first}stop ramsterd on {name}, or `ramsterctl node remove {name}`; {again}"
 
 
 def _ask_while_draining(
@@ -169,22 +184,21 @@ def _ask_while_draining(
     """Ask until the drain is over or the time is, at least once; return the last answer and what all of them say."""
     deadline = time.perf_counter() + seconds_max
     progress = DrainProgress(name)
-    shown = ""
     warned: set[str] = set()
-    while True:
-        result = ask()
-        # Before any progress: who reads that redundancy drops may want to end the drain.
-        warn(each for each in result["warnings"] if each not in warned)
-        warned.update(result["warnings"])
-        now = time.perf_counter()
-        if progress.on_said(result, now=now) or now >= deadline:
-            return result, progress
-        line = progress.line or f"asking {name}"
-        # Numbers that stand still are worth a line each time; that nothing was heard yet is not.
-        if not is_quiet and (progress.line or line != shown):
-            click.echo(line, err=True)
-            shown = line
-        time.sleep(DRAIN_POLL_SECONDS)
+    with ProgressLine(sys.stderr) as line:
+        while True:
+            result = ask()
+            # Before any progress: who reads that redundancy drops may want to end the drain.
+            if news := [each for each in result["warnings"] if each not in warned]:
+                line.end()
+                warn(news)
+                warned.update(news)
+            now = time.perf_counter()
+            if progress.on_said(result, now=now) or now >= deadline:
+                return result, progress
+            if not is_quiet:
+                line.show(progress.line or f"asking {name}", progress.news, now=now)
+            time.sleep(DRAIN_POLL_SECONDS)
 
 
 def _remove(ask: Ask) -> click.Command:

@@ -10,6 +10,7 @@ from typing import Final
 
 import click
 
+from config.units import human_count
 from ramsterd import __version__
 from ramsterd.cli.ask import ask
 from ramsterd.cli.cluster import cluster
@@ -19,6 +20,7 @@ from ramsterd.cli.memory import memory_group
 from ramsterd.cli.nbd import nbd_group
 from ramsterd.cli.node import node_group
 from ramsterd.cli.output import JSON_OPTION, show
+from ramsterd.cli.progress_line import ProgressLine
 from ramsterd.cli.state import export_group, exports_command, format_lost, pool_group
 from ramsterd.cli.tables import format_nodes, format_pools
 
@@ -98,14 +100,18 @@ def verify(socket_path: Path, invariants: bool, as_json: bool) -> None:
     Ctrl-C ends the waiting, not the verification.
     """
     ask(socket_path, "verify", invariants=invariants)
-    while True:
-        engine = ask(socket_path, "status")["engine"]
-        scrub, audit = engine["scrub"], engine["audit"]
-        if not scrub["is_running"] and not (invariants and audit["is_running"]):
-            break
-        if not as_json:
-            click.echo(f"{scrub['blocks_seen']} of {scrub['blocks']} blocks checked")
-        time.sleep(POLL_SECONDS)
+    with ProgressLine(sys.stdout) as line:
+        while True:
+            engine = ask(socket_path, "status")["engine"]
+            scrub, audit = engine["scrub"], engine["audit"]
+            if not scrub["is_running"] and not (invariants and audit["is_running"]):
+                break
+            if not as_json:
+                text = (
+                    f"{scrub['blocks_seen']:,} of {scrub['blocks']:,} blocks of memory are checked"
+                )
+                line.show(text, text, now=time.perf_counter())
+            time.sleep(POLL_SECONDS)
     problem = audit["problem"] if invariants else ""
     if as_json:
         click.echo(json.dumps({**scrub, "tables": audit} if invariants else scrub, indent=2))
@@ -113,7 +119,7 @@ def verify(socket_path: Path, invariants: bool, as_json: bool) -> None:
         tables = f"tables contradict each other ({problem}), " if problem else "all tables agree, "
         click.echo(
             f"{tables if invariants else ''}"
-            f"{scrub['zpages_checked']} zpages checked, {scrub['corrupt']} damaged"
+            f"{human_count(scrub['zpages_checked'])} checked, {scrub['corrupt']:,} damaged"
         )
     if scrub["corrupt"] or problem:
         sys.exit(1)

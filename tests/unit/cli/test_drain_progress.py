@@ -14,6 +14,7 @@ def test_it_is_over_when_nothing_is_left() -> None:
     assert progress.line == (
         "beta: 7 pages of other nodes are still there; 3 of its own pages are only at peers"
     )
+    assert progress.news == (7, 3)
     assert progress.on_said(said(0, 0), now=2)
 
 
@@ -66,3 +67,19 @@ def test_a_node_that_is_away_is_named() -> None:
     progress = DrainProgress("beta")
     assert not progress.on_said(said(None, None, is_reached=False), now=0)
     assert "beta has no link" in progress.line
+
+
+def test_the_time_that_is_left_follows_from_the_rate_so_far() -> None:
+    progress = DrainProgress("beta")
+    progress.on_said(said(6000, 0), now=10)
+    assert "left" not in progress.line
+    progress.on_said(said(4500, 0), now=10.5)
+    assert "left" not in progress.line, "too early to tell"
+    progress.on_said(said(4500, 0), now=12)
+    assert progress.line.endswith(
+        "4,500 pages of other nodes are still there; 0 of its own pages are only at peers; about 6 s left"
+    )
+    progress.on_said(said(6500, 0), now=13)
+    assert "left" not in progress.line
+    progress.on_said(said(0, 7), now=14)
+    assert "left" not in progress.line, "own pages may not fit"

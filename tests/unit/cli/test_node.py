@@ -137,6 +137,17 @@ def test_drain_waits_with_progress() -> None:
     assert "is drained" in result.stdout
 
 
+@pytest.mark.usefixtures("_no_pause")
+def test_a_drain_that_stands_still_is_told_once() -> None:
+    answers = [drain_answer("draining", pages) for pages in (1200,) * 20 + (5, 5)]
+    result = Daemon(*answers, drain_answer("drained", 0)).run("drain", "delta", "--wait")
+    assert [line.split()[1] for line in result.stderr.splitlines()] == ["1,200", "5"]
+    assert result.stdout.splitlines()[-1] == (
+        "next: stop ramsterd on delta, or `ramsterctl node remove delta`; `ramsterctl node uncordon delta` gives it pages"
+        " again"
+    )
+
+
 def test_a_drain_ends_with_what_a_stop_ends() -> None:
     result = Daemon(drain_answer("drained", 0, owned=25_600)).run("drain", "delta", "--wait")
     assert result.exit_code == 0
