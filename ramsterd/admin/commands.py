@@ -1,7 +1,7 @@
 """What `ramsterctl` may change in a running daemon."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import trio
@@ -12,15 +12,17 @@ from config.kinds import Size, SizeOrShare
 from config.limits import BUDGET_BYTES_MIN, PAGE_BYTES
 from config.machine import judge_budget
 from config.memory import MemoryBound, tightest
+from config.model import ClusterConfig
 from config.reader import show
 from config.shares import describe_size
-from config.units import format_bytes
+from config.units import format_bytes, human_count
 from nodemanager.ids import NodeId
 from nodemanager.table import NodeRow
 from ramsterd.admin.socket import CommandRefused
 from ramsterd.observe.snapshot import to_plain
 from ramsterd.pagepath.engine import Engine
 from ramsterd.pagepath.peers import Peers
+from ramsterd.remote.send.copies import default_copies
 
 logger = logging.getLogger("ramster.commands")
 
@@ -61,10 +63,25 @@ def set_budget(
     if finding is not None:
         logger.warning("%s", finding)
     logger.info("an operator changes the budget to %s", describe_size(budget_bytes))
+    warnings = _fewer_copies(engine.recalled_at(int(budget_bytes)), peers.members.cluster)
     begun = to_plain(engine.set_budget(int(budget_bytes), now=trio.current_time()))
     assert isinstance(begun, dict)
     peers.settle()
-    return {**begun, "warnings": [] if finding is None else [str(finding)]}
+    return {**begun, "warnings": warnings + ([] if finding is None else [str(finding)])}
+
+
+def _fewer_copies(recalled: Mapping[NodeId, int], cluster: ClusterConfig) -> list[str]:
+    """Return a sentence for each node whose pages have to leave this one, where pages have several copies."""
+    copies = default_copies(cluster)
+    if copies == 1:
+        return []
+    names = {node.number: node.name for node in cluster.node}
+    return [
+        f"about {human_count(pages)} of node {names.get(owner, owner)} may drop from {copies} copies to {copies - 1}:"
+        f" this node gives them back, and they have {copies} copies again only if {copies} other nodes have room"
+        " (except where `copies` is set)"
+        for owner, pages in sorted(recalled.items())
+    ]
 
 
 def nodes(engine: Engine, _: dict[str, object]) -> object:

@@ -247,6 +247,10 @@ class Engine:
         self._clock.tick_soon(now)  # peers should know at once
         return machines.resize.statistics()
 
+    def recalled_at(self, budget_bytes: int) -> dict[NodeId, int]:
+        """Return about how many pages of each other node have to leave this node with a budget."""
+        return self.machines.recall.over_quota_at(budget_bytes)
+
     def set_limits(self, *, memory: MemoryConfig, remote: RemoteConfig, now: float) -> None:
         """Change watermarks, quotas and rates; what else these tables say is as at the start."""
         machines = self.machines

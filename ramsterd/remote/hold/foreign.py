@@ -124,9 +124,14 @@ class ForeignPages:
         below_watermark = int(budget * store.room.limits.low_watermark) - store.zbud.used_bytes
         return below_watermark, int(budget * self._bytes_fraction_max) - self.zpage_bytes
 
-    def over_quota_bytes(self) -> int:
-        """Return how many bytes of persistent zpages are here beyond what all together may use; the budget may have shrunk."""
-        quota_bytes = int(self._store.zbud.budget_bytes * self._bytes_fraction_max)
+    def over_quota_bytes(self, budget_bytes: int | None = None) -> int:
+        """Return how many bytes of persistent zpages are here beyond what all together may use of a budget.
+
+        Without one it is that of the store, which may have shrunk.
+        """
+        if budget_bytes is None:
+            budget_bytes = self._store.zbud.budget_bytes
+        quota_bytes = int(budget_bytes * self._bytes_fraction_max)
         return max(0, self._store.versions.zpage_bytes[Family.FOREIGN_PERSISTENT] - quota_bytes)
 
     def owners(self) -> list[NodeId]:

@@ -124,6 +124,12 @@ class HolderRecall:
             for owner in self._foreign.owners()
         )
 
+    def over_quota_at(self, budget_bytes: int) -> dict[NodeId, int]:
+        """Return how many pages of each owner would be recalled with a budget, as far as its quota makes them leave."""
+        bounds = self._lower(self._foreign.over_quota_bytes(budget_bytes))
+        over = {owner: self._foreign.pages_of(owner) - bound for owner, bound in bounds.items()}
+        return {owner: pages for owner, pages in over.items() if pages > 0}
+
     def statistics(self) -> HolderRecallStatistics:
         """Return a snapshot."""
         return HolderRecallStatistics(

@@ -6,16 +6,24 @@ from typing import Any
 import pytest
 
 from config.memory import MemoryBound
+from config.model import ClusterConfig
 from ramsterd.admin.commands import set_budget
 from ramsterd.admin.socket import CommandRefused
+from tests.helpers.clusters import cluster_of
 
 MIB = 1 << 20
 MACHINE = MemoryBound(limit_bytes=100 * MIB, name="the memory of this machine")
+THREE_NODES = cluster_of(3)
 CGROUP = MemoryBound(limit_bytes=50 * MIB, name="memory.max of cgroup /a", is_fatal=True)
 
 
-async def ask(budget: str, *bounds: MemoryBound) -> tuple[int, list[str]]:
-    """Return the budget that was set, and the warnings."""
+async def ask(
+    budget: str,
+    *bounds: MemoryBound,
+    cluster: ClusterConfig = THREE_NODES,
+    recalled: dict[int, int] | None = None,
+) -> tuple[int, list[str]]:
+    """Return the budget that was set, and the warnings; `recalled` is how many pages leave, before it is set."""
     asked: list[int] = []
 
     def note(budget_bytes: int, **_: object) -> dict[str, str]:
@@ -27,8 +35,9 @@ async def ask(budget: str, *bounds: MemoryBound) -> tuple[int, list[str]]:
             room=SimpleNamespace(limits=SimpleNamespace(budget_bytes_max=200 * MIB))
         ),
         set_budget=note,
+        recalled_at=lambda _: {} if asked else recalled or {},
     )
-    peers: Any = SimpleNamespace(settle=lambda: None)
+    peers: Any = SimpleNamespace(settle=lambda: None, members=SimpleNamespace(cluster=cluster))
     result: Any = set_budget(engine, peers, {"budget": budget}, memory=lambda: bounds)
     assert type(asked[0]) is int
     return asked[0], result["warnings"]
@@ -54,3 +63,23 @@ async def test_a_budget_beyond_the_memory_of_the_machine_is_warned_of() -> None:
 async def test_a_part_of_memory_that_is_not_known_is_refused() -> None:
     with pytest.raises(CommandRefused, match=r"is not known here; \[memory\] budget_max is 200MiB"):
         await ask("50%")
+
+
+async def test_fewer_copies_are_warned_of_with_whose_pages_and_how_many() -> None:
+    assert await ask("8MiB", MACHINE, recalled={1: 2368, 2: 1}) == (
+        8 * MIB,
+        [
+            (
+                "about 2,368 pages of node node1 may drop from 2 copies to 1: this node gives them back, and they have 2 copies"
+                " again only if 2 other nodes have room (except where `copies` is set)"
+            ),
+            (
+                "about 1 page of node node2 may drop from 2 copies to 1: this node gives them back, and they have 2 copies"
+                " again only if 2 other nodes have room (except where `copies` is set)"
+            ),
+        ],
+    )
+
+
+async def test_where_pages_have_one_copy_none_is_lost_by_a_smaller_budget() -> None:
+    assert await ask("8MiB", MACHINE, recalled={1: 2368}, cluster=cluster_of(2)) == (8 * MIB, [])

@@ -110,6 +110,17 @@ def test_what_is_over_the_quota_is_recalled_at_once(recall: HolderRecall, store:
     assert PAGES // 20 <= recall.statistics().recall_pages <= PAGES // 16
 
 
+def test_what_a_smaller_budget_would_recall_is_known_before(
+    recall: HolderRecall, store: Store
+) -> None:
+    assert recall.over_quota_at(2 * 1024 * 1024) == {}
+    told = recall.over_quota_at(PAGES * PAGE_BYTES // 2)
+    assert told[ONE] == pytest.approx(3 * told[OTHER], abs=3)
+    store.room.set_budget(PAGES * PAGE_BYTES // 2)
+    tick(recall)
+    assert recall.statistics().recall_pages == sum(told.values())
+
+
 def test_without_foreign_pages_there_is_nothing_to_recall() -> None:
     store = make_store()
     recall = HolderRecall(store, ForeignPages(store, run=run_all, bytes_fraction_max=0.75))
