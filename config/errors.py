@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from config.where import show_key
+
 
 # Not frozen and without slots: raising writes `__traceback__` and `__notes__` on the value.  Compared by
 # identity, as exceptions are.
@@ -16,10 +18,13 @@ class ConfigError(Exception):
     key: str
     found: str
     expected: str
+    # Where the key stands, in words; empty: only the key tells.
+    where: str = ""
 
     def __str__(self) -> str:
         """Return `FILE: KEY: found …, expected …`."""
-        where = f"{self.file}: {self.key}" if self.key else self.file
+        place = self.where or show_key(self.key)
+        where = f"{self.file}: {place}" if place else self.file
         return f"{where}: found {self.found}, expected {self.expected}"
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from config.errors import ConfigError
+from config.where import show_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +19,7 @@ class Finding:
 
     def __str__(self) -> str:
         """Return `KEY: found …, expected …`, without the file."""
-        where = f"{self.key}: " if self.key else ""
+        where = f"{show_key(self.key)}: " if self.key else ""
         return f"{where}found {self.found}, expected {self.expected}"
 
     def error(self) -> ConfigError:

@@ -2,6 +2,8 @@
 
 import difflib
 import pwd
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -20,6 +22,7 @@ from config.rules import (
     check_link_port,
     check_plaintext,
 )
+from config.where import locate
 
 T = TypeVar("T")
 
@@ -30,8 +33,9 @@ def load_cluster(path: Path) -> ClusterConfig:
     Raises:
         ConfigError: The file can't be read, or something in it is wrong.
     """
-    cluster = _load(path, ClusterConfig)
-    check_cluster(cluster, file=str(path))
+    with locating():
+        cluster = _load(path, ClusterConfig)
+        check_cluster(cluster, file=str(path))
     return cluster
 
 
@@ -45,9 +49,10 @@ def load_daemon(path: Path) -> DaemonConfig:
         ConfigError: The file can't be read, or something in it is wrong.
     """
     bounds = read_memory()
-    daemon = _load(path, DaemonConfig, tightest(bounds) if bounds else None)
-    check_daemon(daemon, file=str(path))
-    _check_users(daemon, file=str(path))
+    with locating():
+        daemon = _load(path, DaemonConfig, tightest(bounds) if bounds else None)
+        check_daemon(daemon, file=str(path))
+        _check_users(daemon, file=str(path))
     return daemon
 
 
@@ -59,8 +64,9 @@ def load_node(path: Path) -> tuple[DaemonConfig, ClusterConfig, NodeConfig]:
     """
     daemon = load_daemon(path)
     cluster = load_cluster(daemon.cluster)
-    check_plaintext(cluster, has_tls=daemon.tls is not None, file=str(daemon.cluster))
-    check_heartbeat(cluster, has_key=daemon.heartbeat_key is not None, file=str(daemon.cluster))
+    with locating():
+        check_plaintext(cluster, has_tls=daemon.tls is not None, file=str(daemon.cluster))
+        check_heartbeat(cluster, has_key=daemon.heartbeat_key is not None, file=str(daemon.cluster))
     # Names are distinct: load_cluster saw to it.
     for node in cluster.node:
         if node.name == daemon.node:
@@ -102,6 +108,18 @@ def _check_users(daemon: DaemonConfig, *, file: str) -> None:
         except KeyError:
             expected = "the name of a user of this machine, or an id"
             raise ConfigError(file, f"tmem.users[{i}]", show(user), expected) from None
+
+
+@contextmanager
+def locating() -> Iterator[None]:
+    """Say in an error where in its file the key stands, as far as that can be known."""
+    try:
+        yield
+    except ConfigError as error:
+        with suppress(ConfigError, UnicodeDecodeError):
+            if error.key and not error.where:
+                error.where = locate(error.key, _read(Path(error.file)).decode())
+        raise
 
 
 def _load(path: Path, model: type[T], memory: MemoryBound | None = None) -> T:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from config import limits
-from config.endpoint import IpAddress, parse_address, split_endpoint
+from config.endpoint import IpAddress, join_endpoint, parse_address, split_endpoint
 from config.errors import ConfigError
 from config.limits import PAGE_BYTES, TABLE_BYTES_PER_PAGE
 from config.model import (
@@ -28,6 +28,7 @@ from config.model import (
 )
 from config.reader import show
 from config.units import format_bytes, human_bytes
+from config.where import key_of
 
 # Nodes may be larger than this one, pages shrink, and many are the same byte: a generous bound on what is meant.
 SIZE_PER_BUDGET_MAX: Final = 64
@@ -52,14 +53,15 @@ def _check_members(nodes: tuple[NodeConfig, ...], file: str) -> None:
     for i, node in enumerate(nodes):
         first = numbers.setdefault(node.number, i)
         if first != i:
-            found = f"the same value as node[{first}].number ({node.number})"
-            found += f": of {node.name} and of {nodes[first].name}"
+            found = f"{node.number} for {node.name}, which is the number of {nodes[first].name} too"
             raise ConfigError(file, f"node[{i}].number", found, "a value used once")
         # Compared as an address: ::1 and 0:0::1 are the same.
         first = places.setdefault((parse_address(node.address), node.port), i)
         if first != i:
-            found = f"the same address and port as node[{first}]"
-            found += f": of {node.name} and of {nodes[first].name}"
+            where = join_endpoint(node.address, node.port)
+            found = (
+                f"{where} for {node.name}, which is the address and port of {nodes[first].name} too"
+            )
             raise ConfigError(file, f"node[{i}].port", found, "a pair that no other node has")
 
 
@@ -128,7 +130,7 @@ def _doubts_of_copies(daemon: DaemonConfig, cluster: ClusterConfig) -> list[str]
     asked = [("remote.copies", daemon.remote.copies, fewest)]
     asked += [
         (
-            f"export[{i}].copies",
+            f'export {i + 1} ("{export.name}"): copies',
             export.copies,
             export.copies if export.durability is Durability.REPLICATED else fewest,
         )
@@ -309,5 +311,5 @@ def _check_distinct(values: Iterable[tuple[str, Hashable]], file: str) -> None:
         first = seen.setdefault(value, key)
         if first != key:
             raise ConfigError(
-                file, key, f"the same value as {first} ({show(value)})", "a value used once"
+                file, key, f"{show(value)}, which is {key_of(first)} too", "a value used once"
             )

@@ -6,7 +6,7 @@ from pathlib import Path
 from config.errors import ConfigError
 from config.facts import Machine, User
 from config.host import own_user, survey
-from config.load import load_daemon, load_node
+from config.load import load_daemon, load_node, locating
 from config.machine import judge_machine
 from config.model import ClusterConfig, DaemonConfig, NodeConfig
 from config.rules import doubts
@@ -43,6 +43,11 @@ def examine(config: Path, *, user: User, is_start: bool) -> Examined:
     Raises:
         ConfigError: Something is wrong, for the first mistake.
     """
+    with locating():
+        return _examine(config, user=user, is_start=is_start)
+
+
+def _examine(config: Path, *, user: User, is_start: bool) -> Examined:
     file = str(config)
     daemon, cluster, node = load_node(config)
     check_codecs(daemon, file=file)
@@ -100,7 +105,8 @@ def reread(config: Path, node: NodeConfig, running: DaemonConfig) -> Reread:
     users: frozenset[int] = frozenset()
     try:
         read = load_daemon(config)
-        check_codecs(read, file=file)
+        with locating():
+            check_codecs(read, file=file)
         users = allowed_users(read.tmem.users)
     except ConfigError as error:
         problems.append(f"the old configuration stays in force: {error}")

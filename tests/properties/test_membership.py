@@ -222,7 +222,7 @@ def test_a_change_that_became_impossible_is_given_up_and_said() -> None:
     assert adopted is not None
     ((change, reason),) = adopted.given_up
     assert isinstance(change, Add)
-    assert "node[2].name" in reason or "node[3].name" in reason
+    assert "node 3: name" in reason or "node 4: name" in reason
     assert one.cluster == other.cluster
 
 
@@ -230,7 +230,7 @@ def test_members_that_break_a_rule_here_are_refused() -> None:
     history = MembershipHistory(cluster_of(2), NodeId(0))
     twice = replace(cluster_of(2).node[1], number=7)
     said = Said(Version(9, 1), (), (*cluster_of(2).node, twice))
-    with pytest.raises(ChangeRefused, match=r"node\[2\]\.name"):
+    with pytest.raises(ChangeRefused, match="node 3: name"):
         history.on_said(said)
     assert history.cluster == cluster_of(2)
 

@@ -286,17 +286,17 @@ async def test_a_version_from_far_ahead_ends_no_changes(
 @pytest.mark.parametrize(
     ("command", "request_", "says"),
     [
-        (add_node, {}, "node[0]: found"),
-        (add_node, {"node": {"number": 5}}, "node[0].name: found nothing"),
+        (add_node, {}, "node 1: found"),
+        (add_node, {"node": {"number": 5}}, "node 1: name: found nothing"),
         (
             add_node,
             {"node": {"number": 5, "name": "node1", "address": "127.0.0.1"}},
-            "the change: node[2].name: found the same value as node[1].name ('node1')",
+            "the change: node 3: name: found 'node1', which is the name of node 2 too",
         ),
         (
             add_node,
             {"node": {"number": 5, "name": "e", "address": "10.0.0.1"}},
-            "node[2].address: found '10.0.0.1', expected a loopback address",
+            "node 3: address: found '10.0.0.1', expected a loopback address",
         ),
         (
             remove_node,

@@ -116,7 +116,7 @@ def test_an_address_that_no_interface_has_is_found_before_the_start(tmp_path: Pa
         result = CliRunner().invoke(main, [command, "--config", str(path)])
         assert result.exit_code == 78
         assert result.stderr == (
-            f"ramsterd: {tmp_path}/cluster.toml: node[0].address: found '192.0.2.1' (cannot assign requested"
+            f"ramsterd: {tmp_path}/cluster.toml: node 1 (\"alpha\"), line 6: address: found '192.0.2.1' (cannot assign requested"
             " address), expected an address of an interface of this machine\n"
         )
 
@@ -131,7 +131,7 @@ def test_an_address_of_one_link_is_refused_with_and_without_its_zone(
     result = CliRunner().invoke(main, ["check-config", "--config", str(path)])
     assert result.exit_code == 78
     assert result.stderr == (
-        f"ramsterd: {tmp_path}/cluster.toml: node[0].address: found '{address}',"
+        f"ramsterd: {tmp_path}/cluster.toml: node 1 (\"alpha\"), line 6: address: found '{address}',"
         " expected an address that all nodes can use: no link-local one, and no zone\n"
     )
 

@@ -182,7 +182,9 @@ def test_the_same_address_written_two_ways_is_a_duplicate() -> None:
     with pytest.raises(ConfigError) as caught:
         cluster(text.replace("7702", "7701"))
     assert caught.value.key == "node[1].port"
-    assert caught.value.found == "the same address and port as node[0]: of beta and of alpha"
+    assert (
+        caught.value.found == "[0:0::1]:7701 for beta, which is the address and port of alpha too"
+    )
 
 
 def test_metrics_may_listen_anywhere() -> None:
@@ -254,7 +256,7 @@ def test_exports_without_a_door_are_doubted() -> None:
     ("old", "new", "key"),
     [
         ("[memory]", "[remote]\ncopies = 3\n[memory]", "remote.copies"),
-        ("4096", "4096\ncopies = 3", "export[1].copies"),
+        ("4096", "4096\ncopies = 3", 'export 2 ("disk1"): copies'),
     ],
 )
 def test_more_copies_than_peers_are_doubted_but_no_error(old: str, new: str, key: str) -> None:
@@ -288,7 +290,7 @@ def test_a_draining_node_keeps_no_copies() -> None:
 def test_two_nodes_with_one_number_are_both_named() -> None:
     with pytest.raises(ConfigError) as caught:
         cluster(CLUSTER.replace("number = 2", "number = 1"))
-    assert caught.value.found == "the same value as node[0].number (1): of beta and of alpha"
+    assert caught.value.found == "1 for beta, which is the number of alpha too"
 
 
 @pytest.mark.parametrize(

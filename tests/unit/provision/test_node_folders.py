@@ -87,13 +87,13 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     ("more", "nodes", "reason"),
     [
         (["--budget", "lots"], "a=10.0.0.1", "memory.budget: found 'lots'"),
-        (["--export", "x=1"], "a=10.0.0.1", "export[0].size"),
+        (["--export", "x=1"], "a=10.0.0.1", 'export 1 ("x"), line 26: size'),
         (["--export", "x"], "a=10.0.0.1", "expected NAME=SIZE"),
         ([], "a=10.0.0.1,a=10.0.0.2", "a"),
         ([], "../a=10.0.0.1", "found '../a', expected a name"),
         ([], "ca=10.0.0.1", "the folder of the CA"),
         ([], "A B=10.0.0.1", "name"),
-        (["--export", 'x"=4096'], "a=10.0.0.1", "export[0].name: found 'x\"'"),
+        (["--export", 'x"=4096'], "a=10.0.0.1", "name: found 'x\"'"),
         (["--name", "Rack 7"], "a=10.0.0.1", "--name: name: found 'Rack 7'"),
     ],
 )
@@ -156,9 +156,9 @@ def test_numbers_rise_and_a_file_of_a_member_counts_more_than_ours(tmp_path: Pat
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["add-node", "b=10.0.0.9"], "the same value as node[1].name"),
-        (["add-node", "c=10.0.0.1"], "the same address and port as node[0]"),
-        (["add-node", "c=10.0.0.9", "--number", "2"], "the same value as node[1].number"),
+        (["add-node", "b=10.0.0.9"], "found 'b', which is the name of node 2 too"),
+        (["add-node", "c=10.0.0.1"], "10.0.0.1:7700 for c, which is the address and port of a too"),
+        (["add-node", "c=10.0.0.9", "--number", "2"], "2 for c, which is the number of b too"),
         (["add-node", "c=10.0.0.9", "--number", "1024"], "found 1024, expected 0 to 1023"),
         (["add-node", "ca=10.0.0.9"], "the folder of the CA"),
         (["add-node", "../c=10.0.0.9"], "found '../c'"),
