@@ -8,14 +8,17 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from config.model import ClusterConfig
 from heartbeat.datagram import BadDatagram, Datagram, Message, cluster_digest
 from heartbeat.seal import BadMac, ReplayWindow, Seal
 from nodemanager.ids import Incarnation, NodeId
-from nodemanager.incarnations import show_start
+from nodemanager.incarnations import ATTACH_COUNT_MAX, show_start
 
+# Datagrams of one process: 30 years, with a thousand a second.
+PROCESS_SHIFT: Final = 40
+assert ATTACH_COUNT_MAX << PROCESS_SHIFT < 1 << 64
 # Where a datagram came from or goes to: an IP address in its usual text form, and a port.
 Endpoint: TypeAlias = tuple[str, int]
 
@@ -63,11 +66,28 @@ def _parse_address(address: str) -> IPv4Address | IPv6Address:
     return mapped or parsed
 
 
+def first_counter(attach_count: int) -> int:
+    """Return the number below all counters of a process.
+
+    A process that goes on as the same incarnation does not know how many datagrams the one before has sent: peers would
+    drop as replays what begins at 1 again.
+    """
+    return attach_count << PROCESS_SHIFT
+
+
 class DatagramFilter:
     """Admits datagrams of other members, and closes ours."""
 
-    def __init__(self, cluster: ClusterConfig, local: NodeId, key: bytes | None) -> None:
+    def __init__(
+        self, cluster: ClusterConfig, local: NodeId, key: bytes | None, *, attach_count: int = 0
+    ) -> None:
         """Know the members by their endpoints.
+
+        Args:
+            cluster: All members, with us among them.
+            local: Our number.
+            key: Of the MAC; None: without.
+            attach_count: How many processes of our incarnation were before this one.
 
         Raises:
             ValueError: A member's address is not an IP address.
@@ -75,7 +95,7 @@ class DatagramFilter:
         self._local = local
         self._digest = cluster_digest(cluster.name)
         self._seal = Seal(key)
-        self._counter = 0
+        self._counter = first_counter(attach_count)
         self._members: Mapping[Endpoint, NodeId] = {
             normal_endpoint(node.address, node.port): NodeId(node.number)
             for node in cluster.node

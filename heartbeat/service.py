@@ -67,6 +67,7 @@ class HeartbeatService:
         datagram_socket: DatagramSocket,
         on_verdicts: Callable[[list[Verdict]], None],
         key: bytes | None = None,
+        attach_count: int = 0,
         now: Callable[[], float] = trio.current_time,
     ) -> None:
         """Wire the service; nothing is sent before `run`.
@@ -79,6 +80,7 @@ class HeartbeatService:
             on_verdicts: Called synchronously, never with an empty list.  An exception ends its caller: `run`, or
                 whoever called `heard`.
             key: Of the MAC, 32 bytes; None: without.
+            attach_count: How many processes of our incarnation were before this one.
             now: Monotonic seconds of the world, in which others were silent also while we did not run: the detector
                 knows what to make of that.
 
@@ -92,7 +94,7 @@ class HeartbeatService:
         }
         self._names = names_of(cluster)
         self._local = local
-        self._filter = DatagramFilter(cluster, local, key)
+        self._filter = DatagramFilter(cluster, local, key, attach_count=attach_count)
         self._detector = detector
         self._socket = datagram_socket
         self._on_verdicts = on_verdicts

@@ -10,7 +10,7 @@ from net.errors import RemoteProtocolError
 from net.frame import LINK_LIMITS, PROTOCOL_VERSION, REASON_BYTES_MAX, LinkType
 from net.packing import pack_fields, unpack, unpack_fields
 from nodemanager.ids import Incarnation, NodeId
-from nodemanager.incarnations import INCARNATION_MAX
+from nodemanager.incarnations import ATTACH_COUNT_MAX, INCARNATION_MAX
 
 CODECS_MAX: Final = 8
 CODEC_BYTES_MAX: Final = 16
@@ -26,9 +26,9 @@ TIMERS: Final = (
     "probe_timeout_seconds",
 )
 assert set(TIMERS) == {field.name for field in fields(TimersConfig)}, "a new timer must be compared"
-# Two names, codecs, four timers and five integers, each with its msgpack type byte or bytes.
+# Two names, codecs, four timers and six integers, each with its msgpack type byte or bytes.
 assert (
-    2 * (NAME_BYTES_MAX + 2) + CODECS_MAX * (CODEC_BYTES_MAX + 1) + len(TIMERS) * 9 + 5 * 9 + 3
+    2 * (NAME_BYTES_MAX + 2) + CODECS_MAX * (CODEC_BYTES_MAX + 1) + len(TIMERS) * 9 + 6 * 9 + 3
     <= LINK_LIMITS[LinkType.HELLO].table_bytes_max
 )
 
@@ -46,7 +46,14 @@ class Hello:
     # What the sender can read, in the order it prefers.
     codecs: tuple[str, ...]
     timers: TimersConfig
+    # How often this incarnation went on with the memory of a process that ended; 0: it began with none.
+    attach_count: int = 0
     protocol_version: int = PROTOCOL_VERSION
+
+    @property
+    def process(self) -> tuple[Incarnation, int]:
+        """Which one says so, of all processes that this node ever ran: the later one is the greater."""
+        return self.incarnation, self.attach_count
 
     def encode(self) -> bytes:
         """Return the table of a HELLO frame."""
@@ -60,6 +67,7 @@ class Hello:
                 self.unit_bytes,
                 list(self.codecs),
                 [float(getattr(self.timers, timer)) for timer in TIMERS],
+                self.attach_count,
             ]
         )
 
@@ -70,13 +78,14 @@ class Hello:
         Raises:
             RemoteProtocolError: It is no HELLO, or a field is out of its range.
         """
-        version, cluster, number, name, incarnation, unit_bytes, codecs, timers = cast(
-            "tuple[int, str, int, str, int, int, list[object], list[object]]",
-            unpack_fields(payload, (int, str, int, str, int, int, list, list)),
+        version, cluster, number, name, incarnation, unit_bytes, codecs, timers, attaches = cast(
+            "tuple[int, str, int, str, int, int, list[object], list[object], int]",
+            unpack_fields(payload, (int, str, int, str, int, int, list, list, int)),
         )
         check_range("protocol version", version, 1, 0xFF)
         check_range("node number", number, 0, NODE_NUMBER_MAX)
         check_range("incarnation", incarnation, 0, INCARNATION_MAX)
+        check_range("attach count", attaches, 0, ATTACH_COUNT_MAX)
         check_range("unit bytes", unit_bytes, 1, UNIT_BYTES_MAX)
         return cls(
             protocol_version=version,
@@ -87,6 +96,7 @@ class Hello:
             unit_bytes=unit_bytes,
             codecs=parse_codecs(codecs),
             timers=parse_timers(timers),
+            attach_count=attaches,
         )
 
 

@@ -59,10 +59,12 @@ def judge_second_link(present: "Link", *, doubt: Undecided | None, now: float) -
     return Accepted()
 
 
-def why_replaced(*, is_newer: bool, is_dialer: bool) -> str:
+def why_replaced(*, is_newer: bool, is_attached: bool, is_dialer: bool) -> str:
     """Say of a node why its new link takes the place of the old one."""
     if is_newer:
         return "came back with a new incarnation"
+    if is_attached:
+        return "was restarted with its memory kept"
     if is_dialer:
         return "sent nothing on this link and answered on another"
     return f"connected again and did not answer on this link within {PROBE_SECONDS:g} s"

@@ -39,6 +39,8 @@ class Link(Protocol):
 
     node: NodeId
     incarnation: Incarnation
+    # How often that incarnation went on with kept memory before it opened this link.
+    attach_count: int
 
     @property
     def send_queue_bytes(self) -> int:

@@ -153,7 +153,7 @@ class Mesh:
 
     def begin_incarnation(self, incarnation: Incarnation) -> None:
         """Be this from now on: whoever is linked, or about to be, with another one is to be linked anew."""
-        self._hello = replace(self._hello, incarnation=incarnation)
+        self._hello = replace(self._hello, incarnation=incarnation, attach_count=0)
         for link in list(self.links.values()):
             link.close(f"node {self._hello.name} begins a new incarnation")
 
@@ -284,9 +284,14 @@ class Mesh:
             reason = f"node {theirs.name} started at {show_start(theirs.incarnation)}, and a later start at {show_start(newest)} is known here"
             return Refused(reason, newest)
         # A newer one proves the present link dead, though its silence may not have shown yet (a machine
-        # that lost power sends no FIN); the link replaces it as it opens.
-        if present is None or theirs.incarnation > present.incarnation:
+        # that lost power sends no FIN); the link replaces it as it opens.  So does a later process of the same one.
+        if present is None:
             return Accepted()
+        present_process = present.incarnation, present.attach_count
+        if theirs.process > present_process:
+            return Accepted()
+        if theirs.process < present_process:
+            return Refused(f"node {theirs.number} was restarted since, with its memory kept")
         # The accepting side has judged before it answered.
         if is_dialer:
             return Accepted()

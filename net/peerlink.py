@@ -64,6 +64,7 @@ class PeerLink:
     ) -> None:
         self.node = NodeId(-1)
         self.incarnation = Incarnation(0)
+        self.attach_count = 0
         self.theirs: Hello | None = None
         self._stream = stream
         self._connection = connection
@@ -334,12 +335,16 @@ class PeerLink:
         self.theirs = theirs
         self.node = theirs.number
         self.incarnation = theirs.incarnation
+        self.attach_count = theirs.attach_count
         self._contest.leave()
         present = self._links.get(self.node)
         if isinstance(present, PeerLink):
             # `judge` let a second link pass, so the old one is a ghost.
-            is_newer = self.incarnation != present.incarnation
-            why = why_replaced(is_newer=is_newer, is_dialer=self._connection.is_dialer)
+            why = why_replaced(
+                is_newer=self.incarnation != present.incarnation,
+                is_attached=self.attach_count > present.attach_count,
+                is_dialer=self._connection.is_dialer,
+            )
             present.end(f"replaced by a new link: the peer {why}")
         self._decoder.allow(self._limits)
         self._links[self.node] = self

@@ -19,6 +19,9 @@ from nodemanager.ids import Incarnation
 INCARNATION_MAX: Final = (1 << 64) - 1
 # What milliseconds count from.
 _BEGIN: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# How often one incarnation goes on with the memory of an ended process: the heartbeat's counters, 64 bits, begin at the
+# count, shifted by 40.  Once a second that is half a year.
+ATTACH_COUNT_MAX: Final = (1 << 24) - 1
 # A hundred years: clocks begin at 1970 where a battery is empty, and were seen decades ahead.
 FLOOR_AHEAD_MILLISECONDS_MAX: Final = 100 * 366 * 24 * 3600 * 1000
 # Until the year 10000 there is room above the clock for all floors, and for a million times as many.

@@ -51,8 +51,11 @@ class Engine:
         incarnation: Incarnation,
         map_memory: MapMemory,
         rng: random.Random,
+        attach_count: int = 0,
     ) -> None:
         self.incarnation = incarnation
+        # How many processes of this incarnation were before this one, whose memory is ours.
+        self.attach_count = attach_count
         self.machines = machines = Machines(
             daemon=daemon,
             cluster=cluster,
@@ -191,9 +194,11 @@ class Engine:
         """A request of ours will get no answer: its outcome is unknown."""
         self._frames.on_request_failed(request_id, self._settling.settled_at)
 
-    def on_link_up(self, node: NodeId, incarnation: Incarnation, *, now: float) -> None:
-        """A link to a peer is open."""
-        self._states.on_link_up(node, incarnation, now)
+    def on_link_up(
+        self, node: NodeId, incarnation: Incarnation, *, attach_count: int = 0, now: float
+    ) -> None:
+        """A link to a peer is open; `attach_count` is the peer's."""
+        self._states.on_link_up(node, incarnation, attach_count, now)
 
     def on_link_lost(self, node: NodeId, incarnation: Incarnation, *, now: float) -> None:
         """The link is gone; its requests have failed before this."""
@@ -311,7 +316,7 @@ class Engine:
         """Be this incarnation from now on; the pages that are here stay ours."""
         assert incarnation > self.incarnation
         assert self.may_begin_incarnation()
-        self.incarnation = incarnation
+        self.incarnation, self.attach_count = incarnation, 0
         self.nodes.begin_incarnation(incarnation)
 
     def farewell(self) -> None:

@@ -41,7 +41,9 @@ class PeerStates:
 
     # Links.
 
-    def on_link_up(self, node: NodeId, incarnation: Incarnation, now: float) -> None:
+    def on_link_up(
+        self, node: NodeId, incarnation: Incarnation, attach_count: int, now: float
+    ) -> None:
         """A link to a peer is open."""
         if self._nodes.is_stale(node, incarnation):
             self._machines.outbox.add(
@@ -50,6 +52,7 @@ class PeerStates:
             return
         self._publish(self._nodes.on_link_up(node, incarnation, now=now))
         self._on_incarnation_seen(node, incarnation)
+        self._holders.on_link_up(node, attach_count)
         if (holder := self._holders.living(node)) is not None:
             self._on_reachable(holder)
         self._machines.orphans.call_off(node)

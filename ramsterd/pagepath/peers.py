@@ -99,6 +99,7 @@ class Peers:
                 unit_bytes=PAGE_BYTES,
                 codecs=tuple(codec.name.lower() for codec in Codec),
                 timers=cluster.timers,
+                attach_count=engine.attach_count,
             ),
             members=self._members,
             names=self._names,
@@ -154,6 +155,7 @@ class Peers:
             datagram_socket=self._open_heartbeat(self._cluster, NodeId(self._local.number)),
             on_verdicts=self._on_verdicts,
             key=self._heartbeat_key,
+            attach_count=self._engine.attach_count,
             now=world_time,
         )
         async with trio.open_nursery() as nursery:
@@ -245,7 +247,9 @@ class Peers:
 
     def on_link_up(self, link: Link) -> None:
         """Both sides accepted each other."""
-        self._engine.on_link_up(link.node, link.incarnation, now=trio.current_time())
+        self._engine.on_link_up(
+            link.node, link.incarnation, attach_count=link.attach_count, now=trio.current_time()
+        )
         if self.heartbeat is not None:
             self.heartbeat.heard(link.node, link.incarnation)
         self.members.on_link_up(link)

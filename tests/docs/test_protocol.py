@@ -11,6 +11,7 @@ from config.limits import MEMBERSHIP_VERSION_MAX, NAME_BYTES_MAX, NODE_NUMBER_MA
 from config.model import TimersConfig
 from heartbeat import datagram, seal
 from heartbeat.datagram import DatagramKind
+from heartbeat.datagram_filter import PROCESS_SHIFT
 from net import connection, hello, listener, packing, peerlink, tls
 from net.frame import (
     FRAME_BYTES_MAX,
@@ -23,6 +24,7 @@ from net.frame import (
     LinkType,
 )
 from nodemanager.changes import ANCESTORS_MAX
+from nodemanager.incarnations import ATTACH_COUNT_MAX
 from nodemanager.table import PeerStatus
 from ramsterd.core.page import INDEX_MAX
 from ramsterd.frontends.nbd.protocol import Command, CommandFlag, Info, Option
@@ -100,6 +102,8 @@ def test_counts_are_those_of_the_code() -> None:
         f"lists of {packing.ARRAY_ITEMS_MAX} items, maps of {packing.MAP_ITEMS_MAX}",
         f"| cluster name | text | 1 to {NAME_BYTES_MAX} bytes",
         f"| node number | int | 0 to {NODE_NUMBER_MAX} |",
+        f"| attach count | int | 0 to 2^{ATTACH_COUNT_MAX.bit_length()} - 1 |",
+        f"at its attach count, shifted by {PROCESS_SHIFT} bits",
         f"at most {hello.CODECS_MAX} of {hello.CODEC_BYTES_MAX} bytes",
         f"{TimersConfig().keepalive_seconds:g} s) of own silence",
         f"`idle_seconds` ({TimersConfig().idle_seconds:g} s)",
@@ -129,7 +133,7 @@ def test_the_wait_of_an_alert_is_that_of_the_code() -> None:
 def test_each_field_of_hello_and_status_stands_there() -> None:
     assert [row[0] for row in field_rows("field of HELLO")] == [
         "protocol version", "cluster name", "node number", "node name", "incarnation",
-        "unit bytes", "codecs", "timers",
+        "unit bytes", "codecs", "timers", "attach count",
     ]  # fmt: skip
     timers = next(row for row in field_rows("field of HELLO") if row[0] == "timers")
     assert [name.replace(" ", "_") for name in timers[2].split(":")[0].split(", ")] == [

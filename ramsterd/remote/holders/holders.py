@@ -19,6 +19,8 @@ from nodemanager.ids import Incarnation, NodeId
 HOLDERS_MAX: Final = 0xFFFF
 # Incarnations of one node that rows may name at the same time.
 INCARNATIONS_MAX: Final = HOLDERS_MAX // (NODE_NUMBER_MAX + 1)
+# No process has that attach count.
+NEVER: Final = -1
 
 
 @dataclass(slots=True)
@@ -29,6 +31,9 @@ class Holder:
     node: NodeId
     incarnation: Incarnation
     is_dead: bool = False
+    # The attach count that its node had when our rows and what it keeps agreed; NEVER: not yet, for this process of ours
+    # found the id in kept memory.
+    agreed_at: int = NEVER
     # Whether its link was lost, and no sweep has looked yet which pages that puts at risk.
     is_unswept: bool = False
     # Whether it is alive, and says that it holds none of the pages that it stored.
@@ -87,6 +92,8 @@ class Holders:
         self._living: dict[NodeId, Holder] = {}
         # How many ids each node uses, the dead ones too.
         self._incarnations: dict[NodeId, int] = {}
+        # Of the process behind the present or last link of each node.
+        self._attach_counts: dict[NodeId, int] = {}
         self._last = 0
 
     def __getitem__(self, holder: int) -> Holder:
@@ -136,6 +143,21 @@ class Holders:
         """Whether another incarnation of a node can have an id."""
         return self._incarnations.get(node, 0) < INCARNATIONS_MAX
 
+    # Whether we know what it keeps.
+
+    def on_link_up(self, node: NodeId, attach_count: int) -> None:
+        """Note which process of a node's incarnation is linked now."""
+        self._attach_counts[node] = attach_count
+
+    def attach_count(self, node: NodeId) -> int:
+        """Return which process of its incarnation was linked last; NEVER: none was."""
+        return self._attach_counts.get(node, NEVER)
+
+    def is_agreed(self, node: NodeId) -> bool:
+        """Whether our rows and what a linked node keeps agree; if not, one of the two was attached since they did."""
+        present = self._living.get(node)
+        return present is None or present.agreed_at == self.attach_count(node)
+
     def of(self, node: NodeId, incarnation: Incarnation) -> Holder:
         """Return the present incarnation of a node, made known if it was not; `has_id_for` says whether that can be."""
         present = self._living.get(node)
@@ -143,7 +165,8 @@ class Holders:
             assert present.incarnation == incarnation, "the old incarnation ends first: bury()"
             return present
         assert self.has_free_id(node), "placement asks has_id_for() first"
-        holder = Holder(self._free_id(), node, incarnation)
+        # It has nothing of ours, so there is nothing to agree on.
+        holder = Holder(self._free_id(), node, incarnation, agreed_at=self.attach_count(node))
         self._journal.on_holder_known(holder.id, node, incarnation)
         self._incarnations[node] = self._incarnations.get(node, 0) + 1
         self._by_id[holder.id] = holder

@@ -7,6 +7,7 @@ from net.errors import RemoteProtocolError
 from net.frame import REASON_BYTES_MAX
 from net.hello import Hello, encode_reason, judge_hello, parse_reason
 from nodemanager.ids import NodeId
+from nodemanager.incarnations import ATTACH_COUNT_MAX
 from tests.fuzz.mending import change_field
 from tests.fuzz.target import Target
 from tests.helpers.links import make_hello
@@ -61,7 +62,9 @@ def seeds() -> Mapping[str, bytes]:
         "other-timers": hello.encode().replace(b"\xcb\x40\x3e", b"\xcb\x40\x3d"),
         "other-unit": make_hello(2, unit_bytes=8192).encode(),
         "no-codec-in-common": make_hello(2, codecs=("zstd", "brotli")).encode(),
-        "newer": b"\x99" + hello.encode()[1:] + b"\xa5later",
+        "newer": b"\x9a" + hello.encode()[1:] + b"\xa5later",
+        "attached": make_hello(2, attach_count=ATTACH_COUNT_MAX).encode(),
+        "without-attach-count": b"\x98" + hello.encode()[1:-1],
         "reason": encode_reason("node number 9 is not a member"),
         "odd-reason": encode_reason("\n\u2028\0"),
     }
@@ -91,5 +94,5 @@ TARGET = Target(
     ),
     mend=mend,
     bytes_max=512,
-    tokens=(b"\x98", b"lab", b"lz4", b"zstd", b"\xcb\x7f\xf0", b"\xdc\x04\x00"),
+    tokens=(b"\x99", b"lab", b"lz4", b"zstd", b"\xcb\x7f\xf0", b"\xdc\x04\x00"),
 )

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 
 from heartbeat.datagram import Datagram, cluster_digest
@@ -6,11 +8,13 @@ from heartbeat.datagram_filter import (
     Drop,
     DropReason,
     Endpoint,
+    first_counter,
     is_loopback,
     normal_endpoint,
 )
 from heartbeat.seal import MAC_BYTES, WINDOW_DATAGRAMS, ReplayWindow
 from nodemanager.ids import Incarnation, NodeId
+from nodemanager.incarnations import ATTACH_COUNT_MAX
 from tests.helpers.clusters import cluster_of
 from tests.helpers.heartbeat_messages import message
 
@@ -61,6 +65,29 @@ def test_any_flipped_bit_breaks_the_mac() -> None:
 def test_a_datagram_for_another_node_does_not_count() -> None:
     data = door(1).close(message(1, target=2))
     assert reason(door(0).admit(data, endpoint(1))) is DropReason.WRONG_TARGET
+
+
+def test_a_process_that_goes_on_as_the_same_incarnation_is_no_replay() -> None:
+    ours, before = door(0), door(1)
+    late = before.close(message(1))
+    for _ in range(2 * WINDOW_DATAGRAMS):
+        assert reason(ours.admit(before.close(message(1)), endpoint(1))) is None
+    after = DatagramFilter(cluster_of(3), NodeId(1), KEY, attach_count=1)
+    assert reason(ours.admit(after.close(message(1)), endpoint(1))) is None
+    assert reason(ours.admit(late, endpoint(1))) is DropReason.REPLAYED
+
+
+def test_counters_of_a_process_begin_above_all_of_the_processes_before_it() -> None:
+    counts = (0, 1, 2, ATTACH_COUNT_MAX)
+    firsts = [first_counter(count) for count in counts]
+    assert firsts[0] == 0
+    assert all(after - before >= 1 << 40 for before, after in pairwise(firsts))
+    assert firsts[-1] + (1 << 40) <= 1 << 64
+
+
+def test_the_last_process_of_an_incarnation_can_say_something() -> None:
+    last = DatagramFilter(cluster_of(3), NodeId(1), KEY, attach_count=ATTACH_COUNT_MAX)
+    assert reason(door(0).admit(last.close(message(1)), endpoint(1))) is None
 
 
 def test_a_life_that_is_over_stays_over() -> None:

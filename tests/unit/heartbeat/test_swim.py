@@ -195,6 +195,28 @@ def test_a_member_that_is_down_is_still_told_so() -> None:
     assert {(each.node, each.state) for each in told} == {(1, DOWN)}
 
 
+@pytest.mark.parametrize("state", [SUSPECT, DOWN])
+def test_a_process_whose_denials_begin_anew_hears_the_number_that_it_has_to_deny(
+    state: NodeState,
+) -> None:
+    """The same incarnation goes on with its memory kept; how often it had denied is forgotten."""
+    peer = new_swim(2)
+    peer.on_datagram(message(1, refutation=5), now=0)
+    peer.roster.on_row(row(1, state, refutation=5), 1)
+    again = Swim(
+        [NodeId(0)], NodeId(1), Incarnation(1), TimersConfig(), now=1, rng=random.Random(1)
+    )
+    said = run_until(again, 1.5)
+    (ping,) = sent(said, Kind.PING)[:1]
+    assert ping.refutation == 0
+    answers = sent(peer.on_datagram(ping, now=1.5), Kind.ACK)
+    assert row(1, state, refutation=5) in answers[0].rows
+    again.on_datagram(answers[0], now=1.5)
+    assert again.roster.refutation == 6
+    denied = peer.on_datagram(message(1, refutation=again.roster.refutation), now=2)
+    assert verdicts(denied) == [(1, UP)]
+
+
 def test_strangers_and_what_is_for_others_change_nothing() -> None:
     swim = new_swim(2)
     assert swim.on_datagram(message(9), now=0) == []

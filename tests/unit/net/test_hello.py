@@ -18,7 +18,7 @@ from net.hello import (
 )
 from net.packing import pack_fields, unpack
 from nodemanager.ids import Incarnation, NodeId
-from nodemanager.incarnations import INCARNATION_MAX
+from nodemanager.incarnations import ATTACH_COUNT_MAX, INCARNATION_MAX
 from tests.helpers.links import make_hello
 
 MEMBERS = [NodeId(1), NodeId(2), NodeId(3)]
@@ -34,6 +34,7 @@ def test_the_largest_hello_fits_its_frame() -> None:
         cluster="c" * 63,
         name="n" * 63,
         incarnation=INCARNATION_MAX,
+        attach_count=ATTACH_COUNT_MAX,
         unit_bytes=UNIT_BYTES_MAX,
         codecs=tuple(f"{i}".rjust(CODEC_BYTES_MAX, "c") for i in range(CODECS_MAX)),
     )
@@ -49,7 +50,8 @@ def test_whole_seconds_from_a_config_file_are_sent_as_seconds() -> None:
 def test_fields_and_timers_of_a_newer_node_are_ignored() -> None:
     fields = unpack(make_hello().encode())
     assert isinstance(fields, list)
-    newer = [*fields[:-1], [*fields[-1], 7.0], "new"]
+    *before, timers, attach_count = fields
+    newer = [*before, [*timers, 7.0], attach_count, "new"]
     assert Hello.parse(pack_fields(newer)) == make_hello()
 
 
@@ -76,6 +78,8 @@ def test_fields_and_timers_of_a_newer_node_are_ignored() -> None:
         (7, [float("inf"), 2.0, 3.0, 4.0], "keepalive_seconds is not"),
         (7, [1.0, 0.0, 3.0, 4.0], "idle_seconds is not"),
         (7, [1.0, 2.0, 3, 4.0], "probe_seconds is not"),
+        (8, -1, "attach count -1"),
+        (8, ATTACH_COUNT_MAX + 1, "attach count 16777216, not 0 to 16777215"),
     ],
 )
 def test_a_field_out_of_range_is_refused(place: int, value: object, phrase: str) -> None:

@@ -400,6 +400,36 @@ async def test_a_new_life_of_a_node_replaces_its_silent_link(
         nursery.cancel_scope.cancel()
 
 
+async def test_a_process_that_kept_its_memory_replaces_the_silent_link_of_the_one_before(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """The same incarnation; it is let in at once, for no probe is needed to know that the other is gone."""
+    one, two = make_nodes(2)
+    async with trio.open_nursery() as nursery:
+        await start_all(nursery, [one, two])
+        one.network.connections[-1].clog()
+        answer = await knock(one.network, make_hello(2, attach_count=1))
+        assert answer[3] == LinkType.HELLO
+        assert one.diary.calls[:3] == ["up", "lost", "up"]
+        assert "was restarted with its memory kept" in one.diary.lost[0][1]
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_process_that_ended_does_not_replace_the_link_of_the_one_after(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    network = SimNetwork()
+    one = Node(1, network, members_of(1, 2))
+    two = Node(2, network, members_of(1, 2), make_hello(2, attach_count=2))
+    async with trio.open_nursery() as nursery:
+        await start_all(nursery, [one, two])
+        assert one.mesh.links[NodeId(2)].attach_count == 2
+        answer = await knock(network, make_hello(2, attach_count=1))
+        assert b"node 2 was restarted since, with its memory kept" in answer
+        assert one.diary.calls == ["up"]
+        nursery.cancel_scope.cancel()
+
+
 @pytest.mark.parametrize("earlier", [1, 2], ids=["the dialled side", "the dialling side"])
 async def test_an_earlier_incarnation_is_refused_and_told_which_one_is_known(
     autojump_clock: trio.testing.MockClock, earlier: int

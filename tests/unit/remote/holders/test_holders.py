@@ -79,3 +79,17 @@ def test_ids_that_kept_rows_name_are_taken_up() -> None:
     holders.forget(dead)
     assert holders.get(7) is None
     assert holders.bury(PEER, Incarnation(3)) is living
+
+
+def test_what_was_put_to_a_process_that_is_linked_is_agreed_on_until_another_process_is() -> None:
+    holders = Holders()
+    holders.on_link_up(PEER, 2)
+    assert holders.is_agreed(PEER), "it has nothing of ours"
+    live(holders, PEER, 1)
+    assert holders.is_agreed(PEER)
+    holders.on_link_up(PEER, 2)
+    assert holders.is_agreed(PEER), "another link to the same process"
+    holders.on_link_up(PEER, 3)
+    assert not holders.is_agreed(PEER)
+    live(holders, PEER, 2)
+    assert holders.is_agreed(PEER), "what an incarnation kept that ended is of no concern"
