@@ -18,6 +18,7 @@ from ramsterd.core.arena import MemfdMapping
 from ramsterd.core.family import Family
 from ramsterd.core.leaving import begin_leaving, end_leaving
 from ramsterd.core.page import PoolId, PoolKind
+from ramsterd.core.pool_identity import export_pool
 from ramsterd.core.store import Store
 from ramsterd.core.versions import StoreLimits
 from ramsterd.kept.judge import Judgement
@@ -33,7 +34,7 @@ def make_image(count: int, fill: Callable[[Store, PoolId, list[bytes]], None]) -
         budget_bytes=count * PAGE_BYTES, budget_bytes_max=count * PAGE_BYTES, pages_max=2 * count
     )
     store = Store(MemfdMapping, limits)
-    pool = store.new_pool(PoolKind.PERSISTENT, "disk", is_disk=True)
+    pool = store.new_pool(PoolKind.PERSISTENT, export_pool("disk"))
     pages = real_pages(512)
     fill(store, pool, [pages[number % len(pages)] for number in range(count)])
     return KeptImage(store, holders=set(HOLDERS))

@@ -28,6 +28,7 @@ from ramsterd.core.family import Family
 from ramsterd.core.foreign_pages import put_zpages
 from ramsterd.core.leaving import begin_leaving, end_leaving
 from ramsterd.core.page import PoolId, PoolKind
+from ramsterd.core.pool_identity import owner_pool
 from ramsterd.core.store import Store
 
 PAGES, PAGES_QUICK = 1 << 19, 1 << 14
@@ -122,7 +123,7 @@ def remote_pages(store: Store, pool: PoolId, corpus: Corpus, count: int) -> None
 
 def foreign_pages(store: Store, _: PoolId, corpus: Corpus, count: int) -> None:
     """Keep them for an owner, whose serials rise by one."""
-    pool = store.new_pool(PoolKind.PERSISTENT, "owner", is_foreign=True)
+    pool = store.new_pool(PoolKind.PERSISTENT, owner_pool(2, 1))
     encoded = corpus.encoded
     for first in range(0, count, PAGES_PER_PUT):
         start = first % len(encoded)

@@ -24,6 +24,7 @@ from net.tcp import TcpTransport
 from nodemanager.ids import Incarnation, NodeId
 from ramsterd.core.arena import MemfdMapping
 from ramsterd.core.page import PoolKind
+from ramsterd.core.pool_identity import program_pool
 from ramsterd.frontends.nbd.counters import Counters
 from ramsterd.frontends.nbd.export import Export
 from ramsterd.frontends.nbd.protocol import REQUEST, Command, request_word
@@ -70,7 +71,7 @@ class DatagramFilter:
         )
         peers = Peers(self.engine, cluster, transport=TcpTransport(), rng=rng)
         self._pager = Pager(self.engine, peers, put_wait_seconds_max=1)
-        self.pool = self._pager.new_pool(PoolKind.PERSISTENT, "disk")
+        self.pool = self._pager.new_pool(PoolKind.PERSISTENT, program_pool("disk"))
         export = Export(
             name="disk", size=pages_count * PAGE_BYTES, pool=self.pool, object_id=OBJECT
         )

@@ -28,6 +28,7 @@ from ramsterd.core.codec import encode_page
 from ramsterd.core.family import Family
 from ramsterd.core.foreign_pages import FOREIGN_OBJECT, put_zpages
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
+from ramsterd.core.pool_identity import export_pool, owner_pool, program_pool
 from ramsterd.daemon import GC_THRESHOLD
 from ramsterd.pagepath.effects import Replicated, Send
 from ramsterd.pagepath.engine import Engine
@@ -216,7 +217,7 @@ def hostile_flush(pair: Pair, _: PoolId, pages: int) -> Iterator[str]:
     """A member has sparse serials, and names them all in one range."""
     holder = pair.nodes[HOLDER]
     packed, zpage, checksum = encode_page(bytes(small_pages(1)))
-    pools = {k: holder.engine.store.new_pool(k, "theirs", is_foreign=True) for k in PoolKind}
+    pools = {k: holder.engine.store.new_pool(k, owner_pool(2, 1)) for k in PoolKind}
     count = pages // 2
     for first in range(0, count, 128):
         serials = [64 * (first + each) + 1 for each in range(128)]
@@ -240,7 +241,9 @@ def replicate(pair: Pair, pool: PoolId, pages: int) -> Iterator[str]:
     owner = pair.nodes[OWNER]
     pair.cut()
     fill(pair, pool, pages)
-    replicated = owner.engine.new_pool(PoolKind.PERSISTENT, "safe", copies=1, is_replicated=True)
+    replicated = owner.engine.new_pool(
+        PoolKind.PERSISTENT, program_pool("safe"), copies=1, is_replicated=True
+    )
     pair.link()
     # No PUT overtakes the flushes that are owed since the link was cut.
     pair.run(1e-5 * pages + 1.0)
@@ -308,7 +311,7 @@ def run_pages(pages: int) -> None:
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
     pair = Pair(pages)
-    disk = pair.nodes[OWNER].engine.new_pool(PoolKind.PERSISTENT, "disk", copies=1, is_disk=True)
+    disk = pair.nodes[OWNER].engine.new_pool(PoolKind.PERSISTENT, export_pool("disk"), copies=1)
     pair.link()
     pair.run(1.0)
     pair.longest()

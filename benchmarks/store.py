@@ -17,6 +17,7 @@ from benchmarks.harness import Options, at_most
 from benchmarks.pages import PAGE_BYTES, real_pages
 from ramsterd.core.arena import MemfdMapping
 from ramsterd.core.page import PoolId, PoolKind
+from ramsterd.core.pool_identity import program_pool
 from ramsterd.core.store import Store
 from ramsterd.core.versions import StoreLimits
 
@@ -63,7 +64,7 @@ def new_store(budget_bytes: int, pages_max: int) -> tuple[Store, PoolId]:
         budget_bytes=budget_bytes, budget_bytes_max=budget_bytes, pages_max=pages_max
     )
     store = Store(MemfdMapping, limits)
-    return store, store.new_pool(PoolKind.PERSISTENT, "bench")
+    return store, store.new_pool(PoolKind.PERSISTENT, program_pool("bench"))
 
 
 def run(options: Options) -> None:

@@ -1,20 +1,27 @@
 """Pools and their objects: the names by which a front end knows pages.
 
 A handle is (pool, object id, index).  It never leaves the node: what travels is a serial.
+
+Objects that are kept beyond the end of the process (kept memory) name their pool by its number.  So a `PoolJournal` is
+told what a number means before the first object has it, that a pool ended before the first of its pages is dropped, and
+that it is gone once it has no object any more.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from config.limits import COPIES_MAX
 from config.model import PoolCodec
 from ramsterd.core.codec import LZ4, Compressor, compressor_of
 from ramsterd.core.family import Family
 from ramsterd.core.page import INDEX_MAX, OBJECT_ID_BYTES_MAX, PoolId, PoolKind
+from ramsterd.core.pool_identity import PoolIdentity
 from ramsterd.core.table import PageObject, Tally
 
 POOLS_MAX: Final = 4096
+# Kept objects name their pool in 32 bits, and 0 is none.
+POOL_NUMBER_MAX: Final = (1 << 32) - 1
 
 
 class NoSuchPool(LookupError):
@@ -46,15 +53,18 @@ class Pool:
     pool: PoolId
     kind: PoolKind
     family: Family
-    name: str
+    identity: PoolIdentity
     # On how many peers a page is kept that is not kept here.
     copies: int = 1
     # The same while fewer peers have room than that; no more than `copies` counts.
     copies_min: int = COPIES_MAX
+    codec: PoolCodec = PoolCodec.LZ4
     compressor: Compressor = LZ4
     # A hole reads as zeros here: leaves of zeros need no entries, and a flush may leave zeros.  A put that is refused
     # leaves what it would have replaced, which any other pool hides.
     is_disk: bool = False
+    # Its pages are being dropped; none of them is read again.
+    is_ended: bool = False
     # Only where it was asked for, as it has a price.
     unsaved: Unsaved | None = None
     tally: Tally = field(default_factory=Tally)
@@ -86,23 +96,56 @@ _FAMILY: Final = {
 }
 
 
+def family_of(kind: PoolKind, *, is_foreign: bool) -> Family:
+    """Return what the zpages of a pool are as long as they are not clean."""
+    return _FAMILY[kind, is_foreign]
+
+
+class PoolJournal(Protocol):
+    """Notes pools where they are found again after a restart."""
+
+    def made(self, pool: Pool) -> None:
+        """A pool has a number; none of its objects is there yet."""
+        ...
+
+    def ended(self, pool: Pool) -> None:
+        """All pages of a pool are dropped from now on."""
+        ...
+
+    def gone(self, pool: Pool) -> None:
+        """A pool that ended has no object any more; another may have its number."""
+        ...
+
+
+class NoJournal:
+    """Nothing outlives this process."""
+
+    def made(self, pool: Pool) -> None:
+        """See `PoolJournal`."""
+
+    def ended(self, pool: Pool) -> None:
+        """See `PoolJournal`."""
+
+    def gone(self, pool: Pool) -> None:
+        """See `PoolJournal`."""
+
+
 class Pools:
-    """All pools of a node; ids are never used twice in one incarnation."""
+    """All pools of a node; a number is used again only when all others were."""
 
     def __init__(self) -> None:
+        self.journal: PoolJournal = NoJournal()
         self._pools: dict[PoolId, Pool] = {}
         self._last = 0
 
     def new(
         self,
         kind: PoolKind,
-        name: str,
+        identity: PoolIdentity,
         *,
         copies: int = 1,
         copies_min: int = COPIES_MAX,
         codec: PoolCodec = PoolCodec.LZ4,
-        is_foreign: bool = False,
-        is_disk: bool = False,
     ) -> Pool:
         """Make a pool.
 
@@ -112,19 +155,36 @@ class Pools:
         """
         if len(self._pools) >= POOLS_MAX:
             raise PoolsExhausted(f"{POOLS_MAX} pools exist")
-        compressor = compressor_of(codec)
-        self._last += 1
+        number = self._last % POOL_NUMBER_MAX + 1
+        while number in self._pools:
+            number = number % POOL_NUMBER_MAX + 1
+        pool = self.adopt(number, kind, identity, codec)
+        pool.copies, pool.copies_min = copies, copies_min
+        self._last = number
+        self.journal.made(pool)
+        return pool
+
+    def adopt(
+        self, number: int, kind: PoolKind, identity: PoolIdentity, codec: PoolCodec = PoolCodec.LZ4
+    ) -> Pool:
+        """Make a pool that the journal knows, with the number that its objects name; on how many peers is not known yet.
+
+        Raises:
+            CodecMissing: The library of the codec is not installed.
+        """
+        assert 0 < number <= POOL_NUMBER_MAX
+        assert number not in self._pools
         pool = Pool(
-            PoolId(self._last),
+            PoolId(number),
             kind,
-            _FAMILY[kind, is_foreign],
-            name,
-            copies,
-            copies_min,
-            compressor,
-            is_disk=is_disk,
+            family_of(kind, is_foreign=identity.is_foreign),
+            identity,
+            codec=codec,
+            compressor=compressor_of(codec),
+            is_disk=identity.is_disk,
         )
         self._pools[pool.pool] = pool
+        self._last = max(self._last, number)
         return pool
 
     def __getitem__(self, pool_id: PoolId) -> Pool:
@@ -144,10 +204,20 @@ class Pools:
     def __iter__(self) -> Iterator[Pool]:
         return iter(self._pools.values())
 
+    def end(self, pool_id: PoolId) -> None:
+        """None of a pool's pages is read again; they are dropped, and `remove` follows.  More than once is once."""
+        pool = self[pool_id]
+        if not pool.is_ended:
+            pool.is_ended = True
+            self.journal.ended(pool)
+
     def remove(self, pool_id: PoolId) -> None:
-        """Forget a pool whose pages are gone."""
-        assert not self[pool_id].objects
+        """Forget a pool that ended and whose pages are gone."""
+        pool = self[pool_id]
+        assert pool.is_ended
+        assert not pool.objects
         del self._pools[pool_id]
+        self.journal.gone(pool)
 
 
 def check_run(index: int, count: int) -> None:

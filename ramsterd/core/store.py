@@ -31,6 +31,7 @@ from ramsterd.core.family import Family
 from ramsterd.core.hot import get_extent, put_extent
 from ramsterd.core.nodes import FILLED
 from ramsterd.core.page import INDEX_MAX, PAGE_BYTES, PoolId, PoolKind
+from ramsterd.core.pool_identity import PoolIdentity
 from ramsterd.core.pools import Pool, Unsaved, check_run
 from ramsterd.core.replace import PIECE_UNITS, replace_run
 from ramsterd.core.room import Room
@@ -78,17 +79,15 @@ class Store:
     def new_pool(
         self,
         kind: PoolKind,
-        name: str,
+        identity: PoolIdentity,
         *,
         copies: int = 1,
         copies_min: int = COPIES_MAX,
         codec: PoolCodec = PoolCodec.LZ4,
-        is_foreign: bool = False,
-        is_disk: bool = False,
     ) -> PoolId:
         """Make a pool, whose pages are on `copies` peers when they are not here, on `copies_min` while few have room.
 
-        On a disk (`is_disk`) a put that is refused hides nothing (see `refuse`), and a hole reads as zeros: so where no room can be had to note which pages of a leaf of
+        On a disk (`identity.is_disk`) a put that is refused hides nothing (see `refuse`), and a hole reads as zeros: so where no room can be had to note which pages of a leaf of
         zeros were flushed, they stay zeros.
 
         Raises:
@@ -97,13 +96,7 @@ class Store:
         """
         self.copies.on_wanted(copies)
         return self.pools.new(
-            kind,
-            name,
-            copies=copies,
-            copies_min=copies_min,
-            codec=codec,
-            is_foreign=is_foreign,
-            is_disk=is_disk,
+            kind, identity, copies=copies, copies_min=copies_min, codec=codec
         ).pool
 
     def set_copies(self, pool_id: PoolId, copies: int) -> None:
@@ -111,8 +104,13 @@ class Store:
         self.pools[pool_id].copies = copies
         self.copies.on_wanted(copies)
 
+    def end_pool(self, pool_id: PoolId) -> None:
+        """None of a pool's pages is read again, not even after a restart; drop them, then `destroy_pool`."""
+        self.pools.end(pool_id)
+
     def destroy_pool(self, pool_id: PoolId) -> int:
         """Flush all pages of a pool and forget it; return how many there were."""
+        self.pools.end(pool_id)
         pool = self.pools[pool_id]
         flushed = sum(self.flush_object(pool_id, object_id) for object_id in list(pool.objects))
         self.pools.remove(pool_id)

@@ -15,7 +15,8 @@ from config.limits import NAME_BYTES_MAX, NODE_NUMBER_MAX
 from config.model import PoolCodec
 from ramsterd.core.family import Family
 from ramsterd.core.page import PoolKind
-from ramsterd.core.pools import POOLS_MAX
+from ramsterd.core.pool_identity import PoolUse
+from ramsterd.core.pools import POOLS_MAX, family_of
 from ramsterd.kept.record_log import RECORD_BYTES_MAX
 
 GENERATION_BYTES: Final = 16
@@ -26,15 +27,6 @@ HOLDER_ID_MAX: Final = 0xFFFF
 
 class DamagedNames(Exception):
     """Records that contradict each other or mean nothing; the message says what is wrong."""
-
-
-class PoolUse(enum.IntEnum):
-    """Whose pages a pool has.  Numbers are kept: append only."""
-
-    EXPORT = 1
-    NAMED = 2  # of a program, which finds it again by its name
-    PRIVATE = 3  # of one connection
-    FOREIGN = 4
 
 
 class _Kind(enum.IntEnum):
@@ -89,10 +81,7 @@ class KeptPool:
     @property
     def family(self) -> Family:
         """Return what its zpages are as long as they are not clean."""
-        if self.use is PoolUse.FOREIGN:
-            is_persistent = self.kind is PoolKind.PERSISTENT
-            return Family.FOREIGN_PERSISTENT if is_persistent else Family.FOREIGN_EPHEMERAL
-        return Family.OWN_PERSISTENT if self.kind is PoolKind.PERSISTENT else Family.OWN_EPHEMERAL
+        return family_of(self.kind, is_foreign=self.use is PoolUse.FOREIGN)
 
     @property
     def is_disk(self) -> bool:

@@ -24,6 +24,7 @@ from ramsterd.core.arena import MapMemory
 from ramsterd.core.audit import AuditStatistics
 from ramsterd.core.family import Family
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
+from ramsterd.core.pool_identity import PoolIdentity
 from ramsterd.core.resize import ResizeStatistics
 from ramsterd.core.scrub import ScrubStatistics
 from ramsterd.core.store import RunOfPages
@@ -76,32 +77,30 @@ class Engine:
     def new_pool(
         self,
         kind: PoolKind,
-        name: str,
+        identity: PoolIdentity,
         *,
         copies: int = 0,
         is_replicated: bool = False,
         codec: PoolCodec = PoolCodec.LZ4,
-        is_disk: bool = False,
     ) -> PoolId:
         """Make a pool of our own, whose pages are on `copies` peers when not here (0: as the config says).
 
         With too few peers they are on fewer, as the config says; never those of a pool that `is_replicated`, for
-        `replicate` promises `copies`.  See `Store.new_pool` for `is_disk`.
+        `replicate` promises `copies`.  See `Store.new_pool` for what a disk is.
 
         Raises:
             PoolsExhausted: There are too many.
             CodecMissing: The library of the codec is not installed.
         """
         if kind is PoolKind.EPHEMERAL:
-            return self.store.new_pool(kind, name, codec=codec)
+            return self.store.new_pool(kind, identity, codec=codec)
         machines = self.machines
         pool = self.store.new_pool(
             kind,
-            name,
+            identity,
             copies=machines.copies.wanted(copies),
             copies_min=COPIES_MAX if is_replicated else machines.remote.copies_min,
             codec=codec,
-            is_disk=is_disk,
         )
         machines.copies.on_pool(pool, copies)
         if is_replicated:
@@ -169,6 +168,10 @@ class Engine:
     def shortage(self, now: float) -> Shortage:
         """Return why a page that was refused has no room at peers."""
         return self.machines.remotifier.shortage(now)
+
+    def end_pool(self, pool: PoolId) -> None:
+        """None of a pool's pages is read again; the caller drops them, and `destroy_pool` is the end."""
+        self.store.end_pool(pool)
 
     def destroy_pool(self, pool: PoolId) -> int:
         """Flush all pages of a pool, here and at peers; return how many there were."""

@@ -10,6 +10,7 @@ from typing import Final
 
 from config.model import Durability, ExportConfig, OnLoss
 from ramsterd.core.page import PoolKind
+from ramsterd.core.pool_identity import export_pool
 from ramsterd.core.pools import PoolsExhausted
 from ramsterd.frontends.nbd.export import Export
 from ramsterd.frontends.pager import Pager
@@ -100,11 +101,10 @@ class Exports:
             is_replicated=config.durability is Durability.REPLICATED,
             pool=self._pager.new_pool(
                 PoolKind.PERSISTENT,
-                config.name,
+                export_pool(config.name),
                 copies=config.copies,
                 is_replicated=config.durability is Durability.REPLICATED,
                 codec=config.codec,
-                is_disk=True,
             ),
             object_id=EXPORT_OBJECT,
             mark=self._marks.of(config.name),

@@ -7,6 +7,7 @@ from config.limits import PAGE_BYTES
 from config.model import PoolCodec
 from ramsterd.core.codec import CodecMissing
 from ramsterd.core.page import PoolId, PoolKind
+from ramsterd.core.pool_identity import PoolIdentity
 from ramsterd.core.pools import PoolsExhausted
 from ramsterd.frontends.pager import GetOutcome, Taken
 from tests.fakes.fake_pager import FakeClient, FakePager
@@ -69,7 +70,7 @@ class FakePoolPager(FakePager, FakePoolClient):
     def new_pool(
         self,
         kind: PoolKind,
-        name: str,
+        identity: PoolIdentity,
         *,
         codec: PoolCodec = PoolCodec.LZ4,
     ) -> PoolId:

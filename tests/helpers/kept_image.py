@@ -6,6 +6,7 @@ from collections import Counter
 from ramsterd.core.family import Family
 from ramsterd.core.nodes import HOLE, LEAF_PAGES, LEAF_SHIFT, ZERO
 from ramsterd.core.page import PoolId
+from ramsterd.core.pool_identity import PoolUse
 from ramsterd.core.rows import FIRST_ROW
 from ramsterd.core.size_classes import SLOT_SHIFT, SLOTS_MAX, SLOTS_OF_CLASS
 from ramsterd.core.store import Store
@@ -20,7 +21,7 @@ from ramsterd.kept.layout import (
     pack_place,
     pack_root_of_zeros,
 )
-from ramsterd.kept.names import KeptPool, PoolUse
+from ramsterd.kept.names import KeptPool
 from ramsterd.kept.trees import DIRECTORY, NOT_REACHED, Trees, walk_trees
 
 

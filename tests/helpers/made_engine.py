@@ -10,6 +10,7 @@ from nodemanager.states import NodeState, Verdict
 from nodemanager.table import PeerStatus
 from ramsterd.core.arena import HeapMapping
 from ramsterd.core.page import PAGE_BYTES, PoolKind
+from ramsterd.core.pool_identity import export_pool
 from ramsterd.pagepath.effects import Effect, Send
 from ramsterd.pagepath.engine import Engine
 from ramsterd.remote import wire
@@ -43,7 +44,7 @@ class MadeEngine:
             map_memory=HeapMapping,
             rng=random.Random(1),
         )
-        self.disk = self.engine.new_pool(PoolKind.PERSISTENT, "disk", is_disk=True)
+        self.disk = self.engine.new_pool(PoolKind.PERSISTENT, export_pool("disk"))
 
     def link(self, node: NodeId, incarnation: Incarnation = LIFE) -> None:
         """Open a link to a peer that has room, and end the pass."""

@@ -6,6 +6,7 @@ from ramsterd.core.codec import ZPAGE_BYTES_MASK
 from ramsterd.core.family import Family
 from ramsterd.core.leaving import Leaving, begin_leaving, end_leaving, keep_leaving
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
+from ramsterd.core.pool_identity import program_pool
 from ramsterd.core.size_classes import SLOT_SHIFT
 from ramsterd.remote import wire
 from ramsterd.remote.fetch.fetch import Fetches
@@ -30,7 +31,7 @@ class Owner:
     def __init__(self, *, copies: int = 1, budget_bytes: int = 2 * MIB) -> None:
         self.store = make_store(budget_bytes)
         self.holders = Holders()
-        self.pool = self.store.new_pool(PoolKind.PERSISTENT, "disk", copies=copies)
+        self.pool = self.store.new_pool(PoolKind.PERSISTENT, program_pool("disk"), copies=copies)
         self.linked = {ONE, OTHER, THIRD}
         # How many peers would take a block, and how often room was asked for.
         self.placeable = 3

@@ -5,6 +5,7 @@ import random
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.table import NodeTable, PeerStatus
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
+from ramsterd.core.pool_identity import program_pool
 from ramsterd.core.store import RunOfPages
 from ramsterd.remote.fetch.spot_checks import SpotChecks
 from ramsterd.remote.holders.holders import Holders
@@ -49,8 +50,8 @@ class Sender:
             rng=rng,
             sends_ephemeral=sends_ephemeral,
         )
-        self.disk = self.store.new_pool(PoolKind.PERSISTENT, "disk", copies=copies)
-        self.cache = self.store.new_pool(PoolKind.EPHEMERAL, "cache")
+        self.disk = self.store.new_pool(PoolKind.PERSISTENT, program_pool("disk"), copies=copies)
+        self.cache = self.store.new_pool(PoolKind.EPHEMERAL, program_pool("cache"))
         self._request_id = 0
         for node in self.nodes.nodes():
             self.nodes.on_link_up(node, LIFE, now=0)

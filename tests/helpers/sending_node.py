@@ -6,6 +6,7 @@ from ramsterd.core.foreign_pages import put_zpages
 from ramsterd.core.install import install
 from ramsterd.core.leaving import Leaving, begin_leaving, end_leaving
 from ramsterd.core.page import PoolId, PoolKind
+from ramsterd.core.pool_identity import owner_pool, program_pool
 from ramsterd.core.row_sweep import lose_held_by
 from ramsterd.core.store import Store
 from tests.helpers.disk import OBJECT
@@ -19,7 +20,7 @@ class SendingNode:
 
     def __init__(self) -> None:
         self.store = make_store()
-        self.pool = self.store.new_pool(PoolKind.PERSISTENT, "disk")
+        self.pool = self.store.new_pool(PoolKind.PERSISTENT, program_pool("disk"))
         self.zpages: dict[int, bytes] = {}
 
     def put(self, index: int, pages: list[bytes]) -> None:
@@ -91,4 +92,4 @@ def put_foreign(store: Store, pool: PoolId, versions: dict[int, bytes]) -> int:
 
 
 def foreign_pool(node: SendingNode, kind: PoolKind) -> PoolId:
-    return node.store.new_pool(kind, "theirs", is_foreign=True)
+    return node.store.new_pool(kind, owner_pool(2, 1))

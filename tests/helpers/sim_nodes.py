@@ -11,6 +11,7 @@ from heartbeat.udp import DatagramSocket
 from nodemanager.ids import Incarnation, NodeId
 from ramsterd.core.arena import HeapMapping
 from ramsterd.core.page import PoolKind
+from ramsterd.core.pool_identity import export_pool
 from ramsterd.frontends.pager import GetOutcome, GetResult, Pager, PutOutcome
 from ramsterd.membership.own_incarnation import IncarnationKeeper
 from ramsterd.pagepath.engine import Engine
@@ -64,7 +65,7 @@ class SimNode:
             self.engine, self.peers, put_wait_seconds_max=daemon.remote.put_wait_seconds_max
         )
         self.client = self.pager.open_client()
-        self.pool = self.pager.new_pool(PoolKind.PERSISTENT, "disk", is_disk=True)
+        self.pool = self.pager.new_pool(PoolKind.PERSISTENT, export_pool("disk"))
         # What was called back, with the time.
         self.done: list[tuple[float, GetResult | PutOutcome]] = []
 

@@ -15,6 +15,7 @@ from ramsterd.core.foreign_pages import FOREIGN_OBJECT, get_zpages, put_zpages
 from ramsterd.core.install import install
 from ramsterd.core.leaving import Leaving, begin_leaving, end_leaving, return_leaving
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
+from ramsterd.core.pool_identity import export_pool, owner_pool, program_pool
 from ramsterd.core.row_sweep import lose_held_by
 from ramsterd.core.store import RunOfPages, Store
 
@@ -56,7 +57,11 @@ class StoreModel:
     def new_pool(
         self, kind: PoolKind, *, is_foreign: bool = False, is_disk: bool = False
     ) -> PoolId:
-        pool = self.store.new_pool(kind, "a pool", is_foreign=is_foreign, is_disk=is_disk)
+        if is_foreign:
+            identity = owner_pool(2, 1)
+        else:
+            identity = export_pool("a disk") if is_disk else program_pool("a pool")
+        pool = self.store.new_pool(kind, identity)
         if is_disk:
             self.disks.add(pool)
         (self.foreign_kinds if is_foreign else self.kinds)[pool] = kind

@@ -27,6 +27,7 @@ from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import NodeState, Verdict
 from ramsterd.core.arena import MemfdMapping
 from ramsterd.core.page import PoolId, PoolKind
+from ramsterd.core.pool_identity import export_pool, program_pool
 from ramsterd.core.slices import SLICE_UNITS
 from ramsterd.frontends.pager import Pager, PagerClient
 from ramsterd.host.loop_time import PAUSE_SECONDS_MIN
@@ -172,9 +173,9 @@ class Cluster:
         )
         peers = Peers(engine, self._files[number], transport=NoTransport(), rng=rng)
         pager = Pager(engine, peers, put_wait_seconds_max=daemon.remote.put_wait_seconds_max)
-        pool = pager.new_pool(PoolKind.PERSISTENT, "export", is_disk=True)
-        cache = pager.new_pool(PoolKind.EPHEMERAL, "cache")
-        spill = pager.new_pool(PoolKind.PERSISTENT, "spill")
+        pool = pager.new_pool(PoolKind.PERSISTENT, export_pool("export"))
+        cache = pager.new_pool(PoolKind.EPHEMERAL, program_pool("cache"))
+        spill = pager.new_pool(PoolKind.PERSISTENT, program_pool("spill"))
         client = pager.open_client()
         node = Node(number, incarnation, engine, peers, pager, client, pool, cache, spill)
         self.nodes[number] = node

@@ -8,6 +8,7 @@ from typing import Final
 from trio.testing import MockClock
 
 from ramsterd.core.page import PAGE_BYTES, PoolKind
+from ramsterd.core.pool_identity import program_pool
 from ramsterd.frontends.nbd.export import Export
 from ramsterd.frontends.pager import PutOutcome
 from ramsterd.frontends.tmem.pools import PoolBook, Quotas
@@ -63,7 +64,7 @@ class Crowd:
         export = Export(
             name=shared.name,
             size=len(shared.pages) * PAGE_BYTES,
-            pool=self.node.pager.new_pool(PoolKind.PERSISTENT, shared.name),
+            pool=self.node.pager.new_pool(PoolKind.PERSISTENT, program_pool(shared.name)),
             object_id=b"disk",
         )
         return lambda: DiskUser(shared, export, self.node, self.together, self.seen)

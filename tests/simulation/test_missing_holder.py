@@ -7,6 +7,7 @@ from trio.testing import MockClock
 
 from nodemanager.states import NodeState
 from ramsterd.core.page import PoolKind
+from ramsterd.core.pool_identity import program_pool
 from ramsterd.frontends.pager import PutOutcome
 from tests.simulation.checkers import held, named, rows_of
 from tests.simulation.checking_clients import Client, finish
@@ -126,7 +127,7 @@ async def test_pools_that_need_more_peers_do_not_hold_up_the_others(
     """One export may have one copy, an older one must have two: its pages stay, and the others leave."""
     cluster, client = two_of_three(seed, mock_clock)
     pager = cluster[0].pager
-    strict = pager.new_pool(PoolKind.PERSISTENT, "strict", is_replicated=True)
+    strict = pager.new_pool(PoolKind.PERSISTENT, program_pool("strict"), is_replicated=True)
     pages = memoryview(b"".join(make_page(7, index, 1) for index in range(100)))
     assert cluster[0].client.put(strict, OBJECT, 0, pages, lambda _: None) is PutOutcome.STORED
     client.fill(PAGES)
@@ -142,7 +143,7 @@ async def test_a_replicated_flush_never_means_fewer_copies(
     """It fails while one of the two peers is down, and none of its pages left for fewer."""
     cluster, _ = two_of_three(seed, mock_clock, put_wait_seconds_max=1.0)
     pager, done = cluster[0].pager, list[bool]()
-    strict = pager.new_pool(PoolKind.PERSISTENT, "strict", is_replicated=True)
+    strict = pager.new_pool(PoolKind.PERSISTENT, program_pool("strict"), is_replicated=True)
     pages = memoryview(b"".join(make_page(7, index, 1) for index in range(64)))
     assert cluster[0].client.put(strict, OBJECT, 0, pages, lambda _: None) is PutOutcome.STORED
     assert cluster[0].client.replicate(strict, OBJECT, 0, 64, done.append) is None

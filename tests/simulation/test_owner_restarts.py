@@ -12,6 +12,7 @@ from typing import Final
 from trio.testing import MockClock
 
 from ramsterd.core.page import PoolKind
+from ramsterd.core.pool_identity import program_pool
 from ramsterd.frontends.nbd.counters import Counters
 from ramsterd.frontends.nbd.export import Export
 from ramsterd.statefile.content import Content, encode, parse
@@ -61,7 +62,7 @@ class Scene:
             disk.name: Export(
                 name=disk.name,
                 size=PAGES * 4096,
-                pool=self.node.pager.new_pool(PoolKind.PERSISTENT, disk.name),
+                pool=self.node.pager.new_pool(PoolKind.PERSISTENT, program_pool(disk.name)),
                 object_id=OBJECT,
                 mark=self.marks.of(disk.name),
             )

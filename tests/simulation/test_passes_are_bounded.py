@@ -9,6 +9,7 @@ from trio.testing import MockClock
 
 from config.limits import PAGE_BYTES
 from ramsterd.core.family import Family
+from ramsterd.core.pool_identity import program_pool
 from ramsterd.core.slices import SLICE_UNITS
 from ramsterd.remote.wire import SERIAL_MAX
 from tests.simulation.checkers import check_books, held
@@ -126,7 +127,9 @@ async def test_a_flush_of_a_replicated_disk_looks_at_what_was_written_since(
     cluster.run(1)
     fill(cluster)
     node = cluster[0]
-    pool = node.engine.new_pool(node.engine.store.pools[node.pool].kind, "disk", is_replicated=True)
+    pool = node.engine.new_pool(
+        node.engine.store.pools[node.pool].kind, program_pool("disk"), is_replicated=True
+    )
     answers: list[bool] = []
     client = node.pager.open_client()
     for index in range(20):

@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 from config.model import PoolCodec
 from ramsterd.core.extents import StatusRun
 from ramsterd.core.page import PoolId, PoolKind
+from ramsterd.core.pool_identity import PoolIdentity
 from ramsterd.remote.fetch.pending import GetOutcome, Pages
 
 
@@ -158,7 +159,7 @@ class PoolPager(Protocol):
         """End a pass: send what it produced to peers and wake whom it served."""
         ...
 
-    def new_pool(self, kind: PoolKind, name: str, *, codec: PoolCodec) -> PoolId:
+    def new_pool(self, kind: PoolKind, identity: PoolIdentity, *, codec: PoolCodec) -> PoolId:
         """Make a pool, or raise PoolsExhausted or CodecMissing."""
         ...
 

@@ -142,6 +142,7 @@ class Pager:
 
     def end_pool(self, pool: PoolId) -> None:
         """Nobody uses a pool any more: refuse what waits in it; `destroy_some` follows until it is gone."""
+        self._engine.end_pool(pool)
         self._book.refuse_pool(pool)
 
     def destroy_some(self, pool: PoolId, pages_max: int) -> tuple[int, bool]:

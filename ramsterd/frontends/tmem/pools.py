@@ -23,6 +23,7 @@ from typing import Final
 from config.model import PoolCodec, TmemConfig
 from ramsterd.core.codec import CodecMissing
 from ramsterd.core.page import PoolId, PoolKind
+from ramsterd.core.pool_identity import program_pool
 from ramsterd.core.pools import PoolsExhausted
 from ramsterd.frontends.pager.interface import PoolPager
 from ramsterd.frontends.tmem.messages import ErrorCode
@@ -177,7 +178,7 @@ class PoolBook:
             raise Refused(ErrorCode.TOO_MANY_POOLS, f"user {user_id} has {count} pools already")
         try:
             # A program may keep what was refused elsewhere: the older version must not come back in its place.
-            pool_id = self._pager.new_pool(kind, f"{user_id}/{name}", codec=codec)
+            pool_id = self._pager.new_pool(kind, program_pool(name, user_id), codec=codec)
         except PoolsExhausted as error:
             raise Refused(ErrorCode.TOO_MANY_POOLS, str(error)) from None
         except CodecMissing as error:

@@ -21,6 +21,7 @@ from ramsterd.core import extents
 from ramsterd.core.family import Family
 from ramsterd.core.foreign_pages import get_zpages, put_zpages
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
+from ramsterd.core.pool_identity import owner_pool
 from ramsterd.core.pools import PoolsExhausted
 from ramsterd.core.slices import Steps
 from ramsterd.core.store import Store
@@ -161,6 +162,8 @@ class ForeignPages:
         owner = self._owners.pop(node, None)
         if owner is not None:
             owner.flushes.end()
+            for pool in owner.pools.values():
+                self._store.end_pool(pool)
             self._run(self._drop_all(list(owner.pools.values())))
 
     def _drop_all(self, pools: list[PoolId]) -> Steps:
@@ -267,9 +270,10 @@ class ForeignPages:
         """
         owner = self._owners.get(node)
         if owner is None:
-            persistent = self._new_pool(node, PoolKind.PERSISTENT)
+            identity = owner_pool(node, incarnation)
+            persistent = self._store.new_pool(PoolKind.PERSISTENT, identity)
             try:
-                ephemeral = self._new_pool(node, PoolKind.EPHEMERAL)
+                ephemeral = self._store.new_pool(PoolKind.EPHEMERAL, identity)
             except PoolsExhausted:
                 self._store.destroy_pool(persistent)
                 raise
@@ -278,6 +282,3 @@ class ForeignPages:
             owner = self._owners[node] = ForeignOwner(node, incarnation, pools, flushes)
         assert owner.incarnation == incarnation, "earlier incarnations are purged first"
         return owner
-
-    def _new_pool(self, node: NodeId, kind: PoolKind) -> PoolId:
-        return self._store.new_pool(kind, f"node {node}", is_foreign=True)

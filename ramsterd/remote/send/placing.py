@@ -186,7 +186,7 @@ class Placing:
             peers=len(peers),
             peers_up=sum(each.is_linked and may_place(each.state) for each in peers),
             peers_with_room=len(self.room(now)),
-            pool="" if most is None else most.name,
+            pool="" if most is None else most.identity.label,
             copies=0 if most is None else most.copies,
             fewest_copies=0 if most is None else most.fewest_copies,
         )

@@ -5,11 +5,11 @@ import struct
 from collections.abc import Mapping
 
 from ramsterd.core.page import PoolKind
+from ramsterd.core.pool_identity import PoolUse
 from ramsterd.kept.names import (
     DamagedNames,
     KeptPool,
     Names,
-    PoolUse,
     holder_ended,
     holder_gone,
     holder_known,

@@ -12,6 +12,7 @@ from nodemanager.table import PeerStatus
 from ramsterd.core.arena import MemfdMapping
 from ramsterd.core.codec import encode_page
 from ramsterd.core.page import PoolKind
+from ramsterd.core.pool_identity import program_pool
 from ramsterd.pagepath.effects import CloseLink, Effect, GetDone, Send
 from ramsterd.pagepath.engine import Engine
 from ramsterd.remote import wire
@@ -66,7 +67,7 @@ class Node:
             map_memory=MemfdMapping,
             rng=random.Random(1),
         )
-        self._pool = self._engine.new_pool(PoolKind.PERSISTENT, "disk")
+        self._pool = self._engine.new_pool(PoolKind.PERSISTENT, program_pool("disk"))
         self._link()
         self.put()
 

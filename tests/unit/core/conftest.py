@@ -1,6 +1,7 @@
 import pytest
 
 from ramsterd.core.page import PoolId, PoolKind
+from ramsterd.core.pool_identity import program_pool
 from ramsterd.core.store import Store
 from tests.helpers.made_pages import make_store
 from tests.helpers.sending_node import SendingNode
@@ -13,12 +14,12 @@ def store() -> Store:
 
 @pytest.fixture
 def pool(store: Store) -> PoolId:
-    return store.new_pool(PoolKind.PERSISTENT, "pool")
+    return store.new_pool(PoolKind.PERSISTENT, program_pool("pool"))
 
 
 @pytest.fixture
 def cache(store: Store) -> PoolId:
-    return store.new_pool(PoolKind.EPHEMERAL, "cache")
+    return store.new_pool(PoolKind.EPHEMERAL, program_pool("cache"))
 
 
 @pytest.fixture
@@ -31,5 +32,5 @@ def cache_node() -> SendingNode:
     """Return a node whose only pool is ephemeral."""
     node = SendingNode()
     node.store.destroy_pool(node.pool)
-    node.pool = node.store.new_pool(PoolKind.EPHEMERAL, "cache")
+    node.pool = node.store.new_pool(PoolKind.EPHEMERAL, program_pool("cache"))
     return node

@@ -21,6 +21,7 @@ from ramsterd.core.codec import (
     zpage_bytes,
 )
 from ramsterd.core.page import PAGE_BYTES, ZERO_PAGE, CorruptPage, PoolKind
+from ramsterd.core.pool_identity import program_pool
 from tests.helpers.made_pages import joined, make_fill, make_page, make_run, make_store
 
 
@@ -139,7 +140,9 @@ def test_without_zstandard_a_pool_is_told_how_to_get_it(monkeypatch: pytest.Monk
 
 def test_pools_with_different_codecs_share_a_store() -> None:
     store = make_store()
-    pools = [store.new_pool(PoolKind.PERSISTENT, each, codec=each) for each in PoolCodec]
+    pools = [
+        store.new_pool(PoolKind.PERSISTENT, program_pool(each), codec=each) for each in PoolCodec
+    ]
     run = make_run(1200, 40)
     for pool in pools:
         assert store.put(pool, b"", 0, joined(run)) == 40

@@ -4,6 +4,7 @@ from ramsterd.core.compact import Compactor
 from ramsterd.core.family import Family
 from ramsterd.core.leaving import begin_leaving, return_leaving
 from ramsterd.core.page import PAGE_BYTES, PoolKind
+from ramsterd.core.pool_identity import program_pool
 from ramsterd.core.size_classes import FRAMES_OF_CLASS, SLOTS_OF_CLASS
 from ramsterd.core.store import Store
 from tests.helpers.made_pages import MIB, joined, make_page, make_run, make_store
@@ -19,7 +20,7 @@ def density(store: Store) -> float:
 
 def test_two_half_empty_blocks_become_one() -> None:
     store = make_store()
-    pool = store.new_pool(PoolKind.PERSISTENT, "disk")
+    pool = store.new_pool(PoolKind.PERSISTENT, program_pool("disk"))
     run = make_run(PAGE_BYTES, 2 * SLOTS)
     store.put(pool, OBJECT, 0, joined(run))
     for index in range(0, 2 * SLOTS, 2):
@@ -35,7 +36,7 @@ def test_two_half_empty_blocks_become_one() -> None:
 
 def test_blocks_without_enough_room_are_left_alone() -> None:
     store = make_store()
-    pool = store.new_pool(PoolKind.PERSISTENT, "disk")
+    pool = store.new_pool(PoolKind.PERSISTENT, program_pool("disk"))
     store.put(pool, OBJECT, 0, joined(make_run(PAGE_BYTES, 2 * SLOTS)))
     store.flush(pool, OBJECT, 0, 1)
     store.flush(pool, OBJECT, SLOTS, 1)
@@ -44,7 +45,7 @@ def test_blocks_without_enough_room_are_left_alone() -> None:
 
 def test_families_and_classes_stay_apart() -> None:
     store = make_store()
-    pools = [store.new_pool(kind, "") for kind in PoolKind]
+    pools = [store.new_pool(kind, program_pool("")) for kind in PoolKind]
     for pool in pools:
         for zbytes in (PAGE_BYTES, 1000):
             store.put(pool, OBJECT, zbytes * 64, joined(make_run(zbytes, SLOTS)))
@@ -55,7 +56,7 @@ def test_families_and_classes_stay_apart() -> None:
 
 def test_a_block_on_its_way_to_a_peer_gives_and_takes_nothing() -> None:
     store = make_store()
-    pool = store.new_pool(PoolKind.PERSISTENT, "disk")
+    pool = store.new_pool(PoolKind.PERSISTENT, program_pool("disk"))
     store.put(pool, OBJECT, 0, joined(make_run(PAGE_BYTES, 3 * SLOTS)))
     oldest = store.zbud.oldest(Family.OWN_PERSISTENT)
     assert oldest is not None
@@ -70,7 +71,7 @@ def test_a_block_on_its_way_to_a_peer_gives_and_takes_nothing() -> None:
 
 def test_a_slice_is_bounded_and_the_next_goes_on() -> None:
     store = make_store(8 * MIB)
-    pool = store.new_pool(PoolKind.PERSISTENT, "disk")
+    pool = store.new_pool(PoolKind.PERSISTENT, program_pool("disk"))
     store.put(pool, OBJECT, 0, joined(make_run(PAGE_BYTES, 64 * SLOTS)))
     for index in range(0, 64 * SLOTS, 2):
         store.flush(pool, OBJECT, index, 1)
@@ -86,7 +87,7 @@ def test_a_slice_is_bounded_and_the_next_goes_on() -> None:
 def test_after_random_overwrites_the_arena_is_dense_again() -> None:
     rng = random.Random(1)
     store = make_store(16 * MIB, pages_max=1 << 14)
-    pool = store.new_pool(PoolKind.PERSISTENT, "disk")
+    pool = store.new_pool(PoolKind.PERSISTENT, program_pool("disk"))
     for version in range(6000):
         page = make_page(rng.choice([300, 1000, 1700, 2600]), version)
         store.put(pool, OBJECT, rng.randrange(4000), joined([page]))

@@ -3,6 +3,7 @@
 import pytest
 
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
+from ramsterd.core.pool_identity import program_pool
 from ramsterd.core.store import Store
 from tests.helpers.disk import HOLDER, put_run, row_of, send_copies
 from tests.helpers.made_pages import make_run
@@ -13,7 +14,7 @@ OTHER = 8
 def test_a_block_needs_as_many_copies_as_its_most_demanding_pool(
     store: Store, pool: PoolId
 ) -> None:
-    careful = store.new_pool(PoolKind.PERSISTENT, "careful", copies=2)
+    careful = store.new_pool(PoolKind.PERSISTENT, program_pool("careful"), copies=2)
     put_run(store, pool, 0, make_run(PAGE_BYTES, 1))
     put_run(store, careful, 0, make_run(PAGE_BYTES, 1))
     rows = [row_of(store, each, 0) for each in (pool, careful)]
@@ -29,7 +30,7 @@ def test_a_block_needs_as_many_copies_as_its_most_demanding_pool(
 def test_only_holders_that_can_be_asked_count_as_copies(
     store: Store, copies: int, unreachable: set[int], *, lacks: bool
 ) -> None:
-    careful = store.new_pool(PoolKind.PERSISTENT, "careful", copies=copies)
+    careful = store.new_pool(PoolKind.PERSISTENT, program_pool("careful"), copies=copies)
     put_run(store, careful, 0, make_run(PAGE_BYTES, 2))
     row, *_ = send_copies(store, HOLDER, stays=True)
     store.copies.unreachable_holders |= unreachable
@@ -37,7 +38,7 @@ def test_only_holders_that_can_be_asked_count_as_copies(
 
 
 def test_as_many_copies_as_can_be_had_will_do_where_the_pool_allows_it(store: Store) -> None:
-    careful = store.new_pool(PoolKind.PERSISTENT, "careful", copies=3, copies_min=2)
+    careful = store.new_pool(PoolKind.PERSISTENT, program_pool("careful"), copies=3, copies_min=2)
     put_run(store, careful, 0, make_run(PAGE_BYTES, 2))
     rows = send_copies(store, HOLDER, stays=True)
     block = store.versions.block_of(rows[0])

@@ -7,6 +7,7 @@ import pytest
 from ramsterd.core import extents
 from ramsterd.core.extents import PageStatus, StatusRun
 from ramsterd.core.page import PoolId, PoolKind
+from ramsterd.core.pool_identity import export_pool
 from ramsterd.core.replace import PIECE_UNITS
 from ramsterd.core.store import Store
 from ramsterd.core.table import FIRST_ADDRESS, HOLE, LEAF_PAGES, LOST, ZERO
@@ -165,7 +166,7 @@ def test_some_pages_of_any_object_are_flushed_until_none_is_left(
 
 
 def test_a_tebibyte_of_zeros_on_a_disk_costs_next_to_nothing(store: Store) -> None:
-    disk = store.new_pool(PoolKind.PERSISTENT, "disk", is_disk=True)
+    disk = store.new_pool(PoolKind.PERSISTENT, export_pool("disk"))
     bytes_before, touched = store.versions.tables.used_bytes, store.work.total()
     assert store.put_zeros(disk, OBJECT, 1, TIB_PAGES - 2) == TIB_PAGES - 2
     assert store.versions.tables.used_bytes - bytes_before < 16 << 10
@@ -197,7 +198,7 @@ def test_a_tebibyte_of_zeros_on_a_disk_costs_next_to_nothing(store: Store) -> No
 
 
 def test_zeros_of_a_disk_are_made_in_bounded_steps(store: Store) -> None:
-    disk = store.new_pool(PoolKind.PERSISTENT, "disk", is_disk=True)
+    disk = store.new_pool(PoolKind.PERSISTENT, export_pool("disk"))
     put(store, disk, 0, *[make_page(100, seed=each) for each in range(300)])
     done: list[int] = []
     while sum(done) < 300:
@@ -208,7 +209,7 @@ def test_zeros_of_a_disk_are_made_in_bounded_steps(store: Store) -> None:
 
 
 def test_zeros_that_a_client_writes_need_no_entries_on_a_disk(store: Store, pool: PoolId) -> None:
-    disk = store.new_pool(PoolKind.PERSISTENT, "disk", is_disk=True)
+    disk = store.new_pool(PoolKind.PERSISTENT, export_pool("disk"))
     for each in (disk, pool):
         put(store, each, 0, *[make_page(0)] * 60, make_page(100), *[make_page(0)] * 70)
         put(store, each, 60, make_page(0))
@@ -228,7 +229,7 @@ def test_zeros_that_a_client_writes_need_no_entries_on_a_disk(store: Store, pool
 
 def test_a_flush_of_a_part_of_a_leaf_of_zeros_that_finds_no_room_leaves_zeros() -> None:
     store = make_store(tables_bytes_max=TABLES_OF_ONE_FRAME_EACH)
-    disk = store.new_pool(PoolKind.PERSISTENT, "disk", is_disk=True)
+    disk = store.new_pool(PoolKind.PERSISTENT, export_pool("disk"))
     assert store.put_zeros(disk, OBJECT, 0, 1 << 20) == 1 << 20
     index = 0
     while store.put(disk, OBJECT, index, joined([make_page(100)])):

@@ -4,6 +4,7 @@ from ramsterd.core.codec import PACKED_RAW, encode_page
 from ramsterd.core.family import Family
 from ramsterd.core.foreign_pages import FOREIGN_OBJECT, get_zpages
 from ramsterd.core.page import PAGE_BYTES, PoolKind
+from ramsterd.core.pool_identity import program_pool
 from tests.helpers.disk import OBJECT
 from tests.helpers.made_pages import joined, make_page, make_run, make_store
 from tests.helpers.sending_node import SendingNode, foreign_pool, put_foreign
@@ -44,7 +45,7 @@ def test_foreign_pages_are_taken_as_far_as_there_is_room(node: SendingNode) -> N
 
 
 def test_foreign_ephemeral_pages_displace_each_other_only(node: SendingNode) -> None:
-    cache = node.store.new_pool(PoolKind.EPHEMERAL, "ours")
+    cache = node.store.new_pool(PoolKind.EPHEMERAL, program_pool("ours"))
     assert node.store.put(cache, OBJECT, 0, joined(make_run(PAGE_BYTES, 480))) == 480
     pool = foreign_pool(node, PoolKind.EPHEMERAL)
     pages = {serial: make_page(PAGE_BYTES, serial) for serial in range(1, 200)}

@@ -2,6 +2,7 @@ from ramsterd.core.family import Family
 from ramsterd.core.install import install
 from ramsterd.core.leaving import begin_leaving, end_leaving
 from ramsterd.core.page import PAGE_BYTES, ZERO_PAGE, PoolId, PoolKind
+from ramsterd.core.pool_identity import program_pool
 from ramsterd.core.rows import FIRST_ROW
 from ramsterd.core.size_classes import FRAMES_OF_CLASS
 from ramsterd.core.store import Store
@@ -100,7 +101,7 @@ def test_a_flipped_bit_in_an_ephemeral_page_is_a_miss(store: Store, cache: PoolI
 def _zpage_of(page: bytes) -> bytes:
     """Return a page as another node would have kept it."""
     other = make_store()
-    pool = other.new_pool(PoolKind.PERSISTENT, "")
+    pool = other.new_pool(PoolKind.PERSISTENT, program_pool(""))
     other.put(pool, OBJECT, 0, joined([page]))
     block = other.zbud.oldest(Family.OWN_PERSISTENT)
     assert block is not None
@@ -134,7 +135,7 @@ def test_a_put_may_evict_the_leaf_that_it_writes_into(store: Store, cache: PoolI
 
 def test_when_all_rows_are_in_use_a_page_can_still_be_replaced() -> None:
     store = make_store(pages_max=10)
-    pool = store.new_pool(PoolKind.PERSISTENT, "disk")
+    pool = store.new_pool(PoolKind.PERSISTENT, program_pool("disk"))
     assert put_run(store, pool, 0, make_run(500, 12)) == 10
     again = [make_page(900, 1), make_fill(3), ZERO_PAGE, *make_run(100, 8)]
     assert put_run(store, pool, 0, again) == 11
@@ -144,7 +145,7 @@ def test_when_all_rows_are_in_use_a_page_can_still_be_replaced() -> None:
 
 def test_a_page_is_not_given_up_for_a_put_that_finds_no_room() -> None:
     store = make_store(FRAMES_OF_CLASS[64] * PAGE_BYTES, pages_max=16)
-    pool = store.new_pool(PoolKind.PERSISTENT, "disk")
+    pool = store.new_pool(PoolKind.PERSISTENT, program_pool("disk"))
     pages = make_run(2000, 16)
     assert put_run(store, pool, 0, pages) == 16
     assert put_run(store, pool, 0, [make_page(PAGE_BYTES, 99)]) == 0
@@ -153,7 +154,7 @@ def test_a_page_is_not_given_up_for_a_put_that_finds_no_room() -> None:
 
 def test_a_full_store_can_be_overwritten_in_place() -> None:
     store = make_store(FRAMES_OF_CLASS[64] * PAGE_BYTES, pages_max=16)
-    pool = store.new_pool(PoolKind.PERSISTENT, "disk")
+    pool = store.new_pool(PoolKind.PERSISTENT, program_pool("disk"))
     assert put_run(store, pool, 0, make_run(PAGE_BYTES, 16)) == 16
     again = make_run(PAGE_BYTES, 16, seed=5)
     assert put_run(store, pool, 0, again) == 16
@@ -178,7 +179,7 @@ def test_a_page_on_its_way_to_a_peer_is_not_overwritten_in_place(
 def test_a_slot_that_was_given_up_is_free_before_a_row_is_looked_for() -> None:
     """A same-filled page needs a row, and for it the oldest block goes: not with the version that has just left it."""
     store = make_store(pages_max=63)
-    cache = store.new_pool(PoolKind.EPHEMERAL, "cache")
+    cache = store.new_pool(PoolKind.EPHEMERAL, program_pool("cache"))
     assert put_run(store, cache, 0, make_run(500, 1)) == 1
     assert put_run(store, cache, 2, make_run(500, 62, seed=1)) == 62
     assert store.rows.used == 63

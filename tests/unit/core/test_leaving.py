@@ -4,6 +4,7 @@ from ramsterd.core.family import Family
 from ramsterd.core.foreign_pages import get_zpages
 from ramsterd.core.leaving import end_leaving, return_leaving
 from ramsterd.core.page import PoolKind
+from ramsterd.core.pool_identity import owner_pool
 from ramsterd.core.rows import FIRST_ROW, FRAME_ROWS
 from tests.helpers.disk import OBJECT
 from tests.helpers.made_pages import make_fill, make_page, make_run
@@ -51,7 +52,7 @@ def test_a_foreign_page_with_our_serial_in_our_row_is_not_taken_for_ours(node: S
     leaving = node.begin()
     node.put(100, [make_fill(each) for each in range(1, FRAME_ROWS - FIRST_ROW)])
     node.store.flush(node.pool, OBJECT, 0, 1)
-    foreign = node.store.new_pool(PoolKind.PERSISTENT, "theirs", is_foreign=True)
+    foreign = node.store.new_pool(PoolKind.PERSISTENT, owner_pool(2, 1))
     [serial] = leaving.serials
     assert put_foreign(node.store, foreign, {serial: make_page(500)}) == 1
     assert node.store.rows.serial(leaving.rows[0]) == serial, "the row was not used again"

@@ -3,6 +3,7 @@ import pytest
 from ramsterd.core.family import Family
 from ramsterd.core.leaving import begin_leaving, end_leaving
 from ramsterd.core.page import PAGE_BYTES, PoolKind
+from ramsterd.core.pool_identity import program_pool
 from ramsterd.core.resize import STALL_SECONDS, STALL_SECONDS_MAX, Resize, ResizeState
 from ramsterd.core.store import Store
 from tests.helpers.made_pages import MIB, joined, make_run, make_store
@@ -15,7 +16,7 @@ PAGES = 256
 def store() -> Store:
     """1 MiB of persistent pages under a budget of 2 MiB."""
     store = make_store(2 * MIB, budget_bytes_max=4 * MIB)
-    pool = store.new_pool(PoolKind.PERSISTENT, "disk")
+    pool = store.new_pool(PoolKind.PERSISTENT, program_pool("disk"))
     store.put(pool, OBJECT, 0, joined(make_run(PAGE_BYTES, PAGES)))
     return store
 

@@ -3,6 +3,7 @@ import pytest
 from ramsterd.core.block_memory import WARM_BYTES_MAX
 from ramsterd.core.family import Family
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
+from ramsterd.core.pool_identity import program_pool
 from ramsterd.core.room import EVICTED_FOR_TABLES_MAX
 from ramsterd.core.store import Store
 from tests.helpers.disk import OBJECT, fill_up, put_run, read, remotify_all
@@ -85,8 +86,8 @@ def test_a_smaller_budget_leaves_persistent_pages_to_the_caller(store: Store, po
 
 def test_ephemeral_pages_give_way_when_all_rows_are_in_use() -> None:
     store = make_store(pages_max=100)
-    pool = store.new_pool(PoolKind.PERSISTENT, "disk")
-    cache = store.new_pool(PoolKind.EPHEMERAL, "cache")
+    pool = store.new_pool(PoolKind.PERSISTENT, program_pool("disk"))
+    cache = store.new_pool(PoolKind.EPHEMERAL, program_pool("cache"))
     assert put_run(store, cache, 0, make_run(500, 150)) == 150
     assert put_run(store, pool, 0, [*make_run(500, 99), make_fill(4)]) == 100
     assert put_run(store, cache, 0, make_run(500, 1)) == 0
@@ -96,8 +97,8 @@ def test_ephemeral_pages_give_way_when_all_rows_are_in_use() -> None:
 @pytest.mark.slow
 def test_tables_are_bounded_and_ephemeral_pages_give_way_for_them() -> None:
     store = make_store(tables_bytes_max=64 << 10)
-    pool = store.new_pool(PoolKind.PERSISTENT, "disk")
-    cache = store.new_pool(PoolKind.EPHEMERAL, "cache")
+    pool = store.new_pool(PoolKind.PERSISTENT, program_pool("disk"))
+    cache = store.new_pool(PoolKind.EPHEMERAL, program_pool("cache"))
     for index in range(0, 64 * 1000, 64):
         assert put_run(store, cache, index, make_run(500, 1)) == 1
     assert store.versions.tables.used_bytes > 60 << 10
@@ -124,8 +125,8 @@ def test_a_put_evicts_a_bounded_number_of_blocks_for_the_tables_and_later_passes
     """Each leaf has a page of each of many blocks: no leaf comes free before all these have gone."""
     # Room for 650 rows, a frame of nodes and two objects.
     store = make_store(16 * MIB, tables_bytes_max=29_800)
-    cache = store.new_pool(PoolKind.EPHEMERAL, "cache")
-    pool = store.new_pool(PoolKind.PERSISTENT, "disk")
+    cache = store.new_pool(PoolKind.EPHEMERAL, program_pool("cache"))
+    pool = store.new_pool(PoolKind.PERSISTENT, program_pool("disk"))
     for place in range(50):
         for leaf in range(13):
             assert put_run(store, cache, 64 * leaf + place, [make_page(64 * place + 30)]) == 1

@@ -1,6 +1,7 @@
 from ramsterd.core.codec import encode_page
 from ramsterd.core.foreign_pages import get_zpages, put_zpages
 from ramsterd.core.page import PoolId, PoolKind
+from ramsterd.core.pool_identity import owner_pool, program_pool
 from ramsterd.core.scrub import Scrubber
 from ramsterd.core.store import Store
 from tests.helpers.made_pages import joined, make_run, make_store
@@ -34,7 +35,7 @@ def scrub_all(store: Store) -> Scrubber:
 
 def test_whole_zpages_are_left_alone() -> None:
     store = make_store()
-    pool = store.new_pool(PoolKind.PERSISTENT, "")
+    pool = store.new_pool(PoolKind.PERSISTENT, program_pool(""))
     store.put(pool, OBJECT, 0, joined(RUN))
     now = scrub_all(store).statistics()
     assert (now.zpages_checked, now.corrupt, now.is_running) == (200, 0, False)
@@ -44,7 +45,10 @@ def test_whole_zpages_are_left_alone() -> None:
 
 def test_a_damaged_page_is_found_before_it_is_asked_for() -> None:
     store = make_store()
-    pool, cache = store.new_pool(PoolKind.PERSISTENT, ""), store.new_pool(PoolKind.EPHEMERAL, "")
+    pool, cache = (
+        store.new_pool(PoolKind.PERSISTENT, program_pool("")),
+        store.new_pool(PoolKind.EPHEMERAL, program_pool("")),
+    )
     store.put(pool, OBJECT, 0, joined(RUN))
     store.put(cache, OBJECT, 0, joined(RUN))
     damage(store, rows_of(store, pool)[3])
@@ -57,18 +61,18 @@ def test_a_damaged_page_is_found_before_it_is_asked_for() -> None:
 
 def test_a_damaged_foreign_page_is_missing_from_now_on() -> None:
     store = make_store()
-    pool = store.new_pool(PoolKind.PERSISTENT, "node 2", is_foreign=True)
+    pool = store.new_pool(PoolKind.PERSISTENT, owner_pool(2, 1))
     packed, zpage, checksum = encode_page(RUN[0])
     body = memoryview(bytes(zpage[:30] + bytes([zpage[30] ^ 4]) + zpage[31:]) + zpage)
     assert put_zpages(store.room, pool, [7, 8], [checksum] * 2, [packed] * 2, body) == 2
-    store.put(store.new_pool(PoolKind.PERSISTENT, ""), OBJECT, 0, joined(RUN))
+    store.put(store.new_pool(PoolKind.PERSISTENT, program_pool("")), OBJECT, 0, joined(RUN))
     assert scrub_all(store).statistics().corrupt == 1
     assert get_zpages(store.versions, pool, [7, 8])[0] == [0, packed]
 
 
 def test_a_scrub_that_runs_goes_on() -> None:
     store = make_store()
-    store.put(store.new_pool(PoolKind.PERSISTENT, ""), OBJECT, 0, joined(RUN))
+    store.put(store.new_pool(PoolKind.PERSISTENT, program_pool("")), OBJECT, 0, joined(RUN))
     scrubber = Scrubber(store.versions)
     scrubber.begin(now=0)
     scrubber.scrub(20)

@@ -1,6 +1,7 @@
 import pytest
 
 from ramsterd.core.page import ZERO_PAGE, PoolId, PoolKind
+from ramsterd.core.pool_identity import export_pool
 from ramsterd.core.pools import NoSuchPool
 from ramsterd.core.store import Store
 from tests.helpers.disk import OBJECT, put_run, read
@@ -59,7 +60,7 @@ def test_a_refused_put_leaves_nothing_old_to_read(
 
 
 def test_a_refused_put_of_a_disk_leaves_what_was_there(store: Store) -> None:
-    disk = store.new_pool(PoolKind.PERSISTENT, "disk", is_disk=True)
+    disk = store.new_pool(PoolKind.PERSISTENT, export_pool("disk"))
     put_run(store, disk, 0, make_run(700, 2))
     assert not store.refuse(disk, OBJECT, 1, 2)
     assert read(store, disk, 0, 3) == [*make_run(700, 2), None]

@@ -9,6 +9,7 @@ import pytest
 
 from ramsterd.core.arena import HeapMapping, MemfdMapping
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
+from ramsterd.core.pool_identity import program_pool
 from ramsterd.core.size_classes import SLOTS_MAX
 from ramsterd.core.store import Store
 from ramsterd.core.versions import StoreLimits
@@ -38,7 +39,7 @@ def filled() -> tuple[Store, PoolId]:
     """A store on real memory after a put of every page, and a second put of a part of them."""
     limits = StoreLimits(budget_bytes=64 * MIB, budget_bytes_max=64 * MIB, pages_max=2 * PAGES)
     store = Store(MemfdMapping, limits)
-    pool = store.new_pool(PoolKind.PERSISTENT, "disk")
+    pool = store.new_pool(PoolKind.PERSISTENT, program_pool("disk"))
     rng = random.Random(1)
     for index in range(0, PAGES, 64):
         assert store.put(pool, OBJECT, index, make_realistic_run(rng, 64)) == 64
@@ -101,7 +102,7 @@ def test_a_store_on_the_heap_costs_the_same_frames() -> None:
     for map_memory in (HeapMapping, MemfdMapping):
         limits = StoreLimits(budget_bytes=2 * MIB, budget_bytes_max=2 * MIB, pages_max=1000)
         store = Store(map_memory, limits)
-        pool = store.new_pool(PoolKind.PERSISTENT, "disk")
+        pool = store.new_pool(PoolKind.PERSISTENT, program_pool("disk"))
         store.put(pool, OBJECT, 0, make_realistic_run(random.Random(2), 200))
         resident.append(store.statistics())
     assert resident[0] == resident[1]

@@ -11,6 +11,7 @@ from ramsterd.core.foreign_pages import put_zpages
 from ramsterd.core.leaving import begin_leaving, end_leaving, keep_leaving
 from ramsterd.core.nodes import HOLE, LOST
 from ramsterd.core.page import PoolId, PoolKind
+from ramsterd.core.pool_identity import export_pool, owner_pool, program_pool
 from ramsterd.core.rows import (
     ADDRESS,
     HALVES_PER_ROW,
@@ -42,8 +43,8 @@ class Kept:
 
     def __init__(self) -> None:
         store = make_store()
-        disk = store.new_pool(DISK, "disk", is_disk=True)
-        cache = store.new_pool(PoolKind.EPHEMERAL, "cache")
+        disk = store.new_pool(DISK, export_pool("disk"))
+        cache = store.new_pool(PoolKind.EPHEMERAL, program_pool("cache"))
         for index, zbytes in ((0, 500), (100, 900), (200, 1300)):
             assert store.put(disk, OBJECT, index, joined(make_run(zbytes, 4, index))) == 4
         assert store.put(disk, OBJECT, 300, joined([make_fill(7)])) == 1
@@ -53,7 +54,7 @@ class Kept:
         assert end_leaving(store.versions, remote, A, B) == []
         clean = begin_leaving(store.versions, blocks[2])
         assert keep_leaving(store.versions, clean, A, B) == []
-        foreign = [store.new_pool(kind, "foreign", is_foreign=True) for kind in PoolKind]
+        foreign = [store.new_pool(kind, owner_pool(2, 1)) for kind in PoolKind]
         for pool in foreign:
             put_foreign(pool, range(5, 9), store=store)
         self.handles = [

@@ -11,6 +11,7 @@ from config.model import PoolCodec
 from ramsterd.core.arena import HeapMapping
 from ramsterd.core.family import Family
 from ramsterd.core.page import PoolKind
+from ramsterd.core.pool_identity import PoolUse
 from ramsterd.core.pools import POOLS_MAX
 from ramsterd.kept.name_log import NameLog
 from ramsterd.kept.names import (
@@ -21,7 +22,6 @@ from ramsterd.kept.names import (
     KeptHolder,
     KeptPool,
     Names,
-    PoolUse,
     holder_ended,
     holder_gone,
     holder_known,

@@ -7,6 +7,7 @@ import pytest
 from ramsterd.core.family import Family
 from ramsterd.core.nodes import LEAF_PAGES, LEAF_SHIFT, ZERO
 from ramsterd.core.page import OBJECT_ID_BYTES_MAX, PoolKind
+from ramsterd.core.pool_identity import PoolUse
 from ramsterd.kept.layout import (
     LEVELS,
     NODE_OBJECT,
@@ -17,7 +18,7 @@ from ramsterd.kept.layout import (
     pack_place,
     pack_root_of_zeros,
 )
-from ramsterd.kept.names import KeptPool, PoolUse
+from ramsterd.kept.names import KeptPool
 from ramsterd.kept.trees import DIRECTORY, NOT_REACHED, Trees, walk_trees
 
 DISK: Final = KeptPool(pool=1, use=PoolUse.EXPORT, kind=PoolKind.PERSISTENT)

@@ -7,6 +7,7 @@ from config.model import ClusterConfig, DaemonConfig, MemoryConfig, NodeConfig, 
 from nodemanager.ids import Incarnation, NodeId
 from ramsterd.core.arena import HeapMapping
 from ramsterd.core.page import PoolKind
+from ramsterd.core.pool_identity import program_pool
 from ramsterd.pagepath.engine import Engine
 
 MIB = 1 << 20
@@ -69,7 +70,7 @@ def test_new_limits_bound_what_comes_from_then_on() -> None:
 
 def test_what_is_here_already_stays() -> None:
     engine = engine_of(MemoryConfig(budget=BUDGET), RemoteConfig())
-    pool = engine.new_pool(PoolKind.PERSISTENT, "disk")
+    pool = engine.new_pool(PoolKind.PERSISTENT, program_pool("disk"))
     pages = random.Random(1).randbytes(4 * MIB)
     assert engine.put(pool, b"", 0, memoryview(pages)) == 1024
     lower = MemoryConfig(budget=BUDGET, high_watermark=0.2, low_watermark=0.1)

@@ -9,6 +9,7 @@ from nodemanager.table import PeerStatus
 from ramsterd.core.arena import HeapMapping
 from ramsterd.core.family import Family
 from ramsterd.core.page import PAGE_BYTES, PoolKind
+from ramsterd.core.pool_identity import program_pool
 from ramsterd.pagepath.effects import Effect, GetDone, Send
 from ramsterd.pagepath.engine import Engine
 from ramsterd.remote import wire
@@ -46,8 +47,8 @@ class Node:
             map_memory=HeapMapping,
             rng=random.Random(1),
         )
-        self.pool = self.engine.new_pool(PoolKind.PERSISTENT, "disk")
-        self.cache = self.engine.new_pool(PoolKind.EPHEMERAL, "cache")
+        self.pool = self.engine.new_pool(PoolKind.PERSISTENT, program_pool("disk"))
+        self.cache = self.engine.new_pool(PoolKind.EPHEMERAL, program_pool("cache"))
         # By serial: packed number and zpage.
         self.kept: dict[int, tuple[int, bytes]] = {}
         self.engine.on_link_up(PEER, LIFE, now=0.0)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from config.model import ExportConfig, OnLoss
+from ramsterd.core.pool_identity import PoolIdentity
 from ramsterd.core.pools import PoolsExhausted
 from ramsterd.reconfigure.exports import Exports
 from ramsterd.reconfigure.reload import CannotApply
@@ -22,11 +23,11 @@ class FakePager:
         self.pools: dict[int, str] = {}
         self.last = 0
 
-    def new_pool(self, kind: object, name: str, **_: object) -> int:
+    def new_pool(self, kind: object, identity: PoolIdentity, **_: object) -> int:
         if len(self.pools) == self.pools_max:
             raise PoolsExhausted("no more pools")
         self.last += 1
-        self.pools[self.last] = name
+        self.pools[self.last] = identity.label
         return self.last
 
     def destroy_some(self, pool: int, pages_max: int) -> tuple[int, bool]:

@@ -149,6 +149,7 @@ async def test_zeros_and_destroyed_pools(autojump_clock: MockClock) -> None:
         assert node.client.put_zeros(node.pool, b"disk", 0, 2) == 2
         assert node.get(0, 2) == [bytes(PAGE)] * 2
         node.pager.end_pool(node.pool)
+        assert node.engine.store.pools[node.pool].is_ended, "before the first slice is dropped"
         assert node.pager.destroy_some(node.pool, 16) == (2, True)
 
 

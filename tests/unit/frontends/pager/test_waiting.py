@@ -9,6 +9,7 @@ from trio.testing import MockClock
 
 from config.limits import BUDGET_BYTES_MIN
 from ramsterd.core.page import ZERO_PAGE, PoolId, PoolKind
+from ramsterd.core.pool_identity import export_pool, program_pool
 from ramsterd.core.store import RunOfPages
 from ramsterd.frontends.pager import Dropped, GetOutcome, PagerClient, PutOutcome, Taken
 from ramsterd.frontends.pager.pager import LOG_REFUSALS_SECONDS
@@ -162,7 +163,7 @@ async def test_whatever_makes_pages_go_serves_who_waits_for_room_in_the_same_pas
     go: Callable[[User], None], autojump_clock: MockClock
 ) -> None:
     async with run_nodes(SMALL, SMALL, foreign_fraction_max=0.0) as [node, _]:
-        other = User(node, node.pager.new_pool(PoolKind.PERSISTENT, "spill"))
+        other = User(node, node.pager.new_pool(PoolKind.PERSISTENT, program_pool("spill")))
         for index in range(64):
             assert other.put(index, noise(index, 1)) is STORED
         full = node.put_until_full()
@@ -224,7 +225,7 @@ async def test_a_patch_is_tried_on_what_stands_there_when_the_put_before_it_vani
 async def test_what_needs_no_slot_does_not_queue(autojump_clock: MockClock) -> None:
     """Overwrites in place and same-filled pages, of the same pool and of another."""
     async with full_node() as (node, full):
-        pool = node.pager.new_pool(PoolKind.PERSISTENT, "other", is_disk=True)
+        pool = node.pager.new_pool(PoolKind.PERSISTENT, export_pool("other"))
         other = User(node, pool)
         node.flush(0, 16)
         assert node.done.pop()[1] is STORED
@@ -245,7 +246,7 @@ async def test_a_refusal_leaves_the_page_of_a_disk_and_hides_that_of_a_program(
     autojump_clock: MockClock,
 ) -> None:
     async with full_node() as (node, _):
-        spill = node.pager.new_pool(PoolKind.PERSISTENT, "spill")
+        spill = node.pager.new_pool(PoolKind.PERSISTENT, program_pool("spill"))
         disk, program = User(node), User(node, spill)
         for user in (disk, program):
             assert user.put(9000, b"A" * PAGE, b"B" * PAGE, b"C" * PAGE) is STORED
@@ -264,7 +265,7 @@ async def test_a_refusal_at_once_ends_what_waits_for_the_page_it_hides(
 ) -> None:
     """A program that keeps elsewhere what was refused must not get the version before it, in whatever way."""
     async with full_node() as (node, _):
-        cache = node.pager.new_pool(PoolKind.PERSISTENT, "cache")
+        cache = node.pager.new_pool(PoolKind.PERSISTENT, program_pool("cache"))
         first, second = User(node, cache), User(node, cache)
         assert first.put(1, noise(1, 1)) is None
         view = memoryview(noise(1, 2))
@@ -279,7 +280,7 @@ async def test_ephemeral_pages_take_no_slot_from_persistent_ones_that_wait(
     autojump_clock: MockClock,
 ) -> None:
     async with full_node() as (node, _):
-        cache = node.pager.new_pool(PoolKind.EPHEMERAL, "cache")
+        cache = node.pager.new_pool(PoolKind.EPHEMERAL, program_pool("cache"))
         user = User(node, cache)
         node.client.drop(node.pool, OBJECT, 0, 1, pages_max=1)  # in the same pass
         assert user.client.put_now(cache, OBJECT, 0, memoryview(noise(0))) == 0
@@ -292,7 +293,7 @@ async def test_pools_take_turns_when_there_is_room(autojump_clock: MockClock) ->
     """However much one of them waits for, each has its share of what becomes free."""
     async with full_node() as (node, _):
         users = [
-            User(node, node.pager.new_pool(PoolKind.PERSISTENT, f"pool {number}", is_disk=True))
+            User(node, node.pager.new_pool(PoolKind.PERSISTENT, export_pool(f"pool {number}")))
             for number in range(3)
         ]
         for index in range(0, 4096, 16):
@@ -313,7 +314,7 @@ async def test_a_big_page_is_not_passed_by_small_ones_for_ever(autojump_clock: M
         node.client.close()
         large, user = (
             User(node),
-            User(node, node.pager.new_pool(PoolKind.PERSISTENT, "small", is_disk=True)),
+            User(node, node.pager.new_pool(PoolKind.PERSISTENT, export_pool("small"))),
         )
         assert large.put(90_000, noise(1)) is None
         freed = number = 0
@@ -355,7 +356,7 @@ async def test_an_exclusive_get_takes_no_page_that_is_put_while_it_waits(
 
 async def test_whoever_waits_in_a_pool_that_ends_is_refused(autojump_clock: MockClock) -> None:
     async with full_node() as (node, _):
-        pool = node.pager.new_pool(PoolKind.PERSISTENT, "doomed", is_disk=True)
+        pool = node.pager.new_pool(PoolKind.PERSISTENT, export_pool("doomed"))
         user = User(node, pool)
         assert user.put(0, noise(0)) is None
         assert user.patch(0, 5, b"x") is None
@@ -382,7 +383,7 @@ async def test_refusals_without_a_pool_of_our_own_end_no_daemon(autojump_clock: 
     """The log is told of them later, when the pool that they were in may be gone."""
     async with run_nodes(SMALL) as [node]:
         pager = node.pager
-        pools = node.pool, pager.new_pool(PoolKind.PERSISTENT, "spill")
+        pools = node.pool, pager.new_pool(PoolKind.PERSISTENT, program_pool("spill"))
         user = User(node, pools[1])
         index = 0
         while user.put(index, noise(index)) is STORED:
@@ -396,7 +397,7 @@ async def test_refusals_without_a_pool_of_our_own_end_no_daemon(autojump_clock: 
                 pass
         pager.settle()
         await trio.sleep(2 * LOG_REFUSALS_SECONDS)
-        cache = pager.new_pool(PoolKind.EPHEMERAL, "cache")
+        cache = pager.new_pool(PoolKind.EPHEMERAL, program_pool("cache"))
         assert User(node, cache).put(0, noise(0)) is STORED
 
 
@@ -419,7 +420,7 @@ async def test_a_patch_of_a_page_at_a_peer_gets_its_turn_beside_others_that_wait
         remote = [index for index, is_remote in where.items() if is_remote]
         local = [index for index, is_remote in where.items() if not is_remote]
         other, patcher = (
-            User(node, node.pager.new_pool(PoolKind.PERSISTENT, "b", is_disk=True)),
+            User(node, node.pager.new_pool(PoolKind.PERSISTENT, export_pool("b"))),
             User(node),
         )
         for index in range(60):

@@ -6,6 +6,7 @@ from ramsterd.core.codec import LZ4, PACKED_RAW
 from ramsterd.core.family import Family
 from ramsterd.core.leaving import begin_leaving, end_leaving
 from ramsterd.core.page import PoolKind
+from ramsterd.core.pool_identity import program_pool
 from ramsterd.core.rows import FIRST_ROW
 from ramsterd.core.store import Store
 from ramsterd.remote.fetch.arrival import Arrival, judge_arrival, serial_elsewhere, verified
@@ -18,7 +19,7 @@ PAGE = make_page(1000)
 @pytest.fixture
 def store() -> Store:
     store = make_store()
-    store.put(store.new_pool(PoolKind.PERSISTENT, "disk"), b"", 0, joined([PAGE]))
+    store.put(store.new_pool(PoolKind.PERSISTENT, program_pool("disk")), b"", 0, joined([PAGE]))
     return store
 
 

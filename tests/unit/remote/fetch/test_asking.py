@@ -6,6 +6,7 @@ from nodemanager.ids import Incarnation, NodeId
 from ramsterd.core.family import Family
 from ramsterd.core.leaving import begin_leaving, end_leaving
 from ramsterd.core.page import PAGE_BYTES, PoolKind
+from ramsterd.core.pool_identity import program_pool
 from ramsterd.core.store import Store
 from ramsterd.remote.fetch.asking import Asked, Asking, FetchRequest
 from ramsterd.remote.holders.holders import Holder, Holders
@@ -34,7 +35,7 @@ class Owner:
             is_reachable=self.is_reachable,
             wanted=self.wanted,
         )
-        self.pool = self.store.new_pool(PoolKind.PERSISTENT, "disk")
+        self.pool = self.store.new_pool(PoolKind.PERSISTENT, program_pool("disk"))
         self.index = 0
 
     def is_reachable(self, holder: Holder) -> bool:

@@ -3,6 +3,7 @@
 import pytest
 
 from ramsterd.core.page import PoolKind
+from ramsterd.core.pool_identity import program_pool
 from ramsterd.core.store import RunOfPages
 from ramsterd.remote.fetch.asking import LATE_REQUESTS_MAX
 from ramsterd.remote.fetch.pending import GetOutcome, PendingGet
@@ -51,7 +52,7 @@ def test_a_page_that_is_here_too_is_ours_alone_when_the_copy_is_bad() -> None:
 
 def test_an_ephemeral_page_may_be_missing() -> None:
     owner = Owner()
-    cache = owner.store.new_pool(PoolKind.EPHEMERAL, "cache")
+    cache = owner.store.new_pool(PoolKind.EPHEMERAL, program_pool("cache"))
     owner.put(BLOCK_PAGES, pool=cache)
     [row, *_] = owner.send(ONE, kind=PoolKind.EPHEMERAL)
     bad(owner, row, BadCopy.MISSING)

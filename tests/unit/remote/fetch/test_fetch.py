@@ -6,6 +6,7 @@ from net.errors import RemoteProtocolError
 from net.frame import Frame
 from nodemanager.ids import NodeId
 from ramsterd.core.page import PAGE_BYTES, PoolKind
+from ramsterd.core.pool_identity import program_pool
 from ramsterd.remote.fetch.fetch import FetchStatistics
 from ramsterd.remote.fetch.pending import GetOutcome, PendingGet
 from ramsterd.remote.limits.hedge_delay import HEDGE_SECONDS_FIRST
@@ -243,7 +244,7 @@ def test_a_get_whose_only_holder_started_again_is_a_loss() -> None:
 def cache_at_a_peer() -> tuple[Owner, PendingGet]:
     """Return an owner whose ephemeral pages are at a peer, and a get that waits for one."""
     owner = Owner()
-    owner.pool = owner.store.new_pool(PoolKind.EPHEMERAL, "cache")
+    owner.pool = owner.store.new_pool(PoolKind.EPHEMERAL, program_pool("cache"))
     owner.put(BLOCK_PAGES)
     owner.send(ONE, kind=PoolKind.EPHEMERAL)
     return owner, get(owner)

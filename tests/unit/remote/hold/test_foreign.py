@@ -8,6 +8,7 @@ from ramsterd.core.family import Family
 from ramsterd.core.install import install
 from ramsterd.core.leaving import begin_leaving, end_leaving
 from ramsterd.core.page import PAGE_BYTES, PoolKind
+from ramsterd.core.pool_identity import program_pool
 from ramsterd.core.slices import Slices
 from ramsterd.core.store import Store
 from ramsterd.remote.hold.foreign import ForeignPages
@@ -37,7 +38,7 @@ def are_here(foreign: ForeignPages, serials: range, *, owner: NodeId = ONE) -> i
 
 def add_clean(store: Store, pages: int) -> None:
     """Fill memory with clean copies of pages that a peer has."""
-    pool = store.new_pool(PoolKind.PERSISTENT, "disk")
+    pool = store.new_pool(PoolKind.PERSISTENT, program_pool("disk"))
     for index in range(0, pages, 16):
         run = make_run(PAGE_BYTES, 16)
         assert store.put(pool, b"", index, joined(run)) == 16
@@ -93,7 +94,7 @@ def test_clean_copies_give_way_to_persistent_pages_only(
 
 
 def test_what_is_ours_gives_way_to_nothing_foreign(store: Store, foreign: ForeignPages) -> None:
-    cache = store.new_pool(PoolKind.EPHEMERAL, "cache")
+    cache = store.new_pool(PoolKind.EPHEMERAL, program_pool("cache"))
     assert store.put(cache, b"", 0, joined(make_run(PAGE_BYTES, 432))) == 432
     for kind in PoolKind:
         assert foreign.room_bytes(kind) < 16 * PAGE_BYTES
@@ -106,7 +107,9 @@ def test_a_purge_is_done_in_slices(store: Store) -> None:
     foreign = ForeignPages(store, run=slices.add, bytes_fraction_max=0.5)
     put(foreign, PoolKind.PERSISTENT, range(1, 129))
     put(foreign, PoolKind.EPHEMERAL, range(1001, 1065))
+    assert [pool.identity.node for pool in store.pools] == [ONE] * len(PoolKind)
     foreign.purge(ONE)
+    assert all(pool.is_ended for pool in store.pools), "before the first slice is dropped"
     assert foreign.pages_of(ONE) == 0, "nobody can name them any more"
     assert foreign.on_get(ONE, [1, 1001])[0] == [0, 0]
     slices.on_deadline(0.0, units_max=50)
@@ -127,7 +130,7 @@ def test_an_owner_for_whom_there_is_no_pool_is_refused(
     store: Store, foreign: ForeignPages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Programs of this node have made as many as there may be, or all but one."""
-    store.new_pool(PoolKind.PERSISTENT, "ours")
+    store.new_pool(PoolKind.PERSISTENT, program_pool("ours"))
     for pools_max in (1, 2):
         monkeypatch.setattr(pools, "POOLS_MAX", pools_max)
         assert put(foreign, PoolKind.PERSISTENT, range(1, 17)) == [PutResult.NOT_ACCEPTING]
@@ -140,7 +143,7 @@ def test_an_owner_for_whom_there_is_no_pool_is_refused(
 def test_the_door_closes_when_the_tables_are_filled() -> None:
     store = make_store(tables_bytes_max=40_000)
     foreign = ForeignPages(store, run=run_all, bytes_fraction_max=0.5)
-    disk = store.new_pool(PoolKind.PERSISTENT, "disk")
+    disk = store.new_pool(PoolKind.PERSISTENT, program_pool("disk"))
     assert foreign.room_bytes() > 0
     index = 0
     while store.versions.tables.used_bytes <= 20_000:

@@ -9,6 +9,7 @@ from nodemanager.ids import Incarnation, NodeId
 from ramsterd.core.codec import encode_page
 from ramsterd.core.foreign_pages import FOREIGN_OBJECT, put_zpages
 from ramsterd.core.page import PoolKind
+from ramsterd.core.pool_identity import owner_pool
 from ramsterd.core.slices import SLICE_UNITS, Slices
 from ramsterd.remote.hold import foreign_flushes
 from ramsterd.remote.hold.foreign import ForeignPages
@@ -24,9 +25,7 @@ class Holder:
 
     def __init__(self) -> None:
         self.store = make_store(8 * MIB, pages_max=1 << 17)
-        self.pools = {
-            kind: self.store.new_pool(kind, "theirs", is_foreign=True) for kind in PoolKind
-        }
+        self.pools = {kind: self.store.new_pool(kind, owner_pool(2, 1)) for kind in PoolKind}
         self.slices = Slices()
         self.flushes = ForeignFlushes(self.store, self.pools.values(), run=self.slices.add)
 

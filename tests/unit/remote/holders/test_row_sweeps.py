@@ -4,6 +4,7 @@ import pytest
 
 from nodemanager.ids import NodeId
 from ramsterd.core.page import PoolKind
+from ramsterd.core.pool_identity import program_pool
 from ramsterd.core.rows import FRAME_ROWS
 from ramsterd.remote.holders import row_sweeps
 from ramsterd.remote.holders.holders import Holder
@@ -81,7 +82,7 @@ def test_at_the_end_it_is_said_how_many_persistent_pages_a_dead_holder_had() -> 
     owner.put_and_send(ONE)
     owner.put_and_send(ONE, OTHER)
     owner.put_and_send(ONE, stays=True)
-    cache = owner.store.new_pool(PoolKind.EPHEMERAL, "cache")
+    cache = owner.store.new_pool(PoolKind.EPHEMERAL, program_pool("cache"))
     owner.put(BLOCK_PAGES, pool=cache)
     owner.send(ONE, kind=PoolKind.EPHEMERAL)
     owner.bury(ONE)

@@ -4,6 +4,7 @@ import pytest
 
 from ramsterd.core.nodes import FIRST_NODE
 from ramsterd.core.page import PoolKind
+from ramsterd.core.pool_identity import program_pool
 from ramsterd.core.rows import FIRST_ROW
 from ramsterd.remote.home import rebuild
 from ramsterd.remote.home.leaf_fetch import UNDER_WAY_PAGES_MAX
@@ -101,7 +102,7 @@ def test_a_page_of_one_word_is_nowhere_else() -> None:
 
 def test_an_ephemeral_page_is_not_at_risk() -> None:
     owner = Rebuilding()
-    cache = owner.store.new_pool(PoolKind.EPHEMERAL, "cache", copies=2)
+    cache = owner.store.new_pool(PoolKind.EPHEMERAL, program_pool("cache"), copies=2)
     owner.put(BLOCK_PAGES, pool=cache)
     [row, *_] = owner.send(ONE, kind=PoolKind.EPHEMERAL)
     assert not owner.rebuilder.is_at_risk(row)

@@ -7,6 +7,7 @@ import pytest
 from nodemanager.ids import NodeId
 from ramsterd.core.nodes import FIRST_NODE
 from ramsterd.core.page import PoolKind
+from ramsterd.core.pool_identity import program_pool
 from ramsterd.remote.home import recall_owner
 from ramsterd.remote.home.leaf_fetch import UNDER_WAY_PAGES_MAX
 from ramsterd.remote.home.recall_owner import OwnerRecall
@@ -159,7 +160,7 @@ def test_what_nobody_can_be_asked_for_is_left_alone() -> None:
 
 def test_an_ephemeral_page_is_dropped() -> None:
     owner = Retaking()
-    cache = owner.store.new_pool(PoolKind.EPHEMERAL, "cache")
+    cache = owner.store.new_pool(PoolKind.EPHEMERAL, program_pool("cache"))
     owner.put(BLOCK_PAGES, pool=cache)
     owner.send(ONE, kind=PoolKind.EPHEMERAL)
     owner.recall(ONE)
@@ -171,7 +172,7 @@ def test_an_ephemeral_page_is_dropped() -> None:
 
 def test_no_more_ephemeral_pages_are_dropped_than_the_holder_has_too_many() -> None:
     owner = Retaking()
-    cache = owner.store.new_pool(PoolKind.EPHEMERAL, "cache")
+    cache = owner.store.new_pool(PoolKind.EPHEMERAL, program_pool("cache"))
     owner.put(BLOCK_PAGES, pool=cache)
     owner.send(ONE, kind=PoolKind.EPHEMERAL)
     owner.recall(ONE, BLOCK_PAGES - 1)

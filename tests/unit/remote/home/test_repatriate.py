@@ -6,6 +6,7 @@ import pytest
 
 from ramsterd.core.nodes import FIRST_NODE
 from ramsterd.core.page import PoolKind
+from ramsterd.core.pool_identity import program_pool
 from ramsterd.remote.home import repatriate
 from ramsterd.remote.home.leaf_fetch import UNDER_WAY_PAGES_MAX
 from ramsterd.remote.home.repatriate import Repatriator
@@ -153,7 +154,7 @@ def test_it_rests_when_all_is_home() -> None:
 
 def test_an_ephemeral_page_is_not_worth_the_way() -> None:
     owner = Repatriating()
-    cache = owner.store.new_pool(PoolKind.EPHEMERAL, "cache")
+    cache = owner.store.new_pool(PoolKind.EPHEMERAL, program_pool("cache"))
     owner.put(BLOCK_PAGES, pool=cache)
     owner.send(ONE, kind=PoolKind.EPHEMERAL)
     owner.tick(QUIET_SECONDS)

@@ -6,6 +6,7 @@ import pytest
 
 from config.model import ClusterConfig
 from ramsterd.core.page import PoolId, PoolKind
+from ramsterd.core.pool_identity import program_pool
 from ramsterd.core.store import Store
 from ramsterd.remote.send.copies import Copies, default_copies
 from tests.helpers.clusters import cluster_of
@@ -28,7 +29,7 @@ def test_a_node_that_drains_is_none_to_keep_copies() -> None:
 
 
 def make_pool(store: Store, copies: Copies, asked: int = 0) -> PoolId:
-    pool = store.new_pool(PoolKind.PERSISTENT, "disk", copies=copies.wanted(asked))
+    pool = store.new_pool(PoolKind.PERSISTENT, program_pool("disk"), copies=copies.wanted(asked))
     copies.on_pool(pool, asked)
     return pool
 

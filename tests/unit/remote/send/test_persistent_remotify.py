@@ -6,6 +6,7 @@ import pytest
 
 from nodemanager.ids import Incarnation
 from ramsterd.core.page import PoolKind
+from ramsterd.core.pool_identity import program_pool
 from ramsterd.remote.send.degrade import GRACE_PART
 from ramsterd.remote.wire import PutResult
 from tests.helpers.made_sender import FULL, LIFE, ONE, OTHER, PAGES, PUT_WAIT_SECONDS, Sender
@@ -172,7 +173,7 @@ def test_kept_blocks_stay_here_as_clean_ones(sender: Sender) -> None:
 
 
 def test_a_shipment_goes_to_as_many_peers_as_all_its_pages_want(sender: Sender) -> None:
-    safe = sender.store.new_pool(PoolKind.PERSISTENT, "safe", copies=2)
+    safe = sender.store.new_pool(PoolKind.PERSISTENT, program_pool("safe"), copies=2)
     sender.put(FULL // 2, pool=safe)
     sender.put(FULL - FULL // 2)
     for put in sender.send().values():
@@ -222,7 +223,9 @@ def make_short_of_a_peer(copies_min: int) -> Sender:
     """Return a full node whose pages want two copies, with one peer that has room."""
     sender = Sender()
     sender.hear(OTHER, free_bytes=0)
-    pool = sender.store.new_pool(PoolKind.PERSISTENT, "two", copies=2, copies_min=copies_min)
+    pool = sender.store.new_pool(
+        PoolKind.PERSISTENT, program_pool("two"), copies=2, copies_min=copies_min
+    )
     sender.put(FULL, pool=pool)
     return sender
 

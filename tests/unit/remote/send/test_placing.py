@@ -6,6 +6,7 @@ from config.model import ClusterConfig, DaemonConfig, MemoryConfig, NodeConfig, 
 from nodemanager.ids import Incarnation, NodeId
 from ramsterd.core.arena import HeapMapping
 from ramsterd.core.page import PoolKind
+from ramsterd.core.pool_identity import program_pool
 from ramsterd.pagepath.engine import Engine
 from ramsterd.remote.send.placing import Shortage
 
@@ -34,7 +35,7 @@ def make_engine() -> Engine:
 def test_a_node_without_a_pool_of_its_own_can_be_short_too() -> None:
     """It keeps pages for others, or has only a cache: the question came from an ephemeral pool or a page that waits."""
     engine = make_engine()
-    engine.new_pool(PoolKind.EPHEMERAL, "cache")
+    engine.new_pool(PoolKind.EPHEMERAL, program_pool("cache"))
     assert engine.shortage(0.0) == Shortage(
         peers=1, peers_up=0, peers_with_room=0, pool="", copies=0, fewest_copies=0
     )
@@ -42,7 +43,7 @@ def test_a_node_without_a_pool_of_its_own_can_be_short_too() -> None:
 
 def test_it_names_the_pool_that_asks_for_most_copies() -> None:
     engine = make_engine()
-    engine.new_pool(PoolKind.PERSISTENT, "scratch", copies=1)
-    engine.new_pool(PoolKind.PERSISTENT, "safe", copies=2, is_replicated=True)
+    engine.new_pool(PoolKind.PERSISTENT, program_pool("scratch"), copies=1)
+    engine.new_pool(PoolKind.PERSISTENT, program_pool("safe"), copies=2, is_replicated=True)
     found = engine.shortage(0.0)
-    assert (found.pool, found.copies, found.fewest_copies) == ("safe", 2, 2)
+    assert (found.pool, found.copies, found.fewest_copies) == ("0/safe", 2, 2)

@@ -1,6 +1,7 @@
 """From above the high watermark to below the low one, and no further."""
 
 from ramsterd.core.page import PoolKind
+from ramsterd.core.pool_identity import program_pool
 from ramsterd.remote.send.reclaim import Reclaim
 from tests.helpers.made_pages import MIB, joined, make_run, make_store
 
@@ -13,7 +14,7 @@ class Filled(Reclaim):
     def __init__(self, pages: int) -> None:
         self.store = make_store(2 * MIB)
         super().__init__(self.store)
-        self.pool = self.store.new_pool(PoolKind.PERSISTENT, "disk")
+        self.pool = self.store.new_pool(PoolKind.PERSISTENT, program_pool("disk"))
         assert self.store.put(self.pool, b"", 0, joined(make_run(4096, pages))) == pages
 
     def drop(self, pages: int) -> None:

@@ -6,6 +6,7 @@ from ramsterd.core.compact import Compactor
 from ramsterd.core.family import Family
 from ramsterd.core.leaving import begin_leaving, keep_leaving
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
+from ramsterd.core.pool_identity import program_pool
 from ramsterd.core.slices import Slices
 from ramsterd.remote.send import replicate
 from ramsterd.remote.send.replicate import Replication, Replicator
@@ -22,7 +23,7 @@ class Disk:
 
     def __init__(self) -> None:
         self.store = make_store(16 * MIB, pages_max=1 << 14)
-        self.pool = self.store.new_pool(PoolKind.PERSISTENT, "safe")
+        self.pool = self.store.new_pool(PoolKind.PERSISTENT, program_pool("safe"))
         self.slices = Slices()
         self.replicator = Replicator(self.store, run=self.slices.add)
         self.store.track_unsaved(self.pool)
@@ -79,7 +80,7 @@ def test_flushes_of_the_same_pages_are_one() -> None:
     disk.put(0, BLOCK_PAGES)
     request = disk.flush()
     assert disk.flush() is request
-    other = disk.store.new_pool(PoolKind.PERSISTENT, "other")
+    other = disk.store.new_pool(PoolKind.PERSISTENT, program_pool("other"))
     disk.put(0, BLOCK_PAGES, pool=other)
     assert disk.flush() is request, "what another pool writes is nothing to it"
     disk.put(500, 1)
@@ -88,7 +89,7 @@ def test_flushes_of_the_same_pages_are_one() -> None:
 
 def test_the_pages_of_other_pools_are_not_looked_at() -> None:
     disk = Disk()
-    other = disk.store.new_pool(PoolKind.PERSISTENT, "other")
+    other = disk.store.new_pool(PoolKind.PERSISTENT, program_pool("other"))
     for index in range(0, 2000, 100):
         disk.put(index, 100, pool=other)
     disk.put(0, 1)
@@ -201,7 +202,7 @@ def test_what_takes_too_long_fails() -> None:
 
 def test_a_pool_that_had_pages_before_it_was_asked_for_is_known_whole() -> None:
     store = make_store(16 * MIB)
-    pool = store.new_pool(PoolKind.PERSISTENT, "late")
+    pool = store.new_pool(PoolKind.PERSISTENT, program_pool("late"))
     assert store.put(pool, OBJECT, 0, joined([make_page(PAGE_BYTES)])) == 1
     replicator = Replicator(store, run=Slices().add)
     assert replicator.begin(pool, OBJECT, 0, ALL, deadline=1.0) is not None
