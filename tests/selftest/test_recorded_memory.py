@@ -1,6 +1,7 @@
 """The recorder of stores: whatever core stores is found, in order, and torn where it may be torn."""
 
 from ramsterd.core.page import PoolKind
+from ramsterd.core.pool_identity import program_pool
 from ramsterd.core.store import Store
 from ramsterd.core.versions import StoreLimits
 from tests.helpers.made_pages import make_page
@@ -13,7 +14,7 @@ def test_every_store_of_a_put_is_found_in_order() -> None:
     memory = RecordedMemory()
     limits = StoreLimits(budget_bytes=BUDGET_BYTES, budget_bytes_max=BUDGET_BYTES, pages_max=256)
     store = Store(memory.map_memory, limits)
-    pool = store.new_pool(PoolKind.PERSISTENT, "a pool")
+    pool = store.new_pool(PoolKind.PERSISTENT, program_pool("a pool"))
     page = make_page(200, 1)
     before = memory.image()
     stored = memory.record(lambda: store.put(pool, b"", 0, memoryview(page)))
