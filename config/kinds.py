@@ -18,6 +18,9 @@ from config.memory import MemoryBound
 from config.shares import Share, is_share
 from config.units import EXPECTED, format_bytes, human_bytes, parse_bytes
 
+# What a size looks like.
+EXAMPLE: Final = "64MiB"
+EXAMPLE_BYTES: Final = parse_bytes(EXAMPLE)
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9.-]*")
 
 
@@ -81,7 +84,19 @@ class Size:
     def read(self, value: object, _folder: Path, /) -> int:
         """See `Kind.read`."""
         count = parse_bytes(value)
-        if count == 0 and self.zero_is_default:
+        if count < self.least and str(value).isdecimal() and not self._is_default(count):
+            example = f" such as '{EXAMPLE}'" if self.least <= EXAMPLE_BYTES <= self.most else ""
+            about = f"{value} means {value} bytes: write a unit{example}"
+            raise Mismatch(f"at least {format_bytes(self.least)}; {about}")
+        return self.bounded(count)
+
+    def bounded(self, count: int) -> int:
+        """Return a number of bytes, if it may be one.
+
+        Raises:
+            Mismatch: It is too small, too large, or no multiple of a step.
+        """
+        if self._is_default(count):
             return count
         if count < self.least:
             raise Mismatch(f"at least {format_bytes(self.least)}")
@@ -90,6 +105,9 @@ class Size:
         if count % self.step:
             raise Mismatch(f"a multiple of {self.step} bytes")
         return count
+
+    def _is_default(self, count: int) -> bool:
+        return count == 0 and self.zero_is_default
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +134,7 @@ class SizeOrShare:
             raise Mismatch("a size: how much memory there is is not known here")
         share = Share(str(value), self.memory, step=self.size.step)
         try:
-            self.size.read(int(share), folder)
+            self.size.bounded(int(share))
         except Mismatch as mismatch:
             came_to = f"{human_bytes(share)} of {self.memory.name}"
             raise Mismatch(f"{mismatch}; it comes to {came_to}") from None

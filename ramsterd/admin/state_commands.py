@@ -65,7 +65,9 @@ def _reset(marks: Marks, resetting: dict[Key, None], key: Key) -> object:
         resetting[key] = None
         logger.warning("an operator has reset %s: it is blank now", describe(key))
     if key not in resetting:
-        raise CommandRefused(f"{describe(key)} is not lost: nothing has changed")
+        raise CommandRefused(
+            f"{describe(key)} is not lost: nothing has changed. {_how_to_empty(key)}"
+        )
     if problem := marks.statistics().problem:
         raise CommandRefused(
             f"{describe(key)} is lost again after a restart: it is blank now, but the state file cannot be written: {problem}"
@@ -73,3 +75,10 @@ def _reset(marks: Marks, resetting: dict[Key, None], key: Key) -> object:
     if marks.is_written:
         del resetting[key]
     return {"state": "resetting" if key in resetting else "blank"}
+
+
+def _how_to_empty(key: Key) -> str:
+    """Return what empties an export or pool that is in order."""
+    if isinstance(key, str):
+        return f"To empty it, discard its pages: `ramsterctl nbd attach {key} /dev/nbd0`, then `blkdiscard /dev/nbd0`"
+    return "To empty it, have its program destroy it"
