@@ -11,6 +11,7 @@ import trio
 from config.errors import ConfigError
 from config.model import ClusterConfig, NodeConfig
 from config.reader import read_plain
+from config.units import human_count
 from nodemanager.changes import Add, AlreadySo, Change, ChangeRefused, Cordon, Drain, Remove
 from nodemanager.ids import NodeId
 from ramsterd.admin.socket import Command, CommandRefused
@@ -208,12 +209,16 @@ def _losses(inquiry: Inquiry, leaving: NodeConfig, names: dict[NodeId, str]) -> 
     for node, holdings in sorted(inquiry.answers.items()):
         who = names.get(node, str(node))
         if holdings.last_copies and node == number:
-            losses.append(f"{holdings.last_copies} pages of {name} itself are only at its peers")
+            losses.append(
+                f"{human_count(holdings.last_copies)} of {name} itself are only at its peers"
+            )
         elif holdings.last_copies:
-            losses.append(f"{name} has the last copy of {holdings.last_copies} pages of {who}")
+            losses.append(
+                f"{name} has the last copy of {human_count(holdings.last_copies)} of {who}"
+            )
         # It can't say itself whether it has them too.
         if holdings.pages_here and number not in inquiry.answers:
-            losses.append(f"{holdings.pages_here} pages of {name} are at {who}")
+            losses.append(f"{human_count(holdings.pages_here)} of {name} are at {who}")
     return losses
 
 

@@ -20,6 +20,12 @@ FAMILIES: Final = {
     "foreign_persistent": "of other nodes",
     "foreign_ephemeral": "of other nodes; may be dropped at any time",
 }
+# How a copy is bad, by kind.
+BAD_COPIES: Final = {
+    "missing": "missing",
+    "damaged": "damaged",
+    "disowned": "disowned (it says that it has none)",
+}
 
 
 def line(label: str, text: str) -> str:
@@ -204,11 +210,11 @@ def format_bad_copies(engine: dict[str, Any]) -> list[str]:
     for node, trust in engine["trust"].items():
         if any(trust["bad_copies_total"].values()):
             bad = ", ".join(
-                f"{pages:,} {kind}" for kind, pages in trust["bad_copies_total"].items()
+                f"{pages:,} {BAD_COPIES[kind]}" for kind, pages in trust["bad_copies_total"].items()
             )
             seconds = trust["distrusted_seconds"]
             wait = f"; {node} gets no new pages for {seconds:,.0f} s" if seconds else ""
-            lines.append(line("BAD COPIES", f"at {node}: {bad}{wait}"))
+            lines.append(line("BAD COPIES", f"of the pages that {node} stored: {bad}{wait}"))
     return lines
 
 

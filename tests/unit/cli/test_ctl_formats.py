@@ -63,5 +63,8 @@ def test_the_status_names_who_lost_pages_and_how_long_it_gets_none() -> None:
         },
     }
     assert format_bad_copies(engine) == [
-        "BAD COPIES     at beta: 40 missing, 3 damaged, 0 disowned; beta gets no new pages for 4 s"
+        (
+            "BAD COPIES     of the pages that beta stored: 40 missing, 3 damaged, 0 disowned (it says that it has none);"
+            " beta gets no new pages for 4 s"
+        )
     ]
