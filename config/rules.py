@@ -115,7 +115,7 @@ def doubts(daemon: DaemonConfig, cluster: ClusterConfig) -> list[str]:
         )
     if daemon.control.socket is None:
         found.append(
-            "found no [control] socket: ramsterctl cannot reach this daemon; set socket in [control]"
+            "found no [control] socket: ramsterctl can't reach this daemon; set socket in [control]"
         )
     return found
 

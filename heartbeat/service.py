@@ -185,7 +185,7 @@ class HeartbeatService:
         if node not in self._unsendable:  # once until it works again, not once a second
             self._unsendable.add(node)
             logger.warning(
-                "node %s: heartbeats cannot be sent: %s", self._names.get(node, str(node)), error
+                "node %s: heartbeats can't be sent: %s", self._names.get(node, str(node)), error
             )
 
     async def _watch(self) -> None:

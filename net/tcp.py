@@ -131,7 +131,7 @@ class TcpTransport:
                 return TcpStream(await connect(family, kind, protocol, where))
             except OSError as error:
                 last_error = error.strerror or str(error)
-        raise PeerLost(f"cannot connect to {address} port {port}: {last_error}")
+        raise PeerLost(f"can't connect to {address} port {port}: {last_error}")
 
     async def listen(
         self,
@@ -204,7 +204,7 @@ async def accept_one(listener: socket.socket) -> socket.socket | None:
         # A connection that broke before we took it is no fault of the listener's.
         if error.errno in ACCEPT_PAUSE_ERRORS:
             log.warning(
-                "cannot accept connections of peers: %s; next attempt in %g s",
+                "can't accept connections of peers: %s; next attempt in %g s",
                 error.strerror, ACCEPT_PAUSE_SECONDS,
             )  # fmt: skip
             await trio.sleep(ACCEPT_PAUSE_SECONDS)

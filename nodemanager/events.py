@@ -109,7 +109,7 @@ class NodeSubscribers:
         self, kind: type[_Event], callback: Callable[[_Event], None], *, priority: int
     ) -> None:
         """Have `callback` called, synchronously, with each event of exactly this type."""
-        # Only events of type `kind` are handed to it, which the type system cannot see.
+        # Only events of type `kind` are handed to it, which the type system can't see.
         subscription = _Subscription(kind, priority, cast("Callable[[NodeEvent], None]", callback))
         self._subscriptions.append(subscription)
         self._subscriptions.sort(key=lambda each: each.priority)  # stable: equals keep their order

@@ -1,7 +1,7 @@
 """The daemon: composition root and task tree, on one screen.
 
 services     links, heartbeat, clock          start first, stop last
-  front ends   NBD, tmem, control, metrics    start when peers can be asked, stop before they cannot
+  front ends   NBD, tmem, control, metrics    start when peers can be asked, stop before they can't
 """
 
 import gc

@@ -70,7 +70,7 @@ def _reset(marks: Marks, resetting: dict[Key, None], key: Key) -> object:
         )
     if problem := marks.statistics().problem:
         raise CommandRefused(
-            f"{describe(key)} is lost again after a restart: it is blank now, but the state file cannot be written: {problem}"
+            f"{describe(key)} is lost again after a restart: it is blank now, but the state file can't be written: {problem}"
         )
     if marks.is_written:
         del resetting[key]

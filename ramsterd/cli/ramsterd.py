@@ -68,7 +68,7 @@ def run(config: Path) -> None:
     try:
         log = set_up_logging(examined.daemon.log)
     except ThreadRefused as error:
-        _fail(f"cannot write the log: {error}", 1)
+        _fail(f"can't write the log: {error}", 1)
     started = start_line(__version__, examined.daemon, examined.cluster, examined.node)
     logger.info("%s", started)
     state = _open_state(examined.daemon, config)

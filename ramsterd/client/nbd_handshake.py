@@ -87,7 +87,7 @@ class Channel:
             self._limit()
             self._sock.sendall(b"".join(pieces))
         except OSError as error:
-            raise ConnectionLost("cannot send") from error
+            raise ConnectionLost("can't send") from error
 
     def receive(self, count: int) -> bytes:
         """Return exactly so many bytes."""
@@ -99,7 +99,7 @@ class Channel:
                 self._limit()
                 received = self._sock.recv_into(view[position:])
             except OSError as error:
-                raise ConnectionLost("cannot receive") from error
+                raise ConnectionLost("can't receive") from error
             if received == 0:
                 raise ConnectionLost("the server closed the connection")
             position += received

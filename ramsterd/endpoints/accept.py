@@ -64,7 +64,7 @@ class Acceptor:
                 problem = error.errno or 0
                 if problem in OUT_OF_RESOURCES:
                     self._logger.warning(
-                        "cannot accept any %s: %s; next attempt in %g s",
+                        "can't accept any %s: %s; next attempt in %g s",
                         self._clients, error.strerror, ACCEPT_PAUSE_SECONDS, extra=FEW_LINES,
                     )  # fmt: skip
             else:

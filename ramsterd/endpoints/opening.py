@@ -18,7 +18,7 @@ _LASTING: Final = frozenset(
 
 
 class CannotServe(Exception):
-    """An endpoint or the links cannot be opened; the message is one line for the operator."""
+    """An endpoint or the links can't be opened; the message is one line for the operator."""
 
     def __init__(self, message: str, *, is_in_the_files: bool = False) -> None:
         super().__init__(message)
@@ -30,7 +30,7 @@ async def start(nursery: trio.Nursery, serve: Callable[..., Awaitable[object]], 
     """Start a task that opens an endpoint, and wait until it is open.
 
     Raises:
-        CannotServe: (in an exception group) It cannot be opened.
+        CannotServe: (in an exception group) It can't be opened.
     """
     try:
         await nursery.start(serve)
@@ -40,7 +40,7 @@ async def start(nursery: trio.Nursery, serve: Callable[..., Awaitable[object]], 
         if isinstance(error, OSError) and "/" in str(error.filename or ""):
             reason = f"{error.filename}: {reason}"
         is_lasting = isinstance(error, OSError) and error.errno in _LASTING
-        raise CannotServe(f"cannot serve {what}: {reason}", is_in_the_files=is_lasting) from group
+        raise CannotServe(f"can't serve {what}: {reason}", is_in_the_files=is_lasting) from group
 
 
 def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:

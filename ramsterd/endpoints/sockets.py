@@ -37,7 +37,7 @@ def listen_unix(path: Path) -> socket.socket:
 
     Raises:
         SocketPathTaken: Somebody listens there, or something else than a socket is in the way.
-        OSError: The path cannot be bound.
+        OSError: The path can't be bound.
     """
     _remove_stale(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -100,7 +100,7 @@ def listen_tcp(listen: str) -> socket.socket:
 
     Raises:
         ListenAddressRefused: The address is malformed or not loopback (there is no TLS here yet).
-        OSError: The address cannot be bound.
+        OSError: The address can't be bound.
     """
     return listen_at(*parse_loopback(listen))
 
@@ -109,7 +109,7 @@ def listen_at(host: str, port: int) -> socket.socket:
     """Return a non-blocking listening socket at a TCP address, of this machine only or not.
 
     Raises:
-        OSError: The address cannot be bound; the error names it.
+        OSError: The address can't be bound; the error names it.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)

@@ -105,7 +105,7 @@ class BackgroundStore:
                 # Given up by a stop, it may yet end well; written twice is as good as once.
                 await run_in_thread(save, abandon_on_cancel=True)
             except (ConfigError, ThreadRefused) as error:
-                logger.warning("cannot write the members to the cluster file: %s", error)
+                logger.warning("can't write the members to the cluster file: %s", error)
                 self._on_written(str(error))
             except trio.Cancelled:
                 self._want_again(cluster)

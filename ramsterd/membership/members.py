@@ -159,7 +159,7 @@ class Members:
             try:
                 self._save(self.cluster)
             except ConfigError as error:
-                return StoreCheck(problem=f"cannot write the cluster file: {error}")
+                return StoreCheck(problem=f"can't write the cluster file: {error}")
             logger.info("the present members are written to the cluster file")
             return StoreCheck()
         try:
@@ -268,7 +268,7 @@ class Members:
         try:
             self._save(self.cluster)
         except ConfigError as error:
-            logger.warning("cannot write the members to the cluster file: %s", error)
+            logger.warning("can't write the members to the cluster file: %s", error)
         if self.is_removed:
             logger.warning(
                 "this node was removed from the cluster (membership version %d, changed at node %s): it closes its links, and other"

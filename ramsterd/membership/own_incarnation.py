@@ -129,7 +129,7 @@ class OwnIncarnation:
             await self._keeper.note_incarnation(incarnation)
         except OSError as error:
             logger.warning(
-                "cannot write the incarnation of this node to the state file: %s",
+                "can't write the incarnation of this node to the state file: %s",
                 error.strerror or error,
             )
             return False

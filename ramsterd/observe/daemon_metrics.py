@@ -101,6 +101,6 @@ def _state_file(now: DaemonStatistics) -> Iterator[Metric]:
         one(state.failed_writes_total),
     )  # fmt: skip
     yield gauge(
-        "state_unwritten", "Whether the state file cannot be written: first writes are refused.", [],
+        "state_unwritten", "Whether the state file can't be written: first writes are refused.", [],
         one(int(bool(state.problem))),
     )  # fmt: skip

@@ -200,12 +200,12 @@ def _built(out: Path) -> Iterator[Path]:
     try:
         building = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.absolute().parent))
     except OSError as error:
-        raise CannotInit(f"cannot write beside {out}: {error.strerror}") from error
+        raise CannotInit(f"can't write beside {out}: {error.strerror}") from error
     try:
         yield building
         building.rename(out)
     except OSError as error:
-        raise CannotInit(f"cannot write {out}: {error.strerror or error}") from error
+        raise CannotInit(f"can't write {out}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(building, ignore_errors=True)
 

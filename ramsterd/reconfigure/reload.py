@@ -90,7 +90,7 @@ class Reloader:
             read = partial(self._reread, self.running)
             found = await run_in_thread(read, abandon_on_cancel=True)
         except ThreadRefused as error:
-            found = Reread(problems=(f"cannot read the files again: {error}",))
+            found = Reread(problems=(f"can't read the files again: {error}",))
         finally:
             self._is_under_way = False
         self._on_read(found)

@@ -126,7 +126,7 @@ class StateKeeper:
             problem = f"{self._folder.file}: {reason[:1].lower()}{reason[1:]}"
             if not had_problem:
                 logger.warning(
-                    "first writes to blank exports are refused: the state file cannot be written: %s",
+                    "first writes to blank exports are refused: the state file can't be written: %s",
                     problem,
                 )
             return problem

@@ -6,7 +6,7 @@
  *
  * Every page is made from its number and a version: half noise, half a counter, so that it compresses to about half.
  * It fills, verifies, rewrites every third page, verifies, frees a quarter, fills that anew, and verifies.
- * Exit status: 0 all pages were right, 1 some were not, 2 wrong use.  A page that the kernel cannot bring back ends it
+ * Exit status: 0 all pages were right, 1 some were not, 2 wrong use.  A page that the kernel can't bring back ends it
  * with SIGBUS.
  */
 #include <stdint.h>

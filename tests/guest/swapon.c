@@ -1,4 +1,4 @@
-/* swapon with discards, which busybox's own cannot ask for: swapon-discard DEVICE */
+/* swapon with discards, which busybox's own can't ask for: swapon-discard DEVICE */
 #include <stdio.h>
 #include <sys/swap.h>
 

@@ -79,7 +79,7 @@ def test_a_kernel_swaps_on_through_cut_connections_and_every_page_is_right(
         time.sleep(CUT_SECONDS)
         proxy.heal()
         wait_until(
-            lambda count=count: len(re.findall("again after", guest.said)) == count,  # type: ignore[misc]  # cannot infer
+            lambda count=count: len(re.findall("again after", guest.said)) == count,  # type: ignore[misc]  # can't infer
             "the helper connects again",
             seconds_max=60,
         )

@@ -292,7 +292,7 @@ socket = "{node.control}"
         everyone = set(self.nodes)
         for node in self:
             wait_until(
-                lambda node=node: node.links() == everyone - {node.number},  # type: ignore[misc]  # cannot infer
+                lambda node=node: node.links() == everyone - {node.number},  # type: ignore[misc]  # can't infer
                 f"{node.name} is linked with all others",
             )
 

@@ -79,7 +79,7 @@ def test_second_daemon_with_the_same_files_is_refused(alone: Cluster) -> None:
     node.config.write_text(text.replace("n1-state", "other-state"))
     done = run(RAMSTERD, "run", "--config", node.config)
     assert done.returncode == 1
-    expected = f"cannot serve links and heartbeat at 127.0.0.1:{node.port}: Address already in use"
+    expected = f"can't serve links and heartbeat at 127.0.0.1:{node.port}: Address already in use"
     assert done.stderr.splitlines()[-1] == f"ramsterd: {expected}"
     assert "Traceback" not in done.stderr
     check_serves(node)
@@ -104,7 +104,7 @@ def test_second_daemon_with_one_of_our_sockets_is_refused(alone: Cluster, door: 
     done = run(RAMSTERD, "run", "--config", folder / "n1.toml")
     assert done.returncode == 1
     title = {"nbd": "NBD", "control": "control"}[door]
-    expected = f"cannot serve {title}: {ours[door]}: another server listens there"
+    expected = f"can't serve {title}: {ours[door]}: another server listens there"
     assert done.stderr.splitlines()[-1] == f"ramsterd: {expected}"
     assert "Traceback" not in done.stderr
     check_serves(node)
@@ -117,7 +117,7 @@ def test_metrics_address_in_use_is_refused_in_one_line(new_cluster: NewCluster) 
         cluster = new_cluster(budgets=["4MiB"], more=f'[metrics]\nlisten = "{listen}"')
         done = run(RAMSTERD, "run", "--config", cluster[1].config)
     assert done.returncode == 1
-    expected = f"ramsterd: cannot serve metrics at {listen}: Address already in use"
+    expected = f"ramsterd: can't serve metrics at {listen}: Address already in use"
     assert done.stderr.splitlines()[-1] == expected
     assert "Traceback" not in done.stderr
 

@@ -129,10 +129,10 @@ def test_clients_without_manners_cost_few_lines(new_cluster: NewCluster) -> None
     node.wait_ready()
     for name in ("nbd", "tmem"):
         wait_until(
-            lambda name=name: node.status()[name]["accepted_connections_total"] >= 3 * LINES_MAX,  # type: ignore[misc]  # cannot infer
+            lambda name=name: node.status()[name]["accepted_connections_total"] >= 3 * LINES_MAX,  # type: ignore[misc]  # can't infer
             "all came",
         )
-        wait_until(lambda name=name: not node.status()[name]["connections"], "all left")  # type: ignore[misc]  # cannot infer
+        wait_until(lambda name=name: not node.status()[name]["connections"], "all left")  # type: ignore[misc]  # can't infer
     node.stop()
     assert count(node, "ramster.nbd: NBD client") == LINES_MAX
     assert count(node, "ramster.nbd: left out") == 1

@@ -1,4 +1,4 @@
-"""Real NBD clients against real daemons: what they see, what they store, and what bad ones cannot do."""
+"""Real NBD clients against real daemons: what they see, what they store, and what bad ones can't do."""
 
 import errno
 import json
@@ -432,7 +432,7 @@ def test_a_restart_gives_the_size_that_the_config_says(node: Node, size: str) ->
         assert caught.value.errno == errno.ENOSPC
 
 
-# What bad clients cannot do.
+# What bad clients can't do.
 
 GO = struct.pack(">I", 3) + b"IHAVEOPT" + struct.pack(">III5sH", 7, 11, 5, EXPORT.encode(), 0)
 

@@ -66,9 +66,9 @@ def fill_until_one_waits(node: Node, client: NbdClient, start: int = 0) -> tuple
     index = start
     while True:
         data = noise(index, RUN_PAGES)
-        writing = InThread(lambda at=index, data=data: client.write(at * PAGE, data))  # type: ignore[misc]  # cannot infer
+        writing = InThread(lambda at=index, data=data: client.write(at * PAGE, data))  # type: ignore[misc]  # can't infer
         wait_until(
-            lambda writing=writing: writing.is_over or waiting_puts(node),  # type: ignore[misc]  # cannot infer
+            lambda writing=writing: writing.is_over or waiting_puts(node),  # type: ignore[misc]  # can't infer
             "the write ends or waits",
         )
         if waiting_puts(node):

@@ -344,7 +344,7 @@ def test_a_first_write_fails_while_the_state_file_cant_be_written(new_cluster: N
             client.write(0, DATA[:4096])
         assert failed.value.errno == errno.EIO
         assert client.read(0, 4096) == bytes(4096)
-        node.wait_said("the state file cannot be written")
+        node.wait_said("the state file can't be written")
         assert "STATE FILE     not written" in ctl(node, "status").stdout
         state.with_name("away").rename(state)
         wait_until(lambda: not node.status()["state_file"]["problem"], "it is written again")

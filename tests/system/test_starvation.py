@@ -85,7 +85,7 @@ def test_a_starved_node_is_taken_back_and_no_page_is_lost(new_cluster: NewCluste
         for node in cluster:
             others = set(cluster.nodes) - {node.number}
             wait_until(
-                lambda node=node, others=others: (  # type: ignore[misc]  # cannot infer
+                lambda node=node, others=others: (  # type: ignore[misc]  # can't infer
                     {each for each, state in node.states().items() if state == "up"} >= others
                 ),
                 f"all are up for {node.name}",

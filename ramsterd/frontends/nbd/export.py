@@ -1,7 +1,7 @@
 """One exported disk: which pages a byte range covers, and what each command does to them.
 
 Whole pages go to the pager as runs.  The unaligned head and tail of a write are patches, which the pager makes
-atomic, so that two writers of different bytes of a page cannot undo each other; a read of them is a read of the
+atomic, so that two writers of different bytes of a page can't undo each other; a read of them is a read of the
 pages, cut.
 
 A command on a long range is an iterator that does one bounded slice of the work at each step, so that a

@@ -1,7 +1,7 @@
 """The fixed newstyle handshake of the server: which export, and what the client is told about it.
 
 Pure: bytes in, answers to send out, one option at a time.  `receive_data` takes any chunking; what follows the
-handshake in the same bytes is left in `rest`.  Refused options are answered and the haggling goes on; only what cannot be answered
+handshake in the same bytes is left in `rest`.  Refused options are answered and the haggling goes on; only what can't be answered
 (a wrong magic, an unknown name in EXPORT_NAME, something far over a limit) raises RemoteProtocolError.
 """
 

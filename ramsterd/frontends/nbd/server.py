@@ -96,7 +96,7 @@ class NbdServer:
         Raises:
             SocketPathTaken: Somebody serves at the socket path already.
             ListenAddressRefused: The TCP address is no loopback address.
-            OSError: An address cannot be bound.
+            OSError: An address can't be bound.
         """
         with ExitStack() as stack:
             listeners: list[socket.socket] = []

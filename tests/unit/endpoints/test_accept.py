@@ -73,7 +73,7 @@ async def test_accepting_pauses_when_descriptors_or_memory_run_out_and_goes_on(
             await trio.sleep(0.2 * ACCEPT_PAUSE_SECONDS)
             assert taken.count == 1
             nursery.cancel_scope.cancel()
-    assert caplog.text.count("cannot accept any NBD client: no more") == 3
+    assert caplog.text.count("can't accept any NBD client: no more") == 3
 
 
 @pytest.mark.slow
@@ -88,7 +88,7 @@ async def test_descriptors_that_are_short_for_an_hour_do_not_spin_and_share_a_bu
         assert listener.accepts_count <= seconds / ACCEPT_PAUSE_SECONDS + 2
     # All of one place in the code, so the log's limiter bounds them.
     assert {record.msg for record in caplog.records} == {
-        "cannot accept any %s: %s; next attempt in %g s"
+        "can't accept any %s: %s; next attempt in %g s"
     }
 
 

@@ -237,7 +237,7 @@ async def test_a_node_that_can_not_be_reached_is_counted_and_ends_nothing(
         told = [
             record
             for record in caplog.messages
-            if record.startswith("node node2: heartbeats cannot be sent")
+            if record.startswith("node node2: heartbeats can't be sent")
         ]
         assert len(told) == 2, "once by each sender, not once a second"
 

@@ -67,7 +67,7 @@ async def test_a_listener_out_of_descriptors_pauses_and_goes_on(
                 assert await accept_one(server) is None
             finally:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-            assert "cannot accept connections of peers" in caplog.text
+            assert "can't accept connections of peers" in caplog.text
             accepted = await accept_one(server)
             assert accepted is not None
             accepted.close()

@@ -10,7 +10,7 @@ from nodemanager.states import LinkState
         ("refused: cluster 'b'", (LinkState.REFUSED_HERE, "cluster 'b'")),
         ("the peer refused this node: cluster 'b'", (LinkState.REFUSED_THERE, "cluster 'b'")),
         ("the peer refused this node: no CA", (LinkState.REFUSED_THERE, "no CA")),
-        ("cannot connect to x", (LinkState.UNREACHABLE, "cannot connect to x")),
+        ("can't connect to x", (LinkState.UNREACHABLE, "can't connect to x")),
     ],
 )
 def test_the_beginning_of_a_reason_says_who_refused(

@@ -177,7 +177,7 @@ async def test_a_thread_that_can_not_be_started_ends_the_reload_and_nothing_else
     with no_threads():
         await files.reload()
     now = files.reloader.statistics()
-    assert now.problems[0].startswith("cannot read the files again: no thread can be started")
+    assert now.problems[0].startswith("can't read the files again: no thread can be started")
     await files.reload()
     assert files.reloader.statistics().is_last_reload_successful
 

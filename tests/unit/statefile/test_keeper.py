@@ -85,7 +85,7 @@ async def test_a_disk_that_refuses_is_told_and_tried_again(
         assert not await set_mark(keeper, "swap0")
         with pytest.raises(OSError, match="no space left on device"):
             await keeper.note_incarnation(5)
-        assert caplog.text.count("the state file cannot be written") == 1
+        assert caplog.text.count("the state file can't be written") == 1
         folder.is_broken = False
         await keeper.wait_written()
         assert await set_mark(keeper, "swap0")
