@@ -1,19 +1,24 @@
 """Memory outside the Python heap: the one module that maps any.
 
-A mapping is sparse: address space is reserved at once, frames come with the first write and go back to
+A mapping is sparse: address space is there at once, frames come with the first write and go back to
 the kernel with `release`.  So tables and the arena have their full size from the start and cost what is
 in use.  `HeapMapping` is the same without a file, for tests and simulations.
+
+On a file system that others fill too, the first write to a frame may find no room, and ends the process (SIGBUS).
+A mapping of such a file `needs_reserve`: its frames are to be reserved before they are written.
 """
 
 import ctypes
+import errno
 import mmap
 import os
 import weakref
 from typing import Final, Protocol
 
 FRAME_BYTES: Final = 4096
-# <linux/falloc.h>: KEEP_SIZE and PUNCH_HOLE.
-_FALLOC_PUNCH: Final = 0x01 | 0x02
+# <linux/falloc.h>
+_FALLOC_KEEP_SIZE: Final = 0x01
+_FALLOC_PUNCH_HOLE: Final = 0x02
 # Not madvise(MADV_REMOVE): that refuses ranges that are locked in memory, and a daemon that serves swap is.
 _fallocate = ctypes.CDLL(None, use_errno=True).fallocate
 _fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
@@ -23,9 +28,15 @@ class Mapping(Protocol):
     """A run of zeroed bytes that can be given back piecewise."""
 
     view: memoryview
+    # Whether frames are to be reserved before they are written.
+    needs_reserve: bool
 
     def release(self, start: int, length: int) -> None:
         """Give whole frames back to the kernel; they read as zeros from now on."""
+        ...
+
+    def reserve(self, start: int, length: int) -> bool:
+        """Have room for the frames of a range, whose bytes stay as they are; return False if there is none."""
         ...
 
 
@@ -41,19 +52,19 @@ def _whole_frames(length: int) -> int:
     return -(-length // FRAME_BYTES) * FRAME_BYTES
 
 
-class MemfdMapping:
-    """A shared mapping of a memfd (memfd_create(2)), whose holes cost nothing."""
+class FileMapping:
+    """A shared mapping of a file in memory, whose holes cost nothing."""
 
-    def __init__(self, name: str, length: int) -> None:
-        """Map `length` bytes, rounded up to whole frames.
+    def __init__(self, fd: int, name: str, length: int, *, needs_reserve: bool = False) -> None:
+        """Map `length` bytes of a file, rounded up to whole frames; it grows to that, and `fd` is ours from now on.
 
         Raises:
             OSError: The kernel refuses; the message names the mapping and its size.
         """
         length = _whole_frames(length)
-        fd = os.memfd_create(f"ramster-{name}", os.MFD_CLOEXEC)
         try:
-            os.ftruncate(fd, length)
+            if os.fstat(fd).st_size < length:
+                os.ftruncate(fd, length)
             self._mmap = mmap.mmap(fd, length)
         except (OSError, ValueError, OverflowError) as error:
             os.close(fd)
@@ -61,22 +72,53 @@ class MemfdMapping:
         self._fd = fd
         weakref.finalize(self, os.close, fd)
         self.view = memoryview(self._mmap)
+        self.needs_reserve = needs_reserve
 
     def release(self, start: int, length: int) -> None:
         """Punch a hole (fallocate(2)), whether or not the memory is locked."""
-        if _fallocate(self._fd, _FALLOC_PUNCH, start, length):
+        if _fallocate(self._fd, _FALLOC_PUNCH_HOLE | _FALLOC_KEEP_SIZE, start, length):
             error = ctypes.get_errno()
             raise OSError(error, f"can't release memory of the arena: {os.strerror(error)}")
+
+    def reserve(self, start: int, length: int) -> bool:
+        """Fill the holes of a range (fallocate(2))."""
+        while _fallocate(self._fd, _FALLOC_KEEP_SIZE, start, length):
+            error = ctypes.get_errno()
+            if error in {errno.ENOSPC, errno.EDQUOT}:
+                return False
+            if error != errno.EINTR:
+                raise OSError(error, f"can't reserve memory of the arena: {os.strerror(error)}")
+        return True
+
+
+class MemfdMapping(FileMapping):
+    """The same of a memfd (memfd_create(2)), which ends with this process if nobody else has it."""
+
+    def __init__(self, name: str, length: int) -> None:
+        """Map `length` bytes, rounded up to whole frames.
+
+        Raises:
+            OSError: The kernel refuses; the message names the mapping and its size.
+        """
+        super().__init__(os.memfd_create(f"ramster-{name}", os.MFD_CLOEXEC), name, length)
 
 
 class HeapMapping:
     """The same over memory of this process alone, of which only what is touched costs anything."""
 
+    needs_reserve = False
+
     def __init__(self, name: str, length: int) -> None:
         del name
         private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-        self.view = memoryview(mmap.mmap(-1, _whole_frames(length), flags=private))
+        self._mmap = mmap.mmap(-1, _whole_frames(length), flags=private)
+        self.view = memoryview(self._mmap)
 
     def release(self, start: int, length: int) -> None:
-        """Zero the frames."""
-        self.view[start : start + length] = bytes(length)
+        """Forget the frames."""
+        self._mmap.madvise(mmap.MADV_DONTNEED, start, length)
+
+    def reserve(self, start: int, length: int) -> bool:
+        """There is room."""
+        del start, length
+        return True

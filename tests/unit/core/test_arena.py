@@ -1,14 +1,18 @@
 import ctypes
 import os
+import tempfile
+from pathlib import Path
+from typing import Final
 
 import pytest
 
-from ramsterd.core.arena import FRAME_BYTES, HeapMapping, MapMemory, MemfdMapping
+from ramsterd.core.arena import FRAME_BYTES, FileMapping, HeapMapping, MapMemory, MemfdMapping
 
+SHM: Final = Path("/dev/shm")
 MAP_MEMORY = pytest.mark.parametrize("map_memory", [MemfdMapping, HeapMapping])
 
 
-def resident_frames(mapping: MemfdMapping) -> int:
+def resident_frames(mapping: FileMapping) -> int:
     return os.fstat(mapping._fd).st_blocks * 512 // FRAME_BYTES
 
 
@@ -68,3 +72,41 @@ def test_a_mapping_that_is_dropped_closes_its_file() -> None:
     assert len(os.listdir("/proc/self/fd")) > before
     del mapping
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_mapping_of_a_file_has_what_the_file_has_and_grows_it() -> None:
+    fd = os.memfd_create("test")
+    os.write(fd, b"kept")
+    mapping = FileMapping(os.dup(fd), "test", 2 * FRAME_BYTES)
+    assert bytes(mapping.view[:5]) == b"kept\0"
+    assert os.fstat(fd).st_size == 2 * FRAME_BYTES
+    again = FileMapping(fd, "test", FRAME_BYTES)
+    mapping.view[0] = ord("K")
+    assert bytes(again.view[:4]) == b"Kept"
+    assert os.fstat(fd).st_size == 2 * FRAME_BYTES
+
+
+def test_what_was_reserved_is_resident_and_as_it_was() -> None:
+    mapping = MemfdMapping("test", 4 * FRAME_BYTES)
+    mapping.view[FRAME_BYTES] = 7
+    assert not mapping.needs_reserve
+    assert mapping.reserve(FRAME_BYTES, 2 * FRAME_BYTES)
+    assert resident_frames(mapping) == 2
+    assert mapping.view[FRAME_BYTES] == 7
+
+
+@pytest.mark.skipif(not os.access(SHM, os.W_OK), reason="there is no tmpfs at /dev/shm")
+def test_a_full_file_system_has_no_room_to_reserve() -> None:
+    with tempfile.TemporaryFile(dir=SHM) as file:
+        found = os.statvfs(SHM)
+        too_much = (found.f_blocks + 1) * found.f_frsize
+        mapping = FileMapping(os.dup(file.fileno()), "test", too_much, needs_reserve=True)
+        assert not mapping.reserve(0, too_much)
+        assert resident_frames(mapping) == 0
+        assert mapping.reserve(0, FRAME_BYTES)
+
+
+def test_a_refused_reservation_for_any_other_reason_is_an_error() -> None:
+    mapping = MemfdMapping("test", FRAME_BYTES)
+    with pytest.raises(OSError, match="can't reserve memory"):
+        mapping.reserve(0, -1)
