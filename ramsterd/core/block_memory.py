@@ -6,6 +6,8 @@ is for core.zbud.
 """
 
 from array import array
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
 from ramsterd.core.arena import FRAME_BYTES, MapMemory
@@ -60,6 +62,12 @@ class BlockMemory:
             return 0
         if more < 0:
             self._mapping.release((block << BLOCK_SHIFT) + frames * FRAME_BYTES, -more)
+        elif more and self._mapping.needs_reserve and not self._reserve(block, frames):
+            if warm:
+                self.give(warm)
+            else:
+                self._cold.append(block)
+            return 0
         self.resident_bytes += more
         self._frames_resident[block] = frames
         return block
@@ -72,6 +80,33 @@ class BlockMemory:
             self.warm_bytes += length
         else:
             self._punch(block)
+
+    def adopt(self, frames_of_block: Sequence[int]) -> None:
+        """An earlier process has left blocks that use so many frames each; give back the memory of all others.
+
+        Together they may be over the budget.
+        """
+        assert len(self._frames_resident) == 1
+        assert len(frames_of_block) <= self._blocks_max
+        self._frames_resident.extend(frames_of_block[1:])
+        self.resident_bytes = sum(frames_of_block[1:]) * FRAME_BYTES
+        used = [block for block, frames in enumerate(frames_of_block) if frames]
+        # Beyond the last, too: one may have been taken that nothing was put into.
+        for block, following in pairwise([0, *used, self._blocks_max]):
+            if block + 1 < following:
+                length = (following - block - 1) << BLOCK_SHIFT
+                self._mapping.release((block + 1) << BLOCK_SHIFT, length)
+        for block in reversed(range(1, len(frames_of_block))):  # the lowest on top
+            if not frames_of_block[block]:
+                self._cold.append(block)
+
+    def _reserve(self, block: int, frames: int) -> bool:
+        """Have room for the frames of a block; warm ones are given back for it."""
+        start, length = block << BLOCK_SHIFT, frames * FRAME_BYTES
+        if self._mapping.reserve(start, length):
+            return True
+        self.trim()
+        return self._mapping.reserve(start, length)
 
     def _cool(self, bytes_wanted: int) -> None:
         """Give warm blocks back until `bytes_wanted` are freed, or none is left."""

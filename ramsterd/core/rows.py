@@ -13,6 +13,7 @@ does either (tests/repository).
 """
 
 import struct
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
@@ -37,9 +38,19 @@ LOCATION: Final = 5
 QUARTERS_PER_ROW: Final = 16
 PACKED: Final = 12
 HOLDERS: Final = 13
+# `packed` and all holders are one word: a store of it never leaves a holder named twice, or by no field.
+TAIL: Final = 3
+_TAIL: Final = struct.Struct("=4H")
 
 assert ROW.size == ROW_BYTES
 assert HOLDERS + COPIES_MAX == QUARTERS_PER_ROW
+assert TAIL * QUARTERS_PER_ROW == PACKED * WORDS_PER_ROW
+
+
+def pack_tail(packed: int, holders: Sequence[int]) -> int:
+    """Return the last word of a row."""
+    none = (NO_HOLDER,) * (COPIES_MAX - len(holders))
+    return int.from_bytes(_TAIL.pack(packed, *holders, *none), sys.byteorder)
 
 
 class Rows(FramedItems):
@@ -113,17 +124,12 @@ class Rows(FramedItems):
         return self.serial(row) == serial and holder in self.holders(row)
 
     def set_holders(self, row: int, holders: Sequence[int]) -> None:
-        """The page of a row, which had no holders, is kept by these from now on."""
-        start = row * QUARTERS_PER_ROW + HOLDERS
-        for place, holder in enumerate(holders):
-            self._quarters[start + place] = holder
+        """The page of a row is kept by these from now on, and by nobody else; in one store."""
+        self._words[row * WORDS_PER_ROW + TAIL] = pack_tail(self.packed(row), holders)
 
     def remove_holder(self, row: int, holder: int) -> None:
         """Forget a holder of a row; the first holder is 0 only if there is none."""
-        start = row * QUARTERS_PER_ROW + HOLDERS
-        left = [each for each in self.holders(row) if each != holder]
-        for place in range(COPIES_MAX):
-            self._quarters[start + place] = left[place] if place < len(left) else NO_HOLDER
+        self.set_holders(row, [each for each in self.holders(row) if each != holder])
 
     # Many rows.
 

@@ -1,7 +1,7 @@
 """The arena cut into blocks of equal slots: zbud, generalised from two zpages a frame to many.
 
 A block holds zpages of one family and one size class, and each of its slots has a location (core.size_classes).  How much
-memory all blocks have together is for core.block_memory.
+memory all blocks have together is for core.block_memory, what is known of each for core.block_columns.
 
 Slots are handed out from one open block for each family and class: a plain stack of locations, which the put
 path pops itself.  A freed slot is a bit in its block's mask.  A block with free slots that is not open stands
@@ -16,12 +16,11 @@ classes, empty ones would keep a small budget for themselves.  A block that is l
 no zpages and keeps its memory until it has left.
 """
 
-import enum
-from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from ramsterd.core.arena import FRAME_BYTES, MapMemory
+from ramsterd.core.block_columns import BlockColumns, BlockState
 from ramsterd.core.block_memory import BlockMemory
 from ramsterd.core.counters import ZbudStatistics
 from ramsterd.core.family import Family
@@ -34,19 +33,8 @@ from ramsterd.core.size_classes import (
     FULL_MASK,
     SLOT_MASK,
     SLOT_SHIFT,
-    SLOTS_MAX,
     SLOTS_OF_CLASS,
 )
-
-
-class BlockState(enum.IntEnum):
-    """The state of a block (see above)."""
-
-    FREE = 0
-    OPEN = 1
-    CLOSED = 2
-    LEAVING = 3
-
 
 # An enum's members are slow to look up where it is done for each page.
 _OPEN: Final = int(BlockState.OPEN)
@@ -61,15 +49,15 @@ class Zbud:
         blocks_max = budget_bytes_max // FRAME_BYTES + 1
         self.memory = BlockMemory(map_memory, budget_bytes=budget_bytes, blocks_max=blocks_max)
         self.arena = self.memory.arena
-        # The row in each slot; what stands in a free slot means nothing.
-        self.slot_rows = map_memory("slots", blocks_max * SLOTS_MAX * 4).view.cast("I")
+        self._columns = BlockColumns(map_memory, blocks_max)
+        self.slot_rows, self.words = self._columns.slot_rows, self._columns.words
+        self.state, self.chunks_of_block, self.family_of_block, self._free_slots = (
+            self._columns.state, self._columns.chunks, self._columns.family,
+            self._columns.free_slots,
+        )  # fmt: skip
         # Rises whenever some zpage may find room that found none before.
         self.room_made = 0
         self.blocks_of_family = [0] * len(Family)
-        self.chunks_of_block = array("B", [0])
-        self.family_of_block = array("B", [0])
-        self.state = array("B", [BlockState.FREE])
-        self._free_slots = array("I", [0])
         self._lru = BlockLists(len(Family))
         self._with_room = BlockLists(len(Family) * CLASSES)
         self._stacks: list[list[list[int]]] = [[[] for _ in range(CLASSES)] for _ in Family]
@@ -161,7 +149,7 @@ class Zbud:
     @property
     def blocks_count(self) -> int:
         """One more than the highest block that was ever used."""
-        return len(self.state)
+        return len(self._columns)
 
     def is_free(self, block: int) -> bool:
         """Whether a block has no zpages and no family."""
@@ -187,6 +175,7 @@ class Zbud:
         """A listed block can't leave: others come before it."""
         self._lru.remove(block)
         self._lru.append(self.family_of_block[block], block)
+        self._columns.stamp(block)
 
     def blocks_of(self, family: Family) -> Iterator[int]:
         """Yield the blocks of a family, also those that are leaving.  Walks all blocks."""
@@ -222,13 +211,9 @@ class Zbud:
 
     def rows(self, block: int) -> list[int]:
         """Return the row of each slot in use."""
-        mask = self._free_slots[block]
-        first = block << SLOT_SHIFT
-        if self.state[block] == BlockState.OPEN:
-            for location in self._stacks[self.family_of_block[block]][self.chunks_of_block[block]]:
-                mask |= 1 << (location & SLOT_MASK)
-        rows = self.slot_rows[first : first + SLOTS_OF_CLASS[self.chunks_of_block[block]]].tolist()
-        return [row for slot, row in enumerate(rows) if not mask >> slot & 1]
+        is_open = self.state[block] == BlockState.OPEN
+        stacks = self._stacks[self.family_of_block[block]]
+        return self._columns.rows(block, stacks[self.chunks_of_block[block]] if is_open else ())
 
     def change_family(self, block: int, family: Family) -> None:
         """All zpages of a block become what another family is."""
@@ -242,10 +227,29 @@ class Zbud:
             self._with_room.remove(block)
         self.blocks_of_family[self.family_of_block[block]] -= 1
         self.blocks_of_family[family] += 1
-        self.family_of_block[block] = family
+        self._columns.set_family(block, family)
         self._lru.append(family, block)
         if has_room:
             self._with_room.append(self._room_list(block), block)
+
+    # What an earlier process has left.
+
+    def adopt(
+        self, chunks: Sequence[int], family: Sequence[int], free_slots: Sequence[int]
+    ) -> None:
+        """Know the blocks that were left, by their classes, families and free slots; their words tell their age.
+
+        Those without zpages are free.  There may be more of them than the budget allows.
+        """
+        used = self._columns.adopt(chunks, family, free_slots)
+        self._lru.grow(self.blocks_count)
+        self._with_room.grow(self.blocks_count)
+        for block in used:
+            self.blocks_of_family[self.family_of_block[block]] += 1
+            self._lru.append(self.family_of_block[block], block)
+            if self._free_slots[block]:
+                self._with_room.append(self._room_list(block), block)
+        self.memory.adopt([FRAMES_OF_CLASS[chunks] for chunks in self.chunks_of_block])
 
     # The budget.
 
@@ -366,12 +370,11 @@ class Zbud:
         block = self.memory.take(FRAMES_OF_CLASS[chunks])
         if not block:
             return 0
-        if block == self.blocks_count:
-            self._grow()
-        self.chunks_of_block[block] = chunks
-        self.family_of_block[block] = family
-        self.state[block] = BlockState.CLOSED
-        self._free_slots[block] = FULL_MASK[chunks]
+        if not self._columns.make(block, family, chunks):
+            self.memory.give(block)
+            return 0
+        self._lru.grow(self.blocks_count)
+        self._with_room.grow(self.blocks_count)
         self.blocks_of_family[family] += 1
         self._lru.append(family, block)
         return block
@@ -387,12 +390,3 @@ class Zbud:
         self.state[block] = BlockState.FREE
         self.blocks_of_family[self.family_of_block[block]] -= 1
         self.memory.give(block)
-
-    def _grow(self) -> None:
-        """Have columns for one block more."""
-        for column in (self.chunks_of_block, self.family_of_block):
-            column.append(0)
-        self.state.append(BlockState.FREE)
-        self._free_slots.append(0)
-        self._lru.grow(self.blocks_count)
-        self._with_room.grow(self.blocks_count)

@@ -2,9 +2,9 @@
 
 from array import array
 
+from ramsterd.core.block_columns import unpack_block
 from ramsterd.core.family import Family
 from ramsterd.core.size_classes import CHUNK_BYTES, CLASSES, SLOTS_MAX, SLOTS_OF_CLASS
-from ramsterd.kept.layout import unpack_block
 from ramsterd.kept.suspects import NO_SLOT
 
 

@@ -11,10 +11,12 @@ from typing import Final, TypeAlias
 
 from config.limits import COPIES_MAX, PAGE_BYTES
 from ramsterd.core.arena import FRAME_BYTES
+from ramsterd.core.block_columns import FAMILY_SHIFT, STAMP_SHIFT
 from ramsterd.core.codec import CODEC_SHIFT, Codec, checksum_of
 from ramsterd.core.family import Family
 from ramsterd.core.nodes import FIRST_NODE, HOLE, LEAF_SHIFT, LOST, NODES_MAX, ZERO
 from ramsterd.core.page import INDEX_MAX, OBJECT_ID_BYTES_MAX
+from ramsterd.core.redo import REDO_BYTES, REDO_COMMIT, REDO_ROW, REDO_ZBYTES, REDO_ZPAGE
 from ramsterd.core.rows import ADDRESS, FIRST_ROW, HOLDERS, LOCATION, PACKED, ROW
 from ramsterd.core.size_classes import BLOCK_SHIFT, CHUNK_BYTES, SLOT_SHIFT, SLOTS_OF_CLASS
 
@@ -43,11 +45,6 @@ OBJECT_BYTES: Final = 64
 FIRST_OBJECT: Final = 1
 # A root word is the number of a node, 0 for an object without pages, or this bit and the place of a root of zeros.
 _ZEROS: Final = 1 << 63
-
-# A block has one word: stamp << 16 | family << 8 | class.  0: it was never used.
-_STAMP_SHIFT: Final = 16
-_FAMILY_SHIFT: Final = 8
-_BYTE: Final = 0xFF
 
 assert OBJECT.size == OBJECT_BYTES
 assert INDEX_MAX >> LEAF_SHIFT <= _BASE_MASK
@@ -80,16 +77,6 @@ def is_root_of_zeros(word: int) -> bool:
     return word & _ZEROS != 0
 
 
-def pack_block(stamp: int, family: Family, chunks: int) -> int:
-    """Return the word of a block; `stamp` tells its age among all blocks."""
-    return stamp << _STAMP_SHIFT | family << _FAMILY_SHIFT | chunks
-
-
-def unpack_block(word: int) -> tuple[int, int, int]:
-    """Return (stamp, family, class), of which nothing was checked."""
-    return word >> _STAMP_SHIFT, word >> _FAMILY_SHIFT & _BYTE, word & _BYTE
-
-
 def layout_hash() -> int:
     """Return a number that differs if anything differs in how items look."""
     facts = (
@@ -97,7 +84,8 @@ def layout_hash() -> int:
         ROW.format, FIRST_ROW, ADDRESS, LOCATION, PACKED, HOLDERS,
         HOLE, ZERO, LOST, FIRST_NODE, LEAF_SHIFT, NODE_WORDS, NODE_PLACE, NODE_OBJECT, _LEVEL_SHIFT,
         OBJECT.format, FIRST_OBJECT, OBJECT_ID_BYTES_MAX, INDEX_MAX, _ZEROS,
-        BLOCK_SHIFT, SLOT_SHIFT, CHUNK_BYTES, SLOTS_OF_CLASS, _STAMP_SHIFT, _FAMILY_SHIFT,
+        BLOCK_SHIFT, SLOT_SHIFT, CHUNK_BYTES, SLOTS_OF_CLASS, STAMP_SHIFT, FAMILY_SHIFT,
+        REDO_BYTES, REDO_COMMIT, REDO_ZBYTES, REDO_ROW, REDO_ZPAGE,
         [int(family) for family in Family], CODEC_SHIFT, [int(codec) for codec in Codec],
         MAPPINGS,
     )  # fmt: skip

