@@ -21,6 +21,7 @@ from ramsterd.core.codec import (
 from ramsterd.core.family import Family
 from ramsterd.core.page import PAGE_BYTES, ZERO_PAGE, CorruptPage
 from ramsterd.core.pools import Pool
+from ramsterd.core.redo import REDO_COMMIT, REDO_ROW, REDO_ZBYTES
 from ramsterd.core.room import Room
 from ramsterd.core.rows import FIRST_ROW, ROW, ROW_BYTES
 from ramsterd.core.size_classes import BLOCK_SHIFT, CHUNK_BYTES, SLOT_MASK, SLOT_SHIFT
@@ -43,6 +44,10 @@ def put_extent(  # noqa: PLR0912, PLR0915  one loop: each page would pay for eac
     A page that is overwritten keeps its row, whose serial is new: all that knows the old version compares serials.
     It keeps its slot too if the new zpage is of the same class, unless the block is on its way to a peer.  Without
     `takes_slots` the first page that needs another slot is where this ends.
+
+    The process may end between any two stores.  So what was there is not touched before the commit: that is the entry
+    of a page that had no row, and else the word of the redo record, which has the new row, and the zpage if it takes the
+    place of the old one.  What the old version had is given back behind it.
     """
     family, compress, tag = pool.family, pool.compressor.compress, pool.compressor.tag
     versions = room.versions
@@ -52,11 +57,16 @@ def put_extent(  # noqa: PLR0912, PLR0915  one loop: each page would pay for eac
     arena, slot_rows, free_rows, pack_row, unpack_row, row_view = (
         zbud.arena, zbud.slot_rows, rows.stack, ROW.pack_into, ROW.unpack_from, rows.view,
     )  # fmt: skip
+    redo_view, redo_words, redo_row, redo_zpage = (
+        versions.redo.view, versions.redo.words, versions.redo.row, versions.redo.zpage,
+    )  # fmt: skip
     # Slots of versions that were replaced: given back in one go, and before anything looks for room.
     freed: list[int] = []
     stacks, chunks_of_block, block_state = (
         zbud.stacks(family), zbud.chunks_of_block, zbud.state,
     )  # fmt: skip
+    if versions.serial_last + run > versions.serial_limit:
+        versions.reserve_serials(run)
     words = pages[: run * PAGE_BYTES].cast("Q")
     serial, zbytes_stored, zpages_stored, start = versions.serial_last, 0, 0, 0
     zpages_freed, zbytes_freed, holes_filled = 0, 0, 0
@@ -66,7 +76,8 @@ def put_extent(  # noqa: PLR0912, PLR0915  one loop: each page would pay for eac
         word = start >> _WORD_SHIFT
         start += PAGE_BYTES
         if words[word] == words[word + _LAST_WORD] and is_same_filled(page):
-            _give_back(zbud, freed)  # to find a row may evict
+            if freed:
+                _give_back(zbud, freed)  # to find a row may evict
             was_hole = not entries[place]
             if not _put_filled(room, family, place, words[word], serial + 1):
                 done = place - address
@@ -109,42 +120,60 @@ def put_extent(  # noqa: PLR0912, PLR0915  one loop: each page would pay for eac
                 _give_back(zbud, freed)
                 location = room.find_slot(family, chunks)
                 if entries[place] != before:  # evicted for the slot, so at least its row is free
-                    row, before = rows.alloc(), HOLE
+                    row, before, old_location, holder = rows.alloc(), HOLE, 0, 0
+                elif holder:
+                    # Its copy here may have been dropped for the slot, or have become ours alone.
+                    _, _, _, old_location, old_packed, holder, _, _ = unpack_row(
+                        row_view, row * ROW_BYTES
+                    )
             if not (row and location):
                 room.undo_put(row if before < FIRST_ROW else 0, location)
                 done = place - address
                 break
-        if before < FIRST_ROW:
-            entries[place] = row
-            holes_filled += not before
-        elif holder:
-            versions.vacate(row)
-        elif old_location:
-            zbytes_freed += old_packed & ZPAGE_BYTES_MASK
-            zpages_freed += 1
-            if location != old_location:
-                freed.append(old_location)
         block = location >> SLOT_SHIFT
         offset = (block << BLOCK_SHIFT) + (location & SLOT_MASK) * (
             chunks_of_block[block] << _CHUNK_SHIFT
         )
-        arena[offset : offset + zbytes] = zpage
-        slot_rows[location] = row
         serial += 1
+        if before < FIRST_ROW:
+            arena[offset : offset + zbytes] = zpage
+            slot_rows[location] = row
+            pack_row(
+                row_view, row * ROW_BYTES, serial, checksum_of(page), place, location, packed, 0, 0, 0
+            )  # fmt: skip
+            entries[place] = row
+            holes_filled += not before
+            zbytes_stored += zbytes
+            zpages_stored += 1
+            continue
+        pack_row(redo_view, REDO_ROW, serial, checksum_of(page), place, location, packed, 0, 0, 0)
+        row_start = row * ROW_BYTES
+        row_end = row_start + ROW_BYTES
+        if location == old_location:
+            redo_zpage[:zbytes] = zpage
+            redo_words[REDO_ZBYTES] = zbytes
+            redo_words[REDO_COMMIT] = row
+            arena[offset : offset + zbytes] = zpage
+            row_view[row_start:row_end] = redo_row
+            redo_words[REDO_COMMIT] = 0
+            zbytes_freed += old_packed & ZPAGE_BYTES_MASK
+            zpages_freed += 1
+        else:
+            arena[offset : offset + zbytes] = zpage
+            slot_rows[location] = row
+            old = versions.version(row) if holder else ()
+            redo_words[REDO_ZBYTES] = 0
+            redo_words[REDO_COMMIT] = row
+            row_view[row_start:row_end] = redo_row
+            redo_words[REDO_COMMIT] = 0
+            if holder:
+                versions.end_version(old)
+            elif old_location:
+                zbytes_freed += old_packed & ZPAGE_BYTES_MASK
+                zpages_freed += 1
+                freed.append(old_location)
         zbytes_stored += zbytes
         zpages_stored += 1
-        pack_row(
-            row_view,
-            row * ROW_BYTES,
-            serial,
-            checksum_of(page),
-            place,
-            location,
-            packed,
-            0,
-            0,
-            0,
-        )
     _give_back(zbud, freed)
     if holes_filled:
         versions.table.count_pages(address >> LEAF_SHIFT, holes_filled)
@@ -164,23 +193,33 @@ def _give_back(zbud: Zbud, freed: list[int]) -> None:
 def _put_filled(room: Room, family: Family, place: int, word: int, serial: int) -> bool:
     """Put a page all of whose words are equal; return whether there was room to note it."""
     versions = room.versions
-    before = versions.table.entries[place]
+    entries = versions.table.entries
+    before = entries[place]
     if not word:
-        row = ZERO
+        entries[place] = ZERO
         if before >= FIRST_ROW:
             versions.drop_row(before)
         versions.counters.put_zero += 1
+        return True
+    view = versions.rows.view
+    if before >= FIRST_ROW:
+        redo, start = versions.redo, before * ROW_BYTES
+        _, _, _, location, _, holder, _, _ = old = ROW.unpack_from(view, start)
+        words = redo.words
+        ROW.pack_into(redo.view, REDO_ROW, serial, word, place, 0, PACKED_FILL, 0, 0, 0)
+        words[REDO_ZBYTES] = 0
+        words[REDO_COMMIT] = before
+        view[start : start + ROW_BYTES] = redo.row
+        words[REDO_COMMIT] = 0
+        if location or holder:
+            versions.end_version(old)
     else:
-        row = before if before >= FIRST_ROW else room.find_row(family)
+        row = room.find_row(family)
         if not row:
             return False
-        if before >= FIRST_ROW:
-            versions.vacate(before)
-        ROW.pack_into(
-            versions.rows.view, row * ROW_BYTES, serial, word, place, 0, PACKED_FILL, 0, 0, 0
-        )
-        versions.counters.put_same_filled += 1
-    versions.table.entries[place] = row
+        ROW.pack_into(view, row * ROW_BYTES, serial, word, place, 0, PACKED_FILL, 0, 0, 0)
+        entries[place] = row
+    versions.counters.put_same_filled += 1
     return True
 
 

@@ -56,8 +56,9 @@ def end_leaving(versions: Versions, leaving: Leaving, *holders: int) -> list[int
     """
     current, overtaken = _still_current(versions, leaving)
     for row in current:
-        versions.forget_local(row)
+        # This order: at any time the page is here, or somebody is said to have it.
         versions.rows.set_holders(row, holders)
+        versions.forget_local(row)
     versions.zbud.end_leaving(leaving.block)
     return overtaken
 

@@ -67,9 +67,9 @@ def _replace_in_leaf(versions: Versions, leaf: int, index: int, count: int, entr
     for address, before in enumerate(versions.table.entries[first : first + count].tolist(), first):
         if before == HOLE:
             continue
+        versions.table.entries[address] = entry
         if before >= FIRST_ROW:
             versions.drop_row(before)
-        versions.table.entries[address] = entry
         dropped += 1
     if entry == HOLE and dropped:
         versions.table.count_hole(first, dropped)

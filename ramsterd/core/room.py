@@ -195,8 +195,8 @@ class Room:
                 self.versions.forget_local(row)
             else:
                 address = self._rows.address(row)
-                self.versions.drop_row(row)
                 self.versions.make_hole(address)
+                self.versions.drop_row(row)
                 self.versions.counters.evicted += 1
                 self.versions.counters.evicted_foreign += family is Family.FOREIGN_EPHEMERAL
         self._zbud.end_leaving(block)

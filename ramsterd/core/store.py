@@ -247,11 +247,12 @@ class Store:
             return 0
         leaf = address >> LEAF_SHIFT
         before = self.table.entries[address : address + run].tolist()
+        for place, row in enumerate(before, address):
+            if row >= FIRST_ROW:
+                self.table.entries[place] = ZERO
+                self.versions.drop_row(row)
         self.table.entries[address : address + run] = FILLED[ZERO][:run]
         self.table.count_pages(leaf, before.count(HOLE))
-        for row in before:
-            if row >= FIRST_ROW:
-                self.versions.drop_row(row)
         self.work["zero"] += run
         if pool.is_disk:
             self.table.fold(leaf)

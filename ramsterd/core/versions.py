@@ -8,7 +8,7 @@ How many copies a page should have is in core.copies, what finds room for a vers
 in core.store.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +19,7 @@ from ramsterd.core.family import Family
 from ramsterd.core.frames import TableMemory
 from ramsterd.core.page import PoolKind
 from ramsterd.core.pools import Pool, Pools
+from ramsterd.core.redo import Redo
 from ramsterd.core.rows import FIRST_ROW, ROW, ROW_BYTES, Rows
 from ramsterd.core.size_classes import SLOT_SHIFT
 from ramsterd.core.table import HOLE, LEAF_SHIFT, LOST, OBJECT_BYTES, PageObject, PageTable
@@ -27,6 +28,7 @@ from ramsterd.core.zbud import Zbud
 
 # A store for a handful of pages needs the directories of far-off indexes, too.
 NODES_MIN: Final = 64
+NO_SERIAL_LIMIT: Final = 1 << 62
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,13 +57,16 @@ class Versions:
             budget_bytes=limits.budget_bytes,
             budget_bytes_max=limits.budget_bytes_max,
         )
+        self.redo = Redo(map_memory)
         self.pools = Pools()
         self.counters = Counters()
         self.work = Work(self.counters)
         self.zpages = [0] * len(Family)
         self.zpage_bytes = [0] * len(Family)
-        # The newest serial.
+        # The newest serial, and up to which they may be used.
         self.serial_last = 0
+        self.serial_limit = NO_SERIAL_LIMIT
+        self._reserve_serials: Callable[[int], int] | None = None
         # Rows that are here no more, while what peers have may be too few: whoever copies again takes them.
         self.thinned: list[int] = []
         self._owed: dict[int, list[int]] = {}
@@ -113,15 +118,18 @@ class Versions:
     # How it ends.
 
     def drop_row(self, row: int) -> None:
-        """Free a row and its slot; its holders are owed a flush.  The entry is the caller's."""
-        self.vacate(row)
+        """Free a row that no entry names any more, and its slot; its holders are owed a flush."""
+        version = self.version(row)
         self.rows.free(row)
+        self.end_version(version)
 
-    def vacate(self, row: int) -> None:
-        """Free the slot of a row, whose page is to be replaced or dropped; its holders are owed a flush."""
-        serial, _, _, location, packed, first, second, third = ROW.unpack_from(
-            self.rows.view, row * ROW_BYTES
-        )
+    def version(self, row: int) -> tuple[int, ...]:
+        """Return all fields of a row, as `end_version` wants them once the row has others."""
+        return ROW.unpack_from(self.rows.view, row * ROW_BYTES)
+
+    def end_version(self, version: tuple[int, ...]) -> None:
+        """A version is named by no row any more: its slot is free, and its holders are owed a flush."""
+        serial, _, _, location, packed, first, second, third = version
         if location:
             family = self.zbud.family_of_block[location >> SLOT_SHIFT]
             self.account(family, -1, -(packed & ZPAGE_BYTES_MASK))
@@ -143,13 +151,14 @@ class Versions:
         address = self.rows.address(row)
         page_object, _ = self.table.handle(address)
         pool = self.pools[page_object.pool]
-        self.drop_row(row)
-        if pool.family == Family.OWN_PERSISTENT:
+        is_loss = pool.family == Family.OWN_PERSISTENT
+        if is_loss:
             self.table.entries[address] = LOST
             self.counters.lost += 1
-            return True
-        self.make_hole(address)
-        return False
+        else:
+            self.make_hole(address)
+        self.drop_row(row)
+        return is_loss
 
     def on_corrupt(self, row: int) -> bool:
         """The zpage here is not what was stored.  Return whether a peer has the page.
@@ -176,6 +185,24 @@ class Versions:
         """Return the serials dropped since the last call, by holder id."""
         owed, self._owed = self._owed, {}
         return owed
+
+    # Serials.
+
+    def limit_serials(self, limit: int, reserve: Callable[[int], int]) -> None:
+        """Use none beyond a limit before `reserve` was asked: it gets the newest serial and returns a new limit."""
+        self.serial_limit, self._reserve_serials = limit, reserve
+
+    def reserve_serials(self, count: int) -> None:
+        """Have so many serials to use; for a put that would pass the limit."""
+        assert self._reserve_serials is not None
+        self.serial_limit = self._reserve_serials(self.serial_last)
+        assert self.serial_last + count <= self.serial_limit, "all serials were used"
+
+    def adopt(self, zpages: Iterable[int], zpage_bytes: Iterable[int], *, serial_last: int) -> None:
+        """An earlier process has left so many zpages of each family, with so many bytes, and has used these serials."""
+        for family, (count, zbytes) in enumerate(zip(zpages, zpage_bytes, strict=True)):
+            self.account(family, count, zbytes)
+        self.serial_last = serial_last
 
     # What stands around it.
 
