@@ -108,7 +108,9 @@ class Session:
         self._is_waiting = False
         # The state file couldn't be written, which the held put is told.
         self._is_unmarked = False
+        # Of the last pass, in pages; those that came over the socket are in it, and known apart.
         self._work = 0
+        self._received_pages = 0
 
     @property
     def is_full(self) -> bool:
@@ -126,8 +128,8 @@ class Session:
 
     @property
     def pages_of_pass(self) -> int:
-        """How much work the last pass was, in pages."""
-        return self._work
+        """How much work the last pass was, in pages, apart from those that came over the socket."""
+        return self._work - self._received_pages
 
     def close(self) -> None:
         """The connection is over: what it waits for has no effect any more, its private pools go, replies are forgotten.
@@ -152,7 +154,7 @@ class Session:
             RemoteProtocolError: The client broke the protocol.  Requests before that were served.
         """
         self.in_flight.is_in_pass = True
-        self._work = 0
+        self._work = self._received_pages = 0
         self.has_unserved = False
         try:
             if self._flush is not None:
@@ -191,6 +193,7 @@ class Session:
         except Refused as error:
             self._refuse(frame.request_id, error.code, str(error))
         self._work += _REQUEST_WORK + frame.count
+        self._received_pages += len(frame.body) // PAGE_BYTES
 
     # Control.
 

@@ -499,3 +499,13 @@ def test_what_cannot_be_is_refused_and_the_connection_goes_on(
     assert put(pair, pool, 0, page(1)) == 1
     assert pair.counters.errors[ErrorCode.BAD_REQUEST] == 1
     assert not take_replies(pair.session)
+
+
+def test_pages_that_came_over_the_socket_are_not_counted_as_work_again() -> None:
+    pair = Pair()
+    pool = pair.new_pool()
+    put(pair, pool, 0, run_of(16))
+    request_work = pair.session.pages_of_pass
+    assert 0 < request_work < 16
+    get(pair, pool, 0, 16)
+    assert pair.session.pages_of_pass == request_work + 16
