@@ -45,7 +45,7 @@ NEEDS_RESTART: Final = frozenset(
     {
         "node", "cluster", "tls", "state_dir",
         # `ramsterctl memory set` changes the budget meanwhile.
-        "memory.budget", "memory.budget_max", "memory.pages_max",
+        "memory.budget", "memory.budget_max", "memory.pages_max", "memory.keep",
         # Timers and windows stand in many requests that are under way.
         "remote.copies", "remote.copies_min", "remote.ephemeral", "remote.request_seconds_max", "remote.fetch_seconds_max",
         "remote.put_wait_seconds_max", "remote.puts_in_flight_max", "remote.gets_in_flight_max",

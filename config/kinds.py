@@ -8,6 +8,7 @@ Mismatch, whose text says what was expected.  A kind judges one value alone; rul
 import math
 import re
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
 
@@ -288,6 +289,23 @@ class OptionalFolder:
         if "\0" in text:
             raise Mismatch("the path of a folder")
         return folder / text if text else None
+
+
+@dataclass(frozen=True, slots=True)
+class FolderOr:
+    """One of some words, or the path of a folder, which has a slash in it."""
+
+    words: type[StrEnum]
+
+    def read(self, value: object, folder: Path, /) -> StrEnum | Path:
+        """See `Kind.read`."""
+        text = _read_text(value)
+        if text in set(self.words):
+            return self.words(text)
+        if "/" not in text or "\0" in text:
+            words = ", ".join(f'"{word}"' for word in self.words)
+            raise Mismatch(f"{words}, or the path of a folder")
+        return folder / text
 
 
 @dataclass(frozen=True, slots=True)

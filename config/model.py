@@ -83,6 +83,14 @@ class ClusterConfig:
         return replace(self, node=tuple(sorted(self.node, key=lambda node: node.number)))
 
 
+class KeepMemory(StrEnum):
+    """Who keeps the pages of a daemon until the next one starts, if no folder does."""
+
+    AUTO = "auto"  # systemd, if it has started the daemon, else nobody
+    SYSTEMD = "systemd"
+    NOBODY = "no"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryConfig:
     """The arena: how much memory the compressed pages of this node may use."""
@@ -101,6 +109,8 @@ class MemoryConfig:
     pages_max: Annotated[int, kinds.Whole(1, limits.PAGES_MAX)] = 1 << 26
     # Memory that all tables may use, outside the budget; 0: see `tables_bytes`.
     tables_max: TablesOrDefault = 0
+    # Who keeps the pages while the daemon restarts: one of the words, or a folder on a tmpfs.
+    keep: Annotated[KeepMemory | Path, kinds.FolderOr(KeepMemory)] = KeepMemory.AUTO
 
     def tables_bytes(self, budget: int) -> int:
         """Return the bound on the tables beside so large a budget: by default a quarter of it, and not too little."""
