@@ -10,11 +10,19 @@ from typing import Final
 
 from ramsterd.core.codec import PACKED_FILL
 from ramsterd.core.family import Family
-from ramsterd.core.nodes import FIRST_NODE, HOLE, LEAF_PAGES, LEAF_SHIFT, ZERO, PageObject
+from ramsterd.core.objects import PageObject
 from ramsterd.core.pools import Pool
 from ramsterd.core.rows import FIRST_ROW
 from ramsterd.core.size_classes import SLOT_SHIFT
 from ramsterd.core.slices import Steps
+from ramsterd.core.table_words import (
+    FIRST_NODE,
+    HOLE,
+    LEAF_PAGES,
+    LEAF_SHIFT,
+    ZERO,
+    pack_place,
+)
 from ramsterd.core.versions import Versions
 
 # About what it costs to check a block, in units of work.
@@ -25,14 +33,17 @@ def audit(versions: Versions) -> None:
     """Assert what must be true between calls.  Walks everything."""
     versions.zbud.check_invariants()
     versions.rows.check_invariants()
-    versions.table.nodes.check_invariants()
-    rows_seen = nodes_seen = 0
+    versions.table.check_invariants()
+    rows_seen = nodes_seen = objects_seen = 0
     zpages = [0] * len(Family)
     zbytes = [0] * len(Family)
     for pool in versions.pools:
         pages = 0
         for page_object in pool.objects.values():
             assert page_object.root, "an object without pages"
+            record = page_object.root_word, page_object.pool, page_object.object_id
+            assert versions.table.objects.record(page_object.number) == record
+            objects_seen += 1
             nodes, leaves, its_pages = _walk_tree(versions, page_object)
             nodes_seen += nodes
             pages += its_pages
@@ -46,6 +57,7 @@ def audit(versions: Versions) -> None:
         assert pages == pool.tally.pages
     assert rows_seen == versions.rows.used
     assert nodes_seen == versions.table.nodes.used
+    assert objects_seen == versions.table.objects.used
     assert zpages == versions.zpages
     assert zbytes == versions.zpage_bytes
     assert sum(zpages) == versions.zbud.slots_used(), "a slot that no row knows of"
@@ -65,6 +77,9 @@ def _walk_tree(versions: Versions, page_object: PageObject) -> tuple[int, list[i
             continue
         assert node >= FIRST_NODE
         nodes += 1
+        place = pack_place(bits // LEAF_SHIFT - 1, prefix)
+        assert versions.table.nodes.places[node] == place, "a node that stands elsewhere"
+        assert versions.table.nodes.objects[node] == page_object.number
         if bits == LEAF_SHIFT:
             leaves.append(node)
             pages += versions.table.leaf_used[node]

@@ -6,19 +6,23 @@ only if there is none, a new one: so frames fill up before more are taken, and w
 A frame that has no item in use any more is given back to the kernel at once, and reads as zeros from then on.
 
 Reading such a frame would make it resident again: whoever walks items asks `live_spans` first.
+
+Memory that is kept has items that an earlier process left: `adopt` is told which of them are in use.
 """
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from heapq import heappop, heappush
-from typing import Final
+from typing import Final, TypeAlias
 
 from ramsterd.core.arena import FRAME_BYTES, Mapping
 from ramsterd.core.lru import BlockLists
 
+# A byte for each item.
+Flags: TypeAlias = bytes | bytearray
 _NO_FRAME: Final = -1
-# Frames of rows and of nodes, a few of each.
-_SPARE_BYTES: Final = 4 * FRAME_BYTES
+# Frames of rows, of nodes and of objects, a few of each.
+_SPARE_BYTES: Final = 6 * FRAME_BYTES
 
 
 class TableMemory:
@@ -41,6 +45,10 @@ class TableMemory:
         """Count so many bytes less."""
         self.used_bytes -= count
 
+    def adopt(self, count: int) -> None:
+        """Count so many bytes more that are in use already, even if that is too much."""
+        self.used_bytes += count
+
     def has_spare(self, part: int) -> bool:
         """Whether one part in so many is free, and enough for some frames of each kind."""
         return self.used_bytes + max(self.bytes_max // part, _SPARE_BYTES) <= self.bytes_max
@@ -48,6 +56,48 @@ class TableMemory:
     def is_above(self, fraction: float) -> bool:
         """Whether more than a fraction of the bound is used."""
         return self.used_bytes > fraction * self.bytes_max
+
+
+class FramesBeside:
+    """Frames of another mapping, each of which belongs to several frames of items, and is there while one of these is."""
+
+    def __init__(self, mapping: Mapping, shift: int) -> None:
+        """Have a frame of a mapping for each 1 << shift frames of items."""
+        self._mapping, self._shift = mapping, shift
+        # Of each: for how many frames of items it is there.
+        self._used = array("B")
+
+    def bytes_for(self, frame: int) -> int:
+        """Return how many bytes more are resident with a frame of items."""
+        ours = frame >> self._shift
+        return 0 if ours < len(self._used) and self._used[ours] else FRAME_BYTES
+
+    def add(self, frame: int) -> None:
+        """A frame of items is there."""
+        ours = frame >> self._shift
+        if ours >= len(self._used):
+            self._used.frombytes(bytes(ours + 1 - len(self._used)))
+        self._used[ours] += 1
+
+    def remove(self, frame: int) -> int:
+        """A frame of items is there no more; return how many bytes are given back with it."""
+        ours = frame >> self._shift
+        self._used[ours] -= 1
+        if self._used[ours]:
+            return 0
+        self._mapping.release(ours * FRAME_BYTES, FRAME_BYTES)
+        return FRAME_BYTES
+
+    def adopt(self, frames: Iterable[int]) -> None:
+        """Go on with those frames that belong to these of items; give all others back."""
+        self._used = array("B")
+        for frame in frames:
+            self.add(frame)
+        _release_gaps(self._mapping, [ours for ours, used in enumerate(self._used) if used])
+
+    def resident_bytes(self) -> int:
+        """Return what they take."""
+        return (len(self._used) - self._used.count(0)) * FRAME_BYTES
 
 
 class FramedItems:
@@ -64,6 +114,7 @@ class FramedItems:
         link_shift: int,
         link_place: int = 0,
         side_bytes: int = 0,
+        beside: FramesBeside | None = None,
     ) -> None:
         """Begin with none in use.
 
@@ -76,6 +127,7 @@ class FramedItems:
             link_shift: The link of item n is 32-bit word (n << link_shift) + link_place of the mapping.
             link_place: See there.
             side_bytes: What the caller keeps beside the mapping for each frame, counted with it.
+            beside: What is there as long as a frame is, counted with it.
         """
         # Free items of the open frame: pop one, or call `alloc`.
         self.stack: list[int] = []
@@ -90,6 +142,7 @@ class FramedItems:
         self._links = mapping.view.cast("I")
         self._link_shift, self._link_place = link_shift, link_place
         self._frame_bytes = FRAME_BYTES + side_bytes
+        self._beside = beside
         # For each frame: how many items are in use, on the stack or none at all, and the first free one (0: none).
         self._taken = array("H")
         self._free = array("I")
@@ -145,7 +198,56 @@ class FramedItems:
     def resident_bytes(self) -> int:
         """Return what the frames in use take, and what is beside them.  Walks all."""
         frames = sum(taken > 0 or frame == self._open for frame, taken in enumerate(self._taken))
-        return frames * self._frame_bytes
+        beside = 0 if self._beside is None else self._beside.resident_bytes()
+        return frames * self._frame_bytes + beside
+
+    def adopt(self, used: Flags) -> None:
+        """Go on with items that an earlier process left: those whose byte is 1 are in use, all others are free.
+
+        Free ones are zeroed and linked; frames without any in use go back to the kernel, as does what lies beyond.
+        """
+        assert not self.used
+        self._memory.give(self.resident_bytes())
+        frames_count = 1 + (max(0, used.rfind(1)) >> self._frame_shift)
+        self.stack.clear()
+        self.high = frames_count << self._frame_shift
+        assert self.high - self._frame_items < self._items_max
+        self._taken = array("H", bytes(2 * frames_count))
+        self._free = array("I", bytes(4 * frames_count))
+        self._partial = BlockLists(1)
+        self._partial.grow(frames_count)
+        # Items of it are in use for ever; `_refill` finds what is free there.
+        self._open = 0
+        self.freed = self._handed_out = 0
+        used = used[: self._items_max].ljust(self.high, b"\0")
+        live = [frame for frame in range(frames_count) if self._adopt_frame(frame, used)]
+        self._released = sorted({*range(frames_count)} - {*live})
+        _release_gaps(self._mapping, live)
+        if self._beside is not None:
+            self._beside.adopt(live)
+        self._memory.adopt(self.resident_bytes())
+
+    def _adopt_frame(self, frame: int, used: Flags) -> bool:
+        """Link the free items of a frame, the lowest last; return whether it stays."""
+        start, stop = frame << self._frame_shift, (frame + 1) << self._frame_shift
+        first, end = max(start, self._first_item), min(stop, self._items_max)
+        in_use = used.count(1, first, end)
+        if not in_use and frame != self._open:
+            return False
+        self._handed_out += in_use
+        self._taken[frame] = in_use + (first - start) + (stop - end)
+        if in_use < end - first:
+            item_bytes = FRAME_BYTES >> self._frame_shift
+            none, free, view = bytes(item_bytes), 0, self._mapping.view
+            for item in range(first, end):
+                if not used[item]:
+                    view[item * item_bytes : (item + 1) * item_bytes] = none
+                    self._links[(item << self._link_shift) + self._link_place] = free
+                    free = item
+            self._free[frame] = free
+            if frame != self._open:
+                self._partial.append(0, frame)
+        return True
 
     def check_invariants(self) -> None:
         """Assert what must be true between calls."""
@@ -197,24 +299,34 @@ class FramedItems:
         """Return a frame without items, or _NO_FRAME."""
         while self._released and self._released[0] >= len(self._taken):
             heappop(self._released)
-        is_all = len(self._taken) << self._frame_shift >= self._items_max
-        if (is_all and not self._released) or not self._memory.take(self._frame_bytes):
+        frame = self._released[0] if self._released else len(self._taken)
+        if frame << self._frame_shift >= self._items_max or not self._take_memory(frame):
             return _NO_FRAME
         if self._released:
             return heappop(self._released)
-        frame = len(self._taken)
         self._taken.append(0)
         self._free.append(0)
         self._partial.grow(frame + 1)
         self.high = (frame + 1) << self._frame_shift
         return frame
 
+    def _take_memory(self, frame: int) -> bool:
+        """Count a frame, and what is beside it; return False, and count nothing, if that would be too much."""
+        beside = self._beside
+        if beside is None:
+            return self._memory.take(self._frame_bytes)
+        if not self._memory.take(self._frame_bytes + beside.bytes_for(frame)):
+            return False
+        beside.add(frame)
+        return True
+
     def _release(self, frame: int) -> None:
         """Give a frame back in which nothing is in use."""
         if self._partial.is_listed(frame):
             self._partial.remove(frame)
         self._mapping.release(frame * FRAME_BYTES, FRAME_BYTES)
-        self._memory.give(self._frame_bytes)
+        beside_bytes = 0 if self._beside is None else self._beside.remove(frame)
+        self._memory.give(self._frame_bytes + beside_bytes)
         self._free[frame] = 0
         if frame != len(self._taken) - 1:
             heappush(self._released, frame)
@@ -225,3 +337,12 @@ class FramedItems:
         del self._free[frame:]
         self._partial.shrink(frame)
         self.high = frame << self._frame_shift
+
+
+def _release_gaps(mapping: Mapping, frames: Iterable[int]) -> None:
+    """Give all frames of a mapping back but these, which rise."""
+    end = 0
+    for frame in (*frames, len(mapping.view) // FRAME_BYTES):
+        if frame > end:
+            mapping.release(end * FRAME_BYTES, (frame - end) * FRAME_BYTES)
+        end = frame + 1

@@ -29,7 +29,6 @@ from ramsterd.core.copies import Copies
 from ramsterd.core.counters import StoreStatistics
 from ramsterd.core.family import Family
 from ramsterd.core.hot import get_extent, put_extent
-from ramsterd.core.nodes import FILLED
 from ramsterd.core.page import INDEX_MAX, PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.pool_identity import PoolIdentity
 from ramsterd.core.pools import Pool, Unsaved, check_run
@@ -44,6 +43,7 @@ from ramsterd.core.table import (
     ZERO,
     PageObject,
 )
+from ramsterd.core.table_words import FILLED
 from ramsterd.core.versions import StoreLimits, Versions
 
 NO_BOUND: Final = 1 << 62

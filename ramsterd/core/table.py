@@ -13,23 +13,23 @@ All nodes lie in one mapping, so that an *address* (leaf * 64 + place) names an 
 its object and first index, so that an address leads back to the handle.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, TypeAlias
 
 from ramsterd.core.arena import MapMemory
-from ramsterd.core.frames import TableMemory
-from ramsterd.core.nodes import (
+from ramsterd.core.frames import Flags, TableMemory
+from ramsterd.core.nodes import Nodes
+from ramsterd.core.objects import Objects, PageObject, Tally
+from ramsterd.core.page import INDEX_MAX
+from ramsterd.core.table_words import (
     FIRST_NODE,
     HOLE,
     LEAF_PAGES,
     LEAF_SHIFT,
     LOST,
     ZERO,
-    Nodes,
-    PageObject,
-    Tally,
 )
-from ramsterd.core.page import INDEX_MAX
+from ramsterd.core.tree_edits import TreeEdits
 
 __all__ = [
     "FIRST_ADDRESS",
@@ -47,8 +47,6 @@ __all__ = [
 _LEAF_MASK: Final = LEAF_PAGES - 1
 # Addresses below this are in a shared node: to be read only.
 FIRST_ADDRESS: Final = FIRST_NODE << LEAF_SHIFT
-# What an object takes beside its nodes: a PageObject, its id, its place in the pool's dict.
-OBJECT_BYTES: Final = 384
 # What keeps a leaf whose pages are all taken away, also those that have not been counted yet.
 PIN: Final = LEAF_PAGES + 1
 # The first index, how many pages, and their leaf; or ZERO, and any number of pages that are zeros.
@@ -59,11 +57,17 @@ class PageTable:
     """All trees of all objects."""
 
     def __init__(self, map_memory: MapMemory, memory: TableMemory, nodes_max: int) -> None:
+        # An object has a node, but for the few whose pages are all zeros.
+        self.objects = Objects(map_memory, memory, nodes_max)
         self.nodes = Nodes(map_memory, memory, nodes_max)
         self.entries = self.nodes.entries
         # How many pages a leaf has.
         self.leaf_used = self.nodes.used_entries
-        self._memory = memory
+        self._edits = TreeEdits(self.nodes, self.objects)
+
+    def resident_bytes(self) -> int:
+        """Count what trees and objects take.  Walks all frames."""
+        return self.objects.resident_bytes() + self.nodes.resident_bytes()
 
     # Looking.
 
@@ -141,7 +145,7 @@ class PageTable:
         leaf = address >> LEAF_SHIFT
         page_object = self.nodes.page_object[leaf]
         assert page_object is not None, "a row points at a leaf that is gone"
-        return page_object, self.nodes.base[leaf] << LEAF_SHIFT | address & _LEAF_MASK
+        return page_object, self.nodes.places[leaf] << LEAF_SHIFT | address & _LEAF_MASK
 
     @property
     def leaves_count(self) -> int:
@@ -180,7 +184,9 @@ class PageTable:
 
     def drop_empty(self, leaf: int) -> None:
         """Forget a leaf without pages."""
-        self._replace_leaf(leaf, HOLE)
+        page_object = self.nodes.page_object[leaf]
+        assert page_object is not None
+        self._edits.replace(page_object, leaf, HOLE)
 
     def count_pages(self, leaf: int, pages: int) -> None:
         """Note that so many entries of a leaf, which were HOLE, are pages."""
@@ -198,7 +204,7 @@ class PageTable:
         used = self.leaf_used[leaf] - holes
         self.leaf_used[leaf] = used
         if not used:
-            self._replace_leaf(leaf, HOLE)
+            self._edits.replace(page_object, leaf, HOLE)
 
     # Changing.
 
@@ -206,11 +212,8 @@ class PageTable:
         """As `find`, but to be written: make or copy the leaf where there is none; address 0: no room for it."""
         address, run = self.find(page_object, index, count)
         if address < FIRST_ADDRESS:
-            leaf = self._own(page_object, index, 0)
+            leaf = self._edits.own(page_object, index, 0)
             address = leaf << LEAF_SHIFT | index & _LEAF_MASK if leaf else 0
-            if leaf:
-                self.nodes.page_object[leaf] = page_object
-                self.nodes.base[leaf] = index >> LEAF_SHIFT
         return address, run
 
     def fill(self, page_object: PageObject, index: int, count: int, shared: int) -> int:
@@ -230,18 +233,46 @@ class PageTable:
         # The node that covers so many bits is of the other kind; if that is too much, a part of it is.
         is_whole = level >= bits and page_object.prefix == index >> page_object.shift + LEAF_SHIFT
         level = min(level, bits)
-        if not is_whole and not self._own(page_object, index, level):
+        if not is_whole and not self._edits.own(page_object, index, level):
             return 0
         page_object.tally.pages += (1 << level) if shared else -(1 << level)
-        self._put_shared(page_object, self._path(page_object, index, level), shared)
+        path = self._edits.path(page_object, index, level)
+        self._edits.put_shared(page_object, path, shared)
         return 1 << level
 
     def fold(self, leaf: int) -> None:
         """If all pages of a leaf are zeros, give it back: its directory names the shared one."""
         if self.nodes.is_full_of(leaf, ZERO):
-            self._replace_leaf(leaf, ZERO)
+            page_object = self.nodes.page_object[leaf]
+            assert page_object is not None
+            self._edits.replace(page_object, leaf, ZERO)
 
-    # Trees.
+    def adopt(
+        self,
+        page_objects: Sequence[PageObject],
+        *,
+        nodes_used: Flags,
+        used_entries: Flags,
+        leaves: Iterable[int],
+    ) -> None:
+        """Go on with the trees that an earlier process left, and count what leaves have.
+
+        A node without entries was being filled, or dropped, when it ended: it goes, and with it an object that has no
+        other.  See core.adoption.
+        """
+        self.objects.adopt(page_objects)
+        self.nodes.adopt(nodes_used, used_entries)
+        by_number = {each.number: each for each in page_objects}
+        for leaf in leaves:
+            page_object = self.nodes.page_object[leaf] = by_number[self.nodes.objects[leaf]]
+            page_object.tally.pages += self.leaf_used[leaf]
+        for node in self.nodes.empty():
+            self._edits.replace(by_number[self.nodes.objects[node]], node, HOLE)
+
+    def check_invariants(self) -> None:
+        """Assert what must be true between calls."""
+        self.objects.check_invariants()
+        self.nodes.check_invariants()
 
     def _what_stands(self, page_object: PageObject, index: int, shared: int) -> tuple[int, int]:
         """Return (pages from an index on that are of a kind already, 0), or (0, bits that one of the other covers).
@@ -254,7 +285,7 @@ class PageTable:
                 return (1 << bits) - (index & (1 << bits) - 1), 0
             return 0, (bits if node < FIRST_NODE else 0)
         if shared:
-            raised = self._levels_to_raise(page_object, index)
+            raised = self._edits.levels_to_raise(page_object, index)
             return 0, page_object.shift + LEAF_SHIFT * raised
         first = page_object.prefix << page_object.shift + LEAF_SHIFT
         return (first - index if index < first else INDEX_MAX + 1), 0
@@ -268,115 +299,10 @@ class PageTable:
         return node, shift
 
     def _fill_first(self, page_object: PageObject, index: int, level: int) -> int:
-        if not self._memory.take(OBJECT_BYTES):
+        if not self._edits.begin_with_zeros(page_object, index, level):
             return 0
-        page_object.root, page_object.shift = ZERO, level - LEAF_SHIFT
-        page_object.prefix = index >> level
         page_object.tally.pages += 1 << level
         return 1 << level
-
-    def _path(self, page_object: PageObject, index: int, level: int) -> list[int]:
-        """Return where the entries are that lead to what covers `level` bits of an index, the root's first."""
-        path, node, shift = [], page_object.root, page_object.shift
-        while shift >= level:
-            path.append(node << LEAF_SHIFT | index >> shift & _LEAF_MASK)
-            node = self.entries[path[-1]]
-            shift -= LEAF_SHIFT
-        return path
-
-    def _replace_leaf(self, leaf: int, shared: int) -> None:
-        page_object, index = self.handle(leaf << LEAF_SHIFT)
-        path = self._path(page_object, index, LEAF_SHIFT)
-        self.nodes.free(leaf)
-        self._put_shared(page_object, path, shared)
-
-    def _put_shared(self, page_object: PageObject, path: list[int], shared: int) -> None:
-        """Have the last entry of a path name a shared node; directories that name nothing else go away."""
-        while path:
-            place = path.pop()
-            node, before = place >> LEAF_SHIFT, self.entries[place]
-            self.entries[place] = shared
-            self.leaf_used[node] += (shared != HOLE) - (before != HOLE)
-            if not self.nodes.is_full_of(node, shared):
-                return
-            self.nodes.free(node)
-        page_object.root = shared
-        if not shared:
-            self._memory.give(OBJECT_BYTES)
-
-    def _levels_to_raise(self, page_object: PageObject, index: int) -> int:
-        """Return by how much a tree must grow to cover an index."""
-        levels, shift, prefix = 0, page_object.shift + LEAF_SHIFT, page_object.prefix
-        while index >> shift != prefix:
-            levels, shift, prefix = levels + 1, shift + LEAF_SHIFT, prefix >> LEAF_SHIFT
-        return levels
-
-    def _own(self, page_object: PageObject, index: int, level: int) -> int:
-        """Make the node whose entries cover `level` bits of an index the object's own, and what leads there.
-
-        Return the node; 0, and change nothing, if there is no room.
-        """
-        if not page_object.root:
-            return self._own_first(page_object, index)
-        raised = self._levels_to_raise(page_object, index)
-        shift = page_object.shift + LEAF_SHIFT * raised
-        missing = raised + (shift - level) // LEAF_SHIFT
-        if not raised:
-            node = page_object.root
-            while node >= FIRST_NODE and shift > level:
-                node = self.entries[node << LEAF_SHIFT | index >> shift & _LEAF_MASK]
-                shift -= LEAF_SHIFT
-            missing = (shift - level) // LEAF_SHIFT + (node < FIRST_NODE)
-        nodes = self.nodes.take(missing)
-        if nodes is None:
-            return 0
-        for _ in range(raised):
-            self._raise_by(page_object, nodes.pop())
-        return self._lead_down(page_object, index, level, nodes)
-
-    def _own_first(self, page_object: PageObject, index: int) -> int:
-        """Give an object its first leaf."""
-        if not self._memory.take(OBJECT_BYTES):
-            return 0
-        nodes = self.nodes.take(1)
-        if nodes is None:
-            self._memory.give(OBJECT_BYTES)
-            return 0
-        page_object.root, page_object.shift = nodes[0], 0
-        page_object.prefix = index >> LEAF_SHIFT
-        self.nodes.fill(nodes[0], HOLE)
-        return nodes[0]
-
-    def _raise_by(self, page_object: PageObject, node: int) -> None:
-        """Put a directory above the root."""
-        self.nodes.fill(node, HOLE)
-        self.entries[node << LEAF_SHIFT | page_object.prefix & _LEAF_MASK] = page_object.root
-        self.leaf_used[node] = 1
-        page_object.root = node
-        page_object.shift += LEAF_SHIFT
-        page_object.prefix >>= LEAF_SHIFT
-
-    def _lead_down(self, page_object: PageObject, index: int, level: int, nodes: list[int]) -> int:
-        """Put a node of one's own in the place of each shared one on the way down."""
-        shift = page_object.shift
-        if page_object.root < FIRST_NODE:
-            node = nodes.pop()
-            self.nodes.fill(node, page_object.root)
-            page_object.root = node
-        node = page_object.root
-        while shift > level:
-            place = node << LEAF_SHIFT | index >> shift & _LEAF_MASK
-            below = self.entries[place]
-            if below < FIRST_NODE:
-                self.leaf_used[node] += below == HOLE
-                node = nodes.pop()
-                self.nodes.fill(node, below)
-                self.entries[place] = node
-            else:
-                node = below
-            shift -= LEAF_SHIFT
-        assert not nodes
-        return node
 
 
 def _level_of(index: int, count: int) -> int:

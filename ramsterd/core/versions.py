@@ -22,7 +22,7 @@ from ramsterd.core.pools import Pool, Pools
 from ramsterd.core.redo import Redo
 from ramsterd.core.rows import FIRST_ROW, ROW, ROW_BYTES, Rows
 from ramsterd.core.size_classes import SLOT_SHIFT
-from ramsterd.core.table import HOLE, LEAF_SHIFT, LOST, OBJECT_BYTES, PageObject, PageTable
+from ramsterd.core.table import HOLE, LEAF_SHIFT, LOST, PageObject, PageTable
 from ramsterd.core.work import Work
 from ramsterd.core.zbud import Zbud
 
@@ -103,9 +103,7 @@ class Versions:
 
     def tables_resident_bytes(self) -> int:
         """Count what `tables` has counted.  Walks all frames."""
-        nodes = self.table.nodes
-        objects = sum(len(pool.objects) for pool in self.pools)
-        return self.rows.resident_bytes() + nodes.resident_bytes() + OBJECT_BYTES * objects
+        return self.rows.resident_bytes() + self.table.resident_bytes()
 
     def note_moved(self, block: int, rows: Iterable[int]) -> None:
         """These rows are in a block of persistent pages from now on, without a put."""

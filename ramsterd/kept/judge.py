@@ -18,9 +18,9 @@ from typing import Final
 
 from ramsterd.core.codec import PACKED_FILL, ZPAGE_BYTES_MASK
 from ramsterd.core.family import Family
-from ramsterd.core.nodes import HOLE, LEAF_PAGES, LEAF_SHIFT, LOST, ZERO
 from ramsterd.core.rows import FIRST_ROW, ROW, ROW_BYTES
 from ramsterd.core.size_classes import SLOT_SHIFT, SLOTS_MAX, SLOTS_OF_CLASS
+from ramsterd.core.table_words import HOLE, LEAF_PAGES, LEAF_SHIFT, LOST, ZERO
 from ramsterd.kept.block_words import Blocks
 from ramsterd.kept.layout import Span
 from ramsterd.kept.suspects import (

@@ -13,43 +13,35 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from ramsterd.core.adoption import FoundObject, FoundTable
 from ramsterd.core.family import Family
-from ramsterd.core.nodes import FIRST_NODE, HOLE, LEAF_PAGES, LEAF_SHIFT, ZERO
+from ramsterd.core.frames import Flags
 from ramsterd.core.page import INDEX_MAX, OBJECT_ID_BYTES_MAX
-from ramsterd.kept.layout import (
+from ramsterd.core.table_words import (
+    FIRST_NODE,
+    HOLE,
+    LEAF_PAGES,
+    LEAF_SHIFT,
     LEVELS,
     NODE_OBJECT,
     NODE_PLACE,
     NODE_WORDS,
     OBJECT,
     OBJECT_BYTES,
-    Span,
+    ZERO,
     is_root_of_zeros,
     pack_place,
     unpack_place,
     unpack_root,
 )
+from ramsterd.kept.layout import Span
 from ramsterd.kept.names import KeptPool
 
 # What a node is, in `Trees.kinds`; else it is a leaf, of a pool of that family.
 NOT_REACHED: Final = 255
 DIRECTORY: Final = 254
 assert max(Family) < DIRECTORY
-
-
-@dataclass(frozen=True, slots=True)
-class FoundObject:
-    """An object with pages, and where its tree begins (as core.nodes.PageObject has it)."""
-
-    number: int
-    pool: int
-    object_id: bytes
-    # A node, or ZERO.
-    root: int
-    level: int
-    base: int
-    # Pages that directories say are zeros, which no leaf has.
-    zeros: int
+_IS_REACHED: Final = bytes(kind != NOT_REACHED for kind in range(256))
 
 
 @dataclass(slots=True)
@@ -68,6 +60,18 @@ class Trees:
     def leaves(self) -> list[int]:
         """Return the leaves."""
         return [node for node, kind in enumerate(self.kinds) if kind < DIRECTORY]
+
+    def table(self, leaf_used: Flags) -> FoundTable:
+        """Return the same as core adopts it, with how many entries of each leaf are not HOLE."""
+        leaves, used_entries = self.leaves(), bytearray(self.used_entries)
+        for leaf in leaves:
+            used_entries[leaf] = leaf_used[leaf]
+        return FoundTable(
+            objects=self.objects,
+            nodes_used=self.kinds.translate(_IS_REACHED),
+            used_entries=used_entries,
+            leaves=leaves,
+        )
 
 
 class _DamagedTree(Exception):

@@ -1,25 +1,22 @@
-"""What a kept memory would hold if this store's process ended now: the columns that live in its heap, written out."""
+"""What a kept memory would hold if this store's process ended now: copies of its mappings, and the columns that live in its heap, written out."""
 
 from array import array
 from collections import Counter
 
 from ramsterd.core.family import Family
-from ramsterd.core.nodes import HOLE, LEAF_PAGES, LEAF_SHIFT, ZERO
 from ramsterd.core.page import PoolId
 from ramsterd.core.pool_identity import PoolUse
 from ramsterd.core.rows import FIRST_ROW
 from ramsterd.core.size_classes import SLOT_SHIFT, SLOTS_MAX, SLOTS_OF_CLASS
 from ramsterd.core.store import Store
-from ramsterd.kept.judge import Judgement, Tables, judge
-from ramsterd.kept.layout import (
+from ramsterd.core.table_words import (
+    FIRST_OBJECT,
+    LEAF_SHIFT,
     NODE_OBJECT,
     NODE_PLACE,
     NODE_WORDS,
-    OBJECT,
-    OBJECT_BYTES,
-    pack_place,
-    pack_root_of_zeros,
 )
+from ramsterd.kept.judge import Judgement, Tables, judge
 from ramsterd.kept.names import KeptPool
 from ramsterd.kept.trees import DIRECTORY, NOT_REACHED, Trees, walk_trees
 
@@ -28,7 +25,7 @@ class KeptImage:
     """Buffers as an attach finds them; tests may change them before they are judged."""
 
     def __init__(self, store: Store, *, holders: set[int]) -> None:
-        nodes_count = len(store.table.leaf_used)
+        nodes, nodes_count = store.table.nodes, len(store.table.leaf_used)
         self.store = store
         self.holders = set(holders)
         self.serial_limit = store.versions.serial_last
@@ -36,6 +33,11 @@ class KeptImage:
         self.entries = memoryview(bytearray(store.table.entries)).cast("I")
         self.slot_rows = memoryview(bytearray(store.zbud.slot_rows)).cast("I")
         self.nodes = memoryview(array("Q", bytes(8 * NODE_WORDS * nodes_count)))
+        for column, words in ((NODE_PLACE, nodes.places), (NODE_OBJECT, nodes.objects)):
+            self.nodes[column::NODE_WORDS] = words[:nodes_count]
+        objects = store.table.objects
+        self.objects = memoryview(bytearray(objects._view))
+        self.object_spans = list(objects._items.live_spans(FIRST_OBJECT, objects._items.high))
         blocks = store.zbud.words[: store.zbud.blocks_count]
         self.blocks = memoryview(array("Q", blocks.tolist()))
         self.pools = {
@@ -52,33 +54,6 @@ class KeptImage:
             )
             for pool in store.pools
         }
-        self._write_objects()
-
-    def _write_objects(self) -> None:
-        page_objects = [each for pool in self.store.pools for each in pool.objects.values()]
-        self.objects = memoryview(bytearray(OBJECT_BYTES * (1 + len(page_objects))))
-        self.objects_count = 1 + len(page_objects)
-        self.pool_of_object = {
-            number: int(each.pool) for number, each in enumerate(page_objects, 1)
-        }
-        for number, each in enumerate(page_objects, 1):
-            level = each.shift // LEAF_SHIFT
-            root = pack_root_of_zeros(level, each.prefix) if each.root == ZERO else each.root
-            OBJECT.pack_into(
-                self.objects, number * OBJECT_BYTES, root, each.pool, len(each.object_id),
-                each.object_id, 0,
-            )  # fmt: skip
-            to_do = [(each.root, level, each.prefix)] if each.root != ZERO else []
-            while to_do:
-                node, level, base = to_do.pop()
-                self.nodes[node * NODE_WORDS + NODE_PLACE] = pack_place(level, base)
-                self.nodes[node * NODE_WORDS + NODE_OBJECT] = number
-                if not level:
-                    continue
-                start = node << LEAF_SHIFT
-                for place, child in enumerate(self.entries[start : start + LEAF_PAGES].tolist()):
-                    if child not in {HOLE, ZERO}:
-                        to_do.append((child, level - 1, base << LEAF_SHIFT | place))
 
     def walk(self) -> Trees:
         return walk_trees(
@@ -86,7 +61,7 @@ class KeptImage:
             self.nodes,
             self.entries,
             self.pools,
-            object_spans=[(1, self.objects_count)],
+            object_spans=self.object_spans,
             nodes_count=len(self.nodes) // NODE_WORDS,
         )
 
@@ -140,8 +115,7 @@ class KeptImage:
         for each in trees.objects:
             pages[each.pool] += each.zeros
         for leaf in trees.leaves():
-            number = self.nodes[leaf * NODE_WORDS + NODE_OBJECT]
-            pages[self.pool_of_object[number]] += found.leaf_used[leaf]
+            pages[store.table.first_of_leaf(leaf)[0].pool] += found.leaf_used[leaf]
         assert +pages == +Counter({pool.pool: pool.tally.pages for pool in store.pools})
         named = Counter(
             holder

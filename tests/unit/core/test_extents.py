@@ -18,7 +18,7 @@ HUGE = 1 << 20
 PLENTY = 1 << 20
 TIB_PAGES = 1 << 28
 # A frame of rows, one of nodes, and an object.
-TABLES_OF_ONE_FRAME_EACH = 10_000
+TABLES_OF_ONE_FRAME_EACH = 18_000
 
 
 def put(store: Store, pool: PoolId, index: int, *pages: bytes) -> None:

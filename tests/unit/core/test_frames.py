@@ -4,25 +4,30 @@ import os
 import random
 
 from ramsterd.core.arena import FRAME_BYTES, HeapMapping, MemfdMapping
-from ramsterd.core.frames import FramedItems, TableMemory
+from ramsterd.core.frames import FramedItems, FramesBeside, TableMemory
 
 FIRST = 3
 SIDE = 100
 
 
 def make_items(
-    *, frames: int = 8, memory: TableMemory | None = None, items_max: int = 0
+    *,
+    frames: int = 8,
+    memory: TableMemory | None = None,
+    items_max: int = 0,
+    mapping: HeapMapping | None = None,
+    beside: FramesBeside | None = None,
 ) -> FramedItems:
     """Frames of 16 items of 256 bytes."""
-    mapping = HeapMapping("items", frames * FRAME_BYTES)
     return FramedItems(
-        mapping,
+        mapping or HeapMapping("items", frames * FRAME_BYTES),
         memory or TableMemory(1 << 30),
         frame_shift=4,
         items_max=items_max or frames << 4,
         first_item=FIRST,
         link_shift=6,
         side_bytes=SIDE,
+        beside=beside,
     )
 
 
@@ -145,3 +150,116 @@ def test_any_order_is_what_a_set_says(seed: int) -> None:
     items.check_invariants()
     live = {each for span in items.live_spans(0, 1000) for each in range(*span)}
     assert used <= live
+
+
+def test_what_is_beside_a_few_frames_is_there_as_long_as_one_of_them() -> None:
+    memory, mapping = TableMemory(1 << 30), HeapMapping("beside", 4 * FRAME_BYTES)
+    items = make_items(memory=memory, beside=FramesBeside(mapping, 1))
+    found = [items.alloc() for _ in range(6 * 16 - FIRST)]
+    mapping.view[:] = b"x" * len(mapping.view)
+    assert memory.used_bytes == items.resident_bytes() == 6 * (FRAME_BYTES + SIDE) + 3 * FRAME_BYTES
+    for frame in (2, 3):
+        assert mapping.view[FRAME_BYTES] == ord("x")
+        for item in found:
+            if item >> 4 == frame:
+                items.free(item)
+    assert mapping.view[FRAME_BYTES] == 0, "it went back to the kernel with the last of them"
+    assert memory.used_bytes == items.resident_bytes() == 4 * (FRAME_BYTES + SIDE) + 2 * FRAME_BYTES
+    assert items.alloc() >> 4 == 2
+    assert memory.used_bytes == items.resident_bytes() == 5 * (FRAME_BYTES + SIDE) + 3 * FRAME_BYTES
+
+
+def test_a_frame_without_room_for_what_is_beside_it_is_not_taken() -> None:
+    memory = TableMemory(3 * FRAME_BYTES + 2 * SIDE)
+    items = make_items(memory=memory, beside=FramesBeside(HeapMapping("b", 8 * FRAME_BYTES), 0))
+    for _ in range(16 - FIRST):
+        assert items.alloc()
+    assert items.alloc() == 0
+    assert memory.used_bytes == items.resident_bytes() == 2 * FRAME_BYTES + SIDE
+
+
+def fill(mapping: HeapMapping, items: set[int]) -> None:
+    for item in items:
+        mapping.view[item << 8 : (item + 1) << 8] = bytes([item % 255 + 1]) * 256
+
+
+def are_filled(mapping: HeapMapping, items: set[int]) -> bool:
+    return all(
+        mapping.view[item << 8 : (item + 1) << 8] == bytes([item % 255 + 1]) * 256 for item in items
+    )
+
+
+def flags(items: set[int], count: int) -> bytes:
+    return bytes(item in items for item in range(count))
+
+
+def test_items_that_an_earlier_process_left_go_on() -> None:
+    mapping, beside = HeapMapping("items", 8 * FRAME_BYTES), HeapMapping("b", 4 * FRAME_BYTES)
+    used = {FIRST, 5, *range(16, 32), 47, 96}
+    fill(mapping, {*range(FIRST, 8 * 16)})
+    beside.view[:] = b"x" * len(beside.view)
+    memory = TableMemory(1 << 30)
+    items = make_items(memory=memory, mapping=mapping, beside=FramesBeside(beside, 1))
+    items.adopt(flags(used, 8 * 16))
+    items.check_invariants()
+    assert items.used == len(used)
+    assert items.high == 7 << 4
+    assert are_filled(mapping, used)
+    assert list(items.live_spans(0, 1000)) == [(0, 48), (96, 112)]
+    assert memory.used_bytes == items.resident_bytes() == 4 * (FRAME_BYTES + SIDE) + 3 * FRAME_BYTES
+    for start, stop in ((48, 96), (112, 128)):
+        assert not any(mapping.view[start << 8 : stop << 8]), "free frames went back to the kernel"
+    assert [beside.view[each * FRAME_BYTES] for each in range(4)] == [120, 120, 0, 120]
+    free = [items.alloc() for _ in range(8 * 16 - FIRST - len(used))]
+    assert items.alloc() == 0
+    assert {*free} | used == {*range(FIRST, 8 * 16)}
+    assert free[:3] == [4, 6, 7], "frames fill up from the lowest item on"
+    assert are_filled(mapping, used)
+
+
+def test_without_any_item_left_all_is_free() -> None:
+    mapping, memory = HeapMapping("items", 8 * FRAME_BYTES), TableMemory(1 << 30)
+    fill(mapping, {*range(FIRST, 8 * 16)})
+    items = make_items(memory=memory, mapping=mapping)
+    items.adopt(b"")
+    items.check_invariants()
+    assert (items.used, items.alloc()) == (0, FIRST)
+    assert memory.used_bytes == items.resident_bytes() == FRAME_BYTES + SIDE
+    assert not any(mapping.view[FRAME_BYTES:])
+
+
+def test_more_may_be_left_than_the_tables_may_have_now() -> None:
+    memory = TableMemory(2 * (FRAME_BYTES + SIDE))
+    items = make_items(memory=memory)
+    items.adopt(flags({20, 40, 60}, 8 * 16))
+    assert memory.used_bytes == 4 * (FRAME_BYTES + SIDE)
+    assert [items.alloc() for _ in range(2)] == [FIRST, FIRST + 1]
+
+
+def test_whatever_is_left_goes_on_as_if_nothing_had_been(seed: int) -> None:
+    """Any items in use, the process ends, any items in use."""
+    rng = random.Random(seed)
+    items_max = rng.choice([8 * 16, 8 * 16 - 5])
+    mapping, beside = HeapMapping("items", 8 * FRAME_BYTES), HeapMapping("b", 4 * FRAME_BYTES)
+    used: set[int] = set()
+    for _ in range(6):
+        memory = TableMemory(1 << 30)
+        items = make_items(
+            memory=memory, mapping=mapping, items_max=items_max, beside=FramesBeside(beside, 1)
+        )
+        items.adopt(flags(used, items_max))
+        for _ in range(rng.randrange(200)):
+            if rng.random() < rng.choice([0.3, 0.6]):
+                item = items.alloc()
+                assert item not in used
+                assert item or len(used) == items_max - FIRST
+                used |= {item} - {0}
+                fill(mapping, {item} - {0})
+            elif used:
+                item = rng.choice(sorted(used))
+                used.remove(item)
+                items.free(item)
+            assert items.used == len(used)
+            assert memory.used_bytes == items.resident_bytes()
+            items.check_invariants()
+        assert are_filled(mapping, used)

@@ -6,7 +6,7 @@ import pytest
 
 from ramsterd.core.arena import HeapMapping
 from ramsterd.core.frames import TableMemory
-from ramsterd.core.nodes import FIRST_NODE
+from ramsterd.core.objects import OBJECT_HEAP_BYTES
 from ramsterd.core.page import INDEX_MAX, PoolId
 from ramsterd.core.table import (
     FIRST_ADDRESS,
@@ -14,11 +14,11 @@ from ramsterd.core.table import (
     LEAF_PAGES,
     LEAF_SHIFT,
     LOST,
-    OBJECT_BYTES,
     ZERO,
     PageObject,
     PageTable,
 )
+from ramsterd.core.table_words import FIRST_NODE
 
 TIB_PAGES = 1 << 28
 
@@ -121,12 +121,13 @@ def test_a_pinned_leaf_stays_though_its_pages_go() -> None:
 
 def test_a_tebibyte_of_zeros_is_one_entry() -> None:
     table, page_object = make_table()
-    before = table._memory.used_bytes
+    memory = table.objects._memory
+    before = memory.used_bytes
     assert table.fill(page_object, 0, TIB_PAGES, ZERO) == 1 << 24
     for each in range(1, 16):
         assert table.fill(page_object, each << 24, TIB_PAGES - (each << 24), ZERO) == 1 << 24
     assert table.nodes.used <= 1
-    assert table._memory.used_bytes - before == OBJECT_BYTES
+    assert memory.used_bytes - before == OBJECT_HEAP_BYTES
     assert page_object.tally.pages == TIB_PAGES
     address, run = table.find(page_object, TIB_PAGES - 10, 100)
     assert run == 10
@@ -214,7 +215,7 @@ def test_any_changes_are_what_a_dict_says(  # noqa: PLR0912  one step of each ki
                     found[each] = entry
         assert found == entries
         assert page_object.tally.pages == len(entries)
-        table.nodes.check_invariants()
+        table.check_invariants()
     end = base + span
     for start, run, _ in table.pieces(page_object, base, span):
         index = start

@@ -10,7 +10,6 @@ from ramsterd.core.codec import encode_page
 from ramsterd.core.family import Family
 from ramsterd.core.foreign_pages import put_zpages
 from ramsterd.core.leaving import begin_leaving, end_leaving, keep_leaving
-from ramsterd.core.nodes import HOLE, LOST
 from ramsterd.core.page import PoolId, PoolKind
 from ramsterd.core.pool_identity import export_pool, owner_pool, program_pool
 from ramsterd.core.rows import (
@@ -25,6 +24,7 @@ from ramsterd.core.rows import (
 )
 from ramsterd.core.size_classes import CHUNK_BYTES, SLOT_SHIFT
 from ramsterd.core.store import Store
+from ramsterd.core.table_words import HOLE, LOST
 from ramsterd.kept.judge import Judgement, judge
 from ramsterd.kept.repair import repair
 from ramsterd.kept.suspects import LEFT_BY_CRASH, Fault

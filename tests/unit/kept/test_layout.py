@@ -3,19 +3,18 @@ import sys
 import pytest
 from hypothesis import given, strategies as st
 
-from ramsterd.core.nodes import NODES_MAX
 from ramsterd.core.page import INDEX_MAX
 from ramsterd.core.table import LEAF_SHIFT
-from ramsterd.kept.layout import (
-    LAYOUT_VERSION,
+from ramsterd.core.table_words import (
     LEVELS,
+    NODES_MAX,
     is_root_of_zeros,
-    layout_hash,
     pack_place,
     pack_root_of_zeros,
     unpack_place,
     unpack_root,
 )
+from ramsterd.kept.layout import LAYOUT_VERSION, layout_hash
 
 PLACES = st.tuples(st.integers(0, LEVELS - 1), st.integers(0, INDEX_MAX >> LEAF_SHIFT))
 

@@ -5,16 +5,18 @@ from typing import Final
 import pytest
 
 from ramsterd.core.family import Family
-from ramsterd.core.nodes import LEAF_PAGES, LEAF_SHIFT, ZERO
 from ramsterd.core.page import OBJECT_ID_BYTES_MAX, PoolKind
 from ramsterd.core.pool_identity import PoolUse
-from ramsterd.kept.layout import (
+from ramsterd.core.table_words import (
+    LEAF_PAGES,
+    LEAF_SHIFT,
     LEVELS,
     NODE_OBJECT,
     NODE_PLACE,
     NODE_WORDS,
     OBJECT,
     OBJECT_BYTES,
+    ZERO,
     pack_place,
     pack_root_of_zeros,
 )

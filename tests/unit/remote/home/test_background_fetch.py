@@ -1,7 +1,7 @@
 """The one clock of all that comes home though no front end asked, and whose get it was."""
 
 from config.model import MemoryConfig, RemoteConfig
-from ramsterd.core.nodes import FIRST_NODE
+from ramsterd.core.table_words import FIRST_NODE
 from ramsterd.remote.home.background_fetch import BUSY_SECONDS, IDLE_SECONDS, BackgroundFetch
 from ramsterd.remote.home.leaf_fetch import STAY_BELOW
 from tests.helpers.made_owner import BLOCK_PAGES, LEAF_PAGES, ONE, OTHER, Owner

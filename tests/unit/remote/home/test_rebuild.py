@@ -2,10 +2,10 @@
 
 import pytest
 
-from ramsterd.core.nodes import FIRST_NODE
 from ramsterd.core.page import PoolKind
 from ramsterd.core.pool_identity import program_pool
 from ramsterd.core.rows import FIRST_ROW
+from ramsterd.core.table_words import FIRST_NODE
 from ramsterd.remote.home import rebuild
 from ramsterd.remote.home.leaf_fetch import UNDER_WAY_PAGES_MAX
 from ramsterd.remote.home.rebuild import RATE_SECONDS, Rebuilder

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from nodemanager.ids import NodeId
-from ramsterd.core.nodes import FIRST_NODE
 from ramsterd.core.page import PoolKind
 from ramsterd.core.pool_identity import program_pool
+from ramsterd.core.table_words import FIRST_NODE
 from ramsterd.remote.home import recall_owner
 from ramsterd.remote.home.leaf_fetch import UNDER_WAY_PAGES_MAX
 from ramsterd.remote.home.recall_owner import OwnerRecall

@@ -4,9 +4,9 @@ from itertools import pairwise
 
 import pytest
 
-from ramsterd.core.nodes import FIRST_NODE
 from ramsterd.core.page import PoolKind
 from ramsterd.core.pool_identity import program_pool
+from ramsterd.core.table_words import FIRST_NODE
 from ramsterd.remote.home import repatriate
 from ramsterd.remote.home.leaf_fetch import UNDER_WAY_PAGES_MAX
 from ramsterd.remote.home.repatriate import Repatriator
