@@ -4,18 +4,20 @@ A pool of foreign pages has one object, in which a page's index is its serial.  
 transaction like its own operations.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from ramsterd.core.codec import ZPAGE_BYTES_MASK
-from ramsterd.core.page import PoolId
+from ramsterd.core.page import INDEX_MAX, PoolId
 from ramsterd.core.room import Room
 from ramsterd.core.rows import FIRST_ROW, ROW, ROW_BYTES
 from ramsterd.core.size_classes import CHUNK_BYTES
-from ramsterd.core.table import LEAF_SHIFT
+from ramsterd.core.table import LEAF_PAGES, LEAF_SHIFT
 from ramsterd.core.versions import Versions
 
 FOREIGN_OBJECT: Final = b""
+# What looking for the next leaf costs, in units of work.
+_LEAF_UNITS: Final = 8
 
 
 def put_zpages(
@@ -94,3 +96,32 @@ def get_zpages(
         packed.append(code)
         pieces.append(zbud.arena[offset : offset + (code & ZPAGE_BYTES_MASK)])
     return packed, pieces
+
+
+def next_serials(
+    versions: Versions, pool_ids: Iterable[PoolId], first: int
+) -> tuple[list[int], int]:
+    """Return the serials of these pools from `first` on that stand in one leaf, ascending, and up to where these are all.
+
+    A leaf has 64 pages at most.  No serials, and `INDEX_MAX`: there are no more.
+    """
+    pieces = []
+    for pool_id in pool_ids:
+        versions.work["list"] += _LEAF_UNITS
+        page_object = versions.pools[pool_id].find_object(FOREIGN_OBJECT)
+        if page_object is not None:
+            piece = versions.table.next_piece(page_object, first, INDEX_MAX + 1)
+            if piece is not None:
+                pieces.append(piece)
+    if not pieces:
+        return [], INDEX_MAX
+    stop = min(index for index, _, _ in pieces) | LEAF_PAGES - 1
+    serials = [
+        serial
+        for index, count, leaf in pieces
+        if index <= stop
+        for serial, row in enumerate(versions.table.entries_of(leaf, index, count), index)
+        if row >= FIRST_ROW
+    ]
+    versions.work["list"] += len(serials) >> 3
+    return (serials if len(pieces) == 1 else sorted(set(serials))), min(stop, INDEX_MAX)

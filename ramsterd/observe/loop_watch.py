@@ -49,6 +49,8 @@ ACTIVITIES: Final = {
     "forget": "dropping cached pages at other nodes",
     "owed": "telling other nodes which pages to drop",
     "sweep": "finding the pages that a node held",
+    "list": "listing the pages of another node",
+    "reconcile": "comparing the pages that another node holds",
     "foreign put": "storing pages of other nodes",
     "foreign get": "reading pages for other nodes",
 }

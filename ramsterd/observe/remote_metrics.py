@@ -21,6 +21,7 @@ def remote_metrics(now: DaemonStatistics) -> Iterator[Metric]:
     yield from _holders(now.engine, names)
     yield from _foreign(now.engine, names)
     yield from _trust(now.engine, names)
+    yield from _reconcile(now.engine)
 
 
 def _remotify(engine: EngineStatistics) -> Iterator[Metric]:
@@ -259,4 +260,22 @@ def _trust(engine: EngineStatistics, names: dict[int, str]) -> Iterator[Metric]:
             "judged": engine.judged_spot_checks_total,
             "unanswered": engine.unanswered_spot_checks_total,
         }),
+    )  # fmt: skip
+
+
+def _reconcile(engine: EngineStatistics) -> Iterator[Metric]:
+    reconcile = engine.reconcile
+    yield gauge(
+        "reconciling_holders", "Peers whose pages are compared with those that this node counts there,"
+        " because one of the two was restarted with its memory kept.", [],
+        one(reconcile.reconciling_holders),
+    )  # fmt: skip
+    yield counter(
+        "reconciled_holders", "Comparisons with a peer that have ended.", [],
+        one(reconcile.reconciled_holders_total),
+    )  # fmt: skip
+    yield counter(
+        "reconcile_copies", "Differences that comparisons with peers found. Unknown: a peer holds a page that"
+        " this node had dropped; it is told so. Missing: a peer lacks a page that it had stored.", ["outcome"],
+        by({"unknown": reconcile.unknown_copies_total, "missing": reconcile.missing_copies_total}),
     )  # fmt: skip

@@ -46,6 +46,7 @@ class Clock:
             machines.replicator.next_deadline(),
             machines.remotifier.next_deadline(),
             machines.orphans.next_deadline(),
+            machines.reconciler.next_deadline(),
         ):
             if at is not None and at < next_at:
                 next_at = at

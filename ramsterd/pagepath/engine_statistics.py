@@ -12,6 +12,7 @@ from ramsterd.pagepath.machines import Machines
 from ramsterd.remote.fetch.fetch import FetchStatistics
 from ramsterd.remote.hold.foreign import ForeignStatistics
 from ramsterd.remote.hold.recall_holder import HolderRecallStatistics
+from ramsterd.remote.holders.reconcile import ReconcileStatistics
 from ramsterd.remote.holders.trust import TrustStatistics
 from ramsterd.remote.home.rebuild import RebuildStatistics
 from ramsterd.remote.home.recall_owner import OwnerRecallStatistics
@@ -43,6 +44,7 @@ class EngineStatistics:
     holder_recall: HolderRecallStatistics
     owner_recall: OwnerRecallStatistics
     replicate: ReplicateStatistics
+    reconcile: ReconcileStatistics
     resize: ResizeStatistics
     scrub: ScrubStatistics
     audit: AuditStatistics
@@ -73,6 +75,7 @@ def snapshot(machines: Machines, now: float) -> EngineStatistics:
         holder_recall=machines.recall.statistics(),
         owner_recall=background_fetch.owner_recall.statistics(),
         replicate=machines.replicator.statistics(),
+        reconcile=machines.reconciler.statistics(),
         resize=machines.resize.statistics(),
         scrub=machines.scrubber.statistics(),
         audit=machines.auditor.statistics(),

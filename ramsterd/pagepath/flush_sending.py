@@ -56,6 +56,11 @@ class FlushSending:
             self.owed.owe(anew.id, serials)
         self._send_at = now
 
+    def owe_unknown(self, holder: Holder, serials: Iterable[int]) -> None:
+        """A holder has versions that no row of ours names, so nobody counts them: they leave in this pass."""
+        self.owed.owe(holder.id, serials)
+        self._send_at = 0.0
+
     def on_link_up(self, now: float) -> None:
         """Somebody is linked: what waited for that leaves."""
         if self.owed:

@@ -25,10 +25,12 @@ from ramsterd.remote.fetch.fetch import Fetches
 from ramsterd.remote.fetch.spot_checks import SpotChecks
 from ramsterd.remote.hold.foreign import ForeignPages
 from ramsterd.remote.hold.orphans import Orphans
+from ramsterd.remote.hold.page_lists import PageLists
 from ramsterd.remote.hold.recall_holder import HolderRecall
 from ramsterd.remote.hold.receive_shares import ReceiveShares
 from ramsterd.remote.holders.holders import Holder, Holders
 from ramsterd.remote.holders.reach import Reach
+from ramsterd.remote.holders.reconcile import Reconciler
 from ramsterd.remote.holders.row_sweeps import RowSweeps
 from ramsterd.remote.holders.trust import BadCopy, Trust
 from ramsterd.remote.home.background_fetch import BackgroundFetch
@@ -106,6 +108,18 @@ class Machines:
             local=local,
             is_reachable=self.reach.is_reachable,
             has_put_to=self.remotifier.is_sending_to,
+        )
+        self.page_lists = PageLists(
+            store, self.foreign, run=self.slices.add, answer=self.outbox.reply_list
+        )
+        self.reconciler = Reconciler(
+            store.room,
+            self.holders,
+            run=self.slices.add,
+            owe=self.flushes.owe_unknown,
+            is_linked=self.nodes.is_linked,
+            is_behind=self.flushes.is_behind,
+            on_thinned=self.on_thinned,
         )
         self.sweeps = RowSweeps(
             store.room,

@@ -13,7 +13,7 @@ from ramsterd.pagepath.effects import Effect, Send
 from ramsterd.remote import wire
 from ramsterd.remote.fetch.asking import FetchRequest
 from ramsterd.remote.send.shipment import Put, Shipment
-from ramsterd.remote.wire import MessageType
+from ramsterd.remote.wire import MessageType, PageList
 
 REQUEST_ID_MAX: Final = 0xFFFF_FFFF
 
@@ -46,6 +46,33 @@ class Outbox:
         """Answer a request."""
         self._effects.append(
             Send(node, frame.type, count, table, body, request_id=frame.request_id, is_reply=True)
+        )
+
+    def reply_list(self, node: NodeId, request_id: int, listed: PageList) -> None:
+        """Tell an owner which of its pages are here."""
+        table = wire.list_reply_table(listed)
+        self._effects.append(
+            Send(
+                node,
+                MessageType.LIST_PAGES,
+                len(listed.ranges),
+                table,
+                request_id=request_id,
+                is_reply=True,
+            )
+        )
+
+    def list_pages(self, node: NodeId, first: int, request_id: int) -> None:
+        """Ask a holder which pages of ours it keeps, from a serial on."""
+        self._effects.append(
+            Send(
+                node,
+                MessageType.LIST_PAGES,
+                1,
+                wire.list_table(first),
+                request_id=request_id,
+                seconds_max=self._request_seconds_max,
+            )
         )
 
     def put(self, put: Put, request_id: int, table: bytes) -> None:

@@ -51,6 +51,8 @@ class PeerFrames:
                 foreign.on_flush_owner(node, last)
             case MessageType.RECALL:
                 self._on_recall(node, wire.parse_recall(frame), now)
+            case MessageType.LIST_PAGES:
+                self._machines.page_lists.on_request(node, frame.request_id, wire.parse_list(frame))
             case MessageType.STATUS:
                 self._states.on_status(node, wire.parse_status(frame), now)
             case _:
@@ -66,7 +68,9 @@ class PeerFrames:
         if (holder := machines.holders.living(node)) is not None:
             machines.flushes.owed.on_answer(holder.id, frame.request_id)
         is_put = machines.remotifier.is_in_flight(frame.request_id)
-        expected = MessageType.PUT_PAGES if is_put else MessageType.GET_PAGES
+        is_list = machines.reconciler.is_in_flight(frame.request_id)
+        expected = MessageType.LIST_PAGES if is_list else MessageType.GET_PAGES
+        expected = MessageType.PUT_PAGES if is_put else expected
         if frame.type != expected:
             raise RemoteProtocolError(
                 f"answer of type {frame.type} to a request of type {expected}"
@@ -75,6 +79,8 @@ class PeerFrames:
             pages_count = machines.remotifier.pages_in_flight(frame.request_id)
             results = wire.parse_put_reply(frame, pages_count)
             machines.remotifier.on_results(frame.request_id, results, now)
+        elif is_list:
+            machines.reconciler.on_reply(frame.request_id, frame)
         elif machines.spot_checks.is_in_flight(frame.request_id):
             machines.spot_checks.on_reply(frame.request_id, frame, now)
         else:
@@ -85,6 +91,8 @@ class PeerFrames:
         machines = self._machines
         if machines.remotifier.is_in_flight(request_id):
             machines.remotifier.on_unknown(request_id, now)
+        elif machines.reconciler.is_in_flight(request_id):
+            machines.reconciler.on_request_failed(request_id, now)
         elif machines.spot_checks.is_in_flight(request_id):
             machines.spot_checks.on_request_failed(request_id)
         else:

@@ -55,6 +55,7 @@ class PeerStates:
         self._holders.on_link_up(node, attach_count)
         if (holder := self._holders.living(node)) is not None:
             self._on_reachable(holder)
+            self._machines.reconciler.on_link_up(holder, now)
         self._machines.orphans.call_off(node)
         self._machines.flushes.on_link_up(now)
         self._machines.status.send(node, now)
@@ -72,6 +73,7 @@ class PeerStates:
             self._on_unreachable(holder)
         self._publish(self._nodes.on_link_lost(node, incarnation, now=now))
         machines.remotifier.on_link_lost(node)
+        machines.page_lists.on_link_lost(node)
         if node in self._departing:
             self._departing.discard(node)
             self._publish(self._nodes.on_goodbye(node, incarnation, now=now))
@@ -178,6 +180,7 @@ class PeerStates:
         machines.remotifier.on_holder_dead(dead.id)
         machines.trust.on_incarnation_over(dead.node)
         machines.fetches.on_holder_dead(dead.id)
+        machines.reconciler.on_holder_dead(dead.id)
         machines.sweeps.begin(dead)
 
     def on_members(self, cluster: ClusterConfig, now: float) -> list[NodeId]:

@@ -51,9 +51,9 @@ logger = logging.getLogger("ramster.peers")
 
 MEMBER_MESSAGES: Final = frozenset(MemberMessage)
 assert (
-    IN_FLIGHT_MAX + ephemeral_remotify.IN_FLIGHT_MAX + LATE_REQUESTS_MAX + 1
+    IN_FLIGHT_MAX + ephemeral_remotify.IN_FLIGHT_MAX + LATE_REQUESTS_MAX + 2
     <= REQUESTS_IN_FLIGHT_MAX
-), "PUTs of both kinds, GETs and a spot check fit on one link"
+), "PUTs of both kinds, GETs, a spot check and a LIST_PAGES fit on one link"
 # A frame proves that its sender is alive; telling the detector of each would cost more than handling it.
 HEARD_SECONDS: Final = 0.25
 # A farewell queues behind what was sent before.  A peer that reads nothing for this long purges us later, by

@@ -11,6 +11,7 @@ from ramsterd.pagepath.effects import Effect, GetDone, Replicated
 from ramsterd.pagepath.machines import Machines
 from ramsterd.pagepath.outbox import shipment_table
 from ramsterd.remote.holders.holders import Holder
+from ramsterd.remote.holders.trust import BadCopy
 from ramsterd.remote.send.shipment import Put
 
 # A pause after each slice of dropped blocks, for everybody else.
@@ -54,6 +55,8 @@ class Settling:
             self._send_gets,
             # Behind what somebody waits for.  PUTs have taken theirs along.
             machines.flushes.send_due,
+            # Behind the flushes that are owed: a list should not name what is to go anyway.
+            self._ask_for_lists,
             # Behind all that finds copies missing; the sweep's own findings come with its slice.
             self._note_pages_at_risk,
             machines.sweeps.settle,
@@ -157,6 +160,20 @@ class Settling:
         for pending in self._fetches.take_done():
             if not self._machines.background_fetch.on_done(pending):
                 self._outbox.add(GetDone(pending))
+
+    # Lists.
+
+    def _ask_for_lists(self, now: float) -> None:
+        """Go on with the comparison of what holders keep, and blame those that lack what they should have."""
+        if self._machines.is_leaving:
+            return  # they forget us, as we asked
+        reconciler = self._machines.reconciler
+        for comparison in reconciler.due(now):
+            request_id = self._outbox.next_request_id()
+            reconciler.begin(request_id, comparison)
+            self._outbox.list_pages(comparison.holder.node, comparison.first, request_id)
+        for node, pages in reconciler.take_lacking():
+            self._trust.on_bad(node, BadCopy.MISSING, pages, now)
 
     # What is found out.
 

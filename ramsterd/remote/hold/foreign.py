@@ -237,6 +237,11 @@ class ForeignPages:
         if owner is not None and owner.incarnation <= last:
             self.purge(node)
 
+    def pools_of(self, node: NodeId) -> tuple[PoolId, ...]:
+        """Return the pools that what a node has here is in; none if it has nothing."""
+        owner = self._owners.get(node)
+        return () if owner is None else tuple(owner.pools.values())
+
     def pages_of(self, node: NodeId) -> int:
         """Return how many pages a node has here."""
         owner = self._owners.get(node)

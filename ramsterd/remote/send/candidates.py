@@ -1,8 +1,8 @@
 """Candidates: peers as placement sees them, with all that this node has found out by sending them pages.
 
 The node table knows who is up, linked and what it said last; here is added what was placed since, the rate that each
-takes pages at (`put_rate`), refusals and silence (`refusal_backoff`), bad copies (`trust`), and whether its incarnation
-can have an id (`holders`).
+takes pages at (`put_rate`), refusals and silence (`refusal_backoff`), bad copies (`trust`), whether its incarnation
+can have an id (`holders`), and whether it is known what it keeps (`reconcile`).
 
 Each kind of pages is counted by itself.  A peer that refuses ephemeral pages may have room for persistent ones, which
 are worth more; one that refuses persistent pages has none for either.
@@ -60,6 +60,7 @@ class Candidates:
                 distrusted_until=self.trust.distrusted_until(each.node),
                 is_doubtful=refusals.is_doubtful(each.node)
                 or self.trust.is_disowning(each.node)
+                or not self._holders.is_agreed(each.node)
                 or not self._holders.has_id_for(each.node),
             )
             for each in self.nodes.candidates()

@@ -2,8 +2,8 @@
 
 from ramsterd.core.codec import PACKED_RAW, encode_page
 from ramsterd.core.family import Family
-from ramsterd.core.foreign_pages import FOREIGN_OBJECT, get_zpages
-from ramsterd.core.page import PAGE_BYTES, PoolKind
+from ramsterd.core.foreign_pages import FOREIGN_OBJECT, get_zpages, next_serials
+from ramsterd.core.page import INDEX_MAX, PAGE_BYTES, PoolKind
 from ramsterd.core.pool_identity import program_pool
 from tests.helpers.disk import OBJECT
 from tests.helpers.made_pages import joined, make_page, make_run, make_store
@@ -63,3 +63,19 @@ def test_foreign_pages_are_taken_as_far_as_there_are_leaves() -> None:
     assert put_foreign(node.store, pool, sparse) == len(sparse)
     kept = foreign_pool(node, PoolKind.PERSISTENT)
     assert put_foreign(node.store, kept, sparse) == 10
+
+
+def test_serials_are_told_a_leaf_at_a_time_of_all_pools_together(node: SendingNode) -> None:
+    pools = [foreign_pool(node, kind) for kind in PoolKind]
+    assert next_serials(node.store.versions, pools, 1) == ([], INDEX_MAX)
+    page = make_page(100)
+    put_foreign(node.store, pools[0], dict.fromkeys((3, 5, 64, 300), page))
+    put_foreign(node.store, pools[1], dict.fromkeys((4, 70, 1 << 40, INDEX_MAX), page))
+    found, first = list[list[int]](), 1
+    while first <= INDEX_MAX:
+        serials, up_to = next_serials(node.store.versions, pools, first)
+        found.append(serials)
+        assert all(first <= each <= up_to for each in serials)
+        first = up_to + 1
+    assert found == [[3, 4, 5], [64, 70], [300], [1 << 40], [INDEX_MAX]]
+    assert next_serials(node.store.versions, pools, 5) == ([5], 63)

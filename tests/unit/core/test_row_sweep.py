@@ -3,7 +3,9 @@
 import pytest
 
 from ramsterd.core.family import Family
-from ramsterd.core.row_sweep import lose_held_by
+from ramsterd.core.page import PAGE_BYTES, PoolKind
+from ramsterd.core.pool_identity import program_pool
+from ramsterd.core.row_sweep import forget_missing, lose_held_by, serials_held_by
 from tests.helpers.disk import OBJECT
 from tests.helpers.made_pages import make_page, make_run
 from tests.helpers.sending_node import A, B, C, SendingNode
@@ -97,3 +99,83 @@ def test_ephemeral_pages_of_a_dead_holder_are_holes(cache_node: SendingNode) -> 
     assert (found.pages, found.elsewhere, found.lost_count) == ([None] * 4, [], 0)
     assert cache_node.store.statistics().lost_pages_total == 0
     assert cache_node.store.statistics().rows == 0
+
+
+# What a holder lacks that lives.
+
+
+def forget(node: SendingNode, holder: int, missing: list[int]) -> tuple[int, int, int, list[int]]:
+    """Sweep in small slices; return how many pages, persistent ones, lost ones, and the rows that others have."""
+    row, pages, persistent, lost, thinned = 0, 0, 0, 0, list[int]()
+    while True:
+        found = forget_missing(node.store.room, holder, missing, row, 3, pages_max=1)
+        assert found.pages <= 1
+        node.store.check_invariants()
+        pages, persistent, lost = (
+            pages + found.pages,
+            persistent + found.persistent,
+            lost + found.lost,
+        )
+        thinned += found.thinned
+        row = found.next_row
+        if not row:
+            return pages, persistent, lost, thinned
+
+
+def test_serials_at_a_holder_are_found_in_slices(node: SendingNode) -> None:
+    node.put(0, make_run(PAGE_BYTES, 32))
+    node.remotify(A)
+    node.remotify(B, A)
+    found: list[int] = []
+    row, slices = 0, 0
+    while row or not slices:
+        serials, row = serials_held_by(node.store.versions, A, row, 10)
+        found += serials
+        slices += 1
+    assert sorted(found) == list(range(1, 33))
+    assert slices > 1
+    assert list(serials_held_by(node.store.versions, B, 0, 100)[0]) == list(range(17, 33))
+
+
+def test_a_page_that_its_only_holder_lacks_is_lost_and_all_others_stay(node: SendingNode) -> None:
+    node.put(0, make_run(1000, 5))
+    node.remotify(A)
+    assert forget(node, A, [2, 4, 99]) == (2, 2, 2, [])
+    found = node.store.get(node.pool, OBJECT, 0, 5)
+    assert (found.lost_count, len(found.elsewhere)) == (2, 3)
+    assert node.store.versions.take_owed() == {}, "it has none of them"
+
+
+def test_a_page_that_one_of_its_holders_lacks_is_at_the_others(node: SendingNode) -> None:
+    node.put(0, make_run(1000, 5))
+    node.remotify(A, B)
+    rows = node.elsewhere(0, 5)
+    assert forget(node, A, [1, 5]) == (2, 2, 0, [rows[0], rows[4]])
+    assert [node.store.rows.holders(row) for row in rows] == [[B], [A, B], [A, B], [A, B], [B]]
+
+
+def test_a_page_that_a_holder_lacks_and_that_is_here_is_ours_alone(node: SendingNode) -> None:
+    run = make_run(1000, 4)
+    node.put(0, run)
+    node.remotify(A)
+    for row in node.elsewhere(0, 2):
+        node.fetch(row)
+    assert forget(node, A, [1, 2]) == (1, 1, 0, []), "the second was adopted with the first"
+    assert node.store.get(node.pool, OBJECT, 0, 2).pages == run[:2]
+    assert node.store.versions.take_owed() == {A: [2]}
+    assert node.store.statistics().zpages[Family.OWN_PERSISTENT] == 2
+
+
+def test_an_ephemeral_page_that_its_holder_lacks_is_a_hole(node: SendingNode) -> None:
+    cache = node.store.new_pool(PoolKind.EPHEMERAL, program_pool("cache"))
+    assert node.store.put(cache, OBJECT, 0, memoryview(make_page(1000))) == 1
+    node.send_ephemeral(A)
+    assert forget(node, A, [1]) == (1, 0, 0, [])
+    assert node.store.pages_of(cache) == 0
+
+
+def test_versions_of_other_holders_with_the_same_serials_stay(node: SendingNode) -> None:
+    node.put(0, make_run(1000, 5))
+    node.remotify(B)
+    assert forget(node, A, [1, 2, 3]) == (0, 0, 0, [])
+    assert len(node.elsewhere(0, 5)) == 5
