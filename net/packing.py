@@ -5,6 +5,7 @@ those it knows and ignores the rest, so that a newer node can say more than an o
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import msgpack
@@ -20,30 +21,50 @@ MAP_ITEMS_MAX: Final = 64
 assert max(STRING_BYTES_MAX, BINARY_BYTES_MAX, ARRAY_ITEMS_MAX) < MESSAGE_BYTES_MAX
 
 
-def pack_fields(fields: Sequence[object]) -> bytes:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackLimits:
+    """The most that one message may have: in all, and of each kind, at any depth."""
+
+    message_bytes: int
+    string_bytes: int = STRING_BYTES_MAX
+    binary_bytes: int
+    array_items: int
+    map_items: int = MAP_ITEMS_MAX
+
+
+OF_MESSAGES: Final = PackLimits(
+    message_bytes=MESSAGE_BYTES_MAX, binary_bytes=BINARY_BYTES_MAX, array_items=ARRAY_ITEMS_MAX
+)
+
+
+def pack_fields(fields: Sequence[object], limits: PackLimits = OF_MESSAGES) -> bytes:
     """Return the message made of these fields."""
     packed: bytes = msgpack.packb(list(fields), use_bin_type=True)
-    assert len(packed) <= MESSAGE_BYTES_MAX
+    assert len(packed) <= limits.message_bytes
     return packed
 
 
-def unpack(payload: bytes | bytearray | memoryview) -> object:
+def unpack(
+    payload: bytes | bytearray | memoryview, limits: PackLimits = OF_MESSAGES
+) -> object:
     """Return the value a peer packed.
 
     Raises:
         RemoteProtocolError: It is no msgpack, or exceeds a limit.
     """
-    if len(payload) > MESSAGE_BYTES_MAX:
-        raise RemoteProtocolError(f"a message of {len(payload)} bytes, at most {MESSAGE_BYTES_MAX}")
+    if len(payload) > limits.message_bytes:
+        raise RemoteProtocolError(
+            f"a message of {len(payload)} bytes, at most {limits.message_bytes}"
+        )
     try:
         value: object = msgpack.unpackb(
             payload,
             raw=False,
             strict_map_key=True,
-            max_str_len=STRING_BYTES_MAX,
-            max_bin_len=BINARY_BYTES_MAX,
-            max_array_len=ARRAY_ITEMS_MAX,
-            max_map_len=MAP_ITEMS_MAX,
+            max_str_len=limits.string_bytes,
+            max_bin_len=limits.binary_bytes,
+            max_array_len=limits.array_items,
+            max_map_len=limits.map_items,
             max_ext_len=0,
         )
     except (ValueError, TypeError, msgpack.UnpackException) as error:
@@ -55,14 +76,24 @@ def unpack(payload: bytes | bytearray | memoryview) -> object:
 
 
 def unpack_fields(
-    payload: bytes | bytearray | memoryview, types: Sequence[type]
+    payload: bytes | bytearray | memoryview,
+    types: Sequence[type],
+    limits: PackLimits = OF_MESSAGES,
 ) -> tuple[object, ...]:
     """Return the first `len(types)` fields, each of exactly the given type (so a bool is no int).
 
     Raises:
         RemoteProtocolError: Not a message, too few fields, or a field of another type.
     """
-    value = unpack(payload)
+    return check_fields(unpack(payload, limits), types)
+
+
+def check_fields(value: object, types: Sequence[type]) -> tuple[object, ...]:
+    """Return the first `len(types)` fields of a list, each of exactly the given type.
+
+    Raises:
+        RemoteProtocolError: No list, too few fields, or a field of another type.
+    """
     if type(value) is not list:
         raise RemoteProtocolError(f"a message that is {type(value).__name__}, expected list")
     if len(value) < len(types):
