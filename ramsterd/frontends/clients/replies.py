@@ -15,6 +15,17 @@ class ReplyQueue:
         self.pieces: list[Piece] = []
         self.queued_bytes = 0
 
+    def append(self, piece: Piece) -> None:
+        """Append a piece."""
+        self.pieces.append(piece)
+        self.queued_bytes += len(piece)
+
+    def take(self) -> bytes:
+        """Return what is not sent, for somebody else to send."""
+        unsent = b"".join(self.pieces)
+        self.clear()
+        return unsent
+
     def clear(self) -> None:
         """Forget everything: nobody is there to take it."""
         self.pieces.clear()

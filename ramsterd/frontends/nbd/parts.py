@@ -22,12 +22,19 @@ class Parts:
     A part may finish while a later one is being begun, so the count starts with one for `all_begun`.
     """
 
-    __slots__ = ("_done", "_failure", "_waiting_count")
+    __slots__ = ("_done", "_waiting_count", "failure")
 
-    def __init__(self, done: Done) -> None:
+    def __init__(self, done: Done, *, failure: Failure | None = None) -> None:
+        """Wire it; `failure` is that of a part which an earlier process did."""
         self._done = done
-        self._failure: Failure | None = None
+        # The first.
+        self.failure = failure
         self._waiting_count = 1
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether all parts that were begun are done, and others may follow."""
+        return self._waiting_count == 1
 
     def begin(self) -> None:
         """Count one more part; before the pager is called."""
@@ -55,12 +62,12 @@ class Parts:
         self._end(None)
 
     def _end(self, failure: Failure | None) -> None:
-        if self._failure is None:
-            self._failure = failure
+        if self.failure is None:
+            self.failure = failure
         self._waiting_count -= 1
         assert self._waiting_count >= 0, "a part was done twice"
         if self._waiting_count == 0:
-            self._done(self._failure)
+            self._done(self.failure)
 
 
 class Cut:

@@ -18,7 +18,7 @@ from ramsterd.frontends.nbd.counters import Counters
 from ramsterd.frontends.nbd.debts import Debts
 from ramsterd.frontends.nbd.failures import NOT_MARKED, Failure
 from ramsterd.frontends.nbd.parts import Parts
-from ramsterd.frontends.nbd.payloads import Refused, Writing
+from ramsterd.frontends.nbd.payloads import PartOfRefused, PartOfWrite, Refused, Writing
 from ramsterd.frontends.nbd.protocol import (
     EXTENTS_MAX,
     PASS_PAGES_MAX,
@@ -108,6 +108,30 @@ class RareRequests:
         """Whether a request that is under way must be finished, whatever the limits say."""
         return self._slices is not None or isinstance(self._payload, Writing)
 
+    # From one process to the next.
+
+    @property
+    def is_at_edge(self) -> bool:
+        """Whether nothing is begun but a WRITE whose next part is still to come, and no other request is in flight."""
+        if self._slices is not None:
+            return False
+        if self._payload is None:
+            return not self._in_flight.count
+        is_writing = isinstance(self._payload, Writing)
+        return self._payload.is_settled and self._in_flight.count == is_writing
+
+    def what_is_left(self) -> PartOfWrite | PartOfRefused | None:
+        """Return what is to come of the WRITE that is under way, at an edge."""
+        assert self.is_at_edge
+        return None if self._payload is None else self._payload.what_is_left()
+
+    def take_up(self, part: PartOfWrite | PartOfRefused) -> None:
+        """Go on with a WRITE that an earlier process began."""
+        if isinstance(part, PartOfRefused):
+            self._await_payload(Refused(part))
+        else:
+            self._await_payload(self._begin_write(part))
+
     def close(self) -> None:
         """Forget what is under way."""
         self._slices = self._payload = None
@@ -149,7 +173,9 @@ class RareRequests:
                 raise RemoteProtocolError(
                     f"WRITE of {length} bytes, more than {REFUSED_PAYLOAD_BYTES_MAX} are not even skipped"
                 )
-            self._payload = Refused(cookie, length, failure)
+            self._payload = Refused(
+                PartOfRefused(cookie=cookie, rest_bytes=length, failure=failure)
+            )
             return self._take(payload)
         if failure is not None:
             self._debts.answer(cookie, failure)
@@ -185,24 +211,37 @@ class RareRequests:
             self.wanted_bytes = REQUEST_BYTES + length
             return INCOMPLETE
         self._counters.on_request(Command.WRITE)
-        self._in_flight.begin(length)
-        parts = self._parts(flags, cookie, length, offset, length)
-        self._payload = Writing(self._export, self._pager, offset, length, parts)
+        write = PartOfWrite(
+            flags=flags, cookie=cookie, offset=offset, length=length, rest_bytes=length
+        )
+        self._payload = self._begin_write(write)
         return self._take(payload)
+
+    def _begin_write(self, write: PartOfWrite) -> Writing:
+        self._in_flight.begin(write.length)
+        parts = self._parts(
+            write.flags, write.cookie, write.length, write.offset, write.length, write.failure
+        )
+        return Writing(self._export, self._pager, write, parts)
 
     def _take(self, payload: memoryview) -> int:
         """Use what is here for the WRITE that is under way; return how many bytes that is."""
         under_way = self._payload
         assert under_way is not None
         taken = under_way.take(payload)
-        self.is_under_way = under_way.rest_bytes > 0
-        if self.is_under_way:
-            self.wanted_bytes = min(under_way.rest_bytes, RECEIVE_BYTES)
+        if under_way.rest_bytes:
+            self._await_payload(under_way)
             return taken
+        self.is_under_way = False
         self._payload = None
         if isinstance(under_way, Refused):
             self._debts.answer(under_way.cookie, under_way.failure)
         return taken
+
+    def _await_payload(self, payload: Writing | Refused) -> None:
+        self._payload = payload
+        self.is_under_way = True
+        self.wanted_bytes = min(payload.rest_bytes, RECEIVE_BYTES)
 
     # All others.
 
@@ -273,10 +312,19 @@ class RareRequests:
 
     # FUA.
 
-    def _parts(self, flags: int, cookie: bytes, owed: int, offset: int, length: int) -> Parts:
+    def _parts(
+        self,
+        flags: int,
+        cookie: bytes,
+        owed: int,
+        offset: int,
+        length: int,
+        failure: Failure | None = None,
+    ) -> Parts:
+        done = partial(self._debts.on_done, cookie, owed)
         if flags & CommandFlag.FUA and self._export.is_replicated:
-            return Parts(partial(self._replicate, cookie, owed, offset, length))
-        return Parts(partial(self._debts.on_done, cookie, owed))
+            done = partial(self._replicate, cookie, owed, offset, length)
+        return Parts(done, failure=failure)
 
     def _replicate(
         self, cookie: bytes, owed: int, offset: int, length: int, failure: Failure | None

@@ -23,6 +23,7 @@ from ramsterd.frontends.nbd.answers import SUCCESS, SimpleAnswers, StructuredAns
 from ramsterd.frontends.nbd.buffers import WHOLE_WRITE_BYTES_MAX, ReceiveBuffer
 from ramsterd.frontends.nbd.counters import Counters
 from ramsterd.frontends.nbd.debts import Debts
+from ramsterd.frontends.nbd.payloads import PartOfRefused, PartOfWrite
 from ramsterd.frontends.nbd.protocol import (
     PASS_PAGES_MAX,
     REPLY_BYTES,
@@ -146,6 +147,40 @@ class Transmission:
     def is_finished(self) -> bool:
         """Whether the client disconnected and has been sent everything."""
         return self.is_disconnecting and not self.in_flight_count and not self.replies.queued_bytes
+
+    # From one process to the next.
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a request is begun that `go_on` goes on with."""
+        return self._rare.has_slices
+
+    @property
+    def is_at_edge(self) -> bool:
+        """Whether all that was begun is answered, but for a WRITE whose payload is still to come."""
+        return self._rare.is_at_edge and not self.is_disconnecting
+
+    def go_on(self) -> None:
+        """Do the next slice of a request that is begun, and begin no other."""
+        self._in_flight.is_in_pass = True
+        try:
+            self._rare.resume(self.received)
+        finally:
+            self._in_flight.is_in_pass = False
+
+    def what_is_left(self) -> PartOfWrite | PartOfRefused | None:
+        """Return what is to come of the WRITE that is under way, at an edge."""
+        return self._rare.what_is_left()
+
+    def take_up(
+        self, part: PartOfWrite | PartOfRefused | None, unread: bytes, unsent: bytes
+    ) -> None:
+        """Go on where an earlier process stood at an edge; before anything is received."""
+        if part is not None:
+            self._rare.take_up(part)
+        self.received.feed(unread)
+        if unsent:
+            self.replies.append(unsent)
 
     def close(self) -> None:
         """The client is gone: what it waits for has no effect any more, replies are forgotten, and buffers are free.
