@@ -200,6 +200,8 @@ def _connection(value: object) -> ConnectionRecord | None:
         front_end, state, unread, unsent = cast(
             "tuple[int, list[object], bytes, bytes]", fields_of(value, int, list, bytes, bytes)
         )
+        if len(unread) > UNREAD_BYTES_MAX or len(unsent) > UNSENT_BYTES_MAX:
+            return None
         return ConnectionRecord(
             front_end=FrontEnd(front_end), state=state, unread=unread, unsent=unsent
         )
