@@ -206,6 +206,20 @@ class FrameDecoder:
         assert 0 <= count <= len(self._view) - self._end
         self._end += count
 
+    def unread(self) -> bytes:
+        """Return a copy of what came and is no frame yet, or was not asked for."""
+        return self._kept + bytes(self._view[self._start : self._end])
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes that were received otherwise, before any others: as many as one frame may have."""
+        assert not self._view
+        assert not self._kept
+        is_long = len(data) > DECODER_BYTES_START
+        if data:
+            self._view = self._pool.take(FRAME_BYTES_MAX if is_long else DECODER_BYTES_START)
+            self._end = len(data)
+            self._view[: self._end] = data
+
     def frames(self) -> Iterator[Frame]:
         """Yield each complete frame.
 

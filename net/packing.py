@@ -44,9 +44,7 @@ def pack_fields(fields: Sequence[object], limits: PackLimits = OF_MESSAGES) -> b
     return packed
 
 
-def unpack(
-    payload: bytes | bytearray | memoryview, limits: PackLimits = OF_MESSAGES
-) -> object:
+def unpack(payload: bytes | bytearray | memoryview, limits: PackLimits = OF_MESSAGES) -> object:
     """Return the value a peer packed.
 
     Raises:

@@ -40,9 +40,7 @@ class Writing:
 
     __slots__ = ("_export", "_pager", "_parts", "_write", "rest_bytes")
 
-    def __init__(
-        self, export: Export, pager: DiskClient, write: PartOfWrite, parts: Parts
-    ) -> None:
+    def __init__(self, export: Export, pager: DiskClient, write: PartOfWrite, parts: Parts) -> None:
         self.rest_bytes = write.rest_bytes
         self._export = export
         self._pager = pager
@@ -89,9 +87,7 @@ class Refused:
 
     def what_is_left(self) -> PartOfRefused:
         """Return what is to be skipped yet."""
-        return PartOfRefused(
-            cookie=self.cookie, rest_bytes=self.rest_bytes, failure=self.failure
-        )
+        return PartOfRefused(cookie=self.cookie, rest_bytes=self.rest_bytes, failure=self.failure)
 
     def take(self, payload: memoryview) -> int:
         """Skip what is here; return how many bytes of it belong to this WRITE."""

@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from ramsterd.frontends.tmem.handed import OPEN_POOLS_MAX, HandedPool, HandedPools
 from ramsterd.frontends.tmem.messages import ErrorCode
 from ramsterd.frontends.tmem.pools import PoolBook, Refused, TmemPool
 
-# Pools that one connection may have open; one opened again is the same, unless its gets are to be exclusive.
-OPEN_POOLS_MAX: Final = 1024
 POOL_GONE: Final = "another connection destroyed this pool"
 
 
@@ -64,6 +63,38 @@ class OpenPools:
         del self._pools[number]
         pool.connections -= 1
         return pool
+
+    def leave(self) -> HandedPools:
+        """Return what is open, for the next process: nothing is open here any more, and nothing is closed."""
+        pools = tuple(
+            HandedPool(
+                number=number,
+                pool=opened.pool.pool,
+                kind=opened.pool.kind,
+                codec=opened.pool.codec,
+                name=opened.pool.name,
+                is_exclusive=opened.is_exclusive,
+            )
+            for number, opened in self._pools.items()
+            if not opened.pool.is_gone
+        )
+        self._pools.clear()
+        return HandedPools(last=self._last, pools=pools)
+
+    def take_up(self, handed: HandedPools, *, user: int) -> None:
+        """Open what an earlier process had open, by the same numbers; one that others destroyed is not among it.
+
+        Raises:
+            Refused: One of them is not to be had any more; `close` closes the others.
+        """
+        self._last = handed.last
+        for each in handed.pools:
+            pool = (
+                self._book.open(user, each.kind, each.name, each.codec)
+                if each.name
+                else self._book.claim_private(user, each.pool)
+            )
+            self._pools[each.number] = OpenPool(pool, each.is_exclusive)
 
     def close(self) -> None:
         """The connection is over.  May be called twice."""

@@ -139,6 +139,8 @@ class PoolBook:
         self._users: dict[int, User] = {}
         self._named: dict[tuple[int, str], TmemPool] = {}
         self._doomed: deque[_Doomed] = deque()
+        # Private pools of the last run that no connection has claimed yet.
+        self._unclaimed: dict[tuple[int, PoolId], TmemPool] = {}
         self.on_doomed = on_doomed
 
     def set_quotas(self, quotas: Quotas) -> None:
@@ -209,6 +211,29 @@ class PoolBook:
             mark = pool.mark
             if mark.is_set and not pool.waiting_pages and not self._pager.objects_of(pool.pool):
                 mark.clear()
+
+    def offer_private(self, user_id: int, pool: TmemPool) -> None:
+        """A private pool was kept; its connection may come, until `drop_unclaimed`."""
+        assert not pool.name
+        self._unclaimed[user_id, pool.pool] = pool
+
+    def claim_private(self, user_id: int, pool_id: PoolId) -> TmemPool:
+        """Return the private pool of a connection that was handed over; the caller must `close` it.
+
+        Raises:
+            Refused: It was not kept.
+        """
+        pool = self._unclaimed.pop((user_id, pool_id), None)
+        if pool is None:
+            raise Refused(ErrorCode.NO_SUCH_POOL, "a private pool of this connection was not kept")
+        pool.connections += 1
+        return pool
+
+    def drop_unclaimed(self) -> None:
+        """No more connections are handed over: nobody can ask for what is left."""
+        unclaimed, self._unclaimed = self._unclaimed, {}
+        for pool in unclaimed.values():
+            self.destroy(pool)
 
     def close(self, pool: TmemPool) -> None:
         """A connection has no more use for a pool; a private one is destroyed."""

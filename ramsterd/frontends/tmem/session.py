@@ -10,7 +10,6 @@ done over several passes, before any later request, so that it can't drop what w
 named persistent pool is held, with all behind it, until the state file names the pool (`statefile.marks`).
 """
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -21,13 +20,13 @@ from net.buffers import BufferPool
 from net.errors import RemoteProtocolError
 from net.frame import Frame, FrameDecoder
 from net.packing import pack_fields
-from ramsterd.core.page import INDEX_MAX, PAGE_BYTES, PoolKind
+from ramsterd.core.page import INDEX_MAX, PAGE_BYTES
 from ramsterd.frontends.clients.in_flight import InFlight
-from ramsterd.frontends.pager import PutOutcome
 from ramsterd.frontends.pager.interface import PoolClient
 from ramsterd.frontends.tmem.counters import Counters
 from ramsterd.frontends.tmem.flushing import FLUSH_PAGES_MAX, Flush
 from ramsterd.frontends.tmem.gets import Get, Gets
+from ramsterd.frontends.tmem.handed import Handed
 from ramsterd.frontends.tmem.messages import (
     COUNT,
     IN_FLIGHT_BYTES_MAX,
@@ -49,6 +48,7 @@ from ramsterd.frontends.tmem.messages import (
 )
 from ramsterd.frontends.tmem.open_pools import POOL_GONE, OpenPools
 from ramsterd.frontends.tmem.pools import PoolBook, Refused, TmemPool
+from ramsterd.frontends.tmem.puts import Puts
 from ramsterd.frontends.tmem.replies import Replies
 
 # In pages; about 5 ms of puts.
@@ -83,7 +83,7 @@ class Session:
         pool: BufferPool | None = None,
     ) -> None:
         self.received = FrameDecoder(REQUEST_LIMITS, pool=pool)
-        self.replies = Replies()
+        self.replies = Replies(counters.errors)
         self.in_flight = InFlight(
             counters,
             on_late_reply,
@@ -99,8 +99,7 @@ class Session:
         self._user = user
         self._counters = counters
         self._pools = OpenPools(book)
-        # Pages of puts that wait for room, by pool: they wait no more when the connection ends.
-        self._waiting_pages: Counter[TmemPool] = Counter()
+        self._puts = Puts(pager, book, self.replies, self.in_flight)
         self._gets = Gets(pager, book, self.replies, self.in_flight)
         self._flush: Flush | None = None
         # A put that is to be served before anything else, and whether it still waits for the state file.
@@ -139,9 +138,7 @@ class Session:
         self._pager.close()
         self.in_flight.close()
         self.received.close()
-        for pool, count in self._waiting_pages.items():
-            pool.waiting_pages -= count
-        self._waiting_pages.clear()
+        self._puts.close()
         self.replies.clear()
         self._flush = self._held = None
         self._is_waiting = False
@@ -153,9 +150,24 @@ class Session:
         Raises:
             RemoteProtocolError: The client broke the protocol.  Requests before that were served.
         """
-        self.in_flight.is_in_pass = True
         self._work = self._received_pages = 0
         self.has_unserved = False
+        if self._flush is not None or self._held is not None:
+            self.go_on()
+            if self.has_begun:
+                self.has_unserved = True
+                return
+        if self.is_full:
+            return
+        self.in_flight.is_in_pass = True
+        try:
+            self._serve_frames()
+        finally:
+            self.in_flight.is_in_pass = False
+
+    def go_on(self) -> None:
+        """Do a slice of what is begun, and begin nothing."""
+        self.in_flight.is_in_pass = True
         try:
             if self._flush is not None:
                 self._go_on_flushing(self._flush)
@@ -163,12 +175,43 @@ class Session:
                 frame, self._held = self._held, None
                 self._handle(frame)
                 self._is_unmarked = False
-            if self._flush is None and self._held is None and not self.is_full:
-                self._serve_frames()
         finally:
             self.in_flight.is_in_pass = False
-        is_under_way = self._flush is not None or self._held is not None
-        self.has_unserved = self.has_unserved or is_under_way
+
+    # From one process to the next.
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a request is begun that `go_on` goes on with."""
+        return self._flush is not None or self._held is not None
+
+    @property
+    def is_at_edge(self) -> bool:
+        """Whether all that was begun is answered."""
+        return not self.has_begun and not self.is_waiting
+
+    def leave(self) -> Handed:
+        """Return where the next process goes on, at an edge; the pools of this connection are its own from now on."""
+        assert self.is_at_edge
+        return Handed(
+            client_name=self.client_name,
+            is_greeted=self.is_greeted,
+            pools=self._pools.leave(),
+            unread=self.received.unread(),
+            unsent=self.replies.take(),
+        )
+
+    def take_up(self, handed: Handed) -> None:
+        """Go on where an earlier process stood; before anything is received.
+
+        Raises:
+            Refused: A pool is not to be had any more; `close` the session.
+        """
+        self.client_name, self.is_greeted = handed.client_name, handed.is_greeted
+        self._pools.take_up(handed.pools, user=self._user)
+        self.received.feed(handed.unread)
+        if handed.unsent:
+            self.replies.append(handed.unsent)
 
     def _serve_frames(self) -> None:
         known, requests = self._HANDLERS, self._counters.requests
@@ -189,9 +232,9 @@ class Session:
         try:
             self._HANDLERS[frame.type](self, frame)
         except BadRequest as error:
-            self._refuse(frame.request_id, ErrorCode.BAD_REQUEST, str(error))
+            self.replies.refuse(frame.request_id, ErrorCode.BAD_REQUEST, str(error))
         except Refused as error:
-            self._refuse(frame.request_id, error.code, str(error))
+            self.replies.refuse(frame.request_id, error.code, str(error))
         self._work += _REQUEST_WORK + frame.count
         self._received_pages += len(frame.body) // PAGE_BYTES
 
@@ -252,44 +295,7 @@ class Session:
         pool, count, request_id = self._pools.find(number).pool, frame.count, frame.request_id
         if not pool.mark.is_set and not self._is_marked(pool, frame):
             return
-        before, charged = self._book.charge(pool, object_id, index, count)
-        if pool.kind is PoolKind.EPHEMERAL:
-            stored = self._pager.put_now(pool.pool, object_id, index, frame.body)
-            if stored < count:
-                self._book.correct(pool, object_id, index, count, before=before, charged=charged)
-            self.replies.answer(TmemType.PUT, request_id, count=stored)
-            return
-        done = partial(self._on_late_put, request_id, pool, count)
-        outcome = self._pager.put(pool.pool, object_id, index, frame.body, done)
-        if outcome is None:
-            self._count_waiting(pool, count)
-            self.in_flight.begin(count * PAGE_BYTES)
-            return
-        if outcome is PutOutcome.REFUSED:
-            self._book.correct(pool, object_id, index, count, before=before, charged=charged)
-        self._answer_put(request_id, count, outcome)
-
-    def _on_late_put(
-        self, request_id: int, pool: TmemPool, count: int, outcome: PutOutcome
-    ) -> None:
-        # What was refused stays charged until the pool is counted anew: other requests came in between.
-        self._count_waiting(pool, -count)
-        self.in_flight.end(count * PAGE_BYTES)
-        if pool.is_gone:
-            self._refuse(request_id, ErrorCode.NO_SUCH_POOL, POOL_GONE)
-        else:
-            self._answer_put(request_id, count, outcome)
-        self.in_flight.on_answered()
-
-    def _count_waiting(self, pool: TmemPool, count: int) -> None:
-        pool.waiting_pages += count
-        self._waiting_pages[pool] += count
-
-    def _answer_put(self, request_id: int, count: int, outcome: PutOutcome) -> None:
-        if outcome is PutOutcome.STORED:
-            self.replies.answer(TmemType.PUT, request_id, count=count)
-        else:
-            self._refuse(request_id, ErrorCode.NO_ROOM, outcome.value)
+        self._puts.serve(request_id, pool, object_id, index, count, frame.body)
 
     def _is_marked(self, pool: TmemPool, frame: Frame) -> bool:
         """Return whether pages may be put now; else the frame is held until `_on_marked`.
@@ -346,18 +352,12 @@ class Session:
         """Flush a slice; at the end answer and let the next requests come."""
         if flush.pool.is_gone:
             self._flush = None
-            self._refuse(flush.request_id, ErrorCode.NO_SUCH_POOL, POOL_GONE)
+            self.replies.refuse(flush.request_id, ErrorCode.NO_SUCH_POOL, POOL_GONE)
             return
         self._work += flush.go_on()
         if flush.is_done:
             self._flush = None
             self.replies.answer(flush.frame_type, flush.request_id, COUNT.pack(flush.dropped))
-
-    # Replies.
-
-    def _refuse(self, request_id: int, code: ErrorCode, text: str) -> None:
-        self._counters.errors[code] += 1
-        self.replies.refuse(request_id, code, text)
 
     # Of the class: a table of its own methods in each session would be a cycle, which only the collector frees.
     _HANDLERS: ClassVar[dict[int, Callable[["Session", Frame], None]]] = {

@@ -79,6 +79,10 @@ class Side:
         return record
 
 
+def is_at_edge(side: Side) -> bool:
+    return side.transmission.is_at_edge
+
+
 def take_up(record: ConnectionRecord, pager: FakePager) -> Side:
     """Another process, which knows the record and the pages."""
     document = Document(
@@ -127,7 +131,8 @@ def test_stopped_anywhere_it_goes_on_as_if_it_had_never_been_stopped(
     session = Session(export=EXPORT, is_structured=is_structured, has_allocation=is_structured)
     for _ in range(20):
         said = conversation(rng)
-        whole = Side(FakePager(), session)
+        alone = FakePager()
+        whole = Side(alone, session)
         whole.feed(said)
         whole.send()
         pager = FakePager()
@@ -141,7 +146,7 @@ def test_stopped_anywhere_it_goes_on_as_if_it_had_never_been_stopped(
         side.feed(said[start:])
         side.send()
         assert sent + side.sent == whole.sent
-        assert pager.pages == whole.transmission._pager._fake.pages
+        assert pager.pages == alone.pages
 
 
 def test_what_waits_for_the_pager_is_no_edge_until_it_is_answered() -> None:
@@ -149,9 +154,9 @@ def test_what_waits_for_the_pager_is_no_edge_until_it_is_answered() -> None:
     pager.is_delaying = True
     side = Side(pager)
     side.feed(write(1, 0, bytes(4096)) + request(Command.READ, 2, 0, 4096))
-    assert not side.transmission.is_at_edge
+    assert not is_at_edge(side)
     pager.release()
-    assert side.transmission.is_at_edge
+    assert is_at_edge(side)
     after = take_up(side.hand_over(), pager)
     after.send()
     assert parse_replies(after.sent, {2: 4096}) == {1: Errno.NONE, 2: bytes(4096)}
@@ -164,9 +169,9 @@ def test_a_part_of_a_long_write_that_waits_is_no_edge() -> None:
     data = random.Random(1).randbytes(400 * KIB)
     said = write(1, 4096, data, flags=CommandFlag.FUA)
     side.feed(said[: 300 * KIB])
-    assert not side.transmission.is_at_edge
+    assert not is_at_edge(side)
     pager.release()
-    assert side.transmission.is_at_edge
+    assert is_at_edge(side)
     after = take_up(side.hand_over(), pager)
     pager.is_delaying, pager.is_replicating = False, True
     after.feed(said[300 * KIB :])
@@ -197,7 +202,7 @@ def test_a_part_that_failed_fails_the_write_in_the_next_process() -> None:
 def test_a_client_that_said_goodbye_is_at_no_edge() -> None:
     side = Side(FakePager())
     side.feed(request(Command.DISC, 1))
-    assert not side.transmission.is_at_edge
+    assert not is_at_edge(side)
 
 
 class TestFirstWrite:

@@ -25,6 +25,7 @@ from ramsterd.client.requests import (
     stored_pages,
 )
 from ramsterd.frontends.tmem import flushing
+from ramsterd.frontends.tmem.handed import OPEN_POOLS_MAX
 from ramsterd.frontends.tmem.messages import (
     IN_FLIGHT_BYTES_MAX,
     INDEX_MAX,
@@ -38,7 +39,6 @@ from ramsterd.frontends.tmem.messages import (
     page_range,
     place,
 )
-from ramsterd.frontends.tmem.open_pools import OPEN_POOLS_MAX
 from tests.fakes.fake_pool_pager import FakePoolPager
 from tests.fakes.tmem_pair import QUOTAS, Pair, feed, serve, take_replies
 
