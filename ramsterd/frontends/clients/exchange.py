@@ -25,6 +25,7 @@ from net.errors import RemoteProtocolError
 from ramsterd.endpoints.hangups import Hangups, OnHangup
 from ramsterd.frontends.clients.counters import Counters, EndT
 from ramsterd.frontends.clients.replies import ReplyQueue
+from ramsterd.handover.document import UNSENT_BYTES_MAX
 
 # Pages served without a wait before other tasks get their turn, about a millisecond; after a pass that met a limit
 # they get it at once.  A pass counts as some pages, however short it was.
@@ -106,6 +107,20 @@ class Requests(Protocol):
         """How much work the last pass was, in pages, apart from those that came over the socket."""
         ...
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether a request is begun that `go_on` goes on with."""
+        ...
+
+    @property
+    def is_at_edge(self) -> bool:
+        """Whether all that was begun is answered, or can be told to another process."""
+        ...
+
+    def go_on(self) -> None:
+        """Do a slice of what is begun, and begin nothing."""
+        ...
+
     def serve(self) -> None:
         """Serve what was received, until a limit is reached.
 
@@ -142,6 +157,11 @@ class Exchange(Generic[EndT]):
         # The client has closed its side: it may read, but sends no more.
         self._is_hung_up = False
         self._scope = trio.CancelScope()
+        # Cancelled before a handover; then the receiver is at a wait, and no pass is under way.
+        self._receiving = trio.CancelScope()
+        self._has_stopped = False
+        # Who waits for an edge.
+        self._edge = trio.lowlevel.ParkingLot()
         # Where the sender sleeps, and where the receiver waits for room.
         self._sender = trio.lowlevel.ParkingLot()
         self._receiver = trio.lowlevel.ParkingLot()
@@ -172,6 +192,7 @@ class Exchange(Generic[EndT]):
                         nursery.start_soon(self._end_with, task)
         finally:
             self._requests = None
+            self._edge.unpark(count=math.inf)
             requests.close()
             self._settle()
         assert self._ended is not None, "nothing else ends it"
@@ -219,14 +240,61 @@ class Exchange(Generic[EndT]):
         """Wait until replies have left, or a wait has ended."""
         await self._receiver.park()
 
+    # From one process to the next.
+
+    def stop_receiving(self) -> None:
+        """Begin no request any more; those that are begun go on to their end."""
+        self._receiving.cancel()
+
+    @property
+    def is_at_edge(self) -> bool:
+        """Whether another process may go on from here."""
+        requests = self._requests
+        return (
+            requests is not None
+            and self._ended is None
+            and self._has_stopped
+            and requests.is_at_edge
+            and requests.replies.queued_bytes <= UNSENT_BYTES_MAX
+        )
+
+    async def wait_at_edge(self) -> None:
+        """Wait until it is at an edge, or over, after `stop_receiving`."""
+        while self._requests is not None and not self.is_at_edge:
+            await self._edge.park()
+
+    def leave(self) -> None:
+        """Another process goes on, at an edge: nothing of this one has an effect any more."""
+        assert self.is_at_edge
+        self._requests = None
+
     async def receive(self) -> Ended[EndT] | None:
         """Receive and serve until the client says goodbye; return why, if it did not."""
+        with self._receiving:
+            return await self._receive()
+        return await self._come_to_edge()
+
+    async def _come_to_edge(self) -> Ended[EndT] | None:
+        """End what is begun, without receiving; then wait for whoever stopped us."""
+        requests = self._requests
+        assert requests is not None, "called by `run`"
+        self._has_stopped = True
+        while self._ended is None:
+            if requests.has_begun and not requests.is_full:
+                self._pass(requests, requests.go_on)
+                await trio.lowlevel.checkpoint()
+            else:
+                self._edge.unpark(count=math.inf)
+                await self._receiver.park()
+        return self._ended
+
+    async def _receive(self) -> Ended[EndT] | None:
         requests = self._requests
         assert requests is not None, "called by `run`"
         received = requests.received
         turn_pages = 0
         # What came with a handshake may have brought requests.
-        self._pass(requests)
+        self._pass(requests, requests.serve)
         while self._ended is None and not requests.is_disconnecting:
             if self._is_hung_up and requests.is_waiting:
                 return Ended(self._ends.closed)
@@ -249,16 +317,16 @@ class Exchange(Generic[EndT]):
                 self._counters.received_bytes += count
                 received.on_received(count)
                 turn_pages += count // PAGE_BYTES
-            self._pass(requests)
+            self._pass(requests, requests.serve)
             turn_pages += _PASS_PAGES_MIN + requests.pages_of_pass
             if turn_pages >= _TURN_PAGES_MAX or requests.has_unserved:
                 turn_pages = 0
                 await trio.lowlevel.checkpoint()
         return self._ended
 
-    def _pass(self, requests: Requests) -> None:
+    def _pass(self, requests: Requests, serve: Callable[[], None]) -> None:
         try:
-            requests.serve()
+            serve()
         finally:
             # Also what was served before garbage was met has effects and replies to send.
             self._settle()
@@ -287,7 +355,7 @@ class Exchange(Generic[EndT]):
         while True:
             if replies.queued_bytes:
                 self._send_now(replies)
-            if not requests.is_full:
+            if self._has_stopped or not requests.is_full:
                 self._receiver.unpark(count=math.inf)
             if replies.queued_bytes:
                 await trio.lowlevel.wait_writable(self._sock)
