@@ -58,14 +58,18 @@ def listen_unix(path: Path) -> socket.socket:
 
 
 @contextlib.contextmanager
-def unix_listener(path: Path) -> Iterator[socket.socket]:
-    """Listen at `path` during the block, as `listen_unix` does; its end closes the socket and removes our file."""
-    with listen_unix(path) as listener:
+def unix_listener(path: Path, handed: socket.socket | None = None) -> Iterator[socket.socket]:
+    """Listen at `path` during the block, as `listen_unix` does; its end closes the socket and removes our file.
+
+    A socket that was handed over is used as it is.  One that was detached is somebody else's, and so is its file.
+    """
+    with listen_unix(path) if handed is None else handed as listener:
         inode = path.lstat().st_ino
         try:
             yield listener
         finally:
-            _remove_socket_file(path, inode)
+            if listener.fileno() >= 0:
+                _remove_socket_file(path, inode)
 
 
 def _remove_stale(path: Path) -> None:

@@ -1,7 +1,7 @@
 """The document that describes the sockets of one process to the next: a header, then one msgpack list.  Pure.
 
     magic 8 bytes | version u32 | reserved u32 | length of the list u64 | xxh3 u64 of all before and of the list
-    [memory id, restart id, paused at, [listening socket, ...], [connection, ...]]
+    [memory id, restart id, paused at, is stored, [listening socket, ...], [connection, ...]]
 
 A record stands in the list at the place by which its socket is named (`names`): first those of listening sockets.  The
 state of a connection is a list of its front end's own, which is not looked into here.
@@ -101,6 +101,8 @@ class Document:
     restart_id: str
     # When clients were paused: CLOCK_MONOTONIC, which both processes have.
     paused_at_nanoseconds: int
+    # A service manager keeps the sockets, until it is told to give them up.
+    is_stored: bool = False
     # None: a record that means nothing here.
     listeners: tuple[ListenerRecord | None, ...] = ()
     connections: tuple[ConnectionRecord | None, ...] = ()
@@ -115,6 +117,7 @@ def encode(document: Document) -> bytes:
             document.memory_id,
             document.restart_id,
             document.paused_at_nanoseconds,
+            document.is_stored,
             [_pack_listener(each) for each in document.listeners],
             [_pack_connection(each) for each in document.connections],
         ],
@@ -148,11 +151,11 @@ def decode(data: bytes) -> Document:
     if version != VERSION:
         raise DamagedDocument(f"version {version}, expected {VERSION}")
     try:
-        fields = unpack_fields(body, (bytes, str, int, list, list), _LIMITS)
+        fields = unpack_fields(body, (bytes, str, int, bool, list, list), _LIMITS)
     except RemoteProtocolError as error:
         raise DamagedDocument(str(error)) from None
-    memory_id, restart_id, paused_at, listeners, connections = cast(
-        "tuple[bytes, str, int, list[object], list[object]]", fields
+    memory_id, restart_id, paused_at, is_stored, listeners, connections = cast(
+        "tuple[bytes, str, int, bool, list[object], list[object]]", fields
     )
     if len(memory_id) > MEMORY_ID_BYTES_MAX or len(listeners) > LISTENERS_MAX:
         raise DamagedDocument("a limit is exceeded")
@@ -160,6 +163,7 @@ def decode(data: bytes) -> Document:
         memory_id=memory_id,
         restart_id=restart_id,
         paused_at_nanoseconds=paused_at,
+        is_stored=is_stored,
         listeners=tuple(map(_listener, listeners)),
         connections=tuple(map(_connection, connections)),
     )

@@ -38,6 +38,11 @@ class Attendance(Generic[EndT]):
         if counters.connections >= self.connections_max:
             self._acceptor.refuse(sock, f"{self.connections_max} connections already")
             return
+        self.take_up(nursery, sock, serve)
+
+    def take_up(self, nursery: trio.Nursery, sock: socket.socket, serve: Serve[EndT]) -> None:
+        """Serve one that is connected already, however many there are; it counts as accepted."""
+        counters = self._counters
         counters.connections += 1
         counters.accepted_connections_total += 1
         nursery.start_soon(self._run, sock, counters.accepted_connections_total, serve)

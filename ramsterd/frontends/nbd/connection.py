@@ -12,8 +12,10 @@ from net.errors import RemoteProtocolError
 from ramsterd.endpoints.connections import receive_some, send_all
 from ramsterd.endpoints.hangups import Hangups
 from ramsterd.frontends.clients.exchange import Ended, Ends, Exchange
+from ramsterd.frontends.clients.roster import Member, Roster
 from ramsterd.frontends.nbd.counters import Counters, End
 from ramsterd.frontends.nbd.export import Export
+from ramsterd.frontends.nbd.handed import Handed, record_of
 from ramsterd.frontends.nbd.negotiation import Negotiation, State
 from ramsterd.frontends.nbd.protocol import (
     DISCONNECT_SECONDS_MAX,
@@ -26,6 +28,7 @@ from ramsterd.frontends.nbd.protocol import (
 from ramsterd.frontends.nbd.session import Session
 from ramsterd.frontends.nbd.transmission import Transmission
 from ramsterd.frontends.pager import DiskPager
+from ramsterd.handover.document import ConnectionRecord
 
 # Options are short; requests that follow them in the same receive are few.
 _HANDSHAKE_RECEIVE_BYTES: Final = 4096
@@ -43,6 +46,7 @@ class Clients:
         self.counters = counters
         self.buffers = BufferPool()
         self.hangups = Hangups()
+        self.roster = Roster()
 
     def set_connections_max(self, connections_max: int) -> None:
         """Let in more or fewer clients of one export from now on."""
@@ -53,8 +57,12 @@ class Clients:
         count = self._connected.get(export.name, 0)
         if count >= self._connections_max:
             return False
-        self._connected[export.name] = count + 1
+        self.take_up_export(export)
         return True
+
+    def take_up_export(self, export: Export) -> None:
+        """Count a client that has an export open already."""
+        self._connected[export.name] = self._connected.get(export.name, 0) + 1
 
     def close_export(self, export: Export) -> None:
         """A client for whom `open_export` was true is gone."""
@@ -81,8 +89,12 @@ class Connection:
         exports: Sequence[Export],
         pager: DiskPager,
         clients: Clients,
+        *,
+        handed: Handed | None = None,
     ) -> None:
+        """Wire it; one that was handed over goes on without a handshake."""
         self._sock = sock
+        self._handed = handed
         self._exports = exports
         self._pager = pager
         self._clients = clients
@@ -101,8 +113,8 @@ class Connection:
 
     async def _serve(self) -> Ended[End]:
         try:
-            agreed = await self._negotiate()
-            return agreed if isinstance(agreed, Ended) else await self._transmit(*agreed)
+            agreed = self._take_up() or await self._negotiate()
+            return agreed if isinstance(agreed, Ended) else await self._transmit(agreed)
         except RemoteProtocolError as error:
             return Ended(End.GARBAGE, str(error))
         except OSError as error:
@@ -117,16 +129,23 @@ class Connection:
         self._opened = export
         return True
 
-    async def _negotiate(self) -> tuple[Session, bytes] | Ended[End]:
+    def _take_up(self) -> Handed | None:
+        handed, self._handed = self._handed, None
+        if handed is not None:
+            self._opened = handed.session.export
+            self._clients.take_up_export(self._opened)
+        return handed
+
+    async def _negotiate(self) -> Handed | Ended[End]:
         negotiation = Negotiation(self._exports, self._open_export)
         try:
-            with trio.move_on_after(HANDSHAKE_SECONDS_MAX):
+            with self._clients.roster.arriving(), trio.move_on_after(HANDSHAKE_SECONDS_MAX):
                 return await self._agree(negotiation)
             return Ended(End.TOO_SLOW, f"no export after {HANDSHAKE_SECONDS_MAX:.0f} s")
         finally:
             self._refusal = negotiation.refusal
 
-    async def _agree(self, negotiation: Negotiation) -> tuple[Session, bytes] | Ended[End]:
+    async def _agree(self, negotiation: Negotiation) -> Handed | Ended[End]:
         await send_all(self._sock, negotiation.greeting())
         while negotiation.state in {State.CLIENT_FLAGS, State.OPTIONS}:
             data = await receive_some(self._sock, _HANDSHAKE_RECEIVE_BYTES)
@@ -136,10 +155,10 @@ class Connection:
                 await send_all(self._sock, answer)
         if negotiation.state is State.ABORTED:
             return Ended(End.ABORTED)
-        return negotiation.session, negotiation.rest
+        return Handed(negotiation.session, None, negotiation.rest, b"")
 
-    async def _transmit(self, session: Session, rest: bytes) -> Ended[End]:
-        clients = self._clients
+    async def _transmit(self, handed: Handed) -> Ended[End]:
+        clients, session = self._clients, handed.session
         exchange = Exchange(self._sock, clients.counters, _ENDS, settle=self._pager.settle)
         transmission = Transmission(
             session,
@@ -148,13 +167,15 @@ class Connection:
             partial(clients.on_late_reply, exchange),
             pool=clients.buffers,
         )
-        transmission.received.feed(rest)
-        return await exchange.run(
-            transmission,
-            clients.hangups,
-            partial(self._on_hangup, exchange, transmission),
-            partial(_receive_until_ended, exchange, transmission),
-        )
+        transmission.take_up(handed.part, handed.unread, handed.unsent)
+        member = Member(self._sock, exchange, partial(_leave, session, transmission))
+        with clients.roster.present(member):
+            return await exchange.run(
+                transmission,
+                clients.hangups,
+                partial(self._on_hangup, exchange, transmission),
+                partial(_receive_until_ended, exchange, transmission),
+            )
 
     def _on_hangup(
         self, exchange: Exchange[End], transmission: Transmission, is_dead: bool
@@ -178,6 +199,18 @@ class Connection:
             word, *_ = REQUEST.unpack_from(words, len(words) - REQUEST_BYTES)
             has_said_it = has_said_it or word == request_word(Command.DISC)
         return Ended(End.DISCONNECTED if has_said_it else End.CLOSED_EARLY)
+
+
+def _leave(session: Session, transmission: Transmission) -> ConnectionRecord:
+    """Return the record of a connection at an edge; its replies are somebody else's to send."""
+    return record_of(
+        Handed(
+            session,
+            transmission.what_is_left(),
+            transmission.received.unserved(),
+            transmission.replies.take(),
+        )
+    )
 
 
 async def _receive_until_ended(

@@ -12,14 +12,18 @@ import trio
 
 from ramsterd.endpoints.accept import Acceptor
 from ramsterd.endpoints.descriptors import NO_LIMIT, Descriptors
-from ramsterd.endpoints.sockets import listen_tcp, unix_listener
 from ramsterd.frontends.clients.attendance import Attendance
 from ramsterd.frontends.clients.counters import ClientStatistics
 from ramsterd.frontends.clients.exchange import Ended
 from ramsterd.frontends.nbd.connection import Clients, Connection
 from ramsterd.frontends.nbd.counters import Counters, End
 from ramsterd.frontends.nbd.export import Export
+from ramsterd.frontends.nbd.handed import Handed, handed_from
 from ramsterd.frontends.pager import DiskPager
+from ramsterd.handover.arrival import Arrival
+from ramsterd.handover.document import ConnectionRecord, DamagedRecord, Endpoint, FrontEnd
+from ramsterd.handover.listening import Listening, listening_tcp, listening_unix
+from ramsterd.handover.parting import Parting, shut_down
 
 _log = logging.getLogger("ramster.nbd")
 
@@ -52,7 +56,11 @@ class NbdServer:
         listen: str = "",
         connections_max: int = 64,
         descriptors: Descriptors = NO_LIMIT,
+        arrival: Arrival | None = None,
     ) -> None:
+        """Wire it; `arrival` is what an earlier process left."""
+        self._arrival = arrival or Arrival()
+        self._listenings: list[Listening] = []
         self._pager = pager
         self._exports = tuple(exports)
         self._socket_path = socket_path
@@ -99,30 +107,64 @@ class NbdServer:
             OSError: An address can't be bound.
         """
         with ExitStack() as stack:
-            listeners: list[socket.socket] = []
             port: int | None = None
             if self._socket_path is not None:
-                listeners.append(stack.enter_context(unix_listener(self._socket_path)))
+                unix = listening_unix(Endpoint.NBD_UNIX, self._socket_path, self._arrival)
+                self._listenings.append(stack.enter_context(unix))
             if self._listen:
-                listeners.append(stack.enter_context(listen_tcp(self._listen)))
-                port = listeners[-1].getsockname()[1]
+                tcp = listening_tcp(Endpoint.NBD_TCP, self._listen, self._arrival)
+                self._listenings.append(stack.enter_context(tcp))
+                port = self._listenings[-1].sock.getsockname()[1]
             stack.callback(self._clients.hangups.close)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._clients.hangups.serve)
-                for listener in listeners:
-                    nursery.start_soon(
-                        self._acceptor.run, listener, partial(self._on_accepted, nursery)
+                for record, sock in self._arrival.connections(FrontEnd.NBD):
+                    self._take_up(nursery, record, sock)
+                for each in self._listenings:
+                    accept = partial(
+                        self._acceptor.run, each.sock, partial(self._on_accepted, nursery)
                     )
+                    nursery.start_soon(each.run, accept)
                 task_status.started(port)
 
-    def _on_accepted(self, nursery: trio.Nursery, sock: socket.socket) -> None:
-        self._attendance.admit(nursery, sock, self._serve_client)
+    # From one process to the next.
 
-    async def _serve_client(self, sock: socket.socket, number: int) -> Ended[End]:
+    def _take_up(
+        self, nursery: trio.Nursery, record: ConnectionRecord, sock: socket.socket
+    ) -> None:
+        try:
+            handed = handed_from(record, self._exports)
+        except DamagedRecord as error:
+            _log.warning("an NBD client is disconnected: %s", error)
+            self._arrival.on_dropped()
+            shut_down(sock.detach())
+        else:
+            self._arrival.on_taken()
+            self._attendance.take_up(nursery, sock, partial(self._serve_client, handed))
+
+    async def come_to_edges(self) -> None:
+        """Accept nobody and begin no request; return when no connection has one under way."""
+        for listening in self._listenings:
+            listening.stop_accepting()
+        await self._clients.roster.come_to_edges()
+
+    def hand_over(self, parting: Parting) -> None:
+        """Leave everything to the next process; `serve` is to be cancelled in the same step."""
+        for listening in self._listenings:
+            listening.hand_over(parting)
+        self._clients.roster.hand_over(parting)
+
+    def _on_accepted(self, nursery: trio.Nursery, sock: socket.socket) -> None:
+        self._attendance.admit(nursery, sock, partial(self._serve_client, None))
+
+    async def _serve_client(
+        self, handed: Handed | None, sock: socket.socket, number: int
+    ) -> Ended[End]:
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         _log.debug("NBD client %d connected", number)
-        ended = await Connection(sock, self._exports, self._pager, self._clients).serve()
+        connection = Connection(sock, self._exports, self._pager, self._clients, handed=handed)
+        ended = await connection.serve()
         detail = f" ({ended.detail})" if ended.detail else ""
         _log.log(_LEVELS[ended.end], "NBD client %d: %s%s", number, ended.end.value, detail)
         return ended

@@ -13,20 +13,25 @@ from net.buffers import BufferPool
 from ramsterd.endpoints.accept import Acceptor
 from ramsterd.endpoints.descriptors import NO_LIMIT, Descriptors
 from ramsterd.endpoints.hangups import Hangups
-from ramsterd.endpoints.sockets import unix_listener
 from ramsterd.frontends.clients.attendance import Attendance
 from ramsterd.frontends.clients.exchange import Ended
+from ramsterd.frontends.clients.roster import Roster
 from ramsterd.frontends.pager.interface import PoolPager
 from ramsterd.frontends.tmem.connection import Connection
 from ramsterd.frontends.tmem.counters import Counters, End, TmemStatistics
+from ramsterd.frontends.tmem.handed import handed_from
 from ramsterd.frontends.tmem.messages import (
     PAGE_BYTES,
     PAGES_PER_FRAME_MAX,
     ErrorCode,
     encode_error,
 )
-from ramsterd.frontends.tmem.pools import PoolBook, PoolSnapshot, Quotas
+from ramsterd.frontends.tmem.pools import PoolBook, PoolSnapshot, Quotas, Refused
 from ramsterd.frontends.tmem.users import peer_user
+from ramsterd.handover.arrival import Arrival
+from ramsterd.handover.document import ConnectionRecord, DamagedRecord, Endpoint, FrontEnd
+from ramsterd.handover.listening import Listening, listening_unix
+from ramsterd.handover.parting import Parting, shut_down
 from ramsterd.statefile.marks import Marks
 
 _log = logging.getLogger("ramster.tmem")
@@ -52,7 +57,12 @@ class TmemServer:
         connections_max: int,
         marks: Marks | None = None,
         descriptors: Descriptors = NO_LIMIT,
+        arrival: Arrival | None = None,
     ) -> None:
+        """Wire it; `arrival` is what an earlier process left."""
+        self._arrival = arrival or Arrival()
+        self._listening: Listening | None = None
+        self._roster = Roster()
         self._pager = pager
         self._socket_path = socket_path
         self._users = users
@@ -111,14 +121,51 @@ class TmemServer:
         if self._socket_path is None:
             task_status.started()
             return
-        with unix_listener(self._socket_path) as listener, closing(self._hangups):
+        listening = listening_unix(Endpoint.TMEM, self._socket_path, self._arrival)
+        with listening as self._listening, closing(self._hangups):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._hangups.serve)
                 nursery.start_soon(self._sweep)
-                nursery.start_soon(
-                    self._acceptor.run, listener, partial(self._on_accepted, nursery)
+                for record, sock in self._arrival.connections(FrontEnd.TMEM):
+                    self._take_up(nursery, record, sock)
+                self._book.drop_unclaimed()
+                accept = partial(
+                    self._acceptor.run,
+                    self._listening.sock,
+                    partial(self._on_accepted, nursery),
                 )
+                nursery.start_soon(self._listening.run, accept)
                 task_status.started()
+
+    # From one process to the next.
+
+    def _take_up(
+        self, nursery: trio.Nursery, record: ConnectionRecord, sock: socket.socket
+    ) -> None:
+        user = peer_user(sock)
+        connection = self._connection(sock, user)
+        try:
+            connection.take_up(handed_from(record))
+        except (DamagedRecord, Refused) as error:
+            _log.warning("a tmem client of user %d is disconnected: %s", user, error)
+            self._arrival.on_dropped()
+            shut_down(sock.detach())
+        else:
+            self._arrival.on_taken()
+            serve = partial(self._serve_connection, connection, user)
+            self._attendance.take_up(nursery, sock, serve)
+
+    async def come_to_edges(self) -> None:
+        """Accept nobody and begin no request; return when no connection has one under way."""
+        if self._listening is not None:
+            self._listening.stop_accepting()
+        await self._roster.come_to_edges()
+
+    def hand_over(self, parting: Parting) -> None:
+        """Leave everything to the next process; `serve` is to be cancelled in the same step."""
+        if self._listening is not None:
+            self._listening.hand_over(parting)
+        self._roster.hand_over(parting)
 
     async def _sweep(self) -> None:
         """Drop the pages of destroyed pools, a slice at a time."""
@@ -141,9 +188,23 @@ class TmemServer:
 
     async def _serve_client(self, user: int, sock: socket.socket, number: int) -> Ended[End]:
         _log.debug("tmem client %d of user %d connected", number, user)
-        connection = Connection(
-            sock, self._pager, self._book, user, self._counters, self._buffers, self._hangups
+        return await self._serve_connection(self._connection(sock, user), user, sock, number)
+
+    def _connection(self, sock: socket.socket, user: int) -> Connection:
+        return Connection(
+            sock,
+            self._pager,
+            self._book,
+            user,
+            self._counters,
+            self._buffers,
+            self._hangups,
+            self._roster,
         )
+
+    async def _serve_connection(
+        self, connection: Connection, user: int, _: socket.socket, number: int
+    ) -> Ended[End]:
         ended = await connection.serve()
         _log.log(
             logging.DEBUG if ended.end in _QUIET_ENDS else logging.WARNING,

@@ -32,6 +32,7 @@ DOCUMENT = Document(
     memory_id=b"m" * 16,
     restart_id="4f",
     paused_at_nanoseconds=123_456_789,
+    is_stored=True,
     listeners=(LISTENER,),
     connections=(CONNECTION, replace(CONNECTION, front_end=FrontEnd.TMEM, unsent=b"xyz")),
 )
@@ -43,7 +44,7 @@ def sealed(body: bytes, *, version: int = VERSION) -> bytes:
 
 
 def with_records(listener: object, connection: object) -> bytes:
-    return sealed(pack_fields([b"m", "4f", 1, [listener], [connection]]))
+    return sealed(pack_fields([b"m", "4f", 1, False, [listener], [connection]]))
 
 
 def test_a_document_comes_back_as_it_was_written() -> None:
@@ -69,14 +70,14 @@ def test_another_version_is_refused_by_its_number() -> None:
         decode(sealed(body, version=2))
 
 
-@pytest.mark.parametrize("body", [b"", b"\xc1", pack_fields([b"", "", 0, []]), b"\x01"])
+@pytest.mark.parametrize("body", [b"", b"\xc1", pack_fields([b"", "", 0, True, []]), b"\x01"])
 def test_what_is_no_list_of_records_is_refused(body: bytes) -> None:
     with pytest.raises(DamagedDocument):
         decode(sealed(body))
 
 
 def test_too_many_listeners_and_a_long_memory_id_are_refused() -> None:
-    for fields in ([b"m", "", 0, [[3, "", 0]] * 17, []], [b"m" * 65, "", 0, [], []]):
+    for fields in ([b"m", "", 0, False, [[3, "", 0]] * 17, []], [b"m" * 65, "", 0, True, [], []]):
         with pytest.raises(DamagedDocument, match="limit"):
             decode(sealed(pack_fields(fields)))
 

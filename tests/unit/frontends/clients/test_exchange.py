@@ -13,6 +13,7 @@ from ramsterd.frontends.clients.replies import ReplyQueue
 from ramsterd.frontends.nbd.buffers import ReceiveBuffer
 from ramsterd.frontends.nbd.counters import End
 from ramsterd.frontends.nbd.protocol import Command, Errno
+from ramsterd.handover.document import UNSENT_BYTES_MAX
 
 ENDS = Ends(closed=End.CLOSED_EARLY, broken=End.BROKEN, garbage=End.GARBAGE)
 
@@ -29,6 +30,8 @@ class Echo:
         self.is_disconnecting = False
         self.pages_of_pass = 0
         self.is_closed = False
+        # Slices of a request that is begun: each answers with "s".
+        self.slices = 0
 
     def serve(self) -> None:
         for word in self.received.unserved():
@@ -43,6 +46,18 @@ class Echo:
                 case _:
                     self.answer(bytes([word]))
 
+    @property
+    def has_begun(self) -> bool:
+        return self.slices > 0
+
+    @property
+    def is_at_edge(self) -> bool:
+        return not self.slices and not self.is_waiting
+
+    def go_on(self) -> None:
+        self.slices -= 1
+        self.answer(b"s")
+
     def answer(self, reply: bytes) -> None:
         self.replies.pieces.append(reply)
         self.replies.queued_bytes += len(reply)
@@ -55,12 +70,16 @@ class Story:
     """An exchange, and the client's end of its socket."""
 
     def __init__(self, ours: socket.socket, client: socket.socket, hangups: Hangups) -> None:
+        self.ours = ours
         self.client = client
         self.echo = Echo()
         self.ended: Ended[End] | None = None
         self._counters = Counters(End, tuple(Command), Errno)
         self.exchange = Exchange(ours, self._counters, ENDS, settle=lambda: None)
         self._hangups = hangups
+
+    def has_edge(self) -> bool:
+        return self.exchange.is_at_edge
 
     async def run(self) -> None:
         async with trio.open_nursery() as nursery:
@@ -147,3 +166,90 @@ async def test_a_push_before_and_after_does_nothing(story: Story) -> None:
     story.client.close()
     await story.run()
     story.exchange.push()
+
+
+class TestEdge:
+    """Before a handover: what is begun ends, nothing more is begun, and nothing of the client is waited for."""
+
+    async def test_a_connection_that_waits_for_its_client_is_at_an_edge_at_once(
+        self, story: Story
+    ) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(story.run)
+            await trio.testing.wait_all_tasks_blocked()
+            assert not story.has_edge(), "it would go on receiving"
+            story.exchange.stop_receiving()
+            await story.exchange.wait_at_edge()
+            story.client.send(b"abc")
+            await trio.testing.wait_all_tasks_blocked()
+            assert story.has_edge()
+            assert story.echo.received.unserved() == b""
+            story.exchange.leave()
+            nursery.cancel_scope.cancel()
+        assert story.ours.recv(9) == b"abc", "left for the next process"
+
+    async def test_what_is_begun_ends_first(self, story: Story) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(story.run)
+            await trio.testing.wait_all_tasks_blocked()
+            story.echo.slices = 3
+            story.exchange.stop_receiving()
+            await story.exchange.wait_at_edge()
+            assert story.client.recv(9) == b"sss"
+            nursery.cancel_scope.cancel()
+
+    async def test_what_waits_is_waited_for(self, story: Story) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(story.run)
+            story.client.send(b"?")
+            await trio.testing.wait_all_tasks_blocked()
+            story.exchange.stop_receiving()
+            await trio.testing.wait_all_tasks_blocked()
+            assert not story.has_edge()
+            story.echo.is_waiting = False
+            story.echo.answer(b"late")
+            story.exchange.push()
+            await story.exchange.wait_at_edge()
+            assert story.client.recv(9) == b"late"
+            nursery.cancel_scope.cancel()
+
+    async def test_replies_beyond_the_limit_are_waited_for(self, story: Story) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(story.run)
+            await trio.testing.wait_all_tasks_blocked()
+            story.exchange.stop_receiving()
+            # More than fit into a socket and into a record.
+            story.echo.answer(bytes(2 * UNSENT_BYTES_MAX))
+            story.exchange.push()
+            await trio.testing.wait_all_tasks_blocked()
+            assert not story.has_edge()
+            taken = 0
+            while not story.has_edge():
+                taken += len(story.client.recv(1 << 16))
+                await trio.testing.wait_all_tasks_blocked()
+            unsent = story.echo.replies.take()
+            assert 0 < len(unsent) <= UNSENT_BYTES_MAX
+            nursery.cancel_scope.cancel()
+
+    async def test_who_waits_for_the_edge_of_one_that_ends_waits_no_longer(
+        self, story: Story
+    ) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(story.run)
+            story.client.send(b"?")
+            await trio.testing.wait_all_tasks_blocked()
+            story.exchange.stop_receiving()
+            nursery.start_soon(story.exchange.wait_at_edge)
+            await trio.testing.wait_all_tasks_blocked()
+            story.exchange.end(Ended(End.BROKEN))
+        assert not story.has_edge()
+
+    async def test_a_client_that_said_goodbye_comes_to_no_edge(self, story: Story) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(story.run)
+            story.client.send(b".")
+            await trio.testing.wait_all_tasks_blocked()
+            story.exchange.stop_receiving()
+            await trio.testing.wait_all_tasks_blocked()
+            assert not story.has_edge()
+            story.exchange.end(Ended(End.DISCONNECTED))
