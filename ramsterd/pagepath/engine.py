@@ -151,10 +151,6 @@ class Engine:
         """Nobody waits for these gets any more: they end without a `GetDone`."""
         self.machines.fetches.cancel(pendings)
 
-    def put(self, pool: PoolId, object_id: bytes, index: int, pages: memoryview) -> int:
-        """Store a run; return how many pages, from the start, found room now."""
-        return self.store.put(pool, object_id, index, pages)
-
     def serial_of(self, pool: PoolId, object_id: bytes, index: int) -> int:
         """Return the serial of the version that a page has now; 0 for holes, zeros and lost pages."""
         return self.store.serial_of(pool, object_id, index)

@@ -91,7 +91,7 @@ class MadeEngine:
     def put(self, count: int, index: int = 0) -> None:
         """Put raw pages."""
         pages = joined(make_run(PAGE_BYTES, count, index + 1))
-        assert self.engine.put(self.disk, OBJECT, index, pages) == count
+        assert self.engine.store.put(self.disk, OBJECT, index, pages) == count
 
     def settle(self) -> list[Effect]:
         """End the pass; return all that is to be done outside."""

@@ -134,7 +134,7 @@ async def test_a_flush_of_a_replicated_disk_looks_at_what_was_written_since(
     client = node.pager.open_client()
     for index in range(20):
         page = memoryview(small_page(index + 1))
-        assert node.engine.put(pool, OBJECT, index, page) == 1
+        assert node.engine.store.put(pool, OBJECT, index, page) == 1
         before = node.engine.store.work.snapshot()
         assert client.replicate(pool, OBJECT, 0, 1 << 20, answers.append) is None
         node.pager.settle()

@@ -73,7 +73,7 @@ class Node:
 
     def put(self) -> None:
         """Put the pages; they are too many to stay."""
-        self._engine.put(self._pool, OBJECT, 0, memoryview(b"".join(PAGES)))
+        self._engine.store.put(self._pool, OBJECT, 0, memoryview(b"".join(PAGES)))
         self._settle()
 
     def get(self) -> None:

@@ -72,7 +72,7 @@ def test_what_is_here_already_stays() -> None:
     engine = engine_of(MemoryConfig(budget=BUDGET), RemoteConfig())
     pool = engine.new_pool(PoolKind.PERSISTENT, program_pool("disk"))
     pages = random.Random(1).randbytes(4 * MIB)
-    assert engine.put(pool, b"", 0, memoryview(pages)) == 1024
+    assert engine.store.put(pool, b"", 0, memoryview(pages)) == 1024
     lower = MemoryConfig(budget=BUDGET, high_watermark=0.2, low_watermark=0.1)
     engine.set_limits(memory=lower, remote=RemoteConfig(), now=0.0)
     engine.settle(0.0)

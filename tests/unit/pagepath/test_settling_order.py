@@ -103,12 +103,12 @@ class Node:
     def put_blocks(self, first: int, blocks: int) -> None:
         """Put blocks of the disk."""
         pages = joined(make_run(PAGE_BYTES, blocks * BLOCK_PAGES, first + 1))
-        stored = self.engine.put(self.pool, OBJECT, first * BLOCK_PAGES, pages)
+        stored = self.engine.store.put(self.pool, OBJECT, first * BLOCK_PAGES, pages)
         assert stored == blocks * BLOCK_PAGES
 
     def cache_blocks(self, blocks: int) -> None:
         pages = joined(make_run(PAGE_BYTES, blocks * BLOCK_PAGES))
-        assert self.engine.put(self.cache, OBJECT, 0, pages) == blocks * BLOCK_PAGES
+        assert self.engine.store.put(self.cache, OBJECT, 0, pages) == blocks * BLOCK_PAGES
 
     def send_away(self) -> None:
         """Have the oldest blocks be at the peer."""
