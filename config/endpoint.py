@@ -11,6 +11,9 @@ IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 PORT_MAX: Final = 65535
 # Of links and of the heartbeat, TCP and UDP alike.
 DEFAULT_PORT: Final = 7700
+# The port that IANA has given to NBD, and the one of ramster's metrics.
+NBD_PORT: Final = 10809
+METRICS_PORT: Final = 9750
 # The longest IP literal with a scope stays well below; ipaddress puts the whole text into its errors.
 ADDRESS_BYTES_MAX: Final = 64
 _ENDPOINT: Final = re.compile(r"(?:\[(?P<v6>[^\]]*)\]|(?P<v4>[^:\[\]]*)):(?P<port>[0-9]{1,5})")
@@ -37,7 +40,7 @@ def needs_zone(address: IpAddress) -> bool:
     return address.is_link_local or address.scope_id is not None
 
 
-def split_endpoint(text: str) -> tuple[str, int]:
+def split_endpoint(text: str, *, example_port: int = NBD_PORT) -> tuple[str, int]:
     """Return address and port of `"127.0.0.1:10809"` or `"[::1]:10809"`.
 
     Raises:
@@ -45,7 +48,8 @@ def split_endpoint(text: str) -> tuple[str, int]:
     """
     match = _ENDPOINT.fullmatch(text)
     if match is None:
-        raise Mismatch("ADDRESS:PORT such as '127.0.0.1:10809' or '[::1]:10809'")
+        examples = f"'127.0.0.1:{example_port}' or '[::1]:{example_port}'"
+        raise Mismatch(f"ADDRESS:PORT such as {examples}")
     address, port = match["v6"] or match["v4"] or "", int(match["port"])
     version = 6 if match["v6"] is not None else 4
     if parse_address(address).version != version:

@@ -243,16 +243,18 @@ class Endpoint:
     """`ADDRESS:PORT` to listen on, or an empty text: off."""
 
     loopback_only: bool
+    # What an error shows.
+    example_port: int
 
     def read(self, value: object, _folder: Path, /) -> str:
         """See `Kind.read`."""
         text = _read_text(value)
         if not text:
             return text
-        address, _ = split_endpoint(text)
+        address, _ = split_endpoint(text, example_port=self.example_port)
         parsed = parse_address(address)
         if self.loopback_only and not parsed.is_loopback:
-            raise Mismatch("a loopback address such as '127.0.0.1:10809'")
+            raise Mismatch(f"a loopback address such as '127.0.0.1:{self.example_port}'")
         if needs_zone(parsed):
             raise Mismatch("an address without a zone, so no link-local one")
         return text

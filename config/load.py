@@ -19,7 +19,7 @@ from config.rules import (
     check_cluster,
     check_daemon,
     check_heartbeat,
-    check_link_port,
+    check_link_ports,
     check_plaintext,
 )
 from config.where import locate
@@ -70,7 +70,7 @@ def load_node(path: Path) -> tuple[DaemonConfig, ClusterConfig, NodeConfig]:
     # Names are distinct: load_cluster saw to it.
     for node in cluster.node:
         if node.name == daemon.node:
-            check_link_port(daemon, node, file=str(path))
+            check_link_ports(daemon, cluster, node, file=str(path))
             return daemon, cluster, node
     if cluster.membership_version:
         raise ConfigError(str(path), "node", show(daemon.node), _membership(daemon, cluster))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Final
 
 from config import kinds, limits
-from config.endpoint import DEFAULT_PORT, PORT_MAX
+from config.endpoint import DEFAULT_PORT, METRICS_PORT, NBD_PORT, PORT_MAX
 
 MIB = 1024 * 1024
 # Loggers are `ramster.NAME`; a test compares these with the code.
@@ -206,7 +206,7 @@ class NbdConfig:
 
     socket: Socket = None
     # TCP, loopback only: "127.0.0.1:10809".
-    listen: Annotated[str, kinds.Endpoint(loopback_only=True)] = ""
+    listen: Annotated[str, kinds.Endpoint(loopback_only=True, example_port=NBD_PORT)] = ""
     # Clients of one export at the same time.
     connections_max: Annotated[int, kinds.Whole(1, limits.CONNECTIONS_MAX)] = 64
 
@@ -238,7 +238,7 @@ class ControlConfig:
 class MetricsConfig:
     """Where Prometheus scrapes; empty switches it off."""
 
-    listen: Annotated[str, kinds.Endpoint(loopback_only=False)] = ""
+    listen: Annotated[str, kinds.Endpoint(loopback_only=False, example_port=METRICS_PORT)] = ""
 
 
 class LogLevel(StrEnum):

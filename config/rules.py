@@ -188,16 +188,18 @@ def _doubts_of_members(daemon: DaemonConfig, cluster: ClusterConfig) -> list[str
     return [f"{told} nodes on other machines can't reach these"]
 
 
-def check_link_port(daemon: DaemonConfig, node: NodeConfig, *, file: str) -> None:
-    """Raise ConfigError if a TCP endpoint of ours is the one of our links."""
+def check_link_ports(
+    daemon: DaemonConfig, cluster: ClusterConfig, node: NodeConfig, *, file: str
+) -> None:
+    """Raise ConfigError if a TCP endpoint of ours is the one of links: ours, or those of a node on this machine."""
     ours = parse_address(node.address)
-    for key, listen in (
-        ("nbd.listen", daemon.nbd.listen),
-        ("metrics.listen", daemon.metrics.listen),
-    ):
-        if listen and _takes(listen, ours, node.port):
-            expected = f"another port than {node.port}, where the links of node {node.name} are"
-            raise ConfigError(file, key, show(listen), expected)
+    listens = (("nbd.listen", daemon.nbd.listen), ("metrics.listen", daemon.metrics.listen))
+    for other in (node, *cluster.node):
+        address = parse_address(other.address)
+        for key, listen in listens if address == ours or address.is_loopback else ():
+            if listen and _takes(listen, address, other.port):
+                found = f"{show(listen)}, which is address and port of node {other.name} in {daemon.cluster.name}"
+                raise ConfigError(file, key, found, "an address and port used once")
 
 
 def _check_timers(timers: TimersConfig, file: str) -> None:
@@ -278,8 +280,10 @@ def _check_listens(daemon: DaemonConfig, file: str) -> None:
         return
     nbd, port = split_endpoint(daemon.nbd.listen)
     if _takes(daemon.metrics.listen, parse_address(nbd), port):
-        found = f"the same port as nbd.listen ({show(daemon.nbd.listen)})"
-        raise ConfigError(file, "metrics.listen", found, "a port used once")
+        found = (
+            f"{show(daemon.metrics.listen)}, which nbd.listen uses too ({show(daemon.nbd.listen)})"
+        )
+        raise ConfigError(file, "metrics.listen", found, "an address and port used once")
 
 
 def _takes(listen: str, address: IpAddress, port: int) -> bool:

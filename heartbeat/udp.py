@@ -8,6 +8,7 @@ from typing import Protocol
 
 import trio
 
+from config.endpoint import join_endpoint
 from heartbeat.datagram_filter import Endpoint, is_loopback, normal_endpoint
 from heartbeat.seal import DATAGRAM_BYTES_MAX
 
@@ -63,9 +64,9 @@ class UdpSocket:
             self._socket.bind((host, port))
         except OSError as error:
             self._socket.close()
-            error.filename = (
-                f"{host} UDP port {port}"  # the error itself does not name the port that is taken
-            )
+            error.filename = join_endpoint(
+                address, port
+            )  # the error itself does not name the port that is taken
             raise
 
     @property

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import trio
 
+from config.endpoint import join_endpoint
 from net.errors import PeerLost
 from net.transport import Piece, PortStatus, Stream
 
@@ -150,7 +151,9 @@ class TcpTransport:
             try:
                 listener.bind((address, port))
             except OSError as error:
-                error.filename = f"{address} port {port}"  # the error itself does not name the port that is taken
+                error.filename = join_endpoint(
+                    address, port
+                )  # the error itself does not name the port that is taken
                 raise
             listener.listen(LISTEN_BACKLOG)
             async with trio.open_nursery() as nursery:

@@ -8,7 +8,7 @@ import gc
 import logging
 import random
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Final
 
@@ -30,6 +30,7 @@ from ramsterd.admin.socket import Command, ControlServer
 from ramsterd.admin.state_commands import state_commands
 from ramsterd.core.arena import MemfdMapping
 from ramsterd.core.family import Family
+from ramsterd.endpoints.bind_errors import keys_of_endpoints
 from ramsterd.endpoints.descriptors import NO_LIMIT, Descriptors, statistics_of
 from ramsterd.endpoints.opening import start
 from ramsterd.frontends.nbd.server import NbdServer
@@ -205,7 +206,7 @@ class Daemon:
             services.start_soon(self._loop_watch.run)
             services.start_soon(self._watch_signals)
             self._take_up_state()
-            await start(services, self._state.run, "with this state_dir")
+            await self._start(services, self._state.run, "with this state_dir")
             services.start_soon(self._tell_news)
             services.start_soon(watch_pauses, self._watchdog.on_pause)
             services.start_soon(self._store.run)
@@ -216,8 +217,7 @@ class Daemon:
                 logger.warning(
                     "links are plaintext: anyone on the network can read and change pages; set [tls]"
                 )
-            where = f"links and heartbeat at {self._node.address}:{self._node.port}"
-            await start(services, self._peers.serve, where)
+            await self._start(services, self._peers.serve, "links and heartbeat")
             async with trio.open_nursery() as front_ends:
                 await self._start_front_ends(front_ends)
                 front_ends.start_soon(self._watch_emptied)
@@ -246,13 +246,18 @@ class Daemon:
         logger.info("node %s has stopped; it ran for %.0f s", self._node.name, uptime)
 
     async def _start_front_ends(self, front_ends: trio.Nursery) -> None:
-        await start(front_ends, self._nbd.serve, "NBD")
-        await start(front_ends, self._tmem.serve, "tmem")
+        await self._start(front_ends, self._nbd.serve, "NBD")
+        await self._start(front_ends, self._tmem.serve, "tmem")
         if self._control is not None:
-            await start(front_ends, self._control.serve, "control")
+            await self._start(front_ends, self._control.serve, "control")
         if self._metrics is not None:
-            where = f"metrics at {self._reloader.running.metrics.listen}"
-            await start(front_ends, self._metrics.serve, where)
+            await self._start(front_ends, self._metrics.serve, "metrics")
+
+    async def _start(
+        self, nursery: trio.Nursery, serve: Callable[..., Awaitable[object]], what: str
+    ) -> None:
+        keys = keys_of_endpoints(self._reloader.running, self._node)
+        await start(nursery, serve, what, keys)
 
     def _begin_stop(self, services: trio.Nursery, front_ends: trio.Nursery) -> None:
         """Front ends stop first: no get may find its peers gone.  What hangs is cut off at the bound."""

@@ -1,11 +1,12 @@
 """Opening: a task opens an endpoint; whoever started it waits until it is open, or is told in one line why not."""
 
 import errno
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Final
 
 import trio
 
+from ramsterd.endpoints.bind_errors import explain
 from ramsterd.endpoints.sockets import SocketPathTaken
 
 # Why a socket can't be had that is no passing state: it is the same at the next start.
@@ -26,8 +27,13 @@ class CannotServe(Exception):
         self.is_in_the_files = is_in_the_files
 
 
-async def start(nursery: trio.Nursery, serve: Callable[..., Awaitable[object]], what: str) -> None:
-    """Start a task that opens an endpoint, and wait until it is open.
+async def start(
+    nursery: trio.Nursery,
+    serve: Callable[..., Awaitable[object]],
+    what: str,
+    keys: Mapping[str, str],
+) -> None:
+    """Start a task that opens an endpoint, and wait until it is open; `keys` are those of `keys_of_endpoints`.
 
     Raises:
         CannotServe: (in an exception group) It can't be opened.
@@ -36,11 +42,9 @@ async def start(nursery: trio.Nursery, serve: Callable[..., Awaitable[object]], 
         await nursery.start(serve)
     except* (OSError, SocketPathTaken) as group:
         error = next(leaves(group))
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        if isinstance(error, OSError) and "/" in str(error.filename or ""):
-            reason = f"{error.filename}: {reason}"
+        assert isinstance(error, OSError | SocketPathTaken), "nothing else is caught"
         is_lasting = isinstance(error, OSError) and error.errno in _LASTING
-        raise CannotServe(f"can't serve {what}: {reason}", is_in_the_files=is_lasting) from group
+        raise CannotServe(explain(error, what, keys), is_in_the_files=is_lasting) from group
 
 
 def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:

@@ -20,10 +20,11 @@ _SOCKET_MODE: Final = 0o660
 class SocketPathTaken(Exception):
     """The socket's path belongs to a living server, or is no socket."""
 
-    def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{path}: {reason}")
+    def __init__(self, path: Path, *, is_socket: bool) -> None:
         self.path = path
-        self.reason = reason
+        self.is_socket = is_socket
+        self.reason = "another server listens there" if is_socket else "exists and is not a socket"
+        super().__init__(f"{path}: {self.reason}")
 
 
 class ListenAddressRefused(Exception):
@@ -78,7 +79,7 @@ def _remove_stale(path: Path) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(mode):
-        raise SocketPathTaken(path, "exists and is not a socket")
+        raise SocketPathTaken(path, is_socket=False)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         # A full backlog answers EAGAIN: a living server too, and we do not wait for it.
         probe.setblocking(False)
@@ -89,7 +90,7 @@ def _remove_stale(path: Path) -> None:
             return
         except BlockingIOError:
             pass
-    raise SocketPathTaken(path, "another server listens there")
+    raise SocketPathTaken(path, is_socket=True)
 
 
 def _remove_socket_file(path: Path, inode: int) -> None:
@@ -125,9 +126,8 @@ def listen_at(host: str, port: int) -> socket.socket:
     except BaseException as error:
         listener.close()
         if isinstance(error, OSError):
-            error.filename = join_endpoint(
-                host, port
-            )  # or nobody knows which of our ports is taken
+            # Or nobody knows which of our ports is taken.
+            error.filename = join_endpoint(host, port)
         raise
     return listener
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from config.endpoint import DEFAULT_PORT, parse_address, split_endpoint
+from config.endpoint import DEFAULT_PORT, METRICS_PORT, parse_address, split_endpoint
 from config.errors import ConfigError
 from config.limits import NODE_NUMBER_MAX
 from config.load import load_cluster, load_node
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 HEARTBEAT_KEY_BYTES: Final = 32
 # Loopback only: whoever reads it learns what the node keeps, and it has neither TLS nor passwords.
-METRICS: Final = "127.0.0.1:9750"
+METRICS: Final = f"127.0.0.1:{METRICS_PORT}"
 # The folder of the CA, which no node can be called.
 CA: Final = "ca"
 README: Final = """\

@@ -79,7 +79,8 @@ def test_second_daemon_with_the_same_files_is_refused(alone: Cluster) -> None:
     node.config.write_text(text.replace("n1-state", "other-state"))
     done = run(RAMSTERD, "run", "--config", node.config)
     assert done.returncode == 1
-    expected = f"can't serve links and heartbeat at 127.0.0.1:{node.port}: Address already in use"
+    expected = f"can't serve links and heartbeat at 127.0.0.1:{node.port} (address and port of n1 in cluster.toml): "
+    expected += f"Address already in use; `ss -ltunp 'sport = :{node.port}'` (as root) shows the program that uses it"
     assert done.stderr.splitlines()[-1] == f"ramsterd: {expected}"
     assert "Traceback" not in done.stderr
     check_serves(node)
@@ -104,7 +105,10 @@ def test_second_daemon_with_one_of_our_sockets_is_refused(alone: Cluster, door: 
     done = run(RAMSTERD, "run", "--config", folder / "n1.toml")
     assert done.returncode == 1
     title = {"nbd": "NBD", "control": "control"}[door]
-    expected = f"can't serve {title}: {ours[door]}: another server listens there"
+    expected = (
+        f"can't serve {title} at {ours[door]} ({door}.socket): another server listens there; "
+    )
+    expected += f"`ss -lxp | grep {ours[door]}` (as root) shows the program"
     assert done.stderr.splitlines()[-1] == f"ramsterd: {expected}"
     assert "Traceback" not in done.stderr
     check_serves(node)
@@ -117,8 +121,8 @@ def test_metrics_address_in_use_is_refused_in_one_line(new_cluster: NewCluster) 
         cluster = new_cluster(budgets=["4MiB"], more=f'[metrics]\nlisten = "{listen}"')
         done = run(RAMSTERD, "run", "--config", cluster[1].config)
     assert done.returncode == 1
-    expected = f"ramsterd: can't serve metrics at {listen}: Address already in use"
-    assert done.stderr.splitlines()[-1] == expected
+    expected = f"ramsterd: can't serve metrics at {listen} (metrics.listen): Address already in use; `ss -ltunp "
+    assert done.stderr.splitlines()[-1].startswith(expected)
     assert "Traceback" not in done.stderr
 
 

@@ -42,8 +42,8 @@ def test_check_config_compares_doors_with_the_links(tmp_path: Path) -> None:
     result = check_config(tmp_path, '[metrics]\nlisten = "127.0.0.1:7701"\n')
     assert result.exit_code == 78
     assert result.output == (
-        f"ramsterd: {tmp_path}/ramsterd.toml: metrics.listen: found '127.0.0.1:7701',"
-        " expected another port than 7701, where the links of node alpha are\n"
+        f"ramsterd: {tmp_path}/ramsterd.toml: metrics.listen: found '127.0.0.1:7701', which is address and port"
+        " of node alpha in cluster.toml, expected an address and port used once\n"
     )
 
 

@@ -13,7 +13,7 @@ from config.rules import (
     check_cluster,
     check_daemon,
     check_heartbeat,
-    check_link_port,
+    check_link_ports,
     check_plaintext,
     doubts,
 )
@@ -131,7 +131,7 @@ def test_a_cluster_mistake_is_named(old: str, new: str, key: str, expected: str)
             "[memory]",
             '[nbd]\nlisten = "[::1]:80"\n[metrics]\nlisten = "[::1]:80"\n[memory]',
             "metrics.listen",
-            "a port used once",
+            "an address and port used once",
         ),
         ("[memory]", '[log]\nlevel = "loud"\n[memory]', "log.level", "one of 'debug', 'info'"),
         (
@@ -321,26 +321,43 @@ def test_the_subsystems_are_those_of_the_code() -> None:
 
 @pytest.mark.parametrize("door", ["nbd", "metrics"])
 @pytest.mark.parametrize(
-    ("listen", "is_refused"),
+    ("listen", "whose"),
     [
-        ("127.0.0.1:7701", True),
-        ("0.0.0.0:7701", True),
-        ("127.0.0.2:7701", False),
-        ("127.0.0.1:7702", False),
+        ("127.0.0.1:7701", "alpha"),
+        ("0.0.0.0:7701", "alpha"),
+        ("127.0.0.2:7701", None),
+        # Another node of this machine: of the two the second one would not start.
+        ("127.0.0.1:7702", "beta"),
+        ("127.0.0.1:7703", None),
     ],
 )
-def test_a_door_where_the_links_are_is_refused(door: str, listen: str, is_refused: bool) -> None:
+def test_a_listener_where_links_are_is_refused(door: str, listen: str, whose: str | None) -> None:
     if door == "nbd" and listen.startswith("0"):
         return  # refused already: it is not loopback
     config = daemon(f'{DAEMON}[{door}]\nlisten = "{listen}"\n')
-    (alpha, _) = cluster(CLUSTER).node
-    if not is_refused:
-        check_link_port(config, alpha, file="d")
+    members = cluster(CLUSTER)
+    if whose is None:
+        check_link_ports(config, members, members.node[0], file="d")
         return
     with pytest.raises(ConfigError) as caught:
-        check_link_port(config, alpha, file="d")
+        check_link_ports(config, members, members.node[0], file="d")
     assert caught.value.key == f"{door}.listen"
-    assert caught.value.expected == "another port than 7701, where the links of node alpha are"
+    assert caught.value.found == (
+        f"'{listen}', which is address and port of node {whose} in cluster.toml"
+    )
+
+
+def test_a_listener_may_have_the_port_that_links_of_another_machine_have() -> None:
+    members = cluster(CLUSTER.replace('"127.0.0.1"\nport = 7702', '"192.0.2.7"\nport = 7702'))
+    config = daemon(f'{DAEMON}[metrics]\nlisten = "0.0.0.0:7702"\n')
+    check_link_ports(config, members, members.node[0], file="d")
+
+
+def test_an_endpoint_that_is_none_is_shown_one_with_its_own_port() -> None:
+    with pytest.raises(ConfigError, match=r"such as '127\.0\.0\.1:9750'"):
+        daemon(f'{DAEMON}[metrics]\nlisten = "9750"\n')
+    with pytest.raises(ConfigError, match=r"such as '127\.0\.0\.1:10809'"):
+        daemon(f'{DAEMON}[nbd]\nlisten = "10809"\n')
 
 
 def test_heartbeats_that_leave_this_machine_need_a_key_or_a_word_also_with_tls() -> None:
@@ -374,7 +391,7 @@ def test_a_wildcard_is_at_the_port_of_each_other_door(
     if not is_refused:
         daemon(text)
         return
-    with pytest.raises(ConfigError, match=r"metrics.listen: found the same port as nbd.listen"):
+    with pytest.raises(ConfigError, match=r"metrics.listen: found .*, which nbd.listen uses too"):
         daemon(text)
 
 

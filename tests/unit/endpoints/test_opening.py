@@ -17,7 +17,11 @@ from ramsterd.endpoints.sockets import SocketPathTaken
         (OSError(errno.EADDRNOTAVAIL, "No such address"), True, "No such address"),
         (OSError(errno.ENOENT, "No such file", "/run/x"), True, "/run/x: No such file"),
         (OSError("no reason"), False, "no reason"),
-        (SocketPathTaken(Path("/run/x"), "it is taken"), False, "/run/x: it is taken"),
+        (
+            SocketPathTaken(Path("/run/x"), is_socket=True),
+            False,
+            "/run/x: another server listens there",
+        ),
     ],
 )
 async def test_why_something_is_not_opened_is_one_line(
@@ -30,7 +34,7 @@ async def test_why_something_is_not_opened_is_one_line(
 
     with pytest.raises(ExceptionGroup) as group:
         async with trio.open_nursery() as nursery:
-            await start(nursery, serve, "NBD")
+            await start(nursery, serve, "NBD", {})
     [cannot] = [each for each in leaves(group.value) if isinstance(each, CannotServe)]
     assert str(cannot).endswith(f"NBD: {told}")
     assert cannot.is_in_the_files is is_in_the_files
@@ -42,7 +46,7 @@ async def test_a_fault_of_ours_is_no_reason_that_an_operator_could_mend() -> Non
 
     with pytest.raises(ExceptionGroup) as group:
         async with trio.open_nursery() as nursery:
-            await start(nursery, serve, "NBD")
+            await start(nursery, serve, "NBD", {})
     assert [type(each) for each in leaves(group.value)] == [ZeroDivisionError]
 
 

@@ -66,7 +66,7 @@ async def test_a_datagram_that_is_too_long_is_seen_to_be() -> None:
 
 async def test_a_taken_port_is_told_and_leaks_nothing() -> None:
     here = bound()
-    with pytest.raises(OSError, match=f"in use: '127.0.0.1 UDP port {here.endpoint[1]}'"):
+    with pytest.raises(OSError, match=f"in use: '127.0.0.1:{here.endpoint[1]}'"):
         bound(*here.endpoint)
     here.close()
 

@@ -135,7 +135,7 @@ async def test_a_cancelled_dial_leaves_no_socket_behind() -> None:
 async def test_an_address_in_use_is_named() -> None:
     with socket.create_server((LOOPBACK, 0)) as server:
         port = server.getsockname()[1]
-        with pytest.raises(OSError, match=f"in use: '{LOOPBACK} port {port}'"):
+        with pytest.raises(OSError, match=f"in use: '{LOOPBACK}:{port}'"):
             await TcpTransport().listen(LOOPBACK, port, hold, task_status=trio.TASK_STATUS_IGNORED)
 
 
