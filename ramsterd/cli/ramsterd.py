@@ -129,7 +129,7 @@ def reset_state(config: Path) -> None:
     except ConfigError as error:
         _fail(str(error), EX_CONFIG)
     except StateFolderTaken as error:
-        _fail(f"{error}: stop it first", 1)
+        _fail(f"{error}; stop it first", 1)
     if aside is not None:
         click.echo(f"the damaged file is kept as {aside}")
     click.echo(
@@ -199,7 +199,7 @@ def _open_state(daemon: DaemonConfig, config: Path) -> StateKeeper:
     except ConfigError as error:
         _fail(str(error), EX_CONFIG)
     except StateFolderTaken as error:
-        _fail(str(error), 1)
+        _fail(f"{error}; stop it, or set a state_dir that no other daemon uses", 1)
 
 
 def _wall_seconds() -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from config.save import replace_file
+from ramsterd.host.locks import process_with_lock
 from ramsterd.statefile.content import STATE_BYTES_MAX, Content, DamagedState, encode, parse
 
 FILE_NAME: Final = "state.json"
@@ -42,9 +43,10 @@ class StateFolder:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
+            process = process_with_lock(self._lock)
             os.close(self._lock)
             if isinstance(error, BlockingIOError):
-                raise StateFolderTaken(f"{path}: another ramsterd uses this state_dir") from None
+                raise StateFolderTaken(_who_has_it(path, process)) from None
             raise
         # What a daemon left that was killed while it wrote.
         for leftover in path.glob(f".{FILE_NAME}.*"):
@@ -65,6 +67,14 @@ class StateFolder:
             if number > self._newest:
                 replace_file(self.file, data, mode=0o600)
                 self._newest = number
+
+
+def _who_has_it(path: Path, process: int | None) -> str:
+    if process is None:
+        lock = path / LOCK_NAME
+        return f"{path}: another ramsterd uses this state_dir (`fuser -v {lock}` shows it)"
+    who = f"process {process} (`ps -fp {process}` shows it)"
+    return f"{path}: another ramsterd uses this state_dir: {who}"
 
 
 def read_state(file: Path) -> Content:

@@ -180,4 +180,5 @@ def test_a_state_is_not_reset_under_a_running_daemon(tmp_path: Path) -> None:
     result = with_state(tmp_path, "reset-state", "state")
     folder.close()
     assert result.exit_code == 1
-    assert "another ramsterd uses this state_dir: stop it first" in result.output
+    assert f"another ramsterd uses this state_dir: process {os.getpid()} (" in result.output
+    assert result.output.endswith("; stop it first\n")

@@ -27,7 +27,9 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
 
 def test_a_second_daemon_is_refused(tmp_path: Path) -> None:
     folder = StateFolder(tmp_path)
-    with pytest.raises(StateFolderTaken, match="another ramsterd uses this state_dir"):
+    with pytest.raises(
+        StateFolderTaken, match=rf"another ramsterd uses this state_dir: process {os.getpid()} "
+    ):
         StateFolder(tmp_path)
     folder.close()
     StateFolder(tmp_path).close()
