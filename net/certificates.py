@@ -5,6 +5,7 @@ ourselves, in memory: that proves in one go that key and certificate fit, that t
 now, and that it may be used on both sides of a link.
 """
 
+import hashlib
 import math
 import os
 import ssl
@@ -33,6 +34,8 @@ class Credentials:
     names: frozenset[str] = frozenset()
     # Seconds since 1970: the end of our certificate, or of its CA's, is wall clock, by its nature.
     expires_at: float = 0.0
+    # Of all that the files hold: tells whether they have changed.
+    digest: bytes = b""
 
 
 class NoPassword(ValueError):
@@ -68,6 +71,7 @@ def load_credentials(tls: TlsConfig, *, node: str, file: str) -> Credentials:
         server=loaded.server,
         names=names,
         expires_at=min(end_of(shown), end_of_issuer(shown, loaded.client)),
+        digest=loaded.digest,
     )
 
 
@@ -108,7 +112,9 @@ def load_contexts(tls: TlsConfig, *, file: str) -> Credentials:
             ) from None
     # We never resume a session, and a ticket nobody reads makes a closing socket reset the connection.
     server.num_tickets = 0
-    return Credentials(client=client, server=server)
+    return Credentials(
+        client=client, server=server, digest=hashlib.sha256(ca + b"\0" + pair).digest()
+    )
 
 
 def _check_certificate(certificate: bytes, tls: TlsConfig, file: str) -> None:

@@ -33,12 +33,14 @@ class CertificateKeeper:
         return self.transport.credentials.expires_at - self._clock()
 
     def replace(self, loaded: Credentials) -> None:
-        """Use these for links from now on."""
+        """Use these for links from now on; those that are the same are no news."""
+        is_new = loaded.digest != self.transport.credentials.digest
         self.transport.credentials = loaded
-        logger.info(
-            "the new certificate is loaded and valid for %.1f days; open links keep the old one",
-            self.seconds_left() / 86_400,
-        )
+        if is_new:
+            logger.info(
+                "the new certificate is loaded and valid for %.1f days; open links keep the old one",
+                self.seconds_left() / 86_400,
+            )
         self.warn()
 
     def warn(self) -> None:

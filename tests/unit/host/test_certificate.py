@@ -1,9 +1,10 @@
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from net.certificates import Credentials
+from net.certificates import Credentials, load_credentials
 from net.tls import TlsTransport
 from ramsterd.host.certificate import WARN_SECONDS, CertificateKeeper
 from tests.helpers.authority import Authority
@@ -13,7 +14,7 @@ NOW = 1_000_000_000.0
 
 def credentials(tmp_path: Path, seconds_left: float) -> Credentials:
     loaded = Authority(tmp_path).credentials("n1")
-    return Credentials(client=loaded.client, server=loaded.server, expires_at=NOW + seconds_left)
+    return replace(loaded, expires_at=NOW + seconds_left)
 
 
 def keeper(old: Credentials) -> CertificateKeeper:
@@ -48,3 +49,17 @@ def test_new_files_replace_the_old(tmp_path: Path) -> None:
     kept.replace(new)
     assert kept.transport.credentials is new
     assert kept.seconds_left() == 20
+
+
+def test_a_reload_of_the_same_files_is_no_news(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    authority = Authority(tmp_path)
+    files = authority.issue("n1")
+    old, same = (load_credentials(files, node="n1", file="f") for _ in range(2))
+    kept = CertificateKeeper(TlsTransport(old))
+    kept.replace(same)
+    assert not any("is loaded" in each for each in caplog.messages)
+    kept.replace(load_credentials(authority.issue("n1"), node="n1", file="f"))
+    assert any("the new certificate is loaded" in each for each in caplog.messages)
