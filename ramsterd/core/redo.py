@@ -10,6 +10,7 @@ The length is 0 if the new zpage is where it belongs already: only the row is mi
 loop; here is the mapping, and what an attach does again.
 """
 
+import errno
 from typing import Final
 
 from ramsterd.core.arena import FRAME_BYTES, MapMemory
@@ -43,7 +44,7 @@ class Redo:
     def __init__(self, map_memory: MapMemory) -> None:
         mapping = map_memory("redo", REDO_BYTES)
         if mapping.needs_reserve and not mapping.reserve(0, REDO_BYTES):
-            raise OSError(f"there is no room for {REDO_BYTES} bytes of memory")
+            raise OSError(errno.ENOSPC, "no room for the record of an overwrite")
         self.view = mapping.view
         self.words = self.view.cast("Q")
         # The record without its commit: the row, and room for the zpage.
