@@ -109,3 +109,28 @@ def test_what_replaces_or_drops_a_remote_page_owes_its_holders_a_flush(node: Sen
     node.store.put_zeros(node.pool, OBJECT, 2, 1)
     assert node.store.versions.take_owed() == {A: [1, 2, 3], B: [1, 2, 3]}
     assert node.store.versions.take_owed() == {}
+
+
+def test_what_an_earlier_process_left_counts_and_its_serials_are_used(
+    store: Store, pool: PoolId
+) -> None:
+    count = len(Family)
+    store.versions.adopt(range(count), range(0, 100 * count, 100), serial_last=500)
+    assert store.versions.zpages == [*range(count)]
+    assert store.versions.zpage_bytes == [*range(0, 100 * count, 100)]
+    store.put(pool, OBJECT, 0, memoryview(make_page(700)))
+    assert store.rows.serial(row_of(store, pool, 0)) == 501
+
+
+def test_a_put_of_many_leaves_asks_for_serials_when_it_passes_the_limit(
+    store: Store, pool: PoolId
+) -> None:
+    asked: list[int] = []
+
+    def reserve(serial_last: int) -> int:
+        asked.append(serial_last)
+        return serial_last + 100
+
+    store.versions.limit_serials(0, reserve)
+    put_run(store, pool, 0, make_run(100, 250))
+    assert asked == [0, 64, 128, 192]
