@@ -20,8 +20,7 @@ from config.shares import Share, is_share
 from config.units import EXPECTED, format_bytes, human_bytes, parse_bytes
 
 # What a size looks like.
-EXAMPLE: Final = "64MiB"
-EXAMPLE_BYTES: Final = parse_bytes(EXAMPLE)
+EXAMPLE_BYTES: Final = 64 << 20
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9.-]*")
 
 
@@ -86,8 +85,9 @@ class Size:
         """See `Kind.read`."""
         count = parse_bytes(value)
         if count < self.least and str(value).isdecimal() and not self._is_default(count):
-            example = f" such as '{EXAMPLE}'" if self.least <= EXAMPLE_BYTES <= self.most else ""
-            about = f"{value} means {value} bytes: write a unit{example}"
+            fits = self.least <= EXAMPLE_BYTES <= self.most
+            example = format_bytes(EXAMPLE_BYTES if fits else self.least)
+            about = f"{value} means {value} bytes: write a unit, such as '{example}'"
             raise Mismatch(f"at least {format_bytes(self.least)}; {about}")
         return self.bounded(count)
 

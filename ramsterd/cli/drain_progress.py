@@ -59,16 +59,17 @@ class DrainProgress:
         foreign_seconds = self._foreign.still_seconds(foreign, now=now)
         own_seconds = self._own.still_seconds(own, now=now)
         self.news = foreign, own
-        self.line = (
-            f"{self._node}: {human_count(foreign)} of other nodes are still there;"
-            f" {own:,} of its own pages are only at peers"
-        )
+        # What matters most comes first: a terminal may show no more.
+        self.line = f"{self._node}: {human_count(foreign)} of other nodes are still there"
         if foreign and foreign_seconds >= STALL_SECONDS:
             self.line += (
-                f"; no change for {foreign_seconds:,.0f} s: the owners find no room for these pages"
+                f", no change for {foreign_seconds:,.0f} s: the owners find no room for them"
+                " (`ramsterctl nodes` shows who has room)"
             )
         elif (seconds := self._seconds_left(foreign, now)) is not None:
-            self.line += f"; about {seconds:,.0f} s left"
+            self.line += f", about {seconds:,.0f} s left"
+        if own:
+            self.line += f"; {own:,} of its own pages are only at peers"
         return not foreign and (not own or own_seconds >= OWN_SECONDS)
 
     def _seconds_left(self, foreign: int, now: float) -> float | None:

@@ -77,7 +77,7 @@ def test_the_time_that_is_left_follows_from_the_rate_so_far() -> None:
     assert "left" not in progress.line, "too early to tell"
     progress.on_said(said(4500, 0), now=12)
     assert progress.line.endswith(
-        "4,500 pages of other nodes are still there; 0 of its own pages are only at peers; about 6 s left"
+        "beta: 4,500 pages of other nodes are still there, about 6 s left"
     )
     progress.on_said(said(6500, 0), now=13)
     assert "left" not in progress.line

@@ -55,12 +55,16 @@ def test_a_kind_reads_what_fits(kind: kinds.Kind, value: object, result: object)
         (kinds.Whole(0, 9), -1, "0 to 9"),
         (kinds.Size(4096, 8192), 4095, "at least 4KiB"),
         (kinds.Size(4096, 8192), 0, "at least 4KiB"),
-        (kinds.Size(4096, 8192), "16", "at least 4KiB; 16 means 16 bytes: write a unit"),
+        (
+            kinds.Size(4096, 8192),
+            "16",
+            "at least 4KiB; 16 means 16 bytes: write a unit, such as '4KiB'",
+        ),
         (kinds.Size(4096, 8192), "16B", "at least 4KiB"),
         (
             kinds.Size(2 << 20, 1 << 39),
             16,
-            "at least 2MiB; 16 means 16 bytes: write a unit such as '64MiB'",
+            "at least 2MiB; 16 means 16 bytes: write a unit, such as '64MiB'",
         ),
         (kinds.Size(4096, 8192), 8193, "at most 8KiB"),
         (kinds.Size(4096, 8192, step=4096), 4097, "a multiple of 4096 bytes"),
