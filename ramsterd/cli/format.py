@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from config.units import human_bytes, human_count
 from ramsterd.cli.state import format_lost
-from ramsterd.cli.validity import format_validity
+from ramsterd.host.validity import format_validity
 
 # Of the longest label but for names of nodes and exports.
 LABEL_WIDTH: Final = 14

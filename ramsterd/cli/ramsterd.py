@@ -25,13 +25,13 @@ from nodemanager.incarnations import first_incarnation
 from ramsterd import __version__
 from ramsterd.cli.output import fail
 from ramsterd.cli.start_line import start_line
-from ramsterd.cli.validity import format_validity
 from ramsterd.daemon import Daemon
 from ramsterd.endpoints.descriptors import raise_limit
 from ramsterd.endpoints.opening import CannotServe, leaves
 from ramsterd.host.logs import set_up_logging
 from ramsterd.host.loop_clock import LoopClock
 from ramsterd.host.threads import ThreadRefused
+from ramsterd.host.validity import format_validity
 from ramsterd.reconfigure.examine import Examined, examine, reread
 from ramsterd.statefile.folder import StateFolderTaken
 from ramsterd.statefile.keeper import StateKeeper

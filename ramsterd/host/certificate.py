@@ -9,6 +9,7 @@ import trio
 
 from net.certificates import Credentials
 from net.tls import TlsTransport
+from ramsterd.host.validity import format_validity
 
 logger = logging.getLogger("ramster.certificate")
 
@@ -38,8 +39,8 @@ class CertificateKeeper:
         self.transport.credentials = loaded
         if is_new:
             logger.info(
-                "the new certificate is loaded and valid for %.1f days; open links keep the old one",
-                self.seconds_left() / 86_400,
+                "the new certificate is loaded and %s; open links keep the old one",
+                self._validity(),
             )
         self.warn()
 
@@ -52,9 +53,12 @@ class CertificateKeeper:
             )
         elif left < WARN_SECONDS:
             logger.warning(
-                "the certificate of this node expires in %.1f days: renew it with `ramsterctl cluster renew`",
-                left / 86_400,
+                "the certificate of this node %s: renew it with `ramsterctl cluster renew`",
+                self._validity(),
             )
+
+    def _validity(self) -> str:
+        return format_validity(self.transport.credentials.expires_at, at=self._clock())
 
     async def watch(self) -> None:
         """Warn once a day, until cancelled."""

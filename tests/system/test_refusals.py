@@ -206,7 +206,7 @@ def test_a_certificate_that_expires_while_the_node_runs(
     use_tls(cluster[1], ours.issue("n1"))
     use_tls(cluster[2], ours.issue("n2", days=8 / 86_400))
     cluster.start()
-    cluster[2].wait_said("the certificate of this node expires in 0.0 days")
+    cluster[2].wait_said("the certificate of this node is valid until ")
     wait_until(
         lambda: cluster[2].status()["certificate_expiry_seconds"] < 0,
         "it has expired",

@@ -27,7 +27,10 @@ def keeper(old: Credentials) -> CertificateKeeper:
         (WARN_SECONDS + 1, ""),
         (
             WARN_SECONDS - 43_200,
-            "the certificate of this node expires in 29.5 days: renew it with `ramsterctl cluster renew`",
+            (
+                "the certificate of this node is valid until 2001-10-08, 29 days left: renew it with"
+                " `ramsterctl cluster renew`"
+            ),
         ),
         (
             -1,
@@ -62,4 +65,6 @@ def test_a_reload_of_the_same_files_is_no_news(
     kept.replace(same)
     assert not any("is loaded" in each for each in caplog.messages)
     kept.replace(load_credentials(authority.issue("n1"), node="n1", file="f"))
-    assert any("the new certificate is loaded" in each for each in caplog.messages)
+    assert any(
+        "the new certificate is loaded and is valid until" in each for each in caplog.messages
+    )

@@ -1,4 +1,4 @@
-"""How long a certificate is valid, in the words of `check-config` and `status`.  Pure."""
+"""How long a certificate is valid, in the words of the log, `check-config` and `status`.  Pure."""
 
 from datetime import UTC, datetime
 from typing import Final
