@@ -143,7 +143,7 @@ def format_traffic(remotify: dict[str, Any], fetch: dict[str, Any]) -> list[str]
         line(
             "fetch",
             f"peers returned {fetch['fetched_pages_total']:,} pages;"
-            f" this node keeps a copy of {fetch['localified_pages_total']:,} of them (localified)",
+            f" this node kept a copy of {fetch['localified_pages_total']:,} of them (localified)",
         ),
         line(
             "",
@@ -259,7 +259,7 @@ def format_heartbeat(heartbeat: dict[str, Any] | None) -> list[str]:
         line(
             "heartbeat",
             f"other nodes: {states}; {probes['failed']:,} of {sum(probes.values()):,} probes failed;"
-            f" nodes were called down {detector['downs_total']:,} times, {detector['cleared_downs_total']:,} times wrongly;"
+            f" {detector['cleared_downs_total']:,} of {detector['downs_total']:,} reports of a node down were wrong;"
             f" {dropped:,} datagrams dropped",
         )
     ]

@@ -181,7 +181,7 @@ def test_ramsterctl_status_and_nodes(alone: Cluster) -> None:
     }  # fmt: skip
     text = run(RAMSTERCTL, "--socket", node.control, "status").stdout
     assert text.startswith("node n1 (number 1) of cluster test, up ")
-    assert re.search(r"^export swap0 +32 MiB, 1 pages, used$", text, re.MULTILINE)
+    assert re.search(r"^export swap0 +32 MiB, 1 page, used$", text, re.MULTILINE)
     rows = json.loads(run(RAMSTERCTL, "--socket", node.control, "nodes", "--json").stdout)
     assert [row["config"]["name"] for row in rows] == ["n1"]
     text = run(RAMSTERCTL, "--socket", node.control, "nodes").stdout
