@@ -206,7 +206,7 @@ class Exchange(Generic[EndT]):
         except RemoteProtocolError as error:
             ended = Ended(self._ends.garbage, str(error))
         except OSError as error:
-            ended = Ended(self._ends.broken, str(error))
+            ended = Ended(self._ends.broken, why_broken(error))
         if ended is not None:
             self.end(ended)
 
@@ -361,3 +361,14 @@ class Exchange(Generic[EndT]):
                 await trio.lowlevel.wait_writable(self._sock)
             else:
                 await self._sender.park()
+
+
+def why_broken(error: OSError) -> str:
+    """Return why a connection broke, in words.
+
+    Both errors come of one cause: the kernel of a client that is gone takes no reply, or resets the connection because
+    there are replies that nobody has read.
+    """
+    if isinstance(error, BrokenPipeError | ConnectionResetError):
+        return "the client was gone before it had all replies"
+    return error.strerror or str(error)

@@ -11,7 +11,7 @@ from net.buffers import BufferPool
 from net.errors import RemoteProtocolError
 from ramsterd.endpoints.connections import receive_some, send_all
 from ramsterd.endpoints.hangups import Hangups
-from ramsterd.frontends.clients.exchange import Ended, Ends, Exchange
+from ramsterd.frontends.clients.exchange import Ended, Ends, Exchange, why_broken
 from ramsterd.frontends.clients.roster import Member, Roster
 from ramsterd.frontends.nbd.counters import Counters, End
 from ramsterd.frontends.nbd.export import Export
@@ -103,6 +103,11 @@ class Connection:
         # What counts us as a client since the handshake said that we are.
         self._opened: Export | None = None
 
+    @property
+    def name(self) -> str:
+        """How the log calls the client after its number: by its export, once it has one."""
+        return "" if self._opened is None else f" of export {self._opened.name}"
+
     async def serve(self) -> Ended[End]:
         """Serve until the connection ends, and return why.  The socket is the caller's to close.
 
@@ -118,7 +123,7 @@ class Connection:
         except RemoteProtocolError as error:
             return Ended(End.GARBAGE, str(error))
         except OSError as error:
-            return Ended(End.BROKEN, str(error))
+            return Ended(End.BROKEN, why_broken(error))
         finally:
             if self._opened is not None:
                 self._clients.close_export(self._opened)
@@ -193,7 +198,7 @@ class Connection:
             while data := self._sock.recv(_LAST_WORDS_BYTES):
                 words = words[-REQUEST_BYTES:] + data
         except OSError as error:
-            return Ended(End.BROKEN, str(error))
+            return Ended(End.BROKEN, why_broken(error))
         has_said_it = transmission.is_disconnecting
         if len(words) >= REQUEST_BYTES:
             word, *_ = REQUEST.unpack_from(words, len(words) - REQUEST_BYTES)

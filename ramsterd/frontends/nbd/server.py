@@ -27,12 +27,13 @@ from ramsterd.handover.parting import Parting, shut_down
 
 _log = logging.getLogger("ramster.nbd")
 
-# Many clients, fio among them, just close when they are done; garbage and the like are worth a look.
+# Many clients, fio among them, just close when they are done; one that went before it had its replies may have failed,
+# and garbage and the like are worth a look.
 _LEVELS: Final = {
     End.DISCONNECTED: logging.DEBUG,
     End.ABORTED: logging.DEBUG,
     End.STOPPED: logging.DEBUG,
-    End.CLOSED_EARLY: logging.INFO,
+    End.CLOSED_EARLY: logging.DEBUG,
     End.BROKEN: logging.INFO,
     End.REFUSED: logging.WARNING,
     End.GARBAGE: logging.WARNING,
@@ -166,7 +167,10 @@ class NbdServer:
         connection = Connection(sock, self._exports, self._pager, self._clients, handed=handed)
         ended = await connection.serve()
         detail = f" ({ended.detail})" if ended.detail else ""
-        _log.log(_LEVELS[ended.end], "NBD client %d: %s%s", number, ended.end.value, detail)
+        _log.log(
+            _LEVELS[ended.end],
+            "NBD client %d%s: %s%s", number, connection.name, ended.end.value, detail,
+        )  # fmt: skip
         return ended
 
 

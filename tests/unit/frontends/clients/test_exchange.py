@@ -1,3 +1,4 @@
+import errno
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +9,7 @@ import trio
 from net.errors import RemoteProtocolError
 from ramsterd.endpoints.hangups import Hangups
 from ramsterd.frontends.clients.counters import Counters
-from ramsterd.frontends.clients.exchange import Ended, Ends, Exchange
+from ramsterd.frontends.clients.exchange import Ended, Ends, Exchange, why_broken
 from ramsterd.frontends.clients.replies import ReplyQueue
 from ramsterd.frontends.nbd.buffers import ReceiveBuffer
 from ramsterd.frontends.nbd.counters import End
@@ -253,3 +254,12 @@ class TestEdge:
             await trio.testing.wait_all_tasks_blocked()
             assert not story.has_edge()
             story.exchange.end(Ended(End.DISCONNECTED))
+
+
+def test_why_a_connection_broke_is_told_in_words() -> None:
+    gone = "the client was gone before it had all replies"
+    assert why_broken(BrokenPipeError(errno.EPIPE, "Broken pipe")) == gone
+    assert why_broken(ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")) == gone
+    assert (
+        why_broken(TimeoutError(errno.ETIMEDOUT, "Connection timed out")) == "Connection timed out"
+    )

@@ -134,7 +134,7 @@ async def test_garbage_ends_that_connection_only(
 async def test_an_early_close_ends_that_connection_only(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.DEBUG)
     async with running(tmp_path) as server:
         await (await server.dial()).aclose()
         await (await server.join()).aclose()
@@ -148,7 +148,25 @@ async def test_an_early_close_ends_that_connection_only(
         assert ended["CLOSED_EARLY"] + ended["BROKEN"] == 3
         assert ended["CLOSED_EARLY"] >= 2
         assert not server.pager.pages
-    assert "closed without a disconnect" in caplog.text
+    told = [each for each in caplog.records if "closed without a disconnect" in each.getMessage()]
+    assert any("of export disk: closed" in each.getMessage() for each in told)
+    assert {each.levelno for each in told} == {logging.DEBUG}, "many clients end so"
+
+
+async def test_a_client_that_is_gone_before_its_replies_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with running(tmp_path) as server:
+        client = await server.join()
+        await client.send_all(request(Command.READ, 1, 0, 4096))
+        while not server.statistics.sent_bytes_total > 4096:
+            await trio.testing.wait_all_tasks_blocked()
+        await client.aclose()
+        await server.wait_connections(0)
+    assert (
+        "NBD client 1 of export disk: connection broke (the client was gone before" in caplog.text
+    )
 
 
 async def test_a_disconnect_waits_for_what_is_in_flight(tmp_path: Path) -> None:
