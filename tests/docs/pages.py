@@ -16,6 +16,9 @@ PACKAGES: Final = ("config", "nodemanager", "net", "heartbeat", "ramsterd")
 BOOK: Final = [ROOT / "README.md", *sorted(DOCS.glob("*.md")), *sorted(DOCS.glob("design/*.md"))]
 DOCUMENTS: Final = [*BOOK, ROOT / "CHANGELOG.md"]
 
+# What the first column of a table of messages is called.
+MESSAGE_HEADS: Final = {"symptom", "what it says", "reason"}
+
 _FENCE: Final = re.compile(r"^( *)```([^\n]*)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 
 
@@ -54,6 +57,16 @@ def rows(text: str) -> list[list[str]]:
             [cell.strip() for cell in line.strip().strip("|").split(" | ")]
             for line in table.splitlines()[2:]
         ]
+    return found
+
+
+def messages(text: str) -> list[str]:
+    """Return what stands between backticks in the first column of each table of messages."""
+    found: list[str] = []
+    for table in re.findall(r"(?:^\|.*\|\n?)+", text, re.MULTILINE):
+        head = table.partition(" | ")[0].strip("| ")
+        if head in MESSAGE_HEADS:
+            found += [each for row in rows(table) for each in quoted(row[0])]
     return found
 
 
