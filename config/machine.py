@@ -224,7 +224,7 @@ def _judge_addresses(
             yield Finding(file=where, key=port_key, found=f"port {port}", expected=expected)
 
 
-def doubts_of_descriptors(daemon: DaemonConfig, *, clients_max: int) -> list[str]:
+def suspicious_connection_limits(daemon: DaemonConfig, *, clients_max: int) -> list[str]:
     """Return what a process whose clients may have so many file descriptors can't keep, a line each."""
     nbd = daemon.nbd.connections_max * len(daemon.export)
     nbd = nbd if daemon.nbd.socket is not None or daemon.nbd.listen else 0

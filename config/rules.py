@@ -99,11 +99,11 @@ def check_daemon(daemon: DaemonConfig, *, file: str) -> None:
     _check_subsystems(daemon.log, file)
 
 
-def doubts(daemon: DaemonConfig, cluster: ClusterConfig) -> list[str]:
+def suspicious_settings(daemon: DaemonConfig, cluster: ClusterConfig) -> list[str]:
     """Return suspicious settings, one line each: they are allowed, and probably a mistake."""
-    found = _doubts_of_copies(daemon, cluster)
-    found += _doubts_of_sizes(daemon, cluster)
-    found += _doubts_of_members(daemon, cluster)
+    found = _suspicious_copies(daemon, cluster)
+    found += _suspicious_sizes(daemon, cluster)
+    found += _suspicious_members(daemon, cluster)
     if daemon.export and daemon.nbd.socket is None and not daemon.nbd.listen:
         found.append(
             f"found {len(daemon.export)} [[export]] and no endpoint for clients, expected socket or listen in [nbd]"
@@ -120,7 +120,7 @@ def doubts(daemon: DaemonConfig, cluster: ClusterConfig) -> list[str]:
     return found
 
 
-def _doubts_of_copies(daemon: DaemonConfig, cluster: ClusterConfig) -> list[str]:
+def _suspicious_copies(daemon: DaemonConfig, cluster: ClusterConfig) -> list[str]:
     """Return where more copies are asked for, or needed, than there are peers to keep them.
 
     No error: members leave while the daemons run, and none could start again after that.
@@ -149,7 +149,7 @@ def _doubts_of_copies(daemon: DaemonConfig, cluster: ClusterConfig) -> list[str]
     ]
 
 
-def _doubts_of_sizes(daemon: DaemonConfig, cluster: ClusterConfig) -> list[str]:
+def _suspicious_sizes(daemon: DaemonConfig, cluster: ClusterConfig) -> list[str]:
     """Return whether exports promise far more than memory can hold."""
     size = sum(export.size for export in daemon.export)
     budget, nodes = daemon.memory.budget, len(cluster.node)
@@ -175,7 +175,7 @@ def _doubts_of_sizes(daemon: DaemonConfig, cluster: ClusterConfig) -> list[str]:
     return found
 
 
-def _doubts_of_members(daemon: DaemonConfig, cluster: ClusterConfig) -> list[str]:
+def _suspicious_members(daemon: DaemonConfig, cluster: ClusterConfig) -> list[str]:
     """Return what the cluster file says that fits a trial better than a cluster."""
     if cluster.name == SAMPLE_NAME:
         told = f"{daemon.cluster} is the sample: found name {SAMPLE_NAME!r}, expected a name, nodes and"

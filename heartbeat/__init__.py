@@ -1,1 +1,1 @@
-"""Who is alive: a failure detector (pure) and its UDP service."""
+"""The failure detector (SWIM): pure machines, and their UDP service."""

@@ -33,7 +33,7 @@ U32_MAX: Final = (1 << 32) - 1
 
 
 class BadDatagram(Exception):
-    """What arrived is not a datagram of ours.  Drop it, count it: anyone can send UDP."""
+    """Received bytes are not a datagram of ours.  Drop it, count it: anyone can send UDP."""
 
 
 class DatagramKind(enum.IntEnum):
@@ -54,7 +54,7 @@ _STATE_NUMBERS: Final = {state: number for number, state in _STATES.items()}
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What somebody believes of one incarnation of a node."""
+    """The state of one incarnation of a node, as one node believes it."""
 
     node: NodeId
     state: NodeState  # UP, SUSPECT or DOWN
@@ -66,7 +66,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """What one node tells another."""
+    """The contents of one datagram."""
 
     kind: DatagramKind
     node: NodeId  # the sender

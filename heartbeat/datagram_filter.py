@@ -1,4 +1,4 @@
-"""Which received datagrams count as signs of life.  Pure: the check before `heartbeat.service`.
+"""The filter for received datagrams: those that pass are signs of life.  Pure: the check before `heartbeat.service`.
 
 A datagram counts when it comes from the configured address and port of a member, has our key's MAC, names that
 member, us and our cluster, and did not come before.  Without a key this keeps out accidents, not attackers.
@@ -24,7 +24,7 @@ Endpoint: TypeAlias = tuple[str, int]
 
 
 class DropReason(enum.Enum):
-    """Why a datagram does not count; a label of the metric, so the values stay."""
+    """The reason why a datagram is dropped; a label of the metric, so the values stay."""
 
     UNKNOWN_SOURCE = "unknown source"
     MALFORMED = "malformed"

@@ -23,7 +23,7 @@ SELF_DOUBT_SUSPECTS_MIN: Final = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Knobs:
-    """What a comparison wants to turn; a daemon takes the defaults."""
+    """Parameters that a comparison varies; a daemon takes the defaults."""
 
     indirect_probes: int = 3
     gossip_nodes: int = 3

@@ -1,4 +1,4 @@
-"""What we believe of each member, and which news is newer.  Pure.
+"""The believed state of each member, and the order of news about it.  Pure.
 
 News of a later incarnation wins over all of an earlier one; within an incarnation the higher refutation wins, for only the
 node itself raises it; and at one refutation the worse state wins.  So whatever order news arrives in, all nodes

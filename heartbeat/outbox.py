@@ -1,4 +1,4 @@
-"""What the detector wants done: datagrams to be sent, and verdicts to be told.  Pure.
+"""Effects of the detector: datagrams to be sent, and verdicts to be told.  Pure.
 
 Every datagram leaves through here, so whatever we believe travels on the datagrams that go anyway (SWIM,
 section 4.1), and a suspect hears of it with the next one that goes there (Lifeguard, "Buddy System").

@@ -26,7 +26,7 @@ from nodemanager.states import NodeState
 
 
 class ProbeOutcome(enum.Enum):
-    """How a probe ended; a label of the metric, so the values stay."""
+    """The outcome of a probe; a label of the metric, so the values stay."""
 
     DIRECT = "direct"  # the target answered us
     INDIRECT = "indirect"  # a helper brought its answer

@@ -18,7 +18,7 @@ from nodemanager.states import NodeState, Verdict
 
 
 class Roster:
-    """What we believe, how long we go on suspecting, and what we tell on."""
+    """The believed states of all members, the suspicions under way, and the news to pass on."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class Roster:
                 self.gossip.push(row)
         elif not member.is_news(row):
             self.stale_news_total += row.incarnation < (member.incarnation or 0)
-        elif not (row.state is not NodeState.UP and self._is_linked(member, row, now)):
+        elif not (row.state is not NodeState.UP and self._is_reachable(member, row, now)):
             if row.state is NodeState.UP:
                 self._believe(member, row, now, "it answers")
             else:
@@ -172,7 +172,8 @@ class Roster:
             if member.state in LIVE:
                 assert member.incarnation is not None, "trusted, yet never heard of"
 
-    def _is_linked(self, member: Member, row: Row, now: float) -> bool:
+    def _is_reachable(self, member: Member, row: Row, now: float) -> bool:
+        """Whether this incarnation was heard over its link a moment ago, whatever others say."""
         is_recent = now - member.linked_at <= 2 * self._probe_seconds
         return is_recent and row.incarnation == member.incarnation
 

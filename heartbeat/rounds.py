@@ -1,4 +1,4 @@
-"""Whose turn it is: everyone once in a shuffled round (SWIM, section 4.3).  Pure.
+"""The order of probes: every member once in a shuffled round (SWIM, section 4.3).  Pure.
 
 A round bounds the time until each node is probed, which a draw for each probe would not.
 """

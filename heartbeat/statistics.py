@@ -1,4 +1,4 @@
-"""What the detector counts.  Pure data; `ramsterd` shows it in `status` and `/metrics`."""
+"""The counters of the detector.  Pure data; `ramsterd` shows it in `status` and `/metrics`."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""How long a suspicion lasts (Lifeguard, "Local Health Aware Suspicion").  Pure.
+"""The timeout of a suspicion (Lifeguard, "Local Health Aware Suspicion").  Pure.
 
 It begins with the longest time and shrinks with the logarithm of independent confirmations: one slow node
 that suspects all others stays alone with that, while many who miss the same node are soon believed.  After C of

@@ -71,7 +71,7 @@ class UdpSocket:
 
     @property
     def endpoint(self) -> Endpoint:
-        """Where this socket is bound (for port 0)."""
+        """The address and port where this socket is bound (for port 0)."""
         name = self._socket.getsockname()
         return normal_endpoint(name[0], name[1])
 

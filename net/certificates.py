@@ -27,7 +27,7 @@ ROUNDS_MAX: Final = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """What a link needs: one context for each side; and what our own certificate says."""
+    """TLS contexts of a link, one for each side, with the names and the end of our own certificate."""
 
     client: ssl.SSLContext
     server: ssl.SSLContext

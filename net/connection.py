@@ -45,7 +45,7 @@ class State(enum.Enum):
 
 
 class Event(enum.Enum):
-    """What moves a link on."""
+    """Events that change the state of a link."""
 
     CONTESTED = "another link of theirs is probed first"
     ACCEPTED = "both sides know who the other is"
@@ -179,7 +179,7 @@ class Connection:
 
     @property
     def our_name(self) -> str:
-        """How this node calls itself."""
+        """The name of this node."""
         return self._ours.name
 
     @property

@@ -1,4 +1,4 @@
-"""Which links wait for which: a contender waits until the present link of its node has answered a PROBE or ended.  Pure."""
+"""Contests between links: a contender waits until the present link of its node has answered a PROBE or ended.  Pure."""
 
 from collections.abc import Callable
 

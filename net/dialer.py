@@ -1,4 +1,4 @@
-"""Who dials whom, and dialling for ever."""
+"""The dialling side of a link: the rule who dials, and the loop that dials again."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -25,7 +25,7 @@ Address = tuple[str, int]
 
 
 class Over(NamedTuple):
-    """Why there is no link (any more), and whether the log has it already: a link that was open says how it ended."""
+    """The reason why there is no link (any more), and whether the log has it: a link that was open says how it ended."""
 
     reason: str
     is_said: bool = False

@@ -1,4 +1,4 @@
-"""Whose fault it is: ours, theirs, or the weather's."""
+"""Errors, split by side: a bug of ours, a peer that breaks the protocol, a link that is lost."""
 
 
 class LocalProtocolError(Exception):

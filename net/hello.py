@@ -35,7 +35,10 @@ assert (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hello:
-    """What one side says of itself.  A parsed one has passed every check that needs no second side."""
+    """The greeting of one side: its node, its cluster and its settings.
+
+    A parsed one has passed every check that needs no second side.
+    """
 
     cluster: str
     number: NodeId

@@ -1,4 +1,4 @@
-"""What becomes of one who said HELLO: accepted, refused, or undecided while another link is probed.  Pure.
+"""The judgement on a HELLO: accepted, refused, or undecided while another link is probed.  Pure.
 
 A half-open link is one whose other end is gone without our having heard of it: a reset that a firewall dropped, a
 machine that lost its state.  The peer connects again, and that its old link is still there proves nothing.  So

@@ -14,7 +14,7 @@ from nodemanager.ids import Incarnation, NodeId
 
 
 class Failure(enum.Enum):
-    """Why a request has no answer.  In each case nobody knows whether the peer acted on it."""
+    """The failure of a request that has no answer.  In each case nobody knows whether the peer acted on it."""
 
     LOST = "the link was lost"
     TIMED_OUT = "no answer in time"
@@ -103,7 +103,7 @@ class Link(Protocol):
 
 
 class LinkHandler(Protocol):
-    """Who is told what happens on links.  Called synchronously from the link's tasks; must not block."""
+    """The handler of events on links.  Called synchronously from the link's tasks; must not block."""
 
     def on_link_up(self, link: Link) -> None:
         """Both sides accepted each other."""

@@ -42,7 +42,7 @@ def is_loopback(address: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListenerStatistics:
-    """How near those outside have come to our limits."""
+    """Counters of accepted connections, and of those that met a limit."""
 
     # Connections that have not greeted, now.
     greeting_connections: int

@@ -96,12 +96,12 @@ class PeerLink:
 
     @property
     def reason(self) -> str | None:
-        """Why the link is over, or about to be."""
+        """The reason why the link is over, or about to be; None while it is open."""
         return self._reason
 
     @property
     def received_at(self) -> float:
-        """When the last byte came, in monotonic seconds."""
+        """The time of the last received byte, in monotonic seconds."""
         return self._connection.received_at
 
     @property

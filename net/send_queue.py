@@ -35,7 +35,7 @@ class SendQueue:
 
     @property
     def unsent(self) -> list[Piece]:
-        """What the socket did not take; it goes before anything fresh."""
+        """Pieces that the socket did not take; they go before fresh ones."""
         return self._unsent
 
     def add(self, head: bytes, body: Sequence[Piece] = (), body_bytes: int = 0) -> None:

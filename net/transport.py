@@ -48,7 +48,7 @@ class PortStatus(Protocol):
 
 
 class Transport(Protocol):
-    """How streams come to be."""
+    """The transport: it dials and accepts streams."""
 
     async def dial(self, address: str, port: int) -> Stream:
         """Connect, or raise PeerLost."""

@@ -15,7 +15,7 @@ from config.errors import ConfigError
 from config.facts import User
 from config.host import find_user, own_user, owner_of
 from config.load import load_node
-from config.machine import doubts_of_descriptors
+from config.machine import suspicious_connection_limits
 from config.memory import tightest
 from config.model import DaemonConfig
 from config.shares import describe_size
@@ -79,8 +79,10 @@ def run(config: Path) -> None:
     )  # fmt: skip
     for warning in examined.warnings:
         logger.warning("%s", warning)
-    for doubt in doubts_of_descriptors(examined.daemon, clients_max=descriptors.clients_max):
-        logger.warning("%s: %s", config, doubt)
+    for warning in suspicious_connection_limits(
+        examined.daemon, clients_max=descriptors.clients_max
+    ):
+        logger.warning("%s: %s", config, warning)
     try:
         daemon = Daemon(
             examined.daemon,

@@ -23,7 +23,7 @@ from ramsterd.core.page import PAGE_BYTES, CorruptPage
 
 
 class Codec(enum.IntEnum):
-    """How a zpage is encoded.  Numbers travel between nodes: append only."""
+    """The encoding of a zpage.  Numbers travel between nodes: append only."""
 
     LZ4 = 0
     RAW = 1

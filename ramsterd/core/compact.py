@@ -23,7 +23,7 @@ _TURNS: Final = tuple((family, chunks) for family in Family for chunks in range(
 
 
 class Compactor:
-    """Where the next slice goes on, and how much was done."""
+    """The compactor's position between two slices, and its counters."""
 
     def __init__(self, versions: Versions) -> None:
         self._versions = versions

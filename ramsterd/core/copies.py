@@ -11,7 +11,7 @@ from ramsterd.core.versions import Versions
 
 
 class Copies:
-    """What the pools want, and what can be had."""
+    """The number of copies that each pool asks for, and the number that the cluster can hold."""
 
     def __init__(self, versions: Versions) -> None:
         self._versions = versions

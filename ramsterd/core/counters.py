@@ -1,4 +1,4 @@
-"""What a store counts: plain ints, read as one snapshot."""
+"""The counters of a store: plain ints, read as one snapshot."""
 
 from dataclasses import dataclass
 

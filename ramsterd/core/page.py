@@ -1,4 +1,4 @@
-"""What a page is, and what can become of it."""
+"""The page: its size, and the outcomes of a put and a get."""
 
 import enum
 from typing import Final, NewType

@@ -20,7 +20,7 @@ Steps: TypeAlias = Generator[int, None, None]
 
 
 class Slices:
-    """What is under way."""
+    """The tasks under way, and when their next slice is due."""
 
     def __init__(self) -> None:
         self._under_way: deque[Steps] = deque()

@@ -9,7 +9,7 @@ from config.host import own_user, survey
 from config.load import load_daemon, load_node, locating
 from config.machine import judge_machine
 from config.model import ClusterConfig, DaemonConfig, NodeConfig
-from config.rules import doubts
+from config.rules import suspicious_settings
 from heartbeat.key import BadKeyFile
 from net.certificates import Credentials, load_credentials
 from ramsterd.core.codec import CodecMissing, compressor_of
@@ -67,7 +67,7 @@ def _examine(config: Path, *, user: User, is_start: bool) -> Examined:
         heartbeat_key=heartbeat_key,
         machine=machine,
         warnings=(
-            *(f"{file}: {doubt}" for doubt in doubts(daemon, cluster)),
+            *(f"{file}: {warning}" for warning in suspicious_settings(daemon, cluster)),
             *(f"{finding.file}: {finding}" for finding in findings),
         ),
     )

@@ -1,1 +1,1 @@
-"""What every front end does with its clients: admit and count them, receive, serve, answer."""
+"""The part that all front ends share: clients are admitted and counted, their requests received, served and answered."""

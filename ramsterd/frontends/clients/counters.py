@@ -1,4 +1,4 @@
-"""What a front end counts of its clients: plain ints, read as one snapshot.  Pure."""
+"""The counters of a front end and its clients: plain ints, read as one snapshot.  Pure."""
 
 import enum
 from collections.abc import Callable, Iterable, Sequence

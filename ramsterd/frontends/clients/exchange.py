@@ -45,7 +45,7 @@ class Ended(NamedTuple, Generic[EndT]):
 
 
 class Ends(NamedTuple, Generic[EndT]):
-    """How a front end calls the ends that every connection may have."""
+    """The ends that every connection may have, by the names of a front end."""
 
     # Its client left without a goodbye.
     closed: EndT
@@ -79,12 +79,12 @@ class Requests(Protocol):
 
     @property
     def received(self) -> Received:
-        """What came and is not served."""
+        """Received bytes that are not served yet."""
         ...
 
     @property
     def replies(self) -> ReplyQueue:
-        """What is answered and not sent."""
+        """Replies that are not sent yet."""
         ...
 
     @property

@@ -1,4 +1,4 @@
-"""What one connection has answered but not yet sent.  Pure."""
+"""The queue of replies of one connection that are not sent yet.  Pure."""
 
 from net.transport import Piece
 

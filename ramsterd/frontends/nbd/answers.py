@@ -1,4 +1,4 @@
-"""How answers look on the wire: simple replies, or structured ones where the client asked for them.
+"""Replies in wire format: simple replies, or structured ones where the client asked for them.
 
 Pure.  Both kinds append to one `ReplyQueue` and have the same methods.  A structured READ is answered with
 as few chunks as its holes allow: a run of zeros is one chunk of 32 bytes, whatever its length.  What is answered

@@ -1,4 +1,4 @@
-"""What one connection has received but not served.  Pure."""
+"""The receive buffer of one connection: bytes that are not served yet.  Pure."""
 
 from typing import Final
 

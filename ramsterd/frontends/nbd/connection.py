@@ -37,7 +37,7 @@ _ENDS: Final = Ends(closed=End.CLOSED_EARLY, broken=End.BROKEN, garbage=End.GARB
 
 
 class Clients:
-    """What the connections of a server share."""
+    """The state that all connections of a server share."""
 
     def __init__(self, connections_max: int, counters: Counters) -> None:
         self._connections_max = connections_max

@@ -1,4 +1,4 @@
-"""What the NBD server counts.  Pure."""
+"""The counters of the NBD server.  Pure."""
 
 import enum
 

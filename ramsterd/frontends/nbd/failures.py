@@ -1,4 +1,4 @@
-"""Why requests fail: what a client is told, and which requests are refused before any page is touched.
+"""Failed requests: the error that a client gets, and the requests that are refused before any page is touched.
 
 Pure.  The errors are those of the specification, "Error values"; a reason is for people, where the client takes it.
 """
@@ -10,7 +10,7 @@ from ramsterd.frontends.pager import GetOutcome, PutOutcome
 
 
 class Failure(NamedTuple):
-    """Why a request fails; the reason is for people, where the client can take it."""
+    """An error reply: its number, and a reason for people where the client can take one."""
 
     errno: Errno
     reason: str

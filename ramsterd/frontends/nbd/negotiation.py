@@ -41,7 +41,7 @@ from ramsterd.frontends.nbd.session import Session
 
 
 class State(enum.Enum):
-    """Where the handshake stands."""
+    """The state of the handshake."""
 
     CLIENT_FLAGS = "waiting for the client's flags"
     OPTIONS = "haggling"
@@ -100,7 +100,7 @@ class Negotiation:
 
     @property
     def session(self) -> Session:
-        """What was agreed on.
+        """The session that both sides agreed on.
 
         Raises:
             LocalProtocolError: No export is chosen (yet).

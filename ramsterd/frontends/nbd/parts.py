@@ -71,7 +71,7 @@ class Parts:
 
 
 class Cut:
-    """What is called with the pages of one slice of a READ: cuts them and hands them on."""
+    """The callback for the pages of one slice of a READ: it cuts them and hands them on."""
 
     __slots__ = ("_offset", "_on_slice", "_skip", "length")
 

@@ -19,21 +19,21 @@ STRUCTURED_REPLY_MAGIC: Final = 0x668E33EF
 
 
 class HandshakeFlag(enum.IntFlag):
-    """What the server says first."""
+    """Flags of the server's greeting."""
 
     FIXED_NEWSTYLE = 1 << 0
     NO_ZEROES = 1 << 1
 
 
 class ClientFlag(enum.IntFlag):
-    """What the client answers."""
+    """Flags of the client's answer to the greeting."""
 
     C_FIXED_NEWSTYLE = 1 << 0
     C_NO_ZEROES = 1 << 1
 
 
 class TransmissionFlag(enum.IntFlag):
-    """What an export can do."""
+    """Flags of an export: its optional features."""
 
     HAS_FLAGS = 1 << 0
     READ_ONLY = 1 << 1
@@ -50,7 +50,7 @@ class TransmissionFlag(enum.IntFlag):
 
 
 class Option(enum.IntEnum):
-    """What a client may ask for while haggling."""
+    """Options of a client in the handshake."""
 
     EXPORT_NAME = 1
     ABORT = 2
@@ -87,7 +87,7 @@ class Info(enum.IntEnum):
 
 
 class Command(enum.IntEnum):
-    """What a client may ask for after the handshake."""
+    """Commands of a client after the handshake."""
 
     READ = 0
     WRITE = 1
@@ -116,7 +116,7 @@ class ReplyFlag(enum.IntFlag):
 
 
 class ReplyType(enum.IntEnum):
-    """What a chunk of a structured reply carries; errors have bit 15 set."""
+    """Types of the chunks of a structured reply; errors have bit 15 set."""
 
     NONE = 0
     OFFSET_DATA = 1
@@ -127,7 +127,7 @@ class ReplyType(enum.IntEnum):
 
 
 class State(enum.IntFlag):
-    """What the context `base:allocation` says of an extent; neither is data."""
+    """Flags of an extent in the context `base:allocation`; neither is data."""
 
     HOLE = 1 << 0
     ZERO = 1 << 1

@@ -1,4 +1,4 @@
-"""What a client and we agreed on in the handshake."""
+"""The session: the options that client and server agreed on in the handshake."""
 
 from dataclasses import dataclass
 from typing import Final

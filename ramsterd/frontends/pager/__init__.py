@@ -1,4 +1,4 @@
-"""What front ends call, and the order in which it takes effect."""
+"""The pager: the calls of front ends, and the order in which they take effect."""
 
 from ramsterd.core.extents import StatusRun
 from ramsterd.frontends.pager.client import PagerClient

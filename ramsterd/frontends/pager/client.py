@@ -30,7 +30,7 @@ STATUS_LEAVES_MAX: Final = 1024
 
 
 class PagerClient:
-    """What one connection calls."""
+    """The pager as one connection sees it."""
 
     __slots__ = (
         "_book",

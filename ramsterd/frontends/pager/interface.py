@@ -1,4 +1,4 @@
-"""What a front end may ask of the pager, and the answers.
+"""The interface between front ends and the pager: calls and outcomes.
 
 A connection is a client of the pager, from `open_client` to `close`.  Each of its calls that may wait either answers
 at once, or returns None and later calls `done`, synchronously, on the event loop, exactly once, at the end of a pass.
@@ -19,7 +19,7 @@ from ramsterd.remote.fetch.pending import GetOutcome, Pages
 
 
 class PutOutcome(enum.Enum):
-    """How a put ended."""
+    """The outcome of a put."""
 
     STORED = "stored"
     REFUSED = "no room here or at any peer"
@@ -31,21 +31,21 @@ WriteOutcome: TypeAlias = PutOutcome | GetOutcome
 
 
 class Dropped(NamedTuple):
-    """How far from the start of a run pages were dropped, and how many there were."""
+    """The outcome of a drop: the length of the run from its start that is done, and the number of pages dropped."""
 
     reach: int
     pages: int
 
 
 class Taken(NamedTuple):
-    """What a get that takes its pages out of the pool found, and how many it took."""
+    """The outcome of a get that takes its pages out of the pool: the pages, and their number."""
 
     result: GetResult
     pages: int
 
 
 class PageClient(Protocol):
-    """What any connection asks."""
+    """The calls that every connection has."""
 
     def get(
         self, pool: PoolId, object_id: bytes, index: int, count: int, done: GetDoneCallback
@@ -76,7 +76,7 @@ class PageClient(Protocol):
 
 
 class DiskClient(PageClient, Protocol):
-    """What a connection to a disk asks beyond that."""
+    """The calls that a connection to a disk has besides."""
 
     def patch(
         self,
@@ -114,7 +114,7 @@ class DiskClient(PageClient, Protocol):
 
 
 class PoolClient(PageClient, Protocol):
-    """What a connection to pools of programs asks beyond that."""
+    """The calls that a connection to pools of programs has besides."""
 
     def put_now(self, pool: PoolId, object_id: bytes, index: int, pages: memoryview) -> int:
         """Store what there is room for, without a wait; the rest is a miss.  Return how many, from the start."""
@@ -133,7 +133,7 @@ class PoolClient(PageClient, Protocol):
 
 
 class DiskPager(Protocol):
-    """What the server of disks asks."""
+    """The calls of the NBD server."""
 
     def open_client(self) -> DiskClient:
         """Return what one connection calls; it is closed when the connection is gone."""
@@ -149,7 +149,7 @@ class DiskPager(Protocol):
 
 
 class PoolPager(Protocol):
-    """What the tmem server asks of the pager; `Pager` has it all."""
+    """The calls of the tmem server; `Pager` has them all."""
 
     def open_client(self) -> PoolClient:
         """Return what one connection calls; it is closed when the connection is gone."""

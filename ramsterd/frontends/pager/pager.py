@@ -36,7 +36,7 @@ AT_ONCE: Final = -math.inf
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PagerStatistics:
-    """Who waits, and how writes ended for which there was no room at once."""
+    """Waiting clients, and the outcomes of writes for which there was no room at once."""
 
     clients: int
     waiting_gets: int
@@ -48,7 +48,7 @@ class PagerStatistics:
 
 
 class Pager:
-    """What the clients of this node share."""
+    """The pager that all clients of this node share."""
 
     def __init__(self, engine: Engine, peers: Peers, *, put_wait_seconds_max: float) -> None:
         self._engine = engine

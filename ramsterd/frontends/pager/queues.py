@@ -1,4 +1,4 @@
-"""Who waits for room, pool by pool.  Pure.
+"""The queues of writes that wait for room, one for each pool.  Pure.
 
 Within a pool it is first come first served.  Pools take turns: one after the other is served as far as a turn goes, and
 the head of each is tried when room was made.  A pool whose head finds no room holds up nobody: the others may find some
@@ -108,7 +108,7 @@ class Queues:
             self._ready.append(queue)
 
     def on_room_made(self) -> None:
-        """Whoever found no room is tried again, and before all others, in the same order."""
+        """Writes that found no room are tried again, before all others, in the same order."""
         self._ready.extendleft(reversed(self._stuck))
         self._stuck.clear()
 

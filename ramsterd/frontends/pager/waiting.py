@@ -33,7 +33,7 @@ ZERO_STEPS_MAX: Final = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaitingStatistics:
-    """Who waits for room, and how writes that had to wait ended."""
+    """Writes that wait for room, and the outcomes of those that had to wait."""
 
     waiting: int
     waiting_pools: int
@@ -45,7 +45,7 @@ class WaitingStatistics:
 
 
 class Waiting:
-    """What becomes of writes, over the book of those that are not over."""
+    """The decisions on writes that wait for room, over the book of all writes that are not over."""
 
     def __init__(self, engine: Engine, book: Book, *, put_wait_seconds_max: float) -> None:
         self._engine = engine

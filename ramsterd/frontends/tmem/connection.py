@@ -45,7 +45,7 @@ class Connection:
 
     @property
     def client_name(self) -> str:
-        """What the client called itself."""
+        """The name that the client gave itself."""
         return self._session.client_name
 
     def take_up(self, handed: Handed) -> None:

@@ -1,4 +1,4 @@
-"""What the tmem server counts.  Pure."""
+"""The counters of the tmem server.  Pure."""
 
 import enum
 from dataclasses import dataclass

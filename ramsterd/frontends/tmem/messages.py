@@ -1,4 +1,4 @@
-"""What a program and the daemon say to each other over the tmem socket.
+"""The messages between a program and the daemon over the tmem socket.
 
 Frames are those of `net.frame`, with types of their own.  A request has an id that is not 0 and gets exactly one
 reply: a frame of the same type, or ERROR.  Requests may be pipelined and their replies come in any order, so a
@@ -73,7 +73,7 @@ class TmemType(enum.IntEnum):
 
 
 class PageState(enum.IntEnum):
-    """What a GET found for one page.  Append only."""
+    """The outcome of a GET for one page.  Append only."""
 
     MISS = 0
     PAGE = 1
@@ -82,7 +82,7 @@ class PageState(enum.IntEnum):
 
 
 class ErrorCode(enum.IntEnum):
-    """Why a request was not done.  Append only."""
+    """The reason of an ERROR: a request that was not done.  Append only."""
 
     BAD_REQUEST = 1
     NO_SUCH_POOL = 2
@@ -245,7 +245,7 @@ def _check_run(index: int, count: int) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Welcome:
-    """What the daemon says to HELLO: the bounds that a client must keep, and as whom it is known."""
+    """The daemon's answer to HELLO: the limits of a client, and the user that it is known as."""
 
     pages_per_frame_max: int
     requests_in_flight_max: int
@@ -294,7 +294,7 @@ def parse_hello(table: memoryview) -> tuple[int, str]:
 
 @dataclass(frozen=True, slots=True)
 class NewPool:
-    """What a client wants: a pool of a kind and a codec; without a name it is private to the connection."""
+    """A request for a pool of a kind and a codec; a pool without a name is private to the connection."""
 
     kind: PoolKind
     name: str

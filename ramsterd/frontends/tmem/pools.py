@@ -1,4 +1,4 @@
-"""Whose pools there are, how many pages each may have, and how pools end.  Pure.
+"""The pools of all users: owners, quotas, and the end of pools.  Pure.
 
 A pool belongs to a user id.  A named one stays when its connections end and is found again by its name; the
 names of two users are apart.  A private one ends with its connection.
@@ -79,7 +79,7 @@ class PoolSnapshot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserSnapshot:
-    """What one user has, pools on their way out included."""
+    """The pools and pages of one user, with pools on their way out."""
 
     user: int
     pools: int

@@ -1,4 +1,4 @@
-"""Which user ids may use the socket, and which one is at its other end."""
+"""The user ids that may use the socket, and the one at its other end."""
 
 import os
 import pwd

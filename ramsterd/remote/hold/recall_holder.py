@@ -46,7 +46,8 @@ class HolderRecall:
         self._foreign = foreign
         self._bounds: dict[NodeId, int] = {}
         self._is_active = False
-        self._is_draining = False
+        # This node drains: no page may stay, however much room there is.
+        self._recalls_all = False
         # Of pages that must leave, in ticks.
         self._stall = Stall()
         self._ticks = 0
@@ -71,9 +72,9 @@ class HolderRecall:
         """
         if is_draining:
             self._begin(dict.fromkeys(self._foreign.owners(), 0))
-            self._is_draining = True
+            self._recalls_all = True
             return
-        if self._is_draining:
+        if self._recalls_all:
             self._end()
         self._ticks += 1
         progress = (left_total, self._store.zbud.used_bytes)
@@ -100,7 +101,7 @@ class HolderRecall:
         self._bounds = bounds
 
     def _end(self) -> None:
-        self._is_active = self._is_draining = False
+        self._is_active = self._recalls_all = False
         self._bounds = {}
 
     def _over_watermark_bytes(self) -> int:

@@ -7,7 +7,7 @@ import pytest
 
 from config.facts import Machine, Place, PlaceType, User
 from config.findings import Finding
-from config.machine import doubts_of_descriptors, judge_budget, judge_machine, tables_bytes
+from config.machine import judge_budget, judge_machine, suspicious_connection_limits, tables_bytes
 from config.memory import MemoryBound
 from config.model import ClusterConfig, DaemonConfig
 from config.reader import read_toml
@@ -281,14 +281,14 @@ def test_a_port_that_only_root_may_have_is_a_warning_for_others() -> None:
     assert judge(text, replace(machine(), user=User(name="root", uid=0))) == []
 
 
-def test_more_clients_than_there_are_descriptors_are_doubted() -> None:
+def test_more_clients_than_there_are_descriptors_are_warned_of() -> None:
     two = "".join(f'[[export]]\nname = "d{each}"\nsize = "4MiB"\n' for each in (1, 2))
     nbd = '[nbd]\nsocket = "/x/nbd"\nconnections_max = 100\n'
     tmem = '[tmem]\nsocket = "/x/tmem"\nconnections_max = 20\n'
     config = read(DAEMON.replace("[[export]]", "[[exports]]").partition("[[")[0] + nbd + tmem + two)
-    assert doubts_of_descriptors(config, clients_max=220) == []
-    (doubt,) = doubts_of_descriptors(config, clients_max=219)
-    assert doubt == (
+    assert suspicious_connection_limits(config, clients_max=220) == []
+    (warning,) = suspicious_connection_limits(config, clients_max=219)
+    assert warning == (
         "nbd.connections_max, tmem.connections_max: found 200 clients of NBD and 20 of tmem in all, expected at most"
         " 219, for which there are file descriptors; the rest is refused.  Raise LimitNOFILE= in the unit or ulimit -n"
     )

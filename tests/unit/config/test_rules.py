@@ -15,7 +15,7 @@ from config.rules import (
     check_heartbeat,
     check_link_ports,
     check_plaintext,
-    doubts,
+    suspicious_settings,
 )
 from tests.helpers.config_texts import CLUSTER, DAEMON
 
@@ -239,17 +239,17 @@ def test_tmem_has_a_socket_of_its_own() -> None:
     assert caught.value.key == "tmem.socket"
 
 
-def test_exports_without_a_door_are_doubted() -> None:
-    (first, second) = doubts(daemon(DAEMON), cluster(CLUSTER))
+def test_exports_without_a_door_are_warned_of() -> None:
+    (first, second) = suspicious_settings(daemon(DAEMON), cluster(CLUSTER))
     assert (
         first
         == "found 2 [[export]] and no endpoint for clients, expected socket or listen in [nbd]"
     )
     assert "ramsterctl can't reach" in second
     doors = '[nbd]\nlisten = "127.0.0.1:9"\n[control]\nsocket = "c"\n'
-    assert doubts(daemon(DAEMON + doors), cluster(CLUSTER)) == []
+    assert suspicious_settings(daemon(DAEMON + doors), cluster(CLUSTER)) == []
     other = daemon(DAEMON + doors.replace('listen = "127.0.0.1:9"', 'socket = "n"'))
-    assert doubts(other, cluster(CLUSTER)) == []
+    assert suspicious_settings(other, cluster(CLUSTER)) == []
 
 
 @pytest.mark.parametrize(
@@ -259,11 +259,11 @@ def test_exports_without_a_door_are_doubted() -> None:
         ("4096", "4096\ncopies = 3", 'export 2 ("disk1"): copies'),
     ],
 )
-def test_more_copies_than_peers_are_doubted_but_no_error(old: str, new: str, key: str) -> None:
-    found = doubts(daemon(DAEMON.replace(old, new, 1)), cluster(CLUSTER))
-    (doubt,) = [each for each in found if "copies" in each]
-    assert doubt.startswith(f"{key}: found 3, expected at most ")
-    assert "pages leave for fewer, and are at risk" in doubt
+def test_more_copies_than_peers_are_warned_of_but_no_error(old: str, new: str, key: str) -> None:
+    found = suspicious_settings(daemon(DAEMON.replace(old, new, 1)), cluster(CLUSTER))
+    (warning,) = [each for each in found if "copies" in each]
+    assert warning.startswith(f"{key}: found 3, expected at most ")
+    assert "pages leave for fewer, and are at risk" in warning
 
 
 @pytest.mark.parametrize(
@@ -274,17 +274,20 @@ def test_more_copies_than_peers_are_doubted_but_no_error(old: str, new: str, key
     ],
 )
 def test_more_copies_than_peers_that_must_be_are_refused(old: str, new: str) -> None:
-    found = doubts(daemon(DAEMON.replace(old, new, 1)), cluster(CLUSTER))
-    (doubt,) = [each for each in found if "copies" in each]
-    assert "writes that do not fit here are refused" in doubt
+    found = suspicious_settings(daemon(DAEMON.replace(old, new, 1)), cluster(CLUSTER))
+    (warning,) = [each for each in found if "copies" in each]
+    assert "writes that do not fit here are refused" in warning
 
 
 def test_a_draining_node_keeps_no_copies() -> None:
     asked = daemon(DAEMON.replace("[memory]", "[remote]\ncopies = 2\n[memory]", 1))
     three = CLUSTER + '[[node]]\nnumber = 3\nname = "gamma"\naddress = "127.0.0.1"\n'
-    assert not any("copies" in each for each in doubts(asked, cluster(three)))
+    assert not any("copies" in each for each in suspicious_settings(asked, cluster(three)))
     draining = cluster(three + "cordoned = true\ndraining = true\n")
-    assert any("copies: found 2, expected at most 1" in each for each in doubts(asked, draining))
+    assert any(
+        "copies: found 2, expected at most 1" in each
+        for each in suspicious_settings(asked, draining)
+    )
 
 
 def test_two_nodes_with_one_number_are_both_named() -> None:
@@ -395,10 +398,12 @@ def test_a_wildcard_is_at_the_port_of_each_other_door(
         daemon(text)
 
 
-def test_exports_far_beyond_any_memory_are_doubted() -> None:
+def test_exports_far_beyond_any_memory_are_warned_of() -> None:
     text = 'control = {socket = "c"}\nnbd = {socket = "n"}\n' + DAEMON
-    assert doubts(daemon(text.replace('"1MiB"', '"512MiB"')), cluster(CLUSTER)) == []
-    too_large, tables, beyond = doubts(daemon(text.replace('"1MiB"', '"60TiB"')), cluster(CLUSTER))
+    assert suspicious_settings(daemon(text.replace('"1MiB"', '"512MiB"')), cluster(CLUSTER)) == []
+    too_large, tables, beyond = suspicious_settings(
+        daemon(text.replace('"1MiB"', '"60TiB"')), cluster(CLUSTER)
+    )
     assert too_large.startswith(
         "export: found 60 TiB of exports, expected at most 64 times the memory of 2 nodes with a budget of 8 MiB each"
     )
@@ -410,13 +415,13 @@ def test_exports_far_beyond_any_memory_are_doubted() -> None:
 
 def test_the_sample_is_no_cluster_of_anybody() -> None:
     config = daemon('control = {socket = "c"}\nnbd = {socket = "n"}\n' + DAEMON)
-    (doubt,) = doubts(config, cluster(CLUSTER.replace('"lab"', '"sample"')))
-    assert "cluster.toml is the sample: found name 'sample', expected a name, nodes" in doubt
+    (warning,) = suspicious_settings(config, cluster(CLUSTER.replace('"lab"', '"sample"')))
+    assert "cluster.toml is the sample: found name 'sample', expected a name, nodes" in warning
 
 
-def test_a_loopback_address_among_others_is_doubted() -> None:
+def test_a_loopback_address_among_others_is_warned_of() -> None:
     config = daemon('control = {socket = "c"}\nnbd = {socket = "n"}\n' + DAEMON)
     mixed = CLUSTER.replace("127.0.0.1", "192.0.2.1", 1)
-    (doubt,) = doubts(config, cluster(mixed))
-    assert "found loopback addresses of beta, expected none beside other addresses" in doubt
-    assert doubts(config, cluster(CLUSTER.replace("127.0.0.1", "192.0.2.1"))) == []
+    (warning,) = suspicious_settings(config, cluster(mixed))
+    assert "found loopback addresses of beta, expected none beside other addresses" in warning
+    assert suspicious_settings(config, cluster(CLUSTER.replace("127.0.0.1", "192.0.2.1"))) == []
