@@ -48,5 +48,5 @@ def test_a_node_whose_clock_goes_back_between_two_starts_is_linked_again(
     wait_until(lambda: other.states()[number] == "up", "it is up", seconds_max=30)
     assert incarnation(node) > before
     # Its own note is enough; without it the other one says which incarnation it knows.
-    assert ("continues as incarnation" in node.log) is not keeps_state
+    assert ("continues with a new incarnation" in node.log) is not keeps_state
     assert node.status()["incarnation_floors"]["newest"] == 0

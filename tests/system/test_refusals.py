@@ -241,7 +241,7 @@ def test_a_second_machine_with_the_files_of_a_node(
         node.wait_ready()
     wait_until(lambda: 2 in cluster[1].links(), "the original is linked")
     copy.start()
-    wait_for(cluster[1], "refused node n2 (2): incarnation ")
+    wait_for(cluster[1], "refused node n2 (2): node n2 started at ")
     # It was accepted there before, so it knows that it is not its clock, and does not outbid the other in turn.
     wait_for(original, "another machine uses the files of this node")
     assert original.status()["incarnation_floors"]["heard_total"]["adopted"] == 0
