@@ -18,7 +18,7 @@ from ramsterd.admin.socket import Command, CommandRefused
 from ramsterd.membership.inquiries import Inquiry
 from ramsterd.membership.members import Members
 from ramsterd.observe.snapshot import to_plain
-from ramsterd.remote.send.copies import default_copies
+from ramsterd.remote.send.pool_copies import default_copies
 
 logger = logging.getLogger("ramster.commands")
 

@@ -98,11 +98,11 @@ class Engine:
         pool = self.store.new_pool(
             kind,
             identity,
-            copies=machines.copies.wanted(copies),
+            copies=machines.pool_copies.wanted(copies),
             copies_min=COPIES_MAX if is_replicated else machines.remote.copies_min,
             codec=codec,
         )
-        machines.copies.on_pool(pool, copies)
+        machines.pool_copies.on_pool(pool, copies)
         if is_replicated:
             self.store.track_unsaved(pool)
         return pool

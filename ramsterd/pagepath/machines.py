@@ -37,8 +37,8 @@ from ramsterd.remote.home.background_fetch import BackgroundFetch
 from ramsterd.remote.home.last_copies import LastCopies
 from ramsterd.remote.home.surroundings import Surroundings
 from ramsterd.remote.limits.put_timeout import PutTimeout
-from ramsterd.remote.send.copies import Copies
 from ramsterd.remote.send.degrade import Degrade
+from ramsterd.remote.send.pool_copies import PoolCopies
 from ramsterd.remote.send.remotify import Remotifier
 from ramsterd.remote.send.replicate import Replicator
 
@@ -87,7 +87,7 @@ class Machines:
             store, self.nodes, self.foreign, self.receive_shares, self.outbox
         )  # fmt: skip
         # Foreign pages, pages that leave, and pages that are fetched back.
-        self.copies = Copies(store, cluster, configured=remote.copies)
+        self.pool_copies = PoolCopies(store, cluster, configured=remote.copies)
         self.fetches = Fetches(
             store,
             self.holders,
@@ -107,7 +107,7 @@ class Machines:
             self.holders,
             local=local,
             is_reachable=self.reach.is_reachable,
-            has_put_to=self.remotifier.is_sending_to,
+            is_sending_to=self.remotifier.is_sending_to,
         )
         self.page_lists = PageLists(
             store, self.foreign, run=self.slices.add, answer=self.outbox.reply_list

@@ -127,7 +127,7 @@ class PeerStates:
         self._machines.remotifier.on_status(node, status)
         has_more_room = before is None or status.free_bytes > before.free_bytes
         if has_more_room and self._nodes.is_linked(node):
-            self._machines.remotifier.peers.on_more_room(node)
+            self._machines.remotifier.candidates.on_more_room(node)
         if status.pages_held_for_us:
             self._machines.trust.on_some_held(node)
         else:
@@ -187,7 +187,7 @@ class PeerStates:
         """Members were added, removed, cordoned or are to drain; return the peers that are none any more."""
         gone = self._nodes.on_members(cluster)
         self._publish(self._nodes.on_intents(now=now))
-        if self._machines.copies.on_members(cluster):
+        if self._machines.pool_copies.on_members(cluster):
             # What has left has too few copies now.
             for holder in self._holders:
                 if not holder.is_dead:

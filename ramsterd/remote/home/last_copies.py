@@ -53,7 +53,7 @@ class LastCopies:
         *,
         local: NodeId,
         is_reachable: Callable[[Holder], bool],
-        has_put_to: Callable[[NodeId], bool],
+        is_sending_to: Callable[[NodeId], bool],
     ) -> None:
         """Begin with nobody asked about.
 
@@ -62,13 +62,13 @@ class LastCopies:
             holders: Who may have them.
             local: This node.
             is_reachable: Whether a holder can be asked for pages now.
-            has_put_to: Whether persistent pages are on their way to a node.
+            is_sending_to: Whether persistent pages are on their way to a node.
         """
         self._room, self._versions = room, room.versions
         self._holders = holders
         self._local = local
         self._is_reachable = is_reachable
-        self._has_put_to = has_put_to
+        self._is_sending_to = is_sending_to
         self._counts: dict[NodeId, _Count] = {}
         # When each peer was asked about.
         self._asked_at: dict[NodeId, float] = {}
@@ -115,7 +115,7 @@ class LastCopies:
         if asked and end < self._versions.rows.high:
             count.row = end
             return None
-        if node != self._local and self._has_put_to(node):
+        if node != self._local and self._is_sending_to(node):
             self._restart(node)
             return None
         del self._counts[node]

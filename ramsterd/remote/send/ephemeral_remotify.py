@@ -73,14 +73,14 @@ class EphemeralRemotifier:
         self,
         store: Store,
         holders: Holders,
-        peers: Candidates,
+        candidates: Candidates,
         reclaim: Reclaim,
         *,
         rng: random.Random,
     ) -> None:
         self._store = store
         self._holders = holders
-        self._peers = peers
+        self._candidates = candidates
         self._reclaim = reclaim
         self._rng = rng
         self.puts = PutsInFlight()
@@ -100,7 +100,7 @@ class EphemeralRemotifier:
             return False
         block_bytes = self._store.zbud.block_bytes(block)
         return any(
-            each.has_room(block_bytes, now=now) for each in self._peers.all(PoolKind.EPHEMERAL)
+            each.has_room(block_bytes, now=now) for each in self._candidates.all(PoolKind.EPHEMERAL)
         )
 
     def next_put(self, now: float) -> Put | None:
@@ -112,22 +112,22 @@ class EphemeralRemotifier:
         busy = self.puts.busy()
         able = [
             each
-            for each in self._peers.all(PoolKind.EPHEMERAL)
-            if busy.count(each.node) < IN_FLIGHT_MAX and not self._peers.is_behind(each.node)
+            for each in self._candidates.all(PoolKind.EPHEMERAL)
+            if busy.count(each.node) < IN_FLIGHT_MAX and not self._candidates.is_behind(each.node)
         ]
         nodes = choose_holders(
             able, 1, zbud.block_bytes(block), now=now, rng=self._rng,
-            our_zone=self._peers.nodes.local_config.zone,
+            our_zone=self._candidates.nodes.local_config.zone,
         )  # fmt: skip
         if not nodes:
-            self._peers.put_rate.wait(able, zbud.block_bytes(block), now)
+            self._candidates.put_rate.wait(able, zbud.block_bytes(block), now)
             return None
         (node,) = nodes
-        holder = self._peers.holder(node)
+        holder = self._candidates.holder(node)
         free_bytes = next(each.free_bytes for each in able if each.node == node)
         shipment = Shipment(PoolKind.EPHEMERAL, self._take_blocks(holder, free_bytes), (holder,))
         put = Put(shipment, holder)
-        self._peers.on_sent(put, now)
+        self._candidates.on_sent(put, now)
         return put
 
     def _take_blocks(self, holder: Holder, bytes_max: int) -> list[Leaving]:
@@ -161,9 +161,9 @@ class EphemeralRemotifier:
         self._refused += len(results) - stored
         if stored:
             self._stored_zpage_bytes += len(put.shipment.body)
-            self._peers.on_stored(PoolKind.EPHEMERAL, put.holder.node)
+            self._candidates.on_stored(PoolKind.EPHEMERAL, put.holder.node)
         if stored < len(results):
-            self._peers.on_refused(PoolKind.EPHEMERAL, put.holder.node, now)
+            self._candidates.on_refused(PoolKind.EPHEMERAL, put.holder.node, now)
         if put.holder.is_dead:  # the sweep for that incarnation finds the rows
             return
         rows, serials = put.shipment.rows, put.shipment.serials
@@ -181,7 +181,7 @@ class EphemeralRemotifier:
         put = self.puts.end(request_id)
         assert put is not None, "see `on_results`"
         self._unknown += len(put.shipment.serials)
-        self._peers.on_unanswered(PoolKind.EPHEMERAL, put.holder.node, now)
+        self._candidates.on_unanswered(PoolKind.EPHEMERAL, put.holder.node, now)
         if not put.holder.is_dead:
             self._remember(put.holder, put.shipment.rows, put.shipment.serials)
 

@@ -45,7 +45,7 @@ class PersistentRemotifier:
     def __init__(
         self,
         store: Store,
-        peers: Candidates,
+        candidates: Candidates,
         reclaim: Reclaim,
         *,
         spot_checks: SpotChecks,
@@ -55,13 +55,13 @@ class PersistentRemotifier:
         rng: random.Random,
     ) -> None:
         self._store = store
-        self._peers = peers
+        self._candidates = candidates
         self._reclaim = reclaim
         self._spot_checks = spot_checks
         self._put_timeout = put_timeout
         self.puts = PutsInFlight()
         self.placing = Placing(
-            store, peers, self.puts, degrade, in_flight_max=in_flight_max, rng=rng
+            store, candidates, self.puts, degrade, in_flight_max=in_flight_max, rng=rng
         )
         # Pages that have left, or are clean now: what repatriation waits to end.
         self.left_total = 0
@@ -96,14 +96,14 @@ class PersistentRemotifier:
         shipment = Shipment(
             PoolKind.PERSISTENT,
             self._take(chain([first], blocks), choice, is_kept=is_kept),
-            tuple(self._peers.holder(node) for node in choice.nodes),
+            tuple(self._candidates.holder(node) for node in choice.nodes),
             copies=choice.copies,
             fewest_copies=choice.fewest_copies,
             is_kept=is_kept,
         )
         puts = [Put(shipment, holder) for holder in shipment.holders]
         for put in puts:
-            self._peers.on_sent(put, now)
+            self._candidates.on_sent(put, now)
         return puts
 
     def _take(self, blocks: Iterable[int], choice: Choice, *, is_kept: bool) -> list[Leaving]:
@@ -164,7 +164,7 @@ class PersistentRemotifier:
                 if outcome == PutResult.STORED:
                     self._owe(holder, [serial])
         if is_refused:
-            self._peers.on_refused(PoolKind.PERSISTENT, holder.node, now)
+            self._candidates.on_refused(PoolKind.PERSISTENT, holder.node, now)
         self._on_answer(shipment)
 
     def _on_stored(self, holder: Holder, leaving: Leaving) -> None:
@@ -172,7 +172,7 @@ class PersistentRemotifier:
         self.stored_total += count
         self.stored_zpage_bytes_total += len(leaving.body)
         self.stored_by_node[holder.node] = self.stored_by_node.get(holder.node, 0) + count
-        self._peers.on_stored(PoolKind.PERSISTENT, holder.node)
+        self._candidates.on_stored(PoolKind.PERSISTENT, holder.node)
 
     def on_unknown(self, request_id: int, now: float) -> None:
         """Nobody knows whether a peer has these pages: it is owed a flush."""
@@ -182,7 +182,7 @@ class PersistentRemotifier:
 
     def _on_unknown(self, put: Put, now: float) -> None:
         self.unknown_total += len(put.shipment.serials)
-        self._peers.on_unanswered(PoolKind.PERSISTENT, put.holder.node, now)
+        self._candidates.on_unanswered(PoolKind.PERSISTENT, put.holder.node, now)
         self._owe(put.holder, put.shipment.serials)
         self._on_answer(put.shipment)
 

@@ -68,7 +68,7 @@ class Placing:
     def __init__(
         self,
         store: Store,
-        peers: Candidates,
+        candidates: Candidates,
         puts: PutsInFlight,
         degrade: Degrade,
         *,
@@ -76,7 +76,7 @@ class Placing:
         rng: random.Random,
     ) -> None:
         self._store = store
-        self._peers = peers
+        self._candidates = candidates
         self._puts = puts
         self._degrade = degrade
         self._in_flight_max = in_flight_max
@@ -87,10 +87,10 @@ class Placing:
     def answering(self, *, besides: AbstractSet[NodeId] = frozenset()) -> list[Candidate]:
         """Return the peers that owe no answer for too long, and have credit; `besides` are those that do, too."""
         pages, silent = self._puts.pages_by_node(), self._puts.silent() | besides
-        has_credit = self._peers.trust.has_credit
+        has_credit = self._candidates.trust.has_credit
         return [
             each
-            for each in self._peers.all(PoolKind.PERSISTENT)
+            for each in self._candidates.all(PoolKind.PERSISTENT)
             if each.node not in silent and has_credit(each.node, pages.get(each.node, 0))
         ]
 
@@ -113,16 +113,17 @@ class Placing:
         is_open = [
             each
             for each in answering
-            if busy.count(each.node) < self._in_flight_max and not self._peers.is_behind(each.node)
+            if busy.count(each.node) < self._in_flight_max
+            and not self._candidates.is_behind(each.node)
         ]
         if not wanted:
             return Choice([], copies, fewest)
         nodes = choose_holders(
             is_open, wanted, block_bytes, now=now, rng=self._rng,
-            our_zone=self._peers.nodes.local_config.zone,
+            our_zone=self._candidates.nodes.local_config.zone,
         )  # fmt: skip
         if not nodes:
-            self._peers.put_rate.wait(is_open, block_bytes, now)
+            self._candidates.put_rate.wait(is_open, block_bytes, now)
             return Choice([], copies, fewest)
         room_bytes = min(each.free_bytes for each in is_open if each.node in nodes)
         return Choice(nodes, copies, fewest, room_bytes)
@@ -165,23 +166,23 @@ class Placing:
     @property
     def is_waiting(self) -> bool:
         """Whether a block waits for a peer that may be back at once, or at its cap."""
-        return self._peers.put_rate.is_waiting or self._degrade.is_waiting
+        return self._candidates.put_rate.is_waiting or self._degrade.is_waiting
 
     def next_deadline(self) -> float | None:
         """Return when a block that waits may be tried again."""
-        times = self._peers.put_rate.next_deadline(), self._degrade.next_deadline()
+        times = self._candidates.put_rate.next_deadline(), self._degrade.next_deadline()
         return min((each for each in times if each is not None), default=None)
 
     def on_deadline(self, now: float) -> None:
         """Whoever waits asks again in the pass that this call begins."""
-        self._peers.put_rate.on_deadline(now)
+        self._candidates.put_rate.on_deadline(now)
         self._degrade.on_deadline(now)
 
     def shortage(self, now: float) -> Shortage:
         """Return why a page of ours finds no peer."""
         ours = (pool for pool in self._store.pools if pool.family is Family.OWN_PERSISTENT)
         most = max(ours, key=lambda pool: pool.fewest_copies, default=None)
-        peers = self._peers.nodes.candidates()
+        peers = self._candidates.nodes.candidates()
         return Shortage(
             peers=len(peers),
             peers_up=sum(each.is_linked and may_place(each.state) for each in peers),

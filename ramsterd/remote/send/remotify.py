@@ -78,15 +78,17 @@ class Remotifier:
         self._spot_checks = spot_checks
         self._sends_ephemeral = sends_ephemeral
         self._reclaim = Reclaim(store)
-        self.peers = Candidates(
+        self.candidates = Candidates(
             nodes, holders, trust, refusal_seconds=refusal_seconds, is_behind=is_behind
         )
         self.persistent = PersistentRemotifier(
-            store, self.peers, self._reclaim,
+            store, self.candidates, self._reclaim,
             spot_checks=spot_checks, in_flight_max=in_flight_max,
             put_timeout=put_timeout, degrade=degrade, rng=rng,
         )  # fmt: skip
-        self.ephemeral = EphemeralRemotifier(store, holders, self.peers, self._reclaim, rng=rng)
+        self.ephemeral = EphemeralRemotifier(
+            store, holders, self.candidates, self._reclaim, rng=rng
+        )
         self._kinds = (self.persistent, self.ephemeral)
         # Whether `drop_first` stopped at its bound.
         self.has_more_to_drop = False
@@ -180,7 +182,7 @@ class Remotifier:
     def on_status(self, node: NodeId, status: PeerStatus) -> None:
         """A peer told anew how much room it has, how many pages of ours, and how fast it takes them."""
         # Links keep order: what is not answered yet had not arrived when this was written.
-        self.peers.on_status(
+        self.candidates.on_status(
             node,
             status,
             under_way_bytes={
@@ -192,7 +194,7 @@ class Remotifier:
 
     def on_link_lost(self, node: NodeId) -> None:
         """Nothing that was sent to a peer is under way any more."""
-        self.peers.on_link_lost(node)
+        self.candidates.on_link_lost(node)
 
     def on_holder_dead(self, holder: int) -> None:
         """An incarnation of a peer ended, with all that it held."""
@@ -201,7 +203,7 @@ class Remotifier:
 
     def forget(self, node: NodeId) -> None:
         """A peer is no member any more, and its link is gone."""
-        self.peers.forget(node)
+        self.candidates.forget(node)
 
     # Time.
 
@@ -234,7 +236,7 @@ class Remotifier:
     def has_put_to(self, node: NodeId) -> bool:
         """Whether any PUT to a peer is under way, or was given up and may be."""
         return any(kind.puts.is_any_to(node) for kind in self._kinds) or any(
-            self.peers.is_unsettled(kind, node) for kind in PoolKind
+            self.candidates.is_unsettled(kind, node) for kind in PoolKind
         )
 
     def sent_serials(self, holder: int) -> "list[array[int]]":
@@ -266,8 +268,8 @@ class Remotifier:
             unknown_pages_total=persistent.unknown_total,
             overtaken_pages_total=persistent.overtaken_total,
             node_stored_pages_total=dict(persistent.stored_by_node),
-            put_rate=self.peers.put_rate.statistics(),
-            refused_until=self.peers.refusals(),
+            put_rate=self.candidates.put_rate.statistics(),
+            refused_until=self.candidates.refusals(),
             ephemeral=ephemeral,
         )
 

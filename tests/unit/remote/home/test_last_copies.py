@@ -29,7 +29,7 @@ class Owner:
             self.holders,
             local=LOCAL,
             is_reachable=self.is_reachable,
-            has_put_to=self.receiving.__contains__,
+            is_sending_to=self.receiving.__contains__,
         )
         self.pool = self.store.new_pool(PoolKind.PERSISTENT, program_pool("disk"))
         self.index = 0

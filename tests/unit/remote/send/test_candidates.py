@@ -12,7 +12,7 @@ PERSISTENT, EPHEMERAL = PoolKind.PERSISTENT, PoolKind.EPHEMERAL
 
 
 def peers() -> Candidates:
-    return Sender().remotifier.peers
+    return Sender().remotifier.candidates
 
 
 def one(peers: Candidates, kind: PoolKind) -> Candidate:

@@ -100,7 +100,7 @@ def test_a_peer_without_room_for_the_next_block_is_no_taker(sender: Sender) -> N
 def test_more_room_does_not_end_the_wait_after_a_refusal_of_cached_pages(sender: Sender) -> None:
     sender.answer_all(sender.send(), PutResult.NO_ROOM)
     for node in (ONE, OTHER):
-        sender.remotifier.peers.on_more_room(node)
+        sender.remotifier.candidates.on_more_room(node)
     assert not sender.remotifier.ephemeral.has_taker(1.5)
 
 

@@ -177,7 +177,7 @@ def test_what_cached_pages_filled_persistent_ones_do_not_pay_for() -> None:
 
 
 def is_taker(sender: Sender, kind: PoolKind) -> bool:
-    return any(each.has_room(1, now=1.0) for each in sender.remotifier.peers.all(kind))
+    return any(each.has_room(1, now=1.0) for each in sender.remotifier.candidates.all(kind))
 
 
 @pytest.mark.parametrize("kind", PoolKind)
@@ -186,7 +186,7 @@ def test_of_a_removed_node_neither_kind_keeps_a_backoff_or_placed_bytes(
     *, kind: PoolKind, is_answered: bool
 ) -> None:
     sender = Sender(peers=1, sends_ephemeral=True)
-    free = [each.free_bytes for each in sender.remotifier.peers.all(kind)]
+    free = [each.free_bytes for each in sender.remotifier.candidates.all(kind)]
     sender.put(FULL, pool=sender.cache if kind is PoolKind.EPHEMERAL else sender.disk)
     for request_id in sender.send():
         if is_answered:
@@ -194,8 +194,8 @@ def test_of_a_removed_node_neither_kind_keeps_a_backoff_or_placed_bytes(
         else:
             sender.remotifier.on_unknown(request_id, 1.0)
     assert not is_taker(sender, kind)
-    assert [each.free_bytes for each in sender.remotifier.peers.all(kind)] != free
+    assert [each.free_bytes for each in sender.remotifier.candidates.all(kind)] != free
     sender.remotifier.forget(ONE)
     assert is_taker(sender, kind)
-    assert [each.free_bytes for each in sender.remotifier.peers.all(kind)] == free
+    assert [each.free_bytes for each in sender.remotifier.candidates.all(kind)] == free
     assert not sender.remotifier.has_put_to(ONE)

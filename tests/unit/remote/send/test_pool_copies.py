@@ -8,7 +8,7 @@ from config.model import ClusterConfig
 from ramsterd.core.page import PoolId, PoolKind
 from ramsterd.core.pool_identity import program_pool
 from ramsterd.core.store import Store
-from ramsterd.remote.send.copies import Copies, default_copies
+from ramsterd.remote.send.pool_copies import PoolCopies, default_copies
 from tests.helpers.clusters import cluster_of
 from tests.helpers.made_pages import make_store
 
@@ -28,7 +28,7 @@ def test_a_node_that_drains_is_none_to_keep_copies() -> None:
     assert default_copies(draining(cluster_of(4))) == 2
 
 
-def make_pool(store: Store, copies: Copies, asked: int = 0) -> PoolId:
+def make_pool(store: Store, copies: PoolCopies, asked: int = 0) -> PoolId:
     pool = store.new_pool(PoolKind.PERSISTENT, program_pool("disk"), copies=copies.wanted(asked))
     copies.on_pool(pool, asked)
     return pool
@@ -36,7 +36,7 @@ def make_pool(store: Store, copies: Copies, asked: int = 0) -> PoolId:
 
 def test_pools_that_say_nothing_follow_the_cluster() -> None:
     store = make_store()
-    copies = Copies(store, cluster_of(2), configured=0)
+    copies = PoolCopies(store, cluster_of(2), configured=0)
     follows, asks, gone = (
         make_pool(store, copies),
         make_pool(store, copies, 3),
@@ -53,7 +53,7 @@ def test_pools_that_say_nothing_follow_the_cluster() -> None:
 
 def test_what_is_configured_stays() -> None:
     store = make_store()
-    copies = Copies(store, cluster_of(2), configured=2)
+    copies = PoolCopies(store, cluster_of(2), configured=2)
     pool = make_pool(store, copies)
     assert not copies.on_members(cluster_of(5))
     assert not copies.on_members(cluster_of(2))

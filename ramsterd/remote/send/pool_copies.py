@@ -1,4 +1,4 @@
-"""Copies: on how many peers the pages of each pool are kept.
+"""Pool copies: on how many peers the pages of each pool are kept.
 
 A pool follows its own config, or else the number of nodes: two copies with two or more peers that
 keep pages, else one.
@@ -22,7 +22,7 @@ def default_copies(cluster: ClusterConfig) -> int:
     return COPIES_DEFAULT if nodes >= NODES_FOR_TWO_COPIES else 1
 
 
-class Copies:
+class PoolCopies:
     """Which pools follow the cluster."""
 
     def __init__(self, store: Store, cluster: ClusterConfig, *, configured: int) -> None:
