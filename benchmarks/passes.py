@@ -40,7 +40,7 @@ PASS_MILLISECONDS_MAX = 20.0
 TIB_PAGES = 1 << 28
 MIB = 1 << 20
 OWNER, HOLDER = NodeId(0), NodeId(1)
-LIFE = Incarnation(1)
+INCARNATION = Incarnation(1)
 OBJECT = b"disk"
 RUN_PAGES = 32
 # What the server of disks drops in one pass.
@@ -81,7 +81,7 @@ class Pair:
             daemon=daemon,
             cluster=self.cluster,
             local=number,
-            incarnation=LIFE,
+            incarnation=INCARNATION,
             map_memory=MemfdMapping,
             rng=random.Random(number),
         )
@@ -91,7 +91,7 @@ class Pair:
         self.is_linked = True
         for number, node in self.nodes.items():
             peer = HOLDER if number == OWNER else OWNER
-            self.pass_of(node, lambda e, p=peer: e.on_link_up(p, LIFE, now=self.now))  # type: ignore[misc]  # bound at once
+            self.pass_of(node, lambda e, p=peer: e.on_link_up(p, INCARNATION, now=self.now))  # type: ignore[misc]  # bound at once
 
     def cut(self) -> None:
         """Lose the link, and what is on its way."""
@@ -99,7 +99,7 @@ class Pair:
         for number, node in self.nodes.items():
             peer = HOLDER if number == OWNER else OWNER
             node.incoming.clear()
-            self.pass_of(node, lambda e, p=peer: e.on_link_lost(p, LIFE, now=self.now))  # type: ignore[misc]  # bound at once
+            self.pass_of(node, lambda e, p=peer: e.on_link_lost(p, INCARNATION, now=self.now))  # type: ignore[misc]  # bound at once
 
     def pass_of(self, node: Node, act: Callable[[Engine], object]) -> None:
         """Do one pass, as the shell does."""
@@ -129,7 +129,7 @@ class Pair:
                     )  # fmt: skip
                     self.pass_of(
                         node,
-                        lambda e, p=peer, f=frame: e.on_frame(p, LIFE, f, now=self.now),  # type: ignore[misc]  # bound at once
+                        lambda e, p=peer, f=frame: e.on_frame(p, INCARNATION, f, now=self.now),  # type: ignore[misc]  # bound at once
                     )
             if any(node.incoming for node in self.nodes.values()):
                 continue
@@ -268,20 +268,20 @@ def audit(pair: Pair, pool: PoolId, pages: int) -> Iterator[str]:
     yield "verify --invariants"
     pair.pass_of(owner, lambda e: e.begin_last_copies_count(HOLDER, now=pair.now))
     pair.run(1e-5 * pages + 1.0)
-    yield "census"
+    yield "count of last copies"
     pair.pass_of(owner, lambda e: e.statistics())
     yield "status"
     del pool
 
 
-def lives_end(pair: Pair, pool: PoolId, pages: int) -> Iterator[str]:
+def incarnations_end(pair: Pair, pool: PoolId, pages: int) -> Iterator[str]:
     """A holder ends, and an owner."""
     fill(pair, pool, pages)
     send_all(pair)
     pair.longest()
     for number, node in pair.nodes.items():
         peer = HOLDER if number == OWNER else OWNER
-        pair.pass_of(node, lambda e, p=peer: e.on_link_lost(p, LIFE, now=pair.now))  # type: ignore[misc]  # bound at once
+        pair.pass_of(node, lambda e, p=peer: e.on_link_lost(p, INCARNATION, now=pair.now))  # type: ignore[misc]  # bound at once
         pair.pass_of(node, lambda e, p=peer: e.on_member_removed(p))  # type: ignore[misc]  # bound at once
     pair.is_linked = False
     pair.run(1e-5 * pages + 1.0)
@@ -321,7 +321,7 @@ def run_pages(pages: int) -> None:
         for name in work(pair, disk, pages):
             print_longest(name, pair)
         pair.nodes[OWNER].engine.check_invariants()
-    for name in lives_end(pair, disk, pages):
+    for name in incarnations_end(pair, disk, pages):
         print_longest(name, pair)
     discard(pair, disk, 1 << 24)
     for node in pair.nodes.values():

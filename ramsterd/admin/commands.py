@@ -22,7 +22,7 @@ from ramsterd.admin.socket import CommandRefused
 from ramsterd.observe.snapshot import to_plain
 from ramsterd.pagepath.engine import Engine
 from ramsterd.pagepath.peers import Peers
-from ramsterd.remote.send.copies import default_copies
+from ramsterd.remote.send.pool_copies import default_copies
 
 logger = logging.getLogger("ramster.commands")
 

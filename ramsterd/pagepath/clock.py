@@ -72,7 +72,7 @@ class Clock:
         machines = self._machines
         turns: tuple[tuple[float | None, Callable[[float], None]], ...] = (
             (machines.last_copies.next_deadline(), self._count_last_copies),
-            (machines.background_fetch.next_deadline(), self._bring_home),
+            (machines.background_fetch.next_deadline(), self._fetch_in_background),
             (machines.scrubber.next_deadline(), machines.scrubber.on_deadline),
             (machines.sweeps.next_deadline(), machines.sweeps.on_deadline),
         )
@@ -87,7 +87,7 @@ class Clock:
     def _count_last_copies(self, now: float) -> None:
         self._machines.outbox.add(*self._machines.last_copies.on_deadline(now))
 
-    def _bring_home(self, now: float) -> None:
+    def _fetch_in_background(self, now: float) -> None:
         self._machines.background_fetch.on_deadline(
             now,
             left_total=self._machines.remotifier.left_total,

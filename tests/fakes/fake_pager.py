@@ -142,7 +142,7 @@ class FakeClient:
         reach = found[-1] + 1 - index if len(found) == pages_max else count
         return Dropped(reach, len(found))
 
-    def bring_home(
+    def localify(
         self,
         pool: PoolId,
         object_id: bytes,
@@ -150,7 +150,7 @@ class FakeClient:
         count: int,
         done: Callable[[GetResult], None],
     ) -> GetResult | None:
-        self._fake.calls["bring_home"] += 1
+        self._fake.calls["localify"] += 1
         self._fake.cached.update(range(index, index + count))
         return self._now_or_later(lambda: self._get(pool, object_id, index, count), done)
 

@@ -9,7 +9,7 @@ from ramsterd.remote.wire import PutPages, PutResult
 from tests.helpers.made_pages import make_page
 
 ONE, OTHER = NodeId(1), NodeId(2)
-LIFE = Incarnation(1)
+INCARNATION = Incarnation(1)
 
 
 def run_all(steps: Steps) -> None:
@@ -33,7 +33,7 @@ def put(
             [packed for packed, _, _ in encoded],
             memoryview(b"".join(zpage for _, zpage, _ in encoded)),
         )
-        outcomes = set(foreign.on_put(owner, LIFE, message))
+        outcomes = set(foreign.on_put(owner, INCARNATION, message))
         assert len(outcomes) == 1
         results.append(PutResult(outcomes.pop()))
     return results

@@ -20,7 +20,7 @@ from tests.helpers.clusters import cluster_of
 from tests.helpers.made_pages import MIB, joined, make_run
 
 ONE, OTHER = NodeId(1), NodeId(2)
-LIFE = Incarnation(1)
+INCARNATION = Incarnation(1)
 OBJECT = b""
 # Raw pages that fill the memory above its high watermark.
 FULL = 490
@@ -46,7 +46,7 @@ class MadeEngine:
         )
         self.disk = self.engine.new_pool(PoolKind.PERSISTENT, export_pool("disk"))
 
-    def link(self, node: NodeId, incarnation: Incarnation = LIFE) -> None:
+    def link(self, node: NodeId, incarnation: Incarnation = INCARNATION) -> None:
         """Open a link to a peer that has room, and end the pass."""
         self.engine.on_link_up(node, incarnation, now=self.now)
         self.hear(node, incarnation)
@@ -54,7 +54,7 @@ class MadeEngine:
     def hear(
         self,
         node: NodeId,
-        incarnation: Incarnation = LIFE,
+        incarnation: Incarnation = INCARNATION,
         *,
         free_bytes: int = 64 * MIB,
         held: int = 1,
@@ -75,7 +75,7 @@ class MadeEngine:
         kind: int,
         count: int,
         table: bytes,
-        incarnation: Incarnation = LIFE,
+        incarnation: Incarnation = INCARNATION,
         *,
         request_id: int = 0,
         is_reply: bool = False,
@@ -85,7 +85,7 @@ class MadeEngine:
         self.engine.on_frame(node, incarnation, frame, now=self.now)
         return self.settle()
 
-    def judge(self, node: NodeId, state: NodeState, incarnation: Incarnation = LIFE) -> None:
+    def judge(self, node: NodeId, state: NodeState, incarnation: Incarnation = INCARNATION) -> None:
         self.engine.on_verdict(Verdict(node, state, incarnation, "as told"), now=self.now)
 
     def put(self, count: int, index: int = 0) -> None:

@@ -19,7 +19,7 @@ from ramsterd.remote.wire import MessageType
 from tests.helpers.made_pages import MIB, joined, make_run, make_store
 
 ONE, OTHER, THIRD = NodeId(1), NodeId(2), NodeId(3)
-LIFE = Incarnation(1)
+INCARNATION = Incarnation(1)
 # Raw pages in a block; a leaf of the page table has four blocks of these.
 BLOCK_PAGES = 16
 LEAF_PAGES = 64
@@ -94,7 +94,7 @@ class Owner:
     # What is there.
 
     def holder(self, node: NodeId) -> Holder:
-        return self.holders.of(node, LIFE)
+        return self.holders.of(node, INCARNATION)
 
     def put(self, count: int, *, pool: PoolId | None = None, zbytes: int = PAGE_BYTES) -> int:
         """Put new pages, one behind the other; return the index of the first."""

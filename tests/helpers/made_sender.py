@@ -19,7 +19,7 @@ from tests.helpers.clusters import cluster_of
 from tests.helpers.made_pages import MIB, joined, make_run, make_store
 
 ONE, OTHER = NodeId(1), NodeId(2)
-LIFE = Incarnation(1)
+INCARNATION = Incarnation(1)
 OBJECT = b""
 # A peer that says nothing is given this long at first: a quarter of `PUT_WAIT_SECONDS`.
 PUT_WAIT_SECONDS = 8.0
@@ -34,7 +34,7 @@ class Sender:
     def __init__(self, *, peers: int = 2, copies: int = 1, sends_ephemeral: bool = False) -> None:
         rng = random.Random(1)
         self.store = make_store(2 * MIB)
-        self.nodes = NodeTable(cluster_of(peers + 1), NodeId(0), incarnation=LIFE)
+        self.nodes = NodeTable(cluster_of(peers + 1), NodeId(0), incarnation=INCARNATION)
         self.holders = Holders()
         trust = Trust()
         self.remotifier = Remotifier(
@@ -54,7 +54,7 @@ class Sender:
         self.cache = self.store.new_pool(PoolKind.EPHEMERAL, program_pool("cache"))
         self._request_id = 0
         for node in self.nodes.nodes():
-            self.nodes.on_link_up(node, LIFE, now=0)
+            self.nodes.on_link_up(node, INCARNATION, now=0)
             self.hear(node)
 
     def hear(self, node: NodeId, *, free_bytes: int = 64 * MIB, held: int = 1) -> None:

@@ -17,7 +17,14 @@ from ramsterd.frontends.pager import GetOutcome, GetResult, PutOutcome
 from tests.fakes.dropping import drop_run
 from tests.simulation.checkers import check_books, check_step, held, remote_only, rows_of
 from tests.simulation.cluster import Cluster, Node
-from tests.simulation.pages import CACHE, OBJECT, RAW_VERSIONS, SPILL, VERSIONS_PER_LIFE, make_page
+from tests.simulation.pages import (
+    CACHE,
+    OBJECT,
+    RAW_VERSIONS,
+    SPILL,
+    VERSIONS_PER_INCARNATION,
+    make_page,
+)
 from tests.simulation.world import World
 
 # A value is a version; these two are none.
@@ -84,7 +91,7 @@ class Client:
 
     def __post_init__(self) -> None:
         self.node = self.cluster[self.number]
-        self.last_version = (self.node.incarnation - 1) * VERSIONS_PER_LIFE
+        self.last_version = (self.node.incarnation - 1) * VERSIONS_PER_INCARNATION
 
     @property
     def is_cache(self) -> bool:

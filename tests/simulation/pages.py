@@ -14,7 +14,7 @@ SPILL: Final = 2000
 ZPAGE_BYTES: Final = (300, 900, 2000, PAGE_BYTES)
 RAW_VERSIONS: Final = 1 << 30
 # Each incarnation of a node begins with a version of its own: what an earlier one put must never be seen again.
-VERSIONS_PER_LIFE: Final = 1 << 20
+VERSIONS_PER_INCARNATION: Final = 1 << 20
 # What each page begins with, hidden under noise so that it packs no better than the rest.
 IDENTITY: Final = struct.Struct("<QQQ")
 NOISE: Final = IDENTITY.unpack(random.Random(0).randbytes(IDENTITY.size))

@@ -83,7 +83,7 @@ def find_copies(cluster: Cluster) -> dict[int, set[int]]:
     return copies
 
 
-def bring_home(owner: Node, client: NbdClient, pages: Collection[int]) -> None:
+def localify(owner: Node, client: NbdClient, pages: Collection[int]) -> None:
     """Read pages that peers have, and see that each is kept here too."""
     for index in pages:
         assert client.read(index * PAGE, PAGE) == marked_page(index)
@@ -106,7 +106,7 @@ def test_exactly_the_pages_of_two_dead_holders_answer_eio(rack: Cluster) -> None
         of_the_dead = sorted(index for index, nodes in copies.items() if nodes == set(DEAD))
         assert len(of_the_dead) > 2 * AT_HOME_TOO
         at_home_too = of_the_dead[:: len(of_the_dead) // AT_HOME_TOO][:AT_HOME_TOO]
-        bring_home(owner, client, at_home_too)
+        localify(owner, client, at_home_too)
         gone = set(of_the_dead) - set(at_home_too)
 
         kill_at_once(rack)

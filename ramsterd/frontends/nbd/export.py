@@ -169,7 +169,7 @@ class Export:
         while index < end:
             some = min(end - index, SLICE_PAGES)
             parts.begin()
-            outcome = pager.bring_home(self.pool, self.object_id, index, some, parts.on_cached)
+            outcome = pager.localify(self.pool, self.object_id, index, some, parts.on_cached)
             if outcome is not None:
                 parts.on_cached(outcome)
             index += some

@@ -130,7 +130,7 @@ class PagerClient:
             runs_max=runs_max, leaves_max=STATUS_LEAVES_MAX,
         )  # fmt: skip
 
-    def bring_home(
+    def localify(
         self, pool: PoolId, object_id: bytes, index: int, count: int, done: GetDoneCallback
     ) -> GetResult | None:
         """See `DiskClient`.  Above the high watermark what came would not be kept."""

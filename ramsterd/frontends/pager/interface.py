@@ -100,7 +100,7 @@ class DiskClient(PageClient, Protocol):
         """Return what stands in a run: at least its first piece, at most `runs_max` pieces; looks into no page."""
         ...
 
-    def bring_home(
+    def localify(
         self, pool: PoolId, object_id: bytes, index: int, count: int, done: GetDoneCallback
     ) -> GetResult | None:
         """Keep a run here, if there is room; what `get` would return stands for success only."""

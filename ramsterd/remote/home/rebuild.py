@@ -104,7 +104,7 @@ class Rebuilder:
         )
 
     def on_tick(self, now: float) -> None:
-        """Judge some rows, and bring some pages home."""
+        """Judge some rows, and fetch some pages."""
         seconds = self._page_rate.on_tick(now)
         if seconds:
             rate = (self._rebuilt - self._rebuilt_before) / seconds
@@ -112,14 +112,14 @@ class Rebuilder:
         self._rebuilt_before = self._rebuilt
         self._has_settled = False
         if self._rows:
-            self._bring_home(now)
+            self._fetch(now)
 
     @property
     def is_busy(self) -> bool:
-        """Whether pages are on their way home or the queue gets shorter, so that there is more to do soon."""
+        """Whether pages are being fetched or the queue gets shorter, so that there is more to do soon."""
         return self._leaf_fetch.pages_in_flight > 0 or (self._has_settled and bool(self._rows))
 
-    def _bring_home(self, now: float) -> None:
+    def _fetch(self, now: float) -> None:
         takers = self._surroundings.room(now)
         room_bytes = self._leaf_fetch.room_bytes(self._store.room.limits.high_watermark)
         room_bytes = min(room_bytes, sum(takers.values()))

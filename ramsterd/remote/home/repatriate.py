@@ -105,7 +105,7 @@ class Repatriator:
         is_quiet = now - self._busy_at >= self._quiet_seconds
         self._is_active = is_remote and (is_eager or is_quiet)
         if self._is_active:
-            self._bring_home(self._eager_rate if is_eager else self._page_rate, now)
+            self._adopt_and_fetch(self._eager_rate if is_eager else self._page_rate, now)
 
     @property
     def is_busy(self) -> bool:
@@ -128,7 +128,7 @@ class Repatriator:
         low = self._store.room.limits.low_watermark
         return self._leaf_fetch.room_bytes(low if self._is_eager else self._watermark)
 
-    def _bring_home(self, page_rate: PageRate, now: float) -> None:
+    def _adopt_and_fetch(self, page_rate: PageRate, now: float) -> None:
         before = page_rate.pages
         # A page of a clean block is here already: to adopt it moves no byte, and takes no room.
         while (
@@ -136,10 +136,10 @@ class Repatriator:
         ):
             self._repatriated += adopted
             page_rate.spend(adopted)
-        self._fetch(page_rate, now)
+        self._fetch_leaves(page_rate, now)
         self._moved = before - page_rate.pages
 
-    def _fetch(self, page_rate: PageRate, now: float) -> None:
+    def _fetch_leaves(self, page_rate: PageRate, now: float) -> None:
         room_bytes = self._room_bytes()
         leaves_count = self._store.table.leaves_count
         for _ in range(min(LEAVES_LOOKED_AT_MAX, leaves_count - 1)):

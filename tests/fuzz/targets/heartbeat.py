@@ -32,7 +32,7 @@ KEY: Final = bytes(range(KEY_BYTES))
 SEAL: Final = Seal(KEY)
 KINDS: Final = sorted(DatagramKind)
 NODES: Final = 5
-LIFE: Final = 1000
+INCARNATION: Final = 1000
 CLUSTER: Final = ClusterConfig(
     name="lab",
     node=tuple(
@@ -57,7 +57,7 @@ class Watcher:
         self._swim = Swim(
             [NodeId(number) for number in range(1, NODES)],
             NodeId(0),
-            Incarnation(LIFE),
+            Incarnation(INCARNATION),
             TimersConfig(),
             now=0.0,
             rng=random.Random(1),
@@ -133,7 +133,7 @@ def told(each: Message, *, tenths: int = 1, counter: int = 1, cluster: int = DIG
 
 def seeds() -> Mapping[str, bytes]:
     suspects = [row(node, NodeState.SUSPECT, accuser=1) for node in (2, 3, 4)]
-    about_us = row(0, NodeState.SUSPECT, incarnation=LIFE, accuser=1)
+    about_us = row(0, NodeState.SUSPECT, incarnation=INCARNATION, accuser=1)
     plain = message(1)
     sealed = told(plain)
     news = message(1, 0, DatagramKind.GOSSIP, about_us)
@@ -153,7 +153,7 @@ def seeds() -> Mapping[str, bytes]:
             Message(
                 kind=DatagramKind.ACK, node=NodeId(1), incarnation=Incarnation(U64_MAX), refutation=U32_MAX,
                 target=NodeId(0), probe=U64_MAX, subject=NodeId(1023),
-                rows=(Row(NodeId(0), NodeState.DOWN, Incarnation(LIFE), U32_MAX, NodeId(1023)),),
+                rows=(Row(NodeId(0), NodeState.DOWN, Incarnation(INCARNATION), U32_MAX, NodeId(1023)),),
             ),
             counter=U64_MAX,
         ),

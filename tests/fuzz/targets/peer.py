@@ -24,7 +24,7 @@ from tests.fuzz.target import Target
 from tests.fuzz.targets.messages import mend as mend_messages, put
 from tests.helpers.links import make_frame
 
-OURS, THEIRS, LIFE = NodeId(0), NodeId(1), Incarnation(5)
+OURS, THEIRS, INCARNATION = NodeId(0), NodeId(1), Incarnation(5)
 CLUSTER: Final = ClusterConfig(
     name="lab",
     node=tuple(
@@ -116,7 +116,7 @@ class Node:
             return
         kind = f"{MessageType(found.type).name}{' reply' if found.is_reply else ''}"
         try:
-            self._engine.on_frame(THEIRS, LIFE, found, now=self._now)
+            self._engine.on_frame(THEIRS, INCARNATION, found, now=self._now)
         except RemoteProtocolError as error:
             assert str(error).isprintable(), "it stands in a log"
             self.outcomes.add(f"refused {kind}")
@@ -138,10 +138,10 @@ class Node:
 
     def _link(self) -> None:
         self.is_linked = True
-        self._engine.on_link_up(THEIRS, LIFE, now=self._now)
+        self._engine.on_link_up(THEIRS, INCARNATION, now=self._now)
         status = make_frame(MessageType.STATUS, 1, wire.status_message(STATUS))
         for each in decoded(status, LIMITS):
-            self._engine.on_frame(THEIRS, LIFE, each, now=self._now)
+            self._engine.on_frame(THEIRS, INCARNATION, each, now=self._now)
         self._settle()
 
     def _unlink(self) -> None:
@@ -149,7 +149,7 @@ class Node:
         for request_id in self._in_flight:
             self._engine.on_request_failed(request_id)
         self._in_flight.clear()
-        self._engine.on_link_lost(THEIRS, LIFE, now=self._now)
+        self._engine.on_link_lost(THEIRS, INCARNATION, now=self._now)
         self._settle()
 
     def _settle(self) -> None:
@@ -233,7 +233,7 @@ def seeds() -> Mapping[str, bytes]:
     foreign = put(PoolKind.PERSISTENT, [encode_page(page) for page in PAGES[:3]])
     ask = make_frame(MessageType.GET_PAGES, 2, wire.get_table([1, 99]), request_id=2)
     drop = make_frame(MessageType.FLUSH_PAGES, 1, wire.flush_table([(1, 2)]))
-    leave = make_frame(MessageType.FLUSH_OWNER, 1, wire.owner_table(LIFE))
+    leave = make_frame(MessageType.FLUSH_OWNER, 1, wire.owner_table(INCARNATION))
     status = make_frame(MessageType.STATUS, 1, wire.status_message(STATUS))
     wrong = b"".join(
         make_frame(kind, 1, b"\xff" * 7, request_id=3) for kind in MessageType if kind != 17

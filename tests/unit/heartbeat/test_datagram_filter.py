@@ -19,7 +19,7 @@ from tests.helpers.clusters import cluster_of
 from tests.helpers.heartbeat_messages import message
 
 KEY, OTHER_KEY = bytes(range(32)), bytes(32)
-LIFE = Incarnation(1)
+INCARNATION = Incarnation(1)
 
 
 def endpoint(node: int) -> Endpoint:
@@ -112,19 +112,19 @@ def test_a_mac_is_of_the_named_length() -> None:
 
 def test_the_window_ends_where_its_name_says() -> None:
     window = ReplayWindow()
-    assert window.admit(LIFE, WINDOW_DATAGRAMS + 1)
-    assert window.admit(LIFE, 2)
-    assert not window.admit(LIFE, 1)
-    assert not window.admit(LIFE, 2)
-    assert window.admit(LIFE, (1 << 64) - 1)
-    assert not window.admit(LIFE, WINDOW_DATAGRAMS + 1)
+    assert window.admit(INCARNATION, WINDOW_DATAGRAMS + 1)
+    assert window.admit(INCARNATION, 2)
+    assert not window.admit(INCARNATION, 1)
+    assert not window.admit(INCARNATION, 2)
+    assert window.admit(INCARNATION, (1 << 64) - 1)
+    assert not window.admit(INCARNATION, WINDOW_DATAGRAMS + 1)
 
 
 def test_the_window_of_a_newer_life_begins_anew_and_lets_the_older_one_in_no_more() -> None:
     window = ReplayWindow()
-    assert window.admit(LIFE, 500)
+    assert window.admit(INCARNATION, 500)
     assert window.admit(Incarnation(2), 1)
-    assert not window.admit(LIFE, 501)
+    assert not window.admit(INCARNATION, 501)
     assert not window.admit(Incarnation(2), 1)
 
 
@@ -184,8 +184,8 @@ def test_a_forged_later_life_counts_until_a_link_shows_the_real_one() -> None:
     forged = door(1).close(message(1, incarnation=99))
     assert reason(ours.admit(forged, endpoint(1))) is None
     assert reason(ours.admit(theirs.close(message(1)), endpoint(1))) is DropReason.STALE_INCARNATION
-    ours.on_linked(NodeId(1), LIFE)
+    ours.on_linked(NodeId(1), INCARNATION)
     real = theirs.close(message(1))
     assert reason(ours.admit(real, endpoint(1))) is None
-    ours.on_linked(NodeId(1), LIFE)
+    ours.on_linked(NodeId(1), INCARNATION)
     assert reason(ours.admit(real, endpoint(1))) is DropReason.REPLAYED

@@ -35,7 +35,7 @@ EXPECTED: Final = Expected(
 )
 VERSION_OFFSET: Final = 8
 WORDS: Final = st.integers(0, (1 << 64) - 1)
-LIVES: Final = st.builds(
+LIVE_PARTS: Final = st.builds(
     Live,
     state=st.sampled_from(State),
     incarnation=WORDS,
@@ -131,32 +131,32 @@ def test_what_others_may_want_is_not_given_up() -> None:
     assert {Gate.OLDER, Gate.NEWER, Gate.NODE} < IS_NOT_OURS_TO_GIVE_UP
 
 
-@given(lives=st.lists(LIVES, min_size=1, max_size=6))
-def test_the_newest_of_all_writes_counts(lives: list[Live]) -> None:
+@given(written=st.lists(LIVE_PARTS, min_size=1, max_size=6))
+def test_the_newest_of_all_writes_counts(written: list[Live]) -> None:
     page, found = make_page()
-    for live in lives:
+    for live in written:
         found.write(live)
         assert attach(page, EXPECTED).live == live
 
 
-@given(lives=st.lists(LIVES, min_size=1, max_size=4), cut=st.integers(0, 64))
-def test_a_torn_write_leaves_what_stood_before(lives: list[Live], cut: int) -> None:
+@given(written=st.lists(LIVE_PARTS, min_size=1, max_size=4), cut=st.integers(0, 64))
+def test_a_torn_write_leaves_what_stood_before(written: list[Live], cut: int) -> None:
     """Only a serial limit is taken for higher: serials beyond it may have been used, for all that can be seen."""
     page, found = make_page()
-    for live in lives[:-1]:
+    for live in written[:-1]:
         found.write(live)
     before, image = found.live, bytes(page)
-    found.write(lives[-1])
+    found.write(written[-1])
     changed = [at for at, (old, new) in enumerate(zip(image, page, strict=True)) if old != new]
     torn = bytearray(image)
     for at in changed[:cut]:
         torn[at] = page[at]
     now = attach(memoryview(torn), EXPECTED).live
     higher = min(before.serial_limit + SERIALS_RESERVED, SERIAL_MAX)
-    assert now in (before, replace(before, serial_limit=higher), lives[-1])
+    assert now in (before, replace(before, serial_limit=higher), written[-1])
 
 
-@given(bit=st.integers(0, SUPER_BYTES * 8 - 1), live=LIVES)
+@given(bit=st.integers(0, SUPER_BYTES * 8 - 1), live=LIVE_PARTS)
 def test_no_flipped_bit_makes_another_memory_of_it(bit: int, live: Live) -> None:
     page, found = make_page()
     found.write(live)

@@ -16,42 +16,46 @@ from nodemanager.events import (
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.journal import subscribe_log
 
-PEER, LIFE = NodeId(3), Incarnation(100)
+PEER, INCARNATION = NodeId(3), Incarnation(100)
 
 
 @pytest.mark.parametrize(
     ("event", "level", "line"),
     [
         (
-            NodeUp(PEER, LIFE),
+            NodeUp(PEER, INCARNATION),
             logging.INFO,
             "node gamma is up; it started at 1970-01-01 00:00:00.100 UTC",
         ),
-        (NodeSuspected(PEER, LIFE, "quiet"), logging.WARNING, "node gamma is suspect: quiet"),
-        (NodeCleared(PEER, LIFE), logging.INFO, "node gamma is up again"),
-        (NodeDraining(PEER, LIFE), logging.INFO, "node gamma is draining"),
+        (
+            NodeSuspected(PEER, INCARNATION, "quiet"),
+            logging.WARNING,
+            "node gamma is suspect: quiet",
+        ),
+        (NodeCleared(PEER, INCARNATION), logging.INFO, "node gamma is up again"),
+        (NodeDraining(PEER, INCARNATION), logging.INFO, "node gamma is draining"),
         (
             NodeDown(PEER, None, "quiet"),
             logging.WARNING,
             "node gamma is down: quiet; it was never up",
         ),
         (
-            NodeDown(PEER, LIFE, "quiet"),
+            NodeDown(PEER, INCARNATION, "quiet"),
             logging.WARNING,
             "node gamma is down: quiet",
         ),
         (
-            NodeDown(PEER, LIFE, NO_MEMBER),
+            NodeDown(PEER, INCARNATION, NO_MEMBER),
             logging.INFO,
             "node gamma and this node are in one cluster no more",
         ),
         (
-            NodeDown(PEER, LIFE, "stopped in order"),
+            NodeDown(PEER, INCARNATION, "stopped in order"),
             logging.INFO,
             "node gamma has stopped in order",
         ),
         (
-            NewIncarnation(PEER, LIFE, Incarnation(200)),
+            NewIncarnation(PEER, INCARNATION, Incarnation(200)),
             logging.WARNING,
             "node gamma has restarted at 1970-01-01 00:00:00.200 UTC: all pages that it held are gone",
         ),
@@ -74,5 +78,5 @@ def test_the_log_tells_an_event_before_anyone_acts_on_it(caplog: pytest.LogCaptu
     subscribers = NodeSubscribers()
     subscribers.subscribe(NodeUp, lambda _: lines_seen.append(len(caplog.records)), priority=0)
     subscribe_log(subscribers, {PEER: "gamma"}.__getitem__)
-    subscribers.publish([NodeUp(PEER, LIFE)])
+    subscribers.publish([NodeUp(PEER, INCARNATION)])
     assert lines_seen == [1]

@@ -9,7 +9,7 @@ from nodemanager.ids import Incarnation
 from ramsterd.pagepath.effects import GetDone
 from ramsterd.remote import wire
 from ramsterd.remote.wire import MessageType
-from tests.helpers.made_engine import FULL, LIFE, OBJECT, ONE, MadeEngine, sends
+from tests.helpers.made_engine import FULL, INCARNATION, OBJECT, ONE, MadeEngine, sends
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_a_question_for_pages_is_answered_on_the_same_link(made: MadeEngine) -> 
 def test_a_frame_of_an_incarnation_that_has_ended_is_refused(made: MadeEngine) -> None:
     made.link(ONE, Incarnation(2))
     with pytest.raises(RemoteProtocolError, match="node node1 has a later start than 1970"):
-        made.hear(ONE, LIFE)
+        made.hear(ONE, INCARNATION)
 
 
 def test_a_frame_of_a_type_that_asks_for_nothing_breaks_the_protocol(made: MadeEngine) -> None:

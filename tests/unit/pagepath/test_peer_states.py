@@ -15,7 +15,7 @@ from ramsterd.remote.fetch.pending import GetOutcome
 from ramsterd.remote.wire import MessageType
 from tests.helpers.clusters import cluster_of
 from tests.helpers.foreign_puts import put
-from tests.helpers.made_engine import LIFE, OBJECT, ONE, OTHER, MadeEngine, sends
+from tests.helpers.made_engine import INCARNATION, OBJECT, ONE, OTHER, MadeEngine, sends
 
 
 @pytest.fixture
@@ -35,14 +35,14 @@ def keep_foreign(made: MadeEngine) -> None:
 
 
 def test_whoever_is_linked_hears_how_we_are_at_once(made: MadeEngine) -> None:
-    made.engine.on_link_up(OTHER, LIFE, now=made.now)
+    made.engine.on_link_up(OTHER, INCARNATION, now=made.now)
     (status,) = sends(made.settle(), MessageType.STATUS)
     assert status.node == OTHER
 
 
 def test_a_link_of_an_incarnation_that_has_ended_is_closed(made: MadeEngine) -> None:
     made.link(ONE, Incarnation(5))
-    made.engine.on_link_up(ONE, LIFE, now=made.now)
+    made.engine.on_link_up(ONE, INCARNATION, now=made.now)
     assert [each for each in made.settle() if isinstance(each, CloseLink)] == [
         CloseLink(ONE, "node node1 has a later start than 1970-01-01 00:00:00.001 UTC")
     ]
@@ -50,7 +50,7 @@ def test_a_link_of_an_incarnation_that_has_ended_is_closed(made: MadeEngine) -> 
 
 def test_a_holder_without_a_link_keeps_what_it_has(made: MadeEngine) -> None:
     stored = made.store_at(ONE)
-    made.engine.on_link_lost(ONE, LIFE, now=made.now)
+    made.engine.on_link_lost(ONE, INCARNATION, now=made.now)
     assert made.engine.pages_there(ONE) == stored
     assert made.engine.look(made.disk, OBJECT, 0, 1) is not GetOutcome.LOST
     assert made.engine.store.copies.unreachable_holders == {1}
@@ -66,7 +66,7 @@ def test_a_new_incarnation_of_an_owner_ends_its_pages_here(made: MadeEngine) -> 
 
 def test_an_owner_that_is_down_keeps_its_pages_for_a_while(made: MadeEngine) -> None:
     keep_foreign(made)
-    made.engine.on_link_lost(ONE, LIFE, now=made.now)
+    made.engine.on_link_lost(ONE, INCARNATION, now=made.now)
     made.judge(ONE, NodeState.DOWN)
     made.wait(59)
     assert made.engine.pages_here(ONE) == 16
@@ -76,7 +76,7 @@ def test_an_owner_that_is_down_keeps_its_pages_for_a_while(made: MadeEngine) -> 
 
 def test_an_owner_that_is_back_in_time_keeps_them(made: MadeEngine) -> None:
     keep_foreign(made)
-    made.engine.on_link_lost(ONE, LIFE, now=made.now)
+    made.engine.on_link_lost(ONE, INCARNATION, now=made.now)
     made.judge(ONE, NodeState.DOWN)
     made.wait(30)
     made.link(ONE)
@@ -86,15 +86,15 @@ def test_an_owner_that_is_back_in_time_keeps_them(made: MadeEngine) -> None:
 
 def test_a_peer_that_gave_up_its_pages_has_left_when_its_link_ends(made: MadeEngine) -> None:
     keep_foreign(made)
-    made.frame(ONE, MessageType.FLUSH_OWNER, 1, wire.owner_table(LIFE))
-    made.engine.on_link_lost(ONE, LIFE, now=made.now)
+    made.frame(ONE, MessageType.FLUSH_OWNER, 1, wire.owner_table(INCARNATION))
+    made.engine.on_link_lost(ONE, INCARNATION, now=made.now)
     assert made.engine.nodes.state(ONE) is NodeState.LEFT
     assert made.engine.pages_here(ONE) == 0
 
 
 def test_a_peer_that_has_purged_us_holds_nothing_any_more(made: MadeEngine) -> None:
     made.store_at(ONE)
-    made.engine.on_link_lost(ONE, LIFE, now=made.now)
+    made.engine.on_link_lost(ONE, INCARNATION, now=made.now)
     made.link(ONE)
     made.hear(ONE, held=0)
     assert made.engine.pages_there(ONE) == 0
@@ -107,7 +107,7 @@ def test_what_a_removed_node_held_is_lost_and_what_it_owned_goes(made: MadeEngin
     cluster = cluster_of(3)
     left = replace(cluster, node=tuple(each for each in cluster.node if each.number != ONE))
     assert made.engine.on_members(left, now=made.now) == [ONE]
-    made.engine.on_link_lost(ONE, LIFE, now=made.now)
+    made.engine.on_link_lost(ONE, INCARNATION, now=made.now)
     made.engine.on_member_removed(ONE)
     assert made.get_outcome(0) is GetOutcome.LOST
     assert made.engine.pages_here(ONE) == 0
@@ -116,7 +116,7 @@ def test_what_a_removed_node_held_is_lost_and_what_it_owned_goes(made: MadeEngin
 
 def test_events_are_told_once(made: MadeEngine) -> None:
     made.link(OTHER)
-    assert made.engine.take_node_events() == [NodeUp(OTHER, LIFE)]
+    assert made.engine.take_node_events() == [NodeUp(OTHER, INCARNATION)]
     assert made.engine.take_node_events() == []
     made.judge(OTHER, NodeState.SUSPECT)
     made.judge(OTHER, NodeState.DOWN)

@@ -7,7 +7,7 @@ import pytest
 from nodemanager.ids import NodeId
 from ramsterd.pagepath.effects import Replicated
 from ramsterd.remote.wire import MessageType
-from tests.helpers.made_engine import FULL, LIFE, OBJECT, ONE, MadeEngine, sends
+from tests.helpers.made_engine import FULL, INCARNATION, OBJECT, ONE, MadeEngine, sends
 
 
 @pytest.fixture
@@ -46,10 +46,10 @@ def test_what_is_owed_waits_for_company_if_nothing_else_leaves(made: MadeEngine)
 
 def test_what_is_owed_to_a_peer_without_a_link_waits_for_it(made: MadeEngine) -> None:
     made.store_at(ONE)
-    made.engine.on_link_lost(ONE, LIFE, now=made.now)
+    made.engine.on_link_lost(ONE, INCARNATION, now=made.now)
     made.engine.store.flush(made.disk, OBJECT, 0, 8)
     assert not sends(made.wait(1), MessageType.FLUSH_PAGES)
-    made.engine.on_link_up(ONE, LIFE, now=made.now)
+    made.engine.on_link_up(ONE, INCARNATION, now=made.now)
     assert sends(made.settle(), MessageType.FLUSH_PAGES)
 
 

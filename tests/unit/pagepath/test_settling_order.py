@@ -19,7 +19,7 @@ from tests.helpers.made_owner import BLOCK_PAGES
 from tests.helpers.made_pages import MIB, joined, make_run
 
 LOCAL, PEER = NodeId(1), NodeId(2)
-LIFE = Incarnation(1)
+INCARNATION = Incarnation(1)
 OBJECT = b"disk"
 # Blocks of raw pages: the first number above the high watermark, and the last below the low one.
 SHORT_BLOCKS, LOW_BLOCKS = 30, 27
@@ -43,7 +43,7 @@ class Node:
             ),
             cluster=ClusterConfig(name="test", node=members),
             local=LOCAL,
-            incarnation=LIFE,
+            incarnation=INCARNATION,
             map_memory=HeapMapping,
             rng=random.Random(1),
         )
@@ -51,7 +51,7 @@ class Node:
         self.cache = self.engine.new_pool(PoolKind.EPHEMERAL, program_pool("cache"))
         # By serial: packed number and zpage.
         self.kept: dict[int, tuple[int, bytes]] = {}
-        self.engine.on_link_up(PEER, LIFE, now=0.0)
+        self.engine.on_link_up(PEER, INCARNATION, now=0.0)
         self.tell()
         self.settle()
 
@@ -71,7 +71,7 @@ class Node:
     def hear(self, kind: MessageType, count: int, table: bytes, now: float = 0.0) -> None:
         """The peer asks for something, or tells."""
         frame = Frame(kind, False, 0, count, memoryview(table), memoryview(b""))
-        self.engine.on_frame(PEER, LIFE, frame, now=now)
+        self.engine.on_frame(PEER, INCARNATION, frame, now=now)
 
     def answer(self, sends: list[Send], now: float = 0.0) -> None:
         """Have the peer answer all requests among these, as one that keeps all."""
@@ -89,7 +89,7 @@ class Node:
             reply = Frame(
                 send.type, True, send.request_id, send.count, memoryview(table), memoryview(body)
             )
-            self.engine.on_frame(PEER, LIFE, reply, now=now)
+            self.engine.on_frame(PEER, INCARNATION, reply, now=now)
 
     def _keep(self, put: PutPages) -> None:
         start = 0
@@ -255,7 +255,7 @@ def test_a_get_that_is_given_up_as_it_would_be_sent_ends_in_the_same_pass() -> N
     node = Node(sends_ephemeral=True)
     node.cache_blocks(SHORT_BLOCKS)
     node.answer(node.settle())
-    node.engine.on_link_lost(PEER, LIFE, now=0.0)
+    node.engine.on_link_lost(PEER, INCARNATION, now=0.0)
     node.settle()
     pending = node.engine.get(node.cache, OBJECT, 0, 1, now=0.0)
     assert isinstance(pending, PendingGet)

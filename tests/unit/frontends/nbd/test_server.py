@@ -238,7 +238,7 @@ class Turns(trio.abc.Instrument):
         (request(Command.READ, 1, 0, 4096), "get", 26),
         (request(Command.READ, 1, 0, 16 * 4096), "get", 7),
         (write(1, 0, PAGE * 16), "put", 7),
-        (request(Command.CACHE, 1, 0, 32 * 4096), "bring_home", 4),
+        (request(Command.CACHE, 1, 0, 32 * 4096), "localify", 4),
     ],
     ids=["read", "long-read", "long-write", "cache"],
 )

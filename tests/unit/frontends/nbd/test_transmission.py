@@ -334,7 +334,7 @@ def passes(client: Client, said: bytes, call: str) -> list[int]:
         (request(Command.TRIM, 1, 0, 4 << 20), "drop", 1),
         (request(Command.TRIM, 1, 0, 65536), "drop", PASS_PAGES_MAX // 16),
         (request(Command.WRITE_ZEROES, 1, 0, 65536, flags=2), "put_zeros", PASS_PAGES_MAX // 16),
-        (request(Command.CACHE, 1, 0, 65536), "bring_home", PASS_PAGES_MAX // 16),
+        (request(Command.CACHE, 1, 0, 65536), "localify", PASS_PAGES_MAX // 16),
         (request(Command.BLOCK_STATUS, 1, 0, 4096), "status", 1),
     ],
     ids=lambda each: "said" if isinstance(each, bytes) else str(each),
@@ -365,7 +365,7 @@ def test_a_pass_over_many_refused_requests_is_bounded() -> None:
     ("said", "call", "slices"),
     [
         (request(Command.READ, 1, 0, 32 << 20), "get", (8 << 10) // SLICE_PAGES),
-        (request(Command.CACHE, 1, 0, 32 << 20), "bring_home", (8 << 10) // SLICE_PAGES),
+        (request(Command.CACHE, 1, 0, 32 << 20), "localify", (8 << 10) // SLICE_PAGES),
         (request(Command.WRITE_ZEROES, 1, 0, 64 << 20, flags=2), "put_zeros", 16),
     ],
     ids=lambda each: "said" if isinstance(each, bytes) else str(each),

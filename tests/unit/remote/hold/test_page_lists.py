@@ -22,7 +22,7 @@ from ramsterd.remote.wire import (
 from tests.helpers.made_pages import MIB, make_page, make_store
 
 ONE, OTHER = NodeId(1), NodeId(2)
-LIFE = Incarnation(1)
+INCARNATION = Incarnation(1)
 PACKED, ZPAGE, CHECKSUM = encode_page(make_page(20, 1))
 
 
@@ -50,7 +50,7 @@ class Holder:
             put = PutPages(
                 kind, some, [CHECKSUM] * count, [PACKED] * count, memoryview(ZPAGE * count)
             )
-            assert set(self.foreign.on_put(owner, LIFE, put)) == {PutResult.STORED}
+            assert set(self.foreign.on_put(owner, INCARNATION, put)) == {PutResult.STORED}
 
     def do_slice(self, units_max: int = SLICE_UNITS) -> None:
         self.slices.on_deadline(self.slices.next_deadline() or 0.0, units_max)

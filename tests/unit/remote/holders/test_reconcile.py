@@ -14,7 +14,7 @@ from ramsterd.remote import wire
 from ramsterd.remote.holders.holders import NEVER, Holder
 from ramsterd.remote.holders.reconcile import BEHIND_SECONDS, RETRY_SECONDS, Reconciler
 from ramsterd.remote.wire import SERIAL_MAX, MessageType, PageList, serial_ranges
-from tests.helpers.made_owner import BLOCK_PAGES, LIFE, ONE, OTHER, Owner
+from tests.helpers.made_owner import BLOCK_PAGES, INCARNATION, ONE, OTHER, Owner
 
 
 class Reconciling(Owner):
@@ -394,7 +394,7 @@ def test_several_holders_are_compared_side_by_side() -> None:
 
 def test_a_holder_id_that_kept_rows_name_is_not_agreed_with_before_it_was_asked() -> None:
     owner = Reconciling()
-    owner.holders.adopt(9, ONE, LIFE, is_dead=False, pages=0)
+    owner.holders.adopt(9, ONE, INCARNATION, is_dead=False, pages=0)
     owner.link(attach_count=0)
     assert not owner.is_over()
     owner.finish()

@@ -12,7 +12,7 @@ from ramsterd.remote.home.last_copies import LEAVING_SECONDS, Counted, LastCopie
 from tests.helpers.made_pages import joined, make_run, make_store
 
 LOCAL, ONE, OTHER = NodeId(0), NodeId(1), NodeId(2)
-LIFE = Incarnation(1)
+INCARNATION = Incarnation(1)
 BLOCK_PAGES = 16
 
 
@@ -45,7 +45,7 @@ class Owner:
         block = self.store.zbud.oldest(Family.OWN_PERSISTENT)
         assert block is not None
         end = keep_leaving if stays else end_leaving
-        holders = [self.holders.of(node, LIFE).id for node in nodes]
+        holders = [self.holders.of(node, INCARNATION).id for node in nodes]
         end(self.store.versions, begin_leaving(self.store.versions, block), *holders)
 
     def count(self, node: NodeId, *, rows_max: int = 5, now: float = 0.0) -> int:

@@ -8,7 +8,7 @@ from nodemanager.ids import Incarnation
 from ramsterd.core.page import PAGE_BYTES
 from ramsterd.remote.send import ephemeral_remotify
 from ramsterd.remote.wire import PutResult
-from tests.helpers.made_sender import FULL, LIFE, ONE, OTHER, Sender
+from tests.helpers.made_sender import FULL, INCARNATION, ONE, OTHER, Sender
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_an_answer_of_an_incarnation_that_ended_changes_no_row(sender: Sender) -
     puts = sender.send()
     sent = sender.count_elsewhere(sender.cache)
     for node in (ONE, OTHER):
-        ended = sender.holders.bury(node, Incarnation(LIFE + 1))
+        ended = sender.holders.bury(node, Incarnation(INCARNATION + 1))
         assert ended is not None
         sender.remotifier.on_holder_dead(ended.id)
     sender.answer_all(puts, PutResult.NO_ROOM)

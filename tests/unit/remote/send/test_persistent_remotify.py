@@ -9,7 +9,7 @@ from ramsterd.core.page import PoolKind
 from ramsterd.core.pool_identity import program_pool
 from ramsterd.remote.send.degrade import GRACE_PART
 from ramsterd.remote.wire import PutResult
-from tests.helpers.made_sender import FULL, LIFE, ONE, OTHER, PAGES, PUT_WAIT_SECONDS, Sender
+from tests.helpers.made_sender import FULL, INCARNATION, ONE, OTHER, PAGES, PUT_WAIT_SECONDS, Sender
 
 NO_ROOM = PutResult.NO_ROOM
 
@@ -198,7 +198,7 @@ def test_what_one_of_two_stored_before_its_incarnation_ended_is_not_stored(twice
     puts = twice.send()
     first, *others = puts
     twice.answer(first)
-    ended = twice.holders.bury(puts[first].holder.node, Incarnation(LIFE + 1))
+    ended = twice.holders.bury(puts[first].holder.node, Incarnation(INCARNATION + 1))
     assert ended is not None
     twice.remotifier.on_holder_dead(ended.id)
     for request_id in others:
