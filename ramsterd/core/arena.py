@@ -48,6 +48,11 @@ class MapMemory(Protocol):
         ...
 
 
+def reserve_frame(mapping: Mapping, frame: int) -> bool:
+    """Have room for a frame, where that is not sure; return False if there is none."""
+    return not mapping.needs_reserve or mapping.reserve(frame * FRAME_BYTES, FRAME_BYTES)
+
+
 def _whole_frames(length: int) -> int:
     return -(-length // FRAME_BYTES) * FRAME_BYTES
 

@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Sequence
 from typing import Final
 
-from ramsterd.core.arena import FRAME_BYTES, MapMemory, Mapping
+from ramsterd.core.arena import FRAME_BYTES, MapMemory, reserve_frame
 from ramsterd.core.family import Family
 from ramsterd.core.size_classes import FULL_MASK, SLOT_MASK, SLOT_SHIFT, SLOTS_MAX, SLOTS_OF_CLASS
 
@@ -114,19 +114,13 @@ class BlockColumns:
         """Have columns for one block more, if there is room."""
         block = len(self)
         if not (
-            _reserve(self._slots_mapping, block, SLOTS_MAX * _SLOT_ROW_BYTES)
-            and _reserve(self._words_mapping, block, _WORD_BYTES)
+            reserve_frame(self._slots_mapping, block * SLOTS_MAX * _SLOT_ROW_BYTES // FRAME_BYTES)
+            and reserve_frame(self._words_mapping, block * _WORD_BYTES // FRAME_BYTES)
         ):
             return False
         for column in (self.chunks, self.family, self.state, self.free_slots):
             column.append(0)
         return True
-
-
-def _reserve(mapping: Mapping, item: int, item_bytes: int) -> bool:
-    """Have room for the frame that an item is in."""
-    start = item * item_bytes // FRAME_BYTES * FRAME_BYTES
-    return not mapping.needs_reserve or mapping.reserve(start, FRAME_BYTES)
 
 
 assert FRAME_BYTES % (SLOTS_MAX * _SLOT_ROW_BYTES) == FRAME_BYTES % _WORD_BYTES == 0

@@ -10,12 +10,13 @@ Reading such a frame would make it resident again: whoever walks items asks `liv
 Memory that is kept has items that an earlier process left: `adopt` is told which of them are in use.
 """
 
+import errno
 from array import array
 from collections.abc import Iterable, Iterator
 from heapq import heappop, heappush
 from typing import Final, TypeAlias
 
-from ramsterd.core.arena import FRAME_BYTES, Mapping
+from ramsterd.core.arena import FRAME_BYTES, Mapping, reserve_frame
 from ramsterd.core.lru import BlockLists
 
 # A byte for each item.
@@ -72,12 +73,15 @@ class FramesBeside:
         ours = frame >> self._shift
         return 0 if ours < len(self._used) and self._used[ours] else FRAME_BYTES
 
-    def add(self, frame: int) -> None:
-        """A frame of items is there."""
+    def add(self, frame: int) -> bool:
+        """A frame of items is to be there; return False, and change nothing, if there is no room for ours."""
         ours = frame >> self._shift
+        if self.bytes_for(frame) and not reserve_frame(self._mapping, ours):
+            return False
         if ours >= len(self._used):
             self._used.frombytes(bytes(ours + 1 - len(self._used)))
         self._used[ours] += 1
+        return True
 
     def remove(self, frame: int) -> int:
         """A frame of items is there no more; return how many bytes are given back with it."""
@@ -92,12 +96,17 @@ class FramesBeside:
         """Go on with those frames that belong to these of items; give all others back."""
         self._used = array("B")
         for frame in frames:
-            self.add(frame)
-        _release_gaps(self._mapping, [ours for ours, used in enumerate(self._used) if used])
+            is_there = self.add(frame)
+            assert is_there
+        _release_gaps(self._mapping, self.there())
+
+    def there(self) -> list[int]:
+        """Return the frames that are there."""
+        return [ours for ours, used in enumerate(self._used) if used]
 
     def resident_bytes(self) -> int:
         """Return what they take."""
-        return (len(self._used) - self._used.count(0)) * FRAME_BYTES
+        return len(self.there()) * FRAME_BYTES
 
 
 class FramedItems:
@@ -117,6 +126,9 @@ class FramedItems:
         beside: FramesBeside | None = None,
     ) -> None:
         """Begin with none in use.
+
+        Raises:
+            OSError: There is no room for a frame.
 
         Args:
             mapping: Holds `items_max` items, one behind the other.
@@ -155,7 +167,9 @@ class FramedItems:
         # Frames below `high` that were given back, the lowest first; some may be beyond it by now.
         self._released: list[int] = []
         assert 0 < first_item < min(self._frame_items, items_max)
-        self._open_frame(self._grow())
+        if (frame := self._grow()) == _NO_FRAME:
+            raise OSError(errno.ENOSPC, "no room for the first frame of a table")
+        self._open_frame(frame)
 
     @property
     def used(self) -> int:
@@ -311,14 +325,16 @@ class FramedItems:
         return frame
 
     def _take_memory(self, frame: int) -> bool:
-        """Count a frame, and what is beside it; return False, and count nothing, if that would be too much."""
+        """Have a frame, and what is beside it; return False, and count nothing, if there is no room."""
         beside = self._beside
-        if beside is None:
-            return self._memory.take(self._frame_bytes)
-        if not self._memory.take(self._frame_bytes + beside.bytes_for(frame)):
+        count = self._frame_bytes + (0 if beside is None else beside.bytes_for(frame))
+        if not self._memory.take(count):
             return False
-        beside.add(frame)
-        return True
+        if reserve_frame(self._mapping, frame) and (beside is None or beside.add(frame)):
+            return True
+        self._mapping.release(frame * FRAME_BYTES, FRAME_BYTES)
+        self._memory.give(count)
+        return False
 
     def _release(self, frame: int) -> None:
         """Give a frame back in which nothing is in use."""

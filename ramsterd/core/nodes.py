@@ -30,8 +30,9 @@ from ramsterd.core.table_words import (
 
 _FRAME_NODES: Final = FRAME_BYTES // NODE_BYTES
 _RECORD_BYTES: Final = NODE_WORDS * WORD_BYTES
-# How many frames of nodes have their records in one frame.
-_FRAMES_PER_FRAME: Final = FRAME_BYTES // (_FRAME_NODES * _RECORD_BYTES)
+# How many records are in one frame, and of how many frames of nodes.
+_FRAME_RECORDS: Final = FRAME_BYTES // _RECORD_BYTES
+_FRAMES_PER_FRAME: Final = _FRAME_RECORDS // _FRAME_NODES
 _SIDE_BYTES: Final = 1 + 8
 
 
@@ -47,6 +48,7 @@ class Nodes:
         # Of each node: its place, which for a leaf is the index >> LEAF_SHIFT; and the number of its object.
         self.places = words[NODE_PLACE::NODE_WORDS]
         self.objects = words[NODE_OBJECT::NODE_WORDS]
+        self._records = FramesBeside(records, _FRAMES_PER_FRAME.bit_length() - 1)
         self._items = FramedItems(
             mapping,
             memory,
@@ -55,7 +57,7 @@ class Nodes:
             first_item=FIRST_NODE,
             link_shift=LEAF_SHIFT,
             side_bytes=_FRAME_NODES * _SIDE_BYTES,
-            beside=FramesBeside(records, _FRAMES_PER_FRAME.bit_length() - 1),
+            beside=self._records,
         )
         # Of each node: how many entries are not HOLE; and the object of a leaf, or None.
         self.used_entries = array("B")
@@ -158,9 +160,12 @@ class Nodes:
         high = self._items.high
         used, used_entries = (each[:high].ljust(high, b"\0") for each in (used, used_entries))
         self.used_entries[FIRST_NODE:] = array("B", used_entries[FIRST_NODE:])
-        for first, stop in self._items.live_spans(FIRST_NODE, self._items.high):
-            for node in range(first, stop):
-                if not used[node] and self.objects[node]:
+        for frame in self._records.there():
+            first = frame * _FRAME_RECORDS
+            for node, number in enumerate(
+                self.objects[first : first + _FRAME_RECORDS].tolist(), first
+            ):
+                if number and not (node < high and used[node]):
                     self.objects[node] = 0
 
     def empty(self) -> list[int]:

@@ -2,7 +2,7 @@
 
 import random
 
-from ramsterd.core.arena import HeapMapping
+from ramsterd.core.arena import HeapMapping, MapMemory
 from ramsterd.core.page import PAGE_BYTES, ZERO_PAGE
 from ramsterd.core.store import Store
 from ramsterd.core.versions import StoreLimits
@@ -37,12 +37,13 @@ def make_store(
     budget_bytes_max: int = 0,
     pages_max: int = 4096,
     tables_bytes_max: int = 1 << 40,
+    map_memory: MapMemory = HeapMapping,
 ) -> Store:
-    """Return an empty store on the heap."""
+    """Return an empty store, on the heap."""
     limits = StoreLimits(
         budget_bytes=budget_bytes,
         budget_bytes_max=budget_bytes_max or budget_bytes,
         pages_max=pages_max,
         tables_bytes_max=tables_bytes_max,
     )
-    return Store(HeapMapping, limits)
+    return Store(map_memory, limits)

@@ -9,6 +9,7 @@ from hypothesis.stateful import (
     rule,
 )
 
+from ramsterd.core.arena import HeapMapping, Mapping
 from ramsterd.core.page import INDEX_MAX, PoolId, PoolKind
 from tests.helpers.made_pages import MIB, make_fill, make_page, make_store
 from tests.properties.store_model import Handle, StoreModel
@@ -37,9 +38,15 @@ RUNS = st.builds(make_mixed_run, st.lists(SIZES, min_size=1, max_size=4), COUNTS
 class StoreMachine(RuleBasedStateMachine):
     """A persistent pool and a disk, one ephemeral, one foreign pool of each kind, two peers."""
 
+    def map_memory(self, name: str, length: int) -> Mapping:
+        """Map what the store is made of."""
+        return HeapMapping(name, length)
+
     @initialize(pages_max=st.sampled_from([250, 4096]), pages=RUNS, runs=st.integers(0, 12))
     def start(self, pages_max: int, pages: list[bytes], runs: int) -> None:
-        self.model = StoreModel(make_store(2 * MIB, pages_max=pages_max))
+        self.model = StoreModel(
+            make_store(2 * MIB, pages_max=pages_max, map_memory=self.map_memory)
+        )
         self.model.new_pool(PoolKind.PERSISTENT)
         self.model.new_pool(PoolKind.PERSISTENT, is_disk=True)
         self.model.new_pool(PoolKind.EPHEMERAL)

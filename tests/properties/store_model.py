@@ -52,6 +52,12 @@ class StoreModel:
         self.foreign: dict[tuple[PoolId, int], Zpage] = {}
         self._resident_bytes_max = store.room.limits.budget_bytes
 
+    def restart(self, store: Store) -> None:
+        """Go on with a store that has what this one has left; what was under way to peers is not."""
+        self.store = store
+        self.compactor = Compactor(store.versions)
+        self.sent.clear()
+
     # What front ends do.
 
     def new_pool(

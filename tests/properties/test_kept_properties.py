@@ -6,12 +6,15 @@ from typing import Final
 
 import hypothesis.strategies as st
 from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis.stateful import invariant, run_state_machine_as_test
+from hypothesis.stateful import invariant, rule, run_state_machine_as_test
 
+from ramsterd.core.arena import Mapping
 from ramsterd.core.page import PoolKind
 from ramsterd.kept.judge import judge
 from ramsterd.kept.repair import repair
+from tests.helpers.adopted_store import adopted
 from tests.helpers.kept_image import KeptImage
+from tests.helpers.kept_memory import KeptMemory
 from tests.helpers.made_pages import MIB, make_fill, make_page, make_run, make_store
 from tests.properties.store_machine import StoreMachine
 from tests.properties.store_model import StoreModel
@@ -20,13 +23,28 @@ TABLES: Final = ("rows", "entries", "slot_rows", "blocks", "nodes", "objects")
 
 
 class KeptMachine(StoreMachine):
-    """The same steps; after each of them the process may end."""
+    """The same steps; after each of them the process may end, and sometimes does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.memory = KeptMemory()
+
+    def map_memory(self, name: str, length: int) -> Mapping:
+        return self.memory(name, length)
+
+    def known_holders(self) -> set[int]:
+        return set(range(1, max(self.holders) + 1))
+
+    @rule()
+    def restart(self) -> None:
+        self.model.take_owed()
+        self.model.restart(adopted(self.model.store, self.memory, holders=self.known_holders()))
 
     @invariant()
     def agrees(self) -> None:
         super().agrees()  # it notes what was evicted
         if hasattr(self, "model"):
-            KeptImage(self.model.store, holders=set(range(1, max(self.holders) + 1))).check()
+            KeptImage(self.model.store, holders=self.known_holders()).check()
 
 
 def test_all_that_a_store_has_is_vouched_for() -> None:

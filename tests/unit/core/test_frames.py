@@ -3,8 +3,11 @@
 import os
 import random
 
+import pytest
+
 from ramsterd.core.arena import FRAME_BYTES, HeapMapping, MemfdMapping
 from ramsterd.core.frames import FramedItems, FramesBeside, TableMemory
+from tests.helpers.kept_memory import ScarceMemory
 
 FIRST = 3
 SIDE = 100
@@ -263,3 +266,37 @@ def test_whatever_is_left_goes_on_as_if_nothing_had_been(seed: int) -> None:
             assert memory.used_bytes == items.resident_bytes()
             items.check_invariants()
         assert are_filled(mapping, used)
+
+
+def test_a_frame_is_written_only_where_there_is_room_for_it() -> None:
+    scarce, memory = ScarceMemory(5), TableMemory(1 << 30)
+    mapping, beside = scarce("items", 8 * FRAME_BYTES), scarce("beside", 4 * FRAME_BYTES)
+    items = make_items(memory=memory, mapping=mapping, beside=FramesBeside(beside, 1))
+    found = []
+    while item := items.alloc():
+        found.append(item)
+        fill(mapping, {item})
+    # Of three frames, and the two beside them.
+    assert (len(found), scarce.frames_free) == (3 * 16 - FIRST, 0)
+    assert memory.used_bytes == items.resident_bytes() == 3 * (FRAME_BYTES + SIDE) + 2 * FRAME_BYTES
+    for item in found:
+        if item >> 4 == 1:
+            items.free(item)
+    assert scarce.frames_free == 1
+    assert items.alloc() >> 4 == 1
+    mapping.release(7 * FRAME_BYTES, FRAME_BYTES)  # it looks for what was written elsewhere
+
+
+def test_without_room_for_what_is_beside_it_a_frame_is_given_back() -> None:
+    scarce, memory = ScarceMemory(3), TableMemory(1 << 30)
+    mapping, beside = scarce("items", 8 * FRAME_BYTES), scarce("beside", 8 * FRAME_BYTES)
+    items = make_items(memory=memory, mapping=mapping, beside=FramesBeside(beside, 0))
+    assert all(items.alloc() for _ in range(16 - FIRST))
+    assert items.alloc() == 0
+    assert scarce.frames_free == 1
+    assert memory.used_bytes == items.resident_bytes() == 2 * FRAME_BYTES + SIDE
+
+
+def test_without_room_for_any_frame_there_are_no_items() -> None:
+    with pytest.raises(OSError, match="no room for the first frame"):
+        make_items(mapping=ScarceMemory(0)("items", 8 * FRAME_BYTES))
