@@ -152,6 +152,7 @@ class Machines:
     def _new_background_fetch(self) -> BackgroundFetch:
         surroundings = Surroundings(
             reachable_holders=self.reach.reachable_holders,
+            counted_holders=self.reach.counted_holders,
             holder_nodes=self.reach.holder_nodes,
             placeable_nodes=self.reach.placeable_nodes,
             room=self.remotifier.room,

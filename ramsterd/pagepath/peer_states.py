@@ -70,7 +70,10 @@ class PeerStates:
         holder = self._holders.living(node)
         if holder is not None and holder.incarnation == incarnation:
             machines.flushes.owed.on_link_lost(holder.id)
-            self._on_unreachable(holder)
+            if node in self._departing or machines.reach.is_given_up(holder):
+                self._on_unreachable(holder)
+            else:
+                self._on_absent(holder, now)
         self._publish(self._nodes.on_link_lost(node, incarnation, now=now))
         machines.remotifier.on_link_lost(node)
         machines.page_lists.on_link_lost(node)
@@ -82,10 +85,19 @@ class PeerStates:
         self._expect_orphans(node, now)
 
     def _on_unreachable(self, holder: Holder) -> None:
-        """A holder lost its link, or is down: its copies do not count, and what that puts at risk is to be found."""
+        """A holder is given up: its copies do not count, and what that puts at risk is to be found."""
+        self._doubt(holder)
+        self._machines.sweeps.begin(holder)
+
+    def _on_absent(self, holder: Holder, now: float) -> None:
+        """A holder has no link: it may be back in a moment, with all that it kept."""
+        self._doubt(holder)
+        self._machines.sweeps.expect(holder, now)
+
+    def _doubt(self, holder: Holder) -> None:
+        """No copy here is given up for one at this holder, and what it asked for is void."""
         self._machines.store.copies.unreachable_holders.add(holder.id)
         self._machines.background_fetch.owner_recall.on_holder_unreachable(holder.id)
-        self._machines.sweeps.begin(holder)
 
     def _on_reachable(self, holder: Holder) -> None:
         self._machines.store.copies.unreachable_holders.discard(holder.id)

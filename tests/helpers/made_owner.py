@@ -82,6 +82,7 @@ class Owner:
     def surroundings(self) -> Surroundings:
         return Surroundings(
             reachable_holders=self.reachable_holders,
+            counted_holders=self.reachable_holders,
             holder_nodes=self.holder_nodes,
             placeable_nodes=self.placeable_nodes,
             room=self.room,

@@ -36,6 +36,8 @@ class Holder:
     agreed_at: int = NEVER
     # Whether its link was lost, and no sweep has looked yet which pages that puts at risk.
     is_unswept: bool = False
+    # Whether its link was lost a moment ago: it may be back at once, with all that it kept (row_sweeps).
+    is_awaited: bool = False
     # Whether it is alive, and says that it holds none of the pages that it stored.
     is_disowning: bool = False
     _pages: int = field(default=0, init=False)

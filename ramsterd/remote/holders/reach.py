@@ -1,6 +1,7 @@
 """Reach: which holders can be asked for pages now, and how many peers may be given any.
 
 A holder can be asked when its incarnation is not over, its link is open, and it is not thought to hang.
+One that is awaited (`row_sweeps`) can't be asked, and is not missing either: its copies count.
 """
 
 from typing import Final
@@ -42,6 +43,11 @@ class Reach:
         for holder in self._store.rows.holders(row):
             reachable += self.is_reachable(self._holders[holder])
         return reachable
+
+    def counted_holders(self, row: int) -> int:
+        """Return how many holders of a row can be asked now, or are awaited."""
+        found = [self._holders[holder] for holder in self._store.rows.holders(row)]
+        return sum(each.is_awaited or self.is_reachable(each) for each in found)
 
     def holder_nodes(self, row: int) -> set[NodeId]:
         """Return the nodes that have a page and can be asked now."""

@@ -4,6 +4,10 @@ If the holder's incarnation has ended, pages that only it had are lost, and clea
 other pages become ours alone.
 If the holder has no link, or more copies are wanted than there are, no page is lost:
 the sweep finds the pages with too few copies.
+
+A holder that is restarted with its memory kept has no link for a moment, and so has every holder when this node is.
+So a holder without a link is *awaited* first: its copies count as being there, though nobody can ask for them, and
+nothing is copied again.  That ends when it is linked, when it is judged down, and after `GRACE_SECONDS`.
 """
 
 from collections.abc import Callable
@@ -18,6 +22,9 @@ from ramsterd.remote.holders.holders import Holder, Holders
 SWEEP_ROWS: Final = 4096
 SWEEP_PAGES: Final = 2048
 SWEEP_SECONDS: Final = 0.02
+# For so long a holder without a link may be on its way back: longer than a restart with millions of pages takes, and than
+# the failure detector needs for a node that is gone.  All that while it is silent, one more failure may lose pages.
+GRACE_SECONDS: Final = 10.0
 
 
 class RowSweeps:
@@ -51,7 +58,14 @@ class RowSweeps:
         self._to_finish: set[int] = set()
         # By holder id, of incarnations that are over: the persistent pages found so far.
         self._found: dict[int, int] = {}
+        # By holder id: those that are awaited, and until when.
+        self._awaited: dict[int, tuple[Holder, float]] = {}
         self._step_at: float | None = None
+
+    def expect(self, holder: Holder, now: float) -> None:
+        """A holder has no link, and may be back at once: until it is all its pages count as being at risk."""
+        holder.is_unswept = holder.is_awaited = True
+        self._awaited[holder.id] = holder, now + GRACE_SECONDS
 
     def begin(self, holder: Holder, *, is_absent: bool = True) -> None:
         """Look at all rows that name a holder.
@@ -62,6 +76,7 @@ class RowSweeps:
                 Else more copies are wanted.
         """
         if is_absent:
+            self._await_no_more(holder)
             holder.is_unswept = True
         else:
             self._to_finish.add(holder.id)
@@ -69,10 +84,15 @@ class RowSweeps:
 
     def call_off(self, holder: Holder) -> None:
         """It can be asked again."""
+        self._await_no_more(holder)
         holder.is_unswept = False
         if holder.id in self._to_finish:
             return
         self._rows.pop(holder.id, None)
+
+    def _await_no_more(self, holder: Holder) -> None:
+        holder.is_awaited = False
+        self._awaited.pop(holder.id, None)
 
     def settle(self, now: float) -> None:
         """A pass ends: the next slice is due a while from now."""
@@ -80,11 +100,17 @@ class RowSweeps:
             self._step_at = now + SWEEP_SECONDS
 
     def next_deadline(self) -> float | None:
-        """Return when the next slice is due."""
-        return self._step_at
+        """Return when the next slice is due, or a holder is awaited no more."""
+        times = [until for _, until in self._awaited.values()]
+        if self._step_at is not None:
+            times.append(self._step_at)
+        return min(times, default=None)
 
     def on_deadline(self, now: float) -> None:
-        """Look at the next slice, if it is due."""
+        """Give up holders that were awaited for long enough, and look at the next slice, if it is due."""
+        for holder, until in list(self._awaited.values()):
+            if until <= now:
+                self.begin(holder)
         if self._step_at is None or self._step_at > now:
             return
         self._step_at = None
@@ -102,7 +128,7 @@ class RowSweeps:
         if swept.next_row:
             self._rows[holder.id] = (holder, swept.next_row)
             return
-        holder.is_unswept = False
+        holder.is_unswept = holder.is_awaited
         self._to_finish.discard(holder.id)
         if holder.is_dead:
             self._holders.forget(holder)

@@ -1,7 +1,7 @@
 """Rebuild: pages that have lost a copy are copied again.
 
 A page is **at risk** when it is not here, and fewer of its holders can be reached than its pool
-wants copies.
+wants copies; one that is awaited, as its link was lost a moment ago, counts as reached.
 Rows at risk wait in a queue.
 A sweep for a lost holder, or a bad copy, adds rows; the queue judges each row again before it acts,
 because the page may have been flushed, or the holder may be back.
@@ -88,7 +88,7 @@ class Rebuilder:
         pool = self._store.versions.pool_of(row)
         return (
             pool.kind is PoolKind.PERSISTENT
-            and self._surroundings.reachable_holders(row) < pool.copies
+            and self._surroundings.counted_holders(row) < pool.copies
         )
 
     def _is_to_fetch(self, row: int) -> bool:
@@ -154,7 +154,7 @@ class Rebuilder:
         return True
 
     def _lacks_copies(self, row: int) -> bool:
-        return self._surroundings.reachable_holders(row) < self._store.versions.pool_of(row).copies
+        return self._surroundings.counted_holders(row) < self._store.versions.pool_of(row).copies
 
     def statistics(self, pages_unswept: int) -> RebuildStatistics:
         """Return a snapshot; `pages_unswept` are at holders that were lost, and not looked at one by one yet."""

@@ -10,8 +10,9 @@ from nodemanager.ids import NodeId
 class Surroundings:
     """The questions, and the one request."""
 
-    # How many holders of a row can be asked now, and which nodes these are.
+    # How many holders of a row can be asked now, how many can or are awaited, and which nodes can be asked.
     reachable_holders: Callable[[int], int]
+    counted_holders: Callable[[int], int]
     holder_nodes: Callable[[int], set[NodeId]]
     # How many peers may be given pages now, if they have room; and which have room for a block, and how much.
     placeable_nodes: Callable[[], int]

@@ -12,6 +12,7 @@ from ramsterd.core.page import PoolKind
 from ramsterd.pagepath.effects import CloseLink
 from ramsterd.remote import wire
 from ramsterd.remote.fetch.pending import GetOutcome
+from ramsterd.remote.holders.row_sweeps import GRACE_SECONDS
 from ramsterd.remote.wire import MessageType
 from tests.helpers.clusters import cluster_of
 from tests.helpers.foreign_puts import put
@@ -32,6 +33,37 @@ def keep_foreign(made: MadeEngine) -> None:
     """Keep 16 pages of node 1."""
     put(made.engine.machines.foreign, PoolKind.PERSISTENT, range(1, 17), owner=ONE)
     assert made.engine.pages_here(ONE) == 16
+
+
+def test_a_holder_that_lost_its_link_counts_until_it_is_judged_down(made: MadeEngine) -> None:
+    made.store_at(ONE)
+    holder = made.engine.machines.holders.living(ONE)
+    assert holder is not None
+    row = next(
+        row for row in made.engine.store.rows.live() if made.engine.store.rows.first_holder(row)
+    )
+    reach = made.engine.machines.reach
+    made.engine.on_link_lost(ONE, LIFE, now=made.now)
+    assert (reach.reachable_holders(row), reach.counted_holders(row)) == (0, 1)
+    assert made.engine.statistics().rebuild.pages_at_risk == holder.pages
+    made.judge(ONE, NodeState.DOWN)
+    assert reach.counted_holders(row) == 0
+    made.engine.on_link_up(ONE, LIFE, now=made.now)
+    assert reach.counted_holders(row) == 1
+    made.engine.on_link_lost(ONE, LIFE, now=made.now)
+    made.wait(GRACE_SECONDS)
+    assert reach.counted_holders(row) == 0
+
+
+def test_a_holder_that_lost_its_link_after_it_was_judged_down_does_not_count(
+    made: MadeEngine,
+) -> None:
+    made.store_at(ONE)
+    holder = made.engine.machines.holders.living(ONE)
+    assert holder is not None
+    made.judge(ONE, NodeState.DOWN)
+    made.engine.on_link_lost(ONE, LIFE, now=made.now)
+    assert not holder.is_awaited
 
 
 def test_whoever_is_linked_hears_how_we_are_at_once(made: MadeEngine) -> None:

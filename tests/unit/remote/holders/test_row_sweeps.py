@@ -8,7 +8,7 @@ from ramsterd.core.pool_identity import program_pool
 from ramsterd.core.rows import FRAME_ROWS
 from ramsterd.remote.holders import row_sweeps
 from ramsterd.remote.holders.holders import Holder
-from ramsterd.remote.holders.row_sweeps import SWEEP_SECONDS, RowSweeps
+from ramsterd.remote.holders.row_sweeps import GRACE_SECONDS, SWEEP_SECONDS, RowSweeps
 from tests.helpers.made_owner import BLOCK_PAGES, ONE, OTHER, THIRD, Owner
 
 
@@ -298,3 +298,60 @@ def test_several_holders_have_their_slices_in_turn(monkeypatch: pytest.MonkeyPat
     # Of one they are in rows 3 to 18, of the other in rows 19 to 34.
     assert lost == [16, 21, 21, 32]
     assert owner.finish() == 2 * (-(-FRAME_ROWS // 24) - 2)
+
+
+# Holders that may be back at once.
+
+
+def test_a_holder_that_lost_its_link_is_awaited_for_a_while_before_its_rows_are_looked_at() -> None:
+    owner = Sweeping()
+    owner.put_and_send(ONE)
+    holder = owner.holder(ONE)
+    owner.sweeps.expect(holder, owner.now)
+    assert (holder.is_awaited, holder.is_unswept) == (True, True)
+    owner.sweeps.settle(owner.now)
+    assert owner.sweeps.next_deadline() == GRACE_SECONDS
+    owner.now = GRACE_SECONDS - 0.01
+    owner.sweeps.on_deadline(owner.now)
+    assert owner.thinned == []
+    owner.now = GRACE_SECONDS
+    owner.sweeps.on_deadline(owner.now)
+    assert not holder.is_awaited
+    owner.finish()
+    assert len(owner.thinned) == BLOCK_PAGES
+    assert not holder.is_unswept
+
+
+def test_a_holder_that_is_back_in_time_is_not_swept_for() -> None:
+    owner = Sweeping()
+    owner.put_and_send(ONE)
+    holder = owner.holder(ONE)
+    owner.sweeps.expect(holder, owner.now)
+    owner.sweeps.call_off(holder)
+    assert (holder.is_awaited, holder.is_unswept) == (False, False)
+    owner.now = GRACE_SECONDS
+    owner.sweeps.on_deadline(owner.now)
+    assert owner.finish() == 0
+    assert owner.thinned == []
+
+
+def test_a_holder_that_is_given_up_is_awaited_no_more() -> None:
+    owner = Sweeping()
+    owner.put_and_send(ONE)
+    holder = owner.holder(ONE)
+    owner.sweeps.expect(holder, owner.now)
+    owner.sweeps.begin(holder)
+    assert (holder.is_awaited, holder.is_unswept) == (False, True)
+    owner.finish()
+    assert len(owner.thinned) == BLOCK_PAGES
+
+
+def test_pages_of_an_awaited_holder_stay_at_risk_when_more_copies_are_wanted() -> None:
+    owner = Sweeping()
+    owner.put_and_send(ONE)
+    holder = owner.holder(ONE)
+    owner.sweeps.expect(holder, owner.now)
+    owner.sweeps.begin(holder, is_absent=False)
+    while not owner.thinned:
+        owner.step()
+    assert (holder.is_awaited, holder.is_unswept) == (True, True)
