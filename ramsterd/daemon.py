@@ -7,7 +7,7 @@ services     links, heartbeat, clock          start first, stop last
 import gc
 import logging
 import random
-import signal
+import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Final
@@ -29,7 +29,6 @@ from ramsterd.admin.node_commands import node_commands
 from ramsterd.admin.socket import Command, ControlServer
 from ramsterd.admin.state_commands import state_commands
 from ramsterd.core.arena import MemfdMapping
-from ramsterd.core.family import Family
 from ramsterd.endpoints.bind_errors import keys_of_endpoints
 from ramsterd.endpoints.descriptors import NO_LIMIT, Descriptors, statistics_of
 from ramsterd.endpoints.opening import start
@@ -38,38 +37,46 @@ from ramsterd.frontends.pager import Pager
 from ramsterd.frontends.tmem.pools import quotas_of
 from ramsterd.frontends.tmem.server import TmemServer
 from ramsterd.frontends.tmem.users import allowed_users
+from ramsterd.handover.arrival import Arrival
+from ramsterd.handover.keeping import Keeping, NotKept
 from ramsterd.host.certificate import CertificateKeeper, wall_clock
 from ramsterd.host.logs import LogHandler
-from ramsterd.host.loop_clock import pause_statistics, watch_pauses, world_time
+from ramsterd.host.loop_clock import (
+    monotonic_nanoseconds,
+    pause_statistics,
+    watch_pauses,
+    world_time,
+)
 from ramsterd.host.sd_notify import Notifier
 from ramsterd.host.signals import release_hangup
 from ramsterd.host.watchdog import Watchdog
 from ramsterd.membership.background_store import BackgroundStore
-from ramsterd.membership.ending import describe_ending
+from ramsterd.observe.daemon_news import DaemonNews
 from ramsterd.observe.exposition import Exposition
 from ramsterd.observe.loop_watch import LoopWatch
 from ramsterd.observe.metrics import RamsterCollector
 from ramsterd.observe.metrics_server import MetricsServer
-from ramsterd.observe.page_news import PageNews, counts_of
-from ramsterd.observe.snapshot import DaemonStatistics, ExportSnapshot, to_plain
+from ramsterd.observe.snapshot import DaemonStatistics, to_plain
 from ramsterd.pagepath.engine import Engine
 from ramsterd.pagepath.peers import Peers
 from ramsterd.reconfigure.apply import apply_config, use_keys
 from ramsterd.reconfigure.examine import Reread
 from ramsterd.reconfigure.exports import Exports
 from ramsterd.reconfigure.reload import Reloader
+from ramsterd.restart.departure import Departure, Leaving
+from ramsterd.restart.ending import Ending
+from ramsterd.restart.handover import Handover
+from ramsterd.restart.orders import follow_signals
+from ramsterd.restart.restarter import Restarter
 from ramsterd.statefile.keeper import StateKeeper
 from ramsterd.statefile.marks import report
 
 logger = logging.getLogger("ramster.daemon")
-page_logger = logging.getLogger("ramster.pager")
 
 # The collector walks living objects; the tables are none, so it need not run often.
 GC_THRESHOLD: Final = 50_000
 # How often is looked whether an export was emptied: a crash so soon after a TRIM calls it lost.
 EMPTIED_SECONDS: Final = 1.0
-# How often the log hears what counters say; a snapshot among 12 nodes takes 0.6 ms.
-NEWS_SECONDS: Final = 5.0
 
 
 class Daemon:
@@ -91,12 +98,23 @@ class Daemon:
         state: StateKeeper,
         clock_milliseconds: Callable[[], int],
         descriptors: Descriptors = NO_LIMIT,
+        keeping: Keeping | None = None,
+        arrival: Arrival | None = None,
+        check_start: Callable[[], Awaitable[str]],
     ) -> None:
         self._descriptors = descriptors
+        self._notifier = Notifier(environ)
+        self._handover = Handover(
+            keeping or NotKept(),
+            arrival or Arrival(),
+            environ=environ,
+            notifier=self._notifier,
+            nanoseconds=monotonic_nanoseconds,
+        )
         self._cluster = cluster
         self._node = node
         self._log = log
-        self._page_news = PageNews()
+        self._news = DaemonNews(log, self.statistics)
         self.engine = Engine(
             daemon=daemon,
             cluster=cluster,
@@ -104,6 +122,14 @@ class Daemon:
             incarnation=incarnation,
             map_memory=MemfdMapping,
             rng=rng,
+        )
+        self._ending = Ending(node.name, self.engine, self._count_clients)
+        self._restarter = Restarter(
+            self._handover.keeping,
+            check=check_start,
+            describe_loss=self._ending.describe,
+            new_id=partial(secrets.token_hex, 8),
+            restart=self._begin_restart,
         )
         self._certificate = (
             None if credentials is None else CertificateKeeper(TlsTransport(credentials))
@@ -137,7 +163,9 @@ class Daemon:
         self._control = (
             None
             if daemon.control.socket is None
-            else ControlServer(daemon.control.socket, self._commands())
+            else ControlServer(
+                daemon.control.socket, self._commands(), arrival=self._handover.arrival
+            )
         )
         self._metrics = (
             None
@@ -149,7 +177,6 @@ class Daemon:
         )
         self._peers.members.inquiries.count_clients = self._count_clients
         self._loop_watch = LoopWatch(self.engine.store.work)
-        self._notifier = Notifier(environ)
         self._watchdog = Watchdog(self._notifier, environ)
         self._started_at = 0.0
         self._stop = trio.Event()
@@ -162,6 +189,7 @@ class Daemon:
             listen=daemon.nbd.listen,
             connections_max=daemon.nbd.connections_max,
             descriptors=self._descriptors,
+            arrival=self._handover.arrival,
         )
 
     def _new_tmem(self, daemon: DaemonConfig) -> TmemServer:
@@ -173,6 +201,7 @@ class Daemon:
             connections_max=daemon.tmem.connections_max,
             marks=self._state.marks,
             descriptors=self._descriptors,
+            arrival=self._handover.arrival,
         )
 
     def _new_reloader(
@@ -193,8 +222,10 @@ class Daemon:
             wall_clock=wall_clock,
         )
 
-    async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT, then stop in order, within `stop_seconds_max`.
+    async def run(self) -> Departure | None:
+        """Serve until SIGTERM, SIGINT or `restart`, then stop in order, within `stop_seconds_max`.
+
+        Returns what is to be given to the next process; None: clients end with this one.
 
         Raises:
             CannotServe: (in an exception group) A socket or an address can't be had, or another daemon has it.
@@ -204,13 +235,14 @@ class Daemon:
         gc.set_threshold(GC_THRESHOLD)
         async with trio.open_nursery() as services:
             services.start_soon(self._loop_watch.run)
-            services.start_soon(self._watch_signals)
+            services.start_soon(self._follow_signals)
             self._take_up_state()
             await self._start(services, self._state.run, "with this state_dir")
-            services.start_soon(self._tell_news)
+            services.start_soon(self._news.run)
             services.start_soon(watch_pauses, self._watchdog.on_pause)
             services.start_soon(self._store.run)
             services.start_soon(self._reloader.run)
+            services.start_soon(self._restarter.run)
             if self._certificate is not None:
                 services.start_soon(self._certificate.watch)
             elif self._cluster.insecure_plaintext:
@@ -226,24 +258,28 @@ class Daemon:
                 self._notifier.ready()
                 logger.info("node %s is ready", self._node.name)
                 release_hangup()
+                self._handover.finish_arrival()
                 await self._stop.wait()
-                self._notifier.stopping()
-                self._say_what_ends()
-                self._begin_stop(services, front_ends)
-            self._clear_emptied()
-            self._say_what_is_lost()
-            self._tell_page_news(is_last=True)
-            await self._peers.say_farewell()
+                services.cancel_scope.deadline = trio.current_time() + self._stop_seconds_max
+                departure = await self._depart()
+                # Front ends stop first: no get may find its peers gone.
+                front_ends.cancel_scope.cancel()
+            if departure is None:
+                self._clear_emptied()
+                self._ending.say_what_is_lost()
+            self._news.tell_pages(is_last=True)
+            if departure is None:
+                await self._peers.say_farewell()
             services.cancel_scope.cancel()
         if trio.current_time() >= services.cancel_scope.deadline:
-            bound = self._reloader.running.stop_seconds_max
             logger.warning(
                 "the stop took longer than %g s (stop_seconds_max): unfinished requests are cut off",
-                bound,
+                self._stop_seconds_max,
             )
         self._notifier.close()
         uptime = world_time() - self._started_at
         logger.info("node %s has stopped; it ran for %.0f s", self._node.name, uptime)
+        return departure
 
     async def _start_front_ends(self, front_ends: trio.Nursery) -> None:
         await self._start(front_ends, self._nbd.serve, "NBD")
@@ -259,12 +295,24 @@ class Daemon:
         keys = keys_of_endpoints(self._reloader.running, self._node)
         await start(nursery, serve, what, keys)
 
-    def _begin_stop(self, services: trio.Nursery, front_ends: trio.Nursery) -> None:
-        """Front ends stop first: no get may find its peers gone.  What hangs is cut off at the bound."""
-        services.cancel_scope.deadline = (
-            trio.current_time() + self._reloader.running.stop_seconds_max
-        )
-        front_ends.cancel_scope.cancel()
+    @property
+    def _stop_seconds_max(self) -> float:
+        return self._reloader.running.stop_seconds_max
+
+    async def _depart(self) -> Departure | None:
+        front_ends: list[Leaving] = [self._nbd, self._tmem]
+        if self._control is not None:
+            front_ends.append(self._control)
+        seconds_max = self._stop_seconds_max / 2
+        departure = await self._handover.depart(front_ends, seconds_max=seconds_max)
+        if departure is None:
+            self._ending.say_what_ends()
+        return departure
+
+    def _begin_restart(self, restart_id: str) -> None:
+        logger.info("node %s restarts: an operator asked for it", self._node.name)
+        self._handover.restart_id = restart_id
+        self._stop.set()
 
     def _take_up_state(self) -> None:
         """Name each loss of this start, and blank the scratch disks; the first write of the file notes it all."""
@@ -290,45 +338,9 @@ class Daemon:
     def _count_clients(self) -> int:
         return self._nbd.statistics().connections + self._tmem.statistics().connections
 
-    def _say_what_ends(self) -> None:
-        """What we own goes with us, wherever it is."""
-        pages = self.engine.pages_owned()
-        if ending := describe_ending(self._node.name, pages, self._count_clients()):
-            logger.warning("%s", ending)
-
-    def _say_what_is_lost(self) -> None:
-        """What we hold of others goes with us."""
-        held = self.engine.store.versions.zpages[Family.FOREIGN_PERSISTENT]
-        if held:
-            logger.warning(
-                "%d pages of other nodes end with this stop: pages without another copy are lost",
-                held,
-            )
-
-    async def _tell_news(self) -> None:
-        """Tell the log what only counters know: what became of pages, and how many log lines were left out."""
-        while True:
-            await trio.sleep(NEWS_SECONDS)
-            self._log.say_due()
-            self._tell_page_news()
-
-    def _tell_page_news(self, *, is_last: bool = False) -> None:
-        counts = counts_of(self.statistics())
-        for each in self._page_news.on_counts(counts, at=trio.current_time(), is_last=is_last):
-            page_logger.log(each.level, "%s", each.text)
-
-    async def _watch_signals(self) -> None:
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-            async for number in signals:
-                name = signal.Signals(number).name
-                if number != signal.SIGHUP:
-                    logger.info("node %s stops: it received %s", self._node.name, name)
-                    self._stop.set()
-                else:
-                    logger.info(
-                        "node %s reads its files again: it received %s", self._node.name, name
-                    )
-                    self._reloader.ask()
+    async def _follow_signals(self) -> None:
+        name = self._node.name
+        await follow_signals(name, stop=self._stop.set, reload=self._reloader.ask)
 
     def _on_members_written(self, problem: str) -> None:
         self._peers.members.on_written(problem)
@@ -341,6 +353,7 @@ class Daemon:
             "verify": partial(verify, self.engine, self._peers),
             "config": lambda _: to_plain(self._reloader.statistics()),
             "config-reload": lambda _: {"reload": self._reloader.ask()},
+            "restart": self._restarter.ask,
             "membership": lambda _: self._membership(),
             **node_commands(self._peers.members),
             **state_commands(self._state.marks, self._exports.names),
@@ -368,22 +381,14 @@ class Daemon:
             uptime_seconds=world_time() - self._started_at,
             incarnation_floors=self._peers.own_incarnation.statistics(),
             pauses=pause_statistics(),
+            handover=self._handover.statistics(),
             config=self._reloader.statistics(),
             membership=self._peers.members.statistics(),
             engine=self.engine.statistics(),
             pager=self._pager.statistics(),
             nbd=self._nbd.statistics(),
             tmem=self._tmem.statistics(),
-            exports=tuple(
-                ExportSnapshot(
-                    name=export.name,
-                    size_bytes=export.size,
-                    pages=self.engine.store.pages_of(export.pool),
-                    state=export.mark.state,
-                    lost_at=export.mark.lost_at,
-                )
-                for export in self._exports.all
-            ),
+            exports=self._exports.snapshots(self.engine.store.pages_of),
             state_file=self._state.marks.statistics(),
             heartbeat=None if heartbeat is None else heartbeat.statistics(),
             listener=self._peers.mesh.listener_statistics(),

@@ -17,9 +17,12 @@ import trio
 
 from config.reader import show
 from ramsterd.endpoints.connections import Connections, receive_some, send_all
-from ramsterd.endpoints.sockets import unix_listener
 from ramsterd.endpoints.statistics import EndpointStatistics
 from ramsterd.frontends.tmem.users import peer_user
+from ramsterd.handover.arrival import Arrival
+from ramsterd.handover.document import Endpoint
+from ramsterd.handover.listening import Listening, listening_unix
+from ramsterd.handover.parting import Parting
 
 logger = logging.getLogger("ramster.control")
 
@@ -78,8 +81,13 @@ class Lines:
 class ControlServer:
     """Serves commands on a Unix socket."""
 
-    def __init__(self, path: Path, commands: Mapping[str, Command]) -> None:
+    def __init__(
+        self, path: Path, commands: Mapping[str, Command], *, arrival: Arrival | None = None
+    ) -> None:
+        """Wire it; `arrival` is what an earlier process left."""
         self._path = path
+        self._arrival = arrival or Arrival()
+        self._listening: Listening | None = None
         self._commands = commands
         self._connections = Connections(
             "control client", connections_max=CONNECTIONS_MAX, logger=logger
@@ -96,9 +104,17 @@ class ControlServer:
             SocketPathTaken: Another daemon serves there.
             OSError: The path can't be bound.
         """
-        with unix_listener(self._path) as listener:
+        with listening_unix(Endpoint.CONTROL, self._path, self._arrival) as self._listening:
             task_status.started()
-            await self._connections.serve(listener, _user_of, self._answer_client)
+            await self._connections.serve(self._listening.sock, _user_of, self._answer_client)
+
+    async def come_to_edges(self) -> None:
+        """A command is answered as it comes: there is nothing to wait for."""
+
+    def hand_over(self, parting: Parting) -> None:
+        """Leave the listening socket to the next process; clients are disconnected, and ask again."""
+        if self._listening is not None:
+            self._listening.hand_over(parting)
 
     async def _answer_client(self, sock: socket.socket, renew: Callable[[], None]) -> None:
         """Answer lines until the client leaves, is silent, or takes no answer, for too long."""

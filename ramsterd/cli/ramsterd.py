@@ -28,11 +28,16 @@ from ramsterd.cli.start_line import start_line
 from ramsterd.daemon import Daemon
 from ramsterd.endpoints.descriptors import raise_limit
 from ramsterd.endpoints.opening import CannotServe, leaves
+from ramsterd.handover.arrival import Arrival
+from ramsterd.host.fd_store import DescriptorStore, descriptors_from
 from ramsterd.host.logs import set_up_logging
 from ramsterd.host.loop_clock import LoopClock
+from ramsterd.host.successor import command_line
 from ramsterd.host.threads import ThreadRefused
 from ramsterd.host.validity import format_validity
 from ramsterd.reconfigure.examine import Examined, examine, reread
+from ramsterd.restart.giving import give, give_up_stored
+from ramsterd.restart.restarter import check_start
 from ramsterd.statefile.folder import StateFolderTaken
 from ramsterd.statefile.keeper import StateKeeper
 from ramsterd.statefile.start import open_state, rewrite_state
@@ -73,6 +78,8 @@ def run(config: Path) -> None:
     logger.info("%s", started)
     state = _open_state(examined.daemon, config)
     descriptors = raise_limit()
+    arrival, store = Arrival(descriptors_from(os.environ)), DescriptorStore(os.environ)
+    give_up_stored(arrival, store)
     logger.debug(
         "%d file descriptors, %d of them reserved for links and control",
         descriptors.limit, descriptors.reserved,
@@ -100,11 +107,13 @@ def run(config: Path) -> None:
             reread=partial(reread, config, examined.node),
             state=state,
             descriptors=descriptors,
+            arrival=arrival,
+            check_start=partial(check_start, command_line("check-config", "--config", str(config))),
         )
     except OSError as error:  # memory that can't be mapped
         _fail(str(error), 1)
     try:
-        trio.run(daemon.run, clock=LoopClock())
+        departure = trio.run(daemon.run, clock=LoopClock())
     except BaseExceptionGroup as group:
         # Not `except*`: what it raises, such as SystemExit, comes out in a group again, with a traceback.
         errors = list(leaves(group))
@@ -113,6 +122,13 @@ def run(config: Path) -> None:
             raise
         status = EX_CONFIG if any(error.is_in_the_files for error in cannot) else 1
         _fail("; ".join(str(error) for error in cannot), status)
+    if departure is None:
+        return
+    arguments = command_line("run", "--config", str(config))
+    try:
+        give(departure, store, arguments=arguments, environ=dict(os.environ))
+    except OSError as error:
+        _fail(f"can't become the next ramsterd ({arguments[0]}): {error.strerror or error}", 1)
 
 
 @main.command("reset-state")

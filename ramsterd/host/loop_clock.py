@@ -53,6 +53,11 @@ def world_time() -> float:
     return clock.world_time() if isinstance(clock, LoopClock) else clock.current_time()
 
 
+def monotonic_nanoseconds() -> int:
+    """Return CLOCK_MONOTONIC, which is the same for all processes of this machine."""
+    return time.monotonic_ns()
+
+
 def pause_statistics() -> PauseStatistics:
     """Return how often and how long the loop of this run did not run."""
     clock = trio.lowlevel.current_clock()

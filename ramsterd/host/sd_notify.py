@@ -38,6 +38,10 @@ class Notifier:
         """Say that we live; owed at least every `watchdog_seconds_from`."""
         return self._send("WATCHDOG=1")
 
+    def reloading(self, *, now_nanoseconds: int) -> bool:
+        """Say that this process becomes another program, which will be ready; `now` is CLOCK_MONOTONIC."""
+        return self._send(f"RELOADING=1\nMONOTONIC_USEC={now_nanoseconds // 1000}")
+
     def stopping(self) -> bool:
         """Say that an orderly stop has begun."""
         return self._send("STOPPING=1")

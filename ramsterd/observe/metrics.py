@@ -35,6 +35,6 @@ class RamsterCollector(Collector):
         yield from frontend_metrics(now)
         yield from endpoint_metrics(now)
         yield from daemon_metrics(now)
-        yield from start_metrics(now.incarnation_floors, now.pauses)
+        yield from start_metrics(now.incarnation_floors, now.pauses, now.handover)
         if now.heartbeat is not None:
             yield from heartbeat_metrics(now.heartbeat)

@@ -18,6 +18,7 @@ from ramsterd.endpoints.statistics import (
 from ramsterd.frontends.clients.counters import ClientStatistics
 from ramsterd.frontends.pager import PagerStatistics
 from ramsterd.frontends.tmem.counters import TmemStatistics
+from ramsterd.handover.arrival import HandoverStatistics
 from ramsterd.host.logs import LogStatistics
 from ramsterd.host.loop_time import PauseStatistics
 from ramsterd.membership.incarnation_floors import FloorStatistics
@@ -73,6 +74,8 @@ class DaemonStatistics:
     uptime_seconds: float
     # Time in which the loop did not run, which counts as no waiting.
     pauses: PauseStatistics
+    # Connections of clients that an earlier process left to this one.
+    handover: HandoverStatistics
     config: ConfigStatistics
     membership: MembersStatistics
     engine: EngineStatistics

@@ -4,12 +4,15 @@ from collections.abc import Iterator
 
 from prometheus_client.core import Metric
 
+from ramsterd.handover.arrival import HandoverStatistics
 from ramsterd.host.loop_time import PauseStatistics
 from ramsterd.membership.incarnation_floors import FloorStatistics
 from ramsterd.observe.metric import by, counter, gauge, one
 
 
-def start_metrics(floors: FloorStatistics, pauses: PauseStatistics) -> Iterator[Metric]:
+def start_metrics(
+    floors: FloorStatistics, pauses: PauseStatistics, handover: HandoverStatistics
+) -> Iterator[Metric]:
     """Yield every family of one snapshot."""
     yield counter(
         "incarnation_floors_heard",
@@ -34,4 +37,21 @@ def start_metrics(floors: FloorStatistics, pauses: PauseStatistics) -> Iterator[
         "Total length of these pauses. No timeout counts this time.",
         [],
         one(pauses.paused_seconds_total),
+    )
+    yield gauge(
+        "handover_connections",
+        "Client connections that the last restart left to this process, by what became of them.",
+        ["outcome"],
+        by(
+            {
+                "kept": handover.connections_total,
+                "dropped": handover.dropped_connections_total,
+            }
+        ),
+    )
+    yield gauge(
+        "handover_gap_seconds",
+        "Time that the clients of these connections waited for this process.",
+        [],
+        one(handover.gap_seconds),
     )

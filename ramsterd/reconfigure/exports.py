@@ -4,16 +4,17 @@ What the state file knows of an export holds for a new one, too: if one of its n
 """
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Final
 
 from config.model import Durability, ExportConfig, OnLoss
-from ramsterd.core.page import PoolKind
+from ramsterd.core.page import PoolId, PoolKind
 from ramsterd.core.pool_identity import export_pool
 from ramsterd.core.pools import PoolsExhausted
 from ramsterd.frontends.nbd.export import Export
 from ramsterd.frontends.pager import Pager
+from ramsterd.observe.snapshot import ExportSnapshot
 from ramsterd.reconfigure.reload import CannotApply
 from ramsterd.statefile.marks import Marks, report
 
@@ -41,6 +42,19 @@ class Exports:
     def names(self) -> Collection[str]:
         """Return their names, those of later exports too."""
         return self._by_name.keys()
+
+    def snapshots(self, pages_of: Callable[[PoolId], int]) -> tuple[ExportSnapshot, ...]:
+        """Return how each stands; `pages_of` counts the pages of a pool."""
+        return tuple(
+            ExportSnapshot(
+                name=export.name,
+                size_bytes=export.size,
+                pages=pages_of(export.pool),
+                state=export.mark.state,
+                lost_at=export.mark.lost_at,
+            )
+            for export in self.all
+        )
 
     def blank_scratch(self, names: Collection[str] | None = None) -> None:
         """Let the lost exports that the file calls scratch disks be blank; all of them, or those of these names."""

@@ -19,6 +19,7 @@ from ramsterd.endpoints.statistics import (
 )
 from ramsterd.frontends.nbd.server import NbdServer
 from ramsterd.frontends.tmem.counters import TmemStatistics
+from ramsterd.handover.arrival import Arrival
 from ramsterd.host.logs import LogStatistics
 from ramsterd.host.loop_time import PauseStatistics
 from ramsterd.membership.members import MembersStatistics
@@ -69,6 +70,7 @@ def statistics(node: SimNode) -> DaemonStatistics:
         number=node.number,
         incarnation=node.engine.incarnation,
         pauses=PauseStatistics(pauses_total=0, paused_seconds_total=0.0),
+        handover=Arrival().statistics(),
         incarnation_floors=node.peers.own_incarnation.statistics(),
         cluster="sim",
         version="0",

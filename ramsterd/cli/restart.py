@@ -1,0 +1,72 @@
+"""`ramsterctl restart`: begin, wait until the next process answers, and say how long clients waited."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from ramsterd.cli.ask import Ask, send_command
+from ramsterd.cli.output import JSON_OPTION, fail, show
+
+POLL_SECONDS: Final = 0.1
+# Of a start with much memory; it goes on when the command has given up.
+RESTART_SECONDS_MAX: Final = 120.0
+
+
+def restart_command(ask: Ask) -> click.Command:
+    """Return the command."""
+
+    @click.command()
+    @JSON_OPTION
+    @click.pass_obj
+    def restart(socket_path: Path, as_json: bool) -> None:
+        """Restart ramsterd, with the program that is installed now, and keep pages and clients.
+
+        First, another process checks the program and the configuration.  Then the daemon answers every request that
+        has begun, and replaces itself by the installed program; the process id stays.  Clients of NBD and tmem stay
+        connected and wait for a moment.  A client with a request that takes longer than 5 seconds is
+        disconnected; it can connect again.  Peers connect again.
+
+        The command is refused, and nothing changes, if nobody would keep the pages, or if the next start would fail.
+        Exit status: 0 the daemon serves again, 1 refused, or no answer within 120 seconds.
+        """
+        while (begun := ask(socket_path, "restart"))["state"] != "restarting":
+            time.sleep(POLL_SECONDS)
+        if not as_json:
+            click.echo("the daemon restarts; clients wait")
+        now = _wait_restarted(socket_path, begun["id"])
+        if now is None:
+            fail(
+                f"the daemon does not answer after {RESTART_SECONDS_MAX:.0f} s: look into its log"
+                " (`journalctl -u ramsterd`), and start it with `systemctl start ramsterd` if it has ended"
+            )
+        show(now, as_json, format_restarted)
+
+    return restart
+
+
+def _wait_restarted(socket_path: Path, restart_id: str) -> dict[str, Any] | None:
+    deadline = time.monotonic() + RESTART_SECONDS_MAX  # noqa: TID251  a command has no loop
+    while time.monotonic() < deadline:  # noqa: TID251
+        time.sleep(POLL_SECONDS)
+        try:
+            answer = json.loads(send_command(socket_path, "status"))
+            now: dict[str, Any] = answer["result"]["handover"]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # between two processes
+        if now["restart_id"] == restart_id:
+            return now
+    return None
+
+
+def format_restarted(now: dict[str, Any]) -> str:
+    """Return one line on a restart that is done."""
+    kept, dropped = now["connections_total"], now["dropped_connections_total"]
+    text = f"the daemon serves again: {kept} {_clients(kept)} waited for {now['gap_seconds']:.2f} s"
+    return f"{text}, {dropped} {_clients(dropped)} disconnected" if dropped else text
+
+
+def _clients(count: int) -> str:
+    return "client" if count == 1 else "clients"

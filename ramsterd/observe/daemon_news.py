@@ -1,0 +1,38 @@
+"""What only counters know, told to the log: what became of pages, and how many log lines were left out."""
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+import trio
+
+from ramsterd.host.logs import LogHandler
+from ramsterd.observe.page_news import PageNews, counts_of
+from ramsterd.observe.snapshot import DaemonStatistics
+
+logger = logging.getLogger("ramster.pager")
+
+# A snapshot among 12 nodes takes 0.6 ms.
+NEWS_SECONDS: Final = 5.0
+
+
+class DaemonNews:
+    """Tells it every `NEWS_SECONDS`."""
+
+    def __init__(self, log: LogHandler, statistics: Callable[[], DaemonStatistics]) -> None:
+        self._log = log
+        self._statistics = statistics
+        self._pages = PageNews()
+
+    async def run(self) -> None:
+        """Tell until cancelled."""
+        while True:
+            await trio.sleep(NEWS_SECONDS)
+            self._log.say_due()
+            self.tell_pages()
+
+    def tell_pages(self, *, is_last: bool = False) -> None:
+        """Tell what became of pages since the last time."""
+        counts = counts_of(self._statistics())
+        for each in self._pages.on_counts(counts, at=trio.current_time(), is_last=is_last):
+            logger.log(each.level, "%s", each.text)
