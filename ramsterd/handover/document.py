@@ -29,8 +29,8 @@ CONNECTIONS_MAX: Final = 4096
 LISTENERS_MAX: Final = 16
 # What a client sent and nobody has begun: a part of the longest request.
 UNREAD_BYTES_MAX: Final = FRAME_BYTES_MAX
-# Replies that a client has not taken.
-UNSENT_BYTES_MAX: Final = 1024 * 1024
+# Replies that a client has not taken: as many as make a front end stop receiving.
+UNSENT_BYTES_MAX: Final = 4 * 1024 * 1024
 # All of it; it is copied once on each side.
 DOCUMENT_BYTES_MAX: Final = 64 * 1024 * 1024
 MEMORY_ID_BYTES_MAX: Final = 64

@@ -28,16 +28,19 @@ def give(
         # Also writes what the log has queued: nothing runs at the end of a program that is replaced.
         logging.shutdown()
         replace_process(named, arguments, environ)
+    named = departure.parting.seal(is_stored=True)
     try:
-        for name, descriptor in departure.parting.seal(is_stored=True):
+        for name, descriptor in named:
             store.store(name, descriptor)
-            os.close(descriptor)
         store.wait_handled()
     except OSError as error:
         reason = error.strerror or error
         logger.warning(
             "systemd does not keep the connections of clients: %s; clients are disconnected", reason
         )
+    finally:
+        for _, descriptor in named:
+            os.close(descriptor)
 
 
 def give_up_stored(arrival: Arrival, store: DescriptorStore) -> None:

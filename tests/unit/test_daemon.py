@@ -1,6 +1,7 @@
 """The daemon in this process, alone in its cluster: what it opens, in which order it stops, and why it can't start."""
 
 import gc
+import json
 import logging
 import random
 import socket
@@ -22,12 +23,16 @@ from config.model import (
     TmemConfig,
 )
 from nodemanager.ids import Incarnation
+from ramsterd.cli.ask import send_command
 from ramsterd.client.nbd import NbdClient
 from ramsterd.daemon import Daemon
 from ramsterd.endpoints.opening import CannotServe, leaves
+from ramsterd.handover.arrival import Arrival
+from ramsterd.handover.keeping import Keeping, NotKept
 from ramsterd.host.logs import LogHandler
 from ramsterd.host.logs.limiter import Limiter
 from ramsterd.reconfigure.examine import Reread
+from ramsterd.restart.departure import Departure
 from ramsterd.statefile.start import open_state
 
 MIB = 1 << 20
@@ -44,7 +49,9 @@ def collector() -> Iterator[None]:
     gc.set_threshold(*threshold)
 
 
-def make_daemon(folder: Path) -> Daemon:
+def make_daemon(
+    folder: Path, *, keeping: Keeping | None = None, arrival: Arrival | None = None
+) -> Daemon:
     config = DaemonConfig(
         node=NODE.name,
         cluster=folder / "cluster.toml",
@@ -66,6 +73,8 @@ def make_daemon(folder: Path) -> Daemon:
         state=open_state(None, file="test", started_at=1),
         clock_milliseconds=lambda: 1,
         check_start=no_problem,
+        keeping=keeping,
+        arrival=arrival,
     )
 
 
@@ -130,3 +139,51 @@ async def test_a_socket_that_is_taken_is_why_it_can_not_serve(tmp_path: Path) ->
     assert "NBD" in str(cannot)
     assert str(tmp_path / "nbd") in str(cannot)
     assert not cannot.is_in_the_files
+
+
+async def test_a_restart_without_kept_memory_is_refused_and_changes_nothing(tmp_path: Path) -> None:
+    daemon = make_daemon(tmp_path)
+    async with running(daemon, tmp_path):
+        line = await trio.to_thread.run_sync(send_command, tmp_path / "control", "restart")
+        answer = json.loads(line)
+        assert not answer["ok"]
+        assert "nobody keeps the memory" in answer["error"]
+        assert daemon.statistics().handover.connections_total == 0
+
+
+class Kept(NotKept):
+    memory_id = b"m"
+    refusal = ""
+
+
+async def test_with_kept_memory_clients_are_left_to_the_next_process(tmp_path: Path) -> None:
+    daemon = make_daemon(tmp_path, keeping=Kept())
+    departures: list[Departure | None] = []
+
+    async def run() -> None:
+        departures.append(await daemon.run())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run)
+        while "control" not in names_in(tmp_path):  # noqa: ASYNC110
+            await trio.sleep(0.01)
+        client = await trio.to_thread.run_sync(NbdClient.connect, tmp_path / "nbd", "disk")
+        await trio.to_thread.run_sync(client.write, 0, PAGE)
+        for state in ("checking", "restarting"):
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            line = await trio.to_thread.run_sync(send_command, tmp_path / "control", "restart")
+            assert json.loads(line)["result"]["state"] == state
+    (departure,) = departures
+    assert departure is not None
+    assert departure.is_replacing
+    assert departure.parting.connections == 1
+    assert names_in(tmp_path) == ["control", "nbd", "tmem"], "the next process listens there"
+    # The next one has no such memory: it disconnects the client, and takes the listening sockets.
+    after = make_daemon(tmp_path, arrival=Arrival(departure.parting.seal(is_stored=False)))
+    async with running(after, tmp_path):
+        assert client._sock.recv(9) == b""
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        handover = after.statistics().handover
+        assert (handover.connections_total, handover.dropped_connections_total) == (0, 1)
+    client._sock.close()
+    assert names_in(tmp_path) == []

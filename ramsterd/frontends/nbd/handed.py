@@ -12,10 +12,16 @@ from ramsterd.frontends.nbd.buffers import RECEIVE_BYTES
 from ramsterd.frontends.nbd.export import Export
 from ramsterd.frontends.nbd.failures import Failure
 from ramsterd.frontends.nbd.payloads import PartOfRefused, PartOfWrite
-from ramsterd.frontends.nbd.protocol import REFUSED_PAYLOAD_BYTES_MAX, Command, Errno
+from ramsterd.frontends.nbd.protocol import (
+    REFUSED_PAYLOAD_BYTES_MAX,
+    REPLY_BYTES_MAX,
+    Command,
+    Errno,
+)
 from ramsterd.frontends.nbd.session import Session
 from ramsterd.handover.document import (
     UNREAD_BYTES_MAX,
+    UNSENT_BYTES_MAX,
     ConnectionRecord,
     DamagedRecord,
     FrontEnd,
@@ -24,6 +30,7 @@ from ramsterd.handover.document import (
 from ramsterd.statefile.marks import MarkState
 
 assert RECEIVE_BYTES <= UNREAD_BYTES_MAX
+assert REPLY_BYTES_MAX <= UNSENT_BYTES_MAX
 
 _COOKIE_BYTES: Final = 8
 # What the first field of a payload says.
