@@ -235,7 +235,7 @@ class Daemon:
         gc.set_threshold(GC_THRESHOLD)
         async with trio.open_nursery() as services:
             services.start_soon(self._loop_watch.run)
-            services.start_soon(self._follow_signals)
+            services.start_soon(follow_signals, self._node.name, self._stop.set, self._reloader.ask)
             self._take_up_state()
             await self._start(services, self._state.run, "with this state_dir")
             services.start_soon(self._news.run)
@@ -300,9 +300,8 @@ class Daemon:
         return self._reloader.running.stop_seconds_max
 
     async def _depart(self) -> Departure | None:
-        front_ends: list[Leaving] = [self._nbd, self._tmem]
-        if self._control is not None:
-            front_ends.append(self._control)
+        everybody = (self._nbd, self._tmem, self._control)
+        front_ends: list[Leaving] = [each for each in everybody if each is not None]
         seconds_max = self._stop_seconds_max / 2
         departure = await self._handover.depart(front_ends, seconds_max=seconds_max)
         if departure is None:
@@ -337,10 +336,6 @@ class Daemon:
 
     def _count_clients(self) -> int:
         return self._nbd.statistics().connections + self._tmem.statistics().connections
-
-    async def _follow_signals(self) -> None:
-        name = self._node.name
-        await follow_signals(name, stop=self._stop.set, reload=self._reloader.ask)
 
     def _on_members_written(self, problem: str) -> None:
         self._peers.members.on_written(problem)

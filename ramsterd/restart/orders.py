@@ -10,7 +10,7 @@ logger = logging.getLogger("ramster.daemon")
 
 
 async def follow_signals(
-    node: str, *, stop: Callable[[], object], reload: Callable[[], object]
+    node: str, stop: Callable[[], object], reload: Callable[[], object]
 ) -> None:
     """Follow them until cancelled."""
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:

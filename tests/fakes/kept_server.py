@@ -143,7 +143,9 @@ class Process:
             restart=self._begin,
         )
         self._stop = trio.Event()
-        disk = self._pager.new_pool(PoolKind.PERSISTENT, PoolIdentity(PoolUse.EXPORT, "disk"))
+        disk = self._pager.new_pool(
+            PoolKind.PERSISTENT, PoolIdentity(use=PoolUse.EXPORT, name="disk")
+        )
         self._nbd = NbdServer(
             self._pager,
             [Export(name="disk", size=EXPORT_BYTES, pool=disk, object_id=b"")],
@@ -196,7 +198,7 @@ class Process:
         return departure
 
     async def _follow(self) -> None:
-        await follow_signals("alpha", stop=self._stop.set, reload=lambda: None)
+        await follow_signals("alpha", self._stop.set, lambda: None)
 
 
 def main(command: str, _: str, config: str) -> None:
