@@ -230,6 +230,7 @@ class Daemon:
         Raises:
             CannotServe: (in an exception group) A socket or an address can't be had, or another daemon has it.
         """
+        departure: Departure | None = None
         self._started_at = world_time()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD)

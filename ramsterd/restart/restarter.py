@@ -16,6 +16,8 @@ from ramsterd.admin.socket import CommandRefused
 from ramsterd.handover.keeping import Keeping
 
 CHECK_SECONDS_MAX: Final = 30.0
+# Files may change: what was found earlier than this is asked for again.
+CHECKED_SECONDS_MAX: Final = 5.0
 # Of what the check says; the last lines.
 _SAID_CHARACTERS_MAX: Final = 2000
 
@@ -55,6 +57,7 @@ class Restarter:
         self._restart = restart
         self._state = _State.IDLE
         self._problem = ""
+        self._checked_at = 0.0
         self._id = ""
         self._asked = trio.lowlevel.ParkingLot()
 
@@ -70,6 +73,8 @@ class Restarter:
             raise CommandRefused(self._refusal())
         if self._state is _State.CHECKED:
             self._state = _State.IDLE
+            if trio.current_time() - self._checked_at > CHECKED_SECONDS_MAX:
+                return self.ask({})
             if self._problem:
                 raise CommandRefused(
                     f"nothing was restarted: the next start of ramsterd would fail: {self._problem}"
@@ -95,6 +100,7 @@ class Restarter:
         while True:
             await self._asked.park()
             self._problem = await self._check()
+            self._checked_at = trio.current_time()
             self._state = _State.CHECKED
 
 

@@ -76,6 +76,22 @@ async def test_a_start_that_would_fail_is_named_and_may_be_tried_again(
     assert story.ask() == {"state": "restarting", "id": "4f"}
 
 
+async def test_what_was_found_long_ago_is_asked_for_again(
+    story: Story, nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    """As after an operator who did not wait: the files may have changed."""
+    nursery.start_soon(story.restarter.run)
+    await trio.testing.wait_all_tasks_blocked()
+    story.ask()
+    await trio.sleep(restarter.CHECKED_SECONDS_MAX + 1)
+    story.said = "wrong by now"
+    assert story.ask() == {"state": "checking"}
+    await trio.testing.wait_all_tasks_blocked()
+    with pytest.raises(CommandRefused, match="wrong by now"):
+        story.ask()
+    assert not story.begun
+
+
 def test_without_kept_memory_the_refusal_says_what_would_be_lost_and_what_to_type() -> None:
     story = Story(NotKept())
     with pytest.raises(CommandRefused) as refused:
