@@ -1,0 +1,327 @@
+"""What all nodes have to do with one node: who is asked, who answers, and when nobody is waited for."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final, cast
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from net.frame import Frame
+from net.link import LinkStatistics
+from net.transport import Piece
+from nodemanager.ids import Incarnation, NodeId
+from nodemanager.table import NodeTable
+from ramsterd.membership.inquiries import Inquiries, Inquiry
+from ramsterd.membership.messages import Holdings, MemberMessage, parse_ask, parse_holdings
+from ramsterd.remote.home.last_copies import Counted
+from tests.helpers.clusters import cluster_of
+
+US, ONE, OTHER, STRANGER = NodeId(0), NodeId(1), NodeId(2), NodeId(9)
+LIFE: Final = Incarnation(1)
+CLUSTER: Final = cluster_of(3)
+
+
+class FakeLink:
+    """Keeps what was said on it."""
+
+    def __init__(self, node: NodeId) -> None:
+        self.node = node
+        self.incarnation = LIFE
+        self.send_queue_bytes = 0
+        self.posted: list[Frame] = []
+        self.pushed: list[Frame] = []
+
+    def post(
+        self,
+        frame_type: int,
+        *,
+        count: int = 0,
+        table: Piece = b"",
+        body: Sequence[Piece] = (),
+        request_id: int = 0,
+        is_reply: bool = False,
+    ) -> None:
+        assert (count, tuple(body), request_id, is_reply) == (1, (), 0, False)
+        self.posted.append(
+            Frame(frame_type, False, 0, count, memoryview(bytes(table)), memoryview(b""))
+        )
+
+    def push(self) -> None:
+        self.pushed += self.posted
+        self.posted = []
+
+    def request(self, *args: object, **named: object) -> None:
+        raise AssertionError("an inquiry is no request of the link")
+
+    def close(self, reason: str) -> None:
+        raise AssertionError("an inquiry closes no link")
+
+    def statistics(self) -> LinkStatistics:
+        raise AssertionError("an inquiry measures no link")
+
+    def said(self) -> list[NodeId | Holdings]:
+        """Return what left: of an ASK the node that it is about."""
+        return [
+            parse_ask(each) if each.type == MemberMessage.ASK else parse_holdings(each)
+            for each in self.pushed
+        ]
+
+
+class FakePages:
+    """A page path that counts when the test says so."""
+
+    def __init__(self) -> None:
+        self.nodes = NodeTable(CLUSTER, US, incarnation=Incarnation(7))
+        self.incarnation = Incarnation(7)
+        # What is to be counted, and since when.
+        self.counting: list[tuple[NodeId, float]] = []
+        self.there, self.here, self.owned = 30, 20, 10
+
+    def pages_there(self, node: NodeId) -> int:
+        return self.there + node
+
+    def pages_here(self, node: NodeId) -> int:
+        return self.here + node if self.here else 0
+
+    def pages_owned(self) -> int:
+        return self.owned
+
+    def may_begin_incarnation(self) -> bool:
+        raise AssertionError("an inquiry begins no incarnation")
+
+    def begin_last_copies_count(self, node: NodeId, *, now: float) -> None:
+        self.counting.append((node, now))
+
+
+class Asking:
+    """Our inquiries, with links to two peers."""
+
+    def __init__(self) -> None:
+        self.pages = FakePages()
+        self.links = {node: FakeLink(node) for node in (ONE, OTHER)}
+        self.inquiries = Inquiries(self.pages, self.links)
+        self.inquiries.count_clients = lambda: 5
+
+    def counted(self, node: NodeId, last_copies: int = 3) -> None:
+        self.inquiries.on_counted(Counted(node, last_copies))
+
+    def drain_ourselves(self, *, draining: bool = True) -> None:
+        nodes = (replace(each, draining=draining and each.number == US) for each in CLUSTER.node)
+        self.pages.nodes.on_members(replace(CLUSTER, node=tuple(nodes)))
+
+
+@pytest.fixture
+def asking() -> Asking:
+    return Asking()
+
+
+def of_peer(node: NodeId, last_copies: int = 0) -> Holdings:
+    return Holdings(node, last_copies, 2, 1)
+
+
+# Before a removal.
+
+
+async def test_all_linked_nodes_and_we_are_asked(asking: Asking, mock_clock: MockClock) -> None:
+    mock_clock.jump(100.0)
+    inquiry = asking.inquiries.ask(ONE)
+    assert {node: link.said() for node, link in asking.links.items()} == {
+        ONE: [ONE],
+        OTHER: [ONE],
+    }
+    assert asking.pages.counting == [(ONE, trio.current_time())]
+    assert inquiry == Inquiry(trio.current_time(), trio.current_time(), {US, ONE, OTHER}, {})
+    assert asking.inquiries.removals == {ONE: inquiry}
+    assert asking.inquiries.drains == {}
+
+
+async def test_an_inquiry_is_over_when_all_have_answered(asking: Asking) -> None:
+    inquiry = asking.inquiries.ask(ONE)
+    asking.inquiries.on_holdings(OTHER, of_peer(ONE, 4))
+    assert inquiry.waits_for == {US, ONE}
+    asking.counted(ONE)
+    asking.inquiries.on_holdings(ONE, of_peer(ONE, 5))
+    assert inquiry.waits_for == set()
+    assert inquiry.answers == {
+        US: Holdings(ONE, 3, 31, 21),
+        ONE: of_peer(ONE, 5),
+        OTHER: of_peer(ONE, 4),
+    }
+
+
+async def test_an_answer_that_nobody_waits_for_is_none(asking: Asking) -> None:
+    inquiry = asking.inquiries.ask(ONE)
+    asking.inquiries.on_holdings(STRANGER, of_peer(ONE))
+    asking.inquiries.on_holdings(OTHER, of_peer(OTHER))
+    assert inquiry.answers == {}
+    asking.inquiries.on_holdings(OTHER, of_peer(ONE, 1))
+    asking.inquiries.on_holdings(OTHER, of_peer(ONE, 2))
+    assert inquiry.answers == {OTHER: of_peer(ONE, 1)}, "who was asked once answers once"
+
+
+async def test_nobody_waits_for_a_node_whose_link_is_lost(asking: Asking) -> None:
+    removal, drain = asking.inquiries.ask(ONE), asking.inquiries.ask_itself(OTHER)
+    asking.inquiries.on_link_lost(OTHER)
+    assert removal.waits_for == {US, ONE}
+    assert drain.waits_for == set()
+    asking.inquiries.on_holdings(OTHER, of_peer(ONE))
+    assert OTHER not in removal.answers
+
+
+# As a node drains.
+
+
+async def test_a_node_that_drains_is_asked_about_itself_and_nobody_else(asking: Asking) -> None:
+    inquiry = asking.inquiries.ask_itself(OTHER)
+    assert (asking.links[ONE].said(), asking.links[OTHER].said()) == ([], [OTHER])
+    assert asking.pages.counting == []
+    assert inquiry.waits_for == {OTHER}
+    assert asking.inquiries.drains == {OTHER: inquiry}
+    assert asking.inquiries.removals == {}
+
+
+async def test_a_node_that_drains_without_a_link_is_not_waited_for(asking: Asking) -> None:
+    assert asking.inquiries.ask_itself(STRANGER).waits_for == set()
+
+
+async def test_we_ask_ourselves_as_we_drain(asking: Asking) -> None:
+    inquiry = asking.inquiries.ask_itself(US)
+    assert inquiry.waits_for == {US}
+    assert [node for node, _ in asking.pages.counting] == [US]
+    asking.counted(US)
+    assert inquiry.answers == {US: Holdings(US, 3, 30, 20, pages_owned=10, clients=5)}
+
+
+async def test_one_answer_is_of_use_to_a_removal_and_a_drain(asking: Asking) -> None:
+    removal, drain = asking.inquiries.ask(OTHER), asking.inquiries.ask_itself(OTHER)
+    asking.inquiries.on_holdings(OTHER, of_peer(OTHER))
+    assert removal.answers == drain.answers == {OTHER: of_peer(OTHER)}
+
+
+# When a peer asks us.
+
+
+async def test_who_asks_is_told_when_our_pages_are_counted(asking: Asking) -> None:
+    asking.inquiries.on_ask(OTHER, ONE)
+    assert asking.links[ONE].said() == []
+    asking.counted(OTHER)
+    assert asking.links[ONE].said() == [Holdings(OTHER, 3, 32, 22)]
+    assert asking.links[OTHER].said() == []
+    asking.counted(OTHER)
+    assert len(asking.links[ONE].said()) == 1, "it is told once"
+
+
+async def test_who_asks_twice_begins_one_count_and_is_told_once(asking: Asking) -> None:
+    asking.inquiries.on_ask(OTHER, ONE)
+    asking.inquiries.on_ask(OTHER, ONE)
+    assert len(asking.pages.counting) == 1
+    asking.counted(OTHER)
+    assert len(asking.links[ONE].said()) == 1
+
+
+async def test_all_who_ask_about_a_node_are_told_together(asking: Asking) -> None:
+    asking.inquiries.on_ask(OTHER, OTHER)
+    asking.inquiries.on_ask(OTHER, ONE)
+    assert len(asking.pages.counting) == 2, "what was counted before the second asked may be old"
+    asking.counted(OTHER)
+    assert [len(each.said()) for each in asking.links.values()] == [1, 1]
+
+
+async def test_who_asks_and_is_gone_is_not_told(asking: Asking) -> None:
+    asking.inquiries.on_ask(OTHER, ONE)
+    asking.inquiries.on_ask(OTHER, STRANGER)
+    del asking.links[ONE]
+    asking.counted(OTHER)
+    assert asking.links[OTHER].said() == []
+
+
+async def test_only_of_ourselves_we_say_what_we_own_and_who_uses_us(asking: Asking) -> None:
+    asking.inquiries.on_ask(US, ONE)
+    asking.inquiries.on_ask(OTHER, ONE)
+    asking.counted(US)
+    asking.counted(OTHER)
+    assert [
+        (said.pages_owned, said.clients)
+        for said in cast("list[Holdings]", asking.links[ONE].said())
+    ] == [(10, 5), (0, 0)]
+
+
+# At the end of a drain of ours.
+
+
+async def test_the_end_of_a_drain_says_once_what_a_stop_ends(
+    asking: Asking, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    asking.drain_ourselves()
+    asking.counted(US)
+    assert caplog.messages == [], "pages of others are here"
+    asking.pages.here = 0
+    asking.counted(US)
+    asking.counted(US)
+    (said,) = caplog.messages
+    assert said.startswith("no pages of other nodes are left here; node node0 still owns 10 pages")
+    assert "5 clients" in said
+
+
+async def test_another_drain_says_it_again(
+    asking: Asking, caplog: pytest.LogCaptureFixture
+) -> None:
+    asking.pages.here = 0
+    asking.drain_ourselves()
+    asking.counted(US)
+    asking.drain_ourselves(draining=False)
+    asking.counted(US)
+    assert len(caplog.messages) == 1, "no drain, no end"
+    asking.drain_ourselves()
+    asking.counted(US)
+    assert len(caplog.messages) == 2
+
+
+async def test_pages_of_others_that_come_back_make_it_news_again(
+    asking: Asking, caplog: pytest.LogCaptureFixture
+) -> None:
+    asking.drain_ourselves()
+    for here in (0, 1, 0):
+        asking.pages.here = here
+        asking.counted(US)
+    assert len(caplog.messages) == 2
+
+
+async def test_a_node_that_owns_nothing_ends_without_a_word(
+    asking: Asking, caplog: pytest.LogCaptureFixture
+) -> None:
+    asking.drain_ourselves()
+    asking.pages.here = asking.pages.owned = 0
+    asking.counted(US)
+    assert caplog.messages == []
+    asking.pages.owned = 1
+    asking.counted(US)
+    assert len(caplog.messages) == 1, "now it owns a page"
+
+
+async def test_another_nodes_end_is_not_ours_to_tell(
+    asking: Asking, caplog: pytest.LogCaptureFixture
+) -> None:
+    asking.drain_ourselves()
+    asking.pages.here = 0
+    asking.counted(OTHER)
+    assert caplog.messages == []
+
+
+# Who may have pages anywhere.
+
+
+async def test_a_node_that_was_heard_and_has_not_left_may_have_pages(asking: Asking) -> None:
+    nodes = asking.pages.nodes
+    assert not asking.inquiries.may_have_pages(ONE), "it was never heard"
+    nodes.on_link_up(ONE, LIFE, now=0)
+    assert asking.inquiries.may_have_pages(ONE)
+    nodes.on_link_lost(ONE, LIFE, now=0)
+    assert asking.inquiries.may_have_pages(ONE)
+    nodes.on_goodbye(ONE, LIFE, now=0)
+    assert not asking.inquiries.may_have_pages(ONE)
+    assert not asking.inquiries.may_have_pages(STRANGER)

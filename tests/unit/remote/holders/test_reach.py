@@ -1,0 +1,119 @@
+"""Which holders can be asked now, and how many peers may be given pages."""
+
+from dataclasses import replace
+
+import pytest
+
+from nodemanager.ids import Incarnation, NodeId
+from nodemanager.states import NodeState, Verdict
+from nodemanager.table import NodeTable
+from ramsterd.remote.holders.reach import Reach
+from tests.helpers.clusters import cluster_of
+from tests.helpers.made_owner import LIFE, ONE, OTHER, THIRD, Owner
+
+
+class Reaching:
+    """An owner, and what it believes of three peers that are linked."""
+
+    def __init__(self) -> None:
+        self.owner = Owner(copies=3)
+        self.cluster = cluster_of(4)
+        self.nodes = NodeTable(self.cluster, NodeId(0), incarnation=Incarnation(9))
+        self.reach = Reach(self.owner.store, self.owner.holders, self.nodes)
+        for node in (ONE, OTHER, THIRD):
+            self.nodes.on_link_up(node, LIFE, now=0)
+
+    def drain(self, *draining: NodeId) -> None:
+        nodes = (replace(each, draining=each.number in draining) for each in self.cluster.node)
+        self.nodes.on_members(replace(self.cluster, node=tuple(nodes)))
+        self.nodes.on_intents(now=0)
+
+    def believe(self, node: NodeId, state: NodeState) -> None:
+        """Come to believe that of a peer that is up and linked; its link has not noticed."""
+        match state:
+            case NodeState.UP:
+                pass
+            case NodeState.DRAINING:
+                self.drain(node)
+            case NodeState.LEFT:
+                self.nodes.on_goodbye(node, LIFE, now=0)
+            case _:
+                self.nodes.on_verdict(Verdict(node, state, LIFE, "as told"), now=0)
+        assert self.nodes.state(node) is state
+        assert self.nodes.is_linked(node)
+
+
+@pytest.fixture
+def reaching() -> Reaching:
+    return Reaching()
+
+
+@pytest.mark.parametrize(
+    ("state", "can_be_asked", "is_given_up"),
+    [
+        (NodeState.UP, True, False),
+        (NodeState.DRAINING, True, False),
+        (NodeState.SUSPECT, False, False),
+        (NodeState.DOWN, False, True),
+        (NodeState.LEFT, False, True),
+    ],
+)
+def test_what_is_believed_of_a_node_decides_whether_it_is_asked_or_given_up(
+    reaching: Reaching, state: NodeState, *, can_be_asked: bool, is_given_up: bool
+) -> None:
+    holder = reaching.owner.holder(ONE)
+    reaching.believe(ONE, state)
+    assert reaching.reach.is_reachable(holder) is can_be_asked
+    assert reaching.reach.is_given_up(holder) is is_given_up
+    other = reaching.owner.holder(OTHER)
+    assert reaching.reach.is_reachable(other)
+    assert not reaching.reach.is_given_up(other)
+
+
+def test_without_a_link_a_holder_is_not_asked_and_not_given_up(reaching: Reaching) -> None:
+    holder = reaching.owner.holder(ONE)
+    reaching.nodes.on_link_lost(ONE, LIFE, now=0)
+    assert not reaching.reach.is_reachable(holder)
+    assert not reaching.reach.is_given_up(holder)
+
+
+def test_an_incarnation_that_is_over_is_not_asked_though_its_node_is_up_again(
+    reaching: Reaching,
+) -> None:
+    over, life = reaching.owner.holder(ONE), Incarnation(2)
+    reaching.nodes.on_link_up(ONE, life, now=0)
+    reaching.owner.holders.bury(ONE, life)
+    assert not reaching.reach.is_reachable(over)
+    assert reaching.reach.is_reachable(reaching.owner.holders.of(ONE, life))
+
+
+def test_a_page_is_asked_for_where_it_is_and_can_be_had(reaching: Reaching) -> None:
+    owner, reach = reaching.owner, reaching.reach
+    at_all, at_one = owner.put_and_send(ONE, OTHER, THIRD)[0], owner.put_and_send(ONE)[0]
+    assert reach.reachable_holders(at_all) == 3
+    assert reach.holder_nodes(at_all) == {ONE, OTHER, THIRD}
+    assert reach.reachable_holders(at_one) == 1
+    assert reach.holder_nodes(at_one) == {ONE}
+    reaching.nodes.on_link_lost(ONE, LIFE, now=0)
+    assert reach.reachable_holders(at_all) == 2
+    assert reach.holder_nodes(at_all) == {OTHER, THIRD}
+    assert reach.reachable_holders(at_one) == 0
+    assert reach.holder_nodes(at_one) == set()
+
+
+def test_a_page_that_no_peer_has_can_be_had_nowhere(reaching: Reaching) -> None:
+    reaching.owner.put(1)
+    row = reaching.owner.store.rows.high - 1
+    assert reaching.reach.reachable_holders(row) == 0
+    assert reaching.reach.holder_nodes(row) == set()
+
+
+def test_pages_may_be_given_to_peers_that_are_up_and_linked(reaching: Reaching) -> None:
+    assert reaching.reach.placeable_nodes() == 3
+    reaching.drain(ONE)
+    assert reaching.reach.placeable_nodes() == 2
+    reaching.believe(OTHER, NodeState.SUSPECT)
+    assert reaching.reach.placeable_nodes() == 1
+    reaching.nodes.on_link_lost(THIRD, LIFE, now=0)
+    assert reaching.nodes.state(THIRD) is NodeState.UP
+    assert reaching.reach.placeable_nodes() == 0
