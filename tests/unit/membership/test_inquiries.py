@@ -1,7 +1,7 @@
 """What all nodes have to do with one node: who is asked, who answers, and when nobody is waited for."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final, cast
 
@@ -10,7 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from net.frame import Frame
-from net.link import LinkStatistics
+from net.link import Link, LinkStatistics
 from net.transport import Piece
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.table import NodeTable
@@ -102,7 +102,7 @@ class Asking:
     def __init__(self) -> None:
         self.pages = FakePages()
         self.links = {node: FakeLink(node) for node in (ONE, OTHER)}
-        self.inquiries = Inquiries(self.pages, self.links)
+        self.inquiries = Inquiries(self.pages, cast("Mapping[NodeId, Link]", self.links))
         self.inquiries.count_clients = lambda: 5
 
     def counted(self, node: NodeId, last_copies: int = 3) -> None:

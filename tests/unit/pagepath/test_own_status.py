@@ -8,6 +8,7 @@ from net.frame import Frame
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.table import NodeTable, PeerStatus
 from ramsterd.core.page import PAGE_BYTES, PoolKind
+from ramsterd.core.pool_identity import export_pool
 from ramsterd.core.store import Store
 from ramsterd.pagepath.effects import Send
 from ramsterd.pagepath.outbox import Outbox
@@ -17,7 +18,7 @@ from ramsterd.remote.hold.foreign import ForeignPages
 from ramsterd.remote.hold.receive_shares import ReceiveShares
 from ramsterd.remote.wire import MessageType, PutResult
 from tests.helpers.clusters import cluster_of
-from tests.helpers.foreign_puts import LIFE, ONE, OTHER, put, run_all
+from tests.helpers.foreign_puts import INCARNATION, ONE, OTHER, put, run_all
 from tests.helpers.made_pages import MIB, joined, make_run, make_store
 
 BUDGET = 2 * MIB
@@ -43,11 +44,11 @@ class Teller:
 
     def link(self, *nodes: NodeId) -> None:
         for node in nodes:
-            self.nodes.on_link_up(node, LIFE, now=0.0)
+            self.nodes.on_link_up(node, INCARNATION, now=0.0)
 
     def fill(self, pages: int) -> None:
         """Put raw pages of our own."""
-        pool = self.store.new_pool(PoolKind.PERSISTENT, "disk")
+        pool = self.store.new_pool(PoolKind.PERSISTENT, export_pool("disk"))
         assert self.store.put(pool, b"", 0, joined(make_run(PAGE_BYTES, pages))) == pages
 
     def told(self) -> dict[NodeId, PeerStatus]:
@@ -147,13 +148,11 @@ def test_an_owner_at_its_quota_is_refused_and_no_other() -> None:
 
 
 def test_a_starved_node_has_room_and_accepts_nothing_until_that_is_over(teller: Teller) -> None:
-    teller.status.is_starved = True
-    assert not teller.status.is_accepting
-    status = teller.tell()
-    assert (status.free_bytes > 0, status.is_accepting) == (True, False)
-    teller.status.is_starved = False
-    assert teller.status.is_accepting
-    assert teller.tell().is_accepting
+    for is_starved in (True, False):
+        teller.status.is_starved = is_starved
+        assert teller.status.is_accepting is not is_starved
+        status = teller.tell()
+        assert (status.free_bytes > 0, status.is_accepting) == (True, not is_starved)
 
 
 def test_who_sent_pages_lately_may_send_faster(teller: Teller) -> None:

@@ -43,14 +43,14 @@ def test_a_holder_that_lost_its_link_counts_until_it_is_judged_down(made: MadeEn
         row for row in made.engine.store.rows.live() if made.engine.store.rows.first_holder(row)
     )
     reach = made.engine.machines.reach
-    made.engine.on_link_lost(ONE, LIFE, now=made.now)
+    made.engine.on_link_lost(ONE, INCARNATION, now=made.now)
     assert (reach.reachable_holders(row), reach.counted_holders(row)) == (0, 1)
     assert made.engine.statistics().rebuild.pages_at_risk == holder.pages
     made.judge(ONE, NodeState.DOWN)
     assert reach.counted_holders(row) == 0
-    made.engine.on_link_up(ONE, LIFE, now=made.now)
+    made.engine.on_link_up(ONE, INCARNATION, now=made.now)
     assert reach.counted_holders(row) == 1
-    made.engine.on_link_lost(ONE, LIFE, now=made.now)
+    made.engine.on_link_lost(ONE, INCARNATION, now=made.now)
     made.wait(GRACE_SECONDS)
     assert reach.counted_holders(row) == 0
 
@@ -62,7 +62,7 @@ def test_a_holder_that_lost_its_link_after_it_was_judged_down_does_not_count(
     holder = made.engine.machines.holders.living(ONE)
     assert holder is not None
     made.judge(ONE, NodeState.DOWN)
-    made.engine.on_link_lost(ONE, LIFE, now=made.now)
+    made.engine.on_link_lost(ONE, INCARNATION, now=made.now)
     assert not holder.is_awaited
 
 

@@ -9,7 +9,7 @@ from nodemanager.states import NodeState, Verdict
 from nodemanager.table import NodeTable
 from ramsterd.remote.holders.reach import Reach
 from tests.helpers.clusters import cluster_of
-from tests.helpers.made_owner import LIFE, ONE, OTHER, THIRD, Owner
+from tests.helpers.made_owner import INCARNATION, ONE, OTHER, THIRD, Owner
 
 
 class Reaching:
@@ -21,7 +21,7 @@ class Reaching:
         self.nodes = NodeTable(self.cluster, NodeId(0), incarnation=Incarnation(9))
         self.reach = Reach(self.owner.store, self.owner.holders, self.nodes)
         for node in (ONE, OTHER, THIRD):
-            self.nodes.on_link_up(node, LIFE, now=0)
+            self.nodes.on_link_up(node, INCARNATION, now=0)
 
     def drain(self, *draining: NodeId) -> None:
         nodes = (replace(each, draining=each.number in draining) for each in self.cluster.node)
@@ -36,9 +36,9 @@ class Reaching:
             case NodeState.DRAINING:
                 self.drain(node)
             case NodeState.LEFT:
-                self.nodes.on_goodbye(node, LIFE, now=0)
+                self.nodes.on_goodbye(node, INCARNATION, now=0)
             case _:
-                self.nodes.on_verdict(Verdict(node, state, LIFE, "as told"), now=0)
+                self.nodes.on_verdict(Verdict(node, state, INCARNATION, "as told"), now=0)
         assert self.nodes.state(node) is state
         assert self.nodes.is_linked(node)
 
@@ -72,7 +72,7 @@ def test_what_is_believed_of_a_node_decides_whether_it_is_asked_or_given_up(
 
 def test_without_a_link_a_holder_is_not_asked_and_not_given_up(reaching: Reaching) -> None:
     holder = reaching.owner.holder(ONE)
-    reaching.nodes.on_link_lost(ONE, LIFE, now=0)
+    reaching.nodes.on_link_lost(ONE, INCARNATION, now=0)
     assert not reaching.reach.is_reachable(holder)
     assert not reaching.reach.is_given_up(holder)
 
@@ -94,7 +94,7 @@ def test_a_page_is_asked_for_where_it_is_and_can_be_had(reaching: Reaching) -> N
     assert reach.holder_nodes(at_all) == {ONE, OTHER, THIRD}
     assert reach.reachable_holders(at_one) == 1
     assert reach.holder_nodes(at_one) == {ONE}
-    reaching.nodes.on_link_lost(ONE, LIFE, now=0)
+    reaching.nodes.on_link_lost(ONE, INCARNATION, now=0)
     assert reach.reachable_holders(at_all) == 2
     assert reach.holder_nodes(at_all) == {OTHER, THIRD}
     assert reach.reachable_holders(at_one) == 0
@@ -114,6 +114,6 @@ def test_pages_may_be_given_to_peers_that_are_up_and_linked(reaching: Reaching) 
     assert reaching.reach.placeable_nodes() == 2
     reaching.believe(OTHER, NodeState.SUSPECT)
     assert reaching.reach.placeable_nodes() == 1
-    reaching.nodes.on_link_lost(THIRD, LIFE, now=0)
+    reaching.nodes.on_link_lost(THIRD, INCARNATION, now=0)
     assert reaching.nodes.state(THIRD) is NodeState.UP
     assert reaching.reach.placeable_nodes() == 0
