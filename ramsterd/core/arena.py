@@ -39,6 +39,10 @@ class Mapping(Protocol):
         """Have room for the frames of a range, whose bytes stay as they are; return False if there is none."""
         ...
 
+    def resident_spans(self) -> list[tuple[int, int]]:
+        """Return (start, stop) in bytes of what is not a hole, in order; all else reads as zeros."""
+        ...
+
 
 class MapMemory(Protocol):
     """How a store gets its mappings: `MemfdMapping` or `HeapMapping`."""
@@ -95,6 +99,21 @@ class FileMapping:
                 raise OSError(error, f"can't reserve memory of the arena: {os.strerror(error)}")
         return True
 
+    def resident_spans(self) -> list[tuple[int, int]]:
+        """Ask the file system (SEEK_DATA of lseek(2)), which reads nothing."""
+        spans, start, length = [], 0, len(self.view)
+        while start < length:
+            try:
+                start = os.lseek(self._fd, start, os.SEEK_DATA)
+            except OSError as error:
+                if error.errno != errno.ENXIO:
+                    raise
+                break  # nothing more
+            stop = os.lseek(self._fd, start, os.SEEK_HOLE)
+            spans.append((start, min(stop, length)))
+            start = stop
+        return spans
+
 
 class MemfdMapping(FileMapping):
     """The same of a memfd (memfd_create(2)), which ends with this process if nobody else has it."""
@@ -127,3 +146,7 @@ class HeapMapping:
         """There is room."""
         del start, length
         return True
+
+    def resident_spans(self) -> list[tuple[int, int]]:
+        """Nobody can tell: all of it may be there."""
+        return [(0, len(self.view))]

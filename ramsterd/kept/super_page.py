@@ -6,7 +6,7 @@ may tear the one that is being written, and then the other stands.  If only one 
 other was newer, so one reservation more of serials counts as used.
 
     0     magic 8s | layout version u32 | 0 u32
-    16    layout hash u64 | memory id 16s | boot id 16s | node u16 | cluster 64p | node name 64p
+    16    layout hash u64 | memory id 16s | boot id 16s | made at u64 | node u16 | cluster 64p | node name 64p
           | length u64 of each mapping | xxh3 u64 of all before
     1024, 2048   sequence | state | attempts | attaches | incarnation | serial limit | names epoch | xxh3, all u64
 
@@ -34,7 +34,7 @@ ATTEMPTS_MAX: Final = 3
 
 _MAGIC_BYTES: Final = len(MAGIC)
 _FIRST: Final = struct.Struct("<8sII")
-_FROZEN: Final = struct.Struct(f"<Q{ID_BYTES}s{ID_BYTES}sH64p64p{len(MAPPINGS)}Q")
+_FROZEN: Final = struct.Struct(f"<Q{ID_BYTES}s{ID_BYTES}sQH64p64p{len(MAPPINGS)}Q")
 _CHECKSUM: Final = struct.Struct("<Q")
 _CHECKED_BYTES: Final = _FIRST.size + _FROZEN.size
 _LIVE: Final = struct.Struct("<7Q")
@@ -91,6 +91,8 @@ class Header:
 
     memory_id: bytes
     boot_id: bytes
+    # In seconds since 1970.
+    made_at: int
     cluster: str
     node: int
     node_name: str
@@ -155,8 +157,8 @@ def create(page: memoryview, header: Header, live: Live) -> SuperPage:
     """Fill a page of zeros."""
     assert len(header.memory_id) == len(header.boot_id) == ID_BYTES
     frozen = _FROZEN.pack(
-        layout_hash(), header.memory_id, header.boot_id, header.node, header.cluster.encode(),
-        header.node_name.encode(), *(header.lengths[name] for name in MAPPINGS),
+        layout_hash(), header.memory_id, header.boot_id, header.made_at, header.node,
+        header.cluster.encode(), header.node_name.encode(), *(header.lengths[name] for name in MAPPINGS),
     )  # fmt: skip
     checked = _FIRST.pack(MAGIC, LAYOUT_VERSION, 0) + frozen
     whole = checked + _CHECKSUM.pack(checksum_of(checked))
@@ -198,7 +200,7 @@ def _read_header(page: memoryview) -> Header:
     (checksum,) = _CHECKSUM.unpack_from(page, _CHECKED_BYTES)
     if checksum != checksum_of(page[:_CHECKED_BYTES]):
         _refuse(Gate.DAMAGED, "a header whose checksum differs", "an intact one")
-    layout, memory_id, boot_id, node, cluster, node_name, *lengths = _FROZEN.unpack_from(
+    layout, memory_id, boot_id, made_at, node, cluster, node_name, *lengths = _FROZEN.unpack_from(
         page, _FIRST.size
     )
     if layout != layout_hash():
@@ -206,6 +208,7 @@ def _read_header(page: memoryview) -> Header:
     return Header(
         memory_id=memory_id,
         boot_id=boot_id,
+        made_at=made_at,
         cluster=cluster.decode(errors="replace"),
         node=node,
         node_name=node_name.decode(errors="replace"),

@@ -50,18 +50,18 @@ class Fault(enum.Enum):
     HELD_AND_HERE = "holders were noted or forgotten"
     CLEAN_WITHOUT_HOLDER = "a clean block was adopted"
     HOLDER_TWICE = "a holder was forgotten"
+    NOWHERE = "no copy"  # the last one was given up, and the page was about to be lost
     # And never these.
     NO_ROW = "no row of its own"
     SERIAL = "a serial that was never used"
     ENCODING = "no encoding"
     SLOT = "no slot of its own"
     UNKNOWN_HOLDER = "an unknown holder"
-    NOWHERE = "no copy"
 
 
 # What SIGKILL alone explains.
 LEFT_BY_CRASH: Final = frozenset(
-    {Fault.HELD_AND_HERE, Fault.CLEAN_WITHOUT_HOLDER, Fault.HOLDER_TWICE}
+    {Fault.HELD_AND_HERE, Fault.CLEAN_WITHOUT_HOLDER, Fault.HOLDER_TWICE, Fault.NOWHERE}
 )
 
 

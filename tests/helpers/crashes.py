@@ -20,7 +20,7 @@ from ramsterd.kept.repair import repair
 from ramsterd.kept.suspects import LEFT_BY_CRASH
 from tests.helpers.kept_image import KeptImage
 from tests.helpers.kept_memory import KeptMemory
-from tests.helpers.recorded_memory import Image, RecordedMemory, states
+from tests.helpers.recorded_memory import Image, RecordedKeeper, states
 
 BUDGET_BYTES = 36 * 4096
 HOLDERS = {7, 8, 9}
@@ -32,7 +32,7 @@ class CrashingStore:
     """A store whose every store is recorded."""
 
     def __init__(self, *, budget_bytes: int = BUDGET_BYTES) -> None:
-        self.memory = RecordedMemory()
+        self.memory = RecordedKeeper()
         self.limits = StoreLimits(
             budget_bytes=budget_bytes, budget_bytes_max=budget_bytes, pages_max=256
         )

@@ -6,15 +6,18 @@ SIGKILL needs.  A store of more than a word may be torn anywhere; `states` tears
 """
 
 import dis
+import mmap
+import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
 import ramsterd
-from ramsterd.core.arena import HeapMapping
+from ramsterd.core.arena import FileMapping
+from ramsterd.kept.keepers.keeper import make_memfd
 
 WORD_BYTES: Final = 8
 # A longer store is torn at some places, not at all.
@@ -54,24 +57,53 @@ class Stored:
             yield self.before[:cut] + self.after[cut:]
 
 
-class RecordedMemory:
-    """Maps memory for a store (`map_memory`), and records what is stored into it while `record` runs."""
+class RecordedKeeper:
+    """Keeps memory as systemd does, and looks into it: `record` says what is stored while something runs."""
 
-    def __init__(self) -> None:
-        self.mappings: dict[str, HeapMapping] = {}
+    description = "a test"
+    needs_reserve = False
+
+    def __init__(self, image: Mapping[str, bytes | bytearray] | None = None) -> None:
+        """Begin with nothing, or with what a process has left."""
+        self.views: dict[str, memoryview] = {}
+        self._files: dict[str, int] = {}
         self._shadows: Image = {}
         self._found: list[Stored] = []
         self._may_have_stored = False
         self._place = ""
+        for name, content in (image or {}).items():
+            fd = self.make(name, len(content))
+            _fill(self.views[name], content)
+            self._files[name] = fd
 
-    def map_memory(self, name: str, length: int) -> HeapMapping:
-        mapping = self.mappings[name] = HeapMapping(name, length)
-        self._shadows[name] = bytearray(mapping.view)
-        return mapping
+    def take(self) -> dict[str, int]:
+        files, self._files = self._files, {}
+        return files
+
+    def make(self, name: str, length: int) -> int:
+        # What maps it makes it as long, and looks at no less.
+        length = -(-length // mmap.PAGESIZE) * mmap.PAGESIZE
+        fd = make_memfd(name, length)
+        self.views[name] = memoryview(mmap.mmap(fd, length))
+        return fd
+
+    def map_memory(self, name: str, length: int) -> FileMapping:
+        """Map a new file, for a store without the rest of what is kept."""
+        return FileMapping(self.make(name, length), name, length)
+
+    def discard(self) -> None:
+        self.views = {}
+
+    def finish(self) -> None:
+        pass
+
+    def close(self) -> None:
+        for fd in self._files.values():
+            os.close(fd)
 
     def image(self) -> Image:
         """Return a copy of all mappings."""
-        return {name: bytearray(mapping.view) for name, mapping in self.mappings.items()}
+        return {name: bytearray(view) for name, view in self.views.items()}
 
     def record(self, operation: Callable[[], object]) -> list[Stored]:
         """Run something; return what it stored, in order."""
@@ -104,7 +136,7 @@ class RecordedMemory:
 
     def _look(self) -> None:
         for name, shadow in self._shadows.items():
-            view = self.mappings[name].view
+            view = self.views[name]
             # A bytearray compares as memory; a memoryview would compare byte by byte.
             if shadow != view:
                 self._note(name, shadow, view)
@@ -114,6 +146,15 @@ class RecordedMemory:
         before, after = bytes(shadow[start:stop]), bytes(view[start:stop])
         shadow[start:stop] = after
         self._found.append(Stored(name, start, before, after, self._place))
+
+
+def _fill(view: memoryview, content: bytes | bytearray) -> None:
+    """Write what is not zeros: most of it is, and costs nothing then."""
+    step, zeros = mmap.PAGESIZE, bytes(mmap.PAGESIZE)
+    for start in range(0, len(content), step):
+        part = content[start : start + step]
+        if part != zeros[: len(part)]:
+            view[start : start + len(part)] = part
 
 
 def _changed(shadow: bytearray, view: memoryview, start: int, stop: int) -> tuple[int, int]:

@@ -5,13 +5,13 @@ from ramsterd.core.pool_identity import program_pool
 from ramsterd.core.store import Store
 from ramsterd.core.versions import StoreLimits
 from tests.helpers.made_pages import make_page
-from tests.helpers.recorded_memory import RecordedMemory, Stored, states
+from tests.helpers.recorded_memory import RecordedKeeper, Stored, states
 
 BUDGET_BYTES = 20 * 4096
 
 
 def test_every_store_of_a_put_is_found_in_order() -> None:
-    memory = RecordedMemory()
+    memory = RecordedKeeper()
     limits = StoreLimits(budget_bytes=BUDGET_BYTES, budget_bytes_max=BUDGET_BYTES, pages_max=256)
     store = Store(memory.map_memory, limits)
     pool = store.new_pool(PoolKind.PERSISTENT, program_pool("a pool"))

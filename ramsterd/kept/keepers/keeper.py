@@ -15,8 +15,10 @@ class MemoryTaken(Exception):
 class Keeper(Protocol):
     """Keeps mappings by name from one process to the next.  All of it blocks, and is for the start."""
 
-    # As operators call it.
+    # As operators call it; empty: nothing is kept.
     description: str
+    # Whether others fill what the files are in, too: what is written is to be reserved before (core.arena).
+    needs_reserve: bool
 
     def take(self) -> dict[str, int]:
         """Return what an earlier process has kept, by name; the caller closes it.
@@ -59,7 +61,8 @@ class Keeper(Protocol):
 class KeepsNothing:
     """Memory ends with the process."""
 
-    description = "nobody"
+    description = ""
+    needs_reserve = False
 
     def take(self) -> dict[str, int]:
         """Return nothing."""

@@ -18,6 +18,7 @@ class SystemdKeeper:
     """See the module's text."""
 
     description = "systemd"
+    needs_reserve = False
 
     def __init__(
         self, store: DescriptorStore, received: Iterable[tuple[str, int]], *, mappings: int

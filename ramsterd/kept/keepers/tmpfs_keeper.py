@@ -31,6 +31,8 @@ _fstatfs.argtypes = (ctypes.c_int, ctypes.c_void_p)
 class TmpfsKeeper:
     """See the module's text."""
 
+    needs_reserve = True
+
     def __init__(self, path: Path, *, bytes_wanted: int) -> None:
         """Open the folder, made if only it is missing, and lock it.
 

@@ -24,6 +24,7 @@ LENGTHS = dict.fromkeys(MAPPINGS, 4096)
 HEADER = Header(
     memory_id=bytes(ID_BYTES),
     boot_id=bytes(ID_BYTES),
+    made_at=1,
     cluster="lab",
     node=1,
     node_name="one",

@@ -11,7 +11,7 @@ from ramsterd.core.objects import PageObject, Tally
 from ramsterd.core.table import FIRST_ADDRESS, PageTable
 from ramsterd.core.table_words import FIRST_NODE, HOLE, LEAF_PAGES, LEAF_SHIFT, LOST, ZERO
 from tests.helpers.found_table import POOL, Entries, adopt, check_table, entries_of
-from tests.helpers.recorded_memory import Image, RecordedMemory, states
+from tests.helpers.recorded_memory import Image, RecordedKeeper, states
 
 NODES: Final = FIRST_NODE + 60
 FAR: Final = 1 << 20
@@ -22,7 +22,7 @@ class Tables:
     """A page table whose stores are recorded; each change is followed by an attach after any of them."""
 
     def __init__(self) -> None:
-        self.memory = RecordedMemory()
+        self.memory = RecordedKeeper()
         self.table = PageTable(self.memory.map_memory, TableMemory(1 << 30), NODES)
         self.tally = Tally()
         self.objects: dict[bytes, PageObject] = {}

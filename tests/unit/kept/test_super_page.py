@@ -27,7 +27,13 @@ from ramsterd.kept.super_page import (
 
 LENGTHS: Final = {name: 4096 * (1 + number) for number, name in enumerate(MAPPINGS)}
 HEADER: Final = Header(
-    memory_id=b"m" * 16, boot_id=b"b" * 16, cluster="lab", node=2, node_name="two", lengths=LENGTHS
+    memory_id=b"m" * 16,
+    boot_id=b"b" * 16,
+    made_at=5,
+    cluster="lab",
+    node=2,
+    node_name="two",
+    lengths=LENGTHS,
 )
 LIVE: Final = Live(state=State.RUNNING, incarnation=77, serial_limit=1000)
 EXPECTED: Final = Expected(

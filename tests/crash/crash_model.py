@@ -1,0 +1,208 @@
+"""Ends a process between any two stores of an operation, and looks at what the next one makes of it.
+
+The operation is done by `StoreModel`, which knows every page before and after.  What the next process attaches must
+be, page by page, what was there before the operation or what is there after it; anything else is a page that was lost,
+mixed up, or has come back.
+"""
+
+import random
+from collections.abc import Callable, Mapping, Set as AbstractSet
+from dataclasses import dataclass
+from typing import Final
+
+from nodemanager.ids import Incarnation, NodeId
+from ramsterd.core.codec import decode_page
+from ramsterd.core.foreign_pages import get_zpages
+from ramsterd.core.page import INDEX_MAX, PAGE_BYTES, PoolId, PoolKind
+from ramsterd.core.store import Store
+from ramsterd.core.table import HOLE, ZERO
+from ramsterd.core.versions import StoreLimits
+from ramsterd.kept.memory import KeptMemory
+from ramsterd.kept.opening import Identity
+from ramsterd.kept.suspects import LEFT_BY_CRASH
+from tests.helpers.made_pages import make_page
+from tests.helpers.recorded_memory import Image, RecordedKeeper, states
+from tests.properties.store_model import Handle, StoreModel, Zpage
+
+MEMORY_ID: Final = b"m" * 16
+IDENTITY: Final = Identity(
+    cluster="lab", node=1, node_name="one", boot_id=b"b" * 16, memory_id=MEMORY_ID
+)
+INCARNATION: Final = Incarnation(77)
+LIMITS: Final = StoreLimits(
+    budget_bytes=16 * PAGE_BYTES, budget_bytes_max=16 * PAGE_BYTES, pages_max=512
+)
+
+
+def open_memory(keeper: RecordedKeeper) -> KeptMemory:
+    return KeptMemory(keeper, IDENTITY, new_memory_id=lambda: MEMORY_ID, now_seconds=5)
+
+
+class NotingModel(StoreModel):
+    """A model that notes what puts try: such a page may be there for a moment, and be evicted by the next of the run."""
+
+    tried: set[Handle]
+
+    def put(self, handle: Handle, pages: list[bytes], *, takes_slots: bool = True) -> int:
+        pool, name, index = handle
+        self.tried |= {(pool, name, index + each) for each in range(len(pages))}
+        return super().put(handle, pages, takes_slots=takes_slots)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a model knew at one moment."""
+
+    pages: Mapping[Handle, bytes | None]
+    foreign: Mapping[tuple[PoolId, int], Zpage]
+    contents: Mapping[tuple[int, int], Zpage]
+    kinds: Mapping[PoolId, PoolKind]
+    foreign_kinds: Mapping[PoolId, PoolKind]
+    tried: AbstractSet[Handle]
+
+    @classmethod
+    def of(cls, model: NotingModel) -> "Known":
+        return cls(
+            dict(model.pages),
+            dict(model.foreign),
+            dict(model.contents),
+            dict(model.kinds),
+            dict(model.foreign_kinds),
+            set(model.tried),
+        )
+
+
+class CrashModel:
+    """A store in kept memory, its model, and the holders that rows may name."""
+
+    def __init__(self, limits: StoreLimits = LIMITS) -> None:
+        self.keeper = RecordedKeeper()
+        self.memory = open_memory(self.keeper)
+        self.limits = limits
+        self.model = NotingModel(self.memory.make_store(limits, INCARNATION))
+        self.model.tried = set()
+        for holder in (1, 2):
+            self.memory.journal.on_holder_known(holder, NodeId(holder), Incarnation(1))
+
+    def crash_everywhere(
+        self,
+        operation: Callable[[StoreModel], object],
+        *,
+        rng: random.Random | None = None,
+        states_max: int = 1 << 32,
+    ) -> int:
+        """Do it; check what is left of each process that ended on the way, or of some.  Return how many these were."""
+        self.model.check()
+        self.model.tried.clear()
+        before, known = self.keeper.image(), Known.of(self.model)
+        stored = self.keeper.record(lambda: operation(self.model))
+        self.model.check()
+        after, count = Known.of(self.model), 0
+        chosen = None
+        if rng is not None:
+            all_states = sum(1 + len(list(each.torn())) for each in stored)
+            chosen = set(rng.sample(range(all_states), min(states_max, all_states)))
+        for number, (where, image) in enumerate(states(before, stored)):
+            if chosen is None or number in chosen:
+                check_state(where, image, known, after, self.limits)
+                count += 1
+        return count
+
+
+def check_state(where: str, image: Image, before: Known, after: Known, limits: StoreLimits) -> None:
+    """Attach what a process has left, and compare all of it."""
+    try:
+        _check_state(image, before, after, limits)
+    except BaseException as error:
+        error.add_note(f"the process ended at: {where}")
+        raise
+
+
+def _check_state(image: Image, before: Known, after: Known, limits: StoreLimits) -> None:
+    memory = open_memory(RecordedKeeper(image))
+    assert not memory.given_up
+    store = memory.make_store(limits, INCARNATION)
+    found = memory.attached
+    assert found is not None
+    assert not found.damaged
+    assert {fault for fault, _ in found.judgement.faults} <= LEFT_BY_CRASH
+    store.check_invariants()
+    _check_pools(store, before, after)
+    for handle in before.pages.keys() | after.pages.keys():
+        if handle[0] in store.pools:
+            _check_page(store, handle, before, after)
+    _check_nothing_more(store, before, after)
+    _check_foreign(store, before, after)
+    _go_on(store, before, after)
+    memory.close()
+
+
+def _check_pools(store: Store, before: Known, after: Known) -> None:
+    """A pool is there unless it was made or destroyed just then."""
+    lasting = before.kinds.keys() & after.kinds.keys()
+    lasting |= before.foreign_kinds.keys() & after.foreign_kinds.keys()
+    found = {pool.pool for pool in store.pools}
+    assert lasting <= found
+    assert found <= {*before.kinds, *after.kinds, *before.foreign_kinds, *after.foreign_kinds}
+
+
+def _check_page(store: Store, handle: Handle, before: Known, after: Known) -> None:
+    allowed = [known.pages[handle] for known in (before, after) if handle in known.pages]
+    may_be_hole = len(allowed) < 2
+    found = store.get(*handle, 1)
+    if found.elsewhere:
+        ((_, row),) = found.elsewhere
+        serial, holders = store.rows.serial(row), store.rows.holders(row)
+        assert holders
+        for holder in holders:
+            packed, zpage, checksum = {**before.contents, **after.contents}[holder, serial]
+            assert (packed, checksum) == (store.rows.packed(row), store.rows.checksum(row))
+            assert decode_page(packed, zpage, checksum) in allowed
+    elif found.lost_count:
+        assert None in allowed, f"{handle} is lost"
+    elif found.pages[0] is None:
+        assert may_be_hole, f"{handle} is a hole"
+    else:
+        assert found.pages[0] in allowed, f"{handle} is another page"
+
+
+def _check_nothing_more(store: Store, before: Known, after: Known) -> None:
+    """No page is there that neither the one moment nor the other had."""
+    for pool in store.pools:
+        if pool.identity.is_foreign:
+            continue
+        for page_object in pool.objects.values():
+            for index, count, leaf in store.table.pieces(page_object, 0, INDEX_MAX + 1):
+                for each in range(index, index + count):
+                    if leaf == ZERO or store.table.entries_of(leaf, each, 1)[0] != HOLE:
+                        handle = pool.pool, page_object.object_id, each
+                        assert handle in before.pages.keys() | after.pages.keys() | after.tried
+
+
+def _check_foreign(store: Store, before: Known, after: Known) -> None:
+    for pool, serial in before.foreign.keys() | after.foreign.keys():
+        if pool not in store.pools:
+            continue
+        (code,), pieces = get_zpages(store.versions, pool, [serial])
+        known = [each.foreign.get((pool, serial)) for each in (before, after)]
+        if not code:
+            assert None in known, f"foreign page {serial} of pool {pool} is gone"
+        else:
+            assert (code, bytes(pieces[0])) in [each[:2] for each in known if each is not None]
+
+
+def _go_on(store: Store, before: Known, after: Known) -> None:
+    """The next process serves: no serial comes twice, and all can be put and dropped again."""
+    used = {serial for known in (before, after) for _, serial in known.contents}
+    assert store.versions.serial_last >= max(used, default=0)
+    pages = [make_page(300, seed) for seed in range(3)]
+    for pool in list(store.pools):
+        if not pool.identity.is_foreign:
+            store.put(pool.pool, b"an object", 62, memoryview(b"".join(pages)))
+            store.check_invariants()
+    for pool in list(store.pools):
+        store.destroy_pool(pool.pool)
+    store.check_invariants()
+    assert not store.rows.used
+    assert not store.table.nodes.used
+    assert not any(store.versions.zpages)
