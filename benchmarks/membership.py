@@ -27,7 +27,7 @@ STATUS_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Something that came over the link of a node in this life."""
+    """Something that came over the link of this incarnation of a node."""
 
     node: NodeId
     incarnation: Incarnation

@@ -1,10 +1,10 @@
-"""What the NBD door, the pager and the end of a pass cost on top of the store: no socket, no client.
+"""What the NBD front end, the pager and the end of a pass cost on top of the store: no socket, no client.
 
     python -m benchmarks.nbd_passes [--rounds 5] [--quick]
 
 Requests of 4 KiB go through passes of a connection as they come from a socket, 32 or 1 at a time, over a whole
 engine whose pages are all here.  Beside it the same pages go to the store, one call a page.  Processor time of one
-process and nobody else to wait for: a change of the door shows here that drowns in the noise of two programs.
+process and nobody else to wait for: a change of the front end shows here that drowns in the noise of two programs.
 """
 
 import random
@@ -44,7 +44,7 @@ BARS = {
 }
 
 
-class DatagramFilter:
+class NbdFrontEnd:
     """One client's connection without its socket, over a node without peers."""
 
     def __init__(self, pages_count: int) -> None:
@@ -107,16 +107,16 @@ def requests(command: Command, pages: list[bytes], depth: int) -> list[bytes]:
     return [b"".join(some) for some in iter(lambda: list(islice(each, depth)), [])]
 
 
-def put_each(door: DatagramFilter, pages: list[bytes]) -> None:
+def put_each(front_end: NbdFrontEnd, pages: list[bytes]) -> None:
     """Call the store once for each page."""
-    put, pool = door.engine.store.put, door.pool
+    put, pool = front_end.engine.store.put, front_end.pool
     for index, page in enumerate(map(memoryview, pages)):
         assert put(pool, OBJECT, index, page) == 1
 
 
-def get_each(door: DatagramFilter, count: int) -> None:
+def get_each(front_end: NbdFrontEnd, count: int) -> None:
     """Call the store once for each page."""
-    get, pool = door.engine.store.get, door.pool
+    get, pool = front_end.engine.store.get, front_end.pool
     for index in range(count):
         assert not get(pool, OBJECT, index, 1).elsewhere
 
@@ -136,14 +136,14 @@ def run(options: Options) -> None:
 async def _run(options: Options) -> None:
     count = 1024 if options.is_quick else 16384
     pages = real_pages(count)
-    door = DatagramFilter(count)
-    put_each(door, pages)
+    front_end = NbdFrontEnd(count)
+    put_each(front_end, pages)
     bare = {
-        Command.WRITE: partial(put_each, door, pages),
-        Command.READ: partial(get_each, door, count),
+        Command.WRITE: partial(put_each, front_end, pages),
+        Command.READ: partial(get_each, front_end, count),
     }
     for (command, depth), bar in BARS.items():
-        served = partial(door.serve, requests(command, pages, depth))
+        served = partial(front_end.serve, requests(command, pages, depth))
         ours, theirs = harness.interleaved(
             options.rounds,
             partial(microseconds, served, count),

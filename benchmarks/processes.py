@@ -146,7 +146,7 @@ def cluster(folder: Path, nodes: Sequence[Node]) -> Iterator[list[Daemon]]:
             process = stack.enter_context(running(command, log=folder / f"log{node.number}"))
             daemons.append(Daemon(node, process.pid, folder))
         for daemon in daemons:
-            # The last door to open.
+            # The last endpoint to open.
             wait_until(partial(accepts, daemon.control_socket), f"{daemon.control_socket}")
         if len(nodes) > 1:
             for daemon in daemons:
@@ -180,7 +180,7 @@ def apart(pids: Sequence[int]) -> Iterator[int | None]:
     """Keep servers on one core and yield another for their client, or None where there is no other.
 
     Where the scheduler puts two programs that wait for each other is a lottery, and waking a sleeping core of a virtual
-    machine may cost more than the request: so whoever is compared by latency must be placed the same way.
+    machine may cost more than the request: so programs that are compared by latency must be placed the same way.
     """
     all_cores = os.sched_getaffinity(0)
     if len(all_cores) < 2:
@@ -219,11 +219,11 @@ def nbdkit(
     at: tuple[str, int] | Path
     if tcp:
         at = ("127.0.0.1", free_port())
-        door, uri = ["-i", at[0], "-p", str(at[1])], f"nbd://{at[0]}:{at[1]}"
+        endpoint, uri = ["-i", at[0], "-p", str(at[1])], f"nbd://{at[0]}:{at[1]}"
     else:
         at = folder / name
-        door, uri = ["-U", str(at)], f"nbd+unix:///?socket={at}"
-    command = ["nbdkit", "-f", *door, "memory", str(export_bytes), *options]
+        endpoint, uri = ["-U", str(at)], f"nbd+unix:///?socket={at}"
+    command = ["nbdkit", "-f", *endpoint, "memory", str(export_bytes), *options]
     with running(command, log=folder / f"{name}.log") as process:
         wait_until(lambda: accepts(at), f"nbdkit {name}")
         yield Peer(process.pid, uri)

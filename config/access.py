@@ -1,7 +1,7 @@
 """Who may read a file or change a folder, by mode, owner and groups, each folder on the way included.  Pure.
 
 So root can judge it for another user, without becoming that user.  Access control lists and capabilities are not
-looked at: whoever uses them knows better than these rules, and may name another user.
+looked at: an operator who uses them knows better than these rules, and may name another user.
 """
 
 from collections.abc import Sequence

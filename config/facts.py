@@ -28,7 +28,7 @@ class PlaceType(enum.Enum):
     SOCKET = "a socket"
     OTHER = "something else"
     MISSING = "nothing"
-    # Whoever looked may not look there.
+    # This user may not look there.
     UNKNOWN = "unknown"
 
 

@@ -128,7 +128,7 @@ class SizeOrShare:
             try:
                 return self.size.read(value, folder)
             except Mismatch as mismatch:
-                # Only of what is no size at all: one that is too large is not mended by a percentage.
+                # Only of what is no size at all: one that is too large is not put right by a percentage.
                 like = f"{mismatch}, or a part of the memory such as '60%'"
                 raise Mismatch(like if str(mismatch) == EXPECTED else str(mismatch)) from None
         if self.memory is None:

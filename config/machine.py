@@ -208,9 +208,9 @@ def _judge_addresses(
     daemon: DaemonConfig, node: NodeConfig, machine: Machine, file: str, at: str
 ) -> Iterator[Finding]:
     user = machine.user
-    (of_links, *of_doors) = addresses_to_bind(daemon, node)
+    (of_links, *of_endpoints) = addresses_to_bind(daemon, node)
     places = [(str(daemon.cluster), f"{at}.address", f"{at}.port", *of_links[1:])]
-    places += [(file, key, key, address, port) for key, address, port in of_doors]
+    places += [(file, key, key, address, port) for key, address, port in of_endpoints]
     for where, key, port_key, address, port in places:
         if address in machine.unbindable:
             found = f"{show(address)} ({machine.unbindable[address]})"

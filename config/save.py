@@ -69,7 +69,7 @@ def check_writable(path: Path) -> tuple[Path, os.stat_result]:
         expected = "a file that can be replaced in its folder: mount the whole folder instead"
         raise ConfigError(str(path), "", "a mount of one file", expected)
     if not status.st_mode & _ANY_WRITE:
-        # A rename would not ask; whoever took away every right to write meant it.
+        # A rename would not ask; an operator who took away every right to write meant it.
         raise ConfigError(str(path), "", "a read-only file", "a file that may be written")
     return target, status
 

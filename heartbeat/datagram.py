@@ -84,7 +84,7 @@ class Datagram:
 
     message: Message
     cluster: int
-    # Rises with each datagram of an incarnation, whoever the target is.
+    # Rises with each datagram of an incarnation, to any target.
     counter: int
 
     def encode(self) -> bytes:

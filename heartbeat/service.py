@@ -1,4 +1,4 @@
-"""The heartbeat service: datagrams out, datagrams in, verdicts to whoever asked.  A thin shell.
+"""The heartbeat service: datagrams out, datagrams in, verdicts to a callback.  A thin shell.
 
 Which datagrams count is `heartbeat.datagram_filter`'s to say, what they and their absence mean
 `heartbeat.swim`'s; this module owns the socket and the clock.
@@ -78,7 +78,7 @@ class HeartbeatService:
             detector: Judges; from now on only this service calls it.
             datagram_socket: Bound to our endpoint; `run` closes it.
             on_verdicts: Called synchronously, never with an empty list.  An exception ends its caller: `run`, or
-                whoever called `heard`.
+                the caller of `heard`.
             key: Of the MAC, 32 bytes; None: without.
             attach_count: How many processes of our incarnation were before this one.
             now: Monotonic seconds of the world, in which others were silent also while we did not run: the detector

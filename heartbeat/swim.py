@@ -35,7 +35,7 @@ from heartbeat.statistics import SwimStatistics
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import NodeState
 
-# Whoever runs the machine handles its effects.
+# The shell that runs the machine handles its effects.
 __all__ = ["Effect", "SendDatagram", "Swim", "SwimStatistics"]
 
 
@@ -98,7 +98,7 @@ class Swim:
             self._probe_at = self._tick_at = now
         new = self.roster.on_members_changed(nodes)
         self._greetings.on_members_changed(nodes, new, now)
-        # Whoever probes, helps or is probed may be gone: what is under way ends unjudged.
+        # The prober, the helper or the target may be gone: what is under way ends unjudged.
         self._prober.drop()
         self._relays.clear()
 

@@ -78,7 +78,7 @@ def load_credentials(tls: TlsConfig, *, node: str, file: str) -> Credentials:
 def load_contexts(tls: TlsConfig, *, file: str) -> Credentials:
     """Return contexts for both sides, without a judgement on the certificate.
 
-    Each file is read once: both sides, and the judgement, are of the same bytes, whoever replaces files meanwhile.
+    Each file is read once: both sides, and the judgement, are of the same bytes, also when files are replaced meanwhile.
 
     Raises:
         ConfigError: A file does not hold what it should, or the key is too open.
@@ -184,7 +184,7 @@ def names_in(certificate: dict[str, Any] | None) -> frozenset[str]:
 
 
 def show_names(names: frozenset[str]) -> str:
-    """Return the names of a certificate as a log shows them: whoever signed them may have put anything there."""
+    """Return the names of a certificate as a log shows them: their signer may have put anything there."""
     shown = [name if name.isprintable() else ascii(name) for name in sorted(names)]
     return ", ".join(shown) or "no name"
 

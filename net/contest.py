@@ -25,7 +25,7 @@ class Contest:
             self._present = self._on_present_ended = None
 
     def on_ended(self) -> None:
-        """This link is over; whoever waits on it is told."""
+        """This link is over; those who wait on it are told."""
         self.leave()
         for contender in list(self._contenders):
             if contender._on_present_ended is not None:  # noqa: SLF001  likewise

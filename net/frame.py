@@ -6,7 +6,7 @@ Layout, little-endian, 20 bytes of header:
     request id u32 | table bytes u32 | body bytes u32
 
 `count` is how many things the frame concerns (pages, ranges).  The table is `table bytes` long, the bodies
-follow it.  Types below `APPLICATION_TYPE_MIN` belong to the link itself; the others belong to whoever uses
+follow it.  Types below `APPLICATION_TYPE_MIN` belong to the link itself; the others belong to the user of
 the link, who registers each with its limits.  A request has an id that is not 0 and its reply carries the
 same id and `Flag.REPLY`; id 0 means that no answer is expected.
 """
@@ -120,7 +120,7 @@ class FrameDecoder:
     not fit behind them, so each byte moves at most once.  A decoder that has met an error stays at the bad
     header and raises it again.
 
-    There is a buffer only while it is used: whoever waits long for the next bytes says so with `on_idle`.
+    There is a buffer only while it is used: a caller that waits long for the next bytes says so with `on_idle`.
     """
 
     def __init__(

@@ -142,7 +142,7 @@ def judge_hello(
 ) -> str | None:
     """Return why a link to them is refused, or None.
 
-    `expected` is the node that was dialled; None on the accepting side, where the caller is whoever it says
+    `expected` is the node that was dialled; None on the accepting side, where the caller is the node that it says
     it is (until links are authenticated) and must have the higher number.  The reason names both sides'
     values, because both sides log it.
     """

@@ -152,7 +152,7 @@ class Mesh:
                 self._nursery.start_soon(self._dial, node, scope)
 
     def begin_incarnation(self, incarnation: Incarnation) -> None:
-        """Be this from now on: whoever is linked, or about to be, with another one is to be linked anew."""
+        """Be this from now on: peers that are linked, or about to be, with another one are to be linked anew."""
         self._hello = replace(self._hello, incarnation=incarnation, attach_count=0)
         for link in list(self.links.values()):
             link.close(f"node {self._hello.name} begins a new incarnation")

@@ -1,7 +1,7 @@
 """A bounded number of places for connections that may mean nothing: who gives way for a newcomer.  Pure.
 
 Anybody who reaches the port may open as many connections as it likes and send nothing.  So a newcomer is never turned away: when
-all places are taken, the source with the most of them loses its oldest.  Whoever floods us so displaces itself: a member
+all places are taken, the source with the most of them loses its oldest.  A source that floods us so displaces itself: a member
 of the cluster greets within milliseconds, an operator's command is answered as soon, and both come from an address, or
 as a user, of their own.
 """

@@ -33,7 +33,7 @@ DIFFERENCES_SHOWN_MAX: Final = 16
 # Why a change of ours is not made again when others have changed so much since that they may well know it: to undo
 # what they did after it would be worse than to have it said again.
 TOO_OLD: Final = f"at least {ANCESTORS_MAX} versions came since, and it may be among them"
-# How far a version may be ahead of ours.  Whoever is believed to have the last version there is would end all changes
+# How far a version may be ahead of ours.  A node that is believed to have the last version there is would end all changes
 # for good; this many at once nobody makes while a node is away, and to get there in such steps takes for ever.
 VERSIONS_AHEAD_MAX: Final = 1 << 16
 # The file that errors about a change name: there is none.
@@ -89,7 +89,7 @@ Change: TypeAlias = Add | Remove | Cordon | Drain
 
 
 def describe(change: Change, name: Callable[[NodeId], str]) -> str:
-    """Return a change as whoever asked for it said it: `cordon gamma`."""
+    """Return a change as the operator who asked for it said it: `cordon gamma`."""
     match change:
         case Add(node):
             return f"add {node.name}"

@@ -1,7 +1,7 @@
 """What changes in the node table, and who is told, in which order.
 
 The ancestor's heartbeat called its subscribers by priority when a node went up or down; so do we.  Delivery
-is synchronous: when `publish` returns to whoever changed the table first, everybody knows.
+is synchronous: when `publish` returns to the caller that changed the table first, everybody knows.
 """
 
 from collections import deque

@@ -3,7 +3,7 @@
 An incarnation is the wall clock at the start of a daemon, in milliseconds, because that rises from start to start
 even where nothing is kept on disk.  A wall clock also goes back: it was a day ahead and was set right, or stands at
 1970 until a time server answers.  A node that then took the clock alone would be shut out as an earlier incarnation of itself.
-So a start takes what is above the clock and above the last one that was noted on disk; and whoever refuses an
+So a start takes what is above the clock and above the last one that was noted on disk; and a node that refuses an
 earlier incarnation says which one it knows, the *floor*: the next start is above that, too.
 
 Any member may say any floor.  It is believed up to `FLOOR_AHEAD_MILLISECONDS_MAX` above our clock and never measured

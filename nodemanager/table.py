@@ -3,13 +3,13 @@
 The table joins three sources: verdicts of the failure detector, links that come and go, and what peers say on
 their links (STATUS, refusals, drain, goodbye).  Each names the incarnation it speaks of.  A newer incarnation than the
 known one ends the old incarnation, with all it held; an older one is stale, changes nothing and is counted.  Down with
-the same incarnation is unreachable, not lost: the row keeps its incarnation, and whoever counts copies keeps
+the same incarnation is unreachable, not lost: the row keeps its incarnation, and a count of copies keeps
 them until NewIncarnation says otherwise.
 
 For each incarnation NodeUp and NodeDown alternate, and NodeDown comes before NewIncarnation, so that a subscriber may
 treat the end of an incarnation like any other loss first.
 
-A peer's link proves that it is alive: whoever calls `on_link_up` also tells the failure detector (`heard`), else the two differ
+A peer's link proves that it is alive: the caller of `on_link_up` also tells the failure detector (`heard`), else the two differ
 until the next beat.
 """
 
@@ -42,7 +42,7 @@ from nodemanager.states import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerStatus:
-    """What a peer's last STATUS said, checked by whoever parsed it."""
+    """What a peer's last STATUS said, checked by the parser."""
 
     free_bytes: int
     budget_bytes: int
@@ -185,10 +185,10 @@ class NodeTable:
         return []
 
     def on_no_link(self, node: NodeId, why: LinkState, reason: str) -> None:
-        """Note why there is no link, for whoever asks; nothing is decided by it.
+        """Note why there is no link, for operators; nothing is decided by it.
 
         What is said while a link is open is about another one.  The same reason again is that of a loss, told by
-        whoever dials.
+        the dialler.
         """
         peer = self._peers.get(node)
         if peer is not None and not peer.is_linked and reason != peer.link_reason:

@@ -24,7 +24,7 @@ logger = logging.getLogger("ramster.commands")
 
 # How long the others may take to say what they have to do with a node: to count the pages of 500 GiB takes as long.
 ANSWERS_SECONDS_MAX: Final = 300.0
-# Whoever asks comes back sooner than that.
+# A command that waits asks again sooner than that.
 POLL_SECONDS_MAX: Final = 10.0
 
 
@@ -99,7 +99,7 @@ def drain_node(members: Members, request: dict[str, object]) -> object:
         # Wherever they are: a stop ends them.
         "pages_owned": None if said is None else said.pages_owned,
         "clients": None if said is None else said.clients,
-        # Of each call alike: whoever drains a node that drains already is told, too.
+        # Of each call alike: an operator who drains a node that drains already is told, too.
         "warnings": _fewer_copies(_with_all_of(members.cluster, number), members.cluster),
     }
 

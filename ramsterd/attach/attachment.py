@@ -218,7 +218,7 @@ class Attachment:
             waiting = f"requests wait for {left:.0f} s more" if left else "requests fail"
             text = f"{plan.device}: no connection to export {plan.export} of {plan.server}: {reason}; {waiting}"
             effects.append(Say(Level.WARNING, text))
-        return effects + self._judge_patience(now)
+        return effects + self._judge_timeouts(now)
 
     def on_closed(self, *, now: float) -> list[Effect]:
         """The connection has ended, at either side."""
@@ -273,7 +273,7 @@ class Attachment:
             return [Dial()]
         return []
 
-    def _judge_patience(self, now: float) -> list[Effect]:
+    def _judge_timeouts(self, now: float) -> list[Effect]:
         """Say once that requests fail, and end if the server's answer is no: that is for a person."""
         outage, plan = self._outage, self.plan
         assert outage is not None

@@ -1,6 +1,6 @@
 """The fixed newstyle handshake of a client: ask for one export by name, and hear what it is or why not.
 
-The socket blocks.  What it is used for afterwards is for whoever called: `NbdClient` sends requests, the attach helper
+The socket blocks.  What it is used for afterwards is the caller's choice: `NbdClient` sends requests, the attach helper
 hands it to the kernel.
 """
 

@@ -1,6 +1,6 @@
 """The trio client: any number of tasks share one connection, whose requests are all under way together.
 
-One task receives.  Whoever calls sends what the socket takes at once; the rest waits for the sending task.
+One task receives.  A caller sends what the socket takes at once; the rest waits for the sending task.
 """
 
 import math

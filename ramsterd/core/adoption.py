@@ -1,6 +1,6 @@
 """Going on with the page table that an earlier process left in its mappings.
 
-Whoever looked at them (ramsterd.kept) says which nodes roots lead to, and what these have.  Pools are there again before.
+The judge of kept memory (ramsterd.kept) says which nodes roots lead to, and what these have.  Pools are there again before.
 """
 
 from collections.abc import Sequence

@@ -5,7 +5,7 @@ A freed item is chained to its frame.  When the open frame is used up, a frame t
 only if there is none, a new one: so frames fill up before more are taken, and what is resident is what is counted.
 A frame that has no item in use any more is given back to the kernel at once, and reads as zeros from then on.
 
-Reading such a frame would make it resident again: whoever walks items asks `live_spans` first.
+Reading such a frame would make it resident again: a walk of items asks `live_spans` first.
 
 Memory that is kept has items that an earlier process left: `adopt` is told which of them are in use.
 """

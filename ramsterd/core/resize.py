@@ -1,6 +1,6 @@
 """Changing the budget while pages are in use.
 
-Growing takes effect at once.  Shrinking is a way down: the new budget holds at once for whoever wants a new block,
+Growing takes effect at once.  Shrinking is a way down: the new budget holds at once for all who want a new block,
 and what is over it leaves as ever (clean copies, ephemeral pages, then remotify).  If that comes to a halt, because
 no peer has room or what is left is not ours, the budget stays above where the memory stands.  Nothing is lost for it.
 

@@ -7,7 +7,7 @@ its holders only `location` and the holders change.  Layout of a row, native byt
 
 `serial` 0 marks a free row, whose address field links to the next free one of its frame (core.frames).
 `location` 0 means that the zpage is not here.  `packed` is the codec and the length (core.codec).  A holder is a
-holder id (remote.holders), 0 for none after the last.  Rows are columns over one mapping.  Whoever wants a field asks
+holder id (remote.holders), 0 for none after the last.  Rows are columns over one mapping.  A caller that wants a field asks
 for it by name; the loops of core that read or write whole rows use `ROW` and the view directly.  Nobody outside core
 does either (tests/repository).
 """

@@ -2,7 +2,7 @@
 
 Work is a generator that does a bounded step (some hundred units, see core.work) and yields how many units that was.
 All that is under way shares `SLICE_UNITS` in a pass, in turn, and goes on in the next pass, a moment later: so a
-pass is as short with ten of them as with one, and whoever waits for anything else has its turn in between.
+pass is as short with ten of them as with one, and all other work has its turn in between.
 
 Between two steps anything may have changed: a generator keeps an index or a number to go on from, never what stood
 there.

@@ -1,6 +1,6 @@
 """Stall: for how long something that should move has stood still.  Pure.
 
-What the measure is, in what the time is counted and how long is too long is for whoever watches: memory that should be
+What the measure is, in what the time is counted and how long is too long is for the caller to say: memory that should be
 given back (`core.resize`), pages that should leave (`remote.hold.recall_holder`).
 """
 

@@ -100,7 +100,7 @@ class Store:
         ).pool
 
     def set_copies(self, pool_id: PoolId, copies: int) -> None:
-        """From now on the pages of a pool are on so many peers when they leave; what has left is the caller's to mend."""
+        """From now on the pages of a pool are on so many peers when they leave; what has left is the caller's to put right."""
         self.pools[pool_id].copies = copies
         self.copies.on_wanted(copies)
 

@@ -7,7 +7,7 @@ the object's own prefix: an object whose pages are close together is one leaf, w
 An entry of a leaf is HOLE, ZERO (a page of zeros, which needs no row), LOST, or the number of a row.  Two nodes are
 **shared** by all trees and never written: node HOLE has 64 entries HOLE, node ZERO 64 entries ZERO.  As leaves they
 are 64 pages of that kind; as directories they lead to themselves, so one entry that names them stands for as many
-pages as it covers.  Whoever reads need not know; whoever writes has `make` copy them on the way down.
+pages as it covers.  Readers need not know; writers have `make` copy them on the way down.
 
 All nodes lie in one mapping, so that an *address* (leaf * 64 + place) names an entry in 32 bits, and a leaf knows
 its object and first index, so that an address leads back to the handle.

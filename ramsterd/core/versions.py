@@ -67,7 +67,7 @@ class Versions:
         self.serial_last = 0
         self.serial_limit = NO_SERIAL_LIMIT
         self._reserve_serials: Callable[[int], int] | None = None
-        # Rows that are here no more, while what peers have may be too few: whoever copies again takes them.
+        # Rows that are here no more, while what peers have may be too few: rebuild takes them.
         self.thinned: list[int] = []
         self._owed: dict[int, list[int]] = {}
         # Whether some pool wants to know which of its pages no peer has (Pool.unsaved).

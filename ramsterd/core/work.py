@@ -1,4 +1,4 @@
-"""Work: how much was touched, by name, so that whoever asks why a pass was long, or whether one is bounded, can tell.
+"""Work: how much was touched, by name, so that the loop watch can say why a pass was long, and tests whether one is bounded.
 
 A unit is a page, a row that is judged, or a node or block on the way there: about a microsecond, never more than ten.
 It is counted once a run or a block, not once a page; and what the store counts anyway is not counted again.

@@ -50,6 +50,6 @@ class Hangups:
         while True:
             await trio.lowlevel.wait_readable(self._epoll.fileno())
             for number, events in self._epoll.poll(0):
-                # Whoever was told before may have ended this one.
+                # A callback before may have ended this one.
                 if (on_hangup := self._watched.get(number)) is not None:
                     on_hangup(bool(events & _DEAD))

@@ -1,4 +1,4 @@
-"""Opening: a task opens an endpoint; whoever started it waits until it is open, or is told in one line why not."""
+"""Opening: a task opens an endpoint; the starter waits until it is open, or is told in one line why not."""
 
 import errno
 from collections.abc import Awaitable, Callable, Iterator, Mapping

@@ -1,7 +1,7 @@
-"""Sockets and their records on the way in: taken once, by whoever serves them; what nobody takes is shut down.
+"""Sockets and their records on the way in: taken once, by a server; what nobody takes is shut down.
 
 The document is voided as soon as it is read, and before anything is served: the service manager may keep the same memfd,
-and give it to whoever comes after a crash of ours.  A record taken twice would serve its unread requests twice.
+and give it to the process that comes after a crash of ours.  A record taken twice would serve its unread requests twice.
 """
 
 import os

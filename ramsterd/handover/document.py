@@ -72,7 +72,7 @@ class ListenerRecord:
 
     endpoint: Endpoint
     address: str
-    # Of its file, 0 without one: whoever put another in its place has the path now.
+    # Of its file, 0 without one: a file in its place has the path now.
     inode: int = 0
 
 
@@ -128,7 +128,7 @@ def encode(document: Document) -> bytes:
 
 
 def record_bytes(record: ConnectionRecord) -> int:
-    """Return how much of a document a connection takes, at most: whoever collects them keeps within its limit."""
+    """Return how much of a document a connection takes, at most: the collector keeps within its limit."""
     return len(pack_fields([_pack_connection(record)], _LIMITS))
 
 

@@ -85,7 +85,7 @@ class Parting:
 
 
 def shut_down(descriptor: int) -> None:
-    """End a connection for its client, whoever else has its socket open; close what is no socket."""
+    """End a connection for its client, also when others have its socket open; close what is no socket."""
     if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         return

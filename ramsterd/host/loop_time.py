@@ -3,7 +3,7 @@
 A process that was stopped, or whose machine was suspended, or that got no processor, has not waited: it could not have
 seen an answer that was there.  So the time that all deadlines are measured by stands still meanwhile.
 
-Whoever reads the clock first after such a *pause* finds it, because the loop says until when it means to sleep, and
+The first reader of the clock after such a *pause* finds it, because the loop says until when it means to sleep, and
 reads the clock at least once in each of its rounds: what lies between is a pause if it is longer than any round of
 ours should be.  Then the time stays what it was when the loop went to sleep, and goes on when all that came
 meanwhile has been handled: when the loop has polled once, and has nothing left to do.  So the answers that wait in

@@ -29,7 +29,7 @@ class RecordLog:
         self._memory = memory
         self.epoch = epoch
         self.end = end
-        # Of a record that was torn; another may be inside it, if whoever named it wanted that.
+        # Of a record that was torn; another may be inside it, if the giver of a name wanted that.
         self._zero(end, end + _FRAME.size + RECORD_BYTES_MAX)
 
     def append(self, record: bytes) -> bool:

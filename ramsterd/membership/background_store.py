@@ -2,7 +2,7 @@
 
 An fsync may take seconds, and on a node that serves its own swap it may wait for memory that only this loop can free;
 for a cluster of 512 nodes the rewriting alone takes 0.4 s (3 nodes: 20 ms).  So a change is judged at once, and
-written behind: whoever changed the file by hand, or took away the right to write it, is found before anything has
+written behind: a file that was changed by hand, or may not be written any more, is found before anything has
 changed; a disk that is full or broken is told afterwards, as with a change that another node made.
 
 Of changes that come faster than the disk is, the last one is written.  A thread that the system refuses is told as a

@@ -1,4 +1,4 @@
-"""What ends with a daemon: one sentence, for its log and for whoever drains it.  Pure."""
+"""What ends with a daemon: one sentence, for its log and for the operator who drains it.  Pure."""
 
 
 def describe_ending(node: str, pages: int, clients: int) -> str:

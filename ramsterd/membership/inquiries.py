@@ -1,7 +1,7 @@
 """Inquiries: what all linked nodes have to do with one node, before it is removed or as it drains.
 
 Each node that is asked counts the pages of its own that only that node has, which takes a while; answers come in one by
-one.  Whoever asked looks at them when it likes, and may have gone.
+one.  The asker looks at them when it likes, and may have gone.
 """
 
 import logging
@@ -26,14 +26,14 @@ class Inquiry:
     """What all linked nodes have to do with one node; answers come in one by one."""
 
     began_at: float
-    # When whoever asked was here last.
+    # When the asker was here last.
     polled_at: float
     waits_for: set[NodeId]
     answers: dict[NodeId, Holdings] = field(default_factory=dict)
 
 
 class Inquiries:
-    """Those under way, or given up by whoever asked: at most one for each member, by what is to be done with it."""
+    """Those under way, or given up by the asker: at most one for each member, by what is to be done with it."""
 
     def __init__(self, engine: PagePath, links: Mapping[NodeId, Link]) -> None:
         self._engine = engine
@@ -84,7 +84,7 @@ class Inquiries:
         self._engine.begin_last_copies_count(node, now=trio.current_time())
 
     def on_counted(self, counted: Counted) -> None:
-        """Our pages are counted: tell whoever asked."""
+        """Our pages are counted: tell the asker."""
         engine, node = self._engine, counted.node
         is_ours = node == self._local
         holdings = Holdings(

@@ -1,7 +1,7 @@
 """How long the event loop is blocked: measured by the loop itself, each time that it comes round.
 
 A trio instrument looks at the clock when the loop has heard of its sockets and timers, and again when all tasks that
-had something to do are done.  Whoever came in between waited until then.  The cause is the activity that touched most
+had something to do are done.  Work that came in between waited until then.  The cause is the activity that touched most
 (`core.work`), or the garbage collector, if that took half of the time.  If neither did much, the process itself had to
 wait: for a processor, or for memory that was swapped out.
 

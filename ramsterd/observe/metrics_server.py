@@ -1,4 +1,4 @@
-"""The metrics port: /metrics over HTTP, on the event loop, for whoever reaches it.
+"""The metrics port: /metrics over HTTP, on the event loop, for all who reach it.
 
 Anybody may connect to it, so everything has a bound: connections (the oldest of the address with the most gives way), bytes of a
 request, and the time for each.  All readers share one text, so a slow one keeps nothing but its socket.

@@ -1,7 +1,7 @@
 """HTTP/1.1 as a scraper speaks it: bytes in, requests out; answers in, bytes out.
 
-Pure; h11 knows the protocol.  A request here has no body, and a head of 8 KiB at most; whoever breaks that, or the
-protocol, gets one answer and the end of the connection, and so does whoever wants more than to read.
+Pure; h11 knows the protocol.  A request here has no body, and a head of 8 KiB at most; a client that breaks that, or the
+protocol, gets one answer and the end of the connection, and so does one that wants more than to read.
 """
 
 from dataclasses import dataclass
@@ -75,7 +75,7 @@ class ScrapeProtocol:
         except h11.RemoteProtocolError as error:
             raise _bad_request(error) from None
         if not isinstance(end, h11.EndOfMessage):
-            # Not skipped: whoever sends a body means something else than us.
+            # Not skipped: a client that sends a body means something else than us.
             raise BadRequest(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "a request with a body")
         accept = [value for name, value in event.headers if name == b"accept"]
         return Request(

@@ -19,7 +19,7 @@ class FrontEnds(Protocol):
         ...
 
     def serve_waiting(self) -> bool:
-        """Serve whoever waits, once a pass, when what peers sent has had its effect; return whether anybody was."""
+        """Serve the writes that wait, once a pass, when what peers sent has had its effect; return whether anybody was."""
         ...
 
     def next_deadline(self) -> float | None:

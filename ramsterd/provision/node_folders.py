@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from ramsterd.provision.ca import Authority
 
 HEARTBEAT_KEY_BYTES: Final = 32
-# Loopback only: whoever reads it learns what the node keeps, and it has neither TLS nor passwords.
+# Loopback only: a reader learns what the node keeps, and it has neither TLS nor passwords.
 METRICS: Final = f"127.0.0.1:{METRICS_PORT}"
 # The folder of the CA, which no node can be called.
 CA: Final = "ca"
 README: Final = """\
-ca.key signs nodes: whoever has it can join the cluster as any node.
+ca.key signs nodes: anybody who has it can join the cluster as any node.
 Keep this folder off the nodes, best off line.  You need it to add nodes and to renew certificates:
 
     ramsterctl cluster add-node NAME=IP-ADDRESS --from FOLDER

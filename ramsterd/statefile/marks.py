@@ -142,7 +142,7 @@ class Marks:
         self._durable = _fillings(content)
         self._marks: dict[Key, Mark] = {}
         self._waiting: dict[Key, list[Done]] = {}
-        # By user: whoever makes a pool is asked for these.
+        # By user: a program that makes a pool is asked for these.
         self._lost_pools: dict[int, set[str]] = {}
         for key in records:
             if not isinstance(key, str):
@@ -326,7 +326,7 @@ class Marks:
             self.on_wanted()
 
     def _answer(self) -> None:
-        """Answer whoever waits and can be answered."""
+        """Answer all who wait and can be answered."""
         for key in list(self._waiting):
             if (is_set := self.of(key).is_set) or self._problem:
                 for done in self._waiting.pop(key):

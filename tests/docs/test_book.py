@@ -18,16 +18,11 @@ from tests.docs.pages import (
     prose,
     quoted,
 )
+from tests.docs.words import private_words
 from tests.helpers.made_statistics import made_statistics
 
 # A table, a list of links or a command can't be wrapped.
 LINE_CHARACTERS_MAX: Final = 100
-# Words that were ours alone; docs/glossary.md has those of the field.
-PRIVATE_WORDS: Final = re.compile(
-    r"\b(?:doors?|knocks?|whoever|homecoming|homebound|census|retake|mend(?:s|ed)?|patience)\b",
-    re.IGNORECASE,
-)
-
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 each_page = pytest.mark.parametrize("document", BOOK, ids=name_of)
 
@@ -106,8 +101,7 @@ def test_lines_are_short_enough_to_read(document: Path) -> None:
 
 @each_document
 def test_a_page_uses_the_words_of_the_field(document: Path) -> None:
-    found = PRIVATE_WORDS.findall(re.sub(r"`[^`]*`", "", prose(document.read_text())))
-    assert found == []
+    assert private_words(re.sub(r"`[^`]*`", "", prose(document.read_text()))) == []
 
 
 def test_the_readme_is_short() -> None:

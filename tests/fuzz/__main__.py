@@ -1,4 +1,4 @@
-"""Fuzz every door, or some: python -m tests.fuzz [TARGET …] [--seconds 60] [--jobs 1].
+"""Fuzz every target, or some: python -m tests.fuzz [TARGET …] [--seconds 60] [--jobs 1].
 
     python -m tests.fuzz TARGET --replay FILE …    run inputs, or all inputs of a folder, once; needs no atheris
     python -m tests.fuzz --write-seeds             write the kept seeds anew, after a format has changed

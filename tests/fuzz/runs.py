@@ -11,7 +11,7 @@ from tests.fuzz.findings import ROOT
 from tests.fuzz.target import CORPUS, load
 
 BUILD: Final = ROOT / "build" / "fuzz"
-# An input that takes longer hangs, as far as a door is concerned; the most that a worker may use.
+# An input that takes longer hangs, as far as a target is concerned; the most that a worker may use.
 INPUT_SECONDS_MAX: Final = 20
 MEMORY_MEBIBYTES_MAX: Final = 1024
 # Importing and instrumenting takes a few seconds, on a busy machine many.

@@ -16,23 +16,23 @@ SINGLE_BYTES_MAX: Final = 1024
 
 
 def as_it_is(data: bytes, _: random.Random) -> bytes:
-    """Mend nothing."""
+    """Repair nothing."""
     return data
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """One door, and what must hold of it whatever comes."""
+    """One entry point, and what must hold of it whatever comes."""
 
-    # Does what the door does with an input and returns which branches that reached, in words of its own.  The errors
-    # that the door names are caught there; any exception that comes out is a finding.
+    # Does what the entry point does with an input and returns which branches that reached, in words of its own.  The errors
+    # that it names are caught there; any exception that comes out is a finding.
     check: Callable[[bytes], AbstractSet[str]]
     # Real messages, made by our own encoders; by name.
     seeds: Callable[[], Mapping[str, bytes]]
-    # What the kept corpus must reach, or the fuzzer would knock on a closed door.
+    # What the kept corpus must reach, or the fuzzer would never come in.
     outcomes: frozenset[str]
     # Makes an input almost valid (lengths, magic, MAC), so that mutations reach what lies behind the first check.
-    mend: Callable[[bytes, random.Random], bytes] = as_it_is
+    repair: Callable[[bytes, random.Random], bytes] = as_it_is
     # Longer inputs are not tried.
     bytes_max: int = 4096
     # Words of the format.

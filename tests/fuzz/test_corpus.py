@@ -33,17 +33,17 @@ def test_every_corpus_has_a_target() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_was_mended_holds_too(name: str) -> None:
-    """Mending is part of the fuzzer: it must not fail, whatever a mutation left."""
+def test_what_was_repaired_holds_too(name: str) -> None:
+    """Repairing is part of the fuzzer: it must not fail, whatever a mutation left."""
     target = load(name)
     rng = random.Random(name)
     for data in kept_inputs(name).values():
         for end in (len(data), len(data) // 2, 3, 0):
-            target.check(target.mend(data[:end], rng))
+            target.check(target.repair(data[:end], rng))
 
 
 @given(data=st.binary(max_size=200), seed=st.integers(0, 99), name=st.sampled_from(NAMES))
-def test_any_bytes_hold_mended_or_not(data: bytes, seed: int, name: str) -> None:
+def test_any_bytes_hold_repaired_or_not(data: bytes, seed: int, name: str) -> None:
     target = load(name)
     target.check(data)
-    target.check(target.mend(data, random.Random(seed)))
+    target.check(target.repair(data, random.Random(seed)))

@@ -30,13 +30,13 @@ def fuzz(target: Target, findings: Findings, arguments: list[str]) -> None:
             findings.note(data, error)
 
     def mutate(data: bytes, bytes_max: int, seed: int) -> bytes:
-        """Mutate as libFuzzer does, then mend; or mend alone, for it may change things too."""
+        """Mutate as libFuzzer does, then repair; or repair alone, for it may change things too."""
         rng = random.Random(seed)
         kind = rng.randrange(4)
         if kind:
             data = atheris.Mutate(data, bytes_max)
         if kind != 1:
-            data = target.mend(data, rng)
+            data = target.repair(data, rng)
         return data[:bytes_max]
 
     atheris.Setup([sys.argv[0], *arguments], check, custom_mutator=mutate)

@@ -4,7 +4,7 @@ from ramsterd.core.arena import FRAME_BYTES, HeapMapping
 
 
 class KeptMemory:
-    """Maps each name once; whoever maps it again finds what was left there."""
+    """Maps each name once; a process that maps it again finds what was left there."""
 
     def __init__(self) -> None:
         self.mappings: dict[str, HeapMapping] = {}

@@ -1,7 +1,7 @@
 """Memory whose every store is recorded, so that a process can be ended between any two of them.
 
 The code that stores runs unchanged: it is traced, and before each of its opcodes the mappings are compared with what
-they held before.  So what was stored is found whoever stored it, in the order of the program, which is all that
+they held before.  So what was stored is found, by any code, in the order of the program, which is all that
 SIGKILL needs.  A store of more than a word may be torn anywhere; `states` tears it, too.
 """
 

@@ -39,7 +39,7 @@ class SimNode:
         cluster: ClusterConfig,
         daemon: DaemonConfig,
         net: "SimNets",
-        life: int,
+        incarnation: int,
         keeper: IncarnationKeeper | None = None,
     ) -> None:
         self.number = NodeId(number)
@@ -49,7 +49,7 @@ class SimNode:
             daemon=daemon,
             cluster=cluster,
             local=self.number,
-            incarnation=Incarnation(life),
+            incarnation=Incarnation(incarnation),
             map_memory=HeapMapping,
             rng=rng,
         )
@@ -152,7 +152,7 @@ async def run_nodes(
                 ),
                 remote=remote,
             )
-            node = SimNode(number, cluster, daemon, net, life=100 + number)
+            node = SimNode(number, cluster, daemon, net, incarnation=100 + number)
             nodes.append(node)
             await nursery.start(node.peers.serve)
         await eventually(

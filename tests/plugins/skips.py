@@ -1,4 +1,4 @@
-"""Skips that nobody overlooks: the last lines name each, and under CI=true each is a failure that can be mended."""
+"""Skips that nobody overlooks: the last lines name each, and under CI=true each is a failure that can be put right."""
 
 import os
 from collections.abc import Generator
@@ -8,7 +8,7 @@ import pytest
 # There everything can be installed.
 IN_CI = os.environ.get("CI") == "true"
 UNDER_CI = "skipped under CI=true: "
-# So begins the reason of a test that has run, and could not show anything: nothing that is installed mends that.
+# So begins the reason of a test that has run, and could not show anything: nothing that is installed changes that.
 SHOWS_NOTHING = "this run shows nothing: "
 
 
@@ -74,7 +74,7 @@ class Skipped:
         yield
         if self._reasons:
             outcome = (
-                "failures under CI=true, where that can be mended" if IN_CI else "not run here"
+                "failures under CI=true, where that can be put right" if IN_CI else "not run here"
             )
             terminalreporter.section(f"{len(self._reasons)} skipped: {outcome}", sep="-")
             for nodeid, reason in self._reasons:

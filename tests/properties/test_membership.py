@@ -196,7 +196,7 @@ def test_what_is_wrong_is_named(table: list[object], body: bytes, says: str) -> 
         messages.parse_members(frame(48, pack_fields(table), body))
 
 
-def test_the_newer_version_wins_whoever_is_asked() -> None:
+def test_the_newer_version_wins_at_any_node_that_is_asked() -> None:
     """The rule as such: by number, then by origin."""
     one, other = (MembershipHistory(cluster_of(2), NodeId(n)) for n in range(2))
     for history in (one, other):

@@ -117,7 +117,7 @@ class TableMachine(RuleBasedStateMachine):
         self.table.check_invariants()
 
     @invariant()
-    def whoever_listened_believes_what_the_table_says(self) -> None:
+    def a_listener_believes_what_the_table_says(self) -> None:
         for node in self.table.nodes():
             assert (self.table.state(node) in LIVE_STATES) == (node in self.lives)
             assert self.table.incarnation(node) == self.newest.get(node)

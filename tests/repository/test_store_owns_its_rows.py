@@ -97,7 +97,7 @@ def holder_pages_kept(tree: ast.AST) -> Iterator[ast.AST]:
         for target in assigned(node):
             if isinstance(target, ast.Attribute) and target.attr in {"pages", "_pages"}:
                 owner = last_name(target.value)
-                if "holder" in owner or "life" in owner:
+                if "holder" in owner:
                     yield node
 
 

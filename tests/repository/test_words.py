@@ -1,39 +1,35 @@
-"""Each thing is said in one way, wherever the product speaks: in code, comments, samples and documents."""
+"""Code uses the words of the field too: identifiers, docstrings, comments and strings, of product and tests."""
 
-import io
-import re
-import tokenize
-from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-PACKAGES = ("benchmarks", "config", "heartbeat", "net", "nodemanager", "ramsterd")
-TEXTS = ("README.md", "CHANGELOG.md", "docs/**/*.md", "config/samples/*", "systemd/*")
+import pytest
 
-# What the C library says of an address, in its words.
-FOREIGN = "cannot assign requested address"
+from tests.docs.pages import PACKAGES, ROOT
+from tests.docs.words import private_words
 
-
-def said_in_code() -> Iterator[tuple[Path, int, str]]:
-    """Yield each string and comment, with its place."""
-    for package in PACKAGES:
-        for path in sorted((ROOT / package).rglob("*.py")):
-            for token in tokenize.generate_tokens(io.StringIO(path.read_text()).readline):
-                if token.type in {tokenize.STRING, tokenize.COMMENT}:
-                    yield path, token.start[0], token.string
+# They quote the words that nobody is to use.
+LISTS = {ROOT / "tests/docs/words.py", Path(__file__)}
 
 
-def said_in_texts() -> Iterator[tuple[Path, int, str]]:
-    for pattern in TEXTS:
-        for path in sorted(ROOT.glob(pattern)):
-            for number, line in enumerate(path.read_text().splitlines(), 1):
-                yield path, number, line
+@pytest.mark.parametrize("top", [*PACKAGES, "tests", "benchmarks"])
+def test_code_uses_the_words_of_the_field(top: str) -> None:
+    found = {
+        str(path.relative_to(ROOT)): words
+        for path in sorted((ROOT / top).rglob("*.py"))
+        if path not in LISTS and (words := private_words(path.read_text()))
+    }
+    assert found == {}
 
 
-def test_what_is_not_possible_cant_be() -> None:
-    found = [
-        f"{path.relative_to(ROOT)}:{number}"
-        for path, number, text in (*said_in_code(), *said_in_texts())
-        if re.search(r"\bcan ?not\b", text.replace(FOREIGN, ""), re.IGNORECASE)
-    ]
-    assert not found, "say: can't"
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("def open_doors(): ...", ["doors"]),
+        ("class PutPace: ...", ["Pace"]),
+        ("LAST_LIFE", ["LIFE"]),
+        ("no sign of life, except OverflowError", []),
+        ("outstanding lifetime spaces", []),
+    ],
+)
+def test_words_are_found_inside_identifiers(text: str, words: list[str]) -> None:
+    assert private_words(text) == words

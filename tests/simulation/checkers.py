@@ -27,16 +27,16 @@ def rows_of(store: Store, pool: PoolId) -> dict[tuple[bytes, int], int]:
 
 
 def named(owner: Node, holder: Node) -> set[int]:
-    """Return the serials of the owner's rows that name this life of the holder."""
-    life = owner.engine.machines.holders.living(holder.number)
-    if life is None or life.incarnation != holder.incarnation:
+    """Return the serials of the owner's rows that name this incarnation of the holder."""
+    living = owner.engine.machines.holders.living(holder.number)
+    if living is None or living.incarnation != holder.incarnation:
         return set()
     rows = owner.engine.store.rows
-    return {rows.serial(row) for row in rows.held_by((life.id,), 0, rows.high)}
+    return {rows.serial(row) for row in rows.held_by((living.id,), 0, rows.high)}
 
 
 def held(owner: Node, holder: Node) -> set[int]:
-    """Return the serials of this life of the owner that the holder keeps."""
+    """Return the serials of this incarnation of the owner that the holder keeps."""
     theirs = holder.engine.machines.foreign._owners.get(owner.number)
     if theirs is None or theirs.incarnation != owner.incarnation:
         return set()
@@ -46,14 +46,14 @@ def held(owner: Node, holder: Node) -> set[int]:
 
 def living_holders(cluster: Cluster, owner: Node, row: int) -> list[int]:
     """Return the holders of a row that live, whether or not the owner knows of a death."""
-    lives = [
+    holders = [
         owner.engine.machines.holders[holder] for holder in owner.engine.store.rows.holders(row)
     ]
     nodes = cluster.nodes
     return [
-        life.id
-        for life in lives
-        if life.node in nodes and nodes[life.node].incarnation == life.incarnation
+        living.id
+        for living in holders
+        if living.node in nodes and nodes[living.node].incarnation == living.incarnation
     ]
 
 
@@ -74,15 +74,15 @@ def persistent(owner: Node, serials: set[int]) -> set[int]:
 def remote_only(
     cluster: Cluster, owner: Node, holder: Node, pool: PoolId | None = None
 ) -> set[int]:
-    """Return the indexes of a pool (or the export) that only this life of the holder has, as the owner believes."""
-    life = owner.engine.machines.holders.living(holder.number)
-    if life is None or life.incarnation != holder.incarnation:
+    """Return the indexes of a pool (or the export) that only this incarnation of the holder has, as the owner believes."""
+    living = owner.engine.machines.holders.living(holder.number)
+    if living is None or living.incarnation != holder.incarnation:
         return set()
     store = owner.engine.store
     return {
         index
         for (_, index), row in rows_of(store, pool or owner.pool).items()
-        if living_holders(cluster, owner, row) == [life.id]
+        if living_holders(cluster, owner, row) == [living.id]
         and not store.rows.location(row)
         and store.rows.packed(row) != PACKED_FILL
     }
@@ -180,5 +180,5 @@ def check_books(cluster: Cluster) -> None:
             )
             assert not lacking, f"{holder.number} lacks {sorted(lacking)[:9]} of {owner.number}"
             assert len(ghosts) <= len(kept) + ephemeral_remotify.GHOSTS_MAX
-            life = owner.engine.machines.holders.living(holder.number)
-            assert (0 if life is None else life.pages) == len(asked)
+            living = owner.engine.machines.holders.living(holder.number)
+            assert (0 if living is None else living.pages) == len(asked)

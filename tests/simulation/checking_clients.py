@@ -295,7 +295,7 @@ class Client:
         assert put.outcome is not None, "never answered"
         return put.outcome
 
-    def overflow(self, *, start: int, run: int = 16) -> int:
+    def fill_beyond_memory(self, *, start: int, run: int = 16) -> int:
         """Put pages until some of them are on their way to a peer; return the next free index."""
         index = start
         while not self.in_flight():

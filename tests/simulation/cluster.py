@@ -141,7 +141,7 @@ class Cluster:
         self.nodes: dict[NodeId, Node] = {}
         # What each node's cluster.toml says.
         self._files = dict.fromkeys(self._configs, self.config)
-        self._last_lives: dict[NodeId, Incarnation] = {}
+        self._last_incarnations: dict[NodeId, Incarnation] = {}
         self.ends: list[End] = []
         for number in self._configs:
             self._start(number, Incarnation(1))
@@ -179,13 +179,13 @@ class Cluster:
         client = pager.open_client()
         node = Node(number, incarnation, engine, peers, pager, client, pool, cache, spill)
         self.nodes[number] = node
-        self._last_lives[number] = incarnation
+        self._last_incarnations[number] = incarnation
         if self.has_detector:
             self._detect(node, rng)
 
-    def last_life(self, number: int) -> int:
+    def last_incarnation(self, number: int) -> int:
         """Return the incarnation of a node, or of its last incarnation if it is dead."""
-        return self._last_lives[NodeId(number)]
+        return self._last_incarnations[NodeId(number)]
 
     def budget(self, number: int) -> int:
         """Return the budget that a node starts with."""

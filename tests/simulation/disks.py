@@ -39,7 +39,7 @@ class Asked:
 
 @dataclass(slots=True)
 class Disk:
-    """What may be read of one export, whoever owns it in which incarnation."""
+    """What may be read of one export, owned by any node in any incarnation."""
 
     number: int
     name: str

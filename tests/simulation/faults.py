@@ -111,7 +111,7 @@ class Faults:
         self.cluster.paths.loss_fraction = self.rng.choice(LOSS_FRACTIONS)
         self.cluster.note(None, f"datagrams lost: {self.cluster.paths.loss_fraction:g}")
 
-    def mend(self) -> None:
+    def heal(self) -> None:
         """All of the above is over."""
         self.cluster.note(None, "the network is whole")
         self.cluster.paths.heal()
@@ -176,7 +176,7 @@ class Faults:
         return [n for n in range(len(self.cluster.config.node)) if n not in self.cluster.nodes]
 
     def start(self, number: int) -> None:
-        self.cluster.start_again(number, self.cluster.last_life(number) + 1)
+        self.cluster.start_again(number, self.cluster.last_incarnation(number) + 1)
         self.lives.on_started(number)
 
     def _die(self, number: int, *, is_silent: bool) -> None:
@@ -216,5 +216,5 @@ class Faults:
         if self.cluster.has_detector or one not in self.cluster.nodes:
             return
         if not self.cluster.is_linked(one, other):
-            life = self.cluster.last_life(other)
-            self.cluster.judge(one, other, NodeState.DOWN, life)
+            incarnation = self.cluster.last_incarnation(other)
+            self.cluster.judge(one, other, NodeState.DOWN, incarnation)

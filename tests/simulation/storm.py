@@ -163,7 +163,7 @@ class Storm:
 
     def _heal(self) -> None:
         self.cluster.note(None, "calm")
-        self.faults.mend()
+        self.faults.heal()
         for number, node in self.cluster.nodes.items():
             if node.is_paused:
                 self.cluster.resume(number)
@@ -180,7 +180,9 @@ class Storm:
         self.cluster.link_all()
         for dead in self.faults.dead():
             for number in self.cluster.nodes:
-                self.cluster.judge(number, dead, NodeState.DOWN, self.cluster.last_life(dead))
+                self.cluster.judge(
+                    number, dead, NodeState.DOWN, self.cluster.last_incarnation(dead)
+                )
         self.cluster.run(REST_SECONDS)
         self.cluster.link_all()
 
@@ -205,15 +207,15 @@ class Storm:
             table = node.engine.nodes
             for other in table.nodes():
                 alive = self.cluster.nodes.get(other)
-                state, life = table.state(other), table.incarnation(other)
+                state, incarnation = table.state(other), table.incarnation(other)
                 if alive is None:
                     is_right = state in {NodeState.DOWN, NodeState.LEFT}
                 else:
                     is_right = state in {NodeState.UP, NodeState.DRAINING}
-                    is_right = is_right and life == alive.incarnation
+                    is_right = is_right and incarnation == alive.incarnation
                     is_right = is_right and table.is_linked(other)
                 if not is_right:
-                    return f"node {number} believes {other}.{life} {state.value}"
+                    return f"node {number} believes {other}.{incarnation} {state.value}"
         return ""
 
     def _rest(self) -> None:

@@ -23,7 +23,7 @@ FAULTS: Final = (
     "crash", "restart", "leave", "drain", "full", "flip", "down",
 )  # fmt: skip
 FAULT_WEIGHTS: Final = (0.0, 0.0, 0.005, 0.02, 0.1)
-MEND_WEIGHTS: Final = (0.02, 0.1)
+HEAL_WEIGHTS: Final = (0.02, 0.1)
 DETECTOR_CHANCE: Final = 0.75
 # A node without programs only lends its memory.
 PROGRAM_CHANCE: Final = 0.5
@@ -80,7 +80,7 @@ def draw(rng: random.Random) -> Mix:
         programs=programs,
         faults={
             **{name: rng.choice(FAULT_WEIGHTS) for name in FAULTS},
-            "mend": rng.choice(MEND_WEIGHTS),
+            "heal": rng.choice(HEAL_WEIGHTS),
         },
         wait_weight=rng.choice([0.3, 1.0]),
     )

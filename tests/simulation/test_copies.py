@@ -109,7 +109,9 @@ async def test_a_partition_that_heals_gives_its_copies_back(
     finish(cluster, client)
 
 
-async def test_flipped_bit_is_mended_from_the_other_copy(seed: int, mock_clock: MockClock) -> None:
+async def test_flipped_bit_is_repaired_from_the_other_copy(
+    seed: int, mock_clock: MockClock
+) -> None:
     cluster, client = four_nodes(seed, mock_clock)
     store = cluster[1].engine.store
     damaged = [row for pool in store.pools for row in rows_of(store, pool.pool).values()]

@@ -56,7 +56,7 @@ async def test_refused_put_is_retried_elsewhere(seed: int, mock_clock: MockClock
     cluster.hold(1, 0)
     cluster.hold(2, 0)
     theirs.fill(800)
-    client.overflow(start=0)
+    client.fill_beyond_memory(start=0)
     cluster.run(0.2)
     cluster.let_go(1, 0)
     cluster.run(0.2)
@@ -83,7 +83,7 @@ async def test_the_last_room_of_a_peer_is_used(seed: int, mock_clock: MockClock)
     cluster, client = stage(
         seed, mock_clock, knobs={1: {"foreign_fraction_max": 0.05}}, put_wait_seconds_max=1.0
     )
-    client.overflow(start=0)
+    client.fill_beyond_memory(start=0)
     cluster.run(3)
     assert client.remote(1)
 

@@ -93,7 +93,9 @@ async def test_a_holder_without_power_is_found_without_a_word(
     finish(cluster, client)
 
 
-async def test_a_new_life_is_found_and_the_old_one_buried(seed: int, mock_clock: MockClock) -> None:
+async def test_a_new_incarnation_is_found_and_the_old_one_buried(
+    seed: int, mock_clock: MockClock
+) -> None:
     cluster, client = four_nodes(seed, mock_clock)
     cluster.restart(1)
     assert cluster.run_until(lambda: cluster.is_linked(0, 1), 30)

@@ -36,7 +36,7 @@ def foreign(node: Node) -> int:
     return zpages(node, Family.FOREIGN_EPHEMERAL)
 
 
-async def test_ephemeral_overflows_when_asked(seed: int, mock_clock: MockClock) -> None:
+async def test_ephemeral_pages_leave_when_asked(seed: int, mock_clock: MockClock) -> None:
     """Three nodes keep more than one, no persistent page is concerned, and all that comes back is right."""
     cluster, _, cache = stage_cache(seed, mock_clock, nodes=3)
     cache.fill(MANY)

@@ -31,7 +31,7 @@ async def test_flush_never_hits_a_newer_put(seed: int, mock_clock: MockClock) ->
 def make_unknown_put(cluster: Cluster, client: Client) -> None:
     """Leave node 0 with a PUT that node 1 stored, while node 0 can't know; and the link cut."""
     cluster.hold(1, 0)
-    client.overflow(start=0)
+    client.fill_beyond_memory(start=0)
     cluster.run(0.1)
     assert client.in_flight()
     cluster.cut(0, 1)
@@ -87,7 +87,7 @@ async def test_a_put_that_timed_out_and_arrives_late_is_flushed(
     """The peer was only slow: it stores what the owner gave up, and then drops it, in this order."""
     cluster, client = stage(seed, mock_clock, request_seconds_max=1.0)
     cluster.hold(0, 1)
-    client.overflow(start=0)
+    client.fill_beyond_memory(start=0)
     cluster.run(1.5)
     assert cluster[0].engine.statistics().remotify.unknown_pages_total
     cluster.let_go(0, 1)

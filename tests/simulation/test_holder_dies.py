@@ -44,7 +44,7 @@ async def test_gets_that_wait_for_a_dying_holder_are_answered(
     assert client.seen["LOST"] == len(gone) + 20
 
 
-async def test_a_new_life_that_only_heartbeats_speak_of_changes_nothing_on_a_busy_link(
+async def test_a_new_incarnation_that_only_heartbeats_speak_of_changes_nothing_on_a_busy_link(
     seed: int, mock_clock: MockClock
 ) -> None:
     """Any member could say it; the link proves the incarnation that it belongs to, and its answers count."""

@@ -25,7 +25,7 @@ async def test_the_lost_answer_to_a_put_loses_nothing(seed: int, mock_clock: Moc
     """The pages stay with their owner, and the peer is told to drop what it may have."""
     cluster, client = stage(seed, mock_clock)
     cluster.hold(1, 0)
-    client.overflow(start=0)
+    client.fill_beyond_memory(start=0)
     cluster.run(0.1)
     cluster.cut(0, 1)
     assert not client.in_flight()

@@ -40,7 +40,7 @@ def test_a_dead_node_is_down_everywhere(nodes: int, seed: int) -> None:
     cluster.check_invariants()
 
 
-def test_a_paused_node_is_down_and_comes_back_in_the_same_life(seed: int) -> None:
+def test_a_paused_node_is_down_and_comes_back_in_the_same_incarnation(seed: int) -> None:
     cluster = settled(8, seed)
     cluster.pause(1)
     cluster.run_until(SETTLED + 40)
@@ -53,7 +53,7 @@ def test_a_paused_node_is_down_and_comes_back_in_the_same_life(seed: int) -> Non
     cluster.check_invariants()
 
 
-def test_a_new_life_is_up_everywhere(seed: int) -> None:
+def test_a_new_incarnation_is_up_everywhere(seed: int) -> None:
     cluster = settled(8, seed)
     cluster.start(NodeId(1), Incarnation(2))
     cluster.run_until(SETTLED + 10)

@@ -40,7 +40,7 @@ async def test_a_second_link_is_refused(seed: int, mock_clock: MockClock) -> Non
     finish(cluster, client)
 
 
-async def test_an_earlier_life_is_not_let_in(seed: int, mock_clock: MockClock) -> None:
+async def test_an_earlier_incarnation_is_not_let_in(seed: int, mock_clock: MockClock) -> None:
     """A clock that went back at a restart: the node is refused, and its peers go on."""
     cluster = Cluster(seed, mock_clock, nodes=3)
     cluster.link_all()

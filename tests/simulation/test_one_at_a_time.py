@@ -69,7 +69,7 @@ def begin(storm: Storm, node: int) -> tuple[str, Callable[[], None]]:
         "dies": (lambda: faults._die(node, is_silent=False), lambda: faults.start(node)),
         "loses power": (lambda: faults._die(node, is_silent=True), lambda: faults.start(node)),
         "hangs": (lambda: cluster.pause(node), lambda: cluster.resume(node)),
-        "is cut off": (isolate, faults.mend),
+        "is cut off": (isolate, faults.heal),
         "is drained": (lambda: drain_node(members, {"name": f"node{node}"}), take_back),
     }
     name = storm.rng.choice(list(kinds))

@@ -28,7 +28,7 @@ async def test_owner_death_purges(seed: int, mock_clock: MockClock) -> None:
     finish(cluster, reborn)
 
 
-async def test_no_heartbeat_ends_a_life_that_a_link_has_shown(
+async def test_no_heartbeat_ends_an_incarnation_that_a_link_has_shown(
     seed: int, mock_clock: MockClock
 ) -> None:
     """Members share the key of heartbeats, so any of them could purge any other's pages."""
@@ -127,7 +127,7 @@ async def test_destroy_pool_leaves_no_foreign_pages(seed: int, mock_clock: MockC
     client.fill(2000)
     cluster.run(2)
     cluster.hold(*cluster.rng.choice([(0, 1), (1, 0)]))
-    client.overflow(start=3000)
+    client.fill_beyond_memory(start=3000)
     gets = [client.get(index) for index in client.remote(1)[:20]]
     client.possible.clear()
     for get in gets:

@@ -48,13 +48,13 @@ class Scene:
 
     def __post_init__(self) -> None:
         self.disks = [Disk(number, name, PAGES) for number, name in enumerate(DISKS, start=1)]
-        self.begin_life()
+        self.begin_incarnation()
 
     @property
     def node(self) -> Node:
         return self.cluster[OWNER]
 
-    def begin_life(self) -> None:
+    def begin_incarnation(self) -> None:
         self.marks = Marks(parse(self.texts[0]), new_generation=self._new_generation, started_at=1)
         self.is_writing = False
         self.counters = Counters()
@@ -82,7 +82,7 @@ class Scene:
         self.clients.clear()
         self.texts = [self.rng.choice(self.texts)]
         self.cluster.restart(OWNER)
-        self.begin_life()
+        self.begin_incarnation()
         self.cluster.link(0, 1)
         self.seen["restarts"] += 1
 

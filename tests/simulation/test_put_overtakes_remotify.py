@@ -10,7 +10,7 @@ async def test_put_overtakes_remotify(seed: int, mock_clock: MockClock) -> None:
     """The older remote copy never wins, and the peer is told to drop it."""
     cluster, client = stage(seed, mock_clock)
     cluster.hold(0, 1)
-    client.overflow(start=0)
+    client.fill_beyond_memory(start=0)
     for index in cluster.rng.sample(client.in_flight(), 20):
         client.put(index)
     cluster.let_go(0, 1)
@@ -22,7 +22,7 @@ async def test_put_overtakes_the_answer(seed: int, mock_clock: MockClock) -> Non
     """The same when the peer has stored the older version already, and only its answer is under way."""
     cluster, client = stage(seed, mock_clock)
     cluster.hold(1, 0)
-    client.overflow(start=0)
+    client.fill_beyond_memory(start=0)
     cluster.run(0.1)
     assert (MessageType.PUT_PAGES, True) in [(kind, is_reply) for kind, is_reply, _ in
                                              cluster.on_its_way(1, 0)]  # fmt: skip
@@ -40,7 +40,7 @@ async def test_flush_overtakes_remotify(seed: int, mock_clock: MockClock) -> Non
     """A page that was flushed on the way stays flushed, and leaves nothing at the peer."""
     cluster, client = stage(seed, mock_clock)
     cluster.hold(0, 1)
-    client.overflow(start=0)
+    client.fill_beyond_memory(start=0)
     for index in client.in_flight():
         client.flush(index)
     cluster.let_go(0, 1)

@@ -111,7 +111,7 @@ async def test_a_page_is_put_again_while_its_put_waits(seed: int, mock_clock: Mo
 
 
 async def test_a_flush_makes_room_for_a_put_that_waits(seed: int, mock_clock: MockClock) -> None:
-    """Room is room, whoever made it: our client by a flush…"""
+    """Room is room, from any side: our client by a flush…"""
     cluster, client = stage(seed, mock_clock)
     cluster.hold(1, 0)
     put = client.put_until_one_waits()

@@ -1,4 +1,4 @@
-"""A node stops, whether its pages were fetched home first or not, and whoever hangs meanwhile."""
+"""A node stops, whether its pages were fetched home first or not, and with any node that hangs meanwhile."""
 
 from trio.testing import MockClock
 

@@ -1,6 +1,6 @@
 """What is really in the memory of the nodes: pages told by their bytes, not by what any table says of them.
 
-Each page of a client carries its node, index and version (`make_page`), so whoever reads the arenas knows which
+Each page of a client carries its node, index and version (`make_page`), so a reader of the arenas knows which
 copies there are.  From that follows what a fault may cost: a page is *losable* from the moment when a fault destroys
 the last copy that its owner can still ask for.  And it follows what was promised: a page that is not at its owner
 was given away only when as many peers as it must have had it, so its copies and those that faults destroyed are as many.
@@ -63,8 +63,8 @@ class World:
 
     def _foreign(self, node: Node) -> Iterator[tuple[int, PoolId]]:
         for owner, theirs in node.engine.machines.foreign._owners.items():
-            life = self.cluster.nodes.get(owner)
-            if life is not None and life.incarnation == theirs.incarnation:
+            alive = self.cluster.nodes.get(owner)
+            if alive is not None and alive.incarnation == theirs.incarnation:
                 yield owner, theirs.pools[PoolKind.PERSISTENT]
 
     def _read(self, store: Store, pool: PoolId) -> Iterator[tuple[int, Identity]]:
@@ -165,10 +165,10 @@ def is_leaving(store: Store, row: int) -> bool:
 
 def named_by(owner: Node, row: int) -> set[int]:
     """Return the nodes that have a page as its owner believes: others may be owed a flush of it."""
-    lives = [
+    holders = [
         owner.engine.machines.holders[holder] for holder in owner.engine.store.rows.holders(row)
     ]
-    return {life.node for life in lives if not life.is_dead}
+    return {each.node for each in holders if not each.is_dead}
 
 
 def versions(client: "Client") -> Iterator[tuple[int, Identity]]:

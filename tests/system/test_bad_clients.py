@@ -1,4 +1,4 @@
-"""Clients and strangers that misbehave: whoever behaves notices nothing."""
+"""Clients and strangers that misbehave: clients that behave notice nothing."""
 
 import random
 import socket
@@ -32,17 +32,17 @@ def connect(path_or_port: str | int) -> socket.socket:
 
 
 def send_garbage(node: Node, rng: random.Random) -> None:
-    """Say things that no protocol of ours has, at every door."""
-    for door in (str(node.nbd), str(node.control), node.port):
-        with connect(door) as stranger:
+    """Say things that no protocol of ours has, at every endpoint."""
+    for endpoint in (str(node.nbd), str(node.control), node.port):
+        with connect(endpoint) as stranger:
             stranger.sendall(rng.randbytes(rng.randrange(1, 3000)))
     with socket.socket(type=socket.SOCK_DGRAM) as stranger:
         stranger.sendto(rng.randbytes(rng.randrange(1, 200)), ("127.0.0.1", node.port))
 
 
 def leave_early(node: Node, rng: random.Random) -> None:
-    for door in (str(node.nbd), str(node.control), node.port):
-        connect(door).close()
+    for endpoint in (str(node.nbd), str(node.control), node.port):
+        connect(endpoint).close()
 
 
 def send_half_a_request(node: Node, rng: random.Random) -> None:

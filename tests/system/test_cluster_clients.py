@@ -43,7 +43,7 @@ def cluster(new_cluster: NewCluster) -> Iterator[Cluster]:
     store = engine["store"]
     pages = cluster[1].status()["exports"][0]["pages"]
     mean_zpage_bytes = store["put_zpage_bytes_total"] / store["put_pages_total"]
-    assert pages * mean_zpage_bytes >= 4 * BUDGET_BYTES, "no test of overflow"
+    assert pages * mean_zpage_bytes >= 4 * BUDGET_BYTES, "it fits: no test of remotify"
     assert store["zbud"]["resident_bytes"] <= BUDGET_BYTES
     assert engine["remotify"]["stored_pages_total"] > 0
     assert engine["fetch"]["fetched_pages_total"] > 0

@@ -182,7 +182,7 @@ def test_holder_that_stops_in_order_says_what_is_lost(trio_of_nodes: Cluster) ->
 
 
 def test_nodes_start_in_any_order(new_cluster: NewCluster) -> None:
-    """Highest first, while the first is in use already: whoever comes is linked and used."""
+    """Highest first, while the first is in use already: a node that comes is linked and used."""
     cluster = new_cluster(budgets=["16MiB", "16MiB", "2MiB"])
     cluster[3].start()
     cluster[3].wait_ready()

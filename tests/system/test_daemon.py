@@ -88,8 +88,8 @@ def test_second_daemon_with_the_same_files_is_refused(alone: Cluster) -> None:
     assert node.status()["node"] == "n1"
 
 
-@pytest.mark.parametrize("door", ["nbd", "control"])
-def test_second_daemon_with_one_of_our_sockets_is_refused(alone: Cluster, door: str) -> None:
+@pytest.mark.parametrize("section", ["nbd", "control"])
+def test_second_daemon_with_one_of_our_sockets_is_refused(alone: Cluster, section: str) -> None:
     """Another node of another cluster, but one socket is ours: it must not be taken over."""
     node = alone[1]
     (port,) = free_ports(1)
@@ -100,16 +100,16 @@ def test_second_daemon_with_one_of_our_sockets_is_refused(alone: Cluster, door: 
     ours = {"nbd": node.nbd, "control": node.control}
     text = node.config.read_text()
     for name, path in ours.items():
-        if name != door:
+        if name != section:
             text = text.replace(str(path), f"{path}2")
     (folder / "n1.toml").write_text(text)
     done = run(RAMSTERD, "run", "--config", folder / "n1.toml")
     assert done.returncode == 1
-    title = {"nbd": "NBD", "control": "control"}[door]
+    title = {"nbd": "NBD", "control": "control"}[section]
     expected = (
-        f"can't serve {title} at {ours[door]} ({door}.socket): another server listens there; "
+        f"can't serve {title} at {ours[section]} ({section}.socket): another server listens there; "
     )
-    expected += f"`ss -lxp | grep {ours[door]}` (as root) shows the program"
+    expected += f"`ss -lxp | grep {ours[section]}` (as root) shows the program"
     assert done.stderr.splitlines()[-1] == f"ramsterd: {expected}"
     assert "Traceback" not in done.stderr
     check_serves(node)

@@ -20,7 +20,7 @@ TREE_BYTES = 24 << 20
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Files that compress by about a half, enough to overflow the least budget a daemon accepts."""
+    """Files that compress by about a half, more than the least budget that a daemon accepts has room for."""
     folder = tmp_path_factory.mktemp("tree")
     rng = random.Random(4711)
     for number in range(TREE_BYTES >> 18):

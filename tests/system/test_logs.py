@@ -142,7 +142,7 @@ def test_clients_without_manners_cost_few_lines(new_cluster: NewCluster) -> None
 
 
 def test_pages_that_are_lost_are_said(new_cluster: NewCluster) -> None:
-    """Their only holder is killed and starts again: nobody has them, and whoever reads them is told."""
+    """Their only holder is killed and starts again: nobody has them, and their readers are told."""
     cluster = new_cluster(budgets=["2MiB", "32MiB"])
     cluster.start()
     owner, holder = cluster[1], cluster[2]

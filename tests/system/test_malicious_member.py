@@ -231,7 +231,7 @@ def lies_by_heartbeat(cluster: Cluster, about: int, counter: Iterator[int]) -> I
         ).encode()
 
 
-def test_a_new_life_that_only_gossip_speaks_of_ends_no_old_one(cluster: Cluster) -> None:
+def test_a_new_incarnation_that_only_gossip_speaks_of_ends_no_old_one(cluster: Cluster) -> None:
     """A new incarnation of an owner ends what is kept for it, so none may say it but the owner, over its own link."""
     before = pages_of_1(cluster)
     counter = itertools.count(1)

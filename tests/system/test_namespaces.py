@@ -14,12 +14,12 @@ pytestmark = pytest.mark.root
 
 ECHO = """
 import socket, sys
-with socket.socket(type=socket.SOCK_DGRAM) as door:
-    door.bind((sys.argv[1], 7))
+with socket.socket(type=socket.SOCK_DGRAM) as echo:
+    echo.bind((sys.argv[1], 7))
     print("ready", flush=True)
     while True:
-        data, source = door.recvfrom(100)
-        door.sendto(data, source)
+        data, source = echo.recvfrom(100)
+        echo.sendto(data, source)
 """
 ASK = """
 import socket, sys

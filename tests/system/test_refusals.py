@@ -1,4 +1,4 @@
-"""Part of trust: whoever may not link is refused, and both sides say why.
+"""Part of trust: a node that may not link is refused, and both sides say why.
 
 Real daemons over TLS.  A node that differs in its code (a later protocol, other pages) is this very daemon with
 one name changed before it starts.
@@ -42,7 +42,7 @@ class Refusal:
     """Node 2 dials node 1; `prepare` makes it one that may not."""
 
     prepare: Callable[[Cluster, Authority, Authority], None]
-    at_the_door: str
+    at_the_listener: str
     outside: str
 
 
@@ -173,7 +173,7 @@ def test_both_sides_say_why(
     refusal.prepare(cluster, ours, foreign)
     for node in cluster:
         node.start()
-    wait_for(cluster[1], refusal.at_the_door)
+    wait_for(cluster[1], refusal.at_the_listener)
     wait_for(cluster[2], refusal.outside)
     for node in cluster:
         node.wait_ready()
@@ -181,7 +181,7 @@ def test_both_sides_say_why(
         assert "link is up" not in node.log
 
 
-def test_whoever_answers_in_the_place_of_a_member_is_refused(
+def test_a_stranger_that_answers_in_the_place_of_a_member_is_refused(
     new_cluster: NewCluster, ours: Authority, foreign: Authority
 ) -> None:
     """The dialling side judges too: node 1 shows the certificate of another."""
@@ -224,7 +224,7 @@ def test_a_certificate_that_expires_while_the_node_runs(
 def test_a_second_machine_with_the_files_of_a_node(
     new_cluster: NewCluster, ours: Authority
 ) -> None:
-    """The newer incarnation has the link; the older one comes back to a door that is taken."""
+    """The newer incarnation has the link; the older one comes back and finds its place taken."""
     cluster = new_cluster(budgets=["4MiB", "4MiB", "4MiB"])
     secure(cluster, ours)
     # Node 3 becomes a second node 2: its files, at a port of its own.

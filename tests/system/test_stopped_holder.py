@@ -60,7 +60,7 @@ def wait_no_risk(owner: Node) -> None:
 
 def test_a_stopped_holder_is_hedged_rebuilt_elsewhere_and_taken_back(rack: Cluster) -> None:
     owner, holder = rack[1], rack[STOPPED]
-    held, life = holder.foreign_pages(), incarnation(owner, STOPPED)
+    held, before = holder.foreign_pages(), incarnation(owner, STOPPED)
     assert held == owner.pages_at(STOPPED) > PAGES // 4
 
     holder.send_signal(signal.SIGSTOP)
@@ -82,7 +82,7 @@ def test_a_stopped_holder_is_hedged_rebuilt_elsewhere_and_taken_back(rack: Clust
 
     holder.send_signal(signal.SIGCONT)
     wait_state(owner, "up")
-    assert incarnation(owner, STOPPED) == life
+    assert incarnation(owner, STOPPED) == before
     wait_until(
         lambda: holder.foreign_pages() == owner.pages_at(STOPPED),
         "the surplus is flushed, and nothing else",

@@ -1,4 +1,4 @@
-"""Who knocks and is nobody: cut off within a bound, with a reason, and nobody else notices."""
+"""Who dials and is nobody: cut off within a bound, with a reason, and nobody else notices."""
 
 import contextlib
 import socket
@@ -21,7 +21,7 @@ from tests.system.secured import secure, wait_for
 END_SECONDS_MAX = 15.0
 STRANGERS = 100
 
-Knock = Callable[[int, Authority], socket.socket]
+Dial = Callable[[int, Authority], socket.socket]
 
 
 def plain(port: int, data: bytes = b"") -> socket.socket:
@@ -42,7 +42,7 @@ def old_tls(authority: Authority) -> ssl.SSLContext:
     return context
 
 
-KNOCKS: dict[str, tuple[Knock, str]] = {
+DIALS: dict[str, tuple[Dial, str]] = {
     "says nothing": (lambda port, _: plain(port), "no HELLO within 5 s"),
     "sends garbage": (
         lambda port, _: plain(port, bytes(range(256))),
@@ -106,12 +106,10 @@ def wait_closed(stranger: socket.socket) -> None:
             pass
 
 
-@pytest.mark.parametrize(("knock", "reason"), KNOCKS.values(), ids=KNOCKS)
-def test_a_stranger_is_cut_off(
-    cluster: Cluster, ours: Authority, knock: Knock, reason: str
-) -> None:
+@pytest.mark.parametrize(("dial", "reason"), DIALS.values(), ids=DIALS)
+def test_a_stranger_is_cut_off(cluster: Cluster, ours: Authority, dial: Dial, reason: str) -> None:
     node = cluster[1]
-    stranger = knock(node.port, ours)
+    stranger = dial(node.port, ours)
     where = f"connection from 127.0.0.1 port {stranger.getsockname()[1]} ended after"
     wait_closed(stranger)
     wait_for(node, where)
@@ -155,7 +153,7 @@ def test_a_crowd_of_silent_strangers_keeps_no_member_out(cluster: Cluster) -> No
 
 
 def test_a_member_that_greets_twice_loses_its_link_only(cluster: Cluster, ours: Authority) -> None:
-    """Whoever has the certificate of node 2: an earlier incarnation is refused, and its own while its link lives."""
+    """A stranger with the certificate of node 2: an earlier incarnation is refused, and its own while its link lives."""
     present = int(cluster[2].status()["incarnation"])
     reasons = {
         1: (

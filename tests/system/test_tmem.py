@@ -265,7 +265,7 @@ def pages_by_index(index: int, data: bytes) -> dict[int, bytes]:
     }
 
 
-def test_persistent_pools_survive_overflow_to_peers(folder: Path) -> None:
+def test_persistent_pools_survive_remotify(folder: Path) -> None:
     """Four times what the node may keep, and every page comes back."""
     rng = random.Random(3)
     with tmem_cluster(folder, nodes=3, budget="8MiB") as (first, *_):

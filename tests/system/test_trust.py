@@ -30,14 +30,14 @@ def init(nodes: list[Node], out: Path) -> None:
 
 
 def use_folders(nodes: list[Node], out: Path) -> None:
-    """Run each node from its folder; only the doors are the test's own."""
+    """Run each node from its folder; only the endpoints are the test's own."""
     for node in nodes:
         node.config = out / node.name / "ramsterd.toml"
         text = node.config.read_text()
         text = text.replace("/run/ramster/control.sock", str(node.control))
         text = text.replace("/run/ramster/nbd.sock", str(node.nbd))
         text = text.replace('listen = "127.0.0.1:9750"', 'listen = ""')
-        # Two copies of what overflows would not fit three small nodes.
+        # Two copies of what leaves would not fit three small nodes.
         node.config.write_text(f"{text}\n[remote]\ncopies = 1\n")
 
 
@@ -79,7 +79,7 @@ def test_a_cluster_that_init_made(new_cluster: NewCluster, tmp_path: Path) -> No
         for place, run in enumerate(runs):
             client.write(place * RUN_BYTES, run)
         wait_until(
-            lambda: cluster[2].foreign_pages() + cluster[3].foreign_pages() > 500, "pages overflow"
+            lambda: cluster[2].foreign_pages() + cluster[3].foreign_pages() > 500, "pages leave"
         )
         for place, run in enumerate(runs):
             assert client.read(place * RUN_BYTES, RUN_BYTES) == run

@@ -29,7 +29,7 @@ class Attendance(Generic[EndT]):
         self._acceptor = acceptor
         self._counters = counters
         self._stopped = stopped
-        # From now on; whoever is connected stays.
+        # From now on; connected clients stay.
         self.connections_max = connections_max
 
     def admit(self, nursery: trio.Nursery, sock: socket.socket, serve: Serve[EndT]) -> None:

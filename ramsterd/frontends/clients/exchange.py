@@ -1,8 +1,8 @@
 """One client's socket: the trio shell around the requests of one connection.
 
 Two tasks.  The receiver takes what the socket has, serves it in one pass, settles the pager and sends the replies at
-once without waiting.  What completes later is sent by `push`, at the end of the pass that completed it, whoever began
-that, or by the sender when `send_soon` wakes it.  The sender sends what the socket did not take; it sleeps until there
+once without waiting.  What completes later is sent by `push`, at the end of the pass that completed it, of any
+connection, or by the sender when `send_soon` wakes it.  The sender sends what the socket did not take; it sleeps until there
 is some.  All of them only ever call `_send_now`, which does not await: pieces leave whole and in order.
 
 Sockets are tried first and waited for only when they would block, since a wait costs more than a request.
@@ -275,7 +275,7 @@ class Exchange(Generic[EndT]):
         return await self._come_to_edge()
 
     async def _come_to_edge(self) -> Ended[EndT] | None:
-        """End what is begun, without receiving; then wait for whoever stopped us."""
+        """End what is begun, without receiving; then wait to be cancelled by the caller that stopped us."""
         requests = self._requests
         assert requests is not None, "called by `run`"
         self._has_stopped = True

@@ -6,7 +6,7 @@ from net.transport import Piece
 class ReplyQueue:
     """Pieces of replies, in the order they are sent.
 
-    Whoever appends to `pieces` adds their length to `queued_bytes`.
+    A caller that appends to `pieces` adds their length to `queued_bytes`.
     """
 
     __slots__ = ("pieces", "queued_bytes")

@@ -15,7 +15,7 @@ _KEPT_BYTES_MAX: Final = RECEIVE_BYTES // KEPT_FRACTION
 
 
 class ReceiveBuffer:
-    """Received bytes `start` to `end` of a borrowed buffer; whoever serves them moves `start`.
+    """Received bytes `start` to `end` of a borrowed buffer; the server moves `start`.
 
     While the connection is idle there is no buffer: `view` is empty.
     """

@@ -16,7 +16,7 @@ from ramsterd.frontends.pager import GetOutcome, GetResult, PutOutcome
 
 
 class Debts:
-    """Requests under way, counted and bounded by whoever begins them."""
+    """Requests under way, counted and bounded by their beginner."""
 
     __slots__ = ("_answers", "_counters", "in_flight")
 

@@ -106,7 +106,7 @@ class Book:
         client.clear()
 
     def refuse_pool(self, pool: PoolId) -> None:
-        """A pool is about to go: whoever waits in it is refused."""
+        """A pool is about to go: writes that wait in it are refused."""
         for operation in [each for each in self.open if each.pool == pool]:
             if isinstance(operation, Write):
                 self.end(operation, PutOutcome.REFUSED)

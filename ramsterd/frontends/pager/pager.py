@@ -171,7 +171,7 @@ class Pager:
             self._waiting.on_fetched(pending, self.now())
 
     def serve_waiting(self) -> bool:
-        """Serve whoever waits for room, and tell those whose writes are over; return whether there were any."""
+        """Serve the writes that wait for room, and tell those whose writes are over; return whether there were any."""
         waiting = self._waiting
         if not waiting.wants_turn:
             return False

@@ -79,7 +79,7 @@ class TmemServer:
         self._book = PoolBook(pager, quotas, marks=marks, on_doomed=self._on_doomed)
 
     def set_limits(self, *, quotas: Quotas, users: frozenset[int], connections_max: int) -> None:
-        """Change who may have how much, from now on; whoever is connected stays, and keeps what is there."""
+        """Change who may have how much, from now on; connected programs stay, and keep what is there."""
         self._book.set_quotas(quotas)
         self._users = users
         self._attendance.connections_max = connections_max

@@ -1,6 +1,6 @@
 """Which log lines are said and which are only counted.  Pure.
 
-Whoever can open a connection can make it fail, thousands of times a second; a peer that restarts takes thousands of
+Anybody who can open a connection can make it fail, thousands of times a second; a peer that restarts takes thousands of
 pages with it.  The first of such lines are news, the rest are a number.  So every *site* (a place in the code: logger,
 level and text without its arguments) has a budget of lines in each span of time; what came beyond it is said as one
 line when the span ends.  The next span has a budget again, unless more came in the one before than the budget: a flood

@@ -22,6 +22,6 @@ class Alarm:
         return self._wake_at
 
     def on_deadline(self, now: float) -> None:
-        """Whoever waits asks again in the pass that this call begins."""
+        """Those who wait ask again in the pass that this call begins."""
         if self._wake_at is not None and self._wake_at <= now:
             self._wake_at = None

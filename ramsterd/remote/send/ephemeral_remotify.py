@@ -7,7 +7,7 @@ memory, and of the three endings of a PUT only one asks for something:
 
     stored   as the rows say already
     refused  the pages are holes from now on, and no ephemeral page is offered to that peer for a while
-    unknown  the rows stay: whoever gets such a page finds it at the peer, or misses
+    unknown  the rows stay: a get of such a page finds it at the peer, or misses
 
 Persistent pages have windows of their own.  What finds the one window of a peer full, or the peer at its cap, stays
 here; any put of ours that needs its memory evicts it.

@@ -5,7 +5,7 @@ PUT_PAGES to each.  Until the last answer the pages stay ours and readable.  The
 
     stored by all      the rows name the holders, and the block is freed (or kept, as a clean one); those that left for
                        fewer peers than they want (`degrade`) are at risk
-    otherwise          the block is the oldest of its family again, and whoever stored it is owed a flush
+    otherwise          the block is the oldest of its family again, and peers that stored it are owed a flush
 
 A peer that says nothing is not waited for as long as an answer may take: pages on their way keep memory that writes
 wait for.  After a while (`put_timeout`) its blocks go to others, if there are enough of them, and the peer gets nothing new
@@ -80,7 +80,7 @@ class PersistentRemotifier:
         return self.ship(self._oldest_blocks(), now, is_kept=False)
 
     def _oldest_blocks(self) -> Iterator[int]:
-        """Yield the oldest persistent block, as long as more must leave; whoever asks on has taken it."""
+        """Yield the oldest persistent block, as long as more must leave; a caller that asks on has taken it."""
         oldest = partial(self._store.zbud.oldest, Family.OWN_PERSISTENT)
         while self._reclaim.must_shrink() and (block := oldest()) is not None:
             yield block

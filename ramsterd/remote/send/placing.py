@@ -174,7 +174,7 @@ class Placing:
         return min((each for each in times if each is not None), default=None)
 
     def on_deadline(self, now: float) -> None:
-        """Whoever waits asks again in the pass that this call begins."""
+        """Those who wait ask again in the pass that this call begins."""
         self._candidates.put_rate.on_deadline(now)
         self._degrade.on_deadline(now)
 

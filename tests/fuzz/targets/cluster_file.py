@@ -59,7 +59,7 @@ TARGET = Target(
     check=check,
     seeds=seeds,
     outcomes=frozenset({"cluster", "refused", "bad TOML", "plaintext", "needs TLS"}),
-    mend=change_text,
+    repair=change_text,
     tokens=(
         b"[[node]]",
         b"number",

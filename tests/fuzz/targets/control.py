@@ -60,10 +60,11 @@ class Daemon:
                 pages_there=lambda _: 1,
                 pages_owned=lambda: 1,
                 pages_here=lambda _: 0,
+                recalled_at=lambda _: {},
                 set_budget=lambda budget_bytes, **_: {"budget": budget_bytes},
             ),
         )
-        peers: Any = SimpleNamespace(settle=lambda: None)
+        peers: Any = SimpleNamespace(settle=lambda: None, members=SimpleNamespace(cluster=CLUSTER))
         link: Any = SimpleNamespace(post=lambda *_, **__: None, push=lambda: None)
         self.members = Members(self.engine, CLUSTER, links={NodeId(2): link}, apply=lambda _: None)
         commands: dict[str, Command] = {
@@ -176,9 +177,9 @@ def seeds() -> Mapping[str, bytes]:
     }
 
 
-def mend(data: bytes, rng: random.Random) -> bytes:
+def repair(data: bytes, rng: random.Random) -> bytes:
     """Make lines of JSON with a known command, and odd values in some places."""
-    mended = data[:1]
+    repaired = data[:1]
     for each in data[1:].split(b"\n")[:-1]:
         try:
             request = json.loads(each)
@@ -188,8 +189,8 @@ def mend(data: bytes, rng: random.Random) -> bytes:
             known = seeds()["nodes"][1:] + seeds()["reset"][1:]
             request = json.loads(rng.choice([*known.split(b"\n")[:-1], b"{}"]))
         change(request, rng)
-        mended += json.dumps(request).encode() + b"\n"
-    return mended
+        repaired += json.dumps(request).encode() + b"\n"
+    return repaired
 
 
 def change(request: dict[str, Any], rng: random.Random) -> None:
@@ -215,6 +216,6 @@ TARGET = Target(
         | {"node-remove", "node-remove refused", "node-drain", "node-drain refused"}
         | {"export-reset", "export-reset refused", "pool-reset", "pool-reset refused"}
     ),
-    mend=mend,
+    repair=repair,
     tokens=(b'"command"', b'"node-add"', b'"node"', b'"name"', b'"force": true', b"\\ud800"),
 )

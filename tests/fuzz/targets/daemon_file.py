@@ -34,13 +34,13 @@ def check(data: bytes) -> set[str]:
 
 def seeds() -> Mapping[str, bytes]:
     text = DAEMON.encode()
-    doors = b'[nbd]\nsocket = "nbd.sock"\nlisten = "127.0.0.1:80"\n[tmem]\nsocket = "t.sock"\nusers = ["root", 7]\n'
+    listeners = b'[nbd]\nsocket = "nbd.sock"\nlisten = "127.0.0.1:80"\n[tmem]\nsocket = "t.sock"\nusers = ["root", 7]\n'
     tls = b'[tls]\nca = "ca.pem"\ncertificate = "n.pem"\nkey = "n.key"\n'
     return {
         "plain": text,
-        "doors": text + doors + b'[log]\nlevel = "debug"\n[log.subsystems]\nnet = "info"\n',
+        "listeners": text + listeners + b'[log]\nlevel = "debug"\n[log.subsystems]\nnet = "info"\n',
         "tls": text + tls,
-        "same-socket": text + doors.replace(b"t.sock", b"x/../nbd.sock"),
+        "same-socket": text + listeners.replace(b"t.sock", b"x/../nbd.sock"),
         "remote": text + b"[remote]\ncopies = 2\nephemeral = true\nfetch_seconds_max = 1\n",
         "sample": (SAMPLES / "ramsterd.toml").read_bytes(),
         "watermarks": text.replace(b"[[export]]", b"low_watermark = 0.99\n[[export]]", 1),
@@ -52,7 +52,7 @@ TARGET = Target(
     check=check,
     seeds=seeds,
     outcomes=frozenset({"daemon", "refused", "bad TOML", "exports", "tls", "sockets"}),
-    mend=change_text,
+    repair=change_text,
     bytes_max=8192,
     tokens=(
         b"[[export]]",

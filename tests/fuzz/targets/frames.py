@@ -7,7 +7,7 @@ from net.errors import RemoteProtocolError
 from net.frame import COUNT_MAX, FRAME_BYTES_MAX, FrameDecoder, LinkType
 from ramsterd.membership.messages import ALL_LIMITS, MemberMessage
 from ramsterd.remote.wire import MessageType
-from tests.fuzz.mending import mend_frames
+from tests.fuzz.repairing import repair_frames
 from tests.fuzz.target import Target, pieces
 from tests.helpers.buffers import unread_bytes
 from tests.helpers.links import Seen, make_frame, seen
@@ -87,9 +87,9 @@ def seeds() -> Mapping[str, bytes]:
     }
 
 
-def mend(data: bytes, _: random.Random) -> bytes:
+def repair(data: bytes, _: random.Random) -> bytes:
     limits = {**ALL_LIMITS, **FrameDecoder({})._limits}
-    return data[:1] + mend_frames(data[1:], limits)
+    return data[:1] + repair_frames(data[1:], limits)
 
 
 TARGET = Target(
@@ -99,6 +99,6 @@ TARGET = Target(
         {f"type {kind:d}" for kind in (*LinkType, *MessageType, *MemberMessage)}
         | {"reply", "body", "refused", "unfinished"}
     ),
-    mend=mend,
+    repair=repair,
     bytes_max=8192,
 )

@@ -97,8 +97,8 @@ def seeds() -> Mapping[str, bytes]:
         "nbd": document_of(*records),
         "tmem": document_of(program),
         "no-export": document_of(ConnectionRecord(front_end=FrontEnd.NBD, state=["x"])),
-        "unknown": mend(document_of(*records).replace(b"disk", b"disl"), random.Random(0)),
-        "no-front-end": mend(
+        "unknown": repair(document_of(*records).replace(b"disk", b"disl"), random.Random(0)),
+        "no-front-end": repair(
             document_of(ConnectionRecord(front_end=FrontEnd.TMEM, state=[7])).replace(
                 b"\x94\x02\x91\x07", b"\x94\x63\x91\x07"
             ),
@@ -108,7 +108,7 @@ def seeds() -> Mapping[str, bytes]:
     }
 
 
-def mend(data: bytes, rng: random.Random) -> bytes:
+def repair(data: bytes, rng: random.Random) -> bytes:
     """Give it its length and its checksum."""
     if len(data) < HEADER_BYTES:
         return data
@@ -121,5 +121,5 @@ TARGET = Target(
     check=check,
     seeds=seeds,
     outcomes=frozenset({"damaged", "document", "nbd", "tmem", "no record", "damaged record"}),
-    mend=mend,
+    repair=repair,
 )

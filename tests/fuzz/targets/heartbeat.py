@@ -43,12 +43,12 @@ CLUSTER: Final = ClusterConfig(
 DIGEST: Final = cluster_digest(CLUSTER.name)
 # One record of an input: who sends (over NODES: a stranger), tenths of a second that pass before, and the datagram.
 RECORD: Final = struct.Struct("<BBH")
-# magic, version, kind, node, target, subject, rows, reserved, refutation, cluster: what `mend` sets right.
+# magic, version, kind, node, target, subject, rows, reserved, refutation, cluster: what `repair` sets right.
 HEAD: Final = struct.Struct("<HBBHHHBBIQ")
 
 
 class Watcher:
-    """Node 0: its door and its detector."""
+    """Node 0: its filter and its detector."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -173,22 +173,22 @@ def seeds() -> Mapping[str, bytes]:
     }  # fmt: skip
 
 
-def mend(data: bytes, rng: random.Random) -> bytes:
+def repair(data: bytes, rng: random.Random) -> bytes:
     """Seal each datagram, and mostly make it a well-formed one of a member to us; the news in it stay as they are."""
-    mended = b""
+    repaired = b""
     for sender, tenths, datagram in records(data):
         number = 1 + sender % (NODES - 1)
         match rng.randrange(8):
             case 0:
-                mended += record(sender, tenths, datagram)
+                repaired += record(sender, tenths, datagram)
             case 1 | 2:
-                mended += record(number, tenths, SEAL.close(datagram[:-MAC_BYTES]))
+                repaired += record(number, tenths, SEAL.close(datagram[:-MAC_BYTES]))
             case _:
-                mended += record(number, tenths, SEAL.close(mend_datagram(datagram, number)))
-    return mended
+                repaired += record(number, tenths, SEAL.close(repair_datagram(datagram, number)))
+    return repaired
 
 
-def mend_datagram(datagram: bytes, number: int) -> bytes:
+def repair_datagram(datagram: bytes, number: int) -> bytes:
     body = datagram[:-MAC_BYTES].ljust(HEAD_BYTES, b"\0")
     rows = min((len(body) - HEAD_BYTES) // ROW_BYTES, ROWS_MAX)
     _, _, kind, _, _, subject, _, _, refutation, _ = HEAD.unpack_from(body)
@@ -198,11 +198,11 @@ def mend_datagram(datagram: bytes, number: int) -> bytes:
     )  # fmt: skip
     head += body[HEAD.size : HEAD_BYTES]
     return head + b"".join(
-        mend_row(body[HEAD_BYTES + place * ROW_BYTES :][:ROW_BYTES]) for place in range(rows)
+        repair_row(body[HEAD_BYTES + place * ROW_BYTES :][:ROW_BYTES]) for place in range(rows)
     )
 
 
-def mend_row(each: bytes) -> bytes:
+def repair_row(each: bytes) -> bytes:
     """Give a row a node, a state and an accuser that can be."""
     node, state, accuser = each[0] % (NODES + 1), 1 + each[2] % 3, each[16] % NODES
     return bytes([node, 0, state, 0]) + each[4:16] + bytes([accuser, 0])
@@ -218,6 +218,6 @@ TARGET = Target(
         | {"verdict up", "verdict suspect", "verdict down"}
         | {f"sends {kind}" for kind in ("PING", "ACK", "NACK", "PING_REQUEST", "GOSSIP")}
     ),
-    mend=mend,
+    repair=repair,
     bytes_max=2048,
 )

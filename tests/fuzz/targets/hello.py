@@ -8,7 +8,7 @@ from net.frame import REASON_BYTES_MAX
 from net.hello import Hello, encode_reason, judge_hello, parse_reason
 from nodemanager.ids import NodeId
 from nodemanager.incarnations import ATTACH_COUNT_MAX
-from tests.fuzz.mending import change_field
+from tests.fuzz.repairing import change_field
 from tests.fuzz.target import Target
 from tests.helpers.links import make_hello
 
@@ -70,7 +70,7 @@ def seeds() -> Mapping[str, bytes]:
     }
 
 
-def mend(data: bytes, rng: random.Random) -> bytes:
+def repair(data: bytes, rng: random.Random) -> bytes:
     return change_field(data, rng) if rng.random() < 0.5 else data
 
 
@@ -92,7 +92,7 @@ TARGET = Target(
             "no",
         ]
     ),
-    mend=mend,
+    repair=repair,
     bytes_max=512,
     tokens=(b"\x99", b"lab", b"lz4", b"zstd", b"\xcb\x7f\xf0", b"\xdc\x04\x00"),
 )

@@ -62,22 +62,22 @@ def seeds() -> Mapping[str, bytes]:
     }
 
 
-def mend(data: bytes, rng: random.Random) -> bytes:
+def repair(data: bytes, rng: random.Random) -> bytes:
     """Give each record its checksum."""
-    mended, at = bytearray(data), 0
-    while at + FRAME.size < len(mended):
-        length = min(mended[at] or 1, len(mended) - at - FRAME.size)
+    repaired, at = bytearray(data), 0
+    while at + FRAME.size < len(repaired):
+        length = min(repaired[at] or 1, len(repaired) - at - FRAME.size)
         start = at + FRAME.size
-        record = bytes(mended[start : start + length])
-        FRAME.pack_into(mended, at, length, _checksum(EPOCH, record))
+        record = bytes(repaired[start : start + length])
+        FRAME.pack_into(repaired, at, length, _checksum(EPOCH, record))
         at = start + length
-    return bytes(mended)
+    return bytes(repaired)
 
 
 TARGET = Target(
     check=check,
     seeds=seeds,
     outcomes=frozenset({"pool", "empty", "torn", "damaged"}),
-    mend=mend,
+    repair=repair,
     tokens=tuple(bytes([kind]) for kind in range(1, 8)),
 )

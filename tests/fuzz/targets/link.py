@@ -25,7 +25,7 @@ from net.judgement import Accepted, Judgement, Refused, Undecided
 from net.link import Link
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.incarnations import INCARNATION_MAX
-from tests.fuzz.mending import change_field, mend_frames
+from tests.fuzz.repairing import change_field, repair_frames
 from tests.fuzz.target import Target, pieces
 from tests.helpers.links import ASK, LIMITS, make_frame, make_hello
 
@@ -38,7 +38,7 @@ IS_CONTESTED, PRESENT_ENDS = 8, 16
 
 
 class Story:
-    """One link's life, told by bytes; the shell is `net.peerlink` without its stream."""
+    """One link from its start to its end, told by bytes; the shell is `net.peerlink` without its stream."""
 
     def __init__(self, *, is_dialer: bool, is_contested: bool) -> None:
         # The higher number dials.
@@ -186,17 +186,17 @@ def seeds() -> Mapping[str, bytes]:
     }
 
 
-def mend(data: bytes, rng: random.Random) -> bytes:
+def repair(data: bytes, rng: random.Random) -> bytes:
     """Put the right HELLO first, and change fields of what has fields."""
     bits = data[1] if len(data) > 1 else 0
-    stream = mend_frames(data[2:], {**LINK_LIMITS, **LIMITS}, partial(_mend_parts, rng))
+    stream = repair_frames(data[2:], {**LINK_LIMITS, **LIMITS}, partial(_repair_parts, rng))
     if rng.random() < 0.5 and stream[3:4] != bytes([LinkType.HELLO]):
         number = 1 if bits & DIALS else 2
         stream = make_frame(LinkType.HELLO, table=make_hello(number).encode()) + stream
     return data[:2] + stream
 
 
-def _mend_parts(
+def _repair_parts(
     rng: random.Random, frame_type: int, is_reply: bool, count: int, table: bytes, body: bytes
 ) -> tuple[int, bytes, bytes]:
     if frame_type in {LinkType.HELLO, LinkType.REJECT} and rng.random() < 0.2:
@@ -214,6 +214,6 @@ TARGET = Target(
             "says HELLO", "contested", "outdated", "no HELLO within 5 s",
         ]
     ),
-    mend=mend,
+    repair=repair,
     bytes_max=2048,
 )  # fmt: skip

@@ -23,7 +23,7 @@ from ramsterd.membership.messages import (
     parse_members,
 )
 from tests.fuzz.decoding import decoded
-from tests.fuzz.mending import Parts, change_field, mend_frames
+from tests.fuzz.repairing import Parts, change_field, repair_frames
 from tests.fuzz.target import Target
 from tests.helpers.links import make_frame
 
@@ -82,7 +82,7 @@ def check_holdings(found: Frame) -> set[str]:
     return {"holdings"}
 
 
-DOORS = {
+PARSERS = {
     MemberMessage.MEMBERS: check_members,
     MemberMessage.ASK: check_ask,
     MemberMessage.HOLDINGS: check_holdings,
@@ -92,10 +92,10 @@ DOORS = {
 def check(data: bytes) -> set[str]:
     outcomes: set[str] = set()
     for found in decoded(data, LIMITS):
-        if found.type not in DOORS:
+        if found.type not in PARSERS:
             continue
         try:
-            outcomes |= DOORS[MemberMessage(found.type)](found)
+            outcomes |= PARSERS[MemberMessage(found.type)](found)
         except RemoteProtocolError as error:
             assert str(error).isprintable(), "it stands in a log"
             assert len(str(error)) < 1000
@@ -141,8 +141,10 @@ def deep_name() -> bytes:
     return make_frame(MemberMessage.MEMBERS, 1, pack_fields([1, 1, [], [len(row)]]), row)
 
 
-def mend(data: bytes, rng: random.Random) -> bytes:
-    def mend_parts(frame_type: int, is_reply: bool, count: int, table: bytes, body: bytes) -> Parts:
+def repair(data: bytes, rng: random.Random) -> bytes:
+    def repair_parts(
+        frame_type: int, is_reply: bool, count: int, table: bytes, body: bytes
+    ) -> Parts:
         if rng.random() < 0.3:
             table = change_field(table, rng)
         if frame_type != MemberMessage.MEMBERS:
@@ -150,12 +152,12 @@ def mend(data: bytes, rng: random.Random) -> bytes:
         if rng.random() < 0.5:
             body = change_field(body, rng)
         body = body[:MESSAGE_BYTES_MAX]
-        return count, mend_sizes(table, len(body))[:2048], body
+        return count, repair_sizes(table, len(body))[:2048], body
 
-    return mend_frames(data, LIMITS, mend_parts)
+    return repair_frames(data, LIMITS, repair_parts)
 
 
-def mend_sizes(table: bytes, body_bytes: int) -> bytes:
+def repair_sizes(table: bytes, body_bytes: int) -> bytes:
     """Say that the body is one group, if the table can say so."""
     try:
         fields = unpack(table)
@@ -185,7 +187,7 @@ TARGET = Target(
         ]
         + [f"refused {kind:d}" for kind in MemberMessage]
     ),
-    mend=mend,
+    repair=repair,
     bytes_max=8192,
     tokens=(b"127.0.0.1", b"\xa3::1", b"\xcd\x03\xff", b"\xc2", b"\xc3", b"\x97"),
 )

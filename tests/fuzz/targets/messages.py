@@ -22,7 +22,7 @@ from ramsterd.core.page import CorruptPage, PoolKind
 from ramsterd.remote import wire
 from ramsterd.remote.wire import LIMITS, MessageType, PageList, PutPages
 from tests.fuzz.decoding import decoded
-from tests.fuzz.mending import Parts, change_field, mend_frames
+from tests.fuzz.repairing import Parts, change_field, repair_frames
 from tests.fuzz.target import Target
 from tests.helpers.links import make_frame
 
@@ -116,7 +116,7 @@ def check_status(found: Frame) -> set[str]:
     return {"status"}
 
 
-DOORS: Final[Mapping[tuple[int, bool], Callable[[Frame], set[str]]]] = {
+PARSERS: Final[Mapping[tuple[int, bool], Callable[[Frame], set[str]]]] = {
     (MessageType.STATUS, False): check_status,
     (MessageType.PUT_PAGES, False): check_put,
     (MessageType.PUT_PAGES, True): check_put_reply,
@@ -133,9 +133,9 @@ DOORS: Final[Mapping[tuple[int, bool], Callable[[Frame], set[str]]]] = {
 def check(data: bytes) -> set[str]:
     outcomes: set[str] = set()
     for found in decoded(data, LIMITS):
-        door = DOORS.get((found.type, found.is_reply))
+        parse = PARSERS.get((found.type, found.is_reply))
         try:
-            outcomes |= door(found) if door else {"no door"}
+            outcomes |= parse(found) if parse else {"no parser"}
         except RemoteProtocolError as error:
             assert str(error).isprintable(), "it stands in a log"
             outcomes.add(f"refused {found.type}")
@@ -184,53 +184,55 @@ def seeds() -> Mapping[str, bytes]:
         "list-of-too-many": listed([(8, 1 << 20)], 1 << 30),
         "wrong": b"".join(
             make_frame(kind, 1, bytes(7), request_id=1, is_reply=is_reply)
-            for kind, is_reply in DOORS
+            for kind, is_reply in PARSERS
         ),
         "corrupt": put(PoolKind.PERSISTENT, [(lz4[0], lz4[1], 1)]),
     }
 
 
-def mend(data: bytes, rng: random.Random) -> bytes:
-    def mend_parts(frame_type: int, is_reply: bool, count: int, table: bytes, body: bytes) -> Parts:
+def repair(data: bytes, rng: random.Random) -> bytes:
+    def repair_parts(
+        frame_type: int, is_reply: bool, count: int, table: bytes, body: bytes
+    ) -> Parts:
         if rng.random() < 0.15:
             return count, table, body
         if is_reply:
-            return mend_reply(frame_type, count, table, body)
+            return repair_reply(frame_type, count, table, body)
         if frame_type == MessageType.STATUS and rng.random() < 0.5:
             table = change_field(table, rng)
-        return mend_request(frame_type, count, table, body)
+        return repair_request(frame_type, count, table, body)
 
-    return mend_frames(data, LIMITS, mend_parts)
+    return repair_frames(data, LIMITS, repair_parts)
 
 
-def mend_request(frame_type: int, count: int, table: bytes, body: bytes) -> Parts:
+def repair_request(frame_type: int, count: int, table: bytes, body: bytes) -> Parts:
     match frame_type:
         case MessageType.PUT_PAGES:
-            return mend_put(table, body)
+            return repair_put(table, body)
         case MessageType.GET_PAGES:
-            return len(table) // WORD, mend_serials(table[: len(table) // WORD * WORD]), b""
+            return len(table) // WORD, repair_serials(table[: len(table) // WORD * WORD]), b""
         case MessageType.FLUSH_PAGES:
             count = len(table) // (2 * WORD)
-            return count, mend_serials(table[: 2 * WORD * count]), b""
+            return count, repair_serials(table[: 2 * WORD * count]), b""
         case MessageType.FLUSH_OWNER | MessageType.RECALL | MessageType.LIST_PAGES:
             return 1, table[:WORD].ljust(WORD, b"\0"), b""
         case _:
             return count, table[: LIMITS[frame_type].table_bytes_max], b""
 
 
-def mend_reply(frame_type: int, count: int, table: bytes, body: bytes) -> Parts:
+def repair_reply(frame_type: int, count: int, table: bytes, body: bytes) -> Parts:
     match frame_type:
         case MessageType.PUT_PAGES:
             return min(len(table), 128), bytes(each % 4 for each in table[:128]), b""
         case MessageType.GET_PAGES:
-            return mend_got(table, body)
+            return repair_got(table, body)
         case MessageType.LIST_PAGES:
-            return mend_listed(table)
+            return repair_listed(table)
         case _:
             return count, table, body
 
 
-def mend_listed(table: bytes) -> Parts:
+def repair_listed(table: bytes) -> Parts:
     """Return ranges that ascend, each of a few pages."""
     count = max(0, len(table) - WORD) // (2 * WORD)
     if not count:
@@ -244,36 +246,36 @@ def mend_listed(table: bytes) -> Parts:
     return count, wire.list_reply_table(PageList(ranges, up_to)), b""
 
 
-def mend_serials(column: bytes) -> bytes:
+def repair_serials(column: bytes) -> bytes:
     """Clear the two high bytes of each word: serials are of 48 bits."""
     return b"".join(column[at : at + 6] + b"\0\0" for at in range(0, len(column), WORD))
 
 
-def mend_put(table: bytes, body: bytes) -> Parts:
+def repair_put(table: bytes, body: bytes) -> Parts:
     count = min((len(table) - WORD) // (2 * WORD + 2), 128)
     if count < 1:
         return 1, table, body
     words, packed = table[WORD:][: 2 * count * WORD], table[WORD + 2 * count * WORD :]
-    lengths, body = mend_zpages(packed[: 2 * count], body)
-    serials = mend_serials(words[: count * WORD])
+    lengths, body = repair_zpages(packed[: 2 * count], body)
+    serials = repair_serials(words[: count * WORD])
     kind = (table[0] & 1).to_bytes(WORD, "little")
     return count, kind + serials + words[count * WORD :] + lengths, body
 
 
-def mend_got(table: bytes, body: bytes) -> Parts:
+def repair_got(table: bytes, body: bytes) -> Parts:
     count = min(len(table) // 2, 128)
-    return count, *mend_zpages(table[: 2 * count], body)
+    return count, *repair_zpages(table[: 2 * count], body)
 
 
-def mend_zpages(column: bytes, body: bytes) -> tuple[bytes, bytes]:
+def repair_zpages(column: bytes, body: bytes) -> tuple[bytes, bytes]:
     """Return lengths that can be and a body that is as long as they say."""
-    mended, total = b"", 0
+    repaired, total = b"", 0
     for at in range(0, len(column), 2):
         code = int.from_bytes(column[at : at + 2], "little")
         code = code if not code or is_packed_valid(code) else 1 + code % 200
-        mended += code.to_bytes(2, "little")
+        repaired += code.to_bytes(2, "little")
         total += code & ZPAGE_BYTES_MASK
-    return mended, body[:total].ljust(total, b"\x55")
+    return repaired, body[:total].ljust(total, b"\x55")
 
 
 TARGET = Target(
@@ -284,6 +286,6 @@ TARGET = Target(
         + ["flush owner", "recall", "status", "list", "list reply", "empty list"]
         + [f"refused {kind:d}" for kind in MessageType]
     ),
-    mend=mend,
+    repair=repair,
     bytes_max=8192,
 )  # fmt: skip

@@ -167,21 +167,21 @@ def seeds() -> Mapping[str, bytes]:
     }
 
 
-def mend(data: bytes, rng: random.Random) -> bytes:
+def repair(data: bytes, rng: random.Random) -> bytes:
     """Make flags and options that can be, whose data are there."""
     stream = data[1 + CLIENT_FLAGS.size :]
     flags = CLIENT_FLAGS.pack(data[CLIENT_FLAGS.size] & 3) if len(data) > 4 else data[1:5]
-    mended = data[:1] + flags
+    repaired = data[:1] + flags
     while len(stream) >= OPTION.size:
         _, number, count = OPTION.unpack_from(stream)
         body = stream[OPTION.size :][:count]
         stream = stream[OPTION.size + len(body) :]
         number = number if number in NUMBERS or rng.random() < 0.2 else NUMBERS[number % 9]
-        mended += option(number, mend_lengths(number, body))
-    return mended + stream
+        repaired += option(number, repair_lengths(number, body))
+    return repaired + stream
 
 
-def mend_lengths(number: int, body: bytes) -> bytes:
+def repair_lengths(number: int, body: bytes) -> bytes:
     """Say how long the strings are that are there, where an option has strings."""
     match number:
         case Option.INFO | Option.GO if len(body) >= 6:
@@ -209,7 +209,7 @@ TARGET = Target(
             "unknown ERR_UNSUP", "unknown ERR_TOO_BIG", "ABORT ACK", "no", "too", "option", "client",
         ]
     ),
-    mend=mend,
+    repair=repair,
     bytes_max=16384,
     tokens=(b"IHAVEOPT", b"disk", b"full", b"base:", b"base:allocation"),
 )  # fmt: skip

@@ -217,9 +217,9 @@ def seeds() -> Mapping[str, bytes]:
     }
 
 
-def mend(data: bytes, rng: random.Random) -> bytes:
+def repair(data: bytes, rng: random.Random) -> bytes:
     """Make requests with the right magic, most of them of a known command within the disk, with cookies that differ."""
-    stream, mended = data[2:], data[:2]
+    stream, repaired = data[2:], data[:2]
     while len(stream) >= REQUEST_BYTES:
         word, _, offset, length = REQUEST.unpack_from(stream)
         stream = stream[REQUEST_BYTES:]
@@ -234,9 +234,9 @@ def mend(data: bytes, rng: random.Random) -> bytes:
         if command == Command.WRITE:
             length = min(length, max(len(stream), 1))
             payload, stream = stream[:length], stream[length:]
-        cookie = len(mended).to_bytes(8)
-        mended += REQUEST.pack(request_word(command, flags), cookie, offset, length) + payload
-    return mended + stream
+        cookie = len(repaired).to_bytes(8)
+        repaired += REQUEST.pack(request_word(command, flags), cookie, offset, length) + payload
+    return repaired + stream
 
 
 TARGET = Target(
@@ -250,6 +250,6 @@ TARGET = Target(
             "disconnected", "request", "WRITE",
         ]
     ),
-    mend=mend,
+    repair=repair,
     bytes_max=8192,
 )  # fmt: skip

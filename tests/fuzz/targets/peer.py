@@ -19,9 +19,9 @@ from ramsterd.remote import wire
 from ramsterd.remote.fetch.pending import GetOutcome, PendingGet
 from ramsterd.remote.wire import LIMITS, MessageType
 from tests.fuzz.decoding import decoded
-from tests.fuzz.mending import Parts, mend_frames
+from tests.fuzz.repairing import Parts, repair_frames
 from tests.fuzz.target import Target
-from tests.fuzz.targets.messages import mend as mend_messages, put
+from tests.fuzz.targets.messages import put, repair as repair_messages
 from tests.helpers.links import make_frame
 
 OURS, THEIRS, INCARNATION = NodeId(0), NodeId(1), Incarnation(5)
@@ -269,21 +269,23 @@ def nothing_held() -> PeerStatus:
     )
 
 
-def mend(data: bytes, rng: random.Random) -> bytes:
-    """Mend messages; answers are to one of the first requests and, mostly, about as many pages as it has."""
+def repair(data: bytes, rng: random.Random) -> bytes:
+    """Repair messages; answers are to one of the first requests and, mostly, about as many pages as it has."""
 
-    def mend_parts(frame_type: int, is_reply: bool, count: int, table: bytes, body: bytes) -> Parts:
+    def repair_parts(
+        frame_type: int, is_reply: bool, count: int, table: bytes, body: bytes
+    ) -> Parts:
         if frame_type == LinkType.KEEPALIVE:
             return 0, b"", b""
         if is_reply and frame_type == MessageType.PUT_PAGES and rng.random() < 0.8:
             return len(PAGES), table.ljust(len(PAGES), b"\0")[: len(PAGES)], b""
-        again = mend_messages(make_frame(frame_type, count, table, body, is_reply=is_reply), rng)
+        again = repair_messages(make_frame(frame_type, count, table, body, is_reply=is_reply), rng)
         for found in decoded(again, LIMITS):
             return found.count, bytes(found.table), bytes(found.body)
         return count, table, body
 
     keepalive = FrameDecoder({})._limits[LinkType.KEEPALIVE]
-    return mend_frames(data, {**LIMITS, LinkType.KEEPALIVE: keepalive}, mend_parts)
+    return repair_frames(data, {**LIMITS, LinkType.KEEPALIVE: keepalive}, repair_parts)
 
 
 TARGET = Target(
@@ -302,6 +304,6 @@ TARGET = Target(
         | {"GET_PAGES reply", "get", "get LOST", "get UNREACHABLE", "late"}
         | {"refused PUT_PAGES reply", "refused GET_PAGES", "refused FLUSH_PAGES", "refused STATUS"}
     ),
-    mend=mend,
+    repair=repair,
     bytes_max=8192,
 )

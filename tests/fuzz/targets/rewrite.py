@@ -119,7 +119,7 @@ def seeds() -> Mapping[str, bytes]:
     }
 
 
-def mend(data: bytes, rng: random.Random) -> bytes:
+def repair(data: bytes, rng: random.Random) -> bytes:
     return data[:1] + change_text(data[1:], rng)
 
 
@@ -129,7 +129,7 @@ TARGET = Target(
     outcomes=frozenset(
         {"add", "remove", "cordon", "all", "nothing", "refused no cluster", "refused add"}
     ),
-    mend=mend,
+    repair=repair,
     bytes_max=2048,
     tokens=(b"[[node]]", b"number", b"name", b"# ", b'"""', b"'''", b" = {", b"\r\n", b"node"),
 )

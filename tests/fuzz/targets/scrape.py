@@ -112,7 +112,7 @@ def seeds() -> Mapping[str, bytes]:
     }
 
 
-def mend(data: bytes, rng: random.Random) -> bytes:
+def repair(data: bytes, rng: random.Random) -> bytes:
     """Make lines of what is there, with a first one that is right."""
     rest = data[1:].partition(b"\r\n")[2]
     method = rng.choice((b"GET", b"HEAD", b"POST", b"CONNECT"))
@@ -126,7 +126,7 @@ TARGET = Target(
         {"GET", "HEAD", "Method Not Allowed", "Bad Request", "Request Header Fields Too Large"}
         | {HTTPStatus.REQUEST_ENTITY_TOO_LARGE.phrase}
     ),
-    mend=mend,
+    repair=repair,
     bytes_max=16384,
     tokens=(b"GET ", b" HTTP/1.1", b"\r\n", b"Host: ", b"Content-Length: ", b"chunked", b"Connection: "),
 )  # fmt: skip

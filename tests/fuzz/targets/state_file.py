@@ -43,7 +43,7 @@ def seeds() -> Mapping[str, bytes]:
     }
 
 
-def mend(data: bytes, rng: random.Random) -> bytes:
+def repair(data: bytes, rng: random.Random) -> bytes:
     """Give a text the checksum of its content, or change a real one."""
     try:
         whole = json.loads(data)
@@ -57,7 +57,7 @@ TARGET = Target(
     check=check,
     seeds=seeds,
     outcomes=frozenset({"content", "pool", "export", "damaged", "checksum"}),
-    mend=mend,
+    repair=repair,
     tokens=(
         b'"lost_at"',
         b'"generation"',

@@ -80,7 +80,7 @@ def seeds() -> Mapping[str, bytes]:
         "other-boot": other(boot_id=b"b" * ID_BYTES),
         "other-memory": other(memory_id=b"m" * ID_BYTES),
         "other-lengths": other(lengths={**LENGTHS, "arena": 8192}),
-        "other-build": mend(page[:16] + b"\xff" + page[17:], random.Random(0)),
+        "other-build": repair(page[:16] + b"\xff" + page[17:], random.Random(0)),
         "tried-too-often": page_of(attempts=ATTEMPTS_MAX),
     }
 
@@ -88,7 +88,7 @@ def seeds() -> Mapping[str, bytes]:
 _FIELDS = ("memory_id", "boot_id", "cluster", "node", "node_name", "lengths")
 
 
-def mend(data: bytes, rng: random.Random) -> bytes:
+def repair(data: bytes, rng: random.Random) -> bytes:
     """Give a page the checksum of its header."""
     page = data[:SUPER_BYTES].ljust(SUPER_BYTES, b"\0")
     checksum = checksum_of(page[:_CHECKED_BYTES]).to_bytes(8, "little")
@@ -104,5 +104,5 @@ TARGET = Target(
             "NODE", "BOOT", "MEMORY", "GEOMETRY", "ATTEMPTS",
         }
     ),
-    mend=mend,
+    repair=repair,
 )  # fmt: skip

@@ -29,7 +29,7 @@ from ramsterd.frontends.tmem.messages import (
 from ramsterd.frontends.tmem.pools import PoolBook, Quotas
 from ramsterd.frontends.tmem.session import Session
 from tests.fakes.fake_pool_pager import FakePoolPager
-from tests.fuzz.mending import Parts, change_field, mend_frames
+from tests.fuzz.repairing import Parts, change_field, repair_frames
 from tests.fuzz.target import Target, pieces
 from tests.helpers.buffers import unread_bytes
 
@@ -204,10 +204,12 @@ def seeds() -> Mapping[str, bytes]:
     }
 
 
-def mend(data: bytes, rng: random.Random) -> bytes:
+def repair(data: bytes, rng: random.Random) -> bytes:
     """Begin with HELLO; make requests whose parts fit, most of them of the pools 1 to 3 and with few pages."""
 
-    def mend_parts(frame_type: int, is_reply: bool, count: int, table: bytes, body: bytes) -> Parts:
+    def repair_parts(
+        frame_type: int, is_reply: bool, count: int, table: bytes, body: bytes
+    ) -> Parts:
         if rng.random() < 0.1:
             return count, table, body
         return fit(frame_type, count, table, body)
@@ -221,25 +223,25 @@ def mend(data: bytes, rng: random.Random) -> bytes:
                 return 0, b"", b""
             case TmemType.FLUSH_PAGES:
                 tail = table[PLACE.size : RANGE.size].ljust(COUNT.size, b"\0")
-                return 0, mend_place(table) + tail, b""
+                return 0, repair_place(table) + tail, b""
             case TmemType.PUT:
                 count = 1 + count % PAGES_MAX
                 return (
                     count,
-                    mend_place(table),
+                    repair_place(table),
                     body.ljust(PAGES_MAX * PAGE_BYTES, b"\1")[: count * PAGE_BYTES],
                 )
             case TmemType.GET:
-                return 1 + (count - 1) % PAGES_PER_FRAME_MAX, mend_place(table), b""
+                return 1 + (count - 1) % PAGES_PER_FRAME_MAX, repair_place(table), b""
             case _:
-                return 0, mend_place(table), b""
+                return 0, repair_place(table), b""
 
-    stream = mend_frames(data[2:], REQUEST_LIMITS, mend_parts)
+    stream = repair_frames(data[2:], REQUEST_LIMITS, repair_parts)
     has_hello = stream[3:4] == bytes([TmemType.HELLO])
     return data[:2] + (stream if has_hello else Script().data + stream)
 
 
-def mend_place(table: bytes) -> bytes:
+def repair_place(table: bytes) -> bytes:
     """Name one of few pools, an object id that is short enough, and an index that is often small."""
     pool, index, count, object_id = PLACE.unpack(table[: PLACE.size].ljust(PLACE.size, b"\0"))
     index = index if index <= INDEX_MAX else index % 8
@@ -255,7 +257,7 @@ TARGET = Target(
         | {"WRONG_VERSION", "KIND_DIFFERS", "CODEC_DIFFERS", "state 0", "state 1", "state 2"}
         | {"broke the protocol"}
     ),
-    mend=mend,
+    repair=repair,
     bytes_max=32768,
     tokens=(b"persistent", b"ephemeral", b"lz4", b"zstd", b"none"),
 )

@@ -36,7 +36,7 @@ from ramsterd.frontends.tmem.messages import (
     encode_frame,
     place,
 )
-from tests.fuzz.mending import Parts, change_field, mend_frames
+from tests.fuzz.repairing import Parts, change_field, repair_frames
 from tests.fuzz.target import Target, pieces
 
 GET_PAGES: Final = 5
@@ -192,10 +192,12 @@ def seeds() -> Mapping[str, bytes]:
     }
 
 
-def mend(data: bytes, rng: random.Random) -> bytes:
+def repair(data: bytes, rng: random.Random) -> bytes:
     """Make replies to what was asked, whose parts fit each other."""
 
-    def mend_parts(frame_type: int, is_reply: bool, count: int, table: bytes, body: bytes) -> Parts:
+    def repair_parts(
+        frame_type: int, is_reply: bool, count: int, table: bytes, body: bytes
+    ) -> Parts:
         if rng.random() < 0.1:
             return count, table, body
         match frame_type:
@@ -214,7 +216,7 @@ def mend(data: bytes, rng: random.Random) -> bytes:
         table = change_field(table, rng) if rng.random() < 0.5 else table
         return 0, table[: REPLY_LIMITS[frame_type].table_bytes_max], b""
 
-    return data[:1] + mend_frames(data[1:], REPLY_LIMITS, mend_parts)
+    return data[:1] + repair_frames(data[1:], REPLY_LIMITS, repair_parts)
 
 
 TARGET = Target(
@@ -224,6 +226,6 @@ TARGET = Target(
         {"HELLO", "NEW_POOL", "GET", "PUT", "STATUS", "DESTROY_POOL", "farewell"}
         | {"BAD_REQUEST", "NO_ROOM", "broke the protocol"}
     ),
-    mend=mend,
+    repair=repair,
     bytes_max=32768,
 )

@@ -38,7 +38,7 @@ def test_check_config_warns_of_what_this_machine_can_not_give(tmp_path: Path) ->
     assert f"warning: control.socket: found no folder {tmp_path}/run" in result.stderr
 
 
-def test_check_config_compares_doors_with_the_links(tmp_path: Path) -> None:
+def test_check_config_compares_endpoints_with_the_links(tmp_path: Path) -> None:
     result = check_config(tmp_path, '[metrics]\nlisten = "127.0.0.1:7701"\n')
     assert result.exit_code == 78
     assert result.output == (

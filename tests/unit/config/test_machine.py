@@ -68,9 +68,9 @@ def judge(
 
 
 def test_a_machine_that_gives_all_is_not_spoken_of() -> None:
-    doors = '[nbd]\nsocket = "/run/ramster/nbd.sock"\nlisten = "127.0.0.1:10809"\n'
+    listeners = '[nbd]\nsocket = "/run/ramster/nbd.sock"\nlisten = "127.0.0.1:10809"\n'
     for is_start in (False, True):
-        assert judge(KEYS + DAEMON + doors, machine(), is_start=is_start) == []
+        assert judge(KEYS + DAEMON + listeners, machine(), is_start=is_start) == []
 
 
 # Memory.
@@ -219,7 +219,8 @@ def test_a_state_folder_of_which_more_is_missing_is_named() -> None:
 # Sockets.
 
 SOCKETS = "".join(
-    f'[{door}]\nsocket = "/run/ramster/{door}.sock"\n' for door in ("nbd", "tmem", "control")
+    f'[{section}]\nsocket = "/run/ramster/{section}.sock"\n'
+    for section in ("nbd", "tmem", "control")
 )
 NO_FOLDER = at(Path("/run/ramster"), PlaceType.MISSING, 0)
 

@@ -239,16 +239,16 @@ def test_tmem_has_a_socket_of_its_own() -> None:
     assert caught.value.key == "tmem.socket"
 
 
-def test_exports_without_a_door_are_warned_of() -> None:
+def test_exports_without_a_listener_are_warned_of() -> None:
     (first, second) = suspicious_settings(daemon(DAEMON), cluster(CLUSTER))
     assert (
         first
         == "found 2 [[export]] and no endpoint for clients, expected socket or listen in [nbd]"
     )
     assert "ramsterctl can't reach" in second
-    doors = '[nbd]\nlisten = "127.0.0.1:9"\n[control]\nsocket = "c"\n'
-    assert suspicious_settings(daemon(DAEMON + doors), cluster(CLUSTER)) == []
-    other = daemon(DAEMON + doors.replace('listen = "127.0.0.1:9"', 'socket = "n"'))
+    listeners = '[nbd]\nlisten = "127.0.0.1:9"\n[control]\nsocket = "c"\n'
+    assert suspicious_settings(daemon(DAEMON + listeners), cluster(CLUSTER)) == []
+    other = daemon(DAEMON + listeners.replace('listen = "127.0.0.1:9"', 'socket = "n"'))
     assert suspicious_settings(other, cluster(CLUSTER)) == []
 
 
@@ -322,7 +322,7 @@ def test_the_subsystems_are_those_of_the_code() -> None:
     assert found == LOG_SUBSYSTEMS
 
 
-@pytest.mark.parametrize("door", ["nbd", "metrics"])
+@pytest.mark.parametrize("section", ["nbd", "metrics"])
 @pytest.mark.parametrize(
     ("listen", "whose"),
     [
@@ -334,17 +334,19 @@ def test_the_subsystems_are_those_of_the_code() -> None:
         ("127.0.0.1:7703", None),
     ],
 )
-def test_a_listener_where_links_are_is_refused(door: str, listen: str, whose: str | None) -> None:
-    if door == "nbd" and listen.startswith("0"):
+def test_a_listener_where_links_are_is_refused(
+    section: str, listen: str, whose: str | None
+) -> None:
+    if section == "nbd" and listen.startswith("0"):
         return  # refused already: it is not loopback
-    config = daemon(f'{DAEMON}[{door}]\nlisten = "{listen}"\n')
+    config = daemon(f'{DAEMON}[{section}]\nlisten = "{listen}"\n')
     members = cluster(CLUSTER)
     if whose is None:
         check_link_ports(config, members, members.node[0], file="d")
         return
     with pytest.raises(ConfigError) as caught:
         check_link_ports(config, members, members.node[0], file="d")
-    assert caught.value.key == f"{door}.listen"
+    assert caught.value.key == f"{section}.listen"
     assert caught.value.found == (
         f"'{listen}', which is address and port of node {whose} in cluster.toml"
     )
@@ -387,7 +389,7 @@ def test_heartbeats_that_leave_this_machine_need_a_key_or_a_word_also_with_tls()
         ("127.0.0.1:9", "0.0.0.0:10", False),
     ],
 )
-def test_a_wildcard_is_at_the_port_of_each_other_door(
+def test_a_wildcard_is_at_the_port_of_each_other_listener(
     nbd: str, metrics: str, is_refused: bool
 ) -> None:
     text = f'{DAEMON}[nbd]\nlisten = "{nbd}"\n[metrics]\nlisten = "{metrics}"\n'

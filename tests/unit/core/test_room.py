@@ -186,7 +186,7 @@ def test_clean_copies_are_dropped_for_any_page_of_ours(node: SendingNode) -> Non
 
 
 def test_a_clean_copy_of_a_dead_holder_is_not_dropped_before_the_sweep(node: SendingNode) -> None:
-    """Whoever buries a holder says so to the store; the sweep may take its time."""
+    """A holder that is buried is told to the store; the sweep may take its time."""
     run = make_run(PAGE_BYTES, 16)
     node.put(0, run)
     node.remotify(A)
@@ -200,7 +200,7 @@ def test_a_clean_copy_of_a_dead_holder_is_not_dropped_before_the_sweep(node: Sen
 
 
 def test_a_damaged_copy_here_leaves_its_page_with_fewer_copies(node: SendingNode) -> None:
-    """Whoever copies again is told: the page is at its holders alone, and one of them may be gone."""
+    """Rebuild is told: the page is at its holders alone, and one of them may be gone."""
     node.put(0, make_run(1000, 3))
     node.remotify(A, B)
     rows = node.elsewhere(0, 3)

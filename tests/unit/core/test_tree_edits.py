@@ -85,7 +85,7 @@ def check_state(image: Image, before: Entries, after: Entries, place: str) -> No
 
 
 def drop_everything(table: PageTable, page_objects: dict[bytes, PageObject]) -> None:
-    """Whoever attached can go on; in the end there is nothing left."""
+    """The caller can go on; in the end there is nothing left."""
     for page_object in page_objects.values():
         for start, run, leaf in table.pieces(page_object, 0, 1 << 48):
             index = start

@@ -1,4 +1,4 @@
-"""What becomes of one version: its row, its slot, and whoever holds it."""
+"""What becomes of one version: its row, its slot, and its holders."""
 
 from ramsterd.core.family import Family
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind

@@ -1,4 +1,4 @@
-"""Whoever reads why an endpoint is not open knows which key to change, and what to type."""
+"""A reader of why an endpoint is not open knows which key to change, and what to type."""
 
 import errno
 import os

@@ -40,7 +40,7 @@ async def test_why_something_is_not_opened_is_one_line(
     assert cannot.is_in_the_files is is_in_the_files
 
 
-async def test_a_fault_of_ours_is_no_reason_that_an_operator_could_mend() -> None:
+async def test_a_fault_of_ours_is_no_reason_that_an_operator_could_correct() -> None:
     async def serve(task_status: object) -> None:
         raise ZeroDivisionError
 

@@ -97,7 +97,7 @@ def test_each_gets_what_is_its_own(left: Left) -> None:
     assert (found.connections_total, found.dropped_connections_total) == (1, 1)
     assert (found.gap_seconds, found.restart_id) == (0.5, "4f")
     assert left.are_closed() == [True, True]
-    assert left.path.exists(), "whoever took the socket has the file"
+    assert left.path.exists(), "the taker of the socket has the file"
 
 
 def test_nothing_is_taken_twice(left: Left) -> None:

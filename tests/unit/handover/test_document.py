@@ -107,7 +107,7 @@ def test_the_longest_record_fits() -> None:
 
 
 def test_records_are_no_longer_than_was_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever collects records counts on it."""
+    """The collector of records counts on it."""
     empty = replace(DOCUMENT, connections=())
     many = replace(DOCUMENT, connections=(CONNECTION,) * 40)
     assert len(encode(many)) - len(encode(empty)) <= 40 * record_bytes(CONNECTION) + 5

@@ -26,7 +26,7 @@ def endpoint(node: int) -> Endpoint:
     return ("127.0.0.1", 7700 + node)
 
 
-def door(local: int = 0, key: bytes | None = KEY) -> DatagramFilter:
+def filter_of(local: int = 0, key: bytes | None = KEY) -> DatagramFilter:
     return DatagramFilter(cluster_of(3), NodeId(local), key)
 
 
@@ -36,26 +36,26 @@ def reason(found: object) -> DropReason | None:
 
 @pytest.mark.parametrize("key", [None, KEY])
 def test_a_datagram_of_a_member_counts_once(key: bytes | None) -> None:
-    ours, theirs = door(0, key), door(1, key)
+    ours, theirs = filter_of(0, key), filter_of(1, key)
     data = theirs.close(message(1))
     assert ours.admit(data, endpoint(1)) == message(1)
     assert reason(ours.admit(data, endpoint(1))) is DropReason.REPLAYED
 
 
 def test_datagrams_that_overtake_each_other_all_count() -> None:
-    ours, theirs = door(0), door(1)
+    ours, theirs = filter_of(0), filter_of(1)
     for data in reversed([theirs.close(message(1)) for _ in range(50)]):
         assert reason(ours.admit(data, endpoint(1))) is None
 
 
 @pytest.mark.parametrize("key", [None, OTHER_KEY])
 def test_without_our_key_nothing_counts(key: bytes | None) -> None:
-    data = door(1, key).close(message(1))
-    assert reason(door(0).admit(data, endpoint(1))) is DropReason.BAD_MAC
+    data = filter_of(1, key).close(message(1))
+    assert reason(filter_of(0).admit(data, endpoint(1))) is DropReason.BAD_MAC
 
 
 def test_any_flipped_bit_breaks_the_mac() -> None:
-    ours, data = door(0), door(1).close(message(1))
+    ours, data = filter_of(0), filter_of(1).close(message(1))
     for bit in range(len(data) * 8):
         flipped = bytearray(data)
         flipped[bit // 8] ^= 1 << bit % 8
@@ -63,12 +63,12 @@ def test_any_flipped_bit_breaks_the_mac() -> None:
 
 
 def test_a_datagram_for_another_node_does_not_count() -> None:
-    data = door(1).close(message(1, target=2))
-    assert reason(door(0).admit(data, endpoint(1))) is DropReason.WRONG_TARGET
+    data = filter_of(1).close(message(1, target=2))
+    assert reason(filter_of(0).admit(data, endpoint(1))) is DropReason.WRONG_TARGET
 
 
 def test_a_process_that_goes_on_as_the_same_incarnation_is_no_replay() -> None:
-    ours, before = door(0), door(1)
+    ours, before = filter_of(0), filter_of(1)
     late = before.close(message(1))
     for _ in range(2 * WINDOW_DATAGRAMS):
         assert reason(ours.admit(before.close(message(1)), endpoint(1))) is None
@@ -87,27 +87,32 @@ def test_counters_of_a_process_begin_above_all_of_the_processes_before_it() -> N
 
 def test_the_last_process_of_an_incarnation_can_say_something() -> None:
     last = DatagramFilter(cluster_of(3), NodeId(1), KEY, attach_count=ATTACH_COUNT_MAX)
-    assert reason(door(0).admit(last.close(message(1)), endpoint(1))) is None
+    assert reason(filter_of(0).admit(last.close(message(1)), endpoint(1))) is None
 
 
-def test_a_life_that_is_over_stays_over() -> None:
-    ours = door(0)
-    old = door(1).close(message(1, incarnation=1))
-    assert reason(ours.admit(door(1).close(message(1, incarnation=2)), endpoint(1))) is None
+def test_an_incarnation_that_is_over_stays_over() -> None:
+    ours = filter_of(0)
+    old = filter_of(1).close(message(1, incarnation=1))
+    assert reason(ours.admit(filter_of(1).close(message(1, incarnation=2)), endpoint(1))) is None
     assert reason(ours.admit(old, endpoint(1))) is DropReason.STALE_INCARNATION
 
 
 def test_strangers_other_names_other_clusters_and_garbage_do_not_count() -> None:
-    ours = door(0, None)
+    ours = filter_of(0, None)
     assert reason(ours.admit(b"", ("127.0.0.1", 9))) is DropReason.UNKNOWN_SOURCE
     assert reason(ours.admit(b"garbage", endpoint(1))) is DropReason.MALFORMED
-    assert reason(ours.admit(door(1, None).close(message(2)), endpoint(1))) is DropReason.WRONG_NODE
+    assert (
+        reason(ours.admit(filter_of(1, None).close(message(2)), endpoint(1)))
+        is DropReason.WRONG_NODE
+    )
     elsewhere = Datagram(message=message(1), cluster=cluster_digest("other"), counter=1)
     assert reason(ours.admit(elsewhere.encode(), endpoint(1))) is DropReason.OTHER_CLUSTER
 
 
 def test_a_mac_is_of_the_named_length() -> None:
-    assert len(door(1).close(message(1))) - len(door(1, None).close(message(1))) == MAC_BYTES
+    assert (
+        len(filter_of(1).close(message(1))) - len(filter_of(1, None).close(message(1))) == MAC_BYTES
+    )
 
 
 def test_the_window_ends_where_its_name_says() -> None:
@@ -120,7 +125,7 @@ def test_the_window_ends_where_its_name_says() -> None:
     assert not window.admit(INCARNATION, WINDOW_DATAGRAMS + 1)
 
 
-def test_the_window_of_a_newer_life_begins_anew_and_lets_the_older_one_in_no_more() -> None:
+def test_the_window_of_a_newer_incarnation_begins_anew_and_lets_the_older_one_in_no_more() -> None:
     window = ReplayWindow()
     assert window.admit(INCARNATION, 500)
     assert window.admit(Incarnation(2), 1)
@@ -135,7 +140,7 @@ def test_endpoints_compare_however_they_are_written() -> None:
 
 
 def test_a_member_that_is_gone_is_not_let_in_and_a_new_one_is() -> None:
-    ours, theirs = door(0), door(1)
+    ours, theirs = filter_of(0), filter_of(1)
     assert reason(ours.admit(theirs.close(message(1)), endpoint(1))) is None
     ours.on_members_changed({NodeId(2): endpoint(2)})
     dropped = ours.admit(theirs.close(message(1)), endpoint(1))
@@ -145,7 +150,7 @@ def test_a_member_that_is_gone_is_not_let_in_and_a_new_one_is() -> None:
 
 
 def test_while_the_key_changes_both_count_and_then_only_the_new_one() -> None:
-    ours, with_old, with_new = door(0), door(1), door(1, OTHER_KEY)
+    ours, with_old, with_new = filter_of(0), filter_of(1), filter_of(1, OTHER_KEY)
     assert ours.on_key_changed(OTHER_KEY)
     assert reason(ours.admit(with_old.close(message(1, incarnation=1)), endpoint(1))) is None
     assert reason(ours.admit(with_new.close(message(1, incarnation=2)), endpoint(1))) is None
@@ -159,29 +164,29 @@ def test_while_the_key_changes_both_count_and_then_only_the_new_one() -> None:
 
 
 def test_the_same_key_again_is_no_change() -> None:
-    ours, with_old = door(0, OTHER_KEY), door(1)
+    ours, with_old = filter_of(0, OTHER_KEY), filter_of(1)
     assert not ours.on_key_changed(OTHER_KEY)
     assert reason(ours.admit(with_old.close(message(1)), endpoint(1))) is DropReason.BAD_MAC
 
 
 def test_of_three_keys_the_oldest_does_not_count() -> None:
-    ours = door(0)
+    ours = filter_of(0)
     ours.on_key_changed(OTHER_KEY)
     ours.on_key_changed(bytes([7]) * 32)
-    old = door(1).close(message(1))
+    old = filter_of(1).close(message(1))
     assert reason(ours.admit(old, endpoint(1))) is DropReason.BAD_MAC
-    assert reason(ours.admit(door(1, OTHER_KEY).close(message(1)), endpoint(1))) is None
+    assert reason(ours.admit(filter_of(1, OTHER_KEY).close(message(1)), endpoint(1))) is None
 
 
 @pytest.mark.parametrize("length", [0, 1, MAC_BYTES - 1, MAC_BYTES])
 def test_what_is_shorter_than_a_mac_has_none(length: int) -> None:
-    assert reason(door(0).admit(bytes(length), endpoint(1))) is DropReason.BAD_MAC
+    assert reason(filter_of(0).admit(bytes(length), endpoint(1))) is DropReason.BAD_MAC
 
 
-def test_a_forged_later_life_counts_until_a_link_shows_the_real_one() -> None:
+def test_a_forged_later_incarnation_counts_until_a_link_shows_the_real_one() -> None:
     """A member has the key, and may send from another's address."""
-    ours, theirs = door(0), door(1)
-    forged = door(1).close(message(1, incarnation=99))
+    ours, theirs = filter_of(0), filter_of(1)
+    forged = filter_of(1).close(message(1, incarnation=99))
     assert reason(ours.admit(forged, endpoint(1))) is None
     assert reason(ours.admit(theirs.close(message(1)), endpoint(1))) is DropReason.STALE_INCARNATION
     ours.on_linked(NodeId(1), INCARNATION)

@@ -29,7 +29,7 @@ def test_how_often_grows_with_the_logarithm_of_the_cluster(members: int) -> None
     assert told == 4 * math.ceil(math.log10(members + 1))
 
 
-def test_whoever_is_no_member_is_not_told_of() -> None:
+def test_a_node_that_is_no_member_is_not_told_of() -> None:
     gossip = Gossip(multiplier=2, members=5)
     gossip.push(row(1, UP))
     gossip.push(row(2, UP))

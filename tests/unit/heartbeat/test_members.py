@@ -44,7 +44,7 @@ def test_of_a_member_that_was_never_heard_all_is_news(first: Row) -> None:
     assert Member(NodeId(1)).is_news(first)
 
 
-def test_a_suspicion_is_the_same_only_of_one_life_and_one_refutation() -> None:
+def test_a_suspicion_is_the_same_only_of_one_incarnation_and_one_refutation() -> None:
     member = believing(row(1, SUSPECT, refutation=1, accuser=2))
     assert member.is_same_suspicion(row(1, SUSPECT, refutation=1, accuser=3))
     assert not member.is_same_suspicion(row(1, SUSPECT, refutation=2, accuser=3))

@@ -33,14 +33,14 @@ def test_a_suspicion_that_nobody_denies_ends_in_down_which_may_be_denied_too() -
     assert (roster.cleared_downs_total, roster.cleared_suspicions_total) == (1, 0)
 
 
-def test_a_new_life_clears_nothing_of_the_old_one() -> None:
+def test_a_new_incarnation_clears_nothing_of_the_old_one() -> None:
     roster = Parts(5).roster
     roster.on_row(row(1, DOWN, accuser=2), 0)
     roster.on_row(row(1, UP, incarnation=2), 1)
     assert (roster.downs_total, roster.cleared_downs_total) == (1, 0)
 
 
-def test_the_link_clears_a_down_in_the_same_life() -> None:
+def test_the_link_clears_a_down_in_the_same_incarnation() -> None:
     roster = Parts(5).roster
     roster.on_row(row(1, DOWN, accuser=2), 10)
     roster.on_linked(ONE, Incarnation(1), 11)

@@ -29,7 +29,7 @@ def endpoint(node: int) -> Endpoint:
 
 
 class Speaker:
-    """A member that says what a test wants, through a door of its own."""
+    """A member that says what a test wants, through a socket of its own."""
 
     def __init__(self, node: int, key: bytes | None = None) -> None:
         self._node = node
@@ -150,7 +150,9 @@ async def test_a_node_that_never_came_is_down(autojump_clock: MockClock) -> None
         assert members[0].verdicts.of(2) == [DOWN]
 
 
-async def test_a_node_that_started_again_is_up_in_its_new_life(autojump_clock: MockClock) -> None:
+async def test_a_node_that_started_again_is_up_in_its_new_incarnation(
+    autojump_clock: MockClock,
+) -> None:
     async with running(2) as members:
         await members[0].verdicts.wait_last(1, UP)
         members[1].crash()
@@ -160,7 +162,9 @@ async def test_a_node_that_started_again_is_up_in_its_new_life(autojump_clock: M
         assert members[0].verdicts.of(1) == [UP, UP], "it was quicker than suspicion"
 
 
-async def test_a_healed_partition_brings_back_the_same_life(autojump_clock: MockClock) -> None:
+async def test_a_healed_partition_brings_back_the_same_incarnation(
+    autojump_clock: MockClock,
+) -> None:
     async with running(2) as members:
         sides = [(members[0].verdicts, 1), (members[1].verdicts, 0)]
         for verdicts, other in sides:
@@ -174,7 +178,9 @@ async def test_a_healed_partition_brings_back_the_same_life(autojump_clock: Mock
             assert verdicts.of(other) == [UP, SUSPECT, DOWN, UP]
 
 
-async def test_link_traffic_is_life_when_beats_are_lost(autojump_clock: MockClock) -> None:
+async def test_link_traffic_is_a_sign_of_life_when_beats_are_lost(
+    autojump_clock: MockClock,
+) -> None:
     async with running(2) as members:
         await members[0].verdicts.wait_last(1, UP)
         members.network.cut(endpoint(1))
@@ -184,7 +190,7 @@ async def test_link_traffic_is_life_when_beats_are_lost(autojump_clock: MockCloc
         assert members[0].verdicts.of(1) == [UP]
 
 
-async def test_life_on_a_link_wakes_a_watch_that_waited_for_nobody(
+async def test_a_sign_of_life_on_a_link_wakes_a_watch_that_waited_for_nobody(
     autojump_clock: MockClock,
 ) -> None:
     async with running(2, start=1) as members:
@@ -213,7 +219,7 @@ async def test_nobody_is_down_because_we_all_slept(autojump_clock: MockClock) ->
             assert {verdict.state for verdict in members[node].verdicts.all} == {UP}
 
 
-async def test_life_heard_after_the_service_ended_is_still_reported(
+async def test_a_sign_of_life_heard_after_the_service_ended_is_still_reported(
     autojump_clock: MockClock,
 ) -> None:
     async with running(2, start=1) as members:

@@ -104,13 +104,13 @@ def test_an_accusation_of_ourselves_is_denied(state: NodeState) -> None:
     assert swim.statistics().health_multiplier == 2
 
 
-def test_what_was_said_of_an_earlier_life_of_ours_is_not_denied() -> None:
+def test_what_was_said_of_an_earlier_incarnation_of_ours_is_not_denied() -> None:
     swim = with_all_up(2)
     swim.on_datagram(message(1, 0, Kind.GOSSIP, row(0, DOWN, incarnation=0)), now=0)
     assert swim.statistics().refutations_total == 0
 
 
-def test_a_denial_ends_a_suspicion_and_the_same_life_said_again_does_not() -> None:
+def test_a_denial_ends_a_suspicion_and_the_same_incarnation_said_again_does_not() -> None:
     swim = with_all_up(3)
     effects = swim.on_datagram(message(1, 0, Kind.GOSSIP, row(2, SUSPECT, accuser=1)), now=0)
     assert verdicts(effects) == [(2, SUSPECT)]
@@ -118,7 +118,7 @@ def test_a_denial_ends_a_suspicion_and_the_same_life_said_again_does_not() -> No
     assert verdicts(swim.on_datagram(message(2, refutation=1), now=0)) == [(2, UP)]
 
 
-def test_life_on_a_link_ends_a_suspicion_and_outweighs_what_others_say() -> None:
+def test_a_sign_of_life_on_a_link_ends_a_suspicion_and_outweighs_what_others_say() -> None:
     swim = with_all_up(3)
     accusation = message(1, 0, Kind.GOSSIP, row(2, SUSPECT, accuser=1))
     swim.on_datagram(accusation, now=0)
@@ -127,14 +127,14 @@ def test_life_on_a_link_ends_a_suspicion_and_outweighs_what_others_say() -> None
     assert verdicts(swim.on_datagram(accusation, now=9)) == [(2, SUSPECT)]
 
 
-def test_an_older_life_on_a_link_is_stale() -> None:
+def test_an_older_incarnation_on_a_link_is_stale() -> None:
     swim = new_swim(2)
     swim.on_heard(NodeId(1), Incarnation(2), now=0)
     assert swim.on_heard(NodeId(1), Incarnation(1), now=0) == []
     assert swim.statistics().stale_news_total == 1
 
 
-def test_a_life_that_gossip_made_up_ends_at_the_next_sign_of_the_link() -> None:
+def test_an_incarnation_that_gossip_made_up_ends_at_the_next_sign_of_the_link() -> None:
     """Nobody lives it, so nobody would ever deny it; and what it is accused of would stand for good."""
     swim = new_swim(3)
     swim.on_heard(NodeId(1), Incarnation(2), now=0)

@@ -17,7 +17,7 @@ def verdict(state: NodeState, incarnation: Incarnation | None) -> Verdict:
 @pytest.mark.parametrize("is_linked", [True, False])
 @pytest.mark.parametrize("incarnation", [OLD, KNOWN])
 @pytest.mark.parametrize("state", [UP, SUSPECT, DOWN])
-def test_what_is_said_of_a_known_life_counts(
+def test_what_is_said_of_a_known_incarnation_counts(
     state: NodeState, incarnation: Incarnation, is_linked: bool
 ) -> None:
     said = verdict(state, incarnation)
@@ -40,7 +40,7 @@ def test_while_the_link_is_open_it_alone_tells_of_a_new_one(state: NodeState) ->
         (None, DOWN, verdict(DOWN, None)),
     ],
 )
-def test_without_a_link_the_life_stays_and_only_its_health_is_believed(
+def test_without_a_link_the_incarnation_stays_and_only_its_health_is_believed(
     known: Incarnation | None, state: NodeState, expected: Verdict | None
 ) -> None:
     assert believed(verdict(state, NEW), known=known, is_linked=False) == expected

@@ -20,7 +20,7 @@ from ramsterd.remote.home.last_copies import Counted
 from tests.helpers.clusters import cluster_of
 
 US, ONE, OTHER, STRANGER = NodeId(0), NodeId(1), NodeId(2), NodeId(9)
-LIFE: Final = Incarnation(1)
+INCARNATION: Final = Incarnation(1)
 CLUSTER: Final = cluster_of(3)
 
 
@@ -29,7 +29,7 @@ class FakeLink:
 
     def __init__(self, node: NodeId) -> None:
         self.node = node
-        self.incarnation = LIFE
+        self.incarnation = INCARNATION
         self.send_queue_bytes = 0
         self.posted: list[Frame] = []
         self.pushed: list[Frame] = []
@@ -318,10 +318,10 @@ async def test_another_nodes_end_is_not_ours_to_tell(
 async def test_a_node_that_was_heard_and_has_not_left_may_have_pages(asking: Asking) -> None:
     nodes = asking.pages.nodes
     assert not asking.inquiries.may_have_pages(ONE), "it was never heard"
-    nodes.on_link_up(ONE, LIFE, now=0)
+    nodes.on_link_up(ONE, INCARNATION, now=0)
     assert asking.inquiries.may_have_pages(ONE)
-    nodes.on_link_lost(ONE, LIFE, now=0)
+    nodes.on_link_lost(ONE, INCARNATION, now=0)
     assert asking.inquiries.may_have_pages(ONE)
-    nodes.on_goodbye(ONE, LIFE, now=0)
+    nodes.on_goodbye(ONE, INCARNATION, now=0)
     assert not asking.inquiries.may_have_pages(ONE)
     assert not asking.inquiries.may_have_pages(STRANGER)

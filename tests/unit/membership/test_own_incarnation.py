@@ -46,7 +46,7 @@ class World:
         self._nursery = nursery
         self._scopes: dict[int, trio.CancelScope] = {}
 
-    async def start(self, number: int, life: int, keeper: Keeper | None = None) -> SimNode:
+    async def start(self, number: int, incarnation: int, keeper: Keeper | None = None) -> SimNode:
         daemon = DaemonConfig(
             node=f"n{number}",
             cluster=Path("cluster.toml"),
@@ -55,7 +55,7 @@ class World:
             ),
             remote=RemoteConfig(copies=1),
         )
-        node = SimNode(number, CLUSTER, daemon, self.net, life, keeper)
+        node = SimNode(number, CLUSTER, daemon, self.net, incarnation, keeper)
 
         async def serve(*, task_status: trio.TaskStatus[None]) -> None:
             with trio.CancelScope() as self._scopes[number]:
@@ -138,7 +138,7 @@ async def test_a_node_with_pages_at_a_peer_goes_on_and_notes_what_it_heard(
         assert beta.get(full - 1) is not None
 
 
-async def test_a_node_that_was_linked_with_a_peer_does_not_outbid_whoever_came_after(
+async def test_a_node_that_was_linked_with_a_peer_does_not_outbid_the_one_that_came_after(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Two machines run with the files of one node: they would end each other's pages for ever."""

@@ -123,7 +123,7 @@ def test_words_between_certificates_may_be_in_any_language(authority: Authority)
 
 
 def test_a_certificate_ends_with_its_ca(authority: Authority) -> None:
-    """trustme's CA outlives nobody's patience, but ends before this."""
+    """trustme's CA ends after everybody who runs a test, but before this."""
     ends = load_credentials(authority.issue("node1", days=400_000), node="node1", file="f")
     (ca,) = ends.client.get_ca_certs()
     assert ends.expires_at == end_of(ca)

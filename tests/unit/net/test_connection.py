@@ -220,7 +220,7 @@ def test_a_keepalive_follows_our_own_silence_only() -> None:
     assert connection.next_deadline() == 5.0
 
 
-def test_any_byte_counts_as_life_and_idle_ends_the_link() -> None:
+def test_any_byte_counts_as_a_sign_of_life_and_idle_ends_the_link() -> None:
     connection = make_open()
     connection.on_received(now=10.0)
     connection.on_sent(now=39.9)

@@ -35,7 +35,7 @@ def hello_frame(number: int) -> bytes:
 
 
 class Story:
-    """Node 1 listens; whoever speaks to it is a raw socket."""
+    """Node 1 listens; its peer is a raw socket."""
 
     def __init__(self, transport: Transport) -> None:
         members: dict[NodeId, Address] = {NodeId(1): (LOOPBACK, 0), NodeId(2): (LOOPBACK, 0)}
@@ -203,7 +203,7 @@ async def test_nothing_is_left_of_a_peer_that(ending: Ending) -> None:
     await assert_nothing_left(Story(TcpTransport()), ending)
 
 
-# With TLS, whoever has no certificate.
+# With TLS, a client without a certificate.
 
 
 async def breaks_off_its_handshake(story: Story) -> int:

@@ -181,7 +181,7 @@ async def test_reconnecting_slows_down_but_never_stops(
             await trio.sleep(300)
         tries = [record for record in caplog.records if "next attempt in" in record.getMessage()]
         assert 30 <= len(tries) <= 75
-        # The same sentence again and again is for whoever debugs.
+        # The same sentence again and again is for debugging.
         assert [record.levelname for record in tries] == ["WARNING"] + ["DEBUG"] * (len(tries) - 1)
         nursery.cancel_scope.cancel()
 
@@ -216,7 +216,7 @@ async def test_a_handshake_mismatch_is_logged_on_both_sides(
         nursery.cancel_scope.cancel()
 
 
-async def knock(network: SimNetwork, hello: Hello) -> bytes:
+async def dial(network: SimNetwork, hello: Hello) -> bytes:
     """Dial node 1 by hand as somebody else; return what comes first."""
     stream = await network.dial("127.0.0.1", 7701)
     stream.send_nowait([make_frame(LinkType.HELLO, table=hello.encode())])
@@ -231,10 +231,10 @@ async def test_a_second_link_is_refused_as_long_as_the_first_lives(
     one, two = make_nodes(2)
     async with trio.open_nursery() as nursery:
         await start_all(nursery, [one, two])
-        answer = await knock(one.network, two.hello)
+        answer = await dial(one.network, two.hello)
         assert answer[3] == LinkType.REJECT
         assert b"a second link of this node: the first one is open" in answer
-        older = await knock(one.network, make_hello(2, incarnation=3))
+        older = await dial(one.network, make_hello(2, incarnation=3))
         assert older[3] == LinkType.REJECT
         assert one.diary.calls == two.diary.calls == ["up"]
         nursery.cancel_scope.cancel()
@@ -243,7 +243,7 @@ async def test_a_second_link_is_refused_as_long_as_the_first_lives(
 async def test_a_half_open_link_gives_way_to_the_same_incarnation_within_a_second(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """Their end was reset, and a firewall dropped the RST: nothing tells us but that they knock again."""
+    """Their end was reset, and a firewall dropped the RST: nothing tells us but that they dial again."""
     one, two = make_nodes(2)
     async with trio.open_nursery() as nursery:
         await start_all(nursery, [one, two])
@@ -273,7 +273,7 @@ async def test_a_link_that_ends_while_it_is_probed_gives_way_at_once(
         await start_all(nursery, [one, two])
         wire = one.network.connections[-1]
         wire.clog()
-        nursery.start_soon(knock, one.network, two.hello)
+        nursery.start_soon(dial, one.network, two.hello)
         await trio.testing.wait_all_tasks_blocked()
         assert one.diary.calls == ["up"]
         wire.cut()
@@ -298,14 +298,14 @@ async def test_one_who_goes_away_while_the_first_link_is_probed_changes_nothing(
         nursery.cancel_scope.cancel()
 
 
-async def test_of_several_that_knock_while_the_link_hangs_one_stays(
+async def test_of_several_that_dial_while_the_link_hangs_one_stays(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     """Each wins over what was probed for it alone: the first over the link, the second only over a dead first."""
     one, two = make_nodes(2)
     answers: list[int] = []
 
-    async def knock_and_live() -> None:
+    async def dial_and_live() -> None:
         stream = await one.network.dial("127.0.0.1", 7701)
         peer = PlayedPeer(stream)
         peer.say(make_frame(LinkType.HELLO, table=two.hello.encode()))
@@ -317,8 +317,8 @@ async def test_of_several_that_knock_while_the_link_hangs_one_stays(
     async with trio.open_nursery() as nursery:
         await start_all(nursery, [one, two])
         one.network.connections[-1].clog()
-        nursery.start_soon(knock_and_live)
-        nursery.start_soon(knock_and_live)
+        nursery.start_soon(dial_and_live)
+        nursery.start_soon(dial_and_live)
         await trio.sleep(3 * PROBE_SECONDS)
         assert one.diary.calls == ["up", "lost", "up"]
         assert sorted(kind for kind in answers if kind in {LinkType.HELLO, LinkType.REJECT}) == [
@@ -343,7 +343,7 @@ async def test_no_other_node_can_push_a_link_out(
             make_hello(2, unit_bytes=8192),
             make_hello(7),
         ):
-            answer = await knock(one.network, hello)
+            answer = await dial(one.network, hello)
             assert answer[3] == LinkType.REJECT
         assert one.mesh.links[NodeId(2)].statistics().frames_sent_total == sent
         assert one.diary.calls == ["up"]
@@ -385,7 +385,7 @@ async def test_a_link_that_is_silent_for_a_while_outlives_the_dials_beside_it(
         nursery.cancel_scope.cancel()
 
 
-async def test_a_new_life_of_a_node_replaces_its_silent_link(
+async def test_a_new_incarnation_of_a_node_replaces_its_silent_link(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     """A machine that lost power sends no FIN; it must not be kept out until its old link is idle."""
@@ -393,7 +393,7 @@ async def test_a_new_life_of_a_node_replaces_its_silent_link(
     async with trio.open_nursery() as nursery:
         await start_all(nursery, [one, two])
         one.network.connections[-1].clog()
-        answer = await knock(one.network, make_hello(2, incarnation=9999))
+        answer = await dial(one.network, make_hello(2, incarnation=9999))
         assert answer[3] == LinkType.HELLO
         assert one.diary.calls[:3] == ["up", "lost", "up"]
         assert "new incarnation" in one.diary.lost[0][1]
@@ -408,7 +408,7 @@ async def test_a_process_that_kept_its_memory_replaces_the_silent_link_of_the_on
     async with trio.open_nursery() as nursery:
         await start_all(nursery, [one, two])
         one.network.connections[-1].clog()
-        answer = await knock(one.network, make_hello(2, attach_count=1))
+        answer = await dial(one.network, make_hello(2, attach_count=1))
         assert answer[3] == LinkType.HELLO
         assert one.diary.calls[:3] == ["up", "lost", "up"]
         assert "was restarted with its memory kept" in one.diary.lost[0][1]
@@ -424,7 +424,7 @@ async def test_a_process_that_ended_does_not_replace_the_link_of_the_one_after(
     async with trio.open_nursery() as nursery:
         await start_all(nursery, [one, two])
         assert one.mesh.links[NodeId(2)].attach_count == 2
-        answer = await knock(network, make_hello(2, attach_count=1))
+        answer = await dial(network, make_hello(2, attach_count=1))
         assert b"node 2 was restarted since, with its memory kept" in answer
         assert one.diary.calls == ["up"]
         nursery.cancel_scope.cancel()
@@ -556,7 +556,7 @@ async def test_plaintext_beyond_loopback_needs_a_word(
 
 
 @pytest.mark.parametrize("buggy", [0, 1], ids=["the accepting side", "the dialling side"])
-async def test_a_bug_of_ours_ends_the_mesh_whoever_dialled(
+async def test_a_bug_of_ours_ends_the_mesh_on_either_side(
     autojump_clock: trio.testing.MockClock, buggy: int
 ) -> None:
     def fail(link: Link, frame: Frame) -> None:

@@ -506,7 +506,7 @@ async def test_a_request_between_close_and_the_end_fails_like_the_others(
     assert diary.calls == ["up", "failed", "lost"]
 
 
-async def test_a_new_life_of_the_peer_replaces_its_old_link(
+async def test_a_new_incarnation_of_the_peer_replaces_its_old_link(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     """The old link's end is told before the new link's beginning."""

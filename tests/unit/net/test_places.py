@@ -1,4 +1,4 @@
-"""Whoever knocks most gives way."""
+"""The source that dials most gives way."""
 
 import pytest
 
@@ -37,14 +37,14 @@ def test_the_oldest_gives_way_when_all_are_alike() -> None:
     assert places.begin("10.0.0.3 port 1")[1] is first
 
 
-def test_whoever_asks_for_something_is_as_good_as_new() -> None:
+def test_a_connection_that_asks_for_something_is_as_good_as_new() -> None:
     places = Places(2)
     first, _ = places.begin("user 0")
     second, _ = places.begin("user 0")
     places.renew(first)
     assert places.begin("user 0")[1] is second
     places.renew(second)
-    assert not places.end(second), "whoever gave way has no place to renew"
+    assert not places.end(second), "the one that gave way has no place to renew"
 
 
 @pytest.mark.parametrize(

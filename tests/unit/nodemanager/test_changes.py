@@ -70,7 +70,7 @@ def test_a_newer_membership_that_did_not_know_ours(
     assert history.is_unknown_to(said) is is_unknown
 
 
-def test_changes_of_this_life_are_made_again_and_need_no_word() -> None:
+def test_changes_of_this_incarnation_are_made_again_and_need_no_word() -> None:
     history = MembershipHistory(of_version(1, 1), NodeId(1))
     change = Cordon(NodeId(2), is_cordoned=True)
     history.commit(change, history.propose(change))

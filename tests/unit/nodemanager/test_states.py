@@ -22,7 +22,7 @@ def test_pages_are_fetched_from_every_node_believed_alive() -> None:
 
 
 @pytest.mark.parametrize("state", NodeState)
-def test_whoever_may_be_given_pages_may_be_asked_for_them(state: NodeState) -> None:
+def test_a_node_that_may_be_given_pages_may_be_asked_for_them(state: NodeState) -> None:
     assert may_fetch(state) or not may_place(state)
 
 

@@ -90,7 +90,7 @@ def test_down_with_the_same_incarnation_is_unreachable_not_lost() -> None:
     assert not any(isinstance(event, NewIncarnation) for event in events)
 
 
-def test_a_new_incarnation_ends_the_old_life_before_the_new_one_begins() -> None:
+def test_a_new_incarnation_ends_the_old_incarnation_before_the_new_one_begins() -> None:
     table = linked_table()
     assert table.on_verdict(verdict(NodeState.UP, NEW), now=2) == [
         NodeDown(PEER, OLD, "started again"),
@@ -100,7 +100,7 @@ def test_a_new_incarnation_ends_the_old_life_before_the_new_one_begins() -> None
     assert not table.is_linked(PEER), "the link belonged to the older incarnation"
 
 
-def test_a_node_that_was_down_is_not_put_down_again_by_its_new_life() -> None:
+def test_a_node_that_was_down_is_not_put_down_again_by_its_new_incarnation() -> None:
     table = linked_table()
     table.on_verdict(verdict(NodeState.DOWN), now=2)
     assert table.on_link_up(PEER, NEW, now=3) == [
@@ -145,7 +145,7 @@ def test_a_node_never_heard_is_given_up_once() -> None:
     assert table.on_link_up(PEER, OLD, now=8) == [NodeUp(PEER, OLD)]
 
 
-def test_never_heard_is_stale_once_a_life_is_known() -> None:
+def test_never_heard_is_stale_once_an_incarnation_is_known() -> None:
     table = linked_table()
     assert table.on_verdict(verdict(NodeState.DOWN, None), now=6) == []
     assert table.state(PEER) is NodeState.UP
@@ -216,7 +216,7 @@ def test_a_goodbye_outlasts_beats_that_were_under_way() -> None:
     ]
 
 
-def test_a_life_that_is_first_met_in_silence_is_not_trusted() -> None:
+def test_an_incarnation_that_is_first_met_in_silence_is_not_trusted() -> None:
     table = new_table()
     assert table.on_verdict(verdict(NodeState.SUSPECT), now=1) == []
     assert table.state(PEER) is NodeState.JOINING

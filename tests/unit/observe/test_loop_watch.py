@@ -67,7 +67,7 @@ def test_a_long_round_is_a_warning_that_names_cause_and_command(
     )
 
 
-def test_a_round_that_no_operator_can_mend_is_for_debugging(
+def test_a_round_that_no_operator_can_correct_is_for_debugging(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG)

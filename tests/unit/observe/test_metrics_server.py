@@ -1,4 +1,4 @@
-"""The metrics port on real sockets: scrapers are served, and whoever means it ill keeps nobody out."""
+"""The metrics port on real sockets: scrapers are served, and an ill-meaning client keeps nobody out."""
 
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator

@@ -45,7 +45,7 @@ def test_a_head_is_answered_by_a_head() -> None:
     "said",
     [b"GET / HTTP/1.0\r\n\r\n", GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")],
 )
-def test_whoever_wants_one_answer_gets_one(said: bytes) -> None:
+def test_a_client_that_wants_one_answer_gets_one(said: bytes) -> None:
     protocol = ScrapeProtocol()
     protocol.receive_data(said)
     assert protocol.next_request() is not None

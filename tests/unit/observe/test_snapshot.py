@@ -36,7 +36,7 @@ class WithNodes:
     count: int
 
 
-def test_nodes_have_their_names_and_whoever_left_a_number() -> None:
+def test_nodes_have_their_names_and_those_that_left_a_number() -> None:
     plain = to_plain(
         WithNodes(NodeId(1), NodeId(2), {NodeId(1): 5, NodeId(7): 6}, 1), {NodeId(1): "a"}
     )

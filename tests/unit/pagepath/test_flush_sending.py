@@ -1,4 +1,4 @@
-"""When holders are told what nobody will ask for again: together, before a PUT, and to whoever is linked."""
+"""When holders are told what nobody will ask for again: together, before a PUT, and to all that are linked."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -25,7 +25,7 @@ from tests.helpers.clusters import cluster_of
 from tests.helpers.made_pages import make_store
 
 ONE, OTHER, STRANGER = NodeId(1), NodeId(2), NodeId(3)
-LIFE, LATER_LIFE = Incarnation(1), Incarnation(2)
+INCARNATION, LATER_INCARNATION = Incarnation(1), Incarnation(2)
 NOW: Final = 10.0
 
 
@@ -46,8 +46,8 @@ class Sending:
         self.flushes = FlushSending(self.store, self.holders, self.nodes, self.outbox)
         self.serial = 1
         for node in (ONE, OTHER):
-            self.nodes.on_link_up(node, LIFE, now=NOW)
-        self.one, self.other = (self.holders.of(node, LIFE) for node in (ONE, OTHER))
+            self.nodes.on_link_up(node, INCARNATION, now=NOW)
+        self.one, self.other = (self.holders.of(node, INCARNATION) for node in (ONE, OTHER))
 
     def drop(self, count: int, *holders: Holder) -> range:
         """Drop so many pages that these have, all to be told in one range; return their serials."""
@@ -119,7 +119,7 @@ def test_enough_for_a_frame_wait_for_nobody(sending: Sending) -> None:
 
 
 def test_what_could_not_leave_is_no_hurry_for_what_comes_later(sending: Sending) -> None:
-    sending.nodes.on_link_lost(ONE, LIFE, now=NOW)
+    sending.nodes.on_link_lost(ONE, INCARNATION, now=NOW)
     sending.owe(FLUSH_SERIALS_MIN, sending.one)
     assert sending.send_due() == []
     assert sending.flushes.next_deadline() is None, "its link is what it waits for"
@@ -155,13 +155,13 @@ def test_a_dead_holder_does_not_hide_the_next(sending: Sending) -> None:
 
 
 def test_a_peer_without_a_link_is_told_when_there_is_one(sending: Sending) -> None:
-    sending.nodes.on_link_lost(ONE, LIFE, now=NOW)
+    sending.nodes.on_link_lost(ONE, INCARNATION, now=NOW)
     serials = sending.owe(5, sending.one)
     assert sending.send_due(NOW + FLUSH_SECONDS) == []
     sending.flushes.send_all(sending.one)
     assert sending.sent() == []
     assert sending.flushes.owed.owed_to(sending.one.id) == 5
-    sending.nodes.on_link_up(ONE, LIFE, now=NOW + 5)
+    sending.nodes.on_link_up(ONE, INCARNATION, now=NOW + 5)
     sending.flushes.on_link_up(NOW + 5)
     assert sending.flushes.next_deadline() == NOW + 5
     assert sending.send_due(NOW + 5) == [Flush(ONE, serials)]
@@ -178,10 +178,10 @@ def test_a_node_under_another_id_is_owed_all_that_it_was_and_what_is_unsure(
     proven, owed = sending.owe(2, sending.one), sending.owe(3, sending.one)
     sending.flushes.owed.send(sending.one.id, 1)  # all five; whether they arrived nobody knows
     ended = sending.holders.end(ONE)
-    anew = sending.holders.of(ONE, LATER_LIFE)
+    anew = sending.holders.of(ONE, LATER_INCARNATION)
     sending.flushes.move(ended, anew, [[100, 101], [201]], NOW + 1)
     assert sending.flushes.next_deadline() == NOW + 1
-    sending.nodes.on_link_up(ONE, LATER_LIFE, now=NOW + 1)
+    sending.nodes.on_link_up(ONE, LATER_INCARNATION, now=NOW + 1)
     assert sending.send_due(NOW + 1) == [
         Flush(ONE, proven),
         Flush(ONE, owed),
@@ -223,7 +223,7 @@ def test_who_has_got_all_leaves_its_turns_to_the_others(sending: Sending) -> Non
 
 
 def test_who_is_without_a_link_takes_no_turns(sending: Sending) -> None:
-    sending.nodes.on_link_lost(OTHER, LIFE, now=NOW)
+    sending.nodes.on_link_lost(OTHER, INCARNATION, now=NOW)
     sending.owe(FLUSH_PIECES_MAX * PIECE_SERIALS, sending.one, sending.other)
     assert [each.node for each in sending.send_due()] == [ONE] * FLUSH_PIECES_MAX
     assert sending.flushes.next_deadline() is None, "there is nobody to go on with"

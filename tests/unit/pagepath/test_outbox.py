@@ -192,7 +192,7 @@ def test_a_recall_without_a_bound_ends_it() -> None:
     assert wire.parse_recall(received(send)) == PAGES_ANY
 
 
-def test_a_farewell_names_the_life_that_is_over() -> None:
+def test_a_farewell_names_the_incarnation_that_is_over() -> None:
     outbox = make_outbox()
     outbox.farewell(OTHER, Incarnation(1234))
     [send] = outbox.take()

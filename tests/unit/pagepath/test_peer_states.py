@@ -66,7 +66,7 @@ def test_a_holder_that_lost_its_link_after_it_was_judged_down_does_not_count(
     assert not holder.is_awaited
 
 
-def test_whoever_is_linked_hears_how_we_are_at_once(made: MadeEngine) -> None:
+def test_a_peer_that_is_linked_hears_how_we_are_at_once(made: MadeEngine) -> None:
     made.engine.on_link_up(OTHER, INCARNATION, now=made.now)
     (status,) = sends(made.settle(), MessageType.STATUS)
     assert status.node == OTHER

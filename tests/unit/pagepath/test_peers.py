@@ -14,7 +14,7 @@ LARGE = 8 * BUDGET_BYTES_MIN
 PAGES = 1000
 
 
-async def overflow(node: SimNode) -> None:
+async def fill_beyond_memory(node: SimNode) -> None:
     for index in range(PAGES):
         node.put(index, noise(index))
         await trio.lowlevel.checkpoint()
@@ -60,7 +60,7 @@ async def test_a_starved_node_says_so_and_is_given_nothing_until_that_is_over(
 async def test_link_that_breaks_under_a_get_does_not_end_us(autojump_clock: MockClock) -> None:
     """The get is asked for again on the next link."""
     async with run_nodes(SMALL, LARGE) as [node, peer]:
-        await overflow(node)
+        await fill_beyond_memory(node)
         [connection] = [each for each in node.net.streams.connections if not each.dialed.is_closed]
         connection.clog()
         assert node.get(0) is None
@@ -72,7 +72,7 @@ async def test_link_that_breaks_under_a_get_does_not_end_us(autojump_clock: Mock
 
 async def test_get_from_a_silent_holder_gives_up_in_time(autojump_clock: MockClock) -> None:
     async with run_nodes(SMALL, LARGE) as [node, _]:
-        await overflow(node)
+        await fill_beyond_memory(node)
         for connection in node.net.streams.connections:
             connection.clog()
         node.net.streams.dark.add("127.0.0.1")  # nor does it answer on another connection
@@ -87,7 +87,7 @@ async def test_get_from_a_silent_holder_gives_up_in_time(autojump_clock: MockClo
 async def test_farewell_leaves_no_foreign_pages(autojump_clock: MockClock) -> None:
     """However slow the link, and though more pages are due to leave when it is said."""
     async with run_nodes(SMALL, LARGE, capacity_bytes=16 * 1024) as [node, peer]:
-        await overflow(node)
+        await fill_beyond_memory(node)
         assert peer.pages_here()
         for index in range(PAGES, PAGES + 200):
             node.put(index, noise(index))
@@ -102,7 +102,7 @@ async def test_farewell_does_not_wait_for_a_peer_that_reads_nothing(
     autojump_clock: MockClock,
 ) -> None:
     async with run_nodes(SMALL, LARGE, capacity_bytes=16 * 1024) as [node, _]:
-        await overflow(node)
+        await fill_beyond_memory(node)
         for connection in node.net.streams.connections:
             connection.clog()
         for index in range(PAGES, PAGES + 200):

@@ -61,7 +61,7 @@ def test_those_there_are_keep_their_pools_and_may_grow() -> None:
     exports.follow(configs(a=8192, b=4096, c=4096))
     assert shown(exports) == [("a", 8192, 1), ("b", 4096, 2), ("c", 4096, 3)]
     assert exports.all[0].mark is first
-    assert list(names) == ["a", "b", "c"], "whoever asked before sees the new one too"
+    assert list(names) == ["a", "b", "c"], "an earlier asker sees the new one too"
 
 
 def test_without_pools_for_all_nothing_changes() -> None:

@@ -53,7 +53,7 @@ async def test_it_begins_once_the_check_is_over_and_only_once(
     assert story.ask() == {"state": "checking"}
     assert story.ask() == {"state": "checking"}
     await trio.testing.wait_all_tasks_blocked()
-    assert not story.begun, "whoever asked is told first"
+    assert not story.begun, "the asker is told first"
     assert story.ask() == {"state": "restarting", "id": "4f"}
     assert story.ask() == {"state": "restarting", "id": "4f"}
     assert story.begun == ["4f"]

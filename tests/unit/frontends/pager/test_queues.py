@@ -49,7 +49,7 @@ def test_pools_take_turns_and_within_one_it_is_first_come_first_served() -> None
     assert second not in queues
 
 
-def test_whoever_waited_elsewhere_stands_where_it_came() -> None:
+def test_a_write_that_waited_elsewhere_stands_where_it_came() -> None:
     queues = Queues()
     late, later = put_of(A, 5), put_of(A, 7)
     queues.add(late)

@@ -354,7 +354,7 @@ async def test_an_exclusive_get_takes_no_page_that_is_put_while_it_waits(
         assert writer.get(1) == [None]
 
 
-async def test_whoever_waits_in_a_pool_that_ends_is_refused(autojump_clock: MockClock) -> None:
+async def test_a_write_that_waits_in_a_pool_that_ends_is_refused(autojump_clock: MockClock) -> None:
     async with full_node() as (node, _):
         pool = node.pager.new_pool(PoolKind.PERSISTENT, export_pool("doomed"))
         user = User(node, pool)

@@ -123,7 +123,7 @@ def test_a_keeper_that_takes_nothing_leaves_no_descriptor(start: Start) -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_memory_is_locked_by_one_at_a_time_whoever_else_has_it_open(start: Start) -> None:
+def test_memory_is_locked_by_one_at_a_time_also_when_others_have_it_open(start: Start) -> None:
     """The manager's own description never closes, so nothing may be locked by that."""
     keeper = start()
     fd = keeper.make("super", PAGE)

@@ -106,7 +106,7 @@ def test_when_all_that_was_stored_was_put_again_nothing_is_to_be_proven() -> Non
     assert owner.trust.to_check == set()
 
 
-def test_a_life_that_is_over_is_forgotten() -> None:
+def test_an_incarnation_that_is_over_is_forgotten() -> None:
     owner = Checking()
     owner.ask()
     dead = owner.holders.end(ONE)

@@ -140,7 +140,7 @@ def test_an_owner_for_whom_there_is_no_pool_is_refused(
     assert put(foreign, PoolKind.PERSISTENT, range(1, 17)) == [PutResult.STORED]
 
 
-def test_the_door_closes_when_the_tables_are_filled() -> None:
+def test_nothing_is_accepted_when_the_tables_are_filled() -> None:
     store = make_store(tables_bytes_max=40_000)
     foreign = ForeignPages(store, run=run_all, bytes_fraction_max=0.5)
     disk = store.new_pool(PoolKind.PERSISTENT, program_pool("disk"))

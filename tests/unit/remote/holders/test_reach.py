@@ -80,11 +80,11 @@ def test_without_a_link_a_holder_is_not_asked_and_not_given_up(reaching: Reachin
 def test_an_incarnation_that_is_over_is_not_asked_though_its_node_is_up_again(
     reaching: Reaching,
 ) -> None:
-    over, life = reaching.owner.holder(ONE), Incarnation(2)
-    reaching.nodes.on_link_up(ONE, life, now=0)
-    reaching.owner.holders.bury(ONE, life)
+    over, later = reaching.owner.holder(ONE), Incarnation(2)
+    reaching.nodes.on_link_up(ONE, later, now=0)
+    reaching.owner.holders.bury(ONE, later)
     assert not reaching.reach.is_reachable(over)
-    assert reaching.reach.is_reachable(reaching.owner.holders.of(ONE, life))
+    assert reaching.reach.is_reachable(reaching.owner.holders.of(ONE, later))
 
 
 def test_a_page_is_asked_for_where_it_is_and_can_be_had(reaching: Reaching) -> None:

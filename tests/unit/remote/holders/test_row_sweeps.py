@@ -244,7 +244,7 @@ def test_without_a_sweep_nothing_is_due() -> None:
     owner.sweeps.on_deadline(100.0)
 
 
-def test_slices_are_paced() -> None:
+def test_there_are_pauses_between_slices() -> None:
     owner = Sweeping()
     owner.put_and_send(ONE)
     owner.bury(ONE)

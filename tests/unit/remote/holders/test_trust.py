@@ -137,7 +137,7 @@ def test_what_nobody_wants_any_more_need_not_be_proven() -> None:
     assert credit_of(trust) == CREDIT_PAGES_FIRST
 
 
-def test_a_new_life_has_nothing_to_prove_yet() -> None:
+def test_a_new_incarnation_has_nothing_to_prove_yet() -> None:
     trust = Trust()
     trust.on_stored(PEER, CREDIT_PAGES_FIRST)
     trust.on_incarnation_over(PEER)

@@ -16,7 +16,7 @@ class Returning(Owner):
         self, *, rebuild_rate: int = 100_000, repatriate_rate: int = 100_000, low: float = 0.85
     ) -> None:
         super().__init__(copies=2)
-        self.homebound = BackgroundFetch(
+        self.background_fetch = BackgroundFetch(
             self.store,
             self.fetches,
             self.surroundings(),
@@ -32,36 +32,36 @@ class Returning(Owner):
         self.tick(0.0)
 
     def tick(self, now: float) -> None:
-        self.homebound.on_deadline(
+        self.background_fetch.on_deadline(
             now, left_total=0, is_any_remote=self.is_any_remote, is_draining=self.is_draining
         )
 
     def note(self, rows: list[int]) -> None:
         for row in rows:
-            self.homebound.rebuilder.note(row)
+            self.background_fetch.rebuilder.note(row)
 
     def arrive(self, now: float) -> None:
         for pending in self.answer(now):
-            assert self.homebound.on_done(pending)
+            assert self.background_fetch.on_done(pending)
 
     def moved(self) -> tuple[int, int, int]:
         """Return how many pages were rebuilt, retaken and repatriated."""
-        homebound = self.homebound
+        background_fetch = self.background_fetch
         return (
-            homebound.rebuilder.statistics(0).rebuilt_pages_total,
-            homebound.owner_recall.statistics().recalled_pages_total,
-            homebound.repatriator.statistics().repatriated_pages_total,
+            background_fetch.rebuilder.statistics(0).rebuilt_pages_total,
+            background_fetch.owner_recall.statistics().recalled_pages_total,
+            background_fetch.repatriator.statistics().repatriated_pages_total,
         )
 
 
-# The pace.
+# The interval.
 
 
-def test_with_nothing_to_do_the_pace_is_idle() -> None:
+def test_with_nothing_to_do_the_interval_is_idle() -> None:
     owner = Returning()
-    assert owner.homebound.next_deadline() == IDLE_SECONDS
+    assert owner.background_fetch.next_deadline() == IDLE_SECONDS
     owner.tick(IDLE_SECONDS)
-    assert owner.homebound.next_deadline() == 2 * IDLE_SECONDS
+    assert owner.background_fetch.next_deadline() == 2 * IDLE_SECONDS
 
 
 def test_before_its_time_a_tick_does_nothing() -> None:
@@ -69,7 +69,7 @@ def test_before_its_time_a_tick_does_nothing() -> None:
     owner.note(owner.put_and_send(ONE))
     owner.tick(IDLE_SECONDS - 0.01)
     assert owner.asked() == 0
-    assert owner.homebound.next_deadline() == IDLE_SECONDS
+    assert owner.background_fetch.next_deadline() == IDLE_SECONDS
     owner.tick(IDLE_SECONDS)
     assert owner.asked() == BLOCK_PAGES
 
@@ -77,34 +77,34 @@ def test_before_its_time_a_tick_does_nothing() -> None:
 def test_a_tick_that_comes_late_is_followed_by_one_after_the_whole_time() -> None:
     owner = Returning()
     owner.tick(7.0)
-    assert owner.homebound.next_deadline() == 7.0 + IDLE_SECONDS
+    assert owner.background_fetch.next_deadline() == 7.0 + IDLE_SECONDS
 
 
-def test_while_pages_at_risk_come_the_pace_is_busy() -> None:
+def test_while_pages_at_risk_come_the_interval_is_busy() -> None:
     owner = Returning()
     owner.note(owner.put_and_send(ONE))
     owner.tick(1.0)
-    assert owner.homebound.next_deadline() == 1.0 + BUSY_SECONDS
+    assert owner.background_fetch.next_deadline() == 1.0 + BUSY_SECONDS
 
 
-def test_while_recalled_pages_come_the_pace_is_busy() -> None:
+def test_while_recalled_pages_come_the_interval_is_busy() -> None:
     owner = Returning()
     owner.put_and_send(ONE, OTHER)
-    owner.homebound.on_recall(owner.holder(ONE), 0, 0.1)
+    owner.background_fetch.on_recall(owner.holder(ONE), 0, 0.1)
     owner.tick(1.0)
     assert owner.asked() == BLOCK_PAGES
-    assert owner.homebound.next_deadline() == 1.0 + BUSY_SECONDS
+    assert owner.background_fetch.next_deadline() == 1.0 + BUSY_SECONDS
 
 
-def test_while_pages_come_for_room_the_pace_is_busy() -> None:
+def test_while_pages_come_for_room_the_interval_is_busy() -> None:
     owner = Returning()
     owner.put_and_send(ONE, OTHER)
     owner.tick(QUIET_SECONDS)
     assert owner.asked() == BLOCK_PAGES
-    assert owner.homebound.next_deadline() == QUIET_SECONDS + BUSY_SECONDS
+    assert owner.background_fetch.next_deadline() == QUIET_SECONDS + BUSY_SECONDS
 
 
-def test_when_all_has_come_the_pace_is_idle_again() -> None:
+def test_when_all_has_come_the_interval_is_idle_again() -> None:
     owner = Returning()
     owner.note(owner.put_and_send(ONE))
     owner.tick(1.0)
@@ -112,14 +112,14 @@ def test_when_all_has_come_the_pace_is_idle_again() -> None:
     # The first finds that no row is at risk any more.
     owner.tick(2.0)
     owner.tick(3.0)
-    assert owner.homebound.next_deadline() == 3.0 + IDLE_SECONDS
+    assert owner.background_fetch.next_deadline() == 3.0 + IDLE_SECONDS
 
 
 def test_a_recall_is_looked_at_soon() -> None:
     owner = Returning()
     owner.put_and_send(ONE, OTHER, stays=True)
-    owner.homebound.on_recall(owner.holder(ONE), 0, 0.1)
-    assert owner.homebound.next_deadline() == 0.1 + BUSY_SECONDS
+    owner.background_fetch.on_recall(owner.holder(ONE), 0, 0.1)
+    assert owner.background_fetch.next_deadline() == 0.1 + BUSY_SECONDS
     owner.tick(0.1 + BUSY_SECONDS)
     assert owner.moved() == (0, BLOCK_PAGES, 0)
 
@@ -127,8 +127,8 @@ def test_a_recall_is_looked_at_soon() -> None:
 def test_a_recall_delays_no_tick_that_is_due_before() -> None:
     owner = Returning()
     now = IDLE_SECONDS - BUSY_SECONDS / 2
-    owner.homebound.on_recall(owner.holder(ONE), 0, now)
-    assert owner.homebound.next_deadline() == IDLE_SECONDS
+    owner.background_fetch.on_recall(owner.holder(ONE), 0, now)
+    assert owner.background_fetch.next_deadline() == IDLE_SECONDS
 
 
 # Whose get it was.
@@ -145,7 +145,7 @@ def test_what_was_at_risk_counts_as_rebuilt() -> None:
 def test_what_was_recalled_counts_as_retaken() -> None:
     owner = Returning()
     owner.put_and_send(ONE, OTHER)
-    owner.homebound.on_recall(owner.holder(ONE), 0, 0.1)
+    owner.background_fetch.on_recall(owner.holder(ONE), 0, 0.1)
     owner.tick(1.0)
     owner.arrive(1.0)
     assert owner.moved() == (0, BLOCK_PAGES, 0)
@@ -166,7 +166,7 @@ def test_a_get_of_a_front_end_is_for_none_of_them() -> None:
     owner.put_and_send(ONE)
     owner.leaf_fetch().fetch_leaf(FIRST_NODE, lambda _: True, 0.0, bytes_max=1 << 30)
     [pending] = owner.answer()
-    assert not owner.homebound.on_done(pending)
+    assert not owner.background_fetch.on_done(pending)
     assert owner.moved() == (0, 0, 0)
 
 
@@ -174,10 +174,10 @@ def test_what_one_of_them_asked_for_no_other_asks_for() -> None:
     """Of three reasons to come home, the copy that was lost comes first."""
     owner = Returning()
     owner.note(owner.put_and_send(ONE))
-    owner.homebound.on_recall(owner.holder(ONE), 0, 0.1)
+    owner.background_fetch.on_recall(owner.holder(ONE), 0, 0.1)
     owner.tick(QUIET_SECONDS)
-    assert owner.homebound.owner_recall.statistics().pages_in_flight == 0
-    assert owner.homebound.repatriator.statistics().pages_in_flight == 0
+    assert owner.background_fetch.owner_recall.statistics().pages_in_flight == 0
+    assert owner.background_fetch.repatriator.statistics().pages_in_flight == 0
     owner.arrive(QUIET_SECONDS)
     assert owner.moved() == (BLOCK_PAGES, 0, 0)
 
@@ -189,7 +189,7 @@ def test_pages_at_risk_and_recalled_ones_have_the_rate_of_rebuild() -> None:
     owner = Returning(rebuild_rate=1, repatriate_rate=0)
     owner.note(owner.put_and_send(ONE, blocks=4))
     owner.put_and_send(OTHER, blocks=4)
-    owner.homebound.on_recall(owner.holder(OTHER), 0, 0.1)
+    owner.background_fetch.on_recall(owner.holder(OTHER), 0, 0.1)
     owner.tick(0.9)
     assert owner.asked() == 0
     owner.tick(2.0)

@@ -128,7 +128,7 @@ def test_asked_again_it_starts_anew() -> None:
     assert owner.count(ONE) == BLOCK_PAGES
 
 
-def test_slices_are_paced() -> None:
+def test_there_are_pauses_between_slices() -> None:
     owner = Owner()
     owner.send_block(ONE)
     owner.last_copies.begin(ONE, now=5)

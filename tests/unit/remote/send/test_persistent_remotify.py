@@ -71,7 +71,9 @@ def test_what_all_have_stored_is_theirs(twice: Sender) -> None:
     assert twice.owed() == {}
 
 
-def test_what_one_has_refused_stays_and_whoever_stored_it_is_owed_a_flush(twice: Sender) -> None:
+def test_what_one_has_refused_stays_and_the_peer_that_stored_it_is_owed_a_flush(
+    twice: Sender,
+) -> None:
     twice.put(FULL)
     puts = twice.send()
     first, second = list(puts)[:2]

@@ -13,7 +13,7 @@ from tests.helpers.links import make_frame
 
 # (count, table, body) of a frame of some type, made to fit each other.
 Parts = tuple[int, bytes, bytes]
-MendParts = Callable[[int, bool, int, bytes, bytes], Parts]
+RepairParts = Callable[[int, bool, int, bytes, bytes], Parts]
 
 # Values that a field may have and seldom should.
 ODD_VALUES: Final[Sequence[object]] = (
@@ -29,12 +29,12 @@ def leave_parts(_type: int, _reply: bool, count: int, table: bytes, body: bytes)
     return count, table, body
 
 
-def mend_frames(
-    stream: bytes, limits: Mapping[int, FrameLimits], mend_parts: MendParts = leave_parts
+def repair_frames(
+    stream: bytes, limits: Mapping[int, FrameLimits], repair_parts: RepairParts = leave_parts
 ) -> bytes:
     """Return a stream of frames whose headers are right and whose tables and bodies are all there."""
     types = sorted(limits)
-    mended = b""
+    repaired = b""
     while len(stream) >= HEADER_BYTES:
         _, _, number, flags, _, count, request_id, *lengths = HEADER.unpack_from(stream)
         frame_type = number if number in limits else types[number % len(types)]
@@ -44,11 +44,11 @@ def mend_frames(
         body = rest[len(table) :][: min(lengths[1], limit.body_bytes_max)]
         stream = rest[len(table) + len(body) :]
         is_reply = bool(flags & 1)
-        parts = mend_parts(frame_type, is_reply, min(count, limit.count_max), table, body)
-        mended += make_frame(
+        parts = repair_parts(frame_type, is_reply, min(count, limit.count_max), table, body)
+        repaired += make_frame(
             frame_type, *parts, request_id=request_id or is_reply, is_reply=is_reply
         )
-    return mended + stream
+    return repaired + stream
 
 
 def change_field(payload: bytes, rng: random.Random) -> bytes:
