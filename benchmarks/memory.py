@@ -2,7 +2,7 @@
 
     python -m benchmarks.memory [--quick]
 
-Metadata is what the kernel has resident of the mappings of rows, entries and slots, and by how much the anonymous
+Metadata is what the kernel has resident of all mappings but the arena, and by how much the anonymous
 memory of the process grew: the Python heap with all that its allocator wastes.  Each case runs in a process of its
 own.
 """
@@ -34,6 +34,8 @@ from ramsterd.core.store import Store
 PAGES, PAGES_QUICK = 1 << 19, 1 << 14
 DISTINCT_PAGES = 4096
 METADATA_BYTES_MAX = 64
+# Mappings with what is known of pages.
+TABLES = ("rows", "entries", "nodes", "objects", "slots", "blocks", "redo")
 DENSITY_MIN = 0.9
 PAGES_PER_PUT = 128
 HOLDER = 1
@@ -63,7 +65,7 @@ def measure_case(case: str, count: int) -> dict[str, Any]:
 def print_case(case: str, measured: dict[str, Any]) -> None:
     """Print the lines of one case."""
     count = measured["pages"]
-    kept = {name: measured[name] for name in ("rows", "entries", "slots", "heap")}
+    kept = {name: measured[name] for name in (*TABLES, "heap")}
     parts = ", ".join(f"{name} {value / count:.1f}" for name, value in kept.items())
     total = sum(kept.values()) / count
     work = f"metadata of a page, {case} ({count:,})"
@@ -166,7 +168,7 @@ def run_case(case: str, count: int) -> None:
         "pages": store.statistics().rows,
         "heap": anonymous_bytes() - heap_before,
         "zpage_bytes": sum(store.versions.zpage_bytes),
-        **{name: resident.get(f"ramster-{name}", 0) for name in ("rows", "entries", "slots", "arena")},
+        **{name: resident.get(f"ramster-{name}", 0) for name in (*TABLES, "arena")},
     }))  # fmt: skip
 
 

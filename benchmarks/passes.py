@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 from benchmarks import harness
 from benchmarks.harness import Options, at_most
-from benchmarks.memory import anonymous_bytes, mapping_bytes
+from benchmarks.memory import TABLES, anonymous_bytes, mapping_bytes
 from config.model import ClusterConfig, DaemonConfig, MemoryConfig, NodeConfig, RemoteConfig
 from net.frame import Frame
 from nodemanager.ids import Incarnation, NodeId
@@ -346,7 +346,7 @@ def memory() -> dict[str, int]:
     """Return what this process has resident: the heap, and each mapping."""
     kept = mapping_bytes()
     return {"heap": anonymous_bytes()} | {
-        name: kept.get(f"ramster-{name}", 0) for name in ("rows", "entries", "slots", "arena")
+        name: kept.get(f"ramster-{name}", 0) for name in (*TABLES, "arena")
     }
 
 
