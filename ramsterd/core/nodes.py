@@ -9,7 +9,8 @@ from array import array
 from typing import Final
 
 from ramsterd.core.arena import FRAME_BYTES, MapMemory
-from ramsterd.core.frames import Flags, FramedItems, FramesBeside, TableMemory
+from ramsterd.core.frames import Flags, FramedItems, TableMemory
+from ramsterd.core.frames_beside import FramesBeside
 from ramsterd.core.objects import PageObject
 from ramsterd.core.table_words import (
     ENTRY_BYTES,

@@ -6,7 +6,8 @@ import random
 import pytest
 
 from ramsterd.core.arena import FRAME_BYTES, HeapMapping, MemfdMapping
-from ramsterd.core.frames import FramedItems, FramesBeside, TableMemory
+from ramsterd.core.frames import FramedItems, TableMemory
+from ramsterd.core.frames_beside import FramesBeside
 from tests.helpers.kept_memory import ScarceMemory
 
 FIRST = 3
