@@ -117,6 +117,15 @@ class NodeTable:
         """Show this one as our own from now on."""
         self._incarnation = incarnation
 
+    def adopt(self, node: NodeId, incarnation: Incarnation) -> None:
+        """Know an incarnation of a peer from an earlier process of ours; it stays JOINING until somebody hears it.
+
+        No earlier one is believed from now on.
+        """
+        peer = self._peers[node]
+        assert peer.state is NodeState.JOINING
+        peer.incarnation = max(incarnation, peer.incarnation or incarnation)
+
     # Members come and go.
 
     def __contains__(self, node: NodeId) -> bool:
@@ -155,6 +164,7 @@ class NodeTable:
         """Take over what the failure detector believes.
 
         A verdict on a node that it never heard is stale when we know an incarnation of that node: somebody did hear.
+        Unless that was an earlier process of ours.
         """
         sign = SIGN_OF_VERDICT[verdict.state]
         return self._on_sign(verdict.node, verdict.incarnation, sign, verdict.reason, now)
@@ -309,6 +319,8 @@ class NodeTable:
     ) -> list[NodeEvent]:
         peer = self._peers[node]
         known = peer.incarnation
+        if incarnation is None and peer.state is NodeState.JOINING:
+            incarnation = known  # it was adopted
         if known is not None and (incarnation is None or incarnation < known):
             self._stale_incarnations_total += 1
             return []

@@ -31,6 +31,7 @@ from ramsterd.core.store import RunOfPages
 from ramsterd.pagepath.clock import Clock
 from ramsterd.pagepath.effects import Effect
 from ramsterd.pagepath.engine_statistics import EngineStatistics, snapshot
+from ramsterd.pagepath.kept_pages import KeptPages
 from ramsterd.pagepath.machines import Machines
 from ramsterd.pagepath.peer_frames import PeerFrames
 from ramsterd.pagepath.peer_states import PeerStates
@@ -53,7 +54,9 @@ class Engine:
         map_memory: MapMemory,
         rng: random.Random,
         attach_count: int = 0,
+        kept: KeptPages | None = None,
     ) -> None:
+        """Begin without pages, or with what an earlier process of this incarnation kept; then `resume` comes next."""
         self.incarnation = incarnation
         # How many processes of this incarnation were before this one, whose memory is ours.
         self.attach_count = attach_count
@@ -64,6 +67,7 @@ class Engine:
             incarnation=incarnation,
             map_memory=map_memory,
             rng=rng,
+            kept=kept,
         )
         self.store = machines.store
         self.nodes = machines.nodes
@@ -71,6 +75,10 @@ class Engine:
         self._frames = PeerFrames(machines, self._states)
         self._clock = Clock(machines)
         self._settling = Settling(machines)
+
+    def resume(self, *, now: float) -> None:
+        """Go on with kept pages, before any link is open: peers may be where they were, and may not."""
+        self._states.resume(now)
 
     # What front ends ask.
 

@@ -19,6 +19,7 @@ from ramsterd.core.slices import Slices
 from ramsterd.core.store import Store
 from ramsterd.core.versions import StoreLimits
 from ramsterd.pagepath.flush_sending import FlushSending
+from ramsterd.pagepath.kept_pages import KeptPages
 from ramsterd.pagepath.outbox import Outbox
 from ramsterd.pagepath.own_status import OwnStatus
 from ramsterd.remote.fetch.fetch import Fetches
@@ -55,11 +56,12 @@ class Machines:
         incarnation: Incarnation,
         map_memory: MapMemory,
         rng: random.Random,
+        kept: KeptPages | None = None,
     ) -> None:
         self.memory, self.remote = memory, remote = daemon.memory, daemon.remote
         # An orderly stop has begun: nobody will ask for our pages again, and peers forget us.
         self.is_leaving = False
-        self.store = store = Store(map_memory, _limits(memory))
+        self.store = store = Store(map_memory, _limits(memory)) if kept is None else kept.store
         self.nodes = NodeTable(cluster, local, incarnation=incarnation)
         self.outbox = Outbox(request_seconds_max=remote.request_seconds_max)
         # Long work, of which each pass does a slice.
@@ -128,6 +130,17 @@ class Machines:
             on_thinned=self.on_thinned,
             on_forgotten=self._on_forgotten,
         )
+        if kept is not None:
+            self._take_up(kept)
+
+    def _take_up(self, kept: KeptPages) -> None:
+        """Go on with what an earlier process had: who holds our pages, and whose pages we hold."""
+        for each in kept.holders:
+            node, incarnation = NodeId(each.node), Incarnation(each.incarnation)
+            pages = kept.holder_pages.get(each.holder, 0)
+            self.holders.adopt(each.holder, node, incarnation, is_dead=each.is_ended, pages=pages)
+        self.remotifier.ephemeral.adopt(kept.ephemeral_rows)
+        self.foreign.adopt()
 
     def _new_remotifier(self, rng: random.Random) -> Remotifier:
         remote = self.remote

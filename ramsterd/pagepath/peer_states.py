@@ -39,6 +39,37 @@ class PeerStates:
         events, self._events = self._events, []
         return events
 
+    # Kept pages.
+
+    def resume(self, now: float) -> None:
+        """Nobody is linked yet: those who hold our pages are awaited, and all else goes on as it was left."""
+        machines = self._machines
+        living = {each.node: each.incarnation for each in self._holders if not each.is_dead}
+        for incarnations in (living, machines.foreign.incarnations()):
+            for node, incarnation in incarnations.items():
+                if node in self._nodes:
+                    self._nodes.adopt(node, incarnation)
+        for node in machines.foreign.owners():
+            known = self._nodes.incarnation(node) if node in self._nodes else None
+            if known is None:
+                machines.foreign.purge(node)
+            else:
+                machines.foreign.on_owner_seen(node, known)
+        for holder in list(self._holders):
+            self._resume_holder(holder, now)
+
+    def _resume_holder(self, holder: Holder, now: float) -> None:
+        """Await a holder, unless it is known that it has ended or left."""
+        if holder.is_dead:
+            self._machines.store.copies.unreachable_holders.add(holder.id)
+            self._machines.sweeps.begin(holder)
+            return
+        known = self._nodes.incarnation(holder.node) if holder.node in self._nodes else None
+        if known == holder.incarnation:
+            self._on_absent(holder, now)
+        else:
+            self._bury(self._holders.bury(holder.node, NO_INCARNATION))
+
     # Links.
 
     def on_link_up(

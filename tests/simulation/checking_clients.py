@@ -265,6 +265,15 @@ class Client:
         for index in indexes:
             self._widen(index, 1)
 
+    def go_on(self) -> None:
+        """The process of the node was followed by another with its memory: what was not answered is open for ever."""
+        self.node = self.cluster[self.number]
+        for put in self.puts:
+            for index, version in enumerate(put.versions, put.index):
+                self.possible[index] = self.possible.get(index, {HOLE}) | {version}
+        self.puts.clear()
+        self.gets.clear()
+
     # Larger steps.
 
     def fill(self, pages: int, *, start: int = 0, run: int = 16) -> None:

@@ -32,7 +32,9 @@ from ramsterd.core.slices import SLICE_UNITS
 from ramsterd.frontends.pager import Pager, PagerClient
 from ramsterd.host.loop_time import PAUSE_SECONDS_MIN
 from ramsterd.pagepath.engine import Engine
+from ramsterd.pagepath.kept_pages import KeptPages
 from ramsterd.pagepath.peers import Peers
+from tests.helpers.kept_process import kept_pages
 from tests.simulation.datagrams import Datagrams, SimSocket
 from tests.simulation.dialers import Dialer
 from tests.simulation.paths import Paths
@@ -102,6 +104,18 @@ class Node:
         service._perform(effects)
 
 
+@dataclass(frozen=True)
+class Kept:
+    """Of one node: its pages, its own pools, and how often it will have been attached."""
+
+    incarnation: Incarnation
+    attach_count: int
+    pages: KeptPages
+    pool: PoolId
+    cache: PoolId
+    spill: PoolId
+
+
 class Cluster:
     """Nodes 0, 1, 2…, not linked yet; node n lives its first incarnation as incarnation 1."""
 
@@ -160,7 +174,7 @@ class Cluster:
 
     # Lives and links.
 
-    def _start(self, number: NodeId, incarnation: Incarnation) -> None:
+    def _start(self, number: NodeId, incarnation: Incarnation, kept: Kept | None = None) -> None:
         daemon = self._configs[number]
         rng = random.Random(self.rng.getrandbits(64))
         engine = Engine(
@@ -170,12 +184,21 @@ class Cluster:
             incarnation=incarnation,
             map_memory=MemfdMapping,  # sparse: a node costs what it uses
             rng=rng,
+            attach_count=0 if kept is None else kept.attach_count,
+            kept=None if kept is None else kept.pages,
         )
         peers = Peers(engine, self._files[number], transport=NoTransport(), rng=rng)
         pager = Pager(engine, peers, put_wait_seconds_max=daemon.remote.put_wait_seconds_max)
-        pool = pager.new_pool(PoolKind.PERSISTENT, export_pool("export"))
-        cache = pager.new_pool(PoolKind.EPHEMERAL, program_pool("cache"))
-        spill = pager.new_pool(PoolKind.PERSISTENT, program_pool("spill"))
+        if kept is None:
+            pool = pager.new_pool(PoolKind.PERSISTENT, export_pool("export"))
+            cache = pager.new_pool(PoolKind.EPHEMERAL, program_pool("cache"))
+            spill = pager.new_pool(PoolKind.PERSISTENT, program_pool("spill"))
+        else:
+            pool, cache, spill = kept.pool, kept.cache, kept.spill
+            for each in (pool, spill):
+                engine.machines.pool_copies.on_pool(each, 0)
+            with self.time.of_node(0.0):
+                engine.resume(now=trio.current_time())
         client = pager.open_client()
         node = Node(number, incarnation, engine, peers, pager, client, pool, cache, spill)
         self.nodes[number] = node
@@ -262,6 +285,31 @@ class Cluster:
                 end.incoming.close()
         self._start(NodeId(number), Incarnation(incarnation))
         self._end_broken()
+
+    def end_kept(self, number: int, *, is_silent: bool = False) -> Kept:
+        """End a process without a word, and return its memory, which somebody keeps; see `crash`."""
+        node = self[number]
+        self.crash(number, is_silent=is_silent)
+        return Kept(
+            node.incarnation,
+            node.engine.attach_count + 1,
+            kept_pages(node.engine),
+            node.pool,
+            node.cache,
+            node.spill,
+        )
+
+    def start_kept(self, number: int, kept: Kept) -> None:
+        """Go on with kept memory, as the same incarnation, unlinked."""
+        self.note(
+            number, f"goes on as {kept.incarnation}, attached for the {kept.attach_count}. time"
+        )
+        self._start(NodeId(number), kept.incarnation, kept)
+        self._end_broken()
+
+    def restart_kept(self, number: int) -> None:
+        """End a process, and go on at once with its memory."""
+        self.start_kept(number, self.end_kept(number))
 
     def copy_file(self, source: int, target: int) -> None:
         """Give a node that does not run the cluster file of another, as an operator does."""

@@ -26,6 +26,7 @@ from ramsterd.core.pools import PoolsExhausted
 from ramsterd.core.slices import Steps
 from ramsterd.core.store import Store
 from ramsterd.remote.hold.foreign_flushes import ForeignFlushes
+from ramsterd.remote.hold.kept_owners import kept_owners
 from ramsterd.remote.wire import PutPages, PutResult
 
 # Pages dropped in one step of a purge, after which others may have their turn.
@@ -134,6 +135,21 @@ class ForeignPages:
             budget_bytes = self._store.zbud.budget_bytes
         quota_bytes = int(budget_bytes * self._bytes_fraction_max)
         return max(0, self._store.versions.zpage_bytes[Family.FOREIGN_PERSISTENT] - quota_bytes)
+
+    def adopt(self) -> None:
+        """Go on with the pages of owners that the store has from an earlier process."""
+        owners, to_drop = kept_owners(self._store.pools)
+        for each in owners:
+            flushes = ForeignFlushes(self._store, each.pools.values(), run=self._run)
+            self._owners[each.node] = ForeignOwner(each.node, each.incarnation, each.pools, flushes)
+        for pool in to_drop:
+            self._store.end_pool(pool)
+        if to_drop:
+            self._run(self._drop_all(to_drop))
+
+    def incarnations(self) -> dict[NodeId, Incarnation]:
+        """Return the incarnation of each owner that has pages here, or had some."""
+        return {node: owner.incarnation for node, owner in self._owners.items()}
 
     def owners(self) -> list[NodeId]:
         """Return who has pages here, or had some."""

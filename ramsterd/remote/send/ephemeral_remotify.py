@@ -22,6 +22,7 @@ have had young pages in it, and each old page that is forgotten in their place m
 
 import random
 from array import array
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -36,7 +37,7 @@ from ramsterd.remote.holders.holders import Holder, Holders
 from ramsterd.remote.send.candidates import Candidates
 from ramsterd.remote.send.puts_in_flight import PutsInFlight
 from ramsterd.remote.send.reclaim import Reclaim
-from ramsterd.remote.send.sent_ephemeral import SentEphemeral
+from ramsterd.remote.send.sent_ephemeral import SentEphemeral, kept_frames
 from ramsterd.remote.send.shipment import Put, Shipment
 from ramsterd.remote.wire import PAGES_PER_FRAME_MAX, PutResult
 
@@ -90,6 +91,14 @@ class EphemeralRemotifier:
         self._refused = 0
         self._unknown = 0
         self._forgotten = 0
+
+    def adopt(self, rows: Iterable[int]) -> None:
+        """Remember what an earlier process sent: these rows of ephemeral pages are at their holders."""
+        for holder_id, frames in kept_frames(self._store.rows, rows).items():
+            holder = self._holders[holder_id]
+            if not holder.is_dead:  # else the sweep finds them
+                is_current = partial(self._is_current, holder)
+                self._sent[holder_id] = SentEphemeral(is_current, frames)
 
     # What leaves.
 

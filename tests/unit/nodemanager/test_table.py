@@ -151,6 +151,32 @@ def test_never_heard_is_stale_once_an_incarnation_is_known() -> None:
     assert table.state(PEER) is NodeState.UP
 
 
+def test_an_incarnation_of_an_earlier_process_of_ours_is_known_and_not_heard_yet() -> None:
+    table = new_table()
+    table.adopt(PEER, OLD)
+    assert (table.state(PEER), table.incarnation(PEER)) == (NodeState.JOINING, OLD)
+    assert not table.is_linked(PEER)
+    assert table.is_stale(PEER, Incarnation(OLD - 1))
+    table.adopt(PEER, Incarnation(OLD - 1))
+    assert table.incarnation(PEER) == OLD
+    assert table.on_link_up(PEER, OLD, now=1) == [NodeUp(PEER, OLD)]
+    table.check_invariants()
+
+
+def test_an_incarnation_of_an_earlier_process_of_ours_that_nobody_hears_is_given_up() -> None:
+    table = new_table()
+    table.adopt(PEER, OLD)
+    assert table.on_verdict(verdict(NodeState.DOWN, None), now=9) == [
+        NodeDown(PEER, OLD, "as told")
+    ]
+    assert (table.state(PEER), table.incarnation(PEER)) == (NodeState.DOWN, OLD)
+    assert table.on_link_up(PEER, NEW, now=10) == [
+        NewIncarnation(PEER, OLD, NEW),
+        NodeUp(PEER, NEW),
+    ]
+    table.check_invariants()
+
+
 def test_a_lost_link_alone_puts_nobody_down_but_places_nothing() -> None:
     table = linked_table()
     assert holder(table) == PEER

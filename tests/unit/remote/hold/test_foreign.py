@@ -13,7 +13,7 @@ from ramsterd.core.slices import Slices
 from ramsterd.core.store import Store
 from ramsterd.remote.hold.foreign import ForeignPages
 from ramsterd.remote.wire import PutResult
-from tests.helpers.foreign_puts import ONE, OTHER, put, run_all
+from tests.helpers.foreign_puts import INCARNATION, ONE, OTHER, put, run_all
 from tests.helpers.made_pages import joined, make_run, make_store
 
 # Raw pages that fit below the low watermark of 2 MiB, and within a quota of a half.
@@ -34,6 +34,20 @@ def foreign(store: Store) -> ForeignPages:
 def are_here(foreign: ForeignPages, serials: range, *, owner: NodeId = ONE) -> int:
     packed, _ = foreign.on_get(owner, list(serials))
     return len(packed) - packed.count(0)
+
+
+def test_pages_of_owners_are_there_after_an_attach(store: Store, foreign: ForeignPages) -> None:
+    put(foreign, PoolKind.PERSISTENT, range(1, 17))
+    put(foreign, PoolKind.EPHEMERAL, range(17, 33))
+    put(foreign, PoolKind.PERSISTENT, range(1, 17), owner=OTHER)
+    store.end_pool(foreign.pools_of(OTHER)[0])
+    again = ForeignPages(store, run=run_all, bytes_fraction_max=0.5)
+    again.adopt()
+    assert are_here(again, range(1, 33)) == 32
+    assert again.owners() == [ONE]
+    assert again.incarnations() == {ONE: INCARNATION}
+    assert len([pool for pool in store.pools if pool.identity.is_foreign]) == 2
+    assert set(put(again, PoolKind.PERSISTENT, range(33, 49))) == {PutResult.STORED}
 
 
 def add_clean(store: Store, pages: int) -> None:

@@ -138,3 +138,29 @@ def test_a_holder_that_keeps_all_makes_nothing_be_forgotten(
     for holder in sender.holders:
         sender.hear(holder.node, held=holder.pages)
     assert sender.remotifier.statistics().ephemeral.forgotten_pages_total == 0
+
+
+def test_what_an_earlier_process_sent_is_forgotten_in_time(sender: Sender) -> None:
+    """It is known which rows name which holder; the oldest go first, as ever."""
+    sender.answer_all(sender.send())
+    rows = sender.store.rows
+    sent = [row for row in rows.live() if rows.first_holder(row)]
+    ephemeral = sender.remotifier.ephemeral
+    ephemeral._sent.clear()
+    ephemeral.adopt(sent)
+    sender.check()
+    holder = sender.holders[1]
+    known = [serial for some in ephemeral.sent_serials(holder.id) for serial in some]
+    assert len(known) == holder.pages
+    assert known == sorted(known)
+
+
+def test_what_a_dead_holder_had_of_an_earlier_process_is_for_the_sweep(sender: Sender) -> None:
+    sender.answer_all(sender.send())
+    rows = sender.store.rows
+    sent = [row for row in rows.live() if rows.first_holder(row)]
+    dead = sender.holders.end(ONE)
+    sender.remotifier.ephemeral._sent.clear()
+    sender.remotifier.ephemeral.adopt(sent)
+    assert sender.remotifier.sent_serials(dead.id) == []
+    sender.check()

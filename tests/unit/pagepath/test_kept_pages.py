@@ -1,0 +1,160 @@
+"""An engine that goes on with the pages of the process before: whom it waits for, and what it gives up."""
+
+import random
+from pathlib import Path
+
+from config.model import DaemonConfig, MemoryConfig, RemoteConfig
+from nodemanager.ids import Incarnation, NodeId
+from nodemanager.states import NodeState, Verdict
+from ramsterd.core.arena import HeapMapping
+from ramsterd.core.page import PoolKind
+from ramsterd.pagepath.engine import Engine
+from ramsterd.pagepath.kept_pages import KeptPages
+from ramsterd.remote.fetch.pending import GetOutcome
+from ramsterd.remote.holders.row_sweeps import GRACE_SECONDS
+from ramsterd.remote.wire import MessageType
+from tests.helpers.clusters import cluster_of
+from tests.helpers.foreign_puts import put
+from tests.helpers.kept_process import kept_pages
+from tests.helpers.made_engine import INCARNATION, ONE, OTHER, MadeEngine, sends
+from tests.helpers.made_pages import MIB
+
+LATER = Incarnation(INCARNATION + 1)
+
+
+class AttachedEngine(MadeEngine):
+    """The engine of the next process; what `MadeEngine` makes is thrown away."""
+
+    def __init__(
+        self, before: MadeEngine, kept: KeptPages | None = None, *, peers: int = 2
+    ) -> None:
+        super().__init__(peers=peers)
+        self.disk = before.disk
+        self.engine = Engine(
+            daemon=DaemonConfig(
+                node="node0",
+                cluster=Path("none"),
+                memory=MemoryConfig(budget=2 * MIB, budget_max=2 * MIB, pages_max=1 << 14),
+                remote=RemoteConfig(copies=1),
+            ),
+            cluster=cluster_of(peers + 1),
+            local=NodeId(0),
+            incarnation=before.engine.incarnation,
+            map_memory=HeapMapping,
+            rng=random.Random(1),
+            attach_count=before.engine.attach_count + 1,
+            kept=kept or kept_pages(before.engine),
+        )
+        self.engine.resume(now=self.now)
+        self.engine.check_invariants()
+
+    @property
+    def counted(self) -> int:
+        """How many holders count of a page that only a peer has."""
+        row = next(
+            row for row in self.engine.store.rows.live() if self.engine.store.rows.first_holder(row)
+        )
+        return self.engine.machines.reach.counted_holders(row)
+
+
+def with_pages_at_one() -> tuple[MadeEngine, int]:
+    made = MadeEngine()
+    made.link(ONE)
+    made.settle()
+    return made, made.store_at(ONE)
+
+
+def test_holders_are_awaited_and_nothing_is_lost_or_copied_for_a_while() -> None:
+    before, stored = with_pages_at_one()
+    after = AttachedEngine(before)
+    assert after.engine.pages_there(ONE) == stored
+    assert after.counted == 1
+    assert after.engine.statistics().rebuild.pages_at_risk == stored
+    after.wait(GRACE_SECONDS - 1)
+    assert after.counted == 1
+    after.wait(1)
+    assert after.counted == 0
+    assert after.engine.store.statistics().lost_pages_total == 0
+
+
+def test_a_holder_that_is_linked_counts_again_and_is_asked_for_its_list() -> None:
+    after = AttachedEngine(with_pages_at_one()[0])
+    after.engine.on_link_up(ONE, INCARNATION, now=after.now)
+    (asked,) = sends(after.settle(), MessageType.LIST_PAGES) or sends(
+        after.wait(0.1), MessageType.LIST_PAGES
+    )
+    assert (asked.node, asked.count) == (ONE, 1)
+    assert after.engine.statistics().rebuild.pages_at_risk == 0
+
+
+def test_a_holder_that_nobody_hears_is_given_up_when_it_is_judged_down() -> None:
+    after = AttachedEngine(with_pages_at_one()[0])
+    verdict = Verdict(ONE, NodeState.DOWN, None, "it never answered")
+    after.engine.on_verdict(verdict, now=after.now)
+    assert after.counted == 0
+    assert after.engine.store.statistics().lost_pages_total == 0
+
+
+def test_an_earlier_incarnation_of_a_holder_is_not_believed() -> None:
+    """It would end the one that has our pages."""
+    before, _ = with_pages_at_one()
+    kept = kept_pages(before.engine)
+    (holder,) = kept.holders
+    after = AttachedEngine(before, kept)
+    after.engine.on_link_up(ONE, Incarnation(holder.incarnation - 1), now=after.now)
+    after.wait(1)
+    assert after.engine.store.statistics().lost_pages_total == 0
+    assert after.engine.machines.holders.living(ONE) is not None
+
+
+def test_a_later_incarnation_of_a_holder_has_lost_all() -> None:
+    before, stored = with_pages_at_one()
+    after = AttachedEngine(before)
+    after.engine.on_link_up(ONE, LATER, now=after.now)
+    after.wait(1)
+    assert after.engine.store.statistics().lost_pages_total == stored
+
+
+def test_a_holder_that_had_ended_is_swept_for_again() -> None:
+    before, stored = with_pages_at_one()
+    before.engine.on_link_lost(ONE, INCARNATION, now=before.now)
+    before.engine.on_link_up(ONE, LATER, now=before.now)
+    before.settle()
+    assert before.engine.store.statistics().lost_pages_total == 0
+    after = AttachedEngine(before)
+    assert after.get_outcome(0) is not GetOutcome.UNREACHABLE
+    after.wait(1)
+    assert after.engine.store.statistics().lost_pages_total == stored
+
+
+def test_what_a_node_held_that_is_no_member_any_more_is_lost() -> None:
+    before = MadeEngine()
+    before.link(OTHER)
+    before.settle()
+    stored = before.store_at(OTHER)
+    after = AttachedEngine(before, peers=1)
+    after.wait(1)
+    assert after.engine.store.statistics().lost_pages_total == stored
+
+
+def test_pages_of_owners_are_kept_until_they_are_known_to_be_over() -> None:
+    before = MadeEngine()
+    for owner in (ONE, OTHER):
+        put(before.engine.machines.foreign, PoolKind.PERSISTENT, range(1, 17), owner=owner)
+    after = AttachedEngine(before, peers=1)
+    after.wait(1)
+    assert after.engine.pages_here(ONE) == 16
+    assert after.engine.pages_here(OTHER) == 0, "it is no member any more"
+    after.engine.on_link_up(ONE, LATER, now=after.now)
+    after.wait(1)
+    assert after.engine.pages_here(ONE) == 0
+
+
+def test_what_a_holder_is_known_to_be_as_an_owner_ends_what_it_held_before() -> None:
+    before, stored = with_pages_at_one()
+    before.engine.on_link_lost(ONE, INCARNATION, now=before.now)
+    foreign = before.engine.machines.foreign
+    foreign._owner(ONE, LATER)
+    after = AttachedEngine(before)
+    after.wait(1)
+    assert after.engine.store.statistics().lost_pages_total == stored
