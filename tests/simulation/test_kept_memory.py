@@ -83,7 +83,7 @@ async def test_pages_of_a_put_whose_answer_nobody_heard_are_dropped_there(
 ) -> None:
     cluster, client = stage(seed, mock_clock)
     cluster.hold(HOLDER, OWNER)
-    client.overflow(start=0)
+    client.fill_beyond_memory(start=0)
     cluster.run(0.3)
     stored = len(held(cluster[OWNER], cluster[HOLDER]))
     assert stored > 0
@@ -101,7 +101,7 @@ async def test_a_put_that_arrives_late_is_not_behind_the_list(
     """The old link has ended at the holder before the new one is open: whatever it held is gone with it."""
     cluster, client = stage(seed, mock_clock)
     cluster.hold(OWNER, HOLDER)
-    client.overflow(start=0)
+    client.fill_beyond_memory(start=0)
     assert MessageType.PUT_PAGES in {kind for kind, _, _ in cluster.on_its_way(OWNER, HOLDER)}
     late = cluster.end_of(OWNER, HOLDER).outgoing
     cluster.start_kept(OWNER, cluster.end_kept(OWNER, is_silent=True))
