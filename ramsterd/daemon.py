@@ -21,14 +21,13 @@ from config.save import check_writable, save_members
 from net.certificates import Credentials
 from net.tcp import TcpTransport
 from net.tls import TlsTransport
-from nodemanager.ids import Incarnation, NodeId
+from nodemanager.ids import NodeId
 from nodemanager.membership import FileMembership
 from ramsterd import __version__
 from ramsterd.admin.commands import nodes, set_budget, verify
 from ramsterd.admin.node_commands import node_commands
 from ramsterd.admin.socket import Command, ControlServer
 from ramsterd.admin.state_commands import state_commands
-from ramsterd.core.arena import MemfdMapping
 from ramsterd.endpoints.bind_errors import keys_of_endpoints
 from ramsterd.endpoints.descriptors import NO_LIMIT, Descriptors, statistics_of
 from ramsterd.endpoints.opening import start
@@ -38,7 +37,6 @@ from ramsterd.frontends.tmem.pools import quotas_of
 from ramsterd.frontends.tmem.server import TmemServer
 from ramsterd.frontends.tmem.users import allowed_users
 from ramsterd.handover.arrival import Arrival
-from ramsterd.handover.keeping import Keeping, NotKept
 from ramsterd.host.certificate import CertificateKeeper, wall_clock
 from ramsterd.host.logs import LogHandler
 from ramsterd.host.loop_clock import (
@@ -66,10 +64,10 @@ from ramsterd.reconfigure.reload import Reloader
 from ramsterd.restart.departure import Departure, Leaving
 from ramsterd.restart.ending import Ending
 from ramsterd.restart.handover import Handover
+from ramsterd.restart.node_memory import NodeMemory
 from ramsterd.restart.orders import follow_signals
 from ramsterd.restart.restarter import Restarter
 from ramsterd.statefile.keeper import StateKeeper
-from ramsterd.statefile.marks import report
 
 logger = logging.getLogger("ramster.daemon")
 
@@ -88,7 +86,7 @@ class Daemon:
         cluster: ClusterConfig,
         node: NodeConfig,
         *,
-        incarnation: Incarnation,
+        memory: NodeMemory,
         rng: random.Random,
         environ: Mapping[str, str],
         log: LogHandler,
@@ -98,14 +96,13 @@ class Daemon:
         state: StateKeeper,
         clock_milliseconds: Callable[[], int],
         descriptors: Descriptors = NO_LIMIT,
-        keeping: Keeping | None = None,
         arrival: Arrival | None = None,
         check_start: Callable[[], Awaitable[str]],
     ) -> None:
         self._descriptors = descriptors
         self._notifier = Notifier(environ)
         self._handover = Handover(
-            keeping or NotKept(),
+            memory,
             arrival or Arrival(),
             environ=environ,
             notifier=self._notifier,
@@ -119,10 +116,12 @@ class Daemon:
             daemon=daemon,
             cluster=cluster,
             local=NodeId(node.number),
-            incarnation=incarnation,
-            map_memory=MemfdMapping,
+            incarnation=memory.incarnation,
+            kept=memory.pages,
             rng=rng,
         )
+        self._memory = memory
+        memory.take_up(state.marks, self.engine)
         self._ending = Ending(node.name, self.engine, self._count_clients)
         self._restarter = Restarter(
             self._handover.keeping,
@@ -156,7 +155,7 @@ class Daemon:
         )
         self._state = state
         self._state.on_answered = self._pager.settle
-        self._exports = Exports(self._pager, state.marks, daemon.export)
+        self._exports = Exports(self._pager, state.marks, daemon.export, memory.follow)
         self._nbd = self._new_nbd(daemon)
         self._tmem = self._new_tmem(daemon)
         self._reloader = self._new_reloader(daemon, reread)
@@ -200,6 +199,8 @@ class Daemon:
             users=allowed_users(daemon.tmem.users),
             connections_max=daemon.tmem.connections_max,
             marks=self._state.marks,
+            follow=self._memory.follow,
+            left=self.engine.store.pools.left_to_programs,
             descriptors=self._descriptors,
             arrival=self._handover.arrival,
         )
@@ -239,6 +240,8 @@ class Daemon:
             services.start_soon(follow_signals, self._node.name, self._stop.set, self._reloader.ask)
             self._take_up_state()
             await self._start(services, self._state.run, "with this state_dir")
+            self._memory.resume(self.engine)
+            services.start_soon(self._memory.run)
             services.start_soon(self._news.run)
             services.start_soon(watch_pauses, self._watchdog.on_pause)
             services.start_soon(self._store.run)
@@ -265,11 +268,10 @@ class Daemon:
                 departure = await self._depart()
                 # Front ends stop first: no get may find its peers gone.
                 front_ends.cancel_scope.cancel()
-            if departure is None:
-                self._clear_emptied()
-                self._ending.say_what_is_lost()
+            self._clear_emptied()
             self._news.tell_pages(is_last=True)
-            if departure is None:
+            if departure is None and not self._memory.outlives_process:
+                self._ending.say_what_is_lost()
                 await self._peers.say_farewell()
             services.cancel_scope.cancel()
         if trio.current_time() >= services.cancel_scope.deadline:
@@ -305,7 +307,7 @@ class Daemon:
         front_ends: list[Leaving] = [each for each in everybody if each is not None]
         seconds_max = self._stop_seconds_max / 2
         departure = await self._handover.depart(front_ends, seconds_max=seconds_max)
-        if departure is None:
+        if departure is None and not self._memory.outlives_process:
             self._ending.say_what_ends()
         return departure
 
@@ -319,8 +321,7 @@ class Daemon:
         marks = self._state.marks
         marks.note_incarnation(self.engine.incarnation)
         self._exports.blank_scratch()
-        for line in report(marks.losses(), self._exports.names):
-            logger.warning("%s", line)
+        self._exports.say_losses()
 
     async def _watch_emptied(self) -> None:
         while True:
@@ -330,9 +331,7 @@ class Daemon:
     def _clear_emptied(self) -> None:
         """Note which exports and pools have no page any more: they are blank, and not lost after a restart."""
         if self._nbd.is_idle:
-            for export in self._exports.all:
-                if export.mark.is_set and not self._pager.objects_of(export.pool):
-                    export.mark.clear()
+            self._exports.clear_emptied()
         self._tmem.clear_emptied()
 
     def _count_clients(self) -> int:
@@ -378,6 +377,7 @@ class Daemon:
             incarnation_floors=self._peers.own_incarnation.statistics(),
             pauses=pause_statistics(),
             handover=self._handover.statistics(),
+            memory=self._memory.statistics(),
             config=self._reloader.statistics(),
             membership=self._peers.members.statistics(),
             engine=self.engine.statistics(),

@@ -4,6 +4,7 @@ import logging
 import os
 import random
 import time
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn
@@ -29,14 +30,19 @@ from ramsterd.daemon import Daemon
 from ramsterd.endpoints.descriptors import raise_limit
 from ramsterd.endpoints.opening import CannotServe, leaves
 from ramsterd.handover.arrival import Arrival
+from ramsterd.handover.names import Named
 from ramsterd.host.fd_store import DescriptorStore, descriptors_from
 from ramsterd.host.logs import set_up_logging
-from ramsterd.host.loop_clock import LoopClock
+from ramsterd.host.loop_clock import LoopClock, monotonic_nanoseconds
 from ramsterd.host.successor import command_line
 from ramsterd.host.threads import ThreadRefused
 from ramsterd.host.validity import format_validity
+from ramsterd.kept.keepers.keeper import KeeperRefused, MemoryTaken
+from ramsterd.pagepath.machines import limits_of
 from ramsterd.reconfigure.examine import Examined, examine, reread
 from ramsterd.restart.giving import give, give_up_stored
+from ramsterd.restart.node_memory import NodeMemory
+from ramsterd.restart.opening import open_memory
 from ramsterd.restart.restarter import check_start
 from ramsterd.statefile.folder import StateFolderTaken
 from ramsterd.statefile.keeper import StateKeeper
@@ -67,8 +73,16 @@ def main() -> None:
 
 @main.command()
 @CONFIG_OPTION
-def run(config: Path) -> None:
-    """Run the daemon in the foreground until SIGTERM or Ctrl-C."""
+@click.option(
+    "--discard-memory",
+    is_flag=True,
+    help="Give up the pages that were kept for this node, and start without any.",
+)
+def run(config: Path, *, discard_memory: bool) -> None:
+    """Run the daemon in the foreground until SIGTERM or Ctrl-C.
+
+    Pages that were kept since the last run ([memory] keep) are there again.
+    """
     examined = _examine(config, user=own_user(), is_start=True)
     try:
         log = set_up_logging(examined.daemon.log)
@@ -91,13 +105,12 @@ def run(config: Path) -> None:
     ):
         logger.warning("%s: %s", config, warning)
     try:
+        memory = _open_memory(examined, state, arrival.others, discard=discard_memory)
         daemon = Daemon(
             examined.daemon,
             examined.cluster,
             examined.node,
-            incarnation=first_incarnation(
-                clock_milliseconds=_wall_milliseconds(), last=state.last_incarnation
-            ),
+            memory=memory,
             clock_milliseconds=_wall_milliseconds,
             rng=random.Random(),  # noqa: S311  jitter and ties, no secrets
             environ=os.environ,
@@ -122,6 +135,7 @@ def run(config: Path) -> None:
             raise
         status = EX_CONFIG if any(error.is_in_the_files for error in cannot) else 1
         _fail("; ".join(str(error) for error in cannot), status)
+    memory.end()
     if departure is None:
         return
     arguments = command_line("run", "--config", str(config))
@@ -218,6 +232,37 @@ def _open_state(daemon: DaemonConfig, config: Path) -> StateKeeper:
         _fail(str(error), EX_CONFIG)
     except StateFolderTaken as error:
         _fail(f"{error}; stop it, or set a state_dir that no other daemon uses", 1)
+
+
+def _open_memory(
+    examined: Examined, state: StateKeeper, received: Iterable[Named], *, discard: bool
+) -> NodeMemory:
+    """Open the memory of this node; end if an operator must decide first."""
+    daemon = examined.daemon
+    try:
+        memory = open_memory(
+            daemon,
+            examined.cluster.name,
+            examined.node,
+            memory_id=state.marks.memory_id,
+            environ=os.environ,
+            received=received,
+            now_seconds=_wall_seconds(),
+            discard=discard,
+        )
+        return NodeMemory(
+            memory,
+            limits_of(daemon.memory),
+            memory.incarnation
+            or first_incarnation(
+                clock_milliseconds=_wall_milliseconds(), last=state.last_incarnation
+            ),
+            clock=lambda: monotonic_nanoseconds() / 1e9,
+        )
+    except KeeperRefused as error:
+        _fail(f"the memory of this node can't be kept: {error}", EX_CONFIG)
+    except MemoryTaken as error:
+        _fail(str(error), 1)
 
 
 def _wall_seconds() -> int:

@@ -83,6 +83,10 @@ class FileMapping:
         self.view = memoryview(self._mmap)
         self.needs_reserve = needs_reserve
 
+    def fileno(self) -> int:
+        """Return the descriptor of the file."""
+        return self._fd
+
     def release(self, start: int, length: int) -> None:
         """Punch a hole (fallocate(2)), whether or not the memory is locked."""
         if _fallocate(self._fd, _FALLOC_PUNCH_HOLE | _FALLOC_KEEP_SIZE, start, length):

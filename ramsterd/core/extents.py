@@ -5,14 +5,19 @@ them are, and what else is there is bounded by the caller.  Functions over a `St
 """
 
 import enum
+from collections.abc import Callable
 from itertools import groupby
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from ramsterd.core.page import INDEX_MAX, PoolId
 from ramsterd.core.pools import check_run
 from ramsterd.core.replace import PIECE_UNITS, replace_piece
+from ramsterd.core.slices import Steps
 from ramsterd.core.store import Store
 from ramsterd.core.table import HOLE, LEAF_PAGES, LOST, ZERO
+
+# Pages of a pool dropped in one step, after which others may have their turn.
+_DROPPED_PAGES: Final = 64
 
 
 class PageStatus(enum.IntEnum):
@@ -118,6 +123,19 @@ def flush_some(store: Store, pool_id: PoolId, pages_max: int) -> int:
         flushed += dropped
         touched += 1 + dropped
     return flushed
+
+
+def drop_pool(store: Store, pool_id: PoolId, on_dropped: Callable[[int], None]) -> Steps:
+    """Drop a pool in slices (core.slices); none of its pages is read again from the first step on."""
+    work = store.work
+    store.end_pool(pool_id)
+    before = work["flush"]
+    while dropped := flush_some(store, pool_id, _DROPPED_PAGES):
+        on_dropped(dropped)
+        yield work["flush"] - before
+        before = work["flush"]
+    store.destroy_pool(pool_id)
+    yield 1
 
 
 def _append_leaf(runs: list[StatusRun], entries: list[int]) -> None:

@@ -16,7 +16,7 @@ from config.model import PoolCodec
 from ramsterd.core.codec import LZ4, Compressor, compressor_of
 from ramsterd.core.family import Family
 from ramsterd.core.page import INDEX_MAX, OBJECT_ID_BYTES_MAX, PoolId, PoolKind
-from ramsterd.core.pool_identity import PoolIdentity
+from ramsterd.core.pool_identity import PoolIdentity, PoolUse
 from ramsterd.core.table import PageObject, Tally
 
 POOLS_MAX: Final = 4096
@@ -136,6 +136,8 @@ class Pools:
     def __init__(self) -> None:
         self.journal: PoolJournal = NoJournal()
         self._pools: dict[PoolId, Pool] = {}
+        # Those of an earlier process, until the export or program with the same identity takes them.
+        self._left: dict[PoolId, Pool] = {}
         self._last = 0
 
     def new(
@@ -187,6 +189,30 @@ class Pools:
         self._last = max(self._last, number)
         return pool
 
+    @property
+    def left(self) -> list[Pool]:
+        """Return the pools that an earlier process has left and nobody has taken yet, by number."""
+        return sorted(self._left.values(), key=lambda pool: pool.pool)
+
+    @property
+    def left_to_programs(self) -> list[Pool]:
+        """Return those of programs."""
+        return [pool for pool in self.left if pool.identity.use in {PoolUse.NAMED, PoolUse.PRIVATE}]
+
+    def leave(self, pool: Pool) -> None:
+        """A pool that was adopted waits until the export or program that it belongs to takes it."""
+        self._left[pool.pool] = pool
+
+    def take_left(self, kind: PoolKind, identity: PoolIdentity, codec: PoolCodec) -> Pool | None:
+        """Return a pool that was left for this identity, once; on a disk the codec may have changed."""
+        for pool in self.left:
+            is_same = (pool.kind, pool.identity) == (kind, identity)
+            if is_same and (pool.codec is codec or pool.is_disk):
+                del self._left[pool.pool]
+                pool.codec, pool.compressor = codec, compressor_of(codec)
+                return pool
+        return None
+
     def __getitem__(self, pool_id: PoolId) -> Pool:
         """Return the pool.
 
@@ -208,6 +234,7 @@ class Pools:
         """None of a pool's pages is read again; they are dropped, and `remove` follows.  More than once is once."""
         pool = self[pool_id]
         if not pool.is_ended:
+            self._left.pop(pool_id, None)
             pool.is_ended = True
             self.journal.ended(pool)
 

@@ -87,17 +87,21 @@ class Store:
     ) -> PoolId:
         """Make a pool, whose pages are on `copies` peers when they are not here, on `copies_min` while few have room.
 
-        On a disk (`identity.is_disk`) a put that is refused hides nothing (see `refuse`), and a hole reads as zeros: so where no room can be had to note which pages of a leaf of
-        zeros were flushed, they stay zeros.
+        If an earlier process has left one for this identity, that is it, with its pages.
+
+        On a disk (`identity.is_disk`) a put that is refused hides nothing (see `refuse`), and a hole reads as zeros: so
+        where no room can be had to note which pages of a leaf of zeros were flushed, they stay zeros.
 
         Raises:
             PoolsExhausted: There are too many.
             CodecMissing: The library of the codec is not installed.
         """
         self.copies.on_wanted(copies)
-        return self.pools.new(
-            kind, identity, copies=copies, copies_min=copies_min, codec=codec
-        ).pool
+        pool = self.pools.take_left(kind, identity, codec) or self.pools.new(
+            kind, identity, codec=codec
+        )
+        pool.copies, pool.copies_min = copies, copies_min
+        return pool.pool
 
     def set_copies(self, pool_id: PoolId, copies: int) -> None:
         """From now on the pages of a pool are on so many peers when they leave; what has left is the caller's to put right."""

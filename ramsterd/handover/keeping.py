@@ -20,6 +20,11 @@ class Keeping(Protocol):
         ...
 
     @property
+    def outlives_process(self) -> bool:
+        """Whether the pages stay when this process ends, and not only when it becomes the next one."""
+        ...
+
+    @property
     def descriptors(self) -> Sequence[Named]:
         """Memory that is found by no path, by name: for the next program of this process to inherit."""
         ...
@@ -29,5 +34,6 @@ class NotKept:
     """Memory ends with the process."""
 
     memory_id = b""
+    outlives_process = False
     descriptors: Sequence[Named] = ()
     refusal = "nobody keeps the memory of ramsterd during a restart"

@@ -7,7 +7,7 @@ from collections.abc import Mapping as MappingOf, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from ramsterd.core.adoption import FoundTable, adopt_table
+from ramsterd.core.adoption import adopt_table
 from ramsterd.core.arena import FRAME_BYTES, MapMemory, Mapping
 from ramsterd.core.pool_identity import PoolIdentity
 from ramsterd.core.redo import replay
@@ -20,7 +20,7 @@ from ramsterd.kept.judge import Judgement, Tables, judge
 from ramsterd.kept.layout import Span
 from ramsterd.kept.names import KeptHolder, KeptPool, Names
 from ramsterd.kept.repair import repair
-from ramsterd.kept.trees import NOT_REACHED, Trees, walk_trees
+from ramsterd.kept.trees import Trees, walk_trees
 
 _WORD_BYTES: Final = 8
 
@@ -84,7 +84,9 @@ def attach_store(
         if not pool.is_ended and pool.pool not in trees.damaged
     ]
     for pool in pools:
-        store.pools.adopt(pool.pool, pool.kind, identity_of(pool), pool.codec)
+        adopted = store.pools.adopt(pool.pool, pool.kind, identity_of(pool), pool.codec)
+        if not adopted.identity.is_foreign:
+            store.pools.leave(adopted)
     _adopt(store, trees, judgement, serial_limit)
     return Attached(
         store=store,
@@ -140,19 +142,7 @@ def _adopt(store: Store, trees: Trees, judgement: Judgement, serial_limit: int) 
     versions.adopt(judgement.zpages, judgement.zpage_bytes, serial_last=serial_limit)
     versions.rows.adopt(judgement.rows_used)
     versions.zbud.adopt(judgement.chunks_of_block, judgement.family_of_block, judgement.free_slots)
-    leaves = trees.leaves()
-    used_entries = bytearray(trees.used_entries)
-    for leaf in leaves:
-        used_entries[leaf] = judgement.leaf_used[leaf]
-    adopt_table(
-        versions,
-        FoundTable(
-            objects=trees.objects,
-            nodes_used=bytearray(kind != NOT_REACHED for kind in trees.kinds),
-            used_entries=used_entries,
-            leaves=leaves,
-        ),
-    )
+    adopt_table(versions, trees.table(judgement.leaf_used))
 
 
 # Where there is memory.

@@ -6,6 +6,7 @@ the start for as long as it takes, all else for microseconds.
 """
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -13,15 +14,16 @@ from typing import Final
 
 from nodemanager.ids import Incarnation
 from ramsterd.core.arena import FileMapping
+from ramsterd.core.family import Family
 from ramsterd.core.store import Store
 from ramsterd.core.versions import StoreLimits
 from ramsterd.kept.attach import Attached, attach_store, fit_limits
 from ramsterd.kept.journal import KeptJournal
-from ramsterd.kept.keepers.keeper import Keeper
+from ramsterd.kept.keepers.keeper import DESCRIPTOR_PREFIX, Keeper
 from ramsterd.kept.keepers.lock import lock_memory
 from ramsterd.kept.layout import SUPER, SUPER_BYTES
 from ramsterd.kept.name_log import NAMES_BYTES, NameLog
-from ramsterd.kept.names import DamagedNames
+from ramsterd.kept.names import DamagedNames, pool_gone
 from ramsterd.kept.opening import Identity, open_kept
 from ramsterd.kept.super_page import Header, Live, State, SuperPage, create
 
@@ -30,15 +32,22 @@ _NAMES: Final = "names"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryStatistics:
-    """How the memory of this node stands, and what the last attach found."""
+    """Who keeps the memory of this node, and what this start found in it."""
 
     # As operators call it; empty: pages end with the process.
     keeper: str
-    # When it was made, in seconds since 1970, and how often it was attached since then.
-    made_at: int
+    # When the memory was made, in seconds since 1970, and how often it was attached since then.
+    made_timestamp_seconds: int
     attaches: int
     # Why what the keeper had was given up at this start; empty if it was not.
     given_up: str
+    # Pages that were adopted, wherever they are; and those that can't be vouched for any more, lost or misses.
+    adopted_pages: int
+    broken_pages: int
+    lost_pages: int
+    lost_pools: int
+    # How long the attach took.
+    attach_seconds: float
 
 
 class KeptMemory:
@@ -72,6 +81,7 @@ class KeptMemory:
         # What the keeper had and nobody has mapped yet.
         self._files: dict[str, int] = {}
         self._lengths: dict[str, int] = {}
+        self._files_in_use: dict[str, FileMapping] = {}
         self._super: SuperPage | None
         self._log: NameLog | None
         self._super, self._log = None, None
@@ -131,7 +141,23 @@ class KeptMemory:
         length = max(length, os.fstat(fd).st_size)
         mapping = FileMapping(fd, name, length, needs_reserve=self._keeper.needs_reserve)
         self._lengths[name] = len(mapping.view)
+        self._files_in_use[name] = mapping
         return mapping
+
+    @property
+    def outlives_process(self) -> bool:
+        """Whether anybody keeps it when this process ends."""
+        return bool(self._keeper.description)
+
+    @property
+    def descriptors(self) -> list[tuple[str, int]]:
+        """Return the files that are found by no path, as the next program of this process inherits them."""
+        if self._keeper.has_paths:
+            return []
+        return [
+            (DESCRIPTOR_PREFIX + name, mapping.fileno())
+            for name, mapping in self._files_in_use.items()
+        ]
 
     # The store in it.
 
@@ -153,6 +179,8 @@ class KeptMemory:
                 serial_limit=self._super.live.serial_limit,
             )
             store = self.attached.store
+            for pool in self.attached.ended_pools:
+                self._log.note(pool_gone(pool))
         assert self._log is not None
         self.journal = KeptJournal(self._log)
         store.pools.journal = self.journal
@@ -163,8 +191,9 @@ class KeptMemory:
         """Write the page by which all else counts, last."""
         fd = self._keeper.make(SUPER, SUPER_BYTES)
         self._held.callback(os.close, lock_memory(fd))
+        mapping = self._files_in_use[SUPER] = FileMapping(fd, SUPER, SUPER_BYTES)
         page = create(
-            FileMapping(fd, SUPER, SUPER_BYTES).view,
+            mapping.view,
             Header(
                 memory_id=self.memory_id,
                 boot_id=self._identity.boot_id,
@@ -220,11 +249,18 @@ class KeptMemory:
         assert self._super is not None
         self._super.write(live)
 
-    def statistics(self) -> MemoryStatistics:
-        """Return a snapshot."""
+    def statistics(self, attach_seconds: float) -> MemoryStatistics:
+        """Return a snapshot; the caller has measured how long the attach took."""
+        attached = self.attached
+        broken = Counter[Family]() if attached is None else attached.judgement.broken
         return MemoryStatistics(
             keeper=self._keeper.description,
-            made_at=self._made_at,
+            made_timestamp_seconds=self._made_at,
             attaches=self.attaches,
             given_up=self.given_up,
+            adopted_pages=0 if attached is None else attached.pages,
+            broken_pages=broken.total(),
+            lost_pages=broken[Family.OWN_PERSISTENT],
+            lost_pools=0 if attached is None else len(attached.damaged),
+            attach_seconds=attach_seconds,
         )

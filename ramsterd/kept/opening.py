@@ -36,7 +36,7 @@ class Identity:
     node: int
     node_name: str
     boot_id: bytes
-    # What the state file says; None: there is none, and the memory's word is taken.
+    # Which one the state file names; None: none, and the memory's word is taken.
     memory_id: bytes | None
 
 

@@ -9,6 +9,7 @@ from ramsterd.observe.daemon_metrics import daemon_metrics
 from ramsterd.observe.endpoint_metrics import endpoint_metrics
 from ramsterd.observe.frontend_metrics import frontend_metrics
 from ramsterd.observe.heartbeat_metrics import heartbeat_metrics
+from ramsterd.observe.kept_metrics import kept_metrics
 from ramsterd.observe.memory_metrics import memory_metrics
 from ramsterd.observe.node_metrics import node_metrics
 from ramsterd.observe.remote_metrics import remote_metrics
@@ -36,5 +37,6 @@ class RamsterCollector(Collector):
         yield from endpoint_metrics(now)
         yield from daemon_metrics(now)
         yield from start_metrics(now.incarnation_floors, now.pauses, now.handover)
+        yield from kept_metrics(now.memory)
         if now.heartbeat is not None:
             yield from heartbeat_metrics(now.heartbeat)

@@ -21,6 +21,7 @@ from ramsterd.frontends.tmem.counters import TmemStatistics
 from ramsterd.handover.arrival import HandoverStatistics
 from ramsterd.host.logs import LogStatistics
 from ramsterd.host.loop_time import PauseStatistics
+from ramsterd.kept.memory import MemoryStatistics
 from ramsterd.membership.incarnation_floors import FloorStatistics
 from ramsterd.membership.members import MembersStatistics
 from ramsterd.observe.loop_watch import LoopStatistics
@@ -76,6 +77,8 @@ class DaemonStatistics:
     pauses: PauseStatistics
     # Connections of clients that an earlier process left to this one.
     handover: HandoverStatistics
+    # Who keeps the pages, and what this start found of those of the last run.
+    memory: MemoryStatistics
     config: ConfigStatistics
     membership: MembersStatistics
     engine: EngineStatistics

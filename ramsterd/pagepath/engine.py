@@ -20,7 +20,7 @@ from net.frame import Frame
 from nodemanager.events import NodeEvent
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import Verdict
-from ramsterd.core.arena import MapMemory
+from ramsterd.core import extents
 from ramsterd.core.audit import AuditStatistics
 from ramsterd.core.family import Family
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
@@ -51,23 +51,20 @@ class Engine:
         cluster: ClusterConfig,
         local: NodeId,
         incarnation: Incarnation,
-        map_memory: MapMemory,
+        kept: KeptPages,
         rng: random.Random,
-        attach_count: int = 0,
-        kept: KeptPages | None = None,
     ) -> None:
-        """Begin without pages, or with what an earlier process of this incarnation kept; then `resume` comes next."""
+        """Begin with an empty store, or with what an earlier process of this incarnation kept; then `resume` comes next."""
         self.incarnation = incarnation
-        # How many processes of this incarnation were before this one, whose memory is ours.
-        self.attach_count = attach_count
+        self.attach_count = kept.attach_count
+        self._note_incarnation = kept.note_incarnation
         self.machines = machines = Machines(
             daemon=daemon,
             cluster=cluster,
             local=local,
             incarnation=incarnation,
-            map_memory=map_memory,
-            rng=rng,
             kept=kept,
+            rng=rng,
         )
         self.store = machines.store
         self.nodes = machines.nodes
@@ -287,6 +284,10 @@ class Engine:
         self.machines.scrubber.begin(now=now)
         return self.machines.scrubber.statistics()
 
+    def drop_pool(self, pool: PoolId) -> None:
+        """Nobody may read a pool any more; its pages are dropped in slices."""
+        self.machines.slices.add(extents.drop_pool(self.store, pool, lambda _: None))
+
     def begin_last_copies_count(self, node: NodeId, *, now: float) -> None:
         """Count the pages of ours that only this node has; `Counted` is the answer."""
         self.machines.last_copies.begin(node, now=now)
@@ -323,6 +324,7 @@ class Engine:
         """Be this incarnation from now on; the pages that are here stay ours."""
         assert incarnation > self.incarnation
         assert self.may_begin_incarnation()
+        self._note_incarnation(incarnation)
         self.incarnation, self.attach_count = incarnation, 0
         self.nodes.begin_incarnation(incarnation)
 

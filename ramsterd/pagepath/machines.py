@@ -9,14 +9,12 @@ import random
 from config.model import ClusterConfig, DaemonConfig, MemoryConfig
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.table import NodeTable
-from ramsterd.core.arena import MapMemory
 from ramsterd.core.audit import Auditor
 from ramsterd.core.compact import Compactor
 from ramsterd.core.page import PAGE_BYTES
 from ramsterd.core.resize import Resize
 from ramsterd.core.scrub import Scrubber
 from ramsterd.core.slices import Slices
-from ramsterd.core.store import Store
 from ramsterd.core.versions import StoreLimits
 from ramsterd.pagepath.flush_sending import FlushSending
 from ramsterd.pagepath.kept_pages import KeptPages
@@ -54,14 +52,13 @@ class Machines:
         cluster: ClusterConfig,
         local: NodeId,
         incarnation: Incarnation,
-        map_memory: MapMemory,
         rng: random.Random,
-        kept: KeptPages | None = None,
+        kept: KeptPages,
     ) -> None:
         self.memory, self.remote = memory, remote = daemon.memory, daemon.remote
         # An orderly stop has begun: nobody will ask for our pages again, and peers forget us.
         self.is_leaving = False
-        self.store = store = Store(map_memory, _limits(memory)) if kept is None else kept.store
+        self.store = store = kept.store
         self.nodes = NodeTable(cluster, local, incarnation=incarnation)
         self.outbox = Outbox(request_seconds_max=remote.request_seconds_max)
         # Long work, of which each pass does a slice.
@@ -71,7 +68,7 @@ class Machines:
         self.auditor = Auditor(store.versions)
         self.resize = Resize(store.room)
         # Who keeps our pages.
-        self.holders = Holders()
+        self.holders = Holders(kept.holder_journal)
         self.trust = Trust()
         self.reach = Reach(store, self.holders, self.nodes)
         self.flushes = FlushSending(store, self.holders, self.nodes, self.outbox)
@@ -130,8 +127,7 @@ class Machines:
             on_thinned=self.on_thinned,
             on_forgotten=self._on_forgotten,
         )
-        if kept is not None:
-            self._take_up(kept)
+        self._take_up(kept)
 
     def _take_up(self, kept: KeptPages) -> None:
         """Go on with what an earlier process had: who holds our pages, and whose pages we hold."""
@@ -206,7 +202,8 @@ class Machines:
         self.remotifier.check_invariants()
 
 
-def _limits(memory: MemoryConfig) -> StoreLimits:
+def limits_of(memory: MemoryConfig) -> StoreLimits:
+    """Return what the config says of the store."""
     # Plain numbers: a Share is compared more slowly.
     return StoreLimits(
         budget_bytes=int(memory.budget),

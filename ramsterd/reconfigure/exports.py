@@ -16,7 +16,7 @@ from ramsterd.frontends.nbd.export import Export
 from ramsterd.frontends.pager import Pager
 from ramsterd.observe.snapshot import ExportSnapshot
 from ramsterd.reconfigure.reload import CannotApply
-from ramsterd.statefile.marks import Marks, report
+from ramsterd.statefile.marks import Mark, Marks, report
 
 logger = logging.getLogger("ramster.daemon")
 
@@ -27,8 +27,16 @@ EXPORT_OBJECT: Final = b""
 class Exports:
     """Each with a pool of its own."""
 
-    def __init__(self, pager: Pager, marks: Marks, configs: Sequence[ExportConfig]) -> None:
+    def __init__(
+        self,
+        pager: Pager,
+        marks: Marks,
+        configs: Sequence[ExportConfig],
+        follow: Callable[[Mark, PoolId], None] = lambda _mark, _pool: None,
+    ) -> None:
+        """Make those of the config; `follow` is told which mark is of which pool."""
         self._pager = pager
+        self._follow = follow
         self._marks = marks
         self._configs = tuple(configs)
         self._by_name = {config.name: self._new(config) for config in configs}
@@ -69,6 +77,17 @@ class Exports:
                     config.name,
                 )
 
+    def say_losses(self) -> None:
+        """Tell the log what is lost, also of pools, and of exports that the file does not have any more."""
+        for line in report(self._marks.losses(), self.names):
+            logger.warning("%s", line)
+
+    def clear_emptied(self) -> None:
+        """Note which have no page any more, while nobody writes: they are blank, and not lost after a restart."""
+        for export in self.all:
+            if export.mark.is_set and not self._pager.objects_of(export.pool):
+                export.mark.clear()
+
     def follow(self, configs: Sequence[ExportConfig]) -> None:
         """Make those that are new, and let those grow that have grown; none ever goes.
 
@@ -107,19 +126,22 @@ class Exports:
         return made
 
     def _new(self, config: ExportConfig) -> Export:
+        mark = self._marks.of(config.name)
+        pool = self._pager.new_pool(
+            PoolKind.PERSISTENT,
+            export_pool(config.name),
+            copies=config.copies,
+            is_replicated=config.durability is Durability.REPLICATED,
+            codec=config.codec,
+        )
+        self._follow(mark, pool)
         return Export(
             name=config.name,
             size=config.size,
             description=config.description,
             is_read_only=config.read_only,
             is_replicated=config.durability is Durability.REPLICATED,
-            pool=self._pager.new_pool(
-                PoolKind.PERSISTENT,
-                export_pool(config.name),
-                copies=config.copies,
-                is_replicated=config.durability is Durability.REPLICATED,
-                codec=config.codec,
-            ),
+            pool=pool,
             object_id=EXPORT_OBJECT,
-            mark=self._marks.of(config.name),
+            mark=mark,
         )

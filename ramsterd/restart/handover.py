@@ -67,8 +67,9 @@ class Handover:
 
         What still has clients is to be cancelled in the same step.
         """
-        is_replacing = bool(self.restart_id)
-        if self.keeping.refusal or not (is_replacing or self._has_manager):
+        is_replacing, keeping = bool(self.restart_id), self.keeping
+        has_next = is_replacing or (self._has_manager and keeping.outlives_process)
+        if keeping.refusal or not has_next:
             self._notifier.stopping()
             return None
         paused_at = self._nanoseconds()

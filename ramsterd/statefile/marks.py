@@ -177,21 +177,26 @@ class Marks:
             self.on_wanted()
 
     def adopt(self, fillings: Mapping[Key, str]) -> AbstractSet[Key]:
-        """The pages of these fillings were kept, so they are not lost; return which of them the file knows.
+        """The pages of these fillings were kept, so they are not lost; return those that are so, or that are blank.
 
-        Only at a start, before anything is written.  What was lost at an earlier start stays lost.
+        Only at a start, before anything is written.  What was lost at an earlier start stays lost, and so does what the
+        file knows by another filling.  What it does not know at all has pages nevertheless: somebody removed the file.
+        A filling without a name never got its first page: there is nothing that could be lost.
         """
         assert self._written is not None, "the file says what the last run noted"
         before = self._written.records
-        adopted = {
-            key: before[key]
-            for key, generation in fillings.items()
-            if key in before and before[key] == Record(generation)
-        }
+        adopted: dict[Key, Record] = {}
+        for key, generation in fillings.items():
+            found = before.get(key, Record(generation))
+            if found == Record(generation or found.generation):
+                adopted[key] = found
+        records = {**self._wanted.records, **adopted}
         for key in adopted:
             if not isinstance(key, str):
-                self._lost_pools[key.user].discard(key.name)
-        self._wanted = replace(self._wanted, records={**self._wanted.records, **adopted})
+                self._lost_pools.get(key.user, set()).discard(key.name)
+            if not fillings[key]:
+                del records[key]
+        self._wanted = replace(self._wanted, records=records)
         for mark in self._marks.values():
             self._refresh(mark)
         return adopted.keys()

@@ -27,6 +27,7 @@ def kept_pages(engine: Engine) -> KeptPages:
     live = list(rows.live())
     return KeptPages(
         store=store,
+        attach_count=engine.attach_count + 1,
         holders=[
             KeptHolder(each.id, each.node, each.incarnation, each.is_dead)
             for each in engine.machines.holders

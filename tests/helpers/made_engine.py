@@ -8,7 +8,6 @@ from net.frame import Frame
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import NodeState, Verdict
 from nodemanager.table import PeerStatus
-from ramsterd.core.arena import HeapMapping
 from ramsterd.core.page import PAGE_BYTES, PoolKind
 from ramsterd.core.pool_identity import export_pool
 from ramsterd.pagepath.effects import Effect, Send
@@ -17,6 +16,7 @@ from ramsterd.remote import wire
 from ramsterd.remote.fetch.pending import GetOutcome, PendingGet
 from ramsterd.remote.wire import MessageType
 from tests.helpers.clusters import cluster_of
+from tests.helpers.fresh_pages import fresh_pages
 from tests.helpers.made_pages import MIB, joined, make_run
 
 ONE, OTHER = NodeId(1), NodeId(2)
@@ -41,7 +41,7 @@ class MadeEngine:
             cluster=cluster_of(peers + 1),
             local=NodeId(0),
             incarnation=Incarnation(9),
-            map_memory=HeapMapping,
+            kept=fresh_pages(MemoryConfig(budget=2 * MIB, budget_max=2 * MIB, pages_max=1 << 14)),
             rng=random.Random(1),
         )
         self.disk = self.engine.new_pool(PoolKind.PERSISTENT, export_pool("disk"))

@@ -62,6 +62,7 @@ class RecordedKeeper:
 
     description = "a test"
     needs_reserve = False
+    has_paths = False
 
     def __init__(self, image: Mapping[str, bytes | bytearray] | None = None) -> None:
         """Begin with nothing, or with what a process has left."""

@@ -9,7 +9,6 @@ import trio
 from config.model import ClusterConfig, DaemonConfig, MemoryConfig, NodeConfig, RemoteConfig
 from heartbeat.udp import DatagramSocket
 from nodemanager.ids import Incarnation, NodeId
-from ramsterd.core.arena import HeapMapping
 from ramsterd.core.page import PoolKind
 from ramsterd.core.pool_identity import export_pool
 from ramsterd.frontends.pager import GetOutcome, GetResult, Pager, PutOutcome
@@ -18,6 +17,7 @@ from ramsterd.pagepath.engine import Engine
 from ramsterd.pagepath.peers import Peers
 from tests.fakes.datagram_network import SimDatagramNetwork
 from tests.fakes.dropping import drop_run
+from tests.helpers.fresh_pages import fresh_pages
 from tests.simulation.network import SimNetwork
 
 PAGE = 4096
@@ -50,7 +50,7 @@ class SimNode:
             cluster=cluster,
             local=self.number,
             incarnation=Incarnation(incarnation),
-            map_memory=HeapMapping,
+            kept=fresh_pages(daemon.memory),
             rng=rng,
         )
         self.peers = Peers(

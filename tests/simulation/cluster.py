@@ -34,6 +34,7 @@ from ramsterd.host.loop_time import PAUSE_SECONDS_MIN
 from ramsterd.pagepath.engine import Engine
 from ramsterd.pagepath.kept_pages import KeptPages
 from ramsterd.pagepath.peers import Peers
+from tests.helpers.fresh_pages import fresh_pages
 from tests.helpers.kept_process import kept_pages
 from tests.simulation.datagrams import Datagrams, SimSocket
 from tests.simulation.dialers import Dialer
@@ -109,7 +110,6 @@ class Kept:
     """Of one node: its pages, its own pools, and how often it will have been attached."""
 
     incarnation: Incarnation
-    attach_count: int
     pages: KeptPages
     pool: PoolId
     cache: PoolId
@@ -182,10 +182,9 @@ class Cluster:
             cluster=self._files[number],
             local=number,
             incarnation=incarnation,
-            map_memory=MemfdMapping,  # sparse: a node costs what it uses
+            # Sparse: a node costs what it uses.
+            kept=fresh_pages(daemon.memory, MemfdMapping) if kept is None else kept.pages,
             rng=rng,
-            attach_count=0 if kept is None else kept.attach_count,
-            kept=None if kept is None else kept.pages,
         )
         peers = Peers(engine, self._files[number], transport=NoTransport(), rng=rng)
         pager = Pager(engine, peers, put_wait_seconds_max=daemon.remote.put_wait_seconds_max)
@@ -292,7 +291,6 @@ class Cluster:
         self.crash(number, is_silent=is_silent)
         return Kept(
             node.incarnation,
-            node.engine.attach_count + 1,
             kept_pages(node.engine),
             node.pool,
             node.cache,
@@ -302,7 +300,8 @@ class Cluster:
     def start_kept(self, number: int, kept: Kept) -> None:
         """Go on with kept memory, as the same incarnation, unlinked."""
         self.note(
-            number, f"goes on as {kept.incarnation}, attached for the {kept.attach_count}. time"
+            number,
+            f"goes on as {kept.incarnation}, attached for the {kept.pages.attach_count}. time",
         )
         self._start(NodeId(number), kept.incarnation, kept)
         self._end_broken()

@@ -3,6 +3,7 @@
 import gc
 import json
 import logging
+import os
 import random
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -28,12 +29,14 @@ from ramsterd.client.nbd import NbdClient
 from ramsterd.daemon import Daemon
 from ramsterd.endpoints.opening import CannotServe, leaves
 from ramsterd.handover.arrival import Arrival
-from ramsterd.handover.keeping import Keeping, NotKept
 from ramsterd.host.logs import LogHandler
 from ramsterd.host.logs.limiter import Limiter
+from ramsterd.kept.keepers.keeper import Keeper, ProcessKeeper
 from ramsterd.reconfigure.examine import Reread
 from ramsterd.restart.departure import Departure
+from ramsterd.statefile.marks import MarkState
 from ramsterd.statefile.start import open_state
+from tests.helpers.node_memories import make_node_memory
 
 MIB = 1 << 20
 PAGE = b"p" * 4096
@@ -50,7 +53,7 @@ def collector() -> Iterator[None]:
 
 
 def make_daemon(
-    folder: Path, *, keeping: Keeping | None = None, arrival: Arrival | None = None
+    folder: Path, *, keeper: Keeper | None = None, arrival: Arrival | None = None
 ) -> Daemon:
     config = DaemonConfig(
         node=NODE.name,
@@ -65,7 +68,7 @@ def make_daemon(
         config,
         ClusterConfig(name="lab", node=(NODE,)),
         NODE,
-        incarnation=Incarnation(7),
+        memory=make_node_memory(config.memory, Incarnation(7), keeper),
         rng=random.Random(0),
         environ={},
         log=LogHandler(2, is_journal=False, clock=lambda: 0.0, limiter=Limiter()),
@@ -73,7 +76,6 @@ def make_daemon(
         state=open_state(None, file="test", started_at=1),
         clock_milliseconds=lambda: 1,
         check_start=no_problem,
-        keeping=keeping,
         arrival=arrival,
     )
 
@@ -141,23 +143,8 @@ async def test_a_socket_that_is_taken_is_why_it_can_not_serve(tmp_path: Path) ->
     assert not cannot.is_in_the_files
 
 
-async def test_a_restart_without_kept_memory_is_refused_and_changes_nothing(tmp_path: Path) -> None:
-    daemon = make_daemon(tmp_path)
-    async with running(daemon, tmp_path):
-        line = await trio.to_thread.run_sync(send_command, tmp_path / "control", "restart")
-        answer = json.loads(line)
-        assert not answer["ok"]
-        assert "nobody keeps the memory" in answer["error"]
-        assert daemon.statistics().handover.connections_total == 0
-
-
-class Kept(NotKept):
-    memory_id = b"m"
-    refusal = ""
-
-
-async def test_with_kept_memory_clients_are_left_to_the_next_process(tmp_path: Path) -> None:
-    daemon = make_daemon(tmp_path, keeping=Kept())
+async def restarted(daemon: Daemon, folder: Path) -> tuple[Departure, NbdClient]:
+    """Have a client write a page, and an operator restart the daemon."""
     departures: list[Departure | None] = []
 
     async def run() -> None:
@@ -165,20 +152,46 @@ async def test_with_kept_memory_clients_are_left_to_the_next_process(tmp_path: P
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(run)
-        while "control" not in names_in(tmp_path):  # noqa: ASYNC110
+        while "control" not in names_in(folder):  # noqa: ASYNC110
             await trio.sleep(0.01)
-        client = await trio.to_thread.run_sync(NbdClient.connect, tmp_path / "nbd", "disk")
+        client = await trio.to_thread.run_sync(NbdClient.connect, folder / "nbd", "disk")
         await trio.to_thread.run_sync(client.write, 0, PAGE)
         for state in ("checking", "restarting"):
             await trio.testing.wait_all_tasks_blocked(0.01)
-            line = await trio.to_thread.run_sync(send_command, tmp_path / "control", "restart")
+            line = await trio.to_thread.run_sync(send_command, folder / "control", "restart")
             assert json.loads(line)["result"]["state"] == state
     (departure,) = departures
     assert departure is not None
     assert departure.is_replacing
     assert departure.parting.connections == 1
-    assert names_in(tmp_path) == ["control", "nbd", "tmem"], "the next process listens there"
-    # The next one has no such memory: it disconnects the client, and takes the listening sockets.
+    assert names_in(folder) == ["control", "nbd", "tmem"], "the next process listens there"
+    return departure, client
+
+
+async def test_clients_go_on_in_the_next_program_with_their_pages(tmp_path: Path) -> None:
+    daemon = make_daemon(tmp_path)
+    departure, client = await restarted(daemon, tmp_path)
+    daemon._memory.end()
+    inherited = [(name, os.dup(descriptor)) for name, descriptor in departure.inherited]
+    after = make_daemon(
+        tmp_path,
+        keeper=ProcessKeeper(inherited),
+        arrival=Arrival(departure.parting.seal(is_stored=False)),
+    )
+    assert not after.statistics().memory.given_up
+    assert after.engine.incarnation == daemon.engine.incarnation
+    assert after.engine.attach_count == 1
+    async with running(after, tmp_path):
+        assert await trio.to_thread.run_sync(client.read, 0, len(PAGE)) == PAGE
+        assert after.statistics().handover.connections_total == 1
+        assert after.statistics().memory.adopted_pages == 1
+        assert after.statistics().exports[0].state is MarkState.USED
+    client._sock.close()
+
+
+async def test_clients_are_disconnected_when_their_pages_are_not_here(tmp_path: Path) -> None:
+    departure, client = await restarted(make_daemon(tmp_path), tmp_path)
+    # It takes the listening sockets.
     after = make_daemon(tmp_path, arrival=Arrival(departure.parting.seal(is_stored=False)))
     async with running(after, tmp_path):
         assert client._sock.recv(9) == b""

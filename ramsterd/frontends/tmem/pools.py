@@ -16,7 +16,7 @@ count for its user.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -24,7 +24,7 @@ from config.model import PoolCodec, TmemConfig
 from ramsterd.core.codec import CodecMissing
 from ramsterd.core.page import PoolId, PoolKind
 from ramsterd.core.pool_identity import program_pool
-from ramsterd.core.pools import PoolsExhausted
+from ramsterd.core.pools import Pool, PoolsExhausted
 from ramsterd.frontends.pager.interface import PoolPager
 from ramsterd.frontends.tmem.messages import ErrorCode
 from ramsterd.statefile.content import PoolKey
@@ -131,9 +131,12 @@ class PoolBook:
         quotas: Quotas,
         *,
         marks: Marks | None = None,
+        follow: Callable[[Mark, PoolId], None] = lambda _mark, _pool: None,
         on_doomed: Callable[[], None] = lambda: None,
     ) -> None:
+        """Begin with none; `follow` is told which mark is of which pool."""
         self._pager = pager
+        self._follow = follow
         self._marks = marks
         self._quotas = quotas
         self._users: dict[int, User] = {}
@@ -179,13 +182,19 @@ class PoolBook:
         if count >= self._quotas.pools_per_user_max:
             raise Refused(ErrorCode.TOO_MANY_POOLS, f"user {user_id} has {count} pools already")
         try:
-            # A program may keep what was refused elsewhere: the older version must not come back in its place.
-            pool_id = self._pager.new_pool(kind, program_pool(name, user_id), codec=codec)
+            return self._add(owner, kind, name, codec)
         except PoolsExhausted as error:
             raise Refused(ErrorCode.TOO_MANY_POOLS, str(error)) from None
         except CodecMissing as error:
             raise Refused(ErrorCode.CODEC_MISSING, str(error)) from None
-        pool = TmemPool(pool_id, kind, name, codec, owner, self._mark_of(user_id, kind, name))
+
+    def _add(self, owner: User, kind: PoolKind, name: str, codec: PoolCodec) -> TmemPool:
+        user_id = owner.user
+        # A program may keep what was refused elsewhere: the older version must not come back in its place.
+        pool_id = self._pager.new_pool(kind, program_pool(name, user_id), codec=codec)
+        mark = self._mark_of(user_id, kind, name)
+        self._follow(mark, pool_id)
+        pool = TmemPool(pool_id, kind, name, codec, owner, mark)
         self._users[user_id] = owner
         owner.pools.append(pool)
         if name:
@@ -211,6 +220,20 @@ class PoolBook:
             mark = pool.mark
             if mark.is_set and not pool.waiting_pages and not self._pager.objects_of(pool.pool):
                 mark.clear()
+
+    def take_up(self, left: Iterable[Pool]) -> None:
+        """Go on with the pools of programs that an earlier process has left, whatever the quotas are by now.
+
+        A private one waits for its connection, until `drop_unclaimed`.
+        """
+        for each in left:
+            user = each.identity.user
+            owner = self._users.get(user) or User(user)
+            pool = self._add(owner, each.kind, each.identity.name, each.codec)
+            pool.pages = self._pager.pages_of(pool.pool)
+            owner.pages += pool.pages
+            if not pool.name:
+                self.offer_private(user, pool)
 
     def offer_private(self, user_id: int, pool: TmemPool) -> None:
         """A private pool was kept; its connection may come, until `drop_unclaimed`."""

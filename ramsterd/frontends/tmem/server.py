@@ -2,6 +2,7 @@
 
 import logging
 import socket
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Final
 import trio
 
 from net.buffers import BufferPool
+from ramsterd.core.page import PoolId
+from ramsterd.core.pools import Pool
 from ramsterd.endpoints.accept import Acceptor
 from ramsterd.endpoints.descriptors import NO_LIMIT, Descriptors
 from ramsterd.endpoints.hangups import Hangups
@@ -32,7 +35,7 @@ from ramsterd.handover.arrival import Arrival
 from ramsterd.handover.document import ConnectionRecord, DamagedRecord, Endpoint, FrontEnd
 from ramsterd.handover.listening import Listening, listening_unix
 from ramsterd.handover.parting import Parting, shut_down
-from ramsterd.statefile.marks import Marks
+from ramsterd.statefile.marks import Mark, Marks
 
 _log = logging.getLogger("ramster.tmem")
 
@@ -56,10 +59,12 @@ class TmemServer:
         users: frozenset[int],
         connections_max: int,
         marks: Marks | None = None,
+        follow: Callable[[Mark, PoolId], None] = lambda _mark, _pool: None,
+        left: Iterable[Pool] = (),
         descriptors: Descriptors = NO_LIMIT,
         arrival: Arrival | None = None,
     ) -> None:
-        """Wire it; `arrival` is what an earlier process left."""
+        """Wire it; `left` and `arrival` are the pools and connections that an earlier process left."""
         self._arrival = arrival or Arrival()
         self._listening: Listening | None = None
         self._roster = Roster()
@@ -76,7 +81,8 @@ class TmemServer:
         self._buffers = BufferPool()
         self._hangups = Hangups()
         self._sweeper = trio.lowlevel.ParkingLot()
-        self._book = PoolBook(pager, quotas, marks=marks, on_doomed=self._on_doomed)
+        self._book = PoolBook(pager, quotas, marks=marks, follow=follow, on_doomed=self._on_doomed)
+        self._book.take_up(left)
 
     def set_limits(self, *, quotas: Quotas, users: frozenset[int], connections_max: int) -> None:
         """Change who may have how much, from now on; connected programs stay, and keep what is there."""

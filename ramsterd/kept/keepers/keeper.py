@@ -1,7 +1,12 @@
 """What a keeper of mappings is: names in, file descriptors out; and the keeper that keeps nothing."""
 
 import os
-from typing import Protocol
+import stat
+from collections.abc import Iterable
+from typing import Final, Protocol
+
+# What descriptors of kept memory are called in a descriptor store, and on the way to the next program of a process.
+DESCRIPTOR_PREFIX: Final = "ramster-"
 
 
 class KeeperRefused(Exception):
@@ -19,6 +24,8 @@ class Keeper(Protocol):
     description: str
     # Whether others fill what the files are in, too: what is written is to be reserved before (core.arena).
     needs_reserve: bool
+    # Whether the next process finds the files by their paths.
+    has_paths: bool
 
     def take(self) -> dict[str, int]:
         """Return what an earlier process has kept, by name; the caller closes it.
@@ -58,28 +65,58 @@ class Keeper(Protocol):
         ...
 
 
-class KeepsNothing:
-    """Memory ends with the process."""
+class ProcessKeeper:
+    """Memory ends with the process; a next program of the same process inherits it (execve(2))."""
 
     description = ""
     needs_reserve = False
+    has_paths = False
+
+    def __init__(self, received: Iterable[tuple[str, int]] = ()) -> None:
+        """Begin with what this program was started with."""
+        self._received = received_memory(received)
 
     def take(self) -> dict[str, int]:
-        """Return nothing."""
-        return {}
+        """Return what the program before has left."""
+        received, self._received = self._received, []
+        return unambiguous(received)
 
     def make(self, name: str, length: int) -> int:
         """Return memory that nobody else has."""
         return make_memfd(name, length)
 
     def discard(self) -> None:
-        """There is nothing."""
+        """What nobody has open is gone."""
 
     def finish(self) -> None:
-        """Nothing is kept."""
+        """There is nobody to wait for."""
 
     def close(self) -> None:
-        """Nobody waits."""
+        """Close what nobody took."""
+        for _, fd in self._received:
+            os.close(fd)
+        self._received = []
+
+
+def received_memory(received: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
+    """Return what of the descriptors of a start is ours, by the names of mappings."""
+    return [
+        (name.removeprefix(DESCRIPTOR_PREFIX), fd)
+        for name, fd in received
+        if name.startswith(DESCRIPTOR_PREFIX)
+    ]
+
+
+def unambiguous(received: list[tuple[str, int]]) -> dict[str, int]:
+    """Return what was received once; of a name that came twice nobody knows which is meant, so it is closed."""
+    taken: dict[str, int] = {}
+    names = [name for name, _ in received]
+    for name, fd in received:
+        if names.count(name) == 1 and stat.S_ISREG(os.fstat(fd).st_mode):
+            taken[name] = fd
+        else:
+            os.close(fd)
+    return taken
 
 
 def make_memfd(name: str, length: int) -> int:

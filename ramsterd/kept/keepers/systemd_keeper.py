@@ -5,13 +5,16 @@ a crash; they end when the unit stops, and when its start limit is hit.
 """
 
 import os
-import stat
 from collections.abc import Iterable
 
 from ramsterd.host.fd_store import DescriptorStore
-from ramsterd.kept.keepers.keeper import KeeperRefused, make_memfd
-
-_PREFIX = "ramster-"
+from ramsterd.kept.keepers.keeper import (
+    DESCRIPTOR_PREFIX,
+    KeeperRefused,
+    make_memfd,
+    received_memory,
+    unambiguous,
+)
 
 
 class SystemdKeeper:
@@ -19,6 +22,7 @@ class SystemdKeeper:
 
     description = "systemd"
     needs_reserve = False
+    has_paths = False
 
     def __init__(
         self, store: DescriptorStore, received: Iterable[tuple[str, int]], *, mappings: int
@@ -41,29 +45,20 @@ class SystemdKeeper:
                 f" set FileDescriptorStoreMax={mappings} or more in the unit"
             )
         self._store = store
-        self._received = [
-            (name.removeprefix(_PREFIX), fd) for name, fd in received if name.startswith(_PREFIX)
-        ]
+        self._received = received_memory(received)
         self._names = {name for name, _ in self._received}
 
     def take(self) -> dict[str, int]:
-        """Return what came with the start; a name that came twice is not among it, for nobody knows which is meant."""
-        taken: dict[str, int] = {}
-        names = [name for name, _ in self._received]
-        for name, fd in self._received:
-            if names.count(name) == 1 and stat.S_ISREG(os.fstat(fd).st_mode):
-                taken[name] = fd
-            else:
-                os.close(fd)
-        self._received = []
-        return taken
+        """Return what came with the start."""
+        received, self._received = self._received, []
+        return unambiguous(received)
 
     def make(self, name: str, length: int) -> int:
         """Return a memfd that the manager has, too."""
         fd = make_memfd(name, length)
         self._names.add(name)
         try:
-            self._store.store(_PREFIX + name, fd)
+            self._store.store(DESCRIPTOR_PREFIX + name, fd)
         except OSError as error:
             os.close(fd)
             raise KeeperRefused(
@@ -75,7 +70,7 @@ class SystemdKeeper:
         """Have the manager give up all names that it ever had of us."""
         for name in sorted(self._names):
             try:
-                self._store.remove(_PREFIX + name)
+                self._store.remove(DESCRIPTOR_PREFIX + name)
             except OSError as error:
                 raise KeeperRefused(
                     f"systemd does not give up {name}: {error.strerror or error}"

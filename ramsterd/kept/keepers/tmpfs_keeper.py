@@ -32,6 +32,7 @@ class TmpfsKeeper:
     """See the module's text."""
 
     needs_reserve = True
+    has_paths = True
 
     def __init__(self, path: Path, *, bytes_wanted: int) -> None:
         """Open the folder, made if only it is missing, and lock it.

@@ -29,8 +29,6 @@ from ramsterd.remote.hold.foreign_flushes import ForeignFlushes
 from ramsterd.remote.hold.kept_owners import kept_owners
 from ramsterd.remote.wire import PutPages, PutResult
 
-# Pages dropped in one step of a purge, after which others may have their turn.
-_PURGE_PAGES: Final = 64
 # Blocks of ephemeral pages that give way to one PUT; if that is not enough, it finds no room.
 DISPLACED_BLOCKS_MAX: Final = 64
 
@@ -183,15 +181,11 @@ class ForeignPages:
             self._run(self._drop_all(list(owner.pools.values())))
 
     def _drop_all(self, pools: list[PoolId]) -> Steps:
-        work = self._store.work
         for pool in pools:
-            before = work["flush"]
-            while dropped := extents.flush_some(self._store, pool, _PURGE_PAGES):
-                self.purged_total += dropped
-                yield work["flush"] - before
-                before = work["flush"]
-            self._store.destroy_pool(pool)
-            yield 1
+            yield from extents.drop_pool(self._store, pool, self._on_purged)
+
+    def _on_purged(self, pages: int) -> None:
+        self.purged_total += pages
 
     def on_put(self, node: NodeId, incarnation: Incarnation, put: PutPages) -> bytes:
         """Keep the pages that find room; return one `PutResult` for each."""

@@ -22,6 +22,7 @@ from tests.fuzz.decoding import decoded
 from tests.fuzz.repairing import Parts, repair_frames
 from tests.fuzz.target import Target
 from tests.fuzz.targets.messages import put, repair as repair_messages
+from tests.helpers.fresh_pages import fresh_pages
 from tests.helpers.links import make_frame
 
 OURS, THEIRS, INCARNATION = NodeId(0), NodeId(1), Incarnation(5)
@@ -64,7 +65,7 @@ class Node:
             cluster=CLUSTER,
             local=OURS,
             incarnation=Incarnation(9),
-            map_memory=MemfdMapping,
+            kept=fresh_pages(DAEMON.memory, MemfdMapping),
             rng=random.Random(1),
         )
         self._pool = self._engine.new_pool(PoolKind.PERSISTENT, program_pool("disk"))

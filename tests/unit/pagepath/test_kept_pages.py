@@ -6,7 +6,6 @@ from pathlib import Path
 from config.model import DaemonConfig, MemoryConfig, RemoteConfig
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import NodeState, Verdict
-from ramsterd.core.arena import HeapMapping
 from ramsterd.core.page import PoolKind
 from ramsterd.pagepath.engine import Engine
 from ramsterd.pagepath.kept_pages import KeptPages
@@ -40,9 +39,7 @@ class AttachedEngine(MadeEngine):
             cluster=cluster_of(peers + 1),
             local=NodeId(0),
             incarnation=before.engine.incarnation,
-            map_memory=HeapMapping,
             rng=random.Random(1),
-            attach_count=before.engine.attach_count + 1,
             kept=kept or kept_pages(before.engine),
         )
         self.engine.resume(now=self.now)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from config.model import ClusterConfig, DaemonConfig, MemoryConfig, NodeConfig, RemoteConfig
 from nodemanager.ids import Incarnation, NodeId
-from ramsterd.core.arena import HeapMapping
 from ramsterd.core.page import PoolKind
 from ramsterd.core.pool_identity import program_pool
 from ramsterd.pagepath.engine import Engine
+from tests.helpers.fresh_pages import fresh_pages
 
 MIB = 1 << 20
 CLUSTER = ClusterConfig(
@@ -29,7 +29,7 @@ def engine_of(memory: MemoryConfig, remote: RemoteConfig) -> Engine:
         cluster=CLUSTER,
         local=NodeId(1),
         incarnation=Incarnation(1),
-        map_memory=HeapMapping,
+        kept=fresh_pages(memory),
         rng=random.Random(0),
     )
 

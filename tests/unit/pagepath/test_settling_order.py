@@ -6,7 +6,6 @@ from config.model import ClusterConfig, DaemonConfig, MemoryConfig, NodeConfig, 
 from net.frame import Frame
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.table import PeerStatus
-from ramsterd.core.arena import HeapMapping
 from ramsterd.core.family import Family
 from ramsterd.core.page import PAGE_BYTES, PoolKind
 from ramsterd.core.pool_identity import program_pool
@@ -15,6 +14,7 @@ from ramsterd.pagepath.engine import Engine
 from ramsterd.remote import wire
 from ramsterd.remote.fetch.pending import PendingGet
 from ramsterd.remote.wire import MessageType, PutPages, PutResult
+from tests.helpers.fresh_pages import fresh_pages
 from tests.helpers.made_owner import BLOCK_PAGES
 from tests.helpers.made_pages import MIB, joined, make_run
 
@@ -44,7 +44,7 @@ class Node:
             cluster=ClusterConfig(name="test", node=members),
             local=LOCAL,
             incarnation=INCARNATION,
-            map_memory=HeapMapping,
+            kept=fresh_pages(MemoryConfig(budget=2 * MIB)),
             rng=random.Random(1),
         )
         self.pool = self.engine.new_pool(PoolKind.PERSISTENT, program_pool("disk"))

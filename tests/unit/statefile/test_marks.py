@@ -64,16 +64,26 @@ def test_a_filling_whose_pages_were_kept_is_not_lost() -> None:
             "x": new,
         }
     )
-    assert adopted == {"swap0", pool}
+    assert adopted == {"swap0", pool, "x"}
     assert swap0.is_set
+    assert not marks.of("x").is_set, "before the file says so"
     assert marks.of(pool).state is MarkState.USED
     assert not marks.lost_pools(5)
     # Another filling, and one that an earlier start has lost.
     assert [loss.name for loss in marks.losses()] == ["gone", "old"]
     assert written(marks).records == {
-        "swap0": OLD, pool: OLD, "gone": Record("0" * 32, 1_000), "old": Record("0" * 32, 7),
+        "swap0": OLD, pool: OLD, "x": Record(new), "gone": Record("0" * 32, 1_000), "old": Record("0" * 32, 7),
     }  # fmt: skip
+    assert marks.of("x").is_set
     marks.check_invariants()
+
+
+def test_a_filling_that_never_got_a_page_is_blank_again() -> None:
+    marks = make(Content(9, {"swap0": OLD, "old": Record("0" * 32, 7)}))
+    assert marks.adopt({"swap0": "", "old": "", "new": ""}) == {"swap0", "new"}
+    assert marks.of("swap0").state is MarkState.BLANK
+    assert marks.of("old").is_lost
+    assert written(marks).records == {"old": Record("0" * 32, 7)}
 
 
 def test_a_filling_is_told_before_its_first_page_and_when_it_ends() -> None:

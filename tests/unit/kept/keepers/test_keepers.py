@@ -15,7 +15,7 @@ from typing import Final
 import pytest
 
 from ramsterd.host.fd_store import DescriptorStore, descriptors_from
-from ramsterd.kept.keepers.keeper import Keeper, KeeperRefused, KeepsNothing, MemoryTaken
+from ramsterd.kept.keepers.keeper import Keeper, KeeperRefused, MemoryTaken, ProcessKeeper
 from ramsterd.kept.keepers.lock import lock_memory
 from ramsterd.kept.keepers.systemd_keeper import SystemdKeeper
 from ramsterd.kept.keepers.tmpfs_keeper import TmpfsKeeper
@@ -140,7 +140,7 @@ def test_memory_is_locked_by_one_at_a_time_also_when_others_have_it_open(start: 
 
 
 def test_who_keeps_nothing_finds_nothing() -> None:
-    keeper = KeepsNothing()
+    keeper = ProcessKeeper()
     make_all(keeper)
     keeper.discard()
     assert keeper.take() == {}
@@ -152,7 +152,7 @@ def test_memory_that_can_not_be_had_is_refused() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
     try:
         with pytest.raises(KeeperRefused, match="4096 bytes of memory for arena: Too many open"):
-            KeepsNothing().make("arena", PAGE)
+            ProcessKeeper().make("arena", PAGE)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 

@@ -4,11 +4,11 @@ import random
 
 from config.model import ClusterConfig, DaemonConfig, MemoryConfig, NodeConfig, RemoteConfig
 from nodemanager.ids import Incarnation, NodeId
-from ramsterd.core.arena import HeapMapping
 from ramsterd.core.page import PoolKind
 from ramsterd.core.pool_identity import program_pool
 from ramsterd.pagepath.engine import Engine
 from ramsterd.remote.send.placing import Shortage
+from tests.helpers.fresh_pages import fresh_pages
 
 MIB = 1 << 20
 
@@ -27,7 +27,7 @@ def make_engine() -> Engine:
         cluster=ClusterConfig(name="test", node=nodes),
         local=NodeId(1),
         incarnation=Incarnation(1),
-        map_memory=HeapMapping,
+        kept=fresh_pages(MemoryConfig(budget=8 * MIB)),
         rng=random.Random(1),
     )
 

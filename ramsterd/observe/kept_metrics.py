@@ -1,0 +1,66 @@
+"""The families of kept memory: who keeps the pages, and what this start found of those of the last run."""
+
+from collections.abc import Iterator
+
+from prometheus_client.core import Metric
+
+from ramsterd.kept.memory import MemoryStatistics
+from ramsterd.observe.metric import gauge, one
+
+
+def kept_metrics(memory: MemoryStatistics) -> Iterator[Metric]:
+    """Yield every family of one snapshot."""
+    yield gauge(
+        "memory_kept",
+        "Whether the pages of this node stay when ramsterd ends ([memory] keep).",
+        [],
+        one(bool(memory.keeper)),
+    )
+    yield gauge(
+        "memory_given_up",
+        "Whether this start gave up the pages that were kept; the log says why.",
+        [],
+        one(bool(memory.given_up)),
+    )
+    yield gauge(
+        "memory_made_timestamp_seconds",
+        "When the kept memory was made, in seconds since 1970.",
+        [],
+        one(memory.made_timestamp_seconds),
+    )
+    yield gauge(
+        "memory_attaches",
+        "Restarts of ramsterd that the kept memory has outlived.",
+        [],
+        one(memory.attaches),
+    )
+    yield gauge(
+        "memory_adopted_pages",
+        "Pages of the last run that this start took over, wherever they are.",
+        [],
+        one(memory.adopted_pages),
+    )
+    yield gauge(
+        "memory_broken_pages",
+        "Pages of the last run that this start found damaged, ephemeral ones too.",
+        [],
+        one(memory.broken_pages),
+    )
+    yield gauge(
+        "memory_lost_pages",
+        "Persistent pages of this node that this start found damaged: reads fail until they are written.",
+        [],
+        one(memory.lost_pages),
+    )
+    yield gauge(
+        "memory_lost_pools",
+        "Exports and pools whose tables this start found damaged: all their pages are lost.",
+        [],
+        one(memory.lost_pools),
+    )
+    yield gauge(
+        "memory_attach_seconds",
+        "Time that this start took to check the pages of the last run.",
+        [],
+        one(memory.attach_seconds),
+    )

@@ -1,0 +1,187 @@
+"""The kept memory of a node as its daemon uses it: taken up at the start, and left in order at the end.
+
+It is opened before anything else is made, as it says which incarnation goes on; how long that took is logged.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import trio
+
+from nodemanager.ids import Incarnation
+from ramsterd.core.family import Family
+from ramsterd.core.page import PoolId
+from ramsterd.core.pool_identity import PoolUse
+from ramsterd.core.store import Store
+from ramsterd.core.versions import StoreLimits
+from ramsterd.handover.names import Named
+from ramsterd.kept.attach import Attached
+from ramsterd.kept.memory import KeptMemory, MemoryStatistics
+from ramsterd.kept.names import NO_GENERATION, KeptPool
+from ramsterd.pagepath.engine import Engine
+from ramsterd.pagepath.kept_pages import KeptPages
+from ramsterd.statefile.content import Key, PoolKey
+from ramsterd.statefile.marks import Mark, Marks
+
+logger = logging.getLogger("ramster.memory")
+
+# A start that has served for so long was not ended by its memory.
+SERVED_SECONDS: Final = 60.0
+
+
+class NodeMemory:
+    """See the module's text; what clients ask of it is `handover.keeping.Keeping`."""
+
+    refusal = ""
+
+    def __init__(
+        self,
+        memory: KeptMemory,
+        limits: StoreLimits,
+        incarnation: Incarnation,
+        *,
+        clock: Callable[[], float],
+    ) -> None:
+        """Attach what was kept, or begin with nothing; `clock` is a monotonic one, in seconds."""
+        self._memory = memory
+        began_at = clock()
+        store = memory.make_store(limits, incarnation)
+        # Which incarnation this node is, and what it begins with.
+        self.incarnation = incarnation
+        self.pages = _pages_of(memory, store)
+        self._seconds = clock() - began_at
+        # The pages end with this process, by an operator's wish.
+        self.is_forgotten = False
+
+    # What clients ask.
+
+    @property
+    def memory_id(self) -> bytes:
+        """Which memory this process has."""
+        return self._memory.memory_id
+
+    @property
+    def outlives_process(self) -> bool:
+        """Whether the pages stay when this process ends."""
+        return self._memory.outlives_process and not self.is_forgotten
+
+    @property
+    def descriptors(self) -> Sequence[Named]:
+        """Mappings that are found by no path."""
+        return self._memory.descriptors
+
+    # The start.
+
+    @property
+    def is_attached(self) -> bool:
+        """Whether there are pages of an earlier process."""
+        return self._memory.attached is not None
+
+    def take_up(self, marks: Marks, engine: Engine) -> None:
+        """Open what was kept and the state file knows; drop all else.  Before exports and pools are made."""
+        attached = self._memory.attached
+        marks.note_memory(self.memory_id.hex())
+        if attached is None:
+            return
+        keys = {pool.pool: key for pool in attached.pools if (key := _key_of(pool)) is not None}
+        fillings = {
+            keys[pool.pool]: "" if pool.generation == NO_GENERATION else pool.generation.hex()
+            for pool in attached.pools
+            if pool.pool in keys
+        }
+        adopted = marks.adopt(fillings)
+        for pool in engine.store.pools.left:
+            key = keys.get(pool.pool)
+            if key is not None and key not in adopted:
+                engine.drop_pool(pool.pool)
+
+    def follow(self, mark: Mark, pool: PoolId) -> None:
+        """Note each filling of a pool, before its first page."""
+        mark.on_filling = lambda generation: self._memory.journal.filled(pool, generation)
+
+    def resume(self, engine: Engine) -> None:
+        """Go on with the pages of the process before, before any link is open; check them all in slices."""
+        if self.is_attached:
+            engine.resume(now=trio.current_time())
+            engine.begin_scrub(now=trio.current_time())
+        self._say_what_was_kept()
+
+    def _say_what_was_kept(self) -> None:
+        """Tell the log, in one line."""
+        memory, attached = self._memory, self._memory.attached
+        if memory.given_up:
+            logger.warning(
+                "the pages of the last run are given up: the kept memory %s", memory.given_up
+            )
+        if attached is None:
+            return
+        found = self.statistics()
+        logger.log(
+            logging.WARNING if found.broken_pages or attached.damaged else logging.INFO,
+            "%s pages of the last run are here again, after %.2f s: %s can't be vouched for, of which %s are lost",
+            f"{found.adopted_pages:,}", found.attach_seconds, f"{found.broken_pages:,}", f"{found.lost_pages:,}",
+        )  # fmt: skip
+        for pool, reason in attached.damaged.items():
+            logger.warning(
+                "all pages of pool %d are lost: its tables are damaged: %s", pool, reason
+            )
+
+    async def run(self) -> None:
+        """Note when this start has served for a good while."""
+        await trio.sleep(SERVED_SECONDS)
+        self._memory.on_served()
+
+    # The end.
+
+    def end(self) -> None:
+        """Nothing is stored any more: leave the memory to the next process, or to nobody."""
+        if self.is_forgotten:
+            self._memory.discard()
+        else:
+            self._memory.end()
+        self._memory.close()
+
+    def statistics(self) -> MemoryStatistics:
+        """Return a snapshot."""
+        return self._memory.statistics(self._seconds if self.is_attached else 0.0)
+
+
+def _key_of(pool: KeptPool) -> Key | None:
+    """Return what the state file calls a pool whose pages it has a mark for."""
+    if pool.use is PoolUse.EXPORT:
+        return pool.name
+    is_marked = pool.use is PoolUse.NAMED and pool.family is Family.OWN_PERSISTENT
+    return PoolKey(pool.user, pool.name) if is_marked else None
+
+
+def _pages_of(memory: KeptMemory, store: Store) -> KeptPages:
+    attached = memory.attached
+    return KeptPages(
+        store=store,
+        attach_count=0 if attached is None else memory.attaches,
+        holders=() if attached is None else attached.holders,
+        holder_pages={} if attached is None else attached.judgement.holder_pages,
+        ephemeral_rows=() if attached is None else _ephemeral_rows(attached),
+        holder_journal=memory.journal,
+        note_incarnation=memory.note_incarnation,
+    )
+
+
+def _ephemeral_rows(attached: Attached) -> list[int]:
+    """Return the rows of our ephemeral pages that only a holder has."""
+    store = attached.store
+    pools = {
+        pool.pool
+        for pool in store.pools
+        if pool.family is Family.OWN_EPHEMERAL and pool.tally.pages
+    }
+    if not pools:
+        return []
+    holders = [each.holder for each in attached.holders]
+    rows = store.rows.held_by(holders, 0, store.rows.high)
+    return [
+        row
+        for row in rows
+        if not store.rows.location(row) and store.versions.pool_of(row).pool in pools
+    ]
