@@ -88,6 +88,11 @@ class Node:
     behind: float = 0.0
     socket: SimSocket | None = None
     dialers: list[Dialer] = field(default_factory=list)
+    # When in the world its page path has something to do, as long as none of its code has run: see `Cluster.inside`.
+    alarm: float = math.inf
+
+    def next_alarm(self) -> float:
+        return world_of(self.peers._alarm(), self.behind)
 
     def next_beat(self) -> float:
         """Return when its failure detector has something to do, as `HeartbeatService._watch` waits."""
@@ -157,6 +162,8 @@ class Cluster:
         self._files = dict.fromkeys(self._configs, self.config)
         self._last_incarnations: dict[NodeId, Incarnation] = {}
         self.ends: list[End] = []
+        # Nodes whose code has run since their alarms were looked at.
+        self._touched: set[NodeId] = set()
         for number in self._configs:
             self._start(number, Incarnation(1))
 
@@ -169,7 +176,8 @@ class Cluster:
         return self.time.now()
 
     def inside(self, number: int) -> AbstractContextManager[None]:
-        """Run code of a node: it sees its own time."""
+        """Run code of a node: it sees its own time.  Its alarms, and those of its links, change only so."""
+        self._touched.add(NodeId(number))
         return self.time.of_node(self[number].behind)
 
     # Lives and links.
@@ -202,6 +210,7 @@ class Cluster:
         node = Node(number, incarnation, engine, peers, pager, client, pool, cache, spill)
         self.nodes[number] = node
         self._last_incarnations[number] = incarnation
+        self._touched.add(number)
         if self.has_detector:
             self._detect(node, rng)
 
@@ -376,6 +385,7 @@ class Cluster:
         seconds = self.now - node.paused_at
         if seconds > PAUSE_SECONDS_MIN:
             node.behind += seconds
+            self._touched.add(node.number)
         self.note(number, f"resume after {seconds:.1f} s")
 
     def end_of(self, node: int, peer: int) -> End:
@@ -433,6 +443,7 @@ class Cluster:
     def run_until(self, is_reached: Callable[[], bool], seconds: float = 60.0) -> bool:
         """Step until a condition holds; return whether it came to hold in time."""
         end_at = self.now + seconds
+        self._touched.update(self.nodes)  # by whoever called
         for _ in range(STEPS_MAX):
             if is_reached():
                 return True
@@ -443,39 +454,53 @@ class Cluster:
     def step(self, until: float) -> bool:
         """Do one of the things that come next; False when none comes before `until`."""
         self._end_broken()
-        arrivals = [(end.incoming.next_arrival(), end) for end in self.ends if self._hears(end)]
-        alarms = [
-            (world_of(end.next_deadline(), self.nodes[end.node].behind), end)
-            for end in self.ends
-            if self._hears(end)
-        ]
+        self._look_at_touched()
+        hearing = [end for end in self.ends if not self.nodes[end.node].is_paused]
         awake = [node for node in self.nodes.values() if not node.is_paused]
-        clocks = [(world_of(node.peers._alarm(), node.behind), node) for node in awake]
-        beats = [(node.next_beat(), node) for node in awake if node.socket is not None]
-        dialers = [
-            (dialer.next_try(node.behind), dialer) for node in awake for dialer in node.dialers
-        ]
-        times = [*arrivals, *alarms, *clocks, *beats, *dialers]
-        at = min((each for each, _ in times), default=math.inf)
+        coming: dict[str, list[tuple[float, End | Node | Dialer]]] = {
+            "receive": [(end.incoming.next_arrival(), end) for end in hearing],
+            "deadline": [(end.alarm, end) for end in hearing],
+            "clock": [(node.alarm, node) for node in awake],
+            "beat": [(node.next_beat(), node) for node in awake if node.socket is not None],
+            "dial": [
+                (dialer.next_try(node.behind), dialer) for node in awake for dialer in node.dialers
+            ],
+        }
+        at = min([each for found in coming.values() for each, _ in found], default=math.inf)
         self.time.jump_to(min(at, until))
         if at > until:
             return False
         now = self.now
-        due: list[tuple[str, End | Node | Dialer]] = [
-            ("receive", end) for t, end in arrivals if t <= now
-        ]
-        due += [("deadline", end) for t, end in alarms if t <= now]
-        due += [("clock", node) for t, node in clocks if t <= now]
-        due += [("beat", node) for t, node in beats if t <= now]
-        due += [("dial", dialer) for t, dialer in dialers if t <= now]
+        due = [(what, who) for what, found in coming.items() for each, who in found if each <= now]
         with self._bounded_work():
             self._do(*self.rng.choice(due))
         self._end_broken()
         self._steps += 1
         if not self._steps % STEPS_PER_CHECK:
+            self._check_alarms()
             for check in self.checks:
                 check()
         return True
+
+    def _look_at_touched(self) -> None:
+        """Ask for their alarms those whose code has run: most steps are of one node."""
+        for end in self.ends:
+            if end.node in self._touched:
+                end.alarm = self._alarm_of(end)
+        for number in self._touched:
+            if (node := self.nodes.get(number)) is not None:
+                node.alarm = node.next_alarm()
+        self._touched.clear()
+
+    def _alarm_of(self, end: End) -> float:
+        return world_of(end.next_deadline(), self.nodes[end.node].behind)
+
+    def _check_alarms(self) -> None:
+        """Assert that nobody's code has run but inside the node."""
+        for node in self.nodes.values():
+            assert node.number in self._touched or node.alarm == node.next_alarm()
+        for end in self.ends:
+            assert end.node in self._touched or end.alarm == self._alarm_of(end)
 
     @contextmanager
     def _bounded_work(self) -> Iterator[None]:
@@ -484,14 +509,13 @@ class Cluster:
         before = [work.snapshot() for work in works]
         yield
         for work, earlier in zip(works, before, strict=True):
+            if work.snapshot() == earlier:
+                continue
             units = work.total() - sum(earlier.values())
             self.most_work = max(self.most_work, units)
             assert units <= WORK_PER_STEP_MAX, (
                 f"{units} units of work in one step, most of all {work.most_since(earlier)}"
             )
-
-    def _hears(self, end: End) -> bool:
-        return not end.is_over and not self.nodes[end.node].is_paused
 
     def _do(self, what: str, who: "End | Node | Dialer") -> None:
         if isinstance(who, Dialer):
@@ -530,19 +554,16 @@ class Cluster:
 
     def _end_broken(self) -> None:
         """End links whose other side has gone, until no more follow."""
-        while any(self._end_if_broken(end) for end in self.ends if self._hears(end)):
-            pass
+        while (broken := next(filter(self._is_broken, self.ends), None)) is not None:
+            with self.inside(broken.node):
+                broken.end_broken()
         for node in self.nodes.values():
             for dialer in node.dialers:
                 dialer.look(self.now)
         self.ends = [end for end in self.ends if not end.is_over]
 
-    def _end_if_broken(self, end: End) -> bool:
-        if not end.is_broken():
-            return False
-        with self.inside(end.node):
-            end.end_broken()
-        return True
+    def _is_broken(self, end: End) -> bool:
+        return end.is_broken() and not self.nodes[end.node].is_paused
 
     def note(self, node: int | None, what: str, handle: str = "") -> None:
         """Add a line to the trace: when, who (None: the storm), what, and which page where that is known."""

@@ -106,6 +106,8 @@ class End:
         self.incoming = incoming
         self.outgoing = outgoing
         self.is_over = False
+        # When in the world its link has something to do, as long as no code of its node has run.
+        self.alarm = math.inf
 
     @property
     def is_open_or_over(self) -> bool:
@@ -142,9 +144,11 @@ class End:
 
     def is_broken(self) -> bool:
         """Return whether the link was closed, or its wire was: then its own task would end it at its next step."""
+        if self.is_over or (self.link._reason is None and not self.incoming.is_closed):
+            return False  # as nearly always
         # A FIN or RST is held up like all else.
         is_eof = self.incoming.is_closed and not (self.incoming.chunks or self.incoming.is_held)
-        return not self.is_over and (self.link._reason is not None or is_eof)
+        return self.link._reason is not None or is_eof
 
     def end_broken(self) -> None:
         self.end(self.link._reason or "the peer closed the connection")
