@@ -6,6 +6,7 @@ from typing import TypeAlias
 from nodemanager.ids import NodeId
 from ramsterd.core.resize import ResizeState
 from ramsterd.remote.fetch.pending import PendingGet
+from ramsterd.remote.holders.reconcile import Reconciled
 from ramsterd.remote.holders.trust import Distrusted, TrustedAgain
 from ramsterd.remote.home.last_copies import Counted
 from ramsterd.remote.send.replicate import Replication
@@ -61,5 +62,13 @@ class Resized:
 
 
 Effect: TypeAlias = (
-    Send | GetDone | CloseLink | Resized | Replicated | Counted | Distrusted | TrustedAgain
+    Send
+    | GetDone
+    | CloseLink
+    | Resized
+    | Replicated
+    | Counted
+    | Distrusted
+    | TrustedAgain
+    | Reconciled
 )

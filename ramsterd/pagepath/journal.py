@@ -5,6 +5,7 @@ import logging
 from config.units import human_bytes
 from ramsterd.core.resize import ResizeState
 from ramsterd.pagepath.effects import Resized
+from ramsterd.remote.holders.reconcile import Reconciled
 from ramsterd.remote.holders.trust import Distrusted, TrustedAgain
 
 logger = logging.getLogger("ramster.peers")
@@ -32,3 +33,14 @@ def log_trust(news: Distrusted | TrustedAgain, name: str) -> None:
         )  # fmt: skip
     else:
         logger.info("node %s gets new pages again: it keeps what it stores (before: %s)", name, bad)
+
+
+def log_reconciled(ended: Reconciled, name: str) -> None:
+    """Tell the log what a comparison with a peer found."""
+    level = logging.WARNING if ended.lacking else logging.INFO
+    logger.log(
+        level,
+        "node %s and this node agree on the copies there again, after a restart:"
+        " %d were dropped because nobody needs them, %d were missing",
+        name, ended.unknown, ended.missing,
+    )  # fmt: skip

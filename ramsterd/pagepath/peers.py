@@ -41,8 +41,9 @@ from ramsterd.membership.own_incarnation import IncarnationKeeper, NothingKept, 
 from ramsterd.pagepath.effects import CloseLink, Effect, GetDone, Replicated, Resized, Send
 from ramsterd.pagepath.engine import Engine
 from ramsterd.pagepath.front_ends import FrontEnds, NoFrontEnds
-from ramsterd.pagepath.journal import log_resized, log_trust
+from ramsterd.pagepath.journal import log_reconciled, log_resized, log_trust
 from ramsterd.remote.fetch.asking import LATE_REQUESTS_MAX
+from ramsterd.remote.holders.reconcile import Reconciled
 from ramsterd.remote.holders.trust import Distrusted, TrustedAgain
 from ramsterd.remote.home.last_copies import Counted
 from ramsterd.remote.send import ephemeral_remotify
@@ -204,6 +205,8 @@ class Peers:
                 log_resized(effect)
             case Counted():
                 self.members.inquiries.on_counted(effect)
+            case Reconciled(node):
+                log_reconciled(effect, self._engine.nodes.name(node))
             case Distrusted(node) | TrustedAgain(node):
                 log_trust(effect, self._names().get(node, f"node {node}"))
 

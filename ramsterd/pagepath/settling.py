@@ -172,8 +172,10 @@ class Settling:
             request_id = self._outbox.next_request_id()
             reconciler.begin(request_id, comparison)
             self._outbox.list_pages(comparison.holder.node, comparison.first, request_id)
-        for node, pages in reconciler.take_lacking():
-            self._trust.on_bad(node, BadCopy.MISSING, pages, now)
+        for ended in reconciler.take_ended():
+            self._outbox.add(ended)
+            if ended.lacking:
+                self._trust.on_bad(ended.node, BadCopy.MISSING, ended.lacking, now)
 
     # What is found out.
 

@@ -246,6 +246,7 @@ class Cluster:
             ),
             datagram_socket=node.socket,
             on_verdicts=lambda verdicts: self._on_verdicts(node, verdicts),
+            attach_count=node.engine.attach_count,
             now=self.time.now,
         )
         node.dialers = [

@@ -5,6 +5,7 @@ import random
 import pytest
 from trio.testing import MockClock
 
+from heartbeat.datagram_filter import DropReason
 from nodemanager.states import NodeState
 from ramsterd.core.page import PoolKind
 from ramsterd.remote import wire
@@ -391,3 +392,28 @@ async def test_any_order_of_restarts_and_cuts_leaves_each_page_where_it_should_b
     finish(cluster, client)
     check_trust(cluster)
     assert cluster[OWNER].engine.statistics().reconcile.missing_copies_total == 0
+
+
+@pytest.mark.parametrize(
+    "seconds", [0.0, 2.0, 30.0], ids=["at once", "soon", "after it was given up"]
+)
+async def test_a_node_that_is_attached_is_heard_by_the_detectors_of_its_peers(
+    seed: int, mock_clock: MockClock, seconds: float
+) -> None:
+    """Its heartbeats are no replays, and it denies what was said of the process before it."""
+    cluster = Cluster(seed, mock_clock, nodes=4, has_detector=True)
+    cluster.run(20)
+    kept = cluster.end_kept(HOLDER)
+    cluster.run(seconds)
+    cluster.start_kept(HOLDER, kept)
+    began = cluster.now
+    cluster.run(60)
+    for number, node in cluster.nodes.items():
+        dropped = node.peers.heartbeat.statistics().dropped_datagrams_total  # type: ignore[union-attr]
+        assert not dropped[DropReason.REPLAYED]
+        for peer in set(cluster.nodes) - {number}:
+            assert node.engine.nodes.state(peer) is NodeState.UP, (number, peer)
+            assert node.engine.nodes.incarnation(peer) == 1
+            assert cluster.is_linked(number, peer)
+    late = [each for each in cluster.verdicts if each[0] > began + 20]
+    assert not [each for each in late if each[2].state is not NodeState.UP]

@@ -51,9 +51,25 @@ class Comparison:
     is_to_ask: bool = False
     first: int = 1
     ask_at: float = 0.0
-    # Serials of our rows that it lacks, ascending; and how many pages of those it should have kept.
+    # Serials of our rows that it lacks, ascending.
     missing: "array[int]" = field(default_factory=lambda: array("Q"))
-    lacking: int = 0
+    # How many copies it had that no row names, it lacked, and it lacked though it had promised to keep them.
+    unknown_count: int = 0
+    missing_count: int = 0
+    lacking_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """A comparison has ended: how many copies were unknown to us, and how many were missing there.
+
+    Of the missing ones, `lacking` are of persistent pages.
+    """
+
+    node: NodeId
+    unknown: int
+    missing: int
+    lacking: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,8 +117,8 @@ class Reconciler:
         # By holder id; and by the number of the request.
         self._comparisons: dict[int, Comparison] = {}
         self._in_flight: dict[int, Comparison] = {}
-        # Nodes that lack persistent pages which they said they stored, and how many; until somebody takes them.
-        self._lacking: list[tuple[NodeId, int]] = []
+        # Those that ended, until somebody takes them.
+        self._ended: list[Reconciled] = []
         self._reconciled = self._unknown = self._missing = 0
 
     # Holders.
@@ -132,7 +148,8 @@ class Reconciler:
         while self._is_current(comparison):
             before = versions.work["sweep"]
             serials, row = serials_held_by(versions, comparison.holder.id, row, STEP_ROWS)
-            comparison.ours.add(serials)
+            if serials:
+                comparison.ours.add(serials)
             if not row:
                 comparison.ours.begin()
                 comparison.is_to_ask = True
@@ -208,6 +225,7 @@ class Reconciler:
                 return
         if unknown:
             self._unknown += len(unknown)
+            comparison.unknown_count += len(unknown)
             self._owe(comparison.holder, unknown)
         comparison.first = listed.up_to + 1
         if comparison.first <= SERIAL_MAX:
@@ -228,7 +246,8 @@ class Reconciler:
             row = forgotten.next_row
             holder.on_pages_gone(forgotten.pages)
             self._missing += forgotten.pages
-            comparison.lacking += forgotten.persistent
+            comparison.missing_count += forgotten.pages
+            comparison.lacking_count += forgotten.persistent
             for thinned in forgotten.thinned:
                 self._on_thinned(thinned)
             if not row:
@@ -244,13 +263,19 @@ class Reconciler:
         del self._comparisons[holder.id]
         holder.agreed_at = comparison.attach_count
         self._reconciled += 1
-        if comparison.lacking:
-            self._lacking.append((holder.node, comparison.lacking))
+        self._ended.append(
+            Reconciled(
+                holder.node,
+                comparison.unknown_count,
+                comparison.missing_count,
+                comparison.lacking_count,
+            )
+        )
 
-    def take_lacking(self) -> list[tuple[NodeId, int]]:
-        """Return the nodes that turned out to lack persistent pages since the last call, and how many."""
-        lacking, self._lacking = self._lacking, []
-        return lacking
+    def take_ended(self) -> list[Reconciled]:
+        """Return the comparisons that ended since the last call."""
+        ended, self._ended = self._ended, []
+        return ended
 
     def statistics(self) -> ReconcileStatistics:
         """Return a snapshot."""

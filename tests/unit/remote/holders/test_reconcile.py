@@ -12,7 +12,12 @@ from ramsterd.core.pool_identity import program_pool
 from ramsterd.core.slices import SLICE_UNITS, Slices
 from ramsterd.remote import wire
 from ramsterd.remote.holders.holders import NEVER, Holder
-from ramsterd.remote.holders.reconcile import BEHIND_SECONDS, RETRY_SECONDS, Reconciler
+from ramsterd.remote.holders.reconcile import (
+    BEHIND_SECONDS,
+    RETRY_SECONDS,
+    Reconciled,
+    Reconciler,
+)
 from ramsterd.remote.wire import SERIAL_MAX, MessageType, PageList, serial_ranges
 from tests.helpers.made_owner import BLOCK_PAGES, INCARNATION, ONE, OTHER, Owner
 
@@ -118,7 +123,7 @@ def test_a_holder_that_keeps_what_our_rows_name_is_agreed_with() -> None:
     assert not owner.owed
     assert all(owner.store.rows.holders(row) for row in rows)
     assert owner.machine.statistics().reconciled_holders_total == 1
-    assert owner.machine.take_lacking() == []
+    assert owner.machine.take_ended() == [Reconciled(ONE, 0, 0, 0)]
 
 
 def test_nobody_is_asked_whom_we_agree_with() -> None:
@@ -167,8 +172,8 @@ def test_what_only_our_rows_name_is_lost_if_nobody_else_has_it() -> None:
     assert owner.lost() == 5
     assert owner.found() == (0, 5)
     assert owner.holder(ONE).pages == BLOCK_PAGES - 5
-    assert owner.machine.take_lacking() == [(ONE, 5)]
-    assert owner.machine.take_lacking() == []
+    assert owner.machine.take_ended() == [Reconciled(ONE, 0, 5, 5)]
+    assert owner.machine.take_ended() == []
 
 
 def test_what_only_our_rows_name_is_copied_again_if_another_has_it() -> None:
@@ -207,7 +212,7 @@ def test_an_ephemeral_page_that_is_gone_is_a_hole_and_nobodys_fault() -> None:
     assert owner.found() == (0, BLOCK_PAGES)
     assert owner.store.get(cache, b"", first, BLOCK_PAGES).pages == [None] * BLOCK_PAGES
     assert owner.lost() == 0
-    assert owner.machine.take_lacking() == []
+    assert owner.machine.take_ended() == [Reconciled(ONE, 0, BLOCK_PAGES, 0)]
 
 
 def test_a_page_that_was_flushed_after_it_was_collected_is_nobodys_fault() -> None:
@@ -387,7 +392,8 @@ def test_several_holders_are_compared_side_by_side() -> None:
     for each in sent:
         owner.reply_list(*each)
     owner.finish()
-    assert sorted(owner.machine.take_lacking()) == [(ONE, 1), (OTHER, 2)]
+    ended = {each.node: each.lacking for each in owner.machine.take_ended()}
+    assert ended == {ONE: 1, OTHER: 2}
     assert owner.is_over(ONE)
     assert owner.is_over(OTHER)
 
