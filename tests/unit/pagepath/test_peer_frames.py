@@ -6,9 +6,13 @@ import pytest
 
 from net.errors import RemoteProtocolError
 from nodemanager.ids import Incarnation
+from ramsterd.core.page import PoolKind
 from ramsterd.pagepath.effects import GetDone
 from ramsterd.remote import wire
-from ramsterd.remote.wire import MessageType
+from ramsterd.remote.holders.reconcile import RETRY_SECONDS, Reconciled
+from ramsterd.remote.holders.trust import BadCopy
+from ramsterd.remote.wire import MessageType, PageList
+from tests.helpers.foreign_puts import put
 from tests.helpers.made_engine import FULL, INCARNATION, OBJECT, ONE, MadeEngine, sends
 
 
@@ -42,20 +46,20 @@ def test_a_frame_of_a_type_that_asks_for_nothing_breaks_the_protocol(made: MadeE
 
 def test_an_answer_of_another_type_counts_as_no_answer(made: MadeEngine) -> None:
     made.put(FULL)
-    put = sends(made.settle(), MessageType.PUT_PAGES)[0]
+    sent = sends(made.settle(), MessageType.PUT_PAGES)[0]
     with pytest.raises(RemoteProtocolError, match="answer of type"):
         made.frame(
-            ONE, MessageType.GET_PAGES, 1, bytes(2), request_id=put.request_id, is_reply=True
+            ONE, MessageType.GET_PAGES, 1, bytes(2), request_id=sent.request_id, is_reply=True
         )
-    assert made.engine.statistics().remotify.unknown_pages_total == put.count
+    assert made.engine.statistics().remotify.unknown_pages_total == sent.count
     assert made.engine.look(made.disk, OBJECT, 0, 1)
 
 
 def test_a_request_without_an_answer_is_unknown(made: MadeEngine) -> None:
     made.put(FULL)
     puts = sends(made.settle(), MessageType.PUT_PAGES)
-    for put in puts:
-        made.engine.on_request_failed(put.request_id)
+    for each in puts:
+        made.engine.on_request_failed(each.request_id)
     made.settle()
     assert made.engine.statistics().remotify.unknown_pages_total == sum(each.count for each in puts)
 
@@ -69,3 +73,70 @@ def test_an_answer_with_pages_ends_the_get_that_waits(made: MadeEngine) -> None:
         ONE, MessageType.GET_PAGES, 1, table, request_id=ask.request_id, is_reply=True
     )
     assert [type(each) for each in effects if isinstance(each, GetDone)] == [GetDone]
+
+
+# Lists.
+
+
+def ask_for_list(made: MadeEngine) -> int:
+    """Have pages at a peer whose process is followed by another; return the request for its list."""
+    made.store_at(ONE)
+    made.engine.on_link_lost(ONE, INCARNATION, now=made.now)
+    made.engine.on_link_up(ONE, INCARNATION, attach_count=1, now=made.now)
+    (ask,) = sends([*made.settle(), *made.wait(0.3)], MessageType.LIST_PAGES)
+    assert (ask.node, ask.seconds_max > 0) == (ONE, True)
+    return ask.request_id
+
+
+def test_a_question_for_a_list_is_answered_on_the_same_link(made: MadeEngine) -> None:
+    effects = made.frame(ONE, MessageType.LIST_PAGES, 1, wire.list_table(1), request_id=3)
+    (answer,) = sends([*effects, *made.wait(0.1)], MessageType.LIST_PAGES)
+    assert (answer.node, answer.request_id, answer.is_reply) == (ONE, 3, True)
+    assert (answer.count, answer.seconds_max) == (0, 0)
+
+
+def test_a_question_for_a_list_is_forgotten_with_its_link(made: MadeEngine) -> None:
+    put(made.engine.machines.foreign, PoolKind.PERSISTENT, range(1, 17), owner=ONE)
+    made.engine.machines.slices.add(iter([1] * 100_000))  # type: ignore[arg-type]  # others have their turn
+    made.frame(ONE, MessageType.LIST_PAGES, 1, wire.list_table(1), request_id=3)
+    made.engine.on_link_lost(ONE, INCARNATION, now=made.now)
+    made.engine.on_link_up(ONE, INCARNATION, now=made.now)
+    assert not sends(made.wait(10), MessageType.LIST_PAGES)
+
+
+def test_an_answer_with_a_list_ends_the_comparison(made: MadeEngine) -> None:
+    request_id = ask_for_list(made)
+    pages = made.engine.pages_there(ONE)
+    listed = PageList([], wire.SERIAL_MAX)
+    effects = made.frame(
+        ONE,
+        MessageType.LIST_PAGES,
+        0,
+        wire.list_reply_table(listed),
+        request_id=request_id,
+        is_reply=True,
+    )
+    effects += made.wait(1)
+    assert [each for each in effects if isinstance(each, Reconciled)] == [
+        Reconciled(ONE, 0, pages, pages)
+    ]
+    assert made.engine.store.statistics().lost_pages_total == pages
+    assert made.engine.statistics().trust[ONE].bad_copies_total[BadCopy.MISSING] == pages
+
+
+@pytest.mark.parametrize("kind", [MessageType.GET_PAGES, MessageType.PUT_PAGES])
+def test_an_answer_to_a_list_of_another_type_counts_as_no_answer(
+    made: MadeEngine, kind: MessageType
+) -> None:
+    request_id = ask_for_list(made)
+    with pytest.raises(RemoteProtocolError, match="answer of type"):
+        made.frame(ONE, kind, 1, bytes(2), request_id=request_id, is_reply=True)
+    assert not made.engine.machines.reconciler.is_in_flight(request_id)
+    assert sends(made.wait(RETRY_SECONDS + 0.1), MessageType.LIST_PAGES), "it is asked again"
+
+
+def test_a_list_that_is_none_counts_as_no_answer(made: MadeEngine) -> None:
+    request_id = ask_for_list(made)
+    with pytest.raises(RemoteProtocolError, match="answer to a LIST_PAGES"):
+        made.frame(ONE, MessageType.LIST_PAGES, 1, bytes(9), request_id=request_id, is_reply=True)
+    assert not made.engine.machines.reconciler.is_in_flight(request_id)
