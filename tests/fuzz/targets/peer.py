@@ -47,7 +47,7 @@ STATUS: Final = PeerStatus(
     budget_bytes=1 << 30, free_bytes=1 << 29, is_accepting=True, pressure=0.0, pages_held_for_us=8
 )
 # What happens here, said by the request id of a KEEPALIVE in the stream.
-WAIT, GET, PUT, FLUSH, RELINK, FAIL = range(6)
+WAIT, GET, PUT, FLUSH, RELINK, FAIL, ATTACH = range(7)
 TICK_SECONDS: Final = 0.6
 
 
@@ -57,6 +57,7 @@ class Node:
     def __init__(self) -> None:
         self.outcomes: set[str] = set()
         self.is_linked = False
+        self._attach_count = 0
         self._was_flushed = False
         self._now = 1.0
         self._in_flight: dict[int, MessageType] = {}
@@ -110,6 +111,12 @@ class Node:
         self._unlink()
         self._link()
 
+    def attach(self) -> None:
+        """Lose the link, and have one to the next process of the peer: it is asked what it keeps."""
+        self._attach_count += 1
+        self.relink()
+        self.wait()
+
     def receive(self, found: Frame) -> None:
         """Take one frame of the peer, as its link passes it on."""
         if found.is_reply and self._in_flight.pop(found.request_id, None) is None:
@@ -139,7 +146,7 @@ class Node:
 
     def _link(self) -> None:
         self.is_linked = True
-        self._engine.on_link_up(THEIRS, INCARNATION, now=self._now)
+        self._engine.on_link_up(THEIRS, INCARNATION, attach_count=self._attach_count, now=self._now)
         status = make_frame(MessageType.STATUS, 1, wire.status_message(STATUS))
         for each in decoded(status, LIMITS):
             self._engine.on_frame(THEIRS, INCARNATION, each, now=self._now)
@@ -197,7 +204,7 @@ class Node:
 def check(data: bytes) -> set[str]:
     node = Node()
     acts = {WAIT: node.wait, GET: node.get, PUT: node.put, FLUSH: node.flush}
-    acts |= {RELINK: node.relink, FAIL: node.fail}
+    acts |= {RELINK: node.relink, FAIL: node.fail, ATTACH: node.attach}
     for found in decoded(data, LIMITS):
         if found.type == LinkType.KEEPALIVE:
             acts[found.request_id % len(acts)]()
@@ -230,6 +237,13 @@ def got(request_id: int, *, broken: bool = False) -> bytes:
     )
 
 
+def listed(request_id: int, ranges: list[tuple[int, int]]) -> bytes:
+    table = wire.list_reply_table(wire.PageList(ranges, wire.SERIAL_MAX))
+    return make_frame(
+        MessageType.LIST_PAGES, len(ranges), table, request_id=request_id, is_reply=True
+    )  # fmt: skip
+
+
 def seeds() -> Mapping[str, bytes]:
     foreign = put(PoolKind.PERSISTENT, [encode_page(page) for page in PAGES[:3]])
     ask = make_frame(MessageType.GET_PAGES, 2, wire.get_table([1, 99]), request_id=2)
@@ -252,6 +266,9 @@ def seeds() -> Mapping[str, bytes]:
         "missing": stored(1)
         + act(GET)
         + make_frame(MessageType.GET_PAGES, 8, bytes(16), request_id=2, is_reply=True),
+        "list": make_frame(MessageType.LIST_PAGES, 1, wire.list_table(1), request_id=2) + act(WAIT),
+        "attached": stored(1) + act(ATTACH) + listed(2, [(1, 3), (5, 8)]) + act(WAIT, WAIT, GET),
+        "attached-wrong": stored(1) + act(ATTACH) + listed(2, [(1, 1 << 40)]) + act(WAIT, GET),
         "lost-link": stored(1) + act(GET, RELINK, GET) + got(3) + act(WAIT),
         "late": act(FAIL) + stored(1) + act(WAIT),
         "wrong": wrong,
@@ -300,7 +317,10 @@ TARGET = Target(
             "FLUSH_PAGES",
             "FLUSH_OWNER",
             "RECALL",
+            "LIST_PAGES",
             "PUT_PAGES reply",
+            "LIST_PAGES reply",
+            "refused LIST_PAGES reply",
         }
         | {"GET_PAGES reply", "get", "get LOST", "get UNREACHABLE", "late"}
         | {"refused PUT_PAGES reply", "refused GET_PAGES", "refused FLUSH_PAGES", "refused STATUS"}
