@@ -371,8 +371,8 @@ async def test_rows_at_peers_make_room_for_new_pages(seed: int, mock_clock: Mock
 
 
 async def test_leaves_of_pages_at_peers_make_room_too(seed: int, mock_clock: MockClock) -> None:
-    """A sparse cache has a leaf for each page; there is memory for some 350."""
-    cluster, client, cache = stage_cache(seed, mock_clock, tables_max=150_000)
+    """A sparse cache has a leaf for each page; the records of nodes and objects count, and there is memory for some 350."""
+    cluster, client, cache = stage_cache(seed, mock_clock, tables_max=172_000)
     for number in range(290):
         cache.put(number * 64)
     client.fill(1000)
