@@ -38,7 +38,7 @@ from ramsterd.frontends.tmem.server import TmemServer
 from ramsterd.frontends.tmem.users import allowed_users
 from ramsterd.handover.arrival import Arrival
 from ramsterd.host.certificate import CertificateKeeper, wall_clock
-from ramsterd.host.logs import LogHandler
+from ramsterd.host.logs.handler import LogHandler
 from ramsterd.host.loop_clock import (
     monotonic_nanoseconds,
     pause_statistics,

@@ -1,5 +1,6 @@
 """Where `ramsterd` begins: what can't wait until all modules are imported, which takes half a second."""
 
+import gc
 import os
 from typing import Final
 
@@ -12,8 +13,10 @@ def main() -> None:
     """Run the command line."""
     hold_signals()
     open_standard_files()
+    gc.disable()  # nothing that a module makes as it is imported is garbage, and looking for it is a tenth of a start
     from ramsterd.cli.ramsterd import main as run_command  # noqa: PLC0415  see above
 
+    gc.enable()
     run_command(prog_name="ramsterd")
 
 

@@ -32,7 +32,7 @@ from ramsterd.endpoints.opening import CannotServe, leaves
 from ramsterd.handover.arrival import Arrival
 from ramsterd.handover.names import Named
 from ramsterd.host.fd_store import DescriptorStore, descriptors_from
-from ramsterd.host.logs import set_up_logging
+from ramsterd.host.logs.setup import set_up_logging
 from ramsterd.host.loop_clock import LoopClock, monotonic_nanoseconds
 from ramsterd.host.successor import command_line
 from ramsterd.host.threads import ThreadRefused

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from prometheus_client.core import Metric
 
-from ramsterd.host.logs import LogStatistics
+from ramsterd.host.logs.handler import LogStatistics
 from ramsterd.observe.frontend_metrics import by_name
 from ramsterd.observe.loop_watch import BUCKETS
 from ramsterd.observe.metric import by, counter, gauge, histogram, one

@@ -6,7 +6,7 @@ from typing import Final
 
 import trio
 
-from ramsterd.host.logs import LogHandler
+from ramsterd.host.logs.handler import LogHandler
 from ramsterd.observe.page_news import PageNews, counts_of
 from ramsterd.observe.snapshot import DaemonStatistics
 

@@ -19,7 +19,7 @@ from ramsterd.frontends.clients.counters import ClientStatistics
 from ramsterd.frontends.pager import PagerStatistics
 from ramsterd.frontends.tmem.counters import TmemStatistics
 from ramsterd.handover.arrival import HandoverStatistics
-from ramsterd.host.logs import LogStatistics
+from ramsterd.host.logs.handler import LogStatistics
 from ramsterd.host.loop_time import PauseStatistics
 from ramsterd.kept.memory import MemoryStatistics
 from ramsterd.membership.incarnation_floors import FloorStatistics

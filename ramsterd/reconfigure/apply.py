@@ -9,7 +9,7 @@ from ramsterd.frontends.tmem.pools import quotas_of
 from ramsterd.frontends.tmem.server import TmemServer
 from ramsterd.host.certificate import CertificateKeeper
 from ramsterd.host.heartbeat_key import replace_heartbeat_key
-from ramsterd.host.logs import set_levels
+from ramsterd.host.logs.setup import set_levels
 from ramsterd.pagepath.engine import Engine
 from ramsterd.pagepath.peers import Peers
 from ramsterd.reconfigure.examine import Reread

@@ -29,7 +29,7 @@ from ramsterd.client.nbd import NbdClient
 from ramsterd.daemon import Daemon
 from ramsterd.endpoints.opening import CannotServe, leaves
 from ramsterd.handover.arrival import Arrival
-from ramsterd.host.logs import LogHandler
+from ramsterd.host.logs.handler import LogHandler
 from ramsterd.host.logs.limiter import Limiter
 from ramsterd.kept.keepers.keeper import Keeper, ProcessKeeper
 from ramsterd.reconfigure.examine import Reread

@@ -10,8 +10,3 @@ Modules only log, with a constant text and arguments.  What that costs is decide
     streams       sys.stderr and sys.stdout, for what does not log but prints
     setup         levels, and the start
 """
-
-from ramsterd.host.logs.handler import LogHandler, LogStatistics
-from ramsterd.host.logs.setup import set_levels, set_up_logging
-
-__all__ = ["LogHandler", "LogStatistics", "set_levels", "set_up_logging"]

@@ -3,7 +3,11 @@
 import subprocess
 import sys
 
+import pytest
+
 from tests.system.daemons import environment
+
+pytestmark = pytest.mark.slow
 
 
 def run(code: str, *, prelude: str = "") -> str:
@@ -23,6 +27,17 @@ def test_signals_are_held_before_anything_heavy_is_imported() -> None:
         "print({'trio', 'click', 'msgpack', 'logging', 'ssl', 'prometheus_client'} & set(sys.modules))"
     )
     assert heavy.strip() == "set()"
+
+
+def test_garbage_is_collected_again_when_all_is_imported() -> None:
+    said = run("""
+import gc
+import ramsterd.cli.ramsterd as command
+from ramsterd.cli import entry
+command.main = lambda **_: print(gc.isenabled())
+entry.main()
+""")
+    assert said == "True\n"
 
 
 def test_a_hangup_is_kept_until_it_can_be_heard_and_other_signals_end_nothing() -> None:

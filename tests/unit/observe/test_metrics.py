@@ -20,7 +20,7 @@ from ramsterd.endpoints.statistics import (
 from ramsterd.frontends.nbd.server import NbdServer
 from ramsterd.frontends.tmem.counters import TmemStatistics
 from ramsterd.handover.arrival import Arrival
-from ramsterd.host.logs import LogStatistics
+from ramsterd.host.logs.handler import LogStatistics
 from ramsterd.host.loop_time import PauseStatistics
 from ramsterd.membership.members import MembersStatistics
 from ramsterd.observe.loop_watch import BUCKETS, LoopStatistics

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ramsterd.host.logs import LogHandler
+from ramsterd.host.logs.handler import LogHandler
 from ramsterd.host.logs.limiter import LINES_MAX, SPAN_SECONDS, Limiter
 from ramsterd.host.logs.line_queue import ENTRY_BYTES_MAX, QUEUE_BYTES_MAX, QUEUE_LINES_MAX
 

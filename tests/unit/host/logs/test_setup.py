@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from config.model import LogConfig, LogLevel
-from ramsterd.host.logs import set_levels, set_up_logging
+from ramsterd.host.logs.setup import set_levels, set_up_logging
 
 LEVELS = LogConfig(level=LogLevel.WARNING, subsystems={"testing": LogLevel.DEBUG})
 
