@@ -9,6 +9,7 @@ from hypothesis import settings
 
 pytest_plugins = (
     "tests.plugins.alone",
+    "tests.plugins.order",
     "tests.plugins.seeds",
     "tests.plugins.skips",
     "tests.plugins.slow",

@@ -69,6 +69,34 @@ def test_beside_others_again(others, number):
     pass
 """
 
+ORDERED_TESTS = """\
+import pytest
+
+def test_quick():
+    pass
+
+@pytest.mark.slow
+def test_slow():
+    pass
+
+@pytest.mark.slow
+@pytest.mark.system
+def test_waits():
+    pass
+
+@pytest.mark.timeout(400)
+@pytest.mark.system
+def test_waits_long():
+    pass
+
+@pytest.mark.alone
+def test_alone():
+    pass
+
+def test_quick_too():
+    pass
+"""
+
 
 def run_pytest(folder: Path, *options: str, ci: bool = False) -> tuple[int, list[str]]:
     """Return exit status and output lines."""
@@ -138,6 +166,20 @@ def test_an_unmarked_slow_test_is_found_when_asked(tmp_path: Path, workers: str)
     assert status == 1
     [found] = [line for line in lines if " s  test_it.py" in line]
     assert found.endswith("test_it.py::test_that_says_nothing")
+
+
+def test_a_parallel_run_begins_with_what_waits_most(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(ORDERED_TESTS)
+
+    def order(*options: str) -> list[str]:
+        status, lines = run_pytest(tmp_path, *options)
+        assert status == 0, lines
+        words = [line.split() for line in lines if "PASSED" in line]
+        return [word.partition("::test_")[2] for line in words for word in line if "::" in word]
+
+    waits = ["alone", "waits_long", "waits", "slow"]
+    assert order("-n", "1") == [*waits, "quick", "quick_too"]
+    assert order() == ["quick", "slow", "waits", "waits_long", "alone", "quick_too"]
 
 
 def test_one_that_is_alone_runs_while_no_other_does(tmp_path: Path) -> None:
