@@ -351,7 +351,7 @@ class Daemon:
             "restart": self._restarter.ask,
             "membership": lambda _: self._membership(),
             **node_commands(self._peers.members),
-            **state_commands(self._state.marks, self._exports.names),
+            **state_commands(self._state.marks, self._exports),
             "pools": lambda _: to_plain(self._tmem.count_pools()),
         }
 

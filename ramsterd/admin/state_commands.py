@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Collection
 from functools import partial
+from typing import Protocol
 
 from config.limits import USER_ID_MAX
 from config.reader import show
@@ -13,8 +14,26 @@ from ramsterd.statefile.marks import Marks
 logger = logging.getLogger("ramster.commands")
 
 
-def state_commands(marks: Marks, exports: Collection[str]) -> dict[str, Command]:
-    """Return the commands by name; `exports` are those of the config."""
+class ExportNames(Protocol):
+    """The exports of this node."""
+
+    @property
+    def names(self) -> Collection[str]:
+        """Return those of the config."""
+        ...
+
+    @property
+    def left_names(self) -> Collection[str]:
+        """Return those that have pages of an earlier run, and are not in the config any more."""
+        ...
+
+    def drop_left(self, name: str) -> None:
+        """Drop the pages of one of those."""
+        ...
+
+
+def state_commands(marks: Marks, exports: ExportNames) -> dict[str, Command]:
+    """Return the commands by name."""
     resetting: dict[Key, None] = {}
     return {
         "export-reset": partial(reset_export, marks, exports, resetting),
@@ -24,11 +43,11 @@ def state_commands(marks: Marks, exports: Collection[str]) -> dict[str, Command]
 
 def reset_export(
     marks: Marks,
-    exports: Collection[str],
+    exports: ExportNames,
     resetting: dict[Key, None],
     request: dict[str, object],
 ) -> object:
-    """Make the lost export `name` blank; one that is not in the config any more is forgotten.
+    """Make the lost export `name` blank; one that is not in the config any more is forgotten, with its pages.
 
     It takes several calls: the first begins, and each says whether it is on disk.
 
@@ -38,10 +57,18 @@ def reset_export(
     name = request.get("name")
     if not isinstance(name, str):
         raise CommandRefused(f"name: found {show(name)}, expected the name of an export")
-    names = {*exports, *(loss.name for loss in marks.losses() if loss.user is None)}
+    lost = (loss.name for loss in marks.losses() if loss.user is None)
+    names = {*exports.names, *exports.left_names, *lost}
     if name not in names and name not in resetting:
         known = ", ".join(sorted(names)) or "none"
         raise CommandRefused(f"no export {show(name)}; there are: {known}")
+    if name in exports.left_names:
+        exports.drop_left(name)
+        resetting[name] = None
+        logger.warning(
+            "an operator has reset export %s, which is not in the config: its pages are dropped",
+            name,
+        )
     return _reset(marks, resetting, name)
 
 

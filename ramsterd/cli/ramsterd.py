@@ -133,6 +133,8 @@ def run(config: Path, *, discard_memory: bool) -> None:
         cannot = [error for error in errors if isinstance(error, CannotServe)]
         if len(cannot) < len(errors):
             raise
+        # The memory is not what ended this start.
+        memory.end()
         status = EX_CONFIG if any(error.is_in_the_files for error in cannot) else 1
         _fail("; ".join(str(error) for error in cannot), status)
     memory.end()

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from config.model import Durability, ExportConfig, OnLoss
+from config.units import human_count
 from ramsterd.core.page import PoolId, PoolKind
 from ramsterd.core.pool_identity import export_pool
 from ramsterd.core.pools import PoolsExhausted
@@ -77,10 +78,30 @@ class Exports:
                     config.name,
                 )
 
+    @property
+    def left_names(self) -> Collection[str]:
+        """Return those that have pages of an earlier run, and are not in the config any more."""
+        return [each.identity.name for each in self._pager.left_exports()]
+
+    def drop_left(self, name: str) -> None:
+        """Drop the pages of one of those."""
+        for pool in self._pager.left_exports():
+            if pool.identity.name == name:
+                self._pager.drop_pool(pool.pool)
+        # Made just now, it is set if the file names it.
+        self._marks.of(name).clear()
+
     def say_losses(self) -> None:
         """Tell the log what is lost, also of pools, and of exports that the file does not have any more."""
         for line in report(self._marks.losses(), self.names):
             logger.warning("%s", line)
+        for pool in self._pager.left_exports():
+            name = pool.identity.name
+            logger.warning(
+                "export %s is not in the config any more: its %s stay, until it is there again, or `ramsterctl export reset %s`"
+                " drops them",
+                name, human_count(pool.tally.pages), name,
+            )  # fmt: skip
 
     def clear_emptied(self) -> None:
         """Note which have no page any more, while nobody writes: they are blank, and not lost after a restart."""

@@ -102,9 +102,13 @@ class NodeMemory:
 
     def resume(self, engine: Engine) -> None:
         """Go on with the pages of the process before, before any link is open; check them all in slices."""
+        now, zbud = trio.current_time(), engine.store.zbud
         if self.is_attached:
-            engine.resume(now=trio.current_time())
-            engine.begin_scrub(now=trio.current_time())
+            engine.resume(now=now)
+            engine.begin_scrub(now=now)
+        if zbud.resident_bytes > zbud.budget_bytes:
+            # The config has a smaller budget than the last run had.
+            engine.set_budget(zbud.budget_bytes, now=now)
         self._say_what_was_kept()
 
     def _say_what_was_kept(self) -> None:

@@ -14,6 +14,8 @@ import trio
 
 from ramsterd.core import extents
 from ramsterd.core.page import PoolId
+from ramsterd.core.pool_identity import PoolUse
+from ramsterd.core.pools import Pool
 from ramsterd.core.store import RunOfPages
 from ramsterd.frontends.pager.book import Book
 from ramsterd.frontends.pager.client import PagerClient
@@ -54,6 +56,7 @@ class Pager:
         self._engine = engine
         # Front ends see no engine.
         self.new_pool = engine.new_pool
+        self.drop_pool = engine.drop_pool
         self._peers = peers
         self._book = Book(engine)
         self._waiting = Waiting(engine, self._book, put_wait_seconds_max=put_wait_seconds_max)
@@ -68,6 +71,11 @@ class Pager:
     def now() -> float:
         """Return the time that all deadlines here are in."""
         return trio.current_time()
+
+    def left_exports(self) -> list[Pool]:
+        """Return the pools of exports that an earlier process has left, and that nobody has made again."""
+        left = self._engine.store.pools.left
+        return [pool for pool in left if pool.identity.use is PoolUse.EXPORT]
 
     # Clients.
 

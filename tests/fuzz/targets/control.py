@@ -24,6 +24,7 @@ from ramsterd.pagepath.engine import Engine
 from ramsterd.remote.home.last_copies import Counted
 from ramsterd.statefile.content import Content, Key, PoolKey, Record
 from ramsterd.statefile.marks import Marks
+from tests.fakes.export_names import FakeExportNames
 from tests.fuzz.target import Target, pieces
 
 MEMORY: Final = (MemoryBound(limit_bytes=1 << 30, name="the memory of this machine"),)
@@ -72,7 +73,7 @@ class Daemon:
                 self.engine, peers, request, memory=lambda: MEMORY
             ),
             **node_commands(self.members),
-            **state_commands(lost_marks(), ["swap0"]),
+            **state_commands(lost_marks(), FakeExportNames("swap0")),
         }
         self.commands = {name: self._watched(name, each) for name, each in commands.items()}
 

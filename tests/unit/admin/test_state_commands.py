@@ -6,6 +6,7 @@ from ramsterd.admin.socket import CommandRefused
 from ramsterd.admin.state_commands import state_commands
 from ramsterd.statefile.content import Key, PoolKey
 from ramsterd.statefile.marks import Marks
+from tests.fakes.export_names import FakeExportNames
 from tests.fakes.state_disk import StateDisk
 
 
@@ -20,12 +21,12 @@ def lost(*keys: Key) -> StateDisk:
 
 
 def run(marks: Marks, command: str, **request: object) -> object:
-    return state_commands(marks, ["swap0"])[command]({"command": command, **request})
+    return state_commands(marks, FakeExportNames("swap0"))[command]({"command": command, **request})
 
 
 def test_a_lost_export_is_blank_once_that_is_on_disk() -> None:
     disk = lost("swap0")
-    commands = state_commands(disk.marks, ["swap0"])
+    commands = state_commands(disk.marks, FakeExportNames("swap0"))
     reset = commands["export-reset"]
     assert reset({"name": "swap0"}) == {"state": "resetting"}
     assert reset({"name": "swap0"}) == {"state": "resetting"}
@@ -58,7 +59,7 @@ def test_a_lost_export_that_is_not_in_the_config_is_forgotten() -> None:
 
 def test_a_lost_pool_is_reset_by_user_and_name() -> None:
     disk = lost(PoolKey(1000, "spill"), PoolKey(1001, "spill"))
-    commands = state_commands(disk.marks, [])
+    commands = state_commands(disk.marks, FakeExportNames())
     assert commands["pool-reset"]({"user": 1000, "name": "spill"}) == {"state": "resetting"}
     disk.write()
     assert commands["pool-reset"]({"user": 1000, "name": "spill"}) == {"state": "blank"}
@@ -67,7 +68,7 @@ def test_a_lost_pool_is_reset_by_user_and_name() -> None:
 
 def test_a_reset_that_cant_be_written_says_so() -> None:
     disk = lost("swap0")
-    commands = state_commands(disk.marks, ["swap0"])
+    commands = state_commands(disk.marks, FakeExportNames("swap0"))
     commands["export-reset"]({"name": "swap0"})
     disk.write(problem="no space left on device")
     with pytest.raises(CommandRefused, match=r"is lost again after a restart.*no space left"):
@@ -89,3 +90,14 @@ def test_a_request_that_is_none_is_one_line(
 ) -> None:
     with pytest.raises(CommandRefused, match=line):
         run(StateDisk().marks, command, **request_)
+
+
+def test_an_export_that_left_the_config_is_forgotten_with_its_pages() -> None:
+    disk, exports = StateDisk(), FakeExportNames("swap0", left=("old",))
+    reset = state_commands(disk.marks, exports)["export-reset"]
+    with pytest.raises(CommandRefused, match="there are: old, swap0"):
+        reset({"name": "none"})
+    assert reset({"name": "old"}) == {"state": "resetting"}
+    assert exports.left_names == []
+    disk.write()
+    assert reset({"name": "old"}) == {"state": "blank"}
