@@ -77,7 +77,7 @@ def survey(
     return Machine(
         user=user,
         memory=read_memory(root),
-        ways={path: way_to(path) for path in paths},
+        ways={path: way_to(path.absolute()) for path in paths},
         unbindable={address: reason for address, reason in tried.items() if reason},
         made_folders=frozenset(_made_folders(root)),
         mount_points=frozenset(mount_points(_read(root / "proc/self/mountinfo"))),

@@ -95,7 +95,7 @@ def _judge_memory(
 
 def files_to_read(daemon: DaemonConfig, file: str) -> list[tuple[str, Path]]:
     """Return the files that a daemon reads at its start and at each reload, with their keys."""
-    files = [("", Path(file).absolute()), ("cluster", daemon.cluster)]
+    files = [("", Path(file)), ("cluster", daemon.cluster)]
     if daemon.heartbeat_key is not None:
         files.append(("heartbeat_key", daemon.heartbeat_key))
     if (tls := daemon.tls) is not None:
