@@ -26,7 +26,7 @@ from net.peerlink import SEND_QUEUE_BYTES_MAX, PeerLink
 from net.tls import TlsTransport, certified_names
 from net.transport import PortStatus, Stream, Transport
 from net.why import sort_reason
-from nodemanager.ids import Incarnation, NodeId
+from nodemanager.ids import Incarnation, NodeId, nameless
 from nodemanager.incarnations import show_start
 from nodemanager.states import LinkState
 
@@ -163,7 +163,7 @@ class Mesh:
         with scope:
             async with trio.open_nursery() as links:
                 await dial_forever(
-                    (self._names() if self._names is not None else {}).get(node, f"number {node}"),
+                    (self._names() if self._names is not None else {}).get(node, nameless(node)),
                     self._transport,
                     lambda: self._members().get(node),
                     partial(self._run_dialed, node, links),

@@ -27,7 +27,7 @@ from nodemanager.events import (
     NodeSuspected,
     NodeUp,
 )
-from nodemanager.ids import Incarnation, NodeId
+from nodemanager.ids import Incarnation, NodeId, nameless
 from nodemanager.placement import Candidate
 from nodemanager.states import (
     LIVE_STATES,
@@ -233,7 +233,7 @@ class NodeTable:
         if node == self.local:
             return self.local_config.name
         peer = self._peers.get(node)
-        return f"number {node}" if peer is None else peer.config.name
+        return nameless(node) if peer is None else peer.config.name
 
     def config(self, node: NodeId) -> NodeConfig:
         """Return the address of a peer."""

@@ -9,7 +9,7 @@ from typing import get_args, get_type_hints
 from heartbeat.service import HeartbeatStatistics
 from net.link import LinkStatistics
 from net.listener import ListenerStatistics
-from nodemanager.ids import Incarnation, NodeId
+from nodemanager.ids import Incarnation, NodeId, nameless
 from ramsterd.endpoints.statistics import (
     DescriptorStatistics,
     EndpointStatistics,
@@ -126,14 +126,10 @@ def _named(value: object, kind: object, names: Mapping[NodeId, str] | None) -> o
     if names is None:
         return value
     if isinstance(value, Mapping) and get_args(kind)[:1] == (NodeId,):
-        return {_name(names, node): each for node, each in value.items()}
+        return {names.get(node, nameless(node)): each for node, each in value.items()}
     if isinstance(value, int) and (kind is NodeId or NodeId in get_args(kind)):
-        return _name(names, NodeId(value))
+        return names.get(NodeId(value), nameless(NodeId(value)))
     return value
-
-
-def _name(names: Mapping[NodeId, str], node: NodeId) -> str:
-    return names.get(node, f"node {node}")
 
 
 @functools.cache

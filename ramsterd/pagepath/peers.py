@@ -208,7 +208,7 @@ class Peers:
             case Reconciled(node):
                 log_reconciled(effect, self._engine.nodes.name(node))
             case Distrusted(node) | TrustedAgain(node):
-                log_trust(effect, self._names().get(node, f"node {node}"))
+                log_trust(effect, self._engine.nodes.name(node))
 
     async def say_farewell(self) -> None:
         """Tell holders that nobody asks for our pages again, and wait until it has left, within a bound."""

@@ -40,7 +40,12 @@ def test_nodes_have_their_names_and_those_that_left_a_number() -> None:
     plain = to_plain(
         WithNodes(NodeId(1), NodeId(2), {NodeId(1): 5, NodeId(7): 6}, 1), {NodeId(1): "a"}
     )
-    assert plain == {"node": "a", "origin": "node 2", "pages": {"a": 5, "node 7": 6}, "count": 1}
+    assert plain == {
+        "node": "a",
+        "origin": "number 2",
+        "pages": {"a": 5, "number 7": 6},
+        "count": 1,
+    }
     assert to_plain(WithNodes(NodeId(1), None, {}, 1), {NodeId(1): "a"}) == {
         "node": "a", "origin": None, "pages": {}, "count": 1,
     }  # fmt: skip

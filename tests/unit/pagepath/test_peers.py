@@ -3,8 +3,10 @@ import trio
 from trio.testing import MockClock
 
 from config.limits import BUDGET_BYTES_MIN
+from nodemanager.ids import NodeId
 from nodemanager.states import NodeState
 from ramsterd.frontends.pager import GetOutcome
+from ramsterd.remote.holders.trust import BadCopy, Distrusted
 from tests.helpers.sim_nodes import SimNode, eventually, noise, run_nodes
 
 pytestmark = pytest.mark.slow
@@ -55,6 +57,16 @@ async def test_a_starved_node_says_so_and_is_given_nothing_until_that_is_over(
         await eventually(is_accepting, seconds_max=20)
         await eventually(starved.pages_here)
         assert node.put(index + 1, noise(index + 1)) is not None
+
+
+async def test_a_peer_that_is_no_member_any_more_stands_in_the_log_by_its_number(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with run_nodes(SMALL) as [node]:
+        caplog.clear()
+        node.engine.machines.outbox.add(Distrusted(NodeId(7), {BadCopy.MISSING: 1}, 30.0))
+        node.peers.settle()
+    assert caplog.messages[0].startswith("node number 7 gets no new pages for 30 s")
 
 
 async def test_link_that_breaks_under_a_get_does_not_end_us(autojump_clock: MockClock) -> None:
