@@ -3,6 +3,7 @@
 from typing import Final
 
 from config.units import human_count
+from ramsterd.core.stall import Stall
 
 # The node fetches its own pages back as far as they fit.  Without progress for so long, no more fit.
 OWN_SECONDS: Final = 10.0
@@ -15,19 +16,8 @@ RATE_SECONDS_MIN: Final = 1.0
 PROGRESS_PER_CENT_MIN: Final = 1
 
 
-class Lowest:
-    """A number that shall fall: the lowest one that counted as progress, and when that was."""
-
-    def __init__(self) -> None:
-        self._lowest: int | None = None
-        self._fell_at = 0.0
-
-    def still_seconds(self, number: int, *, now: float) -> float:
-        """Take the number as it is now; return for how long there was no progress."""
-        lowest = self._lowest
-        if lowest is None or (lowest - number) * 100 >= max(lowest * PROGRESS_PER_CENT_MIN, 1):
-            self._lowest, self._fell_at = number, now
-        return now - self._fell_at
+def _has_progressed(lowest: int, number: int) -> bool:
+    return (lowest - number) * 100 >= max(lowest * PROGRESS_PER_CENT_MIN, 1)
 
 
 class DrainProgress:
@@ -41,7 +31,7 @@ class DrainProgress:
         self.news: object = None
         # Whether it has given back all that it kept for others: it may be stopped.
         self.is_empty = False
-        self._foreign, self._own = Lowest(), Lowest()
+        self._foreign, self._own = Stall(_has_progressed), Stall(_has_progressed)
         # When the first number of foreign pages came, and that number.
         self._first: tuple[float, int] | None = None
 
@@ -56,8 +46,8 @@ class DrainProgress:
                 self.news = self.line
             return False
         self.is_empty = not foreign
-        foreign_seconds = self._foreign.still_seconds(foreign, now=now)
-        own_seconds = self._own.still_seconds(own, now=now)
+        foreign_seconds = self._foreign.look(foreign, now)
+        own_seconds = self._own.look(own, now)
         self.news = foreign, own
         # What matters most comes first: a terminal may show no more.
         self.line = f"{self._node}: {human_count(foreign)} of other nodes are still there"

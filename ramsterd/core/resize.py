@@ -16,7 +16,7 @@ from typing import Final
 
 from config.limits import PAGE_BYTES
 from ramsterd.core.room import Room
-from ramsterd.core.stall import Stall
+from ramsterd.core.stall import Stall, has_fallen
 
 # Without a PUT under way nothing more will leave, unless a peer's next STATUS brings news: they come twice a second.
 STALL_SECONDS: Final = 3.0
@@ -49,8 +49,8 @@ class Resize:
         self._target_bytes = self._zbud.budget_bytes
         # The budget that was in force before the way down began.
         self._before_bytes = self._zbud.budget_bytes
-        self._lowest_bytes = 0
-        self._stall = Stall()
+        # Of resident bytes.
+        self._stall = Stall(has_fallen)
 
     def begin(self, budget_bytes: int, *, now: float) -> None:
         """Set a budget, in bytes, at most `limits.budget_bytes_max`; `on_progress` says how it goes."""
@@ -59,8 +59,7 @@ class Resize:
         self._room.set_budget(budget_bytes)
         self._target_bytes = budget_bytes
         self._state = ResizeState.SHRINKING
-        self._lowest_bytes = self._zbud.resident_bytes
-        self._stall.look(self._lowest_bytes, now, is_moving=True)
+        self._stall.look(self._zbud.resident_bytes, now, is_moving=True)
 
     @property
     def is_shrinking(self) -> bool:
@@ -75,8 +74,7 @@ class Resize:
         if zbud.resident_bytes <= self._target_bytes:
             self._state = ResizeState.DONE
             return self._state
-        self._lowest_bytes = min(self._lowest_bytes, zbud.resident_bytes)
-        stalled_seconds = self._stall.look(self._lowest_bytes, now)
+        stalled_seconds = self._stall.look(zbud.resident_bytes, now)
         if stalled_seconds >= (STALL_SECONDS_MAX if is_under_way else STALL_SECONDS):
             zbud.set_budget(self._stopped_bytes())
             self._state = ResizeState.STOPPED

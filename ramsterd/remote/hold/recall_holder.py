@@ -49,7 +49,7 @@ class HolderRecall:
         # This node drains: no page may stay, however much room there is.
         self._recalls_all = False
         # Of pages that must leave, in ticks.
-        self._stall = Stall()
+        self._stall = Stall[tuple[int, int]]()
         self._ticks = 0
         self._recalls = 0
 
