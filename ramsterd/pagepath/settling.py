@@ -1,6 +1,7 @@
 """Settling: the end of each pass, in phases; what events since the last pass ask for is done, or handed outside.
 
-The order of the phases matters, and each says why it stands where it does.  A phase that finds nothing to do costs
+The order of the phases matters, and each says why it stands where it does, or that it may change places with the one
+before it; `tests/unit/pagepath/test_phases.py` holds the order.  A phase that finds nothing to do costs
 next to nothing: a pass ends for every batch of requests.
 """
 
@@ -37,32 +38,36 @@ class Settling:
         self.phases: Final[tuple[Callable[[float], None], ...]] = (
             # First, for what it drops is room for all that follows.
             self._go_on_with_long_work,
-            # What was repatriated is adopted before anything clean is dropped.
+            # What was repatriated is adopted before anything clean is dropped.  Long work may as well come behind it.
             self._end_gets,
             # What may vanish makes room before anything travels for it.
             self._drop_what_may_vanish,
-            # What drops, puts and answers have made obsolete is owed by now, and leaves before any new PUT.
+            # What drops, puts and answers have made obsolete is owed by now, and leaves before any new PUT: a page that
+            # was adopted as it would be dropped may leave in this pass, and its flush must not come behind it.
             machines.flushes.collect,
             # Room for writes comes before copies for a client that waits for them.
             self._send_what_must_leave,
-            # Requests that are fulfilled by now need nothing more sent.
+            # Requests that are fulfilled by now need nothing more sent, and what was adopted is added to the others.
+            # No PUT that was just sent is answered yet: it may as well stand before the above.
             self._end_replications,
             self._send_what_is_to_be_replicated,
             # A peer that is sent pages is not checked meanwhile, so all PUTs of this pass have begun.
             self._check_holders,
-            # Whatever the above has queued for a holder that can't be asked goes to another in this pass.
+            # Whatever was queued for a holder that can't be asked goes to another in this pass.  A check is a request of
+            # its own: it may as well come behind this.
             self._redirect_gets,
             self._send_gets,
             # Behind what somebody waits for.  PUTs have taken theirs along.
             machines.flushes.send_due,
             # Behind the flushes that are owed: a list should not name what is to go anyway.
             self._ask_for_lists,
-            # Behind all that finds copies missing; the sweep's own findings come with its slice.
+            # Behind all that finds copies missing; the sweep's own findings come with its slice.  These four find
+            # nothing for each other, and may stand in any order.
             self._note_pages_at_risk,
             machines.sweeps.settle,
             # Gets that were given up above: nobody waits for another pass.
             self._end_gets,
-            # Last: every bad copy of this pass is known.
+            # Every bad copy of this pass is known: lists and answers came before.
             self._tell_of_trust,
         )
 

@@ -14,7 +14,7 @@ from ramsterd.pagepath.effects import Effect, Send
 from ramsterd.pagepath.engine import Engine
 from ramsterd.remote import wire
 from ramsterd.remote.fetch.pending import GetOutcome, PendingGet
-from ramsterd.remote.wire import MessageType
+from ramsterd.remote.wire import MessageType, PutResult
 from tests.helpers.clusters import cluster_of
 from tests.helpers.fresh_pages import fresh_pages
 from tests.helpers.made_pages import MIB, joined, make_run
@@ -24,6 +24,8 @@ INCARNATION = Incarnation(1)
 OBJECT = b""
 # Raw pages that fill the memory above its high watermark.
 FULL = 490
+# Passes, or ticks, after which a loop of these helpers has hung.
+STEPS_MAX = 10_000
 
 
 class MadeEngine:
@@ -96,24 +98,33 @@ class MadeEngine:
     def settle(self) -> list[Effect]:
         """End the pass; return all that is to be done outside."""
         effects: list[Effect] = []
-        while more := self.engine.settle(self.now):
+        for _ in range(STEPS_MAX):
+            more = self.engine.settle(self.now)
             effects += more
-        return effects
+            if not more:
+                return effects
+        raise AssertionError("a pass does not end")
 
     def store_at(self, node: NodeId) -> int:
         """Have pages leave for a linked peer, which stores them all; return how many."""
         self.put(FULL)
         sent = 0
-        while puts := sends(self.settle(), MessageType.PUT_PAGES):
+        for _ in range(STEPS_MAX):
+            puts = sends(self.settle(), MessageType.PUT_PAGES)
+            if not puts:
+                return sent
             for put in puts:
                 assert put.node == node
                 sent += put.count
-                stored = bytes(put.count)
-                self.frame(
-                    node, MessageType.PUT_PAGES, put.count, stored,
-                    request_id=put.request_id, is_reply=True,
-                )  # fmt: skip
-        return sent
+                self.answer_put(put)
+        raise AssertionError("there are always more pages to send")
+
+    def answer_put(self, put: Send, result: PutResult = PutResult.STORED) -> list[Effect]:
+        """Get the answer to a PUT, the same for all its pages, and end the pass."""
+        return self.frame(
+            put.node, MessageType.PUT_PAGES, put.count, bytes([result]) * put.count,
+            request_id=put.request_id, is_reply=True,
+        )  # fmt: skip
 
     def get_outcome(self, index: int) -> GetOutcome | None:
         """Get one page, which no peer is asked for; return how that ended, None: with the page or a hole."""
@@ -126,16 +137,27 @@ class MadeEngine:
 
     def wait(self, seconds: float) -> list[Effect]:
         """Let time pass, tick by tick; return all that is to be done outside."""
-        effects, end = [], self.now + seconds
-        while (at := self.engine.next_deadline()) <= end:
+        effects: list[Effect] = []
+        end = self.now + seconds
+        for _ in range(STEPS_MAX):
+            if (at := self.engine.next_deadline()) > end:
+                self.now = end
+                return effects
             self.now = max(at, self.now)
             self.engine.on_deadline(self.now)
             effects += self.settle()
-        self.now = end
-        return effects
+        raise AssertionError("something is always due")
 
 
 def sends(effects: list[Effect], kind: MessageType | None = None) -> list[Send]:
     """Return the frames among effects, of one kind or all."""
     frames = [each for each in effects if isinstance(each, Send)]
     return [each for each in frames if kind is None or each.type == kind]
+
+
+def as_frame(send: Send) -> Frame:
+    """Return a frame as its receiver has it."""
+    return Frame(
+        send.type, send.is_reply, send.request_id, send.count,
+        memoryview(send.table), memoryview(send.body),
+    )  # fmt: skip

@@ -26,6 +26,8 @@ PUT_WAIT_SECONDS = 8.0
 # Raw pages that the store has room for, and how many of them are above the high watermark.
 PAGES = 2 * MIB // PAGE_BYTES
 FULL = PAGES * 95 // 100
+# PUTs after which a sender has hung.
+PUTS_MAX = 10_000
 
 
 class Sender:
@@ -77,12 +79,15 @@ class Sender:
     def send(self, now: float = 1.0) -> dict[int, Put]:
         """Begin all PUTs that leave now; return them by request id."""
         begun: dict[int, Put] = {}
-        while puts := self.remotifier.next_puts(now):
+        for _ in range(PUTS_MAX):
+            puts = self.remotifier.next_puts(now)
+            if not puts:
+                return begun
             for put in puts:
                 self._request_id += 1
                 self.remotifier.begin(self._request_id, put, now)
                 begun[self._request_id] = put
-        return begun
+        raise AssertionError("there are always more PUTs")
 
     def answer(
         self, request_id: int, result: PutResult = PutResult.STORED, now: float = 1.0

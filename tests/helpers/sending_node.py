@@ -68,13 +68,14 @@ class SendingNode:
     def lose(self, holder: int) -> int:
         """Sweep for a dead holder in small slices."""
         row, lost = 0, 0
-        while True:
+        for _ in range(self.store.rows.high):
             swept = lose_held_by(self.store.room, holder, row, 3)
             row, lost_here = swept.next_row, swept.lost
             self.store.check_invariants()
             lost += lost_here
             if not row:
                 return lost
+        raise AssertionError("the sweep does not end")
 
 
 def put_foreign(store: Store, pool: PoolId, versions: dict[int, bytes]) -> int:

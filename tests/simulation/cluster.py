@@ -444,7 +444,7 @@ class Cluster:
     def run_until(self, is_reached: Callable[[], bool], seconds: float = 60.0) -> bool:
         """Step until a condition holds; return whether it came to hold in time."""
         end_at = self.now + seconds
-        self._touched.update(self.nodes)  # by whoever called
+        self._touched.update(self.nodes)  # by the caller
         for _ in range(STEPS_MAX):
             if is_reached():
                 return True

@@ -15,6 +15,7 @@ from ramsterd.remote import wire
 from ramsterd.remote.fetch.pending import PendingGet
 from ramsterd.remote.wire import MessageType, PutPages, PutResult
 from tests.helpers.fresh_pages import fresh_pages
+from tests.helpers.made_engine import as_frame
 from tests.helpers.made_owner import BLOCK_PAGES
 from tests.helpers.made_pages import MIB, joined, make_run
 
@@ -79,7 +80,7 @@ class Node:
             if not send.request_id:
                 continue
             table, body = bytes(send.count * [PutResult.STORED]), b""
-            frame = _as_frame(send)
+            frame = as_frame(send)
             if send.type == MessageType.PUT_PAGES:
                 self._keep(PutPages.parse(frame))
             else:
@@ -148,17 +149,6 @@ class Node:
         return self.engine.store.versions.zpages[family]
 
 
-def _as_frame(send: Send) -> Frame:
-    return Frame(
-        send.type,
-        send.is_reply,
-        send.request_id,
-        send.count,
-        memoryview(send.table),
-        memoryview(send.body),
-    )
-
-
 def types(sends: list[Send]) -> list[int]:
     return [each.type for each in sends]
 
@@ -178,8 +168,8 @@ def test_what_an_unknown_put_is_owed_leaves_before_it_is_sent_again() -> None:
     node.tell()
     flush, again = node.settle(1000.0)
     assert types([flush, again]) == [FLUSH, PUT]
-    [(first, count)] = wire.parse_flush(_as_frame(flush))
-    assert set(PutPages.parse(_as_frame(again)).serials) >= set(range(first, first + count))
+    [(first, last)] = wire.parse_flush(as_frame(flush))
+    assert set(PutPages.parse(as_frame(again)).serials) >= set(range(first, last + 1))
 
 
 def test_an_owed_flush_that_is_due_leaves_behind_a_get() -> None:
