@@ -8,15 +8,17 @@ import pytest
 from nodemanager.events import NodeDown, NodeUp
 from nodemanager.ids import Incarnation
 from nodemanager.states import NodeState
-from ramsterd.core.page import PoolKind
+from ramsterd.core.page import PAGE_BYTES, PoolKind
+from ramsterd.core.pool_identity import program_pool
 from ramsterd.pagepath.effects import CloseLink
 from ramsterd.remote import wire
 from ramsterd.remote.fetch.pending import GetOutcome
 from ramsterd.remote.holders.row_sweeps import GRACE_SECONDS
-from ramsterd.remote.wire import MessageType
+from ramsterd.remote.wire import MessageType, PutResult
 from tests.helpers.clusters import cluster_of
 from tests.helpers.foreign_puts import put
-from tests.helpers.made_engine import INCARNATION, OBJECT, ONE, OTHER, MadeEngine, sends
+from tests.helpers.made_engine import FULL, INCARNATION, OBJECT, ONE, OTHER, MadeEngine, sends
+from tests.helpers.made_pages import MIB, joined, make_run
 
 
 @pytest.fixture
@@ -153,3 +155,109 @@ def test_events_are_told_once(made: MadeEngine) -> None:
     made.judge(OTHER, NodeState.SUSPECT)
     made.judge(OTHER, NodeState.DOWN)
     assert any(isinstance(each, NodeDown) for each in made.engine.take_node_events())
+
+
+# What becomes of machines.
+
+
+def recall_all(made: MadeEngine) -> None:
+    """Have node 1 recall the pages that it keeps."""
+    made.store_at(ONE)
+    made.frame(ONE, MessageType.RECALL, 1, wire.recall_table(0))
+    assert made.engine.statistics().owner_recall.recall_pages
+
+
+def test_what_a_holder_recalls_is_void_when_its_link_is_lost(made: MadeEngine) -> None:
+    recall_all(made)
+    made.engine.on_link_lost(ONE, INCARNATION, now=made.now)
+    assert not made.engine.statistics().owner_recall.recall_pages
+
+
+def test_what_an_incarnation_recalls_is_void_when_it_is_over(made: MadeEngine) -> None:
+    recall_all(made)
+    made.judge(ONE, NodeState.UP, Incarnation(2))
+    assert not made.engine.statistics().owner_recall.recall_pages
+
+
+def test_a_holder_that_is_lost_again_is_no_copy_for_a_client_that_waits_for_one(
+    made: MadeEngine,
+) -> None:
+    """Clean blocks were looked through when it was lost first, and are again: what it stored since is nowhere else."""
+
+    def replicate(index: int) -> bool:
+        """Have 16 more pages replicated by who is linked, and the whole disk; return whether it waits for peers."""
+        made.put(16, index)
+        made.engine.replicate(made.disk, OBJECT, 0, 1 << 20, now=made.now)
+        for sent in sends(made.wait(0.1), MessageType.PUT_PAGES):
+            made.answer_put(sent)
+        made.wait(0.1)
+        return made.engine.replicate(made.disk, OBJECT, 0, 1 << 20, now=made.now) is not None
+
+    assert not replicate(0)
+    made.link(OTHER)
+    made.engine.on_link_lost(ONE, INCARNATION, now=made.now)
+    assert not replicate(16), "the other has all by now"
+    made.engine.on_link_lost(OTHER, INCARNATION, now=made.now)
+    made.link(ONE)
+    assert not replicate(32)
+    made.engine.on_link_lost(ONE, INCARNATION, now=made.now)
+    made.link(OTHER)
+    assert made.engine.replicate(made.disk, OBJECT, 0, 1 << 20, now=made.now) is not None
+
+
+def test_an_incarnation_that_is_over_is_owed_nothing(made: MadeEngine) -> None:
+    made.store_at(ONE)
+    made.engine.on_link_lost(ONE, INCARNATION, now=made.now)
+    made.engine.store.flush(made.disk, OBJECT, 0, 8)
+    made.settle()
+    made.engine.on_link_up(ONE, Incarnation(2), now=made.now)
+    assert not sends(made.settle() + made.wait(1.0), MessageType.FLUSH_PAGES)
+
+
+def test_cached_pages_that_an_incarnation_was_sent_are_forgotten_with_it() -> None:
+    made = MadeEngine(ephemeral=True)
+    made.link(ONE)
+    cache = made.engine.new_pool(PoolKind.EPHEMERAL, program_pool("cache"))
+    pages = joined(make_run(PAGE_BYTES, FULL))
+    assert made.engine.store.put(cache, OBJECT, 0, pages) == FULL
+    for sent in sends(made.settle(), MessageType.PUT_PAGES):
+        made.answer_put(sent)
+    holder = made.engine.machines.holders.living(ONE)
+    assert holder is not None
+    assert made.engine.machines.remotifier.sent_serials(holder.id)
+    made.judge(ONE, NodeState.UP, Incarnation(2))
+    assert not made.engine.machines.remotifier.sent_serials(holder.id)
+
+
+def test_a_peer_that_holds_nothing_is_believed_only_when_no_put_may_arrive(
+    made: MadeEngine,
+) -> None:
+    stored = made.store_at(ONE)
+    made.put(64, index=1000)
+    (sent, *_) = sends(made.settle(), MessageType.PUT_PAGES)
+    made.hear(ONE, held=0)
+    assert made.engine.pages_there(ONE) == stored
+    made.answer_put(sent)
+    made.hear(ONE, held=0)
+    assert made.engine.pages_there(ONE) == 0
+
+
+def refuse_all(made: MadeEngine) -> None:
+    """Have node 1, which has room for some, refuse all pages, and be left alone for it."""
+    made.hear(ONE, free_bytes=32 * MIB)
+    made.put(FULL)
+    for sent in sends(made.settle(), MessageType.PUT_PAGES):
+        made.answer_put(sent, PutResult.NO_ROOM)
+    assert not sends(made.hear(ONE, free_bytes=32 * MIB), MessageType.PUT_PAGES)
+
+
+def test_a_peer_with_more_room_than_before_gets_what_it_has_refused(made: MadeEngine) -> None:
+    refuse_all(made)
+    assert sends(made.hear(ONE, free_bytes=33 * MIB), MessageType.PUT_PAGES)
+
+
+def test_a_new_incarnation_has_refused_nothing(made: MadeEngine) -> None:
+    refuse_all(made)
+    made.engine.on_link_lost(ONE, INCARNATION, now=made.now)
+    made.engine.on_link_up(ONE, Incarnation(2), now=made.now)
+    assert sends(made.hear(ONE, Incarnation(2), free_bytes=32 * MIB), MessageType.PUT_PAGES)

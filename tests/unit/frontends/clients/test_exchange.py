@@ -20,7 +20,7 @@ ENDS = Ends(closed=End.CLOSED_EARLY, broken=End.BROKEN, garbage=End.GARBAGE)
 
 
 class Echo:
-    """Answers each byte with itself; `!` is garbage, `?` is answered by nobody, `.` is a goodbye."""
+    """Answers each byte with itself; `!` is garbage, `?` is answered by nobody, `+` neither, and is all that fits, `.` is a goodbye."""
 
     def __init__(self) -> None:
         self.received = ReceiveBuffer()
@@ -42,6 +42,8 @@ class Echo:
                     raise RemoteProtocolError("garbage")
                 case "?":
                     self.is_waiting = True
+                case "+":
+                    self.is_waiting = self.is_full = True
                 case ".":
                     self.is_disconnecting = True
                 case _:
@@ -145,6 +147,25 @@ async def test_who_waits_for_an_answer_and_hangs_up_is_gone_at_once(story: Story
         await trio.testing.wait_all_tasks_blocked()
         story.client.shutdown(socket.SHUT_WR)
     assert story.ended == Ended(End.CLOSED_EARLY)
+
+
+async def test_who_had_hung_up_before_its_request_was_served_is_gone_when_that_waits(
+    story: Story,
+) -> None:
+    """Nobody would tell again that it hung up, and what it would be told by the socket is not read while it waits."""
+    story.echo.is_full = True
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(story.run)
+        story.client.send(b"+")
+        story.client.shutdown(socket.SHUT_WR)
+        await trio.testing.wait_all_tasks_blocked()
+        assert story.ended is None
+        story.echo.is_full = False
+        story.exchange.send_soon()
+        with trio.fail_after(5):
+            await trio.testing.wait_all_tasks_blocked()
+        assert story.ended == Ended(End.CLOSED_EARLY)
+        nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("is_pushed", [True, False])

@@ -4,6 +4,7 @@ from nodemanager.placement import Candidate
 from nodemanager.table import PeerStatus
 from ramsterd.core.leaving import Leaving
 from ramsterd.core.page import PoolKind
+from ramsterd.remote.holders.trust import BadCopy
 from ramsterd.remote.send.candidates import Candidates
 from ramsterd.remote.send.shipment import Put, Shipment
 from tests.helpers.made_sender import ONE, Sender
@@ -84,6 +85,7 @@ def test_nothing_is_left_of_a_node_that_is_no_member_any_more() -> None:
         candidates.on_sent(put_of(candidates, kind, 1000), 1.0)
         candidates.on_refused(kind, ONE, 1.0)
         candidates.on_unanswered(kind, ONE, 1.0)
+    candidates.trust.on_bad(ONE, BadCopy.MISSING, 1, 1.0)
     candidates.forget(ONE)
     assert {kind: one(candidates, kind) for kind in PoolKind} == before
     assert not any(candidates.is_unsettled(kind, ONE) for kind in PoolKind)
