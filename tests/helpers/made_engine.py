@@ -126,6 +126,27 @@ class MadeEngine:
             request_id=put.request_id, is_reply=True,
         )  # fmt: skip
 
+    def store_all(self, effects: list[Effect]) -> None:
+        """Have peers store all that they are sent, and what leaves because of it."""
+        for _ in range(STEPS_MAX):
+            puts = sends(effects, MessageType.PUT_PAGES)
+            if not puts:
+                return
+            effects = [each for put in puts for each in self.answer_put(put)]
+        raise AssertionError("there are always more pages to send")
+
+    def replicate(self, count: int) -> None:
+        """Put raw pages that peers have too, and that stay here as clean ones."""
+        self.put(count)
+        assert self.engine.replicate(self.disk, OBJECT, 0, count, now=self.now) is not None
+        self.store_all(self.settle())
+
+    def get(self, index: int = 0) -> PendingGet:
+        """Begin to get a page that only peers have."""
+        pending = self.engine.get(self.disk, OBJECT, index, 1, now=self.now)
+        assert isinstance(pending, PendingGet)
+        return pending
+
     def get_outcome(self, index: int) -> GetOutcome | None:
         """Get one page, which no peer is asked for; return how that ended, None: with the page or a hole."""
         found = self.engine.get(self.disk, OBJECT, index, 1, now=self.now)

@@ -9,7 +9,7 @@ from ramsterd.pagepath.clock import STATUS_SECONDS
 from ramsterd.pagepath.effects import Resized
 from ramsterd.remote.wire import MessageType
 from tests.helpers.clusters import cluster_of
-from tests.helpers.made_engine import ONE, MadeEngine, sends
+from tests.helpers.made_engine import OBJECT, ONE, MadeEngine, sends
 
 
 @pytest.fixture
@@ -60,3 +60,18 @@ def test_the_next_deadline_is_never_later_than_the_next_status(made: MadeEngine)
     for _ in range(20):
         assert made.engine.next_deadline() <= made.now + STATUS_SECONDS
         made.wait(0.1)
+
+
+def test_no_zpage_moves_while_a_client_waits_for_copies(made: MadeEngine) -> None:
+    """It waits for blocks: a page that left its block would not be waited for."""
+    made.put(64)
+    for index in range(0, 64, 2):
+        made.engine.store.flush(made.disk, OBJECT, index, 1)
+    compactor = made.engine.machines.compactor
+    assert made.engine.replicate(made.disk, OBJECT, 0, 64, now=made.now) is not None
+    puts = sends(made.wait(2.0), MessageType.PUT_PAGES)
+    assert compactor.moved_total == 0
+    for put in puts:
+        made.answer_put(put)
+    made.wait(2.0)
+    assert compactor.moved_total > 0

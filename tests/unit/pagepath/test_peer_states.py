@@ -12,8 +12,9 @@ from ramsterd.core.page import PAGE_BYTES, PoolKind
 from ramsterd.core.pool_identity import program_pool
 from ramsterd.pagepath.effects import CloseLink
 from ramsterd.remote import wire
-from ramsterd.remote.fetch.pending import GetOutcome
+from ramsterd.remote.fetch.pending import GetOutcome, PendingGet
 from ramsterd.remote.holders.row_sweeps import GRACE_SECONDS
+from ramsterd.remote.holders.trust import CREDIT_PAGES_FIRST, BadCopy
 from ramsterd.remote.wire import MessageType, PutResult
 from tests.helpers.clusters import cluster_of
 from tests.helpers.foreign_puts import put
@@ -240,6 +241,117 @@ def test_a_peer_that_holds_nothing_is_believed_only_when_no_put_may_arrive(
     made.answer_put(sent)
     made.hear(ONE, held=0)
     assert made.engine.pages_there(ONE) == 0
+
+
+def test_a_peer_without_a_link_leaves_no_put_in_doubt(made: MadeEngine) -> None:
+    made.put(FULL)
+    for sent in sends(made.settle(), MessageType.PUT_PAGES):
+        made.engine.on_request_failed(sent.request_id)
+    assert made.engine.machines.remotifier.has_put_to(ONE), "it may still arrive"
+    made.engine.on_link_lost(ONE, INCARNATION, now=made.now)
+    assert not made.engine.machines.remotifier.has_put_to(ONE)
+
+
+def test_a_flush_that_was_sent_and_may_not_have_arrived_is_sent_again(made: MadeEngine) -> None:
+    made.store_at(ONE)
+    made.engine.store.flush(made.disk, OBJECT, 0, 8)
+    assert sends(made.wait(0.1), MessageType.FLUSH_PAGES)
+    made.engine.on_link_lost(ONE, INCARNATION, now=made.now)
+    made.engine.on_link_up(ONE, INCARNATION, now=made.now)
+    assert sends(made.settle(), MessageType.FLUSH_PAGES)
+
+
+def test_an_owner_without_a_link_is_told_no_list(made: MadeEngine) -> None:
+    keep_foreign(made)
+    lists = made.engine.machines.page_lists
+    lists.on_request(ONE, 5, 1)
+    made.engine.on_link_lost(ONE, INCARNATION, now=made.now)
+    made.wait(1.0)
+    assert lists.answered_total == 0
+
+
+def test_an_incarnation_that_is_over_has_nothing_to_prove_and_nothing_to_compare(
+    made: MadeEngine,
+) -> None:
+    made.store_at(ONE)
+    made.engine.on_link_lost(ONE, INCARNATION, now=made.now)
+    made.engine.on_link_up(ONE, INCARNATION, attach_count=1, now=made.now)
+    made.engine.machines.trust.on_stored(ONE, CREDIT_PAGES_FIRST)
+    made.judge(ONE, NodeState.UP, Incarnation(2))
+    assert not made.engine.machines.trust.to_check
+    assert not made.engine.statistics().reconcile.reconciling_holders
+
+
+def test_what_only_an_incarnation_had_that_is_over_is_lost_to_who_waits_for_it(
+    made: MadeEngine,
+) -> None:
+    made.store_at(ONE)
+    pending = made.get()
+    made.settle()
+    made.judge(ONE, NodeState.UP, Incarnation(2))
+    made.engine.settle(made.now)
+    assert pending.outcome is GetOutcome.LOST
+
+
+def test_what_is_here_of_an_incarnation_that_is_over_stays_before_the_sweep_has_come_to_it(
+    made: MadeEngine,
+) -> None:
+    made.replicate(464)
+    made.judge(ONE, NodeState.UP, Incarnation(2))
+    made.put(32, index=1000)
+    made.engine.settle(made.now)
+    assert made.engine.store.pages_of(made.disk) == 496
+    assert made.engine.look(made.disk, OBJECT, 0, 1) is not GetOutcome.LOST
+    made.wait(1.0)
+    assert made.engine.store.versions.counters.lost == 0
+
+
+def test_who_waits_for_a_holder_that_is_down_waits_no_more(made: MadeEngine) -> None:
+    made.store_at(ONE)
+    pending = made.get()
+    made.settle()
+    made.judge(ONE, NodeState.DOWN)
+    assert pending.outcome is GetOutcome.UNREACHABLE
+
+
+def test_who_waits_for_a_cached_page_does_not_wait_for_a_suspect() -> None:
+    made = MadeEngine(ephemeral=True)
+    made.link(ONE)
+    cache = made.engine.new_pool(PoolKind.EPHEMERAL, program_pool("cache"))
+    made.engine.store.put(cache, OBJECT, 0, joined(make_run(PAGE_BYTES, FULL)))
+    made.store_all(made.settle())
+    pending = made.engine.get(cache, OBJECT, 0, 1, now=made.now)
+    assert isinstance(pending, PendingGet)
+    assert sends(made.settle(), MessageType.GET_PAGES)
+    made.judge(ONE, NodeState.SUSPECT)
+    assert pending.is_over
+    assert pending.pages == [None]
+
+
+def test_a_peer_that_gave_a_page_back_has_proved_itself_once_it_says_that_it_holds_some(
+    made: MadeEngine,
+) -> None:
+    trust = made.engine.machines.trust
+    made.store_at(ONE)
+    trust.on_bad(ONE, BadCopy.MISSING, 1, made.now)
+    trust.on_stored(ONE, 1)
+    trust.on_proof(ONE, made.now)
+    before = trust.statistics(made.now)[ONE]
+    made.hear(ONE)
+    after = trust.statistics(made.now)[ONE]
+    assert (before.unproven_pages, after.unproven_pages) == (1, 0)
+    assert after.credit_pages > before.credit_pages
+
+
+def test_nothing_is_remembered_against_a_node_that_was_removed(made: MadeEngine) -> None:
+    refuse_all(made)
+    assert made.engine.machines.remotifier.candidates.refusals()
+    cluster = cluster_of(3)
+    left = replace(cluster, node=tuple(each for each in cluster.node if each.number != ONE))
+    made.engine.on_members(left, now=made.now)
+    made.engine.on_link_lost(ONE, INCARNATION, now=made.now)
+    made.engine.on_member_removed(ONE)
+    assert not made.engine.machines.remotifier.candidates.refusals()
 
 
 def refuse_all(made: MadeEngine) -> None:

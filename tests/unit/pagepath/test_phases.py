@@ -48,19 +48,6 @@ def types_to(effects: list[Effect], node: NodeId) -> list[int]:
     ]
 
 
-def replicate(made: MadeEngine, count: int) -> None:
-    """Have pages at a peer that stay here as clean ones."""
-    made.put(count)
-    assert made.engine.replicate(made.disk, OBJECT, 0, count, now=made.now) is not None
-    store_all(made, made.settle())
-
-
-def store_all(made: MadeEngine, effects: list[Effect]) -> None:
-    """Have peers store all that they are sent, and what leaves because of it."""
-    while puts := sends(effects, MessageType.PUT_PAGES):
-        effects = [each for put in puts for each in made.answer_put(put)]
-
-
 def serials_of(send: Send) -> set[int]:
     """Return the serials that a PUT or a flush names."""
     if send.type == MessageType.PUT_PAGES:
@@ -107,7 +94,7 @@ def test_what_is_adopted_as_it_would_be_dropped_is_flushed_before_it_is_sent_aga
     made: MadeEngine,
 ) -> None:
     """Else the flush would come behind the PUT of the same version, and destroy it."""
-    replicate(made, MOST)
+    made.replicate(MOST)
     made.link(OTHER)
     made.engine.store.set_copies(made.disk, 2)
     made.wait(1.0)
@@ -137,7 +124,7 @@ def test_what_is_owed_leaves_when_it_is_due(made: MadeEngine) -> None:
 
 def test_what_was_adopted_meanwhile_is_sent_in_the_same_pass(made: MadeEngine) -> None:
     """A client waits for that; and no other event may follow."""
-    replicate(made, 32)
+    made.replicate(32)
     made.link(OTHER)
     made.engine.on_link_lost(ONE, INCARNATION, now=made.now)
     made.settle()
@@ -180,7 +167,7 @@ def test_a_get_whose_holder_has_lost_its_link_goes_to_another_in_this_pass(
     made.engine.store.set_copies(made.disk, 2)
     made.wait(1.0)
     made.put(FULL)
-    store_all(made, made.settle())
+    made.store_all(made.settle())
     pending = made.engine.get(made.disk, OBJECT, 0, 1, now=made.now)
     assert isinstance(pending, PendingGet)
     fetches = made.engine.machines.fetches
@@ -210,7 +197,7 @@ def test_a_holder_is_told_what_may_go_before_it_is_asked_what_it_keeps(made: Mad
 def test_pages_that_left_for_too_few_peers_are_at_risk(made: MadeEngine) -> None:
     made.engine.store.set_copies(made.disk, 2)
     made.put(FULL)
-    store_all(made, made.wait(10.0))
+    made.store_all(made.wait(10.0))
     made.settle()
     assert made.engine.pages_there(ONE)
     assert made.engine.statistics().rebuild.pages_at_risk == made.engine.pages_there(ONE)
