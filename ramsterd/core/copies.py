@@ -16,7 +16,7 @@ class Copies:
     def __init__(self, versions: Versions) -> None:
         self._versions = versions
         # Holder ids without a link: their copies do not count as long as there is a choice.
-        self.unreachable_holders: set[int] = set()
+        self.unreachable_holders: frozenset[int] = frozenset()
         # The most copies that any pool ever wanted.
         self.wanted_max = 1
         # How many copies peers have room for now: a clean block needs no more to be dropped.
@@ -25,6 +25,18 @@ class Copies:
     def on_wanted(self, copies: int) -> None:
         """A pool wants so many copies from now on."""
         self.wanted_max = max(self.wanted_max, copies)
+
+    def on_attainable(self, copies: int) -> None:
+        """So many copies can be had for now."""
+        self.attainable = copies
+
+    def on_unreachable(self, holder: int) -> None:
+        """A holder can't be asked, or is over: what it has is no copy."""
+        self.unreachable_holders |= {holder}
+
+    def on_reachable(self, holder: int) -> None:
+        """A holder can be asked again, or nothing names it any more."""
+        self.unreachable_holders -= {holder}
 
     def wanted_by(self, rows: Iterable[int]) -> int:
         """Return on how many peers a block with these rows must be kept, when it is not kept here."""

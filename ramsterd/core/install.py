@@ -33,6 +33,5 @@ def install(room: Room, row: int, zpage: bytes | memoryview) -> bool:
     versions.account(family, 1, zbytes)
     if is_ephemeral:
         for holder in rows.holders(row):
-            rows.remove_holder(row, holder)
-            versions.owe(holder, rows.serial(row))
+            versions.give_up_copy(row, holder)
     return True

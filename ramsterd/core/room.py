@@ -186,7 +186,7 @@ class Room:
                 self.adopt_block(block)
                 return
             if attainable < copies.wanted_max and copies.are_lacking(block):
-                self.versions.thinned += self._zbud.rows(block)
+                self.versions.note_thinned(self._zbud.rows(block))
         self._zbud.begin_leaving(block)
         rows = self._zbud.rows(block)
         self.versions.work["evict"] += BLOCK_UNITS + len(rows)
@@ -258,15 +258,16 @@ class Room:
                 self.versions.counters.corrupt += 1
                 self._rows.remove_holder(row, dead_holder)
                 self.versions.forget_local(row)
-                self.versions.thinned.append(row)
+                self.versions.note_thinned((row,))
         if self._zbud.is_free(block):
             return 0
         rows = self._zbud.rows(block)
         for row in rows:
             for holder in self._rows.holders(row):
-                self._rows.remove_holder(row, holder)
-                if holder != dead_holder:
-                    self.versions.owe(holder, self._rows.serial(row))
+                if holder == dead_holder:
+                    self._rows.remove_holder(row, holder)
+                else:
+                    self.versions.give_up_copy(row, holder)
         zbytes = sum(self.versions.zbytes(row) for row in rows)
         self.versions.change_family(block, Family.OWN_PERSISTENT, len(rows), zbytes)
         self.versions.note_moved(block, rows)

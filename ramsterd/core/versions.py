@@ -67,8 +67,8 @@ class Versions:
         self.serial_last = 0
         self.serial_limit = NO_SERIAL_LIMIT
         self._reserve_serials: Callable[[int], int] | None = None
-        # Rows that are here no more, while what peers have may be too few: rebuild takes them.
-        self.thinned: list[int] = []
+        # See `note_thinned`.
+        self._thinned: list[int] = []
         self._owed: dict[int, list[int]] = {}
         # Whether some pool wants to know which of its pages no peer has (Pool.unsaved).
         self.tracks_unsaved = False
@@ -166,10 +166,29 @@ class Versions:
         self.counters.corrupt += 1
         if self.rows.first_holder(row):
             self.forget_local(row)
-            self.thinned.append(row)
+            self.note_thinned((row,))
             return True
         self.lose(row)
         return False
+
+    def give_up_copy(self, row: int, holder: int) -> None:
+        """A page needs its copy at a holder no more: that is owed a flush."""
+        self.rows.remove_holder(row, holder)
+        self.owe(holder, self.rows.serial(row))
+
+    def lose_refused(self, row: int, holder: int) -> None:
+        """The only holder of a page has refused it: the page is gone, and nobody is owed a flush of what it never had."""
+        self.rows.remove_holder(row, holder)
+        self.lose(row)
+
+    def note_thinned(self, rows: Iterable[int]) -> None:
+        """These are here no more, while the copies that peers have may be too few: rebuild takes them."""
+        self._thinned += rows
+
+    def take_thinned(self) -> list[int]:
+        """Return the rows that were noted since the last call."""
+        thinned, self._thinned = self._thinned, []
+        return thinned
 
     def owe(self, holder: int, serial: int) -> None:
         """Note that a holder keeps a version that nobody will ask for again."""

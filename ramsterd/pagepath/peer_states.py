@@ -61,7 +61,7 @@ class PeerStates:
     def _resume_holder(self, holder: Holder, now: float) -> None:
         """Await a holder, unless it is known that it has ended or left."""
         if holder.is_dead:
-            self._machines.store.copies.unreachable_holders.add(holder.id)
+            self._machines.store.copies.on_unreachable(holder.id)
             self._machines.sweeps.begin(holder)
             return
         known = self._nodes.incarnation(holder.node) if holder.node in self._nodes else None
@@ -127,11 +127,11 @@ class PeerStates:
 
     def _doubt(self, holder: Holder) -> None:
         """No copy here is given up for one at this holder, and what it asked for is void."""
-        self._machines.store.copies.unreachable_holders.add(holder.id)
+        self._machines.store.copies.on_unreachable(holder.id)
         self._machines.background_fetch.owner_recall.on_holder_unreachable(holder.id)
 
     def _on_reachable(self, holder: Holder) -> None:
-        self._machines.store.copies.unreachable_holders.discard(holder.id)
+        self._machines.store.copies.on_reachable(holder.id)
         self._machines.replicator.on_reachable(holder.id)
         self._machines.sweeps.call_off(holder)
 
@@ -217,7 +217,7 @@ class PeerStates:
             return
         machines = self._machines
         # From here on no clean copy of what it had is dropped; the sweep makes them ours alone.
-        machines.store.copies.unreachable_holders.add(dead.id)
+        machines.store.copies.on_unreachable(dead.id)
         machines.flushes.owed.forget(dead.id)
         machines.background_fetch.owner_recall.on_holder_unreachable(dead.id)
         machines.remotifier.on_holder_dead(dead.id)

@@ -185,11 +185,8 @@ class Settling:
     # What is found out.
 
     def _note_pages_at_risk(self, _: float) -> None:
-        versions = self._versions
-        if versions.thinned:
-            thinned, versions.thinned = versions.thinned, []
-            for row in thinned:
-                self._machines.on_thinned(row)
+        for row in self._versions.take_thinned():
+            self._machines.on_thinned(row)
 
     def _tell_of_trust(self, _: float) -> None:
         if news := self._trust.take_news():

@@ -46,10 +46,11 @@ def kept_pages(engine: Engine) -> KeptPages:
 def _forget_heap(store: Store) -> None:
     versions, zbud = store.versions, store.zbud
     versions.take_owed()
-    versions.thinned = []
+    versions.take_thinned()
     versions.serial_last += SERIALS_RESERVED
-    store.copies.unreachable_holders.clear()
-    store.copies.attainable = COPIES_MAX
+    for holder in store.copies.unreachable_holders:
+        store.copies.on_reachable(holder)
+    store.copies.on_attainable(COPIES_MAX)
     for block in range(1, len(zbud.state)):
         if zbud.state[block] == BlockState.LEAVING:
             zbud.return_leaving(block)

@@ -13,8 +13,12 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("ramsterd", "benchmarks")
 CORE = Path("ramsterd/core")
-# Judges the tables of a run that is over, column by column: it knows their layout, and nothing of a living store.
-KEPT = Path("ramsterd/kept")
+# These read the tables of a run that is over, column by column, and lay them out for a store to go on with: they know the
+# layout, and nothing of a living store.
+OF_THE_DEAD = tuple(
+    Path("ramsterd/kept") / f"{name}.py"
+    for name in ("attach", "judge", "layout", "repair", "suspects", "trees")
+)
 HOLDERS = Path("ramsterd/remote/holders")
 
 # What lies behind questions: the type that answers them, and the id of no holder, are for anybody.
@@ -31,6 +35,11 @@ COLUMNS = {
     "arena", "slot_rows", "chunks_of_block", "family_of_block", "state", "stacks",
 }  # fmt: skip
 COUNTS = {"zpages", "zpage_bytes"}
+# Verbs of a row that leave somebody to be told: `Versions` has those that tell.
+HALVES_OF_VERBS = {"remove_holder", "set_holders"}
+# What `Copies` knows; it is told by verbs.
+KNOWN_OF_COPIES = {"unreachable_holders", "attainable", "wanted_max"}
+CHANGING = {"add", "append", "clear", "discard", "extend", "pop", "remove", "update"}
 
 
 def last_name(node: ast.expr) -> str:
@@ -101,6 +110,31 @@ def holder_pages_kept(tree: ast.AST) -> Iterator[ast.AST]:
                     yield node
 
 
+def holders_kept(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield what only core may do with the holders of a row, and with what is known of all of them."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Attribute(attr=attr)) if attr in HALVES_OF_VERBS:
+                yield node
+            case ast.Call(func=ast.Attribute(value=ast.Attribute(attr=attr), attr=verb)) if (
+                attr in KNOWN_OF_COPIES and verb in CHANGING
+            ):
+                yield node
+            case ast.Attribute(value=value, attr="thinned" | "_thinned") if "versions" in last_name(
+                value
+            ):
+                yield node
+            case _:
+                pass
+        for target in assigned(node):
+            match target:
+                case ast.Attribute(value=value, attr=attr) if attr in KNOWN_OF_COPIES:
+                    if "copies" in last_name(value):
+                        yield node
+                case _:
+                    pass
+
+
 def modules(*besides: Path) -> Iterator[tuple[Path, ast.AST]]:
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
@@ -114,12 +148,18 @@ def lines(name: Path, nodes: Iterator[ast.AST]) -> list[str]:
 
 
 def test_no_module_outside_core_computes_an_offset_into_a_table() -> None:
-    found = [line for name, tree in modules(CORE, KEPT) for line in lines(name, layout_known(tree))]
+    found = [
+        line
+        for name, tree in modules(CORE, *OF_THE_DEAD)
+        for line in lines(name, layout_known(tree))
+    ]
     assert found == []
 
 
 def test_one_function_counts_zpages() -> None:
-    found = [line for name, tree in modules(KEPT) for line in lines(name, counts_kept(tree))]
+    found = [
+        line for name, tree in modules(*OF_THE_DEAD) for line in lines(name, counts_kept(tree))
+    ]
     assert [line.partition(":")[0] for line in found] == ["ramsterd/core/versions.py"] * 2, found
 
 
@@ -127,6 +167,11 @@ def test_only_holders_count_their_pages() -> None:
     found = [
         line for name, tree in modules(HOLDERS) for line in lines(name, holder_pages_kept(tree))
     ]
+    assert found == []
+
+
+def test_nobody_outside_core_gives_up_a_copy_by_hand_or_changes_what_is_known_of_holders() -> None:
+    found = [line for name, tree in modules(CORE) for line in lines(name, holders_kept(tree))]
     assert found == []
 
 
@@ -180,3 +225,32 @@ def test_a_count_by_hand_is_found(sample: str) -> None:
 )
 def test_a_holder_counted_by_hand_is_found(sample: str) -> None:
     assert list(holder_pages_kept(ast.parse(sample)))
+
+
+@pytest.mark.parametrize(
+    "sample",
+    [
+        "self._store.rows.remove_holder(row, holder)",
+        "rows.set_holders(row, [1])",
+        "self._store.versions.thinned += leaving.rows",
+        "thinned, versions.thinned = versions.thinned, []",
+        "store.copies.unreachable_holders.add(holder.id)",
+        "self._copies.unreachable_holders -= {holder.id}",
+        "self._store.copies.attainable = 2",
+    ],
+)
+def test_a_copy_given_up_by_hand_is_found(sample: str) -> None:
+    assert list(holders_kept(ast.parse(sample)))
+
+
+@pytest.mark.parametrize(
+    "sample",
+    [
+        "store.versions.give_up_copy(row, holder)",
+        "is_there = holder in store.copies.unreachable_holders",
+        "wanted = min(copies.attainable, 2)",
+        "for row in swept.thinned: on_thinned(row)",
+    ],
+)
+def test_a_verb_or_a_question_is_no_copy_by_hand(sample: str) -> None:
+    assert not list(holders_kept(ast.parse(sample)))

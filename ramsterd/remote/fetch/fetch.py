@@ -253,8 +253,7 @@ class Fetches:
         others = [each for each in rows.holders(row) if each != holder]
         if others:
             if len(others) < len(rows.holders(row)):
-                rows.remove_holder(row, holder)
-                store.versions.owe(holder, serial)
+                store.versions.give_up_copy(row, holder)
                 self._on_thinned(row)
             if not waiters:
                 return

@@ -132,5 +132,5 @@ class RowSweeps:
         self._to_finish.discard(holder.id)
         if holder.is_dead:
             self._holders.forget(holder)
-            self._copies.unreachable_holders.discard(holder.id)
+            self._copies.on_reachable(holder.id)
             self._on_forgotten(holder, self._found.pop(holder.id, 0), now)

@@ -165,8 +165,7 @@ class OwnerRecall:
         if reachable <= store.versions.pool_of(row).copies:
             return False
         recalling = next(each for each in store.rows.holders(row) if each in self._bounds)
-        store.rows.remove_holder(row, recalling)
-        store.versions.owe(recalling, store.rows.serial(row))
+        store.versions.give_up_copy(row, recalling)
         self._returned += 1
         return True
 

@@ -178,9 +178,7 @@ class EphemeralRemotifier:
         rows, serials = put.shipment.rows, put.shipment.serials
         for row, serial, outcome in zip(rows, serials, results, strict=True):
             if outcome != PutResult.STORED and self._is_current(put.holder, row, serial):
-                # It never had the page, so it is not owed a flush.
-                self._store.rows.remove_holder(row, put.holder.id)
-                self._store.versions.lose(row)
+                self._store.versions.lose_refused(row, put.holder.id)
                 put.holder.on_pages_gone(1)
         if stored:
             self._remember(put.holder, rows, serials)

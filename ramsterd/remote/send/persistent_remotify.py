@@ -199,7 +199,7 @@ class PersistentRemotifier:
             if self._is_enough(shipment, leaving, stored_by):
                 self._end(leaving, stored_by, is_kept=shipment.is_kept)
                 if shipment.is_degraded:
-                    self._store.versions.thinned += leaving.rows
+                    self._store.versions.note_thinned(leaving.rows)
             else:
                 return_leaving(self._store.versions, leaving)
                 for holder in stored_by:

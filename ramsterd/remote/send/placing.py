@@ -159,7 +159,7 @@ class Placing:
     def look(self, now: float) -> None:
         """Note, at every tick, how many peers have room: a shortage begins when it does, and not when a page must leave."""
         self._degrade.look(len(self.room(now)), now)
-        self._store.copies.attainable = self._degrade.attainable(now)
+        self._store.copies.on_attainable(self._degrade.attainable(now))
 
     # What waits.
 

@@ -135,7 +135,7 @@ class Replicator:
             list(unsaved.blocks),
             deadline,
             state=state,
-            unreachable=frozenset(self._store.copies.unreachable_holders),
+            unreachable=self._store.copies.unreachable_holders,
         )
         return self._wait(request)
 
@@ -168,7 +168,7 @@ class Replicator:
     def _look_through_clean(self, request: Replication) -> None:
         """Begin to adopt the clean blocks that count on holders which can't be reached, if that was not done."""
         if self._seeing_to is None and not self._is_seen_to(request):
-            self._seeing_to = frozenset(self._store.copies.unreachable_holders)
+            self._seeing_to = self._store.copies.unreachable_holders
             self._run(self._adopt_lacking())
 
     def _is_seen_to(self, request: Replication) -> bool:

@@ -33,7 +33,8 @@ def test_only_holders_that_can_be_asked_count_as_copies(
     careful = store.new_pool(PoolKind.PERSISTENT, program_pool("careful"), copies=copies)
     put_run(store, careful, 0, make_run(PAGE_BYTES, 2))
     row, *_ = send_copies(store, HOLDER, stays=True)
-    store.copies.unreachable_holders |= unreachable
+    for holder in unreachable:
+        store.copies.on_unreachable(holder)
     assert store.copies.are_lacking(store.versions.block_of(row)) is lacks
 
 

@@ -1,6 +1,7 @@
 """What becomes of one version: its row, its slot, and its holders."""
 
 from ramsterd.core.family import Family
+from ramsterd.core.leaving import begin_leaving, end_leaving
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.rows import FIRST_ROW
 from ramsterd.core.size_classes import SLOT_SHIFT
@@ -35,6 +36,31 @@ def test_every_holder_of_a_version_that_ends_is_owed_a_flush_once(
     put_run(store, pool, 0, [make_page(700)])
     store.flush(pool, OBJECT, 1, 1)
     assert store.versions.take_owed() == {HOLDER: serials[:2], OTHER: serials[:2]}
+    assert store.versions.take_owed() == {}
+
+
+def test_a_holder_whose_copy_is_given_up_is_owed_a_flush_and_another_keeps_the_page(
+    store: Store, pool: PoolId
+) -> None:
+    put_run(store, pool, 0, make_run(PAGE_BYTES, 2))
+    row, _ = send_copies(store, HOLDER, OTHER)
+    store.versions.give_up_copy(row, HOLDER)
+    store.check_invariants()
+    assert store.rows.holders(row) == [OTHER]
+    assert store.versions.take_owed() == {HOLDER: [store.rows.serial(row)]}
+
+
+def test_nobody_is_owed_a_flush_of_a_page_that_its_only_holder_has_refused(
+    store: Store, cache: PoolId
+) -> None:
+    put_run(store, cache, 0, make_run(PAGE_BYTES, 1))
+    block = store.zbud.oldest(Family.OWN_EPHEMERAL)
+    assert block is not None
+    leaving = begin_leaving(store.versions, block)
+    assert end_leaving(store.versions, leaving, HOLDER) == []
+    store.versions.lose_refused(leaving.rows[0], HOLDER)
+    store.check_invariants()
+    assert read(store, cache, 0, 1) == [None]
     assert store.versions.take_owed() == {}
 
 

@@ -34,7 +34,7 @@ class Sweeping(Owner):
     def bury(self, node: NodeId) -> Holder:
         """An incarnation of a node is over: begin the sweep for it."""
         holder = self.holders.end(node)
-        self.store.copies.unreachable_holders.add(holder.id)
+        self.store.copies.on_unreachable(holder.id)
         self.sweeps.begin(holder)
         return holder
 

@@ -111,7 +111,7 @@ def test_an_ephemeral_page_is_not_at_risk() -> None:
 def test_a_page_without_any_holder_is_lost_and_not_at_risk() -> None:
     owner = Rebuilding()
     [row, *_] = owner.put_and_send(ONE)
-    owner.store.rows.remove_holder(row, owner.holder(ONE).id)
+    owner.store.versions.give_up_copy(row, owner.holder(ONE).id)
     assert not owner.rebuilder.is_at_risk(row)
 
 

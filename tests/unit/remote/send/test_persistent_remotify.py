@@ -212,7 +212,7 @@ def test_what_one_of_two_stored_before_its_incarnation_ended_is_not_stored(twice
 def test_what_one_of_two_stored_before_its_link_was_lost_is_not_stored(twice: Sender) -> None:
     twice.put(FULL)
     puts = twice.send()
-    twice.store.copies.unreachable_holders.add(puts[1].holder.id)
+    twice.store.copies.on_unreachable(puts[1].holder.id)
     twice.answer_all(puts)
     assert twice.count_elsewhere() == 0
     assert twice.owed().keys() == {ONE, OTHER}
@@ -242,7 +242,7 @@ def test_a_block_waits_a_while_for_its_second_peer_and_is_at_risk_if_it_leaves_w
     assert {put.holder.node for put in puts.values()} == {ONE}
     sender.answer_all(puts)
     rows = [row for put in puts.values() for row in put.shipment.rows]
-    assert sorted(sender.store.versions.thinned) == sorted(rows)
+    assert sorted(sender.store.versions.take_thinned()) == sorted(rows)
     sender.check()
 
 

@@ -176,15 +176,15 @@ def test_clean_copies_that_count_on_an_absent_holder_are_sent_again() -> None:
     disk.flush()
     disk.finish()
     assert disk.flush() is None
-    disk.store.copies.unreachable_holders.add(A)
+    disk.store.copies.on_unreachable(A)
     request = disk.flush()
     assert request is not None, "all clean blocks are to be looked through"
     disk.slices.on_deadline(0.0)
     assert disk.store.room.adopted_blocks == 4
-    disk.store.copies.unreachable_holders.discard(A)
+    disk.store.copies.on_reachable(A)
     disk.replicator.on_reachable(A)
     assert disk.finish() == [request]
-    disk.store.copies.unreachable_holders.add(A)
+    disk.store.copies.on_unreachable(A)
     assert disk.flush() is not None, "it went once more"
 
 
