@@ -27,6 +27,7 @@ _CERTIFICATE: Final = "certificate has expired"
 SYSTEM: Final = {_CERTIFICATE, *(os.strerror(number).lower() for number in errno.errorcode)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("message", MESSAGES)
 def test_a_message_is_what_the_code_says(message: str) -> None:
     pieces = [piece.strip() for piece in _BETWEEN.split(message)]

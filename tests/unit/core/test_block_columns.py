@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given, strategies as st
 
 from ramsterd.core.arena import FRAME_BYTES
@@ -47,6 +48,7 @@ def test_stamps_rise_with_what_makes_a_block_young() -> None:
     assert unpack_block(zbud.words[second]) == (4, Family.OWN_PERSISTENT, 8)
 
 
+@pytest.mark.slow
 def test_a_block_whose_columns_have_no_room_is_made_once_they_have() -> None:
     memory = ScarceMemory(frames_free=1 << 20)
     zbud = make_zbud(memory)

@@ -131,6 +131,7 @@ def test_a_put(before: Callable[[Node], FoundPage], page: bytes) -> None:
     node.check(lambda: node.put(0, [page]), *states)
 
 
+@pytest.mark.slow
 @before_each
 @pytest.mark.parametrize(
     ("operation", "after"),
@@ -157,6 +158,7 @@ def test_a_put_that_is_refused(before: Callable[[Node], FoundPage]) -> None:
     node.check(lambda: node.store.refuse(node.pool, OBJECT, 0, 1), *states)
 
 
+@pytest.mark.slow
 def test_a_run_of_puts_over_pages_of_all_kinds() -> None:
     node = Node()
     old = [OLD, FILLED, RAW, ZERO_PAGE, LARGER, OLD]
@@ -261,6 +263,7 @@ def test_an_ephemeral_page_that_comes_back() -> None:
     assert node.store.rows.holders(node.row()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_clean", [False, True])
 def test_compaction(is_clean: bool) -> None:
     node = Node()
@@ -301,6 +304,7 @@ def test_foreign_pages() -> None:
         assert found[1:] in ([HOLE, HOLE], [pages[65], HOLE], [pages[65], pages[66]])
 
 
+@pytest.mark.slow
 def test_what_is_evicted_for_a_put_is_gone_before_its_slot_is_used() -> None:
     node = Node(frames=19)
     cache = node.store.new_pool(PoolKind.EPHEMERAL, program_pool("cache"))

@@ -143,6 +143,7 @@ def nearly_a_leaf_of_zeros(tables: Tables) -> None:
     tables.drop(b"a", 101)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("prepare", "change"),
     [
@@ -198,6 +199,7 @@ def test_what_finds_no_room_leaves_nothing_behind() -> None:
     assert not tables.objects[b"a"].number
 
 
+@pytest.mark.slow
 def test_any_changes_may_end_anywhere(seed: int) -> None:
     rng = random.Random(seed)
     tables = Tables()

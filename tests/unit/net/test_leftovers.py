@@ -198,6 +198,7 @@ async def end_one(story: Story, ending: Ending) -> None:
     await story.wait_over(before, await ending(story))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ENDINGS)
 async def test_nothing_is_left_of_a_peer_that(ending: Ending) -> None:
     await assert_nothing_left(Story(TcpTransport()), ending)

@@ -222,6 +222,7 @@ async def takes_no_answer(server: Running) -> None:
 Ending = Callable[[Running], Awaitable[None]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ending", "collected"),
     [
