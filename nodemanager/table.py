@@ -235,10 +235,6 @@ class NodeTable:
         peer = self._peers.get(node)
         return nameless(node) if peer is None else peer.config.name
 
-    def config(self, node: NodeId) -> NodeConfig:
-        """Return the address of a peer."""
-        return self._peers[node].config
-
     def state(self, node: NodeId) -> NodeState:
         """Return what we believe of a peer."""
         return self._peers[node].state

@@ -13,7 +13,7 @@ timeout is over.
 """
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from net.backoff import Backoff
@@ -144,12 +144,6 @@ class Attachment:
     _offer: Offer | None = None
     _outage: _Outage | None = None
     _probe_at: float = 0.0
-    _reconnects: int = field(default=0)
-
-    @property
-    def reconnects_total(self) -> int:
-        """How often a connection ended and another one took its place."""
-        return self._reconnects
 
     def begin(self) -> list[Effect]:
         """Return what comes first."""
@@ -191,7 +185,6 @@ class Attachment:
         self.backoff.reset()
         self._enter(State.ATTACHED)
         if outage is not None:
-            self._reconnects += 1
             seconds = now - outage.since
             text = f"{plan.device}: connected to {plan.server} again after {seconds:.1f} s"
             return [Say(Level.INFO, text)]

@@ -57,7 +57,7 @@ def test_every_peer_begins_joining_and_we_are_not_our_own_peer() -> None:
     assert table.nodes() == (1, 2)
     assert {table.state(node) for node in table.nodes()} == {NodeState.JOINING}
     assert table.incarnation(PEER) is None
-    assert table.config(PEER).name == "node1"
+    assert table.name(PEER) == "node1"
     assert table.local_config.name == "node0"
 
 
