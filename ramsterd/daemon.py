@@ -124,9 +124,7 @@ class Daemon:
         memory.take_up(state.marks, self.engine)
         self._ending = Ending(node.name, self.engine, self._count_clients)
         self._restarter = Restarter(
-            self._handover.keeping,
             check=check_start,
-            describe_loss=self._ending.describe,
             new_id=partial(secrets.token_hex, 8),
             restart=self._begin_restart,
         )

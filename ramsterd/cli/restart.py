@@ -29,7 +29,8 @@ def restart_command(ask: Ask) -> click.Command:
         connected and wait for a moment.  A client with a request that takes longer than 5 seconds is
         disconnected; it can connect again.  Peers connect again.
 
-        The command is refused, and nothing changes, if nobody would keep the pages, or if the next start would fail.
+        It needs nobody who keeps the pages ([memory] keep): the next program of the same process has them.
+        The command is refused, and nothing changes, if the next start would fail.
         Exit status: 0 the daemon serves again, 1 refused, or no answer within 120 seconds.
         """
         while (begun := ask(socket_path, "restart"))["state"] != "restarting":

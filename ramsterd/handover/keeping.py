@@ -1,4 +1,4 @@
-"""Whether the next process will have the pages of this one: the one predicate that a restart without loss asks.  Pure."""
+"""Who keeps the pages of this process for the next one, as far as the connections of clients are concerned.  Pure."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -7,16 +7,11 @@ from ramsterd.handover.names import Named
 
 
 class Keeping(Protocol):
-    """Who keeps the memory of this process, as far as clients are concerned."""
+    """The kept memory of this process."""
 
     @property
     def memory_id(self) -> bytes:
-        """Which memory this process has; empty: none that anybody keeps."""
-        ...
-
-    @property
-    def refusal(self) -> str:
-        """Why the next process would not find the pages, as one clause for an operator; empty: it will."""
+        """Which memory this process has."""
         ...
 
     @property
@@ -28,12 +23,3 @@ class Keeping(Protocol):
     def descriptors(self) -> Sequence[Named]:
         """Memory that is found by no path, by name: for the next program of this process to inherit."""
         ...
-
-
-class NotKept:
-    """Memory ends with the process."""
-
-    memory_id = b""
-    outlives_process = False
-    descriptors: Sequence[Named] = ()
-    refusal = "nobody keeps the memory of ramsterd during a restart"

@@ -69,7 +69,7 @@ class Handover:
         """
         is_replacing, keeping = bool(self.restart_id), self.keeping
         has_next = is_replacing or (self._has_manager and keeping.outlives_process)
-        if keeping.refusal or not has_next:
+        if not has_next:
             self._notifier.stopping()
             return None
         paused_at = self._nanoseconds()

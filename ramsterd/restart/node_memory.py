@@ -33,8 +33,6 @@ SERVED_SECONDS: Final = 60.0
 class NodeMemory:
     """See the module's text; what clients ask of it is `handover.keeping.Keeping`."""
 
-    refusal = ""
-
     def __init__(
         self,
         memory: KeptMemory,

@@ -1,4 +1,4 @@
-"""`ramsterctl restart`: refused, or begun once the next start is known to succeed.
+"""`ramsterctl restart`: begun once the next start is known to succeed, else refused.
 
 Asking takes several calls: the first begins to check, and each says how that goes.  The check is another program of this
 installation, which reads the files as the next start will: so an upgrade that does not run is found by a program that
@@ -13,7 +13,6 @@ from typing import Final
 import trio
 
 from ramsterd.admin.socket import CommandRefused
-from ramsterd.handover.keeping import Keeping
 
 CHECK_SECONDS_MAX: Final = 30.0
 # Files may change: what was found earlier than this is asked for again.
@@ -34,25 +33,19 @@ class Restarter:
 
     def __init__(
         self,
-        keeping: Keeping,
         *,
         check: Callable[[], Awaitable[str]],
-        describe_loss: Callable[[], str],
         new_id: Callable[[], str],
         restart: Callable[[str], None],
     ) -> None:
         """Wire it.
 
         Args:
-            keeping: Whether pages would be kept.
             check: Returns why the next start would fail, or an empty text.
-            describe_loss: Returns what a restart without kept memory ends.
             new_id: Names a restart.
             restart: Begins it.
         """
-        self._keeping = keeping
         self._check = check
-        self._describe_loss = describe_loss
         self._new_id = new_id
         self._restart = restart
         self._state = _State.IDLE
@@ -65,12 +58,10 @@ class Restarter:
         """Begin, or say how it stands: checking, or restarting.
 
         Raises:
-            CommandRefused: Pages would be lost, or the next start would fail; nothing has changed.
+            CommandRefused: The next start would fail; nothing has changed.
         """
         if self._state is _State.RESTARTING:
             return {"state": "restarting", "id": self._id}
-        if self._keeping.refusal:
-            raise CommandRefused(self._refusal())
         if self._state is _State.CHECKED:
             self._state = _State.IDLE
             if trio.current_time() - self._checked_at > CHECKED_SECONDS_MAX:
@@ -86,14 +77,6 @@ class Restarter:
             self._state = _State.CHECKING
             self._asked.unpark()
         return {"state": "checking"}
-
-    def _refusal(self) -> str:
-        loss = self._describe_loss()
-        ending = f"; {loss}" if loss else ""
-        return (
-            f"nothing was restarted: {self._keeping.refusal}{ending}."
-            " To restart ramsterd without its pages and clients, type `systemctl restart ramsterd`"
-        )
 
     async def run(self) -> None:
         """Check whenever that is asked for, until cancelled."""

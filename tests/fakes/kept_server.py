@@ -86,7 +86,6 @@ class Kept:
     """Implements `Keeping`."""
 
     memory_id = b"kept"
-    refusal = ""
     outlives_process = True
 
     def __init__(self, descriptor: int) -> None:
@@ -137,9 +136,7 @@ class Process:
         )
         check = command_line("check-config", "--config", str(folder))
         self._restarter = Restarter(
-            self._handover.keeping,
             check=lambda: check_start(check),
-            describe_loss=lambda: "",
             new_id=lambda: os.urandom(4).hex(),
             restart=self._begin,
         )

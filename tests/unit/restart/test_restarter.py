@@ -1,4 +1,4 @@
-"""`restart`: refused where pages would be lost or the next start would fail, and begun once."""
+"""`restart`: refused where the next start would fail, and begun once."""
 
 import sys
 
@@ -6,28 +6,18 @@ import pytest
 import trio
 
 from ramsterd.admin.socket import CommandRefused
-from ramsterd.handover.keeping import Keeping, NotKept
 from ramsterd.restart import restarter
 from ramsterd.restart.restarter import Restarter, check_start
-
-
-class Kept(NotKept):
-    memory_id = b"m"
-    refusal = ""
 
 
 class Story:
     """A restarter, what its check will say, and the restarts that began."""
 
-    def __init__(self, keeping: Keeping) -> None:
+    def __init__(self) -> None:
         self.said = ""
         self.begun: list[str] = []
         self.restarter = Restarter(
-            keeping,
             check=self.check,
-            describe_loss=lambda: (
-                "node alpha still owns 7 pages (1 client connected): a stop ends them"
-            ),
             new_id=lambda: "4f",
             restart=self.begun.append,
         )
@@ -42,7 +32,7 @@ class Story:
 
 @pytest.fixture
 def story() -> Story:
-    return Story(Kept())
+    return Story()
 
 
 async def test_it_begins_once_the_check_is_over_and_only_once(
@@ -90,16 +80,6 @@ async def test_what_was_found_long_ago_is_asked_for_again(
     with pytest.raises(CommandRefused, match="wrong by now"):
         story.ask()
     assert not story.begun
-
-
-def test_without_kept_memory_the_refusal_says_what_would_be_lost_and_what_to_type() -> None:
-    story = Story(NotKept())
-    with pytest.raises(CommandRefused) as refused:
-        story.ask()
-    text = str(refused.value)
-    assert text.startswith("nothing was restarted: nobody keeps the memory of ramsterd")
-    assert "still owns 7 pages" in text
-    assert text.endswith("type `systemctl restart ramsterd`")
 
 
 class TestCheck:
