@@ -85,7 +85,7 @@ def seeds() -> Mapping[str, bytes]:
     }
 
 
-_FIELDS = ("memory_id", "boot_id", "cluster", "node", "node_name", "lengths")
+_FIELDS = ("memory_id", "boot_id", "made_at", "cluster", "node", "node_name", "lengths")
 
 
 def repair(data: bytes, rng: random.Random) -> bytes:
