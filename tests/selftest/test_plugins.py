@@ -30,16 +30,16 @@ import time
 import pytest
 
 def test_that_works_and_says_nothing():
-    until = time.process_time() + 0.3
+    until = time.process_time() + 0.6
     while time.process_time() < until:
         pass
 
 def test_that_waits_and_says_nothing():
-    time.sleep(1.1)
+    time.sleep(2.1)
 
 @pytest.mark.slow
 def test_that_says_so():
-    time.sleep(1.1)
+    time.sleep(2.1)
 
 def test_that_is_quick():
     pass
