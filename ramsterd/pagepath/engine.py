@@ -161,9 +161,9 @@ class Engine:
         return self.store.serial_of(pool, object_id, index)
 
     def may_make_room(self) -> bool:
-        """Whether waiting can help a put that found no room: some peer is linked, or more is to be evicted for it."""
-        return self.store.room.wants_tables is not None or any(
-            self.nodes.is_linked(node) for node in self.nodes.nodes()
+        """Whether waiting can help a put that found no room: a peer may take pages, or more is to be evicted for it."""
+        return (
+            self.store.room.wants_tables is not None or self.machines.reach.has_peer_to_wait_for()
         )
 
     def shortage(self, now: float) -> Shortage:

@@ -37,6 +37,13 @@ class Reach:
         """Whether a holder is down or has left: nobody waits for it."""
         return self._nodes.state(holder.node) in _GIVEN_UP
 
+    def has_peer_to_wait_for(self) -> bool:
+        """Whether some peer is linked, or may be in a moment: one of both may just have been restarted."""
+        return any(
+            self._nodes.is_linked(node) or self._nodes.state(node) not in _GIVEN_UP
+            for node in self._nodes.nodes()
+        )
+
     def reachable_holders(self, row: int) -> int:
         """Return how many holders of a row can be asked now."""
         reachable = 0

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 import pytest
 
 from nodemanager.ids import Incarnation
+from nodemanager.states import NodeState, Verdict
 from ramsterd.core.store import RunOfPages
 from ramsterd.remote.fetch.pending import GetOutcome, PendingGet
 from ramsterd.remote.wire import MessageType
-from tests.helpers.made_engine import FULL, OBJECT, ONE, OTHER, MadeEngine, sends
+from tests.helpers.made_engine import FULL, INCARNATION, OBJECT, ONE, OTHER, MadeEngine, sends
 
 
 @pytest.fixture
@@ -49,10 +50,17 @@ def test_a_page_whose_only_holder_started_again_is_lost(made: MadeEngine) -> Non
     assert made.get_outcome(0) is GetOutcome.LOST
 
 
-def test_room_can_be_waited_for_only_with_a_peer(made: MadeEngine) -> None:
+def test_room_can_be_waited_for_until_all_peers_are_given_up(made: MadeEngine) -> None:
+    """A node that has just started with its memory full is linked with nobody yet."""
+    assert made.engine.may_make_room()
+    for node in made.engine.nodes.nodes():
+        down = Verdict(node, NodeState.DOWN, None, "it never answered")
+        made.engine.on_verdict(down, now=made.now)
     assert not made.engine.may_make_room()
     made.link(ONE)
     assert made.engine.may_make_room()
+    made.engine.on_link_lost(ONE, INCARNATION, now=made.now)
+    assert made.engine.may_make_room(), "it may be back in a moment"
 
 
 def test_after_the_farewell_nothing_leaves_any_more(made: MadeEngine) -> None:

@@ -2,6 +2,7 @@ import trio
 from trio.testing import MockClock
 
 from config.limits import BUDGET_BYTES_MIN
+from nodemanager.states import NodeState, Verdict
 from ramsterd.frontends.pager import PutOutcome
 from tests.helpers.sim_nodes import PAGE, eventually, noise, run_nodes
 
@@ -159,6 +160,9 @@ async def test_a_put_behind_others_waits_to_be_refused(autojump_clock: MockClock
         index = node.put_until_full()
         for link in list(node.peers.mesh.links.values()):
             link.close("the only peer goes away")
+        for peer in node.engine.nodes.nodes():
+            down = Verdict(peer, NodeState.DOWN, node.engine.nodes.incarnation(peer), "silent")
+            node.engine.on_verdict(down, now=trio.current_time())
         await eventually(lambda: not node.engine.may_make_room(), seconds_max=1)
         assert node.put(index, noise(index, 1)) is None
         await eventually(lambda: len(node.done) == 2, seconds_max=20)
