@@ -38,6 +38,8 @@ from ramsterd.host.successor import command_line
 from ramsterd.host.threads import ThreadRefused
 from ramsterd.host.validity import format_validity
 from ramsterd.kept.keepers.keeper import KeeperRefused, MemoryTaken
+from ramsterd.kept.layout import layout_name
+from ramsterd.kept.super_page import MemoryRefused, check_layout
 from ramsterd.pagepath.machines import limits_of
 from ramsterd.reconfigure.examine import Examined, examine, reread
 from ramsterd.restart.giving import give, give_up_stored
@@ -121,7 +123,7 @@ def run(config: Path, *, discard_memory: bool) -> None:
             state=state,
             descriptors=descriptors,
             arrival=arrival,
-            check_start=partial(check_start, command_line("check-config", "--config", str(config))),
+            check_start=partial(check_start, _check_command(config)),
         )
     except OSError as error:  # memory that can't be mapped
         _fail(str(error), 1)
@@ -178,12 +180,19 @@ def reset_state(config: Path) -> None:
     "user_name",
     help="Check the permissions of files for this user (name or id); by default for the owner of the folder.",
 )
-def check_config(config: Path, user_name: str | None) -> None:
+@click.option(
+    "--layout",
+    help="Check that this program can go on with the pages of a running daemon: `memory.layout` of its `ramsterctl"
+    " status --json`.  `ramsterctl restart` does so.",
+)
+def check_config(config: Path, user_name: str | None, layout: str | None) -> None:
     """Check whether the daemon could run with both files on this machine; exit status 78 if not.
 
     The check includes keys and certificates, folders, addresses and memory.  Run it on the machine of the daemon: it
     uses the memory of this machine and the cgroup limits of this command.
     """
+    if layout is not None:
+        _check_layout(layout)
     user = _user(user_name, config)
     examined = _examine(config, user=user, is_start=False)
     for warning in examined.warnings:
@@ -206,6 +215,15 @@ def _examine(config: Path, *, user: User, is_start: bool) -> Examined:
         return examine(config, user=user, is_start=is_start)
     except ConfigError as error:
         _fail(str(error), EX_CONFIG)
+
+
+def _check_layout(name: str) -> None:
+    try:
+        check_layout(name)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--layout") from None
+    except MemoryRefused as error:
+        _fail(f"this program can't go on with the pages of the running one: {error}", EX_CONFIG)
 
 
 def _user(name: str | None, config: Path) -> User:
@@ -265,6 +283,11 @@ def _open_memory(
         _fail(f"the memory of this node can't be kept: {error}", EX_CONFIG)
     except MemoryTaken as error:
         _fail(str(error), 1)
+
+
+def _check_command(config: Path) -> list[str]:
+    """Return what checks whether the program that is installed then could go on with these pages."""
+    return command_line("check-config", "--config", str(config), "--layout", layout_name())
 
 
 def _wall_seconds() -> int:

@@ -5,6 +5,7 @@ native byte order and read by this release alone: `LAYOUT_VERSION` rises with ea
 what was forgotten.
 """
 
+import re
 import sys
 from typing import Final, TypeAlias
 
@@ -33,6 +34,7 @@ from ramsterd.core.table_words import (
 )
 
 LAYOUT_VERSION: Final = 1
+_NAME: Final = re.compile(r"([1-9][0-9]{0,8})-([0-9a-f]{16})")
 # (first, stop) of items whose memory is there: to read a hole would make it resident.
 Span: TypeAlias = tuple[int, int]
 SUPER: Final = "super"
@@ -56,3 +58,20 @@ def layout_hash() -> int:
         MAPPINGS,
     )  # fmt: skip
     return checksum_of(repr(facts).encode())
+
+
+def layout_name() -> str:
+    """Return what tells the layout of this release from any other."""
+    return f"{LAYOUT_VERSION}-{layout_hash():016x}"
+
+
+def parse_layout(name: str) -> tuple[int, int]:
+    """Return the version and the hash of a layout.
+
+    Raises:
+        ValueError: That is no name of one.
+    """
+    found = _NAME.fullmatch(name)
+    if found is None:
+        raise ValueError(f"found {name!r}, expected the name of a layout, such as {layout_name()}")
+    return int(found[1]), int(found[2], 16)

@@ -21,7 +21,7 @@ from ramsterd.kept.attach import Attached, attach_store, fit_limits
 from ramsterd.kept.journal import KeptJournal
 from ramsterd.kept.keepers.keeper import DESCRIPTOR_PREFIX, Keeper
 from ramsterd.kept.keepers.lock import lock_memory
-from ramsterd.kept.layout import SUPER, SUPER_BYTES
+from ramsterd.kept.layout import SUPER, SUPER_BYTES, layout_name
 from ramsterd.kept.name_log import NAMES_BYTES, NameLog
 from ramsterd.kept.names import DamagedNames, pool_gone
 from ramsterd.kept.opening import Identity, open_kept
@@ -36,6 +36,8 @@ class MemoryStatistics:
 
     # As operators call it; empty: pages end with the process.
     keeper: str
+    # What tells how its items look: `ramsterd check-config --layout` asks another release whether it reads it.
+    layout: str
     # When the memory was made, in seconds since 1970, and how often it was attached since then.
     made_timestamp_seconds: int
     attaches: int
@@ -255,6 +257,7 @@ class KeptMemory:
         broken = Counter[Family]() if attached is None else attached.judgement.broken
         return MemoryStatistics(
             keeper=self._keeper.description,
+            layout=layout_name(),
             made_timestamp_seconds=self._made_at,
             attaches=self.attaches,
             given_up=self.given_up,

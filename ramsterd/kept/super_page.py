@@ -21,7 +21,13 @@ from typing import Final
 
 from ramsterd.core.codec import checksum_of
 from ramsterd.core.page import INDEX_MAX
-from ramsterd.kept.layout import LAYOUT_VERSION, MAPPINGS, SUPER_BYTES, layout_hash
+from ramsterd.kept.layout import (
+    LAYOUT_VERSION,
+    MAPPINGS,
+    SUPER_BYTES,
+    layout_hash,
+    parse_layout,
+)
 
 MAGIC: Final = b"ramster\n"
 ID_BYTES: Final = 16
@@ -185,6 +191,29 @@ def attach(page: memoryview, expected: Expected) -> SuperPage:
     return SuperPage(page, header, live, sequence)
 
 
+def check_layout(name: str) -> None:
+    """Check whether this program reads memory of a layout, which another has named (`layout_name`).
+
+    Raises:
+        MemoryRefused: It does not.
+        ValueError: That is no name of a layout.
+    """
+    version, layout = parse_layout(name)
+    _check_version(version)
+    _check_hash(layout)
+
+
+def _check_version(version: int) -> None:
+    if version != LAYOUT_VERSION:
+        gate = Gate.OLDER if version < LAYOUT_VERSION else Gate.NEWER
+        _refuse(gate, f"layout {version}", f"{LAYOUT_VERSION}")
+
+
+def _check_hash(layout: int) -> None:
+    if layout != layout_hash():
+        _refuse(Gate.LAYOUT, f"layout hash {layout:#x}", f"{layout_hash():#x}")
+
+
 def _refuse(gate: Gate, found: str, expected: str) -> None:
     raise MemoryRefused(gate, found, expected)
 
@@ -194,17 +223,14 @@ def _read_header(page: memoryview) -> Header:
     if magic != MAGIC:
         is_blank = magic == bytes(_MAGIC_BYTES)
         _refuse(Gate.BLANK if is_blank else Gate.FOREIGN, f"magic {magic!r}", f"{MAGIC!r}")
-    if version != LAYOUT_VERSION:
-        gate = Gate.OLDER if version < LAYOUT_VERSION else Gate.NEWER
-        _refuse(gate, f"layout {version}", f"{LAYOUT_VERSION}")
+    _check_version(version)
     (checksum,) = _CHECKSUM.unpack_from(page, _CHECKED_BYTES)
     if checksum != checksum_of(page[:_CHECKED_BYTES]):
         _refuse(Gate.DAMAGED, "a header whose checksum differs", "an intact one")
     layout, memory_id, boot_id, made_at, node, cluster, node_name, *lengths = _FROZEN.unpack_from(
         page, _FIRST.size
     )
-    if layout != layout_hash():
-        _refuse(Gate.LAYOUT, f"layout hash {layout:#x}", f"{layout_hash():#x}")
+    _check_hash(layout)
     return Header(
         memory_id=memory_id,
         boot_id=boot_id,

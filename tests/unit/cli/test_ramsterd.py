@@ -8,14 +8,15 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ramsterd.cli.ramsterd import main
+from ramsterd.kept.layout import layout_name
 from ramsterd.statefile.folder import StateFolder
 from tests.helpers.config_texts import CLUSTER, DAEMON, write
 
 
-def check_config(folder: Path, more: str) -> Result:
+def check_config(folder: Path, more: str, *options: str) -> Result:
     write(folder, "cluster.toml", CLUSTER)
     path = write(folder, "ramsterd.toml", DAEMON + more)
-    return CliRunner().invoke(main, ["check-config", "--config", str(path)])
+    return CliRunner().invoke(main, ["check-config", "--config", str(path), *options])
 
 
 def test_check_config_warns_of_what_is_hardly_meant(tmp_path: Path) -> None:
@@ -45,6 +46,33 @@ def test_check_config_compares_endpoints_with_the_links(tmp_path: Path) -> None:
         f"ramsterd: {tmp_path}/ramsterd.toml: metrics.listen: found '127.0.0.1:7701', which is address and port"
         " of node alpha in cluster.toml, expected an address and port used once\n"
     )
+
+
+HASH = layout_name().partition("-")[2]
+
+
+@pytest.mark.parametrize(
+    ("layout", "said"),
+    [
+        (f"2-{HASH}", "is of a newer release: layout 2, expected 1"),
+        (f"1-{'0' * 16}", f"is of another build: layout hash 0x0, expected {int(HASH, 16):#x}"),
+    ],
+)
+def test_check_config_refuses_a_program_that_does_not_read_the_pages(
+    tmp_path: Path, layout: str, said: str
+) -> None:
+    result = check_config(tmp_path, "", "--layout", layout)
+    assert result.exit_code == 78
+    assert result.output == (
+        f"ramsterd: this program can't go on with the pages of the running one: the kept memory {said}\n"
+    )
+
+
+def test_check_config_knows_the_layout_of_its_own_release(tmp_path: Path) -> None:
+    assert check_config(tmp_path, "", "--layout", layout_name()).exit_code == 0
+    result = check_config(tmp_path, "", "--layout", "1")
+    assert result.exit_code == 2
+    assert "found '1', expected the name of a layout, such as 1-" in result.stderr
 
 
 def test_a_budget_may_be_a_part_of_the_memory(tmp_path: Path) -> None:
