@@ -19,7 +19,7 @@ MIB = 1024 * 1024
 LOG_SUBSYSTEMS: Final = frozenset(
     {
         "certificate", "commands", "control", "daemon", "heartbeat", "members", "metrics", "nbd",
-        "net", "nodes", "pager", "peers", "state", "tmem",
+        "memory", "net", "nodes", "pager", "peers", "state", "tmem",
     }
 )  # fmt: skip
 
