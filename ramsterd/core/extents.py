@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 
 from ramsterd.core.page import INDEX_MAX, PoolId
 from ramsterd.core.pools import check_run
-from ramsterd.core.replace import PIECE_UNITS, replace_piece
+from ramsterd.core.replace import PIECE_UNITS, replace_piece, replace_run
 from ramsterd.core.slices import Steps
 from ramsterd.core.store import Store
 from ramsterd.core.table import HOLE, LEAF_PAGES, LOST, ZERO
@@ -91,8 +91,12 @@ def flush_slice(
 
     At most a leaf more is touched; all of the run is done if it is no longer than `pages_max`.
     """
-    check_run(index, count)
     pool = store.pools[pool_id]
+    if count <= pages_max:  # as most runs
+        dropped = replace_run(store.versions, pool, object_id, index, count, HOLE)
+        store.versions.counters.flushed += dropped
+        return count, dropped
+    check_run(index, count)
     page_object = pool.find_object(object_id)
     if page_object is None:
         return count, 0

@@ -29,7 +29,7 @@ from ramsterd.core.copies import Copies
 from ramsterd.core.counters import StoreStatistics
 from ramsterd.core.family import Family
 from ramsterd.core.hot import get_extent, put_extent
-from ramsterd.core.page import INDEX_MAX, PAGE_BYTES, PoolId, PoolKind
+from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.pool_identity import PoolIdentity
 from ramsterd.core.pools import Pool, Unsaved, check_run
 from ramsterd.core.replace import PIECE_UNITS, replace_run
@@ -112,13 +112,11 @@ class Store:
         """None of a pool's pages is read again, not even after a restart; drop them, then `destroy_pool`."""
         self.pools.end(pool_id)
 
-    def destroy_pool(self, pool_id: PoolId) -> int:
-        """Flush all pages of a pool and forget it; return how many there were."""
+    def destroy_pool(self, pool_id: PoolId) -> None:
+        """Forget a pool whose pages were dropped (core.extents)."""
         self.pools.end(pool_id)
-        pool = self.pools[pool_id]
-        flushed = sum(self.flush_object(pool_id, object_id) for object_id in list(pool.objects))
+        assert not self.pools[pool_id].objects, "its pages are dropped first"
         self.pools.remove(pool_id)
-        return flushed
 
     def pages_of(self, pool_id: PoolId) -> int:
         """Return how many pages of a pool there are, wherever they are."""
@@ -277,17 +275,6 @@ class Store:
         )
         self.counters.lost += hidden if is_persistent else 0
         return True
-
-    def flush(self, pool_id: PoolId, object_id: bytes, index: int, count: int) -> int:
-        """Drop a run: it is a hole from now on.  Return how many pages there were."""
-        pool = self.pools[pool_id]
-        dropped = replace_run(self.versions, pool, object_id, index, count, HOLE)
-        self.counters.flushed += dropped
-        return dropped
-
-    def flush_object(self, pool_id: PoolId, object_id: bytes) -> int:
-        """Drop all pages of an object; return how many there were."""
-        return self.flush(pool_id, object_id, 0, INDEX_MAX + 1)
 
     # Where a page is, and which version of it.
 

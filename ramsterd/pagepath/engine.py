@@ -174,9 +174,9 @@ class Engine:
         """None of a pool's pages is read again; the caller drops them, and `destroy_pool` is the end."""
         self.store.end_pool(pool)
 
-    def destroy_pool(self, pool: PoolId) -> int:
-        """Flush all pages of a pool, here and at peers; return how many there were."""
-        return self.store.destroy_pool(pool)
+    def destroy_pool(self, pool: PoolId) -> None:
+        """Forget a pool whose pages were dropped."""
+        self.store.destroy_pool(pool)
 
     # What peers and the cluster do.
 

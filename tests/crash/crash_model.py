@@ -20,6 +20,7 @@ from ramsterd.core.versions import StoreLimits
 from ramsterd.kept.memory import KeptMemory
 from ramsterd.kept.opening import Identity
 from ramsterd.kept.suspects import LEFT_BY_CRASH
+from tests.helpers.dropping import drop_pool
 from tests.helpers.made_pages import make_page
 from tests.helpers.recorded_memory import Image, RecordedKeeper, states
 from tests.properties.store_model import Handle, StoreModel, Zpage
@@ -201,7 +202,7 @@ def _go_on(store: Store, before: Known, after: Known) -> None:
             store.put(pool.pool, b"an object", 62, memoryview(b"".join(pages)))
             store.check_invariants()
     for pool in list(store.pools):
-        store.destroy_pool(pool.pool)
+        drop_pool(store, pool.pool)
     store.check_invariants()
     assert not store.rows.used
     assert not store.table.nodes.used

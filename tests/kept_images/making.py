@@ -23,6 +23,7 @@ from ramsterd.kept.keepers.keeper import DESCRIPTOR_PREFIX, ProcessKeeper
 from ramsterd.kept.layout import LAYOUT_VERSION, layout_hash
 from ramsterd.kept.memory import KeptMemory
 from ramsterd.kept.opening import Identity
+from tests.helpers.dropping import drop_run
 from tests.helpers.made_pages import MIB, make_fill, make_page
 from tests.kept_images.packed_image import pack
 
@@ -89,7 +90,7 @@ class Making:
             self._note(pool, b"", number, "here", bytes(PAGE_BYTES))
 
     def flush(self, pool: PoolId, object_id: bytes, index: int) -> None:
-        assert self.store.flush(pool, object_id, index, 1) == 1
+        assert drop_run(self.store, pool, object_id, index, 1) == 1
         self._note(pool, object_id, index, "hole", b"")
 
     def lose(self, pool: PoolId, object_id: bytes, index: int) -> None:

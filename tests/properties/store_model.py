@@ -18,6 +18,7 @@ from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.pool_identity import export_pool, owner_pool, program_pool
 from ramsterd.core.row_sweep import lose_held_by
 from ramsterd.core.store import RunOfPages, Store
+from tests.helpers.dropping import drop_object, drop_pool, drop_run
 
 Handle = tuple[PoolId, bytes, int]
 Zpage = tuple[int, bytes, int]  # packed, zpage, checksum
@@ -100,7 +101,7 @@ class StoreModel:
 
     def flush(self, handle: Handle, count: int) -> None:
         has_nodes = self._has_nodes()
-        dropped = self.store.flush(*handle, count)
+        dropped = drop_run(self.store, *handle, count)
         still_zeros = self._still_zeros(handle, count, has_nodes=has_nodes)
         gone = [each for each in _run(handle, count) if each not in still_zeros]
         assert dropped == sum(self._drop(each) for each in gone)
@@ -123,12 +124,12 @@ class StoreModel:
         return nodes is not None
 
     def flush_object(self, pool: PoolId, name: bytes) -> None:
-        dropped = self.store.flush_object(pool, name)
+        dropped = drop_object(self.store, pool, name)
         mine = [each for each in self.pages if each[:2] == (pool, name)]
         assert dropped == sum(self._drop(each) for each in mine)
 
     def destroy_pool(self, pool: PoolId) -> None:
-        dropped = self.store.destroy_pool(pool)
+        dropped = drop_pool(self.store, pool)
         mine = [each for each in self.pages if each[0] == pool]
         theirs = [each for each in self.foreign if each[0] == pool]
         assert dropped == sum(self._drop(each) for each in mine) + len(theirs)
@@ -286,7 +287,7 @@ class StoreModel:
             self.foreign[pool, serial] = packed, zpage, checksum
 
     def flush_foreign(self, pool: PoolId, serial: int, count: int) -> None:
-        dropped = self.store.flush(pool, FOREIGN_OBJECT, serial, count)
+        dropped = drop_run(self.store, pool, FOREIGN_OBJECT, serial, count)
         mine = [each for each in self.foreign if each[0] == pool and 0 <= each[1] - serial < count]
         assert dropped == len(mine)
         for each in mine:

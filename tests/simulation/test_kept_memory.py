@@ -11,6 +11,7 @@ from ramsterd.core.page import PoolKind
 from ramsterd.remote import wire
 from ramsterd.remote.holders.row_sweeps import GRACE_SECONDS
 from ramsterd.remote.wire import MessageType, PageList
+from tests.helpers.dropping import drop_run
 from tests.simulation.checkers import check_books, check_trust, held, named, rows_of
 from tests.simulation.checking_clients import REST_SECONDS, Client, finish, stage
 from tests.simulation.cluster import Cluster
@@ -263,7 +264,7 @@ async def test_what_a_holder_found_damaged_is_lost_or_copied_again(
     )
     serials = sorted(index for _, index in rows_of(kept.pages.store, pool.pool))[:40]
     for serial in serials:
-        kept.pages.store.flush(pool.pool, b"", serial, 1)
+        drop_run(kept.pages.store, pool.pool, b"", serial, 1)
     if copies == 1:
         rows = cluster[OWNER].engine.store.rows
         client.expect_loss(

@@ -88,7 +88,8 @@ class Waiting:
 
         Unlike `drop` it leaves alone what waits to be stored there: that came later than what was taken.
         """
-        return self._store.flush(pool, object_id, index, count)
+        _, pages = extents.flush_slice(self._store, pool, object_id, index, count, pages_max=count)
+        return pages
 
     def refuse(self, pool: PoolId, object_id: bytes, index: int, count: int) -> None:
         """There is no room for the pages of a run, now or later."""

@@ -119,9 +119,6 @@ class ForeignFlushes:
         if kept == start:
             return 1
         count = (last + 1 if kept is None else kept) - start
-        if count <= LEAF_PAGES:
-            self._store.flush(pool, FOREIGN_OBJECT, start, count)
-            return count
         reached, _ = extents.flush_slice(
             self._store, pool, FOREIGN_OBJECT, start, count, pages_max=LEAF_PAGES
         )

@@ -22,6 +22,7 @@ from tests.fuzz.decoding import decoded
 from tests.fuzz.repairing import Parts, repair_frames
 from tests.fuzz.target import Target
 from tests.fuzz.targets.messages import put, repair as repair_messages
+from tests.helpers.dropping import drop_run
 from tests.helpers.fresh_pages import fresh_pages
 from tests.helpers.links import make_frame
 
@@ -89,7 +90,7 @@ class Node:
     def flush(self) -> None:
         """Drop half of the pages."""
         self._was_flushed = True
-        self._engine.store.flush(self._pool, OBJECT, 0, len(PAGES) // 2)
+        drop_run(self._engine.store, self._pool, OBJECT, 0, len(PAGES) // 2)
         self._settle()
 
     def wait(self) -> None:

@@ -3,6 +3,7 @@ import pytest
 from ramsterd.core.page import PoolId, PoolKind
 from ramsterd.core.pool_identity import program_pool
 from ramsterd.core.store import Store
+from tests.helpers.dropping import drop_pool
 from tests.helpers.made_pages import make_store
 from tests.helpers.sending_node import SendingNode
 
@@ -31,6 +32,6 @@ def node() -> SendingNode:
 def cache_node() -> SendingNode:
     """Return a node whose only pool is ephemeral."""
     node = SendingNode()
-    node.store.destroy_pool(node.pool)
+    drop_pool(node.store, node.pool)
     node.pool = node.store.new_pool(PoolKind.EPHEMERAL, program_pool("cache"))
     return node

@@ -11,6 +11,7 @@ from ramsterd.core.store import Store
 from ramsterd.core.table_words import HOLE, LEAF_SHIFT, OBJECT_BYTES, OBJECT_POOL, OBJECT_ROOT, ZERO
 from ramsterd.core.versions import StoreLimits
 from tests.helpers.adopted_store import adopted
+from tests.helpers.dropping import drop_object, drop_pool, drop_run
 from tests.helpers.kept_memory import KeptMemory
 from tests.helpers.made_pages import MIB, joined, make_fill, make_page, make_run
 
@@ -35,7 +36,7 @@ def make_disk(store: Store) -> PoolId:
     store.put(disk, b"", 70, joined([*make_run(500, 3), make_fill(9)]))
     store.put(disk, b"", INDEX_MAX, joined([make_page(700)]))
     store.put_zeros(disk, b"zeros", 0, 1 << 12)
-    store.flush(disk, b"", 100, 1)
+    drop_run(store, disk, b"", 100, 1)
     return disk
 
 
@@ -45,7 +46,7 @@ def make_cache(store: Store) -> PoolId:
         store.put(cache, b"object %d" % number, 5 * number, joined([make_page(300, number)]))
     store.put(cache, LONG_ID, 0, joined([make_page(20)]))
     for number in range(0, 100, 3):
-        store.flush_object(cache, b"object %d" % number)
+        drop_object(store, cache, b"object %d" % number)
     return cache
 
 
@@ -76,8 +77,8 @@ def test_what_went_on_can_end_as_ever(memory: KeptMemory, store: Store) -> None:
     after.put(disk, b"", 71, joined(make_run(900, 5)))
     after.put(cache, b"a new one", 3, joined([make_page(40)]))
     after.check_invariants()
-    assert after.destroy_pool(disk) > 1 << 20
-    after.destroy_pool(cache)
+    assert drop_pool(after, disk) > 1 << 20
+    drop_pool(after, cache)
     after.check_invariants()
     assert after.rows.used == after.table.nodes.used == after.table.objects.used == 0
     again = adopted(after, memory, holders=set())

@@ -11,6 +11,7 @@ from ramsterd.core.slices import Slices
 from ramsterd.core.store import Store
 from ramsterd.core.table import LOST
 from tests.helpers.disk import OBJECT, put_run
+from tests.helpers.dropping import drop_run
 from tests.helpers.made_pages import make_fill, make_page
 
 ROW = FIRST_ROW
@@ -139,7 +140,7 @@ def test_pages_may_come_and_go_during_an_audit(filled: Store, pool: PoolId) -> N
         now = max(now, due)
         slices.on_deadline(now, units_max=1)
         put_run(filled, pool, 64 * index, [make_page(64 * index % 4000, index)])
-        filled.flush(pool, OBJECT, 64 * (index - 3 if index > 3 else 0), 1)
+        drop_run(filled, pool, OBJECT, 64 * (index - 3 if index > 3 else 0), 1)
         index += 1
         assert index < 1000, "it ends though there is always more"
     assert auditor.statistics().problem == ""
@@ -149,5 +150,5 @@ def test_a_page_must_be_somewhere(filled: Store, pool: PoolId) -> None:
     filled.versions.forget_local(ROW)
     with pytest.raises(AssertionError, match="a page that is nowhere"):
         audit(filled.versions)
-    assert filled.flush(pool, OBJECT, 0, 1) == 1
+    assert drop_run(filled, pool, OBJECT, 0, 1) == 1
     audit(filled.versions)

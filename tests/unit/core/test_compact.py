@@ -7,6 +7,7 @@ from ramsterd.core.page import PAGE_BYTES, PoolKind
 from ramsterd.core.pool_identity import program_pool
 from ramsterd.core.size_classes import FRAMES_OF_CLASS, SLOTS_OF_CLASS
 from ramsterd.core.store import Store
+from tests.helpers.dropping import drop_run
 from tests.helpers.made_pages import MIB, joined, make_page, make_run, make_store
 
 OBJECT = b"disk"
@@ -24,7 +25,7 @@ def test_two_half_empty_blocks_become_one() -> None:
     run = make_run(PAGE_BYTES, 2 * SLOTS)
     store.put(pool, OBJECT, 0, joined(run))
     for index in range(0, 2 * SLOTS, 2):
-        store.flush(pool, OBJECT, index, 1)
+        drop_run(store, pool, OBJECT, index, 1)
     compactor = Compactor(store.versions)
     assert compactor.compact(MOVES_MAX) == SLOTS // 2
     store.check_invariants()
@@ -38,8 +39,8 @@ def test_blocks_without_enough_room_are_left_alone() -> None:
     store = make_store()
     pool = store.new_pool(PoolKind.PERSISTENT, program_pool("disk"))
     store.put(pool, OBJECT, 0, joined(make_run(PAGE_BYTES, 2 * SLOTS)))
-    store.flush(pool, OBJECT, 0, 1)
-    store.flush(pool, OBJECT, SLOTS, 1)
+    drop_run(store, pool, OBJECT, 0, 1)
+    drop_run(store, pool, OBJECT, SLOTS, 1)
     assert Compactor(store.versions).compact(MOVES_MAX) == 0
 
 
@@ -49,7 +50,7 @@ def test_families_and_classes_stay_apart() -> None:
     for pool in pools:
         for zbytes in (PAGE_BYTES, 1000):
             store.put(pool, OBJECT, zbytes * 64, joined(make_run(zbytes, SLOTS)))
-            store.flush(pool, OBJECT, zbytes * 64, SLOTS - 1)
+            drop_run(store, pool, OBJECT, zbytes * 64, SLOTS - 1)
     assert Compactor(store.versions).compact(MOVES_MAX) == 0
     store.check_invariants()
 
@@ -62,7 +63,7 @@ def test_a_block_on_its_way_to_a_peer_gives_and_takes_nothing() -> None:
     assert oldest is not None
     leaving = begin_leaving(store.versions, oldest)
     for index in range(0, 3 * SLOTS, 2):
-        store.flush(pool, OBJECT, index, 1)
+        drop_run(store, pool, OBJECT, index, 1)
     assert Compactor(store.versions).compact(MOVES_MAX) == SLOTS // 2
     assert len(store.zbud.rows(leaving.block)) == SLOTS // 2
     return_leaving(store.versions, leaving)
@@ -74,7 +75,7 @@ def test_a_slice_is_bounded_and_the_next_goes_on() -> None:
     pool = store.new_pool(PoolKind.PERSISTENT, program_pool("disk"))
     store.put(pool, OBJECT, 0, joined(make_run(PAGE_BYTES, 64 * SLOTS)))
     for index in range(0, 64 * SLOTS, 2):
-        store.flush(pool, OBJECT, index, 1)
+        drop_run(store, pool, OBJECT, index, 1)
     compactor, slices = Compactor(store.versions), 0
     while moved := compactor.compact(20):
         assert moved < 20 + SLOTS
@@ -93,7 +94,7 @@ def test_after_random_overwrites_the_arena_is_dense_again() -> None:
         store.put(pool, OBJECT, rng.randrange(4000), joined([page]))
     for index in range(4000):
         if rng.random() < 0.6:
-            store.flush(pool, OBJECT, index, 1)
+            drop_run(store, pool, OBJECT, index, 1)
     store.zbud.trim()
     before = density(store)
     Compactor(store.versions).compact(MOVES_MAX)

@@ -12,6 +12,7 @@ from ramsterd.core.replace import PIECE_UNITS
 from ramsterd.core.store import Store
 from ramsterd.core.table import FIRST_ADDRESS, HOLE, LEAF_PAGES, LOST, ZERO
 from tests.helpers.disk import OBJECT
+from tests.helpers.dropping import drop_run
 from tests.helpers.made_pages import joined, make_fill, make_page, make_store
 
 HUGE = 1 << 20
@@ -94,7 +95,7 @@ def test_any_runs_are_what_page_by_page_finds(store: Store, pool: PoolId, seed: 
                 pages = [make_page(rng.choice([0, 50]), seed=each) for each in range(count)]
                 put(store, pool, index, *pages)
             case 1:
-                store.flush(pool, OBJECT, index, count)
+                drop_run(store, pool, OBJECT, index, count)
             case _:
                 store.put_zeros(pool, OBJECT, index, count)
         start, length = rng.randrange(1100), rng.randrange(1, 900)
@@ -218,7 +219,7 @@ def test_zeros_that_a_client_writes_need_no_entries_on_a_disk(store: Store, pool
     assert leaf < FIRST_ADDRESS, "zeros page by page fold up too"
     assert store.table.find(store.pools[pool].objects[OBJECT], 0, 1)[0] >= FIRST_ADDRESS
     for each in (disk, pool):
-        assert store.flush(each, OBJECT, 3, 2) == 2
+        assert drop_run(store, each, OBJECT, 3, 2) == 2
         assert runs_of(store, each, 0, 6) == [
             (PageStatus.ZERO, 3),
             (PageStatus.HOLE, 2),
@@ -236,5 +237,5 @@ def test_a_flush_of_a_part_of_a_leaf_of_zeros_that_finds_no_room_leaves_zeros() 
         index += 4096
     assert extents.flush_slice(store, disk, OBJECT, index + 1, 3, pages_max=HUGE) == (3, 0)
     assert runs_of(store, disk, index, 64) == [(PageStatus.ZERO, 64)]
-    assert store.flush(disk, OBJECT, 0, 1 << 20) == 1 << 20, "what is whole needs no room"
+    assert drop_run(store, disk, OBJECT, 0, 1 << 20) == 1 << 20, "what is whole needs no room"
     store.check_invariants()

@@ -6,6 +6,7 @@ from ramsterd.core.foreign_pages import FOREIGN_OBJECT, get_zpages, next_serials
 from ramsterd.core.page import INDEX_MAX, PAGE_BYTES, PoolKind
 from ramsterd.core.pool_identity import program_pool
 from tests.helpers.disk import OBJECT
+from tests.helpers.dropping import drop_pool, drop_run
 from tests.helpers.made_pages import joined, make_page, make_run, make_store
 from tests.helpers.sending_node import SendingNode, foreign_pool, put_foreign
 
@@ -14,11 +15,11 @@ def test_foreign_zpages_are_found_by_serial_until_they_are_flushed(node: Sending
     pool = foreign_pool(node, PoolKind.PERSISTENT)
     pages = {5: make_page(800), 70: make_page(PAGE_BYTES), 1 << 40: make_page(90)}
     assert put_foreign(node.store, pool, pages) == 3
-    assert node.store.flush(pool, FOREIGN_OBJECT, 5, 1) == 1
+    assert drop_run(node.store, pool, FOREIGN_OBJECT, 5, 1) == 1
     packed, pieces = get_zpages(node.store.versions, pool, [1 << 40, 5, 6, 70])
     assert packed == [encode_page(make_page(90))[0], 0, 0, PACKED_RAW]
     assert [bytes(piece) for piece in pieces] == [encode_page(make_page(90))[1], pages[70]]
-    assert node.store.destroy_pool(pool) == 2
+    assert drop_pool(node.store, pool) == 2
 
 
 def test_a_pool_without_pages_has_none_to_give(node: SendingNode) -> None:

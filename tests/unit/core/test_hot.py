@@ -7,6 +7,7 @@ from ramsterd.core.rows import FIRST_ROW
 from ramsterd.core.size_classes import FRAMES_OF_CLASS
 from ramsterd.core.store import Store
 from tests.helpers.disk import HOLDER, OBJECT, fill_up, flip_a_bit, put_run, read, remotify_all
+from tests.helpers.dropping import drop_run
 from tests.helpers.made_pages import MIB, joined, make_fill, make_page, make_run, make_store
 
 # Put and get.
@@ -118,7 +119,7 @@ def test_a_run_is_stored_as_far_as_there_is_room(store: Store, pool: PoolId) -> 
     run = make_run(PAGE_BYTES, 3, seed=9)
     assert put_run(store, pool, 1000, run) == 0
     assert read(store, pool, 0, count) == before
-    store.flush(pool, OBJECT, 5, 1)
+    drop_run(store, pool, OBJECT, 5, 1)
     assert put_run(store, pool, 1000, run) == 1
     assert read(store, pool, 1000, 3) == [run[0], None, None]
 

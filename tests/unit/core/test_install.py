@@ -5,6 +5,7 @@ from dataclasses import replace
 from ramsterd.core.family import Family
 from ramsterd.core.page import PAGE_BYTES
 from tests.helpers.disk import OBJECT
+from tests.helpers.dropping import drop_run
 from tests.helpers.made_pages import make_run
 from tests.helpers.sending_node import A, B, SendingNode
 
@@ -25,7 +26,7 @@ def test_nothing_comes_home_above_the_watermark(node: SendingNode) -> None:
     [row] = node.elsewhere(0)
     node.put(1, make_run(PAGE_BYTES, 480))
     assert not node.fetch(row)
-    node.store.flush(node.pool, OBJECT, 1, 480)
+    drop_run(node.store, node.pool, OBJECT, 1, 480)
     assert node.fetch(row)
 
 

@@ -7,6 +7,7 @@ from ramsterd.core.page import PoolKind
 from ramsterd.core.pool_identity import owner_pool
 from ramsterd.core.rows import FIRST_ROW, FRAME_ROWS
 from tests.helpers.disk import OBJECT
+from tests.helpers.dropping import drop_run
 from tests.helpers.made_pages import make_fill, make_page, make_run
 from tests.helpers.sending_node import A, SendingNode, put_foreign
 
@@ -38,7 +39,7 @@ def test_a_page_put_again_or_flushed_while_it_leaves_is_overtaken(node: SendingN
     node.put(0, make_run(1000, 4))
     leaving = node.begin()
     node.put(1, [make_page(1000, 99)])
-    node.store.flush(node.pool, OBJECT, 2, 1)
+    drop_run(node.store, node.pool, OBJECT, 2, 1)
     assert end_leaving(node.store.versions, leaving, A) == leaving.serials[1:3]
     node.store.check_invariants()
     assert len(node.elsewhere(0, 4)) == 2
@@ -51,7 +52,7 @@ def test_a_foreign_page_with_our_serial_in_our_row_is_not_taken_for_ours(node: S
     node.put(0, make_run(1000, 1))
     leaving = node.begin()
     node.put(100, [make_fill(each) for each in range(1, FRAME_ROWS - FIRST_ROW)])
-    node.store.flush(node.pool, OBJECT, 0, 1)
+    drop_run(node.store, node.pool, OBJECT, 0, 1)
     foreign = node.store.new_pool(PoolKind.PERSISTENT, owner_pool(2, 1))
     [serial] = leaving.serials
     assert put_foreign(node.store, foreign, {serial: make_page(500)}) == 1

@@ -17,6 +17,7 @@ from ramsterd.core.row_sweep import lose_held_by
 from ramsterd.core.table import HOLE, LOST
 from tests.helpers.crashes import CrashingStore, FoundPage
 from tests.helpers.disk import OBJECT, flip_a_bit, row_of, send_copies
+from tests.helpers.dropping import drop_run
 from tests.helpers.made_pages import joined, make_fill, make_page, make_run
 
 ONE, OTHER, THIRD = 7, 8, 9
@@ -137,7 +138,7 @@ def test_a_put(before: Callable[[Node], FoundPage], page: bytes) -> None:
     ("operation", "after"),
     [
         (lambda node: node.store.put_zeros(node.pool, OBJECT, 0, 30), ZERO_PAGE),
-        (lambda node: node.store.flush(node.pool, OBJECT, 0, 30), HOLE),
+        (lambda node: drop_run(node.store, node.pool, OBJECT, 0, 30), HOLE),
     ],
     ids=["zeros", "flush"],
 )
@@ -272,7 +273,7 @@ def test_compaction(is_clean: bool) -> None:
     while is_clean and node.store.zbud.oldest(Family.OWN_PERSISTENT):
         node.remotify(ONE, stays=True)
     for index in set(range(48)) - {0, 17, 33}:
-        node.store.flush(node.pool, OBJECT, index, 1)
+        drop_run(node.store, node.pool, OBJECT, index, 1)
     compactor = Compactor(node.store.versions)
     for attached in node.crashing.crashes(lambda: compactor.compact(100)):
         for index in (0, 17, 33):

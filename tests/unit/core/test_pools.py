@@ -19,6 +19,7 @@ from ramsterd.core.pools import (
     PoolsExhausted,
     check_run,
 )
+from tests.helpers.dropping import drop_pool
 from tests.helpers.made_pages import joined, make_page, make_store
 
 
@@ -56,7 +57,7 @@ def test_a_journal_knows_a_pool_before_it_has_objects_and_its_end_before_they_ar
     store.pools.journal = journal
     pool = store.new_pool(PoolKind.PERSISTENT, program_pool("spill"))
     store.put(pool, b"object", 0, joined([make_page(500)]))
-    store.destroy_pool(pool)
+    drop_pool(store, pool)
     assert journal.told == [("made", pool, 0), ("ended", pool, 1), ("gone", pool, 0)]
 
 
@@ -65,7 +66,7 @@ def test_a_pool_ends_once() -> None:
     store.pools.journal = journal
     pool = store.new_pool(PoolKind.PERSISTENT, program_pool("spill"))
     store.end_pool(pool)
-    store.destroy_pool(pool)
+    drop_pool(store, pool)
     assert [what for what, _, _ in journal.told] == ["made", "ended", "gone"]
 
 

@@ -7,6 +7,7 @@ from ramsterd.core.pool_identity import program_pool
 from ramsterd.core.room import EVICTED_FOR_TABLES_MAX
 from ramsterd.core.store import Store
 from tests.helpers.disk import OBJECT, fill_up, put_run, read, remotify_all
+from tests.helpers.dropping import drop_object, drop_run
 from tests.helpers.made_pages import MIB, joined, make_fill, make_page, make_run, make_store
 from tests.helpers.sending_node import A, B, SendingNode
 
@@ -28,7 +29,7 @@ def test_empty_blocks_are_room(store: Store, pool: PoolId, cache: PoolId) -> Non
     """An open block of each class of each pool would fill 2 MiB with nothing."""
     for index in range(64):
         put_run(store, pool, index, [make_page(40 + 64 * index)])
-        store.flush(pool, OBJECT, 0, 64)
+        drop_run(store, pool, OBJECT, 0, 64)
         store.check_invariants()
     assert store.zbud.used_bytes == 0
     assert fill_up(store, pool, PAGE_BYTES) == 2 * MIB // PAGE_BYTES
@@ -37,7 +38,7 @@ def test_empty_blocks_are_room(store: Store, pool: PoolId, cache: PoolId) -> Non
 def test_warm_blocks_are_not_above_a_watermark(store: Store, pool: PoolId) -> None:
     fill_up(store, pool, PAGE_BYTES)
     assert store.room.is_short()
-    store.flush_object(pool, OBJECT)
+    drop_object(store, pool, OBJECT)
     assert store.zbud.resident_bytes == WARM_BYTES_MAX
     assert not store.room.is_above(0)
 
@@ -47,7 +48,7 @@ def test_a_smaller_budget_takes_unused_memory_first(
 ) -> None:
     put_run(store, pool, 0, make_run(PAGE_BYTES, 128))
     put_run(store, cache, 0, make_run(PAGE_BYTES, 32))
-    store.flush_object(pool, OBJECT)
+    drop_object(store, pool, OBJECT)
     store.room.set_budget(160 * 1024)
     store.check_invariants()
     assert None not in read(store, cache, 0, 32)
@@ -111,7 +112,7 @@ def test_tables_are_bounded_and_ephemeral_pages_give_way_for_them() -> None:
     assert index > 64 * 150
     assert store.versions.tables.used_bytes <= 64 << 10
     assert put_run(store, cache, 0, make_run(500, 1)) == 0
-    store.flush_object(pool, OBJECT)
+    drop_object(store, pool, OBJECT)
     store.check_invariants()
     assert store.versions.tables.used_bytes < 28 << 10, (
         "all but the frames that are open is given back"
@@ -150,15 +151,15 @@ def test_room_that_is_made_is_told(store: Store, pool: PoolId, cache: PoolId) ->
     put_run(store, pool, 0, make_run(700, 40))
     store.put_zeros(pool, OBJECT, 1000, 64)
     assert not is_told()
-    store.flush(pool, OBJECT, 0, 1)
+    drop_run(store, pool, OBJECT, 0, 1)
     assert is_told()  # a slot
     put_run(store, pool, 1, [make_page(3000)])
     assert is_told()  # the slot of the version before, which was smaller
     put_run(store, pool, 2, [make_fill(3)])
     assert is_told()
-    store.flush(pool, OBJECT, 2, 1)
+    drop_run(store, pool, OBJECT, 2, 1)
     assert is_told()  # a row without a slot
-    store.flush(pool, OBJECT, 1000, 64)
+    drop_run(store, pool, OBJECT, 1000, 64)
     assert is_told()  # a leaf without rows
     put_run(store, cache, 0, make_run(700, 40))
     assert not is_told()

@@ -7,6 +7,7 @@ from ramsterd.core.page import PAGE_BYTES, PoolKind
 from ramsterd.core.pool_identity import program_pool
 from ramsterd.core.row_sweep import forget_missing, lose_held_by, serials_held_by
 from tests.helpers.disk import OBJECT
+from tests.helpers.dropping import drop_run
 from tests.helpers.made_pages import make_page, make_run
 from tests.helpers.sending_node import A, B, C, SendingNode
 
@@ -27,7 +28,7 @@ def test_pages_that_another_holder_has_too_are_not_lost(node: SendingNode) -> No
     assert node.lose(A) == 0
     assert node.lose(C) == 0
     assert [node.store.rows.holders(row) for row in node.elsewhere(0, 5)] == [[B]] * 5
-    node.store.flush(node.pool, OBJECT, 0, 1)
+    drop_run(node.store, node.pool, OBJECT, 0, 1)
     assert node.store.versions.take_owed() == {B: [1]}
     assert node.lose(B) == 4
 

@@ -5,15 +5,16 @@ from ramsterd.core.pool_identity import export_pool
 from ramsterd.core.pools import NoSuchPool
 from ramsterd.core.store import Store
 from tests.helpers.disk import OBJECT, put_run, read
+from tests.helpers.dropping import drop_object, drop_pool, drop_run
 from tests.helpers.made_pages import joined, make_fill, make_page, make_run
 
 
 def test_after_a_flush_every_get_misses(store: Store, pool: PoolId) -> None:
     put_run(store, pool, 0, [*make_run(500, 98), ZERO_PAGE, make_fill(1)])
-    assert store.flush(pool, OBJECT, 10, 20) == 20
+    assert drop_run(store, pool, OBJECT, 10, 20) == 20
     assert read(store, pool, 10, 20) == [None] * 20
-    assert store.flush(pool, OBJECT, 0, 1 << 40) == 80
-    assert store.flush(pool, b"no object", 0, 1) == 0
+    assert drop_run(store, pool, OBJECT, 0, 1 << 40) == 80
+    assert drop_run(store, pool, b"no object", 0, 1) == 0
     store.check_invariants()
     assert store.statistics().flushed_pages_total == 100
     assert store.zbud.used_bytes == 0
@@ -23,15 +24,15 @@ def test_an_object_can_be_flushed_whole(store: Store, pool: PoolId) -> None:
     for index in (0, 70, 5000):
         put_run(store, pool, index, make_run(300, 2))
     store.put(pool, b"another", 0, joined(make_run(300, 1)))
-    assert store.flush_object(pool, OBJECT) == 6
-    assert store.flush_object(pool, OBJECT) == 0
+    assert drop_object(store, pool, OBJECT) == 6
+    assert drop_object(store, pool, OBJECT) == 0
     store.check_invariants()
     assert store.get(pool, b"another", 0, 1).pages == make_run(300, 1)
 
 
 def test_a_destroyed_pool_leaves_nothing(store: Store, pool: PoolId) -> None:
     put_run(store, pool, 0, make_run(700, 30))
-    assert store.destroy_pool(pool) == 30
+    assert drop_pool(store, pool) == 30
     store.check_invariants()
     assert store.statistics().rows == store.statistics().pools == 0
     with pytest.raises(NoSuchPool):
@@ -72,6 +73,6 @@ def test_a_lost_page_is_whole_again_when_it_is_put_or_flushed(store: Store, pool
     store.refuse(pool, OBJECT, 0, 3)
     put_run(store, pool, 0, [make_page(100)])
     store.put_zeros(pool, OBJECT, 1, 1)
-    assert store.flush(pool, OBJECT, 2, 1) == 1
+    assert drop_run(store, pool, OBJECT, 2, 1) == 1
     found = store.get(pool, OBJECT, 0, 3)
     assert (found.pages, found.lost_count) == ([make_page(100), ZERO_PAGE, None], 0)

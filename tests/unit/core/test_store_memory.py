@@ -13,6 +13,7 @@ from ramsterd.core.pool_identity import program_pool
 from ramsterd.core.size_classes import SLOTS_MAX
 from ramsterd.core.store import Store
 from ramsterd.core.versions import StoreLimits
+from tests.helpers.dropping import drop_object
 from tests.helpers.made_pages import MIB, joined
 
 OBJECT = b"disk"
@@ -82,7 +83,7 @@ def test_memory_goes_back_to_the_kernel(filled: tuple[Store, PoolId]) -> None:
     before = os.fstat(mapping._fd).st_blocks * 512
     # Reading a block that was never written would have cost frames: what is counted is what is there.
     assert 0.95 * store.zbud.resident_bytes <= before <= store.zbud.resident_bytes
-    store.flush_object(pool, OBJECT)
+    drop_object(store, pool, OBJECT)
     store.zbud.trim()
     store.check_invariants()
     assert store.zbud.resident_bytes == 0

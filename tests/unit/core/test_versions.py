@@ -8,6 +8,7 @@ from ramsterd.core.size_classes import SLOT_SHIFT
 from ramsterd.core.store import Store
 from ramsterd.core.table import LOST
 from tests.helpers.disk import HOLDER, OBJECT, flip_a_bit, put_run, read, row_of, send_copies
+from tests.helpers.dropping import drop_run
 from tests.helpers.made_pages import make_page, make_run
 from tests.helpers.sending_node import A, B, SendingNode
 
@@ -34,7 +35,7 @@ def test_every_holder_of_a_version_that_ends_is_owed_a_flush_once(
     put_run(store, pool, 0, make_run(PAGE_BYTES, 3))
     serials = [store.rows.serial(row) for row in send_copies(store, HOLDER, OTHER)]
     put_run(store, pool, 0, [make_page(700)])
-    store.flush(pool, OBJECT, 1, 1)
+    drop_run(store, pool, OBJECT, 1, 1)
     assert store.versions.take_owed() == {HOLDER: serials[:2], OTHER: serials[:2]}
     assert store.versions.take_owed() == {}
 
@@ -131,7 +132,7 @@ def test_what_replaces_or_drops_a_remote_page_owes_its_holders_a_flush(node: Sen
     node.put(0, make_run(1000, 3))
     node.remotify(A, B)
     node.put(0, [make_page(10)])
-    node.store.flush(node.pool, OBJECT, 1, 1)
+    drop_run(node.store, node.pool, OBJECT, 1, 1)
     node.store.put_zeros(node.pool, OBJECT, 2, 1)
     assert node.store.versions.take_owed() == {A: [1, 2, 3], B: [1, 2, 3]}
     assert node.store.versions.take_owed() == {}

@@ -9,6 +9,7 @@ from ramsterd.pagepath.clock import STATUS_SECONDS
 from ramsterd.pagepath.effects import Resized
 from ramsterd.remote.wire import MessageType
 from tests.helpers.clusters import cluster_of
+from tests.helpers.dropping import drop_run
 from tests.helpers.made_engine import OBJECT, ONE, MadeEngine, sends
 
 
@@ -66,7 +67,7 @@ def test_no_zpage_moves_while_a_client_waits_for_copies(made: MadeEngine) -> Non
     """It waits for blocks: a page that left its block would not be waited for."""
     made.put(64)
     for index in range(0, 64, 2):
-        made.engine.store.flush(made.disk, OBJECT, index, 1)
+        drop_run(made.engine.store, made.disk, OBJECT, index, 1)
     compactor = made.engine.machines.compactor
     assert made.engine.replicate(made.disk, OBJECT, 0, 64, now=made.now) is not None
     puts = sends(made.wait(2.0), MessageType.PUT_PAGES)

@@ -17,6 +17,7 @@ from ramsterd.remote.holders.row_sweeps import GRACE_SECONDS
 from ramsterd.remote.holders.trust import CREDIT_PAGES_FIRST, BadCopy
 from ramsterd.remote.wire import MessageType, PutResult
 from tests.helpers.clusters import cluster_of
+from tests.helpers.dropping import drop_run
 from tests.helpers.foreign_puts import put
 from tests.helpers.made_engine import FULL, INCARNATION, OBJECT, ONE, OTHER, MadeEngine, sends
 from tests.helpers.made_pages import MIB, joined, make_run
@@ -209,7 +210,7 @@ def test_a_holder_that_is_lost_again_is_no_copy_for_a_client_that_waits_for_one(
 def test_an_incarnation_that_is_over_is_owed_nothing(made: MadeEngine) -> None:
     made.store_at(ONE)
     made.engine.on_link_lost(ONE, INCARNATION, now=made.now)
-    made.engine.store.flush(made.disk, OBJECT, 0, 8)
+    drop_run(made.engine.store, made.disk, OBJECT, 0, 8)
     made.settle()
     made.engine.on_link_up(ONE, Incarnation(2), now=made.now)
     assert not sends(made.settle() + made.wait(1.0), MessageType.FLUSH_PAGES)
@@ -254,7 +255,7 @@ def test_a_peer_without_a_link_leaves_no_put_in_doubt(made: MadeEngine) -> None:
 
 def test_a_flush_that_was_sent_and_may_not_have_arrived_is_sent_again(made: MadeEngine) -> None:
     made.store_at(ONE)
-    made.engine.store.flush(made.disk, OBJECT, 0, 8)
+    drop_run(made.engine.store, made.disk, OBJECT, 0, 8)
     assert sends(made.wait(0.1), MessageType.FLUSH_PAGES)
     made.engine.on_link_lost(ONE, INCARNATION, now=made.now)
     made.engine.on_link_up(ONE, INCARNATION, now=made.now)

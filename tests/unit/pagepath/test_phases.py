@@ -14,6 +14,7 @@ from ramsterd.remote import wire
 from ramsterd.remote.fetch.pending import PendingGet
 from ramsterd.remote.holders.trust import CREDIT_PAGES_FIRST, Distrusted
 from ramsterd.remote.wire import MessageType, PutPages
+from tests.helpers.dropping import drop_run
 from tests.helpers.made_engine import (
     FULL,
     INCARNATION,
@@ -113,7 +114,7 @@ def test_what_is_adopted_as_it_would_be_dropped_is_flushed_before_it_is_sent_aga
 
 def test_what_is_owed_leaves_when_it_is_due(made: MadeEngine) -> None:
     made.store_at(ONE)
-    made.engine.store.flush(made.disk, OBJECT, 0, 8)
+    drop_run(made.engine.store, made.disk, OBJECT, 0, 8)
     made.settle()
     made.now += 1.0
     assert types_to(made.engine.settle(made.now), ONE) == [MessageType.FLUSH_PAGES]
@@ -148,7 +149,7 @@ def test_a_peer_that_is_sent_pages_in_this_pass_is_to_be_checked_still(made: Mad
     """It has nothing to prove yet, and will have soon."""
     trust = made.engine.machines.trust
     made.store_at(ONE)
-    made.engine.store.flush(made.disk, OBJECT, 0, FULL)
+    drop_run(made.engine.store, made.disk, OBJECT, 0, FULL)
     made.settle()
     trust.on_stored(ONE, CREDIT_PAGES_FIRST // 2)
     made.put(16)
@@ -184,7 +185,7 @@ def test_a_get_whose_holder_has_lost_its_link_goes_to_another_in_this_pass(
 def test_a_holder_is_told_what_may_go_before_it_is_asked_what_it_keeps(made: MadeEngine) -> None:
     made.store_at(ONE)
     made.engine.on_link_lost(ONE, INCARNATION, now=made.now)
-    made.engine.store.flush(made.disk, OBJECT, 0, 8)
+    drop_run(made.engine.store, made.disk, OBJECT, 0, 8)
     made.settle()
     made.engine.on_link_up(ONE, INCARNATION, attach_count=1, now=made.now)
     types = types_to(made.engine.settle(made.now), ONE)

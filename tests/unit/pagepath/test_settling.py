@@ -7,6 +7,7 @@ import pytest
 from nodemanager.ids import NodeId
 from ramsterd.pagepath.effects import Replicated
 from ramsterd.remote.wire import MessageType
+from tests.helpers.dropping import drop_run
 from tests.helpers.made_engine import FULL, INCARNATION, OBJECT, ONE, MadeEngine, sends
 
 
@@ -29,7 +30,7 @@ def test_a_pass_in_which_nothing_happened_asks_for_nothing(made: MadeEngine) -> 
 
 def test_what_a_peer_is_owed_leaves_before_a_new_put(made: MadeEngine) -> None:
     made.store_at(ONE)
-    made.engine.store.flush(made.disk, OBJECT, 0, 8)
+    drop_run(made.engine.store, made.disk, OBJECT, 0, 8)
     made.put(64, index=1000)
     types = types_to(made, ONE)
     assert types[0] == MessageType.FLUSH_PAGES
@@ -38,7 +39,7 @@ def test_what_a_peer_is_owed_leaves_before_a_new_put(made: MadeEngine) -> None:
 
 def test_what_is_owed_waits_for_company_if_nothing_else_leaves(made: MadeEngine) -> None:
     made.store_at(ONE)
-    made.engine.store.flush(made.disk, OBJECT, 0, 8)
+    drop_run(made.engine.store, made.disk, OBJECT, 0, 8)
     assert types_to(made, ONE) == []
     (flush,) = sends(made.wait(0.06), MessageType.FLUSH_PAGES)
     assert flush.node == ONE
@@ -47,7 +48,7 @@ def test_what_is_owed_waits_for_company_if_nothing_else_leaves(made: MadeEngine)
 def test_what_is_owed_to_a_peer_without_a_link_waits_for_it(made: MadeEngine) -> None:
     made.store_at(ONE)
     made.engine.on_link_lost(ONE, INCARNATION, now=made.now)
-    made.engine.store.flush(made.disk, OBJECT, 0, 8)
+    drop_run(made.engine.store, made.disk, OBJECT, 0, 8)
     assert not sends(made.wait(1), MessageType.FLUSH_PAGES)
     made.engine.on_link_up(ONE, INCARNATION, now=made.now)
     assert sends(made.settle(), MessageType.FLUSH_PAGES)

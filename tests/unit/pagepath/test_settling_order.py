@@ -14,6 +14,7 @@ from ramsterd.pagepath.engine import Engine
 from ramsterd.remote import wire
 from ramsterd.remote.fetch.pending import PendingGet
 from ramsterd.remote.wire import MessageType, PutPages, PutResult
+from tests.helpers.dropping import drop_run
 from tests.helpers.fresh_pages import fresh_pages
 from tests.helpers.made_engine import as_frame
 from tests.helpers.made_owner import BLOCK_PAGES
@@ -124,7 +125,7 @@ class Node:
         return found
 
     def flush(self, index: int, count: int = 1) -> None:
-        self.engine.store.flush(self.pool, OBJECT, index, count)
+        drop_run(self.engine.store, self.pool, OBJECT, index, count)
 
     def effects(self, now: float = 0.0) -> list[Effect]:
         """End a pass; return all that is to be done."""

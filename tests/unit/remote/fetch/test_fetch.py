@@ -11,6 +11,7 @@ from ramsterd.remote.fetch.fetch import FetchStatistics
 from ramsterd.remote.fetch.pending import GetOutcome, PendingGet
 from ramsterd.remote.limits.hedge_delay import HEDGE_SECONDS_FIRST
 from ramsterd.remote.wire import MessageType
+from tests.helpers.dropping import drop_pool, drop_run
 from tests.helpers.made_owner import BLOCK_PAGES, ONE, OTHER, Owner
 from tests.helpers.made_pages import joined, make_run
 
@@ -117,7 +118,7 @@ def test_a_page_that_was_dropped_is_a_hole() -> None:
     owner = owner_of_a_block(ONE)
     pending = get(owner)
     [request_id] = owner.begin_requests()
-    assert owner.store.flush(owner.pool, b"", 0, 1) == 1
+    assert drop_run(owner.store, owner.pool, b"", 0, 1) == 1
     assert owner.reply(request_id) == [pending]
     assert (pending.pages, pending.outcome) == ([None], None)
 
@@ -126,7 +127,7 @@ def test_a_page_of_a_pool_that_was_destroyed_is_nothing() -> None:
     owner = owner_of_a_block(ONE)
     pending = get(owner)
     [request_id] = owner.begin_requests()
-    owner.store.destroy_pool(owner.pool)
+    drop_pool(owner.store, owner.pool)
     assert owner.reply(request_id) == [pending]
     assert (pending.pages, pending.outcome) == ([None], None)
 

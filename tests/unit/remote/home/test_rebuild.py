@@ -10,6 +10,7 @@ from ramsterd.remote.home import rebuild
 from ramsterd.remote.home.leaf_fetch import UNDER_WAY_PAGES_MAX
 from ramsterd.remote.home.rebuild import RATE_SECONDS, Rebuilder
 from ramsterd.remote.limits.page_rate import PageRate
+from tests.helpers.dropping import drop_pool, drop_run
 from tests.helpers.made_owner import BLOCK_PAGES, LEAF_PAGES, ONE, OTHER, Owner
 from tests.helpers.made_pages import MIB, joined, make_fill
 
@@ -89,7 +90,7 @@ def test_a_page_that_is_here_too_is_not_at_risk() -> None:
 def test_a_page_that_was_flushed_is_not_at_risk() -> None:
     owner = Rebuilding()
     [row, *_] = owner.put_and_send(ONE)
-    owner.store.flush(owner.pool, b"", 0, 1)
+    drop_run(owner.store, owner.pool, b"", 0, 1)
     assert not owner.rebuilder.is_at_risk(row)
 
 
@@ -280,7 +281,7 @@ def test_of_a_pool_that_was_destroyed_on_the_way_nothing_is_adopted() -> None:
     owner = Rebuilding()
     owner.put_at_risk()
     owner.tick()
-    owner.store.destroy_pool(owner.pool)
+    drop_pool(owner.store, owner.pool)
     owner.arrive()
     assert owner.rebuilt() == 0
     owner.tick()

@@ -10,6 +10,7 @@ from ramsterd.core.table_words import FIRST_NODE
 from ramsterd.remote.home import repatriate
 from ramsterd.remote.home.leaf_fetch import UNDER_WAY_PAGES_MAX
 from ramsterd.remote.home.repatriate import Repatriator
+from tests.helpers.dropping import drop_run
 from tests.helpers.made_owner import BLOCK_PAGES, LEAF_PAGES, ONE, OTHER, Owner
 from tests.helpers.made_pages import MIB
 
@@ -92,7 +93,7 @@ def test_use_above_the_watermark_is_no_quiet() -> None:
     owner.put_and_send(ONE)
     first = owner.put(300)
     owner.tick(QUIET_SECONDS / 2)
-    owner.store.flush(owner.pool, b"", first, 300)
+    drop_run(owner.store, owner.pool, b"", first, 300)
     owner.tick(QUIET_SECONDS / 2)
     assert owner.asked() == 0
     owner.tick(QUIET_SECONDS / 2)

@@ -9,6 +9,7 @@ from ramsterd.core.page import PoolKind
 from ramsterd.core.pool_identity import program_pool
 from ramsterd.remote.send.degrade import GRACE_PART
 from ramsterd.remote.wire import PutResult
+from tests.helpers.dropping import drop_run
 from tests.helpers.made_sender import FULL, INCARNATION, ONE, OTHER, PAGES, PUT_WAIT_SECONDS, Sender
 
 NO_ROOM = PutResult.NO_ROOM
@@ -189,7 +190,7 @@ def test_a_shipment_goes_to_as_many_peers_as_all_its_pages_want(sender: Sender) 
 def test_a_page_that_was_flushed_on_the_way_is_owed_a_flush(sender: Sender) -> None:
     sender.put(FULL)
     puts = sender.send()
-    sender.store.flush(sender.disk, b"", 0, 1)
+    drop_run(sender.store, sender.disk, b"", 0, 1)
     sender.answer_all(puts)
     assert not any(sender.look(0).pages)
     assert sum(sender.owed().values()) == 1

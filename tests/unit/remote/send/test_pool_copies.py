@@ -10,6 +10,7 @@ from ramsterd.core.pool_identity import program_pool
 from ramsterd.core.store import Store
 from ramsterd.remote.send.pool_copies import PoolCopies, default_copies
 from tests.helpers.clusters import cluster_of
+from tests.helpers.dropping import drop_pool
 from tests.helpers.made_pages import make_store
 
 
@@ -42,7 +43,7 @@ def test_pools_that_say_nothing_follow_the_cluster() -> None:
         make_pool(store, copies, 3),
         make_pool(store, copies),
     )
-    store.destroy_pool(gone)
+    drop_pool(store, gone)
     assert store.pools[follows].copies == 1
     assert copies.on_members(cluster_of(3)), "more than before"
     assert store.pools[follows].copies == 2

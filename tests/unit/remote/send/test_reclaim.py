@@ -3,6 +3,7 @@
 from ramsterd.core.page import PoolKind
 from ramsterd.core.pool_identity import program_pool
 from ramsterd.remote.send.reclaim import Reclaim
+from tests.helpers.dropping import drop_run
 from tests.helpers.made_pages import MIB, joined, make_run, make_store
 
 HIGH, LOW = 480, 440  # pages of 512, near the watermarks
@@ -18,7 +19,7 @@ class Filled(Reclaim):
         assert self.store.put(self.pool, b"", 0, joined(make_run(4096, pages))) == pages
 
     def drop(self, pages: int) -> None:
-        self.store.flush(self.pool, b"", 0, pages)
+        drop_run(self.store, self.pool, b"", 0, pages)
         self.store.zbud.trim()
 
 
@@ -62,6 +63,6 @@ def test_what_was_freed_a_moment_ago_is_room_though_it_is_resident() -> None:
     """Warm blocks are used again first: on both sides of the watermarks they are no use of memory."""
     reclaim = Filled(HIGH)
     assert reclaim.is_active()
-    reclaim.store.flush(reclaim.pool, b"", 0, HIGH - LOW + 16)
+    drop_run(reclaim.store, reclaim.pool, b"", 0, HIGH - LOW + 16)
     assert reclaim.store.zbud.resident_bytes > reclaim.target_bytes
     assert not reclaim.must_shrink()

@@ -10,6 +10,7 @@ from ramsterd.core.pool_identity import program_pool
 from ramsterd.core.slices import Slices
 from ramsterd.remote.send import replicate
 from ramsterd.remote.send.replicate import Replication, Replicator
+from tests.helpers.dropping import drop_pool, drop_run
 from tests.helpers.made_pages import MIB, joined, make_page, make_run, make_store
 
 OBJECT = b"disk"
@@ -103,7 +104,7 @@ def test_pages_that_are_flushed_or_put_again_are_waited_for_no_more() -> None:
     disk = Disk()
     disk.put(0, 2 * BLOCK_PAGES)
     request = disk.flush()
-    disk.store.flush(disk.pool, OBJECT, 0, BLOCK_PAGES)
+    drop_run(disk.store, disk.pool, OBJECT, 0, BLOCK_PAGES)
     assert disk.replicator.take_done() == []
     disk.put(BLOCK_PAGES, BLOCK_PAGES)
     assert disk.replicator.take_done() == [request]
@@ -114,7 +115,7 @@ def test_blocks_are_judged_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> No
     disk = Disk()
     disk.put(0, 20 * BLOCK_PAGES)
     request = disk.flush()
-    disk.store.flush(disk.pool, OBJECT, 0, 20 * BLOCK_PAGES)
+    drop_run(disk.store, disk.pool, OBJECT, 0, 20 * BLOCK_PAGES)
     passes = 0
     while not (done := disk.replicator.take_done()):
         assert disk.replicator.next_deadline() == 0.0, "there is more to judge, at once"
@@ -131,7 +132,7 @@ def test_all_that_wait_have_their_turn_to_be_judged(monkeypatch: pytest.MonkeyPa
     for index in range(0, 6 * BLOCK_PAGES, BLOCK_PAGES):
         disk.put(index, BLOCK_PAGES)
         requests.append(disk.replicator.begin(disk.pool, OBJECT, index, 1, deadline=5.0))
-    disk.store.flush(disk.pool, OBJECT, 5 * BLOCK_PAGES, BLOCK_PAGES)
+    drop_run(disk.store, disk.pool, OBJECT, 5 * BLOCK_PAGES, BLOCK_PAGES)
     done = [each for _ in range(6) for each in disk.replicator.take_done()]
     assert done == [requests[-1]], "though five before it go on waiting"
 
@@ -160,7 +161,7 @@ def test_pages_that_compaction_moves_are_still_known() -> None:
     disk = Disk()
     disk.put(0, 8 * BLOCK_PAGES)
     for index in range(0, 8 * BLOCK_PAGES, 2):
-        disk.store.flush(disk.pool, OBJECT, index, 1)
+        drop_run(disk.store, disk.pool, OBJECT, index, 1)
     assert Compactor(disk.store.versions).compact(1000) > 0
     unsaved = disk.store.pools[disk.pool].unsaved
     assert unsaved is not None
@@ -206,7 +207,7 @@ def test_a_pool_that_had_pages_before_it_was_asked_for_is_known_whole() -> None:
     assert store.put(pool, OBJECT, 0, joined([make_page(PAGE_BYTES)])) == 1
     replicator = Replicator(store, run=Slices().add)
     assert replicator.begin(pool, OBJECT, 0, ALL, deadline=1.0) is not None
-    store.destroy_pool(pool)
+    drop_pool(store, pool)
     assert not replicator.is_any_replicated
     replicator.replicate_again(2.0)
     assert [each.is_stored for each in replicator.take_done()] == [True]
