@@ -102,11 +102,20 @@ class DatagramFilter:
             if node.number != local
         }
         self._windows = {node: ReplayWindow() for node in self._members.values()}
+        # The latest process of each member that was heard.
+        self._processes: dict[NodeId, tuple[Incarnation, int]] = {}
+        self._begun: list[NodeId] = []
 
     def on_members_changed(self, members: Mapping[NodeId, Endpoint]) -> None:
         """Know these members, without us, from now on; one that is gone begins anew when it is back."""
         self._members = {endpoint: node for node, endpoint in members.items()}
         self._windows = {node: self._windows.get(node) or ReplayWindow() for node in members}
+        self._processes = {node: at for node, at in self._processes.items() if node in members}
+
+    def take_begun(self) -> list[NodeId]:
+        """Return the members of which a later process than before was heard since the last call."""
+        begun, self._begun = self._begun, []
+        return begun
 
     def on_linked(self, node: NodeId, incarnation: Incarnation) -> None:
         """Note which incarnation a link has shown: a later one that a datagram claimed is a mistake or a forgery.
@@ -116,6 +125,7 @@ class DatagramFilter:
         window = self._windows.get(node)
         if window is not None and window.is_stale(incarnation):
             self._windows[node] = ReplayWindow()
+            self._processes.pop(node, None)
 
     def on_key_changed(self, key: bytes) -> bool:
         """Close with this key, and open what is closed with it or the present one; False: it is the present one."""
@@ -143,7 +153,17 @@ class DatagramFilter:
             return Drop(DropReason.BAD_MAC, str(error), member)
         except BadDatagram as error:
             return Drop(DropReason.MALFORMED, str(error), member)
-        return self._reason_to_drop(datagram, member) or datagram.message
+        if (drop := self._reason_to_drop(datagram, member)) is not None:
+            return drop
+        self._note_process(member, datagram)
+        return datagram.message
+
+    def _note_process(self, member: NodeId, datagram: Datagram) -> None:
+        process = datagram.message.incarnation, datagram.counter >> PROCESS_SHIFT
+        known = self._processes.get(member)
+        if known is None or process > known:
+            self._processes[member] = process
+            self._begun.append(member)
 
     def _reason_to_drop(self, datagram: Datagram, member: NodeId) -> Drop | None:
         message, window = datagram.message, self._windows[member]

@@ -55,6 +55,10 @@ def open_socket(cluster: ClusterConfig, local: NodeId, *, has_key: bool = False)
     return UdpSocket(ours.address, ours.port, allow_remote=allow_remote)
 
 
+def ignore_begun(_: NodeId) -> None:
+    """Serve a node that does not care when others start."""
+
+
 class HeartbeatService:
     """Sends and receives datagrams for a failure detector."""
 
@@ -66,6 +70,7 @@ class HeartbeatService:
         detector: Swim,
         datagram_socket: DatagramSocket,
         on_verdicts: Callable[[list[Verdict]], None],
+        on_begun: Callable[[NodeId], None] = ignore_begun,
         key: bytes | None = None,
         attach_count: int = 0,
         now: Callable[[], float] = trio.current_time,
@@ -79,6 +84,7 @@ class HeartbeatService:
             datagram_socket: Bound to our endpoint; `run` closes it.
             on_verdicts: Called synchronously, never with an empty list.  An exception ends its caller: `run`, or
                 the caller of `heard`.
+            on_begun: Called when a member is heard for the first time, or for the first time after it has started again.
             key: Of the MAC, 32 bytes; None: without.
             attach_count: How many processes of our incarnation were before this one.
             now: Monotonic seconds of the world, in which others were silent also while we did not run: the detector
@@ -97,7 +103,7 @@ class HeartbeatService:
         self._filter = DatagramFilter(cluster, local, key, attach_count=attach_count)
         self._detector = detector
         self._socket = datagram_socket
-        self._on_verdicts = on_verdicts
+        self._on_verdicts, self._on_begun = on_verdicts, on_begun
         self._now = now
         self._unsendable: set[NodeId] = set()
         self._waiting: trio.CancelScope | None = None
@@ -198,6 +204,8 @@ class HeartbeatService:
             effects = self._receive(now)
             effects += self._detector.on_deadline(now=now)
             self._perform(effects)
+            for node in self._filter.take_begun():
+                self._on_begun(node)
 
     def _alarm(self) -> float:
         """Return when to wake, in the time of the loop."""

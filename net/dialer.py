@@ -31,6 +31,35 @@ class Over(NamedTuple):
     is_said: bool = False
 
 
+class RedialTimer:
+    """The pauses between two tries to link with one peer: ever longer ones, and a short one once it has started."""
+
+    def __init__(self, backoff: Backoff) -> None:
+        self._backoff = backoff
+        self._sleeping: trio.CancelScope | None = None
+
+    def on_stayed(self) -> None:
+        """A link was good."""
+        self._backoff.reset()
+
+    def next_seconds(self) -> float:
+        """Return how long the pause after this try is."""
+        return self._backoff.next_seconds()
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep for so long, or until some time after `hasten`."""
+        with trio.move_on_after(seconds) as self._sleeping:
+            await trio.sleep_forever()
+        self._sleeping = None
+
+    def hasten(self) -> None:
+        """The peer has just started: what went wrong with its last process says nothing of this one."""
+        self._backoff.reset()
+        if self._sleeping is not None:
+            soon = trio.current_time() + self._backoff.next_seconds()
+            self._sleeping.deadline = min(self._sleeping.deadline, soon)
+
+
 def is_dialer(ours: NodeId, theirs: NodeId) -> bool:
     """Return whether we dial them: the higher number dials, so that a pair has one link."""
     return ours > theirs
@@ -41,7 +70,7 @@ async def dial_forever(
     transport: Transport,
     address: Callable[[], Address | None],
     run: Callable[[Stream], Awaitable[Over]],
-    backoff: Backoff,
+    timer: RedialTimer,
     *,
     on_no_link: Callable[[str], None],
     wait_wanted: Callable[[], Awaitable[None]],
@@ -58,14 +87,14 @@ async def dial_forever(
         reason, is_said = await dial_once(transport, address(), run)
         stayed_seconds = trio.current_time() - began_at
         if stayed_seconds >= STAYED_SECONDS_MIN:
-            backoff.reset()
+            timer.on_stayed()
         # A peer that stays away would fill the log with one sentence.
         level = logging.DEBUG if is_said or reason == told else logging.WARNING
         told = reason
         on_no_link(reason)
-        pause_seconds = backoff.next_seconds()
+        pause_seconds = timer.next_seconds()
         log.log(level, "node %s: no link: %s; next attempt in %.1f s", name, reason, pause_seconds)
-        await trio.sleep(pause_seconds)
+        await timer.sleep(pause_seconds)
 
 
 async def dial_once(

@@ -16,7 +16,7 @@ import trio
 from net.backoff import Backoff
 from net.certificates import show_names
 from net.connection import Connection, ConnectionLimits
-from net.dialer import Address, Over, dial_forever, is_dialer
+from net.dialer import Address, Over, RedialTimer, dial_forever, is_dialer
 from net.frame import FrameLimits
 from net.hello import Hello, judge_hello
 from net.judgement import Accepted, Judgement, Refused, Undecided, judge_second_link
@@ -92,7 +92,7 @@ class Mesh:
         # Told why there is no link to a node: each time that it is dialled in vain, or refused here.
         self._on_told_no_link = on_no_link
         self._nursery: trio.Nursery | None = None
-        self._dialers: dict[NodeId, trio.CancelScope] = {}
+        self._dialers: dict[NodeId, tuple[trio.CancelScope, RedialTimer]] = {}
 
     async def serve(
         self, *, task_status: PortStatus, address: str | None = None, port: int | None = None
@@ -139,7 +139,8 @@ class Mesh:
         members = self._members()
         ours = self._hello.number
         for node in [node for node in self._dialers if node not in members]:
-            self._dialers.pop(node).cancel()
+            scope, _ = self._dialers.pop(node)
+            scope.cancel()
         for node, link in list(self.links.items()):
             if node not in members:
                 gone = self._hello.name if ours not in members else name_of_peer(link)
@@ -148,8 +149,16 @@ class Mesh:
             if self._nursery is None:
                 return
             if is_dialer(ours, node) and node not in self._dialers:
-                scope = self._dialers[node] = trio.CancelScope()
-                self._nursery.start_soon(self._dial, node, scope)
+                # Each dialler draws its own jitter, so that one pair's luck does not change another's.
+                backoff = Backoff(random.Random(self._rng.getrandbits(64)))  # noqa: S311  jitter, no secret
+                dialer = self._dialers[node] = trio.CancelScope(), RedialTimer(backoff)
+                self._nursery.start_soon(self._dial, node, *dialer)
+
+    def on_process_begun(self, node: NodeId) -> None:
+        """A peer has started, and listens: if it is to be dialled, do it soon."""
+        if node in self._dialers:
+            _, timer = self._dialers[node]
+            timer.hasten()
 
     def begin_incarnation(self, incarnation: Incarnation) -> None:
         """Be this from now on: peers that are linked, or about to be, with another one are to be linked anew."""
@@ -157,9 +166,7 @@ class Mesh:
         for link in list(self.links.values()):
             link.close(f"node {self._hello.name} begins a new incarnation")
 
-    async def _dial(self, node: NodeId, scope: trio.CancelScope) -> None:
-        # Each dialler draws its own jitter, so that one pair's luck does not change another's.
-        backoff = Backoff(random.Random(self._rng.getrandbits(64)))  # noqa: S311  jitter, no secret
+    async def _dial(self, node: NodeId, scope: trio.CancelScope, timer: RedialTimer) -> None:
         with scope:
             async with trio.open_nursery() as links:
                 await dial_forever(
@@ -167,7 +174,7 @@ class Mesh:
                     self._transport,
                     lambda: self._members().get(node),
                     partial(self._run_dialed, node, links),
-                    backoff,
+                    timer,
                     on_no_link=partial(self._on_no_link, node),
                     wait_wanted=partial(self._wait_silent, node),
                 )

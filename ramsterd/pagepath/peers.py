@@ -155,6 +155,7 @@ class Peers:
             ),
             datagram_socket=self._open_heartbeat(self._cluster, NodeId(self._local.number)),
             on_verdicts=self._on_verdicts,
+            on_begun=self.mesh.on_process_begun,
             key=self._heartbeat_key,
             attach_count=self._engine.attach_count,
             now=world_time,

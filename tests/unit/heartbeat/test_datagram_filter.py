@@ -90,6 +90,35 @@ def test_the_last_process_of_an_incarnation_can_say_something() -> None:
     assert reason(filter_of(0).admit(last.close(message(1)), endpoint(1))) is None
 
 
+def test_each_process_of_a_member_is_told_of_once() -> None:
+    ours = filter_of(0)
+    before = filter_of(1)
+    late = before.close(message(1))
+    for _ in range(2):
+        ours.admit(before.close(message(1)), endpoint(1))
+    assert ours.take_begun() == [NodeId(1)]
+    after = DatagramFilter(cluster_of(3), NodeId(1), KEY, attach_count=1)
+    forged = bytearray(after.close(message(1)))
+    forged[-1] ^= 1
+    ours.admit(bytes(forged), endpoint(1))
+    assert ours.take_begun() == []
+    for _ in range(2):
+        ours.admit(after.close(message(1)), endpoint(1))
+    ours.admit(late, endpoint(1))
+    assert ours.take_begun() == [NodeId(1)]
+    ours.admit(filter_of(1).close(message(1, incarnation=2)), endpoint(1))
+    assert ours.take_begun() == [NodeId(1)]
+
+
+def test_a_process_that_a_link_has_refuted_hides_no_other() -> None:
+    ours = filter_of(0)
+    ours.admit(filter_of(1).close(message(1, incarnation=9)), endpoint(1))
+    assert ours.take_begun() == [NodeId(1)]
+    ours.on_linked(NodeId(1), Incarnation(2))
+    ours.admit(filter_of(1).close(message(1, incarnation=2)), endpoint(1))
+    assert ours.take_begun() == [NodeId(1)]
+
+
 def test_an_incarnation_that_is_over_stays_over() -> None:
     ours = filter_of(0)
     old = filter_of(1).close(message(1, incarnation=1))

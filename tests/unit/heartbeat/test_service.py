@@ -51,6 +51,7 @@ class Member:
         key: bytes | None,
     ) -> None:
         self.verdicts = Verdicts()
+        self.begun: list[NodeId] = []
         self.socket: SimDatagramSocket = network.bind(endpoint(node))
         others = [NodeId(each.number) for each in cluster.node if each.number != node]
         self.detector = Swim(
@@ -67,6 +68,7 @@ class Member:
             detector=self.detector,
             datagram_socket=self.socket,
             on_verdicts=self.verdicts,
+            on_begun=self.begun.append,
             key=key,
         )
         self._scope = trio.CancelScope()
@@ -160,6 +162,7 @@ async def test_a_node_that_started_again_is_up_in_its_new_incarnation(
         await members.start(1, incarnation=2)
         await members[0].verdicts.wait_last(1, UP, Incarnation(2))
         assert members[0].verdicts.of(1) == [UP, UP], "it was quicker than suspicion"
+        assert members[0].begun == [1, 1], "its link can be made again at once"
 
 
 async def test_a_healed_partition_brings_back_the_same_incarnation(

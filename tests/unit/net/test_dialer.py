@@ -4,11 +4,12 @@ from functools import partial
 import trio
 import trio.testing
 
-from net.backoff import RECONNECT_SECONDS_MAX, Backoff
+from net.backoff import RECONNECT_SECONDS_FIRST, RECONNECT_SECONDS_MAX, Backoff
 from net.dialer import (
     DIAL_SECONDS_MAX,
     STAYED_SECONDS_MIN,
     Over,
+    RedialTimer,
     dial_forever,
     dial_once,
     is_dialer,
@@ -67,7 +68,7 @@ async def dials_after(seconds: float, *, stays_seconds: float) -> int:
         dial = partial(
             dial_forever, on_no_link=lambda _: None, wait_wanted=trio.lowlevel.checkpoint
         )
-        nursery.start_soon(dial, "beta", network, lambda: WHERE, stay, backoff)
+        nursery.start_soon(dial, "beta", network, lambda: WHERE, stay, RedialTimer(backoff))
         await trio.sleep(seconds)
         nursery.cancel_scope.cancel()
     return len(network.connections)
@@ -101,10 +102,47 @@ async def test_nobody_is_dialled_as_long_as_the_link_is_good(
         await nursery.start(listen, network)
         dial = partial(dial_forever, on_no_link=lambda _: None, wait_wanted=is_wanted.wait)
         backoff = Backoff(random.Random(1))
-        nursery.start_soon(dial, "beta", network, lambda: WHERE, run, backoff)
+        nursery.start_soon(dial, "beta", network, lambda: WHERE, run, RedialTimer(backoff))
         await trio.sleep(60)
         assert not network.connections
         is_wanted.set()
         await trio.testing.wait_all_tasks_blocked()
         assert len(network.connections) == 1
         nursery.cancel_scope.cancel()
+
+
+async def test_a_peer_that_has_just_started_is_dialled_soon(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    network, dialled_at = SimNetwork(), []
+    timer = RedialTimer(Backoff(random.Random(1)))
+
+    def address() -> tuple[str, int]:
+        dialled_at.append(trio.current_time())
+        return WHERE
+
+    async with trio.open_nursery() as nursery:
+        dial = partial(
+            dial_forever, on_no_link=lambda _: None, wait_wanted=trio.lowlevel.checkpoint
+        )
+        nursery.start_soon(dial, "beta", network, address, never_run, timer)
+        while len(dialled_at) < 10:  # the pauses are long by now
+            await trio.sleep(1)
+        began_at, tries = trio.current_time(), len(dialled_at)
+        timer.hasten()
+        await trio.sleep(RECONNECT_SECONDS_FIRST)
+        assert len(dialled_at) == tries + 1
+        await trio.sleep(4 * RECONNECT_SECONDS_FIRST)
+        assert len(dialled_at) > tries + 1, "and often, if it was too early"
+        assert began_at + RECONNECT_SECONDS_FIRST / 2 <= dialled_at[tries]
+        nursery.cancel_scope.cancel()
+
+
+async def test_to_hasten_does_not_prolong_a_pause(autojump_clock: trio.testing.MockClock) -> None:
+    timer = RedialTimer(Backoff(random.Random(1)))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(timer.sleep, 0.01)
+        await trio.testing.wait_all_tasks_blocked()
+        timer.hasten()
+    assert trio.current_time() == 0.01
+    timer.hasten()  # nobody sleeps

@@ -132,6 +132,26 @@ async def test_a_stopped_node_says_goodbye_and_is_dialled_again_when_it_is_back(
         nursery.cancel_scope.cancel()
 
 
+async def test_a_node_that_was_away_for_long_is_dialled_as_soon_as_it_is_heard(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    one, two = make_nodes(2)
+    async with trio.open_nursery() as nursery:
+        await start_all(nursery, [one, two])
+        one.scope.cancel()
+        for _ in range(10):  # so the pauses are long, and this is early in one
+            await trio.sleep(RECONNECT_SECONDS_MAX)
+        tries = len(one.network.connections)
+        again = Node(1, one.network, one.members, make_hello(1, incarnation=5000))
+        await again.start(nursery)
+        two.mesh.on_process_begun(NodeId(1))
+        again.mesh.on_process_begun(NodeId(2))  # nobody that it dials
+        await trio.sleep(RECONNECT_SECONDS_FIRST)
+        assert two.links() == [1]
+        assert len(one.network.connections) == tries + 1
+        nursery.cancel_scope.cancel()
+
+
 @pytest.mark.parametrize("knows_first", [1, 2])
 async def test_both_sides_of_a_removed_node_say_who_was_removed(
     autojump_clock: trio.testing.MockClock, knows_first: int, caplog: pytest.LogCaptureFixture
