@@ -109,6 +109,11 @@ class Node:
         return f"nbd+unix:///{EXPORT}?socket={self.nbd}"
 
     @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    @property
     def log(self) -> str:
         return self.log_path.read_text() if self.log_path.exists() else ""
 

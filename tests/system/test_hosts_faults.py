@@ -74,7 +74,7 @@ def judge(cluster: Cluster) -> None:
 
 
 def test_killed_stopped_and_cut_holders_one_after_the_other(rack: Cluster, hosts: Network) -> None:
-    with Verifier(rack[1], "24MiB") as verifier:
+    with Verifier(rack[1].uri, "24MiB") as verifier:
         verifier.wait_whole_pass("before all faults")
         rack[2].kill()
         wait_missing(rack, verifier, 2, "with a killed holder")
@@ -98,7 +98,7 @@ def test_a_cut_path_between_the_owner_and_a_holder(rack: Cluster, hosts: Network
 
     By the time that its link is given up fio has written everything anew elsewhere: nothing need be rebuilt.
     """
-    with Verifier(rack[1], "24MiB") as verifier:
+    with Verifier(rack[1].uri, "24MiB") as verifier:
         verifier.wait_whole_pass("before the cut")
         hosts.cut_pair(1, 5)
         wait_until(

@@ -5,19 +5,19 @@ import threading
 from types import TracebackType
 from typing import Self
 
-from tests.system.daemons import Node, wait_until
+from tests.system.daemons import wait_until
 
 PASS_SECONDS_MAX = 90.0
 
 
 class Verifier:
-    """Passes of fio at depth 32 through one node: each writes all pages in random order, then reads them in another.
+    """Passes of fio at depth 32 through one export: each writes all pages in random order, then reads them in another.
 
     `passes` counts those that ended well.  The first that fails ends the loop, and the block with it.
     """
 
-    def __init__(self, node: Node, size: str) -> None:
-        self._node = node
+    def __init__(self, uri: str, size: str) -> None:
+        self._uri = uri
         self._size = size
         self._must_stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, daemon=True)
@@ -59,7 +59,7 @@ class Verifier:
     def _run(self, seed: int) -> str:
         """Return what fio complained of, "" if of nothing."""
         command = [
-            "fio", "--name=verify", "--ioengine=nbd", f"--uri={self._node.uri}", "--rw=randwrite",
+            "fio", "--name=verify", "--ioengine=nbd", f"--uri={self._uri}", "--rw=randwrite",
             "--bs=4k", f"--size={self._size}", "--iodepth=32", f"--randseed={seed}",
             "--verify=crc32c", "--do_verify=1", "--verify_fatal=1", "--verify_state_save=0",
         ]  # fmt: skip
