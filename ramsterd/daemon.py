@@ -239,7 +239,6 @@ class Daemon:
             self._take_up_state()
             await self._start(services, self._state.run, "with this state_dir")
             self._memory.resume(self.engine)
-            services.start_soon(self._memory.run)
             services.start_soon(self._news.run)
             services.start_soon(watch_pauses, self._watchdog.on_pause)
             services.start_soon(self._store.run)
@@ -261,6 +260,7 @@ class Daemon:
                 logger.info("node %s is ready", self._node.name)
                 release_hangup()
                 self._handover.finish_arrival()
+                services.start_soon(self._memory.vouch, self.engine.is_scrubbing)
                 await self._stop.wait()
                 services.cancel_scope.deadline = trio.current_time() + self._stop_seconds_max
                 departure = await self._depart()

@@ -41,6 +41,8 @@ class MemoryStatistics:
     # When the memory was made, in seconds since 1970, and how often it was attached since then.
     made_timestamp_seconds: int
     attaches: int
+    # Starts in a row, this one included, that have not shown that the memory is not what ends them.
+    attempts: int
     # Why what the keeper had was given up at this start; empty if it was not.
     given_up: str
     # Pages that were adopted, wherever they are; and those that can't be vouched for any more, lost or misses.
@@ -217,7 +219,7 @@ class KeptMemory:
         self._write(replace(self._live, incarnation=incarnation))
 
     def on_served(self) -> None:
-        """This start has served for a good while: the memory is not what ends starts."""
+        """This start has shown that the memory is not what ends starts."""
         if self._live.attempts:
             self._write(replace(self._live, attempts=0))
 
@@ -260,6 +262,7 @@ class KeptMemory:
             layout=layout_name(),
             made_timestamp_seconds=self._made_at,
             attaches=self.attaches,
+            attempts=self._live.attempts,
             given_up=self.given_up,
             adopted_pages=0 if attached is None else attached.pages,
             broken_pages=broken.total(),

@@ -35,6 +35,12 @@ def kept_metrics(memory: MemoryStatistics) -> Iterator[Metric]:
         one(memory.attaches),
     )
     yield gauge(
+        "memory_attempts",
+        "Starts in a row, this one included, that did not serve until all kept pages were checked; after 3 the pages are given up.",
+        [],
+        one(memory.attempts),
+    )
+    yield gauge(
         "memory_adopted_pages",
         "Pages of the last run that this start took over, wherever they are.",
         [],

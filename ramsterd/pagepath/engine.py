@@ -284,6 +284,10 @@ class Engine:
         self.machines.scrubber.begin(now=now)
         return self.machines.scrubber.statistics()
 
+    def is_scrubbing(self) -> bool:
+        """Return whether a check of all pages here has begun and is not over."""
+        return self.machines.scrubber.is_running
+
     def drop_pool(self, pool: PoolId) -> None:
         """Nobody may read a pool any more; its pages are dropped in slices."""
         self.machines.slices.add(extents.drop_pool(self.store, pool, lambda _: None))

@@ -26,8 +26,9 @@ from ramsterd.statefile.marks import Mark, Marks
 
 logger = logging.getLogger("ramster.memory")
 
-# A start that has served for so long was not ended by its memory.
+# A start that has served for so long was not ended by its memory, even if the check of all pages takes longer.
 SERVED_SECONDS: Final = 60.0
+_LOOK_SECONDS: Final = 0.1
 
 
 class NodeMemory:
@@ -129,9 +130,14 @@ class NodeMemory:
                 "all pages of pool %d are lost: its tables are damaged: %s", pool, reason
             )
 
-    async def run(self) -> None:
-        """Note when this start has served for a good while."""
-        await trio.sleep(SERVED_SECONDS)
+    async def vouch(self, is_scrubbing: Callable[[], bool]) -> None:
+        """Note when the daemon serves and all pages here were read again: what ends it then is not its memory.
+
+        Else a node that is killed again and again, by others, would start empty in the end.
+        """
+        with trio.move_on_after(SERVED_SECONDS):
+            while is_scrubbing():
+                await trio.sleep(_LOOK_SECONDS)
         self._memory.on_served()
 
     # The end.

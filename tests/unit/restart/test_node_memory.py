@@ -1,0 +1,88 @@
+"""Which starts count against the kept memory: those that ended before they had served with all of it read again."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from config.model import MIB, MemoryConfig
+from nodemanager.ids import Incarnation
+from ramsterd.kept.keepers.tmpfs_keeper import TmpfsKeeper
+from ramsterd.kept.super_page import ATTEMPTS_MAX
+from ramsterd.restart.node_memory import SERVED_SECONDS, NodeMemory
+from tests.helpers.kept_folders import kept_folder
+from tests.helpers.node_memories import make_node_memory
+
+CONFIG = MemoryConfig(budget=8 * MIB, budget_max=8 * MIB, pages_max=1 << 14)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with kept_folder() as path:
+        yield path
+
+
+def start(folder: Path) -> NodeMemory:
+    return make_node_memory(CONFIG, Incarnation(7), TmpfsKeeper(folder, bytes_wanted=4096))
+
+
+def kill(memory: NodeMemory) -> None:
+    """End as a process that is killed: it says nothing."""
+    memory._memory.close()
+
+
+def test_a_memory_that_ended_too_many_starts_is_given_up(folder: Path) -> None:
+    kill(start(folder))
+    for attempts in range(1, ATTEMPTS_MAX + 1):
+        memory = start(folder)
+        assert memory.statistics().attempts == attempts
+        kill(memory)
+    memory = start(folder)
+    assert "ended too many starts" in memory.statistics().given_up
+    memory.end()
+
+
+def test_a_start_that_ends_in_order_takes_its_attempt_back(folder: Path) -> None:
+    kill(start(folder))
+    kill(start(folder))
+    for _ in range(ATTEMPTS_MAX + 1):
+        memory = start(folder)
+        assert memory.statistics().attempts == 2
+        memory.end()
+
+
+async def test_a_start_that_has_read_everything_again_has_shown_that_the_memory_is_good(
+    folder: Path, autojump_clock: MockClock
+) -> None:
+    kill(start(folder))
+    for _ in range(ATTEMPTS_MAX + 1):
+        memory = start(folder)
+        until = trio.current_time() + SERVED_SECONDS / 2
+        await memory.vouch(lambda until=until: trio.current_time() < until)  # type: ignore[misc]  # can't infer
+        assert trio.current_time() < until + 1
+        assert memory.statistics().attempts == 0
+        kill(memory)
+
+
+async def test_a_start_that_is_killed_while_it_reads_has_shown_nothing(
+    folder: Path, autojump_clock: MockClock
+) -> None:
+    kill(start(folder))
+    memory = start(folder)
+    with trio.move_on_after(SERVED_SECONDS / 2):
+        await memory.vouch(lambda: True)
+    assert memory.statistics().attempts == 1
+    memory.end()
+
+
+async def test_a_start_that_has_served_for_a_good_while_need_not_have_read_everything(
+    folder: Path, autojump_clock: MockClock
+) -> None:
+    kill(start(folder))
+    memory = start(folder)
+    await memory.vouch(lambda: True)
+    assert trio.current_time() == pytest.approx(SERVED_SECONDS)
+    assert memory.statistics().attempts == 0
+    memory.end()
