@@ -65,8 +65,9 @@ from ramsterd.restart.departure import Departure, Leaving
 from ramsterd.restart.ending import Ending
 from ramsterd.restart.handover import Handover
 from ramsterd.restart.node_memory import NodeMemory
-from ramsterd.restart.orders import follow_signals
+from ramsterd.restart.orders import Orders, follow_signals
 from ramsterd.restart.restarter import Restarter
+from ramsterd.restart.stopping import stop
 from ramsterd.statefile.keeper import StateKeeper
 
 logger = logging.getLogger("ramster.daemon")
@@ -122,11 +123,13 @@ class Daemon:
         )
         self._memory = memory
         memory.take_up(state.marks, self.engine)
+        self._stop = trio.Event()
+        self._orders = Orders(node.name, self._handover, memory, self._stop)
         self._ending = Ending(node.name, self.engine, self._count_clients)
         self._restarter = Restarter(
             check=check_start,
             new_id=partial(secrets.token_hex, 8),
-            restart=self._begin_restart,
+            restart=self._orders.restart,
         )
         self._certificate = (
             None if credentials is None else CertificateKeeper(TlsTransport(credentials))
@@ -176,7 +179,6 @@ class Daemon:
         self._loop_watch = LoopWatch(self.engine.store.work)
         self._watchdog = Watchdog(self._notifier, environ)
         self._started_at = 0.0
-        self._stop = trio.Event()
 
     def _new_nbd(self, daemon: DaemonConfig) -> NbdServer:
         return NbdServer(
@@ -309,11 +311,6 @@ class Daemon:
             self._ending.say_what_ends()
         return departure
 
-    def _begin_restart(self, restart_id: str) -> None:
-        logger.info("node %s restarts: an operator asked for it", self._node.name)
-        self._handover.restart_id = restart_id
-        self._stop.set()
-
     def _take_up_state(self) -> None:
         """Name each loss of this start, and blank the scratch disks; the first write of the file notes it all."""
         marks = self._state.marks
@@ -347,6 +344,7 @@ class Daemon:
             "config": lambda _: to_plain(self._reloader.statistics()),
             "config-reload": lambda _: {"reload": self._reloader.ask()},
             "restart": self._restarter.ask,
+            "stop": partial(stop, self._handover, self._ending, self._orders.stop),
             "membership": lambda _: self._membership(),
             **node_commands(self._peers.members),
             **state_commands(self._state.marks, self._exports),

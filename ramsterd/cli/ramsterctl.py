@@ -23,6 +23,7 @@ from ramsterd.cli.output import JSON_OPTION, show
 from ramsterd.cli.progress_line import ProgressLine
 from ramsterd.cli.restart import restart_command
 from ramsterd.cli.state import export_group, exports_command, format_lost, pool_group
+from ramsterd.cli.stop import stop_command
 from ramsterd.cli.tables import format_nodes, format_pools
 
 POLL_SECONDS: Final = 0.25
@@ -133,5 +134,6 @@ main.add_command(export_group(ask))
 main.add_command(pool_group(ask))
 main.add_command(config_group(ask))
 main.add_command(restart_command(ask))
+main.add_command(stop_command(ask))
 main.add_command(cluster)
 main.add_command(nbd_group)

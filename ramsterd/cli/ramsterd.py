@@ -139,7 +139,10 @@ def run(config: Path, *, discard_memory: bool) -> None:
         memory.end()
         status = EX_CONFIG if any(error.is_in_the_files for error in cannot) else 1
         _fail("; ".join(str(error) for error in cannot), status)
-    memory.end()
+    try:
+        memory.end()
+    except KeeperRefused as error:
+        _fail(f"the pages of this node can't be given up: {error}", 1)
     if departure is None:
         return
     arguments = command_line("run", "--config", str(config))

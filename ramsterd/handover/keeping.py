@@ -20,6 +20,11 @@ class Keeping(Protocol):
         ...
 
     @property
+    def outlives_stop(self) -> bool:
+        """Whether the pages are there again when a daemon that was stopped is started."""
+        ...
+
+    @property
     def descriptors(self) -> Sequence[Named]:
         """Memory that is found by no path, by name: for the next program of this process to inherit."""
         ...

@@ -113,7 +113,7 @@ class KeptMemory:
                 os.close(fd)
             self._files, self._super, self._lengths = {}, None, {}
             self._keeper.discard()
-            return f"its names are damaged: {error}"
+            return f"the kept memory has damaged names: {error}"
         return ""
 
     def _open_log(self, epoch: int) -> NameLog:
@@ -152,6 +152,11 @@ class KeptMemory:
     def outlives_process(self) -> bool:
         """Whether anybody keeps it when this process ends."""
         return bool(self._keeper.description)
+
+    @property
+    def outlives_stop(self) -> bool:
+        """Whether anybody keeps it until a daemon that was stopped is started again."""
+        return self._keeper.outlives_stop
 
     @property
     def descriptors(self) -> list[tuple[str, int]]:
@@ -235,6 +240,7 @@ class KeptMemory:
             KeeperRefused: They can't be given up.
         """
         self._keeper.discard()
+        self._keeper.finish()
 
     def close(self) -> None:
         """Let another process have it."""

@@ -9,7 +9,6 @@ import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import Final
 
 from ramsterd.kept.keepers.keeper import Keeper, KeeperRefused
 from ramsterd.kept.keepers.lock import lock_memory
@@ -23,9 +22,6 @@ from ramsterd.kept.super_page import (
     SuperPage,
     attach,
 )
-
-# In each message of a start that an operator must decide about.
-_DISCARD_HINT: Final = "`ramsterd run --discard-memory` gives its pages up"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +42,7 @@ class Opened:
 
     files: dict[str, int]
     super_page: SuperPage | None
-    # Why what was there was given up; empty if it was not, or if there was nothing.
+    # Why what was there was given up, as a clause; empty if it was not, or if there was nothing.
     given_up: str = ""
     # Whether the last process ended in order.
     was_clean: bool = False
@@ -73,14 +69,14 @@ def open_kept(keeper: Keeper, identity: Identity, held: ExitStack, *, discard: b
     if SUPER in files:
         held.callback(os.close, lock_memory(files[SUPER]))
     if discard:
-        return _give_up(keeper, closing, "as was asked for" if files else "")
+        return _give_up(keeper, closing, "an operator has discarded them" if files else "")
     if not files:
         return Opened(files={}, super_page=None)
     try:
         page = attach(_map_super(files), _expected(identity, files))
     except MemoryRefused as error:
         if error.gate in IS_NOT_OURS_TO_GIVE_UP:
-            raise KeeperRefused(f"{keeper.description}: {error}: {_DISCARD_HINT}") from None
+            raise KeeperRefused(f"{error}; {keeper.to_discard}") from None
         return _give_up(keeper, closing, str(error))
     was_clean = page.live.state is State.CLEAN
     page.write(

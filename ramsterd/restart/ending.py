@@ -22,6 +22,19 @@ class Ending:
         """Return what we own, which goes with us, wherever it is; an empty text: nothing."""
         return describe_ending(self._node, self._engine.pages_owned(), self._count_clients())
 
+    def describe_held(self) -> str:
+        """Return what we hold of others, which goes with us; an empty text: nothing."""
+        held = self._engine.store.versions.zpages[Family.FOREIGN_PERSISTENT]
+        if not held:
+            return ""
+        return (
+            f"{held:,} pages of other nodes end with this stop: pages without another copy are lost"
+        )
+
+    def describe_all(self) -> list[str]:
+        """Return both, as far as there is something."""
+        return [text for text in (self.describe(), self.describe_held()) if text]
+
     def say_what_ends(self) -> None:
         """Say it, while clients are still connected."""
         if ending := self.describe():
@@ -29,9 +42,5 @@ class Ending:
 
     def say_what_is_lost(self) -> None:
         """Say what we hold of others, which goes with us, once everything else has ended."""
-        held = self._engine.store.versions.zpages[Family.FOREIGN_PERSISTENT]
-        if held:
-            logger.warning(
-                "%d pages of other nodes end with this stop: pages without another copy are lost",
-                held,
-            )
+        if held := self.describe_held():
+            logger.warning("%s", held)

@@ -66,6 +66,11 @@ class NodeMemory:
         return self._memory.outlives_process and not self.is_forgotten
 
     @property
+    def outlives_stop(self) -> bool:
+        """Whether the pages are there again when a daemon that was stopped is started."""
+        return self._memory.outlives_stop and not self.is_forgotten
+
+    @property
     def descriptors(self) -> Sequence[Named]:
         """Mappings that are found by no path."""
         return self._memory.descriptors
@@ -114,9 +119,7 @@ class NodeMemory:
         """Tell the log, in one line."""
         memory, attached = self._memory, self._memory.attached
         if memory.given_up:
-            logger.warning(
-                "the pages of the last run are given up: the kept memory %s", memory.given_up
-            )
+            logger.warning("the pages of the last run are given up: %s", memory.given_up)
         if attached is None:
             return
         found = self.statistics()

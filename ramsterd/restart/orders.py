@@ -1,4 +1,7 @@
-"""Signals that are orders: SIGTERM and SIGINT to stop, SIGHUP to read the files again."""
+"""Orders to end: signals, and what an operator types.
+
+SIGTERM and SIGINT stop the daemon, SIGHUP has it read its files again.
+"""
 
 import logging
 import signal
@@ -6,7 +9,37 @@ from collections.abc import Callable
 
 import trio
 
+from ramsterd.restart.handover import Handover
+from ramsterd.restart.node_memory import NodeMemory
+
 logger = logging.getLogger("ramster.daemon")
+
+
+class Orders:
+    """What an operator types; the first order counts."""
+
+    def __init__(
+        self, node: str, handover: Handover, memory: NodeMemory, stopping: trio.Event
+    ) -> None:
+        self._node = node
+        self._handover = handover
+        self._memory = memory
+        self._stopping = stopping
+
+    def restart(self, restart_id: str) -> None:
+        """Become the next process."""
+        if not self._stopping.is_set():
+            logger.info("node %s restarts: an operator asked for it", self._node)
+            self._handover.restart_id = restart_id
+            self._stopping.set()
+
+    def stop(self, *, forget: bool) -> None:
+        """Stop, and end all pages if they are to be forgotten."""
+        if not self._stopping.is_set():
+            how = "stops and forgets its pages" if forget else "stops"
+            logger.info("node %s %s: an operator asked for it", self._node, how)
+            self._memory.is_forgotten = forget
+            self._stopping.set()
 
 
 async def follow_signals(

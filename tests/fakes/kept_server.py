@@ -87,6 +87,7 @@ class Kept:
 
     memory_id = b"kept"
     outlives_process = True
+    outlives_stop = False
 
     def __init__(self, descriptor: int) -> None:
         self.descriptors: list[Named] = [(MEMORY_NAME, descriptor)]

@@ -61,6 +61,8 @@ class RecordedKeeper:
     """Keeps memory as systemd does, and looks into it: `record` says what is stored while something runs."""
 
     description = "a test"
+    outlives_stop = True
+    to_discard = "nobody gives its pages up"
     needs_reserve = False
     has_paths = False
 

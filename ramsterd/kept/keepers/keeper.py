@@ -22,6 +22,10 @@ class Keeper(Protocol):
 
     # As operators call it; empty: nothing is kept.
     description: str
+    # Whether it keeps the memory of a daemon that was stopped, too, and not only while it restarts.
+    outlives_stop: bool
+    # What an operator types to give up what is kept, as a sentence.
+    to_discard: str
     # Whether others fill what the files are in, too: what is written is to be reserved before (core.arena).
     needs_reserve: bool
     # Whether the next process finds the files by their paths.
@@ -69,6 +73,8 @@ class ProcessKeeper:
     """Memory ends with the process; a next program of the same process inherits it (execve(2))."""
 
     description = ""
+    outlives_stop = False
+    to_discard = "`systemctl restart ramsterd` gives its pages up"
     needs_reserve = False
     has_paths = False
 

@@ -21,6 +21,8 @@ class SystemdKeeper:
     """See the module's text."""
 
     description = "systemd"
+    outlives_stop = False
+    to_discard = "`systemctl stop ramsterd` gives its pages up"
     needs_reserve = False
     has_paths = False
 

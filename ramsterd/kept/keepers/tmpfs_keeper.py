@@ -31,6 +31,8 @@ _fstatfs.argtypes = (ctypes.c_int, ctypes.c_void_p)
 class TmpfsKeeper:
     """See the module's text."""
 
+    outlives_stop = True
+    to_discard = "`ramsterd run --discard-memory` gives its pages up"
     needs_reserve = True
     has_paths = True
 
