@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from ramsterd.cli.ramsterd import EX_CONFIG
+from ramsterd.handover.document import CONNECTIONS_MAX, Endpoint
+from ramsterd.kept.layout import MAPPINGS, SUPER
+from ramsterd.kept.super_page import ATTEMPTS_MAX
 from tests.helpers.requirements import require_tool
 
 UNITS = Path(__file__).parents[2] / "systemd"
@@ -131,6 +135,54 @@ def test_a_stop_of_the_daemon_takes_swap_off_first_and_a_restart_does_not(
     subprocess.run(["/bin/sh", "-c", STOP_COMMAND], env={"PATH": path}, check=True)
     said = tmp_path / "systemctl.stopped"
     assert (said.read_text() if said.exists() else "") == stopped
+
+
+def value_of(setting: str) -> str:
+    """Return the only value of a setting of the daemon's unit."""
+    (value,) = [
+        line.partition("=")[2]
+        for section in ("Unit", "Service")
+        for line in lines_of("ramsterd.service", section)
+        if line.startswith(f"{setting}=")
+    ]
+    return value
+
+
+def test_systemd_has_room_for_all_memory_and_all_connections() -> None:
+    memory = len({SUPER, *MAPPINGS})
+    document = 1
+    assert int(value_of("FileDescriptorStoreMax")) == (
+        memory + document + len(Endpoint) + CONNECTIONS_MAX
+    )
+
+
+def test_a_start_that_a_person_must_correct_costs_no_page(tmp_path: Path) -> None:
+    """systemd gives up the pages of a unit that it does not start again, and of one at its start limit."""
+    names = {line.partition("=")[0] for line in lines_of("ramsterd.service", "Service")}
+    assert "RestartPreventExitStatus" not in names
+    assert value_of("Restart") == "on-failure"
+    shell = tmp_path / "sleep"
+    shell.write_text(f'#!/bin/sh\necho "$1" >>{tmp_path}/slept\n')
+    shell.chmod(0o755)
+    command = value_of("ExecStopPost").removeprefix("/bin/sh -c ").strip("'").replace("$$", "$")
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    for status in (str(EX_CONFIG), "0", "1", "KILL"):
+        done = subprocess.run(
+            ["/bin/sh", "-c", command], env={"PATH": path, "EXIT_STATUS": status}, check=False
+        )
+        assert done.returncode == 0
+    (slept,) = (tmp_path / "slept").read_text().splitlines()
+    pause = int(slept) + int(value_of("RestartSec"))
+    starts = int(value_of("StartLimitBurst"))
+    assert pause * starts > int(value_of("StartLimitIntervalSec"))
+
+
+def test_memory_that_ends_each_start_is_given_up_before_the_unit_is() -> None:
+    assert int(value_of("StartLimitBurst")) > ATTEMPTS_MAX + 1
+
+
+def test_a_stop_leaves_the_memory_of_a_folder_alone() -> None:
+    assert value_of("RemoveIPC") == "no"
 
 
 @pytest.mark.parametrize("unit", ["ramsterd.service", "ramster-nbd@.service"])
