@@ -47,6 +47,17 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryFolder:
+    """The folder of `memory.keep`; as long as it is not made, the one that it is to be made in."""
+
+    # As /proc/self/mountinfo names it.
+    file_system: str
+    is_link: bool = False
+    # For files of ours, those that are there included; None: this user may not look.
+    free_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
     """Everything of a machine that the rules about one node's files ask for."""
 
@@ -59,4 +70,6 @@ class Machine:
     # Folders that a unit of ramsterd makes at each start (RuntimeDirectory=, StateDirectory=).
     made_folders: frozenset[Path] = frozenset()
     mount_points: frozenset[Path] = frozenset()
+    # None: no folder keeps the memory.
+    memory_folder: MemoryFolder | None = None
     unprivileged_port: int = UNPRIVILEGED_PORT

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from config.facts import UNPRIVILEGED_PORT, Machine, Place, PlaceType, User
+from config.facts import UNPRIVILEGED_PORT, Machine, MemoryFolder, Place, PlaceType, User
 from config.machine import addresses_to_bind, files_to_read
 from config.memory import MemoryBound
 from config.model import DaemonConfig, NodeConfig
-from config.mounts import limit_files, mount_points
+from config.mounts import file_system_at, limit_files, mount_points
 from config.rules import socket_paths
 
 ROOT: Final = Path("/")
@@ -33,6 +33,7 @@ _TYPES: Final = {
 }
 # More is no limit: what the kernel shows where none is set, or as good as that.
 LIMIT_BYTES_MAX: Final = 1 << 60
+_STAT_BLOCK_BYTES: Final = 512
 
 
 def read_memory(root: Path = ROOT) -> tuple[MemoryBound, ...]:
@@ -72,6 +73,8 @@ def survey(
     paths = [path for _, path in files_to_read(daemon, file)]
     paths += [*sockets, *(path.parent for path in sockets)]
     paths += [] if daemon.state_dir is None else [daemon.state_dir]
+    keep = daemon.memory.keep
+    paths += [keep] if isinstance(keep, Path) else []
     tried = {address: why_unbindable(address) for _, address, _ in addresses_to_bind(daemon, node)}
     lowest = _read(root / "proc/sys/net/ipv4/ip_unprivileged_port_start").strip()
     return Machine(
@@ -80,9 +83,30 @@ def survey(
         ways={path: way_to(path.absolute()) for path in paths},
         unbindable={address: reason for address, reason in tried.items() if reason},
         made_folders=frozenset(_made_folders(root)),
+        memory_folder=_look_at_memory(keep, root) if isinstance(keep, Path) else None,
         mount_points=frozenset(mount_points(_read(root / "proc/self/mountinfo"))),
         unprivileged_port=int(lowest) if lowest.isdigit() else UNPRIVILEGED_PORT,
     )
+
+
+def _look_at_memory(folder: Path, root: Path) -> MemoryFolder:
+    """Look at a folder that keeps memory, or at the one that it is to be made in."""
+    there = Path(os.path.realpath(folder if os.path.exists(folder) else folder.parent))
+    return MemoryFolder(
+        file_system=file_system_at(_read(root / "proc/self/mountinfo"), there),
+        is_link=folder.is_symlink(),
+        free_bytes=_free_bytes(folder, there),
+    )
+
+
+def _free_bytes(folder: Path, there: Path) -> int | None:
+    try:
+        found = os.statvfs(there)
+        files = list(os.scandir(folder)) if os.path.exists(folder) else []
+        ours = sum(file.stat(follow_symlinks=False).st_blocks for file in files)
+    except OSError:
+        return None
+    return found.f_bavail * found.f_frsize + ours * _STAT_BLOCK_BYTES
 
 
 def is_mount_point(path: Path) -> bool:

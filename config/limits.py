@@ -49,3 +49,5 @@ USER_ID_MAX: Final = (1 << 32) - 2
 POOLS_PER_USER_MAX: Final = 1024
 # What the tables of a store use for one page version: a row, an entry, its part of a leaf that is full.
 TABLE_BYTES_PER_PAGE: Final = 37
+# The log of what numbers in kept memory mean (ramsterd.kept.name_log).
+KEPT_NAMES_BYTES: Final = 8 * 1024 * 1024

@@ -12,6 +12,7 @@ from config.facts import Machine, PlaceType
 from config.findings import Finding
 from config.limits import PAGE_BYTES, TABLE_BYTES_PER_PAGE
 from config.memory import MemoryBound, tightest
+from config.memory_folder import judge_memory_folder
 from config.model import DaemonConfig, NodeConfig
 from config.reader import show
 from config.rules import socket_paths
@@ -44,6 +45,7 @@ def judge_machine(
         *_judge_files(daemon, machine, file),
         *_judge_cluster_file(daemon, machine),
         *_judge_state_dir(daemon, machine, file, is_start=is_start),
+        *([] if is_start else judge_memory_folder(daemon, machine, file)),
         *_judge_sockets(daemon, machine, file, is_start=is_start),
         *_judge_addresses(daemon, node, machine, file, at),
     ]

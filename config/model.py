@@ -18,8 +18,8 @@ MIB = 1024 * 1024
 # Loggers are `ramster.NAME`; a test compares these with the code.
 LOG_SUBSYSTEMS: Final = frozenset(
     {
-        "certificate", "commands", "control", "daemon", "heartbeat", "members", "metrics", "nbd",
-        "memory", "net", "nodes", "pager", "peers", "state", "tmem",
+        "certificate", "commands", "control", "daemon", "heartbeat", "members", "memory", "metrics",
+        "nbd", "net", "nodes", "pager", "peers", "state", "tmem",
     }
 )  # fmt: skip
 
@@ -111,6 +111,10 @@ class MemoryConfig:
     tables_max: TablesOrDefault = 0
     # Who keeps the pages while the daemon restarts: one of the words, or a folder on a tmpfs.
     keep: Annotated[KeepMemory | Path, kinds.FolderOr(KeepMemory)] = KeepMemory.AUTO
+
+    def kept_bytes_max(self) -> int:
+        """Return what all that is kept may take once it is full."""
+        return int(self.budget) + self.tables_bytes(int(self.budget)) + limits.KEPT_NAMES_BYTES
 
     def tables_bytes(self, budget: int) -> int:
         """Return the bound on the tables beside so large a budget: by default a quarter of it, and not too little."""

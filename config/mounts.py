@@ -10,6 +10,7 @@ What lies above what is mounted can't be read, so it can't be judged either.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -81,6 +82,21 @@ def mount_points(mountinfo: str) -> Iterator[Path]:
         fields = line.partition(" - ")[0].split(" ")
         if len(fields) >= _FIELDS_MIN:
             yield Path(_unescaped(fields[4]))
+
+
+def file_system_at(mountinfo: str, path: Path) -> str:
+    """Return the type of the file system that a path without links is on; empty: it is on none that is known."""
+    found: tuple[int, str] = -1, ""
+    for line in mountinfo.splitlines():
+        before, dash, after = line.partition(" - ")
+        fields = before.split(" ")
+        if not dash or len(fields) < _FIELDS_MIN:
+            continue
+        mount_point = Path(_unescaped(fields[4]))
+        if mount_point in (path, *path.parents):
+            # Of two at one place the later one is seen.
+            found = max((len(mount_point.parts), after.split(" ")[0]), found, key=itemgetter(0))
+    return found[1]
 
 
 def _unescaped(text: str) -> str:

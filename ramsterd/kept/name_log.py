@@ -7,6 +7,7 @@ and stands in `super`: until it is turned to, the old half is whole.
 from collections.abc import Callable
 from typing import Final
 
+from config.limits import KEPT_NAMES_BYTES
 from ramsterd.core.arena import Mapping
 from ramsterd.kept.names import SNAPSHOT_BYTES_MAX, DamagedNames, Names
 from ramsterd.kept.record_log import RECORD_BYTES_MAX, RecordLog, read_records
@@ -16,6 +17,7 @@ NAMES_BYTES: Final = 2 * HALF_BYTES
 
 # Written anew, a half has room for a while.
 assert SNAPSHOT_BYTES_MAX + RECORD_BYTES_MAX <= HALF_BYTES
+assert NAMES_BYTES == KEPT_NAMES_BYTES, "check-config knows what a folder must have room for"
 
 
 class NameLog:

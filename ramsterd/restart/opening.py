@@ -10,7 +10,6 @@ from ramsterd.host.boot import boot_id
 from ramsterd.kept.keepers.choosing import choose_keeper
 from ramsterd.kept.layout import MAPPINGS
 from ramsterd.kept.memory import KeptMemory
-from ramsterd.kept.name_log import NAMES_BYTES
 from ramsterd.kept.opening import Identity
 from ramsterd.kept.super_page import ID_BYTES
 
@@ -47,13 +46,12 @@ def open_memory(
         OSError: It can't be mapped.
     """
     memory = daemon.memory
-    budget_bytes = int(memory.budget)
     keeper = choose_keeper(
         memory.keep,
         environ,
         received,
         mappings=_FILES,
-        bytes_wanted=budget_bytes + memory.tables_bytes(budget_bytes) + NAMES_BYTES,
+        bytes_wanted=memory.kept_bytes_max(),
     )
     identity = Identity(
         cluster=cluster,

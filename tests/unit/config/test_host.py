@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from config.facts import PlaceType
+from config.facts import MemoryFolder, PlaceType
 from config.host import find_user, own_user, owner_of, survey, user_of, way_to, why_unbindable
 from config.load import load_node
 from config.model import NodeConfig
@@ -101,3 +101,35 @@ def test_an_address_that_can_not_be_bound_is_told(tmp_path: Path) -> None:
     node = NodeConfig(number=1, name="alpha", address="192.0.2.1")
     found = survey(daemon, node, file=str(file), user=own_user())
     assert found.unbindable == {"192.0.2.1": "cannot assign requested address"}
+
+
+def test_the_folder_that_keeps_memory_is_looked_at_with_what_is_there_already(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path, "cluster.toml", CLUSTER)
+    root, folder, link = tmp_path / "root", tmp_path / "memory", tmp_path / "link"
+    (root / "proc/self").mkdir(parents=True)
+    write(root / "proc/self", "mountinfo", "1 2 0:1 / / rw - tmpfs tmpfs rw\n")
+
+    text = DAEMON.replace("[memory]", '[memory]\nkeep = "{}"')
+
+    def look(path: Path) -> MemoryFolder:
+        file = write(tmp_path, "ramsterd.toml", text.format(path))
+        daemon, _, node = load_node(file)
+        found = survey(daemon, node, file=str(file), user=own_user(), root=root)
+        assert path in found.ways
+        assert found.memory_folder is not None
+        return found.memory_folder
+
+    assert look(folder).file_system == "tmpfs", "it is to be made there"
+    folder.mkdir()
+    free_bytes = look(folder).free_bytes
+    assert free_bytes is not None
+    with (folder / "arena.memory").open("wb") as arena:
+        os.posix_fallocate(arena.fileno(), 0, 64 << 20)
+    link.symlink_to(folder)
+    found = look(link)
+    assert found.is_link
+    assert not look(folder).is_link
+    assert found.free_bytes is not None
+    assert found.free_bytes > free_bytes - (32 << 20), "what is there already is ours"
