@@ -56,7 +56,7 @@ def test_pages_that_a_folder_keeps_are_no_reason_and_no_warning() -> None:
 
 
 @pytest.mark.parametrize("outlives_stop", [False, True])
-def test_what_is_forgotten_is_said_whoever_keeps_it(outlives_stop: bool) -> None:
+def test_what_is_forgotten_is_said_with_each_keeper(outlives_stop: bool) -> None:
     node = Node(OWNED, outlives_stop=outlives_stop)
     assert node.stop(forget=True) == {"state": "stopping", "warnings": [OWNED]}
     assert node.begun == [True]
