@@ -14,7 +14,6 @@ from typing import Final
 
 import trio
 
-from config.endpoint import split_endpoint
 from config.load import load_cluster
 from config.model import ClusterConfig, DaemonConfig, NodeConfig
 from config.save import check_writable, save_members
@@ -50,10 +49,8 @@ from ramsterd.host.signals import release_hangup
 from ramsterd.host.watchdog import Watchdog
 from ramsterd.membership.background_store import BackgroundStore
 from ramsterd.observe.daemon_news import DaemonNews
-from ramsterd.observe.exposition import Exposition
 from ramsterd.observe.loop_watch import LoopWatch
-from ramsterd.observe.metrics import RamsterCollector
-from ramsterd.observe.metrics_server import MetricsServer
+from ramsterd.observe.metrics_port import new_metrics_server
 from ramsterd.observe.snapshot import DaemonStatistics, to_plain
 from ramsterd.pagepath.engine import Engine
 from ramsterd.pagepath.peers import Peers
@@ -167,14 +164,7 @@ class Daemon:
                 daemon.control.socket, self._commands(), arrival=self._handover.arrival
             )
         )
-        self._metrics = (
-            None
-            if not daemon.metrics.listen
-            else MetricsServer(
-                *split_endpoint(daemon.metrics.listen),
-                Exposition(RamsterCollector(self.statistics).collect),
-            )
-        )
+        self._metrics = new_metrics_server(daemon.metrics.listen, self.statistics)
         self._peers.members.inquiries.count_clients = self._count_clients
         self._loop_watch = LoopWatch(self.engine.store.work)
         self._watchdog = Watchdog(self._notifier, environ)
