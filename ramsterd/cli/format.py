@@ -7,11 +7,11 @@ names in the JSON.  A line that asks an operator to act has its label in capital
 from typing import Any, Final
 
 from config.units import human_bytes, human_count
+from ramsterd.cli.format_kept import format_kept
 from ramsterd.cli.state import format_lost
+from ramsterd.cli.status_line import line
 from ramsterd.host.validity import format_validity
 
-# Of the longest label but for names of nodes and exports.
-LABEL_WIDTH: Final = 14
 # By family: whose these pages are, and what may become of them.
 FAMILIES: Final = {
     "own_persistent": "of this node",
@@ -28,11 +28,6 @@ BAD_COPIES: Final = {
 }
 
 
-def line(label: str, text: str) -> str:
-    """Return one line of the status."""
-    return f"{label:<{LABEL_WIDTH}} {text}"
-
-
 def format_status(now: dict[str, Any], *, at: float) -> str:
     """Return the status as an operator reads it; `at` is when, in seconds since 1970."""
     engine, store = now["engine"], now["engine"]["store"]
@@ -41,6 +36,7 @@ def format_status(now: dict[str, Any], *, at: float) -> str:
         *format_members(now["membership"]),
         *format_config(now["config"]),
         *format_memory_use(now),
+        *format_kept(now["memory"], engine["scrub"]),
         line("event loop", format_loop(now["loop_stall"])),
         *format_puts_and_gets(store),
         *format_traffic(engine["remotify"], engine["fetch"]),
@@ -307,6 +303,6 @@ def format_holder(holder: dict[str, Any], row: dict[str, Any] | None) -> str:
     if row["state"] == "left":
         return f"{pages} were there; {node} has stopped, so these copies are gone"
     return (
-        f"{pages} are there, but {node} has no link: they can't be read until it is back, and are gone if it was"
-        " restarted"
+        f"{pages} are there, but {node} has no link: they can't be read until it is back, and are gone if its memory"
+        " was not kept"
     )

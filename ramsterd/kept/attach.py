@@ -35,7 +35,7 @@ class Attached:
     holders: Sequence[KeptHolder]
     # Pools that ended, or are lost as a whole: none of their pages is there.
     ended_pools: Sequence[int]
-    # Of those that are lost: which, and why.
+    # Of those that are lost: which, and why, for operators.
     damaged: MappingOf[int, str]
     judgement: Judgement
     pages: int
@@ -93,7 +93,10 @@ def attach_store(
         pools=pools,
         holders=list(names.holders.values()),
         ended_pools=sorted(names.pools.keys() - {each.pool for each in pools}),
-        damaged=trees.damaged,
+        damaged={
+            pool: f"{_described(names.pools[pool])}: {reason}"
+            for pool, reason in trees.damaged.items()
+        },
         judgement=judgement,
         pages=judgement.rows_used.count(1),
     )
@@ -104,6 +107,13 @@ def identity_of(pool: KeptPool) -> PoolIdentity:
     return PoolIdentity(
         use=pool.use, name=pool.name, user=pool.user, node=pool.node, incarnation=pool.incarnation
     )
+
+
+def _described(pool: KeptPool) -> str:
+    identity = identity_of(pool)
+    if identity.is_disk:
+        return f"export {identity.label}"
+    return f"{'pages of' if identity.is_foreign else 'pool'} {identity.label}"
 
 
 def _walk(mappings: MappingOf[str, Mapping], names: Names) -> Trees:

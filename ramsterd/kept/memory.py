@@ -91,6 +91,8 @@ class KeptMemory:
         self._super, self._log = None, None
         # What this start took up; None: nothing.
         self.attached: Attached | None = None
+        # Whether the process that left it ended in order.
+        self.was_clean = False
         try:
             self.given_up = self._open(discard=discard)
         except BaseException:
@@ -106,6 +108,7 @@ class KeptMemory:
         if opened.super_page is None:
             return opened.given_up
         self._files, self._super = opened.files, opened.super_page
+        self.was_clean = opened.was_clean
         try:
             self._log = self._open_log(opened.super_page.live.names_epoch)
         except DamagedNames as error:
@@ -147,6 +150,11 @@ class KeptMemory:
         self._lengths[name] = len(mapping.view)
         self._files_in_use[name] = mapping
         return mapping
+
+    @property
+    def keeper(self) -> str:
+        """Who keeps it, as operators call that; empty: nobody."""
+        return self._keeper.description
 
     @property
     def outlives_process(self) -> bool:

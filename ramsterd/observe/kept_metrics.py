@@ -1,20 +1,26 @@
-"""The families of kept memory: who keeps the pages, and what this start found of those of the last run."""
+"""The families of kept memory: who keeps the pages, what this start found of those of the last run, and how far it checked them."""
 
 from collections.abc import Iterator
 
 from prometheus_client.core import Metric
 
+from ramsterd.core.scrub import ScrubStatistics
 from ramsterd.kept.memory import MemoryStatistics
 from ramsterd.observe.metric import gauge, one
 
 
-def kept_metrics(memory: MemoryStatistics) -> Iterator[Metric]:
+def kept_metrics(memory: MemoryStatistics, scrub: ScrubStatistics) -> Iterator[Metric]:
     """Yield every family of one snapshot."""
+    yield from _attach(memory)
+    yield from _scrub(scrub)
+
+
+def _attach(memory: MemoryStatistics) -> Iterator[Metric]:
     yield gauge(
         "memory_kept",
-        "Whether the pages of this node stay when ramsterd ends ([memory] keep).",
-        [],
-        one(bool(memory.keeper)),
+        "Whether the pages of this node stay when ramsterd ends, and who keeps them ([memory] keep).",
+        ["keeper"],
+        [([memory.keeper or "no"], bool(memory.keeper))],
     )
     yield gauge(
         "memory_given_up",
@@ -69,4 +75,34 @@ def kept_metrics(memory: MemoryStatistics) -> Iterator[Metric]:
         "Time that this start took to check the pages of the last run.",
         [],
         one(memory.attach_seconds),
+    )
+
+
+def _scrub(scrub: ScrubStatistics) -> Iterator[Metric]:
+    yield gauge(
+        "scrub_running",
+        "Whether every compressed page here is being compared with its checksum: after a restart with kept memory, or by `ramsterctl verify`.",
+        [],
+        one(scrub.is_running),
+    )
+    yield gauge(
+        "scrub_blocks", "Blocks of the arena that the scrub goes through.", [], one(scrub.blocks)
+    )
+    yield gauge(
+        "scrub_seen_blocks",
+        "Blocks of the arena that the scrub has gone through.",
+        [],
+        one(scrub.blocks_seen),
+    )
+    yield gauge(
+        "scrub_checked_zpages",
+        "Compressed pages that the last scrub has checked so far.",
+        [],
+        one(scrub.zpages_checked),
+    )
+    yield gauge(
+        "scrub_corrupt_zpages",
+        "Compressed pages that the last scrub found damaged and dropped.",
+        [],
+        one(scrub.corrupt),
     )

@@ -37,6 +37,6 @@ class RamsterCollector(Collector):
         yield from endpoint_metrics(now)
         yield from daemon_metrics(now)
         yield from start_metrics(now.incarnation_floors, now.pauses, now.handover)
-        yield from kept_metrics(now.memory)
+        yield from kept_metrics(now.memory, now.engine.scrub)
         if now.heartbeat is not None:
             yield from heartbeat_metrics(now.heartbeat)

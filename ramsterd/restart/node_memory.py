@@ -121,17 +121,18 @@ class NodeMemory:
         if memory.given_up:
             logger.warning("the pages of the last run are given up: %s", memory.given_up)
         if attached is None:
+            who = f"kept by {keeper}" if (keeper := memory.keeper) else "kept by nobody"
+            logger.info("the pages of this node are %s ([memory] keep)", who)
             return
         found = self.statistics()
         logger.log(
             logging.WARNING if found.broken_pages or attached.damaged else logging.INFO,
-            "%s pages of the last run are here again, after %.2f s: %s can't be vouched for, of which %s are lost",
-            f"{found.adopted_pages:,}", found.attach_seconds, f"{found.broken_pages:,}", f"{found.lost_pages:,}",
+            "%s pages of the last run, which %s, are here again after %.2f s: %s can't be vouched for, of which %s are lost",
+            f"{found.adopted_pages:,}", "ended in order" if memory.was_clean else "was killed or crashed",
+            found.attach_seconds, f"{found.broken_pages:,}", f"{found.lost_pages:,}",
         )  # fmt: skip
-        for pool, reason in attached.damaged.items():
-            logger.warning(
-                "all pages of pool %d are lost: its tables are damaged: %s", pool, reason
-            )
+        for lost in attached.damaged.values():
+            logger.warning("all these pages are lost, because their tables are damaged: %s", lost)
 
     async def vouch(self, is_scrubbing: Callable[[], bool]) -> None:
         """Note when the daemon serves and all pages here were read again: what ends it then is not its memory.

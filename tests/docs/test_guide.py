@@ -111,9 +111,13 @@ def test_getting_started_leads_to_what_it_promises(shown: Shown) -> None:
 
 @pytest.mark.system
 @pytest.mark.slow
-def test_a_restart_loses_the_disk_as_getting_started_says(shown: Shown) -> None:
-    ask, reset = blocks(section(START, "What a restart means"), "sh")
+def test_a_restart_keeps_the_disk_and_a_stop_loses_it_as_getting_started_says(
+    shown: Shown,
+) -> None:
+    restart, ask, reset = blocks(section(START, "What a restart means"), "sh")
     shown.type(blocks(section(START, "A disk"), "sh")[0])
+    assert " used" in shown.type(ask)
+    assert "the daemon serves again" in shown.type(restart)
     assert " used" in shown.type(ask)
     shown.alpha.stop(signal.SIGINT)
     shown.alpha.start()

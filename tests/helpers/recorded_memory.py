@@ -62,7 +62,7 @@ class RecordedKeeper:
 
     description = "a test"
     outlives_stop = True
-    to_discard = "nobody gives its pages up"
+    to_discard = "nothing"
     needs_reserve = False
     has_paths = False
 

@@ -180,7 +180,7 @@ def test_another_layout_is_refused_and_left_as_it_is(
     change(monkeypatch, files)
     before = {name: contents(fd) for name, fd in files.items()}
     watched = {name: os.dup(fd) for name, fd in files.items()}
-    with pytest.raises(KeeperRefused, match=rf"{said}.*`ramsterd run --discard-memory`"):
+    with pytest.raises(KeeperRefused, match=rf"{said}.*to start without its pages, type `"):
         open_files(OF_THIS_RELEASE, files)
     assert {name: contents(fd) for name, fd in watched.items()} == before
     for fd in watched.values():

@@ -24,7 +24,7 @@ class Keeper(Protocol):
     description: str
     # Whether it keeps the memory of a daemon that was stopped, too, and not only while it restarts.
     outlives_stop: bool
-    # What an operator types to give up what is kept, as a sentence.
+    # What an operator types to start without what is kept.
     to_discard: str
     # Whether others fill what the files are in, too: what is written is to be reserved before (core.arena).
     needs_reserve: bool
@@ -74,7 +74,7 @@ class ProcessKeeper:
 
     description = ""
     outlives_stop = False
-    to_discard = "`systemctl restart ramsterd` gives its pages up"
+    to_discard = "`systemctl restart ramsterd`"
     needs_reserve = False
     has_paths = False
 

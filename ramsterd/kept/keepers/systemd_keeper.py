@@ -22,7 +22,7 @@ class SystemdKeeper:
 
     description = "systemd"
     outlives_stop = False
-    to_discard = "`systemctl stop ramsterd` gives its pages up"
+    to_discard = "`systemctl stop ramsterd`, then `systemctl start ramsterd`"
     needs_reserve = False
     has_paths = False
 

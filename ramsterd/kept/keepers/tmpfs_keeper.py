@@ -32,7 +32,7 @@ class TmpfsKeeper:
     """See the module's text."""
 
     outlives_stop = True
-    to_discard = "`ramsterd run --discard-memory` gives its pages up"
+    to_discard = "`ramsterd run --discard-memory`"
     needs_reserve = True
     has_paths = True
 
