@@ -78,9 +78,9 @@ def format_status(now: dict[str, Any], *, at: float) -> str:
 
 
 def format_node(now: dict[str, Any]) -> str:
-    """Return which node this is."""
+    """Return which node this is, and what it runs."""
     who = f"node {now['node']} (number {now['number']}) of cluster {now['cluster']}"
-    return f"{who}, up {now['uptime_seconds']:,.0f} s"
+    return f"{who}, version {now['version']}, up {now['uptime_seconds']:,.0f} s"
 
 
 def format_memory_use(now: dict[str, Any]) -> list[str]:

@@ -180,7 +180,7 @@ def test_ramsterctl_status_and_nodes(alone: Cluster) -> None:
         "name": EXPORT, "size_bytes": 32 * MIB, "pages": 1, "state": "used", "lost_at": 0
     }  # fmt: skip
     text = run(RAMSTERCTL, "--socket", node.control, "status").stdout
-    assert text.startswith("node n1 (number 1) of cluster test, up ")
+    assert text.startswith("node n1 (number 1) of cluster test, version ")
     assert re.search(r"^export swap0 +32 MiB, 1 page, used$", text, re.MULTILINE)
     rows = json.loads(run(RAMSTERCTL, "--socket", node.control, "nodes", "--json").stdout)
     assert [row["config"]["name"] for row in rows] == ["n1"]

@@ -208,4 +208,5 @@ async def test_rounds_of_the_loop_are_a_histogram(autojump_clock: MockClock) -> 
 async def test_the_command_line_prints_the_same_snapshot(autojump_clock: MockClock) -> None:
     async with run_nodes(BUDGET_BYTES_MIN, BUDGET_BYTES_MIN) as [node, _]:
         snapshot = json.loads(json.dumps(to_plain(statistics(node), {NodeId(1): "n1"})))
-    assert format_status(snapshot, at=0).startswith("node n1 (number 1) of cluster sim, up 1 s\n")
+    first_line = "node n1 (number 1) of cluster sim, version 0, up 1 s\n"
+    assert format_status(snapshot, at=0).startswith(first_line)
