@@ -105,7 +105,7 @@ def verifying(cluster: Cluster) -> Iterator[list[Verifier]]:
         # The first has three times the budget of its node: most of its pages are at both peers.
         sizes = ["12m", "2m", "2m"]
         yield [
-            stack.enter_context(Verifier(node, size))
+            stack.enter_context(Verifier(node.uri, size))
             for node, size in zip(cluster, sizes, strict=True)
         ]
 
