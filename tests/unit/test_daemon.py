@@ -143,7 +143,9 @@ async def test_a_socket_that_is_taken_is_why_it_can_not_serve(tmp_path: Path) ->
     assert not cannot.is_in_the_files
 
 
-async def restarted(daemon: Daemon, folder: Path) -> tuple[Departure, NbdClient]:
+async def restarted(
+    daemon: Daemon, folder: Path, client: NbdClient | None = None
+) -> tuple[Departure, NbdClient]:
     """Have a client write a page, and an operator restart the daemon."""
     departures: list[Departure | None] = []
 
@@ -154,7 +156,8 @@ async def restarted(daemon: Daemon, folder: Path) -> tuple[Departure, NbdClient]
         nursery.start_soon(run)
         while "control" not in names_in(folder):  # noqa: ASYNC110
             await trio.sleep(0.01)
-        client = await trio.to_thread.run_sync(NbdClient.connect, folder / "nbd", "disk")
+        if client is None:
+            client = await trio.to_thread.run_sync(NbdClient.connect, folder / "nbd", "disk")
         await trio.to_thread.run_sync(client.write, 0, PAGE)
         for state in ("checking", "restarting"):
             await trio.testing.wait_all_tasks_blocked(0.01)
@@ -168,24 +171,31 @@ async def restarted(daemon: Daemon, folder: Path) -> tuple[Departure, NbdClient]
     return departure, client
 
 
-async def test_clients_go_on_in_the_next_program_with_their_pages(tmp_path: Path) -> None:
-    daemon = make_daemon(tmp_path)
-    departure, client = await restarted(daemon, tmp_path)
+def next_daemon(daemon: Daemon, departure: Departure, folder: Path) -> Daemon:
+    """Become the next program of the process."""
     daemon._memory.end()
-    inherited = [(name, os.dup(descriptor)) for name, descriptor in departure.inherited]
-    after = make_daemon(
-        tmp_path,
-        keeper=ProcessKeeper(inherited),
+    return make_daemon(
+        folder,
+        keeper=ProcessKeeper([(name, os.dup(number)) for name, number in departure.inherited]),
         arrival=Arrival(departure.parting.seal(is_stored=False)),
     )
-    assert not after.statistics().memory.given_up
-    assert after.engine.incarnation == daemon.engine.incarnation
-    assert after.engine.attach_count == 1
-    async with running(after, tmp_path):
+
+
+async def test_clients_go_on_in_each_next_program_with_their_pages(tmp_path: Path) -> None:
+    first = daemon = make_daemon(tmp_path)
+    client: NbdClient | None = None
+    for attaches in (1, 2, 3):
+        departure, client = await restarted(daemon, tmp_path, client)
+        daemon = next_daemon(daemon, departure, tmp_path)
+        assert not daemon.statistics().memory.given_up
+        assert daemon.engine.incarnation == first.engine.incarnation
+        assert daemon.engine.attach_count == attaches
+    assert client is not None
+    async with running(daemon, tmp_path):
         assert await trio.to_thread.run_sync(client.read, 0, len(PAGE)) == PAGE
-        assert after.statistics().handover.connections_total == 1
-        assert after.statistics().memory.adopted_pages == 1
-        assert after.statistics().exports[0].state is MarkState.USED
+        assert daemon.statistics().handover.connections_total == 1
+        assert daemon.statistics().memory.adopted_pages == 1
+        assert daemon.statistics().exports[0].state is MarkState.USED
     client._sock.close()
 
 

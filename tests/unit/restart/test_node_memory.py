@@ -1,5 +1,6 @@
 """Which starts count against the kept memory: those that ended before they had served with all of it read again."""
 
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,11 +8,17 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from config.model import MIB, MemoryConfig
-from nodemanager.ids import Incarnation
+from config.model import MIB, DaemonConfig, MemoryConfig
+from nodemanager.ids import Incarnation, NodeId
+from ramsterd.core.page import PoolKind
+from ramsterd.core.pool_identity import export_pool
 from ramsterd.kept.keepers.tmpfs_keeper import TmpfsKeeper
 from ramsterd.kept.super_page import ATTEMPTS_MAX
+from ramsterd.pagepath.engine import Engine
 from ramsterd.restart.node_memory import SERVED_SECONDS, NodeMemory
+from ramsterd.statefile.content import Content, Record
+from ramsterd.statefile.marks import Marks
+from tests.helpers.clusters import cluster_of
 from tests.helpers.kept_folders import kept_folder
 from tests.helpers.node_memories import make_node_memory
 
@@ -26,6 +33,17 @@ def folder() -> Iterator[Path]:
 
 def start(folder: Path) -> NodeMemory:
     return make_node_memory(CONFIG, Incarnation(7), TmpfsKeeper(folder, bytes_wanted=4096))
+
+
+def make_engine(memory: NodeMemory) -> Engine:
+    return Engine(
+        daemon=DaemonConfig(node="one", cluster=Path("none"), memory=CONFIG),
+        cluster=cluster_of(2),
+        local=NodeId(1),
+        incarnation=memory.incarnation,
+        kept=memory.pages,
+        rng=random.Random(1),
+    )
 
 
 def kill(memory: NodeMemory) -> None:
@@ -85,4 +103,23 @@ async def test_a_start_that_has_served_for_a_good_while_need_not_have_read_every
     await memory.vouch(lambda: True)
     assert trio.current_time() == pytest.approx(SERVED_SECONDS)
     assert memory.statistics().attempts == 0
+    memory.end()
+
+
+def test_a_pool_of_a_lost_export_is_not_served_by_the_next_start(folder: Path) -> None:
+    """It was made anew, and is blank; the export stays lost until an operator says otherwise."""
+    first = start(folder)
+    pool = make_engine(first).new_pool(PoolKind.PERSISTENT, export_pool("disk"))
+    kill(first)
+    memory = start(folder)
+    engine = make_engine(memory)
+    content = Content(1, {"disk": Record("0" * 32, lost_at=5)})
+    marks = Marks(content, new_generation=lambda: "1" * 32, started_at=9)
+    memory.take_up(marks, engine)
+    assert marks.of("disk").is_lost
+    again = engine.new_pool(PoolKind.PERSISTENT, export_pool("disk"))
+    assert again != pool
+    while engine.machines.slices.next_deadline() is not None:
+        engine.machines.slices.on_deadline(1e9)
+    assert engine.store.pages_of(again) == 0
     memory.end()
