@@ -1,0 +1,97 @@
+"""Kills, one after the other, and the gap that each makes."""
+
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from benchmarks.processes import processor_seconds
+from tests.soak.kills.clients import KillsClient
+from tests.soak.kills.kept_cluster import end_and_start, memory, wait_may_be_killed
+from tests.system.daemons import Cluster, Node
+
+# By what they are to the disk: numbers of nodes.
+KILLED: Final = {"owner": (1,), "holder": (2, 3), "both": (1, 2)}
+PAUSE_SECONDS: Final = (0.0, 1.2)
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """What one was like."""
+
+    nodes: tuple[str, ...]
+    gap_seconds: float
+    # Of the gap: what it would be on a machine that has nothing else to do.
+    processor_seconds: float
+    adopted_pages: int
+    attach_seconds: float
+
+    def __str__(self) -> str:
+        return (
+            f"{' '.join(self.nodes):<6} gap {self.gap_seconds:5.2f} s"
+            f" ({self.processor_seconds:.2f} s of processor)"
+            f"  {self.adopted_pages:7,} pages here again after {self.attach_seconds:.2f} s"
+        )
+
+
+def kill_often(
+    cluster: Cluster,
+    client: KillsClient,
+    victims: str,
+    kills: int,
+    rng: random.Random,
+    *,
+    budgets_mebibytes: Sequence[int] = (),
+) -> list[Kill]:
+    """Kill, start again, wait for an answer, over and over; print and return what each kill was like.
+
+    Args:
+        cluster: Whose first node owns the disk.
+        client: Is at work all along.
+        victims: See KILLED; holders take turns.
+        kills: How many.
+        rng: When.
+        budgets_mebibytes: The owner's budget becomes one of these before each kill.
+    """
+    done: list[Kill] = []
+    for number in range(kills):
+        nodes = _victims(cluster, victims, number)
+        for node in nodes:
+            wait_may_be_killed(node)
+        if budgets_mebibytes:
+            cluster[1].ask("memory-set", budget=f"{rng.choice(budgets_mebibytes)}MiB")
+        time.sleep(rng.uniform(*PAUSE_SECONDS))
+        client.check()
+        done.append(_kill(client, nodes))
+        print(f"kill {number + 1:3}  {done[-1]}", flush=True)
+        if victims == "holder":
+            cluster.wait_linked()  # another may go once this one is there again
+    return done
+
+
+def _victims(cluster: Cluster, victims: str, number: int) -> list[Node]:
+    numbers = KILLED[victims]
+    if victims == "holder":
+        return [cluster[numbers[number % len(numbers)]]]
+    return [cluster[each] for each in numbers]
+
+
+def _kill(client: KillsClient, nodes: Sequence[Node]) -> Kill:
+    killed_at = end_and_start(nodes)
+    gap_seconds = client.first_answer(killed_at) - killed_at
+    used_seconds = sum(processor_seconds(node.pid) for node in nodes)
+    client.check()
+    for node in nodes:
+        node.wait_ready()
+        found = memory(node)
+        assert not found["given_up"], found
+        assert not found["broken_pages"], found
+    first = memory(nodes[0])
+    return Kill(
+        tuple(node.name for node in nodes),
+        gap_seconds,
+        used_seconds,
+        first["adopted_pages"],
+        first["attach_seconds"],
+    )

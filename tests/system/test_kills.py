@@ -1,0 +1,60 @@
+"""A few kills under fio and libnbd; `python -m tests.soak.kills` is the long version."""
+
+import random
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.kept_folders import kept_folder
+from tests.helpers.requirements import require_libnbd, require_tool
+from tests.soak.kills.clients import LibnbdClient, QemuClient
+from tests.soak.kills.kept_cluster import as_delivered, check_agrees, keep_memory, wait_quiet
+from tests.soak.kills.killing import KILLED, kill_often
+from tests.system.conftest import NewCluster
+from tests.system.daemons import MIB, Cluster
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+BUDGET_MEBIBYTES = 8
+DISK_BYTES = 4 * BUDGET_MEBIBYTES * MIB
+KILLS = 3
+
+
+def start(new_cluster: NewCluster, memories: Path) -> Cluster:
+    cluster = new_cluster(
+        budgets=[f"{BUDGET_MEBIBYTES}MiB", "48MiB", "48MiB"],
+        export=str(DISK_BYTES),
+        copies=2,
+    )
+    keep_memory(cluster, memories)
+    as_delivered(cluster)
+    cluster.start()
+    return cluster
+
+
+def test_the_owner_is_killed_under_fio_by_way_of_qemu(
+    new_cluster: NewCluster, sockets: Path
+) -> None:
+    require_tool("fio", "qemu-nbd")
+    with kept_folder() as memories:
+        cluster = start(new_cluster, memories)
+        with ExitStack() as stack:
+            client = QemuClient(cluster[1], sockets, DISK_BYTES, stack)
+            kill_often(cluster, client, "owner", KILLS, random.Random(1))
+            client.finish()
+        wait_quiet(cluster)
+        check_agrees(cluster)
+
+
+@pytest.mark.parametrize("victims", KILLED)
+def test_nodes_are_killed_under_requests_of_libnbd(new_cluster: NewCluster, victims: str) -> None:
+    require_libnbd()
+    with kept_folder() as memories:
+        cluster = start(new_cluster, memories)
+        with ExitStack() as stack:
+            client = LibnbdClient(cluster[1], DISK_BYTES, 1, stack)
+            kill_often(cluster, client, victims, KILLS, random.Random(1), budgets_mebibytes=(4, 8))
+            client.finish()
+        wait_quiet(cluster)
+        check_agrees(cluster)
