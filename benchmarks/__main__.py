@@ -17,6 +17,7 @@ from benchmarks import (
     nbd_passes,
     nbd_remote,
     passes,
+    restart,
     store,
     tmem,
 )
@@ -31,6 +32,7 @@ BENCHMARKS: dict[str, harness.Benchmark] = {
     "memory": memory.run,
     "passes": passes.run,
     "attach": attach.run,
+    "restart": restart.run,
     "client_ends": client_ends.run,
     "heartbeat": heartbeat.run,
     "failover": failover.run,
