@@ -108,6 +108,8 @@ class KeptMemory:
         if opened.super_page is None:
             return opened.given_up
         self._files, self._super = opened.files, opened.super_page
+        # Mapped once more: the next program of this process inherits it, as all else.
+        self._files_in_use[SUPER] = FileMapping(self._files.pop(SUPER), SUPER, SUPER_BYTES)
         self.was_clean = opened.was_clean
         try:
             self._log = self._open_log(opened.super_page.live.names_epoch)
@@ -115,6 +117,7 @@ class KeptMemory:
             for fd in self._files.values():
                 os.close(fd)
             self._files, self._super, self._lengths = {}, None, {}
+            self._files_in_use.clear()
             self._keeper.discard()
             return f"the kept memory has damaged names: {error}"
         return ""
