@@ -2,12 +2,23 @@
 
 import os
 import socket
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Final, Self
+
+# Arranges descriptors as systemd does, and becomes the program.
+_START: Final = """
+import os, sys
+from ramsterd.host.successor import replace_process
+names, fds, *command = sys.argv[1:]
+named = zip(names.split(":"), map(int, fds.split(","))) if fds else []
+replace_process(named, command, dict(os.environ))
+"""
 
 
 class FakeServiceManager:
@@ -39,8 +50,7 @@ class FakeServiceManager:
             sender.sendto(b"END", str(self._path))
         self._thread.join()
         self._socket.close()
-        for _, fd in self.stored:
-            os.close(fd)
+        self.drop_all()
 
     @property
     def environ(self) -> dict[str, str]:
@@ -59,6 +69,27 @@ class FakeServiceManager:
             "LISTEN_FDS": str(len(self.stored)),
             "LISTEN_FDNAMES": ":".join(name for name, _ in self.stored),
         }
+
+    def start_process(
+        self, command: Sequence[str | Path], *, env: Mapping[str, str], **more: Any
+    ) -> subprocess.Popen[bytes]:
+        """Start a process with all that is stored, from descriptor 3 on."""
+        fds = [os.dup(fd) for _, fd in self.stored]
+        names = ":".join(name for name, _ in self.stored)
+        try:
+            return subprocess.Popen(
+                [sys.executable, "-c", _START, names, ",".join(map(str, fds)), *command],
+                env={**env, **self.environ}, pass_fds=fds, **more,
+            )  # fmt: skip
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    def drop_all(self) -> None:
+        """Give up everything, as when a unit has stopped or is not started again."""
+        stored, self.stored = self.stored, []
+        for _, fd in stored:
+            os.close(fd)
 
     def _serve(self) -> None:
         while True:

@@ -1,7 +1,6 @@
 """A real process that becomes the next one, or is followed by it, under clients that check every answer."""
 
 import json
-import os
 import random
 import resource
 import signal
@@ -229,24 +228,9 @@ async def test_a_service_manager_that_starts_the_next_process_keeps_the_connecti
 
 def start_from(manager: FakeServiceManager, server: Server) -> None:
     """Start the next process as systemd does, with all that is stored."""
-    fds = [os.dup(fd) for _, fd in manager.stored]
-    names = ":".join(name for name, _ in manager.stored)
-    script = (
-        "import os, sys\n"
-        "from ramsterd.host.successor import replace_process\n"
-        "names, fds, *rest = sys.argv[1:]\n"
-        "named = zip(names.split(':'), map(int, fds.split(',')))\n"
-        "replace_process(named, [sys.executable, *rest], dict(os.environ))\n"
+    server.process = manager.start_process(
+        [*SERVER, "run", "--config", server.folder], env=server._environ, cwd=ROOT
     )
-    command = [sys.executable, "-c", script, names, ",".join(map(str, fds)), *SERVER[1:]]
-    server.process = subprocess.Popen(
-        [*command, "run", "--config", str(server.folder)],
-        env=server._environ,
-        cwd=ROOT,
-        pass_fds=fds,
-    )
-    for fd in fds:
-        os.close(fd)
 
 
 async def test_clients_that_are_stuck_go_on_too(tmp_path: Path) -> None:

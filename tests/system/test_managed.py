@@ -1,0 +1,128 @@
+"""The daemon as a service: a real systemd keeps its memory and its clients, and one that is played does the same."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ramsterd.client.nbd import ConnectionLost, HandshakeFailed
+from ramsterd.kept.layout import MAPPINGS
+from tests.system.conftest import NewCluster
+from tests.system.daemons import MIB, wait_until
+from tests.system.fill import RUN_BYTES, check_runs, fill_runs
+from tests.system.managed import Managed, by_fake, by_systemd
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+# And the super page.
+MEMORY_FILES = len(MAPPINGS) + 1
+RUNS = 2 * MIB // RUN_BYTES
+
+
+@pytest.fixture(params=["systemd", "played"])
+def managed(
+    request: pytest.FixtureRequest, new_cluster: NewCluster, tmp_path: Path, sockets: Path
+) -> Iterator[Managed]:
+    node = new_cluster(budgets=["8MiB"])[1]
+    if request.param == "systemd":
+        with by_systemd(node, tmp_path, [tmp_path, sockets]) as found:
+            found.start()
+            yield found
+    else:
+        with by_fake(node, tmp_path) as found:
+            found.start()
+            yield found
+
+
+def attaches(managed: Managed) -> tuple[str, int]:
+    memory = managed.node.status()["memory"]
+    return memory["keeper"], memory["attaches"]
+
+
+def wait_given_up(managed: Managed) -> None:
+    """Wait until the manager has nothing but the memory, each file of it once."""
+    wait_until(
+        lambda: managed.count_stored() == MEMORY_FILES,
+        f"{MEMORY_FILES} descriptors are stored",
+    )
+
+
+def test_a_client_sees_a_restart_as_a_pause(managed: Managed) -> None:
+    node = managed.node
+    runs = fill_runs(node, RUNS)
+    wait_given_up(managed)
+    with node.client() as client:
+        for count in (1, 2, 3):
+            managed.restart()
+            assert attaches(managed) == ("systemd", count)
+            assert client.read(0, RUN_BYTES) == runs[0]
+            runs[1] = bytes([count]) * RUN_BYTES
+            client.write(RUN_BYTES, runs[1])
+            assert node.status()["handover"]["connections_total"] == 1
+            # Of the connection and of the listening sockets the manager has nothing any more.
+            wait_given_up(managed)
+    check_runs(node, runs)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGABRT])
+def test_pages_outlive_a_crash_and_clients_connect_again(
+    managed: Managed, number: signal.Signals
+) -> None:
+    """SIGABRT is what a watchdog sends."""
+    node = managed.node
+    runs = fill_runs(node, RUNS)
+    # Connections that were handed over once must not outlive the next process, or their clients would wait for ever.
+    with pytest.raises(ConnectionLost), node.client() as client:  # noqa: PT012  what precedes does not raise that
+        managed.restart()
+        assert client.read(0, RUN_BYTES) == runs[0]
+        managed.crash(number)
+        client.read(0, RUN_BYTES)
+    assert attaches(managed) == ("systemd", 2)
+    check_runs(node, runs)
+    wait_given_up(managed)
+
+
+def test_a_restart_by_the_daemon_itself_and_one_by_the_manager_follow_each_other(
+    managed: Managed,
+) -> None:
+    node = managed.node
+    runs = fill_runs(node, RUNS)
+    with node.client() as client:
+        pid = managed.main_pid()
+        for count in (1, 3):
+            while node.ask("restart")["state"] != "restarting":
+                pass
+            wait_until(lambda count=count: attaches_of(managed) == count, "the next program serves")  # type: ignore[misc]  # can't infer
+            assert managed.main_pid() == pid
+            assert client.read(0, RUN_BYTES) == runs[0]
+            wait_given_up(managed)
+            managed.restart()
+            assert managed.main_pid() != pid
+            pid = managed.main_pid()
+            assert client.read(0, RUN_BYTES) == runs[0]
+            wait_given_up(managed)
+    check_runs(node, runs)
+
+
+def attaches_of(managed: Managed) -> int:
+    """Return how often the memory was attached; -1: nobody answers."""
+    try:
+        return attaches(managed)[1]
+    except OSError:
+        return -1
+
+
+def test_a_stop_ends_the_pages_and_the_next_start_says_so(managed: Managed) -> None:
+    node = managed.node
+    fill_runs(node, RUNS)
+    with pytest.raises(ConnectionLost), node.client() as client:  # noqa: PT012  what precedes does not raise that
+        managed.stop()
+        assert managed.count_stored() == 0
+        client.read(0, RUN_BYTES)
+    managed.start()
+    assert attaches(managed) == ("systemd", 0)
+    with pytest.raises(HandshakeFailed, match="`ramsterctl export reset swap0` makes it blank"):
+        node.client()
+    node.reset_export()
+    check_runs(node, [bytes(RUN_BYTES)])
