@@ -4,7 +4,7 @@ import logging
 import os
 import random
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn
@@ -258,7 +258,7 @@ def _open_state(daemon: DaemonConfig, config: Path) -> StateKeeper:
 
 
 def _open_memory(
-    examined: Examined, state: StateKeeper, received: Iterable[Named], *, discard: bool
+    examined: Examined, state: StateKeeper, received: Sequence[Named], *, discard: bool
 ) -> NodeMemory:
     """Open the memory of this node; end if an operator must decide first."""
     daemon = examined.daemon

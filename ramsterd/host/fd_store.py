@@ -18,6 +18,8 @@ from ramsterd.host.sd_notify import address_from
 LISTEN_FDS_START: Final = 3
 # As the manager bounds it.
 _NAME: Final = re.compile(r"[\x21-\x39\x3b-\x7e]{1,255}")
+# Of a descriptor that is stored to see whether it is kept, and given up again.
+_PROBE_NAME: Final = "ramster-probe"
 # A manager that is busy for longer than this is not one that a daemon can wait for.
 ANSWER_SECONDS_MAX: Final = 10.0
 
@@ -68,12 +70,31 @@ class DescriptorStore:
                 self._send("BARRIER=1", its)
             finally:
                 os.close(its)
-            poll = select.poll()
-            poll.register(ours, 0)  # its end is closed: POLLHUP
-            if not poll.poll(ANSWER_SECONDS_MAX * 1000):
+            if not _is_closed(ours, seconds_max=ANSWER_SECONDS_MAX):
                 raise TimeoutError(f"the service manager is silent for {ANSWER_SECONDS_MAX:g} s")
         finally:
             os.close(ours)
+
+    def has_room(self) -> bool:
+        """Return whether the manager would keep one descriptor more, which it is handed and gives up again.
+
+        It closes what it does not keep without a word, and says how many it keeps only since systemd 254.
+
+        Raises:
+            OSError: It does not answer.
+        """
+        ours, its = os.pipe2(os.O_CLOEXEC)
+        try:
+            try:
+                self.store(_PROBE_NAME, its)
+            finally:
+                os.close(its)
+            self.wait_handled()
+            is_kept = not _is_closed(ours, seconds_max=0)
+            self.remove(_PROBE_NAME)
+        finally:
+            os.close(ours)
+        return is_kept
 
     def _send(self, state: str, *fds: int) -> None:
         if self._address is None:
@@ -82,6 +103,13 @@ class DescriptorStore:
             sender.settimeout(ANSWER_SECONDS_MAX)
             sender.connect(self._address)
             socket.send_fds(sender, [state.encode()], list(fds))
+
+
+def _is_closed(pipe: int, *, seconds_max: float) -> bool:
+    """Return whether nobody has the other end of a pipe any more."""
+    poll = select.poll()
+    poll.register(pipe, 0)  # POLLHUP is told of in any case
+    return bool(poll.poll(seconds_max * 1000))
 
 
 def descriptors_from(

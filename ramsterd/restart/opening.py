@@ -1,7 +1,7 @@
 """Opens the memory of a node before anything else is made: it says which incarnation goes on.  Blocks."""
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from config.model import DaemonConfig, NodeConfig
@@ -24,7 +24,7 @@ def open_memory(
     *,
     memory_id: str,
     environ: Mapping[str, str],
-    received: Iterable[Named],
+    received: Sequence[Named],
     now_seconds: int,
     discard: bool,
 ) -> KeptMemory:

@@ -1,19 +1,20 @@
 """Which keeper a node has, by its config and by how it was started."""
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from config.model import KeepMemory
 from ramsterd.host.fd_store import DescriptorStore
-from ramsterd.kept.keepers.keeper import Keeper, ProcessKeeper
-from ramsterd.kept.keepers.systemd_keeper import SystemdKeeper
+from ramsterd.kept.keepers.keeper import Keeper, KeeperRefused, ProcessKeeper, received_memory
+from ramsterd.kept.keepers.systemd_keeper import SystemdKeeper, give_up, refusal_of
 from ramsterd.kept.keepers.tmpfs_keeper import TmpfsKeeper
 
 
 def choose_keeper(
     keep: KeepMemory | Path,
     environ: Mapping[str, str],
-    received: Iterable[tuple[str, int]],
+    received: Sequence[tuple[str, int]],
     *,
     mappings: int,
     bytes_wanted: int,
@@ -31,11 +32,22 @@ def choose_keeper(
         KeeperRefused: The keeper that was asked for can't be had.
         MemoryTaken: Another daemon uses the folder.
     """
+    store, memory = DescriptorStore(environ), received_memory(received)
+    if keep is KeepMemory.AUTO or keep is KeepMemory.SYSTEMD:
+        refusal = refusal_of(store, mappings=mappings)
+        if not refusal:
+            return SystemdKeeper(store, received)
+        if keep is KeepMemory.SYSTEMD:
+            raise KeeperRefused(refusal)
+    keeper = (
+        TmpfsKeeper(keep, bytes_wanted=bytes_wanted)
+        if isinstance(keep, Path)
+        else ProcessKeeper(received)
+    )
+    if store.has_manager:
+        # It may have memory from before a change of the config, which would stay for as long as the unit.
+        give_up(store, [name for name, _ in memory])
     if isinstance(keep, Path):
-        return TmpfsKeeper(keep, bytes_wanted=bytes_wanted)
-    store = DescriptorStore(environ)
-    # What does not say how many it keeps is older than that (systemd 254), and may keep all.
-    has_room = store.descriptors_max is None or store.descriptors_max >= mappings
-    if keep is KeepMemory.SYSTEMD or (keep is KeepMemory.AUTO and store.has_manager and has_room):
-        return SystemdKeeper(store, received, mappings=mappings)
-    return ProcessKeeper(received)
+        for _, descriptor in memory:
+            os.close(descriptor)
+    return keeper

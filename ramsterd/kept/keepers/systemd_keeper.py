@@ -26,26 +26,13 @@ class SystemdKeeper:
     needs_reserve = False
     has_paths = False
 
-    def __init__(
-        self, store: DescriptorStore, received: Iterable[tuple[str, int]], *, mappings: int
-    ) -> None:
-        """Use a store.
+    def __init__(self, store: DescriptorStore, received: Iterable[tuple[str, int]]) -> None:
+        """Use a store that keeps something (`refusal_of`).
 
         Args:
             store: The manager's.
             received: What this process was started with; what is not ours among it is left alone.
-            mappings: How many will be made.
-
-        Raises:
-            KeeperRefused: There is no manager, or it stores fewer.
         """
-        if not store.has_manager:
-            raise KeeperRefused("there is no systemd here that keeps memory (NOTIFY_SOCKET)")
-        if store.descriptors_max is not None and store.descriptors_max < mappings:
-            raise KeeperRefused(
-                f"systemd keeps {store.descriptors_max} descriptors of this unit, and {mappings} are needed:"
-                f" set FileDescriptorStoreMax={mappings} or more in the unit"
-            )
         self._store = store
         self._received = received_memory(received)
         self._names = {name for name, _ in self._received}
@@ -70,24 +57,68 @@ class SystemdKeeper:
 
     def discard(self) -> None:
         """Have the manager give up all names that it ever had of us."""
-        for name in sorted(self._names):
-            try:
-                self._store.remove(DESCRIPTOR_PREFIX + name)
-            except OSError as error:
-                raise KeeperRefused(
-                    f"systemd does not give up {name}: {error.strerror or error}"
-                ) from None
+        give_up(self._store, sorted(self._names))
         self._names.clear()
 
     def finish(self) -> None:
-        """Wait until the manager has handled all that it was handed."""
+        """Wait until the manager has handled all that it was handed, and see that it kept that."""
+        if self._store.descriptors_max is None and not _has_room(self._store):
+            # What did not fit is closed already, and so is whatever was handed to it later.
+            raise KeeperRefused(_too_few("too few", len(self._names)))
         try:
             self._store.wait_handled()
         except OSError as error:
-            raise KeeperRefused(f"systemd does not answer: {error.strerror or error}") from None
+            raise _silent(error) from None
 
     def close(self) -> None:
         """Close what nobody took."""
         for _, fd in self._received:
             os.close(fd)
         self._received = []
+
+
+def refusal_of(store: DescriptorStore, *, mappings: int) -> str:
+    """Return why a manager can't keep so many mappings, or an empty text.
+
+    Raises:
+        KeeperRefused: It does not answer.
+    """
+    if not store.has_manager:
+        return "there is no systemd here that keeps memory (NOTIFY_SOCKET)"
+    if store.descriptors_max is None:
+        return "" if _has_room(store) else _too_few("no", mappings)
+    return "" if store.descriptors_max >= mappings else _too_few(store.descriptors_max, mappings)
+
+
+def give_up(store: DescriptorStore, names: Iterable[str]) -> None:
+    """Have the manager give up mappings, if it has them.
+
+    Raises:
+        KeeperRefused: It does not take that.
+    """
+    for name in names:
+        try:
+            store.remove(DESCRIPTOR_PREFIX + name)
+        except OSError as error:
+            raise KeeperRefused(
+                f"systemd does not give up {name}: {error.strerror or error}"
+            ) from None
+
+
+def _too_few(found: int | str, mappings: int) -> str:
+    # One more, by which this is tried.
+    return (
+        f"systemd keeps {found} descriptors of this unit, and {mappings + 1} are needed:"
+        f" set FileDescriptorStoreMax={mappings + 1} or more in the unit"
+    )
+
+
+def _has_room(store: DescriptorStore) -> bool:
+    try:
+        return store.has_room()
+    except OSError as error:
+        raise _silent(error) from None
+
+
+def _silent(error: OSError) -> KeeperRefused:
+    return KeeperRefused(f"systemd does not answer: {error.strerror or error}")

@@ -104,6 +104,18 @@ def test_a_manager_that_is_silent_is_not_waited_for_for_ever(
             fill_queue(store)
 
 
+@pytest.mark.parametrize(("descriptors_max", "has_room"), [(0, False), (1, True)])
+def test_whether_a_manager_keeps_anything_is_tried(
+    tmp_path: Path, descriptors_max: int, has_room: bool
+) -> None:
+    with FakeServiceManager(tmp_path, descriptors_max=descriptors_max, says_max=False) as manager:
+        store = DescriptorStore(manager.environ)
+        for _ in range(3):
+            assert store.has_room() is has_room
+        store.wait_handled()
+        assert manager.stored == []
+
+
 def fill_queue(store: DescriptorStore) -> None:
     while True:
         store.remove("one")

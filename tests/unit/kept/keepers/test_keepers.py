@@ -17,7 +17,7 @@ import pytest
 from ramsterd.host.fd_store import DescriptorStore, descriptors_from
 from ramsterd.kept.keepers.keeper import Keeper, KeeperRefused, MemoryTaken, ProcessKeeper
 from ramsterd.kept.keepers.lock import lock_memory
-from ramsterd.kept.keepers.systemd_keeper import SystemdKeeper
+from ramsterd.kept.keepers.systemd_keeper import SystemdKeeper, refusal_of
 from ramsterd.kept.keepers.tmpfs_keeper import TmpfsKeeper
 from tests.fakes.service_manager import FakeServiceManager
 
@@ -61,7 +61,7 @@ def start_with(manager: FakeServiceManager) -> SystemdKeeper:
     with manager.started(os.getpid(), first=FIRST) as environ:
         received = descriptors_from(environ, first=FIRST)
     others = [fd for name, fd in received if name == "nbd.socket"]
-    keeper = SystemdKeeper(DescriptorStore(environ), received, mappings=2)
+    keeper = SystemdKeeper(DescriptorStore(environ), received)
     for fd in others:
         os.close(fd)  # still ours to close
     return keeper
@@ -160,29 +160,57 @@ def test_memory_that_can_not_be_had_is_refused() -> None:
 # systemd
 
 
-def test_systemd_keeps_nothing_where_it_is_not(tmp_path: Path) -> None:
-    with pytest.raises(KeeperRefused, match="no systemd here"):
-        SystemdKeeper(DescriptorStore({}), [], mappings=2)
+def test_systemd_keeps_nothing_where_it_is_not() -> None:
+    assert "no systemd here" in refusal_of(DescriptorStore({}), mappings=2)
 
 
-def test_a_unit_that_may_store_too_few_is_told_what_to_set(tmp_path: Path) -> None:
-    with FakeServiceManager(tmp_path, descriptors_max=1) as manager:
+@pytest.mark.parametrize(
+    ("descriptors_max", "says_max", "found"),
+    [
+        (2, True, ""),
+        (1, True, "systemd keeps 1 descriptors of this unit, and 3 are needed: "),
+        (0, True, "systemd keeps 0 descriptors of this unit, and 3 are needed: "),
+        # As systemd before 254: it is tried.
+        (64, False, ""),
+        (0, False, "systemd keeps no descriptors of this unit, and 3 are needed: "),
+    ],
+)
+def test_a_unit_that_may_store_too_few_is_told_what_to_set(
+    tmp_path: Path, descriptors_max: int, says_max: bool, found: str
+) -> None:
+    with FakeServiceManager(
+        tmp_path, descriptors_max=descriptors_max, says_max=says_max
+    ) as manager:
+        said = refusal_of(DescriptorStore(manager.environ), mappings=2)
+        hint = "set FileDescriptorStoreMax=3 or more in the unit"
+        assert said == (found and found + hint)
+        DescriptorStore(manager.environ).wait_handled()
+        assert manager.stored == [], "what was tried is given up"
+
+
+def test_a_manager_that_keeps_a_part_of_the_memory_and_does_not_say_so_is_found_out(
+    tmp_path: Path,
+) -> None:
+    """A next start would find mappings missing, and give up all pages."""
+    with FakeServiceManager(tmp_path, descriptors_max=2, says_max=False) as manager:
         store = DescriptorStore(manager.environ)
-        with pytest.raises(KeeperRefused, match="FileDescriptorStoreMax=2"):
-            SystemdKeeper(store, [], mappings=2)
+        assert refusal_of(store, mappings=2) == ""
+        with pytest.raises(KeeperRefused, match="set FileDescriptorStoreMax=3 or more"):
+            make_all(SystemdKeeper(store, []))
 
 
 def test_a_manager_that_does_not_say_how_many_it_stores_is_tried(tmp_path: Path) -> None:
     """As systemd before 254."""
     with FakeServiceManager(tmp_path, says_max=False) as manager:
-        make_all(SystemdKeeper(DescriptorStore(manager.environ), [], mappings=2))
+        make_all(SystemdKeeper(DescriptorStore(manager.environ), []))
+        DescriptorStore(manager.environ).wait_handled()
         assert [name for name, _ in manager.stored] == ["ramster-super", "ramster-arena"]
 
 
 def test_a_name_that_came_twice_is_not_taken(tmp_path: Path) -> None:
     """Nobody knows which of them is meant: the gates then miss a mapping."""
     with FakeServiceManager(tmp_path) as manager:
-        keeper = SystemdKeeper(DescriptorStore(manager.environ), [], mappings=2)
+        keeper = SystemdKeeper(DescriptorStore(manager.environ), [])
         make_all(keeper)
         make_all(keeper)
         os.close(keeper.make("rows", PAGE))
@@ -196,7 +224,7 @@ def test_a_name_that_came_twice_is_not_taken(tmp_path: Path) -> None:
 
 def test_a_manager_that_has_gone_is_an_error_of_one_line(tmp_path: Path) -> None:
     with FakeServiceManager(tmp_path) as manager:
-        keeper = SystemdKeeper(DescriptorStore(manager.environ), [], mappings=2)
+        keeper = SystemdKeeper(DescriptorStore(manager.environ), [])
         make_all(keeper)
     with pytest.raises(KeeperRefused, match="systemd does not take rows"):
         keeper.make("rows", PAGE)
@@ -204,6 +232,9 @@ def test_a_manager_that_has_gone_is_an_error_of_one_line(tmp_path: Path) -> None
         keeper.discard()
     with pytest.raises(KeeperRefused, match="systemd does not answer"):
         keeper.finish()
+    silent = DescriptorStore({"NOTIFY_SOCKET": manager.environ["NOTIFY_SOCKET"]})
+    with pytest.raises(KeeperRefused, match="systemd does not answer"):
+        refusal_of(silent, mappings=2)
 
 
 # tmpfs
