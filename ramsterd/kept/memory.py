@@ -174,9 +174,10 @@ class KeptMemory:
         """Return the files that are found by no path, as the next program of this process inherits them."""
         if self._keeper.has_paths:
             return []
-        # A file that nobody maps, such as that of the super page, stays as it came.
-        mapped = ((name, mapping.fileno()) for name, mapping in self._files_in_use.items())
-        return [(DESCRIPTOR_PREFIX + name, fd) for name, fd in (*self._files.items(), *mapped)]
+        return [
+            (DESCRIPTOR_PREFIX + name, mapping.fileno())
+            for name, mapping in self._files_in_use.items()
+        ]
 
     # The store in it.
 
