@@ -18,6 +18,9 @@ VERSIONS_PER_INCARNATION: Final = 1 << 20
 # What each page begins with, hidden under noise so that it packs no better than the rest.
 IDENTITY: Final = struct.Struct("<QQQ")
 NOISE: Final = IDENTITY.unpack(random.Random(0).randbytes(IDENTITY.size))
+# What pages are filled from, each from a place of its own: noise that is made for each page takes five times as long.
+FILLING: Final = random.Random(1).randbytes(1 << 20)
+STRIDES: Final = (300_007, 4_099, 611_953)
 Identity: TypeAlias = tuple[int, int, int]
 
 
@@ -27,10 +30,11 @@ def make_page(node: int, index: int, version: int) -> bytes:
 
     Versions from `RAW_VERSIONS` on do not pack at all, so they do not fit where an earlier one stood.
     """
-    rng = random.Random(f"{node} {index} {version}")
     size = PAGE_BYTES if version >= RAW_VERSIONS else ZPAGE_BYTES[index % len(ZPAGE_BYTES)]
     identity = IDENTITY.pack(*_hide((node, index, version)))
-    return identity + rng.randbytes(size - len(identity)) + bytes(PAGE_BYTES - size)
+    places = (each * stride for each, stride in zip((node, index, version), STRIDES, strict=True))
+    start = sum(places) % (len(FILLING) - PAGE_BYTES)
+    return identity + FILLING[start : start + size - len(identity)] + bytes(PAGE_BYTES - size)
 
 
 def identify(page: bytes) -> Identity | None:
