@@ -249,6 +249,13 @@ async def test_only_of_ourselves_we_say_what_we_own_and_who_uses_us(asking: Aski
     ] == [(10, 5), (0, 0)]
 
 
+async def test_before_the_daemon_counts_them_there_are_no_clients(asking: Asking) -> None:
+    inquiries = Inquiries(asking.pages, asking.links)
+    inquiry = inquiries.ask_itself(US)
+    inquiries.on_counted(Counted(US, last_copies=3))
+    assert inquiry.answers[US].clients == 0
+
+
 # At the end of a drain of ours.
 
 
