@@ -30,6 +30,7 @@ from ramsterd.daemon import Daemon
 from ramsterd.endpoints.descriptors import raise_limit
 from ramsterd.endpoints.opening import CannotServe, leaves
 from ramsterd.handover.arrival import Arrival
+from ramsterd.handover.early import listen_early
 from ramsterd.handover.names import Named
 from ramsterd.host.fd_store import DescriptorStore, descriptors_from
 from ramsterd.host.logs.setup import set_up_logging
@@ -96,6 +97,11 @@ def run(config: Path, *, discard_memory: bool) -> None:
     descriptors = raise_limit()
     arrival, store = Arrival(descriptors_from(os.environ)), DescriptorStore(os.environ)
     give_up_stored(arrival, store)
+    listen_early(examined.daemon, arrival)
+    # A start that fails leaves no socket behind.
+    click.get_current_context().call_on_close(
+        lambda: arrival.finish(now_nanoseconds=monotonic_nanoseconds())
+    )
     logger.debug(
         "%d file descriptors, %d of them reserved for links and control",
         descriptors.limit, descriptors.reserved,

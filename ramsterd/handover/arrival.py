@@ -125,6 +125,16 @@ class Arrival:
             self._dropped_total += 1
         self._connections.clear()
 
+    def has_listener(self, endpoint: Endpoint, address: str) -> bool:
+        """Whether the listening socket of an endpoint is here."""
+        return any(
+            (each.endpoint, each.address) == (endpoint, address) for each, _ in self._listeners
+        )
+
+    def add_listener(self, record: ListenerRecord, sock: socket.socket) -> None:
+        """Have one that this process has opened, before its server is there."""
+        self._listeners.append((record, sock))
+
     def listener(self, endpoint: Endpoint, address: str) -> socket.socket | None:
         """Return the listening socket of an endpoint, if it came and is still what clients find at that address."""
         for record, sock in self._listeners:

@@ -35,13 +35,17 @@ class Listening:
         parting.add_listener(self._record, self.sock.detach())
 
 
+def unix_record(endpoint: Endpoint, path: Path) -> ListenerRecord:
+    """Return the record of a socket that listens at a path."""
+    return ListenerRecord(endpoint=endpoint, address=str(path), inode=path.lstat().st_ino)
+
+
 @contextmanager
 def listening_unix(endpoint: Endpoint, path: Path, arrival: Arrival) -> Iterator[Listening]:
     """Listen at a path during the block, as `unix_listener` does."""
     handed = arrival.listener(endpoint, str(path))
     with unix_listener(path, handed) as sock:
-        inode = path.lstat().st_ino
-        yield Listening(sock, ListenerRecord(endpoint=endpoint, address=str(path), inode=inode))
+        yield Listening(sock, unix_record(endpoint, path))
 
 
 @contextmanager

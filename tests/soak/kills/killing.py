@@ -24,13 +24,15 @@ class Kill:
     gap_seconds: float
     # Of the gap: what it would be on a machine that has nothing else to do.
     processor_seconds: float
+    # From the kill until the daemon served.
+    start_seconds: float
     adopted_pages: int
     attach_seconds: float
 
     def __str__(self) -> str:
         return (
             f"{' '.join(self.nodes):<6} gap {self.gap_seconds:5.2f} s"
-            f" ({self.processor_seconds:.2f} s of processor)"
+            f" ({self.start_seconds:.2f} s to start, {self.processor_seconds:.2f} s of processor)"
             f"  {self.adopted_pages:7,} pages here again after {self.attach_seconds:.2f} s"
         )
 
@@ -88,10 +90,12 @@ def _kill(client: KillsClient, nodes: Sequence[Node]) -> Kill:
         assert not found["given_up"], found
         assert not found["broken_pages"], found
     first = memory(nodes[0])
+    served_at = time.perf_counter() - nodes[0].status()["uptime_seconds"]
     return Kill(
         tuple(node.name for node in nodes),
         gap_seconds,
         used_seconds,
+        served_at - killed_at,
         first["adopted_pages"],
         first["attach_seconds"],
     )
