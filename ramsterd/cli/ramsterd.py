@@ -113,7 +113,7 @@ def run(config: Path, *, discard_memory: bool) -> None:
     ):
         logger.warning("%s: %s", config, warning)
     try:
-        memory = _open_memory(examined, state, arrival.others, discard=discard_memory)
+        memory = _open_memory(config, examined, state, arrival.others, discard=discard_memory)
         daemon = Daemon(
             examined.daemon,
             examined.cluster,
@@ -264,7 +264,12 @@ def _open_state(daemon: DaemonConfig, config: Path) -> StateKeeper:
 
 
 def _open_memory(
-    examined: Examined, state: StateKeeper, received: Sequence[Named], *, discard: bool
+    config: Path,
+    examined: Examined,
+    state: StateKeeper,
+    received: Sequence[Named],
+    *,
+    discard: bool,
 ) -> NodeMemory:
     """Open the memory of this node; end if an operator must decide first."""
     daemon = examined.daemon
@@ -289,7 +294,7 @@ def _open_memory(
             clock=lambda: monotonic_nanoseconds() / 1e9,
         )
     except KeeperRefused as error:
-        _fail(f"the memory of this node can't be kept: {error}", EX_CONFIG)
+        _fail(f"{config}: memory.keep: {error}", EX_CONFIG)
     except MemoryTaken as error:
         _fail(str(error), 1)
 

@@ -76,8 +76,9 @@ def open_kept(keeper: Keeper, identity: Identity, held: ExitStack, *, discard: b
         page = attach(_map_super(files), _expected(identity, files))
     except MemoryRefused as error:
         if error.gate in IS_NOT_OURS_TO_GIVE_UP:
+            where = f"{keeper.description}: " if keeper.description else ""
             raise KeeperRefused(
-                f"{error}; to start without its pages, type {keeper.to_discard}"
+                f"{where}{error}; to start without its pages, type {keeper.to_discard}"
             ) from None
         return _give_up(keeper, closing, str(error))
     was_clean = page.live.state is State.CLEAN

@@ -102,8 +102,16 @@ def walk_trees(
         root, pool_number, id_bytes, object_id, _ = OBJECT.unpack_from(
             objects, number * OBJECT_BYTES
         )
+        if not root:
+            continue
         pool = pools.get(pool_number)
-        if pool is None or pool.is_ended or not root:
+        if pool is None:
+            # A pool is noted before its first object is made, and until its last is gone.
+            problem = f"object {number}: of pool {pool_number}, which was never made"
+            for each in pools:
+                walk.found.damaged.setdefault(each, problem)
+            continue
+        if pool.is_ended:
             continue
         try:
             walk.add(number, pool, object_id, id_bytes, root)
@@ -138,6 +146,8 @@ class _Walk:
         if id_bytes > OBJECT_ID_BYTES_MAX:
             raise _DamagedTree(f"an id of {id_bytes} bytes")
         object_id = id_field[:id_bytes]
+        if any(id_field[id_bytes:]):
+            raise _DamagedTree(f"bytes behind its id of {id_bytes} bytes")
         if (pool.pool, object_id) in self._known:
             raise _DamagedTree(f"a second one with id {object_id.hex()!r}")
         self._known.add((pool.pool, object_id))

@@ -13,6 +13,7 @@ from nodemanager.ids import Incarnation
 from ramsterd.core.family import Family
 from ramsterd.core.page import PoolId
 from ramsterd.core.pool_identity import PoolUse
+from ramsterd.core.pools import Pool
 from ramsterd.core.store import Store
 from ramsterd.core.versions import StoreLimits
 from ramsterd.handover.names import Named
@@ -21,6 +22,7 @@ from ramsterd.kept.memory import KeptMemory, MemoryStatistics
 from ramsterd.kept.names import NO_GENERATION, KeptPool
 from ramsterd.pagepath.engine import Engine
 from ramsterd.pagepath.kept_pages import KeptPages
+from ramsterd.reconfigure.exports import EXPORT_OBJECT
 from ramsterd.statefile.content import Key, PoolKey
 from ramsterd.statefile.marks import Mark, Marks
 
@@ -88,16 +90,21 @@ class NodeMemory:
         marks.note_memory(self.memory_id.hex())
         if attached is None:
             return
-        keys = {pool.pool: key for pool in attached.pools if (key := _key_of(pool)) is not None}
+        pools = engine.store.pools
+        keys = {
+            pool.pool: key
+            for pool in attached.pools
+            if (key := _key_of(pool)) is not None and _is_whole(pools[PoolId(pool.pool)])
+        }
         fillings = {
             keys[pool.pool]: "" if pool.generation == NO_GENERATION else pool.generation.hex()
             for pool in attached.pools
             if pool.pool in keys
         }
         adopted = marks.adopt(fillings)
-        for pool in engine.store.pools.left:
+        for pool in pools.left:
             key = keys.get(pool.pool)
-            if key is not None and key not in adopted:
+            if key not in adopted and (key is not None or not _is_whole(pool)):
                 engine.drop_pool(pool.pool)
 
     def follow(self, mark: Mark, pool: PoolId) -> None:
@@ -157,6 +164,11 @@ class NodeMemory:
     def statistics(self) -> MemoryStatistics:
         """Return a snapshot."""
         return self._memory.statistics(self._seconds if self.is_attached else 0.0)
+
+
+def _is_whole(pool: Pool) -> bool:
+    """Return whether a pool has the objects that it may have: an export has one, and its pages in another are damage."""
+    return not pool.is_disk or pool.objects.keys() <= {EXPORT_OBJECT}
 
 
 def _key_of(pool: KeptPool) -> Key | None:

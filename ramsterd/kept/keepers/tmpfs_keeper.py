@@ -63,17 +63,23 @@ class TmpfsKeeper:
             return os.open(self._path, flags)
         except OSError as error:
             if error.errno in {errno.ENOTDIR, errno.ELOOP, errno.EEXIST}:
-                raise KeeperRefused(f"{self._path} is no folder, or a link to one") from None
+                raise KeeperRefused(
+                    f"{self._path} is no folder, or a link to one: name the folder itself"
+                ) from None
             raise self._refused("can't be used", error) from None
 
     def _check(self, bytes_wanted: int) -> None:
         _check_ours(f"{self._path}", os.fstat(self._folder))
         if _file_system(self._folder) != _TMPFS_MAGIC:
-            raise KeeperRefused(f"{self._path} is not on a tmpfs: pages would be written to a disk")
+            raise KeeperRefused(
+                f"{self._path} is not on a tmpfs, so pages would be written to a disk: mount a tmpfs there"
+            )
         try:
             fcntl.flock(self._folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise MemoryTaken(f"{self._path}: another ramsterd uses this folder") from None
+            raise MemoryTaken(
+                f"{self._path}: another ramsterd uses this folder: stop it, or give each a folder of its own"
+            ) from None
         free_bytes = self._free_bytes()
         if free_bytes < bytes_wanted:
             raise KeeperRefused(
@@ -157,10 +163,15 @@ class TmpfsKeeper:
 
 def _check_ours(path: str, found: os.stat_result) -> None:
     if found.st_uid != os.geteuid():
-        raise KeeperRefused(f"{path} belongs to user {found.st_uid}, not {os.geteuid()}")
+        raise KeeperRefused(
+            f"{path} belongs to user {found.st_uid}, and not to {os.geteuid()}, who runs this ramsterd: type"
+            f" `chown {os.geteuid()} {path}`"
+        )
     if found.st_mode & _NOT_OTHERS:
         mode = stat.S_IMODE(found.st_mode)
-        raise KeeperRefused(f"{path} has mode {mode:04o}: nobody else may have a right to it")
+        raise KeeperRefused(
+            f"{path} has mode {mode:04o}, and nobody else may have a right to it: type `chmod go-rwx {path}`"
+        )
 
 
 def _check_file(path: str, found: os.stat_result) -> None:

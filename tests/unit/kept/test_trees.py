@@ -104,14 +104,28 @@ def test_what_was_being_made_or_dropped_is_not_reached() -> None:
     assert len(found.objects) == 2
 
 
-@pytest.mark.parametrize("pools", [{1: DISK}, {1: DISK, 2: KeptPool(pool=2, use=PoolUse.NAMED, kind=PoolKind.EPHEMERAL, is_ended=True)}])  # fmt: skip
-def test_nothing_is_reached_of_a_pool_that_ended(pools: dict[int, KeptPool]) -> None:
+def test_nothing_is_reached_of_a_pool_that_ended() -> None:
     kept = Kept()
-    kept.pools = pools
+    kept.pools = {
+        1: DISK,
+        2: KeptPool(pool=2, use=PoolUse.NAMED, kind=PoolKind.EPHEMERAL, is_ended=True),
+    }
     found = kept.walk()
     assert not found.damaged
     assert found.kinds[CACHED] == NOT_REACHED
     assert [each.pool for each in found.objects] == [1]
+
+
+def test_an_object_whose_pool_nobody_made_may_be_any_pools() -> None:
+    """A flipped bit took it from its pool, which would be blank now: no pool can be vouched for."""
+    kept = Kept()
+    kept.make_object(DISK_OBJECT, 17, b"", ROOT)
+    found = kept.walk()
+    assert found.damaged == dict.fromkeys(
+        (1, 2), f"object {DISK_OBJECT}: of pool 17, which was never made"
+    )
+    assert not found.objects
+    assert not found.leaves()
 
 
 def spoil_entry(kept: Kept, child: int) -> None:
@@ -137,6 +151,7 @@ def spoil_entry(kept: Kept, child: int) -> None:
         lambda kept: OBJECT.pack_into(
             kept.objects, OBJECT_BYTES, ROOT, 1, OBJECT_ID_BYTES_MAX + 1, b"", 0
         ),
+        lambda kept: OBJECT.pack_into(kept.objects, OBJECT_BYTES, ROOT, 1, 1, b"key", 0),
     ],
 )
 def test_a_tree_that_contradicts_itself_costs_its_pool_and_no_other(spoil) -> None:  # type: ignore[no-untyped-def]
