@@ -6,7 +6,7 @@ Both are asked the same things, so that what is played is what systemd does.
 import shlex
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -78,13 +78,17 @@ class BySystemd:
         self._systemd = systemd
 
     @staticmethod
-    def unit(node: Node) -> str:
-        """Return our unit, with the program of this tree."""
+    def unit(node: Node, changes: Mapping[str, str]) -> str:
+        """Return our unit, with the program of this tree, and with parts of its text replaced."""
         program = " ".join(map(shlex.quote, [*node.program, "run", "--config", str(node.config)]))
         names = ("PATH", "PYTHONPATH", "PYTHONWARNINGS")
         variables = {**environment(), "PYTHONPATH": str(ROOT)}
+        text = "\n".join(settings(UNIT))
+        for before, after in changes.items():
+            assert before in text
+            text = text.replace(before, after)
         return "\n".join([
-            *settings(UNIT),
+            text,
             f"ExecStart={program}",
             *(f"Environment={name}={variables[name]}" for name in names),
             f"StandardOutput=append:{node.log_path}",
@@ -98,6 +102,9 @@ class BySystemd:
     def restart(self) -> None:
         self._systemd.ctl("restart", SERVICE)
 
+    def restart_without_waiting(self) -> None:
+        self._systemd.ctl("restart", "--no-block", SERVICE)
+
     def crash(self, number: signal.Signals) -> None:
         before = self.main_pid()
         self._systemd.ctl("kill", "--kill-who=main", f"--signal={int(number)}", SERVICE)
@@ -106,6 +113,10 @@ class BySystemd:
             "systemd has started the next process",
             seconds_max=START_SECONDS_MAX,
         )
+
+    def wait_active(self) -> None:
+        """Wait until a process of the unit is ready."""
+        wait_until(self._is_active, "the unit is active", seconds_max=START_SECONDS_MAX)
 
     def _is_active(self) -> bool:
         return self._systemd.show(SERVICE, "ActiveState") == "active"
@@ -175,17 +186,22 @@ def by_fake(node: Node, folder: Path) -> Iterator[ByFake]:
         yield managed
         if node.process is not None:
             managed.stop()
-    note_leftovers(node)
+        note_leftovers(node)
 
 
 @contextmanager
-def by_systemd(node: Node, folder: Path, shared: list[Path]) -> Iterator[BySystemd]:
+def by_systemd(
+    node: Node, folder: Path, shared: list[Path], changes: Mapping[str, str] | None = None
+) -> Iterator[BySystemd]:
     """Yield a daemon that is not started yet, under a real systemd."""
-    with PrivateSystemd(folder, {SERVICE: BySystemd.unit(node)}, shared) as systemd:
+    units = {SERVICE: BySystemd.unit(node, changes or {})}
+    with PrivateSystemd(folder, units, shared) as systemd:
         managed = BySystemd(node, systemd)
-        yield managed
-        managed.stop()
-    note_leftovers(node)
+        try:
+            yield managed
+        finally:
+            managed.stop()
+            note_leftovers(node)
 
 
 def note_leftovers(node: Node) -> None:

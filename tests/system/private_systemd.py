@@ -14,6 +14,7 @@ from typing import Final, Self
 import pytest
 
 from tests.helpers.requirements import require_root, require_tool
+from tests.plugins.skips import SHOWS_NOTHING
 from tests.system.daemons import wait_until
 
 SYSTEMD: Final = Path("/lib/systemd/systemd")
@@ -56,6 +57,13 @@ exec unshare --mount --pid --cgroup --fork --mount-proc --kill-child sh -c "$SCR
 """
 
 
+# What the script needs, tried where it harms nobody.
+PROBE: Final = (
+    "unshare", "--mount", "--pid", "--cgroup", "--fork", "--mount-proc", "sh", "-ec",
+    "mount --make-rprivate /; mount -t cgroup2 none /sys/fs/cgroup; mount -t tmpfs none /run",
+)  # fmt: skip
+
+
 class PrivateSystemd:
     """Runs from `with` on, until the block ends."""
 
@@ -79,6 +87,8 @@ class PrivateSystemd:
             (self._units / name).write_text(text)
         self._log = folder / "systemd.log"
         self._shared = [self._units, *shared]
+        if (done := subprocess.run(PROBE, capture_output=True, check=False)).returncode:
+            pytest.skip(f"{SHOWS_NOTHING}namespaces and mounts can't be had: {done.stderr!r}")
         self._group = make_group()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -158,12 +168,12 @@ def make_group() -> Path:
         if line.startswith("0::")
     ]
     if not roots or not ours:
-        pytest.skip("needs the unified hierarchy of control groups")
+        pytest.skip(f"{SHOWS_NOTHING}there is no unified hierarchy of control groups")
     group = roots[0] / ours[0] / f"ramster-test-{os.getpid()}"
     try:
         group.mkdir()
     except OSError as error:
-        pytest.skip(f"needs a control group of its own ({error.strerror})")
+        pytest.skip(f"{SHOWS_NOTHING}no control group can be made: {error.strerror}")
     return group
 
 

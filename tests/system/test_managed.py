@@ -9,7 +9,7 @@ import pytest
 from ramsterd.client.nbd import ConnectionLost, HandshakeFailed
 from ramsterd.kept.layout import MAPPINGS
 from tests.system.conftest import NewCluster
-from tests.system.daemons import MIB, wait_until
+from tests.system.daemons import MIB, START_SECONDS_MAX, wait_until
 from tests.system.fill import RUN_BYTES, check_runs, fill_runs
 from tests.system.managed import Managed, by_fake, by_systemd
 
@@ -126,3 +126,45 @@ def test_a_stop_ends_the_pages_and_the_next_start_says_so(managed: Managed) -> N
         node.client()
     node.reset_export()
     check_runs(node, [bytes(RUN_BYTES)])
+
+
+def test_a_config_that_is_wrong_costs_no_page_and_no_client(
+    new_cluster: NewCluster, tmp_path: Path, sockets: Path
+) -> None:
+    """systemd tries again until it is corrected; exit status 78."""
+    node = new_cluster(budgets=["8MiB"])[1]
+    with by_systemd(node, tmp_path, [tmp_path, sockets], {"|| sleep 15": "|| sleep 3"}) as managed:
+        managed.start()
+        runs = fill_runs(node, RUNS)
+        with node.client() as client:
+            right = node.config.read_text()
+            node.config.write_text(right.replace('budget = "8MiB"', 'budget = "8 apples"'))
+            managed.restart_without_waiting()
+            for _ in range(2):
+                said = node.log.count("found '8 apples'")
+                wait_until(
+                    lambda said=said: node.log.count("found '8 apples'") > said,  # type: ignore[misc]  # can't infer
+                    "the start fails once more",
+                    seconds_max=START_SECONDS_MAX,
+                )
+            node.config.write_text(right)
+            managed.wait_active()
+            assert attaches(managed) == ("systemd", 1)
+            assert client.read(0, RUN_BYTES) == runs[0]
+        check_runs(node, runs)
+
+
+def test_a_unit_that_may_store_nothing_keeps_no_memory_and_says_so(
+    new_cluster: NewCluster, tmp_path: Path, sockets: Path
+) -> None:
+    """The unit of an older release; systemd says so only since 254."""
+    node = new_cluster(budgets=["8MiB"])[1]
+    changes = {"FileDescriptorStoreMax=4111": "FileDescriptorStoreMax=0"}
+    with by_systemd(node, tmp_path, [tmp_path, sockets], changes) as managed:
+        managed.start()
+        assert attaches(managed) == ("", 0)
+        fill_runs(node, 1)
+        managed.restart()
+        assert attaches(managed) == ("", 0)
+        with pytest.raises(HandshakeFailed, match="ended with the last run of ramsterd"):
+            node.client()
