@@ -192,7 +192,10 @@ def format_loop(loop: dict[str, Any]) -> str:
 
 def format_at_risk(rebuild: dict[str, Any]) -> str:
     """Return how many pages have fewer copies than asked, and when that is over."""
-    text = f"{human_count(rebuild['pages_at_risk'])} with too few copies"
+    found = human_count(rebuild["pages_at_risk"])
+    if rebuild["is_counting"]:
+        return f"being counted: {found} with too few copies so far"
+    text = f"{found} with too few copies"
     if not rebuild["pages_at_risk"]:
         return text
     left = rebuild["seconds_left"]
@@ -303,6 +306,6 @@ def format_holder(holder: dict[str, Any], row: dict[str, Any] | None) -> str:
     if row["state"] == "left":
         return f"{pages} were there; {node} has stopped, so these copies are gone"
     return (
-        f"{pages} are there, but {node} has no link: they can't be read until it is back, and are gone if its memory"
-        " was not kept"
+        f"{pages} are there, but {node} has no link: they can't be read until ramsterd runs there again, with the same"
+        f" memory. Start ramsterd on {node}; without [memory] keep there, these copies are gone"
     )

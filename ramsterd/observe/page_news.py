@@ -31,6 +31,8 @@ class PageCounts:
     # Pages whose last copy is gone, read or not.
     lost_pages_total: int
     pages_at_risk: int
+    # Whether a sweep looks for more of them.
+    is_counting_risk: bool
     rebuilt_pages_total: int
 
 
@@ -41,6 +43,7 @@ NOTHING_YET: Final = PageCounts(
     failed_replications_total=0,
     lost_pages_total=0,
     pages_at_risk=0,
+    is_counting_risk=False,
     rebuilt_pages_total=0,
 )
 
@@ -55,6 +58,7 @@ def counts_of(now: DaemonStatistics) -> PageCounts:
         failed_replications_total=engine.replicate.failed_replications_total,
         lost_pages_total=engine.store.lost_pages_total,
         pages_at_risk=engine.rebuild.pages_at_risk,
+        is_counting_risk=engine.rebuild.is_counting,
         rebuilt_pages_total=engine.rebuild.rebuilt_pages_total,
     )
 
@@ -101,7 +105,7 @@ class _Risk:
     def on_counts(self, now: PageCounts, *, at: float) -> list[News]:
         """Return what is to be said."""
         if not now.pages_at_risk:
-            return self._end(now, at)
+            return [] if now.is_counting_risk else self._end(now, at)
         if self._since is None:
             self._since = at
             self._rebuilt_before, self._lost_before = now.rebuilt_pages_total, now.lost_pages_total

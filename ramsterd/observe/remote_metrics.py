@@ -139,6 +139,10 @@ def _copies(engine: EngineStatistics) -> Iterator[Metric]:
         "pages_at_risk", "Pages at peers with fewer copies than asked.", [],
         one(engine.rebuild.pages_at_risk),
     )  # fmt: skip
+    yield gauge(
+        "counting_pages_at_risk", "Whether more pages at risk may be found: a sweep looks for them.", [],
+        one(engine.rebuild.is_counting),
+    )  # fmt: skip
     yield counter(
         "rebuilt_pages", "Pages fetched to be copied again, because a copy was lost.", [],
         one(engine.rebuild.rebuilt_pages_total),

@@ -108,6 +108,7 @@ class Engine:
             codec=codec,
         )
         machines.pool_copies.on_pool(pool, copies)
+        self._states.on_copies_wanted(pool)
         if is_replicated:
             self.store.track_unsaved(pool)
         return pool

@@ -71,7 +71,9 @@ def snapshot(machines: Machines, now: float) -> EngineStatistics:
         remotify=machines.remotifier.statistics(),
         fetch=machines.fetches.statistics(),
         repatriate=background_fetch.repatriator.statistics(),
-        rebuild=background_fetch.rebuilder.statistics(unswept_pages),
+        rebuild=background_fetch.rebuilder.statistics(
+            unswept_pages, is_counting=machines.sweeps.is_counting
+        ),
         holder_recall=machines.recall.statistics(),
         owner_recall=background_fetch.owner_recall.statistics(),
         replicate=machines.replicator.statistics(),

@@ -12,6 +12,7 @@ from nodemanager.ids import Incarnation, NodeId
 from nodemanager.incarnations import show_ended
 from nodemanager.states import NodeState, Verdict
 from nodemanager.table import PeerStatus
+from ramsterd.core.page import PoolId
 from ramsterd.pagepath.effects import CloseLink
 from ramsterd.pagepath.machines import Machines
 from ramsterd.remote.holders.holders import Holder
@@ -231,11 +232,20 @@ class PeerStates:
         gone = self._nodes.on_members(cluster)
         self._publish(self._nodes.on_intents(now=now))
         if self._machines.pool_copies.on_members(cluster):
-            # What has left has too few copies now.
-            for holder in self._holders:
-                if not holder.is_dead:
-                    self._machines.sweeps.begin(holder, is_absent=False)
+            self._find_at_risk()
         return gone
+
+    def on_copies_wanted(self, pool: PoolId) -> None:
+        """A pool was opened: of one that an earlier process left, nobody knows yet which pages have too few copies."""
+        opened = self._machines.store.pools[pool]
+        if opened.objects and opened.copies > 1:
+            self._find_at_risk()
+
+    def _find_at_risk(self) -> None:
+        """More copies are wanted than what has left may have."""
+        for holder in self._holders:
+            if not holder.is_dead:
+                self._machines.sweeps.begin(holder, is_absent=False)
 
     def on_member_removed(self, node: NodeId) -> None:
         """A node is no member any more, and its link is gone: what it held is lost, what it owned goes."""

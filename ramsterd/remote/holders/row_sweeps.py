@@ -62,6 +62,11 @@ class RowSweeps:
         self._awaited: dict[int, tuple[Holder, float]] = {}
         self._step_at: float | None = None
 
+    @property
+    def is_counting(self) -> bool:
+        """Whether a sweep is under way for pages with too few copies that nobody has counted yet."""
+        return bool(self._to_finish)
+
     def expect(self, holder: Holder, now: float) -> None:
         """A holder has no link, and may be back at once: until it is all its pages count as being at risk."""
         holder.is_unswept = holder.is_awaited = True

@@ -39,6 +39,8 @@ class RebuildStatistics:
 
     pages_at_risk: int
     rebuilt_pages_total: int
+    # Whether rows are looked at one by one for what has too few copies: until that is over there may be more.
+    is_counting: bool
     # An estimate, from the rate of the last ticks; None: nothing moves.
     seconds_left: float | None
 
@@ -156,12 +158,18 @@ class Rebuilder:
     def _lacks_copies(self, row: int) -> bool:
         return self._surroundings.counted_holders(row) < self._store.versions.pool_of(row).copies
 
-    def statistics(self, pages_unswept: int) -> RebuildStatistics:
-        """Return a snapshot; `pages_unswept` are at holders that were lost, and not looked at one by one yet."""
+    def statistics(self, pages_unswept: int, *, is_counting: bool = False) -> RebuildStatistics:
+        """Return a snapshot.
+
+        Args:
+            pages_unswept: They are at holders that were lost, and not looked at one by one yet.
+            is_counting: Whether a sweep is under way that finds more.
+        """
         # A sweep queues what it finds of them, so the two are about the same pages.
         at_risk = max(len(self._rows), pages_unswept)
         return RebuildStatistics(
             pages_at_risk=at_risk,
             rebuilt_pages_total=self._rebuilt,
+            is_counting=is_counting,
             seconds_left=at_risk / self._rate if self._rate >= 1 else (None if at_risk else 0.0),
         )

@@ -47,8 +47,8 @@ def engine(state: str, *, is_linked: bool, pages: int = 4192) -> dict[str, Any]:
         (
             "down", False, 4192,
             (
-                "4,192 pages of this node are there, but beta has no link: they can't be read until it is back, and are"
-                " gone if its memory was not kept"
+                "4,192 pages of this node are there, but beta has no link: they can't be read until ramsterd runs there"
+                " again, with the same memory. Start ramsterd on beta; without [memory] keep there, these copies are gone"
             ),
         ),
         ("left", False, 0, "0 pages of this node are there"),

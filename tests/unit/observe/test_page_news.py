@@ -93,3 +93,11 @@ def test_a_link_that_is_lost_for_a_moment_is_no_news() -> None:
     assert texts(news, 0, counts(pages_at_risk=900)) == []
     assert texts(news, AT_RISK_SECONDS - 1) == []
     assert texts(news, 100, counts(pages_at_risk=900)) == [], "it begins anew"
+
+
+def test_nothing_is_over_while_pages_at_risk_are_still_counted() -> None:
+    news = PageNews()
+    texts(news, 0, counts(pages_at_risk=900))
+    texts(news, AT_RISK_SECONDS, counts(pages_at_risk=900))
+    assert texts(news, 5, replace(NOTHING_YET, is_counting_risk=True)) == []
+    assert len(texts(news, 6, counts())) == 1

@@ -7,6 +7,7 @@ from config.model import DaemonConfig, MemoryConfig, RemoteConfig
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import NodeState, Verdict
 from ramsterd.core.page import PoolKind
+from ramsterd.core.pool_identity import export_pool
 from ramsterd.pagepath.engine import Engine
 from ramsterd.pagepath.kept_pages import KeptPages
 from ramsterd.remote.fetch.pending import GetOutcome
@@ -45,6 +46,13 @@ class AttachedEngine(MadeEngine):
         self.engine.resume(now=self.now)
         self.engine.check_invariants()
 
+    def open_disk(self, *, copies: int) -> None:
+        """The front end of the next process opens the export that the one before had."""
+        pools = self.engine.store.pools
+        pools.leave(pools[self.disk])
+        opened = self.engine.new_pool(PoolKind.PERSISTENT, export_pool("disk"), copies=copies)
+        assert opened == self.disk
+
     @property
     def counted(self) -> int:
         """How many holders count of a page that only a peer has."""
@@ -82,6 +90,24 @@ def test_a_holder_that_is_linked_counts_again_and_is_asked_for_its_list() -> Non
     )
     assert (asked.node, asked.count) == (ONE, 1)
     assert after.engine.statistics().rebuild.pages_at_risk == 0
+
+
+def test_pages_with_too_few_copies_are_looked_for_as_soon_as_their_export_is_opened_again() -> None:
+    before, stored = with_pages_at_one()
+    after = AttachedEngine(before)
+    after.engine.on_link_up(ONE, INCARNATION, now=after.now)
+    after.open_disk(copies=2)
+    after.settle()
+    assert after.engine.statistics().rebuild.is_counting, "0 pages are at risk so far"
+    after.wait(1)
+    rebuild = after.engine.statistics().rebuild
+    assert (rebuild.is_counting, rebuild.pages_at_risk) == (False, stored)
+
+
+def test_an_export_that_is_content_with_one_copy_is_not_looked_through() -> None:
+    after = AttachedEngine(with_pages_at_one()[0])
+    after.open_disk(copies=1)
+    assert not after.engine.statistics().rebuild.is_counting
 
 
 def test_a_holder_that_nobody_hears_is_given_up_when_it_is_judged_down() -> None:
