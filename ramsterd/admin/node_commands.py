@@ -96,7 +96,7 @@ def drain_node(members: Members, request: dict[str, object]) -> object:
         "is_reached": is_reached,
         "pages_foreign": None if said is None else said.pages_here,
         "pages_own_elsewhere": None if said is None else said.last_copies,
-        # Wherever they are: a stop ends them.
+        # Wherever they are: they end with its memory.
         "pages_owned": None if said is None else said.pages_owned,
         "clients": None if said is None else said.clients,
         # Of each call alike: an operator who drains a node that drains already is told, too.

@@ -160,7 +160,7 @@ def _drain(ask: Ask) -> click.Command:
             )
         if not as_json:
             ending = is_waiting and describe_ending(
-                name, result["pages_owned"] or 0, result["clients"] or 0
+                name, result["pages_owned"] or 0, result["clients"] or 0, may_be_kept=True
             )
             warn([ending] if ending else [])
             click.echo(next_steps(name, is_drained=is_waiting, owns_pages=bool(ending)))

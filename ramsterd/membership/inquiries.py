@@ -123,7 +123,9 @@ class Inquiries:
         if holdings.pages_here or not ours.draining:
             self._said_ending = ""
             return
-        ending = describe_ending(ours.name, holdings.pages_owned, holdings.clients)
+        ending = describe_ending(
+            ours.name, holdings.pages_owned, holdings.clients, may_be_kept=True
+        )
         if ending and not self._said_ending:
             logger.warning("no pages of other nodes are left here; %s", ending)
         self._said_ending = ending

@@ -164,7 +164,9 @@ def test_what_was_lost_is_told_everywhere_until_it_is_reset(new_cluster: NewClus
         client.write(0, DATA)
         node.send_signal(signal.SIGTERM)
         assert node.wait_end() == 0
-    node.wait_said("node n1 still owns 256 pages (1 client connected): a stop ends them")
+    node.wait_said(
+        "node n1 still owns 256 pages (1 client connected): these pages are lost when ramsterd stops"
+    )
     for _ in range(2):  # a second restart changes nothing
         start(node)
         line = "LOST           export swap0: its pages ended with an earlier run"
@@ -269,7 +271,7 @@ def test_after_a_roll_no_disk_reads_as_zeros(new_cluster: NewCluster) -> None:
     for node in cluster:
         drained = ctl(node, "node", "drain", node.name, "--wait", "--timeout", "30")
         assert drained.returncode == 0, drained.stderr
-        ending = f"node {node.name} still owns 256 pages (1 client connected): a stop ends them"
+        ending = f"node {node.name} still owns 256 pages (1 client connected): these pages are lost when ramsterd stops"
         assert f"warning: {ending}" in drained.stderr
         node.wait_said(f"no pages of other nodes are left here; {ending}")
         node.send_signal(signal.SIGTERM)

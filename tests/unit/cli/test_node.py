@@ -152,7 +152,8 @@ def test_a_drain_ends_with_what_a_stop_ends() -> None:
     result = Daemon(drain_answer("drained", 0, owned=25_600)).run("drain", "delta", "--wait")
     assert result.exit_code == 0
     assert result.stderr.endswith(
-        "warning: node delta still owns 25,600 pages (1 client connected): a stop ends them\n"
+        "warning: node delta still owns 25,600 pages (1 client connected): these pages are lost when ramsterd stops, unless [memory]"
+        " keep names a folder there\n"
     )
 
 

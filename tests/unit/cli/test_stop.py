@@ -13,7 +13,10 @@ from ramsterd.cli import stop as module
 from ramsterd.cli.ask import send_command
 from ramsterd.cli.stop import stop_command
 
-SAID = {"state": "stopping", "warnings": ["node alpha still owns 7 pages: a stop ends them"]}
+SAID = {
+    "state": "stopping",
+    "warnings": ["node alpha still owns 7 pages: these pages are lost when ramsterd stops"],
+}
 LISTEN = """
 import socket, sys
 with socket.socket(socket.AF_UNIX) as listener:
@@ -66,7 +69,7 @@ def test_what_ends_is_said_first_and_the_process_is_waited_for(daemon: Daemon) -
     done = run(daemon, "--forget")
     assert done.exit_code == 0
     assert done.output.splitlines() == [
-        "warning: node alpha still owns 7 pages: a stop ends them",
+        "warning: node alpha still owns 7 pages: these pages are lost when ramsterd stops",
         "the daemon has stopped",
     ]
     assert daemon.asked == [{"forget": True}]

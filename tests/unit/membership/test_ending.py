@@ -6,11 +6,17 @@ from ramsterd.membership.ending import describe_ending
 def test_a_node_says_what_it_still_owns() -> None:
     assert (
         describe_ending("alpha", 25_600, 1)
-        == "node alpha still owns 25,600 pages (1 client connected): a stop ends them"
+        == "node alpha still owns 25,600 pages (1 client connected): these pages are lost when ramsterd stops"
     )
     assert (
         describe_ending("alpha", 1, 0)
-        == "node alpha still owns 1 page (0 clients connected): a stop ends it"
+        == "node alpha still owns 1 page (0 clients connected): it is lost when ramsterd stops"
+    )
+
+
+def test_what_may_be_kept_there_is_not_called_lost() -> None:
+    assert describe_ending("alpha", 1, 0, may_be_kept=True).endswith(
+        ": it is lost when ramsterd stops, unless [memory] keep names a folder there"
     )
 
 

@@ -1,5 +1,6 @@
 import logging
 from dataclasses import replace
+from typing import Any
 
 from ramsterd.observe.page_news import (
     AGAIN_SECONDS,
@@ -10,7 +11,7 @@ from ramsterd.observe.page_news import (
 )
 
 
-def counts(**values: int) -> PageCounts:
+def counts(**values: Any) -> PageCounts:
     return replace(NOTHING_YET, **values)
 
 

@@ -9,7 +9,9 @@ from ramsterd.restart.ending import Ending
 from ramsterd.restart.handover import Handover
 from ramsterd.restart.stopping import stop
 
-OWNED = "node alpha still owns 7 pages (1 client connected): a stop ends them"
+OWNED = (
+    "node alpha still owns 7 pages (1 client connected): these pages are lost when ramsterd stops"
+)
 
 
 class Node:
