@@ -36,7 +36,7 @@ def restart_command(ask: Ask) -> click.Command:
         while (begun := ask(socket_path, "restart"))["state"] != "restarting":
             time.sleep(POLL_SECONDS)
         if not as_json:
-            click.echo("the daemon restarts; clients wait")
+            click.echo("the daemon restarts; its clients wait")
         now = _wait_restarted(socket_path, begun["id"])
         if now is None:
             fail(
@@ -65,7 +65,11 @@ def _wait_restarted(socket_path: Path, restart_id: str) -> dict[str, Any] | None
 def format_restarted(now: dict[str, Any]) -> str:
     """Return one line on a restart that is done."""
     kept, dropped = now["connections_total"], now["dropped_connections_total"]
-    text = f"the daemon serves again: {kept} {_clients(kept)} waited for {now['gap_seconds']:.2f} s"
+    seconds = f"{now['gap_seconds']:.2f} s"
+    if not kept:
+        text = f"the daemon serves again after {seconds}: no client was waiting"
+    else:
+        text = f"the daemon serves again: {kept} {_clients(kept)} waited for {seconds}"
     return f"{text}, {dropped} {_clients(dropped)} disconnected" if dropped else text
 
 

@@ -35,7 +35,7 @@ class HandoverStatistics:
     dropped_connections_total: int
     # From the moment at which clients were paused until they are served again.
     gap_seconds: float
-    # Of the `ramsterctl restart` that was the reason, if it was.
+    # Of the `ramsterctl restart` that was the reason, if it was, once all clients that go on are served again.
     restart_id: str
 
 
@@ -56,6 +56,7 @@ class Arrival:
         self._connections: list[tuple[ConnectionRecord, socket.socket]] = []
         self._taken_total = self._dropped_total = 0
         self._gap_seconds = 0.0
+        self._is_finished = False
         self._take_sockets(sorted_out.sockets)
 
     def _take_document(self, received: Received) -> Document | None:
@@ -172,6 +173,7 @@ class Arrival:
             shut_down(sock.detach())
             self._dropped_total += 1
         self._listeners, self._connections = [], []
+        self._is_finished = True
         if self._document is not None and not self._gap_seconds:
             self._gap_seconds = (now_nanoseconds - self._document.paused_at_nanoseconds) / 1e9
 
@@ -181,7 +183,7 @@ class Arrival:
             connections_total=self._taken_total,
             dropped_connections_total=self._dropped_total,
             gap_seconds=self._gap_seconds,
-            restart_id="" if self._document is None else self._document.restart_id,
+            restart_id=self._document.restart_id if self._document and self._is_finished else "",
         )
 
 

@@ -84,7 +84,10 @@ def refusal_of(store: DescriptorStore, *, mappings: int) -> str:
         KeeperRefused: It does not answer.
     """
     if not store.has_manager:
-        return "there is no systemd here that keeps memory (NOTIFY_SOCKET)"
+        return (
+            "systemd did not start this ramsterd (NOTIFY_SOCKET is not set): type `systemctl start ramsterd`,"
+            " or set keep to a folder on a tmpfs"
+        )
     if store.descriptors_max is None:
         return "" if _has_room(store) else _too_few("no", mappings)
     return "" if store.descriptors_max >= mappings else _too_few(store.descriptors_max, mappings)

@@ -54,7 +54,7 @@ def test_it_waits_until_the_next_process_answers(daemon: Daemon) -> None:
     done = run(daemon)
     assert done.exit_code == 0
     assert done.output.splitlines() == [
-        "the daemon restarts; clients wait",
+        "the daemon restarts; its clients wait",
         "the daemon serves again: 3 clients waited for 0.80 s",
     ]
 
@@ -76,4 +76,10 @@ def test_a_daemon_that_does_not_come_back_is_an_error(
 def test_clients_that_were_disconnected_are_named() -> None:
     assert format_restarted({**NOW, "connections_total": 1, "dropped_connections_total": 2}) == (
         "the daemon serves again: 1 client waited for 0.80 s, 2 clients disconnected"
+    )
+
+
+def test_without_clients_nobody_waited() -> None:
+    assert format_restarted({**NOW, "connections_total": 0}) == (
+        "the daemon serves again after 0.80 s: no client was waiting"
     )

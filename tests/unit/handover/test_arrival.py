@@ -91,6 +91,7 @@ def test_each_gets_what_is_its_own(left: Left) -> None:
     assert left.clients[0].recv(9) == b"hello"
     arrival.on_taken()
     assert arrival.connections(FrontEnd.NBD) == []
+    assert arrival.statistics().restart_id == "", "nobody knows yet how long clients waited"
     end(arrival)
     end(arrival)
     found = arrival.statistics()

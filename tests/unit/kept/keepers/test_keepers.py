@@ -161,7 +161,7 @@ def test_memory_that_can_not_be_had_is_refused() -> None:
 
 
 def test_systemd_keeps_nothing_where_it_is_not() -> None:
-    assert "no systemd here" in refusal_of(DescriptorStore({}), mappings=2)
+    assert "systemd did not start this ramsterd" in refusal_of(DescriptorStore({}), mappings=2)
 
 
 @pytest.mark.parametrize(
