@@ -250,7 +250,7 @@ async def test_only_of_ourselves_we_say_what_we_own_and_who_uses_us(asking: Aski
 
 
 async def test_before_the_daemon_counts_them_there_are_no_clients(asking: Asking) -> None:
-    inquiries = Inquiries(asking.pages, asking.links)
+    inquiries = Inquiries(asking.pages, cast("Mapping[NodeId, Link]", asking.links))
     inquiry = inquiries.ask_itself(US)
     inquiries.on_counted(Counted(US, last_copies=3))
     assert inquiry.answers[US].clients == 0
