@@ -22,8 +22,8 @@ def _keeper(memory: dict[str, Any]) -> str:
     if not memory["keeper"]:
         return line(
             "NOT KEPT",
-            "pages end when ramsterd ends; only `ramsterctl restart` keeps them. Start ramsterd with systemd, or set keep"
-            " in [memory] to a folder on a tmpfs",
+            "pages end when ramsterd ends; only `ramsterctl restart` keeps them. Start ramsterd by its systemd unit, with"
+            " FileDescriptorStoreMax=, or set keep in [memory] to a folder on a tmpfs",
         )
     since = datetime.fromtimestamp(memory["made_timestamp_seconds"], UTC)
     restarts = memory["attaches"]
