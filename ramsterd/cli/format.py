@@ -57,9 +57,7 @@ def format_status(now: dict[str, Any], *, at: float) -> str:
         line("at risk", format_at_risk(engine["rebuild"])),
         *format_bad_copies(engine),
         *format_recall(engine),
-        line(
-            "refused", f"{now['pager']['refused_puts_total']:,} writes, because there was no room"
-        ),
+        line("refused", format_refused(now["pager"])),
         line("lost", f"{store['lost_pages_total']:,} pages: no copy of them is left"),
         *format_lost(now["state_file"]),
         *format_certificate(now.get("certificate_expiry_seconds"), at=at),
@@ -201,6 +199,15 @@ def format_at_risk(rebuild: dict[str, Any]) -> str:
     left = rebuild["seconds_left"]
     when = "waiting for peers or room" if left is None else f"about {left:,.0f} s left"
     return f"{text}: {when}"
+
+
+def format_refused(pager: dict[str, Any]) -> str:
+    """Return how many writes found no room, and how many of these no client need care about."""
+    refused, ephemeral = pager["refused_puts_total"], pager["refused_ephemeral_puts_total"]
+    return (
+        f"{refused - ephemeral:,} writes, because neither this node nor its peers had room;"
+        f" {ephemeral:,} puts of ephemeral pages were dropped for the same reason"
+    )
 
 
 def format_bad_copies(engine: dict[str, Any]) -> list[str]:

@@ -42,6 +42,10 @@ def _pager(pager: PagerStatistics) -> Iterator[Metric]:
         one(pager.refused_puts_total),
     )  # fmt: skip
     yield counter(
+        "refused_ephemeral_puts", "Refused writes of ephemeral pages, which were dropped instead.", [],
+        one(pager.refused_ephemeral_puts_total),
+    )  # fmt: skip
+    yield counter(
         "superseded_puts", "Writes that waited for room until a later write replaced all their pages.", [],
         one(pager.superseded_puts_total),
     )  # fmt: skip

@@ -45,6 +45,8 @@ class PagerStatistics:
     waiting_puts: int
     waiting_pools: int
     refused_puts_total: int
+    # Those of them that were of ephemeral pages.
+    refused_ephemeral_puts_total: int
     superseded_puts_total: int
     cancelled_puts_total: int
 
@@ -199,8 +201,9 @@ class Pager:
         self._log_refusals()
 
     def _log_refusals(self) -> None:
-        """Tell the log of refused puts, once for all of a while."""
-        refused = self._waiting.refused_puts_total
+        """Tell the log of refused puts, once for all of a while; ephemeral pages may be dropped without a word."""
+        waiting = self._waiting
+        refused = waiting.refused_puts_total - waiting.refused_ephemeral_puts_total
         if refused != self._refused_logged and (now := self.now()) >= self._log_refusals_at:
             self._refused_logged = refused
             self._log_refusals_at = now + LOG_REFUSALS_SECONDS
@@ -221,6 +224,7 @@ class Pager:
             waiting_puts=waiting.waiting,
             waiting_pools=waiting.waiting_pools,
             refused_puts_total=waiting.refused_puts_total,
+            refused_ephemeral_puts_total=waiting.refused_ephemeral_puts_total,
             superseded_puts_total=waiting.superseded_puts_total,
             cancelled_puts_total=waiting.cancelled_puts_total,
         )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final, cast
 
 from ramsterd.core import extents
-from ramsterd.core.page import PAGE_BYTES, PoolId
+from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.table import LEAF_PAGES
 from ramsterd.frontends.pager.book import Book
 from ramsterd.frontends.pager.interface import Dropped, PutOutcome, WriteOutcome
@@ -38,6 +38,8 @@ class WaitingStatistics:
     waiting: int
     waiting_pools: int
     refused_puts_total: int
+    # Of these, puts of ephemeral pages: they are dropped, which no client need be told of.
+    refused_ephemeral_puts_total: int
     # Writes that a later one replaced before there was room for them.
     superseded_puts_total: int
     # Writes whose client went away.
@@ -55,7 +57,7 @@ class Waiting:
         self._queues = book.queues
         # What `Room.room_made` was when the queues were last served.
         self._room_seen = 0
-        self.refused_puts_total = 0
+        self.refused_puts_total = self.refused_ephemeral_puts_total = 0
 
     # What takes effect at once.
 
@@ -93,8 +95,13 @@ class Waiting:
 
     def refuse(self, pool: PoolId, object_id: bytes, index: int, count: int) -> None:
         """There is no room for the pages of a run, now or later."""
-        self.refused_puts_total += 1
+        self._count_refused(pool)
         self._hide(pool, object_id, index, count)
+
+    def _count_refused(self, pool: PoolId) -> None:
+        self.refused_puts_total += 1
+        if self._store.pools[pool].kind is PoolKind.EPHEMERAL:
+            self.refused_ephemeral_puts_total += 1
 
     def _hide(
         self, pool: PoolId, object_id: bytes, index: int, count: int, *, newest: int = NEWEST
@@ -309,7 +316,7 @@ class Waiting:
             self._refuse(write)
 
     def _refuse(self, write: Write) -> None:
-        self.refused_puts_total += 1
+        self._count_refused(write.pool)
         # A patch has no pages of its own: the rest of its page was acknowledged before and stays.
         if isinstance(write, Put):
             for run in write.rest:
@@ -326,6 +333,7 @@ class Waiting:
             waiting=len(self._queues),
             waiting_pools=self._queues.pools,
             refused_puts_total=self.refused_puts_total,
+            refused_ephemeral_puts_total=self.refused_ephemeral_puts_total,
             superseded_puts_total=self._book.superseded_puts_total,
             cancelled_puts_total=self._book.cancelled_puts_total,
         )

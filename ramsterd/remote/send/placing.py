@@ -51,7 +51,8 @@ class Shortage:
         """Return it as an operator reads it, with what to do."""
         found = f"peers: {self.peers}, up: {self.peers_up}, with room: {self.peers_with_room}"
         if self.copies:
-            found += f"; pages of {self.pool} need {self.fewest_copies} (copies = {self.copies})"
+            found += f"; pages of {self.pool} leave only for {self.fewest_copies} peers or more with room"
+            found += f" (copies = {self.copies})"
         if self.peers_up < self.peers:
             advice = "start the nodes that are down"
         else:

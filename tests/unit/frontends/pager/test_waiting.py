@@ -289,6 +289,20 @@ async def test_ephemeral_pages_take_no_slot_from_persistent_ones_that_wait(
         assert user.get(0) == [None]
 
 
+async def test_a_put_of_an_ephemeral_page_that_finds_no_room_is_no_news(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It may be dropped at any time; the log would blame the export that asks for the most peers."""
+    async with full_node() as (node, _):
+        cache = node.pager.new_pool(PoolKind.EPHEMERAL, program_pool("cache"))
+        before = node.pager.statistics().refused_puts_total
+        assert User(node, cache).client.put_now(cache, OBJECT, 0, memoryview(noise(0))) == 0
+        node.pager.settle()
+        now = node.pager.statistics()
+        assert (now.refused_puts_total - before, now.refused_ephemeral_puts_total) == (1, 1)
+        assert "writes get no room" not in caplog.text
+
+
 async def test_pools_take_turns_when_there_is_room(autojump_clock: MockClock) -> None:
     """However much one of them waits for, each has its share of what becomes free."""
     async with full_node() as (node, _):
