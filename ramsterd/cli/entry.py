@@ -1,9 +1,9 @@
-"""Where `ramsterd` begins: what can't wait until all modules are imported, which takes half a second."""
+"""Where `ramsterd` begins: what can't wait until all modules are imported, which takes a while."""
 
-import gc
 import os
 from typing import Final
 
+from ramsterd.cli.importing import importing
 from ramsterd.host.signals import hold_signals
 
 STANDARD_FILES: Final = (0, 1, 2)
@@ -13,10 +13,9 @@ def main() -> None:
     """Run the command line."""
     hold_signals()
     open_standard_files()
-    gc.disable()  # nothing that a module makes as it is imported is garbage, and looking for it is a tenth of a start
-    from ramsterd.cli.ramsterd import main as run_command  # noqa: PLC0415  see above
+    with importing():
+        from ramsterd.cli.ramsterd import main as run_command  # noqa: PLC0415  see above
 
-    gc.enable()
     run_command(prog_name="ramsterd")
 
 

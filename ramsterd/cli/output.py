@@ -6,6 +6,7 @@ from typing import Any, Final, NoReturn
 
 import click
 
+EX_CONFIG: Final = 78  # sysexits.h
 JSON_OPTION: Final = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON instead of text."
 )

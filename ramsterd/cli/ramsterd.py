@@ -2,15 +2,11 @@
 
 import logging
 import os
-import random
 import time
-from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import NoReturn
 
 import click
-import trio
 
 from config.errors import ConfigError
 from config.facts import User
@@ -22,38 +18,26 @@ from config.model import DaemonConfig
 from config.shares import describe_size
 from config.units import format_bytes, human_bytes
 from net.certificates import Credentials
-from nodemanager.incarnations import first_incarnation
 from ramsterd import __version__
-from ramsterd.cli.output import fail
+from ramsterd.cli.importing import importing
+from ramsterd.cli.output import EX_CONFIG, fail
 from ramsterd.cli.start_line import start_line
-from ramsterd.daemon import Daemon
 from ramsterd.endpoints.descriptors import raise_limit
-from ramsterd.endpoints.opening import CannotServe, leaves
 from ramsterd.handover.arrival import Arrival
 from ramsterd.handover.early import listen_early
-from ramsterd.handover.names import Named
 from ramsterd.host.fd_store import DescriptorStore, descriptors_from
 from ramsterd.host.logs.setup import set_up_logging
-from ramsterd.host.loop_clock import LoopClock, monotonic_nanoseconds
-from ramsterd.host.successor import command_line
+from ramsterd.host.loop_clock import monotonic_nanoseconds
 from ramsterd.host.threads import ThreadRefused
 from ramsterd.host.validity import format_validity
-from ramsterd.kept.keepers.keeper import KeeperRefused, MemoryTaken
-from ramsterd.kept.layout import layout_name
 from ramsterd.kept.super_page import MemoryRefused, check_layout
-from ramsterd.pagepath.machines import limits_of
-from ramsterd.reconfigure.examine import Examined, examine, reread
-from ramsterd.restart.giving import give, give_up_stored
-from ramsterd.restart.node_memory import NodeMemory
-from ramsterd.restart.opening import open_memory
-from ramsterd.restart.restarter import check_start
+from ramsterd.reconfigure.examine import Examined, examine
+from ramsterd.restart.giving import give_up_stored
 from ramsterd.statefile.folder import StateFolderTaken
 from ramsterd.statefile.keeper import StateKeeper
 from ramsterd.statefile.start import open_state, rewrite_state
 
 logger = logging.getLogger("ramster.daemon")
-
-EX_CONFIG: Final = 78  # sysexits.h
 
 CONFIG_OPTION = click.option(
     "--config",
@@ -112,50 +96,19 @@ def run(config: Path, *, discard_memory: bool) -> None:
         examined.daemon, clients_max=descriptors.clients_max
     ):
         logger.warning("%s: %s", config, warning)
-    try:
-        memory = _open_memory(config, examined, state, arrival.others, discard=discard_memory)
-        daemon = Daemon(
-            examined.daemon,
-            examined.cluster,
-            examined.node,
-            memory=memory,
-            clock_milliseconds=_wall_milliseconds,
-            rng=random.Random(),  # noqa: S311  jitter and ties, no secrets
-            environ=os.environ,
-            log=log,
-            credentials=examined.credentials,
-            heartbeat_key=examined.heartbeat_key,
-            reread=partial(reread, config, examined.node),
-            state=state,
-            descriptors=descriptors,
-            arrival=arrival,
-            check_start=partial(check_start, _check_command(config)),
-        )
-    except OSError as error:  # memory that can't be mapped
-        _fail(str(error), 1)
-    try:
-        departure = trio.run(daemon.run, clock=LoopClock())
-    except BaseExceptionGroup as group:
-        # Not `except*`: what it raises, such as SystemExit, comes out in a group again, with a traceback.
-        errors = list(leaves(group))
-        cannot = [error for error in errors if isinstance(error, CannotServe)]
-        if len(cannot) < len(errors):
-            raise
-        # The memory is not what ended this start.
-        memory.end()
-        status = EX_CONFIG if any(error.is_in_the_files for error in cannot) else 1
-        _fail("; ".join(str(error) for error in cannot), status)
-    try:
-        memory.end()
-    except KeeperRefused as error:
-        _fail(f"the pages of this node can't be given up: {error}", 1)
-    if departure is None:
-        return
-    arguments = command_line("run", "--config", str(config))
-    try:
-        give(departure, store, arguments=arguments, environ=dict(os.environ))
-    except OSError as error:
-        _fail(f"can't become the next ramsterd ({arguments[0]}): {error.strerror or error}", 1)
+    with importing():
+        from ramsterd.cli.serving import serve  # noqa: PLC0415  it takes longer than all before it
+
+    serve(
+        examined,
+        config,
+        log=log,
+        state=state,
+        descriptors=descriptors,
+        arrival=arrival,
+        store=store,
+        discard_memory=discard_memory,
+    )
 
 
 @main.command("reset-state")
@@ -263,53 +216,8 @@ def _open_state(daemon: DaemonConfig, config: Path) -> StateKeeper:
         _fail(f"{error}; stop it, or set a state_dir that no other daemon uses", 1)
 
 
-def _open_memory(
-    config: Path,
-    examined: Examined,
-    state: StateKeeper,
-    received: Sequence[Named],
-    *,
-    discard: bool,
-) -> NodeMemory:
-    """Open the memory of this node; end if an operator must decide first."""
-    daemon = examined.daemon
-    try:
-        memory = open_memory(
-            daemon,
-            examined.cluster.name,
-            examined.node,
-            memory_id=state.marks.memory_id,
-            environ=os.environ,
-            received=received,
-            now_seconds=_wall_seconds(),
-            discard=discard,
-        )
-        return NodeMemory(
-            memory,
-            limits_of(daemon.memory),
-            memory.incarnation
-            or first_incarnation(
-                clock_milliseconds=_wall_milliseconds(), last=state.last_incarnation
-            ),
-            clock=lambda: monotonic_nanoseconds() / 1e9,
-        )
-    except KeeperRefused as error:
-        _fail(f"{config}: memory.keep: {error}", EX_CONFIG)
-    except MemoryTaken as error:
-        _fail(str(error), 1)
-
-
-def _check_command(config: Path) -> list[str]:
-    """Return what checks whether the program that is installed then could go on with these pages."""
-    return command_line("check-config", "--config", str(config), "--layout", layout_name())
-
-
 def _wall_seconds() -> int:
     return time.time_ns() // 1_000_000_000
-
-
-def _wall_milliseconds() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def _fail(message: str, status: int) -> NoReturn:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ramsterd.cli.ramsterd import EX_CONFIG
+from ramsterd.cli.output import EX_CONFIG
 from ramsterd.handover.document import CONNECTIONS_MAX, Endpoint
 from ramsterd.kept.layout import MAPPINGS, SUPER
 from ramsterd.kept.super_page import ATTEMPTS_MAX
