@@ -2,7 +2,7 @@
 
 from typing import Final
 
-# Whoever asks another node can't tell whether that keeps its memory.
+# A node that asks another can't tell whether that keeps its memory.
 UNLESS_KEPT: Final = ", unless [memory] keep names a folder there"
 
 
