@@ -10,7 +10,7 @@ from typing import Final
 from config.limits import KEPT_NAMES_BYTES
 from ramsterd.core.arena import Mapping
 from ramsterd.kept.names import SNAPSHOT_BYTES_MAX, DamagedNames, Names
-from ramsterd.kept.record_log import RECORD_BYTES_MAX, RecordLog, read_records
+from ramsterd.kept.record_log import RECORD_BYTES_MAX, RecordLog, is_damaged, read_records
 
 HALF_BYTES: Final = 4 * 1024 * 1024
 NAMES_BYTES: Final = 2 * HALF_BYTES
@@ -48,6 +48,8 @@ class NameLog:
         self._half_bytes = half_bytes
         memory = self._half(epoch)
         records, end = read_records(memory, epoch)
+        if is_damaged(memory, epoch, end):
+            raise DamagedNames(f"record {len(records)} is damaged, and others follow it")
         for record in records:
             self.names.apply(record)
         self._log = RecordLog(memory, epoch, end=end)

@@ -54,12 +54,34 @@ def read_records(memory: memoryview, epoch: int) -> tuple[list[bytes], int]:
     """Return the whole records from the start on, and where they end."""
     records: list[bytes] = []
     at = 0
-    while at + _FRAME.size <= len(memory):
-        length, checksum = _FRAME.unpack_from(memory, at)
-        start = at + _FRAME.size
-        record = bytes(memory[start : start + min(length, RECORD_BYTES_MAX)])
-        if not length or len(record) != length or checksum != _checksum(epoch, record):
-            break
+    while (record := _record_at(memory, epoch, at)) is not None:
         records.append(record)
-        at = start + length
+        at += _FRAME.size + len(record)
     return records, at
+
+
+def is_damaged(memory: memoryview, epoch: int, end: int) -> bool:
+    """Return whether a whole record stands behind the end of a log: that is no torn tail.
+
+    Looked for are the next record, and any beyond what the one that was torn may reach: inside that, who gave it its
+    name may have written what looks like a record.
+    """
+    beyond = end + _FRAME.size + RECORD_BYTES_MAX
+    places = list(range(beyond, beyond + _FRAME.size + RECORD_BYTES_MAX))
+    if end + _FRAME.size <= len(memory):
+        length, _ = _FRAME.unpack_from(memory, end)
+        places.append(end + _FRAME.size + length)
+    return any(_record_at(memory, epoch, at) is not None for at in places)
+
+
+def _record_at(memory: memoryview, epoch: int, at: int) -> bytes | None:
+    """Return the whole record at a place; None: there is none."""
+    if at + _FRAME.size > len(memory):
+        return None
+    length, checksum = _FRAME.unpack_from(memory, at)
+    if not 0 < length <= RECORD_BYTES_MAX:
+        return None
+    start = at + _FRAME.size
+    record = bytes(memory[start : start + length])
+    is_whole = len(record) == length and checksum == _checksum(epoch, record)
+    return record if is_whole else None

@@ -28,17 +28,12 @@ from ramsterd.kept.name_log import HALF_BYTES
 from ramsterd.kept.names import pool_gone
 from ramsterd.kept.record_log import RecordLog, read_records
 from ramsterd.kept.super_page import ATTEMPTS_MAX, create
+from tests.helpers.kept_folders import kept_folder
 from tests.helpers.made_pages import make_page
 from tests.helpers.requirements import require_root
 from tests.system.daemons import Node, free_ports, wait_until
 
-SHM: Final = Path("/dev/shm")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not os.access(SHM, os.W_OK), reason="there is no tmpfs at /dev/shm that we may write to"
-    ),
-]
+pytestmark = pytest.mark.slow
 
 PAGE_BYTES: Final = 4096
 PAGES: Final = 300
@@ -165,18 +160,12 @@ class Host:
         assert self.node.status()["exports"][0]["state"] == "lost"
 
 
-@contextmanager
-def memory_folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(dir=SHM, prefix="ramster-test-") as folder:
-        yield Path(folder)
-
-
 @pytest.fixture(scope="module")
 def image() -> Iterator[tuple[Path, Path]]:
     """Yield the files and the memory of a daemon that was killed with pages in it."""
     with (
         tempfile.TemporaryDirectory(prefix="ram-", dir="/tmp") as folder,
-        memory_folder() as memory,
+        kept_folder() as memory,
     ):
         host = Host(Path(folder), memory)
         host.start()
@@ -192,7 +181,7 @@ def host(image: tuple[Path, Path], sockets: Path) -> Iterator[Host]:
     """Yield copies of these."""
     files, memory = image
     shutil.copytree(files / "state", sockets / "state")
-    with memory_folder() as copied:
+    with kept_folder() as copied:
         for file in memory.iterdir():
             # Mostly holes.
             subprocess.run(["cp", "-a", "--sparse=always", file, copied], check=True)

@@ -1,34 +1,27 @@
 """`ramsterctl stop`: pages end only where that was asked for; peers drop what is forgotten, and keep what is kept."""
 
-import os
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ramsterd.client.nbd import HandshakeFailed
+from tests.helpers.kept_folders import kept_folder
 from tests.system.arena import marked_page
 from tests.system.conftest import NewCluster
 from tests.system.daemons import RAMSTERCTL, Cluster, Node, environment, wait_until
 from tests.system.fill import fill_marked
 
-SHM = Path("/dev/shm")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not os.access(SHM, os.W_OK), reason="there is no tmpfs at /dev/shm that we may write to"
-    ),
-]
+pytestmark = pytest.mark.slow
 PAGES = 1500
 PAGE_BYTES = 4096
 
 
 @pytest.fixture
 def memory() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(dir=SHM, prefix="ramster-test-") as folder:
-        yield Path(folder)
+    with kept_folder() as folder:
+        yield folder
 
 
 def start(new_cluster: NewCluster, memory: Path | None) -> Cluster:
@@ -63,7 +56,7 @@ def test_pages_that_nobody_keeps_are_not_stopped_away(new_cluster: NewCluster) -
     refused = ctl(cluster[1], "stop")
     assert refused.returncode == 1
     assert refused.stderr.startswith(
-        "ramsterctl: nothing was stopped: node n1 still owns 1,500 pages (0 clients connected): a stop ends them."
+        "ramsterctl: nothing was stopped: node n1 still owns 1,500 pages (0 clients connected): these pages are lost when ramsterd stops."
     )
     assert refused.stderr.rstrip().endswith("type `ramsterctl stop --forget`")
     assert ctl(cluster[1], "status").stdout.splitlines()[8].startswith("NOT KEPT ")
@@ -106,7 +99,7 @@ def test_what_is_forgotten_is_gone_here_and_at_peers(new_cluster: NewCluster, me
     done = ctl(cluster[1], "stop", "--forget")
     assert (done.returncode, done.stdout) == (0, "the daemon has stopped\n")
     assert done.stderr == (
-        "warning: node n1 still owns 1,500 pages (0 clients connected): a stop ends them\n"
+        "warning: node n1 still owns 1,500 pages (0 clients connected): these pages are lost when ramsterd stops\n"
     )
     assert cluster[1].wait_end() == 0
     assert not any(memory.iterdir())

@@ -1,8 +1,9 @@
 """Records are read as they were written, up to the first that is not whole."""
 
+import pytest
 from hypothesis import given, strategies as st
 
-from ramsterd.kept.record_log import RECORD_BYTES_MAX, RecordLog, read_records
+from ramsterd.kept.record_log import RECORD_BYTES_MAX, RecordLog, is_damaged, read_records
 
 RECORDS = st.lists(st.binary(min_size=1, max_size=40), max_size=20)
 LOG_BYTES = 2048
@@ -44,6 +45,7 @@ def test_a_torn_record_does_not_count_and_is_written_over(
         torn[at] = memory[at]
     found, at = read_records(torn, 1)
     assert found in (records, [*records, record])
+    assert not is_damaged(torn, 1, at)
     again = RecordLog(torn, 1, end=at)
     assert again.append(b"next")
     assert read_records(torn, 1)[0] == [*found, b"next"]
@@ -53,8 +55,29 @@ def test_a_torn_record_does_not_count_and_is_written_over(
 def test_a_flipped_bit_cuts_the_log_and_changes_no_record(records: list[bytes], bit: int) -> None:
     memory, _ = write(records)
     memory[bit // 8] ^= 1 << bit % 8
-    found, _ = read_records(memory, 1)
+    found, end = read_records(memory, 1)
     assert found == records[: len(found)]
+    assert not is_damaged(memory, 1, end) or len(found) < len(records)
+
+
+@pytest.mark.parametrize(
+    "at", [0, 1, 5, 13, 30]
+)  # length, checksum, record, and the second of all that
+def test_whole_records_behind_a_bad_one_are_damage_and_no_torn_tail(at: int) -> None:
+    memory, _ = write([b"a name of a pool", *[b"another" * 5] * 30])
+    memory[at] ^= 4
+    found, end = read_records(memory, 1)
+    assert len(found) == (at >= 28)
+    assert is_damaged(memory, 1, end)
+
+
+def test_the_last_record_may_be_torn_anywhere() -> None:
+    memory, log = write([b"one", b"two"])
+    for at in range(15, log.end):
+        memory[at] ^= 4
+        found, end = read_records(memory, 1)
+        assert (found, is_damaged(memory, 1, end)) == ([b"one"], False)
+        memory[at] ^= 4
 
 
 @given(data=st.binary(max_size=200), epoch=st.integers(0, (1 << 64) - 1))
