@@ -269,6 +269,8 @@ class Daemon:
                 "the stop took longer than %g s (stop_seconds_max): unfinished requests are cut off",
                 self._stop_seconds_max,
             )
+        if departure is not None and departure.is_replacing:
+            self._watchdog.on_replacing()
         self._notifier.close()
         uptime = world_time() - self._started_at
         logger.info("node %s has stopped; it ran for %.0f s", self._node.name, uptime)

@@ -42,6 +42,10 @@ class Notifier:
         """Say that this process becomes another program, which will be ready; `now` is CLOCK_MONOTONIC."""
         return self._send(f"RELOADING=1\nMONOTONIC_USEC={now_nanoseconds // 1000}")
 
+    def watch(self, *, seconds: float) -> bool:
+        """Have the manager wait so long for a sign of life from now on; it must have a watchdog for us."""
+        return self._send(f"WATCHDOG_USEC={round(seconds * 1_000_000)}")
+
     def stopping(self) -> bool:
         """Say that an orderly stop has begun."""
         return self._send("STOPPING=1")

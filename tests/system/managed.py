@@ -107,12 +107,16 @@ class BySystemd:
 
     def crash(self, number: signal.Signals) -> None:
         before = self.main_pid()
-        self._systemd.ctl("kill", "--kill-who=main", f"--signal={int(number)}", SERVICE)
+        self.send(number)
         wait_until(
             lambda: self.main_pid() not in {0, before} and self._is_active(),
             "systemd has started the next process",
             seconds_max=START_SECONDS_MAX,
         )
+
+    def send(self, number: signal.Signals) -> None:
+        """Send the process a signal."""
+        self._systemd.ctl("kill", "--kill-who=main", f"--signal={int(number)}", SERVICE)
 
     def wait_active(self) -> None:
         """Wait until a process of the unit is ready."""

@@ -1,6 +1,7 @@
 """The daemon as a service: a real systemd keeps its memory and its clients, and one that is played does the same."""
 
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -91,9 +92,7 @@ def test_a_restart_by_the_daemon_itself_and_one_by_the_manager_follow_each_other
     with node.client() as client:
         pid = managed.main_pid()
         for count in (1, 3):
-            while node.ask("restart")["state"] != "restarting":
-                pass
-            wait_until(lambda count=count: attaches_of(managed) == count, "the next program serves")  # type: ignore[misc]  # can't infer
+            restart_itself(managed, count)
             assert managed.main_pid() == pid
             assert client.read(0, RUN_BYTES) == runs[0]
             wait_given_up(managed)
@@ -103,6 +102,20 @@ def test_a_restart_by_the_daemon_itself_and_one_by_the_manager_follow_each_other
             assert client.read(0, RUN_BYTES) == runs[0]
             wait_given_up(managed)
     check_runs(node, runs)
+
+
+def restart_itself(managed: Managed, count: int) -> None:
+    """`ramsterctl restart`, until the next program serves, which attaches the memory for the `count`th time."""
+    wait_until(
+        lambda: managed.node.ask("restart")["state"] == "restarting",
+        "the next start is checked",
+        seconds_max=START_SECONDS_MAX,
+    )
+    wait_until(
+        lambda: attaches_of(managed) == count,
+        "the next program serves",
+        seconds_max=START_SECONDS_MAX,
+    )
 
 
 def attaches_of(managed: Managed) -> int:
@@ -168,3 +181,29 @@ def test_a_unit_that_may_store_nothing_keeps_no_memory_and_says_so(
         assert attaches(managed) == ("", 0)
         with pytest.raises(HandshakeFailed, match="ended with the last run of ramsterd"):
             node.client()
+
+
+def test_a_long_attach_is_no_hang_to_the_watchdog(
+    new_cluster: NewCluster, tmp_path: Path, sockets: Path
+) -> None:
+    """systemd watches the process while it becomes the next program, which feeds nothing before it serves."""
+    node = new_cluster(budgets=["8MiB"])[1]
+    node.program = [sys.executable, "-c", f"import time; time.sleep(8); {node.program[-1]}"]
+    changes = {"WatchdogSec=30": "WatchdogSec=4"}
+    with by_systemd(node, tmp_path, [tmp_path, sockets], changes) as managed:
+        managed.start()
+        runs = fill_runs(node, RUNS)
+        pid = managed.main_pid()
+        with node.client() as client:
+            restart_itself(managed, 1)
+            assert client.read(0, RUN_BYTES) == runs[0]
+            assert managed.main_pid() == pid
+            # From then on it is watched as before.
+            managed.send(signal.SIGSTOP)
+            wait_until(
+                lambda: managed.main_pid() not in {0, pid},
+                "the watchdog ends a process that hangs",
+                seconds_max=START_SECONDS_MAX,
+            )
+            managed.wait_active()
+        check_runs(node, runs)

@@ -17,6 +17,11 @@ class CountingNotifier(Notifier):
     def __init__(self) -> None:
         super().__init__({})
         self.fed_at: list[float] = []
+        self.waits: list[float] = []
+
+    def watch(self, *, seconds: float) -> bool:
+        self.waits.append(seconds)
+        return True
 
     def watchdog(self) -> bool:
         self.fed_at.append(trio.current_time())
@@ -30,6 +35,13 @@ async def test_it_is_fed_at_once_and_then_at_half_of_what_systemd_waits(
     with trio.move_on_after(11):
         await Watchdog(notifier, HALF).run()
     assert [math.ceil(at - start) for at in notifier.fed_at] == [0, 5, 10]
+    assert notifier.waits == [10], "the program before may have asked for more"
+
+
+def test_the_next_program_of_a_process_has_time_to_start() -> None:
+    notifier = CountingNotifier()
+    Watchdog(notifier, HALF).on_replacing()
+    assert notifier.waits == [600]
 
 
 async def test_where_systemd_has_none_nothing_runs_and_nothing_is_said(
@@ -38,9 +50,11 @@ async def test_where_systemd_has_none_nothing_runs_and_nothing_is_said(
     notifier = CountingNotifier()
     watchdog = Watchdog(notifier, {})
     watchdog.on_pause()
+    watchdog.on_replacing()
     with trio.fail_after(1):
         await watchdog.run()
     assert notifier.fed_at == []
+    assert notifier.waits == []
 
 
 async def test_after_a_pause_it_is_fed_out_of_turn(mock_clock: MockClock) -> None:
