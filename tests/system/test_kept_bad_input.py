@@ -18,7 +18,7 @@ from typing import Final
 
 import pytest
 
-from ramsterd.cli.ramsterd import EX_CONFIG
+from ramsterd.cli.output import EX_CONFIG
 from ramsterd.client.nbd import HandshakeFailed, NbdClient, RequestFailed
 from ramsterd.core.codec import checksum_of
 from ramsterd.frontends.nbd.protocol import Errno
