@@ -418,4 +418,6 @@ class PoolBook:
                 assert pool.waiting_pages >= 0
                 is_named = self._named.get((owner.user, pool.name)) is pool
                 assert is_named == bool(pool.name and not pool.is_gone)
-                assert pool.name or pool.is_gone or pool.connections == 1
+                is_unclaimed = (owner.user, pool.pool) in self._unclaimed
+                assert pool.name or pool.is_gone or is_unclaimed == (not pool.connections)
+                assert pool.name or pool.connections <= 1

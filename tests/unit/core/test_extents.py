@@ -166,6 +166,24 @@ def test_some_pages_of_any_object_are_flushed_until_none_is_left(
     store.check_invariants()
 
 
+def test_a_pool_is_dropped_in_steps_and_ends_with_the_first(store: Store, pool: PoolId) -> None:
+    for index in range(0, 640, 5):
+        put(store, pool, index, *[make_page(100, seed=each) for each in range(5)])
+    before = store.pages_of(pool)
+    dropped: list[int] = []
+    steps = extents.drop_pool(store, pool, dropped.append)
+    next(steps)
+    assert store.pools[pool].is_ended
+    while pool in store.pools:
+        assert sum(dropped) + store.pages_of(pool) == before
+        store.check_invariants()
+        next(steps)
+    assert list(steps) == []
+    assert sum(dropped) == before
+    assert len(dropped) > 1
+    store.check_invariants()
+
+
 def test_a_tebibyte_of_zeros_on_a_disk_costs_next_to_nothing(store: Store) -> None:
     disk = store.new_pool(PoolKind.PERSISTENT, export_pool("disk"))
     bytes_before, touched = store.versions.tables.used_bytes, store.work.total()

@@ -80,6 +80,33 @@ def test_a_pool_that_the_journal_knows_has_its_number_again() -> None:
     assert pools.new(PoolKind.EPHEMERAL, program_pool("")).pool == 8
 
 
+def test_a_pool_that_was_left_is_taken_once_by_whom_it_belongs_to() -> None:
+    pools = Pools()
+    disk = pools.adopt(4, PoolKind.PERSISTENT, export_pool("disk"))
+    cache = pools.adopt(2, PoolKind.EPHEMERAL, program_pool("cache", 7), PoolCodec.NONE)
+    for pool in (disk, cache):
+        pools.leave(pool)
+    assert pools.left == [cache, disk]
+    assert pools.left_to_programs == [cache]
+    lz4 = PoolCodec.LZ4
+    assert pools.take_left(PoolKind.EPHEMERAL, program_pool("cache", 8), PoolCodec.NONE) is None
+    assert pools.take_left(PoolKind.PERSISTENT, program_pool("cache", 7), PoolCodec.NONE) is None
+    assert pools.take_left(PoolKind.EPHEMERAL, program_pool("cache", 7), lz4) is None, "asked for"
+    assert pools.take_left(PoolKind.PERSISTENT, export_pool("disk"), PoolCodec.NONE) is disk
+    assert disk.codec is PoolCodec.NONE, "the file of a disk may say another by now"
+    assert pools.take_left(PoolKind.PERSISTENT, export_pool("disk"), PoolCodec.NONE) is None
+    assert pools.left == [cache]
+
+
+def test_a_pool_that_ends_is_left_to_nobody() -> None:
+    pools = Pools()
+    disk = pools.adopt(4, PoolKind.PERSISTENT, export_pool("disk"))
+    pools.leave(disk)
+    pools.end(disk.pool)
+    assert pools.left == []
+    assert pools.take_left(PoolKind.PERSISTENT, export_pool("disk"), PoolCodec.LZ4) is None
+
+
 def test_numbers_of_pools_are_used_again_when_all_were_used() -> None:
     pools = Pools()
     pools.adopt(POOL_NUMBER_MAX, PoolKind.PERSISTENT, export_pool("last"))

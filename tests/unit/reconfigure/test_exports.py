@@ -5,12 +5,13 @@ from typing import Any
 import pytest
 
 from config.model import ExportConfig, OnLoss
-from ramsterd.core.pool_identity import PoolIdentity
-from ramsterd.core.pools import PoolsExhausted
+from ramsterd.core.page import PoolKind
+from ramsterd.core.pool_identity import PoolIdentity, export_pool
+from ramsterd.core.pools import Pools, PoolsExhausted
 from ramsterd.reconfigure.exports import Exports
 from ramsterd.reconfigure.reload import CannotApply
 from ramsterd.statefile.content import Content, Record
-from ramsterd.statefile.marks import Marks
+from ramsterd.statefile.marks import Marks, MarkState
 
 GENERATION = "0" * 32
 
@@ -22,6 +23,15 @@ class FakePager:
         self.pools_max = pools_max
         self.pools: dict[int, str] = {}
         self.last = 0
+        # Pools that have pages.
+        self.used: set[int] = set()
+        self.left: list[Any] = []
+
+    def objects_of(self, pool: int) -> int:
+        return pool in self.used
+
+    def left_exports(self) -> list[Any]:
+        return self.left
 
     def new_pool(self, kind: object, identity: PoolIdentity, **_: object) -> int:
         if len(self.pools) == self.pools_max:
@@ -102,3 +112,40 @@ def test_a_new_scratch_disk_is_blank_and_an_old_one_waits_for_a_start(
     assert len(caplog.messages) == 1
     exports.blank_scratch()
     assert [each.mark.is_lost for each in exports.all] == [False, False]
+
+
+def test_an_export_without_pages_is_blank_again_and_one_with_pages_is_not() -> None:
+    pager, known = FakePager(3), marks()
+    followed: list[tuple[str, int]] = []
+    fake: Any = pager
+    exports = Exports(
+        fake,
+        known,
+        configs(a=4096, b=4096),
+        lambda mark, pool: followed.append((mark.key, pool)),  # type: ignore[arg-type]
+    )
+    assert followed == [("a", 1), ("b", 2)]
+    for export in exports.all:
+        export.mark.wait_set(lambda _: None)
+    while known.next_write(now=0) is not None:
+        known.on_written("", now=0)
+    assert [each.mark.state for each in exports.all] == [MarkState.USED, MarkState.USED]
+    pager.used = {2}
+    exports.clear_emptied()
+    assert [each.mark.state for each in exports.all] == [MarkState.BLANK, MarkState.USED]
+
+
+def test_what_is_lost_is_told_and_so_are_pages_of_exports_that_left_the_config(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    pager = FakePager(3)
+    pool = Pools().new(PoolKind.PERSISTENT, export_pool("old"))
+    pool.tally.pages = 7
+    pager.left = [pool]
+    exports = exports_of(pager, marks("a", "gone"), a=4096)
+    exports.say_losses()
+    lost, gone, left = caplog.messages
+    assert "`ramsterctl export reset a` makes it blank" in lost
+    assert "`ramsterctl export reset gone` forgets it" in gone
+    assert left.startswith("export old is not in the config any more: its 7 pages stay")
+    assert exports.left_names == ["old"]

@@ -1,5 +1,9 @@
-"""Which starts count against the kept memory: those that ended before they had served with all of it read again."""
+"""What a start takes up of kept memory and what it says, and which starts count against the memory.
 
+These are the ones that ended before they had served with all of it read again.
+"""
+
+import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,13 +19,16 @@ from ramsterd.core.pool_identity import export_pool
 from ramsterd.kept.keepers.tmpfs_keeper import TmpfsKeeper
 from ramsterd.kept.super_page import ATTEMPTS_MAX
 from ramsterd.pagepath.engine import Engine
+from ramsterd.reconfigure.exports import EXPORT_OBJECT
 from ramsterd.restart.node_memory import SERVED_SECONDS, NodeMemory
 from ramsterd.statefile.content import Content, Record
 from ramsterd.statefile.marks import Marks
 from tests.helpers.clusters import cluster_of
 from tests.helpers.kept_folders import kept_folder
+from tests.helpers.made_pages import joined, make_page
 from tests.helpers.node_memories import make_node_memory
 
+GENERATION = "ab" * 16
 CONFIG = MemoryConfig(budget=8 * MIB, budget_max=8 * MIB, pages_max=1 << 14)
 
 
@@ -123,3 +130,48 @@ def test_a_pool_of_a_lost_export_is_not_served_by_the_next_start(folder: Path) -
         engine.machines.slices.on_deadline(1e9)
     assert engine.store.pages_of(again) == 0
     memory.end()
+
+
+def left_export(folder: Path, object_id: bytes) -> None:
+    """A process that was killed had a page of an export, in an object of that id."""
+    memory = start(folder)
+    store = make_engine(memory).store
+    pool = store.new_pool(PoolKind.PERSISTENT, export_pool("disk"))
+    memory._memory.journal.filled(pool, GENERATION)
+    store.put(pool, object_id, 0, joined([make_page(200)]))
+    kill(memory)
+
+
+@pytest.mark.parametrize("object_id", [EXPORT_OBJECT, b"flipped"])
+async def test_an_export_opens_with_its_pages_and_not_without_the_object_that_has_them(
+    folder: Path, object_id: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With another object id, by a flipped bit, it would be blank."""
+    caplog.set_level("INFO", "ramster.memory")
+    left_export(folder, object_id)
+    memory = start(folder)
+    engine = make_engine(memory)
+    content = Content(1, {"disk": Record(GENERATION)})
+    marks = Marks(content, new_generation=lambda: "1" * 32, started_at=9)
+    memory.take_up(marks, engine)
+    pool = engine.new_pool(PoolKind.PERSISTENT, export_pool("disk"))
+    assert marks.of("disk").is_lost == (object_id != EXPORT_OBJECT)
+    assert engine.store.pages_of(pool) == (object_id == EXPORT_OBJECT)
+    memory.resume(engine)
+    assert caplog.messages[-1].startswith(
+        "1 pages of the last run, which was killed or crashed, are here again after "
+    )
+    memory.end()
+
+
+async def test_a_start_without_pages_says_who_keeps_them(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "ramster.memory")
+    memory = start(folder)
+    memory.resume(make_engine(memory))
+    assert caplog.messages == [f"the pages of this node are kept by {folder} ([memory] keep)"]
+    memory.is_forgotten = True
+    assert not memory.outlives_process
+    memory.end()
+    assert not os.listdir(folder)

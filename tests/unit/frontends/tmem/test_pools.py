@@ -4,6 +4,8 @@ import pytest
 
 from config.model import PoolCodec
 from ramsterd.core.page import PAGE_BYTES
+from ramsterd.core.pool_identity import program_pool
+from ramsterd.core.pools import Pools
 from ramsterd.frontends.tmem.messages import ErrorCode, PoolKind
 from ramsterd.frontends.tmem.pools import PoolBook, Quotas, Refused, TmemPool
 from tests.fakes.fake_pool_pager import FakePoolPager
@@ -166,3 +168,45 @@ def test_a_codec_that_is_not_installed_is_refused_and_no_user_is_left_behind() -
         book.open(1, PoolKind.PERSISTENT, "a", PoolCodec.ZSTD)
     assert refused.value.code is ErrorCode.CODEC_MISSING
     assert not list(book.users())
+
+
+class TestLeftByTheLastRun:
+    """What `take_up` makes of it."""
+
+    def book(self, *names: str) -> tuple[PoolBook, FakePoolPager]:
+        """Take up pools of user 1, of which each has two pages."""
+        kept, pager = Pools(), FakePoolPager()
+        left = [kept.new(PoolKind.PERSISTENT, program_pool(name, 1)) for name in names]
+        for pool in left:
+            pager.put_now(pool.pool, b"o", 0, memoryview(bytes(2 * PAGE_BYTES)))
+        book = PoolBook(pager, QUOTAS)
+        book.take_up(left)
+        book.check_invariants()
+        return book, pager
+
+    def test_named_pools_are_there_beyond_all_quotas_and_count_for_them(self) -> None:
+        book, _ = self.book("a", "b", "c")
+        (user,) = book.users()
+        assert (len(user.pools), user.pages) == (3, 6)
+        assert book.open(1, PoolKind.PERSISTENT, "b").pages == 2
+        with pytest.raises(Refused) as refused:
+            book.open(1, PoolKind.PERSISTENT, "d")
+        assert refused.value.code is ErrorCode.TOO_MANY_POOLS
+
+    def test_a_private_pool_is_claimed_once_by_its_connection(self) -> None:
+        book, _ = self.book("")
+        ((pool,),) = [user.pools for user in book.users()]
+        with pytest.raises(Refused):
+            book.claim_private(2, pool.pool)
+        assert book.claim_private(1, pool.pool) is pool
+        with pytest.raises(Refused) as refused:
+            book.claim_private(1, pool.pool)
+        assert refused.value.code is ErrorCode.NO_SUCH_POOL
+
+    def test_a_private_pool_whose_connection_did_not_come_ends(self) -> None:
+        book, pager = self.book("", "a")
+        book.drop_unclaimed()
+        assert book.doomed_pools == 1
+        assert pager.calls["end_pool"] == 1
+        book.drop_unclaimed()
+        assert book.doomed_pools == 1
