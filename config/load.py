@@ -84,8 +84,10 @@ def load_node(path: Path) -> tuple[DaemonConfig, ClusterConfig, NodeConfig]:
 def _membership(daemon: DaemonConfig, cluster: ClusterConfig) -> str:
     """Return what to say to a node that is no member, where members have come and gone: it may have been one.
 
-    The names of others would only tempt somebody to start a node as another one.
+    Other names than those that it may be a typing mistake of would only tempt somebody to start a node as another one.
     """
+    near = difflib.get_close_matches(daemon.node, [node.name for node in cluster.node])
+    mistake = f" If it is a typing mistake of {' or '.join(near)}, correct it." if near else ""
     origins = [node.name for node in cluster.node if node.number == cluster.membership_origin]
     origin = origins[0] if origins else f"number {cluster.membership_origin}"
     # Each membership is written at once, by all who hear of it.
@@ -93,7 +95,7 @@ def _membership(daemon: DaemonConfig, cluster: ClusterConfig) -> str:
     return (
         f"the name of a member. Cluster {cluster.name} has no {daemon.node} (any more) since membership version"
         f" {cluster.membership_version} or earlier, made at node {origin} and written to {daemon.cluster} at"
-        f" {written:%Y-%m-%d %H:%M} UTC. To bring a removed node back, empty: `ramsterctl node add --name"
+        f" {written:%Y-%m-%d %H:%M} UTC.{mistake} To bring a removed node back, empty: `ramsterctl node add --name"
         f" {daemon.node} --number N …` at a member, with a number that no node had before, then copy its"
         " cluster.toml here"
     )

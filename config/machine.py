@@ -141,9 +141,16 @@ def _judge_state_dir(
     daemon: DaemonConfig, machine: Machine, file: str, *, is_start: bool
 ) -> Iterator[Finding]:
     """The daemon makes the folder itself, if only that is missing; a start finds out by doing so."""
-    if is_start or daemon.state_dir is None or _is_made(daemon.state_dir, machine):
+    if is_start or daemon.state_dir is None:
         return
     user, way = machine.user, machine.ways[daemon.state_dir]
+    if way[-1].type in {PlaceType.FILE, PlaceType.SOCKET, PlaceType.OTHER}:
+        found = f"{way[-1].path}, which is no folder"
+        expected = "a folder: move that file away, or name another folder"
+        yield Finding(file=file, key="state_dir", found=found, expected=expected, is_error=True)
+        return
+    if _is_made(daemon.state_dir, machine):
+        return
     found = why_not(user, way, READ | WRITE | ENTER)
     if way[-1].type is PlaceType.MISSING:
         is_all = way[-1].path == daemon.state_dir

@@ -25,6 +25,9 @@ T = TypeVar("T")
 
 # Found values stand in one line of an error; longer ones are cut.
 SHOWN_MAX: Final = 60
+# tomllib stops so after a number with a unit, and after a word.
+_NO_END: Final = "Expected newline or end of document"
+_UNQUOTED: Final = "; a size or a word is written in quotes, such as '16MiB'"
 _WHERE: Final = re.compile(r"(.*) \(at (.*)\)", re.DOTALL)
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -99,7 +102,8 @@ def _parse(data: bytes, file: str) -> dict[str, Any]:
         if where == "end of document":
             where = f"line {text.count(chr(10), 0, len(text.rstrip())) + 1}, the end"
         found = " ".join(what.split())
-        raise ConfigError(file, where, f"bad TOML ({found})", "valid TOML") from None
+        hint = _UNQUOTED if what.startswith(_NO_END) else ""
+        raise ConfigError(file, where, f"bad TOML ({found})", f"valid TOML{hint}") from None
     except ValueError:  # a decimal number of thousands of digits, or a date such as 2026-02-31
         raise ConfigError(file, "", "a number or date out of range", "valid TOML") from None
     except RecursionError:

@@ -107,9 +107,13 @@ def load_contexts(tls: TlsConfig, *, file: str) -> Credentials:
         except (OSError, ValueError) as error:
             _check_certificate(certificate, tls, file)
             found = f"{tls.key} and {tls.certificate}: {_reason(error)}"
-            raise ConfigError(
-                file, "tls.key", found, "a key in PEM form and the certificate of that key"
-            ) from None
+            expected = "a key in PEM form and the certificate of that key"
+            if getattr(error, "reason", "") == "KEY_VALUES_MISMATCH":
+                found = (
+                    f"{tls.key}, which does not belong to {tls.certificate} (key values mismatch)"
+                )
+                expected = "the key of that certificate: copy both files of this node again"
+            raise ConfigError(file, "tls.key", found, expected) from None
     # We never resume a session, and a ticket nobody reads makes a closing socket reset the connection.
     server.num_tickets = 0
     return Credentials(

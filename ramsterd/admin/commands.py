@@ -79,7 +79,7 @@ def _fewer_copies(recalled: Mapping[NodeId, int], cluster: ClusterConfig) -> lis
     return [
         f"about {human_count(pages)} of node {names.get(owner, owner)} may drop from {copies} copies to {copies - 1}:"
         f" this node gives them back, and they have {copies} copies again only if {copies} other nodes have room"
-        " (except where `copies` is set)"
+        " (unless ramsterd.toml sets copies)"
         for owner, pages in sorted(recalled.items())
     ]
 

@@ -49,7 +49,12 @@ def add_node(members: Members, request: dict[str, object]) -> object:
     try:
         (node,) = read_plain(plain, ClusterConfig, file="the new member", folder=Path()).node
     except ConfigError as error:
-        raise CommandRefused(str(error)) from None
+        # It has no row in a file yet: the number there would be that of another member.
+        key = error.key.removeprefix("node[0].")
+        hint = "; the port is a value of its own (`--port`)" if key == "address" else ""
+        raise CommandRefused(
+            f"the new member: {key}: found {error.found}, expected {error.expected}{hint}"
+        ) from None
     is_changed = _change(members, Add(node))
     return _result(members, node, "added", is_changed=is_changed)
 
@@ -135,7 +140,8 @@ def remove_node(members: Members, request: dict[str, object]) -> object:
     if loss and not is_forced:
         raise CommandRefused(
             f"node {node.name} was not removed, only cordoned: {'; '.join(loss)}. To empty it first:"
-            f" `ramsterctl node drain {node.name} --wait`. To remove it and lose these pages: --force"
+            f" `ramsterctl node drain {node.name} --wait`{_more_room(inquiry, node)}."
+            " To remove it and lose these pages: --force"
         )
     for each in loss:
         logger.warning("node %s is removed by force: %s", node.name, each)
@@ -147,6 +153,17 @@ def remove_node(members: Members, request: dict[str, object]) -> object:
         "not_asked": [names[each] for each in unasked],
         "warnings": _fewer_copies(before, members.cluster),
     }
+
+
+def _more_room(inquiry: Inquiry, leaving: NodeConfig) -> str:
+    """Return what helps if the drain ends with pages that have no room: it does not move them elsewhere."""
+    said = inquiry.answers.get(NodeId(leaving.number))
+    if said is None or not said.last_copies:
+        return ""
+    return (
+        f"; if {leaving.name} has no room for its own pages, discard some or give it more:"
+        f" `ramsterctl memory set --budget SIZE` on {leaving.name}"
+    )
 
 
 def _with_all_of(cluster: ClusterConfig, number: NodeId) -> ClusterConfig:
@@ -168,13 +185,15 @@ def _fewer_copies(before: ClusterConfig, after: ClusterConfig) -> list[str]:
                 "no node will hold pages of others: writes that do not fit on their own node are refused"
             ]
         case [only]:
-            return [f"only node {only} will hold pages of others: its own pages have no peer"]
+            return [
+                f"only node {only} will hold pages of others: pages of {only} can go to no other node"
+            ]
         case _ if default_copies(after) < default_copies(before):
             drop = (
                 f"redundancy drops from {default_copies(before)} copies to {default_copies(after)}"
             )
             return [
-                f"{drop}: only {len(keepers)} nodes will hold pages (except where `copies` is set)"
+                f"{drop}: only {len(keepers)} nodes will hold pages (unless ramsterd.toml sets copies)"
             ]
         case _:
             return []

@@ -53,8 +53,8 @@ class DrainProgress:
         self.line = f"{self._node}: {human_count(foreign)} of other nodes are still there"
         if foreign and foreign_seconds >= STALL_SECONDS:
             self.line += (
-                f", no change for {foreign_seconds:,.0f} s: the owners find no room for them"
-                " (`ramsterctl nodes` shows who has room)"
+                f", no change for {foreign_seconds:,.0f} s: no other node has room (see `ramsterctl nodes`)."
+                " Type `ramsterctl memory set --budget SIZE` on one, or `ramsterctl node uncordon NAME`"
             )
         elif (seconds := self._seconds_left(foreign, now)) is not None:
             self.line += f", about {seconds:,.0f} s left"

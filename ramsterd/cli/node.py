@@ -156,7 +156,8 @@ def _drain(ask: Ask) -> click.Command:
         if not as_json and is_waiting and result["pages_own_elsewhere"]:
             click.echo(
                 f"{human_count(result['pages_own_elsewhere'])} of {name} itself stay at its peers, because {name} has no"
-                " room for them. Before `ramsterctl node remove`, turn swap off or discard these pages"
+                " room for them. Before `ramsterctl node remove`, turn swap off or discard these pages, or give it room:"
+                f" `ramsterctl memory set --budget SIZE` on {name}"
             )
         if not as_json:
             ending = is_waiting and describe_ending(
@@ -197,7 +198,11 @@ def _ask_while_draining(
             if progress.on_said(result, now=now) or now >= deadline:
                 return result, progress
             if not is_quiet:
-                line.show(progress.line or f"asking {name}", progress.news, now=now)
+                line.show(
+                    progress.line or f"asking {name} how many pages it keeps",
+                    progress.news,
+                    now=now,
+                )
             time.sleep(DRAIN_POLL_SECONDS)
 
 

@@ -166,7 +166,8 @@ class Members:
             found = self._store.load()
         except ConfigError as error:
             return StoreCheck(
-                problem=f"the members stay as they are: the cluster file has a mistake: {error}"
+                problem="the members stay as they are: the cluster file has a mistake; correct it, or copy it from another"
+                f" member: {error}"
             )
         if found.in_order() == self._kept.in_order():
             logger.info("the cluster file has not changed")

@@ -61,7 +61,12 @@ def open_folder(path: Path, *, file: str) -> StateFolder:
         return StateFolder(path)
     except OSError as error:
         found = f"'{path}' ({(error.strerror or type(error).__name__).lower()})"
-        expected = f"a folder that this user may write to: make it, as in `install -d -o USER -m 700 {path}`"
+        expected = "a folder that this user may write to"
+        expected += (
+            ", not a file: move the file away, or name another folder"
+            if path.is_file()
+            else f": make it, as in `install -d -o USER -m 700 {path}`"
+        )
         raise ConfigError(file, "state_dir", found, expected) from None
 
 

@@ -71,11 +71,11 @@ async def test_fewer_copies_are_warned_of_with_whose_pages_and_how_many() -> Non
         [
             (
                 "about 2,368 pages of node node1 may drop from 2 copies to 1: this node gives them back, and they have 2 copies"
-                " again only if 2 other nodes have room (except where `copies` is set)"
+                " again only if 2 other nodes have room (unless ramsterd.toml sets copies)"
             ),
             (
                 "about 1 page of node node2 may drop from 2 copies to 1: this node gives them back, and they have 2 copies"
-                " again only if 2 other nodes have room (except where `copies` is set)"
+                " again only if 2 other nodes have room (unless ramsterd.toml sets copies)"
             ),
         ],
     )

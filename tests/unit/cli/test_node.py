@@ -161,7 +161,7 @@ def test_a_drain_ends_with_what_a_stop_ends() -> None:
 def test_drain_says_once_that_it_asks() -> None:
     unheard = [drain_answer("draining", None, None)] * 3
     result = Daemon(*unheard, drain_answer("drained", 0)).run("drain", "delta", "--wait")
-    assert result.stderr == "asking delta\n"
+    assert result.stderr == "asking delta how many pages it keeps\n"
 
 
 @pytest.mark.usefixtures("_no_pause")

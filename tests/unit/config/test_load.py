@@ -77,6 +77,15 @@ def test_a_node_that_was_removed_hears_since_when_and_how_to_come_back(tmp_path:
     assert "alpha" not in expected
 
 
+def test_a_name_that_is_nearly_one_of_a_member_is_taken_for_a_typing_mistake(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path, "cluster.toml", "membership_version = 8\nmembership_origin = 2\n" + CLUSTER)
+    write(tmp_path, "ramsterd.toml", DAEMON.replace('"alpha"', '"alfa"'))
+    with pytest.raises(ConfigError, match="If it is a typing mistake of alpha, correct it"):
+        load_node(tmp_path / "ramsterd.toml")
+
+
 def test_a_folder_or_a_pipe_is_not_a_file(tmp_path: Path) -> None:
     """Opening the pipe would wait for ever."""
     os.mkfifo(tmp_path / "pipe")

@@ -47,6 +47,13 @@ def test_a_folder_that_cant_be_made_is_one_line(tmp_path: Path) -> None:
     )
 
 
+def test_a_file_in_the_place_of_the_folder_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    path.write_text("")
+    with pytest.raises(ConfigError, match="not a file: move the file away"):
+        open_state(path, file=FILE, started_at=7)
+
+
 def test_a_damaged_file_keeps_the_daemon_from_starting(tmp_path: Path) -> None:
     file = damage(tmp_path / "state")
     expected = (
