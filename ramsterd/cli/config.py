@@ -52,7 +52,10 @@ def config_group(ask: Ask) -> click.Group:
 def format_reload(now: dict[str, Any]) -> str:
     """Return what a reload applied and left, a line each."""
     lines = [f"applied: {each}" for each in now["applied"]]
+    lines += now["loaded"]
+    if now["problems"]:
+        return "\n".join(lines)  # what waited for a restart before still does: `status` says so
     lines += [f"needs a restart: {each}" for each in now["needs_restart"]]
-    if not lines and not now["problems"]:
-        lines = ["no key of ramsterd.toml has changed"]
+    if not lines:
+        lines = ["no key of ramsterd.toml has changed, and no certificate or key is new"]
     return "\n".join(lines)

@@ -33,16 +33,18 @@ class CertificateKeeper:
         """Return how long our certificate is valid yet; negative when it has ended."""
         return self.transport.credentials.expires_at - self._clock()
 
-    def replace(self, loaded: Credentials) -> None:
-        """Use these for links from now on; those that are the same are no news."""
+    def replace(self, loaded: Credentials) -> str:
+        """Use these for links from now on; return what is new, an empty text if they are the same."""
         is_new = loaded.digest != self.transport.credentials.digest
         self.transport.credentials = loaded
+        text = ""
         if is_new:
-            logger.info(
-                "the new certificate is loaded and %s; open links keep the old one",
-                self._validity(),
+            text = (
+                f"the new certificate is loaded and {self._validity()}; open links keep the old one"
             )
+            logger.info("%s", text)
         self.warn()
+        return text
 
     def warn(self) -> None:
         """Say in the log that the certificate ends soon, or has ended."""

@@ -18,10 +18,13 @@ def load_heartbeat_key(daemon: DaemonConfig) -> bytes | None:
     return None if daemon.heartbeat_key is None else read_key(daemon.heartbeat_key)
 
 
-def replace_heartbeat_key(key: bytes, heartbeat: HeartbeatService) -> None:
-    """Use this key from now on; one that is the same changes nothing."""
-    if heartbeat.on_key_changed(key):
-        logger.info(
-            "the new heartbeat key is loaded; the old one is accepted for %.0f more minutes",
-            KEY_OVERLAP_SECONDS / 60,
-        )
+def replace_heartbeat_key(key: bytes, heartbeat: HeartbeatService) -> str:
+    """Use this key from now on; return what is new, an empty text if it is the same."""
+    if not heartbeat.on_key_changed(key):
+        return ""
+    minutes = KEY_OVERLAP_SECONDS / 60
+    text = (
+        f"the new heartbeat key is loaded; the old one is accepted for {minutes:.0f} more minutes"
+    )
+    logger.info("%s", text)
+    return text

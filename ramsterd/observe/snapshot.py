@@ -56,6 +56,8 @@ class ConfigStatistics:
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     applied: tuple[str, ...] = ()
+    # The certificate and the key that are new with it.
+    loaded: tuple[str, ...] = ()
     # Which changes of the file wait for a restart.
     needs_restart: tuple[str, ...] = ()
 

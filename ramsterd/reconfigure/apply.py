@@ -3,7 +3,6 @@
 import trio
 
 from config.model import DaemonConfig
-from nodemanager.membership import StoreCheck
 from ramsterd.frontends.nbd.server import NbdServer
 from ramsterd.frontends.tmem.pools import quotas_of
 from ramsterd.frontends.tmem.server import TmemServer
@@ -14,6 +13,7 @@ from ramsterd.pagepath.engine import Engine
 from ramsterd.pagepath.peers import Peers
 from ramsterd.reconfigure.examine import Reread
 from ramsterd.reconfigure.exports import Exports
+from ramsterd.reconfigure.reload import Renewal
 
 
 def apply_config(
@@ -43,13 +43,14 @@ def apply_config(
     peers.settle()
 
 
-def use_keys(found: Reread, *, certificate: CertificateKeeper | None, peers: Peers) -> StoreCheck:
+def use_keys(found: Reread, *, certificate: CertificateKeeper | None, peers: Peers) -> Renewal:
     """Use what certificate and heartbeat key are now, if they are used at all, and look at the cluster file.
 
-    Returns what is to be said of the cluster file.
+    Returns what is to be said of the cluster file, and what is new.
     """
+    loaded = []
     if certificate is not None and found.credentials is not None:
-        certificate.replace(found.credentials)
+        loaded.append(certificate.replace(found.credentials))
     if peers.heartbeat is not None and found.heartbeat_key is not None:
-        replace_heartbeat_key(found.heartbeat_key, peers.heartbeat)
-    return peers.members.check_store()
+        loaded.append(replace_heartbeat_key(found.heartbeat_key, peers.heartbeat))
+    return Renewal(peers.members.check_store(), tuple(each for each in loaded if each))

@@ -7,7 +7,7 @@ nothing; it is named, and `ramster_last_reload_successful` is 0 until a reload e
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -26,6 +26,14 @@ logger = logging.getLogger("ramster.daemon")
 UNCHANGED: Final = "no key of ramsterd.toml has changed"
 
 
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """What is to be said of the cluster file, and which key or certificate is new."""
+
+    check: StoreCheck
+    loaded: tuple[str, ...]
+
+
 class CannotApply(Exception):
     """A change was judged to be applicable, and is not; nothing has changed.  The message is for the operator."""
 
@@ -39,7 +47,7 @@ class Reloader:
         *,
         reread: Callable[[DaemonConfig], Reread],
         apply: Callable[[DaemonConfig, Reread], None],
-        renew: Callable[[Reread], StoreCheck],
+        renew: Callable[[Reread], Renewal],
         wall_clock: Callable[[], float],
     ) -> None:
         """Begin with the files as they were read at the start.
@@ -107,15 +115,20 @@ class Reloader:
                 difference = None
             else:
                 self.running = difference.config
-        check = self._renew(found)
+        renewal = self._renew(found)
+        check = renewal.check
         problems += [check.problem] if check.problem else []
         warnings = (*found.warnings, *([check.edited] if check.edited else []))
-        self._note(problems, warnings, difference)
+        self._note(problems, warnings, difference, renewal.loaded)
         for warning in found.warnings:  # the log has heard of the cluster file already
             logger.warning("%s", warning)
 
     def _note(
-        self, problems: list[str], warnings: tuple[str, ...], difference: Difference | None
+        self,
+        problems: list[str],
+        warnings: tuple[str, ...],
+        difference: Difference | None,
+        loaded: tuple[str, ...],
     ) -> None:
         before = self._statistics
         applied = tuple(each.as_applied() for each in difference.applied) if difference else ()
@@ -133,6 +146,7 @@ class Reloader:
             problems=tuple(problems),
             warnings=warnings,
             applied=applied,
+            loaded=loaded,
             needs_restart=pending,
         )
         for problem in problems:

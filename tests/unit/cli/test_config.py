@@ -15,6 +15,7 @@ def state(total: int, **more: object) -> dict[str, object]:
     return {
         "reloads_total": total,
         "applied": [],
+        "loaded": [],
         "needs_restart": [],
         "problems": [],
         "warnings": [],
@@ -55,6 +56,17 @@ def test_a_file_that_is_wrong_is_an_error() -> None:
     assert result.stderr == "ramsterctl: f: log.level: found 'loud', expected 'info'\n"
 
 
+def test_what_waits_for_a_restart_is_no_half_success_of_a_reload_that_failed() -> None:
+    result = run(state(3, problems=["f: wrong"], needs_restart=["memory.budget: 1GiB"]))
+    assert (result.exit_code, result.stdout) == (1, "")
+
+
+def test_a_new_certificate_is_told() -> None:
+    assert run(state(3, loaded=["the new certificate is loaded"])).stdout == (
+        "the new certificate is loaded\n"
+    )
+
+
 def test_what_is_not_taken_over_is_a_warning() -> None:
     result = run(state(3, warnings=["the cluster file was changed by hand"]))
     assert result.exit_code == 0
@@ -62,7 +74,9 @@ def test_what_is_not_taken_over_is_a_warning() -> None:
 
 
 def test_nothing_to_do_is_said() -> None:
-    assert run(state(4)).stdout == "no key of ramsterd.toml has changed\n"
+    assert run(state(4)).stdout == (
+        "no key of ramsterd.toml has changed, and no certificate or key is new\n"
+    )
 
 
 def test_a_disk_that_takes_long_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

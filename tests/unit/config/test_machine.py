@@ -209,6 +209,13 @@ def test_a_state_folder_that_can_not_be_used_is_an_error_unless_the_unit_makes_i
     assert judge('state_dir = ""\n' + DAEMON, host) == []
 
 
+def test_a_file_in_the_place_of_the_state_folder_is_an_error() -> None:
+    host = machine(folder=at(STATE, PlaceType.FILE, 0o600))
+    (finding,) = judge(DAEMON, host)
+    assert finding.is_error
+    assert "is no folder" in finding.found
+
+
 def test_a_state_folder_of_which_more_is_missing_is_named() -> None:
     ways = Ways()
     ways[STATE] = (at(Path("/"), PlaceType.FOLDER, 0o755), at(VAR_LIB, PlaceType.MISSING, 0))

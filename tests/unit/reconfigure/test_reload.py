@@ -12,7 +12,7 @@ from config.model import DaemonConfig
 from config.reader import read_toml
 from nodemanager.membership import StoreCheck
 from ramsterd.reconfigure.examine import Reread
-from ramsterd.reconfigure.reload import UNCHANGED, CannotApply, Reloader
+from ramsterd.reconfigure.reload import UNCHANGED, CannotApply, Reloader, Renewal
 from tests.helpers.config_texts import DAEMON
 from tests.helpers.no_threads import no_threads
 
@@ -60,9 +60,9 @@ class Files:
             raise CannotApply(self.refusal)
         self.applied.append(config)
 
-    def renew(self, found: Reread) -> StoreCheck:
+    def renew(self, found: Reread) -> Renewal:
         self.done.set()  # how it went is noted in the same step
-        return self.more
+        return Renewal(self.more, ("a new key",))
 
     async def wait_done(self, number: int) -> None:
         while self.reloader.statistics().reloads_total < number:
