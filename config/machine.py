@@ -145,9 +145,9 @@ def _judge_state_dir(
         return
     user, way = machine.user, machine.ways[daemon.state_dir]
     if way[-1].type in {PlaceType.FILE, PlaceType.SOCKET, PlaceType.OTHER}:
-        found = f"{way[-1].path}, which is no folder"
+        other = f"{way[-1].path}, which is no folder"
         expected = "a folder: move that file away, or name another folder"
-        yield Finding(file=file, key="state_dir", found=found, expected=expected, is_error=True)
+        yield Finding(file=file, key="state_dir", found=other, expected=expected, is_error=True)
         return
     if _is_made(daemon.state_dir, machine):
         return

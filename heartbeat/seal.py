@@ -50,7 +50,7 @@ class Seal:
         for key in (self._key, self._previous):
             if key is not None and hmac.compare_digest(mac, _mac(body, key)):
                 return body
-        raise BadMac("the MAC is not of our key")
+        raise BadMac("it is not signed with our heartbeat_key")
 
     def changed_to(self, key: bytes) -> "Seal":
         """Return a seal that closes with this key and opens what the present one closes; itself if it is the same."""

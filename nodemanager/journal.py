@@ -57,13 +57,13 @@ def log_named(name_of: Callable[[NodeId], str], event: NodeEvent) -> None:
         case NodeDown(_, _, reason) if reason == STOPPED_IN_ORDER:
             logger.info("node %s has stopped in order", name, extra=_EACH)
         case NodeDown(_, _, reason) if reason == NO_MEMBER:
-            logger.info("node %s and this node are in one cluster no more", name, extra=_EACH)
+            logger.info("node %s is not in the cluster of this node any more", name, extra=_EACH)
         case NodeDown(_, None, reason):
             logger.warning("node %s is down: %s; it was never up", name, reason, extra=_EACH)
         case NodeDown(_, _, reason):
             logger.warning("node %s is down: %s", name, reason, extra=_EACH)
         case NewIncarnation(_, _, new):
             logger.warning(
-                "node %s has restarted at %s: all pages that it held are gone",
+                "node %s has restarted at %s without the pages that it held: those with another copy are copied again",
                 name, show_start(new), extra=_EACH,
             )  # fmt: skip

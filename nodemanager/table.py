@@ -337,7 +337,9 @@ class NodeTable:
         if old is None:
             return []
         self._new_incarnations_total += 1
-        ended: list[NodeEvent] = [NodeDown(node, old, "started again")] if was_live else []
+        ended: list[NodeEvent] = (
+            [NodeDown(node, old, "its earlier run has ended")] if was_live else []
+        )
         return [*ended, NewIncarnation(node, old, incarnation)]
 
 

@@ -14,10 +14,10 @@ from ramsterd.host.validity import format_validity
 
 # By family: whose these pages are, and what may become of them.
 FAMILIES: Final = {
-    "own_persistent": "of this node",
+    "own_persistent": "of this node; must not be lost",
     "own_ephemeral": "of this node; may be dropped at any time",
-    "own_clean": "of this node; peers keep these pages too",
-    "foreign_persistent": "of other nodes",
+    "own_clean": "of this node; peers have copies, so these may be dropped",
+    "foreign_persistent": "of other nodes; must not be lost",
     "foreign_ephemeral": "of other nodes; may be dropped at any time",
 }
 # How a copy is bad, by kind.
@@ -54,7 +54,7 @@ def format_status(now: dict[str, Any], *, at: float) -> str:
             "compacted",
             f"{engine['compacted_zpages_total']:,} pages were moved inside the memory of this node, to free whole blocks",
         ),
-        line("at risk", format_at_risk(engine["rebuild"])),
+        line("at risk", format_at_risk(engine)),
         *format_bad_copies(engine),
         *format_recall(engine),
         line("refused", format_refused(now["pager"])),
@@ -109,7 +109,7 @@ def format_puts_and_gets(store: dict[str, Any]) -> list[str]:
     return [
         line(
             "put",
-            f"clients wrote {put['']:,} pages: {put['zero_']:,} all zeros, {put['same_filled_']:,} of one repeated word,"
+            f"clients wrote {put['']:,} pages: {put['zero_']:,} all zeros, {put['same_filled_']:,} of the same 8 bytes repeated,"
             f" {put['raw_']:,} stored uncompressed",
         ),
         line(
@@ -132,7 +132,7 @@ def format_traffic(remotify: dict[str, Any], fetch: dict[str, Any]) -> list[str]
         line(
             "",
             f"ephemeral pages sent to peers: {outcomes(ephemeral)};"
-            f" {ephemeral['forgotten_pages_total']:,} too old, so given up later",
+            f" {ephemeral['forgotten_pages_total']:,} given up later, because they were the oldest",
         ),
         line(
             "fetch",
@@ -185,11 +185,12 @@ def format_share(budget: str) -> str:
 def format_loop(loop: dict[str, Any]) -> str:
     """Return how long the event loop was busy at most."""
     cause = f", mostly by {loop['longest_name']}" if loop["longest_name"] else ""
-    return f"busy for {1e3 * loop['longest_seconds']:,.0f} ms at most{cause}"
+    return f"longest pause {1e3 * loop['longest_seconds']:,.0f} ms{cause}"
 
 
-def format_at_risk(rebuild: dict[str, Any]) -> str:
+def format_at_risk(engine: dict[str, Any]) -> str:
     """Return how many pages have fewer copies than asked, and when that is over."""
+    rebuild = engine["rebuild"]
     found = human_count(rebuild["pages_at_risk"])
     if rebuild["is_counting"]:
         return f"being counted: {found} with too few copies so far"
@@ -197,8 +198,19 @@ def format_at_risk(rebuild: dict[str, Any]) -> str:
     if not rebuild["pages_at_risk"]:
         return text
     left = rebuild["seconds_left"]
-    when = "waiting for peers or room" if left is None else f"about {left:,.0f} s left"
+    when = _waits_for(engine) if left is None else f"about {left:,.0f} s left"
     return f"{text}: {when}"
+
+
+def _waits_for(engine: dict[str, Any]) -> str:
+    """Return what pages at risk wait for: peers that are up, or room there."""
+    peers = [row for row in engine["nodes"]["nodes"] if not row["is_local"]]
+    linked = [row for row in peers if row["is_linked"]]
+    with_room = sum(bool(row["status"] and row["status"]["free_bytes"]) for row in linked)
+    return (
+        f"waiting for more peers with room ({len(linked)} of {len(peers)} peers have a link,"
+        f" {with_room} of these have room)"
+    )
 
 
 def format_refused(pager: dict[str, Any]) -> str:
@@ -265,7 +277,7 @@ def format_heartbeat(heartbeat: dict[str, Any] | None) -> list[str]:
         line(
             "heartbeat",
             f"other nodes: {states}; {probes['failed']:,} of {sum(probes.values()):,} probes failed;"
-            f" {detector['cleared_downs_total']:,} of {detector['downs_total']:,} reports of a node down were wrong;"
+            f" {detector['cleared_downs_total']:,} of {detector['downs_total']:,} reports of a node down were false alarms;"
             f" {dropped:,} datagrams dropped",
         )
     ]

@@ -37,7 +37,7 @@ def _keeper(memory: dict[str, Any]) -> str:
 def _found(memory: dict[str, Any]) -> str:
     text = (
         f"this start took over {human_count(memory['adopted_pages'])} in {memory['attach_seconds']:,.2f} s:"
-        f" {memory['broken_pages']:,} can't be vouched for, of which {memory['lost_pages']:,} are lost"
+        f" {memory['broken_pages']:,} are damaged, {memory['lost_pages']:,} of them lost"
     )
     pools = memory["lost_pools"]
     if not pools:

@@ -12,7 +12,7 @@ NEVER_SEEN: Final = "never seen: start ramsterd there"
 def format_nodes(rows: list[dict[str, Any]]) -> str:
     """Return one line a node."""
     head = f"{'NUMBER':>6}  {'NAME':<16} {'ADDRESS':<24} {'STATE':<9} {'LINK':<9} {'CORDONED':<8}"
-    lines = [f"{head} {'BAD COPIES':>10} {'ROOM FOR OTHERS':>15}  WHY NO LINK"]
+    lines = [f"{head} {'BAD COPIES':>10} {'ROOM FOR OUR PAGES':>18}  WHY NO LINK"]
     for row in rows:
         config, said = row["config"], row["status"]
         link = "this node" if row["is_local"] else "yes" if row["is_linked"] else "no"
@@ -22,7 +22,7 @@ def format_nodes(rows: list[dict[str, Any]]) -> str:
         bad = sum(row["trust"]["bad_copies_total"].values()) if row["trust"] else 0
         lines.append(
             f"{config['number']:>6}  {config['name']:<16} {where:<24} {row['state']:<9} {link:<9} {cordoned:<8}"
-            f" {bad:>10,} {room:>15}  {why_no_link(row)}".rstrip()
+            f" {bad:>10,} {room:>18}  {why_no_link(row)}".rstrip()
         )
     return "\n".join(lines)
 

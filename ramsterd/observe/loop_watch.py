@@ -59,7 +59,7 @@ _UNITS_MIN: Final = 256
 
 
 # How the line begins, whatever the cause: they share its budget.
-LONG_ROUND: Final = "ramsterd answered nobody for %.1f s: %s"
+LONG_ROUND: Final = "nobody got an answer for %.1f s: %s"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +153,5 @@ class LoopWatch(trio.abc.Instrument):
 def advice(activity: str) -> str:
     """Return the cause of a long round, and what an operator does about it."""
     if activity:
-        return f"it was busy with {activity}; if this repeats, see with `top` what else loads this machine"
-    return (
-        "it got no processor, or its memory was swapped out; see with `top` what loads this machine"
-    )
+        return f"ramsterd was busy with {activity}; if this repeats, see with `top` what else loads this machine"
+    return "ramsterd got no processor, or its memory was swapped out; see with `top` what loads this machine"

@@ -113,7 +113,7 @@ class _Risk:
             return []
         self._again_at = at + AGAIN_SECONDS
         rebuilt = now.rebuilt_pages_total - self._rebuilt_before
-        text = f"{now.pages_at_risk} pages have fewer copies than asked; copied again so far: {rebuilt}"
+        text = f"{now.pages_at_risk:,} pages have fewer copies than asked; copied again so far: {rebuilt:,}"
         return [News(logging.WARNING, text)]
 
     def _end(self, now: PageCounts, at: float) -> list[News]:
@@ -123,10 +123,10 @@ class _Risk:
             return []
         rebuilt, seconds = now.rebuilt_pages_total - self._rebuilt_before, at - since
         lost = now.lost_pages_total - self._lost_before
-        text = f"no page has fewer copies than asked any more, after {seconds:.0f} s; copied again: {rebuilt}"
+        text = f"no page has fewer copies than asked any more, after {seconds:.0f} s; copied again: {rebuilt:,}"
         # A page that is lost has no copies to count, either.
         return [
-            News(logging.WARNING, f"{text}, lost: {lost}") if lost else News(logging.INFO, text)
+            News(logging.WARNING, f"{text}, lost: {lost:,}") if lost else News(logging.INFO, text)
         ]
 
 
@@ -151,5 +151,7 @@ def _told_errors(before: PageCounts, now: PageCounts) -> News:
 
 def _told_losses(before: PageCounts, now: PageCounts) -> News:
     lost = now.lost_pages_total - before.lost_pages_total
-    text = f"{lost} pages are lost with their last copy; since the start: {now.lost_pages_total}"
+    text = (
+        f"{lost:,} pages are lost with their last copy; since the start: {now.lost_pages_total:,}"
+    )
     return News(logging.ERROR, text)

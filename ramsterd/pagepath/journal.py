@@ -40,7 +40,7 @@ def log_reconciled(ended: Reconciled, name: str) -> None:
     level = logging.WARNING if ended.lacking else logging.INFO
     logger.log(
         level,
-        "node %s and this node agree on the copies there again, after a restart:"
-        " %d were dropped because nobody needs them, %d were missing",
-        name, ended.unknown, ended.missing,
+        "this node and node %s have compared the copies there, after a restart:"
+        " %s were dropped because nobody needs them, %s were missing",
+        name, f"{ended.unknown:,}", f"{ended.missing:,}",
     )  # fmt: skip

@@ -134,7 +134,7 @@ class NodeMemory:
         found = self.statistics()
         logger.log(
             logging.WARNING if found.broken_pages or attached.damaged else logging.INFO,
-            "%s pages of the last run, which %s, are here again after %.2f s: %s can't be vouched for, of which %s are lost",
+            "%s pages of the last run, which %s, are here again after %.2f s: %s are damaged, %s of them lost",
             f"{found.adopted_pages:,}", "ended in order" if memory.was_clean else "was killed or crashed",
             found.attach_seconds, f"{found.broken_pages:,}", f"{found.lost_pages:,}",
         )  # fmt: skip

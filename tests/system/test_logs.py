@@ -167,4 +167,4 @@ def test_pages_that_are_lost_are_said(new_cluster: NewCluster) -> None:
     told = [int(n) for line in lines for n in re.findall(r"answered with EIO: (\d+)", line)]
     assert sum(told) == failed
     assert len(lines) <= 6
-    assert count(owner, " UTC: all pages that it held are gone") == 1
+    assert count(owner, " UTC without the pages that it held: ") == 1

@@ -35,7 +35,7 @@ def test_what_a_start_found_is_told_with_how_far_its_check_is() -> None:
     kept, attach = format_kept({**MEMORY, **found}, {**SCRUB, **running})
     assert kept.endswith("outlived 1 restart")
     assert attach == (
-        "               this start took over 123,456 pages in 0.85 s: 3 can't be vouched for, of which 2 are lost;"
+        "               this start took over 123,456 pages in 0.85 s: 3 are damaged, 2 of them lost;"
         " 7,000 compressed pages are checked, 1 damaged, so far in 12 of 40 blocks"
     )
     [_, attach] = format_kept({**MEMORY, **found, "lost_pools": 1}, SCRUB)

@@ -72,7 +72,7 @@ def trust(*, missing: int, seconds: float = 0.0) -> dict[str, Any]:
 def test_bad_copies_stand_beside_the_node_that_kept_them() -> None:
     shown = row(2, is_linked=True, free_bytes=44_024_389)
     shown["trust"] = trust(missing=1040)
-    assert format_nodes([shown]).endswith(" 1,043          42 MiB")
+    assert format_nodes([shown]).endswith(" 1,043             42 MiB")
 
 
 def test_this_node_is_named_as_such_where_others_have_a_link() -> None:

@@ -47,7 +47,7 @@ PEER, INCARNATION = NodeId(3), Incarnation(100)
         (
             NodeDown(PEER, INCARNATION, NO_MEMBER),
             logging.INFO,
-            "node gamma and this node are in one cluster no more",
+            "node gamma is not in the cluster of this node any more",
         ),
         (
             NodeDown(PEER, INCARNATION, "stopped in order"),
@@ -57,7 +57,10 @@ PEER, INCARNATION = NodeId(3), Incarnation(100)
         (
             NewIncarnation(PEER, INCARNATION, Incarnation(200)),
             logging.WARNING,
-            "node gamma has restarted at 1970-01-01 00:00:00.200 UTC: all pages that it held are gone",
+            (
+                "node gamma has restarted at 1970-01-01 00:00:00.200 UTC without the pages that it held: those with"
+                " another copy are copied again"
+            ),
         ),
     ],
     ids=lambda value: type(value).__name__ if not isinstance(value, str | int) else "",

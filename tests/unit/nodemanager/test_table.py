@@ -93,7 +93,7 @@ def test_down_with_the_same_incarnation_is_unreachable_not_lost() -> None:
 def test_a_new_incarnation_ends_the_old_incarnation_before_the_new_one_begins() -> None:
     table = linked_table()
     assert table.on_verdict(verdict(NodeState.UP, NEW), now=2) == [
-        NodeDown(PEER, OLD, "started again"),
+        NodeDown(PEER, OLD, "its earlier run has ended"),
         NewIncarnation(PEER, OLD, NEW),
         NodeUp(PEER, NEW),
     ]

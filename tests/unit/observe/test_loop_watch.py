@@ -62,7 +62,7 @@ def test_a_long_round_is_a_warning_that_names_cause_and_command(
     loop = Loop()
     loop.come_round(0.75, flush=5000)
     assert caplog.text.endswith(
-        "ramsterd answered nobody for 0.8 s: it was busy with discarding pages; "
+        "nobody got an answer for 0.8 s: ramsterd was busy with discarding pages; "
         "if this repeats, see with `top` what else loads this machine\n"
     )
 
@@ -82,7 +82,7 @@ def test_rounds_that_are_nobodys_fault_are_told_apart(caplog: pytest.LogCaptureF
     loop = Loop()
     loop.come_round(0.6, get=3)
     loop.come_round(0.6, collector_seconds=0.4, get=5000)
-    assert "it got no processor, or its memory was swapped out" in caplog.messages[0]
+    assert "ramsterd got no processor, or its memory was swapped out" in caplog.messages[0]
     assert f"busy with {COLLECTOR}" in caplog.messages[1]
 
 

@@ -48,10 +48,10 @@ def test_what_tmem_reads_in_vain_is_said_too() -> None:
 def test_losses_are_said_with_what_was_lost_before() -> None:
     news = PageNews()
     assert texts(news, 0, counts(lost_pages_total=7600)) == [
-        "7600 pages are lost with their last copy; since the start: 7600"
+        "7,600 pages are lost with their last copy; since the start: 7,600"
     ]
     assert texts(news, AGAIN_SECONDS, counts(lost_pages_total=7601)) == [
-        "1 pages are lost with their last copy; since the start: 7601"
+        "1 pages are lost with their last copy; since the start: 7,601"
     ]
 
 

@@ -21,7 +21,7 @@ def test_what_a_comparison_found_is_a_warning_if_pages_were_missing_that_should_
     (record,) = caplog.records
     assert record.levelno == level
     assert record.getMessage() == (
-        "node beta and this node agree on the copies there again, after a restart:"
+        "this node and node beta have compared the copies there, after a restart:"
         " 100 were dropped because nobody needs them, 3 were missing"
     )
 
