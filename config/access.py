@@ -1,7 +1,8 @@
 """Who may read a file or change a folder, by mode, owner and groups, each folder on the way included.  Pure.
 
-So root can judge it for another user, without becoming that user.  Access control lists and capabilities are not
-looked at: an operator who uses them knows better than these rules, and may name another user.
+So root can judge it for another user, without becoming that user.  Access control lists and
+capabilities are not looked at: an operator who uses them knows better than these rules, and may
+name another user.
 """
 
 from collections.abc import Sequence
@@ -39,7 +40,9 @@ def may(user: User, place: Place, want: int) -> bool:
 
 
 def why_not(user: User, way: Sequence[Place], want: int) -> str | None:
-    """Return what keeps a user from a place, as a sentence has it after "found"; None: nothing that is known.
+    """Return what keeps a user from a place, as a sentence has it after "found".
+
+    None: nothing that is known.
 
     Args:
         user: Who.

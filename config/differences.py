@@ -1,10 +1,11 @@
 """What a changed `ramsterd.toml` asks of a running daemon: which keys are applied at once, which need a restart.  Pure.
 
-Every key of the model stands in one of two sets here; a test sees to it.  Keys that a rule ties together
-(`config.rules`) are in the same set, so that what runs after a reload keeps the rules, too.
+Every key of the model stands in one of two sets here; a test sees to it.  Keys that a rule ties
+together (`config.rules`) are in the same set, so that what runs after a reload keeps the rules,
+too.
 
-Exports are told apart by their names: one that is new or has grown is applied, one that is gone or has shrunk still
-has pages and clients, so it stays until a restart.
+Exports are told apart by their names: one that is new or has grown is applied, one that is gone or
+has shrunk still has pages and clients, so it stays until a restart.
 """
 
 import dataclasses
@@ -36,7 +37,8 @@ APPLIED: Final = frozenset(
         "tmem.connections_max", "tmem.users", "tmem.pool_pages_max", "tmem.user_pages_max",
         "tmem.user_objects_max", "tmem.pools_per_user_max",
         "log.level", "log.subsystems",
-        # Of both, what the files hold is read again at each reload.  To begin or to end using them needs a restart.
+        # Of both, what the files hold is read again at each reload.  To begin or to end using them
+        # needs a restart.
         "tls.ca", "tls.certificate", "tls.key", "heartbeat_key",
         "stop_seconds_max",
     }

@@ -14,7 +14,8 @@ DEFAULT_PORT: Final = 7700
 # The port that IANA has given to NBD, and the one of ramster's metrics.
 NBD_PORT: Final = 10809
 METRICS_PORT: Final = 9750
-# The longest IP literal with a scope stays well below; ipaddress puts the whole text into its errors.
+# The longest IP literal with a scope stays well below; ipaddress puts the whole text into its
+# errors.
 ADDRESS_BYTES_MAX: Final = 64
 _ENDPOINT: Final = re.compile(r"(?:\[(?P<v6>[^\]]*)\]|(?P<v4>[^:\[\]]*)):(?P<port>[0-9]{1,5})")
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from config.where import show_key
 
 
-# Not frozen and without slots: raising writes `__traceback__` and `__notes__` on the value.  Compared by
-# identity, as exceptions are.
+# Not frozen and without slots: raising writes `__traceback__` and `__notes__` on the value.
+# Compared by identity, as exceptions are.
 @dataclass(eq=False)
 class ConfigError(Exception):
     """A mistake in a configuration file, told in one line.

@@ -63,7 +63,8 @@ class Machine:
 
     user: User
     memory: tuple[MemoryBound, ...] = ()
-    # From / down to a path itself, links followed; the last is the first that is missing or unknown.
+    # From / down to a path itself, links followed; the last is the first that is missing or
+    # unknown.
     ways: Mapping[Path, tuple[Place, ...]] = field(default_factory=dict)
     # Why an address can't be bound, for those that can't.
     unbindable: Mapping[str, str] = field(default_factory=dict)

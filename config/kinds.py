@@ -1,8 +1,8 @@
 """What a key may hold: one small class for each kind of value, named in the annotations of `config.model`.
 
-Each kind turns what TOML gave (str, int, float, bool, list, …) into the value of the field, or raises
-Mismatch, whose text says what was expected.  A kind judges one value alone; rules between two keys are in
-`config.rules`.
+Each kind turns what TOML gave (str, int, float, bool, list, …) into the value of the field, or
+raises Mismatch, whose text says what was expected.  A kind judges one value alone; rules between
+two keys are in `config.rules`.
 """
 
 import math
@@ -74,7 +74,10 @@ class Whole:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """A number of bytes from `least` to `most`, in steps of `step`; 0 too where it means "by default"."""
+    """A number of bytes from `least` to `most`, in steps of `step`.
+
+    0 too where it means "by default".
+    """
 
     least: int
     most: int
@@ -128,7 +131,8 @@ class SizeOrShare:
             try:
                 return self.size.read(value, folder)
             except Mismatch as mismatch:
-                # Only of what is no size at all: one that is too large is not put right by a percentage.
+                # Only of what is no size at all: one that is too large is not put right by a
+                # percentage.
                 like = f"{mismatch}, or a part of the memory such as '60%'"
                 raise Mismatch(like if str(mismatch) == EXPECTED else str(mismatch)) from None
         if self.memory is None:

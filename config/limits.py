@@ -2,7 +2,8 @@
 
 from typing import Final
 
-# Node numbers travel as 16-bit integers; 0 to 254 was the ancestor's range, a cluster here may be larger.
+# Node numbers travel as 16-bit integers; 0 to 254 was the ancestor's range, a cluster here may be
+# larger.
 NODE_NUMBER_MAX: Final = 1023
 # Names stand in certificates, file names and metric labels: short, and plain letters.
 NAME_BYTES_MAX: Final = 63
@@ -12,11 +13,13 @@ SOCKET_PATH_BYTES_MAX: Final = 107
 PAGE_BYTES: Final = 4096
 # Smaller arenas hold less than one open block of each size class.
 BUDGET_BYTES_MIN: Final = 2 * 1024 * 1024
-# A store's row has 32 bits for block and slot, so 2**27 blocks, of which the smallest hold one frame.
+# A store's row has 32 bits for block and slot, so 2**27 blocks, of which the smallest hold one
+# frame.
 BUDGET_BYTES_MAX: Final = 1 << 39
 # Tables for some 20,000 pages.
 TABLES_BYTES_MIN: Final = 1024 * 1024
-# A page costs 37 bytes of tables wherever it is: beside a small budget, 64 MiB are enough for 1.8 million pages.
+# A page costs 37 bytes of tables wherever it is: beside a small budget, 64 MiB are enough for 1.8
+# million pages.
 TABLES_BYTES_DEFAULT_MIN: Final = 64 * 1024 * 1024
 EXPORT_BYTES_MAX: Final = 1 << 46
 EXPORTS_MAX: Final = 64
@@ -47,7 +50,8 @@ TMEM_USERS_MAX: Final = 64
 USER_ID_MAX: Final = (1 << 32) - 2
 # tmem's pools and a node's own share the 4096 of a store (ramsterd.core.pools).
 POOLS_PER_USER_MAX: Final = 1024
-# What the tables of a store use for one page version: a row, an entry, its part of a leaf that is full.
+# What the tables of a store use for one page version: a row, an entry, its part of a leaf that is
+# full.
 TABLE_BYTES_PER_PAGE: Final = 37
 # The log of what numbers in kept memory mean (ramsterd.kept.name_log).
 KEPT_NAMES_BYTES: Final = 8 * 1024 * 1024

@@ -42,8 +42,9 @@ def load_cluster(path: Path) -> ClusterConfig:
 def load_daemon(path: Path) -> DaemonConfig:
     """Return what `ramsterd.toml` says.
 
-    Relative paths in it start at its own folder and become absolute, percentages are of this machine's memory or of
-    its cgroup's limit and become sizes.  The cluster file it names is not opened.
+    Relative paths in it start at its own folder and become absolute, percentages are of this
+    machine's memory or of its cgroup's limit and become sizes.  The cluster file it names is not
+    opened.
 
     Raises:
         ConfigError: The file can't be read, or something in it is wrong.
@@ -84,7 +85,8 @@ def load_node(path: Path) -> tuple[DaemonConfig, ClusterConfig, NodeConfig]:
 def _membership(daemon: DaemonConfig, cluster: ClusterConfig) -> str:
     """Return what to say to a node that is no member, where members have come and gone: it may have been one.
 
-    Other names than those that it may be a typing mistake of would only tempt somebody to start a node as another one.
+    Other names than those that it may be a typing mistake of would only tempt somebody to start a
+    node as another one.
     """
     near = difflib.get_close_matches(daemon.node, [node.name for node in cluster.node])
     mistake = f" If it is a typing mistake of {' or '.join(near)}, correct it." if near else ""

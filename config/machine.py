@@ -140,7 +140,10 @@ def _judge_cluster_file(daemon: DaemonConfig, machine: Machine) -> Iterator[Find
 def _judge_state_dir(
     daemon: DaemonConfig, machine: Machine, file: str, *, is_start: bool
 ) -> Iterator[Finding]:
-    """The daemon makes the folder itself, if only that is missing; a start finds out by doing so."""
+    """The daemon makes the folder itself, if only that is missing.
+
+    A start finds out by doing so.
+    """
     if is_start or daemon.state_dir is None:
         return
     user, way = machine.user, machine.ways[daemon.state_dir]

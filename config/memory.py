@@ -11,7 +11,8 @@ class MemoryBound:
     limit_bytes: int
     # As a sentence names it: "the memory of this machine", "memory.max of cgroup /system.slice".
     name: str
-    # Beyond it the kernel ends this very process; beyond the others all get slower, or somebody is ended.
+    # Beyond it the kernel ends this very process; beyond the others all get slower, or somebody is
+    # ended.
     is_fatal: bool = False
 
 

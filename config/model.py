@@ -1,9 +1,9 @@
 """Every knob, as frozen dataclasses.  Field names are exactly the keys of the files.
 
-`ClusterConfig` is `cluster.toml`, the same file on every node; `DaemonConfig` is `ramsterd.toml`, this
-node's own.  Sizes are written `"512MiB"` or a plain number of bytes, durations as seconds.  The annotation of a
-field says what it may hold (`config.kinds`), and the reader follows it; rules between two keys are in
-`config.rules`.  A value that `config.load` returns has passed every check.
+`ClusterConfig` is `cluster.toml`, the same file on every node; `DaemonConfig` is `ramsterd.toml`,
+this node's own.  Sizes are written `"512MiB"` or a plain number of bytes, durations as seconds.
+The annotation of a field says what it may hold (`config.kinds`), and the reader follows it; rules
+between two keys are in `config.rules`.  A value that `config.load` returns has passed every check.
 """
 
 from dataclasses import dataclass, field, replace
@@ -72,9 +72,11 @@ class ClusterConfig:
     name: Name
     timers: TimersConfig = field(default_factory=TimersConfig)
     node: Annotated[tuple[NodeConfig, ...], kinds.Rows(1, limits.NODES_MAX)] = ()
-    # Without TLS the links carry pages readable to anyone on the path: loopback only, unless this says so.
+    # Without TLS the links carry pages readable to anyone on the path: loopback only, unless this
+    # says so.
     insecure_plaintext: Flag = False
-    # How often the members were changed at run time, and by which node last; written by `ramsterctl node`.
+    # How often the members were changed at run time, and by which node last; written by `ramsterctl
+    # node`.
     membership_version: Annotated[int, kinds.Whole(0, limits.MEMBERSHIP_VERSION_MAX)] = 0
     membership_origin: Annotated[int, kinds.Whole(0, limits.NODE_NUMBER_MAX)] = 0
 
@@ -98,12 +100,14 @@ class MemoryConfig:
     budget: Budget = 512 * MIB
     # The largest budget that may be set while running; 0 means four times the budget.
     budget_max: BudgetOrDefault = 0
-    # Remotify starts above the high watermark and stops below the low one (fractions of the budget).
+    # Remotify starts above the high watermark and stops below the low one (fractions of the
+    # budget).
     high_watermark: Fraction = 0.92
     low_watermark: Fraction = 0.85
     # How much of the budget pages of other nodes may use.
     foreign_fraction_max: Fraction = 0.75
-    # What one other node may have here, in bytes before compression; 0: as much as all of them together.
+    # What one other node may have here, in bytes before compression; 0: as much as all of them
+    # together.
     foreign_owner_bytes_max: Annotated[int, kinds.Size(0, limits.EXPORT_BYTES_MAX)] = 0
     # Pages this node may own, wherever they are, and keep for others: how far the tables may reach.
     pages_max: Annotated[int, kinds.Whole(1, limits.PAGES_MAX)] = 1 << 26
@@ -125,9 +129,11 @@ class MemoryConfig:
 class RemoteConfig:
     """How pages travel to peers and back."""
 
-    # On how many peers a page is kept that is not kept here; 0: two if the cluster has three or more nodes, else one.
+    # On how many peers a page is kept that is not kept here; 0: two if the cluster has three or
+    # more nodes, else one.
     copies: Copies = 0
-    # With fewer peers that have room than that, pages leave for those there are, and not for fewer than this.
+    # With fewer peers that have room than that, pages leave for those there are, and not for fewer
+    # than this.
     copies_min: Annotated[int, kinds.Whole(1, limits.COPIES_MAX)] = 1
     # Offer ephemeral pages to peers before they are dropped.
     ephemeral: Flag = False
@@ -170,7 +176,8 @@ class Durability(StrEnum):
 class OnLoss(StrEnum):
     """What becomes of an export whose pages ended with the daemon."""
 
-    # It refuses clients until an operator resets it: who went on with zeros would take them for its data.
+    # It refuses clients until an operator resets it: who went on with zeros would take them for its
+    # data.
     REFUSE = "refuse"
     # It starts blank: for scratch disks, whose clients begin by writing.
     BLANK = "blank"
@@ -180,7 +187,8 @@ class PoolCodec(StrEnum):
     """How the pages of a pool are compressed."""
 
     LZ4 = "lz4"
-    # Smaller, at several times the time: for pools that are seldom read.  Needs the extra `ramster[zstd]`.
+    # Smaller, at several times the time: for pools that are seldom read.  Needs the extra
+    # `ramster[zstd]`.
     ZSTD = "zstd"
     # Kept as they are: for pages that are compressed or encrypted already.
     NONE = "none"
@@ -268,7 +276,8 @@ class TlsConfig:
 
     # Certificates of the CA that signs the nodes of this cluster, and nothing else.
     ca: Annotated[Path, kinds.File()]
-    # This node's own, whose name is the node's, and its private key: not readable by others, no password.
+    # This node's own, whose name is the node's, and its private key: not readable by others, no
+    # password.
     certificate: Annotated[Path, kinds.File()]
     key: Annotated[Path, kinds.File()]
 
@@ -281,7 +290,8 @@ class DaemonConfig:
     node: Name
     # The cluster file; a relative path starts at the folder of this file.
     cluster: Annotated[Path, kinds.File()]
-    # Of the MAC on heartbeats, the same on all nodes; its bytes are read at the start (heartbeat.key).
+    # Of the MAC on heartbeats, the same on all nodes; its bytes are read at the start
+    # (heartbeat.key).
     heartbeat_key: Annotated[Path | None, kinds.OptionalFile()] = None
     # Where what outlives the daemon is noted: which exports and pools had pages.  None: nowhere.
     state_dir: Annotated[Path | None, kinds.OptionalFolder()] = Path("/var/lib/ramster")

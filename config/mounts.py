@@ -2,9 +2,10 @@
 
 Pure: from the text of two files in /proc/self.
 
-Version 2 has one tree, version 1 one for each controller; a machine may have both.  A container often sees only a part
-of the tree (`mountinfo` says which part is mounted), and in a cgroup namespace paths start at the part it may know.
-What lies above what is mounted can't be read, so it can't be judged either.
+Version 2 has one tree, version 1 one for each controller; a machine may have both.  A container
+often sees only a part of the tree (`mountinfo` says which part is mounted), and in a cgroup
+namespace paths start at the part it may know.  What lies above what is mounted can't be read, so it
+can't be judged either.
 """
 
 import re
@@ -19,7 +20,8 @@ V2_FILES: Final = (("memory.max", True), ("memory.high", False))
 V1_FILES: Final = (("memory.limit_in_bytes", True),)
 # mountinfo writes blanks and the like as \040 (proc_pid_mountinfo(5)).
 _ESCAPE: Final = re.compile(r"\\([0-7]{3})")
-# Before the dash: id, parent, device, root, mount point; after it: type, source, options of the file system.
+# Before the dash: id, parent, device, root, mount point; after it: type, source, options of the
+# file system.
 _FIELDS_MIN: Final = 5
 
 
@@ -85,7 +87,10 @@ def mount_points(mountinfo: str) -> Iterator[Path]:
 
 
 def file_system_at(mountinfo: str, path: Path) -> str:
-    """Return the type of the file system that a path without links is on; empty: it is on none that is known."""
+    """Return the type of the file system that a path without links is on.
+
+    Empty: it is on none that is known.
+    """
     found: tuple[int, str] = -1, ""
     for line in mountinfo.splitlines():
         before, dash, after = line.partition(" - ")

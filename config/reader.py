@@ -2,8 +2,8 @@
 
 Field names are the keys.  A field is a nested table (a dataclass), an array of tables (a tuple of
 dataclasses), an enum, a table of enums by name, or one of `config.kinds`.  The first mistake raises
-ConfigError with the full path of its key, such as `node[2].port`; indexes count from 0 here, and from 1 where a person
-reads them (`config.where`).
+ConfigError with the full path of its key, such as `node[2].port`; indexes count from 0 here, and
+from 1 where a person reads them (`config.where`).
 """
 
 import dataclasses

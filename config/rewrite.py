@@ -26,14 +26,15 @@ _DEFAULTS: Final = {
 def rewrite_members(text: str, wanted: ClusterConfig, *, file: str) -> str:
     """Return the text with the members and the version of `wanted`.
 
-    The result is read again and must say exactly what is wanted, so a layout that this can't change ends in an
-    error and not in another cluster.
+    The result is read again and must say exactly what is wanted, so a layout that this can't change
+    ends in an error and not in another cluster.
 
     Raises:
         ConfigError: The text is no cluster file, or differs from `wanted` in more than its members.
     """
     expected = "a cluster file whose members stand in [[node]] tables"
-    # What it says now is judged first: tomlkit is more lenient, and its complaints are not meant for operators.
+    # What it says now is judged first: tomlkit is more lenient, and its complaints are not meant
+    # for operators.
     read_toml(text.encode(), ClusterConfig, file=file, folder=Path())
     try:
         document = tomlkit.parse(_with_version_keys(text))

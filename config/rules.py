@@ -1,6 +1,7 @@
 """Rules between two keys.  What one key may hold is in `config.kinds`.
 
-Each check raises ConfigError for the first rule that is broken, naming the later of the keys concerned.
+Each check raises ConfigError for the first rule that is broken, naming the later of the keys
+concerned.
 """
 
 import difflib
@@ -30,7 +31,8 @@ from config.reader import show
 from config.units import format_bytes, human_bytes
 from config.where import key_of
 
-# Nodes may be larger than this one, pages shrink, and many are the same byte: a generous bound on what is meant.
+# Nodes may be larger than this one, pages shrink, and many are the same byte: a generous bound on
+# what is meant.
 SIZE_PER_BUDGET_MAX: Final = 64
 # More names than this make a line that nobody reads.
 NAMES_SHOWN_MAX: Final = 8
@@ -275,7 +277,10 @@ def _check_endpoints(daemon: DaemonConfig, file: str) -> None:
 
 
 def _check_listens(daemon: DaemonConfig, file: str) -> None:
-    """Raise ConfigError if both TCP endpoints have one port of one address; a wildcard is every address."""
+    """Raise ConfigError if both TCP endpoints have one port of one address.
+
+    A wildcard is every address.
+    """
     if not daemon.nbd.listen or not daemon.metrics.listen:
         return
     nbd, port = split_endpoint(daemon.nbd.listen)
@@ -304,7 +309,8 @@ def socket_paths(daemon: DaemonConfig) -> list[tuple[str, Path]]:
 
 
 def _plain(path: Path) -> str:
-    # "a/../b" and "b" are the same file unless a link is in the way: better refused than bound twice.
+    # "a/../b" and "b" are the same file unless a link is in the way: better refused than bound
+    # twice.
     return posixpath.normpath(path)
 
 

@@ -34,7 +34,8 @@ def save_members(path: Path, cluster: ClusterConfig) -> None:
 def save_text(path: Path, text: str) -> None:
     """Replace the text of a file: temp file beside it, fsync, rename, fsync of the folder.
 
-    Mode and owner stay; a symbolic link stays one and its target is replaced.  Blocks for as long as the disk takes.
+    Mode and owner stay; a symbolic link stays one and its target is replaced.  Blocks for as long
+    as the disk takes.
 
     Raises:
         ConfigError: It can't be written; the old file is as it was.
@@ -65,7 +66,8 @@ def check_writable(path: Path) -> tuple[Path, os.stat_result]:
     except OSError as error:
         raise _not_replaced(path, error) from None
     if is_mount_point(target):
-        # The kernel refuses to rename over it (EBUSY); to write into it would leave half a file at a crash.
+        # The kernel refuses to rename over it (EBUSY); to write into it would leave half a file at
+        # a crash.
         expected = "a file that can be replaced in its folder: mount the whole folder instead"
         raise ConfigError(str(path), "", "a mount of one file", expected)
     if not status.st_mode & _ANY_WRITE:
@@ -93,7 +95,8 @@ def replace_file(
         owner: User and group; None: those of this process.
 
     Raises:
-        OSError: It can't be written; the old file is as it was, unless only the fsync of the folder failed.
+        OSError: It can't be written; the old file is as it was, unless only the fsync of the folder
+            failed.
     """
     number, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:

@@ -41,7 +41,10 @@ def is_share(value: object) -> bool:
 
 
 def describe_size(count: int) -> str:
-    """Return a size as its file has it; of a share also what it comes to and of what it is a part."""
+    """Return a size as its file has it.
+
+    Of a share also what it comes to and of what it is a part.
+    """
     if not isinstance(count, Share):
         return format_bytes(count)
     whole = human_bytes(count.memory.limit_bytes)

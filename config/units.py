@@ -7,7 +7,8 @@ from config.errors import Mismatch
 
 # Binary multiples only: "MB" means two different numbers to two people, so it is refused.
 UNIT_BYTES: Final = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
-# More digits than any size needs; longer text is a mistake, and turning it into a number costs time.
+# More digits than any size needs; longer text is a mistake, and turning it into a number costs
+# time.
 DIGITS_MAX: Final = 20
 _SIZE: Final = re.compile(rf"([0-9]{{1,{DIGITS_MAX}}}) ?([A-Za-z]*)")
 EXPECTED: Final = "a size such as 4096, '64KiB', '512MiB' or '2GiB'"
@@ -17,7 +18,8 @@ def parse_bytes(value: object) -> int:
     """Return the number of bytes that an int or a text like `"512MiB"` means.
 
     Raises:
-        Mismatch: (a ValueError) It is neither, is negative, or has a unit that is not B, KiB, MiB, GiB or TiB.
+        Mismatch: (a ValueError) It is neither, is negative, or has a unit that is not B, KiB, MiB,
+            GiB or TiB.
     """
     if isinstance(value, bool):
         raise Mismatch(f"{EXPECTED}, not a boolean")

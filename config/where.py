@@ -1,18 +1,19 @@
 """Where in a TOML file a key stands, as an operator is told.  Pure.
 
-Errors carry the path of a key, such as `export[1].name`, which counts rows from 0.  People count from 1 and know rows
-by their names and lines: `export 2 ("disk1"), line 14: name`.
+Errors carry the path of a key, such as `export[1].name`, which counts rows from 0.  People count
+from 1 and know rows by their names and lines: `export 2 ("disk1"), line 14: name`.
 
-tomllib tells no lines, so the text is scanned for the headers of tables and for plain `key = value` lines.  TOML has
-other ways to write a row, and a text of several lines may look like a header: a line is told only if there are as many
-headers as rows.
+tomllib tells no lines, so the text is scanned for the headers of tables and for plain `key = value`
+lines.  TOML has other ways to write a row, and a text of several lines may look like a header: a
+line is told only if there are as many headers as rows.
 """
 
 import re
 import tomllib
 from typing import Final
 
-# A key in a row of an array of tables, or an entry of an array: `node[1].port`, `tmem.users[0]`, `node[alpha].port`.
+# A key in a row of an array of tables, or an entry of an array: `node[1].port`, `tmem.users[0]`,
+# `node[alpha].port`.
 _IN_ROW: Final = re.compile(r"(?P<table>[a-z_.]+)\[(?P<row>[^\]]+)\](?:\.(?P<key>.+))?", re.DOTALL)
 _NAME_CHARACTERS_MAX: Final = 64
 

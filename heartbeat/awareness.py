@@ -1,8 +1,9 @@
 """Local health: how much we trust our own judgement (Lifeguard, "Local Health Multiplier").  Pure.
 
-A node that is short of CPU takes others for dead, since their answers wait in its own queue.  It can know:
-its probes fail, helpers that should at least say "no" stay silent, and it has to refute suspicions of itself.
-Each raises a score, each answered probe lowers it, and its probe interval and timeout are stretched by it.
+A node that is short of CPU takes others for dead, since their answers wait in its own queue.  It
+can know: its probes fail, helpers that should at least say "no" stay silent, and it has to refute
+suspicions of itself.  Each raises a score, each answered probe lowers it, and its probe interval
+and timeout are stretched by it.
 """
 
 

@@ -1,12 +1,12 @@
 """SWIM's datagram: a head of 48 bytes, rows of 18 bytes, and a MAC behind them; little-endian.
 
-    magic u16 | version u8 | kind u8 | node u16 | target u16 | subject u16 | rows u8 | reserved u8 (0) |
-    refutation u32 | cluster u64 | incarnation u64 | counter u64 | probe u64
+    magic u16 | version u8 | kind u8 | node u16 | target u16 | subject u16 | rows u8 | reserved u8
+    (0) | refutation u32 | cluster u64 | incarnation u64 | counter u64 | probe u64
 
     row: node u16 | state u8 | reserved u8 (0) | refutation u32 | incarnation u64 | accuser u16
 
-`cluster` is a digest of the cluster's name, so that a stray datagram of another cluster is told apart; it
-proves nothing.  The MAC is `heartbeat.seal`'s.
+`cluster` is a digest of the cluster's name, so that a stray datagram of another cluster is told
+apart; it proves nothing.  The MAC is `heartbeat.seal`'s.
 """
 
 import enum

@@ -1,7 +1,8 @@
 """The filter for received datagrams: those that pass are signs of life.  Pure: the check before `heartbeat.service`.
 
-A datagram counts when it comes from the configured address and port of a member, has our key's MAC, names that
-member, us and our cluster, and did not come before.  Without a key this keeps out accidents, not attackers.
+A datagram counts when it comes from the configured address and port of a member, has our key's MAC,
+names that member, us and our cluster, and did not come before.  Without a key this keeps out
+accidents, not attackers.
 """
 
 import enum
@@ -69,8 +70,8 @@ def _parse_address(address: str) -> IPv4Address | IPv6Address:
 def first_counter(attach_count: int) -> int:
     """Return the number below all counters of a process.
 
-    A process that goes on as the same incarnation does not know how many datagrams the one before has sent: peers would
-    drop as replays what begins at 1 again.
+    A process that goes on as the same incarnation does not know how many datagrams the one before
+    has sent: peers would drop as replays what begins at 1 again.
     """
     return attach_count << PROCESS_SHIFT
 
@@ -107,7 +108,10 @@ class DatagramFilter:
         self._begun: list[NodeId] = []
 
     def on_members_changed(self, members: Mapping[NodeId, Endpoint]) -> None:
-        """Know these members, without us, from now on; one that is gone begins anew when it is back."""
+        """Know these members, without us, from now on.
+
+        One that is gone begins anew when it is back.
+        """
         self._members = {endpoint: node for node, endpoint in members.items()}
         self._windows = {node: self._windows.get(node) or ReplayWindow() for node in members}
         self._processes = {node: at for node, at in self._processes.items() if node in members}
@@ -120,7 +124,8 @@ class DatagramFilter:
     def on_linked(self, node: NodeId, incarnation: Incarnation) -> None:
         """Note which incarnation a link has shown: a later one that a datagram claimed is a mistake or a forgery.
 
-        The key is one for all, so a member can forge that; then nothing of the real incarnation would count any more.
+        The key is one for all, so a member can forge that; then nothing of the real incarnation
+        would count any more.
         """
         window = self._windows.get(node)
         if window is not None and window.is_stale(incarnation):
@@ -128,7 +133,10 @@ class DatagramFilter:
             self._processes.pop(node, None)
 
     def on_key_changed(self, key: bytes) -> bool:
-        """Close with this key, and open what is closed with it or the present one; False: it is the present one."""
+        """Close with this key, and open what is closed with it or the present one.
+
+        False: it is the present one.
+        """
         seal, self._seal = self._seal, self._seal.changed_to(key)
         return seal is not self._seal
 

@@ -22,7 +22,8 @@ class Gossip:
     """A queue of at most one row for each member."""
 
     def __init__(self, *, multiplier: int, members: int) -> None:
-        # So often, times a small factor, and everyone hears of it with high probability (SWIM, section 4.1).
+        # So often, times a small factor, and everyone hears of it with high probability (SWIM,
+        # section 4.1).
         self._multiplier = multiplier
         self._told_max = multiplier * math.ceil(math.log10(members + 1))
         self._news: dict[NodeId, _News] = {}

@@ -1,7 +1,7 @@
 """Members that were not heard yet, and their timeout.  Pure.
 
-At the start, and when members come, each that was not heard is pinged once, some at each tick.  That is the only
-traffic that grows with the cluster.
+At the start, and when members come, each that was not heard is pinged once, some at each tick.
+That is the only traffic that grows with the cluster.
 """
 
 import math

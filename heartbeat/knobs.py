@@ -1,9 +1,10 @@
 """The numbers of SWIM that are the same everywhere; pure data.
 
-SWIM: Das, Gupta, Motivala, "Scalable Weakly-consistent Infection-style Process Group Membership Protocol", DSN 2002.
-Lifeguard: Dadgar, Phillips, Currey, "Local Health Awareness for More Accurate Failure Detection", arXiv 1707.00788.
-The values are those that memberlist, by Lifeguard's authors, has for a local network.  The paper evaluates a
-suspicion multiplier (its alpha) of 5 with 3 confirmations (its K); memberlist has 4, and K is that less 2.
+SWIM: Das, Gupta, Motivala, "Scalable Weakly-consistent Infection-style Process Group Membership
+Protocol", DSN 2002.  Lifeguard: Dadgar, Phillips, Currey, "Local Health Awareness for More Accurate
+Failure Detection", arXiv 1707.00788.  The values are those that memberlist, by Lifeguard's authors,
+has for a local network.  The paper evaluates a suspicion multiplier (its alpha) of 5 with 3
+confirmations (its K); memberlist has 4, and K is that less 2.
 """
 
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from typing import Final
 GOSSIP_TICKS_PER_PROBE: Final = 5
 # At the start members that were not heard yet are pinged, so many at each such tick, once each.
 GREETINGS_PER_TICK: Final = 16
-# Probes that we make for others at one time; more are refused by silence, which costs the asker a nack.
+# Probes that we make for others at one time; more are refused by silence, which costs the asker a
+# nack.
 RELAYS_MAX: Final = 64
 # A relay that got no answer says so after this part of the probe timeout.
 NACK_FRACTION: Final = 0.8
@@ -27,7 +29,8 @@ class Knobs:
 
     indirect_probes: int = 3
     gossip_nodes: int = 3
-    # How often a row is told, and how long a suspicion lasts at least: this times the log10 of the cluster.
+    # How often a row is told, and how long a suspicion lasts at least: this times the log10 of the
+    # cluster.
     suspicion_multiplier: int = 4
     # A suspicion that nobody confirms lasts so many times longer.
     suspicion_factor_max: int = 6
@@ -45,7 +48,8 @@ class Knobs:
         assert self.awareness_max >= 1
 
 
-# SWIM without Lifeguard's three refinements and without our grace after a sleep, for comparison only.
+# SWIM without Lifeguard's three refinements and without our grace after a sleep, for comparison
+# only.
 PLAIN_SWIM: Final = Knobs(
     suspicion_factor_max=1, awareness_max=1, has_buddies=False, has_grace=False
 )

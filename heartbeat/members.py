@@ -1,8 +1,8 @@
 """The believed state of each member, and the order of news about it.  Pure.
 
-News of a later incarnation wins over all of an earlier one; within an incarnation the higher refutation wins, for only the
-node itself raises it; and at one refutation the worse state wins.  So whatever order news arrives in, all nodes
-end up believing the same.
+News of a later incarnation wins over all of an earlier one; within an incarnation the higher
+refutation wins, for only the node itself raises it; and at one refutation the worse state wins.  So
+whatever order news arrives in, all nodes end up believing the same.
 """
 
 from collections.abc import Collection
@@ -71,7 +71,10 @@ class Members:
         self._members = {node: Member(node) for node in nodes}
 
     def on_members_changed(self, nodes: Collection[NodeId]) -> list[NodeId]:
-        """Know these members from now on; return the new ones.  One that is gone begins anew when it is back."""
+        """Know these members from now on.
+
+        Return the new ones.  One that is gone begins anew when it is back.
+        """
         new = [node for node in nodes if node not in self._members]
         self._members = {node: self._members.get(node) or Member(node) for node in nodes}
         return new

@@ -1,7 +1,8 @@
 """Effects of the detector: datagrams to be sent, and verdicts to be told.  Pure.
 
-Every datagram leaves through here, so whatever we believe travels on the datagrams that go anyway (SWIM,
-section 4.1), and a suspect hears of it with the next one that goes there (Lifeguard, "Buddy System").
+Every datagram leaves through here, so whatever we believe travels on the datagrams that go anyway
+(SWIM, section 4.1), and a suspect hears of it with the next one that goes there (Lifeguard, "Buddy
+System").
 """
 
 from dataclasses import dataclass
@@ -66,7 +67,8 @@ class Outbox:
     def _rows_about(self, target: NodeId) -> list[Row]:
         """Return what a node must hear of itself, that it may deny it.
 
-        Who is down is told in any case: without that it could never come back in the same incarnation.
+        Who is down is told in any case: without that it could never come back in the same
+        incarnation.
         """
         member = self._roster.members.get(target)
         if member is None or member.state not in {NodeState.SUSPECT, NodeState.DOWN}:

@@ -1,10 +1,10 @@
 """The probe that we make: ping one node, ask others to ping it, judge at the end of the interval.  Pure.
 
-SWIM, section 3.1, with the refinement of section 4.3 (`heartbeat.rounds`).  From Lifeguard ("Local Health Aware
-Probe") are the NACKs and that interval and timeout are stretched by our own health.  As in memberlist, a failed
-probe counts against us by the NACKs that are missing; only where there was nobody to ask does it count by itself
-(in the paper it always does).  So one dead node, of which all helpers say "nothing here either", costs no trust
-in ourselves.
+SWIM, section 3.1, with the refinement of section 4.3 (`heartbeat.rounds`).  From Lifeguard ("Local
+Health Aware Probe") are the NACKs and that interval and timeout are stretched by our own health.
+As in memberlist, a failed probe counts against us by the NACKs that are missing; only where there
+was nobody to ask does it count by itself (in the paper it always does).  So one dead node, of which
+all helpers say "nothing here either", costs no trust in ourselves.
 """
 
 import enum

@@ -1,7 +1,8 @@
 """Probes that we make for others: they asked us to ping somebody from whom they got no answer.  Pure.
 
-Each ends with an ACK, or with a NACK a little before the asker gives up: "nothing here either, but I am alive".
-A NACK that is missing makes the asker doubt itself (Lifeguard, "Local Health Aware Probe").
+Each ends with an ACK, or with a NACK a little before the asker gives up: "nothing here either, but
+I am alive".  A NACK that is missing makes the asker doubt itself (Lifeguard, "Local Health Aware
+Probe").
 """
 
 import math

@@ -1,7 +1,10 @@
-"""News of members in, verdicts out: suspicion, refutation, gossip.  Pure; the half of SWIM that sends nothing.
+"""News of members in, verdicts out: suspicion, refutation, gossip.  Pure.
 
-A row about ourselves is denied by a higher refutation.  A row that accuses a node whose link brought something
-just now is not believed: the TCP link is a second path, and a node that it reaches is alive.
+The half of SWIM that sends nothing.
+
+A row about ourselves is denied by a higher refutation.  A row that accuses a node whose link
+brought something just now is not believed: the TCP link is a second path, and a node that it
+reaches is alive.
 """
 
 import math
@@ -98,7 +101,8 @@ class Roster:
     def on_linked(self, node: NodeId, incarnation: Incarnation, now: float) -> None:
         """Note that something came over a node's link: the one proof of which incarnation it is.
 
-        A higher one that gossip spoke of was a mistake or a lie, and would never be denied: no node has that incarnation.
+        A higher one that gossip spoke of was a mistake or a lie, and would never be denied: no node
+        has that incarnation.
         """
         member = self.members[node]
         if incarnation < (member.linked_incarnation or 0):

@@ -1,8 +1,9 @@
 """The MAC of a datagram, and the window that tells a replay.  Pure.
 
-A MAC is 16 bytes of keyed BLAKE2b over all that stands before it.  Sender, target, incarnation and counter are among
-that, so a datagram recorded on its way to one node is worth nothing at another, and nothing in a later incarnation
-of its sender.  Without a key there is no MAC: `heartbeat.udp` allows that on loopback or when told to.
+A MAC is 16 bytes of keyed BLAKE2b over all that stands before it.  Sender, target, incarnation and
+counter are among that, so a datagram recorded on its way to one node is worth nothing at another,
+and nothing in a later incarnation of its sender.  Without a key there is no MAC: `heartbeat.udp`
+allows that on loopback or when told to.
 """
 
 import hashlib
@@ -18,7 +19,8 @@ DATAGRAM_BYTES_MAX: Final = MESSAGE_BYTES_MAX + MAC_BYTES
 # IPv6 guarantees 1280 bytes a packet (RFC 8200): with both heads we are never fragmented.
 assert DATAGRAM_BYTES_MAX <= 1280 - 40 - 8
 _PERSON: Final = b"ramster swim 2"
-# Datagrams to all targets share one counter, so few of a window reach one node; UDP reorders by less.
+# Datagrams to all targets share one counter, so few of a window reach one node; UDP reorders by
+# less.
 WINDOW_DATAGRAMS: Final = 1024
 
 
@@ -53,7 +55,10 @@ class Seal:
         raise BadMac("it is not signed with our heartbeat_key")
 
     def changed_to(self, key: bytes) -> "Seal":
-        """Return a seal that closes with this key and opens what the present one closes; itself if it is the same."""
+        """Return a seal that closes with this key and opens what the present one closes.
+
+        Itself if it is the same.
+        """
         assert self._key is not None, "datagrams without a MAC would go on being opened"
         return self if key == self._key else Seal(key, previous=self._key)
 
@@ -67,7 +72,10 @@ def _mac(data: bytes, key: bytes) -> bytes:
 
 
 class ReplayWindow:
-    """Lets each counter of an incarnation pass once, if it is not too old; a newer incarnation begins anew."""
+    """Lets each counter of an incarnation pass once, if it is not too old.
+
+    A newer incarnation begins anew.
+    """
 
     def __init__(self) -> None:
         self._incarnation: Incarnation | None = None

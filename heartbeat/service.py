@@ -24,8 +24,8 @@ logger = logging.getLogger("ramster.heartbeat")
 
 # Read in one wake-up before other tasks get their turn; what is left is read in the next one.
 DATAGRAMS_PER_WAKE_MAX: Final = 256
-# After a change of the key, datagrams of nodes that still have the one before count for so long.  Those nodes can't
-# read ours meanwhile; what comes over links keeps us alive in their eyes.
+# After a change of the key, datagrams of nodes that still have the one before count for so long.
+# Those nodes can't read ours meanwhile; what comes over links keeps us alive in their eyes.
 KEY_OVERLAP_SECONDS: Final = 600.0
 
 
@@ -47,7 +47,8 @@ def open_socket(cluster: ClusterConfig, local: NodeId, *, has_key: bool = False)
     """Bind the UDP socket of the local node: its configured address, the port of its TCP link.
 
     Raises:
-        PlaintextRefused: The address is not loopback and there is neither a key nor `insecure_plaintext`.
+        PlaintextRefused: The address is not loopback and there is neither a key nor
+            `insecure_plaintext`.
         OSError: The address can't be bound.
     """
     ours = next(node for node in cluster.node if node.number == local)
@@ -82,13 +83,14 @@ class HeartbeatService:
             local: Our number.
             detector: Judges; from now on only this service calls it.
             datagram_socket: Bound to our endpoint; `run` closes it.
-            on_verdicts: Called synchronously, never with an empty list.  An exception ends its caller: `run`, or
-                the caller of `heard`.
-            on_begun: Called when a member is heard for the first time, or for the first time after it has started again.
+            on_verdicts: Called synchronously, never with an empty list.  An exception ends its
+                caller: `run`, or the caller of `heard`.
+            on_begun: Called when a member is heard for the first time, or for the first time after
+                it has started again.
             key: Of the MAC, 32 bytes; None: without.
             attach_count: How many processes of our incarnation were before this one.
-            now: Monotonic seconds of the world, in which others were silent also while we did not run: the detector
-                knows what to make of that.
+            now: Monotonic seconds of the world, in which others were silent also while we did not
+                run: the detector knows what to make of that.
 
         Raises:
             ValueError: A member's address is not an IP address.
@@ -146,7 +148,10 @@ class HeartbeatService:
         self._detector.begin_incarnation(incarnation)
 
     def on_key_changed(self, key: bytes) -> bool:
-        """Use a new key of the MAC; False: it is the present one.  The one before counts for `KEY_OVERLAP_SECONDS`."""
+        """Use a new key of the MAC.
+
+        False: it is the present one.  The one before counts for `KEY_OVERLAP_SECONDS`.
+        """
         is_new = self._filter.on_key_changed(key)
         if is_new:
             self._previous_key_until = self._now() + KEY_OVERLAP_SECONDS

@@ -1,8 +1,9 @@
 """The timeout of a suspicion (Lifeguard, "Local Health Aware Suspicion").  Pure.
 
-It begins with the longest time and shrinks with the logarithm of independent confirmations: one slow node
-that suspects all others stays alone with that, while many who miss the same node are soon believed.  After C of
-at most K confirmations it lasts max(Min, Max - (Max - Min) log(C + 1) / log(K + 1)).
+It begins with the longest time and shrinks with the logarithm of independent confirmations: one
+slow node that suspects all others stays alone with that, while many who miss the same node are soon
+believed.  After C of at most K confirmations it lasts max(Min, Max - (Max - Min) log(C + 1) / log(K
++ 1)).
 """
 
 import math

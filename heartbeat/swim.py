@@ -1,21 +1,26 @@
-"""SWIM with Lifeguard: datagrams and deadlines in, datagrams and verdicts out.  Pure; `heartbeat.service` runs it.
+"""SWIM with Lifeguard: datagrams and deadlines in, datagrams and verdicts out.  Pure.
 
-Theory of operation: once in each probe interval we ping one node, the next of a shuffled round.  No answer
-within the probe timeout: `indirect_probes` others are asked to ping it for us, so that one bad path is not taken
-for a dead node; meanwhile anything that comes over its TCP link counts too (peers tell their STATUS there twice
-a second, so no probe of its own is needed).  Still nothing at the end of the interval: it is suspect, hears of
-it first, and may deny it; else it is down.  Whatever anyone believes travels on the datagrams that go anyway.
-So a node's traffic does not grow with the cluster, apart from greetings at its start, one to each member.
+`heartbeat.service` runs it.
 
-Members are configured, so one that is down is not forgotten: one such node is pinged in each interval, told
-what we believe of it, and denies it if it is alive.  By that a partition heals.
+Theory of operation: once in each probe interval we ping one node, the next of a shuffled round.  No
+answer within the probe timeout: `indirect_probes` others are asked to ping it for us, so that one
+bad path is not taken for a dead node; meanwhile anything that comes over its TCP link counts too
+(peers tell their STATUS there twice a second, so no probe of its own is needed).  Still nothing at
+the end of the interval: it is suspect, hears of it first, and may deny it; else it is down.
+Whatever anyone believes travels on the datagrams that go anyway.  So a node's traffic does not grow
+with the cluster, apart from greetings at its start, one to each member.
 
-Silence says nothing when it was we who slept: our own deadline coming much too late ends the probe unjudged and
-lets suspicions last longer by as much.  Known weakness: an incarnation that was never heard of by a node that starts
-may be played to it from a recording; it does not echo the numbers of our probes, and goes down again.
+Members are configured, so one that is down is not forgotten: one such node is pinged in each
+interval, told what we believe of it, and denies it if it is alive.  By that a partition heals.
 
-This module holds the parts together and knows whose turn it is: `roster` says what is believed, `probe` and
-`relays` make probes, `greetings` finds who was not heard yet, `outbox` puts news on all that leaves.
+Silence says nothing when it was we who slept: our own deadline coming much too late ends the probe
+unjudged and lets suspicions last longer by as much.  Known weakness: an incarnation that was never
+heard of by a node that starts may be played to it from a recording; it does not echo the numbers of
+our probes, and goes down again.
+
+This module holds the parts together and knows whose turn it is: `roster` says what is believed,
+`probe` and `relays` make probes, `greetings` finds who was not heard yet, `outbox` puts news on all
+that leaves.
 """
 
 import random
@@ -91,7 +96,10 @@ class Swim:
         self._stalls_total = 0
 
     def on_members_changed(self, nodes: Collection[NodeId], *, now: float) -> None:
-        """Watch these members, without ourselves, from now on; new ones are greeted, and given time to be heard."""
+        """Watch these members, without ourselves, from now on.
+
+        New ones are greeted, and given time to be heard.
+        """
         self._advance(now)
         if not len(self._members):
             # Alone, nothing was due; that is no sleep.
@@ -107,7 +115,10 @@ class Swim:
         self.roster.begin_incarnation(incarnation)
 
     def on_heard(self, node: NodeId, incarnation: Incarnation, *, now: float) -> list[Effect]:
-        """Note that something came over a member's link; constant time.  Of a node that is no member it means nothing."""
+        """Note that something came over a member's link.
+
+        Constant time.  Of a node that is no member it means nothing.
+        """
         self._advance(now)
         if self._members.get(node) is None:
             return []
@@ -115,7 +126,10 @@ class Swim:
         return self._outbox.take()
 
     def on_datagram(self, message: Message, *, now: float) -> list[Effect]:
-        """Take in what a member told us; that it is genuine and new is checked before (`heartbeat.datagram_filter`)."""
+        """Take in what a member told us.
+
+        That it is genuine and new is checked before (`heartbeat.datagram_filter`).
+        """
         self._advance(now)
         if self._members.get(message.node) is None or message.target != self._local:
             return []
@@ -143,8 +157,8 @@ class Swim:
         due = self.next_deadline()
         if due is None or now < due:
             return []
-        # By the tick, which is always due soon: other deadlines may move into the past, as that of a suspicion
-        # does when it is confirmed late.
+        # By the tick, which is always due soon: other deadlines may move into the past, as that of
+        # a suspicion does when it is confirmed late.
         late_seconds = now - self._tick_at
         if self._knobs.has_grace and late_seconds > self._timers.probe_seconds:
             self._on_stall(now, late_seconds)
@@ -161,7 +175,10 @@ class Swim:
         return self._outbox.take()
 
     def next_deadline(self) -> float | None:
-        """Return when `on_deadline` is due, in monotonic seconds; None: there is nobody to watch."""
+        """Return when `on_deadline` is due, in monotonic seconds.
+
+        None: there is nobody to watch.
+        """
         if not len(self._members):
             return None
         return min(

@@ -1,6 +1,7 @@
 """Datagrams between nodes: the seam where tests put their own network.
 
-Sending and receiving never wait, so that a service can drain what has arrived and act on it in one go.
+Sending and receiving never wait, so that a service can drain what has arrived and act on it in one
+go.
 """
 
 import socket

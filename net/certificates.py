@@ -1,8 +1,8 @@
 """This node's certificate: load it, judge it before anybody else does, know when it ends.
 
-The standard library shows a certificate only to the other side of a handshake.  So ours is judged by one with
-ourselves, in memory: that proves in one go that key and certificate fit, that the CA signed it, that it is valid
-now, and that it may be used on both sides of a link.
+The standard library shows a certificate only to the other side of a handshake.  So ours is judged
+by one with ourselves, in memory: that proves in one go that key and certificate fit, that the CA
+signed it, that it is valid now, and that it may be used on both sides of a link.
 """
 
 import hashlib
@@ -46,7 +46,8 @@ def load_credentials(tls: TlsConfig, *, node: str, file: str) -> Credentials:
     """Return the credentials that `[tls]` of `file` names, after a rehearsal.
 
     Raises:
-        ConfigError: A file can't be read, is too open, does not fit the others, or names another node.
+        ConfigError: A file can't be read, is too open, does not fit the others, or names another
+            node.
     """
     loaded = load_contexts(tls, file=file)
     try:
@@ -78,7 +79,8 @@ def load_credentials(tls: TlsConfig, *, node: str, file: str) -> Credentials:
 def load_contexts(tls: TlsConfig, *, file: str) -> Credentials:
     """Return contexts for both sides, without a judgement on the certificate.
 
-    Each file is read once: both sides, and the judgement, are of the same bytes, also when files are replaced meanwhile.
+    Each file is read once: both sides, and the judgement, are of the same bytes, also when files
+    are replaced meanwhile.
 
     Raises:
         ConfigError: A file does not hold what it should, or the key is too open.
@@ -114,7 +116,8 @@ def load_contexts(tls: TlsConfig, *, file: str) -> Credentials:
                 )
                 expected = "the key of that certificate: copy both files of this node again"
             raise ConfigError(file, "tls.key", found, expected) from None
-    # We never resume a session, and a ticket nobody reads makes a closing socket reset the connection.
+    # We never resume a session, and a ticket nobody reads makes a closing socket reset the
+    # connection.
     server.num_tickets = 0
     return Credentials(
         client=client, server=server, digest=hashlib.sha256(ca + b"\0" + pair).digest()
@@ -122,7 +125,10 @@ def load_contexts(tls: TlsConfig, *, file: str) -> Credentials:
 
 
 def _check_certificate(certificate: bytes, tls: TlsConfig, file: str) -> None:
-    """Raise ConfigError if the certificate alone is what can't be read; the library does not tell, and may blame the key."""
+    """Raise ConfigError if the certificate alone is what can't be read.
+
+    The library does not tell, and may blame the key.
+    """
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(
             cadata=certificate.decode("ascii", "ignore")
@@ -169,7 +175,10 @@ def _step(side: ssl.SSLObject) -> bool:
 
 
 def names_shown(side: ssl.SSLSocket | ssl.SSLObject) -> frozenset[str]:
-    """Return the names in the certificate of the other side; none if it has one that can't be read."""
+    """Return the names in the certificate of the other side.
+
+    None if it has one that can't be read.
+    """
     try:
         return names_in(side.getpeercert())
     except UnicodeDecodeError:  # the CA signed it, so nobody else looked
@@ -177,7 +186,10 @@ def names_shown(side: ssl.SSLSocket | ssl.SSLObject) -> frozenset[str]:
 
 
 def names_in(certificate: dict[str, Any] | None) -> frozenset[str]:
-    """Return the DNS names of a certificate that `getpeercert` gave; its common name if it has none."""
+    """Return the DNS names of a certificate that `getpeercert` gave.
+
+    Its common name if it has none.
+    """
     found = certificate or {}
     names = frozenset(name for kind, name in found.get("subjectAltName", ()) if kind == "DNS")
     if names:
@@ -199,7 +211,10 @@ def end_of(certificate: dict[str, Any]) -> float:
 
 
 def end_of_issuer(certificate: dict[str, Any], context: ssl.SSLContext) -> float:
-    """Return when the CA of a certificate ends, of several with its name the last one; never if none has it."""
+    """Return when the CA of a certificate ends, of several with its name the last one.
+
+    Never if none has it.
+    """
     ends = [
         end_of(each)
         for each in context.get_ca_certs()

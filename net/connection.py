@@ -1,16 +1,16 @@
 """One link as a pure machine: handshake, keepalive, request table, end.
 
-The dialling side says HELLO at once; the accepting side judges it and answers HELLO or REJECT, so a refused
-node never believes for a moment that it was accepted.  The answer may have to wait until another link is probed
-(`net.judgement`).  Then both sides send as they like.  A side that was silent for `keepalive_seconds` says
-KEEPALIVE, and at once when it is asked by PROBE; any received byte proves that the peer is alive, and `idle_seconds` without one
-end the link.
+The dialling side says HELLO at once; the accepting side judges it and answers HELLO or REJECT, so a
+refused node never believes for a moment that it was accepted.  The answer may have to wait until
+another link is probed (`net.judgement`).  Then both sides send as they like.  A side that was
+silent for `keepalive_seconds` says KEEPALIVE, and at once when it is asked by PROBE; any received
+byte proves that the peer is alive, and `idle_seconds` without one end the link.
 
-Every request ends exactly once: its reply is passed on, or it is named in one `RequestsFailed`.  Whatever
-ends the link, all requests under way fail in that same step.
+Every request ends exactly once: its reply is passed on, or it is named in one `RequestsFailed`.
+Whatever ends the link, all requests under way fail in that same step.
 
-The shell (`net.peerlink`) owns the bytes; this machine is told of received frames and of time, and returns
-effects, in the order in which they must be performed.
+The shell (`net.peerlink`) owns the bytes; this machine is told of received frames and of time, and
+returns effects, in the order in which they must be performed.
 """
 
 import enum
@@ -28,7 +28,8 @@ from nodemanager.ids import Incarnation
 
 # How long a new connection may take to say and to be told HELLO.
 HELLO_SECONDS_MAX: Final = 5.0
-# More than PUTs and GETs of the largest windows together, late ones included (ramsterd.pagepath.peers).
+# More than PUTs and GETs of the largest windows together, late ones included
+# (ramsterd.pagepath.peers).
 REQUESTS_IN_FLIGHT_MAX: Final = 4096
 assert PROBE_SECONDS < HELLO_SECONDS_MAX, (
     "a dialling side that is contested still waits when that is decided"
@@ -241,8 +242,9 @@ class Connection:
     def on_frames(self, frames: Iterable[Frame]) -> tuple[list[Frame], list[Effect]]:
         """Sort what one receive brought while OPEN: the application's frames, and what else follows.
 
-        A protocol error among the frames (the decoder raises it while we iterate) comes back as effects, so
-        that the replies before it, whose requests are completed, still reach the application.
+        A protocol error among the frames (the decoder raises it while we iterate) comes back as
+        effects, so that the replies before it, whose requests are completed, still reach the
+        application.
         """
         passed: list[Frame] = []
         complete = self._requests.complete

@@ -8,7 +8,8 @@ class Contest:
 
     def __init__(self) -> None:
         self._present: Contest | None = None
-        # Kept only while it waits: it leads back to the link, and a link that has ended must be free at once.
+        # Kept only while it waits: it leads back to the link, and a link that has ended must be
+        # free at once.
         self._on_present_ended: Callable[[], None] | None = None
         self._contenders: dict[Contest, None] = {}
 

@@ -16,7 +16,8 @@ log = logging.getLogger("ramster.net")
 
 # A SYN that nobody answers would otherwise occupy the dialler for minutes.
 DIAL_SECONDS_MAX: Final = 5.0
-# A link that lasted this long was good: the next try is soon.  Shorter ones keep the delays growing.
+# A link that lasted this long was good: the next try is soon.  Shorter ones keep the delays
+# growing.
 STAYED_SECONDS_MIN: Final = 10.0
 assert HELLO_SECONDS_MAX < STAYED_SECONDS_MIN, "a greeting that only timed out is no good link"
 assert RECONNECT_SECONDS_MAX <= STAYED_SECONDS_MIN
@@ -77,8 +78,9 @@ async def dial_forever(
 ) -> None:
     """Keep a link to the node `name`: dial, `run` it until another is wanted, wait, again.
 
-    `run` takes the stream over and returns why the link is over, or no better than that, and `on_no_link` is told so
-    each time; `wait_wanted` returns when there is no good link, however it came to be.
+    `run` takes the stream over and returns why the link is over, or no better than that, and
+    `on_no_link` is told so each time; `wait_wanted` returns when there is no good link, however it
+    came to be.
     """
     told = ""
     while True:

@@ -5,10 +5,10 @@ Layout, little-endian, 20 bytes of header:
     magic u16 | version u8 | type u8 | flags u8 | reserved u8 (0) | count u16 |
     request id u32 | table bytes u32 | body bytes u32
 
-`count` is how many things the frame concerns (pages, ranges).  The table is `table bytes` long, the bodies
-follow it.  Types below `APPLICATION_TYPE_MIN` belong to the link itself; the others belong to the user of
-the link, who registers each with its limits.  A request has an id that is not 0 and its reply carries the
-same id and `Flag.REPLY`; id 0 means that no answer is expected.
+`count` is how many things the frame concerns (pages, ranges).  The table is `table bytes` long, the
+bodies follow it.  Types below `APPLICATION_TYPE_MIN` belong to the link itself; the others belong
+to the user of the link, who registers each with its limits.  A request has an id that is not 0 and
+its reply carries the same id and `Flag.REPLY`; id 0 means that no answer is expected.
 """
 
 import enum
@@ -26,8 +26,8 @@ MAGIC: Final = 0x3252  # "R2"
 TLS_RECORD_START: Final = 0x0316
 HEADER: Final = struct.Struct("<HBBBBHIII")
 HEADER_BYTES: Final = HEADER.size
-# The same bytes with magic, version and type read as one number, flags and reserved byte as another: one
-# look-up and one comparison check all five.
+# The same bytes with magic, version and type read as one number, flags and reserved byte as
+# another: one look-up and one comparison check all five.
 FUSED_HEADER: Final = struct.Struct("<IHHIII")
 assert FUSED_HEADER.size == HEADER_BYTES
 # Types from here on belong to the application (ramsterd.remote.wire).
@@ -36,15 +36,20 @@ APPLICATION_TYPE_MIN: Final = 16
 COUNT_MAX: Final = 0xFFFF
 # Header, table and bodies together: what one peer can make us keep before we understand it.
 FRAME_BYTES_MAX: Final = 1024 * 1024
-# Most receives bring less than this; a decoder takes a larger buffer when a header announces a larger frame.
+# Most receives bring less than this; a decoder takes a larger buffer when a header announces a
+# larger frame.
 DECODER_BYTES_START: Final = 256 * 1024
-# A receive is offered at least this much, so that a stream of small frames is not cut into many receives.
+# A receive is offered at least this much, so that a stream of small frames is not cut into many
+# receives.
 SPACE_BYTES_MIN: Final = 64 * 1024
 _KEPT_BYTES_MAX: Final = DECODER_BYTES_START // KEPT_FRACTION
 
 
 class LinkType(enum.IntEnum):
-    """Types of the link itself.  Append only; the protocol version that added each stands beside it."""
+    """Types of the link itself.  Append only.
+
+    The protocol version that added each stands beside it.
+    """
 
     HELLO = 1  # version 1
     REJECT = 2  # version 1: why this link is closed, before or instead of a HELLO
@@ -113,21 +118,24 @@ def encode_header(
 class FrameDecoder:
     """Bytes in, frames out, without copying bodies.
 
-    The reader receives straight into `space()`, then reports how many bytes came with `on_received` and
-    iterates `frames()`.  Frames point into the decoder's own buffer: handle them before the next `space()`.
+    The reader receives straight into `space()`, then reports how many bytes came with `on_received`
+    and iterates `frames()`.  Frames point into the decoder's own buffer: handle them before the
+    next `space()`.
 
-    The unread bytes are `buffer[start:end]`.  They move to the front only when the frame they begin would
-    not fit behind them, so each byte moves at most once.  A decoder that has met an error stays at the bad
-    header and raises it again.
+    The unread bytes are `buffer[start:end]`.  They move to the front only when the frame they begin
+    would not fit behind them, so each byte moves at most once.  A decoder that has met an error
+    stays at the bad header and raises it again.
 
-    There is a buffer only while it is used: a caller that waits long for the next bytes says so with `on_idle`.
+    There is a buffer only while it is used: a caller that waits long for the next bytes says so
+    with `on_idle`.
     """
 
     def __init__(
         self, limits: Mapping[int, FrameLimits], *, pool: BufferPool | None = None
     ) -> None:
         self._limits: dict[int, FrameLimits] = {}
-        # The same for the loop in `frames`: a header's first four bytes as one number, to its limits.
+        # The same for the loop in `frames`: a header's first four bytes as one number, to its
+        # limits.
         self._allowed: dict[int, tuple[int, int, int, int]] = {}
         self.allow(LINK_LIMITS)
         self.allow(limits)

@@ -49,7 +49,8 @@ class Hello:
     # What the sender can read, in the order it prefers.
     codecs: tuple[str, ...]
     timers: TimersConfig
-    # How often this incarnation went on with the memory of a process that ended; 0: it began with none.
+    # How often this incarnation went on with the memory of a process that ended; 0: it began with
+    # none.
     attach_count: int = 0
     protocol_version: int = PROTOCOL_VERSION
 
@@ -142,9 +143,9 @@ def judge_hello(
 ) -> str | None:
     """Return why a link to them is refused, or None.
 
-    `expected` is the node that was dialled; None on the accepting side, where the caller is the node that it says
-    it is (until links are authenticated) and must have the higher number.  The reason names both sides'
-    values, because both sides log it.
+    `expected` is the node that was dialled; None on the accepting side, where the caller is the
+    node that it says it is (until links are authenticated) and must have the higher number.  The
+    reason names both sides' values, because both sides log it.
     """
     checks = (
         _judge_cluster(ours, theirs),
@@ -200,7 +201,10 @@ def encode_reason(reason: str) -> bytes:
 
 
 def encode_reject(reason: str, newest: Incarnation | None) -> bytes:
-    """Return the table of a REJECT frame, cut to its limit; `newest`: what we know of them, if theirs is earlier."""
+    """Return the table of a REJECT frame, cut to its limit.
+
+    `newest`: what we know of them, if theirs is earlier.
+    """
     return pack_fields([shortened(reason)] if newest is None else [shortened(reason), newest])
 
 

@@ -1,14 +1,17 @@
 """The judgement on a HELLO: accepted, refused, or undecided while another link is probed.  Pure.
 
-A half-open link is one whose other end is gone without our having heard of it: a reset that a firewall dropped, a
-machine that lost its state.  The peer connects again, and that its old link is still there proves nothing.  So
-the old link gets a PROBE, which a living peer answers at once; if not a byte came of it within `PROBE_SECONDS`, or
-if it ended meanwhile, the newcomer takes its place.  If it answered, the newcomer is refused.
+A half-open link is one whose other end is gone without our having heard of it: a reset that a
+firewall dropped, a machine that lost its state.  The peer connects again, and that its old link is
+still there proves nothing.  So the old link gets a PROBE, which a living peer answers at once; if
+not a byte came of it within `PROBE_SECONDS`, or if it ended meanwhile, the newcomer takes its
+place.  If it answered, the newcomer is refused.
 
-Only one who has passed every other check (certificate, number, cluster) gets so far, so nobody can make us
-doubt a link but the node at its other end; where links are plaintext anybody can, and costs us one PROBE.
+Only one who has passed every other check (certificate, number, cluster) gets so far, so nobody can
+make us doubt a link but the node at its other end; where links are plaintext anybody can, and costs
+us one PROBE.
 
-The accepting side decides which of two links stays, and the dialling side follows: so they never decide differently.
+The accepting side decides which of two links stays, and the dialling side follows: so they never
+decide differently.
 """
 
 from dataclasses import dataclass
@@ -19,7 +22,8 @@ from nodemanager.ids import Incarnation
 if TYPE_CHECKING:
     from net.link import Link
 
-# How long a link that is probed may say nothing.  Many round trips, and short beside the time that a get waits.
+# How long a link that is probed may say nothing.  Many round trips, and short beside the time that
+# a get waits.
 PROBE_SECONDS: Final = 1.0
 
 
@@ -30,7 +34,10 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """They may not; `newest` is the incarnation of theirs that we know, if theirs is an earlier one."""
+    """They may not.
+
+    `newest` is the incarnation of theirs that we know, if theirs is an earlier one.
+    """
 
     reason: str
     newest: Incarnation | None = None
@@ -38,7 +45,10 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Undecided:
-    """They may, unless the present link receives something before `until`; judge again then, or when it ends."""
+    """They may, unless the present link receives something before `until`.
+
+    Judge again then, or when it ends.
+    """
 
     present: "Link"
     # How much it had received when it was probed: more proves that it works.
@@ -50,7 +60,10 @@ Judgement: TypeAlias = Accepted | Refused | Undecided
 
 
 def judge_second_link(present: "Link", *, doubt: Undecided | None, now: float) -> Judgement:
-    """Judge one of the same incarnation as the present link; `doubt` is what was found of it before, if anything."""
+    """Judge one of the same incarnation as the present link.
+
+    `doubt` is what was found of it before, if anything.
+    """
     bytes_received = present.statistics().bytes_received_total
     if doubt is None or doubt.present is not present:
         return Undecided(present, bytes_received, until=now + PROBE_SECONDS)

@@ -1,6 +1,7 @@
 """One peer link: one reader, one writer, a request table.  The interface that ramsterd.pagepath.peers uses.
 
-`net.peerlink.PeerLink` is the real one.  This module is free of trio, so that pure code may name a `Failure`.
+`net.peerlink.PeerLink` is the real one.  This module is free of trio, so that pure code may name a
+`Failure`.
 """
 
 import enum
@@ -59,7 +60,8 @@ class Link(Protocol):
     ) -> None:
         """Queue a frame that expects no answer, or is one.  Nothing happens once the link is lost.
 
-        Table and bodies may be views of buffers; the bodies must stay as they are until the next `push`.
+        Table and bodies may be views of buffers; the bodies must stay as they are until the next
+        `push`.
 
         Raises:
             LocalProtocolError: The frame exceeds the limits of its type.
@@ -78,23 +80,30 @@ class Link(Protocol):
     ) -> None:
         """Queue a request; its reply comes to `on_frames`, or its failure to `on_requests_failed`.
 
-        `request_id` is the caller's, not 0 and not in use on this link.  `deadline` is monotonic seconds.
+        `request_id` is the caller's, not 0 and not in use on this link.  `deadline` is monotonic
+        seconds.
 
         Raises:
-            LocalProtocolError: The id is in use, the frame exceeds the limits of its type, more than
-                `requests_in_flight_max` are under way, or `on_link_lost` was already told.
+            LocalProtocolError: The id is in use, the frame exceeds the limits of its type, more
+                than `requests_in_flight_max` are under way, or `on_link_lost` was already told.
         """
         ...
 
     def push(self) -> None:
-        """Send now, in as few system calls as possible, what is queued; the writer task sends the rest.
+        """Send now, in as few system calls as possible, what is queued.
 
-        When it returns, the buffers of posted views may change: what could not be sent has been copied.
+        The writer task sends the rest.
+
+        When it returns, the buffers of posted views may change: what could not be sent has been
+        copied.
         """
         ...
 
     def close(self, reason: str) -> None:
-        """Say goodbye and close the link; `on_link_lost` follows, later, from the link's own task."""
+        """Say goodbye and close the link.
+
+        `on_link_lost` follows, later, from the link's own task.
+        """
         ...
 
     def statistics(self) -> LinkStatistics:
@@ -103,7 +112,10 @@ class Link(Protocol):
 
 
 class LinkHandler(Protocol):
-    """The handler of events on links.  Called synchronously from the link's tasks; must not block."""
+    """The handler of events on links.  Called synchronously from the link's tasks.
+
+    Must not block.
+    """
 
     def on_link_up(self, link: Link) -> None:
         """Both sides accepted each other."""
@@ -115,7 +127,8 @@ class LinkHandler(Protocol):
         A reply whose request is not in the table (it timed out) is counted and not passed on.
 
         Raises:
-            RemoteProtocolError: The contents break the protocol; the link is closed with the reason.
+            RemoteProtocolError: The contents break the protocol; the link is closed with the
+                reason.
         """
         ...
 

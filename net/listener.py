@@ -13,13 +13,13 @@ from net.places import Place, Places
 from net.tls import is_certified, peer_of
 from net.transport import PortStatus, Stream, Transport
 
-# Members and strangers are logged apart: the log says only so many lines of one kind, and the noise of strangers must
-# not hide why a member is refused.
+# Members and strangers are logged apart: the log says only so many lines of one kind, and the noise
+# of strangers must not hide why a member is refused.
 log = logging.getLogger("ramster.net")
 log_of_strangers = log.getChild("strangers")
 
-# Connections that have not said who they are; each costs a decoder and a task.  A cluster that starts at
-# once makes one connection a node, and those that gave way come back after a backoff.
+# Connections that have not said who they are; each costs a decoder and a task.  A cluster that
+# starts at once makes one connection a node, and those that gave way come back after a backoff.
 GREETINGS_MAX: Final = 64
 
 
@@ -55,8 +55,8 @@ class ListenerStatistics:
 class Listener:
     """Accepts streams and runs a link over each, with a bound on those that have not greeted yet.
 
-    `run` runs one accepted link to its end, calls the function it is given once the greeting is over, and
-    returns why the link ended.
+    `run` runs one accepted link to its end, calls the function it is given once the greeting is
+    over, and returns why the link ended.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
 """All links of this node: one listener, one dialler for each member with a lower number.
 
-`Mesh` is what the daemon uses.  It decides who may link to us (the HELLO, and no second link), and keeps
-`links`, the open ones.  A member that is added is dialled, one that is removed loses its link: call
-`on_members_changed`.
+`Mesh` is what the daemon uses.  It decides who may link to us (the HELLO, and no second link), and
+keeps `links`, the open ones.  A member that is added is dialled, one that is removed loses its
+link: call `on_members_changed`.
 """
 
 import random
@@ -89,7 +89,8 @@ class Mesh:
         )
         self._send_queue_bytes_max = send_queue_bytes_max
         self._listener = Listener(transport, self._run_accepted, greetings_max=greetings_max)
-        # Told why there is no link to a node: each time that it is dialled in vain, or refused here.
+        # Told why there is no link to a node: each time that it is dialled in vain, or refused
+        # here.
         self._on_told_no_link = on_no_link
         self._nursery: trio.Nursery | None = None
         self._dialers: dict[NodeId, tuple[trio.CancelScope, RedialTimer]] = {}
@@ -149,7 +150,8 @@ class Mesh:
             if self._nursery is None:
                 return
             if is_dialer(ours, node) and node not in self._dialers:
-                # Each dialler draws its own jitter, so that one pair's luck does not change another's.
+                # Each dialler draws its own jitter, so that one pair's luck does not change
+                # another's.
                 backoff = Backoff(random.Random(self._rng.getrandbits(64)))  # noqa: S311  jitter, no secret
                 dialer = self._dialers[node] = trio.CancelScope(), RedialTimer(backoff)
                 self._nursery.start_soon(self._dial, node, *dialer)
@@ -202,8 +204,8 @@ class Mesh:
         try:
             return await link.run()
         except Exception as error:
-            # The listener survives whatever a connection does, but a bug of ours must end us no matter who
-            # dialled: raise it in the nursery of `serve`.
+            # The listener survives whatever a connection does, but a bug of ours must end us no
+            # matter who dialled: raise it in the nursery of `serve`.
             if self._nursery is None:
                 raise
             self._nursery.start_soon(reraise, error)
@@ -246,7 +248,10 @@ class Mesh:
         expected: NodeId | None,
         greeted: Callable[[], None] | None,
     ) -> Judgement:
-        """Return whether they may link to us; `doubt` is what this said before, if that was undecided."""
+        """Return whether they may link to us.
+
+        `doubt` is what this said before, if that was undecided.
+        """
         judgement: Judgement
         reason = judge_hello(ours, theirs, members=self._members(), expected=expected)
         if reason is None and ours is not self._hello:
@@ -290,8 +295,9 @@ class Mesh:
         if newest is not None and theirs.incarnation < newest:
             reason = f"node {theirs.name} started at {show_start(theirs.incarnation)}, and a later start at {show_start(newest)} is known here"
             return Refused(reason, newest)
-        # A newer one proves the present link dead, though its silence may not have shown yet (a machine
-        # that lost power sends no FIN); the link replaces it as it opens.  So does a later process of the same one.
+        # A newer one proves the present link dead, though its silence may not have shown yet (a
+        # machine that lost power sends no FIN); the link replaces it as it opens.  So does a later
+        # process of the same one.
         if present is None:
             return Accepted()
         present_process = present.incarnation, present.attach_count

@@ -1,7 +1,8 @@
 """Control messages as msgpack lists, with every limit set.  The only module that imports msgpack.
 
-A message is a list of fields whose types are known beforehand.  Fields are only ever appended: a reader takes
-those it knows and ignores the rest, so that a newer node can say more than an older one understands.
+A message is a list of fields whose types are known beforehand.  Fields are only ever appended: a
+reader takes those it knows and ignores the rest, so that a newer node can say more than an older
+one understands.
 """
 
 from collections.abc import Sequence

@@ -1,20 +1,19 @@
 """One peer link in trio: a reader, a writer and a timer around the pure `net.connection`.
 
-Bytes go out in two stages (`net.send_queue`).  `post` and `request` collect fresh pieces.  `push` hands these to the
-socket at once, in the caller's task: synchronous code can't be cancelled half way, so order is safe.  What the socket does
-not take belongs to the writer task; while there is any, everything queues behind it.  A caller's buffer need only stay
-as it is until `push` returns.
+Bytes go out in two stages (`net.send_queue`).  `post` and `request` collect fresh pieces.  `push`
+hands these to the socket at once, in the caller's task: synchronous code can't be cancelled half
+way, so order is safe.  What the socket does not take belongs to the writer task; while there is
+any, everything queues behind it.  A caller's buffer need only stay as it is until `push` returns.
 
-Everything ends in `end`: requests fail, the handler hears of it, the stream closes, in one synchronous step.
+Everything ends in `end`: requests fail, the handler hears of it, the stream closes, in one
+synchronous step.
 """
 
-import logging
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Final
 
 import trio
 
-from config.limits import NODES_MAX
 from net.connection import (
     Closed,
     Connection,
@@ -32,16 +31,12 @@ from net.frame import FrameDecoder, FrameLimits, encode_header
 from net.hello import Hello
 from net.judgement import why_replaced
 from net.link import Failure, Link, LinkHandler, LinkStatistics
+from net.link_news import say_end, say_up, why_cancelled
 from net.pieces import check_limits
 from net.send_queue import SendQueue
 from net.tls import certified_names
 from net.transport import Piece, Stream
 from nodemanager.ids import Incarnation, NodeId
-
-log = logging.getLogger("ramster.net")
-
-# When a cluster starts, or a network breaks, the link of each node is worth its line.
-EACH_NODE: Final = {"lines_max": 2 * NODES_MAX}
 
 # A peer that asks for the largest frames its window allows may be owed tens of megabytes; one that
 # reads nothing is dropped here.
@@ -62,12 +57,10 @@ class PeerLink:
         on_outdated: Callable[[Hello | None, Incarnation], None],
         send_queue_bytes_max: int = SEND_QUEUE_BYTES_MAX,
     ) -> None:
-        self.node = NodeId(-1)
-        self.incarnation = Incarnation(0)
+        self.node, self.incarnation = NodeId(-1), Incarnation(0)
         self.attach_count = 0
         self.theirs: Hello | None = None
-        self._stream = stream
-        self._connection = connection
+        self._stream, self._connection = stream, connection
         self._handler = handler
         self._limits = limits
         # Links that are open, by node: this one enters when it opens and leaves when it ends.
@@ -89,8 +82,7 @@ class PeerLink:
         self._is_end_untold = True
         # Requests that came after the end of the connection and before `on_link_lost`.
         self._stillborn: list[tuple[int, Failure]] = []
-        self._bytes_sent_total = 0
-        self._bytes_received_total = 0
+        self._bytes_sent_total = self._bytes_received_total = 0
 
     # What the application calls
 
@@ -150,10 +142,12 @@ class PeerLink:
         """Queue a request; its reply comes to `on_frames`, or its failure to `on_requests_failed`.
 
         Raises:
-            LocalProtocolError: The id is in use, the window is exceeded, or `on_link_lost` was told already.
+            LocalProtocolError: The id is in use, the window is exceeded, or `on_link_lost` was told
+                already.
         """
         if self._connection.state is State.CLOSED and self._is_end_untold:
-            # They said goodbye in the same receive that the handler is busy with: it can't know yet.
+            # They said goodbye in the same receive that the handler is busy with: it can't know
+            # yet.
             self._stillborn.append((request_id, Failure.LOST))
             return
         self._connection.begin_request(request_id, deadline)
@@ -208,7 +202,7 @@ class PeerLink:
                     nursery.cancel_scope.cancel()
         except BaseException:
             # Cancelled from outside (a stop) or a bug of ours: the peer is told either way.
-            self.close(self._why_cancelled())
+            self.close(why_cancelled(self._connection.our_name, is_open=self.theirs is not None))
             raise
         finally:
             self.end(self._reason or "the link ended")
@@ -240,7 +234,8 @@ class PeerLink:
                 self._abandon(str(lost))
                 return
             if not count:
-                # A TLS listener closes on plaintext, and what it says first is shorter than a frame.
+                # A TLS listener closes on plaintext, and what it says first is shorter than a
+                # frame.
                 is_mute = self.theirs is None and certified_names(self._stream) is None
                 hint = " before its HELLO (it may expect TLS)" if is_mute else ""
                 self._abandon(f"the peer closed the connection{hint}")
@@ -266,8 +261,8 @@ class PeerLink:
             self._waits_until = deadline
             with trio.move_on_at(deadline):
                 await self._deadline_came_nearer.wait()
-            # After a pause of the whole process, bytes wait in the socket and the reader was woken together
-            # with us: let it run first, so that a peer is not blamed for our own silence.
+            # After a pause of the whole process, bytes wait in the socket and the reader was woken
+            # together with us: let it run first, so that a peer is not blamed for our own silence.
             await trio.lowlevel.checkpoint()
             self._perform(self._connection.on_deadline(now=trio.current_time()))
             self.push()
@@ -292,14 +287,16 @@ class PeerLink:
                     if passed:
                         self._handler.on_frames(self, passed)
                 finally:
-                    # The machine has taken this step already, whatever the application makes of its frames.
+                    # The machine has taken this step already, whatever the application makes of its
+                    # frames.
                     self._perform(effects)
         except RemoteProtocolError as error:
             self._on_broken(str(error))
         self.push()
 
     def _on_broken(self, reason: str) -> None:
-        # The application may refuse what came together with a goodbye, or after it closed the link itself.
+        # The application may refuse what came together with a goodbye, or after it closed the link
+        # itself.
         if self._connection.state is not State.CLOSED and self._reason is None:
             self._perform(self._connection.on_broken(reason))
 
@@ -348,21 +345,16 @@ class PeerLink:
             present.end(f"replaced by a new link: the peer {why}")
         self._decoder.allow(self._limits)
         self._links[self.node] = self
-        log.info("node %s: link is up", theirs.name, extra=EACH_NODE)
+        say_up(theirs.name)
         # The timer task waits for the end of the greeting; from here on other deadlines count.
         self._deadline_came_nearer.set()
         self._settled.set()
         self._handler.on_link_up(self)
 
-    def _why_cancelled(self) -> str:
-        """Return a reason that both sides can read."""
-        if self.theirs is None:
-            return "closed before both said HELLO"
-        return f"node {self._connection.our_name} stops"
-
     def _on_closed(self, closed: Closed) -> None:
         if not self._queue.unsent:
-            # GOODBYE or REJECT, if the socket takes it at once; nobody waits for a peer that is leaving.
+            # GOODBYE or REJECT, if the socket takes it at once; nobody waits for a peer that is
+            # leaving.
             self._send(self._queue.take_fresh()[0])
         self._queue.clear()
         self._reason = reason = closed.reason
@@ -373,10 +365,7 @@ class PeerLink:
         if self.theirs is not None:
             if self._links.get(self.node) is self:
                 del self._links[self.node]
-            if closed.is_in_order:
-                log.info("node %s: link %s", self.theirs.name, reason, extra=EACH_NODE)
-            else:
-                log.warning("node %s: link lost: %s", self.theirs.name, reason, extra=EACH_NODE)
+            say_end(self.theirs.name, closed)
             if self._stillborn:
                 self._handler.on_requests_failed(self, self._stillborn)
             self._is_end_untold = False

@@ -1,9 +1,10 @@
 """A bounded number of places for connections that may mean nothing: who gives way for a newcomer.  Pure.
 
-Anybody who reaches the port may open as many connections as it likes and send nothing.  So a newcomer is never turned away: when
-all places are taken, the source with the most of them loses its oldest.  A source that floods us so displaces itself: a member
-of the cluster greets within milliseconds, an operator's command is answered as soon, and both come from an address, or
-as a user, of their own.
+Anybody who reaches the port may open as many connections as it likes and send nothing.  So a
+newcomer is never turned away: when all places are taken, the source with the most of them loses its
+oldest.  A source that floods us so displaces itself: a member of the cluster greets within
+milliseconds, an operator's command is answered as soon, and both come from an address, or as a
+user, of their own.
 """
 
 import ipaddress
@@ -62,7 +63,8 @@ class Places:
 
     def _most_frequent(self) -> Place:
         counts = Counter(place.source for place in self._taken)
-        # Of several that have as many, `max` takes the first, which is the one with the oldest place.
+        # Of several that have as many, `max` takes the first, which is the one with the oldest
+        # place.
         most = max(counts, key=counts.__getitem__)
         return next(place for place in self._taken if place.source == most)
 

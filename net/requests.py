@@ -1,9 +1,10 @@
 """Requests that wait for their replies: who is under way, and which deadline comes first.  Pure.
 
-A dict holds the truth; a heap orders the deadlines.  Completing a request only takes it from the dict, in
-constant time, and leaves its heap entry stale.  Stale entries are dropped when they reach the top, and all
-at once when they outnumber the live ones, so the heap stays within twice the table whatever the load.
-(A sorted table would pay for order on every completion, and almost every request is completed.)
+A dict holds the truth; a heap orders the deadlines.  Completing a request only takes it from the
+dict, in constant time, and leaves its heap entry stale.  Stale entries are dropped when they reach
+the top, and all at once when they outnumber the live ones, so the heap stays within twice the table
+whatever the load.  (A sorted table would pay for order on every completion, and almost every
+request is completed.)
 """
 
 import heapq
@@ -32,8 +33,8 @@ class RequestTable:
         """Note a request.
 
         Raises:
-            LocalProtocolError: The id is in use or impossible, or too many are under way: the caller keeps
-                a window smaller than `in_flight_max`.
+            LocalProtocolError: The id is in use or impossible, or too many are under way: the
+                caller keeps a window smaller than `in_flight_max`.
         """
         if not 0 < request_id <= REQUEST_ID_MAX:
             raise LocalProtocolError(f"request id {request_id}, not 1 to {REQUEST_ID_MAX}")

@@ -1,7 +1,8 @@
 """Send queue: what a link has to send, in two stages, and how much that is.
 
-**Fresh** pieces were queued in this pass; they may be views into a caller's buffer.  What the socket does not take of
-them is **unsent**: it is copied where it was a view, and everything fresh waits behind it.
+**Fresh** pieces were queued in this pass; they may be views into a caller's buffer.  What the
+socket does not take of them is **unsent**: it is copied where it was a view, and everything fresh
+waits behind it.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
 """Streams over TCP: raw non-blocking sockets, `recv_into` and `sendmsg`, trio only to wait.
 
-`trio.socket` makes a checkpoint of each call; here a call that succeeds at once costs the system call alone.
-So that one busy peer can't starve the others, a receiver that never had to wait makes a checkpoint every
-few receives.
+`trio.socket` makes a checkpoint of each call; here a call that succeeds at once costs the system
+call alone.  So that one busy peer can't starve the others, a receiver that never had to wait makes
+a checkpoint every few receives.
 """
 
 import errno
@@ -46,7 +46,10 @@ class TcpStream:
         self.peer = peer_text(connected)
 
     async def receive_into(self, target: memoryview) -> int:
-        """Receive at least one byte into `target` and return how many; 0 when the other side closed."""
+        """Receive at least one byte into `target` and return how many.
+
+        0 when the other side closed.
+        """
         # Before the receive, so that a cancellation never loses bytes that were already taken.
         if self._immediate_receives >= IMMEDIATE_RECEIVES_MAX:
             self._immediate_receives = 0
@@ -142,7 +145,10 @@ class TcpTransport:
         *,
         task_status: PortStatus,
     ) -> None:
-        """Listen until cancelled; run `accept` in a task of its own for each stream, and close it after."""
+        """Listen until cancelled.
+
+        Run `accept` in a task of its own for each stream, and close it after.
+        """
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         with socket.socket(family, socket.SOCK_STREAM) as listener:
             listener.setblocking(False)

@@ -1,12 +1,13 @@
 """Streams over TLS 1.3, both sides with a certificate of the cluster's CA.
 
-The same byte pump as `net.tcp`: the TLS object sits on the non-blocking socket and decrypts straight into the
-caller's buffer; trio only waits.  benchmarks/tls.py, one process and core, in MiB/s: plain 2311, this 889,
-`trio.SSLStream` 533; BIOs in memory reach 2023 before any socket is touched.  The handshake runs inside the first `receive_into`, so that the bound on connections that
+The same byte pump as `net.tcp`: the TLS object sits on the non-blocking socket and decrypts
+straight into the caller's buffer; trio only waits.  benchmarks/tls.py, one process and core, in
+MiB/s: plain 2311, this 889, `trio.SSLStream` 533; BIOs in memory reach 2023 before any socket is
+touched.  The handshake runs inside the first `receive_into`, so that the bound on connections that
 have not greeted, and the time a greeting may take, hold for it too.
 
-A certificate says which node the other side is.  What it says is compared with HELLO in `net.mesh`: here only
-the chain, the dates and the purpose are judged.
+A certificate says which node the other side is.  What it says is compared with HELLO in `net.mesh`:
+here only the chain, the dates and the purpose are judged.
 """
 
 import contextlib
@@ -25,11 +26,12 @@ from net.transport import Piece, PortStatus, Stream
 
 log = logging.getLogger("ramster.net")
 
-# Joined before they are encrypted: a record holds 16 KiB at most, and a record for each small piece would cost
-# a system call each.  Larger joins save calls into the library and cost memory while the socket is full.
+# Joined before they are encrypted: a record holds 16 KiB at most, and a record for each small piece
+# would cost a system call each.  Larger joins save calls into the library and cost memory while the
+# socket is full.
 SEALED_BYTES_MAX: Final = 64 * 1024
-# A side that refuses a certificate says so in an alert.  Closing at once, with their first frame unread, would
-# make the kernel reset the connection and take the alert with it.
+# A side that refuses a certificate says so in an alert.  Closing at once, with their first frame
+# unread, would make the kernel reset the connection and take the alert with it.
 ALERT_SECONDS_MAX: Final = 1.0
 ALERT_DRAIN_BYTES_MAX: Final = 64 * 1024
 
@@ -46,7 +48,8 @@ _REASONS: Final = {
     "TLSV1_ALERT_PROTOCOL_VERSION": "the peer refused this node: no TLS version in common",
 }
 
-# X509_V_ERR_*: the chain does not end at a CA that we have.  OpenSSL's own words speak of how it noticed.
+# X509_V_ERR_*: the chain does not end at a CA that we have.  OpenSSL's own words speak of how it
+# noticed.
 _FOREIGN_CA: Final = frozenset({18, 19, 20, 21})
 
 
@@ -88,7 +91,10 @@ class TlsStream:
         return self._is_handshaken
 
     async def receive_into(self, target: memoryview) -> int:
-        """Receive at least one byte into `target` and return how many; 0 when the other side closed."""
+        """Receive at least one byte into `target` and return how many.
+
+        0 when the other side closed.
+        """
         if not self._is_handshaken:
             await self._shake_hands()
         if self._immediate_receives >= IMMEDIATE_RECEIVES_MAX:
@@ -230,7 +236,10 @@ class TlsTransport:
         *,
         task_status: PortStatus,
     ) -> None:
-        """Listen until cancelled; run `accept` in a task of its own for each stream, and close it after."""
+        """Listen until cancelled.
+
+        Run `accept` in a task of its own for each stream, and close it after.
+        """
 
         async def accept_tls(stream: Stream) -> None:
             assert isinstance(stream, TcpStream)

@@ -1,7 +1,7 @@
 """Byte streams between nodes: the one seam where tests put their own network.
 
-`net.tcp.TcpTransport` is the real one.  A simulated network implements the same protocols; `tests/contract`
-holds both to the same promises.
+`net.tcp.TcpTransport` is the real one.  A simulated network implements the same protocols;
+`tests/contract` holds both to the same promises.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -12,10 +12,15 @@ Piece: TypeAlias = bytes | bytearray | memoryview
 
 
 class Stream(Protocol):
-    """One connection.  One task receives; sending is `send_nowait` or one task in `wait_sendable`."""
+    """One connection.  One task receives.
+
+    Sending is `send_nowait` or one task in `wait_sendable`.
+    """
 
     async def receive_into(self, target: memoryview) -> int:
-        """Receive at least one byte into `target` and return how many; 0 when the other side closed.
+        """Receive at least one byte into `target` and return how many.
+
+        0 when the other side closed.
 
         Raises:
             PeerLost: The connection broke.
@@ -23,7 +28,9 @@ class Stream(Protocol):
         ...
 
     def send_nowait(self, pieces: Sequence[Piece]) -> int:
-        """Send what fits now of the pieces, in order, and return how many bytes went; 0 when none fits.
+        """Send what fits now of the pieces, in order, and return how many bytes went.
+
+        0 when none fits.
 
         Raises:
             PeerLost: The connection broke.
@@ -35,7 +42,10 @@ class Stream(Protocol):
         ...
 
     def close(self) -> None:
-        """Close at once; a task in `receive_into` or `wait_sendable` gets PeerLost.  May be called twice."""
+        """Close at once.
+
+        A task in `receive_into` or `wait_sendable` gets PeerLost.  May be called twice.
+        """
         ...
 
 
@@ -62,7 +72,9 @@ class Transport(Protocol):
         *,
         task_status: PortStatus,
     ) -> None:
-        """Listen until cancelled; run `accept` in a task of its own for each stream, and close it after.
+        """Listen until cancelled.
+
+        Run `accept` in a task of its own for each stream, and close it after.
 
         `task_status.started(port)` tells the bound port (for port 0).
 

@@ -1,17 +1,20 @@
 """How the list of members changes: versions, changes, and what becomes of two that did not know each other.  Pure.
 
-Theory of operation.  A membership is a version and the whole list.  A version is a number, one more than the one
-it was made from, and the node where it was made; versions are ordered by number, then by that node's number, so
-any two of different origin are ordered, and alike on every node.  The newer one wins, whole.
+Theory of operation.  A membership is a version and the whole list.  A version is a number, one more
+than the one it was made from, and the node where it was made; versions are ordered by number, then
+by that node's number, so any two of different origin are ordered, and alike on every node.  The
+newer one wins, whole.
 
-So of two changes made at the same time one would be lost.  Each membership therefore travels with the versions
-that came before it.  A node whose own change is not among these makes it again on top of what won, which is
-a newer version still.  Each such round ends with one more node's changes in the list for good, so rounds end.
-A change that the winner made impossible (the name is taken now) is given up and said.  So is one from before the
-oldest version that travelled: the others may have taken it over long ago, and changed it back.
+So of two changes made at the same time one would be lost.  Each membership therefore travels with
+the versions that came before it.  A node whose own change is not among these makes it again on top
+of what won, which is a newer version still.  Each such round ends with one more node's changes in
+the list for good, so rounds end.  A change that the winner made impossible (the name is taken now)
+is given up and said.  So is one from before the oldest version that travelled: the others may have
+taken it over long ago, and changed it back.
 
-Known weakness: which changes are our own is not kept over a restart.  A change made while cut off from everybody
-and followed by a restart loses to any newer version; `is_unknown_to` tells that apart, and the log names what differs.
+Known weakness: which changes are our own is not kept over a restart.  A change made while cut off
+from everybody and followed by a restart loses to any newer version; `is_unknown_to` tells that
+apart, and the log names what differs.
 """
 
 from collections.abc import Callable
@@ -24,17 +27,19 @@ from config.model import ClusterConfig, NodeConfig
 from config.rules import check_cluster, check_plaintext
 from nodemanager.ids import NodeId
 
-# Versions before the present one that travel with it: as many nodes may change things at once and lose nothing.
+# Versions before the present one that travel with it: as many nodes may change things at once and
+# lose nothing.
 ANCESTORS_MAX: Final = 32
 # Changes of our own that are made again: those of one partition, by hand.
 OURS_MAX: Final = 256
 # More make a line that nobody reads.
 DIFFERENCES_SHOWN_MAX: Final = 16
-# Why a change of ours is not made again when others have changed so much since that they may well know it: to undo
-# what they did after it would be worse than to have it said again.
+# Why a change of ours is not made again when others have changed so much since that they may well
+# know it: to undo what they did after it would be worse than to have it said again.
 TOO_OLD: Final = f"at least {ANCESTORS_MAX} versions came since, and it may be among them"
-# How far a version may be ahead of ours.  A node that is believed to have the last version there is would end all changes
-# for good; this many at once nobody makes while a node is away, and to get there in such steps takes for ever.
+# How far a version may be ahead of ours.  A node that is believed to have the last version there is
+# would end all changes for good; this many at once nobody makes while a node is away, and to get
+# there in such steps takes for ever.
 VERSIONS_AHEAD_MAX: Final = 1 << 16
 # The file that errors about a change name: there is none.
 CHANGE: Final = "the change"
@@ -125,10 +130,12 @@ class MembershipHistory:
     def __init__(self, cluster: ClusterConfig, local: NodeId, *, has_tls: bool = False) -> None:
         self.cluster = cluster
         self._local = local
-        # Whether members may be elsewhere than on loopback though the cluster does not allow plaintext.
+        # Whether members may be elsewhere than on loopback though the cluster does not allow
+        # plaintext.
         self._has_tls = has_tls
         self._ancestors: tuple[Version, ...] = ()
-        # Changes made here that no other node is known to have taken over, with the versions they made.
+        # Changes made here that no other node is known to have taken over, with the versions they
+        # made.
         self._ours: list[tuple[Version, Change]] = []
 
     @property
@@ -169,7 +176,9 @@ class MembershipHistory:
         self._succeed(cluster, (*self._ancestors, self.version))
 
     def on_said(self, said: Said) -> Adopted | None:
-        """Take over a membership that is newer than ours, with our changes on top; None if it is not newer.
+        """Take over a membership that is newer than ours, with our changes on top.
+
+        None if it is not newer.
 
         Raises:
             ChangeRefused: It breaks a rule here, or is too far ahead, so ours stays.
@@ -182,7 +191,8 @@ class MembershipHistory:
             )
         cluster = self._judged(with_nodes(self.cluster, said.nodes, said.version))
         ancestors = (*said.ancestors, said.version)
-        # A version stands for all that came before it, also where the ancestors do not reach so far back.
+        # A version stands for all that came before it, also where the ancestors do not reach so far
+        # back.
         ours = [] if self.version in ancestors else self._ours
         self._ours = []
         self._succeed(cluster, said.ancestors)
@@ -199,8 +209,8 @@ class MembershipHistory:
     def _make_again(self, changes: list[Change]) -> Adopted:
         """Put changes on top of the present membership, all as one version.
 
-        One, because a version for each could push what they stand on out of the ancestors; then the other side would
-        miss its own changes there, make them again in turn, and so for ever.
+        One, because a version for each could push what they stand on out of the ancestors; then the
+        other side would miss its own changes there, make them again in turn, and so for ever.
         """
         base = self.cluster
         cluster = base
@@ -232,7 +242,10 @@ def _reaches(said: Said, version: Version) -> bool:
 
 
 def differences(old: ClusterConfig, new: ClusterConfig) -> str:
-    """Return in one line how the members of `new` differ from those of `old`; empty if they do not."""
+    """Return in one line how the members of `new` differ from those of `old`.
+
+    Empty if they do not.
+    """
     before = {node.number: node for node in old.node}
     after = {node.number: node for node in new.node}
     told = [

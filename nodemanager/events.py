@@ -1,7 +1,8 @@
 """What changes in the node table, and who is told, in which order.
 
-The ancestor's heartbeat called its subscribers by priority when a node went up or down; so do we.  Delivery
-is synchronous: when `publish` returns to the caller that changed the table first, everybody knows.
+The ancestor's heartbeat called its subscribers by priority when a node went up or down; so do we.
+Delivery is synchronous: when `publish` returns to the caller that changed the table first,
+everybody knows.
 """
 
 from collections import deque
@@ -54,8 +55,9 @@ class NodeDraining:
 class NodeDown:
     """A node is given up, or said goodbye, or this incarnation of it has ended.
 
-    Without a NewIncarnation behind it this means unreachable, not lost: what the node holds counts again when
-    the same incarnation is back.  `incarnation` is None when no incarnation of the node was ever heard.
+    Without a NewIncarnation behind it this means unreachable, not lost: what the node holds counts
+    again when the same incarnation is back.  `incarnation` is None when no incarnation of the node
+    was ever heard.
     """
 
     node: NodeId
@@ -92,12 +94,12 @@ class _Subscription:
 class NodeSubscribers:
     """Who is told of node events.
 
-    An event reaches the subscribers of its type from the lowest priority number to the highest; equal numbers
-    in the order of subscription.  A subscriber may cause further events (closing a link does): they wait
-    until everybody has heard the present one, so that all see one order.
+    An event reaches the subscribers of its type from the lowest priority number to the highest;
+    equal numbers in the order of subscription.  A subscriber may cause further events (closing a
+    link does): they wait until everybody has heard the present one, so that all see one order.
 
-    An exception in a subscriber is a bug of ours and ends the publishing task.  Events that were waiting are
-    dropped with it.
+    An exception in a subscriber is a bug of ours and ends the publishing task.  Events that were
+    waiting are dropped with it.
     """
 
     def __init__(self) -> None:

@@ -5,8 +5,8 @@ from typing import NewType
 # A member's number in cluster.toml, 0 to config.limits.NODE_NUMBER_MAX.
 NodeId = NewType("NodeId", int)
 
-# Which incarnation of a node this is: a 64-bit number that rises from one start of the daemon to the next (see
-# `nodemanager.incarnations`).  A new one means that all the node held is gone.
+# Which incarnation of a node this is: a 64-bit number that rises from one start of the daemon to
+# the next (see `nodemanager.incarnations`).  A new one means that all the node held is gone.
 Incarnation = NewType("Incarnation", int)
 
 

@@ -1,13 +1,15 @@
 """Which incarnation a node takes at its start, and which one it believes that others have seen.  Pure.
 
-An incarnation is the wall clock at the start of a daemon, in milliseconds, because that rises from start to start
-even where nothing is kept on disk.  A wall clock also goes back: it was a day ahead and was set right, or stands at
-1970 until a time server answers.  A node that then took the clock alone would be shut out as an earlier incarnation of itself.
-So a start takes what is above the clock and above the last one that was noted on disk; and a node that refuses an
-earlier incarnation says which one it knows, the *floor*: the next start is above that, too.
+An incarnation is the wall clock at the start of a daemon, in milliseconds, because that rises from
+start to start even where nothing is kept on disk.  A wall clock also goes back: it was a day ahead
+and was set right, or stands at 1970 until a time server answers.  A node that then took the clock
+alone would be shut out as an earlier incarnation of itself.  So a start takes what is above the
+clock and above the last one that was noted on disk; and a node that refuses an earlier incarnation
+says which one it knows, the *floor*: the next start is above that, too.
 
-Any member may say any floor.  It is believed up to `FLOOR_AHEAD_MILLISECONDS_MAX` above our clock and never measured
-by an earlier floor, so however often somebody says one, an incarnation stays far below the last that there is.
+Any member may say any floor.  It is believed up to `FLOOR_AHEAD_MILLISECONDS_MAX` above our clock
+and never measured by an earlier floor, so however often somebody says one, an incarnation stays far
+below the last that there is.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -19,12 +21,13 @@ from nodemanager.ids import Incarnation
 INCARNATION_MAX: Final = (1 << 64) - 1
 # What milliseconds count from.
 _BEGIN: Final = datetime(1970, 1, 1, tzinfo=UTC)
-# How often one incarnation goes on with the memory of an ended process: the heartbeat's counters, 64 bits, begin at the
-# count, shifted by 40.  Once a second that is half a year.
+# How often one incarnation goes on with the memory of an ended process: the heartbeat's counters,
+# 64 bits, begin at the count, shifted by 40.  Once a second that is half a year.
 ATTACH_COUNT_MAX: Final = (1 << 24) - 1
 # A hundred years: clocks begin at 1970 where a battery is empty, and were seen decades ahead.
 FLOOR_AHEAD_MILLISECONDS_MAX: Final = 100 * 366 * 24 * 3600 * 1000
-# Until the year 10000 there is room above the clock for all floors, and for a million times as many.
+# Until the year 10000 there is room above the clock for all floors, and for a million times as
+# many.
 assert 253_402_300_800_000 + 1_000_000 * FLOOR_AHEAD_MILLISECONDS_MAX < INCARNATION_MAX
 
 

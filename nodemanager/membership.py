@@ -46,8 +46,8 @@ class StoreCheck:
 class FileMembership:
     """Membership in `cluster.toml`, the same file on every node.
 
-    A file that somebody changed by hand since it was read is left alone: to write our members into it would
-    also bring in what nobody has checked.  New comments alone are no such change.
+    A file that somebody changed by hand since it was read is left alone: to write our members into
+    it would also bring in what nobody has checked.  New comments alone are no such change.
     """
 
     def __init__(
@@ -61,7 +61,8 @@ class FileMembership:
 
         Args:
             path: The cluster file.
-            loader: `config.load.load_cluster`; a parameter so that this module does no I/O by itself.
+            loader: `config.load.load_cluster`; a parameter so that this module does no I/O by
+                itself.
             rewriter: `config.save.save_members`, likewise.
         """
         self._path = path
@@ -80,7 +81,8 @@ class FileMembership:
         """Write the members and their version into the file; all else in it stays.
 
         Raises:
-            ConfigError: As loader and rewriter raise it, or the file says something else than `known`.
+            ConfigError: As loader and rewriter raise it, or the file says something else than
+                `known`.
         """
         found = self._loader(self._path).in_order()
         if found == cluster.in_order():

@@ -8,8 +8,9 @@ from typing import Final
 from nodemanager.ids import NodeId
 from nodemanager.states import NodeState, may_place
 
-# A node whose arena is fuller than that, well above the default high watermark, fills faster than it empties.  Below it
-# pressure says nothing that the free fraction does not: an arena full of clean copies has room.
+# A node whose arena is fuller than that, well above the default high watermark, fills faster than
+# it empties.  Below it pressure says nothing that the free fraction does not: an arena full of
+# clean copies has room.
 PRESSURE_MAX: Final = 0.97
 
 
@@ -23,7 +24,8 @@ class Candidate:
     is_accepting: bool
     free_bytes: int
     budget_bytes: int
-    # Monotonic seconds until which the node, having refused, is left alone; 0 when it did not refuse.
+    # Monotonic seconds until which the node, having refused, is left alone; 0 when it did not
+    # refuse.
     refused_until: float = 0.0
     zone: str = ""
     # An operator wants it to get no new pages.
@@ -32,7 +34,8 @@ class Candidate:
     rate_limited_until: float = 0.0
     # How full its arena is, with what it could drop: 0 to 1.
     pressure: float = 0.0
-    # It gets nothing for now: it left a request unanswered and was not heard since, or has to prove what it keeps.
+    # It gets nothing for now: it left a request unanswered and was not heard since, or has to prove
+    # what it keeps.
     is_doubtful: bool = False
     # Monotonic seconds until which it gets nothing because copies that it kept were bad.
     distrusted_until: float = 0.0
@@ -72,13 +75,14 @@ def choose_holders(
 ) -> list[NodeId]:
     """Return `copies` different nodes that should take a block, or none when so many can't.
 
-    Zones that have no copy yet come first, so that one failure does not take a page and its copy.  Among those,
-    power of two choices (Mitzenmacher, 2001): of two nodes drawn at random the one that is not pressed, else the one with
-    the larger free part of its budget.  All owners that see the same figures, which are as old as the last STATUS, do not all
-    choose alike.
+    Zones that have no copy yet come first, so that one failure does not take a page and its copy.
+    Among those, power of two choices (Mitzenmacher, 2001): of two nodes drawn at random the one
+    that is not pressed, else the one with the larger free part of its budget.  All owners that see
+    the same figures, which are as old as the last STATUS, do not all choose alike.
 
-    The two are drawn by the size of their budgets: of many nodes, drawn alike, each is in one pair of n / 2, so one with more
-    than twice the mean budget would not get its part however empty it is.
+    The two are drawn by the size of their budgets: of many nodes, drawn alike, each is in one pair
+    of n / 2, so one with more than twice the mean budget would not get its part however empty it
+    is.
 
     Args:
         candidates: All peers, in any state.

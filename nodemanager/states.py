@@ -1,7 +1,8 @@
 """The states of a node, how one follows another, and what may be asked of a node in each.
 
-Only liveness and intent are states.  Whether a link is open, and whether the node has room, are facts of
-their own (`nodemanager.table`): a node may be up and unlinked, or down while its link has not noticed.
+Only liveness and intent are states.  Whether a link is open, and whether the node has room, are
+facts of their own (`nodemanager.table`): a node may be up and unlinked, or down while its link has
+not noticed.
 """
 
 import enum
@@ -45,9 +46,10 @@ class Sign(enum.Enum):
     STOPPED_IN_ORDER = "stopped in order"
 
 
-# DRAINING outlasts a short silence: nothing is placed there anyway, and forgetting the intent would be worse.
-# Beats that were under way when a node said goodbye do not bring it back; a new link does.
-# JOINING knows no suspicion: there was no trust to lose.  Only a node that is up can begin to drain.
+# DRAINING outlasts a short silence: nothing is placed there anyway, and forgetting the intent would
+# be worse.  Beats that were under way when a node said goodbye do not bring it back; a new link
+# does.  JOINING knows no suspicion: there was no trust to lose.  Only a node that is up can begin
+# to drain.
 TRANSITIONS: Final[dict[NodeState, dict[Sign, NodeState]]] = {
     NodeState.JOINING: {
         Sign.HEARD: NodeState.UP,
@@ -119,7 +121,8 @@ def may_place(state: NodeState) -> bool:
 def may_fetch(state: NodeState) -> bool:
     """Whether asking for pages in this state is worth a request.
 
-    A suspect is still asked: most suspicions end well, and a request to it costs one deadline at most.
+    A suspect is still asked: most suspicions end well, and a request to it costs one deadline at
+    most.
     """
     return state in LIVE_STATES
 
@@ -128,7 +131,8 @@ def may_fetch(state: NodeState) -> bool:
 class Verdict:
     """What a failure detector now believes of a node.
 
-    It stands here, not beside the detector, because the node table reads it and may not import `heartbeat`.
+    It stands here, not beside the detector, because the node table reads it and may not import
+    `heartbeat`.
     """
 
     node: NodeId

@@ -1,16 +1,16 @@
 """The node table: what this node believes of every other member.
 
-The table joins three sources: verdicts of the failure detector, links that come and go, and what peers say on
-their links (STATUS, refusals, drain, goodbye).  Each names the incarnation it speaks of.  A newer incarnation than the
-known one ends the old incarnation, with all it held; an older one is stale, changes nothing and is counted.  Down with
-the same incarnation is unreachable, not lost: the row keeps its incarnation, and a count of copies keeps
-them until NewIncarnation says otherwise.
+The table joins three sources: verdicts of the failure detector, links that come and go, and what
+peers say on their links (STATUS, refusals, drain, goodbye).  Each names the incarnation it speaks
+of.  A newer incarnation than the known one ends the old incarnation, with all it held; an older one
+is stale, changes nothing and is counted.  Down with the same incarnation is unreachable, not lost:
+the row keeps its incarnation, and a count of copies keeps them until NewIncarnation says otherwise.
 
-For each incarnation NodeUp and NodeDown alternate, and NodeDown comes before NewIncarnation, so that a subscriber may
-treat the end of an incarnation like any other loss first.
+For each incarnation NodeUp and NodeDown alternate, and NodeDown comes before NewIncarnation, so
+that a subscriber may treat the end of an incarnation like any other loss first.
 
-A peer's link proves that it is alive: the caller of `on_link_up` also tells the failure detector (`heard`), else the two differ
-until the next beat.
+A peer's link proves that it is alive: the caller of `on_link_up` also tells the failure detector
+(`heard`), else the two differ until the next beat.
 """
 
 from dataclasses import dataclass, replace
@@ -118,7 +118,9 @@ class NodeTable:
         self._incarnation = incarnation
 
     def adopt(self, node: NodeId, incarnation: Incarnation) -> None:
-        """Know an incarnation of a peer from an earlier process of ours; it stays JOINING until somebody hears it.
+        """Know an incarnation of a peer from an earlier process of ours.
+
+        It stays JOINING until somebody hears it.
 
         No earlier one is believed from now on.
         """
@@ -163,8 +165,8 @@ class NodeTable:
     def on_verdict(self, verdict: Verdict, *, now: float) -> list[NodeEvent]:
         """Take over what the failure detector believes.
 
-        A verdict on a node that it never heard is stale when we know an incarnation of that node: somebody did hear.
-        Unless that was an earlier process of ours.
+        A verdict on a node that it never heard is stale when we know an incarnation of that node:
+        somebody did hear.  Unless that was an earlier process of ours.
         """
         sign = SIGN_OF_VERDICT[verdict.state]
         return self._on_sign(verdict.node, verdict.incarnation, sign, verdict.reason, now)
@@ -197,8 +199,8 @@ class NodeTable:
     def on_no_link(self, node: NodeId, why: LinkState, reason: str) -> None:
         """Note why there is no link, for operators; nothing is decided by it.
 
-        What is said while a link is open is about another one.  The same reason again is that of a loss, told by
-        the dialler.
+        What is said while a link is open is about another one.  The same reason again is that of a
+        loss, told by the dialler.
         """
         peer = self._peers.get(node)
         if peer is not None and not peer.is_linked and reason != peer.link_reason:

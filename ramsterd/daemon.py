@@ -32,7 +32,7 @@ from ramsterd.endpoints.descriptors import NO_LIMIT, Descriptors, statistics_of
 from ramsterd.endpoints.opening import start
 from ramsterd.frontends.nbd.server import NbdServer
 from ramsterd.frontends.pager import Pager
-from ramsterd.frontends.tmem.pools import quotas_of
+from ramsterd.frontends.tmem.pool_records import quotas_of
 from ramsterd.frontends.tmem.server import TmemServer
 from ramsterd.frontends.tmem.users import allowed_users
 from ramsterd.handover.arrival import Arrival
@@ -219,7 +219,8 @@ class Daemon:
         Returns what is to be given to the next process; None: clients end with this one.
 
         Raises:
-            CannotServe: (in an exception group) A socket or an address can't be had, or another daemon has it.
+            CannotServe: (in an exception group) A socket or an address can't be had, or another
+                daemon has it.
         """
         departure: Departure | None = None
         self._started_at = world_time()
@@ -304,7 +305,10 @@ class Daemon:
         return departure
 
     def _take_up_state(self) -> None:
-        """Name each loss of this start, and blank the scratch disks; the first write of the file notes it all."""
+        """Name each loss of this start, and blank the scratch disks.
+
+        The first write of the file notes it all.
+        """
         marks = self._state.marks
         marks.note_incarnation(self.engine.incarnation)
         self._exports.blank_scratch()

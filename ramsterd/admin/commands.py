@@ -28,7 +28,10 @@ logger = logging.getLogger("ramster.commands")
 
 
 def verify(engine: Engine, peers: Peers, request: dict[str, object]) -> object:
-    """Begin to check every zpage here; with `invariants` also whether all tables agree.  `status` shows both."""
+    """Begin to check every zpage here.
+
+    With `invariants` also whether all tables agree.  `status` shows both.
+    """
     if request.get("invariants") is True:
         engine.begin_audit()
     begun = engine.begin_scrub(now=trio.current_time())
@@ -46,8 +49,8 @@ def set_budget(
     """Begin to change the budget, and return how that stands; `status` shows how far it is.
 
     Raises:
-        CommandRefused: It is no size, too small, over `budget_max`, or over a limit beyond which the kernel ends the
-            daemon; nothing has changed.
+        CommandRefused: It is no size, too small, over `budget_max`, or over a limit beyond which
+            the kernel ends the daemon; nothing has changed.
     """
     found, bounds = request.get("budget"), memory()
     size = Size(BUDGET_BYTES_MIN, engine.store.room.limits.budget_bytes_max, step=PAGE_BYTES)

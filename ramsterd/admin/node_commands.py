@@ -22,7 +22,8 @@ from ramsterd.remote.send.pool_copies import default_copies
 
 logger = logging.getLogger("ramster.commands")
 
-# How long the others may take to say what they have to do with a node: to count the pages of 500 GiB takes as long.
+# How long the others may take to say what they have to do with a node: to count the pages of 500
+# GiB takes as long.
 ANSWERS_SECONDS_MAX: Final = 300.0
 # A command that waits asks again sooner than that.
 POLL_SECONDS_MAX: Final = 10.0
@@ -43,7 +44,8 @@ def add_node(members: Members, request: dict[str, object]) -> object:
     """Add `node`, an object with the keys of a [[node]] table.
 
     Raises:
-        CommandRefused: It breaks a rule of the cluster file, or the file can't be written; nothing has changed.
+        CommandRefused: It breaks a rule of the cluster file, or the file can't be written; nothing
+            has changed.
     """
     plain = {"name": members.cluster.name, "node": [request.get("node")]}
     try:
@@ -112,8 +114,8 @@ def drain_node(members: Members, request: dict[str, object]) -> object:
 def remove_node(members: Members, request: dict[str, object]) -> object:
     """Remove the member `name`, once the others have said what they have to do with it.
 
-    It takes several calls: the first cordons the node and asks, and each says how it stands, until one removes.
-    With `force` nothing that the answers say stands in the way.
+    It takes several calls: the first cordons the node and asks, and each says how it stands, until
+    one removes.  With `force` nothing that the answers say stands in the way.
 
     Raises:
         CommandRefused: Pages would be lost, or somebody did not answer; the node stays, cordoned.
@@ -207,8 +209,8 @@ def _keepers(cluster: ClusterConfig) -> list[str]:
 def _inquiry(members: Members, node: NodeConfig) -> Inquiry:
     """Return the inquiry under way, or begin one.
 
-    The node is cordoned first, and each link carries that change ahead of the question: who answers that it
-    has nothing there puts nothing there any more.
+    The node is cordoned first, and each link carries that change ahead of the question: who answers
+    that it has nothing there puts nothing there any more.
     """
     number = NodeId(node.number)
     inquiry = members.inquiries.removals.get(number)
@@ -249,7 +251,10 @@ def _find(members: Members, request: dict[str, object]) -> NodeConfig:
 
 
 def _change(members: Members, change: Change) -> bool:
-    """Make a change; return whether that changed anything, for to say a thing twice is no mistake."""
+    """Make a change.
+
+    Return whether that changed anything, for to say a thing twice is no mistake.
+    """
     try:
         members.change(change)
     except AlreadySo:

@@ -2,8 +2,9 @@
 
     {"command": "status"}   ->   {"ok": true, "result": {…}}   or   {"ok": false, "error": "…"}
 
-Commands are handed in by the daemon.  A line that is no command gets an error and the connection goes on; one
-that is too long ends it, and so does a minute of silence.  Local, low volume, and readable with socat.
+Commands are handed in by the daemon.  A line that is no command gets an error and the connection
+goes on; one that is too long ends it, and so does a minute of silence.  Local, low volume, and
+readable with socat.
 """
 
 import json
@@ -112,7 +113,10 @@ class ControlServer:
         """A command is answered as it comes: there is nothing to wait for."""
 
     def hand_over(self, parting: Parting) -> None:
-        """Leave the listening socket to the next process; clients are disconnected, and ask again."""
+        """Leave the listening socket to the next process.
+
+        Clients are disconnected, and ask again.
+        """
         if self._listening is not None:
             self._listening.hand_over(parting)
 

@@ -47,7 +47,9 @@ def reset_export(
     resetting: dict[Key, None],
     request: dict[str, object],
 ) -> object:
-    """Make the lost export `name` blank; one that is not in the config any more is forgotten, with its pages.
+    """Make the lost export `name` blank.
+
+    One that is not in the config any more is forgotten, with its pages.
 
     It takes several calls: the first begins, and each says whether it is on disk.
 

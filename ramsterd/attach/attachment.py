@@ -1,15 +1,17 @@
 """What the attach helper does next: one device, one export, and a connection that may end.
 
-Pure.  The shell dials, hands connections to the kernel and tells what came of it; this says what then.
+Pure.  The shell dials, hands connections to the kernel and tells what came of it; this says what
+then.
 
-Two things end a connection: the server (its socket closes), and the kernel (it marks the socket dead and tells a
-multicast group).  The kernel takes a new socket only in the place of a dead one, and says nothing when it takes none.
-So what it may use is offered again whenever there is news and every PROBE_SECONDS: a socket that it has already is
-offered in vain.  Then no news that is lost, late or about an older socket can leave a device without a connection.
+Two things end a connection: the server (its socket closes), and the kernel (it marks the socket
+dead and tells a multicast group).  The kernel takes a new socket only in the place of a dead one,
+and says nothing when it takes none.  So what it may use is offered again whenever there is news and
+every PROBE_SECONDS: a socket that it has already is offered in vain.  Then no news that is lost,
+late or about an older socket can leave a device without a connection.
 
-A server that comes back may have another disk under the name.  Only an offer that agrees with the first in all that
-the server tells (name, size, flags) is handed over; requests wait meanwhile, and fail when the kernel's
-timeout is over.
+A server that comes back may have another disk under the name.  Only an offer that agrees with the
+first in all that the server tells (name, size, flags) is handed over; requests wait meanwhile, and
+fail when the kernel's timeout is over.
 """
 
 import enum
@@ -65,7 +67,10 @@ class Dial:
 
 @dataclass(frozen=True, slots=True)
 class HandOver:
-    """Give the connection to the kernel; the device is made first if it `is_new`; `on_handed_over` is told."""
+    """Give the connection to the kernel; the device is made first if it `is_new`.
+
+    `on_handed_over` is told.
+    """
 
     is_new: bool
 
@@ -134,7 +139,8 @@ class _Outage:
 class Attachment:
     """The state of one attachment.
 
-    `size_of_device` is given when the device is attached already, by a helper that has ended: then it is taken over.
+    `size_of_device` is given when the device is attached already, by a helper that has ended: then
+    it is taken over.
     """
 
     plan: Plan
@@ -287,7 +293,9 @@ class Attachment:
 
 
 def difference(before: Offer, now: Offer) -> str:
-    """Return in words how the export is another one than the device was made of; empty: it may be the same.
+    """Return in words how the export is another one than the device was made of.
+
+    Empty: it may be the same.
 
     One that has grown, or whose server can do more after an upgrade, is no other.
     """
@@ -297,7 +305,8 @@ def difference(before: Offer, now: Offer) -> str:
     if now.size < before.size:
         changes.append(f"it had {before.size} bytes and has {now.size}")
     for flag in TransmissionFlag:
-        # A device that may write must go on to; one that may only read must not be another's writable disk.
+        # A device that may write must go on to; one that may only read must not be another's
+        # writable disk.
         if flag is TransmissionFlag.READ_ONLY:
             if (now.flags ^ before.flags) & flag:
                 kinds = ("writable", "read-only")

@@ -1,7 +1,8 @@
 """What the kernel shows of nbd devices in /sys and /proc: size, who uses one, and what it was attached to.
 
-A shell over small files; what is in them is judged by functions of their text.  Nothing here opens a device: with a
-dead connection that would wait, and a look at a disk must not take part in its use.
+A shell over small files; what is in them is judged by functions of their text.  Nothing here opens
+a device: with a dead connection that would wait, and a look at a disk must not take part in its
+use.
 """
 
 import os
@@ -57,7 +58,10 @@ class Devices:
         return int(text) * SECTOR_BYTES if text.isdecimal() else 0
 
     def identifier(self, index: int) -> str:
-        """Return what the device was attached to, in the words of who did it; empty: nobody said."""
+        """Return what the device was attached to, in the words of who did it.
+
+        Empty: nobody said.
+        """
         return _read(self._folder(index) / "backend").strip()
 
     def users(self, index: int) -> list[str]:
@@ -77,7 +81,10 @@ class Devices:
         return users
 
     def set_resend_seconds(self, index: int, seconds: float) -> None:
-        """Set how soon what was in flight on a dead connection is sent again on the new one; raises OSError."""
+        """Set how soon what was in flight on a dead connection is sent again on the new one.
+
+        Raises OSError.
+        """
         (self._folder(index) / "queue" / "io_timeout").write_text(f"{seconds * 1000:.0f}\n")
 
     def _folder(self, index: int) -> Path:

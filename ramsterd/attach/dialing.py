@@ -1,6 +1,7 @@
 """Connect to an NBD server and shake hands, within a bound: over a Unix socket or TCP.
 
-A shell.  Addresses are numbers, never names: a resolver may need the very memory that waits for this connection.
+A shell.  Addresses are numbers, never names: a resolver may need the very memory that waits for
+this connection.
 """
 
 import socket
@@ -42,7 +43,10 @@ class Server:
             split_endpoint(self.text)
 
     def dial(self, export: str) -> tuple[socket.socket, Offer]:
-        """Return a connection that is in transmission, and what it leads to; raises Unreachable or Refused."""
+        """Return a connection that is in transmission, and what it leads to.
+
+        Raises Unreachable or Refused.
+        """
         sock: socket.socket | None = None
         try:
             sock = self._connect()

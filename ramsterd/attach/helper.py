@@ -1,11 +1,12 @@
 """The attach helper: waits for what may happen to one attachment, and does what `Attachment` says.
 
-A shell.  It waits for four things at once: the connection's end (its socket is ours too), the kernel's news, a stop,
-and the clock.  Nothing in it may wait for others without a bound: while it stands still, requests of the disk wait.
-So a dial has a limit, and a line that nobody reads is dropped.
+A shell.  It waits for four things at once: the connection's end (its socket is ours too), the
+kernel's news, a stop, and the clock.  Nothing in it may wait for others without a bound: while it
+stands still, requests of the disk wait.  So a dial has a limit, and a line that nobody reads is
+dropped.
 
-It is meant for a process of its own that has locked its memory: it may be all that stands between a full memory and
-the disk that empties it.
+It is meant for a process of its own that has locked its memory: it may be all that stands between a
+full memory and the disk that empties it.
 """
 
 import contextlib
@@ -52,15 +53,19 @@ class Dialler(Protocol):
     """How the helper comes to a connection."""
 
     def dial(self, export: str) -> tuple[socket.socket, Offer]:
-        """Return a connection that is in transmission, and what it leads to; raises Unreachable or Refused."""
+        """Return a connection that is in transmission, and what it leads to.
+
+        Raises Unreachable or Refused.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
     """How long the kernel waits, in seconds.
 
-    `dead_connection`: requests without a connection.  `request`: one without an answer, before its connection is given
-    up; 0 is for ever.  `resend`: what was in flight on a dead connection, before it is sent again on the new one.
+    `dead_connection`: requests without a connection.  `request`: one without an answer, before its
+    connection is given up; 0 is for ever.  `resend`: what was in flight on a dead connection,
+    before it is sent again on the new one.
     """
 
     dead_connection: int
@@ -69,7 +74,10 @@ class Timeouts:
 
 
 class Helper:
-    """One attachment at work.  `run` returns the exit status; `stop` may be called by a signal handler."""
+    """One attachment at work.  `run` returns the exit status.
+
+    `stop` may be called by a signal handler.
+    """
 
     def __init__(
         self,
@@ -291,7 +299,10 @@ class Helper:
 
 
 class Console:
-    """Writes lines to standard error, as the journal wants them if it reads; what nobody reads is dropped."""
+    """Writes lines to standard error, as the journal wants them if it reads.
+
+    What nobody reads is dropped.
+    """
 
     def __init__(self, descriptor: int, environ: Mapping[str, str]) -> None:
         self._descriptor = descriptor

@@ -1,7 +1,7 @@
 """The kernel's nbd over generic netlink: orders that are answered, and the news of its multicast group.
 
-A shell: it decides nothing.  Two sockets, so that news never stand between an order and its answer; the news are
-asked for before the first order, so that none is missed.
+A shell: it decides nothing.  Two sockets, so that news never stand between an order and its answer;
+the news are asked for before the first order, so that none is missed.
 """
 
 import contextlib
@@ -36,7 +36,8 @@ from ramsterd.attach.netlink import (
 NETLINK_GENERIC: Final = 16
 SOL_NETLINK: Final = 270
 NETLINK_ADD_MEMBERSHIP: Final = 1
-# An order is carried out before its answer comes: a CONNECT makes a disk, a DISCONNECT waits for requests to end.
+# An order is carried out before its answer comes: a CONNECT makes a disk, a DISCONNECT waits for
+# requests to end.
 ANSWER_SECONDS_MAX: Final = 20.0
 # In one look at the news; what is left is seen at the next.
 NEWS_MAX: Final = 256
@@ -149,7 +150,10 @@ class NbdKernel:
         return DeviceStatus(index, is_configured=True) in self.devices()
 
     def take_news(self) -> set[int] | None:
-        """Return the devices whose connections died, without waiting; None: some news were lost, so it may be any."""
+        """Return the devices whose connections died, without waiting.
+
+        None: some news were lost, so it may be any.
+        """
         dead: set[int] = set()
         for _ in range(NEWS_MAX):
             try:

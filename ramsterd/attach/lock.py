@@ -1,6 +1,7 @@
 """One helper for one device: a file that is locked while its process runs, and says which one that is.
 
-A shell.  The lock ends with the process, however that ends; the file stays, and nothing is concluded from it.
+A shell.  The lock ends with the process, however that ends; the file stays, and nothing is
+concluded from it.
 """
 
 import fcntl

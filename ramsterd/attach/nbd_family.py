@@ -1,7 +1,7 @@
 """What is said to the kernel's nbd, and what it says: the generic family "nbd" (linux/nbd-netlink.h).
 
-Pure.  The kernel gives families and their multicast groups numbers as they come; the controller, whose own number is
-fixed, knows them by name.
+Pure.  The kernel gives families and their multicast groups numbers as they come; the controller,
+whose own number is fixed, knows them by name.
 """
 
 import enum
@@ -63,7 +63,10 @@ class Command(enum.IntEnum):
 
 
 class Attribute(enum.IntEnum):
-    """Attributes of a command.  BACKEND_IDENTIFIER came with Linux 5.14; older kernels pass over it."""
+    """Attributes of a command.  BACKEND_IDENTIFIER came with Linux 5.14.
+
+    Older kernels pass over it.
+    """
 
     INDEX = 1
     SIZE_BYTES = 2
@@ -77,7 +80,8 @@ class Attribute(enum.IntEnum):
     BACKEND_IDENTIFIER = 10
 
 
-# SOCKETS is a list of items, each with a descriptor; DEVICE_LIST a list of items, each with an index and a state.
+# SOCKETS is a list of items, each with a descriptor; DEVICE_LIST a list of items, each with an
+# index and a state.
 SOCKET_ITEM: Final = 1
 SOCKET_FD: Final = 1
 DEVICE_ITEM: Final = 1
@@ -97,9 +101,9 @@ class Family:
 class Disk:
     """What the kernel is told of a disk at CONNECT.
 
-    `dead_connection_seconds`: how long requests wait for a new connection; 0 would fail them at once.
-    `request_seconds`: when the kernel gives up a connection for a request without an answer; 0 is never.
-    `identifier`: only who names it again may reconfigure the device.
+    `dead_connection_seconds`: how long requests wait for a new connection; 0 would fail them at
+    once.  `request_seconds`: when the kernel gives up a connection for a request without an answer;
+    0 is never.  `identifier`: only who names it again may reconfigure the device.
     """
 
     size: int
@@ -154,7 +158,9 @@ def connect(family: Family, index: int, descriptor: int, disk: Disk) -> Message:
 
 
 def reconfigure(family: Family, index: int, descriptor: int, disk: Disk) -> Message:
-    """Return the order to take this socket if the present one is dead; otherwise only the times change.
+    """Return the order to take this socket if the present one is dead.
+
+    Otherwise only the times change.
 
     The size is not among it: it never changes under a client.
     """
@@ -172,8 +178,8 @@ def reconfigure(family: Family, index: int, descriptor: int, disk: Disk) -> Mess
 def let_go(family: Family, index: int, disk: Disk) -> Message:
     """Return the order to take back what is in flight on a dead connection, and let it wait with all others.
 
-    Without a timer for requests the kernel holds on to it for ever: it sends it again when there is another
-    connection, and fails it never.  `reconfigure` puts the timer back.
+    Without a timer for requests the kernel holds on to it for ever: it sends it again when there is
+    another connection, and fails it never.  `reconfigure` puts the timer back.
     """
     return _request(
         family.number,

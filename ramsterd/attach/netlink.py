@@ -1,7 +1,8 @@
 """Netlink messages, generic netlink's header, and attributes: bytes to values and back (netlink(7), linux/genetlink.h).
 
-Pure.  What the kernel says is trusted no further than its lengths: any bytes are messages or MalformedNetlink.
-Numbers are in the byte order of the machine.  Attributes nest only as deep as a caller unpacks them.
+Pure.  What the kernel says is trusted no further than its lengths: any bytes are messages or
+MalformedNetlink.  Numbers are in the byte order of the machine.  Attributes nest only as deep as a
+caller unpacks them.
 """
 
 import enum

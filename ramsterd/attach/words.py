@@ -12,7 +12,10 @@ _IN_USE_BY_HELPER: Final = "another helper attaches it already"
 
 
 def why_refused(number: int, *, device: str, identifier: str = "") -> str:
-    """Return why the kernel refused an order, for an errno; `identifier` is what the device is attached to."""
+    """Return why the kernel refused an order, for an errno.
+
+    `identifier` is what the device is attached to.
+    """
     match number:
         case errno.EPERM | errno.EACCES:
             return "the kernel lets only CAP_SYS_ADMIN attach devices; run as root, outside of containers"

@@ -1,4 +1,7 @@
-"""Asking a daemon over its control socket; without an answer the command ends, with a line that says what to do."""
+"""Asking a daemon over its control socket.
+
+Without an answer the command ends, with a line that says what to do.
+"""
 
 import grp
 import json

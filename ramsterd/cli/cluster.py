@@ -115,8 +115,8 @@ def add_node_command(
 ) -> None:  # fmt: skip
     """Write the folder of one more node: NAME=IP-ADDRESS[:PORT].
 
-    The folder is made beside those that `init` wrote; these stay as they are.  The node is not a member yet: run
-    `ramsterctl node add` at any member, as the output says.
+    The folder is made beside those that `init` wrote; these stay as they are.  The node is not a
+    member yet: run `ramsterctl node add` at any member, as the output says.
 
     ramsterctl cluster add-node delta=10.0.0.4 --from rack7
     """
@@ -156,11 +156,11 @@ def renew_command(
 ) -> None:  # fmt: skip
     """Write new certificates and keys of nodes, into one folder each.
 
-    NAMES are the nodes; by default all members in the file of --cluster, or else in FROM.  FROM does not know which
-    members were removed later.
+    NAMES are the nodes; by default all members in the file of --cluster, or else in FROM.  FROM
+    does not know which members were removed later.
 
-    Copy node.pem and node.key to /etc/ramster on the node, give them to the user of the daemon, and reload the daemon,
-    as the output says.
+    Copy node.pem and node.key to /etc/ramster on the node, give them to the user of the daemon, and
+    reload the daemon, as the output says.
     """
     try:
         renewed = renew(source, out, names, days=days, cluster_file=cluster_file, is_new_ca=new_ca)

@@ -27,9 +27,9 @@ def config_group(ask: Ask) -> click.Group:
     def reload(socket_path: Path, as_json: bool) -> None:
         """Read ramsterd.toml, certificates and keys again, as SIGHUP does, and show the result.
 
-        These changes are applied: log levels, quotas, rates, watermarks, limits on connections, users of tmem, and new
-        or larger exports.  Changes that need a restart are listed.  After a mistake in a file nothing changes: exit
-        status 1.
+        These changes are applied: log levels, quotas, rates, watermarks, limits on connections,
+        users of tmem, and new or larger exports.  Changes that need a restart are listed.  After a
+        mistake in a file nothing changes: exit status 1.
         """
         number = ask(socket_path, "config-reload")["reload"]
         deadline = time.perf_counter() + RELOAD_SECONDS_MAX

@@ -5,14 +5,15 @@ from typing import Final
 from config.units import human_count
 from ramsterd.core.stall import Stall
 
-# The node fetches its own pages back as far as they fit.  Without progress for so long, no more fit.
+# The node fetches its own pages back as far as they fit.  Without progress for so long, no more
+# fit.
 OWN_SECONDS: Final = 10.0
 # No foreign page has left for so long: an operator should look.
 STALL_SECONDS: Final = 10.0
 # A rate over less says nothing yet.
 RATE_SECONDS_MIN: Final = 1.0
-# Pages leave and others come back (a write at their owner, a page that is moved on): a number that wobbles, or falls
-# by less than a hundredth, would be called progress for ever.
+# Pages leave and others come back (a write at their owner, a page that is moved on): a number that
+# wobbles, or falls by less than a hundredth, would be called progress for ever.
 PROGRESS_PER_CENT_MIN: Final = 1
 
 

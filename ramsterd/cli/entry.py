@@ -22,13 +22,15 @@ def main() -> None:
 def open_standard_files() -> None:
     """Open those of the standard files that were closed, on nothing.
 
-    The next file or socket would get the free number: then the log would be written into a client's connection.
+    The next file or socket would get the free number: then the log would be written into a client's
+    connection.
     """
     for number in STANDARD_FILES:
         try:
             os.fstat(number)
         except OSError:
-            # The lowest free number: that of the file which is missing, for those below are open by now.
+            # The lowest free number: that of the file which is missing, for those below are open by
+            # now.
             opened = os.open(os.devnull, os.O_RDWR)
             assert opened == number, f"{opened}, not {number}"
             os.set_inheritable(opened, True)

@@ -1,7 +1,7 @@
 """What `ramsterctl status` prints for people: one line for each thing, under the name of its counter.
 
-The text behind a label says what is counted in words that need no glossary; docs/guide.md leads from there to the
-names in the JSON.  A line that asks an operator to act has its label in capitals.
+The text behind a label says what is counted in words that need no glossary; docs/guide.md leads
+from there to the names in the JSON.  A line that asks an operator to act has its label in capitals.
 """
 
 from typing import Any, Final
@@ -172,7 +172,10 @@ def format_log(log: dict[str, Any]) -> list[str]:
 
 
 def format_config(config: dict[str, Any]) -> list[str]:
-    """Return what the status says of the last reload; nothing while all that the file says is in force."""
+    """Return what the status says of the last reload.
+
+    Nothing while all that the file says is in force.
+    """
     lines = [line("RELOAD", f"failed: {problem}") for problem in config["problems"]]
     return lines + [line("RESTART", f"needed: {each}") for each in config["needs_restart"]]
 
@@ -237,7 +240,10 @@ def format_bad_copies(engine: dict[str, Any]) -> list[str]:
 
 
 def format_recall(engine: dict[str, Any]) -> list[str]:
-    """Return what the status says of pages that somebody wants elsewhere; nothing while nobody does."""
+    """Return what the status says of pages that somebody wants elsewhere.
+
+    Nothing while nobody does.
+    """
     lines = []
     if engine["holder_recall"]["is_active"]:
         pages = engine["holder_recall"]["recall_pages"]

@@ -93,9 +93,10 @@ def attach(
 ) -> None:
     """Attach EXPORT as DEVICE (such as /dev/nbd0), and stay to keep it attached.
 
-    When the connection ends, requests wait, and the helper connects again.  It hands over only an export that agrees
-    with the one before.  SIGTERM detaches the device, unless somebody uses it: then it stays, and the next helper
-    takes it over.  Run it as a service: systemd/ramster-nbd@.service.
+    When the connection ends, requests wait, and the helper connects again.  It hands over only an
+    export that agrees with the one before.  SIGTERM detaches the device, unless somebody uses it:
+    then it stays, and the next helper takes it over.  Run it as a service:
+    systemd/ramster-nbd@.service.
     """
     index, name = _device(device)
     try:
@@ -137,7 +138,8 @@ def attach(
             )
             for number in STOPPING:
                 signal.signal(number, lambda *_: helper.stop())
-            # What is here stays, and nothing later makes so much garbage that it must be looked for.
+            # What is here stays, and nothing later makes so much garbage that it must be looked
+            # for.
             gc.freeze()
             status = helper.run()
     except Locked as error:

@@ -33,10 +33,11 @@ def node_group(ask: Ask) -> click.Group:
     def node() -> None:
         """Change the members of the cluster, from any member.
 
-        Each change takes effect at once.  It is written into cluster.toml of this node (comments stay) and of all
-        linked nodes; a node that is down gets the change when it is up again.
-        Exit status: 0 done, or nothing to do; 1 refused (nothing has changed, unless a command says otherwise), or done
-        but not written into cluster.toml of this node (standard error says which); 2 wrong usage.
+        Each change takes effect at once.  It is written into cluster.toml of this node (comments
+        stay) and of all linked nodes; a node that is down gets the change when it is up again.
+        Exit status: 0 done, or nothing to do; 1 refused (nothing has changed, unless a command says
+        otherwise), or done but not written into cluster.toml of this node (standard error says
+        which); 2 wrong usage.
         """
 
     node.add_command(_add(ask))
@@ -78,8 +79,8 @@ def _add(ask: Ask) -> click.Command:
     def add(socket_path: Path, /, as_json: bool, **values: object) -> None:
         """Add a member.
 
-        Then copy cluster.toml from any member to the new node, write its ramsterd.toml, and start ramsterd there.
-        The other members link to it and send it pages.
+        Then copy cluster.toml from any member to the new node, write its ramsterd.toml, and start
+        ramsterd there.  The other members link to it and send it pages.
 
         ramsterctl node add --number 4 --name delta --address 10.0.0.4 --zone rack2
         """
@@ -124,13 +125,13 @@ def _drain(ask: Ask) -> click.Command:
     ) -> None:
         """Empty node NAME, so that it can be stopped or removed.
 
-        The node gets no new pages.  The pages that it holds for other nodes go back to their owners or to other nodes.
-        Its own pages at peers are fetched back, as far as they fit.  Programs on all nodes continue meanwhile.
-        `uncordon` ends the drain.
+        The node gets no new pages.  The pages that it holds for other nodes go back to their owners
+        or to other nodes.  Its own pages at peers are fetched back, as far as they fit.  Programs
+        on all nodes continue meanwhile.  `uncordon` ends the drain.
 
-        --wait ends when the node holds no pages of other nodes, and its own pages are back or have made no progress
-        for 10 s.  Exit status: 0 the node holds no pages of other nodes (also at the timeout), 1 it still does.
-        Ctrl-C ends the waiting, not the drain: exit status 130.
+        --wait ends when the node holds no pages of other nodes, and its own pages are back or have
+        made no progress for 10 s.  Exit status: 0 the node holds no pages of other nodes (also at
+        the timeout), 1 it still does.  Ctrl-C ends the waiting, not the drain: exit status 130.
         """
         try:
             result, progress = _ask_while_draining(
@@ -182,7 +183,10 @@ def next_steps(name: str, *, is_drained: bool, owns_pages: bool) -> str:
 def _ask_while_draining(
     ask: Callable[[], Any], name: str, *, seconds_max: float, is_quiet: bool
 ) -> tuple[dict[str, Any], DrainProgress]:
-    """Ask until the drain is over or the time is, at least once; return the last answer and what all of them say."""
+    """Ask until the drain is over or the time is, at least once.
+
+    Return the last answer and what all of them say.
+    """
     deadline = time.perf_counter() + seconds_max
     progress = DrainProgress(name)
     warned: set[str] = set()
@@ -215,9 +219,10 @@ def _remove(ask: Ask) -> click.Command:
     def remove(socket_path: Path, name: str, force: bool, as_json: bool) -> None:
         """Remove node NAME from the cluster.
 
-        First the node is cordoned, and all linked nodes are asked about its pages.  If it holds the last copy of a
-        page, or pages of its own are only at its peers, it stays a member (cordoned), the answer names these pages,
-        and the exit status is 1: `drain` it first.  A removed node closes its links, and members refuse it.
+        First the node is cordoned, and all linked nodes are asked about its pages.  If it holds the
+        last copy of a page, or pages of its own are only at its peers, it stays a member
+        (cordoned), the answer names these pages, and the exit status is 1: `drain` it first.  A
+        removed node closes its links, and members refuse it.
         """
         while True:
             result = ask(socket_path, "node-remove", name=name, force=force)

@@ -4,7 +4,8 @@ import math
 import shutil
 from typing import Final, Self, TextIO
 
-# Where lines stay, one that stands still is repeated after so long: it shows that somebody still waits.
+# Where lines stay, one that stands still is repeated after so long: it shows that somebody still
+# waits.
 REPEAT_SECONDS: Final = 10.0
 _CLEAR_LINE: Final = "\r\x1b[K"
 

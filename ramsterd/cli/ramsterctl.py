@@ -97,9 +97,9 @@ def pools(socket_path: Path, as_json: bool) -> None:
 def verify(socket_path: Path, invariants: bool, as_json: bool) -> None:
     """Unpack every compressed page (zpage) in this node's memory, and compare it with its checksum.
 
-    Programs continue meanwhile.  A damaged page is dropped: if there is another copy, that copy is used.
-    The exit status is 1 if a page was damaged or tables contradict each other.
-    Ctrl-C ends the waiting, not the verification.
+    Programs continue meanwhile.  A damaged page is dropped: if there is another copy, that copy is
+    used.  The exit status is 1 if a page was damaged or tables contradict each other.  Ctrl-C ends
+    the waiting, not the verification.
     """
     ask(socket_path, "verify", invariants=invariants)
     with ProgressLine(sys.stdout) as line:

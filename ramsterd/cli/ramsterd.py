@@ -116,9 +116,10 @@ def run(config: Path, *, discard_memory: bool) -> None:
 def reset_state(config: Path) -> None:
     """Replace a damaged state file by a new one, in which every export of ramsterd.toml is lost.
 
-    Stop the daemon first.  The damaged file is kept under another name.  It does not show which exports had pages, so
-    all of them refuse clients: `ramsterctl export reset NAME` opens an export whose pages are not needed any more.
-    Pools of the tmem socket are forgotten: programs find them empty.
+    Stop the daemon first.  The damaged file is kept under another name.  It does not show which
+    exports had pages, so all of them refuse clients: `ramsterctl export reset NAME` opens an export
+    whose pages are not needed any more.  Pools of the tmem socket are forgotten: programs find them
+    empty.
     """
     try:
         daemon, _, _ = load_node(config)
@@ -150,8 +151,8 @@ def reset_state(config: Path) -> None:
 def check_config(config: Path, user_name: str | None, layout: str | None) -> None:
     """Check whether the daemon could run with both files on this machine; exit status 78 if not.
 
-    The check includes keys and certificates, folders, addresses and memory.  Run it on the machine of the daemon: it
-    uses the memory of this machine and the cgroup limits of this command.
+    The check includes keys and certificates, folders, addresses and memory.  Run it on the machine
+    of the daemon: it uses the memory of this machine and the cgroup limits of this command.
     """
     if layout is not None:
         _check_layout(layout)

@@ -24,14 +24,15 @@ def restart_command(ask: Ask) -> click.Command:
     def restart(socket_path: Path, as_json: bool) -> None:
         """Restart ramsterd, with the program that is installed now, and keep pages and clients.
 
-        First, another process checks the program and the configuration.  Then the daemon answers every request that
-        has begun, and replaces itself by the installed program; the process id stays.  Clients of NBD and tmem stay
-        connected and wait for a moment.  A client with a request that takes longer than 5 seconds is
-        disconnected; it can connect again.  Peers connect again.
+        First, another process checks the program and the configuration.  Then the daemon answers
+        every request that has begun, and replaces itself by the installed program; the process id
+        stays.  Clients of NBD and tmem stay connected and wait for a moment.  A client with a
+        request that takes longer than 5 seconds is disconnected; it can connect again.  Peers
+        connect again.
 
-        It needs nobody who keeps the pages ([memory] keep): the next program of the same process has them.
-        The command is refused, and nothing changes, if the next start would fail.
-        Exit status: 0 the daemon serves again, 1 refused, or no answer within 120 seconds.
+        It needs nobody who keeps the pages ([memory] keep): the next program of the same process
+        has them.  The command is refused, and nothing changes, if the next start would fail.  Exit
+        status: 0 the daemon serves again, 1 refused, or no answer within 120 seconds.
         """
         while (begun := ask(socket_path, "restart"))["state"] != "restarting":
             time.sleep(POLL_SECONDS)

@@ -46,7 +46,10 @@ def serve(
     store: DescriptorStore,
     discard_memory: bool,
 ) -> None:
-    """Serve until an order or a signal ends it; with `ramsterctl restart` become the next program."""
+    """Serve until an order or a signal ends it.
+
+    With `ramsterctl restart` become the next program.
+    """
     try:
         memory = _open_memory(config, examined, state, arrival.others, discard=discard_memory)
         daemon = Daemon(
@@ -71,7 +74,8 @@ def serve(
     try:
         departure = trio.run(daemon.run, clock=LoopClock())
     except BaseExceptionGroup as group:
-        # Not `except*`: what it raises, such as SystemExit, comes out in a group again, with a traceback.
+        # Not `except*`: what it raises, such as SystemExit, comes out in a group again, with a
+        # traceback.
         errors = list(leaves(group))
         cannot = [error for error in errors if isinstance(error, CannotServe)]
         if len(cannot) < len(errors):

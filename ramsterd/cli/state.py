@@ -50,9 +50,9 @@ def export_group(ask: Ask) -> click.Group:
     def reset(socket_path: Path, name: str, as_json: bool) -> None:
         """Make the lost export NAME blank, and open it for clients.
 
-        Its pages are gone for ever.  First stop every client that used the export before: such a client would read
-        zeros in place of its data.  An export that is no longer in ramsterd.toml is forgotten.
-        Exit status: 0 the export is blank, 1 refused.
+        Its pages are gone for ever.  First stop every client that used the export before: such a
+        client would read zeros in place of its data.  An export that is no longer in ramsterd.toml
+        is forgotten.  Exit status: 0 the export is blank, 1 refused.
         """
         _reset(ask, socket_path, as_json, f"export {name}", "export-reset", name=name)
 

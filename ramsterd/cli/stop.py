@@ -35,12 +35,13 @@ def stop_command(ask: Ask) -> click.Command:
     def stop(socket_path: Path, forget: bool, as_json: bool) -> None:
         """Stop ramsterd in order, and wait until it has ended.
 
-        The command is refused, and nothing changes, if pages would end with the stop: nobody keeps them, or systemd
-        does, which gives up the pages of a unit that stops.  `restart` keeps them.
+        The command is refused, and nothing changes, if pages would end with the stop: nobody keeps
+        them, or systemd does, which gives up the pages of a unit that stops.  `restart` keeps them.
 
-        --forget ends the pages of this node on purpose.  Peers drop their copies, and the kept memory is given up.
-        Exports that had pages are lost then: `ramsterctl export reset NAME` makes them blank.
-        Exit status: 0 the daemon has ended, 1 refused, or it has not ended within 120 seconds.
+        --forget ends the pages of this node on purpose.  Peers drop their copies, and the kept
+        memory is given up.  Exports that had pages are lost then: `ramsterctl export reset NAME`
+        makes them blank.  Exit status: 0 the daemon has ended, 1 refused, or it has not ended
+        within 120 seconds.
         """
         process = _process_of(socket_path)
         result = ask(socket_path, "stop", forget=forget)

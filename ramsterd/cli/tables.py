@@ -28,7 +28,10 @@ def format_nodes(rows: list[dict[str, Any]]) -> str:
 
 
 def why_no_link(row: dict[str, Any]) -> str:
-    """Return why there is no link to a node; what it says of its own end counts more than a port that is closed."""
+    """Return why there is no link to a node.
+
+    What it says of its own end counts more than a port that is closed.
+    """
     if row["is_local"] or row["is_linked"]:
         return ""
     if row["state"] == "left":

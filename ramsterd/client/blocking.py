@@ -1,7 +1,8 @@
 """The blocking client: one socket, one lock.
 
-A call sends its requests, several frames ahead, and receives their replies; it returns when all have come.
-Sends never wait while replies could be received, or two full sockets would wait for each other.
+A call sends its requests, several frames ahead, and receives their replies; it returns when all
+have come.  Sends never wait while replies could be received, or two full sockets would wait for
+each other.
 """
 
 import contextlib
@@ -23,7 +24,8 @@ from ramsterd.frontends.tmem.messages import PAGE_BYTES, PoolKind, Welcome
 
 T = TypeVar("T")
 
-# A daemon that owes us a reply and says nothing for this long is given up; a put may wait 5 s, a get 10 s.
+# A daemon that owes us a reply and says nothing for this long is given up; a put may wait 5 s, a
+# get 10 s.
 SILENCE_SECONDS_MAX: Final = 30.0
 # struct timeval, for SO_RCVTIMEO: a recv that waits in the kernel costs one call instead of two.
 _TIMEVAL: Final = struct.Struct("@ll")
@@ -35,8 +37,8 @@ _SEND_FLAGS: Final = int(socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
 class Client:
     """A connection to the daemon of this machine.
 
-    May be used from several threads, whose calls follow each other; not by a process and its fork.  After
-    NotConnected the client is closed.
+    May be used from several threads, whose calls follow each other; not by a process and its fork.
+    After NotConnected the client is closed.
     """
 
     def __init__(
@@ -76,7 +78,8 @@ class Client:
         seconds = int(self._silence_seconds_max)
         microseconds = int((self._silence_seconds_max - seconds) * 1_000_000)
         timeval = _TIMEVAL.pack(seconds, microseconds)
-        # The one bounds a connect that waits for a place in the daemon's backlog, the other every recv.
+        # The one bounds a connect that waits for a place in the daemon's backlog, the other every
+        # recv.
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
         try:
@@ -109,7 +112,8 @@ class Client:
         """
         self._is_closed = True
         if not self._lock.acquire(blocking=False):
-            # Wake the call first: while it uses the socket, its number must not become another file's.
+            # Wake the call first: while it uses the socket, its number must not become another
+            # file's.
             with contextlib.suppress(OSError):
                 self._sock.shutdown(socket.SHUT_RDWR)
             self._lock.acquire()
@@ -142,7 +146,8 @@ class Client:
         The codec is "lz4", "zstd" (smaller and slower, if the daemon has it) or "none".
 
         Raises:
-            NotAllowed: Too many pools, the named one is of the other kind or codec, or the daemon lacks the codec.
+            NotAllowed: Too many pools, the named one is of the other kind or codec, or the daemon
+                lacks the codec.
             NotConnected: The daemon is gone.
         """
         request = calls.new_pool_request(kind, name, codec, is_exclusive=exclusive_gets)
@@ -266,8 +271,9 @@ class Client:
 class Pool:
     """A pool of a client: runs of pages of 4096 bytes, named by an object id (up to 24 bytes) and an index.
 
-    Calls raise NotConnected when the daemon is gone, PoolGone when the pool is, ValueError for what can't be a
-    run.  A long run is cut into frames: when a call raises, some of its frames may have been carried out.
+    Calls raise NotConnected when the daemon is gone, PoolGone when the pool is, ValueError for what
+    can't be a run.  A long run is cut into frames: when a call raises, some of its frames may have
+    been carried out.
     """
 
     def __init__(self, client: Client, number: int, kind: PoolKind, name: str, pages: int) -> None:
@@ -295,7 +301,9 @@ class Pool:
         return calls.stored_pages(self._client.call(requests))
 
     def get(self, object_id: bytes, index: int, count: int = 1) -> list[bytes | None]:
-        """Return a run of pages; None for one that was never put, was flushed, or (ephemeral) has vanished.
+        """Return a run of pages.
+
+        None for one that was never put, was flushed, or (ephemeral) has vanished.
 
         Raises:
             PageLost: The last copy of some is gone; the others can be got without them.
@@ -306,7 +314,9 @@ class Pool:
             return calls.pages_of(self._client.call(requests))
 
     def get_into(self, object_id: bytes, index: int, buffer: Buffer) -> list[int]:
-        """Fill a buffer with as many pages as it holds; return the indexes that miss, whose pages are zeros.
+        """Fill a buffer with as many pages as it holds.
+
+        Return the indexes that miss, whose pages are zeros.
 
         The pages are received right into the buffer.  Raises as `get`.
         """

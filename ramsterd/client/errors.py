@@ -8,8 +8,8 @@ class RamsterError(Exception):
 class NotConnected(RamsterError):
     """The daemon is not there, closed the connection, or said what is no reply.
 
-    Whatever was outstanding may or may not have been done.  The client is of no further use; a new one finds
-    named pools again.
+    Whatever was outstanding may or may not have been done.  The client is of no further use; a new
+    one finds named pools again.
     """
 
 
@@ -29,14 +29,18 @@ class PoolLost(RamsterError):
 
 
 class NotStored(RamsterError):
-    """A put stored nothing, for the daemon can't note on its disk that the pool has pages; later it may."""
+    """A put stored nothing, for the daemon can't note on its disk that the pool has pages.
+
+    Later it may.
+    """
 
 
 class PoolFull(RamsterError):
     """A put found no room, here or at a peer, or a quota was reached.
 
-    Pages of the run may be stored or not.  One that is not stored, but stood there before, answers PageLost
-    (persistent) or is a miss (ephemeral) when there was no room; when it was a quota it is as it was.
+    Pages of the run may be stored or not.  One that is not stored, but stood there before, answers
+    PageLost (persistent) or is a miss (ephemeral) when there was no room; when it was a quota it is
+    as it was.
     """
 
 
@@ -50,7 +54,10 @@ class _Pages(RamsterError):
 
 
 class PageLost(_Pages):
-    """The last copy of pages is gone; `indexes` says which.  The other pages of the run can be got."""
+    """The last copy of pages is gone.
+
+    `indexes` says which.  The other pages of the run can be got.
+    """
 
     def __init__(self, indexes: tuple[int, ...]) -> None:
         super().__init__(indexes, "the last copy is gone")

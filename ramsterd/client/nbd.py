@@ -1,7 +1,10 @@
-"""A small blocking NBD client on a Unix socket, for our own demo and tests; it does no logging and no retry.
+"""A small blocking NBD client on a Unix socket, for our own demo and tests.
 
-One request at a time, or a stream of them with a window in flight.  Replies may come in any order: the cookie
-is the request's number.  After an exception other than RequestFailed the client is of no further use.
+It does no logging and no retry.
+
+One request at a time, or a stream of them with a window in flight.  Replies may come in any order:
+the cookie is the request's number.  After an exception other than RequestFailed the client is of no
+further use.
 """
 
 import socket
@@ -162,10 +165,12 @@ class NbdClient:
         return position - offset
 
     def read_stream(self, offset: int, length: int) -> Iterator[bytes]:
-        """Yield `length` bytes in order, in pieces of at most STREAM_REQUEST_BYTES; raises like `read`.
+        """Yield `length` bytes in order, in pieces of at most STREAM_REQUEST_BYTES.
 
-        Use the client for nothing else until the last piece; closing the iterator early waits for what
-        is under way.
+        Raises like `read`.
+
+        Use the client for nothing else until the last piece; closing the iterator early waits for
+        what is under way.
         """
         ready: dict[int, bytes] = {}
         end = offset + length

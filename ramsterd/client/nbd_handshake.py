@@ -1,7 +1,7 @@
 """The fixed newstyle handshake of a client: ask for one export by name, and hear what it is or why not.
 
-The socket blocks.  What it is used for afterwards is the caller's choice: `NbdClient` sends requests, the attach helper
-hands it to the kernel.
+The socket blocks.  What it is used for afterwards is the caller's choice: `NbdClient` sends
+requests, the attach helper hands it to the kernel.
 """
 
 import socket
@@ -28,7 +28,8 @@ from ramsterd.frontends.nbd.protocol import (
     OptionReply,
 )
 
-# The fixed newstyle answers to one GO: one for each kind of information, and the ACK.  More is no answer.
+# The fixed newstyle answers to one GO: one for each kind of information, and the ACK.  More is no
+# answer.
 REPLIES_MAX: Final = 64
 # After the deadline; 0 would mean a socket that does not block, and another error.
 SHORTEST_WAIT_SECONDS: Final = 0.001

@@ -1,8 +1,9 @@
 """A client's side of the tmem socket without a socket: bytes in, finished requests out.  Pure.
 
-The shell receives into `space()` and says how much came.  Headers and small replies land in a kept buffer; the
-body of a GET lands in the caller's own buffer: what came together with the header is copied there, the rest is
-received right into it.  Pages of a run that miss leave no gap on the wire; they are moved apart at the end.
+The shell receives into `space()` and says how much came.  Headers and small replies land in a kept
+buffer; the body of a GET lands in the caller's own buffer: what came together with the header is
+copied there, the rest is received right into it.  Pages of a run that miss leave no gap on the
+wire; they are moved apart at the end.
 """
 
 from collections.abc import Iterable
@@ -161,7 +162,10 @@ class ClientProtocol:
         return done
 
     def _judge(self, header: tuple[int, ...]) -> tuple[int, int, Request | None, int]:
-        """Return (table bytes, body bytes, request, count), count -1 for an error; no request: the daemon's last error."""
+        """Return (table bytes, body bytes, request, count), count -1 for an error.
+
+        No request: the daemon's last error.
+        """
         magic, version, frame_type, flags, reserved, count, request_id, *lengths = header
         table_bytes, body_bytes = lengths
         limits = REPLY_LIMITS.get(frame_type)
@@ -220,7 +224,10 @@ class ClientProtocol:
 
 
 def spread(target: memoryview, states: bytes) -> None:
-    """Move pages that lie back to back to their places in a run; the places of the others become zeros."""
+    """Move pages that lie back to back to their places in a run.
+
+    The places of the others become zeros.
+    """
     source = states.count(PageState.PAGE)
     for place in range(len(states) - 1, -1, -1):
         start = place * PAGE_BYTES

@@ -34,10 +34,12 @@ from ramsterd.frontends.tmem.messages import (
     place,
 )
 
-# Anything that has the buffer protocol and is contiguous: bytes, bytearray, memoryview, mmap, array, numpy.
+# Anything that has the buffer protocol and is contiguous: bytes, bytearray, memoryview, mmap,
+# array, numpy.
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
-# A run is cut into frames of so many pages, several of which are under way: 128 KiB fits a socket's buffer.
+# A run is cut into frames of so many pages, several of which are under way: 128 KiB fits a socket's
+# buffer.
 FRAME_PAGES: Final = 32
 # What a place has room for.
 POOL_NUMBER_MAX: Final = 0xFFFF_FFFF

@@ -1,6 +1,7 @@
 """The trio client: any number of tasks share one connection, whose requests are all under way together.
 
-One task receives.  A caller sends what the socket takes at once; the rest waits for the sending task.
+One task receives.  A caller sends what the socket takes at once; the rest waits for the sending
+task.
 """
 
 import math
@@ -57,7 +58,8 @@ class AsyncClient:
         self._sock.setblocking(False)
         self._outgoing: deque[bytes | memoryview] = deque()
         self._sender = trio.lowlevel.ParkingLot()
-        # Who waits for room stands in line, or small requests would always find it before a large one.
+        # Who waits for room stands in line, or small requests would always find it before a large
+        # one.
         self._turn = trio.Lock()
         self._room = trio.lowlevel.ParkingLot()
         self._lost: Exception | None = None
@@ -102,7 +104,8 @@ class AsyncClient:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # The nursery is not told of the error, which it would wrap: only our own two tasks are in it.
+        # The nursery is not told of the error, which it would wrap: only our own two tasks are in
+        # it.
         await self._stack.aclose()
 
     async def _connect(self) -> None:

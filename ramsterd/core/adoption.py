@@ -1,6 +1,7 @@
 """Going on with the page table that an earlier process left in its mappings.
 
-The judge of kept memory (ramsterd.kept) says which nodes roots lead to, and what these have.  Pools are there again before.
+The judge of kept memory (ramsterd.kept) says which nodes roots lead to, and what these have.  Pools
+are there again before.
 """
 
 from collections.abc import Sequence
@@ -39,9 +40,12 @@ class FoundTable:
 
 
 def adopt_table(versions: Versions, found: FoundTable) -> None:
-    """Have objects, nodes and the counts of pages as they are found; of rows and zpages nothing is done here.
+    """Have objects, nodes and the counts of pages as they are found.
 
-    No object of a pool that ended is among them: their records are free from now on, and so is the pool's number.
+    Of rows and zpages nothing is done here.
+
+    No object of a pool that ended is among them: their records are free from now on, and so is the
+    pool's number.
     """
     page_objects: list[PageObject] = []
     for each in found.objects:

@@ -1,11 +1,12 @@
 """Memory outside the Python heap: the one module that maps any.
 
 A mapping is sparse: address space is there at once, frames come with the first write and go back to
-the kernel with `release`.  So tables and the arena have their full size from the start and cost what is
-in use.  `HeapMapping` is the same without a file, for tests and simulations.
+the kernel with `release`.  So tables and the arena have their full size from the start and cost
+what is in use.  `HeapMapping` is the same without a file, for tests and simulations.
 
-On a file system that others fill too, the first write to a frame may find no room, and ends the process (SIGBUS).
-A mapping of such a file `needs_reserve`: its frames are to be reserved before they are written.
+On a file system that others fill too, the first write to a frame may find no room, and ends the
+process (SIGBUS).  A mapping of such a file `needs_reserve`: its frames are to be reserved before
+they are written.
 """
 
 import ctypes
@@ -19,7 +20,8 @@ FRAME_BYTES: Final = 4096
 # <linux/falloc.h>
 _FALLOC_KEEP_SIZE: Final = 0x01
 _FALLOC_PUNCH_HOLE: Final = 0x02
-# Not madvise(MADV_REMOVE): that refuses ranges that are locked in memory, and a daemon that serves swap is.
+# Not madvise(MADV_REMOVE): that refuses ranges that are locked in memory, and a daemon that serves
+# swap is.
 _fallocate = ctypes.CDLL(None, use_errno=True).fallocate
 _fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
 
@@ -36,11 +38,17 @@ class Mapping(Protocol):
         ...
 
     def reserve(self, start: int, length: int) -> bool:
-        """Have room for the frames of a range, whose bytes stay as they are; return False if there is none."""
+        """Have room for the frames of a range, whose bytes stay as they are.
+
+        Return False if there is none.
+        """
         ...
 
     def resident_spans(self) -> list[tuple[int, int]]:
-        """Return (start, stop) in bytes of what is not a hole, in order; all else reads as zeros."""
+        """Return (start, stop) in bytes of what is not a hole, in order.
+
+        All else reads as zeros.
+        """
         ...
 
 
@@ -65,7 +73,9 @@ class FileMapping:
     """A shared mapping of a file in memory, whose holes cost nothing."""
 
     def __init__(self, fd: int, name: str, length: int, *, needs_reserve: bool = False) -> None:
-        """Map `length` bytes of a file, rounded up to whole frames; it grows to that, and `fd` is ours from now on.
+        """Map `length` bytes of a file, rounded up to whole frames.
+
+        It grows to that, and `fd` is ours from now on.
 
         Raises:
             OSError: The kernel refuses; the message names the mapping and its size.

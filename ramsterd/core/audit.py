@@ -1,7 +1,8 @@
 """What must be true of all versions between calls: tables, rows, slots and counts tell the same story.
 
-Tests ask for all of it after each step.  A daemon that serves is asked a slice at a time (`Auditor`): then pages come
-and go between two slices, so what is compared is each page, leaf and block with what stands around it.
+Tests ask for all of it after each step.  A daemon that serves is asked a slice at a time
+(`Auditor`): then pages come and go between two slices, so what is compared is each page, leaf and
+block with what stands around it.
 """
 
 from collections.abc import Callable
@@ -65,7 +66,10 @@ def audit(versions: Versions) -> None:
 
 
 def _walk_tree(versions: Versions, page_object: PageObject) -> tuple[int, list[int], int]:
-    """Check the directories of an object; return how many nodes it has, its leaves, and how many pages."""
+    """Check the directories of an object.
+
+    Return how many nodes it has, its leaves, and how many pages.
+    """
     nodes, leaves, pages = 0, [], 0
     # Node, the bits of an index that it covers, and those above.
     found = [(page_object.root, page_object.shift + LEAF_SHIFT, page_object.prefix)]

@@ -1,9 +1,10 @@
 """What is known of each block: its class and family, its state, which of its slots are free, and the row of each slot.
 
-Two of these columns are in mappings, so that a later process can go on with them (docs/design/0015): the row of each
-slot, and a word a block with its stamp, family and class.  That word is stored before any zpage is put into the block,
-in one store.  Its stamp rises with each block that is made, changes family or is made the newest, so that it
-tells their age.  What stands in a free slot, or in the word of a free block, means nothing.
+Two of these columns are in mappings, so that a later process can go on with them
+(docs/design/0015): the row of each slot, and a word a block with its stamp, family and class.  That
+word is stored before any zpage is put into the block, in one store.  Its stamp rises with each
+block that is made, changes family or is made the newest, so that it tells their age.  What stands
+in a free slot, or in the word of a free block, means nothing.
 """
 
 import enum
@@ -62,7 +63,10 @@ class BlockColumns:
         return len(self.state)
 
     def make(self, block: int, family: Family, chunks: int) -> bool:
-        """A block that was free is closed now, without zpages; return False if its columns have no room."""
+        """A block that was free is closed now, without zpages.
+
+        Return False if its columns have no room.
+        """
         if block == len(self) and not self._grow():
             return False
         self.chunks[block] = chunks
@@ -93,7 +97,9 @@ class BlockColumns:
     def adopt(
         self, chunks: Sequence[int], family: Sequence[int], free_slots: Sequence[int]
     ) -> list[int]:
-        """Know the blocks that an earlier process has left; return those with zpages, the oldest first.
+        """Know the blocks that an earlier process has left.
+
+        Return those with zpages, the oldest first.
 
         They are closed.  Their words are as they were left: they tell their age.
         """

@@ -1,8 +1,8 @@
 """The memory of blocks: which frames of the arena are resident, under a hard budget.
 
-`budget_bytes` bounds the resident frames of all blocks, also of the few free ones that are kept warm, because a block
-that is freed and made again at once should not cost two system calls and its page faults.  Which zpages are in a block
-is for core.zbud.
+`budget_bytes` bounds the resident frames of all blocks, also of the few free ones that are kept
+warm, because a block that is freed and made again at once should not cost two system calls and its
+page faults.  Which zpages are in a block is for core.zbud.
 """
 
 from array import array
@@ -82,7 +82,9 @@ class BlockMemory:
             self._punch(block)
 
     def adopt(self, frames_of_block: Sequence[int]) -> None:
-        """An earlier process has left blocks that use so many frames each; give back the memory of all others.
+        """An earlier process has left blocks that use so many frames each.
+
+        Give back the memory of all others.
 
         Together they may be over the budget.
         """

@@ -1,11 +1,13 @@
 """A page to a zpage and back: same-filled, compressed or raw, and always with a checksum.
 
-The only importer of lz4, zstandard and xxhash.  An encoded page is a *packed* number (codec and length in 16 bits,
-as it stands in a row and on the wire), its zpage, and xxh3_64 of the page itself.  lz4 alone accepts most
-flipped bits, so the checksum is of what the client wrote and is checked on every get.
+The only importer of lz4, zstandard and xxhash.  An encoded page is a *packed* number (codec and
+length in 16 bits, as it stands in a row and on the wire), its zpage, and xxh3_64 of the page
+itself.  lz4 alone accepts most flipped bits, so the checksum is of what the client wrote and is
+checked on every get.
 
-Each pool has a compressor; what it made is told apart by its number, so one decoder reads them all.  zstd is an
-extra (`ramster[zstd]`): without it no pool can ask for it, and holders need it for nothing, for they unpack nothing.
+Each pool has a compressor; what it made is told apart by its number, so one decoder reads them all.
+zstd is an extra (`ramster[zstd]`): without it no pool can ask for it, and holders need it for
+nothing, for they unpack nothing.
 """
 
 import enum
@@ -38,7 +40,8 @@ PACKED_RAW: Final = Codec.RAW << CODEC_SHIFT | PAGE_BYTES
 PACKED_FILL: Final = Codec.FILL << CODEC_SHIFT
 WORD_BYTES: Final = 8
 WORDS_PER_PAGE: Final = PAGE_BYTES // WORD_BYTES
-# A page that does not shrink below 7/8 is kept raw: unpacking it would cost more than it saves (zcache's bound).
+# A page that does not shrink below 7/8 is kept raw: unpacking it would cost more than it saves
+# (zcache's bound).
 ZPAGE_BYTES_MAX: Final = PAGE_BYTES * 7 // 8
 PACKED_ZSTD: Final = Codec.ZSTD << CODEC_SHIFT
 # Higher levels gain a few per cent on pages of 4 KiB and take several times as long.
@@ -81,7 +84,10 @@ def zpage_bytes(packed: int) -> int:
 
 
 def is_same_filled(page: bytes | memoryview) -> bool:
-    """Whether all 8-byte words of a page are equal; who asks has seen that the first and the last are."""
+    """Whether all 8-byte words of a page are equal.
+
+    Who asks has seen that the first and the last are.
+    """
     return bytes(page) == bytes(page[:WORD_BYTES]) * WORDS_PER_PAGE
 
 

@@ -1,8 +1,9 @@
 """Compaction: a block that has become sparse is emptied into the free slots of others, and its memory goes back.
 
-Pages that are overwritten or flushed leave holes in their blocks.  As long as the blocks of one family and size
-class have as many free slots together as one of them has zpages, that one is not needed.  No new block is ever
-made for a move, so each block that is emptied is a gain, and at rest this comes to an end.
+Pages that are overwritten or flushed leave holes in their blocks.  As long as the blocks of one
+family and size class have as many free slots together as one of them has zpages, that one is not
+needed.  No new block is ever made for a move, so each block that is emptied is a gain, and at rest
+this comes to an end.
 
 Work is done in slices, from a cursor over all families and classes, so that nobody waits for it.
 """
@@ -15,7 +16,8 @@ from ramsterd.core.room import BLOCK_UNITS
 from ramsterd.core.size_classes import CLASSES, SLOT_SHIFT, SLOTS_OF_CLASS
 from ramsterd.core.versions import Versions
 
-# Blocks of one class that are compared: with so many, what is left in the end is under one free slot a block.
+# Blocks of one class that are compared: with so many, what is left in the end is under one free
+# slot a block.
 BLOCKS_COMPARED_MAX = 32
 
 # In the order in which they take turns.  Most are empty, and are passed at every tick.
@@ -44,7 +46,10 @@ class Compactor:
         return moved
 
     def _empty_one(self, family: Family, chunks: int) -> int:
-        """Empty the sparsest of some blocks into the others; return how many zpages were moved, 0 if they don't fit."""
+        """Empty the sparsest of some blocks into the others.
+
+        Return how many zpages were moved, 0 if they don't fit.
+        """
         zbud = self._versions.zbud
         blocks = list(islice(zbud.blocks_with_room(family, chunks), BLOCKS_COMPARED_MAX))
         if not blocks:

@@ -1,7 +1,8 @@
 """Copies: on how many peers a page is to be, and whether it is.
 
-Each pool wants a number of copies, and says how few will do while few peers have room.  A holder without a link does
-not count as one.  What is done for pages that have too few is for others (core.room, remote.send.replicate).
+Each pool wants a number of copies, and says how few will do while few peers have room.  A holder
+without a link does not count as one.  What is done for pages that have too few is for others
+(core.room, remote.send.replicate).
 """
 
 from collections.abc import Iterable

@@ -47,7 +47,10 @@ class StoreStatistics:
 
 
 class Counters:
-    """Plain counts of pages since the start, but for `put_zpage_bytes`; `totals` names them for all others."""
+    """Plain counts of pages since the start, but for `put_zpage_bytes`.
+
+    `totals` names them for all others.
+    """
 
     def __init__(self) -> None:
         self.put = 0

@@ -1,7 +1,8 @@
 """Long runs of pages, leaf by leaf: what stands in them, and dropping them a bounded piece at a time.
 
-A run of a disk may have a billion pages, most of them holes or zeros.  These cost nothing here, where whole leaves of
-them are, and what else is there is bounded by the caller.  Functions over a `Store`, each a transaction.
+A run of a disk may have a billion pages, most of them holes or zeros.  These cost nothing here,
+where whole leaves of them are, and what else is there is bounded by the caller.  Functions over a
+`Store`, each a transaction.
 """
 
 import enum
@@ -47,7 +48,8 @@ def status(
 ) -> list[StatusRun]:
     """Return runs that differ from their neighbours, from the first page of a run on, at least one.
 
-    They cover less than the run when there are more of them than `runs_max`, or more leaves than `leaves_max`.
+    They cover less than the run when there are more of them than `runs_max`, or more leaves than
+    `leaves_max`.
     """
     check_run(index, count)
     page_object = store.pools[pool_id].find_object(object_id)
@@ -73,7 +75,10 @@ def status(
 def count_pages(
     store: Store, pool_id: PoolId, object_id: bytes, index: int, count: int
 ) -> int | None:
-    """Return how many pages of a run there are, wherever they are; None if the object has none at all."""
+    """Return how many pages of a run there are, wherever they are.
+
+    None if the object has none at all.
+    """
     check_run(index, count)
     page_object = store.pools[pool_id].find_object(object_id)
     if page_object is None:
@@ -87,7 +92,9 @@ def count_pages(
 def flush_slice(
     store: Store, pool_id: PoolId, object_id: bytes, index: int, count: int, *, pages_max: int
 ) -> tuple[int, int]:
-    """Drop about `pages_max` pages from the start of a run; return how far that is, and how many pages there were.
+    """Drop about `pages_max` pages from the start of a run.
+
+    Return how far that is, and how many pages there were.
 
     At most a leaf more is touched; all of the run is done if it is no longer than `pages_max`.
     """
@@ -107,7 +114,8 @@ def flush_slice(
             break
         now = replace_piece(store.versions, page_object, start, run, leaf, HOLE)
         dropped += now
-        # A piece has a page at least; of zeros without entries there may be any number, for the price of one leaf.
+        # A piece has a page at least; of zeros without entries there may be any number, for the
+        # price of one leaf.
         touched += max(1, min(now, LEAF_PAGES))
         pieces += 1
     store.versions.forget_if_empty(pool, page_object)
@@ -117,7 +125,10 @@ def flush_slice(
 
 
 def flush_some(store: Store, pool_id: PoolId, pages_max: int) -> int:
-    """Drop about `pages_max` pages of a pool, of any of its objects; return how many.  0: there are none any more."""
+    """Drop about `pages_max` pages of a pool, of any of its objects.
+
+    Return how many.  0: there are none any more.
+    """
     objects, flushed, touched = store.pools[pool_id].objects, 0, 0
     while objects and touched < pages_max:
         object_id = next(reversed(objects))
@@ -130,7 +141,10 @@ def flush_some(store: Store, pool_id: PoolId, pages_max: int) -> int:
 
 
 def drop_pool(store: Store, pool_id: PoolId, on_dropped: Callable[[int], None]) -> Steps:
-    """Drop a pool in slices (core.slices); none of its pages is read again from the first step on."""
+    """Drop a pool in slices (core.slices).
+
+    None of its pages is read again from the first step on.
+    """
     work = store.work
     store.end_pool(pool_id)
     before = work["flush"]

@@ -1,7 +1,7 @@
 """Foreign pages: zpages that others' nodes put here, still compressed, under their owner's serials.
 
-A pool of foreign pages has one object, in which a page's index is its serial.  Functions over the store's parts, each a
-transaction like its own operations.
+A pool of foreign pages has one object, in which a page's index is its serial.  Functions over the
+store's parts, each a transaction like its own operations.
 """
 
 from collections.abc import Iterable, Sequence
@@ -30,8 +30,8 @@ def put_zpages(
 ) -> int:
     """Keep foreign zpages under their owner's serials; return how many, from the start, found room.
 
-    Serials (above 0), packed numbers and lengths against `body` were checked by the parser.  A serial that is here
-    already is left alone: the same serial is the same bytes.
+    Serials (above 0), packed numbers and lengths against `body` were checked by the parser.  A
+    serial that is here already is left alone: the same serial is the same bytes.
     """
     versions = room.versions
     pool = versions.pools[pool_id]

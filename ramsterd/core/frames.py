@@ -1,13 +1,15 @@
 """Items of one size in whole frames of a mapping, and the bound on what all tables take.
 
-Items (rows, nodes of the page table) are handed out from one open frame: a plain stack, which the put path pops itself.
-A freed item is chained to its frame.  When the open frame is used up, a frame that is used in part is opened, and
-only if there is none, a new one: so frames fill up before more are taken, and what is resident is what is counted.
-A frame that has no item in use any more is given back to the kernel at once, and reads as zeros from then on.
+Items (rows, nodes of the page table) are handed out from one open frame: a plain stack, which the
+put path pops itself.  A freed item is chained to its frame.  When the open frame is used up, a
+frame that is used in part is opened, and only if there is none, a new one: so frames fill up before
+more are taken, and what is resident is what is counted.  A frame that has no item in use any more
+is given back to the kernel at once, and reads as zeros from then on.
 
 Reading such a frame would make it resident again: a walk of items asks `live_spans` first.
 
-Memory that is kept has items that an earlier process left: `adopt` is told which of them are in use.
+Memory that is kept has items that an earlier process left: `adopt` is told which of them are in
+use.
 """
 
 import errno
@@ -61,7 +63,10 @@ class TableMemory:
 
 
 class FramedItems:
-    """Allocates items by number; knows nothing of what they hold, but where a free one links to the next."""
+    """Allocates items by number.
+
+    Knows nothing of what they hold, but where a free one links to the next.
+    """
 
     def __init__(
         self,
@@ -87,7 +92,8 @@ class FramedItems:
             frame_shift: A frame has 1 << frame_shift items.
             items_max: Item numbers are below this.
             first_item: Those below are in use for ever, and lie in the first frame.
-            link_shift: The link of item n is 32-bit word (n << link_shift) + link_place of the mapping.
+            link_shift: The link of item n is 32-bit word (n << link_shift) + link_place of the
+                mapping.
             link_place: See there.
             side_bytes: What the caller keeps beside the mapping for each frame, counted with it.
             beside: What is there as long as a frame is, counted with it.
@@ -106,7 +112,8 @@ class FramedItems:
         self._link_shift, self._link_place = link_shift, link_place
         self._frame_bytes = FRAME_BYTES + side_bytes
         self._beside = beside
-        # For each frame: how many items are in use, on the stack or none at all, and the first free one (0: none).
+        # For each frame: how many items are in use, on the stack or none at all, and the first free
+        # one (0: none).
         self._taken = array("H")
         self._free = array("I")
         # How many items ever came on the stack.
@@ -169,7 +176,8 @@ class FramedItems:
     def adopt(self, used: Flags) -> None:
         """Go on with items that an earlier process left: those whose byte is 1 are in use, all others are free.
 
-        Free ones are zeroed and linked; frames without any in use go back to the kernel, as does what lies beyond.
+        Free ones are zeroed and linked; frames without any in use go back to the kernel, as does
+        what lies beyond.
         """
         assert not self.used
         self._memory.give(self.resident_bytes())
@@ -276,7 +284,10 @@ class FramedItems:
         return frame
 
     def _take_memory(self, frame: int) -> bool:
-        """Have a frame, and what is beside it; return False, and count nothing, if there is no room."""
+        """Have a frame, and what is beside it.
+
+        Return False, and count nothing, if there is no room.
+        """
         beside = self._beside
         count = self._frame_bytes + (0 if beside is None else beside.bytes_for(frame))
         if not self._memory.take(count):

@@ -24,7 +24,10 @@ class FramesBeside:
         return 0 if ours < len(self._used) and self._used[ours] else FRAME_BYTES
 
     def add(self, frame: int) -> bool:
-        """A frame of items is to be there; return False, and change nothing, if there is no room for ours."""
+        """A frame of items is to be there.
+
+        Return False, and change nothing, if there is no room for ours.
+        """
         ours = frame >> self._shift
         if self.bytes_for(frame) and not reserve_frame(self._mapping, ours):
             return False

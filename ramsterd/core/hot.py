@@ -1,8 +1,9 @@
 """The two loops that run for each page of a put and of a get.
 
-They take the pages of one leaf of the page table.  A page costs some microseconds here, most of them the codec's, so
-that each call, attribute and object would show: all that a loop touches is a local name, rows are packed and unpacked
-in one go, and what is seldom needed is a function.  `benchmarks/store.py` measures both beside the bare codec.
+They take the pages of one leaf of the page table.  A page costs some microseconds here, most of
+them the codec's, so that each call, attribute and object would show: all that a loop touches is a
+local name, rows are packed and unpacked in one go, and what is seldom needed is a function.
+`benchmarks/store.py` measures both beside the bare codec.
 """
 
 from typing import Final
@@ -41,13 +42,15 @@ def put_extent(  # noqa: PLR0912, PLR0915  one loop: each page would pay for eac
 ) -> int:
     """Put the pages of one leaf, as far as there is room for them; return how many.
 
-    A page that is overwritten keeps its row, whose serial is new: all that knows the old version compares serials.
-    It keeps its slot too if the new zpage is of the same class, unless the block is on its way to a peer.  Without
-    `takes_slots` the first page that needs another slot is where this ends.
+    A page that is overwritten keeps its row, whose serial is new: all that knows the old version
+    compares serials.  It keeps its slot too if the new zpage is of the same class, unless the block
+    is on its way to a peer.  Without `takes_slots` the first page that needs another slot is where
+    this ends.
 
-    The process may end between any two stores.  So what was there is not touched before the commit: that is the entry
-    of a page that had no row, and else the word of the redo record, which has the new row, and the zpage if it takes the
-    place of the old one.  What the old version had is given back behind it.
+    The process may end between any two stores.  So what was there is not touched before the commit:
+    that is the entry of a page that had no row, and else the word of the redo record, which has the
+    new row, and the zpage if it takes the place of the old one.  What the old version had is given
+    back behind it.
     """
     family, compress, tag = pool.family, pool.compressor.compress, pool.compressor.tag
     versions = room.versions
@@ -60,7 +63,8 @@ def put_extent(  # noqa: PLR0912, PLR0915  one loop: each page would pay for eac
     redo_view, redo_words, redo_row, redo_zpage = (
         versions.redo.view, versions.redo.words, versions.redo.row, versions.redo.zpage,
     )  # fmt: skip
-    # Slots of versions that were replaced: given back in one go, and before anything looks for room.
+    # Slots of versions that were replaced: given back in one go, and before anything looks for
+    # room.
     freed: list[int] = []
     stacks, chunks_of_block, block_state = (
         zbud.stacks(family), zbud.chunks_of_block, zbud.state,

@@ -9,11 +9,11 @@ from ramsterd.core.size_classes import CHUNK_BYTES
 def install(room: Room, row: int, zpage: bytes | memoryview) -> bool:
     """Localify: keep a fetched zpage, if there is room below the high watermark.
 
-    A persistent page becomes a clean copy of what its holder keeps.  An ephemeral one is ours alone again, and its
-    holder is owed a flush: a copy there would be a promise that nobody gives.
+    A persistent page becomes a clean copy of what its holder keeps.  An ephemeral one is ours alone
+    again, and its holder is owed a flush: a copy there would be a promise that nobody gives.
 
-    The caller has verified the zpage against the row and the serial against the one that it asked for.  A page
-    that arrived meanwhile, by another fetch, is left as it is.
+    The caller has verified the zpage against the row and the serial against the one that it asked
+    for.  A page that arrived meanwhile, by another fetch, is left as it is.
     """
     versions = room.versions
     zbud, rows = versions.zbud, versions.rows

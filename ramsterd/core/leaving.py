@@ -1,7 +1,8 @@
 """Zpages that leave: a block at a time, still compressed.
 
-A block that begins to leave is copied and stays readable; what is put again or flushed meanwhile is found out when it
-ends, by serials.  Functions over `Versions`, each a transaction like the store's own operations.
+A block that begins to leave is copied and stays readable; what is put again or flushed meanwhile is
+found out when it ends, by serials.  Functions over `Versions`, each a transaction like the store's
+own operations.
 """
 
 from dataclasses import dataclass
@@ -51,8 +52,8 @@ def return_leaving(versions: Versions, leaving: Leaving) -> None:
 def end_leaving(versions: Versions, leaving: Leaving, *holders: int) -> list[int]:
     """Peers hold the block: free it here.  Return the serials that were overtaken meanwhile.
 
-    A page whose row still has the serial that was sent is now held by `holders` only.  One that was put
-    again or flushed on the way is not: the holders keep a version that nobody will ask for.
+    A page whose row still has the serial that was sent is now held by `holders` only.  One that was
+    put again or flushed on the way is not: the holders keep a version that nobody will ask for.
     """
     current, overtaken = _still_current(versions, leaving)
     for row in current:
@@ -81,8 +82,8 @@ def _still_current(versions: Versions, leaving: Leaving) -> tuple[list[int], lis
     current, overtaken = [], []
     versions.work["sent"] += len(leaving.rows)
     for row, serial in zip(leaving.rows, leaving.serials, strict=True):
-        # The serial alone would not do: a row that was freed may serve a foreign page with the same serial by now.
-        # But nothing new is put into a block that is leaving.
+        # The serial alone would not do: a row that was freed may serve a foreign page with the same
+        # serial by now.  But nothing new is put into a block that is leaving.
         is_here = versions.block_of(row) == leaving.block
         if is_here and versions.rows.serial(row) == serial:
             current.append(row)

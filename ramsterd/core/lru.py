@@ -1,7 +1,8 @@
 """Linked lists of blocks, kept in arrays: 8 bytes a block, and nothing to allocate when one moves.
 
-A `BlockLists` holds several lists; a block stands in at most one of them.  Each list has a head node of
-its own in the same arrays, so linking has no special cases.  Oldest first: `append` adds at the newest end.
+A `BlockLists` holds several lists; a block stands in at most one of them.  Each list has a head
+node of its own in the same arrays, so linking has no special cases.  Oldest first: `append` adds at
+the newest end.
 """
 
 from array import array

@@ -1,8 +1,9 @@
 """The nodes that page tables are made of: 64 entries of 4 bytes, handed out from one mapping (core.frames).
 
-Two are **shared** and never written: node HOLE has 64 entries HOLE, node ZERO 64 entries ZERO (core.table says what
-for).  Each other node in use has a record in another mapping, which says where in which object it stands.  Beside each
-node stands what is used of it, and for a leaf the object that it belongs to.
+Two are **shared** and never written: node HOLE has 64 entries HOLE, node ZERO 64 entries ZERO
+(core.table says what for).  Each other node in use has a record in another mapping, which says
+where in which object it stands.  Beside each node stands what is used of it, and for a leaf the
+object that it belongs to.
 """
 
 from array import array
@@ -46,7 +47,8 @@ class Nodes:
         records = map_memory("nodes", nodes_max * _RECORD_BYTES)
         self.entries = mapping.view.cast("I")
         words = records.view.cast("Q")
-        # Of each node: its place, which for a leaf is the index >> LEAF_SHIFT; and the number of its object.
+        # Of each node: its place, which for a leaf is the index >> LEAF_SHIFT; and the number of
+        # its object.
         self.places = words[NODE_PLACE::NODE_WORDS]
         self.objects = words[NODE_OBJECT::NODE_WORDS]
         self._records = FramesBeside(records, _FRAMES_PER_FRAME.bit_length() - 1)
@@ -144,13 +146,18 @@ class Nodes:
         return entries[:place] == full[:place] and entries[place + 1 :] == full[place + 1 :]
 
     def next_used(self, node: int, place: int) -> int:
-        """Return the first place from `place` on whose entry is not HOLE; LEAF_PAGES if there is none."""
+        """Return the first place from `place` on whose entry is not HOLE.
+
+        LEAF_PAGES if there is none.
+        """
         start = node << LEAF_SHIFT
         rest = self.entries[start + place : start + LEAF_PAGES].tobytes()
         return place + (len(rest) - len(rest.lstrip(b"\0"))) // ENTRY_BYTES
 
     def adopt(self, used: Flags, used_entries: Flags) -> None:
-        """Go on with the nodes that an earlier process left; see `FramedItems.adopt`.  Which are leaves is not known yet.
+        """Go on with the nodes that an earlier process left.
+
+        See `FramedItems.adopt`.  Which are leaves is not known yet.
 
         Args:
             used: By node.

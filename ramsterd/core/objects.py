@@ -1,7 +1,7 @@
 """The objects of all pools: groups of pages, each with the root of a tree.
 
-An object has a number, and a record of 64 bytes in a mapping of its own (core.table_words), as long as it has pages.
-The record's root word says what the object has: while it is 0, nothing.
+An object has a number, and a record of 64 bytes in a mapping of its own (core.table_words), as long
+as it has pages.  The record's root word says what the object has: while it is 0, nothing.
 """
 
 from collections.abc import Iterable
@@ -26,7 +26,8 @@ from ramsterd.core.table_words import (
     pack_root_of_zeros,
 )
 
-# What an object takes beside its nodes and its record: a PageObject, its id, its place in the pool's dict.
+# What an object takes beside its nodes and its record: a PageObject, its id, its place in the
+# pool's dict.
 OBJECT_HEAP_BYTES: Final = 384
 _FRAME_OBJECTS: Final = FRAME_BYTES // OBJECT_BYTES
 _WORDS_PER_OBJECT: Final = OBJECT_BYTES // WORD_BYTES
@@ -108,7 +109,10 @@ class Objects:
         return True
 
     def set_root(self, page_object: PageObject, root: int, shift: int, prefix: int) -> None:
-        """All pages of an object are what a tree has from now on, in one store; HOLE: it has none, and no record."""
+        """All pages of an object are what a tree has from now on, in one store.
+
+        HOLE: it has none, and no record.
+        """
         page_object.root, page_object.shift, page_object.prefix = root, shift, prefix
         at = page_object.number * _WORDS_PER_OBJECT + OBJECT_ROOT
         self._words[at] = page_object.root_word

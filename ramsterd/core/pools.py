@@ -2,9 +2,9 @@
 
 A handle is (pool, object id, index).  It never leaves the node: what travels is a serial.
 
-Objects that are kept beyond the end of the process (kept memory) name their pool by its number.  So a `PoolJournal` is
-told what a number means before the first object has it, that a pool ended before the first of its pages is dropped, and
-that it is gone once it has no object any more.
+Objects that are kept beyond the end of the process (kept memory) name their pool by its number.  So
+a `PoolJournal` is told what a number means before the first object has it, that a pool ended before
+the first of its pages is dropped, and that it is gone once it has no object any more.
 """
 
 from collections.abc import Iterator
@@ -34,7 +34,9 @@ class PoolsExhausted(Exception):
 
 @dataclass(slots=True, eq=False)
 class Unsaved:
-    """The blocks of persistent pages that may have pages of a pool; a page that stands in none of them is at peers.
+    """The blocks of persistent pages that may have pages of a pool.
+
+    A page that stands in none of them is at peers.
 
     A block stays here until somebody looks and finds that it has none.
     """
@@ -60,8 +62,8 @@ class Pool:
     copies_min: int = COPIES_MAX
     codec: PoolCodec = PoolCodec.LZ4
     compressor: Compressor = LZ4
-    # A hole reads as zeros here: leaves of zeros need no entries, and a flush may leave zeros.  A put that is refused
-    # leaves what it would have replaced, which any other pool hides.
+    # A hole reads as zeros here: leaves of zeros need no entries, and a flush may leave zeros.  A
+    # put that is refused leaves what it would have replaced, which any other pool hides.
     is_disk: bool = False
     # Its pages are being dropped; none of them is read again.
     is_ended: bool = False
@@ -136,7 +138,8 @@ class Pools:
     def __init__(self) -> None:
         self.journal: PoolJournal = NoJournal()
         self._pools: dict[PoolId, Pool] = {}
-        # Those of an earlier process, until the export or program with the same identity takes them.
+        # Those of an earlier process, until the export or program with the same identity takes
+        # them.
         self._left: dict[PoolId, Pool] = {}
         self._last = 0
 
@@ -169,7 +172,9 @@ class Pools:
     def adopt(
         self, number: int, kind: PoolKind, identity: PoolIdentity, codec: PoolCodec = PoolCodec.LZ4
     ) -> Pool:
-        """Make a pool that the journal knows, with the number that its objects name; on how many peers is not known yet.
+        """Make a pool that the journal knows, with the number that its objects name.
+
+        On how many peers is not known yet.
 
         Raises:
             CodecMissing: The library of the codec is not installed.
@@ -204,7 +209,10 @@ class Pools:
         self._left[pool.pool] = pool
 
     def take_left(self, kind: PoolKind, identity: PoolIdentity, codec: PoolCodec) -> Pool | None:
-        """Return a pool that was left for this identity, once; on a disk the codec may have changed."""
+        """Return a pool that was left for this identity, once.
+
+        On a disk the codec may have changed.
+        """
         for pool in self.left:
             is_same = (pool.kind, pool.identity) == (kind, identity)
             if is_same and (pool.codec is codec or pool.is_disk):
@@ -231,7 +239,10 @@ class Pools:
         return iter(self._pools.values())
 
     def end(self, pool_id: PoolId) -> None:
-        """None of a pool's pages is read again; they are dropped, and `remove` follows.  More than once is once."""
+        """None of a pool's pages is read again.
+
+        They are dropped, and `remove` follows.  More than once is once.
+        """
         pool = self[pool_id]
         if not pool.is_ended:
             self._left.pop(pool_id, None)

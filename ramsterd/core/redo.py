@@ -1,13 +1,14 @@
 """Redo: the one overwrite that is under way, written down whole before any of it is done.
 
-A row that gets a new version is several stores, and so is a zpage that is put where its old version stands.  Between
-two of them the process may end, and its memory be kept (docs/design/0015).  So all of it is written here first, then
-the number of the row, which is the commit; then it is done, and the number is 0 again.
+A row that gets a new version is several stores, and so is a zpage that is put where its old version
+stands.  Between two of them the process may end, and its memory be kept (docs/design/0015).  So all
+of it is written here first, then the number of the row, which is the commit; then it is done, and
+the number is 0 again.
 
     row number u64 (0: none is under way) | length of the zpage u64 | 0 u64 x 2 | row 32s | zpage
 
-The length is 0 if the new zpage is where it belongs already: only the row is missing.  `core.hot` has the stores in its
-loop; here is the mapping, and what an attach does again.
+The length is 0 if the new zpage is where it belongs already: only the row is missing.  `core.hot`
+has the stores in its loop; here is the mapping, and what an attach does again.
 """
 
 import errno
@@ -55,8 +56,8 @@ class Redo:
 def replay(redo: memoryview, rows: memoryview, arena: memoryview, blocks: memoryview) -> int:
     """Do what was under way again; return its row, 0 if there was nothing.
 
-    That it was done in part, or has been done again before, makes no difference.  A record that can't be true is left
-    out: what it is about is judged as it stands.
+    That it was done in part, or has been done again before, makes no difference.  A record that
+    can't be true is left out: what it is about is judged as it stands.
 
     Args:
         redo: The bytes of that mapping.

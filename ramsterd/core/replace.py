@@ -1,7 +1,7 @@
 """Pages that end: holes, or LOST, stand in their place.
 
-A run may have a billion pages, most of them zeros that have no entry of their own: the page table takes those by the
-largest parts that it can.  Functions over `Versions`.
+A run may have a billion pages, most of them zeros that have no entry of their own: the page table
+takes those by the largest parts that it can.  Functions over `Versions`.
 """
 
 from typing import Final
@@ -40,13 +40,16 @@ def replace_run(
 def replace_piece(
     versions: Versions, page_object: PageObject, index: int, count: int, leaf: int, entry: int
 ) -> int:
-    """Drop what `table.next_piece` found and leave `entry` in its place; return how many pages that was.
+    """Drop what `table.next_piece` found and leave `entry` in its place.
+
+    Return how many pages that was.
 
     The caller forgets the object if that was all of it.
     """
     if leaf != ZERO:
         return _replace_in_leaf(versions, leaf, index, count, entry)
-    # Zeros without entries: the table takes the largest parts that it can, and copies a leaf for what is less.
+    # Zeros without entries: the table takes the largest parts that it can, and copies a leaf for
+    # what is less.
     dropped, end = 0, index + count
     while index < end:
         filled = versions.table.fill(page_object, index, end - index, HOLE) if not entry else 0

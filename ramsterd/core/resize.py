@@ -1,12 +1,14 @@
 """Changing the budget while pages are in use.
 
-Growing takes effect at once.  Shrinking is a way down: the new budget holds at once for all who want a new block,
-and what is over it leaves as ever (clean copies, ephemeral pages, then remotify).  If that comes to a halt, because
-no peer has room or what is left is not ours, the budget stays above where the memory stands.  Nothing is lost for it.
+Growing takes effect at once.  Shrinking is a way down: the new budget holds at once for all who
+want a new block, and what is over it leaves as ever (clean copies, ephemeral pages, then remotify).
+If that comes to a halt, because no peer has room or what is left is not ours, the budget stays
+above where the memory stands.  Nothing is lost for it.
 
-Above, for a node that is exactly full refuses every write of a page that is not here already.  It stops where what is
-resident is at the low watermark: there nothing must leave, nothing of others is recalled, and the rest is room for writes, as it
-is on any node whose pages have found peers.  It never has more than it had before.
+Above, for a node that is exactly full refuses every write of a page that is not here already.  It
+stops where what is resident is at the low watermark: there nothing must leave, nothing of others is
+recalled, and the rest is room for writes, as it is on any node whose pages have found peers.  It
+never has more than it had before.
 """
 
 import enum
@@ -18,7 +20,8 @@ from config.limits import PAGE_BYTES
 from ramsterd.core.room import Room
 from ramsterd.core.stall import Stall, has_fallen
 
-# Without a PUT under way nothing more will leave, unless a peer's next STATUS brings news: they come twice a second.
+# Without a PUT under way nothing more will leave, unless a peer's next STATUS brings news: they
+# come twice a second.
 STALL_SECONDS: Final = 3.0
 # PUTs may be under way without ever being answered.  Longer than one may take.
 STALL_SECONDS_MAX: Final = 12.0
@@ -53,7 +56,10 @@ class Resize:
         self._stall = Stall(has_fallen)
 
     def begin(self, budget_bytes: int, *, now: float) -> None:
-        """Set a budget, in bytes, at most `limits.budget_bytes_max`; `on_progress` says how it goes."""
+        """Set a budget, in bytes, at most `limits.budget_bytes_max`.
+
+        `on_progress` says how it goes.
+        """
         if not self.is_shrinking:
             self._before_bytes = self._zbud.budget_bytes
         self._room.set_budget(budget_bytes)
@@ -67,7 +73,10 @@ class Resize:
         return self._state is ResizeState.SHRINKING
 
     def on_progress(self, *, now: float, is_under_way: bool) -> ResizeState | None:
-        """Look how far it is; `is_under_way` if pages travel to peers.  Return the state that it ended in, once."""
+        """Look how far it is.
+
+        `is_under_way` if pages travel to peers.  Return the state that it ended in, once.
+        """
         if not self.is_shrinking:
             return None
         zbud = self._zbud

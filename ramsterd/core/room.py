@@ -1,12 +1,13 @@
 """Room for versions under a hard budget: finding it, and making it.
 
-Order when memory is short: free slots, foreign ephemeral blocks, clean copies, ephemeral blocks, and then no room: the
-caller remotifies `oldest(OWN_PERSISTENT)` or waits.  Rows and nodes of the page table are bounded, too: when there
-is no room for more, pages are evicted for them in the same order, clean copies apart, whose rows would stay.  That
-may take many blocks, if pages are sparse: after some the put has to wait, and `evict_for_tables` goes on.
+Order when memory is short: free slots, foreign ephemeral blocks, clean copies, ephemeral blocks,
+and then no room: the caller remotifies `oldest(OWN_PERSISTENT)` or waits.  Rows and nodes of the
+page table are bounded, too: when there is no room for more, pages are evicted for them in the same
+order, clean copies apart, whose rows would stay.  That may take many blocks, if pages are sparse:
+after some the put has to wait, and `evict_for_tables` goes on.
 
-A clean block is dropped only if its holders are as many as its pages should have copies, or as many as have room for
-copies now.  Else it is adopted: it becomes ours alone, which makes no room.
+A clean block is dropped only if its holders are as many as its pages should have copies, or as many
+as have room for copies now.  Else it is adopted: it becomes ours alone, which makes no room.
 """
 
 from collections.abc import Iterable
@@ -24,15 +25,18 @@ from ramsterd.core.versions import StoreLimits, Versions
 
 # Clean blocks that one put adopts on its way to a slot: each costs some 50 us.
 ADOPTED_BLOCKS_MAX: Final = 8
-# Blocks that one put evicts for a row or a leaf, and that one pass evicts for those that wait: some 50 us each.
+# Blocks that one put evicts for a row or a leaf, and that one pass evicts for those that wait: some
+# 50 us each.
 EVICTED_FOR_TABLES_MAX: Final = 16
 EVICTED_FOR_WAITING_MAX: Final = 64
 # What is done once for a block costs as much as so many of its pages.
 BLOCK_UNITS: Final = 8
-# What may be dropped, in this order: what its owner can miss and is not even ours; copies; what may vanish.
+# What may be dropped, in this order: what its owner can miss and is not even ours; copies; what may
+# vanish.
 DROPPED_FIRST: Final = (Family.FOREIGN_EPHEMERAL, Family.OWN_CLEAN, Family.OWN_EPHEMERAL)
-# Whose blocks may be evicted to make room for a zpage of a family, in this order.  Persistent displaces ephemeral,
-# never the reverse; what is foreign never displaces what is ours, clean copies apart.
+# Whose blocks may be evicted to make room for a zpage of a family, in this order.  Persistent
+# displaces ephemeral, never the reverse; what is foreign never displaces what is ours, clean copies
+# apart.
 _EVICTED_FOR: Final = {
     Family.OWN_PERSISTENT: DROPPED_FIRST,
     Family.OWN_EPHEMERAL: DROPPED_FIRST,
@@ -64,7 +68,10 @@ class Room:
     # The budget.
 
     def is_above(self, watermark: float) -> bool:
-        """Whether what is in use exceeds a fraction of the budget; warm blocks are room, not use."""
+        """Whether what is in use exceeds a fraction of the budget.
+
+        Warm blocks are room, not use.
+        """
         return self._memory.used_bytes > watermark * self._memory.budget_bytes
 
     def is_short(self) -> bool:
@@ -98,10 +105,12 @@ class Room:
     # What a put needs.
 
     def find_slot(self, family: Family, chunks: int) -> int:
-        """Return a slot when the open block has none: reopen, make or evict a block; 0 if there is no room.
+        """Return a slot when the open block has none: reopen, make or evict a block.
 
-        A clean block that must be kept is adopted instead of evicted, which makes no room: after a few of those a
-        put had better wait.
+        0 if there is no room.
+
+        A clean block that must be kept is adopted instead of evicted, which makes no room: after a
+        few of those a put had better wait.
         """
         location = self._zbud.refill(family, chunks)
         adopted_before = self.adopted_blocks
@@ -135,9 +144,12 @@ class Room:
         return address, run
 
     def evict_for_tables(self) -> bool:
-        """Go on evicting for a put that found no room in the tables; return whether that freed anything.
+        """Go on evicting for a put that found no room in the tables.
 
-        Done once, whether or not that put still waits: if it does, and that was not enough, it will ask again.
+        Return whether that freed anything.
+
+        Done once, whether or not that put still waits: if it does, and that was not enough, it will
+        ask again.
         """
         family, self.wants_tables = self.wants_tables, None
         evicted = 0
@@ -176,7 +188,10 @@ class Room:
         return evicted
 
     def evict_block(self, block: int) -> None:
-        """Drop the zpages of a clean or ephemeral block; a clean one that lacks copies elsewhere is adopted instead."""
+        """Drop the zpages of a clean or ephemeral block.
+
+        A clean one that lacks copies elsewhere is adopted instead.
+        """
         family = Family(self._zbud.family_of_block[block])
         assert family not in {Family.OWN_PERSISTENT, Family.FOREIGN_PERSISTENT}
         self.evicted_blocks += 1
@@ -209,7 +224,10 @@ class Room:
         return None
 
     def _may_evict_for_tables(self, family: Family, evicted: int) -> bool:
-        """Whether a put that evicted so many blocks may evict another; if not, that is left to a later pass."""
+        """Whether a put that evicted so many blocks may evict another.
+
+        If not, that is left to a later pass.
+        """
         if evicted < EVICTED_FOR_TABLES_MAX:
             return self._victim_for_tables(family) is not None
         self.wants_tables = family
@@ -233,19 +251,26 @@ class Room:
     # What stays instead.
 
     def adopt_oldest(self) -> int:
-        """The oldest clean block becomes ours alone; return how many pages it has, 0 if there is none."""
+        """The oldest clean block becomes ours alone.
+
+        Return how many pages it has, 0 if there is none.
+        """
         block = self._zbud.oldest(Family.OWN_CLEAN)
         return 0 if block is None else self.adopt_block(block)
 
     def adopt_clean(self, row: int) -> int:
-        """If the page of a row is here in a clean block, that becomes ours alone; return how many pages it has."""
+        """If the page of a row is here in a clean block, that becomes ours alone.
+
+        Return how many pages it has.
+        """
         block = self.versions.block_of(row)
         return self.adopt_block(block) if self._zbud.is_of(block, Family.OWN_CLEAN) else 0
 
     def adopt_block(self, block: int, *, dead_holder: int = NO_HOLDER) -> int:
         """A clean block becomes ours alone: its holders are owed a flush, except one that is dead.
 
-        A copy at a peer is given up only for one here that is what was put; a damaged one here is dropped instead.
+        A copy at a peer is given up only for one here that is what was put; a damaged one here is
+        dropped instead.
 
         Returns:
             How many pages it has.

@@ -39,8 +39,8 @@ def lose_held_by(
 ) -> Swept:
     """Sweep a slice of the row table for a dead holder: forget it, and lose the pages that only it had.
 
-    A page that is here too is kept: its block becomes ours alone.  The slice ends early when about `pages_max` pages
-    have changed.
+    A page that is here too is kept: its block becomes ours alone.  The slice ends early when about
+    `pages_max` pages have changed.
     """
     versions, rows = room.versions, room.versions.rows
     end = _slice_end(rows, first_row, rows_count)
@@ -77,7 +77,8 @@ def find_held_by(versions: Versions, holder: int, first_row: int, rows_count: in
 class Forgotten:
     """A slice of a sweep for what a holder lacks: the row to go on from (0 at the end), and what became of pages.
 
-    `persistent` were promised to be kept; `lost` are those that nobody else has, and `thinned` the rows of the others.
+    `persistent` were promised to be kept; `lost` are those that nobody else has, and `thinned` the
+    rows of the others.
     """
 
     next_row: int
@@ -90,7 +91,10 @@ class Forgotten:
 def serials_held_by(
     versions: Versions, holder: int, first_row: int, rows_count: int
 ) -> tuple["array[int]", int]:
-    """Return the serials in a slice of rows that name a holder, and the row to go on from; 0 at the end."""
+    """Return the serials in a slice of rows that name a holder, and the row to go on from.
+
+    0 at the end.
+    """
     end = _slice_end(versions.rows, first_row, rows_count)
     serials = array(
         "Q", map(versions.rows.serial, rows_held_by(versions, (holder,), first_row, end))
@@ -109,7 +113,8 @@ def forget_missing(
 ) -> Forgotten:
     """Sweep a slice of the row table for versions that a holder lacks: it is none of their holders any more.
 
-    A page that is here too becomes ours alone, with its block.  The slice ends early when `pages_max` pages have changed.
+    A page that is here too becomes ours alone, with its block.  The slice ends early when
+    `pages_max` pages have changed.
 
     Args:
         room: Whose rows these are.

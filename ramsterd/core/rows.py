@@ -1,15 +1,16 @@
 """The row table: 32 bytes for each stored page, wherever the page is.
 
-A row lives from the put to the flush of one version of one page.  While the page moves between this node and
-its holders only `location` and the holders change.  Layout of a row, native byte order:
+A row lives from the put to the flush of one version of one page.  While the page moves between this
+node and its holders only `location` and the holders change.  Layout of a row, native byte order:
 
     serial u64 | checksum u64 | address u32 | location u32 | packed u16 | holder u16 * 3
 
-`serial` 0 marks a free row, whose address field links to the next free one of its frame (core.frames).
-`location` 0 means that the zpage is not here.  `packed` is the codec and the length (core.codec).  A holder is a
-holder id (remote.holders), 0 for none after the last.  Rows are columns over one mapping.  A caller that wants a field asks
-for it by name; the loops of core that read or write whole rows use `ROW` and the view directly.  Nobody outside core
-does either (tests/repository).
+`serial` 0 marks a free row, whose address field links to the next free one of its frame
+(core.frames).  `location` 0 means that the zpage is not here.  `packed` is the codec and the length
+(core.codec).  A holder is a holder id (remote.holders), 0 for none after the last.  Rows are
+columns over one mapping.  A caller that wants a field asks for it by name; the loops of core that
+read or write whole rows use `ROW` and the view directly.  Nobody outside core does either
+(tests/repository).
 """
 
 import struct
@@ -38,7 +39,8 @@ LOCATION: Final = 5
 QUARTERS_PER_ROW: Final = 16
 PACKED: Final = 12
 HOLDERS: Final = 13
-# `packed` and all holders are one word: a store of it never leaves a holder named twice, or by no field.
+# `packed` and all holders are one word: a store of it never leaves a holder named twice, or by no
+# field.
 TAIL: Final = 3
 _TAIL: Final = struct.Struct("=4H")
 

@@ -1,8 +1,8 @@
 """Scrub: every zpage here is unpacked and compared with its checksum, a slice at a time.
 
-Own pages and foreign ones alike: a damaged copy is worth nothing, and better found before it is asked for.  What is
-damaged is treated as a get would treat it: a page that a peer has too is left to the peer, a foreign one is
-missing from now on, and an own one without another copy is lost.
+Own pages and foreign ones alike: a damaged copy is worth nothing, and better found before it is
+asked for.  What is damaged is treated as a get would treat it: a page that a peer has too is left
+to the peer, a foreign one is missing from now on, and an own one without another copy is lost.
 """
 
 import contextlib

@@ -1,7 +1,8 @@
 """Size classes of blocks, and how locations are numbered.
 
-A class is a number of chunks, which each of its slots has.  A *location* is block * 32 + slot; 0 is none, because block
-0 is never used.  Blocks stand 64 KiB apart in the arena, and use only the frames that their class wants.
+A class is a number of chunks, which each of its slots has.  A *location* is block * 32 + slot; 0 is
+none, because block 0 is never used.  Blocks stand 64 KiB apart in the arena, and use only the
+frames that their class wants.
 """
 
 from typing import Final
@@ -17,7 +18,8 @@ BLOCK_STRIDE_BYTES: Final = 1 << BLOCK_SHIFT
 SLOT_SHIFT: Final = 5
 SLOTS_MAX: Final = 1 << SLOT_SHIFT
 SLOT_MASK: Final = SLOTS_MAX - 1
-# Fewer slots would make blocks cheap to fill but their descriptors dear; 16 raw pages just fit the stride.
+# Fewer slots would make blocks cheap to fill but their descriptors dear; 16 raw pages just fit the
+# stride.
 SLOTS_MIN: Final = 16
 
 assert PAGE_BYTES % CHUNK_BYTES == 0

@@ -1,11 +1,12 @@
 """Long work, done a bounded slice at a time: the one helper for all that may touch more than a pass should.
 
-Work is a generator that does a bounded step (some hundred units, see core.work) and yields how many units that was.
-All that is under way shares `SLICE_UNITS` in a pass, in turn, and goes on in the next pass, a moment later: so a
-pass is as short with ten of them as with one, and all other work has its turn in between.
+Work is a generator that does a bounded step (some hundred units, see core.work) and yields how many
+units that was.  All that is under way shares `SLICE_UNITS` in a pass, in turn, and goes on in the
+next pass, a moment later: so a pass is as short with ten of them as with one, and all other work
+has its turn in between.
 
-Between two steps anything may have changed: a generator keeps an index or a number to go on from, never what stood
-there.
+Between two steps anything may have changed: a generator keeps an index or a number to go on from,
+never what stood there.
 """
 
 from collections import deque

@@ -1,8 +1,8 @@
 """Stall: for how long something that should move has stood still.  Pure.
 
-What the measure is, when it has moved, in what the time is counted and how long is too long is for the caller to say:
-memory that should be given back (`core.resize`), pages that should leave (`remote.hold.recall_holder`), a drain that an
-operator waits for (`cli.drain_progress`).
+What the measure is, when it has moved, in what the time is counted and how long is too long is for
+the caller to say: memory that should be given back (`core.resize`), pages that should leave
+(`remote.hold.recall_holder`), a drain that an operator waits for (`cli.drain_progress`).
 """
 
 import operator
@@ -16,7 +16,10 @@ class Stall(Generic[ProgressT]):
     """The last value of a measure that counted as progress, and since when it has been that."""
 
     def __init__(self, has_moved: Callable[[ProgressT, ProgressT], bool] = operator.ne) -> None:
-        """Begin without a value; `has_moved` compares the last one that counted with the present one."""
+        """Begin without a value.
+
+        `has_moved` compares the last one that counted with the present one.
+        """
         self._has_moved = has_moved
         self._progress: ProgressT | None = None
         self._since = 0.0
@@ -26,7 +29,10 @@ class Stall(Generic[ProgressT]):
         self._since = at
 
     def look(self, progress: ProgressT, at: float, *, is_moving: bool = False) -> float:
-        """Take note of the measure; return for how long it has stood still, 0 if it moved or need not."""
+        """Take note of the measure.
+
+        Return for how long it has stood still, 0 if it moved or need not.
+        """
         if is_moving or self._progress is None or self._has_moved(self._progress, progress):
             self._progress, self._since = progress, at
         return at - self._since

@@ -1,7 +1,8 @@
 """The local store: pools of pages, compressed into an arena under a hard budget.
 
-Every operation takes a run of pages and is a transaction: synchronous, with no await in sight.  The store knows
-no other node; of a page that is elsewhere it keeps the row (serial, checksum, holder ids) and says so.
+Every operation takes a run of pages and is a transaction: synchronous, with no await in sight.  The
+store knows no other node; of a page that is elsewhere it keeps the row (serial, checksum, holder
+ids) and says so.
 
 A stored zpage is immutable: a put makes a new version, with a new serial, and the old one ends.
 
@@ -13,9 +14,9 @@ Its parts, each of which knows only those below it:
     Versions   core.versions   what becomes of one version, and the columns that versions stand in:
                                rows, page table, arena, pools, counters
 
-Whatever else is done is a function or a machine over one of these parts: core.leaving, core.install and
-core.foreign_pages move zpages out and in, still compressed; core.extents, core.compact, core.resize, core.row_sweep and
-core.scrub say it in their names.
+Whatever else is done is a function or a machine over one of these parts: core.leaving, core.install
+and core.foreign_pages move zpages out and in, still compressed; core.extents, core.compact,
+core.resize, core.row_sweep and core.scrub say it in their names.
 """
 
 from dataclasses import dataclass
@@ -89,8 +90,9 @@ class Store:
 
         If an earlier process has left one for this identity, that is it, with its pages.
 
-        On a disk (`identity.is_disk`) a put that is refused hides nothing (see `refuse`), and a hole reads as zeros: so
-        where no room can be had to note which pages of a leaf of zeros were flushed, they stay zeros.
+        On a disk (`identity.is_disk`) a put that is refused hides nothing (see `refuse`), and a
+        hole reads as zeros: so where no room can be had to note which pages of a leaf of zeros were
+        flushed, they stay zeros.
 
         Raises:
             PoolsExhausted: There are too many.
@@ -104,12 +106,18 @@ class Store:
         return pool.pool
 
     def set_copies(self, pool_id: PoolId, copies: int) -> None:
-        """From now on the pages of a pool are on so many peers when they leave; what has left is the caller's to put right."""
+        """From now on the pages of a pool are on so many peers when they leave.
+
+        What has left is the caller's to put right.
+        """
         self.pools[pool_id].copies = copies
         self.copies.on_wanted(copies)
 
     def end_pool(self, pool_id: PoolId) -> None:
-        """None of a pool's pages is read again, not even after a restart; drop them, then `destroy_pool`."""
+        """None of a pool's pages is read again, not even after a restart.
+
+        Drop them, then `destroy_pool`.
+        """
         self.pools.end(pool_id)
 
     def destroy_pool(self, pool_id: PoolId) -> None:
@@ -137,11 +145,13 @@ class Store:
         *,
         takes_slots: bool = True,
     ) -> int:
-        """Store a run; return how many pages, counted from the start, were stored before room ran out.
+        """Store a run.
 
-        `pages` is a whole number of pages back to back, copied before this returns.  The pages from the
-        returned count on are as they were before.  Without `takes_slots` only what needs none is stored: same-filled
-        pages, and those that fit where their old version stands.
+        Return how many pages, counted from the start, were stored before room ran out.
+
+        `pages` is a whole number of pages back to back, copied before this returns.  The pages from
+        the returned count on are as they were before.  Without `takes_slots` only what needs none
+        is stored: same-filled pages, and those that fit where their old version stands.
         """
         count = len(pages) // PAGE_BYTES
         assert count * PAGE_BYTES == len(pages)
@@ -155,7 +165,8 @@ class Store:
             if not address:
                 break
             leaf, zeros_before = address >> LEAF_SHIFT, counters.put_zero
-            # An eviction must not take away the leaf that we are writing into (`table.pin`, without the call).
+            # An eviction must not take away the leaf that we are writing into (`table.pin`, without
+            # the call).
             leaf_used[leaf] += PIN
             done = put_extent(room, pool, address, run, pages[stored * PAGE_BYTES :], takes_slots)
             leaf_used[leaf] -= PIN
@@ -174,7 +185,10 @@ class Store:
         return stored
 
     def _note_unsaved(self, unsaved: Unsaved, address: int, count: int) -> None:
-        """Note the blocks of pages that were put just now; what was evicted meanwhile is in none."""
+        """Note the blocks of pages that were put just now.
+
+        What was evicted meanwhile is in none.
+        """
         for row in self.table.entries[address : address + count].tolist():
             if row >= FIRST_ROW and (block := self.versions.block_of(row)):
                 unsaved.blocks.add(block)
@@ -217,10 +231,12 @@ class Store:
         *,
         steps_max: int = NO_BOUND,
     ) -> int:
-        """Make a run read as zeros; return how many pages, counted from the start, that was done for.
+        """Make a run read as zeros.
 
-        It is less than `count` if there was no room to note more, or after `steps_max` leaves, or larger parts of
-        a disk that were taken in one step.
+        Return how many pages, counted from the start, that was done for.
+
+        It is less than `count` if there was no room to note more, or after `steps_max` leaves, or
+        larger parts of a disk that were taken in one step.
         """
         check_run(index, count)
         pool = self.pools[pool_id]
@@ -261,10 +277,13 @@ class Store:
         return run
 
     def refuse(self, pool_id: PoolId, object_id: bytes, index: int, count: int) -> bool:
-        """A put of this run was refused for good; return whether that hides what stood there before.
+        """A put of this run was refused for good.
 
-        On a disk all stays as it was.  In any other pool persistent pages answer PageLost until they are put or
-        flushed, and ephemeral ones are a miss; where there was nothing, nothing changes.
+        Return whether that hides what stood there before.
+
+        On a disk all stays as it was.  In any other pool persistent pages answer PageLost until
+        they are put or flushed, and ephemeral ones are a miss; where there was nothing, nothing
+        changes.
         """
         pool = self.pools[pool_id]
         if pool.is_disk:
@@ -295,7 +314,10 @@ class Store:
         return [block for block in found if block]
 
     def serial_of(self, pool_id: PoolId, object_id: bytes, index: int) -> int:
-        """Return the serial of the version that a page has now; 0 for holes, zeros and lost pages."""
+        """Return the serial of the version that a page has now.
+
+        0 for holes, zeros and lost pages.
+        """
         page_object = self.pools[pool_id].find_object(object_id)
         if page_object is None:
             return 0

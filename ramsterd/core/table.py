@@ -1,16 +1,18 @@
 """The page table: an entry of 4 bytes for each page of each object, in trees of nodes with 64 entries.
 
-As tmem's object tree.  The lowest nodes, the **leaves**, have the entries of 64 pages; those above are
-**directories**, whose entries are the numbers of nodes below.  A tree is as high as its object needs, and begins at
-the object's own prefix: an object whose pages are close together is one leaf, wherever they are.
+As tmem's object tree.  The lowest nodes, the **leaves**, have the entries of 64 pages; those above
+are **directories**, whose entries are the numbers of nodes below.  A tree is as high as its object
+needs, and begins at the object's own prefix: an object whose pages are close together is one leaf,
+wherever they are.
 
-An entry of a leaf is HOLE, ZERO (a page of zeros, which needs no row), LOST, or the number of a row.  Two nodes are
-**shared** by all trees and never written: node HOLE has 64 entries HOLE, node ZERO 64 entries ZERO.  As leaves they
-are 64 pages of that kind; as directories they lead to themselves, so one entry that names them stands for as many
-pages as it covers.  Readers need not know; writers have `make` copy them on the way down.
+An entry of a leaf is HOLE, ZERO (a page of zeros, which needs no row), LOST, or the number of a
+row.  Two nodes are **shared** by all trees and never written: node HOLE has 64 entries HOLE, node
+ZERO 64 entries ZERO.  As leaves they are 64 pages of that kind; as directories they lead to
+themselves, so one entry that names them stands for as many pages as it covers.  Readers need not
+know; writers have `make` copy them on the way down.
 
-All nodes lie in one mapping, so that an *address* (leaf * 64 + place) names an entry in 32 bits, and a leaf knows
-its object and first index, so that an address leads back to the handle.
+All nodes lie in one mapping, so that an *address* (leaf * 64 + place) names an entry in 32 bits,
+and a leaf knows its object and first index, so that an address leads back to the handle.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -72,7 +74,9 @@ class PageTable:
     # Looking.
 
     def find(self, page_object: PageObject, index: int, count: int) -> tuple[int, int]:
-        """Return (address, run): the entries of the first `run` pages of a run; address 0 if they are holes.
+        """Return (address, run): the entries of the first `run` pages of a run.
+
+        Address 0 if they are holes.
 
         Below FIRST_ADDRESS they are to be read only.
         """
@@ -96,8 +100,8 @@ class PageTable:
     def next_piece(self, page_object: PageObject, index: int, end: int) -> Piece | None:
         """Return the next pages that are there, from `index` to below `end`, or None: these are all holes.
 
-        A piece is what one leaf has of that, or as many zeros as one entry stands for.  It costs some microseconds,
-        however far that is.
+        A piece is what one leaf has of that, or as many zeros as one entry stands for.  It costs
+        some microseconds, however far that is.
         """
         shift, first = page_object.shift, page_object.prefix << page_object.shift + LEAF_SHIFT
         index = max(index, first)
@@ -129,7 +133,10 @@ class PageTable:
         return None
 
     def pieces(self, page_object: PageObject, index: int, count: int) -> Iterator[Piece]:
-        """Yield what is there of a run, in order; what was yielded may be changed before the next."""
+        """Yield what is there of a run, in order.
+
+        What was yielded may be changed before the next.
+        """
         end = index + count
         while (piece := self.next_piece(page_object, index, end)) is not None:
             yield piece
@@ -196,7 +203,10 @@ class PageTable:
         page_object.tally.pages += pages
 
     def count_hole(self, address: int, holes: int = 1) -> None:
-        """Note that `holes` entries of the leaf at `address` became HOLE; an empty leaf goes away."""
+        """Note that `holes` entries of the leaf at `address` became HOLE.
+
+        An empty leaf goes away.
+        """
         leaf = address >> LEAF_SHIFT
         page_object = self.nodes.page_object[leaf]
         assert page_object is not None
@@ -209,7 +219,10 @@ class PageTable:
     # Changing.
 
     def make(self, page_object: PageObject, index: int, count: int) -> tuple[int, int]:
-        """As `find`, but to be written: make or copy the leaf where there is none; address 0: no room for it."""
+        """As `find`, but to be written: make or copy the leaf where there is none.
+
+        Address 0: no room for it.
+        """
         address, run = self.find(page_object, index, count)
         if address < FIRST_ADDRESS:
             leaf = self._edits.own(page_object, index, 0)
@@ -217,10 +230,12 @@ class PageTable:
         return address, run
 
     def fill(self, page_object: PageObject, index: int, count: int, shared: int) -> int:
-        """Make some pages from `index` on HOLE or ZERO, by one entry; return how many now are, or were already.
+        """Make some pages from `index` on HOLE or ZERO, by one entry.
 
-        0: there is a leaf of the object's own, which is for the caller; or less than a leaf is asked for; or there
-        is no room for the directories that lead there.
+        Return how many now are, or were already.
+
+        0: there is a leaf of the object's own, which is for the caller; or less than a leaf is
+            asked for; or there is no room for the directories that lead there.
         """
         level = _level_of(index, count)
         if not level:
@@ -230,7 +245,8 @@ class PageTable:
         already, bits = self._what_stands(page_object, index, shared)
         if already or not bits:
             return min(count, already)
-        # The node that covers so many bits is of the other kind; if that is too much, a part of it is.
+        # The node that covers so many bits is of the other kind; if that is too much, a part of it
+        # is.
         is_whole = level >= bits and page_object.prefix == index >> page_object.shift + LEAF_SHIFT
         level = min(level, bits)
         if not is_whole and not self._edits.own(page_object, index, level):
@@ -257,8 +273,8 @@ class PageTable:
     ) -> None:
         """Go on with the trees that an earlier process left, and count what leaves have.
 
-        A node without entries was being filled, or dropped, when it ended: it goes, and with it an object that has no
-        other.  See core.adoption.
+        A node without entries was being filled, or dropped, when it ended: it goes, and with it an
+        object that has no other.  See core.adoption.
         """
         self.objects.adopt(page_objects)
         self.nodes.adopt(nodes_used, used_entries)
@@ -291,7 +307,10 @@ class PageTable:
         return (first - index if index < first else INDEX_MAX + 1), 0
 
     def _shared_above(self, page_object: PageObject, index: int) -> tuple[int, int]:
-        """Return the first shared node on the way to an index, or its leaf; and how many bits that covers."""
+        """Return the first shared node on the way to an index, or its leaf.
+
+        And how many bits that covers.
+        """
         node, shift = page_object.root, page_object.shift + LEAF_SHIFT
         while node >= FIRST_NODE and shift > LEAF_SHIFT:
             shift -= LEAF_SHIFT

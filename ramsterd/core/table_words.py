@@ -1,7 +1,7 @@
 """What the words of the page table mean: entries, the records of nodes and of objects.
 
-All of it outlives the process if its memory is kept (ramsterd.kept): one word is one store, and so what commits a
-change is always a word.
+All of it outlives the process if its memory is kept (ramsterd.kept): one word is one store, and so
+what commits a change is always a word.
 """
 
 import struct
@@ -10,10 +10,12 @@ from typing import Final
 
 from ramsterd.core.page import INDEX_MAX, OBJECT_ID_BYTES_MAX
 
-# An entry of a leaf is one of these, or the number of a row; an entry of a directory is HOLE, ZERO, or a node.
+# An entry of a leaf is one of these, or the number of a row; an entry of a directory is HOLE, ZERO,
+# or a node.
 HOLE: Final = 0
 ZERO: Final = 1
-# The last copy is gone, or a put that would have replaced it was refused.  Reads fail until put or flush.
+# The last copy is gone, or a put that would have replaced it was refused.  Reads fail until put or
+# flush.
 LOST: Final = 2
 
 LEAF_SHIFT: Final = 6
@@ -26,7 +28,8 @@ NODE_BYTES: Final = LEAF_PAGES * ENTRY_BYTES
 NODES_MAX: Final = 1 << 32 - LEAF_SHIFT
 
 # A node has a record of two words: its place, and the number of its object (0: the node is free).
-# A place is level << 48 | base.  Level 0 is a leaf; `base` is the first index >> LEAF_SHIFT * (level + 1).
+# A place is level << 48 | base.  Level 0 is a leaf; `base` is the first index >> LEAF_SHIFT *
+# (level + 1).
 NODE_WORDS: Final = 2
 NODE_PLACE: Final = 0
 NODE_OBJECT: Final = 1
@@ -35,7 +38,8 @@ LEVEL_SHIFT: Final = 48
 _BASE_MASK: Final = (1 << LEVEL_SHIFT) - 1
 LEVELS: Final = -(-INDEX_MAX.bit_length() // LEAF_SHIFT)
 
-# An object: root word u64 | pool u32 (0: the object is free) | length of the id u32 | id | link u32, for free ones.
+# An object: root word u64 | pool u32 (0: the object is free) | length of the id u32 | id | link
+# u32, for free ones.
 OBJECT: Final = struct.Struct(f"=QII{OBJECT_ID_BYTES_MAX}sI20x")
 OBJECT_BYTES: Final = 64
 FIRST_OBJECT: Final = 1
@@ -43,7 +47,8 @@ FIRST_OBJECT: Final = 1
 OBJECT_ROOT: Final = 0
 OBJECT_POOL: Final = 2
 OBJECT_LINK: Final = 10
-# A root word is the number of a node, 0 for an object without pages, or this bit and the place of a root of zeros.
+# A root word is the number of a node, 0 for an object without pages, or this bit and the place of a
+# root of zeros.
 ROOT_OF_ZEROS: Final = 1 << 63
 
 # What a node full of HOLE, and one full of ZERO, holds.

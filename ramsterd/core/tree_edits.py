@@ -1,7 +1,8 @@
 """How the trees of the page table change: each time by one store, before which nothing is seen of it.
 
-That one names a root or a node, or takes the name away.  Nodes are whole before they are named, and free only when
-they are not: so a process that ends at any point leaves a tree as it was, or as it was to be (docs/design/0015).
+That one names a root or a node, or takes the name away.  Nodes are whole before they are named, and
+free only when they are not: so a process that ends at any point leaves a tree as it was, or as it
+was to be (docs/design/0015).
 """
 
 from typing import Final
@@ -76,7 +77,10 @@ class TreeEdits:
         return nodes[0]
 
     def begin_with_zeros(self, page_object: PageObject, index: int, bits: int) -> bool:
-        """Have an object without pages have zeros, as many as so many bits of an index cover; return whether it has."""
+        """Have an object without pages have zeros, as many as so many bits of an index cover.
+
+        Return whether it has.
+        """
         if not self._objects.add(page_object):
             return False
         self._objects.set_root(page_object, ZERO, bits - LEAF_SHIFT, index >> bits)
@@ -138,7 +142,10 @@ class TreeEdits:
         self.put_shared(page_object, self.path(page_object, base << shift, shift), shared)
 
     def put_shared(self, page_object: PageObject, path: list[int], shared: int) -> None:
-        """Have the last entry of a path name a shared node; directories that name nothing else go away."""
+        """Have the last entry of a path name a shared node.
+
+        Directories that name nothing else go away.
+        """
         gone: list[int] = []
         while path and self._nodes.is_full_but_for(path[-1], shared):
             gone.append(self._entries[path.pop()])

@@ -1,11 +1,12 @@
 """The stored versions of pages: where each one is, and how it ends.
 
-A put makes a version: a row with its serial, in the arena a slot with its zpage, and later perhaps copies at holders.
-Here is what happens to one version at a time: its page is dropped, lost, or given up here because it is elsewhere.
-If a version that ends has holders, they are owed a flush: `take_owed()` hands these serials out, by holder.
+A put makes a version: a row with its serial, in the arena a slot with its zpage, and later perhaps
+copies at holders.  Here is what happens to one version at a time: its page is dropped, lost, or
+given up here because it is elsewhere.  If a version that ends has holders, they are owed a flush:
+`take_owed()` hands these serials out, by holder.
 
-How many copies a page should have is in core.copies, what finds room for a version in core.room, and runs of pages are
-in core.store.
+How many copies a page should have is in core.copies, what finds room for a version in core.room,
+and runs of pages are in core.store.
 """
 
 from collections.abc import Callable, Iterable
@@ -50,7 +51,8 @@ class Versions:
     def __init__(self, map_memory: MapMemory, limits: StoreLimits) -> None:
         self.tables = TableMemory(limits.tables_bytes_max)
         self.rows = Rows(map_memory, self.tables, limits.pages_max + FIRST_ROW)
-        # Address space for four pages in each leaf, directories counted: `tables_bytes_max` ends before that.
+        # Address space for four pages in each leaf, directories counted: `tables_bytes_max` ends
+        # before that.
         self.table = PageTable(map_memory, self.tables, max(NODES_MIN, limits.pages_max // 4))
         self.zbud = Zbud(
             map_memory,

@@ -1,7 +1,8 @@
 """Work: how much was touched, by name, so that the loop watch can say why a pass was long, and tests whether one is bounded.
 
-A unit is a page, a row that is judged, or a node or block on the way there: about a microsecond, never more than ten.
-It is counted once a run or a block, not once a page; and what the store counts anyway is not counted again.
+A unit is a page, a row that is judged, or a node or block on the way there: about a microsecond,
+never more than ten.  It is counted once a run or a block, not once a page; and what the store
+counts anyway is not counted again.
 """
 
 from ramsterd.core.counters import Counters
@@ -28,7 +29,10 @@ class Work(dict[str, int]):
         return sum(self.snapshot().values())
 
     def most_since(self, before: dict[str, int], *, units_min: int = 1) -> str:
-        """Return what touched most since a snapshot; empty if nothing touched as much as `units_min`."""
+        """Return what touched most since a snapshot.
+
+        Empty if nothing touched as much as `units_min`.
+        """
         units, name = max(
             (count - before.get(name, 0), name) for name, count in self.snapshot().items()
         )

@@ -1,19 +1,21 @@
 """The arena cut into blocks of equal slots: zbud, generalised from two zpages a frame to many.
 
-A block holds zpages of one family and one size class, and each of its slots has a location (core.size_classes).  How much
-memory all blocks have together is for core.block_memory, what is known of each for core.block_columns.
+A block holds zpages of one family and one size class, and each of its slots has a location
+(core.size_classes).  How much memory all blocks have together is for core.block_memory, what is
+known of each for core.block_columns.
 
-Slots are handed out from one open block for each family and class: a plain stack of locations, which the put
-path pops itself.  A freed slot is a bit in its block's mask.  A block with free slots that is not open stands
-in the list of its family and class; before a new block is made, one of these is opened again.
+Slots are handed out from one open block for each family and class: a plain stack of locations,
+which the put path pops itself.  A freed slot is a bit in its block's mask.  A block with free slots
+that is not open stands in the list of its family and class; before a new block is made, one of
+these is opened again.
 
     free --make--> open --stack empty--> closed --reopen--> open
     open, closed --last zpage freed--> free
     open, closed --begin_leaving--> leaving --end_leaving--> free, or --return_leaving--> closed
 
-Between calls every block that is not free has a zpage, unless it is leaving: with an open block for each of 64
-classes, empty ones would keep a small budget for themselves.  A block that is leaving (being remotified or evicted) gets
-no zpages and keeps its memory until it has left.
+Between calls every block that is not free has a zpage, unless it is leaving: with an open block for
+each of 64 classes, empty ones would keep a small budget for themselves.  A block that is leaving
+(being remotified or evicted) gets no zpages and keeps its memory until it has left.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -72,7 +74,10 @@ class Zbud:
         return self._stacks[family]
 
     def refill(self, family: Family, chunks: int) -> int:
-        """Return a free slot of at least `chunks` when the stack of the class is empty; 0 if there is no room."""
+        """Return a free slot of at least `chunks` when the stack of the class is empty.
+
+        0 if there is no room.
+        """
         if location := self.take_room(family, chunks):
             return location
         block = self._make(family, chunks)
@@ -237,7 +242,9 @@ class Zbud:
     def adopt(
         self, chunks: Sequence[int], family: Sequence[int], free_slots: Sequence[int]
     ) -> None:
-        """Know the blocks that were left, by their classes, families and free slots; their words tell their age.
+        """Know the blocks that were left, by their classes, families and free slots.
+
+        Their words tell their age.
 
         Those without zpages are free.  There may be more of them than the budget allows.
         """

@@ -1,7 +1,7 @@
 """`make demo`: three real daemons on this machine, and one archive's way through them.
 
-Everything goes through the interfaces that operators use: configuration files, the NBD socket, the control
-socket, SIGTERM.
+Everything goes through the interfaces that operators use: configuration files, the NBD socket, the
+control socket, SIGTERM.
 
     __main__   signals first, then the command line
     command    options, exit status, clean-up

@@ -1,7 +1,7 @@
 """Real files as one tar archive that is never whole in memory.
 
-The plan is made first: which files, and how long each is.  A file that changes afterwards is cut or filled with
-zeros, as tar(1) does, so the archive has the planned length every time it is streamed.
+The plan is made first: which files, and how long each is.  A file that changes afterwards is cut or
+filled with zeros, as tar(1) does, so the archive has the planned length every time it is streamed.
 """
 
 import os

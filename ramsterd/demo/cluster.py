@@ -121,7 +121,10 @@ class Node:
 
 
 class Cluster:
-    """The first node has the export; the others have only memory.  `close` undoes everything, at any time."""
+    """The first node has the export.
+
+    The others have only memory.  `close` undoes everything, at any time.
+    """
 
     def __init__(self, stopping: Stopping) -> None:
         self._stopping = stopping

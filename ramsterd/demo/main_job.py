@@ -1,6 +1,7 @@
 """What the demo does, in order: measure, start, write, read back and compare, flush, stop.
 
-Each step ends with what it showed; what must be true is a claim, and the demo succeeds only if all of them hold.
+Each step ends with what it showed; what must be true is a claim, and the demo succeeds only if all
+of them hold.
 """
 
 import hashlib

@@ -33,7 +33,10 @@ class Report:
         return self._is_terminal and time.perf_counter() - self._live_at >= _LIVE_SECONDS
 
     def live(self, label: str, text: str) -> None:
-        """Replace the live line; what is too long for the terminal is cut, for it could not be wiped."""
+        """Replace the live line.
+
+        What is too long for the terminal is cut, for it could not be wiped.
+        """
         columns = shutil.get_terminal_size().columns
         self._write(f"{label:<{_LABEL_WIDTH}}{text}"[: columns - 1])
         self._has_live_line = True

@@ -1,9 +1,10 @@
 """Ctrl-C as an exception that insists, and that never comes at a bad moment.
 
-SIGINT, SIGTERM and SIGHUP raise `Interrupted` wherever the program is, but not inside `held()`: code that acquires
-something does it there, and has it on record when the signal comes through.  Python swallows what is raised in a
-finalizer, and a clean-up on the way may wait for a reply; so a timer raises again until somebody calls `ignore()`,
-which is the first thing that the final clean-up does.
+SIGINT, SIGTERM and SIGHUP raise `Interrupted` wherever the program is, but not inside `held()`:
+code that acquires something does it there, and has it on record when the signal comes through.
+Python swallows what is raised in a finalizer, and a clean-up on the way may wait for a reply; so a
+timer raises again until somebody calls `ignore()`, which is the first thing that the final clean-up
+does.
 """
 
 import contextlib

@@ -1,7 +1,8 @@
 """The accept loop of every front end, and whom it turns away.
 
-Clients decide how often this runs.  So it yields after each client, waits a moment when the system gives no more
-descriptors or memory.  How many lines the log says of that is bounded where all are (`logs.limiter`).
+Clients decide how often this runs.  So it yields after each client, waits a moment when the system
+gives no more descriptors or memory.  How many lines the log says of that is bounded where all are
+(`logs.limiter`).
 """
 
 import errno
@@ -53,14 +54,18 @@ class Acceptor:
         self._last_words = last_words
 
     async def run(self, listener: socket.socket, take: Callable[[socket.socket], None]) -> NoReturn:
-        """Accept until cancelled; `take` becomes the owner of each socket, and may hand it to `refuse`."""
+        """Accept until cancelled.
+
+        `take` becomes the owner of each socket, and may hand it to `refuse`.
+        """
         while True:
             try:
                 sock, _ = listener.accept()
             except BlockingIOError:
                 problem = errno.EAGAIN
             except OSError as error:
-                # Whatever else: a client that gave up while it was queued (ECONNABORTED) is no reason to wait.
+                # Whatever else: a client that gave up while it was queued (ECONNABORTED) is no
+                # reason to wait.
                 problem = error.errno or 0
                 if problem in OUT_OF_RESOURCES:
                     self._logger.warning(

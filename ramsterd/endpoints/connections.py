@@ -1,8 +1,8 @@
 """The connections of an endpoint whose clients come, ask and leave: the control socket and the metrics port.
 
-Nobody is turned away for want of a place: the client with the most connections loses its oldest (`net.places`).  So
-clients that say nothing keep nobody out, however long they stay; and since that is a bound too, they may have
-descriptors that are kept back from other clients.
+Nobody is turned away for want of a place: the client with the most connections loses its oldest
+(`net.places`).  So clients that say nothing keep nobody out, however long they stay; and since that
+is a bound too, they may have descriptors that are kept back from other clients.
 """
 
 import logging
@@ -44,8 +44,9 @@ class Connections:
     ) -> None:
         """Serve until cancelled.
 
-        `answer` serves one client until it leaves, and calls what it is given whenever that client has asked for
-        something sensible.  The socket is closed for it, and what the network does to it is no error.
+        `answer` serves one client until it leaves, and calls what it is given whenever that client
+        has asked for something sensible.  The socket is closed for it, and what the network does to
+        it is no error.
         """
         async with trio.open_nursery() as nursery:
 

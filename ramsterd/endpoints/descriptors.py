@@ -1,9 +1,10 @@
 """How many file descriptors this process may have, and how many of them are kept back for links and control.
 
-The kernel gives a new descriptor the lowest number that is free (open(2)).  So an accepted socket with the number n
-says that at least n others are open, and a bound on the number keeps the rest back by itself, without a count: what the
-NBD and tmem servers accept from that number on they close again, while links, `ramsterctl`, the metrics port and the
-files of the daemon take whatever is free.
+The kernel gives a new descriptor the lowest number that is free (open(2)).  So an accepted socket
+with the number n says that at least n others are open, and a bound on the number keeps the rest
+back by itself, without a count: what the NBD and tmem servers accept from that number on they close
+again, while links, `ramsterctl`, the metrics port and the files of the daemon take whatever is
+free.
 """
 
 import os
@@ -13,8 +14,8 @@ from typing import Final
 
 from ramsterd.endpoints.statistics import DescriptorStatistics
 
-# Half of what there is, and no more than links to 512 members, 64 that have not greeted, clients of the control socket
-# and the metrics port, and a few hundred files will ever take.
+# Half of what there is, and no more than links to 512 members, 64 that have not greeted, clients of
+# the control socket and the metrics port, and a few hundred files will ever take.
 RESERVED_MAX: Final = 1024
 # Where the system sets no limit: its own default for one process (fs.nr_open of proc(5)).
 UNLIMITED: Final = 1 << 20

@@ -1,8 +1,9 @@
 """Clients that are gone, told while nobody reads from their sockets.
 
-A connection that waits for room or for a slow client does not read, so it would learn of the end of its client only
-when it reads again; what it waits for would take effect long after the client has gone.  One epoll for all sockets of a
-server asks for nothing but the end of the other side, whatever lies unread before it.
+A connection that waits for room or for a slow client does not read, so it would learn of the end of
+its client only when it reads again; what it waits for would take effect long after the client has
+gone.  One epoll for all sockets of a server asks for nothing but the end of the other side,
+whatever lies unread before it.
 """
 
 import select

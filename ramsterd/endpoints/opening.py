@@ -1,4 +1,7 @@
-"""Opening: a task opens an endpoint; the starter waits until it is open, or is told in one line why not."""
+"""Opening: a task opens an endpoint.
+
+The starter waits until it is open, or is told in one line why not.
+"""
 
 import errno
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -33,7 +36,9 @@ async def start(
     what: str,
     keys: Mapping[str, str],
 ) -> None:
-    """Start a task that opens an endpoint, and wait until it is open; `keys` are those of `keys_of_endpoints`.
+    """Start a task that opens an endpoint, and wait until it is open.
+
+    `keys` are those of `keys_of_endpoints`.
 
     Raises:
         CannotServe: (in an exception group) It can't be opened.

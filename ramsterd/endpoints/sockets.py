@@ -60,9 +60,12 @@ def listen_unix(path: Path) -> socket.socket:
 
 @contextlib.contextmanager
 def unix_listener(path: Path, handed: socket.socket | None = None) -> Iterator[socket.socket]:
-    """Listen at `path` during the block, as `listen_unix` does; its end closes the socket and removes our file.
+    """Listen at `path` during the block, as `listen_unix` does.
 
-    A socket that was handed over is used as it is.  One that was detached is somebody else's, and so is its file.
+    Its end closes the socket and removes our file.
+
+    A socket that was handed over is used as it is.  One that was detached is somebody else's, and
+    so is its file.
     """
     with listen_unix(path) if handed is None else handed as listener:
         inode = path.lstat().st_ino
@@ -101,7 +104,9 @@ def _remove_socket_file(path: Path, inode: int) -> None:
 
 
 def listen_tcp(listen: str) -> socket.socket:
-    """Return a non-blocking listening socket for `"127.0.0.1:10809"` or `"[::1]:10809"`; port 0 picks one.
+    """Return a non-blocking listening socket for `"127.0.0.1:10809"` or `"[::1]:10809"`.
+
+    Port 0 picks one.
 
     Raises:
         ListenAddressRefused: The address is malformed or not loopback (there is no TLS here yet).

@@ -1,7 +1,8 @@
 """Sockets and their records on the way in: taken once, by a server; what nobody takes is shut down.
 
-The document is voided as soon as it is read, and before anything is served: the service manager may keep the same memfd,
-and give it to the process that comes after a crash of ours.  A record taken twice would serve its unread requests twice.
+The document is voided as soon as it is read, and before anything is served: the service manager may
+keep the same memfd, and give it to the process that comes after a crash of ours.  A record taken
+twice would serve its unread requests twice.
 """
 
 import os
@@ -31,11 +32,13 @@ class HandoverStatistics:
     """What this process took over at its start."""
 
     connections_total: int
-    # Their records were damaged, or of an export or memory that is not here; or the connections came without a record.
+    # Their records were damaged, or of an export or memory that is not here; or the connections
+    # came without a record.
     dropped_connections_total: int
     # From the moment at which clients were paused until they are served again.
     gap_seconds: float
-    # Of the `ramsterctl restart` that was the reason, if it was, once all clients that go on are served again.
+    # Of the `ramsterctl restart` that was the reason, if it was, once all clients that go on are
+    # served again.
     restart_id: str
 
 
@@ -115,7 +118,10 @@ class Arrival:
         return self._names if is_stored else []
 
     def require_memory(self, memory_id: bytes) -> None:
-        """Shut down all connections unless their pages are in this memory; empty: no memory was kept."""
+        """Shut down all connections unless their pages are in this memory.
+
+        Empty: no memory was kept.
+        """
         document = self._document
         if document is None or (memory_id and document.memory_id == memory_id):
             return

@@ -1,10 +1,12 @@
 """The document that describes the sockets of one process to the next: a header, then one msgpack list.  Pure.
 
-    magic 8 bytes | version u32 | reserved u32 | length of the list u64 | xxh3 u64 of all before and of the list
-    [memory id, restart id, paused at, is stored, [listening socket, ...], [connection, ...]]
+    magic 8 bytes | version u32 | reserved u32 | length of the list u64 | xxh3 u64 of all before and
+    of the list [memory id, restart id, paused at, is stored, [listening socket, ...], [connection,
+    ...]]
 
-A record stands in the list at the place by which its socket is named (`names`): first those of listening sockets.  The
-state of a connection is a list of its front end's own, which is not looked into here.
+A record stands in the list at the place by which its socket is named (`names`): first those of
+listening sockets.  The state of a connection is a list of its front end's own, which is not looked
+into here.
 """
 
 import enum
@@ -24,7 +26,8 @@ _HEADER: Final = struct.Struct("<8sIIQ")
 _CHECKSUM: Final = struct.Struct("<Q")
 HEADER_BYTES: Final = _HEADER.size + _CHECKSUM.size
 
-# Connections of one document; their names must fit into one variable of the environment (`host.successor`).
+# Connections of one document; their names must fit into one variable of the environment
+# (`host.successor`).
 CONNECTIONS_MAX: Final = 4096
 LISTENERS_MAX: Final = 16
 # What a client sent and nobody has begun: a part of the longest request.

@@ -1,7 +1,7 @@
 """Sockets of clients are open before the pages are here: who connects again meanwhile waits, and is not refused.
 
-A client that is refused tries again after a pause, and after a longer one each time: QEMU after 1, 2 and 4 seconds.  So a
-start that takes a moment longer than one pause would cost the next one, too.
+A client that is refused tries again after a pause, and after a longer one each time: QEMU after 1,
+2 and 4 seconds.  So a start that takes a moment longer than one pause would cost the next one, too.
 
 A socket that can't be had is left to its server, which finds the same and says so.
 """

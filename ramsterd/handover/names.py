@@ -1,7 +1,7 @@
 """What descriptors are called on the way from one process to the next.  Pure.
 
-The names are those of the service manager's store: kept memory has its own there, and what a unit's sockets are called
-its file says.  None of these is touched.
+The names are those of the service manager's store: kept memory has its own there, and what a unit's
+sockets are called its file says.  None of these is touched.
 """
 
 import re

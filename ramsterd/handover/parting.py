@@ -57,7 +57,9 @@ class Parting:
         self.dropped += 1
 
     def seal(self, *, is_stored: bool) -> list[Named]:
-        """Return everything as descriptors with names, the document first, then listening sockets; once.
+        """Return everything as descriptors with names, the document first, then listening sockets.
+
+        Once.
 
         Args:
             is_stored: A service manager keeps them, and is to give them up once they are taken.
@@ -85,7 +87,10 @@ class Parting:
 
 
 def shut_down(descriptor: int) -> None:
-    """End a connection for its client, also when others have its socket open; close what is no socket."""
+    """End a connection for its client, also when others have its socket open.
+
+    Close what is no socket.
+    """
     if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         return

@@ -34,7 +34,10 @@ class CertificateKeeper:
         return self.transport.credentials.expires_at - self._clock()
 
     def replace(self, loaded: Credentials) -> str:
-        """Use these for links from now on; return what is new, an empty text if they are the same."""
+        """Use these for links from now on.
+
+        Return what is new, an empty text if they are the same.
+        """
         is_new = loaded.digest != self.transport.credentials.digest
         self.transport.credentials = loaded
         text = ""

@@ -1,8 +1,9 @@
 """systemd's file descriptor store: what outlives this process (sd_pid_notify_with_fds(3), sd_listen_fds(3)).
 
-The manager keeps a descriptor from `store` on, whatever becomes of us, and hands it to the next process of the unit.
-It does not answer.  `wait_handled` returns when it has handled all that was sent; whether it kept something depends on
-`FileDescriptorStoreMax=` of the unit.  All of this blocks, within bounds, and is for the start of a process.
+The manager keeps a descriptor from `store` on, whatever becomes of us, and hands it to the next
+process of the unit.  It does not answer.  `wait_handled` returns when it has handled all that was
+sent; whether it kept something depends on `FileDescriptorStoreMax=` of the unit.  All of this
+blocks, within bounds, and is for the start of a process.
 """
 
 import os
@@ -78,7 +79,8 @@ class DescriptorStore:
     def has_room(self) -> bool:
         """Return whether the manager would keep one descriptor more, which it is handed and gives up again.
 
-        It closes what it does not keep without a word, and says how many it keeps only since systemd 254.
+        It closes what it does not keep without a word, and says how many it keeps only since
+        systemd 254.
 
         Raises:
             OSError: It does not answer.
@@ -115,7 +117,9 @@ def _is_closed(pipe: int, *, seconds_max: float) -> bool:
 def descriptors_from(
     environ: Mapping[str, str], *, first: int = LISTEN_FDS_START
 ) -> list[tuple[str, int]]:
-    """Return (name, descriptor) of all that this process was started with; children inherit none of them.
+    """Return (name, descriptor) of all that this process was started with.
+
+    Children inherit none of them.
 
     Sockets that the unit listens on are among them, and those that an earlier process stored.
     """

@@ -8,7 +8,10 @@ _LOCKS: Final = Path("/proc/locks")
 
 
 def process_with_lock(fd: int) -> int | None:
-    """Return the id of the process that holds a flock on the file of a descriptor; None: it can't be known."""
+    """Return the id of the process that holds a flock on the file of a descriptor.
+
+    None: it can't be known.
+    """
     found = os.fstat(fd)
     try:
         text = _LOCKS.read_text()

@@ -1,8 +1,9 @@
 """The clock of the daemon's event loop: all deadlines, sleeps and `trio.current_time()` are in `loop_time`.
 
-trio asks its clock how long it may sleep and reads it in each round, so this is the one place where waiting is
-measured, for links, requests, puts, gets, front ends and everything else that has a deadline.  Who judges others by
-the time that passed for them (the failure detector) takes `world_time`.
+trio asks its clock how long it may sleep and reads it in each round, so this is the one place where
+waiting is measured, for links, requests, puts, gets, front ends and everything else that has a
+deadline.  Who judges others by the time that passed for them (the failure detector) takes
+`world_time`.
 """
 
 import logging
@@ -48,7 +49,10 @@ class LoopClock(trio.abc.Clock):
 
 
 def world_time() -> float:
-    """Return monotonic seconds that pauses of this process are part of; for tests with another clock, its own."""
+    """Return monotonic seconds that pauses of this process are part of.
+
+    For tests with another clock, its own.
+    """
     clock = trio.lowlevel.current_clock()
     return clock.world_time() if isinstance(clock, LoopClock) else clock.current_time()
 

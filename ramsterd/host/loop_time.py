@@ -1,22 +1,25 @@
 """Time that counts as waiting: that in which the loop ran, or slept as it meant to.  Pure.
 
-A process that was stopped, or whose machine was suspended, or that got no processor, has not waited: it could not have
-seen an answer that was there.  So the time that all deadlines are measured by stands still meanwhile.
+A process that was stopped, or whose machine was suspended, or that got no processor, has not
+waited: it could not have seen an answer that was there.  So the time that all deadlines are
+measured by stands still meanwhile.
 
-The first reader of the clock after such a *pause* finds it, because the loop says until when it means to sleep, and
-reads the clock at least once in each of its rounds: what lies between is a pause if it is longer than any round of
-ours should be.  Then the time stays what it was when the loop went to sleep, and goes on when all that came
-meanwhile has been handled: when the loop has polled once, and has nothing left to do.  So the answers that wait in
-sockets are read before any deadline ends, however near that was.
+The first reader of the clock after such a *pause* finds it, because the loop says until when it
+means to sleep, and reads the clock at least once in each of its rounds: what lies between is a
+pause if it is longer than any round of ours should be.  Then the time stays what it was when the
+loop went to sleep, and goes on when all that came meanwhile has been handled: when the loop has
+polled once, and has nothing left to do.  So the answers that wait in sockets are read before any
+deadline ends, however near that was.
 
-Known weakness: a pause shorter than `PAUSE_SECONDS_MIN` counts as waiting, as does what a sleep had left when it began.
+Known weakness: a pause shorter than `PAUSE_SECONDS_MIN` counts as waiting, as does what a sleep had
+left when it began.
 """
 
 from dataclasses import dataclass
 from typing import Final
 
-# Rounds of the loop take milliseconds.  A busy machine may take a tenth of a second away; to count that as no time
-# would make all timeouts longer there.
+# Rounds of the loop take milliseconds.  A busy machine may take a tenth of a second away; to count
+# that as no time would make all timeouts longer there.
 PAUSE_SECONDS_MIN: Final = 0.5
 # The loop sleeps no longer at a time, so that little of a pause hides in a sleep.
 SLEEP_SECONDS_MAX: Final = 0.25
@@ -63,7 +66,10 @@ class LoopTime:
         return self._now
 
     def sleep_seconds(self, world: float, deadline: float) -> float:
-        """Return how long the loop may sleep, now that it has nothing to do; `deadline` is a time of the loop."""
+        """Return how long the loop may sleep, now that it has nothing to do.
+
+        `deadline` is a time of the loop.
+        """
         now = self.read(world)
         if self._still_until is not None:
             if not self._has_polled:

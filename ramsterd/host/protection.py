@@ -1,6 +1,7 @@
 """What keeps a process alive and on its feet while memory is short: locked memory, no own reclaim, no OOM killer.
 
-Each function does one thing to this process and raises OSError if it may not; what then is for the caller.
+Each function does one thing to this process and raises OSError if it may not; what then is for the
+caller.
 """
 
 import ctypes

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 class Notifier:
     """Sends states to the service manager named by the environment; never blocks and never raises.
 
-    The environment is read once, here, so that children started later can be given another.  So is the socket made:
-    a daemon that is out of descriptors still works, and must be able to say so, or the watchdog ends it.
+    The environment is read once, here, so that children started later can be given another.  So is
+    the socket made: a daemon that is out of descriptors still works, and must be able to say so, or
+    the watchdog ends it.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -39,11 +40,17 @@ class Notifier:
         return self._send("WATCHDOG=1")
 
     def reloading(self, *, now_nanoseconds: int) -> bool:
-        """Say that this process becomes another program, which will be ready; `now` is CLOCK_MONOTONIC."""
+        """Say that this process becomes another program, which will be ready.
+
+        `now` is CLOCK_MONOTONIC.
+        """
         return self._send(f"RELOADING=1\nMONOTONIC_USEC={now_nanoseconds // 1000}")
 
     def watch(self, *, seconds: float) -> bool:
-        """Have the manager wait so long for a sign of life from now on; it must have a watchdog for us."""
+        """Have the manager wait so long for a sign of life from now on.
+
+        It must have a watchdog for us.
+        """
         return self._send(f"WATCHDOG_USEC={round(seconds * 1_000_000)}")
 
     def stopping(self) -> bool:
@@ -68,7 +75,8 @@ class Notifier:
 def watchdog_seconds_from(environ: Mapping[str, str]) -> float | None:
     """Return how long systemd waits for a sign of life before it kills us, or None: no watchdog.
 
-    Beat at half of it (sd_watchdog_enabled(3)).  A watchdog meant for another process is none of ours.
+    Beat at half of it (sd_watchdog_enabled(3)).  A watchdog meant for another process is none of
+    ours.
     """
     if environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None

@@ -1,7 +1,7 @@
 """The next program of this process: the same interpreter and command line, with descriptors that it inherits.
 
-It is told of them as a service manager would tell it (sd_listen_fds(3)): they begin at 3, and the environment has their
-names.  The process keeps its id, so nobody who watches it sees it end.
+It is told of them as a service manager would tell it (sd_listen_fds(3)): they begin at 3, and the
+environment has their names.  The process keeps its id, so nobody who watches it sees it end.
 """
 
 import os
@@ -11,7 +11,8 @@ from typing import Final, NoReturn
 
 from ramsterd.host.fd_store import LISTEN_FDS_START
 
-# The command of `ramsterd` that serves, and what it is replaced by to see whether the next start would succeed.
+# The command of `ramsterd` that serves, and what it is replaced by to see whether the next start
+# would succeed.
 _RUN: Final = "run"
 
 
@@ -19,7 +20,8 @@ def command_line(*arguments: str, own: Sequence[str] | None = None) -> list[str]
     """Return the command line of another `ramsterd` of the same interpreter and files.
 
     Args:
-        arguments: Its command and options: not those of this process, which may be for one start only.
+        arguments: Its command and options: not those of this process, which may be for one start
+            only.
         own: The command line of this process.
     """
     own = sys.orig_argv if own is None else own
@@ -33,8 +35,8 @@ def replace_process(
     """Become another program, which inherits descriptors by name.
 
     Raises:
-        OSError: There is no such program, or no more descriptor; the descriptors of this process may be in disorder, so
-            it is to end.
+        OSError: There is no such program, or no more descriptor; the descriptors of this process
+            may be in disorder, so it is to end.
     """
     named = list(named)
     arrange([descriptor for _, descriptor in named])

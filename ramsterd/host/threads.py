@@ -1,7 +1,8 @@
 """Work that blocks, in a thread.
 
-The system may refuse a thread at any moment (TasksMax= of the unit, a limit on processes, no memory for its stack).
-That is a failure of the work that wanted one, which its caller reports or tries again; the daemon goes on.
+The system may refuse a thread at any moment (TasksMax= of the unit, a limit on processes, no memory
+for its stack).  That is a failure of the work that wanted one, which its caller reports or tries
+again; the daemon goes on.
 """
 
 import threading

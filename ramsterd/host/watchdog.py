@@ -7,7 +7,8 @@ import trio
 
 from ramsterd.host.sd_notify import Notifier, watchdog_seconds_from
 
-# A start takes up a million pages a second, and feeds nothing meanwhile; as TimeoutStartSec= of the unit.
+# A start takes up a million pages a second, and feeds nothing meanwhile; as TimeoutStartSec= of the
+# unit.
 START_SECONDS_MAX: Final = 600.0
 
 
@@ -19,7 +20,10 @@ class Watchdog:
         self._seconds = watchdog_seconds_from(environ)
 
     async def run(self) -> None:
-        """Feed it until cancelled; to the very end of a stop, which may take longer than systemd waits."""
+        """Feed it until cancelled.
+
+        To the very end of a stop, which may take longer than systemd waits.
+        """
         if self._seconds is None:
             return
         # The program before may have asked for more time, for this start.

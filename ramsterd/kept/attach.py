@@ -42,7 +42,10 @@ class Attached:
 
 
 def fit_limits(limits: StoreLimits, lengths: MappingOf[str, int]) -> StoreLimits:
-    """Return limits for mappings that are at least as long as those that were kept; a smaller budget stays one."""
+    """Return limits for mappings that are at least as long as those that were kept.
+
+    A smaller budget stays one.
+    """
     pages_max = max(
         limits.pages_max,
         lengths["rows"] // ROW_BYTES - FIRST_ROW,

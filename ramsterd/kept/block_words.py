@@ -20,7 +20,8 @@ class Blocks:
             _, family, chunks = unpack_block(word)
             if block and 0 < chunks < CLASSES and family < len(Family):
                 self.chunks[block], self.families[block] = chunks, family
-        # The family of the block, or NO_SLOT if that has not so many slots; and how long the slot is.
+        # The family of the block, or NO_SLOT if that has not so many slots; and how long the slot
+        # is.
         self.family_of_slot = bytearray()
         self.bytes_of_slot = array("H")
         made = {kind: _slots(*kind) for kind in set(zip(self.families, self.chunks, strict=True))}

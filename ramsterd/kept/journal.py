@@ -1,7 +1,7 @@
 """Notes what the numbers in kept memory mean, before anything there has them.  Pure.
 
-Pools tell it of themselves (core.pools), holders of theirs (remote.holders), and marks of each filling
-(statefile.marks).
+Pools tell it of themselves (core.pools), holders of theirs (remote.holders), and marks of each
+filling (statefile.marks).
 """
 
 from nodemanager.ids import Incarnation, NodeId

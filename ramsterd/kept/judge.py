@@ -1,12 +1,13 @@
 """Which pages of a kept memory can be vouched for.  Pure.
 
-An entry of a reached leaf is the only thing that makes a version count, and rows and slots prove themselves: a row
-names its entry (`address`), a slot names its row (`slot_rows`).  Each is one number, so nothing is reached twice; and
-if as many rows are named by their own entry as there are entries that name rows, then each of these is.
+An entry of a reached leaf is the only thing that makes a version count, and rows and slots prove
+themselves: a row names its entry (`address`), a slot names its row (`slot_rows`).  Each is one
+number, so nothing is reached twice; and if as many rows are named by their own entry as there are
+entries that name rows, then each of these is.
 
-One loop goes through the rows in the order in which they stand and looks for what is not as rows mostly are; that is
-judged one by one (`kept.suspects`).  Nothing is changed here: `Judgement` says what is to be repaired, and what stands
-where after that.
+One loop goes through the rows in the order in which they stand and looks for what is not as rows
+mostly are; that is judged one by one (`kept.suspects`).  Nothing is changed here: `Judgement` says
+what is to be repaired, and what stands where after that.
 """
 
 from array import array
@@ -84,7 +85,8 @@ class Judgement:
     slot_zbytes: "array[int]"
     # By node: how many entries of a leaf are not HOLE.
     leaf_used: bytearray
-    # By block: its class (0: it is none), its family, and a bit for each free slot; without a zpage the block is free.
+    # By block: its class (0: it is none), its family, and a bit for each free slot; without a zpage
+    # the block is free.
     chunks_of_block: bytearray
     family_of_block: bytearray
     free_slots: "array[int]"
@@ -141,7 +143,9 @@ class _Judge:
     # Rows.
 
     def _judge_rows(self, first: int, stop: int) -> list[int]:
-        """Note the rows that are named and as they should be; return those that are named and are not.
+        """Note the rows that are named and as they should be.
+
+        Return those that are named and are not.
 
         A loop over millions: all that it touches is a local name.
         """
@@ -259,7 +263,10 @@ class _Judge:
     # Leaves.
 
     def _judge_leaves(self) -> None:
-        """Count what leaves have; if their entries name more rows than there are that name them, some are broken."""
+        """Count what leaves have.
+
+        If their entries name more rows than there are that name them, some are broken.
+        """
         trees, named = self._tables.trees, 0
         leaves = trees.leaves()
         for leaf in leaves:

@@ -1,8 +1,8 @@
 """Which mappings are kept, and what their items look like.  Pure.
 
-Rows, nodes, objects, slots and zpages look as in `ramsterd.core`; what a restart needs beside them is here.  All of it is in
-native byte order and read by this release alone: `LAYOUT_VERSION` rises with each change, and the layout hash catches
-what was forgotten.
+Rows, nodes, objects, slots and zpages look as in `ramsterd.core`; what a restart needs beside them
+is here.  All of it is in native byte order and read by this release alone: `LAYOUT_VERSION` rises
+with each change, and the layout hash catches what was forgotten.
 """
 
 import re

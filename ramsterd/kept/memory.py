@@ -1,8 +1,9 @@
 """The memory of one node, behind its keeper: mappings by name, how it stands, and what its numbers mean.
 
-Memory that ends with the process goes the same way: its keeper keeps nothing.  A start that finds memory *attaches* it,
-any other makes it anew.  From `make_store` on it is whole: what is used later is noted in it before.  All of it blocks:
-the start for as long as it takes, all else for microseconds.
+Memory that ends with the process goes the same way: its keeper keeps nothing.  A start that finds
+memory *attaches* it, any other makes it anew.  From `make_store` on it is whole: what is used later
+is noted in it before.  All of it blocks: the start for as long as it takes, all else for
+microseconds.
 """
 
 import os
@@ -36,7 +37,8 @@ class MemoryStatistics:
 
     # As operators call it; empty: pages end with the process.
     keeper: str
-    # What tells how its items look: `ramsterd check-config --layout` asks another release whether it reads it.
+    # What tells how its items look: `ramsterd check-config --layout` asks another release whether
+    # it reads it.
     layout: str
     # When the memory was made, in seconds since 1970, and how often it was attached since then.
     made_timestamp_seconds: int
@@ -45,7 +47,8 @@ class MemoryStatistics:
     attempts: int
     # Why what the keeper had was given up at this start; empty if it was not.
     given_up: str
-    # Pages that were adopted, wherever they are; and those that can't be vouched for any more, lost or misses.
+    # Pages that were adopted, wherever they are; and those that can't be vouched for any more, lost
+    # or misses.
     adopted_pages: int
     broken_pages: int
     lost_pages: int
@@ -182,7 +185,10 @@ class KeptMemory:
     # The store in it.
 
     def make_store(self, limits: StoreLimits, incarnation: Incarnation) -> Store:
-        """Return the store that this memory has, or an empty one; `incarnation` is that of this node from now on."""
+        """Return the store that this memory has, or an empty one.
+
+        `incarnation` is that of this node from now on.
+        """
         if self._super is None:
             store = Store(self.map_memory, limits)
             self._log = self._open_log(0)

@@ -1,7 +1,7 @@
 """The log of names in its mapping: two halves, of which one is in use.  Pure.
 
-A half that is full is left for the other, into which what is true is written anew.  The epoch says which half it is,
-and stands in `super`: until it is turned to, the old half is whole.
+A half that is full is left for the other, into which what is true is written anew.  The epoch says
+which half it is, and stands in `super`: until it is turned to, the old half is whole.
 """
 
 from collections.abc import Callable

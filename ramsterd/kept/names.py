@@ -1,8 +1,9 @@
 """What the log of kept memory says of pools and holders: records, and the state that they lead to.  Pure.
 
-Pools have numbers in kept objects, holders have ids in kept rows.  What these numbers mean is noted here, before the
-first object or row has one.  A pool that *ended* is being dropped, or its owner's pages are: none of them is read
-again.  One that is *gone* has no object any more, and its number may be used again; the same for holders.
+Pools have numbers in kept objects, holders have ids in kept rows.  What these numbers mean is noted
+here, before the first object or row has one.  A pool that *ended* is being dropped, or its owner's
+pages are: none of them is read again.  One that is *gone* has no object any more, and its number
+may be used again; the same for holders.
 """
 
 import enum
@@ -62,7 +63,10 @@ assert set(_POOL_KINDS) == set(PoolKind)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptPool:
-    """A pool as the log has it; how many copies its pages have, and the like, the config says at each start."""
+    """A pool as the log has it.
+
+    How many copies its pages have, and the like, the config says at each start.
+    """
 
     pool: int
     use: PoolUse

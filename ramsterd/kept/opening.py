@@ -1,7 +1,8 @@
 """Opens what a keeper has, at a start: may this process use it, and is it whole?  Blocks.
 
-Three ends: the memory is taken up, or there is none (then it is made anew), or the operator must decide (an exception).
-What can't be used and is nobody else's is given up, and the reason is kept for the log.
+Three ends: the memory is taken up, or there is none (then it is made anew), or the operator must
+decide (an exception).  What can't be used and is nobody else's is given up, and the reason is kept
+for the log.
 """
 
 import mmap
@@ -38,7 +39,10 @@ class Identity:
 
 @dataclass(slots=True, kw_only=True)
 class Opened:
-    """What was found: files by name, which the owner of this closes; none, and no page: begin anew."""
+    """What was found: files by name, which the owner of this closes.
+
+    None, and no page: begin anew.
+    """
 
     files: dict[str, int]
     super_page: SuperPage | None

@@ -2,9 +2,9 @@
 
     length u32 | xxh3 u64 of epoch, length and record | record         and so on; length 0 ends the log
 
-A record counts if it is whole.  What SIGKILL leaves is whole records, and perhaps a part of one: nobody has acted on
-that yet.  A log is written anew into zeros, in another *epoch*, which is the seed of the checksum: so no record of an
-earlier use of the same memory counts.
+A record counts if it is whole.  What SIGKILL leaves is whole records, and perhaps a part of one:
+nobody has acted on that yet.  A log is written anew into zeros, in another *epoch*, which is the
+seed of the checksum: so no record of an earlier use of the same memory counts.
 """
 
 import struct
@@ -63,8 +63,8 @@ def read_records(memory: memoryview, epoch: int) -> tuple[list[bytes], int]:
 def is_damaged(memory: memoryview, epoch: int, end: int) -> bool:
     """Return whether a whole record stands behind the end of a log: that is no torn tail.
 
-    Looked for are the next record, and any beyond what the one that was torn may reach: inside that, who gave it its
-    name may have written what looks like a record.
+    Looked for are the next record, and any beyond what the one that was torn may reach: inside
+    that, who gave it its name may have written what looks like a record.
     """
     beyond = end + _FRAME.size + RECORD_BYTES_MAX
     places = list(range(beyond, beyond + _FRAME.size + RECORD_BYTES_MAX))

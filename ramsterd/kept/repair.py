@@ -1,6 +1,7 @@
 """Stores what a judgement wants repaired.
 
-Each store leaves something that is judged the same or better, so a process that ends in between does no harm.
+Each store leaves something that is judged the same or better, so a process that ends in between
+does no harm.
 """
 
 from ramsterd.core.block_columns import pack_block, unpack_block

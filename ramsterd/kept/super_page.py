@@ -1,16 +1,18 @@
 """The first page of kept memory: whose it is and how it stands.  Pure.
 
-Little-endian.  The *frozen header* is written once, before anything is kept, its magic last: memory whose magic is
-zeros was never finished.  Then two *live slots*, written in turn, each with a sequence number and a checksum: SIGKILL
-may tear the one that is being written, and then the other stands.  If only one is whole, nobody knows whether the
-other was newer, so one reservation more of serials counts as used.
+Little-endian.  The *frozen header* is written once, before anything is kept, its magic last: memory
+whose magic is zeros was never finished.  Then two *live slots*, written in turn, each with a
+sequence number and a checksum: SIGKILL may tear the one that is being written, and then the other
+stands.  If only one is whole, nobody knows whether the other was newer, so one reservation more of
+serials counts as used.
 
     0     magic 8s | layout version u32 | 0 u32
     16    layout hash u64 | memory id 16s | boot id 16s | made at u64 | node u16 | cluster 64p | node name 64p
           | length u64 of each mapping | xxh3 u64 of all before
     1024, 2048   sequence | state | attempts | attaches | incarnation | serial limit | names epoch | xxh3, all u64
 
-Magic and version stay where they are for ever, so that any release can name the memory of any other.
+Magic and version stay where they are for ever, so that any release can name the memory of any
+other.
 """
 
 import enum
@@ -35,7 +37,8 @@ ID_BYTES: Final = 16
 SERIALS_RESERVED: Final = 1 << 20
 # A serial is an index at its holder (remote.wire).
 SERIAL_MAX: Final = INDEX_MAX
-# Attaches without a good while of service before the memory is given up: something in it may kill each of them.
+# Attaches without a good while of service before the memory is given up: something in it may kill
+# each of them.
 ATTEMPTS_MAX: Final = 3
 
 _MAGIC_BYTES: Final = len(MAGIC)
@@ -69,8 +72,8 @@ class Gate(enum.Enum):
     ATTEMPTS = "ended too many starts"
 
 
-# Memory that others may want: the operator decides, and this start ends.  All other is given up, and the start is
-# that of a node which keeps nothing yet.
+# Memory that others may want: the operator decides, and this start ends.  All other is given up,
+# and the start is that of a node which keeps nothing yet.
 IS_NOT_OURS_TO_GIVE_UP: Final = frozenset(
     {Gate.FOREIGN, Gate.OLDER, Gate.NEWER, Gate.LAYOUT, Gate.CLUSTER, Gate.NODE}
 )
@@ -152,7 +155,10 @@ class SuperPage:
         self.live = live
 
     def reserve_serials(self, serial_last: int) -> int:
-        """Make room for serials after the newest; return the new limit, up to which they may be used."""
+        """Make room for serials after the newest.
+
+        Return the new limit, up to which they may be used.
+        """
         limit = min(serial_last + SERIALS_RESERVED, SERIAL_MAX)
         if limit > self.live.serial_limit:
             self.write(replace(self.live, serial_limit=limit))

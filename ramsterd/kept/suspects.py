@@ -1,7 +1,8 @@
 """The verdict on one row of a kept memory that is not as rows mostly are.  Pure.
 
-What a crash leaves is told from what it can't leave.  The first costs nothing: copies that were being made or given up
-are taken for what they are.  The second costs that page, and is counted by its fault.
+What a crash leaves is told from what it can't leave.  The first costs nothing: copies that were
+being made or given up are taken for what they are.  The second costs that page, and is counted by
+its fault.
 """
 
 import enum
@@ -25,7 +26,8 @@ _EPHEMERAL: Final = int(Family.OWN_EPHEMERAL)
 _CLEAN: Final = int(Family.OWN_CLEAN)
 FOREIGN: Final = frozenset({int(Family.FOREIGN_PERSISTENT), int(Family.FOREIGN_EPHEMERAL)})
 
-# (family of the pool, where the zpage is, whether it has holders) of rows as they are between two operations.
+# (family of the pool, where the zpage is, whether it has holders) of rows as they are between two
+# operations.
 GOOD_SHAPES: Final = frozenset(
     {
         (_PERSISTENT, _PERSISTENT, False),
@@ -75,7 +77,8 @@ class FoundRow:
     packed: int
     # 0: not here.
     location: int
-    # Where that is: the family of a block that has a slot of this row's there, long enough; or NO_SLOT.
+    # Where that is: the family of a block that has a slot of this row's there, long enough; or
+    # NO_SLOT.
     slot: int
     holders: Holders
 

@@ -1,11 +1,12 @@
 """Which nodes the page tables of a kept memory reach.  Pure.
 
-Each object's tree is walked from its root word.  A node has a record of its own (object, level, base), and counts only
-if the place that names it is the one that its record says: so no node is reached twice, and a walk ends.  What no root
-reaches was being made or dropped when the process ended, and is free.
+Each object's tree is walked from its root word.  A node has a record of its own (object, level,
+base), and counts only if the place that names it is the one that its record says: so no node is
+reached twice, and a walk ends.  What no root reaches was being made or dropped when the process
+ended, and is free.
 
-A record that contradicts its parent is nothing that a crash leaves: then nobody knows what the object had, and its
-pool is lost as a whole.
+A record that contradicts its parent is nothing that a crash leaves: then nobody knows what the
+object had, and its pool is lost as a whole.
 """
 
 from array import array

@@ -1,12 +1,13 @@
 """The members' store, written in a thread: the loop goes on while the disk takes its time.
 
-An fsync may take seconds, and on a node that serves its own swap it may wait for memory that only this loop can free;
-for a cluster of 512 nodes the rewriting alone takes 0.4 s (3 nodes: 20 ms).  So a change is judged at once, and
-written behind: a file that was changed by hand, or may not be written any more, is found before anything has
-changed; a disk that is full or broken is told afterwards, as with a change that another node made.
+An fsync may take seconds, and on a node that serves its own swap it may wait for memory that only
+this loop can free; for a cluster of 512 nodes the rewriting alone takes 0.4 s (3 nodes: 20 ms).  So
+a change is judged at once, and written behind: a file that was changed by hand, or may not be
+written any more, is found before anything has changed; a disk that is full or broken is told
+afterwards, as with a change that another node made.
 
-Of changes that come faster than the disk is, the last one is written.  A thread that the system refuses is told as a
-disk that is full.
+Of changes that come faster than the disk is, the last one is written.  A thread that the system
+refuses is told as a disk that is full.
 """
 
 import logging
@@ -47,7 +48,8 @@ class BackgroundStore:
         self._inner = inner
         self._judge = judge
         self._on_written = on_written
-        # What the inner store is known to hold (None: not yet), and what it shall hold (None: nothing else).
+        # What the inner store is known to hold (None: not yet), and what it shall hold (None:
+        # nothing else).
         self._held: ClusterConfig | None = None
         self._wanted: ClusterConfig | None = None
         self._is_writing = False
@@ -75,7 +77,8 @@ class BackgroundStore:
         self._judge()
         if self._held is None:
             self._held = known
-        # Compared with what is held, not with what the caller knows of: that may be a write that failed.
+        # Compared with what is held, not with what the caller knows of: that may be a write that
+        # failed.
         allowed = (self._held.in_order(), cluster.in_order())
         if not self.is_writing and self._inner.load().in_order() not in allowed:
             # The inner store says in its own words what it finds, and writes nothing.

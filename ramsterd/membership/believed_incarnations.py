@@ -1,9 +1,10 @@
 """Which incarnations of other nodes are believed: those that a link has shown.  Pure.
 
-A new incarnation of a node ends the old one: what was kept for it goes, and what it held counts as lost.  Heartbeats speak
-of incarnations too, also of other nodes', and their key is shared by all; so any member could end any other's incarnation by
-one line of gossip.  A link proves who is at its other end, and nobody serves or loses a page without one.  So the
-detector may say whether an incarnation that we know is there, and not that there is another.
+A new incarnation of a node ends the old one: what was kept for it goes, and what it held counts as
+lost.  Heartbeats speak of incarnations too, also of other nodes', and their key is shared by all;
+so any member could end any other's incarnation by one line of gossip.  A link proves who is at its
+other end, and nobody serves or loses a page without one.  So the detector may say whether an
+incarnation that we know is there, and not that there is another.
 """
 
 from nodemanager.ids import Incarnation

@@ -1,12 +1,13 @@
 """What follows when a peer says that it knows a newer incarnation of this node than the one it has.  Pure.
 
-The peer refuses this node until it has a newer incarnation still.  A node that nobody keeps pages for, and that
-keeps none for others, loses nothing by that: it goes on as a new incarnation at once.  Any other one notes what it heard,
-for its next start, and says what to do: its pages at peers, and theirs here, end with its incarnation.
+The peer refuses this node until it has a newer incarnation still.  A node that nobody keeps pages
+for, and that keeps none for others, loses nothing by that: it goes on as a new incarnation at once.
+Any other one notes what it heard, for its next start, and says what to do: its pages at peers, and
+theirs here, end with its incarnation.
 
-A peer with which this very incarnation was linked before does not know better than we did: another process runs with
-the files of this node and was linked meanwhile.  To become newer than that one would end its pages, and it would
-answer in kind, so that is the operator's to decide.
+A peer with which this very incarnation was linked before does not know better than we did: another
+process runs with the files of this node and was linked meanwhile.  To become newer than that one
+would end its pages, and it would answer in kind, so that is the operator's to decide.
 """
 
 import enum
@@ -16,7 +17,8 @@ from typing import Final
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.incarnations import is_believed
 
-# One peer is listened to so often: one that says another floor at each dial makes us begin anew no more often.
+# One peer is listened to so often: one that says another floor at each dial makes us begin anew no
+# more often.
 FLOOR_SECONDS_MIN: Final = 60.0
 
 

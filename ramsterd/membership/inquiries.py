@@ -1,7 +1,7 @@
 """Inquiries: what all linked nodes have to do with one node, before it is removed or as it drains.
 
-Each node that is asked counts the pages of its own that only that node has, which takes a while; answers come in one by
-one.  The asker looks at them when it likes, and may have gone.
+Each node that is asked counts the pages of its own that only that node has, which takes a while;
+answers come in one by one.  The asker looks at them when it likes, and may have gone.
 """
 
 import logging

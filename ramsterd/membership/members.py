@@ -1,10 +1,14 @@
-"""Members: changes of the cluster in, from an operator or a peer; the file, the links and the engine follow.
+"""Members: changes of the cluster in, from an operator or a peer.
 
-Each change is kept in the store first and acted on after: a change that can't be written is refused.  One that
-a peer brings is acted on in any case, for the cluster has it already; if it can't be written here, the
-log says so, the statistics' `problem` too, and the next link tells us again after a restart.
+The file, the links and the engine follow.
 
-The daemon's store writes in a thread (`ramsterd.membership.background_store`); what it can't find out at once it tells later.
+Each change is kept in the store first and acted on after: a change that can't be written is
+refused.  One that a peer brings is acted on in any case, for the cluster has it already; if it
+can't be written here, the log says so, the statistics' `problem` too, and the next link tells us
+again after a restart.
+
+The daemon's store writes in a thread (`ramsterd.membership.background_store`); what it can't find
+out at once it tells later.
 """
 
 import logging
@@ -87,7 +91,8 @@ class Members:
         self._kept = cluster
         self._history = MembershipHistory(cluster, self._local, has_tls=has_tls)
         self.inquiries = Inquiries(engine, links)
-        # Why the store does not hold the present members, and why those of a peer are not ours; empty: all is well.
+        # Why the store does not hold the present members, and why those of a peer are not ours;
+        # empty: all is well.
         self._unwritten = self._refused = ""
 
     @property
@@ -124,7 +129,8 @@ class Members:
         """Make a change here and tell everybody.
 
         Raises:
-            AlreadySo: (a ChangeRefused) It changes nothing.  What could not be written before is written now, if it can be.
+            AlreadySo: (a ChangeRefused) It changes nothing.  What could not be written before is
+                written now, if it can be.
             ChangeRefused: It breaks a rule, or we are no member.
             ConfigError: It can't be written; nothing has changed.
         """
@@ -149,9 +155,12 @@ class Members:
         self._unwritten = problem
 
     def check_store(self) -> StoreCheck:
-        """Say in the log whether the store still holds what we believe; what else it holds is not taken over.
+        """Say in the log whether the store still holds what we believe.
 
-        What could not be written is written now, if the store is again as it was known, or can be written again.
+        What else it holds is not taken over.
+
+        What could not be written is written now, if the store is again as it was known, or can be
+        written again.
         """
         if self._store is None:
             return StoreCheck()
@@ -192,7 +201,10 @@ class Members:
         )
 
     def last_changed_at(self) -> str:
-        """Return the name of the node where the members were changed last; empty: they never were."""
+        """Return the name of the node where the members were changed last.
+
+        Empty: they never were.
+        """
         version = self._history.version
         return self._engine.nodes.name(NodeId(version.origin)) if version.number else ""
 

@@ -4,10 +4,11 @@
               a group: [[number, name, address, port, zone, cordoned, draining] * up to 128]
     ASK       [node number]: what have you to do with it?                                          HOLDINGS follows
     HOLDINGS  [node number, pages of mine only there, pages of mine there, pages of it here, 0, 0] no answer
-              of the sender itself: [.., its pages that only peers have, that peers have, pages of others here,
-              all its pages, clients connected]
+              of the sender itself: [.., its pages that only peers have, that peers have, pages of
+              others here, all its pages, clients connected]
 
-ASK is no request of the link: a node that is slow to answer costs nobody a slot, and the asker has its own timeout.
+ASK is no request of the link: a node that is slow to answer costs nobody a slot, and the asker has
+its own timeout.
 """
 
 from dataclasses import dataclass
@@ -28,7 +29,10 @@ from ramsterd.remote import wire
 
 
 class MemberMessage(IntEnum):
-    """Frame types of membership.  Append only; the protocol version that added each stands beside it."""
+    """Frame types of membership.  Append only.
+
+    The protocol version that added each stands beside it.
+    """
 
     MEMBERS = 48  # version 1
     ASK = 49  # version 1
@@ -57,8 +61,9 @@ ALL_LIMITS: Final[dict[int, FrameLimits]] = {**wire.LIMITS, **LIMITS}
 class Holdings:
     """What a node has to do with another: pages of its own there, the last copies among them, pages of the other here.
 
-    Of itself: pages of its own that peers have, those that only peers have, pages of all others here; and all pages
-    that it owns, wherever they are, and how many clients it has: they end with it.
+    Of itself: pages of its own that peers have, those that only peers have, pages of all others
+    here; and all pages that it owns, wherever they are, and how many clients it has: they end with
+    it.
     """
 
     node: NodeId
@@ -84,7 +89,9 @@ def members_message(said: Said) -> tuple[bytes, bytes]:
 
 
 def parse_members(frame: Frame) -> Said:
-    """Return what a peer believes of the membership; each member is right by itself, not yet together.
+    """Return what a peer believes of the membership.
+
+    Each member is right by itself, not yet together.
 
     Raises:
         RemoteProtocolError: Anything in it is not as it must be.

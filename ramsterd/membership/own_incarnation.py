@@ -69,7 +69,8 @@ class OwnIncarnation:
     def on_frames(self, node: NodeId) -> None:
         """A peer speaks on a link with this incarnation: it has accepted it.
 
-        That the link is open says less: the accepting side opens it before the dialling one has judged.
+        That the link is open says less: the accepting side opens it before the dialling one has
+        judged.
         """
         self._accepted_by.add(node)
 

@@ -1,10 +1,11 @@
 """The text of all metrics: made in slices between which others run, and at most once in a while for each format.
 
-A scrape of a few hundred lines takes milliseconds of the loop, of a cluster of 512 nodes tens of them, and anybody may
-ask who reaches the port.  A thread would be no help: it takes the interpreter from the loop as often.
+A scrape of a few hundred lines takes milliseconds of the loop, of a cluster of 512 nodes tens of
+them, and anybody may ask who reaches the port.  A thread would be no help: it takes the interpreter
+from the loop as often.
 
-Two formats are known, the plain text that every scraper reads and OpenMetrics.  The library's own choice of a format
-is not asked: it echoes versions that the client names, and trips over some.
+Two formats are known, the plain text that every scraper reads and OpenMetrics.  The library's own
+choice of a format is not asked: it echoes versions that the client names, and trips over some.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -39,7 +40,10 @@ class Exposition:
     """The present metrics, as text."""
 
     def __init__(self, collect: Callable[[], Iterable[Metric]]) -> None:
-        """Wire it; `collect` returns the families of one snapshot, taken when the first is asked for."""
+        """Wire it.
+
+        `collect` returns the families of one snapshot, taken when the first is asked for.
+        """
         self._collect = collect
         # By format: until when it serves, and the text.
         self._kept: dict[str, tuple[float, bytes]] = {}

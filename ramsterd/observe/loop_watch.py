@@ -1,11 +1,13 @@
 """How long the event loop is blocked: measured by the loop itself, each time that it comes round.
 
-A trio instrument looks at the clock when the loop has heard of its sockets and timers, and again when all tasks that
-had something to do are done.  Work that came in between waited until then.  The cause is the activity that touched most
-(`core.work`), or the garbage collector, if that took half of the time.  If neither did much, the process itself had to
-wait: for a processor, or for memory that was swapped out.
+A trio instrument looks at the clock when the loop has heard of its sockets and timers, and again
+when all tasks that had something to do are done.  Work that came in between waited until then.  The
+cause is the activity that touched most (`core.work`), or the garbage collector, if that took half
+of the time.  If neither did much, the process itself had to wait: for a processor, or for memory
+that was swapped out.
 
-An operator can act on a long round only, so shorter ones are for debugging; the histogram has them all.
+An operator can act on a long round only, so shorter ones are for debugging; the histogram has them
+all.
 """
 
 import gc
@@ -26,10 +28,12 @@ logger = logging.getLogger("ramster.daemon")
 # Upper ends of the histogram; no pass of ours should take more than 20 ms.
 BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 LOG_SECONDS: Final = 0.1
-# Clients of NBD wait for seconds before they complain; a machine that others load takes tenths of a second away.
+# Clients of NBD wait for seconds before they complain; a machine that others load takes tenths of a
+# second away.
 WARN_SECONDS: Final = 0.5
 assert LOG_SECONDS < WARN_SECONDS
-# A machine that is short of memory stalls ten times a second: one line a minute says so, with their number.
+# A machine that is short of memory stalls ten times a second: one line a minute says so, with their
+# number.
 ONE_LINE: Final = {"lines_max": 1}
 COLLECTOR: Final = "freeing its own unused memory (garbage collection)"
 # How an operator is told what was touched; the keys are those of `core.work`.
@@ -64,7 +68,10 @@ LONG_ROUND: Final = "nobody got an answer for %.1f s: %s"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopStatistics:
-    """Rounds of the loop by how long they took; `counts[i]` of those up to BUCKETS[i], the last of all others."""
+    """Rounds of the loop by how long they took.
+
+    `counts[i]` of those up to BUCKETS[i], the last of all others.
+    """
 
     counts: tuple[int, ...]
     seconds_total: float

@@ -1,4 +1,7 @@
-"""Prometheus metrics: one collector over one snapshot.  `metrics_server` serves them; docs/metrics.md lists them."""
+"""Prometheus metrics: one collector over one snapshot.  `metrics_server` serves them.
+
+Docs/metrics.md lists them.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
 

@@ -1,6 +1,7 @@
 """The metrics port where the config has one.
 
-Only then the library that writes metrics is imported: it takes as long as a tenth of all else that a daemon imports.
+Only then the library that writes metrics is imported: it takes as long as a tenth of all else that
+a daemon imports.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,8 @@
 """The metrics port: /metrics over HTTP, on the event loop, for all who reach it.
 
-Anybody may connect to it, so everything has a bound: connections (the oldest of the address with the most gives way), bytes of a
-request, and the time for each.  All readers share one text, so a slow one keeps nothing but its socket.
+Anybody may connect to it, so everything has a bound: connections (the oldest of the address with
+the most gives way), bytes of a request, and the time for each.  All readers share one text, so a
+slow one keeps nothing but its socket.
 """
 
 import logging
@@ -24,10 +25,11 @@ from ramsterd.observe.scrape import PLAIN_TEXT, BadRequest, ScrapeProtocol
 logger = logging.getLogger("ramster.metrics")
 
 PATH: Final = "/metrics"
-# A handful of scrapers, each with one; the oldest of the address with the most of them gives way to the next.
+# A handful of scrapers, each with one; the oldest of the address with the most of them gives way to
+# the next.
 CONNECTIONS_MAX: Final = 16
-# For the first request, for the next on the same connection (scrape intervals are up to a minute), and for a client
-# to take its answer.
+# For the first request, for the next on the same connection (scrape intervals are up to a minute),
+# and for a client to take its answer.
 REQUEST_SECONDS_MAX: Final = 5.0
 IDLE_SECONDS_MAX: Final = 75.0
 REPLY_SECONDS_MAX: Final = 10.0

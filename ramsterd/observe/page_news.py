@@ -1,7 +1,8 @@
 """What the log says of pages that are lost, out of reach, or at risk, from counters alone.  Pure.
 
-The page path counts and never logs; here somebody looks at the counters every few seconds.  What begins is said at
-once, what goes on is said as a number, at most once in a while, and what is over is said.
+The page path counts and never logs; here somebody looks at the counters every few seconds.  What
+begins is said at once, what goes on is said as a number, at most once in a while, and what is over
+is said.
 """
 
 import logging

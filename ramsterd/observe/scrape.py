@@ -1,7 +1,8 @@
 """HTTP/1.1 as a scraper speaks it: bytes in, requests out; answers in, bytes out.
 
-Pure; h11 knows the protocol.  A request here has no body, and a head of 8 KiB at most; a client that breaks that, or the
-protocol, gets one answer and the end of the connection, and so does one that wants more than to read.
+Pure; h11 knows the protocol.  A request here has no body, and a head of 8 KiB at most; a client
+that breaks that, or the protocol, gets one answer and the end of the connection, and so does one
+that wants more than to read.
 """
 
 from dataclasses import dataclass
@@ -112,7 +113,8 @@ class ScrapeProtocol:
 
 
 def _bad_request(error: h11.RemoteProtocolError) -> BadRequest:
-    # h11 raises it from a method of its own, whose frame would keep it, and us, until the collector looks.
+    # h11 raises it from a method of its own, whose frame would keep it, and us, until the collector
+    # looks.
     error.__traceback__ = None
     is_long = error.error_status_hint == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
     status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE if is_long else HTTPStatus.BAD_REQUEST

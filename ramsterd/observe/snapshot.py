@@ -52,7 +52,8 @@ class ConfigStatistics:
     is_last_reload_successful: bool = True
     # Seconds since 1970; that of the start until there was a reload.
     last_reload_success_timestamp_seconds: float
-    # Of the last reload: why it failed, what the next start would warn of or read anew, and what it applied.
+    # Of the last reload: why it failed, what the next start would warn of or read anew, and what it
+    # applied.
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     applied: tuple[str, ...] = ()
@@ -106,8 +107,9 @@ class DaemonStatistics:
 def to_plain(value: object, names: Mapping[NodeId, str] | None = None) -> object:
     """Return a value as JSON can hold it.
 
-    Dataclasses become objects, and enum members their name in lower case.  With `names`, a field that is a number of
-    a node, or has such numbers as keys, shows the node by name, and one that has none any more as `node 7`.
+    Dataclasses become objects, and enum members their name in lower case.  With `names`, a field
+    that is a number of a node, or has such numbers as keys, shows the node by name, and one that
+    has none any more as `node 7`.
     """
     if isinstance(value, enum.Enum):
         return value.name.lower()

@@ -1,7 +1,7 @@
 """Clock: what is done because time has passed, and when that is next.
 
-Twice a second this node keeps house, and tells peers its STATUS.  Work that takes long is done in slices, of which one
-has its turn in a pass.
+Twice a second this node keeps house, and tells peers its STATUS.  Work that takes long is done in
+slices, of which one has its turn in a pass.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,8 @@ from ramsterd.pagepath.machines import Machines
 STATUS_SECONDS: Final = 0.5
 # Blocks of foreign ephemeral pages that a draining node drops at each STATUS.
 DRAINED_BLOCKS_MAX: Final = 256
-# Zpages that compaction moves at each STATUS: about 2 ms.  A shrinking budget has no better way to find memory.
+# Zpages that compaction moves at each STATUS: about 2 ms.  A shrinking budget has no better way to
+# find memory.
 COMPACT_ZPAGES: Final = 1024
 
 

@@ -16,8 +16,8 @@ from ramsterd.remote.send.replicate import Replication
 class Send:
     """A frame for a linked peer.
 
-    `request_id` is 0 when no answer is expected; with `is_reply` it is the peer's own id.  A request must be
-    answered within `seconds_max`.
+    `request_id` is 0 when no answer is expected; with `is_reply` it is the peer's own id.  A
+    request must be answered within `seconds_max`.
     """
 
     node: NodeId

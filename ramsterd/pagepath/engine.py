@@ -1,13 +1,14 @@
 """The page path of one node, as a machine: an event in, effects out.
 
-Joins the local store with what is known of the cluster.  It reads no clock and owns no socket: `now` is passed
-in, `settle()` returns what is to be sent, closed or woken.  Everything between two awaits of its callers is one
-call here, so each is a transaction.
+Joins the local store with what is known of the cluster.  It reads no clock and owns no socket:
+`now` is passed in, `settle()` returns what is to be sent, closed or woken.  Everything between two
+awaits of its callers is one call here, so each is a transaction.
 
-This is what all others call.  What it is made of: `machines` decides about pages, `peer_frames` and `peer_states` take
-what peers do, `clock` what time does, and `settling` ends each pass.
+This is what all others call.  What it is made of: `machines` decides about pages, `peer_frames` and
+`peer_states` take what peers do, `clock` what time does, and `settling` ends each pass.
 
-Order of effects on one link matters in one place: what a peer is owed (flushes) leaves before any new PUT to it.
+Order of effects on one link matters in one place: what a peer is owed (flushes) leaves before any
+new PUT to it.
 """
 
 import random
@@ -54,7 +55,10 @@ class Engine:
         kept: KeptPages,
         rng: random.Random,
     ) -> None:
-        """Begin with an empty store, or with what an earlier process of this incarnation kept; then `resume` comes next."""
+        """Begin with an empty store, or with what an earlier process of this incarnation kept.
+
+        Then `resume` comes next.
+        """
         self.incarnation = incarnation
         self.attach_count = kept.attach_count
         self._note_incarnation = kept.note_incarnation
@@ -90,8 +94,9 @@ class Engine:
     ) -> PoolId:
         """Make a pool of our own, whose pages are on `copies` peers when not here (0: as the config says).
 
-        With too few peers they are on fewer, as the config says; never those of a pool that `is_replicated`, for
-        `replicate` promises `copies`.  See `Store.new_pool` for what a disk is.
+        With too few peers they are on fewer, as the config says; never those of a pool that
+        `is_replicated`, for `replicate` promises `copies`.  See `Store.new_pool` for what a disk
+        is.
 
         Raises:
             PoolsExhausted: There are too many.
@@ -137,7 +142,10 @@ class Engine:
     def look(
         self, pool: PoolId, object_id: bytes, index: int, count: int
     ) -> Pages | GetOutcome | RunOfPages:
-        """Return the pages of a run, or an outcome, or what `fetch` asks peers for; needs no clock."""
+        """Return the pages of a run, or an outcome, or what `fetch` asks peers for.
+
+        Needs no clock.
+        """
         run = self.store.get(pool, object_id, index, count)
         if run.lost_count:
             return GetOutcome.LOST
@@ -158,7 +166,10 @@ class Engine:
         self.machines.fetches.cancel(pendings)
 
     def serial_of(self, pool: PoolId, object_id: bytes, index: int) -> int:
-        """Return the serial of the version that a page has now; 0 for holes, zeros and lost pages."""
+        """Return the serial of the version that a page has now.
+
+        0 for holes, zeros and lost pages.
+        """
         return self.store.serial_of(pool, object_id, index)
 
     def may_make_room(self) -> bool:
@@ -172,7 +183,10 @@ class Engine:
         return self.machines.remotifier.shortage(now)
 
     def end_pool(self, pool: PoolId) -> None:
-        """None of a pool's pages is read again; the caller drops them, and `destroy_pool` is the end."""
+        """None of a pool's pages is read again.
+
+        The caller drops them, and `destroy_pool` is the end.
+        """
         self.store.end_pool(pool)
 
     def destroy_pool(self, pool: PoolId) -> None:
@@ -218,7 +232,10 @@ class Engine:
         self.machines.status.is_starved = is_starved
 
     def on_members(self, cluster: ClusterConfig, *, now: float) -> list[NodeId]:
-        """Members were added, removed, cordoned or are to drain; return the peers that are none any more."""
+        """Members were added, removed, cordoned or are to drain.
+
+        Return the peers that are none any more.
+        """
         gone = self._states.on_members(cluster, now)
         self._clock.tick_soon(now)  # a node that drains says so at once
         return gone
@@ -299,7 +316,10 @@ class Engine:
         self.machines.last_copies.begin(node, now=now)
 
     def pages_there(self, node: NodeId) -> int:
-        """Return how many pages of ours a node keeps, of which some may be here too; of this node: all peers."""
+        """Return how many pages of ours a node keeps, of which some may be here too.
+
+        Of this node: all peers.
+        """
         asked = (each for each in self.machines.holders if not each.is_dead)
         return sum(each.pages for each in asked if node in {each.node, self.nodes.local})
 

@@ -54,7 +54,8 @@ class EngineStatistics:
     foreign_purged_pages_total: int
     remote: tuple[HolderStatistics, ...]
     trust: dict[NodeId, TrustStatistics]
-    # Pages that peers were asked for only to see whether they keep them, and those without an answer.
+    # Pages that peers were asked for only to see whether they keep them, and those without an
+    # answer.
     judged_spot_checks_total: int
     unanswered_spot_checks_total: int
     flushes_owed: int

@@ -1,7 +1,8 @@
 """Flush sending: when holders are told which versions nobody will ask for again.
 
-A flush waits a moment for company, so that one frame tells of many.  What a peer is owed leaves before any new PUT to
-it: a PUT of the same serials must not be undone by an older flush.  Without a link it stays owed until there is one.
+A flush waits a moment for company, so that one frame tells of many.  What a peer is owed leaves
+before any new PUT to it: a PUT of the same serials must not be undone by an older flush.  Without a
+link it stays owed until there is one.
 """
 
 from collections.abc import Iterable
@@ -17,7 +18,8 @@ from ramsterd.remote.holders.owed_flushes import PIECE_SERIALS, OwedFlushes
 # Flushes wait this long for company, or until there are enough to fill a good part of a frame.
 FLUSH_SECONDS: Final = 0.05
 FLUSH_SERIALS_MIN: Final = 512
-# Pieces of what is owed (4096 serials each) that leave in one pass, some 5 ms, and the pause after them.
+# Pieces of what is owed (4096 serials each) that leave in one pass, some 5 ms, and the pause after
+# them.
 FLUSH_PIECES_MAX: Final = 4
 FLUSH_PIECES_SECONDS: Final = 0.005
 

@@ -19,7 +19,10 @@ class FrontEnds(Protocol):
         ...
 
     def serve_waiting(self) -> bool:
-        """Serve the writes that wait, once a pass, when what peers sent has had its effect; return whether anybody was."""
+        """Serve the writes that wait, once a pass, when what peers sent has had its effect.
+
+        Return whether anybody was.
+        """
         ...
 
     def next_deadline(self) -> float | None:

@@ -24,7 +24,10 @@ def log_resized(resized: Resized) -> None:
 
 
 def log_trust(news: Distrusted | TrustedAgain, name: str) -> None:
-    """Tell the log that a peer does not keep what it stores, or does again; at most once for each backoff."""
+    """Tell the log that a peer does not keep what it stores, or does again.
+
+    At most once for each backoff.
+    """
     bad = ", ".join(f"{pages} {kind.value}" for kind, pages in news.bad.items())
     if isinstance(news, Distrusted):
         logger.warning(

@@ -1,7 +1,7 @@
 """Kept pages: the store that the page path begins with, and what goes with it if an earlier process had it.
 
-The store is whole, and says itself which pools are of other nodes.  What the holder ids in its rows mean, and how many
-rows name each, the attach has read (`ramsterd.kept`).
+The store is whole, and says itself which pools are of other nodes.  What the holder ids in its rows
+mean, and how many rows name each, the attach has read (`ramsterd.kept`).
 """
 
 from collections.abc import Callable, Collection, Mapping

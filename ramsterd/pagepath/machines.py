@@ -1,7 +1,8 @@
 """Machines: all that decides about the pages of one node, made and wired to each other.
 
-This is the composition root of the page path.  What drives the machines stands elsewhere: peers (`peer_frames`,
-`peer_states`), the clock (`clock`), the end of each pass (`settling`), and front ends (`engine`).
+This is the composition root of the page path.  What drives the machines stands elsewhere: peers
+(`peer_frames`, `peer_states`), the clock (`clock`), the end of each pass (`settling`), and front
+ends (`engine`).
 """
 
 import random

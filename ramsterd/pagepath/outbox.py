@@ -76,7 +76,10 @@ class Outbox:
         )
 
     def put(self, put: Put, request_id: int, table: bytes) -> None:
-        """Ask a peer to keep a shipment; `table` is the shipment's, the same for each of its peers."""
+        """Ask a peer to keep a shipment.
+
+        `table` is the shipment's, the same for each of its peers.
+        """
         shipment = put.shipment
         self._effects.append(
             Send(
@@ -117,7 +120,10 @@ class Outbox:
         self._effects.append(Send(node, MessageType.STATUS, 1, table))
 
     def recall(self, node: NodeId, pages_max: int | None) -> None:
-        """Tell a peer how many of its pages we are ready to keep; None: as many as there is room for."""
+        """Tell a peer how many of its pages we are ready to keep.
+
+        None: as many as there is room for.
+        """
         table = wire.recall_table(wire.PAGES_ANY if pages_max is None else pages_max)
         self._effects.append(Send(node, MessageType.RECALL, 1, table))
 

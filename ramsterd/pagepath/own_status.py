@@ -24,7 +24,8 @@ class OwnStatus:
         self._foreign = foreign
         self._receive_shares = receive_shares
         self._outbox = outbox
-        # The failure detector doubts ourselves: our STATUS says that we take nothing, until that is over.
+        # The failure detector doubts ourselves: our STATUS says that we take nothing, until that is
+        # over.
         self.is_starved = False
 
     @property

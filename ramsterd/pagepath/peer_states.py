@@ -1,7 +1,7 @@
 """Peer states: links, verdicts, members and incarnations, and what their changes mean for pages.
 
-A peer without a link keeps what it has: its copies do not count until it can be asked again.  An incarnation that has
-ended has lost all that it held, and what it owned goes.
+A peer without a link keeps what it has: its copies do not count until it can be asked again.  An
+incarnation that has ended has lost all that it held, and what it owned goes.
 """
 
 from typing import Final
@@ -137,7 +137,10 @@ class PeerStates:
         self._machines.sweeps.call_off(holder)
 
     def _expect_orphans(self, node: NodeId, now: float) -> None:
-        """Purge an owner after a while; one whose link is open is alive, whatever its heartbeats say."""
+        """Purge an owner after a while.
+
+        One whose link is open is alive, whatever its heartbeats say.
+        """
         if self._nodes.state(node) is NodeState.DOWN and not self._nodes.is_linked(node):
             self._machines.orphans.expect(node, now)
 
@@ -180,10 +183,10 @@ class PeerStates:
     def _on_none_held(self, node: NodeId, now: float, *, is_first: bool) -> None:
         """A peer keeps nothing of what we count there: it has purged us, as it does after `orphan_seconds`.
 
-        Links keep order: whatever an answer has told us was stored before this STATUS was written.  A PUT without an
-        answer may still arrive after it, so what was sent and not answered is owed a flush.
-        A peer purges only us whom it has no link to, and says so on the next one at once.  If it says so later, it
-        lost what it had said it stored on this very link.
+        Links keep order: whatever an answer has told us was stored before this STATUS was written.
+        A PUT without an answer may still arrive after it, so what was sent and not answered is owed
+        a flush.  A peer purges only us whom it has no link to, and says so on the next one at once.
+        If it says so later, it lost what it had said it stored on this very link.
         """
         machines = self._machines
         holder = self._holders.living(node)
@@ -228,7 +231,10 @@ class PeerStates:
         machines.sweeps.begin(dead)
 
     def on_members(self, cluster: ClusterConfig, now: float) -> list[NodeId]:
-        """Members were added, removed, cordoned or are to drain; return the peers that are none any more."""
+        """Members were added, removed, cordoned or are to drain.
+
+        Return the peers that are none any more.
+        """
         gone = self._nodes.on_members(cluster)
         self._publish(self._nodes.on_intents(now=now))
         if self._machines.pool_copies.on_members(cluster):

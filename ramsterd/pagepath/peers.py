@@ -1,8 +1,8 @@
 """Peers: links <-> engine.
 
-A thin shell around the engine: what links receive goes in, what the engine wants sent goes out.  `settle()` ends
-every pass: it performs the engine's effects, pushes each touched link once, and hands
-what concerns front ends to the pager.
+A thin shell around the engine: what links receive goes in, what the engine wants sent goes out.
+`settle()` ends every pass: it performs the engine's effects, pushes each touched link once, and
+hands what concerns front ends to the pager.
 """
 
 import logging
@@ -55,10 +55,11 @@ assert (
     IN_FLIGHT_MAX + ephemeral_remotify.IN_FLIGHT_MAX + LATE_REQUESTS_MAX + 2
     <= REQUESTS_IN_FLIGHT_MAX
 ), "PUTs of both kinds, GETs, a spot check and a LIST_PAGES fit on one link"
-# A frame proves that its sender is alive; telling the detector of each would cost more than handling it.
+# A frame proves that its sender is alive; telling the detector of each would cost more than
+# handling it.
 HEARD_SECONDS: Final = 0.25
-# A farewell queues behind what was sent before.  A peer that reads nothing for this long purges us later, by
-# itself: when it sees our next incarnation, or after `orphan_seconds`.
+# A farewell queues behind what was sent before.  A peer that reads nothing for this long purges us
+# later, by itself: when it sees our next incarnation, or after `orphan_seconds`.
 FAREWELL_SECONDS_MAX: Final = 2.0
 FAREWELL_POLL_SECONDS: Final = 0.01
 
@@ -274,7 +275,8 @@ class Peers:
                 else:
                     self._engine.on_frame(link.node, link.incarnation, frame, now=now)
         except RemoteProtocolError:
-            # The link counts all these requests as answered, so nobody else will say that they failed.
+            # The link counts all these requests as answered, so nobody else will say that they
+            # failed.
             for frame in unread:
                 if frame.is_reply:
                     self._engine.on_request_failed(frame.request_id)
@@ -284,7 +286,8 @@ class Peers:
 
     def _on_member_frame(self, link: Link, frame: Frame) -> None:
         if frame.is_reply:
-            # The link counts a request about pages as answered by this: nobody else will say that it failed.
+            # The link counts a request about pages as answered by this: nobody else will say that
+            # it failed.
             self._engine.on_request_failed(frame.request_id)
             raise RemoteProtocolError(
                 f"frame of type {frame.type} as a reply, which answers nothing"
@@ -300,8 +303,8 @@ class Peers:
             count = sum(each is failure for _, each in failures)
             name = self._engine.nodes.name(link.node)
             logger.warning("node %s: %d requests failed: %s", name, count, failure.value)
-        # With a lost link, `on_link_lost` follows in the same step.  Before it the engine would ask again on this
-        # very link, which it still believes in.
+        # With a lost link, `on_link_lost` follows in the same step.  Before it the engine would ask
+        # again on this very link, which it still believes in.
         if any(failure is not Failure.LOST for _, failure in failures):
             self.settle()
 
@@ -318,7 +321,10 @@ class Peers:
     # What members change.
 
     def _on_members_changed(self, cluster: ClusterConfig) -> None:
-        """Make everything follow a new membership; a member that is gone goes when its link has ended."""
+        """Make everything follow a new membership.
+
+        A member that is gone goes when its link has ended.
+        """
         if self.members.is_removed:
             cluster = replace(cluster, node=())
         self._cluster = cluster

@@ -1,8 +1,10 @@
-"""Settling: the end of each pass, in phases; what events since the last pass ask for is done, or handed outside.
+"""Settling: the end of each pass, in phases.
 
-The order of the phases matters, and each says why it stands where it does, or that it may change places with the one
-before it; `tests/unit/pagepath/test_phases.py` holds the order.  A phase that finds nothing to do costs
-next to nothing: a pass ends for every batch of requests.
+What events since the last pass ask for is done, or handed outside.
+
+The order of the phases matters, and each says why it stands where it does, or that it may change
+places with the one before it; `tests/unit/pagepath/test_phases.py` holds the order.  A phase that
+finds nothing to do costs next to nothing: a pass ends for every batch of requests.
 """
 
 from collections.abc import Callable
@@ -38,31 +40,35 @@ class Settling:
         self.phases: Final[tuple[Callable[[float], None], ...]] = (
             # First, for what it drops is room for all that follows.
             self._go_on_with_long_work,
-            # What was repatriated is adopted before anything clean is dropped.  Long work may as well come behind it.
+            # What was repatriated is adopted before anything clean is dropped.  Long work may as
+            # well come behind it.
             self._end_gets,
             # What may vanish makes room before anything travels for it.
             self._drop_what_may_vanish,
-            # What drops, puts and answers have made obsolete is owed by now, and leaves before any new PUT: a page that
-            # was adopted as it would be dropped may leave in this pass, and its flush must not come behind it.
+            # What drops, puts and answers have made obsolete is owed by now, and leaves before any
+            # new PUT: a page that was adopted as it would be dropped may leave in this pass, and
+            # its flush must not come behind it.
             machines.flushes.collect,
             # Room for writes comes before copies for a client that waits for them.
             self._send_what_must_leave,
-            # Requests that are fulfilled by now need nothing more sent, and what was adopted is added to the others.
-            # No PUT that was just sent is answered yet: it may as well stand before the above.
+            # Requests that are fulfilled by now need nothing more sent, and what was adopted is
+            # added to the others.  No PUT that was just sent is answered yet: it may as well stand
+            # before the above.
             self._end_replications,
             self._send_what_is_to_be_replicated,
-            # A peer that is sent pages is not checked meanwhile, so all PUTs of this pass have begun.
+            # A peer that is sent pages is not checked meanwhile, so all PUTs of this pass have
+            # begun.
             self._check_holders,
-            # Whatever was queued for a holder that can't be asked goes to another in this pass.  A check is a request of
-            # its own: it may as well come behind this.
+            # Whatever was queued for a holder that can't be asked goes to another in this pass.  A
+            # check is a request of its own: it may as well come behind this.
             self._redirect_gets,
             self._send_gets,
             # Behind what somebody waits for.  PUTs have taken theirs along.
             machines.flushes.send_due,
             # Behind the flushes that are owed: a list should not name what is to go anyway.
             self._ask_for_lists,
-            # Behind all that finds copies missing; the sweep's own findings come with its slice.  These four find
-            # nothing for each other, and may stand in any order.
+            # Behind all that finds copies missing; the sweep's own findings come with its slice.
+            # These four find nothing for each other, and may stand in any order.
             self._note_pages_at_risk,
             machines.sweeps.settle,
             # Gets that were given up above: nobody waits for another pass.
@@ -161,7 +167,10 @@ class Settling:
             self._fetches.on_holder_unreachable(holder.id)
 
     def _end_gets(self, _: float) -> None:
-        """Hand over what gets have become; those that nobody asked for are for who brings pages home."""
+        """Hand over what gets have become.
+
+        Those that nobody asked for are for who brings pages home.
+        """
         for pending in self._fetches.take_done():
             if not self._machines.background_fetch.on_done(pending):
                 self._outbox.add(GetDone(pending))

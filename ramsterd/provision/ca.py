@@ -1,7 +1,7 @@
 """The CA of a cluster, with its key: makes certificates.
 
-Needs the `cryptography` package (the extra `tls`), which the daemon does not; so `ramsterd.provision.node_folders`
-imports this module only when it is wanted.
+Needs the `cryptography` package (the extra `tls`), which the daemon does not; so
+`ramsterd.provision.node_folders` imports this module only when it is wanted.
 """
 
 from datetime import UTC, datetime, timedelta

@@ -1,10 +1,11 @@
 """`ramsterctl cluster init | add-node | renew`: the folders of nodes, ready to copy.  No daemon is asked.
 
-Everything is built in a folder of its own beside the target, judged there as the daemon will judge it, and put in
-place with one rename: half a cluster is never seen, and nothing that is there is overwritten.
+Everything is built in a folder of its own beside the target, judged there as the daemon will judge
+it, and put in place with one rename: half a cluster is never seen, and nothing that is there is
+overwritten.
 
-The folder `ca` has what it takes to make more: the CA's key, the heartbeats' key, and `cluster.toml`, the members
-as this folder knows them.
+The folder `ca` has what it takes to make more: the CA's key, the heartbeats' key, and
+`cluster.toml`, the members as this folder knows them.
 """
 
 import json
@@ -74,7 +75,8 @@ def parse_nodes(text: str, option: str = "--nodes") -> tuple[NewNode, ...]:
     """Return the members in `a=10.0.0.1,b=10.0.0.2:7701,c=[::1]:7702`.
 
     Raises:
-        CannotInit: It is not that; names and addresses are judged later, as those of any cluster.toml.
+        CannotInit: It is not that; names and addresses are judged later, as those of any
+            cluster.toml.
     """
     nodes = []
     for part in text.split(","):
@@ -154,9 +156,12 @@ def renew(
     source: Path, out: Path, names: Sequence[str], *, days: int, cluster_file: Path | None,
     is_new_ca: bool,
 ) -> tuple[str, ...]:  # fmt: skip
-    """Write new certificates and keys of nodes, all or those named, into a folder each; return which.
+    """Write new certificates and keys of nodes, all or those named, into a folder each.
 
-    With `is_new_ca` a new CA signs, in `out / "ca"`; then `ca.pem` of each node has both CAs, for the changeover.
+    Return which.
+
+    With `is_new_ca` a new CA signs, in `out / "ca"`; then `ca.pem` of each node has both CAs, for
+    the changeover.
 
     Raises:
         CannotInit: `out` exists, a name is no member's, or the CA can't be had.
@@ -194,7 +199,10 @@ def find_ca(source: Path) -> Path:
 
 @contextmanager
 def _built(out: Path) -> Iterator[Path]:
-    """Yield a private folder to fill, which becomes `out` at the end; nothing stays if that fails."""
+    """Yield a private folder to fill, which becomes `out` at the end.
+
+    Nothing stays if that fails.
+    """
     if out.exists() or out.is_symlink():
         raise CannotInit(f"{out} exists and is never overwritten: choose another folder")
     try:

@@ -4,7 +4,7 @@ import trio
 
 from config.model import DaemonConfig
 from ramsterd.frontends.nbd.server import NbdServer
-from ramsterd.frontends.tmem.pools import quotas_of
+from ramsterd.frontends.tmem.pool_records import quotas_of
 from ramsterd.frontends.tmem.server import TmemServer
 from ramsterd.host.certificate import CertificateKeeper
 from ramsterd.host.heartbeat_key import replace_heartbeat_key
@@ -26,7 +26,9 @@ def apply_config(
     nbd: NbdServer,
     tmem: TmemServer,
 ) -> None:
-    """Follow a changed file; `config.differences` says in what it may differ from the one that runs.
+    """Follow a changed file.
+
+    `config.differences` says in what it may differ from the one that runs.
 
     Raises:
         CannotApply: Nothing has changed.

@@ -1,6 +1,7 @@
 """The exports of this node: made from the file at the start, and after a reload of those that are new or have grown.
 
-What the state file knows of an export holds for a new one, too: if one of its name was lost, it is closed.
+What the state file knows of an export holds for a new one, too: if one of its name was lost, it is
+closed.
 """
 
 import logging
@@ -66,7 +67,10 @@ class Exports:
         )
 
     def blank_scratch(self, names: Collection[str] | None = None) -> None:
-        """Let the lost exports that the file calls scratch disks be blank; all of them, or those of these names."""
+        """Let the lost exports that the file calls scratch disks be blank.
+
+        All of them, or those of these names.
+        """
         for config in self._configs:
             if config.on_loss is not OnLoss.BLANK or (
                 names is not None and config.name not in names

@@ -1,8 +1,9 @@
 """Reading a node's files again while the daemon runs: on SIGHUP, and on `ramsterctl config reload`.
 
-Files are read in a thread, for a disk may take its time and a node may serve its own swap.  Then, in one step of the
-loop, what can be applied is (`config.differences` says what), and the rest is named.  A file that is wrong changes
-nothing; it is named, and `ramster_last_reload_successful` is 0 until a reload ends well.
+Files are read in a thread, for a disk may take its time and a node may serve its own swap.  Then,
+in one step of the loop, what can be applied is (`config.differences` says what), and the rest is
+named.  A file that is wrong changes nothing; it is named, and `ramster_last_reload_successful` is 0
+until a reload ends well.
 """
 
 import logging
@@ -35,7 +36,10 @@ class Renewal:
 
 
 class CannotApply(Exception):
-    """A change was judged to be applicable, and is not; nothing has changed.  The message is for the operator."""
+    """A change was judged to be applicable, and is not.
+
+    Nothing has changed.  The message is for the operator.
+    """
 
 
 class Reloader:
@@ -55,9 +59,10 @@ class Reloader:
         Args:
             running: What the daemon was started with.
             reread: Reads the files, given what runs now; blocks.
-            apply: Makes the daemon follow what runs from now on, and what was read beside it, in one step; raises
-                CannotApply before anything has changed.
-            renew: Uses keys and certificates, and looks at the cluster file, which is not taken over.
+            apply: Makes the daemon follow what runs from now on, and what was read beside it, in
+                one step; raises CannotApply before anything has changed.
+            renew: Uses keys and certificates, and looks at the cluster file, which is not taken
+                over.
             wall_clock: Returns seconds since 1970.
         """
         self.running = running
@@ -79,7 +84,8 @@ class Reloader:
 
     def ask(self) -> int:
         """Have the files read again soon; return the `reloads_total` with which that is done."""
-        # One that is under way may have read them before they were changed; several asked for later are one.
+        # One that is under way may have read them before they were changed; several asked for later
+        # are one.
         self._asked = self._statistics.reloads_total + (2 if self._is_under_way else 1)
         self._came.set()
         return self._asked

@@ -1,7 +1,7 @@
 """What nodes say to each other about pages: packed tables, parsed once, on arrival.
 
-Pages are named by the owner's serials alone; the owner is who the link says it is.  Tables are columns,
-little-endian, so that a frame of many pages is packed and parsed by a few calls.
+Pages are named by the owner's serials alone; the owner is who the link says it is.  Tables are
+columns, little-endian, so that a frame of many pages is packed and parsed by a few calls.
 
     STATUS       msgpack [budget bytes, free bytes, accepting, pressure, pages held for you]     no answer
     PUT_PAGES    kind u64 | serial u64 * n | checksum u64 * n | packed u16 * n | zpages          outcome u8 * n
@@ -32,7 +32,10 @@ from ramsterd.core.page import INDEX_MAX, PoolKind
 
 
 class MessageType(enum.IntEnum):
-    """Frame types of page traffic.  Append only; the protocol version that added each stands beside it."""
+    """Frame types of page traffic.  Append only.
+
+    The protocol version that added each stands beside it.
+    """
 
     STATUS = 16  # version 1
     PUT_PAGES = 17  # version 1
@@ -53,7 +56,8 @@ class PutResult(enum.IntEnum):
 
 PAGES_PER_FRAME_MAX: Final = 128
 RANGES_PER_FRAME_MAX: Final = 2048
-# Pages that one answer to a LIST_PAGES names: what an owner makes of it is bounded, whatever a holder claims.
+# Pages that one answer to a LIST_PAGES names: what an owner makes of it is bounded, whatever a
+# holder claims.
 LISTED_PAGES_MAX: Final = 1 << 16
 STATUS_BYTES_MAX: Final = 256
 # The bound of a RECALL that is none.
@@ -122,7 +126,10 @@ def _check_serials(serials: list[int], what: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class PutPages:
-    """Parallel lists, one entry a page; `body` holds the zpages back to back, a view of the frame."""
+    """Parallel lists, one entry a page.
+
+    `body` holds the zpages back to back, a view of the frame.
+    """
 
     kind: PoolKind
     serials: list[int]
@@ -277,7 +284,8 @@ def parse_list_reply(frame: Frame, first: int) -> PageList:
     """Return what a holder keeps from the serial `first` on.
 
     Raises:
-        RemoteProtocolError: Ranges that are none, out of order, outside what they tell of, or of too many pages.
+        RemoteProtocolError: Ranges that are none, out of order, outside what they tell of, or of
+            too many pages.
     """
     what = "answer to a LIST_PAGES"
     if len(frame.table) != _WORD * (1 + 2 * frame.count):

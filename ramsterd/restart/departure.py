@@ -9,8 +9,8 @@ import trio
 from ramsterd.handover.names import Named
 from ramsterd.handover.parting import Parting
 
-# A shut connection is the end of a disk for clients that do not connect again, and a pause is not: so this is long.
-# What ends earlier is waited for no longer.
+# A shut connection is the end of a disk for clients that do not connect again, and a pause is not:
+# so this is long.  What ends earlier is waited for no longer.
 EDGE_SECONDS_MAX: Final = 5.0
 
 
@@ -22,7 +22,10 @@ class Leaving(Protocol):
         ...
 
     def hand_over(self, parting: Parting) -> None:
-        """Leave everything that is at an edge; the tasks of the others are to be cancelled in the same step."""
+        """Leave everything that is at an edge.
+
+        The tasks of the others are to be cancelled in the same step.
+        """
         ...
 
 

@@ -18,14 +18,17 @@ def give(
     arguments: list[str],
     environ: dict[str, str],
 ) -> None:
-    """Give everything; returns only if a service manager starts the next process, or if there is none to be had.
+    """Give everything.
+
+    Returns only if a service manager starts the next process, or if there is none to be had.
 
     Raises:
         OSError: This process can't become the next one: all clients are disconnected by its end.
     """
     if departure.is_replacing:
         named = [*departure.parting.seal(is_stored=False), *departure.inherited]
-        # Also writes what the log has queued: nothing runs at the end of a program that is replaced.
+        # Also writes what the log has queued: nothing runs at the end of a program that is
+        # replaced.
         logging.shutdown()
         replace_process(named, arguments, environ)
     named = departure.parting.seal(is_stored=True)
@@ -49,7 +52,8 @@ def give_up_stored(arrival: Arrival, store: DescriptorStore) -> None:
         for name in arrival.names_to_give_up if store.has_manager else []:
             store.remove(name)
     except OSError as error:
-        # Its copies are of sockets that this process serves or has shut down, and of a document that is void.
+        # Its copies are of sockets that this process serves or has shut down, and of a document
+        # that is void.
         logger.warning(
             "systemd does not give up the connections of the last run: %s",
             error.strerror or error,

@@ -63,7 +63,9 @@ class Handover:
     async def depart(
         self, front_ends: Sequence[Leaving], *, seconds_max: float
     ) -> Departure | None:
-        """Stop all clients at an edge and collect their sockets; None: the next process won't have their pages.
+        """Stop all clients at an edge and collect their sockets.
+
+        None: the next process won't have their pages.
 
         What still has clients is to be cancelled in the same step.
         """

@@ -1,6 +1,7 @@
 """The kept memory of a node as its daemon uses it: taken up at the start, and left in order at the end.
 
-It is opened before anything else is made, as it says which incarnation goes on; how long that took is logged.
+It is opened before anything else is made, as it says which incarnation goes on; how long that took
+is logged.
 """
 
 import logging
@@ -28,7 +29,8 @@ from ramsterd.statefile.marks import Mark, Marks
 
 logger = logging.getLogger("ramster.memory")
 
-# A start that has served for so long was not ended by its memory, even if the check of all pages takes longer.
+# A start that has served for so long was not ended by its memory, even if the check of all pages
+# takes longer.
 SERVED_SECONDS: Final = 60.0
 _LOOK_SECONDS: Final = 0.1
 
@@ -85,7 +87,10 @@ class NodeMemory:
         return self._memory.attached is not None
 
     def take_up(self, marks: Marks, engine: Engine) -> None:
-        """Open what was kept and the state file knows; drop all else.  Before exports and pools are made."""
+        """Open what was kept and the state file knows.
+
+        Drop all else.  Before exports and pools are made.
+        """
         attached = self._memory.attached
         marks.note_memory(self.memory_id.hex())
         if attached is None:
@@ -112,7 +117,10 @@ class NodeMemory:
         mark.on_filling = lambda generation: self._memory.journal.filled(pool, generation)
 
     def resume(self, engine: Engine) -> None:
-        """Go on with the pages of the process before, before any link is open; check them all in slices."""
+        """Go on with the pages of the process before, before any link is open.
+
+        Check them all in slices.
+        """
         now, zbud = trio.current_time(), engine.store.zbud
         if self.is_attached:
             engine.resume(now=now)

@@ -1,8 +1,8 @@
 """`ramsterctl restart`: begun once the next start is known to succeed, else refused.
 
-Asking takes several calls: the first begins to check, and each says how that goes.  The check is another program of this
-installation, which reads the files as the next start will: so an upgrade that does not run is found by a program that
-serves nobody.
+Asking takes several calls: the first begins to check, and each says how that goes.  The check is
+another program of this installation, which reads the files as the next start will: so an upgrade
+that does not run is found by a program that serves nobody.
 """
 
 import enum

@@ -1,10 +1,11 @@
 """What stands in the state file.  Pure.
 
-Pages live in memory and end with the daemon.  The file outlives it, and has a record of each export and of each named
-persistent pool that has pages, and of none that is blank: an export that had some must not be served as a blank one.
+Pages live in memory and end with the daemon.  The file outlives it, and has a record of each export
+and of each named persistent pool that has pages, and of none that is blank: an export that had some
+must not be served as a blank one.
 
-The text is JSON with a checksum over its content, so that a file that is cut off, or has one bit flipped, is never
-taken for one that says "blank".
+The text is JSON with a checksum over its content, so that a file that is cut off, or has one bit
+flipped, is never taken for one that says "blank".
 """
 
 import hashlib
@@ -20,7 +21,8 @@ FORMAT: Final = 2
 # Which formats are read: the first has no memory id.
 FORMATS: Final = (1, FORMAT)
 FORMAT_MAX: Final = (1 << 31) - 1
-# A record takes 150 to 500 bytes.  There are 64 exports and 4096 pools; the rest is for those that a config had once.
+# A record takes 150 to 500 bytes.  There are 64 exports and 4096 pools; the rest is for those that
+# a config had once.
 RECORDS_MAX: Final = 8192
 STATE_BYTES_MAX: Final = 8 * 1024 * 1024
 # As the endpoints that make them allow (config.limits, ramsterd.frontends.tmem.messages).
@@ -53,7 +55,8 @@ Key: TypeAlias = str | PoolKey
 class Record:
     """An export or pool that has pages, or had some that are lost."""
 
-    # Names one filling: what was written between two moments at which it was blank.  32 hexadecimal digits.
+    # Names one filling: what was written between two moments at which it was blank.  32 hexadecimal
+    # digits.
     generation: str
     # When a start found that its pages are gone, in seconds since 1970; 0: they are not.
     lost_at: int = 0

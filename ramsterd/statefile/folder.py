@@ -1,7 +1,7 @@
 """The folder of the state file: whose it is, and reading and writing the file.  All of it blocks.
 
-One daemon at a time: the folder is locked (flock) for as long as the process runs.  Two daemons with one folder
-would each undo what the other has noted.
+One daemon at a time: the folder is locked (flock) for as long as the process runs.  Two daemons
+with one folder would each undo what the other has noted.
 """
 
 import fcntl

@@ -1,7 +1,8 @@
 """Writes the state file, in a thread: the loop goes on while the disk takes its time.
 
-A disk may take seconds for an fsync, and on a node that serves its own swap the thread may wait for memory that only
-this loop can free.  Until it is done the first writes to blank exports wait, and nothing else does.
+A disk may take seconds for an fsync, and on a node that serves its own swap the thread may wait for
+memory that only this loop can free.  Until it is done the first writes to blank exports wait, and
+nothing else does.
 """
 
 import logging
@@ -19,8 +20,8 @@ from ramsterd.statefile.marks import Marks
 
 logger = logging.getLogger("ramster.state")
 
-# A stop does not wait longer for the disk.  What is not written errs on the safe side: an export that is blank now is
-# called lost at the next start.
+# A stop does not wait longer for the disk.  What is not written errs on the safe side: an export
+# that is blank now is called lost at the next start.
 LAST_WRITE_SECONDS_MAX: Final = 3.0
 
 
@@ -79,7 +80,9 @@ class StateKeeper:
                 raise OSError(0, problem)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Write once, report that, and go on until cancelled; then write what is still to be written.
+        """Write once, report that, and go on until cancelled.
+
+        Then write what is still to be written.
 
         Raises:
             OSError: The first write failed.

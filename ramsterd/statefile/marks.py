@@ -1,17 +1,18 @@
 """Which export or pool may be written, and what is to be written to the state file next.  Pure.
 
-The idea is that of a file system's "dirty" flag.  Before the first write to a blank export is acknowledged, the file
-on disk says that the export has pages (its mark is *set*).  A daemon that starts without these pages reads the mark
-and keeps the export closed: it is *lost*, until somebody says that it may be blank.  A mark that is set costs a front
-end one look at `Mark.is_set`.
+The idea is that of a file system's "dirty" flag.  Before the first write to a blank export is
+acknowledged, the file on disk says that the export has pages (its mark is *set*).  A daemon that
+starts without these pages reads the mark and keeps the export closed: it is *lost*, until somebody
+says that it may be blank.  A mark that is set costs a front end one look at `Mark.is_set`.
 
-The invariant: `is_set` holds only while **every** text that may stand on the disk, whatever a crash makes of a write
-under way, names this filling.  A write that failed may have happened all the same, so after it both texts are possible
-until one write ends well.
+The invariant: `is_set` holds only while **every** text that may stand on the disk, whatever a crash
+makes of a write under way, names this filling.  A write that failed may have happened all the same,
+so after it both texts are possible until one write ends well.
 
-Why it holds: `_wanted` is what the file should say, and all texts come from it; `_durable` is what the last write that
-ended well has said.  A filling has a generation of its own, and one that has left `_wanted` never comes back.  So what
-is in both was in `_wanted` all the time in between, and is in every text written since.
+Why it holds: `_wanted` is what the file should say, and all texts come from it; `_durable` is what
+the last write that ended well has said.  A filling has a generation of its own, and one that has
+left `_wanted` never comes back.  So what is in both was in `_wanted` all the time in between, and
+is in every text written since.
 
 `next_write` begins a write, `on_written` ends it; the shell (`keeper`) does what lies in between.
 """
@@ -69,9 +70,11 @@ class Mark:
     def __init__(self, marks: "Marks | None", key: Key) -> None:
         self._marks = marks
         self.key = key
-        # Called with the generation before the first page of a filling may be put; empty: there is none any more.
+        # Called with the generation before the first page of a filling may be put; empty: there is
+        # none any more.
         self.on_filling: Callable[[str], None] = lambda _: None
-        # Pages may be put.  Turns false only by `clear`, so never in the middle of a front end's pass.
+        # Pages may be put.  Turns false only by `clear`, so never in the middle of a front end's
+        # pass.
         self.is_set = marks is None
         # When a start found that its pages are gone, in seconds since 1970; 0: they are not.
         self.lost_at = 0
@@ -177,11 +180,14 @@ class Marks:
             self.on_wanted()
 
     def adopt(self, fillings: Mapping[Key, str]) -> AbstractSet[Key]:
-        """The pages of these fillings were kept, so they are not lost; return those that are so, or that are blank.
+        """The pages of these fillings were kept, so they are not lost.
 
-        Only at a start, before anything is written.  What was lost at an earlier start stays lost, and so does what the
-        file knows by another filling.  What it does not know at all has pages nevertheless: somebody removed the file.
-        A filling without a name never got its first page: there is nothing that could be lost.
+        Return those that are so, or that are blank.
+
+        Only at a start, before anything is written.  What was lost at an earlier start stays lost,
+        and so does what the file knows by another filling.  What it does not know at all has pages
+        nevertheless: somebody removed the file.  A filling without a name never got its first page:
+        there is nothing that could be lost.
         """
         assert self._written is not None, "the file says what the last run noted"
         before = self._written.records
@@ -304,7 +310,10 @@ class Marks:
         self._retry_at = -math.inf
 
     def next_write(self, *, now: float) -> Content | None:
-        """Begin a write and return what is to be written, if anything is; `on_written` must follow."""
+        """Begin a write and return what is to be written, if anything is.
+
+        `on_written` must follow.
+        """
         if self._writing is not None or self.is_written or now < self._retry_at:
             return None
         self._writing = self._wanted
@@ -312,7 +321,10 @@ class Marks:
         return self._writing
 
     def on_written(self, problem: str, *, now: float) -> None:
-        """The write has ended: well (an empty text), or with a problem; then nobody knows what the file says."""
+        """The write has ended: well (an empty text), or with a problem.
+
+        Then nobody knows what the file says.
+        """
         writing, self._writing = self._writing, None
         assert writing is not None
         if problem:

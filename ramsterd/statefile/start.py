@@ -74,7 +74,8 @@ def read_content(state_file: Path) -> Content:
     """Return what the last run noted.
 
     Raises:
-        ConfigError: The file is damaged or can't be read: then nobody knows which exports are blank.
+        ConfigError: The file is damaged or can't be read: then nobody knows which exports are
+            blank.
     """
     try:
         return read_state(state_file)
@@ -87,7 +88,10 @@ def read_content(state_file: Path) -> Content:
 
 
 def check_state(path: Path | None) -> None:
-    """Raise ConfigError for a state file that would keep a daemon from starting; the folder need not be there yet."""
+    """Raise ConfigError for a state file that would keep a daemon from starting.
+
+    The folder need not be there yet.
+    """
     if path is not None and os.access(path / FILE_NAME, os.R_OK):
         read_content(path / FILE_NAME)
 
@@ -95,9 +99,12 @@ def check_state(path: Path | None) -> None:
 def rewrite_state(
     path: Path | None, exports: Iterable[str], *, file: str, lost_at: int
 ) -> Path | None:
-    """Write a new state file, by which all these exports are lost; return where the old one is, if there was one.
+    """Write a new state file, by which all these exports are lost.
 
-    Of a file that is whole after all, what it says of pools, of other exports and of incarnations is kept.
+    Return where the old one is, if there was one.
+
+    Of a file that is whole after all, what it says of pools, of other exports and of incarnations
+    is kept.
 
     Raises:
         StateFolderTaken: A daemon uses it.
@@ -117,7 +124,8 @@ def rewrite_state(
         records.setdefault(name, Record(new_generation(), lost_at))
     try:
         if has_old:
-            # The old file stays in its place until the new one takes it: without one all would be blank.
+            # The old file stays in its place until the new one takes it: without one all would be
+            # blank.
             aside.unlink(missing_ok=True)
             os.link(folder.file, aside)
         folder.write(replace(old, records=records), 1)

@@ -7,7 +7,8 @@ from ramsterd.client.protocol import ClientProtocol, Request, pieces_of
 from ramsterd.client.requests import hello_request, new_pool_request, opened_pool
 from ramsterd.frontends.tmem.counters import Counters
 from ramsterd.frontends.tmem.messages import PoolKind
-from ramsterd.frontends.tmem.pools import PoolBook, Quotas
+from ramsterd.frontends.tmem.pool_records import Quotas
+from ramsterd.frontends.tmem.pools import PoolBook
 from ramsterd.frontends.tmem.session import Session
 from tests.fakes.fake_pool_pager import FakePoolPager
 from tests.fakes.poisoned_pool import POISONED

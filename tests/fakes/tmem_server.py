@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import trio
 
-from ramsterd.frontends.tmem.pools import Quotas
+from ramsterd.frontends.tmem.pool_records import Quotas
 from ramsterd.frontends.tmem.server import TmemServer
 from tests.fakes.fake_pool_pager import FakePoolPager
 

@@ -36,7 +36,7 @@ from ramsterd.frontends.tmem.messages import (
     parse_error,
     place,
 )
-from ramsterd.frontends.tmem.pools import Quotas
+from ramsterd.frontends.tmem.pool_records import Quotas
 from tests.fakes.tmem_pair import Pair, feed, take_replies
 
 QUOTAS = Quotas(pool_pages_max=150, user_pages_max=250, user_objects_max=4, pools_per_user_max=3)

@@ -11,7 +11,8 @@ from ramsterd.core.page import PAGE_BYTES, PoolKind
 from ramsterd.core.pool_identity import program_pool
 from ramsterd.frontends.nbd.export import Export
 from ramsterd.frontends.pager import PutOutcome
-from ramsterd.frontends.tmem.pools import PoolBook, Quotas
+from ramsterd.frontends.tmem.pool_records import Quotas
+from ramsterd.frontends.tmem.pools import PoolBook
 from tests.fakes.dropping import drop_run
 from tests.simulation.checkers import check_books, check_invariants, check_step
 from tests.simulation.cluster import Cluster

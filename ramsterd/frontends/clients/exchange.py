@@ -1,14 +1,17 @@
 """One client's socket: the trio shell around the requests of one connection.
 
-Two tasks.  The receiver takes what the socket has, serves it in one pass, settles the pager and sends the replies at
-once without waiting.  What completes later is sent by `push`, at the end of the pass that completed it, of any
-connection, or by the sender when `send_soon` wakes it.  The sender sends what the socket did not take; it sleeps until there
-is some.  All of them only ever call `_send_now`, which does not await: pieces leave whole and in order.
+Two tasks.  The receiver takes what the socket has, serves it in one pass, settles the pager and
+sends the replies at once without waiting.  What completes later is sent by `push`, at the end of
+the pass that completed it, of any connection, or by the sender when `send_soon` wakes it.  The
+sender sends what the socket did not take; it sleeps until there is some.  All of them only ever
+call `_send_now`, which does not await: pieces leave whole and in order.
 
-Sockets are tried first and waited for only when they would block, since a wait costs more than a request.
+Sockets are tried first and waited for only when they would block, since a wait costs more than a
+request.
 
-Why a connection ended is a value.  An exception that is kept keeps the frames that it passed, and they keep it: such a
-cycle holds buffers and replies until the collector looks for it, which it seldom does.
+Why a connection ended is a value.  An exception that is kept keeps the frames that it passed, and
+they keep it: such a cycle holds buffers and replies until the collector looks for it, which it
+seldom does.
 """
 
 import math
@@ -27,8 +30,8 @@ from ramsterd.frontends.clients.counters import Counters, EndT
 from ramsterd.frontends.clients.replies import ReplyQueue
 from ramsterd.handover.document import UNSENT_BYTES_MAX
 
-# Pages served without a wait before other tasks get their turn, about a millisecond; after a pass that met a limit
-# they get it at once.  A pass counts as some pages, however short it was.
+# Pages served without a wait before other tasks get their turn, about a millisecond; after a pass
+# that met a limit they get it at once.  A pass counts as some pages, however short it was.
 _TURN_PAGES_MAX: Final = 128
 _PASS_PAGES_MIN: Final = 4
 # Pieces of one sendmsg (IOV_MAX of limits.h).
@@ -179,8 +182,8 @@ class Exchange(Generic[EndT]):
             requests: What is served; closed at the end.
             hangups: Tell when the client is gone.
             on_hangup: Is told then, and may `end` the connection.
-            tasks: Run beside the sender; one that returns a reason ends the connection.  One of them is, or calls,
-                `receive`.
+            tasks: Run beside the sender; one that returns a reason ends the connection.  One of
+                them is, or calls, `receive`.
         """
         self._requests = requests
         on_gone = partial(self._on_hangup, on_hangup)
@@ -275,7 +278,10 @@ class Exchange(Generic[EndT]):
         return await self._come_to_edge()
 
     async def _come_to_edge(self) -> Ended[EndT] | None:
-        """End what is begun, without receiving; then wait to be cancelled by the caller that stopped us."""
+        """End what is begun, without receiving.
+
+        Then wait to be cancelled by the caller that stopped us.
+        """
         requests = self._requests
         assert requests is not None, "called by `run`"
         self._has_stopped = True
@@ -366,8 +372,8 @@ class Exchange(Generic[EndT]):
 def why_broken(error: OSError) -> str:
     """Return why a connection broke, in words.
 
-    Both errors come of one cause: the kernel of a client that is gone takes no reply, or resets the connection because
-    there are replies that nobody has read.
+    Both errors come of one cause: the kernel of a client that is gone takes no reply, or resets the
+    connection because there are replies that nobody has read.
     """
     if isinstance(error, BrokenPipeError | ConnectionResetError):
         return "the client was gone before it had all replies"

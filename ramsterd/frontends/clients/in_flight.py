@@ -1,7 +1,7 @@
 """The requests of one connection that wait: for a peer, for room, or for work that is done in slices.  Pure.
 
-Each is bounded by what it may make the daemon hold: the bytes of data that a reply or a payload keeps in memory
-meanwhile.
+Each is bounded by what it may make the daemon hold: the bytes of data that a reply or a payload
+keeps in memory meanwhile.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,8 @@ from ramsterd.frontends.clients.counters import Counters
 class InFlight:
     """How many requests wait, and how many bytes of data they concern.
 
-    `on_late_reply` is called when one was answered outside of a pass: nobody else would send the answer.
+    `on_late_reply` is called when one was answered outside of a pass: nobody else would send the
+    answer.
     """
 
     __slots__ = (

@@ -1,7 +1,7 @@
 """The connections of one front end that another process could go on with.
 
-`come_to_edges` stops all of them; `hand_over` then takes out, in one step of the loop, those that are at an edge.  The
-others end with their tasks: their clients connect again.
+`come_to_edges` stops all of them; `hand_over` then takes out, in one step of the loop, those that
+are at an edge.  The others end with their tasks: their clients connect again.
 """
 
 import socket
@@ -73,7 +73,10 @@ class Roster:
                 await member.exchange.wait_at_edge()
 
     def hand_over(self, parting: Parting) -> None:
-        """Take out all connections that are at an edge; nothing may be served between this and the end of all tasks."""
+        """Take out all connections that are at an edge.
+
+        Nothing may be served between this and the end of all tasks.
+        """
         for member in self._members:
             if member.exchange.is_at_edge:
                 record = member.leave()

@@ -1,11 +1,12 @@
 """Replies in wire format: simple replies, or structured ones where the client asked for them.
 
-Pure.  Both kinds append to one `ReplyQueue` and have the same methods.  A structured READ is answered with
-as few chunks as its holes allow: a run of zeros is one chunk of 32 bytes, whatever its length.  What is answered
-whole is certain before anything is sent, so its last chunk says that the reply is done; a READ that is sent slice
-by slice ends with a chunk of its own.
+Pure.  Both kinds append to one `ReplyQueue` and have the same methods.  A structured READ is
+answered with as few chunks as its holes allow: a run of zeros is one chunk of 32 bytes, whatever
+its length.  What is answered whole is certain before anything is sent, so its last chunk says that
+the reply is done; a READ that is sent slice by slice ends with a chunk of its own.
 
-Simple replies are also used under structured ones for success without data, as the specification allows.
+Simple replies are also used under structured ones for success without data, as the specification
+allows.
 """
 
 from collections.abc import Sequence
@@ -145,7 +146,10 @@ class StructuredAnswers(SimpleAnswers):
     def runs(
         self, cookie: bytes, offset: int, pieces: Sequence[bytes | None], *, last_flags: int = 0
     ) -> None:
-        """Append chunks of data and of holes, as few as there can be; pages of zeros are holes here."""
+        """Append chunks of data and of holes, as few as there can be.
+
+        Pages of zeros are holes here.
+        """
         start, count = 0, len(pieces)
         while start < count:
             piece = pieces[start]

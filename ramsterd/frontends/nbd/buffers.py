@@ -5,9 +5,9 @@ from typing import Final
 from net.buffers import KEPT_FRACTION, NO_BUFFER, BufferPool
 from ramsterd.frontends.nbd.protocol import REQUEST_BYTES
 
-# Depth 32 of 4 KiB writes is 132 KiB, and a Unix socket holds about 208 KiB: one receive takes all there is.
-# A WRITE that does not fit is served in parts as they arrive, so this is also what one pass may write: 64 pages,
-# half a millisecond.
+# Depth 32 of 4 KiB writes is 132 KiB, and a Unix socket holds about 208 KiB: one receive takes all
+# there is.  A WRITE that does not fit is served in parts as they arrive, so this is also what one
+# pass may write: 64 pages, half a millisecond.
 RECEIVE_BYTES: Final = 256 * 1024
 # The longest WRITE that is served whole.
 WHOLE_WRITE_BYTES_MAX: Final = RECEIVE_BYTES - REQUEST_BYTES

@@ -53,7 +53,10 @@ class Clients:
         self._connections_max = connections_max
 
     def open_export(self, export: Export) -> bool:
-        """Count one more client of an export, unless it has as many as it may have; `close_export` ends that."""
+        """Count one more client of an export, unless it has as many as it may have.
+
+        `close_export` ends that.
+        """
         count = self._connected.get(export.name, 0)
         if count >= self._connections_max:
             return False
@@ -111,7 +114,8 @@ class Connection:
     async def serve(self) -> Ended[End]:
         """Serve until the connection ends, and return why.  The socket is the caller's to close.
 
-        Errors: what the client or the network does wrong is returned; an exception is a bug of ours.
+        Errors: what the client or the network does wrong is returned; an exception is a bug of
+            ours.
         """
         ended = await self._serve()
         return Ended(End.REFUSED, self._refusal) if self._refusal else ended

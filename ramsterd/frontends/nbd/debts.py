@@ -1,8 +1,8 @@
 """Requests in flight of one connection: those that wait for the pager, and how each is answered at last.
 
-Pure.  A request that can't be answered at once is owed; what waits for it (one of the `on_...` methods, handed to
-the pager) settles the debt later and appends the reply (`clients.in_flight`).  After the connection's end the pager
-calls nothing back.
+Pure.  A request that can't be answered at once is owed; what waits for it (one of the `on_...`
+methods, handed to the pager) settles the debt later and appends the reply (`clients.in_flight`).
+After the connection's end the pager calls nothing back.
 """
 
 from collections.abc import Callable

@@ -1,12 +1,12 @@
 """One exported disk: which pages a byte range covers, and what each command does to them.
 
-Whole pages go to the pager as runs.  The unaligned head and tail of a write are patches, which the pager makes
-atomic, so that two writers of different bytes of a page can't undo each other; a read of them is a read of the
-pages, cut.
+Whole pages go to the pager as runs.  The unaligned head and tail of a write are patches, which the
+pager makes atomic, so that two writers of different bytes of a page can't undo each other; a read
+of them is a read of the pages, cut.
 
-A command on a long range is an iterator that does one bounded slice of the work at each step, so that a
-connection can let others have their turn in between.  What waits for a peer is collected by `Parts`, which
-answers once, when all is done.
+A command on a long range is an iterator that does one bounded slice of the work at each step, so
+that a connection can let others have their turn in between.  What waits for a peer is collected by
+`Parts`, which answers once, when all is done.
 """
 
 from collections.abc import Callable, Iterator
@@ -66,7 +66,8 @@ class Export:
     description: str = ""
     is_read_only: bool = False
     is_replicated: bool = False
-    # Whether it may be written, or is lost.  Zeros and TRIM need no mark: what reads as zeros everywhere still does.
+    # Whether it may be written, or is lost.  Zeros and TRIM need no mark: what reads as zeros
+    # everywhere still does.
     mark: Mark = field(default_factory=unmarked)
 
     def __post_init__(self) -> None:
@@ -107,7 +108,10 @@ class Export:
         length: int,
         on_slice: Callable[[int, Pieces | Failure], None],
     ) -> Iterator[None]:
-        """Read in slices; `on_slice` gets the offset and the data, or the failure, of each, now or later."""
+        """Read in slices.
+
+        `on_slice` gets the offset and the data, or the failure, of each, now or later.
+        """
         end = offset + length
         while offset < end:
             index, skip = divmod(offset, PAGE_BYTES)

@@ -1,6 +1,7 @@
 """Failed requests: the error that a client gets, and the requests that are refused before any page is touched.
 
-Pure.  The errors are those of the specification, "Error values"; a reason is for people, where the client takes it.
+Pure.  The errors are those of the specification, "Error values"; a reason is for people, where the
+client takes it.
 """
 
 from typing import Final, NamedTuple
@@ -36,8 +37,8 @@ BEYOND_END: Final = Failure(Errno.EINVAL, "beyond the end of the export")
 NO_SPACE: Final = Failure(Errno.ENOSPC, "beyond the end of the export")
 NOT_FAST: Final = Failure(Errno.ENOTSUP, "no whole page in it: not faster than a write")
 
-# FUA is valid everywhere once it was offered, also where it means nothing.  Plain numbers: the complement
-# of an IntFlag has only the bits that have names.
+# FUA is valid everywhere once it was offered, also where it means nothing.  Plain numbers: the
+# complement of an IntFlag has only the bits that have names.
 _FLAGS_ALLOWED: Final[dict[int, int]] = {
     Command.READ: int(CommandFlag.FUA | CommandFlag.DF),
     Command.WRITE: int(CommandFlag.FUA),

@@ -1,8 +1,8 @@
 """One NBD connection in the words of a handover: its record, and the session that a record leads to.  Pure.
 
-A client goes on with what it was told in its handshake.  So an export that has another size, other flags, or blank
-pages where there were some, is not the one that it opened: the record leads to nothing, the connection is shut down,
-and the client gets the text in its next handshake.
+A client goes on with what it was told in its handshake.  So an export that has another size, other
+flags, or blank pages where there were some, is not the one that it opened: the record leads to
+nothing, the connection is shut down, and the client gets the text in its next handshake.
 """
 
 from collections.abc import Iterable

@@ -1,8 +1,9 @@
 """The fixed newstyle handshake of the server: which export, and what the client is told about it.
 
-Pure: bytes in, answers to send out, one option at a time.  `receive_data` takes any chunking; what follows the
-handshake in the same bytes is left in `rest`.  Refused options are answered and the haggling goes on; only what can't be answered
-(a wrong magic, an unknown name in EXPORT_NAME, something far over a limit) raises RemoteProtocolError.
+Pure: bytes in, answers to send out, one option at a time.  `receive_data` takes any chunking; what
+follows the handshake in the same bytes is left in `rest`.  Refused options are answered and the
+haggling goes on; only what can't be answered (a wrong magic, an unknown name in EXPORT_NAME,
+something far over a limit) raises RemoteProtocolError.
 """
 
 import enum
@@ -87,7 +88,8 @@ class Negotiation:
         if exports:
             self._exports.setdefault("", exports[0])
         self._listed = list(exports)
-        # Called once, for the export that the client chose: whether it has room for one more client.
+        # Called once, for the export that the client chose: whether it has room for one more
+        # client.
         self._open_export = open_export
         self._chosen: Export | None = None
         self._is_structured = False
@@ -121,8 +123,9 @@ class Negotiation:
     def receive_data(self, data: bytes) -> Iterator[bytes]:
         """Take bytes of the client and yield what to send it.
 
-        An option is looked at when its answer is asked for.  Clients wait for each answer; one that does not gets
-        no more of our memory than they, however short the options are and however long their answers.
+        An option is looked at when its answer is asked for.  Clients wait for each answer; one that
+        does not gets no more of our memory than they, however short the options are and however
+        long their answers.
 
         Raises:
             RemoteProtocolError: (from the iterator) The client broke the protocol or a limit.
@@ -326,7 +329,10 @@ def _parse_meta_context(data: bytes) -> tuple[str, list[str]] | None:
 
 
 def _take_string(data: bytes) -> tuple[str, bytes] | None:
-    """Return a string with its length in front, and what follows it; None if it is too short or too long."""
+    """Return a string with its length in front, and what follows it.
+
+    None if it is too short or too long.
+    """
     if len(data) < _LENGTH.size:
         return None
     (count,), data = _LENGTH.unpack_from(data), data[_LENGTH.size :]

@@ -19,7 +19,8 @@ Done: TypeAlias = Callable[[Failure | None], None]
 class Parts:
     """The parts of one request: answers once, when all are done, with the first failure.
 
-    A part may finish while a later one is being begun, so the count starts with one for `all_begun`.
+    A part may finish while a later one is being begun, so the count starts with one for
+    `all_begun`.
     """
 
     __slots__ = ("_done", "_waiting_count", "failure")
@@ -41,7 +42,10 @@ class Parts:
         self._waiting_count += 1
 
     def on_begun(self, outcome: PutOutcome | GetOutcome | None) -> None:
-        """Take what the pager returned; None means that `on_done` follows (or was called already)."""
+        """Take what the pager returned.
+
+        None means that `on_done` follows (or was called already).
+        """
         if outcome is not None:
             self.on_done(outcome)
 

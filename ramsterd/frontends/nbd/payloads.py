@@ -1,7 +1,7 @@
 """WRITEs whose payload is longer than what is here: put, or skipped, as it arrives.
 
-Pure.  Only one of them is under way on a connection, since payloads come one after the other.  What is left of it can
-be told to the next process (`handed`), between two parts.
+Pure.  Only one of them is under way on a connection, since payloads come one after the other.  What
+is left of it can be told to the next process (`handed`), between two parts.
 """
 
 from dataclasses import dataclass, replace
@@ -57,7 +57,10 @@ class Writing:
         return replace(self._write, rest_bytes=self.rest_bytes, failure=self._parts.failure)
 
     def take(self, payload: memoryview) -> int:
-        """Write what is here, up to where the last whole page of it ends; return how many bytes that is."""
+        """Write what is here, up to where the last whole page of it ends.
+
+        Return how many bytes that is.
+        """
         length = self.rest_bytes
         offset = self._write.offset + self._write.length - length
         if len(payload) < length:

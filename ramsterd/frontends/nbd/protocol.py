@@ -1,7 +1,7 @@
 """NBD's numbers, limits and layouts (NetworkBlockDevice/nbd, doc/proto.md); decides nothing.
 
-The enums are append-only and named as in the specification.  What is not spoken: TLS and extended headers; the
-handshake refuses them and clients do without.
+The enums are append-only and named as in the specification.  What is not spoken: TLS and extended
+headers; the handshake refuses them and clients do without.
 """
 
 import enum
@@ -147,23 +147,24 @@ class Errno(enum.IntEnum):
     ESHUTDOWN = 108
 
 
-# The largest READ, WRITE or CACHE, and the maximum block size that INFO tells; what qemu, libnbd and the
-# kernel use at most.  TRIM, WRITE_ZEROES and BLOCK_STATUS carry nothing and may be longer: nbdcopy zeroes
-# 128 MiB at a time, and mkfs trims whole disks.
+# The largest READ, WRITE or CACHE, and the maximum block size that INFO tells; what qemu, libnbd
+# and the kernel use at most.  TRIM, WRITE_ZEROES and BLOCK_STATUS carry nothing and may be longer:
+# nbdcopy zeroes 128 MiB at a time, and mkfs trims whole disks.
 PAYLOAD_BYTES_MAX: Final = 32 * 1024 * 1024
-# The payload of a refused WRITE is skipped and the connection goes on.  A longer one ends the connection
-# after its EINVAL ("Block size constraints"): nobody reads 4 GiB only to refuse it.
+# The payload of a refused WRITE is skipped and the connection goes on.  A longer one ends the
+# connection after its EINVAL ("Block size constraints"): nobody reads 4 GiB only to refuse it.
 REFUSED_PAYLOAD_BYTES_MAX: Final = 2 * PAYLOAD_BYTES_MAX
 # The specification's bound for every string.
 NAME_BYTES_MAX: Final = 4096
-# GO with the longest name and a list of more information kinds than exist.  A longer option is skipped and
-# answered ERR_TOO_BIG; beyond the second bound the client means harm, and the connection ends.
+# GO with the longest name and a list of more information kinds than exist.  A longer option is
+# skipped and answered ERR_TOO_BIG; beyond the second bound the client means harm, and the
+# connection ends.
 OPTION_BYTES_MAX: Final = 8192
 REFUSED_OPTION_BYTES_MAX: Final = 1024 * 1024
 # Options in one handshake; `nbdinfo --list` asks a handful for each export.
 OPTIONS_MAX: Final = 1024
-# What one pass of a connection handles before others have their turn: pages read, dropped or zeroed.  About
-# 3 ms when each of them is read; a WRITE is bounded by the receive buffer.
+# What one pass of a connection handles before others have their turn: pages read, dropped or
+# zeroed.  About 3 ms when each of them is read; a WRITE is bounded by the receive buffer.
 PASS_PAGES_MAX: Final = 1024
 # A longer READ or CACHE is served in slices: half a millisecond each.
 SLICE_PAGES: Final = 128
@@ -171,7 +172,8 @@ SLICE_PAGES: Final = 128
 EXTENTS_MAX: Final = 1024
 # Requests of one connection that wait for the pager; at the limit the connection is not read.
 REQUESTS_IN_FLIGHT_MAX: Final = 1024
-# Bytes of such requests; one more request may go over it, so a connection owes at most the sum of both.
+# Bytes of such requests; one more request may go over it, so a connection owes at most the sum of
+# both.
 IN_FLIGHT_BYTES_MAX: Final = 16 * 1024 * 1024
 # Replies that the client has not taken yet; at the limit the connection is not read.
 REPLY_BYTES_MAX: Final = 4 * 1024 * 1024
@@ -189,11 +191,13 @@ OPTION: Final = struct.Struct(">QII")  # option magic, option, bytes of data
 OPTION_REPLY: Final = struct.Struct(">QIII")  # magic, option, reply type, bytes of data
 INFO_EXPORT: Final = struct.Struct(">HQH")  # kind, export bytes, transmission flags
 INFO_BLOCK_SIZE: Final = struct.Struct(">HIII")  # kind, minimum, preferred, maximum
-# A request is magic u32, flags u16, command u16, cookie, offset u64, length u32.  Magic, flags and command
-# are read as one word: one comparison tells an everyday request.  A cookie is opaque: bytes, never a number.
+# A request is magic u32, flags u16, command u16, cookie, offset u64, length u32.  Magic, flags and
+# command are read as one word: one comparison tells an everyday request.  A cookie is opaque:
+# bytes, never a number.
 REQUEST: Final = struct.Struct(">Q8sQI")
 SIMPLE_REPLY: Final = struct.Struct(">II8s")  # magic, errno, cookie
-# A chunk of a structured reply: magic, flags, type, cookie, bytes of payload; and payloads of fixed layout.
+# A chunk of a structured reply: magic, flags, type, cookie, bytes of payload; and payloads of fixed
+# layout.
 CHUNK: Final = struct.Struct(">IHH8sI")
 DATA_CHUNK: Final = struct.Struct(">IHH8sIQ")  # chunk, offset; the data follow
 HOLE_CHUNK: Final = struct.Struct(">IHH8sIQI")  # chunk, offset, hole bytes

@@ -1,9 +1,10 @@
 """Requests that are no everyday ones: any command and flag, any range, however long.
 
-Pure.  Everything is judged first; what is refused is answered, and the connection goes on.  A request that needs
-several passes (slices of a long range, the payload of a long WRITE) stays under way here, and nothing else of its
-connection is served until it is begun as a whole.  Nor is the first WRITE to a blank export begun before the state
-file names that export (`statefile.marks`): it stays where it was received, and what came behind it, too.
+Pure.  Everything is judged first; what is refused is answered, and the connection goes on.  A
+request that needs several passes (slices of a long range, the payload of a long WRITE) stays under
+way here, and nothing else of its connection is served until it is begun as a whole.  Nor is the
+first WRITE to a blank export begun before the state file names that export (`statefile.marks`): it
+stays where it was received, and what came behind it, too.
 """
 
 from collections.abc import Callable, Iterator
@@ -42,7 +43,10 @@ assert WHOLE_WRITE_BYTES_MAX >= PAGE_BYTES, "a part of a long WRITE is a page at
 
 
 class RareRequests:
-    """Serves one request at a time; `Transmission` asks it for all that its own loop does not know."""
+    """Serves one request at a time.
+
+    `Transmission` asks it for all that its own loop does not know.
+    """
 
     __slots__ = (
         "_answers",
@@ -78,7 +82,8 @@ class RareRequests:
         self.is_under_way = False
         # The next WRITE waits for the state file: serve nothing meanwhile.
         self.is_waiting = False
-        # The cookie of the WRITE that waited last, and whether it is to be refused: the file couldn't be written.
+        # The cookie of the WRITE that waited last, and whether it is to be refused: the file
+        # couldn't be written.
         self._waited = b""
         self._is_refused = False
         # What the requests of this pass cost, about; the caller starts it anew and compares.

@@ -10,8 +10,9 @@ from ramsterd.frontends.nbd.parts import Pieces
 class Reading:
     """Collects the slices of a READ and answers it.
 
-    A simple reply says first whether all is well, so it is gathered whole; so is one that must not be fragmented.
-    Other structured replies are sent slice by slice, in the order in which the slices come.
+    A simple reply says first whether all is well, so it is gathered whole; so is one that must not
+    be fragmented.  Other structured replies are sent slice by slice, in the order in which the
+    slices come.
     """
 
     __slots__ = (

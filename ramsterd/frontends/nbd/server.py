@@ -27,8 +27,8 @@ from ramsterd.handover.parting import Parting, shut_down
 
 _log = logging.getLogger("ramster.nbd")
 
-# Many clients, fio among them, just close when they are done; one that went before it had its replies may have failed,
-# and garbage and the like are worth a look.
+# Many clients, fio among them, just close when they are done; one that went before it had its
+# replies may have failed, and garbage and the like are worth a look.
 _LEVELS: Final = {
     End.DISCONNECTED: logging.DEBUG,
     End.ABORTED: logging.DEBUG,
@@ -78,7 +78,10 @@ class NbdServer:
         pager.call_settled(self._clients.on_settled)
 
     def set_exports(self, exports: Sequence[Export], *, connections_max: int) -> None:
-        """Offer these to clients that connect from now on; those that are connected go on as they were told."""
+        """Offer these to clients that connect from now on.
+
+        Those that are connected go on as they were told.
+        """
         self._exports = tuple(exports)
         self._attendance.connections_max = _connections_of_all(connections_max, exports)
         self._clients.set_connections_max(connections_max)
@@ -175,5 +178,8 @@ class NbdServer:
 
 
 def _connections_of_all(connections_max: int, exports: Sequence[Export]) -> int:
-    """Return how many clients all exports may have; those in a handshake count too, and could be for any of them."""
+    """Return how many clients all exports may have.
+
+    Those in a handshake count too, and could be for any of them.
+    """
     return connections_max * max(1, len(exports))

@@ -1,15 +1,18 @@
 """The requests of one connection after its handshake: one pass over all that was received.
 
-Pure.  A pass serves each complete request by one call of the pager and collects the replies in one list; the
-shell then settles the pager and sends the list.  A request that has to wait for a peer leaves a callback with
-the pager, which appends its reply later (see `debts.py`): replies leave out of order.
+Pure.  A pass serves each complete request by one call of the pager and collects the replies in one
+list; the shell then settles the pager and sends the list.  A request that has to wait for a peer
+leaves a callback with the pager, which appends its reply later (see `debts.py`): replies leave out
+of order.
 
-Everyday requests (aligned, in range, no rare flag) are told by comparing one word and stay inside `_serve`,
-which makes no object for them but the callback that the pager wants; everything else goes to `rare.py`.
+Everyday requests (aligned, in range, no rare flag) are told by comparing one word and stay inside
+`_serve`, which makes no object for them but the callback that the pager wants; everything else goes
+to `rare.py`.
 
-A pass is bounded, so that one client does not hold up the others: after PASS_PAGES_MAX pages it ends, and a
-request longer than that is under way over several passes, during which its connection serves nothing else.
-What a connection may owe is bounded too: `is_full` says when to stop receiving from it.
+A pass is bounded, so that one client does not hold up the others: after PASS_PAGES_MAX pages it
+ends, and a request longer than that is under way over several passes, during which its connection
+serves nothing else.  What a connection may owe is bounded too: `is_full` says when to stop
+receiving from it.
 """
 
 from collections.abc import Callable
@@ -54,8 +57,8 @@ assert 1 << _PAGE_SHIFT == PAGE_BYTES
 class Transmission:
     """One connection's requests and replies.
 
-    `received` is filled and `replies` is sent by the shell.  After an exception the connection is of no
-    further use: `close` it.
+    `received` is filled and `replies` is sent by the shell.  After an exception the connection is
+    of no further use: `close` it.
     """
 
     __slots__ = (
@@ -140,7 +143,10 @@ class Transmission:
 
     @property
     def pages_of_pass(self) -> int:
-        """How much work the last pass was, in pages read or looked at; what was written came over the socket."""
+        """How much work the last pass was, in pages read or looked at.
+
+        What was written came over the socket.
+        """
         return self._rare.pages_of_pass
 
     @property
@@ -197,8 +203,8 @@ class Transmission:
         """Serve every complete request received, until a limit is reached.
 
         Raises:
-            RemoteProtocolError: The client sent what is no request, or a WRITE far over the limit.  Requests
-                before it were served.
+            RemoteProtocolError: The client sent what is no request, or a WRITE far over the limit.
+                Requests before it were served.
         """
         # A client that waits for each answer pays for all of this once a request.
         rare, in_flight = self._rare, self._in_flight

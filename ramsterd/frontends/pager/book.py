@@ -1,7 +1,8 @@
 """The book of operations that are not over: who waits where, what ends them, and who is to be told.  Pure.
 
-An operation stands in line at each of its pages (`order.py`); a write waits for room too (`queues.py`), or for its page.
-Here is what all that has to agree about: when an operation is over, it stands nowhere any more.
+An operation stands in line at each of its pages (`order.py`); a write waits for room too
+(`queues.py`), or for its page.  Here is what all that has to agree about: when an operation is
+over, it stands nowhere any more.
 """
 
 from typing import cast
@@ -26,7 +27,8 @@ class Book:
         self.queues = Queues()
         # Writes that are over, and whose clients are to be told.
         self.ended: dict[Write, WriteOutcome] = {}
-        # How many writes a later one replaced, and how many lost their client, before they took effect.
+        # How many writes a later one replaced, and how many lost their client, before they took
+        # effect.
         self.superseded_puts_total = 0
         self.cancelled_puts_total = 0
         self._fetches: dict[PendingGet, Patch] = {}

@@ -1,8 +1,9 @@
 """The interface between front ends and the pager: calls and outcomes.
 
-A connection is a client of the pager, from `open_client` to `close`.  Each of its calls that may wait either answers
-at once, or returns None and later calls `done`, synchronously, on the event loop, exactly once, at the end of a pass.
-After `close` nothing that waited has any effect, and nothing is called back.
+A connection is a client of the pager, from `open_client` to `close`.  Each of its calls that may
+wait either answers at once, or returns None and later calls `done`, synchronously, on the event
+loop, exactly once, at the end of a pass.  After `close` nothing that waited has any effect, and
+nothing is called back.
 
 A front end handles all it received in one pass and then calls `settle()`.
 """
@@ -91,13 +92,19 @@ class DiskClient(PageClient, Protocol):
         ...
 
     def put_zeros(self, pool: PoolId, object_id: bytes, index: int, count: int) -> int:
-        """Make the start of a run read as zeros, keeping it allocated; return how many pages, 0 if it is refused."""
+        """Make the start of a run read as zeros, keeping it allocated.
+
+        Return how many pages, 0 if it is refused.
+        """
         ...
 
     def status(
         self, pool: PoolId, object_id: bytes, index: int, count: int, *, runs_max: int
     ) -> list[StatusRun]:
-        """Return what stands in a run: at least its first piece, at most `runs_max` pieces; looks into no page."""
+        """Return what stands in a run: at least its first piece, at most `runs_max` pieces.
+
+        Looks into no page.
+        """
         ...
 
     def localify(
@@ -117,7 +124,10 @@ class PoolClient(PageClient, Protocol):
     """The calls that a connection to pools of programs has besides."""
 
     def put_now(self, pool: PoolId, object_id: bytes, index: int, pages: memoryview) -> int:
-        """Store what there is room for, without a wait; the rest is a miss.  Return how many, from the start."""
+        """Store what there is room for, without a wait.
+
+        The rest is a miss.  Return how many, from the start.
+        """
         ...
 
     def take(
@@ -180,5 +190,8 @@ class PoolPager(Protocol):
         ...
 
     def destroy_some(self, pool: PoolId, pages_max: int) -> tuple[int, bool]:
-        """Drop a slice of a pool that was ended; return how many pages, and whether the pool is gone."""
+        """Drop a slice of a pool that was ended.
+
+        Return how many pages, and whether the pool is gone.
+        """
         ...

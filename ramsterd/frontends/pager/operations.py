@@ -16,7 +16,10 @@ NEWEST: Final = 1 << 63
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Operation:
-    """Something that a client has asked for, on pages of one object; `number` rises with arrival."""
+    """Something that a client has asked for, on pages of one object.
+
+    `number` rises with arrival.
+    """
 
     client: Operations
     number: int
@@ -63,10 +66,12 @@ class Patch(Write):
     data: bytes
     # Another write of the page came first and is not over.
     is_behind: bool = False
-    # The page is asked for at a peer, in this version; one that arrives in another is asked for again.
+    # The page is asked for at a peer, in this version; one that arrives in another is asked for
+    # again.
     fetch: PendingGet | None = None
     serial: int = 0
-    # The page as it came home, which is kept while the patch waits for room: nobody else may keep it.
+    # The page as it came home, which is kept while the patch waits for room: nobody else may keep
+    # it.
     fetched: bytes | None = None
 
     def apply(self, page: bytes | None) -> memoryview:

@@ -1,9 +1,9 @@
 """The order of operations on each page.  Pure.
 
-Operations that are not over stand in line at each page that they still concern, in the order in which they came.  A
-write that takes effect replaces what stood there, so it ends, on these pages, all that came before it: that counts as
-done just before.  A patch reads what it changes, so it waits behind the writes before it; `next_patches` collects those
-whose turn has come.
+Operations that are not over stand in line at each page that they still concern, in the order in
+which they came.  A write that takes effect replaces what stood there, so it ends, on these pages,
+all that came before it: that counts as done just before.  A patch reads what it changes, so it
+waits behind the writes before it; `next_patches` collects those whose turn has come.
 
 Lines exist only where somebody waits: with none, nothing is looked up.
 """
@@ -42,7 +42,10 @@ class Order:
     def strike(
         self, pool: PoolId, object_id: bytes, index: int, count: int, *, newest: int
     ) -> list[Operation]:
-        """A run was replaced by operation `newest`: strike it out of that and of all before; return which these are."""
+        """A run was replaced by operation `newest`: strike it out of that and of all before.
+
+        Return which these are.
+        """
         lines = self._objects.get((pool, object_id))
         if lines is None:
             return []

@@ -1,7 +1,7 @@
 """The page path of this node for its front ends: who waits for what, and is told when.
 
-A thin shell around `Waiting`, which has the order of operations, and the engine, which has all else.  What a call
-means is said in `interface.py`.
+A thin shell around `Waiting`, which has the order of operations, and the engine, which has all
+else.  What a call means is said in `interface.py`.
 """
 
 import logging
@@ -151,7 +151,10 @@ class Pager:
         return self._engine.store.objects_of(pool)
 
     def end_pool(self, pool: PoolId) -> None:
-        """Nobody uses a pool any more: refuse what waits in it; `destroy_some` follows until it is gone."""
+        """Nobody uses a pool any more: refuse what waits in it.
+
+        `destroy_some` follows until it is gone.
+        """
         self._engine.end_pool(pool)
         self._book.refuse_pool(pool)
 
@@ -181,7 +184,10 @@ class Pager:
             self._waiting.on_fetched(pending, self.now())
 
     def serve_waiting(self) -> bool:
-        """Serve the writes that wait for room, and tell those whose writes are over; return whether there were any."""
+        """Serve the writes that wait for room, and tell those whose writes are over.
+
+        Return whether there were any.
+        """
         waiting = self._waiting
         if not waiting.wants_turn:
             return False
@@ -201,7 +207,10 @@ class Pager:
         self._log_refusals()
 
     def _log_refusals(self) -> None:
-        """Tell the log of refused puts, once for all of a while; ephemeral pages may be dropped without a word."""
+        """Tell the log of refused puts, once for all of a while.
+
+        Ephemeral pages may be dropped without a word.
+        """
         waiting = self._waiting
         refused = waiting.refused_puts_total - waiting.refused_ephemeral_puts_total
         if refused != self._refused_logged and (now := self.now()) >= self._log_refusals_at:

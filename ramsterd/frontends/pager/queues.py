@@ -1,10 +1,11 @@
 """The queues of writes that wait for room, one for each pool.  Pure.
 
-Within a pool it is first come first served.  Pools take turns: one after the other is served as far as a turn goes, and
-the head of each is tried when room was made.  A pool whose head finds no room holds up nobody: the others may find some
-of another size.  But a head that wants a large block must not see all memory that becomes free go to heads that want
-small ones: when others have taken `PASSED_BYTES_MAX` of blocks since it was tried first, they wait until it is served
-or refused.  Free slots of blocks that are there already are not counted: they would be of no use to it.
+Within a pool it is first come first served.  Pools take turns: one after the other is served as far
+as a turn goes, and the head of each is tried when room was made.  A pool whose head finds no room
+holds up nobody: the others may find some of another size.  But a head that wants a large block must
+not see all memory that becomes free go to heads that want small ones: when others have taken
+`PASSED_BYTES_MAX` of blocks since it was tried first, they wait until it is served or refused.
+Free slots of blocks that are there already are not counted: they would be of no use to it.
 """
 
 import math
@@ -28,7 +29,8 @@ class Queue:
     def __init__(self, pool: PoolId) -> None:
         self.pool = pool
         self.writes: OrderedDict[Write, None] = OrderedDict()
-        # What all had taken when the head first found no room; None if it has not been tried, or found some.
+        # What all had taken when the head first found no room; None if it has not been tried, or
+        # found some.
         self.stuck_at: int | None = None
 
     @property

@@ -1,11 +1,13 @@
 """Writes in their order: which take effect at once, which wait, and what becomes of those.  Pure.
 
-The order on one page is the order in which operations came (`order.py`).  What needs no slot takes effect at once:
-same-filled pages, pages that fit where their old version stands, zeros, drops.  What needs one takes it if nobody waits
-for room, and else waits with those of its pool (`queues.py`), for `put_wait_seconds_max` at most.
+The order on one page is the order in which operations came (`order.py`).  What needs no slot takes
+effect at once: same-filled pages, pages that fit where their old version stands, zeros, drops.
+What needs one takes it if nobody waits for room, and else waits with those of its pool
+(`queues.py`), for `put_wait_seconds_max` at most.
 
-A write that was refused leaves what was acknowledged before, except in pools that hide it (`Store.refuse`).  A write
-whose client is gone is forgotten.  Answers are collected, and handed out at the end of the pass.
+A write that was refused leaves what was acknowledged before, except in pools that hide it
+(`Store.refuse`).  A write whose client is gone is forgotten.  Answers are collected, and handed out
+at the end of the pass.
 """
 
 from collections.abc import Callable
@@ -24,10 +26,12 @@ from ramsterd.remote.fetch.pending import GetOutcome, PendingGet
 
 # Pages that a pool may put before the next one has its turn.
 TURN_PAGES: Final = 64
-# Pages put in one pass for those that waited: about 5 ms.  A head that finds no room costs as much as some of them.
+# Pages put in one pass for those that waited: about 5 ms.  A head that finds no room costs as much
+# as some of them.
 PASS_PAGES: Final = 1024
 TRY_PAGES: Final = 4
-# Leaves that one `put_zeros` fills, or larger parts of a disk without any: 1024 pages and 1 ms at least.
+# Leaves that one `put_zeros` fills, or larger parts of a disk without any: 1024 pages and 1 ms at
+# least.
 ZERO_STEPS_MAX: Final = 16
 
 
@@ -88,7 +92,8 @@ class Waiting:
     def drop_taken(self, pool: PoolId, object_id: bytes, index: int, count: int) -> int:
         """Drop pages that a client takes with it; return how many there were.
 
-        Unlike `drop` it leaves alone what waits to be stored there: that came later than what was taken.
+        Unlike `drop` it leaves alone what waits to be stored there: that came later than what was
+        taken.
         """
         _, pages = extents.flush_slice(self._store, pool, object_id, index, count, pages_max=count)
         return pages
@@ -123,7 +128,10 @@ class Waiting:
         *,
         now: float,
     ) -> PutOutcome | None:
-        """Let a run for which `put` found no room wait for it, if that may help; `pages` are copied."""
+        """Let a run for which `put` found no room wait for it, if that may help.
+
+        `pages` are copied.
+        """
         count = len(pages) // PAGE_BYTES
         if not self._queues and not self._engine.may_make_room():
             self.refuse(pool, object_id, index, count)
@@ -189,7 +197,10 @@ class Waiting:
         return take
 
     def end_take(self, take: Take) -> int:
-        """Drop the pages of a run that nobody has replaced meanwhile; return how many there were."""
+        """Drop the pages of a run that nobody has replaced meanwhile.
+
+        Return how many there were.
+        """
         self._book.forget(take)
         if take.pool not in self._store.pools:
             return 0
@@ -285,11 +296,13 @@ class Waiting:
             if not stored:
                 break
             pages += stored
-        # To look for room may have adopted clean blocks: then to look again is worth it (`Room.find_slot`).
+        # To look for room may have adopted clean blocks: then to look again is worth it
+        # (`Room.find_slot`).
         is_stuck = not pages and room.adopted_blocks == adopted
         taken_bytes = max(0, store.zbud.used_bytes - used)
         self._queues.end_turn(queue, taken_bytes=taken_bytes, is_stuck=is_stuck)
-        # What was evicted in vain may be enough for another.  What a put gave back again is no room.
+        # What was evicted in vain may be enough for another.  What a put gave back again is no
+        # room.
         if room.room_made != made and (pages or room.evicted_blocks != evicted):
             self._queues.on_room_made()
         return pages

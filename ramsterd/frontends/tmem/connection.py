@@ -14,7 +14,8 @@ from ramsterd.frontends.pager.interface import PoolPager
 from ramsterd.frontends.tmem.counters import Counters, End
 from ramsterd.frontends.tmem.handed import Handed, record_of
 from ramsterd.frontends.tmem.messages import HELLO_SECONDS_MAX
-from ramsterd.frontends.tmem.pools import PoolBook, Refused
+from ramsterd.frontends.tmem.pool_records import Refused
+from ramsterd.frontends.tmem.pools import PoolBook
 from ramsterd.frontends.tmem.session import Session
 from ramsterd.handover.document import ConnectionRecord
 
@@ -63,7 +64,8 @@ class Connection:
     async def serve(self) -> Ended[End]:
         """Serve until the connection ends, and return why.  The socket is the caller's to close.
 
-        Errors: what the client or the network does wrong is returned; an exception is a bug of ours.
+        Errors: what the client or the network does wrong is returned; an exception is a bug of
+            ours.
         """
         member = Member(self._sock, self._exchange, partial(_leave, self._session))
         with self._roster.present(member):

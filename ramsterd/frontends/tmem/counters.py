@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ramsterd.frontends.clients import counters as clients
 from ramsterd.frontends.clients.counters import ClientStatistics
 from ramsterd.frontends.tmem.messages import ErrorCode, TmemType
-from ramsterd.frontends.tmem.pools import PoolSnapshot, UserSnapshot
+from ramsterd.frontends.tmem.pool_records import PoolSnapshot, UserSnapshot
 
 
 class End(enum.Enum):

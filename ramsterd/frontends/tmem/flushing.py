@@ -1,8 +1,8 @@
 """A flush of however many pages, in slices.  Pure.
 
-A range may span 2^48 indexes, of which only what is there is visited, in order.  Each page is dropped at one moment
-between request and answer: what another connection puts meanwhile is dropped if the flush has yet to come there, and
-stays if it has passed.
+A range may span 2^48 indexes, of which only what is there is visited, in order.  Each page is
+dropped at one moment between request and answer: what another connection puts meanwhile is dropped
+if the flush has yet to come there, and stays if it has passed.
 """
 
 from typing import Final
@@ -10,7 +10,8 @@ from typing import Final
 from net.frame import Frame
 from ramsterd.frontends.pager.interface import PoolClient
 from ramsterd.frontends.tmem.messages import TmemType
-from ramsterd.frontends.tmem.pools import PoolBook, TmemPool
+from ramsterd.frontends.tmem.pool_records import TmemPool
+from ramsterd.frontends.tmem.pools import PoolBook
 
 # Pages flushed in one slice: about a millisecond.
 FLUSH_PAGES_MAX: Final = 1024

@@ -1,7 +1,7 @@
 """One tmem connection in the words of a handover: its record, and what a record says.  Pure.
 
-Who the client is, the socket still knows.  Pools with a name are found again by it; a private one by its number, if it
-was kept.
+Who the client is, the socket still knows.  Pools with a name are found again by it; a private one
+by its number, if it was kept.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,8 @@ from config.model import PoolCodec
 from ramsterd.core.page import PoolId, PoolKind
 from ramsterd.handover.document import ConnectionRecord, DamagedRecord, FrontEnd, fields_of
 
-# Pools that one connection may have open; one opened again is the same, unless its gets are to be exclusive.
+# Pools that one connection may have open; one opened again is the same, unless its gets are to be
+# exclusive.
 OPEN_POOLS_MAX: Final = 1024
 # Numbers are kept: append only.
 _KINDS: Final = (PoolKind.PERSISTENT, PoolKind.EPHEMERAL)

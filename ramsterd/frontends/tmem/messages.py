@@ -1,14 +1,16 @@
 """The messages between a program and the daemon over the tmem socket.
 
-Frames are those of `net.frame`, with types of their own.  A request has an id that is not 0 and gets exactly one
-reply: a frame of the same type, or ERROR.  Requests may be pipelined and their replies come in any order, so a
-client that needs an order waits for the reply.  Numbers are little-endian; *place* is
+Frames are those of `net.frame`, with types of their own.  A request has an id that is not 0 and
+gets exactly one reply: a frame of the same type, or ERROR.  Requests may be pipelined and their
+replies come in any order, so a client that needs an order waits for the reply.  Numbers are
+little-endian; *place* is
 
     pool u32 | index u64 | object id bytes u8 | object id, padded with zeros to 24 bytes
 
     type            request                                     reply
     HELLO           msgpack [version, client name]              msgpack [version, pages per frame max,
-                                                                requests in flight max, bytes in flight max, user id]
+                                                                requests in flight max, bytes in
+                                                                flight max, user id]
     NEW_POOL        msgpack [kind, name or "", exclusive gets]  msgpack [pool number, pages that it has]
     DESTROY_POOL    place                                       dropped u64
     PUT             place, body count * 4096                    count: how many were stored, from the start
@@ -43,7 +45,8 @@ __all__ = ["INDEX_MAX", "OBJECT_ID_BYTES_MAX", "PAGE_BYTES", "PoolKind"]
 VERSION: Final = 1
 # 512 KiB: a frame, its reply and a few neighbours stay far below what a connection may hold.
 PAGES_PER_FRAME_MAX: Final = 128
-# What one connection may have waiting for a peer or for room, and what may be answered but not yet sent.
+# What one connection may have waiting for a peer or for room, and what may be answered but not yet
+# sent.
 REQUESTS_IN_FLIGHT_MAX: Final = 256
 IN_FLIGHT_BYTES_MAX: Final = 2 * 1024 * 1024
 REPLY_BYTES_MAX: Final = 1024 * 1024
@@ -59,7 +62,10 @@ COUNT: Final = struct.Struct("<Q")
 
 
 class TmemType(enum.IntEnum):
-    """Frame types of the tmem socket.  Append only; the version that added each stands beside it."""
+    """Frame types of the tmem socket.  Append only.
+
+    The version that added each stands beside it.
+    """
 
     HELLO = 32  # version 1
     NEW_POOL = 33  # version 1
@@ -140,7 +146,10 @@ assert OBJECT_ID_BYTES_MAX < 1 << 8
 
 
 class BadRequest(Exception):
-    """A well-formed request that asks for what can't be; the client is told, the connection goes on."""
+    """A well-formed request that asks for what can't be.
+
+    The client is told, the connection goes on.
+    """
 
 
 def encode_frame(
@@ -194,7 +203,9 @@ def page_range(pool: int, object_id: bytes, index: int, count: int) -> bytes:
 
 
 def parse_place(frame: Frame) -> tuple[int, bytes, int]:
-    """Return (pool number, object id, index); the run of a PUT or GET was checked to lie within an object.
+    """Return (pool number, object id, index).
+
+    The run of a PUT or GET was checked to lie within an object.
 
     Raises:
         RemoteProtocolError: The table has another length.
@@ -294,7 +305,10 @@ def parse_hello(table: memoryview) -> tuple[int, str]:
 
 @dataclass(frozen=True, slots=True)
 class NewPool:
-    """A request for a pool of a kind and a codec; a pool without a name is private to the connection."""
+    """A request for a pool of a kind and a codec.
+
+    A pool without a name is private to the connection.
+    """
 
     kind: PoolKind
     name: str

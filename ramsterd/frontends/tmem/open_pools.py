@@ -6,7 +6,8 @@ from typing import Final
 
 from ramsterd.frontends.tmem.handed import OPEN_POOLS_MAX, HandedPool, HandedPools
 from ramsterd.frontends.tmem.messages import ErrorCode
-from ramsterd.frontends.tmem.pools import PoolBook, Refused, TmemPool
+from ramsterd.frontends.tmem.pool_records import Refused, TmemPool
+from ramsterd.frontends.tmem.pools import PoolBook
 
 POOL_GONE: Final = "another connection destroyed this pool"
 
@@ -31,7 +32,10 @@ class OpenPools:
         return (opened.pool for opened in self._pools.values())
 
     def check_room(self) -> None:
-        """Raise Refused if no more pools may be opened; those that others destroyed take no place."""
+        """Raise Refused if no more pools may be opened.
+
+        Those that others destroyed take no place.
+        """
         for number, opened in list(self._pools.items()):
             if opened.pool.is_gone:
                 self._book.close(self._pools.pop(number).pool)
@@ -58,7 +62,10 @@ class OpenPools:
         return opened
 
     def take_out(self, number: int) -> TmemPool:
-        """Return a pool that this connection is about to destroy, and forget its number; or raise Refused."""
+        """Return a pool that this connection is about to destroy, and forget its number.
+
+        Or raise Refused.
+        """
         pool = self.find(number).pool
         del self._pools[number]
         pool.connections -= 1
@@ -82,7 +89,9 @@ class OpenPools:
         return HandedPools(last=self._last, pools=pools)
 
     def take_up(self, handed: HandedPools, *, user: int) -> None:
-        """Open what an earlier process had open, by the same numbers; one that others destroyed is not among it.
+        """Open what an earlier process had open, by the same numbers.
+
+        One that others destroyed is not among it.
 
         Raises:
             Refused: One of them is not to be had any more; `close` closes the others.

@@ -1,118 +1,48 @@
 """The pools of all users: owners, quotas, and the end of pools.  Pure.
 
-A pool belongs to a user id.  A named one stays when its connections end and is found again by its name; the
-names of two users are apart.  A private one ends with its connection.
+A pool belongs to a user id.  A named one stays when its connections end and is found again by its
+name; the names of two users are apart.  A private one ends with its connection.
 
-Quotas are counted in pages, wherever the pages are.  The count of a pool is never below the truth: a put is
-charged for the pages of its run that are not there yet, a flush gives back what it dropped; pages that the store
-evicts by itself are noticed when a quota is reached, by counting anew.  Counting walks a pool, so it is done at
-most once for so many pages that somebody tried to put.
+Quotas are counted in pages, wherever the pages are.  The count of a pool is never below the truth:
+a put is charged for the pages of its run that are not there yet, a flush gives back what it
+dropped; pages that the store evicts by itself are noticed when a quota is reached, by counting
+anew.  Counting walks a pool, so it is done at most once for so many pages that somebody tried to
+put.
 
-A named persistent pool that had pages when the daemon ended is lost: it stays the user's, and counts as one of its
-pools, until it is destroyed or reset; `statefile.marks` knows which these are.
+A named persistent pool that had pages when the daemon ended is lost: it stays the user's, and
+counts as one of its pools, until it is destroyed or reset; `statefile.marks` knows which these are.
 
-A destroyed pool is gone at once for everybody, and its pages are dropped in slices by `sweep`; until then they
-count for its user.
+A destroyed pool is gone at once for everybody, and its pages are dropped in slices by `sweep`;
+until then they count for its user.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
-from config.model import PoolCodec, TmemConfig
+from config.model import PoolCodec
 from ramsterd.core.codec import CodecMissing
 from ramsterd.core.page import PoolId, PoolKind
 from ramsterd.core.pool_identity import program_pool
 from ramsterd.core.pools import Pool, PoolsExhausted
 from ramsterd.frontends.pager.interface import PoolPager
 from ramsterd.frontends.tmem.messages import ErrorCode
+from ramsterd.frontends.tmem.pool_records import (
+    PoolSnapshot,
+    Quotas,
+    Refused,
+    TmemPool,
+    User,
+    UserSnapshot,
+)
 from ramsterd.statefile.content import PoolKey
 from ramsterd.statefile.marks import Mark, Marks, unmarked
 
-# A user's pools are counted anew when 1/256 of their pages was tried to be put since the last time: a leaf of
-# the page table has 64 pages, so that a page pays for 4 leaves of dense pools (and 256 of the sparsest).
+# A user's pools are counted anew when 1/256 of their pages was tried to be put since the last time:
+# a leaf of the page table has 64 pages, so that a page pays for 4 leaves of dense pools (and 256 of
+# the sparsest).
 _RECOUNT_SHIFT: Final = 8
-
-
-class Refused(Exception):
-    """A request is not done; the client is told why."""
-
-    def __init__(self, code: ErrorCode, text: str) -> None:
-        super().__init__(text)
-        self.code = code
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quotas:
-    """The bounds of the config: pages of one pool; pages, objects and pools of one user."""
-
-    pool_pages_max: int
-    user_pages_max: int
-    user_objects_max: int
-    pools_per_user_max: int
-
-
-def quotas_of(tmem: TmemConfig) -> Quotas:
-    """Return the quotas that the file has."""
-    return Quotas(
-        pool_pages_max=tmem.pool_pages_max,
-        user_pages_max=tmem.user_pages_max,
-        user_objects_max=tmem.user_objects_max,
-        pools_per_user_max=tmem.pools_per_user_max,
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolSnapshot:
-    """One pool that can be used; `pages` may count some that were evicted."""
-
-    user: int
-    kind: PoolKind
-    name: str
-    codec: PoolCodec
-    pages: int
-    objects: int
-    connections: int
-    is_lost: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UserSnapshot:
-    """The pools and pages of one user, with pools on their way out."""
-
-    user: int
-    pools: int
-    pages: int
-
-
-@dataclass(slots=True, eq=False)
-class User:
-    """One user id: `pages` is the sum over its pools."""
-
-    user: int
-    pools: list["TmemPool"] = field(default_factory=list)
-    pages: int = 0
-    # Pages that were tried to be put since the pools were last counted.
-    tried_pages: int = 0
-
-
-@dataclass(slots=True, eq=False)
-class TmemPool:
-    """One pool of a user; without a name it is private to one connection."""
-
-    pool: PoolId
-    kind: PoolKind
-    name: str
-    codec: PoolCodec
-    owner: User
-    # Whether pages may be put, or its pages are lost.
-    mark: Mark
-    pages: int = 0
-    # Pages of puts that wait for room: charged, and not yet in the store.
-    waiting_pages: int = 0
-    connections: int = 0
-    is_gone: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -160,8 +90,8 @@ class PoolBook:
         The caller must `close` it when its connection ends.
 
         Raises:
-            Refused: The pool is of the other kind or has another codec, the codec is not to be had here, or there
-                are too many pools.
+            Refused: The pool is of the other kind or has another codec, the codec is not to be had
+                here, or there are too many pools.
         """
         pool = self._named.get((user_id, name)) if name else None
         if pool is None:
@@ -190,7 +120,8 @@ class PoolBook:
 
     def _add(self, owner: User, kind: PoolKind, name: str, codec: PoolCodec) -> TmemPool:
         user_id = owner.user
-        # A program may keep what was refused elsewhere: the older version must not come back in its place.
+        # A program may keep what was refused elsewhere: the older version must not come back in its
+        # place.
         pool_id = self._pager.new_pool(kind, program_pool(name, user_id), codec=codec)
         mark = self._mark_of(user_id, kind, name)
         self._follow(mark, pool_id)
@@ -265,7 +196,10 @@ class PoolBook:
             self.destroy(pool)
 
     def destroy(self, pool: TmemPool, on_destroyed: Callable[[int], None] | None = None) -> None:
-        """End a pool for everybody; `on_destroyed` is told how many pages it had, once they are dropped."""
+        """End a pool for everybody.
+
+        `on_destroyed` is told how many pages it had, once they are dropped.
+        """
         assert not pool.is_gone
         pool.is_gone = True
         if pool.name:
@@ -302,7 +236,9 @@ class PoolBook:
     # Quotas.
 
     def charge(self, pool: TmemPool, object_id: bytes, index: int, count: int) -> tuple[int, int]:
-        """Charge a put of a run before it is made; return how many of its pages were there, and the charge.
+        """Charge a put of a run before it is made.
+
+        Return how many of its pages were there, and the charge.
 
         Raises:
             Refused: A quota would be exceeded; nothing is charged.

@@ -9,7 +9,8 @@ from ramsterd.frontends.pager import PutOutcome
 from ramsterd.frontends.pager.interface import PoolClient
 from ramsterd.frontends.tmem.messages import PAGE_BYTES, ErrorCode, TmemType
 from ramsterd.frontends.tmem.open_pools import POOL_GONE
-from ramsterd.frontends.tmem.pools import PoolBook, TmemPool
+from ramsterd.frontends.tmem.pool_records import TmemPool
+from ramsterd.frontends.tmem.pools import PoolBook
 from ramsterd.frontends.tmem.replies import Replies
 
 
@@ -65,7 +66,8 @@ class Puts:
         self._answer(request_id, count, outcome)
 
     def _on_late(self, request_id: int, pool: TmemPool, count: int, outcome: PutOutcome) -> None:
-        # What was refused stays charged until the pool is counted anew: other requests came in between.
+        # What was refused stays charged until the pool is counted anew: other requests came in
+        # between.
         self._count_waiting(pool, -count)
         self._in_flight.end(count * PAGE_BYTES)
         if pool.is_gone:

@@ -29,7 +29,8 @@ from ramsterd.frontends.tmem.messages import (
     ErrorCode,
     encode_error,
 )
-from ramsterd.frontends.tmem.pools import PoolBook, PoolSnapshot, Quotas, Refused
+from ramsterd.frontends.tmem.pool_records import PoolSnapshot, Quotas, Refused
+from ramsterd.frontends.tmem.pools import PoolBook
 from ramsterd.frontends.tmem.users import peer_user
 from ramsterd.handover.arrival import Arrival
 from ramsterd.handover.document import ConnectionRecord, DamagedRecord, Endpoint, FrontEnd
@@ -40,8 +41,9 @@ from ramsterd.statefile.marks import Mark, Marks
 _log = logging.getLogger("ramster.tmem")
 
 _QUIET_ENDS: Final = {End.CLOSED, End.BROKEN, End.STOPPED}
-# A reply to the largest GET leaves in one sendmsg; the kernel doubles this, for its own bookkeeping, and may cut it to
-# net.core.wmem_max.  benchmarks/tmem.py: a page of a get cost the daemon 6 to 20 % less, in three pairs of runs.
+# A reply to the largest GET leaves in one sendmsg; the kernel doubles this, for its own
+# bookkeeping, and may cut it to net.core.wmem_max.  benchmarks/tmem.py: a page of a get cost the
+# daemon 6 to 20 % less, in three pairs of runs.
 _SEND_BUFFER_BYTES: Final = PAGES_PER_FRAME_MAX * PAGE_BYTES
 # Pages of a destroyed pool dropped between two turns of everybody else: about a millisecond.
 SWEEP_PAGES: Final = 1024
@@ -64,7 +66,10 @@ class TmemServer:
         descriptors: Descriptors = NO_LIMIT,
         arrival: Arrival | None = None,
     ) -> None:
-        """Wire it; `left` and `arrival` are the pools and connections that an earlier process left."""
+        """Wire it.
+
+        `left` and `arrival` are the pools and connections that an earlier process left.
+        """
         self._arrival = arrival or Arrival()
         self._listening: Listening | None = None
         self._roster = Roster()
@@ -85,7 +90,10 @@ class TmemServer:
         self._book.take_up(left)
 
     def set_limits(self, *, quotas: Quotas, users: frozenset[int], connections_max: int) -> None:
-        """Change who may have how much, from now on; connected programs stay, and keep what is there."""
+        """Change who may have how much, from now on.
+
+        Connected programs stay, and keep what is there.
+        """
         self._book.set_quotas(quotas)
         self._users = users
         self._attendance.connections_max = connections_max

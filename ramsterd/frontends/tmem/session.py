@@ -1,13 +1,14 @@
 """The requests of one client: one pass over all that was received.
 
-Pure.  A pass turns each complete request into calls of the pager and collects the replies in one list; the shell
-then settles the pager and sends the list.  A request that waits for a peer or for room leaves a callback with the
-pager, which appends its reply later and calls `on_late_reply`.
+Pure.  A pass turns each complete request into calls of the pager and collects the replies in one
+list; the shell then settles the pager and sends the list.  A request that waits for a peer or for
+room leaves a callback with the pager, which appends its reply later and calls `on_late_reply`.
 
-What a client may cost is bounded.  `is_full` says when to stop receiving; a pass ends after `PASS_WORK_MAX` and
-goes on, as `has_unserved` says, after the shell has let others have their turn.  A flush of many pages is a job
-done over several passes, before any later request, so that it can't drop what was put after it.  The first put to a
-named persistent pool is held, with all behind it, until the state file names the pool (`statefile.marks`).
+What a client may cost is bounded.  `is_full` says when to stop receiving; a pass ends after
+`PASS_WORK_MAX` and goes on, as `has_unserved` says, after the shell has let others have their turn.
+A flush of many pages is a job done over several passes, before any later request, so that it can't
+drop what was put after it.  The first put to a named persistent pool is held, with all behind it,
+until the state file names the pool (`statefile.marks`).
 """
 
 from collections.abc import Callable
@@ -47,7 +48,8 @@ from ramsterd.frontends.tmem.messages import (
     parse_run,
 )
 from ramsterd.frontends.tmem.open_pools import POOL_GONE, OpenPools
-from ramsterd.frontends.tmem.pools import PoolBook, Refused, TmemPool
+from ramsterd.frontends.tmem.pool_records import Refused, TmemPool
+from ramsterd.frontends.tmem.pools import PoolBook
 from ramsterd.frontends.tmem.puts import Puts
 from ramsterd.frontends.tmem.replies import Replies
 
@@ -65,8 +67,8 @@ assert FLUSH_PAGES_MAX <= PASS_WORK_MAX, "a slice of a flush is one pass at most
 class Session:
     """One connection's requests and replies.
 
-    `received` is filled and `replies` is sent by the shell.  After an exception the connection is of no further
-    use: `close` it.
+    `received` is filled and `replies` is sent by the shell.  After an exception the connection is
+    of no further use: `close` it.
     """
 
     # This protocol has no goodbye: a client that is done closes its connection.
@@ -102,7 +104,8 @@ class Session:
         self._puts = Puts(pager, book, self.replies, self.in_flight)
         self._gets = Gets(pager, book, self.replies, self.in_flight)
         self._flush: Flush | None = None
-        # A put that is to be served before anything else, and whether it still waits for the state file.
+        # A put that is to be served before anything else, and whether it still waits for the state
+        # file.
         self._held: Frame | None = None
         self._is_waiting = False
         # The state file couldn't be written, which the held put is told.
@@ -191,7 +194,10 @@ class Session:
         return not self.has_begun and not self.is_waiting
 
     def leave(self) -> Handed:
-        """Return where the next process goes on, at an edge; the pools of this connection are its own from now on."""
+        """Return where the next process goes on, at an edge.
+
+        The pools of this connection are its own from now on.
+        """
         assert self.is_at_edge
         return Handed(
             client_name=self.client_name,
@@ -359,7 +365,8 @@ class Session:
             self._flush = None
             self.replies.answer(flush.frame_type, flush.request_id, COUNT.pack(flush.dropped))
 
-    # Of the class: a table of its own methods in each session would be a cycle, which only the collector frees.
+    # Of the class: a table of its own methods in each session would be a cycle, which only the
+    # collector frees.
     _HANDLERS: ClassVar[dict[int, Callable[["Session", Frame], None]]] = {
         TmemType.HELLO: _on_hello,
         TmemType.NEW_POOL: _on_new_pool,

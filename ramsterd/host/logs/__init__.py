@@ -1,6 +1,7 @@
 """How log lines leave the daemon: few enough to be read, and without ever holding up the loop.
 
-Modules only log, with a constant text and arguments.  What that costs is decided here, in one place:
+Modules only log, with a constant text and arguments.  What that costs is decided here, in one
+place:
 
     limiter       which lines are said, and which are only counted     pure
     line_queue    what waits to be written, and what does not fit      pure

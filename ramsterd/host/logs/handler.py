@@ -19,7 +19,8 @@ from ramsterd.host.logs.texts import (
 )
 from ramsterd.host.logs.writer import LogWriter
 
-# At the end, how long what is queued may take to be written.  A reader that is alive needs no time at all.
+# At the end, how long what is queued may take to be written.  A reader that is alive needs no time
+# at all.
 CLOSE_SECONDS_MAX: Final = 1.0
 # What is printed is mostly tracebacks: some of them must come through whole.
 PRINTED_LINES_MAX: Final = 400

@@ -1,13 +1,15 @@
 """Which log lines are said and which are only counted.  Pure.
 
-Anybody who can open a connection can make it fail, thousands of times a second; a peer that restarts takes thousands of
-pages with it.  The first of such lines are news, the rest are a number.  So every *site* (a place in the code: logger,
-level and text without its arguments) has a budget of lines in each span of time; what came beyond it is said as one
-line when the span ends.  The next span has a budget again, unless more came in the one before than the budget: a flood
-costs its first lines, and then one line for each span until it is over.
+Anybody who can open a connection can make it fail, thousands of times a second; a peer that
+restarts takes thousands of pages with it.  The first of such lines are news, the rest are a number.
+So every *site* (a place in the code: logger, level and text without its arguments) has a budget of
+lines in each span of time; what came beyond it is said as one line when the span ends.  The next
+span has a budget again, unless more came in the one before than the budget: a flood costs its first
+lines, and then one line for each span until it is over.
 
-A site may set a budget of its own, by `extra={"lines_max": …}` where it logs: 1 says the first and then counts.
-Lines about different things, such as strangers and members, need different texts, so that one can't hide the other.
+A site may set a budget of its own, by `extra={"lines_max": …}` where it logs: 1 says the first and
+then counts.  Lines about different things, such as strangers and members, need different texts, so
+that one can't hide the other.
 """
 
 import enum
@@ -65,7 +67,10 @@ class Limiter:
         self.left_out_total = 0
 
     def admit(self, site: Hashable, *, now: float, lines_max: int = LINES_MAX) -> Verdict:
-        """Return what becomes of a line; `leave_out` follows for one that is left out.  Call `due` first."""
+        """Return what becomes of a line.
+
+        `leave_out` follows for one that is left out.  Call `due` first.
+        """
         if (span := self._span_of(site)) is None:
             if len(self._spans) >= self._sites_max:
                 site = _EPHEMERAL
@@ -85,7 +90,10 @@ class Limiter:
         self.left_out_total += 1
 
     def due(self, *, now: float) -> list[Summary]:
-        """Return what was left out in the spans that have ended; `now` may be infinite: at the end."""
+        """Return what was left out in the spans that have ended.
+
+        `now` may be infinite: at the end.
+        """
         if now < self._next_end:
             return []
         ended = [

@@ -1,4 +1,7 @@
-"""Log lines that wait to be written, within bounds; what does not fit is counted, and said where it is missing.  Pure."""
+"""Log lines that wait to be written, within bounds.
+
+What does not fit is counted, and said where it is missing.  Pure.
+"""
 
 from collections import deque
 from typing import Final

@@ -18,7 +18,8 @@ STDERR: Final = 2
 def set_up_logging(config: LogConfig, environ: Mapping[str, str] = os.environ) -> LogHandler:
     """Log to standard error, at the levels that the config names, and take what is printed there too.
 
-    What is queued when the process ends is written by `logging.shutdown`, which Python calls by itself.
+    What is queued when the process ends is written by `logging.shutdown`, which Python calls by
+    itself.
 
     Raises:
         ThreadRefused: There can be no thread that writes.

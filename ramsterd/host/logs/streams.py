@@ -1,6 +1,7 @@
 """A text stream whose lines go to the log queue: what is printed must not block the loop either.
 
-Python itself prints (an exception that nobody caught, or in a finalizer, or a thread; a warning), and so do libraries.
+Python itself prints (an exception that nobody caught, or in a finalizer, or a thread; a warning),
+and so do libraries.
 """
 
 import io

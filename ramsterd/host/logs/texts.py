@@ -1,7 +1,8 @@
 """How a log line looks: with a time and a level, or as the journal wants it.
 
 The journal has a time of its own and reads the level from a prefix of each line (sd-daemon(3)).
-systemd names the stream that it reads in JOURNAL_STREAM (systemd.exec(5)): standard error may have been redirected since.
+systemd names the stream that it reads in JOURNAL_STREAM (systemd.exec(5)): standard error may have
+been redirected since.
 """
 
 import logging
@@ -22,7 +23,10 @@ _DEBUG_PRIORITY: Final = 7
 
 
 class OneLineFormatter(logging.Formatter):
-    """A formatter whose message is one line, whatever others put into its arguments; a traceback has its lines."""
+    """A formatter whose message is one line, whatever others put into its arguments.
+
+    A traceback has its lines.
+    """
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  the name is logging's
         """Return the line, with what does not print escaped."""

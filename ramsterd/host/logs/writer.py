@@ -1,8 +1,9 @@
 """The thread that writes log lines.
 
-A write to standard error may block for ever: a pipe that nobody drains, a terminal that was stopped, a journal that is
-itself waiting for a page of ours.  So it blocks a thread that nobody waits for.  Non-blocking writes would not do: the
-flag belongs to the open file, which others share, and does nothing for files and disks.
+A write to standard error may block for ever: a pipe that nobody drains, a terminal that was
+stopped, a journal that is itself waiting for a page of ours.  So it blocks a thread that nobody
+waits for.  Non-blocking writes would not do: the flag belongs to the open file, which others share,
+and does nothing for files and disks.
 
 The thread is a daemon thread: a process ends though its write never does.
 """
@@ -52,7 +53,8 @@ class LogWriter:
     def put(self, entry: bytes) -> None:
         """Queue an entry, which ends in a newline, or count it as dropped.  Never blocks."""
         if self._is_closing and self._has_ended:
-            # What Python prints after our end; somebody reads, for the thread has got rid of all it had.
+            # What Python prints after our end; somebody reads, for the thread has got rid of all it
+            # had.
             self._write(entry)
             return
         with self._changed:

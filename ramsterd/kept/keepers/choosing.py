@@ -45,7 +45,8 @@ def choose_keeper(
         else ProcessKeeper(received)
     )
     if store.has_manager:
-        # It may have memory from before a change of the config, which would stay for as long as the unit.
+        # It may have memory from before a change of the config, which would stay for as long as the
+        # unit.
         give_up(store, [name for name, _ in memory])
     if isinstance(keep, Path):
         for _, descriptor in memory:

@@ -1,11 +1,15 @@
-"""What a keeper of mappings is: names in, file descriptors out; and the keeper that keeps nothing."""
+"""What a keeper of mappings is: names in, file descriptors out.
+
+And the keeper that keeps nothing.
+"""
 
 import os
 import stat
 from collections.abc import Iterable
 from typing import Final, Protocol
 
-# What descriptors of kept memory are called in a descriptor store, and on the way to the next program of a process.
+# What descriptors of kept memory are called in a descriptor store, and on the way to the next
+# program of a process.
 DESCRIPTOR_PREFIX: Final = "ramster-"
 
 
@@ -26,7 +30,8 @@ class Keeper(Protocol):
     outlives_stop: bool
     # What an operator types to start without what is kept.
     to_discard: str
-    # Whether others fill what the files are in, too: what is written is to be reserved before (core.arena).
+    # Whether others fill what the files are in, too: what is written is to be reserved before
+    # (core.arena).
     needs_reserve: bool
     # Whether the next process finds the files by their paths.
     has_paths: bool
@@ -114,7 +119,10 @@ def received_memory(received: Iterable[tuple[str, int]]) -> list[tuple[str, int]
 
 
 def unambiguous(received: list[tuple[str, int]]) -> dict[str, int]:
-    """Return what was received once; of a name that came twice nobody knows which is meant, so it is closed."""
+    """Return what was received once.
+
+    Of a name that came twice nobody knows which is meant, so it is closed.
+    """
     taken: dict[str, int] = {}
     names = [name for name, _ in received]
     for name, fd in received:

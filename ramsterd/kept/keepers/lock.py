@@ -1,7 +1,8 @@
 """One process at a time: a lock on a file of kept memory, by an open file description of our own.
 
-A lock belongs to an open file description (flock(2)), and the one that a service manager keeps is never closed: a lock
-by that would outlive us, and one by a copy of it would be granted to everybody.  So the file is opened anew.
+A lock belongs to an open file description (flock(2)), and the one that a service manager keeps is
+never closed: a lock by that would outlive us, and one by a copy of it would be granted to
+everybody.  So the file is opened anew.
 """
 
 import fcntl

@@ -1,7 +1,7 @@
 """The service manager keeps the mappings: memfds in its descriptor store.
 
-They are stored as they are made, not at an exit that may never come.  They are kept over a restart of the unit and over
-a crash; they end when the unit stops, and when its start limit is hit.
+They are stored as they are made, not at an exit that may never come.  They are kept over a restart
+of the unit and over a crash; they end when the unit stops, and when its start limit is hit.
 """
 
 import os

@@ -1,7 +1,7 @@
 """A folder on a tmpfs keeps the mappings, one file each: for containers, and machines without systemd.
 
-The folder is ours alone and locked: two daemons that start at once would make it twice.  It must be memory: on a disk,
-pages would wait for it, and a reboot would bring them back.
+The folder is ours alone and locked: two daemons that start at once would make it twice.  It must be
+memory: on a disk, pages would wait for it, and a reboot would bring them back.
 """
 
 import ctypes

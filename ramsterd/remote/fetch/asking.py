@@ -1,11 +1,12 @@
 """Which holder is asked for which pages: what is queued for it, under way, and late.
 
-A page with several holders is asked for at one of them: linked before others, and not at one that owes late answers.
-It is queued or under way at each of them once at most.
+A page with several holders is asked for at one of them: linked before others, and not at one that
+owes late answers.  It is queued or under way at each of them once at most.
 
-A request that takes longer than answers took lately is late: its pages may be asked for at another holder as well
-(a hedge), and it does not count against the window of its own holder any more.  Of those a holder has no more than
-`LATE_REQUESTS_MAX`: one that answers nothing, while all others of its pages do the same, is asked for no more.
+A request that takes longer than answers took lately is late: its pages may be asked for at another
+holder as well (a hedge), and it does not count against the window of its own holder any more.  Of
+those a holder has no more than `LATE_REQUESTS_MAX`: one that answers nothing, while all others of
+its pages do the same, is asked for no more.
 """
 
 from collections import OrderedDict
@@ -21,7 +22,8 @@ from ramsterd.remote.wire import PAGES_PER_FRAME_MAX
 
 # Of two holders, every 64 serials the other one is asked first.
 _SPREAD_SHIFT: Final = 6
-# Requests that one holder owes late answers to.  A link carries so many requests, and no more (net.connection).
+# Requests that one holder owes late answers to.  A link carries so many requests, and no more
+# (net.connection).
 LATE_REQUESTS_MAX: Final = IN_FLIGHT_MAX
 
 # A serial, and the row that had it when it was asked for.
@@ -102,7 +104,10 @@ class Asking:
         return among[(rows.serial(row) >> _SPREAD_SHIFT) % len(among)] if among else NO_HOLDER
 
     def queue_elsewhere(self, holder: int, serial: int, row: int) -> bool:
-        """Have what one holder does not give asked for at another that can be asked now; return whether there is one."""
+        """Have what one holder does not give asked for at another that can be asked now.
+
+        Return whether there is one.
+        """
         other = self.choose(row, besides=holder)
         if other and self._is_reachable(self._holders[other]):
             self.queue(other, serial, row)

@@ -47,7 +47,8 @@ class FetchStatistics:
     overtaken_pages_total: int
     corrupt_pages_total: int
     missing_pages_total: int
-    # Ephemeral pages that a peer had no more, or could not be asked for; `missing` are persistent ones.
+    # Ephemeral pages that a peer had no more, or could not be asked for; `missing` are persistent
+    # ones.
     ephemeral_miss_pages_total: int
     requests_failed_total: int
     unreachable_pages_total: int
@@ -70,8 +71,8 @@ class Fetches:
     ) -> None:
         """Begin with nothing wanted; `Asking` says what the arguments are.
 
-        `on_thinned` is called with a row that has lost one of its copies, and has others; `on_bad_holder` with the id of
-        a holder whose copy of a page is bad, and the time.
+        `on_thinned` is called with a row that has lost one of its copies, and has others;
+        `on_bad_holder` with the id of a holder whose copy of a page is bad, and the time.
         """
         self._store = store
         self._on_thinned = on_thinned
@@ -96,7 +97,10 @@ class Fetches:
     # What is wanted.
 
     def wait(self, pending: PendingGet, run: RunOfPages) -> None:
-        """Let a get wait for the pages of its run that are elsewhere; they are queued to be asked for."""
+        """Let a get wait for the pages of its run that are elsewhere.
+
+        They are queued to be asked for.
+        """
         pending.is_ephemeral = self._store.pools[pending.pool].kind is PoolKind.EPHEMERAL
         self._gets.begin(pending)
         for position, row in run.elsewhere:
@@ -104,7 +108,10 @@ class Fetches:
         self._gets.count_down(pending)
 
     def cancel(self, pendings: Iterable[PendingGet]) -> None:
-        """Nobody waits for these gets any more; what they alone wanted is not asked for, if it was not yet."""
+        """Nobody waits for these gets any more.
+
+        What they alone wanted is not asked for, if it was not yet.
+        """
         self._gets.cancel(pendings)
         self._asking.forget_what_nobody_wants()
 
@@ -239,7 +246,10 @@ class Fetches:
     def on_bad_copy(
         self, holder: int, row: int, kind: BadCopy, now: float, waiters: Sequence[Waiter] = ()
     ) -> None:
-        """The holder does not have the page, or not intact.  Another may; else it is lost, or a miss if ephemeral."""
+        """The holder does not have the page, or not intact.  Another may.
+
+        Else it is lost, or a miss if ephemeral.
+        """
         store, rows, serial = self._store, self._store.rows, self._store.rows.serial(row)
         is_persistent = store.versions.kind_of(row) is PoolKind.PERSISTENT
         self._corrupt += kind is BadCopy.DAMAGED
@@ -277,7 +287,10 @@ class Fetches:
     # What goes wrong.
 
     def on_request_failed(self, request_id: int) -> None:
-        """No answer: persistent pages stay wanted, from another holder if there is one; ephemeral ones are a miss."""
+        """No answer: persistent pages stay wanted, from another holder if there is one.
+
+        Ephemeral ones are a miss.
+        """
         request = self._asking.end(request_id, answered_at=None)
         self._requests_failed += 1
         self._gets.miss(request.serials)

@@ -1,7 +1,7 @@
 """Gets that wait for pages which only a peer has: who waits for which page, and until when.
 
-A page is a serial here; where it is, others know.  A get is over once: when the last of its pages is there, when one
-is lost, or at its deadline.  What it did not wait for any more finds nobody.
+A page is a serial here; where it is, others know.  A get is over once: when the last of its pages
+is there, when one is lost, or at its deadline.  What it did not wait for any more finds nobody.
 
 An ephemeral page is worth no wait, so such a get never fails: what can't be had is a miss.
 """
@@ -49,7 +49,8 @@ class PendingGets:
     """The table of wanted pages."""
 
     def __init__(self) -> None:
-        # Who waits for a serial.  Others may look, and it stays the same dict; only what is below changes it.
+        # Who waits for a serial.  Others may look, and it stays the same dict; only what is below
+        # changes it.
         self.wanted: dict[int, list[Waiter]] = {}
         # Gets that are not over, the one that gives up first in front.
         self._waiting: OrderedDict[PendingGet, None] = OrderedDict()

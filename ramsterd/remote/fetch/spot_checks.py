@@ -1,9 +1,10 @@
 """Spot checks: a peer is asked for one of the pages that it lately said it stored.
 
-Some of what it stored is remembered, drawn evenly: `SAMPLES` pages of all blocks since the last check.  When it
-is due (`trust`), one of those that are still what they were is asked for, by a GET of its own: an ordinary
-get might go to another holder.  An intact page proves the peer; what is missing or damaged does the contrary, and is handled as
-any bad copy.  No answer says nothing: it is asked again, and gets no more than its credit until it answers.
+Some of what it stored is remembered, drawn evenly: `SAMPLES` pages of all blocks since the last
+check.  When it is due (`trust`), one of those that are still what they were is asked for, by a GET
+of its own: an ordinary get might go to another holder.  An intact page proves the peer; what is
+missing or damaged does the contrary, and is handled as any bad copy.  No answer says nothing: it is
+asked again, and gets no more than its credit until it answers.
 """
 
 import random
@@ -76,7 +77,8 @@ class SpotChecks:
 
         Args:
             holder: An incarnation that can be asked.
-            is_sending: Whether more pages are on their way to it, so that there is something to ask for soon.
+            is_sending: Whether more pages are on their way to it, so that there is something to ask
+                for soon.
         """
         if any(asked is holder for asked, _ in self._under_way.values()):
             return None

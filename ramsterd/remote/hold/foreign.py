@@ -1,15 +1,16 @@
 """Foreign pages: theirs, over here.
 
-Each incarnation of an owner has two pools, persistent and ephemeral, whose index is the owner's serial.  The owner
-of a message is who the link says it is, so no owner can name another's pages.  Seeing a newer incarnation of an owner
-drops all that its earlier incarnations left here.  To drop many is long work, which is done in slices.
+Each incarnation of an owner has two pools, persistent and ephemeral, whose index is the owner's
+serial.  The owner of a message is who the link says it is, so no owner can name another's pages.
+Seeing a newer incarnation of an owner drops all that its earlier incarnations left here.  To drop
+many is long work, which is done in slices.
 
-Persistent pages displace ephemeral ones, of any owner; ephemeral ones displace older ephemeral ones of other owners
-and of their own, and nothing else.  None is told: the owner of a page that has gone misses it, or sees in our next
-STATUS that we keep fewer.
+Persistent pages displace ephemeral ones, of any owner; ephemeral ones displace older ephemeral ones
+of other owners and of their own, and nothing else.  None is told: the owner of a page that has gone
+misses it, or sees in our next STATUS that we keep fewer.
 
-There is a quota for all together, in bytes of zpages, and one for each owner, in pages: these are counted exactly.
-While pages are recalled (`remote.recall`) none are accepted.
+There is a quota for all together, in bytes of zpages, and one for each owner, in pages: these are
+counted exactly.  While pages are recalled (`remote.recall`) none are accepted.
 """
 
 from collections.abc import Callable, Sequence
@@ -74,7 +75,8 @@ class ForeignPages:
         Args:
             store: Keeps them.
             run: Has long work done, a slice now and then.
-            bytes_fraction_max: The part of the budget that all of them may use; and of the tables, ours included.
+            bytes_fraction_max: The part of the budget that all of them may use; and of the tables,
+                ours included.
             owner_pages_max: What one owner may have; 0: as much as all together.
         """
         self._store = store
@@ -110,7 +112,8 @@ class ForeignPages:
             return 0
         zbytes = self._store.versions.zpage_bytes
         below_watermark, below_quota = self._free_bytes()
-        # Foreign ephemeral pages give way to any foreign page, clean copies to persistent ones: that is free.
+        # Foreign ephemeral pages give way to any foreign page, clean copies to persistent ones:
+        # that is free.
         below_watermark += zbytes[Family.FOREIGN_EPHEMERAL]
         below_quota += zbytes[Family.FOREIGN_EPHEMERAL]
         if kind is PoolKind.PERSISTENT:
@@ -154,7 +157,10 @@ class ForeignPages:
         return list(self._owners)
 
     def _displace_ephemeral(self, bytes_wanted: int) -> bool:
-        """Drop the oldest foreign ephemeral pages, until so much is free or none is left; False: that takes longer."""
+        """Drop the oldest foreign ephemeral pages, until so much is free or none is left.
+
+        False: that takes longer.
+        """
         zbud, displaced = self._store.zbud, 0
         while (
             min(self._free_bytes()) < bytes_wanted

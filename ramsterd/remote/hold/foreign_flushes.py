@@ -1,12 +1,14 @@
 """The flushes that one incarnation of an owner has asked for and that are not done yet.
 
-A FLUSH_PAGES may name a million pages, so it is done in slices (core.slices), after the frame that brought it.  What
-it means does not depend on how fast that is: it drops the versions that were put before it arrived.  A serial may be
-put again after that, to a holder that may have lost it; so while flushes wait, each PUT is noted with how many of
-them had arrived, and only later ones can drop it.
+A FLUSH_PAGES may name a million pages, so it is done in slices (core.slices), after the frame that
+brought it.  What it means does not depend on how fast that is: it drops the versions that were put
+before it arrived.  A serial may be put again after that, to a holder that may have lost it; so
+while flushes wait, each PUT is noted with how many of them had arrived, and only later ones can
+drop it.
 
-An owner learns from a later answer that a flush has arrived, and says it never again: so what waits here outlives
-the link.  What it may be is bounded: an owner that asks for more, faster than it can be done, breaks the protocol.
+An owner learns from a later answer that a flush has arrived, and says it never again: so what waits
+here outlives the link.  What it may be is bounded: an owner that asks for more, faster than it can
+be done, breaks the protocol.
 """
 
 from array import array
@@ -23,8 +25,8 @@ from ramsterd.core.slices import Steps
 from ramsterd.core.store import Store
 from ramsterd.core.table import LEAF_PAGES
 
-# Ranges that may wait, 16 bytes each, and more if the owner has more pages here: each range that an owner has a
-# reason to name was put once.
+# Ranges that may wait, 16 bytes each, and more if the owner has more pages here: each range that an
+# owner has a reason to name was put once.
 RANGES_WAITING_MAX: Final = 1 << 20
 # Pages that were put while flushes wait, some 100 bytes each; beyond that no more are taken.
 PUTS_NOTED_MAX: Final = 1 << 16
@@ -46,7 +48,8 @@ class ForeignFlushes:
         self._waiting: deque[tuple[int, array[int], array[int]]] = deque()
         self._ranges_waiting = 0
         self._arrived = 0
-        # What was put since the first of those that wait arrived: in order, and how many had arrived.
+        # What was put since the first of those that wait arrived: in order, and how many had
+        # arrived.
         self._put: list[int] = []
         self._arrived_before: dict[int, int] = {}
 

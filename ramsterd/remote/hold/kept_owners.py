@@ -1,7 +1,8 @@
 """Whose pages a store has from an earlier process: the pools of owners, and those that are to be dropped.
 
-Each incarnation of an owner has two pools, made one after the other before the first page, and ended one after the other
-before the last.  So if one of the two is missing or ended, the owner has nothing here that it can ask for.
+Each incarnation of an owner has two pools, made one after the other before the first page, and
+ended one after the other before the last.  So if one of the two is missing or ended, the owner has
+nothing here that it can ask for.
 """
 
 from collections.abc import Iterable

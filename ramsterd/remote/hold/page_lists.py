@@ -1,11 +1,13 @@
 """Page lists: an owner asks which of its pages this node keeps (LIST_PAGES), and is told in slices.
 
-An owner that was attached, or that sees that we were, compares our list with its own rows.  It asks for one piece after
-the other, from a serial on, so nothing is remembered here between two of its requests.
+An owner that was attached, or that sees that we were, compares our list with its own rows.  It asks
+for one piece after the other, from a serial on, so nothing is remembered here between two of its
+requests.
 
-A piece is made in slices (core.slices), after the request, and answered on the link that it was asked on: an answer says
-what the PUTs of that link, and of all before it, have left here.  The newest request of an owner is the one that counts.
-Pages that are put or dropped while a piece is made may be named or not; an owner that compares puts nothing.
+A piece is made in slices (core.slices), after the request, and answered on the link that it was
+asked on: an answer says what the PUTs of that link, and of all before it, have left here.  The
+newest request of an owner is the one that counts.  Pages that are put or dropped while a piece is
+made may be named or not; an owner that compares puts nothing.
 """
 
 from collections.abc import Callable
@@ -86,7 +88,10 @@ class PageLists:
         self._running.discard(node)
 
     def _make(self, node: NodeId, request: _Request) -> Steps:
-        """Make one list; it ends early when it is not asked for any more, or its pages were given up meanwhile."""
+        """Make one list.
+
+        It ends early when it is not asked for any more, or its pages were given up meanwhile.
+        """
         work, pools = self._store.work, self._foreign.pools_of(node)
         before, pages, up_to = work["list"], 0, request.first - 1
         ranges: list[tuple[int, int]] = []

@@ -22,10 +22,11 @@ from ramsterd.core.stall import Stall
 from ramsterd.core.store import Store
 from ramsterd.remote.hold.foreign import ForeignPages
 
-# Ticks (STATUS_SECONDS) without progress after which memory counts as stuck, and between bounds that were met and
-# judging anew.
+# Ticks (STATUS_SECONDS) without progress after which memory counts as stuck, and between bounds
+# that were met and judging anew.
 STUCK_TICKS: Final = 3
-# More is taken than is over the watermark: what goes leaves holes that the largest zpages find no place in.
+# More is taken than is over the watermark: what goes leaves holes that the largest zpages find no
+# place in.
 SLACK: Final = 1.05
 
 
@@ -109,7 +110,10 @@ class HolderRecall:
         return zbud.used_bytes - int(limits.low_watermark * zbud.budget_bytes)
 
     def _lower(self, over_bytes: int) -> dict[NodeId, int]:
-        """Return bounds that free so many bytes, each owner giving the same part of its pages; empty: none are needed."""
+        """Return bounds that free so many bytes, each owner giving the same part of its pages.
+
+        Empty: none are needed.
+        """
         zpage_bytes = self._store.versions.zpage_bytes[Family.FOREIGN_PERSISTENT]
         if over_bytes <= 0 or not zpage_bytes:
             return {}

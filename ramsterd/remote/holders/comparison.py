@@ -1,6 +1,7 @@
 """What a holder keeps, beside what our rows say that it keeps: the two differences.
 
-Both are ascending, so they are found by going through both once; as there may be millions, some at a time.
+Both are ascending, so they are found by going through both once; as there may be millions, some at
+a time.
 """
 
 import heapq
@@ -44,8 +45,8 @@ def differences(
 ) -> Iterator[int]:
     """Add the serials that only a holder has to `unknown`, and those that only our rows name to `missing`.
 
-    All of ours up to `listed.up_to` are read; those before the list begins were, with the list before it.
-    Yields, now and then, how many serials were looked at.
+    All of ours up to `listed.up_to` are read; those before the list begins were, with the list
+    before it.  Yields, now and then, how many serials were looked at.
     """
     looked_at = 0
     for low, high in [*listed.ranges, (listed.up_to + 1, listed.up_to)]:

@@ -1,11 +1,13 @@
 """Holder ids: one small number for each incarnation of a node that holds pages of ours.
 
-A row names its holders by these ids.  When a node starts again its old id is dead: every row that names it is
-known to be lost from that moment, before any sweep has reached it.  An id is used again only after the sweep.
+A row names its holders by these ids.  When a node starts again its old id is dead: every row that
+names it is known to be lost from that moment, before any sweep has reached it.  An id is used again
+only after the sweep.
 
-So a node whose incarnations end faster than sweeps go, by restarts or by what it says, uses up ids.  Each node has
-`INCARNATIONS_MAX` of them, and all nodes together have no more than there are: one that has used up its own gets no pages
-until a sweep has freed one, and no other node is the worse for it.
+So a node whose incarnations end faster than sweeps go, by restarts or by what it says, uses up ids.
+Each node has `INCARNATIONS_MAX` of them, and all nodes together have no more than there are: one
+that has used up its own gets no pages until a sweep has freed one, and no other node is the worse
+for it.
 """
 
 from collections.abc import Iterator
@@ -31,12 +33,13 @@ class Holder:
     node: NodeId
     incarnation: Incarnation
     is_dead: bool = False
-    # The attach count that its node had when our rows and what it keeps agreed; NEVER: not yet, for this process of ours
-    # found the id in kept memory.
+    # The attach count that its node had when our rows and what it keeps agreed; NEVER: not yet, for
+    # this process of ours found the id in kept memory.
     agreed_at: int = NEVER
     # Whether its link was lost, and no sweep has looked yet which pages that puts at risk.
     is_unswept: bool = False
-    # Whether its link was lost a moment ago: it may be back at once, with all that it kept (row_sweeps).
+    # Whether its link was lost a moment ago: it may be back at once, with all that it kept
+    # (row_sweeps).
     is_awaited: bool = False
     # Whether it is alive, and says that it holds none of the pages that it stored.
     is_disowning: bool = False
@@ -44,7 +47,10 @@ class Holder:
 
     @property
     def pages(self) -> int:
-        """How many pages of ours it keeps; those that it is owed a flush for, or was sent one, are not counted."""
+        """How many pages of ours it keeps.
+
+        Those that it is owed a flush for, or was sent one, are not counted.
+        """
         return self._pages
 
     def on_pages_kept(self, pages: int) -> None:
@@ -156,12 +162,18 @@ class Holders:
         return self._attach_counts.get(node, NEVER)
 
     def is_agreed(self, node: NodeId) -> bool:
-        """Whether our rows and what a linked node keeps agree; if not, one of the two was attached since they did."""
+        """Whether our rows and what a linked node keeps agree.
+
+        If not, one of the two was attached since they did.
+        """
         present = self._living.get(node)
         return present is None or present.agreed_at == self.attach_count(node)
 
     def of(self, node: NodeId, incarnation: Incarnation) -> Holder:
-        """Return the present incarnation of a node, made known if it was not; `has_id_for` says whether that can be."""
+        """Return the present incarnation of a node, made known if it was not.
+
+        `has_id_for` says whether that can be.
+        """
         present = self._living.get(node)
         if present is not None:
             assert present.incarnation == incarnation, "the old incarnation ends first: bury()"

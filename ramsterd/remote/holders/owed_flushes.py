@@ -1,15 +1,17 @@
 """What peers are owed: serials of ours that nobody will ask for again, until they surely know.
 
-A FLUSH_PAGES has no answer, so one that was on its way when the link broke may or may not have arrived.  Frames
-of a link are handled in order: an answer to a request that was sent after a flush proves the flush.  What is not
-proven when the link is lost is owed again.
+A FLUSH_PAGES has no answer, so one that was on its way when the link broke may or may not have
+arrived.  Frames of a link are handled in order: an answer to a request that was sent after a flush
+proves the flush.  What is not proven when the link is lost is owed again.
 
-To flush twice is harmless only as long as the serial was not put to the same peer in between.  It can't have been:
-the answer to that PUT would have proven the flush, and without an answer the PUT itself is owed a flush.
+To flush twice is harmless only as long as the serial was not put to the same peer in between.  It
+can't have been: the answer to that PUT would have proven the flush, and without an answer the PUT
+itself is owed a flush.
 
-Millions may be owed after a link was lost.  They are kept in pieces of `PIECE_SERIALS`, of which some leave in a pass,
-so that nobody has to sort them all.  A piece in the hand of the holder may wait, for it keeps the order of flushes and
-PUTs by itself (remote.foreign_flushes); here a PUT must wait until all pieces but the last have left.
+Millions may be owed after a link was lost.  They are kept in pieces of `PIECE_SERIALS`, of which
+some leave in a pass, so that nobody has to sort them all.  A piece in the hand of the holder may
+wait, for it keeps the order of flushes and PUTs by itself (remote.foreign_flushes); here a PUT must
+wait until all pieces but the last have left.
 """
 
 from array import array

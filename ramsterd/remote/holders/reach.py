@@ -1,7 +1,8 @@
 """Reach: which holders can be asked for pages now, and how many peers may be given any.
 
-A holder can be asked when its incarnation is not over, its link is open, and it is not thought to hang.
-One that is awaited (`row_sweeps`) can't be asked, and is not missing either: its copies count.
+A holder can be asked when its incarnation is not over, its link is open, and it is not thought to
+hang.  One that is awaited (`row_sweeps`) can't be asked, and is not missing either: its copies
+count.
 """
 
 from typing import Final

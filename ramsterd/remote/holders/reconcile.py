@@ -1,19 +1,22 @@
 """Reconcile: what a holder keeps is compared with our rows, after one of the two sides was attached to kept memory.
 
-A process that ends takes with it what it owed: flushes, and the end of PUTs that were under way.  A holder that ends may
-find some pages damaged as it is attached.  So before anything is put to a holder whose attach count is not the one that
-we agreed at (`holders`), three steps follow one another for it:
+A process that ends takes with it what it owed: flushes, and the end of PUTs that were under way.  A
+holder that ends may find some pages damaged as it is attached.  So before anything is put to a
+holder whose attach count is not the one that we agreed at (`holders`), three steps follow one
+another for it:
 
     collect   our rows that name it are swept; their serials are sorted: 8 bytes each
     ask       it is asked for its pages, a piece after the other (LIST_PAGES), and each piece is compared
     forget    what it turned out to lack is swept for: it is no holder of that any more
 
-What only the holder has, it is owed a flush for.  What only our rows name is *missing*: the last copy is lost, any other
-is copied again.  Nothing is put to it meanwhile, so no version is judged that is on its way there.  Gets and flushes go
-on: a page that is flushed after it was collected is flushed twice at worst, and a row that ended is not found again.
+What only the holder has, it is owed a flush for.  What only our rows name is *missing*: the last
+copy is lost, any other is copied again.  Nothing is put to it meanwhile, so no version is judged
+that is on its way there.  Gets and flushes go on: a page that is flushed after it was collected is
+flushed twice at worst, and a row that ended is not found again.
 
-All steps are done in slices (core.slices).  They go on where they were when the link is lost and is back, and begin anew
-when another process of the holder is behind the link.  A piece that can't be true ends the link; nothing of it is used.
+All steps are done in slices (core.slices).  They go on where they were when the link is lost and is
+back, and begin anew when another process of the holder is behind the link.  A piece that can't be
+true ends the link; nothing of it is used.
 """
 
 from array import array
@@ -34,7 +37,8 @@ from ramsterd.remote.wire import SERIAL_MAX, PageList, parse_list_reply
 # Rows looked at in one step, of which each may name the holder; and pages forgotten in one.
 STEP_ROWS: Final = 1024
 STEP_PAGES: Final = 128
-# A holder that gave no answer is asked again after that; so is one that is owed more flushes than may wait.
+# A holder that gave no answer is asked again after that; so is one that is owed more flushes than
+# may wait.
 RETRY_SECONDS: Final = 1.0
 BEHIND_SECONDS: Final = 0.02
 
@@ -53,7 +57,8 @@ class Comparison:
     ask_at: float = 0.0
     # Serials of our rows that it lacks, ascending.
     missing: "array[int]" = field(default_factory=lambda: array("Q"))
-    # How many copies it had that no row names, it lacked, and it lacked though it had promised to keep them.
+    # How many copies it had that no row names, it lacked, and it lacked though it had promised to
+    # keep them.
     unknown_count: int = 0
     missing_count: int = 0
     lacking_count: int = 0

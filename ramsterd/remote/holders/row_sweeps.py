@@ -5,9 +5,10 @@ other pages become ours alone.
 If the holder has no link, or more copies are wanted than there are, no page is lost:
 the sweep finds the pages with too few copies.
 
-A holder that is restarted with its memory kept has no link for a moment, and so has every holder when this node is.
-So a holder without a link is *awaited* first: its copies count as being there, though nobody can ask for them, and
-nothing is copied again.  That ends when it is linked, when it is judged down, and after `GRACE_SECONDS`.
+A holder that is restarted with its memory kept has no link for a moment, and so has every holder
+when this node is.  So a holder without a link is *awaited* first: its copies count as being there,
+though nobody can ask for them, and nothing is copied again.  That ends when it is linked, when it
+is judged down, and after `GRACE_SECONDS`.
 """
 
 from collections.abc import Callable
@@ -18,12 +19,14 @@ from ramsterd.core.room import Room
 from ramsterd.core.row_sweep import find_held_by, lose_held_by
 from ramsterd.remote.holders.holders import Holder, Holders
 
-# Rows looked at in one slice, pages that are adopted or lost in it (some 8 ms), and the pause after it.
+# Rows looked at in one slice, pages that are adopted or lost in it (some 8 ms), and the pause after
+# it.
 SWEEP_ROWS: Final = 4096
 SWEEP_PAGES: Final = 2048
 SWEEP_SECONDS: Final = 0.02
-# For so long a holder without a link may be on its way back: longer than a restart with millions of pages takes, and than
-# the failure detector needs for a node that is gone.  All that while it is silent, one more failure may lose pages.
+# For so long a holder without a link may be on its way back: longer than a restart with millions of
+# pages takes, and than the failure detector needs for a node that is gone.  All that while it is
+# silent, one more failure may lose pages.
 GRACE_SECONDS: Final = 10.0
 
 
@@ -46,7 +49,8 @@ class RowSweeps:
             copies: Told of holders that can be forgotten.
             holders: All incarnations, of which those that are over are forgotten.
             on_thinned: Called with each row that may have too few copies.
-            on_forgotten: Called at the end for an incarnation that is over: how many persistent pages it had, and the time.
+            on_forgotten: Called at the end for an incarnation that is over: how many persistent
+                pages it had, and the time.
         """
         self._room, self._copies = room, copies
         self._holders = holders
@@ -54,7 +58,8 @@ class RowSweeps:
         self._on_forgotten = on_forgotten
         # By holder id: the row to go on from.
         self._rows: dict[int, tuple[Holder, int]] = {}
-        # Those of them that look for what has too few copies for another reason than that holder's absence.
+        # Those of them that look for what has too few copies for another reason than that holder's
+        # absence.
         self._to_finish: set[int] = set()
         # By holder id, of incarnations that are over: the persistent pages found so far.
         self._found: dict[int, int] = {}
@@ -77,8 +82,8 @@ class RowSweeps:
 
         Args:
             holder: Which one.
-            is_absent: Whether that is because it can't be asked: until then all its pages count as being at risk.
-                Else more copies are wanted.
+            is_absent: Whether that is because it can't be asked: until then all its pages count as
+                being at risk.  Else more copies are wanted.
         """
         if is_absent:
             self._await_no_more(holder)

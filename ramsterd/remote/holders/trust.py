@@ -1,23 +1,26 @@
 """Trust: which peers keep what they said they stored, and how much is given to one before it has shown that.
 
-A peer's answer *stored* frees our memory, and proves nothing.  So two bounds stand between a peer that loses pages, by
-a fault or on purpose, and ours:
+A peer's answer *stored* frees our memory, and proves nothing.  So two bounds stand between a peer
+that loses pages, by a fault or on purpose, and ours:
 
 **Backoff.**  Each copy that turns out bad is counted, by kind: the peer answers that it does not have the page
-(missing), its zpage fails the check (damaged), or its STATUS says that it holds none of ours (disowned).
-From then on it gets no new pages for `DISTRUST_SECONDS`, twice as long each time up to `DOUBLED_MAX` times.  Unlike a
-refusal (`refusals`), this is not ended by what the peer stores: that it said *stored* is just what was wrong.  After
-`GOOD_SECONDS` without a bad copy, with proofs, the row ends.
+(missing), its zpage fails the check (damaged), or its STATUS says that it holds none of ours
+(disowned).  From then on it gets no new pages for `DISTRUST_SECONDS`, twice as long each time up to
+`DOUBLED_MAX` times.  Unlike a refusal (`refusals`), this is not ended by what the peer stores: that
+it said *stored* is just what was wrong.  After `GOOD_SECONDS` without a bad copy, with proofs, the
+row ends.
 
-**Credit.**  A peer may have so many pages of which it has given none back.  When half of that is there it is asked for one of them
-(`spot_checks`).  One that is intact proves the rest, and doubles the credit, up to `CREDIT_PAGES_MAX`; a bad one
-takes it down to `CREDIT_PAGES_MIN`.  So a peer that never gives a page back gets `CREDIT_PAGES_FIRST` pages and what one
-frame is over it, and then, after each backoff, `CREDIT_PAGES_MIN` and as much.  As long as the row lasts, a STATUS
-must agree too: that it holds some of our pages.
+**Credit.**  A peer may have so many pages of which it has given none back.  When half of that is
+there it is asked for one of them (`spot_checks`).  One that is intact proves the rest, and doubles
+the credit, up to `CREDIT_PAGES_MAX`; a bad one takes it down to `CREDIT_PAGES_MIN`.  So a peer that
+never gives a page back gets `CREDIT_PAGES_FIRST` pages and what one frame is over it, and then,
+after each backoff, `CREDIT_PAGES_MIN` and as much.  As long as the row lasts, a STATUS must agree
+too: that it holds some of our pages.
 
-What it does not do: a peer that keeps what is checked and drops the rest is found out as the rest is read, and one that
-has kept all for long and then drops all loses all; one that gives back what it disowns has for the first time what can be
-sent between two of its STATUS.  Against those there are copies.
+What it does not do: a peer that keeps what is checked and drops the rest is found out as the rest
+is read, and one that has kept all for long and then drops all loses all; one that gives back what
+it disowns has for the first time what can be sent between two of its STATUS.  Against those there
+are copies.
 """
 
 import enum
@@ -31,10 +34,11 @@ from ramsterd.remote.wire import PAGES_PER_FRAME_MAX
 # The first backoff, and how often it doubles: 17 minutes.
 DISTRUST_SECONDS: Final = 1.0
 DOUBLED_MAX: Final = 10
-# Longer than all but the longest backoff, so that a peer which loses pages every now and then stays in its row.
+# Longer than all but the longest backoff, so that a peer which loses pages every now and then stays
+# in its row.
 GOOD_SECONDS: Final = 600.0
-# Pages that a peer may have before it has given one back: 4 MiB before compression, and 8 frames, so that a check comes
-# back before it holds up anything.
+# Pages that a peer may have before it has given one back: 4 MiB before compression, and 8 frames,
+# so that a check comes back before it holds up anything.
 CREDIT_PAGES_FIRST: Final = 8 * PAGES_PER_FRAME_MAX
 # After a bad copy: one frame.
 CREDIT_PAGES_MIN: Final = PAGES_PER_FRAME_MAX
@@ -52,7 +56,10 @@ class BadCopy(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Distrusted:
-    """A peer is left alone from now on; how many of its copies were bad so far, and for how long."""
+    """A peer is left alone from now on.
+
+    How many of its copies were bad so far, and for how long.
+    """
 
     node: NodeId
     bad: dict[BadCopy, int]

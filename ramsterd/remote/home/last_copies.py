@@ -22,10 +22,12 @@ from ramsterd.core.room import Room
 from ramsterd.core.row_sweep import rows_held_by
 from ramsterd.remote.holders.holders import Holder, Holders
 
-# Rows looked at in one slice: of those that peers hold each is judged, some 10 ms at most; and the pause after it.
+# Rows looked at in one slice: of those that peers hold each is judged, some 10 ms at most; and the
+# pause after it.
 COUNT_ROWS: Final = 4096
 COUNT_SECONDS: Final = 0.02
-# A node that was asked about may be gone by the next count: longer than an operator's command takes to remove it.
+# A node that was asked about may be gone by the next count: longer than an operator's command takes
+# to remove it.
 LEAVING_SECONDS: Final = 15.0
 
 
@@ -89,7 +91,10 @@ class LastCopies:
         return self._step_at if self._counts else None
 
     def on_deadline(self, now: float) -> list[Counted]:
-        """Count the next slice, if it is due; return the answer if that was the last, in a list of one."""
+        """Count the next slice, if it is due.
+
+        Return the answer if that was the last, in a list of one.
+        """
         if not self._counts or self._step_at > now:
             return []
         self._step_at = now + COUNT_SECONDS

@@ -16,11 +16,11 @@ from ramsterd.core.table import LEAF_PAGES
 from ramsterd.remote.fetch.fetch import Fetches
 from ramsterd.remote.fetch.pending import PendingGet
 
-# Pages asked for and not here yet, for each kind of background fetch: four frames.  A get of a front end
-# that comes later waits behind these at most.
+# Pages asked for and not here yet, for each kind of background fetch: four frames.  A get of a
+# front end that comes later waits behind these at most.
 UNDER_WAY_PAGES_MAX: Final = 512
-# What each of them does in one tick at most: rows judged, about 5 ms; and leaves asked for, which costs as much again
-# when each is full.
+# What each of them does in one tick at most: rows judged, about 5 ms; and leaves asked for, which
+# costs as much again when each is full.
 ROWS_JUDGED_MAX: Final = 1024
 LEAVES_ASKED_MAX: Final = 32
 # Of the low watermark: repatriated pages fill no more, for the rest is room for new writes.
@@ -60,7 +60,8 @@ class LeafFetch:
     ) -> Fetched:
         """Ask for the pages of a leaf of our persistent pools that are elsewhere and whose row is wanted.
 
-        No more of them than `bytes_max` bytes of zpages: what finds no room would be fetched in vain.
+        No more of them than `bytes_max` bytes of zpages: what finds no room would be fetched in
+        vain.
         """
         store = self._store
         if not store.table.is_leaf_used(leaf):
@@ -105,7 +106,10 @@ class LeafFetch:
         return pages > 0
 
     def adopt(self, pending: PendingGet, is_wanted: Callable[[int], bool]) -> int:
-        """Make clean pages of a leaf that has come ours alone, where the row is wanted; return how many pages."""
+        """Make clean pages of a leaf that has come ours alone, where the row is wanted.
+
+        Return how many pages.
+        """
         store = self._store
         if pending.pool not in store.pools:
             return 0

@@ -39,7 +39,8 @@ class RebuildStatistics:
 
     pages_at_risk: int
     rebuilt_pages_total: int
-    # Whether rows are looked at one by one for what has too few copies: until that is over there may be more.
+    # Whether rows are looked at one by one for what has too few copies: until that is over there
+    # may be more.
     is_counting: bool
     # An estimate, from the rate of the last ticks; None: nothing moves.
     seconds_left: float | None
@@ -59,7 +60,8 @@ class Rebuilder:
         self._rows: deque[int] = deque()
         # One bit a row: whether it stands in the queue.
         self._is_noted = array("B")
-        # Whether the last tick found rows that are not at risk any more: it looks for more of them soon.
+        # Whether the last tick found rows that are not at risk any more: it looks for more of them
+        # soon.
         self._has_settled = False
         self._rebuilt = 0
         # As it was at the last tick.

@@ -55,7 +55,8 @@ class OwnerRecall:
         self._leaf_fetch = leaf_fetch
         self._surroundings = surroundings
         self._page_rate = page_rate
-        # As each tick finds them: peers that would take a block, and room for what can leave again, and for what can't.
+        # As each tick finds them: peers that would take a block, and room for what can leave again,
+        # and for what can't.
         self._placeable = 0
         self._room_bytes = self._room_to_stay_bytes = 0
         # By holder id: who recalls, and how many pages it is ready to keep.

@@ -92,7 +92,10 @@ class Repatriator:
     def on_tick(
         self, *, now: float, left_total: int, is_remote: bool, is_eager: bool = False
     ) -> None:
-        """Do one tick's share; `left_total` counts the pages that ever left, `is_remote` if peers hold any."""
+        """Do one tick's share.
+
+        `left_total` counts the pages that ever left, `is_remote` if peers hold any.
+        """
         self._is_eager = is_eager
         self._page_rate.on_tick(now)
         self._eager_rate.on_tick(now)

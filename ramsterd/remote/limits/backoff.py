@@ -18,7 +18,10 @@ class Backoff:
     until: float = -math.inf
 
     def fail(self, now: float) -> bool:
-        """Note a failure; return whether it counts: what fails during a wait belongs to the failure before it."""
+        """Note a failure.
+
+        Return whether it counts: what fails during a wait belongs to the failure before it.
+        """
         if now < self.until:
             return False
         self.until = now + self.seconds_first * 2 ** min(self.failures, self.doubled_max)

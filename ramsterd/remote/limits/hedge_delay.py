@@ -1,7 +1,8 @@
 """How long an answer takes, and after how long it is worth asking another holder.
 
-Smoothed mean and deviation, as TCP estimates its retransmission timer (Jacobson 1988; RFC 6298, section 2): a
-hedge leaves at the mean plus four deviations.  Asking twice costs bandwidth, so it must be the exception.
+Smoothed mean and deviation, as TCP estimates its retransmission timer (Jacobson 1988; RFC 6298,
+section 2): a hedge leaves at the mean plus four deviations.  Asking twice costs bandwidth, so it
+must be the exception.
 """
 
 from typing import Final

@@ -18,7 +18,10 @@ class PageRate:
         self._pages_per_second_max = pages_per_second_max
 
     def on_tick(self, now: float) -> float:
-        """Allow what the time since the last tick gives; return that time in seconds, 0 at the first."""
+        """Allow what the time since the last tick gives.
+
+        Return that time in seconds, 0 at the first.
+        """
         seconds = 0.0 if self._ticked_at is None else now - self._ticked_at
         self._ticked_at = now
         rate = self._pages_per_second_max

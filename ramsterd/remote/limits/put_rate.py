@@ -22,8 +22,8 @@ from nodemanager.ids import NodeId
 from nodemanager.placement import Candidate
 from ramsterd.remote.limits.alarm import Alarm
 
-# What may leave at once after a pause.  Longer than the pauses between two passes of a busy loop, and short beside the
-# holder's keepalives and heartbeats.
+# What may leave at once after a pause.  Longer than the pauses between two passes of a busy loop,
+# and short beside the holder's keepalives and heartbeats.
 BURST_SECONDS: Final = 0.1
 
 

@@ -86,7 +86,10 @@ class RefusalBackoff:
         self._unanswered.discard(node)
 
     def refused_until(self, node: NodeId) -> float:
-        """Return until when a peer is left alone; 0 when it did not refuse, or has more room since."""
+        """Return until when a peer is left alone.
+
+        0 when it did not refuse, or has more room since.
+        """
         backoff = self._refusals.get(node)
         return 0.0 if backoff is None or node in self._has_more_room else backoff.until
 

@@ -1,11 +1,12 @@
 """Candidates: peers as placement sees them, with all that this node has found out by sending them pages.
 
-The node table knows who is up, linked and what it said last; here is added what was placed since, the rate that each
-takes pages at (`put_rate`), refusals and silence (`refusal_backoff`), bad copies (`trust`), whether its incarnation
-can have an id (`holders`), and whether it is known what it keeps (`reconcile`).
+The node table knows who is up, linked and what it said last; here is added what was placed since,
+the rate that each takes pages at (`put_rate`), refusals and silence (`refusal_backoff`), bad copies
+(`trust`), whether its incarnation can have an id (`holders`), and whether it is known what it keeps
+(`reconcile`).
 
-Each kind of pages is counted by itself.  A peer that refuses ephemeral pages may have room for persistent ones, which
-are worth more; one that refuses persistent pages has none for either.
+Each kind of pages is counted by itself.  A peer that refuses ephemeral pages may have room for
+persistent ones, which are worth more; one that refuses persistent pages has none for either.
 """
 
 from collections.abc import Callable
@@ -34,7 +35,10 @@ class Candidates:
         refusal_seconds: float,
         is_behind: Callable[[NodeId], bool] = lambda _: False,
     ) -> None:
-        """Know these; `is_behind` tells of a peer that is owed more flushes than may leave in front of a PUT."""
+        """Know these.
+
+        `is_behind` tells of a peer that is owed more flushes than may leave in front of a PUT.
+        """
         self.is_behind = is_behind
         self.nodes = nodes
         self.put_rate = PutRate()
@@ -67,7 +71,10 @@ class Candidates:
         ]
 
     def refused_until(self, node: NodeId) -> float:
-        """Return until when a peer gets no persistent pages because it refused some; a time that has passed: now."""
+        """Return until when a peer gets no persistent pages because it refused some.
+
+        A time that has passed: now.
+        """
         return self._refusals[PoolKind.PERSISTENT].refused_until(node)
 
     def refusals(self) -> dict[NodeId, float]:

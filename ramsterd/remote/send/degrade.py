@@ -17,7 +17,8 @@ from typing import Final
 from config.limits import COPIES_MAX
 from ramsterd.remote.limits.alarm import Alarm
 
-# Of the time that a write waits for room.  With as much for a peer that hangs (`put_timeout`) half of it is left.
+# Of the time that a write waits for room.  With as much for a peer that hangs (`put_timeout`) half
+# of it is left.
 GRACE_PART: Final = 1 / 4
 
 

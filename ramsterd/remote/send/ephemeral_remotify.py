@@ -1,23 +1,26 @@
 """Ephemeral remotify: ephemeral blocks that are offered to a peer where they would otherwise be dropped.
 
-An ephemeral page may vanish, so nothing waits for it.  The block is copied into the frame and freed at once, and
-its rows name the peer from that moment: a GET that follows on the same link arrives after the PUT, and a peer that
-did not keep the page answers that it is missing, which is a miss.  So there are no pages "on their way" that pin
-memory, and of the three endings of a PUT only one asks for something:
+An ephemeral page may vanish, so nothing waits for it.  The block is copied into the frame and freed
+at once, and its rows name the peer from that moment: a GET that follows on the same link arrives
+after the PUT, and a peer that did not keep the page answers that it is missing, which is a miss.
+So there are no pages "on their way" that pin memory, and of the three endings of a PUT only one
+asks for something:
 
     stored   as the rows say already
     refused  the pages are holes from now on, and no ephemeral page is offered to that peer for a while
     unknown  the rows stay: a get of such a page finds it at the peer, or misses
 
-Persistent pages have windows of their own.  What finds the one window of a peer full, or the peer at its cap, stays
-here; any put of ours that needs its memory evicts it.
+Persistent pages have windows of their own.  What finds the one window of a peer full, or the peer
+at its cap, stays here; any put of ours that needs its memory evicts it.
 
-A holder drops ephemeral pages without a word, and rows of pages that nobody has must not pile up.  Each STATUS says
-how many of our pages the peer keeps; what we count there beyond that are such rows.  A get that misses removes one.
-When they are more than the pages that are kept, and `GHOSTS_MAX`, the oldest are forgotten.  A holder drops its
-oldest blocks first, so a page that is older than as many later ones has gone, almost surely; if not, it is a miss,
-and its holder is owed a flush as ever.  (To forget all that is too much at once would be wrong: a dropped block may
-have had young pages in it, and each old page that is forgotten in their place makes the peer keep fewer, and so on.)
+A holder drops ephemeral pages without a word, and rows of pages that nobody has must not pile up.
+Each STATUS says how many of our pages the peer keeps; what we count there beyond that are such
+rows.  A get that misses removes one.  When they are more than the pages that are kept, and
+`GHOSTS_MAX`, the oldest are forgotten.  A holder drops its oldest blocks first, so a page that is
+older than as many later ones has gone, almost surely; if not, it is a miss, and its holder is owed
+a flush as ever.  (To forget all that is too much at once would be wrong: a dropped block may have
+had young pages in it, and each old page that is forgotten in their place makes the peer keep fewer,
+and so on.)
 """
 
 import random
@@ -41,13 +44,15 @@ from ramsterd.remote.send.sent_ephemeral import SentEphemeral, kept_frames
 from ramsterd.remote.send.shipment import Put, Shipment
 from ramsterd.remote.wire import PAGES_PER_FRAME_MAX, PutResult
 
-# PUTs of ephemeral pages under way to one peer: a persistent one waits behind one of these frames at most.
+# PUTs of ephemeral pages under way to one peer: a persistent one waits behind one of these frames
+# at most.
 IN_FLIGHT_MAX: Final = 1
 # Rows of pages that a holder may have dropped, beyond as many as it keeps: 0.2 MiB a holder.
 GHOSTS_MAX: Final = 4096
 # Pages forgotten in one step, some 10 ms.
 FORGOTTEN_PAGES_MAX: Final = 4096
-# When fewer than one row, or byte of the tables, in so many is free, the oldest pages at peers make room for new ones.
+# When fewer than one row, or byte of the tables, in so many is free, the oldest pages at peers make
+# room for new ones.
 RESERVE_DIVISOR: Final = 64
 # Pages forgotten in one pass for memory: how much that frees depends on how sparse they are.
 FORGOTTEN_FOR_TABLES: Final = 64
@@ -63,7 +68,8 @@ class EphemeralRemotifyStatistics:
     stored_zpage_bytes_total: int
     refused_pages_total: int
     unknown_pages_total: int
-    # Forgotten, because the holder keeps fewer than we counted, or because rows or leaves ran short.
+    # Forgotten, because the holder keeps fewer than we counted, or because rows or leaves ran
+    # short.
     forgotten_pages_total: int
 
 
@@ -113,7 +119,10 @@ class EphemeralRemotifier:
         )
 
     def next_put(self, now: float) -> Put | None:
-        """Free the next blocks and return them for the peer that gets them; None if no window is open."""
+        """Free the next blocks and return them for the peer that gets them.
+
+        None if no window is open.
+        """
         zbud = self._store.zbud
         block = zbud.oldest(Family.OWN_EPHEMERAL)
         if block is None:
@@ -140,7 +149,10 @@ class EphemeralRemotifier:
         return put
 
     def _take_blocks(self, holder: Holder, bytes_max: int) -> list[Leaving]:
-        """Free the oldest blocks that fit one frame and `bytes_max`, at least one; their rows name the holder."""
+        """Free the oldest blocks that fit one frame and `bytes_max`, at least one.
+
+        Their rows name the holder.
+        """
         zbud, pages, block_bytes = self._store.zbud, 0, 0
         taken: list[Leaving] = []
         while (block := zbud.oldest(Family.OWN_EPHEMERAL)) is not None:
@@ -229,7 +241,10 @@ class EphemeralRemotifier:
                 short -= self._forget_oldest(holder, min(short, FORGOTTEN_PAGES_MAX))
 
     def _forget_oldest(self, holder: Holder, pages: int) -> int:
-        """Make holes of about so many of the oldest pages at a holder, if they are not stale; return how many."""
+        """Make holes of about so many of the oldest pages at a holder, if they are not stale.
+
+        Return how many.
+        """
         sent, forgotten, judged = self._sent.get(holder.id), 0, 0
         while (
             sent is not None and judged < 2 * pages and forgotten < pages and (frame := sent.pop())

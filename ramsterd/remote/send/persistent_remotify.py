@@ -1,20 +1,23 @@
 """Persistent remotify: blocks of our persistent pages that travel to peers which have room.
 
-Several travel in one **shipment**: all zpages of a block together, to as many peers as their pools want copies, one
-PUT_PAGES to each.  Until the last answer the pages stay ours and readable.  Then, block by block:
+Several travel in one **shipment**: all zpages of a block together, to as many peers as their pools
+want copies, one PUT_PAGES to each.  Until the last answer the pages stay ours and readable.  Then,
+block by block:
 
     stored by all      the rows name the holders, and the block is freed (or kept, as a clean one); those that left for
                        fewer peers than they want (`degrade`) are at risk
     otherwise          the block is the oldest of its family again, and peers that stored it are owed a flush
 
-A peer that says nothing is not waited for as long as an answer may take: pages on their way keep memory that writes
-wait for.  After a while (`put_timeout`) its blocks go to others, if there are enough of them, and the peer gets nothing new
-until it has answered, or the request has failed; what it says then counts for nothing.
+A peer that says nothing is not waited for as long as an answer may take: pages on their way keep
+memory that writes wait for.  After a while (`put_timeout`) its blocks go to others, if there are
+enough of them, and the peer gets nothing new until it has answered, or the request has failed; what
+it says then counts for nothing.
 
-A peer that refuses is left alone for a while (`refusal_backoff`), and one that takes no more for now until it does
-(`put_rate`).  One whose answer is unknown is owed a flush of all the serials: there may be copies nobody will ask for.
-A later PUT of the same serials to the same peer must not be undone by an owed flush, so what a peer is owed is sent
-before each PUT (the caller does this: `Send` order on one link is kept).
+A peer that refuses is left alone for a while (`refusal_backoff`), and one that takes no more for
+now until it does (`put_rate`).  One whose answer is unknown is owed a flush of all the serials:
+there may be copies nobody will ask for.  A later PUT of the same serials to the same peer must not
+be undone by an owed flush, so what a peer is owed is sent before each PUT (the caller does this:
+`Send` order on one link is kept).
 """
 
 import random
@@ -80,7 +83,10 @@ class PersistentRemotifier:
         return self.ship(self._oldest_blocks(), now, is_kept=False)
 
     def _oldest_blocks(self) -> Iterator[int]:
-        """Yield the oldest persistent block, as long as more must leave; a caller that asks on has taken it."""
+        """Yield the oldest persistent block, as long as more must leave.
+
+        A caller that asks on has taken it.
+        """
         oldest = partial(self._store.zbud.oldest, Family.OWN_PERSISTENT)
         while self._reclaim.must_shrink() and (block := oldest()) is not None:
             yield block
@@ -208,8 +214,8 @@ class PersistentRemotifier:
     def _is_enough(self, shipment: Shipment, leaving: Leaving, stored_by: list[Holder]) -> bool:
         """Whether a block is at as many peers as it should be by now, or at all of the fewer that it was sent to.
 
-        One that stored it may have lost its incarnation or its link since, and the sweep that looks for pages at risk has
-        been here already; and a pool may want more copies than when it left.
+        One that stored it may have lost its incarnation or its link since, and the sweep that looks
+        for pages at risk has been here already; and a pool may want more copies than when it left.
         """
         store = self._store
         if any(each.is_dead or each.id in store.copies.unreachable_holders for each in stored_by):

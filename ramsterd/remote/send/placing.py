@@ -42,7 +42,8 @@ class Shortage:
     peers: int
     peers_up: int
     peers_with_room: int
-    # Of the pool that asks for most: its name, and how many peers it wants and needs; 0: there is no such pool.
+    # Of the pool that asks for most: its name, and how many peers it wants and needs; 0: there is
+    # no such pool.
     pool: str
     copies: int
     fewest_copies: int
@@ -86,7 +87,10 @@ class Placing:
     # Who.
 
     def answering(self, *, besides: AbstractSet[NodeId] = frozenset()) -> list[Candidate]:
-        """Return the peers that owe no answer for too long, and have credit; `besides` are those that do, too."""
+        """Return the peers that owe no answer for too long, and have credit.
+
+        `besides` are those that do, too.
+        """
         pages, silent = self._puts.pages_by_node(), self._puts.silent() | besides
         has_credit = self._candidates.trust.has_credit
         return [
@@ -101,7 +105,8 @@ class Placing:
         Args:
             block: A persistent one.
             now: Monotonic seconds.
-            is_kept: Whether it stays here until as many peers as it wants have it, for somebody waits for just that.
+            is_kept: Whether it stays here until as many peers as it wants have it, for somebody
+                waits for just that.
         """
         store = self._store
         rows, block_bytes = store.zbud.rows(block), store.zbud.block_bytes(block)

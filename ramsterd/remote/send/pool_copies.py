@@ -26,7 +26,10 @@ class PoolCopies:
     """Which pools follow the cluster."""
 
     def __init__(self, store: Store, cluster: ClusterConfig, *, configured: int) -> None:
-        """Begin without pools; `configured` is of those that say nothing themselves (0: as many as the cluster allows)."""
+        """Begin without pools.
+
+        `configured` is of those that say nothing themselves (0: as many as the cluster allows).
+        """
         self._store = store
         self._configured = configured
         self._default = default_copies(cluster)

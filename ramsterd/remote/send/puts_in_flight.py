@@ -1,7 +1,7 @@
 """PUTs in flight: of one kind of pages, those to which an answer may come.
 
-A PUT that was given up is not waited for any more: its blocks went back, and are sent to others.  The answer may come
-all the same, so its request stays known until then.
+A PUT that was given up is not waited for any more: its blocks went back, and are sent to others.
+The answer may come all the same, so its request stays known until then.
 """
 
 from collections.abc import Collection, Iterable

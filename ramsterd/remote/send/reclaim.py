@@ -1,6 +1,7 @@
 """Reclaim: whether memory is to be given back, from above the high watermark until what stays is below the low one.
 
-What is on its way counts as gone.  Both kinds of pages ask here, so that one does not leave for what the other frees.
+What is on its way counts as gone.  Both kinds of pages ask here, so that one does not leave for
+what the other frees.
 """
 
 from ramsterd.core.family import Family
@@ -29,7 +30,10 @@ class Reclaim:
         return self._store.room.limits.low_watermark * self._store.zbud.budget_bytes
 
     def must_shrink(self) -> bool:
-        """Whether more must go to be below the low watermark, given what is on its way; warm blocks are room, not use."""
+        """Whether more must go to be below the low watermark, given what is on its way.
+
+        Warm blocks are room, not use.
+        """
         return self._store.zbud.used_bytes - self.leaving_bytes > self.target_bytes
 
     def begin(self) -> None:

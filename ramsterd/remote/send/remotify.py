@@ -1,9 +1,9 @@
 """Remotify: when the arena fills, its oldest blocks make room, here or at peers that have it.
 
-Above the high watermark blocks are taken until what stays is below the low one (`reclaim`).  Foreign ephemeral and clean
-blocks are dropped first, then our ephemeral ones, unless the config says that these are offered to peers: then they
-leave (`ephemeral_remotify`), and nobody waits for them.  Persistent ones travel, and stay readable until they are at
-peers (`persistent_remotify`).
+Above the high watermark blocks are taken until what stays is below the low one (`reclaim`).
+Foreign ephemeral and clean blocks are dropped first, then our ephemeral ones, unless the config
+says that these are offered to peers: then they leave (`ephemeral_remotify`), and nobody waits for
+them.  Persistent ones travel, and stay readable until they are at peers (`persistent_remotify`).
 
 Which of the two kinds leaves next is decided here; whose answer an answer is, too.
 """
@@ -39,7 +39,10 @@ DROPPED_BLOCKS_MAX: Final = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemotifyStatistics:
-    """Persistent pages by how they ended, once for each peer that was asked; what is in flight is of both kinds."""
+    """Persistent pages by how they ended, once for each peer that was asked.
+
+    What is in flight is of both kinds.
+    """
 
     requests_in_flight: int
     pages_in_flight: int
@@ -96,7 +99,9 @@ class Remotifier:
     # What goes.
 
     def drop_first(self, now: float) -> bool:
-        """Above the high watermark, drop what is not sent to a peer; return whether memory was freed.
+        """Above the high watermark, drop what is not sent to a peer.
+
+        Return whether memory was freed.
 
         At most `DROPPED_BLOCKS_MAX` blocks: if it was that many, the caller comes back.
         """
@@ -125,7 +130,10 @@ class Remotifier:
         return self._sends_ephemeral and self.ephemeral.has_taker(now)
 
     def next_puts(self, now: float) -> list[Put]:
-        """Choose the next blocks and their holders; empty: nothing must leave, or nobody can take it."""
+        """Choose the next blocks and their holders.
+
+        Empty: nothing must leave, or nobody can take it.
+        """
         if not self._reclaim.is_active():
             return []
         if self._sends_ephemeral and self._store.zbud.oldest(Family.OWN_EPHEMERAL) is not None:

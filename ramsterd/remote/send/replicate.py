@@ -1,17 +1,19 @@
 """Replicate: what an export has written is at peers too, before a flush is answered.
 
-For `durability = "replicated"`.  Persistent pages that no peer has stand in persistent blocks, and nowhere else, and
-a replicated pool knows which of these may have pages of its own (`Pool.unsaved`).  So a request to replicate is a
-list of such blocks, as they are now, and the newest serial that counts: what is put later is none of its business.
-The blocks are sent as in remotify, and stay here as clean ones.  A block is done when no page that counts is in it any
-more: it became clean, left, or its pages were put again or flushed.  Blocks are judged some at a time.
+For `durability = "replicated"`.  Persistent pages that no peer has stand in persistent blocks, and
+nowhere else, and a replicated pool knows which of these may have pages of its own (`Pool.unsaved`).
+So a request to replicate is a list of such blocks, as they are now, and the newest serial that
+counts: what is put later is none of its business.  The blocks are sent as in remotify, and stay
+here as clean ones.  A block is done when no page that counts is in it any more: it became clean,
+left, or its pages were put again or flushed.  Blocks are judged some at a time.
 
-That holds only while no zpage moves from one block to another, so compaction stops as long as somebody waits here; and
-while no clean block is adopted: one that was is added to who waits for its pool.  Clean blocks that lack copies are
-adopted first, in slices, so that a copy at a peer that can't be reached is not taken for one.
+That holds only while no zpage moves from one block to another, so compaction stops as long as
+somebody waits here; and while no clean block is adopted: one that was is added to who waits for its
+pool.  Clean blocks that lack copies are adopted first, in slices, so that a copy at a peer that
+can't be reached is not taken for one.
 
-Clients may flush as often as they like: requests that are about the same pages are one, and while nothing was written
-there is nothing to do.
+Clients may flush as often as they like: requests that are about the same pages are one, and while
+nothing was written there is nothing to do.
 """
 
 from collections import deque
@@ -68,13 +70,16 @@ class Replicator:
         self._waiting: deque[Replication] = deque()
         self._stored = 0
         self._failed = 0
-        # Pools that were ever asked to be at peers, and how many blocks had been adopted when we last saw to that.
+        # Pools that were ever asked to be at peers, and how many blocks had been adopted when we
+        # last saw to that.
         self._pools: set[PoolId] = set()
         self._adopted_again = 0
-        # Holders for whose absence all clean blocks were looked through, and those for whom that is under way.
+        # Holders for whose absence all clean blocks were looked through, and those for whom that is
+        # under way.
         self._seen_to: frozenset[int] = frozenset()
         self._seeing_to: frozenset[int] | None = None
-        # Of those that wait, whose turn it is to be judged; and whether the last pass did not come to all.
+        # Of those that wait, whose turn it is to be judged; and whether the last pass did not come
+        # to all.
         self._turn = 0
         self._has_more = False
 
@@ -188,7 +193,10 @@ class Replicator:
     # Judging.
 
     def _judge(self, request: Replication, blocks_max: int) -> int:
-        """Forget blocks that are done from the end of a request's list; return how many were looked at."""
+        """Forget blocks that are done from the end of a request's list.
+
+        Return how many were looked at.
+        """
         judged = 0
         while request.blocks and judged < blocks_max:
             judged += 1

@@ -1,8 +1,9 @@
 """What one holder was sent of our ephemeral pages and may still have, the oldest first.
 
-12 bytes a page, outside the budget.  An entry goes stale when its page is put again, flushed or fetched: nobody
-looks for it then.  With each frame that is added some older ones are looked through in turn, and what is stale goes:
-so there are never many more entries than pages, and no pass looks through all.
+12 bytes a page, outside the budget.  An entry goes stale when its page is put again, flushed or
+fetched: nobody looks for it then.  With each frame that is added some older ones are looked through
+in turn, and what is stale goes: so there are never many more entries than pages, and no pass looks
+through all.
 """
 
 from array import array
@@ -13,7 +14,8 @@ from typing import Final
 from ramsterd.core.rows import Rows
 from ramsterd.remote.wire import PAGES_PER_FRAME_MAX
 
-# Older frames that are looked through for each that is added: at most a quarter of the entries is stale for long.
+# Older frames that are looked through for each that is added: at most a quarter of the entries is
+# stale for long.
 _TIDIED_PER_FRAME: Final = 4
 
 
@@ -22,7 +24,8 @@ def kept_frames(
 ) -> dict[int, list[tuple[list[int], list[int]]]]:
     """Return, by holder, what an earlier process sent it of these rows, in frames, the oldest page first.
 
-    A page that was put later has a higher serial; in which order pages were sent is not kept, and is mostly the same.
+    A page that was put later has a higher serial; in which order pages were sent is not kept, and
+    is mostly the same.
     """
     by_holder: dict[int, list[tuple[int, int]]] = {}
     for row in sent:

@@ -8,7 +8,10 @@ from ramsterd.remote.holders.holders import Holder
 
 
 class Shipment:
-    """Some blocks, the bytes of all their zpages once, and who gets them; one frame never mixes kinds."""
+    """Some blocks, the bytes of all their zpages once, and who gets them.
+
+    One frame never mixes kinds.
+    """
 
     def __init__(
         self,
@@ -23,7 +26,8 @@ class Shipment:
         self.kind = kind
         self.blocks = blocks
         self.holders = holders
-        # How many holders its blocks want, and with how many they are content while there are no more.
+        # How many holders its blocks want, and with how many they are content while there are no
+        # more.
         self.copies = copies
         self.fewest_copies = fewest_copies
         # Whether the blocks stay here too, as clean ones.

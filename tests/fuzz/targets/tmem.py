@@ -26,7 +26,8 @@ from ramsterd.frontends.tmem.messages import (
     parse_error,
     place,
 )
-from ramsterd.frontends.tmem.pools import PoolBook, Quotas
+from ramsterd.frontends.tmem.pool_records import Quotas
+from ramsterd.frontends.tmem.pools import PoolBook
 from ramsterd.frontends.tmem.session import Session
 from tests.fakes.fake_pool_pager import FakePoolPager
 from tests.fuzz.repairing import Parts, change_field, repair_frames

@@ -28,7 +28,8 @@ from ramsterd.frontends.tmem.messages import (
     page_range,
     place,
 )
-from ramsterd.frontends.tmem.pools import PoolBook, Refused
+from ramsterd.frontends.tmem.pool_records import Refused
+from ramsterd.frontends.tmem.pools import PoolBook
 from ramsterd.frontends.tmem.session import Session
 from ramsterd.handover.document import ConnectionRecord, DamagedRecord, Document, decode, encode
 from tests.fakes.fake_pool_pager import FakePoolPager

@@ -17,7 +17,8 @@ from ramsterd.client.requests import (
     stored_pages,
 )
 from ramsterd.frontends.tmem.messages import PAGE_BYTES, ErrorCode, PoolKind
-from ramsterd.frontends.tmem.pools import PoolBook, Refused
+from ramsterd.frontends.tmem.pool_records import Refused
+from ramsterd.frontends.tmem.pools import PoolBook
 from ramsterd.statefile.content import PoolKey
 from tests.fakes.fake_pool_pager import FakePoolPager
 from tests.fakes.state_disk import StateDisk

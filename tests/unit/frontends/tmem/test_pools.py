@@ -7,7 +7,8 @@ from ramsterd.core.page import PAGE_BYTES
 from ramsterd.core.pool_identity import program_pool
 from ramsterd.core.pools import Pools
 from ramsterd.frontends.tmem.messages import ErrorCode, PoolKind
-from ramsterd.frontends.tmem.pools import PoolBook, Quotas, Refused, TmemPool
+from ramsterd.frontends.tmem.pool_records import Quotas, Refused, TmemPool
+from ramsterd.frontends.tmem.pools import PoolBook
 from tests.fakes.fake_pool_pager import FakePoolPager
 
 QUOTAS = Quotas(pool_pages_max=10, user_pages_max=15, user_objects_max=3, pools_per_user_max=2)
