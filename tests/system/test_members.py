@@ -158,7 +158,7 @@ def test_a_file_changed_by_hand_is_told_on_sighup_and_not_taken_over(
         (f"{text}\n# a comment", "the cluster file has not changed"),
         (text.replace('name = "n3"', 'name = "x"'), "name of x (3) is 'x', was 'n3'"),
         (text.replace("idle_seconds = 8.0", "idle_seconds = 9.0"), "other settings than members"),
-        (text.replace("number = 3", "number = 2"), "the cluster file has a mistake: "),
+        (text.replace("number = 3", "number = 2"), "the cluster file has a mistake; "),
     ):
         mine.write_text(written)
         node.send_signal(signal.SIGHUP)
