@@ -47,6 +47,12 @@ class Oracle:
             self._possible[place] = frozenset([version])
             self.losable.discard(place)
 
+    def on_unknown(self, index: int, versions: Iterable[int]) -> None:
+        """Nobody knows whether a run was put, or flushed (`HOLE`): each of its pages may be as it was, or so."""
+        for place, version in enumerate(versions, index):
+            before = self._possible.get(place, frozenset([HOLE]))
+            self._possible[place] = before | {version}
+
     def on_refused(self, index: int, versions: Iterable[int]) -> None:
         """A put of a run was refused: some of it may be stored, and nothing that stood there may be seen."""
         for place, version in enumerate(versions, index):

@@ -9,8 +9,16 @@ import pytest
 from tests.helpers.kept_folders import kept_folder
 from tests.helpers.requirements import require_libnbd, require_tool
 from tests.soak.kills.clients import LibnbdClient, QemuClient
-from tests.soak.kills.kept_cluster import as_delivered, check_agrees, keep_memory, wait_quiet
+from tests.soak.kills.kept_cluster import (
+    as_delivered,
+    check_agrees,
+    keep_memory,
+    serve_programs,
+    tmem_socket,
+    wait_quiet,
+)
 from tests.soak.kills.killing import KILLED, kill_often
+from tests.soak.kills.pools import PoolsClient
 from tests.system.conftest import NewCluster
 from tests.system.daemons import MIB, Cluster
 
@@ -57,4 +65,23 @@ def test_nodes_are_killed_under_requests_of_libnbd(new_cluster: NewCluster, vict
             kill_often(cluster, client, victims, KILLS, random.Random(1), budgets_mebibytes=(4, 8))
             client.finish()
         wait_quiet(cluster)
+        check_agrees(cluster)
+
+
+def test_the_owner_is_killed_under_programs_with_pools(new_cluster: NewCluster) -> None:
+    with kept_folder() as memories:
+        cluster = new_cluster(
+            budgets=[f"{BUDGET_MEBIBYTES}MiB", "48MiB", "48MiB"], export=str(DISK_BYTES), copies=2
+        )
+        keep_memory(cluster, memories)
+        as_delivered(cluster)
+        serve_programs(cluster[1])
+        cluster.start()
+        with ExitStack() as stack:
+            client = PoolsClient(tmem_socket(cluster[1]), 1, stack)
+            kill_often(cluster, client, "owner", KILLS, random.Random(1))
+            client.finish()
+        wait_quiet(cluster)
+        pools = cluster[1].ask("pools")
+        assert {each["name"] for each in pools} == {"persistent", "ephemeral"}, pools
         check_agrees(cluster)

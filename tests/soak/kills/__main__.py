@@ -1,6 +1,7 @@
 """Daemons with kept memory are killed and started again at once, under clients that check every answer.
 
-    python -m tests.soak.kills [--kills 50] [--client qemu|libnbd] [--victims owner|holder|both] [--resize] [--seed N]
+    python -m tests.soak.kills [--kills 50] [--client qemu|libnbd|tmem] [--victims owner|holder|both|all]
+        [--signal KILL|TERM] [--resize] [--seed N]
 
 Three nodes; the disk is four times the budget of its owner, each page that left has two copies.  For each kill: the gap,
 which is the time from the kill to the first answered request.  The exit status is 0 only if there was no error, no wrong
@@ -22,9 +23,17 @@ from typing import Final
 
 from tests.helpers.kept_folders import kept_folder
 from tests.soak.kills.clients import KillsClient, LibnbdClient, QemuClient
-from tests.soak.kills.kept_cluster import as_delivered, check_agrees, keep_memory, wait_quiet
+from tests.soak.kills.kept_cluster import (
+    as_delivered,
+    check_agrees,
+    keep_memory,
+    serve_programs,
+    tmem_socket,
+    wait_quiet,
+)
 from tests.soak.kills.killing import KILLED, Kill, kill_often
-from tests.system.daemons import MIB, Cluster
+from tests.soak.kills.pools import PoolsClient
+from tests.system.daemons import MIB, Cluster, Node
 
 OWNER_MEBIBYTES: Final = 16
 DISK_MEBIBYTES: Final = 4 * OWNER_MEBIBYTES
@@ -44,7 +53,21 @@ def make_cluster(folder: Path, sockets: Path, memories: Path) -> Cluster:
     )
     keep_memory(cluster, memories)
     as_delivered(cluster)
+    serve_programs(cluster[1])
     return cluster
+
+
+def make_client(
+    options: argparse.Namespace, owner: Node, folder: Path, stack: ExitStack
+) -> KillsClient:
+    """Return who is at work all along."""
+    match options.client:
+        case "qemu":
+            return QemuClient(owner, folder, DISK_MEBIBYTES * MIB, stack)
+        case "libnbd":
+            return LibnbdClient(owner, DISK_MEBIBYTES * MIB, options.seed, stack)
+        case _:
+            return PoolsClient(tmem_socket(owner), options.seed, stack)
 
 
 def run(options: argparse.Namespace, folder: Path, sockets: Path, memories: Path) -> Sequence[Kill]:
@@ -54,17 +77,14 @@ def run(options: argparse.Namespace, folder: Path, sockets: Path, memories: Path
     try:
         cluster.start()
         with ExitStack() as stack:
-            client: KillsClient = (
-                QemuClient(cluster[1], folder, DISK_MEBIBYTES * MIB, stack)
-                if options.client == "qemu"
-                else LibnbdClient(cluster[1], DISK_MEBIBYTES * MIB, options.seed, stack)
-            )
+            client = make_client(options, cluster[1], folder, stack)
             kills = kill_often(
                 cluster,
                 client,
                 options.victims,
                 options.kills,
                 random.Random(options.seed),
+                how=signal.Signals[f"SIG{options.signal}"],
                 budgets_mebibytes=RESIZED_MEBIBYTES if options.resize else (),
             )
             print(f"  {client.name}: {client.finish()}: no error, no wrong page")
@@ -84,8 +104,9 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--client", choices=["qemu", "libnbd"], default="libnbd")
+    parser.add_argument("--client", choices=["qemu", "libnbd", "tmem"], default="libnbd")
     parser.add_argument("--victims", choices=sorted(KILLED), default="owner")
+    parser.add_argument("--signal", choices=["KILL", "TERM"], default="KILL")
     parser.add_argument("--resize", action="store_true", help="change the owner's budget all along")
     parser.add_argument("--seed", type=int, default=time.time_ns() // 10**9)
     return parser.parse_args(argv)

@@ -21,6 +21,17 @@ def keep_memory(cluster: Cluster, folder: Path) -> None:
         keep_in(node.config, folder / node.name)
 
 
+def tmem_socket(node: Node) -> Path:
+    """Return where programs connect."""
+    return node.nbd.with_name(f"{node.number}.tmem")
+
+
+def serve_programs(node: Node) -> None:
+    """Have a node serve programs, and send their caches to peers, too."""
+    text = node.config.read_text().replace("[remote]\n", "[remote]\nephemeral = true\n")
+    node.config.write_text(f'{text}\n[tmem]\nsocket = "{tmem_socket(node)}"\n')
+
+
 def as_delivered(cluster: Cluster) -> None:
     """Have the timers and bounds that operators have: those of tests call a node down before it can be there again."""
     for file in {node.config.parent / "cluster.toml" for node in cluster}:

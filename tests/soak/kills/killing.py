@@ -1,6 +1,7 @@
 """Kills, one after the other, and the gap that each makes."""
 
 import random
+import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from tests.soak.kills.kept_cluster import end_and_start, memory, wait_may_be_kil
 from tests.system.daemons import Cluster, Node
 
 # By what they are to the disk: numbers of nodes.
-KILLED: Final = {"owner": (1,), "holder": (2, 3), "both": (1, 2)}
+KILLED: Final = {"owner": (1,), "holder": (2, 3), "both": (1, 2), "all": (1, 2, 3)}
 PAUSE_SECONDS: Final = (0.0, 1.2)
 
 
@@ -45,6 +46,7 @@ def kill_often(
     rng: random.Random,
     *,
     budgets_mebibytes: Sequence[int] = (),
+    how: signal.Signals = signal.SIGKILL,
 ) -> list[Kill]:
     """Kill, start again, wait for an answer, over and over; print and return what each kill was like.
 
@@ -54,6 +56,7 @@ def kill_often(
         victims: See KILLED; holders take turns.
         kills: How many.
         rng: When.
+        how: SIGTERM ends them in order.
         budgets_mebibytes: The owner's budget becomes one of these before each kill.
     """
     done: list[Kill] = []
@@ -65,7 +68,7 @@ def kill_often(
             cluster[1].ask("memory-set", budget=f"{rng.choice(budgets_mebibytes)}MiB")
         time.sleep(rng.uniform(*PAUSE_SECONDS))
         client.check()
-        done.append(_kill(client, nodes))
+        done.append(_kill(client, nodes, how))
         print(f"kill {number + 1:3}  {done[-1]}", flush=True)
         if victims == "holder":
             cluster.wait_linked()  # another may go once this one is there again
@@ -79,8 +82,8 @@ def _victims(cluster: Cluster, victims: str, number: int) -> list[Node]:
     return [cluster[each] for each in numbers]
 
 
-def _kill(client: KillsClient, nodes: Sequence[Node]) -> Kill:
-    killed_at = end_and_start(nodes)
+def _kill(client: KillsClient, nodes: Sequence[Node], how: signal.Signals) -> Kill:
+    killed_at = end_and_start(nodes, how)
     gap_seconds = client.first_answer(killed_at) - killed_at
     used_seconds = sum(processor_seconds(node.pid) for node in nodes)
     client.check()
