@@ -154,6 +154,9 @@ def check_config(config: Path, user_name: str | None, layout: str | None) -> Non
     The check includes keys and certificates, folders, addresses and memory.  Run it on the machine
     of the daemon: it uses the memory of this machine and the cgroup limits of this command.
     """
+    # What a start imports late, it must find: `ramsterctl restart` asks for nothing else.
+    import ramsterd.cli.serving  # noqa: F401, PLC0415  see `run`
+
     if layout is not None:
         _check_layout(layout)
     user = _user(user_name, config)

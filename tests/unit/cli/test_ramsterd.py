@@ -1,5 +1,7 @@
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -46,6 +48,22 @@ def test_check_config_compares_endpoints_with_the_links(tmp_path: Path) -> None:
         f"ramsterd: {tmp_path}/ramsterd.toml: metrics.listen: found '127.0.0.1:7701', which is address and port"
         " of node alpha in cluster.toml, expected an address and port used once\n"
     )
+
+
+def test_check_config_imports_all_that_a_start_imports(tmp_path: Path) -> None:
+    """A library that is missing must be found by the check of a restart, and not by the next program."""
+    write(tmp_path, "cluster.toml", CLUSTER)
+    path = write(tmp_path, "ramsterd.toml", DAEMON)
+    script = (
+        "import sys\n"
+        "from ramsterd.cli.ramsterd import main\n"
+        "main(['check-config', '--config', sys.argv[1]], standalone_mode=False)\n"
+        "assert {'ramsterd.cli.serving', 'ramsterd.daemon'} <= sys.modules.keys()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, path], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 HASH = layout_name().partition("-")[2]
