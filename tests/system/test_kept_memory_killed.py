@@ -36,7 +36,7 @@ def test_a_daemon_that_is_killed_often_keeps_its_pages_if_it_served_each_time(
 
 
 def live(folder: Path) -> Live:
-    """Return how the memory of a daemon stands, whoever is at work on it."""
+    """Return how the memory of a daemon stands, also while another process is at work on it."""
     page = memoryview((folder / "super.memory").read_bytes())
     return super_page._read_live(page)[0]
 
