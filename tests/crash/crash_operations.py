@@ -94,11 +94,15 @@ class RandomOperations:
         model.new_pool(kind, is_disk=is_disk)
 
     def leave(self, model: StoreModel) -> None:
-        if not model.sent and not model.begin_leaving():
+        if not model.sent:
+            self.begin(model)
+        if not model.sent:
             return
         model.end_leaving(-1, self._rng.choice(HOLDERS))
 
     def begin(self, model: StoreModel) -> None:
+        # What is owed leaves before any put.
+        model.take_owed()
         model.begin_leaving()
 
     def return_one(self, model: StoreModel) -> None:
