@@ -54,17 +54,19 @@ def wait_may_be_killed(node: Node) -> None:
         )
 
 
-def end_and_start(nodes: Collection[Node], how: signal.Signals = signal.SIGKILL) -> float:
-    """End nodes in the same moment and start them again at once; return when they were ended."""
+def end_and_start(nodes: Collection[Node], how: signal.Signals) -> tuple[float, float]:
+    """End nodes in the same moment and start them again at once; return when they were told, and when all had ended."""
+    told_at = time.perf_counter()
     for node in nodes:
         node.send_signal(how)
-    ended_at = time.perf_counter()
     for node in nodes:
         assert node.process is not None
         node.process.wait()
         node.process = None
+    ended_at = time.perf_counter()
+    for node in nodes:
         node.start()
-    return ended_at
+    return told_at, ended_at
 
 
 def memory(node: Node) -> Any:

@@ -25,7 +25,7 @@ class Kill:
     gap_seconds: float
     # Of the gap: what it would be on a machine that has nothing else to do.
     processor_seconds: float
-    # From the kill until the daemon served.
+    # From the signal until the daemon served.
     start_seconds: float
     adopted_pages: int
     attach_seconds: float
@@ -83,8 +83,8 @@ def _victims(cluster: Cluster, victims: str, number: int) -> list[Node]:
 
 
 def _kill(client: KillsClient, nodes: Sequence[Node], how: signal.Signals) -> Kill:
-    killed_at = end_and_start(nodes, how)
-    gap_seconds = client.first_answer(killed_at) - killed_at
+    told_at, ended_at = end_and_start(nodes, how)
+    gap_seconds = client.first_answer(ended_at) - told_at
     used_seconds = sum(processor_seconds(node.pid) for node in nodes)
     client.check()
     for node in nodes:
@@ -98,7 +98,7 @@ def _kill(client: KillsClient, nodes: Sequence[Node], how: signal.Signals) -> Ki
         tuple(node.name for node in nodes),
         gap_seconds,
         used_seconds,
-        served_at - killed_at,
+        served_at - told_at,
         first["adopted_pages"],
         first["attach_seconds"],
     )
