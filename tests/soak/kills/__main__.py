@@ -27,6 +27,7 @@ from tests.soak.kills.kept_cluster import (
     as_delivered,
     check_agrees,
     keep_memory,
+    repatriate_soon,
     serve_programs,
     tmem_socket,
     wait_quiet,
@@ -39,7 +40,7 @@ OWNER_MEBIBYTES: Final = 16
 DISK_MEBIBYTES: Final = 4 * OWNER_MEBIBYTES
 HOLDER_MEBIBYTES: Final = 96
 GAP_SECONDS_MAX: Final = 2.0
-RESIZED_MEBIBYTES: Final = (8, 12, 16, 24)
+RESIZED_MEBIBYTES: Final = (8, 16, 24, 48)
 
 
 def make_cluster(folder: Path, sockets: Path, memories: Path) -> Cluster:
@@ -54,6 +55,7 @@ def make_cluster(folder: Path, sockets: Path, memories: Path) -> Cluster:
     keep_memory(cluster, memories)
     as_delivered(cluster)
     serve_programs(cluster[1])
+    repatriate_soon(cluster[1])
     return cluster
 
 

@@ -32,6 +32,12 @@ def serve_programs(node: Node) -> None:
     node.config.write_text(f'{text}\n[tmem]\nsocket = "{tmem_socket(node)}"\n')
 
 
+def repatriate_soon(node: Node) -> None:
+    """Have a node bring its pages home as soon as there is room again."""
+    text = node.config.read_text()
+    node.config.write_text(text.replace("[remote]\n", "[remote]\nrepatriate_seconds = 0.5\n"))
+
+
 def as_delivered(cluster: Cluster) -> None:
     """Have the timers and bounds that operators have: those of tests call a node down before it can be there again."""
     for file in {node.config.parent / "cluster.toml" for node in cluster}:

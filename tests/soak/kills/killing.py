@@ -3,6 +3,7 @@
 import random
 import signal
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -60,6 +61,7 @@ def kill_often(
         budgets_mebibytes: The owner's budget becomes one of these before each kill.
     """
     done: list[Kill] = []
+    under_way: Counter[str] = Counter()
     for number in range(kills):
         nodes = _victims(cluster, victims, number)
         for node in nodes:
@@ -68,11 +70,29 @@ def kill_often(
             cluster[1].ask("memory-set", budget=f"{rng.choice(budgets_mebibytes)}MiB")
         time.sleep(rng.uniform(*PAUSE_SECONDS))
         client.check()
+        under_way.update(_under_way(cluster[1]))
         done.append(_kill(client, nodes, how))
         print(f"kill {number + 1:3}  {done[-1]}", flush=True)
         if victims == "holder":
             cluster.wait_linked()  # another may go once this one is there again
+    print(f"  right before the kills: {', '.join(f'{n} {what}' for what, n in under_way.items())}")
     return done
+
+
+def _under_way(owner: Node) -> Counter[str]:
+    """Return what the owner was at, and what it has done since it started."""
+    engine = owner.engine()
+    return Counter(
+        {
+            "pages on their way to peers": engine["remotify"]["pages_in_flight"],
+            "budgets shrinking": engine["resize"]["state"] == "shrinking",
+            "holders compared": engine["reconcile"]["reconciling_holders"],
+            "pages remotified": engine["remotify"]["stored_pages_total"],
+            "fetched": engine["fetch"]["fetched_pages_total"],
+            "repatriated": engine["repatriate"]["repatriated_pages_total"],
+            "compacted": engine["compacted_zpages_total"],
+        }
+    )
 
 
 def _victims(cluster: Cluster, victims: str, number: int) -> list[Node]:
