@@ -2,20 +2,51 @@
  * The program that a guest runs: it uses more memory than the guest has, so that the kernel swaps, and knows what
  * each of its pages must hold.
  *
- *     hog MEBIBYTES
+ *     hog MEBIBYTES [ROUNDS]
  *
  * Every page is made from its number and a version: half noise, half a counter, so that it compresses to about half.
- * It fills, verifies, rewrites every third page, verifies, frees a quarter, fills that anew, and verifies.
+ * It fills and verifies.  Then, once or in so many rounds, it rewrites every third page, verifies, frees a quarter,
+ * fills that anew, and verifies.  With 0 rounds it goes on until a line comes in, and verifies once
+ * more behind the last round.
  * Exit status: 0 all pages were right, 1 some were not, 2 wrong use.  A page that the kernel can't bring back ends it
  * with SIGBUS.
  */
+#include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
-enum { PAGE_BYTES = 4096, WORDS = PAGE_BYTES / 8, PAGES_PER_MIB = 256 };
+/* A version is one byte, and a round makes at most two of a page. */
+enum { PAGE_BYTES = 4096, WORDS = PAGE_BYTES / 8, PAGES_PER_MIB = 256, ROUNDS_MAX = 100 };
+
+/* Of all pages since it was said: how long the program waited for one, at most. */
+static int64_t slowest_milliseconds;
+
+static int64_t now_milliseconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void say(const char *phase)
+{
+	printf("hog: the slowest page took %lld ms\nhog: %s\n", (long long)slowest_milliseconds, phase);
+	slowest_milliseconds = 0;
+}
+
+static void note_page(int64_t *since)
+{
+	int64_t now = now_milliseconds();
+
+	if (now - *since > slowest_milliseconds)
+		slowest_milliseconds = now - *since;
+	*since = now;
+}
 
 static uint64_t next(uint64_t *state)
 {
@@ -39,33 +70,59 @@ static void make_page(uint64_t *page, uint64_t number, uint64_t version)
 
 static void fill(uint64_t *memory, uint8_t *versions, size_t start, size_t end, size_t step)
 {
-	for (size_t number = start; number < end; number += step)
+	int64_t since = now_milliseconds();
+
+	for (size_t number = start; number < end; number += step) {
 		make_page(memory + number * WORDS, number, ++versions[number]);
+		note_page(&since);
+	}
 }
 
 static size_t verify(const uint64_t *memory, const uint8_t *versions, size_t pages)
 {
 	uint64_t expected[WORDS];
 	size_t wrong = 0;
+	int64_t since = now_milliseconds();
 
 	for (size_t number = 0; number < pages; number++) {
 		make_page(expected, number, versions[number]);
-		if (memcmp(expected, memory + number * WORDS, PAGE_BYTES) == 0)
-			continue;
-		if (wrong++ < 5)
+		if (memcmp(expected, memory + number * WORDS, PAGE_BYTES) != 0 && wrong++ < 5)
 			printf("hog: WRONG page %zu, version %u\n", number, versions[number]);
+		note_page(&since);
 	}
 	return wrong;
 }
 
+static size_t rewrite(uint64_t *memory, uint8_t *versions, size_t pages)
+{
+	size_t wrong = 0;
+
+	fill(memory, versions, 0, pages, 3);
+	say("rewritten");
+	wrong += verify(memory, versions, pages);
+	say("verified again");
+	madvise(memory, pages / 4 * PAGE_BYTES, MADV_DONTNEED);
+	say("freed");
+	fill(memory, versions, 0, pages / 4, 1);
+	return wrong + verify(memory, versions, pages);
+}
+
+static int is_told_to_end(void)
+{
+	struct pollfd input = { .fd = 0, .events = POLLIN };
+
+	return poll(&input, 1, 0) == 1;
+}
+
 int main(int argc, char **argv)
 {
-	size_t pages = argc == 2 ? (size_t)atoi(argv[1]) * PAGES_PER_MIB : 0;
+	size_t pages = argc >= 2 ? (size_t)atoi(argv[1]) * PAGES_PER_MIB : 0;
+	int rounds = argc >= 3 ? atoi(argv[2]) : 1;
 	size_t wrong = 0;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	if (pages == 0) {
-		fputs("usage: hog MEBIBYTES\n", stderr);
+	if (pages == 0 || rounds < 0 || rounds > ROUNDS_MAX) {
+		fputs("usage: hog MEBIBYTES [ROUNDS]\n", stderr);
 		return 2;
 	}
 	uint64_t *memory = mmap(NULL, pages * PAGE_BYTES, PROT_READ | PROT_WRITE,
@@ -77,17 +134,18 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	fill(memory, versions, 0, pages, 1);
-	puts("hog: filled");
+	say("filled");
 	wrong += verify(memory, versions, pages);
-	puts("hog: verified");
-	fill(memory, versions, 0, pages, 3);
-	puts("hog: rewritten");
-	wrong += verify(memory, versions, pages);
-	puts("hog: verified again");
-	madvise(memory, pages / 4 * PAGE_BYTES, MADV_DONTNEED);
-	puts("hog: freed");
-	fill(memory, versions, 0, pages / 4, 1);
-	wrong += verify(memory, versions, pages);
+	say("verified");
+	int is_last = 0;
+
+	for (int round = 1; !is_last; round++) {
+		wrong += rewrite(memory, versions, pages);
+		say("round is over");
+		is_last = round == (rounds ? rounds : ROUNDS_MAX) || (rounds == 0 && is_told_to_end());
+	}
+	if (rounds == 0)
+		wrong += verify(memory, versions, pages);
 	printf("hog: %zu pages, %zu wrong\n", pages, wrong);
 	return wrong != 0;
 }

@@ -5,9 +5,20 @@ import subprocess
 from pathlib import Path
 
 from tests.guest.image import Image
-from tests.system.daemons import wait_until
+from tests.system.daemons import EXPORT, Node, wait_until
 
 SECONDS_MAX = 110.0
+# QEMU's own network: that is the loopback of the host.
+HOST_ADDRESS = "10.0.2.2"
+NETWORK = ["-netdev", "user,id=n0", "-device", "virtio-net-pci,netdev=n0,romfile="]
+
+
+def disk_of(node: Node, *, reconnect_seconds: int) -> list[str]:
+    """Return what makes an export of a node the first disk of a guest, over QEMU's own NBD client."""
+    server = f"server.type=unix,server.path={node.nbd},export={EXPORT}"
+    drive = f"driver=nbd,node-name=n0,{server},discard=unmap,cache.direct=on"
+    drive += f",reconnect-delay={reconnect_seconds}"
+    return ["-blockdev", drive, "-device", "virtio-blk-pci,drive=n0"]
 
 
 class Guest:
@@ -34,7 +45,7 @@ class Guest:
         ]  # fmt: skip
         with console.open("wb") as output:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+                command, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT
             )
 
     @property
@@ -49,12 +60,24 @@ class Guest:
         )
         assert text in self.said, self.said[-3000:]
 
-    def wait_end(self) -> str:
+    def tell(self, line: str) -> None:
+        """Write a line to its serial console."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{line}\n".encode())
+        self.process.stdin.flush()
+
+    def wait_end(self, *, seconds_max: float = SECONDS_MAX) -> str:
         """Return what it said in all."""
-        self.process.wait(SECONDS_MAX)
+        self.process.wait(seconds_max)
+        self._close_input()
         return self.said
 
     def end(self) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGKILL)
             self.process.wait(10)
+        self._close_input()
+
+    def _close_input(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()

@@ -14,7 +14,7 @@ import pytest
 
 from tests.guest.image import Image, make_image
 from tests.guest.link_proxy import LinkProxy
-from tests.guest.machine import Guest
+from tests.guest.machine import HOST_ADDRESS, NETWORK, Guest
 from tests.system.conftest import new_cluster, sockets  # noqa: F401  fixtures
 from tests.system.daemons import Cluster, wait_until
 
@@ -54,10 +54,8 @@ def boot(image: Image, proxy: LinkProxy, tmp_path: Path) -> Iterator[Callable[..
     guests: list[Guest] = []
 
     def start(*, dead_seconds: int) -> Guest:
-        # QEMU's own network: 10.0.2.2 is the loopback of the host.
-        words = f"ramster.mebibytes={HOG_MEBIBYTES} ramster.server=10.0.2.2:{proxy.port} ramster.dead={dead_seconds}"
-        devices = ["-netdev", "user,id=n0", "-device", "virtio-net-pci,netdev=n0,romfile="]
-        guests.append(Guest(image, tmp_path / "console", words, devices, mebibytes=GUEST_MEBIBYTES))
+        words = f"ramster.mebibytes={HOG_MEBIBYTES} ramster.server={HOST_ADDRESS}:{proxy.port} ramster.dead={dead_seconds}"
+        guests.append(Guest(image, tmp_path / "console", words, NETWORK, mebibytes=GUEST_MEBIBYTES))
         return guests[-1]
 
     yield start

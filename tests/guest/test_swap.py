@@ -15,21 +15,13 @@ from pathlib import Path
 import pytest
 
 from tests.guest.image import Image, make_image
-from tests.guest.machine import Guest
+from tests.guest.machine import Guest, disk_of
 from tests.system.conftest import new_cluster, sockets  # noqa: F401  fixtures
-from tests.system.daemons import EXPORT, MIB, Cluster, Node
+from tests.system.daemons import MIB, Cluster, Node
 
 GUEST_MEBIBYTES = 96
 HOG_MEBIBYTES = 160
 BUDGET_MEBIBYTES = 10
-
-
-def disk_of(node: Node, *, reconnect_seconds: int) -> list[str]:
-    """Return what makes an export of a node the first disk of a guest, over QEMU's own NBD client."""
-    server = f"server.type=unix,server.path={node.nbd},export={EXPORT}"
-    drive = f"driver=nbd,node-name=n0,{server},discard=unmap,cache.direct=on"
-    drive += f",reconnect-delay={reconnect_seconds}"
-    return ["-blockdev", drive, "-device", "virtio-blk-pci,drive=n0"]
 
 
 @pytest.fixture(scope="session")
