@@ -32,9 +32,9 @@ test: $(VENV)/installed-test  ## all tests (ARGS='tests/unit/net -x': those; ARG
 	@sh tests/install-tools
 	@exec $(BIN)/python -m pytest $(or $(ARGS),-n auto --dist worksteal)
 
-test-guest: $(VENV)/installed-test  ## a real kernel swaps to a cluster, in QEMU (ARGS as for test)
+test-guest: $(VENV)/installed-test  ## a real kernel swaps to a cluster, in QEMU (ARGS as for test; RESTARTS=10: of its owner)
 	@sh tests/install-tools guest
-	@exec $(BIN)/python -m pytest -s tests/guest $(ARGS)
+	@exec $(BIN)/python -m pytest -s -o faulthandler_timeout=0 $(or $(ARGS),tests/guest)
 
 soak: $(VENV)/installed-test  ## eight clients, moving budgets, a checking oracle (MINUTES=3 SEED=N)
 	@exec $(BIN)/python -m tests.soak --minutes $(or $(MINUTES),3) $(if $(SEED),--seed $(SEED))
