@@ -1,4 +1,4 @@
-"""A daemon that is killed again and again: only starts that never came to serve count against its memory."""
+"""A daemon that is killed often: only starts that never came to serve count against its memory."""
 
 import time
 from pathlib import Path

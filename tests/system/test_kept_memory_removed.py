@@ -1,4 +1,4 @@
-"""Kept memory that somebody has removed: its pages are lost, and said to be, and never come back as zeros or from peers."""
+"""Kept memory that was removed: its pages are lost, and said to be, and never read as zeros."""
 
 import signal
 import subprocess
