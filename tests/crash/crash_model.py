@@ -169,6 +169,7 @@ def _check_page(store: Store, handle: Handle, before: Known, after: Known) -> No
 
 def _check_nothing_more(store: Store, before: Known, after: Known) -> None:
     """No page is there that neither the one moment nor the other had."""
+    known = before.pages.keys() | after.pages.keys() | after.tried
     for pool in store.pools:
         if pool.identity.is_foreign:
             continue
@@ -177,7 +178,7 @@ def _check_nothing_more(store: Store, before: Known, after: Known) -> None:
                 for each in range(index, index + count):
                     if leaf == ZERO or store.table.entries_of(leaf, each, 1)[0] != HOLE:
                         handle = pool.pool, page_object.object_id, each
-                        assert handle in before.pages.keys() | after.pages.keys() | after.tried
+                        assert handle in known
 
 
 def _check_foreign(store: Store, before: Known, after: Known) -> None:
