@@ -25,6 +25,7 @@ from nodemanager.ids import Incarnation, NodeId
 from ramsterd.core.arena import MemfdMapping
 from ramsterd.core.page import PoolKind
 from ramsterd.core.pool_identity import program_pool
+from ramsterd.core.store import Store
 from ramsterd.frontends.nbd.counters import Counters
 from ramsterd.frontends.nbd.export import Export
 from ramsterd.frontends.nbd.protocol import REQUEST, Command, request_word
@@ -32,6 +33,8 @@ from ramsterd.frontends.nbd.session import Session
 from ramsterd.frontends.nbd.transmission import Transmission
 from ramsterd.frontends.pager import Pager
 from ramsterd.pagepath.engine import Engine
+from ramsterd.pagepath.kept_pages import KeptPages
+from ramsterd.pagepath.machines import limits_of
 from ramsterd.pagepath.peers import Peers
 
 OBJECT = b""
@@ -66,7 +69,7 @@ class NbdFrontEnd:
             cluster=cluster,
             local=NodeId(1),
             incarnation=Incarnation(1),
-            map_memory=MemfdMapping,
+            kept=KeptPages(store=Store(MemfdMapping, limits_of(daemon.memory))),
             rng=rng,
         )
         peers = Peers(self.engine, cluster, transport=TcpTransport(), rng=rng)

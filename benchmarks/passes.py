@@ -29,9 +29,12 @@ from ramsterd.core.family import Family
 from ramsterd.core.foreign_pages import FOREIGN_OBJECT, put_zpages
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.pool_identity import export_pool, owner_pool, program_pool
+from ramsterd.core.store import Store
 from ramsterd.daemon import GC_THRESHOLD
 from ramsterd.pagepath.effects import Replicated, Send
 from ramsterd.pagepath.engine import Engine
+from ramsterd.pagepath.kept_pages import KeptPages
+from ramsterd.pagepath.machines import limits_of
 from ramsterd.remote.hold.foreign_flushes import ForeignFlushes
 from ramsterd.remote.wire import SERIAL_MAX
 
@@ -82,7 +85,7 @@ class Pair:
             cluster=self.cluster,
             local=number,
             incarnation=INCARNATION,
-            map_memory=MemfdMapping,
+            kept=KeptPages(store=Store(MemfdMapping, limits_of(daemon.memory))),
             rng=random.Random(number),
         )
 

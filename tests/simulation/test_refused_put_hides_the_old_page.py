@@ -2,6 +2,7 @@
 
 from trio.testing import MockClock
 
+from nodemanager.states import NodeState
 from ramsterd.frontends.pager import GetOutcome, PutOutcome
 from tests.fakes.dropping import drop_run
 from tests.simulation.checking_clients import Client, finish, stage
@@ -14,8 +15,10 @@ PACKED = 0
 def fill_alone(
     seed: int, clock: MockClock, *, hides_refused: bool = True
 ) -> tuple[Cluster, Client]:
-    """Return a cluster whose node 0 is full and knows no peer."""
+    """Return a cluster whose node 0 is full and waits for no peer."""
     cluster = Cluster(seed, clock)
+    for peer in cluster[0].engine.nodes.nodes():
+        cluster.judge(0, peer, NodeState.DOWN)
     client = Client(cluster, 0, hides_refused=hides_refused)
     index = 0
     while client.put(index).is_stored:

@@ -206,15 +206,18 @@ def test_stop_in_order_under_load(new_cluster: NewCluster, number: signal.Signal
 
 
 def test_service_manager_is_told(new_cluster: NewCluster, tmp_path: Path) -> None:
+    """What it is told of memory, tests/system/test_managed.py says."""
     cluster = new_cluster(budgets=["4MiB"])
+    config = cluster[1].config
+    config.write_text(config.read_text().replace("[memory]\n", '[memory]\nkeep = "no"\n'))
     name = f"\0ramster-test-{tmp_path}"[:100]
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(name)
         manager.settimeout(STOP_SECONDS_MAX)
         told = {"NOTIFY_SOCKET": "@" + name[1:], "WATCHDOG_USEC": "200000"}
         cluster[1].start(told)
-        said = {manager.recv(100) for _ in range(2)}
-        assert said == {b"READY=1", b"WATCHDOG=1"}
+        said = {manager.recv(100) for _ in range(3)}
+        assert said == {b"READY=1", b"WATCHDOG_USEC=200000", b"WATCHDOG=1"}
         # Ready means ready: no wait in between.
         assert cluster[1].status()["node"] == "n1"
         assert [manager.recv(100) for _ in range(3)] == [b"WATCHDOG=1"] * 3
