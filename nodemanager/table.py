@@ -83,6 +83,8 @@ class _Peer:
     config: NodeConfig
     state: NodeState = NodeState.JOINING
     incarnation: Incarnation | None = None
+    # Whether that is all that is known: nobody has heard of it since an earlier process of ours.
+    is_only_adopted: bool = False
     is_linked: bool = False  # with this incarnation; a link of an older incarnation is no link
     status: PeerStatus | None = None  # may be old when not linked
     changed_at: float | None = None
@@ -127,6 +129,7 @@ class NodeTable:
         peer = self._peers[node]
         assert peer.state is NodeState.JOINING
         peer.incarnation = max(incarnation, peer.incarnation or incarnation)
+        peer.is_only_adopted = True
 
     # Members come and go.
 
@@ -317,11 +320,13 @@ class NodeTable:
     ) -> list[NodeEvent]:
         peer = self._peers[node]
         known = peer.incarnation
-        if incarnation is None and peer.state is NodeState.JOINING:
-            incarnation = known  # it was adopted
+        is_heard = incarnation is not None
+        if not is_heard and peer.is_only_adopted:
+            incarnation = known
         if known is not None and (incarnation is None or incarnation < known):
             self._stale_incarnations_total += 1
             return []
+        peer.is_only_adopted = peer.is_only_adopted and not is_heard
         events: list[NodeEvent] = []
         if incarnation is not None and incarnation != known:
             events += self._begin_incarnation(node, peer, incarnation)

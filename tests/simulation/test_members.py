@@ -286,8 +286,8 @@ async def test_a_version_from_far_ahead_ends_no_changes(
 @pytest.mark.parametrize(
     ("command", "request_", "says"),
     [
-        (add_node, {}, "node 1: found"),
-        (add_node, {"node": {"number": 5}}, "node 1: name: found nothing"),
+        (add_node, {}, "the new member: "),
+        (add_node, {"node": {"number": 5}}, "the new member: name: found nothing"),
         (
             add_node,
             {"node": {"number": 5, "name": "node1", "address": "127.0.0.1"}},
