@@ -163,7 +163,7 @@ def fill(pair: Pair, pool: PoolId, pages: int) -> None:
     """Put pages as a client of a disk does."""
     node, run = pair.nodes[OWNER], small_pages(RUN_PAGES)
     for index in range(0, pages, RUN_PAGES):
-        pair.pass_of(node, lambda e, i=index: e.put(pool, OBJECT, i, run))  # type: ignore[misc]  # bound at once
+        pair.pass_of(node, lambda e, i=index: e.store.put(pool, OBJECT, i, run))  # type: ignore[misc]  # bound at once
         if pair.nodes[HOLDER].incoming:
             pair.run(0.0)
 
@@ -253,7 +253,7 @@ def replicate(pair: Pair, pool: PoolId, pages: int) -> Iterator[str]:
     pair.longest()
     page = small_pages(1)
     for index in range(50):
-        pair.pass_of(owner, lambda e, i=index: e.put(replicated, OBJECT, i, page))  # type: ignore[misc]  # bound at once
+        pair.pass_of(owner, lambda e, i=index: e.store.put(replicated, OBJECT, i, page))  # type: ignore[misc]  # bound at once
         pair.pass_of(owner, lambda e: e.replicate(replicated, OBJECT, 0, 1 << 24, now=pair.now))
         pair.run(0.01)
     assert owner.replicated >= 49, f"{owner.replicated} of 50"
