@@ -38,6 +38,8 @@ from tests.system.daemons import MIB, Cluster, Node
 
 OWNER_MEBIBYTES: Final = 16
 DISK_MEBIBYTES: Final = 4 * OWNER_MEBIBYTES
+# Of the client whose pages shrink by a fifth.
+SHRINKING_MEBIBYTES: Final = 5 * OWNER_MEBIBYTES
 HOLDER_MEBIBYTES: Final = 96
 GAP_SECONDS_MAX: Final = 2.0
 RESIZED_MEBIBYTES: Final = (8, 16, 24, 48)
@@ -49,7 +51,7 @@ def make_cluster(folder: Path, sockets: Path, memories: Path) -> Cluster:
         folder,
         sockets,
         budgets=[f"{OWNER_MEBIBYTES}MiB", *[f"{HOLDER_MEBIBYTES}MiB"] * 2],
-        export=f"{DISK_MEBIBYTES}MiB",
+        export=f"{SHRINKING_MEBIBYTES}MiB",
         copies=2,
     )
     keep_memory(cluster, memories)
@@ -67,7 +69,7 @@ def make_client(
         case "qemu":
             return QemuClient(owner, folder, DISK_MEBIBYTES * MIB, stack)
         case "libnbd":
-            return LibnbdClient(owner, DISK_MEBIBYTES * MIB, options.seed, stack)
+            return LibnbdClient(owner, SHRINKING_MEBIBYTES * MIB, options.seed, stack)
         case _:
             return PoolsClient(tmem_socket(owner), options.seed, stack)
 

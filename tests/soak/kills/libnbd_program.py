@@ -20,6 +20,8 @@ PAGE = 4096
 DEPTH = 32
 RUN_PAGES = (1, 1, 1, 2, 8, 32)
 HEAD = struct.Struct(">QQ")
+# Most pages do not shrink; the others make versions that don't fit where the one before stood, and blocks to compact.
+NOISE_BYTES = (200, 1500, 2800, 4080, 4080, 4080, 4080, 4080)
 CONNECT_SECONDS_MAX = 30.0
 CONNECT_PAUSE_SECONDS = 0.005
 POLL_MILLISECONDS = 1000
@@ -28,12 +30,12 @@ SAY_SECONDS = 0.005
 
 
 def page_of(index: int, version: int) -> bytes:
-    """Return the page that was written as a version; 0 is a page that never was."""
+    """Return the page that was written as a version, of some length and then zeros; 0 is a page that never was."""
     if not version:
         return bytes(PAGE)
-    return HEAD.pack(index, version) + random.Random(index << 40 | version).randbytes(
-        PAGE - HEAD.size
-    )
+    rng = random.Random(index << 40 | version)
+    noise = HEAD.pack(index, version) + rng.randbytes(rng.choice(NOISE_BYTES))
+    return noise + bytes(PAGE - len(noise))
 
 
 def say(**what: Any) -> None:
