@@ -88,7 +88,9 @@ def test_a_file_that_is_a_mount_of_its_own_is_refused_before_anything_changes(
     assert f"{folder}/cluster.toml: found {folder}/cluster.toml, a mount of one file" in node.log
 
 
-LAST_HOLDER = "warning: only node n1 will hold pages of others: pages of n1 can go to no other node\n"
+LAST_HOLDER = (
+    "warning: only node n1 will hold pages of others: pages of n1 can go to no other node\n"
+)
 
 
 @pytest.mark.parametrize("command", ["cordon", "uncordon", "drain"])
