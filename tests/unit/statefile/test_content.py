@@ -44,6 +44,7 @@ def test_what_was_noted_comes_back(content: Content) -> None:
     assert parse(encode(content)) == content
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
 def test_bytes_of_any_kind_are_damaged_and_nothing_worse(data: bytes) -> None:
     with pytest.raises(DamagedState):
