@@ -140,7 +140,7 @@ class Pools:
         self._pools: dict[PoolId, Pool] = {}
         # Those of an earlier process, until the export or program with the same identity takes
         # them.
-        self._left: dict[PoolId, Pool] = {}
+        self._left: dict[PoolIdentity, list[Pool]] = {}
         self._last = 0
 
     def new(
@@ -197,7 +197,8 @@ class Pools:
     @property
     def left(self) -> list[Pool]:
         """Return the pools that an earlier process has left and nobody has taken yet, by number."""
-        return sorted(self._left.values(), key=lambda pool: pool.pool)
+        left = (pool for pools in self._left.values() for pool in pools)
+        return sorted(left, key=lambda pool: pool.pool)
 
     @property
     def left_to_programs(self) -> list[Pool]:
@@ -206,20 +207,27 @@ class Pools:
 
     def leave(self, pool: Pool) -> None:
         """A pool that was adopted waits until the export or program that it belongs to takes it."""
-        self._left[pool.pool] = pool
+        self._left.setdefault(pool.identity, []).append(pool)
 
     def take_left(self, kind: PoolKind, identity: PoolIdentity, codec: PoolCodec) -> Pool | None:
         """Return a pool that was left for this identity, once.
 
         On a disk the codec may have changed.
         """
-        for pool in self.left:
-            is_same = (pool.kind, pool.identity) == (kind, identity)
-            if is_same and (pool.codec is codec or pool.is_disk):
-                del self._left[pool.pool]
+        for pool in self._left.get(identity, ()):
+            if pool.kind is kind and (pool.codec is codec or pool.is_disk):
+                self._not_left(pool)
                 pool.codec, pool.compressor = codec, compressor_of(codec)
                 return pool
         return None
+
+    def _not_left(self, pool: Pool) -> None:
+        """A pool was taken, or ended; it may have been left, or not."""
+        pools = self._left.get(pool.identity, [])
+        if pool in pools:
+            pools.remove(pool)
+        if not pools:
+            self._left.pop(pool.identity, None)
 
     def __getitem__(self, pool_id: PoolId) -> Pool:
         """Return the pool.
@@ -245,7 +253,7 @@ class Pools:
         """
         pool = self[pool_id]
         if not pool.is_ended:
-            self._left.pop(pool_id, None)
+            self._not_left(pool)
             pool.is_ended = True
             self.journal.ended(pool)
 
