@@ -15,16 +15,17 @@ from typing import Final
 
 from nodemanager.ids import Incarnation
 from ramsterd.core.arena import FileMapping
+from ramsterd.core.codec import CodecMissing
 from ramsterd.core.family import Family
 from ramsterd.core.store import Store
 from ramsterd.core.versions import StoreLimits
 from ramsterd.kept.attach import Attached, attach_store, fit_limits
 from ramsterd.kept.journal import KeptJournal
-from ramsterd.kept.keepers.keeper import DESCRIPTOR_PREFIX, Keeper
+from ramsterd.kept.keepers.keeper import DESCRIPTOR_PREFIX, Keeper, KeeperRefused
 from ramsterd.kept.keepers.lock import lock_memory
 from ramsterd.kept.layout import SUPER, SUPER_BYTES, layout_name
 from ramsterd.kept.name_log import NAMES_BYTES, NameLog
-from ramsterd.kept.names import DamagedNames, pool_gone
+from ramsterd.kept.names import DamagedNames, Names, pool_gone
 from ramsterd.kept.opening import Identity, open_kept
 from ramsterd.kept.super_page import Header, Live, State, SuperPage, create
 
@@ -196,14 +197,7 @@ class KeptMemory:
         else:
             assert self._log is not None
             assert incarnation == self.incarnation
-            self.attached = attach_store(
-                self.map_memory,
-                fit_limits(
-                    limits, {name: os.fstat(fd).st_size for name, fd in self._files.items()}
-                ),
-                names=self._log.names,
-                serial_limit=self._super.live.serial_limit,
-            )
+            self.attached = self._attach(limits, self._log.names, self._super.live.serial_limit)
             store = self.attached.store
             for pool in self.attached.ended_pools:
                 self._log.note(pool_gone(pool))
@@ -212,6 +206,28 @@ class KeptMemory:
         store.pools.journal = self.journal
         store.versions.limit_serials(self._super.live.serial_limit, self._super.reserve_serials)
         return store
+
+    def _attach(self, limits: StoreLimits, names: Names, serial_limit: int) -> Attached:
+        """Take up what was kept; a start that this machine is not ready for does not count against it.
+
+        Raises:
+            KeeperRefused: Something is missing here that its pages need.
+            OSError: It can't be mapped.
+        """
+        lengths = {name: os.fstat(fd).st_size for name, fd in self._files.items()}
+        try:
+            return attach_store(
+                self.map_memory,
+                fit_limits(limits, lengths),
+                names=names,
+                serial_limit=serial_limit,
+            )
+        except (CodecMissing, OSError) as error:
+            self.end()
+            self.close()
+            if isinstance(error, OSError):
+                raise
+            raise KeeperRefused(f"pages of the last run can't be read: {error}") from None
 
     def _create_super(self, incarnation: Incarnation) -> SuperPage:
         """Write the page by which all else counts, last."""

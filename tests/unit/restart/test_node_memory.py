@@ -12,10 +12,13 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from config.model import MIB, DaemonConfig, MemoryConfig
+from config.model import MIB, DaemonConfig, MemoryConfig, PoolCodec
 from nodemanager.ids import Incarnation, NodeId
+from ramsterd.core import pools
+from ramsterd.core.codec import CodecMissing, Compressor
 from ramsterd.core.page import PoolKind
 from ramsterd.core.pool_identity import export_pool
+from ramsterd.kept.keepers.keeper import KeeperRefused
 from ramsterd.kept.keepers.tmpfs_keeper import TmpfsKeeper
 from ramsterd.kept.super_page import ATTEMPTS_MAX
 from ramsterd.pagepath.engine import Engine
@@ -175,3 +178,24 @@ async def test_a_start_without_pages_says_who_keeps_them(
     assert not memory.outlives_process
     memory.end()
     assert not os.listdir(folder)
+
+
+def missing(codec: PoolCodec) -> Compressor:
+    raise CodecMissing(f"{codec.value} needs the package zstandard: install ramster[zstd]")
+
+
+def test_a_start_without_the_library_of_a_codec_costs_no_page(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = start(folder)
+    make_engine(first).new_pool(PoolKind.PERSISTENT, export_pool("disk"), codec=PoolCodec.ZSTD)
+    kill(first)
+    with monkeypatch.context() as patched:
+        patched.setattr(pools, "compressor_of", missing)
+        for _ in range(ATTEMPTS_MAX + 1):
+            with pytest.raises(KeeperRefused, match=r"zstd needs .* install ramster\[zstd\]"):
+                start(folder)
+    memory = start(folder)
+    assert memory.is_attached
+    assert memory.statistics().attempts == 1
+    memory.end()
