@@ -46,10 +46,7 @@ def serve(
     store: DescriptorStore,
     discard_memory: bool,
 ) -> None:
-    """Serve until an order or a signal ends it.
-
-    With `ramsterctl restart` become the next program.
-    """
+    """Serve until an order or a signal ends it; at `ramsterctl restart` become the next program."""
     try:
         memory = _open_memory(config, examined, state, arrival.others, discard=discard_memory)
         daemon = Daemon(

@@ -39,10 +39,7 @@ class Identity:
 
 @dataclass(slots=True, kw_only=True)
 class Opened:
-    """What was found: files by name, which the owner of this closes.
-
-    None, and no page: begin anew.
-    """
+    """Files by name, which the owner of this closes; without any, and without a page, begin anew."""
 
     files: dict[str, int]
     super_page: SuperPage | None

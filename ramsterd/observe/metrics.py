@@ -1,6 +1,6 @@
 """Prometheus metrics: one collector over one snapshot.  `metrics_server` serves them.
 
-Docs/metrics.md lists them.
+`docs/metrics.md` lists them.
 """
 
 from collections.abc import Callable, Iterable, Iterator

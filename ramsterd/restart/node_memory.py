@@ -87,9 +87,9 @@ class NodeMemory:
         return self._memory.attached is not None
 
     def take_up(self, marks: Marks, engine: Engine) -> None:
-        """Open what was kept and the state file knows.
+        """Open what was kept and the state file knows, and drop all else.
 
-        Drop all else.  Before exports and pools are made.
+        It comes before exports and pools are made.
         """
         attached = self._memory.attached
         marks.note_memory(self.memory_id.hex())
@@ -117,9 +117,9 @@ class NodeMemory:
         mark.on_filling = lambda generation: self._memory.journal.filled(pool, generation)
 
     def resume(self, engine: Engine) -> None:
-        """Go on with the pages of the process before, before any link is open.
+        """Go on with the pages of the process before; all of them are read again, in slices.
 
-        Check them all in slices.
+        It comes before any link is open.
         """
         now, zbud = trio.current_time(), engine.store.zbud
         if self.is_attached:

@@ -1,6 +1,6 @@
-"""What a keeper of mappings is: names in, file descriptors out.
+"""A keeper of mappings: names in, file descriptors out.
 
-And the keeper that keeps nothing.
+Also the one that keeps them for the next program of this process only.
 """
 
 import os
