@@ -16,12 +16,13 @@ from ramsterd.remote import wire
 from ramsterd.remote.fetch.pending import GetOutcome, PendingGet
 from ramsterd.remote.wire import MessageType, PutResult
 from tests.helpers.clusters import cluster_of
-from tests.helpers.fresh_pages import fresh_pages
 from tests.helpers.made_pages import MIB, joined, make_run
+from tests.helpers.node_memories import make_node_memory
 
 ONE, OTHER = NodeId(1), NodeId(2)
 INCARNATION = Incarnation(1)
 OBJECT = b""
+MEMORY = MemoryConfig(budget=2 * MIB, budget_max=2 * MIB, pages_max=1 << 14)
 # Raw pages that fill the memory above its high watermark.
 FULL = 490
 # Passes, or ticks, after which a loop of these helpers has hung.
@@ -33,17 +34,18 @@ class MadeEngine:
 
     def __init__(self, *, peers: int = 2, **remote: float) -> None:
         self.now = 1.0
+        self.memory = make_node_memory(MEMORY, Incarnation(9))
         self.engine = Engine(
             daemon=DaemonConfig(
                 node="node0",
                 cluster=Path("none"),
-                memory=MemoryConfig(budget=2 * MIB, budget_max=2 * MIB, pages_max=1 << 14),
+                memory=MEMORY,
                 remote=RemoteConfig(copies=1, **remote),  # type: ignore[arg-type]  # names are dynamic
             ),
             cluster=cluster_of(peers + 1),
             local=NodeId(0),
-            incarnation=Incarnation(9),
-            kept=fresh_pages(MemoryConfig(budget=2 * MIB, budget_max=2 * MIB, pages_max=1 << 14)),
+            incarnation=self.memory.incarnation,
+            kept=self.memory.pages,
             rng=random.Random(1),
         )
         self.disk = self.engine.new_pool(PoolKind.PERSISTENT, export_pool("disk"))

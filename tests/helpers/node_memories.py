@@ -1,6 +1,7 @@
 """The memory of a node for tests of its daemon: kept by nobody, unless a test says who."""
 
 import secrets
+import weakref
 
 from config.model import MemoryConfig
 from nodemanager.ids import Incarnation
@@ -14,12 +15,15 @@ IDENTITY = Identity(cluster="lab", node=1, node_name="one", boot_id=b"b" * 16, m
 
 
 def make_memory(keeper: Keeper | None = None) -> KeptMemory:
-    return KeptMemory(
+    memory = KeptMemory(
         keeper or ProcessKeeper(),
         IDENTITY,
         new_memory_id=lambda: secrets.token_bytes(16),
         now_seconds=5,
     )
+    # A process that ends unlocks it; in a test there are many, one after the other.
+    weakref.finalize(memory, memory._held.close)
+    return memory
 
 
 def make_node_memory(

@@ -25,17 +25,17 @@ from net.judgement import PROBE_SECONDS
 from net.peerlink import PeerLink
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import NodeState, Verdict
-from ramsterd.core.arena import MemfdMapping
 from ramsterd.core.page import PoolId, PoolKind
 from ramsterd.core.pool_identity import export_pool, program_pool
 from ramsterd.core.slices import SLICE_UNITS
+from ramsterd.core.store import Store
 from ramsterd.frontends.pager import Pager, PagerClient
 from ramsterd.host.loop_time import PAUSE_SECONDS_MIN
 from ramsterd.pagepath.engine import Engine
-from ramsterd.pagepath.kept_pages import KeptPages
 from ramsterd.pagepath.peers import Peers
-from tests.helpers.fresh_pages import fresh_pages
-from tests.helpers.kept_process import kept_pages
+from ramsterd.restart.node_memory import NodeMemory
+from tests.helpers.kept_process import next_memory
+from tests.helpers.node_memories import make_node_memory
 from tests.simulation.datagrams import Datagrams, SimSocket
 from tests.simulation.dialers import Dialer
 from tests.simulation.paths import Paths
@@ -112,13 +112,10 @@ class Node:
 
 @dataclass(frozen=True)
 class Kept:
-    """Of one node: its pages, its own pools, and how often it will have been attached."""
+    """Of one node: the memory of its last process, and the store that this had in it."""
 
-    incarnation: Incarnation
-    pages: KeptPages
-    pool: PoolId
-    cache: PoolId
-    spill: PoolId
+    memory: NodeMemory
+    store: Store
 
 
 class Cluster:
@@ -160,6 +157,7 @@ class Cluster:
         self.nodes: dict[NodeId, Node] = {}
         # What each node's cluster.toml says.
         self._files = dict.fromkeys(self._configs, self.config)
+        self._memories: dict[NodeId, NodeMemory] = {}
         self._last_incarnations: dict[NodeId, Incarnation] = {}
         self.ends: list[End] = []
         # Nodes whose code has run since their alarms were looked at.
@@ -185,25 +183,26 @@ class Cluster:
     def _start(self, number: NodeId, incarnation: Incarnation, kept: Kept | None = None) -> None:
         daemon = self._configs[number]
         rng = random.Random(self.rng.getrandbits(64))
+        memory = (
+            make_node_memory(daemon.memory, incarnation)
+            if kept is None
+            else next_memory(kept.memory, daemon.memory)
+        )
+        self._memories[number] = memory
         engine = Engine(
             daemon=daemon,
             cluster=self._files[number],
             local=number,
             incarnation=incarnation,
-            # Sparse: a node costs what it uses.
-            kept=fresh_pages(daemon.memory, MemfdMapping) if kept is None else kept.pages,
+            kept=memory.pages,
             rng=rng,
         )
         peers = Peers(engine, self._files[number], transport=NoTransport(), rng=rng)
         pager = Pager(engine, peers, put_wait_seconds_max=daemon.remote.put_wait_seconds_max)
-        if kept is None:
-            pool = pager.new_pool(PoolKind.PERSISTENT, export_pool("export"))
-            cache = pager.new_pool(PoolKind.EPHEMERAL, program_pool("cache"))
-            spill = pager.new_pool(PoolKind.PERSISTENT, program_pool("spill"))
-        else:
-            pool, cache, spill = kept.pool, kept.cache, kept.spill
-            for each in (pool, spill):
-                engine.machines.pool_copies.on_pool(each, 0)
+        pool = pager.new_pool(PoolKind.PERSISTENT, export_pool("export"))
+        cache = pager.new_pool(PoolKind.EPHEMERAL, program_pool("cache"))
+        spill = pager.new_pool(PoolKind.PERSISTENT, program_pool("spill"))
+        if memory.is_attached:
             with self.time.of_node(0.0):
                 engine.resume(now=trio.current_time())
         client = pager.open_client()
@@ -299,21 +298,13 @@ class Cluster:
         """End a process without a word, and return its memory, which somebody keeps; see `crash`."""
         node = self[number]
         self.crash(number, is_silent=is_silent)
-        return Kept(
-            node.incarnation,
-            kept_pages(node.engine),
-            node.pool,
-            node.cache,
-            node.spill,
-        )
+        return Kept(self._memories[node.number], node.engine.store)
 
     def start_kept(self, number: int, kept: Kept) -> None:
         """Go on with kept memory, as the same incarnation, unlinked."""
-        self.note(
-            number,
-            f"goes on as {kept.incarnation}, attached for the {kept.pages.attach_count}. time",
-        )
-        self._start(NodeId(number), kept.incarnation, kept)
+        incarnation = kept.memory.incarnation
+        self.note(number, f"goes on as {incarnation}, with its memory")
+        self._start(NodeId(number), incarnation, kept)
         self._end_broken()
 
     def restart_kept(self, number: int) -> None:

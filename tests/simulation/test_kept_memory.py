@@ -259,12 +259,12 @@ async def test_what_a_holder_found_damaged_is_lost_or_copied_again(
     kept = cluster.end_kept(HOLDER)
     (pool, *_) = (
         each
-        for each in kept.pages.store.pools
+        for each in kept.store.pools
         if each.identity.is_foreign and each.identity.node == OWNER and each.objects
     )
-    serials = sorted(index for _, index in rows_of(kept.pages.store, pool.pool))[:40]
+    serials = sorted(index for _, index in rows_of(kept.store, pool.pool))[:40]
     for serial in serials:
-        drop_run(kept.pages.store, pool.pool, b"", serial, 1)
+        drop_run(kept.store, pool.pool, b"", serial, 1)
     if copies == 1:
         rows = cluster[OWNER].engine.store.rows
         client.expect_loss(

@@ -3,21 +3,19 @@
 import random
 from pathlib import Path
 
-from config.model import DaemonConfig, MemoryConfig, RemoteConfig
+from config.model import DaemonConfig, RemoteConfig
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import NodeState, Verdict
 from ramsterd.core.page import PoolKind
 from ramsterd.core.pool_identity import export_pool
 from ramsterd.pagepath.engine import Engine
-from ramsterd.pagepath.kept_pages import KeptPages
 from ramsterd.remote.fetch.pending import GetOutcome
 from ramsterd.remote.holders.row_sweeps import GRACE_SECONDS
 from ramsterd.remote.wire import MessageType
 from tests.helpers.clusters import cluster_of
 from tests.helpers.foreign_puts import put
-from tests.helpers.kept_process import kept_pages
-from tests.helpers.made_engine import INCARNATION, ONE, OTHER, MadeEngine, sends
-from tests.helpers.made_pages import MIB
+from tests.helpers.kept_process import next_memory
+from tests.helpers.made_engine import INCARNATION, MEMORY, ONE, OTHER, MadeEngine, sends
 
 LATER = Incarnation(INCARNATION + 1)
 
@@ -25,31 +23,28 @@ LATER = Incarnation(INCARNATION + 1)
 class AttachedEngine(MadeEngine):
     """The engine of the next process; what `MadeEngine` makes is thrown away."""
 
-    def __init__(
-        self, before: MadeEngine, kept: KeptPages | None = None, *, peers: int = 2
-    ) -> None:
+    def __init__(self, before: MadeEngine, *, peers: int = 2) -> None:
         super().__init__(peers=peers)
         self.disk = before.disk
+        self.memory = next_memory(before.memory, MEMORY)
         self.engine = Engine(
             daemon=DaemonConfig(
                 node="node0",
                 cluster=Path("none"),
-                memory=MemoryConfig(budget=2 * MIB, budget_max=2 * MIB, pages_max=1 << 14),
+                memory=MEMORY,
                 remote=RemoteConfig(copies=1),
             ),
             cluster=cluster_of(peers + 1),
             local=NodeId(0),
-            incarnation=before.engine.incarnation,
+            incarnation=self.memory.incarnation,
             rng=random.Random(1),
-            kept=kept or kept_pages(before.engine),
+            kept=self.memory.pages,
         )
         self.engine.resume(now=self.now)
         self.engine.check_invariants()
 
     def open_disk(self, *, copies: int) -> None:
         """The front end of the next process opens the export that the one before had."""
-        pools = self.engine.store.pools
-        pools.leave(pools[self.disk])
         opened = self.engine.new_pool(PoolKind.PERSISTENT, export_pool("disk"), copies=copies)
         assert opened == self.disk
 
@@ -121,10 +116,8 @@ def test_a_holder_that_nobody_hears_is_given_up_when_it_is_judged_down() -> None
 def test_an_earlier_incarnation_of_a_holder_is_not_believed() -> None:
     """It would end the one that has our pages."""
     before, _ = with_pages_at_one()
-    kept = kept_pages(before.engine)
-    (holder,) = kept.holders
-    after = AttachedEngine(before, kept)
-    after.engine.on_link_up(ONE, Incarnation(holder.incarnation - 1), now=after.now)
+    after = AttachedEngine(before)
+    after.engine.on_link_up(ONE, Incarnation(INCARNATION - 1), now=after.now)
     after.wait(1)
     assert after.engine.store.statistics().lost_pages_total == 0
     assert after.engine.machines.holders.living(ONE) is not None
