@@ -9,7 +9,6 @@ from typing import Final
 
 from ramsterd.core.adoption import adopt_table
 from ramsterd.core.arena import FRAME_BYTES, MapMemory, Mapping
-from ramsterd.core.pool_identity import PoolIdentity
 from ramsterd.core.redo import replay
 from ramsterd.core.rows import FIRST_ROW, ROW_BYTES
 from ramsterd.core.size_classes import BLOCK_STRIDE_BYTES
@@ -87,7 +86,7 @@ def attach_store(
         if not pool.is_ended and pool.pool not in trees.damaged
     ]
     for pool in pools:
-        adopted = store.pools.adopt(pool.pool, pool.kind, identity_of(pool), pool.codec)
+        adopted = store.pools.adopt(pool.pool, pool.kind, pool.identity, pool.codec)
         if not adopted.identity.is_foreign:
             store.pools.leave(adopted)
     _adopt(store, trees, judgement, serial_limit)
@@ -105,15 +104,8 @@ def attach_store(
     )
 
 
-def identity_of(pool: KeptPool) -> PoolIdentity:
-    """Return whose pages a pool has."""
-    return PoolIdentity(
-        use=pool.use, name=pool.name, user=pool.user, node=pool.node, incarnation=pool.incarnation
-    )
-
-
 def _described(pool: KeptPool) -> str:
-    identity = identity_of(pool)
+    identity = pool.identity
     if identity.is_disk:
         return f"export {identity.label}"
     return f"{'pages of' if identity.is_foreign else 'pool'} {identity.label}"

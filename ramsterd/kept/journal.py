@@ -31,17 +31,7 @@ class KeptJournal:
 
     def made(self, pool: Pool) -> None:
         """A pool has a number; none of its objects is there yet."""
-        identity = pool.identity
-        kept = KeptPool(
-            pool=pool.pool,
-            use=identity.use,
-            kind=pool.kind,
-            codec=pool.codec,
-            name=identity.name,
-            user=identity.user,
-            node=identity.node,
-            incarnation=identity.incarnation,
-        )
+        kept = KeptPool(pool=pool.pool, identity=pool.identity, kind=pool.kind, codec=pool.codec)
         self._log.note(pool_made(kept))
 
     def ended(self, pool: Pool) -> None:

@@ -16,7 +16,7 @@ from config.limits import NAME_BYTES_MAX, NODE_NUMBER_MAX
 from config.model import PoolCodec
 from ramsterd.core.family import Family
 from ramsterd.core.page import PoolKind
-from ramsterd.core.pool_identity import PoolUse
+from ramsterd.core.pool_identity import PoolIdentity, PoolUse
 from ramsterd.core.pools import POOLS_MAX, family_of
 from ramsterd.kept.record_log import RECORD_BYTES_MAX
 
@@ -69,15 +69,9 @@ class KeptPool:
     """
 
     pool: int
-    use: PoolUse
+    identity: PoolIdentity
     kind: PoolKind
     codec: PoolCodec = PoolCodec.LZ4
-    # Of an export, or of a program's pool.
-    name: str = ""
-    user: int = 0
-    # Of a foreign pool.
-    node: int = 0
-    incarnation: int = 0
     # That of the mark (statefile.marks), while it is set.
     generation: bytes = NO_GENERATION
     is_ended: bool = False
@@ -85,12 +79,12 @@ class KeptPool:
     @property
     def family(self) -> Family:
         """Return what its zpages are as long as they are not clean."""
-        return family_of(self.kind, is_foreign=self.use is PoolUse.FOREIGN)
+        return family_of(self.kind, is_foreign=self.identity.is_foreign)
 
     @property
     def is_disk(self) -> bool:
         """Whether a hole reads as zeros."""
-        return self.use is PoolUse.EXPORT
+        return self.identity.is_disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +99,13 @@ class KeptHolder:
 
 def pool_made(pool: KeptPool) -> bytes:
     """Return the record of a new pool."""
-    name = pool.name.encode()
+    identity = pool.identity
+    name = identity.name.encode()
     assert len(name) <= NAME_BYTES_MAX
     return name.join((
         _POOL.pack(
-            _Kind.POOL, pool.pool, pool.use, _POOL_KINDS.index(pool.kind), _CODECS.index(pool.codec),
-            pool.user, pool.node, pool.incarnation,
+            _Kind.POOL, pool.pool, identity.use, _POOL_KINDS.index(pool.kind), _CODECS.index(pool.codec),
+            identity.user, identity.node, identity.incarnation,
         ),
         b"",
     ))  # fmt: skip
@@ -194,13 +189,11 @@ class Names:
             raise DamagedNames(f"pool {pool} of node {node} with a name of {len(name)} characters")
         self.pools[pool] = KeptPool(
             pool=pool,
-            use=PoolUse(use),
+            identity=PoolIdentity(
+                use=PoolUse(use), name=name, user=user, node=node, incarnation=incarnation
+            ),
             kind=_POOL_KINDS[kind],
             codec=_CODECS[codec],
-            name=name,
-            user=user,
-            node=node,
-            incarnation=incarnation,
         )
 
     def _add_holder(self, record: bytes) -> None:

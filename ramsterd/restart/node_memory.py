@@ -181,10 +181,11 @@ def _is_whole(pool: Pool) -> bool:
 
 def _key_of(pool: KeptPool) -> Key | None:
     """Return what the state file calls a pool whose pages it has a mark for."""
-    if pool.use is PoolUse.EXPORT:
-        return pool.name
-    is_marked = pool.use is PoolUse.NAMED and pool.family is Family.OWN_PERSISTENT
-    return PoolKey(pool.user, pool.name) if is_marked else None
+    identity = pool.identity
+    if identity.use is PoolUse.EXPORT:
+        return identity.name
+    is_marked = identity.use is PoolUse.NAMED and pool.family is Family.OWN_PERSISTENT
+    return PoolKey(identity.user, identity.name) if is_marked else None
 
 
 def _pages_of(memory: KeptMemory, store: Store) -> KeptPages:

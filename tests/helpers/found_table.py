@@ -5,7 +5,7 @@ from ramsterd.core.frames import TableMemory
 from ramsterd.core.nodes import Nodes
 from ramsterd.core.objects import PageObject, Tally
 from ramsterd.core.page import PoolId, PoolKind
-from ramsterd.core.pool_identity import PoolUse
+from ramsterd.core.pool_identity import PoolIdentity, PoolUse
 from ramsterd.core.table import PageTable
 from ramsterd.core.table_words import HOLE, LEAF_PAGES, LEAF_SHIFT, OBJECT_BYTES, ZERO
 from ramsterd.kept.names import KeptPool
@@ -13,7 +13,7 @@ from ramsterd.kept.trees import Trees, walk_trees
 from tests.helpers.recorded_memory import Image
 
 POOL = PoolId(1)
-DISK = KeptPool(pool=POOL, use=PoolUse.EXPORT, kind=PoolKind.PERSISTENT)
+DISK = KeptPool(pool=POOL, identity=PoolIdentity(use=PoolUse.EXPORT), kind=PoolKind.PERSISTENT)
 # By object id and index: the entries of all pages that are no holes.
 Entries = dict[tuple[bytes, int], int]
 

@@ -3,9 +3,7 @@
 from array import array
 from collections import Counter
 
-from ramsterd.core.family import Family
 from ramsterd.core.page import PoolId
-from ramsterd.core.pool_identity import PoolUse
 from ramsterd.core.rows import FIRST_ROW
 from ramsterd.core.size_classes import SLOT_SHIFT, SLOTS_MAX, SLOTS_OF_CLASS
 from ramsterd.core.store import Store
@@ -43,13 +41,7 @@ class KeptImage:
         self.pools = {
             int(pool.pool): KeptPool(
                 pool=pool.pool,
-                use=(
-                    PoolUse.FOREIGN
-                    if pool.family in {Family.FOREIGN_PERSISTENT, Family.FOREIGN_EPHEMERAL}
-                    else PoolUse.EXPORT
-                    if pool.is_disk
-                    else PoolUse.NAMED
-                ),
+                identity=pool.identity,
                 kind=pool.kind,
             )
             for pool in store.pools

@@ -125,10 +125,10 @@ def test_nothing_is_broken_and_all_names_are_known(path: Path) -> None:
         for pool in of["pools"]:
             kept = pools.pop(pool["pool"])
             generation = "" if kept.generation == NO_GENERATION else kept.generation.hex()
-            assert (kept.use, kept.kind.value, kept.codec.value, generation) == (
+            assert (kept.identity.use, kept.kind.value, kept.codec.value, generation) == (
                 pool["use"], pool["kind"], pool["codec"], pool["generation"],
             )  # fmt: skip
-            assert (kept.name, kept.user, kept.node, kept.incarnation) == (
+            assert (kept.identity.name, kept.identity.user, kept.identity.node, kept.identity.incarnation) == (
                 pool["name"], pool["user"], pool["node"], pool["incarnation"],
             )  # fmt: skip
         assert not pools

@@ -5,7 +5,7 @@ import struct
 from collections.abc import Mapping
 
 from ramsterd.core.page import PoolKind
-from ramsterd.core.pool_identity import PoolUse
+from ramsterd.core.pool_identity import PoolIdentity, PoolUse
 from ramsterd.kept.names import (
     DamagedNames,
     KeptPool,
@@ -49,8 +49,18 @@ def log_of(*records: bytes) -> bytes:
 
 
 def seeds() -> Mapping[str, bytes]:
-    swap = pool_made(KeptPool(pool=1, use=PoolUse.EXPORT, kind=PoolKind.PERSISTENT, name="swap0"))
-    foreign = KeptPool(pool=2, use=PoolUse.FOREIGN, kind=PoolKind.EPHEMERAL, node=5, incarnation=99)
+    swap = pool_made(
+        KeptPool(
+            pool=1,
+            identity=PoolIdentity(use=PoolUse.EXPORT, name="swap0"),
+            kind=PoolKind.PERSISTENT,
+        )
+    )
+    foreign = KeptPool(
+        pool=2,
+        identity=PoolIdentity(use=PoolUse.FOREIGN, node=5, incarnation=99),
+        kind=PoolKind.EPHEMERAL,
+    )
     return {
         "pools": log_of(swap, pool_filled(1, b"g" * 16), pool_made(foreign), pool_ended(2)),
         "holders": log_of(

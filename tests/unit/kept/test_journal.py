@@ -32,9 +32,21 @@ def test_a_pool_is_known_with_all_that_finds_it_again() -> None:
     story.pools.new(PoolKind.EPHEMERAL, program_pool("cache", 1000))
     story.pools.new(PoolKind.PERSISTENT, owner_pool(3, 77))
     disk, cache, foreign = story.read().pools.values()
-    assert (disk.use, disk.name, disk.codec) == (PoolUse.EXPORT, "disk", PoolCodec.NONE)
-    assert (cache.kind, cache.name, cache.user) == (PoolKind.EPHEMERAL, "cache", 1000)
-    assert (foreign.use, foreign.node, foreign.incarnation) == (PoolUse.FOREIGN, 3, 77)
+    assert (disk.identity.use, disk.identity.name, disk.codec) == (
+        PoolUse.EXPORT,
+        "disk",
+        PoolCodec.NONE,
+    )
+    assert (cache.kind, cache.identity.name, cache.identity.user) == (
+        PoolKind.EPHEMERAL,
+        "cache",
+        1000,
+    )
+    assert (foreign.identity.use, foreign.identity.node, foreign.identity.incarnation) == (
+        PoolUse.FOREIGN,
+        3,
+        77,
+    )
 
 
 def test_a_filling_is_noted_once_and_its_end_too() -> None:

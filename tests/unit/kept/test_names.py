@@ -11,7 +11,7 @@ from config.model import PoolCodec
 from ramsterd.core.arena import HeapMapping
 from ramsterd.core.family import Family
 from ramsterd.core.page import PoolKind
-from ramsterd.core.pool_identity import PoolUse
+from ramsterd.core.pool_identity import PoolIdentity, PoolUse
 from ramsterd.core.pools import POOLS_MAX
 from ramsterd.kept.name_log import NameLog
 from ramsterd.kept.names import (
@@ -38,13 +38,16 @@ TEXTS: Final = st.text(st.characters(codec="utf-8"), max_size=15)
 POOLS: Final = st.builds(
     KeptPool,
     pool=st.integers(1, 8),
-    use=st.sampled_from(PoolUse),
+    identity=st.builds(
+        PoolIdentity,
+        use=st.sampled_from(PoolUse),
+        name=TEXTS,
+        user=st.integers(0, USER_ID_MAX),
+        node=st.integers(0, 1023),
+        incarnation=WORDS,
+    ),
     kind=st.sampled_from(PoolKind),
     codec=st.sampled_from(PoolCodec),
-    name=TEXTS,
-    user=st.integers(0, USER_ID_MAX),
-    node=st.integers(0, 1023),
-    incarnation=WORDS,
 )
 
 
@@ -115,7 +118,7 @@ class LogMachine(RuleBasedStateMachine):
         assert found.pools.keys() == self.pools.keys()
         assert found.holders.keys() == self.holders.keys()
         for number, pool in self.pools.items():
-            assert (found.pools[number].name, found.pools[number].user) == (pool.name, pool.user)
+            assert found.pools[number].identity == pool.identity
 
 
 TestLog = pytest.mark.slow(LogMachine.TestCase)
@@ -125,7 +128,7 @@ TestLog.settings = settings(max_examples=30, stateful_step_count=30, deadline=No
 @pytest.mark.parametrize("use", PoolUse)
 @pytest.mark.parametrize("kind", PoolKind)
 def test_a_pool_knows_its_family(use: PoolUse, kind: PoolKind) -> None:
-    family = KeptPool(pool=1, use=use, kind=kind).family
+    family = KeptPool(pool=1, identity=PoolIdentity(use=use), kind=kind).family
     assert family.name.startswith("FOREIGN_" if use is PoolUse.FOREIGN else "OWN_")
     assert family.name.endswith(kind.name)
     assert family is not Family.OWN_CLEAN
@@ -144,10 +147,37 @@ def test_a_pool_knows_its_family(use: PoolUse, kind: PoolKind) -> None:
         [holder_known(0, 1, 1)],
         [holder_known(1, 1024, 1)],
         [holder_known(1, 1, 1), holder_known(1, 2, 2)],
-        [pool_made(KeptPool(pool=0, use=PoolUse.EXPORT, kind=PoolKind.PERSISTENT))],
-        [pool_made(KeptPool(pool=1, use=PoolUse.EXPORT, kind=PoolKind.PERSISTENT))] * 2,
-        [pool_made(KeptPool(pool=1, use=PoolUse.EXPORT, kind=PoolKind.PERSISTENT)) + b"\xff"],
-        [pool_made(KeptPool(pool=1, use=PoolUse.EXPORT, kind=PoolKind.PERSISTENT)) + b"x" * 64],
+        [
+            pool_made(
+                KeptPool(
+                    pool=0, identity=PoolIdentity(use=PoolUse.EXPORT), kind=PoolKind.PERSISTENT
+                )
+            )
+        ],
+        [
+            pool_made(
+                KeptPool(
+                    pool=1, identity=PoolIdentity(use=PoolUse.EXPORT), kind=PoolKind.PERSISTENT
+                )
+            )
+        ]
+        * 2,
+        [
+            pool_made(
+                KeptPool(
+                    pool=1, identity=PoolIdentity(use=PoolUse.EXPORT), kind=PoolKind.PERSISTENT
+                )
+            )
+            + b"\xff"
+        ],
+        [
+            pool_made(
+                KeptPool(
+                    pool=1, identity=PoolIdentity(use=PoolUse.EXPORT), kind=PoolKind.PERSISTENT
+                )
+            )
+            + b"x" * 64
+        ],
     ],
 )
 def test_records_that_can_not_be_true_are_damage(records: list[bytes]) -> None:
@@ -165,7 +195,9 @@ def apply_all(records: list[bytes]) -> Names:
 def test_more_pools_than_there_may_be_are_damage() -> None:
     names = Names()
     for pool in range(1, POOLS_MAX + 2):
-        record = pool_made(KeptPool(pool=pool, use=PoolUse.PRIVATE, kind=PoolKind.EPHEMERAL))
+        record = pool_made(
+            KeptPool(pool=pool, identity=PoolIdentity(use=PoolUse.PRIVATE), kind=PoolKind.EPHEMERAL)
+        )
         if pool <= POOLS_MAX:
             names.apply(record)
             continue
@@ -184,7 +216,11 @@ def test_any_records_are_true_or_damage(records: list[bytes]) -> None:
 def test_a_snapshot_is_no_longer_than_its_bound_says() -> None:
     """The bound is what a half of the log must have room for."""
     names = Names()
-    pool = KeptPool(pool=1, use=PoolUse.NAMED, kind=PoolKind.PERSISTENT, name="x" * NAME_BYTES_MAX)
+    pool = KeptPool(
+        pool=1,
+        identity=PoolIdentity(use=PoolUse.NAMED, name="x" * NAME_BYTES_MAX),
+        kind=PoolKind.PERSISTENT,
+    )
     for record in (pool_made(pool), pool_filled(1, b"g" * 16), pool_ended(1)):
         names.apply(record)
     pool_bytes = framed_bytes(names)

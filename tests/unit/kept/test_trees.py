@@ -6,7 +6,7 @@ import pytest
 
 from ramsterd.core.family import Family
 from ramsterd.core.page import OBJECT_ID_BYTES_MAX, PoolKind
-from ramsterd.core.pool_identity import PoolUse
+from ramsterd.core.pool_identity import PoolIdentity, PoolUse
 from ramsterd.core.table_words import (
     LEAF_PAGES,
     LEAF_SHIFT,
@@ -23,8 +23,8 @@ from ramsterd.core.table_words import (
 from ramsterd.kept.names import KeptPool
 from ramsterd.kept.trees import DIRECTORY, NOT_REACHED, Trees, walk_trees
 
-DISK: Final = KeptPool(pool=1, use=PoolUse.EXPORT, kind=PoolKind.PERSISTENT)
-CACHE: Final = KeptPool(pool=2, use=PoolUse.NAMED, kind=PoolKind.EPHEMERAL)
+DISK: Final = KeptPool(pool=1, identity=PoolIdentity(use=PoolUse.EXPORT), kind=PoolKind.PERSISTENT)
+CACHE: Final = KeptPool(pool=2, identity=PoolIdentity(use=PoolUse.NAMED), kind=PoolKind.EPHEMERAL)
 DISK_OBJECT, CACHE_OBJECT, OTHER = 1, 2, 3
 # Of the disk: a directory with two leaves and zeros between them.  The cache has one leaf.
 ROOT, FIRST, LAST, CACHED, FREE = 2, 3, 4, 5, 6
@@ -108,7 +108,9 @@ def test_nothing_is_reached_of_a_pool_that_ended() -> None:
     kept = Kept()
     kept.pools = {
         1: DISK,
-        2: KeptPool(pool=2, use=PoolUse.NAMED, kind=PoolKind.EPHEMERAL, is_ended=True),
+        2: KeptPool(
+            pool=2, identity=PoolIdentity(use=PoolUse.NAMED), kind=PoolKind.EPHEMERAL, is_ended=True
+        ),
     }
     found = kept.walk()
     assert not found.damaged
