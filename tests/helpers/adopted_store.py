@@ -1,24 +1,32 @@
 """A store that goes on with the mappings that an earlier one left, as a restart would."""
 
-from ramsterd.core.adoption import adopt_table
 from ramsterd.core.arena import MapMemory
 from ramsterd.core.store import Store
-from tests.helpers.kept_image import KeptImage
+from ramsterd.kept.attach import attach_store
+from ramsterd.kept.names import KeptPool, Names, holder_known, pool_made
 
 
 def adopted(before: Store, map_memory: MapMemory, *, holders: set[int]) -> Store:
     """Return a new store over the mappings of one whose process ended, of which only pools are asked."""
-    image = KeptImage(before, holders=holders)
-    found, trees = image.judge(), image.walk()
-    assert not found.repairs
-    assert not trees.damaged
-    after = Store(map_memory, before.room.limits)
+    names = Names()
     for pool in before.pools:
-        adopted_pool = after.pools.adopt(pool.pool, pool.kind, pool.identity, pool.codec)
-        adopted_pool.copies, adopted_pool.copies_min = pool.copies, pool.copies_min
-        after.copies.on_wanted(pool.copies)
-    after.rows.adopt(found.rows_used)
-    adopt_table(after.versions, trees.table(found.leaf_used))
-    after.zbud.adopt(found.chunks_of_block, found.family_of_block, found.free_slots)
-    after.versions.adopt(found.zpages, found.zpage_bytes, serial_last=before.versions.serial_last)
-    return after
+        names.apply(
+            pool_made(
+                KeptPool(pool=pool.pool, identity=pool.identity, kind=pool.kind, codec=pool.codec)
+            )
+        )
+    for holder in holders:
+        names.apply(holder_known(holder, holder, 1))
+    attached = attach_store(
+        map_memory,
+        before.room.limits,
+        names=names,
+        serial_limit=before.versions.serial_last,
+    )
+    assert not attached.judgement.repairs
+    assert not attached.damaged
+    for pool in before.pools:
+        after = attached.store.pools[pool.pool]
+        after.copies, after.copies_min = pool.copies, pool.copies_min
+        attached.store.copies.on_wanted(pool.copies)
+    return attached.store
