@@ -2,7 +2,6 @@ import json
 from functools import partial
 
 import trio
-from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from trio.testing import MockClock
@@ -23,6 +22,7 @@ from ramsterd.handover.arrival import Arrival
 from ramsterd.host.logs.handler import LogStatistics
 from ramsterd.host.loop_time import PauseStatistics
 from ramsterd.membership.members import MembersStatistics
+from ramsterd.observe.exposition import Exposition
 from ramsterd.observe.loop_watch import BUCKETS, LoopStatistics
 from ramsterd.observe.metrics import RamsterCollector
 from ramsterd.observe.snapshot import ConfigStatistics, DaemonStatistics, to_plain
@@ -108,10 +108,10 @@ def statistics(node: SimNode) -> DaemonStatistics:
     )
 
 
-def scrape(node: SimNode) -> dict[str, Metric]:
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(RamsterCollector(partial(statistics, node)))
-    text = generate_latest(registry).decode()
+async def scrape(node: SimNode) -> dict[str, Metric]:
+    collector = RamsterCollector(partial(statistics, node))
+    _, body = await Exposition(collector.collect).text("text/plain")
+    text = body.decode()
     # About 500 lines, and 25 for each node: what a scrape costs.
     assert text.count("\n") < 650
     return {family.name: family for family in text_string_to_metric_families(text)}
@@ -126,7 +126,7 @@ async def test_nodes_have_one_label_everywhere(autojump_clock: MockClock) -> Non
         await eventually(lambda: not node.pager.statistics().waiting_puts)
         node.get(0)
         await eventually(lambda: node.engine.statistics().fetch.fetched_pages_total)
-        ours, theirs = scrape(node), scrape(peer)
+        ours, theirs = await scrape(node), await scrape(peer)
     for families in (ours, theirs):
         for family in families.values():
             for sample in family.samples:
@@ -167,7 +167,7 @@ async def test_what_strangers_do_at_the_metrics_port_is_counted(
     autojump_clock: MockClock,
 ) -> None:
     async with run_nodes(BUDGET_BYTES_MIN) as [node]:
-        families = scrape(node)
+        families = await scrape(node)
     for name, value in (
         ("descriptors_limit", 1024),
         ("descriptors_reserved", 512),
@@ -190,7 +190,7 @@ async def test_what_strangers_do_at_the_metrics_port_is_counted(
 
 async def test_rounds_of_the_loop_are_a_histogram(autojump_clock: MockClock) -> None:
     async with run_nodes(BUDGET_BYTES_MIN) as [node]:
-        families = scrape(node)
+        families = await scrape(node)
     samples = {
         (each.name, each.labels.get("le")): each.value
         for each in families["ramster_loop_stall_seconds"].samples
