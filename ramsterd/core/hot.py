@@ -73,7 +73,7 @@ def put_extent(  # noqa: PLR0912, PLR0915  one loop: each page would pay for eac
         versions.reserve_serials(run)
     words = pages[: run * PAGE_BYTES].cast("Q")
     serial, zbytes_stored, zpages_stored, start = versions.serial_last, 0, 0, 0
-    zpages_freed, zbytes_freed, holes_filled = 0, 0, 0
+    zpages_freed, zbytes_freed, holes_filled, raws = 0, 0, 0, 0
     done = run
     for place in range(address, address + run):
         page = pages[start : start + PAGE_BYTES]
@@ -94,7 +94,7 @@ def put_extent(  # noqa: PLR0912, PLR0915  one loop: each page would pay for eac
         packed = tag | zbytes
         if zbytes > ZPAGE_BYTES_MAX:
             zpage, zbytes, packed = page, PAGE_BYTES, PACKED_RAW
-            counters.put_raw += 1
+            raws += 1
         chunks = (zbytes + _CHUNK_ROUND) >> _CHUNK_SHIFT
         row = before = entries[place]
         location = old_location = old_packed = holder = 0
@@ -109,7 +109,7 @@ def put_extent(  # noqa: PLR0912, PLR0915  one loop: each page would pay for eac
                 location = old_location
         if not location:
             if not takes_slots:
-                done = place - address
+                done, raws = place - address, raws - (packed == PACKED_RAW)
                 break
             if before < FIRST_ROW:
                 if free_rows:
@@ -132,7 +132,7 @@ def put_extent(  # noqa: PLR0912, PLR0915  one loop: each page would pay for eac
                     )
             if not (row and location):
                 room.undo_put(row if before < FIRST_ROW else 0, location)
-                done = place - address
+                done, raws = place - address, raws - (packed == PACKED_RAW)
                 break
         block = location >> SLOT_SHIFT
         offset = (block << BLOCK_SHIFT) + (location & SLOT_MASK) * (
@@ -185,6 +185,7 @@ def put_extent(  # noqa: PLR0912, PLR0915  one loop: each page would pay for eac
     # Without a holder, the old versions were of the same family.
     versions.account(family, zpages_stored - zpages_freed, zbytes_stored - zbytes_freed)
     counters.put_zpage_bytes += zbytes_stored
+    counters.put_raw += raws
     return done
 
 

@@ -124,6 +124,16 @@ def test_a_run_is_stored_as_far_as_there_is_room(store: Store, pool: PoolId) -> 
     assert read(store, pool, 1000, 3) == [run[0], None, None]
 
 
+def test_a_raw_page_that_finds_no_room_is_not_counted_as_stored(store: Store, pool: PoolId) -> None:
+    run = joined(make_run(PAGE_BYTES, 600))
+    stored = store.put(pool, b"", 0, run)
+    assert 0 < stored < 600
+    assert store.put(pool, b"", 0, run, takes_slots=False) <= stored
+    assert store.put(pool, b"far", 0, joined(make_run(PAGE_BYTES, 1))) == 0
+    found = store.statistics()
+    assert found.put_raw_pages_total == found.put_pages_total
+
+
 def test_a_put_may_evict_the_leaf_that_it_writes_into(store: Store, cache: PoolId) -> None:
     """Sixteen raw pages fill the whole budget, so the second half of a run evicts the first."""
     store.room.set_budget(FRAMES_OF_CLASS[64] * PAGE_BYTES)
