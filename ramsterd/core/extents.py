@@ -141,12 +141,13 @@ def flush_some(store: Store, pool_id: PoolId, pages_max: int) -> int:
 
 
 def drop_pool(store: Store, pool_id: PoolId, on_dropped: Callable[[int], None]) -> Steps:
-    """Drop a pool in slices (core.slices).
-
-    None of its pages is read again from the first step on.
-    """
-    work = store.work
+    """End a pool at once, so that none of its pages is read again; the steps drop them (core.slices)."""
     store.end_pool(pool_id)
+    return _drop_pages(store, pool_id, on_dropped)
+
+
+def _drop_pages(store: Store, pool_id: PoolId, on_dropped: Callable[[int], None]) -> Steps:
+    work = store.work
     before = work["flush"]
     while dropped := flush_some(store, pool_id, _DROPPED_PAGES):
         on_dropped(dropped)

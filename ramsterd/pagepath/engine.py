@@ -308,7 +308,6 @@ class Engine:
 
     def drop_pool(self, pool: PoolId) -> None:
         """Nobody may read a pool any more; its pages are dropped in slices."""
-        self.store.end_pool(pool)
         self.machines.slices.add(extents.drop_pool(self.store, pool, lambda _: None))
 
     def begin_last_copies_count(self, node: NodeId, *, now: float) -> None:
