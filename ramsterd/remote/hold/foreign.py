@@ -13,7 +13,7 @@ There is a quota for all together, in bytes of zpages, and one for each owner, i
 counted exactly.  While pages are recalled (`remote.recall`) none are accepted.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -143,10 +143,7 @@ class ForeignPages:
         for each in owners:
             flushes = ForeignFlushes(self._store, each.pools.values(), run=self._run)
             self._owners[each.node] = ForeignOwner(each.node, each.incarnation, each.pools, flushes)
-        for pool in to_drop:
-            self._store.end_pool(pool)
-        if to_drop:
-            self._run(self._drop_all(to_drop))
+        self._drop(to_drop)
 
     def incarnations(self) -> dict[NodeId, Incarnation]:
         """Return the incarnation of each owner that has pages here, or had some."""
@@ -182,13 +179,12 @@ class ForeignPages:
         owner = self._owners.pop(node, None)
         if owner is not None:
             owner.flushes.end()
-            for pool in owner.pools.values():
-                self._store.end_pool(pool)
-            self._run(self._drop_all(list(owner.pools.values())))
+            self._drop(owner.pools.values())
 
-    def _drop_all(self, pools: list[PoolId]) -> Steps:
+    def _drop(self, pools: Iterable[PoolId]) -> None:
+        """End pools, and have their pages dropped."""
         for pool in pools:
-            yield from extents.drop_pool(self._store, pool, self._on_purged)
+            self._run(extents.drop_pool(self._store, pool, self._on_purged))
 
     def _on_purged(self, pages: int) -> None:
         self.purged_total += pages
