@@ -34,6 +34,7 @@ APPLIED: Final = frozenset(
         "export.description",
         # Of the next start, which is when something may be lost.
         "export.on_loss",
+        "memory.reserve", "export.swap", "export.on_unreachable", "remote.unreachable_seconds_max",
         "tmem.connections_max", "tmem.users", "tmem.pool_pages_max", "tmem.user_pages_max",
         "tmem.user_objects_max", "tmem.pools_per_user_max",
         "log.level", "log.subsystems",
@@ -47,7 +48,7 @@ NEEDS_RESTART: Final = frozenset(
     {
         "node", "cluster", "tls", "state_dir",
         # `ramsterctl memory set` changes the budget meanwhile.
-        "memory.budget", "memory.budget_max", "memory.pages_max", "memory.keep",
+        "memory.budget", "memory.budget_max", "memory.pages_max", "memory.keep", "memory.lock",
         # Timers and windows stand in many requests that are under way.
         "remote.copies", "remote.copies_min", "remote.ephemeral", "remote.request_seconds_max", "remote.fetch_seconds_max",
         "remote.put_wait_seconds_max", "remote.puts_in_flight_max", "remote.gets_in_flight_max",

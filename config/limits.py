@@ -55,3 +55,9 @@ POOLS_PER_USER_MAX: Final = 1024
 TABLE_BYTES_PER_PAGE: Final = 37
 # The log of what numbers in kept memory mean (ramsterd.kept.name_log).
 KEPT_NAMES_BYTES: Final = 8 * 1024 * 1024
+# The reserve of a node that serves swap: 2 % of its budget, or 32 MiB if that is more; but never more
+# than an eighth of the budget, which would be missing where pages are wanted.
+RESERVE_BYTES_DEFAULT_MIN: Final = 32 * 1024 * 1024
+BUDGET_PER_RESERVE: Final = 50
+BUDGET_PER_RESERVE_MAX: Final = 8
+RESERVE_BYTES_MAX: Final = 1 << 36

@@ -33,6 +33,8 @@ Budget = Annotated[int, kinds.SizeOrShare(_BUDGET)]
 BudgetOrDefault = Annotated[int, kinds.SizeOrShare(replace(_BUDGET, zero_is_default=True))]
 _TABLES = kinds.Size(limits.TABLES_BYTES_MIN, limits.BUDGET_BYTES_MAX)
 TablesOrDefault = Annotated[int, replace(_TABLES, zero_is_default=True)]
+_RESERVE = kinds.Size(0, limits.RESERVE_BYTES_MAX)
+ReserveOrDefault = Annotated[int, replace(_RESERVE, zero_is_default=True)]
 _RATE = kinds.Size(limits.FOREIGN_BYTES_PER_SECOND_MIN, limits.BUDGET_BYTES_MAX)
 RateOrNone = Annotated[int, replace(_RATE, zero_is_default=True)]
 Copies = Annotated[int, kinds.Whole(0, limits.COPIES_MAX)]
@@ -93,6 +95,14 @@ class KeepMemory(StrEnum):
     NOBODY = "no"
 
 
+class LockMemory(StrEnum):
+    """Whether a daemon locks its memory, so that the kernel never moves any of it to swap."""
+
+    AUTO = "auto"  # where it may
+    YES = "yes"  # or it does not start
+    NO = "no"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryConfig:
     """The arena: how much memory the compressed pages of this node may use."""
@@ -115,6 +125,18 @@ class MemoryConfig:
     tables_max: TablesOrDefault = 0
     # Who keeps the pages while the daemon restarts: one of the words, or a folder on a tmpfs.
     keep: Annotated[KeepMemory | Path, kinds.FolderOr(KeepMemory)] = KeepMemory.AUTO
+    lock: LockMemory = LockMemory.AUTO
+    # Free blocks that are resident before they are needed: a burst of so many bytes of zpages needs
+    # neither a page of the kernel nor a peer.  0: see `reserve_bytes`.
+    reserve: ReserveOrDefault = 0
+
+    def reserve_bytes(self, *, serves_swap: bool) -> int:
+        """Return the reserve of a daemon: by default none without an export for swap."""
+        if self.reserve or not serves_swap:
+            return self.reserve
+        budget = int(self.budget)
+        wanted = max(limits.RESERVE_BYTES_DEFAULT_MIN, budget // limits.BUDGET_PER_RESERVE)
+        return min(wanted, budget // limits.BUDGET_PER_RESERVE_MAX)
 
     def kept_bytes_max(self) -> int:
         """Return what all that is kept may take once it is full."""
@@ -141,6 +163,9 @@ class RemoteConfig:
     request_seconds_max: Seconds = 5.0
     # How long a read waits for an unreachable holder before it answers with an I/O error.
     fetch_seconds_max: Seconds = 10.0
+    # How long reads and writes of an export that waits for unreachable holders do so
+    # (`on_unreachable`).
+    unreachable_seconds_max: Seconds = 300.0
     # How long a put waits for room before it is refused.
     put_wait_seconds_max: Seconds = 5.0
     # PUT frames under way to one peer.
@@ -183,6 +208,17 @@ class OnLoss(StrEnum):
     BLANK = "blank"
 
 
+class OnUnreachable(StrEnum):
+    """What a read or a write does that needs other nodes, while none of those answers."""
+
+    # WAIT for an export with `swap`, ERROR for others.
+    AUTO = "auto"
+    # It waits as long as one of them may come back, `remote.unreachable_seconds_max` at most.
+    WAIT = "wait"
+    # It ends with an I/O error after `remote.fetch_seconds_max` or `remote.put_wait_seconds_max`.
+    ERROR = "error"
+
+
 class PoolCodec(StrEnum):
     """How the pages of a pool are compressed."""
 
@@ -210,6 +246,16 @@ class ExportConfig:
     copies: Copies = 0
     codec: PoolCodec = PoolCodec.LZ4
     on_loss: OnLoss = OnLoss.REFUSE
+    # A kernel swaps to it: this machine's, or a guest's.
+    swap: Flag = False
+    on_unreachable: OnUnreachable = OnUnreachable.AUTO
+
+    @property
+    def waits_for_unreachable(self) -> bool:
+        """Whether its reads and writes outwait nodes that do not answer."""
+        if self.on_unreachable is OnUnreachable.AUTO:
+            return self.swap
+        return self.on_unreachable is OnUnreachable.WAIT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -307,3 +353,13 @@ class DaemonConfig:
     log: LogConfig = field(default_factory=LogConfig)
     # Without it links are plaintext: loopback only, or insecure_plaintext in the cluster file.
     tls: TlsConfig | None = None
+
+    @property
+    def serves_swap(self) -> bool:
+        """Whether a kernel swaps to an export of this node."""
+        return any(export.swap for export in self.export)
+
+    @property
+    def reserve_bytes(self) -> int:
+        """How much free memory is to be resident."""
+        return self.memory.reserve_bytes(serves_swap=self.serves_swap)

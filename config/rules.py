@@ -233,6 +233,13 @@ def _check_memory(memory: MemoryConfig, file: str) -> None:
             format_bytes(memory.budget_max),
             f"0, or at least the budget ({format_bytes(memory.budget)})",
         )
+    if memory.reserve > memory.budget // 2:
+        raise ConfigError(
+            file,
+            "memory.reserve",
+            format_bytes(memory.reserve),
+            f"at most half of the budget ({format_bytes(memory.budget)})",
+        )
 
 
 def _check_copies(remote: RemoteConfig, file: str) -> None:
