@@ -30,8 +30,11 @@ def refuse(thread):
     if os.path.exists(sys.argv[-1] + ".full"):
         raise RuntimeError("can't start new thread")
     start(thread)
+class NobodyIdle(dict):
+    def popitem(self):  # the thread of the write before may be there still
+        raise KeyError
 threading.Thread.start = refuse
-trio._core._thread_cache.IDLE_TIMEOUT = 0
+trio._core._thread_cache.THREAD_CACHE._idle_workers = NobodyIdle()
 main()
 """
 
