@@ -47,6 +47,7 @@ from ramsterd.host.loop_clock import (
 from ramsterd.host.sd_notify import Notifier
 from ramsterd.host.signals import release_hangup
 from ramsterd.host.watchdog import Watchdog
+from ramsterd.host.worker_thread import WorkerThread
 from ramsterd.membership.background_store import BackgroundStore
 from ramsterd.observe.daemon_news import DaemonNews
 from ramsterd.observe.loop_watch import LoopWatch
@@ -54,6 +55,7 @@ from ramsterd.observe.metrics_port import new_metrics_server
 from ramsterd.observe.snapshot import DaemonStatistics, to_plain
 from ramsterd.pagepath.engine import Engine
 from ramsterd.pagepath.peers import Peers
+from ramsterd.pagepath.warming import keep_warm
 from ramsterd.reconfigure.apply import apply_config, use_keys
 from ramsterd.reconfigure.examine import Reread
 from ramsterd.reconfigure.exports import Exports
@@ -118,6 +120,8 @@ class Daemon:
             kept=memory.pages,
             rng=rng,
         )
+        # Made before memory is short, for its stack.
+        self._populating = WorkerThread("reserve")
         self._memory = memory
         memory.take_up(state.marks, self.engine)
         self._stop = trio.Event()
@@ -232,6 +236,7 @@ class Daemon:
             self._take_up_state()
             await self._start(services, self._state.run, "with this state_dir")
             self._memory.resume(self.engine)
+            services.start_soon(keep_warm, self.engine.store.reserve, self._populating)
             services.start_soon(self._news.run)
             services.start_soon(watch_pauses, self._watchdog.on_pause)
             services.start_soon(self._store.run)

@@ -99,7 +99,17 @@ def format_memory_use(now: dict[str, Any]) -> list[str]:
         for family in zpages
     ]
     tables, tables_max = human_bytes(store["tables_bytes"]), human_bytes(store["tables_bytes_max"])
-    return [*lines, line("tables", f"{tables} of {tables_max} in use")]
+    lines.append(line("tables", f"{tables} of {tables_max} in use"))
+    return lines + format_reserve(store["reserve"])
+
+
+def format_reserve(reserve: dict[str, Any]) -> list[str]:
+    """Return how much of the reserve is there, if there is to be one."""
+    if not reserve["wanted_bytes"]:
+        return []
+    ready, wanted = human_bytes(reserve["resident_bytes"]), human_bytes(reserve["wanted_bytes"])
+    short = "; the kernel has no more memory now" if reserve["is_short"] else ""
+    return [line("reserve", f"{ready} of {wanted} ready for a burst of writes{short}")]
 
 
 def format_puts_and_gets(store: dict[str, Any]) -> list[str]:

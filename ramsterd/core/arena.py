@@ -14,7 +14,7 @@ import errno
 import mmap
 import os
 import weakref
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 FRAME_BYTES: Final = 4096
 # <linux/falloc.h>
@@ -22,8 +22,14 @@ _FALLOC_KEEP_SIZE: Final = 0x01
 _FALLOC_PUNCH_HOLE: Final = 0x02
 # Not madvise(MADV_REMOVE): that refuses ranges that are locked in memory, and a daemon that serves
 # swap is.
-_fallocate = ctypes.CDLL(None, use_errno=True).fallocate
+_libc: Final = ctypes.CDLL(None, use_errno=True)
+_fallocate = _libc.fallocate
 _fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+# <asm-generic/mman-common.h>, Linux 5.14.  Called here, for mmap.madvise keeps the interpreter's lock
+# while the kernel looks for frames.
+_MADV_POPULATE_WRITE: Final = 23
+_madvise = _libc.madvise
+_madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 
 
 class Mapping(Protocol):
@@ -44,12 +50,24 @@ class Mapping(Protocol):
         """
         ...
 
+    def populate(self, start: int, length: int) -> bool:
+        """Make the frames of a range resident, whose bytes stay as they are.
+
+        It waits for the kernel, so it is for a thread of its own; other threads may use the mapping
+        meanwhile.  Return False if there is no room for all.
+        """
+        ...
+
     def resident_spans(self) -> list[tuple[int, int]]:
         """Return (start, stop) in bytes of what is not a hole, in order.
 
         All else reads as zeros.
         """
         ...
+
+
+# A frame of a mapping, by its number.
+Place: TypeAlias = tuple[Mapping, int]
 
 
 class MapMemory(Protocol):
@@ -88,6 +106,7 @@ class FileMapping:
         except (OSError, ValueError, OverflowError) as error:
             os.close(fd)
             raise OSError(f"can't map {length} bytes for {name}: {error}") from error
+        self._address = ctypes.addressof(ctypes.c_char.from_buffer(self._mmap))
         self._fd = fd
         weakref.finalize(self, os.close, fd)
         self.view = memoryview(self._mmap)
@@ -111,6 +130,18 @@ class FileMapping:
                 return False
             if error != errno.EINTR:
                 raise OSError(error, f"can't reserve memory of the arena: {os.strerror(error)}")
+        return True
+
+    def populate(self, start: int, length: int) -> bool:
+        """Fault all frames in for writing; where the kernel can't do that at once, have them at least in the file."""
+        if self.needs_reserve and not self.reserve(start, length):
+            return False
+        while _madvise(self._address + start, length, _MADV_POPULATE_WRITE):
+            error = ctypes.get_errno()
+            if error == errno.EINVAL:  # Linux before 5.14
+                return self.reserve(start, length)
+            if error not in {errno.EAGAIN, errno.EINTR}:
+                return False
         return True
 
     def resident_spans(self) -> list[tuple[int, int]]:
@@ -160,6 +191,10 @@ class HeapMapping:
         """There is room."""
         del start, length
         return True
+
+    def populate(self, start: int, length: int) -> bool:
+        """What is touched is resident."""
+        return self.reserve(start, length)
 
     def resident_spans(self) -> list[tuple[int, int]]:
         """Nobody can tell: all of it may be there."""

@@ -12,7 +12,7 @@ from array import array
 from collections.abc import Sequence
 from typing import Final
 
-from ramsterd.core.arena import FRAME_BYTES, MapMemory, reserve_frame
+from ramsterd.core.arena import FRAME_BYTES, MapMemory, Place, reserve_frame
 from ramsterd.core.family import Family
 from ramsterd.core.size_classes import FULL_MASK, SLOT_MASK, SLOT_SHIFT, SLOTS_MAX, SLOTS_OF_CLASS
 
@@ -67,8 +67,9 @@ class BlockColumns:
 
         Return False if its columns have no room.
         """
-        if block == len(self) and not self._grow():
-            return False
+        while block >= len(self):  # those between are free, and wait for their turn
+            if not self._grow():
+                return False
         self.chunks[block] = chunks
         self.set_family(block, family)
         self.state[block] = BlockState.CLOSED
@@ -116,13 +117,16 @@ class BlockColumns:
         used = (block for block, state in enumerate(self.state) if state != BlockState.FREE)
         return sorted(used, key=words.__getitem__)
 
+    def places(self, block: int) -> list[Place]:
+        """Return which frames of the mappings are about a block."""
+        return [
+            (self._slots_mapping, block * SLOTS_MAX * _SLOT_ROW_BYTES // FRAME_BYTES),
+            (self._words_mapping, block * _WORD_BYTES // FRAME_BYTES),
+        ]
+
     def _grow(self) -> bool:
         """Have columns for one block more, if there is room."""
-        block = len(self)
-        if not (
-            reserve_frame(self._slots_mapping, block * SLOTS_MAX * _SLOT_ROW_BYTES // FRAME_BYTES)
-            and reserve_frame(self._words_mapping, block * _WORD_BYTES // FRAME_BYTES)
-        ):
+        if not all(reserve_frame(mapping, frame) for mapping, frame in self.places(len(self))):
             return False
         for column in (self.chunks, self.family, self.state, self.free_slots):
             column.append(0)

@@ -1,8 +1,12 @@
 """The memory of blocks: which frames of the arena are resident, under a hard budget.
 
-`budget_bytes` bounds the resident frames of all blocks, also of the few free ones that are kept
-warm, because a block that is freed and made again at once should not cost two system calls and its
-page faults.  Which zpages are in a block is for core.zbud.
+`budget_bytes` bounds the resident frames of all blocks, also of the free ones that are kept warm.
+These are a few, because a block that is freed and made again at once should not cost two system
+calls and its page faults; and on a node that serves swap a reserve of whole blocks, so that no frame
+has to be asked for when memory is short (core.reserve).  Every new block comes from there, and gives
+back what it does not want: a block has at least 16 slots, as a whole one has for raw pages, so that
+the reserve takes as many bytes of pages as it has, however they shrink.  Which zpages are in a block
+is for core.zbud.
 """
 
 from array import array
@@ -15,6 +19,7 @@ from ramsterd.core.size_classes import BLOCK_SHIFT, BLOCK_STRIDE_BYTES
 
 # A warm block saves about 20 page faults; more than this would be memory that nobody uses.
 WARM_BYTES_MAX: Final = 512 * 1024
+FRAMES_MAX: Final = BLOCK_STRIDE_BYTES // FRAME_BYTES
 
 
 class BlockMemory:
@@ -22,15 +27,19 @@ class BlockMemory:
 
     def __init__(self, map_memory: MapMemory, *, budget_bytes: int, blocks_max: int) -> None:
         self._blocks_max = blocks_max
-        self._mapping = map_memory("arena", blocks_max * BLOCK_STRIDE_BYTES)
-        self.arena = self._mapping.view
+        self.mapping = map_memory("arena", blocks_max * BLOCK_STRIDE_BYTES)
+        self.arena = self.mapping.view
         self.budget_bytes = budget_bytes
+        # How much is to be warm in whole blocks.
+        self.reserve_bytes = 0
         self.resident_bytes = 0
         self.warm_bytes = 0
         # Of each block that was ever used.
         self._frames_resident = array("B", [0])
         self._cold = array("I")
         self._warm: list[int] = []
+        # Warm, too: the reserve, with all their frames.
+        self._whole: list[int] = []
 
     @property
     def used_bytes(self) -> int:
@@ -41,15 +50,18 @@ class BlockMemory:
         """Return how many bytes of frames a block uses."""
         return self._frames_resident[block] * FRAME_BYTES
 
+    @property
+    def ready_bytes(self) -> int:
+        """How much of the reserve is there."""
+        return len(self._whole) * BLOCK_STRIDE_BYTES
+
     def trim(self) -> None:
-        """Give the memory of warm blocks back to the kernel."""
-        self._cool(self.warm_bytes)
+        """Give the memory of warm blocks back to the kernel, but for the reserve."""
+        self._cool(self.warm_bytes - min(self.ready_bytes, self.reserve_bytes))
 
     def take(self, frames: int) -> int:
         """Return a free block whose first `frames` are counted as resident, or 0."""
-        warm = self._warm.pop() if self._warm else 0
-        if warm:
-            self.warm_bytes -= self._frames_resident[warm] * FRAME_BYTES
+        warm = self._take_warm(frames)
         more = (frames - self._frames_resident[warm]) * FRAME_BYTES
         if self.resident_bytes + more > self.budget_bytes:
             self._cool(self.resident_bytes + more - self.budget_bytes)
@@ -61,8 +73,8 @@ class BlockMemory:
         if not block:
             return 0
         if more < 0:
-            self._mapping.release((block << BLOCK_SHIFT) + frames * FRAME_BYTES, -more)
-        elif more and self._mapping.needs_reserve and not self._reserve(block, frames):
+            self.mapping.release((block << BLOCK_SHIFT) + frames * FRAME_BYTES, -more)
+        elif more and self.mapping.needs_reserve and not self._reserve(block, frames):
             if warm:
                 self.give(warm)
             else:
@@ -75,7 +87,12 @@ class BlockMemory:
     def give(self, block: int) -> None:
         """A block has no zpages any more: keep it warm, or give its memory back."""
         length = self._frames_resident[block] * FRAME_BYTES
-        if self.warm_bytes + length <= WARM_BYTES_MAX and self.resident_bytes <= self.budget_bytes:
+        if self.resident_bytes > self.budget_bytes:
+            self._punch(block)
+        elif length == BLOCK_STRIDE_BYTES and self.ready_bytes < self.reserve_bytes:
+            self._whole.append(block)
+            self.warm_bytes += length
+        elif self.warm_bytes - self.ready_bytes + length <= WARM_BYTES_MAX:
             self._warm.append(block)
             self.warm_bytes += length
         else:
@@ -97,30 +114,71 @@ class BlockMemory:
         for block, following in pairwise([0, *used, self._blocks_max]):
             if block + 1 < following:
                 length = (following - block - 1) << BLOCK_SHIFT
-                self._mapping.release((block + 1) << BLOCK_SHIFT, length)
+                self.mapping.release((block + 1) << BLOCK_SHIFT, length)
         for block in reversed(range(1, len(frames_of_block))):  # the lowest on top
             if not frames_of_block[block]:
                 self._cold.append(block)
 
+    # The reserve.
+
+    def begin_warming(self, blocks_max: int) -> list[int]:
+        """Return cold blocks that are to be made resident as a whole; `end_warming` comes next.
+
+        They are counted as resident from now on.  None, if the reserve is there, or the budget has
+        no room for more of it.
+        """
+        free_bytes = self.budget_bytes - self.resident_bytes
+        missing_bytes = min(self.reserve_bytes - self.ready_bytes, free_bytes)
+        blocks: list[int] = []
+        for _ in range(min(missing_bytes // BLOCK_STRIDE_BYTES, blocks_max)):
+            if not (block := self._cold_block()):
+                break
+            self._frames_resident[block] = FRAMES_MAX
+            self.resident_bytes += BLOCK_STRIDE_BYTES
+            blocks.append(block)
+        return blocks
+
+    def end_warming(self, blocks: Sequence[int], *, are_resident: bool) -> None:
+        """The frames of these blocks are resident now, or there was no room for them."""
+        for block in blocks:
+            if are_resident:
+                self.give(block)
+            else:
+                self._punch(block)
+
+    # What is done to one block.
+
+    def _take_warm(self, frames: int) -> int:
+        """Return a warm block, or 0; from the reserve if another would have to grow."""
+        blocks = self._warm
+        if self._whole and not (blocks and self._frames_resident[blocks[-1]] >= frames):
+            blocks = self._whole
+        if not blocks:
+            return 0
+        block = blocks.pop()
+        self.warm_bytes -= self._frames_resident[block] * FRAME_BYTES
+        return block
+
     def _reserve(self, block: int, frames: int) -> bool:
         """Have room for the frames of a block; warm ones are given back for it."""
         start, length = block << BLOCK_SHIFT, frames * FRAME_BYTES
-        if self._mapping.reserve(start, length):
+        if self.mapping.reserve(start, length):
             return True
-        self.trim()
-        return self._mapping.reserve(start, length)
+        self._cool(self.warm_bytes)
+        return self.mapping.reserve(start, length)
 
     def _cool(self, bytes_wanted: int) -> None:
         """Give warm blocks back until `bytes_wanted` are freed, or none is left."""
         target = self.resident_bytes - bytes_wanted
-        while self._warm and self.resident_bytes > target:
-            block = self._warm.pop()
-            self.warm_bytes -= self._frames_resident[block] * FRAME_BYTES
-            self._punch(block)
+        for blocks in (self._warm, self._whole):
+            while blocks and self.resident_bytes > target:
+                block = blocks.pop()
+                self.warm_bytes -= self._frames_resident[block] * FRAME_BYTES
+                self._punch(block)
 
     def _punch(self, block: int) -> None:
         length = self._frames_resident[block] * FRAME_BYTES
-        self._mapping.release(block << BLOCK_SHIFT, length)
+        self.mapping.release(block << BLOCK_SHIFT, length)
         self.resident_bytes -= length
         self._frames_resident[block] = 0
         self._cold.append(block)
@@ -139,6 +197,7 @@ class BlockMemory:
     def check_invariants(self) -> None:
         """Assert what must be true between calls.  Walks all blocks."""
         assert sum(self._frames_resident) * FRAME_BYTES == self.resident_bytes
-        warm_bytes = sum(self._frames_resident[block] for block in self._warm) * FRAME_BYTES
-        assert warm_bytes == self.warm_bytes
-        assert warm_bytes <= WARM_BYTES_MAX
+        assert {self._frames_resident[block] for block in self._whole} <= {FRAMES_MAX}
+        warm = [*self._warm, *self._whole]
+        assert sum(self._frames_resident[block] for block in warm) * FRAME_BYTES == self.warm_bytes
+        assert self.warm_bytes - self.ready_bytes <= WARM_BYTES_MAX

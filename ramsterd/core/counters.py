@@ -16,10 +16,27 @@ class ZbudStatistics:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReserveStatistics:
+    """Free memory that is to be resident before it is needed, in bytes.
+
+    `tables_bytes`: what is resident beside it, for the tables of its pages.  `is_short`: the kernel
+    had no room for it the last time.
+    """
+
+    wanted_bytes: int
+    resident_bytes: int
+    tables_bytes: int
+    is_short: bool
+    populated_bytes_total: int
+    refused_total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoreStatistics:
     """One consistent snapshot; counts of pages unless the name says otherwise."""
 
     zbud: ZbudStatistics
+    reserve: ReserveStatistics
     zpages: dict[Family, int]
     zpage_bytes: dict[Family, int]
     rows: int

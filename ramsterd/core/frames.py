@@ -15,10 +15,10 @@ use.
 import errno
 from array import array
 from collections.abc import Iterator
-from heapq import heappop, heappush
+from heapq import heappop, heappush, nsmallest
 from typing import Final, TypeAlias
 
-from ramsterd.core.arena import FRAME_BYTES, Mapping, reserve_frame
+from ramsterd.core.arena import FRAME_BYTES, Mapping, Place, reserve_frame
 from ramsterd.core.frames_beside import FramesBeside, release_gaps
 from ramsterd.core.lru import BlockLists
 
@@ -119,8 +119,8 @@ class FramedItems:
         # How many items ever came on the stack.
         self._handed_out = 0
         self._open = _NO_FRAME
-        # How many items were ever given back.
-        self.freed = 0
+        # How many items were ever given back, and how often a frame came or went.
+        self.freed = self.frames_changed = 0
         self._partial = BlockLists(1)
         # Frames below `high` that were given back, the lowest first; some may be beyond it by now.
         self._released: list[int] = []
@@ -166,6 +166,16 @@ class FramedItems:
             start = (frame + 1) << shift
         if start < end:
             yield start, end
+
+    def next_places(self, count: int) -> list[Place]:
+        """Return the frames that come next, and what is beside them, of about `count`."""
+        frames = nsmallest(count, self._released)
+        first, end = len(self._taken), -(-self._items_max // self._frame_items)
+        frames += range(first, min(first + count - len(frames), end))
+        places: list[Place] = [(self._mapping, frame) for frame in frames]
+        if self._beside is not None:
+            places += dict.fromkeys(map(self._beside.place, frames))
+        return places
 
     def resident_bytes(self) -> int:
         """Return what the frames in use take, and what is beside them.  Walks all."""
@@ -275,6 +285,7 @@ class FramedItems:
         frame = self._released[0] if self._released else len(self._taken)
         if frame << self._frame_shift >= self._items_max or not self._take_memory(frame):
             return _NO_FRAME
+        self.frames_changed += 1
         if self._released:
             return heappop(self._released)
         self._taken.append(0)
@@ -302,6 +313,7 @@ class FramedItems:
         """Give a frame back in which nothing is in use."""
         if self._partial.is_listed(frame):
             self._partial.remove(frame)
+        self.frames_changed += 1
         self._mapping.release(frame * FRAME_BYTES, FRAME_BYTES)
         beside_bytes = 0 if self._beside is None else self._beside.remove(frame)
         self._memory.give(self._frame_bytes + beside_bytes)

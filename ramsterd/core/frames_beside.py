@@ -6,7 +6,7 @@ They are smaller than the items, so that several frames of a table share one of 
 from array import array
 from collections.abc import Iterable
 
-from ramsterd.core.arena import FRAME_BYTES, Mapping, reserve_frame
+from ramsterd.core.arena import FRAME_BYTES, Mapping, Place, reserve_frame
 
 
 class FramesBeside:
@@ -44,6 +44,10 @@ class FramesBeside:
             return 0
         self._mapping.release(ours * FRAME_BYTES, FRAME_BYTES)
         return FRAME_BYTES
+
+    def place(self, frame: int) -> Place:
+        """Return which frame of ours belongs to one of items."""
+        return self._mapping, frame >> self._shift
 
     def adopt(self, frames: Iterable[int]) -> None:
         """Go on with those frames that belong to these of items; give all others back."""

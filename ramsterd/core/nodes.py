@@ -9,7 +9,7 @@ object that it belongs to.
 from array import array
 from typing import Final
 
-from ramsterd.core.arena import FRAME_BYTES, MapMemory
+from ramsterd.core.arena import FRAME_BYTES, MapMemory, Place
 from ramsterd.core.frames import Flags, FramedItems, TableMemory
 from ramsterd.core.frames_beside import FramesBeside
 from ramsterd.core.objects import PageObject
@@ -82,6 +82,15 @@ class Nodes:
     def resident_bytes(self) -> int:
         """Count what nodes take.  Walks all frames."""
         return self._items.resident_bytes()
+
+    @property
+    def frames_changed(self) -> int:
+        """How often a frame of nodes came or went."""
+        return self._items.frames_changed
+
+    def next_places(self, count: int) -> list[Place]:
+        """Return the frames of memory that come next, of about so many frames of nodes."""
+        return self._items.next_places(count)
 
     def take(self, count: int) -> list[int] | None:
         """Return so many nodes to make, or None if there is no room for all."""

@@ -52,7 +52,10 @@ class Room:
 
     def __init__(self, versions: Versions, copies: Copies, limits: StoreLimits) -> None:
         self.versions = versions
+        # With the watermarks that hold now.
         self.limits = limits
+        self._high, self._low = limits.high_watermark, limits.low_watermark
+        self._reserve_wanted = 0
         self._copies = copies
         self._rows, self._table, self._zbud = versions.rows, versions.table, versions.zbud
         self._memory = self._zbud.memory
@@ -84,11 +87,27 @@ class Room:
         """Change the budget.  What is over it leaves as the caller evicts and remotifies."""
         assert 0 < budget_bytes <= self.limits.budget_bytes_max
         self._zbud.set_budget(budget_bytes)
+        self._fit_reserve()
         # First what nobody uses, or pages would be evicted for it.
         self._memory.trim()
 
     def set_watermarks(self, *, high: float, low: float) -> None:
         """Change how full the budget may be (fractions)."""
+        self._high, self._low = high, low
+        self._fit_reserve()
+
+    def set_reserve(self, reserve_bytes: int) -> None:
+        """Change how much free memory is to be resident (core.reserve)."""
+        self._reserve_wanted = reserve_bytes
+        self._fit_reserve()
+
+    def _fit_reserve(self) -> None:
+        """Keep the reserve below half of the budget, and the watermarks so low that there is room for it."""
+        budget_bytes = self._memory.budget_bytes
+        reserve_bytes = min(self._reserve_wanted, budget_bytes // 2)
+        self._memory.reserve_bytes = reserve_bytes
+        high = min(self._high, 1 - reserve_bytes / budget_bytes)
+        low = self._low * (high / self._high)
         self.limits = replace(self.limits, high_watermark=high, low_watermark=low)
 
     def set_tables_max(self, tables_bytes_max: int) -> None:

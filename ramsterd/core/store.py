@@ -34,6 +34,7 @@ from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.pool_identity import PoolIdentity
 from ramsterd.core.pools import Pool, Unsaved, check_run
 from ramsterd.core.replace import PIECE_UNITS, replace_run
+from ramsterd.core.reserve import Reserve
 from ramsterd.core.room import Room
 from ramsterd.core.rows import FIRST_ROW
 from ramsterd.core.table import (
@@ -67,6 +68,7 @@ class Store:
         self.versions = Versions(map_memory, limits)
         self.copies = Copies(self.versions)
         self.room = Room(self.versions, self.copies, limits)
+        self.reserve = Reserve(self.versions)
         # What versions stand in.
         self.rows, self.table, self.zbud = (
             self.versions.rows, self.versions.table, self.versions.zbud,
@@ -331,6 +333,7 @@ class Store:
         """Return a snapshot."""
         return StoreStatistics(
             zbud=self.zbud.statistics(),
+            reserve=self.reserve.statistics(),
             zpages={family: self.versions.zpages[family] for family in Family},
             zpage_bytes={family: self.versions.zpage_bytes[family] for family in Family},
             rows=self.rows.used,

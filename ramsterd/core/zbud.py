@@ -21,7 +21,7 @@ each of 64 classes, empty ones would keep a small budget for themselves.  A bloc
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from ramsterd.core.arena import FRAME_BYTES, MapMemory
+from ramsterd.core.arena import FRAME_BYTES, MapMemory, Place
 from ramsterd.core.block_columns import BlockColumns, BlockState
 from ramsterd.core.block_memory import BlockMemory
 from ramsterd.core.counters import ZbudStatistics
@@ -264,6 +264,10 @@ class Zbud:
         """Change the bound; what is over it is the caller's to free."""
         self.memory.budget_bytes = budget_bytes
         self.room_made += 1
+
+    def places(self, blocks: Iterable[int]) -> list[Place]:
+        """Return the frames in which the columns of these blocks stand."""
+        return list({place: None for block in blocks for place in self._columns.places(block)})
 
     def trim(self) -> None:
         """Give the memory of warm blocks back to the kernel."""

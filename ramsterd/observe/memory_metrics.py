@@ -42,6 +42,7 @@ def _arena(now: DaemonStatistics) -> Iterator[Metric]:
         "warm_bytes", "Free memory that the arena keeps for the next pages.", [],
         one(zbud.warm_bytes),
     )  # fmt: skip
+    yield from _reserve(store)
     for name, text, counts in (
         ("zpages", "Compressed pages in the arena: own ones, and foreign ones of peers. A clean page is at a peer too.",
          store.zpages),
@@ -56,6 +57,34 @@ def _arena(now: DaemonStatistics) -> Iterator[Metric]:
     yield counter(
         "compacted_zpages", "Compressed pages moved to free sparsely used blocks.", [],
         one(now.engine.compacted_zpages_total),
+    )  # fmt: skip
+
+
+def _reserve(store: StoreStatistics) -> Iterator[Metric]:
+    reserve = store.reserve
+    yield gauge(
+        "reserve_wanted_bytes", "Free memory that is to be resident before pages need it.", [],
+        one(reserve.wanted_bytes),
+    )  # fmt: skip
+    yield gauge(
+        "reserve_resident_bytes", "How much of this reserve is resident now.", [],
+        one(reserve.resident_bytes),
+    )  # fmt: skip
+    yield gauge(
+        "reserve_tables_bytes", "Free memory of the tables that is resident for the pages of the reserve.",
+        [], one(reserve.tables_bytes),
+    )  # fmt: skip
+    yield gauge(
+        "reserve_short", "Whether the kernel had no memory for the reserve the last time.", [],
+        one(int(reserve.is_short)),
+    )  # fmt: skip
+    yield counter(
+        "reserve_populated_bytes", "Memory that was made resident for the reserve.", [],
+        one(reserve.populated_bytes_total),
+    )  # fmt: skip
+    yield counter(
+        "reserve_refused", "Times that the kernel had no memory for the reserve.", [],
+        one(reserve.refused_total),
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ import random
 from collections.abc import Iterable
 
 from config.limits import COPIES_MAX
-from config.model import ClusterConfig, DaemonConfig, MemoryConfig, PoolCodec, RemoteConfig
+from config.model import ClusterConfig, DaemonConfig, PoolCodec
 from net.errors import RemoteProtocolError
 from net.frame import Frame
 from nodemanager.events import NodeEvent
@@ -278,10 +278,11 @@ class Engine:
         """Return about how many pages of each other node have to leave this node with a budget."""
         return self.machines.recall.over_quota_at(budget_bytes)
 
-    def set_limits(self, *, memory: MemoryConfig, remote: RemoteConfig, now: float) -> None:
-        """Change watermarks, quotas and rates; what else these tables say is as at the start."""
-        machines = self.machines
+    def set_limits(self, daemon: DaemonConfig, *, now: float) -> None:
+        """Change watermarks, reserve, quotas and rates; all else is as at the start."""
+        machines, memory, remote = self.machines, daemon.memory, daemon.remote
         machines.memory = memory
+        self.store.room.set_reserve(daemon.reserve_bytes)
         self.store.room.set_watermarks(high=memory.high_watermark, low=memory.low_watermark)
         self.store.room.set_tables_max(memory.tables_bytes(self.store.zbud.budget_bytes))
         machines.foreign.set_quotas(
@@ -289,7 +290,7 @@ class Engine:
             owner_pages_max=memory.foreign_owner_bytes_max // PAGE_BYTES,
         )
         machines.receive_shares.set_rate(remote.foreign_bytes_per_second)
-        machines.background_fetch.set_limits(memory=memory, remote=remote)
+        machines.background_fetch.set_rates(remote)
         self._clock.tick_soon(now)  # peers should know at once
 
     def begin_audit(self) -> AuditStatistics:

@@ -60,6 +60,7 @@ class Machines:
         # An orderly stop has begun: nobody will ask for our pages again, and peers forget us.
         self.is_leaving = False
         self.store = store = kept.store
+        store.room.set_reserve(daemon.reserve_bytes)
         self.nodes = NodeTable(cluster, local, incarnation=incarnation)
         self.outbox = Outbox(request_seconds_max=remote.request_seconds_max)
         # Long work, of which each pass does a slice.
@@ -168,9 +169,7 @@ class Machines:
             room=self.remotifier.room,
             make_room=self.remotifier.make_room,
         )
-        return BackgroundFetch(
-            self.store, self.fetches, surroundings, memory=self.memory, remote=self.remote
-        )
+        return BackgroundFetch(self.store, self.fetches, surroundings, self.remote)
 
     # What one machine tells another.
 

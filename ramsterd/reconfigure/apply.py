@@ -35,7 +35,7 @@ def apply_config(
     """
     exports.follow(config.export)  # the only one that may fail
     set_levels(config.log)
-    engine.set_limits(memory=config.memory, remote=config.remote, now=trio.current_time())
+    engine.set_limits(config, now=trio.current_time())
     nbd.set_exports(exports.all, connections_max=config.nbd.connections_max)
     tmem.set_limits(
         quotas=quotas_of(config.tmem),

@@ -235,7 +235,7 @@ def test_metrics_are_what_prometheus_reads(new_cluster: NewCluster) -> None:
     check_serves(cluster[1])
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
         text = answer.read().decode()
-    assert text.count("\n") <= 680
+    assert text.count("\n") <= 720
     families = {family.name: family for family in text_string_to_metric_families(text)}
     assert families["ramster_put_pages"].type == "counter"
     for family in families.values():
@@ -292,3 +292,28 @@ def test_a_heartbeat_key_is_used_and_one_that_others_may_read_is_refused(
         "probes are answered again",
     )
     assert "is down" not in cluster[1].log + cluster[2].log
+
+
+def test_a_node_that_serves_swap_has_a_reserve_and_a_reload_ends_it(
+    new_cluster: NewCluster,
+) -> None:
+    cluster = new_cluster(budgets=["8MiB"])
+    node = cluster[1]
+    text = node.config.read_text()
+    node.config.write_text(text.replace("[[export]]", "[[export]]\nswap = true", 1))
+    cluster.start()
+    budget = node.engine()["store"]["zbud"]["budget_bytes"]
+
+    def reserve() -> dict[str, int]:
+        found: dict[str, int] = node.engine()["store"]["reserve"]
+        return found
+
+    assert reserve()["wanted_bytes"] == budget // 8
+    wait_until(
+        lambda: reserve()["resident_bytes"] >= budget // 8 - 65536, "the reserve is resident"
+    )
+    assert reserve()["tables_bytes"] > 0
+    node.config.write_text(text)
+    node.ask("config-reload")
+    wait_until(lambda: not reserve()["wanted_bytes"], "the reload is applied")
+    wait_until(lambda: not node.engine()["store"]["zbud"]["warm_bytes"], "it is given back")

@@ -7,12 +7,12 @@ or this node has room again (`repatriate`).
 from functools import partial
 from typing import Final
 
-from config.model import MemoryConfig, RemoteConfig
+from config.model import RemoteConfig
 from ramsterd.core.store import Store
 from ramsterd.remote.fetch.fetch import Fetches
 from ramsterd.remote.fetch.pending import PendingGet
 from ramsterd.remote.holders.holders import Holder
-from ramsterd.remote.home.leaf_fetch import STAY_BELOW, LeafFetch
+from ramsterd.remote.home.leaf_fetch import LeafFetch
 from ramsterd.remote.home.rebuild import Rebuilder
 from ramsterd.remote.home.recall_owner import OwnerRecall
 from ramsterd.remote.home.repatriate import Repatriator
@@ -32,8 +32,6 @@ class BackgroundFetch:
         store: Store,
         fetches: Fetches,
         surroundings: Surroundings,
-        *,
-        memory: MemoryConfig,
         remote: RemoteConfig,
     ) -> None:
         """Begin with nothing to fetch."""
@@ -47,7 +45,6 @@ class BackgroundFetch:
             store,
             leaf_fetch(),
             is_reachable=lambda row: surroundings.reachable_holders(row) > 0,
-            watermark=STAY_BELOW * memory.low_watermark,
             quiet_seconds=remote.repatriate_seconds,
             pages_per_second_max=remote.repatriate_pages_per_second,
             eager_pages_per_second=remote.rebuild_pages_per_second,
@@ -55,12 +52,11 @@ class BackgroundFetch:
         self._machines = (self.rebuilder, self.owner_recall, self.repatriator)
         self._tick_at = 0.0
 
-    def set_limits(self, *, memory: MemoryConfig, remote: RemoteConfig) -> None:
-        """Change the rates, and how full fetched pages may make the memory."""
+    def set_rates(self, remote: RemoteConfig) -> None:
+        """Change how many pages a second are fetched."""
         for rate in self._rates:
             rate.set_rate(remote.rebuild_pages_per_second)
-        self.repatriator.set_limits(
-            watermark=STAY_BELOW * memory.low_watermark,
+        self.repatriator.set_rates(
             pages_per_second_max=remote.repatriate_pages_per_second,
             eager_pages_per_second=remote.rebuild_pages_per_second,
         )

@@ -25,7 +25,7 @@ from typing import Final
 
 from ramsterd.core.store import Store
 from ramsterd.remote.fetch.pending import PendingGet
-from ramsterd.remote.home.leaf_fetch import LeafFetch
+from ramsterd.remote.home.leaf_fetch import STAY_BELOW, LeafFetch
 from ramsterd.remote.limits.page_rate import PageRate
 
 # Leaves looked at in one tick: about 1 ms when none has anything at a peer.
@@ -50,7 +50,6 @@ class Repatriator:
         leaf_fetch: LeafFetch,
         *,
         is_reachable: Callable[[int], bool],
-        watermark: float,
         quiet_seconds: float,
         pages_per_second_max: int,
         eager_pages_per_second: int,
@@ -61,7 +60,6 @@ class Repatriator:
             store: Whose pages these are.
             leaf_fetch: Fetches them; this module's alone.
             is_reachable: Whether some holder of a row can be asked now.
-            watermark: Fraction of the budget up to which pages are fetched back.
             quiet_seconds: How long there must have been room.
             pages_per_second_max: The rate; 0 switches this off.
             eager_pages_per_second: The rate of a node that drains.
@@ -69,7 +67,6 @@ class Repatriator:
         self._store = store
         self._leaf_fetch = leaf_fetch
         self._is_reachable = is_reachable
-        self._watermark = watermark
         self._quiet_seconds = quiet_seconds
         self._page_rate = PageRate(pages_per_second_max)
         self._eager_rate = PageRate(eager_pages_per_second)
@@ -81,11 +78,8 @@ class Repatriator:
         # In the last tick.
         self._moved = 0
 
-    def set_limits(
-        self, *, watermark: float, pages_per_second_max: int, eager_pages_per_second: int
-    ) -> None:
+    def set_rates(self, *, pages_per_second_max: int, eager_pages_per_second: int) -> None:
         """Change what bounds it; see `__init__`."""
-        self._watermark = watermark
         self._page_rate.set_rate(pages_per_second_max)
         self._eager_rate.set_rate(eager_pages_per_second)
 
@@ -109,6 +103,11 @@ class Repatriator:
         self._is_active = is_remote and (is_eager or is_quiet)
         if self._is_active:
             self._adopt_and_fetch(self._eager_rate if is_eager else self._page_rate, now)
+
+    @property
+    def _watermark(self) -> float:
+        """The fraction of the budget up to which pages are fetched back."""
+        return STAY_BELOW * self._store.room.limits.low_watermark
 
     @property
     def is_busy(self) -> bool:

@@ -78,7 +78,7 @@ def test_a_page_costs_at_most_64_bytes_besides_its_zpage(filled: tuple[Store, Po
 @pytest.mark.slow
 def test_memory_goes_back_to_the_kernel(filled: tuple[Store, PoolId]) -> None:
     store, pool = filled
-    mapping = store.zbud.memory._mapping
+    mapping = store.zbud.memory.mapping
     assert isinstance(mapping, MemfdMapping)
     before = os.fstat(mapping._fd).st_blocks * 512
     # Reading a block that was never written would have cost frames: what is counted is what is there.

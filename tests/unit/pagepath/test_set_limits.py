@@ -23,9 +23,13 @@ CLUSTER = ClusterConfig(
 BUDGET = 8 * MIB
 
 
+def daemon_of(memory: MemoryConfig, remote: RemoteConfig) -> DaemonConfig:
+    return DaemonConfig(node="n1", cluster=Path("c"), memory=memory, remote=remote)
+
+
 def engine_of(memory: MemoryConfig, remote: RemoteConfig) -> Engine:
     return Engine(
-        daemon=DaemonConfig(node="n1", cluster=Path("c"), memory=memory, remote=remote),
+        daemon=daemon_of(memory, remote),
         cluster=CLUSTER,
         local=NodeId(1),
         incarnation=Incarnation(1),
@@ -50,7 +54,7 @@ def test_new_limits_bound_what_comes_from_then_on() -> None:
         repatriate_pages_per_second=0,
         rebuild_pages_per_second=1,
     )
-    engine.set_limits(memory=memory, remote=remote, now=5.0)
+    engine.set_limits(daemon_of(memory, remote), now=5.0)
     limits = engine.store.room.limits
     assert (limits.high_watermark, limits.low_watermark) == (0.5, 0.4)
     assert (limits.budget_bytes, limits.pages_max) == (8 * MIB, memory.pages_max)
@@ -74,7 +78,7 @@ def test_what_is_here_already_stays() -> None:
     pages = random.Random(1).randbytes(4 * MIB)
     assert engine.store.put(pool, b"", 0, memoryview(pages)) == 1024
     lower = MemoryConfig(budget=BUDGET, high_watermark=0.2, low_watermark=0.1)
-    engine.set_limits(memory=lower, remote=RemoteConfig(), now=0.0)
+    engine.set_limits(daemon_of(lower, RemoteConfig()), now=0.0)
     engine.settle(0.0)
     assert engine.store.pages_of(pool) == 1024
     engine.check_invariants()

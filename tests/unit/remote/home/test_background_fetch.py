@@ -1,6 +1,6 @@
 """The one clock of all that comes home though no front end asked, and whose get it was."""
 
-from config.model import MemoryConfig, RemoteConfig
+from config.model import RemoteConfig
 from ramsterd.core.table_words import FIRST_NODE
 from ramsterd.remote.home.background_fetch import BUSY_SECONDS, IDLE_SECONDS, BackgroundFetch
 from ramsterd.remote.home.leaf_fetch import STAY_BELOW
@@ -16,12 +16,12 @@ class Returning(Owner):
         self, *, rebuild_rate: int = 100_000, repatriate_rate: int = 100_000, low: float = 0.85
     ) -> None:
         super().__init__(copies=2)
+        self.store.room.set_watermarks(high=0.92, low=low)
         self.background_fetch = BackgroundFetch(
             self.store,
             self.fetches,
             self.surroundings(),
-            memory=MemoryConfig(low_watermark=low),
-            remote=RemoteConfig(
+            RemoteConfig(
                 repatriate_seconds=QUIET_SECONDS,
                 repatriate_pages_per_second=repatriate_rate,
                 rebuild_pages_per_second=rebuild_rate,

@@ -8,7 +8,7 @@ from ramsterd.core.page import PoolKind
 from ramsterd.core.pool_identity import program_pool
 from ramsterd.core.table_words import FIRST_NODE
 from ramsterd.remote.home import repatriate
-from ramsterd.remote.home.leaf_fetch import UNDER_WAY_PAGES_MAX
+from ramsterd.remote.home.leaf_fetch import STAY_BELOW, UNDER_WAY_PAGES_MAX
 from ramsterd.remote.home.repatriate import Repatriator
 from tests.helpers.dropping import drop_run
 from tests.helpers.made_owner import BLOCK_PAGES, LEAF_PAGES, ONE, OTHER, Owner
@@ -16,7 +16,8 @@ from tests.helpers.made_pages import MIB
 
 QUIET_SECONDS = 10.0
 TICK_SECONDS = 0.5
-WATERMARK = 0.5
+# Pages are fetched back up to half of the budget.
+LOW_WATERMARK = 0.5 / STAY_BELOW
 
 
 class Repatriating(Owner):
@@ -26,12 +27,12 @@ class Repatriating(Owner):
         self, *, rate: int = 100_000, eager_rate: int = 100_000, budget_bytes: int = 2 * MIB
     ) -> None:
         super().__init__(budget_bytes=budget_bytes)
+        self.store.room.set_watermarks(high=0.92, low=LOW_WATERMARK)
         self.now = 0.0
         self.repatriator = Repatriator(
             self.store,
             self.leaf_fetch(),
             is_reachable=lambda row: self.reachable_holders(row) > 0,
-            watermark=WATERMARK,
             quiet_seconds=QUIET_SECONDS,
             pages_per_second_max=rate,
             eager_pages_per_second=eager_rate,
@@ -192,7 +193,7 @@ def test_what_would_lift_the_use_above_the_watermark_stays_away() -> None:
     owner.tick(QUIET_SECONDS)
     assert owner.asked() == 256 - 240
     owner.arrive()
-    assert not owner.store.room.is_above(WATERMARK)
+    assert not owner.store.room.is_above(0.5)
     owner.tick()
     assert owner.asked() == 0
 
