@@ -4,11 +4,13 @@ import logging
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
 
+from ramsterd.host.threads import run_in_thread
 from ramsterd.statefile.content import Content, Record
 from ramsterd.statefile.folder import StateFolder, read_state
 from ramsterd.statefile.keeper import StateKeeper
@@ -135,7 +137,7 @@ async def test_a_stop_gives_up_a_disk_that_hangs_and_writes_the_last_content(
         await nursery.start(keeper.run)
         folder.go_on.clear()
         keeper.marks.of("swap0").wait_set(lambda _: None)
-        await folder.hanging.wait()
+        assert await run_in_thread(partial(folder.hanging.wait, 10))
         nursery.cancel_scope.cancel()
         nursery.start_soon(folder.let_go)
     assert list(read_state(folder.file).records) == ["swap0"]
@@ -156,11 +158,11 @@ class SlowFolder(StateFolder):
         super().__init__(path)
         self.go_on = threading.Event()
         self.go_on.set()
-        self.hanging = trio.Event()
+        self.hanging = threading.Event()
 
     def write(self, content: Content, number: int) -> None:
         if not self.go_on.is_set():
-            trio.from_thread.run_sync(self.hanging.set)
+            self.hanging.set()
             assert self.go_on.wait(10)
         super().write(content, number)
 
