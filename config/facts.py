@@ -73,4 +73,6 @@ class Machine:
     mount_points: frozenset[Path] = frozenset()
     # None: no folder keeps the memory.
     memory_folder: MemoryFolder | None = None
+    # How much memory this process may lock; None: all of it.
+    lock_limit_bytes: int | None = None
     unprivileged_port: int = UNPRIVILEGED_PORT

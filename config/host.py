@@ -4,6 +4,7 @@ import grp
 import os
 import pwd
 import re
+import resource
 import socket
 import stat
 from collections.abc import Iterator
@@ -34,6 +35,8 @@ _TYPES: Final = {
 # More is no limit: what the kernel shows where none is set, or as good as that.
 LIMIT_BYTES_MAX: Final = 1 << 60
 _STAT_BLOCK_BYTES: Final = 512
+# <linux/capability.h>
+CAP_IPC_LOCK: Final = 14
 
 
 def read_memory(root: Path = ROOT) -> tuple[MemoryBound, ...]:
@@ -55,6 +58,27 @@ def read_memory(root: Path = ROOT) -> tuple[MemoryBound, ...]:
                 MemoryBound(limit_bytes=int(text), name=file.name, is_fatal=file.is_fatal)
             )
     return tuple(bounds)
+
+
+def read_lock_limit(root: Path = ROOT) -> int | None:
+    """Return how much memory this process may lock (RLIMIT_MEMLOCK), None without a limit.
+
+    A process may raise its soft limit to the hard one by itself.
+
+    Args:
+        root: Where /proc is; a test has its own.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    if hard == resource.RLIM_INFINITY or _has_capability(CAP_IPC_LOCK, root):
+        return None
+    return hard
+
+
+def _has_capability(bit: int, root: Path) -> bool:
+    for line in _read(root / "proc/self/status").splitlines():
+        if line.startswith("CapEff:"):
+            return bool(int(line.split()[1], 16) >> bit & 1)
+    return False
 
 
 def survey(
@@ -83,6 +107,7 @@ def survey(
         ways={path: way_to(path.absolute()) for path in paths},
         unbindable={address: reason for address, reason in tried.items() if reason},
         made_folders=frozenset(_made_folders(root)),
+        lock_limit_bytes=read_lock_limit(root),
         memory_folder=_look_at_memory(keep, root) if isinstance(keep, Path) else None,
         mount_points=frozenset(mount_points(_read(root / "proc/self/mountinfo"))),
         unprivileged_port=int(lowest) if lowest.isdigit() else UNPRIVILEGED_PORT,

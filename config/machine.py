@@ -13,14 +13,19 @@ from config.findings import Finding
 from config.limits import PAGE_BYTES, TABLE_BYTES_PER_PAGE
 from config.memory import MemoryBound, tightest
 from config.memory_folder import judge_memory_folder
-from config.model import DaemonConfig, NodeConfig
+from config.model import DaemonConfig, LockMemory, NodeConfig
 from config.reader import show
 from config.rules import socket_paths
 from config.shares import describe_size
 from config.units import human_bytes
 
-# An idle daemon has 41 MiB resident; the rest is for buffers of some clients.
+# An idle daemon has 42 MiB resident; the rest is for buffers of some clients.
 PROCESS_BYTES: Final = 48 << 20
+# What one that serves swap has more: its spare heap, whole libraries, and stacks of threads.
+SWAP_PROCESS_BYTES: Final = 34 << 20
+RAISE_LOCK_LIMIT: Final = (
+    "set LimitMEMLOCK=infinity in the unit, or type `ulimit -l unlimited` as root before ramsterd"
+)
 ANY_WRITE: Final = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 # Pages of peers have tables too: so many are in the budget if all shrink to half.
 FOREIGN_PAGES_PER_BUDGET_PAGE: Final = 2
@@ -42,6 +47,7 @@ def judge_machine(
     """
     found = [
         *_judge_memory(daemon, machine.memory, file),
+        *judge_lock(daemon, machine.lock_limit_bytes, file=file, is_start=is_start),
         *_judge_files(daemon, machine, file),
         *_judge_cluster_file(daemon, machine),
         *_judge_state_dir(daemon, machine, file, is_start=is_start),
@@ -86,6 +92,7 @@ def _judge_memory(
     daemon: DaemonConfig, bounds: tuple[MemoryBound, ...], file: str
 ) -> Iterator[Finding]:
     beside = PROCESS_BYTES + tables_bytes(daemon)
+    beside += SWAP_PROCESS_BYTES if daemon.serves_swap else 0
     finding = judge_budget(daemon.memory.budget, bounds, more=beside)
     if finding is not None:
         yield replace(finding, file=file)
@@ -93,6 +100,33 @@ def _judge_memory(
         finding = judge_budget(daemon.memory.budget_max, bounds)
         if finding is not None:  # nobody has set it yet, and `memory set` judges it again
             yield replace(finding, file=file, key="memory.budget_max", is_error=False)
+
+
+def judge_lock(
+    daemon: DaemonConfig, limit_bytes: int | None, *, file: str, is_start: bool
+) -> Iterator[Finding]:
+    """Yield what a limit on locked memory means for a daemon that is to lock its own.
+
+    Any limit is too low: mappings count whole, of which little is in use, and an allocation that
+    would pass it fails.
+    """
+    lock = daemon.memory.lock
+    if limit_bytes is None or lock is LockMemory.NO:
+        return
+    found = (
+        f"{show(lock.value)}, and at most {human_bytes(limit_bytes)} may be locked (RLIMIT_MEMLOCK)"
+    )
+    if lock is LockMemory.YES:
+        expected = f"no limit: {RAISE_LOCK_LIMIT}"
+        yield Finding(
+            file=file, key="memory.lock", found=found, expected=expected, is_error=is_start
+        )
+    elif daemon.serves_swap:
+        expected = (
+            "no limit for an export with swap = true, or the kernel may move memory of ramsterd to"
+            f" swap: {RAISE_LOCK_LIMIT}"
+        )
+        yield Finding(file=file, key="memory.lock", found=found, expected=expected)
 
 
 def files_to_read(daemon: DaemonConfig, file: str) -> list[tuple[str, Path]]:

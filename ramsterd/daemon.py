@@ -37,6 +37,7 @@ from ramsterd.frontends.tmem.server import TmemServer
 from ramsterd.frontends.tmem.users import allowed_users
 from ramsterd.handover.arrival import Arrival
 from ramsterd.host.certificate import CertificateKeeper, wall_clock
+from ramsterd.host.daemon_protection import NO_PROTECTION, Protection
 from ramsterd.host.logs.handler import LogHandler
 from ramsterd.host.loop_clock import (
     monotonic_nanoseconds,
@@ -98,7 +99,9 @@ class Daemon:
         descriptors: Descriptors = NO_LIMIT,
         arrival: Arrival | None = None,
         check_start: Callable[[], Awaitable[str]],
+        protection: Protection = NO_PROTECTION,
     ) -> None:
+        self._protection = protection
         self._descriptors = descriptors
         self._notifier = Notifier(environ)
         self._handover = Handover(
@@ -375,6 +378,7 @@ class Daemon:
             pauses=pause_statistics(),
             handover=self._handover.statistics(),
             memory=self._memory.statistics(),
+            protection=self._protection.statistics(),
             config=self._reloader.statistics(),
             membership=self._peers.members.statistics(),
             engine=self.engine.statistics(),

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from config.units import human_bytes, human_count
 from ramsterd.cli.format_kept import format_kept
+from ramsterd.cli.format_protection import format_protection
 from ramsterd.cli.state import format_lost
 from ramsterd.cli.status_line import line
 from ramsterd.host.validity import format_validity
@@ -37,6 +38,7 @@ def format_status(now: dict[str, Any], *, at: float) -> str:
         *format_config(now["config"]),
         *format_memory_use(now),
         *format_kept(now["memory"], engine["scrub"]),
+        format_protection(now["protection"]),
         line("event loop", format_loop(now["loop_stall"])),
         *format_puts_and_gets(store),
         *format_traffic(engine["remotify"], engine["fetch"]),

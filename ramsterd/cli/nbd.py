@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import click
@@ -33,7 +34,12 @@ from ramsterd.attach.words import (
     why_refused,
 )
 from ramsterd.cli.output import JSON_OPTION, fail, show
-from ramsterd.host.protection import flush_io, lock_memory, spare_from_oom_killer
+from ramsterd.host.protection import (
+    lock_from_now_on,
+    lock_program,
+    set_io_flusher,
+    spare_from_oom_killer,
+)
 
 RETRY_SECONDS_MAX: Final = 2.0
 # How long a detach waits for the helper to end its device.
@@ -246,7 +252,8 @@ def _is_configured(kernel: NbdKernel, index: int) -> bool:
 def _protect(say: Callable[[Level, str], None], *, needs_lock: bool) -> None:
     """Keep this process going while memory is short; end it, or warn, if that can't be had."""
     try:
-        lock_memory()
+        lock_program()
+        lock_from_now_on()
     except OSError as error:
         text = f"can't lock the memory of this helper: {error.strerror}"
         if needs_lock:
@@ -256,7 +263,7 @@ def _protect(say: Callable[[Level, str], None], *, needs_lock: bool) -> None:
             )
         say(Level.WARNING, text)
     for protect, what in (
-        (flush_io, "mark this helper as one that I/O waits for"),
+        (partial(set_io_flusher, is_one=True), "mark this helper as one that I/O waits for"),
         (spare_from_oom_killer, "spare this helper from the OOM killer"),
     ):
         try:

@@ -12,9 +12,9 @@ from config.errors import ConfigError
 from config.facts import User
 from config.host import find_user, own_user, owner_of
 from config.load import load_node
-from config.machine import suspicious_connection_limits
+from config.machine import judge_lock, suspicious_connection_limits
 from config.memory import tightest
-from config.model import DaemonConfig
+from config.model import DaemonConfig, LockMemory
 from config.shares import describe_size
 from config.units import format_bytes, human_bytes
 from net.certificates import Credentials
@@ -25,9 +25,11 @@ from ramsterd.cli.start_line import start_line
 from ramsterd.endpoints.descriptors import raise_limit
 from ramsterd.handover.arrival import Arrival
 from ramsterd.handover.early import listen_early
+from ramsterd.host.daemon_protection import protection_of
 from ramsterd.host.fd_store import DescriptorStore, descriptors_from
 from ramsterd.host.logs.setup import set_up_logging
 from ramsterd.host.loop_clock import monotonic_nanoseconds
+from ramsterd.host.protection import give_up_protection
 from ramsterd.host.threads import ThreadRefused
 from ramsterd.host.validity import format_validity
 from ramsterd.kept.super_page import MemoryRefused, check_layout
@@ -71,6 +73,8 @@ def run(config: Path, *, discard_memory: bool) -> None:
     Pages that were kept since the last run ([memory] keep) are there again.
     """
     examined = _examine(config, user=own_user(), is_start=True)
+    protection = protection_of(examined.daemon, examined.machine.lock_limit_bytes)
+    protection.begin()
     try:
         log = set_up_logging(examined.daemon.log)
     except ThreadRefused as error:
@@ -107,6 +111,7 @@ def run(config: Path, *, discard_memory: bool) -> None:
         descriptors=descriptors,
         arrival=arrival,
         store=store,
+        protection=protection,
         discard_memory=discard_memory,
     )
 
@@ -157,10 +162,15 @@ def check_config(config: Path, user_name: str | None, layout: str | None) -> Non
     # What a start imports late, it must find: `ramsterctl restart` asks for nothing else.
     import ramsterd.cli.serving  # noqa: F401, PLC0415  see `run`
 
+    give_up_protection()
     if layout is not None:
         _check_layout(layout)
     user = _user(user_name, config)
     examined = _examine(config, user=user, is_start=False)
+    lock_limit = examined.machine.lock_limit_bytes
+    if layout is not None:
+        # The limits of the daemon, which runs this.
+        _check_lock(examined.daemon, lock_limit, config)
     for warning in examined.warnings:
         file, _, text = warning.partition(": ")
         click.echo(f"{file}: warning: {text}", err=True)
@@ -173,6 +183,7 @@ def check_config(config: Path, user_name: str | None, layout: str | None) -> Non
     if memory := examined.machine.memory:
         bound = tightest(memory)
         click.echo(f"memory: {human_bytes(bound.limit_bytes)}, {bound.name}")
+    click.echo(f"locked memory: {describe_lock(examined.daemon, lock_limit)}")
     click.echo(f"user {user.name} can read these files")
 
 
@@ -192,6 +203,12 @@ def _check_layout(name: str) -> None:
         _fail(f"this program can't go on with the pages of the running one: {error}", EX_CONFIG)
 
 
+def _check_lock(daemon: DaemonConfig, limit_bytes: int | None, config: Path) -> None:
+    for finding in judge_lock(daemon, limit_bytes, file=str(config), is_start=True):
+        if finding.is_error:
+            _fail(str(finding.error()), EX_CONFIG)
+
+
 def _user(name: str | None, config: Path) -> User:
     if name is None:
         return owner_of(config.absolute().parent)
@@ -202,6 +219,15 @@ def _user(name: str | None, config: Path) -> User:
             f"found {name!r}, expected the name or id of a user of this machine",
             param_hint="--user",
         ) from None
+
+
+def describe_lock(daemon: DaemonConfig, limit_bytes: int | None) -> str:
+    """Return whether a daemon that is started as this command is locks its memory."""
+    if daemon.memory.lock is LockMemory.NO:
+        return "none ([memory] lock)"
+    if limit_bytes is None:
+        return "all of the daemon"
+    return f"none, because this command may lock {human_bytes(limit_bytes)} at most"
 
 
 def describe_links(credentials: Credentials | None) -> str:

@@ -15,11 +15,13 @@ import trio
 
 from nodemanager.incarnations import first_incarnation
 from ramsterd.cli.output import EX_CONFIG, fail
+from ramsterd.core.codec import import_codecs
 from ramsterd.daemon import Daemon
 from ramsterd.endpoints.descriptors import Descriptors
 from ramsterd.endpoints.opening import CannotServe, leaves
 from ramsterd.handover.arrival import Arrival
 from ramsterd.handover.names import Named
+from ramsterd.host.daemon_protection import LockRefused, Protection
 from ramsterd.host.fd_store import DescriptorStore
 from ramsterd.host.logs.handler import LogHandler
 from ramsterd.host.loop_clock import LoopClock, monotonic_nanoseconds
@@ -44,10 +46,14 @@ def serve(
     descriptors: Descriptors,
     arrival: Arrival,
     store: DescriptorStore,
+    protection: Protection,
     discard_memory: bool,
 ) -> None:
     """Serve until an order or a signal ends it; at `ramsterctl restart` become the next program."""
+    import_codecs()
     try:
+        # All is imported.  Clients that connect meanwhile wait in the sockets that are open.
+        protection.lock_program()
         memory = _open_memory(config, examined, state, arrival.others, discard=discard_memory)
         daemon = Daemon(
             examined.daemon,
@@ -65,9 +71,16 @@ def serve(
             descriptors=descriptors,
             arrival=arrival,
             check_start=partial(check_start, _check_command(config)),
+            protection=protection,
         )
+        protection.lock_memory()
+    except LockRefused as error:
+        _fail(f"{config}: memory.lock: {error}", EX_CONFIG)
     except OSError as error:  # memory that can't be mapped
         _fail(str(error), 1)
+    if protection.is_locking:
+        memory.fault_in()
+    protection.say()
     try:
         departure = trio.run(daemon.run, clock=LoopClock())
     except BaseExceptionGroup as group:

@@ -27,6 +27,7 @@ _fallocate = _libc.fallocate
 _fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
 # <asm-generic/mman-common.h>, Linux 5.14.  Called here, for mmap.madvise keeps the interpreter's lock
 # while the kernel looks for frames.
+_MADV_POPULATE_READ: Final = 22
 _MADV_POPULATE_WRITE: Final = 23
 _madvise = _libc.madvise
 _madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
@@ -143,6 +144,15 @@ class FileMapping:
             if error not in {errno.EAGAIN, errno.EINTR}:
                 return False
         return True
+
+    def fault_in(self) -> None:
+        """Have this process map what is in memory, about 10 GiB a second.
+
+        What another process has left there is locked with the first use by this one, and nothing
+        makes sure that there is one soon.  Before Linux 5.14 it stays so.
+        """
+        for start, stop in self.resident_spans():
+            _madvise(self._address + start, stop - start, _MADV_POPULATE_READ)
 
     def resident_spans(self) -> list[tuple[int, int]]:
         """Ask the file system (SEEK_DATA of lseek(2)), which reads nothing."""

@@ -13,6 +13,7 @@ nothing, for they unpack nothing.
 import enum
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, Final, TypeAlias
@@ -111,6 +112,12 @@ def _zstandard() -> Any:
     except ImportError:
         raise CodecMissing("zstd needs the package zstandard: install ramster[zstd]") from None
     return zstandard
+
+
+def import_codecs() -> None:
+    """Import what is installed of the codecs that clients may ask for later, when memory may be short."""
+    with suppress(CodecMissing):
+        _zstandard()
 
 
 @cache

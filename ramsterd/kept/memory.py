@@ -183,6 +183,11 @@ class KeptMemory:
             for name, mapping in self._files_in_use.items()
         ]
 
+    def fault_in(self) -> None:
+        """Have this process map all of it that is in memory."""
+        for mapping in self._files_in_use.values():
+            mapping.fault_in()
+
     # The store in it.
 
     def make_store(self, limits: StoreLimits, incarnation: Incarnation) -> Store:

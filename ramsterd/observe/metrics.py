@@ -15,6 +15,7 @@ from ramsterd.observe.heartbeat_metrics import heartbeat_metrics
 from ramsterd.observe.kept_metrics import kept_metrics
 from ramsterd.observe.memory_metrics import memory_metrics
 from ramsterd.observe.node_metrics import node_metrics
+from ramsterd.observe.protection_metrics import protection_metrics
 from ramsterd.observe.remote_metrics import remote_metrics
 from ramsterd.observe.snapshot import DaemonStatistics
 from ramsterd.observe.start_metrics import start_metrics
@@ -40,6 +41,7 @@ class RamsterCollector(Collector):
         yield from endpoint_metrics(now)
         yield from daemon_metrics(now)
         yield from start_metrics(now.incarnation_floors, now.pauses, now.handover)
+        yield from protection_metrics(now.protection)
         yield from kept_metrics(now.memory, now.engine.scrub)
         if now.heartbeat is not None:
             yield from heartbeat_metrics(now.heartbeat)

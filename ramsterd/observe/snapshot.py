@@ -19,6 +19,7 @@ from ramsterd.frontends.clients.counters import ClientStatistics
 from ramsterd.frontends.pager import PagerStatistics
 from ramsterd.frontends.tmem.counters import TmemStatistics
 from ramsterd.handover.arrival import HandoverStatistics
+from ramsterd.host.daemon_protection import ProtectionStatistics
 from ramsterd.host.logs.handler import LogStatistics
 from ramsterd.host.loop_time import PauseStatistics
 from ramsterd.kept.memory import MemoryStatistics
@@ -82,6 +83,8 @@ class DaemonStatistics:
     handover: HandoverStatistics
     # Who keeps the pages, and what this start found of those of the last run.
     memory: MemoryStatistics
+    # What keeps this process going while memory is short.
+    protection: ProtectionStatistics
     config: ConfigStatistics
     membership: MembersStatistics
     engine: EngineStatistics

@@ -81,6 +81,10 @@ class NodeMemory:
 
     # The start.
 
+    def fault_in(self) -> None:
+        """Have this process map all that is in memory, so that it is locked as its own is."""
+        self._memory.fault_in()
+
     @property
     def is_attached(self) -> bool:
         """Whether there are pages of an earlier process."""

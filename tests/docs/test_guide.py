@@ -87,8 +87,9 @@ def shown() -> Iterator[Shown]:
 
 
 def shape(line: str) -> str:
-    """Return a line without its numbers and names."""
+    """Return a line without its numbers and names, and without what this machine allows."""
     bare = re.sub(r"\b(alpha|beta|gamma|sample|try|swap0|disk0)\b", "NAME", line)
+    bare = re.sub(r"memory is (not )?locked( \(.*?\))?", "memory is LOCKED", bare)
     numberless = re.sub(r"\d(?:[\d.,]*\d)?( [KMGT]?i?B\b)?", "N", bare.partition(", mostly by")[0])
     return " ".join(numberless.split())
 

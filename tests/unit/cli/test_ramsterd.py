@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from click.testing import CliRunner, Result
 
+from config import host
 from ramsterd.cli.ramsterd import main
 from ramsterd.kept.layout import layout_name
 from ramsterd.statefile.folder import StateFolder
@@ -17,7 +18,8 @@ from tests.helpers.config_texts import CLUSTER, DAEMON, write
 
 def check_config(folder: Path, more: str, *options: str) -> Result:
     write(folder, "cluster.toml", CLUSTER)
-    path = write(folder, "ramsterd.toml", DAEMON + more)
+    daemon = DAEMON.replace('[memory]\nbudget = "8MiB"\n', "") if "[memory]" in more else DAEMON
+    path = write(folder, "ramsterd.toml", daemon + more)
     return CliRunner().invoke(main, ["check-config", "--config", str(path), *options])
 
 
@@ -102,6 +104,33 @@ def test_a_budget_may_be_a_part_of_the_memory(tmp_path: Path) -> None:
         r"^budget [0-9.]+ .iB \(1% of .*\), exports: swap0", result.stdout, re.MULTILINE
     )
     assert re.search(r"^memory: [0-9.]+ .iB, the memory|memory\.", result.stdout, re.MULTILINE)
+
+
+def test_check_config_says_whether_the_daemon_locks_its_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check(lock: str, *options: str) -> Result:
+        return check_config(tmp_path, f'[memory]\nbudget = "8MiB"\nlock = "{lock}"\n', *options)
+
+    monkeypatch.setattr(host, "read_lock_limit", lambda _: None)
+    assert "\nlocked memory: all of the daemon\n" in check("auto").stdout
+    monkeypatch.setattr(host, "read_lock_limit", lambda _: 8 << 20)
+    result = check("auto")
+    assert "\nlocked memory: none, because this command may lock 8 MiB at most\n" in result.stdout
+    assert "memory.lock" not in result.stderr
+    result = check("no")
+    assert "\nlocked memory: none ([memory] lock)\n" in result.stdout
+    result = check("yes")
+    assert result.exit_code == 0, "the unit may allow more than this command has"
+    text = (
+        "memory.lock: found 'yes', and at most 8 MiB may be locked (RLIMIT_MEMLOCK), expected no limit: set"
+        " LimitMEMLOCK=infinity in the unit, or type `ulimit -l unlimited` as root before ramsterd\n"
+    )
+    assert f"ramsterd.toml: warning: {text}" in result.stderr
+    # A daemon asks whether the next program of its process would start: that has the same limit.
+    result = check("yes", "--layout", layout_name())
+    assert result.exit_code == 78
+    assert result.stderr.endswith(f"ramsterd.toml: {text}")
 
 
 @pytest.fixture

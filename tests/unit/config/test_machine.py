@@ -107,6 +107,46 @@ def test_budget_tables_and_process_together_are_compared() -> None:
     assert "beside it" in finding.found
 
 
+def test_a_daemon_that_serves_swap_needs_more_beside_its_budget() -> None:
+    text = DAEMON.replace('"8MiB"', '"80MiB"')
+    limit = MemoryBound(limit_bytes=150 * MIB, name="memory.max of cgroup /a", is_fatal=True)
+    assert judge(text, with_memory(limit)) == []
+    (finding,) = judge(f"{text}swap = true\n", with_memory(limit))
+    assert finding.key == "memory.budget"
+
+
+@pytest.mark.parametrize(
+    ("lock", "swap", "is_start", "expected"),
+    [
+        ("yes", False, True, "error"),
+        ("yes", True, True, "error"),
+        ("yes", False, False, "warning"),
+        ("auto", True, True, "warning"),
+        ("auto", True, False, "warning"),
+        ("auto", False, True, "nothing"),
+        ("no", True, True, "nothing"),
+    ],
+)
+def test_a_limit_on_locked_memory_is_told_where_it_matters(
+    lock: str, swap: bool, is_start: bool, expected: str
+) -> None:
+    text = DAEMON.replace("[memory]\n", f'[memory]\nlock = "{lock}"\n')
+    text += "swap = true\n" if swap else ""
+    limited = replace(machine(), lock_limit_bytes=8 * MIB)
+    findings = judge(text, limited, is_start=is_start)
+    assert ["error" if each.is_error else "warning" for each in findings] == (
+        [] if expected == "nothing" else [expected]
+    )
+    for each in findings:
+        assert str(each).startswith(
+            f"memory.lock: found '{lock}', and at most 8 MiB may be locked (RLIMIT_MEMLOCK), expected no limit"
+        )
+        assert str(each).endswith(
+            "set LimitMEMLOCK=infinity in the unit, or type `ulimit -l unlimited` as root before ramsterd"
+        )
+    assert judge(text, machine(), is_start=is_start) == [], "without a limit"
+
+
 def test_a_budget_beyond_a_limit_that_ends_nobody_is_a_warning() -> None:
     limit = MemoryBound(limit_bytes=6 * MIB, name="memory.high of cgroup /a")
     (finding,) = judge(DAEMON, with_memory(limit))

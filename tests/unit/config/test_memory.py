@@ -1,10 +1,11 @@
 """What bounds the memory of a process: the machine, and each cgroup above it, of both versions, under fake roots."""
 
+import resource
 from pathlib import Path
 
 import pytest
 
-from config.host import read_memory
+from config.host import read_lock_limit, read_memory
 from config.memory import MemoryBound, tightest
 from config.units import UNIT_BYTES
 
@@ -155,3 +156,19 @@ def test_the_tightest_of_equals_is_the_one_that_ends_the_process() -> None:
     fatal = MemoryBound(limit_bytes=5, name="fatal", is_fatal=True)
     assert tightest((soft, fatal)) is fatal
     assert tightest((fatal, soft)) is fatal
+
+
+def test_who_may_lock_memory_has_no_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hard limit counts: a process raises its soft limit to that by itself."""
+    (tmp_path / "proc/self").mkdir(parents=True)
+    status = tmp_path / "proc/self/status"
+    limits = {"hard": 8 * MIB}
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (MIB, limits["hard"]))
+    assert read_lock_limit(tmp_path) == 8 * MIB, "nobody says what this process may"
+    status.write_text("Name:\tpython\nCapEff:\t0000000000003fff\n")
+    assert read_lock_limit(tmp_path) == 8 * MIB
+    status.write_text("Name:\tpython\nCapEff:\t0000000000004000\n")
+    assert read_lock_limit(tmp_path) is None
+    status.unlink()
+    limits["hard"] = resource.RLIM_INFINITY
+    assert read_lock_limit(tmp_path) is None

@@ -110,3 +110,25 @@ def test_a_refused_reservation_for_any_other_reason_is_an_error() -> None:
     mapping = MemfdMapping("test", FRAME_BYTES)
     with pytest.raises(OSError, match="can't reserve memory"):
         mapping.reserve(0, -1)
+
+
+def mapped_frames(mapping: FileMapping) -> int:
+    """Return how many frames of a mapping this process has in its page tables (proc(5), smaps)."""
+    name = os.readlink(f"/proc/self/fd/{mapping.fileno()}").removesuffix(" (deleted)")
+    lines = Path("/proc/self/smaps").read_text().splitlines()
+    (at,) = [place for place, line in enumerate(lines) if line.endswith(f"{name} (deleted)")]
+    (resident,) = [line for line in lines[at : at + 6] if line.startswith("Rss:")]
+    return int(resident.split()[1]) * 1024 // FRAME_BYTES
+
+
+def test_what_another_process_has_left_is_mapped_and_holes_stay_holes() -> None:
+    fd = os.memfd_create("ramster-left")
+    os.ftruncate(fd, 64 * FRAME_BYTES)
+    for frame in (0, 7, 8, 9, 63):
+        os.pwrite(fd, b"x", frame * FRAME_BYTES)
+    mapping = FileMapping(fd, "left", 64 * FRAME_BYTES)
+    assert mapped_frames(mapping) == 0
+    mapping.fault_in()
+    # Linux 5.14 and newer.
+    assert mapped_frames(mapping) in {0, 5}
+    assert resident_frames(mapping) == 5

@@ -19,6 +19,7 @@ from ramsterd.endpoints.statistics import (
 from ramsterd.frontends.nbd.server import NbdServer
 from ramsterd.frontends.tmem.counters import TmemStatistics
 from ramsterd.handover.arrival import Arrival
+from ramsterd.host.daemon_protection import NO_PROTECTION
 from ramsterd.host.logs.handler import LogStatistics
 from ramsterd.host.loop_time import PauseStatistics
 from ramsterd.membership.members import MembersStatistics
@@ -73,6 +74,7 @@ def statistics(node: SimNode) -> DaemonStatistics:
         pauses=PauseStatistics(pauses_total=0, paused_seconds_total=0.0),
         handover=Arrival().statistics(),
         memory=make_node_memory(MemoryConfig(), Incarnation(1)).statistics(),
+        protection=NO_PROTECTION.statistics(),
         incarnation_floors=node.peers.own_incarnation.statistics(),
         cluster="sim",
         version="0",
@@ -112,7 +114,7 @@ async def scrape(node: SimNode) -> dict[str, Metric]:
     collector = RamsterCollector(partial(statistics, node))
     _, body = await Exposition(collector.collect).text("text/plain")
     text = body.decode()
-    # Some 660 lines, and 25 for each node: what a scrape costs.
+    # Some 680 lines, and 25 for each node: what a scrape costs.
     assert text.count("\n") < 700
     return {family.name: family for family in text_string_to_metric_families(text)}
 

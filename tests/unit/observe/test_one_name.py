@@ -41,6 +41,8 @@ EXCEPTIONS: Final = {
     "engine.scrub.corrupt": "is what the last `verify` found; corrupt_pages_total counts it, too",
     "engine.audit.leaves_checked": "tells `verify` how far it is",
     "engine.audit.blocks_checked": "tells `verify` how far it is",
+    "protection.locked_bytes": "counts mappings with their holes; the metric says whether they are locked",
+    "protection.lock_limit_bytes": "is a setting of the system",
     "tmem.pools.user": "says whose pool this is",
     "tmem.pools.objects": "is of one pool: programs make as many pools as they like",
     "tmem.pools.connections": "is of one pool: programs make as many pools as they like",
