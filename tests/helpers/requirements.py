@@ -16,6 +16,7 @@ PACKAGES = {
     "mkfs.ext4": "e2fsprogs",
     "fsck.ext4": "e2fsprogs",
     "losetup": "mount",
+    "setpriv": "util-linux",
     "umount": "mount",
     "qemu-img": "qemu-utils",
     "qemu-io": "qemu-utils",

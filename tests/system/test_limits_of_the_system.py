@@ -23,18 +23,18 @@ SOFT_ONLY = ("sh", "-c", f'ulimit -S -n {FEW_DESCRIPTORS}; exec "$0" "$@"')
 # A system that starts no thread once a file is there: as CPython says it, for no limit on processes binds root.
 NO_THREADS = """
 import os, sys, threading
-import trio
 from ramsterd.cli.ramsterd import main
+from ramsterd.host import threads
 start = threading.Thread.start
 def refuse(thread):
     if os.path.exists(sys.argv[-1] + ".full"):
         raise RuntimeError("can't start new thread")
     start(thread)
-class NobodyIdle(dict):
-    def popitem(self):  # the thread of the write before may be there still
-        raise KeyError
+class NobodyIdle(list):
+    def append(self, worker):  # the thread of the work before
+        pass
 threading.Thread.start = refuse
-trio._core._thread_cache.THREAD_CACHE._idle_workers = NobodyIdle()
+threads._idle = NobodyIdle()
 main()
 """
 
