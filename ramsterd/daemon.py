@@ -47,8 +47,8 @@ from ramsterd.host.loop_clock import (
 )
 from ramsterd.host.sd_notify import Notifier
 from ramsterd.host.signals import release_hangup
+from ramsterd.host.threads import run_in_thread
 from ramsterd.host.watchdog import Watchdog
-from ramsterd.host.worker_thread import WorkerThread
 from ramsterd.membership.background_store import BackgroundStore
 from ramsterd.observe.daemon_news import DaemonNews
 from ramsterd.observe.loop_watch import LoopWatch
@@ -123,8 +123,6 @@ class Daemon:
             kept=memory.pages,
             rng=rng,
         )
-        # Made before memory is short, for its stack.
-        self._populating = WorkerThread("reserve")
         self._memory = memory
         memory.take_up(state.marks, self.engine)
         self._stop = trio.Event()
@@ -239,7 +237,8 @@ class Daemon:
             self._take_up_state()
             await self._start(services, self._state.run, "with this state_dir")
             self._memory.resume(self.engine)
-            services.start_soon(keep_warm, self.engine.store.reserve, self._populating)
+            offload = partial(run_in_thread, abandon_on_cancel=True)
+            services.start_soon(keep_warm, self.engine.store.reserve, offload)
             services.start_soon(self._news.run)
             services.start_soon(watch_pauses, self._watchdog.on_pause)
             services.start_soon(self._store.run)

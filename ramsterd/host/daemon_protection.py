@@ -28,8 +28,8 @@ from ramsterd.host.threads import ThreadRefused, keep_threads
 
 logger = logging.getLogger("ramster.memory")
 
-# For the state file, and for the file of the members or for a reload.
-THREADS: Final = 2
+# For the reserve, for the state file, and for the file of the members or a reload.
+THREADS: Final = 3
 
 
 class LockRefused(Exception):

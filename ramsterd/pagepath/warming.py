@@ -1,12 +1,13 @@
 """Keeps the reserve resident (core.reserve), in a thread that may wait for the kernel while the loop goes on."""
 
 import logging
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeAlias
 
 import trio
 
 from ramsterd.core.reserve import Reserve
-from ramsterd.host.worker_thread import WorkerThread
+from ramsterd.host.threads import ThreadRefused
 
 logger = logging.getLogger("ramster.memory")
 
@@ -14,8 +15,11 @@ logger = logging.getLogger("ramster.memory")
 LOOK_SECONDS: Final = 0.5
 REFUSED_SECONDS: Final = 5.0
 
+# Does something elsewhere than in the loop: `host.threads.run_in_thread`.
+Offload: TypeAlias = Callable[[Callable[[], bool]], Awaitable[bool]]
 
-async def keep_warm(reserve: Reserve, thread: WorkerThread) -> None:
+
+async def keep_warm(reserve: Reserve, offload: Offload) -> None:
     """Work until cancelled."""
     was_refused = False
     while True:
@@ -25,7 +29,10 @@ async def keep_warm(reserve: Reserve, thread: WorkerThread) -> None:
             continue
         are_resident = False
         try:
-            are_resident = await thread.do(work.populate)
+            are_resident = await offload(work.populate)
+        except ThreadRefused as error:
+            # As good as a kernel without memory: it had none for a thread.
+            logger.debug("the reserve is not filled: %s", error)
         finally:
             reserve.end_work(work, are_resident=are_resident)
         if are_resident == was_refused:
