@@ -3,7 +3,7 @@
 Mappings are walked only where there is memory: to read a hole would make it resident.
 """
 
-from collections.abc import Mapping as MappingOf, Sequence
+from collections.abc import Callable, Mapping as MappingOf, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -58,7 +58,12 @@ def fit_limits(limits: StoreLimits, lengths: MappingOf[str, int]) -> StoreLimits
 
 
 def attach_store(
-    map_memory: MapMemory, limits: StoreLimits, *, names: Names, serial_limit: int
+    map_memory: MapMemory,
+    limits: StoreLimits,
+    *,
+    names: Names,
+    serial_limit: int,
+    on_damaged: Callable[[int], None],
 ) -> Attached:
     """Return a store with all pages that can be vouched for.
 
@@ -67,6 +72,9 @@ def attach_store(
         limits: See `fit_limits`.
         names: What pools and holders mean.
         serial_limit: No serial of ours beyond it was ever used.
+        on_damaged: Called with each pool that is lost as a whole, before anything shows it no
+            more.  It notes that the pool ended: what was damaged is zeroed next, and a process that
+            finds only that would take the pool for an empty one.
     """
     mappings: dict[str, Mapping] = {}
 
@@ -77,6 +85,8 @@ def attach_store(
     blocks = _block_words(mappings["blocks"])
     replay(mappings["redo"].view, mappings["rows"].view, mappings["arena"].view, blocks)
     trees = _walk(mappings, names)
+    for damaged in trees.damaged:
+        on_damaged(damaged)
     tables = _tables(mappings, trees, blocks, names, serial_limit)
     judgement = judge(tables)
     repair(tables, judgement)

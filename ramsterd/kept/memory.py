@@ -25,7 +25,7 @@ from ramsterd.kept.keepers.keeper import DESCRIPTOR_PREFIX, Keeper, KeeperRefuse
 from ramsterd.kept.keepers.lock import lock_memory
 from ramsterd.kept.layout import SUPER, SUPER_BYTES, layout_name
 from ramsterd.kept.name_log import NAMES_BYTES, NameLog
-from ramsterd.kept.names import DamagedNames, Names, pool_gone
+from ramsterd.kept.names import DamagedNames, pool_ended, pool_gone
 from ramsterd.kept.opening import Identity, open_kept
 from ramsterd.kept.super_page import Header, Live, State, SuperPage, create
 
@@ -202,7 +202,7 @@ class KeptMemory:
         else:
             assert self._log is not None
             assert incarnation == self.incarnation
-            self.attached = self._attach(limits, self._log.names, self._super.live.serial_limit)
+            self.attached = self._attach(limits, self._log, self._super.live.serial_limit)
             store = self.attached.store
             for pool in self.attached.ended_pools:
                 self._log.note(pool_gone(pool))
@@ -212,7 +212,7 @@ class KeptMemory:
         store.versions.limit_serials(self._super.live.serial_limit, self._super.reserve_serials)
         return store
 
-    def _attach(self, limits: StoreLimits, names: Names, serial_limit: int) -> Attached:
+    def _attach(self, limits: StoreLimits, log: NameLog, serial_limit: int) -> Attached:
         """Take up what was kept; a start that this machine is not ready for does not count against it.
 
         Raises:
@@ -224,8 +224,9 @@ class KeptMemory:
             return attach_store(
                 self.map_memory,
                 fit_limits(limits, lengths),
-                names=names,
+                names=log.names,
                 serial_limit=serial_limit,
+                on_damaged=lambda pool: log.note(pool_ended(pool)),
             )
         except (CodecMissing, OSError) as error:
             self.end()

@@ -22,6 +22,7 @@ def adopted(before: Store, map_memory: MapMemory, *, holders: set[int]) -> Store
         before.room.limits,
         names=names,
         serial_limit=before.versions.serial_last,
+        on_damaged=lambda _: None,
     )
     assert not attached.judgement.repairs
     assert not attached.damaged

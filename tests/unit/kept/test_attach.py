@@ -17,7 +17,7 @@ from ramsterd.core.versions import StoreLimits
 from ramsterd.kept.attach import Attached, fit_limits
 from tests.helpers.made_pages import MIB, joined, make_page
 from tests.helpers.node_memories import make_memory
-from tests.helpers.recorded_memory import Image, RecordedKeeper
+from tests.helpers.recorded_memory import Image, RecordedKeeper, states
 
 LIMITS = StoreLimits(budget_bytes=MIB, budget_bytes_max=MIB, pages_max=1024)
 
@@ -72,6 +72,23 @@ def test_a_pool_whose_tables_are_damaged_is_lost_by_its_name_and_stays_gone() ->
         (said,) = found.damaged.values()
         assert said.startswith("export disk: object ")
         assert (list(found.ended_pools), found.pages) == ([1], 3)
+
+
+def test_a_pool_that_is_lost_stays_so_wherever_the_attach_that_finds_it_ends() -> None:
+    """Else the next attach, which finds nothing of the pool, would take it for a blank one."""
+    image = image_of_pools()
+    image["objects"][OBJECT_BYTES] ^= 0x40
+    keeper = RecordedKeeper(image)
+
+    def attach() -> None:
+        make_memory(keeper).make_store(LIMITS, Incarnation(7))
+
+    all_states = list(states(keeper.image(), keeper.record(attach)))
+    assert len(all_states) > 100
+    for where, left in all_states[::7]:
+        with attached(left) as found:
+            assert labels(found.store) == ["1000/cache"], where
+            assert found.pages == 3
 
 
 def test_the_number_of_a_lost_pool_is_free_for_the_process_after() -> None:
