@@ -12,6 +12,7 @@ from ramsterd.cli.format_protection import format_protection
 from ramsterd.cli.state import format_lost
 from ramsterd.cli.status_line import line
 from ramsterd.host.validity import format_validity
+from ramsterd.remote.fetch.unreachable_wait import UnreachableWait
 
 # By family: whose these pages are, and what may become of them.
 FAMILIES: Final = {
@@ -42,6 +43,10 @@ def format_status(now: dict[str, Any], *, at: float) -> str:
         line("event loop", format_loop(now["loop_stall"])),
         *format_puts_and_gets(store),
         *format_traffic(engine["remotify"], engine["fetch"]),
+        *(
+            line("WAITING", str(UnreachableWait(**each)))
+            for each in now["pager"]["unreachable_waits"]
+        ),
         line(
             "evicted",
             f"{store['evicted_pages_total']:,} ephemeral pages were dropped to make room;"

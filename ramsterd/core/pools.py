@@ -60,6 +60,8 @@ class Pool:
     copies: int = 1
     # The same while fewer peers have room than that; no more than `copies` counts.
     copies_min: int = COPIES_MAX
+    # Reads and writes outwait peers that can't be reached (`on_unreachable`).
+    outwaits: bool = False
     codec: PoolCodec = PoolCodec.LZ4
     compressor: Compressor = LZ4
     # A hole reads as zeros here: leaves of zeros need no entries, and a flush may leave zeros.  A

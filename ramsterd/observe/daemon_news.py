@@ -1,4 +1,4 @@
-"""What only counters know, told to the log: what became of pages, and how many log lines were left out."""
+"""What only counters know, told to the log: what became of pages, who waits, and how many log lines were left out."""
 
 import logging
 from collections.abc import Callable
@@ -9,6 +9,7 @@ import trio
 from ramsterd.host.logs.handler import LogHandler
 from ramsterd.observe.page_news import PageNews, counts_of
 from ramsterd.observe.snapshot import DaemonStatistics
+from ramsterd.observe.wait_news import WaitNews
 
 logger = logging.getLogger("ramster.pager")
 
@@ -23,6 +24,7 @@ class DaemonNews:
         self._log = log
         self._statistics = statistics
         self._pages = PageNews()
+        self._waits = WaitNews()
 
     async def run(self) -> None:
         """Tell until cancelled."""
@@ -33,6 +35,7 @@ class DaemonNews:
 
     def tell_pages(self, *, is_last: bool = False) -> None:
         """Tell what became of pages since the last time."""
-        counts = counts_of(self._statistics())
-        for each in self._pages.on_counts(counts, at=trio.current_time(), is_last=is_last):
+        now, at = self._statistics(), trio.current_time()
+        news = self._pages.on_counts(counts_of(now), at=at, is_last=is_last)
+        for each in news + self._waits.on_waits(now.pager.unreachable_waits, at=at):
             logger.log(each.level, "%s", each.text)

@@ -37,6 +37,24 @@ def _pager(pager: PagerStatistics) -> Iterator[Metric]:
         "waiting_pools", "Exports and pools with writes that wait for room.", [],
         one(pager.waiting_pools),
     )  # fmt: skip
+    waits = pager.unreachable_waits
+    yield gauge(
+        "unreachable_reads", "Reads that wait for a page whose nodes can't be reached.", [],
+        one(sum(each.reads for each in waits)),
+    )  # fmt: skip
+    yield gauge(
+        "unreachable_writes", "Writes that wait for room at nodes that can't be reached.", [],
+        one(sum(each.writes for each in waits)),
+    )  # fmt: skip
+    yield gauge(
+        "unreachable_wait_seconds", "How long the oldest of these reads and writes has waited.", [],
+        one(max((each.seconds for each in waits), default=0.0)),
+    )  # fmt: skip
+    yield counter(
+        "outwaited_puts",
+        "Writes that waited longer than put_wait_seconds_max for nodes that can't be reached.", [],
+        one(pager.outwaited_puts_total),
+    )  # fmt: skip
     yield counter(
         "refused_puts", "Writes refused, because there was no room.", [],
         one(pager.refused_puts_total),

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from ramsterd.frontends.nbd.protocol import Errno
+from ramsterd.observe.news import AGAIN_SECONDS, News
 from ramsterd.observe.snapshot import DaemonStatistics
 
-# How often what goes on is said.
-AGAIN_SECONDS: Final = 30.0
 # Pages of a holder whose link is lost for a moment count as being at risk for that moment: no news.
 AT_RISK_SECONDS: Final = 3.0
 
@@ -62,14 +61,6 @@ def counts_of(now: DaemonStatistics) -> PageCounts:
         is_counting_risk=engine.rebuild.is_counting,
         rebuilt_pages_total=engine.rebuild.rebuilt_pages_total,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class News:
-    """One line, with its level in `logging`."""
-
-    level: int
-    text: str
 
 
 class PageNews:

@@ -123,6 +123,11 @@ def _fetch(engine: EngineStatistics) -> Iterator[Metric]:
         "hedged_pages", "Pages requested from a second holder, because the first was slow.", [],
         one(fetch.hedged_pages_total),
     )  # fmt: skip
+    yield counter(
+        "outwaited_gets",
+        "Reads that waited longer than fetch_seconds_max for nodes that can't be reached.", [],
+        one(fetch.outwaited_gets_total),
+    )  # fmt: skip
     yield gauge(
         "hedge_delay_seconds", "Time without an answer after which a second holder is asked.", [],
         one(fetch.hedge_delay_seconds),

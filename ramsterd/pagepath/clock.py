@@ -109,6 +109,7 @@ class Clock:
     def _keep_house(self, now: float) -> None:
         """Look who has room, compact, recall, and give memory back, a bounded piece at a time."""
         machines = self._machines
+        machines.fetches.unpark()
         machines.remotifier.look_around(now)
         machines.remotifier.give_up_overdue(now)
         if not machines.replicator.is_waiting:

@@ -15,7 +15,7 @@ import random
 from collections.abc import Iterable
 
 from config.limits import COPIES_MAX
-from config.model import ClusterConfig, DaemonConfig, PoolCodec
+from config.model import ClusterConfig, DaemonConfig, PoolCodec, RemoteConfig
 from net.errors import RemoteProtocolError
 from net.frame import Frame
 from nodemanager.events import NodeEvent
@@ -76,6 +76,7 @@ class Engine:
         self._frames = PeerFrames(machines, self._states)
         self._clock = Clock(machines)
         self._settling = Settling(machines)
+        self._set_unreachable_seconds_max(daemon.remote)
 
     def resume(self, *, now: float) -> None:
         """Go on with kept pages, before any link is open: peers may be where they were, and may not."""
@@ -90,13 +91,14 @@ class Engine:
         *,
         copies: int = 0,
         is_replicated: bool = False,
+        outwaits: bool = False,
         codec: PoolCodec = PoolCodec.LZ4,
     ) -> PoolId:
         """Make a pool of our own, whose pages are on `copies` peers when not here (0: as the config says).
 
         With too few peers they are on fewer, as the config says; never those of a pool that
-        `is_replicated`, for `replicate` promises `copies`.  See `Store.new_pool` for what a disk
-        is.
+        `is_replicated`, for `replicate` promises `copies`.  One that `outwaits` waits longer for
+        peers that can't be reached.  See `Store.new_pool` for what a disk is.
 
         Raises:
             PoolsExhausted: There are too many.
@@ -112,6 +114,7 @@ class Engine:
             copies_min=COPIES_MAX if is_replicated else machines.remote.copies_min,
             codec=codec,
         )
+        self.store.pools[pool].outwaits = outwaits
         machines.pool_copies.on_pool(pool, copies)
         self._states.on_copies_wanted(pool)
         if is_replicated:
@@ -156,7 +159,13 @@ class Engine:
     ) -> PendingGet:
         """Ask peers for what `look` did not find here, in the same step; `GetDone` ends it."""
         pending = PendingGet(
-            pool, object_id, index, run.pages, now + self.machines.remote.fetch_seconds_max
+            pool,
+            object_id,
+            index,
+            run.pages,
+            now + self.machines.remote.fetch_seconds_max,
+            outwaits=self.store.pools[pool].outwaits,
+            asked_at=now,
         )
         self.machines.fetches.wait(pending, run)
         return pending
@@ -172,11 +181,17 @@ class Engine:
         """
         return self.store.serial_of(pool, object_id, index)
 
-    def may_make_room(self) -> bool:
+    def may_make_room(self, pool: PoolId) -> bool:
         """Whether waiting can help a put that found no room: a peer may take pages, or more is to be evicted for it."""
         return (
-            self.store.room.wants_tables is not None or self.machines.reach.has_peer_to_wait_for()
+            self.store.room.wants_tables is not None
+            or self.machines.reach.has_peer_to_wait_for()
+            or self.is_outwaiting(pool)
         )
+
+    def is_outwaiting(self, pool: PoolId) -> bool:
+        """Whether puts of a pool wait longer than others now, for a peer that may be reachable again."""
+        return self.store.pools[pool].outwaits and bool(self.machines.reach.peers_away())
 
     def shortage(self, now: float) -> Shortage:
         """Return why a page that was refused has no room at peers."""
@@ -291,7 +306,16 @@ class Engine:
         )
         machines.receive_shares.set_rate(remote.foreign_bytes_per_second)
         machines.background_fetch.set_rates(remote)
+        self._set_unreachable_seconds_max(remote)
         self._clock.tick_soon(now)  # peers should know at once
+
+    def _set_unreachable_seconds_max(self, remote: RemoteConfig) -> None:
+        self.unreachable_seconds_max = remote.unreachable_seconds_max
+        # Other timers stay as they were at the start.
+        fetch_seconds_max = self.machines.remote.fetch_seconds_max
+        self.machines.fetches.set_outwait_seconds(
+            max(0.0, remote.unreachable_seconds_max - fetch_seconds_max)
+        )
 
     def begin_audit(self) -> AuditStatistics:
         """Check all tables, in slices; `statistics()` shows how far it is, and what it found."""

@@ -9,7 +9,7 @@ from ramsterd.core.counters import StoreStatistics
 from ramsterd.core.resize import ResizeStatistics
 from ramsterd.core.scrub import ScrubStatistics
 from ramsterd.pagepath.machines import Machines
-from ramsterd.remote.fetch.fetch import FetchStatistics
+from ramsterd.remote.fetch.statistics import FetchStatistics
 from ramsterd.remote.hold.foreign import ForeignStatistics
 from ramsterd.remote.hold.recall_holder import HolderRecallStatistics
 from ramsterd.remote.holders.reconcile import ReconcileStatistics

@@ -94,6 +94,7 @@ class Machines:
             self.holders,
             in_flight_max=remote.gets_in_flight_max,
             is_reachable=self.reach.is_reachable,
+            may_come_back=self.reach.may_come_back,
             on_thinned=self.on_thinned,
             on_bad_holder=self._on_bad_holder,
         )

@@ -135,6 +135,7 @@ class PeerStates:
         self._machines.store.copies.on_reachable(holder.id)
         self._machines.replicator.on_reachable(holder.id)
         self._machines.sweeps.call_off(holder)
+        self._machines.fetches.unpark()
 
     def _expect_orphans(self, node: NodeId, now: float) -> None:
         """Purge an owner after a while.

@@ -163,8 +163,10 @@ class Settling:
                 request_id = self._outbox.next_request_id()
                 self._fetches.begin(request_id, request, now)
                 self._outbox.get(holder.node, request, request_id)
-        elif self._reach.is_given_up(holder):
+            return
+        if self._reach.is_given_up(holder):
             self._fetches.on_holder_unreachable(holder.id)
+        self._fetches.park(holder.id)
 
     def _end_gets(self, _: float) -> None:
         """Hand over what gets have become.

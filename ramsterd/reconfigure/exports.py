@@ -131,6 +131,7 @@ class Exports:
             self._by_name[config.name] = replace(
                 export, size=config.size, description=config.description
             )
+            self._pager.set_outwaits(export.pool, outwaits=config.waits_for_unreachable)
         self.blank_scratch(new)
         for line in report(
             [each for each in self._marks.losses() if each.name in new and each.user is None], new
@@ -157,6 +158,7 @@ class Exports:
             export_pool(config.name),
             copies=config.copies,
             is_replicated=config.durability is Durability.REPLICATED,
+            outwaits=config.waits_for_unreachable,
             codec=config.codec,
         )
         self._follow(mark, pool)

@@ -33,6 +33,8 @@ class Owner:
         self.holders = Holders()
         self.pool = self.store.new_pool(PoolKind.PERSISTENT, program_pool("disk"), copies=copies)
         self.linked = {ONE, OTHER, THIRD}
+        # Those that left in order.
+        self.left: set[NodeId] = set()
         # How many peers would take a block, and how often room was asked for.
         self.placeable = 3
         self.room_asked = 0
@@ -44,6 +46,7 @@ class Owner:
             self.holders,
             in_flight_max=32,
             is_reachable=self.is_reachable,
+            may_come_back=lambda holder: holder.node not in self.left,
             on_thinned=self.thinned.append,
             on_bad_holder=self.on_bad_holder,
         )

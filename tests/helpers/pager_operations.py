@@ -15,14 +15,14 @@ def ignore(_: WriteOutcome) -> None:
 def make_put(number: int, index: int, count: int, pool: PoolId = POOL) -> Put:
     return Put(
         client={}, number=number, pool=pool, object_id=OBJECT, rest=[range(index, index + count)],
-        deadline=9.0, done=ignore, index=index, pages=memoryview(bytes(count * 4096)),
+        began_at=0.0, deadline=9.0, done=ignore, index=index, pages=memoryview(bytes(count * 4096)),
     )  # fmt: skip
 
 
 def make_patch(number: int, index: int, *, is_behind: bool) -> Patch:
     return Patch(
         client={}, number=number, pool=POOL, object_id=OBJECT, rest=[range(index, index + 1)],
-        deadline=9.0, done=ignore, index=index, offset=1, data=b"x", is_behind=is_behind,
+        began_at=0.0, deadline=9.0, done=ignore, index=index, offset=1, data=b"x", is_behind=is_behind,
     )  # fmt: skip
 
 

@@ -78,7 +78,7 @@ async def test_with_two_nodes_left_pages_still_leave(seed: int, mock_clock: Mock
     assert copies(cluster) == {2}
     assert remove(cluster, 2)["lost"] == []
     cluster.run(1)
-    assert cluster[0].engine.may_make_room()
+    assert cluster[0].engine.may_make_room(cluster[0].pool)
     client.fill(PAGES + 800)
     cluster.run(3)
     assert at_risk(cluster) == 0

@@ -38,9 +38,11 @@ class Operation:
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Write(Operation):
-    """An operation that changes pages, and may wait for room until its deadline."""
+    """An operation that changes pages, and may wait for room until its deadline, which may be put off."""
 
+    began_at: float
     deadline: float
+    is_outwaiting: bool = False
     done: Callable[[WriteOutcome], None]
 
 

@@ -20,12 +20,14 @@ from ramsterd.core.store import RunOfPages
 from ramsterd.frontends.pager.book import Book
 from ramsterd.frontends.pager.client import PagerClient
 from ramsterd.frontends.pager.interface import GetDoneCallback
+from ramsterd.frontends.pager.unreachable import unreachable_waits
 from ramsterd.frontends.pager.waiting import Waiting
 from ramsterd.pagepath.effects import GetDone
 from ramsterd.pagepath.engine import Engine
 from ramsterd.pagepath.front_ends import Woken
 from ramsterd.pagepath.peers import Peers
 from ramsterd.remote.fetch.pending import PendingGet
+from ramsterd.remote.fetch.unreachable_wait import UnreachableWait
 from ramsterd.remote.send.replicate import Replication
 
 logger = logging.getLogger("ramster.pager")
@@ -49,6 +51,10 @@ class PagerStatistics:
     refused_ephemeral_puts_total: int
     superseded_puts_total: int
     cancelled_puts_total: int
+    # Reads that waited longer than `fetch_seconds_max` are counted by `engine.fetch`.
+    outwaited_puts_total: int
+    # What waits for nodes that can't be reached, by export or pool.
+    unreachable_waits: tuple[UnreachableWait, ...]
 
 
 class Pager:
@@ -137,6 +143,10 @@ class Pager:
         self._peers.on_settled.append(callback)
 
     # Pools.
+
+    def set_outwaits(self, pool: PoolId, *, outwaits: bool) -> None:
+        """Have a pool outwait unreachable peers or not: reads from the next one on, and writes that wait too."""
+        self._engine.store.pools[pool].outwaits = outwaits
 
     def count_pages(self, pool: PoolId, object_id: bytes, index: int, count: int) -> int | None:
         """Return how many pages of a run there are; None if the object has none at all."""
@@ -236,6 +246,8 @@ class Pager:
             refused_ephemeral_puts_total=waiting.refused_ephemeral_puts_total,
             superseded_puts_total=waiting.superseded_puts_total,
             cancelled_puts_total=waiting.cancelled_puts_total,
+            outwaited_puts_total=waiting.outwaited_puts_total,
+            unreachable_waits=unreachable_waits(self._engine, self._waiting, self.now()),
         )
 
     def check_invariants(self) -> None:

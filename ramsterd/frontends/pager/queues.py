@@ -59,6 +59,9 @@ class Queues:
     def __len__(self) -> int:
         return sum(len(queue.writes) for queue in self._queues.values())
 
+    def __iter__(self) -> Iterator[Queue]:
+        return iter(self._queues.values())
+
     @property
     def pools(self) -> int:
         """How many pools wait."""
@@ -151,11 +154,11 @@ class Queues:
         return self._deadline if self._queues else None
 
     def expired(self, now: float) -> Iterator[Write]:
-        """Yield each write that has waited long enough; the caller removes it."""
+        """Yield each write that has waited long enough; the caller removes it, or puts its deadline off."""
         for queue in list(self._queues.values()):
             while queue.writes and (write := queue.head).deadline <= now:
                 yield write
-                assert write not in queue.writes, "it would never end"
+                assert write not in queue.writes or write.deadline > now, "it would never end"
         self._deadline = min(
             (queue.head.deadline for queue in self._queues.values()), default=math.inf
         )

@@ -3,13 +3,15 @@
 The order on one page is the order in which operations came (`order.py`).  What needs no slot takes
 effect at once: same-filled pages, pages that fit where their old version stands, zeros, drops.
 What needs one takes it if nobody waits for room, and else waits with those of its pool
-(`queues.py`), for `put_wait_seconds_max` at most.
+(`queues.py`), for `put_wait_seconds_max` at most.  In a pool that outwaits unreachable peers it
+goes on to wait as long as one of them might take pages, for `unreachable_seconds_max` at most.
 
 A write that was refused leaves what was acknowledged before, except in pools that hide it
 (`Store.refuse`).  A write whose client is gone is forgotten.  Answers are collected, and handed out
 at the end of the pass.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, cast
@@ -48,6 +50,8 @@ class WaitingStatistics:
     superseded_puts_total: int
     # Writes whose client went away.
     cancelled_puts_total: int
+    # Writes that waited longer than `put_wait_seconds_max`.
+    outwaited_puts_total: int
 
 
 class Waiting:
@@ -62,6 +66,9 @@ class Waiting:
         # What `Room.room_made` was when the queues were last served.
         self._room_seen = 0
         self.refused_puts_total = self.refused_ephemeral_puts_total = 0
+        self._outwaited_puts_total = 0
+        # Since when the peers are back that writes outwaited; inf: they are away.
+        self._back_at = -math.inf
 
     # What takes effect at once.
 
@@ -133,7 +140,7 @@ class Waiting:
         `pages` are copied.
         """
         count = len(pages) // PAGE_BYTES
-        if not self._queues and not self._engine.may_make_room():
+        if not self._queues and not self._engine.may_make_room(pool):
             self.refuse(pool, object_id, index, count)
             return PutOutcome.REFUSED
         put = Put(
@@ -142,6 +149,7 @@ class Waiting:
             pool=pool,
             object_id=object_id,
             rest=[range(index, index + count)],
+            began_at=now,
             deadline=now + self._put_wait_seconds_max,
             done=cast("Callable[[WriteOutcome], None]", done),
             index=index,
@@ -170,6 +178,7 @@ class Waiting:
             pool=pool,
             object_id=object_id,
             rest=[range(index, index + 1)],
+            began_at=now,
             deadline=now + self._put_wait_seconds_max,
             done=done,
             index=index,
@@ -216,7 +225,7 @@ class Waiting:
             self._wait_to_patch(patch)
 
     def _wait_to_patch(self, patch: Patch) -> None:
-        if self._queues or self._engine.may_make_room():
+        if self._queues or self._engine.may_make_room(patch.pool):
             # The page may change while we wait for room, so the whole change is tried again then.
             self._queues.add(patch)
         else:
@@ -324,9 +333,30 @@ class Waiting:
         return self._queues.next_deadline() if self._book.open else None
 
     def on_deadline(self, now: float) -> None:
-        """Refuse writes that have waited long enough."""
+        """Refuse writes that have waited long enough, or let them outwait the peers that are away."""
         for write in self._queues.expired(now):
-            self._refuse(write)
+            deadline = self._outwait(write, now)
+            if deadline <= now:
+                self._refuse(write)
+            else:
+                write.deadline = deadline
+                self._outwaited_puts_total += not write.is_outwaiting
+                write.is_outwaiting = True
+
+    def _outwait(self, write: Write, now: float) -> float:
+        """Return until when a write waits on that has waited long enough; now: no longer.
+
+        When the peers are back, all that waited for them get the time that any write has: there is
+        room, and it takes a while to use it.  Or they are full.
+        """
+        if not self._store.pools[write.pool].outwaits:
+            return now
+        if self._engine.is_outwaiting(write.pool):
+            self._back_at = math.inf
+        elif self._back_at == math.inf:
+            self._back_at = now
+        again_at = min(self._back_at, now) + self._put_wait_seconds_max
+        return min(again_at, write.began_at + self._engine.unreachable_seconds_max)
 
     def _refuse(self, write: Write) -> None:
         self._count_refused(write.pool)
@@ -349,4 +379,13 @@ class Waiting:
             refused_ephemeral_puts_total=self.refused_ephemeral_puts_total,
             superseded_puts_total=self._book.superseded_puts_total,
             cancelled_puts_total=self._book.cancelled_puts_total,
+            outwaited_puts_total=self._outwaited_puts_total,
         )
+
+    def unreachable_writes(self) -> dict[PoolId, tuple[int, float]]:
+        """Return how many writes of a pool outwait peers, and since when the first of them waits."""
+        return {
+            queue.pool: (len(queue.writes), queue.head.began_at)
+            for queue in self._queues
+            if self._engine.is_outwaiting(queue.pool)
+        }

@@ -3,6 +3,9 @@
 A page with several holders is asked for at one of them: linked before others, and not at one that
 owes late answers.  It is queued or under way at each of them once at most.
 
+What is queued for a holder that has no link is *parked*: it is not looked at in each pass, for there
+may be much of it, for minutes.
+
 A request that takes longer than answers took lately is late: its pages may be asked for at another
 holder as well (a hedge), and it does not count against the window of its own holder any more.  Of
 those a holder has no more than `LATE_REQUESTS_MAX`: one that answers nothing, while all others of
@@ -10,7 +13,7 @@ its pages do the same, is asked for no more.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -72,6 +75,7 @@ class Asking:
         # At which holders a wanted serial is queued or under way: never twice at one.
         self._asked: dict[int, list[int]] = {}
         self._queued: dict[int, FetchRequest] = {}
+        self._parked: dict[int, FetchRequest] = {}
         self._in_flight: dict[int, FetchRequest] = {}
         # Requests under way that may be hedged, the oldest in front.
         self._hedgeable: OrderedDict[int, None] = OrderedDict()
@@ -129,15 +133,36 @@ class Asking:
         queued.rows.append(row)
 
     def queued_holders(self) -> list[int]:
-        """Return the holders that have something to be asked for."""
+        """Return the holders that have something to be asked for, and are not parked."""
         return list(self._queued)
 
     def take_queued(self, holder: int) -> FetchRequest | None:
         """Return what a holder was about to be asked for; it is not any more."""
+        self._unpark(holder)
         queued = self._queued.pop(holder, None)
         if queued is not None:
             self._unask(queued)
         return queued
+
+    def park(self, holder: int) -> None:
+        """Nobody can ask a holder for now: leave what is queued for it alone, until `unpark`."""
+        queued = self._queued.pop(holder)
+        parked = self._parked.setdefault(holder, queued)
+        if parked is not queued:
+            parked.serials += queued.serials
+            parked.rows += queued.rows
+
+    def unpark(self) -> None:
+        """Something may have changed: all that is parked is queued again."""
+        for holder in list(self._parked):
+            self._unpark(holder)
+
+    def _unpark(self, holder: int) -> None:
+        if (parked := self._parked.pop(holder, None)) is not None:
+            if (queued := self._queued.get(holder)) is not None:
+                parked.serials += queued.serials
+                parked.rows += queued.rows
+            self._queued[holder] = parked
 
     def requeue(self, request: FetchRequest) -> None:
         """Have what is still wanted of a request asked for at its holder, again."""
@@ -146,10 +171,21 @@ class Asking:
 
     def forget_what_nobody_wants(self) -> None:
         """What is wanted no more is not asked for either: a holder may be away for long."""
+        self.unpark()
         for holder in self.queued_holders():
             queued = self.take_queued(holder)
             assert queued is not None
             self.requeue(queued)
+
+    def out_of_reach(self) -> Iterator[tuple[int, int]]:
+        """Yield serial and holder of what is wanted, and asked for only where nobody can be asked now."""
+        for serial, asked in self._asked.items():
+            if serial in self._wanted and not any(self._can_be_asked(each) for each in asked):
+                yield from ((serial, holder) for holder in asked)
+
+    def _can_be_asked(self, holder: int) -> bool:
+        found = self._holders.get(holder)
+        return found is not None and self._is_reachable(found)
 
     def still_wanted(self, request: FetchRequest) -> list[Asked]:
         """Return the pages of a request that somebody waits for."""
@@ -256,7 +292,7 @@ class Asking:
 
     def check_invariants(self) -> set[int]:
         """Assert that no request names a page twice; return the serials of all."""
-        requests = [*self._in_flight.values(), *self._queued.values()]
+        requests = [*self._in_flight.values(), *self._queued.values(), *self._parked.values()]
         for request in requests:
             assert len(set(request.serials)) == len(request.serials), "asked for twice in one frame"
         return {serial for request in requests for serial in request.serials}

@@ -13,6 +13,8 @@ The first good answer serves all that wait; later answers are ignored.
 After a failed request the pages stay wanted.
 Without another holder they are requested again when their holder is linked again.
 A get ends at its own deadline, or at once when all its holders are down; it leaves nothing behind.
+One that outwaits unreachable holders does neither as long as one of them may come back
+(`may_come_back`), within its own bound.
 
 Nothing waits for an ephemeral page.
 It is a miss when its holder has evicted it, has no link, is not up, or did not answer.
@@ -20,40 +22,20 @@ In the last three cases the row stays: the holder may still have the page.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 from net.frame import Frame
 from ramsterd.core.codec import ZPAGE_BYTES_MASK
 from ramsterd.core.install import install
-from ramsterd.core.page import PoolKind
+from ramsterd.core.page import PoolId, PoolKind
 from ramsterd.core.store import RunOfPages, Store
 from ramsterd.remote.fetch.arrival import Arrival, judge_arrival, serial_elsewhere, verified
 from ramsterd.remote.fetch.asking import Asking, FetchRequest
 from ramsterd.remote.fetch.pending import GetOutcome, PendingGet, PendingGets, Waiter
+from ramsterd.remote.fetch.statistics import FetchStatistics
+from ramsterd.remote.fetch.unreachable import UnreachableReads, unreachable_reads
 from ramsterd.remote.holders.holders import Holder, Holders
 from ramsterd.remote.holders.trust import BadCopy
 from ramsterd.remote.wire import parse_get_reply
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FetchStatistics:
-    """Counts of pages, and of requests where the name says so."""
-
-    wanted_pages: int
-    requests_in_flight: int
-    fetched_pages_total: int
-    fetched_zpage_bytes_total: int
-    localified_pages_total: int
-    overtaken_pages_total: int
-    corrupt_pages_total: int
-    missing_pages_total: int
-    # Ephemeral pages that a peer had no more, or could not be asked for; `missing` are persistent
-    # ones.
-    ephemeral_miss_pages_total: int
-    requests_failed_total: int
-    unreachable_pages_total: int
-    hedged_pages_total: int
-    hedge_delay_seconds: float
 
 
 class Fetches:
@@ -66,15 +48,19 @@ class Fetches:
         *,
         in_flight_max: int,
         is_reachable: Callable[[Holder], bool],
+        may_come_back: Callable[[Holder], bool],
         on_thinned: Callable[[int], None],
         on_bad_holder: Callable[[int, BadCopy, float], None],
     ) -> None:
         """Begin with nothing wanted; `Asking` says what the arguments are.
 
+        `may_come_back` tells whether a holder that can't be asked may be back with what it has;
         `on_thinned` is called with a row that has lost one of its copies, and has others;
         `on_bad_holder` with the id of a holder whose copy of a page is bad, and the time.
         """
         self._store = store
+        self._holders = holders
+        self._may_come_back = may_come_back
         self._on_thinned = on_thinned
         self._on_bad_holder = on_bad_holder
         self._gets = PendingGets()
@@ -309,13 +295,41 @@ class Fetches:
             self._gets.miss(request.serials)
 
     def on_holder_unreachable(self, holder: int) -> None:
-        """A holder was declared down: gets that only it can serve fail now, their pages are not lost."""
+        """A holder was declared down: gets that only it can serve fail now, or outwait that.
+
+        Their pages are not lost.
+        """
         for request in self._requests_of(holder):
             self._gets.miss(request.serials)
             for serial, row in self._asking.still_wanted(request):
                 if not self._ask_elsewhere(holder, serial, row):
-                    for pending, _ in self._gets.take(serial):
-                        self._gets.give_up(pending)
+                    self._give_up(holder, serial, row)
+
+    def _give_up(self, holder: int, serial: int, row: int) -> None:
+        """No holder of a page can be asked: who outwaits that waits on, if one of them may come back."""
+        awaited = [
+            each
+            for each in (holder, *self._store.rows.holders(row))
+            if self._asking.is_living(each) and self._may_come_back(self._holders[each])
+        ]
+        waiting = []
+        for waiter in self._gets.take(serial):
+            if awaited and waiter[0].outwaits:
+                waiting.append(waiter)
+            else:
+                self._gets.give_up(waiter[0])
+        if waiting:
+            self._gets.put_back(serial, waiting)
+            self._asking.queue(awaited[0], serial, row)
+
+    def park(self, holder: int) -> None:
+        """A holder has no link: leave what is queued for it alone until `unpark`."""
+        if holder in self._asking.queued_holders():
+            self._asking.park(holder)
+
+    def unpark(self) -> None:
+        """A holder may be reachable now, or a page may be needed no more: look at all that is parked."""
+        self._asking.unpark()
 
     def on_holder_dead(self, holder: int) -> None:
         """A holder started again and has nothing any more: gets that wait for it look their pages up anew."""
@@ -344,7 +358,15 @@ class Fetches:
                 if self._asking.asked_count(serial) == 1:  # a hedge is not hedged
                     self._hedged += self._ask_elsewhere(late.holder, serial, row)
 
+    def set_outwait_seconds(self, seconds: float) -> None:
+        """How long gets that outwait unreachable holders go on behind their deadlines, those under way too."""
+        self._gets.outwait_seconds = seconds
+
     # What is true.
+
+    def unreachable_reads(self) -> dict[PoolId, UnreachableReads]:
+        """Return which clients' gets wait for holders that can't be asked, by pool."""
+        return unreachable_reads(self._asking, self._gets, self._holders)
 
     def statistics(self) -> FetchStatistics:
         """Return a snapshot."""
@@ -362,6 +384,7 @@ class Fetches:
             unreachable_pages_total=self._gets.unreachable,
             hedged_pages_total=self._hedged,
             hedge_delay_seconds=self._asking.hedge_seconds,
+            outwaited_gets_total=self._gets.outwaited,
         )
 
     def check_invariants(self) -> None:

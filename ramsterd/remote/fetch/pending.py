@@ -3,10 +3,14 @@
 A page is a serial here; where it is, others know.  A get is over once: when the last of its pages
 is there, when one is lost, or at its deadline.  What it did not wait for any more finds nobody.
 
+A get of a pool that outwaits unreachable peers goes on behind its deadline, for `outwait_seconds`
+more.
+
 An ephemeral page is worth no wait, so such a get never fails: what can't be had is a miss.
 """
 
 import enum
+import math
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -34,6 +38,10 @@ class PendingGet:
     index: int
     pages: Pages
     deadline: float
+    # Whether it outwaits peers that can't be reached.
+    outwaits: bool = False
+    # When a client asked for it; None: nobody waits for it.
+    asked_at: float | None = None
     missing: int = 0
     outcome: GetOutcome | None = None
     # Of an ephemeral pool: it misses where another would wait or fail.
@@ -52,12 +60,18 @@ class PendingGets:
         # Who waits for a serial.  Others may look, and it stays the same dict; only what is below
         # changes it.
         self.wanted: dict[int, list[Waiter]] = {}
-        # Gets that are not over, the one that gives up first in front.
+        # Gets that are not over, the one whose deadline comes first in front; and those of them whose
+        # deadline has passed, in the same order.
         self._waiting: OrderedDict[PendingGet, None] = OrderedDict()
+        self._outwaiting: OrderedDict[PendingGet, None] = OrderedDict()
+        # How long those may wait.
+        self.outwait_seconds = 0.0
         self._done: list[PendingGet] = []
         # Ephemeral pages that were not worth a wait, and gets that gave up.
         self.missed = 0
         self.unreachable = 0
+        # Gets that have waited beyond their deadline.
+        self.outwaited = 0
 
     # Wanting.
 
@@ -100,10 +114,14 @@ class PendingGets:
     def finish(self, pending: PendingGet, outcome: GetOutcome | None) -> None:
         """A get is over, if it was not before."""
         if not pending.is_over:
-            pending.is_over = True
-            del self._waiting[pending]
+            self._stop_waiting(pending)
             pending.outcome = outcome
             self._done.append(pending)
+
+    def _stop_waiting(self, pending: PendingGet) -> None:
+        pending.is_over = True
+        self._waiting.pop(pending, None)
+        self._outwaiting.pop(pending, None)
 
     def miss(self, serials: Iterable[int]) -> None:
         """Those of these pages that are ephemeral are not waited for any more."""
@@ -130,8 +148,7 @@ class PendingGets:
         """Forget gets whose client is gone: they are over, and nobody is told."""
         for pending in pendings:
             if not pending.is_over:
-                pending.is_over = True
-                del self._waiting[pending]
+                self._stop_waiting(pending)
         self._forget_who_is_over()
 
     def take_done(self) -> list[PendingGet]:
@@ -142,19 +159,36 @@ class PendingGets:
     # Deadlines.
 
     def next_deadline(self) -> float | None:
-        """Return when the first get gives up."""
+        """Return when the first get gives up, or begins to outwait."""
         first = next(iter(self._waiting), None)
-        return None if first is None else first.deadline
+        last = self._last_deadline()
+        deadline = last if first is None else min(first.deadline, last)
+        return None if deadline == math.inf else deadline
 
     def expire(self, now: float) -> bool:
         """Give up gets that have waited long enough; return whether there were any."""
-        is_expired = False
+        before = self.unreachable + self.missed
         while (first := next(iter(self._waiting), None)) is not None and first.deadline <= now:
-            self.give_up(first)
-            is_expired = True
+            if first.outwaits:
+                del self._waiting[first]
+                self._outwaiting[first] = None
+                self.outwaited += 1
+            else:
+                self.give_up(first)
+        while self._last_deadline() <= now:
+            self.give_up(next(iter(self._outwaiting)))
+        is_expired = self.unreachable + self.missed != before
         if is_expired:
             self._forget_who_is_over()
         return is_expired
+
+    def _last_deadline(self) -> float:
+        """Return when the first of those that outwait gives up.
+
+        Asked and judged by the same sum: no rounding error wakes anybody too early.
+        """
+        first = next(iter(self._outwaiting), None)
+        return math.inf if first is None else first.deadline + self.outwait_seconds
 
     def _forget_who_is_over(self) -> None:
         for serial, waiters in list(self.wanted.items()):
@@ -166,7 +200,9 @@ class PendingGets:
 
     def check_invariants(self, asked: set[int]) -> None:
         """Assert that each wanted page is asked for, or about to be, and each waiter still waits."""
-        assert not any(pending.is_over for pending in self._waiting)
+        assert not any(pending.is_over for pending in (*self._waiting, *self._outwaiting))
+        assert not self._waiting.keys() & self._outwaiting.keys()
+        assert all(pending.outwaits for pending in self._outwaiting)
         for serial, waiters in self.wanted.items():
             assert waiters, "wanted by nobody"
             assert serial in asked, "wanted, but nobody will ask"

@@ -10,6 +10,7 @@ from typing import Final
 from nodemanager.ids import NodeId
 from nodemanager.states import NodeState, may_place
 from nodemanager.table import NodeTable
+from ramsterd.core.size_classes import BLOCK_STRIDE_BYTES
 from ramsterd.core.store import Store
 from ramsterd.remote.holders.holders import Holder, Holders
 
@@ -37,6 +38,25 @@ class Reach:
     def is_given_up(self, holder: Holder) -> bool:
         """Whether a holder is down or has left: nobody waits for it."""
         return self._nodes.state(holder.node) in _GIVEN_UP
+
+    def may_come_back(self, holder: Holder) -> bool:
+        """Whether a holder may be asked again for what it has: it did not end, nor leave in order."""
+        return not holder.is_dead and self._nodes.state(holder.node) is not NodeState.LEFT
+
+    def peers_away(self) -> list[NodeId]:
+        """Return the peers that could take pages, if they could be reached.
+
+        Not those that had no room when they were heard last, nor those that left in order or are to
+        get none.
+        """
+        return [
+            each.node
+            for each in self._nodes.candidates()
+            if not (each.is_linked and may_place(each.state))
+            and each.state is not NodeState.LEFT
+            and not each.is_cordoned
+            and (not each.budget_bytes or each.free_bytes >= BLOCK_STRIDE_BYTES)
+        ]
 
     def has_peer_to_wait_for(self) -> bool:
         """Whether some peer is linked, or may be in a moment: one of both may just have been restarted."""

@@ -2,8 +2,8 @@ import logging
 from dataclasses import replace
 from typing import Any
 
+from ramsterd.observe.news import AGAIN_SECONDS
 from ramsterd.observe.page_news import (
-    AGAIN_SECONDS,
     AT_RISK_SECONDS,
     NOTHING_YET,
     PageCounts,

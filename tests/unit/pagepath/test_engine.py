@@ -52,15 +52,15 @@ def test_a_page_whose_only_holder_started_again_is_lost(made: MadeEngine) -> Non
 
 def test_room_can_be_waited_for_until_all_peers_are_given_up(made: MadeEngine) -> None:
     """A node that has just started with its memory full is linked with nobody yet."""
-    assert made.engine.may_make_room()
+    assert made.engine.may_make_room(made.disk)
     for node in made.engine.nodes.nodes():
         down = Verdict(node, NodeState.DOWN, None, "it never answered")
         made.engine.on_verdict(down, now=made.now)
-    assert not made.engine.may_make_room()
+    assert not made.engine.may_make_room(made.disk)
     made.link(ONE)
-    assert made.engine.may_make_room()
+    assert made.engine.may_make_room(made.disk)
     made.engine.on_link_lost(ONE, INCARNATION, now=made.now)
-    assert made.engine.may_make_room(), "it may be back in a moment"
+    assert made.engine.may_make_room(made.disk), "it may be back in a moment"
 
 
 def test_after_the_farewell_nothing_leaves_any_more(made: MadeEngine) -> None:

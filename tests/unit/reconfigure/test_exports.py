@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from config.model import ExportConfig, OnLoss
+from config.model import ExportConfig, OnLoss, OnUnreachable
 from ramsterd.core.page import PoolKind
 from ramsterd.core.pool_identity import PoolIdentity, export_pool
 from ramsterd.core.pools import Pools, PoolsExhausted
@@ -26,6 +26,8 @@ class FakePager:
         # Pools that have pages.
         self.used: set[int] = set()
         self.left: list[Any] = []
+        # Those whose requests outwait unreachable nodes.
+        self.outwaiting: set[int] = set()
 
     def objects_of(self, pool: int) -> int:
         return pool in self.used
@@ -33,11 +35,15 @@ class FakePager:
     def left_exports(self) -> list[Any]:
         return self.left
 
-    def new_pool(self, kind: object, identity: PoolIdentity, **_: object) -> int:
+    def set_outwaits(self, pool: int, *, outwaits: bool) -> None:
+        (self.outwaiting.add if outwaits else self.outwaiting.discard)(pool)
+
+    def new_pool(self, kind: object, identity: PoolIdentity, *, outwaits: bool, **_: object) -> int:
         if len(self.pools) == self.pools_max:
             raise PoolsExhausted("no more pools")
         self.last += 1
         self.pools[self.last] = identity.label
+        self.set_outwaits(self.last, outwaits=outwaits)
         return self.last
 
     def destroy_some(self, pool: int, pages_max: int) -> tuple[int, bool]:
@@ -149,3 +155,15 @@ def test_what_is_lost_is_told_and_so_are_pages_of_exports_that_left_the_config(
     assert "`ramsterctl export reset gone` forgets it" in gone
     assert left.startswith("export old is not in the config any more: its 7 pages stay")
     assert exports.left_names == ["old"]
+
+
+def test_a_reload_says_anew_which_exports_outwait_unreachable_nodes() -> None:
+    pager: Any = FakePager(3)
+    swap = ExportConfig(name="a", size=4096, swap=True)
+    wait = ExportConfig(name="b", size=4096, on_unreachable=OnUnreachable.WAIT)
+    exports = Exports(pager, marks(), [swap, wait, ExportConfig(name="c", size=4096)])
+    assert pager.outwaiting == {1, 2}
+    exports.follow(configs(a=4096, b=4096, c=4096))
+    assert pager.outwaiting == set()
+    exports.follow([swap, *configs(b=4096, c=4096)])
+    assert pager.outwaiting == {1}

@@ -163,7 +163,7 @@ async def test_a_put_behind_others_waits_to_be_refused(autojump_clock: MockClock
         for peer in node.engine.nodes.nodes():
             down = Verdict(peer, NodeState.DOWN, node.engine.nodes.incarnation(peer), "silent")
             node.engine.on_verdict(down, now=trio.current_time())
-        await eventually(lambda: not node.engine.may_make_room(), seconds_max=1)
+        await eventually(lambda: not node.engine.may_make_room(node.pool), seconds_max=1)
         assert node.put(index, noise(index, 1)) is None
         await eventually(lambda: len(node.done) == 2, seconds_max=20)
         assert [outcome for _, outcome in node.done] == [PutOutcome.REFUSED] * 2

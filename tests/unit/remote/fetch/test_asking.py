@@ -202,3 +202,44 @@ def test_only_answers_tell_how_long_answers_take(owner: Owner) -> None:
         owner.send(owner.one)
         owner.asking.end(1, answered_at=answered_at)
         assert owner.asking.hedge_seconds == pytest.approx(seconds)
+
+
+def test_what_is_parked_is_left_alone_and_found_again() -> None:
+    owner = Owner()
+    pages = owner.send_block(owner.one)
+    owner.queue(pages[:4], owner.one)
+    owner.asking.park(owner.one)
+    assert owner.asking.queued_holders() == []
+    owner.queue(pages[4:8], owner.one)
+    owner.asking.park(owner.one)
+    owner.queue(pages[:8], owner.one)
+    assert owner.asking.queued_holders() == [], "each is asked for once"
+    owner.asking.check_invariants()
+    owner.queue(pages[8:], owner.one)
+    owner.asking.unpark()
+    assert owner.asking.queued_holders() == [owner.one]
+    [request] = owner.asking.take_requests(owner.one)
+    assert sorted(request.serials) == sorted(serial for serial, _ in pages)
+
+
+def test_what_nobody_wants_is_not_parked_any_longer() -> None:
+    owner = Owner()
+    pages = owner.send_block(owner.one)
+    owner.queue(pages, owner.one)
+    owner.asking.park(owner.one)
+    owner.wanted.clear()
+    owner.asking.forget_what_nobody_wants()
+    assert owner.asking.check_invariants() == set()
+    assert owner.asking.asked_count(pages[0][0]) == 0
+
+
+def test_out_of_reach_is_what_is_asked_for_only_where_nobody_can_be_asked() -> None:
+    owner = Owner()
+    pages = owner.send_block(owner.one, owner.other)
+    owner.queue(pages, owner.one)
+    assert list(owner.asking.out_of_reach()) == []
+    owner.linked.discard(ONE)
+    owner.asking.park(owner.one)
+    assert set(owner.asking.out_of_reach()) == {(serial, owner.one) for serial, _ in pages}
+    owner.queue(pages[:1], owner.other)
+    assert len(list(owner.asking.out_of_reach())) == len(pages) - 1

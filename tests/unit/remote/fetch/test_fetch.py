@@ -7,8 +7,8 @@ from net.frame import Frame
 from nodemanager.ids import NodeId
 from ramsterd.core.page import PAGE_BYTES, PoolKind
 from ramsterd.core.pool_identity import program_pool
-from ramsterd.remote.fetch.fetch import FetchStatistics
 from ramsterd.remote.fetch.pending import GetOutcome, PendingGet
+from ramsterd.remote.fetch.statistics import FetchStatistics
 from ramsterd.remote.limits.hedge_delay import HEDGE_SECONDS_FIRST
 from ramsterd.remote.wire import MessageType
 from tests.helpers.dropping import drop_pool, drop_run
@@ -287,3 +287,61 @@ def test_an_ephemeral_page_that_its_holder_dropped_is_a_miss() -> None:
     assert owner.fetches.take_done() == [pending]
     assert (pending.pages, pending.outcome) == ([None], None)
     assert not owner.store.get(owner.pool, b"", 0, 1).elsewhere
+
+
+# Who outwaits holders that can't be reached.
+
+
+def patient(owner: Owner, index: int = 0) -> PendingGet:
+    run = owner.store.get(owner.pool, b"", index, 1)
+    pending = PendingGet(
+        owner.pool, b"", index, list(run.pages), DEADLINE, outwaits=True, asked_at=1
+    )
+    owner.fetches.wait(pending, run)
+    return pending
+
+
+def test_who_outwaits_a_holder_that_is_down_stays_queued_for_it() -> None:
+    owner = owner_of_a_block(ONE)
+    other, pending = get(owner), patient(owner)
+    owner.linked.discard(ONE)
+    owner.fetches.on_holder_unreachable(at(owner, ONE))
+    assert owner.fetches.take_done() == [other]
+    assert other.outcome is GetOutcome.UNREACHABLE
+    assert not pending.is_over
+    assert asked_node(owner) == ONE
+    owner.fetches.park(at(owner, ONE))
+    owner.fetches.check_invariants()
+    [reads] = owner.fetches.unreachable_reads().values()
+    assert (reads.gets, reads.nodes, reads.asked_at) == ({pending}, {ONE}, 1)
+    owner.linked.add(ONE)
+    owner.fetches.unpark()
+    assert asked_node(owner) == ONE
+    assert owner.fetches.unreachable_reads() == {}
+
+
+def test_nobody_outwaits_holders_that_left_in_order() -> None:
+    owner = owner_of_a_block(ONE)
+    pending = patient(owner)
+    owner.linked.discard(ONE)
+    owner.left.add(ONE)
+    owner.fetches.on_holder_unreachable(at(owner, ONE))
+    assert pending.outcome is GetOutcome.UNREACHABLE
+
+
+def test_of_two_holders_the_one_that_may_come_back_is_waited_for() -> None:
+    owner = owner_of_a_block(ONE, OTHER)
+    pending = patient(owner)
+    owner.linked.clear()
+    asked = asked_node(owner)
+    owner.left.add(asked)
+    owner.fetches.on_holder_unreachable(at(owner, asked))
+    assert not pending.is_over
+    assert {asked_node(owner), asked} == {ONE, OTHER}
+
+
+def test_what_is_fetched_in_the_background_is_nobodys_wait() -> None:
+    owner = owner_of_a_block(ONE)
+    get(owner)
+    owner.linked.discard(ONE)
+    assert owner.fetches.unreachable_reads() == {}

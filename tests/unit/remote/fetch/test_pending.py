@@ -14,10 +14,14 @@ def gets() -> PendingGets:
 
 
 def wait(
-    gets: PendingGets, *serials: int, deadline: float = 10, is_ephemeral: bool = False
+    gets: PendingGets,
+    *serials: int,
+    deadline: float = 10,
+    is_ephemeral: bool = False,
+    outwaits: bool = False,
 ) -> PendingGet:
     """Begin a get of pages with these serials."""
-    pending = PendingGet(PoolId(1), b"", 0, [None] * len(serials), deadline)
+    pending = PendingGet(PoolId(1), b"", 0, [None] * len(serials), deadline, outwaits)
     pending.is_ephemeral = is_ephemeral
     gets.begin(pending)
     for position, serial in enumerate(serials):
@@ -117,3 +121,54 @@ def test_a_page_that_nobody_will_ask_for_is_found(gets: PendingGets) -> None:
     wait(gets, 7)
     with pytest.raises(AssertionError, match="nobody will ask"):
         gets.check_invariants({8})
+
+
+def test_a_get_that_outwaits_gives_up_so_much_later(gets: PendingGets) -> None:
+    gets.outwait_seconds = 90
+    pending, other = wait(gets, 7, deadline=10, outwaits=True), wait(gets, 7, deadline=11)
+    assert gets.next_deadline() == 10
+    assert not gets.expire(10)
+    assert gets.outwaited == 1
+    assert gets.next_deadline() == 11
+    assert gets.expire(11)
+    assert gets.take_done() == [other]
+    gets.check_invariants({7})
+    assert gets.next_deadline() == 100
+    assert not gets.expire(99)
+    assert gets.expire(100)
+    assert gets.take_done() == [pending]
+    assert pending.outcome is GetOutcome.UNREACHABLE
+    assert gets.next_deadline() is None
+    assert gets.unreachable == 2
+
+
+def test_a_get_that_outwaits_is_served_behind_its_deadline(gets: PendingGets) -> None:
+    gets.outwait_seconds = 90
+    pending = wait(gets, 7, outwaits=True)
+    gets.expire(10)
+    serve(gets, 7)
+    assert gets.take_done() == [pending]
+    assert pending.outcome is None
+    gets.check_invariants(set())
+
+
+def test_a_get_that_outwaits_may_be_cancelled(gets: PendingGets) -> None:
+    gets.outwait_seconds = 90
+    pending = wait(gets, 7, outwaits=True)
+    gets.expire(10)
+    gets.cancel([pending])
+    assert gets.next_deadline() is None
+    assert not gets.wanted
+    assert gets.take_done() == []
+
+
+@pytest.mark.parametrize("deadline", [0.1 * each for each in range(1, 30)])
+def test_no_rounding_wakes_a_get_too_early(gets: PendingGets, deadline: float) -> None:
+    """Else its owner would be woken again and again, and never find anything to do."""
+    gets.outwait_seconds = 110.1
+    pending = wait(gets, 7, deadline=deadline, outwaits=True)
+    gets.expire(deadline)
+    last = gets.next_deadline()
+    assert last is not None
+    gets.expire(last)
+    assert gets.take_done() == [pending]

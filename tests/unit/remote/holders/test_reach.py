@@ -6,10 +6,11 @@ import pytest
 
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import NodeState, Verdict
-from nodemanager.table import NodeTable
+from nodemanager.table import NodeTable, PeerStatus
 from ramsterd.remote.holders.reach import Reach
 from tests.helpers.clusters import cluster_of
 from tests.helpers.made_owner import INCARNATION, ONE, OTHER, THIRD, Owner
+from tests.helpers.made_pages import MIB
 
 
 class Reaching:
@@ -117,3 +118,48 @@ def test_pages_may_be_given_to_peers_that_are_up_and_linked(reaching: Reaching) 
     reaching.nodes.on_link_lost(THIRD, INCARNATION, now=0)
     assert reaching.nodes.state(THIRD) is NodeState.UP
     assert reaching.reach.placeable_nodes() == 0
+
+
+@pytest.mark.parametrize("state", [NodeState.UP, NodeState.SUSPECT, NodeState.DOWN])
+def test_a_holder_may_come_back_unless_it_left_or_ended(
+    reaching: Reaching, state: NodeState
+) -> None:
+    holder = reaching.owner.holder(ONE)
+    reaching.believe(ONE, state)
+    reaching.nodes.on_link_lost(ONE, INCARNATION, now=0)
+    assert reaching.reach.may_come_back(holder)
+    reaching.nodes.on_goodbye(ONE, INCARNATION, now=0)
+    assert not reaching.reach.may_come_back(holder)
+    other = reaching.owner.holder(OTHER)
+    reaching.owner.holders.bury(OTHER, Incarnation(2))
+    assert not reaching.reach.may_come_back(other)
+
+
+def status_of(free_bytes: int) -> PeerStatus:
+    return PeerStatus(
+        free_bytes=free_bytes, budget_bytes=64 * MIB, is_accepting=True, pressure=0.0, pages_held_for_us=0
+    )  # fmt: skip
+
+
+def test_peers_that_are_away_and_might_take_pages(reaching: Reaching) -> None:
+    """One without a link, one that is down, and not one that had no room when it was heard last."""
+    nodes, reach = reaching.nodes, reaching.reach
+    for node in (ONE, OTHER, THIRD):
+        nodes.on_status(node, status_of(MIB), now=0)
+    assert reach.peers_away() == []
+    nodes.on_link_lost(ONE, INCARNATION, now=0)
+    reaching.believe(OTHER, NodeState.DOWN)
+    assert reach.peers_away() == [ONE, OTHER]
+    nodes.on_status(OTHER, status_of(0), now=0)
+    assert reach.peers_away() == [ONE]
+    nodes.on_link_up(ONE, INCARNATION, now=0)
+    nodes.on_link_lost(ONE, INCARNATION, now=0)
+    assert reach.peers_away() == [ONE], "it has said nothing yet on its last link"
+    nodes.on_goodbye(ONE, INCARNATION, now=0)
+    assert reach.peers_away() == []
+
+
+def test_peers_that_are_to_get_no_pages_are_not_waited_for(reaching: Reaching) -> None:
+    reaching.drain(ONE)
+    reaching.nodes.on_link_lost(ONE, INCARNATION, now=0)
+    assert reaching.reach.peers_away() == []

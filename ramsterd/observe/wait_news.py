@@ -1,0 +1,39 @@
+"""What the log says of clients that wait for nodes which can't be reached.  Pure.
+
+A wait that is short is no news: nodes are restarted.  One that goes on is said again and again, and
+its end is said.
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from ramsterd.observe.news import AGAIN_SECONDS, News
+from ramsterd.remote.fetch.unreachable_wait import UnreachableWait
+
+# Longer than a restart with kept memory, and than most suspicions.
+NEWS_SECONDS_MIN: Final = 3.0
+
+
+class WaitNews:
+    """Remembers what was said, by export or pool."""
+
+    def __init__(self) -> None:
+        # When each may be said again, and since when it waits.
+        self._said: dict[str, tuple[float, float]] = {}
+
+    def on_waits(self, waits: Sequence[UnreachableWait], *, at: float) -> list[News]:
+        """Return what is to be said at a time."""
+        news = []
+        waiting = {each.who: each for each in waits}
+        for who, (_, since) in list(self._said.items()):
+            if who not in waiting:
+                del self._said[who]
+                text = f"{who} waits for no node any more, after {at - since:,.0f} s"
+                news.append(News(logging.INFO, text))
+        for who, wait in waiting.items():
+            again_at, since = self._said.get(who, (at, at - wait.seconds))
+            if wait.seconds >= NEWS_SECONDS_MIN and at >= again_at:
+                self._said[who] = at + AGAIN_SECONDS, since
+                news.append(News(logging.WARNING, str(wait)))
+        return news
