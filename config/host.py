@@ -39,25 +39,41 @@ _STAT_BLOCK_BYTES: Final = 512
 CAP_IPC_LOCK: Final = 14
 
 
-def read_memory(root: Path = ROOT) -> tuple[MemoryBound, ...]:
-    """Return what bounds the memory of this process: the machine, our cgroup, and each one above it.
+def read_memory(root: Path = ROOT, process: str = "self") -> tuple[MemoryBound, ...]:
+    """Return what bounds the memory of a process: the machine, its cgroup, and each one above it.
 
     Args:
         root: Where /proc and /sys are; a test has its own.
+        process: Its number.
     """
     bounds = []
+    if (machine := machine_memory(root)) is not None:
+        bounds.append(machine)
+    mountinfo = _read(root / "proc/self/mountinfo")
+    for file in limit_files(mountinfo, _read(root / "proc" / process / "cgroup")):
+        limit_bytes = read_limit(root / file.path.relative_to("/"))
+        if limit_bytes is not None:
+            bounds.append(
+                MemoryBound(limit_bytes=limit_bytes, name=file.name, is_fatal=file.is_fatal)
+            )
+    return tuple(bounds)
+
+
+def machine_memory(root: Path = ROOT) -> MemoryBound | None:
+    """Return the memory of this machine; None if /proc does not tell."""
     for line in _read(root / "proc/meminfo").splitlines():
         if line.startswith("MemTotal:"):
             total = int(line.split()[1]) * 1024
-            bounds.append(MemoryBound(limit_bytes=total, name="the memory of this machine"))
-    files = limit_files(_read(root / "proc/self/mountinfo"), _read(root / "proc/self/cgroup"))
-    for file in files:
-        text = _read(root / file.path.relative_to("/")).strip()
-        if text.isascii() and text.isdigit() and int(text) < LIMIT_BYTES_MAX:
-            bounds.append(
-                MemoryBound(limit_bytes=int(text), name=file.name, is_fatal=file.is_fatal)
-            )
-    return tuple(bounds)
+            return MemoryBound(limit_bytes=total, name="the memory of this machine")
+    return None
+
+
+def read_limit(path: Path) -> int | None:
+    """Return the bytes in a file of a cgroup; None: no limit, or no such file."""
+    text = _read(path).strip()
+    if text.isascii() and text.isdigit() and int(text) < LIMIT_BYTES_MAX:
+        return int(text)
+    return None
 
 
 def read_lock_limit(root: Path = ROOT) -> int | None:

@@ -46,7 +46,7 @@ def judge_machine(
         at: The key of its entry in the cluster file.
     """
     found = [
-        *_judge_memory(daemon, machine.memory, file),
+        *judge_memory(daemon, machine.memory, file),
         *judge_lock(daemon, machine.lock_limit_bytes, file=file, is_start=is_start),
         *_judge_files(daemon, machine, file),
         *_judge_cluster_file(daemon, machine),
@@ -88,9 +88,10 @@ def tables_bytes(daemon: DaemonConfig) -> int:
     return min(TABLE_BYTES_PER_PAGE * pages, memory.tables_bytes(memory.budget))
 
 
-def _judge_memory(
+def judge_memory(
     daemon: DaemonConfig, bounds: tuple[MemoryBound, ...], file: str
 ) -> Iterator[Finding]:
+    """Yield why budget, tables and process do not fit into the memory of a machine."""
     beside = PROCESS_BYTES + tables_bytes(daemon)
     beside += SWAP_PROCESS_BYTES if daemon.serves_swap else 0
     finding = judge_budget(daemon.memory.budget, bounds, more=beside)

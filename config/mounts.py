@@ -34,12 +34,22 @@ class LimitFile:
     is_fatal: bool
 
 
-def limit_files(mountinfo: str, cgroups: str) -> Iterator[LimitFile]:
-    """Yield the files with limits, of each cgroup from ours up to the highest that is mounted.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupFolder:
+    """One cgroup: ours, or one above it."""
+
+    path: PurePosixPath
+    name: PurePosixPath
+    # Of the one tree of version 2, or of that of version 1 for memory.
+    is_version_2: bool
+
+
+def group_folders(mountinfo: str, cgroups: str) -> Iterator[GroupFolder]:
+    """Yield the cgroups that bound the memory of a process, from its own up to the highest that is mounted.
 
     Args:
         mountinfo: The text of /proc/self/mountinfo.
-        cgroups: The text of /proc/self/cgroup.
+        cgroups: The text of its /proc/PID/cgroup.
     """
     ours = dict(_ours(cgroups))
     for version, root, mount_point in _mounts(mountinfo):
@@ -47,12 +57,27 @@ def limit_files(mountinfo: str, cgroups: str) -> Iterator[LimitFile]:
             continue
         below = _below(path, root)
         for folder in (below, *below.parents):
-            for file, is_fatal in V2_FILES if version == "" else V1_FILES:
-                yield LimitFile(
-                    path=mount_point / folder.relative_to("/") / file,
-                    name=f"{file} of cgroup {folder}",
-                    is_fatal=is_fatal,
-                )
+            yield GroupFolder(
+                path=mount_point / folder.relative_to("/"),
+                name=folder,
+                is_version_2=version == "",
+            )
+
+
+def limit_files(mountinfo: str, cgroups: str) -> Iterator[LimitFile]:
+    """Yield the files with limits, of each cgroup from ours up to the highest that is mounted.
+
+    Args:
+        mountinfo: The text of /proc/self/mountinfo.
+        cgroups: The text of /proc/PID/cgroup.
+    """
+    for folder in group_folders(mountinfo, cgroups):
+        for file, is_fatal in V2_FILES if folder.is_version_2 else V1_FILES:
+            yield LimitFile(
+                path=folder.path / file,
+                name=f"{file} of cgroup {folder.name}",
+                is_fatal=is_fatal,
+            )
 
 
 def _ours(cgroups: str) -> Iterator[tuple[str, PurePosixPath]]:

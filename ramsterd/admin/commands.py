@@ -6,6 +6,7 @@ from pathlib import Path
 
 import trio
 
+from config.copies import default_copies
 from config.errors import Mismatch
 from config.host import read_memory
 from config.kinds import Size, SizeOrShare
@@ -22,7 +23,6 @@ from ramsterd.admin.socket import CommandRefused
 from ramsterd.observe.snapshot import to_plain
 from ramsterd.pagepath.engine import Engine
 from ramsterd.pagepath.peers import Peers
-from ramsterd.remote.send.pool_copies import default_copies
 
 logger = logging.getLogger("ramster.commands")
 

@@ -8,6 +8,7 @@ from typing import Final
 
 import trio
 
+from config.copies import default_copies
 from config.errors import ConfigError
 from config.model import ClusterConfig, NodeConfig
 from config.reader import read_plain
@@ -18,7 +19,6 @@ from ramsterd.admin.socket import Command, CommandRefused
 from ramsterd.membership.inquiries import Inquiry
 from ramsterd.membership.members import Members
 from ramsterd.observe.snapshot import to_plain
-from ramsterd.remote.send.pool_copies import default_copies
 
 logger = logging.getLogger("ramster.commands")
 

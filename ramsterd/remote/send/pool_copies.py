@@ -5,21 +5,10 @@ keep pages, else one.
 Two copies in a cluster that has shrunk to two nodes would keep every page on its own node.
 """
 
-from typing import Final
-
-from config.limits import COPIES_DEFAULT
+from config.copies import default_copies
 from config.model import ClusterConfig
 from ramsterd.core.page import PoolId
 from ramsterd.core.store import Store
-
-# With fewer nodes there are not two peers.
-NODES_FOR_TWO_COPIES: Final = 3
-
-
-def default_copies(cluster: ClusterConfig) -> int:
-    """Return the copies of pools that are not configured.  A node that drains keeps nothing, so it does not count."""
-    nodes = sum(not node.draining for node in cluster.node)
-    return COPIES_DEFAULT if nodes >= NODES_FOR_TWO_COPIES else 1
 
 
 class PoolCopies:

@@ -172,3 +172,16 @@ def test_who_may_lock_memory_has_no_limit(tmp_path: Path, monkeypatch: pytest.Mo
     status.unlink()
     limits["hard"] = resource.RLIM_INFINITY
     assert read_lock_limit(tmp_path) is None
+
+
+def test_the_memory_of_another_process_has_its_own_bounds(tmp_path: Path) -> None:
+    root = fake_root(
+        tmp_path,
+        mounts=V2,
+        cgroups="0::/user.slice\n",
+        files={"user.slice/memory.max": str(MIB), "a.slice/memory.max": str(2 * MIB)},
+    )
+    (root / "proc/4711").mkdir()
+    (root / "proc/4711/cgroup").write_text("0::/a.slice\n")
+    found = [(bound.name, bound.limit_bytes) for bound in read_memory(root, "4711")]
+    assert found == [(MACHINE[0], 8192 * MIB), ("memory.max of cgroup /a.slice", 2 * MIB)]

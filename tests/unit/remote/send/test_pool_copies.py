@@ -1,32 +1,12 @@
 """How many copies the pages of a pool have."""
 
-from dataclasses import replace
-
-import pytest
-
-from config.model import ClusterConfig
 from ramsterd.core.page import PoolId, PoolKind
 from ramsterd.core.pool_identity import program_pool
 from ramsterd.core.store import Store
-from ramsterd.remote.send.pool_copies import PoolCopies, default_copies
+from ramsterd.remote.send.pool_copies import PoolCopies
 from tests.helpers.clusters import cluster_of
 from tests.helpers.dropping import drop_pool
 from tests.helpers.made_pages import make_store
-
-
-def draining(cluster: ClusterConfig) -> ClusterConfig:
-    first, *others = cluster.node
-    return replace(cluster, node=(replace(first, draining=True), *others))
-
-
-@pytest.mark.parametrize(("nodes", "copies"), [(1, 1), (2, 1), (3, 2), (4, 2)])
-def test_the_default_needs_two_peers(nodes: int, copies: int) -> None:
-    assert default_copies(cluster_of(nodes)) == copies
-
-
-def test_a_node_that_drains_is_none_to_keep_copies() -> None:
-    assert default_copies(draining(cluster_of(3))) == 1
-    assert default_copies(draining(cluster_of(4))) == 2
 
 
 def make_pool(store: Store, copies: PoolCopies, asked: int = 0) -> PoolId:
