@@ -34,6 +34,13 @@ def helper_exists(device: str, process: int) -> str:
     return f"{device}: {_IN_USE_BY_HELPER}: process {process}"
 
 
+def attached_to(identifier: str) -> tuple[str, str] | None:
+    """Return export and server of what `identifier_of` made; None: another program attached the device."""
+    program, _, rest = identifier.partition(" ")
+    export, of, server = rest.partition(" of ")
+    return (export, server) if program == "ramster" and of else None
+
+
 def identifier_of(export: str, server: str) -> str:
     """Return what the kernel is told that a device is: only who says the same may reconfigure it."""
     return f"ramster {export} of {server}"

@@ -15,6 +15,7 @@ from ramsterd import __version__
 from ramsterd.cli.ask import ask
 from ramsterd.cli.cluster import cluster
 from ramsterd.cli.config import config_group
+from ramsterd.cli.doctor import doctor_command
 from ramsterd.cli.format import format_status
 from ramsterd.cli.memory import memory_group
 from ramsterd.cli.nbd import nbd_group
@@ -137,3 +138,4 @@ main.add_command(restart_command(ask))
 main.add_command(stop_command(ask))
 main.add_command(cluster)
 main.add_command(nbd_group)
+main.add_command(doctor_command)

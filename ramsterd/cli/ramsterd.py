@@ -20,6 +20,7 @@ from config.units import format_bytes, human_bytes
 from net.certificates import Credentials
 from ramsterd import __version__
 from ramsterd.cli.importing import importing
+from ramsterd.cli.options import CONFIG_OPTION
 from ramsterd.cli.output import EX_CONFIG, fail
 from ramsterd.cli.start_line import start_line
 from ramsterd.endpoints.descriptors import raise_limit
@@ -40,14 +41,6 @@ from ramsterd.statefile.keeper import StateKeeper
 from ramsterd.statefile.start import open_state, rewrite_state
 
 logger = logging.getLogger("ramster.daemon")
-
-CONFIG_OPTION = click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    default=Path("/etc/ramster/ramsterd.toml"),
-    show_default=True,
-    help="The file of this node, ramsterd.toml.",
-)
 
 
 @click.group()

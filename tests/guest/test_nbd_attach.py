@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from ramsterd.doctor.proc_texts import IO_FLUSHER, flags_of
 from tests.guest.image import Image, make_image
 from tests.guest.link_proxy import LinkProxy
 from tests.guest.machine import HOST_ADDRESS, NETWORK, Guest
@@ -89,6 +90,10 @@ def test_a_kernel_swaps_on_through_cut_connections_and_every_page_is_right(
     assert "WRONG" not in said
     assert not re.search(r"I/O error, dev nbd0|-error on swap-device", said)
     assert "io_timeout 2000" in said
+    # What the doctor takes for PR_SET_IO_FLUSHER is what this kernel shows of it.
+    stat = re.search(r"guest: stat of the helper: (.*)", said)
+    assert stat is not None
+    assert flags_of(stat[1]) & IO_FLUSHER == IO_FLUSHER, hex(flags_of(stat[1]))
     assert "guest: helper killed, 137" in said
     assert "nbd0: it is used by swap on /dev/nbd0; turn swap off or unmount it first" in said
     assert "guest: detach under swap ended with 1" in said

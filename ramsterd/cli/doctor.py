@@ -1,0 +1,90 @@
+"""`ramsterctl doctor`: is this machine fit for a node, and for swap on it."""
+
+import json
+from pathlib import Path
+
+import click
+from click.core import ParameterSource
+
+from config.errors import ConfigError
+from config.load import load_node
+from ramsterd.cli.options import CONFIG_OPTION
+from ramsterd.doctor.findings import EXIT_STATUS, Finding, State, worst
+from ramsterd.doctor.judge import judge
+from ramsterd.doctor.machine import survey
+from ramsterd.doctor.report import format_findings, to_json
+
+
+@click.command("doctor")
+@CONFIG_OPTION
+@click.option("--swap", is_flag=True, help="Also check what a node needs that serves swap.")
+@click.option(
+    "--own-host",
+    is_flag=True,
+    help="Also check what this machine needs to swap to its own ramsterd, although nothing is attached yet.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="Print a line for each check, or JSON.",
+)
+@click.pass_context
+def doctor_command(
+    context: click.Context, config: Path, *, swap: bool, own_host: bool, output: str
+) -> None:
+    """Check this machine before the first start of ramsterd, and after.
+
+    Each check prints one line, the worst first; whatever is not ok has the line to type under it.
+    Nothing is changed.  If ramsterd runs, the running daemon is checked.  If not, the check is of
+    what a start would get: from its systemd unit, or from this shell.
+
+    With --swap: is ramsterd kept in memory, is there memory for a burst, and do pages come back.
+    Where this machine swaps to its own ramsterd, more is needed (docs/swap.md): that is checked
+    once a device is attached for it, or with --own-host.
+
+    Exit status: 0 all is ok, 1 there are warnings, 2 there are errors.
+    """
+    findings = _examine(context, config, for_swap=swap or own_host, own_host=own_host)
+    if output == "json":
+        click.echo(json.dumps(to_json(findings), indent=2))
+    else:
+        click.echo(format_findings(findings))
+    context.exit(EXIT_STATUS[worst(findings)])
+
+
+def _examine(
+    context: click.Context, config: Path, *, for_swap: bool, own_host: bool
+) -> list[Finding]:
+    try:
+        daemon, cluster, _ = load_node(config)
+    except ConfigError as error:
+        return [broken_config(config, error)]
+    parent = context.parent
+    is_named = (
+        parent is not None
+        and parent.get_parameter_source("socket_path") is not ParameterSource.DEFAULT
+    )
+    facts = survey(
+        daemon,
+        cluster,
+        file=str(config),
+        control=context.obj if is_named else daemon.control.socket,
+        wants_own_swap=own_host,
+    )
+    return judge(facts, for_swap=for_swap)
+
+
+def broken_config(config: Path, error: ConfigError) -> Finding:
+    """Return the only finding of a node whose files are wrong: nothing else can be judged then."""
+    key = f" ({error.key})" if error.key else ""
+    return Finding(
+        check="config",
+        state=State.ERROR,
+        risk=f"ramsterd does not start with {error.file}{key}",
+        found=error.found,
+        expected=error.expected,
+        fix=f"correct it, then: ramsterd check-config --config {config}",
+    )

@@ -1,0 +1,72 @@
+"""The lines to type.  Pure.
+
+Limits of memory are set by `systemctl set-property`: it writes the drop-in and applies it at once.
+"""
+
+from typing import Final
+
+from config.units import UNIT_BYTES
+from ramsterd.doctor.facts import Facts, Level, Neighbour, unit_of
+
+_MIB: Final = UNIT_BYTES["MiB"]
+_UNITS: Final = (".slice", ".service", ".scope")
+_UNITS_FOLDER: Final = "/etc/systemd/system"
+
+
+def mebibytes(count: int) -> str:
+    """Return a size as systemd reads it, rounded up."""
+    return f"{-(-count // _MIB)}M" if count else "0"
+
+
+def restart(facts: Facts) -> str:
+    """Return how to start the daemon, again or for the first time; its pages stay where they are kept."""
+    if facts.running is None:
+        return (
+            f"systemctl start {facts.unit}" if facts.unit else f"ramsterd run --config {facts.file}"
+        )
+    return f"systemctl restart {facts.unit}" if facts.unit else "ramsterctl restart"
+
+
+def start_by_hand(facts: Facts, before: str = "") -> str:
+    """Return how to start a daemon without a unit: in a shell of root, after the one that runs."""
+    stop = "" if facts.running is None else "ramsterctl stop; "
+    return f"{stop}{before}ramsterd run --config {facts.file}"
+
+
+def in_unit(facts: Facts, name: str, *settings: str) -> str:
+    """Return how to add settings of [Service] to the unit of the daemon, in a drop-in of its own."""
+    folder = f"{_UNITS_FOLDER}/{facts.unit}.d"
+    lines = r"\n".join(["[Service]", *settings, ""])
+    again = restart(facts)
+    return (
+        f"mkdir -p {folder} && printf '{lines}' >{folder}/{name}.conf"
+        f" && systemctl daemon-reload && {again}"
+    )
+
+
+def set_in_group(group: Level | Neighbour, prop: str, file: str, count: int) -> str:
+    """Return how to set a property of a cgroup: by systemd where it is a unit, else in its file."""
+    unit = unit_of(group.name)
+    if unit.endswith(_UNITS):
+        return f"systemctl set-property {unit} {prop}={mebibytes(count)}"
+    return f"echo {count} >{group.folder}/{file}"
+
+
+def set_sysctl(name: str, value: int) -> str:
+    """Return how to set a variable of the kernel, for now and for each boot."""
+    file = "/etc/sysctl.d/60-ramster.conf"
+    return f"echo '{name} = {value}' >{file} && sysctl -p {file}"
+
+
+def install_unit(name: str) -> str:
+    """Return how to install a unit of this release."""
+    return f"cp systemd/{name} {_UNITS_FOLDER}/ && systemctl daemon-reload"
+
+
+def own_slice(facts: Facts) -> str:
+    """Return how the daemon gets a slice of its own: the units of this release say so."""
+    if not facts.unit:
+        return (
+            f"{install_unit('ramster.slice systemd/ramsterd.service')} && systemctl start ramsterd"
+        )
+    return f"cp systemd/ramster.slice {_UNITS_FOLDER}/ && {in_unit(facts, 'slice', 'Slice=ramster.slice')}"

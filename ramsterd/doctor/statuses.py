@@ -1,0 +1,20 @@
+"""What a running daemon says of itself (`ramsterctl status --json`), as far as the checks ask for it.  Pure."""
+
+from typing import Any
+
+from ramsterd.doctor.facts import Process, Running
+
+
+def running_of(status: dict[str, Any], process: Process | None) -> Running:
+    """Return a daemon by its status.
+
+    Raises:
+        KeyError, TypeError, ValueError: It is the status of something else.
+    """
+    return Running(
+        version=str(status["version"]),
+        budget_bytes=int(status["engine"]["store"]["zbud"]["budget_bytes"]),
+        keeper=str(status["memory"]["keeper"]),
+        reserve_bytes=None,
+        process=process,
+    )

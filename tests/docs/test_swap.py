@@ -1,0 +1,32 @@
+"""docs/swap.md names every check of the doctor, and where it is made."""
+
+from dataclasses import replace
+from typing import Final
+
+from ramsterd.doctor.findings import Finding
+from ramsterd.doctor.judge import judge
+from ramsterd.doctor.report import format_findings
+from tests.docs.pages import DOCS, blocks, quoted, rows, section
+from tests.helpers.doctor_facts import FACTS, HOST_OF_GUESTS, KERNEL, MIB
+
+TEXT: Final = (DOCS / "swap.md").read_text()
+PLACES: Final = ("every node", "swap", "own machine")
+
+
+def checks_of(findings: list[Finding]) -> set[str]:
+    return {finding.check for finding in findings}
+
+
+def test_every_check_is_in_the_table_with_where_it_is_made() -> None:
+    table = rows(section(TEXT, "Check a node"))
+    named = {place: {quoted(row[0])[0] for row in table if row[1] == place} for place in PLACES}
+    every = checks_of(judge(FACTS, for_swap=False))
+    swap = checks_of(judge(HOST_OF_GUESTS, for_swap=True))
+    own = checks_of(judge(FACTS, for_swap=True))
+    assert named == dict(zip(PLACES, (every, swap - every, own - swap), strict=True))
+
+
+def test_the_output_that_is_shown_is_what_is_printed() -> None:
+    facts = replace(FACTS, kernel=replace(KERNEL, min_free_bytes=16 * MIB))
+    printed = format_findings(judge(facts, for_swap=True)).splitlines()
+    assert set(blocks(TEXT, "doctor")[0].splitlines()) <= set(printed)

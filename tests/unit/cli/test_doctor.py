@@ -1,0 +1,112 @@
+"""`ramsterctl doctor`: what it prints, what it asks, and its exit status."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from ramsterd.cli import doctor
+from ramsterd.cli.ramsterctl import main
+from ramsterd.doctor.facts import Facts
+from tests.helpers.config_texts import CLUSTER, DAEMON, write
+from tests.helpers.doctor_facts import FACTS, HOST_OF_GUESTS, KERNEL, RUNNING
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    write(tmp_path, "cluster.toml", CLUSTER)
+    return write(tmp_path, "ramsterd.toml", DAEMON + '[control]\nsocket = "c.sock"\n')
+
+
+def run(config: Path, *arguments: str, before: tuple[str, ...] = ()) -> tuple[int, str]:
+    done = CliRunner().invoke(main, [*before, "doctor", "--config", str(config), *arguments])
+    return done.exit_code, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("facts", "status", "last"),
+    [
+        (FACTS, 0, "21 checks: 0 errors, 0 warnings, 21 ok"),
+        (
+            replace(HOST_OF_GUESTS, running=replace(RUNNING, keeper="")),
+            1,
+            "13 checks: 0 errors, 1 warning, 12 ok",
+        ),
+        (
+            replace(FACTS, kernel=replace(KERNEL, has_nbd=False)),
+            2,
+            "21 checks: 1 error, 0 warnings, 20 ok",
+        ),
+    ],
+    ids=["ok", "warning", "error"],
+)
+def test_the_exit_status_tells_the_worst_of_all_checks(
+    config: Path, monkeypatch: pytest.MonkeyPatch, facts: Facts, status: int, last: str
+) -> None:
+    monkeypatch.setattr(doctor, "survey", lambda *_, **__: facts)
+    found, text = run(config, "--swap")
+    assert (found, text.splitlines()[-1]) == (status, last)
+    found, text = run(config, "--swap", "-o", "json")
+    assert found == status
+    assert json.loads(text)["state"] == ("ok", "warning", "error")[status]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "checks"),
+    [((), 5), (("--swap",), 13), (("--own-host",), 20), (("--swap", "--own-host"), 20)],
+)
+def test_options_say_what_is_checked(
+    config: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    checks: int,
+) -> None:
+    def survey(*_: object, wants_own_swap: bool, **__: object) -> Facts:
+        return replace(HOST_OF_GUESTS, wants_own_swap=wants_own_swap)
+
+    monkeypatch.setattr(doctor, "survey", survey)
+    _, text = run(config, *arguments, "--output", "json")
+    assert len(json.loads(text)["checks"]) == checks
+
+
+def test_the_daemon_is_asked_where_its_file_says_or_where_the_operator_does(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def survey(*_: object, control: Path | None, **__: object) -> Facts:
+        asked.append(control)
+        return FACTS
+
+    monkeypatch.setattr(doctor, "survey", survey)
+    run(config)
+    run(config, before=("--socket", "/other.sock"))
+    assert asked == [config.parent / "c.sock", Path("/other.sock")]
+
+
+def test_files_that_are_wrong_are_the_only_finding(tmp_path: Path) -> None:
+    status, text = run(tmp_path / "none.toml", "--swap")
+    assert status == 2
+    first, second, third, last = text.splitlines()
+    assert first == f"ERROR    config  ramsterd does not start with {tmp_path}/none.toml"
+    assert second.strip() == "found no such file, expected a readable TOML file"
+    assert third.strip().endswith(f"ramsterd check-config --config {tmp_path}/none.toml")
+    assert last == "1 check: 1 error, 0 warnings, 0 ok"
+
+
+def test_the_mistake_is_named_with_its_key(config: Path) -> None:
+    config.write_text(config.read_text().replace('budget = "8MiB"', "budget = 1"))
+    status, text = run(config)
+    assert status == 2
+    assert "(memory.budget)" in text
+
+
+def test_a_real_machine_is_looked_at_before_a_start(config: Path) -> None:
+    status, text = run(config, "--own-host", "-o", "json")
+    checks = {each["check"]: each for each in json.loads(text)["checks"]}
+    assert status == {"ok": 0, "warning": 1, "error": 2}[json.loads(text)["state"]]
+    assert "does not run" in checks["daemon"]["found"]
+    assert checks["exports"]["state"] == "error"
