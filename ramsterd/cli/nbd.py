@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import click
@@ -33,6 +34,8 @@ from ramsterd.attach.words import (
     identifier_of,
     why_refused,
 )
+from ramsterd.cli.nbd_swap import refuse_unsafe_swap
+from ramsterd.cli.options import CONFIG_OPTION
 from ramsterd.cli.output import JSON_OPTION, fail, show
 from ramsterd.host.protection import (
     lock_from_now_on,
@@ -88,6 +91,12 @@ def nbd_group() -> None:
     is_flag=True,
     help="Attach although this helper can't lock its memory.  Never for swap.",
 )
+@CONFIG_OPTION
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Attach an export for swap of this machine's own ramsterd although `ramsterctl doctor --swap` finds errors.",
+)
 def attach(
     export: str,
     device: str,
@@ -96,6 +105,8 @@ def attach(
     timeout: int,
     resend_after: float,
     no_lock: bool,
+    config: Path,
+    force: bool,
 ) -> None:
     """Attach EXPORT as DEVICE (such as /dev/nbd0), and stay to keep it attached.
 
@@ -103,6 +114,9 @@ def attach(
     export that agrees with the one before.  SIGTERM detaches the device, unless somebody uses it:
     then it stays, and the next helper takes it over.  Run it as a service:
     systemd/ramster-nbd@.service.
+
+    An export with swap = true of this machine's own ramsterd is refused (exit status 78) while
+    `ramsterctl doctor --swap --own-host` finds errors: this machine could hang.
     """
     index, name = _device(device)
     try:
@@ -120,6 +134,8 @@ def attach(
             _protect(console.say, needs_lock=not no_lock)
             # One that was attached to the same by a helper that has ended.
             is_ours = devices.identifier(index) == identifier and devices.size(index) > 0
+            if not is_ours:
+                refuse_unsafe_swap(name, export, server, config, console.say, force=force)
             helper = Helper(
                 Attachment(
                     Plan(

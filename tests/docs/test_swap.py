@@ -1,10 +1,11 @@
 """docs/swap.md names every check of the doctor, and where it is made."""
 
+import re
 from dataclasses import replace
 from typing import Final
 
 from ramsterd.doctor.findings import Finding
-from ramsterd.doctor.judge import judge
+from ramsterd.doctor.judge import conditions_of_own_swap, judge
 from ramsterd.doctor.report import format_findings
 from tests.docs.pages import DOCS, blocks, quoted, rows, section
 from tests.helpers.doctor_facts import FACTS, HOST_OF_GUESTS, KERNEL, MIB
@@ -24,6 +25,13 @@ def test_every_check_is_in_the_table_with_where_it_is_made() -> None:
     swap = checks_of(judge(HOST_OF_GUESTS, for_swap=True))
     own = checks_of(judge(FACTS, for_swap=True))
     assert named == dict(zip(PLACES, (every, swap - every, own - swap), strict=True))
+
+
+def test_what_is_refused_is_listed() -> None:
+    (listed,) = re.findall(r"is an error: (.*?), or the protection", " ".join(TEXT.split()))
+    judged = checks_of(conditions_of_own_swap(FACTS))
+    # It is a warning at most.
+    assert set(quoted(listed)) == judged - {"swap-max"}
 
 
 def test_the_output_that_is_shown_is_what_is_printed() -> None:
