@@ -27,7 +27,13 @@ PROGRAMS = {
         "nbd attach ${EXPORT} /dev/%i $OPTIONS",
     ),
 }
-SERVICES = ("./ramsterd.service", "./ramster-nbd@nbd0.service", "./ramster-swap@nbd0.service")
+SERVICES = (
+    "./ramsterd.service",
+    "./ramster-nbd@nbd0.service",
+    "./ramster-swap@nbd0.service",
+    "./ramster.slice",
+    "./system.slice",
+)
 
 
 @pytest.fixture
@@ -38,7 +44,15 @@ def folder(tmp_path: Path) -> Path:
         text = (UNITS / unit).read_text()
         assert text.count(f"ExecStart={program} {arguments}\n") == 1
         (tmp_path / unit).write_text(text.replace(program, "/bin/true"))
-    shutil.copy(UNITS / "ramster-swap@.service", tmp_path)
+    swap = (UNITS / "ramster-swap@.service").read_text()
+    assert swap.count("/opt/ramster/bin/ramsterctl") == 1
+    (tmp_path / "ramster-swap@.service").write_text(
+        swap.replace("/opt/ramster/bin/ramsterctl", "/bin/true")
+    )
+    shutil.copy(UNITS / "ramster.slice", tmp_path)
+    (tmp_path / "system.slice").write_text("[Unit]\nDescription=everything else\n")
+    (tmp_path / "system.slice.d").mkdir()
+    shutil.copy(UNITS / "ramster-others.conf", tmp_path / "system.slice.d")
     (tmp_path / "ramsterd.service.d").mkdir()
     shutil.copy(UNITS / "ramsterd-nbd.conf", tmp_path / "ramsterd.service.d" / "nbd.conf")
     return tmp_path
@@ -189,3 +203,44 @@ def test_a_stop_leaves_the_memory_of_a_folder_alone() -> None:
 def test_what_serves_swap_is_spared_by_memory_pressure(unit: str) -> None:
     service = lines_of(unit, "Service")
     assert {"LimitMEMLOCK=infinity", "OOMScoreAdjust=-1000", "MemorySwapMax=0"} <= set(service)
+
+
+@pytest.mark.parametrize("unit", ["ramsterd.service", "ramster-nbd@.service"])
+def test_the_daemon_and_its_helpers_have_a_slice_of_their_own(unit: str) -> None:
+    """Inside system.slice they could not be protected from what else is there, nor that be bounded."""
+    assert "Slice=ramster.slice" in lines_of(unit, "Service")
+    assert lines_of("ramster.slice", "Slice") == ["MemorySwapMax=0"]
+
+
+SWAP_CHECK = next(
+    line.removeprefix("ExecStartPre=/bin/sh -c ").strip("'").replace("$$", "$")
+    for line in (UNITS / "ramster-swap@.service").read_text().splitlines()
+    if "doctor" in line and line.startswith("ExecStartPre=")
+)
+
+
+@pytest.mark.parametrize(
+    ("found", "options", "is_on"),
+    [
+        (0, "", True),
+        (1, "", True),
+        (2, "", False),
+        (127, "", False),
+        (2, "--force", True),
+        (2, "--timeout 5 --force", True),
+        (2, "--enforce", False),
+    ],
+)
+def test_errors_keep_swap_off_unless_the_operator_has_decided_otherwise(
+    tmp_path: Path, found: int, options: str, is_on: bool
+) -> None:
+    program = tmp_path / "ramsterctl"
+    program.write_text(f'#!/bin/sh\ntest "$*" = "doctor --swap --own-host" && exit {found}\n')
+    program.chmod(0o755)
+    command = SWAP_CHECK.replace("/opt/ramster/bin/ramsterctl", str(program))
+    done = subprocess.run(["/bin/sh", "-c", command], env={"OPTIONS": options}, check=False)
+    assert (done.returncode == 0) is is_on
+
+
+def test_a_refusal_is_not_tried_again_before_somebody_has_changed_something() -> None:
+    assert f"RestartPreventExitStatus={EX_CONFIG}" in lines_of("ramster-nbd@.service", "Service")
