@@ -46,8 +46,10 @@ class Running:
     budget_bytes: int
     # Who keeps its pages; empty: they end with the process.
     keeper: str
-    # Free memory that is resident for a burst; None: it does not tell.
-    reserve_bytes: int | None
+    # Free memory for a burst: what is to be resident, what is, and whether the kernel has no more.
+    reserve_bytes: int
+    ready_bytes: int
+    is_reserve_short: bool
     # None: it runs where this command can't see its process, as in another container.
     process: Process | None
 

@@ -13,6 +13,9 @@ from ramsterd.doctor.process_checks import severity
 
 # Less is no limit that anything could live with.
 _SLICE_BYTES_MIN: Final = 64 * UNIT_BYTES["MiB"]
+# Less of the reserve than a half is no burst that is just over.
+_READY_PARTS: Final = 2
+_BURST: Final = "a burst of swap-out waits for the kernel or for another node"
 _HANGS: Final = "this machine can hang when its memory is full"
 _UNIFIED: Final = "boot with systemd.unified_cgroup_hierarchy=1 on the kernel's command line"
 
@@ -35,33 +38,44 @@ def check_limit(facts: Facts) -> Finding:
 def check_reserve(facts: Facts) -> Finding:
     """Judge how much free memory of the budget is there before pages need it."""
     memory, running = facts.daemon.memory, facts.running
-    reserve = memory.reserve_bytes(serves_swap=facts.serves_swap)
+    configured = memory.reserve_bytes(serves_swap=facts.serves_swap)
+    reserve = configured if running is None else running.reserve_bytes
     wanted = _recommended_reserve(int(memory.budget))
     shown = human_bytes(reserve)
-    resident = None if running is None else running.reserve_bytes
-    risk = "a burst of swap-out waits for the kernel or for another node"
     if reserve < wanted:
-        missing = f"set swap = true in the [[export]] that is for swap in {facts.file}"
-        smaller = f"set reserve = 0 (the default) in [memory] of {facts.file}"
         return Finding(
             check="reserve",
             state=severity(facts) if reserve == 0 else State.WARNING,
-            risk=risk,
+            risk=_BURST,
             found=f"a reserve of {shown}",
             expected=f"at least {human_bytes(wanted)} of the budget",
-            fix=f"{smaller if memory.reserve else missing}, then: {fixes.restart(facts)}",
+            fix=_raise_reserve(facts, is_enough=configured >= wanted),
         )
-    if resident is not None and resident * 2 < reserve:
-        return Finding(
-            check="reserve",
-            state=State.WARNING,
-            risk=risk,
-            found=f"{human_bytes(resident)} of the reserve of {shown} resident now",
-            expected="all of it, unless a burst has just used it",
-            fix="ramsterctl doctor --swap, again in a minute; if it stays so: ramsterctl nodes (room at peers)",
-        )
-    there = "" if resident is None else f", {human_bytes(resident)} of it resident"
-    return ok("reserve", f"{shown} of the budget are kept free for a burst{there}")
+    if running is None:
+        return ok("reserve", f"{shown} of the budget will be kept ready for a burst")
+    ready = human_bytes(running.ready_bytes)
+    if running.ready_bytes * _READY_PARTS >= reserve:
+        return ok("reserve", f"{ready} of {shown} are ready for a burst")
+    short = ", for the kernel has no more memory" if running.is_reserve_short else ""
+    return Finding(
+        check="reserve",
+        state=State.WARNING,
+        risk=_BURST,
+        found=f"{ready} of {shown} ready{short}",
+        expected="all of it, unless a burst has just used it",
+        fix="ramsterctl doctor --swap, again in a minute; if it stays so, ramsterctl nodes: which have room",
+    )
+
+
+def _raise_reserve(facts: Facts, *, is_enough: bool) -> str:
+    """Return how to get the reserve that is the default of a node for swap; `is_enough`: the file has it."""
+    if is_enough:
+        return fixes.restart(facts)
+    if facts.daemon.memory.reserve:
+        change = f"set reserve = 0 (the default) in [memory] of {facts.file}"
+    else:
+        change = f"set swap = true in the [[export]] that is for swap in {facts.file}"
+    return f"{change}, then: {fixes.restart(facts)}"
 
 
 def _recommended_reserve(budget: int) -> int:

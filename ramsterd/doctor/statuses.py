@@ -11,10 +11,14 @@ def running_of(status: dict[str, Any], process: Process | None) -> Running:
     Raises:
         KeyError, TypeError, ValueError: It is the status of something else.
     """
+    store = status["engine"]["store"]
+    reserve = store["reserve"]
     return Running(
         version=str(status["version"]),
-        budget_bytes=int(status["engine"]["store"]["zbud"]["budget_bytes"]),
+        budget_bytes=int(store["zbud"]["budget_bytes"]),
         keeper=str(status["memory"]["keeper"]),
-        reserve_bytes=None,
+        reserve_bytes=int(reserve["wanted_bytes"]),
+        ready_bytes=int(reserve["resident_bytes"]),
+        is_reserve_short=bool(reserve["is_short"]),
         process=process,
     )

@@ -57,7 +57,9 @@ RUNNING = Running(
     version="0.1.0",
     budget_bytes=512 * MIB,
     keeper="systemd",
-    reserve_bytes=None,
+    reserve_bytes=32 * MIB,
+    ready_bytes=32 * MIB,
+    is_reserve_short=False,
     process=PROCESS,
 )
 SLICE = Level(

@@ -149,7 +149,16 @@ def test_the_kernel_is_read(root: Path) -> None:
 
 STATUS = {
     "version": "0.1.0",
-    "engine": {"store": {"zbud": {"budget_bytes": 512 * MIB}}},
+    "engine": {
+        "store": {
+            "zbud": {"budget_bytes": 512 * MIB},
+            "reserve": {
+                "wanted_bytes": 32 * MIB,
+                "resident_bytes": 30 * MIB,
+                "is_short": False,
+            },
+        }
+    },
     "memory": {"keeper": "systemd"},
 }
 
@@ -176,6 +185,7 @@ def test_of_a_running_daemon_its_process_and_its_cgroup_count(
     assert facts.unit == "ramsterd.service"
     assert [level.protected_bytes >= GIB for level in facts.groups.levels] == [True, True]
     findings = judge(facts, for_swap=True)
+    assert found(findings, "reserve").found == "30 MiB of 32 MiB are ready for a burst"
     wrong = {finding.check for finding in findings if finding.fix}
     assert wrong == {"min-free", "others-bounded", "helper-units", "pressure"}
 

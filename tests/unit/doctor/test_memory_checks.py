@@ -59,45 +59,67 @@ def test_a_limit_below_budget_tables_and_process_is_told(
         assert "lower memory.budget in /etc/ramster/ramsterd.toml" in finding.fix
 
 
+NOT_FOR_SWAP = daemon_config(swap=False)
+SMALL_RESERVE = daemon_config(memory=MemoryConfig(budget=512 * MIB, reserve=MIB))
+WITHOUT = replace(RUNNING, reserve_bytes=0, ready_bytes=0)
+
+
 @pytest.mark.parametrize(
-    ("facts", "state", "words"),
+    ("facts", "state", "words", "fix"),
     [
-        (FACTS, State.OK, "32 MiB of the budget are kept free for a burst"),
+        (FACTS, State.OK, "32 MiB of 32 MiB are ready for a burst", ""),
+        (BEFORE, State.OK, "32 MiB of the budget will be kept ready for a burst", ""),
         (
-            replace(FACTS, running=replace(RUNNING, reserve_bytes=32 * MIB)),
-            State.OK,
-            "32 MiB of the budget are kept free for a burst, 32 MiB of it resident",
-        ),
-        (
-            replace(FACTS, running=replace(RUNNING, reserve_bytes=15 * MIB)),
+            replace(FACTS, running=replace(RUNNING, ready_bytes=15 * MIB)),
             State.WARNING,
-            "15 MiB of the reserve of 32 MiB resident now",
+            "15 MiB of 32 MiB ready",
+            "again in a minute",
         ),
-        (replace(FACTS, daemon=daemon_config(swap=False)), State.ERROR, "a reserve of 0 B"),
         (
-            replace(HOST_OF_GUESTS, daemon=daemon_config(swap=False)),
+            replace(FACTS, running=replace(RUNNING, ready_bytes=0, is_reserve_short=True)),
+            State.WARNING,
+            "0 B of 32 MiB ready, for the kernel has no more memory",
+            "again in a minute",
+        ),
+        (
+            replace(FACTS, daemon=NOT_FOR_SWAP, running=WITHOUT),
+            State.ERROR,
+            "a reserve of 0 B",
+            "set swap = true in the [[export]]",
+        ),
+        (
+            replace(HOST_OF_GUESTS, daemon=NOT_FOR_SWAP, running=WITHOUT),
             State.WARNING,
             "a reserve of 0 B",
+            "set swap = true in the [[export]]",
         ),
         (
-            replace(
-                FACTS, daemon=daemon_config(memory=MemoryConfig(budget=512 * MIB, reserve=MIB))
-            ),
+            replace(FACTS, running=WITHOUT),
+            State.ERROR,
+            "a reserve of 0 B",
+            "systemctl restart ramsterd.service",
+        ),
+        (
+            replace(BEFORE, daemon=SMALL_RESERVE),
             State.WARNING,
             "a reserve of 1 MiB",
+            "set reserve = 0 (the default)",
         ),
     ],
-    ids=["default", "resident", "used up", "no swap", "no swap for guests", "small"],
+    ids=["ready", "before", "used", "short", "no swap", "guests", "not yet", "small"],
 )
-def test_a_reserve_is_there_before_a_burst(facts: Facts, state: State, words: str) -> None:
+def test_a_reserve_is_there_before_a_burst(
+    facts: Facts, state: State, words: str, fix: str
+) -> None:
     finding = check_reserve(facts)
     assert (finding.state, finding.found) == (state, words)
+    assert fix in finding.fix
 
 
 def test_a_small_budget_has_a_small_reserve() -> None:
     small = daemon_config(memory=MemoryConfig(budget=64 * MIB))
-    running = replace(RUNNING, budget_bytes=64 * MIB)
-    assert check_reserve(replace(FACTS, daemon=small, running=running)).state is State.OK
+    finding = check_reserve(replace(BEFORE, daemon=small))
+    assert (finding.state, finding.found[:5]) == (State.OK, "8 MiB")
 
 
 @pytest.mark.parametrize(
