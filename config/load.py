@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from config.errors import ConfigError
 from config.host import read_memory
@@ -25,6 +25,8 @@ from config.rules import (
 from config.where import locate
 
 T = TypeVar("T")
+# What is found where a file is to be.
+NO_FILE: Final = "no such file"
 
 
 def load_cluster(path: Path) -> ClusterConfig:
@@ -141,7 +143,7 @@ def _read(path: Path) -> bytes:
         with path.open("rb") as stream:
             data = stream.read(CONFIG_FILE_BYTES_MAX + 1)
     except FileNotFoundError:
-        raise ConfigError(file, "", "no such file", "a readable TOML file") from None
+        raise ConfigError(file, "", NO_FILE, "a readable TOML file") from None
     except OSError as error:
         found = (error.strerror or type(error).__name__).lower()
         raise ConfigError(file, "", found, "a readable TOML file") from None

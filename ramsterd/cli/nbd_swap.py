@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from config.errors import ConfigError
-from config.load import load_node
+from config.load import NO_FILE, load_node
 from ramsterd.attach.attachment import Level
 from ramsterd.cli.output import EX_CONFIG, fail
 from ramsterd.doctor.facts import Device
@@ -20,7 +20,7 @@ Say = Callable[[Level, str], None]
 def refuse_unsafe_swap(
     device: str, export: str, server: str, config: Path, say: Say, *, force: bool
 ) -> None:
-    """End the process if the export is for swap, of this machine's own daemon, and that is unsafe.
+    """End the process if the export is for swap, of this machine's own daemon, and that is unsafe or unknown.
 
     Only for a new device: one that is in use must be kept attached whatever is missing.
 
@@ -37,10 +37,7 @@ def refuse_unsafe_swap(
     try:
         daemon, cluster, _ = load_node(config)
     except ConfigError as error:
-        text = (
-            f"{device}: nobody knows whether export {export} is for swap of this machine: {error}"
-        )
-        say(Level.WARNING, f"{text}; name the file of its ramsterd with --config")
+        _judge_unknown(device, export, config, error, say, force=force)
         return
     if not is_own_server(server, daemon):
         return
@@ -63,6 +60,21 @@ def refuse_unsafe_swap(
             " --force attaches it all the same",
             EX_CONFIG,
         )
+
+
+def _judge_unknown(
+    device: str, export: str, config: Path, error: ConfigError, say: Say, *, force: bool
+) -> None:
+    """Warn where no ramsterd has files; a file that can't be read may be that of the daemon."""
+    unknown = f"nobody knows whether export {export} is for swap of this machine: {error}"
+    if force or (error.file, error.found) == (str(config), NO_FILE):
+        say(Level.WARNING, f"{device}: {unknown}; name the file of its ramsterd with --config FILE")
+        return
+    fail(
+        f"{device}: not attached: {unknown}; correct that, or name another file with --config FILE."
+        " --force attaches it all the same",
+        EX_CONFIG,
+    )
 
 
 def line_of(device: str, finding: Finding) -> str:

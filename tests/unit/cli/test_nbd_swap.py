@@ -115,3 +115,18 @@ def test_without_the_file_of_the_daemon_nobody_knows(tmp_path: Path) -> None:
     assert "nobody knows whether export swap0 is for swap of this machine" in line
     assert "--config" in line
     assert attach(tmp_path / "none.toml", server="192.0.2.1:10809") == []
+
+
+def test_a_file_that_can_not_be_read_may_be_that_of_the_daemon(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config.write_text("node = 1\n")
+    with pytest.raises(SystemExit) as end:
+        attach(config)
+    assert end.value.code == EX_CONFIG
+    said = capsys.readouterr().err
+    assert "nbd0: not attached: nobody knows whether export swap0 is for swap" in said
+    assert "--config FILE. --force attaches it all the same" in said
+    ((level, line),) = attach(config, force=True)
+    assert level is Level.WARNING
+    assert "nobody knows" in line
