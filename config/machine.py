@@ -88,13 +88,17 @@ def tables_bytes(daemon: DaemonConfig) -> int:
     return min(TABLE_BYTES_PER_PAGE * pages, memory.tables_bytes(memory.budget))
 
 
+def beside_budget_bytes(daemon: DaemonConfig) -> int:
+    """Return how much memory a daemon may come to use beside its budget: tables and process."""
+    process = PROCESS_BYTES + (SWAP_PROCESS_BYTES if daemon.serves_swap else 0)
+    return process + tables_bytes(daemon)
+
+
 def judge_memory(
     daemon: DaemonConfig, bounds: tuple[MemoryBound, ...], file: str
 ) -> Iterator[Finding]:
     """Yield why budget, tables and process do not fit into the memory of a machine."""
-    beside = PROCESS_BYTES + tables_bytes(daemon)
-    beside += SWAP_PROCESS_BYTES if daemon.serves_swap else 0
-    finding = judge_budget(daemon.memory.budget, bounds, more=beside)
+    finding = judge_budget(daemon.memory.budget, bounds, more=beside_budget_bytes(daemon))
     if finding is not None:
         yield replace(finding, file=file)
     elif daemon.memory.budget_max:

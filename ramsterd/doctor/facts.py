@@ -8,19 +8,24 @@ from config.model import ClusterConfig, DaemonConfig
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Process:
-    """One process, as /proc shows it."""
+    """What protects one process."""
 
+    # 0: it can't be seen from here, as in another container, and this is its own word.
     pid: int
-    # None: no limit.
-    memlock_bytes_max: int | None
-    descriptors_max: int | None
+    is_locked: bool
+    # Of all mappings, most of which may be holes.
     locked_bytes: int
-    resident_bytes: int
     oom_score_adj: int
     # Each of its threads has PR_SET_IO_FLUSHER.
     is_io_flusher: bool
+    descriptors_max: int | None
     # Effective capabilities, as a mask.
     capabilities: int = 0
+
+    @property
+    def is_seen(self) -> bool:
+        """Whether it is in our /proc."""
+        return self.pid > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,11 +34,12 @@ class Start:
 
     # Empty: there is no unit.
     unit: str
-    memlock_bytes_max: int | None
+    # How much memory it may lock; None: all of it.
+    lock_limit_bytes: int | None
     descriptors_max: int | None
     oom_score_adj: int
-    may_lock_memory: bool
-    may_flush_io: bool
+    # CAP_SYS_RESOURCE: for PR_SET_IO_FLUSHER, and to leave the OOM killer's list by itself.
+    has_resource_right: bool
     # How many file descriptors systemd keeps over a restart.
     kept_descriptors: int = 0
 
@@ -50,8 +56,7 @@ class Running:
     reserve_bytes: int
     ready_bytes: int
     is_reserve_short: bool
-    # None: it runs where this command can't see its process, as in another container.
-    process: Process | None
+    process: Process
 
 
 def unit_of(group: str) -> str:
@@ -169,15 +174,10 @@ class Facts:
     @property
     def unit(self) -> str:
         """The systemd unit of the daemon; empty: it has none, or was started without it."""
-        if self.running is None or self.running.process is None:
+        if self.running is None or not self.running.process.is_seen:
             return self.start.unit
         own = self.groups.levels[0].unit if self.groups.levels else ""
         return own if own.startswith("ramster") and own.endswith(".service") else ""
-
-    @property
-    def serves_swap(self) -> bool:
-        """Whether an export says that a kernel swaps to it."""
-        return any(export.swap for export in self.daemon.export)
 
     def is_for_swap(self, name: str) -> bool:
         """Whether the export of a name says so."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
-from config.machine import PROCESS_BYTES, tables_bytes
+from config.machine import beside_budget_bytes
 from config.units import UNIT_BYTES
 from ramsterd.doctor.facts import Facts, Neighbour, unit_of
 
@@ -32,7 +32,7 @@ def needed_bytes(facts: Facts) -> int:
     budget = max(
         int(facts.daemon.memory.budget), facts.running.budget_bytes if facts.running else 0
     )
-    return budget + tables_bytes(facts.daemon) + PROCESS_BYTES
+    return budget + beside_budget_bytes(facts.daemon)
 
 
 def min_free_bytes(memory_bytes: int) -> int:

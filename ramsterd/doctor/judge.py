@@ -88,13 +88,21 @@ def _check_daemon(facts: Facts) -> Finding:
         )
     if running is None:
         return ok("daemon", "ramsterd does not run; checked is what a start would find")
+    if not running.process.is_seen:
+        return Finding(
+            check="daemon",
+            state=State.WARNING,
+            risk="limits and cgroups of ramsterd are not checked, but those of a start from here",
+            found="a daemon whose process can't be seen from here",
+            expected="one in /proc",
+            fix="ramsterctl doctor, where ramsterd runs (in the same container)",
+        )
     return ok("daemon", f"ramsterd {running.version} runs and answers")
 
 
 def _check_descriptors(facts: Facts) -> Finding:
     running = facts.running
-    process = None if running is None else running.process
-    limit = facts.start.descriptors_max if process is None else process.descriptors_max
+    limit = facts.start.descriptors_max if running is None else running.process.descriptors_max
     descriptors = Descriptors(UNLIMITED if limit is None else limit)
     lines = suspicious_connection_limits(facts.daemon, clients_max=descriptors.clients_max)
     if not lines:

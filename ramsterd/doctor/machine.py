@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
-from config.host import ROOT, UNIT_FOLDERS, machine_memory
+from config.host import ROOT, UNIT_FOLDERS, machine_memory, read_lock_limit
 from config.model import ClusterConfig, DaemonConfig
 from ramsterd.attach.devices import Devices
 from ramsterd.attach.lock import FOLDER, helper_of
@@ -63,7 +63,7 @@ def survey(
         show: How to ask systemd; a test has its own.
     """
     running, no_answer = _ask(control, root)
-    if running is not None and running.process is not None:
+    if running is not None and running.process.is_seen:
         # What a start would have is no matter now, and systemctl is a process more on a machine
         # that may be short of memory.
         start, groups = _start_here(root), read_groups(root, str(running.process.pid))
@@ -137,15 +137,12 @@ def _before_start(root: Path, show: Show) -> tuple[Start, Groups]:
 
 def _start_here(root: Path) -> Start:
     here = read_process("self", root)
-    capabilities = here.capabilities if here else 0
-    memlock = here.memlock_bytes_max if here else 0
     return Start(
         unit="",
-        memlock_bytes_max=memlock,
+        lock_limit_bytes=read_lock_limit(root),
         descriptors_max=here.descriptors_max if here else None,
         oom_score_adj=here.oom_score_adj if here else 0,
-        may_lock_memory=memlock is None or bool(capabilities & proc_texts.CAP_IPC_LOCK),
-        may_flush_io=bool(capabilities & proc_texts.CAP_SYS_RESOURCE),
+        has_resource_right=bool(here and here.capabilities & proc_texts.CAP_SYS_RESOURCE),
     )
 
 

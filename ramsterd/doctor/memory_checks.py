@@ -38,7 +38,7 @@ def check_limit(facts: Facts) -> Finding:
 def check_reserve(facts: Facts) -> Finding:
     """Judge how much free memory of the budget is there before pages need it."""
     memory, running = facts.daemon.memory, facts.running
-    configured = memory.reserve_bytes(serves_swap=facts.serves_swap)
+    configured = facts.daemon.reserve_bytes
     reserve = configured if running is None else running.reserve_bytes
     wanted = _recommended_reserve(int(memory.budget))
     shown = human_bytes(reserve)

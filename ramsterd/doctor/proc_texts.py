@@ -13,8 +13,10 @@ PF_LOCAL_THROTTLE: Final = 0x0010_0000
 IO_FLUSHER: Final = PF_MEMALLOC_NOIO | PF_LOCAL_THROTTLE
 # Behind the name, which may hold anything: state, ppid, pgrp, session, tty_nr, tpgid, flags.
 _FLAGS_FIELD: Final = 6
+# mlockall(2) locks all but a few pages of the kernel's own.
+_PARTS: Final = 10
+_PARTS_LOCKED_MIN: Final = 9
 # linux/capability.h
-CAP_IPC_LOCK: Final = 1 << 14
 CAP_SYS_RESOURCE: Final = 1 << 24
 
 
@@ -31,27 +33,27 @@ def process_of(
         stats: The text of `stat` of each of its threads.
     """
     flags = [flags_of(text) for text in stats]
-    _, descriptors_max = limit_of(limits, "Max open files")
-    memlock_bytes_max, _ = limit_of(limits, "Max locked memory")
+    locked, resident = (kilobytes_of(status, name) for name in ("VmLck", "VmRSS"))
     return Process(
         pid=pid,
-        memlock_bytes_max=memlock_bytes_max,
-        descriptors_max=descriptors_max,
-        locked_bytes=kilobytes_of(status, "VmLck"),
-        resident_bytes=kilobytes_of(status, "VmRSS"),
+        descriptors_max=hard_limit_of(limits, "Max open files"),
+        is_locked=locked * _PARTS >= resident * _PARTS_LOCKED_MIN > 0,
+        locked_bytes=locked,
         oom_score_adj=int(oom_score_adj) if re.fullmatch(r"-?\d+\s*", oom_score_adj) else 0,
         is_io_flusher=bool(flags) and all(each & IO_FLUSHER == IO_FLUSHER for each in flags),
         capabilities=capabilities_of(status),
     )
 
 
-def limit_of(text: str, name: str) -> tuple[int | None, int | None]:
-    """Return soft and hard limit of a line in /proc/PID/limits; None: no limit, 0: there is no such line."""
-    match = re.search(rf"^{name} +(\d+|unlimited) +(\d+|unlimited)", text, re.MULTILINE)
+def hard_limit_of(text: str, name: str) -> int | None:
+    """Return the hard limit of a line in /proc/PID/limits; None: no limit, 0: there is no such line.
+
+    A daemon raises its soft limits to the hard ones.
+    """
+    match = re.search(rf"^{name} +(?:\d+|unlimited) +(\d+|unlimited)", text, re.MULTILINE)
     if match is None:
-        return 0, 0
-    soft, hard = (None if each == "unlimited" else int(each) for each in match.groups())
-    return soft, hard
+        return 0
+    return None if match[1] == "unlimited" else int(match[1])
 
 
 def kilobytes_of(text: str, name: str) -> int:

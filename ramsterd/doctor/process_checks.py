@@ -11,11 +11,7 @@ from config.units import human_bytes
 from ramsterd.doctor import fixes
 from ramsterd.doctor.facts import Device, Facts, Process
 from ramsterd.doctor.findings import Finding, State, ok
-
-OOM_SCORE_MIN: Final = -1000
-# mlockall(2) locks all but a few pages of the kernel's own.
-_LOCKED_PARTS: Final = 10
-_LOCKED_PARTS_MIN: Final = 9
+from ramsterd.host.protection import OOM_SCORE_MIN
 
 _MAY_WAIT: Final = (
     "this machine can hang, because ramsterd may wait for memory that only ramsterd can free"
@@ -29,23 +25,8 @@ def severity(facts: Facts) -> State:
     return State.ERROR if facts.is_own_host else State.WARNING
 
 
-def is_locked(process: Process) -> bool:
-    """Whether a process has locked its memory: with MCL_ONFAULT also what it has not touched yet."""
-    return process.locked_bytes * _LOCKED_PARTS >= process.resident_bytes * _LOCKED_PARTS_MIN > 0
-
-
 def check_protection(facts: Facts) -> Iterator[Finding]:
     """Judge memory lock, OOM score and IO_FLUSHER of the daemon."""
-    if facts.running is not None and facts.running.process is None:
-        yield Finding(
-            check="memory-lock",
-            state=State.WARNING,
-            risk="nobody knows whether ramsterd is protected",
-            found="a daemon whose process can't be seen from here",
-            expected="one in /proc",
-            fix="ramsterctl doctor --swap, where ramsterd runs (in the same container)",
-        )
-        return
     yield _check_lock(facts)
     yield _check_oom_score(facts)
     if facts.is_own_host:
@@ -53,22 +34,20 @@ def check_protection(facts: Facts) -> Iterator[Finding]:
 
 
 def _check_lock(facts: Facts) -> Finding:
-    process, start = _process(facts), facts.start
-    place = start.unit or "this shell"
-    if process is not None and is_locked(process):
-        return ok(
-            "memory-lock", f"all memory of ramsterd is locked ({_resident(process)} are in use)"
-        )
+    running, limit = facts.running, facts.start.lock_limit_bytes
+    place = facts.start.unit or "this shell"
+    if running is not None and running.process.is_locked:
+        size = human_bytes(running.process.locked_bytes)
+        return ok("memory-lock", f"all memory of ramsterd is locked ({size} of mappings)")
     if facts.daemon.memory.lock is LockMemory.NO:
         fix = f'set lock = "auto" in [memory] of {facts.file}, then: {fixes.restart(facts)}'
         return _unlocked(facts, 'lock = "no" in [memory]', fix)
-    if process is None and start.may_lock_memory:
-        return ok("memory-lock", f"{place} lets ramsterd lock its memory")
-    if process is None:
-        limit = human_bytes(start.memlock_bytes_max or 0)
-        found = f"a limit of {limit} for locked memory in {place}"
+    if running is not None:
+        found = f"{human_bytes(running.process.locked_bytes)} locked"
+    elif limit is not None:
+        found = f"a limit of {human_bytes(limit)} for locked memory in {place}"
     else:
-        found = f"{human_bytes(process.locked_bytes)} locked of {_resident(process)}"
+        return ok("memory-lock", f"{place} lets ramsterd lock its memory")
     if facts.unit:
         settings = ("LimitMEMLOCK=infinity", "AmbientCapabilities=CAP_IPC_LOCK")
         return _unlocked(facts, found, fixes.in_unit(facts, "memlock", *settings))
@@ -87,14 +66,17 @@ def _unlocked(facts: Facts, found: str, fix: str) -> Finding:
 
 
 def _check_oom_score(facts: Facts) -> Finding:
-    process = _process(facts)
-    score = facts.start.oom_score_adj if process is None else process.oom_score_adj
+    """A daemon that serves swap leaves the list of the OOM killer by itself, where it may."""
+    running, start = facts.running, facts.start
+    score = start.oom_score_adj if running is None else running.process.oom_score_adj
     if score == OOM_SCORE_MIN:
         return ok("oom-score", f"{score}: the OOM killer spares ramsterd")
+    if running is None and start.has_resource_right and facts.daemon.serves_swap:
+        return ok("oom-score", f"{start.unit or 'this shell'} lets ramsterd set {OOM_SCORE_MIN}")
     if facts.unit:
         fix = fixes.in_unit(facts, "oom", f"OOMScoreAdjust={OOM_SCORE_MIN}")
-    elif process is not None:
-        fix = f"choom -n {OOM_SCORE_MIN} -p {process.pid}"
+    elif running is not None and running.process.is_seen:
+        fix = f"choom -n {OOM_SCORE_MIN} -p {running.process.pid}"
     else:
         fix = fixes.start_by_hand(facts, f"choom -n {OOM_SCORE_MIN} -- ")
     return Finding(
@@ -108,12 +90,15 @@ def _check_oom_score(facts: Facts) -> Finding:
 
 
 def _check_flusher(facts: Facts) -> Finding:
-    process, start = _process(facts), facts.start
-    if process is not None and process.is_io_flusher:
+    """A daemon asks for it if an export says swap = true."""
+    running, start = facts.running, facts.start
+    if running is not None and running.process.is_io_flusher:
         return ok("io-flusher", "no allocation of ramsterd waits for swap (PR_SET_IO_FLUSHER)")
-    if process is None and start.may_flush_io:
+    if running is None and start.has_resource_right:
         return ok("io-flusher", f"{start.unit or 'this shell'} lets ramsterd set PR_SET_IO_FLUSHER")
-    if facts.unit:
+    if running is not None and not facts.daemon.serves_swap:
+        fix = f"set swap = true in the [[export]] that is for swap in {facts.file}, then: {fixes.restart(facts)}"
+    elif facts.unit:
         fix = fixes.in_unit(facts, "flusher", "AmbientCapabilities=CAP_SYS_RESOURCE")
     else:
         fix = fixes.start_by_hand(facts)
@@ -121,7 +106,7 @@ def _check_flusher(facts: Facts) -> Finding:
         check="io-flusher",
         state=State.ERROR,
         risk=_MAY_WAIT,
-        found="no CAP_SYS_RESOURCE" if process is None else "threads of ramsterd without it",
+        found="no CAP_SYS_RESOURCE" if running is None else "threads of ramsterd without it",
         expected="PR_SET_IO_FLUSHER on each thread of ramsterd (CAP_SYS_RESOURCE, Linux 5.6 or later)",
         fix=fix,
     )
@@ -158,18 +143,10 @@ def check_helper(device: Device) -> Iterator[Finding]:
 def missing_protections(process: Process) -> list[str]:
     """Return what a process that swap goes through lacks, in words."""
     found = []
-    if not is_locked(process):
+    if not process.is_locked:
         found.append("locked memory")
     if not process.is_io_flusher:
         found.append("PR_SET_IO_FLUSHER")
     if process.oom_score_adj != OOM_SCORE_MIN:
         found.append(f"oom_score_adj {OOM_SCORE_MIN} (it has {process.oom_score_adj})")
     return found
-
-
-def _process(facts: Facts) -> Process | None:
-    return None if facts.running is None else facts.running.process
-
-
-def _resident(process: Process) -> str:
-    return human_bytes(process.resident_bytes)

@@ -6,7 +6,7 @@ from ramsterd.doctor.facts import Process, Running
 
 
 def running_of(status: dict[str, Any], process: Process | None) -> Running:
-    """Return a daemon by its status.
+    """Return a daemon by its status; `process` is None where it can't be seen.
 
     Raises:
         KeyError, TypeError, ValueError: It is the status of something else.
@@ -20,5 +20,16 @@ def running_of(status: dict[str, Any], process: Process | None) -> Running:
         reserve_bytes=int(reserve["wanted_bytes"]),
         ready_bytes=int(reserve["resident_bytes"]),
         is_reserve_short=bool(reserve["is_short"]),
-        process=process,
+        process=process or _own_word(status["protection"], status["descriptors"]),
+    )
+
+
+def _own_word(protection: dict[str, Any], descriptors: dict[str, Any]) -> Process:
+    return Process(
+        pid=0,
+        is_locked=bool(protection["is_locked"]),
+        locked_bytes=int(protection["locked_bytes"]),
+        oom_score_adj=int(protection["oom_score_adj"]),
+        is_io_flusher=bool(protection["is_io_flusher"]),
+        descriptors_max=int(descriptors["limit"]),
     )

@@ -29,14 +29,12 @@ def is_loaded(unit: dict[str, str]) -> bool:
 
 def start_of(unit: dict[str, str]) -> Start:
     """Return what a start by a unit would have."""
-    memlock = limit_of(unit, "LimitMEMLOCK")
     return Start(
         unit=unit.get("Id", UNIT),
-        memlock_bytes_max=memlock,
+        lock_limit_bytes=None if _may(unit, "cap_ipc_lock") else limit_of(unit, "LimitMEMLOCK"),
         descriptors_max=limit_of(unit, "LimitNOFILE"),
         oom_score_adj=int(unit.get("OOMScoreAdjust") or 0),
-        may_lock_memory=memlock is None or _may(unit, "cap_ipc_lock"),
-        may_flush_io=_may(unit, "cap_sys_resource"),
+        has_resource_right=_may(unit, "cap_sys_resource"),
         kept_descriptors=limit_of(unit, "FileDescriptorStoreMax") or 0,
     )
 

@@ -26,32 +26,29 @@ GIB = UNIT_BYTES["GiB"]
 
 PROCESS = Process(
     pid=4711,
-    memlock_bytes_max=None,
     descriptors_max=65536,
+    is_locked=True,
     locked_bytes=3 * GIB,
-    resident_bytes=600 * MIB,
     oom_score_adj=-1000,
     is_io_flusher=True,
 )
 BARE_PROCESS = replace(
-    PROCESS, memlock_bytes_max=8 * MIB, locked_bytes=0, oom_score_adj=0, is_io_flusher=False
+    PROCESS, is_locked=False, locked_bytes=0, oom_score_adj=0, is_io_flusher=False
 )
 START = Start(
     unit="ramsterd.service",
-    memlock_bytes_max=None,
+    lock_limit_bytes=None,
     descriptors_max=65536,
     oom_score_adj=-1000,
-    may_lock_memory=True,
-    may_flush_io=True,
+    has_resource_right=True,
     kept_descriptors=4111,
 )
 BARE_START = Start(
     unit="",
-    memlock_bytes_max=8 * MIB,
+    lock_limit_bytes=8 * MIB,
     descriptors_max=1024,
     oom_score_adj=0,
-    may_lock_memory=False,
-    may_flush_io=False,
+    has_resource_right=False,
 )
 RUNNING = Running(
     version="0.1.0",
@@ -97,7 +94,7 @@ DEVICE = Device(
     export="swap0",
     is_ours=True,
     is_swap=True,
-    helper=replace(PROCESS, pid=42, resident_bytes=36 * MIB),
+    helper=replace(PROCESS, pid=42),
 )
 
 

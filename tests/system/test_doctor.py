@@ -8,7 +8,6 @@ from typing import Any
 from config.load import load_node
 from ramsterd.doctor import units
 from ramsterd.doctor.machine import survey
-from ramsterd.doctor.process_checks import is_locked
 from tests.system.conftest import NewCluster
 from tests.system.daemons import RAMSTERCTL, ROOT, Node, environment
 from tests.system.private_systemd import PrivateSystemd
@@ -47,13 +46,17 @@ def test_a_running_daemon_is_judged_by_its_process_also_after_a_restart(
         )
         assert facts.running is not None
         process = facts.running.process
-        assert process is not None
         assert process.pid == node.pid
-        assert process.resident_bytes > 16 << 20
         score = int(Path(f"/proc/{node.pid}/oom_score_adj").read_text())
         assert (said["oom-score"]["state"] == "ok") == (score == -1000)
-        assert (said["memory-lock"]["state"] == "ok") == is_locked(process)
+        assert (said["memory-lock"]["state"] == "ok") == process.is_locked
         assert (said["io-flusher"]["state"] == "ok") == process.is_io_flusher
+        own = node.status()["protection"]
+        assert (own["is_locked"], own["is_io_flusher"], own["oom_score_adj"]) == (
+            process.is_locked,
+            process.is_io_flusher,
+            process.oom_score_adj,
+        )
         subprocess.run(
             [*RAMSTERCTL, "--socket", str(node.control), "restart"],
             check=True, env=environment(), timeout=60,
@@ -71,10 +74,9 @@ def test_systemd_says_of_the_units_what_the_doctor_asks_for(tmp_path: Path) -> N
     assert units.is_loaded(service)
     assert not units.is_loaded(units.properties_of(gone))
     start = units.start_of(service)
-    assert (start.unit, start.memlock_bytes_max, start.oom_score_adj) == (names[0], None, -1000)
+    assert (start.unit, start.lock_limit_bytes, start.oom_score_adj) == (names[0], None, -1000)
     assert (start.descriptors_max, start.kept_descriptors) == (65536, 4111)
-    assert start.may_lock_memory
-    assert start.may_flush_io
+    assert start.has_resource_right
     assert units.slices_of(service["Slice"]) == ["ramster.slice"]
     own, slice_level = units.levels_of([service, above], "/sys/fs/cgroup")
     assert (own.protected_bytes, own.swap_bytes_max) == (0, 0)

@@ -14,6 +14,7 @@ from tests.helpers.doctor_facts import (
     BEFORE,
     FACTS,
     HOST_OF_GUESTS,
+    PROCESS,
     RUNNING,
     START,
     found,
@@ -79,6 +80,10 @@ def test_a_daemon_that_does_not_answer_is_not_taken_for_one_that_does_not_run() 
     finding = found(judge(silent, for_swap=False), "daemon")
     assert finding.state is State.WARNING
     assert finding.found == "no answer at /c.sock: Permission denied"
+    unseen = replace(FACTS, running=replace(RUNNING, process=replace(PROCESS, pid=0)))
+    unseen_finding = found(judge(unseen, for_swap=False), "daemon")
+    assert unseen_finding.state is State.WARNING
+    assert "can't be seen from here" in unseen_finding.found
     assert "does not run" in found(judge(BEFORE, for_swap=False), "daemon").found
     assert "0.1.0 runs" in found(judge(FACTS, for_swap=False), "daemon").found
 

@@ -97,11 +97,14 @@ def systemd(names: Iterable[str]) -> list[dict[str, str]]:
     return [properties_of(texts[name]) for name in names]
 
 
-def test_without_a_unit_a_start_has_what_this_shell_has(root: Path) -> None:
+def test_without_a_unit_a_start_has_what_this_shell_has(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "read_lock_limit", lambda _: 8 * MIB)
     facts = survey(root)
-    assert (facts.running, facts.unit, facts.start.memlock_bytes_max) == (None, "", 8 * MIB)
+    assert (facts.running, facts.unit, facts.start.lock_limit_bytes) == (None, "", 8 * MIB)
     assert facts.start.descriptors_max == 65536
-    assert not facts.start.may_lock_memory
+    assert not facts.start.has_resource_right
     assert [level.name for level in facts.groups.levels] == [
         "/user.slice/session-1.scope",
         "/user.slice",
@@ -160,6 +163,13 @@ STATUS = {
         }
     },
     "memory": {"keeper": "systemd"},
+    "protection": {
+        "is_locked": True,
+        "locked_bytes": GIB,
+        "oom_score_adj": -1000,
+        "is_io_flusher": True,
+    },
+    "descriptors": {"limit": 1000},
 }
 
 
@@ -180,7 +190,6 @@ def test_of_a_running_daemon_its_process_and_its_cgroup_count(
     add_group(root, "ramster.slice/ramsterd.service", **limits)
     facts = survey(root, control=Path("/c"), show=lambda _: pytest.fail("systemctl is not asked"))
     assert facts.running is not None
-    assert facts.running.process is not None
     assert facts.running.process.is_io_flusher
     assert facts.unit == "ramsterd.service"
     assert [level.protected_bytes >= GIB for level in facts.groups.levels] == [True, True]
@@ -207,14 +216,16 @@ def test_an_answer_of_another_program_is_told(root: Path, monkeypatch: pytest.Mo
     assert "does not tell" in survey(root, control=Path("/c")).no_answer
 
 
-def test_a_daemon_that_can_not_be_seen_has_no_process(
+def test_a_daemon_that_can_not_be_seen_is_taken_at_its_word(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for pid in (0, 999):
         monkeypatch.setattr(machine, "ask_status", lambda _, pid=pid: (STATUS, pid))
         running = survey(root, control=Path("/c")).running
         assert running is not None
-        assert running.process is None
+        assert not running.process.is_seen
+        assert running.process.is_locked
+        assert (running.process.oom_score_adj, running.process.descriptors_max) == (-1000, 1000)
 
 
 @pytest.fixture

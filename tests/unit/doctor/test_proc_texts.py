@@ -28,11 +28,11 @@ def test_a_process_is_read_from_its_files() -> None:
     process = proc_texts.process_of(
         7, limits=LIMITS, status=STATUS, oom_score_adj="-1000\n", stats=[stat(FLUSHER)]
     )
-    assert (process.memlock_bytes_max, process.descriptors_max) == (8388608, 65536)
-    assert (process.locked_bytes, process.resident_bytes) == (2 << 20, 1 << 20)
+    assert (process.pid, process.descriptors_max) == (7, 65536)
+    assert (process.is_locked, process.locked_bytes) == (True, 2 << 20)
     assert process.oom_score_adj == -1000
     assert process.is_io_flusher
-    assert process.capabilities == proc_texts.CAP_IPC_LOCK | proc_texts.CAP_SYS_RESOURCE
+    assert process.capabilities & proc_texts.CAP_SYS_RESOURCE
 
 
 @pytest.mark.parametrize(
@@ -53,8 +53,20 @@ def test_each_thread_must_be_a_flusher(flags: list[int], expected: bool) -> None
 
 def test_what_can_not_be_read_tells_nothing() -> None:
     process = proc_texts.process_of(7, limits="", status="", oom_score_adj="?", stats=["", "x)"])
-    assert (process.memlock_bytes_max, process.locked_bytes, process.oom_score_adj) == (0, 0, 0)
+    assert (process.descriptors_max, process.is_locked, process.oom_score_adj) == (0, False, 0)
     assert not process.is_io_flusher
+
+
+@pytest.mark.parametrize(
+    ("locked", "resident", "expected"),
+    [(0, 10, False), (10, 10, True), (9, 10, True), (8, 10, False), (0, 0, False)],
+)
+def test_a_process_is_locked_if_all_but_a_few_pages_are(
+    locked: int, resident: int, expected: bool
+) -> None:
+    status = f"VmLck:\t{locked} kB\nVmRSS:\t{resident} kB\n"
+    process = proc_texts.process_of(7, limits="", status=status, oom_score_adj="0", stats=[])
+    assert process.is_locked is expected
 
 
 def test_pressure_is_that_of_five_minutes() -> None:
@@ -72,7 +84,6 @@ def test_files_of_this_kernel_are_read() -> None:
         oom_score_adj=(own / "oom_score_adj").read_text(),
         stats=[(own / "stat").read_text()],
     )
-    assert process.resident_bytes > 1 << 20
     assert process.descriptors_max != 0
     assert process.oom_score_adj == int((own / "oom_score_adj").read_text())
     # Every program that was not just forked has one of them.

@@ -7,7 +7,7 @@ import pytest
 from config.model import LockMemory, MemoryConfig
 from ramsterd.doctor.facts import Facts, Process
 from ramsterd.doctor.findings import State
-from ramsterd.doctor.process_checks import check_helper, check_protection, is_locked
+from ramsterd.doctor.process_checks import check_helper, check_protection
 from tests.helpers.doctor_facts import (
     BARE_PROCESS,
     BARE_START,
@@ -16,7 +16,6 @@ from tests.helpers.doctor_facts import (
     FACTS,
     HOST_OF_GUESTS,
     MIB,
-    PROCESS,
     RUNNING,
     START,
     daemon_config,
@@ -38,12 +37,12 @@ BARE_BEFORE = replace(BEFORE, start=BARE_START)
     [
         (
             BARE,
-            "0 B locked of 600 MiB",
+            "0 B locked",
             IN_UNIT,
         ),
         (
             BY_HAND,
-            "0 B locked of 600 MiB",
+            "0 B locked",
             "ramsterctl stop; ulimit -l unlimited && ramsterd run --config /etc/ramster/ramsterd.toml",
         ),
         (
@@ -52,7 +51,7 @@ BARE_BEFORE = replace(BEFORE, start=BARE_START)
             "ulimit -l unlimited && ramsterd run --config /etc/ramster/ramsterd.toml",
         ),
         (
-            replace(BEFORE, start=replace(START, memlock_bytes_max=MIB, may_lock_memory=False)),
+            replace(BEFORE, start=replace(START, lock_limit_bytes=MIB)),
             "a limit of 1 MiB for locked memory in ramsterd.service",
             "systemctl start ramsterd.service",
         ),
@@ -79,17 +78,6 @@ def test_memory_that_is_switched_off_is_told_before_a_start_too() -> None:
     memory = MemoryConfig(budget=512 * MIB, lock=LockMemory.NO)
     facts = replace(BEFORE, daemon=daemon_config(memory=memory))
     assert found(check_protection(facts), "memory-lock").state is State.ERROR
-
-
-@pytest.mark.parametrize(
-    ("locked", "resident", "expected"),
-    [(0, 10, False), (10, 10, True), (9, 10, True), (8, 10, False), (0, 0, False)],
-)
-def test_a_process_is_locked_if_all_but_a_few_pages_are(
-    locked: int, resident: int, expected: bool
-) -> None:
-    process = replace(PROCESS, locked_bytes=locked * MIB, resident_bytes=resident * MIB)
-    assert is_locked(process) is expected
 
 
 @pytest.mark.parametrize(
@@ -127,10 +115,22 @@ def test_guests_need_no_flusher() -> None:
     assert checks == ["memory-lock", "oom-score"]
 
 
-def test_a_daemon_in_another_container_is_told_apart() -> None:
-    (finding,) = check_protection(replace(FACTS, running=replace(RUNNING, process=None)))
-    assert finding.state is State.WARNING
-    assert finding.found == "a daemon whose process can't be seen from here"
+def test_a_daemon_that_may_protects_itself_if_it_serves_swap() -> None:
+    right = replace(BEFORE, start=replace(BARE_START, has_resource_right=True))
+    said = {each.check: each for each in check_protection(right)}
+    assert said["oom-score"].found == "this shell lets ramsterd set -1000"
+    assert said["io-flusher"].state is State.OK
+    unsaid = replace(right, daemon=daemon_config(swap=False))
+    assert found(check_protection(unsaid), "oom-score").state is State.ERROR
+    running = replace(BARE, daemon=daemon_config(swap=False))
+    fix = found(check_protection(running), "io-flusher").fix
+    assert fix.startswith("set swap = true in the [[export]]")
+
+
+def test_a_daemon_that_can_not_be_seen_is_judged_by_its_own_word() -> None:
+    unseen = replace(BY_HAND, running=replace(RUNNING, process=replace(BARE_PROCESS, pid=0)))
+    unseen = replace(unseen, start=BARE_START)
+    assert "choom -n -1000 -- ramsterd run" in found(check_protection(unseen), "oom-score").fix
 
 
 @pytest.mark.parametrize(

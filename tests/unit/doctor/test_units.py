@@ -42,26 +42,25 @@ def test_a_unit_is_read_by_its_properties() -> None:
         -1000,
         4111,
     )
-    assert (start.memlock_bytes_max, start.descriptors_max) == (None, 65536)
-    assert start.may_lock_memory
-    assert start.may_flush_io
+    assert (start.lock_limit_bytes, start.descriptors_max) == (None, 65536)
+    assert start.has_resource_right
 
 
 @pytest.mark.parametrize(
-    ("properties", "may_lock", "may_flush"),
+    ("properties", "limit", "has_resource_right"),
     [
-        ({"LimitMEMLOCK": "8388608"}, True, True),
-        ({"LimitMEMLOCK": "8388608", "AmbientCapabilities": ""}, False, False),
-        ({"AmbientCapabilities": ""}, True, False),
-        ({"LimitMEMLOCK": "8388608", "AmbientCapabilities": "", "User": "root"}, True, True),
-        ({"LimitMEMLOCK": "8388608", "User": "", "CapabilityBoundingSet": ""}, False, False),
+        ({"LimitMEMLOCK": "8388608"}, None, True),
+        ({"LimitMEMLOCK": "8388608", "AmbientCapabilities": ""}, 8 * MIB, False),
+        ({"AmbientCapabilities": ""}, None, False),
+        ({"LimitMEMLOCK": "8388608", "AmbientCapabilities": "", "User": "root"}, None, True),
+        ({"LimitMEMLOCK": "8388608", "User": "", "CapabilityBoundingSet": ""}, 8 * MIB, False),
     ],
 )
 def test_rights_come_from_limits_users_and_capabilities(
-    properties: dict[str, str], may_lock: bool, may_flush: bool
+    properties: dict[str, str], limit: int | None, has_resource_right: bool
 ) -> None:
     start = units.start_of(changed(**properties))
-    assert (start.may_lock_memory, start.may_flush_io) == (may_lock, may_flush)
+    assert (start.lock_limit_bytes, start.has_resource_right) == (limit, has_resource_right)
 
 
 def test_a_unit_that_there_is_not_is_told_apart() -> None:
