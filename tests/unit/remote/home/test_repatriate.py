@@ -292,6 +292,7 @@ def test_a_node_that_drains_adopts_nothing() -> None:
 
 def test_a_node_that_drains_fills_its_budget_to_the_low_watermark_and_rests() -> None:
     owner = Repatriating()
+    owner.store.room.set_watermarks(high=0.92, low=0.85)
     owner.put_and_send(ONE, blocks=24)
     owner.put(208)
     owner.is_draining = True
