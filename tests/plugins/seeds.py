@@ -3,7 +3,7 @@
 import pytest
 
 # `make simulate` spends many more on storms.
-SEEDS_DEFAULT = 3
+SEEDS_DEFAULT = 2
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
