@@ -13,7 +13,7 @@ SOURCES_OF_INSTALL := pyproject.toml constraints.txt
 # Handed to recipes as environment variables: a path may hold blanks and quotes.
 export FROM CONFIG
 
-.PHONY: help demo run test test-guest soak kills simulate fuzz lint bench clean
+.PHONY: help demo run test test-guest soak pressure kills simulate fuzz lint bench clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## */\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do \
@@ -38,6 +38,10 @@ test-guest: $(VENV)/installed-test  ## a real kernel swaps to a cluster, in QEMU
 
 soak: $(VENV)/installed-test  ## eight clients, moving budgets, a checking oracle (MINUTES=3 SEED=N)
 	@exec $(BIN)/python -m tests.soak --minutes $(or $(MINUTES),3) $(if $(SEED),--seed $(SEED))
+
+pressure: $(VENV)/installed-test  ## the memory that a daemon takes while it serves swap (MINUTES=60)
+	@sh tests/install-tools
+	@exec $(BIN)/python -m tests.soak.pressure --minutes $(or $(MINUTES),5)
 
 kills: $(VENV)/installed-test  ## daemons with kept memory are killed under checking clients (ARGS='--kills 50 --client qemu')
 	@sh tests/install-tools

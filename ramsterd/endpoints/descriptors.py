@@ -17,6 +17,7 @@ from ramsterd.endpoints.statistics import DescriptorStatistics
 # Half of what there is, and no more than links to 512 members, 64 that have not greeted, clients of
 # the control socket and the metrics port, and a few hundred files will ever take.
 RESERVED_MAX: Final = 1024
+STDERR: Final = 2
 # Where the system sets no limit: its own default for one process (fs.nr_open of proc(5)).
 UNLIMITED: Final = 1 << 20
 
@@ -69,7 +70,8 @@ def statistics_of(descriptors: Descriptors) -> DescriptorStatistics:
 def _lowest_free(limit: int) -> int:
     """Return the number that the next descriptor will have; the limit if there is none."""
     try:
-        descriptor = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        # Standard error is always there, and to duplicate it needs no memory.
+        descriptor = os.dup(STDERR)
     except OSError:
         return limit
     os.close(descriptor)

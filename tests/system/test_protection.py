@@ -1,9 +1,11 @@
 """A real daemon protects itself from a shortage of memory as far as it may, and says what it may not."""
 
+import os
 import random
 import re
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +13,10 @@ from typing import Any, Final
 
 import pytest
 
+from ramsterd.core.arena import FileMapping
 from tests.helpers.requirements import require_root, require_tool
 from tests.system.conftest import NewCluster
-from tests.system.daemons import MIB, RAMSTERCTL, Node, environment, wait_until
+from tests.system.daemons import MIB, RAMSTERCTL, ROOT, Node, environment, wait_until
 
 SHM: Final = Path("/dev/shm")
 # <linux/capability.h>, <linux/sched.h>
@@ -194,6 +197,27 @@ def locked_kibibytes(node: Node, file: str) -> tuple[int, int]:
     return resident, locked
 
 
+@pytest.mark.slow
+def test_a_daemon_that_serves_swap_takes_no_more_memory_than_at_its_start() -> None:
+    """Seconds of what `make pressure` does for an hour; a peer is killed in the last of its minutes."""
+    require_tool("fio")
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.soak.pressure", "--minutes", "3", "--seconds", "4"],
+        capture_output=True, check=False, cwd=ROOT, text=True, timeout=240,
+    )  # fmt: skip
+    assert done.returncode == 0, done
+    assert "all of it held" in done.stdout
+
+
+def written_bytes(file: Path) -> int:
+    """Return how much of a file has been written; frames that are only reserved are no part of it."""
+    fd = os.open(file, os.O_RDWR)
+    return sum(
+        stop - start
+        for start, stop in FileMapping(fd, "kept", file.stat().st_size).resident_spans()
+    )
+
+
 def test_memory_that_was_kept_is_locked_when_the_daemon_is_ready(
     node: Node, kept_folder: Path
 ) -> None:
@@ -211,7 +235,7 @@ def test_memory_that_was_kept_is_locked_when_the_daemon_is_ready(
     node.start()
     node.wait_ready()
     resident, locked = locked_kibibytes(node, "/arena.memory")
-    in_use = (kept_folder / "arena.memory").stat().st_blocks * 512
+    in_use = written_bytes(kept_folder / "arena.memory")
     assert (resident * 1024, locked * 1024) == (in_use, in_use)
     assert in_use > 2 * MIB
     assert sum(locked_kibibytes(node, "/rows.memory")) > 0
