@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from config.errors import ConfigError
 from config.facts import Machine, User
@@ -16,6 +17,12 @@ from ramsterd.core.codec import CodecMissing, compressor_of
 from ramsterd.frontends.tmem.users import allowed_users
 from ramsterd.host.heartbeat_key import load_heartbeat_key
 from ramsterd.statefile.start import check_state
+
+# A reload gives it the reserve; what comes before the first thread takes a start.
+SWAP_BY_RESTART: Final = (
+    "export.swap: this daemon is protected from a shortage of memory from its next start on: type"
+    " `ramsterctl restart`"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +123,8 @@ def reread(config: Path, node: NodeConfig, running: DaemonConfig) -> Reread:
         at = f"node[{node.name}]"
         found = judge_machine(daemon, node, machine, file=file, is_start=True, at=at)
         warnings = [f"{each.file}: {each}" for each in found]
+        if read.serves_swap and not running.serves_swap:
+            warnings.append(f"{file}: {SWAP_BY_RESTART}")
     named = daemon or running
     credentials: Credentials | None = None
     key: bytes | None = None

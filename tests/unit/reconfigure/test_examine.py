@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from config import host
 from config.load import load_node
 from config.model import DaemonConfig, NodeConfig
 from ramsterd.reconfigure.examine import Reread, reread
@@ -74,3 +75,21 @@ def test_a_node_without_keys_reads_its_own_file_alone(tmp_path: Path) -> None:
     daemon, node = running(config)
     users = frozenset({0, os.geteuid()})
     assert reread(config, node, daemon) == Reread(daemon=daemon, tmem_users=users)
+
+
+def test_an_export_that_is_for_swap_from_now_on_needs_a_start_for_the_rest(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "read_lock_limit", lambda _: None)
+    daemon, node = running(config)
+    config.write_text(
+        config.read_text().replace('name = "swap0"\n', 'name = "swap0"\nswap = true\n')
+    )
+    found = reread(config, node, daemon)
+    (warning,) = found.warnings
+    assert warning == (
+        f"{config}: export.swap: this daemon is protected from a shortage of memory from its next start on: type"
+        " `ramsterctl restart`"
+    )
+    assert found.daemon is not None
+    assert reread(config, node, found.daemon).warnings == ()
