@@ -29,12 +29,13 @@ run: $(VENV)/installed  ## one daemon: make run CONFIG=/path/to/ramsterd.toml
 
 # Without ARGS several at once (tests/conftest.py).
 test: $(VENV)/installed-test  ## all tests (ARGS='tests/unit/net -x': those; ARGS='-m "not slow"': the quick ones)
-	@sh tests/install-tools
+	@sh tests/install-tools guest
 	@exec $(BIN)/python -m pytest $(or $(ARGS),-n auto --dist worksteal)
 
-test-guest: $(VENV)/installed-test  ## a real kernel swaps to a cluster, in QEMU (ARGS as for test; RESTARTS=10: of its owner)
+# One at a time, so that a stall that is over its bar is one of ours.
+test-guest: $(VENV)/installed-test  ## a real kernel swaps to a cluster through faults, in QEMU (ALL=1: minutes more; RESTARTS=10)
 	@sh tests/install-tools guest
-	@exec $(BIN)/python -m pytest -s -o faulthandler_timeout=0 $(or $(ARGS),tests/guest)
+	@exec $(BIN)/python -m pytest -o faulthandler_timeout=0 --judge-stalls $(if $(ALL),--long) $(or $(ARGS),tests/guest)
 
 soak: $(VENV)/installed-test  ## eight clients, moving budgets, a checking oracle (MINUTES=3 SEED=N)
 	@exec $(BIN)/python -m tests.soak --minutes $(or $(MINUTES),3) $(if $(SEED),--seed $(SEED))

@@ -9,10 +9,13 @@ from hypothesis import settings
 
 pytest_plugins = (
     "tests.plugins.alone",
+    "tests.plugins.long",
     "tests.plugins.order",
     "tests.plugins.seeds",
+    "tests.plugins.shown",
     "tests.plugins.skips",
     "tests.plugins.slow",
+    "tests.plugins.stalls",
 )
 
 # `make test-guest` and `make soak`: minutes each.

@@ -2,12 +2,14 @@
  * The program that a guest runs: it uses more memory than the guest has, so that the kernel swaps, and knows what
  * each of its pages must hold.
  *
- *     hog MEBIBYTES [ROUNDS]
+ *     hog MEBIBYTES [ROUNDS [BALLAST]]
  *
  * Every page is made from its number and a version: half noise, half a counter, so that it compresses to about half.
  * It fills and verifies.  Then, once or in so many rounds, it rewrites every third page, verifies, frees a quarter,
- * fills that anew, and verifies.  With 0 rounds it goes on until a line comes in, and verifies once
- * more behind the last round.
+ * fills that anew, and verifies.  With 0 rounds it goes on until a line comes in, and the last verify
+ * of the last round begins after that.  Behind each phase it says how long it waited for a page, at most.
+ * So many MiB of ballast it locks and leaves alone, for a kernel boots with no less memory than it does: little memory and
+ * few pages make a quick test.
  * Exit status: 0 all pages were right, 1 some were not, 2 wrong use.  A page that the kernel can't bring back ends it
  * with SIGBUS.
  */
@@ -22,7 +24,7 @@
 /* A version is one byte, and a round makes at most two of a page. */
 enum { PAGE_BYTES = 4096, WORDS = PAGE_BYTES / 8, PAGES_PER_MIB = 256, ROUNDS_MAX = 100 };
 
-/* Of all pages since it was said: how long the program waited for one, at most. */
+/* Of all pages of a phase: how long the program waited for one, at most. */
 static int64_t slowest_milliseconds;
 
 static int64_t now_milliseconds(void)
@@ -35,7 +37,7 @@ static int64_t now_milliseconds(void)
 
 static void say(const char *phase)
 {
-	printf("hog: the slowest page took %lld ms\nhog: %s\n", (long long)slowest_milliseconds, phase);
+	printf("hog: %s, slowest page %lld ms\n", phase, (long long)slowest_milliseconds);
 	slowest_milliseconds = 0;
 }
 
@@ -95,16 +97,16 @@ static size_t verify(const uint64_t *memory, const uint8_t *versions, size_t pag
 
 static size_t rewrite(uint64_t *memory, uint8_t *versions, size_t pages)
 {
-	size_t wrong = 0;
+	size_t wrong;
 
 	fill(memory, versions, 0, pages, 3);
 	say("rewritten");
-	wrong += verify(memory, versions, pages);
+	wrong = verify(memory, versions, pages);
 	say("verified again");
 	madvise(memory, pages / 4 * PAGE_BYTES, MADV_DONTNEED);
-	say("freed");
 	fill(memory, versions, 0, pages / 4, 1);
-	return wrong + verify(memory, versions, pages);
+	say("filled anew");
+	return wrong;
 }
 
 static int is_told_to_end(void)
@@ -118,11 +120,17 @@ int main(int argc, char **argv)
 {
 	size_t pages = argc >= 2 ? (size_t)atoi(argv[1]) * PAGES_PER_MIB : 0;
 	int rounds = argc >= 3 ? atoi(argv[2]) : 1;
+	size_t ballast_bytes = argc >= 4 ? (size_t)atoi(argv[3]) << 20 : 0;
 	size_t wrong = 0;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (pages == 0 || rounds < 0 || rounds > ROUNDS_MAX) {
-		fputs("usage: hog MEBIBYTES [ROUNDS]\n", stderr);
+		fputs("usage: hog MEBIBYTES [ROUNDS [BALLAST]]\n", stderr);
+		return 2;
+	}
+	if (ballast_bytes && mmap(NULL, ballast_bytes, PROT_READ | PROT_WRITE,
+				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_LOCKED, -1, 0) == MAP_FAILED) {
+		perror("hog: ballast");
 		return 2;
 	}
 	uint64_t *memory = mmap(NULL, pages * PAGE_BYTES, PROT_READ | PROT_WRITE,
@@ -141,11 +149,10 @@ int main(int argc, char **argv)
 
 	for (int round = 1; !is_last; round++) {
 		wrong += rewrite(memory, versions, pages);
-		say("round is over");
 		is_last = round == (rounds ? rounds : ROUNDS_MAX) || (rounds == 0 && is_told_to_end());
-	}
-	if (rounds == 0)
 		wrong += verify(memory, versions, pages);
+		say("round is over");
+	}
 	printf("hog: %zu pages, %zu wrong\n", pages, wrong);
 	return wrong != 0;
 }

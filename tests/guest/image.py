@@ -1,24 +1,31 @@
-"""The guest: Debian's cloud kernel and an initramfs of our own, made once and kept below .venv.
+"""The guest: Debian's cloud kernel and initramfs archives of our own, made once and kept below .venv.
 
-Everything comes from Debian packages by name; nothing of it is installed but the tools that build and run it.
+Everything comes from Debian packages by name; nothing of it is installed but the tools that build and run it.  An archive
+is made anew when what it is made of has changed, by whoever comes first: tests of several workers boot the same one.
 """
 
+import fcntl
 import gzip
+import hashlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.guest.interpreter import copy_program
+import pytest
+
+from tests.guest.interpreter import ROOT, copy_program
 from tests.helpers.requirements import require_tool
 
 HERE = Path(__file__).parent
-CACHE = HERE.parents[1] / ".venv" / "guest"
+CACHE = ROOT / ".venv" / "guest"
 TOOLS = ("qemu-system-x86_64", "busybox", "cpio", "gcc", "apt-get", "apt-cache", "dpkg", "depmod")
+KERNEL_PACKAGE = "linux-image-cloud-amd64"
 _MODULE_NAMES = {"virtio.ko", "virtio_ring.ko", "virtio_pci.ko", "virtio_blk.ko",
                  "virtio_pci_modern_dev.ko", "virtio_pci_legacy_dev.ko",
                  "virtio_net.ko", "net_failover.ko", "failover.ko", "nbd.ko"}  # fmt: skip
@@ -31,6 +38,12 @@ class Image:
     kernel: Path
     initramfs: Path
 
+    @property
+    def release(self) -> str:
+        """The kernel's version."""
+        (modules,) = (CACHE / "modules" / "lib" / "modules").iterdir()
+        return modules.name
+
 
 def run(*command: str | Path, cwd: Path | None = None, data: bytes | None = None) -> bytes:
     """Run a tool; its output is in the error if it fails."""
@@ -42,29 +55,62 @@ def run(*command: str | Path, cwd: Path | None = None, data: bytes | None = None
 
 
 def make_image(*, has_ramsterctl: bool = False) -> Image:
-    """Return the guest, its kernel fetched on first use; one with `ramsterctl` attaches its disk itself."""
-    for tool in TOOLS:
-        require_tool(tool)
-    name = "initramfs-ramsterctl.gz" if has_ramsterctl else "initramfs.gz"
-    image = Image(CACHE / "kernel", CACHE / name)
+    """Return the guest; one with `ramsterctl` attaches its disk itself."""
+    if has_ramsterctl:
+        packages = (
+            ROOT / each for each in ("config", "heartbeat", "net", "nodemanager", "ramsterd")
+        )
+        program = [path for package in packages for path in package.rglob("*.py")]
+        return cached("ramsterctl", program, lambda root: fill(root, has_ramsterctl=True))
+    return cached("plain", [], lambda root: fill(root, has_ramsterctl=False))
+
+
+def cached(name: str, sources: Iterable[Path], fill: Callable[[Path], None]) -> Image:
+    """Return the image of that name, its archive made by `fill` unless nothing of its sources has changed.
+
+    Args:
+        name: Tells archives apart.
+        sources: What it is made of, besides this folder and the interpreter.
+        fill: Puts what belongs into it into the folder that it is given.
+    """
+    require_tool(*TOOLS)
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _ensure_kernel()
+        made_of = hashlib.sha256(sys.version.encode())
+        for path in sorted({*sources, *HERE.iterdir()}):
+            if path.is_file():
+                made_of.update(path.read_bytes())
+        archive = CACHE / f"initramfs-{name}-{made_of.hexdigest()[:16]}.gz"
+        if not archive.exists():
+            for old in CACHE.glob(f"initramfs-{name}-*"):
+                old.unlink()
+            with pack(archive) as root:
+                fill(root)
+    return Image(CACHE / "kernel", archive)
+
+
+def _ensure_kernel() -> None:
     kept = {path.name for path in (CACHE / "modules").rglob("*.ko")}
-    if not image.kernel.exists() or kept != _MODULE_NAMES:
-        CACHE.mkdir(parents=True, exist_ok=True)
+    if not (CACHE / "kernel").exists() or kept != _MODULE_NAMES:
         with tempfile.TemporaryDirectory(dir=CACHE) as folder:
             fetch_kernel(Path(folder))
-    build_initramfs(image.initramfs, has_ramsterctl=has_ramsterctl)
-    return image
 
 
 def fetch_kernel(folder: Path) -> None:
     """Download the cloud kernel and keep its image and its modules in CACHE."""
     # What is known of packages may be as old as the machine; without a network it is what we have.
     subprocess.run(["apt-get", "update", "-qq"], capture_output=True, check=False)
-    depends = run("apt-cache", "depends", "linux-image-cloud-amd64").decode()
+    depends = run("apt-cache", "depends", KERNEL_PACKAGE).decode()
     package = next(word for word in depends.split() if word.startswith("linux-image-6"))
     if os.geteuid() == 0:
         os.chown(folder, *_apt_user())
-    run("apt-get", "download", "-qq", package, cwd=folder)
+    got = subprocess.run(
+        ["apt-get", "download", "-qq", package], cwd=folder, capture_output=True, check=False
+    )
+    if got.returncode != 0:
+        pytest.skip(f"needs {package}, which apt-get can't download here")
     (archive,) = folder.glob("*.deb")
     run("dpkg", "-x", archive, folder / "root")
     (kernel,) = (folder / "root" / "boot").glob("vmlinuz-*")
@@ -108,20 +154,21 @@ def pack(target: Path) -> Iterator[Path]:
         yield root
         names = b"\0".join(str(path.relative_to(root)).encode() for path in sorted(root.rglob("*")))
         archive = run("cpio", "--null", "-o", "-H", "newc", "--quiet", cwd=root, data=names)
-    target.write_bytes(gzip.compress(archive, 1))
+    unfinished = target.with_suffix(".new")
+    unfinished.write_bytes(gzip.compress(archive, 1))
+    unfinished.rename(target)
 
 
-def build_initramfs(target: Path, *, has_ramsterctl: bool) -> None:
-    """Pack busybox, the modules, our programs and init."""
-    with pack(target) as root:
-        for name, source in (("hog", "hog.c"), ("swapon-discard", "swapon.c")):
-            run("gcc", "-O2", "-static", "-Wall", "-Wextra", "-Werror", "-o",
-                root / "bin" / name, HERE / source)  # fmt: skip
-        shutil.copytree(CACHE / "modules", root, dirs_exist_ok=True)
-        if has_ramsterctl:
-            line = copy_program(root, ["nbd", "attach"])
-            text = (HERE / "init-nbd").read_text()
-            (root / "init").write_text(text.replace("\t@RAMSTERCTL@", f"\t{line}"))
-        else:
-            shutil.copy(HERE / "init", root / "init")
-        (root / "init").chmod(0o755)
+def fill(root: Path, *, has_ramsterctl: bool) -> None:
+    """Add the modules, our programs and init."""
+    for name, source in (("hog", "hog.c"), ("swapon-discard", "swapon.c")):
+        run("gcc", "-O2", "-static", "-Wall", "-Wextra", "-Werror", "-o",
+            root / "bin" / name, HERE / source)  # fmt: skip
+    shutil.copytree(CACHE / "modules", root, dirs_exist_ok=True)
+    if has_ramsterctl:
+        line = copy_program(root, ["nbd", "attach"])
+        text = (HERE / "init-nbd").read_text()
+        (root / "init").write_text(text.replace("\t@RAMSTERCTL@", f"\t{line}"))
+    else:
+        shutil.copy(HERE / "init", root / "init")
+    (root / "init").chmod(0o755)

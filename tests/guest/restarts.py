@@ -3,18 +3,17 @@
 import enum
 import random
 import signal
-import subprocess
 import time
 from dataclasses import dataclass, field
 from itertools import cycle, islice
 
-from tests.system.daemons import RAMSTERCTL, Node, environment, wait_until
+from tests.system.daemons import Node, wait_until
+from tests.system.hosts import ramsterctl
 
 # The owner ends at some moment of this, after its client is there again: pages are on their way.
 MOMENT_SECONDS_MAX = 3.0
 # QEMU dials again after 1, 2, 4... seconds.
 CLIENT_SECONDS_MAX = 60.0
-RESTART_SECONDS_MAX = 60.0
 VOUCH_SECONDS_MAX = 90.0
 
 
@@ -47,6 +46,21 @@ def plan_of(each: int) -> list[How]:
     return [how for one in in_order for how in (one, How.KILLED)]
 
 
+def restart(node: Node, how: How) -> None:
+    """End a daemon and start it again; return once it answers."""
+    match how:
+        case How.REPLACED:
+            ramsterctl("--socket", str(node.control), "restart")
+            return
+        case How.STOPPED:
+            node.send_signal(signal.SIGTERM)
+            assert node.wait_end() == 0, node.log
+        case How.KILLED:
+            node.kill()
+    node.start()
+    node.wait_ready()
+
+
 @dataclass(slots=True)
 class Restarts:
     """Does them at some moments."""
@@ -68,7 +82,7 @@ class Restarts:
         )
         time.sleep(self.rng.uniform(0, MOMENT_SECONDS_MAX))
         began_at = time.perf_counter()
-        self._restart(how)
+        restart(self.node, how)
         answered_at = time.perf_counter()
         wait_until(
             lambda: self.node.status()["nbd"]["connections"],
@@ -87,25 +101,6 @@ class Restarts:
                 broken_pages=memory["broken_pages"],
             )
         )
-
-    def _restart(self, how: How) -> None:
-        node = self.node
-        match how:
-            case How.REPLACED:
-                command = [*RAMSTERCTL, "--socket", str(node.control), "restart"]
-                done = subprocess.run(
-                    command, capture_output=True, check=False, env=environment(), text=True,
-                    timeout=RESTART_SECONDS_MAX,
-                )  # fmt: skip
-                assert done.returncode == 0, done.stderr
-                return
-            case How.STOPPED:
-                node.send_signal(signal.SIGTERM)
-                assert node.wait_end() == 0, node.log
-            case How.KILLED:
-                node.kill()
-        node.start()
-        node.wait_ready()
 
     def report(self) -> str:
         """Return a table."""

@@ -1,4 +1,4 @@
-"""A real kernel swaps to an export of a real cluster: `make test-guest`.
+"""A real kernel swaps to an export of a real cluster, and the controls that must fail: `make test-guest`.
 
 The guest runs under emulation (TCG) with less memory than its program uses; its disk is an export whose pages take
 four times the node's budget, with two peers behind.  Only the serial console is believed: QEMU ends with 0 on a panic.
@@ -7,70 +7,45 @@ four times the node's budget, with two peers behind.  Only the serial console is
 import os
 import re
 import signal
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.guest.image import Image, make_image
-from tests.guest.machine import Guest, disk_of
-from tests.system.conftest import new_cluster, sockets  # noqa: F401  fixtures
+from tests.guest.verdicts import assert_refused, assert_right
+from tests.guest.ways import VIRTIO, Boot
+from tests.helpers.kept_folders import keep_in, kept_folder
+from tests.system.conftest import NewCluster
 from tests.system.daemons import MIB, Cluster, Node
 
-GUEST_MEBIBYTES = 96
-HOG_MEBIBYTES = 160
-BUDGET_MEBIBYTES = 10
+BUDGET_MEBIBYTES = 4
+# Without ballast.
+LARGE_HOG_MEBIBYTES = 72
 
-
-@pytest.fixture(scope="session")
-def image() -> Image:
-    return make_image()
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture
-def boot(image: Image, tmp_path: Path) -> Iterator[Callable[..., Guest]]:
-    """Yield a function that boots a guest; it is ended after the test, and its console shown."""
-    guests: list[Guest] = []
-
-    def start(disk: Node | None, *, reconnect_seconds: int = 0) -> Guest:
-        console = tmp_path / f"console{len(guests)}"
-        words = f"ramster.mebibytes={HOG_MEBIBYTES} ramster.swap={0 if disk is None else 1}"
-        devices = [] if disk is None else disk_of(disk, reconnect_seconds=reconnect_seconds)
-        guests.append(Guest(image, console, words, devices, mebibytes=GUEST_MEBIBYTES))
-        return guests[-1]
-
-    yield start
-    for guest in guests:
-        guest.end()
-        sys.stdout.write(guest.said[-4000:])
-
-
-@pytest.fixture
-def cluster(new_cluster: Callable[..., Cluster]) -> Cluster:  # noqa: F811  the fixture
+def cluster(new_cluster: NewCluster) -> Cluster:
     cluster = new_cluster(
-        budgets=[f"{BUDGET_MEBIBYTES}MiB", "64MiB", "64MiB"], export="256MiB", copies=1
+        budgets=[f"{BUDGET_MEBIBYTES}MiB", "64MiB", "64MiB"], export="128MiB", copies=1
     )
     cluster.start()
     return cluster
 
 
 def test_a_kernel_swaps_four_times_the_budget_and_every_page_is_right(
-    cluster: Cluster, boot: Callable[[Node | None], Guest]
+    cluster: Cluster, boot: Boot
 ) -> None:
-    started = time.perf_counter()
-    guest = boot(cluster[1])
+    mebibytes = LARGE_HOG_MEBIBYTES
+    guest = VIRTIO.boot(boot, cluster[1], rounds=1, mebibytes=mebibytes, ballast=0)
     guest.wait_said("hog: filled")
     engine = cluster[1].engine()
     here = sum(engine["store"]["zpage_bytes"].values())
     away = sum(peer_zpage_bytes(cluster[peer]) for peer in (2, 3))
     assert here + away >= 4 * BUDGET_MEBIBYTES * MIB
     said = guest.wait_end()
-    assert "guest: swap is on" in said
-    assert f"hog: {HOG_MEBIBYTES * 256} pages, 0 wrong" in said
-    assert "guest: hog ended with 0" in said
-    assert "WRONG" not in said
+    assert_right(said, mebibytes=mebibytes)
     engine = cluster[1].engine()
     for peer in (2, 3):
         (ours,) = cluster[peer].engine()["foreign"]
@@ -79,42 +54,62 @@ def test_a_kernel_swaps_four_times_the_budget_and_every_page_is_right(
     assert engine["fetch"]["fetched_pages_total"] > 0
     assert engine["store"]["lost_pages_total"] == engine["store"]["corrupt_pages_total"] == 0
     assert engine["store"]["flushed_pages_total"] > 0, "the kernel discarded nothing"
-    sys.stdout.write(f"guest: {time.perf_counter() - started:.0f} s\n")
 
 
-def test_a_flipped_bit_is_an_error_and_never_a_wrong_page(
-    cluster: Cluster, boot: Callable[[Node | None], Guest]
-) -> None:
+def test_a_flipped_bit_is_an_error_and_never_a_wrong_page(cluster: Cluster, boot: Boot) -> None:
     """The control that must fail: bits of zpages are flipped in all memories while the guest runs."""
-    guest = boot(cluster[1])
+    guest = VIRTIO.boot(boot, cluster[1])
     guest.wait_said("hog: filled")
     for number in (1, 2, 3):
         flip_bits(cluster[number])
-    said = guest.wait_end()
-    assert "WRONG" not in said
-    assert "guest: hog ended with 0" not in said
-    assert re.search(r"Read-error on swap-device|I/O error, dev vda", said), said[-3000:]
+    assert_refused(guest.wait_end())
     engine = cluster[1].engine()
     assert engine["store"]["corrupt_pages_total"] + engine["fetch"]["corrupt_pages_total"] > 0
     assert engine["store"]["lost_pages_total"] > 0
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "how", [pytest.param(signal.SIGTERM, marks=pytest.mark.long), signal.SIGKILL]
+)
 def test_an_owner_that_starts_again_under_a_guest_gives_it_errors_and_no_zeros(
-    cluster: Cluster, boot: Callable[..., Guest], how: signal.Signals
+    cluster: Cluster, boot: Boot, how: signal.Signals
 ) -> None:
     """QEMU waits and connects again, and is refused each time; then the guest is told."""
-    said = restart_under(cluster[1], boot, how)
-    assert "WRONG" not in said
-    assert "guest: hog ended with 0" not in said
-    assert re.search(r"Read-error on swap-device|I/O error, dev vda", said), said[-3000:]
-    (export,) = cluster[1].status()["exports"]
+    assert_refused(restart_under(cluster[1], boot, how))
+    assert_lost(cluster[1])
+
+
+def test_kept_memory_that_was_removed_is_an_error_and_never_zeros(
+    cluster: Cluster, boot: Boot
+) -> None:
+    """The control of the tests that restart an owner with its memory kept."""
+    owner = cluster[1]
+    owner.stop()
+    with kept_folder() as folder:
+        keep_in(owner.config, folder)
+        owner.start()
+        owner.wait_ready()
+        cluster.wait_linked()
+        said = restart_under(owner, boot, signal.SIGKILL, meanwhile=lambda: remove_all(folder))
+        assert_refused(said)
+        assert_lost(owner)
+        owner.stop()
+
+
+def remove_all(folder: Path) -> None:
+    files = list(folder.iterdir())
+    assert files
+    for file in files:
+        file.unlink()
+
+
+def assert_lost(owner: Node) -> None:
+    (export,) = owner.status()["exports"]
     assert (export["state"], export["pages"]) == ("lost", 0)
 
 
-def test_without_a_state_file_the_guest_reads_zeros(
-    cluster: Cluster, boot: Callable[..., Guest]
-) -> None:
+@pytest.mark.long
+def test_without_a_state_file_the_guest_reads_zeros(cluster: Cluster, boot: Boot) -> None:
     """The control that shows what it is for: the program is told by its pages, or the kernel dies of its own."""
     node = cluster[1]
     node.stop()
@@ -126,22 +121,25 @@ def test_without_a_state_file_the_guest_reads_zeros(
     assert not re.search(r"Read-error on swap-device|I/O error, dev vda", said)
 
 
-def restart_under(node: Node, boot: Callable[..., Guest], how: signal.Signals) -> str:
+def restart_under(
+    node: Node, boot: Boot, how: signal.Signals, meanwhile: Callable[[], None] = lambda: None
+) -> str:
     """Start an owner again while a guest swaps on it; return what the guest says to its end."""
-    guest = boot(node, reconnect_seconds=10)
+    guest = VIRTIO.boot(boot, node, rounds=1, reconnect_seconds=10)
     guest.wait_said("hog: filled")
     if how is signal.SIGKILL:
         node.kill()
     else:
         node.stop()
+    meanwhile()
     node.start()
     node.wait_ready()
     return guest.wait_end()
 
 
-def test_without_swap_the_same_program_does_not_fit(boot: Callable[[Node | None], Guest]) -> None:
+def test_without_swap_the_same_program_does_not_fit(boot: Boot) -> None:
     """The control that shows that swap was needed."""
-    said = boot(None).wait_end()
+    said = VIRTIO.boot(boot, None).wait_end()
     assert "hog: filled" not in said
     assert "Out of memory: Killed process" in said, said[-2000:]
 

@@ -8,14 +8,13 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.guest.image import CACHE, Image, make_image, pack
+from tests.guest.image import cached
 from tests.guest.interpreter import copy_binary
-from tests.guest.machine import Guest
+from tests.guest.ways import Boot
 from tests.helpers.requirements import require_tool
 
 UNITS = Path(__file__).parents[2] / "systemd"
@@ -94,40 +93,39 @@ systemctl start --no-block poweroff.target
 """
 
 
-def build(target: Path) -> None:
-    """Pack a guest whose first process is systemd."""
-    with pack(target) as root:
-        for name in ("systemd", "systemd-shutdown"):
-            copy_binary(root, LIBRARY / name)
-        found = shutil.which("systemctl")
-        assert found is not None
-        systemctl = Path(found).resolve()
-        copy_binary(root, systemctl)
-        if systemctl.parent != Path("/bin"):
-            (root / "bin" / "systemctl").symlink_to(systemctl)
-        for name in ("sh", "grep", "sleep", "true"):
-            (root / "bin" / name).symlink_to("busybox")
-        for folder in (
-            "proc",
-            "sys",
-            "dev",
-            "run",
-            "tmp",
-            "etc/systemd/system",
-            "lib/systemd/system",
-        ):
-            (root / folder).mkdir(parents=True, exist_ok=True)
-        (root / "etc" / "passwd").write_text("root:x:0:0:root:/:/bin/sh\n")
-        (root / "etc" / "group").write_text("root:x:0:\n")
-        (root / "etc" / "machine-id").write_text("")
-        (root / "etc" / "os-release").write_text("ID=guest\n")
-        names = [*(f"{each}.target" for each in TARGETS), "systemd-poweroff.service"]
-        for name in names:
-            shutil.copy(LIBRARY / "system" / name, root / "lib" / "systemd" / "system")
-        write_units(root / "etc" / "systemd" / "system")
-        for path, text in (("init", INIT), ("bin/note", NOTE), ("bin/story", STORY)):
-            (root / path).write_text(text)
-            (root / path).chmod(0o755)
+def fill(root: Path) -> None:
+    """Add what a guest needs whose first process is systemd."""
+    for name in ("systemd", "systemd-shutdown"):
+        copy_binary(root, LIBRARY / name)
+    found = shutil.which("systemctl")
+    assert found is not None
+    systemctl = Path(found).resolve()
+    copy_binary(root, systemctl)
+    if systemctl.parent != Path("/bin"):
+        (root / "bin" / "systemctl").symlink_to(systemctl)
+    for name in ("sh", "grep", "sleep", "true"):
+        (root / "bin" / name).symlink_to("busybox")
+    for folder in (
+        "proc",
+        "sys",
+        "dev",
+        "run",
+        "tmp",
+        "etc/systemd/system",
+        "lib/systemd/system",
+    ):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    (root / "etc" / "passwd").write_text("root:x:0:0:root:/:/bin/sh\n")
+    (root / "etc" / "group").write_text("root:x:0:\n")
+    (root / "etc" / "machine-id").write_text("")
+    (root / "etc" / "os-release").write_text("ID=guest\n")
+    names = [*(f"{each}.target" for each in TARGETS), "systemd-poweroff.service"]
+    for name in names:
+        shutil.copy(LIBRARY / "system" / name, root / "lib" / "systemd" / "system")
+    write_units(root / "etc" / "systemd" / "system")
+    for path, text in (("init", INIT), ("bin/note", NOTE), ("bin/story", STORY)):
+        (root / path).write_text(text)
+        (root / path).chmod(0o755)
 
 
 def write_units(folder: Path) -> None:
@@ -150,28 +148,13 @@ def write_units(folder: Path) -> None:
     )
 
 
-@pytest.fixture
-def boot(tmp_path: Path) -> Iterator[Callable[[], Guest]]:
-    require_tool("systemctl")
-    image = Image(make_image().kernel, CACHE / "initramfs-systemd.gz")
-    build(image.initramfs)
-    guests: list[Guest] = []
-
-    def start() -> Guest:
-        guests.append(Guest(image, tmp_path / "console", "", [], mebibytes=384))
-        return guests[-1]
-
-    yield start
-    for guest in guests:
-        guest.end()
-        sys.stdout.write(guest.said[-4000:])
-
-
 @pytest.mark.timeout(200)
 def test_swap_goes_off_before_a_stop_of_the_daemon_and_stays_on_over_its_restarts(
-    boot: Callable[[], Guest],
+    boot: Boot,
 ) -> None:
-    said = boot().wait_end()
+    require_tool("systemctl")
+    image = cached("systemd", UNITS.iterdir(), fill)
+    said = boot(image, "", [], mebibytes=384).wait_end()
     notes = re.findall(r"NOTE (.*)", said)
     story = dict(re.findall(r"([A-Z]+)\n([^A-Z]*)", "\n".join(notes) + "\n"))
     on, off = "now active active active", "now inactive inactive inactive"

@@ -102,6 +102,29 @@ def test_quick_too():
     pass
 """
 
+GUEST_TESTS = """\
+import pytest
+from tests.plugins.stalls import Row, record
+
+@pytest.mark.parametrize("slowest", [1099, 1101])
+def test_stall(record_property, slowest):
+    record(record_property, Row("holder killed", 2, "virtio", 100, slowest, "rewritten", 1000))
+
+def test_without_a_bar(record_property):
+    record(record_property, Row("owner restarted", 1, "nbd", 100, 5000, "verified", None))
+"""
+
+LONG_TESTS = """\
+import pytest
+
+@pytest.mark.long
+def test_long():
+    pass
+
+def test_short():
+    pass
+"""
+
 
 def run_pytest(folder: Path, *options: str, ci: bool = False) -> tuple[int, list[str]]:
     """Return exit status and output lines."""
@@ -215,3 +238,32 @@ def test_a_file_that_skips_itself_under_ci_is_a_failure(tmp_path: Path) -> None:
     status, lines = run_pytest(tmp_path, ci=True)
     assert status != 0
     assert any("skipped under CI=true" in line for line in lines)
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_run_ends_with_how_long_guests_waited_and_judges_it_when_asked(
+    tmp_path: Path, workers: str
+) -> None:
+    (tmp_path / "test_it.py").write_text(GUEST_TESTS)
+    status, lines = run_pytest(tmp_path, "-n", workers)
+    assert status == 0
+    over = (
+        "holder killed                    2  virtio         100     1,101   1,000  rewritten  OVER"
+    )
+    assert [line for line in lines if line.startswith(("holder", "owner"))] == [
+        "owner restarted                  1  nbd            100     5,000          verified",
+        "holder killed                    2  virtio         100     1,099   1,000  rewritten",
+        over,
+    ]
+    status, lines = run_pytest(tmp_path, "-n", workers, "--judge-stalls")
+    assert status == 1
+    assert lines.count(over) == 2
+    assert "1 failed, 2 passed" in lines[-1]
+
+
+def test_a_long_test_is_left_out_until_it_is_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(LONG_TESTS)
+    status, lines = run_pytest(tmp_path)
+    assert (status, "1 passed, 1 deselected" in lines[-1]) == (0, True)
+    status, lines = run_pytest(tmp_path, "--long")
+    assert (status, "2 passed" in lines[-1]) == (0, True)
