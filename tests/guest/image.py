@@ -38,11 +38,9 @@ class Image:
     kernel: Path
     initramfs: Path
 
-    @property
-    def release(self) -> str:
-        """The kernel's version."""
-        (modules,) = (CACHE / "modules" / "lib" / "modules").iterdir()
-        return modules.name
+
+class ToolFailed(AssertionError):
+    """A tool that makes images did not do its work."""
 
 
 def run(*command: str | Path, cwd: Path | None = None, data: bytes | None = None) -> bytes:
@@ -50,7 +48,8 @@ def run(*command: str | Path, cwd: Path | None = None, data: bytes | None = None
     done = subprocess.run(
         [str(each) for each in command], cwd=cwd, input=data, capture_output=True, check=False
     )
-    assert done.returncode == 0, f"{command}: {done.stderr.decode(errors='replace')[-2000:]}"
+    if done.returncode != 0:
+        raise ToolFailed(f"{command}: {done.stderr.decode(errors='replace')[-2000:]}")
     return done.stdout
 
 
@@ -77,8 +76,8 @@ def cached(name: str, sources: Iterable[Path], fill: Callable[[Path], None]) -> 
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        _ensure_kernel()
-        made_of = hashlib.sha256(sys.version.encode())
+        kernel = kept_kernel()
+        made_of = hashlib.sha256(sys.version.encode() + kernel.read_bytes())
         for path in sorted({*sources, *HERE.iterdir()}):
             if path.is_file():
                 made_of.update(path.read_bytes())
@@ -88,31 +87,29 @@ def cached(name: str, sources: Iterable[Path], fill: Callable[[Path], None]) -> 
                 old.unlink()
             with pack(archive) as root:
                 fill(root)
-    return Image(CACHE / "kernel", archive)
+    return Image(kernel, archive)
 
 
-def _ensure_kernel() -> None:
+def kept_kernel() -> Path:
+    """Return the kernel; it and its modules are fetched on first use."""
+    kernel = CACHE / "kernel"
     kept = {path.name for path in (CACHE / "modules").rglob("*.ko")}
-    if not (CACHE / "kernel").exists() or kept != _MODULE_NAMES:
+    if not kernel.exists() or kept != _MODULE_NAMES:
+        CACHE.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=CACHE) as folder:
             fetch_kernel(Path(folder))
+    return kernel
 
 
 def fetch_kernel(folder: Path) -> None:
     """Download the cloud kernel and keep its image and its modules in CACHE."""
-    # What is known of packages may be as old as the machine; without a network it is what we have.
-    subprocess.run(["apt-get", "update", "-qq"], capture_output=True, check=False)
-    depends = run("apt-cache", "depends", KERNEL_PACKAGE).decode()
-    package = next(word for word in depends.split() if word.startswith("linux-image-6"))
-    if os.geteuid() == 0:
-        os.chown(folder, *_apt_user())
-    got = subprocess.run(
-        ["apt-get", "download", "-qq", package], cwd=folder, capture_output=True, check=False
-    )
-    if got.returncode != 0:
-        pytest.skip(f"needs {package}, which apt-get can't download here")
-    (archive,) = folder.glob("*.deb")
-    run("dpkg", "-x", archive, folder / "root")
+    update_packages()
+    try:
+        depends = run("apt-cache", "depends", KERNEL_PACKAGE).decode()
+        package = next(word for word in depends.split() if word.startswith("linux-image-6"))
+        unpack_packages(folder, folder / "root", package)
+    except ToolFailed as error:
+        pytest.skip(f"needs {KERNEL_PACKAGE}: {error}")
     (kernel,) = (folder / "root" / "boot").glob("vmlinuz-*")
     release = kernel.name.removeprefix("vmlinuz-")
     run("depmod", "-b", folder / "root", release)
@@ -131,6 +128,20 @@ def fetch_kernel(folder: Path) -> None:
     shutil.copy(kernel, CACHE / "kernel")
 
 
+def update_packages() -> None:
+    """Let apt look which packages there are: without a network, those that it knows already."""
+    subprocess.run(["apt-get", "update", "-qq"], capture_output=True, check=False)
+
+
+def unpack_packages(folder: Path, root: Path, *packages: str) -> None:
+    """Download packages to an empty folder and unpack them below a root; nothing is installed."""
+    if os.geteuid() == 0:
+        os.chown(folder, *_apt_user())
+    run("apt-get", "download", "-qq", *packages, cwd=folder)
+    for archive in folder.glob("*.deb"):
+        run("dpkg", "-x", archive, root)
+
+
 def _apt_user() -> tuple[int, int]:
     """Return the ids that apt downloads as; ours, where there is no such user."""
     import pwd  # noqa: PLC0415  only here
@@ -140,6 +151,11 @@ def _apt_user() -> tuple[int, int]:
     except KeyError:
         return os.getuid(), os.getgid()
     return entry.pw_uid, entry.pw_gid
+
+
+def compile_static(source: Path, target: Path) -> None:
+    """Compile a C program that needs nothing beside itself."""
+    run("gcc", "-O2", "-static", "-Wall", "-Wextra", "-Werror", "-o", target, source, "-lm")
 
 
 @contextmanager
@@ -162,8 +178,7 @@ def pack(target: Path) -> Iterator[Path]:
 def fill(root: Path, *, has_ramsterctl: bool) -> None:
     """Add the modules, our programs and init."""
     for name, source in (("hog", "hog.c"), ("swapon-discard", "swapon.c")):
-        run("gcc", "-O2", "-static", "-Wall", "-Wextra", "-Werror", "-o",
-            root / "bin" / name, HERE / source)  # fmt: skip
+        compile_static(HERE / source, root / "bin" / name)
     shutil.copytree(CACHE / "modules", root, dirs_exist_ok=True)
     if has_ramsterctl:
         line = copy_program(root, ["nbd", "attach"])

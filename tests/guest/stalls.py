@@ -20,4 +20,5 @@ def stalls(said: str) -> list[Stall]:
 
 
 def worst(found: list[Stall]) -> Stall:
-    return max(found, key=lambda stall: stall.milliseconds)
+    """Return the longest; the program may have ended before any phase did."""
+    return max(found, key=lambda stall: stall.milliseconds, default=Stall(0, "none"))
