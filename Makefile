@@ -28,14 +28,14 @@ run: $(VENV)/installed  ## one daemon: make run CONFIG=/path/to/ramsterd.toml
 	exec $(BIN)/ramsterd run --config "$$CONFIG"
 
 # Without ARGS several at once (tests/conftest.py).
-test: $(VENV)/installed-test  ## all tests (ARGS='tests/unit/net -x': those; ARGS='-m "not slow"': the quick ones)
-	@sh tests/install-tools guest
+test: $(VENV)/installed-test  ## all tests but those of guests (ARGS='tests/unit/net -x': those; ARGS='-m "not slow"': the quick ones)
+	@sh tests/install-tools
 	@exec $(BIN)/python -m pytest $(or $(ARGS),-n auto --dist worksteal)
 
-# One at a time, so that a stall that is over its bar is one of ours.
+# By hand one at a time, so that a stall that is over its bar is one of ours.
 test-guest: $(VENV)/installed-test  ## a real kernel swaps to a cluster through faults, in QEMU (ALL=1: minutes more; RESTARTS=10)
 	@sh tests/install-tools guest
-	@exec $(BIN)/python -m pytest -o faulthandler_timeout=0 --judge-stalls $(if $(ALL),--long) $(or $(ARGS),tests/guest)
+	@exec $(BIN)/python -m pytest -o faulthandler_timeout=0 $(if $(CI),-n 2 --dist worksteal,--judge-stalls) $(if $(ALL),--long) $(or $(ARGS),tests/guest)
 
 soak: $(VENV)/installed-test  ## eight clients, moving budgets, a checking oracle (MINUTES=3 SEED=N)
 	@exec $(BIN)/python -m tests.soak --minutes $(or $(MINUTES),3) $(if $(SEED),--seed $(SEED))
