@@ -1,7 +1,7 @@
 """The guest: Debian's cloud kernel and initramfs archives of our own, made once and kept below .venv.
 
 Everything comes from Debian packages by name; nothing of it is installed but the tools that build and run it.  An archive
-is made anew when what it is made of has changed, by whoever comes first: tests of several workers boot the same one.
+is made anew when what it is made of has changed, by who comes first: tests of several workers boot the same one.
 """
 
 import fcntl
