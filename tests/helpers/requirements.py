@@ -26,10 +26,12 @@ PACKAGES = {
     "cpio": "cpio",
     "depmod": "kmod",
     "gcc": "gcc",
+    "make": "make",
     "fio": "fio",
     "ip": "iproute2",
     "nft": "nftables",
     "ss": "iproute2",
+    "tc": "iproute2",
     "systemd-analyze": "systemd",
     "promtool": "prometheus",
 }

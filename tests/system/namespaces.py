@@ -45,6 +45,10 @@ class Network:
         """Return what to put before a command; it keeps its process id."""
         return ("ip", "netns", "exec", self._name(host))
 
+    def ends(self, host: int) -> tuple[tuple[str, str], tuple[str, str]]:
+        """Return both ends of a host's cable, each as its namespace and its device there."""
+        return (self._name(host), "eth0"), (self._switch, f"port{host}")
+
     def open(self) -> None:
         """Make everything; `close` follows, also when this fails."""
         ip("netns", "add", self._switch)
