@@ -17,6 +17,7 @@ from ramsterd.cli.ask import send_command
 
 ROOT = Path(__file__).parent.parent
 MIB = 1024 * 1024
+EXPORT = "disk"
 START_SECONDS_MAX = 20.0
 STOP_SECONDS_MAX = 15.0
 # What `python -c` runs: the console script, whether or not it is installed.
@@ -90,8 +91,10 @@ class Node:
     address: str = "127.0.0.1"
     # Put before the command, such as `ip netns exec NAME`.
     prefix: tuple[str, ...] = ()
-    # Lines for the [memory] section.
+    # Lines for the sections [memory] and [remote], and for its [[export]].
     memory: str = ""
+    remote: str = ""
+    export: str = ""
     log_level: str = "warning"
     # "debug": what the failure detector believes, for those who judge it.
     heartbeat_log_level: str = "warning"
@@ -119,7 +122,7 @@ class Daemon:
 
     @property
     def uri(self) -> str:
-        return f"nbd+unix:///disk?socket={self.nbd_socket}"
+        return f"nbd+unix:///{EXPORT}?socket={self.nbd_socket}"
 
     def status(self) -> dict[str, Any]:
         """Ask the control socket."""
@@ -164,14 +167,14 @@ def _cluster_toml(nodes: Sequence[Node]) -> str:
 
 
 def _daemon_toml(node: Node) -> str:
-    export = f'[[export]]\nname = "disk"\nsize = {node.export_bytes}\n' if node.export_bytes else ""
+    export = f'[[export]]\nname = "{EXPORT}"\nsize = {node.export_bytes}\n{node.export}\n'
     return (
         f'node = "n{node.number}"\ncluster = "cluster.toml"\nstate_dir = "state{node.number}"\n'
-        f"[memory]\nbudget = {node.budget_bytes}\n{node.memory}\n"
+        f"[memory]\nbudget = {node.budget_bytes}\n{node.memory}\n[remote]\n{node.remote}\n"
         f'[nbd]\nsocket = "nbd{node.number}"\n[control]\nsocket = "control{node.number}"\n'
         f'[tmem]\nsocket = "tmem{node.number}"\n'
         f'[log]\nlevel = "{node.log_level}"\nsubsystems.heartbeat = "{node.heartbeat_log_level}"\n'
-        f"{export}"
+        f"{export if node.export_bytes else ''}"
     )
 
 
