@@ -1,0 +1,1 @@
+"""Applications with half the memory that they need."""
