@@ -13,11 +13,11 @@ SOURCES_OF_INSTALL := pyproject.toml constraints.txt
 # Handed to recipes as environment variables: a path may hold blanks and quotes.
 export FROM CONFIG
 
-.PHONY: help demo run test test-guest soak pressure kills simulate fuzz lint bench clean
+.PHONY: help demo run test test-guest soak pressure kills simulate fuzz lint bench bench-guest clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## */\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do \
-		printf '  make %-10s %s\n' "$$name" "$$text"; done
+		printf '  make %-11s %s\n' "$$name" "$$text"; done
 
 demo: $(VENV)/installed  ## a whole cluster on this machine: watch pages move (FROM=DIR: with your files)
 	@exec $(BIN)/python -m ramsterd.demo $(if $(FROM),--from "$$FROM")
@@ -64,6 +64,14 @@ bench: $(VENV)/installed  ## measure, side by side with nbdkit (ARGS are handed 
 	@sh tests/install-tools
 	@exec $(BIN)/python -m benchmarks $(ARGS)
 
+# Each cell is kept as it ends, and the next call goes on.
+bench-guest: $(VENV)/installed-plot  ## a guest builds and serves with too little memory, by what it swaps to (ROUNDS=1)
+	@sh tests/install-tools guest
+	@$(BIN)/python -m benchmarks.guest --out benchmarks/guest/figures.json --rounds $(or $(ROUNDS),1)
+	@$(BIN)/python -m benchmarks.apps --out benchmarks/apps/figures.json --rounds $(or $(ROUNDS),1)
+	@$(BIN)/python -m benchmarks.swap_plot
+	@exec $(BIN)/python -m benchmarks.swap_page
+
 clean:  ## remove .venv and all caches
 	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* .hypothesis
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
@@ -86,6 +94,12 @@ $(VENV)/installed-test: $(VENV)/made $(SOURCES_OF_INSTALL)
 $(VENV)/installed-fuzz: $(VENV)/made $(SOURCES_OF_INSTALL)
 	@echo "installing ramster, its test libraries and its fuzzing engine into $(VENV)" >&2
 	@$(PIP) -e '.[fuzz]'
+	@touch $@ $(VENV)/installed $(VENV)/installed-test
+
+# Benchmarks of guests are made of what the tests of guests are made of.
+$(VENV)/installed-plot: $(VENV)/made $(SOURCES_OF_INSTALL)
+	@echo "installing ramster, its test libraries and matplotlib into $(VENV)" >&2
+	@$(PIP) -e '.[test,plot]'
 	@touch $@ $(VENV)/installed $(VENV)/installed-test
 
 # The type checker reads the tests, so it needs their libraries too.
