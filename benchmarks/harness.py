@@ -202,7 +202,7 @@ def run_main(
         rounds=min(chosen.rounds, 2) if chosen.quick else chosen.rounds, is_quick=chosen.quick
     )
     os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:{SYSTEM_PATH}"
-    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGTERM, end_in_order)
     print("\n".join(machine_lines()))
     print(f"medians of {options.rounds} rounds (smallest-largest), taking turns with the peer")
     try:
@@ -214,6 +214,6 @@ def run_main(
         sys.exit(130)
 
 
-def _end(_number: int, _frame: FrameType | None) -> NoReturn:
+def end_in_order(_number: int, _frame: FrameType | None) -> NoReturn:
     """End like Ctrl-C does, so that everything started is stopped."""
     raise KeyboardInterrupt

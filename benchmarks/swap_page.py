@@ -7,6 +7,7 @@ Reads the files of `benchmarks.guest` and `benchmarks.apps`, and writes what sta
 """
 
 import re
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,11 +17,12 @@ from benchmarks.swapping.cells import Cells
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "swap-figures.md"
+LINE_CHARACTERS_MAX = 100
 # What is committed; `make bench-guest` writes them.
 FIGURES = {name: ROOT / "benchmarks" / name / "figures.json" for name in ("guest", "apps")}
 PICTURES = {name: PAGE.parent / f"swap-{name}.png" for name in FIGURES}
 ALTERNATIVES = {
-    "guest": "seconds of a build by the number of its jobs, for each kind of swap, and the ancestor's",
+    "guest": "seconds of a build by N, for each kind of swap, and the ancestor's",
     "apps": "slowdown of two applications with half their memory, for each kind of swap",
 }
 MARKDOWN: dict[str, Callable[[Cells], list[str]]] = {
@@ -55,13 +57,20 @@ def section(name: str, cells: Cells | None, *, has_picture: bool) -> list[str]:
 
 
 def machine(cells: Cells) -> Iterator[str]:
-    """Yield what the figures were measured on."""
+    """Yield what the figures were measured on, as a list."""
     runs = [run for each in cells.runs.values() for run in each]
     loads = [run.load for run in runs]
-    yield from (f"- {line}" for line in cells.machine)
-    sizes = ", ".join(f"{name} {value}" for name, value in cells.parameters.items())
-    yield f"- sizes: {sizes}"
-    yield f"- {len(runs)} runs; load of the host before a run: {min(loads):.1f} to {max(loads):.1f}"
+    sizes = ", ".join(f"{name} {_words(value)}" for name, value in cells.parameters.items())
+    for line in (
+        *cells.machine,
+        f"sizes: {sizes}",
+        f"{len(runs)} runs; load of the host before a run: {min(loads):.1f} to {max(loads):.1f}",
+    ):
+        yield textwrap.fill(f"- {line}", LINE_CHARACTERS_MAX, subsequent_indent="  ")
+
+
+def _words(value: object) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def with_section(text: str, name: str, lines: list[str]) -> str:

@@ -20,11 +20,10 @@ from benchmarks.swapping.guest import Run, Work, measure
 from benchmarks.swapping.settings import BY_NAME, ENOUGH
 
 SIZES = tuple(APPLICATIONS)
-# Half of what the smaller one needs, less the budget of a node that is alone, must let the guest boot: 80 MiB.
 FULL = Sizes({"enough_mebibytes": 288, "redis": ["130000", "1000", "25000"], "sort": ["128"],
               "seconds_max": 400}, SIZES)  # fmt: skip
-QUICK = Sizes({"enough_mebibytes": 224, "redis": ["100000", "1000", "4000"], "sort": ["110"],
-               "seconds_max": 110}, SIZES)  # fmt: skip
+QUICK = Sizes({"enough_mebibytes": 192, "redis": ["60000", "1000", "4000"], "sort": ["70"],
+               "seconds_max": 240}, SIZES)  # fmt: skip
 
 
 def prepare(folder: Path, _parameters: dict[str, Any]) -> None:

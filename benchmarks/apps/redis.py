@@ -30,12 +30,12 @@ def copy_server(root: Path) -> None:
 
 
 def version() -> str:
-    """Return what the server calls itself."""
+    """Return the version of the server."""
     done = subprocess.run(
         ["redis-server", "--version"], executable=TREE / _PROGRAM, env=_environment(),
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    return done.stdout.strip()
+    return f"redis {done.stdout.partition('v=')[2].split()[0]}"
 
 
 def _fetch() -> None:

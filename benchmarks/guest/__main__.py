@@ -21,7 +21,7 @@ from benchmarks.swapping.settings import BY_NAME, ENOUGH
 FULL = Sizes({"machine_mebibytes": 192, "enough_mebibytes": 1024, "files": 12, "types": 2000,
               "seconds_max": 400}, SIZES)  # fmt: skip
 QUICK = Sizes({"machine_mebibytes": 128, "enough_mebibytes": 256, "files": 3, "types": 1000,
-               "seconds_max": 110}, QUICK_SIZES)  # fmt: skip
+               "seconds_max": 240}, QUICK_SIZES)  # fmt: skip
 
 
 def prepare(folder: Path, parameters: dict[str, Any]) -> None:

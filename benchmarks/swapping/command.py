@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -59,6 +60,7 @@ def main(benchmark: Benchmark, argv: Sequence[str] | None = None) -> None:
     """Run what is missing in the file, and print the tables."""
     chosen = _parse(benchmark, argv)
     os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:{harness.SYSTEM_PATH}"
+    signal.signal(signal.SIGTERM, harness.end_in_order)
     sizes = benchmark.quick if chosen.quick else benchmark.full
     chosen_sizes = [each for each in sizes.sizes if not chosen.size or str(each) in chosen.size]
     settings = [each for each in SETTINGS if not chosen.only or each.name in chosen.only]
@@ -128,7 +130,8 @@ def print_run(cell: Cell, run: Run) -> None:
     print(
         f"  {cell.setting:10} {cell.size!s:6} {run.outcome:14}"
         f" {figures.get('seconds', 0):7.1f} s, stalled {stalled:6.1f} s,"
-        f" {figures.get('pswpin', 0):8,.0f} pages in, {figures.get('pswpout', 0):8,.0f} out"
+        f" {figures.get('pswpin', 0):8,.0f} pages in ({figures.get('fetched_pages', 0):,.0f} from peers),"
+        f" {figures.get('pswpout', 0):8,.0f} out"
         f"  (load {run.load:.1f}, {run.wall_seconds:.0f} s in all)",
         flush=True,
     )

@@ -129,9 +129,9 @@ def measure(booted: Image, setting: Setting, machine_mebibytes: int, work: Work)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 guest.wait_end(seconds_max=work.seconds_max)
             said = guest.said
+            figures = figures_of(said) | areas.figures()
         finally:
             guest.end()
-    figures = figures_of(said)
     outcome = outcome_of(said, figures)
     if outcome is not Outcome.DONE:
         print(said[-SHOWN_CHARACTERS:], file=sys.stderr)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from benchmarks.swapping.disks import HARD_DISK, SATA_SSD, Disk
 
+# With less a guest does not boot: it can't unpack its programs.
+GUEST_MEBIBYTES_MIN = 80
 # Of a peer, by that of the machine: the ancestor's had 8 GB beside 1 GB.
 PEER_SHARE = 8
 # What one node alone is trusted to compress to, tables and all: its export is so many times its budget, since a page
@@ -45,7 +47,9 @@ class Setting:
 
     def budget_mebibytes(self, machine_mebibytes: int) -> int:
         """Return what the machine's own node has; none without ramster."""
-        return machine_mebibytes // self.shares if self.has_ramster else 0
+        if not self.has_ramster:
+            return 0
+        return min(machine_mebibytes // self.shares, machine_mebibytes - GUEST_MEBIBYTES_MIN)
 
     def guest_mebibytes(self, machine_mebibytes: int) -> int:
         """Return what is left for the guest."""

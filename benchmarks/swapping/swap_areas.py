@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmarks import harness
-from benchmarks.processes import EXPORT, MIB, Daemon, Node, cluster
+from benchmarks.processes import EXPORT, MIB, Daemon, Node, cluster, processor_seconds
 from benchmarks.swapping import settings
 from benchmarks.swapping.disks import drive
 from benchmarks.swapping.settings import Setting
@@ -34,6 +34,17 @@ class SwapAreas:
     @property
     def word(self) -> str:
         return f"ramster.swap={'+'.join(self.areas)}" if self.areas else ""
+
+    def figures(self) -> dict[str, float]:
+        """Return what the daemons did: pages that came from peers, and processor time of them all."""
+        if not self.daemons:
+            return {}
+        fetch = self.daemons[0].status()["engine"]["fetch"]
+        seconds = [processor_seconds(each.pid) for each in self.daemons]
+        return {
+            "fetched_pages": fetch["fetched_pages_total"],
+            "daemons_seconds": round(sum(seconds), 1),
+        }
 
 
 def need(chosen: list[Setting]) -> None:

@@ -12,7 +12,7 @@ from tests.guest import image
 from tests.helpers.requirements import require_namespaces, require_tool
 from tests.system.daemons import ROOT, environment
 
-pytestmark = [pytest.mark.root, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.root, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from benchmarks.swapping.cells import Cell, Cells
 from benchmarks.swapping.command import differs, missing
 from benchmarks.swapping.disks import HARD_DISK, drive
 from benchmarks.swapping.guest import Outcome, Run, figures_of, outcome_of
-from benchmarks.swapping.settings import BY_NAME, SETTINGS
+from benchmarks.swapping.settings import BY_NAME, GUEST_MEBIBYTES_MIN, SETTINGS
 
 PARAMETERS = {"seconds_max": 400, "enough_mebibytes": 256}
 SAID = """[    1.0] a line of the kernel
@@ -112,10 +112,12 @@ def test_a_run_is_judged_by_its_console(said: str, outcome: Outcome) -> None:
     assert outcome_of(said, figures_of(said)) is outcome
 
 
-def test_a_machine_has_the_same_memory_in_all_settings() -> None:
+@pytest.mark.parametrize("mebibytes", [90, 192])
+def test_a_machine_has_the_same_memory_in_all_settings(mebibytes: int) -> None:
     for setting in SETTINGS:
-        home = setting.budget_mebibytes(192)
-        assert setting.guest_mebibytes(192) + home == 192
+        home = setting.budget_mebibytes(mebibytes)
+        assert setting.guest_mebibytes(mebibytes) + home == mebibytes
+        assert setting.guest_mebibytes(mebibytes) >= GUEST_MEBIBYTES_MIN
         assert bool(home) == setting.has_ramster
 
 
