@@ -68,7 +68,7 @@ def main(benchmark: Benchmark, argv: Sequence[str] | None = None) -> None:
         guest.need_tools()
         swap_areas.need(settings)
         with harness.temp_dir() as folder:
-            booted = guest.boot_image(folder)
+            booted = guest.boot_image()
             benchmark.prepare(folder, sizes.parameters)
             machine = machine_lines(benchmark)
             cells = Cells.open(chosen.out, sizes.parameters, machine)

@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from benchmarks import harness
 from benchmarks.swapping.disks import SATA_SSD, drive
 from benchmarks.swapping.settings import Setting
@@ -72,15 +74,19 @@ def need_tools() -> None:
     harness.need_tools(*image.TOOLS, "make", "mkfs.ext4", "strip")
 
 
-def boot_image(folder: Path) -> Image:
+def boot_image() -> Image:
     """Return what is booted; the kernel is fetched on first use."""
-    made = Image(image.kept_kernel(), folder / "initramfs.gz")
-    with image.pack(made.initramfs) as root:
-        image.compile_static(image.HERE / "swapon.c", root / "bin" / "swapon-discard")
-        shutil.copytree(image.CACHE / "modules", root, dirs_exist_ok=True)
-        shutil.copy(INIT, root / "init")
-        (root / "init").chmod(0o755)
-    return made
+    try:
+        return image.cached("swapping", [INIT], _fill)
+    except pytest.skip.Exception as skipped:
+        raise harness.Skipped(str(skipped)) from None
+
+
+def _fill(root: Path) -> None:
+    image.compile_static(image.HERE / "swapon.c", root / "bin" / "swapon-discard")
+    shutil.copytree(image.CACHE / "modules", root, dirs_exist_ok=True)
+    shutil.copy(INIT, root / "init")
+    (root / "init").chmod(0o755)
 
 
 def kernel_release() -> str:

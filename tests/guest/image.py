@@ -28,7 +28,8 @@ TOOLS = ("qemu-system-x86_64", "busybox", "cpio", "gcc", "apt-get", "apt-cache",
 KERNEL_PACKAGE = "linux-image-cloud-amd64"
 _MODULE_NAMES = {"virtio.ko", "virtio_ring.ko", "virtio_pci.ko", "virtio_blk.ko",
                  "virtio_pci_modern_dev.ko", "virtio_pci_legacy_dev.ko",
-                 "virtio_net.ko", "net_failover.ko", "failover.ko", "nbd.ko"}  # fmt: skip
+                 "virtio_net.ko", "net_failover.ko", "failover.ko", "nbd.ko",
+                 "zram.ko", "zsmalloc.ko", "lz4.ko", "lz4_compress.ko"}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
