@@ -38,6 +38,7 @@ def test_a_build_ends_with_the_same_objects_over_zram_and_over_ramster(tmp_path:
     assert ended == {("zram", 3): Outcome.DONE, ("ramster-1", 3): Outcome.DONE}
 
 
+@pytest.mark.long
 def test_applications_run_and_a_later_call_goes_on(tmp_path: Path) -> None:
     out = tmp_path / "cells.json"
     enough = {("enough", "redis"): Outcome.DONE, ("enough", "sort"): Outcome.DONE}
