@@ -182,3 +182,13 @@ def check_books(cluster: Cluster) -> None:
             assert len(ghosts) <= len(kept) + ephemeral_remotify.GHOSTS_MAX
             living = owner.engine.machines.holders.living(holder.number)
             assert (0 if living is None else living.pages) == len(asked)
+
+
+def wait_reconciled(cluster: Cluster, number: int = 0) -> None:
+    """Run until the rows of a node agree with what each holder keeps."""
+    machines = cluster[number].engine.machines
+    assert cluster.run_until(
+        lambda: all(
+            each.is_dead or machines.holders.is_agreed(each.node) for each in machines.holders
+        )
+    )

@@ -213,6 +213,10 @@ class Cluster:
         if self.has_detector:
             self._detect(node, rng)
 
+    def memory(self, number: int) -> NodeMemory:
+        """Return the memory of a node that runs."""
+        return self._memories[self[number].number]
+
     def last_incarnation(self, number: int) -> int:
         """Return the incarnation of a node, or of its last incarnation if it is dead."""
         return self._last_incarnations[NodeId(number)]

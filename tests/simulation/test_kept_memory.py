@@ -12,7 +12,14 @@ from ramsterd.remote import wire
 from ramsterd.remote.holders.row_sweeps import GRACE_SECONDS
 from ramsterd.remote.wire import MessageType, PageList
 from tests.helpers.dropping import drop_run
-from tests.simulation.checkers import check_books, check_trust, held, named, rows_of
+from tests.simulation.checkers import (
+    check_books,
+    check_trust,
+    held,
+    named,
+    rows_of,
+    wait_reconciled,
+)
 from tests.simulation.checking_clients import REST_SECONDS, Client, finish, stage
 from tests.simulation.cluster import Cluster
 
@@ -23,15 +30,6 @@ def reconciled(cluster: Cluster, number: int = OWNER) -> tuple[int, int, int]:
     """Return how many holders a node was reconciled with, and the copies that were unknown and missing."""
     now = cluster[number].engine.statistics().reconcile
     return now.reconciled_holders_total, now.unknown_copies_total, now.missing_copies_total
-
-
-def wait_reconciled(cluster: Cluster, number: int = OWNER) -> None:
-    machines = cluster[number].engine.machines
-    assert cluster.run_until(
-        lambda: all(
-            each.is_dead or machines.holders.is_agreed(each.node) for each in machines.holders
-        )
-    )
 
 
 def go_on(cluster: Cluster, client: Client, number: int) -> None:
