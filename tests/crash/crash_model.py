@@ -109,6 +109,29 @@ class CrashModel:
                 count += 1
         return count
 
+    def crash_in_attaches(
+        self, operation: Callable[[StoreModel], object], *, rng: random.Random
+    ) -> int:
+        """Do it; end some process on the way, and the next one as it attaches what is left.  Return how often."""
+        self.model.tried.clear()
+        before, known = self.keeper.image(), Known.of(self.model)
+        stored = self.keeper.record(lambda: operation(self.model))
+        after, count = Known.of(self.model), 0
+        for where, image in rng.sample(list(states(before, stored)), 2):
+            keeper = RecordedKeeper(image)
+            memories: list[KeptMemory] = []
+
+            def attach(keeper: RecordedKeeper = keeper, made: list[KeptMemory] = memories) -> None:
+                made.append(open_memory(keeper))
+                made[0].make_store(self.limits, INCARNATION)
+
+            left = list(states(keeper.image(), keeper.record(attach)))
+            memories[0].close()
+            for where_then, image_then in rng.sample(left, min(5, len(left))):
+                check_state(f"{where}; then {where_then}", image_then, known, after, self.limits)
+                count += 1
+        return count
+
 
 def check_state(where: str, image: Image, before: Known, after: Known, limits: StoreLimits) -> None:
     """Attach what a process has left, and compare all of it."""

@@ -1,5 +1,6 @@
 """A process that ends between any two stores: the next one has every page as it was before the operation, or after it."""
 
+import random
 from collections.abc import Callable
 
 import pytest
@@ -156,6 +157,18 @@ def test_a_process_that_ends_in(case: str) -> None:
     make_pools(crash.model)
     before(crash.model)
     assert crash.crash_everywhere(operation) or case == "a peer refuses"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "case", ["put in place", "drop zeros of a disk"]
+)
+def test_a_process_that_ends_as_it_attaches_what_was_left_by_one_that_ended_in(case: str) -> None:
+    before, operation = CASES[case]
+    crash = CrashModel()
+    make_pools(crash.model)
+    before(crash.model)
+    assert crash.crash_in_attaches(operation, rng=random.Random(case))
 
 
 @pytest.mark.slow
