@@ -73,11 +73,16 @@ def serve(
             check_start=partial(check_start, _check_command(config)),
             protection=protection,
         )
-        protection.lock_memory()
     except LockRefused as error:
-        _fail(f"{config}: memory.lock: {error}", EX_CONFIG)
+        _fail_to_lock(config, error)
     except OSError as error:  # memory that can't be mapped
         _fail(str(error), 1)
+    try:
+        protection.lock_memory()
+    except LockRefused as error:
+        # The memory is not what ended this start.
+        memory.end()
+        _fail_to_lock(config, error)
     if protection.is_locking:
         memory.fault_in()
     protection.say()
@@ -146,6 +151,10 @@ def _open_memory(
 def _check_command(config: Path) -> list[str]:
     """Return what checks whether the program that is installed then could go on with these pages."""
     return command_line("check-config", "--config", str(config), "--layout", layout_name())
+
+
+def _fail_to_lock(config: Path, error: LockRefused) -> NoReturn:
+    _fail(f"{config}: memory.lock: {error}", EX_CONFIG)
 
 
 def _wall_milliseconds() -> int:

@@ -160,9 +160,7 @@ def test_a_process_that_ends_in(case: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "case", ["put in place", "drop zeros of a disk"]
-)
+@pytest.mark.parametrize("case", ["put in place", "drop zeros of a disk"])
 def test_a_process_that_ends_as_it_attaches_what_was_left_by_one_that_ended_in(case: str) -> None:
     before, operation = CASES[case]
     crash = CrashModel()
