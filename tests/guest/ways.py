@@ -65,5 +65,5 @@ class Way:
 
 # Debian's kernel does not boot with less memory.  The second has an interpreter beside the program.
 VIRTIO = Way("virtio", has_ramsterctl=False, guest_mebibytes=80, ballast_mebibytes=16)
-KERNEL_NBD = Way("nbd", has_ramsterctl=True, guest_mebibytes=112, ballast_mebibytes=0)
+KERNEL_NBD = Way("nbd", has_ramsterctl=True, guest_mebibytes=144, ballast_mebibytes=0)
 WAYS = (VIRTIO, KERNEL_NBD)
