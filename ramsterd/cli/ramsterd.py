@@ -14,7 +14,7 @@ from config.host import find_user, own_user, owner_of
 from config.load import load_node
 from config.machine import judge_lock, suspicious_connection_limits
 from config.memory import tightest
-from config.model import DaemonConfig, LockMemory
+from config.model import DaemonConfig, KeepMemory, LockMemory
 from config.shares import describe_size
 from config.units import format_bytes, human_bytes
 from net.certificates import Credentials
@@ -146,7 +146,14 @@ def reset_state(config: Path) -> None:
     help="Check that this program can go on with the pages of a running daemon: `memory.layout` of its `ramsterctl"
     " status --json`.  `ramsterctl restart` does so.",
 )
-def check_config(config: Path, user_name: str | None, layout: str | None) -> None:
+@click.option(
+    "--keeper",
+    help="Check that the next program finds the pages of a running daemon: `memory.keeper` of its `ramsterctl status"
+    " --json`.  `ramsterctl restart` does so.",
+)
+def check_config(
+    config: Path, user_name: str | None, layout: str | None, keeper: str | None
+) -> None:
     """Check whether the daemon could run with both files on this machine; exit status 78 if not.
 
     The check includes keys and certificates, folders, addresses and memory.  Run it on the machine
@@ -168,6 +175,8 @@ def check_config(config: Path, user_name: str | None, layout: str | None) -> Non
         file, _, text = warning.partition(": ")
         click.echo(f"{file}: warning: {text}", err=True)
     daemon, cluster, node = examined.daemon, examined.cluster, examined.node
+    if keeper is not None:
+        _check_keeper(config, daemon.memory.keep, keeper)
     exports = ", ".join(f"{each.name} ({format_bytes(each.size)})" for each in daemon.export)
     click.echo(f"{config}: node {node.name} ({node.number}) at {node.address}:{node.port}")
     click.echo(f"{daemon.cluster}: cluster {cluster.name} of {len(cluster.node)} nodes")
@@ -200,6 +209,17 @@ def _check_lock(daemon: DaemonConfig, limit_bytes: int | None, config: Path) -> 
     for finding in judge_lock(daemon, limit_bytes, file=str(config), is_start=True):
         if finding.is_error:
             _fail(str(finding.error()), EX_CONFIG)
+
+
+def _check_keeper(config: Path, keep: KeepMemory | Path, keeper: str) -> None:
+    # Late, as all that clients who connect at a start need not wait for.
+    from ramsterd.kept.keepers.choosing import check_same_keeper  # noqa: PLC0415
+    from ramsterd.kept.keepers.keeper import KeeperRefused  # noqa: PLC0415
+
+    try:
+        check_same_keeper(keep, keeper)
+    except KeeperRefused as error:
+        _fail(f"{config}: memory.keep: {error}", EX_CONFIG)
 
 
 def _user(name: str | None, config: Path) -> User:

@@ -70,7 +70,7 @@ def serve(
             state=state,
             descriptors=descriptors,
             arrival=arrival,
-            check_start=partial(check_start, _check_command(config)),
+            check_start=partial(check_start, _check_command(config, memory.statistics().keeper)),
             protection=protection,
         )
     except LockRefused as error:
@@ -148,9 +148,11 @@ def _open_memory(
         _fail(str(error), 1)
 
 
-def _check_command(config: Path) -> list[str]:
+def _check_command(config: Path, keeper: str) -> list[str]:
     """Return what checks whether the program that is installed then could go on with these pages."""
-    return command_line("check-config", "--config", str(config), "--layout", layout_name())
+    return command_line(
+        "check-config", "--config", str(config), "--layout", layout_name(), "--keeper", keeper
+    )
 
 
 def _fail_to_lock(config: Path, error: LockRefused) -> NoReturn:

@@ -52,6 +52,7 @@ def open_memory(
         received,
         mappings=_FILES,
         bytes_wanted=memory.kept_bytes_max(),
+        discard=discard,
     )
     identity = Identity(
         cluster=cluster,

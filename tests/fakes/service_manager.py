@@ -107,8 +107,11 @@ class FakeServiceManager:
                 self.stored.remove(each)
                 os.close(each[1])
         for fd in fds:
-            # What is no store, as BARRIER=1, and what is too much is closed, without a word.
-            if state.get("FDSTORE") == "1" and len(self.stored) < self._descriptors_max:
+            # What is no store, as BARRIER=1, what is too much, and what is there already is closed,
+            # without a word.
+            is_there = any(os.path.sameopenfile(fd, each) for _, each in self.stored)
+            has_room = len(self.stored) < self._descriptors_max
+            if state.get("FDSTORE") == "1" and has_room and not is_there:
                 self.stored.append((name, fd))
             else:
                 os.close(fd)

@@ -18,8 +18,12 @@ def choose_keeper(
     *,
     mappings: int,
     bytes_wanted: int,
+    discard: bool = False,
 ) -> Keeper:
     """Return who keeps the memory of this node.
+
+    Pages do not move between a folder and anybody else.  So a folder is refused while there is
+    memory that was kept elsewhere: a change of the config alone ends no page.
 
     Args:
         keep: `[memory] keep`.
@@ -27,9 +31,10 @@ def choose_keeper(
         received: What it was started with; what is not ours among it is left alone.
         mappings: How many will be made.
         bytes_wanted: What they may take together once they are full.
+        discard: Give up what was kept elsewhere.
 
     Raises:
-        KeeperRefused: The keeper that was asked for can't be had.
+        KeeperRefused: The keeper that was asked for can't be had, or other memory is there.
         MemoryTaken: Another daemon uses the folder.
     """
     store, memory = DescriptorStore(environ), received_memory(received)
@@ -39,6 +44,12 @@ def choose_keeper(
             return SystemdKeeper(store, received)
         if keep is KeepMemory.SYSTEMD:
             raise KeeperRefused(refusal)
+    if isinstance(keep, Path) and memory and not discard:
+        raise KeeperRefused(
+            f"found {keep}, but the pages of the last run are kept by systemd, and can't move to a folder:"
+            ' set keep = "systemd" again; to end these pages, type `systemctl stop ramsterd`, then `systemctl start'
+            " ramsterd`"
+        )
     keeper = (
         TmpfsKeeper(keep, bytes_wanted=bytes_wanted)
         if isinstance(keep, Path)
@@ -52,3 +63,28 @@ def choose_keeper(
         for _, descriptor in memory:
             os.close(descriptor)
     return keeper
+
+
+def check_same_keeper(keep: KeepMemory | Path, keeper: str) -> None:
+    """Check whether the next program of a process finds the pages of this one.
+
+    It inherits whatever is found by no path, and of a folder it must be told.
+
+    Args:
+        keep: `[memory] keep` of the next program.
+        keeper: `description` of the keeper of this one.
+
+    Raises:
+        KeeperRefused: It would not.
+    """
+    wanted = str(keep) if isinstance(keep, Path) else ""
+    has = keeper if keeper.startswith("/") else ""
+    if wanted == has:
+        return
+    found = keep if isinstance(keep, Path) else keep.value
+    who = f"are kept by {keeper}" if keeper else "are in the memory of its process"
+    raise KeeperRefused(
+        f"found {found}, but the pages of the running daemon {who}, and can't move to another keeper:"
+        " set keep as it was; or to change it, type `ramsterctl stop --forget`, which ends these pages, and start"
+        " ramsterd"
+    )

@@ -38,22 +38,38 @@ class SystemdKeeper:
         self._names = {name for name, _ in self._received}
 
     def take(self) -> dict[str, int]:
-        """Return what came with the start."""
+        """Return what came with the start; the manager has it, too.
+
+        It may have come from the program before, of which the manager had nothing: then it is
+        handed to it here.  What it has already it does not take twice.
+
+        Raises:
+            KeeperRefused: The manager does not take it.
+        """
         received, self._received = self._received, []
-        return unambiguous(received)
+        taken = unambiguous(received)
+        for name, fd in taken.items():
+            self._store_file(name, fd)
+        return taken
 
     def make(self, name: str, length: int) -> int:
         """Return a memfd that the manager has, too."""
         fd = make_memfd(name, length)
         self._names.add(name)
         try:
+            self._store_file(name, fd)
+        except KeeperRefused:
+            os.close(fd)
+            raise
+        return fd
+
+    def _store_file(self, name: str, fd: int) -> None:
+        try:
             self._store.store(DESCRIPTOR_PREFIX + name, fd)
         except OSError as error:
-            os.close(fd)
             raise KeeperRefused(
                 f"systemd does not take {name}: {error.strerror or error}"
             ) from None
-        return fd
 
     def discard(self) -> None:
         """Have the manager give up all names that it ever had of us."""

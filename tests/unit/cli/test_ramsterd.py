@@ -95,6 +95,17 @@ def test_check_config_knows_the_layout_of_its_own_release(tmp_path: Path) -> Non
     assert "found '1', expected the name of a layout, such as 1-" in result.stderr
 
 
+def test_check_config_refuses_a_keeper_to_which_pages_can_not_move(tmp_path: Path) -> None:
+    assert check_config(tmp_path, "", "--keeper", "systemd").exit_code == 0
+    result = check_config(tmp_path, "", "--keeper", "/mnt/pages")
+    assert result.exit_code == 78
+    assert result.stderr.endswith(
+        f"ramsterd: {tmp_path}/ramsterd.toml: memory.keep: found auto, but the pages of the running daemon are kept by"
+        " /mnt/pages, and can't move to another keeper: set keep as it was; or to change it, type"
+        " `ramsterctl stop --forget`, which ends these pages, and start ramsterd\n"
+    )
+
+
 def test_a_budget_may_be_a_part_of_the_memory(tmp_path: Path) -> None:
     write(tmp_path, "cluster.toml", CLUSTER)
     path = write(tmp_path, "ramsterd.toml", DAEMON.replace('"8MiB"', '"1%"'))

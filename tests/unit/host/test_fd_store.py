@@ -47,10 +47,12 @@ def test_what_is_stored_is_handed_to_the_next_start(tmp_path: Path) -> None:
 def test_what_is_removed_is_not_handed_on(tmp_path: Path) -> None:
     with FakeServiceManager(tmp_path) as manager:
         store = DescriptorStore(manager.environ)
-        fd = write_file(b"")
         for name in ("one", "two", "one"):
+            fd = write_file(b"")
             store.store(name, fd)
-        os.close(fd)
+            # What is there already is not stored twice.
+            store.store("again", fd)
+            os.close(fd)
         store.remove("one")
         store.wait_handled()
         assert [name for name, _ in manager.stored] == ["two"]

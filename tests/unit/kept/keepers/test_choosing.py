@@ -7,7 +7,7 @@ import pytest
 
 from config.model import KeepMemory
 from ramsterd.host.fd_store import DescriptorStore
-from ramsterd.kept.keepers.choosing import choose_keeper
+from ramsterd.kept.keepers.choosing import check_same_keeper, choose_keeper
 from ramsterd.kept.keepers.keeper import Keeper, KeeperRefused
 from tests.fakes.service_manager import FakeServiceManager
 from tests.helpers.kept_folders import kept_folder
@@ -19,6 +19,8 @@ def choose(
     keep: KeepMemory | Path,
     manager: FakeServiceManager | None,
     received: list[tuple[str, int]] | None = None,
+    *,
+    discard: bool = False,
 ) -> Keeper:
     return choose_keeper(
         keep,
@@ -26,6 +28,7 @@ def choose(
         received or [],
         mappings=MAPPINGS,
         bytes_wanted=4096,
+        discard=discard,
     )
 
 
@@ -69,10 +72,21 @@ def names_left(manager: FakeServiceManager) -> list[str]:
     return [name for name, _ in manager.stored]
 
 
-def test_memory_that_is_kept_elsewhere_now_does_not_stay_with_systemd(tmp_path: Path) -> None:
+def test_a_folder_is_refused_while_systemd_has_pages_of_the_last_run(tmp_path: Path) -> None:
+    """A change of the config and a restart would end all of them without a word."""
     with FakeServiceManager(tmp_path) as manager, kept_folder() as folder:
         received = stored_before(manager)
-        choose(folder / "memory", manager, received).close()
+        with pytest.raises(KeeperRefused, match='set keep = "systemd" again; to end these pages'):
+            choose(folder / "memory", manager, received)
+        assert len(names_left(manager)) == 3
+        for _, fd in received:
+            os.close(fd)
+
+
+def test_memory_that_is_given_up_does_not_stay_with_systemd(tmp_path: Path) -> None:
+    with FakeServiceManager(tmp_path) as manager, kept_folder() as folder:
+        received = stored_before(manager)
+        choose(folder / "memory", manager, received, discard=True).close()
         assert names_left(manager) == ["nbd.socket"]
         for name, fd in received:
             if name == "nbd.socket":
@@ -86,8 +100,8 @@ def test_a_folder_that_is_refused_costs_no_page(tmp_path: Path) -> None:
     """The operator may want the keeper of before back."""
     with FakeServiceManager(tmp_path) as manager:
         received = stored_before(manager)
-        with pytest.raises(KeeperRefused):
-            choose(tmp_path / "none" / "memory", manager, received)
+        with pytest.raises(KeeperRefused, match="no such file or directory"):
+            choose(tmp_path / "none" / "memory", manager, received, discard=True)
         assert len(names_left(manager)) == 3
         for _, fd in received:
             os.close(fd)
@@ -99,3 +113,40 @@ def test_memory_that_nobody_is_to_keep_ends_with_this_process(tmp_path: Path) ->
         choose(KeepMemory.NOBODY, manager, received).close()
         assert names_left(manager) == ["nbd.socket"]
         os.close(received[2][1])
+
+
+def test_memory_of_the_program_before_is_kept_by_systemd_from_now_on(tmp_path: Path) -> None:
+    """`ramsterctl restart` with a unit that may store descriptors now, or with another keep."""
+    received = [("ramster-super", os.memfd_create("before"))]
+    with FakeServiceManager(tmp_path) as manager:
+        for _ in range(2):
+            keeper = choose(KeepMemory.AUTO, manager, received)
+            assert [*keeper.take()] == ["super"]
+            assert names_left(manager) == ["ramster-super"]
+            keeper.close()
+    os.close(received[0][1])
+
+
+@pytest.mark.parametrize(
+    ("keep", "keeper", "is_same"),
+    [
+        (KeepMemory.AUTO, "systemd", True),
+        (KeepMemory.AUTO, "", True),
+        (KeepMemory.SYSTEMD, "", True),
+        (KeepMemory.NOBODY, "systemd", True),
+        (Path("/mnt/pages"), "/mnt/pages", True),
+        (Path("/mnt/pages"), "/mnt/others", False),
+        (Path("/mnt/pages"), "systemd", False),
+        (Path("/mnt/pages"), "", False),
+        (KeepMemory.AUTO, "/mnt/pages", False),
+        (KeepMemory.NOBODY, "/mnt/pages", False),
+    ],
+)
+def test_the_next_program_finds_what_it_inherits_and_what_is_in_the_same_folder(
+    keep: KeepMemory | Path, keeper: str, is_same: bool
+) -> None:
+    if is_same:
+        check_same_keeper(keep, keeper)
+    else:
+        with pytest.raises(KeeperRefused, match=f"found {getattr(keep, 'value', keep)}, but"):
+            check_same_keeper(keep, keeper)
