@@ -6,6 +6,7 @@ is noted in it before.  All of it blocks: the start for as long as it takes, all
 microseconds.
 """
 
+import errno
 import os
 from collections import Counter
 from collections.abc import Callable
@@ -124,6 +125,10 @@ class KeptMemory:
             self._files_in_use.clear()
             self._keeper.discard()
             return f"the kept memory has damaged names: {error}"
+        except OSError:
+            # This machine is not ready for it, which does not count against the memory.
+            self.end()
+            raise
         return ""
 
     def _open_log(self, epoch: int) -> NameLog:
@@ -240,6 +245,8 @@ class KeptMemory:
         fd = self._keeper.make(SUPER, SUPER_BYTES)
         self._held.callback(os.close, lock_memory(fd))
         mapping = self._files_in_use[SUPER] = FileMapping(fd, SUPER, SUPER_BYTES)
+        if self._keeper.needs_reserve and not mapping.reserve(0, SUPER_BYTES):
+            raise OSError(errno.ENOSPC, "no room for the first page of the memory")
         page = create(
             mapping.view,
             Header(

@@ -2,8 +2,12 @@
 
 A half that is full is left for the other, into which what is true is written anew.  The epoch says
 which half it is, and stands in `super`: until it is turned to, the old half is whole.
+
+Where others may fill what the mapping is in, both halves are reserved for ever: a record must find
+room when it is noted, for there is nobody who could be refused.
 """
 
+import errno
 from collections.abc import Callable
 from typing import Final
 
@@ -41,7 +45,10 @@ class NameLog:
 
         Raises:
             DamagedNames: The log contradicts itself.
+            OSError: There is no room for it.
         """
+        if mapping.needs_reserve and not mapping.reserve(0, 2 * half_bytes):
+            raise OSError(errno.ENOSPC, "no room for the names of pools and holders")
         self.names = Names()
         self._mapping = mapping
         self._turn_to = turn_to
@@ -65,18 +72,22 @@ class NameLog:
 
     def _write_anew(self) -> None:
         before, epoch = self._log.epoch, self._log.epoch + 1
-        self._release(epoch)
+        self._clear(epoch)
         log = RecordLog(self._half(epoch), epoch)
         for record in self.names.records():
             has_room = log.append(record)
             assert has_room, "a half has room for all that is true"
         self._turn_to(epoch)
         self._log = log
-        self._release(before)
+        self._clear(before)
 
     def _half(self, epoch: int) -> memoryview:
         start = epoch % 2 * self._half_bytes
         return self._mapping.view[start : start + self._half_bytes]
 
-    def _release(self, epoch: int) -> None:
-        self._mapping.release(epoch % 2 * self._half_bytes, self._half_bytes)
+    def _clear(self, epoch: int) -> None:
+        """Make a half zeros."""
+        if self._mapping.needs_reserve:
+            self._half(epoch)[:] = bytes(self._half_bytes)
+        else:
+            self._mapping.release(epoch % 2 * self._half_bytes, self._half_bytes)

@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from config.limits import NAME_BYTES_MAX, USER_ID_MAX
 from config.model import PoolCodec
-from ramsterd.core.arena import HeapMapping
+from ramsterd.core.arena import FRAME_BYTES, HeapMapping
 from ramsterd.core.family import Family
 from ramsterd.core.page import PoolKind
 from ramsterd.core.pool_identity import PoolIdentity, PoolUse
@@ -31,6 +31,7 @@ from ramsterd.kept.names import (
     pool_made,
 )
 from ramsterd.kept.record_log import RecordLog
+from tests.helpers.kept_memory import ScarceMemory
 
 HALF_BYTES: Final = 8192
 WORDS: Final = st.integers(0, (1 << 64) - 1)
@@ -228,6 +229,28 @@ def test_a_snapshot_is_no_longer_than_its_bound_says() -> None:
         names.apply(record)
     holder_bytes = framed_bytes(names) - pool_bytes
     assert POOLS_MAX * pool_bytes + HOLDER_ID_MAX * holder_bytes == SNAPSHOT_BYTES_MAX
+
+
+def test_a_record_has_room_whatever_others_fill() -> None:
+    """A store into a hole of a full tmpfs ends the process (SIGBUS)."""
+    epochs = [0]
+    memory = ScarceMemory(2 * HALF_BYTES // FRAME_BYTES)
+    mapping = memory("names", 2 * HALF_BYTES)
+    log = NameLog(mapping, 0, turn_to=epochs.append, half_bytes=HALF_BYTES)
+    assert memory.frames_free == 0
+    while len(epochs) < 4:
+        log.note(holder_known(1, 1, 1))
+        log.note(holder_gone(1))
+    assert memory.frames_free == 0
+    assert not NameLog(
+        mapping, epochs[-1], turn_to=epochs.append, half_bytes=HALF_BYTES
+    ).names.holders
+
+
+def test_a_log_without_room_is_not_begun() -> None:
+    mapping = ScarceMemory(3)("names", 2 * HALF_BYTES)
+    with pytest.raises(OSError, match="no room for the names of pools and holders"):
+        NameLog(mapping, 0, turn_to=lambda _: None, half_bytes=HALF_BYTES)
 
 
 def framed_bytes(names: Names) -> int:
