@@ -25,6 +25,7 @@ from ramsterd.host.daemon_protection import LockRefused, Protection
 from ramsterd.host.fd_store import DescriptorStore
 from ramsterd.host.logs.handler import LogHandler
 from ramsterd.host.loop_clock import LoopClock, monotonic_nanoseconds
+from ramsterd.host.signals import hold_stop
 from ramsterd.host.successor import command_line
 from ramsterd.kept.keepers.keeper import KeeperRefused, MemoryTaken
 from ramsterd.kept.layout import layout_name
@@ -50,6 +51,7 @@ def serve(
     discard_memory: bool,
 ) -> None:
     """Serve until an order or a signal ends it; at `ramsterctl restart` become the next program."""
+    hold_stop()
     import_codecs()
     try:
         # All is imported.  Clients that connect meanwhile wait in the sockets that are open.

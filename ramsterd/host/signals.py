@@ -4,6 +4,10 @@ By default SIGHUP ends a process without a word, and so do the signals that the 
 for.  A SIGHUP that comes before the daemon serves is blocked, which means kept by the kernel, and
 heard when it serves: it finds no half started daemon.  The others get a handler that does nothing;
 unlike an ignored signal, that is not inherited by a child.  (Python ignores SIGPIPE by itself.)
+
+An order to stop that comes while kept memory is taken up is heard as soon as the loop runs.  It is
+not the memory that ends such a start, and by default it would look so: after three of them all
+pages would be given up.
 """
 
 import signal
@@ -21,6 +25,10 @@ USELESS: Final = (
     signal.SIGPWR,
 )
 
+# What the event loop stops at.
+STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
+_held: list[int] = []
+
 
 def hold_signals() -> None:
     """Keep SIGHUP for later, and let no useless signal end the process.  Only in the main thread."""
@@ -34,6 +42,25 @@ def hold_signals() -> None:
 def release_hangup() -> None:
     """Let SIGHUP come, also one that came before."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+
+
+def hold_stop() -> None:
+    """Keep an order to stop until `release_stop`.  Only in the main thread."""
+    for number in STOPPING:
+        signal.signal(number, _hold)
+
+
+def release_stop() -> None:
+    """Send the orders that came again, to the handlers that there are now."""
+    held = _held[:]
+    _held.clear()
+    for number in held:
+        signal.raise_signal(number)
+
+
+def _hold(number: int, _frame: FrameType | None) -> None:
+    """Handle an order later."""
+    _held.append(number)
 
 
 def do_nothing(_number: int, _frame: FrameType | None) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import trio
 
+from ramsterd.host.signals import STOPPING, release_stop
 from ramsterd.restart.handover import Handover
 from ramsterd.restart.node_memory import NodeMemory
 
@@ -45,8 +46,9 @@ class Orders:
 async def follow_signals(
     node: str, stop: Callable[[], object], reload: Callable[[], object]
 ) -> None:
-    """Follow them until cancelled."""
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+    """Follow them until cancelled; the first are the orders that came before (`hold_stop`)."""
+    with trio.open_signal_receiver(*STOPPING, signal.SIGHUP) as signals:
+        release_stop()
         async for number in signals:
             name = signal.Signals(number).name
             if number != signal.SIGHUP:

@@ -56,6 +56,22 @@ print([number.name for number in map(signal.Signals, heard)])
     assert said == "['SIGHUP']\n"
 
 
+def test_an_order_to_stop_waits_until_it_can_be_heard() -> None:
+    said = run("""
+import os, signal
+from ramsterd.host.signals import hold_stop, release_stop
+hold_stop()
+os.kill(os.getpid(), signal.SIGTERM)
+heard = []
+signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
+assert not heard
+release_stop()
+release_stop()
+print([number.name for number in map(signal.Signals, heard)])
+""")
+    assert said == "['SIGTERM']\n"
+
+
 def test_children_inherit_no_ignored_signal() -> None:
     """Beyond those that this process was started with, as a shell does in the background."""
     said = run("""
