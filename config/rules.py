@@ -94,11 +94,20 @@ def _check_loopback(cluster: ClusterConfig, remedy: str, file: str) -> None:
 def check_daemon(daemon: DaemonConfig, *, file: str) -> None:
     """Raise ConfigError unless memory, exports and endpoints fit together."""
     _check_memory(daemon.memory, file)
+    _check_kept(daemon, file)
     _check_copies(daemon.remote, file)
     _check_exports(daemon.export, file)
     _check_endpoints(daemon, file)
     _check_tmem(daemon.tmem, file)
     _check_subsystems(daemon.log, file)
+
+
+def _check_kept(daemon: DaemonConfig, file: str) -> None:
+    """A folder keeps whatever was put into it, also while another run has its pages elsewhere."""
+    keep = daemon.memory.keep
+    if isinstance(keep, Path) and daemon.state_dir is None:
+        expected = "a state_dir beside a folder: only its file tells the pages of the last run from older ones"
+        raise ConfigError(file, "memory.keep", show(str(keep)), expected)
 
 
 def suspicious_settings(daemon: DaemonConfig, cluster: ClusterConfig) -> list[str]:

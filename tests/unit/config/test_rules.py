@@ -133,6 +133,12 @@ def test_a_cluster_mistake_is_named(old: str, new: str, key: str, expected: str)
             "metrics.listen",
             "an address and port used once",
         ),
+        (
+            "[memory]",
+            'state_dir = ""\n[memory]\nkeep = "/mnt/pages"',
+            "memory.keep",
+            "a state_dir beside a folder",
+        ),
         ("[memory]", '[log]\nlevel = "loud"\n[memory]', "log.level", "one of 'debug', 'info'"),
         (
             "[memory]",
