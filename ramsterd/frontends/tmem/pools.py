@@ -202,10 +202,12 @@ class PoolBook:
         """
         assert not pool.is_gone
         pool.is_gone = True
+        # Before its mark is cleared: a process that is killed in between must not leave pages that
+        # no mark tells of.
+        self._pager.end_pool(pool.pool)
         if pool.name:
             del self._named[pool.owner.user, pool.name]
             pool.mark.forget()
-        self._pager.end_pool(pool.pool)
         self._doomed.append(_Doomed(pool, on_destroyed))
         self.on_doomed()
 

@@ -16,10 +16,12 @@ from ramsterd.client.requests import (
     put_requests,
     stored_pages,
 )
+from ramsterd.core.page import PoolId
 from ramsterd.frontends.tmem.messages import PAGE_BYTES, ErrorCode, PoolKind
 from ramsterd.frontends.tmem.pool_records import Refused
 from ramsterd.frontends.tmem.pools import PoolBook
 from ramsterd.statefile.content import PoolKey
+from ramsterd.statefile.marks import Mark
 from tests.fakes.fake_pool_pager import FakePoolPager
 from tests.fakes.state_disk import StateDisk
 from tests.fakes.tmem_pair import QUOTAS, USER, Pair, serve
@@ -103,6 +105,26 @@ def test_a_pool_that_had_pages_is_lost_after_a_restart_and_no_get_is_a_miss() ->
         assert "destroy it and make it again" in str(error)
     assert pair.book.pool_snapshots()[0].is_lost
     assert not pair.pager.pages
+
+
+def test_a_pool_ends_before_its_mark_is_cleared() -> None:
+    """A process that is killed in between leaves no pages that no mark tells of."""
+    disk, pager = StateDisk(), FakePoolPager()
+    ended_at: list[int] = []
+
+    def follow(mark: Mark, _: PoolId) -> None:
+        mark.on_filling = lambda generation: (
+            None if generation else ended_at.append(pager.calls["end_pool"])
+        )
+
+    pair = Pair(pager=pager, book=PoolBook(pager, QUOTAS, marks=disk.marks, follow=follow))
+    pool = pair.new_pool(name="spill")
+    pair.send(put_request(pool))
+    disk.write()
+    serve(pair.session)
+    pair.send(destroy_request(pool))
+    serve(pair.session)
+    assert ended_at == [1]
 
 
 def test_a_lost_pool_that_is_destroyed_can_be_made_again() -> None:
