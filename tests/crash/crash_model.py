@@ -6,7 +6,7 @@ mixed up, or has come back.
 """
 
 import random
-from collections.abc import Callable, Mapping, Set as AbstractSet
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -40,13 +40,14 @@ def open_memory(keeper: RecordedKeeper) -> KeptMemory:
 
 
 class NotingModel(StoreModel):
-    """A model that notes what puts try: such a page may be there for a moment, and be evicted by the next of the run."""
+    """A model that notes what puts try: such a page may be there for a moment, and be evicted by the next one."""
 
-    tried: set[Handle]
+    tried: dict[Handle, list[bytes]]
 
     def put(self, handle: Handle, pages: list[bytes], *, takes_slots: bool = True) -> int:
         pool, name, index = handle
-        self.tried |= {(pool, name, index + each) for each in range(len(pages))}
+        for each, page in enumerate(pages):
+            self.tried.setdefault((pool, name, index + each), []).append(page)
         return super().put(handle, pages, takes_slots=takes_slots)
 
 
@@ -59,7 +60,7 @@ class Known:
     contents: Mapping[tuple[int, int], Zpage]
     kinds: Mapping[PoolId, PoolKind]
     foreign_kinds: Mapping[PoolId, PoolKind]
-    tried: AbstractSet[Handle]
+    tried: Mapping[Handle, list[bytes]]
 
     @classmethod
     def of(cls, model: NotingModel) -> "Known":
@@ -69,7 +70,7 @@ class Known:
             dict(model.contents),
             dict(model.kinds),
             dict(model.foreign_kinds),
-            set(model.tried),
+            {handle: list(pages) for handle, pages in model.tried.items()},
         )
 
 
@@ -81,7 +82,7 @@ class CrashModel:
         self.memory = open_memory(self.keeper)
         self.limits = limits
         self.model = NotingModel(self.memory.make_store(limits, INCARNATION))
-        self.model.tried = set()
+        self.model.tried = {}
         for holder in (1, 2):
             self.memory.journal.on_holder_known(holder, NodeId(holder), Incarnation(1))
 
@@ -173,6 +174,7 @@ def _check_pools(store: Store, before: Known, after: Known) -> None:
 def _check_page(store: Store, handle: Handle, before: Known, after: Known) -> None:
     allowed = [known.pages[handle] for known in (before, after) if handle in known.pages]
     may_be_hole = len(allowed) < 2
+    allowed += after.tried.get(handle, [])
     found = store.get(*handle, 1)
     if found.elsewhere:
         ((_, row),) = found.elsewhere
@@ -192,7 +194,7 @@ def _check_page(store: Store, handle: Handle, before: Known, after: Known) -> No
 
 def _check_nothing_more(store: Store, before: Known, after: Known) -> None:
     """No page is there that neither the one moment nor the other had."""
-    known = before.pages.keys() | after.pages.keys() | after.tried
+    known = before.pages.keys() | after.pages.keys() | after.tried.keys()
     for pool in store.pools:
         if pool.identity.is_foreign:
             continue
