@@ -33,7 +33,7 @@ from ramsterd.host.loop_clock import monotonic_nanoseconds
 from ramsterd.host.protection import give_up_protection
 from ramsterd.host.threads import ThreadRefused
 from ramsterd.host.validity import format_validity
-from ramsterd.kept.super_page import MemoryRefused, check_layout
+from ramsterd.kept.super_page import MemoryRefused, Owner, check_layout, check_owner
 from ramsterd.reconfigure.examine import Examined, examine
 from ramsterd.restart.giving import give_up_stored
 from ramsterd.statefile.folder import StateFolderTaken
@@ -151,8 +151,19 @@ def reset_state(config: Path) -> None:
     help="Check that the next program finds the pages of a running daemon: `memory.keeper` of its `ramsterctl status"
     " --json`.  `ramsterctl restart` does so.",
 )
+@click.option(
+    "--owner",
+    type=(str, int, str),
+    metavar="CLUSTER NUMBER NODE",
+    help="Check that the next program is the node to which the pages of a running daemon belong: `cluster`, `number`"
+    " and `node` of its `ramsterctl status --json`.  `ramsterctl restart` does so.",
+)
 def check_config(
-    config: Path, user_name: str | None, layout: str | None, keeper: str | None
+    config: Path,
+    user_name: str | None,
+    layout: str | None,
+    keeper: str | None,
+    owner: tuple[str, int, str] | None,
 ) -> None:
     """Check whether the daemon could run with both files on this machine; exit status 78 if not.
 
@@ -177,6 +188,8 @@ def check_config(
     daemon, cluster, node = examined.daemon, examined.cluster, examined.node
     if keeper is not None:
         _check_keeper(config, daemon.memory.keep, keeper)
+    if owner is not None:
+        _check_owner(examined, owner)
     exports = ", ".join(f"{each.name} ({format_bytes(each.size)})" for each in daemon.export)
     click.echo(f"{config}: node {node.name} ({node.number}) at {node.address}:{node.port}")
     click.echo(f"{daemon.cluster}: cluster {cluster.name} of {len(cluster.node)} nodes")
@@ -220,6 +233,20 @@ def _check_keeper(config: Path, keep: KeepMemory | Path, keeper: str) -> None:
         check_same_keeper(keep, keeper)
     except KeeperRefused as error:
         _fail(f"{config}: memory.keep: {error}", EX_CONFIG)
+
+
+def _check_owner(examined: Examined, owner: tuple[str, int, str]) -> None:
+    from ramsterd.kept.keepers.choosing import OR_END_THEM  # noqa: PLC0415  see `_check_keeper`
+
+    cluster, number, name = owner
+    node = examined.node
+    try:
+        check_owner(
+            Owner(cluster=cluster, node=number, node_name=name),
+            Owner(cluster=examined.cluster.name, node=node.number, node_name=node.name),
+        )
+    except MemoryRefused as error:
+        _fail(f"{examined.daemon.cluster}: {error}: set it as it was; {OR_END_THEM}", EX_CONFIG)
 
 
 def _user(name: str | None, config: Path) -> User:

@@ -72,7 +72,7 @@ def serve(
             state=state,
             descriptors=descriptors,
             arrival=arrival,
-            check_start=partial(check_start, _check_command(config, memory.statistics().keeper)),
+            check_start=partial(check_start, _check_command(config, memory)),
             protection=protection,
         )
     except LockRefused as error:
@@ -150,10 +150,15 @@ def _open_memory(
         _fail(str(error), 1)
 
 
-def _check_command(config: Path, keeper: str) -> list[str]:
+def _check_command(config: Path, memory: NodeMemory) -> list[str]:
     """Return what checks whether the program that is installed then could go on with these pages."""
+    owner = memory.owner
     return command_line(
-        "check-config", "--config", str(config), "--layout", layout_name(), "--keeper", keeper
+        "check-config",
+        *("--config", str(config)),
+        *("--layout", layout_name()),
+        *("--keeper", memory.statistics().keeper),
+        *("--owner", owner.cluster, str(owner.node), owner.node_name),
     )
 
 

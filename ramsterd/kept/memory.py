@@ -28,7 +28,7 @@ from ramsterd.kept.layout import SUPER, SUPER_BYTES, layout_name
 from ramsterd.kept.name_log import NAMES_BYTES, NameLog
 from ramsterd.kept.names import DamagedNames, pool_ended, pool_gone
 from ramsterd.kept.opening import Identity, open_kept
-from ramsterd.kept.super_page import Header, Live, State, SuperPage, create
+from ramsterd.kept.super_page import Header, Live, Owner, State, SuperPage, create
 
 _NAMES: Final = "names"
 
@@ -162,6 +162,11 @@ class KeptMemory:
         self._lengths[name] = len(mapping.view)
         self._files_in_use[name] = mapping
         return mapping
+
+    @property
+    def owner(self) -> Owner:
+        """Which node it belongs to, as it is named in it."""
+        return self._header() or self._identity
 
     @property
     def keeper(self) -> str:

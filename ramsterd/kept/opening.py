@@ -19,6 +19,7 @@ from ramsterd.kept.super_page import (
     Expected,
     Gate,
     MemoryRefused,
+    Owner,
     State,
     SuperPage,
     attach,
@@ -26,12 +27,9 @@ from ramsterd.kept.super_page import (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
+class Identity(Owner):
     """Who starts here."""
 
-    cluster: str
-    node: int
-    node_name: str
     boot_id: bytes
     # Which one the state file names; None: none, and the memory's word is taken.
     memory_id: bytes | None

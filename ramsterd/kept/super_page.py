@@ -95,16 +95,23 @@ class State(enum.IntEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Header:
+class Owner:
+    """Which node has a memory: nobody else may use it."""
+
+    cluster: str
+    node: int
+    # For messages: a node may get another one.
+    node_name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header(Owner):
     """Whose memory it is; never changes."""
 
     memory_id: bytes
     boot_id: bytes
     # In seconds since 1970.
     made_at: int
-    cluster: str
-    node: int
-    node_name: str
     # What each of `MAPPINGS` has at least, in bytes: they may grow.
     lengths: Mapping[str, int]
 
@@ -126,12 +133,9 @@ class Live:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Expected:
+class Expected(Owner):
     """What this start is, that the memory must fit."""
 
-    cluster: str
-    node: int
-    node_name: str
     boot_id: bytes
     # What the state file says; None: there is none, and the memory's word is taken.
     memory_id: bytes | None
@@ -197,6 +201,22 @@ def attach(page: memoryview, expected: Expected) -> SuperPage:
     return SuperPage(page, header, live, sequence)
 
 
+def check_owner(found: Owner, expected: Owner) -> None:
+    """Check whether the memory of one node is that of another.
+
+    Raises:
+        MemoryRefused: It is not.
+    """
+    if found.cluster != expected.cluster:
+        _refuse(Gate.CLUSTER, f"{found.cluster!r}", f"{expected.cluster!r}")
+    if found.node != expected.node:
+        _refuse(Gate.NODE, _describe(found), _describe(expected))
+
+
+def _describe(owner: Owner) -> str:
+    return f"{owner.node_name!r} (number {owner.node})"
+
+
 def check_layout(name: str) -> None:
     """Check whether this program reads memory of a layout, which another has named (`layout_name`).
 
@@ -249,11 +269,7 @@ def _read_header(page: memoryview) -> Header:
 
 
 def _check_header(header: Header, expected: Expected) -> None:
-    if header.cluster != expected.cluster:
-        _refuse(Gate.CLUSTER, f"{header.cluster!r}", f"{expected.cluster!r}")
-    if header.node != expected.node:
-        found = f"{header.node_name!r} (number {header.node})"
-        _refuse(Gate.NODE, found, f"{expected.node_name!r} (number {expected.node})")
+    check_owner(header, expected)
     if header.boot_id != expected.boot_id:
         _refuse(Gate.BOOT, f"boot {header.boot_id.hex()}", expected.boot_id.hex())
     if expected.memory_id not in {None, header.memory_id}:

@@ -21,6 +21,7 @@ from ramsterd.handover.names import Named
 from ramsterd.kept.attach import Attached
 from ramsterd.kept.memory import KeptMemory, MemoryStatistics
 from ramsterd.kept.names import NO_GENERATION, KeptPool
+from ramsterd.kept.super_page import Owner
 from ramsterd.pagepath.engine import Engine
 from ramsterd.pagepath.kept_pages import KeptPages
 from ramsterd.reconfigure.exports import EXPORT_OBJECT
@@ -63,6 +64,11 @@ class NodeMemory:
     def memory_id(self) -> bytes:
         """Which memory this process has."""
         return self._memory.memory_id
+
+    @property
+    def owner(self) -> Owner:
+        """Which node it belongs to."""
+        return self._memory.owner
 
     @property
     def outlives_process(self) -> bool:

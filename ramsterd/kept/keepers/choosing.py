@@ -3,12 +3,18 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from config.model import KeepMemory
 from ramsterd.host.fd_store import DescriptorStore
 from ramsterd.kept.keepers.keeper import Keeper, KeeperRefused, ProcessKeeper, received_memory
 from ramsterd.kept.keepers.systemd_keeper import SystemdKeeper, give_up, refusal_of
 from ramsterd.kept.keepers.tmpfs_keeper import TmpfsKeeper
+
+# What else an operator can do than to undo a change that the running daemon's pages don't survive.
+OR_END_THEM: Final = (
+    "or to change it, type `ramsterctl stop --forget`, which ends these pages, and start ramsterd"
+)
 
 
 def choose_keeper(
@@ -85,6 +91,5 @@ def check_same_keeper(keep: KeepMemory | Path, keeper: str) -> None:
     who = f"are kept by {keeper}" if keeper else "are in the memory of its process"
     raise KeeperRefused(
         f"found {found}, but the pages of the running daemon {who}, and can't move to another keeper:"
-        " set keep as it was; or to change it, type `ramsterctl stop --forget`, which ends these pages, and start"
-        " ramsterd"
+        f" set keep as it was; {OR_END_THEM}"
     )

@@ -106,6 +106,31 @@ def test_check_config_refuses_a_keeper_to_which_pages_can_not_move(tmp_path: Pat
     )
 
 
+@pytest.mark.parametrize(
+    ("owner", "said"),
+    [
+        (("old", "1", "alpha"), "is of another cluster: 'old', expected 'lab'"),
+        (
+            ("lab", "9", "gamma"),
+            "is of another node: 'gamma' (number 9), expected 'alpha' (number 1)",
+        ),
+    ],
+)
+def test_check_config_refuses_to_be_another_node_than_the_pages_belong_to(
+    tmp_path: Path, owner: tuple[str, str, str], said: str
+) -> None:
+    result = check_config(tmp_path, "", "--owner", *owner)
+    assert result.exit_code == 78
+    assert result.stderr.endswith(
+        f"ramsterd: {tmp_path}/cluster.toml: the kept memory {said}: set it as it was; or to change it, type"
+        " `ramsterctl stop --forget`, which ends these pages, and start ramsterd\n"
+    )
+
+
+def test_a_node_with_another_name_has_its_pages(tmp_path: Path) -> None:
+    assert check_config(tmp_path, "", "--owner", "lab", "1", "old-name").exit_code == 0
+
+
 def test_a_budget_may_be_a_part_of_the_memory(tmp_path: Path) -> None:
     write(tmp_path, "cluster.toml", CLUSTER)
     path = write(tmp_path, "ramsterd.toml", DAEMON.replace('"8MiB"', '"1%"'))
