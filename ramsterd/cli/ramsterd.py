@@ -158,12 +158,21 @@ def reset_state(config: Path) -> None:
     help="Check that the next program is the node to which the pages of a running daemon belong: `cluster`, `number`"
     " and `node` of its `ramsterctl status --json`.  `ramsterctl restart` does so.",
 )
+@click.option(
+    "--holds",
+    type=(str, str),
+    metavar="KEY ADDRESS:PORT",
+    multiple=True,
+    help="Check that nobody but a running daemon, which holds this address, has one that the next program needs; for"
+    " each of `address`, `nbd.listen` and `metrics.listen`.  `ramsterctl restart` does so.",
+)
 def check_config(
     config: Path,
     user_name: str | None,
     layout: str | None,
     keeper: str | None,
     owner: tuple[str, int, str] | None,
+    holds: tuple[tuple[str, str], ...],
 ) -> None:
     """Check whether the daemon could run with both files on this machine; exit status 78 if not.
 
@@ -190,6 +199,8 @@ def check_config(
         _check_keeper(config, daemon.memory.keep, keeper)
     if owner is not None:
         _check_owner(examined, owner)
+    if holds:
+        _check_addresses(examined, holds)
     exports = ", ".join(f"{each.name} ({format_bytes(each.size)})" for each in daemon.export)
     click.echo(f"{config}: node {node.name} ({node.number}) at {node.address}:{node.port}")
     click.echo(f"{daemon.cluster}: cluster {cluster.name} of {len(cluster.node)} nodes")
@@ -247,6 +258,17 @@ def _check_owner(examined: Examined, owner: tuple[str, int, str]) -> None:
         )
     except MemoryRefused as error:
         _fail(f"{examined.daemon.cluster}: {error}: set it as it was; {OR_END_THEM}", EX_CONFIG)
+
+
+def _check_addresses(examined: Examined, holds: tuple[tuple[str, str], ...]) -> None:
+    from ramsterd.endpoints.trying import why_taken  # noqa: PLC0415  see `_check_keeper`
+
+    try:
+        problem = why_taken(examined.daemon, examined.node, holds)
+    except ValueError as error:
+        raise click.BadParameter(f"expected {error}", param_hint="--holds") from None
+    if problem is not None:
+        _fail(problem, 1)
 
 
 def _user(name: str | None, config: Path) -> User:

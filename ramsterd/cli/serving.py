@@ -19,6 +19,7 @@ from ramsterd.core.codec import import_codecs
 from ramsterd.daemon import Daemon
 from ramsterd.endpoints.descriptors import Descriptors
 from ramsterd.endpoints.opening import CannotServe, leaves
+from ramsterd.endpoints.trying import endpoints_of
 from ramsterd.handover.arrival import Arrival
 from ramsterd.handover.names import Named
 from ramsterd.host.daemon_protection import LockRefused, Protection
@@ -72,7 +73,7 @@ def serve(
             state=state,
             descriptors=descriptors,
             arrival=arrival,
-            check_start=partial(check_start, _check_command(config, memory)),
+            check_start=partial(check_start, _check_command(config, examined, memory)),
             protection=protection,
         )
     except LockRefused as error:
@@ -150,15 +151,17 @@ def _open_memory(
         _fail(str(error), 1)
 
 
-def _check_command(config: Path, memory: NodeMemory) -> list[str]:
+def _check_command(config: Path, examined: Examined, memory: NodeMemory) -> list[str]:
     """Return what checks whether the program that is installed then could go on with these pages."""
     owner = memory.owner
+    held = endpoints_of(examined.daemon, examined.node)
     return command_line(
         "check-config",
         *("--config", str(config)),
         *("--layout", layout_name()),
         *("--keeper", memory.statistics().keeper),
         *("--owner", owner.cluster, str(owner.node), owner.node_name),
+        *(word for key, endpoint in held for word in ("--holds", key, endpoint)),
     )
 
 

@@ -1,8 +1,8 @@
 """`ramsterctl restart` is refused where the next start would end, and the daemon serves all its pages."""
 
 import os
+import socket
 import subprocess
-from pathlib import Path
 
 import pytest
 
@@ -13,12 +13,16 @@ DATA = os.urandom(MIB)
 REFUSED = "ramsterctl: nothing was restarted: the next start of ramsterd would fail: "
 
 
-def refuses(node: Node) -> str:
-    """Have it refuse, see that it serves as before, and return why it did."""
-    done = subprocess.run(
+def restart(node: Node) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [*RAMSTERCTL, "--socket", str(node.control), "restart"],
         capture_output=True, text=True, env=environment(), timeout=60, check=False,
     )  # fmt: skip
+
+
+def refuses(node: Node) -> str:
+    """Have it refuse, see that it serves as before, and return why it did."""
+    done = restart(node)
     assert done.returncode == 1
     assert done.stderr.startswith(REFUSED), done.stderr
     with node.client() as client:
@@ -33,12 +37,6 @@ def started(new_cluster: NewCluster) -> Node:
     with node.client() as client:
         client.write(0, DATA)
     return node
-
-
-def replace(file: Path, old: str, new: str) -> None:
-    text = file.read_text()
-    assert old in text
-    file.write_text(text.replace(old, new))
 
 
 @pytest.mark.parametrize(
@@ -58,3 +56,16 @@ def test_a_node_that_would_be_another_one_does_not_restart(
     assert text != file.read_text()
     file.write_text(text)
     assert said in refuses(node)
+
+
+def test_a_node_that_would_not_get_a_new_address_does_not_restart(new_cluster: NewCluster) -> None:
+    node = started(new_cluster)
+    text = node.config.read_text()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        place = f"127.0.0.1:{other.getsockname()[1]}"
+        node.config.write_text(text.replace("[nbd]", f'[nbd]\nlisten = "{place}"'))
+        assert f"can't serve NBD at {place} (nbd.listen): Address already in use" in refuses(node)
+    node.config.write_text(text)
+    assert restart(node).returncode == 0
+    with node.client() as client:
+        assert client.read(0, MIB) == DATA

@@ -1,5 +1,6 @@
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -129,6 +130,28 @@ def test_check_config_refuses_to_be_another_node_than_the_pages_belong_to(
 
 def test_a_node_with_another_name_has_its_pages(tmp_path: Path) -> None:
     assert check_config(tmp_path, "", "--owner", "lab", "1", "old-name").exit_code == 0
+
+
+def test_check_config_tells_which_addresses_the_next_start_would_not_get(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        place = f"127.0.0.1:{other.getsockname()[1]}"
+        more = f'[metrics]\nlisten = "{place}"\n'
+        links = ("--holds", "address", "127.0.0.1:7701")
+        assert check_config(tmp_path, more).exit_code == 0
+        result = check_config(tmp_path, more, *links)
+        assert result.exit_code == 1
+        assert (
+            f"ramsterd: can't serve metrics at {place} (metrics.listen): Address already"
+            in result.stderr
+        )
+        holds = (*links, "--holds", "metrics.listen", place)
+        assert check_config(tmp_path, more, *holds).exit_code == 0
+
+
+def test_check_config_says_what_an_address_is(tmp_path: Path) -> None:
+    result = check_config(tmp_path, "", "--holds", "address", "7701")
+    assert result.exit_code == 2
+    assert "--holds" in result.stderr
 
 
 def test_a_budget_may_be_a_part_of_the_memory(tmp_path: Path) -> None:
