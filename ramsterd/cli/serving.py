@@ -131,6 +131,7 @@ def _open_memory(
             examined.cluster.name,
             examined.node,
             memory_id=state.marks.memory_id,
+            memory_folder=state.marks.memory_folder,
             environ=os.environ,
             received=received,
             now_seconds=_wall_milliseconds() // 1000,

@@ -174,6 +174,11 @@ class KeptMemory:
         return self._keeper.description
 
     @property
+    def folder(self) -> str:
+        """Which folder keeps it; empty: none does."""
+        return os.path.abspath(self._keeper.description) if self._keeper.has_paths else ""
+
+    @property
     def outlives_process(self) -> bool:
         """Whether anybody keeps it when this process ends."""
         return bool(self._keeper.description)

@@ -201,6 +201,17 @@ def attach(page: memoryview, expected: Expected) -> SuperPage:
     return SuperPage(page, header, live, sequence)
 
 
+def is_of_memory(page: bytes, memory_id: bytes) -> bool:
+    """Return whether a page that was found is, for all that can be told, that of a memory."""
+    if len(page) < SUPER_BYTES:
+        return False
+    try:
+        return _read_header(memoryview(page)).memory_id == memory_id
+    except MemoryRefused as error:
+        # Another release reads which one it is.
+        return error.gate in {Gate.OLDER, Gate.NEWER, Gate.LAYOUT}
+
+
 def check_owner(found: Owner, expected: Owner) -> None:
     """Check whether the memory of one node is that of another.
 

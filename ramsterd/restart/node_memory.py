@@ -102,7 +102,7 @@ class NodeMemory:
         It comes before exports and pools are made.
         """
         attached = self._memory.attached
-        marks.note_memory(self.memory_id.hex())
+        marks.note_memory(self.memory_id.hex(), self._memory.folder)
         if attached is None:
             return
         pools = engine.store.pools

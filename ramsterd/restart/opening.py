@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 from config.model import DaemonConfig, NodeConfig
@@ -9,6 +10,7 @@ from ramsterd.handover.names import Named
 from ramsterd.host.boot import boot_id
 from ramsterd.kept.keepers.choosing import choose_keeper
 from ramsterd.kept.layout import MAPPINGS
+from ramsterd.kept.left_behind import look_behind
 from ramsterd.kept.memory import KeptMemory
 from ramsterd.kept.opening import Identity
 from ramsterd.kept.super_page import ID_BYTES
@@ -23,6 +25,7 @@ def open_memory(
     node: NodeConfig,
     *,
     memory_id: str,
+    memory_folder: str,
     environ: Mapping[str, str],
     received: Sequence[Named],
     now_seconds: int,
@@ -35,6 +38,7 @@ def open_memory(
         cluster: The name of its cluster.
         node: Itself.
         memory_id: Which memory the state file names; empty: none.
+        memory_folder: Which folder keeps that, by the state file; empty: none.
         environ: Says whether systemd has started this process.
         received: The descriptors that it was started with.
         now_seconds: Since 1970.
@@ -46,6 +50,8 @@ def open_memory(
         OSError: It can't be mapped.
     """
     memory = daemon.memory
+    if memory_id and memory_folder:
+        look_behind(memory.keep, Path(memory_folder), bytes.fromhex(memory_id), discard=discard)
     keeper = choose_keeper(
         memory.keep,
         environ,

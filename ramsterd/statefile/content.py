@@ -13,13 +13,13 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias, TypeGuard
 
 from config.limits import USER_ID_MAX
 
-FORMAT: Final = 2
-# Which formats are read: the first has no memory id.
-FORMATS: Final = (1, FORMAT)
+FORMAT: Final = 3
+# Which formats are read: the first has no memory id, and the second not the folder of that memory.
+FORMATS: Final = (1, 2, FORMAT)
 FORMAT_MAX: Final = (1 << 31) - 1
 # A record takes 150 to 500 bytes.  There are 64 exports and 4096 pools; the rest is for those that
 # a config had once.
@@ -29,11 +29,15 @@ STATE_BYTES_MAX: Final = 8 * 1024 * 1024
 NAME_BYTES_MAX: Final = 63
 # As the greeting of a link has it (net.hello).
 INCARNATION_MAX: Final = (1 << 64) - 1
+# As the kernel allows (PATH_MAX has the zero behind it).
+FOLDER_BYTES_MAX: Final = 4095
 # Seconds since 1970 until the year 3058.
 SECONDS_MAX: Final = (1 << 35) - 1
 _GENERATION: Final = re.compile(r"[0-9a-f]{32}")
 _MEMORY_ID: Final = re.compile(r"[0-9a-f]{32}|")
 _FIELDS: Final = {"generation", "lost_at"}
+# Which format was the first that has a key.
+_SINCE: Final = {"memory_id": 2, "memory_folder": 3}
 
 
 class DamagedState(Exception):
@@ -71,6 +75,8 @@ class Content:
     records: Mapping[Key, Record] = field(default_factory=dict)
     # Of the memory that the last run used (ramsterd.kept), 32 hexadecimal digits; empty: of none.
     memory_id: str = ""
+    # Which folder keeps that memory; empty: none does.
+    memory_folder: str = ""
 
 
 def describe(key: Key) -> str:
@@ -84,6 +90,7 @@ def encode(content: Content) -> bytes:
     body = {
         "last_incarnation": content.last_incarnation,
         "memory_id": content.memory_id,
+        "memory_folder": content.memory_folder,
         "exports": [
             {"name": key, **_fields(record)} for key, record in rows if isinstance(key, str)
         ],
@@ -124,12 +131,15 @@ def parse(data: bytes) -> Content:
     if whole["sha256"] != digest:
         raise DamagedState("a checksum that differs")
     body = whole["content"]
-    keys = {"last_incarnation", "exports", "pools"} | ({"memory_id"} if version > 1 else set())
+    keys = {"last_incarnation", "exports", "pools"}
+    keys |= {name for name, since in _SINCE.items() if version >= since}
     if not isinstance(body, dict) or set(body) != keys:
         raise DamagedState("other keys than a state file has")
     memory_id = body.get("memory_id", "")
     if not isinstance(memory_id, str) or _MEMORY_ID.fullmatch(memory_id) is None:
         raise DamagedState("a memory id that is none")
+    if not _is_folder(memory_folder := body.get("memory_folder", "")):
+        raise DamagedState("a folder of the memory that is none")
     records: dict[Key, Record] = {}
     for kind in ("exports", "pools"):
         rows = body[kind]
@@ -143,6 +153,7 @@ def parse(data: bytes) -> Content:
     return Content(
         last_incarnation=_whole(body["last_incarnation"], INCARNATION_MAX),
         memory_id=memory_id,
+        memory_folder=memory_folder,
         records=records,
     )
 
@@ -163,6 +174,15 @@ def _parse_row(row: object, kind: str) -> tuple[Key, Record]:
         raise DamagedState(f"{kind}: a generation that is none")
     key: Key = name if kind == "exports" else PoolKey(_whole(row["user"], USER_ID_MAX), name)
     return key, Record(generation, _whole(row["lost_at"], SECONDS_MAX))
+
+
+def _is_folder(found: object) -> TypeGuard[str]:
+    if not isinstance(found, str) or "\0" in found or (found and not found.startswith("/")):
+        return False
+    try:
+        return len(found.encode()) <= FOLDER_BYTES_MAX
+    except UnicodeEncodeError:  # half a character
+        return False
 
 
 def _whole(found: object, most: int) -> int:

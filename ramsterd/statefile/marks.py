@@ -173,10 +173,19 @@ class Marks:
         """Of the memory that the last run used, or that this one does; empty: of none."""
         return self._wanted.memory_id
 
-    def note_memory(self, memory_id: str) -> None:
-        """Name the memory that pages are put into from now on; it is on disk once `is_written`."""
-        if memory_id != self._wanted.memory_id:
-            self._wanted = replace(self._wanted, memory_id=memory_id)
+    @property
+    def memory_folder(self) -> str:
+        """Which folder keeps it; empty: none does."""
+        return self._wanted.memory_folder
+
+    def note_memory(self, memory_id: str, folder: str) -> None:
+        """Name the memory that pages are put into from now on, and the folder that keeps it, or none.
+
+        It is on disk once `is_written`.
+        """
+        noted = replace(self._wanted, memory_id=memory_id, memory_folder=folder)
+        if noted != self._wanted:
+            self._wanted = noted
             self.on_wanted()
 
     def adopt(self, fillings: Mapping[Key, str]) -> AbstractSet[Key]:

@@ -28,6 +28,8 @@ from ramsterd.kept.name_log import HALF_BYTES
 from ramsterd.kept.names import pool_gone
 from ramsterd.kept.record_log import RecordLog, read_records
 from ramsterd.kept.super_page import ATTEMPTS_MAX, create
+from ramsterd.statefile.content import encode
+from ramsterd.statefile.folder import read_state
 from tests.helpers.kept_folders import kept_folder
 from tests.helpers.made_pages import make_page
 from tests.helpers.requirements import require_root
@@ -186,6 +188,9 @@ def host(image: tuple[Path, Path], sockets: Path) -> Iterator[Host]:
             # Mostly holes.
             subprocess.run(["cp", "-a", "--sparse=always", file, copied], check=True)
         made = Host(sockets, copied)
+        # As if it had always been there.
+        content = replace(read_state(made.state_file), memory_folder=str(copied))
+        made.state_file.write_bytes(encode(content))
         try:
             yield made
         finally:
@@ -406,6 +411,8 @@ def test_a_folder_on_a_disk_is_refused(host: Host, tmp_path: Path) -> None:
     if os.path.realpath(tmp_path).startswith(("/dev/shm", "/run")):
         pytest.skip("needs a temporary folder that is not on a tmpfs")
     memory = host.memory
+    # Which says that the pages are elsewhere.
+    shutil.rmtree(host.folder / "state")
     host.configure(keep=tmp_path / "memory")
     line = host.fails()
     if "is not on a tmpfs" not in line:
@@ -430,6 +437,20 @@ def test_a_folder_that_others_may_write_to_is_refused(host: Host) -> None:
         " type `chmod go-rwx MEMORY/arena.memory`"
     )
     host.file("arena").chmod(0o600)
+    host.is_whole()
+
+
+def test_another_folder_is_refused_while_the_pages_are_in_the_one_before(host: Host) -> None:
+    host.start()
+    host.node.kill()
+    before = host.memory
+    with kept_folder() as other:
+        host.configure(keep=other)
+        assert host.fails().startswith(
+            f"FOLDER/n1.toml: memory.keep: found MEMORY, but the pages of the last run are kept by {before}, and"
+            f' can\'t move to another keeper: set keep = "{before}" again; to end these pages, type'
+        )
+    host.configure(keep=before)
     host.is_whole()
 
 
@@ -459,6 +480,7 @@ def test_a_folder_without_room_is_refused_with_how_much_is_wanted(
     host: Host, tmp_path: Path
 ) -> None:
     with small_tmpfs(tmp_path / "small", "4m") as folder:
+        shutil.rmtree(host.folder / "state")
         host.configure(keep=folder)
         assert host.fails() == (
             "FOLDER/n1.toml: memory.keep: MEMORY has room for 4 MiB, and budget and tables may take 80 MiB:"

@@ -157,8 +157,31 @@ class TmpfsKeeper:
         os.close(self._folder)
 
     def _refused(self, what: str, error: OSError) -> KeeperRefused:
-        reason = (error.strerror or str(error)).lower()
-        return KeeperRefused(f"{self._path} {what}: {reason}")
+        return _refused(self._path, what, error)
+
+
+def read_file(folder: Path, name: str, length: int) -> bytes:
+    """Return the first bytes of a file that a folder keeps, without a lock; none if there is no such file.
+
+    Raises:
+        KeeperRefused: It can't be read.
+    """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    try:
+        fd = os.open(folder / (name + _SUFFIX), flags)
+    except (FileNotFoundError, NotADirectoryError):
+        return b""
+    except OSError as error:
+        raise _refused(folder, f"has {name}{_SUFFIX}, which can't be opened", error) from None
+    try:
+        return os.pread(fd, length, 0) if stat.S_ISREG(os.fstat(fd).st_mode) else b""
+    finally:
+        os.close(fd)
+
+
+def _refused(path: Path, what: str, error: OSError) -> KeeperRefused:
+    reason = (error.strerror or str(error)).lower()
+    return KeeperRefused(f"{path} {what}: {reason}")
 
 
 def _check_ours(path: str, found: os.stat_result) -> None:

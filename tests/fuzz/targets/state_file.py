@@ -33,7 +33,7 @@ def check(data: bytes) -> set[str]:
 
 def seeds() -> Mapping[str, bytes]:
     lost = Record("f" * 32, 1_700_000_000)
-    full = encode(Content(7, {"swap0": RECORD, PoolKey(1000, "spill"): lost}))
+    full = encode(Content(7, {"swap0": RECORD, PoolKey(1000, "spill"): lost}, "ab" * 16, "/mnt"))
     return {
         "new": encode(Content()),
         "full": full,

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from ramsterd.statefile.content import (
+    FOLDER_BYTES_MAX,
     INCARNATION_MAX,
     RECORDS_MAX,
     STATE_BYTES_MAX,
@@ -35,6 +36,7 @@ contents = st.builds(
     st.integers(0, INCARNATION_MAX),
     st.dictionaries(keys, records, max_size=8),
     st.just("") | st.just(GENERATION),
+    st.just("") | names.map("/mnt/{}".format),
 )
 
 
@@ -111,8 +113,8 @@ def test_a_content_with_a_mistake_is_damaged(changes: dict[str, object], reason:
 
 def test_a_file_of_another_release_is_not_guessed_at() -> None:
     whole = json.loads(encode(Content()))
-    with pytest.raises(DamagedState, match="format 3 of another release, not 2"):
-        parse(json.dumps({**whole, "format": 3}).encode())
+    with pytest.raises(DamagedState, match="format 4 of another release, not 3"):
+        parse(json.dumps({**whole, "format": 4}).encode())
     with pytest.raises(DamagedState, match="other keys"):
         parse(json.dumps({**whole, "more": 1}).encode())
 
@@ -120,17 +122,38 @@ def test_a_file_of_another_release_is_not_guessed_at() -> None:
 def test_a_file_of_the_first_format_is_read() -> None:
     found = parse(damaged())
     assert found.records == {"swap0": Record(GENERATION)}
-    assert found.memory_id == ""
+    assert (found.memory_id, found.memory_folder) == ("", "")
     with pytest.raises(DamagedState, match="other keys"):
         parse(damaged(memory_id=GENERATION))
 
 
+def text_of(format_number: int, **body: object) -> bytes:
+    body = {"last_incarnation": 7, "exports": [], "pools": [], **body}
+    whole = {"format": format_number, "sha256": _digest(body), "content": body}
+    return json.dumps(whole).encode()
+
+
+def test_a_file_of_the_second_format_is_read() -> None:
+    found = parse(text_of(2, memory_id=GENERATION))
+    assert (found.memory_id, found.memory_folder) == (GENERATION, "")
+    with pytest.raises(DamagedState, match="other keys"):
+        parse(text_of(2, memory_id=GENERATION, memory_folder="/mnt"))
+    with pytest.raises(DamagedState, match="other keys"):
+        parse(text_of(3, memory_id=GENERATION))
+
+
+@pytest.mark.parametrize(
+    "folder", [None, 7, "mnt", "/m\0nt", "/\ud800", "/" + "x" * FOLDER_BYTES_MAX]
+)
+def test_a_folder_that_is_none_is_damaged(folder: object) -> None:
+    with pytest.raises(DamagedState, match="a folder of the memory that is none"):
+        parse(text_of(3, memory_id=GENERATION, memory_folder=folder))
+
+
 @pytest.mark.parametrize("memory_id", [None, 7, "ABC", "0" * 31])
 def test_a_memory_id_that_is_none_is_damaged(memory_id: object) -> None:
-    body = {"last_incarnation": 7, "memory_id": memory_id, "exports": [], "pools": []}
-    whole = {"format": 2, "sha256": _digest(body), "content": body}
     with pytest.raises(DamagedState, match="memory id"):
-        parse(json.dumps(whole).encode())
+        parse(text_of(3, memory_id=memory_id, memory_folder=""))
 
 
 def test_a_deep_nest_is_damaged() -> None:
@@ -141,7 +164,8 @@ def test_a_deep_nest_is_damaged() -> None:
 def test_the_largest_content_fits_the_file() -> None:
     full: dict[Key, Record] = {PoolKey(1 << 31, f"{n:05}" + "\N{SNOWMAN}" * 19): Record(GENERATION, 1 << 34)
                for n in range(RECORDS_MAX)}  # fmt: skip
-    assert len(encode(Content(INCARNATION_MAX, full))) <= STATE_BYTES_MAX
+    folder = "/" + "\N{SNOWMAN}" * (FOLDER_BYTES_MAX // 3)
+    assert len(encode(Content(INCARNATION_MAX, full, GENERATION, folder))) <= STATE_BYTES_MAX
 
 
 def test_an_export_and_a_pool_are_described_as_operators_call_them() -> None:

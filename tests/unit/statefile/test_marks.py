@@ -101,8 +101,13 @@ def test_a_filling_is_told_before_its_first_page_and_when_it_ends() -> None:
 def test_the_memory_is_named_by_the_next_write() -> None:
     marks = make(Content(9, {}, memory_id="1" * 32))
     assert marks.memory_id == "1" * 32
-    marks.note_memory("2" * 32)
+    marks.note_memory("2" * 32, "")
     assert written(marks) == Content(9, {}, memory_id="2" * 32)
+    marks.note_memory("2" * 32, "/run/pages")
+    assert marks.memory_folder == "/run/pages"
+    assert written(marks) == Content(9, {}, memory_id="2" * 32, memory_folder="/run/pages")
+    marks.note_memory("2" * 32, "/run/pages")
+    assert marks.is_written
 
 
 def test_a_first_write_that_comes_while_another_is_noted_waits_for_the_next() -> None:
