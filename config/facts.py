@@ -55,6 +55,8 @@ class MemoryFolder:
     is_link: bool = False
     # For files of ours, those that are there included; None: this user may not look.
     free_bytes: int | None = None
+    # Whether a daemon has left its memory there: room is wanted for no page that is there.
+    has_memory: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -130,6 +130,10 @@ def survey(
     )
 
 
+# What the keeper of a folder makes last (ramsterd.kept.keepers.tmpfs_keeper).
+FIRST_FILE: Final = "super.memory"
+
+
 def _look_at_memory(folder: Path, root: Path) -> MemoryFolder:
     """Look at a folder that keeps memory, or at the one that it is to be made in."""
     there = Path(os.path.realpath(folder if os.path.exists(folder) else folder.parent))
@@ -137,6 +141,7 @@ def _look_at_memory(folder: Path, root: Path) -> MemoryFolder:
         file_system=file_system_at(_read(root / "proc/self/mountinfo"), there),
         is_link=folder.is_symlink(),
         free_bytes=_free_bytes(folder, there),
+        has_memory=os.path.lexists(folder / FIRST_FILE),
     )
 
 

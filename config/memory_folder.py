@@ -23,9 +23,14 @@ def judge_memory_folder(daemon: DaemonConfig, machine: Machine, file: str) -> It
     folder, found = daemon.memory.keep, machine.memory_folder
     if not isinstance(folder, Path) or found is None:
         return
-    wrong = _wrong_place(folder, machine) or _wrong_memory(daemon, folder, found)
+    wrong = _wrong_place(folder, machine) or _no_tmpfs(folder, found)
+    no_room = _no_room(daemon, folder, found)
     if wrong is not None:
         yield Finding(file=file, key=_KEY, found=wrong[0], expected=wrong[1], is_error=True)
+    elif no_room is not None:
+        # Pages that are there are taken up, whoever has filled it since.
+        is_error = not found.has_memory
+        yield Finding(file=file, key=_KEY, found=no_room[0], expected=no_room[1], is_error=is_error)
     elif _RUN in folder.parents and any(
         made in (folder, *folder.parents) for made in machine.made_folders
     ):
@@ -64,14 +69,16 @@ def _not_ours(place: Place, uid: int) -> str | None:
     return None
 
 
-def _wrong_memory(
-    daemon: DaemonConfig, folder: Path, found: MemoryFolder
-) -> tuple[str, str] | None:
+def _no_tmpfs(folder: Path, found: MemoryFolder) -> tuple[str, str] | None:
     if found.file_system != "tmpfs":
         return (
             f"{folder} on {found.file_system or 'an unknown file system'}",
             "a folder on a tmpfs: elsewhere pages are written to a disk",
         )
+    return None
+
+
+def _no_room(daemon: DaemonConfig, folder: Path, found: MemoryFolder) -> tuple[str, str] | None:
     wanted = daemon.memory.kept_bytes_max()
     if found.free_bytes is not None and found.free_bytes < wanted:
         return (

@@ -174,6 +174,11 @@ class KeptMemory:
         return self._keeper.description
 
     @property
+    def warning(self) -> str:
+        """What an operator should know of its keeper, as a line; empty: nothing."""
+        return self._keeper.warning
+
+    @property
     def folder(self) -> str:
         """Which folder keeps it; empty: none does."""
         return os.path.abspath(self._keeper.description) if self._keeper.has_paths else ""

@@ -143,6 +143,8 @@ class NodeMemory:
     def _say_what_was_kept(self) -> None:
         """Tell the log, in one line."""
         memory, attached = self._memory, self._memory.attached
+        if memory.warning:
+            logger.warning("[memory] keep: %s", memory.warning)
         if memory.given_up:
             logger.warning("the pages of the last run are given up: %s", memory.given_up)
         if attached is None:

@@ -65,6 +65,7 @@ class RecordedKeeper:
     to_discard = "nothing"
     needs_reserve = False
     has_paths = False
+    warning = ""
 
     def __init__(self, image: Mapping[str, bytes | bytearray] | None = None) -> None:
         """Begin with nothing, or with what a process has left."""

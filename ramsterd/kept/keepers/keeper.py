@@ -35,6 +35,8 @@ class Keeper(Protocol):
     needs_reserve: bool
     # Whether the next process finds the files by their paths.
     has_paths: bool
+    # What an operator should know of it, as a line; empty: nothing.
+    warning: str
 
     def take(self) -> dict[str, int]:
         """Return what an earlier process has kept, by name; the caller closes it.
@@ -82,6 +84,7 @@ class ProcessKeeper:
     to_discard = "`systemctl restart ramsterd`"
     needs_reserve = False
     has_paths = False
+    warning = ""
 
     def __init__(self, received: Iterable[tuple[str, int]] = ()) -> None:
         """Begin with what this program was started with."""

@@ -25,6 +25,7 @@ class SystemdKeeper:
     to_discard = "`systemctl stop ramsterd`, then `systemctl start ramsterd`"
     needs_reserve = False
     has_paths = False
+    warning = ""
 
     def __init__(self, store: DescriptorStore, received: Iterable[tuple[str, int]]) -> None:
         """Use a store that keeps something (`refusal_of`).

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from ramsterd.kept.keepers.keeper import KeeperRefused, MemoryTaken
+from ramsterd.kept.layout import SUPER
 
 # <linux/magic.h>
 _TMPFS_MAGIC: Final = 0x01021994
@@ -48,6 +49,7 @@ class TmpfsKeeper:
             MemoryTaken: Another daemon uses it.
         """
         self.description = str(path)
+        self.warning = ""
         self._path = path
         self._folder = self._open_folder()
         try:
@@ -81,11 +83,16 @@ class TmpfsKeeper:
                 f"{self._path}: another ramsterd uses this folder: stop it, or give each a folder of its own"
             ) from None
         free_bytes = self._free_bytes()
-        if free_bytes < bytes_wanted:
-            raise KeeperRefused(
-                f"{self._path} has room for {free_bytes // _MIB} MiB, and budget and tables may take"
-                f" {-(-bytes_wanted // _MIB)} MiB: mount a tmpfs with a larger size"
-            )
+        if free_bytes >= bytes_wanted:
+            return
+        no_room = (
+            f"{self._path} has room for {free_bytes // _MIB} MiB, and budget and tables may take"
+            f" {-(-bytes_wanted // _MIB)} MiB"
+        )
+        if SUPER + _SUFFIX not in self._files():
+            raise KeeperRefused(f"{no_room}: mount a tmpfs with a larger size")
+        # Others fill it.  The pages that are here are whole, and what finds no room is refused.
+        self.warning = f"{no_room}: remove what others have there, or mount it with a larger size"
 
     def _free_bytes(self) -> int:
         """Return what is free, and what our files have of it already."""

@@ -134,3 +134,10 @@ and a line that is none
 """
     assert file_system_at(mounts, Path(path)) == kind
     assert file_system_at("", Path(path)) == ""
+
+
+def test_memory_that_is_there_makes_a_lack_of_room_a_warning() -> None:
+    full = replace(TMPFS, free_bytes=0, has_memory=True)
+    (finding,) = judge(machine(at(FOLDER), found=full))
+    assert not finding.is_error
+    assert finding.expected.startswith("room for 80 MiB, which budget and tables may take")

@@ -14,6 +14,7 @@ from typing import Final
 
 import pytest
 
+from config.host import FIRST_FILE
 from ramsterd.host.fd_store import DescriptorStore, descriptors_from
 from ramsterd.kept.keepers.keeper import Keeper, KeeperRefused, MemoryTaken, ProcessKeeper
 from ramsterd.kept.keepers.lock import lock_memory
@@ -282,6 +283,25 @@ def test_a_tmpfs_that_is_too_small_is_refused_and_what_we_have_of_it_counts(fold
     os.pwrite(fd, bytes(1 << 20), 0)
     os.close(fd)
     assert abs(keeper._free_bytes() - free_before) < 1 << 20
+    keeper.close()
+
+
+@needs_shm
+def test_a_tmpfs_that_others_filled_refuses_no_memory_that_is_there(folder: Path) -> None:
+    found = os.statvfs(SHM)
+    wanted = found.f_blocks * found.f_frsize + PAGE
+    keeper = TmpfsKeeper(folder, bytes_wanted=PAGE)
+    assert keeper.warning == ""
+    os.close(keeper.make("arena", PAGE))
+    keeper.close()
+    with pytest.raises(KeeperRefused, match="mount a tmpfs with a larger size"):
+        TmpfsKeeper(folder, bytes_wanted=wanted)
+    (folder / FIRST_FILE).touch(0o600)
+    keeper = TmpfsKeeper(folder, bytes_wanted=wanted)
+    assert keeper.warning.startswith(f"{folder} has room for ")
+    assert keeper.warning.endswith(
+        ": remove what others have there, or mount it with a larger size"
+    )
     keeper.close()
 
 
