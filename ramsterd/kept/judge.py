@@ -42,6 +42,7 @@ from ramsterd.kept.trees import DIRECTORY, Trees
 
 _CLEAN: Final = int(Family.OWN_CLEAN)
 _PERSISTENT: Final = int(Family.OWN_PERSISTENT)
+_EPHEMERAL: Final = int(Family.OWN_EPHEMERAL)
 _FOREIGN_FIRST: Final = int(Family.FOREIGN_PERSISTENT)
 _PLACE_MASK: Final = LEAF_PAGES - 1
 
@@ -257,7 +258,9 @@ class _Judge:
         """A page is not to be had any more."""
         found, is_lost = self._found, family == _PERSISTENT
         found.faults[fault, Family(family)] += 1
-        found.broken[Family(family)] += 1
+        if (fault, family) != (Fault.NOWHERE, _EPHEMERAL):
+            # Else its last copy was given up, and a miss is what was to come.
+            found.broken[Family(family)] += 1
         found.entries_to_repair[address] = LOST if is_lost else HOLE
 
     # Leaves.

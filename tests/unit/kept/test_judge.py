@@ -250,6 +250,16 @@ def test_a_page_that_nobody_has_is_lost(holders: tuple[int, ...], fault: Fault) 
     assert kept.image.entries[kept.address(REMOTE)] == LOST
 
 
+def test_an_ephemeral_page_that_nobody_has_is_a_miss_and_no_damage() -> None:
+    """So a crash leaves it when its last holder was just forgotten, or has lost it."""
+    kept = Kept()
+    kept.set_half(CACHED, LOCATION, 0)
+    found = kept.judge()
+    assert found.faults == {(Fault.NOWHERE, Family.OWN_EPHEMERAL): 1}
+    assert not found.broken
+    assert kept.image.entries[kept.address(CACHED)] == HOLE
+
+
 @pytest.mark.parametrize("page", [LOCAL, CACHED, FILL, FOREIGN, FOREIGN_CACHED])
 def test_holders_of_a_page_that_is_ours_alone_are_forgotten(page: int) -> None:
     """So a crash leaves it between noting them and calling the block clean."""
