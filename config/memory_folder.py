@@ -28,7 +28,7 @@ def judge_memory_folder(daemon: DaemonConfig, machine: Machine, file: str) -> It
     if wrong is not None:
         yield Finding(file=file, key=_KEY, found=wrong[0], expected=wrong[1], is_error=True)
     elif no_room is not None:
-        # Pages that are there are taken up, whoever has filled it since.
+        # Pages that are there are taken up, though others have filled it since.
         is_error = not found.has_memory
         yield Finding(file=file, key=_KEY, found=no_room[0], expected=no_room[1], is_error=is_error)
     elif _RUN in folder.parents and any(
