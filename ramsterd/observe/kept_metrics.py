@@ -54,7 +54,7 @@ def _attach(memory: MemoryStatistics) -> Iterator[Metric]:
     )
     yield gauge(
         "memory_broken_pages",
-        "Pages of the last run that this start found damaged, ephemeral ones too.",
+        "Pages of the last run that this start found damaged; an ephemeral page that was just given up is none.",
         [],
         one(memory.broken_pages),
     )
