@@ -2,7 +2,7 @@
 
     python -m benchmarks [--rounds 5] [--only NAME] [--quick]
 
-About thirteen minutes on two quiet cores, half of them for `failover`.  The figures of --quick mean nothing: it shows that everything runs.
+About twenty minutes on two quiet cores, most of them for `failover` and `stalls`.  The figures of --quick mean nothing: it shows that everything runs.
 """
 
 from benchmarks import (
@@ -18,6 +18,7 @@ from benchmarks import (
     nbd_remote,
     passes,
     restart,
+    stalls,
     store,
     tmem,
 )
@@ -36,6 +37,7 @@ BENCHMARKS: dict[str, harness.Benchmark] = {
     "client_ends": client_ends.run,
     "heartbeat": heartbeat.run,
     "failover": failover.run,
+    "stalls": stalls.run,
 }
 
 if __name__ == "__main__":

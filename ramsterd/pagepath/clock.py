@@ -111,7 +111,6 @@ class Clock:
         machines = self._machines
         machines.fetches.unpark()
         machines.remotifier.look_around(now)
-        machines.remotifier.give_up_overdue(now)
         if not machines.replicator.is_waiting:
             machines.compactor.compact(COMPACT_ZPAGES)
         self._recall_foreign()

@@ -20,6 +20,7 @@ be undone by an owed flush, so what a peer is owed is sent before each PUT (the 
 `Send` order on one link is kept).
 """
 
+import math
 import random
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -63,6 +64,9 @@ class PersistentRemotifier:
         self._spot_checks = spot_checks
         self._put_timeout = put_timeout
         self.puts = PutsInFlight()
+        # When it was looked last who is overdue: those that can't be given up are looked at again
+        # whenever time is looked at, and ask for no time of their own.
+        self._overdue_seen = -math.inf
         self.placing = Placing(
             store, candidates, self.puts, degrade, in_flight_max=in_flight_max, rng=rng
         )
@@ -138,15 +142,31 @@ class PersistentRemotifier:
 
     def give_up_overdue(self, now: float) -> None:
         """Wait no more for peers that say nothing, as far as enough others would take their blocks."""
-        overdue = self.puts.overdue(now - self._put_timeout.seconds)
+        self._overdue_seen = now
+        overdue = self.puts.overdue(self._put_timeout.seconds, now)
         if not overdue:
             return
         silent = {put.holder.node for put in overdue.values()}
         answering = self.placing.answering(besides=silent)
         able = sum(each.has_room(1, now=now) for each in answering)
+        silent_since = math.inf
         for request_id, put in overdue.items():
             if able >= min(len(put.shipment.holders), put.shipment.fewest_copies):
+                silent_since = min(silent_since, self.puts.sent_at(request_id))
                 self._on_unknown(self.puts.give_up(request_id), now)
+        if silent_since < now:
+            self.placing.look(now, since=silent_since)
+
+    def next_deadline(self) -> float | None:
+        """Return when a block that waits may be tried again, or a peer has said nothing for too long."""
+        overdue_at = self.puts.next_overdue(self._put_timeout.seconds, after=self._overdue_seen)
+        times = self.placing.next_deadline(), overdue_at
+        return min((each for each in times if each is not None), default=None)
+
+    def on_deadline(self, now: float) -> None:
+        """Time has passed."""
+        self.give_up_overdue(now)
+        self.placing.on_deadline(now)
 
     def on_results(self, request_id: int, results: bytes, now: float) -> None:
         """A peer stored or refused each page; a block with one refused page counts as refused."""

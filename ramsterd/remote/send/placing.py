@@ -5,6 +5,7 @@ since when there were too few peers (`degrade`).
 It sends nothing.
 """
 
+import math
 import random
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -86,18 +87,23 @@ class Placing:
 
     # Who.
 
+    def _heard(self, besides: AbstractSet[NodeId] = frozenset()) -> list[Candidate]:
+        """Return the peers that owe no answer for too long; `besides` are those that do, too."""
+        silent = self._puts.silent() | besides
+        peers = self._candidates.all(PoolKind.PERSISTENT)
+        return [each for each in peers if each.node not in silent]
+
+    def _with_credit(self, heard: list[Candidate]) -> list[Candidate]:
+        """Return those that may have more pages before they have given one back."""
+        pages, has_credit = self._puts.pages_by_node(), self._candidates.trust.has_credit
+        return [each for each in heard if has_credit(each.node, pages.get(each.node, 0))]
+
     def answering(self, *, besides: AbstractSet[NodeId] = frozenset()) -> list[Candidate]:
         """Return the peers that owe no answer for too long, and have credit.
 
         `besides` are those that do, too.
         """
-        pages, silent = self._puts.pages_by_node(), self._puts.silent() | besides
-        has_credit = self._candidates.trust.has_credit
-        return [
-            each
-            for each in self._candidates.all(PoolKind.PERSISTENT)
-            if each.node not in silent and has_credit(each.node, pages.get(each.node, 0))
-        ]
+        return self._with_credit(self._heard(besides))
 
     def choose(self, block: int, now: float, *, is_kept: bool) -> Choice:
         """Choose holders for a block.
@@ -112,9 +118,10 @@ class Placing:
         rows, block_bytes = store.zbud.rows(block), store.zbud.block_bytes(block)
         copies = store.copies.wanted_by(rows)
         fewest = copies if is_kept else store.copies.fewest_wanted_by(rows)
-        answering = self.answering()
+        heard = self._heard()
+        answering = self._with_credit(heard)
         able = sum(each.has_room(block_bytes, now=now) for each in answering)
-        wanted = self._degrade.copies_now(copies, fewest, able, now)
+        wanted = self._degrade.copies_now(copies, fewest, able, _present(heard), now)
         busy = self._puts.busy()
         is_open = [
             each
@@ -162,9 +169,12 @@ class Placing:
             if each.has_room(BLOCK_STRIDE_BYTES, now=now)
         }
 
-    def look(self, now: float) -> None:
-        """Note, at every tick, how many peers have room: a shortage begins when it does, and not when a page must leave."""
-        self._degrade.look(len(self.room(now)), now)
+    def look(self, now: float, *, since: float = math.inf) -> None:
+        """Note how many peers have room: a shortage begins when it does, and not when a page must leave.
+
+        At every tick; and when peers were given up, that have said nothing `since` then.
+        """
+        self._degrade.look(len(self.room(now)), _present(self._heard()), now, since=since)
         self._store.copies.on_attainable(self._degrade.attainable(now))
 
     # What waits.
@@ -197,3 +207,8 @@ class Placing:
             copies=0 if most is None else most.copies,
             fewest_copies=0 if most is None else most.fewest_copies,
         )
+
+
+def _present(peers: list[Candidate]) -> int:
+    """Return how many of these peers are there to be given pages, whether or not they have room now."""
+    return sum(each.is_linked and may_place(each.state) for each in peers)

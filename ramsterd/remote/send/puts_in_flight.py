@@ -55,13 +55,18 @@ class PutsInFlight:
         put = self._waited.get(request_id) or self._given_up[request_id]
         return len(put.shipment.serials)
 
-    def overdue(self, sent_before: float) -> dict[int, Put]:
-        """Return those that are waited for, and left so long ago."""
+    def overdue(self, seconds_max: float, now: float) -> dict[int, Put]:
+        """Return those that are waited for, and have been under way for so long."""
         return {
             request_id: put
             for request_id, put in self._waited.items()
-            if self._sent_at[request_id] <= sent_before
+            if self._sent_at[request_id] + seconds_max <= now
         }
+
+    def next_overdue(self, seconds_max: float, *, after: float) -> float | None:
+        """Return when the next one is overdue, of those that were not by a time."""
+        times = (self._sent_at[request_id] + seconds_max for request_id in self._waited)
+        return next((at for at in times if at > after), None)
 
     # By peer.
 

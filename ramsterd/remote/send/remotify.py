@@ -216,16 +216,12 @@ class Remotifier:
     # Time.
 
     def next_deadline(self) -> float | None:
-        """Return when a block that waits for peers may be tried again."""
-        return self.persistent.placing.next_deadline()
+        """Return when `on_deadline` has something to do."""
+        return self.persistent.next_deadline()
 
     def on_deadline(self, now: float) -> None:
-        """Time has passed: who waits for a peer asks again at the next `next_puts`."""
-        self.persistent.placing.on_deadline(now)
-
-    def give_up_overdue(self, now: float) -> None:
-        """Wait no more for peers that say nothing, as far as enough others would take their blocks."""
-        self.persistent.give_up_overdue(now)
+        """Time has passed: peers that say nothing are given up, and who waits for one asks again at the next `next_puts`."""
+        self.persistent.on_deadline(now)
 
     def look_around(self, now: float) -> None:
         """Note how many peers have room, whether or not pages must leave."""

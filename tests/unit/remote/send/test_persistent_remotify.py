@@ -133,7 +133,7 @@ def test_the_blocks_of_a_silent_peer_go_to_another(sender: Sender) -> None:
     puts = sender.send()
     silent = {put.holder.node for put in puts.values()}
     late = 1.0 + PUT_WAIT_SECONDS / 4
-    sender.remotifier.give_up_overdue(late)
+    sender.remotifier.on_deadline(late)
     given_up = serials_of(puts)
     assert set(sender.owed()) == silent
     again = sender.send(now=late)
@@ -145,7 +145,7 @@ def test_what_a_peer_says_too_late_counts_for_nothing() -> None:
     sender = Sender()
     sender.put(FULL)
     puts = sender.send()
-    sender.remotifier.give_up_overdue(1.0 + PUT_WAIT_SECONDS / 4)
+    sender.remotifier.on_deadline(1.0 + PUT_WAIT_SECONDS / 4)
     stored = sender.remotifier.statistics().stored_pages_total
     sender.answer_all(puts)
     assert sender.remotifier.statistics().stored_pages_total == stored
@@ -157,7 +157,7 @@ def test_without_another_peer_a_silent_one_is_waited_for() -> None:
     sender = Sender(peers=1)
     sender.put(FULL)
     puts = sender.send()
-    sender.remotifier.give_up_overdue(100.0)
+    sender.remotifier.on_deadline(100.0)
     assert sender.owed() == {}
     sender.answer_all(puts)
     assert sender.count_elsewhere() == len(serials_of(puts))
@@ -251,4 +251,34 @@ def test_a_block_that_must_be_on_two_peers_never_leaves_for_one() -> None:
     sender = make_short_of_a_peer(copies_min=2)
     assert sender.send(now=1.0) == {}
     assert sender.send(now=1000.0) == {}
+    assert sender.remotifier.next_deadline() is None
+
+
+def test_a_silent_peer_is_given_up_in_time_and_was_absent_all_the_while() -> None:
+    """Its blocks leave for the other one at once: what they waited for it counts."""
+    sender = Sender()
+    pool = sender.store.new_pool(PoolKind.PERSISTENT, program_pool("two"), copies=2, copies_min=1)
+    sender.put(FULL, pool=pool)
+    puts = sender.send(now=1.0)
+    answered = {each: put for each, put in puts.items() if put.holder.node == OTHER}
+    sender.answer_all(answered)
+    assert sender.count_elsewhere(pool=pool) == 0
+    late = 1.0 + PUT_WAIT_SECONDS / 4
+    assert sender.remotifier.next_deadline() == late
+    sender.remotifier.on_deadline(late)
+    assert set(sender.owed()) >= {ONE}
+    again = sender.send(now=late)
+    assert {put.holder.node for put in again.values()} == {OTHER}
+    sender.answer_all(again)
+    assert sender.count_elsewhere(pool=pool) > 0
+    sender.check()
+
+
+def test_who_is_overdue_and_needed_asks_for_no_time_again_and_again() -> None:
+    sender = Sender(peers=1)
+    sender.put(FULL)
+    sender.send(now=1.0)
+    late = 1.0 + PUT_WAIT_SECONDS / 4
+    assert sender.remotifier.next_deadline() == late
+    sender.remotifier.on_deadline(late)
     assert sender.remotifier.next_deadline() is None

@@ -46,7 +46,17 @@ def test_overdue_is_what_left_long_ago_and_is_waited_for() -> None:
     for request_id, at in ((1, 1.0), (2, 2.0), (3, 3.0)):
         puts.begin(request_id, put_to(ONE), at)
     puts.give_up(1)
-    assert list(puts.overdue(2.0)) == [2]
+    assert list(puts.overdue(5.0, now=7.0)) == [2]
+
+
+def test_who_is_overdue_next_is_asked_for_the_time_to_come() -> None:
+    puts = PutsInFlight()
+    assert puts.next_overdue(5.0, after=0.0) is None
+    for request_id, at in ((1, 1.0), (2, 2.0)):
+        puts.begin(request_id, put_to(ONE), at)
+    assert puts.next_overdue(5.0, after=0.0) == 6.0
+    assert puts.next_overdue(5.0, after=6.0) == 7.0
+    assert puts.next_overdue(5.0, after=7.0) is None
 
 
 def test_peers_are_counted_one_by_one() -> None:
