@@ -1,4 +1,4 @@
-"""docs/swap.md names every check of the doctor, and where it is made."""
+"""docs/swap.md names every check of the doctor, where it is made, and every fault that guests are tested with."""
 
 import re
 from dataclasses import replace
@@ -8,6 +8,7 @@ from ramsterd.doctor.findings import Finding
 from ramsterd.doctor.judge import conditions_of_own_swap, judge
 from ramsterd.doctor.report import format_findings
 from tests.docs.pages import DOCS, blocks, quoted, rows, section
+from tests.guest.cases import CASES
 from tests.helpers.doctor_facts import FACTS, HOST_OF_GUESTS, KERNEL, MIB
 
 TEXT: Final = (DOCS / "swap.md").read_text()
@@ -25,6 +26,11 @@ def test_every_check_is_in_the_table_with_where_it_is_made() -> None:
     swap = checks_of(judge(HOST_OF_GUESTS, for_swap=True))
     own = checks_of(judge(FACTS, for_swap=True))
     assert named == dict(zip(PLACES, (every, swap - every, own - swap), strict=True))
+
+
+def test_every_fault_that_guests_swap_through_is_in_a_table() -> None:
+    table = rows(section(TEXT, "What guests survive"))
+    assert [(row[0], int(row[1])) for row in table] == [(case.name, case.copies) for case in CASES]
 
 
 def test_what_is_refused_is_listed() -> None:
