@@ -22,7 +22,13 @@ from ramsterd.kept.opening import Identity
 from ramsterd.kept.suspects import LEFT_BY_CRASH
 from tests.helpers.dropping import drop_pool
 from tests.helpers.made_pages import make_page
-from tests.helpers.recorded_memory import Image, RecordedKeeper, states
+from tests.helpers.recorded_memory import (
+    Image,
+    RecordedKeeper,
+    Stored,
+    count_states,
+    states,
+)
 from tests.properties.store_model import Handle, StoreModel, Zpage
 
 MEMORY_ID: Final = b"m" * 16
@@ -102,8 +108,7 @@ class CrashModel:
         after, count = Known.of(self.model), 0
         chosen = None
         if rng is not None:
-            all_states = sum(1 + len(list(each.torn())) for each in stored)
-            chosen = set(rng.sample(range(all_states), min(states_max, all_states)))
+            chosen = choose(rng, stored, states_max)
         for number, (where, image) in enumerate(states(before, stored)):
             if chosen is None or number in chosen:
                 check_state(where, image, known, after, self.limits)
@@ -118,7 +123,10 @@ class CrashModel:
         before, known = self.keeper.image(), Known.of(self.model)
         stored = self.keeper.record(lambda: operation(self.model))
         after, count = Known.of(self.model), 0
-        for where, image in rng.sample(list(states(before, stored)), 2):
+        chosen = choose(rng, stored, 2)
+        for number, (where, image) in enumerate(states(before, stored)):
+            if number not in chosen:
+                continue
             keeper = RecordedKeeper(image)
             memories: list[KeptMemory] = []
 
@@ -126,12 +134,21 @@ class CrashModel:
                 made.append(open_memory(keeper))
                 made[0].make_store(self.limits, INCARNATION)
 
-            left = list(states(keeper.image(), keeper.record(attach)))
+            left, stored_then = keeper.image(), keeper.record(attach)
             memories[0].close()
-            for where_then, image_then in rng.sample(left, min(5, len(left))):
-                check_state(f"{where}; then {where_then}", image_then, known, after, self.limits)
-                count += 1
+            chosen_then = choose(rng, stored_then, 5)
+            for number_then, (where_then, image_then) in enumerate(states(left, stored_then)):
+                if number_then in chosen_then:
+                    place = f"{where}; then {where_then}"
+                    check_state(place, image_then, known, after, self.limits)
+                    count += 1
         return count
+
+
+def choose(rng: random.Random, stored: list[Stored], count: int) -> set[int]:
+    """Return the numbers of some of `states`: all of them at once would take gigabytes."""
+    all_states = count_states(stored)
+    return set(rng.sample(range(all_states), min(count, all_states)))
 
 
 def check_state(where: str, image: Image, before: Known, after: Known, limits: StoreLimits) -> None:

@@ -180,6 +180,11 @@ def _changed(shadow: bytearray, view: memoryview, start: int, stop: int) -> tupl
     return begin, end_last
 
 
+def count_states(stored: list[Stored]) -> int:
+    """Return how many `states` yields."""
+    return sum(1 + len(list(each.torn())) for each in stored)
+
+
 def states(before: Image, stored: list[Stored]) -> Iterator[tuple[str, Image]]:
     """Yield what a process that ended anywhere on the way leaves, and where that is: each a new copy."""
     image = {name: bytearray(content) for name, content in before.items()}

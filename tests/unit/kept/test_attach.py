@@ -6,6 +6,7 @@ That each page is right is shown by tests/crash and the tests of the verdicts.
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from itertools import islice
 
 from nodemanager.ids import Incarnation
 from ramsterd.core.page import PoolKind
@@ -17,7 +18,7 @@ from ramsterd.core.versions import StoreLimits
 from ramsterd.kept.attach import Attached, fit_limits
 from tests.helpers.made_pages import MIB, joined, make_page
 from tests.helpers.node_memories import make_memory
-from tests.helpers.recorded_memory import Image, RecordedKeeper, states
+from tests.helpers.recorded_memory import Image, RecordedKeeper, count_states, states
 
 LIMITS = StoreLimits(budget_bytes=MIB, budget_bytes_max=MIB, pages_max=1024)
 
@@ -83,9 +84,9 @@ def test_a_pool_that_is_lost_stays_so_wherever_the_attach_that_finds_it_ends() -
     def attach() -> None:
         make_memory(keeper).make_store(LIMITS, Incarnation(7))
 
-    all_states = list(states(keeper.image(), keeper.record(attach)))
-    assert len(all_states) > 100
-    for where, left in all_states[::7]:
+    before, stored = keeper.image(), keeper.record(attach)
+    assert count_states(stored) > 100
+    for where, left in islice(states(before, stored), None, None, 7):
         with attached(left) as found:
             assert labels(found.store) == ["1000/cache"], where
             assert found.pages == 3
