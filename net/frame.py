@@ -214,6 +214,11 @@ class FrameDecoder:
         assert 0 <= count <= len(self._view) - self._end
         self._end += count
 
+    @property
+    def lacks_bytes(self) -> bool:
+        """Whether `frames()` has none, for all that came is the beginning of one."""
+        return not self._kept and self._end - self._start < self._wanted_bytes
+
     def unread(self) -> bytes:
         """Return a copy of what came and is no frame yet, or was not asked for."""
         return self._kept + bytes(self._view[self._start : self._end])

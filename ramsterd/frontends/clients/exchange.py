@@ -106,6 +106,11 @@ class Requests(Protocol):
         ...
 
     @property
+    def lacks_bytes(self) -> bool:
+        """Whether all that is received is the beginning of one request: there is nothing to serve yet."""
+        ...
+
+    @property
     def pages_of_pass(self) -> int:
         """How much work the last pass was, in pages, apart from those that came over the socket."""
         ...
@@ -323,6 +328,10 @@ class Exchange(Generic[EndT]):
                 self._counters.received_bytes += count
                 received.on_received(count)
                 turn_pages += count // PAGE_BYTES
+                if requests.lacks_bytes and turn_pages < _TURN_PAGES_MAX:
+                    # A kernel sends a WRITE page by page: a pass for each would find nothing to do.
+                    turn_pages += 1
+                    continue
             self._pass(requests, requests.serve)
             turn_pages += _PASS_PAGES_MIN + requests.pages_of_pass
             if turn_pages >= _TURN_PAGES_MAX or requests.has_unserved:

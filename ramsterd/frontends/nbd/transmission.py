@@ -142,6 +142,12 @@ class Transmission:
         return self._in_flight.is_full and not self._rare.is_begun
 
     @property
+    def lacks_bytes(self) -> bool:
+        """Whether all that is received is the beginning of one request: there is nothing to serve yet."""
+        received, rare = self.received, self._rare
+        return not rare.is_under_way and received.end - received.start < rare.wanted_bytes
+
+    @property
     def pages_of_pass(self) -> int:
         """How much work the last pass was, in pages read or looked at.
 

@@ -129,6 +129,11 @@ class Session:
         return self._is_waiting or bool(self.in_flight.count)
 
     @property
+    def lacks_bytes(self) -> bool:
+        """Whether all that is received is the beginning of one request: there is nothing to serve yet."""
+        return self.received.lacks_bytes
+
+    @property
     def pages_of_pass(self) -> int:
         """How much work the last pass was, in pages, apart from those that came over the socket."""
         return self._work - self._received_pages
