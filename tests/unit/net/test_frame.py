@@ -47,6 +47,19 @@ def test_a_frame_byte_by_byte_comes_once_when_it_is_whole() -> None:
     assert len(found[-1]) == 1
 
 
+def test_it_lacks_bytes_but_for_its_header_and_its_end() -> None:
+    decoder = FrameDecoder(LIMITS)
+    data = make_frame(ASK, table=b"tab", body=b"body")
+    looked_at = []
+    for at, byte in enumerate(data):
+        decoder.space()[0] = byte
+        decoder.on_received(1)
+        lacks_bytes, frames = decoder.lacks_bytes, list(decoder.frames())
+        if not lacks_bytes:
+            looked_at.append((at + 1, len(frames)))
+    assert looked_at == [(HEADER_BYTES, 0), (len(data), 1)]
+
+
 def test_the_largest_frame_fits_and_the_decoder_goes_on_after_it() -> None:
     decoder = FrameDecoder(LARGEST)
     body = bytes(range(256)) * ((FRAME_BYTES_MAX - HEADER_BYTES - 1024) // 256)

@@ -20,7 +20,7 @@ ENDS = Ends(closed=End.CLOSED_EARLY, broken=End.BROKEN, garbage=End.GARBAGE)
 
 
 class Echo:
-    """Answers each byte with itself; `!` is garbage, `?` is answered by nobody, `+` neither, and is all that fits, `.` is a goodbye."""
+    """Answers each byte with itself; `(` begins what ends with `)`, `!` is garbage, `?` is answered by nobody, `+` neither, and is all that fits, `.` is a goodbye."""
 
     def __init__(self) -> None:
         self.received = ReceiveBuffer()
@@ -30,11 +30,18 @@ class Echo:
         self.is_waiting = False
         self.is_disconnecting = False
         self.pages_of_pass = 0
+        self.passes = 0
         self.is_closed = False
         # Slices of a request that is begun: each answers with "s".
         self.slices = 0
 
+    @property
+    def lacks_bytes(self) -> bool:
+        unserved = self.received.unserved()
+        return unserved.startswith(b"(") and not unserved.endswith(b")")
+
     def serve(self) -> None:
+        self.passes += 1
         for word in self.received.unserved():
             self.received.start += 1
             match chr(word):
@@ -77,9 +84,13 @@ class Story:
         self.client = client
         self.echo = Echo()
         self.ended: Ended[End] | None = None
+        self.settled = 0
         self._counters = Counters(End, tuple(Command), Errno)
-        self.exchange = Exchange(ours, self._counters, ENDS, settle=lambda: None)
+        self.exchange = Exchange(ours, self._counters, ENDS, settle=self._on_settled)
         self._hangups = hangups
+
+    def _on_settled(self) -> None:
+        self.settled += 1
 
     def has_edge(self) -> bool:
         return self.exchange.is_at_edge
@@ -116,6 +127,20 @@ async def test_what_was_asked_before_garbage_is_answered(story: Story) -> None:
     assert story.ended == Ended(End.GARBAGE, "garbage")
     assert story.client.recv(9) == b"ab"
     assert story.echo.is_closed
+
+
+async def test_a_request_that_comes_in_pieces_is_one_pass(story: Story) -> None:
+    """A kernel sends a WRITE page by page, and a pass costs more than a page does."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(story.run)
+        await trio.testing.wait_all_tasks_blocked()
+        before = story.echo.passes, story.settled
+        for piece in (b"(", b"a", b"b", b")"):
+            story.client.send(piece)
+            await trio.testing.wait_all_tasks_blocked()
+        assert story.client.recv(9) == b"(ab)"
+        assert (story.echo.passes, story.settled) == (before[0] + 1, before[1] + 1)
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_client_that_sends_no_more_has_its_answer_and_ends(story: Story) -> None:

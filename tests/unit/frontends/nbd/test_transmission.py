@@ -111,6 +111,32 @@ def test_a_refused_write_skips_its_payload_even_in_pieces() -> None:
     assert client.take() == {1: Errno.ENOSPC, 2: Errno.EINVAL, 3: Errno.NONE}
 
 
+@pytest.mark.parametrize("pages", [1, 32], ids=["a page", "many"])
+def test_it_lacks_bytes_until_a_request_is_whole(pages: int) -> None:
+    """And no longer: then there is something to serve."""
+    client = Client()
+    received = client.transmission.received
+    said = write(1, 0, PAGE * pages)
+    for at in range(0, len(said), 1000):
+        received.space()
+        received.feed(said[at : at + 1000])
+        lacks_bytes = client.transmission.lacks_bytes
+        # As soon as its head is there, the head is served, and says what is to come.
+        client.transmission.serve()
+        assert lacks_bytes == (0 < at < len(said) - 1000)
+    assert client.take() == {1: Errno.NONE}
+
+
+def test_a_write_that_is_stored_in_parts_lacks_nothing() -> None:
+    client = Client()
+    received = client.transmission.received
+    received.space()
+    received.feed(write(1, 0, PAGE * 128)[: RECEIVE_BYTES // 2])
+    client.transmission.serve()
+    received.feed(b"p" * 10)
+    assert not client.transmission.lacks_bytes
+
+
 def test_an_unknown_command_is_invalid_and_the_next_request_is_served() -> None:
     client = Client()
     client.say(request(4711, 1, 0, 4096) + request(Command.FLUSH, 2))
