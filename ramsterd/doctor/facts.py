@@ -121,6 +121,8 @@ class Kernel:
     memory_bytes: int
     # vm.min_free_kbytes
     min_free_bytes: int
+    # vm.watermark_boost_factor; 0 also where a kernel has none.
+    watermark_boost: int
     has_nbd: bool
     # In how much of the last five minutes all tasks waited for memory (PSI); None: it does not tell.
     stalled_percent: float | None

@@ -52,10 +52,11 @@ def set_in_group(group: Level | Neighbour, prop: str, file: str, count: int) -> 
     return f"echo {count} >{group.folder}/{file}"
 
 
-def set_sysctl(name: str, value: int) -> str:
-    """Return how to set a variable of the kernel, for now and for each boot."""
+def set_sysctls(**values: int) -> str:
+    """Return how to set variables of the kernel's memory, for now and for each boot."""
     file = "/etc/sysctl.d/60-ramster.conf"
-    return f"echo '{name} = {value}' >{file} && sysctl -p {file}"
+    lines = "".join(rf"vm.{name} = {value}\n" for name, value in values.items())
+    return f"printf '{lines}' >{file} && sysctl -p {file}"
 
 
 def install_unit(name: str) -> str:

@@ -28,6 +28,7 @@ def conditions_of_own_swap(facts: Facts) -> list[Finding]:
         *process_checks.check_protection(facts),
         memory_checks.check_reserve(facts),
         memory_checks.check_min_free(facts),
+        memory_checks.check_watermark_boost(facts),
         *memory_checks.check_groups(facts),
     ]
 
@@ -49,6 +50,7 @@ def _swap(facts: Facts) -> Iterator[Finding]:
     if not facts.is_own_host:
         return
     yield memory_checks.check_min_free(facts)
+    yield memory_checks.check_watermark_boost(facts)
     yield from memory_checks.check_groups(facts)
     yield swap_checks.check_module(facts)
     yield swap_checks.check_units(facts)

@@ -102,13 +102,18 @@ def read_process(pid: str, root: Path = ROOT) -> Process | None:
 def read_kernel(root: Path = ROOT) -> Kernel:
     """Return what the kernel has and keeps free."""
     memory = machine_memory(root)
-    min_free = read_text(root / "proc/sys/vm/min_free_kbytes").strip()
     return Kernel(
         memory_bytes=0 if memory is None else memory.limit_bytes,
-        min_free_bytes=int(min_free) * 1024 if min_free.isdigit() else 0,
+        min_free_bytes=_read_variable(root, "min_free_kbytes") * 1024,
+        watermark_boost=_read_variable(root, "watermark_boost_factor"),
         has_nbd=(root / "sys/module/nbd").is_dir(),
         stalled_percent=proc_texts.stalled_percent_of(read_text(root / "proc/pressure/memory")),
     )
+
+
+def _read_variable(root: Path, name: str) -> int:
+    text = read_text(root / "proc/sys/vm" / name).strip()
+    return int(text) if text.isdigit() else 0
 
 
 def _ask(control: Path | None, root: Path) -> tuple[Running | None, str]:

@@ -95,8 +95,33 @@ def check_min_free(facts: Facts) -> Finding:
         risk="sockets of ramsterd find no memory while the kernel frees it by swapping out",
         found=f"vm.min_free_kbytes {found // 1024}",
         expected=f"at least {wanted // 1024} ({human_bytes(wanted)})",
-        fix=fixes.set_sysctl("vm.min_free_kbytes", wanted // 1024),
+        fix=_keep_free(facts),
     )
+
+
+def check_watermark_boost(facts: Facts) -> Finding:
+    """Judge whether the kernel may raise the mark below which everybody who asks for memory must free some.
+
+    By itself it does so by half of the next mark whenever free memory is in pieces (mm/page_alloc.c, boost_watermark), and
+    kswapd takes it back once it has freed as much.  While it swaps out, ramsterd is what it waits for.
+    """
+    if not facts.kernel.watermark_boost:
+        return ok("watermark-boost", "vm.watermark_boost_factor is 0")
+    return Finding(
+        check="watermark-boost",
+        state=State.ERROR,
+        risk=_HANGS,
+        found=f"vm.watermark_boost_factor {facts.kernel.watermark_boost}",
+        expected="0: free memory in pieces must not make ramsterd wait until pages are swapped out",
+        fix=_keep_free(facts),
+    )
+
+
+def _keep_free(facts: Facts) -> str:
+    """Return how to set all that decides when somebody who asks for memory must free some; it is one file."""
+    kernel = facts.kernel
+    wanted = max(kernel.min_free_bytes, figures.min_free_bytes(kernel.memory_bytes))
+    return fixes.set_sysctls(min_free_kbytes=wanted // 1024, watermark_boost_factor=0)
 
 
 def check_groups(facts: Facts) -> Iterator[Finding]:

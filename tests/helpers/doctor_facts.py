@@ -88,7 +88,10 @@ GROUPS = Groups(
     neighbours=NEIGHBOURS,
     bounds=(MemoryBound(limit_bytes=8 * GIB, name="the memory of this machine"),),
 )
-KERNEL = Kernel(memory_bytes=8 * GIB, min_free_bytes=128 * MIB, has_nbd=True, stalled_percent=0.0)
+KERNEL = Kernel(
+    memory_bytes=8 * GIB, min_free_bytes=128 * MIB, watermark_boost=0, has_nbd=True,
+    stalled_percent=0.0,
+)  # fmt: skip
 DEVICE = Device(
     name="nbd0",
     export="swap0",

@@ -64,7 +64,7 @@ def test_swap_that_may_hang_the_machine_is_refused_with_what_to_type(
     ((level, line),) = said.lines
     assert level is Level.ERROR
     assert line.startswith("nbd0: min-free: sockets of ramsterd find no memory")
-    assert "; type: echo 'vm.min_free_kbytes = 65536'" in line
+    assert "; type: printf 'vm.min_free_kbytes = 65536" in line
     last = capsys.readouterr().err
     assert "nbd0: not attached: export swap0 is for swap" in last
     assert "`ramsterctl doctor --swap --own-host` shows all" in last

@@ -24,7 +24,7 @@ GENERAL = ["config", "daemon", "memory-limit", "descriptors", "kept-memory"]
 SWAP = [
     "own-swap", "exports", "copies", "on-unreachable", "memory-lock", "oom-score", "reserve", "pressure",
 ]  # fmt: skip
-OWN = ["io-flusher", "min-free", "memory-min", "swap-max", "others-bounded", "nbd-module", "helper-units"]  # fmt: skip
+OWN = ["io-flusher", "min-free", "watermark-boost", "memory-min", "swap-max", "others-bounded", "nbd-module", "helper-units"]  # fmt: skip
 
 
 def names(facts: Facts, *, for_swap: bool) -> list[str]:

@@ -70,6 +70,7 @@ def root(tmp_path: Path) -> Path:
     write(root / "proc/meminfo", f"MemTotal:       {8 << 20} kB\n")
     write(root / "proc/self/mountinfo", MOUNTS)
     write(root / "proc/sys/vm/min_free_kbytes", "16384\n")
+    write(root / "proc/sys/vm/watermark_boost_factor", "15000\n")
     write(root / "proc/pressure/memory", "full avg10=0.00 avg60=0.00 avg300=12.50 total=1\n")
     (root / "sys/module/nbd").mkdir(parents=True)
     add_process(root, "self", cgroup="/user.slice/session-1.scope")
@@ -144,6 +145,7 @@ def test_a_unit_that_is_not_installed_counts_for_nothing(root: Path) -> None:
 def test_the_kernel_is_read(root: Path) -> None:
     kernel = machine.read_kernel(root)
     assert (kernel.memory_bytes, kernel.min_free_bytes) == (8 * GIB, 16 * MIB)
+    assert kernel.watermark_boost == 15000
     assert (kernel.has_nbd, kernel.stalled_percent) == (True, 12.5)
     bare = machine.read_kernel(root / "none")
     assert (bare.memory_bytes, bare.min_free_bytes) == (0, 0)
@@ -196,7 +198,7 @@ def test_of_a_running_daemon_its_process_and_its_cgroup_count(
     findings = judge(facts, for_swap=True)
     assert found(findings, "reserve").found == "30 MiB of 32 MiB are ready for a burst"
     wrong = {finding.check for finding in findings if finding.fix}
-    assert wrong == {"min-free", "others-bounded", "helper-units", "pressure"}
+    assert wrong == {"min-free", "watermark-boost", "others-bounded", "helper-units", "pressure"}
 
 
 @pytest.mark.parametrize(("error", "words"), [(NotRunning(), ""), (NoAnswer("/c: no"), "/c: no")])

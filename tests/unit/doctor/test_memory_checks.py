@@ -9,7 +9,13 @@ from config.model import MemoryConfig
 from ramsterd.doctor.facts import Facts, Groups, Level, Neighbour
 from ramsterd.doctor.figures import min_free_bytes, needed_bytes, others_bytes_max
 from ramsterd.doctor.findings import Finding, State
-from ramsterd.doctor.memory_checks import check_groups, check_limit, check_min_free, check_reserve
+from ramsterd.doctor.memory_checks import (
+    check_groups,
+    check_limit,
+    check_min_free,
+    check_reserve,
+    check_watermark_boost,
+)
 from tests.helpers.doctor_facts import (
     BEFORE,
     FACTS,
@@ -142,9 +148,18 @@ def test_too_little_free_memory_is_told_with_the_line_that_stays() -> None:
     assert finding.found == "vm.min_free_kbytes 16384"
     assert finding.expected == "at least 65536 (64 MiB)"
     assert finding.fix == (
-        "echo 'vm.min_free_kbytes = 65536' >/etc/sysctl.d/60-ramster.conf"
-        " && sysctl -p /etc/sysctl.d/60-ramster.conf"
+        r"printf 'vm.min_free_kbytes = 65536\nvm.watermark_boost_factor = 0\n'"
+        " >/etc/sysctl.d/60-ramster.conf && sysctl -p /etc/sysctl.d/60-ramster.conf"
     )
+
+
+def test_marks_that_the_kernel_may_raise_are_told_with_the_same_line() -> None:
+    """It writes one file, and lowers nothing."""
+    assert check_watermark_boost(FACTS).state is State.OK
+    finding = check_watermark_boost(replace(FACTS, kernel=replace(KERNEL, watermark_boost=15000)))
+    assert finding.state is State.ERROR
+    assert finding.found == "vm.watermark_boost_factor 15000"
+    assert r"vm.min_free_kbytes = 131072\nvm.watermark_boost_factor = 0\n" in finding.fix
 
 
 def groups_found(check: str, **changes: object) -> Finding:
