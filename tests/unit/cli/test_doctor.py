@@ -29,7 +29,7 @@ def run(config: Path, *arguments: str, before: tuple[str, ...] = ()) -> tuple[in
 @pytest.mark.parametrize(
     ("facts", "status", "last"),
     [
-        (FACTS, 0, "21 checks: 0 errors, 0 warnings, 21 ok"),
+        (FACTS, 0, "22 checks: 0 errors, 0 warnings, 22 ok"),
         (
             replace(HOST_OF_GUESTS, running=replace(RUNNING, keeper="")),
             1,
@@ -38,7 +38,7 @@ def run(config: Path, *arguments: str, before: tuple[str, ...] = ()) -> tuple[in
         (
             replace(FACTS, kernel=replace(KERNEL, has_nbd=False)),
             2,
-            "21 checks: 1 error, 0 warnings, 20 ok",
+            "22 checks: 1 error, 0 warnings, 21 ok",
         ),
     ],
     ids=["ok", "warning", "error"],
@@ -56,7 +56,7 @@ def test_the_exit_status_tells_the_worst_of_all_checks(
 
 @pytest.mark.parametrize(
     ("arguments", "checks"),
-    [((), 5), (("--swap",), 13), (("--own-host",), 20), (("--swap", "--own-host"), 20)],
+    [((), 5), (("--swap",), 13), (("--own-host",), 21), (("--swap", "--own-host"), 21)],
 )
 def test_options_say_what_is_checked(
     config: Path,
