@@ -9,7 +9,9 @@ away.
 
 import argparse
 import re
+import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -225,6 +227,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=SECONDS, help="of a round, at least")
     parser.add_argument("--console", type=Path, help="a file for what the guests say")
     asked = parser.parse_args()
+    # Also then nothing is left behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     for _ in range(asked.runs):
         lack = PRECAUTIONS[asked.without] if asked.without else None
         outcome = _run_alone(asked.mebibytes, lack, asked.seconds, asked.rounds)
