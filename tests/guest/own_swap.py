@@ -193,7 +193,9 @@ def _move_in(cluster: Cluster, memory: str) -> dict[str, str]:
 def _run_alone(mebibytes: int, lack: Lack | None, seconds: int, rounds: int) -> Outcome:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="own-swap-")))
-        cluster = own_cluster(lambda **options: Cluster(folder, folder, **options), mebibytes)
+        sockets = folder / "s"
+        sockets.mkdir()
+        cluster = own_cluster(lambda **options: Cluster(folder, sockets, **options), mebibytes)
         stack.callback(cluster.close)
         guests: list[Guest] = []
 
