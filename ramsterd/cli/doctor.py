@@ -8,6 +8,7 @@ from click.core import ParameterSource
 
 from config.errors import ConfigError
 from config.load import load_node
+from ramsterd.cli.applying import apply_lines
 from ramsterd.cli.options import CONFIG_OPTION
 from ramsterd.doctor.findings import EXIT_STATUS, Finding, State, worst
 from ramsterd.doctor.judge import judge
@@ -24,6 +25,12 @@ from ramsterd.doctor.report import format_findings, to_json
     help="Also check what this machine needs to swap to its own ramsterd, although nothing is attached yet.",
 )
 @click.option(
+    "--apply",
+    "applies",
+    is_flag=True,
+    help="Type the lines that change this machine at once (sysctl, limits of cgroups), then check again.",
+)
+@click.option(
     "-o",
     "--output",
     type=click.Choice(["table", "json"]),
@@ -33,12 +40,18 @@ from ramsterd.doctor.report import format_findings, to_json
 )
 @click.pass_context
 def doctor_command(
-    context: click.Context, config: Path, *, swap: bool, own_host: bool, output: str
+    context: click.Context,
+    config: Path,
+    *,
+    swap: bool,
+    own_host: bool,
+    applies: bool,
+    output: str,
 ) -> None:
     """Check this machine before the first start of ramsterd, and after.
 
     Each check prints one line, the worst first; whatever is not ok has the line to type under it.
-    Nothing is changed.  If ramsterd runs, the running daemon is checked.  If not, the check is of
+    Nothing is changed without --apply.  If ramsterd runs, the running daemon is checked.  If not, the check is of
     what a start would get: from its systemd unit, or from this shell.
 
     With --swap: is ramsterd kept in memory, is there memory for a burst, and do pages come back.
@@ -48,6 +61,8 @@ def doctor_command(
     Exit status: 0 all is ok, 1 there are warnings, 2 there are errors.
     """
     findings = _examine(context, config, for_swap=swap or own_host, own_host=own_host)
+    if applies and apply_lines(findings):
+        findings = _examine(context, config, for_swap=swap or own_host, own_host=own_host)
     if output == "json":
         click.echo(json.dumps(to_json(findings), indent=2))
     else:

@@ -19,6 +19,13 @@ MIN_FREE_BYTES_MAX: Final = 256 * _MIB
 MEMORY_PER_MIN_FREE: Final = 256
 MEMORY_PER_MIN_FREE_MAX: Final = 8
 
+# An attach helper, locked.
+HELPER_BYTES: Final = 32 * _MIB
+# Memory of the kernel that is charged to no cgroup: 18 MiB in a guest of 512 MiB (slabs, page
+# tables, stacks), and some for each page and each device of a larger one.
+KERNEL_BYTES: Final = 16 * _MIB
+MEMORY_PER_KERNEL: Final = 64
+
 # A cgroup without a limit at the top that is no slice, such as init.scope: it counts by what it uses
 # now.
 SMALL_BYTES: Final = 64 * _MIB
@@ -42,10 +49,12 @@ def min_free_bytes(memory_bytes: int) -> int:
 
 
 def others_bytes_max(facts: Facts) -> int:
-    """Return how much everything but the daemon may have together."""
+    """Return how much everything but the daemon, its helpers and the kernel may have together."""
     memory = facts.kernel.memory_bytes
     reserved = max(facts.kernel.min_free_bytes, min_free_bytes(memory))
-    return max(0, memory - needed_bytes(facts) - reserved)
+    helpers = HELPER_BYTES * max(1, sum(each.is_ours for each in facts.devices))
+    kernel = KERNEL_BYTES + memory // MEMORY_PER_KERNEL
+    return max(0, memory - needed_bytes(facts) - reserved - helpers - kernel)
 
 
 def is_ramsters(neighbour: Neighbour) -> bool:

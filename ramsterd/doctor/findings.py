@@ -33,6 +33,8 @@ class Finding:
     expected: str = ""
     # What an operator types.
     fix: str = ""
+    # Whether that changes the machine at once, and nothing stops for it: `doctor --apply` types it.
+    applies_now: bool = False
 
     def __post_init__(self) -> None:
         """Check that there is a line to type for whatever is not ok."""

@@ -12,7 +12,7 @@ from ramsterd.doctor.findings import Finding, State, ok
 from ramsterd.doctor.process_checks import severity
 
 # Less is no limit that anything could live with.
-_SLICE_BYTES_MIN: Final = 64 * UNIT_BYTES["MiB"]
+_SLICE_BYTES_MIN: Final = 32 * UNIT_BYTES["MiB"]
 # Less of the reserve than a half is no burst that is just over.
 _READY_PARTS: Final = 2
 _BURST: Final = "a burst of swap-out waits for the kernel or for another node"
@@ -96,6 +96,7 @@ def check_min_free(facts: Facts) -> Finding:
         found=f"vm.min_free_kbytes {found // 1024}",
         expected=f"at least {wanted // 1024} ({human_bytes(wanted)})",
         fix=_keep_free(facts),
+        applies_now=True,
     )
 
 
@@ -114,6 +115,7 @@ def check_watermark_boost(facts: Facts) -> Finding:
         found=f"vm.watermark_boost_factor {facts.kernel.watermark_boost}",
         expected="0: free memory in pieces must not make ramsterd wait until pages are swapped out",
         fix=_keep_free(facts),
+        applies_now=True,
     )
 
 
@@ -167,6 +169,7 @@ def _check_min(facts: Facts) -> Finding:
         found=found,
         expected=f"{human_bytes(needed)} (budget, tables and process) there and in each cgroup above",
         fix=set_min or fixes.own_slice(facts),
+        applies_now=bool(set_min),
     )
 
 
@@ -177,6 +180,7 @@ def _check_swap_max(facts: Facts) -> Finding:
     if any(level.swap_bytes_max == 0 for level in slices):
         return ok("swap-max", "kept pages are never swapped out (memory.swap.max 0)")
     service = any(level.swap_bytes_max == 0 for level in levels)
+    can_be_set = bool(slices) and not _is_shared(facts.groups, slices[0])
     return Finding(
         check="swap-max",
         state=State.WARNING,
@@ -184,8 +188,9 @@ def _check_swap_max(facts: Facts) -> Finding:
         found="memory.swap.max 0 of the service alone" if service else "no memory.swap.max",
         expected="0 for a slice of ramsterd, which outlives the process",
         fix=fixes.set_in_group(slices[0], "MemorySwapMax", "memory.swap.max", 0)
-        if slices and not _is_shared(facts.groups, slices[0])
+        if can_be_set
         else fixes.own_slice(facts),
+        applies_now=can_be_set,
     )
 
 
@@ -195,6 +200,7 @@ def _check_others(facts: Facts) -> Finding:
     unbounded = [each for each in groups.neighbours if figures.is_unbounded(each)]
     together = sum(figures.bytes_of(each) for each in groups.neighbours)
     shared = [level for level in groups.levels if _is_shared(groups, level)]
+    applies_now = False
     expected = f"limits of {human_bytes(left)} together: ramsterd and the kernel need the rest"
     if not groups.sees_all:
         return Finding(
@@ -215,7 +221,7 @@ def _check_others(facts: Facts) -> Finding:
     else:
         names = ", ".join(each.name for each in unbounded)
         found = f"no limit for {names}" if unbounded else f"{human_bytes(together)} together"
-        fix = _bound(facts, unbounded, left)
+        fix, applies_now = _bound(facts, unbounded, left)
     return Finding(
         check="others-bounded",
         state=State.ERROR,
@@ -223,6 +229,7 @@ def _check_others(facts: Facts) -> Finding:
         found=found,
         expected=expected,
         fix=fix,
+        applies_now=applies_now,
     )
 
 
@@ -234,15 +241,17 @@ def _is_shared(groups: Groups, level: Level) -> bool:
     )
 
 
-def _bound(facts: Facts, unbounded: list[Neighbour], left: int) -> str:
-    """Return how to set limits that leave enough: of those without one, or of all."""
+def _bound(facts: Facts, unbounded: list[Neighbour], left: int) -> tuple[str, bool]:
+    """Return how to set limits that leave enough, of those without one, or of all; and whether they all fit into theirs now.
+
+    At a limit below what it uses a cgroup without swap loses processes.
+    """
     them = facts.groups.neighbours
     rest = left - sum(figures.bytes_of(each) for each in them if each not in unbounded)
     if rest < _SLICE_BYTES_MIN * len(unbounded) or not unbounded:
         unbounded, rest = [each for each in them if unit_of(each.name).endswith(".slice")], left
     if rest < _SLICE_BYTES_MIN * len(unbounded) or not unbounded:
-        return f"lower memory.budget in {facts.file}, then: {fixes.restart(facts)}"
-    return " && ".join(
-        fixes.set_in_group(each, "MemoryMax", "memory.max", limit)
-        for each, limit in figures.proposed_limits(unbounded, rest)
-    )
+        return f"lower memory.budget in {facts.file}, then: {fixes.restart(facts)}", False
+    limits = figures.proposed_limits(unbounded, rest)
+    lines = [fixes.set_in_group(each, "MemoryMax", "memory.max", limit) for each, limit in limits]
+    return " && ".join(lines), all(each.used_bytes <= limit for each, limit in limits)

@@ -45,7 +45,9 @@ def make_disk(target: Path) -> None:
         for name, source in (("eater", "eater.c"), ("swapon-discard", "swapon.c")):
             compile_static(HERE / source, root / "bin" / name)
         _add_tool(root, _SETPRIV)
-        daemon, control = copy_daemon(root), copy_program(root, ["nbd", "attach"])
+        daemon = copy_daemon(root)
+        control = copy_program(root, ["nbd", "attach"])
+        copy_program(root, ["doctor"])
         text = (HERE / "init-own").read_text()
         text = text.replace("@RAMSTERD@", daemon).replace("@RAMSTERCTL@", control)
         (root / "init").write_text(text)

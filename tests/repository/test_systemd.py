@@ -31,6 +31,7 @@ SERVICES = (
     "./ramsterd.service",
     "./ramster-nbd@nbd0.service",
     "./ramster-swap@nbd0.service",
+    "./ramster-own-swap.service",
     "./ramster.slice",
     "./system.slice",
 )
@@ -48,6 +49,10 @@ def folder(tmp_path: Path) -> Path:
     assert swap.count("/opt/ramster/bin/ramsterctl") == 1
     (tmp_path / "ramster-swap@.service").write_text(
         swap.replace("/opt/ramster/bin/ramsterctl", "/bin/true")
+    )
+    limits = (UNITS / "ramster-own-swap.service").read_text()
+    (tmp_path / "ramster-own-swap.service").write_text(
+        limits.replace("/opt/ramster/bin/ramsterctl", "/bin/true")
     )
     shutil.copy(UNITS / "ramster.slice", tmp_path)
     (tmp_path / "system.slice").write_text("[Unit]\nDescription=everything else\n")
@@ -104,7 +109,18 @@ def test_the_daemon_outlives_what_uses_its_pages() -> None:
     helper = lines_of("ramster-nbd@.service", "Unit")
     assert "After=ramsterd.service modprobe@nbd.service" in helper
     swap = lines_of("ramster-swap@.service", "Unit")
-    assert "After=ramster-nbd@%i.service ramsterd.service" in swap
+    assert "After=ramster-nbd@%i.service ramsterd.service ramster-own-swap.service" in swap
+
+
+def test_limits_are_set_before_a_device_is_refused_for_want_of_them() -> None:
+    swap = lines_of("ramster-swap@.service", "Unit")
+    assert "Wants=ramster-nbd@%i.service ramster-own-swap.service" in swap
+    assert "After=ramster-own-swap.service" in lines_of("ramster-nbd@.service", "Unit")
+    limits = lines_of("ramster-own-swap.service", "Service")
+    (start,) = [line for line in limits if line.startswith("ExecStart=")]
+    arguments = start.partition("/opt/ramster/bin/ramsterctl ")[2].split()
+    assert arguments == ["doctor", "--swap", "--own-host", "--apply"]
+    assert "SuccessExitStatus=1" in limits
 
 
 @pytest.mark.parametrize("unit", ["ramster-nbd@.service", "ramster-swap@.service"])

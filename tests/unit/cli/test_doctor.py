@@ -9,10 +9,16 @@ import pytest
 from click.testing import CliRunner
 
 from ramsterd.cli import doctor
+from ramsterd.cli.applying import apply_lines
 from ramsterd.cli.ramsterctl import main
 from ramsterd.doctor.facts import Facts
+from ramsterd.doctor.findings import Finding, State, ok
 from tests.helpers.config_texts import CLUSTER, DAEMON, write
 from tests.helpers.doctor_facts import FACTS, HOST_OF_GUESTS, KERNEL, RUNNING
+
+LACKING = Finding(
+    check="copies", state=State.ERROR, risk="pages end", found="1", expected="2", fix="exit 1"
+)
 
 
 @pytest.fixture
@@ -85,6 +91,41 @@ def test_the_daemon_is_asked_where_its_file_says_or_where_the_operator_does(
     run(config)
     run(config, before=("--socket", "/other.sock"))
     assert asked == [config.parent / "c.sock", Path("/other.sock")]
+
+
+def test_lines_that_change_the_machine_at_once_are_typed_once_and_checked_again(
+    config: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    done = tmp_path / "done"
+
+    def judge(*_: object, **__: object) -> list[Finding]:
+        if done.exists():
+            return [ok("min-free", "much"), ok("watermark-boost", "0"), LACKING]
+        typed = replace(LACKING, fix=f"echo typed >>{done}", applies_now=True)
+        return [replace(typed, check=check) for check in ("min-free", "watermark-boost")] + [
+            LACKING
+        ]
+
+    monkeypatch.setattr(doctor, "survey", lambda *_, **__: FACTS)
+    monkeypatch.setattr(doctor, "judge", judge)
+    status, text = run(config, "--own-host", "--apply")
+    assert done.read_text() == "typed\n"
+    assert status == 2
+    assert text.splitlines()[-1] == "3 checks: 1 error, 0 warnings, 2 ok"
+
+
+@pytest.mark.parametrize(
+    ("line", "words"), [("echo no >&2; false", "no"), ("exit 3", "exit status 3")]
+)
+def test_a_line_that_fails_is_told(
+    capsys: pytest.CaptureFixture[str], line: str, words: str
+) -> None:
+    assert apply_lines([replace(LACKING, fix=line, applies_now=True)])
+    assert f"that failed: {words}" in capsys.readouterr().err
+
+
+def test_what_needs_a_restart_is_left_to_an_operator() -> None:
+    assert not apply_lines([LACKING])
 
 
 def test_files_that_are_wrong_are_the_only_finding(tmp_path: Path) -> None:

@@ -238,13 +238,23 @@ def test_everything_else_is_bounded() -> None:
     assert "6 GiB together" in finding.found
 
 
+@pytest.mark.parametrize(("used", "applies_now"), [(GIB, True), (8 * GIB, False)])
+def test_a_limit_below_what_is_used_is_for_an_operator_to_set(
+    used: int, *, applies_now: bool
+) -> None:
+    """Without swap, a cgroup that gets one loses processes."""
+    finding = groups_found("others-bounded", neighbours=(neighbour("/system.slice", used),))
+    assert finding.applies_now == applies_now
+    assert "MemoryMax=" in finding.fix
+
+
 @pytest.mark.parametrize(
     ("neighbours", "words", "fix"),
     [
         (
             (*NEIGHBOURS, neighbour("/machine.slice", 0)),
             "no limit for /machine.slice",
-            "systemctl set-property machine.slice MemoryMax=1297M",
+            "systemctl set-property machine.slice MemoryMax=1121M",
         ),
         (
             (neighbour("/system.slice", GIB), neighbour("/user.slice", 0)),
@@ -254,7 +264,7 @@ def test_everything_else_is_bounded() -> None:
         (
             (neighbour("/system.slice", GIB, 8 * GIB),),
             "8 GiB together",
-            "systemctl set-property system.slice MemoryMax=7453M",
+            "systemctl set-property system.slice MemoryMax=7277M",
         ),
         (
             (*NEIGHBOURS, neighbour("/pods", 65 * MIB)),
