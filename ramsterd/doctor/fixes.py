@@ -45,11 +45,14 @@ def in_unit(facts: Facts, name: str, *settings: str) -> str:
 
 
 def set_in_group(group: Level | Neighbour, prop: str, file: str, count: int) -> str:
-    """Return how to set a property of a cgroup: by systemd where it is a unit, else in its file."""
+    """Return how to set a property of a cgroup: by systemd where it is a unit, else in its file.
+
+    The kernel takes only whole pages, so it is rounded up either way.
+    """
     unit = unit_of(group.name)
     if unit.endswith(_UNITS):
         return f"systemctl set-property {unit} {prop}={mebibytes(count)}"
-    return f"echo {count} >{group.folder}/{file}"
+    return f"echo {mebibytes(count)} >{group.folder}/{file}"
 
 
 def set_sysctls(**values: int) -> str:

@@ -32,6 +32,19 @@ exec /bin/busybox switch_root /root /init
 """
 
 
+# The only thing that `ramsterctl doctor --apply` asks of systemd; the kernel takes what systemd takes.
+_SYSTEMCTL = """#!/bin/sh
+[ $1 = set-property ] || exit 1
+case $3 in
+MemoryMin=*) file=memory.min ;;
+MemoryMax=*) file=memory.max ;;
+MemorySwapMax=*) file=memory.swap.max ;;
+*) exit 1 ;;
+esac
+echo ${3#*=} >/sys/fs/cgroup/$2/$file
+"""
+
+
 def make_disk(target: Path) -> None:
     """Make a disk with ramsterd and all that its guest runs."""
     require_tool("mkfs.ext4", _SETPRIV)
@@ -45,13 +58,13 @@ def make_disk(target: Path) -> None:
         for name, source in (("eater", "eater.c"), ("swapon-discard", "swapon.c")):
             compile_static(HERE / source, root / "bin" / name)
         _add_tool(root, _SETPRIV)
+        _add_script(root / "bin" / "systemctl", _SYSTEMCTL)
         daemon = copy_daemon(root)
         control = copy_program(root, ["nbd", "attach"])
         copy_program(root, ["doctor"])
         text = (HERE / "init-own").read_text()
         text = text.replace("@RAMSTERD@", daemon).replace("@RAMSTERCTL@", control)
-        (root / "init").write_text(text)
-        (root / "init").chmod(0o755)
+        _add_script(root / "init", text)
         target.unlink(missing_ok=True)
         run("mkfs.ext4", "-q", "-d", root, target, f"{DISK_MEBIBYTES}M")
 
@@ -63,8 +76,7 @@ def make_initramfs(target: Path, files: Mapping[str, str]) -> Image:
         (root / "ramster").mkdir()
         for name, text in files.items():
             (root / "ramster" / name).write_text(text)
-        (root / "init").write_text(_INIT)
-        (root / "init").chmod(0o755)
+        _add_script(root / "init", _INIT)
     return Image(kept_kernel(), target)
 
 
@@ -79,6 +91,11 @@ def devices(disk: Path, node: Node) -> list[str]:
         "-drive", f"file={disk},if=none,id=d0,format=raw,snapshot=on",
         "-device", "virtio-blk-pci,drive=d0",
     ]  # fmt: skip
+
+
+def _add_script(path: Path, text: str) -> None:
+    path.write_text(text)
+    path.chmod(0o755)
 
 
 def _add_busybox(root: Path) -> None:
