@@ -27,7 +27,10 @@ RAMSTERCTL = [sys.executable, "-c", "from ramsterd.cli.ramsterctl import main; m
 EXPORT = "swap0"
 MIB = 1024 * 1024
 
+# Often enough for what is soon there; who waits for long asks less often, for each answer is work of a daemon.
 POLL_SECONDS = 0.02
+POLL_SECONDS_MAX = 0.1
+POLL_SHARE_OF_WAIT = 0.05
 # Generous: the machine's cores are shared.  Daemons start in half a second and stop faster.
 START_SECONDS_MAX = 20.0
 STOP_SECONDS_MAX = 10.0
@@ -46,11 +49,12 @@ TIMERS = {
 
 
 def wait_until(condition: Callable[[], T], what: str, *, seconds_max: float = 10.0) -> T:
-    """Return what `condition` returns as soon as that is true; fail when it is not in time."""
-    deadline = time.perf_counter() + seconds_max
+    """Return what `condition` returns soon after that is true; fail when it is not in time."""
+    began_at = time.perf_counter()
     while not (result := condition()):
-        assert time.perf_counter() < deadline, f"not within {seconds_max:g} s: {what}"
-        time.sleep(POLL_SECONDS)
+        waited = time.perf_counter() - began_at
+        assert waited < seconds_max, f"not within {seconds_max:g} s: {what}"
+        time.sleep(min(max(POLL_SECONDS, waited * POLL_SHARE_OF_WAIT), POLL_SECONDS_MAX))
     return result
 
 
