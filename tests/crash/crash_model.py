@@ -15,7 +15,8 @@ from ramsterd.core.codec import decode_page
 from ramsterd.core.foreign_pages import get_zpages
 from ramsterd.core.page import INDEX_MAX, PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.store import Store
-from ramsterd.core.table import HOLE, ZERO
+from ramsterd.core.table import HOLE, LOST, ZERO
+from ramsterd.core.table_words import LEAF_PAGES
 from ramsterd.core.versions import StoreLimits
 from ramsterd.kept.memory import KeptMemory
 from ramsterd.kept.opening import Identity
@@ -79,6 +80,41 @@ class Known:
             {handle: list(pages) for handle, pages in model.tried.items()},
         )
 
+    def page(self, handle: Handle) -> bytes | int | None:
+        """Return a page, LOST, or None for a hole."""
+        return self.pages[handle] or LOST if handle in self.pages else None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Pages of one leaf side by side, and what each was before and after: a hole is None."""
+
+    handle: Handle
+    before: list[bytes | int | None]
+    after: list[bytes | int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What was known before an operation and after it, and the same by runs: disks have thousands of zeros."""
+
+    before: Known
+    after: Known
+    runs: list[Run]
+
+    @classmethod
+    def of(cls, before: Known, after: Known) -> "Operation":
+        runs: list[Run] = []
+        expected: Handle | None = None
+        for handle in sorted(before.pages.keys() | after.pages.keys()):
+            pool, name, index = handle
+            if handle != expected or index % LEAF_PAGES == 0:
+                runs.append(Run(handle, [], []))
+            runs[-1].before.append(before.page(handle))
+            runs[-1].after.append(after.page(handle))
+            expected = pool, name, index + 1
+        return cls(before, after, runs)
+
 
 class CrashModel:
     """A store in kept memory, its model, and the holders that rows may name."""
@@ -105,13 +141,13 @@ class CrashModel:
         before, known = self.keeper.image(), Known.of(self.model)
         stored = self.keeper.record(lambda: operation(self.model))
         self.model.check()
-        after, count = Known.of(self.model), 0
+        done, count = Operation.of(known, Known.of(self.model)), 0
         chosen = None
         if rng is not None:
             chosen = choose(rng, stored, states_max)
         for number, (where, image) in enumerate(states(before, stored)):
             if chosen is None or number in chosen:
-                check_state(where, image, known, after, self.limits)
+                check_state(where, image, done, self.limits)
                 count += 1
         return count
 
@@ -122,7 +158,7 @@ class CrashModel:
         self.model.tried.clear()
         before, known = self.keeper.image(), Known.of(self.model)
         stored = self.keeper.record(lambda: operation(self.model))
-        after, count = Known.of(self.model), 0
+        done, count = Operation.of(known, Known.of(self.model)), 0
         chosen = choose(rng, stored, 2)
         for number, (where, image) in enumerate(states(before, stored)):
             if number not in chosen:
@@ -140,7 +176,7 @@ class CrashModel:
             for number_then, (where_then, image_then) in enumerate(states(left, stored_then)):
                 if number_then in chosen_then:
                     place = f"{where}; then {where_then}"
-                    check_state(place, image_then, known, after, self.limits)
+                    check_state(place, image_then, done, self.limits)
                     count += 1
         return count
 
@@ -151,16 +187,17 @@ def choose(rng: random.Random, stored: list[Stored], count: int) -> set[int]:
     return set(rng.sample(range(all_states), min(count, all_states)))
 
 
-def check_state(where: str, image: Image, before: Known, after: Known, limits: StoreLimits) -> None:
+def check_state(where: str, image: Image, done: Operation, limits: StoreLimits) -> None:
     """Attach what a process has left, and compare all of it."""
     try:
-        _check_state(image, before, after, limits)
+        _check_state(image, done, limits)
     except BaseException as error:
         error.add_note(f"the process ended at: {where}")
         raise
 
 
-def _check_state(image: Image, before: Known, after: Known, limits: StoreLimits) -> None:
+def _check_state(image: Image, done: Operation, limits: StoreLimits) -> None:
+    before, after = done.before, done.after
     memory = open_memory(RecordedKeeper(image))
     assert not memory.given_up
     store = memory.make_store(limits, INCARNATION)
@@ -170,9 +207,9 @@ def _check_state(image: Image, before: Known, after: Known, limits: StoreLimits)
     assert {fault for fault, _ in found.judgement.faults} <= LEFT_BY_CRASH
     store.check_invariants()
     _check_pools(store, before, after)
-    for handle in before.pages.keys() | after.pages.keys():
-        if handle[0] in store.pools:
-            _check_page(store, handle, before, after)
+    for run in done.runs:
+        if run.handle[0] in store.pools:
+            _check_run(store, run, before, after)
     _check_nothing_more(store, before, after)
     _check_foreign(store, before, after)
     _go_on(store, before, after)
@@ -186,6 +223,16 @@ def _check_pools(store: Store, before: Known, after: Known) -> None:
     found = {pool.pool for pool in store.pools}
     assert lasting <= found
     assert found <= {*before.kinds, *after.kinds, *before.foreign_kinds, *after.foreign_kinds}
+
+
+def _check_run(store: Store, run: Run, before: Known, after: Known) -> None:
+    """Read all at once; if that is not what was there at the one moment or the other, look at each page."""
+    pool, name, first = run.handle
+    found = store.get(*run.handle, len(run.before))
+    is_plain = not found.elsewhere and not found.lost_count
+    if not (is_plain and found.pages in (run.before, run.after)):
+        for index in range(first, first + len(run.before)):
+            _check_page(store, (pool, name, index), before, after)
 
 
 def _check_page(store: Store, handle: Handle, before: Known, after: Known) -> None:

@@ -52,6 +52,8 @@ class Attached:
 
     def __init__(self, crashed: CrashingStore, image: Image, where: str) -> None:
         self.where = where
+        # It is repaired below, and other states share it.
+        image = {name: bytearray(content) for name, content in image.items()}
         self.store = crashed.store
         self.kept = kept = KeptImage(crashed.store, holders=HOLDERS)
         self.arena = memoryview(image["arena"])

@@ -3,6 +3,9 @@
 The code that stores runs unchanged: it is traced, and before each of its opcodes the mappings are compared with what
 they held before.  So what was stored is found, by any code, in the order of the program, which is all that
 SIGKILL needs.  A store of more than a word may be torn anywhere; `states` tears it, too.
+
+Most of a mapping is empty and stays so.  Compared each time is what is near something; that nothing was stored
+elsewhere is seen at the end.
 """
 
 import dis
@@ -20,6 +23,8 @@ from ramsterd.core.arena import FileMapping
 from ramsterd.kept.keepers.keeper import make_memfd
 
 WORD_BYTES: Final = 8
+# What is watched is watched by these, and so is the one behind it.
+PIECE_BYTES: Final = 1 << 16
 # A longer store is torn at some places, not at all.
 TORN_WORDS_MAX: Final = 16
 _TRACED: Final = tuple(
@@ -71,7 +76,7 @@ class RecordedKeeper:
         """Begin with nothing, or with what a process has left."""
         self.views: dict[str, memoryview] = {}
         self._files: dict[str, int] = {}
-        self._shadows: Image = {}
+        self._watched: list[Watched] = []
         self._found: list[Stored] = []
         self._may_have_stored = False
         self._place = ""
@@ -111,7 +116,10 @@ class RecordedKeeper:
 
     def record(self, operation: Callable[[], object]) -> list[Stored]:
         """Run something; return what it stored, in order."""
-        self._shadows = self.image()
+        before = self.image()
+        self._watched = [
+            part for name, content in before.items() for part in watched(name, content)
+        ]
         self._found, self._may_have_stored = [], False
         traced_before = sys.gettrace()
         sys.settrace(self._on_call)
@@ -120,7 +128,14 @@ class RecordedKeeper:
         finally:
             sys.settrace(traced_before)
         self._look()
+        self._check_all_was_seen(before)
         return self._found
+
+    def _check_all_was_seen(self, before: Image) -> None:
+        for each in self._found:
+            before[each.name][each.start : each.start + len(each.after)] = each.after
+        for name, content in before.items():
+            assert content == self.views[name], f"{name}: a store where nobody watched"
 
     def _on_call(self, frame: FrameType, event: str, _: object) -> Any:
         del event
@@ -139,17 +154,42 @@ class RecordedKeeper:
         return self._on_opcode
 
     def _look(self) -> None:
-        for name, shadow in self._shadows.items():
-            view = self.views[name]
+        for part in self._watched:
+            view = self.views[part.name][part.start : part.start + len(part.shadow)]
             # A bytearray compares as memory; a memoryview would compare byte by byte.
-            if shadow != view:
-                self._note(name, shadow, view)
+            if part.shadow != view:
+                self._note(part, view)
 
-    def _note(self, name: str, shadow: bytearray, view: memoryview) -> None:
-        start, stop = _changed(shadow, view, 0, len(shadow))
-        before, after = bytes(shadow[start:stop]), bytes(view[start:stop])
-        shadow[start:stop] = after
-        self._found.append(Stored(name, start, before, after, self._place))
+    def _note(self, part: "Watched", view: memoryview) -> None:
+        start, stop = _changed(part.shadow, view, 0, len(part.shadow))
+        before, after = bytes(part.shadow[start:stop]), bytes(view[start:stop])
+        part.shadow[start:stop] = after
+        self._found.append(Stored(part.name, part.start + start, before, after, self._place))
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A part of a mapping, and what it held when it was last looked at."""
+
+    name: str
+    start: int
+    shadow: bytearray
+
+
+def watched(name: str, content: bytearray) -> Iterator[Watched]:
+    """Yield the parts of a mapping that hold something, its first, and what is right behind each of these."""
+    zeros = bytes(PIECE_BYTES)
+    pieces = [content[start : start + PIECE_BYTES] for start in range(0, len(content), PIECE_BYTES)]
+    used = [number == 0 or piece != zeros[: len(piece)] for number, piece in enumerate(pieces)]
+    first = None
+    # One more, which is not watched, ends the last part.
+    for number, _ in enumerate([*pieces, b""]):
+        is_watched = any(used[max(0, number - 1) : number + 1]) and number < len(pieces)
+        if is_watched and first is None:
+            first = number * PIECE_BYTES
+        elif not is_watched and first is not None:
+            yield Watched(name, first, content[first : number * PIECE_BYTES])
+            first = None
 
 
 def _fill(view: memoryview, content: bytes | bytearray) -> None:
@@ -186,16 +226,18 @@ def count_states(stored: list[Stored]) -> int:
 
 
 def states(before: Image, stored: list[Stored]) -> Iterator[tuple[str, Image]]:
-    """Yield what a process that ended anywhere on the way leaves, and where that is: each a new copy."""
-    image = {name: bytearray(content) for name, content in before.items()}
+    """Yield what a process that ended anywhere on the way leaves, and where that is.
+
+    Images share the mappings that are the same: who changes one takes a copy.
+    """
+    image = before
     for number, each in enumerate(stored):
         stop = each.start + len(each.after)
         for part in each.torn():
-            torn = {name: bytearray(content) for name, content in image.items()}
-            torn[each.name][each.start : stop] = part
-            yield f"store {number} torn, {each.name} at {each.place}", torn
-        image[each.name][each.start : stop] = each.after
-        yield (
-            f"store {number}, {each.name} at {each.place}",
-            {name: bytearray(content) for name, content in image.items()},
-        )
+            torn = bytearray(image[each.name])
+            torn[each.start : stop] = part
+            yield f"store {number} torn, {each.name} at {each.place}", {**image, each.name: torn}
+        whole = bytearray(image[each.name])
+        whole[each.start : stop] = each.after
+        image = {**image, each.name: whole}
+        yield f"store {number}, {each.name} at {each.place}", image

@@ -16,11 +16,12 @@ from ramsterd.core.store import Store
 from ramsterd.core.table_words import NODE_BYTES, OBJECT_BYTES
 from ramsterd.core.versions import StoreLimits
 from ramsterd.kept.attach import Attached, fit_limits
-from tests.helpers.made_pages import MIB, joined, make_page
+from tests.helpers.made_pages import joined, make_page
 from tests.helpers.node_memories import make_memory
 from tests.helpers.recorded_memory import Image, RecordedKeeper, count_states, states
 
-LIMITS = StoreLimits(budget_bytes=MIB, budget_bytes_max=MIB, pages_max=1024)
+# As small as can be: what is recorded is compared with all of it.
+LIMITS = StoreLimits(budget_bytes=16 * 4096, budget_bytes_max=16 * 4096, pages_max=256)
 
 
 def image_of_pools() -> Image:
