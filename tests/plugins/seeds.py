@@ -1,9 +1,14 @@
-"""Seeds: a test that takes `seed` runs once for each."""
+"""Seeds: a test that takes `seed` runs once for each.
+
+`make test ARGS='tests/simulation --seeds 20'` is the long form: all of them with 20 seeds, the costly ones, too.
+"""
 
 import pytest
 
 # `make simulate` spends many more on storms.
 SEEDS_DEFAULT = 2
+# Of tests marked `costly`, which take over half a second a seed.
+SEEDS_COSTLY = 1
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -12,8 +17,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--seeds",
         type=int,
-        default=SEEDS_DEFAULT,
-        help=f"how many seeds to try, from 0 (default {SEEDS_DEFAULT})",
+        help=f"how many seeds to try, from 0 (default {SEEDS_DEFAULT}, {SEEDS_COSTLY} of costly tests)",
     )
 
 
@@ -22,5 +26,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "seed" not in metafunc.fixturenames:
         return
     one = metafunc.config.getoption("--seed")
-    seeds = range(metafunc.config.getoption("--seeds")) if one is None else [one]
+    seeds = range(_count(metafunc)) if one is None else [one]
     metafunc.parametrize("seed", seeds, ids=lambda seed: f"seed={seed}")
+
+
+def _count(metafunc: pytest.Metafunc) -> int:
+    asked: int | None = metafunc.config.getoption("--seeds")
+    if asked is not None:
+        return asked
+    return SEEDS_COSTLY if metafunc.definition.get_closest_marker("costly") else SEEDS_DEFAULT

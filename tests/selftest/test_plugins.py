@@ -114,6 +114,17 @@ def test_without_a_bar(record_property):
     record(record_property, Row("owner restarted", 1, "nbd", 100, 5000, "verified", None))
 """
 
+COSTLY_TESTS = """\
+import pytest
+
+@pytest.mark.costly
+def test_costly(seed):
+    pass
+
+def test_cheap(seed):
+    pass
+"""
+
 LONG_TESTS = """\
 import pytest
 
@@ -131,6 +142,8 @@ def run_pytest(folder: Path, *options: str, ci: bool = False) -> tuple[int, list
     (folder / "conftest.py").write_text(CONFTEST.read_text())
     environ = {name: value for name, value in os.environ.items() if name != "CI"}
     environ |= {"PYTHONPATH": str(ROOT)} | ({"CI": "true"} if ci else {})
+    # Others' plugins that these tests have no use for are most of what such a run costs.
+    environ |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     command = [
         sys.executable,
         "-m",
@@ -141,6 +154,8 @@ def run_pytest(folder: Path, *options: str, ci: bool = False) -> tuple[int, list
         os.devnull,
         "-p",
         "no:cacheprovider",
+        "-p",
+        "xdist.plugin",
     ]
     done = subprocess.run(
         [*command, f"--rootdir={folder}", *options, str(folder)],
@@ -161,6 +176,18 @@ def test_a_seeded_test_runs_for_each_seed_and_its_id_tells_which(tmp_path: Path)
     _, lines = run_pytest(tmp_path, "--seed", "4711")
     runs = [line.split()[0] for line in lines if "test_seeded" in line]
     assert runs == ["test_it.py::test_seeded[seed=4711]"]
+
+
+def test_a_costly_test_has_one_seed_unless_it_is_said_how_many(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(COSTLY_TESTS)
+    for options, seeds in ((), 1), (("--seeds", "2"), 2), (("--seed", "7"), 1):
+        status, lines = run_pytest(tmp_path, *options)
+        found = {
+            name: sum(f"::{name}[" in line for line in lines)
+            for name in ("test_costly", "test_cheap")
+        }
+        assert (status, found["test_costly"]) == (0, seeds)
+        assert found["test_cheap"] == (seeds if options else 2)
 
 
 def test_the_last_lines_name_each_skip_with_its_reason(tmp_path: Path) -> None:
