@@ -188,16 +188,20 @@ def test_a_long_attach_is_no_hang_to_the_watchdog(
 ) -> None:
     """systemd watches the process while it becomes the next program, which feeds nothing before it serves."""
     node = new_cluster(budgets=["8MiB"])[1]
-    node.program = [sys.executable, "-c", f"import time; time.sleep(8); {node.program[-1]}"]
+    is_long = tmp_path / "the attach is long"
+    wait = f"import os, time; os.path.exists({str(is_long)!r}) and time.sleep(8)"
+    node.program = [sys.executable, "-c", f"{wait}; {node.program[-1]}"]
     changes = {"WatchdogSec=30": "WatchdogSec=4"}
     with by_systemd(node, tmp_path, [tmp_path, sockets], changes) as managed:
         managed.start()
         runs = fill_runs(node, RUNS)
         pid = managed.main_pid()
         with node.client() as client:
+            is_long.touch()
             restart_itself(managed, 1)
             assert client.read(0, RUN_BYTES) == runs[0]
             assert managed.main_pid() == pid
+            is_long.unlink()
             # From then on it is watched as before.
             managed.send(signal.SIGSTOP)
             wait_until(
