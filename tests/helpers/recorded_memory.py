@@ -23,8 +23,10 @@ from ramsterd.core.arena import FileMapping
 from ramsterd.kept.keepers.keeper import make_memfd
 
 WORD_BYTES: Final = 8
-# What is watched is watched by these, and so is the one behind it.
+# What is watched is watched by these, and so are some behind each: an operation may begin a block of the arena for each of
+# its pages, and a block begins where the last one ends.
 PIECE_BYTES: Final = 1 << 16
+PIECES_BEHIND: Final = 8
 # A longer store is torn at some places, not at all.
 TORN_WORDS_MAX: Final = 16
 _TRACED: Final = tuple(
@@ -184,7 +186,7 @@ def watched(name: str, content: bytearray) -> Iterator[Watched]:
     first = None
     # One more, which is not watched, ends the last part.
     for number, _ in enumerate([*pieces, b""]):
-        is_watched = any(used[max(0, number - 1) : number + 1]) and number < len(pieces)
+        is_watched = any(used[max(0, number - PIECES_BEHIND) : number + 1]) and number < len(pieces)
         if is_watched and first is None:
             first = number * PIECE_BYTES
         elif not is_watched and first is not None:
