@@ -8,8 +8,8 @@ from click.core import ParameterSource
 
 from config.errors import ConfigError
 from config.load import load_node
-from ramsterd.cli.applying import apply_lines
 from ramsterd.cli.options import CONFIG_OPTION
+from ramsterd.doctor.applying import apply_lines
 from ramsterd.doctor.findings import EXIT_STATUS, Finding, State, worst
 from ramsterd.doctor.judge import judge
 from ramsterd.doctor.machine import survey
@@ -61,13 +61,24 @@ def doctor_command(
     Exit status: 0 all is ok, 1 there are warnings, 2 there are errors.
     """
     findings = _examine(context, config, for_swap=swap or own_host, own_host=own_host)
-    if applies and apply_lines(findings):
+    if applies and _apply(findings):
         findings = _examine(context, config, for_swap=swap or own_host, own_host=own_host)
     if output == "json":
         click.echo(json.dumps(to_json(findings), indent=2))
     else:
         click.echo(format_findings(findings))
     context.exit(EXIT_STATUS[worst(findings)])
+
+
+def _apply(findings: list[Finding]) -> bool:
+    """Return whether a line was typed; what is typed is said beside the output."""
+    is_any = False
+    for line, why_it_failed in apply_lines(findings):
+        is_any = True
+        click.echo(f"typed: {line}", err=True)
+        if why_it_failed:
+            click.echo(f"ramsterctl: that failed: {why_it_failed}", err=True)
+    return is_any
 
 
 def _examine(

@@ -59,7 +59,7 @@ def test_the_owner_is_killed_under_fio_by_way_of_qemu(
 
 
 def test_nodes_are_killed_under_requests_of_libnbd(new_cluster: NewCluster) -> None:
-    """Whoever they are to the disk: its owner, a holder, or several at once."""
+    """What they are to the disk: its owner, a holder, or several at once."""
     require_libnbd()
     assert KILLS_OF.keys() == KILLED.keys()
     budgets, rng = (BUDGET_MEBIBYTES // 2, BUDGET_MEBIBYTES), random.Random(1)

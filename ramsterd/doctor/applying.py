@@ -1,24 +1,18 @@
-"""Type the lines of findings that change the machine at once: `ramsterctl doctor --apply`."""
+"""Type the lines of findings that change the machine at once: `ramsterctl doctor --apply`.  A shell."""
 
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
-
-import click
 
 from ramsterd.doctor.findings import Finding
 
 _LINE_SECONDS_MAX: Final = 60.0
 
 
-def apply_lines(findings: Iterable[Finding]) -> bool:
-    """Run each line, once, and say so on stderr; return whether there was any."""
-    lines = list(dict.fromkeys(each.fix for each in findings if each.applies_now))
-    for line in lines:
-        click.echo(f"type: {line}", err=True)
-        if why := _why_it_failed(line):
-            click.echo(f"ramsterctl: that failed: {why}", err=True)
-    return bool(lines)
+def apply_lines(findings: Iterable[Finding]) -> Iterator[tuple[str, str]]:
+    """Run each line, once; yield it, and why it failed, if it did."""
+    for line in dict.fromkeys(each.fix for each in findings if each.applies_now):
+        yield line, _why_it_failed(line)
 
 
 def _why_it_failed(line: str) -> str:
