@@ -30,7 +30,7 @@ from ramsterd.core.foreign_pages import FOREIGN_OBJECT, put_zpages
 from ramsterd.core.page import PAGE_BYTES, PoolId, PoolKind
 from ramsterd.core.pool_identity import export_pool, owner_pool, program_pool
 from ramsterd.core.store import Store
-from ramsterd.daemon import GC_THRESHOLD
+from ramsterd.host.collector import calm_collector
 from ramsterd.pagepath.effects import Replicated, Send
 from ramsterd.pagepath.engine import Engine
 from ramsterd.pagepath.kept_pages import KeptPages
@@ -311,8 +311,7 @@ def zeros(pair: Pair, pool: PoolId, _: int) -> Iterator[str]:
 def run_pages(pages: int) -> None:
     """Print the longest passes, and the memory afterwards."""
     gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_THRESHOLD)
+    calm_collector()
     pair = Pair(pages)
     disk = pair.nodes[OWNER].engine.new_pool(PoolKind.PERSISTENT, export_pool("disk"), copies=1)
     pair.link()
