@@ -37,7 +37,7 @@ APPLIED: Final = frozenset(
         "memory.reserve", "export.swap", "export.on_unreachable", "remote.unreachable_seconds_max",
         "tmem.connections_max", "tmem.users", "tmem.pool_pages_max", "tmem.user_pages_max",
         "tmem.user_objects_max", "tmem.pools_per_user_max",
-        "log.level", "log.subsystems",
+        "log.format", "log.level", "log.subsystems",
         # Of both, what the files hold is read again at each reload.  To begin or to end using them
         # needs a restart.
         "tls.ca", "tls.certificate", "tls.key", "heartbeat_key",

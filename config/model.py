@@ -308,10 +308,18 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
+class LogFormat(StrEnum):
+    """How a log line looks."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogConfig:
     """Log levels: one for all, and one for each subsystem that differs (`net = "debug"`)."""
 
+    format: LogFormat = LogFormat.TEXT
     level: LogLevel = LogLevel.INFO
     subsystems: dict[str, LogLevel] = field(default_factory=dict)
 

@@ -267,8 +267,8 @@ def _check_subsystems(log: LogConfig, file: str) -> None:
         if name not in LOG_SUBSYSTEMS:
             known = sorted(LOG_SUBSYSTEMS)
             near = difflib.get_close_matches(name, known, n=1)
-            expected = (
-                f"{near[0]} (the nearest subsystem)" if near else f"one of {', '.join(known)}"
+            expected = f"one of {', '.join(known)}" + (
+                f"; the nearest is {near[0]}" if near else ""
             )
             raise ConfigError(file, f"log.subsystems.{name}", "an unknown subsystem", expected)
 

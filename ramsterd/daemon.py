@@ -4,7 +4,6 @@ services     links, heartbeat, clock          start first, stop last
   front ends   NBD, tmem, control, metrics    start when peers can be asked, stop before they can't
 """
 
-import gc
 import logging
 import random
 import secrets
@@ -24,6 +23,7 @@ from nodemanager.ids import NodeId
 from nodemanager.membership import FileMembership
 from ramsterd import __version__
 from ramsterd.admin.commands import nodes, set_budget, verify
+from ramsterd.admin.log_commands import log_commands
 from ramsterd.admin.node_commands import node_commands
 from ramsterd.admin.socket import Command, ControlServer
 from ramsterd.admin.state_commands import state_commands
@@ -37,8 +37,9 @@ from ramsterd.frontends.tmem.server import TmemServer
 from ramsterd.frontends.tmem.users import allowed_users
 from ramsterd.handover.arrival import Arrival
 from ramsterd.host.certificate import CertificateKeeper, wall_clock
+from ramsterd.host.collector import calm_collector
 from ramsterd.host.daemon_protection import NO_PROTECTION, Protection
-from ramsterd.host.logs.handler import LogHandler
+from ramsterd.host.logs.log import Log
 from ramsterd.host.loop_clock import (
     monotonic_nanoseconds,
     pause_statistics,
@@ -72,8 +73,6 @@ from ramsterd.statefile.keeper import StateKeeper
 
 logger = logging.getLogger("ramster.daemon")
 
-# The collector walks living objects; the tables are none, so it need not run often.
-GC_THRESHOLD: Final = 50_000
 # How often is looked whether an export was emptied: a crash so soon after a TRIM calls it lost.
 EMPTIED_SECONDS: Final = 1.0
 
@@ -90,7 +89,7 @@ class Daemon:
         memory: NodeMemory,
         rng: random.Random,
         environ: Mapping[str, str],
-        log: LogHandler,
+        log: Log,
         credentials: Credentials | None = None,
         heartbeat_key: bytes | None = None,
         reread: Callable[[DaemonConfig], Reread],
@@ -208,6 +207,7 @@ class Daemon:
             reread=reread,
             apply=partial(
                 apply_config,
+                log=self._log,
                 exports=self._exports,
                 engine=self.engine,
                 peers=self._peers,
@@ -229,8 +229,7 @@ class Daemon:
         """
         departure: Departure | None = None
         self._started_at = world_time()
-        gc.freeze()
-        gc.set_threshold(GC_THRESHOLD)
+        calm_collector()
         async with trio.open_nursery() as services:
             services.start_soon(self._loop_watch.run)
             services.start_soon(follow_signals, self._node.name, self._stop.set, self._reloader.ask)
@@ -351,6 +350,7 @@ class Daemon:
             "membership": lambda _: self._membership(),
             **node_commands(self._peers.members),
             **state_commands(self._state.marks, self._exports),
+            **log_commands(self._log),
             "pools": lambda _: to_plain(self._tmem.count_pools()),
         }
 
@@ -389,6 +389,7 @@ class Daemon:
             heartbeat=None if heartbeat is None else heartbeat.statistics(),
             listener=self._peers.mesh.listener_statistics(),
             log=self._log.statistics(),
+            changed_log_levels=self._log.changed_levels(),
             certificate_expiry_seconds=(
                 None if self._certificate is None else self._certificate.seconds_left()
             ),

@@ -5,6 +5,9 @@ from typing import Final
 
 import click
 
+from config.durations import parse_duration
+from config.errors import Mismatch
+
 DEFAULT_CONFIG: Final = Path("/etc/ramster/ramsterd.toml")
 CONFIG_OPTION: Final = click.option(
     "--config",
@@ -13,3 +16,15 @@ CONFIG_OPTION: Final = click.option(
     show_default=True,
     help="The file of this node, ramsterd.toml.",
 )
+
+
+def to_seconds(_: click.Context, __: click.Parameter, value: str | None) -> int | None:
+    """Read the value of an option that is a duration, such as 10m: for `callback`.
+
+    Raises:
+        BadParameter: It is none.
+    """
+    try:
+        return None if value is None else parse_duration(value)
+    except Mismatch as mismatch:
+        raise click.BadParameter(f"found {value!r}, expected {mismatch}") from None

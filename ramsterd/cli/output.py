@@ -10,6 +10,14 @@ EX_CONFIG: Final = 78  # sysexits.h
 JSON_OPTION: Final = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON instead of text."
 )
+OUTPUT_OPTION: Final = click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="Print a table for people, or JSON for programs.",
+)
 
 
 def show(result: Any, as_json: bool, text_of: Callable[[Any], str]) -> None:

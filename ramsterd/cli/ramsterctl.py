@@ -17,6 +17,7 @@ from ramsterd.cli.cluster import cluster
 from ramsterd.cli.config import config_group
 from ramsterd.cli.doctor import doctor_command
 from ramsterd.cli.format import format_status
+from ramsterd.cli.log_level import log_level_command
 from ramsterd.cli.memory import memory_group
 from ramsterd.cli.nbd import nbd_group
 from ramsterd.cli.node import node_group
@@ -134,6 +135,7 @@ main.add_command(exports_command(ask))
 main.add_command(export_group(ask))
 main.add_command(pool_group(ask))
 main.add_command(config_group(ask))
+main.add_command(log_level_command(ask))
 main.add_command(restart_command(ask))
 main.add_command(stop_command(ask))
 main.add_command(cluster)

@@ -24,7 +24,7 @@ from ramsterd.handover.arrival import Arrival
 from ramsterd.handover.names import Named
 from ramsterd.host.daemon_protection import LockRefused, Protection
 from ramsterd.host.fd_store import DescriptorStore
-from ramsterd.host.logs.handler import LogHandler
+from ramsterd.host.logs.log import Log
 from ramsterd.host.loop_clock import LoopClock, monotonic_nanoseconds
 from ramsterd.host.signals import hold_stop
 from ramsterd.host.successor import command_line
@@ -43,7 +43,7 @@ def serve(
     examined: Examined,
     config: Path,
     *,
-    log: LogHandler,
+    log: Log,
     state: StateKeeper,
     descriptors: Descriptors,
     arrival: Arrival,

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 from prometheus_client.core import Metric
 
-from ramsterd.host.logs.handler import LogStatistics
 from ramsterd.observe.frontend_metrics import by_name
 from ramsterd.observe.loop_watch import BUCKETS
 from ramsterd.observe.metric import by, counter, gauge, histogram, one
@@ -16,7 +15,7 @@ def daemon_metrics(now: DaemonStatistics) -> Iterator[Metric]:
     yield gauge("uptime_seconds", "Time since the daemon started.", [], one(now.uptime_seconds))
     yield from _config(now.config)
     yield from _loop(now)
-    yield from _log(now.log)
+    yield from _log(now)
     yield from _state_file(now)
     if now.certificate_expiry_seconds is not None:
         yield gauge(
@@ -62,7 +61,8 @@ def _loop(now: DaemonStatistics) -> Iterator[Metric]:
     )  # fmt: skip
 
 
-def _log(log: LogStatistics) -> Iterator[Metric]:
+def _log(now: DaemonStatistics) -> Iterator[Metric]:
+    log = now.log
     yield counter(
         "log_lines", "Log lines, by outcome. Left out: too many similar lines."
         " Dropped: nobody reads standard error.", ["outcome"],
@@ -80,6 +80,10 @@ def _log(log: LogStatistics) -> Iterator[Metric]:
     yield counter(
         "log_failed_writes", "Writes to standard error that failed.", [],
         one(log.failed_writes_total),
+    )  # fmt: skip
+    yield gauge(
+        "changed_log_levels", "Subsystems whose log level `ramsterctl log-level` has changed.", [],
+        one(now.changed_log_levels),
     )  # fmt: skip
 
 

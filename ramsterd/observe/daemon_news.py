@@ -6,7 +6,7 @@ from typing import Final
 
 import trio
 
-from ramsterd.host.logs.handler import LogHandler
+from ramsterd.host.logs.log import Log
 from ramsterd.observe.page_news import PageNews, counts_of
 from ramsterd.observe.snapshot import DaemonStatistics
 from ramsterd.observe.wait_news import WaitNews
@@ -20,7 +20,7 @@ NEWS_SECONDS: Final = 5.0
 class DaemonNews:
     """Tells it every `NEWS_SECONDS`."""
 
-    def __init__(self, log: LogHandler, statistics: Callable[[], DaemonStatistics]) -> None:
+    def __init__(self, log: Log, statistics: Callable[[], DaemonStatistics]) -> None:
         self._log = log
         self._statistics = statistics
         self._pages = PageNews()
@@ -30,7 +30,7 @@ class DaemonNews:
         """Tell until cancelled."""
         while True:
             await trio.sleep(NEWS_SECONDS)
-            self._log.say_due()
+            self._log.on_time()
             self.tell_pages()
 
     def tell_pages(self, *, is_last: bool = False) -> None:

@@ -98,6 +98,8 @@ class DaemonStatistics:
     # Connections of others at the port for links.
     listener: ListenerStatistics
     log: LogStatistics
+    # Subsystems whose level an operator has changed since the start.
+    changed_log_levels: int
     # Until our certificate ends, negative after that; None without TLS.
     certificate_expiry_seconds: float | None = None
     descriptors: DescriptorStatistics

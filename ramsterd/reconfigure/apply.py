@@ -8,7 +8,7 @@ from ramsterd.frontends.tmem.pool_records import quotas_of
 from ramsterd.frontends.tmem.server import TmemServer
 from ramsterd.host.certificate import CertificateKeeper
 from ramsterd.host.heartbeat_key import replace_heartbeat_key
-from ramsterd.host.logs.setup import set_levels
+from ramsterd.host.logs.log import Log
 from ramsterd.pagepath.engine import Engine
 from ramsterd.pagepath.peers import Peers
 from ramsterd.reconfigure.examine import Reread
@@ -20,6 +20,7 @@ def apply_config(
     config: DaemonConfig,
     found: Reread,
     *,
+    log: Log,
     exports: Exports,
     engine: Engine,
     peers: Peers,
@@ -34,7 +35,7 @@ def apply_config(
         CannotApply: Nothing has changed.
     """
     exports.follow(config.export)  # the only one that may fail
-    set_levels(config.log)
+    log.follow(config.log)
     engine.set_limits(config, now=trio.current_time())
     nbd.set_exports(exports.all, connections_max=config.nbd.connections_max)
     tmem.set_limits(

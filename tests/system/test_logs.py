@@ -2,9 +2,11 @@
 
 import contextlib
 import fcntl
+import json
 import os
 import random
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -17,6 +19,7 @@ from ramsterd.host.logs.limiter import LINES_MAX
 from ramsterd.host.signals import USELESS
 from tests.system.conftest import NewCluster
 from tests.system.daemons import RAMSTERD, Node, environment, free_ports, wait_until
+from tests.system.membership import ctl
 
 # The smallest pipe of Linux: a page.
 PIPE_BYTES = 4096
@@ -62,7 +65,9 @@ def test_a_standard_error_that_nobody_reads_stops_nothing(
     start_with_stderr(node, unread[1])
     for _ in range(100):
         connect_and_send_garbage(node)
-    assert node.status()["node"] == "n1"
+    assert not select.select([], [unread[1]], [], 0)[1], "the pipe is full"
+    log = node.status()["log"]
+    assert log["queued_bytes"] > 0
     with node.client() as client:
         client.write(0, b"x" * 4096)
     node.send_signal(signal.SIGTERM)
@@ -103,6 +108,39 @@ def test_the_first_and_the_last_line_say_what_ran(new_cluster: NewCluster) -> No
     assert "budget 4 MiB" in first
     assert "node n1 has stopped; it ran for " in last
     assert count(node, "node n1 stops: it received SIGTERM") == 1
+
+
+def test_an_operator_changes_a_level_in_the_running_daemon(new_cluster: NewCluster) -> None:
+    node = new_cluster(budgets=["4MiB"])[1]
+    node.start()
+    node.wait_ready()
+    with node.client():
+        pass
+    assert count(node, "NBD client 1 connected") == 0
+    shown = ctl(node, "log-level", "nbd", "debug", "--for", "10m")
+    assert "nbd          debug    info       for 10m more" in shown.splitlines()
+    with node.client():
+        pass
+    wait_until(lambda: count(node, "NBD client 2 connected") == 1, "it is said now")
+    ctl(node, "log-level", "--reset")
+    with node.client():
+        pass
+    node.stop()
+    assert count(node, "NBD client 3 connected") == 0
+    assert count(node, "an operator changes the log level of subsystem nbd to debug for 600 s") == 1
+    assert count(node, "an operator resets the log level of all subsystems") == 1
+
+
+def test_each_line_is_an_object_where_json_is_asked_for(new_cluster: NewCluster) -> None:
+    node = new_cluster(budgets=["4MiB"], more='[log]\nformat = "json"')[1]
+    node.start()
+    node.wait_ready()
+    connect_and_send_garbage(node)
+    node.stop()
+    lines = [json.loads(line) for line in node.log.splitlines()]
+    assert {line["level"] for line in lines} <= {"info", "warning"}
+    assert any(line["subsystem"] == "nbd" for line in lines)
+    assert lines[-1]["message"].startswith("node n1 has stopped; it ran for ")
 
 
 def test_clients_without_manners_cost_few_lines(new_cluster: NewCluster) -> None:

@@ -18,6 +18,7 @@ from config.model import (
     ControlConfig,
     DaemonConfig,
     ExportConfig,
+    LogConfig,
     MemoryConfig,
     NbdConfig,
     NodeConfig,
@@ -31,6 +32,7 @@ from ramsterd.endpoints.opening import CannotServe, leaves
 from ramsterd.handover.arrival import Arrival
 from ramsterd.host.logs.handler import LogHandler
 from ramsterd.host.logs.limiter import Limiter
+from ramsterd.host.logs.log import Log
 from ramsterd.kept.keepers.keeper import Keeper, ProcessKeeper
 from ramsterd.reconfigure.examine import Reread
 from ramsterd.restart.departure import Departure
@@ -71,7 +73,11 @@ def make_daemon(
         memory=make_node_memory(config.memory, Incarnation(7), keeper),
         rng=random.Random(0),
         environ={},
-        log=LogHandler(2, is_journal=False, clock=lambda: 0.0, limiter=Limiter()),
+        log=Log(
+            LogHandler(2, is_journal=False, clock=lambda: 0.0, limiter=Limiter()),
+            LogConfig(),
+            clock=lambda: 0.0,
+        ),
         reread=lambda _: Reread(),
         state=open_state(None, file="test", started_at=1),
         clock_milliseconds=lambda: 1,

@@ -6,8 +6,11 @@ place:
     limiter       which lines are said, and which are only counted     pure
     line_queue    what waits to be written, and what does not fit      pure
     texts         how a line looks on a terminal and in the journal
+    json_lines    how it looks for programs that collect logs
+    levels        which subsystem says how much                        pure
     handler       the handler of the root logger: all of these together
     writer        the thread that writes
     streams       sys.stderr and sys.stdout, for what does not log but prints
-    setup         levels, and the start
+    log           the handler and all loggers at the levels that are wanted
+    setup         the start
 """

@@ -2,11 +2,13 @@
 
 import copy
 import logging
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from config.model import LogFormat
+from ramsterd.host.logs.json_lines import JsonFormatter
 from ramsterd.host.logs.limiter import LINES_MAX, Limiter, Verdict
 from ramsterd.host.logs.line_queue import ENTRY_BYTES_MAX, LineQueue
 from ramsterd.host.logs.streams import LineStream
@@ -15,6 +17,7 @@ from ramsterd.host.logs.texts import (
     PLAIN_FORMAT,
     OneLineFormatter,
     printable,
+    shortened,
     with_priority,
 )
 from ramsterd.host.logs.writer import LogWriter
@@ -22,6 +25,8 @@ from ramsterd.host.logs.writer import LogWriter
 # At the end, how long what is queued may take to be written.  A reader that is alive needs no time
 # at all.
 CLOSE_SECONDS_MAX: Final = 1.0
+# Of one kind of line while an operator debugs: enough to follow what happens, and no flood.
+DEBUG_LINES_MAX: Final = 6000
 # What is printed is mostly tracebacks: some of them must come through whole.
 PRINTED_LINES_MAX: Final = 400
 
@@ -53,6 +58,10 @@ class LogHandler(logging.Handler):
         self, descriptor: int, *, is_journal: bool, clock: Callable[[], float], limiter: Limiter
     ) -> None:
         super().__init__()
+        # Of each logger, and of those that have none of their own.
+        self._levels: Mapping[str, int] = {}
+        self._level_of_others = logging.NOTSET
+        self.addFilter(self._is_wanted)
         self._is_journal = is_journal
         self._clock = clock
         self._limiter = limiter
@@ -61,7 +70,20 @@ class LogHandler(logging.Handler):
         self._lines_total = 0
         self._is_closed = False
         self.stream = LineStream(self.on_printed)
-        self.setFormatter(OneLineFormatter(JOURNAL_FORMAT if is_journal else PLAIN_FORMAT))
+        self.use_format(LogFormat.TEXT)
+
+    def use_format(self, name: LogFormat) -> None:
+        """Format lines so from now on."""
+        self._is_json = name is LogFormat.JSON
+        text_format = JOURNAL_FORMAT if self._is_journal else PLAIN_FORMAT
+        self.setFormatter(JsonFormatter() if self._is_json else OneLineFormatter(text_format))
+
+    def use_levels(self, levels: Mapping[str, int], *, others: int) -> None:
+        """Say only records of these levels and above: by name of the logger, and of all others."""
+        self._levels, self._level_of_others = levels, others
+
+    def _is_wanted(self, record: logging.LogRecord) -> bool:
+        return record.levelno >= self._levels.get(record.name, self._level_of_others)
 
     def start(self) -> None:
         """Start the writer; raises ThreadRefused if there can be no thread."""
@@ -88,10 +110,11 @@ class LogHandler(logging.Handler):
         self._tell(logging.ERROR, f"a log line can't be formatted: {record.msg!r} at {where}")
 
     def _judge(self, record: logging.LogRecord) -> Verdict:
-        """Ask the limiter.  Debugging was asked for, and an end is said but once: both pass."""
-        if record.levelno < logging.INFO or record.levelno >= logging.CRITICAL:
+        """Ask the limiter.  An end is said but once: it passes."""
+        if record.levelno >= logging.CRITICAL:
             return Verdict.FIRST
-        lines_max = getattr(record, "lines_max", LINES_MAX)
+        is_debugging = record.levelno < logging.INFO
+        lines_max = DEBUG_LINES_MAX if is_debugging else getattr(record, "lines_max", LINES_MAX)
         return self._limiter.admit(site_of(record), now=self._clock(), lines_max=lines_max)
 
     def on_printed(self, line: str) -> None:
@@ -102,6 +125,8 @@ class LogHandler(logging.Handler):
             verdict = self._limiter.admit(_PRINTED, now=now, lines_max=PRINTED_LINES_MAX)
             if verdict is Verdict.LEFT_OUT:
                 self._limiter.leave_out(_PRINTED, line)
+            elif self._is_json:
+                self._tell(logging.ERROR, line)
             else:
                 self._say(printable(line), logging.ERROR)
 
@@ -155,10 +180,7 @@ class LogHandler(logging.Handler):
         self._writer.put(self._encode(text, level))
 
     def _encode(self, text: str, level: int) -> bytes:
-        encoded = text.encode(errors="backslashreplace")
-        if len(encoded) > ENTRY_BYTES_MAX:
-            cut = len(encoded) - ENTRY_BYTES_MAX
-            text = encoded[:ENTRY_BYTES_MAX].decode(errors="ignore") + f" … {cut} bytes more"
+        text = shortened(text, ENTRY_BYTES_MAX)
         if self._is_journal:
             text = with_priority(text, level)
         return text.encode(errors="backslashreplace") + b"\n"

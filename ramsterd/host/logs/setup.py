@@ -10,13 +10,14 @@ from typing import Final
 from config.model import LogConfig
 from ramsterd.host.logs.handler import LogHandler
 from ramsterd.host.logs.limiter import Limiter
+from ramsterd.host.logs.log import Log
 from ramsterd.host.logs.texts import is_journal
 
 STDERR: Final = 2
 
 
-def set_up_logging(config: LogConfig, environ: Mapping[str, str] = os.environ) -> LogHandler:
-    """Log to standard error, at the levels that the config names, and take what is printed there too.
+def set_up_logging(config: LogConfig, environ: Mapping[str, str] = os.environ) -> Log:
+    """Log to standard error, as the config says, and take what is printed there too.
 
     What is queued when the process ends is written by `logging.shutdown`, which Python calls by
     itself.
@@ -33,16 +34,5 @@ def set_up_logging(config: LogConfig, environ: Mapping[str, str] = os.environ) -
     )
     handler.start()
     logging.getLogger().addHandler(handler)
-    set_levels(config)
     sys.stderr = sys.stdout = handler.stream
-    return handler
-
-
-def set_levels(config: LogConfig) -> None:
-    """Set all levels; subsystems that are not named follow the one for all."""
-    logging.getLogger().setLevel(config.level.upper())
-    for name, logger in list(logging.root.manager.loggerDict.items()):
-        if name.startswith("ramster.") and isinstance(logger, logging.Logger):
-            logger.setLevel(logging.NOTSET)
-    for subsystem, level in config.subsystems.items():
-        logging.getLogger(f"ramster.{subsystem}").setLevel(level.upper())
+    return Log(handler, config, clock=time.monotonic)  # noqa: TID251  as above

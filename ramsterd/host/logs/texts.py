@@ -7,7 +7,12 @@ been redirected since.
 
 import logging
 from collections.abc import Mapping
-from typing import Final
+from types import TracebackType
+from typing import Final, TypeAlias
+
+SysExcInfo: TypeAlias = (
+    tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+)
 
 PLAIN_FORMAT: Final = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 JOURNAL_FORMAT: Final = "%(name)s: %(message)s"
@@ -22,16 +27,26 @@ _PRIORITIES: Final = (
 _DEBUG_PRIORITY: Final = 7
 
 
+# Begins each line of a traceback, and no other.
+_CONTINUED: Final = "    "
+
+
 class OneLineFormatter(logging.Formatter):
     """A formatter whose message is one line, whatever others put into its arguments.
 
-    A traceback has its lines.
+    A traceback has its lines, all of them indented: what an exception quotes can't look like a
+    message.
     """
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  the name is logging's
         """Return the line, with what does not print escaped."""
         record.message = printable(record.message)
         return super().formatMessage(record)
+
+    def formatException(self, ei: SysExcInfo) -> str:  # noqa: N802  the name is logging's
+        """Return the traceback, with what does not print escaped in each line."""
+        lines = super().formatException(ei).split("\n")
+        return "\n".join(_CONTINUED + printable(line) for line in lines)
 
 
 def printable(text: str) -> str:
@@ -42,6 +57,15 @@ def printable(text: str) -> str:
         each if each.isprintable() else ascii(each)[1:-1]  # "\n" becomes \n in two characters
         for each in text
     )
+
+
+def shortened(text: str, bytes_max: int) -> str:
+    """Return the text, or its beginning and how much is missing."""
+    encoded = text.encode(errors="backslashreplace")
+    if len(encoded) <= bytes_max:
+        return text
+    cut = len(encoded) - bytes_max
+    return encoded[:bytes_max].decode(errors="ignore") + f" … {cut} bytes more"
 
 
 def priority_prefix(level: int) -> str:

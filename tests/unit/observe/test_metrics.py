@@ -106,6 +106,7 @@ def statistics(node: SimNode) -> DaemonStatistics:
             left_out_lines_total=7,
             failed_writes_total=8,
         ),
+        changed_log_levels=1,
         links={each: link.statistics() for each, link in node.peers.mesh.links.items()},
     )
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from ramsterd.host.logs.handler import LogHandler
-from ramsterd.host.logs.limiter import LINES_MAX, SPAN_SECONDS, Limiter
+from ramsterd.host.logs.handler import DEBUG_LINES_MAX, LogHandler
+from ramsterd.host.logs.limiter import LINES_MAX, SPAN_SECONDS, Limiter, Verdict
 from ramsterd.host.logs.line_queue import ENTRY_BYTES_MAX, QUEUE_BYTES_MAX, QUEUE_LINES_MAX
 
 
@@ -85,7 +85,7 @@ def test_a_reader_that_sleeps_blocks_nobody_and_is_told_how_much_it_missed(bench
     fcntl.fcntl(bench.write_end, fcntl.F_SETPIPE_SZ, 4096)
     count = QUEUE_LINES_MAX * 4
     for i in range(count):
-        bench.logger.debug("line %d %s", i, "x" * 100)
+        bench.logger.info("line %d %s", i, "x" * 100, extra={"lines_max": count})
     statistics = bench.handler.statistics()
     assert statistics.queued_lines <= QUEUE_LINES_MAX
     assert statistics.queued_bytes <= 2 * QUEUE_BYTES_MAX
@@ -148,7 +148,7 @@ def test_a_flood_is_cut_and_summed_up(bench: Bench) -> None:
         bench.logger.warning("client %d said garbage", i)
     bench.logger.warning("something else")
     for i in range(LINES_MAX * 2):
-        bench.logger.debug("debugging is not cut: %d", i)
+        bench.logger.debug("debugging is cut later: %d", i)
     bench.now = SPAN_SECONDS
     bench.handler.say_due()
     texts = bench.texts()
@@ -159,6 +159,16 @@ def test_a_flood_is_cut_and_summed_up(bench: Bench) -> None:
     assert texts[-1] == f"left out 40 lines like this in 60 s: client {LINES_MAX + 39} said garbage"
     assert len(texts) == LINES_MAX * 3 + 2
     assert bench.handler.statistics().left_out_lines_total == 40
+
+
+def test_who_debugs_is_not_flooded_either(bench: Bench) -> None:
+    for i in range(DEBUG_LINES_MAX):
+        assert bench.handler._judge(debug_record(i)) is not Verdict.LEFT_OUT
+    assert bench.handler._judge(debug_record(0)) is Verdict.LEFT_OUT
+
+
+def debug_record(number: int) -> logging.LogRecord:
+    return logging.LogRecord("x", logging.DEBUG, "", 0, "client %d", (number,), None)
 
 
 def test_a_site_may_say_its_first_only(bench: Bench) -> None:

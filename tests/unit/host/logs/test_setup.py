@@ -6,10 +6,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from config.model import LogConfig, LogLevel
-from ramsterd.host.logs.setup import set_levels, set_up_logging
+from config.model import LOG_SUBSYSTEMS, LogConfig, LogLevel
+from ramsterd.host.logs.setup import set_up_logging
 
-LEVELS = LogConfig(level=LogLevel.WARNING, subsystems={"testing": LogLevel.DEBUG})
+LEVELS = LogConfig(level=LogLevel.WARNING, subsystems={"nodes": LogLevel.DEBUG})
 
 
 @contextmanager
@@ -26,27 +26,27 @@ def bare_root() -> Iterator[None]:
         root.handlers[:] = handlers
         root.setLevel(level)
         sys.stdout, sys.stderr = streams
-        logging.getLogger("ramster.testing").setLevel(logging.NOTSET)
+        for name in LOG_SUBSYSTEMS:
+            logging.getLogger(f"ramster.{name}").setLevel(logging.NOTSET)
 
 
 def test_subsystem_says_more_than_the_rest(capfd: pytest.CaptureFixture[str]) -> None:
     with bare_root():
         set_up_logging(LEVELS, environ={})
-        logging.getLogger("ramster.testing").debug("heard")
+        logging.getLogger("ramster.nodes").debug("heard")
         logging.getLogger("ramster.other").info("not heard")
         logging.getLogger("ramster.other").warning("heard too")
     lines = capfd.readouterr().err.splitlines()
     assert [line.split(None, 2)[2] for line in lines] == [
-        "DEBUG   ramster.testing: heard",
+        "DEBUG   ramster.nodes: heard",
         "WARNING ramster.other: heard too",
     ]
 
 
 def test_levels_may_be_set_again(capfd: pytest.CaptureFixture[str]) -> None:
     with bare_root():
-        set_up_logging(LEVELS, environ={})
-        set_levels(LogConfig(level=LogLevel.INFO))
-        logging.getLogger("ramster.testing").debug("not heard any more")
+        set_up_logging(LEVELS, environ={}).follow(LogConfig(level=LogLevel.INFO))
+        logging.getLogger("ramster.nodes").debug("not heard any more")
         logging.getLogger("ramster.other").info("heard now")
     [line] = capfd.readouterr().err.splitlines()
     assert line.endswith("ramster.other: heard now")
@@ -54,10 +54,10 @@ def test_levels_may_be_set_again(capfd: pytest.CaptureFixture[str]) -> None:
 
 def test_what_python_prints_goes_the_same_way(capfd: pytest.CaptureFixture[str]) -> None:
     with bare_root():
-        handler = set_up_logging(LEVELS, environ={})
+        log = set_up_logging(LEVELS, environ={})
         print("Exception ignored in: something", file=sys.stderr)
         print("printed")
-        assert handler.statistics().lines_total == 2
+        assert log.statistics().lines_total == 2
     assert capfd.readouterr().err == "Exception ignored in: something\nprinted\n"
 
 

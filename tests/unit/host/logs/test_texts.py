@@ -1,8 +1,15 @@
 import logging
+import sys
 
 import pytest
 
-from ramsterd.host.logs.texts import OneLineFormatter, is_journal, printable, with_priority
+from ramsterd.host.logs.texts import (
+    OneLineFormatter,
+    is_journal,
+    printable,
+    shortened,
+    with_priority,
+)
 
 
 @pytest.mark.parametrize(
@@ -33,3 +40,20 @@ def test_what_others_say_ends_no_line_and_begins_none() -> None:
     record = logging.LogRecord("x", logging.INFO, "", 0, "from %s", ("a\n<2>x: \x1b[0m é",), None)
     assert OneLineFormatter("%(message)s").format(record) == r"from a\n<2>x: \x1b[0m é"
     assert printable("é") == "é"
+
+
+def test_what_an_exception_says_looks_like_no_message() -> None:
+    formatter = OneLineFormatter("%(message)s")
+    try:
+        raise ValueError("a\n2026-03-01 00:00:00 INFO forged\x1b[0m\r")  # noqa: TRY301
+    except ValueError:
+        record = logging.LogRecord("x", logging.ERROR, "", 0, "failed", (), sys.exc_info())
+    first, *others = formatter.format(record).split("\n")
+    assert first == "failed"
+    assert others[0] == "    Traceback (most recent call last):"
+    assert others[-1] == r"    2026-03-01 00:00:00 INFO forged\x1b[0m\r"
+
+
+def test_what_is_too_long_is_cut_and_says_how_much_is_missing() -> None:
+    assert shortened("é" * 3, 6) == "ééé"
+    assert shortened("é" * 3, 5) == "éé … 1 bytes more"

@@ -1,0 +1,75 @@
+"""`ramsterctl log-level`: what each subsystem logs, and how that changes for a while."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from config.durations import format_duration
+from config.model import LogLevel
+from ramsterd.cli.ask import Ask
+from ramsterd.cli.options import to_seconds
+from ramsterd.cli.output import OUTPUT_OPTION, show
+
+
+def log_level_command(ask: Ask) -> click.Command:
+    """Return the command."""
+
+    @click.command("log-level")
+    @click.argument("subsystem", required=False)
+    @click.argument("level", required=False, type=click.Choice([each.value for each in LogLevel]))
+    @click.option(
+        "--for",
+        "seconds",
+        metavar="DURATION",
+        callback=to_seconds,
+        help="How long, such as 10m or 1h; without it until ramsterd is restarted.",
+    )
+    @click.option("--reset", is_flag=True, help="Use the level of ramsterd.toml again.")
+    @OUTPUT_OPTION
+    @click.pass_obj
+    def log_level(
+        socket_path: Path,
+        subsystem: str | None,
+        level: str | None,
+        seconds: int | None,
+        reset: bool,
+        output: str,
+    ) -> None:
+        """Show how much each subsystem logs, or change it.
+
+        Without arguments: show the level of every subsystem.  With SUBSYSTEM and LEVEL: change it
+        in the running daemon, also against ramsterd.toml.  `all` stands for every subsystem.
+        `--reset` ends such changes, of one SUBSYSTEM or of all.
+        """
+        if reset:
+            if level is not None or seconds is not None:
+                raise click.UsageError(
+                    "--reset takes a SUBSYSTEM or nothing: no LEVEL and no --for"
+                )
+            result = ask(socket_path, "log-level-reset", subsystem=subsystem or "all")
+        elif level is not None:
+            result = ask(
+                socket_path, "log-level-set", subsystem=subsystem, level=level, seconds=seconds
+            )
+        elif subsystem is None and seconds is None:
+            result = ask(socket_path, "log-level")
+        else:
+            raise click.UsageError(
+                "a change needs a subsystem and a level, such as `ramsterctl log-level net debug --for 10m`"
+            )
+        show(result, output == "json", format_levels)
+
+    return log_level
+
+
+def format_levels(levels: dict[str, dict[str, Any]]) -> str:
+    """Return one line a subsystem."""
+    lines = [f"{'SUBSYSTEM':<12} {'LEVEL':<8} {'CONFIGURED':<10} CHANGED"]
+    for name, each in levels.items():
+        lasts = ""
+        if each["is_changed"]:
+            left = each["seconds_left"]
+            lasts = "until a restart" if left is None else f"for {format_duration(left)} more"
+        lines.append(f"{name:<12} {each['level']:<8} {each['configured']:<10} {lasts}".rstrip())
+    return "\n".join(lines)

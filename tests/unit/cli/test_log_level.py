@@ -1,0 +1,77 @@
+"""`ramsterctl log-level`: what it asks for and prints."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from ramsterd.cli.log_level import log_level_command
+
+LEVELS = {
+    "nbd": {"level": "debug", "configured": "info", "is_changed": True, "seconds_left": 599.6},
+    "net": {"level": "info", "configured": "info", "is_changed": False, "seconds_left": None},
+    "tmem": {"level": "error", "configured": "info", "is_changed": True, "seconds_left": None},
+}
+
+
+class Daemon:
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+
+    def ask(self, socket_path: Path, command: str, **arguments: Any) -> Any:
+        self.asked.append((command, arguments))
+        return LEVELS
+
+
+def run(daemon: Daemon, *arguments: str) -> Result:
+    return CliRunner().invoke(log_level_command(daemon.ask), arguments, obj=Path("socket"))
+
+
+def test_it_shows_every_level_and_how_long_it_lasts() -> None:
+    daemon = Daemon()
+    assert run(daemon).output.splitlines() == [
+        "SUBSYSTEM    LEVEL    CONFIGURED CHANGED",
+        "nbd          debug    info       for 10m more",
+        "net          info     info",
+        "tmem         error    info       until a restart",
+    ]
+    assert daemon.asked == [("log-level", {})]
+    assert json.loads(run(daemon, "-o", "json").output) == LEVELS
+
+
+@pytest.mark.parametrize(
+    ("arguments", "asked"),
+    [
+        (["net", "debug"], ("log-level-set", {"subsystem": "net", "level": "debug", "seconds": None})),
+        (
+            ["net", "debug", "--for", "10m"],
+            ("log-level-set", {"subsystem": "net", "level": "debug", "seconds": 600}),
+        ),
+        (["--reset"], ("log-level-reset", {"subsystem": "all"})),
+        (["--reset", "net"], ("log-level-reset", {"subsystem": "net"})),
+    ],
+)  # fmt: skip
+def test_it_changes_a_level(arguments: list[str], asked: tuple[str, dict[str, Any]]) -> None:
+    daemon = Daemon()
+    assert run(daemon, *arguments).exit_code == 0
+    assert daemon.asked == [asked]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["net"], "a change needs a subsystem and a level, such as"),
+        (["--for", "10m"], "a change needs a subsystem and a level, such as"),
+        (["net", "loud"], "'loud' is not one of"),
+        (["net", "debug", "--for", "soon"], "found 'soon', expected a duration such as"),
+        (["net", "debug", "--reset"], "--reset takes a SUBSYSTEM or nothing"),
+    ],
+)
+def test_what_it_does_not_understand_asks_for_nothing(arguments: list[str], message: str) -> None:
+    daemon = Daemon()
+    result = run(daemon, *arguments)
+    assert result.exit_code == 2
+    assert message in result.output
+    assert daemon.asked == []
