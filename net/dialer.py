@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 import trio
 
+from config.event_kinds import EventKind, about
 from net.backoff import RECONNECT_SECONDS_MAX, Backoff
 from net.connection import HELLO_SECONDS_MAX
 from net.errors import PeerLost
@@ -95,7 +96,10 @@ async def dial_forever(
         told = reason
         on_no_link(reason)
         pause_seconds = timer.next_seconds()
-        log.log(level, "node %s: no link: %s; next attempt in %.1f s", name, reason, pause_seconds)
+        log.log(
+            level, "node %s: no link: %s; next attempt in %.1f s", name, reason, pause_seconds,
+            extra=about(EventKind.LINK_FAILED, node=name),
+        )  # fmt: skip
         await timer.sleep(pause_seconds)
 
 

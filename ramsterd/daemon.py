@@ -13,6 +13,7 @@ from typing import Final
 
 import trio
 
+from config.event_kinds import EventKind, about
 from config.load import load_cluster
 from config.model import ClusterConfig, DaemonConfig, NodeConfig
 from config.save import check_writable, save_members
@@ -24,7 +25,7 @@ from nodemanager.membership import FileMembership
 from ramsterd import __version__
 from ramsterd.admin.commands import nodes, set_budget, verify
 from ramsterd.admin.log_commands import log_commands
-from ramsterd.admin.node_commands import node_commands
+from ramsterd.admin.node_commands import membership, node_commands
 from ramsterd.admin.socket import Command, ControlServer
 from ramsterd.admin.state_commands import state_commands
 from ramsterd.endpoints.bind_errors import keys_of_endpoints
@@ -256,7 +257,9 @@ class Daemon:
                 # Fed to the very end: a stop may take longer than the manager's timeout.
                 services.start_soon(self._watchdog.run)
                 self._notifier.ready()
-                logger.info("node %s is ready", self._node.name)
+                logger.info(
+                    "node %s is ready", self._node.name, extra=about(EventKind.DAEMON_STARTED)
+                )
                 release_hangup()
                 self._handover.finish_arrival()
                 services.start_soon(self._memory.vouch, self.engine.is_scrubbing)
@@ -347,7 +350,7 @@ class Daemon:
             "config-reload": lambda _: {"reload": self._reloader.ask()},
             "restart": self._restarter.ask,
             "stop": partial(stop, self._handover, self._ending, self._orders.stop),
-            "membership": lambda _: self._membership(),
+            "membership": partial(membership, self._peers.members, self._store),
             **node_commands(self._peers.members),
             **state_commands(self._state.marks, self._exports),
             **log_commands(self._log),
@@ -356,12 +359,6 @@ class Daemon:
 
     def _names(self) -> dict[NodeId, str]:
         return {NodeId(node.number): node.name for node in self._peers.members.cluster.node}
-
-    def _membership(self) -> object:
-        """Return how the members stand, and whether the disk is still at it."""
-        now = to_plain(self._peers.members.statistics(), self._names())
-        assert isinstance(now, dict)
-        return {**now, "is_writing": self._store.is_writing}
 
     def statistics(self) -> DaemonStatistics:
         """Return one consistent snapshot of everything."""
@@ -390,6 +387,7 @@ class Daemon:
             listener=self._peers.mesh.listener_statistics(),
             log=self._log.statistics(),
             changed_log_levels=self._log.changed_levels(),
+            events=self._log.events.statistics(),
             certificate_expiry_seconds=(
                 None if self._certificate is None else self._certificate.seconds_left()
             ),

@@ -8,6 +8,7 @@ import trio
 
 from config.copies import default_copies
 from config.errors import Mismatch
+from config.event_kinds import EventKind, about
 from config.host import read_memory
 from config.kinds import Size, SizeOrShare
 from config.limits import BUDGET_BYTES_MIN, PAGE_BYTES
@@ -65,7 +66,10 @@ def set_budget(
         raise CommandRefused(str(finding))
     if finding is not None:
         logger.warning("%s", finding)
-    logger.info("an operator changes the budget to %s", describe_size(budget_bytes))
+    logger.info(
+        "an operator changes the budget to %s", describe_size(budget_bytes),
+        extra=about(EventKind.BUDGET_ORDERED, budget_bytes=int(budget_bytes)),
+    )  # fmt: skip
     warnings = _fewer_copies(engine.recalled_at(int(budget_bytes)), peers.members.cluster)
     begun = to_plain(engine.set_budget(int(budget_bytes), now=trio.current_time()))
     assert isinstance(begun, dict)

@@ -1,10 +1,11 @@
-"""`ramsterctl log-level`: which subsystem logs how much."""
+"""`ramsterctl log-level` and `ramsterctl events`: which subsystem logs how much, and what happened."""
 
 from functools import partial
 
 from config.durations import DURATION_SECONDS_MAX
 from config.model import LOG_SUBSYSTEMS, LogLevel
 from config.reader import show
+from ramsterd.admin.event_commands import events
 from ramsterd.admin.socket import Command, CommandRefused
 from ramsterd.host.logs.levels import ALL
 from ramsterd.host.logs.log import Log
@@ -17,6 +18,7 @@ def log_commands(log: Log) -> dict[str, Command]:
         "log-level": lambda _: to_plain(log.levels()),
         "log-level-set": partial(set_level, log),
         "log-level-reset": partial(reset_level, log),
+        "events": partial(events, log.events),
     }
 
 

@@ -10,12 +10,14 @@ import trio
 
 from config.copies import default_copies
 from config.errors import ConfigError
+from config.event_kinds import EventKind, about
 from config.model import ClusterConfig, NodeConfig
 from config.reader import read_plain
 from config.units import human_count
 from nodemanager.changes import Add, AlreadySo, Change, ChangeRefused, Cordon, Drain, Remove
 from nodemanager.ids import NodeId
 from ramsterd.admin.socket import Command, CommandRefused
+from ramsterd.membership.background_store import BackgroundStore
 from ramsterd.membership.inquiries import Inquiry
 from ramsterd.membership.members import Members
 from ramsterd.observe.snapshot import to_plain
@@ -38,6 +40,14 @@ def node_commands(members: Members) -> dict[str, Command]:
         "node-drain": partial(drain_node, members),
         "node-uncordon": partial(cordon_node, members, is_cordoned=False),
     }
+
+
+def membership(members: Members, store: BackgroundStore, _: dict[str, object]) -> object:
+    """Return how the members stand, and whether the disk is still at it."""
+    names = {NodeId(node.number): node.name for node in members.cluster.node}
+    now = to_plain(members.statistics(), names)
+    assert isinstance(now, dict)
+    return {**now, "is_writing": store.is_writing}
 
 
 def add_node(members: Members, request: dict[str, object]) -> object:
@@ -146,7 +156,10 @@ def remove_node(members: Members, request: dict[str, object]) -> object:
             " To remove it and lose these pages: --force"
         )
     for each in loss:
-        logger.warning("node %s is removed by force: %s", node.name, each)
+        logger.warning(
+            "node %s is removed by force: %s", node.name, each,
+            extra=about(EventKind.NODE_REMOVED, node=node.name),
+        )  # fmt: skip
     before = members.cluster
     _change(members, Remove(number))
     return {

@@ -5,6 +5,7 @@ from collections.abc import Collection
 from functools import partial
 from typing import Protocol
 
+from config.event_kinds import EventKind, about
 from config.limits import USER_ID_MAX
 from config.reader import show
 from ramsterd.admin.socket import Command, CommandRefused
@@ -70,6 +71,7 @@ def reset_export(
         logger.warning(
             "an operator has reset export %s, which is not in the config: its pages are dropped",
             name,
+            extra=about(EventKind.EXPORT_RESET, export=name),
         )
     return _reset(marks, resetting, name)
 
@@ -92,7 +94,12 @@ def reset_pool(marks: Marks, resetting: dict[Key, None], request: dict[str, obje
 def _reset(marks: Marks, resetting: dict[Key, None], key: Key) -> object:
     if marks.reset(key):
         resetting[key] = None
-        logger.warning("an operator has reset %s: it is blank now", describe(key))
+        extra = (
+            about(EventKind.EXPORT_RESET, export=key)
+            if isinstance(key, str)
+            else about(EventKind.POOL_RESET, pool=key.name, user=key.user)
+        )
+        logger.warning("an operator has reset %s: it is blank now", describe(key), extra=extra)
     if key not in resetting:
         raise CommandRefused(
             f"{describe(key)} is not lost: nothing has changed. {_how_to_empty(key)}"

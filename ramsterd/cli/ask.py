@@ -19,25 +19,41 @@ NO_ARGUMENTS: Final[Mapping[str, object]] = {}
 Ask: TypeAlias = Callable[..., Any]
 
 
+class AskFailed(Exception):
+    """There is no result; the message is for the operator."""
+
+
 def ask(socket_path: Path, command: str, **arguments: object) -> Any:
     """Return the result of a command, or end with status 1 and one line that says why there is none."""
     try:
+        return try_ask(socket_path, command, **arguments)
+    except AskFailed as failed:
+        fail(str(failed))
+
+
+def try_ask(socket_path: Path, command: str, **arguments: object) -> Any:
+    """Return the result of a command.
+
+    Raises:
+        AskFailed: There is none.
+    """
+    try:
         line = send_command(socket_path, command, arguments)
     except OSError as error:
-        fail(no_answer(socket_path, error))
+        raise AskFailed(no_answer(socket_path, error)) from None
     if not line:
-        fail(
+        raise AskFailed(
             f"the daemon at {socket_path} closed the connection: look into its log, then repeat the command"
         )
     try:
         answer = json.loads(line)
         result, refusal = (answer["result"], None) if answer["ok"] else (None, answer["error"])
     except (ValueError, TypeError, KeyError):
-        fail(
+        raise AskFailed(
             f"the program that answers at {socket_path} is not ramsterd: name the [control] socket with --socket PATH"
-        )
+        ) from None
     if refusal is not None:
-        fail(refusal)
+        raise AskFailed(refusal)
     return result
 
 

@@ -16,6 +16,7 @@ from ramsterd.cli.ask import ask
 from ramsterd.cli.cluster import cluster
 from ramsterd.cli.config import config_group
 from ramsterd.cli.doctor import doctor_command
+from ramsterd.cli.events import events_command
 from ramsterd.cli.format import format_status
 from ramsterd.cli.log_level import log_level_command
 from ramsterd.cli.memory import memory_group
@@ -136,6 +137,7 @@ main.add_command(export_group(ask))
 main.add_command(pool_group(ask))
 main.add_command(config_group(ask))
 main.add_command(log_level_command(ask))
+main.add_command(events_command(ask))
 main.add_command(restart_command(ask))
 main.add_command(stop_command(ask))
 main.add_command(cluster)

@@ -7,6 +7,7 @@ from typing import Final
 
 import trio
 
+from config.event_kinds import EventKind, about
 from net.certificates import Credentials
 from net.tls import TlsTransport
 from ramsterd.host.validity import format_validity
@@ -45,7 +46,7 @@ class CertificateKeeper:
             text = (
                 f"the new certificate is loaded and {self._validity()}; open links keep the old one"
             )
-            logger.info("%s", text)
+            logger.info("%s", text, extra=about(EventKind.CERTIFICATE_RELOADED))
         self.warn()
         return text
 
@@ -54,12 +55,14 @@ class CertificateKeeper:
         left = self.seconds_left()
         if left < 0:
             logger.error(
-                "no new links: the certificate of this node has expired; renew it with `ramsterctl cluster renew`"
+                "no new links: the certificate of this node has expired; renew it with `ramsterctl cluster renew`",
+                extra=about(EventKind.CERTIFICATE_EXPIRED),
             )
         elif left < WARN_SECONDS:
             logger.warning(
                 "the certificate of this node %s: renew it with `ramsterctl cluster renew`",
                 self._validity(),
+                extra=about(EventKind.CERTIFICATE_EXPIRING),
             )
 
     def _validity(self) -> str:

@@ -2,6 +2,7 @@
 
 import logging
 
+from config.event_kinds import EventKind, about
 from config.model import DaemonConfig
 from heartbeat.key import read_key
 from heartbeat.service import KEY_OVERLAP_SECONDS, HeartbeatService
@@ -26,5 +27,5 @@ def replace_heartbeat_key(key: bytes, heartbeat: HeartbeatService) -> str:
     text = (
         f"the new heartbeat key is loaded; the old one is accepted for {minutes:.0f} more minutes"
     )
-    logger.info("%s", text)
+    logger.info("%s", text, extra=about(EventKind.HEARTBEAT_KEY_RELOADED))
     return text

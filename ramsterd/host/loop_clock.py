@@ -13,6 +13,7 @@ from typing import Final
 
 import trio
 
+from config.event_kinds import EventKind, about
 from ramsterd.host.loop_time import LoopTime, PauseStatistics
 
 logger = logging.getLogger("ramster.daemon")
@@ -81,6 +82,7 @@ async def watch_pauses(on_pause: Callable[[], None]) -> None:
         logger.warning(
             "the system did not run ramsterd for %.1f s: it was stopped, suspended, or short of CPU; no timeout counts this time",
             now.paused_seconds_total - told.paused_seconds_total,
+            extra=about(EventKind.DAEMON_PAUSED),
         )
         told = now
         on_pause()

@@ -18,6 +18,7 @@ from typing import Final
 import trio
 
 from config.errors import ConfigError
+from config.event_kinds import EventKind, about
 from config.model import ClusterConfig
 from nodemanager.membership import MembershipStore
 from ramsterd.host.threads import ThreadRefused, run_in_thread
@@ -108,7 +109,10 @@ class BackgroundStore:
                 # Given up by a stop, it may yet end well; written twice is as good as once.
                 await run_in_thread(save, abandon_on_cancel=True)
             except (ConfigError, ThreadRefused) as error:
-                logger.warning("can't write the members to the cluster file: %s", error)
+                logger.warning(
+                    "can't write the members to the cluster file: %s", error,
+                    extra=about(EventKind.MEMBERS_UNWRITTEN),
+                )  # fmt: skip
                 self._on_written(str(error))
             except trio.Cancelled:
                 self._want_again(cluster)

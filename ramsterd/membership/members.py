@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from config.errors import ConfigError
+from config.event_kinds import EventKind, about
 from config.model import ClusterConfig, NodeConfig
 from config.reader import show
 from net.frame import Frame
@@ -147,7 +148,10 @@ class Members:
         self._history.commit(change, cluster)
         self._refused = ""
         told = differences(before, cluster)
-        logger.info("membership version %d, changed here: %s", self._history.version.number, told)
+        logger.info(
+            "membership version %d, changed here: %s", self._history.version.number, told,
+            extra=about(EventKind.MEMBERS_CHANGED),
+        )  # fmt: skip
         self._act()
 
     def on_written(self, problem: str) -> None:
@@ -186,7 +190,7 @@ class Members:
             "`ramsterctl node` is refused here: the cluster file was changed by hand, and a running daemon does not read"
             f" it. Put the file back and use `ramsterctl node`, or restart the daemon. In the file: {told}"
         )
-        logger.warning("%s", edited)
+        logger.warning("%s", edited, extra=about(EventKind.MEMBERS_DIFFER))
         return StoreCheck(edited=edited)
 
     def statistics(self) -> MembersStatistics:
@@ -240,13 +244,17 @@ class Members:
                 " the next change with `ramsterctl node` makes them equal",
                 name,
                 said.version.number,
+                extra=about(EventKind.MEMBERS_DIFFER, node=name),
             )
         before, was_unknown = self.cluster, history.is_unknown_to(said)
         try:
             adopted = history.on_said(said)
         except ChangeRefused as refused:
             self._refused = f"the members of node {name} break a rule here: {refused}"
-            logger.warning("the members of node %s are not used: %s", name, refused)
+            logger.warning(
+                "the members of node %s are not used: %s", name, refused,
+                extra=about(EventKind.MEMBERS_DIFFER, node=name),
+            )  # fmt: skip
             return
         if adopted is None:
             return
@@ -256,12 +264,13 @@ class Members:
                 "a change made here is repeated after the change of node %s: %s",
                 name,
                 self._told(change),
+                extra=about(EventKind.MEMBERS_CHANGED, node=name),
             )
         for change, reason in adopted.given_up:
             told = self._told(change)
             logger.warning(
                 "a change made here is dropped, because another node changed the members too: %s: %s",
-                told, reason,
+                told, reason, extra=about(EventKind.MEMBERS_CHANGED, node=name),
             )  # fmt: skip
         told = differences(before, self.cluster)
         logger.info(
@@ -269,6 +278,7 @@ class Members:
             history.version.number,
             name,
             told or "the same members",
+            extra=about(EventKind.MEMBERS_CHANGED, node=name),
         )
         if was_unknown and told:
             logger.warning(
@@ -277,17 +287,21 @@ class Members:
                 name,
                 version_of(before).number,
                 told,
+                extra=about(EventKind.MEMBERS_CHANGED, node=name),
             )
         try:
             self._save(self.cluster)
         except ConfigError as error:
-            logger.warning("can't write the members to the cluster file: %s", error)
+            logger.warning(
+                "can't write the members to the cluster file: %s", error,
+                extra=about(EventKind.MEMBERS_UNWRITTEN),
+            )  # fmt: skip
         if self.is_removed:
             logger.warning(
                 "this node was removed from the cluster (membership version %d, changed at node %s): it closes its links, and other"
                 " nodes refuse it. Stop it with `systemctl stop ramsterd`. To bring it back, empty: `ramsterctl node add` at a"
                 " member, with a number that no node had before",
-                history.version.number, self.last_changed_at(),
+                history.version.number, self.last_changed_at(), extra=about(EventKind.NODE_REMOVED),
             )  # fmt: skip
         self._act()
 

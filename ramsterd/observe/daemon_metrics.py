@@ -85,6 +85,21 @@ def _log(now: DaemonStatistics) -> Iterator[Metric]:
         "changed_log_levels", "Subsystems whose log level `ramsterctl log-level` has changed.", [],
         one(now.changed_log_levels),
     )  # fmt: skip
+    yield counter(
+        "events", "Events (`ramsterctl events`), by severity.", ["severity"],
+        by({each.value: count for each, count in now.events.events_total.items()}),
+    )  # fmt: skip
+    yield gauge(
+        "kept_events", "Events that `ramsterctl events` shows.", [], one(now.events.kept_events)
+    )
+    yield counter(
+        "dropped_events", "Events that newer ones have pushed out.", [],
+        one(now.events.dropped_events_total),
+    )  # fmt: skip
+    yield counter(
+        "left_out_events", "Events that were only counted: too many similar ones.", [],
+        one(now.events.left_out_events_total),
+    )  # fmt: skip
 
 
 def _state_file(now: DaemonStatistics) -> Iterator[Metric]:

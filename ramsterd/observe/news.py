@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
+from config.event_kinds import EventKind
+
 AGAIN_SECONDS: Final = 30.0
 
 
@@ -11,4 +13,8 @@ class News:
     """One line, with its level in `logging`."""
 
     level: int
+    kind: EventKind
     text: str
+    # The export or pool that it is about, if it is about one.
+    export: str = ""
+    pool: str = ""

@@ -9,6 +9,8 @@ import logging
 from dataclasses import dataclass
 from typing import Final
 
+from config.event_kinds import EventKind
+from config.units import human_count
 from ramsterd.frontends.nbd.protocol import Errno
 from ramsterd.observe.news import AGAIN_SECONDS, News
 from ramsterd.observe.snapshot import DaemonStatistics
@@ -34,6 +36,8 @@ class PageCounts:
     # Whether a sweep looks for more of them.
     is_counting_risk: bool
     rebuilt_pages_total: int
+    # Pages whose checksum was wrong: in the memory here, and from peers.
+    damaged_pages_total: int
 
 
 NOTHING_YET: Final = PageCounts(
@@ -45,6 +49,7 @@ NOTHING_YET: Final = PageCounts(
     pages_at_risk=0,
     is_counting_risk=False,
     rebuilt_pages_total=0,
+    damaged_pages_total=0,
 )
 
 
@@ -60,6 +65,7 @@ def counts_of(now: DaemonStatistics) -> PageCounts:
         pages_at_risk=engine.rebuild.pages_at_risk,
         is_counting_risk=engine.rebuild.is_counting,
         rebuilt_pages_total=engine.rebuild.rebuilt_pages_total,
+        damaged_pages_total=engine.store.corrupt_pages_total + engine.fetch.corrupt_pages_total,
     )
 
 
@@ -68,8 +74,8 @@ class PageNews:
 
     def __init__(self) -> None:
         # As they were when the log last spoke of errors, and of losses; and when that may be again.
-        self._at_errors = self._at_losses = NOTHING_YET
-        self._errors_again_at = self._losses_again_at = float("-inf")
+        self._at_errors = self._at_losses = self._at_damage = NOTHING_YET
+        self._errors_again_at = self._losses_again_at = self._damage_again_at = float("-inf")
         self._risk = _Risk()
 
     def on_counts(self, now: PageCounts, *, at: float, is_last: bool = False) -> list[News]:
@@ -83,6 +89,11 @@ class PageNews:
         ):
             news.append(_told_losses(self._at_losses, now))
             self._at_losses, self._losses_again_at = now, at + AGAIN_SECONDS
+        if now.damaged_pages_total > self._at_damage.damaged_pages_total and (
+            at >= self._damage_again_at or is_last
+        ):
+            news.append(_told_damage(self._at_damage, now))
+            self._at_damage, self._damage_again_at = now, at + AGAIN_SECONDS
         return news + self._risk.on_counts(now, at=at)
 
 
@@ -106,7 +117,7 @@ class _Risk:
         self._again_at = at + AGAIN_SECONDS
         rebuilt = now.rebuilt_pages_total - self._rebuilt_before
         text = f"{now.pages_at_risk:,} pages have fewer copies than asked; copied again so far: {rebuilt:,}"
-        return [News(logging.WARNING, text)]
+        return [News(logging.WARNING, EventKind.PAGES_AT_RISK, text)]
 
     def _end(self, now: PageCounts, at: float) -> list[News]:
         since, was_said = self._since, self._again_at is not None
@@ -117,9 +128,8 @@ class _Risk:
         lost = now.lost_pages_total - self._lost_before
         text = f"no page has fewer copies than asked any more, after {seconds:.0f} s; copied again: {rebuilt:,}"
         # A page that is lost has no copies to count, either.
-        return [
-            News(logging.WARNING, f"{text}, lost: {lost:,}") if lost else News(logging.INFO, text)
-        ]
+        level = logging.WARNING if lost else logging.INFO
+        return [News(level, EventKind.PAGES_SAFE, f"{text}, lost: {lost:,}" if lost else text)]
 
 
 def _errors(counts: PageCounts) -> int:
@@ -138,7 +148,7 @@ def _told_errors(before: PageCounts, now: PageCounts) -> News:
         f" pages that no holder sent in time: {now.unreachable_pages_total - before.unreachable_pages_total};"
         f" FLUSH and FUA requests without enough copies: {now.failed_replications_total - before.failed_replications_total}"
     )
-    return News(logging.ERROR, text)
+    return News(logging.ERROR, EventKind.IO_ERRORS, text)
 
 
 def _told_losses(before: PageCounts, now: PageCounts) -> News:
@@ -146,4 +156,13 @@ def _told_losses(before: PageCounts, now: PageCounts) -> News:
     text = (
         f"{lost:,} pages are lost with their last copy; since the start: {now.lost_pages_total:,}"
     )
-    return News(logging.ERROR, text)
+    return News(logging.ERROR, EventKind.PAGES_LOST, text)
+
+
+def _told_damage(before: PageCounts, now: PageCounts) -> News:
+    damaged = human_count(now.damaged_pages_total - before.damaged_pages_total)
+    text = (
+        f"{damaged} had a wrong checksum, here or from a peer, and another copy is used if there is one;"
+        f" since the start: {now.damaged_pages_total:,}. Check the memory of this machine"
+    )
+    return News(logging.ERROR, EventKind.PAGES_DAMAGED, text)

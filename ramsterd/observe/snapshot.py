@@ -20,6 +20,7 @@ from ramsterd.frontends.pager import PagerStatistics
 from ramsterd.frontends.tmem.counters import TmemStatistics
 from ramsterd.handover.arrival import HandoverStatistics
 from ramsterd.host.daemon_protection import ProtectionStatistics
+from ramsterd.host.events.recorder import EventStatistics
 from ramsterd.host.logs.handler import LogStatistics
 from ramsterd.host.loop_time import PauseStatistics
 from ramsterd.kept.memory import MemoryStatistics
@@ -100,6 +101,7 @@ class DaemonStatistics:
     log: LogStatistics
     # Subsystems whose level an operator has changed since the start.
     changed_log_levels: int
+    events: EventStatistics
     # Until our certificate ends, negative after that; None without TLS.
     certificate_expiry_seconds: float | None = None
     descriptors: DescriptorStatistics

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
+from config.event_kinds import EventKind
 from ramsterd.observe.news import AGAIN_SECONDS, News
 from ramsterd.remote.fetch.unreachable_wait import UnreachableWait
 
@@ -30,10 +31,16 @@ class WaitNews:
             if who not in waiting:
                 del self._said[who]
                 text = f"{who} waits for no node any more, after {at - since:,.0f} s"
-                news.append(News(logging.INFO, text))
+                news.append(_news(logging.INFO, EventKind.WAIT_ENDED, text, who))
         for who, wait in waiting.items():
             again_at, since = self._said.get(who, (at, at - wait.seconds))
             if wait.seconds >= NEWS_SECONDS_MIN and at >= again_at:
                 self._said[who] = at + AGAIN_SECONDS, since
-                news.append(News(logging.WARNING, str(wait)))
+                news.append(_news(logging.WARNING, EventKind.WAIT_BEGAN, str(wait), who))
         return news
+
+
+def _news(level: int, kind: EventKind, text: str, who: str) -> News:
+    what, _, name = who.partition(" ")
+    is_export = what == "export"
+    return News(level, kind, text, export=name if is_export else "", pool="" if is_export else name)

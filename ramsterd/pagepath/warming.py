@@ -6,6 +6,7 @@ from typing import Final, TypeAlias
 
 import trio
 
+from config.event_kinds import EventKind, about
 from ramsterd.core.reserve import Reserve
 from ramsterd.host.threads import ThreadRefused
 
@@ -47,7 +48,8 @@ def _say(reserve: Reserve, *, was_refused: bool) -> None:
     if was_refused:
         logger.warning(
             "the kernel has no memory for the reserve of swap (%d of %d bytes are there); see with `free` what uses it",
-            now.resident_bytes, now.wanted_bytes,
+            now.resident_bytes, now.wanted_bytes, extra=about(EventKind.RESERVE_STARVED),
         )  # fmt: skip
     else:
-        logger.info("the kernel has memory for the reserve of swap again")
+        extra = about(EventKind.RESERVE_FILLED)
+        logger.info("the kernel has memory for the reserve of swap again", extra=extra)

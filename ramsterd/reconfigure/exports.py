@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Final
 
+from config.event_kinds import EventKind, about
 from config.model import Durability, ExportConfig, OnLoss
 from config.units import human_count
 from ramsterd.core.page import PoolId, PoolKind
@@ -18,7 +19,7 @@ from ramsterd.frontends.nbd.export import Export
 from ramsterd.frontends.pager import Pager
 from ramsterd.observe.snapshot import ExportSnapshot
 from ramsterd.reconfigure.reload import CannotApply
-from ramsterd.statefile.marks import Mark, Marks, report
+from ramsterd.statefile.marks import Loss, Mark, Marks, explain
 
 logger = logging.getLogger("ramster.daemon")
 
@@ -80,6 +81,7 @@ class Exports:
                 logger.warning(
                     'export %s is blank (on_loss = "blank"): its pages ended with the last run of ramsterd',
                     config.name,
+                    extra=about(EventKind.EXPORT_BLANK, export=config.name),
                 )
 
     @property
@@ -97,14 +99,15 @@ class Exports:
 
     def say_losses(self) -> None:
         """Tell the log what is lost, also of pools, and of exports that the file does not have any more."""
-        for line in report(self._marks.losses(), self.names):
-            logger.warning("%s", line)
+        for loss in self._marks.losses():
+            _say_loss(loss, self.names)
         for pool in self._pager.left_exports():
             name = pool.identity.name
             logger.warning(
                 "export %s is not in the config any more: its %s stay, until it is there again, or `ramsterctl export reset %s`"
                 " drops them",
                 name, human_count(pool.tally.pages), name,
+                extra=about(EventKind.EXPORT_LEFT, export=name, pages=pool.tally.pages),
             )  # fmt: skip
 
     def clear_emptied(self) -> None:
@@ -133,10 +136,9 @@ class Exports:
             )
             self._pager.set_outwaits(export.pool, outwaits=config.waits_for_unreachable)
         self.blank_scratch(new)
-        for line in report(
-            [each for each in self._marks.losses() if each.name in new and each.user is None], new
-        ):
-            logger.warning("%s", line)
+        for loss in self._marks.losses():
+            if loss.name in new and loss.user is None:
+                _say_loss(loss, new)
 
     def _make(self, configs: Sequence[ExportConfig]) -> dict[str, Export]:
         """Return new exports; if there is no pool for one of them, there is none for any."""
@@ -172,3 +174,12 @@ class Exports:
             object_id=EXPORT_OBJECT,
             mark=mark,
         )
+
+
+def _say_loss(loss: Loss, exports: Collection[str]) -> None:
+    extra = (
+        about(EventKind.EXPORT_LOST, export=loss.name)
+        if loss.user is None
+        else about(EventKind.POOL_LOST, pool=loss.name, user=loss.user)
+    )
+    logger.warning("%s", explain(loss, exports), extra=extra)

@@ -15,6 +15,7 @@ from typing import Final
 import trio
 
 from config.differences import Difference, compare
+from config.event_kinds import EventKind, about
 from config.model import DaemonConfig
 from config.shares import describe_size
 from nodemanager.membership import StoreCheck
@@ -156,10 +157,10 @@ class Reloader:
             needs_restart=pending,
         )
         for problem in problems:
-            logger.error("%s", problem)
+            logger.error("%s", problem, extra=about(EventKind.CONFIG_REFUSED))
         for line in applied:
-            logger.info("applied: %s", line)
+            logger.info("applied: %s", line, extra=about(EventKind.CONFIG_RELOADED))
         for line in pending:
-            logger.warning("needs a restart: %s", line)
+            logger.warning("needs a restart: %s", line, extra=about(EventKind.CONFIG_PENDING))
         if difference is not None and not applied and not pending:
-            logger.info("%s", UNCHANGED)
+            logger.info("%s", UNCHANGED, extra=about(EventKind.CONFIG_RELOADED))

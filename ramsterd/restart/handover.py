@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 
+from config.event_kinds import EventKind, about
 from ramsterd.handover.arrival import Arrival, HandoverStatistics
 from ramsterd.handover.keeping import Keeping
 from ramsterd.handover.parting import Parting
@@ -53,11 +54,15 @@ class Handover:
         arrival.finish(now_nanoseconds=self._nanoseconds())
         now = arrival.statistics()
         if arrival.problem:
-            logger.warning("clients of the last run are disconnected: %s", arrival.problem)
+            logger.warning(
+                "clients of the last run are disconnected: %s", arrival.problem,
+                extra=about(EventKind.CLIENTS_KEPT, connections=0),
+            )  # fmt: skip
         if arrival.came:
             logger.info(
                 "%d clients of the last run stay connected: they waited for %.2f s; %d are disconnected",
                 now.connections_total, now.gap_seconds, now.dropped_connections_total,
+                extra=about(EventKind.CLIENTS_KEPT, connections=now.connections_total),
             )  # fmt: skip
 
     async def depart(

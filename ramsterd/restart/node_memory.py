@@ -10,6 +10,7 @@ from typing import Final
 
 import trio
 
+from config.event_kinds import EventKind, about
 from nodemanager.ids import Incarnation
 from ramsterd.core.family import Family
 from ramsterd.core.page import PoolId
@@ -146,7 +147,10 @@ class NodeMemory:
         if memory.warning:
             logger.warning("[memory] keep: %s", memory.warning)
         if memory.given_up:
-            logger.warning("the pages of the last run are given up: %s", memory.given_up)
+            extra = about(EventKind.PAGES_GIVEN_UP)
+            logger.warning(
+                "the pages of the last run are given up: %s", memory.given_up, extra=extra
+            )
         if attached is None:
             who = f"kept by {keeper}" if (keeper := memory.keeper) else "kept by nobody"
             logger.info("the pages of this node are %s ([memory] keep)", who)
@@ -157,9 +161,13 @@ class NodeMemory:
             "%s pages of the last run, which %s, are here again after %.2f s: %s are damaged, %s of them lost",
             f"{found.adopted_pages:,}", "ended in order" if memory.was_clean else "was killed or crashed",
             found.attach_seconds, f"{found.broken_pages:,}", f"{found.lost_pages:,}",
+            extra=about(EventKind.PAGES_ATTACHED, pages=found.adopted_pages, lost_pages=found.lost_pages),
         )  # fmt: skip
         for lost in attached.damaged.values():
-            logger.warning("all these pages are lost, because their tables are damaged: %s", lost)
+            logger.warning(
+                "all these pages are lost, because their tables are damaged: %s", lost,
+                extra=about(EventKind.PAGES_LOST),
+            )  # fmt: skip
 
     async def vouch(self, is_scrubbing: Callable[[], bool]) -> None:
         """Note when the daemon serves and all pages here were read again: what ends it then is not its memory.

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import trio
 
+from config.event_kinds import EventKind, about
 from ramsterd.host.signals import STOPPING, release_stop
 from ramsterd.restart.handover import Handover
 from ramsterd.restart.node_memory import NodeMemory
@@ -30,7 +31,10 @@ class Orders:
     def restart(self, restart_id: str) -> None:
         """Become the next process."""
         if not self._stopping.is_set():
-            logger.info("node %s restarts: an operator asked for it", self._node)
+            logger.info(
+                "node %s restarts: an operator asked for it", self._node,
+                extra=about(EventKind.DAEMON_RESTARTING),
+            )  # fmt: skip
             self._handover.restart_id = restart_id
             self._stopping.set()
 
@@ -38,7 +42,10 @@ class Orders:
         """Stop, and end all pages if they are to be forgotten."""
         if not self._stopping.is_set():
             how = "stops and forgets its pages" if forget else "stops"
-            logger.info("node %s %s: an operator asked for it", self._node, how)
+            logger.info(
+                "node %s %s: an operator asked for it", self._node, how,
+                extra=about(EventKind.DAEMON_STOPPING),
+            )  # fmt: skip
             self._memory.is_forgotten = forget
             self._stopping.set()
 
@@ -52,7 +59,8 @@ async def follow_signals(
         async for number in signals:
             name = signal.Signals(number).name
             if number != signal.SIGHUP:
-                logger.info("node %s stops: it received %s", node, name)
+                extra = about(EventKind.DAEMON_STOPPING)
+                logger.info("node %s stops: it received %s", node, name, extra=extra)
                 stop()
             else:
                 logger.info("node %s reads its files again: it received %s", node, name)

@@ -13,6 +13,7 @@ from typing import Final
 
 import trio
 
+from config.event_kinds import EventKind, about
 from ramsterd.host.threads import ThreadRefused, run_in_thread
 from ramsterd.statefile.content import Content
 from ramsterd.statefile.folder import StateFolder
@@ -131,8 +132,12 @@ class StateKeeper:
                 logger.warning(
                     "first writes to blank exports are refused: the state file can't be written: %s",
                     problem,
+                    extra=about(EventKind.STATE_UNWRITTEN),
                 )
             return problem
         if had_problem:
-            logger.info("the state file can be written again: first writes are accepted")
+            logger.info(
+                "the state file can be written again: first writes are accepted",
+                extra=about(EventKind.STATE_WRITTEN),
+            )
         return ""

@@ -19,7 +19,7 @@ is in every text written since.
 
 import enum
 import math
-from collections.abc import Callable, Iterable, Mapping, Set as AbstractSet
+from collections.abc import Callable, Collection, Mapping, Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -382,17 +382,12 @@ def _fillings(content: Content) -> dict[Key, str]:
     return {key: record.generation for key, record in content.records.items()}
 
 
-def report(losses: Iterable[Loss], exports: Iterable[str]) -> list[str]:
-    """Return one line for the log on each loss, given the exports of the config."""
-    configured, lines = set(exports), []
-    for loss in losses:
-        key: Key = loss.name if loss.user is None else PoolKey(loss.user, loss.name)
-        line = f"the pages of {describe(key)} ended with the last run of ramsterd"
-        if loss.user is not None:
-            line += f"; it answers with errors until it is destroyed, or `ramsterctl pool reset {loss.user} {loss.name}`"
-        elif loss.name in configured:
-            line += f"; it stays closed until `ramsterctl export reset {loss.name}` makes it blank"
-        else:
-            line += f"; it is not in the config; `ramsterctl export reset {loss.name}` forgets it"
-        lines.append(line)
-    return lines
+def explain(loss: Loss, exports: Collection[str]) -> str:
+    """Return the line for the log on a loss, given the exports of the config."""
+    key: Key = loss.name if loss.user is None else PoolKey(loss.user, loss.name)
+    line = f"the pages of {describe(key)} ended with the last run of ramsterd"
+    if loss.user is not None:
+        return f"{line}; it answers with errors until it is destroyed, or `ramsterctl pool reset {loss.user} {loss.name}`"
+    if loss.name in exports:
+        return f"{line}; it stays closed until `ramsterctl export reset {loss.name}` makes it blank"
+    return f"{line}; it is not in the config; `ramsterctl export reset {loss.name}` forgets it"

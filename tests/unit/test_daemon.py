@@ -18,7 +18,6 @@ from config.model import (
     ControlConfig,
     DaemonConfig,
     ExportConfig,
-    LogConfig,
     MemoryConfig,
     NbdConfig,
     NodeConfig,
@@ -30,14 +29,12 @@ from ramsterd.client.nbd import NbdClient
 from ramsterd.daemon import Daemon
 from ramsterd.endpoints.opening import CannotServe, leaves
 from ramsterd.handover.arrival import Arrival
-from ramsterd.host.logs.handler import LogHandler
-from ramsterd.host.logs.limiter import Limiter
-from ramsterd.host.logs.log import Log
 from ramsterd.kept.keepers.keeper import Keeper, ProcessKeeper
 from ramsterd.reconfigure.examine import Reread
 from ramsterd.restart.departure import Departure
 from ramsterd.statefile.marks import MarkState
 from ramsterd.statefile.start import open_state
+from tests.fakes.quiet_log import QuietLog
 from tests.helpers.node_memories import make_node_memory
 
 MIB = 1 << 20
@@ -73,11 +70,7 @@ def make_daemon(
         memory=make_node_memory(config.memory, Incarnation(7), keeper),
         rng=random.Random(0),
         environ={},
-        log=Log(
-            LogHandler(2, is_journal=False, clock=lambda: 0.0, limiter=Limiter()),
-            LogConfig(),
-            clock=lambda: 0.0,
-        ),
+        log=QuietLog(),
         reread=lambda _: Reread(),
         state=open_state(None, file="test", started_at=1),
         clock_milliseconds=lambda: 1,

@@ -12,6 +12,7 @@ from typing import Final
 
 import trio
 
+from config.event_kinds import EventKind, about
 from ramsterd.core import extents
 from ramsterd.core.page import PoolId
 from ramsterd.core.pool_identity import PoolUse
@@ -230,6 +231,7 @@ class Pager:
                 "writes get no room: %d refused since the start; %s",
                 refused,
                 self._engine.shortage(now),
+                extra=about(EventKind.WRITES_REFUSED, refused_puts_total=refused),
             )
 
     # What is true.

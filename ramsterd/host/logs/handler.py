@@ -18,6 +18,7 @@ from ramsterd.host.logs.texts import (
     OneLineFormatter,
     printable,
     shortened,
+    subsystem_of,
     with_priority,
 )
 from ramsterd.host.logs.writer import LogWriter
@@ -55,10 +56,15 @@ class LogHandler(logging.Handler):
     """Says what the limiter lets pass, through the queue of a writer.  Never blocks."""
 
     def __init__(
-        self, descriptor: int, *, is_journal: bool, clock: Callable[[], float], limiter: Limiter
+        self,
+        descriptor: int,
+        *,
+        is_journal: bool,
+        clock: Callable[[], float],
+        limiter: Limiter[str],
     ) -> None:
         super().__init__()
-        # Of each logger, and of those that have none of their own.
+        # Of each subsystem, and of what is none.
         self._levels: Mapping[str, int] = {}
         self._level_of_others = logging.NOTSET
         self.addFilter(self._is_wanted)
@@ -79,11 +85,12 @@ class LogHandler(logging.Handler):
         self.setFormatter(JsonFormatter() if self._is_json else OneLineFormatter(text_format))
 
     def use_levels(self, levels: Mapping[str, int], *, others: int) -> None:
-        """Say only records of these levels and above: by name of the logger, and of all others."""
+        """Say only records of these levels and above: by subsystem, and of what is none."""
         self._levels, self._level_of_others = levels, others
 
     def _is_wanted(self, record: logging.LogRecord) -> bool:
-        return record.levelno >= self._levels.get(record.name, self._level_of_others)
+        subsystem = subsystem_of(record.name)
+        return record.levelno >= self._levels.get(subsystem, self._level_of_others)
 
     def start(self) -> None:
         """Start the writer; raises ThreadRefused if there can be no thread."""

@@ -12,11 +12,12 @@ from datetime import UTC, datetime
 from typing import Final
 
 from ramsterd.host.logs.line_queue import ENTRY_BYTES_MAX
-from ramsterd.host.logs.texts import printable, shortened
+from ramsterd.host.logs.texts import printable, shortened, subsystem_of
 
 # JSON writes a quote or a backslash as two bytes: with those of the message, half an entry is left.
 MESSAGE_BYTES_MAX: Final = ENTRY_BYTES_MAX // 4
-_SUBSYSTEMS: Final = "ramster."
+# Of an event, of which there are few.
+NAME_BYTES_MAX: Final = 256
 
 
 class JsonFormatter(logging.Formatter):
@@ -24,13 +25,15 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        fields = {
+        fields: dict[str, object] = {
             "time": show_time(record.created),
             "level": record.levelname.lower(),
-            "subsystem": record.name.removeprefix(_SUBSYSTEMS),
+            "subsystem": subsystem_of(record.name),
             "message": shortened(printable(record.getMessage()), MESSAGE_BYTES_MAX),
         }
-        fields |= getattr(record, "event", {})
+        for key, value in getattr(record, "event", {}).items():
+            is_text = isinstance(value, str)
+            fields[key] = shortened(printable(value), NAME_BYTES_MAX) if is_text else value
         if not record.exc_info:
             return _dump(fields)
         return _dump({**fields, "traceback": self._traceback(record, len(_dump(fields).encode()))})

@@ -16,7 +16,9 @@ import enum
 import math
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Generic, TypeVar
+
+T = TypeVar("T")
 
 LINES_MAX: Final = 60
 SPAN_SECONDS: Final = 60.0
@@ -35,34 +37,34 @@ class Verdict(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(Generic[T]):
     """What was left out at one site in one span."""
 
     site: Hashable
     count: int
     seconds: float
-    # The text of the last line that was left out.
-    last: str
+    # The last line that was left out.
+    last: T
 
 
 @dataclass(slots=True)
-class _Span:
+class _Span(Generic[T]):
     began_at: float
     lines_max: int
     # The span before this one overflowed: nothing is said in this one.
     is_spent: bool = False
     came: int = 0
     left_out: int = 0
-    last: str = ""
+    last: T | None = None
 
 
-class Limiter:
-    """The budgets of all sites."""
+class Limiter(Generic[T]):
+    """The budgets of all sites; a line is a T."""
 
     def __init__(self, *, span_seconds: float = SPAN_SECONDS, sites_max: int = SITES_MAX) -> None:
         self._span_seconds = span_seconds
         self._sites_max = sites_max
-        self._spans: dict[Hashable, _Span] = {}
+        self._spans: dict[Hashable, _Span[T]] = {}
         self._next_end = math.inf
         self.left_out_total = 0
 
@@ -82,14 +84,14 @@ class Limiter:
             return Verdict.LEFT_OUT
         return Verdict.FIRST if span.came == 1 else Verdict.SAID
 
-    def leave_out(self, site: Hashable, text: str) -> None:
-        """Count a line that `admit` left out; the text of the last one stands for all of them."""
+    def leave_out(self, site: Hashable, line: T) -> None:
+        """Count a line that `admit` left out; the last one stands for all of them."""
         span = self._span_of(site) or self._spans[_EPHEMERAL]
         span.left_out += 1
-        span.last = text
+        span.last = line
         self.left_out_total += 1
 
-    def due(self, *, now: float) -> list[Summary]:
+    def due(self, *, now: float) -> list[Summary[T]]:
         """Return what was left out in the spans that have ended.
 
         `now` may be infinite: at the end.
@@ -104,7 +106,7 @@ class Limiter:
         summaries = []
         for site, span in ended:
             del self._spans[site]
-            if span.left_out:
+            if span.last is not None:
                 seconds = self._span_seconds if math.isinf(now) else now - span.began_at
                 summaries.append(Summary(site, span.left_out, seconds, span.last))
             if span.came > span.lines_max and not math.isinf(now):
@@ -114,10 +116,10 @@ class Limiter:
         )
         return summaries
 
-    def _span_of(self, site: Hashable) -> _Span | None:
+    def _span_of(self, site: Hashable) -> _Span[T] | None:
         return self._spans.get(site)
 
-    def _begin(self, site: Hashable, now: float, lines_max: int) -> _Span:
+    def _begin(self, site: Hashable, now: float, lines_max: int) -> _Span[T]:
         span = self._spans[site] = _Span(now, lines_max)
         self._next_end = min(self._next_end, now + self._span_seconds)
         return span

@@ -1,16 +1,19 @@
-"""The log of this process: what it says, how, and at which levels."""
+"""The log of this process: what it says, how, at which levels, and what of it is an event."""
 
 import logging
 import math
 from collections.abc import Callable
 from typing import Final
 
+from config.event_kinds import EventKind, about
 from config.model import LOG_SUBSYSTEMS, LogConfig, LogLevel
+from ramsterd.host.events.recorder import EventRecorder
 from ramsterd.host.logs.handler import LogHandler, LogStatistics
 from ramsterd.host.logs.levels import ALL, Levels, SubsystemLevel
 
 logger = logging.getLogger("ramster.daemon")
 
+_EVENT: Final = about(EventKind.LOG_LEVEL_CHANGED)
 _CHANGED: Final = "an operator changes the log level of %s to %s%s"
 
 
@@ -18,9 +21,15 @@ class Log:
     """Keeps the handler, and all loggers, at the levels that are wanted."""
 
     def __init__(
-        self, handler: LogHandler, config: LogConfig, *, clock: Callable[[], float]
+        self,
+        handler: LogHandler,
+        config: LogConfig,
+        *,
+        events: EventRecorder,
+        clock: Callable[[], float],
     ) -> None:
         self.handler = handler
+        self.events = events
         self._levels = Levels(config)
         self._clock = clock
         self.follow(config)
@@ -35,7 +44,7 @@ class Log:
         """Use a level for a subsystem, or for `ALL`, for a time, or until a reset or a restart."""
         lasts = "" if seconds is None else f" for {seconds:,.0f} s"
         # Before it counts: it may be the last line of a while.
-        logger.info(_CHANGED, _described(name), level.value, lasts)
+        logger.info(_CHANGED, _described(name), level.value, lasts, extra=_EVENT)
         until = math.inf if seconds is None else self._clock() + seconds
         self._levels.change(name, level, until=until)
         self._apply()
@@ -45,15 +54,21 @@ class Log:
         was_changed = self._levels.reset(name)
         self._apply()
         if was_changed:
-            logger.info("an operator resets the log level of %s", _described(name))
+            logger.info("an operator resets the log level of %s", _described(name), extra=_EVENT)
         return was_changed
 
     def on_time(self) -> None:
         """Say what is due, and end levels whose time is over.  Call it every few seconds."""
         self.handler.say_due()
+        self.events.on_time()
         for name in self._levels.on_deadline(self._clock()):
             self._apply()
-            logger.info("the log level of %s is %s again", _described(name), self._levels.of(name))
+            logger.info(
+                "the log level of %s is %s again",
+                _described(name),
+                self._levels.of(name).value,
+                extra=_EVENT,
+            )
 
     def statistics(self) -> LogStatistics:
         """Return a snapshot of what became of lines."""
@@ -72,14 +87,16 @@ class Log:
 
         None is above INFO: an event is recorded though the log does not show it.
         """
-        numbers = {f"ramster.{name}": _number(self._levels.of(name)) for name in LOG_SUBSYSTEMS}
+        numbers = {name: _number(self._levels.of(name)) for name in LOG_SUBSYSTEMS}
         others = _number(self._levels.of(ALL))
         self.handler.use_levels(numbers, others=others)
         least = min(others, logging.INFO)
         logging.getLogger().setLevel(least)
         for name, number in numbers.items():
             of_its_own = min(number, logging.INFO)
-            logging.getLogger(name).setLevel(logging.NOTSET if of_its_own == least else of_its_own)
+            logging.getLogger(f"ramster.{name}").setLevel(
+                logging.NOTSET if of_its_own == least else of_its_own
+            )
 
 
 def _number(level: LogLevel) -> int:

@@ -2,12 +2,14 @@
 
 import logging
 import os
+import secrets
 import sys
 import time
 from collections.abc import Mapping
 from typing import Final
 
 from config.model import LogConfig
+from ramsterd.host.events.recorder import EventRecorder
 from ramsterd.host.logs.handler import LogHandler
 from ramsterd.host.logs.limiter import Limiter
 from ramsterd.host.logs.log import Log
@@ -33,6 +35,9 @@ def set_up_logging(config: LogConfig, environ: Mapping[str, str] = os.environ) -
         limiter=Limiter(),
     )
     handler.start()
+    # Numbers of events begin anew with each process, which may have the number of the one before.
+    events = EventRecorder(run=secrets.token_hex(8), clock=time.monotonic)  # noqa: TID251  as above
     logging.getLogger().addHandler(handler)
+    logging.getLogger().addHandler(events)
     sys.stderr = sys.stdout = handler.stream
-    return Log(handler, config, clock=time.monotonic)  # noqa: TID251  as above
+    return Log(handler, config, events=events, clock=time.monotonic)  # noqa: TID251  as above

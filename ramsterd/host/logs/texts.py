@@ -49,6 +49,12 @@ class OneLineFormatter(logging.Formatter):
         return "\n".join(_CONTINUED + printable(line) for line in lines)
 
 
+def subsystem_of(logger_name: str) -> str:
+    """Return the subsystem of a logger: `net` of `ramster.net` and `ramster.net.strangers`; a library is its own."""
+    root, _, rest = logger_name.partition(".")
+    return rest.split(".", 1)[0] if root == "ramster" else logger_name
+
+
 def printable(text: str) -> str:
     """Return the text with control characters escaped: no argument can end a line and begin another."""
     if text.isprintable():

@@ -5,21 +5,9 @@ import pytest
 from config.model import LOG_SUBSYSTEMS, LogConfig
 from ramsterd.admin.log_commands import log_commands
 from ramsterd.admin.socket import CommandRefused
-from ramsterd.host.logs.handler import LogHandler
 from ramsterd.host.logs.levels import Levels
-from ramsterd.host.logs.limiter import Limiter
 from ramsterd.host.logs.log import Log
-
-
-class QuietLog(Log):
-    """One that leaves the loggers of this process alone."""
-
-    def __init__(self) -> None:
-        handler = LogHandler(2, is_journal=False, clock=lambda: 0.0, limiter=Limiter())
-        super().__init__(handler, LogConfig(), clock=lambda: 0.0)
-
-    def _apply(self) -> None:
-        """Change nothing."""
+from tests.fakes.quiet_log import QuietLog
 
 
 def run(log: Log, command: str, **request: object) -> dict[str, dict[str, object]]:

@@ -102,3 +102,15 @@ def test_nothing_is_over_while_pages_at_risk_are_still_counted() -> None:
     texts(news, AT_RISK_SECONDS, counts(pages_at_risk=900))
     assert texts(news, 5, replace(NOTHING_YET, is_counting_risk=True)) == []
     assert len(texts(news, 6, counts())) == 1
+
+
+def test_damaged_pages_are_said_and_then_counted() -> None:
+    news = PageNews()
+    [first] = news.on_counts(counts(damaged_pages_total=1), at=0)
+    assert first.text == (
+        "1 page had a wrong checksum, here or from a peer, and another copy is used if there is one;"
+        " since the start: 1. Check the memory of this machine"
+    )
+    assert texts(news, 5, counts(damaged_pages_total=3)) == []
+    [later] = texts(news, AGAIN_SECONDS, counts(damaged_pages_total=4))
+    assert later.startswith("3 pages had a wrong checksum")

@@ -2,6 +2,7 @@
 
 import logging
 
+from config.event_kinds import EventKind
 from ramsterd.observe.news import AGAIN_SECONDS, News
 from ramsterd.observe.wait_news import NEWS_SECONDS_MIN, WaitNews
 from ramsterd.remote.fetch.unreachable_wait import UnreachableWait
@@ -16,7 +17,7 @@ def wait(
 
 
 def warning(text: str) -> News:
-    return News(logging.WARNING, text)
+    return News(logging.WARNING, EventKind.WAIT_BEGAN, text, export="swap0")
 
 
 def test_a_short_wait_is_no_news() -> None:
@@ -33,7 +34,8 @@ def test_a_wait_that_goes_on_is_said_now_and_then_and_so_is_its_end() -> None:
     later = news.on_waits([wait(seconds=64, writes=1)], at=100 + AGAIN_SECONDS)
     assert later == [warning("export swap0 waits for node beta: 12 reads, 1 write, for 64 s")]
     ended = news.on_waits([], at=140)
-    assert ended == [News(logging.INFO, "export swap0 waits for no node any more, after 74 s")]
+    text = "export swap0 waits for no node any more, after 74 s"
+    assert ended == [News(logging.INFO, EventKind.WAIT_ENDED, text, export="swap0")]
     assert news.on_waits([], at=145) == []
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from ramsterd.statefile.content import RECORDS_MAX, Content, Key, PoolKey, Record
-from ramsterd.statefile.marks import FULL, RETRY_SECONDS, Marks, MarkState, report, unmarked
+from ramsterd.statefile.marks import FULL, RETRY_SECONDS, Marks, MarkState, explain, unmarked
 
 OLD = Record("0" * 32)
 
@@ -281,7 +281,8 @@ def test_a_last_try_does_not_wait_for_its_time() -> None:
     ],
 )
 def test_each_loss_is_a_line_that_says_what_to_type(key: str | PoolKey, line: str) -> None:
-    (found,) = report(make(Content(0, {key: OLD})).losses(), ["swap0"])
+    (loss,) = make(Content(0, {key: OLD})).losses()
+    found = explain(loss, ["swap0"])
     assert line in found
 
 

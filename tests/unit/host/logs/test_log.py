@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from config.model import LOG_SUBSYSTEMS, LogConfig, LogFormat, LogLevel
+from ramsterd.host.events.recorder import EventRecorder
 from ramsterd.host.logs.handler import LogHandler
 from ramsterd.host.logs.levels import ALL
 from ramsterd.host.logs.limiter import Limiter
@@ -27,7 +28,8 @@ class Bench:
         )
         self.handler.start()
         logging.getLogger().addHandler(self.handler)
-        self.log = Log(self.handler, config, clock=lambda: self.now)
+        events = EventRecorder(run="one", clock=lambda: self.now)
+        self.log = Log(self.handler, config, events=events, clock=lambda: self.now)
 
     def texts(self) -> list[str]:
         """Return what was written, without its date, after the end."""

@@ -1,0 +1,77 @@
+"""`ramsterctl events`: what happened to a node lately, and what happens."""
+
+import contextlib
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from config.event_kinds import EventKind
+from ramsterd.cli.ask import Ask, AskFailed, try_ask
+from ramsterd.cli.format_events import HEAD, EventReader, event_json, event_line
+from ramsterd.cli.options import to_seconds
+from ramsterd.cli.output import OUTPUT_OPTION
+
+POLL_SECONDS: Final = 1.0
+
+
+def events_command(ask: Ask) -> click.Command:
+    """Return the command."""
+
+    @click.command()
+    @click.option(
+        "--since",
+        metavar="DURATION",
+        callback=to_seconds,
+        help="Only events of the last 10m, 1h, 2d.",
+    )
+    @click.option("--follow", "-f", is_flag=True, help="Go on with new events until Ctrl-C.")
+    @click.option(
+        "--kind",
+        "kinds",
+        multiple=True,
+        type=click.Choice([kind.value for kind in EventKind]),
+        metavar="KIND",
+        help="Only events of this kind; may be given several times.  docs/events.md lists the kinds.",
+    )
+    @OUTPUT_OPTION
+    @click.pass_obj
+    def events(
+        socket_path: Path, since: int | None, follow: bool, kinds: tuple[str, ...], output: str
+    ) -> None:
+        """Show what happened to this node lately, oldest first.
+
+        ramsterd keeps the last 2,048 events, and none over a restart.  With `-o json` each line is
+        an object.  `--follow` outlives a restart of ramsterd, and says so on standard error.
+
+        Exit status: 0, also after Ctrl-C, 1 there is no answer.
+        """
+        arguments: dict[str, Any] = {"kinds": list(kinds)} if kinds else {}
+        if since is not None:
+            arguments["since"] = time.time_ns() / 1e9 - since
+        is_table = output == "table"
+        if is_table:
+            click.echo(HEAD)
+        reader = EventReader(event_line if is_table else event_json, click.echo, _tell)
+        # Ctrl-C is how it ends.
+        with contextlib.suppress(KeyboardInterrupt):
+            while reader.on_answer(ask(socket_path, "events", after=reader.after, **arguments)):
+                pass
+            while follow:
+                time.sleep(POLL_SECONDS)
+                _read_on(socket_path, reader, arguments)
+
+    return events
+
+
+def _tell(text: str) -> None:
+    click.echo(f"ramsterctl: {text}", err=True)
+
+
+def _read_on(socket_path: Path, reader: EventReader, arguments: dict[str, Any]) -> None:
+    try:
+        while reader.on_answer(try_ask(socket_path, "events", after=reader.after, **arguments)):
+            pass
+    except AskFailed as failed:
+        reader.on_no_answer(str(failed))

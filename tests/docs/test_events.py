@@ -1,0 +1,45 @@
+"""docs/events.md has each kind of event, and each is one that the code records."""
+
+import ast
+import re
+from typing import Final
+
+from config.event_kinds import EventKind
+from ramsterd.host.events.recorder import EVENTS_PER_SPAN_MAX
+from ramsterd.host.events.ring import EVENTS_MAX
+from tests.docs.pages import DOCS, PACKAGES, ROOT, blocks, quoted, rows, section
+
+PAGE: Final = (DOCS / "events.md").read_text()
+
+
+def recorded() -> set[str]:
+    """Return the names of the kinds that some module beside their list uses."""
+    found: set[str] = set()
+    for package in PACKAGES:
+        for path in (ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "EventKind":
+                    found.add(node.attr)
+    return found
+
+
+def test_every_kind_is_in_the_table_in_the_order_of_the_code() -> None:
+    kinds = [quoted(row[0])[0] for row in rows(section(PAGE, "Kinds"))]
+    assert kinds == [kind.value for kind in EventKind]
+
+
+def test_every_kind_is_recorded_somewhere() -> None:
+    assert recorded() == {kind.name for kind in EventKind}
+
+
+def test_the_example_is_what_the_command_prints() -> None:
+    [block] = blocks(PAGE, "")
+    head, *lines = block.splitlines()
+    assert head.split() == ["TIME", "(UTC)", "SEVERITY", "KIND", "EVENT"]
+    assert {re.split(" {2,}", line)[2] for line in lines} <= {kind.value for kind in EventKind}
+
+
+def test_the_limits_are_those_of_the_code() -> None:
+    text = " ".join(PAGE.split())
+    assert f"ramsterd keeps the last {EVENTS_MAX:,} events." in text
+    assert f"it keeps {EVENTS_PER_SPAN_MAX} in a minute." in text
