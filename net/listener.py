@@ -93,10 +93,10 @@ class Listener:
         if not was_greeted:
             self._failed_connections_total += 1
             seconds = trio.current_time() - opened_at
-            self.complain(
-                f"connection from {greeting.where} ended after {seconds:.1f} s without a link: {reason}",
-                stream,
-            )
+            self.logger_of(stream).warning(
+                "connection from %s ended after %.1f s without a link: %s",
+                greeting.where, seconds, reason,
+            )  # fmt: skip
 
     def _on_greeted(self, greeting: Place) -> None:
         """Give its place back; nobody displaces it from here on.  May be called twice."""
@@ -112,6 +112,7 @@ class Listener:
             displaced_connections_total=self.greetings.displaced_total,
         )
 
-    def complain(self, what: str, stream: Stream) -> None:
-        """Warn of what the other side of a stream did."""
-        (log if is_certified(stream) else log_of_strangers).warning("%s", what)
+    @staticmethod
+    def logger_of(stream: Stream) -> logging.Logger:
+        """Return the logger for what the other side of a stream did."""
+        return log if is_certified(stream) else log_of_strangers

@@ -264,8 +264,8 @@ class Mesh:
             judgement = self._judge_second_link(theirs, doubt, is_dialer=expected is not None)
         match judgement:
             case Refused(reason):
-                self._listener.complain(
-                    f"refused node {theirs.name} ({theirs.number}): {reason}", stream
+                self._listener.logger_of(stream).warning(
+                    "refused node %s (%d): %s", theirs.name, theirs.number, reason
                 )
                 self._on_told_no_link(theirs.number, LinkState.REFUSED_HERE, reason)
             case Accepted() if greeted is not None:

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import json
+import math
 import os
 import random
 import re
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from ramsterd.admin.socket import LINE_BYTES_MAX
 from ramsterd.client.nbd import RequestFailed
 from ramsterd.host.logs.limiter import LINES_MAX
 from ramsterd.host.signals import USELESS
@@ -177,6 +179,39 @@ def test_clients_without_manners_cost_few_lines(new_cluster: NewCluster) -> None
     assert count(node, "ramster.tmem: tmem client") == LINES_MAX
     assert count(node, "ramster.tmem: left out") == 1
     assert len(node.log.splitlines()) < 4 * LINES_MAX
+
+
+def test_strangers_cost_few_lines(new_cluster: NewCluster) -> None:
+    """Garbage at the port of links, by TCP and UDP, and lines without an end at the control socket."""
+    node = new_cluster(budgets=["4MiB", "4MiB"])[1]
+    node.start()
+    node.wait_ready()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+        for _ in range(3 * LINES_MAX):
+            datagrams.sendto(b"\xff" * 64, ("127.0.0.1", node.port))
+            with socket.create_connection(("127.0.0.1", node.port)) as client:
+                client.sendall(b"\xff" * 64)
+                client.settimeout(30)
+                with contextlib.suppress(ConnectionError):
+                    while client.recv(4096):
+                        pass
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(str(node.control))
+                client.settimeout(30)
+                with contextlib.suppress(ConnectionError):
+                    client.sendall(b"x" * 2 * LINE_BYTES_MAX)
+                    while client.recv(4096):
+                        pass
+    wait_until(
+        lambda: node.status()["listener"]["failed_connections_total"] >= 3 * LINES_MAX, "all failed"
+    )
+    node.stop()
+    for text in ("connection from 127.0.0.1", "a client of the control socket sent a line of more"):
+        said = [line for line in node.log.splitlines() if text in line]
+        assert len(said) == LINES_MAX + 1
+        assert f"left out {2 * LINES_MAX} lines like this" in said[-1]
+    assert 1 <= count(node, "heartbeat dropped") <= math.log2(3 * LINES_MAX) + 1
+    assert len(node.log.splitlines()) < 3 * LINES_MAX
 
 
 def test_pages_that_are_lost_are_said(new_cluster: NewCluster) -> None:
