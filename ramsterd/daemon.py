@@ -381,7 +381,7 @@ class Daemon:
             pager=self._pager.statistics(),
             nbd=self._nbd.statistics(),
             tmem=self._tmem.statistics(),
-            exports=self._exports.snapshots(self.engine.store.pages_of),
+            exports=self._exports.snapshots(self.engine.store),
             state_file=self._state.marks.statistics(),
             heartbeat=None if heartbeat is None else heartbeat.statistics(),
             listener=self._peers.mesh.listener_statistics(),

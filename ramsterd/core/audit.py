@@ -21,6 +21,7 @@ from ramsterd.core.table_words import (
     HOLE,
     LEAF_PAGES,
     LEAF_SHIFT,
+    LOST,
     ZERO,
     pack_place,
 )
@@ -39,7 +40,7 @@ def audit(versions: Versions) -> None:
     zpages = [0] * len(Family)
     zbytes = [0] * len(Family)
     for pool in versions.pools:
-        pages = 0
+        pages = lost = 0
         for page_object in pool.objects.values():
             assert page_object.root, "an object without pages"
             record = page_object.root_word, page_object.pool, page_object.object_id
@@ -49,6 +50,7 @@ def audit(versions: Versions) -> None:
             nodes_seen += nodes
             pages += its_pages
             for leaf in leaves:
+                lost += _count_lost(versions, leaf)
                 for row in audit_leaf(versions, leaf):
                     rows_seen += 1
                     family = _check_row(versions, pool, row)
@@ -56,6 +58,7 @@ def audit(versions: Versions) -> None:
                         zpages[family] += 1
                         zbytes[family] += versions.zbytes(row)
         assert pages == pool.tally.pages
+        assert lost <= pool.tally.lost
     assert rows_seen == versions.rows.used
     assert nodes_seen == versions.table.nodes.used
     assert objects_seen == versions.table.objects.used
@@ -115,6 +118,11 @@ def audit_leaf(versions: Versions, leaf: int) -> list[int]:
     return [row for row in entries if row >= FIRST_ROW]
 
 
+def _count_lost(versions: Versions, leaf: int) -> int:
+    first = leaf << LEAF_SHIFT
+    return versions.table.entries[first : first + LEAF_PAGES].tolist().count(LOST)
+
+
 def _check_row(versions: Versions, pool: Pool, row: int) -> Family | None:
     """Assert that row and slot agree; return the family of the zpage, None if it is not here."""
     assert versions.rows.serial(row) > 0
@@ -140,7 +148,11 @@ class AuditStatistics:
 
 
 class Auditor:
-    """Checks all leaves and blocks, in the order of their numbers, as slices."""
+    """Checks all leaves and blocks, in the order of their numbers, as slices.
+
+    What it finds of lost pages on the way is what there are: no other place counts those that were
+    put anew.
+    """
 
     def __init__(self, versions: Versions) -> None:
         self._versions = versions
@@ -167,18 +179,28 @@ class Auditor:
         self._is_running = False
 
     def _check_leaves(self) -> Steps:
-        leaf, table = 0, self._versions.table
+        leaf, table, pools = 0, self._versions.table, self._versions.pools
+        # Of pools with lost pages: those that were lost before, and those of them that are found.
+        before = {pool.pool: pool.tally.lost_total for pool in pools if pool.tally.lost}
+        found = dict.fromkeys(before, 0)
         while leaf < len(table.leaf_used):
             rows: list[int] = []
             if table.is_leaf_used(leaf):
                 page_object, _ = table.handle(leaf << LEAF_SHIFT)
                 rows = audit_leaf(self._versions, leaf)
                 for row in rows:
-                    _check_row(self._versions, self._versions.pools[page_object.pool], row)
+                    _check_row(self._versions, pools[page_object.pool], row)
+                if page_object.pool in found:
+                    found[page_object.pool] += _count_lost(self._versions, leaf)
                 self._leaves += 1
             leaf += 1
             self._versions.work["audit"] += 1 + 2 * len(rows)
             yield 1 + 2 * len(rows)
+        for pool_id, lost_total in before.items():
+            if pool_id in pools:
+                tally = pools[pool_id].tally
+                # What was lost meanwhile counts on: whether it was found depends on the leaf.
+                tally.settled_total = max(tally.settled_total, lost_total - found[pool_id])
 
     def _check_blocks(self) -> Steps:
         block, zbud, rows = 1, self._versions.zbud, self._versions.rows

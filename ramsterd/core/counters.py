@@ -45,6 +45,12 @@ class StoreStatistics:
     tables_bytes: int
     tables_bytes_max: int
     pools: int
+    # Of this node, persistent, and lost now, at most: reads of them fail until they are put anew or
+    # flushed.
+    unreadable_pages: int
+    # On how many peers a page is kept that is not here, in the pool that wants the fewest of all
+    # with persistent pages; 0: there is no such page.
+    copies_wanted: int
     put_pages_total: int
     put_zero_pages_total: int
     put_zeroed_pages_total: int

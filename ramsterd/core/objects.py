@@ -36,9 +36,17 @@ _HALVES_PER_OBJECT: Final = OBJECT_BYTES // ENTRY_BYTES
 
 @dataclass(slots=True, eq=False)
 class Tally:
-    """How many pages the objects of a pool have together."""
+    """How many pages the objects of a pool have together, and how many of them may be lost."""
 
     pages: int = 0
+    # Pages that were lost, ever; and how many of these are known to be put anew or flushed.
+    lost_total: int = 0
+    settled_total: int = 0
+
+    @property
+    def lost(self) -> int:
+        """Return how many pages are lost at most: what was put over a lost page is not counted one by one."""
+        return min(self.pages, self.lost_total - self.settled_total)
 
 
 @dataclass(slots=True, eq=False)

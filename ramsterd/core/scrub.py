@@ -27,6 +27,9 @@ class ScrubStatistics:
     blocks_seen: int
     zpages_checked: int
     corrupt: int
+    # Of all corrupt pages since the start: those that were found before a scrub began which found
+    # none.
+    cleared_corrupt_pages: int
 
 
 class Scrubber:
@@ -38,6 +41,9 @@ class Scrubber:
         self._step_at = 0.0
         self._checked = 0
         self._corrupt = 0
+        # What all had found when the scrub began, and when the last one began that found nothing.
+        self._found_before = 0
+        self._cleared = 0
 
     @property
     def is_running(self) -> bool:
@@ -48,9 +54,15 @@ class Scrubber:
         """Start; one that runs goes on."""
         if not self._block:
             self._checked = self._corrupt = 0
+            self._found_before = self._versions.counters.corrupt
             # Block 0 is never used: without another there is nothing to check.
             self._block = 1 if self._versions.zbud.blocks_count > 1 else 0
             self._step_at = now
+            self._note_end()
+
+    def _note_end(self) -> None:
+        if not self._block and not self._corrupt:
+            self._cleared = self._found_before
 
     def next_deadline(self) -> float | None:
         """Return when the next slice is due."""
@@ -71,6 +83,7 @@ class Scrubber:
             ):  # one that is leaving is passed over: it may be gone at once
                 self._scrub_block(self._block)
             self._block = self._block + 1 if self._block + 1 < zbud.blocks_count else 0
+            self._note_end()
 
     def _scrub_block(self, block: int) -> None:
         versions = self._versions
@@ -95,4 +108,5 @@ class Scrubber:
             blocks_seen=self._block - 1 if self._block else blocks,
             zpages_checked=self._checked,
             corrupt=self._corrupt,
+            cleared_corrupt_pages=self._cleared,
         )

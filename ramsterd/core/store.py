@@ -132,6 +132,10 @@ class Store:
         """Return how many pages of a pool there are, wherever they are."""
         return self.pools[pool_id].tally.pages
 
+    def lost_pages_of(self, pool_id: PoolId) -> int:
+        """Return how many pages of a pool are lost now, at most."""
+        return self.pools[pool_id].tally.lost
+
     def objects_of(self, pool_id: PoolId) -> int:
         """Return how many objects of a pool have pages."""
         return len(self.pools[pool_id].objects)
@@ -294,7 +298,9 @@ class Store:
         hidden = replace_run(
             self.versions, pool, object_id, index, count, LOST if is_persistent else HOLE
         )
-        self.counters.lost += hidden if is_persistent else 0
+        if is_persistent:
+            self.counters.lost += hidden
+            pool.tally.lost_total += hidden
         return True
 
     # Where a page is, and which version of it.
@@ -331,6 +337,9 @@ class Store:
 
     def statistics(self) -> StoreStatistics:
         """Return a snapshot."""
+        filled = [
+            pool for pool in self.pools if pool.family is Family.OWN_PERSISTENT and pool.tally.pages
+        ]
         return StoreStatistics(
             zbud=self.zbud.statistics(),
             reserve=self.reserve.statistics(),
@@ -341,6 +350,8 @@ class Store:
             tables_bytes=self.versions.tables.used_bytes,
             tables_bytes_max=self.versions.tables.bytes_max,
             pools=sum(1 for _ in self.pools),
+            unreadable_pages=sum(pool.tally.lost for pool in filled),
+            copies_wanted=min((pool.copies for pool in filled), default=0),
             **self.counters.totals(),
         )
 

@@ -282,6 +282,9 @@ class PageTable:
         for leaf in leaves:
             page_object = self.nodes.page_object[leaf] = by_number[self.nodes.objects[leaf]]
             page_object.tally.pages += self.leaf_used[leaf]
+            first = leaf << LEAF_SHIFT
+            entries = self.entries[first : first + LEAF_PAGES].tolist()
+            page_object.tally.lost_total += entries.count(LOST)
         for node in self.nodes.empty():
             self._edits.replace(by_number[self.nodes.objects[node]], node, HOLE)
 

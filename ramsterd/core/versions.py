@@ -155,6 +155,7 @@ class Versions:
         if is_loss:
             self.table.entries[address] = LOST
             self.counters.lost += 1
+            pool.tally.lost_total += 1
         else:
             self.make_hole(address)
         self.drop_row(row)
@@ -248,3 +249,5 @@ class Versions:
         """Forget an object without pages."""
         if not page_object.root:
             pool.objects.pop(page_object.object_id, None)
+            if not pool.objects:
+                pool.tally.settled_total = pool.tally.lost_total

@@ -58,6 +58,8 @@ class MembersStatistics:
     problem: str
     # Of these two the first.
     unwritten: str = ""
+    # Nodes that have other members for the same version, by name.
+    differs_from: tuple[str, ...] = ()
 
 
 class Members:
@@ -95,6 +97,8 @@ class Members:
         # Why the store does not hold the present members, and why those of a peer are not ours;
         # empty: all is well.
         self._unwritten = self._refused = ""
+        # Who has other members for the present version.
+        self._differs_from: set[NodeId] = set()
 
     @property
     def cluster(self) -> ClusterConfig:
@@ -202,6 +206,9 @@ class Members:
             is_removed=self.is_removed,
             problem=self._unwritten or self._refused,
             unwritten=self._unwritten,
+            differs_from=tuple(
+                self._engine.nodes.name(node) for node in sorted(self._differs_from)
+            ),
         )
 
     def last_changed_at(self) -> str:
@@ -238,7 +245,9 @@ class Members:
 
     def _on_said(self, source: NodeId, said: Said) -> None:
         history, name = self._history, self._engine.nodes.name(source)
+        self._differs_from.discard(source)
         if said.version == history.version and set(said.nodes) != set(self.cluster.node):
+            self._differs_from.add(source)
             logger.warning(
                 "node %s has other members for the same membership version %d: the cluster files differ;"
                 " the next change with `ramsterctl node` makes them equal",
@@ -317,6 +326,8 @@ class Members:
         self._kept = cluster
 
     def _act(self) -> None:
+        # What others have of a version that is over is no difference.
+        self._differs_from.clear()
         # First the word, then the deed: a node that is gone hears why its link ends.
         for link in list(self._links.values()):
             self._post(link)

@@ -106,6 +106,10 @@ def _exports(now: DaemonStatistics) -> Iterator[Metric]:
         "export_pages", "Pages of an export that are written and not discarded.", ["export"],
         by_name({each.name: each.pages for each in now.exports}),
     )  # fmt: skip
+    yield gauge(
+        "export_unreadable_pages", "Lost pages of an export, at most: reads of them fail.", ["export"],
+        by_name({each.name: each.unreadable_pages for each in now.exports}),
+    )  # fmt: skip
 
 
 def by_name(counts: dict[str, int]) -> list[tuple[list[str], float]]:

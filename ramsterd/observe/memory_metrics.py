@@ -145,3 +145,11 @@ def _puts_and_gets(store: StoreStatistics) -> Iterator[Metric]:
     yield counter(
         "lost_pages", "Pages of this node whose last copy is gone.", [], one(store.lost_pages_total)
     )
+    yield gauge(
+        "unreadable_pages", "Lost pages, at most: reads of them fail until they are written or discarded.", [],
+        one(store.unreadable_pages),
+    )  # fmt: skip
+    yield gauge(
+        "copies_wanted", "Peers on which a page is kept that is not here, the fewest of all exports and pools"
+        " with persistent pages; 0: there are none.", [], one(store.copies_wanted),
+    )  # fmt: skip

@@ -38,6 +38,10 @@ class ExportSnapshot:
     name: str
     size_bytes: int
     pages: int
+    # Of these, at most: reads of them fail.
+    unreadable_pages: int
+    # Whether a kernel swaps to it.
+    is_swap: bool
     state: MarkState
     # Seconds since 1970; 0: it is not lost.
     lost_at: int
@@ -49,6 +53,8 @@ class ConfigStatistics:
 
     # The budget as the file has it, and what it came to.
     budget: str
+    # Who keeps the pages, as the file has it.
+    keep: str
     reloads_total: int = 0
     failed_reloads_total: int = 0
     is_last_reload_successful: bool = True

@@ -7,7 +7,7 @@ closed.
 import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, Protocol
 
 from config.event_kinds import EventKind, about
 from config.model import Durability, ExportConfig, OnLoss
@@ -25,6 +25,18 @@ logger = logging.getLogger("ramster.daemon")
 
 # All pages of an export belong to one object.
 EXPORT_OBJECT: Final = b""
+
+
+class PageCounts(Protocol):
+    """Counts the pages of a pool; the store does."""
+
+    def pages_of(self, pool_id: PoolId) -> int:
+        """Return how many there are."""
+        ...
+
+    def lost_pages_of(self, pool_id: PoolId) -> int:
+        """Return how many of them are lost now, at most."""
+        ...
 
 
 class Exports:
@@ -54,13 +66,16 @@ class Exports:
         """Return their names, those of later exports too."""
         return self._by_name.keys()
 
-    def snapshots(self, pages_of: Callable[[PoolId], int]) -> tuple[ExportSnapshot, ...]:
-        """Return how each stands; `pages_of` counts the pages of a pool."""
+    def snapshots(self, store: PageCounts) -> tuple[ExportSnapshot, ...]:
+        """Return how each stands."""
+        swap = {config.name for config in self._configs if config.swap}
         return tuple(
             ExportSnapshot(
                 name=export.name,
                 size_bytes=export.size,
-                pages=pages_of(export.pool),
+                pages=store.pages_of(export.pool),
+                unreadable_pages=store.lost_pages_of(export.pool),
+                is_swap=export.name in swap,
                 state=export.mark.state,
                 lost_at=export.mark.lost_at,
             )

@@ -76,6 +76,7 @@ class Reloader:
         self._came = trio.Event()
         self._statistics = ConfigStatistics(
             budget=describe_size(running.memory.budget),
+            keep=str(running.memory.keep),
             last_reload_success_timestamp_seconds=wall_clock(),
         )
 

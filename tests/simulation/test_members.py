@@ -344,6 +344,13 @@ async def test_files_that_differ_under_one_version_are_told(
     cluster.run(0.5)
     assert "other members for the same membership version 0" in caplog.text
     assert numbers(cluster, 0) == {0, 1}
+    members = cluster[0].peers.members
+    other = cluster.config.node[1].name
+    assert members.statistics().differs_from == (other,)
+    members.change(Cordon(NodeId(1), is_cordoned=True))
+    assert members.statistics().differs_from == (), "a change makes them equal"
+    cluster.run(0.5)
+    assert members.statistics().differs_from == cluster[1].peers.members.statistics().differs_from
 
 
 async def test_two_removals_at_once_do_not_disturb_each_other(

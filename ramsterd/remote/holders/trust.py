@@ -79,6 +79,8 @@ class TrustStatistics:
     """One peer: its bad copies, and what it may have."""
 
     bad_copies_total: dict[BadCopy, int]
+    # Whether its last bad copy is not followed by a good while with proofs yet.
+    is_in_doubt: bool
     # For how long it gets no new pages; 0: it may get some.
     distrusted_seconds: float
     unproven_pages: int
@@ -214,6 +216,7 @@ class Trust:
         return {
             node: TrustStatistics(
                 bad_copies_total=dict(peer.bad),
+                is_in_doubt=peer.backoff.failures > 0,
                 distrusted_seconds=max(0.0, peer.backoff.until - now),
                 unproven_pages=peer.unproven,
                 credit_pages=peer.credit,

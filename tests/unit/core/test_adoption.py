@@ -71,6 +71,15 @@ def test_all_pages_counts_and_objects_go_on(memory: KeptMemory, store: Store) ->
     assert after.serial_of(disk, b"", 70) == store.serial_of(disk, b"", 70)
 
 
+def test_lost_pages_are_counted_again(memory: KeptMemory, store: Store) -> None:
+    pool = store.new_pool(PoolKind.PERSISTENT, program_pool("kept"))
+    store.put(pool, b"", 0, joined(make_run(500, 100)))
+    store.refuse(pool, b"", 50, 30)
+    after = adopted(store, memory, holders=set())
+    after.check_invariants()
+    assert after.lost_pages_of(pool) == 30
+
+
 def test_what_went_on_can_end_as_ever(memory: KeptMemory, store: Store) -> None:
     disk, cache = make_disk(store), make_cache(store)
     after = adopted(store, memory, holders=set())

@@ -11,7 +11,7 @@ from ramsterd.core.slices import Slices
 from ramsterd.core.store import Store
 from ramsterd.core.table import LOST
 from tests.helpers.disk import OBJECT, put_run
-from tests.helpers.dropping import drop_run
+from tests.helpers.dropping import drop_pool, drop_run
 from tests.helpers.made_pages import make_fill, make_page
 
 ROW = FIRST_ROW
@@ -152,3 +152,38 @@ def test_a_page_must_be_somewhere(filled: Store, pool: PoolId) -> None:
         audit(filled.versions)
     assert drop_run(filled, pool, OBJECT, 0, 1) == 1
     audit(filled.versions)
+
+
+def test_an_audit_finds_which_lost_pages_were_put_anew(filled: Store, pool: PoolId) -> None:
+    filled.refuse(pool, OBJECT, 0, 3)
+    put_run(filled, pool, 0, [make_page(700)])
+    assert filled.lost_pages_of(pool) == 3, "nobody counts what is put over it"
+    assert audited(filled).problem == ""
+    assert filled.lost_pages_of(pool) == 2
+
+
+def test_a_page_that_is_lost_during_an_audit_counts(filled: Store, pool: PoolId) -> None:
+    put_run(filled, pool, 64, [make_page(700), make_page(800)])
+    filled.refuse(pool, OBJECT, 0, 1)
+    auditor, slices = Auditor(filled.versions), Slices()
+    auditor.begin(slices.add)
+    due = slices.next_deadline()
+    assert due is not None
+    slices.on_deadline(due, units_max=1)
+    filled.refuse(pool, OBJECT, 0, 2)
+    filled.refuse(pool, OBJECT, 64, 2)
+    while (due := slices.next_deadline()) is not None:
+        slices.on_deadline(due, units_max=1)
+    assert filled.lost_pages_of(pool) >= 4
+    assert audited(filled).problem == ""
+    assert filled.lost_pages_of(pool) == 4
+
+
+def test_a_pool_may_end_during_an_audit(filled: Store, pool: PoolId) -> None:
+    filled.refuse(pool, OBJECT, 0, 1)
+    auditor, slices = Auditor(filled.versions), Slices()
+    auditor.begin(slices.add)
+    drop_pool(filled, pool)
+    while (due := slices.next_deadline()) is not None:
+        slices.on_deadline(due, units_max=1)
+    assert auditor.statistics().problem == ""

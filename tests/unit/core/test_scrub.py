@@ -70,6 +70,21 @@ def test_a_damaged_foreign_page_is_missing_from_now_on() -> None:
     assert get_zpages(store.versions, pool, [7, 8])[0] == [0, packed]
 
 
+def test_a_scrub_that_finds_nothing_clears_what_was_found_before() -> None:
+    store = make_store()
+    pool = store.new_pool(PoolKind.PERSISTENT, program_pool(""))
+    store.put(pool, OBJECT, 0, joined(RUN))
+    damage(store, rows_of(store, pool)[3])
+    scrubber = scrub_all(store)
+    assert scrubber.statistics().cleared_corrupt_pages == 0
+    scrubber.begin(now=0)
+    scrubber.scrub(20)
+    assert scrubber.statistics().cleared_corrupt_pages == 0, "it is not over"
+    while scrubber.is_running:
+        scrubber.scrub(50)
+    assert scrubber.statistics().cleared_corrupt_pages == 1
+
+
 def test_a_scrub_that_runs_goes_on() -> None:
     store = make_store()
     store.put(store.new_pool(PoolKind.PERSISTENT, program_pool("")), OBJECT, 0, joined(RUN))

@@ -76,3 +76,27 @@ def test_a_lost_page_is_whole_again_when_it_is_put_or_flushed(store: Store, pool
     assert drop_run(store, pool, OBJECT, 2, 1) == 1
     found = store.get(pool, OBJECT, 0, 3)
     assert (found.pages, found.lost_count) == ([make_page(100), ZERO_PAGE, None], 0)
+
+
+def test_a_lost_page_counts_until_all_pages_are_gone(store: Store, pool: PoolId) -> None:
+    put_run(store, pool, 0, make_run(700, 3))
+    assert store.statistics().unreadable_pages == 0
+    store.refuse(pool, OBJECT, 0, 2)
+    assert store.statistics().unreadable_pages == store.lost_pages_of(pool) == 2
+    drop_run(store, pool, OBJECT, 1, 2)
+    assert store.lost_pages_of(pool) == 1, "no more than there are pages"
+    drop_run(store, pool, OBJECT, 0, 1)
+    put_run(store, pool, 0, make_run(700, 3))
+    assert store.statistics().unreadable_pages == 0
+
+
+def test_the_pool_that_wants_the_fewest_copies_is_known(store: Store) -> None:
+    one, two = (
+        store.new_pool(PoolKind.PERSISTENT, export_pool(name), copies=copies)
+        for name, copies in (("one", 1), ("two", 2))
+    )
+    assert store.statistics().copies_wanted == 0
+    put_run(store, two, 0, make_run(700, 1))
+    assert store.statistics().copies_wanted == 2
+    put_run(store, one, 0, make_run(700, 1))
+    assert store.statistics().copies_wanted == 1

@@ -81,7 +81,9 @@ def statistics(node: SimNode) -> DaemonStatistics:
         cluster="sim",
         version="0",
         uptime_seconds=1.0,
-        config=ConfigStatistics(budget="8MiB", last_reload_success_timestamp_seconds=7.0),
+        config=ConfigStatistics(
+            budget="8MiB", keep="auto", last_reload_success_timestamp_seconds=7.0
+        ),
         membership=MembersStatistics(version=7, origin=NodeId(1), is_removed=False, problem=""),
         engine=node.engine.statistics(),
         pager=node.pager.statistics(),

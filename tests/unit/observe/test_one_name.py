@@ -38,6 +38,7 @@ EXCEPTIONS: Final = {
     "engine.scrub.blocks": "tells `verify` how far it is",
     "engine.scrub.blocks_seen": "tells `verify` how far it is",
     "engine.scrub.zpages_checked": "tells `verify` how far it is",
+    "engine.scrub.cleared_corrupt_pages": "tells health what a scrub has cleared of corrupt_pages_total",
     "engine.scrub.corrupt": "is what the last `verify` found; corrupt_pages_total counts it, too",
     "engine.audit.leaves_checked": "tells `verify` how far it is",
     "engine.audit.blocks_checked": "tells `verify` how far it is",

@@ -67,9 +67,11 @@ def test_after_a_good_while_the_row_ends_and_that_is_news() -> None:
     good_at = trust.distrusted_until(PEER) + GOOD_SECONDS
     trust.on_proof(PEER, good_at - 1)
     assert trust.take_news() == []
+    assert trust.statistics(good_at)[PEER].is_in_doubt
     trust.on_proof(PEER, good_at)
     [news] = trust.take_news()
     assert isinstance(news, TrustedAgain)
+    assert not trust.statistics(good_at)[PEER].is_in_doubt
     trust.on_bad(PEER, BadCopy.MISSING, 1, good_at + 1)
     assert trust.distrusted_until(PEER) == good_at + 1 + DISTRUST_SECONDS
 
