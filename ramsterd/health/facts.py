@@ -1,0 +1,140 @@
+"""What health is judged from: figures of one snapshot, and what was before it.  Pure.
+
+`ramsterd.observe.health_facts` takes the figures from the snapshot that `status` and the metrics
+show.
+"""
+
+from dataclasses import dataclass
+
+from nodemanager.states import LinkState, NodeState
+from ramsterd.health.codes import Code
+from ramsterd.remote.fetch.unreachable_wait import UnreachableWait
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerFacts:
+    """Another node, as this one sees it."""
+
+    name: str
+    state: NodeState
+    # Why it is in that state.
+    reason: str
+    is_linked: bool
+    link: LinkState
+    link_reason: str
+    # Copies of pages of this node that it keeps.
+    pages: int
+    # Whether new pages may be sent there, how many bytes of zpages it takes, and of how many it has.
+    may_place: bool
+    free_bytes: int
+    budget_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageFacts:
+    """The pages of this node."""
+
+    # Exports with lost pages, and how many each has at most; all lost pages, those of pools too.
+    unreadable: tuple[tuple[str, int], ...]
+    unreadable_pages: int
+    # Closed, because their pages ended with an earlier run; pools by user and name.
+    lost_exports: tuple[str, ...]
+    lost_pools: tuple[tuple[int, str], ...]
+    at_risk: int
+    is_counting_risk: bool
+    # Until all have their copies again; None: nothing moves.
+    risk_seconds_left: float | None
+    # The fewest copies that a page is to have which is not here.
+    copies: int
+    waits: tuple[UnreachableWait, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DamageFacts:
+    """Pages that were not what was stored."""
+
+    # Found here, and not followed by a scrub that found nothing.
+    corrupt_pages: int
+    # Which tables contradict each other; empty: none do.
+    audit_problem: str
+    # Peers that did not keep what they stored: by name, how many copies are missing and damaged.
+    in_doubt: tuple[tuple[str, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryFacts:
+    """The memory of this node."""
+
+    budget_bytes: int
+    used_bytes: int
+    # Of the used ones: pages that are elsewhere too, or may be dropped.
+    droppable_bytes: int
+    tables_bytes: int
+    tables_bytes_max: int
+    # A smaller budget that could not be reached, and what it was to be.
+    is_shrink_stopped: bool
+    target_bytes: int
+    # Writes that found no room, but those of ephemeral pages.
+    refused_puts_total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessFacts:
+    """The process, and what it is to be protected from."""
+
+    # The failure detector doubts this node, or nearly all others.
+    is_starved: bool
+    is_in_doubt: bool
+    # Rounds of the event loop in which nobody got an answer for too long.
+    long_rounds_total: int
+    swap_exports: tuple[str, ...]
+    is_locked: bool
+    is_io_flusher: bool
+    is_oom_exempt: bool
+    is_reserve_short: bool
+    # Who keeps the pages, empty if nobody does; and whether the file says that nobody is to.
+    keeper: str
+    is_keeper_unwanted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileFacts:
+    """Files that the daemon reads and writes."""
+
+    # None: there is no TLS.
+    certificate_seconds: float | None
+    state_problem: str
+    members_unwritten: str
+    # Why the members that a peer has are not those of this node.
+    members_refused: str
+    is_removed: bool
+    differs_from: tuple[str, ...]
+    # A peer knows a later start of this node than the one that runs.
+    is_outdated: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """One node, as one snapshot shows it."""
+
+    node: str
+    peers: tuple[PeerFacts, ...]
+    pages: PageFacts
+    damage: DamageFacts
+    memory: MemoryFacts
+    process: ProcessFacts
+    files: FileFacts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """What was before the snapshot."""
+
+    # Codes that hold already: a value must be well below its border to end one.
+    active: frozenset[Code] = frozenset()
+    # How many came in the last minute.
+    refused_puts: int = 0
+    long_rounds: int = 0
+
+
+NO_PAST = Past()

@@ -1,0 +1,60 @@
+"""What is wrong with the files of this node.  Pure."""
+
+from typing import Final
+
+from config.units import human_count
+from ramsterd.health.codes import Code, Finding, err, warn
+from ramsterd.health.facts import Facts, Past
+from ramsterd.host.certificate import WARN_SECONDS
+from ramsterd.host.validity import DAY_SECONDS
+
+_RENEW: Final = "where the CA is: ramsterctl cluster renew --from DIR --out renewed"
+
+
+def unwritten(facts: Facts, past: Past) -> Finding | None:
+    """Return whether a file of this node can't be written; an error if clients notice."""
+    del past
+    files = facts.files
+    if files.state_problem:
+        return err(
+            Code.UNWRITTEN,
+            "first writes to blank exports are refused: the state file can't be written",
+            details=(files.state_problem,),
+            command="remove the cause (a full or broken disk?), then: ramsterctl health",
+        )
+    if files.members_unwritten:
+        return warn(
+            Code.UNWRITTEN,
+            "the present members are not in the cluster file of this node",
+            details=(files.members_unwritten,),
+            command="remove the cause, then: ramsterctl config reload",
+        )
+    return None
+
+
+def cert_expired(facts: Facts, past: Past) -> Finding | None:
+    """Return whether the certificate of this node has ended."""
+    del past
+    seconds = facts.files.certificate_seconds
+    if seconds is None or seconds >= 0:
+        return None
+    ago = human_count(int(-seconds // DAY_SECONDS), "day")
+    return err(
+        Code.CERT_EXPIRED,
+        f"no new links: the certificate of this node expired {ago} ago",
+        command=_RENEW,
+    )
+
+
+def cert_expiring(facts: Facts, past: Past) -> Finding | None:
+    """Return whether the certificate of this node ends soon."""
+    del past
+    seconds = facts.files.certificate_seconds
+    if seconds is None or not 0 <= seconds < WARN_SECONDS:
+        return None
+    left = human_count(int(seconds // DAY_SECONDS), "day")
+    return warn(
+        Code.CERT_EXPIRING,
+        f"the certificate of this node expires in {left}; then it gets no new links",
+        command=_RENEW,
+    )

@@ -1,0 +1,45 @@
+"""How findings name nodes and say what to type.  Pure."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from config.units import UNIT_BYTES, format_bytes
+from nodemanager.states import LinkState
+
+# What comes before the reason of a refusal: who refuses whom.
+REFUSALS: Final = {
+    LinkState.REFUSED_HERE: "this node refuses it: ",
+    LinkState.REFUSED_THERE: "it refuses this node: ",
+}
+NAMES_MAX: Final = 8
+_MIB: Final = UNIT_BYTES["MiB"]
+
+
+def named(names: Sequence[str]) -> str:
+    """Return names in a sentence; of many the first ones."""
+    if len(names) > NAMES_MAX:
+        return f"{', '.join(names[:NAMES_MAX])} and {len(names) - NAMES_MAX:,} more"
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def are(count: int) -> str:
+    """Return the verb that goes with a number."""
+    return "is" if count == 1 else "are"
+
+
+def have(count: int) -> str:
+    """Return the other one."""
+    return "has" if count == 1 else "have"
+
+
+def start_again(nodes: Sequence[str]) -> str:
+    """Return how to start the daemons of nodes."""
+    noun = "node" if len(nodes) == 1 else "nodes"
+    return f"on {noun} {named(nodes)}: systemctl start ramsterd"
+
+
+def larger_budget(budget_bytes: int) -> str:
+    """Return how to give a node a quarter more memory, in whole MiB."""
+    mebibytes = -(-budget_bytes * 5 // (4 * _MIB))
+    return f"ramsterctl memory set --budget {format_bytes(mebibytes * _MIB)}"
