@@ -9,7 +9,6 @@ import random
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Final
 
 import trio
 
@@ -64,6 +63,7 @@ from ramsterd.reconfigure.examine import Reread
 from ramsterd.reconfigure.exports import Exports
 from ramsterd.reconfigure.reload import Reloader
 from ramsterd.restart.departure import Departure, Leaving
+from ramsterd.restart.emptied import Emptied
 from ramsterd.restart.ending import Ending
 from ramsterd.restart.handover import Handover
 from ramsterd.restart.node_memory import NodeMemory
@@ -73,9 +73,6 @@ from ramsterd.restart.stopping import stop
 from ramsterd.statefile.keeper import StateKeeper
 
 logger = logging.getLogger("ramster.daemon")
-
-# How often is looked whether an export was emptied: a crash so soon after a TRIM calls it lost.
-EMPTIED_SECONDS: Final = 1.0
 
 
 class Daemon:
@@ -161,6 +158,7 @@ class Daemon:
         self._exports = Exports(self._pager, state.marks, daemon.export, memory.follow)
         self._nbd = self._new_nbd(daemon)
         self._tmem = self._new_tmem(daemon)
+        self._emptied = Emptied(self._exports, self._nbd, self._tmem)
         self._reloader = self._new_reloader(daemon, reread)
         self._control = (
             None
@@ -253,7 +251,7 @@ class Daemon:
             await self._start(services, self._peers.serve, "links and heartbeat")
             async with trio.open_nursery() as front_ends:
                 await self._start_front_ends(front_ends)
-                front_ends.start_soon(self._watch_emptied)
+                front_ends.start_soon(self._emptied.run)
                 # Fed to the very end: a stop may take longer than the manager's timeout.
                 services.start_soon(self._watchdog.run)
                 self._notifier.ready()
@@ -268,7 +266,7 @@ class Daemon:
                 departure = await self._depart()
                 # Front ends stop first: no get may find its peers gone.
                 front_ends.cancel_scope.cancel()
-            self._clear_emptied()
+            self._emptied.clear()
             self._news.tell_pages(is_last=True)
             if departure is None and not self._memory.outlives_process:
                 self._ending.say_what_is_lost()
@@ -322,17 +320,6 @@ class Daemon:
         marks.note_incarnation(self.engine.incarnation)
         self._exports.blank_scratch()
         self._exports.say_losses()
-
-    async def _watch_emptied(self) -> None:
-        while True:
-            await trio.sleep(EMPTIED_SECONDS)
-            self._clear_emptied()
-
-    def _clear_emptied(self) -> None:
-        """Note which exports and pools have no page any more: they are blank, and not lost after a restart."""
-        if self._nbd.is_idle:
-            self._exports.clear_emptied()
-        self._tmem.clear_emptied()
 
     def _count_clients(self) -> int:
         return self._nbd.statistics().connections + self._tmem.statistics().connections

@@ -158,7 +158,7 @@ class Scene:
             self.begin_write()
 
     def clear_emptied(self) -> None:
-        """What `Daemon._clear_emptied` does each second."""
+        """What `restart.emptied` does each second."""
         if self.counters.in_flight_count:
             return
         for export in self.exports.values():
