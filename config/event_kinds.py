@@ -81,6 +81,9 @@ class EventKind(StrEnum):
     EXPORT_LEFT = "export_left"
     POOL_LOST = "pool_lost"
     POOL_RESET = "pool_reset"
+    # What follows from all this.
+    HEALTH_CHANGED = "health_changed"
+    HEALTH_MUTED = "health_muted"
 
 
 def about(

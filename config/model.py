@@ -18,7 +18,7 @@ MIB = 1024 * 1024
 # Loggers are `ramster.NAME`; a test compares these with the code.
 LOG_SUBSYSTEMS: Final = frozenset(
     {
-        "certificate", "commands", "control", "daemon", "heartbeat", "members", "memory", "metrics",
+        "certificate", "commands", "control", "daemon", "health", "heartbeat", "members", "memory", "metrics",
         "nbd", "net", "nodes", "pager", "peers", "state", "tmem",
     }
 )  # fmt: skip

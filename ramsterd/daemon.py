@@ -23,6 +23,7 @@ from nodemanager.ids import NodeId
 from nodemanager.membership import FileMembership
 from ramsterd import __version__
 from ramsterd.admin.commands import nodes, set_budget, verify
+from ramsterd.admin.health_commands import health_commands
 from ramsterd.admin.log_commands import log_commands
 from ramsterd.admin.node_commands import membership, node_commands
 from ramsterd.admin.socket import Command, ControlServer
@@ -52,6 +53,7 @@ from ramsterd.host.threads import run_in_thread
 from ramsterd.host.watchdog import Watchdog
 from ramsterd.membership.background_store import BackgroundStore
 from ramsterd.observe.daemon_news import DaemonNews
+from ramsterd.observe.health_watch import HealthWatch
 from ramsterd.observe.loop_watch import LoopWatch
 from ramsterd.observe.metrics_port import new_metrics_server
 from ramsterd.observe.snapshot import DaemonStatistics, to_plain
@@ -112,6 +114,7 @@ class Daemon:
         self._node = node
         self._log = log
         self._news = DaemonNews(log, self.statistics)
+        self._health = HealthWatch(self.statistics)
         self.engine = Engine(
             daemon=daemon,
             cluster=cluster,
@@ -238,6 +241,7 @@ class Daemon:
             offload = partial(run_in_thread, abandon_on_cancel=True)
             services.start_soon(keep_warm, self.engine.store.reserve, offload)
             services.start_soon(self._news.run)
+            services.start_soon(self._health.run)
             services.start_soon(watch_pauses, self._watchdog.on_pause)
             services.start_soon(self._store.run)
             services.start_soon(self._reloader.run)
@@ -330,6 +334,7 @@ class Daemon:
     def _commands(self) -> dict[str, Command]:
         return {
             "status": lambda _: to_plain(self.statistics(), self._names()),
+            **health_commands(self._health),
             "nodes": partial(nodes, self.engine),
             "memory-set": partial(set_budget, self.engine, self._peers),
             "verify": partial(verify, self.engine, self._peers),
@@ -348,7 +353,10 @@ class Daemon:
         return {NodeId(node.number): node.name for node in self._peers.members.cluster.node}
 
     def statistics(self) -> DaemonStatistics:
-        """Return one consistent snapshot of everything."""
+        """Return one consistent snapshot of everything, and what follows from it."""
+        return self._health.judged(self._snapshot())
+
+    def _snapshot(self) -> DaemonStatistics:
         heartbeat = self._peers.heartbeat
         return DaemonStatistics(
             node=self._node.name,

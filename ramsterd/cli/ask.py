@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from ramsterd.cli.output import fail
+from ramsterd.cli.output import EX_UNAVAILABLE, fail
 
 ANSWER_SECONDS_MAX: Final = 10.0
 NO_ARGUMENTS: Final[Mapping[str, object]] = {}
@@ -25,10 +25,19 @@ class AskFailed(Exception):
 
 def ask(socket_path: Path, command: str, **arguments: object) -> Any:
     """Return the result of a command, or end with status 1 and one line that says why there is none."""
+    return _ask(socket_path, command, arguments, status=1)
+
+
+def ask_or_unavailable(socket_path: Path, command: str, **arguments: object) -> Any:
+    """Do the same for a command whose status 1 is an answer: without one it ends with EX_UNAVAILABLE."""
+    return _ask(socket_path, command, arguments, status=EX_UNAVAILABLE)
+
+
+def _ask(socket_path: Path, command: str, arguments: Mapping[str, object], *, status: int) -> Any:
     try:
         return try_ask(socket_path, command, **arguments)
     except AskFailed as failed:
-        fail(str(failed))
+        fail(str(failed), status)
 
 
 def try_ask(socket_path: Path, command: str, **arguments: object) -> Any:

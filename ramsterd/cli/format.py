@@ -7,6 +7,7 @@ from there to the names in the JSON.  A line that asks an operator to act has it
 from typing import Any, Final
 
 from config.units import human_bytes, human_count
+from ramsterd.cli.format_health import format_health_line
 from ramsterd.cli.format_kept import format_kept
 from ramsterd.cli.format_protection import format_protection
 from ramsterd.cli.state import format_lost
@@ -35,6 +36,7 @@ def format_status(now: dict[str, Any], *, at: float) -> str:
     engine, store = now["engine"], now["engine"]["store"]
     lines = [
         format_node(now),
+        format_health_line(now["health"]),
         *format_members(now["membership"]),
         *format_config(now["config"]),
         *format_memory_use(now),

@@ -6,7 +6,8 @@ from typing import Any, Final, NoReturn
 
 import click
 
-EX_CONFIG: Final = 78  # sysexits.h
+EX_UNAVAILABLE: Final = 69  # sysexits.h
+EX_CONFIG: Final = 78
 JSON_OPTION: Final = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON instead of text."
 )

@@ -12,12 +12,13 @@ import click
 
 from config.units import human_count
 from ramsterd import __version__
-from ramsterd.cli.ask import ask
+from ramsterd.cli.ask import ask, ask_or_unavailable
 from ramsterd.cli.cluster import cluster
 from ramsterd.cli.config import config_group
 from ramsterd.cli.doctor import doctor_command
 from ramsterd.cli.events import events_command
 from ramsterd.cli.format import format_status
+from ramsterd.cli.health import health_group
 from ramsterd.cli.log_level import log_level_command
 from ramsterd.cli.memory import memory_group
 from ramsterd.cli.nbd import nbd_group
@@ -130,6 +131,7 @@ def verify(socket_path: Path, invariants: bool, as_json: bool) -> None:
         sys.exit(1)
 
 
+main.add_command(health_group(ask, ask_or_unavailable))
 main.add_command(memory_group(ask))
 main.add_command(node_group(ask))
 main.add_command(exports_command(ask))

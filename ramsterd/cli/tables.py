@@ -4,6 +4,8 @@ from typing import Any, Final
 
 from config.endpoint import join_endpoint
 from config.units import human_bytes
+from nodemanager.states import LinkState
+from ramsterd.health.wording import REFUSALS
 
 # Neither a link nor a heartbeat has brought a word of it.
 NEVER_SEEN: Final = "never seen: start ramsterd there"
@@ -37,10 +39,7 @@ def why_no_link(row: dict[str, Any]) -> str:
     if row["state"] == "left":
         return str(row["reason"])
     text = str(row["link_reason"] or row["reason"] or NEVER_SEEN)
-    return {
-        "refused_here": "this node refuses it: ",
-        "refused_there": "it refuses this node: ",
-    }.get(row["link"], "") + text
+    return REFUSALS.get(LinkState(row["link"]), "") + text
 
 
 def format_pools(rows: list[dict[str, Any]]) -> str:

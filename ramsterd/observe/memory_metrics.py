@@ -9,6 +9,7 @@ from ramsterd.core.counters import StoreStatistics
 from ramsterd.core.family import Family
 from ramsterd.observe.metric import by, counter, gauge, one
 from ramsterd.observe.snapshot import DaemonStatistics
+from ramsterd.pagepath.engine_statistics import EngineStatistics
 
 # The labels `place` and `kind`; joined they are the family's name in `status`.
 PLACES: Final = {
@@ -25,6 +26,7 @@ def memory_metrics(now: DaemonStatistics) -> Iterator[Metric]:
     yield from _arena(now)
     yield from _tables(now.engine.store)
     yield from _puts_and_gets(now.engine.store)
+    yield from _copies(now.engine)
 
 
 def _arena(now: DaemonStatistics) -> Iterator[Metric]:
@@ -149,7 +151,14 @@ def _puts_and_gets(store: StoreStatistics) -> Iterator[Metric]:
         "unreadable_pages", "Lost pages, at most: reads of them fail until they are written or discarded.", [],
         one(store.unreadable_pages),
     )  # fmt: skip
+
+
+def _copies(engine: EngineStatistics) -> Iterator[Metric]:
     yield gauge(
         "copies_wanted", "Peers on which a page is kept that is not here, the fewest of all exports and pools"
-        " with persistent pages; 0: there are none.", [], one(store.copies_wanted),
+        " with persistent pages; 0: there are none.", [], one(engine.store.copies_wanted),
+    )  # fmt: skip
+    yield gauge(
+        "default_copies", "The same of an export or pool that says nothing of it.", [],
+        one(engine.default_copies),
     )  # fmt: skip

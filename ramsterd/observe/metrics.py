@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 from ramsterd.observe.daemon_metrics import daemon_metrics
 from ramsterd.observe.endpoint_metrics import endpoint_metrics
 from ramsterd.observe.frontend_metrics import frontend_metrics
+from ramsterd.observe.health_metrics import health_metrics
 from ramsterd.observe.heartbeat_metrics import heartbeat_metrics
 from ramsterd.observe.kept_metrics import kept_metrics
 from ramsterd.observe.memory_metrics import memory_metrics
@@ -34,6 +35,7 @@ class RamsterCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield every family of one snapshot."""
         now = self._statistics()
+        yield from health_metrics(now.health)
         yield from memory_metrics(now)
         yield from remote_metrics(now)
         yield from node_metrics(now)

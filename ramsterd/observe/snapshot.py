@@ -3,7 +3,7 @@
 import enum
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import get_args, get_type_hints
 
 from heartbeat.service import HeartbeatStatistics
@@ -19,6 +19,7 @@ from ramsterd.frontends.clients.counters import ClientStatistics
 from ramsterd.frontends.pager import PagerStatistics
 from ramsterd.frontends.tmem.counters import TmemStatistics
 from ramsterd.handover.arrival import HandoverStatistics
+from ramsterd.health.machine import HealthStatistics
 from ramsterd.host.daemon_protection import ProtectionStatistics
 from ramsterd.host.events.recorder import EventStatistics
 from ramsterd.host.logs.handler import LogStatistics
@@ -115,6 +116,8 @@ class DaemonStatistics:
     # None where there is no such endpoint.
     control: EndpointStatistics | None = None
     metrics: MetricsStatistics | None = None
+    # What follows from all this.
+    health: HealthStatistics = field(default_factory=HealthStatistics)
 
 
 def to_plain(value: object, names: Mapping[NodeId, str] | None = None) -> object:

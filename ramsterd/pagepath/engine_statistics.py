@@ -60,6 +60,9 @@ class EngineStatistics:
     unanswered_spot_checks_total: int
     flushes_owed: int
     is_accepting: bool
+    # On how many peers a page is kept that is not here, in an export or pool that says nothing of
+    # it.
+    default_copies: int
 
 
 def snapshot(machines: Machines, now: float) -> EngineStatistics:
@@ -100,4 +103,5 @@ def snapshot(machines: Machines, now: float) -> EngineStatistics:
         unanswered_spot_checks_total=machines.spot_checks.unanswered_total,
         flushes_owed=machines.flushes.owed.count(),
         is_accepting=machines.status.is_accepting,
+        default_copies=machines.pool_copies.wanted(0),
     )

@@ -1,7 +1,6 @@
 """The commands that the documents show are those that there are; what makes files is run as it stands."""
 
 import re
-import shlex
 import shutil
 from pathlib import Path
 from typing import Final
@@ -11,10 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from config.differences import APPLIED
-from ramsterd.cli import ramsterctl, ramsterd
+from ramsterd.cli import ramsterctl
 from tests.docs.pages import BOOK, DOCS, ROOT, quoted, rows, section
-
-PROGRAMS: Final = {"ramsterctl": ramsterctl.main, "ramsterd": ramsterd.main}
+from tests.helpers.command_lines import PROGRAMS, check_line, words
 
 
 def lines_of(text: str) -> list[str]:
@@ -37,25 +35,9 @@ INLINE: Final = sorted(
 )
 
 
-def words(line: str) -> list[str]:
-    """Return a line's words behind the program, without the socket."""
-    _, *rest = shlex.split(line)
-    return rest[2:] if rest[:1] == ["--socket"] else rest
-
-
 @pytest.mark.parametrize("line", sorted({*SHOWN, *INLINE}))
 def test_a_command_exists_and_takes_its_options(line: str) -> None:
-    command: click.Command = PROGRAMS[line.split(maxsplit=1)[0]]
-    rest = [word for word in words(line) if word != "…"]
-    while isinstance(command, click.Group) and rest:
-        found = command.commands.get(rest[0])
-        assert found is not None, f"no command {rest[0]!r}: {line}"
-        command, rest = found, rest[1:]
-    known = {option for each in command.params for option in each.opts}
-    used = {word for word in rest if word.startswith("--")}
-    assert used <= known, f"{line}: {used - known}"
-    if line in SHOWN:
-        command.make_context("shown", rest)  # UsageError unless all that is required is there
+    check_line(line, is_whole=line in SHOWN)
 
 
 def test_every_command_is_in_the_documents() -> None:

@@ -1,12 +1,13 @@
-"""A made-up snapshot of a daemon in which every number occurs once, so that it is known wherever it comes out."""
+"""A made-up snapshot of a daemon: with numbers that occur once, so that it is known wherever they come out, or with any."""
 
 import enum
 import itertools
+import random
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from nodemanager.ids import NodeId
 from ramsterd.observe.loop_watch import BUCKETS
@@ -14,11 +15,68 @@ from ramsterd.observe.snapshot import DaemonStatistics
 
 NODE: Final = NodeId(2)
 NAME: Final = "beta"
+T = TypeVar("T")
+
+
+class Figures(Protocol):
+    """What stands in the fields."""
+
+    def number(self) -> int: ...
+    def flag(self) -> bool: ...
+    def text(self) -> str: ...
+    def one_of(self, values: list[T]) -> T: ...
+    def length(self) -> int: ...
+
+
+class Unique:
+    """Each number once, and one of everything that there is a list of."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count(1_000_001)
+
+    def number(self) -> int:
+        return next(self._numbers)
+
+    def flag(self) -> bool:
+        return True
+
+    def text(self) -> str:
+        return "text"
+
+    def one_of(self, values: list[T]) -> T:
+        return values[0]
+
+    def length(self) -> int:
+        return 1
+
+
+class Random:
+    """Any figures; small ones and none at all more often."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+
+    def number(self) -> int:
+        return self._rng.choice(
+            [0, 0, 1, 2, self._rng.randrange(1000), self._rng.randrange(1 << 40)]
+        )
+
+    def flag(self) -> bool:
+        return self._rng.random() < 0.5
+
+    def text(self) -> str:
+        return self._rng.choice(["", "text", "a text of several words"])
+
+    def one_of(self, values: list[T]) -> T:
+        return self._rng.choice(values)
+
+    def length(self) -> int:
+        return self._rng.choice([0, 1, 3])
 
 
 def made_statistics() -> DaemonStatistics:
     """Return it: one other node, one export, one of everything that there is a list of."""
-    made = _made(DaemonStatistics, itertools.count(1_000_001))
+    made = _made(DaemonStatistics, Unique())
     assert isinstance(made, DaemonStatistics)
     [row] = made.engine.nodes.nodes
     row = replace(row, config=replace(row.config, number=int(NODE), name=NAME), is_local=False)
@@ -29,34 +87,62 @@ def made_statistics() -> DaemonStatistics:
     return replace(made, engine=engine, loop_stall=stall)
 
 
-def _made(kind: Any, numbers: Iterator[int]) -> object:
+def random_statistics(rng: random.Random) -> DaemonStatistics:
+    """Return one in which any figure can be any that its type allows; names are names."""
+    made = _made(DaemonStatistics, Random(rng))
+    assert isinstance(made, DaemonStatistics)
+    nodes = tuple(
+        replace(row, config=replace(row.config, number=number, name=f"n{number}"))
+        for number, row in enumerate(made.engine.nodes.nodes, start=1)
+    )
+    exports = tuple(
+        replace(each, name=f"export{number}") for number, each in enumerate(made.exports)
+    )
+    lost = tuple(replace(each, name="lost") for each in made.state_file.lost)
+    counts = tuple(rng.randrange(5) for _ in range(len(BUCKETS) + 1))
+    return replace(
+        made,
+        engine=replace(made.engine, nodes=replace(made.engine.nodes, nodes=nodes)),
+        exports=exports,
+        state_file=replace(made.state_file, lost=lost),
+        loop_stall=replace(made.loop_stall, counts=counts),
+        membership=replace(
+            made.membership, differs_from=tuple("n1" for _ in made.membership.differs_from)
+        ),
+        certificate_expiry_seconds=rng.choice([None, -1.0, 0.0, 1e5, 1e9]),
+    )
+
+
+def _made(kind: Any, figures: Figures) -> object:
     if kind is NodeId:
         return NODE
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in {types.UnionType, Union}:
-        return _made(arguments[0], numbers)
+        return _made(figures.one_of(list(arguments)), figures)
     if origin in {dict, Mapping}:
-        return {key: _made(arguments[1], numbers) for key in _keys(arguments[0])}
+        return {key: _made(arguments[1], figures) for key in _keys(arguments[0])}
     if origin is tuple:
-        return (_made(arguments[0], numbers),)
+        return tuple(_made(arguments[0], figures) for _ in range(figures.length()))
     if is_dataclass(kind):
         assert isinstance(kind, type)
         kinds = get_type_hints(kind)
-        return kind(**{each.name: _made(kinds[each.name], numbers) for each in fields(kind)})
-    return _made_plain(kind, numbers)
+        return kind(**{each.name: _made(kinds[each.name], figures) for each in fields(kind)})
+    return _made_plain(kind, figures)
 
 
-def _made_plain(kind: Any, numbers: Iterator[int]) -> object:
+def _made_plain(kind: Any, figures: Figures) -> object:
+    if kind is types.NoneType:
+        return None
     if kind is bool:
-        return True
+        return figures.flag()
     if kind is str:
-        return "text"
+        return figures.text()
     if kind is Path:
         return Path("path")
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
-        return next(iter(kind))
+        return figures.one_of(list(kind))
     assert kind in {int, float} or kind.__supertype__ is int, kind
-    return next(numbers)
+    return figures.number()
 
 
 def _keys(kind: Any) -> list[Any]:

@@ -177,9 +177,11 @@ def test_ramsterctl_status_and_nodes(alone: Cluster) -> None:
     assert {"store", "nodes", "remotify", "fetch", "foreign", "remote"} <= set(status["engine"])
     (export,) = status["exports"]
     assert export == {
-        "name": EXPORT, "size_bytes": 32 * MIB, "pages": 1, "state": "used", "lost_at": 0
+        "name": EXPORT, "size_bytes": 32 * MIB, "pages": 1, "unreadable_pages": 0,
+        "is_swap": False, "state": "used", "lost_at": 0,
     }  # fmt: skip
     text = run(RAMSTERCTL, "--socket", node.control, "status").stdout
+    assert re.search(r"^HEALTH +warn: [A-Z_]+.*; type: ramsterctl health$", text, re.MULTILINE)
     assert text.startswith("node n1 (number 1) of cluster test, version ")
     assert re.search(r"^export swap0 +32 MiB, 1 page, used$", text, re.MULTILINE)
     rows = json.loads(run(RAMSTERCTL, "--socket", node.control, "nodes", "--json").stdout)
@@ -235,7 +237,7 @@ def test_metrics_are_what_prometheus_reads(new_cluster: NewCluster) -> None:
     check_serves(cluster[1])
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
         text = answer.read().decode()
-    assert text.count("\n") <= 720
+    assert text.count("\n") <= 780
     families = {family.name: family for family in text_string_to_metric_families(text)}
     assert families["ramster_put_pages"].type == "counter"
     for family in families.values():

@@ -1,5 +1,6 @@
 """Each code, by the facts that it follows from."""
 
+import re
 from dataclasses import replace
 from typing import Final
 
@@ -9,6 +10,7 @@ from nodemanager.states import LinkState, NodeState
 from ramsterd.health.codes import RULES, Code, Finding, Severity
 from ramsterd.health.facts import Facts, Past
 from ramsterd.health.judge import judge
+from tests.helpers.command_lines import check_line
 from tests.helpers.health_facts import (
     DAY,
     FACTS,
@@ -285,6 +287,15 @@ def test_a_code_follows_from_its_facts(
     assert summary in finding.summary
     others = {each.code for each in judge(facts, past)} - {code}
     assert others <= {Code.LINK_DOWN}, "one trouble, one code"
+
+
+@pytest.mark.parametrize("command", sorted({str(case.values[6]) for case in CASES}))
+def test_a_line_to_type_is_one_that_there_is(command: str) -> None:
+    """What is not ours is a program of the system."""
+    typed = re.findall(r"ramsterctl [^,]*", command)
+    for line in typed:
+        check_line(line, is_whole=True)
+    assert typed or re.search(r"(^|: )(systemctl (start|stop) ramsterd|top)$", command)
 
 
 def test_every_code_and_severity_is_reached() -> None:

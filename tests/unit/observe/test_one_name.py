@@ -51,6 +51,8 @@ EXCEPTIONS: Final = {
     "tmem.users.pools": "is of one user; the metric is of all",
     "tmem.users.pages": "is of one user; the metric is of all",
     "exports.lost_at": "is a date",
+    "health.codes.active_seconds": "is for people: the metric says whether the code holds",
+    "health.codes.muted_seconds": "is for people: the metric says whether the code is muted",
     "state_file.lost.user": "says whose pool this is",
     "state_file.lost.lost_at": "is a date",
     "loop_stall.counts": "are the buckets of the histogram, which are cumulative in the metric",

@@ -1,0 +1,31 @@
+"""Whether a line that somebody is told to type is one that the programs take."""
+
+import shlex
+from typing import Final
+
+import click
+
+from ramsterd.cli import ramsterctl, ramsterd
+
+PROGRAMS: Final = {"ramsterctl": ramsterctl.main, "ramsterd": ramsterd.main}
+
+
+def words(line: str) -> list[str]:
+    """Return a line's words behind the program, without the socket."""
+    _, *rest = shlex.split(line)
+    return rest[2:] if rest[:1] == ["--socket"] else rest
+
+
+def check_line(line: str, *, is_whole: bool) -> None:
+    """Assert that the command exists and has these options; a whole line has all that is required."""
+    command: click.Command = PROGRAMS[line.split(maxsplit=1)[0]]
+    rest = [word for word in words(line) if word != "…"]
+    while isinstance(command, click.Group) and rest:
+        found = command.commands.get(rest[0])
+        assert found is not None, f"no command {rest[0]!r}: {line}"
+        command, rest = found, rest[1:]
+    known = {option for each in command.params for option in each.opts}
+    used = {word for word in rest if word.startswith("--")}
+    assert used <= known, f"{line}: {used - known}"
+    if is_whole:
+        command.make_context("shown", rest)  # UsageError unless all that is required is there

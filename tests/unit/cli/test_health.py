@@ -1,0 +1,137 @@
+"""`ramsterctl health`: what it prints, its exit status, and what it asks."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from ramsterd.cli.ask import ask, ask_or_unavailable
+from ramsterd.cli.format_health import format_health_line
+from ramsterd.cli.health import health_group, to_json
+
+
+def code(name: str, severity: str = "warn", muted_seconds: float = 0.0) -> dict[str, Any]:
+    return {
+        "code": name,
+        "severity": severity,
+        "summary": "it is so",
+        "details": ["beta: no answer"],
+        "command": "on node beta: systemctl start ramsterd",
+        "active_seconds": 7.0,
+        "muted_seconds": muted_seconds,
+    }
+
+
+def health(severity: str, *codes: dict[str, Any], node: str = "alpha") -> dict[str, Any]:
+    return {
+        "node": node,
+        "severity": severity,
+        "failure_tolerance_nodes": 1,
+        "codes": list(codes),
+    }
+
+
+OK = health("ok")
+WARN = health("warn", code("NODE_DOWN"), code("NOT_KEPT", muted_seconds=3540.0))
+ERR = health("err", code("EXPORT_LOST", "err"), code("NODE_DOWN"))
+
+
+class Daemon:
+    def __init__(self, answer: object) -> None:
+        self.answer = answer
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+
+    def ask(self, socket_path: Path, command: str, **arguments: Any) -> Any:
+        self.asked.append((command, arguments))
+        return self.answer
+
+
+def run(daemon: Daemon, *arguments: str) -> Result:
+    return CliRunner().invoke(health_group(daemon.ask, daemon.ask), arguments, obj=Path("socket"))
+
+
+def test_a_node_that_is_well_takes_one_line() -> None:
+    result = run(Daemon(OK))
+    assert (result.exit_code, result.output) == (0, "OK     failure tolerance: 1 node\n")
+
+
+def test_each_code_has_details_and_the_line_to_type() -> None:
+    result = run(Daemon(WARN))
+    assert result.exit_code == 1
+    assert result.output.splitlines() == [
+        "WARN   failure tolerance: 1 node; 1 muted",
+        "WARN   NODE_DOWN  it is so",
+        "         beta: no answer",
+        "         type: on node beta: systemctl start ramsterd",
+        "MUTED  NOT_KEPT   it is so (for 59m more)",
+        "         beta: no answer",
+        "         type: on node beta: systemctl start ramsterd",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"), [(OK, 0), (WARN, 1), (ERR, 2)], ids=["ok", "warn", "err"]
+)
+def test_the_exit_status_is_the_severity(answer: dict[str, Any], status: int) -> None:
+    assert run(Daemon(answer)).exit_code == status
+    result = run(Daemon(answer), "-o", "json")
+    assert result.exit_code == status
+    found = json.loads(result.output)
+    assert found["severity"] == answer["severity"]
+    assert found["nodes"] == [answer]
+
+
+def test_the_json_of_several_nodes_is_the_worst_of_them() -> None:
+    weaker = {**health("warn", node="beta"), "failure_tolerance_nodes": 0}
+    found = to_json([OK, weaker])
+    assert (found["severity"], found["failure_tolerance_nodes"]) == ("warn", 0)
+    assert [each["node"] for each in found["nodes"]] == ["alpha", "beta"]
+
+
+def test_a_code_is_muted_for_a_while_in_either_case() -> None:
+    daemon = Daemon({})
+    result = run(daemon, "mute", "node_down", "--for", "90m")
+    assert result.output == "NODE_DOWN is muted for 1h 30m, unless it gets worse\n"
+    result = run(daemon, "unmute", "NODE_DOWN")
+    assert result.output == "NODE_DOWN counts again\n"
+    assert daemon.asked == [
+        ("health-mute", {"code": "NODE_DOWN", "seconds": 5400}),
+        ("health-unmute", {"code": "NODE_DOWN"}),
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("mute", "NODE_DOWN"),
+        ("mute", "NODES", "--for", "1h"),
+        ("mute", "NODE_DOWN", "--for", "soon"),
+    ],
+)
+def test_a_mistake_asks_nobody(arguments: tuple[str, ...]) -> None:
+    daemon = Daemon({})
+    assert run(daemon, *arguments).exit_code == 2
+    assert daemon.asked == []
+
+
+def test_without_an_answer_the_status_is_none_of_a_severity(tmp_path: Path) -> None:
+    command = health_group(ask, ask_or_unavailable)
+    for arguments, status in (((), 69), (("mute", "NODE_DOWN", "--for", "1h"), 1)):
+        result = CliRunner().invoke(command, arguments, obj=tmp_path / "none")
+        assert result.exit_code == status
+        assert "no daemon answers at" in result.output
+
+
+@pytest.mark.parametrize(
+    ("answer", "line"),
+    [
+        (OK, "health         ok"),
+        (health("ok", code("NOT_KEPT", muted_seconds=1.0)), "health         ok; 1 muted"),
+        (WARN, "HEALTH         warn: NODE_DOWN; 1 muted; type: ramsterctl health"),
+        (ERR, "HEALTH         err: EXPORT_LOST and 1 more; type: ramsterctl health"),
+    ],
+)
+def test_the_status_has_one_line(answer: dict[str, Any], line: str) -> None:
+    assert format_health_line(answer) == line
