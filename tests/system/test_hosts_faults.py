@@ -15,18 +15,23 @@ from tests.system.verifier import Verifier
 # Many waits, each with a bound of its own.
 pytestmark = [pytest.mark.root, pytest.mark.timeout(400)]
 
-PAGES_OF_FIO = 24 * MIB // PAGE
+MEBIBYTES_OF_FIO = 4
+PAGES_OF_FIO = MEBIBYTES_OF_FIO * MIB // PAGE
 # Pages behind those, which nobody reads or writes meanwhile: what becomes of them is the daemon's own work.
 COLD = range(PAGES_OF_FIO, PAGES_OF_FIO + 512)
 # A verdict takes seconds, and a rebuild competes with fio for two cores.
 FAULT_SECONDS_MAX = 60.0
 
 
+def verifying(cluster: Cluster) -> Verifier:
+    return Verifier(cluster[1].uri, MEBIBYTES_OF_FIO, pass_seconds=1.5)
+
+
 @pytest.fixture
 def rack(new_rack: NewCluster) -> Cluster:
-    """Five nodes; a seventh of the export fits the first, and two copies of it any three others."""
+    """Five nodes; a third of the export fits the first, and two copies of it any three others."""
     require_tool("fio")
-    cluster = new_rack(budgets=["4MiB", *["40MiB"] * 4], export="26MiB")
+    cluster = new_rack(budgets=["2MiB", *["20MiB"] * 4], export="6MiB")
     cluster.start()
     with cluster[1].client() as client:
         client.write_stream(COLD[0] * PAGE, (marked_page(index) for index in COLD))
@@ -74,7 +79,7 @@ def judge(cluster: Cluster) -> None:
 
 
 def test_killed_stopped_and_cut_holders_one_after_the_other(rack: Cluster, hosts: Network) -> None:
-    with Verifier(rack[1].uri, "24MiB") as verifier:
+    with verifying(rack) as verifier:
         verifier.wait_whole_pass("before all faults")
         rack[2].kill()
         wait_missing(rack, verifier, 2, "with a killed holder")
@@ -98,7 +103,7 @@ def test_a_cut_path_between_the_owner_and_a_holder(rack: Cluster, hosts: Network
 
     By the time that its link is given up fio has written everything anew elsewhere: nothing need be rebuilt.
     """
-    with Verifier(rack[1].uri, "24MiB") as verifier:
+    with verifying(rack) as verifier:
         verifier.wait_whole_pass("before the cut")
         hosts.cut_pair(1, 5)
         wait_until(

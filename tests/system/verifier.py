@@ -5,8 +5,10 @@ import threading
 from types import TracebackType
 from typing import Self
 
-from tests.system.daemons import wait_until
+from tests.system.daemons import MIB, wait_until
 
+PAGE = 4096
+DEPTH = 32
 PASS_SECONDS_MAX = 90.0
 
 
@@ -16,9 +18,22 @@ class Verifier:
     `passes` counts those that ended well.  The first that fails ends the loop, and the block with it.
     """
 
-    def __init__(self, uri: str, size: str) -> None:
+    def __init__(self, uri: str, size_mebibytes: int, *, pass_seconds: float = 0) -> None:
+        """Begin with the block.
+
+        Args:
+            uri: Of the export.
+            size_mebibytes: How much of it is written, from its start.
+            pass_seconds: How long a pass writes, at least: in bursts at full depth, with pauses between
+                them.  For tests of what takes its time; what is asked meanwhile takes the processor from it.
+        """
         self._uri = uri
-        self._size = size
+        self._size = f"{size_mebibytes}m"
+        self._pace: list[str] = []
+        if pass_seconds:
+            # fio spins to keep to a rate, and sleeps to think.
+            pause_seconds = pass_seconds / (size_mebibytes * MIB // PAGE // DEPTH)
+            self._pace = [f"--thinktime={pause_seconds * 1e6:.0f}", f"--thinktime_blocks={DEPTH}"]
         self._must_stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, daemon=True)
         self.failure = ""
@@ -60,8 +75,9 @@ class Verifier:
         """Return what fio complained of, "" if of nothing."""
         command = [
             "fio", "--name=verify", "--ioengine=nbd", f"--uri={self._uri}", "--rw=randwrite",
-            "--bs=4k", f"--size={self._size}", "--iodepth=32", f"--randseed={seed}",
+            "--bs=4k", f"--size={self._size}", f"--iodepth={DEPTH}", f"--randseed={seed}",
             "--verify=crc32c", "--do_verify=1", "--verify_fatal=1", "--verify_state_save=0",
+            *self._pace,
         ]  # fmt: skip
         try:
             done = subprocess.run(

@@ -53,7 +53,7 @@ class QemuClient:
         with NbdClient.connect(self._socket) as client:
             client.write(self._probe_at, self._page)
         uri = f"nbd+unix:///?socket={self._socket}"
-        self._fio = Verifier(uri, f"{size_bytes // MIB - 1}M")
+        self._fio = Verifier(uri, size_bytes // MIB - 1)
         stack.enter_context(self._fio)
         self._must_stop = threading.Event()
         self._failure = ""
