@@ -27,6 +27,8 @@ SYSTEM_PATH = "/usr/sbin:/sbin"
 
 # Properties are of what happens, not of how long it takes: machines are slow when they are busy.
 settings.register_profile("ramster", deadline=None)
+# `make test ARGS='tests/properties --hypothesis-profile thorough'`: twenty times as many examples.
+settings.register_profile("thorough", deadline=None, max_examples=2000)
 settings.load_profile("ramster")
 
 

@@ -1,6 +1,9 @@
 """What callers and peers do to a store, in whatever order; `store_model` says what must come of it."""
 
+from typing import Final
+
 import hypothesis.strategies as st
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
@@ -21,6 +24,19 @@ COUNTS = st.integers(1, 40)
 SIZES = st.sampled_from([-1, 0, 200, 1000, 4096]) | st.integers(1, 4096)
 SEEDS = st.integers(0, 1000)
 NUMBERS = st.integers(0, 1 << 20)
+# An example of these machines costs as much as several of others.
+EXAMPLES_FRACTION: Final = 0.2
+
+
+def settings_of_machines() -> settings:
+    """Return how long to look: 20 examples, and 400 with `--hypothesis-profile thorough`."""
+    return settings(
+        max_examples=int(settings().max_examples * EXAMPLES_FRACTION),
+        stateful_step_count=40,
+        # Explaining a failure traces every line, which costs minutes here.
+        phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
 
 
 def make_mixed_run(sizes: list[int], count: int, seed: int) -> list[bytes]:

@@ -5,7 +5,7 @@ from functools import cache
 from typing import Final
 
 import hypothesis.strategies as st
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given, settings
 from hypothesis.stateful import invariant, rule, run_state_machine_as_test
 
 from ramsterd.core.arena import Mapping
@@ -16,7 +16,7 @@ from tests.helpers.adopted_store import adopted
 from tests.helpers.kept_image import KeptImage
 from tests.helpers.kept_memory import KeptMemory
 from tests.helpers.made_pages import MIB, make_fill, make_page, make_run, make_store
-from tests.properties.store_machine import StoreMachine
+from tests.properties.store_machine import StoreMachine, settings_of_machines
 from tests.properties.store_model import StoreModel
 
 TABLES: Final = ("rows", "entries", "slot_rows", "blocks", "nodes", "objects")
@@ -48,15 +48,7 @@ class KeptMachine(StoreMachine):
 
 
 def test_all_that_a_store_has_is_vouched_for() -> None:
-    run_state_machine_as_test(
-        KeptMachine,
-        settings=settings(
-            max_examples=40,
-            stateful_step_count=40,
-            phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
-            suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-        ),
-    )
+    run_state_machine_as_test(KeptMachine, settings=settings_of_machines())
 
 
 @cache

@@ -117,6 +117,22 @@ class Host:
             file.seek(at)
             file.write(new)
 
+    def content(self) -> dict[tuple[str, int], int]:
+        """Return checksums of all that is not a hole, by file and where it begins."""
+        found: dict[tuple[str, int], int] = {}
+        for path in self.memory.iterdir():
+            with path.open("rb") as file:
+                at, end = 0, path.stat().st_size
+                while at < end:
+                    try:
+                        at = os.lseek(file.fileno(), at, os.SEEK_DATA)
+                    except OSError:  # no more of them
+                        break
+                    stop = os.lseek(file.fileno(), at, os.SEEK_HOLE)
+                    found[path.name, at] = checksum_of(os.pread(file.fileno(), stop - at, at))
+                    at = stop
+        return found
+
     def start(self) -> None:
         self.node.start()
         self.node.wait_ready()
@@ -260,14 +276,23 @@ REFUSED: Final[dict[str, tuple[Callable[[Host], object], str]]] = {
 def test_memory_that_others_may_want_ends_the_start_and_is_left_alone(
     host: Host, name: str
 ) -> None:
-    before = host.file("super").read_bytes()
     spoil, said = REFUSED[name]
     spoil(host)
-    spoilt = host.file("super").read_bytes()
+    before = host.content()
     line = host.fails()
     assert line.startswith(f"FOLDER/n1.toml: memory.keep: MEMORY: the kept memory {said}")
     assert line.endswith(DISCARD)
-    assert host.file("super").read_bytes() == spoilt
+    assert host.content() == before
+
+
+@pytest.mark.parametrize("name", ["foreign", "another cluster"])
+def test_memory_that_was_refused_is_whole_once_what_was_wrong_is_put_right(
+    host: Host, name: str
+) -> None:
+    before = host.file("super").read_bytes()
+    spoil, _ = REFUSED[name]
+    spoil(host)
+    host.fails()
     host.change("super", 0, before)
     host.configure()
     host.is_whole()
@@ -359,7 +384,13 @@ def test_memory_of_no_use_is_given_up_loudly_and_its_exports_are_closed(
     now = host.node.status()["memory"]
     assert (now["attaches"], now["adopted_pages"]) == (0, 0)
     assert now["given_up"].startswith(said)
-    # From here on it is as any other.
+
+
+@pytest.mark.parametrize("name", ["truncated", "names that contradict each other"])
+def test_what_was_given_up_is_as_any_other_memory_from_then_on(host: Host, name: str) -> None:
+    spoil, _ = EMPTY[name]
+    spoil(host)
+    host.start()
     host.node.reset_export()
     with host.node.client() as client:
         assert client.read(0, PAGE_BYTES) == bytes(PAGE_BYTES)
