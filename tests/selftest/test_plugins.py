@@ -3,10 +3,14 @@
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from tests.plugins.order import QUICK_BEFORE_LONG, arranged
 from tests.plugins.skips import SHOWS_NOTHING
 
 ROOT = Path(__file__).parents[2]
@@ -99,6 +103,18 @@ def test_alone():
     pass
 
 def test_quick_too():
+    pass
+"""
+
+MORE_ORDERED_TESTS = """\
+import pytest
+
+@pytest.mark.slow
+@pytest.mark.system
+def test_waits_more():
+    pass
+
+def test_quick_more():
     pass
 """
 
@@ -223,8 +239,9 @@ def test_an_unmarked_slow_test_is_found_when_asked(tmp_path: Path, workers: str)
     assert found == {"test_that_works_and_says_nothing", "test_that_waits_and_says_nothing"}
 
 
-def test_a_parallel_run_begins_with_what_waits_most(tmp_path: Path) -> None:
+def test_a_parallel_run_begins_with_what_takes_longest_and_mixes_all_others(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(ORDERED_TESTS)
+    (tmp_path / "test_more.py").write_text(MORE_ORDERED_TESTS)
 
     def order(*options: str) -> list[str]:
         status, lines = run_pytest(tmp_path, *options)
@@ -232,9 +249,31 @@ def test_a_parallel_run_begins_with_what_waits_most(tmp_path: Path) -> None:
         words = [line.split() for line in lines if "PASSED" in line]
         return [word.partition("::test_")[2] for line in words for word in line if "::" in word]
 
-    waits = ["alone", "waits_long", "waits", "slow"]
-    assert order("-n", "1") == [*waits, "quick", "quick_too"]
-    assert order() == ["quick", "slow", "waits", "waits_long", "alone", "quick_too"]
+    assert order("-n", "1") == [
+        "alone", "waits_long", "waits", "quick", "quick_too", "slow", "waits_more", "quick_more",
+    ]  # fmt: skip
+    assert order()[:6] == ["quick", "slow", "waits", "waits_long", "alone", "quick_too"]
+
+
+def test_each_worker_begins_with_its_share_of_what_takes_longest() -> None:
+    def item(number: int, *marks: str) -> Any:
+        return SimpleNamespace(
+            number=number, path=number // 5, iter_markers=lambda: [SimpleNamespace(name=mark) for mark in marks],
+        )  # fmt: skip
+
+    quick, waits = [item(each) for each in range(400)], [item(each, "system") for each in range(60)]
+    alone, long = [item(0, "alone")], [item(each, "timeout", "system") for each in range(5)]
+    found = arranged([*quick, *waits, *long, *alone], 2)
+    first, second = found[:233], found[233:]
+    assert {*map(id, found)} == {*map(id, [*quick, *waits, *long, *alone])}
+    assert first[:3] == [*alone, long[1], long[3]]
+    # Meanwhile the other one has quick ones: the one that is alone waits for what has begun.
+    assert all(each in quick for each in second[:QUICK_BEFORE_LONG])
+    assert second[QUICK_BEFORE_LONG:][:3] == long[::2]
+    for half in (first[3:], second[QUICK_BEFORE_LONG + 3 :]):
+        waiting = [place for place, each in enumerate(half) if each in waits]
+        assert len(waiting) in range(len(half) // 10, len(half) // 3)
+        assert max(after - before for before, after in pairwise(waiting)) < len(half) // 4
 
 
 def test_one_that_is_alone_runs_while_no_other_does(tmp_path: Path) -> None:
