@@ -29,11 +29,11 @@ class Verifier:
         """
         self._uri = uri
         self._size = f"{size_mebibytes}m"
-        self._pace: list[str] = []
+        self._pauses: list[str] = []
         if pass_seconds:
             # fio spins to keep to a rate, and sleeps to think.
             pause_seconds = pass_seconds / (size_mebibytes * MIB // PAGE // DEPTH)
-            self._pace = [f"--thinktime={pause_seconds * 1e6:.0f}", f"--thinktime_blocks={DEPTH}"]
+            self._pauses = [f"--thinktime={pause_seconds * 1e6:.0f}", f"--thinktime_blocks={DEPTH}"]
         self._must_stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, daemon=True)
         self.failure = ""
@@ -77,7 +77,7 @@ class Verifier:
             "fio", "--name=verify", "--ioengine=nbd", f"--uri={self._uri}", "--rw=randwrite",
             "--bs=4k", f"--size={self._size}", f"--iodepth={DEPTH}", f"--randseed={seed}",
             "--verify=crc32c", "--do_verify=1", "--verify_fatal=1", "--verify_state_save=0",
-            *self._pace,
+            *self._pauses,
         ]  # fmt: skip
         try:
             done = subprocess.run(
