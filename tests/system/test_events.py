@@ -27,6 +27,8 @@ class Follower:
 
     def __init__(self, node: Node, folder: Path) -> None:
         self.out, self.errors = folder / "follow.out", folder / "follow.err"
+        # What a shell starts in the background ignores Ctrl-C, and so do its children.
+        before = signal.signal(signal.SIGINT, signal.SIG_DFL)
         with self.out.open("w") as out, self.errors.open("w") as errors:
             self.process = subprocess.Popen(
                 [*RAMSTERCTL, "--socket", str(node.control), "events", "-f", "-o", "json"],
@@ -34,6 +36,7 @@ class Follower:
                 stderr=errors,
                 env=environment(),
             )
+        signal.signal(signal.SIGINT, before)
 
     def seen(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.out.read_text().splitlines()]
