@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,9 +35,12 @@ settings.load_profile("ramster")
 
 def pytest_configure(config: pytest.Config) -> None:
     os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:{SYSTEM_PATH}"
-    # Tests start hundreds of programs.  Where Python keeps no bytecode, compiling is half of what a daemon's start costs.
+    # Tests start hundreds of programs.  Where Python keeps no bytecode, compiling is half of what a daemon's start costs, and
+    # most of what collecting the tests does.
     if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
-        os.environ["PYTHONPYCACHEPREFIX"] = str(config.rootpath / ".pytest_cache" / "bytecode")
+        sys.pycache_prefix = str(config.rootpath / ".pytest_cache" / "bytecode")
+        sys.dont_write_bytecode = False
+        os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
 
 
 @pytest.hookimpl(optionalhook=True)
