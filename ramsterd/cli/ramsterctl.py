@@ -14,6 +14,7 @@ from config.units import human_count
 from ramsterd import __version__
 from ramsterd.cli.ask import ask, ask_or_unavailable
 from ramsterd.cli.cluster import cluster
+from ramsterd.cli.completion import completion_command
 from ramsterd.cli.config import config_group
 from ramsterd.cli.doctor import doctor_command
 from ramsterd.cli.events import events_command
@@ -143,5 +144,6 @@ main.add_command(events_command(ask))
 main.add_command(restart_command(ask))
 main.add_command(stop_command(ask))
 main.add_command(cluster)
+main.add_command(completion_command)
 main.add_command(nbd_group)
 main.add_command(doctor_command)

@@ -34,6 +34,8 @@ PACKAGES = {
     "tc": "iproute2",
     "systemd-analyze": "systemd",
     "promtool": "prometheus",
+    "zsh": "zsh",
+    "fish": "fish",
 }
 # The interpreter that Debian's python3-libnbd belongs to.
 SYSTEM_PYTHON = "/usr/bin/python3"

@@ -1,0 +1,90 @@
+"""Real shells read the script, and complete with the program itself."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from ramsterd.cli.completion import SHELLS, VARIABLE
+from ramsterd.cli.ramsterctl import main
+from tests.docs.pages import ROOT
+from tests.helpers.requirements import require_tool
+
+PROGRAM = f"""\
+#!{sys.executable}
+from ramsterd.cli.ramsterctl import main
+main(prog_name="ramsterctl")
+"""
+# Each completes the beginning in $1, as its user does with the key Tab, and prints what it finds.
+ASK = {
+    "bash": """\
+eval "$(ramsterctl completion bash)"
+COMP_WORDS=($1) COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+_ramsterctl_completion ramsterctl
+printf '%s\\n' "${COMPREPLY[@]}"
+""",
+    # Its completion needs a line editor: here what that is told is printed.
+    "zsh": """\
+compdef() { :; }
+compadd() { print -rl -- ${(P)${@[-1]}}; }
+_describe() { print -rl -- ${(P)3}; }
+eval "$(ramsterctl completion zsh)"
+words=(${=1}) CURRENT=${#words}
+_ramsterctl_completion
+""",
+    "fish": """\
+ramsterctl completion fish | source
+complete --do-complete "$argv[1]"
+""",
+}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    """Return a search path with the program."""
+    program = tmp_path / "ramsterctl"
+    program.write_text(PROGRAM)
+    program.chmod(0o755)
+    return f"{tmp_path}:{os.environ['PATH']}"
+
+
+def ask(shell: str, line: str, path: str, home: Path) -> list[str]:
+    """Return the words with which a shell would complete the end of a line."""
+    require_tool(shell)
+    quiet = {"bash": ["--norc"], "zsh": ["-f"], "fish": ["--no-config"]}[shell]
+    behind = [] if shell == "fish" else ["shell"]
+    done = subprocess.run(
+        [shell, *quiet, "-c", ASK[shell], *behind, line],
+        env={"PATH": path, "HOME": str(home), "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert done.stderr == ""
+    # zsh and fish show the help of a command behind it.
+    return [found.partition("\t")[0].partition(":")[0] for found in done.stdout.splitlines()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_shell_completes_commands_and_options(shell: str, path: str, tmp_path: Path) -> None:
+    assert {"node", "nodes"} <= set(ask(shell, "ramsterctl no", path, tmp_path))
+    assert ask(shell, "ramsterctl node unc", path, tmp_path) == ["uncordon"]
+    assert ask(shell, "ramsterctl stop --for", path, tmp_path) == ["--forget"]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_script_needs_no_daemon_and_starts_no_program(
+    shell: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    result = CliRunner().invoke(main, ["completion", shell])
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert VARIABLE in result.stdout
+
+
+def test_another_shell_is_refused_by_name() -> None:
+    result = CliRunner().invoke(main, ["completion", "tcsh"])
+    assert result.exit_code == 2
+    assert "'tcsh' is not one of 'bash', 'zsh', 'fish'" in result.stderr
