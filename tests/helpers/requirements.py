@@ -34,6 +34,8 @@ PACKAGES = {
     "tc": "iproute2",
     "systemd-analyze": "systemd",
     "promtool": "prometheus",
+    "man": "man-db",
+    "mandoc": "mandoc",
     "zsh": "zsh",
     "fish": "fish",
 }
