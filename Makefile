@@ -13,7 +13,7 @@ SOURCES_OF_INSTALL := pyproject.toml constraints.txt
 # Handed to recipes as environment variables: a path may hold blanks and quotes.
 export FROM CONFIG
 
-.PHONY: help demo run test test-guest soak pressure kills simulate fuzz lint bench bench-guest clean
+.PHONY: help demo run deb test test-guest soak pressure kills simulate fuzz lint bench bench-guest clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## */\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do \
@@ -26,6 +26,9 @@ run: $(VENV)/installed  ## one daemon: make run CONFIG=/path/to/ramsterd.toml
 	@if [ -z "$$CONFIG" ]; then \
 		echo "usage: make run CONFIG=/path/to/ramsterd.toml (samples: config/samples)" >&2; exit 64; fi; \
 	exec $(BIN)/ramsterd run --config "$$CONFIG"
+
+deb: $(VENV)/installed  ## a Debian package for the Debian of this machine, in dist/
+	@exec $(BIN)/python -m packages.deb dist
 
 # Without ARGS several at once (tests/conftest.py).
 test: $(VENV)/installed-test  ## all tests but those of guests (ARGS='tests/unit/net -x': those; ARGS='-m "not slow"': the quick ones)

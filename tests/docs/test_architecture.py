@@ -38,7 +38,8 @@ def folders() -> set[str]:
             str(folder.relative_to(ROOT))
             for folder in (top, *below)
             # A folder that another branch left behind has nothing but caches.
-            if folder.is_dir() and any(each.suffix != ".pyc" for each in folder.rglob("*.*"))
+            if folder.is_dir()
+            and any(each.is_file() and each.suffix != ".pyc" for each in folder.rglob("*"))
         }
     return {folder for folder in found if "__pycache__" not in folder} - {"config/samples"}
 

@@ -34,6 +34,7 @@ PACKAGES = {
     "tc": "iproute2",
     "systemd-analyze": "systemd",
     "promtool": "prometheus",
+    "dpkg-deb": "dpkg",
     "man": "man-db",
     "mandoc": "mandoc",
     "zsh": "zsh",

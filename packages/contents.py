@@ -1,0 +1,46 @@
+"""What is installed, as files below a root: the same for a package and for an image."""
+
+from pathlib import Path
+from typing import Final
+
+from packages.environment import PROGRAMS, make_environment
+from packages.licences import bundled_in, copyright_text
+from packages.manual.pages import pages
+from packages.release import ROOT, Release
+from packages.tree import compress, link, write
+from packages.units import PLACES, packaged
+from ramsterd.cli.completion import SHELLS, script
+from ramsterd.cli.ramsterctl import main as ramsterctl
+
+DOCUMENTS: Final = "usr/share/doc/ramster"
+_SCRIPTS: Final = {
+    "bash": "usr/share/bash-completion/completions/ramsterctl",
+    "zsh": "usr/share/zsh/vendor-completions/_ramsterctl",
+    "fish": "usr/share/fish/vendor_completions.d/ramsterctl.fish",
+}
+
+
+def install_programs(root: Path) -> None:
+    """Make the private environment, the two commands that lead into it, and the file of licences."""
+    libraries = make_environment(root)
+    for name in PROGRAMS:
+        link(root / "usr/bin" / name, f"../lib/ramster/bin/{name}")
+    write(root / DOCUMENTS / "copyright", copyright_text(bundled_in(libraries)))
+
+
+def install_units(root: Path) -> None:
+    """Install what systemd reads."""
+    for name, place in PLACES.items():
+        write(root / place, packaged((ROOT / "systemd" / name).read_text()))
+
+
+def install_documents(root: Path, release: Release) -> None:
+    """Install manual pages, completion and examples."""
+    for name, text in pages(release.version, release.date).items():
+        section = name.rpartition(".")[2]
+        write(root / f"usr/share/man/man{section}/{name}.gz", compress(text))
+    for shell in SHELLS:
+        write(root / _SCRIPTS[shell], script(ramsterctl, shell) + "\n")
+    for path in sorted((ROOT / "config/samples").glob("*.toml")):
+        write(root / DOCUMENTS / "examples" / path.name, path.read_bytes())
+    write(root / DOCUMENTS / "changelog.gz", compress((ROOT / "CHANGELOG.md").read_bytes()))
