@@ -14,7 +14,7 @@ from typing import Final
 from packages.contents import DOCUMENTS, install_documents, install_programs, install_units
 from packages.environment import version_of_interpreter
 from packages.release import Release, release
-from packages.tree import PROGRAM_MODE, below, compress, settle, write
+from packages.tree import FOLDER_MODE, PROGRAM_MODE, below, compress, settle, write
 
 SCRIPTS: Final = Path(__file__).parent / "debian"
 # Ours: how often the same release was packaged.
@@ -78,7 +78,8 @@ def pack(root: Path, found: Release, out: Path) -> Path:
     write(root / DOCUMENTS / "changelog.Debian.gz", compress(notes))
     settle(root, found.epoch)
     control = root / "DEBIAN"
-    control.mkdir(exist_ok=True)
+    control.mkdir()
+    control.chmod(FOLDER_MODE)
     text = control_text(version, root)
     write(control / "md5sums", _sums(root))
     write(control / "control", text)
@@ -114,6 +115,8 @@ def depends() -> list[str]:
         f"python3 (<< {major}.{minor + 1})",
         f"libc6 (>= {library})",
         "libgcc-s1",
+        # kill and sysctl, for the units.
+        "procps",
         "systemd | systemd-sysusers",
     ]
 

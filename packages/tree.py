@@ -8,7 +8,7 @@ from typing import Final
 
 FILE_MODE: Final = 0o644
 PROGRAM_MODE: Final = 0o755
-FOLDER_MODE: Final = 0o755
+FOLDER_MODE: Final = PROGRAM_MODE
 _EXECUTABLE: Final = 0o111
 
 

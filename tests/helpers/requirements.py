@@ -35,6 +35,7 @@ PACKAGES = {
     "systemd-analyze": "systemd",
     "promtool": "prometheus",
     "dpkg-deb": "dpkg",
+    "mmdebstrap": "mmdebstrap",
     "man": "man-db",
     "mandoc": "mandoc",
     "zsh": "zsh",
