@@ -41,6 +41,11 @@ def install_documents(root: Path, release: Release) -> None:
         write(root / f"usr/share/man/man{section}/{name}.gz", compress(text))
     for shell in SHELLS:
         write(root / _SCRIPTS[shell], script(ramsterctl, shell) + "\n")
+    install_samples(root)
+    write(root / DOCUMENTS / "changelog.gz", compress((ROOT / "CHANGELOG.md").read_bytes()))
+
+
+def install_samples(root: Path) -> None:
+    """Install the two files, with every key explained."""
     for path in sorted((ROOT / "config/samples").glob("*.toml")):
         write(root / DOCUMENTS / "examples" / path.name, path.read_bytes())
-    write(root / DOCUMENTS / "changelog.gz", compress((ROOT / "CHANGELOG.md").read_bytes()))

@@ -1,4 +1,4 @@
-"""The package in a Debian that has nothing else: installed, started, upgraded, removed.  `make test-deb` runs these.
+"""The package in a Debian that has nothing else: installed, started, upgraded, removed.  `make test-packages` runs these.
 
 Long, because a Debian is made of the packages of the mirror first.
 """
