@@ -42,6 +42,8 @@ def install_documents(root: Path, release: Release) -> None:
     for shell in SHELLS:
         write(root / _SCRIPTS[shell], script(ramsterctl, shell) + "\n")
     install_samples(root)
+    kubernetes = ROOT / "config/kubernetes/ramster.yaml"
+    write(root / DOCUMENTS / "examples/kubernetes.yaml", kubernetes.read_bytes())
     write(root / DOCUMENTS / "changelog.gz", compress((ROOT / "CHANGELOG.md").read_bytes()))
 
 

@@ -15,6 +15,7 @@ from packages.deb import REVISION
 from packages.environment import PREFIX
 from ramsterd import __version__
 from ramsterd.client.nbd import NbdClient
+from tests.docs.pages import DOCS, blocks
 from tests.helpers.clean_root import CleanRoot, make_base
 
 pytestmark = [pytest.mark.long, pytest.mark.slow, pytest.mark.root, pytest.mark.timeout(900)]
@@ -110,9 +111,13 @@ def test_a_cluster_is_made_with_the_package_alone(root: CleanRoot, package: Path
     init = ("cluster", "init", "--name", "lab", "--nodes", "a=127.0.0.1", "--export", "swap0=16MiB")
     root.type("ramsterctl", *init, "--budget", "64MiB", "--out", "/root/lab")
     root.type("cp", "-a", "/root/lab/a/.", "/etc/ramster")
-    root.type("chown", "-R", "ramster:", "/etc/ramster")
+    # What the page says to type then; no systemd runs here.
+    own, check, start = blocks((DOCS / "packages.md").read_text(), "sh")[0].splitlines()
+    root.type(*own.split())
     # That what systemd makes is not there yet is no finding: the installed unit makes it.
-    assert "user ramster can read these files" in root.type("ramsterd", "check-config")
+    assert "user ramster can read these files" in root.type(*check.split())
+    assert start == "systemctl enable --now ramsterd"
+    root.type("systemctl", "enable", "ramsterd")
 
 
 def test_an_upgrade_keeps_pages_and_clients_and_a_purge_leaves_nothing(

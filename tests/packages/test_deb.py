@@ -11,12 +11,13 @@ from typing import Final
 import pytest
 
 from packages.contents import DOCUMENTS
-from packages.deb import REVISION, build, pack
+from packages.deb import REVISION, SCRIPTS, build, pack
 from packages.environment import EXTRAS, PREFIX, PROGRAMS
 from packages.licences import NoLicence, bundled_in
 from packages.release import ROOT, release
 from packages.units import BY_HAND, PACKAGED, PLACES, packaged
 from ramsterd import __version__
+from tests.docs.pages import DOCS, blocks
 from tests.helpers.requirements import require_tool
 
 pytestmark = pytest.mark.slow
@@ -159,7 +160,9 @@ def test_documents_are_there_and_are_packed_the_same_way_each_time(content: Path
         assert packed[4:8] == bytes(4), "the time of the build"
         assert gzip.decompress(packed)
     examples = {path.name for path in (content / DOCUMENTS / "examples").iterdir()}
-    assert {"ramsterd.toml", "cluster.toml", "ramster-others.conf"} <= examples
+    assert examples == {
+        "ramsterd.toml", "cluster.toml", "ramster-others.conf", "kubernetes.yaml",
+    }  # fmt: skip
 
 
 def test_the_control_files_are_accepted_by_the_shell_and_sum_up_what_is_there(
@@ -182,6 +185,19 @@ def test_a_package_that_is_packed_again_is_the_same_file(
     # Another one's umask, and another day.
     subprocess.run(["chmod", "-R", "g+w", again], check=True)
     assert pack(again, release(), tmp_path).read_bytes() == package.read_bytes()
+
+
+def test_the_page_names_the_files_and_repeats_the_words(package: Path) -> None:
+    page = (DOCS / "packages.md").read_text()
+    name, _, architecture = package.stem.rpartition("_")
+    assert page.count(f"    apt-get install ./{name}_amd64.deb\n") == 2
+    assert architecture
+    assert page.count(f"dist/ramster-{__version__}-amd64.oci.tar") == 3
+    postinst = (SCRIPTS / "postinst").read_text()
+    (said,) = [each for each in blocks(page, "") if "still runs" in each]
+    version = f"{__version__}-{REVISION}"
+    for line in said.splitlines():
+        assert f'echo "{line.replace(version, "$2")}" >&2' in postinst
 
 
 @pytest.mark.long

@@ -20,6 +20,7 @@ from packages.image.oci import Layer, layout
 from packages.release import release
 from ramsterd import __version__
 from tests.helpers.requirements import require_root, require_tool
+from tests.packages.kubernetes_example import OBJECTS, init_command, secret_files
 
 EPOCH: Final = 1_500_000_000
 SECOND_LAYER: Final = {"etc/name": b"second"}
@@ -145,9 +146,16 @@ def unpacked(image: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory) 
 
 
 def run(root: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    """Run a command as a container does: with the variables of the image, read-only, and nothing of this machine."""
-    mounts = 'mount -t proc proc "$0/proc" && exec chroot "$0" "$@"'
+    """Run a command as a container does: with the variables of the image, and nothing of this machine.
+
+    Its address is that of the first node of the example.
+    """
+    mounts = (
+        'mount -t proc proc "$0/proc" && mkdir -p "$0/kept" && mount -t tmpfs -o size=90% tmpfs "$0/kept" && '
+        'ip link set lo up && ip address add 192.0.2.11/24 dev lo && exec chroot "$0" "$@"'
+    )
     variables = dict(each.split("=", 1) for each in EXECUTION["Env"])
+    require_tool("unshare", "ip")
     return subprocess.run(
         ["unshare", "--mount", "--pid", "--net", "--fork", "--kill-child", "sh", "-c", mounts, root, *command],
         env=variables, capture_output=True, text=True, check=False, timeout=60,
@@ -158,7 +166,6 @@ def run(root: Path, *command: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.slow
 @pytest.mark.root
 def test_a_container_runs_the_programs(unpacked: Path) -> None:
-    require_tool("unshare")
     (program,) = EXECUTION["Entrypoint"]
     assert run(unpacked, program, "--version").stdout == f"ramsterd, version {__version__}\n"
     assert run(unpacked, "ramsterctl", "--version").stdout == f"ramsterctl, version {__version__}\n"
@@ -174,6 +181,30 @@ def test_a_container_runs_the_programs(unpacked: Path) -> None:
     assert made.returncode == 0, made.stderr
     # A shell with the small tools.
     assert run(unpacked, "sh", "-c", "id -u && ls -d /etc/ramster").stdout == "0\n/etc/ramster\n"
+
+
+@pytest.mark.long
+@pytest.mark.slow
+@pytest.mark.root
+def test_a_pod_of_the_example_has_files_that_are_right(unpacked: Path) -> None:
+    """The configuration of the example, and keys as the page makes them, put where Kubernetes puts them."""
+    made = run(unpacked, "sh", "-c", f"cd /tmp && {' '.join(init_command())}")
+    assert made.returncode == 0, made.stderr
+    (unpacked / "config").mkdir()
+    (unpacked / "keys").mkdir()
+    for name, text in OBJECTS["ConfigMap"]["data"].items():
+        (unpacked / "config" / name).write_text(text)
+    for name, place in secret_files().items():
+        target = unpacked / "keys" / name
+        target.write_bytes((unpacked / "tmp" / place).read_bytes())
+        target.chmod(0o400)
+    (pod,) = OBJECTS["DaemonSet"]["spec"]["template"]["spec"]["initContainers"]
+    copy = [word.replace("$(NODE_NAME)", "worker-1") for word in pod["command"]]
+    assert run(unpacked, *copy).returncode == 0
+    checked = run(unpacked, "ramsterd", "check-config", "--config", "/etc/ramster/worker-1.toml")
+    assert checked.returncode == 0, checked.stderr
+    assert "node worker-1 (1) at 192.0.2.11:7700" in checked.stdout
+    assert "links: TLS 1.3" in checked.stdout
 
 
 @pytest.mark.long
