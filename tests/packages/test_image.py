@@ -91,7 +91,7 @@ def test_a_blob_that_was_changed_would_be_seen() -> None:
         judge(files | {name: files[name] + b"\0"})
 
 
-def test_the_same_files_are_the_same_layer_whoever_made_them(tmp_path: Path) -> None:
+def test_the_same_files_are_the_same_layer_on_every_machine(tmp_path: Path) -> None:
     def make(name: str, order: list[str]) -> bytes:
         root = tmp_path / name
         for file in order:
