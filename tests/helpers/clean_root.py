@@ -4,37 +4,24 @@ It is made of the packages of this Debian's mirror, once for all tests of a run;
 systemd that runs, as in a container or an image that is being built.
 """
 
-import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import pytest
 
 from tests.helpers.requirements import require_root, require_tool
+from tests.helpers.roots import Root
 from tests.system.daemons import wait_until
 
 # Of a machine that runs systemd; the package depends on no more than these.
 INCLUDED: Final = "python3,systemd,procps"
-COMMAND_SECONDS_MAX: Final = 120.0
 SOURCES: Final = (
     Path("/etc/apt/sources.list.d/debian.sources"),
     Path("/etc/apt/sources.list"),
 )
-# Its first process: it ends, and all with it, when this end of its input is closed.
-_FIRST: Final = """\
-set -e
-mount --make-rprivate /
-mount --rbind /dev "$0/dev"
-mount -t proc proc "$0/proc"
-mount -t tmpfs tmpfs "$0/mnt"
-ip link set lo up
-exec chroot "$0" /bin/sh -c 'echo up; read -r line'
-"""
-PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def make_base(folder: Path) -> None:
@@ -54,54 +41,8 @@ def make_base(folder: Path) -> None:
     )  # fmt: skip
 
 
-class CleanRoot:
-    """One copy, and its processes; `folder` is where its files are."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._first: subprocess.Popen[str] | None = None
-
-    def __enter__(self) -> Self:
-        self._first = subprocess.Popen(
-            ["unshare", "--mount", "--pid", "--net", "--ipc", "--fork", "--kill-child",
-             "sh", "-c", _FIRST, self.folder],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env={**os.environ, "PATH": PATH},
-        )  # fmt: skip
-        assert self._first.stdout is not None
-        assert self._first.stdout.readline() == "up\n"
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        assert self._first is not None
-        self._first.communicate()
-
-    def inside(self, *command: str | Path) -> list[str]:
-        """Return a command line that runs a command inside."""
-        assert self._first is not None
-        children = Path(f"/proc/{self._first.pid}/task/{self._first.pid}/children").read_text()
-        target = f"--target={children.split()[0]}"
-        enter = ["nsenter", target, "--mount", "--pid", "--net", "--ipc", "--root", "--wd"]
-        clean = ["env", "-i", f"PATH={PATH}", "HOME=/root", "LC_ALL=C.UTF-8"]
-        return [*enter, *clean, *map(str, command)]
-
-    def run(self, *command: str | Path) -> subprocess.CompletedProcess[str]:
-        """Return how a command ended."""
-        return subprocess.run(
-            self.inside(*command),
-            capture_output=True, text=True, check=False, timeout=COMMAND_SECONDS_MAX,
-        )  # fmt: skip
-
-    def type(self, *command: str | Path) -> str:
-        """Return what a command prints on standard output; it must not fail."""
-        done = self.run(*command)
-        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-        return done.stdout
+class CleanRoot(Root):
+    """One copy, and its processes."""
 
     def install(self, package: Path) -> subprocess.CompletedProcess[str]:
         """Install a package, or upgrade to it, with what dpkg says to that."""

@@ -1,14 +1,19 @@
-"""One package for all tests of a run, whichever workers they are in."""
+"""One package for all tests of a run, whichever workers they are in; an image for those that are long."""
 
 import fcntl
 import subprocess
+import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from packages.deb import build
 from packages.environment import INTERPRETER
-from tests.helpers.requirements import require_tool
+from packages.image.build import build as build_image
+from ramsterd import __version__
+from tests.helpers.requirements import require_root, require_tool
+from tests.packages.layouts import judge
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +35,25 @@ def content(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("content") / "root"
     subprocess.run(["dpkg-deb", "--raw-extract", package, folder], check=True)
     return folder
+
+
+@pytest.fixture(scope="session")
+def image(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Return the files of the image of this tree."""
+    require_tool("dpkg-query", INTERPRETER)
+    file = build_image(tmp_path_factory.mktemp("image"))
+    assert file.name.startswith(f"ramster-{__version__}-")
+    with tarfile.open(file) as tar:
+        return {each.name: tar.extractfile(each).read() for each in tar.getmembers()}  # type: ignore[union-attr]
+
+
+@pytest.fixture
+def unpacked(image: dict[str, bytes], tmp_path: Path) -> Iterator[Path]:
+    """Return a folder with what a container sees."""
+    require_root()
+    root = tmp_path / "root"
+    root.mkdir()
+    for layer in judge(image)[1]:
+        subprocess.run(["tar", "--extract", "--directory", root], input=layer, check=True)
+    yield root
+    subprocess.run(["rm", "-rf", "--one-file-system", root], check=True)

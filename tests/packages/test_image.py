@@ -1,15 +1,11 @@
 """The container image: its layout by the specification, and what runs in it."""
 
-import gzip
-import hashlib
 import io
 import json
 import os
-import subprocess
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
@@ -19,8 +15,9 @@ from packages.image.build import EXECUTION, build
 from packages.image.oci import Layer, layout
 from packages.release import release
 from ramsterd import __version__
-from tests.helpers.requirements import require_root, require_tool
-from tests.packages.kubernetes_example import OBJECTS, init_command, secret_files
+from tests.helpers.requirements import require_tool
+from tests.helpers.roots import Root
+from tests.packages.layouts import judge
 
 EPOCH: Final = 1_500_000_000
 SECOND_LAYER: Final = {"etc/name": b"second"}
@@ -35,45 +32,6 @@ def layout_of(*contents: dict[str, bytes]) -> dict[str, bytes]:
         layers, architecture="amd64", created="2017-07-14T02:40:00Z", execution=EXECUTION,
         reference="ramster:7.1", annotations={},
     )  # fmt: skip
-
-
-def blob(files: dict[str, bytes], descriptor: dict[str, Any]) -> bytes:
-    """Return what a descriptor leads to, judged as who pulls it does."""
-    assert set(descriptor) >= {"mediaType", "digest", "size"}
-    kind, _, digest = descriptor["digest"].partition(":")
-    found = files[f"blobs/{kind}/{digest}"]
-    assert hashlib.sha256(found).hexdigest() == digest
-    assert len(found) == descriptor["size"]
-    return found
-
-
-def judge(files: dict[str, bytes]) -> tuple[dict[str, Any], list[bytes]]:
-    """Return the configuration and the layers, by all that the specification requires (version 1.1)."""
-    assert json.loads(files["oci-layout"]) == {"imageLayoutVersion": "1.0.0"}
-    index = json.loads(files["index.json"])
-    assert index["schemaVersion"] == 2
-    assert index["mediaType"] == "application/vnd.oci.image.index.v1+json"
-    (entry,) = index["manifests"]
-    manifest = json.loads(blob(files, entry))
-    assert manifest["schemaVersion"] == 2
-    assert (
-        entry["mediaType"] == manifest["mediaType"] == "application/vnd.oci.image.manifest.v1+json"
-    )
-    assert manifest["config"]["mediaType"] == "application/vnd.oci.image.config.v1+json"
-    config = json.loads(blob(files, manifest["config"]))
-    assert set(config) >= {"architecture", "os", "rootfs"}
-    assert config["rootfs"]["type"] == "layers"
-    layers = []
-    for descriptor in manifest["layers"]:
-        assert descriptor["mediaType"] == "application/vnd.oci.image.layer.v1.tar+gzip"
-        layers.append(gzip.decompress(blob(files, descriptor)))
-    sums = [f"sha256:{hashlib.sha256(each).hexdigest()}" for each in layers]
-    assert config["rootfs"]["diff_ids"] == sums
-    assert len(config["history"]) == len(layers)
-    known = {"oci-layout", "index.json", f"blobs/{manifest['config']['digest'].replace(':', '/')}"}
-    known |= {f"blobs/{each['digest'].replace(':', '/')}" for each in (entry, *manifest["layers"])}
-    assert set(files) == known, "no blob that nobody leads to"
-    return config, layers
 
 
 def test_a_layout_has_what_the_specification_requires() -> None:
@@ -123,88 +81,22 @@ def test_a_missing_package_is_named_with_what_to_type() -> None:
         closure(("no-such-package",))
 
 
-@pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """Return the files of the image of this tree."""
-    require_tool("dpkg-query", "/usr/bin/python3")
-    file = build(tmp_path_factory.mktemp("image"))
-    assert file.name.startswith(f"ramster-{__version__}-")
-    with tarfile.open(file) as tar:
-        return {each.name: tar.extractfile(each).read() for each in tar.getmembers()}  # type: ignore[union-attr]
-
-
-@pytest.fixture(scope="module")
-def unpacked(image: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Return a folder with what a container sees."""
-    require_root()
-    root = tmp_path_factory.mktemp("container") / "root"
-    root.mkdir()
-    for layer in judge(image)[1]:
-        subprocess.run(["tar", "--extract", "--directory", root], input=layer, check=True)
-    yield root
-    subprocess.run(["rm", "-rf", "--one-file-system", root], check=True)
-
-
-def run(root: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    """Run a command as a container does: with the variables of the image, and nothing of this machine.
-
-    Its address is that of the first node of the example.
-    """
-    mounts = (
-        'mount -t proc proc "$0/proc" && mkdir -p "$0/kept" && mount -t tmpfs -o size=90% tmpfs "$0/kept" && '
-        'ip link set lo up && ip address add 192.0.2.11/24 dev lo && exec chroot "$0" "$@"'
-    )
-    variables = dict(each.split("=", 1) for each in EXECUTION["Env"])
-    require_tool("unshare", "ip")
-    return subprocess.run(
-        ["unshare", "--mount", "--pid", "--net", "--fork", "--kill-child", "sh", "-c", mounts, root, *command],
-        env=variables, capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
-
-
 @pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.root
 def test_a_container_runs_the_programs(unpacked: Path) -> None:
     (program,) = EXECUTION["Entrypoint"]
-    assert run(unpacked, program, "--version").stdout == f"ramsterd, version {__version__}\n"
-    assert run(unpacked, "ramsterctl", "--version").stdout == f"ramsterctl, version {__version__}\n"
-    samples = "/usr/share/doc/ramster/examples"
-    checked = run(unpacked, program, "check-config", "--config", f"{samples}/ramsterd.toml")
-    assert checked.returncode == 0, checked.stderr
-    assert "node alpha (1) at 127.0.0.1:7701" in checked.stdout
-    # Without files it says so, in one line.
-    refused = run(unpacked, program, *EXECUTION["Cmd"])
-    assert (refused.returncode, refused.stderr.count("\n")) == (78, 1)
-    made = run(unpacked, "ramsterctl", "cluster", "init", "--name", "x", "--nodes", "a=127.0.0.1",
-               "--out", "/tmp/x")  # fmt: skip
-    assert made.returncode == 0, made.stderr
-    # A shell with the small tools.
-    assert run(unpacked, "sh", "-c", "id -u && ls -d /etc/ramster").stdout == "0\n/etc/ramster\n"
-
-
-@pytest.mark.long
-@pytest.mark.slow
-@pytest.mark.root
-def test_a_pod_of_the_example_has_files_that_are_right(unpacked: Path) -> None:
-    """The configuration of the example, and keys as the page makes them, put where Kubernetes puts them."""
-    made = run(unpacked, "sh", "-c", f"cd /tmp && {' '.join(init_command())}")
-    assert made.returncode == 0, made.stderr
-    (unpacked / "config").mkdir()
-    (unpacked / "keys").mkdir()
-    for name, text in OBJECTS["ConfigMap"]["data"].items():
-        (unpacked / "config" / name).write_text(text)
-    for name, place in secret_files().items():
-        target = unpacked / "keys" / name
-        target.write_bytes((unpacked / "tmp" / place).read_bytes())
-        target.chmod(0o400)
-    (pod,) = OBJECTS["DaemonSet"]["spec"]["template"]["spec"]["initContainers"]
-    copy = [word.replace("$(NODE_NAME)", "worker-1") for word in pod["command"]]
-    assert run(unpacked, *copy).returncode == 0
-    checked = run(unpacked, "ramsterd", "check-config", "--config", "/etc/ramster/worker-1.toml")
-    assert checked.returncode == 0, checked.stderr
-    assert "node worker-1 (1) at 192.0.2.11:7700" in checked.stdout
-    assert "links: TLS 1.3" in checked.stdout
+    with Root(unpacked) as root:
+        assert root.type(program, "--version") == f"ramsterd, version {__version__}\n"
+        assert root.type("ramsterctl", "--version") == f"ramsterctl, version {__version__}\n"
+        sample = "/usr/share/doc/ramster/examples/ramsterd.toml"
+        checked = root.type(program, "check-config", "--config", sample)
+        assert "node alpha (1) at 127.0.0.1:7701" in checked
+        # Without files it says so, in one line.
+        refused = root.run(program, *EXECUTION["Cmd"])
+        assert (refused.returncode, refused.stderr.count("\n")) == (78, 1)
+        # A shell with the small tools.
+        assert root.type("sh", "-c", "id -u && ls -d /etc/ramster") == "0\n/etc/ramster\n"
 
 
 @pytest.mark.long
