@@ -1,4 +1,4 @@
-"""What is in the Debian package: judged without installing it."""
+"""What is in the Debian package: judged without installing it.  It is built for `make test-packages`."""
 
 import gzip
 import os
@@ -43,11 +43,13 @@ def field(package: Path, name: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.long
 def test_the_release_has_one_version(package: Path) -> None:
     assert release().version == __version__
     assert field(package, "Version") == f"{__version__}-{REVISION}"
 
 
+@pytest.mark.long
 def test_everything_is_of_root_and_nobody_else_may_change_it(package: Path) -> None:
     found = listing(package)
     assert len(found) > 1000
@@ -55,6 +57,7 @@ def test_everything_is_of_root_and_nobody_else_may_change_it(package: Path) -> N
     assert {words[0] for words in found} == {"drwxr-xr-x", "-rwxr-xr-x", "-rw-r--r--", "lrwxrwxrwx"}
 
 
+@pytest.mark.long
 def test_all_is_at_the_places_of_the_distribution(package: Path) -> None:
     """Nothing below /etc: no file there is ours to write, and none is asked about at an upgrade."""
     paths = [words[5].split(" -> ")[0].removeprefix("./") for words in listing(package)]
@@ -74,6 +77,7 @@ def test_all_is_at_the_places_of_the_distribution(package: Path) -> None:
     }
 
 
+@pytest.mark.long
 def test_nothing_names_a_place_of_the_machine_that_built_it(content: Path) -> None:
     places = [str(ROOT).encode(), b"ramster-deb-", b"ramster-source-"]
     found = [
@@ -84,6 +88,7 @@ def test_nothing_names_a_place_of_the_machine_that_built_it(content: Path) -> No
     assert found == []
 
 
+@pytest.mark.long
 def test_all_modules_are_compiled_for_where_they_will_be(content: Path) -> None:
     """The daemon's user can't write there, and would compile them at each start."""
     libraries = next((content / PREFIX / "lib").glob("python*/site-packages"))
@@ -100,6 +105,7 @@ def test_all_modules_are_compiled_for_where_they_will_be(content: Path) -> None:
     assert place.encode() in compiled
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_program_runs_with_nothing_but_its_environment(content: Path, program: str) -> None:
     script = content / PREFIX / "bin" / program
@@ -117,6 +123,7 @@ def test_each_extra_of_a_node_is_inside() -> None:
     assert set(project["optional-dependencies"]) == {*EXTRAS, *FOR_DEVELOPERS}
 
 
+@pytest.mark.long
 def test_each_library_inside_is_there_with_its_licence(content: Path) -> None:
     libraries = next((content / PREFIX / "lib").glob("python*/site-packages"))
     bundled = bundled_in(libraries)
@@ -140,6 +147,7 @@ def test_a_library_without_a_licence_is_refused(tmp_path: Path) -> None:
         bundled_in(tmp_path)
 
 
+@pytest.mark.long
 def test_units_start_the_programs_of_the_package(content: Path) -> None:
     for name, place in PLACES.items():
         text, ours = (content / place).read_text(), (ROOT / "systemd" / name).read_text()
@@ -152,6 +160,7 @@ def test_units_start_the_programs_of_the_package(content: Path) -> None:
     assert set(PLACES) == {path.name for path in (ROOT / "systemd").iterdir()}
 
 
+@pytest.mark.long
 def test_documents_are_there_and_are_packed_the_same_way_each_time(content: Path) -> None:
     names = {path.name for path in (content / "usr/share/man").rglob("*.gz")}
     assert names == {"ramsterd.8.gz", "ramsterctl.8.gz", "ramsterd.toml.5.gz", "cluster.toml.5.gz"}
@@ -165,6 +174,7 @@ def test_documents_are_there_and_are_packed_the_same_way_each_time(content: Path
     }  # fmt: skip
 
 
+@pytest.mark.long
 def test_the_control_files_are_accepted_by_the_shell_and_sum_up_what_is_there(
     content: Path,
 ) -> None:
@@ -176,6 +186,7 @@ def test_the_control_files_are_accepted_by_the_shell_and_sum_up_what_is_there(
     subprocess.run(["md5sum", "--quiet", "--check", "DEBIAN/md5sums"], cwd=content, check=True)
 
 
+@pytest.mark.long
 def test_a_package_that_is_packed_again_is_the_same_file(
     package: Path, content: Path, tmp_path: Path
 ) -> None:
@@ -187,6 +198,7 @@ def test_a_package_that_is_packed_again_is_the_same_file(
     assert pack(again, release(), tmp_path).read_bytes() == package.read_bytes()
 
 
+@pytest.mark.long
 def test_the_page_names_the_files_and_repeats_the_words(package: Path) -> None:
     page = (DOCS / "packages.md").read_text()
     name, _, architecture = package.stem.rpartition("_")
