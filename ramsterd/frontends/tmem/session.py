@@ -166,6 +166,8 @@ class Session:
                 self.has_unserved = True
                 return
         if self.is_full:
+            # What came behind that may be all that comes.
+            self.has_unserved = True
             return
         self.in_flight.is_in_pass = True
         try:

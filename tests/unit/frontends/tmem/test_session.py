@@ -374,6 +374,33 @@ def test_a_long_flush_takes_several_passes_and_later_puts_survive_it(
     pair.book.check_invariants()
 
 
+def test_requests_behind_a_long_flush_are_served_though_its_answer_fills_the_replies(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody sends more: the client waits for their answers."""
+    monkeypatch.setattr(flushing, "FLUSH_PAGES_MAX", 16)
+    pair = Pair(quotas=QUOTAS)
+    pool = pair.new_pool()
+    for leaf in range(50):
+        put(pair, pool, leaf * 64, page(leaf))
+    (later,) = put_requests(pool, OBJECT, 0, page(7))
+    data = (
+        pair.client.begin(flush_object_request(pool, OBJECT)) + pair.client.begin(later) + page(7)
+    )
+    pair.session.received.space()[: len(data)] = data
+    pair.session.received.on_received(len(data))
+    pair.session.serve()
+    assert pair.session.has_begun
+    pair.session.replies.append(bytes(REPLY_BYTES_MAX - 1))
+    serve(pair.session)
+    assert pair.session.is_full
+    assert pair.session.has_unserved
+    take_replies(pair.session)
+    serve(pair.session)
+    pair.receive()
+    assert stored_pages([later]) == 1
+
+
 def test_a_flush_under_way_ends_when_the_pool_is_destroyed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
