@@ -327,13 +327,11 @@ class Exchange(Generic[EndT]):
                     return Ended(self._ends.closed)
                 self._counters.received_bytes += count
                 received.on_received(count)
-                turn_pages += count // PAGE_BYTES
-                if requests.lacks_bytes and turn_pages < _TURN_PAGES_MAX:
-                    # A kernel sends a WRITE page by page: a pass for each would find nothing to do.
-                    turn_pages += 1
-                    continue
-            self._pass(requests, requests.serve)
-            turn_pages += _PASS_PAGES_MIN + requests.pages_of_pass
+                turn_pages += 1 + count // PAGE_BYTES
+            # A kernel sends a WRITE page by page: a pass for each would find nothing to do.
+            if requests.has_unserved or not requests.lacks_bytes:
+                self._pass(requests, requests.serve)
+                turn_pages += _PASS_PAGES_MIN + requests.pages_of_pass
             if turn_pages >= _TURN_PAGES_MAX or requests.has_unserved:
                 turn_pages = 0
                 await trio.lowlevel.checkpoint()
