@@ -21,7 +21,6 @@ from ramsterd.core.table_words import (
     HOLE,
     LEAF_PAGES,
     LEAF_SHIFT,
-    LOST,
     ZERO,
     pack_place,
 )
@@ -50,7 +49,7 @@ def audit(versions: Versions) -> None:
             nodes_seen += nodes
             pages += its_pages
             for leaf in leaves:
-                lost += _count_lost(versions, leaf)
+                lost += versions.table.count_lost(leaf)
                 for row in audit_leaf(versions, leaf):
                     rows_seen += 1
                     family = _check_row(versions, pool, row)
@@ -116,11 +115,6 @@ def audit_leaf(versions: Versions, leaf: int) -> list[int]:
         if row >= FIRST_ROW:
             assert versions.rows.address(row) == address
     return [row for row in entries if row >= FIRST_ROW]
-
-
-def _count_lost(versions: Versions, leaf: int) -> int:
-    first = leaf << LEAF_SHIFT
-    return versions.table.entries[first : first + LEAF_PAGES].tolist().count(LOST)
 
 
 def _check_row(versions: Versions, pool: Pool, row: int) -> Family | None:
@@ -191,7 +185,7 @@ class Auditor:
                 for row in rows:
                     _check_row(self._versions, pools[page_object.pool], row)
                 if page_object.pool in found:
-                    found[page_object.pool] += _count_lost(self._versions, leaf)
+                    found[page_object.pool] += table.count_lost(leaf)
                 self._leaves += 1
             leaf += 1
             self._versions.work["audit"] += 1 + 2 * len(rows)

@@ -173,6 +173,11 @@ class PageTable:
         entries = self.entries[first : first + LEAF_PAGES].tolist()
         return [(place, entry) for place, entry in enumerate(entries) if entry > LOST]
 
+    def count_lost(self, leaf: int) -> int:
+        """Return how many pages of a leaf are lost."""
+        first = leaf << LEAF_SHIFT
+        return self.entries[first : first + LEAF_PAGES].tolist().count(LOST)
+
     def is_leaf_used(self, leaf: int) -> bool:
         """Whether a node is a leaf of an object."""
         return leaf < len(self.nodes.page_object) and self.nodes.page_object[leaf] is not None
@@ -282,9 +287,7 @@ class PageTable:
         for leaf in leaves:
             page_object = self.nodes.page_object[leaf] = by_number[self.nodes.objects[leaf]]
             page_object.tally.pages += self.leaf_used[leaf]
-            first = leaf << LEAF_SHIFT
-            entries = self.entries[first : first + LEAF_PAGES].tolist()
-            page_object.tally.lost_total += entries.count(LOST)
+            page_object.tally.lost_total += self.count_lost(leaf)
         for node in self.nodes.empty():
             self._edits.replace(by_number[self.nodes.objects[node]], node, HOLE)
 
