@@ -9,6 +9,7 @@ from click.core import ParameterSource
 from config.errors import ConfigError
 from config.load import load_node
 from ramsterd.cli.options import CONFIG_OPTION
+from ramsterd.cli.output import OUTPUT_OPTION
 from ramsterd.doctor.applying import apply_lines
 from ramsterd.doctor.findings import EXIT_STATUS, Finding, State, worst
 from ramsterd.doctor.judge import judge
@@ -30,14 +31,7 @@ from ramsterd.doctor.report import format_findings, to_json
     is_flag=True,
     help="Type the lines that change this machine at once (sysctl, limits of cgroups), then check again.",
 )
-@click.option(
-    "-o",
-    "--output",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="Print a line for each check, or JSON.",
-)
+@OUTPUT_OPTION
 @click.pass_context
 def doctor_command(
     context: click.Context,
@@ -51,8 +45,8 @@ def doctor_command(
     """Check this machine before the first start of ramsterd, and after.
 
     Each check prints one line, the worst first; whatever is not ok has the line to type under it.
-    Nothing is changed without --apply.  If ramsterd runs, the running daemon is checked.  If not, the check is of
-    what a start would get: from its systemd unit, or from this shell.
+    Nothing is changed without --apply.  If ramsterd runs, the running daemon is checked.  If not,
+    the check is of what a start would get: from its systemd unit, or from this shell.
 
     With --swap: is ramsterd kept in memory, is there memory for a burst, and do pages come back.
     Where this machine swaps to its own ramsterd, more is needed (docs/swap.md): that is checked

@@ -242,16 +242,19 @@ def _is_shared(groups: Groups, level: Level) -> bool:
 
 
 def _bound(facts: Facts, unbounded: list[Neighbour], left: int) -> tuple[str, bool]:
-    """Return how to set limits that leave enough, of those without one, or of all; and whether they all fit into theirs now.
+    """Return how to set limits that leave enough, of those without one, or of all; and whether that may be done unasked.
 
-    At a limit below what it uses a cgroup without swap loses processes.
+    Not in place of limits that somebody set; and at a limit below what it uses a cgroup without swap loses processes.
     """
+    changes_none = True
     them = facts.groups.neighbours
     rest = left - sum(figures.bytes_of(each) for each in them if each not in unbounded)
     if rest < _SLICE_BYTES_MIN * len(unbounded) or not unbounded:
         unbounded, rest = [each for each in them if unit_of(each.name).endswith(".slice")], left
+        changes_none = all(each.bytes_max is None for each in unbounded)
     if rest < _SLICE_BYTES_MIN * len(unbounded) or not unbounded:
         return f"lower memory.budget in {facts.file}, then: {fixes.restart(facts)}", False
     limits = figures.proposed_limits(unbounded, rest)
     lines = [fixes.set_in_group(each, "MemoryMax", "memory.max", limit) for each, limit in limits]
-    return " && ".join(lines), all(each.used_bytes <= limit for each, limit in limits)
+    fits = all(each.used_bytes <= limit for each, limit in limits)
+    return " && ".join(lines), changes_none and fits

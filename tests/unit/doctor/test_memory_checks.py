@@ -242,6 +242,17 @@ def test_everything_else_is_bounded() -> None:
     assert "6 GiB together" in finding.found
 
 
+def test_limits_that_somebody_set_are_for_an_operator_to_change() -> None:
+    """Together they are too much, or leave too little for one that has none."""
+    for neighbours in (
+        (neighbour("/system.slice", GIB, 8 * GIB),),
+        (neighbour("/system.slice", GIB, 7 * GIB + 900 * MIB), neighbour("/user.slice", 0)),
+    ):
+        finding = groups_found("others-bounded", neighbours=neighbours)
+        assert "systemctl set-property system.slice MemoryMax=" in finding.fix
+        assert not finding.applies_now
+
+
 @pytest.mark.parametrize(("used", "applies_now"), [(GIB, True), (8 * GIB, False)])
 def test_a_limit_below_what_is_used_is_for_an_operator_to_set(
     used: int, *, applies_now: bool
