@@ -68,6 +68,8 @@ class Known:
     kinds: Mapping[PoolId, PoolKind]
     foreign_kinds: Mapping[PoolId, PoolKind]
     tried: Mapping[Handle, list[bytes]]
+    # How many pages were ever evicted.
+    evicted: int
 
     @classmethod
     def of(cls, model: NotingModel) -> "Known":
@@ -78,6 +80,7 @@ class Known:
             dict(model.kinds),
             dict(model.foreign_kinds),
             {handle: list(pages) for handle, pages in model.tried.items()},
+            model.store.counters.evicted,
         )
 
     def page(self, handle: Handle) -> bytes | int | None:
@@ -237,9 +240,10 @@ def _check_run(store: Store, run: Run, before: Known, after: Known) -> None:
 
 def _check_page(store: Store, handle: Handle, before: Known, after: Known) -> None:
     allowed = [known.pages[handle] for known in (before, after) if handle in known.pages]
-    # An operation of several puts may evict what it stores again later.
-    is_evictable = before.kinds.get(handle[0]) is PoolKind.EPHEMERAL and handle in after.tried
-    may_be_hole = len(allowed) < 2 or is_evictable
+    # An operation that evicts may evict what it stores again later.
+    is_evicted = after.evicted > before.evicted and handle in after.tried
+    is_ephemeral = before.kinds.get(handle[0]) is PoolKind.EPHEMERAL
+    may_be_hole = len(allowed) < 2 or (is_ephemeral and is_evicted)
     allowed += after.tried.get(handle, [])
     found = store.get(*handle, 1)
     if found.elsewhere:

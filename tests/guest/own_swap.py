@@ -58,7 +58,6 @@ class Outcome:
     """What a run came to."""
 
     said: str
-    mebibytes: int
     rounds: int
 
     @property
@@ -150,7 +149,7 @@ def run_own_swap(
     words = " ".join(f"ramster.{name}={value}" for name, value in settings.items())
     guest = boot(image, f"{words} {lack.words}", devices(disk, cluster[1]), mebibytes=mebibytes)
     said = guest.wait_end(seconds_max=RUN_SECONDS_MAX)
-    return Outcome(said, mebibytes, rounds)
+    return Outcome(said, rounds)
 
 
 def own_cluster(make: Callable[..., Cluster], mebibytes: int) -> Cluster:
@@ -216,7 +215,7 @@ def _run_alone(mebibytes: int, lack: Lack | None, seconds: int, rounds: int) -> 
                 rounds=rounds,
             )
         except subprocess.TimeoutExpired:
-            return Outcome(guests[-1].said, mebibytes, rounds)
+            return Outcome(guests[-1].said, rounds)
 
 
 def main() -> None:
