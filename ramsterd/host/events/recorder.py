@@ -6,8 +6,7 @@ minute does not push out all else.  What is beyond it is one event, which counts
 """
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -16,6 +15,7 @@ from config.limits import NODES_MAX
 from ramsterd.host.events.ring import EventRing, Filter, Happening, Page, Severity
 from ramsterd.host.logs.json_lines import NAME_BYTES_MAX
 from ramsterd.host.logs.limiter import Limiter, Verdict
+from ramsterd.host.logs.locking import locked
 from ramsterd.host.logs.texts import printable, shortened
 
 # Of one kind about one node, in a minute.
@@ -70,12 +70,12 @@ class EventRecorder(logging.Handler):
 
     def on_time(self) -> None:
         """Add what stands for those that were left out.  Call it every few seconds."""
-        with self._locked():
+        with locked(self):
             self._add_due()
 
     def page(self, after: int, wanted: Filter | None = None) -> Page:
         """Return a part of the ring."""
-        with self._locked():
+        with locked(self):
             return self._ring.page(after, wanted)
 
     def statistics(self) -> EventStatistics:
@@ -86,15 +86,6 @@ class EventRecorder(logging.Handler):
             dropped_events_total=self._ring.dropped_total,
             left_out_events_total=self._limiter.left_out_total,
         )
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Hold the lock that `logging` holds around `emit`."""
-        self.acquire()
-        try:
-            yield
-        finally:
-            self.release()
 
     def _note(self, what: Happening) -> None:
         self._add_due()

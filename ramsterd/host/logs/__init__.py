@@ -8,6 +8,7 @@ place:
     texts         how a line looks on a terminal and in the journal
     json_lines    how it looks for programs that collect logs
     levels        which subsystem says how much                        pure
+    locking       the lock of a handler
     handler       the handler of the root logger: all of these together
     writer        the thread that writes
     streams       sys.stderr and sys.stdout, for what does not log but prints

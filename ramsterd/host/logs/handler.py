@@ -2,8 +2,7 @@
 
 import copy
 import logging
-from collections.abc import Callable, Hashable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,6 +10,7 @@ from config.model import LogFormat
 from ramsterd.host.logs.json_lines import JsonFormatter
 from ramsterd.host.logs.limiter import LINES_MAX, Limiter, Verdict
 from ramsterd.host.logs.line_queue import ENTRY_BYTES_MAX, LineQueue
+from ramsterd.host.logs.locking import locked
 from ramsterd.host.logs.streams import LineStream
 from ramsterd.host.logs.texts import (
     JOURNAL_FORMAT,
@@ -126,7 +126,7 @@ class LogHandler(logging.Handler):
 
     def on_printed(self, line: str) -> None:
         """Say a line that was printed, as it is."""
-        with self._locked():
+        with locked(self):
             now = self._clock()
             self.say_due()
             verdict = self._limiter.admit(_PRINTED, now=now, lines_max=PRINTED_LINES_MAX)
@@ -139,7 +139,7 @@ class LogHandler(logging.Handler):
 
     def say_due(self, now: float | None = None) -> None:
         """Say how many lines were left out, where a span has ended."""
-        with self._locked():
+        with locked(self):
             for each in self._limiter.due(now=self._clock() if now is None else now):
                 name, level = each.site[:2] if isinstance(each.site, tuple) else _OTHERS
                 lines = "line" if each.count == 1 else "lines"
@@ -147,15 +147,6 @@ class LogHandler(logging.Handler):
                     f"left out {each.count} {lines} like this in {each.seconds:.0f} s: {each.last}"
                 )
                 self._tell(level, text, name)
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Hold the lock that `logging` holds around `emit`."""
-        self.acquire()
-        try:
-            yield
-        finally:
-            self.release()
 
     def close(self) -> None:
         """Write what is queued, within a bound.  `logging.shutdown` calls this when the process ends."""
