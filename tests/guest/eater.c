@@ -3,21 +3,21 @@
  *
  *     eater MEBIBYTES SECONDS
  *
- * Every page is made from its number and a version: half noise, half a counter, so that it compresses to about half.
- * It fills all of them.  Then it goes through its memory again and again, verifies each page and rewrites every third,
- * until so many seconds are over since its start, and for some in any case.  At the end it verifies all.  Every 3 seconds it says that it is alive, or as soon after that
- * as the page which it waits for is there: "worst" is the longest wait for a page since the last such line.
+ * It fills all of its pages (pages.h).  Then it goes through its memory again and again, verifies each page and rewrites
+ * every third, until so many seconds are over since its start, and for some in any case.  At the end it verifies all.
+ * Every 3 seconds it says that it is alive, or as soon after that as the page which it waits for is there: "worst" is the
+ * longest wait for a page since the last such line.
  * Exit status: 0 all pages were right, 1 some were not, 2 wrong use.  A page that the kernel can't bring back ends it
  * with SIGBUS.
  */
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 
-enum { PAGE_BYTES = 4096, WORDS = PAGE_BYTES / 8, PAGES_PER_MIB = 256, REWRITTEN = 3 };
+#include "pages.h"
+
+enum { REWRITTEN = 3 };
 static const int64_t HEARTBEAT_MILLISECONDS = 3000, ROUND_MILLISECONDS_MIN = 30000;
 
 struct eater {
@@ -36,33 +36,6 @@ struct eater {
 	int64_t gap_of_all;
 };
 
-static int64_t now_milliseconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-static uint64_t next(uint64_t *state)
-{
-	/* splitmix64 (Steele, Lea, Flood 2014). */
-	uint64_t z = (*state += 0x9e3779b97f4a7c15u);
-
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-	return z ^ (z >> 31);
-}
-
-static void make_page(uint64_t *page, uint64_t number, uint64_t version)
-{
-	uint64_t state = number << 8 | version;
-
-	for (int word = 0; word < WORDS / 2; word++)
-		page[word] = next(&state);
-	for (int word = WORDS / 2; word < WORDS; word++)
-		page[word] = number + version;
-}
 
 static void heartbeat(struct eater *eater, int64_t now)
 {

@@ -4,36 +4,27 @@
  *
  *     hog MEBIBYTES [ROUNDS [BALLAST]]
  *
- * Every page is made from its number and a version: half noise, half a counter, so that it compresses to about half.
- * It fills and verifies.  Then, once or in so many rounds, it rewrites every third page, verifies, frees a quarter,
- * fills that anew, and verifies.  With 0 rounds it goes on until a line comes in, and the last verify
- * of the last round begins after that.  Behind each phase it says how long it waited for a page, at most.
+ * It fills its pages (pages.h) and verifies.  Then, once or in so many rounds, it rewrites every third page, verifies,
+ * frees a quarter, fills that anew, and verifies.  With 0 rounds it goes on until a line comes in, and the last verify of
+ * the last round begins after that.  Behind each phase it says how long it waited for a page, at most.
  * So many MiB of ballast it locks and leaves alone, for a kernel boots with no less memory than it does: little memory and
  * few pages make a quick test.
  * Exit status: 0 all pages were right, 1 some were not, 2 wrong use.  A page that the kernel can't bring back ends it
  * with SIGBUS.
  */
 #include <poll.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
+
+#include "pages.h"
 
 /* A version is one byte, and a round makes at most two of a page. */
-enum { PAGE_BYTES = 4096, WORDS = PAGE_BYTES / 8, PAGES_PER_MIB = 256, ROUNDS_MAX = 100 };
+enum { ROUNDS_MAX = 100 };
 
 /* Of all pages of a phase: how long the program waited for one, at most. */
 static int64_t slowest_milliseconds;
-
-static int64_t now_milliseconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static void say(const char *phase)
 {
@@ -48,26 +39,6 @@ static void note_page(int64_t *since)
 	if (now - *since > slowest_milliseconds)
 		slowest_milliseconds = now - *since;
 	*since = now;
-}
-
-static uint64_t next(uint64_t *state)
-{
-	/* splitmix64 (Steele, Lea, Flood 2014). */
-	uint64_t z = (*state += 0x9e3779b97f4a7c15u);
-
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-	return z ^ (z >> 31);
-}
-
-static void make_page(uint64_t *page, uint64_t number, uint64_t version)
-{
-	uint64_t state = number << 8 | version;
-
-	for (int word = 0; word < WORDS / 2; word++)
-		page[word] = next(&state);
-	for (int word = WORDS / 2; word < WORDS; word++)
-		page[word] = number + version;
 }
 
 static void fill(uint64_t *memory, uint8_t *versions, size_t start, size_t end, size_t step)
