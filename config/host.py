@@ -248,14 +248,23 @@ def _group_name(gid: int) -> str:
 
 def _made_folders(root: Path) -> Iterator[Path]:
     """Yield the folders that units of ramsterd make."""
-    for folder in UNIT_FOLDERS:
-        for unit in sorted((root / folder).glob("*.service")):
-            dropins = sorted(unit.with_name(f"{unit.name}.d").glob("*.conf"))
-            text = "\n".join(_read(each) for each in (unit, *dropins) if each.is_file())
-            if _OUR_UNIT.search(text) is None:
-                continue
+    # Mostly /lib is a link to /usr/lib.
+    for folder in {(root / name).resolve() for name in UNIT_FOLDERS}:
+        for text in filter(_OUR_UNIT.search, _unit_texts(folder)):
             for match in _MADE_FOLDERS.finditer(text):
                 yield from (_MADE_IN[match[1]] / name for name in match[2].split())
+
+
+def _unit_texts(folder: Path) -> Iterator[str]:
+    """Yield each unit with its drop-ins.  There are hundreds, and a start waits for this."""
+    try:
+        names = set(os.listdir(folder))
+    except OSError:
+        return
+    for name in names:
+        if name.endswith(".service"):
+            dropins = (folder / f"{name}.d").glob("*.conf") if f"{name}.d" in names else ()
+            yield "\n".join(_read(each) for each in (folder / name, *dropins) if each.is_file())
 
 
 def _read(path: Path) -> str:
