@@ -45,6 +45,14 @@ WORDS_PER_PAGE: Final = PAGE_BYTES // WORD_BYTES
 # (zcache's bound).
 ZPAGE_BYTES_MAX: Final = PAGE_BYTES * 7 // 8
 PACKED_ZSTD: Final = Codec.ZSTD << CODEC_SHIFT
+# All of a zpage that has bytes.
+PACKED_WITH_BYTES: Final = frozenset(
+    {
+        PACKED_RAW,
+        *range(1, ZPAGE_BYTES_MAX + 1),
+        *range(PACKED_ZSTD + 1, PACKED_ZSTD + ZPAGE_BYTES_MAX + 1),
+    }
+)
 # Higher levels gain a few per cent on pages of 4 KiB and take several times as long.
 ZSTD_LEVEL: Final = 3
 
@@ -188,8 +196,4 @@ def decode_page(packed: int, zpage: bytes | memoryview, checksum: int) -> bytes:
 
 def is_packed_valid(packed: int) -> bool:
     """Whether a number from a peer can be the packed form of a zpage that has bytes."""
-    return (
-        0 < packed <= ZPAGE_BYTES_MAX
-        or packed == PACKED_RAW
-        or 0 < packed - PACKED_ZSTD <= ZPAGE_BYTES_MAX
-    )
+    return packed in PACKED_WITH_BYTES

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from config.limits import COPIES_MAX
-from ramsterd.core.codec import PACKED_FILL, PACKED_MAX, is_packed_valid
+from ramsterd.core.codec import PACKED_FILL, PACKED_WITH_BYTES
 from ramsterd.core.family import Family
 
 # Where the zpage of a row is: in a block of a family, or one of these.
@@ -38,7 +38,7 @@ GOOD_SHAPES: Final = frozenset(
     }
 )
 # Codecs and lengths that a row may have.
-VALID_PACKED: Final = frozenset(filter(is_packed_valid, range(PACKED_MAX + 1))) | {PACKED_FILL}
+VALID_PACKED: Final = PACKED_WITH_BYTES | {PACKED_FILL}
 
 # As a row has them: in front, each once, and 0 behind; or without these zeros.
 Holders: TypeAlias = tuple[int, ...]
