@@ -10,6 +10,7 @@ from hypothesis import settings
 
 pytest_plugins = (
     "tests.plugins.alone",
+    "tests.plugins.collecting",
     "tests.plugins.long",
     "tests.plugins.order",
     "tests.plugins.seeds",

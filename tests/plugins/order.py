@@ -31,7 +31,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def arranged(items: Iterable[pytest.Item], workers: int) -> list[pytest.Item]:
     """Return the tests in as many stretches as there are workers, all of one length."""
-    ranked = sorted(items, key=rank)
+    # Each worker has collected the files in an order of its own.
+    ranked = sorted(items, key=lambda item: (rank(item), item.path))
     count = sum(rank(item) < len(FIRST) for item in ranked)
     first, others = ranked[:count], ranked[count:]
     leading = max(0, len(others) - QUICK_BEFORE_LONG * (workers - 1))

@@ -275,6 +275,20 @@ def test_each_worker_begins_with_its_share_of_what_takes_longest() -> None:
         assert max(after - before for before, after in pairwise(waiting)) < len(half) // 4
 
 
+def test_each_worker_begins_to_collect_elsewhere_and_all_have_the_same_order(
+    tmp_path: Path,
+) -> None:
+    for name in "abcd":
+        source = f"open('collected-' + os.environ['PYTEST_XDIST_WORKER'], 'a').write('{name}')"
+        test = f"def test_of_{name}():\n    pass\n"
+        (tmp_path / f"test_{name}.py").write_text(f"import os\n{source}\n{test}")
+    status, lines = run_pytest(tmp_path, "-n", "2")
+    # Workers that had them in orders of their own would end the run.
+    assert status == 0, lines
+    assert (tmp_path / "collected-gw0").read_text() == "abcd"
+    assert (tmp_path / "collected-gw1").read_text() == "cdab"
+
+
 def test_one_that_is_alone_runs_while_no_other_does(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(LONE_TESTS)
     status, lines = run_pytest(tmp_path, "-n", "3")
