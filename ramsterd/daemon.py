@@ -56,6 +56,7 @@ from ramsterd.observe.daemon_news import DaemonNews
 from ramsterd.observe.health_watch import HealthWatch
 from ramsterd.observe.loop_watch import LoopWatch
 from ramsterd.observe.metrics_port import new_metrics_server
+from ramsterd.observe.overview import overview_of
 from ramsterd.observe.snapshot import DaemonStatistics, to_plain
 from ramsterd.pagepath.engine import Engine
 from ramsterd.pagepath.peers import Peers
@@ -170,7 +171,7 @@ class Daemon:
                 daemon.control.socket, self._commands(), arrival=self._handover.arrival
             )
         )
-        self._metrics = new_metrics_server(daemon.metrics.listen, self.statistics)
+        self._metrics = new_metrics_server(daemon.metrics.listen, self.statistics, wall_clock)
         self._peers.members.inquiries.count_clients = self._count_clients
         self._loop_watch = LoopWatch(self.engine.store.work)
         self._watchdog = Watchdog(self._notifier, environ)
@@ -346,6 +347,7 @@ class Daemon:
             **node_commands(self._peers.members),
             **state_commands(self._state.marks, self._exports),
             **log_commands(self._log),
+            "overview": lambda _: to_plain(overview_of(self.statistics(), at=wall_clock())),
             "pools": lambda _: to_plain(self._tmem.count_pools()),
         }
 

@@ -31,3 +31,5 @@ class MetricsStatistics:
     endpoint: EndpointStatistics
     # By HTTP status.
     answers_total: dict[str, int]
+    # Of the status page.
+    viewers: int = 0

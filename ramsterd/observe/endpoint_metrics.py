@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from prometheus_client.core import Metric
 
+from ramsterd.observe.live_feed import VIEWERS_MAX
 from ramsterd.observe.metric import by, counter, gauge, one
 from ramsterd.observe.snapshot import DaemonStatistics
 
@@ -44,4 +45,7 @@ def endpoint_metrics(now: DaemonStatistics) -> Iterator[Metric]:
         yield counter(
             "metrics_answers", "Answers to HTTP requests at the metrics port, by status.",
             ["status"], by(now.metrics.answers_total),
+        )  # fmt: skip
+        yield gauge(
+            "metrics_viewers", f"Browsers that show the status page now (at most {VIEWERS_MAX}).", [], one(now.metrics.viewers),
         )  # fmt: skip

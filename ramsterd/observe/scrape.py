@@ -1,10 +1,11 @@
-"""HTTP/1.1 as a scraper speaks it: bytes in, requests out; answers in, bytes out.
+"""HTTP/1.1 as a scraper or a browser speaks it: bytes in, requests out; answers in, bytes out.
 
 Pure; h11 knows the protocol.  A request here has no body, and a head of 8 KiB at most; a client
 that breaks that, or the protocol, gets one answer and the end of the connection, and so does one
 that wants more than to read.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
@@ -91,9 +92,10 @@ class ScrapeProtocol:
         *,
         content_type: str = PLAIN_TEXT,
         date: str = "",
+        more_fields: Sequence[tuple[str, str]] = (),
     ) -> list[bytes]:
         """Return the pieces of the answer to the last request, or to what was none."""
-        fields = [("Content-Type", content_type), ("Content-Length", str(len(body)))]
+        fields = [("Content-Type", content_type), ("Content-Length", str(len(body))), *more_fields]
         if date:
             fields.append(("Date", date))
         if status is HTTPStatus.METHOD_NOT_ALLOWED:
@@ -110,6 +112,21 @@ class ScrapeProtocol:
             http.start_next_cycle()
             self._request = None
         return pieces
+
+    @property
+    def is_streaming(self) -> bool:
+        """Whether an answer has begun that has no end."""
+        return self._http.our_state is h11.SEND_BODY
+
+    def begin_stream(self, content_type: str) -> bytes:
+        """Return the head of an answer without an end: what follows are `part`s, until the connection closes."""
+        fields = [("Content-Type", content_type), ("Cache-Control", "no-store")]
+        reason = HTTPStatus.OK.phrase.encode()
+        return self._http.send(h11.Response(status_code=HTTPStatus.OK, headers=fields, reason=reason)) or b""  # fmt: skip
+
+    def part(self, data: bytes) -> bytes:
+        """Return the next part of a stream, as it is sent."""
+        return self._http.send(h11.Data(data)) or b""
 
 
 def _bad_request(error: h11.RemoteProtocolError) -> BadRequest:

@@ -1,8 +1,8 @@
 """The metrics port on real sockets: scrapers are served, and an ill-meaning client keeps nobody out."""
 
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import pytest
 import trio
@@ -19,63 +19,21 @@ from ramsterd.observe.metrics_server import (
     MetricsServer,
 )
 from tests.helpers.leftovers import watch_leftovers
-
-LOOPBACK = "127.0.0.1"
-GET = b"GET /metrics HTTP/1.1\r\nHost: n1\r\n\r\n"
-TEXT = b"# HELP ramster_rows Rows.\n# TYPE ramster_rows gauge\nramster_rows 7.0\n"
-
-
-def collect() -> Iterator[Metric]:
-    yield gauge("rows", "Rows.", [], one(7))
+from tests.helpers.running_metrics import (
+    GET,
+    LOOPBACK,
+    TEXT,
+    Running,
+    collect,
+    made_feed,
+    receive,
+    receive_all,
+    running,
+)
 
 
 def collect_much() -> Iterator[Metric]:
     yield gauge("much", "x" * 20_000_000, [], one(1))
-
-
-class Running:
-    def __init__(self, server: MetricsServer, port: int) -> None:
-        self.server = server
-        self.port = port
-
-    async def dial(self, said: bytes = b"") -> trio.SocketStream:
-        stream = await trio.open_tcp_stream(LOOPBACK, self.port)
-        await stream.send_all(said)
-        return stream
-
-    async def wait_quiet(self) -> None:
-        while self.server.statistics().endpoint.connections:
-            await trio.testing.wait_all_tasks_blocked()
-        await trio.testing.wait_all_tasks_blocked()
-
-
-@asynccontextmanager
-async def running(
-    collected: Callable[[], Iterator[Metric]] = collect,
-) -> AsyncIterator[Running]:
-    server = MetricsServer(LOOPBACK, 0, Exposition(collected))
-    async with trio.open_nursery() as nursery:
-        port = await nursery.start(server.serve)
-        with trio.fail_after(20):
-            yield Running(server, port)
-        nursery.cancel_scope.cancel()
-
-
-async def receive(stream: trio.SocketStream, end: bytes) -> bytes:
-    data = b""
-    while not data.endswith(end):
-        some = await stream.receive_some()
-        assert some, data
-        data += some
-    return data
-
-
-async def receive_all(stream: trio.SocketStream) -> bytes:
-    data = b""
-    with suppress(trio.BrokenResourceError):
-        while some := await stream.receive_some():
-            data += some
-    return data
 
 
 async def test_one_connection_is_scraped_again_and_again() -> None:
@@ -94,7 +52,7 @@ async def test_one_connection_is_scraped_again_and_again() -> None:
 @pytest.mark.parametrize(
     ("said", "status"),
     [
-        (GET.replace(b"/metrics", b"/"), b"404 Not Found"),
+        (GET.replace(b"/metrics", b"/etc"), b"404 Not Found"),
         (GET.replace(b"GET", b"POST"), b"405 Method Not Allowed"),
         (b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", b"400 Bad Request"),
     ],
@@ -162,7 +120,7 @@ async def answer_until_closed(server: MetricsServer, ours: socket.socket) -> flo
 async def test_a_client_has_so_long_for_a_request(
     said: bytes, seconds: float, autojump_clock: trio.testing.MockClock
 ) -> None:
-    server = MetricsServer(LOOPBACK, 0, Exposition(collect))
+    server = MetricsServer(LOOPBACK, 0, Exposition(collect), made_feed())
     with tcp_pair() as (ours, theirs):
         theirs.send(said)
         assert await answer_until_closed(server, ours) == pytest.approx(seconds)
@@ -171,7 +129,7 @@ async def test_a_client_has_so_long_for_a_request(
 async def test_a_client_has_so_long_to_take_an_answer(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    server = MetricsServer(LOOPBACK, 0, Exposition(collect_much))
+    server = MetricsServer(LOOPBACK, 0, Exposition(collect_much), made_feed())
     with tcp_pair() as (ours, theirs):
         theirs.send(GET)
         assert await answer_until_closed(server, ours) == pytest.approx(REPLY_SECONDS_MAX)
@@ -255,6 +213,6 @@ async def test_nothing_is_left_of_a_client_that(
 async def test_an_address_in_use_is_named() -> None:
     with socket.create_server((LOOPBACK, 0)) as taken:
         port = taken.getsockname()[1]
-        server = MetricsServer(LOOPBACK, port, Exposition(collect))
+        server = MetricsServer(LOOPBACK, port, Exposition(collect), made_feed())
         with pytest.raises(OSError, match=f"in use: '{LOOPBACK}:{port}'"):
             await server.serve()
