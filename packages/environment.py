@@ -19,7 +19,7 @@ PREFIX: Final = "usr/lib/ramster"
 INTERPRETER: Final = "/usr/bin/python3"
 PROGRAMS: Final = ("ramsterd", "ramsterctl")
 # What a node and an operator may need; the others are for those who change the code.
-EXTRAS: Final = ("tls", "zstd")
+EXTRAS: Final = ("tls", "top", "zstd")
 # What pip notes for itself.  It names the folder of the build, or sums of files that are changed here; and the packages
 # of a distribution are not pip's.
 _NOTES_OF_PIP: Final = ("direct_url.json", "INSTALLER", "RECORD", "REQUESTED", "WHEEL")

@@ -30,6 +30,7 @@ from ramsterd.cli.restart import restart_command
 from ramsterd.cli.state import export_group, exports_command, format_lost, pool_group
 from ramsterd.cli.stop import stop_command
 from ramsterd.cli.tables import format_nodes, format_pools
+from ramsterd.cli.top import top_command
 
 POLL_SECONDS: Final = 0.25
 
@@ -141,6 +142,7 @@ main.add_command(pool_group(ask))
 main.add_command(config_group(ask))
 main.add_command(log_level_command(ask))
 main.add_command(events_command(ask))
+main.add_command(top_command(ask))
 main.add_command(restart_command(ask))
 main.add_command(stop_command(ask))
 main.add_command(cluster)

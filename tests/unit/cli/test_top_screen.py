@@ -1,0 +1,122 @@
+"""The screen of `ramsterctl top`: what it says, and that it fits."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, strategies as st
+
+from ramsterd.cli.top_screen import Order, View, screen
+from ramsterd.observe.overview import overview_of
+from ramsterd.observe.snapshot import to_plain
+from tests.helpers.made_statistics import made_statistics
+
+
+def picture(**changes: Any) -> dict[str, Any]:
+    made = json.loads(json.dumps(to_plain(overview_of(made_statistics(), at=100.0))))
+    assert isinstance(made, dict)
+    return made | changes
+
+
+def node(name: str, **changes: Any) -> dict[str, Any]:
+    return {
+        "name": name, "is_local": False, "state": "up", "is_linked": True, "is_draining": False, "is_cordoned": False,
+        "reason": "", "budget_bytes": 1 << 30, "free_bytes": 1 << 29, "pages_there": 0, "pages_here": 0,
+    } | changes  # fmt: skip
+
+
+def code(name: str, summary: str = "something is wrong") -> dict[str, Any]:
+    return {
+        "code": name, "severity": "warn", "summary": summary, "details": [], "command": f"ramsterctl mend {name}",
+        "active_seconds": 5.0, "muted_seconds": 0.0,
+    }  # fmt: skip
+
+
+def event(text: str) -> dict[str, Any]:
+    return {"time": "2026-11-30T07:00:00+00:00", "severity": "info", "kind": "x", "text": text}
+
+
+def lines(**shown: Any) -> list[str]:
+    view = View(**{"before": None, "now": picture()} | shown)
+    return [line.plain for line in screen(view)]
+
+
+def names(order: Order, *nodes: dict[str, Any]) -> list[str]:
+    shown = lines(now=picture(nodes=list(nodes)), order=order)
+    first = next(place for place, line in enumerate(shown) if line.startswith("NODE"))
+    return [line.split()[0] for line in shown[first + 1 :][: len(nodes)]]
+
+
+def test_a_rate_is_between_two_pictures_and_none_after_a_restart_of_the_daemon() -> None:
+    before, now = picture(at=100.0), picture(at=102.0)
+    now["totals"] |= {"put_pages": before["totals"]["put_pages"] + 3000, "evicted_pages": 0}
+    shown = "\n".join(lines(before=before, now=now))
+    assert "write/s 1,500 here   0 to peers   - evicted" in shown
+    assert "write/s - here" in "\n".join(lines(now=now))
+
+
+def test_what_is_wrong_stands_above_all_with_what_to_type() -> None:
+    health = picture()["health"] | {"severity": "warn", "codes": [code("A"), code("B"), code("C")]}
+    shown = lines(now=picture(health=health))
+    assert shown[1].startswith("WARN")
+    assert shown[2:4] == ["  A: something is wrong", "    type: ramsterctl mend A"]
+    assert "  … 1 more: ramsterctl health" in shown
+
+
+def test_nodes_come_in_the_order_that_was_asked_for() -> None:
+    nodes = (
+        node("beta", free_bytes=5, pages_there=1),
+        node("alpha", is_local=True, is_linked=False, free_bytes=9, pages_here=4),
+        node("gamma", state="down", is_linked=False, budget_bytes=None, free_bytes=None, pages_there=7),
+        node("delta", is_linked=False),
+    )  # fmt: skip
+    assert names(Order.NAME, *nodes) == ["alpha", "beta", "delta", "gamma"]
+    assert names(Order.STATE, *nodes) == ["delta", "gamma", "alpha", "beta"]
+    assert names(Order.FREE, *nodes) == ["beta", "alpha", "delta", "gamma"]
+    assert names(Order.THERE, *nodes) == ["gamma", "beta", "alpha", "delta"]
+    assert names(Order.HERE, *nodes) == ["alpha", "beta", "delta", "gamma"]
+    assert "no link" in "".join(lines(now=picture(nodes=list(nodes))))
+
+
+def test_a_daemon_that_does_not_answer_any_more_makes_the_picture_old() -> None:
+    assert lines(problem="no daemon answers")[0] == "OLD, of 00:01:40 UTC: no daemon answers"
+
+
+def test_nothing_that_others_say_moves_the_cursor() -> None:
+    shown = lines(events=[event("gone\x1b[2J\r")])
+    assert shown[-2].endswith("gone?[2J?")
+
+
+def test_many_nodes_leave_room_for_the_last_events() -> None:
+    nodes = [node(f"n{number:02}") for number in range(64)]
+    events = [event(f"event {number}") for number in range(9)]
+    shown = lines(now=picture(nodes=nodes), events=events)
+    assert len(shown) == 24
+    assert any(line.startswith("… ") and line.endswith(" more nodes") for line in shown)
+    assert shown[-2].endswith("event 8")
+
+
+@given(
+    width=st.integers(20, 200),
+    height=st.integers(3, 60),
+    nodes=st.integers(0, 80),
+    codes=st.integers(0, 5),
+    events=st.integers(0, 60),
+    text=st.text(max_size=300),
+)
+def test_no_screen_is_larger_than_the_terminal(
+    width: int, height: int, nodes: int, codes: int, events: int, text: str
+) -> None:
+    health = picture()["health"] | {"codes": [code(f"C{each}", text) for each in range(codes)]}
+    now = picture(health=health, nodes=[node(f"n{each}") for each in range(nodes)])
+    view = View(before=None, now=now, events=[event(text)] * events, width=width, height=height)
+    shown = screen(view)
+    assert len(shown) <= height
+    assert all(line.cell_len <= width for line in shown)
+    assert all("\n" not in line.plain for line in shown)
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_bar_is_as_wide_as_the_line(width: int) -> None:
+    [bar] = [line for line in lines(width=width) if line.startswith("memory")]
+    assert bar.index("]") - bar.index("[") + len(bar.partition("]")[2]) <= width
