@@ -27,7 +27,7 @@ def node(name: str, **changes: Any) -> dict[str, Any]:
 
 def code(name: str, summary: str = "something is wrong") -> dict[str, Any]:
     return {
-        "code": name, "severity": "warn", "summary": summary, "details": [], "command": f"ramsterctl mend {name}",
+        "code": name, "severity": "warn", "summary": summary, "details": [], "command": f"ramsterctl repair {name}",
         "active_seconds": 5.0, "muted_seconds": 0.0,
     }  # fmt: skip
 
@@ -59,7 +59,7 @@ def test_what_is_wrong_stands_above_all_with_what_to_type() -> None:
     health = picture()["health"] | {"severity": "warn", "codes": [code("A"), code("B"), code("C")]}
     shown = lines(now=picture(health=health))
     assert shown[1].startswith("WARN")
-    assert shown[2:4] == ["  A: something is wrong", "    type: ramsterctl mend A"]
+    assert shown[2:4] == ["  A: something is wrong", "    type: ramsterctl repair A"]
     assert "  … 1 more: ramsterctl health" in shown
 
 
