@@ -10,7 +10,7 @@ from ramsterd.cli import ramsterctl, ramsterd
 
 SAMPLES: Final = Path(__file__).parents[2] / "config" / "samples"
 _PROGRAMS: Final = {"ramsterd": ramsterd.main, "ramsterctl": ramsterctl.main}
-_FILES: Final = {
+FILES: Final = {
     "ramsterd.toml": "the file of one node of ramster",
     "cluster.toml": "the members of a ramster cluster",
 }
@@ -28,7 +28,7 @@ _PATHS: Final = {
     "/var/lib/ramster": "Which exports and pools have pages, over restarts.",
 }
 # Of the file that is read, and not of what it says.
-_OF_THE_SAMPLE: Final = " A key that is commented out shows its default."
+OF_THE_SAMPLE: Final = " A key that is commented out shows its default."
 _NAMES: Final = ("ramsterctl(8)", "ramsterd(8)", "cluster.toml(5)", "ramsterd.toml(5)")
 
 
@@ -38,7 +38,7 @@ def pages(version: str, date: str) -> dict[str, str]:
     for name, command in _PROGRAMS.items():
         head = _head(name, 8, summary(command), version, date)
         found[f"{name}.8"] = roff.join([head, describe(name, command), _tail(f"{name}(8)")])
-    for name, title in _FILES.items():
+    for name, title in FILES.items():
         head = _head(name, 5, title, version, date)
         tables = read_sample((SAMPLES / name).read_text())
         found[f"{name}.5"] = roff.join([head, describe_file(tables), _see_also(f"{name}(5)")])
@@ -48,7 +48,7 @@ def pages(version: str, date: str) -> dict[str, str]:
 def describe_file(tables: list[Table]) -> str:
     """Return the sections DESCRIPTION and KEYS of a file."""
     (top, *more) = tables
-    texts = [f" {text}".replace(_OF_THE_SAMPLE, "") for text in top.texts]
+    texts = [f" {text}".replace(OF_THE_SAMPLE, "") for text in top.texts]
     found = [roff.heading("description"), *map(roff.paragraph, texts), roff.heading("keys")]
     found += [_describe_keys(each) for each in top.keys]
     for table in more:
