@@ -8,7 +8,7 @@ from ramsterd.core.page import PoolKind
 from ramsterd.frontends.clients.counters import ClientStatistics
 from ramsterd.frontends.pager import PagerStatistics
 from ramsterd.frontends.tmem.counters import TmemStatistics
-from ramsterd.observe.metric import by, counter, gauge, one
+from ramsterd.observe.metric import by, counter, gauge, latencies, one
 from ramsterd.observe.snapshot import DaemonStatistics
 
 
@@ -20,6 +20,7 @@ def frontend_metrics(now: DaemonStatistics) -> Iterator[Metric]:
         "nbd_requests", "Requests of NBD clients.", ["command"], by(now.nbd.requests_total)
     )
     yield counter("nbd_errors", "Errors sent to NBD clients.", ["errno"], by(now.nbd.errors_total))
+    yield _latency(now)
     yield from _exports(now)
     yield from _connections("tmem", "programs at the tmem socket", now.tmem)
     yield counter(
@@ -94,6 +95,25 @@ def _connections(name: str, who: str, now: ClientStatistics) -> Iterator[Metric]
     yield counter(
         f"{name}_bytes", f"Bytes received from and sent to {who}.", ["direction"],
         by({"received": now.received_bytes_total, "sent": now.sent_bytes_total}),
+    )  # fmt: skip
+
+
+def _latency(now: DaemonStatistics) -> Metric:
+    frontends = {"nbd": now.nbd.request_latency, "tmem": now.tmem.request_latency}
+    return latencies(
+        "request_latency_seconds", "Time from the receipt of a read or write to its answer, by tier."
+        " Local: answered from the memory of this node. Peer: a page had to come from a peer, or go to one.",
+        ["frontend", "operation", "tier"],
+        [
+            ([name, operation, tier], latency)
+            for name, each in frontends.items()
+            for operation, tier, latency in (
+                ("read", "local", each.read_local),
+                ("read", "peer", each.read_peer),
+                ("write", "local", each.write_local),
+                ("write", "peer", each.write_peer),
+            )
+        ],
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Final
 
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
@@ -20,6 +21,14 @@ from ramsterd.observe.protection_metrics import protection_metrics
 from ramsterd.observe.remote_metrics import remote_metrics
 from ramsterd.observe.snapshot import DaemonStatistics
 from ramsterd.observe.start_metrics import start_metrics
+
+# What a scrape may have of series: of the node itself, for each other node, and for each export.
+# Prometheus keeps a few KiB for each of all nodes: 65 nodes have 200,000 of them, which a small
+# server holds.  A label for clients, pools or pages would have no bound, and a histogram for each
+# peer would be more than all else of that peer.
+SERIES_MAX: Final = 540
+NODE_SERIES_MAX: Final = 40
+EXPORT_SERIES_MAX: Final = 4
 
 
 class RamsterCollector(Collector):

@@ -6,7 +6,7 @@ from prometheus_client.core import Metric
 
 from net.link import LinkStatistics
 from nodemanager.states import LinkState, NodeState
-from ramsterd.observe.metric import counter, gauge, one
+from ramsterd.observe.metric import counter, gauge, latencies, one
 from ramsterd.observe.snapshot import DaemonStatistics
 
 
@@ -20,6 +20,7 @@ def node_metrics(now: DaemonStatistics) -> Iterator[Metric]:
     yield from _states(now)
     yield from _members(now)
     yield from _links(now)
+    yield from _round_trips(now)
     yield from _listener(now)
 
 
@@ -109,6 +110,24 @@ def _links(now: DaemonStatistics) -> Iterator[Metric]:
     yield counter(
         "link_late_replies", "Answers on the present link that came after their timeout.", ["node"],
         of_each(lambda link: link.late_replies_total),
+    )  # fmt: skip
+
+
+def _round_trips(now: DaemonStatistics) -> Iterator[Metric]:
+    names, round_trip = names_of(now), now.engine.round_trip
+    yield latencies(
+        "round_trip_seconds", "Time from a request for pages (get), or to store pages (put), to the answer"
+        " of any node.", ["request"],
+        [(["get"], round_trip.get), (["put"], round_trip.put)],
+    )  # fmt: skip
+    # A node that was removed has no name.
+    yield gauge(
+        "round_trip_node_mean_seconds", "Mean of this time for the last answers of a node.", ["node"],
+        [
+            ([names[node]], seconds)
+            for node, seconds in round_trip.node_mean_seconds.items()
+            if node in names
+        ],
     )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from ramsterd.remote.holders.trust import TrustStatistics
 from ramsterd.remote.home.rebuild import RebuildStatistics
 from ramsterd.remote.home.recall_owner import OwnerRecallStatistics
 from ramsterd.remote.home.repatriate import RepatriateStatistics
+from ramsterd.remote.limits.round_trips import RoundTripStatistics
 from ramsterd.remote.send.remotify import RemotifyStatistics
 from ramsterd.remote.send.replicate import ReplicateStatistics
 
@@ -39,6 +40,7 @@ class EngineStatistics:
     nodes: TableStatistics
     remotify: RemotifyStatistics
     fetch: FetchStatistics
+    round_trip: RoundTripStatistics
     repatriate: RepatriateStatistics
     rebuild: RebuildStatistics
     holder_recall: HolderRecallStatistics
@@ -74,6 +76,7 @@ def snapshot(machines: Machines, now: float) -> EngineStatistics:
         nodes=machines.nodes.statistics(),
         remotify=machines.remotifier.statistics(),
         fetch=machines.fetches.statistics(),
+        round_trip=machines.round_trips.statistics(),
         repatriate=background_fetch.repatriator.statistics(),
         rebuild=background_fetch.rebuilder.statistics(
             unswept_pages, is_counting=machines.sweeps.is_counting

@@ -37,6 +37,7 @@ from ramsterd.remote.home.background_fetch import BackgroundFetch
 from ramsterd.remote.home.last_copies import LastCopies
 from ramsterd.remote.home.surroundings import Surroundings
 from ramsterd.remote.limits.put_timeout import PutTimeout
+from ramsterd.remote.limits.round_trips import RoundTrips
 from ramsterd.remote.send.degrade import Degrade
 from ramsterd.remote.send.pool_copies import PoolCopies
 from ramsterd.remote.send.remotify import Remotifier
@@ -81,6 +82,7 @@ class Machines:
             bytes_fraction_max=memory.foreign_fraction_max,
             owner_pages_max=memory.foreign_owner_bytes_max // PAGE_BYTES,
         )
+        self.round_trips = RoundTrips()
         self.orphans = Orphans(orphan_seconds=remote.orphan_seconds, purge=self.foreign.purge)
         self.recall = HolderRecall(store, self.foreign)
         self.receive_shares = ReceiveShares(remote.foreign_bytes_per_second)

@@ -78,13 +78,17 @@ class PeerFrames:
         if is_put:
             pages_count = machines.remotifier.pages_in_flight(frame.request_id)
             results = wire.parse_put_reply(frame, pages_count)
+            sent_at = machines.remotifier.sent_at(frame.request_id)
+            machines.round_trips.on_put(node, now - sent_at)
             machines.remotifier.on_results(frame.request_id, results, now)
         elif is_list:
             machines.reconciler.on_reply(frame.request_id, frame)
         elif machines.spot_checks.is_in_flight(frame.request_id):
             machines.spot_checks.on_reply(frame.request_id, frame, now)
         else:
+            asked_at = machines.fetches.asked_at(frame.request_id)
             machines.fetches.on_reply(frame.request_id, frame, now)
+            machines.round_trips.on_get(node, now - asked_at)
 
     def on_request_failed(self, request_id: int, now: float) -> None:
         """A request of ours will get no answer: its outcome is unknown."""

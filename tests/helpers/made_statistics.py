@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from nodemanager.ids import NodeId
+from ramsterd.host.latency import LATENCY_BUCKETS, LatencyStatistics
 from ramsterd.observe.loop_watch import BUCKETS
 from ramsterd.observe.snapshot import DaemonStatistics
 
@@ -87,6 +88,39 @@ def made_statistics() -> DaemonStatistics:
     return replace(made, engine=engine, loop_stall=stall)
 
 
+def wide_statistics(*, nodes: int, exports: int) -> DaemonStatistics:
+    """Return one with something to say of each of so many other nodes, and with so many exports."""
+    made = made_statistics()
+    [row], [export] = made.engine.nodes.nodes, made.exports
+    numbers = [NodeId(number) for number in range(2, nodes + 2)]
+    rows = tuple(
+        replace(row, config=replace(row.config, number=int(number), name=f"node{number}"))
+        for number in numbers
+    )
+    made = _for_each_node(made, numbers)
+    assert isinstance(made, DaemonStatistics)
+    return replace(
+        made,
+        engine=replace(made.engine, nodes=replace(made.engine.nodes, nodes=rows)),
+        exports=tuple(replace(export, name=f"export{number}") for number in range(exports)),
+    )
+
+
+def _for_each_node(value: Any, numbers: list[NodeId]) -> Any:
+    """Return a snapshot in which all that is said of a node is said of each of these."""
+    kinds = get_type_hints(type(value))
+    changes: dict[str, object] = {}
+    for each in fields(value):
+        inside, arguments = getattr(value, each.name), get_args(kinds[each.name])
+        if isinstance(inside, Mapping) and arguments[0] is NodeId:
+            changes[each.name] = dict.fromkeys(numbers, inside[NODE])
+        elif isinstance(inside, tuple) and hasattr(inside[0], "node"):
+            changes[each.name] = tuple(replace(inside[0], node=number) for number in numbers)
+        elif is_dataclass(inside):
+            changes[each.name] = _for_each_node(inside, numbers)
+    return replace(value, **changes)
+
+
 def random_statistics(rng: random.Random) -> DaemonStatistics:
     """Return one in which any figure can be any that its type allows; names are names."""
     made = _made(DaemonStatistics, Random(rng))
@@ -125,9 +159,16 @@ def _made(kind: Any, figures: Figures) -> object:
         return tuple(_made(arguments[0], figures) for _ in range(figures.length()))
     if is_dataclass(kind):
         assert isinstance(kind, type)
-        kinds = get_type_hints(kind)
-        return kind(**{each.name: _made(kinds[each.name], figures) for each in fields(kind)})
+        return _made_fields(kind, figures)
     return _made_plain(kind, figures)
+
+
+def _made_fields(kind: type, figures: Figures) -> object:
+    if kind is LatencyStatistics:
+        counts = tuple(figures.number() for _ in range(len(LATENCY_BUCKETS) + 1))
+        return LatencyStatistics(counts=counts, seconds_total=figures.number())
+    kinds = get_type_hints(kind)
+    return kind(**{name: _made(each, figures) for name, each in kinds.items()})
 
 
 def _made_plain(kind: Any, figures: Figures) -> object:

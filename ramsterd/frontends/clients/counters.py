@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from ramsterd.frontends.clients.latency import RequestLatency, RequestLatencyStatistics
+
 EndT = TypeVar("EndT", bound=enum.Enum)
 ErrorT = TypeVar("ErrorT", bound=enum.IntEnum)
 StatisticsT = TypeVar("StatisticsT", bound="ClientStatistics")
@@ -23,6 +25,7 @@ class ClientStatistics:
     received_bytes_total: int
     sent_bytes_total: int
     requests_in_flight: int
+    request_latency: RequestLatencyStatistics
 
 
 class Counters(Generic[EndT, ErrorT]):
@@ -35,6 +38,7 @@ class Counters(Generic[EndT, ErrorT]):
         "ended",
         "errors",
         "in_flight_count",
+        "latency",
         "received_bytes",
         "requests",
         "sent_bytes",
@@ -63,6 +67,7 @@ class Counters(Generic[EndT, ErrorT]):
         self.received_bytes = 0
         self.sent_bytes = 0
         self.in_flight_count = 0
+        self.latency = RequestLatency()
 
     def requests_total(self) -> dict[str, int]:
         """Return the requests by the names of their commands."""
@@ -88,5 +93,6 @@ class Counters(Generic[EndT, ErrorT]):
             received_bytes_total=self.received_bytes,
             sent_bytes_total=self.sent_bytes,
             requests_in_flight=self.in_flight_count,
+            request_latency=self.latency.statistics(),
             **more,
         )

@@ -16,6 +16,7 @@ seldom does.
 
 import math
 import socket
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
@@ -152,10 +153,13 @@ class Exchange(Generic[EndT]):
         ends: Ends[EndT],
         *,
         settle: Callable[[], object],
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         """Wire it; `settle` is called after each pass, and sends what the pager has to send."""
         self._sock = sock
         self._counters = counters
+        self._latency = counters.latency
+        self._clock = clock
         self._ends = ends
         self._settle = settle
         # None before and after `run`: they may know this exchange, and must not be kept by it.
@@ -241,6 +245,7 @@ class Exchange(Generic[EndT]):
         # The sender meets an error again, in the task that is to end by it.
         with suppress(OSError):
             self._send_now(self._requests.replies)
+        self._count_late()
         if self._requests.replies.queued_bytes or self._receiver:
             self._sender.unpark()
 
@@ -338,14 +343,20 @@ class Exchange(Generic[EndT]):
         return self._ended
 
     def _pass(self, requests: Requests, serve: Callable[[], None]) -> None:
+        self._latency.began_at = self._clock()
         try:
             serve()
         finally:
             # Also what was served before garbage was met has effects and replies to send.
             self._settle()
             self._send_now(requests.replies)
+            self._latency.end_pass(self._clock())
         if requests.replies.queued_bytes:
             self._sender.unpark()
+
+    def _count_late(self) -> None:
+        if self._latency.ended:
+            self._latency.on_sent(self._clock())
 
     def _send_now(self, replies: ReplyQueue) -> None:
         """Send what the socket takes without waiting."""
@@ -368,6 +379,7 @@ class Exchange(Generic[EndT]):
         while True:
             if replies.queued_bytes:
                 self._send_now(replies)
+            self._count_late()
             if self._has_stopped or not requests.is_full:
                 self._receiver.unpark(count=math.inf)
             if replies.queued_bytes:

@@ -18,7 +18,7 @@ from ramsterd.frontends.pager import GetOutcome, GetResult, PutOutcome
 class Debts:
     """Requests under way, counted and bounded by their beginner."""
 
-    __slots__ = ("_answers", "_counters", "in_flight")
+    __slots__ = ("_answers", "_counters", "_latency", "in_flight")
 
     def __init__(
         self, answers: Answers, counters: Counters, on_late_reply: Callable[[], None]
@@ -31,6 +31,7 @@ class Debts:
         )
         self._answers = answers
         self._counters = counters
+        self._latency = counters.latency
 
     def answer(self, cookie: bytes, failure: Failure | None) -> None:
         """Answer a request that returns no data, or that failed."""
@@ -40,27 +41,45 @@ class Debts:
             self._counters.on_error(failure.errno)
             self._answers.failure(cookie, failure)
 
-    def answer_or_owe(
-        self, cookie: bytes, length: int, outcome: PutOutcome | GetOutcome | None
-    ) -> None:
-        """Answer with an outcome of the pager; None says that it follows."""
+    def answer_or_owe_read(self, cookie: bytes, length: int, outcome: GetOutcome | None) -> None:
+        """Answer an everyday READ with an outcome of the pager; None says that it follows."""
         if outcome is None:
+            self._latency.reads -= 1
             self.in_flight.begin(length)
         else:
             self.answer(cookie, failure_of(outcome))
 
-    def on_get(self, cookie: bytes, offset: int, length: int, result: GetResult) -> None:
+    def answer_or_owe_write(self, cookie: bytes, length: int, outcome: PutOutcome | None) -> None:
+        """Answer an everyday WRITE, likewise."""
+        if outcome is None:
+            self._latency.writes -= 1
+            self.in_flight.begin(length)
+        else:
+            self.answer(cookie, failure_of(outcome))
+
+    def on_get(
+        self, began_at: float, cookie: bytes, offset: int, length: int, result: GetResult
+    ) -> None:
         """The pages of a READ are here, or are not to be had."""
         self.in_flight.end(length)
         if isinstance(result, GetOutcome):
             self.answer(cookie, failure_of(result))
         else:
             self._answers.pages(cookie, offset, result)
+        self._latency.on_read(began_at, is_in_pass=self.in_flight.is_in_pass)
         self.in_flight.on_answered()
 
-    def on_put(self, cookie: bytes, length: int, outcome: PutOutcome) -> None:
+    def on_put(self, began_at: float, cookie: bytes, length: int, outcome: PutOutcome) -> None:
         """The pages of a WRITE are stored, or refused."""
-        self.on_done(cookie, length, failure_of(outcome))
+        self.on_write_done(began_at, cookie, length, failure_of(outcome))
+
+    def on_write_done(
+        self, began_at: float | None, cookie: bytes, length: int, failure: Failure | None
+    ) -> None:
+        """A WRITE is done; None says that it began in an earlier process."""
+        if began_at is not None:
+            self._latency.on_write(began_at, is_in_pass=self.in_flight.is_in_pass)
+        self.on_done(cookie, length, failure)
 
     def on_done(self, cookie: bytes, owed: int, failure: Failure | None) -> None:
         """A request without data in its reply is done."""
@@ -68,8 +87,9 @@ class Debts:
         self.answer(cookie, failure)
         self.in_flight.on_answered()
 
-    def on_read_end(self, owed: int, failure: Failure | None) -> None:
+    def on_read_end(self, began_at: float, owed: int, failure: Failure | None) -> None:
         """All slices of a READ came."""
         if failure is not None:
             self._counters.on_error(failure.errno)
+        self._latency.on_read(began_at, is_in_pass=self.in_flight.is_in_pass)
         self.in_flight.end(owed)

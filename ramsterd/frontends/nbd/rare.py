@@ -18,7 +18,7 @@ from ramsterd.frontends.nbd.buffers import RECEIVE_BYTES, WHOLE_WRITE_BYTES_MAX,
 from ramsterd.frontends.nbd.counters import Counters
 from ramsterd.frontends.nbd.debts import Debts
 from ramsterd.frontends.nbd.failures import NOT_MARKED, Failure
-from ramsterd.frontends.nbd.parts import Parts
+from ramsterd.frontends.nbd.parts import Done, Parts
 from ramsterd.frontends.nbd.payloads import PartOfRefused, PartOfWrite, Refused, Writing
 from ramsterd.frontends.nbd.protocol import (
     EXTENTS_MAX,
@@ -55,6 +55,7 @@ class RareRequests:
         "_export",
         "_in_flight",
         "_is_refused",
+        "_latency",
         "_pager",
         "_payload",
         "_session",
@@ -94,6 +95,7 @@ class RareRequests:
         self._export = session.export
         self._pager = pager
         self._counters = counters
+        self._latency = counters.latency
         self._debts = debts
         self._in_flight = debts.in_flight
         self._answers = answers
@@ -135,7 +137,7 @@ class RareRequests:
         if isinstance(part, PartOfRefused):
             self._await_payload(Refused(part))
         else:
-            self._await_payload(self._begin_write(part))
+            self._await_payload(self._begin_write(part, began_at=None))
 
     def close(self) -> None:
         """Forget what is under way."""
@@ -219,14 +221,13 @@ class RareRequests:
         write = PartOfWrite(
             flags=flags, cookie=cookie, offset=offset, length=length, rest_bytes=length
         )
-        self._payload = self._begin_write(write)
+        self._payload = self._begin_write(write, began_at=self._latency.began_at)
         return self._take(payload)
 
-    def _begin_write(self, write: PartOfWrite) -> Writing:
+    def _begin_write(self, write: PartOfWrite, *, began_at: float | None) -> Writing:
         self._in_flight.begin(write.length)
-        parts = self._parts(
-            write.flags, write.cookie, write.length, write.offset, write.length, write.failure
-        )
+        done = partial(self._debts.on_write_done, began_at, write.cookie, write.length)
+        parts = self._parts(done, write.flags, write.offset, write.length, write.failure)
         return Writing(self._export, self._pager, write, parts)
 
     def _take(self, payload: memoryview) -> int:
@@ -275,7 +276,7 @@ class RareRequests:
             slices_count=slices_count,
             streamed=self._structured if is_streamed else None,
             on_progress=self._in_flight.on_answered,
-            on_end=partial(self._debts.on_read_end, length),
+            on_end=partial(self._debts.on_read_end, self._latency.began_at, length),
         )
         self._advance(self._export.read(self._pager, offset, length, reading.on_slice))
 
@@ -298,7 +299,7 @@ class RareRequests:
     ) -> None:
         # No payload and no data: whatever the length, what waits is small.
         self._in_flight.begin(0)
-        parts = self._parts(flags, cookie, 0, offset, length)
+        parts = self._parts(partial(self._debts.on_done, cookie, 0), flags, offset, length)
         export, pager = self._export, self._pager
         if command == Command.TRIM:
             slices = export.trim(pager, offset, length)
@@ -319,26 +320,22 @@ class RareRequests:
 
     def _parts(
         self,
+        done: Done,
         flags: int,
-        cookie: bytes,
-        owed: int,
         offset: int,
         length: int,
         failure: Failure | None = None,
     ) -> Parts:
-        done = partial(self._debts.on_done, cookie, owed)
         if flags & CommandFlag.FUA and self._export.is_replicated:
-            done = partial(self._replicate, cookie, owed, offset, length)
+            done = partial(self._replicate, done, offset, length)
         return Parts(done, failure=failure)
 
-    def _replicate(
-        self, cookie: bytes, owed: int, offset: int, length: int, failure: Failure | None
-    ) -> None:
+    def _replicate(self, done: Done, offset: int, length: int, failure: Failure | None) -> None:
         """A request with FUA is done here: now at the peers too."""
         if failure is not None:
-            self._debts.on_done(cookie, owed, failure)
+            done(failure)
             return
-        parts = Parts(partial(self._debts.on_done, cookie, owed))
+        parts = Parts(done)
         self._export.replicate(self._pager, offset, length, parts)
         parts.all_begun()
 

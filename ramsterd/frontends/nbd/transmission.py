@@ -65,6 +65,7 @@ class Transmission:
         "_debts",
         "_everyday",
         "_in_flight",
+        "_latency",
         "_mark",
         "_pager",
         "_rare",
@@ -95,6 +96,7 @@ class Transmission:
         self._in_flight = self._debts.in_flight
         self._rare = RareRequests(session, pager, counters, self._debts, answers, structured)
         self._requests_counted = counters.requests
+        self._latency = counters.latency
         # What `_serve` needs of others, looked up once.
         export = session.export
         # To a read-only export no WRITE is an everyday request.
@@ -233,7 +235,7 @@ class Transmission:
             self.received.make_room(rare.wanted_bytes)
 
     def _serve(self, write_word: int) -> None:
-        received, replies, rare = self.received, self.replies, self._rare
+        received, replies, rare, latency = self.received, self.replies, self._rare, self._latency
         start, end, view = received.start, received.end, received.view
         pool, object_id, size, get, put, on_get, on_put, answer_pages = self._everyday
         reads = writes = pages_read = 0
@@ -248,7 +250,11 @@ class Transmission:
                     index, count = offset >> _PAGE_SHIFT, length >> _PAGE_SHIFT
                     pages_read += count
                     pages = get(
-                        pool, object_id, index, count, partial(on_get, cookie, offset, length)
+                        pool,
+                        object_id,
+                        index,
+                        count,
+                        partial(on_get, latency.began_at, cookie, offset, length),
                     )
                     if isinstance(pages, list):
                         assert len(pages) == count, "as many pages as were asked for"
@@ -256,7 +262,7 @@ class Transmission:
                         if pages_read < PASS_PAGES_MAX:
                             continue
                     else:
-                        self._debts.answer_or_owe(cookie, length, pages)
+                        self._debts.answer_or_owe_read(cookie, length, pages)
                 elif word == write_word and is_plain and length <= WHOLE_WRITE_BYTES_MAX:
                     if length > end - body:
                         # The everyday end of a receive: the rest of this one is still on its way.
@@ -270,13 +276,13 @@ class Transmission:
                         object_id,
                         offset >> _PAGE_SHIFT,
                         pages_put,
-                        partial(on_put, cookie, length),
+                        partial(on_put, latency.began_at, cookie, length),
                     )
                     if stored is PutOutcome.STORED:
                         replies.pieces.append(SUCCESS + cookie)
                         replies.queued_bytes += REPLY_BYTES
                         continue
-                    self._debts.answer_or_owe(cookie, length, stored)
+                    self._debts.answer_or_owe_write(cookie, length, stored)
                 else:
                     taken = rare.serve(word, cookie, offset, length, view[body:end])
                     if taken == INCOMPLETE:
@@ -289,6 +295,7 @@ class Transmission:
             # Also what came before garbage was served.
             self._requests_counted[_READ] += reads
             self._requests_counted[_WRITE] += writes
+            latency.reads, latency.writes = latency.reads + reads, latency.writes + writes
             rare.pages_of_pass += pages_read
             received.start = start
 

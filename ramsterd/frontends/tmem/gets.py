@@ -5,6 +5,7 @@ from functools import partial
 from typing import Final
 
 from ramsterd.frontends.clients.in_flight import InFlight
+from ramsterd.frontends.clients.latency import RequestLatency
 from ramsterd.frontends.pager import GetOutcome, GetResult, Taken
 from ramsterd.frontends.pager.interface import PoolClient
 from ramsterd.frontends.tmem.messages import PAGE_BYTES, PageState
@@ -29,6 +30,8 @@ class Get:
     object_id: bytes
     index: int
     count: int
+    # When the pass began that serves it.
+    began_at: float
 
 
 @dataclass(slots=True, eq=False)
@@ -45,17 +48,23 @@ class Gets:
     """The gets of one connection."""
 
     def __init__(
-        self, pager: PoolClient, book: PoolBook, replies: Replies, in_flight: InFlight
+        self,
+        pager: PoolClient,
+        book: PoolBook,
+        replies: Replies,
+        in_flight: InFlight,
+        latency: RequestLatency,
     ) -> None:
         self._pager = pager
         self._book = book
         self._replies = replies
         self._in_flight = in_flight
+        self._latency = latency
 
     def serve(self, get: Get) -> None:
         """Answer now, or once the pages are here."""
         if get.opened.pool.mark.is_lost:
-            self._replies.answer_get(get.request_id, bytes([PageState.LOST]) * get.count, [])
+            self._answer_states(get, bytes([PageState.LOST]) * get.count, [])
             return
         result = self._take(get) if get.opened.is_exclusive else self._get(get)
         if result is None:
@@ -91,12 +100,20 @@ class Gets:
         if result is GetOutcome.LOST and count > 1 and not get.opened.pool.is_gone:
             self._get_page_by_page(get)
         elif isinstance(result, GetOutcome):
-            self._replies.answer_get(get.request_id, bytes([_STATE_OF[result]]) * count, [])
+            self._answer_states(get, bytes([_STATE_OF[result]]) * count, [])
         else:
             pages = [page for page in result if page is not None]
             is_whole = len(pages) == count
             states = _ALL_PAGES * count if is_whole else bytes(each is not None for each in result)
-            self._replies.answer_get(get.request_id, states, pages)
+            self._answer_states(get, states, pages)
+
+    def _answer_states(self, get: Get, states: bytes, pages: list[bytes]) -> None:
+        latency, began_at = self._latency, get.began_at
+        if self._in_flight.is_in_pass and began_at == latency.began_at:
+            latency.reads += 1
+        else:
+            latency.on_read(began_at, is_in_pass=self._in_flight.is_in_pass)
+        self._replies.answer_get(get.request_id, states, pages)
 
     def _get_page_by_page(self, get: Get) -> None:
         count, pool = get.count, get.opened.pool.pool
@@ -124,5 +141,5 @@ class Gets:
             return
         self._in_flight.end(len(run.pages) * PAGE_BYTES)
         pages = [page for page in run.pages if page is not None]
-        self._replies.answer_get(run.get.request_id, bytes(run.states), pages)
+        self._answer_states(run.get, bytes(run.states), pages)
         self._in_flight.on_answered()

@@ -5,6 +5,7 @@ from functools import partial
 
 from ramsterd.core.page import PoolKind
 from ramsterd.frontends.clients.in_flight import InFlight
+from ramsterd.frontends.clients.latency import RequestLatency
 from ramsterd.frontends.pager import PutOutcome
 from ramsterd.frontends.pager.interface import PoolClient
 from ramsterd.frontends.tmem.messages import PAGE_BYTES, ErrorCode, TmemType
@@ -18,12 +19,18 @@ class Puts:
     """The puts of one connection."""
 
     def __init__(
-        self, pager: PoolClient, book: PoolBook, replies: Replies, in_flight: InFlight
+        self,
+        pager: PoolClient,
+        book: PoolBook,
+        replies: Replies,
+        in_flight: InFlight,
+        latency: RequestLatency,
     ) -> None:
         self._pager = pager
         self._book = book
         self._replies = replies
         self._in_flight = in_flight
+        self._latency = latency
         # Pages of puts that wait for room, by pool: they wait no more when the connection ends.
         self._waiting_pages: Counter[TmemPool] = Counter()
 
@@ -53,9 +60,10 @@ class Puts:
             stored = self._pager.put_now(pool.pool, object_id, index, pages)
             if stored < count:
                 book.correct(pool, object_id, index, count, before=before, charged=charged)
+            self._latency.writes += 1
             self._replies.answer(TmemType.PUT, request_id, count=stored)
             return
-        done = partial(self._on_late, request_id, pool, count)
+        done = partial(self._on_late, self._latency.began_at, request_id, pool, count)
         outcome = self._pager.put(pool.pool, object_id, index, pages, done)
         if outcome is None:
             self._count_waiting(pool, count)
@@ -63,13 +71,17 @@ class Puts:
             return
         if outcome is PutOutcome.REFUSED:
             book.correct(pool, object_id, index, count, before=before, charged=charged)
+        self._latency.writes += 1
         self._answer(request_id, count, outcome)
 
-    def _on_late(self, request_id: int, pool: TmemPool, count: int, outcome: PutOutcome) -> None:
+    def _on_late(
+        self, began_at: float, request_id: int, pool: TmemPool, count: int, outcome: PutOutcome
+    ) -> None:
         # What was refused stays charged until the pool is counted anew: other requests came in
         # between.
         self._count_waiting(pool, -count)
         self._in_flight.end(count * PAGE_BYTES)
+        self._latency.on_write(began_at, is_in_pass=self._in_flight.is_in_pass)
         if pool.is_gone:
             self._replies.refuse(request_id, ErrorCode.NO_SUCH_POOL, POOL_GONE)
         else:

@@ -101,8 +101,9 @@ class Session:
         self._user = user
         self._counters = counters
         self._pools = OpenPools(book)
-        self._puts = Puts(pager, book, self.replies, self.in_flight)
-        self._gets = Gets(pager, book, self.replies, self.in_flight)
+        latency = counters.latency
+        self._puts = Puts(pager, book, self.replies, self.in_flight, latency)
+        self._gets = Gets(pager, book, self.replies, self.in_flight, latency)
         self._flush: Flush | None = None
         # A put that is to be served before anything else, and whether it still waits for the state
         # file.
@@ -340,7 +341,8 @@ class Session:
     def _on_get(self, frame: Frame) -> None:
         number, object_id, index = parse_run(frame)
         opened = self._pools.find(number)
-        self._gets.serve(Get(frame.request_id, opened, object_id, index, frame.count))
+        began_at = self._counters.latency.began_at
+        self._gets.serve(Get(frame.request_id, opened, object_id, index, frame.count, began_at))
 
     # Flush.
 

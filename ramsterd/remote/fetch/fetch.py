@@ -186,6 +186,10 @@ class Fetches:
 
     # What comes.
 
+    def asked_at(self, request_id: int) -> float:
+        """Return when a request under way left."""
+        return self._asking[request_id].asked_at
+
     def on_reply(self, request_id: int, frame: Frame, now: float) -> None:
         """Judge each page of an answer, and serve who waits for it.
 

@@ -177,6 +177,10 @@ class Remotifier:
         """Return how many pages a PUT under way has."""
         return self._of(request_id).puts.pages(request_id)
 
+    def sent_at(self, request_id: int) -> float:
+        """Return when a PUT under way left."""
+        return self._of(request_id).puts.sent_at(request_id)
+
     def on_results(self, request_id: int, results: bytes, now: float) -> None:
         """A peer stored or refused each page of a PUT."""
         self._of(request_id).on_results(request_id, results, now)

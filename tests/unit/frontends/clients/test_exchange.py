@@ -85,8 +85,8 @@ class Story:
         self.echo = Echo()
         self.ended: Ended[End] | None = None
         self.settled = 0
-        self._counters = Counters(End, tuple(Command), Errno)
-        self.exchange = Exchange(ours, self._counters, ENDS, settle=self._on_settled)
+        self.counters = Counters(End, tuple(Command), Errno)
+        self.exchange = Exchange(ours, self.counters, ENDS, settle=self._on_settled)
         self._hangups = hangups
 
     def _on_settled(self) -> None:
@@ -199,12 +199,16 @@ async def test_a_late_answer_leaves_by_either_way(story: Story, *, is_pushed: bo
         nursery.start_soon(story.run)
         await trio.testing.wait_all_tasks_blocked()
         story.echo.answer(b"late")
+        latency = story.counters.latency
+        latency.on_read(0.0, is_in_pass=False)
         if is_pushed:
             story.exchange.push()
         else:
             story.exchange.send_soon()
             await trio.testing.wait_all_tasks_blocked()
         assert story.client.recv(9) == b"late"
+        assert sum(latency.statistics().read_peer.counts) == 1
+        assert not latency.ended
         story.client.close()
 
 

@@ -233,6 +233,61 @@ def test_replies_that_wait_leave_out_of_order_and_wake_the_sender() -> None:
     assert client.transmission.in_flight_bytes == client.counters.in_flight_count == 0
 
 
+def answered(client: Client) -> dict[str, int]:
+    """Let time pass at the end of a pass; return how many requests are counted so far, by operation and tier."""
+    client.counters.latency.end_pass(1.0)
+    client.counters.latency.began_at = 1.0
+    latency = client.counters.latency.statistics()
+    return {
+        name: sum(getattr(latency, name).counts)
+        for name in ("read_local", "read_peer", "write_local", "write_peer")
+        if sum(getattr(latency, name).counts)
+    }
+
+
+@pytest.mark.parametrize("is_structured", [False, True])
+def test_everyday_and_rare_requests_are_counted_once_by_operation_and_tier(
+    *, is_structured: bool
+) -> None:
+    """Requests for other things than data, and those that are refused at once, are not."""
+    client = Client(is_structured=is_structured)
+    long = PAGE * (2 * SLICE_PAGES)
+    said = [
+        write(1, 0, PAGE) + write(2, 5, b"x") + write(3, 0, long),
+        request(Command.READ, 4, 0, 4096) + request(Command.READ, 5, 1, 2),
+        request(Command.READ, 6, 0, len(long)),
+        request(Command.TRIM, 7, 0, 4096) + request(Command.FLUSH, 8),
+        request(Command.READ, 9, EXPORT.size, 4096) + write(10, 0, PAGE, flags=0x80),
+    ]
+    for each in said:
+        client.say(each)
+        client.transmission.replies.clear()
+    assert answered(client) == {"read_local": 3, "write_local": 3}
+    client.pager.is_delaying = True
+    for each in said[:4]:
+        client.say(each)
+        client.pager.release()
+        client.transmission.replies.clear()
+    client.serve_on()
+    client.pager.release()
+    assert answered(client) == {
+        "read_local": 3,
+        "write_local": 3,
+        "read_peer": 3,
+        "write_peer": 3,
+    }
+    assert client.counters.requests[Command.READ] == 7, "the one past the end counts as a request"
+
+
+def test_a_request_that_nobody_waits_for_any_more_is_not_counted() -> None:
+    client = Client()
+    client.pager.is_delaying = True
+    client.say(request(Command.READ, 1, 0, 4096))
+    client.transmission.close()
+    client.pager.release()
+    assert answered(client) == {}
+
+
 def test_a_late_error_is_answered_too() -> None:
     client = Client()
     client.pager.is_delaying = True

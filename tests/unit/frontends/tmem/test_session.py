@@ -161,6 +161,36 @@ def test_replies_may_come_late_and_in_any_order() -> None:
     assert pages_of([late]) == [page(0), page(1)]
 
 
+def test_gets_and_puts_are_counted_by_what_they_needed() -> None:
+    """A run with a lost page is one get, whatever it takes."""
+    pair = Pair()
+    latency = pair.counters.latency
+    pools = [pair.new_pool(), pair.new_pool(PoolKind.EPHEMERAL)]
+    latency.began_at = 0.0
+    for pool in pools:
+        put(pair, pool, 0, run_of(3))
+        get(pair, pool, 0, 3)
+    pair.pager.lost.add(1)
+    get_with_lost_page(pair, pools[0])
+    latency.end_pass(0.5)
+    latency.began_at = 1.0
+    pair.pager.is_delaying = True
+    get_with_lost_page(pair, pools[0])
+    pair.send(*put_requests(pools[0], OBJECT, 4, page(4)))
+    pair.pager.is_delaying = False
+    pair.pager.release()
+    pair.receive()
+    latency.on_sent(2.0)
+    now = latency.statistics()
+    assert (sum(now.read_local.counts), sum(now.read_peer.counts)) == (3, 1)
+    assert (sum(now.write_local.counts), sum(now.write_peer.counts)) == (2, 1)
+
+
+def get_with_lost_page(pair: Pair, pool: int) -> None:
+    pair.send(*get_requests(pool, OBJECT, 0, bytearray(3 * PAGE_BYTES)))
+    pair.receive()
+
+
 def test_a_put_that_is_refused_says_pool_full() -> None:
     pair = Pair()
     pool = pair.new_pool()
