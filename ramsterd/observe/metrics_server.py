@@ -2,7 +2,7 @@
 
 Anybody may connect to it, so everything has a bound: connections (the oldest of the address with
 the most gives way), bytes of a request, and the time for each.  All readers share one text, so a
-slow one keeps nothing but its socket.
+slow one keeps nothing but its socket.  And whatever goes wrong here, pages are served on.
 """
 
 import logging
@@ -27,6 +27,7 @@ from ramsterd.observe.status_page import HTML, StatusPage
 logger = logging.getLogger("ramster.metrics")
 
 NOT_FOUND: Final = b"metrics are at /metrics, and the status page is at /\n"
+FAULT: Final = "the metrics port can't show this node, by a fault of ramsterd; pages and clients are served on; report these lines"
 TOO_MANY_VIEWERS: Final = (
     f"{VIEWERS_MAX} viewers look already, and more there may not be\n".encode()
 )
@@ -74,6 +75,15 @@ class MetricsServer:
             await self._connections.serve(listener, peer_text, self._answer_client)
 
     async def _answer_client(self, sock: socket.socket, renew: Callable[[], None]) -> None:
+        """Answer one client; a fault of ours in what is shown ends its connection, and not the daemon."""
+        try:
+            await self._answer_requests(sock, renew)
+        except OSError:
+            raise
+        except Exception:
+            logger.exception(FAULT)
+
+    async def _answer_requests(self, sock: socket.socket, renew: Callable[[], None]) -> None:
         """Answer requests until the client leaves, or takes too long for one."""
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         protocol = ScrapeProtocol()

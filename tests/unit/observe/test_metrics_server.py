@@ -13,6 +13,7 @@ from ramsterd.observe.exposition import Exposition
 from ramsterd.observe.metric import gauge, one
 from ramsterd.observe.metrics_server import (
     CONNECTIONS_MAX,
+    FAULT,
     IDLE_SECONDS_MAX,
     REPLY_SECONDS_MAX,
     REQUEST_SECONDS_MAX,
@@ -60,6 +61,24 @@ async def test_one_connection_is_scraped_again_and_again() -> None:
 async def test_whatever_else_is_asked_for_has_one_answer(said: bytes, status: bytes) -> None:
     async with running() as server, await server.dial(said) as stream:
         assert (await receive_all(stream)).startswith(b"HTTP/1.1 " + status)
+
+
+async def test_a_fault_in_what_is_shown_ends_the_scrape_and_nothing_else(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    faults = iter([KeyError("a node without a name")])
+
+    def collect_with_fault() -> Iterator[Metric]:
+        for fault in faults:
+            raise fault
+        yield from collect()
+
+    async with running(collect_with_fault) as server:
+        async with await server.dial(GET) as stream:
+            assert await receive_all(stream) == b""
+        assert [record.getMessage() for record in caplog.records] == [FAULT]
+        async with await server.dial(GET) as stream:
+            await receive(stream, TEXT)
 
 
 async def test_silent_clients_keep_no_scraper_out() -> None:
