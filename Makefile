@@ -13,7 +13,7 @@ SOURCES_OF_INSTALL := pyproject.toml constraints.txt
 # Handed to recipes as environment variables: a path may hold blanks and quotes.
 export FROM CONFIG
 
-.PHONY: help demo run deb image test test-packages test-guest soak pressure kills simulate fuzz lint bench bench-guest clean
+.PHONY: help demo run deb image monitoring test test-packages test-guest soak pressure kills simulate fuzz lint bench bench-guest clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## */\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do \
@@ -32,6 +32,9 @@ deb: $(VENV)/installed  ## a Debian package for the Debian of this machine, in d
 
 image: $(VENV)/installed  ## a container image, of the files of this machine's Debian, in dist/
 	@exec $(BIN)/python -m packages.image.build dist
+
+monitoring: $(VENV)/installed  ## rules of Prometheus and a dashboard of Grafana, into config/
+	@exec $(BIN)/python -m packages.monitoring
 
 # Without ARGS several at once (tests/conftest.py).
 test: $(VENV)/installed-test  ## all tests but those of guests (ARGS='tests/unit/net -x': those; ARGS='-m "not slow"': the quick ones)

@@ -6,6 +6,7 @@ from typing import Final
 from packages.environment import PROGRAMS, make_environment
 from packages.licences import bundled_in, copyright_text
 from packages.manual.pages import pages
+from packages.monitoring.files import files as monitoring_files
 from packages.release import ROOT, Release
 from packages.tree import compress, link, write
 from packages.units import PLACES, packaged
@@ -35,7 +36,7 @@ def install_units(root: Path) -> None:
 
 
 def install_documents(root: Path, release: Release) -> None:
-    """Install manual pages, completion and examples."""
+    """Install manual pages, completion, examples, and what monitoring reads."""
     for name, text in pages(release.version, release.date).items():
         section = name.rpartition(".")[2]
         write(root / f"usr/share/man/man{section}/{name}.gz", compress(text))
@@ -44,6 +45,11 @@ def install_documents(root: Path, release: Release) -> None:
     install_samples(root)
     kubernetes = ROOT / "config/kubernetes/ramster.yaml"
     write(root / DOCUMENTS / "examples/kubernetes.yaml", kubernetes.read_bytes())
+    for name in monitoring_files():
+        path = ROOT / name
+        write(root / DOCUMENTS / "examples" / path.name, path.read_bytes())
+    # Alerts link to it.
+    write(root / DOCUMENTS / "health.md", (ROOT / "docs/health.md").read_bytes())
     write(root / DOCUMENTS / "changelog.gz", compress((ROOT / "CHANGELOG.md").read_bytes()))
 
 

@@ -367,6 +367,7 @@ class Daemon:
             cluster=self._cluster.name,
             version=__version__,
             uptime_seconds=world_time() - self._started_at,
+            clock_seconds=wall_clock(),
             incarnation_floors=self._peers.own_incarnation.statistics(),
             pauses=pause_statistics(),
             handover=self._handover.statistics(),

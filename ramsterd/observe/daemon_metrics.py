@@ -12,6 +12,15 @@ from ramsterd.observe.snapshot import ConfigStatistics, DaemonStatistics
 
 def daemon_metrics(now: DaemonStatistics) -> Iterator[Metric]:
     """Yield the families."""
+    # The cluster has no label: scrapers give one to each target, and would rename ours.
+    yield gauge(
+        "info", "Always 1: says by its labels how this node is called, and what version of ramster it runs.",
+        ["node", "version"], [([now.node, now.version], 1)],
+    )  # fmt: skip
+    yield gauge(
+        "clock_seconds", "Seconds since 1970 by the clock of this node.", [],
+        one(now.clock_seconds),
+    )  # fmt: skip
     yield gauge("uptime_seconds", "Time since the daemon started.", [], one(now.uptime_seconds))
     yield from _config(now.config)
     yield from _loop(now)

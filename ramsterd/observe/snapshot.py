@@ -85,6 +85,8 @@ class DaemonStatistics:
     cluster: str
     version: str
     uptime_seconds: float
+    # Since 1970, as the clock of this machine has it.
+    clock_seconds: float
     # Time in which the loop did not run, which counts as no waiting.
     pauses: PauseStatistics
     # Connections of clients that an earlier process left to this one.

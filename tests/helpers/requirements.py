@@ -33,6 +33,7 @@ PACKAGES = {
     "ss": "iproute2",
     "tc": "iproute2",
     "systemd-analyze": "systemd",
+    "prometheus": "prometheus",
     "promtool": "prometheus",
     "dpkg-deb": "dpkg",
     "mmdebstrap": "mmdebstrap",

@@ -171,6 +171,7 @@ def test_documents_are_there_and_are_packed_the_same_way_each_time(content: Path
     examples = {path.name for path in (content / DOCUMENTS / "examples").iterdir()}
     assert examples == {
         "ramsterd.toml", "cluster.toml", "ramster-others.conf", "kubernetes.yaml",
+        "prometheus.yml", "ramster.rules.yml", "ramster.json",
     }  # fmt: skip
 
 

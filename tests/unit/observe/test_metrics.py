@@ -83,6 +83,7 @@ def statistics(node: SimNode) -> DaemonStatistics:
         cluster="sim",
         version="0",
         uptime_seconds=1.0,
+        clock_seconds=1e9,
         config=ConfigStatistics(
             budget="8MiB", keep="auto", last_reload_success_timestamp_seconds=7.0
         ),
