@@ -7,7 +7,7 @@ from typing import Any, Final
 import click
 
 from ramsterd.cli.ask import Ask
-from ramsterd.cli.output import JSON_OPTION, fail, show, warn
+from ramsterd.cli.output import OUTPUT_OPTION, Output, fail, show, warn
 
 POLL_SECONDS: Final = 0.1
 # Files are read in a thread of the daemon; a disk that takes longer is told of.
@@ -22,9 +22,9 @@ def config_group(ask: Ask) -> click.Group:
         """Make a running daemon read its files again."""
 
     @config.command("reload")
-    @JSON_OPTION
+    @OUTPUT_OPTION
     @click.pass_obj
-    def reload(socket_path: Path, as_json: bool) -> None:
+    def reload(socket_path: Path, output: Output) -> None:
         """Read ramsterd.toml, certificates and keys again, as SIGHUP does, and show the result.
 
         These changes are applied: log levels, quotas, rates, watermarks, limits on connections,
@@ -39,7 +39,7 @@ def config_group(ask: Ask) -> click.Group:
                     f"no reload within {RELOAD_SECONDS_MAX:g} s: the disk has not answered yet; the log will show the result"
                 )
             time.sleep(POLL_SECONDS)
-        show(now, as_json, format_reload)
+        show(now, output, format_reload)
         warn(now["warnings"])
         for problem in now["problems"]:
             click.echo(f"ramsterctl: {problem}", err=True)

@@ -1,6 +1,5 @@
 """`ramsterctl doctor`: is this machine fit for a node, and for swap on it."""
 
-import json
 from pathlib import Path
 
 import click
@@ -8,8 +7,9 @@ from click.core import ParameterSource
 
 from config.errors import ConfigError
 from config.load import load_node
+from ramsterd.cli.colour import SEVERITIES, paint_heads
 from ramsterd.cli.options import CONFIG_OPTION
-from ramsterd.cli.output import OUTPUT_OPTION
+from ramsterd.cli.output import OUTPUT_OPTION, Output, show
 from ramsterd.doctor.applying import apply_lines
 from ramsterd.doctor.findings import EXIT_STATUS, Finding, State, worst
 from ramsterd.doctor.judge import judge
@@ -40,7 +40,7 @@ def doctor_command(
     swap: bool,
     own_host: bool,
     applies: bool,
-    output: str,
+    output: Output,
 ) -> None:
     """Check this machine before the first start of ramsterd, and after.
 
@@ -57,10 +57,7 @@ def doctor_command(
     findings = _examine(context, config, for_swap=swap or own_host, own_host=own_host)
     if applies and _apply(findings):
         findings = _examine(context, config, for_swap=swap or own_host, own_host=own_host)
-    if output == "json":
-        click.echo(json.dumps(to_json(findings), indent=2))
-    else:
-        click.echo(format_findings(findings))
+    show(to_json(findings), output, lambda _: paint_heads(format_findings(findings), SEVERITIES))
     context.exit(EXIT_STATUS[worst(findings)])
 
 

@@ -11,7 +11,7 @@ from config.event_kinds import EventKind
 from ramsterd.cli.ask import Ask, AskFailed, try_ask
 from ramsterd.cli.format_events import HEAD, EventReader, event_json, event_line
 from ramsterd.cli.options import to_seconds
-from ramsterd.cli.output import OUTPUT_OPTION
+from ramsterd.cli.output import OUTPUT_OPTION, Output
 
 POLL_SECONDS: Final = 1.0
 
@@ -38,7 +38,7 @@ def events_command(ask: Ask) -> click.Command:
     @OUTPUT_OPTION
     @click.pass_obj
     def events(
-        socket_path: Path, since: int | None, follow: bool, kinds: tuple[str, ...], output: str
+        socket_path: Path, since: int | None, follow: bool, kinds: tuple[str, ...], output: Output
     ) -> None:
         """Show what happened to this node lately, oldest first.
 
@@ -50,10 +50,10 @@ def events_command(ask: Ask) -> click.Command:
         arguments: dict[str, Any] = {"kinds": list(kinds)} if kinds else {}
         if since is not None:
             arguments["since"] = time.time_ns() / 1e9 - since
-        is_table = output == "table"
-        if is_table:
+        if not output.is_json:
             click.echo(HEAD)
-        reader = EventReader(event_line if is_table else event_json, click.echo, _tell)
+        line_of = event_json if output.is_json else event_line
+        reader = EventReader(line_of, click.echo, _tell)
         # Ctrl-C is how it ends.
         with contextlib.suppress(KeyboardInterrupt):
             while reader.on_answer(ask(socket_path, "events", after=reader.after, **arguments)):

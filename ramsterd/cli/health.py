@@ -1,6 +1,5 @@
 """`ramsterctl health`: is the cluster well, as this node sees it; `health mute` and `unmute`."""
 
-import json
 from pathlib import Path
 from typing import Any, Final
 
@@ -8,9 +7,10 @@ import click
 
 from config.durations import format_duration
 from ramsterd.cli.ask import Ask
+from ramsterd.cli.colour import SEVERITIES, paint_heads
 from ramsterd.cli.format_health import format_health
 from ramsterd.cli.options import to_seconds
-from ramsterd.cli.output import OUTPUT_OPTION
+from ramsterd.cli.output import OUTPUT_OPTION, Output, show
 from ramsterd.health.codes import Code, Severity
 
 EXIT_STATUS: Final = {Severity.OK: 0, Severity.WARN: 1, Severity.ERR: 2}
@@ -26,7 +26,7 @@ def health_group(ask: Ask, ask_or_unavailable: Ask) -> click.Group:
     @click.group("health", invoke_without_command=True)
     @OUTPUT_OPTION
     @click.pass_context
-    def health(context: click.Context, output: str) -> None:
+    def health(context: click.Context, output: Output) -> None:
         """Show whether this node and its cluster are well, and what to type if not.
 
         Each code that holds prints one line, the worst first, with details and the line to type
@@ -39,10 +39,7 @@ def health_group(ask: Ask, ask_or_unavailable: Ask) -> click.Group:
         if context.invoked_subcommand is not None:
             return
         found = ask_or_unavailable(context.obj, "health")
-        if output == "json":
-            click.echo(json.dumps(to_json([found]), indent=2))
-        else:
-            click.echo(format_health(found))
+        show(to_json([found]), output, lambda _: paint_heads(format_health(found), SEVERITIES))
         context.exit(EXIT_STATUS[severity_of(found)])
 
     @health.command("mute")
@@ -54,24 +51,27 @@ def health_group(ask: Ask, ask_or_unavailable: Ask) -> click.Group:
         callback=to_seconds,
         help="How long, such as 30m, 1h or 2d; a week at most.",
     )
+    @OUTPUT_OPTION
     @click.pass_obj
-    def mute(socket_path: Path, code: str, seconds: int) -> None:
+    def mute(socket_path: Path, code: str, seconds: int, output: Output) -> None:
         """Let a code that holds not count, for a while.
 
         It is shown as muted, and changes neither the severity nor the exit status.  It counts again
         after that time, when it gets worse (more nodes, more exports, a higher severity), and after
         a restart of ramsterd.
         """
-        ask(socket_path, "health-mute", code=code, seconds=seconds)
-        click.echo(f"{code} is muted for {format_duration(seconds)}, unless it gets worse")
+        result = ask(socket_path, "health-mute", code=code, seconds=seconds)
+        text = f"{code} is muted for {format_duration(seconds)}, unless it gets worse"
+        show(result, output, lambda _: text)
 
     @health.command("unmute")
     @CODE_ARGUMENT
+    @OUTPUT_OPTION
     @click.pass_obj
-    def unmute(socket_path: Path, code: str) -> None:
+    def unmute(socket_path: Path, code: str, output: Output) -> None:
         """Let a muted code count again."""
-        ask(socket_path, "health-unmute", code=code)
-        click.echo(f"{code} counts again")
+        result = ask(socket_path, "health-unmute", code=code)
+        show(result, output, lambda _: f"{code} counts again")
 
     return health
 

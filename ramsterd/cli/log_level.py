@@ -1,15 +1,16 @@
 """`ramsterctl log-level`: what each subsystem logs, and how that changes for a while."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from config.durations import format_duration
 from config.model import LogLevel
 from ramsterd.cli.ask import Ask
+from ramsterd.cli.columns import Column, Row, format_table
 from ramsterd.cli.options import to_seconds
-from ramsterd.cli.output import OUTPUT_OPTION, show
+from ramsterd.cli.output import OUTPUT_OPTION, Output, show
 
 
 def log_level_command(ask: Ask) -> click.Command:
@@ -34,7 +35,7 @@ def log_level_command(ask: Ask) -> click.Command:
         level: str | None,
         seconds: int | None,
         reset: bool,
-        output: str,
+        output: Output,
     ) -> None:
         """Show how much each subsystem logs, or change it.
 
@@ -58,18 +59,28 @@ def log_level_command(ask: Ask) -> click.Command:
             raise click.UsageError(
                 "a change needs a subsystem and a level, such as `ramsterctl log-level net debug --for 10m`"
             )
-        show(result, output == "json", format_levels)
+        show(result, output, format_levels)
 
     return log_level
 
 
+def _changed(level: Row) -> str:
+    if not level["is_changed"]:
+        return ""
+    left = level["seconds_left"]
+    return "until a restart" if left is None else f"for {format_duration(left)} more"
+
+
+LEVEL_COLUMNS: Final = (
+    Column("SUBSYSTEM", lambda row: row["subsystem"]),
+    Column("LEVEL", lambda row: row["level"]),
+    Column("CONFIGURED", lambda row: row["configured"]),
+    Column("CHANGED", _changed),
+)
+
+
 def format_levels(levels: dict[str, dict[str, Any]]) -> str:
     """Return one line a subsystem."""
-    lines = [f"{'SUBSYSTEM':<12} {'LEVEL':<8} {'CONFIGURED':<10} CHANGED"]
-    for name, each in levels.items():
-        lasts = ""
-        if each["is_changed"]:
-            left = each["seconds_left"]
-            lasts = "until a restart" if left is None else f"for {format_duration(left)} more"
-        lines.append(f"{name:<12} {each['level']:<8} {each['configured']:<10} {lasts}".rstrip())
-    return "\n".join(lines)
+    return format_table(
+        LEVEL_COLUMNS, [{"subsystem": name, **each} for name, each in levels.items()]
+    )

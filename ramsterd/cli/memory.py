@@ -9,7 +9,8 @@ import click
 
 from config.units import human_bytes
 from ramsterd.cli.ask import Ask
-from ramsterd.cli.output import JSON_OPTION, show, warn
+from ramsterd.cli.columns import Column, format_table
+from ramsterd.cli.output import OUTPUT_OPTION, Output, show, warn
 from ramsterd.cli.progress_line import ProgressLine
 
 POLL_SECONDS: Final = 0.25
@@ -20,7 +21,15 @@ def memory_group(ask: Ask) -> click.Group:
 
     @click.group()
     def memory() -> None:
-        """Change how much memory a running daemon uses."""
+        """Show or change how much memory a running daemon uses."""
+
+    @memory.command("show")
+    @OUTPUT_OPTION
+    @click.pass_obj
+    def memory_show(socket_path: Path, output: Output) -> None:
+        """Show the budget, how much of it is in use, and by whose pages."""
+        now = ask(socket_path, "status")["engine"]
+        show(state_of(now), output, lambda _: format_use(now))
 
     @memory.command("set")
     @click.option(
@@ -34,9 +43,9 @@ def memory_group(ask: Ask) -> click.Group:
         show_default=True,
         help="Wait until the change is complete.",
     )
-    @JSON_OPTION
+    @OUTPUT_OPTION
     @click.pass_obj
-    def memory_set(socket_path: Path, budget: str, wait: bool, as_json: bool) -> None:
+    def memory_set(socket_path: Path, budget: str, wait: bool, output: Output) -> None:
         """Change the budget until the daemon is restarted.
 
         A larger budget takes effect at once.  For a smaller one, pages leave first: clean copies
@@ -51,11 +60,11 @@ def memory_group(ask: Ask) -> click.Group:
                 now = state_of(ask(socket_path, "status")["engine"])
                 if not wait or now["state"] != "shrinking":
                     break
-                if not as_json:
+                if not output.is_json:
                     text = format_memory(now)
                     line.show(text, text, now=time.perf_counter())
                 time.sleep(POLL_SECONDS)
-        show(now, as_json, format_memory)
+        show(now, output, format_memory)
         if now["state"] == "stopped":
             raise SystemExit(1)
 
@@ -71,6 +80,23 @@ def state_of(engine: dict[str, Any]) -> dict[str, Any]:
         "resident_bytes": store["zbud"]["resident_bytes"],
         "foreign_bytes": store["zpage_bytes"]["foreign_persistent"],
     }
+
+
+def format_use(engine: dict[str, Any]) -> str:
+    """Return one line on the budget, and one on each kind of pages."""
+    store = engine["store"]
+    kinds = [
+        {"kind": kind.replace("_", " "), "pages": store["zpages"][kind], "bytes": size}
+        for kind, size in store["zpage_bytes"].items()
+    ]
+    return f"{format_memory(state_of(engine))}\n{format_table(KIND_COLUMNS, kinds)}"
+
+
+KIND_COLUMNS: Final = (
+    Column("KIND", lambda row: row["kind"]),
+    Column("PAGES", lambda row: f"{row['pages']:,}", is_right=True),
+    Column("SIZE", lambda row: human_bytes(row["bytes"]), is_right=True),
+)
 
 
 def format_memory(now: dict[str, Any]) -> str:

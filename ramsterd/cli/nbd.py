@@ -34,9 +34,10 @@ from ramsterd.attach.words import (
     identifier_of,
     why_refused,
 )
+from ramsterd.cli.columns import Column, format_table
 from ramsterd.cli.nbd_swap import refuse_unsafe_swap
 from ramsterd.cli.options import CONFIG_OPTION
-from ramsterd.cli.output import JSON_OPTION, fail, show
+from ramsterd.cli.output import OUTPUT_OPTION, Output, fail, show
 from ramsterd.host.protection import (
     lock_from_now_on,
     lock_program,
@@ -202,8 +203,8 @@ def detach(device: str) -> None:
 
 
 @nbd_group.command("list")
-@JSON_OPTION
-def list_devices(as_json: bool) -> None:
+@OUTPUT_OPTION
+def list_devices(output: Output) -> None:
     """Show the devices that are attached, by whom, and what uses them."""
     devices = Devices()
     with _kernel() as kernel:
@@ -221,21 +222,21 @@ def list_devices(as_json: bool) -> None:
         }
         for index in sorted(configured)
     ]
-    show(rows, as_json, format_devices)
+    show(rows, output, format_devices)
+
+
+DEVICE_COLUMNS: Final = (
+    Column("DEVICE", lambda row: row["device"]),
+    Column("SIZE", lambda row: human_bytes(row["size_bytes"]), is_right=True),
+    Column("HELPER", lambda row: str(row["helper"] or "none"), is_right=True),
+    Column("ATTACHED TO", lambda row: row["attached_to"] or "-"),
+    Column("USED BY", lambda row: ", ".join(row["users"]) or "-"),
+)
 
 
 def format_devices(rows: list[dict[str, object]]) -> str:
     """Return one line a device."""
-    lines = [f"{'DEVICE':<8} {'SIZE':>10} {'HELPER':>8}  {'ATTACHED TO':<40} USED BY"]
-    for row in rows:
-        size, users = row["size_bytes"], row["users"]
-        assert isinstance(size, int)
-        assert isinstance(users, list)
-        lines.append(
-            f"{row['device']:<8} {human_bytes(size):>10} {row['helper'] or 'none':>8}  "
-            f"{row['attached_to'] or '-':<40} {', '.join(users) or '-'}"
-        )
-    return "\n".join(lines)
+    return format_table(DEVICE_COLUMNS, rows)
 
 
 def _device(text: str) -> tuple[int, str]:

@@ -14,7 +14,7 @@ from config.endpoint import DEFAULT_PORT, join_endpoint
 from config.units import human_count
 from ramsterd.cli.ask import Ask
 from ramsterd.cli.drain_progress import DrainProgress
-from ramsterd.cli.output import JSON_OPTION, fail, show, warn
+from ramsterd.cli.output import OUTPUT_OPTION, Output, fail, show, warn
 from ramsterd.cli.progress_line import ProgressLine
 from ramsterd.membership.ending import describe_ending
 
@@ -74,9 +74,9 @@ def _add(ask: Ask) -> click.Command:
         default="",
         help="Nodes that fail together, such as those of one rack, share a zone.",
     )
-    @JSON_OPTION
+    @OUTPUT_OPTION
     @click.pass_obj
-    def add(socket_path: Path, /, as_json: bool, **values: object) -> None:
+    def add(socket_path: Path, /, output: Output, **values: object) -> None:
         """Add a member.
 
         Then copy cluster.toml from any member to the new node, write its ramsterd.toml, and start
@@ -84,7 +84,7 @@ def _add(ask: Ask) -> click.Command:
 
         ramsterctl node add --number 4 --name delta --address 10.0.0.4 --zone rack2
         """
-        finish(ask, socket_path, ask(socket_path, "node-add", node=values), as_json)
+        finish(ask, socket_path, ask(socket_path, "node-add", node=values), output)
 
     return add
 
@@ -92,10 +92,10 @@ def _add(ask: Ask) -> click.Command:
 def _cordon(ask: Ask, name: str, text: str) -> click.Command:
     @click.command(name, help=text)
     @click.argument("name")
-    @JSON_OPTION
+    @OUTPUT_OPTION
     @click.pass_obj
-    def cordon(socket_path: Path, name: str, as_json: bool) -> None:
-        finish(ask, socket_path, ask(socket_path, f"node-{command}", name=name), as_json)
+    def cordon(socket_path: Path, name: str, output: Output) -> None:
+        finish(ask, socket_path, ask(socket_path, f"node-{command}", name=name), output)
 
     command = name
     return cordon
@@ -118,10 +118,10 @@ def _drain(ask: Ask) -> click.Command:
         metavar="SECONDS",
         help="With --wait: stop waiting after this time; the drain continues.",
     )
-    @JSON_OPTION
+    @OUTPUT_OPTION
     @click.pass_obj
     def drain(
-        socket_path: Path, name: str, is_waiting: bool, seconds_max: float, as_json: bool
+        socket_path: Path, name: str, is_waiting: bool, seconds_max: float, output: Output
     ) -> None:
         """Empty node NAME, so that it can be stopped or removed.
 
@@ -138,7 +138,7 @@ def _drain(ask: Ask) -> click.Command:
                 partial(ask, socket_path, "node-drain", name=name),
                 name,
                 seconds_max=seconds_max if is_waiting else 0,
-                is_quiet=as_json,
+                is_quiet=output.is_json,
             )
         except KeyboardInterrupt:
             fail(
@@ -147,20 +147,20 @@ def _drain(ask: Ask) -> click.Command:
             )
         is_late = is_waiting and not progress.is_empty
         unwritten = why_unwritten(ask, socket_path)
-        if as_json or not is_late:
-            show({**result, "unwritten": unwritten}, as_json, describe)
+        if output.is_json or not is_late:
+            show({**result, "unwritten": unwritten}, output, describe)
         if is_late:
             line = progress.line or f"{name} has not answered yet"
             click.echo(f"ramsterctl: not drained within {seconds_max:g} s: {line}", err=True)
             fail_if_unwritten(unwritten)
             raise SystemExit(1)
-        if not as_json and is_waiting and result["pages_own_elsewhere"]:
+        if not output.is_json and is_waiting and result["pages_own_elsewhere"]:
             click.echo(
                 f"{human_count(result['pages_own_elsewhere'])} of {name} itself stay at its peers, because {name} has no"
                 " room for them. Before `ramsterctl node remove`, turn swap off or discard these pages, or give it room:"
                 f" `ramsterctl memory set --budget SIZE` on {name}"
             )
-        if not as_json:
+        if not output.is_json:
             ending = is_waiting and describe_ending(
                 name, result["pages_owned"] or 0, result["clients"] or 0, may_be_kept=True
             )
@@ -214,9 +214,9 @@ def _remove(ask: Ask) -> click.Command:
     @click.command("remove")
     @click.argument("name")
     @click.option("--force", is_flag=True, help="Remove the node although pages are lost.")
-    @JSON_OPTION
+    @OUTPUT_OPTION
     @click.pass_obj
-    def remove(socket_path: Path, name: str, force: bool, as_json: bool) -> None:
+    def remove(socket_path: Path, name: str, force: bool, output: Output) -> None:
         """Remove node NAME from the cluster.
 
         First the node is cordoned, and all linked nodes are asked about its pages.  If it holds the
@@ -237,15 +237,15 @@ def _remove(ask: Ask) -> click.Command:
                 ]
             )
         warn(result["warnings"])
-        finish(ask, socket_path, result, as_json)
+        finish(ask, socket_path, result, output)
 
     return remove
 
 
-def finish(ask: Ask, socket_path: Path, result: dict[str, Any], as_json: bool) -> None:
+def finish(ask: Ask, socket_path: Path, result: dict[str, Any], output: Output) -> None:
     """Print what was done; end with status 1 if this node could not write it into its file."""
     unwritten = why_unwritten(ask, socket_path)
-    show({**result, "unwritten": unwritten}, as_json, describe)
+    show({**result, "unwritten": unwritten}, output, describe)
     fail_if_unwritten(unwritten)
 
 

@@ -1,6 +1,5 @@
 """The command line of the operator: `ramsterctl`, which asks a daemon over its control socket."""
 
-import json
 import os
 import sys
 import time
@@ -24,9 +23,10 @@ from ramsterd.cli.log_level import log_level_command
 from ramsterd.cli.memory import memory_group
 from ramsterd.cli.nbd import nbd_group
 from ramsterd.cli.node import node_group
-from ramsterd.cli.output import JSON_OPTION, show
+from ramsterd.cli.output import OUTPUT_OPTION, Output, show, show_json
 from ramsterd.cli.progress_line import ProgressLine
 from ramsterd.cli.restart import restart_command
+from ramsterd.cli.root import RootGroup
 from ramsterd.cli.state import export_group, exports_command, format_lost, pool_group
 from ramsterd.cli.stop import stop_command
 from ramsterd.cli.tables import format_nodes, format_pools
@@ -35,12 +35,14 @@ from ramsterd.cli.top import top_command
 POLL_SECONDS: Final = 0.25
 
 
-@click.group()
+@click.group(cls=RootGroup)
 @click.version_option(__version__, prog_name="ramsterctl")
 @click.option(
     "--socket",
     "socket_path",
     type=click.Path(path_type=Path),
+    envvar="RAMSTER_SOCKET",
+    show_envvar=True,
     default=Path("/run/ramster/control.sock"),
     show_default=True,
     help="The daemon's control socket ([control] socket in ramsterd.toml).",
@@ -52,22 +54,22 @@ def main(context: click.Context, socket_path: Path) -> None:
 
 
 @main.command()
-@JSON_OPTION
+@OUTPUT_OPTION
 @click.pass_obj
-def status(socket_path: Path, as_json: bool) -> None:
+def status(socket_path: Path, output: Output) -> None:
     """Show memory, pages and traffic of this node."""
     result = ask(socket_path, "status")
-    show(result, as_json, partial(format_status, at=time.time_ns() / 1e9))
+    show(result, output, partial(format_status, at=time.time_ns() / 1e9))
 
 
 @main.command()
-@JSON_OPTION
+@OUTPUT_OPTION
 @click.pass_obj
-def nodes(socket_path: Path, as_json: bool) -> None:
+def nodes(socket_path: Path, output: Output) -> None:
     """Show every member of the cluster, as this node sees it."""
     result = ask(socket_path, "nodes")
-    show(result, as_json, format_nodes)
-    if not as_json:
+    show(result, output, partial(format_nodes, is_wide=output.is_wide))
+    if not output.is_json:
         now = ask(socket_path, "status")
         for line in format_lost(now["state_file"]):
             click.echo(line)
@@ -84,12 +86,12 @@ def demo(arguments: tuple[str, ...]) -> None:
 
 
 @main.command()
-@JSON_OPTION
+@OUTPUT_OPTION
 @click.pass_obj
-def pools(socket_path: Path, as_json: bool) -> None:
+def pools(socket_path: Path, output: Output) -> None:
     """Show every pool that programs made at the tmem socket."""
     result = ask(socket_path, "pools")
-    show(result, as_json, format_pools)
+    show(result, output, partial(format_pools, is_wide=output.is_wide))
 
 
 @main.command()
@@ -98,9 +100,9 @@ def pools(socket_path: Path, as_json: bool) -> None:
     is_flag=True,
     help="Also check that the tables of pages do not contradict each other.",
 )
-@JSON_OPTION
+@OUTPUT_OPTION
 @click.pass_obj
-def verify(socket_path: Path, invariants: bool, as_json: bool) -> None:
+def verify(socket_path: Path, invariants: bool, output: Output) -> None:
     """Unpack every compressed page (zpage) in this node's memory, and compare it with its checksum.
 
     Programs continue meanwhile.  A damaged page is dropped: if there is another copy, that copy is
@@ -114,15 +116,15 @@ def verify(socket_path: Path, invariants: bool, as_json: bool) -> None:
             scrub, audit = engine["scrub"], engine["audit"]
             if not scrub["is_running"] and not (invariants and audit["is_running"]):
                 break
-            if not as_json:
+            if not output.is_json:
                 text = (
                     f"{scrub['blocks_seen']:,} of {scrub['blocks']:,} blocks of memory are checked"
                 )
                 line.show(text, text, now=time.perf_counter())
             time.sleep(POLL_SECONDS)
     problem = audit["problem"] if invariants else ""
-    if as_json:
-        click.echo(json.dumps({**scrub, "tables": audit} if invariants else scrub, indent=2))
+    if output.is_json:
+        show_json({**scrub, "tables": audit} if invariants else scrub)
     else:
         tables = f"tables contradict each other ({problem}), " if problem else "all tables agree, "
         click.echo(

@@ -144,19 +144,19 @@ def reset_state(config: Path) -> None:
 @click.option(
     "--layout",
     help="Check that this program can go on with the pages of a running daemon: `memory.layout` of its `ramsterctl"
-    " status --json`.  `ramsterctl restart` does so.",
+    " status -o json`.  `ramsterctl restart` does so.",
 )
 @click.option(
     "--keeper",
     help="Check that the next program finds the pages of a running daemon: `memory.keeper` of its `ramsterctl status"
-    " --json`.  `ramsterctl restart` does so.",
+    " -o json`.  `ramsterctl restart` does so.",
 )
 @click.option(
     "--owner",
     type=(str, int, str),
     metavar="CLUSTER NUMBER NODE",
     help="Check that the next program is the node to which the pages of a running daemon belong: `cluster`, `number`"
-    " and `node` of its `ramsterctl status --json`.  `ramsterctl restart` does so.",
+    " and `node` of its `ramsterctl status -o json`.  `ramsterctl restart` does so.",
 )
 @click.option(
     "--holds",

@@ -8,7 +8,7 @@ from typing import Any, Final
 import click
 
 from ramsterd.cli.ask import Ask, send_command
-from ramsterd.cli.output import JSON_OPTION, fail, show
+from ramsterd.cli.output import OUTPUT_OPTION, Output, fail, show
 
 POLL_SECONDS: Final = 0.1
 # Of a start with much memory; it goes on when the command has given up.
@@ -19,9 +19,9 @@ def restart_command(ask: Ask) -> click.Command:
     """Return the command."""
 
     @click.command()
-    @JSON_OPTION
+    @OUTPUT_OPTION
     @click.pass_obj
-    def restart(socket_path: Path, as_json: bool) -> None:
+    def restart(socket_path: Path, output: Output) -> None:
         """Restart ramsterd, with the program that is installed now, and keep pages and clients.
 
         First, another process checks the program and the configuration.  Then the daemon answers
@@ -36,7 +36,7 @@ def restart_command(ask: Ask) -> click.Command:
         """
         while (begun := ask(socket_path, "restart"))["state"] != "restarting":
             time.sleep(POLL_SECONDS)
-        if not as_json:
+        if not output.is_json:
             click.echo("the daemon restarts; its clients wait")
         now = _wait_restarted(socket_path, begun["id"])
         if now is None:
@@ -44,7 +44,7 @@ def restart_command(ask: Ask) -> click.Command:
                 f"the daemon does not answer after {RESTART_SECONDS_MAX:.0f} s: look into its log"
                 " (`journalctl -u ramsterd`), and start it with `systemctl start ramsterd` if it has ended"
             )
-        show(now, as_json, format_restarted)
+        show(now, output, format_restarted)
 
     return restart
 

@@ -9,7 +9,9 @@ import click
 
 from config.units import human_bytes
 from ramsterd.cli.ask import Ask
-from ramsterd.cli.output import JSON_OPTION, show
+from ramsterd.cli.colour import LOST
+from ramsterd.cli.columns import Column, format_table
+from ramsterd.cli.output import OUTPUT_OPTION, Output, show
 
 POLL_SECONDS: Final = 0.05
 
@@ -18,9 +20,9 @@ def exports_command(ask: Ask) -> click.Command:
     """Return `exports`."""
 
     @click.command()
-    @JSON_OPTION
+    @OUTPUT_OPTION
     @click.pass_obj
-    def exports(socket_path: Path, as_json: bool) -> None:
+    def exports(socket_path: Path, output: Output) -> None:
         """Show every export of this node and its state.
 
         blank: no page was written.  used: it has pages.
@@ -29,8 +31,13 @@ def exports_command(ask: Ask) -> click.Command:
         now = ask(socket_path, "status")
         show(
             {"exports": now["exports"], "lost": now["state_file"]["lost"]},
-            as_json,
-            lambda _: "\n".join([*format_exports(now["exports"]), *format_lost(now["state_file"])]),
+            output,
+            lambda _: "\n".join(
+                [
+                    format_table(EXPORT_COLUMNS, now["exports"], is_wide=output.is_wide),
+                    *format_lost(now["state_file"]),
+                ]
+            ),
         )
 
     return exports
@@ -45,16 +52,16 @@ def export_group(ask: Ask) -> click.Group:
 
     @export.command("reset")
     @click.argument("name")
-    @JSON_OPTION
+    @OUTPUT_OPTION
     @click.pass_obj
-    def reset(socket_path: Path, name: str, as_json: bool) -> None:
+    def reset(socket_path: Path, name: str, output: Output) -> None:
         """Make the lost export NAME blank, and open it for clients.
 
         Its pages are gone for ever.  First stop every client that used the export before: such a
         client would read zeros in place of its data.  An export that is no longer in ramsterd.toml
         is forgotten.  Exit status: 0 the export is blank, 1 refused.
         """
-        _reset(ask, socket_path, as_json, f"export {name}", "export-reset", name=name)
+        _reset(ask, socket_path, output, f"export {name}", "export-reset", name=name)
 
     return export
 
@@ -69,30 +76,35 @@ def pool_group(ask: Ask) -> click.Group:
     @pool.command("reset")
     @click.argument("user", type=int)
     @click.argument("name")
-    @JSON_OPTION
+    @OUTPUT_OPTION
     @click.pass_obj
-    def reset(socket_path: Path, user: int, name: str, as_json: bool) -> None:
+    def reset(socket_path: Path, user: int, name: str, output: Output) -> None:
         """Make the lost pool NAME of the user id USER empty, as if its program had destroyed it."""
         what = f"pool {name!r} of user {user}"
-        _reset(ask, socket_path, as_json, what, "pool-reset", user=user, name=name)
+        _reset(ask, socket_path, output, what, "pool-reset", user=user, name=name)
 
     return pool
 
 
 def _reset(
-    ask: Ask, socket_path: Path, as_json: bool, what: str, command: str, **arguments: object
+    ask: Ask, socket_path: Path, output: Output, what: str, command: str, **arguments: object
 ) -> None:
     while (result := ask(socket_path, command, **arguments))["state"] != "blank":
         time.sleep(POLL_SECONDS)
-    show(result, as_json, lambda _: f"{what} is blank")
+    show(result, output, lambda _: f"{what} is blank")
 
 
-def format_exports(exports: list[dict[str, Any]]) -> list[str]:
-    """Return one line an export."""
-    return [f"{'NAME':<24} {'SIZE':>10} {'PAGES':>14} STATE"] + [
-        f"{each['name']:<24} {human_bytes(each['size_bytes']):>10} {each['pages']:>14,} {each['state']}"
-        for each in exports
-    ]
+EXPORT_COLUMNS: Final = (
+    Column("NAME", lambda row: row["name"]),
+    Column("SIZE", lambda row: human_bytes(row["size_bytes"]), is_right=True),
+    Column("PAGES", lambda row: f"{row['pages']:,}", is_right=True),
+    Column("STATE", lambda row: row["state"], colours=LOST),
+    Column(
+        "UNREADABLE PAGES", lambda row: f"{row['unreadable_pages']:,}", is_right=True, is_wide=True
+    ),
+    Column("SWAP", lambda row: "yes" if row["is_swap"] else "no", is_wide=True),
+    Column("EXACT SIZE", lambda row: f"{row['size_bytes']:,}", is_right=True, is_wide=True),
+)
 
 
 def format_lost(marks: dict[str, Any]) -> list[str]:

@@ -1,6 +1,5 @@
 """`ramsterctl stop`: say what ends, and wait until the daemon has ended."""
 
-import json
 import os
 import select
 import socket
@@ -13,7 +12,7 @@ from typing import Final
 import click
 
 from ramsterd.cli.ask import Ask, send_command
-from ramsterd.cli.output import JSON_OPTION, fail, warn
+from ramsterd.cli.output import OUTPUT_OPTION, Output, fail, show, warn
 
 POLL_SECONDS: Final = 0.1
 # Longer than any sensible stop_seconds_max.
@@ -30,9 +29,9 @@ def stop_command(ask: Ask) -> click.Command:
         is_flag=True,
         help="End the pages of this node, also where they are kept: no later start has them.",
     )
-    @JSON_OPTION
+    @OUTPUT_OPTION
     @click.pass_obj
-    def stop(socket_path: Path, forget: bool, as_json: bool) -> None:
+    def stop(socket_path: Path, forget: bool, output: Output) -> None:
         """Stop ramsterd in order, and wait until it has ended.
 
         The command is refused, and nothing changes, if pages would end with the stop: nobody keeps
@@ -50,7 +49,7 @@ def stop_command(ask: Ask) -> click.Command:
             fail(
                 f"the daemon has not ended after {STOP_SECONDS_MAX:.0f} s: look into its log (`journalctl -u ramsterd`)"
             )
-        click.echo(json.dumps(result, indent=2) if as_json else "the daemon has stopped")
+        show(result, output, lambda _: "the daemon has stopped")
 
     return stop
 

@@ -1,35 +1,45 @@
 """What `ramsterctl nodes` and `pools` print for people: a table each."""
 
-from typing import Any, Final
+from collections.abc import Sequence
+from functools import partial
+from typing import Final
 
 from config.endpoint import join_endpoint
 from config.units import human_bytes
 from nodemanager.states import LinkState
+from ramsterd.cli.colour import LOST, NODE_STATES
+from ramsterd.cli.columns import Column, Row, format_table
 from ramsterd.health.wording import REFUSALS
 
 # Neither a link nor a heartbeat has brought a word of it.
 NEVER_SEEN: Final = "never seen: start ramsterd there"
 
 
-def format_nodes(rows: list[dict[str, Any]]) -> str:
-    """Return one line a node."""
-    head = f"{'NUMBER':>6}  {'NAME':<16} {'ADDRESS':<24} {'STATE':<9} {'LINK':<9} {'CORDONED':<8}"
-    lines = [f"{head} {'BAD COPIES':>10} {'ROOM FOR OUR PAGES':>18}  WHY NO LINK"]
-    for row in rows:
-        config, said = row["config"], row["status"]
-        link = "this node" if row["is_local"] else "yes" if row["is_linked"] else "no"
-        room = human_bytes(said["free_bytes"]) if said and row["is_linked"] else "-"
-        where = join_endpoint(config["address"], config["port"])
-        cordoned = "yes" if config["cordoned"] else "no"
-        bad = sum(row["trust"]["bad_copies_total"].values()) if row["trust"] else 0
-        lines.append(
-            f"{config['number']:>6}  {config['name']:<16} {where:<24} {row['state']:<9} {link:<9} {cordoned:<8}"
-            f" {bad:>10,} {room:>18}  {why_no_link(row)}".rstrip()
-        )
-    return "\n".join(lines)
+def _address(row: Row) -> str:
+    config = row["config"]
+    return join_endpoint(config["address"], config["port"])
 
 
-def why_no_link(row: dict[str, Any]) -> str:
+def _link(row: Row) -> str:
+    return "this node" if row["is_local"] else "yes" if row["is_linked"] else "no"
+
+
+def _bad_copies(row: Row) -> str:
+    return f"{sum(row['trust']['bad_copies_total'].values()) if row['trust'] else 0:,}"
+
+
+def _said_bytes(row: Row, key: str) -> str:
+    """Return what a node said of its memory; without a link that is no longer true."""
+    said = row["status"]
+    return human_bytes(said[key]) if said and row["is_linked"] else "-"
+
+
+def _held_pages(row: Row) -> str:
+    said = row["status"]
+    return f"{said['pages_held_for_us']:,}" if said and row["is_linked"] else "-"
+
+
+def why_no_link(row: Row) -> str:
     """Return why there is no link to a node.
 
     What it says of its own end counts more than a port that is closed.
@@ -42,15 +52,40 @@ def why_no_link(row: dict[str, Any]) -> str:
     return REFUSALS.get(LinkState(row["link"]), "") + text
 
 
-def format_pools(rows: list[dict[str, Any]]) -> str:
+NODE_COLUMNS: Final = (
+    Column("NUMBER", lambda row: str(row["config"]["number"]), is_right=True),
+    Column("NAME", lambda row: row["config"]["name"]),
+    Column("ADDRESS", _address),
+    Column("STATE", lambda row: row["state"], colours=NODE_STATES),
+    Column("LINK", _link),
+    Column("CORDONED", lambda row: "yes" if row["config"]["cordoned"] else "no"),
+    Column("BAD COPIES", _bad_copies, is_right=True),
+    Column("ROOM FOR OUR PAGES", partial(_said_bytes, key="free_bytes"), is_right=True),
+    Column("BUDGET", partial(_said_bytes, key="budget_bytes"), is_right=True, is_wide=True),
+    Column("KEEPS FOR US", _held_pages, is_right=True, is_wide=True),
+    Column("ZONE", lambda row: row["config"]["zone"] or "-", is_wide=True),
+    Column("INCARNATION", lambda row: str(row["incarnation"] or "-"), is_wide=True),
+    Column("WHY NO LINK", why_no_link),
+)
+
+
+def format_nodes(rows: Sequence[Row], *, is_wide: bool = False, nodes: Sequence[str] = ()) -> str:
+    """Return one line a node; `nodes` are those that said it, if several were asked."""
+    return format_table(NODE_COLUMNS, rows, is_wide=is_wide, nodes=nodes)
+
+
+POOL_COLUMNS: Final = (
+    Column("USER", lambda row: str(row["user"]), is_right=True),
+    Column("NAME", lambda row: row["name"] or "-"),
+    Column("KIND", lambda row: row["kind"]),
+    Column("CODEC", lambda row: row["codec"]),
+    Column("PAGES", lambda row: f"{row['pages']:,}", is_right=True),
+    Column("OBJECTS", lambda row: f"{row['objects']:,}", is_right=True),
+    Column("CLIENTS", lambda row: f"{row['connections']:,}", is_right=True),
+    Column("STATE", lambda row: "lost" if row["is_lost"] else "usable", is_wide=True, colours=LOST),
+)
+
+
+def format_pools(rows: Sequence[Row], *, is_wide: bool = False, nodes: Sequence[str] = ()) -> str:
     """Return one line a pool; a private one has no name."""
-    lines = [
-        f"{'USER':>6}  {'NAME':<24} {'KIND':<10} {'CODEC':<5} {'PAGES':>12} {'OBJECTS':>10} CLIENTS"
-    ]
-    lines += [
-        f"{row['user']:>6}  {row['name'] or '-':<24} {row['kind']:<10} "
-        f"{row['codec']:<5} {row['pages']:>12,} "
-        f"{row['objects']:>10,} {row['connections']:,}"
-        for row in rows
-    ]
-    return "\n".join(lines)
+    return format_table(POOL_COLUMNS, rows, is_wide=is_wide, nodes=nodes)

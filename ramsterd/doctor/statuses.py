@@ -1,4 +1,4 @@
-"""What a running daemon says of itself (`ramsterctl status --json`), as far as the checks ask for it.  Pure."""
+"""What a running daemon says of itself (`ramsterctl status -o json`), as far as the checks ask for it.  Pure."""
 
 from typing import Any
 

@@ -58,8 +58,8 @@ def move_in(
 
 
 def status_json(node: Node) -> Any:
-    """Return what `ramsterctl status --json` prints."""
-    return json.loads(ramsterctl("--socket", str(node.control), "status", "--json"))
+    """Return what `ramsterctl status -o json` prints."""
+    return json.loads(ramsterctl("--socket", str(node.control), "status", "-o", "json"))
 
 
 def metrics(node: Node) -> dict[str, float]:

@@ -169,7 +169,7 @@ def test_ramsterctl_without_a_daemon_is_one_line(tmp_path: Path) -> None:
 def test_ramsterctl_status_and_nodes(alone: Cluster) -> None:
     node = alone[1]
     check_serves(node)
-    done = run(RAMSTERCTL, "--socket", node.control, "status", "--json")
+    done = run(RAMSTERCTL, "--socket", node.control, "status", "-o", "json")
     assert done.returncode == 0
     status = json.loads(done.stdout)
     assert {"node", "number", "incarnation", "cluster", "version", "uptime_seconds"} <= set(status)
@@ -184,7 +184,7 @@ def test_ramsterctl_status_and_nodes(alone: Cluster) -> None:
     assert re.search(r"^HEALTH +warn: [A-Z_]+.*; type: ramsterctl health$", text, re.MULTILINE)
     assert text.startswith("node n1 (number 1) of cluster test, version ")
     assert re.search(r"^export swap0 +32 MiB, 1 page, used$", text, re.MULTILINE)
-    rows = json.loads(run(RAMSTERCTL, "--socket", node.control, "nodes", "--json").stdout)
+    rows = json.loads(run(RAMSTERCTL, "--socket", node.control, "nodes", "-o", "json").stdout)
     assert [row["config"]["name"] for row in rows] == ["n1"]
     text = run(RAMSTERCTL, "--socket", node.control, "nodes").stdout
     assert "n1" in text.splitlines()[1]

@@ -107,7 +107,7 @@ def test_a_node_is_drained_and_removed_under_load(new_cluster: NewCluster) -> No
         assert "is drained" in done.stdout
         assert cluster[2].foreign_pages() == 0
         assert cluster[1].states()[2] == cluster[2].states()[2] == "draining"
-        answer = json.loads(ctl(cluster[4], "node", "remove", "n2", "--json"))
+        answer = json.loads(ctl(cluster[4], "node", "remove", "n2", "-o", "json"))
         assert answer["lost"] == []
         wait_members([cluster[1], cluster[3], cluster[4]], {1, 3, 4})
     assert members(cluster[1]) == {1, 3, 4}

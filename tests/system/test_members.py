@@ -26,7 +26,7 @@ def holders(node: Node) -> dict[str, int]:
 def add(cluster: Cluster, at: int, number: int) -> dict[str, Any]:
     port = str(cluster[number].port)
     arguments = ["--number", str(number), "--name", f"n{number}", "--address", "127.0.0.1"]
-    result = json.loads(ctl(cluster[at], "node", "add", *arguments, "--port", port, "--json"))
+    result = json.loads(ctl(cluster[at], "node", "add", *arguments, "--port", port, "-o", "json"))
     assert isinstance(result, dict)
     return result
 
@@ -74,7 +74,7 @@ def test_a_fourth_node_joins_takes_pages_and_one_is_cordoned_and_removed(
     ctl(cluster[2], "node", "uncordon", "n4")
 
     # 3 holds nothing: it goes, and knows it.
-    answer = json.loads(ctl(cluster[1], "node", "remove", "n3", "--json"))
+    answer = json.loads(ctl(cluster[1], "node", "remove", "n3", "-o", "json"))
     assert answer["state"] == "removed"
     assert answer["lost"] == []
     wait_members([cluster[1], cluster[2], cluster[4]], {1, 2, 4})

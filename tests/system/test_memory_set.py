@@ -75,7 +75,7 @@ def test_a_budget_that_nobody_can_make_true_stops_short(new_cluster: NewCluster)
     cluster.start()
     node = cluster[1]
     runs = fill_runs(node, 40)
-    done = memory_set(node, "--budget", "4MiB", "--json")
+    done = memory_set(node, "--budget", "4MiB", "-o", "json")
     assert done.returncode == 1
     said = json.loads(done.stdout)
     assert said["state"] == "stopped"
@@ -88,7 +88,7 @@ def test_a_budget_that_nobody_can_make_true_stops_short(new_cluster: NewCluster)
 
 
 def test_nobody_has_to_wait(cluster: Cluster) -> None:
-    done = memory_set(cluster[1], "--budget", "16MiB", "--no-wait", "--json")
+    done = memory_set(cluster[1], "--budget", "16MiB", "--no-wait", "-o", "json")
     assert done.returncode == 0
     assert json.loads(done.stdout)["target_bytes"] == 16 * MIB
 
@@ -113,7 +113,7 @@ def test_a_budget_that_can_not_be_is_refused(cluster: Cluster, budget: str, expe
 def test_verify_checks_every_zpage_and_all_tables(cluster: Cluster) -> None:
     node = cluster[1]
     fill_runs(node, 20)
-    command = [*RAMSTERCTL, "--socket", str(node.control), "verify", "--invariants", "--json"]
+    command = [*RAMSTERCTL, "--socket", str(node.control), "verify", "--invariants", "-o", "json"]
     done = subprocess.run(
         command, capture_output=True, check=False, env=environment(), text=True, timeout=60
     )

@@ -257,7 +257,7 @@ def test_a_program_keeps_its_named_pool(tmp_path: Path) -> None:
     with serving(tmp_path) as server, Client(tmp_path / "tmem") as client:
         pool = client.new_pool(PoolKind.PERSISTENT, name="kept")
         pool.put(b"o", 3, b"v" * PAGE_BYTES)
-        done = server.ctl("restart", "--json")
+        done = server.ctl("restart", "-o", "json")
         assert json.loads(done.stdout)["connections_total"] == 1
         assert pool.get(b"o", 3) == [b"v" * PAGE_BYTES]
 
@@ -312,7 +312,7 @@ print(done)
         assert client.stdout.readline() == b"connected\n"
         kept = 0
         while client.poll() is None:
-            done = server.ctl("restart", "--json")
+            done = server.ctl("restart", "-o", "json")
             kept += json.loads(done.stdout)["connections_total"]
         assert client.returncode == 0
         assert kept > 0

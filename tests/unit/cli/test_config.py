@@ -47,7 +47,18 @@ def test_it_waits_for_its_own_reload_and_tells_what_became_of_it() -> None:
     assert result.stdout == (
         "applied: log.level: 'debug', was 'info'\nneeds a restart: node: a, b\n"
     )
-    assert json.loads(run(done, more=("--json",)).stdout) == done
+    assert (
+        json.loads(
+            run(
+                done,
+                more=(
+                    "-o",
+                    "json",
+                ),
+            ).stdout
+        )
+        == done
+    )
 
 
 def test_a_file_that_is_wrong_is_an_error() -> None:

@@ -32,10 +32,10 @@ def run(daemon: Daemon, *arguments: str) -> Result:
 def test_it_shows_every_level_and_how_long_it_lasts() -> None:
     daemon = Daemon()
     assert run(daemon).output.splitlines() == [
-        "SUBSYSTEM    LEVEL    CONFIGURED CHANGED",
-        "nbd          debug    info       for 10m more",
-        "net          info     info",
-        "tmem         error    info       until a restart",
+        "SUBSYSTEM  LEVEL  CONFIGURED  CHANGED",
+        "nbd        debug  info        for 10m more",
+        "net        info   info",
+        "tmem       error  info        until a restart",
     ]
     assert daemon.asked == [("log-level", {})]
     assert json.loads(run(daemon, "-o", "json").output) == LEVELS

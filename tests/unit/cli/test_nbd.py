@@ -59,7 +59,7 @@ def test_with_no_device_the_list_is_its_head(kernel: FakeKernel) -> None:
     assert done.exit_code == 0
     (line,) = done.stdout.splitlines()
     assert line.split() == ["DEVICE", "SIZE", "HELPER", "ATTACHED", "TO", "USED", "BY"]
-    assert CliRunner().invoke(main, ["nbd", "list", "--json"]).stdout == "[]\n"
+    assert CliRunner().invoke(main, ["nbd", "list", "-o", "json"]).stdout == "[]\n"
 
 
 def test_a_device_is_one_line() -> None:

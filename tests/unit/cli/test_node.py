@@ -63,7 +63,7 @@ def test_add_hands_over_a_node_table() -> None:
 @pytest.mark.parametrize("command", ["cordon", "uncordon"])
 def test_cordon_and_uncordon_name_a_node(command: str) -> None:
     daemon = Daemon(done(f"{command}ed"))
-    result = daemon.run(command, "delta", "--json")
+    result = daemon.run(command, "delta", "-o", "json")
     assert json.loads(result.output)["state"] == f"{command}ed"
     assert daemon.asked == [(f"node-{command}", {"name": "delta"})]
 
@@ -173,7 +173,7 @@ def test_fewer_copies_are_said_once_and_stand_in_the_json() -> None:
     result = Daemon(*answers).run("drain", "delta", "--wait")
     assert result.stderr.count("warning: one copy\n") == 1
     assert result.stderr.startswith("warning: one copy\n"), "before pages have moved"
-    result = Daemon(*answers).run("drain", "delta", "--wait", "--json")
+    result = Daemon(*answers).run("drain", "delta", "--wait", "-o", "json")
     assert json.loads(result.stdout)["warnings"] == ["one copy"]
 
 
@@ -188,7 +188,7 @@ def test_drain_gives_up_waiting() -> None:
 
 def test_at_the_timeout_the_last_answer_is_there_as_json() -> None:
     answer = drain_answer("draining", 12)
-    result = Daemon(answer).run("drain", "delta", "--wait", "--timeout", "0", "--json")
+    result = Daemon(answer).run("drain", "delta", "--wait", "--timeout", "0", "-o", "json")
     assert result.exit_code == 1
     assert json.loads(result.stdout) == answer | {"unwritten": ""}
 
@@ -238,7 +238,13 @@ def test_what_this_node_could_not_write_is_an_error(
 ) -> None:
     monkeypatch.setattr(node, "POLL_SECONDS", 0)
     results = []
-    for more in ((), ("--json",)):
+    for more in (
+        (),
+        (
+            "-o",
+            "json",
+        ),
+    ):
         daemon = Daemon(answer)
         daemon.written = [written(is_writing=True), written(is_writing=True), written(FULL)]
         results.append(daemon.run(*arguments, *more))

@@ -31,7 +31,7 @@ def answering(path: Path, reply: bytes) -> Iterator[None]:
 
 
 def ask(path: Path) -> tuple[int, str]:
-    result = CliRunner().invoke(main, ["--socket", str(path), "nodes", "--json"])
+    result = CliRunner().invoke(main, ["--socket", str(path), "nodes", "-o", "json"])
     return result.exit_code, result.output
 
 

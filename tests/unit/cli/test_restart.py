@@ -60,7 +60,7 @@ def test_it_waits_until_the_next_process_answers(daemon: Daemon) -> None:
 
 
 def test_programs_get_the_numbers_alone(daemon: Daemon) -> None:
-    assert json.loads(run(daemon, "--json").output) == NOW
+    assert json.loads(run(daemon, "-o", "json").output) == NOW
 
 
 def test_a_daemon_that_does_not_come_back_is_an_error(

@@ -43,9 +43,9 @@ def run(command: click.Command, *arguments: str) -> Result:
 def test_exports_shows_states_and_what_to_type() -> None:
     result = run(exports_command(Daemon(STATUS).ask))
     assert result.output.splitlines() == [
-        "NAME                           SIZE          PAGES STATE",
-        "swap0                         1 GiB              0 lost",
-        "tmp                           4 KiB      1,234,567 used",
+        "NAME    SIZE      PAGES  STATE",
+        "swap0  1 GiB          0  lost",
+        "tmp    4 KiB  1,234,567  used",
         (
             "LOST           export swap0: its pages ended with an earlier run of ramsterd, found at 1970-01-02"
             " 00:00 UTC; make it blank with `ramsterctl export reset swap0`"
@@ -61,8 +61,17 @@ def test_exports_shows_states_and_what_to_type() -> None:
     ]
 
 
+def test_wide_exports_say_what_is_unreadable_who_swaps_and_the_exact_size() -> None:
+    exports = [{**STATUS["exports"][0], "unreadable_pages": 3, "is_swap": True}]  # type: ignore[index]
+    daemon = Daemon({**STATUS, "exports": exports})
+    assert run(exports_command(daemon.ask), "-o", "wide").output.splitlines()[:2] == [
+        "NAME    SIZE  PAGES  STATE  UNREADABLE PAGES  SWAP     EXACT SIZE",
+        "swap0  1 GiB      0  lost                  3  yes   1,073,741,824",
+    ]
+
+
 def test_exports_are_also_told_as_json() -> None:
-    shown = json.loads(run(exports_command(Daemon(STATUS).ask), "--json").output)
+    shown = json.loads(run(exports_command(Daemon(STATUS).ask), "-o", "json").output)
     assert shown == {"exports": STATUS["exports"], "lost": STATUS["state_file"]["lost"]}  # type: ignore[index]  # a literal
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import click
 import pytest
 
 from ramsterd.cli.tables import format_nodes, format_pools
@@ -72,7 +73,7 @@ def trust(*, missing: int, seconds: float = 0.0) -> dict[str, Any]:
 def test_bad_copies_stand_beside_the_node_that_kept_them() -> None:
     shown = row(2, is_linked=True, free_bytes=44_024_389)
     shown["trust"] = trust(missing=1040)
-    assert format_nodes([shown]).endswith(" 1,043             42 MiB")
+    assert format_nodes([shown]).endswith(" 1,043              42 MiB")
 
 
 def test_this_node_is_named_as_such_where_others_have_a_link() -> None:
@@ -90,3 +91,14 @@ def test_large_numbers_have_commas() -> None:
     }  # fmt: skip
     [_, line] = format_pools([pool]).splitlines()
     assert line.split()[-3:] == ["1,234,567", "12,345", "2"]
+
+
+def test_a_wide_table_of_nodes_says_more_of_each() -> None:
+    shown = row(2, is_linked=True, free_bytes=44_024_389) | {"incarnation": 1_790_000_000_000}
+    shown["config"] |= {"zone": "rack2"}
+    shown["status"] |= {"budget_bytes": 1 << 30, "pages_held_for_us": 4192}
+    head, line = click.unstyle(format_nodes([shown], is_wide=True)).splitlines()
+    assert head.endswith(
+        "ROOM FOR OUR PAGES  BUDGET  KEEPS FOR US  ZONE   INCARNATION    WHY NO LINK"
+    )
+    assert line.endswith("            42 MiB   1 GiB         4,192  rack2  1790000000000")

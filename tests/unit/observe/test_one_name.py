@@ -1,4 +1,4 @@
-"""One counter has one name: each number of `ramsterctl status --json` is in `/metrics` under the words of its key.
+"""One counter has one name: each number of `ramsterctl status -o json` is in `/metrics` under the words of its key.
 
 The rule that docs/metrics.md tells: the key is made of words of the metric (its name, its label values), and the
 metric's name is made of words of the key and of the objects around it (or is the name of a label).
