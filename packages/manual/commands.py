@@ -55,7 +55,7 @@ def _usage(context: click.Context) -> str:
 
 
 def _help(command: click.Command) -> str:
-    return command.help or ""
+    return "\n\n".join(text for text in (command.help, command.epilog) if text)
 
 
 def _options(context: click.Context) -> Iterator[str]:

@@ -7,6 +7,7 @@ from packages.manual import roff
 from packages.manual.commands import describe, summary
 from packages.manual.samples import Keys, Table, read_sample
 from ramsterd.cli import ramsterctl, ramsterd
+from ramsterd.cli.statuses import STATUSES
 
 SAMPLES: Final = Path(__file__).parents[2] / "config" / "samples"
 _PROGRAMS: Final = {"ramsterd": ramsterd.main, "ramsterctl": ramsterctl.main}
@@ -15,12 +16,6 @@ FILES: Final = {
     "cluster.toml": "the members of a ramster cluster",
 }
 _MANUALS: Final = {5: "File Formats", 8: "System Administration"}
-_EXIT_STATUS: Final = {
-    "0": "Success.",
-    "1": "The command was refused or failed, as one line on standard error says.",
-    "2": "The command line is wrong; of `doctor`: there are errors.",
-    "78": "The configuration is wrong, or the machine does not fit it.",
-}
 _PATHS: Final = {
     "/etc/ramster/ramsterd.toml": "The file of this node, see `ramsterd.toml`(5).",
     "/etc/ramster/cluster.toml": "The members of the cluster, see `cluster.toml`(5).",
@@ -72,7 +67,10 @@ def _head(name: str, section: int, title: str, version: str, date: str) -> str:
 
 def _tail(name: str) -> str:
     found = [roff.heading("exit status")]
-    found += [roff.item([status], text) for status, text in _EXIT_STATUS.items()]
+    found += [
+        roff.item([str(status)], f"{text[0].upper()}{text[1:]}.")
+        for status, text in STATUSES.items()
+    ]
     found += [roff.heading("files")]
     found += [roff.item([path], text) for path, text in _PATHS.items()]
     return "".join(found) + _see_also(name)

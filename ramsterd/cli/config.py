@@ -29,7 +29,7 @@ def config_group(ask: Ask) -> click.Group:
 
         These changes are applied: log levels, quotas, rates, watermarks, limits on connections,
         users of tmem, and new or larger exports.  Changes that need a restart are listed.  After a
-        mistake in a file nothing changes: exit status 1.
+        mistake in a file nothing changes.
         """
         number = ask(socket_path, "config-reload")["reload"]
         deadline = time.perf_counter() + RELOAD_SECONDS_MAX

@@ -51,8 +51,6 @@ def doctor_command(
     With --swap: is ramsterd kept in memory, is there memory for a burst, and do pages come back.
     Where this machine swaps to its own ramsterd, more is needed (docs/swap.md): that is checked
     once a device is attached for it, or with --own-host.
-
-    Exit status: 0 all is ok, 1 there are warnings, 2 there are errors.
     """
     findings = _examine(context, config, for_swap=swap or own_host, own_host=own_host)
     if applies and _apply(findings):

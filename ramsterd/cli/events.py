@@ -44,8 +44,6 @@ def events_command(ask: Ask) -> click.Command:
 
         ramsterd keeps the last 2,048 events, and none over a restart.  With `-o json` each line is
         an object.  `--follow` outlives a restart of ramsterd, and says so on standard error.
-
-        Exit status: 0, also after Ctrl-C, 1 there is no answer.
         """
         arguments: dict[str, Any] = {"kinds": list(kinds)} if kinds else {}
         if since is not None:

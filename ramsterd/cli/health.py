@@ -33,8 +33,7 @@ def health_group(ask: Ask, ask_or_unavailable: Ask) -> click.Group:
         under it; docs/health.md has a heading for each.  The failure tolerance is how many other
         nodes may end at once without a page of this node being lost.
 
-        Exit status: 0 ok, 1 there are warnings, 2 there are errors, 69 the daemon does not answer.
-        Muted codes do not count.
+        Muted codes count neither here nor in the exit status.
         """
         if context.invoked_subcommand is not None:
             return

@@ -50,8 +50,8 @@ def memory_group(ask: Ask) -> click.Group:
 
         A larger budget takes effect at once.  For a smaller one, pages leave first: clean copies
         and ephemeral pages are dropped, then other pages go to peers.  If no peer has room for
-        them, shrinking stops: no page is lost, the answer says how much is free for writes, and the
-        exit status is 1.  Ctrl-C ends the waiting, not the change.  To keep the budget after a
+        them, shrinking stops: no page is lost, and the answer says how much is free for writes.
+        Ctrl-C ends the waiting, not the change.  To keep the budget after a
         restart, write it into ramsterd.toml.
         """
         warn(ask(socket_path, "memory-set", budget=budget)["warnings"])

@@ -116,7 +116,7 @@ def attach(
     then it stays, and the next helper takes it over.  Run it as a service:
     systemd/ramster-nbd@.service.
 
-    An export with swap = true of this machine's own ramsterd is refused (exit status 78) while
+    An export with swap = true of this machine's own ramsterd is refused while
     `ramsterctl doctor --swap --own-host` finds errors: this machine could hang.
     """
     index, name = _device(device)

@@ -14,7 +14,7 @@ from config.endpoint import DEFAULT_PORT, join_endpoint
 from config.units import human_count
 from ramsterd.cli.ask import Ask
 from ramsterd.cli.drain_progress import DrainProgress
-from ramsterd.cli.output import OUTPUT_OPTION, Output, fail, show, warn
+from ramsterd.cli.output import INTERRUPTED, OUTPUT_OPTION, Output, fail, show, warn
 from ramsterd.cli.progress_line import ProgressLine
 from ramsterd.membership.ending import describe_ending
 
@@ -22,8 +22,6 @@ POLL_SECONDS: Final = 0.1
 DRAIN_POLL_SECONDS: Final = 0.5
 # A disk that takes longer is told of.
 WRITE_SECONDS_MAX: Final = 10.0
-# What a shell says of a program that Ctrl-C ended.
-INTERRUPTED: Final = 130
 
 
 def node_group(ask: Ask) -> click.Group:
@@ -35,9 +33,6 @@ def node_group(ask: Ask) -> click.Group:
 
         Each change takes effect at once.  It is written into cluster.toml of this node (comments
         stay) and of all linked nodes; a node that is down gets the change when it is up again.
-        Exit status: 0 done, or nothing to do; 1 refused (nothing has changed, unless a command says
-        otherwise), or done but not written into cluster.toml of this node (standard error says
-        which); 2 wrong usage.
         """
 
     node.add_command(_add(ask))
@@ -130,8 +125,7 @@ def _drain(ask: Ask) -> click.Command:
         on all nodes continue meanwhile.  `uncordon` ends the drain.
 
         --wait ends when the node holds no pages of other nodes, and its own pages are back or have
-        made no progress for 10 s.  Exit status: 0 the node holds no pages of other nodes (also at
-        the timeout), 1 it still does.  Ctrl-C ends the waiting, not the drain: exit status 130.
+        made no progress for 10 s.  Ctrl-C ends the waiting, not the drain.
         """
         try:
             result, progress = _ask_while_draining(
@@ -221,7 +215,7 @@ def _remove(ask: Ask) -> click.Command:
 
         First the node is cordoned, and all linked nodes are asked about its pages.  If it holds the
         last copy of a page, or pages of its own are only at its peers, it stays a member
-        (cordoned), the answer names these pages, and the exit status is 1: `drain` it first.  A
+        (cordoned), and the answer names these pages: `drain` it first.  A
         removed node closes its links, and members refuse it.
         """
         while True:

@@ -13,6 +13,8 @@ from ramsterd.cli.colour import wants_colour
 
 EX_UNAVAILABLE: Final = 69  # sysexits.h
 EX_CONFIG: Final = 78
+# What a shell says of a program that Ctrl-C ended.
+INTERRUPTED: Final = 130
 
 
 class Output(enum.Enum):

@@ -28,6 +28,7 @@ from ramsterd.cli.progress_line import ProgressLine
 from ramsterd.cli.restart import restart_command
 from ramsterd.cli.root import RootGroup
 from ramsterd.cli.state import export_group, exports_command, format_lost, pool_group
+from ramsterd.cli.statuses import add_statuses
 from ramsterd.cli.stop import stop_command
 from ramsterd.cli.tables import format_nodes, format_pools
 from ramsterd.cli.top import top_command
@@ -106,8 +107,7 @@ def verify(socket_path: Path, invariants: bool, output: Output) -> None:
     """Unpack every compressed page (zpage) in this node's memory, and compare it with its checksum.
 
     Programs continue meanwhile.  A damaged page is dropped: if there is another copy, that copy is
-    used.  The exit status is 1 if a page was damaged or tables contradict each other.  Ctrl-C ends
-    the waiting, not the verification.
+    used.  Ctrl-C ends the waiting, not the verification.
     """
     ask(socket_path, "verify", invariants=invariants)
     with ProgressLine(sys.stdout) as line:
@@ -151,3 +151,4 @@ main.add_command(cluster)
 main.add_command(completion_command)
 main.add_command(nbd_group)
 main.add_command(doctor_command)
+add_statuses(main, "ramsterctl")

@@ -31,8 +31,7 @@ def restart_command(ask: Ask) -> click.Command:
         connect again.
 
         It needs nobody who keeps the pages ([memory] keep): the next program of the same process
-        has them.  The command is refused, and nothing changes, if the next start would fail.  Exit
-        status: 0 the daemon serves again, 1 refused, or no answer within 120 seconds.
+        has them.  The command is refused, and nothing changes, if the next start would fail.
         """
         while (begun := ask(socket_path, "restart"))["state"] != "restarting":
             time.sleep(POLL_SECONDS)

@@ -1,10 +1,12 @@
-"""The group of all commands: what was typed once, and is typed otherwise now, gets a hint."""
+"""The group of all commands: what was typed once, and is typed otherwise now, gets a hint; and Ctrl-C has its status."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
 import click
+
+from ramsterd.cli.output import INTERRUPTED
 
 # What to type in place of an option that is gone.
 GONE_OPTIONS: Final = {"--json": "-o json"}
@@ -20,8 +22,12 @@ class RootGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Read the rest, and run it."""
-        with _hints():
-            return super().invoke(ctx)
+        try:
+            with _hints():
+                return super().invoke(ctx)
+        except KeyboardInterrupt:
+            # What was asked for continues without whom it was asked by.
+            raise SystemExit(INTERRUPTED) from None
 
 
 @contextmanager

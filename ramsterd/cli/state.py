@@ -59,7 +59,7 @@ def export_group(ask: Ask) -> click.Group:
 
         Its pages are gone for ever.  First stop every client that used the export before: such a
         client would read zeros in place of its data.  An export that is no longer in ramsterd.toml
-        is forgotten.  Exit status: 0 the export is blank, 1 refused.
+        is forgotten.
         """
         _reset(ask, socket_path, output, f"export {name}", "export-reset", name=name)
 

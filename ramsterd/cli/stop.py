@@ -39,8 +39,7 @@ def stop_command(ask: Ask) -> click.Command:
 
         --forget ends the pages of this node on purpose.  Peers drop their copies, and the kept
         memory is given up.  Exports that had pages are lost then: `ramsterctl export reset NAME`
-        makes them blank.  Exit status: 0 the daemon has ended, 1 refused, or it has not ended
-        within 120 seconds.
+        makes them blank.
         """
         process = _process_of(socket_path)
         result = ask(socket_path, "stop", forget=forget)

@@ -38,3 +38,23 @@ def test_the_socket_is_that_of_the_option_or_of_the_variable_or_of_the_package(
     [socket] = [each for each in main.params if each.name == "socket_path"]
     assert isinstance(socket, click.Option)
     assert socket.default == Path("/run/ramster/control.sock")
+
+
+def test_ctrl_c_ends_a_command_with_the_status_of_a_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    @click.command()
+    def waiting() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(main.commands, "waiting", waiting)
+    result = CliRunner().invoke(main, ["waiting"])
+    assert (result.exit_code, result.output) == (130, "")
+
+
+def test_a_command_line_that_is_wrong_ends_with_2() -> None:
+    assert CliRunner().invoke(main, ["nonsense"]).exit_code == 2
+
+
+def test_without_a_daemon_a_command_ends_with_1_and_health_with_69(tmp_path: Path) -> None:
+    socket = ["--socket", str(tmp_path / "none")]
+    assert CliRunner().invoke(main, [*socket, "nodes"]).exit_code == 1
+    assert CliRunner().invoke(main, [*socket, "health"]).exit_code == 69

@@ -1,0 +1,58 @@
+"""Exit statuses: all of them, in one place, for `--help`, manual pages and documents.  Pure but for click's type."""
+
+from typing import Final
+
+import click
+
+from ramsterd.cli.output import EX_CONFIG, EX_UNAVAILABLE, INTERRUPTED
+
+# What a status says, of every command that says nothing else of it.
+STATUSES: Final = {
+    0: "done, or nothing to do",
+    1: "refused or failed, as one line on standard error says",
+    2: "the command line is wrong",
+    EX_UNAVAILABLE: "of `health`: the daemon does not answer",
+    EX_CONFIG: "the configuration is wrong, or the machine does not fit it",
+    INTERRUPTED: "Ctrl-C; what has begun in the daemon continues",
+}
+# Commands for which a status says something else, or more.
+OF_COMMANDS: Final[dict[str, dict[int, str]]] = {
+    "ramsterctl health": {
+        0: "OK",
+        1: "there are warnings",
+        2: "there are errors",
+        EX_UNAVAILABLE: "the daemon does not answer",
+    },
+    "ramsterctl doctor": {
+        0: "all is ok",
+        1: "there are warnings",
+        2: "there are errors, or the command line is wrong",
+    },
+    "ramsterctl events": {0: "done, also after Ctrl-C"},
+    "ramsterctl node": {
+        1: "refused, or in force and not written into cluster.toml of this node: standard error says which"
+    },
+    "ramsterctl node drain": {
+        0: "the node keeps no pages of other nodes, or the drain has begun and nobody waits for it",
+        1: "it still keeps some at the timeout, or as for `ramsterctl node`",
+    },
+    "ramsterctl node remove": {1: "pages would be lost: the node stays a member, cordoned"},
+    "ramsterctl memory set": {1: "refused, or shrinking stopped because no peer has room"},
+    "ramsterctl config reload": {1: "a file has a mistake: nothing has changed"},
+    "ramsterctl verify": {1: "a page is damaged, or tables contradict each other"},
+    "ramsterctl restart": {1: "refused, or no answer within 120 seconds"},
+    "ramsterctl stop": {1: "refused, or the daemon has not ended within 120 seconds"},
+    "ramsterctl nbd attach": {
+        EX_CONFIG: "this machine could hang if it swaps to its own ramsterd: see `ramsterctl doctor --swap`"
+    },
+}
+
+
+def add_statuses(command: click.Command, path: str) -> None:
+    """Have `--help` of a command, and of those below it, tell what is special of their statuses."""
+    if special := OF_COMMANDS.get(path):
+        told = ", ".join(f"{status} {text}" for status, text in special.items())
+        command.epilog = f"Exit status: {told}."
+    if isinstance(command, click.Group):
+        for name, child in command.commands.items():
+            add_statuses(child, f"{path} {name}")
