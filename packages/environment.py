@@ -11,8 +11,9 @@ import tomllib
 from pathlib import Path
 from typing import Final
 
-from packages.release import ROOT
+from packages.release import ROOT, release
 from packages.tree import PROGRAM_MODE, write
+from ramsterd.host.build import BUILD_FILE
 
 PREFIX: Final = "usr/lib/ramster"
 # Debian's: what the package depends on.
@@ -68,6 +69,7 @@ def _install(folder: Path) -> None:
             shutil.copytree(ROOT / package, source / package, ignore=ignored)
         for file in ("pyproject.toml", "README.md", "LICENSE"):
             shutil.copy(ROOT / file, source)
+        (source / "ramsterd" / "host" / BUILD_FILE).write_text(f"{release().build}\n")
         pip = [sys.executable, "-m", "pip", "--python", f"{folder}/bin/python3", "install"]
         options = [
             "-qq",
