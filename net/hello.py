@@ -8,7 +8,7 @@ from config.limits import NAME_BYTES_MAX, NODE_NUMBER_MAX
 from config.model import TimersConfig
 from net.errors import RemoteProtocolError
 from net.frame import LINK_LIMITS, PROTOCOL_VERSION, REASON_BYTES_MAX, LinkType
-from net.packing import pack_fields, unpack, unpack_fields
+from net.packing import check_fields, pack_fields, unpack, unpack_fields
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.incarnations import ATTACH_COUNT_MAX, INCARNATION_MAX
 
@@ -18,6 +18,10 @@ UNIT_BYTES_MAX: Final = 1 << 20
 # A day: no timer of ours is near, and it keeps infinity and NaN out.
 TIMER_SECONDS_MAX: Final = 86_400.0
 
+# Behind the fields that every node has.
+FEATURES_FIELD: Final = 9
+FEATURES_MAX: Final = 0xFFFF_FFFF
+
 # The order on the wire, append only.  All of them are of protocol version 1.
 TIMERS: Final = (
     "keepalive_seconds",
@@ -26,9 +30,9 @@ TIMERS: Final = (
     "probe_timeout_seconds",
 )
 assert set(TIMERS) == {field.name for field in fields(TimersConfig)}, "a new timer must be compared"
-# Two names, codecs, four timers and six integers, each with its msgpack type byte or bytes.
+# Two names, codecs, four timers and seven integers, each with its msgpack type byte or bytes.
 assert (
-    2 * (NAME_BYTES_MAX + 2) + CODECS_MAX * (CODEC_BYTES_MAX + 1) + len(TIMERS) * 9 + 6 * 9 + 3
+    2 * (NAME_BYTES_MAX + 2) + CODECS_MAX * (CODEC_BYTES_MAX + 1) + len(TIMERS) * 9 + 7 * 9 + 3
     <= LINK_LIMITS[LinkType.HELLO].table_bytes_max
 )
 
@@ -52,6 +56,8 @@ class Hello:
     # How often this incarnation went on with the memory of a process that ended; 0: it began with
     # none.
     attach_count: int = 0
+    # What its application understands beyond the first version, a bit each; opaque here.
+    features: int = 0
     protocol_version: int = PROTOCOL_VERSION
 
     @property
@@ -72,6 +78,7 @@ class Hello:
                 list(self.codecs),
                 [float(getattr(self.timers, timer)) for timer in TIMERS],
                 self.attach_count,
+                self.features,
             ]
         )
 
@@ -82,9 +89,10 @@ class Hello:
         Raises:
             RemoteProtocolError: It is no HELLO, or a field is out of its range.
         """
+        fields = unpack(payload)
         version, cluster, number, name, incarnation, unit_bytes, codecs, timers, attaches = cast(
             "tuple[int, str, int, str, int, int, list[object], list[object], int]",
-            unpack_fields(payload, (int, str, int, str, int, int, list, list, int)),
+            check_fields(fields, (int, str, int, str, int, int, list, list, int)),
         )
         check_range("protocol version", version, 1, 0xFF)
         check_range("node number", number, 0, NODE_NUMBER_MAX)
@@ -101,6 +109,7 @@ class Hello:
             codecs=parse_codecs(codecs),
             timers=parse_timers(timers),
             attach_count=attaches,
+            features=parse_features(cast("list[object]", fields)),
         )
 
 
@@ -117,6 +126,17 @@ def checked_name(what: str, found: object, bytes_max: int) -> str:
     if not 0 < len(found.encode()) <= bytes_max:
         raise RemoteProtocolError(f"{what} of {len(found.encode())} bytes, not 1 to {bytes_max}")
     return found
+
+
+def parse_features(hello: list[object]) -> int:
+    """Return the features of a HELLO; an older node says none."""
+    if len(hello) <= FEATURES_FIELD:
+        return 0
+    features = hello[FEATURES_FIELD]
+    if type(features) is not int:
+        raise RemoteProtocolError(f"features that are {type(features).__name__}, expected int")
+    check_range("features", features, 0, FEATURES_MAX)
+    return features
 
 
 def parse_codecs(found: list[object]) -> tuple[str, ...]:

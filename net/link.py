@@ -42,6 +42,8 @@ class Link(Protocol):
     incarnation: Incarnation
     # How often that incarnation went on with kept memory before it opened this link.
     attach_count: int
+    # What the peer's application understands beyond the first version (HELLO).
+    features: int
 
     @property
     def send_queue_bytes(self) -> int:

@@ -58,7 +58,7 @@ class PeerLink:
         send_queue_bytes_max: int = SEND_QUEUE_BYTES_MAX,
     ) -> None:
         self.node, self.incarnation = NodeId(-1), Incarnation(0)
-        self.attach_count = 0
+        self.attach_count = self.features = 0
         self.theirs: Hello | None = None
         self._stream, self._connection = stream, connection
         self._handler = handler
@@ -332,7 +332,7 @@ class PeerLink:
         self.theirs = theirs
         self.node = theirs.number
         self.incarnation = theirs.incarnation
-        self.attach_count = theirs.attach_count
+        self.attach_count, self.features = theirs.attach_count, theirs.features
         self._contest.leave()
         present = self._links.get(self.node)
         if isinstance(present, PeerLink):

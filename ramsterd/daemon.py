@@ -22,11 +22,12 @@ from net.tls import TlsTransport
 from nodemanager.ids import NodeId
 from nodemanager.membership import FileMembership
 from ramsterd import __version__
-from ramsterd.admin.commands import nodes, set_budget, verify
+from ramsterd.admin.commands import nodes, set_budget, verify, version
+from ramsterd.admin.control import new_control
 from ramsterd.admin.health_commands import health_commands
 from ramsterd.admin.log_commands import log_commands
 from ramsterd.admin.node_commands import membership, node_commands
-from ramsterd.admin.socket import Command, ControlServer
+from ramsterd.admin.socket import Command
 from ramsterd.admin.state_commands import state_commands
 from ramsterd.endpoints.bind_errors import keys_of_endpoints
 from ramsterd.endpoints.descriptors import NO_LIMIT, Descriptors, statistics_of
@@ -37,6 +38,7 @@ from ramsterd.frontends.tmem.pool_records import quotas_of
 from ramsterd.frontends.tmem.server import TmemServer
 from ramsterd.frontends.tmem.users import allowed_users
 from ramsterd.handover.arrival import Arrival
+from ramsterd.host.build import BUILD
 from ramsterd.host.certificate import CertificateKeeper, wall_clock
 from ramsterd.host.collector import calm_collector
 from ramsterd.host.daemon_protection import NO_PROTECTION, Protection
@@ -164,12 +166,8 @@ class Daemon:
         self._tmem = self._new_tmem(daemon)
         self._emptied = Emptied(self._exports, self._nbd, self._tmem)
         self._reloader = self._new_reloader(daemon, reread)
-        self._control = (
-            None
-            if daemon.control.socket is None
-            else ControlServer(
-                daemon.control.socket, self._commands(), arrival=self._handover.arrival
-            )
+        self._control = new_control(
+            daemon.control.socket, self._commands(), self._peers, self._handover.arrival
         )
         self._metrics = new_metrics_server(daemon.metrics.listen, self.statistics, wall_clock)
         self._peers.members.inquiries.count_clients = self._count_clients
@@ -349,6 +347,7 @@ class Daemon:
             **log_commands(self._log),
             "overview": lambda _: to_plain(overview_of(self.statistics(), at=wall_clock())),
             "pools": lambda _: to_plain(self._tmem.count_pools()),
+            "version": lambda _: version(self._node.name),
         }
 
     def _names(self) -> dict[NodeId, str]:
@@ -366,6 +365,7 @@ class Daemon:
             incarnation=self.engine.incarnation,
             cluster=self._cluster.name,
             version=__version__,
+            build=BUILD,
             uptime_seconds=world_time() - self._started_at,
             clock_seconds=wall_clock(),
             incarnation_floors=self._peers.own_incarnation.statistics(),
@@ -390,6 +390,7 @@ class Daemon:
                 None if self._certificate is None else self._certificate.seconds_left()
             ),
             links={node: link.statistics() for node, link in self._peers.mesh.links.items()},
+            asking=self._peers.asking.statistics(),
             descriptors=statistics_of(self._descriptors),
             loop_stall=self._loop_watch.statistics(),
             control=None if self._control is None else self._control.statistics(),

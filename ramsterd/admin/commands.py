@@ -20,7 +20,9 @@ from config.shares import describe_size
 from config.units import format_bytes, human_count
 from nodemanager.ids import NodeId
 from nodemanager.table import NodeRow
+from ramsterd import __version__
 from ramsterd.admin.socket import CommandRefused
+from ramsterd.host.build import BUILD
 from ramsterd.observe.snapshot import to_plain
 from ramsterd.pagepath.engine import Engine
 from ramsterd.pagepath.peers import Peers
@@ -89,6 +91,11 @@ def _fewer_copies(recalled: Mapping[NodeId, int], cluster: ClusterConfig) -> lis
         " (unless ramsterd.toml sets copies)"
         for owner, pages in sorted(recalled.items())
     ]
+
+
+def version(node: str) -> object:
+    """Return what this node runs."""
+    return {"node": node, "version": __version__, "build": BUILD}
 
 
 def nodes(engine: Engine, _: dict[str, object]) -> object:

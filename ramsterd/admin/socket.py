@@ -10,7 +10,7 @@ readable with socat.
 import json
 import logging
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -35,31 +35,59 @@ SILENCE_SECONDS_MAX: Final = 60.0
 RECEIVE_BYTES: Final = 16 * 1024
 
 Command = Callable[[dict[str, object]], object]
+# A command whose answer takes a while; it has a timeout of its own.
+WaitingCommand = Callable[[dict[str, object]], Awaitable[object]]
+NOTHING_WAITS: Final[Mapping[str, WaitingCommand]] = {}
 
 
 class CommandRefused(Exception):
     """A command can't be carried out; the message is for the operator."""
 
 
+# What a line can be wrong in.
+REFUSALS: Final = (CommandRefused, ValueError, RecursionError)
+
+
 def answer(line: bytes, commands: Mapping[str, Command]) -> bytes:
     """Return the answer to one line."""
     try:
-        request, command = _parse(line, commands)
-        reply: dict[str, object] = {"ok": True, "result": command(request)}
-    except (CommandRefused, ValueError, RecursionError) as error:
-        reply = {"ok": False, "error": str(error)}
-    return json.dumps(reply).encode() + b"\n"
+        request, name = _parse(line, commands)
+        return _done(commands[name](request))
+    except REFUSALS as error:
+        return _refused(error)
 
 
-def _parse(line: bytes, commands: Mapping[str, Command]) -> tuple[dict[str, object], Command]:
+async def answer_in_time(
+    line: bytes, commands: Mapping[str, Command], waiting: Mapping[str, WaitingCommand]
+) -> bytes:
+    """Return the answer to one line, which may be one of the commands that wait."""
+    try:
+        request, name = _parse(line, [*commands, *waiting])
+        if (wait := waiting.get(name)) is not None:
+            return _done(await wait(request))
+        return _done(commands[name](request))
+    except REFUSALS as error:
+        return _refused(error)
+
+
+def _parse(line: bytes, names: Collection[str]) -> tuple[dict[str, object], str]:
     request = json.loads(line)
     if not isinstance(request, dict) or not isinstance(request.get("command"), str):
         raise CommandRefused('expected an object such as {"command": "status"}')
-    command = commands.get(request["command"])
-    if command is None:
-        known = ", ".join(sorted(commands))
-        raise CommandRefused(f"found command {show(request['command'])}, expected one of: {known}")
-    return request, command
+    name = request["command"]
+    if name not in names:
+        raise CommandRefused(
+            f"found command {show(name)}, expected one of: {', '.join(sorted(names))}"
+        )
+    return request, name
+
+
+def _done(result: object) -> bytes:
+    return json.dumps({"ok": True, "result": result}).encode() + b"\n"
+
+
+def _refused(error: Exception) -> bytes:
+    return json.dumps({"ok": False, "error": str(error)}).encode() + b"\n"
 
 
 class Lines:
@@ -83,13 +111,19 @@ class ControlServer:
     """Serves commands on a Unix socket."""
 
     def __init__(
-        self, path: Path, commands: Mapping[str, Command], *, arrival: Arrival | None = None
+        self,
+        path: Path,
+        commands: Mapping[str, Command],
+        *,
+        waiting: Mapping[str, WaitingCommand] = NOTHING_WAITS,
+        arrival: Arrival | None = None,
     ) -> None:
-        """Wire it; `arrival` is what an earlier process left."""
+        """Wire it; `waiting` are commands that take a while, `arrival` is what an earlier process left."""
         self._path = path
         self._arrival = arrival or Arrival()
         self._listening: Listening | None = None
         self._commands = commands
+        self._waiting = waiting
         self._connections = Connections(
             "control client", connections_max=CONNECTIONS_MAX, logger=logger
         )
@@ -129,7 +163,7 @@ class ControlServer:
                 data = await receive_some(sock, RECEIVE_BYTES)
                 for line in lines.receive_data(data):
                     renew()
-                    await send_all(sock, answer(line, self._commands))
+                    await send_all(sock, await answer_in_time(line, self._commands, self._waiting))
             if not data or silence.cancelled_caught:
                 return
             if lines.is_too_long:

@@ -106,6 +106,11 @@ class Members:
         return self._history.cluster
 
     @property
+    def local(self) -> NodeId:
+        """Return the number of this node."""
+        return self._local
+
+    @property
     def is_removed(self) -> bool:
         """Whether we ourselves are no member any more."""
         return all(node.number != self._local for node in self.cluster.node)

@@ -9,6 +9,7 @@ from typing import Final
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from ramsterd.observe.asking_metrics import asking_metrics
 from ramsterd.observe.daemon_metrics import daemon_metrics
 from ramsterd.observe.endpoint_metrics import endpoint_metrics
 from ramsterd.observe.frontend_metrics import frontend_metrics
@@ -51,6 +52,7 @@ class RamsterCollector(Collector):
         yield from frontend_metrics(now)
         yield from endpoint_metrics(now)
         yield from daemon_metrics(now)
+        yield from asking_metrics(now.asking)
         yield from start_metrics(now.incarnation_floors, now.pauses, now.handover)
         yield from protection_metrics(now.protection)
         yield from kept_metrics(now.memory, now.engine.scrub)

@@ -10,6 +10,7 @@ from heartbeat.service import HeartbeatStatistics
 from net.link import LinkStatistics
 from net.listener import ListenerStatistics
 from nodemanager.ids import Incarnation, NodeId, nameless
+from ramsterd.asking.exchange import AskingStatistics
 from ramsterd.endpoints.statistics import (
     DescriptorStatistics,
     EndpointStatistics,
@@ -84,6 +85,7 @@ class DaemonStatistics:
     incarnation_floors: FloorStatistics
     cluster: str
     version: str
+    build: str
     uptime_seconds: float
     # Since 1970, as the clock of this machine has it.
     clock_seconds: float
@@ -105,6 +107,8 @@ class DaemonStatistics:
     state_file: MarksStatistics
     heartbeat: HeartbeatStatistics | None
     links: dict[NodeId, LinkStatistics]
+    # Commands that nodes pass on to each other.
+    asking: AskingStatistics
     # Connections of others at the port for links.
     listener: ListenerStatistics
     log: LogStatistics

@@ -14,7 +14,7 @@ from typing import Final
 
 import trio
 
-from config.limits import IN_FLIGHT_MAX, PAGE_BYTES
+from config.limits import IN_FLIGHT_MAX
 from config.model import ClusterConfig
 from heartbeat.service import HeartbeatService, open_socket
 from heartbeat.swim import Swim
@@ -23,7 +23,6 @@ from net.connection import REQUESTS_IN_FLIGHT_MAX
 from net.dialer import Address
 from net.errors import RemoteProtocolError
 from net.frame import Frame
-from net.hello import Hello
 from net.link import Failure, Link
 from net.mesh import Mesh
 from net.transport import Transport
@@ -32,15 +31,18 @@ from nodemanager.ids import Incarnation, NodeId
 from nodemanager.journal import subscribe_log
 from nodemanager.membership import MembershipStore
 from nodemanager.states import LinkState, Verdict
-from ramsterd.core.codec import Codec
+from ramsterd.asking.exchange import Exchange
+from ramsterd.asking.messages import ALL_LIMITS, AskingMessage
 from ramsterd.host.loop_clock import world_time
 from ramsterd.membership.believed_incarnations import believed
 from ramsterd.membership.members import Members
-from ramsterd.membership.messages import ALL_LIMITS, MemberMessage
+from ramsterd.membership.messages import MemberMessage
 from ramsterd.membership.own_incarnation import IncarnationKeeper, NothingKept, OwnIncarnation
 from ramsterd.pagepath.effects import CloseLink, Effect, GetDone, Replicated, Resized, Send
 from ramsterd.pagepath.engine import Engine
+from ramsterd.pagepath.farewell import wait_sent
 from ramsterd.pagepath.front_ends import FrontEnds, NoFrontEnds
+from ramsterd.pagepath.greeting import hello_of
 from ramsterd.pagepath.journal import log_reconciled, log_resized, log_trust
 from ramsterd.remote.fetch.asking import LATE_REQUESTS_MAX
 from ramsterd.remote.holders.reconcile import Reconciled
@@ -51,6 +53,8 @@ from ramsterd.remote.send import ephemeral_remotify
 logger = logging.getLogger("ramster.peers")
 
 MEMBER_MESSAGES: Final = frozenset(MemberMessage)
+# No frames about pages.
+OTHER_MESSAGES: Final = MEMBER_MESSAGES | frozenset(AskingMessage)
 assert (
     IN_FLIGHT_MAX + ephemeral_remotify.IN_FLIGHT_MAX + LATE_REQUESTS_MAX + 2
     <= REQUESTS_IN_FLIGHT_MAX
@@ -58,10 +62,6 @@ assert (
 # A frame proves that its sender is alive; telling the detector of each would cost more than
 # handling it.
 HEARD_SECONDS: Final = 0.25
-# A farewell queues behind what was sent before.  A peer that reads nothing for this long purges us
-# later, by itself: when it sees our next incarnation, or after `orphan_seconds`.
-FAREWELL_SECONDS_MAX: Final = 2.0
-FAREWELL_POLL_SECONDS: Final = 0.01
 
 
 class Peers:
@@ -93,16 +93,7 @@ class Peers:
             begin=self._begin_incarnation,
         )
         self.mesh = Mesh(
-            Hello(
-                cluster=cluster.name,
-                number=NodeId(self._local.number),
-                name=self._local.name,
-                incarnation=engine.incarnation,
-                unit_bytes=PAGE_BYTES,
-                codecs=tuple(codec.name.lower() for codec in Codec),
-                timers=cluster.timers,
-                attach_count=engine.attach_count,
-            ),
+            hello_of(engine, cluster),
             members=self._members,
             names=self._names,
             handler=self,
@@ -121,6 +112,9 @@ class Peers:
             apply=self._on_members_changed,
             store=store,
             has_tls=has_tls,
+        )
+        self.asking = Exchange(
+            self.mesh.links, node=self._local.name, name_of=engine.nodes.name, has_tls=has_tls
         )
         # Members that are gone, whose links still have to end.
         self._parting: set[NodeId] = set()
@@ -166,6 +160,7 @@ class Peers:
             await nursery.start(self.heartbeat.run)
             nursery.start_soon(self._watch_clock)
             nursery.start_soon(self.own_incarnation.run)
+            nursery.start_soon(self.asking.run)
             task_status.started()
 
     def settle(self) -> None:
@@ -216,10 +211,7 @@ class Peers:
         """Tell holders that nobody asks for our pages again, and wait until it has left, within a bound."""
         self._engine.farewell()
         self.settle()
-        with trio.move_on_after(FAREWELL_SECONDS_MAX):
-            # Once in a daemon's run: no event for it in the links.
-            while any(link.send_queue_bytes for link in self.mesh.links.values()):  # noqa: ASYNC110  see above
-                await trio.sleep(FAREWELL_POLL_SECONDS)
+        await wait_sent(self.mesh.links)
 
     def _send(self, send: Send, touched: dict[NodeId, Link], now: float) -> None:
         link = self.mesh.links.get(send.node)
@@ -270,8 +262,8 @@ class Peers:
         unread = iter(frames)
         try:
             for frame in unread:
-                if frame.type in MEMBER_MESSAGES:
-                    self._on_member_frame(link, frame)
+                if frame.type in OTHER_MESSAGES:
+                    self._on_other_frame(link, frame)
                 else:
                     self._engine.on_frame(link.node, link.incarnation, frame, now=now)
         except RemoteProtocolError:
@@ -284,7 +276,7 @@ class Peers:
         finally:
             self.settle()
 
-    def _on_member_frame(self, link: Link, frame: Frame) -> None:
+    def _on_other_frame(self, link: Link, frame: Frame) -> None:
         if frame.is_reply:
             # The link counts a request about pages as answered by this: nobody else will say that
             # it failed.
@@ -292,7 +284,8 @@ class Peers:
             raise RemoteProtocolError(
                 f"frame of type {frame.type} as a reply, which answers nothing"
             )
-        self.members.on_frame(link, frame)
+        about = self.members if frame.type in MEMBER_MESSAGES else self.asking
+        about.on_frame(link, frame)
 
     def on_requests_failed(self, link: Link, failures: list[tuple[int, Failure]]) -> None:
         """Requests have no answer: their outcome is unknown."""
@@ -313,6 +306,7 @@ class Peers:
         self._engine.on_link_lost(link.node, link.incarnation, now=trio.current_time())
         self._engine.nodes.on_no_link(link.node, LinkState.LOST, reason)
         self.members.on_link_lost(link.node)
+        self.asking.on_link_lost(link.node)
         if link.node in self._parting:
             self._parting.discard(link.node)
             self._engine.on_member_removed(link.node)

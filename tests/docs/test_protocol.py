@@ -26,11 +26,12 @@ from net.frame import (
 from nodemanager.changes import ANCESTORS_MAX
 from nodemanager.incarnations import ATTACH_COUNT_MAX
 from nodemanager.table import PeerStatus
+from ramsterd.asking.messages import ALL_LIMITS, AskingMessage
 from ramsterd.core.page import INDEX_MAX
 from ramsterd.frontends.nbd.protocol import Command, CommandFlag, Info, Option
 from ramsterd.frontends.tmem import messages as tmem
 from ramsterd.membership import messages
-from ramsterd.membership.messages import ALL_LIMITS, MemberMessage
+from ramsterd.membership.messages import MemberMessage
 from ramsterd.remote.wire import LIMITS, LISTED_PAGES_MAX, SERIAL_MAX, MessageType, PutResult
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "protocol.md").read_text()
@@ -56,16 +57,22 @@ def section(heading: str) -> str:
 def test_every_type_of_a_frame_stands_there_with_its_number_and_what_it_carries() -> None:
     links = section("Frames of the link") + section("Frames about pages")
     named = dict(
-        re.findall(r"^\| (\d+) ([A-Z_]+) \|", links + section("Frames about members"), re.MULTILINE)
+        re.findall(
+            r"^\| (\d+) ([A-Z_]+) \|",
+            links + section("Frames about members") + section("Frames about other nodes"),
+            re.MULTILINE,
+        )
     )
     assert {int(number): name for number, name in named.items()} == {
-        each.value: each.name for each in (*LinkType, *MessageType, *MemberMessage)
+        each.value: each.name for each in (*LinkType, *MessageType, *MemberMessage, *AskingMessage)
     }
 
 
 def test_every_type_of_a_frame_stands_there_with_its_limits() -> None:
     limits: Mapping[int, FrameLimits] = {**LINK_LIMITS, **ALL_LIMITS}
-    names = {each.value: each.name for each in (*LinkType, *MessageType, *MemberMessage)}
+    names = {
+        each.value: each.name for each in (*LinkType, *MessageType, *MemberMessage, *AskingMessage)
+    }
     assert rows("Limits of each frame") == [
         [
             f"{number:d} {names[number]}",
@@ -133,7 +140,7 @@ def test_the_wait_of_an_alert_is_that_of_the_code() -> None:
 def test_each_field_of_hello_and_status_stands_there() -> None:
     assert [row[0] for row in field_rows("field of HELLO")] == [
         "protocol version", "cluster name", "node number", "node name", "incarnation",
-        "unit bytes", "codecs", "timers", "attach count",
+        "unit bytes", "codecs", "timers", "attach count", "features",
     ]  # fmt: skip
     timers = next(row for row in field_rows("field of HELLO") if row[0] == "timers")
     assert [name.replace(" ", "_") for name in timers[2].split(":")[0].split(", ")] == [

@@ -17,7 +17,7 @@ from net.frame import FrameDecoder
 from net.peerlink import PeerLink
 from net.transport import Piece, PortStatus, Stream
 from nodemanager.ids import NodeId
-from ramsterd.membership.messages import ALL_LIMITS
+from ramsterd.asking.messages import ALL_LIMITS
 from tests.simulation.paths import Paths
 
 # TCP cuts and joins what was sent where it likes.

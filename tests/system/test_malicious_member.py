@@ -19,8 +19,8 @@ from net.frame import LinkType
 from net.packing import pack_fields
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import NodeState
+from ramsterd.asking.messages import ALL_LIMITS
 from ramsterd.core.page import PoolKind
-from ramsterd.membership.messages import ALL_LIMITS
 from ramsterd.remote import wire
 from ramsterd.remote.wire import MessageType
 from tests.helpers.authority import Authority

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 from net.errors import RemoteProtocolError
 from net.frame import COUNT_MAX, FRAME_BYTES_MAX, FrameDecoder, LinkType
-from ramsterd.membership.messages import ALL_LIMITS, MemberMessage
+from ramsterd.asking.messages import ALL_LIMITS, AskingMessage
+from ramsterd.membership.messages import MemberMessage
 from ramsterd.remote.wire import MessageType
 from tests.fuzz.repairing import repair_frames
 from tests.fuzz.target import Target, pieces
@@ -74,7 +75,7 @@ def check(data: bytes) -> set[str]:
 def seeds() -> Mapping[str, bytes]:
     everything = b"".join(
         make_frame(kind, request_id=1 if kind in MessageType else 0)
-        for kind in (*LinkType, *MessageType, *MemberMessage)
+        for kind in (*LinkType, *MessageType, *MemberMessage, *AskingMessage)
     )
     put = make_frame(MessageType.PUT_PAGES, 1, bytes(26), bytes(4096), request_id=7)
     reply = make_frame(MessageType.PUT_PAGES, 1, b"\0", request_id=7, is_reply=True)
@@ -96,7 +97,7 @@ TARGET = Target(
     check=check,
     seeds=seeds,
     outcomes=frozenset(
-        {f"type {kind:d}" for kind in (*LinkType, *MessageType, *MemberMessage)}
+        {f"type {kind:d}" for kind in (*LinkType, *MessageType, *MemberMessage, *AskingMessage)}
         | {"reply", "body", "refused", "unfinished"}
     ),
     repair=repair,

@@ -64,7 +64,8 @@ def seeds() -> Mapping[str, bytes]:
         "no-codec-in-common": make_hello(2, codecs=("zstd", "brotli")).encode(),
         "newer": b"\x9a" + hello.encode()[1:] + b"\xa5later",
         "attached": make_hello(2, attach_count=ATTACH_COUNT_MAX).encode(),
-        "without-attach-count": b"\x98" + hello.encode()[1:-1],
+        "without-attach-count": b"\x98" + hello.encode()[1:-2],
+        "without-features": b"\x99" + hello.encode()[1:-1],
         "reason": encode_reason("node number 9 is not a member"),
         "odd-reason": encode_reason("\n\u2028\0"),
     }

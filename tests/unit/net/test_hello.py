@@ -50,9 +50,16 @@ def test_whole_seconds_from_a_config_file_are_sent_as_seconds() -> None:
 def test_fields_and_timers_of_a_newer_node_are_ignored() -> None:
     fields = unpack(make_hello().encode())
     assert isinstance(fields, list)
-    *before, timers, attach_count = fields
-    newer = [*before, [*timers, 7.0], attach_count, "new"]
+    *before, timers, attach_count, features = fields
+    newer = [*before, [*timers, 7.0], attach_count, features, "new"]
     assert Hello.parse(pack_fields(newer)) == make_hello()
+
+
+def test_features_are_said_and_an_older_node_has_none() -> None:
+    fields = unpack(make_hello(features=5).encode())
+    assert isinstance(fields, list)
+    assert Hello.parse(pack_fields(fields)).features == 5
+    assert Hello.parse(pack_fields(fields[:9])).features == 0
 
 
 @pytest.mark.parametrize(
@@ -69,6 +76,9 @@ def test_fields_and_timers_of_a_newer_node_are_ignored() -> None:
         (3, "\x1b[31m", "node name is not printable"),
         (4, -1, "incarnation -1"),
         (5, 0, "unit bytes 0"),
+        (9, -1, "features -1, not 0 to 4294967295"),
+        (9, 1 << 32, "features 4294967296"),
+        (9, True, "features that are bool, expected int"),
         (5, UNIT_BYTES_MAX + 1, "unit bytes"),
         (6, ["c"] * (CODECS_MAX + 1), "9 codecs, at most 8"),
         (6, [1], "codec name is not printable text"),

@@ -82,6 +82,8 @@ def statistics(node: SimNode) -> DaemonStatistics:
         incarnation_floors=node.peers.own_incarnation.statistics(),
         cluster="sim",
         version="0",
+        build="from source",
+        asking=node.peers.asking.statistics(),
         uptime_seconds=1.0,
         clock_seconds=1e9,
         config=ConfigStatistics(

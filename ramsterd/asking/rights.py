@@ -1,0 +1,60 @@
+"""Rights: what an operator of another node may ask this one.  A fixed list.
+
+Every peer with an open link may ask, so the list is about the link: a plain one proves no name.
+"""
+
+import enum
+from typing import Final
+
+
+class Right(enum.Enum):
+    """What a command needs, if it comes from another node."""
+
+    # It shows something: any link will do.
+    LINK = enum.auto()
+    # It changes something: both ends have proved who they are.
+    TLS = enum.auto()
+    # It ends pages, or what keeps them: the machine itself.
+    MACHINE = enum.auto()
+
+
+RIGHTS: Final = {
+    **dict.fromkeys(
+        (
+            *("config", "events", "health", "log-level", "membership", "nodes", "pools", "status"),
+            "version",
+        ),
+        Right.LINK,
+    ),
+    **dict.fromkeys(
+        (
+            *("config-reload", "health-mute", "health-unmute", "log-level-reset", "log-level-set"),
+            *("memory-set", "node-add", "node-cordon", "node-drain", "node-uncordon", "restart"),
+            "verify",
+        ),
+        Right.TLS,
+    ),
+    **dict.fromkeys(("export-reset", "node-remove", "pool-reset", "stop"), Right.MACHINE),
+}
+
+
+def why_not(command: str, *, has_tls: bool, node: str) -> str:
+    """Return why the node of this name does not do a command for another one; empty: it does.
+
+    A command that does not exist is for the control socket to refuse.
+    """
+    match RIGHTS.get(command, Right.LINK):
+        case Right.LINK:
+            return ""
+        case Right.TLS:
+            if has_tls:
+                return ""
+            return (
+                f"node {node} does {command} for no other node, because its links are plaintext and prove nobody's"
+                f" name: set [tls], or type the command on the machine of {node}"
+            )
+        case Right.MACHINE:
+            return (
+                f"node {node} does {command} for no other node, because pages can end with it:"
+                f" type the command on the machine of {node}"
+            )
