@@ -21,8 +21,8 @@ class Right(enum.Enum):
 RIGHTS: Final = {
     **dict.fromkeys(
         (
-            *("config", "events", "health", "log-level", "membership", "nodes", "pools", "status"),
-            "version",
+            *("config", "events", "health", "log-level", "membership", "nodes", "overview"),
+            *("pools", "status", "version"),
         ),
         Right.LINK,
     ),

@@ -6,63 +6,133 @@ Without an answer the command ends, with a line that says what to do.
 import grp
 import json
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+import click
+
+from ramsterd.cli.beside import NotInTime, send_beside
 from ramsterd.cli.output import EX_UNAVAILABLE, fail
+from ramsterd.cli.printable import printable
+from ramsterd.cli.target import Target
 
 ANSWER_SECONDS_MAX: Final = 10.0
+# As many questions as a node has under way (ramsterd.asking.asker).
+NODES_AT_ONCE: Final = 8
+# Several that do not answer take as long, one after the other; those behind them are not asked.
+CLUSTER_SECONDS_MAX: Final = 20.0
 NO_ARGUMENTS: Final[Mapping[str, object]] = {}
 
-# `ask(socket_path, command, **arguments)` returns a result or ends the process.
+# `ask(target, command, **arguments)` returns a result or ends the process.
 Ask: TypeAlias = Callable[..., Any]
+# `ask_each(target, nodes, command, **arguments)` returns a result or an AskFailed of each.
+AskEach: TypeAlias = Callable[..., list[Any]]
 
 
 class AskFailed(Exception):
     """There is no result; the message is for the operator."""
 
 
-def ask(socket_path: Path, command: str, **arguments: object) -> Any:
+def ask(target: Target, command: str, **arguments: object) -> Any:
     """Return the result of a command, or end with status 1 and one line that says why there is none."""
-    return _ask(socket_path, command, arguments, status=1)
+    return _ask(target, command, arguments, status=1)
 
 
-def ask_or_unavailable(socket_path: Path, command: str, **arguments: object) -> Any:
+def ask_or_unavailable(target: Target, command: str, **arguments: object) -> Any:
     """Do the same for a command whose status 1 is an answer: without one it ends with EX_UNAVAILABLE."""
-    return _ask(socket_path, command, arguments, status=EX_UNAVAILABLE)
+    return _ask(target, command, arguments, status=EX_UNAVAILABLE)
 
 
-def _ask(socket_path: Path, command: str, arguments: Mapping[str, object], *, status: int) -> Any:
+def _ask(target: Target, command: str, arguments: Mapping[str, object], *, status: int) -> Any:
+    if target.is_cluster:
+        raise click.UsageError(
+            "--cluster is for commands that show something: name one node with --node NAME"
+        )
     try:
-        return try_ask(socket_path, command, **arguments)
+        return try_ask(target, command, **arguments)
     except AskFailed as failed:
         fail(str(failed), status)
 
 
-def try_ask(socket_path: Path, command: str, **arguments: object) -> Any:
+def ask_each(target: Target, nodes: Sequence[str], command: str, **arguments: object) -> list[Any]:
+    """Return what each of these nodes says to a command, asked beside each other: a result, or AskFailed."""
+    asked = {"command": command, **arguments}
+    lines = [
+        json.dumps({"command": "ask", "node": node, "request": asked}).encode() + b"\n"
+        for node in nodes
+    ]
+    answers = send_beside(
+        target.socket, lines, at_once=NODES_AT_ONCE, seconds_max=CLUSTER_SECONDS_MAX
+    )
+    return [
+        _result_of_node(target.socket, node, answer)
+        for node, answer in zip(nodes, answers, strict=True)
+    ]
+
+
+def _result_of_node(socket_path: Path, node: str, answer: bytes | OSError) -> Any:
+    if isinstance(answer, NotInTime):
+        return AskFailed(f"node {node} has not answered within {CLUSTER_SECONDS_MAX:g} s")
+    if isinstance(answer, OSError):
+        return AskFailed(no_answer(socket_path, answer))
+    try:
+        return _passed_on(node, _result_in_line(socket_path, answer))
+    except AskFailed as failed:
+        return failed
+
+
+def try_ask(target: Target, command: str, **arguments: object) -> Any:
     """Return the result of a command.
 
     Raises:
         AskFailed: There is none.
     """
+    if not target.node:
+        return _result_at(target.socket, command, arguments)
+    asked = {"command": command, **arguments}
+    passed_on = _result_at(target.socket, "ask", {"node": target.node, "request": asked})
+    return _passed_on(target.node, passed_on)
+
+
+def _passed_on(node: str, passed_on: dict[str, Any]) -> Any:
+    """Return the result of another node, which may not move the cursor of a terminal here."""
+    otherwise = f"node {node} answered with what is no answer: look whether ramsterd runs there"
+    return printable(result_in(passed_on["answer"], otherwise))
+
+
+def _result_at(socket_path: Path, command: str, arguments: Mapping[str, object]) -> Any:
     try:
         line = send_command(socket_path, command, arguments)
     except OSError as error:
         raise AskFailed(no_answer(socket_path, error)) from None
+    return _result_in_line(socket_path, line)
+
+
+def _result_in_line(socket_path: Path, line: bytes) -> Any:
     if not line:
         raise AskFailed(
             f"the daemon at {socket_path} closed the connection: look into its log, then repeat the command"
         )
+    return result_in(
+        line,
+        f"the program that answers at {socket_path} is not ramsterd: name the [control] socket with --socket PATH",
+    )
+
+
+def result_in(line: bytes | str, otherwise: str) -> Any:
+    """Return the result that an answer has.
+
+    Raises:
+        AskFailed: It is a refusal, or no answer at all (`otherwise`).
+    """
     try:
         answer = json.loads(line)
         result, refusal = (answer["result"], None) if answer["ok"] else (None, answer["error"])
-    except (ValueError, TypeError, KeyError):
-        raise AskFailed(
-            f"the program that answers at {socket_path} is not ramsterd: name the [control] socket with --socket PATH"
-        ) from None
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise AskFailed(otherwise) from None
     if refusal is not None:
-        raise AskFailed(refusal)
+        raise AskFailed(str(printable(refusal)))
     return result
 
 

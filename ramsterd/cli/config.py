@@ -1,13 +1,13 @@
 """`ramsterctl config`: the command line for the daemon's own file."""
 
 import time
-from pathlib import Path
 from typing import Any, Final
 
 import click
 
 from ramsterd.cli.ask import Ask
 from ramsterd.cli.output import OUTPUT_OPTION, Output, fail, show, warn
+from ramsterd.cli.target import AT_NODE, Target
 
 POLL_SECONDS: Final = 0.1
 # Files are read in a thread of the daemon; a disk that takes longer is told of.
@@ -22,18 +22,19 @@ def config_group(ask: Ask) -> click.Group:
         """Make a running daemon read its files again."""
 
     @config.command("reload")
+    @AT_NODE
     @OUTPUT_OPTION
     @click.pass_obj
-    def reload(socket_path: Path, output: Output) -> None:
+    def reload(target: Target, output: Output) -> None:
         """Read ramsterd.toml, certificates and keys again, as SIGHUP does, and show the result.
 
         These changes are applied: log levels, quotas, rates, watermarks, limits on connections,
         users of tmem, and new or larger exports.  Changes that need a restart are listed.  After a
         mistake in a file nothing changes.
         """
-        number = ask(socket_path, "config-reload")["reload"]
+        number = ask(target, "config-reload")["reload"]
         deadline = time.perf_counter() + RELOAD_SECONDS_MAX
-        while (now := ask(socket_path, "config"))["reloads_total"] < number:
+        while (now := ask(target, "config"))["reloads_total"] < number:
             if time.perf_counter() >= deadline:
                 fail(
                     f"no reload within {RELOAD_SECONDS_MAX:g} s: the disk has not answered yet; the log will show the result"

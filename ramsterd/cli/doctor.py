@@ -86,7 +86,7 @@ def _examine(
         daemon,
         cluster,
         file=str(config),
-        control=context.obj if is_named else daemon.control.socket,
+        control=context.obj.socket if is_named else daemon.control.socket,
         wants_own_swap=own_host,
     )
     return judge(facts, for_swap=for_swap)

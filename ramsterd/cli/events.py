@@ -2,7 +2,6 @@
 
 import contextlib
 import time
-from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -12,6 +11,7 @@ from ramsterd.cli.ask import Ask, AskFailed, try_ask
 from ramsterd.cli.format_events import HEAD, EventReader, event_json, event_line
 from ramsterd.cli.options import to_seconds
 from ramsterd.cli.output import OUTPUT_OPTION, Output
+from ramsterd.cli.target import AT_NODE, Target
 
 POLL_SECONDS: Final = 1.0
 
@@ -35,12 +35,13 @@ def events_command(ask: Ask) -> click.Command:
         metavar="KIND",
         help="Only events of this kind; may be given several times.  docs/events.md lists the kinds.",
     )
+    @AT_NODE
     @OUTPUT_OPTION
     @click.pass_obj
     def events(
-        socket_path: Path, since: int | None, follow: bool, kinds: tuple[str, ...], output: Output
+        target: Target, since: int | None, follow: bool, kinds: tuple[str, ...], output: Output
     ) -> None:
-        """Show what happened to this node lately, oldest first.
+        """Show what happened to a node lately, oldest first.
 
         ramsterd keeps the last 2,048 events, and none over a restart.  With `-o json` each line is
         an object.  `--follow` outlives a restart of ramsterd, and says so on standard error.
@@ -54,11 +55,11 @@ def events_command(ask: Ask) -> click.Command:
         reader = EventReader(line_of, click.echo, _tell)
         # Ctrl-C is how it ends.
         with contextlib.suppress(KeyboardInterrupt):
-            while reader.on_answer(ask(socket_path, "events", after=reader.after, **arguments)):
+            while reader.on_answer(ask(target, "events", after=reader.after, **arguments)):
                 pass
             while follow:
                 time.sleep(POLL_SECONDS)
-                _read_on(socket_path, reader, arguments)
+                _read_on(target, reader, arguments)
 
     return events
 
@@ -67,9 +68,9 @@ def _tell(text: str) -> None:
     click.echo(f"ramsterctl: {text}", err=True)
 
 
-def _read_on(socket_path: Path, reader: EventReader, arguments: dict[str, Any]) -> None:
+def _read_on(target: Target, reader: EventReader, arguments: dict[str, Any]) -> None:
     try:
-        while reader.on_answer(try_ask(socket_path, "events", after=reader.after, **arguments)):
+        while reader.on_answer(try_ask(target, "events", after=reader.after, **arguments)):
             pass
     except AskFailed as failed:
         reader.on_no_answer(str(failed))

@@ -27,6 +27,22 @@ def format_health(health: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def format_cluster(cluster: dict[str, Any]) -> str:
+    """Return the health of several nodes: one line on all of them, then each, the worst first."""
+    nodes = cluster["nodes"]
+    found = [each["severity"] for each in nodes]
+    counts = ", ".join(
+        f"{found.count(each)} {each.upper()}" for each in ("err", "warn", "ok") if each in found
+    )
+    tolerance = human_count(cluster["failure_tolerance_nodes"], "node")
+    head = (
+        f"{cluster['severity'].upper():<6} failure tolerance: {tolerance};"
+        f" {human_count(len(nodes), 'node')}: {counts}"
+    )
+    blocks = [f"node {each['node']}\n{format_health(each)}" for each in nodes]
+    return "\n\n".join([head, *blocks])
+
+
 def format_health_line(health: dict[str, Any]) -> str:
     """Return the line of `ramsterctl status`: the worst code, and how many more count."""
     counting = [each["code"] for each in health["codes"] if not each["muted_seconds"]]

@@ -1,16 +1,17 @@
 """`ramsterctl health`: is the cluster well, as this node sees it; `health mute` and `unmute`."""
 
-from pathlib import Path
 from typing import Any, Final
 
 import click
 
 from config.durations import format_duration
-from ramsterd.cli.ask import Ask
+from ramsterd.cli.ask import Ask, AskEach
 from ramsterd.cli.colour import SEVERITIES, paint_heads
-from ramsterd.cli.format_health import format_health
+from ramsterd.cli.format_health import format_cluster, format_health
+from ramsterd.cli.gather import Told, ask_members
 from ramsterd.cli.options import to_seconds
 from ramsterd.cli.output import OUTPUT_OPTION, Output, show
+from ramsterd.cli.target import AT_NODE, Target, at_nodes
 from ramsterd.health.codes import Code, Severity
 
 EXIT_STATUS: Final = {Severity.OK: 0, Severity.WARN: 1, Severity.ERR: 2}
@@ -20,10 +21,11 @@ CODE_ARGUMENT: Final = click.argument(
 )
 
 
-def health_group(ask: Ask, ask_or_unavailable: Ask) -> click.Group:
+def health_group(ask: Ask, ask_or_unavailable: Ask, ask_each: AskEach) -> click.Group:
     """Return the group, which is a command, too; with `ask_or_unavailable` a refusal is no severity."""
 
     @click.group("health", invoke_without_command=True)
+    @at_nodes
     @OUTPUT_OPTION
     @click.pass_context
     def health(context: click.Context, output: Output) -> None:
@@ -31,15 +33,24 @@ def health_group(ask: Ask, ask_or_unavailable: Ask) -> click.Group:
 
         Each code that holds prints one line, the worst first, with details and the line to type
         under it; docs/health.md has a heading for each.  The failure tolerance is how many other
-        nodes may end at once without a page of this node being lost.
+        nodes may end at once without a page of this node being lost.  With --cluster all members
+        say so, the worst first, and a member that does not answer counts as down.
 
         Muted codes count neither here nor in the exit status.
         """
         if context.invoked_subcommand is not None:
             return
-        found = ask_or_unavailable(context.obj, "health")
-        show(to_json([found]), output, lambda _: paint_heads(format_health(found), SEVERITIES))
+        found = of_members(context.obj) if context.obj.is_cluster else of_one(context.obj)
+        text_of = format_cluster if context.obj.is_cluster else format_of_one
+        show(found, output, lambda now: paint_heads(text_of(now), SEVERITIES))
         context.exit(EXIT_STATUS[severity_of(found)])
+
+    def of_one(target: Target) -> dict[str, Any]:
+        return to_json([ask_or_unavailable(target, "health")])
+
+    def of_members(target: Target) -> dict[str, Any]:
+        told = ask_members(ask_or_unavailable, ask_each, target, "health")
+        return to_json([silent(each) if each.problem else each.result for each in told])
 
     @health.command("mute")
     @CODE_ARGUMENT
@@ -50,26 +61,28 @@ def health_group(ask: Ask, ask_or_unavailable: Ask) -> click.Group:
         callback=to_seconds,
         help="How long, such as 30m, 1h or 2d; a week at most.",
     )
+    @AT_NODE
     @OUTPUT_OPTION
     @click.pass_obj
-    def mute(socket_path: Path, code: str, seconds: int, output: Output) -> None:
+    def mute(target: Target, code: str, seconds: int, output: Output) -> None:
         """Let a code that holds not count, for a while.
 
         It is shown as muted, and changes neither the severity nor the exit status.  It counts again
         after that time, when it gets worse (more nodes, more exports, a higher severity), and after
         a restart of ramsterd.
         """
-        result = ask(socket_path, "health-mute", code=code, seconds=seconds)
+        result = ask(target, "health-mute", code=code, seconds=seconds)
         text = f"{code} is muted for {format_duration(seconds)}, unless it gets worse"
         show(result, output, lambda _: text)
 
     @health.command("unmute")
     @CODE_ARGUMENT
+    @AT_NODE
     @OUTPUT_OPTION
     @click.pass_obj
-    def unmute(socket_path: Path, code: str, output: Output) -> None:
+    def unmute(target: Target, code: str, output: Output) -> None:
         """Let a muted code count again."""
-        result = ask(socket_path, "health-unmute", code=code)
+        result = ask(target, "health-unmute", code=code)
         show(result, output, lambda _: f"{code} counts again")
 
     return health
@@ -80,11 +93,37 @@ def severity_of(health: dict[str, Any]) -> Severity:
     return Severity[health["severity"].upper()]
 
 
+def format_of_one(found: dict[str, Any]) -> str:
+    """Return the health of the only node."""
+    (node,) = found["nodes"]
+    return format_health(node)
+
+
+def silent(told: Told) -> dict[str, Any]:
+    """Return the health of a member that says nothing of itself: as bad as can be."""
+    return {
+        "node": told.node,
+        "severity": "err",
+        "failure_tolerance_nodes": 0,
+        "codes": [
+            {
+                "code": Code.NODE_DOWN.value,
+                "severity": "err",
+                "summary": f"{told.node} says nothing of its health",
+                "details": [told.problem],
+                "command": f"on node {told.node}: ramsterctl health",
+                "active_seconds": 0.0,
+                "muted_seconds": 0.0,
+            }
+        ],
+    }
+
+
 def to_json(nodes: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the health of nodes for programs: the worst of all, and each by itself.  Keys only grow."""
+    """Return the health of nodes for programs: the worst of all, and each by itself, the worst first.  Keys only grow."""
     worst = max((severity_of(each) for each in nodes), key=lambda severity: severity.value)
     return {
         "severity": worst.name.lower(),
         "failure_tolerance_nodes": min(each["failure_tolerance_nodes"] for each in nodes),
-        "nodes": nodes,
+        "nodes": sorted(nodes, key=lambda each: -severity_of(each).value),
     }

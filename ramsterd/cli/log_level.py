@@ -1,19 +1,21 @@
 """`ramsterctl log-level`: what each subsystem logs, and how that changes for a while."""
 
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, Final
 
 import click
 
 from config.durations import format_duration
 from config.model import LogLevel
-from ramsterd.cli.ask import Ask
+from ramsterd.cli.ask import Ask, AskEach
 from ramsterd.cli.columns import Column, Row, format_table
+from ramsterd.cli.gather import rows_of, show_answers
 from ramsterd.cli.options import to_seconds
 from ramsterd.cli.output import OUTPUT_OPTION, Output, show
+from ramsterd.cli.target import Target, at_nodes
 
 
-def log_level_command(ask: Ask) -> click.Command:
+def log_level_command(ask: Ask, ask_each: AskEach) -> click.Command:
     """Return the command."""
 
     @click.command("log-level")
@@ -27,10 +29,11 @@ def log_level_command(ask: Ask) -> click.Command:
         help="How long, such as 10m or 1h; without it until ramsterd is restarted.",
     )
     @click.option("--reset", is_flag=True, help="Use the level of ramsterd.toml again.")
+    @at_nodes
     @OUTPUT_OPTION
     @click.pass_obj
     def log_level(
-        socket_path: Path,
+        target: Target,
         subsystem: str | None,
         level: str | None,
         seconds: int | None,
@@ -48,18 +51,17 @@ def log_level_command(ask: Ask) -> click.Command:
                 raise click.UsageError(
                     "--reset takes a SUBSYSTEM or nothing: no LEVEL and no --for"
                 )
-            result = ask(socket_path, "log-level-reset", subsystem=subsystem or "all")
+            result = ask(target, "log-level-reset", subsystem=subsystem or "all")
         elif level is not None:
-            result = ask(
-                socket_path, "log-level-set", subsystem=subsystem, level=level, seconds=seconds
-            )
+            result = ask(target, "log-level-set", subsystem=subsystem, level=level, seconds=seconds)
         elif subsystem is None and seconds is None:
-            result = ask(socket_path, "log-level")
+            show_answers(ask, ask_each, target, output, "log-level", text_of_levels)
+            return
         else:
             raise click.UsageError(
                 "a change needs a subsystem and a level, such as `ramsterctl log-level net debug --for 10m`"
             )
-        show(result, output, format_levels)
+        show(result, output, lambda levels: text_of_levels([levels], ()))
 
     return log_level
 
@@ -79,8 +81,8 @@ LEVEL_COLUMNS: Final = (
 )
 
 
-def format_levels(levels: dict[str, dict[str, Any]]) -> str:
-    """Return one line a subsystem."""
-    return format_table(
-        LEVEL_COLUMNS, [{"subsystem": name, **each} for name, each in levels.items()]
-    )
+def text_of_levels(results: Sequence[Any], nodes: Sequence[str]) -> str:
+    """Return one line a subsystem, of each node."""
+    levels = [[{"subsystem": name, **each} for name, each in of.items()] for of in results]
+    rows, of = rows_of(levels, nodes)
+    return format_table(LEVEL_COLUMNS, rows, nodes=of)

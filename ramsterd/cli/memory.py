@@ -2,21 +2,22 @@
 
 import sys
 import time
-from pathlib import Path
 from typing import Any, Final
 
 import click
 
 from config.units import human_bytes
-from ramsterd.cli.ask import Ask
+from ramsterd.cli.ask import Ask, AskEach
 from ramsterd.cli.columns import Column, format_table
+from ramsterd.cli.gather import blocks_of, show_answers
 from ramsterd.cli.output import OUTPUT_OPTION, Output, show, warn
 from ramsterd.cli.progress_line import ProgressLine
+from ramsterd.cli.target import AT_NODE, Target, at_nodes
 
 POLL_SECONDS: Final = 0.25
 
 
-def memory_group(ask: Ask) -> click.Group:
+def memory_group(ask: Ask, ask_each: AskEach) -> click.Group:
     """Return the group."""
 
     @click.group()
@@ -24,12 +25,20 @@ def memory_group(ask: Ask) -> click.Group:
         """Show or change how much memory a running daemon uses."""
 
     @memory.command("show")
+    @at_nodes
     @OUTPUT_OPTION
     @click.pass_obj
-    def memory_show(socket_path: Path, output: Output) -> None:
+    def memory_show(target: Target, output: Output) -> None:
         """Show the budget, how much of it is in use, and by whose pages."""
-        now = ask(socket_path, "status")["engine"]
-        show(state_of(now), output, lambda _: format_use(now))
+        show_answers(
+            ask,
+            ask_each,
+            target,
+            output,
+            "status",
+            blocks_of(lambda status: format_use(use_of(status))),
+            pick=use_of,
+        )
 
     @memory.command("set")
     @click.option(
@@ -43,9 +52,10 @@ def memory_group(ask: Ask) -> click.Group:
         show_default=True,
         help="Wait until the change is complete.",
     )
+    @AT_NODE
     @OUTPUT_OPTION
     @click.pass_obj
-    def memory_set(socket_path: Path, budget: str, wait: bool, output: Output) -> None:
+    def memory_set(target: Target, budget: str, wait: bool, output: Output) -> None:
         """Change the budget until the daemon is restarted.
 
         A larger budget takes effect at once.  For a smaller one, pages leave first: clean copies
@@ -54,10 +64,10 @@ def memory_group(ask: Ask) -> click.Group:
         Ctrl-C ends the waiting, not the change.  To keep the budget after a
         restart, write it into ramsterd.toml.
         """
-        warn(ask(socket_path, "memory-set", budget=budget)["warnings"])
+        warn(ask(target, "memory-set", budget=budget)["warnings"])
         with ProgressLine(sys.stdout) as line:
             while True:
-                now = state_of(ask(socket_path, "status")["engine"])
+                now = state_of(ask(target, "status")["engine"])
                 if not wait or now["state"] != "shrinking":
                     break
                 if not output.is_json:
@@ -82,21 +92,27 @@ def state_of(engine: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def format_use(engine: dict[str, Any]) -> str:
-    """Return one line on the budget, and one on each kind of pages."""
-    store = engine["store"]
-    kinds = [
-        {"kind": kind.replace("_", " "), "pages": store["zpages"][kind], "bytes": size}
+def use_of(status: dict[str, Any]) -> dict[str, Any]:
+    """Return how the budget stands, and which kinds of pages use it."""
+    store = status["engine"]["store"]
+    kinds = {
+        kind: {"zpages": store["zpages"][kind], "zpage_bytes": size}
         for kind, size in store["zpage_bytes"].items()
-    ]
-    return f"{format_memory(state_of(engine))}\n{format_table(KIND_COLUMNS, kinds)}"
+    }
+    return {**state_of(status["engine"]), "kinds": kinds}
 
 
 KIND_COLUMNS: Final = (
-    Column("KIND", lambda row: row["kind"]),
-    Column("PAGES", lambda row: f"{row['pages']:,}", is_right=True),
-    Column("SIZE", lambda row: human_bytes(row["bytes"]), is_right=True),
+    Column("KIND", lambda row: row["kind"].replace("_", " ")),
+    Column("PAGES", lambda row: f"{row['zpages']:,}", is_right=True),
+    Column("SIZE", lambda row: human_bytes(row["zpage_bytes"]), is_right=True),
 )
+
+
+def format_use(use: dict[str, Any]) -> str:
+    """Return one line on the budget, and one on each kind of pages."""
+    rows = [{"kind": kind, **each} for kind, each in use["kinds"].items()]
+    return f"{format_memory(use)}\n{format_table(KIND_COLUMNS, rows)}"
 
 
 def format_memory(now: dict[str, Any]) -> str:

@@ -5,7 +5,6 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -16,6 +15,7 @@ from ramsterd.cli.ask import Ask
 from ramsterd.cli.drain_progress import DrainProgress
 from ramsterd.cli.output import INTERRUPTED, OUTPUT_OPTION, Output, fail, show, warn
 from ramsterd.cli.progress_line import ProgressLine
+from ramsterd.cli.target import Target
 from ramsterd.membership.ending import describe_ending
 
 POLL_SECONDS: Final = 0.1
@@ -71,7 +71,7 @@ def _add(ask: Ask) -> click.Command:
     )
     @OUTPUT_OPTION
     @click.pass_obj
-    def add(socket_path: Path, /, output: Output, **values: object) -> None:
+    def add(target: Target, /, output: Output, **values: object) -> None:
         """Add a member.
 
         Then copy cluster.toml from any member to the new node, write its ramsterd.toml, and start
@@ -79,7 +79,7 @@ def _add(ask: Ask) -> click.Command:
 
         ramsterctl node add --number 4 --name delta --address 10.0.0.4 --zone rack2
         """
-        finish(ask, socket_path, ask(socket_path, "node-add", node=values), output)
+        finish(ask, target, ask(target, "node-add", node=values), output)
 
     return add
 
@@ -89,8 +89,8 @@ def _cordon(ask: Ask, name: str, text: str) -> click.Command:
     @click.argument("name")
     @OUTPUT_OPTION
     @click.pass_obj
-    def cordon(socket_path: Path, name: str, output: Output) -> None:
-        finish(ask, socket_path, ask(socket_path, f"node-{command}", name=name), output)
+    def cordon(target: Target, name: str, output: Output) -> None:
+        finish(ask, target, ask(target, f"node-{command}", name=name), output)
 
     command = name
     return cordon
@@ -116,7 +116,7 @@ def _drain(ask: Ask) -> click.Command:
     @OUTPUT_OPTION
     @click.pass_obj
     def drain(
-        socket_path: Path, name: str, is_waiting: bool, seconds_max: float, output: Output
+        target: Target, name: str, is_waiting: bool, seconds_max: float, output: Output
     ) -> None:
         """Empty node NAME, so that it can be stopped or removed.
 
@@ -129,7 +129,7 @@ def _drain(ask: Ask) -> click.Command:
         """
         try:
             result, progress = _ask_while_draining(
-                partial(ask, socket_path, "node-drain", name=name),
+                partial(ask, target, "node-drain", name=name),
                 name,
                 seconds_max=seconds_max if is_waiting else 0,
                 is_quiet=output.is_json,
@@ -140,7 +140,7 @@ def _drain(ask: Ask) -> click.Command:
                 INTERRUPTED,
             )
         is_late = is_waiting and not progress.is_empty
-        unwritten = why_unwritten(ask, socket_path)
+        unwritten = why_unwritten(ask, target)
         if output.is_json or not is_late:
             show({**result, "unwritten": unwritten}, output, describe)
         if is_late:
@@ -210,7 +210,7 @@ def _remove(ask: Ask) -> click.Command:
     @click.option("--force", is_flag=True, help="Remove the node although pages are lost.")
     @OUTPUT_OPTION
     @click.pass_obj
-    def remove(socket_path: Path, name: str, force: bool, output: Output) -> None:
+    def remove(target: Target, name: str, force: bool, output: Output) -> None:
         """Remove node NAME from the cluster.
 
         First the node is cordoned, and all linked nodes are asked about its pages.  If it holds the
@@ -219,7 +219,7 @@ def _remove(ask: Ask) -> click.Command:
         removed node closes its links, and members refuse it.
         """
         while True:
-            result = ask(socket_path, "node-remove", name=name, force=force)
+            result = ask(target, "node-remove", name=name, force=force)
             if result["state"] != "asking":
                 break
             time.sleep(POLL_SECONDS)
@@ -231,22 +231,22 @@ def _remove(ask: Ask) -> click.Command:
                 ]
             )
         warn(result["warnings"])
-        finish(ask, socket_path, result, output)
+        finish(ask, target, result, output)
 
     return remove
 
 
-def finish(ask: Ask, socket_path: Path, result: dict[str, Any], output: Output) -> None:
+def finish(ask: Ask, target: Target, result: dict[str, Any], output: Output) -> None:
     """Print what was done; end with status 1 if this node could not write it into its file."""
-    unwritten = why_unwritten(ask, socket_path)
+    unwritten = why_unwritten(ask, target)
     show({**result, "unwritten": unwritten}, output, describe)
     fail_if_unwritten(unwritten)
 
 
-def why_unwritten(ask: Ask, socket_path: Path) -> str:
+def why_unwritten(ask: Ask, target: Target) -> str:
     """Wait until the disk has the members; return why it has not, or an empty text."""
     deadline = time.perf_counter() + WRITE_SECONDS_MAX
-    while (now := ask(socket_path, "membership"))["is_writing"]:
+    while (now := ask(target, "membership"))["is_writing"]:
         if time.perf_counter() >= deadline:
             return f"the disk has not answered for {WRITE_SECONDS_MAX:g} s"
         time.sleep(POLL_SECONDS)

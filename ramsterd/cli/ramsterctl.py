@@ -11,19 +11,20 @@ import click
 
 from config.units import human_count
 from ramsterd import __version__
-from ramsterd.cli.ask import ask, ask_or_unavailable
+from ramsterd.cli.ask import ask, ask_each, ask_or_unavailable
 from ramsterd.cli.cluster import cluster
 from ramsterd.cli.completion import completion_command
 from ramsterd.cli.config import config_group
 from ramsterd.cli.doctor import doctor_command
 from ramsterd.cli.events import events_command
 from ramsterd.cli.format import format_status
+from ramsterd.cli.gather import blocks_of, show_answers, table_of
 from ramsterd.cli.health import health_group
 from ramsterd.cli.log_level import log_level_command
 from ramsterd.cli.memory import memory_group
 from ramsterd.cli.nbd import nbd_group
 from ramsterd.cli.node import node_group
-from ramsterd.cli.output import OUTPUT_OPTION, Output, show, show_json
+from ramsterd.cli.output import OUTPUT_OPTION, Output, show_json
 from ramsterd.cli.progress_line import ProgressLine
 from ramsterd.cli.restart import restart_command
 from ramsterd.cli.root import RootGroup
@@ -31,9 +32,15 @@ from ramsterd.cli.state import export_group, exports_command, format_lost, pool_
 from ramsterd.cli.statuses import add_statuses
 from ramsterd.cli.stop import stop_command
 from ramsterd.cli.tables import format_nodes, format_pools
+from ramsterd.cli.target import AT_NODE, CLUSTER_HELP, NODE_HELP, Target, at_nodes
 from ramsterd.cli.top import top_command
+from ramsterd.cli.version import version_command
 
 POLL_SECONDS: Final = 0.25
+
+
+# What these do, they do on this machine: nobody else can be asked for it.
+OF_THIS_MACHINE: Final = ("cluster", "completion", "demo", "doctor", "nbd")
 
 
 @click.group(cls=RootGroup)
@@ -48,30 +55,41 @@ POLL_SECONDS: Final = 0.25
     show_default=True,
     help="The daemon's control socket ([control] socket in ramsterd.toml).",
 )
+@click.option("--node", default="", metavar="NAME", help=NODE_HELP)
+@click.option("--cluster", "is_cluster", is_flag=True, help=CLUSTER_HELP)
 @click.pass_context
-def main(context: click.Context, socket_path: Path) -> None:
-    """Show and change the state of a running ramsterd."""
-    context.obj = socket_path
+def main(context: click.Context, socket_path: Path, node: str, is_cluster: bool) -> None:
+    """Show and change the state of a running ramsterd.
+
+    Most commands take --node NAME, for another node, and those that show something --cluster, for
+    every member: the daemon at hand passes them on.
+    """
+    if (node or is_cluster) and (name := context.invoked_subcommand) in OF_THIS_MACHINE:
+        raise click.UsageError(
+            f"{name} is about the machine where it is typed: type it on {node or 'each node'}"
+        )
+    context.obj = Target(socket_path, node, is_cluster)
 
 
 @main.command()
+@at_nodes
 @OUTPUT_OPTION
 @click.pass_obj
-def status(socket_path: Path, output: Output) -> None:
-    """Show memory, pages and traffic of this node."""
-    result = ask(socket_path, "status")
-    show(result, output, partial(format_status, at=time.time_ns() / 1e9))
+def status(target: Target, output: Output) -> None:
+    """Show memory, pages and traffic of a node."""
+    text_of = blocks_of(partial(format_status, at=time.time_ns() / 1e9))
+    show_answers(ask, ask_each, target, output, "status", text_of)
 
 
 @main.command()
+@at_nodes
 @OUTPUT_OPTION
 @click.pass_obj
-def nodes(socket_path: Path, output: Output) -> None:
-    """Show every member of the cluster, as this node sees it."""
-    result = ask(socket_path, "nodes")
-    show(result, output, partial(format_nodes, is_wide=output.is_wide))
-    if not output.is_json:
-        now = ask(socket_path, "status")
+def nodes(target: Target, output: Output) -> None:
+    """Show every member of the cluster, as a node sees it."""
+    show_answers(ask, ask_each, target, output, "nodes", table_of(format_nodes, output))
+    if not output.is_json and not target.is_cluster:
+        now = ask(target, "status")
         for line in format_lost(now["state_file"]):
             click.echo(line)
 
@@ -87,12 +105,12 @@ def demo(arguments: tuple[str, ...]) -> None:
 
 
 @main.command()
+@at_nodes
 @OUTPUT_OPTION
 @click.pass_obj
-def pools(socket_path: Path, output: Output) -> None:
+def pools(target: Target, output: Output) -> None:
     """Show every pool that programs made at the tmem socket."""
-    result = ask(socket_path, "pools")
-    show(result, output, partial(format_pools, is_wide=output.is_wide))
+    show_answers(ask, ask_each, target, output, "pools", table_of(format_pools, output))
 
 
 @main.command()
@@ -101,18 +119,19 @@ def pools(socket_path: Path, output: Output) -> None:
     is_flag=True,
     help="Also check that the tables of pages do not contradict each other.",
 )
+@AT_NODE
 @OUTPUT_OPTION
 @click.pass_obj
-def verify(socket_path: Path, invariants: bool, output: Output) -> None:
+def verify(target: Target, invariants: bool, output: Output) -> None:
     """Unpack every compressed page (zpage) in this node's memory, and compare it with its checksum.
 
     Programs continue meanwhile.  A damaged page is dropped: if there is another copy, that copy is
     used.  Ctrl-C ends the waiting, not the verification.
     """
-    ask(socket_path, "verify", invariants=invariants)
+    ask(target, "verify", invariants=invariants)
     with ProgressLine(sys.stdout) as line:
         while True:
-            engine = ask(socket_path, "status")["engine"]
+            engine = ask(target, "status")["engine"]
             scrub, audit = engine["scrub"], engine["audit"]
             if not scrub["is_running"] and not (invariants and audit["is_running"]):
                 break
@@ -135,14 +154,14 @@ def verify(socket_path: Path, invariants: bool, output: Output) -> None:
         sys.exit(1)
 
 
-main.add_command(health_group(ask, ask_or_unavailable))
-main.add_command(memory_group(ask))
+main.add_command(health_group(ask, ask_or_unavailable, ask_each))
+main.add_command(memory_group(ask, ask_each))
 main.add_command(node_group(ask))
-main.add_command(exports_command(ask))
+main.add_command(exports_command(ask, ask_each))
 main.add_command(export_group(ask))
 main.add_command(pool_group(ask))
 main.add_command(config_group(ask))
-main.add_command(log_level_command(ask))
+main.add_command(log_level_command(ask, ask_each))
 main.add_command(events_command(ask))
 main.add_command(top_command(ask))
 main.add_command(restart_command(ask))
@@ -151,4 +170,5 @@ main.add_command(cluster)
 main.add_command(completion_command)
 main.add_command(nbd_group)
 main.add_command(doctor_command)
+main.add_command(version_command(ask, ask_each))
 add_statuses(main, "ramsterctl")

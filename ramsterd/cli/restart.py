@@ -1,14 +1,13 @@
 """`ramsterctl restart`: begin, wait until the next process answers, and say how long clients waited."""
 
-import json
 import time
-from pathlib import Path
 from typing import Any, Final
 
 import click
 
-from ramsterd.cli.ask import Ask, send_command
+from ramsterd.cli.ask import Ask, AskFailed, try_ask
 from ramsterd.cli.output import OUTPUT_OPTION, Output, fail, show
+from ramsterd.cli.target import AT_NODE, Target
 
 POLL_SECONDS: Final = 0.1
 # Of a start with much memory; it goes on when the command has given up.
@@ -19,9 +18,10 @@ def restart_command(ask: Ask) -> click.Command:
     """Return the command."""
 
     @click.command()
+    @AT_NODE
     @OUTPUT_OPTION
     @click.pass_obj
-    def restart(socket_path: Path, output: Output) -> None:
+    def restart(target: Target, output: Output) -> None:
         """Restart ramsterd, with the program that is installed now, and keep pages and clients.
 
         First, another process checks the program and the configuration.  Then the daemon answers
@@ -33,11 +33,11 @@ def restart_command(ask: Ask) -> click.Command:
         It needs nobody who keeps the pages ([memory] keep): the next program of the same process
         has them.  The command is refused, and nothing changes, if the next start would fail.
         """
-        while (begun := ask(socket_path, "restart"))["state"] != "restarting":
+        while (begun := ask(target, "restart"))["state"] != "restarting":
             time.sleep(POLL_SECONDS)
         if not output.is_json:
             click.echo("the daemon restarts; its clients wait")
-        now = _wait_restarted(socket_path, begun["id"])
+        now = _wait_restarted(target, begun["id"])
         if now is None:
             fail(
                 f"the daemon does not answer after {RESTART_SECONDS_MAX:.0f} s: look into its log"
@@ -48,14 +48,13 @@ def restart_command(ask: Ask) -> click.Command:
     return restart
 
 
-def _wait_restarted(socket_path: Path, restart_id: str) -> dict[str, Any] | None:
+def _wait_restarted(target: Target, restart_id: str) -> dict[str, Any] | None:
     deadline = time.monotonic() + RESTART_SECONDS_MAX  # noqa: TID251  a command has no loop
     while time.monotonic() < deadline:  # noqa: TID251
         time.sleep(POLL_SECONDS)
         try:
-            answer = json.loads(send_command(socket_path, "status"))
-            now: dict[str, Any] = answer["result"]["handover"]
-        except (OSError, ValueError, KeyError, TypeError):
+            now: dict[str, Any] = try_ask(target, "status")["handover"]
+        except AskFailed:
             continue  # between two processes
         if now["restart_id"] == restart_id:
             return now

@@ -1,46 +1,56 @@
 """`ramsterctl exports`, `export reset` and `pool reset`: what is lost, and how it becomes blank."""
 
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
 import click
 
 from config.units import human_bytes
-from ramsterd.cli.ask import Ask
+from ramsterd.cli.ask import Ask, AskEach
 from ramsterd.cli.colour import LOST
 from ramsterd.cli.columns import Column, format_table
+from ramsterd.cli.gather import rows_of, show_answers
 from ramsterd.cli.output import OUTPUT_OPTION, Output, show
+from ramsterd.cli.target import Target, at_nodes
 
 POLL_SECONDS: Final = 0.05
 
 
-def exports_command(ask: Ask) -> click.Command:
+def exports_command(ask: Ask, ask_each: AskEach) -> click.Command:
     """Return `exports`."""
 
     @click.command()
+    @at_nodes
     @OUTPUT_OPTION
     @click.pass_obj
-    def exports(socket_path: Path, output: Output) -> None:
+    def exports(target: Target, output: Output) -> None:
         """Show every export of this node and its state.
 
         blank: no page was written.  used: it has pages.
         lost: its pages ended with an earlier run of ramsterd, and clients are refused.
         """
-        now = ask(socket_path, "status")
-        show(
-            {"exports": now["exports"], "lost": now["state_file"]["lost"]},
-            output,
-            lambda _: "\n".join(
-                [
-                    format_table(EXPORT_COLUMNS, now["exports"], is_wide=output.is_wide),
-                    *format_lost(now["state_file"]),
-                ]
-            ),
-        )
+
+        def text_of(results: Sequence[Any], nodes: Sequence[str]) -> str:
+            rows, of = rows_of([each["exports"] for each in results], nodes)
+            table = format_table(EXPORT_COLUMNS, rows, is_wide=output.is_wide, nodes=of)
+            lost = [format_lost(each["state_file"]) for each in results]
+            notes = [
+                f"{node}: {line}" if node else line
+                for node, lines in zip(nodes or [""], lost, strict=True)
+                for line in lines
+            ]
+            return "\n".join([table, *notes])
+
+        show_answers(ask, ask_each, target, output, "status", text_of, pick=exports_of)
 
     return exports
+
+
+def exports_of(status: dict[str, Any]) -> dict[str, Any]:
+    """Return what is known of exports, and what is lost of them and of pools."""
+    return {"exports": status["exports"], "lost": status["state_file"]["lost"]}
 
 
 def export_group(ask: Ask) -> click.Group:
@@ -54,14 +64,14 @@ def export_group(ask: Ask) -> click.Group:
     @click.argument("name")
     @OUTPUT_OPTION
     @click.pass_obj
-    def reset(socket_path: Path, name: str, output: Output) -> None:
+    def reset(target: Target, name: str, output: Output) -> None:
         """Make the lost export NAME blank, and open it for clients.
 
         Its pages are gone for ever.  First stop every client that used the export before: such a
         client would read zeros in place of its data.  An export that is no longer in ramsterd.toml
         is forgotten.
         """
-        _reset(ask, socket_path, output, f"export {name}", "export-reset", name=name)
+        _reset(ask, target, output, f"export {name}", "export-reset", name=name)
 
     return export
 
@@ -78,18 +88,18 @@ def pool_group(ask: Ask) -> click.Group:
     @click.argument("name")
     @OUTPUT_OPTION
     @click.pass_obj
-    def reset(socket_path: Path, user: int, name: str, output: Output) -> None:
+    def reset(target: Target, user: int, name: str, output: Output) -> None:
         """Make the lost pool NAME of the user id USER empty, as if its program had destroyed it."""
         what = f"pool {name!r} of user {user}"
-        _reset(ask, socket_path, output, what, "pool-reset", user=user, name=name)
+        _reset(ask, target, output, what, "pool-reset", user=user, name=name)
 
     return pool
 
 
 def _reset(
-    ask: Ask, socket_path: Path, output: Output, what: str, command: str, **arguments: object
+    ask: Ask, target: Target, output: Output, what: str, command: str, **arguments: object
 ) -> None:
-    while (result := ask(socket_path, command, **arguments))["state"] != "blank":
+    while (result := ask(target, command, **arguments))["state"] != "blank":
         time.sleep(POLL_SECONDS)
     show(result, output, lambda _: f"{what} is blank")
 

@@ -29,6 +29,7 @@ OF_COMMANDS: Final[dict[str, dict[int, str]]] = {
         2: "there are errors, or the command line is wrong",
     },
     "ramsterctl events": {0: "done, also after Ctrl-C"},
+    "ramsterctl top": {0: "done, also after q and Ctrl-C"},
     "ramsterctl node": {
         1: "refused, or in force and not written into cluster.toml of this node: standard error says which"
     },

@@ -13,6 +13,7 @@ import click
 
 from ramsterd.cli.ask import Ask, send_command
 from ramsterd.cli.output import OUTPUT_OPTION, Output, fail, show, warn
+from ramsterd.cli.target import Target
 
 POLL_SECONDS: Final = 0.1
 # Longer than any sensible stop_seconds_max.
@@ -31,7 +32,7 @@ def stop_command(ask: Ask) -> click.Command:
     )
     @OUTPUT_OPTION
     @click.pass_obj
-    def stop(socket_path: Path, forget: bool, output: Output) -> None:
+    def stop(target: Target, forget: bool, output: Output) -> None:
         """Stop ramsterd in order, and wait until it has ended.
 
         The command is refused, and nothing changes, if pages would end with the stop: nobody keeps
@@ -41,10 +42,13 @@ def stop_command(ask: Ask) -> click.Command:
         memory is given up.  Exports that had pages are lost then: `ramsterctl export reset NAME`
         makes them blank.
         """
-        process = _process_of(socket_path)
-        result = ask(socket_path, "stop", forget=forget)
+        if target.node:
+            ask(target, "stop", forget=forget)  # no node does it for another one, and says so
+            return
+        process = _process_of(target.socket)
+        result = ask(target, "stop", forget=forget)
         warn(result["warnings"])
-        if not (_wait_silent(socket_path) if process is None else _wait_ended(process)):
+        if not (_wait_silent(target.socket) if process is None else _wait_ended(process)):
             fail(
                 f"the daemon has not ended after {STOP_SECONDS_MAX:.0f} s: look into its log (`journalctl -u ramsterd`)"
             )

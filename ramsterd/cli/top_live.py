@@ -9,13 +9,13 @@ import tty
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console, Group
 from rich.live import Live
 
 from ramsterd.cli.ask import AskFailed, try_ask
+from ramsterd.cli.target import Target
 from ramsterd.cli.top_screen import KEYS, Order, Picture, View, screen
 
 REFRESH_SECONDS: Final = 2.0
@@ -29,9 +29,9 @@ PRINTED_WIDTH: Final = 80
 PRINTED_HEIGHT: Final = 24
 
 
-def show(socket_path: Path, first: Picture, *, is_once: bool) -> None:
+def show(target: Target, first: Picture, *, is_once: bool) -> None:
     """Show screens until somebody ends it, or print one."""
-    source = Source(socket_path, first)
+    source = Source(target, first)
     # Ctrl-C is how it ends, too.
     with suppress(KeyboardInterrupt):
         time.sleep(FIRST_SECONDS)
@@ -45,8 +45,8 @@ def show(socket_path: Path, first: Picture, *, is_once: bool) -> None:
 class Source:
     """The two last pictures of a daemon, and its last events."""
 
-    def __init__(self, socket_path: Path, first: Picture) -> None:
-        self._socket_path = socket_path
+    def __init__(self, target: Target, first: Picture) -> None:
+        self._target = target
         self._before: Picture | None = None
         self._now = first
         self._events: deque[dict[str, Any]] = deque(maxlen=EVENTS_MAX)
@@ -58,7 +58,7 @@ class Source:
     def look(self) -> None:
         """Ask for the next picture; without an answer the last one stays, and says so."""
         try:
-            now = try_ask(self._socket_path, "overview")
+            now = try_ask(self._target, "overview")
             while self._read_events():
                 pass
         except AskFailed as failed:
@@ -68,7 +68,7 @@ class Source:
 
     def _read_events(self) -> bool:
         """Read on; return whether there is more."""
-        answer = try_ask(self._socket_path, "events", after=self._after, since=self._since)
+        answer = try_ask(self._target, "events", after=self._after, since=self._since)
         if self._run not in {None, answer["run"]}:  # the daemon has started anew
             self._run, self._after = None, 0
             return True

@@ -1,11 +1,13 @@
 """Whether a line that somebody is told to type is one that the programs take."""
 
 import shlex
+from pathlib import Path
 from typing import Final
 
 import click
 
 from ramsterd.cli import ramsterctl, ramsterd
+from ramsterd.cli.target import Target
 
 PROGRAMS: Final = {"ramsterctl": ramsterctl.main, "ramsterd": ramsterd.main}
 
@@ -20,7 +22,7 @@ def check_line(line: str, *, is_whole: bool) -> None:
     """Assert that the command exists and has these options; a whole line has all that is required."""
     command: click.Command = PROGRAMS[line.split(maxsplit=1)[0]]
     rest = [word for word in words(line) if word != "…"]
-    while isinstance(command, click.Group) and rest:
+    while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
         found = command.commands.get(rest[0])
         assert found is not None, f"no command {rest[0]!r}: {line}"
         command, rest = found, rest[1:]
@@ -28,4 +30,6 @@ def check_line(line: str, *, is_whole: bool) -> None:
     used = {word for word in rest if word.startswith("--")}
     assert used <= known, f"{line}: {used - known}"
     if is_whole:
-        command.make_context("shown", rest)  # UsageError unless all that is required is there
+        command.make_context(
+            "shown", rest, obj=Target(Path("control.sock"))
+        )  # UsageError unless all that is required is there

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ramsterd.cli.ask import ask
+from ramsterd.cli.target import Target
 
 ROOT = Path(__file__).parent.parent.parent
 START_SECONDS_MAX = 20.0
@@ -68,7 +69,7 @@ class DaemonProcess:
 
     def ask(self, command: str) -> Any:
         """Return the answer of the control socket."""
-        return ask(self.control, command)
+        return ask(Target(self.control), command)
 
     def resident_bytes(self) -> int:
         """Return the daemon's RSS."""

@@ -9,6 +9,9 @@ from click.testing import CliRunner, Result
 
 from ramsterd.cli import config
 from ramsterd.cli.config import config_group
+from ramsterd.cli.target import Target
+
+TARGET = Target(Path("socket"))
 
 
 def state(total: int, **more: object) -> dict[str, object]:
@@ -26,13 +29,13 @@ def state(total: int, **more: object) -> dict[str, object]:
 def run(*states: dict[str, object], more: tuple[str, ...] = ()) -> Result:
     left = list(states)
 
-    def ask(socket_path: Path, command: str) -> Any:
+    def ask(target: Target, command: str) -> Any:
         if command == "config-reload":
             return {"reload": 3}
         assert command == "config"
         return left.pop(0) if len(left) > 1 else left[0]
 
-    return CliRunner().invoke(config_group(ask), ["reload", *more], obj=Path("socket"))
+    return CliRunner().invoke(config_group(ask), ["reload", *more], obj=TARGET)
 
 
 @pytest.fixture(autouse=True)

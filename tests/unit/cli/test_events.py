@@ -12,6 +12,9 @@ from ramsterd.cli import events as module
 from ramsterd.cli.ask import AskFailed
 from ramsterd.cli.events import events_command
 from ramsterd.cli.format_events import HEAD, EventReader, event_json, event_line
+from ramsterd.cli.target import Target
+
+TARGET = Target(Path("socket"))
 
 EVENT = {
     "number": 4, "time": "2026-03-01T09:30:00.500Z", "kind": "node_down", "severity": "warning",
@@ -32,7 +35,7 @@ class Daemon:
         self.answers = list(answers)
         self.asked: list[dict[str, Any]] = []
 
-    def ask(self, socket_path: Path, command: str, **arguments: Any) -> Any:
+    def ask(self, target: Target, command: str, **arguments: Any) -> Any:
         assert command == "events"
         self.asked.append(arguments)
         found = self.answers.pop(0) if self.answers else KeyboardInterrupt()
@@ -42,7 +45,7 @@ class Daemon:
 
 
 def run(daemon: Daemon, *arguments: str) -> Result:
-    return CliRunner().invoke(events_command(daemon.ask), arguments, obj=Path("socket"))
+    return CliRunner().invoke(events_command(daemon.ask), arguments, obj=TARGET)
 
 
 @pytest.fixture(autouse=True)

@@ -7,9 +7,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from ramsterd.cli.ask import ask, ask_or_unavailable
+from ramsterd.cli.ask import ask, ask_each, ask_or_unavailable
 from ramsterd.cli.format_health import format_health_line
 from ramsterd.cli.health import health_group, to_json
+from ramsterd.cli.target import Target
+from tests.fakes.answering_cluster import AnsweringCluster
+
+TARGET = Target(Path("socket"))
 
 
 def code(name: str, severity: str = "warn", muted_seconds: float = 0.0) -> dict[str, Any]:
@@ -43,13 +47,15 @@ class Daemon:
         self.answer = answer
         self.asked: list[tuple[str, dict[str, Any]]] = []
 
-    def ask(self, socket_path: Path, command: str, **arguments: Any) -> Any:
+    def ask(self, target: Target, command: str, **arguments: Any) -> Any:
         self.asked.append((command, arguments))
         return self.answer
 
 
 def run(daemon: Daemon, *arguments: str) -> Result:
-    return CliRunner().invoke(health_group(daemon.ask, daemon.ask), arguments, obj=Path("socket"))
+    return CliRunner().invoke(
+        health_group(daemon.ask, daemon.ask, daemon.ask), arguments, obj=TARGET
+    )
 
 
 def test_a_node_that_is_well_takes_one_line() -> None:
@@ -87,7 +93,7 @@ def test_the_json_of_several_nodes_is_the_worst_of_them() -> None:
     weaker = {**health("warn", node="beta"), "failure_tolerance_nodes": 0}
     found = to_json([OK, weaker])
     assert (found["severity"], found["failure_tolerance_nodes"]) == ("warn", 0)
-    assert [each["node"] for each in found["nodes"]] == ["alpha", "beta"]
+    assert [each["node"] for each in found["nodes"]] == ["beta", "alpha"]
 
 
 def test_a_code_is_muted_for_a_while_in_either_case() -> None:
@@ -117,9 +123,9 @@ def test_a_mistake_asks_nobody(arguments: tuple[str, ...]) -> None:
 
 
 def test_without_an_answer_the_status_is_none_of_a_severity(tmp_path: Path) -> None:
-    command = health_group(ask, ask_or_unavailable)
+    command = health_group(ask, ask_or_unavailable, ask_each)
     for arguments, status in (((), 69), (("mute", "NODE_DOWN", "--for", "1h"), 1)):
-        result = CliRunner().invoke(command, arguments, obj=tmp_path / "none")
+        result = CliRunner().invoke(command, arguments, obj=Target(tmp_path / "none"))
         assert result.exit_code == status
         assert "no daemon answers at" in result.output
 
@@ -135,3 +141,45 @@ def test_without_an_answer_the_status_is_none_of_a_severity(tmp_path: Path) -> N
 )
 def test_the_status_has_one_line(answer: dict[str, Any], line: str) -> None:
     assert format_health_line(answer) == line
+
+
+def of_cluster(cluster: AnsweringCluster, *arguments: str) -> Result:
+    command = health_group(cluster.ask, cluster.ask, cluster.ask_each)
+    return CliRunner().invoke(command, ["--cluster", *arguments], obj=TARGET)
+
+
+def test_the_health_of_a_cluster_begins_with_the_worst_node() -> None:
+    beta = health("err", code("EXPORT_LOST", "err"), node="beta")
+    result = of_cluster(AnsweringCluster(alpha=OK, beta=beta))
+    assert result.exit_code == 2
+    assert result.output.splitlines() == [
+        "ERR    failure tolerance: 1 node; 2 nodes: 1 ERR, 1 OK",
+        "",
+        "node beta",
+        "ERR    failure tolerance: 1 node",
+        "ERR    EXPORT_LOST  it is so",
+        "         beta: no answer",
+        "         type: on node beta: systemctl start ramsterd",
+        "",
+        "node alpha",
+        "OK     failure tolerance: 1 node",
+    ]
+
+
+def test_a_cluster_that_is_well_ends_with_0() -> None:
+    assert of_cluster(AnsweringCluster(alpha=OK, beta=health("ok", node="beta"))).exit_code == 0
+
+
+def test_a_member_that_says_nothing_counts_as_down() -> None:
+    result = of_cluster(AnsweringCluster(alpha=OK, beta="no link"), "-o", "json")
+    assert result.exit_code == 2
+    found = json.loads(result.output)
+    assert (found["severity"], found["failure_tolerance_nodes"]) == ("err", 0)
+    beta, alpha = found["nodes"]
+    assert alpha == OK
+    assert (beta["node"], beta["codes"][0]["code"], beta["codes"][0]["details"]) == (
+        "beta",
+        "NODE_DOWN",
+        ["no link"],
+    )
+    assert beta["codes"][0].keys() == code("NODE_DOWN").keys()

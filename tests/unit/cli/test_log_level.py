@@ -8,6 +8,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ramsterd.cli.log_level import log_level_command
+from ramsterd.cli.target import Target
+
+TARGET = Target(Path("socket"))
 
 LEVELS = {
     "nbd": {"level": "debug", "configured": "info", "is_changed": True, "seconds_left": 599.6},
@@ -20,13 +23,13 @@ class Daemon:
     def __init__(self) -> None:
         self.asked: list[tuple[str, dict[str, Any]]] = []
 
-    def ask(self, socket_path: Path, command: str, **arguments: Any) -> Any:
+    def ask(self, target: Target, command: str, **arguments: Any) -> Any:
         self.asked.append((command, arguments))
         return LEVELS
 
 
 def run(daemon: Daemon, *arguments: str) -> Result:
-    return CliRunner().invoke(log_level_command(daemon.ask), arguments, obj=Path("socket"))
+    return CliRunner().invoke(log_level_command(daemon.ask, daemon.ask), arguments, obj=TARGET)
 
 
 def test_it_shows_every_level_and_how_long_it_lasts() -> None:

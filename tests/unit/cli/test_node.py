@@ -9,6 +9,9 @@ from click.testing import CliRunner, Result
 
 from ramsterd.cli import node
 from ramsterd.cli.node import node_group
+from ramsterd.cli.target import Target
+
+TARGET = Target(Path("socket"))
 
 NODE = {"number": 4, "name": "delta", "address": "10.0.0.4", "port": 7700}
 
@@ -37,14 +40,14 @@ class Daemon:
         # What it says of its file, call by call; the last one for good.
         self.written = [written()]
 
-    def ask(self, socket_path: Path, command: str, **arguments: Any) -> Any:
+    def ask(self, target: Target, command: str, **arguments: Any) -> Any:
         if command == "membership":
             return self.written.pop(0) if len(self.written) > 1 else self.written[0]
         self.asked.append((command, arguments))
         return self.answers.pop(0)
 
     def run(self, *arguments: str) -> Result:
-        return CliRunner().invoke(node_group(self.ask), arguments, obj=Path("socket"))
+        return CliRunner().invoke(node_group(self.ask), arguments, obj=TARGET)
 
 
 def test_add_hands_over_a_node_table() -> None:
@@ -205,7 +208,7 @@ def test_interrupted_waiting_says_how_to_call_the_drain_off() -> None:
         raise KeyboardInterrupt
 
     arguments = ("drain", "delta", "--wait")
-    result = CliRunner().invoke(node_group(interrupted), arguments, obj=Path("socket"))
+    result = CliRunner().invoke(node_group(interrupted), arguments, obj=TARGET)
     assert result.exit_code == 130
     assert result.stderr == (
         "ramsterctl: the drain of delta continues; `ramsterctl node uncordon delta` ends it\n"

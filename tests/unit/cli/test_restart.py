@@ -8,7 +8,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ramsterd.cli import restart as module
+from ramsterd.cli.ask import AskFailed
 from ramsterd.cli.restart import format_restarted, restart_command
+from ramsterd.cli.target import Target
+
+TARGET = Target(Path("socket"))
 
 NOW = {
     "connections_total": 3,
@@ -24,30 +28,30 @@ class Daemon:
     def __init__(self) -> None:
         self.answers: list[Any] = [{"state": "checking"}, {"state": "restarting", "id": "4f"}]
         old = {"handover": {**NOW, "restart_id": ""}}
-        self.next: list[Any] = [old, OSError("gone"), b"", {"handover": NOW}]
+        self.next: list[Any] = [old, AskFailed("gone"), {"handover": NOW}]
 
-    def ask(self, _: Path, command: str) -> Any:
+    def ask(self, _: Target, command: str) -> Any:
         assert command == "restart"
         return self.answers.pop(0)
 
-    def send(self, _: Path, command: str) -> bytes:
+    def try_ask(self, _: Target, command: str) -> Any:
         assert command == "status"
-        answer = self.next.pop(0) if self.next else OSError("gone")
-        if isinstance(answer, OSError):
+        answer = self.next.pop(0) if self.next else AskFailed("gone")
+        if isinstance(answer, AskFailed):
             raise answer
-        return answer if isinstance(answer, bytes) else json.dumps({"result": answer}).encode()
+        return answer
 
 
 @pytest.fixture
 def daemon(monkeypatch: pytest.MonkeyPatch) -> Daemon:
     made = Daemon()
     monkeypatch.setattr(module, "POLL_SECONDS", 0.0)
-    monkeypatch.setattr(module, "send_command", made.send)
+    monkeypatch.setattr(module, "try_ask", made.try_ask)
     return made
 
 
 def run(daemon: Daemon, *arguments: str) -> Result:
-    return CliRunner().invoke(restart_command(daemon.ask), arguments, obj=Path("control"))
+    return CliRunner().invoke(restart_command(daemon.ask), arguments, obj=TARGET)
 
 
 def test_it_waits_until_the_next_process_answers(daemon: Daemon) -> None:

@@ -58,3 +58,30 @@ def test_without_a_daemon_a_command_ends_with_1_and_health_with_69(tmp_path: Pat
     socket = ["--socket", str(tmp_path / "none")]
     assert CliRunner().invoke(main, [*socket, "nodes"]).exit_code == 1
     assert CliRunner().invoke(main, [*socket, "health"]).exit_code == 69
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        (
+            ["--node", "beta", "doctor"],
+            "doctor is about the machine where it is typed: type it on beta",
+        ),
+        (
+            ["--cluster", "nbd", "list"],
+            "nbd is about the machine where it is typed: type it on each node",
+        ),
+        (
+            ["--cluster", "memory", "set", "--budget", "1GiB"],
+            "--cluster is for commands that show something",
+        ),
+        (
+            ["--cluster", "--node", "beta", "status"],
+            "--node is one node, and --cluster every member",
+        ),
+    ],
+)
+def test_what_can_not_be_asked_elsewhere_is_refused(line: list[str], what: str) -> None:
+    result = CliRunner().invoke(main, line)
+    assert result.exit_code == 2
+    assert what in " ".join(result.output.split())

@@ -8,6 +8,9 @@ import click
 from click.testing import CliRunner, Result
 
 from ramsterd.cli.state import export_group, exports_command, pool_group
+from ramsterd.cli.target import Target
+
+TARGET = Target(Path("socket"))
 
 STATUS = {
     "exports": [
@@ -31,17 +34,21 @@ class Daemon:
         self.answers = list(answers)
         self.asked: list[tuple[str, dict[str, Any]]] = []
 
-    def ask(self, socket_path: Path, command: str, **arguments: Any) -> Any:
+    def ask(self, target: Target, command: str, **arguments: Any) -> Any:
         self.asked.append((command, arguments))
         return self.answers.pop(0)
 
 
 def run(command: click.Command, *arguments: str) -> Result:
-    return CliRunner().invoke(command, arguments, obj=Path("socket"))
+    return CliRunner().invoke(command, arguments, obj=TARGET)
+
+
+def exports_of(daemon: Daemon) -> click.Command:
+    return exports_command(daemon.ask, daemon.ask)
 
 
 def test_exports_shows_states_and_what_to_type() -> None:
-    result = run(exports_command(Daemon(STATUS).ask))
+    result = run(exports_of(Daemon(STATUS)))
     assert result.output.splitlines() == [
         "NAME    SIZE      PAGES  STATE",
         "swap0  1 GiB          0  lost",
@@ -64,14 +71,14 @@ def test_exports_shows_states_and_what_to_type() -> None:
 def test_wide_exports_say_what_is_unreadable_who_swaps_and_the_exact_size() -> None:
     exports = [{**STATUS["exports"][0], "unreadable_pages": 3, "is_swap": True}]  # type: ignore[index]
     daemon = Daemon({**STATUS, "exports": exports})
-    assert run(exports_command(daemon.ask), "-o", "wide").output.splitlines()[:2] == [
+    assert run(exports_of(daemon), "-o", "wide").output.splitlines()[:2] == [
         "NAME    SIZE  PAGES  STATE  UNREADABLE PAGES  SWAP     EXACT SIZE",
         "swap0  1 GiB      0  lost                  3  yes   1,073,741,824",
     ]
 
 
 def test_exports_are_also_told_as_json() -> None:
-    shown = json.loads(run(exports_command(Daemon(STATUS).ask), "-o", "json").output)
+    shown = json.loads(run(exports_of(Daemon(STATUS)), "-o", "json").output)
     assert shown == {"exports": STATUS["exports"], "lost": STATUS["state_file"]["lost"]}  # type: ignore[index]  # a literal
 
 

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from ramsterd.cli import stop as module
 from ramsterd.cli.ask import send_command
 from ramsterd.cli.stop import stop_command
+from ramsterd.cli.target import Target
 
 SAID = {
     "state": "stopping",
@@ -39,7 +40,7 @@ class Daemon:
         assert self.process.stdout is not None
         self.process.stdout.readline()
 
-    def ask(self, _: Path, command: str, **arguments: object) -> Any:
+    def ask(self, _: Target, command: str, **arguments: object) -> Any:
         assert command == "stop"
         self.asked.append(arguments)
         if self.ends:
@@ -62,7 +63,7 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
 
 
 def run(daemon: Daemon, *arguments: str) -> Result:
-    return CliRunner().invoke(stop_command(daemon.ask), arguments, obj=daemon.path)
+    return CliRunner().invoke(stop_command(daemon.ask), arguments, obj=Target(daemon.path))
 
 
 def test_what_ends_is_said_first_and_the_process_is_waited_for(daemon: Daemon) -> None:

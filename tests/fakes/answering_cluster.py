@@ -1,0 +1,32 @@
+"""Members that answer `ramsterctl` what they were given, or fail; alpha is at hand."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ramsterd.cli.ask import AskFailed
+from ramsterd.cli.target import Target
+
+
+class AnsweringCluster:
+    """An answer for each name; a text is why there is none."""
+
+    def __init__(self, **answers: Any) -> None:
+        self.answers = answers
+        self.asked: list[str] = []
+
+    def ask(self, target: Target, command: str, **_: object) -> Any:
+        assert not target.is_cluster
+        if command == "nodes":
+            return [{"config": {"name": name}} for name in self.answers]
+        return self._answer_of(target.node)
+
+    def ask_each(
+        self, target: Target, nodes: Sequence[str], command: str, **_: object
+    ) -> list[Any]:
+        assert not target.is_cluster
+        return [self._answer_of(node) for node in nodes]
+
+    def _answer_of(self, node: str) -> Any:
+        self.asked.append(node)
+        answer = self.answers[node or "alpha"]
+        return AskFailed(answer) if isinstance(answer, str) else answer
