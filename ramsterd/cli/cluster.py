@@ -117,8 +117,6 @@ def add_node_command(
 
     The folder is made beside those that `init` wrote; these stay as they are.  The node is not a
     member yet: run `ramsterctl node add` at any member, as the output says.
-
-    ramsterctl cluster add-node delta=10.0.0.4 --from rack7
     """
     settings = settings_of(days, budget, exports)
     try:

@@ -76,8 +76,6 @@ def _add(ask: Ask) -> click.Command:
 
         Then copy cluster.toml from any member to the new node, write its ramsterd.toml, and start
         ramsterd there.  The other members link to it and send it pages.
-
-        ramsterctl node add --number 4 --name delta --address 10.0.0.4 --zone rack2
         """
         finish(ask, target, ask(target, "node-add", node=values), output)
 

@@ -17,6 +17,7 @@ from ramsterd.cli.completion import completion_command
 from ramsterd.cli.config import config_group
 from ramsterd.cli.doctor import doctor_command
 from ramsterd.cli.events import events_command
+from ramsterd.cli.examples import complete_help
 from ramsterd.cli.format import format_status
 from ramsterd.cli.gather import blocks_of, show_answers, table_of
 from ramsterd.cli.health import health_group
@@ -29,7 +30,6 @@ from ramsterd.cli.progress_line import ProgressLine
 from ramsterd.cli.restart import restart_command
 from ramsterd.cli.root import RootGroup
 from ramsterd.cli.state import export_group, exports_command, format_lost, pool_group
-from ramsterd.cli.statuses import add_statuses
 from ramsterd.cli.stop import stop_command
 from ramsterd.cli.tables import format_nodes, format_pools
 from ramsterd.cli.target import AT_NODE, CLUSTER_HELP, NODE_HELP, Target, at_nodes
@@ -171,4 +171,4 @@ main.add_command(completion_command)
 main.add_command(nbd_group)
 main.add_command(doctor_command)
 main.add_command(version_command(ask, ask_each))
-add_statuses(main, "ramsterctl")
+complete_help(main, "ramsterctl")

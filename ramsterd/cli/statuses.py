@@ -1,8 +1,6 @@
-"""Exit statuses: all of them, in one place, for `--help`, manual pages and documents.  Pure but for click's type."""
+"""Exit statuses: all of them, in one place, for `--help`, manual pages and documents.  Pure."""
 
 from typing import Final
-
-import click
 
 from ramsterd.cli.output import EX_CONFIG, EX_UNAVAILABLE, INTERRUPTED
 
@@ -47,13 +45,3 @@ OF_COMMANDS: Final[dict[str, dict[int, str]]] = {
         EX_CONFIG: "this machine could hang if it swaps to its own ramsterd: see `ramsterctl doctor --swap`"
     },
 }
-
-
-def add_statuses(command: click.Command, path: str) -> None:
-    """Have `--help` of a command, and of those below it, tell what is special of their statuses."""
-    if special := OF_COMMANDS.get(path):
-        told = ", ".join(f"{status} {text}" for status, text in special.items())
-        command.epilog = f"Exit status: {told}."
-    if isinstance(command, click.Group):
-        for name, child in command.commands.items():
-            add_statuses(child, f"{path} {name}")
