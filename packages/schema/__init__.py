@@ -1,0 +1,1 @@
+"""JSON Schemas of what `ramsterctl -o json` prints, made from the types behind it."""

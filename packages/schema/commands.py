@@ -1,0 +1,181 @@
+"""Which command of `ramsterctl` prints what with `-o json`: a schema for each, and one of `--cluster`."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Final, get_type_hints
+
+from config.event_kinds import EventKind
+from config.model import LOG_SUBSYSTEMS, NodeConfig
+from nodemanager.table import NodeRow
+from packages.schema.types import Schema, any_of, list_of, map_of, object_of, schema_of
+from ramsterd.core.audit import AuditStatistics
+from ramsterd.core.resize import ResizeStatistics
+from ramsterd.core.scrub import ScrubStatistics
+from ramsterd.doctor.findings import State
+from ramsterd.frontends.tmem.pool_records import PoolSnapshot
+from ramsterd.handover.arrival import HandoverStatistics
+from ramsterd.health.codes import Code
+from ramsterd.health.machine import HealthStatistics
+from ramsterd.host.events.ring import Severity as EventSeverity
+from ramsterd.host.logs.levels import SubsystemLevel
+from ramsterd.observe.snapshot import ConfigStatistics, DaemonStatistics, ExportSnapshot
+from ramsterd.remote.holders.trust import TrustStatistics
+from ramsterd.statefile.marks import Loss
+
+DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+TEXT: Final[Schema] = {"type": "string"}
+NUMBER: Final[Schema] = {"type": "number"}
+COUNT: Final[Schema] = {"type": "integer"}
+FLAG: Final[Schema] = {"type": "boolean"}
+TEXTS: Final = list_of(TEXT)
+
+
+def properties_of(kind: type) -> dict[str, Schema]:
+    """Return the schema of each field of a type."""
+    hints = get_type_hints(kind)
+    return {each.name: schema_of(hints[each.name]) for each in fields(kind)}
+
+
+def changed_member(**more: Schema) -> Schema:
+    """Return what a command prints that changes the members."""
+    return object_of(
+        {
+            "state": TEXT,
+            "is_changed": FLAG,
+            "node": schema_of(NodeConfig),
+            "membership_version": COUNT,
+            "membership_origin": TEXT,
+            **more,
+            "unwritten": TEXT,
+        }
+    )
+
+
+VERSION: Final = object_of({"version": TEXT, "build": TEXT})
+ERROR: Final = object_of({"error": TEXT})
+MAYBE_COUNT: Final = any_of(COUNT, schema_of(type(None)))
+MAYBE_TEXT: Final = any_of(TEXT, schema_of(type(None)))
+BUDGET: Final = {
+    **properties_of(ResizeStatistics),
+    "budget_bytes": COUNT,
+    "resident_bytes": COUNT,
+    "foreign_bytes": COUNT,
+}
+LEVELS: Final = map_of(schema_of(SubsystemLevel), sorted(LOG_SUBSYSTEMS))
+HEALTH_OF_A_NODE: Final = object_of({"node": TEXT, **properties_of(HealthStatistics)})
+BLANK: Final = object_of({"state": TEXT})
+MUTED: Final = object_of({"code": {"enum": [code.value for code in Code]}, "muted_seconds": NUMBER})
+
+# By the words of the command.
+OF_COMMANDS: Final[Mapping[str, Schema]] = {
+    "config reload": schema_of(ConfigStatistics),
+    "doctor": object_of(
+        {
+            "state": {"enum": [state.value for state in State]},
+            "checks": list_of(
+                object_of(
+                    {
+                        "check": TEXT,
+                        "state": {"enum": [state.value for state in State]},
+                        "risk": TEXT,
+                        "found": TEXT,
+                        "expected": TEXT,
+                        "fix": TEXT,
+                    }
+                )
+            ),
+        }
+    ),
+    "events": object_of(
+        {
+            "number": COUNT,
+            "time": {"type": "string", "format": "date-time"},
+            "kind": {"enum": [kind.value for kind in EventKind]},
+            "severity": {"enum": [each.value for each in EventSeverity]},
+            "node": MAYBE_TEXT,
+            "export": MAYBE_TEXT,
+            "pool": MAYBE_TEXT,
+            "text": TEXT,
+            "fields": {"type": "object", "additionalProperties": {}},
+        }
+    ),
+    "export reset": BLANK,
+    "exports": object_of(
+        {"exports": list_of(schema_of(ExportSnapshot)), "lost": list_of(schema_of(Loss))}
+    ),
+    "health": object_of(
+        {
+            "severity": properties_of(HealthStatistics)["severity"],
+            "failure_tolerance_nodes": COUNT,
+            "nodes": list_of(HEALTH_OF_A_NODE),
+        }
+    ),
+    "health mute": MUTED,
+    "health unmute": MUTED,
+    "log-level": LEVELS,
+    "memory set": object_of(BUDGET),
+    "memory show": object_of(
+        {**BUDGET, "kinds": map_of(object_of({"zpages": COUNT, "zpage_bytes": COUNT}))}
+    ),
+    "nbd list": list_of(
+        object_of(
+            {
+                "device": TEXT,
+                "size_bytes": COUNT,
+                "attached_to": TEXT,
+                "helper": MAYBE_COUNT,
+                "users": TEXTS,
+            }
+        )
+    ),
+    "node add": changed_member(),
+    "node cordon": changed_member(),
+    "node drain": changed_member(
+        is_reached=FLAG,
+        pages_foreign=MAYBE_COUNT,
+        pages_own_elsewhere=MAYBE_COUNT,
+        pages_owned=MAYBE_COUNT,
+        clients=MAYBE_COUNT,
+        warnings=TEXTS,
+    ),
+    "node remove": changed_member(lost=TEXTS, not_asked=TEXTS, warnings=TEXTS),
+    "node uncordon": changed_member(),
+    "nodes": list_of(
+        object_of(
+            {
+                **properties_of(NodeRow),
+                "refused_until": NUMBER,
+                "trust": any_of(schema_of(TrustStatistics), schema_of(type(None))),
+            }
+        )
+    ),
+    "pool reset": BLANK,
+    "pools": list_of(schema_of(PoolSnapshot)),
+    "restart": schema_of(HandoverStatistics),
+    "status": schema_of(DaemonStatistics, has_names=True),
+    "stop": object_of({"state": TEXT, "warnings": TEXTS}),
+    "verify": object_of(
+        properties_of(ScrubStatistics), optional={"tables": schema_of(AuditStatistics)}
+    ),
+    "version": object_of({"program": VERSION, "nodes": map_of(any_of(VERSION, ERROR))}),
+}
+# What `--cluster` prints is an object of these, by the name of the node.
+BY_NODE: Final = ("exports", "log-level", "memory show", "nodes", "pools", "status")
+
+
+def documents() -> dict[str, Schema]:
+    """Return every schema by the name of its file."""
+    found = {}
+    for command, schema in OF_COMMANDS.items():
+        title = f"ramsterctl {command} -o json"
+        if command == "events":
+            title += ", each line"
+        found[f"{command.replace(' ', '-')}.json"] = {"$schema": DIALECT, "title": title, **schema}
+    by_node = {command: {"$ref": f"{command.replace(' ', '-')}.json"} for command in BY_NODE}
+    found["cluster.json"] = {
+        "$schema": DIALECT,
+        "title": f"ramsterctl {'|'.join(BY_NODE)} --cluster -o json",
+        "$comment": "What a node says, or why it says nothing, by the name of the node.",
+        **map_of(any_of(*by_node.values(), ERROR)),
+    }
+    return found
