@@ -6,6 +6,8 @@ Every peer with an open link may ask, so the list is about the link: a plain one
 import enum
 from typing import Final
 
+from config.reader import show
+
 
 class Right(enum.Enum):
     """What a command needs, if it comes from another node."""
@@ -41,9 +43,11 @@ RIGHTS: Final = {
 def why_not(command: str, *, has_tls: bool, node: str) -> str:
     """Return why the node of this name does not do a command for another one; empty: it does.
 
-    A command that does not exist is for the control socket to refuse.
+    One that is not in the list, because it is new or is none, is done for nobody.
     """
-    match RIGHTS.get(command, Right.LINK):
+    if command not in RIGHTS:
+        return f"node {node} has no command {show(command)} for other nodes: type it on the machine of {node}"
+    match RIGHTS[command]:
         case Right.LINK:
             return ""
         case Right.TLS:

@@ -75,5 +75,8 @@ def test_what_ends_pages_is_refused_on_every_link(*, has_tls: bool) -> None:
     )
 
 
-def test_what_does_not_exist_is_for_the_control_socket_to_refuse() -> None:
-    assert not why_not("explode", has_tls=False, node="beta")
+@pytest.mark.parametrize("has_tls", [False, True])
+def test_what_is_not_in_the_list_is_done_for_nobody(*, has_tls: bool) -> None:
+    assert why_not("explode", has_tls=has_tls, node="beta") == (
+        "node beta has no command 'explode' for other nodes: type it on the machine of beta"
+    )
