@@ -56,6 +56,10 @@ class EventKind(StrEnum):
     NODE_REMOVED = "node_removed"
     DRAIN_BEGAN = "drain_began"
     DRAIN_ENDED = "drain_ended"
+    # Long work, but drains.
+    JOB_BEGAN = "job_began"
+    JOB_ENDED = "job_ended"
+    JOB_OVERDUE = "job_overdue"
     # Pages.
     PAGES_LOST = "pages_lost"
     PAGES_DAMAGED = "pages_damaged"

@@ -7,6 +7,10 @@ from typing import Final
 NODE_NUMBER_MAX: Final = 1023
 # Names stand in certificates, file names and metric labels: short, and plain letters.
 NAME_BYTES_MAX: Final = 63
+# Why an operator begins long work.
+REASON_BYTES_MAX: Final = 200
+# Seconds since 1970, until the year 3058.
+TIMESTAMP_MAX: Final = (1 << 35) - 1
 # sun_path is 108 bytes with its final NUL (unix(7)).
 SOCKET_PATH_BYTES_MAX: Final = 107
 # The unit of every export, budget and hole: the page of the machines we run on.

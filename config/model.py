@@ -18,7 +18,7 @@ MIB = 1024 * 1024
 # Loggers are `ramster.NAME`; a test compares these with the code.
 LOG_SUBSYSTEMS: Final = frozenset(
     {
-        "certificate", "commands", "control", "daemon", "health", "heartbeat", "members", "memory", "metrics",
+        "certificate", "commands", "control", "daemon", "health", "heartbeat", "jobs", "members", "memory", "metrics",
         "nbd", "net", "nodes", "pager", "peers", "state", "tmem",
     }
 )  # fmt: skip
@@ -65,6 +65,14 @@ class NodeConfig:
     cordoned: Flag = False
     # A draining node is cordoned, and gives back what it holds.
     draining: Flag = False
+    # Of that drain, written by `ramsterctl node drain`: the membership version that began it (0: it
+    # is not known), when and until when (seconds since 1970; 0: no deadline), at which node the
+    # operator was, and why.
+    drain_number: Annotated[int, kinds.Whole(0, limits.MEMBERSHIP_VERSION_MAX)] = 0
+    drain_began_at: Annotated[int, kinds.Whole(0, limits.TIMESTAMP_MAX)] = 0
+    drain_deadline_at: Annotated[int, kinds.Whole(0, limits.TIMESTAMP_MAX)] = 0
+    drain_origin: Annotated[int, kinds.Whole(0, limits.NODE_NUMBER_MAX)] = 0
+    drain_reason: Annotated[str, kinds.Text(limits.REASON_BYTES_MAX)] = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,10 @@ from config.model import ClusterConfig, NodeConfig
 from config.reader import read_toml, show
 
 VERSION_KEYS: Final = ("membership_version", "membership_origin")
+# Keys of a member that only a command writes, and that say nothing at their defaults.
+ORDER_KEYS: Final = tuple(
+    each.name for each in dataclasses.fields(NodeConfig) if each.name.startswith("drain_")
+)
 # Keys of a member that a file need not have.
 _DEFAULTS: Final = {
     each.name: each.default
@@ -90,7 +94,9 @@ def _rewrite_row(row: Table, node: NodeConfig) -> None:
     for key, value in dataclasses.asdict(node).items():
         if key not in row and value == _DEFAULTS.get(key):
             continue
-        if key not in row:
+        if key in ORDER_KEYS and value == _DEFAULTS[key]:
+            del row[key]
+        elif key not in row:
             _insert(row, key, value)
         elif row[key] != value:
             row[key] = value

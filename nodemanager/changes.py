@@ -43,6 +43,10 @@ TOO_OLD: Final = f"at least {ANCESTORS_MAX} versions came since, and it may be a
 VERSIONS_AHEAD_MAX: Final = 1 << 16
 # The file that errors about a change name: there is none.
 CHANGE: Final = "the change"
+# Keys of a member that say more of its drain: the log has what `draining` is, and jobs have these.
+_ORDER_KEYS: Final = frozenset(
+    each.name for each in fields(NodeConfig) if each.name.startswith("drain_")
+)
 
 
 class ChangeRefused(Exception):
@@ -85,9 +89,17 @@ class Cordon:
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """A member gives back what it holds, until it is uncordoned."""
+    """A member gives back what it holds, until it is uncordoned.
+
+    Of a member that drains already this changes the deadline and the reason, as far as it has some.
+    """
 
     number: NodeId
+    # Seconds since 1970; 0: not known, and no deadline.
+    began_at: int = 0
+    deadline_at: int = 0
+    origin: int = 0
+    reason: str = ""
 
 
 Change: TypeAlias = Add | Remove | Cordon | Drain
@@ -258,7 +270,8 @@ def differences(old: ClusterConfig, new: ClusterConfig) -> str:
         told += [
             _describe(node, each.name, getattr(before[number], each.name))
             for each in fields(NodeConfig)
-            if getattr(node, each.name) != getattr(before[number], each.name)
+            if each.name not in _ORDER_KEYS
+            and getattr(node, each.name) != getattr(before[number], each.name)
         ]
     shown = told[:DIFFERENCES_SHOWN_MAX]
     if len(told) > len(shown):
@@ -291,7 +304,7 @@ def changed(cluster: ClusterConfig, change: Change, origin: NodeId) -> ClusterCo
         raise ChangeRefused(
             f"membership version {cluster.membership_version} is the highest possible: no change can follow"
         )
-    nodes = _changed_nodes(cluster.node, change)
+    nodes = _changed_nodes(cluster.node, change, cluster.membership_version + 1)
     return with_nodes(cluster, nodes, Version(cluster.membership_version + 1, origin))
 
 
@@ -313,7 +326,9 @@ def with_nodes(
     return new
 
 
-def _changed_nodes(nodes: tuple[NodeConfig, ...], change: Change) -> tuple[NodeConfig, ...]:
+def _changed_nodes(
+    nodes: tuple[NodeConfig, ...], change: Change, version: int
+) -> tuple[NodeConfig, ...]:
     match change:
         case Add(node):
             if node in nodes:
@@ -327,12 +342,45 @@ def _changed_nodes(nodes: tuple[NodeConfig, ...], change: Change) -> tuple[NodeC
             if (found.cordoned or found.draining) == is_cordoned:
                 state = "cordoned already" if is_cordoned else "not cordoned"
                 raise AlreadySo(f"node {found.name} is {state}")
-            return _with(nodes, replace(found, cordoned=is_cordoned, draining=False))
+            without = without_order(found)
+            return _with(nodes, replace(without, cordoned=is_cordoned, draining=False))
         case Drain(number):
-            found = _find(nodes, number)
-            if found.draining:
-                raise AlreadySo(f"node {found.name} is draining already")
-            return _with(nodes, replace(found, cordoned=True, draining=True))
+            return _with(nodes, _drained(_find(nodes, number), change, version))
+
+
+def _drained(found: NodeConfig, drain: Drain, version: int) -> NodeConfig:
+    """Return a member that drains."""
+    if not found.draining:
+        return replace(
+            found,
+            cordoned=True,
+            draining=True,
+            drain_number=version,
+            drain_began_at=drain.began_at,
+            drain_deadline_at=drain.deadline_at,
+            drain_origin=drain.origin,
+            drain_reason=drain.reason,
+        )
+    changed_order = replace(
+        found,
+        drain_deadline_at=drain.deadline_at or found.drain_deadline_at,
+        drain_reason=drain.reason or found.drain_reason,
+    )
+    if changed_order == found:
+        raise AlreadySo(f"node {found.name} is draining already")
+    return changed_order
+
+
+def without_order(node: NodeConfig) -> NodeConfig:
+    """Return a member as a release has it that knows of drains, and of no orders for them."""
+    return replace(
+        node,
+        drain_number=0,
+        drain_began_at=0,
+        drain_deadline_at=0,
+        drain_origin=0,
+        drain_reason="",
+    )
 
 
 def _with(nodes: tuple[NodeConfig, ...], new: NodeConfig) -> tuple[NodeConfig, ...]:

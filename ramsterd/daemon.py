@@ -22,9 +22,10 @@ from net.tls import TlsTransport
 from nodemanager.ids import NodeId
 from nodemanager.membership import FileMembership
 from ramsterd import __version__
-from ramsterd.admin.commands import nodes, set_budget, verify, version
+from ramsterd.admin.commands import nodes, set_budget, version
 from ramsterd.admin.control import new_control
 from ramsterd.admin.health_commands import health_commands
+from ramsterd.admin.job_commands import job_commands
 from ramsterd.admin.log_commands import log_commands
 from ramsterd.admin.node_commands import membership, node_commands
 from ramsterd.admin.socket import Command
@@ -56,6 +57,7 @@ from ramsterd.host.watchdog import Watchdog
 from ramsterd.membership.background_store import BackgroundStore
 from ramsterd.observe.daemon_news import DaemonNews
 from ramsterd.observe.health_watch import HealthWatch
+from ramsterd.observe.job_watch import JobWatch
 from ramsterd.observe.loop_watch import LoopWatch
 from ramsterd.observe.metrics_port import new_metrics_server
 from ramsterd.observe.overview import overview_of
@@ -156,6 +158,8 @@ class Daemon:
             keeper=state,
             clock_milliseconds=clock_milliseconds,
         )
+        inquiries = self._peers.members.inquiries
+        self._jobs = JobWatch(self.statistics, ask_drained=inquiries.ask_drained)
         self._pager = Pager(
             self.engine, self._peers, put_wait_seconds_max=daemon.remote.put_wait_seconds_max
         )
@@ -170,7 +174,7 @@ class Daemon:
             daemon.control.socket, self._commands(), self._peers, self._handover.arrival
         )
         self._metrics = new_metrics_server(daemon.metrics.listen, self.statistics, wall_clock)
-        self._peers.members.inquiries.count_clients = self._count_clients
+        inquiries.count_clients = self._count_clients
         self._loop_watch = LoopWatch(self.engine.store.work)
         self._watchdog = Watchdog(self._notifier, environ)
         self._started_at = 0.0
@@ -241,6 +245,7 @@ class Daemon:
             services.start_soon(keep_warm, self.engine.store.reserve, offload)
             services.start_soon(self._news.run)
             services.start_soon(self._health.run)
+            services.start_soon(self._jobs.run)
             services.start_soon(watch_pauses, self._watchdog.on_pause)
             services.start_soon(self._store.run)
             services.start_soon(self._reloader.run)
@@ -336,13 +341,13 @@ class Daemon:
             **health_commands(self._health),
             "nodes": partial(nodes, self.engine),
             "memory-set": partial(set_budget, self.engine, self._peers),
-            "verify": partial(verify, self.engine, self._peers),
             "config": lambda _: to_plain(self._reloader.statistics()),
             "config-reload": lambda _: {"reload": self._reloader.ask()},
             "restart": self._restarter.ask,
             "stop": partial(stop, self._handover, self._ending, self._orders.stop),
             "membership": partial(membership, self._peers.members, self._store),
             **node_commands(self._peers.members),
+            **job_commands(self._jobs, self.engine, self._peers),
             **state_commands(self._state.marks, self._exports),
             **log_commands(self._log),
             "overview": lambda _: to_plain(overview_of(self.statistics(), at=wall_clock())),
@@ -355,7 +360,7 @@ class Daemon:
 
     def statistics(self) -> DaemonStatistics:
         """Return one consistent snapshot of everything, and what follows from it."""
-        return self._health.judged(self._snapshot())
+        return self._health.judged(self._jobs.seen(self._snapshot()))
 
     def _snapshot(self) -> DaemonStatistics:
         heartbeat = self._peers.heartbeat

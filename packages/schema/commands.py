@@ -18,6 +18,8 @@ from ramsterd.health.codes import Code
 from ramsterd.health.machine import HealthStatistics
 from ramsterd.host.events.ring import Severity as EventSeverity
 from ramsterd.host.logs.levels import SubsystemLevel
+from ramsterd.jobs.job import JobStatistics
+from ramsterd.observe.drain_forecast import DrainForecast
 from ramsterd.observe.snapshot import ConfigStatistics, DaemonStatistics, ExportSnapshot
 from ramsterd.remote.holders.trust import TrustStatistics
 from ramsterd.statefile.marks import Loss
@@ -66,6 +68,17 @@ HEALTH_OF_A_NODE: Final = object_of({"node": TEXT, **properties_of(HealthStatist
 BLANK: Final = object_of({"state": TEXT})
 MUTED: Final = object_of({"code": {"enum": [code.value for code in Code]}, "muted_seconds": NUMBER})
 
+JOB: Final = object_of(
+    {
+        **properties_of(JobStatistics),
+        "began_at": TEXT,
+        "ended_at": MAYBE_TEXT,
+        "deadline_at": MAYBE_TEXT,
+    }
+)
+# `node drain --dry-run` prints something else than the drain.
+PLAN: Final = "node drain plan"
+
 # By the words of the command.
 OF_COMMANDS: Final[Mapping[str, Schema]] = {
     "config reload": schema_of(ConfigStatistics),
@@ -112,6 +125,9 @@ OF_COMMANDS: Final[Mapping[str, Schema]] = {
     ),
     "health mute": MUTED,
     "health unmute": MUTED,
+    "job cancel": JOB,
+    "job watch": JOB,
+    "jobs": object_of({"node": TEXT, "jobs": list_of(JOB)}),
     "log-level": LEVELS,
     "memory set": object_of(BUDGET),
     "memory show": object_of(
@@ -137,7 +153,9 @@ OF_COMMANDS: Final[Mapping[str, Schema]] = {
         pages_owned=MAYBE_COUNT,
         clients=MAYBE_COUNT,
         warnings=TEXTS,
+        job=TEXT,
     ),
+    PLAN: object_of({"state": TEXT, **properties_of(DrainForecast)}),
     "node remove": changed_member(lost=TEXTS, not_asked=TEXTS, warnings=TEXTS),
     "node uncordon": changed_member(),
     "nodes": list_of(
@@ -155,12 +173,13 @@ OF_COMMANDS: Final[Mapping[str, Schema]] = {
     "status": schema_of(DaemonStatistics, has_names=True),
     "stop": object_of({"state": TEXT, "warnings": TEXTS}),
     "verify": object_of(
-        properties_of(ScrubStatistics), optional={"tables": schema_of(AuditStatistics)}
+        {**properties_of(ScrubStatistics), "jobs": list_of(JOB)},
+        optional={"tables": schema_of(AuditStatistics)},
     ),
     "version": object_of({"program": VERSION, "nodes": map_of(any_of(VERSION, ERROR))}),
 }
 # What `--cluster` prints is an object of these, by the name of the node.
-BY_NODE: Final = ("exports", "log-level", "memory show", "nodes", "pools", "status")
+BY_NODE: Final = ("exports", "jobs", "log-level", "memory show", "nodes", "pools", "status")
 
 
 def documents() -> dict[str, Schema]:
@@ -170,6 +189,8 @@ def documents() -> dict[str, Schema]:
         title = f"ramsterctl {command} -o json"
         if command == "events":
             title += ", each line"
+        if command == PLAN:
+            title = "ramsterctl node drain --dry-run -o json"
         found[f"{command.replace(' ', '-')}.json"] = {"$schema": DIALECT, "title": title, **schema}
     by_node = {command: {"$ref": f"{command.replace(' ', '-')}.json"} for command in BY_NODE}
     found["cluster.json"] = {

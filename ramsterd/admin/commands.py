@@ -30,18 +30,6 @@ from ramsterd.pagepath.peers import Peers
 logger = logging.getLogger("ramster.commands")
 
 
-def verify(engine: Engine, peers: Peers, request: dict[str, object]) -> object:
-    """Begin to check every zpage here.
-
-    With `invariants` also whether all tables agree.  `status` shows both.
-    """
-    if request.get("invariants") is True:
-        engine.begin_audit()
-    begun = engine.begin_scrub(now=trio.current_time())
-    peers.settle()
-    return to_plain(begun)
-
-
 def set_budget(
     engine: Engine,
     peers: Peers,

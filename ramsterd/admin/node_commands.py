@@ -1,6 +1,7 @@
 """`ramsterctl node`: members that come, go, and get no new pages."""
 
 import logging
+import math
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from config.reader import read_plain
 from config.units import human_count
 from nodemanager.changes import Add, AlreadySo, Change, ChangeRefused, Cordon, Drain, Remove
 from nodemanager.ids import NodeId
+from ramsterd.admin.orders import read_deadline, read_reason
 from ramsterd.admin.socket import Command, CommandRefused
 from ramsterd.membership.background_store import BackgroundStore
 from ramsterd.membership.inquiries import Inquiry
@@ -37,7 +39,6 @@ def node_commands(members: Members) -> dict[str, Command]:
         "node-add": partial(add_node, members),
         "node-remove": partial(remove_node, members),
         "node-cordon": partial(cordon_node, members, is_cordoned=True),
-        "node-drain": partial(drain_node, members),
         "node-uncordon": partial(cordon_node, members, is_cordoned=False),
     }
 
@@ -77,48 +78,54 @@ def cordon_node(members: Members, request: dict[str, object], *, is_cordoned: bo
     Raises:
         CommandRefused: No such member, or the file can't be written.
     """
-    node = _find(members, request)
+    node = find_node(members, request)
     is_changed = _change(members, Cordon(NodeId(node.number), is_cordoned))
     state = "cordoned" if is_cordoned else "uncordoned"
     return _result(members, node, state, is_changed=is_changed)
 
 
-def drain_node(members: Members, request: dict[str, object]) -> object:
-    """Have the member `name` give back what it holds, and say how far it is.
+def drain_node(
+    members: Members, request: dict[str, object], *, wall: float = 0.0
+) -> dict[str, object]:
+    """Have the member `name` give back what it holds.
 
-    It takes several calls: the first begins, and each says what the node said last.
+    `deadline_seconds` says until when it should be done, and `reason` why.  Of one that drains
+    already both may be changed.
+
+    Args:
+        members: All members.
+        request: See above.
+        wall: Seconds since 1970; 0: not known.
 
     Raises:
-        CommandRefused: No such member, or the file can't be written.
+        CommandRefused: No such member, a value is wrong, or the file can't be written.
     """
-    node = _find(members, request)
-    number = NodeId(node.number)
-    if not node.draining:
-        _change(members, Drain(number))
-        members.inquiries.drains.pop(number, None)
-    now = trio.current_time()
-    inquiry = members.inquiries.drains.get(number)
-    if inquiry is None or now - inquiry.polled_at >= POLL_SECONDS_MAX:
-        inquiry = members.inquiries.ask_itself(
-            number
-        )  # what was said to somebody long ago counts no more
-    inquiry.polled_at = now
-    said = inquiry.answers.get(number)
-    is_reached = said is not None or bool(inquiry.waits_for)
-    if said is not None or not is_reached:
-        members.inquiries.ask_itself(number)  # for the next call
-    state = "drained" if said is not None and not said.pages_here else "draining"
+    node = find_node(members, request)
+    seconds = read_deadline(request)
+    change = Drain(
+        NodeId(node.number),
+        began_at=int(wall),
+        deadline_at=0 if seconds is None else math.ceil(wall + seconds),
+        origin=members.local,
+        reason=read_reason(request),
+    )
+    before = members.cluster
+    is_changed = _change(members, change)
     return {
-        **_result(members, node, state),
-        "is_reached": is_reached,
-        "pages_foreign": None if said is None else said.pages_here,
-        "pages_own_elsewhere": None if said is None else said.last_copies,
-        # Wherever they are: they end with its memory.
-        "pages_owned": None if said is None else said.pages_owned,
-        "clients": None if said is None else said.clients,
+        **_result(members, node, "draining", is_changed=is_changed),
         # Of each call alike: an operator who drains a node that drains already is told, too.
-        "warnings": _fewer_copies(_with_all_of(members.cluster, number), members.cluster),
+        "warnings": fewer_copies(_with_all_of(before, node), members.cluster),
     }
+
+
+def drain_warnings(members: Members, node: NodeConfig) -> list[str]:
+    """Return what a drain of a member would be warned of."""
+    nodes = tuple(
+        replace(each, draining=each.draining or each.number == node.number)
+        for each in members.cluster.node
+    )
+    before = _with_all_of(members.cluster, node)
+    return fewer_copies(before, replace(members.cluster, node=nodes))
 
 
 def remove_node(members: Members, request: dict[str, object]) -> object:
@@ -130,7 +137,7 @@ def remove_node(members: Members, request: dict[str, object]) -> object:
     Raises:
         CommandRefused: Pages would be lost, or somebody did not answer; the node stays, cordoned.
     """
-    node = _find(members, request)
+    node = find_node(members, request)
     number, is_forced = NodeId(node.number), request.get("force") is True
     inquiry = _inquiry(members, node)
     names = {NodeId(each.number): each.name for each in members.cluster.node}
@@ -152,7 +159,7 @@ def remove_node(members: Members, request: dict[str, object]) -> object:
     if loss and not is_forced:
         raise CommandRefused(
             f"node {node.name} was not removed, only cordoned: {'; '.join(loss)}. To empty it first:"
-            f" `ramsterctl node drain {node.name} --wait`{_more_room(inquiry, node)}."
+            f" `ramsterctl node drain {node.name}`{_more_room(inquiry, node)}."
             " To remove it and lose these pages: --force"
         )
     for each in loss:
@@ -166,7 +173,7 @@ def remove_node(members: Members, request: dict[str, object]) -> object:
         **_result(members, node, "removed"),
         "lost": loss,
         "not_asked": [names[each] for each in unasked],
-        "warnings": _fewer_copies(before, members.cluster),
+        "warnings": fewer_copies(before, members.cluster),
     }
 
 
@@ -181,15 +188,16 @@ def _more_room(inquiry: Inquiry, leaving: NodeConfig) -> str:
     )
 
 
-def _with_all_of(cluster: ClusterConfig, number: NodeId) -> ClusterConfig:
+def _with_all_of(cluster: ClusterConfig, leaving: NodeConfig) -> ClusterConfig:
     """Return the cluster as if one member did not drain."""
     nodes = tuple(
-        replace(node, draining=False) if node.number == number else node for node in cluster.node
+        replace(node, draining=False) if node.number == leaving.number else node
+        for node in cluster.node
     )
     return replace(cluster, node=nodes)
 
 
-def _fewer_copies(before: ClusterConfig, after: ClusterConfig) -> list[str]:
+def fewer_copies(before: ClusterConfig, after: ClusterConfig) -> list[str]:
     """Return a sentence if pages have fewer copies from now on, or nowhere to go, because fewer members keep pages."""
     keepers = _keepers(after)
     if len(keepers) >= len(_keepers(before)):
@@ -256,7 +264,12 @@ def _losses(inquiry: Inquiry, leaving: NodeConfig, names: dict[NodeId, str]) -> 
     return losses
 
 
-def _find(members: Members, request: dict[str, object]) -> NodeConfig:
+def find_node(members: Members, request: dict[str, object]) -> NodeConfig:
+    """Return the member `name`.
+
+    Raises:
+        CommandRefused: There is none.
+    """
     try:
         return members.find(str(request.get("name", "")))
     except ChangeRefused as refused:

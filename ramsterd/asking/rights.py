@@ -23,14 +23,31 @@ class Right(enum.Enum):
 RIGHTS: Final = {
     **dict.fromkeys(
         (
-            *("config", "events", "health", "log-level", "membership", "nodes", "overview"),
+            *(
+                "config",
+                "events",
+                "health",
+                "job",
+                "jobs",
+                "log-level",
+                "membership",
+                "nodes",
+                "overview",
+            ),
             *("pools", "status", "version"),
         ),
         Right.LINK,
     ),
     **dict.fromkeys(
         (
-            *("config-reload", "health-mute", "health-unmute", "log-level-reset", "log-level-set"),
+            *(
+                "config-reload",
+                "health-mute",
+                "health-unmute",
+                "job-cancel",
+                "log-level-reset",
+                "log-level-set",
+            ),
             *("memory-set", "node-add", "node-cordon", "node-drain", "node-uncordon", "restart"),
             "verify",
         ),

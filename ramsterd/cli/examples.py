@@ -22,6 +22,9 @@ EXAMPLES: Final[dict[str, str]] = {
     "ramsterctl health": "ramsterctl health --cluster",
     "ramsterctl health mute": "ramsterctl health mute NODE_DOWN --for 1h",
     "ramsterctl health unmute": "ramsterctl health unmute NODE_DOWN",
+    "ramsterctl job cancel": "ramsterctl job cancel drain-4",
+    "ramsterctl job watch": "ramsterctl job watch drain-4",
+    "ramsterctl jobs": "ramsterctl jobs --cluster",
     "ramsterctl log-level": "ramsterctl log-level net debug --for 10m",
     "ramsterctl memory set": "ramsterctl memory set --budget 8GiB --node beta",
     "ramsterctl memory show": "ramsterctl memory show --cluster",
@@ -32,7 +35,7 @@ EXAMPLES: Final[dict[str, str]] = {
         "ramsterctl node add --number 4 --name delta --address 10.0.0.4 --zone rack2"
     ),
     "ramsterctl node cordon": "ramsterctl node cordon gamma",
-    "ramsterctl node drain": "ramsterctl node drain gamma --wait",
+    "ramsterctl node drain": 'ramsterctl node drain gamma --deadline 2h -m "a new kernel"',
     "ramsterctl node remove": "ramsterctl node remove gamma",
     "ramsterctl node uncordon": "ramsterctl node uncordon gamma",
     "ramsterctl nodes": "ramsterctl nodes -o wide",

@@ -9,7 +9,6 @@ from typing import Final
 
 import click
 
-from config.units import human_count
 from ramsterd import __version__
 from ramsterd.cli.ask import ask, ask_each, ask_or_unavailable
 from ramsterd.cli.cluster import cluster
@@ -21,23 +20,21 @@ from ramsterd.cli.examples import complete_help
 from ramsterd.cli.format import format_status
 from ramsterd.cli.gather import blocks_of, show_answers, table_of
 from ramsterd.cli.health import health_group
+from ramsterd.cli.jobs import job_group, jobs_command
 from ramsterd.cli.log_level import log_level_command
 from ramsterd.cli.memory import memory_group
 from ramsterd.cli.nbd import nbd_group
 from ramsterd.cli.node import node_group
-from ramsterd.cli.output import OUTPUT_OPTION, Output, show_json
-from ramsterd.cli.progress_line import ProgressLine
+from ramsterd.cli.output import OUTPUT_OPTION, Output
 from ramsterd.cli.restart import restart_command
 from ramsterd.cli.root import RootGroup
 from ramsterd.cli.state import export_group, exports_command, format_lost, pool_group
 from ramsterd.cli.stop import stop_command
 from ramsterd.cli.tables import format_nodes, format_pools
-from ramsterd.cli.target import AT_NODE, CLUSTER_HELP, NODE_HELP, Target, at_nodes
+from ramsterd.cli.target import CLUSTER_HELP, NODE_HELP, Target, at_nodes
 from ramsterd.cli.top import top_command
+from ramsterd.cli.verify import verify_command
 from ramsterd.cli.version import version_command
-
-POLL_SECONDS: Final = 0.25
-
 
 # What these do, they do on this machine: nobody else can be asked for it.
 OF_THIS_MACHINE: Final = ("cluster", "completion", "demo", "doctor", "nbd")
@@ -113,49 +110,11 @@ def pools(target: Target, output: Output) -> None:
     show_answers(ask, ask_each, target, output, "pools", table_of(format_pools, output))
 
 
-@main.command()
-@click.option(
-    "--invariants",
-    is_flag=True,
-    help="Also check that the tables of pages do not contradict each other.",
-)
-@AT_NODE
-@OUTPUT_OPTION
-@click.pass_obj
-def verify(target: Target, invariants: bool, output: Output) -> None:
-    """Unpack every compressed page (zpage) in this node's memory, and compare it with its checksum.
-
-    Programs continue meanwhile.  A damaged page is dropped: if there is another copy, that copy is
-    used.  Ctrl-C ends the waiting, not the verification.
-    """
-    ask(target, "verify", invariants=invariants)
-    with ProgressLine(sys.stdout) as line:
-        while True:
-            engine = ask(target, "status")["engine"]
-            scrub, audit = engine["scrub"], engine["audit"]
-            if not scrub["is_running"] and not (invariants and audit["is_running"]):
-                break
-            if not output.is_json:
-                text = (
-                    f"{scrub['blocks_seen']:,} of {scrub['blocks']:,} blocks of memory are checked"
-                )
-                line.show(text, text, now=time.perf_counter())
-            time.sleep(POLL_SECONDS)
-    problem = audit["problem"] if invariants else ""
-    if output.is_json:
-        show_json({**scrub, "tables": audit} if invariants else scrub)
-    else:
-        tables = f"tables contradict each other ({problem}), " if problem else "all tables agree, "
-        click.echo(
-            f"{tables if invariants else ''}"
-            f"{human_count(scrub['zpages_checked'])} checked, {scrub['corrupt']:,} damaged"
-        )
-    if scrub["corrupt"] or problem:
-        sys.exit(1)
-
-
 main.add_command(health_group(ask, ask_or_unavailable, ask_each))
 main.add_command(memory_group(ask, ask_each))
+main.add_command(verify_command(ask))
+main.add_command(jobs_command(ask, ask_each))
+main.add_command(job_group(ask))
 main.add_command(node_group(ask))
 main.add_command(exports_command(ask, ask_each))
 main.add_command(export_group(ask))

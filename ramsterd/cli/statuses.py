@@ -32,13 +32,22 @@ OF_COMMANDS: Final[dict[str, dict[int, str]]] = {
         1: "refused, or in force and not written into cluster.toml of this node: standard error says which"
     },
     "ramsterctl node drain": {
-        0: "the node keeps no pages of other nodes, or the drain has begun and nobody waits for it",
-        1: "it still keeps some at the timeout, or as for `ramsterctl node`",
+        0: "done; with --detach it has begun; with --dry-run there is room",
+        1: "cancelled, or not done at the deadline; with --dry-run there is no room; or as for `ramsterctl node`",
+    },
+    "ramsterctl job watch": {
+        0: "the job is done",
+        1: "it failed, was cancelled, or passed its deadline meanwhile; or there is no such job",
+    },
+    "ramsterctl job cancel": {
+        1: "refused: it has ended, or can't be cancelled; nothing has changed"
     },
     "ramsterctl node remove": {1: "pages would be lost: the node stays a member, cordoned"},
     "ramsterctl memory set": {1: "refused, or shrinking stopped because no peer has room"},
     "ramsterctl config reload": {1: "a file has a mistake: nothing has changed"},
-    "ramsterctl verify": {1: "a page is damaged, or tables contradict each other"},
+    "ramsterctl verify": {
+        1: "a page is damaged, tables contradict each other, or it was cancelled"
+    },
     "ramsterctl restart": {1: "refused, or no answer within 120 seconds"},
     "ramsterctl stop": {1: "refused, or the daemon has not ended within 120 seconds"},
     "ramsterctl nbd attach": {

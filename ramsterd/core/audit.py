@@ -136,6 +136,9 @@ class AuditStatistics:
     """The audit that runs or ran last; `problem` is what did not agree, or empty."""
 
     is_running: bool
+    # Its number: how many have begun; and whether it was ended before its time.
+    audits_total: int
+    is_cancelled: bool
     leaves_checked: int
     blocks_checked: int
     problem: str
@@ -150,17 +153,23 @@ class Auditor:
 
     def __init__(self, versions: Versions) -> None:
         self._versions = versions
-        self._is_running = False
+        self._is_running = self._is_cancelled = False
+        self._audits = 0
         self._leaves = self._blocks = 0
         self._problem = ""
 
     def begin(self, run: Callable[[Steps], None]) -> None:
         """Have `run` do it (`core.slices`); one that runs goes on."""
         if not self._is_running:
-            self._is_running = True
+            self._is_running, self._is_cancelled = True, False
+            self._audits += 1
             self._leaves = self._blocks = 0
             self._problem = ""
             run(self._steps())
+
+    def cancel(self) -> None:
+        """End one that runs, at its next slice."""
+        self._is_cancelled = self._is_running
 
     def _steps(self) -> Steps:
         try:
@@ -177,7 +186,7 @@ class Auditor:
         # Of pools with lost pages: those that were lost before, and those of them that are found.
         before = {pool.pool: pool.tally.lost_total for pool in pools if pool.tally.lost}
         found = dict.fromkeys(before, 0)
-        while leaf < len(table.leaf_used):
+        while leaf < len(table.leaf_used) and not self._is_cancelled:
             rows: list[int] = []
             if table.is_leaf_used(leaf):
                 page_object, _ = table.handle(leaf << LEAF_SHIFT)
@@ -191,14 +200,14 @@ class Auditor:
             self._versions.work["audit"] += 1 + 2 * len(rows)
             yield 1 + 2 * len(rows)
         for pool_id, lost_total in before.items():
-            if pool_id in pools:
+            if pool_id in pools and not self._is_cancelled:
                 tally = pools[pool_id].tally
                 # What was lost meanwhile counts on: whether it was found depends on the leaf.
                 tally.settled_total = max(tally.settled_total, lost_total - found[pool_id])
 
     def _check_blocks(self) -> Steps:
         block, zbud, rows = 1, self._versions.zbud, self._versions.rows
-        while block < zbud.blocks_count:
+        while block < zbud.blocks_count and not self._is_cancelled:
             zbud.check_block(block)
             for row in [] if zbud.is_free(block) else zbud.rows(block):
                 assert rows.location(row) >> SLOT_SHIFT == block, "a slot that no row knows of"
@@ -213,6 +222,8 @@ class Auditor:
         """Return a snapshot."""
         return AuditStatistics(
             is_running=self._is_running,
+            audits_total=self._audits,
+            is_cancelled=self._is_cancelled,
             leaves_checked=self._leaves,
             blocks_checked=self._blocks,
             problem=self._problem,

@@ -23,6 +23,9 @@ class ScrubStatistics:
     """The scrub that runs or ran last."""
 
     is_running: bool
+    # Its number: how many have begun; and whether it was ended before its time.
+    scrubs_total: int
+    is_cancelled: bool
     blocks: int
     blocks_seen: int
     zpages_checked: int
@@ -41,6 +44,8 @@ class Scrubber:
         self._step_at = 0.0
         self._checked = 0
         self._corrupt = 0
+        self._scrubs = 0
+        self._is_cancelled = False
         # What all had found when the scrub began, and when the last one began that found nothing.
         self._found_before = 0
         self._cleared = 0
@@ -54,11 +59,18 @@ class Scrubber:
         """Start; one that runs goes on."""
         if not self._block:
             self._checked = self._corrupt = 0
+            self._scrubs += 1
+            self._is_cancelled = False
             self._found_before = self._versions.counters.corrupt
             # Block 0 is never used: without another there is nothing to check.
             self._block = 1 if self._versions.zbud.blocks_count > 1 else 0
             self._step_at = now
             self._note_end()
+
+    def cancel(self) -> None:
+        """End one that runs; what it found counts, and what others found before does, too."""
+        self._is_cancelled = self.is_running
+        self._block = 0
 
     def _note_end(self) -> None:
         if not self._block and not self._corrupt:
@@ -104,6 +116,8 @@ class Scrubber:
         blocks = self._versions.zbud.blocks_count - 1
         return ScrubStatistics(
             is_running=self.is_running,
+            scrubs_total=self._scrubs,
+            is_cancelled=self._is_cancelled,
             blocks=blocks,
             blocks_seen=self._block - 1 if self._block else blocks,
             zpages_checked=self._checked,

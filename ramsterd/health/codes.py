@@ -31,6 +31,7 @@ class Code(enum.Enum):
     LINK_DOWN = "LINK_DOWN"
     MEMBERS_DIFFER = "MEMBERS_DIFFER"
     STARVED = "STARVED"
+    JOB_OVERDUE = "JOB_OVERDUE"
     MEMORY_NEARFULL = "MEMORY_NEARFULL"
     MEMORY_STUCK = "MEMORY_STUCK"
     SWAP_UNSAFE = "SWAP_UNSAFE"
@@ -65,6 +66,8 @@ RULES: Final = {
     Code.LINK_DOWN: Rule(_WARN, appear_seconds=5.0, clear_seconds=5.0),
     Code.MEMBERS_DIFFER: Rule(_BOTH),
     Code.STARVED: Rule(_WARN, appear_seconds=3.0, clear_seconds=10.0),
+    # A node that has no news of the job asks for some first.
+    Code.JOB_OVERDUE: Rule(_WARN, appear_seconds=3.0),
     Code.MEMORY_NEARFULL: Rule(_WARN, appear_seconds=5.0, clear_seconds=10.0),
     Code.MEMORY_STUCK: Rule(_WARN),
     Code.SWAP_UNSAFE: Rule(_WARN, appear_seconds=10.0, clear_seconds=10.0),

@@ -114,6 +114,21 @@ class FileFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LateJob:
+    """A job that is past its deadline."""
+
+    name: str
+    # What it works on.
+    what: str
+    # Since the deadline.
+    seconds: float
+    left: int
+    noun: str
+    # Why nothing moves; empty: something does.
+    waits_for: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """One node, as one snapshot shows it."""
 
@@ -124,6 +139,7 @@ class Facts:
     memory: MemoryFacts
     process: ProcessFacts
     files: FileFacts
+    late_jobs: tuple[LateJob, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from ramsterd.health import file_checks, memory_checks, node_checks, page_checks
+from ramsterd.health import file_checks, job_checks, memory_checks, node_checks, page_checks
 from ramsterd.health.codes import Code, Finding
 from ramsterd.health.facts import NO_PAST, Facts, Past
 
@@ -15,6 +15,7 @@ _CHECKS = {
     Code.LINK_DOWN: node_checks.link_down,
     Code.MEMBERS_DIFFER: node_checks.members_differ,
     Code.STARVED: node_checks.starved,
+    Code.JOB_OVERDUE: job_checks.job_overdue,
     Code.MEMORY_FULL: memory_checks.memory_full,
     Code.MEMORY_NEARFULL: memory_checks.memory_nearfull,
     Code.MEMORY_STUCK: memory_checks.memory_stuck,

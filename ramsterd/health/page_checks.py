@@ -87,7 +87,7 @@ def corrupt_found(facts: Facts, past: Past) -> Finding | None:
             Code.CORRUPT_FOUND,
             "tables of this node contradict each other",
             details=(damage.audit_problem,),
-            command=f"ramsterctl node drain {facts.node} --wait, and report the line above",
+            command=f"ramsterctl node drain {facts.node}, and report the line above",
         )
     details = [
         f"{name} did not keep what it stored: copies missing: {missing:,}, damaged: {damaged:,}"

@@ -7,9 +7,11 @@ answers come in one by one.  The asker looks at them when it likes, and may have
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 import trio
 
+from config.model import ClusterConfig
 from net.link import Link
 from nodemanager.ids import NodeId
 from nodemanager.states import NodeState
@@ -19,6 +21,11 @@ from ramsterd.membership.page_path import PagePath
 from ramsterd.remote.home.last_copies import Counted
 
 logger = logging.getLogger("ramster.members")
+
+# To count the pages of 500 GiB takes as long.
+DRAIN_ANSWER_SECONDS_MAX: Final = 300.0
+# An answer of before is asked for again, before an operator decides by it.
+PLAN_SECONDS_MAX: Final = 10.0
 
 
 @dataclass(slots=True)
@@ -32,6 +39,29 @@ class Inquiry:
     answers: dict[NodeId, Holdings] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrainSaid:
+    """What a node that drains said last of itself; None: it has said nothing yet."""
+
+    # Whether it has a link to this node, or is this one.
+    is_reached: bool
+    pages_foreign: int | None = None
+    pages_own_elsewhere: int | None = None
+    pages_owned: int | None = None
+    clients: int | None = None
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A node that is asked about itself: what it said last, whether an answer is on its way, and since when."""
+
+    # Of its drain; 0: it does not drain, or nobody knows.
+    number: int = 0
+    said: Holdings | None = None
+    is_waiting: bool = False
+    asked_at: float = float("-inf")
+
+
 class Inquiries:
     """Those under way, or given up by the asker: at most one for each member, by what is to be done with it."""
 
@@ -40,7 +70,9 @@ class Inquiries:
         self._local = engine.nodes.local
         self._links = links
         self.removals: dict[NodeId, Inquiry] = {}
-        self.drains: dict[NodeId, Inquiry] = {}
+        self._drains: dict[NodeId, _Asked] = {}
+        # Of nodes that an operator would like to drain.
+        self._plans: dict[NodeId, _Asked] = {}
         # Who waits for what we have to do with a node, while our pages are counted.
         self._askers: dict[NodeId, set[NodeId]] = {}
         # How many programs use this node; the daemon knows.
@@ -60,11 +92,58 @@ class Inquiries:
         self.removals[node] = inquiry = self._ask(node, {*self._links, self._local})
         return inquiry
 
-    def ask_itself(self, node: NodeId) -> Inquiry:
-        """Ask a node that drains what it still keeps, and what of its own is not at home."""
-        asked = {node} & {*self._links, self._local}
-        self.drains[node] = inquiry = self._ask(node, asked)
-        return inquiry
+    def ask_drained(self, node: NodeId) -> None:
+        """Ask a node that drains what it still keeps, and what of its own is not at home.
+
+        Not while it counts for us already: to ask again would begin the count anew.
+        """
+        drain = self._drains.get(node)
+        if drain is None:
+            return
+        is_late = trio.current_time() - drain.asked_at >= DRAIN_ANSWER_SECONDS_MAX
+        if not drain.is_waiting or is_late:
+            self._ask_itself(node, drain)
+
+    def plan_drain(self, node: NodeId) -> DrainSaid:
+        """Return what a node says of itself that does not drain.
+
+        It takes several calls: the first asks, and one of the others has the answer.
+        """
+        plan = self._plans.setdefault(node, _Asked())
+        # One that nobody came back to says how things were.
+        if trio.current_time() - plan.asked_at >= PLAN_SECONDS_MAX:
+            plan.said = None
+            if not plan.is_waiting:
+                self._ask_itself(node, plan)
+        return _drain_said(plan.said, self._is_reached(node))
+
+    def _ask_itself(self, node: NodeId, asked: _Asked) -> None:
+        asked.is_waiting = self._is_reached(node)
+        asked.asked_at = trio.current_time()
+        if asked.is_waiting:
+            self._ask(node, {node})
+
+    def _is_reached(self, node: NodeId) -> bool:
+        return node == self._local or node in self._links
+
+    def on_members(self, cluster: ClusterConfig) -> None:
+        """Members have changed: what was said of a drain that is over counts no more."""
+        draining = {
+            NodeId(node.number): node.drain_number for node in cluster.node if node.draining
+        }
+        for node, number in draining.items():
+            known = self._drains.get(node)
+            if known is None or known.number != number:
+                self._drains[node] = _Asked(number)
+        self._drains = {node: self._drains[node] for node in draining}
+        self._plans.clear()
+
+    def drains_said(self) -> dict[NodeId, DrainSaid]:
+        """Return what each node that drains said last."""
+        return {
+            node: _drain_said(each.said, self._is_reached(node))
+            for node, each in self._drains.items()
+        }
 
     def _ask(self, node: NodeId, asked: set[NodeId]) -> Inquiry:
         for each in asked - {self._local}:
@@ -106,16 +185,21 @@ class Inquiries:
 
     def on_holdings(self, source: NodeId, holdings: Holdings) -> None:
         """A node, or we ourselves, answered."""
-        for inquiries in (self.removals, self.drains):
-            inquiry = inquiries.get(holdings.node)
-            if inquiry is not None and source in inquiry.waits_for:
-                inquiry.waits_for.discard(source)
-                inquiry.answers[source] = holdings
+        inquiry = self.removals.get(holdings.node)
+        if inquiry is not None and source in inquiry.waits_for:
+            inquiry.waits_for.discard(source)
+            inquiry.answers[source] = holdings
+        for asked in (self._drains.get(source), self._plans.get(source)):
+            if asked is not None and asked.is_waiting and holdings.node == source:
+                asked.said, asked.is_waiting = holdings, False
 
     def on_link_lost(self, node: NodeId) -> None:
         """Nobody waits for its answer any more."""
-        for inquiry in (*self.removals.values(), *self.drains.values()):
+        for inquiry in self.removals.values():
             inquiry.waits_for.discard(node)
+        for asked in (self._drains.get(node), self._plans.get(node)):
+            if asked is not None:
+                asked.is_waiting = False
 
     def _say_what_ends(self, holdings: Holdings) -> None:
         """This node is asked about itself: at the end of a drain say once what a stop would end."""
@@ -129,3 +213,15 @@ class Inquiries:
         if ending and not self._said_ending:
             logger.warning("no pages of other nodes are left here; %s", ending)
         self._said_ending = ending
+
+
+def _drain_said(said: Holdings | None, is_reached: bool) -> DrainSaid:
+    if said is None:
+        return DrainSaid(is_reached=is_reached)
+    return DrainSaid(
+        is_reached=is_reached,
+        pages_foreign=said.pages_here,
+        pages_own_elsewhere=said.last_copies,
+        pages_owned=said.pages_owned,
+        clients=said.clients,
+    )

@@ -13,7 +13,7 @@ out at once it tells later.
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from config.errors import ConfigError
 from config.event_kinds import EventKind, about
@@ -30,10 +30,11 @@ from nodemanager.changes import (
     describe,
     differences,
     version_of,
+    without_order,
 )
 from nodemanager.ids import NodeId
 from nodemanager.membership import MembershipStore, StoreCheck
-from ramsterd.membership.inquiries import Inquiries
+from ramsterd.membership.inquiries import DrainSaid, Inquiries
 from ramsterd.membership.messages import (
     MemberMessage,
     members_message,
@@ -60,6 +61,8 @@ class MembersStatistics:
     unwritten: str = ""
     # Nodes that have other members for the same version, by name.
     differs_from: tuple[str, ...] = ()
+    # What members that drain said of themselves.
+    drains: dict[NodeId, DrainSaid] = field(default_factory=dict)
 
 
 class Members:
@@ -94,6 +97,7 @@ class Members:
         self._kept = cluster
         self._history = MembershipHistory(cluster, self._local, has_tls=has_tls)
         self.inquiries = Inquiries(engine, links)
+        self.inquiries.on_members(cluster)
         # Why the store does not hold the present members, and why those of a peer are not ours;
         # empty: all is well.
         self._unwritten = self._refused = ""
@@ -214,6 +218,7 @@ class Members:
             differs_from=tuple(
                 self._engine.nodes.name(node) for node in sorted(self._differs_from)
             ),
+            drains=self.inquiries.drains_said(),
         )
 
     def last_changed_at(self) -> str:
@@ -251,7 +256,7 @@ class Members:
     def _on_said(self, source: NodeId, said: Said) -> None:
         history, name = self._history, self._engine.nodes.name(source)
         self._differs_from.discard(source)
-        if said.version == history.version and set(said.nodes) != set(self.cluster.node):
+        if said.version == history.version and _differ(said.nodes, self.cluster.node):
             self._differs_from.add(source)
             logger.warning(
                 "node %s has other members for the same membership version %d: the cluster files differ;"
@@ -331,6 +336,7 @@ class Members:
         self._kept = cluster
 
     def _act(self) -> None:
+        self.inquiries.on_members(self.cluster)
         # What others have of a version that is over is no difference.
         self._differs_from.clear()
         # First the word, then the deed: a node that is gone hears why its link ends.
@@ -342,3 +348,8 @@ class Members:
     def _post(self, link: Link) -> None:
         table, body = members_message(self._history.say())
         link.post(MemberMessage.MEMBERS, count=len(self.cluster.node), table=table, body=(body,))
+
+
+def _differ(one: tuple[NodeConfig, ...], other: tuple[NodeConfig, ...]) -> bool:
+    """Whether two lists differ in more than an earlier release knows of a drain."""
+    return set(map(without_order, one)) != set(map(without_order, other))

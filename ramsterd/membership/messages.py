@@ -1,7 +1,8 @@
 """What nodes say to each other about members: msgpack, parsed once, on arrival.
 
     MEMBERS   [version, origin, [[version, origin] * ancestors], [bytes of each group]] | groups   no answer
-              a group: [[number, name, address, port, zone, cordoned, draining] * up to 128]
+              a group: [[number, name, address, port, zone, cordoned, draining, of its drain: number,
+                         began at, deadline at, origin, reason] * up to 128]
     ASK       [node number]: what have you to do with it?                                          HOLDINGS follows
     HOLDINGS  [node number, pages of mine only there, pages of mine there, pages of it here, 0, 0] no answer
               of the sender itself: [.., its pages that only peers have, that peers have, pages of
@@ -39,11 +40,18 @@ class MemberMessage(IntEnum):
     HOLDINGS = 50  # version 1
 
 
-# A group of the longest names and addresses stays below what one message may have.
-NODES_PER_GROUP: Final = 128
+# A group of the longest names, addresses and reasons stays below what one message may have.  Others
+# may send larger ones.
+NODES_PER_GROUP: Final = 64
+NODES_PER_GROUP_MAX: Final = 128
 GROUPS_MAX: Final = -(-NODES_MAX // NODES_PER_GROUP)
 HOLDINGS_BYTES_MAX: Final = 64
-KEYS: Final = ("number", "name", "address", "port", "zone", "cordoned", "draining")
+KEYS: Final = (
+    "number", "name", "address", "port", "zone", "cordoned", "draining",
+    "drain_number", "drain_began_at", "drain_deadline_at", "drain_origin", "drain_reason",
+)  # fmt: skip
+# What each member has at least: the others came later.
+KEYS_MIN: Final = 7
 PAGES_MAX: Final = (1 << 63) - 1
 
 LIMITS: Final[dict[int, FrameLimits]] = {
@@ -125,7 +133,7 @@ def _groups(sizes: list[object], body: bytes) -> list[list[object]]:
         if type(size) is not int or not 0 < size <= len(body) - start:
             raise RemoteProtocolError("MEMBERS with a group that its body does not hold")
         group = unpack(body[start : start + size])
-        if not isinstance(group, list) or len(group) > NODES_PER_GROUP:
+        if not isinstance(group, list) or len(group) > NODES_PER_GROUP_MAX:
             raise RemoteProtocolError("MEMBERS with a group that is no list of members")
         groups.append(group)
         start += size
@@ -138,8 +146,8 @@ def _nodes(rows: list[object]) -> tuple[NodeConfig, ...]:
     """Read members as those of a file are read.  Fields behind the known ones are of a newer node."""
     tables = []
     for row in rows:
-        if not isinstance(row, list) or len(row) < len(KEYS):
-            raise RemoteProtocolError(f"MEMBERS with a member of fewer than {len(KEYS)} fields")
+        if not isinstance(row, list) or len(row) < KEYS_MIN:
+            raise RemoteProtocolError(f"MEMBERS with a member of fewer than {KEYS_MIN} fields")
         tables.append(dict(zip(KEYS, row, strict=False)))
     plain = {"name": "members", "node": tables}
     try:

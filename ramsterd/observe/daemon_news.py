@@ -8,7 +8,6 @@ import trio
 
 from config.event_kinds import about
 from ramsterd.host.logs.log import Log
-from ramsterd.observe.drain_news import DrainNews
 from ramsterd.observe.page_news import PageNews, counts_of
 from ramsterd.observe.snapshot import DaemonStatistics
 from ramsterd.observe.wait_news import WaitNews
@@ -27,7 +26,6 @@ class DaemonNews:
         self._statistics = statistics
         self._pages = PageNews()
         self._waits = WaitNews()
-        self._drain = DrainNews()
 
     async def run(self) -> None:
         """Tell until cancelled."""
@@ -41,11 +39,6 @@ class DaemonNews:
         now, at = self._statistics(), trio.current_time()
         news = self._pages.on_counts(counts_of(now), at=at, is_last=is_last)
         news += self._waits.on_waits(now.pager.unreachable_waits, at=at)
-        news += self._drain.on_counts(
-            is_draining=any(row.is_local and row.config.draining for row in now.engine.nodes.nodes),
-            foreign_pages=sum(each.pages for each in now.engine.foreign),
-            at=at,
-        )
         for each in news:
             extra = about(each.kind, export=each.export, pool=each.pool)
             logger.log(each.level, "%s", each.text, extra=extra)

@@ -12,12 +12,14 @@ from ramsterd.health.facts import (
     DamageFacts,
     Facts,
     FileFacts,
+    LateJob,
     MemoryFacts,
     PageFacts,
     PeerFacts,
     ProcessFacts,
 )
 from ramsterd.host.protection import OOM_SCORE_MIN
+from ramsterd.jobs.work import JobState
 from ramsterd.observe.loop_watch import BUCKETS, WARN_SECONDS
 from ramsterd.observe.snapshot import DaemonStatistics
 from ramsterd.remote.holders.trust import BadCopy
@@ -37,7 +39,21 @@ def facts_of(now: DaemonStatistics) -> Facts:
         memory=_memory(now),
         process=_process(now),
         files=_files(now),
+        late_jobs=tuple(_late_jobs(now)),
     )
+
+
+def _late_jobs(now: DaemonStatistics) -> Iterator[LateJob]:
+    for job in now.jobs.jobs:
+        if job.state is JobState.OVERDUE:
+            yield LateJob(
+                name=job.id,
+                what=job.what,
+                seconds=-(job.seconds_to_deadline or 0.0),
+                left=(job.total or 0) - job.done,
+                noun=job.noun,
+                waits_for=job.waits_for,
+            )
 
 
 def _peers(now: DaemonStatistics) -> Iterator[PeerFacts]:

@@ -15,6 +15,7 @@ from ramsterd.observe.endpoint_metrics import endpoint_metrics
 from ramsterd.observe.frontend_metrics import frontend_metrics
 from ramsterd.observe.health_metrics import health_metrics
 from ramsterd.observe.heartbeat_metrics import heartbeat_metrics
+from ramsterd.observe.job_metrics import job_metrics
 from ramsterd.observe.kept_metrics import kept_metrics
 from ramsterd.observe.memory_metrics import memory_metrics
 from ramsterd.observe.node_metrics import node_metrics
@@ -46,6 +47,7 @@ class RamsterCollector(Collector):
         """Yield every family of one snapshot."""
         now = self._statistics()
         yield from health_metrics(now.health)
+        yield from job_metrics(now.jobs)
         yield from memory_metrics(now)
         yield from remote_metrics(now)
         yield from node_metrics(now)

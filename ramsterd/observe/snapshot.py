@@ -25,6 +25,7 @@ from ramsterd.host.daemon_protection import ProtectionStatistics
 from ramsterd.host.events.recorder import EventStatistics
 from ramsterd.host.logs.handler import LogStatistics
 from ramsterd.host.loop_time import PauseStatistics
+from ramsterd.jobs.table import JobsStatistics
 from ramsterd.kept.memory import MemoryStatistics
 from ramsterd.membership.incarnation_floors import FloorStatistics
 from ramsterd.membership.members import MembersStatistics
@@ -122,6 +123,8 @@ class DaemonStatistics:
     # None where there is no such endpoint.
     control: EndpointStatistics | None = None
     metrics: MetricsStatistics | None = None
+    # Long work, as it follows from all this.
+    jobs: JobsStatistics = field(default_factory=JobsStatistics)
     # What follows from all this.
     health: HealthStatistics = field(default_factory=HealthStatistics)
 

@@ -327,6 +327,10 @@ class Engine:
         self.machines.scrubber.begin(now=now)
         return self.machines.scrubber.statistics()
 
+    def cancel_check(self, *, of_tables: bool) -> None:
+        """End a check of all tables, or of all zpages, before its time."""
+        (self.machines.auditor if of_tables else self.machines.scrubber).cancel()
+
     def is_scrubbing(self) -> bool:
         """Return whether a check of all pages here has begun and is not over."""
         return self.machines.scrubber.is_running

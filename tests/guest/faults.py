@@ -51,7 +51,7 @@ def holder_cut_off(scene: Scene) -> None:
 
 
 def holder_drained(scene: Scene) -> None:
-    _ctl(scene.owner, "node", "drain", "n2", "--wait", "--timeout", str(DRAIN_SECONDS_MAX))
+    _ctl(scene.owner, "node", "drain", "n2", "--deadline", f"{DRAIN_SECONDS_MAX}s")
     assert scene.holder.foreign_pages() == 0
 
 

@@ -183,7 +183,7 @@ def test_the_largest_membership_fits_its_limits() -> None:
     ("table", "body", "says"),
     [
         ([1, 0, [[1, 0]] * 33, []], b"", "33 ancestors"),
-        ([1, 0, [], [1] * 5], b"", "5 groups"),
+        ([1, 0, [], [1] * 9], b"", "9 groups"),
         ([1, 0, [], [3]], b"\x90", "does not hold"),
         ([1, 0, [], [1]], b"\x90\x90", "1 bytes behind"),
         ([1, 2000, [], []], b"", "version that is none"),

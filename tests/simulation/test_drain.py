@@ -10,6 +10,7 @@ from nodemanager.states import NodeState
 from ramsterd.admin.node_commands import cordon_node, drain_node, remove_node
 from ramsterd.admin.socket import CommandRefused
 from ramsterd.core.page import PoolKind
+from ramsterd.membership.inquiries import DrainSaid
 from tests.simulation.checkers import check_books, held
 from tests.simulation.checking_clients import Client, finish
 from tests.simulation.cluster import MIB, Cluster
@@ -35,19 +36,24 @@ def four_nodes(seed: int, clock: MockClock, **knobs: Any) -> tuple[Cluster, list
     return cluster, clients
 
 
-def ask(cluster: Cluster, at: int, node: int) -> Any:
-    return drain_node(cluster[at].peers.members, {"name": f"node{node}"})
+def ask(cluster: Cluster, at: int, node: int) -> DrainSaid:
+    """Begin a drain at a node, or go on with it; return what the drained node said last."""
+    members = cluster[at].peers.members
+    drain_node(members, {"name": f"node{node}"})
+    said = members.inquiries.drains_said()[NodeId(node)]
+    members.inquiries.ask_drained(NodeId(node))
+    return said
 
 
-def drain(cluster: Cluster, at: int, node: int) -> Any:
-    """Ask as `ramsterctl node drain --wait` does, until nothing of others is left."""
-    result: Any = {}
+def drain(cluster: Cluster, at: int, node: int) -> DrainSaid:
+    """Ask until nothing of others is left there, and nothing of its own elsewhere."""
+    said = ask(cluster, at, node)
     for _ in range(200):
-        result = ask(cluster, at, node)
-        if result["state"] == "drained" and not result["pages_own_elsewhere"]:
-            return result
         cluster.run(0.1)
-    raise AssertionError(result)
+        said = ask(cluster, at, node)
+        if said.pages_foreign == said.pages_own_elsewhere == 0:
+            return said
+    raise AssertionError(said)
 
 
 def remove(cluster: Cluster, at: int, node: int) -> Any:
@@ -90,7 +96,7 @@ async def test_puts_and_gets_go_on_meanwhile(seed: int, mock_clock: MockClock) -
             client.get(rng.randrange(1500), rng.choice([1, 8]))
             client.flush_unless_put(rng.randrange(1500), 4)
         cluster.run(0.05)
-    assert drain(cluster, 0, 2)["pages_foreign"] == 0
+    assert drain(cluster, 0, 2).pages_foreign == 0
     finish(cluster, *clients)
 
 
@@ -100,7 +106,7 @@ async def test_its_own_pages_come_home(seed: int, mock_clock: MockClock) -> None
     cluster[0].engine.set_budget(4 * MIB, now=cluster.now)
     assert cluster[0].engine.pages_there(NodeId(0)) > 100
     result = drain(cluster, 1, 0)
-    assert result["pages_own_elsewhere"] == 0
+    assert result.pages_own_elsewhere == 0
     assert cluster[0].engine.pages_here(NodeId(0)) == 0
     assert remove(cluster, 1, 0)["lost"] == []
     clients[0].read_all()
@@ -110,12 +116,13 @@ async def test_its_own_pages_come_home(seed: int, mock_clock: MockClock) -> None
 @pytest.mark.costly
 async def test_own_pages_that_do_not_fit_stay_at_peers(seed: int, mock_clock: MockClock) -> None:
     cluster, clients = four_nodes(seed, mock_clock)
-    result: Any = {}
     for _ in range(100):
-        result = ask(cluster, 1, 0)
+        ask(cluster, 1, 0)
         cluster.run(0.1)
-    assert result["state"] == "drained"
-    assert result["pages_own_elsewhere"] > 100
+    said = ask(cluster, 1, 0)
+    assert said.pages_foreign == 0
+    assert said.pages_own_elsewhere is not None
+    assert said.pages_own_elsewhere > 100
     fetched = cluster[0].engine.statistics().fetch.fetched_pages_total
     cluster.run(20)
     assert cluster[0].engine.statistics().fetch.fetched_pages_total == fetched, (
@@ -132,12 +139,10 @@ async def test_nowhere_to_go_is_said_and_nothing_is_lost(seed: int, mock_clock: 
     for node in (0, 1, 3):
         cordon_node(cluster[2].peers.members, {"name": f"node{node}"}, is_cordoned=True)
     cluster.run(0.5)
-    result: Any = {}
     for _ in range(60):
-        result = ask(cluster, 1, 2)
+        ask(cluster, 1, 2)
         cluster.run(0.1)
-    assert result["state"] == "draining"
-    assert result["pages_foreign"] > 0
+    assert ask(cluster, 1, 2).pages_foreign
     for client in clients:
         client.read_all()
     cordon_node(cluster[2].peers.members, {"name": "node3"}, is_cordoned=False)
@@ -177,7 +182,7 @@ async def test_what_was_said_of_an_earlier_drain_counts_no_more(
     ask(cluster, 1, 2)
     cluster.run(0.01)
     # Somebody waits where the first one waited.
-    assert ask(cluster, 3, 2)["state"] == "draining"
+    assert ask(cluster, 3, 2).pages_foreign != 0
     finish(cluster, *clients)
 
 
@@ -198,8 +203,7 @@ async def test_a_node_that_is_away_drains_when_it_is_back(seed: int, mock_clock:
     cluster, clients = four_nodes(seed, mock_clock)
     for node in (0, 1, 3):
         cluster.cut(node, 2)
-    result = ask(cluster, 0, 2)
-    assert (result["state"], result["is_reached"]) == ("draining", False)
+    assert not ask(cluster, 0, 2).is_reached
     cluster.run(1)
     cluster.link_all()
     drain(cluster, 0, 2)

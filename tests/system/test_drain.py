@@ -2,7 +2,6 @@
 
 import json
 import random
-import signal
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -83,9 +82,8 @@ def drain(at: Node, name: str) -> subprocess.CompletedProcess[str]:
             "node",
             "drain",
             name,
-            "--wait",
-            "--timeout",
-            "40",
+            "--deadline",
+            "40s",
         ],
         capture_output=True,
         text=True,
@@ -103,8 +101,7 @@ def test_a_node_is_drained_and_removed_under_load(new_cluster: NewCluster) -> No
         wait_until(lambda: cluster[2].foreign_pages() > 100, "node 2 keeps pages")
         done = drain(cluster[3], "n2")
         assert done.returncode == 0, done
-        assert "node n2 (2)" in done.stdout
-        assert "is drained" in done.stdout
+        assert " of node n2: done, " in done.stdout
         assert cluster[2].foreign_pages() == 0
         assert cluster[1].states()[2] == cluster[2].states()[2] == "draining"
         answer = json.loads(ctl(cluster[4], "node", "remove", "n2", "-o", "json"))
@@ -143,40 +140,3 @@ def test_a_holder_gets_its_memory_back_under_load(new_cluster: NewCluster) -> No
         )
         zbud = cluster[2].engine()["store"]["zbud"]
         assert zbud["resident_bytes"] <= zbud["budget_bytes"] == 3 * MIB
-
-
-def heed_interrupts() -> None:
-    """A shell that starts the tests in the background has them, and all that they start, ignore SIGINT."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def test_who_ends_the_waiting_is_told_that_the_drain_goes_on(new_cluster: NewCluster) -> None:
-    cluster = new_cluster(budgets=["6MiB", "6MiB", "6MiB"])
-    separate(cluster, 3)
-    start(cluster, [1, 2])
-    # Node 3 does not run, so this takes for ever.
-    command = [*RAMSTERCTL, "--socket", str(cluster[1].control), "node", "drain", "n3", "--wait"]
-    with subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(),
-        preexec_fn=heed_interrupts,  # noqa: PLW1509  no thread runs by then
-    ) as waiting:
-        assert waiting.stderr is not None
-        # Two nodes stay, which is to be known before any page has moved.
-        warning = waiting.stderr.readline()
-        assert warning.startswith("warning: redundancy drops from 2 copies to 1: only 2 nodes")
-        assert (
-            waiting.stderr.readline()
-            == "n3 has no link to this node: it drains as soon as it has one\n"
-        )
-        waiting.send_signal(signal.SIGINT)
-        output, errors = waiting.communicate(timeout=20)
-    assert waiting.returncode == 130
-    assert output == ""
-    last = "ramsterctl: the drain of n3 continues; `ramsterctl node uncordon n3` ends it"
-    assert errors.splitlines()[-1] == last
-    rows = [row["config"] for row in cluster[2].ask("nodes")]
-    assert [row["name"] for row in rows if row["draining"]] == ["n3"]

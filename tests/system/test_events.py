@@ -134,7 +134,7 @@ def test_who_follows_outlives_a_restart_and_says_so(
 def test_a_drain_begins_and_ends(new_cluster: NewCluster) -> None:
     cluster = new_cluster(budgets=["4MiB", "4MiB"])
     cluster.start()
-    ctl(cluster[1], "node", "drain", "n2")
+    ctl(cluster[1], "node", "drain", "n2", "--detach")
     wait_until(lambda: "drain_ended" in kinds(cluster[2]), "the drain ends", seconds_max=20)
     assert kinds(cluster[2], "--kind", "drain_began", "--kind", "drain_ended") == [
         "drain_began", "drain_ended",

@@ -269,7 +269,7 @@ def test_after_a_roll_no_disk_reads_as_zeros(new_cluster: NewCluster) -> None:
         clients[node.number] = node.client()
         clients[node.number].write(0, DATA)
     for node in cluster:
-        drained = ctl(node, "node", "drain", node.name, "--wait", "--timeout", "30")
+        drained = ctl(node, "node", "drain", node.name, "--deadline", "30s")
         assert drained.returncode == 0, drained.stderr
         ending = f"node {node.name} still owns 256 pages (1 client connected): these pages are lost when ramsterd stops"
         assert f"warning: {ending}" in drained.stderr

@@ -98,9 +98,10 @@ def test_to_say_it_twice_is_no_error(new_cluster: NewCluster, command: str) -> N
     cluster = new_cluster(budgets=["8MiB", "8MiB"])
     cluster.start()
     node = cluster[1]
+    arguments = ["node", command, "n2"] + ["--detach"] * (command == "drain")
     if command != "uncordon":
-        assert ctl(node, "node", command, "n2").returncode == 0
-    done = ctl(node, "node", command, "n2")
+        assert ctl(node, *arguments).returncode == 0
+    done = ctl(node, *arguments)
     assert done.returncode == 0
     assert done.stderr == (LAST_HOLDER if command == "drain" else "")
     version = node.status()["membership"]["version"]

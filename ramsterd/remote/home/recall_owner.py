@@ -16,6 +16,7 @@ next writes would find no room.
 from dataclasses import dataclass
 from typing import Final
 
+from nodemanager.ids import NodeId
 from ramsterd.core.page import PoolKind
 from ramsterd.core.row_sweep import rows_held_by
 from ramsterd.core.store import Store
@@ -40,6 +41,8 @@ class OwnerRecallStatistics:
     """Pages that holders recall: still there, asked for, and taken back."""
 
     recall_pages: int
+    # By node that recalls them.
+    recalling: dict[NodeId, int]
     pages_in_flight: int
     recalled_pages_total: int
 
@@ -186,8 +189,13 @@ class OwnerRecall:
 
     def statistics(self) -> OwnerRecallStatistics:
         """Return a snapshot."""
+        recalling: dict[NodeId, int] = {}
+        for each, pages_max in self._bounds.values():
+            over = max(0, each.pages - pages_max)
+            recalling[each.node] = recalling.get(each.node, 0) + over
         return OwnerRecallStatistics(
-            recall_pages=sum(max(0, each.pages - most) for each, most in self._bounds.values()),
+            recall_pages=sum(recalling.values()),
+            recalling=recalling,
             pages_in_flight=self._leaf_fetch.pages_in_flight,
             recalled_pages_total=self._returned,
         )

@@ -109,7 +109,6 @@ def test_each_command_has_its_name() -> None:
     assert sorted(node_commands(Cluster().members)) == [
         "node-add",
         "node-cordon",
-        "node-drain",
         "node-remove",
         "node-uncordon",
     ]
@@ -278,35 +277,45 @@ async def test_where_enough_nodes_stay_there_is_no_warning() -> None:
 # Drain.
 
 
-async def test_a_drain_begins_and_tells_what_the_node_said_last(cluster: Cluster) -> None:
-    result = cluster.drain()
-    assert (result["state"], result["is_reached"], result["pages_foreign"]) == (
-        "draining",
-        True,
-        None,
-    )
-    assert cluster.members.find(NAME).draining
-    cluster.say(LEAVING, pages_here=9)
-    result = cluster.drain()
-    assert (result["state"], result["pages_foreign"]) == ("draining", 9)
-    cluster.say(LEAVING)
-    result = cluster.drain()
-    assert (result["state"], result["pages_foreign"]) == ("drained", 0)
+async def test_a_drain_is_an_order_with_a_name_for_all_nodes(cluster: Cluster) -> None:
+    more = {"deadline_seconds": 7200, "reason": "a new kernel"}
+    result: Any = drain_node(cluster.members, {"name": NAME, **more}, wall=1000.0)
+    assert (result["state"], result["is_changed"]) == ("draining", True)
+    node = cluster.members.find(NAME)
+    assert (node.draining, node.cordoned) == (True, True)
+    assert (node.drain_number, node.drain_began_at, node.drain_deadline_at) == (1, 1000, 8200)
+    assert (node.drain_origin, node.drain_reason) == (LOCAL, "a new kernel")
+    cordon_node(cluster.members, {"name": NAME}, is_cordoned=False)
+    assert cluster.members.find(NAME) == cluster_of(3).node[LEAVING], "nothing of it is left"
 
 
-async def test_a_node_that_can_not_be_asked_is_told_apart(cluster: Cluster) -> None:
-    del cluster.links[LEAVING]
-    result = cluster.drain()
-    assert (result["state"], result["is_reached"]) == ("draining", False)
+async def test_a_drain_that_goes_on_can_get_another_deadline_and_reason(cluster: Cluster) -> None:
+    drain_node(cluster.members, {"name": NAME, "reason": "why"}, wall=1000.0)
+    again: Any = drain_node(cluster.members, {"name": NAME, "deadline_seconds": 60}, wall=2000.0)
+    assert again["is_changed"]
+    node = cluster.members.find(NAME)
+    assert (node.drain_number, node.drain_began_at) == (1, 1000), "it is the same drain"
+    assert (node.drain_deadline_at, node.drain_reason) == (2060, "why")
+    assert not drain_node(cluster.members, {"name": NAME}, wall=3000.0)["is_changed"]
 
 
-async def test_what_a_draining_node_said_long_ago_counts_no_more(
-    cluster: Cluster, mock_clock: MockClock
+@pytest.mark.parametrize(
+    ("more", "match"),
+    [
+        ({"reason": "x" * 201}, "reason: .* expected at most 200 bytes"),
+        ({"reason": "a\nb"}, "expected one line of printable text"),
+        ({"reason": 7}, "reason: found 7, expected a text in quotes"),
+        ({"deadline_seconds": 0}, "deadline: found 0, expected a time of more than 0 s"),
+        ({"deadline_seconds": True}, "deadline: found true"),
+        ({"deadline_seconds": 1e12}, "366d at most"),
+    ],
+)
+async def test_an_order_that_is_wrong_changes_nothing(
+    cluster: Cluster, more: dict[str, object], match: str
 ) -> None:
-    cluster.drain()
-    cluster.say(LEAVING)
-    mock_clock.jump(POLL_SECONDS_MAX)
-    assert cluster.drain()["state"] == "draining"
+    with pytest.raises(CommandRefused, match=match):
+        drain_node(cluster.members, {"name": NAME, **more}, wall=1000.0)
+    assert not cluster.members.find(NAME).draining
 
 
 async def test_each_call_of_a_drain_tells_of_fewer_copies(cluster: Cluster) -> None:

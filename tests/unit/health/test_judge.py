@@ -8,7 +8,7 @@ import pytest
 
 from nodemanager.states import LinkState, NodeState
 from ramsterd.health.codes import RULES, Code, Finding, Severity
-from ramsterd.health.facts import Facts, Past
+from ramsterd.health.facts import Facts, LateJob, Past
 from ramsterd.health.judge import judge
 from tests.helpers.command_lines import check_line
 from tests.helpers.health_facts import (
@@ -27,6 +27,9 @@ from tests.helpers.health_facts import (
 )
 
 FULL_PEERS: Final = tuple(peer(name, free_bytes=0) for name in ("beta", "gamma"))
+LATE: Final = LateJob(
+    name="drain-3", what="node beta", seconds=90.0, left=9, noun="page", waits_for="no room"
+)
 CUT: Final = peer(
     "beta", is_linked=False, link=LinkState.REFUSED_THERE, link_reason="cluster 'b', ours is 'a'"
 )
@@ -106,7 +109,7 @@ CASES: Final = [
     pytest.param(
         with_damage(audit_problem="leaf 7", corrupt_pages=1), Past(),
         Code.CORRUPT_FOUND, Severity.ERR, "tables of this node contradict each other", ("leaf 7",),
-        "ramsterctl node drain alpha --wait, and report the line above",
+        "ramsterctl node drain alpha, and report the line above",
         id="tables that contradict each other",
     ),
     pytest.param(
@@ -189,6 +192,13 @@ CASES: Final = [
         FACTS, Past(long_rounds=3), Code.STARVED, Severity.WARN, "short of CPU",
         ("clients got no answer for a while, 3 times in a minute",), "top",
         id="a slow loop",
+    ),
+    pytest.param(
+        replace(FACTS, late_jobs=(LATE,)), Past(),
+        Code.JOB_OVERDUE, Severity.WARN, "1 job is past the deadline: drain-3",
+        ("drain-3 of node beta: 9 pages left, 1m 30s after the deadline; none is dropped; no room",),
+        "ramsterctl job watch drain-3, or: ramsterctl job cancel drain-3",
+        id="a drain that is late",
     ),
     pytest.param(
         replace(with_memory(used_bytes=99 * MIB), peers=(peer("beta", free_bytes=10 * MIB),)),

@@ -9,12 +9,19 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from config.model import ClusterConfig
 from net.frame import Frame
 from net.link import Link, LinkStatistics
 from net.transport import Piece
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.table import NodeTable
-from ramsterd.membership.inquiries import Inquiries, Inquiry
+from ramsterd.membership.inquiries import (
+    DRAIN_ANSWER_SECONDS_MAX,
+    PLAN_SECONDS_MAX,
+    DrainSaid,
+    Inquiries,
+    Inquiry,
+)
 from ramsterd.membership.messages import Holdings, MemberMessage, parse_ask, parse_holdings
 from ramsterd.remote.home.last_copies import Counted
 from tests.helpers.clusters import cluster_of
@@ -135,7 +142,7 @@ async def test_all_linked_nodes_and_we_are_asked(asking: Asking, mock_clock: Moc
     assert asking.pages.counting == [(ONE, trio.current_time())]
     assert inquiry == Inquiry(trio.current_time(), trio.current_time(), {US, ONE, OTHER}, {})
     assert asking.inquiries.removals == {ONE: inquiry}
-    assert asking.inquiries.drains == {}
+    assert asking.inquiries.drains_said() == {}
 
 
 async def test_an_inquiry_is_over_when_all_have_answered(asking: Asking) -> None:
@@ -163,10 +170,9 @@ async def test_an_answer_that_nobody_waits_for_is_none(asking: Asking) -> None:
 
 
 async def test_nobody_waits_for_a_node_whose_link_is_lost(asking: Asking) -> None:
-    removal, drain = asking.inquiries.ask(ONE), asking.inquiries.ask_itself(OTHER)
+    removal = asking.inquiries.ask(ONE)
     asking.inquiries.on_link_lost(OTHER)
     assert removal.waits_for == {US, ONE}
-    assert drain.waits_for == set()
     asking.inquiries.on_holdings(OTHER, of_peer(ONE))
     assert OTHER not in removal.answers
 
@@ -174,31 +180,110 @@ async def test_nobody_waits_for_a_node_whose_link_is_lost(asking: Asking) -> Non
 # As a node drains.
 
 
+def draining(*nodes: NodeId, number: int = 5) -> ClusterConfig:
+    rows = (
+        replace(each, draining=True, drain_number=number) if each.number in nodes else each
+        for each in CLUSTER.node
+    )
+    return replace(CLUSTER, node=tuple(rows))
+
+
 async def test_a_node_that_drains_is_asked_about_itself_and_nobody_else(asking: Asking) -> None:
-    inquiry = asking.inquiries.ask_itself(OTHER)
+    asking.inquiries.on_members(draining(OTHER))
+    asking.inquiries.ask_drained(OTHER)
     assert (asking.links[ONE].said(), asking.links[OTHER].said()) == ([], [OTHER])
     assert asking.pages.counting == []
-    assert inquiry.waits_for == {OTHER}
-    assert asking.inquiries.drains == {OTHER: inquiry}
+    assert asking.inquiries.drains_said() == {OTHER: DrainSaid(is_reached=True)}
     assert asking.inquiries.removals == {}
+    asking.inquiries.on_holdings(OTHER, Holdings(OTHER, 3, 2, 9, pages_owned=10, clients=4))
+    said = DrainSaid(
+        is_reached=True, pages_foreign=9, pages_own_elsewhere=3, pages_owned=10, clients=4
+    )
+    assert asking.inquiries.drains_said() == {OTHER: said}
 
 
-async def test_a_node_that_drains_without_a_link_is_not_waited_for(asking: Asking) -> None:
-    assert asking.inquiries.ask_itself(STRANGER).waits_for == set()
+async def test_a_node_that_does_not_drain_is_not_asked(asking: Asking) -> None:
+    asking.inquiries.ask_drained(OTHER)
+    assert asking.links[OTHER].said() == []
+
+
+async def test_who_still_counts_is_not_asked_again(asking: Asking, mock_clock: MockClock) -> None:
+    asking.inquiries.on_members(draining(OTHER))
+    asking.inquiries.ask_drained(OTHER)
+    asking.inquiries.ask_drained(OTHER)
+    assert asking.links[OTHER].said() == [OTHER]
+    mock_clock.jump(DRAIN_ANSWER_SECONDS_MAX)
+    asking.inquiries.ask_drained(OTHER)
+    assert asking.links[OTHER].said() == [OTHER, OTHER]
+
+
+async def test_a_node_that_drains_without_a_link_is_not_reached(asking: Asking) -> None:
+    asking.inquiries.on_members(draining(OTHER))
+    link = asking.links.pop(OTHER)
+    asking.inquiries.ask_drained(OTHER)
+    assert link.said() == []
+    assert asking.inquiries.drains_said() == {OTHER: DrainSaid(is_reached=False)}
+
+
+async def test_a_lost_link_is_asked_again_as_soon_as_it_is_back(asking: Asking) -> None:
+    asking.inquiries.on_members(draining(OTHER))
+    asking.inquiries.ask_drained(OTHER)
+    asking.inquiries.on_link_lost(OTHER)
+    asking.inquiries.ask_drained(OTHER)
+    assert asking.links[OTHER].said() == [OTHER, OTHER]
 
 
 async def test_we_ask_ourselves_as_we_drain(asking: Asking) -> None:
-    inquiry = asking.inquiries.ask_itself(US)
-    assert inquiry.waits_for == {US}
+    asking.inquiries.on_members(draining(US))
+    asking.inquiries.ask_drained(US)
     assert [node for node, _ in asking.pages.counting] == [US]
     asking.counted(US)
-    assert inquiry.answers == {US: Holdings(US, 3, 30, 20, pages_owned=10, clients=5)}
+    said = DrainSaid(
+        is_reached=True, pages_foreign=20, pages_own_elsewhere=3, pages_owned=10, clients=5
+    )
+    assert asking.inquiries.drains_said() == {US: said}
 
 
 async def test_one_answer_is_of_use_to_a_removal_and_a_drain(asking: Asking) -> None:
-    removal, drain = asking.inquiries.ask(OTHER), asking.inquiries.ask_itself(OTHER)
+    asking.inquiries.on_members(draining(OTHER))
+    removal = asking.inquiries.ask(OTHER)
+    asking.inquiries.ask_drained(OTHER)
     asking.inquiries.on_holdings(OTHER, of_peer(OTHER))
-    assert removal.answers == drain.answers == {OTHER: of_peer(OTHER)}
+    assert removal.answers == {OTHER: of_peer(OTHER)}
+    assert asking.inquiries.drains_said()[OTHER].pages_foreign == 1
+
+
+async def test_what_was_said_of_an_earlier_drain_counts_no_more(asking: Asking) -> None:
+    asking.inquiries.on_members(draining(OTHER))
+    asking.inquiries.ask_drained(OTHER)
+    asking.inquiries.on_holdings(OTHER, of_peer(OTHER))
+    asking.inquiries.on_members(draining(ONE, OTHER))
+    assert asking.inquiries.drains_said()[OTHER].pages_foreign == 1, "another node changed"
+    asking.inquiries.on_members(draining(OTHER, number=6))
+    assert asking.inquiries.drains_said() == {OTHER: DrainSaid(is_reached=True)}
+    asking.inquiries.on_members(CLUSTER)
+    assert asking.inquiries.drains_said() == {}
+
+
+# Before a drain.
+
+
+async def test_a_plan_asks_once_and_has_the_answer_later(
+    asking: Asking, mock_clock: MockClock
+) -> None:
+    assert asking.inquiries.plan_drain(OTHER) == DrainSaid(is_reached=True)
+    assert asking.inquiries.plan_drain(OTHER) == DrainSaid(is_reached=True)
+    assert asking.links[OTHER].said() == [OTHER]
+    asking.inquiries.on_holdings(OTHER, of_peer(OTHER, 4))
+    said = asking.inquiries.plan_drain(OTHER)
+    assert (said.pages_foreign, said.pages_own_elsewhere) == (1, 4)
+    mock_clock.jump(PLAN_SECONDS_MAX)
+    assert asking.inquiries.plan_drain(OTHER) == DrainSaid(is_reached=True), "that is old"
+    assert asking.links[OTHER].said() == [OTHER, OTHER]
+
+
+async def test_a_plan_for_a_node_without_a_link_says_so(asking: Asking) -> None:
+    assert asking.inquiries.plan_drain(STRANGER) == DrainSaid(is_reached=False)
 
 
 # When a peer asks us.
@@ -251,9 +336,10 @@ async def test_only_of_ourselves_we_say_what_we_own_and_who_uses_us(asking: Aski
 
 async def test_before_the_daemon_counts_them_there_are_no_clients(asking: Asking) -> None:
     inquiries = Inquiries(asking.pages, cast("Mapping[NodeId, Link]", asking.links))
-    inquiry = inquiries.ask_itself(US)
+    inquiries.on_members(draining(US))
+    inquiries.ask_drained(US)
     inquiries.on_counted(Counted(US, last_copies=3))
-    assert inquiry.answers[US].clients == 0
+    assert inquiries.drains_said()[US].clients == 0
 
 
 # At the end of a drain of ours.

@@ -1,0 +1,210 @@
+"""What of a snapshot is long work: drains, rebuild, recall, and checks of the memory.  Pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from config.model import NodeConfig
+from config.units import human_count
+from nodemanager.ids import NodeId, nameless
+from nodemanager.table import NodeRow
+from ramsterd.jobs.work import Ending, JobKind, JobState, Order, Work
+from ramsterd.membership.ending import describe_ending
+from ramsterd.membership.inquiries import DrainSaid
+from ramsterd.pagepath.engine_statistics import EngineStatistics
+
+# A drain that began so long before this daemon is one of an earlier run: clocks of nodes differ.
+RESUMED_SECONDS: Final = 5.0
+# The keys of work that recurs.
+RISK: Final = "pages at risk"
+HOME: Final = "pages of this node"
+AWAY: Final = "pages of other nodes"
+
+
+def drain_key(node: NodeConfig) -> str:
+    """Return the key of a drain."""
+    return f"{node.name} {node.drain_number}"
+
+
+def pages_key(scrub: int) -> str:
+    """Return the key of a check of all pages, by its number."""
+    return f"pages {scrub}"
+
+
+def tables_key(audit: int | str) -> str:
+    """Return the key of a check of all tables, by its number."""
+    return f"tables {audit}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """When, and for how long this daemon has run: orders of operators have dates."""
+
+    # Seconds since 1970.
+    wall: float
+    uptime_seconds: float
+
+
+def works_of(
+    node: str, engine: EngineStatistics, drains: dict[NodeId, DrainSaid], at: Moment
+) -> Iterator[Work]:
+    """Yield all work that this node does, and the drains of others that it knows of.
+
+    Args:
+        node: The name of this node.
+        engine: What its machines say.
+        drains: What nodes that drain said last.
+        at: Now.
+    """
+    names = {NodeId(row.config.number): row.config.name for row in engine.nodes.nodes}
+    is_draining = False
+    for row in engine.nodes.nodes:
+        if row.config.draining:
+            is_draining = is_draining or row.is_local
+            said = drains.get(NodeId(row.config.number)) or DrainSaid(is_reached=False)
+            yield _drain(row, engine, said, names, node, at)
+    yield _rebuild(node, engine)
+    yield _recall_away(node, engine, is_draining=is_draining)
+    yield _recall_home(node, engine, names)
+    yield from _verify(node, engine)
+
+
+def _drain(
+    row: NodeRow,
+    engine: EngineStatistics,
+    said: DrainSaid,
+    names: dict[NodeId, str],
+    node: str,
+    at: Moment,
+) -> Work:
+    config = row.config
+    left = sum(each.pages for each in engine.foreign) if row.is_local else said.pages_foreign
+    own = said.pages_own_elsewhere
+    began, origin = config.drain_began_at, NodeId(config.drain_origin)
+    by = names.get(origin, nameless(origin)) if config.drain_number else ""
+    age = max(0.0, at.wall - began) if began else 0.0
+    deadline = config.drain_deadline_at
+    no_link = f"{config.name} has no link to this node: it drains as soon as it has one"
+    return Work(
+        kind=JobKind.DRAIN,
+        key=drain_key(config),
+        node=config.name,
+        what=f"node {config.name}",
+        is_active=left != 0 or own != 0,
+        left=left,
+        trailing=own,
+        waits_for="" if said.is_reached or row.is_local else no_link,
+        stall_reason=(
+            "no other node has room (see `ramsterctl nodes`). Type `ramsterctl memory set --budget SIZE`"
+            f" on one, or `ramsterctl node uncordon {config.name}`"
+        ),
+        order=Order(by, config.drain_reason),
+        number=config.drain_number,
+        age_seconds=age,
+        is_resumed=not began or age > at.uptime_seconds + RESUMED_SECONDS,
+        seconds_to_deadline=deadline - at.wall if deadline else None,
+        is_ours=row.is_local or by == node,
+        remarks=tuple(drain_remarks(config.name, said)),
+    )
+
+
+def drain_remarks(name: str, said: DrainSaid) -> Iterator[str]:
+    """Yield what is left on a drained node, and what ends with it."""
+    if said.pages_own_elsewhere:
+        yield (
+            f"{human_count(said.pages_own_elsewhere)} of {name} itself stay at its peers, because {name}"
+            " has no room for them. Before `ramsterctl node remove`, turn swap off or discard these"
+            f" pages, or give it room: `ramsterctl memory set --budget SIZE` on {name}"
+        )
+    ending = describe_ending(name, said.pages_owned or 0, said.clients or 0, may_be_kept=True)
+    if ending:
+        yield ending
+
+
+def _rebuild(node: str, engine: EngineStatistics) -> Work:
+    rebuild = engine.rebuild
+    return Work(
+        kind=JobKind.REBUILD,
+        key=RISK,
+        node=node,
+        what=f"pages of node {node}",
+        is_active=rebuild.is_counting or rebuild.pages_at_risk > 0,
+        left=rebuild.pages_at_risk,
+        done_total=rebuild.rebuilt_pages_total,
+        lost_total=engine.store.lost_pages_total,
+        stall_reason="no other node has room for one more copy (see `ramsterctl nodes`)",
+    )
+
+
+def _recall_away(node: str, engine: EngineStatistics, *, is_draining: bool) -> Work:
+    """Return the work of giving pages of others back; in a drain that is the drain."""
+    recall = engine.holder_recall
+    return Work(
+        kind=JobKind.RECALL,
+        key=AWAY,
+        node=node,
+        what=f"pages of other nodes at node {node}",
+        is_active=recall.is_active and not is_draining,
+        left=0 if is_draining else recall.recall_pages,
+        stall_reason="no other node has room (see `ramsterctl nodes`)",
+    )
+
+
+def _recall_home(node: str, engine: EngineStatistics, names: dict[NodeId, str]) -> Work:
+    recall = engine.owner_recall
+    holders = ", ".join(names.get(each, nameless(each)) for each in sorted(recall.recalling))
+    return Work(
+        kind=JobKind.RECALL,
+        key=HOME,
+        node=node,
+        what=f"pages of node {node} at node {holders}" if holders else f"pages of node {node}",
+        is_active=recall.recall_pages > 0 or recall.pages_in_flight > 0,
+        left=recall.recall_pages,
+        done_total=recall.recalled_pages_total,
+        stall_reason="no room here, and no other node has room (see `ramsterctl nodes`)",
+    )
+
+
+def _verify(node: str, engine: EngineStatistics) -> Iterator[Work]:
+    scrub, audit = engine.scrub, engine.audit
+    if scrub.scrubs_total:
+        yield Work(
+            kind=JobKind.VERIFY,
+            key=pages_key(scrub.scrubs_total),
+            node=node,
+            what=f"pages in the memory of node {node}",
+            is_active=scrub.is_running,
+            left=scrub.blocks - scrub.blocks_seen,
+            done_total=scrub.blocks_seen,
+            noun="block",
+            ending=None if scrub.is_running else _pages_verified(engine),
+        )
+    if audit.audits_total:
+        yield Work(
+            kind=JobKind.VERIFY,
+            key=tables_key(audit.audits_total),
+            node=node,
+            what=f"tables of node {node}",
+            is_active=audit.is_running,
+            left=None,
+            done_total=audit.leaves_checked + audit.blocks_checked,
+            noun="table",
+            ending=None if audit.is_running else _tables_verified(engine),
+        )
+
+
+def _pages_verified(engine: EngineStatistics) -> Ending:
+    scrub = engine.scrub
+    did = f"{human_count(scrub.zpages_checked)} checked, {scrub.corrupt:,} damaged"
+    if scrub.corrupt:
+        why = "there are damaged pages; each is replaced by another copy, if there is one"
+        return Ending(JobState.FAILED, did, why)
+    return Ending(JobState.CANCELLED if scrub.is_cancelled else JobState.DONE, did)
+
+
+def _tables_verified(engine: EngineStatistics) -> Ending:
+    audit = engine.audit
+    did = f"{human_count(audit.leaves_checked + audit.blocks_checked, 'table')} checked"
+    if audit.problem:
+        return Ending(JobState.FAILED, did, f"tables contradict each other ({audit.problem})")
+    return Ending(JobState.CANCELLED if audit.is_cancelled else JobState.DONE, did)
