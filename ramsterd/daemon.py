@@ -158,8 +158,7 @@ class Daemon:
             keeper=state,
             clock_milliseconds=clock_milliseconds,
         )
-        inquiries = self._peers.members.inquiries
-        self._jobs = JobWatch(self.statistics, ask_drained=inquiries.ask_drained)
+        self._jobs = JobWatch(self.statistics, self._peers.members.inquiries.ask_drained)
         self._pager = Pager(
             self.engine, self._peers, put_wait_seconds_max=daemon.remote.put_wait_seconds_max
         )
@@ -174,7 +173,7 @@ class Daemon:
             daemon.control.socket, self._commands(), self._peers, self._handover.arrival
         )
         self._metrics = new_metrics_server(daemon.metrics.listen, self.statistics, wall_clock)
-        inquiries.count_clients = self._count_clients
+        self._peers.members.inquiries.count_clients = self._count_clients
         self._loop_watch = LoopWatch(self.engine.store.work)
         self._watchdog = Watchdog(self._notifier, environ)
         self._started_at = 0.0

@@ -154,9 +154,7 @@ def verify(watch: JobWatch, engine: Engine, peers: Peers, request: dict[str, obj
     watch.look()
     peers.settle()
     found = [watch.table.of(JobKind.VERIFY, key) for key in keys]
-    plain = to_plain(begun)
-    assert isinstance(plain, dict)
-    return {**plain, "jobs": [each.id for each in found if each is not None]}
+    return {"jobs": [each.id for each in found if each is not None]}
 
 
 def _find(watch: JobWatch, request: dict[str, object]) -> Job:

@@ -34,8 +34,8 @@ class JobWatch:
     def __init__(
         self,
         statistics: Callable[[], DaemonStatistics],
-        *,
         ask_drained: Callable[[NodeId], None],
+        *,
         wall: Callable[[], float] = wall_clock,
     ) -> None:
         """Wire it.

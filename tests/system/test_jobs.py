@@ -6,6 +6,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from tests.system.conftest import NewCluster
@@ -53,6 +54,10 @@ def jobs(node: Node) -> dict[str, Any]:
     return {job["id"]: job for job in json.loads(ctl(node, "jobs", "-o", "json").stdout)["jobs"]}
 
 
+def jobs_named(node: Node, name: str) -> dict[str, Any]:
+    return {key: job for key, job in jobs(node).items() if key == name}
+
+
 def stuck(new_cluster: NewCluster) -> Cluster:
     """Return three nodes: node 2 keeps pages of node 1, and nobody else has room for them."""
     cluster = new_cluster(budgets=["6MiB", "32MiB", "32MiB"])
@@ -77,8 +82,7 @@ def test_a_drain_is_watched_from_any_member_left_taken_up_again_and_cancelled(
     name = begun.stdout.splitlines()[-1].split("`")[1].split()[-1]
     assert name.startswith("drain-")
     for node in cluster:
-        wait_until(lambda node=node: name in jobs(node), f"{node.name} knows of it")
-        job = jobs(node)[name]
+        job = wait_until(partial(jobs_named, node, name), f"{node.name} knows of it")[name]
         assert (job["by"], job["reason"], job["what"]) == ("n1", "new RAM", "node n2")
         assert job["deadline_at"]
     # A member that neither drains nor ordered it.

@@ -1,0 +1,96 @@
+"""What a dry run of a drain says: pages, room, risks."""
+
+from dataclasses import replace
+from typing import Any
+
+from config.limits import PAGE_BYTES
+from nodemanager.ids import NodeId
+from nodemanager.states import NodeState
+from nodemanager.table import NodeRow, PeerStatus
+from ramsterd.membership.inquiries import DrainSaid
+from ramsterd.observe.drain_forecast import DrainForecast, forecast
+from tests.helpers.made_statistics import made_statistics
+
+MADE = made_statistics()
+MIB = 1 << 20
+SAID = DrainSaid(is_reached=True, pages_foreign=512, pages_own_elsewhere=0, pages_owned=0)
+[ROW] = MADE.engine.nodes.nodes
+
+
+def row(number: int, *, is_local: bool = False, free: int = 4 * MIB, **changes: Any) -> NodeRow:
+    status = PeerStatus(
+        free_bytes=free, budget_bytes=8 * MIB, is_accepting=free > 0, pressure=0.125,
+        pages_held_for_us=1,
+    )  # fmt: skip
+    config = replace(
+        ROW.config, number=number, name=f"n{number}", cordoned=changes.pop("cordoned", False),
+        draining=changes.pop("draining", False),
+    )  # fmt: skip
+    well: dict[str, Any] = {"state": NodeState.UP, "is_linked": True, "status": status}
+    return replace(ROW, config=config, is_local=is_local, **(well | changes))
+
+
+def plan(*rows: NodeRow, node: str = "n2", said: DrainSaid = SAID) -> DrainForecast:
+    """Return what node n1 says of a drain."""
+    engine = MADE.engine
+    zbud = replace(engine.store.zbud, budget_bytes=8 * MIB, resident_bytes=7 * MIB)
+    quiet = replace(
+        engine,
+        nodes=replace(engine.nodes, nodes=rows),
+        store=replace(engine.store, zbud=zbud),
+        rebuild=replace(engine.rebuild, pages_at_risk=0),
+        remote=tuple(replace(each, node=NodeId(2), pages=30) for each in engine.remote),
+        foreign=tuple(replace(each, node=NodeId(2), pages=20) for each in engine.foreign),
+        foreign_zpage_bytes=MIB,
+    )
+    return forecast(replace(MADE, node="n1", engine=quiet), node, said, ["fewer copies"])
+
+
+def test_room_is_what_others_take_and_what_is_free_here() -> None:
+    found = plan(row(1, is_local=True), row(2), row(3))
+    assert {each.node: each.free_bytes for each in found.rooms} == {"n1": MIB, "n3": 4 * MIB}
+    assert (found.room_bytes, found.has_room) == (5 * MIB, True)
+    assert found.risks == ("fewer copies",)
+
+
+def test_the_bytes_of_another_node_are_bounded_by_what_it_uses() -> None:
+    assert plan(row(1, is_local=True), row(2), row(3)).bytes_max == MIB, "an eighth of its budget"
+    few = replace(SAID, pages_foreign=3)
+    assert plan(row(1, is_local=True), row(2), said=few).bytes_max == 3 * PAGE_BYTES
+
+
+def test_of_itself_a_node_knows_whose_pages_they_are() -> None:
+    found = plan(row(1, is_local=True), row(2), node="n1")
+    assert [(each.node, each.pages) for each in found.owners] == [("n2", 20)]
+    assert found.bytes_max == MIB
+    of_other = plan(row(1, is_local=True), row(2))
+    assert [(each.node, each.pages) for each in of_other.owners] == [("n1", 30)]
+
+
+def test_each_node_without_room_says_why() -> None:
+    found = plan(
+        row(1, is_local=True),
+        row(2),
+        row(3, cordoned=True),
+        row(4, draining=True),
+        row(5, state=NodeState.DOWN),
+        row(6, is_linked=False),
+        row(7, free=0),
+    )
+    assert {each.node: each.why for each in found.rooms} == {
+        "n1": "", "n3": "it is cordoned", "n4": "it drains, too", "n5": "it is down",
+        "n6": "it has no link to this node", "n7": "it accepts no pages",
+    }  # fmt: skip
+    assert "down: n5. Pages of a node that is down do not move" in found.risks
+
+
+def test_too_little_room_is_said() -> None:
+    many = replace(SAID, pages_foreign=100_000)
+    big = row(2, status=replace(row(2).status or PeerStatus(0, 0, False, 0, 0), pressure=1.0))
+    found = plan(row(1, is_local=True), big, said=many)
+    assert (found.bytes_max, found.room_bytes, found.has_room) == (8 * MIB, MIB, False)
+
+
+def test_a_node_that_can_not_be_asked_has_no_plan() -> None:
+    found = plan(row(1, is_local=True), row(2), said=DrainSaid(is_reached=False))
+    assert (found.pages_foreign, found.bytes_max, found.has_room) == (None, None, None)

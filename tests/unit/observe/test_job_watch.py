@@ -1,0 +1,87 @@
+"""Changes of jobs are told to the log and to the events, with what an operator may type."""
+
+import logging
+from dataclasses import replace
+
+import pytest
+
+from config.event_kinds import EventKind
+from ramsterd.membership.inquiries import DrainSaid
+from ramsterd.observe.job_watch import JobWatch
+from ramsterd.observe.snapshot import DaemonStatistics
+from tests.helpers.made_statistics import NAME, NODE, made_statistics
+
+MADE = made_statistics()
+TYPE = "type `ramsterctl job watch drain-7`, or `ramsterctl job cancel drain-7`"
+
+
+class Node:
+    """A node that ordered the drain of another one."""
+
+    def __init__(self) -> None:
+        self.left = 700
+        self.is_draining = True
+        self.wall = 1000.0
+        self.asked: list[int] = []
+        self.watch = JobWatch(self.statistics, self.asked.append, wall=lambda: self.wall)
+
+    def statistics(self) -> DaemonStatistics:
+        engine = MADE.engine
+        [row] = engine.nodes.nodes
+        config = replace(
+            row.config, draining=self.is_draining, drain_number=7, drain_began_at=1000,
+            drain_deadline_at=1060, drain_origin=int(NODE), drain_reason="a new kernel",
+        )  # fmt: skip
+        quiet = replace(
+            engine,
+            nodes=replace(engine.nodes, nodes=(replace(row, config=config),)),
+            scrub=replace(engine.scrub, scrubs_total=0),
+            audit=replace(engine.audit, audits_total=0),
+        )
+        said = DrainSaid(is_reached=True, pages_foreign=self.left, pages_own_elsewhere=0)
+        membership = replace(MADE.membership, drains={NODE: said})
+        return self.watch.seen(replace(MADE, node=NAME, engine=quiet, membership=membership))
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str]]:
+    return [(record.levelno, record.getMessage()) for record in caplog.records]
+
+
+async def test_what_begins_is_late_and_ends_is_told_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    node = Node()
+    node.watch.look()
+    node.watch.look()
+    node.wall = 1061
+    node.watch.look()
+    node.watch.look()
+    node.left = 0
+    node.watch.look()
+    assert node.asked == [NODE], "not again within a moment"
+    began, overdue, ended = lines(caplog)
+    assert began == (
+        logging.INFO,
+        f"drain-7 of node {NAME} begins, ordered at node {NAME}: a new kernel",
+    )
+    assert overdue == (
+        logging.WARNING,
+        f"drain-7 of node {NAME} is overdue: 700 pages are left, and none is dropped; {TYPE}",
+    )
+    assert ended[0] == logging.INFO
+    assert ended[1].startswith(f"drain-7 of node {NAME}: done, 700 pages moved in ")
+    events = [vars(record)["event"] for record in caplog.records]
+    assert [each["event"] for each in events] == [
+        EventKind.DRAIN_BEGAN, EventKind.JOB_OVERDUE, EventKind.DRAIN_ENDED,
+    ]  # fmt: skip
+    assert {(each["node"], each["job"]) for each in events} == {(NAME, "drain-7")}
+
+
+async def test_one_that_is_called_off_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    node = Node()
+    node.watch.look()
+    node.is_draining = False
+    node.watch.look()
+    assert lines(caplog)[-1][1].startswith(f"drain-7 of node {NAME}: cancelled: 700 pages left")
