@@ -14,7 +14,7 @@ from tests.system.daemons import MIB, RAMSTERCTL, Cluster, Node, environment, wa
 from tests.system.membership import separate, start
 
 RUN_BYTES = MIB // 4
-RUNS = 64
+RUNS = 48
 
 
 def heed_interrupts() -> None:
