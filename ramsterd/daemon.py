@@ -242,9 +242,8 @@ class Daemon:
             self._memory.resume(self.engine)
             offload = partial(run_in_thread, abandon_on_cancel=True)
             services.start_soon(keep_warm, self.engine.store.reserve, offload)
-            services.start_soon(self._news.run)
-            services.start_soon(self._health.run)
-            services.start_soon(self._jobs.run)
+            for watch in (self._news, self._health, self._jobs):
+                services.start_soon(watch.run)
             services.start_soon(watch_pauses, self._watchdog.on_pause)
             services.start_soon(self._store.run)
             services.start_soon(self._reloader.run)

@@ -119,6 +119,12 @@ WORDS: Final = {
         "Clients wait, other nodes send no pages there, and may take the node for dead.",
         "top",
     ),
+    (Code.JOB_OVERDUE, Severity.WARN): Words(
+        "5m",
+        f"A drain that node {NODE} knows of has passed its deadline.",
+        "The drained node can't be stopped yet without pages being at risk; no page is dropped.",
+        "ramsterctl jobs",
+    ),
     (Code.MEMORY_NEARFULL, Severity.WARN): Words(
         "10m",
         f"Less than 10 % of the memory that pages of node {NODE} can use is free.",
