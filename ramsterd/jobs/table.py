@@ -75,8 +75,8 @@ class JobTable:
         self._ended: deque[Job] = deque(maxlen=ended_jobs_max)
         # Work that is over for good and still known to its machine: it begins no other job.
         self._over: set[Key] = set()
-        # Since when work is there that is no job yet.
-        self._appeared: dict[Key, float] = {}
+        # Work that is no job yet, as it was when it appeared, and when that was.
+        self._appeared: dict[Key, tuple[float, Work]] = {}
         self._last_number = dict.fromkeys(JobKind, 0)
         self._orders: dict[JobKind, Order] = {}
         self._totals = {kind: dict.fromkeys(ENDED_STATES, 0) for kind in JobKind}
@@ -100,7 +100,7 @@ class JobTable:
             self._live[key].on_gone(now=now)
             self._on_ended(key)
         self._over &= present
-        self._appeared = {key: at for key, at in self._appeared.items() if key in present}
+        self._appeared = {key: each for key, each in self._appeared.items() if key in present}
         self._orders.clear()
         while self._ended and now - (self._ended[-1].ended_at or now) > self._ended_seconds_max:
             self._ended.pop()
@@ -113,7 +113,7 @@ class JobTable:
         if job is None:
             if not self._has_appeared(key, work, now):
                 return
-            job = self._begin(key, work, now)
+            job = self._begin(key)
         # Who ordered it is known only as it begins.
         work = work if work.order != BY_ITSELF else replace(work, order=job.work.order)
         was_overdue = job.state is JobState.OVERDUE
@@ -130,13 +130,15 @@ class JobTable:
         if rule.recurs and not (work.is_active and work.left):
             self._appeared.pop(key, None)
             return False
-        return now - self._appeared.setdefault(key, now) >= rule.appear_seconds
+        appeared_at, _ = self._appeared.setdefault(key, (now, work))
+        return now - appeared_at >= rule.appear_seconds
 
-    def _begin(self, key: Key, work: Work, now: float) -> Job:
-        del self._appeared[key]
+    def _begin(self, key: Key) -> Job:
+        # What was done before it counted as a job is done by the job.
+        appeared_at, work = self._appeared.pop(key)
         if work.order == BY_ITSELF:
             work = replace(work, order=self._orders.pop(work.kind, BY_ITSELF))
-        job = Job(f"{work.kind.value}-{self._number(work)}", work, now=now)
+        job = Job(f"{work.kind.value}-{self._number(work)}", work, now=appeared_at)
         self._live[key] = job
         if not work.is_resumed:
             self._tell(JobChange.BEGAN, job)

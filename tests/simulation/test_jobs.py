@@ -1,5 +1,7 @@
 """What the machines do is a job from its beginning to its end, and the pages are where the job says."""
 
+from typing import Any
+
 import pytest
 from trio.testing import MockClock
 
@@ -72,7 +74,7 @@ async def test_a_drain_that_is_called_off_is_cancelled(seed: int, mock_clock: Mo
 
 @pytest.mark.costly
 async def test_a_drain_is_a_recall_at_each_owner(seed: int, mock_clock: MockClock) -> None:
-    cluster, clients = four_nodes(seed, mock_clock, rebuild_pages_per_second=100)
+    cluster, clients = four_nodes(seed, mock_clock, rebuild_pages_per_second=20)
     jobs = Jobs(cluster, 0)
     drain_node(cluster[2].peers.members, {"name": "node2"}, wall=cluster.now)
     going_on = jobs.run_until(is_running, "recall")
@@ -88,7 +90,7 @@ async def test_a_drain_is_a_recall_at_each_owner(seed: int, mock_clock: MockCloc
 async def test_a_shrinking_budget_recalls_and_that_is_a_job_of_the_holder(
     seed: int, mock_clock: MockClock
 ) -> None:
-    cluster, clients = four_nodes(seed, mock_clock, rebuild_pages_per_second=100)
+    cluster, clients = four_nodes(seed, mock_clock, rebuild_pages_per_second=20)
     jobs = Jobs(cluster, 2)
     cluster[2].engine.set_budget(MIB // 4, now=cluster.now)
     going_on = jobs.run_until(lambda job: job.ended_seconds is None, "recall")
@@ -101,7 +103,7 @@ async def test_a_shrinking_budget_recalls_and_that_is_a_job_of_the_holder(
 async def test_pages_that_lost_a_copy_are_a_rebuild_until_all_have_theirs(
     seed: int, mock_clock: MockClock
 ) -> None:
-    knobs = {"copies": 2, "budget": 4 * MIB, "rebuild_pages_per_second": 200}
+    knobs: dict[str, Any] = {"copies": 2, "budget": 4 * MIB, "rebuild_pages_per_second": 200}
     cluster = Cluster(seed, mock_clock, nodes=5, repatriate_pages_per_second=0, **knobs)
     cluster.link_all()
     cluster[0].engine.set_budget(2 * MIB, now=cluster.now)

@@ -65,6 +65,12 @@ def test_pages_at_risk_for_a_moment_are_no_job() -> None:
     assert shown(table) == []
 
 
+def test_what_was_done_before_it_was_a_job_counts() -> None:
+    table = looked((0, [rebuild(9, 70)]), (APPEAR, [rebuild(4, 75)]))
+    [job] = table.statistics().jobs
+    assert (job.done, job.total, job.age_seconds) == (5, 9, APPEAR)
+
+
 def test_rebuild_is_a_new_job_each_time() -> None:
     table = JobTable()
     for start in (0.0, 100.0):

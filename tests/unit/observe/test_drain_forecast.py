@@ -86,7 +86,9 @@ def test_each_node_without_room_says_why() -> None:
 
 def test_too_little_room_is_said() -> None:
     many = replace(SAID, pages_foreign=100_000)
-    big = row(2, status=replace(row(2).status or PeerStatus(0, 0, False, 0, 0), pressure=1.0))
+    status = row(2).status
+    assert status is not None
+    big = row(2, status=replace(status, pressure=1.0))
     found = plan(row(1, is_local=True), big, said=many)
     assert (found.bytes_max, found.room_bytes, found.has_room) == (8 * MIB, MIB, False)
 
