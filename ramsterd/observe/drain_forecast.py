@@ -103,8 +103,7 @@ def _room(now: DaemonStatistics, row: NodeRow) -> Room:
     if why := _why_none(row):
         return Room(node=name, free_bytes=0, why=why)
     if row.is_local:
-        zbud = now.engine.store.zbud
-        free_bytes = max(0, zbud.budget_bytes - zbud.resident_bytes)
+        free_bytes = now.engine.foreign_room_bytes
     else:
         free_bytes = row.status.free_bytes if row.status is not None else 0
     return Room(node=name, free_bytes=free_bytes, why="" if free_bytes else "it is full")

@@ -234,6 +234,10 @@ def _foreign(engine: EngineStatistics, names: dict[int, str]) -> Iterator[Metric
         "foreign_get_pages", "Pages that a peer fetched from here.", ["node"],
         [(node, each.get_pages_total) for node, each in owners],
     )  # fmt: skip
+    yield gauge(
+        "foreign_room_bytes", "Compressed pages of other nodes that this node would take now.", [],
+        one(engine.foreign_room_bytes),
+    )  # fmt: skip
     yield counter(
         "foreign_purged_pages", "Foreign pages dropped, because their owner restarted or stayed away.", [],
         one(engine.foreign_purged_pages_total),

@@ -53,6 +53,8 @@ class EngineStatistics:
     compacted_zpages_total: int
     foreign: tuple[ForeignStatistics, ...]
     foreign_zpage_bytes: int
+    # What this node would take of pages of others now.
+    foreign_room_bytes: int
     foreign_purged_pages_total: int
     remote: tuple[HolderStatistics, ...]
     trust: dict[NodeId, TrustStatistics]
@@ -91,6 +93,7 @@ def snapshot(machines: Machines, now: float) -> EngineStatistics:
         compacted_zpages_total=machines.compactor.moved_total,
         foreign=machines.foreign.statistics(),
         foreign_zpage_bytes=machines.foreign.zpage_bytes,
+        foreign_room_bytes=machines.foreign.room_bytes(),
         foreign_purged_pages_total=machines.foreign.purged_total,
         remote=tuple(
             HolderStatistics(

@@ -171,7 +171,7 @@ def test_a_drain_that_a_restart_interrupts_keeps_its_name_and_its_reason(
 
 
 def test_a_verification_is_a_job_that_ends_in_one_line(new_cluster: NewCluster) -> None:
-    cluster = new_cluster(budgets=["8MiB"])
+    cluster = new_cluster(budgets=["8MiB", "8MiB"])
     cluster.start()
     with cluster[1].client() as client:
         client.write(0, bytes(range(256)) * 4096)

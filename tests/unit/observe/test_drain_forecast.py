@@ -33,15 +33,14 @@ def row(number: int, *, is_local: bool = False, free: int = 4 * MIB, **changes: 
 def plan(*rows: NodeRow, node: str = "n2", said: DrainSaid = SAID) -> DrainForecast:
     """Return what node n1 says of a drain."""
     engine = MADE.engine
-    zbud = replace(engine.store.zbud, budget_bytes=8 * MIB, resident_bytes=7 * MIB)
     quiet = replace(
         engine,
         nodes=replace(engine.nodes, nodes=rows),
-        store=replace(engine.store, zbud=zbud),
         rebuild=replace(engine.rebuild, pages_at_risk=0),
         remote=tuple(replace(each, node=NodeId(2), pages=30) for each in engine.remote),
         foreign=tuple(replace(each, node=NodeId(2), pages=20) for each in engine.foreign),
         foreign_zpage_bytes=MIB,
+        foreign_room_bytes=MIB,
     )
     return forecast(replace(MADE, node="n1", engine=quiet), node, said, ["fewer copies"])
 
