@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, Final, cast
 
@@ -16,7 +17,7 @@ from config.rules import check_cluster
 from nodemanager.ids import NodeId
 from nodemanager.table import NodeTable
 from ramsterd.admin.commands import set_budget
-from ramsterd.admin.node_commands import node_commands
+from ramsterd.admin.node_commands import drain_node, node_commands
 from ramsterd.admin.socket import LINE_BYTES_MAX, Command, CommandRefused, Lines, answer
 from ramsterd.admin.state_commands import state_commands
 from ramsterd.membership.members import Members
@@ -73,6 +74,7 @@ class Daemon:
                 self.engine, peers, request, memory=lambda: MEMORY
             ),
             **node_commands(self.members),
+            "node-drain": partial(drain_node, self.members, wall=1000.0),
             **state_commands(lost_marks(), FakeExportNames("swap0")),
         }
         self.commands = {name: self._watched(name, each) for name, each in commands.items()}
@@ -158,6 +160,7 @@ def seeds() -> Mapping[str, bytes]:
         + line("node-cordon", name="n4")
         + line("node-cordon", name="n4")
         + line("node-uncordon", name="n4")
+        + line("node-drain", name="n4", deadline_seconds=60, reason="a new kernel")
         + line("node-drain", name="n4") * 2
         + line("node-remove", name="n4", force=True) * 5,
         "reset": b"\x00"
