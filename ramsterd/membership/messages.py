@@ -1,8 +1,8 @@
 """What nodes say to each other about members: msgpack, parsed once, on arrival.
 
     MEMBERS   [version, origin, [[version, origin] * ancestors], [bytes of each group]] | groups   no answer
-              a group: [[number, name, address, port, zone, cordoned, draining, of its drain: number,
-                         began at, deadline at, origin, reason] * up to 128]
+              a group: [[number, name, address, port, zone, cordoned, draining, drain_number,
+                         drain_began_at, drain_deadline_at, drain_origin, drain_reason] * up to 128]
     ASK       [node number]: what have you to do with it?                                          HOLDINGS follows
     HOLDINGS  [node number, pages of mine only there, pages of mine there, pages of it here, 0, 0] no answer
               of the sender itself: [.., its pages that only peers have, that peers have, pages of

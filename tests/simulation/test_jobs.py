@@ -12,7 +12,7 @@ from ramsterd.jobs.work import JobState
 from tests.simulation.checking_clients import Client, finish
 from tests.simulation.cluster import MIB, Cluster
 from tests.simulation.jobs import Jobs
-from tests.simulation.test_drain import four_nodes
+from tests.simulation.two_owners import four_nodes
 
 
 def is_over(job: JobStatistics) -> bool:

@@ -14,7 +14,7 @@ from ramsterd.observe.job_facts import AWAY, HOME
 from ramsterd.observe.job_watch import JobWatch
 from ramsterd.pagepath.engine import Engine
 from ramsterd.pagepath.peers import Peers
-from tests.unit.jobs import works
+from tests.helpers import job_works as works
 
 
 class Node:

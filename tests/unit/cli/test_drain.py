@@ -7,7 +7,7 @@ import pytest
 
 from ramsterd.cli import drain, job_watching
 from ramsterd.cli.drain import drain_command, format_plan
-from tests.unit.cli.job_answers import Daemon, done, running
+from tests.fakes.job_daemon import Daemon, done, running
 
 BEGUN: dict[str, Any] = {
     "state": "draining", "is_changed": True, "membership_version": 7, "membership_origin": "n1",

@@ -7,7 +7,7 @@ import pytest
 from ramsterd.cli import job_watching
 from ramsterd.cli.format_jobs import progress, watch_line
 from ramsterd.cli.jobs import job_group, jobs_command
-from tests.unit.cli.job_answers import Daemon, done, running
+from tests.fakes.job_daemon import Daemon, done, running
 
 
 @pytest.fixture(autouse=True)

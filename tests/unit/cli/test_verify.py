@@ -6,7 +6,7 @@ import pytest
 
 from ramsterd.cli import job_watching
 from ramsterd.cli.verify import verify_command
-from tests.unit.cli.job_answers import Daemon, done, running
+from tests.fakes.job_daemon import Daemon, done, running
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ import pytest
 
 from ramsterd.jobs.job import STALL_SECONDS, TRAILING_SECONDS, Job, told_seconds
 from ramsterd.jobs.work import Ending, JobState, Work
-from tests.unit.jobs.works import drain, rebuild, verify
+from tests.helpers.job_works import drain, rebuild, verify
 
 
 def job_of(*looks: tuple[float, Work], clear_seconds: float = 0.0) -> Job:

@@ -2,7 +2,7 @@
 
 from ramsterd.jobs.table import JobTable
 from ramsterd.jobs.work import RULES, Ending, JobKind, JobState, Order, Work
-from tests.unit.jobs.works import drain, rebuild, verify
+from tests.helpers.job_works import drain, rebuild, verify
 
 APPEAR = RULES[JobKind.REBUILD].appear_seconds
 CLEAR = RULES[JobKind.REBUILD].clear_seconds

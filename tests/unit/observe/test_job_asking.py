@@ -13,8 +13,8 @@ from ramsterd.observe.job_asking import (
     DrainAsking,
 )
 from ramsterd.observe.snapshot import DaemonStatistics
+from tests.helpers.job_works import drain
 from tests.helpers.made_statistics import NAME, NODE, made_statistics
-from tests.unit.jobs.works import drain
 
 MADE = made_statistics()
 HEARD = DrainSaid(is_reached=True, pages_foreign=9)
