@@ -245,9 +245,8 @@ class Daemon:
             for watch in (self._news, self._health, self._jobs):
                 services.start_soon(watch.run)
             services.start_soon(watch_pauses, self._watchdog.on_pause)
-            services.start_soon(self._store.run)
-            services.start_soon(self._reloader.run)
-            services.start_soon(self._restarter.run)
+            for worker in (self._store, self._reloader, self._restarter):
+                services.start_soon(worker.run)
             if self._certificate is not None:
                 services.start_soon(self._certificate.watch)
             elif self._cluster.insecure_plaintext:

@@ -76,9 +76,6 @@ JOB: Final = object_of(
         "deadline_at": MAYBE_TEXT,
     }
 )
-# `node drain --dry-run` prints something else than the drain.
-PLAN: Final = "node drain plan"
-
 # By the words of the command.
 OF_COMMANDS: Final[Mapping[str, Schema]] = {
     "config reload": schema_of(ConfigStatistics),
@@ -155,7 +152,6 @@ OF_COMMANDS: Final[Mapping[str, Schema]] = {
         warnings=TEXTS,
         job=TEXT,
     ),
-    PLAN: object_of({"state": TEXT, **properties_of(DrainForecast)}),
     "node remove": changed_member(lost=TEXTS, not_asked=TEXTS, warnings=TEXTS),
     "node uncordon": changed_member(),
     "nodes": list_of(
@@ -178,6 +174,13 @@ OF_COMMANDS: Final[Mapping[str, Schema]] = {
     ),
     "version": object_of({"program": VERSION, "nodes": map_of(any_of(VERSION, ERROR))}),
 }
+# What a command prints instead with an option, by the name of the file.
+WITH_OPTIONS: Final = {
+    "node-drain-dry-run.json": (
+        "ramsterctl node drain --dry-run -o json",
+        object_of({"state": TEXT, **properties_of(DrainForecast)}),
+    )
+}
 # What `--cluster` prints is an object of these, by the name of the node.
 BY_NODE: Final = ("exports", "jobs", "log-level", "memory show", "nodes", "pools", "status")
 
@@ -189,9 +192,9 @@ def documents() -> dict[str, Schema]:
         title = f"ramsterctl {command} -o json"
         if command == "events":
             title += ", each line"
-        if command == PLAN:
-            title = "ramsterctl node drain --dry-run -o json"
         found[f"{command.replace(' ', '-')}.json"] = {"$schema": DIALECT, "title": title, **schema}
+    for name, (title, schema) in WITH_OPTIONS.items():
+        found[name] = {"$schema": DIALECT, "title": title, **schema}
     by_node = {command: {"$ref": f"{command.replace(' ', '-')}.json"} for command in BY_NODE}
     found["cluster.json"] = {
         "$schema": DIALECT,

@@ -1,10 +1,13 @@
 """Jobs as a daemon answers, and a daemon that answers call by call."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import click
 from click.testing import CliRunner, Result
+
+from ramsterd.cli.target import Target
 
 JOB: Final[dict[str, Any]] = {
     "id": "drain-7", "kind": "drain", "state": "running", "node": "n2", "what": "node n2",
@@ -36,7 +39,7 @@ class Daemon:
         self.answers = list(answers)
         self.asked: list[tuple[str, dict[str, Any]]] = []
 
-    def ask(self, socket_path: Path, command: str, **arguments: Any) -> Any:
+    def ask(self, target: Target, command: str, **arguments: Any) -> Any:
         """Answer, or raise what the test has for an answer."""
         if command == "membership":
             return {"is_writing": False, "unwritten": ""}
@@ -46,6 +49,10 @@ class Daemon:
             raise answer
         return answer
 
-    def run(self, command: click.Command, *arguments: str) -> Result:
+    def ask_each(self, target: Target, nodes: Sequence[str], command: str) -> list[Any]:
+        """Answer for each node."""
+        return [self.ask(target, command) for _ in nodes]
+
+    def run(self, command: click.Command, *arguments: str, node: str = "") -> Result:
         """Run a command line."""
-        return CliRunner().invoke(command, arguments, obj=Path("socket"))
+        return CliRunner().invoke(command, arguments, obj=Target(Path("socket"), node))

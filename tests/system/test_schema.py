@@ -15,6 +15,7 @@ from tests.system.membership import separate, start, wait_linked
 
 # What no test of daemons can have printed, and what it is made by.
 ELSEWHERE: Final = {
+    "job cancel": "prints what `job watch` prints",
     "nbd list": "needs the kernel's nbd: tests/unit/cli/test_nbd.py",
     "pool reset": "prints what `export reset` prints",
     "stop": "ends the daemon: its answer is one of the socket, below",
@@ -78,6 +79,10 @@ def test_what_commands_print_is_what_their_schemas_say(cluster: Cluster) -> None
         more = ["--config", str(node.config)] if command == "doctor" else []
         printed.run(node, command, *more)
     printed.run(node, "verify", "--invariants")
+    printed.run(node, "jobs")
+    printed.run(node, "job watch", "verify-1")
+    plan = json.loads(ctl(node, *"node drain n3 --dry-run -o json".split()))
+    check("node-drain-dry-run", plan)
     printed.run(node, "log-level", "net", "debug", "--for", "1m")
     printed.run(node, "config reload")
     printed.run(node, "memory set", "--budget", "4MiB")
@@ -102,6 +107,8 @@ def test_what_commands_print_is_what_their_schemas_say(cluster: Cluster) -> None
 def change_members() -> Iterator[list[str]]:
     yield ["node cordon", "n3"]
     yield ["node drain", "n3"]
+    yield ["jobs"]
+    yield ["job watch", "verify-1"]
     yield ["node uncordon", "n3"]
     yield ["node add", "--number", "9", "--name", "n9", "--address", "127.0.0.1", "--port", "9"]
     yield ["node remove", "n9"]

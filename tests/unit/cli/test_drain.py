@@ -75,9 +75,11 @@ def test_one_that_is_called_off_is_status_1_and_says_nothing_of_what_is_next() -
 
 
 def test_json_has_the_order_and_the_end() -> None:
-    daemon = Daemon(BEGUN, running(), done())
-    result = daemon.run(drain_command(daemon.ask), "n2", "--json")
-    assert json.loads(result.stdout) == {**BEGUN, "unwritten": "", "job": done()}
+    said = {"pages_foreign": 0, "pages_own_elsewhere": 3}
+    status = {"membership": {"drains": {"n2": said}}}
+    daemon = Daemon(BEGUN, running(), done(), status)
+    result = daemon.run(drain_command(daemon.ask), "n2", "-o", "json")
+    assert json.loads(result.stdout) == {**BEGUN, **said, "unwritten": "", "ended": done()}
     assert result.stderr == ""
 
 

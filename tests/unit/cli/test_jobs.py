@@ -21,7 +21,7 @@ def test_jobs_that_go_on_come_first_and_those_that_ended_are_a_line_each() -> No
         seconds_to_deadline=-90.0, deadline_at="2026-03-01T09:31:00.000Z",
     )  # fmt: skip
     daemon = Daemon({"node": "n1", "jobs": [running(), late, done(id="drain-5")]})
-    result = daemon.run(jobs_command(daemon.ask))
+    result = daemon.run(jobs_command(daemon.ask, daemon.ask_each))
     assert result.output.splitlines() == [
         "JOB          STATE    BEGAN                PROGRESS",
         "drain-7      running  2026-03-01 09:30:00  node n2: 9,000 of 12,400 pages, 1,500 a second, about 2s left",
@@ -36,13 +36,16 @@ def test_jobs_that_go_on_come_first_and_those_that_ended_are_a_line_each() -> No
 
 def test_a_node_without_jobs_says_so() -> None:
     daemon = Daemon({"node": "n1", "jobs": []})
-    assert daemon.run(jobs_command(daemon.ask)).output == "node n1 has no jobs\n"
+    assert daemon.run(jobs_command(daemon.ask, daemon.ask_each)).output == "node n1 has no jobs\n"
 
 
 def test_json_has_the_answer() -> None:
     answer = {"node": "n1", "jobs": [running()]}
     daemon = Daemon(answer)
-    assert json.loads(daemon.run(jobs_command(daemon.ask), "-o", "json").output) == answer
+    assert (
+        json.loads(daemon.run(jobs_command(daemon.ask, daemon.ask_each), "-o", "json").output)
+        == answer
+    )
 
 
 def test_a_watch_shows_progress_and_ends_in_one_line() -> None:
@@ -92,6 +95,12 @@ def test_ctrl_c_says_that_the_job_goes_on_and_what_to_type() -> None:
         "ramsterctl: drain-7 goes on; `ramsterctl job watch drain-7` shows it again,"
         " `ramsterctl job cancel drain-7` ends it"
     )
+
+
+def test_at_another_node_the_lines_to_type_name_it() -> None:
+    daemon = Daemon(KeyboardInterrupt())
+    result = daemon.run(job_group(daemon.ask), "watch", "verify-1", node="n3")
+    assert "`ramsterctl job cancel verify-1 --node n3` ends it" in result.stderr
 
 
 def test_a_watch_for_programs_prints_only_the_end() -> None:

@@ -32,5 +32,13 @@ def test_json_has_the_figures_and_how_each_job_ended() -> None:
     status = {"engine": {"scrub": {"corrupt": 0}, "audit": {"problem": ""}}}
     for more, tables in (((), {}), (("--invariants",), {"tables": {"problem": ""}})):
         daemon = Daemon({"jobs": ["verify-1"]}, done(), status)
-        result = daemon.run(verify_command(daemon.ask), "--json", *more)
+        result = daemon.run(verify_command(daemon.ask), "-o", "json", *more)
         assert json.loads(result.output) == {"corrupt": 0, **tables, "jobs": [done()]}
+
+
+def test_detached_json_has_how_each_job_stands() -> None:
+    status = {"engine": {"scrub": {"corrupt": 0}, "audit": {"problem": ""}}}
+    daemon = Daemon({"jobs": ["verify-1"]}, running(), status)
+    result = daemon.run(verify_command(daemon.ask), "--detach", "-o", "json")
+    assert json.loads(result.output) == {"corrupt": 0, "jobs": [running()]}
+    assert result.exit_code == 0
