@@ -103,6 +103,7 @@ CURVES: Final = (
         queries=[
             Query(f"{_of_nodes('ramster_health')} == 1", "{{instance}} {{code}} {{severity}}")
         ],
+        is_stacked=True,
     ),
     Panel(
         title="Memory, of its budget",

@@ -83,7 +83,9 @@ def prometheus(
     With `window` the rates of five minutes are of that time: for who can't wait.
     """
     rules = RULES.read_text()
-    (folder / RULES_NAME).write_text(rules.replace("[5m]", f"[{window}]") if window else rules)
+    if window:
+        rules = re.sub(r"(rate\(\w+(?:{[^}]*})?)\[5m\]", rf"\1[{window}]", rules)
+    (folder / RULES_NAME).write_text(rules)
     config = (ROOT / "config/prometheus/prometheus.yml").read_text()
     head, _, _ = config.partition("    static_configs:\n")
     lines = [

@@ -150,9 +150,9 @@ def _versions(after: int) -> Iterator[Story]:
 
 
 def _restarts(after: int) -> Iterator[Story]:
-    life = f"0+{STEP_SECONDS}x3"
-    often = {series("ramster_uptime_seconds", **ALPHA): f"{life} {life} {life} {life}"}
-    once = {series("ramster_uptime_seconds", **BETA): f"{life} {life} {life}"}
+    run = f"0+{STEP_SECONDS}x3"
+    often = {series("ramster_uptime_seconds", **ALPHA): f"{run} {run} {run} {run}"}
+    once = {series("ramster_uptime_seconds", **BETA): f"{run} {run} {run}"}
     fires = Fires({**ALPHA, "severity": "warning"}, value="3")
     yield Story({**often, **once}, after + 300, [fires])
     yield Story(once, after + 300)
