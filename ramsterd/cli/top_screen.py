@@ -13,6 +13,7 @@ from rich.text import Text
 
 from config.durations import format_duration
 from config.units import human_bytes, human_count
+from ramsterd.cli.format_jobs import is_over, watch_line
 
 # As `overview` answers (ramsterd.observe.overview).
 Picture: TypeAlias = dict[str, Any]
@@ -34,6 +35,7 @@ RATES: Final = {
 }  # fmt: skip
 LABEL_WIDTH: Final = 8
 FINDINGS_MAX: Final = 2
+JOBS_MAX: Final = 3
 KEYS: Final = "q quit   sort by: n name  s state  f free memory  t our pages  h its pages"
 # What is left for others when there are many nodes.
 NODES_MIN: Final = 3
@@ -71,6 +73,7 @@ def screen(view: View) -> list[Text]:
     """Return at most `height` lines of at most `width` columns."""
     top = [_head(view), *_health(view.now), *_memory(view), *_rates(view)]
     foot = [Text(view.keys, style="dim")] if view.keys else []
+    top += _jobs(view.now["jobs"])
     nodes, events = list(_nodes(view)), list(_events(view))
     free = view.height - len(top) - len(foot)
     shown_nodes = nodes[: max(NODES_MIN + 1, free - min(len(events), 5))]
@@ -159,6 +162,16 @@ def _rate(view: View, name: str) -> str:
     pages = view.now["totals"][name] - view.before["totals"][name]
     # Fewer than before: the daemon has started anew.
     return f"{pages / seconds:,.0f}" if seconds > 0 and pages >= 0 else "-"
+
+
+def _jobs(jobs: Sequence[dict[str, Any]]) -> Iterator[Text]:
+    """Yield those that go on: how one ended is an event."""
+    live = [job for job in jobs if not is_over(job)]
+    for job in live[:JOBS_MAX]:
+        style = "" if job["state"] == "running" else "yellow"
+        yield Text.assemble(f"{'job':<{LABEL_WIDTH}}", (printable(watch_line(job)), style))
+    if len(live) > JOBS_MAX:
+        yield Text(f"  … {len(live) - JOBS_MAX} more: ramsterctl jobs", style="dim")
 
 
 def _nodes(view: View) -> Iterator[Text]:

@@ -6,12 +6,16 @@ A small part of the snapshot, in the words of the screen.  Counters stay counter
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from nodemanager.ids import NodeId
 from nodemanager.states import NodeState
 from nodemanager.table import NodeRow
 from ramsterd.health.machine import HealthStatistics
+from ramsterd.jobs.job import JobStatistics
 from ramsterd.observe.snapshot import DaemonStatistics, ExportSnapshot
+
+JOBS_SHOWN: Final = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +80,8 @@ class Overview:
     clients: int
     nodes: tuple[NodeView, ...]
     exports: tuple[ExportSnapshot, ...]
+    # Those that go on first, then those that ended last.
+    jobs: tuple[JobStatistics, ...]
 
 
 def overview_of(now: DaemonStatistics, *, at: float) -> Overview:
@@ -92,6 +98,7 @@ def overview_of(now: DaemonStatistics, *, at: float) -> Overview:
         clients=now.nbd.connections + now.tmem.connections,
         nodes=_nodes_of(now),
         exports=now.exports,
+        jobs=now.jobs.jobs[:JOBS_SHOWN],
     )
 
 

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -68,13 +69,18 @@ def environment() -> dict[str, str]:
     return inherited | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
 
 
+_given: deque[int] = deque(maxlen=100)
+
+
 def free_ports(count: int) -> list[int]:
-    """Return ports that are free for TCP and UDP alike."""
+    """Return ports that are free for TCP and UDP alike, and were not returned lately: somebody may be about to bind them."""
     held: list[socket.socket] = []
     found: list[int] = []
     try:
         while len(found) < count:
             port = random.Random().choice(PORTS)
+            if port in _given:
+                continue
             pair = [socket.socket(type=kind) for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM)]
             held += pair
             try:
@@ -83,6 +89,7 @@ def free_ports(count: int) -> list[int]:
             except OSError:
                 continue
             found.append(port)
+            _given.append(port)
     finally:
         for each in held:
             each.close()

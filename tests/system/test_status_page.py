@@ -30,8 +30,8 @@ def browser() -> Iterator[Browser]:
 
 def new_shown_cluster(new_cluster: NewCluster) -> tuple[Cluster, str]:
     """Return three nodes that show their page, and the address of the first one's."""
-    ports = free_ports(3)
     cluster = new_cluster(budgets=["24MiB", "64MiB", "64MiB"], export="32MiB")
+    ports = free_ports(3)
     for node, port in zip(cluster, ports, strict=True):
         with node.config.open("a") as file:
             file.write(f'[metrics]\nlisten = "127.0.0.1:{port}"\n')
@@ -63,6 +63,8 @@ def test_a_browser_shows_nodes_memory_and_health_and_keeps_them_fresh(
     browser.wait_for(
         "/[1-9]/.test(document.querySelector('#nodes tr:nth-child(2) td:nth-child(5)').innerText)"
     )
+    cluster[1].ask("node-drain", name="n2", reason="a new disk")
+    browser.wait_for("/drain-[0-9]+/.test(document.querySelector('#jobs').innerText)")
     cluster[3].kill()
     browser.wait_for("document.querySelector('#nodes').innerText.includes('down')")
     browser.wait_for("document.querySelector('#codes').innerText.includes('NODE_DOWN')")

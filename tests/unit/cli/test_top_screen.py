@@ -32,6 +32,14 @@ def code(name: str, summary: str = "something is wrong") -> dict[str, Any]:
     }  # fmt: skip
 
 
+def job(number: int, **changes: Any) -> dict[str, Any]:
+    return {
+        "id": f"drain-{number}", "kind": "drain", "state": "running", "node": "n2", "what": "node n2", "by": "n1",
+        "reason": "", "age_seconds": 2.0, "ended_seconds": None, "seconds_to_deadline": None, "noun": "page",
+        "done": 10, "total": 40, "per_second": 5.0, "seconds_left": 6.0, "waits_for": "", "outcome": "", "remarks": [],
+    } | changes  # fmt: skip
+
+
 def event(text: str) -> dict[str, Any]:
     return {"time": "2026-11-30T07:00:00+00:00", "severity": "info", "kind": "x", "text": text}
 
@@ -78,6 +86,15 @@ def test_nodes_come_in_the_order_that_was_asked_for() -> None:
     assert "no link" in "".join(lines(now=picture(nodes=list(nodes))))
 
 
+def test_jobs_that_go_on_are_shown_and_those_that_ended_are_events() -> None:
+    ended = job(1, state="done", ended_seconds=3.0, outcome="done, 40 pages moved in 2 s")
+    shown = "\n".join(lines(now=picture(jobs=[*map(job, range(2, 7)), ended])))
+    assert "job     drain-2 of node n2: 10 of 40 pages, 5 a second, about 6s left" in shown
+    assert "drain-5" not in shown
+    assert "  … 2 more: ramsterctl jobs" in shown
+    assert "drain-1" not in shown
+
+
 def test_a_daemon_that_does_not_answer_any_more_makes_the_picture_old() -> None:
     assert lines(problem="no daemon answers")[0] == "OLD, of 00:01:40 UTC: no daemon answers"
 
@@ -101,14 +118,16 @@ def test_many_nodes_leave_room_for_the_last_events() -> None:
     height=st.integers(3, 60),
     nodes=st.integers(0, 80),
     codes=st.integers(0, 5),
+    jobs=st.integers(0, 6),
     events=st.integers(0, 60),
     text=st.text(max_size=300),
 )
 def test_no_screen_is_larger_than_the_terminal(
-    width: int, height: int, nodes: int, codes: int, events: int, text: str
+    width: int, height: int, nodes: int, codes: int, jobs: int, events: int, text: str
 ) -> None:
     health = picture()["health"] | {"codes": [code(f"C{each}", text) for each in range(codes)]}
-    now = picture(health=health, nodes=[node(f"n{each}") for each in range(nodes)])
+    work = [job(each, waits_for=text) for each in range(jobs)]
+    now = picture(health=health, nodes=[node(f"n{each}") for each in range(nodes)], jobs=work)
     view = View(before=None, now=now, events=[event(text)] * events, width=width, height=height)
     shown = screen(view)
     assert len(shown) <= height
