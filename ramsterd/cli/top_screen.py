@@ -23,7 +23,7 @@ STATE_STYLES: Final = {"up": "green", "down": "bold red", "left": "dim"}
 # Kinds of pages as the bar has them: letter, colour, words.
 KINDS: Final = {
     "own_persistent": ("P", "blue", "own"),
-    "own_clean": ("C", "cyan", "own with copies at peers"),
+    "own_clean": ("C", "cyan", "own, also at peers"),
     "own_ephemeral": ("E", "green", "own ephemeral"),
     "foreign_persistent": ("p", "magenta", "of peers"),
     "foreign_ephemeral": ("e", "bright_magenta", "ephemeral of peers"),
@@ -137,12 +137,11 @@ def _memory(view: View) -> Iterator[Text]:
         bar.append(letter * round(cells * memory["zpage_bytes"][kind] / budget), style=style)
     bar.truncate(cells + 1)
     yield Text.assemble(f"{'memory':<{LABEL_WIDTH}}", bar, "." * (cells + 1 - len(bar)), "]", text)
-    line = Text(" " * LABEL_WIDTH)
+    line = Text(f"{'':<{LABEL_WIDTH}}{human_count(memory['remote_pages'])} at peers   ")
     for kind, (letter, style, words) in KINDS.items():
         if memory["pages"][kind]:
             line.append(f"{letter} ", style=style)
             line.append(f"{human_bytes(memory['zpage_bytes'][kind])} {words}   ")
-    line.append(f"at peers {memory['remote_pages']:,} pages")
     yield line
 
 
