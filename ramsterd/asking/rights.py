@@ -24,7 +24,7 @@ RIGHTS: Final = {
     **dict.fromkeys(
         (
             *("config", "events", "health", "log-level", "membership", "nodes", "overview"),
-            *("pools", "status", "version"),
+            *("pools", "self-report", "status", "version"),
         ),
         Right.LINK,
     ),
