@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 
 from config.model import NbdConfig
+from net.listener import GREETINGS_MAX
+from ramsterd.admin.socket import CONNECTIONS_MAX
 from ramsterd.doctor.facts import Facts
 from ramsterd.doctor.findings import State, worst
-from ramsterd.doctor.judge import conditions_of_own_swap, judge
+from ramsterd.doctor.judge import OWN_DESCRIPTORS, conditions_of_own_swap, judge
 from tests.helpers.doctor_facts import (
     BARE_PROCESS,
     BARE_START,
@@ -95,5 +97,10 @@ def test_too_few_descriptors_are_told_before_clients_are_refused() -> None:
         State.WARNING,
         "64 file descriptors, 32 of them for clients",
     )
+    alone = replace(few, daemon=replace(few.daemon, nbd=NbdConfig()))
+    links = found(judge(alone, for_swap=False), "descriptors")
+    assert links.found == "64 file descriptors, 32 of them kept for links"
+    assert links.expected.startswith("at least 390: half of them for links")
+    assert OWN_DESCRIPTORS > GREETINGS_MAX + CONNECTIONS_MAX
     unlimited = replace(BEFORE, start=replace(START, descriptors_max=None))
     assert found(judge(unlimited, for_swap=False), "descriptors").state is State.OK
