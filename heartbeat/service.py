@@ -108,6 +108,8 @@ class HeartbeatService:
         self._on_verdicts, self._on_begun = on_verdicts, on_begun
         self._now = now
         self._unsendable: set[NodeId] = set()
+        # When a datagram of each member counted last: links may prove it alive while UDP is blocked.
+        self._datagram_at: dict[NodeId, float] = {}
         self._waiting: trio.CancelScope | None = None
         self._previous_key_until = math.inf  # inf: there is none
         self._sent_datagrams_total = self._sent_bytes_total = 0
@@ -138,6 +140,7 @@ class HeartbeatService:
         self._targets = members
         self._names = names_of(cluster)
         self._unsendable &= members.keys()
+        self._datagram_at = {node: at for node, at in self._datagram_at.items() if node in members}
         self._filter.on_members_changed(members)
         self._detector.on_members_changed(members, now=self._now())
         if self._waiting is not None:
@@ -161,6 +164,11 @@ class HeartbeatService:
         """Note that something came from a member over its link: it proves as much as an answer."""
         self._filter.on_linked(node, incarnation)
         self._perform(self._detector.on_heard(node, incarnation, now=self._now()))
+
+    def heartbeat_seconds(self, node: NodeId) -> float | None:
+        """Return how long ago the last heartbeat of a member came by UDP; None: none came."""
+        at = self._datagram_at.get(node)
+        return None if at is None else max(0.0, self._now() - at)
 
     @property
     def is_starved(self) -> bool:
@@ -238,6 +246,7 @@ class HeartbeatService:
             self._received_bytes_total += len(received[0])
             match self._filter.admit(*received):
                 case Message() as message:
+                    self._datagram_at[message.node] = now
                     effects += self._detector.on_datagram(message, now=now)
                 case Drop() as drop:
                     self._on_drop(drop)

@@ -261,6 +261,10 @@ class NodeTable:
         known = self._peers[node].incarnation
         return known is not None and incarnation < known
 
+    def row(self, node: NodeId) -> NodeRow:
+        """Return what is shown of a peer."""
+        return _row(self._peers[node])
+
     def candidates(self) -> list[Candidate]:
         """Return every peer as placement sees it.  One that sent no STATUS on its link takes nothing."""
         return [

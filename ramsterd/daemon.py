@@ -28,8 +28,10 @@ from ramsterd.admin.health_commands import health_commands
 from ramsterd.admin.job_commands import job_commands
 from ramsterd.admin.log_commands import log_commands
 from ramsterd.admin.node_commands import membership, node_commands
+from ramsterd.admin.self_report_command import SelfReporter
 from ramsterd.admin.socket import Command
 from ramsterd.admin.state_commands import state_commands
+from ramsterd.asking.comparing import Comparing
 from ramsterd.endpoints.bind_errors import keys_of_endpoints
 from ramsterd.endpoints.descriptors import NO_LIMIT, Descriptors, statistics_of
 from ramsterd.endpoints.opening import start
@@ -159,6 +161,8 @@ class Daemon:
             clock_milliseconds=clock_milliseconds,
         )
         self._jobs = JobWatch(self.statistics, self._peers.members.inquiries.ask_drained)
+        self._reporter = SelfReporter(self._peers, self._uptime)
+        self._comparing = Comparing(self._peers.asking, node.name)
         self._pager = Pager(
             self.engine, self._peers, put_wait_seconds_max=daemon.remote.put_wait_seconds_max
         )
@@ -254,6 +258,7 @@ class Daemon:
                     "links are plaintext: anyone on the network can read and change pages; set [tls]"
                 )
             await self._start(services, self._peers.serve, "links and heartbeat")
+            services.start_soon(self._comparing.run)
             async with trio.open_nursery() as front_ends:
                 await self._start_front_ends(front_ends)
                 front_ends.start_soon(self._emptied.run)
@@ -285,8 +290,7 @@ class Daemon:
         if departure is not None and departure.is_replacing:
             self._watchdog.on_replacing()
         self._notifier.close()
-        uptime = world_time() - self._started_at
-        logger.info("node %s has stopped; it ran for %.0f s", self._node.name, uptime)
+        logger.info("node %s has stopped; it ran for %.0f s", self._node.name, self._uptime())
         return departure
 
     async def _start_front_ends(self, front_ends: trio.Nursery) -> None:
@@ -336,7 +340,7 @@ class Daemon:
         return {
             "status": lambda _: to_plain(self.statistics(), self._names()),
             **health_commands(self._health),
-            "nodes": partial(nodes, self.engine),
+            "nodes": partial(nodes, self.engine, self._peers),
             "memory-set": partial(set_budget, self.engine, self._peers),
             "config": lambda _: to_plain(self._reloader.statistics()),
             "config-reload": lambda _: {"reload": self._reloader.ask()},
@@ -350,7 +354,11 @@ class Daemon:
             "overview": lambda _: to_plain(overview_of(self.statistics(), at=wall_clock())),
             "pools": lambda _: to_plain(self._tmem.count_pools()),
             "version": lambda _: version(self._node.name),
+            "self-report": self._reporter.ask,
         }
+
+    def _uptime(self) -> float:
+        return world_time() - self._started_at
 
     def _names(self) -> dict[NodeId, str]:
         return {NodeId(node.number): node.name for node in self._peers.members.cluster.node}
@@ -368,7 +376,7 @@ class Daemon:
             cluster=self._cluster.name,
             version=__version__,
             build=BUILD,
-            uptime_seconds=world_time() - self._started_at,
+            uptime_seconds=self._uptime(),
             clock_seconds=wall_clock(),
             incarnation_floors=self._peers.own_incarnation.statistics(),
             pauses=pause_statistics(),
@@ -393,6 +401,7 @@ class Daemon:
             ),
             links={node: link.statistics() for node, link in self._peers.mesh.links.items()},
             asking=self._peers.asking.statistics(),
+            peer_reports=self._comparing.reports(),
             descriptors=statistics_of(self._descriptors),
             loop_stall=self._loop_watch.statistics(),
             control=None if self._control is None else self._control.statistics(),

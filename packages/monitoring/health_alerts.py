@@ -155,6 +155,18 @@ WORDS: Final = {
         "Then this node gets no new links. Renew the certificate where the CA is, and copy it.",
         "ramsterctl config reload",
     ),
+    (Code.CLOCK_SKEW, Severity.WARN): Words(
+        "5m",
+        f"The clocks of node {NODE} and of another node are more than 5 s apart.",
+        "Dates in logs and events of these nodes can't be compared.",
+        "ramsterctl health",
+    ),
+    (Code.VERSION_SKEW, Severity.WARN): Words(
+        "5m",
+        f"Node {NODE} and another node have run different versions for an hour.",
+        "An upgrade was begun and not ended.",
+        "ramsterctl version",
+    ),
 }  # fmt: skip
 assert set(WORDS) == {(code, each) for code, rule in RULES.items() for each in rule.severities}
 

@@ -85,17 +85,6 @@ OTHER_ALERTS: Final = (
         heading="RamsterClockWrong",
     ),
     Alert(
-        name="RamsterVersionsDiffer",
-        expr="count by (job, cluster) (group by (job, cluster, version) (ramster_info)) > 1",
-        holds="1h",
-        severity=WARNING,
-        summary="Nodes of one cluster run {{ $value }} versions of ramster.",
-        worse="An upgrade was begun and not ended; nodes of different versions may refuse each other.",
-        where="On each node",
-        command="ramsterctl status",
-        heading="RamsterVersionsDiffer",
-    ),
-    Alert(
         name="RamsterRestarts",
         expr=f"resets(ramster_uptime_seconds[15m]) >= {STARTS}",
         holds="0s",

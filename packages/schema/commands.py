@@ -160,6 +160,7 @@ OF_COMMANDS: Final[Mapping[str, Schema]] = {
                 **properties_of(NodeRow),
                 "refused_until": NUMBER,
                 "trust": any_of(schema_of(TrustStatistics), schema_of(type(None))),
+                "heartbeat_seconds": any_of(NUMBER, schema_of(type(None))),
             }
         )
     ),

@@ -86,14 +86,17 @@ def version(node: str) -> object:
     return {"node": node, "version": __version__, "build": BUILD}
 
 
-def nodes(engine: Engine, _: dict[str, object]) -> object:
+def nodes(engine: Engine, peers: Peers, _: dict[str, object]) -> object:
     """Return every member as this node sees it, with what is known of the copies that it keeps."""
-    snapshot = engine.statistics()
+    snapshot, heartbeat = engine.statistics(), peers.heartbeat
     return [
         {
             **_fields(row),
             "refused_until": snapshot.remotify.refused_until.get(NodeId(row.config.number), 0.0),
             "trust": to_plain(snapshot.trust.get(NodeId(row.config.number))),
+            "heartbeat_seconds": None
+            if heartbeat is None
+            else heartbeat.heartbeat_seconds(NodeId(row.config.number)),
         }
         for row in snapshot.nodes.nodes
     ]

@@ -11,8 +11,10 @@ from net.errors import RemoteProtocolError
 from nodemanager.ids import NodeId
 from ramsterd.asking.messages import ANSWER_BYTES_MAX, NUMBER_MAX, Piece
 
-# What answers may take of our memory is this times `ANSWER_BYTES_MAX`.
+# Of operators.  What their answers may take of our memory is this times `ANSWER_BYTES_MAX`.
 QUESTIONS_MAX: Final = 8
+# The node itself has one more, so that neither takes the place of the other.
+OWN_QUESTIONS_MAX: Final = 1
 
 
 class TooManyQuestions(Exception):
@@ -27,6 +29,8 @@ class Question:
     number: int
     # Called when it is over.
     wake: Callable[[], None]
+    # Whether the node itself asks, and no operator.
+    is_own: bool = False
     pieces: list[bytes] = field(default_factory=list)
     answer_bytes: int = 0
     is_answered: bool = False
@@ -49,18 +53,20 @@ class Asker:
         self.late_pieces_total = 0
 
     def __len__(self) -> int:
-        return len(self._questions)
+        """Return how many questions of operators are under way."""
+        return sum(not question.is_own for question in self._questions.values())
 
-    def begin(self, node: NodeId, wake: Callable[[], None]) -> Question:
+    def begin(self, node: NodeId, wake: Callable[[], None], *, is_own: bool = False) -> Question:
         """Note a question to a node.
 
         Raises:
             TooManyQuestions: Nothing has changed.
         """
-        if len(self._questions) >= QUESTIONS_MAX:
+        most = OWN_QUESTIONS_MAX if is_own else QUESTIONS_MAX
+        if sum(each.is_own is is_own for each in self._questions.values()) >= most:
             raise TooManyQuestions
         self._last = self._last % NUMBER_MAX + 1
-        question = Question(node, self._last, wake)
+        question = Question(node, self._last, wake, is_own)
         self._questions[question.number] = question
         return question
 
@@ -96,7 +102,8 @@ class Asker:
 
     def check_invariants(self) -> None:
         """Assert what must hold between calls."""
-        assert len(self._questions) <= QUESTIONS_MAX
+        assert len(self) <= QUESTIONS_MAX
+        assert len(self._questions) <= QUESTIONS_MAX + OWN_QUESTIONS_MAX
         for number, question in self._questions.items():
             assert number == question.number
             assert question.answer_bytes == sum(map(len, question.pieces)) <= ANSWER_BYTES_MAX

@@ -76,7 +76,8 @@ class Exchange:
             name_of: Returns the name of any node.
             has_tls: Whether links prove who the other side is.
         """
-        self._links = links
+        # Read them; they are the mesh's.
+        self.links = links
         self._node = node
         self._name_of = name_of
         self._has_tls = has_tls
@@ -102,14 +103,16 @@ class Exchange:
 
     # Questions of ours
 
-    async def ask(self, node: NodeId, line: bytes) -> bytes:
+    async def ask(self, node: NodeId, line: bytes, *, is_own: bool = False) -> bytes:
         """Have another node answer a line as its control socket would.
+
+        With `is_own` this node asks for itself: that counts as no question of an operator.
 
         Raises:
             NoAnswer: It was not asked, or it is not known whether it has done what was asked.
         """
         name = self._name_of(node)
-        link = self._links.get(node)
+        link = self.links.get(node)
         if link is None:
             raise NoAnswer(
                 f"node {name} has no link to node {self._node}: type the command on the machine of {name}"
@@ -122,7 +125,7 @@ class Exchange:
             raise NoAnswer(f"a command of {len(line)} bytes, at most {COMMAND_BYTES_MAX}")
         done = trio.Event()
         try:
-            question = self._asker.begin(node, done.set)
+            question = self._asker.begin(node, done.set, is_own=is_own)
         except TooManyQuestions:
             raise NoAnswer(
                 f"node {self._node} waits for {QUESTIONS_MAX} answers of other nodes already: repeat the command"
@@ -139,9 +142,9 @@ class Exchange:
 
     def _outcome(self, question: Question, name: str) -> bytes:
         if question.is_answered:
-            self._answered_questions_total += 1
+            self._answered_questions_total += not question.is_own
             return question.answer
-        self._unknown_questions_total += 1
+        self._unknown_questions_total += not question.is_own
         why = (
             f"the link to node {name} was lost"
             if question.is_link_lost
@@ -189,11 +192,11 @@ class Exchange:
                 await self._came.wait()
 
     def _may_answer(self, node: NodeId) -> bool:
-        link = self._links.get(node)
+        link = self.links.get(node)
         return link is not None and link.send_queue_bytes < SEND_QUEUE_BYTES_MAX
 
     def _answer(self, node: NodeId, command: Command) -> None:
-        link, name = self._links[node], self._name_of(node)
+        link, name = self.links[node], self._name_of(node)
         word = command_of(command.line)
         if reason := why_not(word, has_tls=self._has_tls, node=self._node):
             self._refuse(link, command, reason)

@@ -23,18 +23,8 @@ class Right(enum.Enum):
 RIGHTS: Final = {
     **dict.fromkeys(
         (
-            *(
-                "config",
-                "events",
-                "health",
-                "job",
-                "jobs",
-                "log-level",
-                "membership",
-                "nodes",
-                "overview",
-            ),
-            *("pools", "status", "version"),
+            *("config", "events", "health", "job", "jobs", "log-level", "membership", "nodes"),
+            *("overview", "pools", "self-report", "status", "version"),
         ),
         Right.LINK,
     ),

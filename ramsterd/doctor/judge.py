@@ -1,6 +1,7 @@
 """Which checks there are, and in which order.  Pure: facts in, findings out."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from config.machine import suspicious_connection_limits
 from config.rules import suspicious_settings
@@ -8,6 +9,10 @@ from ramsterd.doctor import memory_checks, process_checks, swap_checks
 from ramsterd.doctor.facts import Facts
 from ramsterd.doctor.findings import Finding, State, ok
 from ramsterd.endpoints.descriptors import UNLIMITED, Descriptors
+
+# Connections that have not greeted, clients of the control socket and the metrics port, and files of
+# the daemon itself.
+OWN_DESCRIPTORS: Final = 192
 
 
 def judge(facts: Facts, *, for_swap: bool) -> list[Finding]:
@@ -107,9 +112,20 @@ def _check_descriptors(facts: Facts) -> Finding:
     limit = facts.start.descriptors_max if running is None else running.process.descriptors_max
     descriptors = Descriptors(UNLIMITED if limit is None else limit)
     lines = suspicious_connection_limits(facts.daemon, clients_max=descriptors.clients_max)
-    if not lines:
+    links = len(facts.cluster.node) + OWN_DESCRIPTORS
+    if not lines and descriptors.reserved >= links:
         return ok(
-            "descriptors", f"{descriptors.limit:,} file descriptors are enough for all clients"
+            "descriptors",
+            f"{descriptors.limit:,} file descriptors are enough for all clients and links",
+        )
+    if not lines:
+        return Finding(
+            check="descriptors",
+            state=State.WARNING,
+            risk="links to other nodes may find no file descriptor",
+            found=f"{descriptors.limit:,} file descriptors, {descriptors.reserved:,} of them kept for links",
+            expected=f"at least {2 * links:,}: half of them for links, the control socket and metrics",
+            fix="raise LimitNOFILE= in the unit (`ulimit -n` without one)",
         )
     return Finding(
         check="descriptors",

@@ -177,7 +177,14 @@ def check_pressure(facts: Facts) -> Finding:
     """Judge how much of the time nobody ran, because all waited for memory."""
     stalled = facts.kernel.stalled_percent
     if stalled is None:
-        return ok("pressure", "this kernel does not tell how long tasks wait for memory (psi=1)")
+        return Finding(
+            check="pressure",
+            state=State.WARNING,
+            risk="nobody sees for how long programs of this machine wait for memory",
+            found="no pressure stall information (/proc/pressure/memory)",
+            expected="a kernel that has it (CONFIG_PSI)",
+            fix="boot with psi=1 on the kernel's command line",
+        )
     found = f"all tasks waited for memory in {stalled:g} % of the last 5 minutes"
     if stalled <= STALLED_PERCENT_MAX:
         return ok("pressure", found)

@@ -37,6 +37,8 @@ class Code(enum.Enum):
     SWAP_UNSAFE = "SWAP_UNSAFE"
     NOT_KEPT = "NOT_KEPT"
     CERT_EXPIRING = "CERT_EXPIRING"
+    CLOCK_SKEW = "CLOCK_SKEW"
+    VERSION_SKEW = "VERSION_SKEW"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,10 @@ RULES: Final = {
     Code.SWAP_UNSAFE: Rule(_WARN, appear_seconds=10.0, clear_seconds=10.0),
     Code.NOT_KEPT: Rule(_WARN),
     Code.CERT_EXPIRING: Rule(_WARN),
+    # A second answer has to say the same (ramsterd.asking.comparer).
+    Code.CLOCK_SKEW: Rule(_WARN, appear_seconds=10.0, clear_seconds=10.0),
+    # Each rolling upgrade has some of it: it is trouble where nobody ends the upgrade.
+    Code.VERSION_SKEW: Rule(_WARN, appear_seconds=3600.0, clear_seconds=10.0),
 }
 assert set(RULES) == set(Code)
 

@@ -7,6 +7,7 @@ show.
 from dataclasses import dataclass
 
 from nodemanager.states import LinkState, NodeState
+from ramsterd.asking.comparer import PeerReport
 from ramsterd.health.codes import Code
 from ramsterd.remote.fetch.unreachable_wait import UnreachableWait
 
@@ -28,6 +29,8 @@ class PeerFacts:
     may_place: bool
     free_bytes: int
     budget_bytes: int
+    # What it said of itself; None: nothing lately.
+    report: PeerReport | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +136,7 @@ class Facts:
     """One node, as one snapshot shows it."""
 
     node: str
+    version: str
     peers: tuple[PeerFacts, ...]
     pages: PageFacts
     damage: DamageFacts

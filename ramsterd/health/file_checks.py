@@ -5,8 +5,7 @@ from typing import Final
 from config.units import human_count
 from ramsterd.health.codes import Code, Finding, err, warn
 from ramsterd.health.facts import Facts, Past
-from ramsterd.host.certificate import WARN_SECONDS
-from ramsterd.host.validity import DAY_SECONDS
+from ramsterd.host.validity import DAY_SECONDS, WARN_SECONDS
 
 _RENEW: Final = "where the CA is: ramsterctl cluster renew --from DIR --out renewed"
 

@@ -2,7 +2,14 @@
 
 from collections.abc import Iterator
 
-from ramsterd.health import file_checks, job_checks, memory_checks, node_checks, page_checks
+from ramsterd.health import (
+    file_checks,
+    job_checks,
+    memory_checks,
+    node_checks,
+    page_checks,
+    skew_checks,
+)
 from ramsterd.health.codes import Code, Finding
 from ramsterd.health.facts import NO_PAST, Facts, Past
 
@@ -24,6 +31,8 @@ _CHECKS = {
     Code.UNWRITTEN: file_checks.unwritten,
     Code.CERT_EXPIRED: file_checks.cert_expired,
     Code.CERT_EXPIRING: file_checks.cert_expiring,
+    Code.CLOCK_SKEW: skew_checks.clock_skew,
+    Code.VERSION_SKEW: skew_checks.version_skew,
 }
 assert set(_CHECKS) == set(Code)
 

@@ -6,7 +6,7 @@ from config.units import human_count
 from nodemanager.states import LIVE_STATES, NodeState
 from ramsterd.health.codes import Code, Finding, err, warn
 from ramsterd.health.facts import Facts, Past, PeerFacts
-from ramsterd.health.wording import REFUSALS, are, have, named, start_again
+from ramsterd.health.wording import REFUSALS, are, have, make_members_equal, named, start_again
 
 _ENDED: Final = frozenset({NodeState.DOWN, NodeState.LEFT})
 # In a minute; a machine that others load may take a second away now and then.
@@ -79,7 +79,6 @@ def members_differ(facts: Facts, past: Past) -> Finding | None:
             command="systemctl stop ramsterd",
         )
     if files.differs_from:
-        cordon = f"ramsterctl node cordon {facts.node}"
         return warn(
             Code.MEMBERS_DIFFER,
             f"cluster.toml differs between this node and {named(list(files.differs_from))}",
@@ -87,7 +86,7 @@ def members_differ(facts: Facts, past: Past) -> Finding | None:
                 f"{name} has other members for the same membership version"
                 for name in files.differs_from
             ),
-            command=f"on the node whose members are right: {cordon}, then: {cordon.replace('cordon', 'uncordon')}",
+            command=f"on the node whose members are right: {make_members_equal(facts.node)}",
             count=len(files.differs_from),
         )
     if files.members_refused:

@@ -39,6 +39,11 @@ def start_again(nodes: Sequence[str]) -> str:
     return f"on {noun} {named(nodes)}: systemctl start ramsterd"
 
 
+def make_members_equal(node: str) -> str:
+    """Return what makes the members of this node those of all others: a change that changes nothing."""
+    return f"ramsterctl node cordon {node}, then: ramsterctl node uncordon {node}"
+
+
 def larger_budget(budget_bytes: int) -> str:
     """Return how to give a node a quarter more memory, in whole MiB."""
     mebibytes = -(-budget_bytes * 5 // (4 * _MIB))

@@ -10,11 +10,10 @@ import trio
 from config.event_kinds import EventKind, about
 from net.certificates import Credentials
 from net.tls import TlsTransport
-from ramsterd.host.validity import format_validity
+from ramsterd.host.validity import WARN_SECONDS, format_validity
 
 logger = logging.getLogger("ramster.certificate")
 
-WARN_SECONDS: Final = 30 * 86_400.0
 CHECK_SECONDS: Final = 86_400.0
 
 

@@ -4,6 +4,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 DAY_SECONDS: Final = 86_400
+# From when on an end is announced.
+WARN_SECONDS: Final = 30.0 * DAY_SECONDS
 
 
 def format_validity(expires_at: float, *, at: float) -> str:

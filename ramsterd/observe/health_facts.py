@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from config.model import KeepMemory
+from nodemanager.ids import NodeId
 from nodemanager.states import LinkState, may_place
 from nodemanager.table import NodeRow
+from ramsterd.asking.comparer import PeerReport
 from ramsterd.core.family import Family
 from ramsterd.core.resize import ResizeState
 from ramsterd.health.facts import (
@@ -33,6 +35,7 @@ def facts_of(now: DaemonStatistics) -> Facts:
     """Return them."""
     return Facts(
         node=now.node,
+        version=now.version,
         peers=tuple(_peers(now)),
         pages=_pages(now),
         damage=_damage(now),
@@ -63,10 +66,11 @@ def _peers(now: DaemonStatistics) -> Iterator[PeerFacts]:
             pages[holder.node] = pages.get(holder.node, 0) + holder.pages
     for row in now.engine.nodes.nodes:
         if not row.is_local:
-            yield _peer(row, pages.get(row.config.number, 0))
+            number = NodeId(row.config.number)
+            yield _peer(row, pages.get(number, 0), now.peer_reports.get(number))
 
 
-def _peer(row: NodeRow, pages: int) -> PeerFacts:
+def _peer(row: NodeRow, pages: int, report: PeerReport | None) -> PeerFacts:
     said, config = row.status, row.config
     return PeerFacts(
         name=config.name,
@@ -83,6 +87,7 @@ def _peer(row: NodeRow, pages: int) -> PeerFacts:
         and not (config.cordoned or config.draining),
         free_bytes=0 if said is None else said.free_bytes,
         budget_bytes=0 if said is None else said.budget_bytes,
+        report=report,
     )
 
 

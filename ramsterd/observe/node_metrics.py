@@ -52,6 +52,16 @@ def _states(now: DaemonStatistics) -> Iterator[Metric]:
             for state in LinkState
         ],
     )  # fmt: skip
+    names = names_of(now)
+    yield gauge(
+        "node_clock_skew_seconds", "By how much the clock of a node is ahead of the clock of this node.",
+        ["node"],
+        [
+            ([names[node]], report.clock_skew_seconds)
+            for node, report in now.peer_reports.items()
+            if report.clock_skew_seconds is not None and node in names
+        ],
+    )  # fmt: skip
     nodes = now.engine.nodes
     yield counter(
         "new_incarnations", "Restarts of other nodes that this node saw.", [],

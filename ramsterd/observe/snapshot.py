@@ -10,6 +10,7 @@ from heartbeat.service import HeartbeatStatistics
 from net.link import LinkStatistics
 from net.listener import ListenerStatistics
 from nodemanager.ids import Incarnation, NodeId, nameless
+from ramsterd.asking.comparer import PeerReport
 from ramsterd.asking.exchange import AskingStatistics
 from ramsterd.endpoints.statistics import (
     DescriptorStatistics,
@@ -110,6 +111,8 @@ class DaemonStatistics:
     links: dict[NodeId, LinkStatistics]
     # Commands that nodes pass on to each other.
     asking: AskingStatistics
+    # What peers said of themselves lately: their versions and clocks.
+    peer_reports: dict[NodeId, PeerReport] = field(default_factory=dict)
     # Connections of others at the port for links.
     listener: ListenerStatistics
     log: LogStatistics

@@ -31,6 +31,7 @@ from nodemanager.ids import Incarnation, NodeId
 from nodemanager.journal import subscribe_log
 from nodemanager.membership import MembershipStore
 from nodemanager.states import LinkState, Verdict
+from nodemanager.table import NodeRow
 from ramsterd.asking.exchange import Exchange
 from ramsterd.asking.messages import ALL_LIMITS, AskingMessage
 from ramsterd.host.loop_clock import world_time
@@ -206,6 +207,11 @@ class Peers:
                 log_reconciled(effect, self._engine.nodes.name(node))
             case Distrusted(node) | TrustedAgain(node):
                 log_trust(effect, self._engine.nodes.name(node))
+
+    def row(self, node: NodeId) -> NodeRow | None:
+        """Return how this node sees a peer; None: it is none, or none any more."""
+        nodes = self._engine.nodes
+        return nodes.row(node) if node in nodes else None
 
     async def say_farewell(self) -> None:
         """Tell holders that nobody asks for our pages again, and wait until it has left, within a bound."""

@@ -23,7 +23,10 @@ def test_each_code_has_all_parts_and_a_command(code: Code) -> None:
     text = section(TEXT, code.value)
     assert re.findall(r"^- (What [a-z ]+|When it clears)[,:]", text, re.MULTILINE) == PARTS
     _, typed = text.split("- What to type: ")
-    assert any(each.startswith(("ramsterctl ", "systemctl ", "top")) for each in quoted(typed))
+    assert any(
+        each.startswith(("ramsterctl ", "systemctl ", "timedatectl ", "top"))
+        for each in quoted(typed)
+    )
 
 
 @each_code

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from nodemanager.states import LinkState, NodeState
+from ramsterd.asking.comparer import PeerReport
 from ramsterd.health.facts import (
     DamageFacts,
     Facts,
@@ -36,6 +37,12 @@ def peer(name: str, **changes: Any) -> PeerFacts:
     return replace(well, **changes)
 
 
+def said(name: str, *, version: str = "1.2.0", skew: float = 0.0) -> PeerFacts:
+    """Return a peer that is well, and told its version, and by how much its clock is ahead."""
+    report = PeerReport(version=version, clock_skew_seconds=skew if version else None)
+    return peer(name, report=report)
+
+
 def down(name: str, **changes: Any) -> PeerFacts:
     """Return a peer that is down."""
     ended = peer(
@@ -59,6 +66,7 @@ def wait(node: str, export: str = "swap0") -> UnreachableWait:
 
 FACTS: Final = Facts(
     node="alpha",
+    version="1.2.0",
     peers=(peer("beta"), peer("gamma")),
     pages=PageFacts(
         unreadable=(),

@@ -134,21 +134,6 @@ def _clock(after: int) -> Iterator[Story]:
     yield Story(right, after)
 
 
-def _versions(after: int) -> Iterator[Story]:
-    def runs(node: dict[str, str], version: str, values: str) -> dict[str, str]:
-        return {
-            series("ramster_info", **node, node=node["instance"], version=version): values,
-        }
-
-    old, new = runs(BETA, "1", holds(1)), runs(BETA, "2", holds(1))
-    alpha = runs(ALPHA, "2", holds(1))
-    labels = {"job": "ramster", "cluster": "rack7", "severity": "warning"}
-    yield Story({**alpha, **old}, after, [Fires(labels, value="2")])
-    yield Story({**alpha, **new}, after)
-    other_cluster = runs({**BETA, "cluster": "rack8"}, "1", holds(1))
-    yield Story({**alpha, **other_cluster}, after)
-
-
 def _restarts(after: int) -> Iterator[Story]:
     run = f"0+{STEP_SECONDS}x3"
     often = {series("ramster_uptime_seconds", **ALPHA): f"{run} {run} {run} {run}"}
@@ -195,7 +180,6 @@ _OTHERS: Final = {
     "RamsterNotScraped": _not_scraped,
     "RamsterMetricsStale": _stale,
     "RamsterClockWrong": _clock,
-    "RamsterVersionsDiffer": _versions,
     "RamsterRestarts": _restarts,
     "RamsterReloadFailed": _reload,
     "RamsterLocalReadsSlow": _reads("local", 0.01),

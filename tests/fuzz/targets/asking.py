@@ -1,5 +1,6 @@
 """Any frame of a question or an answer is one, the same when encoded again, or RemoteProtocolError; an answer stays within its limit, and reaches only who asked."""
 
+import json
 import random
 from collections.abc import Mapping
 
@@ -19,12 +20,19 @@ from ramsterd.asking.messages import (
     parse_piece,
 )
 from ramsterd.asking.rights import RIGHTS, why_not
+from ramsterd.asking.self_report import BadReport, parse_answer
+from ramsterd.observe.snapshot import to_plain
 from tests.fuzz.decoding import decoded
 from tests.fuzz.repairing import Parts, change_field, repair_frames
 from tests.fuzz.target import Target
 from tests.helpers.links import make_frame
 
 PEER = NodeId(2)
+REPORT = (
+    b'{"ok": true, "result": {"version": "1.0", "build": "x", "clock_seconds": 1.7e9, "uptime_seconds": 3,'
+    b' "membership_version": 0, "cluster_digest": "ab", "sees": {"state": "up", "is_linked": true,'
+    b' "link_reason": "", "heartbeat_seconds": null}}}'
+)
 
 
 class Node:
@@ -42,7 +50,18 @@ class Node:
         self.asker.on_piece(PEER, piece)
         self.asker.check_invariants()
         outcomes = {"late"} if self.asker.late_pieces_total > late else {"piece"}
-        return outcomes | ({"answered"} if self.question.is_answered else set())
+        return outcomes | (self._read_answer() if self.question.is_answered else set())
+
+    def _read_answer(self) -> set[str]:
+        """Read it as the node does that has asked by itself."""
+        try:
+            report = parse_answer(self.question.answer)
+        except BadReport as error:
+            assert str(error).isprintable()
+            return {"answered"}
+        again = json.dumps({"ok": True, "result": to_plain(report)})
+        assert parse_answer(again) == report
+        return {"answered", "report"}
 
     def _on_command(self, command: Command) -> set[str]:
         (again,) = decoded(
@@ -89,6 +108,7 @@ def seeds() -> Mapping[str, bytes]:
         "no-command": command(b'["status"]'),
         "busy": b"".join(command(status, number) for number in range(1, 7)),
         "answer": answer(b'{"ok": true,', is_last=False) + answer(b' "result": 7}', is_last=True),
+        "report": answer(REPORT, is_last=True),
         "late": answer(b"x", is_last=True, number=9),
         "bad-command": make_frame(AskingMessage.COMMAND, 1, pack_fields([-1]), status),
         "bad-answer": make_frame(AskingMessage.ANSWER, 1, pack_fields([1, 1]), b"x"),
@@ -111,7 +131,7 @@ TARGET = Target(
     check=check,
     seeds=seeds,
     outcomes=frozenset(
-        ["known", "unknown", "no right", "busy", "piece", "answered", "late"]
+        ["known", "unknown", "no right", "busy", "piece", "answered", "report", "late"]
         + [f"refused {kind:d}" for kind in AskingMessage]
     ),
     repair=repair,

@@ -189,7 +189,7 @@ def test_units_that_are_missing_are_told_with_how_to_install_them(
 
 
 @pytest.mark.parametrize(
-    ("percent", "state"), [(None, State.OK), (10.0, State.OK), (10.5, State.WARNING)]
+    ("percent", "state"), [(None, State.WARNING), (10.0, State.OK), (10.5, State.WARNING)]
 )
 def test_a_machine_that_waits_for_memory_is_told(percent: float | None, state: State) -> None:
     kernel = replace(KERNEL, stalled_percent=percent)

@@ -17,6 +17,7 @@ from tests.helpers.health_facts import (
     MIB,
     down,
     peer,
+    said,
     wait,
     with_damage,
     with_files,
@@ -276,6 +277,37 @@ CASES: Final = [
         "where the CA is: ramsterctl cluster renew --from DIR --out renewed",
         id="a certificate that ends soon",
     ),
+    pytest.param(
+        with_peers(said("beta", skew=12.0), said("gamma", skew=-0.2)), Past(),
+        Code.CLOCK_SKEW, Severity.WARN, "the clock of alpha differs from that of beta",
+        ("beta: its clock is 12.0 s ahead",), "on node beta: timedatectl set-ntp true",
+        id="one clock that is ahead",
+    ),
+    pytest.param(
+        with_peers(said("beta", skew=-7000.0), said("gamma", skew=-7000.5)), Past(),
+        Code.CLOCK_SKEW, Severity.WARN, "the clock of alpha differs from that of beta and gamma",
+        (
+            "beta: its clock is 7,000.0 s behind",
+            "gamma: its clock is 7,000.5 s behind",
+            "certificates that are new may not be valid yet at the node that is behind",
+        ),
+        "on node alpha: timedatectl set-ntp true",
+        id="a clock that differs from all others",
+    ),
+    pytest.param(
+        with_peers(said("beta", skew=6.0)), Past(),
+        Code.CLOCK_SKEW, Severity.WARN, "the clock of alpha differs from that of beta",
+        ("beta: its clock is 6.0 s ahead",),
+        "timedatectl, here and there; where the clock is wrong: timedatectl set-ntp true",
+        id="two clocks of which nobody knows which one is wrong",
+    ),
+    pytest.param(
+        with_peers(said("beta", version="1.1.0"), said("gamma", version="")), Past(),
+        Code.VERSION_SKEW, Severity.WARN, "beta and gamma are not of version 1.2.0",
+        ("beta: version 1.1.0", "gamma: an older version"),
+        "install one version on all nodes, then on each: ramsterctl restart",
+        id="an upgrade that nobody ended",
+    ),
 ]  # fmt: skip
 
 
@@ -305,7 +337,9 @@ def test_a_line_to_type_is_one_that_there_is(command: str) -> None:
     typed = re.findall(r"ramsterctl [^,]*", command)
     for line in typed:
         check_line(line, is_whole=True)
-    assert typed or re.search(r"(^|: )(systemctl (start|stop) ramsterd|top)$", command)
+    assert typed or re.search(
+        r"(^|: )(systemctl (start|stop) ramsterd|timedatectl set-ntp true|top)$", command
+    )
 
 
 def test_every_code_and_severity_is_reached() -> None:
@@ -325,12 +359,13 @@ def test_every_code_and_severity_is_reached() -> None:
         with_pages(is_counting_risk=True),
         with_peers(peer("beta", state=NodeState.JOINING, is_linked=False), peer("gamma")),
         with_peers(peer("beta", state=NodeState.SUSPECT), peer("gamma")),
+        with_peers(said("beta", skew=4.9), said("gamma")),
         # Pages that are elsewhere too give way.
         replace(with_memory(used_bytes=100 * MIB, droppable_bytes=50 * MIB), peers=FULL_PEERS),
     ],
     ids=[
         "no TLS", "a good certificate", "nobody is to keep pages", "protected swap",
-        "risk that is being counted", "a node that starts", "a suspect", "a full arena of clean pages",
+        "risk that is being counted", "a node that starts", "a suspect", "clocks that are near enough", "a full arena of clean pages",
     ],
 )  # fmt: skip
 def test_what_is_no_trouble_has_no_code(facts: Facts) -> None:

@@ -193,6 +193,24 @@ async def test_link_traffic_is_a_sign_of_life_when_beats_are_lost(
         assert members[0].verdicts.of(1) == [UP]
 
 
+async def test_what_comes_over_links_is_no_heartbeat(autojump_clock: MockClock) -> None:
+    """The doctor tells by that whether UDP is blocked while links keep a node alive."""
+    async with running(2) as members:
+        service = members[0].service
+        assert service.heartbeat_seconds(NodeId(1)) is None
+        await members[0].verdicts.wait_last(1, UP)
+        assert (service.heartbeat_seconds(NodeId(1)) or 0.0) < 5
+        members.network.cut(endpoint(1))
+        for _ in range(80):
+            service.heard(NodeId(1), Incarnation(1))
+            await trio.sleep(0.5)
+        silent = service.heartbeat_seconds(NodeId(1))
+        assert silent is not None
+        assert silent > 35
+        service.on_members_changed(cluster_of(1))
+        assert service.heartbeat_seconds(NodeId(1)) is None
+
+
 async def test_a_sign_of_life_on_a_link_wakes_a_watch_that_waited_for_nobody(
     autojump_clock: MockClock,
 ) -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from net.certificates import Credentials, load_credentials
 from net.tls import TlsTransport
-from ramsterd.host.certificate import WARN_SECONDS, CertificateKeeper
+from ramsterd.host.certificate import CertificateKeeper
+from ramsterd.host.validity import WARN_SECONDS
 from tests.helpers.authority import Authority
 
 NOW = 1_000_000_000.0

@@ -42,6 +42,7 @@ EXCEPTIONS: Final = {
     "engine.scrub.corrupt": "is what the last `verify` found; corrupt_pages_total counts it, too",
     "engine.audit.leaves_checked": "tells `verify` how far it is",
     "engine.audit.blocks_checked": "tells `verify` how far it is",
+    "peer_reports.beta.clock_uncertainty_seconds": "says how far clock_skew_seconds may be wrong",
     "protection.locked_bytes": "counts mappings with their holes; the metric says whether they are locked",
     "protection.lock_limit_bytes": "is a setting of the system",
     "tmem.pools.user": "says whose pool this is",
