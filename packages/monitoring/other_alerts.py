@@ -91,8 +91,8 @@ OTHER_ALERTS: Final = (
         severity=WARNING,
         summary="Nodes of one cluster run {{ $value }} versions of ramster.",
         worse="An upgrade was begun and not ended; nodes of different versions may refuse each other.",
-        where="On each node",
-        command="ramsterctl status",
+        where="On any node",
+        command="ramsterctl version",
         heading="RamsterVersionsDiffer",
     ),
     Alert(
