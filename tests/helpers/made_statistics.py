@@ -6,15 +6,29 @@ import random
 import types
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from nodemanager.ids import NodeId
+from ramsterd.frontends.clients.counters import ClientStatistics
+from ramsterd.frontends.nbd.counters import Counters as NbdCounters
+from ramsterd.frontends.tmem.counters import Counters as TmemCounters, TmemStatistics
 from ramsterd.host.latency import LATENCY_BUCKETS, LatencyStatistics
 from ramsterd.observe.loop_watch import BUCKETS
 from ramsterd.observe.snapshot import DaemonStatistics
 
 NODE: Final = NodeId(2)
+# What the metrics port answers (`ramsterd.observe.scrape`).
+HTTP_ANSWERS: Final = (
+    HTTPStatus.OK,
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.METHOD_NOT_ALLOWED,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+)
 NAME: Final = "beta"
 T = TypeVar("T")
 
@@ -103,6 +117,14 @@ def wide_statistics(*, nodes: int, exports: int) -> DaemonStatistics:
         made,
         engine=replace(made.engine, nodes=replace(made.engine.nodes, nodes=rows)),
         exports=tuple(replace(export, name=f"export{number}") for number in range(exports)),
+        # With every command, error and end that these front ends know, and every answer of HTTP.
+        nbd=NbdCounters().snapshot(ClientStatistics, connections_refused=0),
+        tmem=TmemCounters().snapshot(
+            TmemStatistics, connections_refused=0, pools=(), users=(), doomed_pools=0
+        ),
+        metrics=None
+        if made.metrics is None
+        else replace(made.metrics, answers_total={str(each.value): 1 for each in HTTP_ANSWERS}),
     )
 
 
