@@ -38,7 +38,7 @@ def properties_of(kind: type) -> dict[str, Schema]:
     return {each.name: schema_of(hints[each.name]) for each in fields(kind)}
 
 
-def changed_member(**more: Schema) -> Schema:
+def changed_member(optional: Mapping[str, Schema] | None = None, **more: Schema) -> Schema:
     """Return what a command prints that changes the members."""
     return object_of(
         {
@@ -49,7 +49,8 @@ def changed_member(**more: Schema) -> Schema:
             "membership_origin": TEXT,
             **more,
             "unwritten": TEXT,
-        }
+        },
+        optional=optional,
     )
 
 
@@ -144,6 +145,8 @@ OF_COMMANDS: Final[Mapping[str, Schema]] = {
     "node add": changed_member(),
     "node cordon": changed_member(),
     "node drain": changed_member(
+        # How the job ended, if the command has waited for that.
+        {"ended": JOB},
         is_reached=FLAG,
         pages_foreign=MAYBE_COUNT,
         pages_own_elsewhere=MAYBE_COUNT,

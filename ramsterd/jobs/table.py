@@ -11,7 +11,7 @@ version of the membership that began it, so it has one name on all nodes.
 import enum
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Final, TypeAlias
 
 from ramsterd.jobs.job import Job, JobStatistics
@@ -52,12 +52,23 @@ class JobNews:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EndedStatistics:
+    """How many jobs of a kind ended, since the daemon started."""
+
+    done: int = 0
+    failed: int = 0
+    cancelled: int = 0
+
+
+assert [each.name for each in fields(EndedStatistics)] == [each.value for each in ENDED_STATES]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobsStatistics:
     """All jobs: those that go on first, and then the ended ones, the latest first."""
 
     jobs: tuple[JobStatistics, ...] = ()
-    # By kind and state, since the daemon started.
-    ended_total: dict[JobKind, dict[JobState, int]] = field(default_factory=dict)
+    ended_total: dict[JobKind, EndedStatistics] = field(default_factory=dict)
 
 
 class JobTable:
@@ -79,7 +90,7 @@ class JobTable:
         self._appeared: dict[Key, tuple[float, Work]] = {}
         self._last_number = dict.fromkeys(JobKind, 0)
         self._orders: dict[JobKind, Order] = {}
-        self._totals = {kind: dict.fromkeys(ENDED_STATES, 0) for kind in JobKind}
+        self._ended_totals = dict.fromkeys(JobKind, EndedStatistics())
         self._news: deque[JobNews] = deque(maxlen=NEWS_MAX)
         self._now = 0.0
 
@@ -153,7 +164,9 @@ class JobTable:
     def _on_ended(self, key: Key) -> None:
         job = self._live.pop(key)
         self._ended.appendleft(job)
-        self._totals[job.work.kind][job.state] += 1
+        totals, name = self._ended_totals[job.work.kind], job.state.value
+        more = {name: getattr(totals, name) + 1}
+        self._ended_totals[job.work.kind] = replace(totals, **more)
         # A node that was drained before this daemon started is no news.
         if job.done or not job.work.is_resumed:
             self._tell(JobChange.ENDED, job)
@@ -186,7 +199,7 @@ class JobTable:
         )
         return JobsStatistics(
             jobs=tuple(job.statistics(self._now) for job in (*live, *self._ended)),
-            ended_total={kind: dict(totals) for kind, totals in self._totals.items()},
+            ended_total=dict(self._ended_totals),
         )
 
     def check_invariants(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from prometheus_client.core import Metric
 
 from ramsterd.jobs.table import JobsStatistics
-from ramsterd.jobs.work import LIVE_STATES, JobKind
+from ramsterd.jobs.work import ENDED_STATES, LIVE_STATES, JobKind
 from ramsterd.observe.metric import counter, gauge
 
 
@@ -24,8 +24,8 @@ def job_metrics(jobs: JobsStatistics) -> Iterator[Metric]:
     yield counter(
         "ended_jobs", "Jobs that ended since ramsterd started.", ["kind", "state"],
         [
-            ([kind.value, state.value], float(count))
-            for kind, states in jobs.ended_total.items()
-            for state, count in states.items()
+            ([kind.value, state.value], float(getattr(totals, state.value)))
+            for kind, totals in jobs.ended_total.items()
+            for state in ENDED_STATES
         ],
     )  # fmt: skip

@@ -10,6 +10,7 @@ import msgpack
 import pytest
 from hypothesis import given, strategies as st
 
+from config.limits import REASON_BYTES_MAX, TIMESTAMP_MAX
 from config.model import NodeConfig
 from net.errors import RemoteProtocolError
 from net.frame import Frame
@@ -24,6 +25,7 @@ from nodemanager.changes import (
     Remove,
     Said,
     Version,
+    without_order,
 )
 from nodemanager.ids import NodeId
 from ramsterd.membership import messages
@@ -107,6 +109,12 @@ members = st.lists(
         port=st.integers(1, 65535),
         zone=st.just("") | names,
         cordoned=st.booleans(),
+        draining=st.booleans(),
+        drain_number=st.integers(0, 1 << 47),
+        drain_began_at=st.integers(0, TIMESTAMP_MAX),
+        drain_deadline_at=st.integers(0, TIMESTAMP_MAX),
+        drain_origin=st.integers(0, 1023),
+        drain_reason=st.just("") | st.just("a new kernel, für zwei"),
     ),
     min_size=1,
     max_size=300,
@@ -163,6 +171,19 @@ def test_holdings_are_heard(node: int, there: int, here: int) -> None:
     assert messages.parse_ask(frame(49, messages.ask_message(NodeId(node)))) == node
 
 
+def test_a_member_of_an_earlier_release_has_no_order() -> None:
+    """It neither sends nor reads what stands behind `draining`, and that is no difference of two lists."""
+    node = replace(cluster_of(1).node[0], draining=True, drain_number=7, drain_reason="why")
+    row = [getattr(node, key) for key in messages.KEYS]
+    old = pack_fields([row[: messages.KEYS_MIN]])
+    table = pack_fields([1, 0, [], [len(old)]])
+    said = messages.parse_members(frame(MemberMessage.MEMBERS, table, old))
+    assert said.nodes == (without_order(node),)
+    newer = pack_fields([[*row, "what a later release may add"]])
+    table = pack_fields([1, 0, [], [len(newer)]])
+    assert messages.parse_members(frame(MemberMessage.MEMBERS, table, newer)).nodes == (node,)
+
+
 def test_the_largest_membership_fits_its_limits() -> None:
     longest = NodeConfig(
         number=1023,
@@ -171,6 +192,12 @@ def test_the_largest_membership_fits_its_limits() -> None:
         port=65535,
         zone="z" * 63,
         cordoned=True,
+        draining=True,
+        drain_number=(1 << 48) - 1,
+        drain_began_at=TIMESTAMP_MAX,
+        drain_deadline_at=TIMESTAMP_MAX,
+        drain_origin=1023,
+        drain_reason="r" * REASON_BYTES_MAX,
     )
     top = Version((1 << 48) - 1, 1023)
     table, body = messages.members_message(Said(top, (top,) * ANCESTORS_MAX, (longest,) * 512))

@@ -81,7 +81,7 @@ def test_what_commands_print_is_what_their_schemas_say(cluster: Cluster) -> None
     printed.run(node, "verify", "--invariants")
     printed.run(node, "jobs")
     printed.run(node, "job watch", "verify-1")
-    plan = json.loads(ctl(node, *["node", "drain", "n3", "--dry-run", "-o", "json"]))
+    plan = json.loads(ctl(node, "node", "drain", "n3", "--dry-run", "-o", "json"))
     check("node-drain-dry-run", plan)
     printed.run(node, "log-level", "net", "debug", "--for", "1m")
     printed.run(node, "config reload")

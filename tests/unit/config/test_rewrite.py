@@ -123,3 +123,19 @@ def test_what_can_not_be_changed_is_refused(text: str) -> None:
         rewrite(text, wanted)
     assert str(caught.value).isprintable(), "one line"
     assert len(str(caught.value)) < 300
+
+
+def test_the_order_of_a_drain_comes_and_goes_with_it() -> None:
+    cluster = read(TEXT)
+    alpha, beta = cluster.node
+    drained = replace(
+        alpha, cordoned=True, draining=True, drain_number=1, drain_began_at=1000,
+        drain_deadline_at=2000, drain_origin=2, drain_reason="a \"new\" kernel",
+    )  # fmt: skip
+    during = rewrite(TEXT, replace(cluster, node=(drained, beta), membership_version=1))
+    assert read(during).node == (drained, beta)
+    assert 'drain_reason = "a \\"new\\" kernel"' in during
+    after = rewrite(during, replace(cluster, node=(alpha, beta), membership_version=2))
+    assert read(after).node == (alpha, beta)
+    assert "drain_" not in after
+    assert comments(after) == comments(TEXT)

@@ -131,7 +131,7 @@ def test_ended_jobs_are_bounded_by_number_and_age() -> None:
     looked((105, []), table=table)
     assert [name for name, _ in shown(table)] == ["verify-5"]
     assert table.find("verify-1") is None
-    assert table.statistics().ended_total[JobKind.VERIFY][JobState.DONE] == 5
+    assert table.statistics().ended_total[JobKind.VERIFY].done == 5
 
 
 def test_a_job_is_found_by_its_name_and_by_its_work() -> None:
