@@ -49,6 +49,10 @@ class EventKind(StrEnum):
     LINK_CLOSED = "link_closed"
     LINK_LOST = "link_lost"
     LINK_FAILED = "link_failed"
+    NAME_NOT_FOUND = "name_not_found"
+    NAME_FOUND = "name_found"
+    LISTEN_FAILED = "listen_failed"
+    LISTEN_MOVED = "listen_moved"
     # Members.
     MEMBERS_CHANGED = "members_changed"
     MEMBERS_DIFFER = "members_differ"

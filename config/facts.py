@@ -68,8 +68,11 @@ class Machine:
     # From / down to a path itself, links followed; the last is the first that is missing or
     # unknown.
     ways: Mapping[Path, tuple[Place, ...]] = field(default_factory=dict)
-    # Why an address can't be bound, for those that can't.
+    # Why an address, or any of a host name, can't be bound, for those that can't.
     unbindable: Mapping[str, str] = field(default_factory=dict)
+    # What host names mean here, and why others mean nothing.
+    addresses_of_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    unknown_names: Mapping[str, str] = field(default_factory=dict)
     # Folders that a unit of ramsterd makes at each start (RuntimeDirectory=, StateDirectory=).
     made_folders: frozenset[Path] = frozenset()
     mount_points: frozenset[Path] = frozenset()

@@ -7,11 +7,13 @@ import re
 import resource
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+from config.endpoint import parse_host
 from config.facts import UNPRIVILEGED_PORT, Machine, MemoryFolder, Place, PlaceType, User
+from config.lookup import NameNotFound, look_up, socket_address
 from config.machine import addresses_to_bind, files_to_read
 from config.memory import MemoryBound
 from config.model import DaemonConfig, NodeConfig
@@ -98,8 +100,9 @@ def _has_capability(bit: int, root: Path) -> bool:
 
 
 def survey(
-    daemon: DaemonConfig, node: NodeConfig, *, file: str, user: User, root: Path = ROOT
-) -> Machine:
+    daemon: DaemonConfig, node: NodeConfig, *, file: str, user: User, root: Path = ROOT,
+    find: Callable[[str], tuple[str, ...]] = look_up,
+) -> Machine:  # fmt: skip
     """Look at everything that `config.machine` judges.  Binds each address for a moment, to a port that is free.
 
     Args:
@@ -108,6 +111,7 @@ def survey(
         file: The name of its own file.
         user: As whom the daemon runs.
         root: Where /proc, /sys and the folders of units are.
+        find: Returns the addresses of a host name, or raises NameNotFound.
     """
     sockets = [path for _, path in socket_paths(daemon)]
     paths = [path for _, path in files_to_read(daemon, file)]
@@ -115,13 +119,20 @@ def survey(
     paths += [] if daemon.state_dir is None else [daemon.state_dir]
     keep = daemon.memory.keep
     paths += [keep] if isinstance(keep, Path) else []
-    tried = {address: why_unbindable(address) for _, address, _ in addresses_to_bind(daemon, node)}
+    found, unknown = _find_all([host for _, host, _ in addresses_to_bind(daemon, node)], find)
+    tried = {host: why_unbindable(*addresses) for host, addresses in found.items()}
     lowest = _read(root / "proc/sys/net/ipv4/ip_unprivileged_port_start").strip()
     return Machine(
         user=user,
         memory=read_memory(root),
         ways={path: way_to(path.absolute()) for path in paths},
-        unbindable={address: reason for address, reason in tried.items() if reason},
+        unbindable={host: reason for host, reason in tried.items() if reason},
+        unknown_names=unknown,
+        addresses_of_names={
+            host: addresses
+            for host, addresses in found.items()
+            if isinstance(parse_host(host), str)
+        },
         made_folders=frozenset(_made_folders(root)),
         lock_limit_bytes=read_lock_limit(root),
         memory_folder=_look_at_memory(keep, root) if isinstance(keep, Path) else None,
@@ -192,17 +203,33 @@ def _look(path: Path) -> Place:
     )
 
 
-def why_unbindable(address: str) -> str:
-    """Return why a daemon can't listen at an address of ours, or an empty text."""
-    try:
-        ((family, _, _, _, where), *_) = socket.getaddrinfo(
-            address, 0, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST
-        )
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.bind(where)
-    except OSError as error:
-        return (error.strerror or str(error)).lower()
-    return ""
+def _find_all(
+    hosts: list[str], find: Callable[[str], tuple[str, ...]]
+) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
+    """Return the addresses of each host that has some, and why the others have none."""
+    found: dict[str, tuple[str, ...]] = {}
+    unknown: dict[str, str] = {}
+    for host in hosts:
+        try:
+            found[host] = find(host) if isinstance(parse_host(host), str) else (host,)
+        except NameNotFound as error:
+            unknown[host] = error.reason
+    return found, unknown
+
+
+def why_unbindable(*addresses: str) -> str:
+    """Return why a daemon can't listen at any of some addresses of ours, or an empty text."""
+    reason = ""
+    for address in addresses:
+        try:
+            family, where = socket_address(address, 0)
+            with socket.socket(family, socket.SOCK_DGRAM) as probe:
+                probe.bind(where)
+        except OSError as error:
+            reason = reason or (error.strerror or str(error)).lower()
+        else:
+            return ""
+    return reason
 
 
 def find_user(name: str) -> User:

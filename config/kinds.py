@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
 
-from config.endpoint import needs_zone, parse_address, split_endpoint
+from config.endpoint import check_zone, parse_address, parse_host, split_endpoint
 from config.errors import Mismatch
 from config.limits import NAME_BYTES_MAX, USER_ID_MAX
 from config.memory import MemoryBound
@@ -228,17 +228,23 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """An IP literal that other nodes can reach: no wildcard, no multicast."""
+    """An IP address or a host name that other nodes can reach: no wildcard, no multicast.
+
+    A link-local address has a zone, which means the same at all nodes only if all of them call that
+    interface alike.
+    """
 
     def read(self, value: object, _folder: Path, /) -> str:
         """See `Kind.read`."""
         text = _read_text(value)
-        address = parse_address(text)
-        if address.is_unspecified or address.is_multicast:
+        address = parse_host(text)
+        if isinstance(address, str):
+            return text
+        if address.is_unspecified:
+            raise Mismatch("the address of one machine: 0.0.0.0 and :: mean all addresses of any")
+        if address.is_multicast:
             raise Mismatch("the address of one machine")
-        if needs_zone(address):
-            # A zone names an interface of one machine, and all machines have the same file.
-            raise Mismatch("an address that all nodes can use: no link-local one, and no zone")
+        check_zone(address)
         return text
 
 
@@ -259,8 +265,7 @@ class Endpoint:
         parsed = parse_address(address)
         if self.loopback_only and not parsed.is_loopback:
             raise Mismatch(f"a loopback address such as '127.0.0.1:{self.example_port}'")
-        if needs_zone(parsed):
-            raise Mismatch("an address without a zone, so no link-local one")
+        check_zone(parsed)
         return text
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from config.access import ENTER, READ, ROOT, WRITE, why_not
-from config.endpoint import split_endpoint
+from config.endpoint import is_loopback, parse_address, parse_host, split_endpoint
 from config.facts import Machine, PlaceType
 from config.findings import Finding
 from config.limits import PAGE_BYTES, TABLE_BYTES_PER_PAGE
@@ -267,12 +267,30 @@ def _judge_addresses(
             found = f"{show(address)} ({machine.unbindable[address]})"
             expected = "an address of an interface of this machine"
             yield Finding(file=where, key=key, found=found, expected=expected, is_error=True)
+        yield from _judge_name(address, machine, where, key)
         if port < machine.unprivileged_port and user.uid != ROOT:
             # No error: a capability may allow it, which no file shows.
             expected = (
                 f"{machine.unprivileged_port} or more, or CAP_NET_BIND_SERVICE for user {user.name}"
             )
             yield Finding(file=where, key=port_key, found=f"port {port}", expected=expected)
+
+
+def _judge_name(host: str, machine: Machine, file: str, key: str) -> Iterator[Finding]:
+    """Yield what is wrong with a host name of ours here.  Another start may find a server that answers."""
+    if host in machine.unknown_names:
+        found = f"{show(host)} ({machine.unknown_names[host]})"
+        expected = (
+            f"a name that this machine can look up: `getent ahosts {host}` shows what it finds"
+        )
+        yield Finding(file=file, key=key, found=found, expected=expected)
+    addresses = machine.addresses_of_names.get(host, ())
+    if addresses and not is_loopback(parse_host(host)):
+        if not all(parse_address(each).is_loopback for each in addresses):
+            return
+        found = f"{show(host)}, which is only {', '.join(addresses)} on this machine"
+        expected = "a name of an address that other nodes can reach: correct /etc/hosts"
+        yield Finding(file=file, key=key, found=found, expected=expected)
 
 
 def suspicious_connection_limits(daemon: DaemonConfig, *, clients_max: int) -> list[str]:

@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Final
 
 from config import limits
-from config.endpoint import IpAddress, join_endpoint, parse_address, split_endpoint
+from config.endpoint import (
+    IpAddress,
+    is_loopback,
+    join_endpoint,
+    known_addresses,
+    parse_address,
+    parse_host,
+    split_endpoint,
+)
 from config.errors import ConfigError
 from config.limits import PAGE_BYTES, TABLE_BYTES_PER_PAGE
 from config.model import (
@@ -57,8 +65,8 @@ def _check_members(nodes: tuple[NodeConfig, ...], file: str) -> None:
         if first != i:
             found = f"{node.number} for {node.name}, which is the number of {nodes[first].name} too"
             raise ConfigError(file, f"node[{i}].number", found, "a value used once")
-        # Compared as an address: ::1 and 0:0::1 are the same.
-        first = places.setdefault((parse_address(node.address), node.port), i)
+        # Compared as hosts: ::1 and 0:0::1 are the same, and so are Alpha and alpha.
+        first = places.setdefault((parse_host(node.address), node.port), i)
         if first != i:
             where = join_endpoint(node.address, node.port)
             found = (
@@ -86,7 +94,7 @@ def _check_loopback(cluster: ClusterConfig, remedy: str, file: str) -> None:
     if cluster.insecure_plaintext:
         return
     for i, node in enumerate(cluster.node):
-        if not parse_address(node.address).is_loopback:
+        if not is_loopback(parse_host(node.address)):
             expected = f"a loopback address, {remedy} in ramsterd.toml, or insecure_plaintext = true at the top of the file"
             raise ConfigError(file, f"node[{i}].address", show(node.address), expected)
 
@@ -191,7 +199,7 @@ def _suspicious_members(daemon: DaemonConfig, cluster: ClusterConfig) -> list[st
     if cluster.name == SAMPLE_NAME:
         told = f"{daemon.cluster} is the sample: found name {SAMPLE_NAME!r}, expected a name, nodes and"
         return [f"{told} addresses of your own (`ramsterctl cluster init` writes such files)"]
-    on_loopback = [each for each in cluster.node if parse_address(each.address).is_loopback]
+    on_loopback = [each for each in cluster.node if is_loopback(parse_host(each.address))]
     if not on_loopback or len(on_loopback) == len(cluster.node):
         return []
     names = ", ".join(each.name for each in on_loopback[:NAMES_SHOWN_MAX])
@@ -202,13 +210,17 @@ def _suspicious_members(daemon: DaemonConfig, cluster: ClusterConfig) -> list[st
 def check_link_ports(
     daemon: DaemonConfig, cluster: ClusterConfig, node: NodeConfig, *, file: str
 ) -> None:
-    """Raise ConfigError if a TCP endpoint of ours is the one of links: ours, or those of a node on this machine."""
-    ours = parse_address(node.address)
+    """Raise ConfigError if a TCP endpoint of ours is the one of links: ours, or those of a node on this machine.
+
+    Of a host name the start finds out.
+    """
+    ours = parse_host(node.address)
     listens = (("nbd.listen", daemon.nbd.listen), ("metrics.listen", daemon.metrics.listen))
     for other in (node, *cluster.node):
-        address = parse_address(other.address)
-        for key, listen in listens if address == ours or address.is_loopback else ():
-            if listen and _takes(listen, address, other.port):
+        host = parse_host(other.address)
+        for key, listen in listens if host == ours or is_loopback(host) else ():
+            taken = [each for each in known_addresses(host) if _takes(listen, each, other.port)]
+            if taken:
                 found = f"{show(listen)}, which is address and port of node {other.name} in {daemon.cluster.name}"
                 raise ConfigError(file, key, found, "an address and port used once")
 
@@ -309,6 +321,8 @@ def _check_listens(daemon: DaemonConfig, file: str) -> None:
 
 def _takes(listen: str, address: IpAddress, port: int) -> bool:
     """Whether a listener takes a port of an address; a wildcard takes it at every address."""
+    if not listen:
+        return False
     where, its_port = split_endpoint(listen)
     its_address = parse_address(where)
     return its_port == port and (its_address == address or its_address.is_unspecified)

@@ -1,18 +1,16 @@
 """The filter for received datagrams: those that pass are signs of life.  Pure: the check before `heartbeat.service`.
 
-A datagram counts when it comes from the configured address and port of a member, has our key's MAC,
-names that member, us and our cluster, and did not come before.  Without a key this keeps out
-accidents, not attackers.
+A datagram counts when it comes from an address and the port of a member (`heartbeat.routes`), has
+our key's MAC, names that member, us and our cluster, and did not come before.  Without a key this
+keeps out accidents, not attackers.
 """
 
 import enum
-from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Final, TypeAlias
+from typing import Final
 
-from config.model import ClusterConfig
 from heartbeat.datagram import BadDatagram, Datagram, Message, cluster_digest
+from heartbeat.routes import Endpoint, Routes
 from heartbeat.seal import BadMac, ReplayWindow, Seal
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.incarnations import ATTACH_COUNT_MAX, show_start
@@ -20,8 +18,6 @@ from nodemanager.incarnations import ATTACH_COUNT_MAX, show_start
 # Datagrams of one process: 30 years, with a thousand a second.
 PROCESS_SHIFT: Final = 40
 assert ATTACH_COUNT_MAX << PROCESS_SHIFT < 1 << 64
-# Where a datagram came from or goes to: an IP address in its usual text form, and a port.
-Endpoint: TypeAlias = tuple[str, int]
 
 
 class DropReason(enum.Enum):
@@ -47,26 +43,6 @@ class Drop:
     node: NodeId | None = None
 
 
-def normal_endpoint(address: str, port: int) -> Endpoint:
-    """Return an endpoint that compares equal however its IP address was written.
-
-    Raises:
-        ValueError: `address` is not an IP address.
-    """
-    return str(_parse_address(address)), port
-
-
-def is_loopback(address: str) -> bool:
-    """Whether nobody outside this machine can reach or read `address`."""
-    return _parse_address(address).is_loopback
-
-
-def _parse_address(address: str) -> IPv4Address | IPv6Address:
-    parsed = ip_address(address)
-    mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
-    return mapped or parsed
-
-
 def first_counter(attach_count: int) -> int:
     """Return the number below all counters of a process.
 
@@ -80,44 +56,44 @@ class DatagramFilter:
     """Admits datagrams of other members, and closes ours."""
 
     def __init__(
-        self, cluster: ClusterConfig, local: NodeId, key: bytes | None, *, attach_count: int = 0
+        self,
+        cluster: str,
+        local: NodeId,
+        routes: Routes,
+        key: bytes | None,
+        *,
+        attach_count: int = 0,
     ) -> None:
         """Know the members by their endpoints.
 
         Args:
-            cluster: All members, with us among them.
+            cluster: The name of the cluster.
             local: Our number.
+            routes: Where the others are; call `on_members_changed` after it was told of other ones.
             key: Of the MAC; None: without.
             attach_count: How many processes of our incarnation were before this one.
-
-        Raises:
-            ValueError: A member's address is not an IP address.
         """
         self._local = local
-        self._digest = cluster_digest(cluster.name)
+        self._routes = routes
+        self._digest = cluster_digest(cluster)
         self._seal = Seal(key)
         self._counter = first_counter(attach_count)
-        self._members: Mapping[Endpoint, NodeId] = {
-            normal_endpoint(node.address, node.port): NodeId(node.number)
-            for node in cluster.node
-            if node.number != local
-        }
-        self._windows = {node: ReplayWindow() for node in self._members.values()}
+        self._windows = {node: ReplayWindow() for node in routes.nodes()}
         # The latest process of each member that was heard.
         self._processes: dict[NodeId, tuple[Incarnation, int]] = {}
         self._begun: list[NodeId] = []
 
-    def on_members_changed(self, members: Mapping[NodeId, Endpoint]) -> None:
-        """Know these members, without us, from now on.
+    def on_members_changed(self) -> None:
+        """Know the members that the routes know from now on.
 
         One that is gone begins anew when it is back.
         """
-        self._members = {endpoint: node for node, endpoint in members.items()}
+        members = self._routes.nodes()
         self._windows = {node: self._windows.get(node) or ReplayWindow() for node in members}
         self._processes = {node: at for node, at in self._processes.items() if node in members}
 
     def take_begun(self) -> list[NodeId]:
-        """Return the members of which a later process than before was heard since the last call."""
+        """Return the members of which a later process than before, or a first datagram after a move, was heard since the last call."""
         begun, self._begun = self._begun, []
         return begun
 
@@ -152,7 +128,7 @@ class DatagramFilter:
 
     def admit(self, data: bytes, source: Endpoint) -> Message | Drop:
         """Return the message if it counts; it does not count a second time."""
-        member = self._members.get(source)
+        member = self._routes.member_at(source)
         if member is None:
             return Drop(DropReason.UNKNOWN_SOURCE, f"from {source[0]} port {source[1]}")
         try:
@@ -164,6 +140,8 @@ class DatagramFilter:
         if (drop := self._reason_to_drop(datagram, member)) is not None:
             return drop
         self._note_process(member, datagram)
+        if self._routes.on_heard(member, source) and member not in self._begun:
+            self._begun.append(member)
         return datagram.message
 
     def _note_process(self, member: NodeId, datagram: Datagram) -> None:

@@ -6,7 +6,7 @@ Which datagrams count is `heartbeat.datagram_filter`'s to say, what they and the
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -14,9 +14,10 @@ import trio
 
 from config.model import ClusterConfig
 from heartbeat.datagram import Message
-from heartbeat.datagram_filter import DatagramFilter, Drop, DropReason, Endpoint, normal_endpoint
+from heartbeat.datagram_filter import DatagramFilter, Drop, DropReason
+from heartbeat.routes import Endpoint, Routes, written_endpoints
 from heartbeat.swim import Effect, SendDatagram, Swim, SwimStatistics
-from heartbeat.udp import DatagramSocket, UdpSocket
+from heartbeat.udp import DatagramSocket
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import Verdict
 
@@ -43,19 +44,6 @@ class HeartbeatStatistics:
     detector: SwimStatistics
 
 
-def open_socket(cluster: ClusterConfig, local: NodeId, *, has_key: bool = False) -> UdpSocket:
-    """Bind the UDP socket of the local node: its configured address, the port of its TCP link.
-
-    Raises:
-        PlaintextRefused: The address is not loopback and there is neither a key nor
-            `insecure_plaintext`.
-        OSError: The address can't be bound.
-    """
-    ours = next(node for node in cluster.node if node.number == local)
-    allow_remote = has_key or cluster.insecure_plaintext
-    return UdpSocket(ours.address, ours.port, allow_remote=allow_remote)
-
-
 def ignore_begun(_: NodeId) -> None:
     """Serve a node that does not care when others start."""
 
@@ -79,30 +67,26 @@ class HeartbeatService:
         """Wire the service; nothing is sent before `run`.
 
         Args:
-            cluster: All members, with us among them, by IP address.
+            cluster: All members, with us among them; those with a host name are reached once
+                `on_endpoints_changed` has said where they are.
             local: Our number.
             detector: Judges; from now on only this service calls it.
             datagram_socket: Bound to our endpoint; `run` closes it.
             on_verdicts: Called synchronously, never with an empty list.  An exception ends its
                 caller: `run`, or the caller of `heard`.
             on_begun: Called when a member is heard for the first time, or for the first time after
-                it has started again.
+                it has started again, or where it has moved to.
             key: Of the MAC, 32 bytes; None: without.
             attach_count: How many processes of our incarnation were before this one.
             now: Monotonic seconds of the world, in which others were silent also while we did not
                 run: the detector knows what to make of that.
-
-        Raises:
-            ValueError: A member's address is not an IP address.
         """
-        self._targets: dict[NodeId, Endpoint] = {
-            NodeId(node.number): normal_endpoint(node.address, node.port)
-            for node in cluster.node
-            if node.number != local
-        }
+        self._routes = Routes(written_endpoints(cluster, local))
         self._names = names_of(cluster)
         self._local = local
-        self._filter = DatagramFilter(cluster, local, key, attach_count=attach_count)
+        self._filter = DatagramFilter(
+            cluster.name, local, self._routes, key, attach_count=attach_count
+        )
         self._detector = detector
         self._socket = datagram_socket
         self._on_verdicts, self._on_begun = on_verdicts, on_begun
@@ -130,21 +114,40 @@ class HeartbeatService:
         finally:
             self._socket.close()
 
-    def on_members_changed(self, cluster: ClusterConfig) -> None:
-        """Watch these members from now on, and listen to them alone."""
-        members = {
-            NodeId(node.number): normal_endpoint(node.address, node.port)
-            for node in cluster.node
-            if node.number != self._local
-        }
-        self._targets = members
+    def on_members_changed(
+        self,
+        cluster: ClusterConfig,
+        endpoints: Mapping[NodeId, Sequence[Endpoint]] | None = None,
+    ) -> None:
+        """Watch these members from now on, and listen to them alone.
+
+        `endpoints` says where the others are; None: where the cluster file says.
+        """
+        if endpoints is None:
+            endpoints = written_endpoints(cluster, self._local)
         self._names = names_of(cluster)
-        self._unsendable &= members.keys()
-        self._datagram_at = {node: at for node, at in self._datagram_at.items() if node in members}
-        self._filter.on_members_changed(members)
-        self._detector.on_members_changed(members, now=self._now())
+        self._unsendable &= endpoints.keys()
+        self._datagram_at = {
+            node: at for node, at in self._datagram_at.items() if node in endpoints
+        }
+        self._routes.on_changed(endpoints)
+        self._filter.on_members_changed()
+        self._detector.on_members_changed(list(endpoints), now=self._now())
         if self._waiting is not None:
             self._waiting.deadline = self._alarm()
+
+    def on_endpoints_changed(self, endpoints: Mapping[NodeId, Sequence[Endpoint]]) -> None:
+        """The same members are at these endpoints now."""
+        assert endpoints.keys() == set(self._routes.nodes())
+        self._routes.on_changed(endpoints)
+
+    def listen_at(self, addresses: Sequence[str], port: int) -> None:
+        """Receive at these addresses of ours from now on.
+
+        Raises:
+            OSError: None of them can be bound: nothing has changed.
+        """
+        self._socket.listen_at(addresses, port)
 
     def begin_incarnation(self, incarnation: Incarnation) -> None:
         """Speak as this one from now on."""
@@ -189,9 +192,13 @@ class HeartbeatService:
         )
 
     def _send(self, message: Message) -> None:
+        target = self._routes.target(message.target)
+        if target is None:  # its name is not found (yet), which the log has from who looks it up
+            self._send_errors_total += 1
+            return
         datagram = self._filter.close(message)
         try:
-            self._socket.send_to(datagram, self._targets[message.target])
+            self._socket.send_to(datagram, target)
         except OSError as error:
             self._on_send_error(message.target, error)
         else:

@@ -72,12 +72,14 @@ def judge_second_link(present: "Link", *, doubt: Undecided | None, now: float) -
     return Accepted()
 
 
-def why_replaced(*, is_newer: bool, is_attached: bool, is_dialer: bool) -> str:
+def why_replaced(*, is_newer: bool, is_attached: bool, has_moved: bool, is_dialer: bool) -> str:
     """Say of a node why its new link takes the place of the old one."""
     if is_newer:
         return "came back with a new incarnation"
     if is_attached:
         return "was restarted with its memory kept"
+    if has_moved:
+        return "moved" if is_dialer else "dialled this node where it has moved to"
     if is_dialer:
         return "sent nothing on this link and answered on another"
     return f"connected again and did not answer on this link within {PROBE_SECONDS:g} s"

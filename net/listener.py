@@ -11,7 +11,7 @@ import trio
 from net.errors import LocalProtocolError
 from net.places import Place, Places
 from net.tls import is_certified, peer_of
-from net.transport import PortStatus, Stream, Transport
+from net.transport import Closing, PortStatus, Stream, Transport
 
 # Members and strangers are logged apart: the log says only so many lines of one kind, and the noise
 # of strangers must not hide why a member is refused.
@@ -50,6 +50,8 @@ class ListenerStatistics:
     # Ended without a link, for whatever reason, and of these for want of a place.
     failed_connections_total: int
     displaced_connections_total: int
+    # Links, of both directions, that were made before their listening side moved.
+    outdated_links: int = 0
 
 
 class Listener:
@@ -72,9 +74,18 @@ class Listener:
         self.greetings = Places(greetings_max)
         self._accepted_connections_total = self._failed_connections_total = 0
 
-    async def serve(self, address: str, port: int, *, task_status: PortStatus) -> None:
-        """Listen until cancelled."""
-        await self._transport.listen(address, port, self._accept, task_status=task_status)
+    async def serve(
+        self,
+        address: str,
+        port: int,
+        *,
+        task_status: PortStatus,
+        closing: Closing | None = None,
+    ) -> None:
+        """Listen until cancelled, or until `closing`; then return once the last link has ended."""
+        await self._transport.listen(
+            address, port, self._accept, task_status=task_status, closing=closing
+        )
 
     async def _accept(self, stream: Stream) -> None:
         self._accepted_connections_total += 1

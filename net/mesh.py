@@ -5,30 +5,38 @@ keeps `links`, the open ones.  A member that is added is dialled, one that is re
 link: call `on_members_changed`.
 """
 
+import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final, NoReturn
 
 import trio
 
+from config.endpoint import join_endpoint
+from config.lookup import named_after
 from net.backoff import Backoff
 from net.certificates import show_names
 from net.connection import Connection, ConnectionLimits
-from net.dialer import Address, Over, RedialTimer, dial_forever, is_dialer
+from net.dialer import Over, RedialTimer, dial_forever, is_dialer
 from net.frame import FrameLimits
 from net.hello import Hello, judge_hello
 from net.judgement import Accepted, Judgement, Refused, Undecided, judge_second_link
 from net.link import Link, LinkHandler
 from net.listener import GREETINGS_MAX, Listener, ListenerStatistics, check_plaintext
+from net.listening import Listening
+from net.moves import Address, Moves
 from net.peerlink import SEND_QUEUE_BYTES_MAX, PeerLink
+from net.resolving import Resolve, as_written
 from net.tls import TlsTransport, certified_names
 from net.transport import PortStatus, Stream, Transport
 from net.why import sort_reason
 from nodemanager.ids import Incarnation, NodeId, nameless
 from nodemanager.incarnations import show_start
 from nodemanager.states import LinkState
+
+log = logging.getLogger("ramster.net")
 
 
 def ignore_no_link(_node: NodeId, _why: LinkState, _reason: str) -> None:
@@ -67,6 +75,7 @@ class Mesh:
         send_queue_bytes_max: int = SEND_QUEUE_BYTES_MAX,
         greetings_max: int = GREETINGS_MAX,
         on_no_link: Callable[[NodeId, LinkState, str], None] = ignore_no_link,
+        resolve: Resolve = as_written,
     ) -> None:
         # The links that are open, by node.  Read it; links enter and leave by themselves.
         self.links: dict[NodeId, Link] = {}
@@ -92,40 +101,68 @@ class Mesh:
         # Told why there is no link to a node: each time that it is dialled in vain, or refused
         # here.
         self._on_told_no_link = on_no_link
+        self._resolve = resolve
+        self._moves = Moves(members())
+        self._listening: Listening | None = None
         self._nursery: trio.Nursery | None = None
         self._dialers: dict[NodeId, tuple[trio.CancelScope, RedialTimer]] = {}
 
     async def serve(
-        self, *, task_status: PortStatus, address: str | None = None, port: int | None = None
+        self,
+        *,
+        task_status: PortStatus,
+        addresses: Sequence[str] | None = None,
     ) -> None:
         """Listen (at our own entry among the members, unless told otherwise) and dial, until cancelled.
 
         `task_status.started(port)` tells the port when the listener is ready.
 
         Raises:
-            LocalProtocolError: The address is not loopback and `insecure_plaintext` is not set.
-            OSError: The address can't be bound.
+            LocalProtocolError: An address is not loopback and `insecure_plaintext` is not set.
+            OSError: None of the addresses can be bound, or our host has none.
         """
-        if address is None or port is None:
-            address, port = self._members()[self._hello.number]
-        if not isinstance(self._transport, TlsTransport):
-            check_plaintext(address, insecure_plaintext=self._insecure_plaintext)
+        host, port = self._members()[self._hello.number]
+        if addresses is None:
+            addresses = await self._resolve(host)
+        self._check_plaintext(addresses)
         async with trio.open_nursery() as nursery:
-            bound_port = await nursery.start(partial(self._listen, address, port))
+            self._listening = Listening(self._listener, nursery)
+            with named_after(host, port):
+                await self.listen_at(addresses, port)
             self._nursery = nursery
             try:
                 self.on_members_changed()
-                task_status.started(bound_port)
+                task_status.started(self.places()[0][1])
                 await trio.sleep_forever()
             finally:
                 self._nursery = None
 
-    async def _listen(self, address: str, port: int, *, task_status: PortStatus) -> None:
-        await self._listener.serve(address, port, task_status=task_status)
+    def places(self) -> list[tuple[str, int]]:
+        """Return addresses and ports where links are accepted."""
+        return [] if self._listening is None else self._listening.places()
+
+    async def listen_at(self, addresses: Sequence[str], port: int) -> None:
+        """Accept links at those of these addresses that this machine has, and at no others, from now on.
+
+        Links that are open stay.
+
+        Raises:
+            LocalProtocolError: An address is not loopback and `insecure_plaintext` is not set.
+            OSError: None of them can be bound: nothing has changed.
+        """
+        assert self._listening is not None, "it serves"
+        self._check_plaintext(addresses)
+        await self._listening.listen_at(addresses, port)
+
+    def _check_plaintext(self, addresses: Sequence[str]) -> None:
+        if not isinstance(self._transport, TlsTransport):
+            for address in addresses:
+                check_plaintext(address, insecure_plaintext=self._insecure_plaintext)
 
     def listener_statistics(self) -> ListenerStatistics:
         """Return what became of accepted connections."""
-        return self._listener.statistics()
+        outdated = sum(self.is_outdated(link) for link in self.links.values())
+        return replace(self._listener.statistics(), outdated_links=outdated)
 
     @property
     def silent_seconds(self) -> float:
@@ -139,6 +176,14 @@ class Mesh:
         """
         members = self._members()
         ours = self._hello.number
+        for node in self._moves.on_members_changed(members):
+            if node in self._dialers:
+                log.info(
+                    "node %s has moved to %s: it is dialled there",
+                    self._shown(node),
+                    join_endpoint(*members[node]),
+                )
+                self._dialers[node][1].on_moved()
         for node in [node for node in self._dialers if node not in members]:
             scope, _ = self._dialers.pop(node)
             scope.cancel()
@@ -157,7 +202,7 @@ class Mesh:
                 self._nursery.start_soon(self._dial, node, *dialer)
 
     def on_process_begun(self, node: NodeId) -> None:
-        """A peer has started, and listens: if it is to be dialled, do it soon."""
+        """A peer has started, or moved, and listens: if it is to be dialled, do it soon."""
         if node in self._dialers:
             _, timer = self._dialers[node]
             timer.hasten()
@@ -172,32 +217,51 @@ class Mesh:
         with scope:
             async with trio.open_nursery() as links:
                 await dial_forever(
-                    (self._names() if self._names is not None else {}).get(node, nameless(node)),
+                    self._shown(node),
                     self._transport,
                     lambda: self._members().get(node),
-                    partial(self._run_dialed, node, links),
+                    partial(self._run_dialed, node, links, timer),
                     timer,
                     on_no_link=partial(self._on_no_link, node),
-                    wait_wanted=partial(self._wait_silent, node),
+                    wait_wanted=partial(self._wait_silent, node, timer),
+                    resolve=self._resolve,
                 )
 
-    def _on_no_link(self, node: NodeId, reason: str) -> None:
-        if node not in self.links:  # one that fell silent is a link still
+    def _on_no_link(self, node: NodeId, reason: str) -> bool:
+        link = self.links.get(node)
+        if link is None:  # one that fell silent is a link still
             self._on_told_no_link(node, *sort_reason(reason))
+        return link is not None and self.is_outdated(link)
 
-    async def _run_dialed(self, node: NodeId, links: trio.Nursery, stream: Stream) -> Over:
-        """Run a link until it is over.  When it falls silent it goes on, and another may be made beside it."""
+    async def _run_dialed(
+        self, node: NodeId, links: trio.Nursery, timer: RedialTimer, stream: Stream
+    ) -> Over:
+        """Run a link until it is over.
+
+        When it falls silent, or the peer moves, it goes on, and another may be made beside it.
+        """
         link = self._new_link(stream, expected=node)
         links.start_soon(link.run)
-        await link.wait_silent(self.silent_seconds)
-        if link.reason is None:
-            return Over(f"no data for {self.silent_seconds:g} s")
-        return Over(link.reason, is_said=link.theirs is not None)
-
-    async def _wait_silent(self, node: NodeId) -> None:
-        """Return when there is no link to a node, or one that is silent."""
-        if isinstance(link := self.links.get(node), PeerLink):
+        with timer.watching_link():
             await link.wait_silent(self.silent_seconds)
+        if link.reason is not None:
+            return Over(link.reason, is_said=link.theirs is not None)
+        if self.is_outdated(link):
+            return Over("it has moved", is_said=True)
+        return Over(f"no data for {self.silent_seconds:g} s")
+
+    async def _wait_silent(self, node: NodeId, timer: RedialTimer) -> None:
+        """Return when there is no link to a node, or one that is silent, or was made before it moved."""
+        link = self.links.get(node)
+        if isinstance(link, PeerLink) and not self.is_outdated(link):
+            with timer.watching_link():
+                await link.wait_silent(self.silent_seconds)
+
+    def is_outdated(self, link: Link) -> bool:
+        """Whether a link was made before its listening side moved."""
+        assert isinstance(link, PeerLink), "the links of a mesh are all of one kind"
+        ours = self._hello.number
+        return link.moves < self._moves.count(link.node if is_dialer(ours, link.node) else ours)
 
     async def _run_accepted(self, stream: Stream, greeted: Callable[[], None]) -> str:
         link = self._new_link(stream, expected=None, greeted=greeted)
@@ -236,6 +300,7 @@ class Mesh:
             links=self.links,
             on_outdated=partial(self._on_floor, stream, expected),
             send_queue_bytes_max=self._send_queue_bytes_max,
+            moves=self._moves.count(ours.number if expected is None else expected),
         )
 
     def _judge(
@@ -283,6 +348,9 @@ class Mesh:
             return f"the certificate is for {show_names(certified)}, not for {theirs.name}"
         return None
 
+    def _shown(self, node: NodeId) -> str:
+        return self._name_of(node) or nameless(node)
+
     def _name_of(self, node: NodeId) -> str | None:
         return None if self._names is None else self._names().get(node)
 
@@ -305,8 +373,9 @@ class Mesh:
             return Accepted()
         if theirs.process < present_process:
             return Refused(f"node {theirs.number} was restarted since, with its memory kept")
-        # The accepting side has judged before it answered.
-        if is_dialer:
+        # The accepting side has judged before it answered.  That has moved, if the present link is
+        # outdated, and was dialled where it is now.
+        if is_dialer or self.is_outdated(present):
             return Accepted()
         return judge_second_link(present, doubt=doubt, now=trio.current_time())
 

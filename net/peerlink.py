@@ -56,7 +56,9 @@ class PeerLink:
         links: MutableMapping[NodeId, Link],
         on_outdated: Callable[[Hello | None, Incarnation], None],
         send_queue_bytes_max: int = SEND_QUEUE_BYTES_MAX,
+        moves: int = 0,
     ) -> None:
+        self.moves = moves  # how often the listening side had moved when this was made
         self.node, self.incarnation = NodeId(-1), Incarnation(0)
         self.attach_count = self.features = 0
         self.theirs: Hello | None = None
@@ -340,6 +342,7 @@ class PeerLink:
             why = why_replaced(
                 is_newer=self.incarnation != present.incarnation,
                 is_attached=self.attach_count > present.attach_count,
+                has_moved=self.moves > present.moves,
                 is_dialer=self._connection.is_dialer,
             )
             present.end(f"replaced by a new link: the peer {why}")

@@ -10,13 +10,14 @@ import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import trio
 
 from config.endpoint import join_endpoint
+from config.lookup import SocketAddress, address_text, socket_address
 from net.errors import PeerLost
-from net.transport import Piece, PortStatus, Stream
+from net.transport import Closing, Piece, PortStatus, Stream
 
 log = logging.getLogger("ramster.net")
 
@@ -123,19 +124,14 @@ class TcpTransport:
     """Real connections."""
 
     async def dial(self, address: str, port: int) -> TcpStream:
-        """Connect to the first address that answers, or raise PeerLost."""
+        """Connect, or raise PeerLost."""
         try:
-            found = await trio.socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)
+            family, where = socket_address(address, port)
+            return TcpStream(await connect(family, where))
         except OSError as error:
-            raise PeerLost(f"address {address} not found: {error.strerror or error}") from error
-        # Its words only: an error that is kept here would keep this very frame.
-        last_error = "no address"
-        for family, kind, protocol, _, where in found:
-            try:
-                return TcpStream(await connect(family, kind, protocol, where))
-            except OSError as error:
-                last_error = error.strerror or str(error)
-        raise PeerLost(f"can't connect to {address} port {port}: {last_error}")
+            # Its words only: an error that is kept would keep this very frame.
+            reason = error.strerror or str(error)
+        raise PeerLost(f"can't connect to {address} port {port}: {reason}")
 
     async def listen(
         self,
@@ -144,44 +140,54 @@ class TcpTransport:
         accept: Callable[[Stream], Awaitable[None]],
         *,
         task_status: PortStatus,
+        closing: Closing | None = None,
     ) -> None:
-        """Listen until cancelled.
-
-        Run `accept` in a task of its own for each stream, and close it after.
-        """
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        with socket.socket(family, socket.SOCK_STREAM) as listener:
-            listener.setblocking(False)
-            # A restarted daemon must not wait for the old connections' TIME_WAIT.
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                listener.bind((address, port))
-            except OSError as error:
-                error.filename = join_endpoint(
-                    address, port
-                )  # the error itself does not name the port that is taken
-                raise
+        """Listen until cancelled or closing; see `Transport`."""
+        with bound_socket(address, port) as listener:
             listener.listen(LISTEN_BACKLOG)
-            async with trio.open_nursery() as nursery:
+            async with trio.open_nursery() as streams, trio.open_nursery() as accepting:
                 task_status.started(listener.getsockname()[1])
-                while True:
-                    connected = await accept_one(listener)
-                    if connected is not None:
-                        nursery.start_soon(serve_one, accept, connected)
+                accepting.start_soon(
+                    accept_all, listener, lambda each: streams.start_soon(serve_one, accept, each)
+                )
+                if closing is not None:
+                    await closing.wait()
+                    accepting.cancel_scope.cancel()
+                    listener.close()
+
+
+def bound_socket(address: str, port: int) -> socket.socket:
+    """Return a non-blocking socket at an address of ours, or raise OSError with its name."""
+    try:
+        family, where = socket_address(address, port)
+        bound = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            bound.setblocking(False)
+            # A restarted daemon must not wait for the old connections' TIME_WAIT.
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind(where)
+        except OSError:
+            bound.close()
+            raise
+    except OSError as error:
+        # The error itself does not name the port that is taken.
+        error.filename = join_endpoint(address, port)
+        raise
+    return bound
 
 
 def peer_text(connected: socket.socket) -> str:
     """Return `ADDRESS port PORT` of the other side."""
     try:
-        address, port, *_ = connected.getpeername()
-    except (OSError, ValueError):  # reset already, or no IP socket
+        where = connected.getpeername()
+        return f"{address_text(where)} port {where[1]}"
+    except (OSError, ValueError, IndexError):  # reset already, or no IP socket
         return "an unknown address"
-    return f"{address} port {port}"
 
 
-async def connect(family: int, kind: int, protocol: int, where: tuple[Any, ...]) -> socket.socket:
+async def connect(family: int, where: SocketAddress) -> socket.socket:
     """Return a connected non-blocking socket, or raise OSError."""
-    connecting = socket.socket(family, kind, protocol)
+    connecting = socket.socket(family, socket.SOCK_STREAM)
     try:
         connecting.setblocking(False)
         try:
@@ -200,6 +206,14 @@ def check_connected(connecting: socket.socket) -> None:
     failed = connecting.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if failed:
         raise OSError(failed, os.strerror(failed))
+
+
+async def accept_all(listener: socket.socket, begin: Callable[[socket.socket], None]) -> None:
+    """Accept connections until cancelled, and begin to serve each."""
+    while True:
+        connected = await accept_one(listener)
+        if connected is not None:
+            begin(connected)
 
 
 async def accept_one(listener: socket.socket) -> socket.socket | None:

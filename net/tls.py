@@ -22,7 +22,7 @@ import trio
 from net.certificates import Credentials, names_shown
 from net.errors import PeerLost
 from net.tcp import IMMEDIATE_RECEIVES_MAX, TcpStream, TcpTransport
-from net.transport import Piece, PortStatus, Stream
+from net.transport import Closing, Piece, PortStatus, Stream
 
 log = logging.getLogger("ramster.net")
 
@@ -235,11 +235,9 @@ class TlsTransport:
         accept: Callable[[Stream], Awaitable[None]],
         *,
         task_status: PortStatus,
+        closing: Closing | None = None,
     ) -> None:
-        """Listen until cancelled.
-
-        Run `accept` in a task of its own for each stream, and close it after.
-        """
+        """Listen until cancelled or closing; see `Transport`."""
 
         async def accept_tls(stream: Stream) -> None:
             assert isinstance(stream, TcpStream)
@@ -253,7 +251,7 @@ class TlsTransport:
             finally:
                 sealed.close()
 
-        await self._tcp.listen(address, port, accept_tls, task_status=task_status)
+        await self._tcp.listen(address, port, accept_tls, task_status=task_status, closing=closing)
 
 
 def certified_names(stream: Stream) -> frozenset[str] | None:

@@ -57,11 +57,19 @@ class PortStatus(Protocol):
         ...
 
 
+class Closing(Protocol):
+    """The part of `trio.Event` that `listen` needs."""
+
+    async def wait(self) -> None:
+        """Return when the listener is to close."""
+        ...
+
+
 class Transport(Protocol):
     """The transport: it dials and accepts streams."""
 
     async def dial(self, address: str, port: int) -> Stream:
-        """Connect, or raise PeerLost."""
+        """Connect to an IP address, or raise PeerLost.  Names are looked up before (`net.resolving`)."""
         ...
 
     async def listen(
@@ -71,8 +79,9 @@ class Transport(Protocol):
         accept: Callable[[Stream], Awaitable[None]],
         *,
         task_status: PortStatus,
+        closing: Closing | None = None,
     ) -> None:
-        """Listen until cancelled.
+        """Listen until cancelled, or until `closing`; then return once the last stream has ended.
 
         Run `accept` in a task of its own for each stream, and close it after.
 

@@ -18,9 +18,10 @@ apart, and the log names what differs.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
+from config.endpoint import join_endpoint
 from config.errors import ConfigError
 from config.limits import MEMBERSHIP_VERSION_MAX
 from config.model import ClusterConfig, NodeConfig
@@ -32,8 +33,6 @@ from nodemanager.ids import NodeId
 ANCESTORS_MAX: Final = 32
 # Changes of our own that are made again: those of one partition, by hand.
 OURS_MAX: Final = 256
-# More make a line that nobody reads.
-DIFFERENCES_SHOWN_MAX: Final = 16
 # Why a change of ours is not made again when others have changed so much since that they may well
 # know it: to undo what they did after it would be worse than to have it said again.
 TOO_OLD: Final = f"at least {ANCESTORS_MAX} versions came since, and it may be among them"
@@ -43,10 +42,6 @@ TOO_OLD: Final = f"at least {ANCESTORS_MAX} versions came since, and it may be a
 VERSIONS_AHEAD_MAX: Final = 1 << 16
 # The file that errors about a change name: there is none.
 CHANGE: Final = "the change"
-# Keys of a member that say more of its drain: the log has what `draining` is, and jobs have these.
-_ORDER_KEYS: Final = frozenset(
-    each.name for each in fields(NodeConfig) if each.name.startswith("drain_")
-)
 
 
 class ChangeRefused(Exception):
@@ -102,7 +97,16 @@ class Drain:
     reason: str = ""
 
 
-Change: TypeAlias = Add | Remove | Cordon | Drain
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A member is at another address, or another port of it."""
+
+    number: NodeId
+    address: str
+    port: int
+
+
+Change: TypeAlias = Add | Remove | Cordon | Drain | Move
 
 
 def describe(change: Change, name: Callable[[NodeId], str]) -> str:
@@ -116,6 +120,8 @@ def describe(change: Change, name: Callable[[NodeId], str]) -> str:
             return f"{'' if is_cordoned else 'un'}cordon {name(number)}"
         case Drain(number):
             return f"drain {name(number)}"
+        case Move(number, address, port):
+            return f"set {name(number)} --address {address} --port {port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,41 +259,6 @@ def _reaches(said: Said, version: Version) -> bool:
     return len(said.ancestors) < ANCESTORS_MAX or said.ancestors[0] <= version
 
 
-def differences(old: ClusterConfig, new: ClusterConfig) -> str:
-    """Return in one line how the members of `new` differ from those of `old`.
-
-    Empty if they do not.
-    """
-    before = {node.number: node for node in old.node}
-    after = {node.number: node for node in new.node}
-    told = [
-        f"{node.name} ({number}) is gone" for number, node in before.items() if number not in after
-    ]
-    for number, node in after.items():
-        if number not in before:
-            told.append(f"{node.name} ({number}) is new")
-            continue
-        told += [
-            _describe(node, each.name, getattr(before[number], each.name))
-            for each in fields(NodeConfig)
-            if each.name not in _ORDER_KEYS
-            and getattr(node, each.name) != getattr(before[number], each.name)
-        ]
-    shown = told[:DIFFERENCES_SHOWN_MAX]
-    if len(told) > len(shown):
-        shown.append(f"and {len(told) - len(shown)} more")
-    return "; ".join(shown)
-
-
-def _describe(node: NodeConfig, key: str, before: object) -> str:
-    """Return in one sentence what a member is now, of which one key was different before."""
-    value = getattr(node, key)
-    who = f"{node.name} ({node.number})"
-    if isinstance(value, bool):  # cordoned, draining
-        return f"{who} is {key}" if value else f"{who} is no longer {key}"
-    return f"{key} of {who} is {value!r}, was {before!r}"
-
-
 def version_of(cluster: ClusterConfig) -> Version:
     """Return the version of a membership."""
     return Version(cluster.membership_version, cluster.membership_origin)
@@ -346,6 +317,11 @@ def _changed_nodes(
             return _with(nodes, replace(without, cordoned=is_cordoned, draining=False))
         case Drain(number):
             return _with(nodes, _drained(_find(nodes, number), change, version))
+        case Move(number, address, port):
+            found = _find(nodes, number)
+            if (found.address, found.port) == (address, port):
+                raise AlreadySo(f"node {found.name} is at {join_endpoint(address, port)} already")
+            return _with(nodes, replace(found, address=address, port=port))
 
 
 def _drained(found: NodeConfig, drain: Drain, version: int) -> NodeConfig:

@@ -7,7 +7,7 @@ services     links, heartbeat, clock          start first, stop last
 import logging
 import random
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
 import trio
@@ -104,7 +104,7 @@ class Daemon:
         clock_milliseconds: Callable[[], int],
         descriptors: Descriptors = NO_LIMIT,
         arrival: Arrival | None = None,
-        check_start: Callable[[], Awaitable[str]],
+        check_start: Callable[[Sequence[tuple[str, int]]], Awaitable[str]],
         protection: Protection = NO_PROTECTION,
     ) -> None:
         self._protection = protection
@@ -136,7 +136,7 @@ class Daemon:
         self._orders = Orders(node.name, self._handover, memory, self._stop)
         self._ending = Ending(node.name, self.engine, self._count_clients)
         self._restarter = Restarter(
-            check=check_start,
+            check=lambda: check_start(self._peers.mesh.places()),
             new_id=partial(secrets.token_hex, 8),
             restart=self._orders.restart,
         )
@@ -393,6 +393,7 @@ class Daemon:
             state_file=self._state.marks.statistics(),
             heartbeat=None if heartbeat is None else heartbeat.statistics(),
             listener=self._peers.mesh.listener_statistics(),
+            addresses=self._peers.addresses.statistics(),
             log=self._log.statistics(),
             changed_log_levels=self._log.changed_levels(),
             events=self._log.events.statistics(),

@@ -156,6 +156,7 @@ OF_COMMANDS: Final[Mapping[str, Schema]] = {
         job=TEXT,
     ),
     "node remove": changed_member(lost=TEXTS, not_asked=TEXTS, warnings=TEXTS),
+    "node set": changed_member(warnings=TEXTS),
     "node uncordon": changed_member(),
     "nodes": list_of(
         object_of(

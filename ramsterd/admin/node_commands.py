@@ -2,7 +2,7 @@
 
 import logging
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -15,7 +15,7 @@ from config.event_kinds import EventKind, about
 from config.model import ClusterConfig, NodeConfig
 from config.reader import read_plain
 from config.units import human_count
-from nodemanager.changes import Add, AlreadySo, Change, ChangeRefused, Cordon, Drain, Remove
+from nodemanager.changes import Add, AlreadySo, Change, ChangeRefused, Cordon, Drain, Move, Remove
 from nodemanager.ids import NodeId
 from ramsterd.admin.orders import read_deadline, read_reason
 from ramsterd.admin.socket import Command, CommandRefused
@@ -40,6 +40,7 @@ def node_commands(members: Members) -> dict[str, Command]:
         "node-remove": partial(remove_node, members),
         "node-cordon": partial(cordon_node, members, is_cordoned=True),
         "node-uncordon": partial(cordon_node, members, is_cordoned=False),
+        "node-set": partial(set_node, members),
     }
 
 
@@ -58,18 +59,48 @@ def add_node(members: Members, request: dict[str, object]) -> object:
         CommandRefused: It breaks a rule of the cluster file, or the file can't be written; nothing
             has changed.
     """
-    plain = {"name": members.cluster.name, "node": [request.get("node")]}
+    node = _read_member(members, request.get("node"), "the new member")
+    is_changed = _change(members, Add(node))
+    return _result(members, node, "added", is_changed=is_changed)
+
+
+def _read_member(members: Members, table: object, what: str) -> NodeConfig:
+    plain = {"name": members.cluster.name, "node": [table]}
     try:
-        (node,) = read_plain(plain, ClusterConfig, file="the new member", folder=Path()).node
+        (node,) = read_plain(plain, ClusterConfig, file=what, folder=Path()).node
     except ConfigError as error:
         # It has no row in a file yet: the number there would be that of another member.
         key = error.key.removeprefix("node[0].")
         hint = "; the port is a value of its own (`--port`)" if key == "address" else ""
         raise CommandRefused(
-            f"the new member: {key}: found {error.found}, expected {error.expected}{hint}"
+            f"{what}: {key}: found {error.found}, expected {error.expected}{hint}"
         ) from None
-    is_changed = _change(members, Add(node))
-    return _result(members, node, "added", is_changed=is_changed)
+    return node
+
+
+def set_node(members: Members, request: dict[str, object]) -> object:
+    """Have the member `name` be at another `address`, or `port`, or both.
+
+    Raises:
+        CommandRefused: No such member, the address breaks a rule of the cluster file, or the file
+            can't be written; nothing has changed.
+    """
+    node = find_node(members, request)
+    wanted = {key: request[key] for key in ("address", "port") if request.get(key) is not None}
+    if not wanted:
+        raise CommandRefused("found neither address nor port, expected --address, --port or both")
+    new = _read_member(members, {**asdict(node), **wanted}, f"node {node.name}")
+    number = NodeId(node.number)
+    is_reached = members.is_reached(number)
+    is_changed = _change(members, Move(number, new.address, new.port))
+    away = (
+        f"{node.name} has no link to this node. Before it starts again, copy cluster.toml of a member to it: a node"
+        " begins at the address that its own file says"
+    )
+    return {
+        **_result(members, node, "moved", is_changed=is_changed),
+        "warnings": [] if is_reached else [away],
+    }
 
 
 def cordon_node(members: Members, request: dict[str, object], *, is_cordoned: bool) -> object:

@@ -72,7 +72,9 @@ def settings_of(days: int, budget: str, exports: tuple[str, ...]) -> NodeSetting
 
 @cluster.command("init")
 @click.option(
-    "--nodes", required=True, help="NAME=IP-ADDRESS[:PORT] of each node, separated by commas."
+    "--nodes",
+    required=True,
+    help="NAME=HOST[:PORT] of each node, separated by commas; HOST is an IP address (IPv6 in brackets) or a host name.",
 )
 @click.option("--name", required=True, help="The name of the cluster.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder to make.")
@@ -113,7 +115,7 @@ def add_node_command(
     node: str, source: Path, number: int | None, zone: str, cluster_file: Path | None,
     days: int, budget: str, exports: tuple[str, ...],
 ) -> None:  # fmt: skip
-    """Write the folder of one more node: NAME=IP-ADDRESS[:PORT].
+    """Write the folder of one more node: NAME=HOST[:PORT], an IP address or a host name.
 
     The folder is made beside those that `init` wrote; these stay as they are.  The node is not a
     member yet: run `ramsterctl node add` at any member, as the output says.

@@ -37,6 +37,7 @@ EXAMPLES: Final[dict[str, str]] = {
     "ramsterctl node cordon": "ramsterctl node cordon gamma",
     "ramsterctl node drain": 'ramsterctl node drain gamma --deadline 2h -m "a new kernel"',
     "ramsterctl node remove": "ramsterctl node remove gamma",
+    "ramsterctl node set": "ramsterctl node set gamma --address 10.0.1.3",
     "ramsterctl node uncordon": "ramsterctl node uncordon gamma",
     "ramsterctl nodes": "ramsterctl nodes -o wide",
     "ramsterctl pool reset": "ramsterctl pool reset 1000 cache",

@@ -38,6 +38,7 @@ def format_status(now: dict[str, Any], *, at: float) -> str:
         format_node(now),
         format_health_line(now["health"]),
         *format_members(now["membership"]),
+        *format_addresses(now["addresses"], now["listener"]["outdated_links"]),
         *format_config(now["config"]),
         *format_memory_use(now),
         *format_kept(now["memory"], engine["scrub"]),
@@ -280,6 +281,20 @@ def format_members(members: dict[str, Any]) -> list[str]:
     if members["problem"]:
         lines.append(line("MEMBERS", f"not written: {members['problem']}"))
     return lines
+
+
+def format_addresses(addresses: dict[str, Any], outdated_links: int) -> list[str]:
+    """Return what the status says of addresses; nothing while all is well."""
+    problems = [
+        f"the name {row['host']} has no address here: {row['problem']}"
+        for row in addresses["names"]
+        if row["problem"]
+    ]
+    problems += [addresses["problem"]] if addresses["problem"] else []
+    if outdated_links:
+        still = human_count(outdated_links, "link")
+        problems.append(f"{still} at the address that a node had before it moved")
+    return [line("ADDRESS", problem) for problem in problems]
 
 
 def format_certificate(seconds_left: float | None, *, at: float) -> list[str]:

@@ -5,12 +5,19 @@ from typing import Any, Final
 
 from config.endpoint import join_endpoint
 from ramsterd.cli.ask import Ask
-from ramsterd.cli.output import fail
+from ramsterd.cli.output import Output, fail, show
 from ramsterd.cli.target import Target
 
 POLL_SECONDS: Final = 0.1
 # A disk that takes longer is told of.
 WRITE_SECONDS_MAX: Final = 10.0
+
+
+def finish(ask: Ask, target: Target, result: dict[str, Any], output: Output) -> None:
+    """Print what was done; end with status 1 if this node could not write it into its file."""
+    unwritten = why_unwritten(ask, target)
+    show({**result, "unwritten": unwritten}, output, describe)
+    fail_if_unwritten(unwritten)
 
 
 def why_unwritten(ask: Ask, target: Target) -> str:

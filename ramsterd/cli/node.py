@@ -1,15 +1,16 @@
 """`ramsterctl node`: the command line for members."""
 
 import time
-from typing import Any, Final
+from typing import Final
 
 import click
 
 from config.endpoint import DEFAULT_PORT
 from ramsterd.cli.ask import Ask
 from ramsterd.cli.drain import drain_command
-from ramsterd.cli.membership_file import describe, fail_if_unwritten, why_unwritten
-from ramsterd.cli.output import OUTPUT_OPTION, Output, show, warn
+from ramsterd.cli.membership_file import finish
+from ramsterd.cli.node_set import set_command
+from ramsterd.cli.output import OUTPUT_OPTION, Output, warn
 from ramsterd.cli.target import Target
 
 POLL_SECONDS: Final = 0.1
@@ -27,6 +28,7 @@ def node_group(ask: Ask) -> click.Group:
         """
 
     node.add_command(_add(ask))
+    node.add_command(set_command(ask))
     node.add_command(_remove(ask))
     node.add_command(drain_command(ask))
     node.add_command(_cordon(ask, "cordon", CORDON_HELP))
@@ -47,7 +49,7 @@ def _add(ask: Ask) -> click.Command:
         "--number", required=True, type=int, help="0 to 1023; a number that no node had before."
     )
     @click.option("--name", required=True, help="Its name in ramsterd.toml, logs and metrics.")
-    @click.option("--address", required=True, help="An IP address; names are not looked up.")
+    @click.option("--address", required=True, help="Its IP address or host name.")
     @click.option(
         "--port",
         type=int,
@@ -115,10 +117,3 @@ def _remove(ask: Ask) -> click.Command:
         finish(ask, target, result, output)
 
     return remove
-
-
-def finish(ask: Ask, target: Target, result: dict[str, Any], output: Output) -> None:
-    """Print what was done; end with status 1 if this node could not write it into its file."""
-    unwritten = why_unwritten(ask, target)
-    show({**result, "unwritten": unwritten}, output, describe)
-    fail_if_unwritten(unwritten)

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import click
 
+from config.endpoint import join_endpoint
 from config.errors import ConfigError
 from config.facts import User
 from config.host import find_user, own_user, owner_of
@@ -202,7 +203,9 @@ def check_config(
     if holds:
         _check_addresses(examined, holds)
     exports = ", ".join(f"{each.name} ({format_bytes(each.size)})" for each in daemon.export)
-    click.echo(f"{config}: node {node.name} ({node.number}) at {node.address}:{node.port}")
+    click.echo(
+        f"{config}: node {node.name} ({node.number}) at {join_endpoint(node.address, node.port)}"
+    )
     click.echo(f"{daemon.cluster}: cluster {cluster.name} of {len(cluster.node)} nodes")
     click.echo(f"links: {describe_links(examined.credentials)}")
     click.echo(f"budget {describe_size(daemon.memory.budget)}, exports: {exports or 'none'}")

@@ -73,7 +73,9 @@ def serve(
             state=state,
             descriptors=descriptors,
             arrival=arrival,
-            check_start=partial(check_start, _check_command(config, examined, memory)),
+            check_start=lambda places: check_start(
+                _check_command(config, examined, memory, places)
+            ),
             protection=protection,
         )
     except LockRefused as error:
@@ -152,10 +154,15 @@ def _open_memory(
         _fail(str(error), 1)
 
 
-def _check_command(config: Path, examined: Examined, memory: NodeMemory) -> list[str]:
-    """Return what checks whether the program that is installed then could go on with these pages."""
+def _check_command(
+    config: Path, examined: Examined, memory: NodeMemory, places: Sequence[tuple[str, int]]
+) -> list[str]:
+    """Return what checks whether the program that is installed then could go on with these pages.
+
+    `places` is where this one accepts links.
+    """
     owner = memory.owner
-    held = endpoints_of(examined.daemon, examined.node)
+    held = endpoints_of(examined.daemon, examined.node, places)
     return command_line(
         "check-config",
         *("--config", str(config)),

@@ -1,5 +1,6 @@
 """The first line of a daemon's log: which program runs as which node, where it listens, and with how much memory.  Pure."""
 
+from config.endpoint import join_endpoint
 from config.model import ClusterConfig, DaemonConfig, NodeConfig
 from config.units import human_bytes
 
@@ -18,9 +19,8 @@ def start_line(version: str, daemon: DaemonConfig, cluster: ClusterConfig, node:
 
 def endpoints(daemon: DaemonConfig, node: NodeConfig) -> list[str]:
     """Return what listens where; what is off is not named."""
-    address = f"[{node.address}]" if ":" in node.address else node.address
     found = [
-        ("links and heartbeat", f"{address}:{node.port}"),
+        ("links and heartbeat", join_endpoint(node.address, node.port)),
         ("NBD", daemon.nbd.socket),
         ("NBD", daemon.nbd.listen),
         ("tmem", daemon.tmem.socket),

@@ -13,8 +13,8 @@ import trio
 
 from config.model import ClusterConfig, DaemonConfig, NodeConfig
 from net.dialer import is_dialer
-from nodemanager.changes import differences
 from nodemanager.ids import NodeId
+from nodemanager.member_differences import differences
 from ramsterd.asking.comparer import skew_of
 from ramsterd.asking.self_report import (
     BadReport,

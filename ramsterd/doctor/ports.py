@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from config.endpoint import split_endpoint
+from config.lookup import socket_address
 from config.model import DaemonConfig, NodeConfig
 from ramsterd.doctor.surroundings import Port
 
@@ -29,13 +30,13 @@ def try_ports(ports: Iterable[Port]) -> tuple[Port, ...]:
 
 
 def _try(port: Port) -> Port:
-    family = socket.AF_INET6 if ":" in port.address else socket.AF_INET
     try:
+        family, where = socket_address(port.address, port.port)
         with socket.socket(family, _TYPES[port.protocol]) as tried:
             if port.protocol == "TCP":
                 # As all listeners: connections of an earlier daemon that are not over yet are no matter.
                 tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            tried.bind((port.address, port.port))
+            tried.bind(where)
             if port.protocol == "TCP":
                 tried.listen(1)
     except OSError as error:

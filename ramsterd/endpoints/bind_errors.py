@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from config.endpoint import join_endpoint
+from config.lookup import NameNotFound
 from config.machine import addresses_to_bind
 from config.model import DaemonConfig, NodeConfig
 from config.rules import socket_paths
@@ -19,11 +20,18 @@ _LOW_PORT: Final = (
 _FOLDER: Final = "`ls -ld {folder}` shows who may make a socket there"
 _SERVED: Final = "`ss -lxp | grep {place}` (as root) shows the program"
 _NO_SOCKET: Final = "`ls -l {place}` shows what it is: move it away, or set another path"
+_UNKNOWN: Final = "`getent ahosts {host}` shows what this machine finds"
+_OF_LINKS: Final = "address and port of "
 _AT_PORTS: Final = {
     errno.EADDRINUSE: _WHO,
     errno.EADDRNOTAVAIL: "`ip address` shows the addresses of this machine",
     errno.EACCES: _LOW_PORT,
     errno.EPERM: _LOW_PORT,
+}
+_AT_LINKS: Final = {
+    **_AT_PORTS,
+    errno.EADDRNOTAVAIL: f"{_AT_PORTS[errno.EADDRNOTAVAIL]}. If it has moved: `ramsterctl node set` at another"
+    " member, then copy cluster.toml from there",
 }
 _AT_PATHS: Final = {
     errno.EACCES: _FOLDER,
@@ -38,7 +46,7 @@ def keys_of_endpoints(daemon: DaemonConfig, node: NodeConfig) -> dict[str, str]:
     return {
         **{str(path): key for key, path in socket_paths(daemon)},
         **{join_endpoint(host, its_port): key for key, host, its_port in others},
-        join_endpoint(address, port): f"address and port of {node.name} in {daemon.cluster.name}",
+        join_endpoint(address, port): f"{_OF_LINKS}{node.name} in {daemon.cluster.name}",
     }
 
 
@@ -51,14 +59,18 @@ def explain(error: OSError | SocketPathTaken, what: str, keys: Mapping[str, str]
     at = f" at {place} ({keys[place]})" if place in keys else ""
     if not at and "/" in place:
         reason = f"{place}: {reason}"
-    command = _command(error, place) if at else ""
+    command = _command(error, place, keys[place]) if at else ""
     return f"can't serve {what}{at}: {reason}{command and '; '}{command}"
 
 
-def _command(error: OSError | SocketPathTaken, place: str) -> str:
+def _command(error: OSError | SocketPathTaken, place: str, key: str) -> str:
     """Return what an operator types to see the cause, or an empty text."""
+    if isinstance(error, NameNotFound):
+        return _UNKNOWN.format(host=error.host)
     if isinstance(error, SocketPathTaken):
         told = _SERVED if error.is_socket else _NO_SOCKET
     else:
-        told = (_AT_PATHS if "/" in place else _AT_PORTS).get(error.errno or 0, "")
+        found = _AT_PATHS if "/" in place else _AT_PORTS
+        found = _AT_LINKS if key.startswith(_OF_LINKS) else found
+        told = found.get(error.errno or 0, "")
     return told.format(place=place, folder=Path(place).parent, port=place.rpartition(":")[2])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from config.endpoint import PORT_MAX, join_endpoint
+from config.lookup import socket_address
 
 # Enough for a burst of clients; the kernel cuts it to net.core.somaxconn.
 _BACKLOG: Final = 128
@@ -121,18 +122,20 @@ def listen_at(host: str, port: int) -> socket.socket:
     Raises:
         OSError: The address can't be bound; the error names it.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
     try:
-        listener.setblocking(False)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(_BACKLOG)
-    except BaseException as error:
-        listener.close()
-        if isinstance(error, OSError):
-            # Or nobody knows which of our ports is taken.
-            error.filename = join_endpoint(host, port)
+        family, where = socket_address(host, port)
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            listener.setblocking(False)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(where)
+            listener.listen(_BACKLOG)
+        except BaseException:
+            listener.close()
+            raise
+    except OSError as error:
+        # Or nobody knows which of our ports is taken.
+        error.filename = join_endpoint(host, port)
         raise
     return listener
 

@@ -114,6 +114,8 @@ class FileFacts:
     differs_from: tuple[str, ...]
     # A peer knows a later start of this node than the one that runs.
     is_outdated: bool
+    # Why this node is not where cluster.toml has it.
+    listen_problem: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

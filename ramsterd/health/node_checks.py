@@ -47,7 +47,7 @@ def link_down(facts: Facts, past: Past) -> Finding | None:
     del past
     cut = [peer for peer in facts.peers if peer.state in LIVE_STATES and not peer.is_linked]
     if not cut:
-        return None
+        return _elsewhere(facts)
     details = [f"{peer.name}: {REFUSALS.get(peer.link, '')}{_why_no_link(peer)}" for peer in cut]
     if facts.files.is_outdated:
         details.append(
@@ -58,9 +58,21 @@ def link_down(facts: Facts, past: Past) -> Finding | None:
         Code.LINK_DOWN,
         f"{human_count(len(cut), 'node')} {are(len(cut))} alive and {have(len(cut))} no link:"
         f" {named([peer.name for peer in cut])}",
-        details=tuple(details),
+        details=(*details, *([facts.files.listen_problem] if facts.files.listen_problem else [])),
         command="ramsterctl nodes, here and there",
         count=len(cut),
+    )
+
+
+def _elsewhere(facts: Facts) -> Finding | None:
+    """Return whether other nodes look for this one where it does not listen, for the next links."""
+    if not facts.files.listen_problem:
+        return None
+    return warn(
+        Code.LINK_DOWN,
+        "new links to this node can't be made: it is not where the other nodes look for it",
+        details=(facts.files.listen_problem,),
+        command=f"ip address; if the address is wrong: ramsterctl node set {facts.node} --address ADDRESS",
     )
 
 

@@ -12,7 +12,7 @@ memory is short (`keep_threads`).
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, Final, Generic, TypeVar
 
 import outcome
@@ -85,6 +85,25 @@ def keep_threads(count: int) -> None:
     """
     while len(_idle) < count:
         _idle.append(_Worker())
+
+
+def wait_in_thread(work: Callable[[], T], seconds_max: float) -> T:
+    """Return what `work` returns, or raise what it raises; blocks for so long at most.
+
+    Work that takes longer goes on by itself.
+
+    Raises:
+        ThreadRefused: It was not begun.
+        TimeoutError: It took longer.
+    """
+    done = SimpleQueue[Outcome[T]]()
+    worker: _Worker[T] = _idle.pop() if _idle else _Worker()
+    worker.begin(work, done.put)
+    try:
+        result: T = done.get(timeout=seconds_max).unwrap()
+    except Empty:
+        raise TimeoutError from None
+    return result
 
 
 async def run_in_thread(work: Callable[[], T], *, abandon_on_cancel: bool = False) -> T:

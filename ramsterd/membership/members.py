@@ -28,11 +28,11 @@ from nodemanager.changes import (
     MembershipHistory,
     Said,
     describe,
-    differences,
     version_of,
     without_order,
 )
 from nodemanager.ids import NodeId
+from nodemanager.member_differences import differences
 from nodemanager.membership import MembershipStore, StoreCheck
 from ramsterd.membership.inquiries import DrainSaid, Inquiries
 from ramsterd.membership.messages import (
@@ -118,6 +118,10 @@ class Members:
     def is_removed(self) -> bool:
         """Whether we ourselves are no member any more."""
         return all(node.number != self._local for node in self.cluster.node)
+
+    def is_reached(self, node: NodeId) -> bool:
+        """Whether a member hears of a change at once: it is linked, or ourselves."""
+        return node == self._local or node in self._links
 
     def find(self, name: str) -> NodeConfig:
         """Return the member of a name, or else of a number.

@@ -166,4 +166,5 @@ def _files(now: DaemonStatistics) -> FileFacts:
         is_removed=members.is_removed,
         differs_from=members.differs_from,
         is_outdated=now.incarnation_floors.newest > 0,
+        listen_problem=now.addresses.problem,
     )

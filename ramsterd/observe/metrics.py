@@ -9,6 +9,7 @@ from typing import Final
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from ramsterd.observe.address_metrics import address_metrics
 from ramsterd.observe.asking_metrics import asking_metrics
 from ramsterd.observe.daemon_metrics import daemon_metrics
 from ramsterd.observe.endpoint_metrics import endpoint_metrics
@@ -51,6 +52,7 @@ class RamsterCollector(Collector):
         yield from memory_metrics(now)
         yield from remote_metrics(now)
         yield from node_metrics(now)
+        yield from address_metrics(now.addresses)
         yield from frontend_metrics(now)
         yield from endpoint_metrics(now)
         yield from daemon_metrics(now)

@@ -159,3 +159,7 @@ def _listener(now: DaemonStatistics) -> Iterator[Metric]:
         "listener_displaced_connections", "Connections at the port for links that were closed,"
         " because too many had not sent a greeting.", [], one(listener.displaced_connections_total),
     )  # fmt: skip
+    yield gauge(
+        "listener_outdated_links", "Links that are still at the address that a node had before it moved.",
+        [], one(listener.outdated_links),
+    )  # fmt: skip

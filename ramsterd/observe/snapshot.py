@@ -28,6 +28,7 @@ from ramsterd.host.logs.handler import LogStatistics
 from ramsterd.host.loop_time import PauseStatistics
 from ramsterd.jobs.table import JobsStatistics
 from ramsterd.kept.memory import MemoryStatistics
+from ramsterd.membership.addresses import AddressStatistics
 from ramsterd.membership.incarnation_floors import FloorStatistics
 from ramsterd.membership.members import MembersStatistics
 from ramsterd.observe.loop_watch import LoopStatistics
@@ -115,6 +116,8 @@ class DaemonStatistics:
     peer_reports: dict[NodeId, PeerReport] = field(default_factory=dict)
     # Connections of others at the port for links.
     listener: ListenerStatistics
+    # Where this node is, and what the names of members mean.
+    addresses: AddressStatistics
     log: LogStatistics
     # Subsystems whose level an operator has changed since the start.
     changed_log_levels: int

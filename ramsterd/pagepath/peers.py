@@ -7,7 +7,7 @@ hands what concerns front ends to the pager.
 
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -15,12 +15,11 @@ from typing import Final
 import trio
 
 from config.limits import IN_FLIGHT_MAX
+from config.lookup import named_after
 from config.model import ClusterConfig
-from heartbeat.service import HeartbeatService, open_socket
-from heartbeat.swim import Swim
-from heartbeat.udp import DatagramSocket
+from heartbeat.service import HeartbeatService
+from heartbeat.udp import DatagramSocket, UdpSocket
 from net.connection import REQUESTS_IN_FLIGHT_MAX
-from net.dialer import Address
 from net.errors import RemoteProtocolError
 from net.frame import Frame
 from net.link import Failure, Link
@@ -34,7 +33,7 @@ from nodemanager.states import LinkState, Verdict
 from nodemanager.table import NodeRow
 from ramsterd.asking.exchange import Exchange
 from ramsterd.asking.messages import ALL_LIMITS, AskingMessage
-from ramsterd.host.loop_clock import world_time
+from ramsterd.membership.addresses import Addresses, is_up
 from ramsterd.membership.believed_incarnations import believed
 from ramsterd.membership.members import Members
 from ramsterd.membership.messages import MemberMessage
@@ -44,6 +43,7 @@ from ramsterd.pagepath.engine import Engine
 from ramsterd.pagepath.farewell import wait_sent
 from ramsterd.pagepath.front_ends import FrontEnds, NoFrontEnds
 from ramsterd.pagepath.greeting import hello_of
+from ramsterd.pagepath.heartbeat import new_heartbeat
 from ramsterd.pagepath.journal import log_reconciled, log_resized, log_trust
 from ramsterd.remote.fetch.asking import LATE_REQUESTS_MAX
 from ramsterd.remote.holders.reconcile import Reconciled
@@ -78,7 +78,7 @@ class Peers:
         store: MembershipStore | None = None,
         heartbeat_key: bytes | None = None,
         has_tls: bool = False,
-        open_heartbeat: Callable[[ClusterConfig, NodeId], DatagramSocket] | None = None,
+        open_heartbeat: Callable[[Sequence[str], int], DatagramSocket] | None = None,
         keeper: IncarnationKeeper | None = None,
         clock_milliseconds: Callable[[], int] = lambda: 0,
     ) -> None:
@@ -93,10 +93,11 @@ class Peers:
             clock_milliseconds=clock_milliseconds,
             begin=self._begin_incarnation,
         )
+        self.addresses = Addresses(cluster, engine.nodes.local, is_up=partial(is_up, engine.nodes))
         self.mesh = Mesh(
             hello_of(engine, cluster),
-            members=self._members,
-            names=self._names,
+            members=self.addresses.book.hosts,
+            names=self.addresses.book.node_names,
             handler=self,
             transport=transport,
             limits=ALL_LIMITS,
@@ -105,6 +106,7 @@ class Peers:
             on_outdated=self.own_incarnation.on_outdated,
             insecure_plaintext=cluster.insecure_plaintext,
             on_no_link=engine.nodes.on_no_link,
+            resolve=self.addresses.resolve,
         )
         self.members = Members(
             engine,
@@ -121,9 +123,8 @@ class Peers:
         self._parting: set[NodeId] = set()
         self._rng = rng
         self._heartbeat_key = heartbeat_key
-        self._open_heartbeat = open_heartbeat or partial(
-            open_socket, has_key=heartbeat_key is not None
-        )
+        may_leave = heartbeat_key is not None or cluster.insecure_plaintext
+        self._open_heartbeat = open_heartbeat or partial(UdpSocket, allow_remote=may_leave)
         self.heartbeat: HeartbeatService | None = None
         self.front_ends: FrontEnds = NoFrontEnds()  # the pager sets itself
         # Called at the end of each pass: front ends send what it completed, all at once.
@@ -136,33 +137,37 @@ class Peers:
         """Listen, dial, beat and watch the clock until cancelled.
 
         Raises:
-            OSError: An address can't be bound.
+            OSError: An address can't be bound, or our host has none.
         """
-        self.heartbeat = HeartbeatService(
-            self._cluster,
-            NodeId(self._local.number),
-            detector=Swim(
-                self._engine.nodes.nodes(),
-                NodeId(self._local.number),
-                self._engine.incarnation,
-                self._cluster.timers,
-                now=world_time(),
-                rng=self._rng,
-            ),
-            datagram_socket=self._open_heartbeat(self._cluster, NodeId(self._local.number)),
-            on_verdicts=self._on_verdicts,
-            on_begun=self.mesh.on_process_begun,
-            key=self._heartbeat_key,
-            attach_count=self._engine.attach_count,
-            now=world_time,
-        )
         async with trio.open_nursery() as nursery:
-            await nursery.start(self.mesh.serve)
+            await nursery.start(self.addresses.run)
+            addresses, port = await self.addresses.own()
+            with named_after(self._local.address, port):
+                heartbeat_socket = self._open_heartbeat(addresses, port)
+            self.heartbeat = new_heartbeat(
+                self._engine,
+                self._cluster,
+                datagram_socket=heartbeat_socket,
+                on_verdicts=self._on_verdicts,
+                on_begun=self.mesh.on_process_begun,
+                key=self._heartbeat_key,
+                rng=self._rng,
+            )
+            self.addresses.on_endpoints = self.heartbeat.on_endpoints_changed
+            await nursery.start(partial(self.mesh.serve, addresses=addresses))
             await nursery.start(self.heartbeat.run)
+            nursery.start_soon(self.addresses.follow, self._listen_at, self.mesh.places)
             nursery.start_soon(self._watch_clock)
             nursery.start_soon(self.own_incarnation.run)
             nursery.start_soon(self.asking.run)
             task_status.started()
+
+    async def _listen_at(self, addresses: Sequence[str], port: int) -> None:
+        """Receive heartbeats and accept links there, and nowhere else.  Links that are open stay."""
+        await trio.lowlevel.checkpoint_if_cancelled()  # a stop may have closed all by now
+        assert self.heartbeat is not None, "it serves"
+        self.heartbeat.listen_at(addresses, port)
+        await self.mesh.listen_at(addresses, port)
 
     def settle(self) -> None:
         """End a pass: perform what the engine wants, until it wants nothing more."""
@@ -256,6 +261,7 @@ class Peers:
         if self.heartbeat is not None:
             self.heartbeat.heard(link.node, link.incarnation)
         self.members.on_link_up(link)
+        self.addresses.on_link_up(link.node)
         self.settle()
 
     def on_frames(self, link: Link, frames: list[Frame]) -> None:
@@ -335,9 +341,10 @@ class Peers:
                 self._engine.on_member_removed(node)
         # Back before its link had ended.
         self._parting -= {NodeId(node.number) for node in cluster.node}
+        self.addresses.on_members(cluster)
         self.mesh.on_members_changed()
         if self.heartbeat is not None:
-            self.heartbeat.on_members_changed(cluster)
+            self.heartbeat.on_members_changed(cluster, self.addresses.book.endpoints())
         self.settle()
 
     # What the detector and the clock tell.
@@ -391,9 +398,3 @@ class Peers:
         self.mesh.begin_incarnation(incarnation)
         if self.heartbeat is not None:
             self.heartbeat.begin_incarnation(incarnation)
-
-    def _members(self) -> dict[NodeId, Address]:
-        return {NodeId(node.number): (node.address, node.port) for node in self._cluster.node}
-
-    def _names(self) -> dict[NodeId, str]:
-        return {NodeId(node.number): node.name for node in self._cluster.node}

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from config.endpoint import DEFAULT_PORT, METRICS_PORT, parse_address, split_endpoint
+from config.endpoint import DEFAULT_PORT, METRICS_PORT, split_place
 from config.errors import ConfigError
 from config.limits import NODE_NUMBER_MAX
 from config.load import load_cluster, load_node
@@ -42,7 +42,7 @@ README: Final = """\
 ca.key signs nodes: anybody who has it can join the cluster as any node.
 Keep this folder off the nodes, best off line.  You need it to add nodes and to renew certificates:
 
-    ramsterctl cluster add-node NAME=IP-ADDRESS --from FOLDER
+    ramsterctl cluster add-node NAME=HOST --from FOLDER
     ramsterctl cluster renew --from FOLDER --out NEW_FOLDER
 
 FOLDER is this one, or the one that it is in.  cluster.toml has the members as they were made here.
@@ -72,7 +72,7 @@ class NodeSettings:
 
 
 def parse_nodes(text: str, option: str = "--nodes") -> tuple[NewNode, ...]:
-    """Return the members in `a=10.0.0.1,b=10.0.0.2:7701,c=[::1]:7702`.
+    """Return the members in `a=10.0.0.1,b=10.0.0.2:7701,c=[::1]:7702,d=host4.example`.
 
     Raises:
         CannotInit: It is not that; names and addresses are judged later, as those of any
@@ -81,17 +81,13 @@ def parse_nodes(text: str, option: str = "--nodes") -> tuple[NewNode, ...]:
     nodes = []
     for part in text.split(","):
         name, _, where = part.strip().partition("=")
-        bare = where.startswith("[") and where.endswith("]")
         try:
-            parse_address(where[1:-1] if bare else where)
-            address, port = (where[1:-1] if bare else where), DEFAULT_PORT
+            address, port = split_place(where, default_port=DEFAULT_PORT)
         except ValueError:
-            try:
-                address, port = split_endpoint(where)
-            except ValueError:
-                raise CannotInit(
-                    f"{option}: found {part!r}, expected NAME=IP-ADDRESS or NAME=IP-ADDRESS:PORT"
-                ) from None
+            raise CannotInit(
+                f"{option}: found {part!r}, expected NAME=HOST or NAME=HOST:PORT, where HOST is an IP address (IPv6"
+                " before a port in brackets) or a host name"
+            ) from None
         nodes.append(NewNode(name=name, address=address, port=port))
     return tuple(nodes)
 

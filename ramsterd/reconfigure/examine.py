@@ -16,6 +16,7 @@ from net.certificates import Credentials, load_credentials
 from ramsterd.core.codec import CodecMissing, compressor_of
 from ramsterd.frontends.tmem.users import allowed_users
 from ramsterd.host.heartbeat_key import load_heartbeat_key
+from ramsterd.host.lookups import find_now
 from ramsterd.statefile.start import check_state
 
 # A reload gives it the reserve; what comes before the first thread takes a start.
@@ -61,7 +62,7 @@ def _examine(config: Path, *, user: User, is_start: bool) -> Examined:
     if not is_start:  # a start reads it when the folder is locked, and says the same
         check_state(daemon.state_dir)
     credentials, heartbeat_key = load_own_credentials(daemon, config), load_own_key(daemon, file)
-    machine = survey(daemon, node, file=file, user=user)
+    machine = survey(daemon, node, file=file, user=user, find=find_now)
     at = f"node[{cluster.node.index(node)}]"
     findings = judge_machine(daemon, node, machine, file=file, is_start=is_start, at=at)
     if findings and findings[0].is_error:
@@ -119,7 +120,7 @@ def reread(config: Path, node: NodeConfig, running: DaemonConfig) -> Reread:
         problems.append(f"the old configuration stays in force: {error}")
     else:
         daemon = read
-        machine = survey(daemon, node, file=file, user=own_user())
+        machine = survey(daemon, node, file=file, user=own_user(), find=find_now)
         at = f"node[{node.name}]"
         found = judge_machine(daemon, node, machine, file=file, is_start=True, at=at)
         warnings = [f"{each.file}: {each}" for each in found]

@@ -136,6 +136,34 @@ async def test_many_pieces_that_do_not_all_fit_keep_their_order(transport: Trans
     dialed.close()
 
 
+async def test_a_listener_that_closes_takes_nothing_new_and_its_streams_go_on(
+    transport: Transport,
+) -> None:
+    acceptor, closing, over = Acceptor(), trio.Event(), trio.Event()
+
+    async def serve(*, task_status: trio.TaskStatus[int]) -> None:
+        await transport.listen(
+            LOOPBACK, 0, acceptor.accept, task_status=task_status, closing=closing
+        )
+        over.set()
+
+    async with trio.open_nursery() as nursery:
+        port = await nursery.start(serve)
+        dialed = await transport.dial(LOOPBACK, port)
+        accepted = await acceptor.next()
+        closing.set()
+        await trio.testing.wait_all_tasks_blocked()
+        with pytest.raises(PeerLost):
+            await transport.dial(LOOPBACK, port)
+        dialed.send_nowait([b"still here"])
+        assert await receive_exactly(accepted, 10) == b"still here"
+        assert not over.is_set()
+        acceptor.release.set()
+        with trio.fail_after(10):
+            await over.wait()
+    dialed.close()
+
+
 async def test_closing_ends_the_other_side_after_what_was_sent(transport: Transport) -> None:
     acceptor = Acceptor()
     async with trio.open_nursery() as nursery:

@@ -2,10 +2,11 @@
 
 import random
 from collections import deque
+from collections.abc import Sequence
 
 import trio
 
-from heartbeat.datagram_filter import Endpoint
+from heartbeat.routes import Endpoint
 from nodemanager.ids import Incarnation
 from nodemanager.states import NodeState, Verdict
 
@@ -39,6 +40,11 @@ class SimDatagramNetwork:
         is_lost = bool({source, target} & self._cut) or self._rng.random() < self._loss_fraction
         if receiver is not None and not is_lost:
             receiver.accept(datagram, source)
+
+    def move(self, socket: "SimDatagramSocket", endpoint: Endpoint) -> None:
+        assert endpoint not in self._sockets
+        del self._sockets[socket.endpoint]
+        self._sockets[endpoint] = socket
 
     def release(self, endpoint: Endpoint) -> None:
         self._sockets.pop(endpoint, None)
@@ -79,6 +85,12 @@ class SimDatagramSocket:
         if isinstance(arrived, OSError):
             raise arrived
         return arrived
+
+    def listen_at(self, addresses: Sequence[str], port: int) -> None:
+        """Be at the first of some addresses: it has one only."""
+        if (endpoint := (addresses[0], port)) != self.endpoint:
+            self._network.move(self, endpoint)
+            self.endpoint = endpoint
 
     def close(self) -> None:
         if not self._is_closed:

@@ -110,6 +110,7 @@ FACTS: Final = Facts(
         is_removed=False,
         differs_from=(),
         is_outdated=False,
+        listen_problem="",
     ),
 )
 

@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
-from net.dialer import Address
 from net.hello import Hello
 from net.mesh import Mesh
+from net.moves import Address
 from net.transport import Transport
 from nodemanager.ids import NodeId
 from tests.helpers.links import LIMITS, Diary, make_hello

@@ -22,6 +22,7 @@ from nodemanager.changes import (
     ChangeRefused,
     Cordon,
     MembershipHistory,
+    Move,
     Remove,
     Said,
     Version,
@@ -47,6 +48,8 @@ changes: st.SearchStrategy[Change] = st.one_of(
     st.builds(Add, nodes),
     st.builds(Remove, numbers),
     st.builds(Cordon, st.integers(0, 9), st.booleans()),
+    # Few places, so that two moves often can't both be.
+    st.builds(Move, st.integers(0, 9), st.just("127.0.0.1"), st.integers(9000, 9004)),
 )
 steps = st.lists(st.tuples(st.integers(0, NODES - 1), st.none() | changes), max_size=25)
 

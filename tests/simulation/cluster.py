@@ -17,11 +17,12 @@ import trio
 from trio.testing import MockClock
 
 from config.model import ClusterConfig, DaemonConfig, MemoryConfig, NodeConfig, RemoteConfig
-from heartbeat.datagram_filter import normal_endpoint
+from heartbeat.routes import normal_endpoint
 from heartbeat.service import HeartbeatService
 from heartbeat.swim import Swim
 from net.dialer import is_dialer
 from net.judgement import PROBE_SECONDS
+from net.moves import Address
 from net.peerlink import PeerLink
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import NodeState, Verdict
@@ -90,6 +91,9 @@ class Node:
     dialers: list[Dialer] = field(default_factory=list)
     # When in the world its page path has something to do, as long as none of its code has run: see `Cluster.inside`.
     alarm: float = math.inf
+    # Where it listens, and when in the world it is where it was moved to.
+    place: Address = ("", 0)
+    moves_at: float = math.inf
 
     def next_alarm(self) -> float:
         return world_of(self.peers._alarm(), self.behind)
@@ -135,6 +139,8 @@ class Cluster:
         self.time = SimTime(clock)
         self.paths = Paths(self.rng, self.time)
         self.has_detector = has_detector
+        # How long it takes at most until a machine has the address that its node was given.
+        self.moving_seconds_max = 0.0
         # When, who judged, what.
         self.verdicts: list[tuple[float, NodeId, Verdict]] = []
         self._datagrams = Datagrams(self.paths)
@@ -207,6 +213,8 @@ class Cluster:
                 engine.resume(now=trio.current_time())
         client = pager.open_client()
         node = Node(number, incarnation, engine, peers, pager, client, pool, cache, spill)
+        ours = engine.nodes.local_config
+        node.place = ours.address, ours.port
         self.nodes[number] = node
         self._last_incarnations[number] = incarnation
         self._touched.add(number)
@@ -263,6 +271,24 @@ class Cluster:
             for target in node.engine.nodes.nodes()
             if is_dialer(node.number, target)
         ]
+
+    def _follow_moves(self) -> None:
+        """Draw when nodes that were moved get their new address, as a machine does at some time."""
+        for node in self.nodes.values():
+            place = node.peers.addresses.book.own()
+            if place is None or place == node.place:
+                node.moves_at = math.inf
+            elif node.moves_at == math.inf:
+                node.moves_at = self.now + self.rng.uniform(0, self.moving_seconds_max)
+
+    def _move(self, node: Node) -> None:
+        """Do what `Addresses.follow` does."""
+        place = node.peers.addresses.book.own()
+        assert place is not None
+        self.note(node.number, f"listens at {place[0]} port {place[1]} from now on")
+        node.place, node.moves_at = place, math.inf
+        if node.peers.heartbeat is not None:
+            node.peers.heartbeat.listen_at([place[0]], place[1])
 
     def _on_verdicts(self, node: Node, verdicts: list[Verdict]) -> None:
         for verdict in verdicts:
@@ -451,6 +477,7 @@ class Cluster:
         """Do one of the things that come next; False when none comes before `until`."""
         self._end_broken()
         self._look_at_touched()
+        self._follow_moves()
         hearing = [end for end in self.ends if not self.nodes[end.node].is_paused]
         awake = [node for node in self.nodes.values() if not node.is_paused]
         coming: dict[str, list[tuple[float, End | Node | Dialer]]] = {
@@ -461,6 +488,7 @@ class Cluster:
             "dial": [
                 (dialer.next_try(node.behind), dialer) for node in awake for dialer in node.dialers
             ],
+            "move": [(node.moves_at, node) for node in awake],
         }
         at = min([each for found in coming.values() for each, _ in found], default=math.inf)
         self.time.jump_to(min(at, until))
@@ -526,6 +554,8 @@ class Cluster:
             self.note(who.number, what)
             if what == "beat":
                 who.beat(self.now)
+            elif what == "move":
+                self._move(who)
             else:
                 who.peers.on_deadline(trio.current_time())
         elif what == "receive":
@@ -540,7 +570,7 @@ class Cluster:
         node, target = self.nodes[dialer.node], self.nodes.get(dialer.target)
         if self.paths.is_cut(dialer.node, dialer.target):
             dialer.on_no_answer(self.now)
-        elif target is None:
+        elif target is None or target.place != node.peers.addresses.book.hosts()[target.number]:
             dialer.on_refused(self.now)
         else:
             self.note(dialer.node, f"dial {dialer.target}")

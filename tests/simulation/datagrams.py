@@ -3,10 +3,11 @@
 import heapq
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from heartbeat.datagram_filter import Endpoint
+from heartbeat.routes import Endpoint
 from nodemanager.ids import NodeId
 from tests.simulation.paths import Paths
 
@@ -40,6 +41,9 @@ class SimSocket:
     def next_arrival(self) -> float:
         return self.arriving[0][0] if self.arriving else math.inf
 
+    def listen_at(self, addresses: Sequence[str], port: int) -> None:
+        self.network.move(self, (addresses[0], port))
+
     def close(self) -> None:
         self.network.release(self)
 
@@ -59,6 +63,12 @@ class Datagrams:
         """Return the socket of a new incarnation; what was on its way to an earlier one is gone."""
         self._sockets[endpoint] = SimSocket(number, endpoint, self)
         return self._sockets[endpoint]
+
+    def move(self, socket: SimSocket, endpoint: Endpoint) -> None:
+        """What is on its way to the old endpoint, and not there yet, still arrives."""
+        self.release(socket)
+        socket.endpoint = endpoint
+        self._sockets[endpoint] = socket
 
     def release(self, socket: SimSocket) -> None:
         if self._sockets.get(socket.endpoint) is socket:

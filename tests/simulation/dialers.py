@@ -36,7 +36,7 @@ class Dialer:
         if self.end is not None and not self.end.is_open_or_over:
             return math.inf
         present = self.mesh.links.get(self.target)
-        if not isinstance(present, PeerLink):
+        if not isinstance(present, PeerLink) or self.mesh.is_outdated(present):
             return self.at
         return max(self.at, world_of(present.received_at + self.mesh.silent_seconds, behind))
 

@@ -12,7 +12,7 @@ from typing import Final
 import trio
 
 from net.errors import PeerLost
-from net.transport import Piece, PortStatus, Stream
+from net.transport import Closing, Piece, PortStatus, Stream
 
 # As much as a small socket buffer: enough for several frames, small enough that tests meet its end.
 PIPE_BYTES_MAX: Final = 256 * 1024
@@ -189,6 +189,7 @@ class SimNetwork:
         accept: Callable[[Stream], Awaitable[None]],
         *,
         task_status: PortStatus,
+        closing: Closing | None = None,
     ) -> None:
         port = port or next(self._free_ports)
         if (address, port) in self._listeners:
@@ -210,6 +211,6 @@ class SimNetwork:
             self._listeners[address, port] = offer
             try:
                 task_status.started(port)
-                await trio.sleep_forever()
+                await (trio.Event() if closing is None else closing).wait()
             finally:
                 del self._listeners[address, port]

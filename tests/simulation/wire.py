@@ -15,7 +15,7 @@ import trio
 from net.errors import PeerLost
 from net.frame import FrameDecoder
 from net.peerlink import PeerLink
-from net.transport import Piece, PortStatus, Stream
+from net.transport import Closing, Piece, PortStatus, Stream
 from nodemanager.ids import NodeId
 from ramsterd.asking.messages import ALL_LIMITS
 from tests.simulation.paths import Paths
@@ -32,7 +32,13 @@ class NoTransport:
         raise NotImplementedError
 
     async def listen(
-        self, address: str, port: int, accept: Callable[..., object], *, task_status: PortStatus
+        self,
+        address: str,
+        port: int,
+        accept: Callable[..., object],
+        *,
+        task_status: PortStatus,
+        closing: Closing | None = None,
     ) -> NoReturn:
         raise NotImplementedError
 

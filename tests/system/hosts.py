@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +33,14 @@ def move_in(
     budgets: list[str],
     remote: str = "",
     timers: Mapping[str, float] = TIMERS,
+    address: Callable[[int], str] | None = None,
 ) -> None:
     """Make the folders of a new cluster, and run each node from its own, on its own host; `remote` is for [remote].
 
     TLS, addresses, port and copies are what an operator gets.  Sockets, budgets and timers are the test's.
     """
-    members = ",".join(f"{node.name}={network.address(node.number)}" for node in cluster)
+    address = address or network.address
+    members = ",".join(f"{node.name}={address(node.number)}" for node in cluster)
     ramsterctl(
         "cluster", "init", "--name", "test", "--nodes", members, "--out", str(out),
         "--budget", "1GiB", "--export", f"swap0={export}",

@@ -120,9 +120,9 @@ class Network:
 
 
 @contextmanager
-def network(hosts_count: int) -> Iterator[Network]:
+def network(hosts_count: int, kind: type[Network] = Network) -> Iterator[Network]:
     """Make a network, and remove it at the end, whatever happens."""
-    made = Network(hosts_count)
+    made = kind(hosts_count)
     try:
         made.open()
         yield made

@@ -6,7 +6,7 @@ import logging
 import os
 import random
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -79,7 +79,7 @@ def make_daemon(
     )
 
 
-async def no_problem() -> str:
+async def no_problem(_places: Sequence[tuple[str, int]]) -> str:
     return ""
 
 

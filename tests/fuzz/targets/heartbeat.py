@@ -20,6 +20,7 @@ from heartbeat.datagram import (
     cluster_digest,
 )
 from heartbeat.datagram_filter import DatagramFilter, Drop, DropReason
+from heartbeat.routes import Routes, written_endpoints
 from heartbeat.seal import DATAGRAM_BYTES_MAX, KEY_BYTES, MAC_BYTES, Seal
 from heartbeat.swim import Effect, SendDatagram, Swim
 from nodemanager.ids import Incarnation, NodeId
@@ -53,7 +54,8 @@ class Watcher:
     def __init__(self) -> None:
         self.now = 0.0
         self.outcomes: set[str] = set()
-        self._filter = DatagramFilter(CLUSTER, NodeId(0), KEY)
+        routes = Routes(written_endpoints(CLUSTER, NodeId(0)))
+        self._filter = DatagramFilter(CLUSTER.name, NodeId(0), routes, KEY)
         self._swim = Swim(
             [NodeId(number) for number in range(1, NODES)],
             NodeId(0),

@@ -19,6 +19,7 @@ from ramsterd.admin.node_commands import (
     drain_node,
     node_commands,
     remove_node,
+    set_node,
 )
 from ramsterd.admin.socket import CommandRefused
 from ramsterd.membership.members import Members
@@ -110,6 +111,7 @@ def test_each_command_has_its_name() -> None:
         "node-add",
         "node-cordon",
         "node-remove",
+        "node-set",
         "node-uncordon",
     ]
 
@@ -154,7 +156,54 @@ async def test_an_uncordoned_node_gets_pages_again(cluster: Cluster) -> None:
     assert not is_cordoned(cluster)
 
 
-@pytest.mark.parametrize("command", [cordon_node, drain_node, remove_node])
+def test_a_member_is_moved_and_all_follow() -> None:
+    cluster = Cluster()
+    result: Any = set_node(cluster.members, {"name": NAME, "address": "127.0.0.9", "port": None})
+    assert (result["state"], result["is_changed"], result["warnings"]) == ("moved", True, [])
+    assert (result["node"]["address"], result["node"]["port"]) == ("127.0.0.9", 7702)
+    (applied,) = cluster.applied
+    assert applied.node[2].address == "127.0.0.9"
+    assert applied.membership_version == 1
+    again: Any = set_node(cluster.members, {"name": NAME, "address": "127.0.0.9"})
+    assert (again["is_changed"], again["membership_version"]) == (False, 1)
+    assert len(cluster.applied) == 1
+
+
+def test_a_member_that_is_away_needs_the_file() -> None:
+    cluster = Cluster()
+    del cluster.links[LEAVING]
+    result: Any = set_node(cluster.members, {"name": NAME, "port": 7712})
+    (warning,) = result["warnings"]
+    assert warning.startswith("node2 has no link to this node. Before it starts again, copy")
+    ours: Any = set_node(cluster.members, {"name": "node0", "port": 7710})
+    assert ours["warnings"] == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "refusal"),
+    [
+        ({}, "expected --address, --port or both"),
+        ({"address": "0.0.0.0"}, "node node2: address: found '0.0.0.0', expected the address of"),  # noqa: S104
+        ({"address": "::"}, "node node2: address: found '::', expected the address of one machine"),
+        ({"address": "fe80::1"}, "expected the interface behind a link-local address"),
+        ({"address": "10.0.0.1:7700"}, "the port is a value of its own (`--port`)"),
+        ({"address": 7}, "expected a text in quotes"),
+        ({"port": 0}, "port: found 0, expected 1 to 65535"),
+        ({"port": 7701}, "127.0.0.1:7701 for node2, which is the address and port of node1 too"),
+        ({"address": "192.0.2.1"}, "expected a loopback address"),
+    ],
+)
+def test_a_wrong_place_is_refused_and_nothing_has_changed(
+    wanted: dict[str, object], refusal: str
+) -> None:
+    cluster = Cluster()
+    with pytest.raises(CommandRefused) as caught:
+        set_node(cluster.members, {"name": NAME, **wanted})
+    assert refusal in str(caught.value)
+    assert not cluster.applied
+
+
+@pytest.mark.parametrize("command", [cordon_node, drain_node, remove_node, set_node])
 async def test_a_name_that_is_no_members_is_refused_with_those_that_are(
     cluster: Cluster, command: Callable[..., object]
 ) -> None:

@@ -162,3 +162,18 @@ def test_a_disk_that_takes_long_is_not_waited_for(monkeypatch: pytest.MonkeyPatc
     result = daemon.run("cordon", "delta")
     assert result.exit_code == 1
     assert "does not have it: the disk has not answered for 0 s" in result.stderr
+
+
+def test_a_member_is_moved_by_address_by_port_or_both() -> None:
+    daemon = Daemon(done("moved", warnings=["delta has no link to this node"]))
+    result = daemon.run("set", "delta", "--address", "10.0.1.4")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("node delta (4) at 10.0.0.4:7700 is moved\n")
+    assert "warning: delta has no link to this node" in result.stderr
+    assert daemon.asked[0] == ("node-set", {"name": "delta", "address": "10.0.1.4", "port": None})
+
+
+def test_a_move_says_where_to() -> None:
+    result = Daemon().run("set", "delta")
+    assert result.exit_code == 2
+    assert "found no option, expected --address, --port or both" in result.stderr

@@ -255,9 +255,16 @@ def test_an_address_that_no_interface_has_is_found_before_the_start(tmp_path: Pa
         )
 
 
-@pytest.mark.parametrize("address", ["fe80::1", "fe80::1%eth0", "fd00::1%eth0"])
-def test_an_address_of_one_link_is_refused_with_and_without_its_zone(
-    tmp_path: Path, address: str
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("fe80::1", "the interface behind a link-local address, such as 'fe80::1%eth0'"),
+        ("fd00::1%eth0", "no zone behind '%': only a link-local address (fe80::/10) has one"),
+        ("fe80::1%1", "the name of an interface behind '%', such as 'fe80::1%eth0'"),
+    ],
+)
+def test_a_link_local_address_has_a_zone_and_no_other_has(
+    tmp_path: Path, address: str, expected: str
 ) -> None:
     text = "insecure_plaintext = true\n" + CLUSTER.replace("127.0.0.1", address, 1)
     write(tmp_path, "cluster.toml", text)
@@ -266,8 +273,17 @@ def test_an_address_of_one_link_is_refused_with_and_without_its_zone(
     assert result.exit_code == 78
     assert result.stderr == (
         f"ramsterd: {tmp_path}/cluster.toml: node 1 (\"alpha\"), line 6: address: found '{address}',"
-        " expected an address that all nodes can use: no link-local one, and no zone\n"
+        f" expected {expected}\n"
     )
+
+
+def test_a_zone_that_is_no_interface_of_this_machine_is_an_error(tmp_path: Path) -> None:
+    text = CLUSTER.replace("127.0.0.1", "fe80::1%nowhere0", 1)
+    write(tmp_path, "cluster.toml", "insecure_plaintext = true\n" + text)
+    path = write(tmp_path, "ramsterd.toml", DAEMON)
+    result = CliRunner().invoke(main, ["check-config", "--config", str(path)])
+    assert result.exit_code == 78
+    assert "'fe80::1%nowhere0' (this machine has no interface nowhere0)" in result.stderr
 
 
 def test_a_folder_of_sockets_that_is_missing_ends_the_start_in_the_same_words(

@@ -50,7 +50,12 @@ def test_an_address_of_this_machine_can_be_bound_and_another_not() -> None:
     assert why_unbindable("127.0.0.1") == ""
     assert why_unbindable("192.0.2.1") == "cannot assign requested address"
     assert why_unbindable("fe80::1") == "invalid argument"
-    assert "not known" in why_unbindable("fe80::1%no-such-interface")
+    assert "no interface nowhere0" in why_unbindable("fe80::1%nowhere0")
+
+
+def test_one_address_of_several_is_enough() -> None:
+    assert why_unbindable("192.0.2.1", "127.0.0.1") == ""
+    assert why_unbindable("192.0.2.1", "198.51.100.7") == "cannot assign requested address"
 
 
 def test_users_are_found_by_name_and_by_id() -> None:

@@ -320,6 +320,33 @@ def test_an_address_that_no_interface_has_is_an_error_in_the_file_that_has_it() 
     assert metrics.is_error
 
 
+NAMED = CLUSTER.replace("127.0.0.1", "alpha", 1)
+
+
+def test_a_name_that_nobody_knows_yet_is_a_warning() -> None:
+    host = replace(machine(), unknown_names={"alpha": "no answer"})
+    (finding,) = judge(DAEMON, host, cluster=NAMED)
+    assert (finding.key, finding.is_error) == ("node[0].address", False)
+    assert finding.found == "'alpha' (no answer)"
+    assert "`getent ahosts alpha`" in finding.expected
+
+
+def test_a_name_that_is_loopback_on_its_own_machine_is_a_warning() -> None:
+    def found(*addresses: str) -> list[Finding]:
+        host = replace(machine(), addresses_of_names={"alpha": addresses})
+        return judge(DAEMON, host, cluster=NAMED)
+
+    (finding,) = found("127.0.1.1")
+    assert finding.found == "'alpha', which is only 127.0.1.1 on this machine"
+    assert not finding.is_error
+    assert found("127.0.1.1", "192.0.2.1") == []
+
+
+def test_localhost_is_meant_to_be_loopback() -> None:
+    host = replace(machine(), addresses_of_names={"localhost": ("::1", "127.0.0.1")})
+    assert judge(DAEMON, host, cluster=CLUSTER.replace("127.0.0.1", "localhost", 1)) == []
+
+
 def test_a_port_that_only_root_may_have_is_a_warning_for_others() -> None:
     text = DAEMON + '[metrics]\nlisten = "127.0.0.1:80"\n'
     (finding,) = judge(text, machine())

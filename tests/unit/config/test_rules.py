@@ -52,7 +52,7 @@ def test_the_texts_that_the_cases_change_are_valid() -> None:
         ("7702", "0", "node[1].port", "1 to 65535"),
         ("7702", "65536", "node[1].port", "1 to 65535"),
         ("port = 7702", "prot = 7702", "node[1].prot", "port (the nearest known key)"),
-        ('"127.0.0.1"\nport = 7702', '"beta"', "node[1].address", "an IP address"),
+        ('"127.0.0.1"\nport = 7702', '"10.0.0.300"', "node[1].address", "an IP address"),
         ("port = 7702", "zone = 'a b'", "node[1].zone", "a name of a-z"),
         (CLUSTER, 'name = "lab"', "node", "at least one"),
         (CLUSTER, 'name = "lab"\nnode = []', "node", "1 to 512"),
@@ -353,6 +353,35 @@ def test_a_listener_where_links_are_is_refused(
     assert caught.value.found == (
         f"'{listen}', which is address and port of node {whose} in cluster.toml"
     )
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:7701", "[::1]:7701", "0.0.0.0:7701", "[::]:7701"])
+def test_a_listener_where_links_of_localhost_are_is_refused(listen: str) -> None:
+    members = cluster(CLUSTER.replace('"127.0.0.1"', '"localhost"', 1))
+    config = daemon(f'{DAEMON}[metrics]\nlisten = "{listen}"\n')
+    with pytest.raises(ConfigError, match="address and port of node alpha"):
+        check_link_ports(config, members, members.node[0], file="d")
+
+
+def test_what_other_names_mean_is_not_known_here() -> None:
+    members = cluster(CLUSTER.replace('"127.0.0.1"', '"alpha.example"', 1))
+    config = daemon(f'{DAEMON}[metrics]\nlisten = "127.0.0.1:7701"\n')
+    check_link_ports(config, members, members.node[0], file="d")
+
+
+def test_localhost_is_loopback_and_another_name_is_not() -> None:
+    local = CLUSTER.replace('"127.0.0.1"', '"localhost"')
+    check_plaintext(cluster(local), has_tls=False, file="c")
+    with pytest.raises(ConfigError, match=r"'localhost\.example', expected a loopback address"):
+        check_plaintext(
+            cluster(local.replace("localhost", "localhost.example")), has_tls=False, file="c"
+        )
+
+
+def test_the_same_name_written_two_ways_is_a_duplicate() -> None:
+    two = CLUSTER.replace('"127.0.0.1"', '"Node.example."', 1).replace("127.0.0.1", "node.example")
+    with pytest.raises(ConfigError, match=r"address and port of alpha too"):
+        cluster(two.replace("7702", "7701"))
 
 
 def test_a_listener_may_have_the_port_that_links_of_another_machine_have() -> None:

@@ -59,6 +59,14 @@ def test_each_endpoint_has_a_key() -> None:
             "`ip address` shows the addresses of this machine",
         ),
         (
+            failed(errno.EADDRNOTAVAIL, "[::1]:7701"),
+            " at [::1]:7701 (address and port of alpha in cluster.toml): Cannot assign requested address",
+            (
+                "`ip address` shows the addresses of this machine. If it has moved: `ramsterctl node set` at another"
+                " member, then copy cluster.toml from there"
+            ),
+        ),
+        (
             failed(errno.EACCES, "127.0.0.1:10809"),
             " at 127.0.0.1:10809 (nbd.listen): Permission denied",
             "set a higher port, or give ramsterd CAP_NET_BIND_SERVICE (AmbientCapabilities= in its unit)",

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from config.endpoint import join_endpoint
+from config.lookup import NameNotFound
 from config.model import DaemonConfig, NodeConfig
 from config.reader import read_toml
 from ramsterd.endpoints.trying import endpoints_of, why_taken
@@ -66,10 +67,43 @@ def test_what_the_daemon_holds_itself_is_no_reason() -> None:
     with bound() as nbd, bound() as metrics, bound() as links:
         daemon = config(join_endpoint(*nbd.getsockname()), join_endpoint(*metrics.getsockname()))
         node = at(links.getsockname()[1])
-        held = endpoints_of(daemon, node)
+        held = endpoints_of(daemon, node, [("127.0.0.1", node.port)])
         assert [key for key, _ in held] == ["address", "nbd.listen", "metrics.listen"]
         assert why_taken(daemon, node, held) is None
         assert why_taken(daemon, node, held[:-1]) is not None
+
+
+def test_a_daemon_that_has_moved_holds_its_new_place() -> None:
+    with bound() as old, bound() as new:
+        now = [new.getsockname()]
+        moved = at(new.getsockname()[1])
+        assert why_taken(config(), moved, endpoints_of(config(), moved, now)) is None
+        before = at(old.getsockname()[1])
+        assert why_taken(config(), before, endpoints_of(config(), before, now)) is not None
+
+
+def test_of_a_name_one_address_of_this_machine_is_enough() -> None:
+    def find(_: str) -> tuple[str, ...]:
+        return ("198.51.100.1", "127.0.0.1")
+
+    assert why_taken(config(), at(0, "alpha"), [], find) is None
+    with bound() as other:
+        port = other.getsockname()[1]
+        found = why_taken(config(), at(port, "alpha"), [], find)
+    assert found is not None
+    assert f"at alpha:{port} (address and port of alpha in cluster.toml): Address already" in found
+    found = why_taken(config(), at(0, "alpha"), [], lambda _: ("198.51.100.1",))
+    assert found is not None
+    assert "Cannot assign requested address" in found
+
+
+def test_a_name_that_is_not_found_ends_a_start() -> None:
+    def find(host: str) -> tuple[str, ...]:
+        raise NameNotFound(host, "Name or service not known")
+
+    found = why_taken(config(), at(0, "alpha"), [], find)
+    assert found is not None
+    assert "Name or service not known; `getent ahosts alpha`" in found
 
 
 def test_what_ends_with_the_process_is_free_for_another_server_at_any_of_its_addresses() -> None:

@@ -7,11 +7,9 @@ from heartbeat.datagram_filter import (
     DatagramFilter,
     Drop,
     DropReason,
-    Endpoint,
     first_counter,
-    is_loopback,
-    normal_endpoint,
 )
+from heartbeat.routes import Endpoint, Routes, written_endpoints
 from heartbeat.seal import MAC_BYTES, WINDOW_DATAGRAMS, ReplayWindow
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.incarnations import ATTACH_COUNT_MAX
@@ -26,8 +24,13 @@ def endpoint(node: int) -> Endpoint:
     return ("127.0.0.1", 7700 + node)
 
 
+def made_filter(local: int, key: bytes | None, attach_count: int = 0) -> DatagramFilter:
+    routes = Routes(written_endpoints(cluster_of(3), NodeId(local)))
+    return DatagramFilter("test", NodeId(local), routes, key, attach_count=attach_count)
+
+
 def filter_of(local: int = 0, key: bytes | None = KEY) -> DatagramFilter:
-    return DatagramFilter(cluster_of(3), NodeId(local), key)
+    return made_filter(local, key)
 
 
 def reason(found: object) -> DropReason | None:
@@ -72,7 +75,7 @@ def test_a_process_that_goes_on_as_the_same_incarnation_is_no_replay() -> None:
     late = before.close(message(1))
     for _ in range(2 * WINDOW_DATAGRAMS):
         assert reason(ours.admit(before.close(message(1)), endpoint(1))) is None
-    after = DatagramFilter(cluster_of(3), NodeId(1), KEY, attach_count=1)
+    after = made_filter(1, KEY, attach_count=1)
     assert reason(ours.admit(after.close(message(1)), endpoint(1))) is None
     assert reason(ours.admit(late, endpoint(1))) is DropReason.REPLAYED
 
@@ -86,7 +89,7 @@ def test_counters_of_a_process_begin_above_all_of_the_processes_before_it() -> N
 
 
 def test_the_last_process_of_an_incarnation_can_say_something() -> None:
-    last = DatagramFilter(cluster_of(3), NodeId(1), KEY, attach_count=ATTACH_COUNT_MAX)
+    last = made_filter(1, KEY, attach_count=ATTACH_COUNT_MAX)
     assert reason(filter_of(0).admit(last.close(message(1)), endpoint(1))) is None
 
 
@@ -97,7 +100,7 @@ def test_each_process_of_a_member_is_told_of_once() -> None:
     for _ in range(2):
         ours.admit(before.close(message(1)), endpoint(1))
     assert ours.take_begun() == [NodeId(1)]
-    after = DatagramFilter(cluster_of(3), NodeId(1), KEY, attach_count=1)
+    after = made_filter(1, KEY, attach_count=1)
     forged = bytearray(after.close(message(1)))
     forged[-1] ^= 1
     ours.admit(bytes(forged), endpoint(1))
@@ -162,19 +165,41 @@ def test_the_window_of_a_newer_incarnation_begins_anew_and_lets_the_older_one_in
     assert not window.admit(Incarnation(2), 1)
 
 
-def test_endpoints_compare_however_they_are_written() -> None:
-    assert normal_endpoint("::ffff:127.0.0.1", 1) == normal_endpoint("127.0.0.1", 1)
-    assert is_loopback("::1")
-    assert not is_loopback("192.0.2.1")
-
-
 def test_a_member_that_is_gone_is_not_let_in_and_a_new_one_is() -> None:
-    ours, theirs = filter_of(0), filter_of(1)
+    routes = Routes({NodeId(1): [endpoint(1)]})
+    ours, theirs = DatagramFilter("test", NodeId(0), routes, KEY), filter_of(1)
     assert reason(ours.admit(theirs.close(message(1)), endpoint(1))) is None
-    ours.on_members_changed({NodeId(2): endpoint(2)})
+    routes.on_changed({NodeId(2): [endpoint(2)]})
+    ours.on_members_changed()
     dropped = ours.admit(theirs.close(message(1)), endpoint(1))
     assert reason(dropped) is DropReason.UNKNOWN_SOURCE
-    ours.on_members_changed({NodeId(1): endpoint(1)})
+    routes.on_changed({NodeId(1): [endpoint(1)]})
+    ours.on_members_changed()
+    assert reason(ours.admit(theirs.close(message(1)), endpoint(1))) is None
+
+
+def test_a_member_that_is_heard_where_it_has_moved_to_is_told_once() -> None:
+    routes = Routes({NodeId(1): [endpoint(1)]})
+    ours, theirs = DatagramFilter("test", NodeId(0), routes, KEY), filter_of(1)
+    assert reason(ours.admit(theirs.close(message(1)), endpoint(1))) is None
+    assert ours.take_begun() == [1]
+    routes.on_changed({NodeId(1): [endpoint(9)]})
+    assert reason(ours.admit(theirs.close(message(1)), endpoint(1))) is None
+    assert ours.take_begun() == []
+    for _ in range(2):
+        assert reason(ours.admit(theirs.close(message(1)), endpoint(9))) is None
+    assert ours.take_begun() == [1]
+    assert reason(ours.admit(theirs.close(message(1)), endpoint(1))) is DropReason.UNKNOWN_SOURCE
+
+
+def test_any_address_of_a_member_is_let_in_and_only_what_counts_is_answered_there() -> None:
+    six = ("fd00::1", 7701)
+    routes = Routes({NodeId(1): [endpoint(1), six]})
+    ours, theirs = DatagramFilter("test", NodeId(0), routes, KEY), filter_of(1)
+    assert reason(ours.admit(filter_of(1, OTHER_KEY).close(message(1)), six)) is DropReason.BAD_MAC
+    assert routes.target(NodeId(1)) == endpoint(1)
+    assert reason(ours.admit(theirs.close(message(1)), six)) is None
+    assert routes.target(NodeId(1)) == six
     assert reason(ours.admit(theirs.close(message(1)), endpoint(1))) is None
 
 

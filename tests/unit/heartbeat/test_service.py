@@ -12,7 +12,8 @@ from trio.testing import MockClock
 
 from config.model import ClusterConfig
 from heartbeat.datagram import DatagramKind
-from heartbeat.datagram_filter import DatagramFilter, DropReason, Endpoint
+from heartbeat.datagram_filter import DatagramFilter, DropReason
+from heartbeat.routes import Endpoint, Routes, written_endpoints
 from heartbeat.service import DATAGRAMS_PER_WAKE_MAX, KEY_OVERLAP_SECONDS, HeartbeatService
 from heartbeat.swim import Swim
 from nodemanager.ids import Incarnation, NodeId
@@ -33,7 +34,8 @@ class Speaker:
 
     def __init__(self, node: int, key: bytes | None = None) -> None:
         self._node = node
-        self._filter = DatagramFilter(cluster_of(3), NodeId(node), key)
+        routes = Routes(written_endpoints(cluster_of(3), NodeId(node)))
+        self._filter = DatagramFilter("test", NodeId(node), routes, key)
 
     def ping(self) -> bytes:
         return self._filter.close(message(self._node, 0, DatagramKind.PING, probe=7))

@@ -7,7 +7,7 @@ import pytest
 import trio
 import trio.testing
 
-from heartbeat.datagram_filter import Endpoint
+from heartbeat.routes import Endpoint
 from heartbeat.udp import UdpSocket
 from tests.fakes.datagram_network import SimDatagramNetwork, SimDatagramSocket
 
@@ -22,8 +22,8 @@ async def pair(request: pytest.FixtureRequest) -> AsyncIterator[Pair]:
     here: AnySocket
     there: AnySocket
     if request.param == "udp":
-        here = UdpSocket("127.0.0.1", 0, allow_remote=False)
-        there = UdpSocket("127.0.0.1", 0, allow_remote=False)
+        here = UdpSocket(["127.0.0.1"], 0, allow_remote=False)
+        there = UdpSocket(["127.0.0.1"], 0, allow_remote=False)
     else:
         network = SimDatagramNetwork(rng=random.Random(0))
         here, there = network.bind(("127.0.0.1", 1)), network.bind(("127.0.0.1", 2))
@@ -76,6 +76,25 @@ async def test_waiting_waits_until_something_arrives(pair: Pair) -> None:
         await trio.testing.wait_all_tasks_blocked()
         here.send_to(b"beat", there.endpoint)
     assert there.receive_from() is not None
+
+
+async def test_after_a_move_datagrams_arrive_at_the_new_address_and_leave_from_it(
+    pair: Pair,
+) -> None:
+    here, there = pair
+    old = there.endpoint
+    there.listen_at(["127.0.0.2"], 0)
+    assert there.endpoint[0] == "127.0.0.2"
+    here.send_to(b"old", old)
+    here.send_to(b"new", there.endpoint)
+    with trio.fail_after(20):
+        await there.wait_readable()
+    assert there.receive_from() == (b"new", here.endpoint)
+    assert there.receive_from() is None
+    there.send_to(b"answer", here.endpoint)
+    with trio.fail_after(20):
+        await here.wait_readable()
+    assert here.receive_from() == (b"answer", there.endpoint)
 
 
 async def test_closing_wakes_who_waits(pair: Pair) -> None:

@@ -1,21 +1,19 @@
 """Real UDP on loopback, in real time: nothing here asserts how long something took."""
 
 import random
-from dataclasses import replace
 
 import pytest
 import trio
 
 from config.model import ClusterConfig, NodeConfig, TimersConfig
-from heartbeat.datagram_filter import Endpoint
+from heartbeat.routes import Endpoint
 from heartbeat.seal import DATAGRAM_BYTES_MAX
-from heartbeat.service import HeartbeatService, open_socket
+from heartbeat.service import HeartbeatService
 from heartbeat.swim import Swim
 from heartbeat.udp import PlaintextRefused, UdpSocket
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import NodeState
 from tests.fakes.datagram_network import Verdicts
-from tests.helpers.clusters import cluster_of
 
 pytestmark = pytest.mark.system
 
@@ -23,7 +21,7 @@ FAST = TimersConfig(probe_seconds=0.1, probe_timeout_seconds=0.05)
 
 
 def bound(address: str = "127.0.0.1", port: int = 0) -> UdpSocket:
-    return UdpSocket(address, port, allow_remote=False)
+    return UdpSocket([address], port, allow_remote=False)
 
 
 def cluster_at(*endpoints: Endpoint) -> ClusterConfig:
@@ -72,19 +70,47 @@ async def test_a_taken_port_is_told_and_leaks_nothing() -> None:
 
 
 def test_beats_do_not_leave_this_machine_unless_the_configuration_says_so() -> None:
-    cluster = cluster_of(2)
-    reachable = replace(cluster, node=(replace(cluster.node[0], address="0.0.0.0", port=0),))  # noqa: S104 - the point
     with pytest.raises(PlaintextRefused, match="needs heartbeat_key, or insecure_plaintext = true"):
-        open_socket(reachable, NodeId(0))
+        bound("0.0.0.0")  # noqa: S104 - the point
 
 
-@pytest.mark.parametrize("has_key", [True, False])
-async def test_a_key_or_insecure_plaintext_opens_other_addresses(has_key: bool) -> None:
-    # 192.0.2.1 is nobody's (RFC 5737): the check lets it pass and the kernel does not.
-    cluster = cluster_of(1, insecure_plaintext=not has_key)
-    elsewhere = replace(cluster, node=(replace(cluster.node[0], address="192.0.2.1"),))
+async def test_a_key_or_insecure_plaintext_opens_other_addresses() -> None:
+    # 198.51.100.1 is nobody's (RFC 5737): the check lets it pass and the kernel does not.
     with pytest.raises(OSError, match="Cannot assign"):
-        open_socket(elsewhere, NodeId(0), has_key=has_key)
+        UdpSocket(["198.51.100.1"], 0, allow_remote=True)
+
+
+async def test_a_socket_at_several_addresses_sends_from_that_of_the_family() -> None:
+    here = UdpSocket(["::1", "127.0.0.1"], 0, allow_remote=False)
+    four, six = bound("127.0.0.1"), bound("::1")
+    for peer in (four, six):
+        here.send_to(b"x", peer.endpoint)
+        _, source = await receive(peer)
+        assert source[0] == peer.endpoint[0]
+        peer.send_to(b"y", source)
+        assert await receive(here) == (b"y", peer.endpoint)
+    for each in (here, four, six):
+        each.close()
+
+
+async def test_addresses_of_other_machines_are_left_out_as_long_as_there_is_one_of_ours() -> None:
+    here = UdpSocket(["198.51.100.1", "127.0.0.1"], 0, allow_remote=True)
+    assert here.endpoint[0] == "127.0.0.1"
+    with pytest.raises(OSError, match="no IPv6 address"):
+        here.send_to(b"x", ("::1", 9))
+    here.close()
+
+
+async def test_a_move_that_fails_changes_nothing() -> None:
+    here, there = bound(), bound()
+    before = here.endpoint
+    with pytest.raises(OSError, match=f"127.0.0.1:{there.endpoint[1]}"):
+        here.listen_at(["127.0.0.2", "127.0.0.1"], there.endpoint[1])
+    assert here.endpoint == before
+    there.send_to(b"x", before)
+    assert await receive(here) == (b"x", there.endpoint)
+    here.close()
+    there.close()
 
 
 def start(
@@ -124,6 +150,12 @@ async def test_two_nodes_meet_lose_and_find_each_other_over_udp() -> None:
                 other.cancel_scope.cancel()
             await verdicts.wait_last(1, NodeState.DOWN, Incarnation(1))
             assert NodeState.SUSPECT in verdicts.of(1)
-            start(nursery, cluster, open_socket(cluster, NodeId(1)), 1, 2)
+            start(
+                nursery,
+                cluster,
+                bound(port=cluster.node[1].port),
+                1,
+                2,
+            )
             await verdicts.wait_last(1, NodeState.UP, Incarnation(2))
             nursery.cancel_scope.cancel()

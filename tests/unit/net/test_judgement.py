@@ -66,10 +66,20 @@ def test_a_link_that_came_meanwhile_is_probed_for_itself() -> None:
 
 
 def test_the_log_says_why_a_link_was_replaced() -> None:
-    def why(*, is_newer: bool = False, is_attached: bool = False, is_dialer: bool = False) -> str:
-        return why_replaced(is_newer=is_newer, is_attached=is_attached, is_dialer=is_dialer)
+    def why(
+        *,
+        is_newer: bool = False,
+        is_attached: bool = False,
+        has_moved: bool = False,
+        is_dialer: bool = False,
+    ) -> str:
+        return why_replaced(
+            is_newer=is_newer, is_attached=is_attached, has_moved=has_moved, is_dialer=is_dialer
+        )
 
     assert why(is_newer=True) == "came back with a new incarnation"
     assert why(is_attached=True, is_dialer=True) == "was restarted with its memory kept"
+    assert why(has_moved=True, is_dialer=True) == "moved"
+    assert why(has_moved=True) == "dialled this node where it has moved to"
     assert "did not answer on this link within 1 s" in why()
     assert "sent nothing on this link" in why(is_dialer=True)

@@ -12,9 +12,10 @@ import pytest
 import trio
 import trio.testing
 
-from net.dialer import Address, Over, dial_once
+from net.dialer import Over, dial_once
 from net.frame import LinkType, encode_header
 from net.mesh import Mesh
+from net.moves import Address
 from net.tcp import TcpTransport
 from net.tls import TlsTransport
 from net.transport import Stream, Transport

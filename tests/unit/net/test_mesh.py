@@ -12,13 +12,13 @@ import trio.testing
 
 from config.model import TimersConfig
 from net.backoff import RECONNECT_SECONDS_FIRST, RECONNECT_SECONDS_MAX
-from net.dialer import Address
 from net.errors import LocalProtocolError
 from net.frame import Frame, LinkType
 from net.hello import Hello, encode_reject
 from net.judgement import PROBE_SECONDS
 from net.link import Failure, Link
 from net.mesh import Mesh
+from net.moves import Address
 from nodemanager.ids import Incarnation, NodeId
 from nodemanager.states import LinkState
 from tests.helpers.links import (
@@ -649,4 +649,155 @@ async def test_a_link_that_is_lost_is_said_once_by_each_side(
         assert len(said) == 2, said
         await trio.sleep(2)
         assert one.links() == [2]
+        nursery.cancel_scope.cancel()
+
+
+# Members that move.
+
+
+def moved(members: Members, number: int, port: int) -> Members:
+    return {**members, NodeId(number): ("127.0.0.1", port)}
+
+
+def tell_members(nodes: list[Node], members: Members) -> None:
+    for node in nodes:
+        node.members = members
+        node.mesh.on_members_changed()
+
+
+def lost(node: Node) -> list[str]:
+    return [reason for _, reason in node.diary.lost]
+
+
+async def test_a_node_that_moves_is_linked_at_its_new_address_and_nothing_is_interrupted(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The new link takes the place of the old one in one step: there is no moment without."""
+    caplog.set_level(logging.INFO)
+    one, two, three = nodes = make_nodes(3)
+    async with trio.open_nursery() as nursery:
+        await start_all(nursery, nodes)
+        made = len(one.network.connections)
+        tell_members(nodes, moved(one.members, 1, 7801))
+        await one.mesh.listen_at(["127.0.0.1"], 7801)
+        await trio.sleep(1)
+        assert [node.links() for node in nodes] == [[2, 3], [1, 3], [1, 2]]
+        assert len(one.network.connections) == made + 2, "those between the others stay"
+        dialled = "replaced by a new link: the peer moved"
+        assert lost(two) == lost(three) == [dialled]
+        assert (
+            lost(one)
+            == ["replaced by a new link: the peer dialled this node where it has moved to"] * 2
+        )
+        assert one.diary.calls == ["up", "up", "lost", "up", "lost", "up"]
+        await trio.sleep(60)
+        assert len(one.network.connections) == made + 2
+        nursery.cancel_scope.cancel()
+    assert "node number 1 has moved to 127.0.0.1:7801: it is dialled there" in caplog.messages
+
+
+async def test_a_wrong_new_address_costs_no_link(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, two = nodes = make_nodes(2)
+    async with trio.open_nursery() as nursery:
+        await start_all(nursery, nodes)
+        made = len(one.network.connections)
+        right = one.members
+        tell_members(nodes, moved(right, 1, 7801))
+        await trio.sleep(120)
+        assert one.links() == [2]
+        assert two.links() == [1]
+        assert not one.diary.lost
+        assert not two.no_link, "there is one"
+        assert any(
+            "node number 1: the old link stays: no link at the new address: nobody listens at 127.0.0.1 port 7801"
+            in each
+            for each in caplog.messages
+        )
+        # Back to what it was: also that is a move, to where the node is.
+        tell_members(nodes, right)
+        await trio.sleep(1)
+        assert len(one.network.connections) == made + 1
+        assert one.links() == [2]
+        nursery.cancel_scope.cancel()
+
+
+async def test_another_node_at_the_new_address_takes_no_link_away(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Two members are mixed up: the one that answers there says that it is not the one that was meant."""
+    one, two, three = nodes = make_nodes(3)
+    async with trio.open_nursery() as nursery:
+        await start_all(nursery, nodes)
+        tell_members([three], {**three.members, NodeId(1): three.members[NodeId(2)]})
+        await trio.sleep(60)
+        assert [node.links() for node in nodes] == [[2, 3], [1, 3], [1, 2]]
+        assert not one.diary.lost
+        assert not two.diary.lost
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_move_of_the_dialling_side_leaves_its_links_alone(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    one, two = nodes = make_nodes(2)
+    async with trio.open_nursery() as nursery:
+        await start_all(nursery, nodes)
+        made = len(one.network.connections)
+        tell_members(nodes, moved(one.members, 2, 7802))
+        await two.mesh.listen_at(["127.0.0.1"], 7802)
+        await trio.sleep(60)
+        assert len(one.network.connections) == made
+        assert not one.diary.lost
+        assert two.mesh.places() == [("127.0.0.1", 7802)]
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_node_that_moved_is_found_there_after_its_restart(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    network = SimNetwork()
+    before = members_of(1, 2)
+    one, two = Node(1, network, before), Node(2, network, before)
+    async with trio.open_nursery() as nursery:
+        await start_all(nursery, [one, two])
+        one.scope.cancel()
+        await trio.sleep(5)
+        after = moved(before, 1, 7801)
+        tell_members([two], after)
+        again = Node(1, network, after)
+        await again.start(nursery)
+        await trio.sleep(1)
+        assert two.links() == [1]
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_name_is_resolved_for_each_new_link(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """What it means may change while there is no link."""
+    network = SimNetwork()
+    members: Members = {NodeId(1): ("127.0.0.1", 7701), NodeId(2): ("two.example", 7702)}
+    asked: list[str] = []
+
+    async def resolve(host: str) -> list[str]:
+        asked.append(host)
+        return ["127.0.0.1"] if host == "127.0.0.1" else ["127.0.0.9", "127.0.0.2"]
+
+    one = Node(1, network, {**members, NodeId(1): ("one.example", 7701)})
+    two = Node(2, network, {**members, NodeId(1): ("one.example", 7701)})
+    for node in (one, two):
+        node.mesh._resolve = resolve
+    async with trio.open_nursery() as nursery:
+        await nursery.start(partial(one.mesh.serve, addresses=["127.0.0.2"]))
+        await two.start(nursery)
+        await trio.sleep(1)
+        assert two.mesh.places() == [("127.0.0.9", 7702), ("127.0.0.2", 7702)]
+        assert two.links() == [1]
+        assert asked.count("one.example") == 1
+        one.network.connections[-1].cut()
+        await trio.sleep(1)
+        assert two.links() == [1]
+        assert asked.count("one.example") == 2
         nursery.cancel_scope.cancel()

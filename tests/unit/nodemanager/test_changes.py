@@ -7,19 +7,21 @@ import pytest
 from config.model import ClusterConfig, NodeConfig
 from nodemanager.changes import (
     ANCESTORS_MAX,
-    DIFFERENCES_SHOWN_MAX,
     Add,
+    AlreadySo,
     Change,
+    ChangeRefused,
     Cordon,
     Drain,
     MembershipHistory,
+    Move,
     Remove,
     Said,
     Version,
     describe,
-    differences,
 )
 from nodemanager.ids import NodeId
+from nodemanager.member_differences import DIFFERENCES_SHOWN_MAX, differences
 from tests.helpers.clusters import cluster_of
 
 
@@ -102,6 +104,7 @@ def test_a_change_reads_as_it_was_asked_for() -> None:
         Cordon(NodeId(3), is_cordoned=True),
         Cordon(NodeId(3), is_cordoned=False),
         Drain(NodeId(3)),
+        Move(NodeId(3), "10.0.0.9", 7701),
     ]
     assert [describe(change, lambda number: f"n{number}") for change in changes] == [
         "add delta",
@@ -109,4 +112,29 @@ def test_a_change_reads_as_it_was_asked_for() -> None:
         "cordon n3",
         "uncordon n3",
         "drain n3",
+        "set n3 --address 10.0.0.9 --port 7701",
     ]
+
+
+def test_a_member_that_moves_stays_what_it_is_otherwise() -> None:
+    history = MembershipHistory(cluster_of(3), NodeId(0))
+    drain = Drain(NodeId(2))
+    history.commit(drain, history.propose(drain))
+    before = history.cluster.node[2]
+    move = Move(NodeId(2), "127.0.0.9", 7702)
+    history.commit(move, history.propose(move))
+    after = history.cluster.node[2]
+    assert after == replace(before, address="127.0.0.9")
+    assert "address of node2 (2) is '127.0.0.9', was '127.0.0.1'" in differences(
+        cluster_of(3), history.cluster
+    )
+    with pytest.raises(AlreadySo, match=r"node2 is at 127\.0\.0\.9:7702 already"):
+        history.propose(move)
+
+
+def test_a_move_to_the_place_of_another_member_breaks_a_rule() -> None:
+    history = MembershipHistory(cluster_of(3), NodeId(0))
+    with pytest.raises(ChangeRefused, match="which is the address and port of node1 too"):
+        history.propose(Move(NodeId(2), "127.0.0.1", 7701))
+    with pytest.raises(ChangeRefused, match="expected a loopback address"):
+        history.propose(Move(NodeId(2), "192.0.2.1", 7701))

@@ -98,6 +98,7 @@ def statistics(node: SimNode) -> DaemonStatistics:
         state_file=MARKS,
         heartbeat=heartbeat.statistics(),
         listener=node.peers.mesh.listener_statistics(),
+        addresses=node.peers.addresses.statistics(),
         descriptors=DescriptorStatistics(limit=1024, reserved=512, lowest_free=20),
         loop_stall=LoopStatistics(
             counts=(5, 2, *[0] * (len(BUCKETS) - 2), 1),

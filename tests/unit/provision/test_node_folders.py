@@ -36,20 +36,37 @@ def init(out: Path, *more: str, nodes: str = "a=10.0.0.1,b=10.0.0.2:7701") -> Re
 
 
 def test_nodes_are_names_with_addresses() -> None:
-    assert parse_nodes("a=10.0.0.1, b=10.0.0.2:81,c=::1,d=[::1]:82,e=[::2]") == (
+    found = parse_nodes("a=10.0.0.1, b=10.0.0.2:81,c=::1,d=[::1]:82,e=[::2],f=host1,g=h.example:83")
+    assert found == (
         NewNode(name="a", address="10.0.0.1", port=7700),
         NewNode(name="b", address="10.0.0.2", port=81),
         NewNode(name="c", address="::1", port=7700),
         NewNode(name="d", address="::1", port=82),
         NewNode(name="e", address="::2", port=7700),
+        NewNode(name="f", address="host1", port=7700),
+        NewNode(name="g", address="h.example", port=83),
     )
 
 
 @pytest.mark.parametrize(
-    "text", ["", "a", "a=", "a=b", "a=10.0.0.1:x", "a=10.0.0.1:123456", "a=1:²", "a=host1"]
+    "text",
+    [
+        "",
+        "a",
+        "a=",
+        "a=b_c",
+        "a=10.0.0.1:x",
+        "a=10.0.0.1:123456",
+        "a=1:²",
+        "a=host1:0",
+        "a=[host1]",
+        "a=10.0.0",
+        "a=[::1",
+        "a=::1]:80",
+    ],
 )
 def test_other_texts_are_refused(text: str) -> None:
-    with pytest.raises(CannotInit, match="expected NAME=IP-ADDRESS"):
+    with pytest.raises(CannotInit, match="expected NAME=HOST"):
         parse_nodes(text)
 
 
