@@ -22,6 +22,7 @@ from net.tls import TlsTransport
 from nodemanager.ids import NodeId
 from nodemanager.membership import FileMembership
 from ramsterd import __version__
+from ramsterd.admin.bench import Bench
 from ramsterd.admin.commands import nodes, set_budget, version
 from ramsterd.admin.control import new_control
 from ramsterd.admin.health_commands import health_commands
@@ -147,7 +148,7 @@ class Daemon:
         self._store = BackgroundStore(
             FileMembership(daemon.cluster, loader=load_cluster, rewriter=save_members),
             judge=partial(check_writable, daemon.cluster),
-            on_written=self._on_members_written,
+            on_written=lambda problem: self._peers.members.on_written(problem),  # noqa: PLW0108  made below
         )
         self._peers = Peers(
             self.engine,
@@ -173,6 +174,7 @@ class Daemon:
         self._tmem = self._new_tmem(daemon)
         self._emptied = Emptied(self._exports, self._nbd, self._tmem)
         self._reloader = self._new_reloader(daemon, reread)
+        self._bench = Bench(self.engine, self._pager, rng=rng, local=node.name)
         self._control = new_control(
             daemon.control.socket, self._commands(), self._peers, self._handover.arrival
         )
@@ -249,7 +251,7 @@ class Daemon:
             for watch in (self._news, self._health, self._jobs):
                 services.start_soon(watch.run)
             services.start_soon(watch_pauses, self._watchdog.on_pause)
-            for worker in (self._store, self._reloader, self._restarter):
+            for worker in (self._store, self._reloader, self._restarter, self._bench):
                 services.start_soon(worker.run)
             if self._certificate is not None:
                 services.start_soon(self._certificate.watch)
@@ -333,9 +335,6 @@ class Daemon:
     def _count_clients(self) -> int:
         return self._nbd.statistics().connections + self._tmem.statistics().connections
 
-    def _on_members_written(self, problem: str) -> None:
-        self._peers.members.on_written(problem)
-
     def _commands(self) -> dict[str, Command]:
         return {
             "status": lambda _: to_plain(self.statistics(), self._names()),
@@ -351,6 +350,7 @@ class Daemon:
             **job_commands(self._jobs, self.engine, self._peers),
             **state_commands(self._state.marks, self._exports),
             **log_commands(self._log),
+            **self._bench.commands(),
             "overview": lambda _: to_plain(overview_of(self.statistics(), at=wall_clock())),
             "pools": lambda _: to_plain(self._tmem.count_pools()),
             "version": lambda _: version(self._node.name),

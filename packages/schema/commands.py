@@ -8,6 +8,7 @@ from config.event_kinds import EventKind
 from config.model import LOG_SUBSYSTEMS, NodeConfig
 from nodemanager.table import NodeRow
 from packages.schema.types import Schema, any_of, list_of, map_of, object_of, schema_of
+from ramsterd.admin.bench_rows import OPERATIONS
 from ramsterd.core.audit import AuditStatistics
 from ramsterd.core.resize import ResizeStatistics
 from ramsterd.core.scrub import ScrubStatistics
@@ -77,8 +78,42 @@ JOB: Final = object_of(
         "deadline_at": MAYBE_TEXT,
     }
 )
+MAYBE_NUMBER: Final = any_of(NUMBER, schema_of(type(None)))
+MAYBE_FLAG: Final = any_of(FLAG, schema_of(type(None)))
+BENCH_ROW: Final = object_of(
+    {
+        "target": TEXT,
+        "kind": {"enum": ["local", "peer", "socket", "path"]},
+        "operation": {"enum": list(OPERATIONS)},
+        "p50_seconds": MAYBE_NUMBER,
+        "p90_seconds": MAYBE_NUMBER,
+        "p99_seconds": MAYBE_NUMBER,
+        "max_seconds": MAYBE_NUMBER,
+        "operations": COUNT,
+        "pages_per_second": MAYBE_NUMBER,
+        "problem": TEXT,
+    }
+)
+
 # By the words of the command.
 OF_COMMANDS: Final[Mapping[str, Schema]] = {
+    "bench": object_of(
+        {
+            "ratio": NUMBER,
+            "seconds": NUMBER,
+            "bytes": COUNT,
+            "rows": list_of(BENCH_ROW),
+            "verdict": object_of(
+                {
+                    "text": TEXT,
+                    "peer": MAYBE_TEXT,
+                    "path": MAYBE_TEXT,
+                    "times_as_fast": MAYBE_NUMBER,
+                    "is_worth_it": MAYBE_FLAG,
+                }
+            ),
+        }
+    ),
     "config reload": schema_of(ConfigStatistics),
     "doctor": object_of(
         {

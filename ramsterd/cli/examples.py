@@ -7,6 +7,7 @@ import click
 from ramsterd.cli.statuses import OF_COMMANDS
 
 EXAMPLES: Final[dict[str, str]] = {
+    "ramsterctl bench": "ramsterctl bench --path /var/lib",
     "ramsterctl cluster add-node": "ramsterctl cluster add-node delta=10.0.0.4 --from rack7",
     "ramsterctl cluster init": (
         "ramsterctl cluster init --name rack7 --nodes alpha=10.0.0.1,beta=10.0.0.2 --out rack7"

@@ -11,6 +11,7 @@ import click
 
 from ramsterd import __version__
 from ramsterd.cli.ask import ask, ask_each, ask_or_unavailable
+from ramsterd.cli.bench import bench_command
 from ramsterd.cli.cluster import cluster
 from ramsterd.cli.completion import completion_command
 from ramsterd.cli.config import config_group
@@ -37,7 +38,7 @@ from ramsterd.cli.verify import verify_command
 from ramsterd.cli.version import version_command
 
 # What these do, they do on this machine: nobody else can be asked for it.
-OF_THIS_MACHINE: Final = ("cluster", "completion", "demo", "doctor", "nbd")
+OF_THIS_MACHINE: Final = ("bench", "cluster", "completion", "demo", "doctor", "nbd")
 
 
 @click.group(cls=RootGroup)
@@ -110,6 +111,7 @@ def pools(target: Target, output: Output) -> None:
     show_answers(ask, ask_each, target, output, "pools", table_of(format_pools, output))
 
 
+main.add_command(bench_command(ask))
 main.add_command(health_group(ask, ask_or_unavailable, ask_each))
 main.add_command(memory_group(ask, ask_each))
 main.add_command(verify_command(ask))

@@ -218,6 +218,13 @@ class Versions:
         self.serial_limit = self._reserve_serials(self.serial_last)
         assert self.serial_last + count <= self.serial_limit, "all serials were used"
 
+    def take_serials(self, count: int) -> list[int]:
+        """Return so many serials that no page has or will have: for pages that no row names."""
+        if self.serial_last + count > self.serial_limit:
+            self.reserve_serials(count)
+        first, self.serial_last = self.serial_last + 1, self.serial_last + count
+        return list(range(first, self.serial_last + 1))
+
     def adopt(self, zpages: Iterable[int], zpage_bytes: Iterable[int], *, serial_last: int) -> None:
         """An earlier process has left so many zpages of each family, with so many bytes, and has used these serials."""
         for family, (count, zbytes) in enumerate(zip(zpages, zpage_bytes, strict=True)):

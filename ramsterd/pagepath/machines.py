@@ -21,6 +21,7 @@ from ramsterd.pagepath.flush_sending import FlushSending
 from ramsterd.pagepath.kept_pages import KeptPages
 from ramsterd.pagepath.outbox import Outbox
 from ramsterd.pagepath.own_status import OwnStatus
+from ramsterd.remote.bench_requests import BenchRequests
 from ramsterd.remote.fetch.fetch import Fetches
 from ramsterd.remote.fetch.spot_checks import SpotChecks
 from ramsterd.remote.hold.foreign import ForeignPages
@@ -125,6 +126,8 @@ class Machines:
             is_behind=self.flushes.is_behind,
             on_thinned=self.on_thinned,
         )
+        # Pages that are sent to be measured: nobody else knows of them.
+        self.bench = BenchRequests()
         self.sweeps = RowSweeps(
             store.room,
             store.copies,

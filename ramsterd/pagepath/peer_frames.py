@@ -71,6 +71,8 @@ class PeerFrames:
         is_list = machines.reconciler.is_in_flight(frame.request_id)
         expected = MessageType.LIST_PAGES if is_list else MessageType.GET_PAGES
         expected = MessageType.PUT_PAGES if is_put else expected
+        is_bench = machines.bench.is_in_flight(frame.request_id)
+        expected = machines.bench.expected(frame.request_id) if is_bench else expected
         if frame.type != expected:
             raise RemoteProtocolError(
                 f"answer of type {frame.type} to a request of type {expected}"
@@ -83,6 +85,8 @@ class PeerFrames:
             machines.remotifier.on_results(frame.request_id, results, now)
         elif is_list:
             machines.reconciler.on_reply(frame.request_id, frame)
+        elif is_bench:
+            machines.bench.on_reply(frame.request_id, frame)
         elif machines.spot_checks.is_in_flight(frame.request_id):
             machines.spot_checks.on_reply(frame.request_id, frame, now)
         else:
@@ -99,5 +103,7 @@ class PeerFrames:
             machines.reconciler.on_request_failed(request_id, now)
         elif machines.spot_checks.is_in_flight(request_id):
             machines.spot_checks.on_request_failed(request_id)
+        elif machines.bench.is_in_flight(request_id):
+            machines.bench.on_request_failed(request_id)
         else:
             machines.fetches.on_request_failed(request_id)
