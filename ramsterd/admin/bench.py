@@ -42,6 +42,9 @@ SECONDS_MAX: Final = 60.0
 # A command asks for progress more often than that.
 POLL_SECONDS_MAX: Final = 5.0
 LOCAL: Final = "local"
+FAULT: Final = (
+    "the benchmark ends by a fault of ramsterd; pages and clients are served on; report these lines"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +165,9 @@ class Bench:
                         nursery.start_soon(self._watch_for_leaving, nursery.cancel_scope)
                         await self._measure(self._order)
                         nursery.cancel_scope.cancel()
+            except Exception:
+                # A figure is not worth the pages of this node.
+                logger.exception(FAULT)
             finally:
                 self._scope = self._order = self._doing = None
             logger.info("the benchmark is over: %d rows", len(self._rows))

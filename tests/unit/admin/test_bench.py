@@ -10,7 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from config.limits import BUDGET_BYTES_MIN, PAGE_BYTES
-from ramsterd.admin.bench import BYTES_MIN, POLL_SECONDS_MAX, Bench
+from ramsterd.admin.bench import BYTES_MIN, FAULT, POLL_SECONDS_MAX, Bench
 from ramsterd.admin.socket import CommandRefused
 from tests.helpers.sim_nodes import SimNode, eventually, noise, run_nodes
 
@@ -81,6 +81,19 @@ async def test_here_and_each_peer_are_measured_and_nothing_stays(
         assert nodes[0].get(0) == [noise(0)]
         assert len(list(nodes[0].engine.store.pools)) == 1
         assert not nodes[0].engine.machines.bench._under_way
+
+
+async def test_a_fault_ends_the_benchmark_and_not_the_daemon(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with measuring(BUDGET) as (bench, nodes):
+        with monkeypatch.context() as patched:
+            patched.setattr(nodes[0].pager, "new_pool", lambda *_: 1 / 0)
+            bench.begin(ORDER)
+            assert await finished(bench) == []
+        assert FAULT in caplog.text
+        bench.begin(ORDER)
+        assert [row["problem"] for row in await finished(bench)] == ["", ""]
 
 
 async def test_without_a_size_an_eighth_of_a_small_budget_is_taken(
