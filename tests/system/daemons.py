@@ -59,6 +59,11 @@ def wait_until(condition: Callable[[], T], what: str, *, seconds_max: float = 10
     return result
 
 
+def heed_interrupts() -> None:
+    """For `preexec_fn` of what is ended by Ctrl-C: a shell that starts the tests in the background has them, and all that they start, ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def environment() -> dict[str, str]:
     """Return our environment, in which this tree is importable and no service manager is spoken to."""
     inherited = {

@@ -11,7 +11,7 @@ import pytest
 from ramsterd.admin.bench import POLL_SECONDS_MAX
 from ramsterd.cli.bench_disk import CannotMeasure, open_unnamed
 from tests.system.conftest import NewCluster
-from tests.system.daemons import RAMSTERCTL, Cluster, Node, environment, wait_until
+from tests.system.daemons import RAMSTERCTL, Cluster, Node, environment, heed_interrupts, wait_until
 from tests.system.membership import ctl
 
 SHORT = ("--seconds", "0.2", "--bytes", "1MiB")
@@ -23,6 +23,7 @@ def begin(node: Node, *arguments: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [*RAMSTERCTL, "--socket", str(node.control), "bench", *arguments],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(), text=True,
+        preexec_fn=heed_interrupts,  # noqa: PLW1509  no thread runs by then
     )  # fmt: skip
 
 

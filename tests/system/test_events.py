@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.system.conftest import NewCluster
-from tests.system.daemons import RAMSTERCTL, Node, environment, wait_until
+from tests.system.daemons import RAMSTERCTL, Node, environment, heed_interrupts, wait_until
 from tests.system.membership import ctl
 
 
@@ -27,16 +27,14 @@ class Follower:
 
     def __init__(self, node: Node, folder: Path) -> None:
         self.out, self.errors = folder / "follow.out", folder / "follow.err"
-        # What a shell starts in the background ignores Ctrl-C, and so do its children.
-        before = signal.signal(signal.SIGINT, signal.SIG_DFL)
         with self.out.open("w") as out, self.errors.open("w") as errors:
             self.process = subprocess.Popen(
                 [*RAMSTERCTL, "--socket", str(node.control), "events", "-f", "-o", "json"],
                 stdout=out,
                 stderr=errors,
                 env=environment(),
+                preexec_fn=heed_interrupts,  # noqa: PLW1509  no thread runs by then
             )
-        signal.signal(signal.SIGINT, before)
 
     def seen(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.out.read_text().splitlines()]

@@ -10,16 +10,19 @@ from functools import partial
 from typing import Any
 
 from tests.system.conftest import NewCluster
-from tests.system.daemons import MIB, RAMSTERCTL, Cluster, Node, environment, wait_until
+from tests.system.daemons import (
+    MIB,
+    RAMSTERCTL,
+    Cluster,
+    Node,
+    environment,
+    heed_interrupts,
+    wait_until,
+)
 from tests.system.membership import separate, start
 
 RUN_BYTES = MIB // 4
 RUNS = 48
-
-
-def heed_interrupts() -> None:
-    """A shell that starts the tests in the background has them, and all that they start, ignore SIGINT."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def ctl(node: Node, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -89,6 +89,7 @@ def test_what_commands_print_is_what_their_schemas_say(cluster: Cluster) -> None
     wait_until(lambda: node.ask("health")["codes"], "nobody keeps its memory")
     printed.run(node, "health mute", "NOT_KEPT", "--for", "1h")
     printed.run(node, "health unmute", "NOT_KEPT")
+    printed.run(node, "bench", "--seconds", "0.2", "--bytes", "256KiB")
     for each in change_members():
         printed.run(node, *each)
     for line in ctl(node, "events", "-o", "json").splitlines():
@@ -105,6 +106,7 @@ def test_what_commands_print_is_what_their_schemas_say(cluster: Cluster) -> None
 
 
 def change_members() -> Iterator[list[str]]:
+    yield ["node set", "n3", "--address", "127.0.0.1"]
     yield ["node cordon", "n3"]
     yield ["node drain", "n3"]
     yield ["jobs"]

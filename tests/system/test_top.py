@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.system.conftest import NewCluster
-from tests.system.daemons import RAMSTERCTL, Node, environment, wait_until
+from tests.system.daemons import RAMSTERCTL, Node, environment, heed_interrupts, wait_until
 from tests.system.fill import fill_runs
 
 END_SECONDS_MAX = 10.0
@@ -32,6 +32,7 @@ class Terminal:
         self.process = subprocess.Popen(
             [*RAMSTERCTL, "--socket", str(node.control), "top"],
             stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
+            preexec_fn=heed_interrupts,  # noqa: PLW1509  no thread runs by then
             env=environment() | {"TERM": "xterm-256color"},
         )  # fmt: skip
         self.said = ""
