@@ -91,4 +91,4 @@ def test_clocks_and_versions_that_differ_are_told_at_both_ends(new_cluster: NewC
         )  # fmt: skip
     reports = cluster[1].status()["peer_reports"]
     assert reports["n3"]["version"] == "9.9.9"
-    assert abs(reports["n2"]["skew_seconds"] - HOUR) < 60
+    assert abs(reports["n2"]["clock_skew_seconds"] - HOUR) < 60

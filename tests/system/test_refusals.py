@@ -73,7 +73,7 @@ def later_protocol(cluster: Cluster, ours: Authority, foreign: Authority) -> Non
 def other_pages(cluster: Cluster, ours: Authority, foreign: Authority) -> None:
     secure(cluster, ours)
     cluster[2].program = changed_program(
-        "import ramsterd.pagepath.peers; ramsterd.pagepath.peers.PAGE_BYTES = 8192"
+        "import ramsterd.pagepath.greeting; ramsterd.pagepath.greeting.PAGE_BYTES = 8192"
     )
 
 
