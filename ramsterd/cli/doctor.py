@@ -1,5 +1,6 @@
 """`ramsterctl doctor`: is this machine fit for a node, and for swap on it."""
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -11,10 +12,13 @@ from ramsterd.cli.colour import SEVERITIES, paint_heads
 from ramsterd.cli.options import CONFIG_OPTION
 from ramsterd.cli.output import OUTPUT_OPTION, Output, show
 from ramsterd.doctor.applying import apply_lines
+from ramsterd.doctor.facts import Facts
 from ramsterd.doctor.findings import EXIT_STATUS, Finding, State, worst
 from ramsterd.doctor.judge import judge
+from ramsterd.doctor.judge_around import judge_around
 from ramsterd.doctor.machine import survey
 from ramsterd.doctor.report import format_findings, to_json
+from ramsterd.doctor.surroundings import Surroundings
 
 
 @click.command("doctor")
@@ -31,6 +35,11 @@ from ramsterd.doctor.report import format_findings, to_json
     is_flag=True,
     help="Type the lines that change this machine at once (sysctl, limits of cgroups), then check again.",
 )
+@click.option(
+    "--local",
+    is_flag=True,
+    help="Check this machine alone: no port, no other node, no certificate and no unit file is looked at.",
+)
 @OUTPUT_OPTION
 @click.pass_context
 def doctor_command(
@@ -40,11 +49,14 @@ def doctor_command(
     swap: bool,
     own_host: bool,
     applies: bool,
+    local: bool,
     output: Output,
 ) -> None:
     """Check this machine before the first start of ramsterd, and after.
 
     Each check prints one line, the worst first; whatever is not ok has the line to type under it.
+    Other nodes are looked at from here: can they be reached, and do they reach this one, are their
+    clocks, versions and members the same.  That takes 20 seconds at most; --local leaves it out.
     Nothing is changed without --apply.  If ramsterd runs, the running daemon is checked.  If not,
     the check is of what a start would get: from its systemd unit, or from this shell.
 
@@ -52,9 +64,12 @@ def doctor_command(
     Where this machine swaps to its own ramsterd, more is needed (docs/swap.md): that is checked
     once a device is attached for it, or with --own-host.
     """
-    findings = _examine(context, config, for_swap=swap or own_host, own_host=own_host)
+    examine = partial(
+        _examine, context, config, for_swap=swap or own_host, own_host=own_host, local=local
+    )
+    findings = examine()
     if applies and _apply(findings):
-        findings = _examine(context, config, for_swap=swap or own_host, own_host=own_host)
+        findings = examine()
     show(to_json(findings), output, lambda _: paint_heads(format_findings(findings), SEVERITIES))
     context.exit(EXIT_STATUS[worst(findings)])
 
@@ -71,7 +86,7 @@ def _apply(findings: list[Finding]) -> bool:
 
 
 def _examine(
-    context: click.Context, config: Path, *, for_swap: bool, own_host: bool
+    context: click.Context, config: Path, *, for_swap: bool, own_host: bool, local: bool
 ) -> list[Finding]:
     try:
         daemon, cluster, _ = load_node(config)
@@ -82,14 +97,19 @@ def _examine(
         parent is not None
         and parent.get_parameter_source("socket_path") is not ParameterSource.DEFAULT
     )
-    facts = survey(
-        daemon,
-        cluster,
-        file=str(config),
-        control=context.obj.socket if is_named else daemon.control.socket,
-        wants_own_swap=own_host,
-    )
-    return judge(facts, for_swap=for_swap)
+    control: Path | None = context.obj.socket if is_named else daemon.control.socket
+    facts = survey(daemon, cluster, file=str(config), control=control, wants_own_swap=own_host)
+    findings = judge(facts, for_swap=for_swap)
+    if not local:
+        findings += judge_around(facts, look_around(facts, control))
+    return findings
+
+
+def look_around(facts: Facts, control: Path | None) -> Surroundings:
+    """Return what is around the daemon that the facts are of."""
+    from ramsterd.doctor import around  # noqa: PLC0415  trio is for those who ask for it
+
+    return around.look_around(facts, control=control)
 
 
 def broken_config(config: Path, error: ConfigError) -> Finding:

@@ -49,6 +49,8 @@ class Running:
     """The daemon that answers."""
 
     version: str
+    # Empty: one of an older version does not tell.
+    build: str = ""
     budget_bytes: int
     # Who keeps its pages; empty: they end with the process.
     keeper: str

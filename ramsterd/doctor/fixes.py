@@ -27,6 +27,20 @@ def restart(facts: Facts) -> str:
     return f"systemctl restart {facts.unit}" if facts.unit else "ramsterctl restart"
 
 
+def reload(facts: Facts) -> str:
+    """Return how to have files read again, or for the first time."""
+    return restart(facts) if facts.running is None else "ramsterctl config reload"
+
+
+def let_in(protocol: str, source: str, port: int) -> str:
+    """Return how a machine lets packets in, with nftables as Debian sets it up, or with ufw."""
+    family = "ip6" if ":" in source else "ip"
+    nft = (
+        f"nft insert rule inet filter input {family} saddr {source} {protocol} dport {port} accept"
+    )
+    return f"{nft} (with ufw: ufw allow from {source} to any port {port} proto {protocol})"
+
+
 def start_by_hand(facts: Facts, before: str = "") -> str:
     """Return how to start a daemon without a unit: in a shell of root, after the one that runs."""
     stop = "" if facts.running is None else "ramsterctl stop; "

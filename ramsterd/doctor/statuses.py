@@ -15,6 +15,7 @@ def running_of(status: dict[str, Any], process: Process | None) -> Running:
     reserve = store["reserve"]
     return Running(
         version=str(status["version"]),
+        build=str(status.get("build", "")),
         budget_bytes=int(store["zbud"]["budget_bytes"]),
         keeper=str(status["memory"]["keeper"]),
         reserve_bytes=int(reserve["wanted_bytes"]),

@@ -10,7 +10,7 @@ UNIT: Final = "ramsterd.service"
 PROPERTIES: Final = (
     "Id", "LoadState", "Slice", "User", "LimitMEMLOCK", "LimitNOFILE", "OOMScoreAdjust",
     "AmbientCapabilities", "CapabilityBoundingSet", "FileDescriptorStoreMax", "MemoryMin",
-    "MemoryHigh", "MemoryMax", "MemorySwapMax",
+    "MemoryHigh", "MemoryMax", "MemorySwapMax", "NeedDaemonReload",
 )  # fmt: skip
 # How it writes that there is no limit, beside "infinity".
 _NO_LIMIT: Final = (1 << 64) - 1

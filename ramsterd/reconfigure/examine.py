@@ -60,7 +60,7 @@ def _examine(config: Path, *, user: User, is_start: bool) -> Examined:
     check_codecs(daemon, file=file)
     if not is_start:  # a start reads it when the folder is locked, and says the same
         check_state(daemon.state_dir)
-    credentials, heartbeat_key = load_own_credentials(daemon, config), _load_key(daemon, file)
+    credentials, heartbeat_key = load_own_credentials(daemon, config), load_own_key(daemon, file)
     machine = survey(daemon, node, file=file, user=user)
     at = f"node[{cluster.node.index(node)}]"
     findings = judge_machine(daemon, node, machine, file=file, is_start=is_start, at=at)
@@ -133,7 +133,7 @@ def reread(config: Path, node: NodeConfig, running: DaemonConfig) -> Reread:
     except ConfigError as error:
         problems.append(f"the old certificate stays in use: {error}")
     try:
-        key = _load_key(named, file)
+        key = load_own_key(named, file)
     except ConfigError as error:
         problems.append(f"the old heartbeat key stays in use: {error}")
     return Reread(
@@ -168,7 +168,12 @@ def load_own_credentials(daemon: DaemonConfig, config: Path) -> Credentials | No
     return load_credentials(daemon.tls, node=daemon.node, file=str(config))
 
 
-def _load_key(daemon: DaemonConfig, file: str) -> bytes | None:
+def load_own_key(daemon: DaemonConfig, file: str) -> bytes | None:
+    """Return what heartbeat_key names, None without it.
+
+    Raises:
+        ConfigError: The file is wrong.
+    """
     try:
         return load_heartbeat_key(daemon)
     except BadKeyFile as error:

@@ -6,10 +6,12 @@ from typing import Final
 
 from ramsterd.doctor.findings import Finding
 from ramsterd.doctor.judge import conditions_of_own_swap, judge
+from ramsterd.doctor.judge_around import judge_around
 from ramsterd.doctor.report import format_findings
 from tests.docs.pages import DOCS, blocks, quoted, rows, section
 from tests.guest.cases import CASES
 from tests.helpers.doctor_facts import FACTS, HOST_OF_GUESTS, KERNEL, MIB
+from tests.helpers.doctor_surroundings import AROUND
 
 TEXT: Final = (DOCS / "swap.md").read_text()
 PLACES: Final = ("every node", "swap", "own machine")
@@ -22,10 +24,10 @@ def checks_of(findings: list[Finding]) -> set[str]:
 def test_every_check_is_in_the_table_with_where_it_is_made() -> None:
     table = rows(section(TEXT, "Check a node"))
     named = {place: {quoted(row[0])[0] for row in table if row[1] == place} for place in PLACES}
-    every = checks_of(judge(FACTS, for_swap=False))
-    swap = checks_of(judge(HOST_OF_GUESTS, for_swap=True))
-    own = checks_of(judge(FACTS, for_swap=True))
-    assert named == dict(zip(PLACES, (every, swap - every, own - swap), strict=True))
+    every = checks_of([*judge(FACTS, for_swap=False), *judge_around(FACTS, AROUND)])
+    swap = checks_of(judge(HOST_OF_GUESTS, for_swap=True)) - every
+    own = checks_of(judge(FACTS, for_swap=True)) - every - swap
+    assert named == dict(zip(PLACES, (every, swap, own), strict=True))
 
 
 def test_every_fault_that_guests_swap_through_is_in_a_table() -> None:

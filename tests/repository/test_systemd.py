@@ -117,7 +117,7 @@ def test_limits_are_set_before_a_device_is_refused_for_want_of_them() -> None:
     limits = lines_of("ramster-own-swap.service", "Service")
     (start,) = [line for line in limits if line.startswith("ExecStart=")]
     arguments = start.partition("/opt/ramster/bin/ramsterctl ")[2].split()
-    assert arguments == ["doctor", "--swap", "--own-host", "--apply"]
+    assert arguments == ["doctor", "--swap", "--own-host", "--local", "--apply"]
     assert "SuccessExitStatus=1" in limits
 
 

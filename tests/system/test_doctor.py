@@ -1,30 +1,15 @@
 """The doctor beside real daemons, and what a real systemd says of the units of this repository."""
 
-import json
 import subprocess
 from pathlib import Path
-from typing import Any
 
 from config.load import load_node
 from ramsterd.doctor import units
 from ramsterd.doctor.machine import survey
 from tests.system.conftest import NewCluster
-from tests.system.daemons import RAMSTERCTL, ROOT, Node, environment
+from tests.system.daemons import RAMSTERCTL, ROOT, environment
+from tests.system.doctors import doctor
 from tests.system.private_systemd import PrivateSystemd
-
-STATUS_OF = {"ok": 0, "warning": 1, "error": 2}
-
-
-def doctor(node: Node, *options: str) -> dict[str, dict[str, Any]]:
-    """Return what `ramsterctl doctor` says of a node, by check; the exit status must agree."""
-    done = subprocess.run(
-        [*RAMSTERCTL, "doctor", "--config", str(node.config), "--own-host", *options, "-o", "json"],
-        capture_output=True, check=False, env=environment(), text=True, timeout=30,
-    )  # fmt: skip
-    assert done.stderr == ""
-    said = json.loads(done.stdout)
-    assert done.returncode == STATUS_OF[said["state"]]
-    return {each["check"]: each for each in said["checks"]}
 
 
 def test_a_running_daemon_is_judged_by_its_process_also_after_a_restart(
@@ -33,11 +18,11 @@ def test_a_running_daemon_is_judged_by_its_process_also_after_a_restart(
     cluster = new_cluster(budgets=["32MiB"])
     node = cluster[1]
     node.config.write_text(node.config.read_text().replace("size =", "swap = true\nsize ="))
-    before = doctor(node)
+    before = doctor(node, "--own-host", "--local")
     assert "does not run" in before["daemon"]["found"]
     cluster.start()
     for _ in range(2):
-        said = doctor(node)
+        said = doctor(node, "--own-host", "--local")
         assert "runs and answers" in said["daemon"]["found"]
         assert said["exports"]["state"] == "ok"
         daemon, members, _ = load_node(node.config)

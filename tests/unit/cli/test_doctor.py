@@ -13,8 +13,10 @@ from ramsterd.cli.ramsterctl import main
 from ramsterd.doctor.applying import apply_lines
 from ramsterd.doctor.facts import Facts
 from ramsterd.doctor.findings import Finding, State, ok
+from ramsterd.doctor.surroundings import Surroundings
 from tests.helpers.config_texts import CLUSTER, DAEMON, write
 from tests.helpers.doctor_facts import FACTS, HOST_OF_GUESTS, KERNEL, RUNNING
+from tests.helpers.doctor_surroundings import AROUND, CURRENT
 
 LACKING = Finding(
     check="copies", state=State.ERROR, risk="pages end", found="1", expected="2", fix="exit 1"
@@ -22,7 +24,9 @@ LACKING = Finding(
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Path:
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(doctor, "look_around", lambda *_, **__: AROUND)
+    monkeypatch.setattr(doctor, "judge_around", lambda *_: [])
     write(tmp_path, "cluster.toml", CLUSTER)
     return write(tmp_path, "ramsterd.toml", DAEMON + '[control]\nsocket = "c.sock"\n')
 
@@ -135,6 +139,26 @@ def test_files_that_are_wrong_are_the_only_finding(tmp_path: Path) -> None:
     assert last == "1 check: 1 error, 0 warnings, 0 ok"
 
 
+def test_what_is_around_the_daemon_is_looked_at_unless_the_operator_says_so(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    looked: list[Path | None] = []
+
+    def look(_: Facts, control: Path | None) -> Surroundings:
+        looked.append(control)
+        return AROUND
+
+    monkeypatch.setattr(doctor, "survey", lambda *_, **__: CURRENT)
+    monkeypatch.setattr(doctor, "look_around", look)
+    _, text = run(config)
+    assert text.splitlines()[-1] == "17 checks: 0 errors, 0 warnings, 17 ok"
+    assert looked == [config.parent / "c.sock"]
+    _, text = run(config, "--local")
+    assert text.splitlines()[-1] == "5 checks: 0 errors, 0 warnings, 5 ok"
+    assert len(looked) == 1
+
+
 def test_the_mistake_is_named_with_its_key(config: Path) -> None:
     config.write_text(config.read_text().replace('budget = "8MiB"', "budget = 1"))
     status, text = run(config)
@@ -142,7 +166,10 @@ def test_the_mistake_is_named_with_its_key(config: Path) -> None:
     assert "(memory.budget)" in text
 
 
-def test_a_real_machine_is_looked_at_before_a_start(config: Path) -> None:
+def test_a_real_machine_is_looked_at_before_a_start(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
     status, text = run(config, "--own-host", "-o", "json")
     checks = {each["check"]: each for each in json.loads(text)["checks"]}
     assert status == {"ok": 0, "warning": 1, "error": 2}[json.loads(text)["state"]]

@@ -10,6 +10,7 @@ from ramsterd.admin.socket import CONNECTIONS_MAX
 from ramsterd.doctor.facts import Facts
 from ramsterd.doctor.findings import State, worst
 from ramsterd.doctor.judge import OWN_DESCRIPTORS, conditions_of_own_swap, judge
+from ramsterd.doctor.judge_around import judge_around
 from tests.helpers.doctor_facts import (
     BARE_PROCESS,
     BARE_START,
@@ -21,10 +22,15 @@ from tests.helpers.doctor_facts import (
     START,
     found,
 )
+from tests.helpers.doctor_surroundings import AROUND, CURRENT
 
 GENERAL = ["config", "daemon", "memory-limit", "descriptors", "kept-memory"]
 SWAP = [
     "own-swap", "exports", "copies", "on-unreachable", "memory-lock", "oom-score", "reserve", "pressure",
+]  # fmt: skip
+AROUND_IT = [
+    "ports", "links", "heartbeats", "path-mtu", "cluster", "clocks", "versions", "cluster-file", "members",
+    "certificate", "units", "program",
 ]  # fmt: skip
 OWN = ["io-flusher", "min-free", "watermark-boost", "memory-min", "swap-max", "others-bounded", "nbd-module", "helper-units"]  # fmt: skip
 
@@ -47,6 +53,12 @@ def test_what_is_checked_follows_from_who_swaps(facts: Facts, checks: list[str])
 def test_a_machine_on_which_all_is_right_is_ok(facts: Facts) -> None:
     findings = judge(facts, for_swap=True)
     assert [str(each) for each in findings if each.state is not State.OK] == []
+
+
+def test_what_is_around_a_daemon_is_judged_apart() -> None:
+    findings = list(judge_around(CURRENT, AROUND))
+    assert [str(each) for each in findings if each.state is not State.OK] == []
+    assert [finding.check for finding in findings] == AROUND_IT
 
 
 def test_what_may_hang_the_machine_is_an_error_and_what_slows_guests_a_warning() -> None:
