@@ -120,7 +120,9 @@ def test_an_operator_changes_a_level_in_the_running_daemon(new_cluster: NewClust
         pass
     assert count(node, "NBD client 1 connected") == 0
     shown = ctl(node, "log-level", "nbd", "debug", "--for", "10m")
-    assert ["nbd", "debug", "info", "for", "10m", "more"] in [line.split() for line in shown.splitlines()]
+    assert ["nbd", "debug", "info", "for", "10m", "more"] in [
+        line.split() for line in shown.splitlines()
+    ]
     with node.client():
         pass
     wait_until(lambda: count(node, "NBD client 2 connected") == 1, "it is said now")
