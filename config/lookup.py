@@ -52,7 +52,7 @@ def socket_address(address: str, port: int) -> tuple[socket.AddressFamily, Socke
 
 @contextmanager
 def named_after(host: str, port: int) -> Iterator[None]:
-    """Have an error of the block name the place as cluster.toml does, not one of its addresses."""
+    """Have an error of the block name the place as a file of ours does: by itself it does not say which port is taken."""
     try:
         yield
     except OSError as error:

@@ -11,8 +11,7 @@ from typing import Protocol
 
 import trio
 
-from config.endpoint import join_endpoint
-from config.lookup import NOT_OURS, address_text, socket_address
+from config.lookup import NOT_OURS, address_text, named_after, socket_address
 from heartbeat.routes import Endpoint, is_loopback, normal_endpoint
 from heartbeat.seal import DATAGRAM_BYTES_MAX
 
@@ -112,7 +111,7 @@ class UdpSocket:
                 f"heartbeat on {address} needs heartbeat_key, or insecure_plaintext = true"
             )
         host, _ = normal_endpoint(address, port)
-        try:
+        with named_after(address, port):
             family, where = socket_address(host, port)
             bound = socket.socket(family, socket.SOCK_DGRAM)
             try:
@@ -121,11 +120,7 @@ class UdpSocket:
             except OSError:
                 bound.close()
                 raise
-        except OSError as error:
-            # The error itself does not name the port that is taken.
-            error.filename = join_endpoint(address, port)
-            raise
-        return bound
+            return bound
 
     @property
     def endpoint(self) -> Endpoint:

@@ -14,8 +14,7 @@ from typing import Final
 
 import trio
 
-from config.endpoint import join_endpoint
-from config.lookup import SocketAddress, address_text, socket_address
+from config.lookup import SocketAddress, address_text, named_after, socket_address
 from net.errors import PeerLost
 from net.transport import Closing, Piece, PortStatus, Stream
 
@@ -158,7 +157,7 @@ class TcpTransport:
 
 def bound_socket(address: str, port: int) -> socket.socket:
     """Return a non-blocking socket at an address of ours, or raise OSError with its name."""
-    try:
+    with named_after(address, port):
         family, where = socket_address(address, port)
         bound = socket.socket(family, socket.SOCK_STREAM)
         try:
@@ -169,11 +168,7 @@ def bound_socket(address: str, port: int) -> socket.socket:
         except OSError:
             bound.close()
             raise
-    except OSError as error:
-        # The error itself does not name the port that is taken.
-        error.filename = join_endpoint(address, port)
-        raise
-    return bound
+        return bound
 
 
 def peer_text(connected: socket.socket) -> str:

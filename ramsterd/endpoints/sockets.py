@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from config.endpoint import PORT_MAX, join_endpoint
-from config.lookup import socket_address
+from config.endpoint import PORT_MAX
+from config.lookup import named_after, socket_address
 
 # Enough for a burst of clients; the kernel cuts it to net.core.somaxconn.
 _BACKLOG: Final = 128
@@ -122,7 +122,7 @@ def listen_at(host: str, port: int) -> socket.socket:
     Raises:
         OSError: The address can't be bound; the error names it.
     """
-    try:
+    with named_after(host, port):
         family, where = socket_address(host, port)
         listener = socket.socket(family, socket.SOCK_STREAM)
         try:
@@ -133,11 +133,7 @@ def listen_at(host: str, port: int) -> socket.socket:
         except BaseException:
             listener.close()
             raise
-    except OSError as error:
-        # Or nobody knows which of our ports is taken.
-        error.filename = join_endpoint(host, port)
-        raise
-    return listener
+        return listener
 
 
 def parse_loopback(listen: str) -> tuple[str, int]:
