@@ -14,6 +14,7 @@ from rich.text import Text
 from config.durations import format_duration
 from config.units import human_bytes, human_count
 from ramsterd.cli.format_jobs import is_over, watch_line
+from ramsterd.cli.printable import printable
 
 # As `overview` answers (ramsterd.observe.overview).
 Picture: TypeAlias = dict[str, Any]
@@ -90,11 +91,6 @@ def _cut(line: Text, width: int) -> Text:
         line.truncate(width - 1)
         line.append("…")
     return line
-
-
-def printable(text: str) -> str:
-    """Return a text without what moves a cursor: others have a say in some of them."""
-    return "".join(each if each.isprintable() else "?" for each in text)
 
 
 def _head(view: View) -> Text:

@@ -101,7 +101,7 @@ def test_a_daemon_that_does_not_answer_any_more_makes_the_picture_old() -> None:
 
 def test_nothing_that_others_say_moves_the_cursor() -> None:
     shown = lines(events=[event("gone\x1b[2J\r")])
-    assert shown[-2].endswith("gone?[2J?")
+    assert shown[-2].endswith("gone\N{REPLACEMENT CHARACTER}[2J\N{REPLACEMENT CHARACTER}")
 
 
 def test_many_nodes_leave_room_for_the_last_events() -> None:
