@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import re
-from importlib.resources import files
+from pathlib import Path
 from typing import Final
 
 HTML: Final = "text/html; charset=utf-8"
@@ -14,7 +14,7 @@ class StatusPage:
     """The document, and the header fields that go with it."""
 
     def __init__(self) -> None:
-        self.document = files("ramsterd.observe").joinpath("status_page.html").read_bytes()
+        self.document = Path(__file__).with_name("status_page.html").read_bytes()
         self.fields = (
             ("Content-Security-Policy", _policy(self.document)),
             ("X-Content-Type-Options", "nosniff"),
