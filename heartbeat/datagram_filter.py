@@ -24,6 +24,8 @@ class DropReason(enum.Enum):
     """The reason why a datagram is dropped; a label of the metric, so the values stay."""
 
     UNKNOWN_SOURCE = "unknown source"
+    # No member is known to be there, but there is a member of which nothing is known: most likely its name is looked up just now.
+    UNRESOLVED_SOURCE = "unresolved source"
     MALFORMED = "malformed"
     OTHER_CLUSTER = "other cluster"
     WRONG_NODE = "wrong node"
@@ -130,7 +132,9 @@ class DatagramFilter:
         """Return the message if it counts; it does not count a second time."""
         member = self._routes.member_at(source)
         if member is None:
-            return Drop(DropReason.UNKNOWN_SOURCE, f"from {source[0]} port {source[1]}")
+            is_sure = not self._routes.has_unresolved
+            reason = DropReason.UNKNOWN_SOURCE if is_sure else DropReason.UNRESOLVED_SOURCE
+            return Drop(reason, f"from {source[0]} port {source[1]}")
         try:
             datagram = Datagram.parse(self._seal.open(data))
         except BadMac as error:

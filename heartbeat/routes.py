@@ -73,6 +73,8 @@ class Routes:
     def __init__(self, members: Mapping[NodeId, Sequence[Endpoint]]) -> None:
         self._routes = {node: _Route(tuple(endpoints)) for node, endpoints in members.items()}
         self._members: dict[Endpoint, NodeId] = {}
+        # Whether the name of a member has no address yet: what comes from anywhere may be that member's.
+        self.has_unresolved = False
         self._index()
 
     def nodes(self) -> list[NodeId]:
@@ -128,3 +130,4 @@ class Routes:
         self._members |= {
             endpoint: node for node, route in self._routes.items() for endpoint in route.endpoints
         }
+        self.has_unresolved = not all(route.known for route in self._routes.values())

@@ -264,7 +264,10 @@ class HeartbeatService:
         count = self._dropped_datagrams_total[drop.reason]
         if count & (count - 1) == 0:  # the 1st, 2nd, 4th, 8th...: nobody can flood our log
             source = "" if drop.node is None else f"from node {self._name(drop.node)}: "
-            logger.warning(
+            # A name that stays without an address is warned of as it is looked up.
+            is_usual = drop.reason is DropReason.UNRESOLVED_SOURCE
+            logger.log(
+                logging.INFO if is_usual else logging.WARNING,
                 "heartbeat dropped, %s: %s%s; dropped for this reason since the start: %d",
                 drop.reason.value, source, drop.detail, count,
             )  # fmt: skip

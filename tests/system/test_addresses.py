@@ -74,9 +74,9 @@ def test_nodes_at_ipv6_addresses_and_at_names_share_their_memory(
     listens_at = [join_endpoint(each, cluster[2].port) for each in found.get(hosts[1], ["::1"])]
     assert now["listens_at"] == listens_at
     heartbeat = cluster[1].status()["heartbeat"]
-    assert heartbeat["dropped_datagrams_total"] == dict.fromkeys(
-        heartbeat["dropped_datagrams_total"], 0
-    )
+    dropped = heartbeat["dropped_datagrams_total"]
+    # A peer may be the quicker one to look names up.
+    assert {reason for reason, count in dropped.items() if count} <= {"unresolved_source"}
     assert join_endpoint(hosts[0], cluster[1].port) in ctl(cluster[3], "nodes")
 
 

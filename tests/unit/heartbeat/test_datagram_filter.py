@@ -192,6 +192,19 @@ def test_a_member_that_is_heard_where_it_has_moved_to_is_told_once() -> None:
     assert reason(ours.admit(theirs.close(message(1)), endpoint(1))) is DropReason.UNKNOWN_SOURCE
 
 
+def test_while_the_name_of_a_member_has_no_address_a_source_may_be_that_member() -> None:
+    routes = Routes({NodeId(1): []})
+    ours, theirs = DatagramFilter("test", NodeId(0), routes, KEY), filter_of(1)
+    dropped = ours.admit(theirs.close(message(1)), endpoint(1))
+    assert reason(dropped) is DropReason.UNRESOLVED_SOURCE
+    routes.on_changed({NodeId(1): [endpoint(1)]})
+    assert reason(ours.admit(theirs.close(message(1)), endpoint(1))) is None
+    assert reason(ours.admit(theirs.close(message(1)), endpoint(9))) is DropReason.UNKNOWN_SOURCE
+    # The name is not found any more: its last addresses count on, so nothing is open.
+    routes.on_changed({NodeId(1): []})
+    assert reason(ours.admit(theirs.close(message(1)), endpoint(9))) is DropReason.UNKNOWN_SOURCE
+
+
 def test_any_address_of_a_member_is_let_in_and_only_what_counts_is_answered_there() -> None:
     six = ("fd00::1", 7701)
     routes = Routes({NodeId(1): [endpoint(1), six]})
