@@ -8,6 +8,9 @@ from tests.guest.own_swap import own_cluster, run_own_swap
 from tests.guest.ways import Boot
 from tests.system.conftest import NewCluster
 
+# At least; with all pages filled before and verified behind it, a round takes minutes.  Longer ones: `python -m tests.guest.own_swap`.
+SECONDS = 30
+
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 
 
@@ -15,7 +18,9 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 def test_a_machine_that_swaps_to_itself_goes_on_and_has_every_page(
     mebibytes: int, new_cluster: NewCluster, boot: Boot, tmp_path: Path
 ) -> None:
-    outcome = run_own_swap(boot, own_cluster(new_cluster, mebibytes), tmp_path, mebibytes=mebibytes)
+    outcome = run_own_swap(
+        boot, own_cluster(new_cluster, mebibytes), tmp_path, mebibytes=mebibytes, seconds=SECONDS
+    )
     print(outcome)
     assert outcome.is_right, outcome
     assert outcome.swapped_out_mebibytes > mebibytes
