@@ -3,22 +3,14 @@
 import os
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Self
 
-# Arranges descriptors as systemd does, and becomes the program.
-_START: Final = """
-import os, sys
-from ramsterd.host.successor import replace_process
-names, fds, *command = sys.argv[1:]
-named = zip(names.split(":"), map(int, fds.split(","))) if fds else []
-replace_process(named, command, dict(os.environ))
-"""
+from tests.helpers.programs import Program
 
 
 class FakeServiceManager:
@@ -75,12 +67,9 @@ class FakeServiceManager:
     ) -> subprocess.Popen[bytes]:
         """Start a process with all that is stored, from descriptor 3 on."""
         fds = [os.dup(fd) for _, fd in self.stored]
-        names = ":".join(name for name, _ in self.stored)
+        names = [name for name, _ in self.stored]
         try:
-            return subprocess.Popen(
-                [sys.executable, "-c", _START, names, ",".join(map(str, fds)), *command],
-                env={**env, **self.environ}, pass_fds=fds, **more,
-            )  # fmt: skip
+            return Program(command, listen=names, env={**env, **self.environ}, pass_fds=fds, **more)
         finally:
             for fd in fds:
                 os.close(fd)

@@ -9,8 +9,9 @@ import pytest
 
 from benchmarks.swapping.guest import Outcome
 from tests.guest import image
+from tests.helpers.programs import environment
 from tests.helpers.requirements import require_namespaces, require_tool
-from tests.system.daemons import ROOT, environment
+from tests.system.daemons import ROOT
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(900)]
 

@@ -49,6 +49,7 @@ def make_cluster(folder: Path) -> Cluster:
         budgets=["24MiB", "6MiB", "6MiB"],
         export=str(export_pages * 4096),
     )
+    cluster.measure_processes()
     first = cluster[1].config
     text = first.read_text().replace(
         "[remote]\n", "[remote]\nephemeral = true\nrepatriate_seconds = 2.0\n"

@@ -89,6 +89,7 @@ def make_cluster(folder: Path) -> Cluster:
     cluster = Cluster(
         files, folder / "sockets", budgets=budgets, export=f"{EXPORT_MEBIBYTES}MiB", copies=2
     )
+    cluster.measure_processes()
     config = cluster[1].config
     text = config.read_text()
     config.write_text(text.replace("[[export]]\n", "[[export]]\nswap = true\n"))

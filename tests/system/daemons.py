@@ -10,7 +10,6 @@ import random
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -19,12 +18,11 @@ from typing import Any, TypeVar
 
 from ramsterd.cli.ask import send_command
 from ramsterd.client.nbd import NbdClient
+from tests.helpers.programs import RAMSTERD, Program, environment
 
 T = TypeVar("T")
 
 ROOT = Path(__file__).parents[2]
-RAMSTERD = [sys.executable, "-c", "from ramsterd.cli.entry import main; main()"]
-RAMSTERCTL = [sys.executable, "-c", "from ramsterd.cli.ramsterctl import main; main()"]
 EXPORT = "swap0"
 MIB = 1024 * 1024
 
@@ -62,16 +60,6 @@ def wait_until(condition: Callable[[], T], what: str, *, seconds_max: float = 10
 def heed_interrupts() -> None:
     """For `preexec_fn` of what is ended by Ctrl-C: a shell that starts the tests in the background has them, and all that they start, ignore SIGINT."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def environment() -> dict[str, str]:
-    """Return our environment, in which this tree is importable and no service manager is spoken to."""
-    inherited = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}
-    }
-    return inherited | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
 
 
 _given: deque[int] = deque(maxlen=100)
@@ -114,9 +102,11 @@ class Node:
         self.log_path = config.with_suffix(".log")
         # What stands before the command, such as `ip netns exec NAME`.
         self.prefix: tuple[str, ...] = ()
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[Any] | None = None
         # What runs it; a test may want a node that differs in its code.
         self.program = RAMSTERD
+        # See `Cluster.measure_processes`.
+        self.popen: type[subprocess.Popen[Any]] = Program
         # Names of socket files that a kill left behind.
         self.leftovers: set[str] = set()
 
@@ -141,7 +131,7 @@ class Node:
         """Start the process; `wait_ready` follows."""
         assert self.process is None
         with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(
+            self.process = self.popen(
                 [*self.prefix, *self.program, "run", "--config", str(self.config)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -300,6 +290,11 @@ socket = "{node.control}"
 
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes.values())
+
+    def measure_processes(self) -> None:
+        """Let each daemon be a process of its own from its beginning on: its memory is looked at."""
+        for node in self:
+            node.popen = subprocess.Popen
 
     def start(self) -> None:
         """Start all nodes and wait until each is linked with each."""

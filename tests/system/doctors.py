@@ -1,10 +1,10 @@
 """`ramsterctl doctor` at a node of a test, as an operator types it there."""
 
 import json
-import subprocess
 from typing import Any
 
-from tests.system.daemons import RAMSTERCTL, Node, environment
+from tests.helpers.programs import RAMSTERCTL, environment, run_program
+from tests.system.daemons import Node
 
 STATUS_OF = {"ok": 0, "warning": 1, "error": 2}
 # It ends by itself long before that.
@@ -16,7 +16,7 @@ Checks = dict[str, dict[str, Any]]
 def doctor(node: Node, *options: str) -> Checks:
     """Return what it says, by check, of several of a kind the worst; the exit status must agree."""
     command = [*node.prefix, *RAMSTERCTL, "doctor", "--config", str(node.config), *options]
-    done = subprocess.run(
+    done = run_program(
         [*command, "-o", "json"],
         capture_output=True, check=False, env=environment(), text=True, timeout=DOCTOR_SECONDS_MAX,
     )  # fmt: skip

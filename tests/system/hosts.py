@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.system.daemons import RAMSTERCTL, TIMERS, Cluster, Node, environment
+from tests.helpers.programs import RAMSTERCTL, environment, run_program
+from tests.system.daemons import TIMERS, Cluster, Node
 from tests.system.namespaces import Network
 
 METRICS = "127.0.0.1:9750"
@@ -16,7 +17,7 @@ GET_METRICS = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1]).rea
 
 def ramsterctl(*arguments: str) -> str:
     """Run ramsterctl as an operator would, and return what it prints."""
-    done = subprocess.run(
+    done = run_program(
         [*RAMSTERCTL, *arguments],
         capture_output=True, check=False, env=environment(), text=True, timeout=60,
     )  # fmt: skip

@@ -12,13 +12,8 @@ from pathlib import Path
 from typing import Protocol
 
 from tests.fakes.service_manager import FakeServiceManager
-from tests.system.daemons import (
-    ROOT,
-    START_SECONDS_MAX,
-    Node,
-    environment,
-    wait_until,
-)
+from tests.helpers.programs import environment
+from tests.system.daemons import ROOT, START_SECONDS_MAX, Node, wait_until
 from tests.system.private_systemd import PrivateSystemd
 
 UNIT = ROOT / "systemd/ramsterd.service"

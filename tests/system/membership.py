@@ -1,16 +1,16 @@
 """Nodes that each have a cluster file of their own, and what ramsterctl says of their members."""
 
-import subprocess
 from pathlib import Path
 
-from tests.system.daemons import RAMSTERCTL, Cluster, Node, environment, wait_until
+from tests.helpers.programs import RAMSTERCTL, environment, run_program
+from tests.system.daemons import Cluster, Node, wait_until
 
 NOTE = "# kept: rack 7, ask Ada"
 
 
 def ctl(node: Node, *arguments: str, status: int = 0) -> str:
     """Run `ramsterctl`; return its output, and its errors when it is to fail."""
-    done = subprocess.run(
+    done = run_program(
         [*RAMSTERCTL, "--socket", str(node.control), *arguments],
         capture_output=True,
         text=True,

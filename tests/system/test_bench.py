@@ -10,8 +10,9 @@ import pytest
 
 from ramsterd.admin.bench import POLL_SECONDS_MAX
 from ramsterd.cli.bench_disk import CannotMeasure, open_unnamed
+from tests.helpers.programs import RAMSTERCTL, environment
 from tests.system.conftest import NewCluster
-from tests.system.daemons import RAMSTERCTL, Cluster, Node, environment, heed_interrupts, wait_until
+from tests.system.daemons import Cluster, Node, heed_interrupts, wait_until
 from tests.system.membership import ctl
 
 SHORT = ("--seconds", "0.2", "--bytes", "1MiB")

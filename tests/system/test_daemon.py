@@ -12,17 +12,15 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from ramsterd.observe.metrics import EXPORT_SERIES_MAX, NODE_SERIES_MAX, SERIES_MAX
+from tests.helpers.programs import RAMSTERCTL, RAMSTERD, environment, run_program
 from tests.helpers.requirements import require_tool
 from tests.system.conftest import NewCluster
 from tests.system.daemons import (
     EXPORT,
     MIB,
-    RAMSTERCTL,
-    RAMSTERD,
     STOP_SECONDS_MAX,
     Cluster,
     Node,
-    environment,
     free_ports,
     wait_until,
 )
@@ -37,7 +35,7 @@ SUFFIXES = {
 
 
 def run(command: list[str], *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    return run_program(
         [*command, *(str(each) for each in arguments)],
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -1,13 +1,13 @@
 """The doctor beside real daemons, and what a real systemd says of the units of this repository."""
 
-import subprocess
 from pathlib import Path
 
 from config.load import load_node
 from ramsterd.doctor import units
 from ramsterd.doctor.machine import survey
+from tests.helpers.programs import RAMSTERCTL, environment, run_program
 from tests.system.conftest import NewCluster
-from tests.system.daemons import RAMSTERCTL, ROOT, environment
+from tests.system.daemons import ROOT
 from tests.system.doctors import doctor
 from tests.system.private_systemd import PrivateSystemd
 
@@ -42,7 +42,7 @@ def test_a_running_daemon_is_judged_by_its_process_also_after_a_restart(
             process.is_io_flusher,
             process.oom_score_adj,
         )
-        subprocess.run(
+        run_program(
             [*RAMSTERCTL, "--socket", str(node.control), "restart"],
             check=True, env=environment(), timeout=60,
         )  # fmt: skip

@@ -7,8 +7,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tests.helpers.programs import RAMSTERCTL, environment, run_program
 from tests.system.conftest import NewCluster
-from tests.system.daemons import MIB, RAMSTERCTL, Cluster, Node, environment, wait_until
+from tests.system.daemons import MIB, Cluster, Node, wait_until
 from tests.system.membership import ctl, members, separate, start, wait_members
 
 PLACES = 24
@@ -74,7 +75,7 @@ def load(cluster: Cluster) -> Iterator[Load]:
 
 
 def drain(at: Node, name: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    return run_program(
         [
             *RAMSTERCTL,
             "--socket",

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from tests.helpers.programs import RAMSTERCTL, environment
 from tests.system.conftest import NewCluster
-from tests.system.daemons import RAMSTERCTL, Node, environment, heed_interrupts, wait_until
+from tests.system.daemons import Node, heed_interrupts, wait_until
 from tests.system.membership import ctl
 
 

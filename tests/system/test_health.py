@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from ramsterd.health.codes import Code
+from tests.helpers.programs import RAMSTERCTL, environment, run_program
 from tests.system.conftest import NewCluster
-from tests.system.daemons import RAMSTERCTL, Cluster, Node, environment, free_ports, wait_until
+from tests.system.daemons import Cluster, Node, free_ports, wait_until
 from tests.system.fill import fill_marked
 
 PAGES = 1200
@@ -20,7 +21,7 @@ SLACK = 3
 
 
 def ctl(node: Node, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    return run_program(
         [*RAMSTERCTL, "--socket", str(node.control), *arguments],
         capture_output=True,
         text=True,

@@ -9,16 +9,9 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+from tests.helpers.programs import RAMSTERCTL, environment, run_program
 from tests.system.conftest import NewCluster
-from tests.system.daemons import (
-    MIB,
-    RAMSTERCTL,
-    Cluster,
-    Node,
-    environment,
-    heed_interrupts,
-    wait_until,
-)
+from tests.system.daemons import MIB, Cluster, Node, heed_interrupts, wait_until
 from tests.system.membership import separate, start
 
 RUN_BYTES = MIB // 4
@@ -26,7 +19,7 @@ RUNS = 48
 
 
 def ctl(node: Node, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    return run_program(
         [*RAMSTERCTL, "--socket", str(node.control), *arguments],
         capture_output=True,
         text=True,
@@ -59,6 +52,11 @@ def jobs(node: Node) -> dict[str, Any]:
 
 def jobs_named(node: Node, name: str) -> dict[str, Any]:
     return {key: job for key, job in jobs(node).items() if key == name}
+
+
+def event_kinds(node: Node) -> list[str]:
+    lines = ctl(node, "events", "-o", "json").stdout.splitlines()
+    return [json.loads(line)["kind"] for line in lines]
 
 
 def stuck(new_cluster: NewCluster) -> Cluster:
@@ -119,10 +117,8 @@ def test_a_drain_is_watched_from_any_member_left_taken_up_again_and_cancelled(
     again = ctl(cluster[1], "job", "cancel", name)
     assert again.returncode == 1
     assert "has ended already: cancelled" in again.stderr
-    kinds = [
-        json.loads(line)["kind"]
-        for line in ctl(cluster[2], "events", "-o", "json").stdout.splitlines()
-    ]
+    wait_until(lambda: "drain_ended" in event_kinds(cluster[2]), "it is an event that it has ended")
+    kinds = event_kinds(cluster[2])
     assert kinds.count("drain_began") == kinds.count("drain_ended") == 1
 
 

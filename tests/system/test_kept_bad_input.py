@@ -32,6 +32,7 @@ from ramsterd.statefile.content import encode
 from ramsterd.statefile.folder import read_state
 from tests.helpers.kept_folders import kept_folder
 from tests.helpers.made_pages import make_page
+from tests.helpers.programs import run_program
 from tests.helpers.requirements import require_root
 from tests.system.daemons import Node, free_ports, wait_until
 
@@ -599,9 +600,7 @@ def test_a_damaged_state_file_ends_the_start_and_costs_no_page(host: Host) -> No
 
 def test_after_reset_state_the_export_is_closed(host: Host) -> None:
     host.state_file.write_bytes(b"damaged")
-    subprocess.run(
-        [*host.node.program, "reset-state", "--config", str(host.node.config)], check=True
-    )
+    run_program([*host.node.program, "reset-state", "--config", str(host.node.config)], check=True)
     host.start()
     host.is_closed()
 

@@ -7,15 +7,9 @@ import pytest
 
 from ramsterd.client.nbd import HandshakeFailed
 from tests.helpers.kept_folders import keep_in, kept_folder
+from tests.helpers.programs import RAMSTERCTL, environment, run_program
 from tests.system.conftest import NewCluster
-from tests.system.daemons import (
-    EXPORT,
-    MIB,
-    RAMSTERCTL,
-    Node,
-    environment,
-    wait_until,
-)
+from tests.system.daemons import EXPORT, MIB, Node, wait_until
 from tests.system.fill import RUN_BYTES, check_runs, fill_runs
 
 # Twice the budget of the owner: the rest is at the peer.
@@ -79,6 +73,6 @@ def export_of(node: Node) -> tuple[str, int]:
 
 def reset(node: Node) -> subprocess.CompletedProcess[str]:
     command = [*RAMSTERCTL, "--socket", str(node.control), "export", "reset", EXPORT]
-    return subprocess.run(
+    return run_program(
         command, capture_output=True, check=False, env=environment(), text=True, timeout=30
     )

@@ -1,6 +1,5 @@
 """Nothing is imported once a daemon is ready: a module comes from a disk, and takes memory, when there may be none."""
 
-import subprocess
 import sys
 import urllib.request
 from pathlib import Path
@@ -11,17 +10,9 @@ import pytest
 from ramsterd.client import Client, PoolKind
 from ramsterd.client.nbd import RequestFailed
 from tests.helpers.authority import Authority
+from tests.helpers.programs import RAMSTERCTL, RAMSTERD, environment, run_program
 from tests.system.conftest import NewCluster
-from tests.system.daemons import (
-    MIB,
-    RAMSTERCTL,
-    RAMSTERD,
-    Cluster,
-    Node,
-    environment,
-    free_ports,
-    wait_until,
-)
+from tests.system.daemons import MIB, Cluster, Node, free_ports, wait_until
 from tests.system.secured import secure
 
 # Each module that is imported is a line of standard error, beside the log.
@@ -30,7 +21,7 @@ TOLD: Final = [sys.executable, "-X", "importtime", *RAMSTERD[1:]]
 
 def ctl(node: Node, *arguments: str) -> None:
     """Type a command; whether it succeeds matters to nobody here."""
-    subprocess.run(
+    run_program(
         [*RAMSTERCTL, "--socket", str(node.control), *arguments],
         capture_output=True, check=False, env=environment(), timeout=60,
     )  # fmt: skip

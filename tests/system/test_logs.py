@@ -19,8 +19,9 @@ from ramsterd.admin.socket import LINE_BYTES_MAX
 from ramsterd.client.nbd import RequestFailed
 from ramsterd.host.logs.limiter import LINES_MAX
 from ramsterd.host.signals import USELESS
+from tests.helpers.programs import RAMSTERD, Program, environment
 from tests.system.conftest import NewCluster
-from tests.system.daemons import RAMSTERD, Node, environment, free_ports, wait_until
+from tests.system.daemons import Node, free_ports, wait_until
 from tests.system.membership import ctl
 
 # The smallest pipe of Linux: a page.
@@ -40,7 +41,7 @@ def unread() -> Iterator[tuple[int, int]]:
 
 
 def start_with_stderr(node: Node, stderr: int) -> None:
-    node.process = subprocess.Popen(
+    node.process = Program(
         [*RAMSTERD, "run", "--config", str(node.config)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

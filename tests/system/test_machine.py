@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.programs import RAMSTERCTL, RAMSTERD, environment, run_program
 from tests.helpers.requirements import require_root
 from tests.system.conftest import NewCluster
-from tests.system.daemons import MIB, RAMSTERCTL, RAMSTERD, Node, environment
+from tests.system.daemons import MIB, Node
 
 EX_CONFIG = 78
 LIMIT_BYTES = 200 * MIB
@@ -80,7 +81,7 @@ def test_status_shows_what_a_share_has_become(new_cluster: NewCluster) -> None:
         f"{status['engine']['store']['zbud']['budget_bytes'] / MIB:.1f}".split(".")[0]
     )
     assert "(1% of " in status["config"]["budget"]
-    text = subprocess.run(
+    text = run_program(
         [*RAMSTERCTL, "--socket", str(node.control), "status"],
         capture_output=True, check=True, env=environment(), text=True, timeout=30,
     ).stdout  # fmt: skip

@@ -6,14 +6,15 @@ import threading
 
 import pytest
 
+from tests.helpers.programs import RAMSTERCTL, environment, run_program
 from tests.system.conftest import NewCluster
-from tests.system.daemons import MIB, RAMSTERCTL, Cluster, Node, environment, wait_until
+from tests.system.daemons import MIB, Cluster, Node, wait_until
 from tests.system.fill import RUN_BYTES, check_runs, fill_runs
 
 
 def memory_set(node: Node, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [*RAMSTERCTL, "--socket", str(node.control), "memory", "set", *arguments]
-    return subprocess.run(
+    return run_program(
         command, capture_output=True, check=False, env=environment(), text=True, timeout=60
     )
 
@@ -114,7 +115,7 @@ def test_verify_checks_every_zpage_and_all_tables(cluster: Cluster) -> None:
     node = cluster[1]
     fill_runs(node, 20)
     command = [*RAMSTERCTL, "--socket", str(node.control), "verify", "--invariants", "-o", "json"]
-    done = subprocess.run(
+    done = run_program(
         command, capture_output=True, check=False, env=environment(), text=True, timeout=60
     )
     assert (done.returncode, done.stderr) == (0, "")

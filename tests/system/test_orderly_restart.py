@@ -21,8 +21,9 @@ from ramsterd.frontends.nbd.protocol import Command, Errno
 from tests.fakes.kept_server import EXPORT_BYTES, PAGE_BYTES, PAGES
 from tests.fakes.nbd_words import parse_replies, request, write
 from tests.fakes.service_manager import FakeServiceManager
+from tests.helpers.programs import RAMSTERCTL, environment, run_program
 from tests.helpers.requirements import SYSTEM_PYTHON, require_libnbd
-from tests.system.daemons import RAMSTERCTL, ROOT, environment, free_ports, wait_until
+from tests.system.daemons import ROOT, free_ports, wait_until
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 
@@ -57,7 +58,7 @@ class Server:
         self.status()
 
     def ctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+        return run_program(
             [*RAMSTERCTL, "--socket", str(self.folder / "control"), *arguments],
             capture_output=True, text=True, env=self._environ, timeout=60, check=False,
         )  # fmt: skip

@@ -9,13 +9,14 @@ import pytest
 
 from ramsterd.cli.health import EXIT_STATUS
 from tests.helpers.authority import Authority
+from tests.helpers.programs import RAMSTERCTL, environment, run_program
 from tests.system.conftest import NewCluster
-from tests.system.daemons import RAMSTERCTL, Cluster, Node, environment, wait_until
+from tests.system.daemons import Cluster, Node, wait_until
 from tests.system.secured import secure
 
 
 def ctl(node: Node, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    return run_program(
         [*RAMSTERCTL, "--socket", str(node.control), *arguments],
         capture_output=True,
         text=True,

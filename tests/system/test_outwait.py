@@ -11,9 +11,10 @@ import pytest
 from ramsterd.client.nbd import ConnectionLost, NbdClient
 from ramsterd.frontends.nbd.protocol import Command
 from tests.helpers.kept_folders import keep_in, kept_folder
+from tests.helpers.programs import RAMSTERCTL, environment, run_program
 from tests.system.arena import PAGE, marked_page
 from tests.system.conftest import NewCluster
-from tests.system.daemons import EXPORT, RAMSTERCTL, Cluster, Node, environment, wait_until
+from tests.system.daemons import EXPORT, Cluster, Node, wait_until
 from tests.system.fill import fill_marked
 from tests.system.reads import ask_for, take_answers
 
@@ -70,7 +71,7 @@ def wait_long(owner: Node, seconds: float) -> Any:
 
 
 def ctl(node: Node, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    return run_program(
         [*RAMSTERCTL, "--socket", str(node.control), *arguments],
         capture_output=True, text=True, env=environment(), timeout=60, check=False,
     )  # fmt: skip

@@ -14,9 +14,10 @@ from typing import Any, Final
 import pytest
 
 from ramsterd.core.arena import FileMapping
+from tests.helpers.programs import RAMSTERCTL, environment, run_program
 from tests.helpers.requirements import require_root, require_tool
 from tests.system.conftest import NewCluster
-from tests.system.daemons import MIB, RAMSTERCTL, ROOT, Node, environment, wait_until
+from tests.system.daemons import MIB, ROOT, Node, wait_until
 
 SHM: Final = Path("/dev/shm")
 # <linux/capability.h>, <linux/sched.h>
@@ -85,7 +86,9 @@ def check_all_is_had(node: Node) -> None:
 
 @pytest.fixture
 def node(new_cluster: NewCluster) -> Node:
-    return new_cluster(budgets=["16MiB"])[1]
+    cluster = new_cluster(budgets=["16MiB"])
+    cluster.measure_processes()
+    return cluster[1]
 
 
 def test_a_daemon_that_serves_swap_is_protected_and_its_next_program_is_too(node: Node) -> None:
@@ -98,7 +101,7 @@ def test_a_daemon_that_serves_swap_is_protected_and_its_next_program_is_too(node
     with node.client() as client:
         client.write(0, b"x" * 4096)
     begun = len(node.log)
-    done = subprocess.run(
+    done = run_program(
         [*RAMSTERCTL, "--socket", str(node.control), "restart"],
         capture_output=True, check=False, env=environment(), text=True, timeout=60,
     )  # fmt: skip

@@ -6,15 +6,16 @@ import subprocess
 
 import pytest
 
+from tests.helpers.programs import RAMSTERCTL, environment, run_program
 from tests.system.conftest import NewCluster
-from tests.system.daemons import MIB, RAMSTERCTL, Node, environment
+from tests.system.daemons import MIB, Node
 
 DATA = os.urandom(MIB)
 REFUSED = "ramsterctl: nothing was restarted: the next start of ramsterd would fail: "
 
 
 def restart(node: Node) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    return run_program(
         [*RAMSTERCTL, "--socket", str(node.control), "restart"],
         capture_output=True, text=True, env=environment(), timeout=60, check=False,
     )  # fmt: skip

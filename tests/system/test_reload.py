@@ -7,12 +7,13 @@ import urllib.request
 import pytest
 
 from ramsterd.client.nbd import NbdError
+from tests.helpers.programs import RAMSTERCTL, environment, run_program
 from tests.system.conftest import NewCluster
-from tests.system.daemons import MIB, RAMSTERCTL, Cluster, Node, environment, free_ports, wait_until
+from tests.system.daemons import MIB, Cluster, Node, free_ports, wait_until
 
 
 def reload(node: Node, *, status: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
+    done = run_program(
         [*RAMSTERCTL, "--socket", str(node.control), "config", "reload"],
         capture_output=True, check=False, env=environment(), text=True, timeout=30,
     )  # fmt: skip
@@ -101,7 +102,7 @@ def test_a_mistake_keeps_the_old_and_is_told_everywhere(new_cluster: NewCluster)
     # A text is kept for some scrapes in a row.
     wait_until(lambda: metric("ramster_last_reload_successful") == 0, "it is in the metrics")
     assert metric("ramster_last_reload_success_timestamp_seconds") == started_at
-    status = subprocess.run(
+    status = run_program(
         [*RAMSTERCTL, "--socket", str(node.control), "status"],
         capture_output=True, check=True, env=environment(), text=True, timeout=30,
     ).stdout  # fmt: skip

@@ -12,18 +12,10 @@ import pytest
 
 from ramsterd.client import PAGE_BYTES, Client, PageLost, PoolKind, PoolLost
 from ramsterd.client.nbd import ConnectionLost, HandshakeFailed, RequestFailed
+from tests.helpers.programs import RAMSTERCTL, RAMSTERD, environment, run_program
 from tests.helpers.requirements import require_libnbd, require_tool
 from tests.system.conftest import NewCluster
-from tests.system.daemons import (
-    EXPORT,
-    MIB,
-    RAMSTERCTL,
-    RAMSTERD,
-    Node,
-    environment,
-    free_ports,
-    wait_until,
-)
+from tests.system.daemons import EXPORT, MIB, Node, free_ports, wait_until
 from tests.system.tmem_daemons import tmem_cluster
 
 ENDS = [signal.SIGTERM, signal.SIGKILL]
@@ -145,7 +137,7 @@ def libnbd(python: str, node: Node, action: str, **variables: str) -> tuple[str,
 
 
 def ctl(node: Node, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    return run_program(
         [*RAMSTERCTL, "--socket", str(node.control), *arguments],
         capture_output=True,
         check=False,
@@ -324,7 +316,7 @@ def test_a_damaged_state_file_keeps_the_daemon_from_starting_until_it_is_reset(
 
 
 def run_daemon(node: Node, command: str = "run") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    return run_program(
         [*RAMSTERD, command, "--config", str(node.config)],
         capture_output=True,
         check=False,
@@ -382,7 +374,7 @@ def test_a_named_persistent_pool_is_lost_after_a_restart(
         losses = daemon.ask("status")["state_file"]["lost"]
         assert [(loss["name"], loss["user"]) for loss in losses] == [("spill", os.geteuid())]
         reset = ["pool", "reset", str(os.geteuid()), "spill"]
-        subprocess.run(
+        run_program(
             [*RAMSTERCTL, "--socket", str(daemon.control), *reset], check=True, env=environment()
         )
         with Client(daemon.tmem) as client:

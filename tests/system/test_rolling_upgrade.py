@@ -11,9 +11,10 @@ import pytest
 from tests.docs.pages import DOCS
 from tests.helpers.installation import Installation
 from tests.helpers.kept_folders import keep_in, kept_folder
+from tests.helpers.programs import environment
 from tests.helpers.requirements import require_tool
 from tests.system.conftest import NewCluster
-from tests.system.daemons import Cluster, Node, environment, wait_until
+from tests.system.daemons import Cluster, Node, wait_until
 from tests.system.verifier import Verifier
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]

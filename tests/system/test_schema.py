@@ -1,16 +1,16 @@
 """What real daemons make `ramsterctl -o json` print is what docs/schema says: no key less, and none more."""
 
 import json
-import subprocess
 from collections.abc import Iterator
 from typing import Any, Final
 
 import pytest
 
 from packages.schema.commands import BY_NODE, OF_COMMANDS
+from tests.helpers.programs import RAMSTERCTL, environment, run_program
 from tests.helpers.schemas import check
 from tests.system.conftest import NewCluster
-from tests.system.daemons import EXPORT, MIB, RAMSTERCTL, Cluster, Node, environment, wait_until
+from tests.system.daemons import EXPORT, MIB, Cluster, Node, wait_until
 from tests.system.membership import separate, start, wait_linked
 
 # What no test of daemons can have printed, and what it is made by.
@@ -35,7 +35,7 @@ SHOWN: Final = (
 
 
 def ctl(node: Node, *arguments: str) -> str:
-    done = subprocess.run(
+    done = run_program(
         [*RAMSTERCTL, "--socket", str(node.control), *arguments],
         capture_output=True,
         text=True,

@@ -8,9 +8,10 @@ import pytest
 
 from ramsterd.client.nbd import HandshakeFailed
 from tests.helpers.kept_folders import kept_folder
+from tests.helpers.programs import RAMSTERCTL, environment, run_program
 from tests.system.arena import marked_page
 from tests.system.conftest import NewCluster
-from tests.system.daemons import RAMSTERCTL, Cluster, Node, environment, wait_until
+from tests.system.daemons import Cluster, Node, wait_until
 from tests.system.fill import fill_marked
 
 pytestmark = pytest.mark.slow
@@ -39,7 +40,7 @@ def start(new_cluster: NewCluster, memory: Path | None) -> Cluster:
 
 
 def ctl(node: Node, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    return run_program(
         [*RAMSTERCTL, "--socket", str(node.control), *arguments],
         capture_output=True, text=True, env=environment(), timeout=60, check=False,
     )  # fmt: skip

@@ -417,7 +417,7 @@ NO_ZSTANDARD = (
 def test_a_daemon_without_zstandard_says_so_and_goes_on(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tests.system.tmem_daemons.MAIN", NO_ZSTANDARD)
+    monkeypatch.setattr("tests.system.tmem_daemons.PROGRAM", [sys.executable, "-c", NO_ZSTANDARD])
     with tmem_cluster(folder) as (daemon,), Client(daemon.tmem) as client:
         with pytest.raises(NotAllowed, match=r"install ramster\[zstd\]"):
             client.new_pool(PoolKind.EPHEMERAL, name="packed", codec="zstd")

@@ -13,8 +13,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.helpers.programs import RAMSTERCTL, environment, run_program
 from tests.system.conftest import NewCluster
-from tests.system.daemons import RAMSTERCTL, Node, environment, heed_interrupts, wait_until
+from tests.system.daemons import Node, heed_interrupts, wait_until
 from tests.system.fill import fill_runs
 
 END_SECONDS_MAX = 10.0
@@ -102,7 +103,7 @@ def test_without_a_terminal_one_screen_is_printed_and_ctrl_c_ends_one(
 ) -> None:
     cluster = new_cluster(budgets=["24MiB"])
     cluster.start()
-    done = subprocess.run(
+    done = run_program(
         [*RAMSTERCTL, "--socket", str(cluster[1].control), "top"],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=environment(), timeout=60,
     )  # fmt: skip
@@ -121,7 +122,7 @@ def test_without_a_terminal_one_screen_is_printed_and_ctrl_c_ends_one(
 
 def test_where_no_daemon_answers_it_says_so(new_cluster: NewCluster) -> None:
     cluster = new_cluster(budgets=["24MiB"])
-    done = subprocess.run(
+    done = run_program(
         [*RAMSTERCTL, "--socket", str(cluster[1].control), "top", "--once"],
         capture_output=True, text=True, check=False, env=environment(), timeout=60,
     )  # fmt: skip

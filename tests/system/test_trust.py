@@ -3,17 +3,17 @@
 import random
 import shutil
 import signal
-import subprocess
 from pathlib import Path
 
+from tests.helpers.programs import RAMSTERCTL, environment, run_program
 from tests.system.conftest import NewCluster
-from tests.system.daemons import RAMSTERCTL, Cluster, Node, environment, wait_until
+from tests.system.daemons import Cluster, Node, wait_until
 
 RUN_BYTES = 64 * 4096
 
 
 def ramsterctl(*arguments: str) -> str:
-    done = subprocess.run(
+    done = run_program(
         [*RAMSTERCTL, *arguments],
         capture_output=True, check=False, env=environment(), text=True, timeout=60,
     )  # fmt: skip

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.programs import RAMSTERCTL, environment, run_program
 from tests.helpers.requirements import require_root, require_tool
 from tests.system.conftest import NewCluster
-from tests.system.daemons import RAMSTERCTL, Cluster, Node, environment, wait_until
+from tests.system.daemons import Cluster, Node, wait_until
 
 # The daemon's own view of the file system: nothing to unmount, whatever happens.
 ONE_FILE = 'mount --bind "$0" "$0"; exec "$@"'
@@ -22,7 +23,7 @@ exec "$@"
 
 
 def ctl(node: Node, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    return run_program(
         [*RAMSTERCTL, "--socket", str(node.control), *arguments],
         capture_output=True, check=False, env=environment(), text=True, timeout=30,
     )  # fmt: skip

@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,10 +13,11 @@ from typing import Any
 
 from ramsterd.cli.ask import ask
 from ramsterd.cli.target import Target
+from tests.helpers.programs import RAMSTERD, Program, environment
 
-ROOT = Path(__file__).parent.parent.parent
 START_SECONDS_MAX = 20.0
-MAIN = "from ramsterd.cli.entry import main; main()"
+# What runs each daemon; a test may want others.
+PROGRAM = RAMSTERD
 NAMES = ("alpha", "beta", "gamma")
 
 
@@ -36,7 +36,8 @@ class DaemonProcess:
 
     folder: Path
     name: str
-    process: "subprocess.Popen[bytes] | None" = None
+    process: Program | None = None
+    program: list[str] = field(default_factory=lambda: PROGRAM)
     tmem: Path = field(init=False)
     control: Path = field(init=False)
 
@@ -48,9 +49,9 @@ class DaemonProcess:
         """Start it, and wait until its last socket is there."""
         self.control.unlink(missing_ok=True)  # a kill leaves it behind
         with (self.folder / f"{self.name}.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", MAIN, "run", "--config", f"{self.folder}/{self.name}.toml"],
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
+            self.process = Program(
+                [*self.program, "run", "--config", f"{self.folder}/{self.name}.toml"],
+                env=environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from ramsterd.kept.super_page import ATTEMPTS_MAX
 from tests.helpers.kept_folders import keep_in
-from tests.system.daemons import RAMSTERCTL, TIMERS, Cluster, Node, environment, wait_until
+from tests.helpers.programs import RAMSTERCTL, environment
+from tests.system.daemons import TIMERS, Cluster, Node, wait_until
 
 AGREE_SECONDS_MAX: Final = 60
 _BOUNDS: Final = {"request_seconds_max", "fetch_seconds_max", "put_wait_seconds_max"}

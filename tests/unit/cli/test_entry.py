@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.system.daemons import environment
+from tests.helpers.programs import environment
 
 pytestmark = pytest.mark.slow
 

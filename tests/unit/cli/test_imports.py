@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.system.daemons import environment
+from tests.helpers.programs import environment
 
 ONLY_WITH_METRICS = {"prometheus_client", "h11"}
 ONLY_IN_THE_DAEMON = {"trio", "cryptography"} | ONLY_WITH_METRICS

@@ -1,0 +1,57 @@
+"""A program that is a fork is as one that was begun by itself; what a fork can't be is begun by itself."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.programs import RAMSTERCTL, Program, environment, run_program
+
+pytestmark = pytest.mark.slow
+
+COMMANDS = (["--help"], ["--socket", "none.ctl", "status"], ["nothing"], ["version", "-o", "json"])
+
+
+def judged(
+    start: Callable[..., subprocess.CompletedProcess[str]], folder: Path, *arguments: str
+) -> tuple[int, str, str]:
+    done = start(
+        [*RAMSTERCTL, *arguments],
+        capture_output=True, check=False, text=True, env=environment(), cwd=folder, timeout=60,
+    )  # fmt: skip
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+def test_a_fork_prints_and_ends_as_the_program_does(arguments: list[str], tmp_path: Path) -> None:
+    assert judged(run_program, tmp_path, *arguments) == judged(subprocess.run, tmp_path, *arguments)
+
+
+def test_a_fork_has_its_folder_and_its_standard_files_and_no_others(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "daemon"))
+        listener.listen()
+        command = [*RAMSTERCTL, "--socket", "daemon", "status"]
+        with Program(command, stdin=subprocess.DEVNULL, env=environment(), cwd=tmp_path) as program:
+            # It waits for an answer.
+            connected, _ = listener.accept()
+            with connected:
+                opened = sorted(int(name) for name in os.listdir(f"/proc/{program.pid}/fd"))
+                folder = Path(f"/proc/{program.pid}/cwd").readlink()
+                program.kill()
+    assert (opened, folder) == ([0, 1, 2, 3], tmp_path)
+    assert program.returncode == -signal.SIGKILL
+
+
+def test_what_a_fork_can_not_be_is_a_program_of_its_own() -> None:
+    with Program([sys.executable, "-c", "raise SystemExit(7)"], env=environment()) as other:
+        assert other.wait(60) == 7
+    ignored = {**environment(), "PYTHONHASHSEED": "1"}
+    done = run_program([*RAMSTERCTL, "--help"], env=ignored, capture_output=True, timeout=60)
+    assert done.returncode == 0
+    assert "Usage: " in done.stdout
