@@ -2,10 +2,9 @@
 
 from typing import Final
 
-from config.units import human_count
 from ramsterd.health.codes import Code, Finding, err, warn
 from ramsterd.health.facts import Facts, Past
-from ramsterd.host.validity import DAY_SECONDS, WARN_SECONDS
+from ramsterd.host.validity import Validity, format_span, judge_validity
 
 _RENEW: Final = "where the CA is: ramsterctl cluster renew --from DIR --out renewed"
 
@@ -35,12 +34,11 @@ def cert_expired(facts: Facts, past: Past) -> Finding | None:
     """Return whether the certificate of this node has ended."""
     del past
     seconds = facts.files.certificate_seconds
-    if seconds is None or seconds >= 0:
+    if seconds is None or judge_validity(seconds) is not Validity.ENDED:
         return None
-    ago = human_count(int(-seconds // DAY_SECONDS), "day")
     return err(
         Code.CERT_EXPIRED,
-        f"no new links: the certificate of this node expired {ago} ago",
+        f"no new links: the certificate of this node expired {format_span(-seconds)} ago",
         command=_RENEW,
     )
 
@@ -49,11 +47,10 @@ def cert_expiring(facts: Facts, past: Past) -> Finding | None:
     """Return whether the certificate of this node ends soon."""
     del past
     seconds = facts.files.certificate_seconds
-    if seconds is None or not 0 <= seconds < WARN_SECONDS:
+    if seconds is None or judge_validity(seconds) is not Validity.ENDING:
         return None
-    left = human_count(int(seconds // DAY_SECONDS), "day")
     return warn(
         Code.CERT_EXPIRING,
-        f"the certificate of this node expires in {left}; then it gets no new links",
+        f"the certificate of this node expires in {format_span(seconds)}; then it gets no new links",
         command=_RENEW,
     )

@@ -10,11 +10,13 @@ import trio
 from config.event_kinds import EventKind, about
 from net.certificates import Credentials
 from net.tls import TlsTransport
-from ramsterd.host.validity import WARN_SECONDS, format_validity
+from ramsterd.host.validity import Validity, format_validity, judge_validity
 
 logger = logging.getLogger("ramster.certificate")
 
-CHECK_SECONDS: Final = 86_400.0
+# How often is looked whether the end is near or over, and how often what lasts is said again.
+LOOK_SECONDS: Final = 2.0
+AGAIN_SECONDS: Final = 86_400.0
 
 
 def wall_clock() -> float:
@@ -28,6 +30,7 @@ class CertificateKeeper:
     def __init__(self, transport: TlsTransport, *, clock: Callable[[], float] = wall_clock) -> None:
         self.transport = transport
         self._clock = clock
+        self._said = Validity.GOOD
 
     def seconds_left(self) -> float:
         """Return how long our certificate is valid yet; negative when it has ended."""
@@ -51,24 +54,32 @@ class CertificateKeeper:
 
     def warn(self) -> None:
         """Say in the log that the certificate ends soon, or has ended."""
-        left = self.seconds_left()
-        if left < 0:
-            logger.error(
-                "no new links: the certificate of this node has expired; renew it with `ramsterctl cluster renew`",
-                extra=about(EventKind.CERTIFICATE_EXPIRED),
-            )
-        elif left < WARN_SECONDS:
-            logger.warning(
-                "the certificate of this node %s: renew it with `ramsterctl cluster renew`",
-                self._validity(),
-                extra=about(EventKind.CERTIFICATE_EXPIRING),
-            )
+        self._said = self._judge()
+        match self._said:
+            case Validity.ENDED:
+                logger.error(
+                    "no new links: the certificate of this node has expired; renew it with `ramsterctl cluster renew`",
+                    extra=about(EventKind.CERTIFICATE_EXPIRED),
+                )
+            case Validity.ENDING:
+                logger.warning(
+                    "the certificate of this node %s: renew it with `ramsterctl cluster renew`",
+                    self._validity(),
+                    extra=about(EventKind.CERTIFICATE_EXPIRING),
+                )
+            case Validity.GOOD:
+                pass
+
+    def _judge(self) -> Validity:
+        return judge_validity(self.seconds_left())
 
     def _validity(self) -> str:
         return format_validity(self.transport.credentials.expires_at, at=self._clock())
 
     async def watch(self) -> None:
-        """Warn once a day, until cancelled."""
+        """Warn when the end is near, when it has come, and once a day from then on, until cancelled."""
         while True:
             self.warn()
-            await trio.sleep(CHECK_SECONDS)
+            again_at = trio.current_time() + AGAIN_SECONDS
+            while self._judge() is self._said and trio.current_time() < again_at:
+                await trio.sleep(LOOK_SECONDS)

@@ -65,7 +65,7 @@ async def test_a_change_is_told_once(
         ),
         (
             logging.ERROR,
-            "CERT_EXPIRED (err): no new links: the certificate of this node expired 0 days ago; "
+            "CERT_EXPIRED (err): no new links: the certificate of this node expired 1s ago; "
             + renew,
         ),
         (logging.INFO, "CERT_EXPIRING is over, after 20 s"),
