@@ -67,7 +67,8 @@ RULES: Final = {
     Code.PAGES_AT_RISK: Rule(_WARN, appear_seconds=3.0, clear_seconds=5.0),
     Code.LINK_DOWN: Rule(_WARN, appear_seconds=5.0, clear_seconds=5.0),
     Code.MEMBERS_DIFFER: Rule(_BOTH),
-    Code.STARVED: Rule(_WARN, appear_seconds=3.0, clear_seconds=10.0),
+    # Several late answers or pauses come before it: a node that gets no CPU says so while it can.
+    Code.STARVED: Rule(_WARN, clear_seconds=10.0),
     # A node that has no news of the job asks for some first.
     Code.JOB_OVERDUE: Rule(_WARN, appear_seconds=3.0),
     Code.MEMORY_NEARFULL: Rule(_WARN, appear_seconds=5.0, clear_seconds=10.0),

@@ -90,6 +90,9 @@ class ProcessFacts:
     is_in_doubt: bool
     # Rounds of the event loop in which nobody got an answer for too long.
     long_rounds_total: int
+    # Times in which the system did not run the process though it would have run.
+    pauses_total: int
+    paused_seconds_total: float
     swap_exports: tuple[str, ...]
     is_locked: bool
     is_io_flusher: bool
@@ -157,6 +160,8 @@ class Past:
     # How many came in the last minute.
     refused_puts: int = 0
     long_rounds: int = 0
+    pauses: int = 0
+    paused_seconds: float = 0.0
 
 
 NO_PAST = Past()

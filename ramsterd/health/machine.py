@@ -48,7 +48,8 @@ class Health:
     def __init__(self) -> None:
         self._watch = Watch()
         self._mutes = Mutes()
-        self._refused_puts, self._long_rounds = Recent(), Recent()
+        self._refused_puts, self._long_rounds = Recent[int](0), Recent[int](0)
+        self._pauses, self._paused_seconds = Recent[int](0), Recent[float](0.0)
         self._news: list[Change | MuteEnded] = []
 
     def on_facts(self, facts: Facts, now: float) -> HealthStatistics:
@@ -57,6 +58,8 @@ class Health:
             active=self._watch.active_codes,
             refused_puts=self._refused_puts.on_total(facts.memory.refused_puts_total, now),
             long_rounds=self._long_rounds.on_total(facts.process.long_rounds_total, now),
+            pauses=self._pauses.on_total(facts.process.pauses_total, now),
+            paused_seconds=self._paused_seconds.on_total(facts.process.paused_seconds_total, now),
         )
         self._news += self._watch.on_findings(judge(facts, past), now)
         self._news += self._mutes.on_findings(self._findings(), now)

@@ -11,6 +11,9 @@ from ramsterd.health.wording import REFUSALS, are, have, make_members_equal, nam
 _ENDED: Final = frozenset({NodeState.DOWN, NodeState.LEFT})
 # In a minute; a machine that others load may take a second away now and then.
 LONG_ROUNDS_MIN: Final = 3
+# Likewise; a single pause, however long, is a machine that was suspended or moved.
+PAUSES_MIN: Final = 2
+PAUSED_SECONDS_MIN: Final = 3.0
 
 
 def node_down(facts: Facts, past: Past) -> Finding | None:
@@ -120,6 +123,11 @@ def starved(facts: Facts, past: Past) -> Finding | None:
         details.append("answers to heartbeats come late: other nodes send no pages here")
     if past.long_rounds >= LONG_ROUNDS_MIN:
         details.append(f"clients got no answer for a while, {past.long_rounds:,} times in a minute")
+    if past.pauses >= PAUSES_MIN and past.paused_seconds >= PAUSED_SECONDS_MIN:
+        details.append(
+            f"the system did not run ramsterd for {past.paused_seconds:.1f} s of the last minute,"
+            f" in {past.pauses:,} pauses"
+        )
     if not details:
         return None
     return warn(

@@ -18,7 +18,8 @@ from ramsterd.host.loop_time import LoopTime, PauseStatistics
 
 logger = logging.getLogger("ramster.daemon")
 
-# How often is looked whether there was a pause, in order to say so.
+# How often is looked whether there was a pause, in order to say so, while the loop is always busy:
+# else a pause is said as soon as it is over.
 LOOK_SECONDS: Final = 0.5
 
 
@@ -28,6 +29,9 @@ class LoopClock(trio.abc.Clock):
     def __init__(self, world: Callable[[], float] = time.perf_counter) -> None:
         self._world = world
         self._time = LoopTime(world())
+        # What was told of to those who wait for the next pause.
+        self._told_pauses = 0
+        self._pause = trio.Event()
 
     def start_clock(self) -> None:
         """See `trio.abc.Clock`."""
@@ -38,11 +42,20 @@ class LoopClock(trio.abc.Clock):
 
     def deadline_to_sleep_time(self, deadline: float) -> float:
         """See `trio.abc.Clock`; it is asked when the loop has nothing to do."""
-        return self._time.sleep_seconds(self._world(), deadline)
+        seconds = self._time.sleep_seconds(self._world(), deadline)
+        if self._time.pauses_total != self._told_pauses:
+            self._told_pauses = self._time.pauses_total
+            self._pause.set()
+            self._pause = trio.Event()
+        return seconds
 
     def world_time(self) -> float:
         """Return seconds that go on whether the loop runs or not."""
         return self._world()
+
+    async def wait_pause(self) -> None:
+        """Wait until the next pause is over."""
+        await self._pause.wait()
 
     def statistics(self) -> PauseStatistics:
         """Return a snapshot."""
@@ -71,11 +84,25 @@ def pause_statistics() -> PauseStatistics:
     return PauseStatistics(pauses_total=0, paused_seconds_total=0.0)
 
 
+async def sleep_until_pause(seconds: float) -> None:
+    """Sleep, but no longer than to the end of the next pause.
+
+    For what looks at something every few seconds of the world: a daemon that is short of CPU may
+    need minutes for as many seconds of the loop.
+    """
+    clock = trio.lowlevel.current_clock()
+    with trio.move_on_after(seconds):
+        if isinstance(clock, LoopClock):
+            await clock.wait_pause()
+        else:
+            await trio.sleep_forever()
+
+
 async def watch_pauses(on_pause: Callable[[], None]) -> None:
     """Say in the log how long the loop did not run, and call `on_pause` after that, until cancelled."""
     told = pause_statistics()
     while True:
-        await trio.sleep(LOOK_SECONDS)
+        await sleep_until_pause(LOOK_SECONDS)
         now = pause_statistics()
         if now.pauses_total == told.pauses_total:
             continue

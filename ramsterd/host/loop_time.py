@@ -49,7 +49,7 @@ class LoopTime:
         # While time stands still: until when at the latest, and whether the loop has polled since.
         self._still_until: float | None = None
         self._has_polled = False
-        self._pauses_total = 0
+        self.pauses_total = 0
         self._paused_seconds_total = 0.0
 
     def read(self, world: float) -> float:
@@ -83,11 +83,11 @@ class LoopTime:
     def statistics(self) -> PauseStatistics:
         """Return a snapshot."""
         return PauseStatistics(
-            pauses_total=self._pauses_total, paused_seconds_total=self._paused_seconds_total
+            pauses_total=self.pauses_total, paused_seconds_total=self._paused_seconds_total
         )
 
     def _on_pause(self, world: float, seconds: float) -> None:
-        self._pauses_total += 1
+        self.pauses_total += 1
         self._paused_seconds_total += seconds
         self._still_until = world + STILL_SECONDS_MAX
         self._has_polled = False

@@ -17,6 +17,8 @@ from prometheus_client.exposition import generate_latest as generate_plain
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.registry import Collector
 
+from ramsterd.host.loop_clock import world_time
+
 # Shorter than any scrape interval that makes sense.
 KEPT_SECONDS: Final = 1.0
 # Half a millisecond.
@@ -55,7 +57,7 @@ class Exposition:
         content_type = OPENMETRICS if "application/openmetrics-text" in accept else PLAIN
         async with self._lock:
             until, text = self._kept.get(content_type, (0.0, b""))
-            now = trio.current_time()
+            now = world_time()
             if now >= until:
                 text = await self._generate(content_type)
                 self._kept[content_type] = now + KEPT_SECONDS, text

@@ -146,6 +146,8 @@ def _process(now: DaemonStatistics) -> ProcessFacts:
         is_starved=detector is not None and detector.is_starved,
         is_in_doubt=detector is not None and detector.is_in_doubt,
         long_rounds_total=sum(now.loop_stall.counts[_LONG_BUCKETS:]),
+        pauses_total=now.pauses.pauses_total,
+        paused_seconds_total=now.pauses.paused_seconds_total,
         swap_exports=tuple(each.name for each in now.exports if each.is_swap),
         is_locked=now.protection.is_locked,
         is_io_flusher=now.protection.is_io_flusher,

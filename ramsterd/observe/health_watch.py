@@ -1,6 +1,6 @@
 """The health of this node, judged with each snapshot, and its changes told to the log and to the events.
 
-One is taken every `HEALTH_SECONDS` in any case.
+One is taken every `HEALTH_SECONDS` in any case, and after each pause of the process.
 """
 
 import logging
@@ -8,14 +8,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-import trio
-
 from config.event_kinds import EventKind, about
 from ramsterd.health.codes import Severity
 from ramsterd.health.machine import Health
 from ramsterd.health.mutes import MuteEnded
 from ramsterd.health.watch import Change
-from ramsterd.host.loop_clock import world_time
+from ramsterd.host.loop_clock import sleep_until_pause, world_time
 from ramsterd.observe.health_facts import facts_of
 from ramsterd.observe.snapshot import DaemonStatistics
 
@@ -62,7 +60,7 @@ class HealthWatch:
         while True:
             self.statistics()
             self.tell()
-            await trio.sleep(HEALTH_SECONDS)
+            await sleep_until_pause(HEALTH_SECONDS)
 
     def tell(self) -> None:
         """Tell what changed since the last time."""

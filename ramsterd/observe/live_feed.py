@@ -7,8 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Final
 
-import trio
-
+from ramsterd.host.loop_clock import sleep_until_pause, world_time
 from ramsterd.observe.overview import Overview
 from ramsterd.observe.snapshot import to_plain
 
@@ -35,12 +34,14 @@ class LiveFeed:
 
     def text(self) -> bytes:
         """Return the event of the present picture; it is not older than `FEED_SECONDS`."""
-        now = trio.current_time()
+        now = world_time()
         if now - self._made_at >= FEED_SECONDS:
             picture = json.dumps(to_plain(self._overview()), separators=(",", ":"))
             self._made_at, self._text = now, f"data: {picture}\n\n".encode()
         return self._text
 
     async def wait_next(self) -> None:
-        """Wait until there is another picture."""
-        await trio.sleep_until(self._made_at + FEED_SECONDS)
+        """Wait until there is another picture; pauses of the process count."""
+        due = self._made_at + FEED_SECONDS
+        while (seconds := due - world_time()) > 0:
+            await sleep_until_pause(seconds)

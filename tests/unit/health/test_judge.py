@@ -195,6 +195,11 @@ CASES: Final = [
         id="a slow loop",
     ),
     pytest.param(
+        FACTS, Past(pauses=4, paused_seconds=7.24), Code.STARVED, Severity.WARN, "short of CPU",
+        ("the system did not run ramsterd for 7.2 s of the last minute, in 4 pauses",), "top",
+        id="a process that is not run",
+    ),
+    pytest.param(
         replace(FACTS, late_jobs=(LATE,)), Past(),
         Code.JOB_OVERDUE, Severity.WARN, "1 job is past the deadline: drain-3",
         ("drain-3 of node beta: 9 pages left, 1m 30s after the deadline; none is dropped; no room",),

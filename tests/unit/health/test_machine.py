@@ -85,5 +85,22 @@ def test_what_was_counted_long_ago_is_no_trouble_now() -> None:
         health.on_facts(refused, float(second))
     assert health.on_facts(refused, 90.0).codes == ()
     stalls = replace(refused, process=with_process(long_rounds_total=3).process)
-    found = [health.on_facts(stalls, 100.0 + second).severity for second in (0, 2, 4)]
-    assert found == [Severity.OK, Severity.OK, Severity.WARN]
+    assert [each.code for each in health.on_facts(stalls, 100.0).codes] == ["STARVED"]
+
+
+def test_pauses_that_repeat_are_trouble_and_a_single_one_is_none() -> None:
+    health = Health()
+
+    def codes(pauses: int, seconds: float, now: float) -> list[str]:
+        process = with_process(pauses_total=pauses, paused_seconds_total=seconds).process
+        return [each.code for each in health.on_facts(replace(FACTS, process=process), now).codes]
+
+    assert codes(0, 0.0, 10.0) == []
+    assert codes(1, 60.0, 80.0) == [], "a machine that was suspended"
+    assert codes(1, 60.0, 150.0) == []
+    assert codes(3, 61.6, 152.0) == [], "tenths of a second are nothing"
+    assert codes(4, 63.1, 154.0) == ["STARVED"]
+    assert codes(4, 63.1, 213.0) == ["STARVED"]
+    for second in range(215, 230):
+        codes(4, 63.1, float(second))
+    assert codes(4, 63.1, 230.0) == []

@@ -11,6 +11,7 @@ from ramsterd.host.loop_clock import (
     LOOK_SECONDS,
     LoopClock,
     pause_statistics,
+    sleep_until_pause,
     watch_pauses,
     world_time,
 )
@@ -87,6 +88,31 @@ def test_a_pause_is_said_once_with_its_length(caplog: pytest.LogCaptureFixture) 
     assert record.getMessage().startswith(
         "the system did not run ramsterd for 6.0 s: it was stopped, suspended, or"
     )
+
+
+def test_who_sleeps_until_a_pause_wakes_after_it_though_no_time_has_passed() -> None:
+    async def story(world: World) -> None:
+        woken = trio.Event()
+
+        async def look() -> None:
+            await sleep_until_pause(100.0)
+            woken.set()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(look)
+            await trio.lowlevel.checkpoint()
+            began_at = trio.current_time()
+            world.seconds += 6.0
+            await woken.wait()
+            assert trio.current_time() == began_at
+
+    run(story)
+
+
+async def test_without_a_pause_it_is_a_sleep(autojump_clock: trio.testing.MockClock) -> None:
+    began_at = trio.current_time()
+    await sleep_until_pause(100.0)
+    assert trio.current_time() == began_at + 100.0
 
 
 async def test_another_clock_knows_no_pauses(autojump_clock: trio.testing.MockClock) -> None:
