@@ -78,8 +78,9 @@ class CertificateKeeper:
 
     async def watch(self) -> None:
         """Warn when the end is near, when it has come, and once a day from then on, until cancelled."""
+        again_at = float("-inf")
         while True:
-            self.warn()
-            again_at = trio.current_time() + AGAIN_SECONDS
-            while self._judge() is self._said and trio.current_time() < again_at:
-                await trio.sleep(LOOK_SECONDS)
+            if self._judge() is not self._said or trio.current_time() >= again_at:
+                self.warn()
+                again_at = trio.current_time() + AGAIN_SECONDS
+            await trio.sleep(LOOK_SECONDS)
