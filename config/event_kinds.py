@@ -57,6 +57,7 @@ class EventKind(StrEnum):
     MEMBERS_CHANGED = "members_changed"
     MEMBERS_DIFFER = "members_differ"
     MEMBERS_UNWRITTEN = "members_unwritten"
+    MEMBERS_WRITTEN = "members_written"
     NODE_REMOVED = "node_removed"
     DRAIN_BEGAN = "drain_began"
     DRAIN_ENDED = "drain_ended"

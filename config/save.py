@@ -76,6 +76,29 @@ def check_writable(path: Path) -> tuple[Path, os.stat_result]:
     return target, status
 
 
+def check_room(path: Path) -> None:
+    """See whether the disk of a file has room for a new one of its size.
+
+    Nothing is written.  Unlike `check_writable` this asks the file system how it is, which may
+    block.
+
+    Raises:
+        ConfigError: The disk is full.  What can't be asked counts as having room.
+    """
+    try:
+        target = path.resolve(strict=True)
+        needed_bytes = target.stat().st_size
+        found = os.statvfs(target.parent)
+    except OSError:
+        return
+    free_blocks = found.f_bavail if os.geteuid() else found.f_bfree
+    # A file system that does not count blocks, or files, says 0.
+    is_full = bool(found.f_blocks) and free_blocks * found.f_frsize < needed_bytes
+    has_no_file_left = bool(found.f_files) and not found.f_favail
+    if is_full or has_no_file_left:
+        raise _not_replaced(path, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+
+
 def _not_replaced(path: Path, error: OSError) -> ConfigError:
     found = (error.strerror or type(error).__name__).lower()
     return ConfigError(str(path), "", found, "a file that can be replaced in its folder")

@@ -15,7 +15,7 @@ import trio
 from config.event_kinds import EventKind, about
 from config.load import load_cluster
 from config.model import ClusterConfig, DaemonConfig, NodeConfig
-from config.save import check_writable, save_members
+from config.save import check_room, check_writable, save_members
 from net.certificates import Credentials
 from net.tcp import TcpTransport
 from net.tls import TlsTransport
@@ -58,6 +58,7 @@ from ramsterd.host.signals import release_hangup
 from ramsterd.host.threads import run_in_thread
 from ramsterd.host.watchdog import Watchdog
 from ramsterd.membership.background_store import BackgroundStore
+from ramsterd.membership.disk_watch import DiskWatch
 from ramsterd.observe.daemon_news import DaemonNews
 from ramsterd.observe.health_watch import HealthWatch
 from ramsterd.observe.job_watch import JobWatch
@@ -161,6 +162,9 @@ class Daemon:
             keeper=state,
             clock_milliseconds=clock_milliseconds,
         )
+        self._disk = DiskWatch(
+            partial(check_room, daemon.cluster), on_look=self._peers.members.on_room
+        )
         self._jobs = JobWatch(self.statistics, self._peers.members.inquiries.ask_drained)
         self._reporter = SelfReporter(self._peers, self._uptime)
         self._comparing = Comparing(self._peers.asking, node.name)
@@ -251,7 +255,7 @@ class Daemon:
             for watch in (self._news, self._health, self._jobs):
                 services.start_soon(watch.run)
             services.start_soon(watch_pauses, self._watchdog.on_pause)
-            for worker in (self._store, self._reloader, self._restarter, self._bench):
+            for worker in (self._store, self._disk, self._reloader, self._restarter, self._bench):
                 services.start_soon(worker.run)
             if self._certificate is not None:
                 services.start_soon(self._certificate.watch)

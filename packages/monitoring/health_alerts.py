@@ -48,9 +48,9 @@ WORDS: Final = {
         "ramsterctl memory set --budget SIZE",
     ),
     (Code.UNWRITTEN, Severity.WARN): Words(
-        "5m",
+        "0s",
         f"Node {NODE} can't write its cluster file.",
-        "The next start of this node has older members. Repair the disk, or the rights on the folder.",
+        "The next start of this node may have older members. Repair the disk, or the rights on the folder.",
         "ramsterctl config reload",
     ),
     (Code.UNWRITTEN, Severity.ERR): Words(

@@ -280,6 +280,8 @@ def format_members(members: dict[str, Any]) -> list[str]:
         lines.append(line("REMOVED", "this node is not a member of the cluster any more"))
     if members["problem"]:
         lines.append(line("MEMBERS", f"not written: {members['problem']}"))
+    elif members["unwritable"]:
+        lines.append(line("MEMBERS", f"the next change can't be written: {members['unwritable']}"))
     return lines
 
 

@@ -111,6 +111,8 @@ class FileFacts:
     certificate_seconds: float | None
     state_problem: str
     members_unwritten: str
+    # Why the next change of the members can't be written.
+    members_unwritable: str
     # Why the members that a peer has are not those of this node.
     members_refused: str
     is_removed: bool

@@ -27,6 +27,13 @@ def unwritten(facts: Facts, past: Past) -> Finding | None:
             details=(files.members_unwritten,),
             command="remove the cause, then: ramsterctl config reload",
         )
+    if files.members_unwritable:
+        return warn(
+            Code.UNWRITTEN,
+            "the next change of the members can't be written to the cluster file of this node",
+            details=(files.members_unwritable,),
+            command="make room on that disk, then: ramsterctl health",
+        )
     return None
 
 

@@ -110,9 +110,10 @@ class BackgroundStore:
                 await run_in_thread(save, abandon_on_cancel=True)
             except (ConfigError, ThreadRefused) as error:
                 logger.warning(
-                    "can't write the members to the cluster file: %s", error,
+                    "can't write the members to the cluster file: %s; remove the cause, then type `ramsterctl config reload`",
+                    error,
                     extra=about(EventKind.MEMBERS_UNWRITTEN),
-                )  # fmt: skip
+                )
                 self._on_written(str(error))
             except trio.Cancelled:
                 self._want_again(cluster)

@@ -59,6 +59,8 @@ class MembersStatistics:
     problem: str
     # Of these two the first.
     unwritten: str = ""
+    # Why the next change can't be written; empty: nothing is known that speaks against it.
+    unwritable: str = ""
     # Nodes that have other members for the same version, by name.
     differs_from: tuple[str, ...] = ()
     # What members that drain said of themselves.
@@ -101,6 +103,8 @@ class Members:
         # Why the store does not hold the present members, and why those of a peer are not ours;
         # empty: all is well.
         self._unwritten = self._refused = ""
+        # Why the store has no room for the next ones.
+        self._unwritable = ""
         # Who has other members for the present version.
         self._differs_from: set[NodeId] = set()
 
@@ -175,6 +179,10 @@ class Members:
         """Hear from a store that writes later what became of it: an empty text, or why it failed."""
         self._unwritten = problem
 
+    def on_room(self, problem: str) -> None:
+        """Hear whether the store has room for the next change: an empty text, or why not."""
+        self._unwritable = problem
+
     def check_store(self) -> StoreCheck:
         """Say in the log whether the store still holds what we believe.
 
@@ -190,7 +198,10 @@ class Members:
                 self._save(self.cluster)
             except ConfigError as error:
                 return StoreCheck(problem=f"can't write the cluster file: {error}")
-            logger.info("the present members are written to the cluster file")
+            logger.info(
+                "the present members are written to the cluster file",
+                extra=about(EventKind.MEMBERS_WRITTEN),
+            )
             return StoreCheck()
         try:
             found = self._store.load()
@@ -219,6 +230,7 @@ class Members:
             is_removed=self.is_removed,
             problem=self._unwritten or self._refused,
             unwritten=self._unwritten,
+            unwritable=self._unwritable,
             differs_from=tuple(
                 self._engine.nodes.name(node) for node in sorted(self._differs_from)
             ),
@@ -316,9 +328,10 @@ class Members:
             self._save(self.cluster)
         except ConfigError as error:
             logger.warning(
-                "can't write the members to the cluster file: %s", error,
+                "can't write the members to the cluster file: %s; remove the cause, then type `ramsterctl config reload`",
+                error,
                 extra=about(EventKind.MEMBERS_UNWRITTEN),
-            )  # fmt: skip
+            )
         if self.is_removed:
             logger.warning(
                 "this node was removed from the cluster (membership version %d, changed at node %s): it closes its links, and other"

@@ -164,6 +164,7 @@ def _files(now: DaemonStatistics) -> FileFacts:
         certificate_seconds=now.certificate_expiry_seconds,
         state_problem=now.state_file.problem,
         members_unwritten=members.unwritten,
+        members_unwritable=members.unwritable,
         members_refused="" if members.unwritten else members.problem,
         is_removed=members.is_removed,
         differs_from=members.differs_from,

@@ -86,6 +86,10 @@ def _members(now: DaemonStatistics) -> Iterator[Metric]:
         "membership_unwritten", "Whether the cluster file of this node does not have the present members.", [],
         one(float(bool(now.membership.problem))),
     )  # fmt: skip
+    yield gauge(
+        "membership_unwritable", "Whether the disk of the cluster file has no room for the next change of the members.", [],
+        one(float(bool(now.membership.unwritable))),
+    )  # fmt: skip
 
 
 def _links(now: DaemonStatistics) -> Iterator[Metric]:

@@ -108,6 +108,7 @@ FACTS: Final = Facts(
         certificate_seconds=300 * DAY,
         state_problem="",
         members_unwritten="",
+        members_unwritable="",
         members_refused="",
         is_removed=False,
         differs_from=(),

@@ -2,14 +2,16 @@
 
 import errno
 import os
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from config.errors import ConfigError
 from config.load import load_cluster
-from config.save import save_members, save_text
+from config.save import check_room, save_members, save_text
 
 TEXT = 'name = "test"\n[[node]]\nnumber = 1\nname = "alpha"\naddress = "127.0.0.1"\n'
 
@@ -100,3 +102,30 @@ def test_a_file_that_no_reader_would_take_is_not_written(path: Path) -> None:
     with pytest.raises(ConfigError, match="at most 1048576 bytes"):
         save_text(path, "#" * (1 << 20) + "\n")
     assert path.read_text() == TEXT
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_full"),
+    [
+        ({}, False),
+        ({"f_bavail": 0, "f_bfree": 0}, True),
+        ({"f_favail": 0}, True),
+        # It counts neither blocks nor files.
+        ({"f_blocks": 0, "f_bavail": 0, "f_bfree": 0, "f_files": 0, "f_favail": 0}, False),
+        # Blocks for root alone.
+        ({"f_bavail": 0}, os.geteuid() != 0),
+    ],
+)
+def test_a_full_disk_is_seen_before_it_is_written_to(
+    path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, int], is_full: bool
+) -> None:
+    some = {"f_blocks": 9, "f_bfree": 5, "f_bavail": 4, "f_files": 9, "f_favail": 3}
+    found = SimpleNamespace(**{"f_frsize": 4096, **some, **changes})
+    monkeypatch.setattr(os, "statvfs", lambda folder: found if folder == path.parent else None)
+    with pytest.raises(ConfigError, match="no space left") if is_full else nullcontext():
+        check_room(path)
+
+
+def test_of_a_file_that_is_gone_nothing_is_known(path: Path) -> None:
+    path.unlink()
+    check_room(path)

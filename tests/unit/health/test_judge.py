@@ -271,6 +271,12 @@ CASES: Final = [
         id="a cluster file that can't be written",
     ),
     pytest.param(
+        with_files(members_unwritable="no space left on device"), Past(),
+        Code.UNWRITTEN, Severity.WARN, "the next change of the members",
+        ("no space left on device",), "make room on that disk, then: ramsterctl health",
+        id="a full disk under the cluster file",
+    ),
+    pytest.param(
         with_files(certificate_seconds=-DAY - 1), Past(),
         Code.CERT_EXPIRED, Severity.ERR, "expired 1 day ago", (),
         "where the CA is: ramsterctl cluster renew --from DIR --out renewed",

@@ -1,0 +1,65 @@
+"""The disk under the cluster file: that it is full is said before a change of the members meets it.
+
+Members change rarely, so a disk that filled up would else be found by the change that can't be
+written, which may be months later, at another node.  Only the room is looked at: a file that may
+not be written is the wish of an operator, and is told with the change.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+import trio
+
+from config.errors import ConfigError
+from config.event_kinds import EventKind, about
+from ramsterd.host.threads import ThreadRefused, run_in_thread
+
+logger = logging.getLogger("ramster.members")
+
+# A look is one question to the file system, in a thread: a disk that hangs hangs nobody, and is
+# asked once.
+LOOK_SECONDS: Final = 3.0
+
+
+class DiskWatch:
+    """Looks every `LOOK_SECONDS`.  `run` must run."""
+
+    def __init__(self, check: Callable[[], None], *, on_look: Callable[[str], None]) -> None:
+        """Wire it.
+
+        Args:
+            check: Raises ConfigError if there is no room; may block.
+            on_look: Called after each look with what is wrong, or an empty text.
+        """
+        self._check = check
+        self._on_look = on_look
+        self._problem = ""
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            await self._look()
+            await trio.sleep(LOOK_SECONDS)
+
+    async def _look(self) -> None:
+        problem = ""
+        try:
+            await run_in_thread(self._check, abandon_on_cancel=True)
+        except ConfigError as error:
+            problem = str(error)
+        except ThreadRefused:
+            return
+        if problem and not self._problem:
+            logger.warning(
+                "the next change of the members can't be written to the cluster file: %s; make room on that disk",
+                problem,
+                extra=about(EventKind.MEMBERS_UNWRITTEN),
+            )  # fmt: skip
+        elif self._problem and not problem:
+            logger.info(
+                "the disk of the cluster file has room again",
+                extra=about(EventKind.MEMBERS_WRITTEN),
+            )
+        self._problem = problem
+        self._on_look(problem)
