@@ -9,6 +9,8 @@ from ramsterd.health.facts import Facts, Past, PeerFacts
 from ramsterd.health.wording import REFUSALS, are, have, make_members_equal, named, start_again
 
 _ENDED: Final = frozenset({NodeState.DOWN, NodeState.LEFT})
+# Heartbeats come from these.  A suspect without a link is about to be given up, or to be heard.
+_HEARD: Final = LIVE_STATES - {NodeState.SUSPECT}
 # In a minute; a machine that others load may take a second away now and then.
 LONG_ROUNDS_MIN: Final = 3
 # Likewise; a single pause, however long, is a machine that was suspended or moved.
@@ -48,7 +50,7 @@ def _why_down(peer: PeerFacts) -> str:
 def link_down(facts: Facts, past: Past) -> Finding | None:
     """Return whether nodes are alive and have no link."""
     del past
-    cut = [peer for peer in facts.peers if peer.state in LIVE_STATES and not peer.is_linked]
+    cut = [peer for peer in facts.peers if peer.state in _HEARD and not peer.is_linked]
     if not cut:
         return _elsewhere(facts)
     details = [f"{peer.name}: {REFUSALS.get(peer.link, '')}{_why_no_link(peer)}" for peer in cut]

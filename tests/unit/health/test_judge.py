@@ -398,6 +398,11 @@ def test_a_value_at_its_border_ends_no_code() -> None:
     assert only(little, active).code is Code.MEMORY_NEARFULL
 
 
+def test_a_suspect_without_a_link_is_not_called_alive() -> None:
+    """A node that dies is NODE_DOWN in the end, and no trouble with a link before."""
+    assert judge(with_peers(replace(CUT, state=NodeState.SUSPECT), peer("gamma"))) == []
+
+
 def test_many_nodes_are_not_all_named() -> None:
     found = only(with_peers(*(down(f"n{number}", pages=0) for number in range(20))))
     assert found.summary.endswith("n6, n7 and 12 more")
