@@ -15,7 +15,7 @@ class Recent(Generic[Number]):
 
     def __init__(self, first: Number) -> None:
         """`first` is what the counter began with."""
-        self._first = first
+        self._first: Number = first
         # When it had which value, oldest first: one from before the window, and those inside it.
         self._seen: deque[tuple[float, Number]] = deque()
 
