@@ -10,6 +10,7 @@ import trio.testing
 
 from config.event_kinds import EventKind, about
 from ramsterd.health.codes import Code
+from ramsterd.host.loop_clock import LoopClock
 from ramsterd.observe.health_watch import HEALTH_SECONDS, HealthWatch
 from ramsterd.observe.snapshot import DaemonStatistics
 from tests.helpers.made_statistics import random_statistics
@@ -106,3 +107,29 @@ async def test_a_snapshot_has_the_health_of_its_own_figures() -> None:
     assert "CERT_EXPIRED" not in {each.code for each in node.statistics().health.codes}
     node.certificate_seconds = -1.0
     assert "CERT_EXPIRED" in {each.code for each in node.statistics().health.codes}
+
+
+def test_after_a_pause_it_looks_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    world = [1000.0]
+    node = Node()
+
+    async def story() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(node.watch.run)
+            await trio.lowlevel.checkpoint()
+            caplog.clear()
+            node.certificate_seconds = -1.0
+            world[0] += 3.0
+            began_at = trio.current_time()
+            while not events(caplog):
+                await wait_idle()
+            assert trio.current_time() == began_at
+            nursery.cancel_scope.cancel()
+
+    trio.run(story, clock=LoopClock(lambda: world[0]))
+
+
+async def wait_idle() -> None:
+    """Let the loop poll once with nothing to do."""
+    with trio.move_on_after(0):
+        await trio.sleep_forever()

@@ -7,6 +7,7 @@ import pytest
 import trio
 import trio.testing
 
+from ramsterd.host.loop_clock import LoopClock
 from ramsterd.observe.live_feed import FEED_SECONDS, VIEWERS_MAX, LiveFeed
 from ramsterd.observe.metrics_server import REPLY_SECONDS_MAX
 from ramsterd.observe.overview import Overview, overview_of
@@ -96,3 +97,25 @@ def test_the_picture_has_what_is_at_each_node() -> None:
     assert picture.memory.remote_pages == remote.pages
     assert picture.totals.put_pages == now.engine.store.put_pages_total
     assert picture.clients == now.nbd.connections + now.tmem.connections
+
+
+def test_a_daemon_that_is_hardly_run_shows_a_picture_with_each_pause() -> None:
+    world = [1000.0]
+    made: list[float] = []
+
+    def picture() -> Overview:
+        made.append(world[0])
+        return overview_of(made_statistics(), at=world[0])
+
+    async def story() -> None:
+        feed = LiveFeed(picture)
+        for _ in range(3):
+            feed.text()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(feed.wait_next)
+                await trio.lowlevel.checkpoint()
+                # The loop has nothing to do until the pause is over.
+                world[0] += 3.0
+
+    trio.run(story, clock=LoopClock(lambda: world[0]))
+    assert made == [1000.0, 1003.0, 1006.0]
