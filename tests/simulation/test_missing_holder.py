@@ -114,7 +114,7 @@ async def test_with_copies_min_as_copies_writes_are_refused(
     [line] = [each.message for each in caplog.records if "writes get no room" in each.message]
     assert line == (
         "writes get no room: 1 refused since the start; peers: 2, up: 1, with room: 1; pages of export leave only for 2"
-        " peers or more with room (copies = 2): start the nodes that are down, or set copies_min below 2 in [remote]"
+        " peers or more with room (copies = 2): type `systemctl start ramsterd` on the nodes that are down, or set copies_min below 2 in [remote]"
         ' (not for durability = "replicated")'
     )
     assert not held(cluster[0], cluster[1])

@@ -53,12 +53,13 @@ class Shortage:
         """Return it as an operator reads it, with what to do."""
         found = f"peers: {self.peers}, up: {self.peers_up}, with room: {self.peers_with_room}"
         if self.copies:
-            found += f"; pages of {self.pool} leave only for {self.fewest_copies} peers or more with room"
+            fewest = "peer" if self.fewest_copies == 1 else "peers"
+            found += f"; pages of {self.pool} leave only for {self.fewest_copies} {fewest} or more with room"
             found += f" (copies = {self.copies})"
         if self.peers_up < self.peers:
-            advice = "start the nodes that are down"
+            advice = "type `systemctl start ramsterd` on the nodes that are down"
         else:
-            advice = "raise [memory] budget on some node, or add one"
+            advice = "type `ramsterctl memory set --budget SIZE` on a node with free memory, or add a node"
         if self.peers_with_room and self.fewest_copies > 1:
             advice += f", or set copies_min below {self.fewest_copies} in [remote]"
             advice += ' (not for durability = "replicated")'

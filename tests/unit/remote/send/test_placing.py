@@ -2,6 +2,8 @@
 
 import random
 
+import pytest
+
 from config.model import ClusterConfig, DaemonConfig, MemoryConfig, NodeConfig, RemoteConfig
 from nodemanager.ids import Incarnation, NodeId
 from ramsterd.core.page import PoolKind
@@ -47,3 +49,25 @@ def test_it_names_the_pool_that_asks_for_most_copies() -> None:
     engine.new_pool(PoolKind.PERSISTENT, program_pool("safe"), copies=2, is_replicated=True)
     found = engine.shortage(0.0)
     assert (found.pool, found.copies, found.fewest_copies) == ("0/safe", 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("peers_up", "fewest_copies", "told"),
+    [
+        (
+            3, 1,
+            ("peers: 3, up: 3, with room: 0; pages of swap0 leave only for 1 peer or more with room (copies = 2):"
+            " type `ramsterctl memory set --budget SIZE` on a node with free memory, or add a node"),
+        ),
+        (
+            2, 2,
+            ("peers: 3, up: 2, with room: 0; pages of swap0 leave only for 2 peers or more with room (copies = 2):"
+            " type `systemctl start ramsterd` on the nodes that are down"),
+        ),
+    ],
+)  # fmt: skip
+def test_it_says_what_to_type(peers_up: int, fewest_copies: int, told: str) -> None:
+    shortage = Shortage(
+        peers=3, peers_up=peers_up, peers_with_room=0, pool="swap0", copies=2, fewest_copies=fewest_copies
+    )  # fmt: skip
+    assert str(shortage) == told
