@@ -80,3 +80,11 @@ def require_namespaces() -> None:
     if made.returncode:
         pytest.skip("needs network namespaces (CAP_SYS_ADMIN)")
     subprocess.run(["ip", "netns", "delete", name], check=True)
+
+
+def require_mounts() -> None:
+    """Skip the test unless it may mount what only its own processes see."""
+    require_root()
+    require_tool("unshare", "mount")
+    if subprocess.run(["unshare", "-m", "true"], check=False).returncode:
+        pytest.skip("needs mount namespaces (CAP_SYS_ADMIN)")

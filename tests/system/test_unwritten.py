@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.programs import RAMSTERCTL, environment, run_program
-from tests.helpers.requirements import require_root, require_tool
+from tests.helpers.requirements import require_mounts
 from tests.system.conftest import NewCluster
 from tests.system.daemons import Cluster, Node, wait_until
 
@@ -27,13 +27,6 @@ def ctl(node: Node, *arguments: str) -> subprocess.CompletedProcess[str]:
         [*RAMSTERCTL, "--socket", str(node.control), *arguments],
         capture_output=True, check=False, env=environment(), text=True, timeout=30,
     )  # fmt: skip
-
-
-def require_mounts() -> None:
-    require_root()
-    require_tool("unshare", "mount")
-    if subprocess.run(["unshare", "-m", "true"], check=False).returncode:
-        pytest.skip("needs mount namespaces (CAP_SYS_ADMIN)")
 
 
 def two_nodes(new_cluster: NewCluster) -> tuple[Cluster, Node, Path]:
