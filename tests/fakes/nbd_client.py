@@ -176,7 +176,7 @@ async def served(pager: FakePager | None = None) -> AsyncIterator[Client]:
     """A client of a server; the server is ended with the block."""
     ours, theirs = socket.socketpair()
     pager = FakePager() if pager is None else pager
-    clients = Clients(64, Counters())
+    clients = Clients(64, Counters(), EXPORTS)
     pager.call_settled(clients.on_settled)
     client = Client(trio.SocketStream(trio.socket.from_stdlib_socket(theirs)), pager)
 

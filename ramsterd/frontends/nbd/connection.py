@@ -1,7 +1,7 @@
 """One client's socket: the handshake, then its requests until it says goodbye (`clients.exchange`)."""
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Final
 
@@ -39,37 +39,62 @@ _ENDS: Final = Ends(closed=End.CLOSED_EARLY, broken=End.BROKEN, garbage=End.GARB
 class Clients:
     """The state that all connections of a server share."""
 
-    def __init__(self, connections_max: int, counters: Counters) -> None:
-        self._connections_max = connections_max
+    def __init__(
+        self, connections_max: int, counters: Counters, exports: Iterable[Export] = ()
+    ) -> None:
         self._connected: dict[str, int] = {}
+        # Those that nobody may open for now.
+        self._shut: set[str] = set()
+        self.offer(exports, connections_max)
         self._late: dict[Exchange[End], None] = {}
         self.counters = counters
         self.buffers = BufferPool()
         self.hangups = Hangups()
         self.roster = Roster()
 
-    def set_connections_max(self, connections_max: int) -> None:
-        """Let in more or fewer clients of one export from now on."""
+    def offer(self, exports: Iterable[Export], connections_max: int) -> None:
+        """Let in clients of these from now on, so many of each."""
+        self._offered = {export.name: export for export in exports}
         self._connections_max = connections_max
 
-    def open_export(self, export: Export) -> bool:
-        """Count one more client of an export, unless it has as many as it may have.
+    def shut(self, name: str) -> None:
+        """Let nobody open an export until `unshut`."""
+        self._shut.add(name)
 
-        `close_export` ends that.
+    def unshut(self, name: str) -> None:
+        """Let clients open an export again, if it is still offered."""
+        self._shut.discard(name)
+
+    def clients_of(self, name: str) -> int:
+        """Return how many clients have an export open."""
+        return self._connected.get(name, 0)
+
+    def open_export(self, export: Export) -> str:
+        """Count one more client of an export, or return why it is not open to one more.
+
+        `close_export` ends that.  A handshake takes its time: what the client was told of the
+        export must still be so.
         """
-        count = self._connected.get(export.name, 0)
-        if count >= self._connections_max:
-            return False
+        name = export.name
+        offered = self._offered.get(name)
+        if offered is None or offered.pool != export.pool or offered.size < export.size:
+            return f"export {name} is another one now, or gone: connect again"
+        if name in self._shut:
+            return f"export {name} is shut while an operator changes it: connect again"
+        if self.clients_of(name) >= self._connections_max:
+            return f"too many clients of export {name}"
         self.take_up_export(export)
-        return True
+        return ""
 
     def take_up_export(self, export: Export) -> None:
         """Count a client that has an export open already."""
-        self._connected[export.name] = self._connected.get(export.name, 0) + 1
+        self._connected[export.name] = self.clients_of(export.name) + 1
 
     def close_export(self, export: Export) -> None:
-        """A client for whom `open_export` was true is gone."""
+        """A client that `open_export` has counted is gone."""
         self._connected[export.name] -= 1
+        if not self._connected[export.name]:
+            del self._connected[export.name]
 
     def on_late_reply(self, exchange: Exchange[End]) -> None:
         """A request that waited is answered: the reply is sent when the present pass of the pager ends."""
@@ -132,11 +157,10 @@ class Connection:
             if self._opened is not None:
                 self._clients.close_export(self._opened)
 
-    def _open_export(self, export: Export) -> bool:
-        if not self._clients.open_export(export):
-            return False
-        self._opened = export
-        return True
+    def _open_export(self, export: Export) -> str:
+        if not (refusal := self._clients.open_export(export)):
+            self._opened = export
+        return refusal
 
     def _take_up(self) -> Handed | None:
         handed, self._handed = self._handed, None

@@ -1,13 +1,16 @@
 """One NBD connection in the words of a handover: its record, and the session that a record leads to.  Pure.
 
-A client goes on with what it was told in its handshake.  So an export that has another size, other
-flags, or blank pages where there were some, is not the one that it opened: the record leads to
-nothing, the connection is shut down, and the client gets the text in its next handshake.
+A client goes on with what it was told in its handshake, also with the size of an export that has
+grown.  An export that is smaller, or has other flags, or blank pages where there were some, is not
+the one that it opened: the record leads to nothing, the connection is shut down, and the client
+gets the text in its next handshake.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final, NamedTuple, cast
 
+from config.limits import PAGE_BYTES
 from ramsterd.frontends.nbd.buffers import RECEIVE_BYTES
 from ramsterd.frontends.nbd.export import Export
 from ramsterd.frontends.nbd.failures import Failure
@@ -83,8 +86,11 @@ def handed_from(record: ConnectionRecord, exports: Iterable[Export]) -> Handed:
         raise DamagedRecord(export.lost_reason)
     if is_used and export.mark.state is not MarkState.USED:
         raise DamagedRecord(f"export {name} is blank now")
-    if export.size != size or export.transmission_flags(is_structured=is_structured) != flags:
+    if export.size < size or export.transmission_flags(is_structured=is_structured) != flags:
         raise DamagedRecord(f"export {name} has changed in ramsterd.toml")
+    if size <= 0 or size % PAGE_BYTES:
+        raise DamagedRecord(f"a disk of {size} bytes")
+    export = replace(export, size=size)
     if has_allocation and not is_structured:
         raise DamagedRecord("a metadata context without structured replies")
     if len(record.unread) > RECEIVE_BYTES:

@@ -66,9 +66,9 @@ _LENGTH: Final = struct.Struct(">I")
 _BASE_NAMESPACE: Final = "base:"
 
 
-def grant(_: Export) -> bool:
+def grant(_: Export) -> str:
     """Let everybody open an export."""
-    return True
+    return ""
 
 
 class Negotiation:
@@ -78,7 +78,7 @@ class Negotiation:
     """
 
     def __init__(
-        self, exports: Sequence[Export], open_export: Callable[[Export], bool] = grant
+        self, exports: Sequence[Export], open_export: Callable[[Export], str] = grant
     ) -> None:
         self.state = State.CLIENT_FLAGS
         self.rest = b""
@@ -88,8 +88,7 @@ class Negotiation:
         if exports:
             self._exports.setdefault("", exports[0])
         self._listed = list(exports)
-        # Called once, for the export that the client chose: whether it has room for one more
-        # client.
+        # Called once, for the export that the client chose: why it is not open to one more client.
         self._open_export = open_export
         self._chosen: Export | None = None
         self._is_structured = False
@@ -210,9 +209,7 @@ class Negotiation:
         export = self._exports.get(data.decode(errors="replace"))
         if export is None:
             raise RemoteProtocolError(f"no export is named {data[:64]!r}")
-        self.refusal = export.lost_reason
-        if not self.refusal and not self._open_export(export):
-            self.refusal = f"too many clients of export {export.name}"
+        self.refusal = export.lost_reason or self._open_export(export)
         if self.refusal:
             raise RemoteProtocolError(self.refusal)
         self._choose(export)
@@ -243,8 +240,8 @@ class Negotiation:
         if export is None:
             return _reply(option, OptionReply.ERR_UNKNOWN, b"no such export")
         self.refusal = export.lost_reason
-        if not self.refusal and option == Option.GO and not self._open_export(export):
-            self.refusal = f"too many clients of export {export.name}"
+        if not self.refusal and option == Option.GO:
+            self.refusal = self._open_export(export)
         if self.refusal:
             return _reply(option, OptionReply.ERR_POLICY, self.refusal.encode())
         flags = export.transmission_flags(is_structured=self._is_structured)

@@ -74,7 +74,10 @@ class NbdServer:
             connections_max=_connections_of_all(connections_max, exports),
             stopped=End.STOPPED,
         )
-        self._clients = Clients(connections_max, self._counters)
+        self._clients = Clients(connections_max, self._counters, exports)
+        # Who has an export open, and that nobody opens it: what is to change it asks.
+        self.clients_of = self._clients.clients_of
+        self.shut, self.unshut = self._clients.shut, self._clients.unshut
         pager.call_settled(self._clients.on_settled)
 
     def set_exports(self, exports: Sequence[Export], *, connections_max: int) -> None:
@@ -84,7 +87,7 @@ class NbdServer:
         """
         self._exports = tuple(exports)
         self._attendance.connections_max = _connections_of_all(connections_max, exports)
-        self._clients.set_connections_max(connections_max)
+        self._clients.offer(exports, connections_max)
 
     def statistics(self) -> ClientStatistics:
         """Return one snapshot of the counters."""

@@ -36,13 +36,13 @@ FLAGS: Final = CLIENT_FLAGS.pack(ClientFlag.C_FIXED_NEWSTYLE | ClientFlag.C_NO_Z
 NUMBERS: Final = sorted(Option)
 
 
-def has_room(export: Export) -> bool:
-    return export.name != "full"
+def why_full(export: Export) -> str:
+    return "too many clients" if export.name == "full" else ""
 
 
 def talk(stream: bytes, rule: int) -> tuple[Negotiation, list[bytes], str]:
     """Return the server's side, its answers, and why it gave up."""
-    negotiation = Negotiation(EXPORTS, has_room)
+    negotiation = Negotiation(EXPORTS, why_full)
     answers: list[bytes] = []
     unread = b""
     for piece in pieces(stream, rule):
@@ -101,7 +101,7 @@ def parse_end(negotiation: Negotiation, reason: str) -> set[str]:
         return set()
     assert negotiation.state is State.TRANSMISSION
     assert not reason
-    assert has_room(session.export)
+    assert not why_full(session.export)
     structured = {"structured"} if session.is_structured else set()
     return structured | ({"allocation"} if session.has_allocation else set())
 

@@ -249,7 +249,7 @@ class TestRecords:
         record = self.record()
         others = {
             "is not in ramsterd.toml any more": replace(EXPORT, name="other"),
-            "has changed": replace(EXPORT, size=SIZE * 2),
+            "has changed": replace(EXPORT, size=SIZE - 4096),
             "has changed in": replace(EXPORT, is_read_only=True),
         }
         for text, export in others.items():
@@ -257,6 +257,11 @@ class TestRecords:
                 handed_from(record, [export])
         with pytest.raises(DamagedRecord):
             handed_from(record, [])
+
+    def test_an_export_that_has_grown_goes_on_with_the_size_that_the_client_was_told(self) -> None:
+        handed = handed_from(self.record(), [replace(EXPORT, size=SIZE * 2)])
+        assert handed.session == PLAIN
+        assert handed.session.export.size == SIZE
 
     def test_an_export_that_is_lost_or_was_blanked_is_none(self) -> None:
         used = Content(0, {"disk": Record("b" * 32)})

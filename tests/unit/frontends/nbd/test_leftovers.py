@@ -168,7 +168,7 @@ async def test_nothing_is_left_of_a_client_that_is_too_slow(
         ours, theirs = socket.socketpair()
         with ours, theirs:
             ours.setblocking(False)
-            connection = Connection(ours, [EXPORT], FakePager(), Clients(1, Counters()))
+            connection = Connection(ours, [EXPORT], FakePager(), Clients(1, Counters(), [EXPORT]))
             assert (await connection.serve()).end is End.TOO_SLOW
 
     await end_one()

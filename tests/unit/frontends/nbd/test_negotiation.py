@@ -359,7 +359,9 @@ def test_bad_context_queries_are_answered(number: Option, data: bytes, kind: Opt
 
 
 def test_an_export_without_room_for_one_more_client_is_refused_by_name() -> None:
-    negotiation = Handshake([DISK, SWAP], lambda export: export is SWAP)
+    negotiation = Handshake(
+        [DISK, SWAP], lambda export: "" if export is SWAP else "too many clients of export disk"
+    )
     negotiation.hear(struct.pack(">I", FIXED | NO_ZEROES))
     answer = negotiation.hear(option(Option.INFO, named("disk")))
     assert kinds_of(answer, Option.INFO)[-1] is OptionReply.ACK
@@ -372,7 +374,7 @@ def test_an_export_without_room_for_one_more_client_is_refused_by_name() -> None
 
 
 def test_a_full_export_that_is_only_named_ends_the_connection() -> None:
-    negotiation = Handshake([DISK], lambda _: False)
+    negotiation = Handshake([DISK], lambda _: "too many clients of export disk")
     negotiation.hear(struct.pack(">I", FIXED | NO_ZEROES))
     with pytest.raises(RemoteProtocolError, match="too many clients of export disk"):
         negotiation.hear(option(Option.EXPORT_NAME, b"disk"))

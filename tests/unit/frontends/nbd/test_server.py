@@ -6,6 +6,7 @@ import socket
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -252,7 +253,7 @@ async def test_a_client_that_is_always_there_leaves_others_their_turn(
         ours.setblocking(False)
         theirs.setblocking(False)
         theirs.send(NAME_DISK)
-        connection = Connection(ours, [EXPORT], pager, Clients(1, Counters()))
+        connection = Connection(ours, [EXPORT], pager, Clients(1, Counters(), [EXPORT]))
         turns = Turns(pager, call)
         async with trio.open_nursery() as nursery:
             trio.lowlevel.add_instrument(turns)
@@ -379,7 +380,9 @@ async def test_a_handshake_that_never_ends_is_ended(
     with ours, theirs:
         ours.setblocking(False)
         began = trio.current_time()
-        ended = await Connection(ours, [EXPORT], FakePager(), Clients(1, Counters())).serve()
+        ended = await Connection(
+            ours, [EXPORT], FakePager(), Clients(1, Counters(), [EXPORT])
+        ).serve()
         assert ended.end is End.TOO_SLOW
         assert math.isclose(trio.current_time() - began, HANDSHAKE_SECONDS_MAX)
 
@@ -428,7 +431,7 @@ async def test_clients_that_are_still_told_so_count_as_clients(
 
     monkeypatch.setattr("ramsterd.frontends.nbd.connection.send_all", send_later)
     taken = trio.Event()
-    clients = Clients(1, Counters())
+    clients = Clients(1, Counters(), [EXPORT])
     pairs = [socket.socketpair() for _ in range(2)]
     async with trio.open_nursery() as nursery:
         for ours, theirs in pairs:
@@ -444,10 +447,41 @@ async def test_clients_that_are_still_told_so_count_as_clients(
             struct.pack(">I", OptionReply.ERR_POLICY),
         ]
         nursery.cancel_scope.cancel()
-    assert clients.open_export(EXPORT), "a client that was cancelled gives its place back"
+    assert not clients.open_export(EXPORT), "a client that was cancelled gives its place back"
     for pair in pairs:
         for sock in pair:
             sock.close()
+
+
+class TestClients:
+    """Who may open an export, and when."""
+
+    def test_a_shut_export_is_opened_by_nobody_until_that_is_over(self) -> None:
+        clients = Clients(2, Counters(), [EXPORT])
+        assert not clients.open_export(EXPORT)
+        clients.shut("disk")
+        assert clients.open_export(EXPORT) == (
+            "export disk is shut while an operator changes it: connect again"
+        )
+        assert clients.clients_of("disk") == 1, "those that have it open go on"
+        clients.unshut("disk")
+        assert not clients.open_export(EXPORT)
+        assert clients.open_export(EXPORT) == "too many clients of export disk"
+        clients.close_export(EXPORT)
+        clients.close_export(EXPORT)
+        assert clients.clients_of("disk") == 0
+
+    def test_a_handshake_that_was_told_of_another_export_opens_none(self) -> None:
+        clients = Clients(2, Counters(), [EXPORT])
+        another = "export disk is another one now, or gone: connect again"
+        clients.offer([], 2)
+        assert clients.open_export(EXPORT) == another
+        clients.offer([replace(EXPORT, pool=PoolId(99))], 2)
+        assert clients.open_export(EXPORT) == another
+        clients.offer([replace(EXPORT, size=EXPORT.size - 4096)], 2)
+        assert clients.open_export(EXPORT) == another
+        clients.offer([replace(EXPORT, size=EXPORT.size + 4096)], 2)
+        assert not clients.open_export(EXPORT), "it has grown: the client has the smaller size"
 
 
 def option_go(name: str) -> bytes:
