@@ -163,8 +163,7 @@ class Exports:
                 made[config.name] = self._new(config)
             except PoolsExhausted as error:
                 for export in made.values():
-                    # Nobody has put a page yet, so one slice is the whole.
-                    self._pager.destroy_some(export.pool, pages_max=1)
+                    self._pager.give_back(export.pool)
                 raise CannotApply(f"export {config.name}: {error}") from None
         return made
 

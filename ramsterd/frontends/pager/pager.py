@@ -81,6 +81,14 @@ class Pager:
         """Return the time that all deadlines here are in."""
         return trio.current_time()
 
+    def give_back(self, pool: PoolId) -> None:
+        """Nobody has put a page into a pool since `new_pool` returned it: all is as it was before."""
+        store = self._engine.store
+        if store.objects_of(pool):
+            store.pools.leave(store.pools[pool])
+        else:
+            self._engine.destroy_pool(pool)
+
     def left_exports(self) -> list[Pool]:
         """Return the pools of exports that an earlier process has left, and that nobody has made again."""
         left = self._engine.store.pools.left

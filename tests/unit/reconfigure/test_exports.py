@@ -46,9 +46,8 @@ class FakePager:
         self.set_outwaits(self.last, outwaits=outwaits)
         return self.last
 
-    def destroy_some(self, pool: int, pages_max: int) -> tuple[int, bool]:
+    def give_back(self, pool: int) -> None:
         del self.pools[pool]
-        return 0, True
 
 
 def marks(*lost: str) -> Marks:

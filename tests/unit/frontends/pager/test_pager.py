@@ -3,6 +3,8 @@ from trio.testing import MockClock
 
 from config.limits import BUDGET_BYTES_MIN
 from nodemanager.states import NodeState, Verdict
+from ramsterd.core.page import PoolKind
+from ramsterd.core.pool_identity import export_pool
 from ramsterd.frontends.pager import PutOutcome
 from tests.helpers.sim_nodes import PAGE, eventually, noise, run_nodes
 
@@ -167,3 +169,24 @@ async def test_a_put_behind_others_waits_to_be_refused(autojump_clock: MockClock
         assert node.put(index, noise(index, 1)) is None
         await eventually(lambda: len(node.done) == 2, seconds_max=20)
         assert [outcome for _, outcome in node.done] == [PutOutcome.REFUSED] * 2
+
+
+async def test_a_pool_that_is_given_back_is_as_it_was_before_with_all_its_pages(
+    autojump_clock: MockClock,
+) -> None:
+    """What an earlier process has left waits again; what is new is gone."""
+    async with run_nodes(SMALL) as [node]:
+        pager, store = node.pager, node.engine.store
+        pool = pager.new_pool(PoolKind.PERSISTENT, export_pool("left"))
+        client = pager.open_client()
+        assert client.put(pool, b"", 3, memoryview(noise(3)), lambda _: None) is PutOutcome.STORED
+        client.close()
+        store.pools.leave(store.pools[pool])
+        before = set(map(int, (each.pool for each in store.pools)))
+        assert pager.new_pool(PoolKind.PERSISTENT, export_pool("left")) == pool
+        new = pager.new_pool(PoolKind.PERSISTENT, export_pool("new"))
+        for each in (pool, new):
+            pager.give_back(each)
+        assert set(map(int, (each.pool for each in store.pools))) == before
+        assert [each.pool for each in pager.left_exports()] == [pool]
+        assert pager.pages_of(pool) == 1
