@@ -5,7 +5,8 @@ together (`config.rules`) are in the same set, so that what runs after a reload 
 too.
 
 Exports are told apart by their names: one that is new or has grown is applied, one that is gone or
-has shrunk still has pages and clients, so it stays until a restart.
+has shrunk still has pages and clients, so it stays until a restart; unless an operator ends it by
+name (`ramsterctl export`).
 """
 
 import dataclasses
@@ -90,9 +91,12 @@ class Difference:
     needs_restart: tuple[Changed, ...]
 
 
-def compare(running: DaemonConfig, wanted: DaemonConfig) -> Difference:
-    """Return what of a changed file can be applied.  Both were judged."""
-    comparison = _Comparison()
+def compare(running: DaemonConfig, wanted: DaemonConfig, *, ends: str = "") -> Difference:
+    """Return what of a changed file can be applied.  Both were judged.
+
+    `ends` names the export that may go or shrink; empty: none may.
+    """
+    comparison = _Comparison(ends)
     config = comparison.merge(running, wanted, "")
     return Difference(
         config=config,
@@ -102,7 +106,8 @@ def compare(running: DaemonConfig, wanted: DaemonConfig) -> Difference:
 
 
 class _Comparison:
-    def __init__(self) -> None:
+    def __init__(self, ends: str) -> None:
+        self._ends = ends
         self.applied: list[Changed] = []
         self.needs_restart: list[Changed] = []
 
@@ -131,7 +136,8 @@ class _Comparison:
                     running=_text(ours, is_size=is_size),
                     wanted=_text(theirs, is_size=is_size),
                 )
-                is_applied = _can_be_applied(key, ours, theirs)
+                is_cut = key == "export.size" and shown == f"export.{self._ends}."
+                is_applied = is_cut or _can_be_applied(key, ours, theirs)
                 (self.applied if is_applied else self.needs_restart).append(changed)
                 if is_applied:
                     taken[each.name] = theirs
@@ -145,8 +151,10 @@ class _Comparison:
         for export in running:
             shown = f"export.{export.name}"
             if (other := theirs.pop(export.name, None)) is None:
-                self.needs_restart.append(Changed(key=shown, running="there", wanted="gone"))
-                merged.append(export)
+                gone = Changed(key=shown, running="there", wanted="gone")
+                is_ended = export.name == self._ends
+                (self.applied if is_ended else self.needs_restart).append(gone)
+                merged += [] if is_ended else [export]
             else:
                 merged.append(self.merge(export, other, "export.", f"{shown}."))
         for export in theirs.values():

@@ -51,9 +51,21 @@ def load_daemon(path: Path) -> DaemonConfig:
     Raises:
         ConfigError: The file can't be read, or something in it is wrong.
     """
-    bounds = read_memory()
     with locating():
-        daemon = _load(path, DaemonConfig, tightest(bounds) if bounds else None)
+        data = read_file(path)
+    return parse_daemon(data, path)
+
+
+def parse_daemon(data: bytes, path: Path) -> DaemonConfig:
+    """Return what a text of `ramsterd.toml` says, as `load_daemon` does, whatever the file says now.
+
+    Raises:
+        ConfigError: Something in it is wrong.
+    """
+    bounds = read_memory()
+    memory = tightest(bounds) if bounds else None
+    with locating(data):
+        daemon = _parse(data, path, DaemonConfig, memory)
         check_daemon(daemon, file=str(path))
         _check_users(daemon, file=str(path))
     return daemon
@@ -117,24 +129,33 @@ def _check_users(daemon: DaemonConfig, *, file: str) -> None:
 
 
 @contextmanager
-def locating() -> Iterator[None]:
-    """Say in an error where in its file the key stands, as far as that can be known."""
+def locating(data: bytes | None = None) -> Iterator[None]:
+    """Say in an error where in its file, or in this text of it, the key stands, as far as that can be known."""
     try:
         yield
     except ConfigError as error:
         with suppress(ConfigError, UnicodeDecodeError):
             if error.key and not error.where:
-                error.where = locate(error.key, _read(Path(error.file)).decode())
+                text = (read_file(Path(error.file)) if data is None else data).decode()
+                error.where = locate(error.key, text)
         raise
 
 
-def _load(path: Path, model: type[T], memory: MemoryBound | None = None) -> T:
-    data = _read(path)
+def _load(path: Path, model: type[T]) -> T:
+    return _parse(read_file(path), path, model)
+
+
+def _parse(data: bytes, path: Path, model: type[T], memory: MemoryBound | None = None) -> T:
     folder = path.absolute().parent
     return read_toml(data, model, file=str(path), folder=folder, memory=memory)
 
 
-def _read(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """Return the bytes of a configuration file.
+
+    Raises:
+        ConfigError: It can't be read, or is too large to be one.
+    """
     file = str(path)
     try:
         # Opening a pipe or a device would wait, or give no end.

@@ -101,7 +101,12 @@ def check_room(path: Path) -> None:
 
 def _not_replaced(path: Path, error: OSError) -> ConfigError:
     found = (error.strerror or type(error).__name__).lower()
-    return ConfigError(str(path), "", found, "a file that can be replaced in its folder")
+    expected = "a file that can be replaced in its folder"
+    if error.errno == errno.EPERM:
+        # Only root may make a file of another user.
+        folder = path.parent
+        expected = f"a file of the user of the daemon: type `chown --reference={folder} {path}`"
+    return ConfigError(str(path), "", found, expected)
 
 
 def replace_file(

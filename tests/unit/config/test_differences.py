@@ -171,3 +171,19 @@ def test_values_are_shown_as_people_read_them(new: str, shown: str) -> None:
 def test_a_share_is_shown_with_what_it_comes_to() -> None:
     (changed,) = change(DAEMON, DAEMON.replace('"8MiB"', '"50%"')).needs_restart
     assert changed.wanted == "512 MiB (50% of the memory of this machine, 1 GiB)"
+
+
+def test_an_export_that_an_operator_ends_goes_or_shrinks_at_once_and_no_other_does() -> None:
+    running = read(DAEMON)
+    gone = read(DAEMON.replace('[[export]]\nname = "disk1"\nsize = 4096\n', ""))
+    smaller = read(DAEMON.replace('"1MiB"', '"512KiB"'))
+    found = compare(running, gone, ends="disk1")
+    assert found.config == gone
+    assert found.applied == (Changed(key="export.disk1", running="there", wanted="gone"),)
+    found = compare(running, smaller, ends="swap0")
+    assert found.config == smaller
+    assert found.applied == (Changed(key="export.swap0.size", running="1MiB", wanted="512KiB"),)
+    for wanted, other in ((gone, "swap0"), (smaller, "disk1"), (smaller, "")):
+        found = compare(running, wanted, ends=other)
+        assert found.config == running
+        assert (len(found.applied), len(found.needs_restart)) == (0, 1)
