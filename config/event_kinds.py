@@ -88,6 +88,9 @@ class EventKind(StrEnum):
     EXPORT_RESET = "export_reset"
     EXPORT_BLANK = "export_blank"
     EXPORT_LEFT = "export_left"
+    EXPORT_ADDED = "export_added"
+    EXPORT_REMOVED = "export_removed"
+    EXPORT_RESIZED = "export_resized"
     POOL_LOST = "pool_lost"
     POOL_RESET = "pool_reset"
     # What follows from all this.

@@ -69,9 +69,10 @@ from ramsterd.observe.snapshot import DaemonStatistics, to_plain
 from ramsterd.pagepath.engine import Engine
 from ramsterd.pagepath.peers import Peers
 from ramsterd.pagepath.warming import keep_warm
-from ramsterd.reconfigure.apply import apply_config, use_keys
-from ramsterd.reconfigure.examine import Reread
+from ramsterd.reconfigure.apply import RunningParts, use_keys
+from ramsterd.reconfigure.export_commands import ExportChanges
 from ramsterd.reconfigure.exports import Exports
+from ramsterd.reconfigure.node_files import NodeFiles
 from ramsterd.reconfigure.reload import Reloader
 from ramsterd.restart.departure import Departure, Leaving
 from ramsterd.restart.emptied import Emptied
@@ -101,7 +102,7 @@ class Daemon:
         log: Log,
         credentials: Credentials | None = None,
         heartbeat_key: bytes | None = None,
-        reread: Callable[[DaemonConfig], Reread],
+        files: NodeFiles,
         state: StateKeeper,
         clock_milliseconds: Callable[[], int],
         descriptors: Descriptors = NO_LIMIT,
@@ -177,7 +178,10 @@ class Daemon:
         self._nbd = self._new_nbd(daemon)
         self._tmem = self._new_tmem(daemon)
         self._emptied = Emptied(self._exports, self._nbd, self._tmem)
-        self._reloader = self._new_reloader(daemon, reread)
+        self._reloader = self._new_reloader(daemon, files)
+        self._export_changes = ExportChanges(
+            self._reloader.order, self._exports, lambda: self._exports.snapshots(self.engine.store)
+        )
         self._bench = Bench(self.engine, self._pager, rng=rng, local=node.name)
         self._control = new_control(
             daemon.control.socket, self._commands(), self._peers, self._handover.arrival
@@ -213,14 +217,11 @@ class Daemon:
             arrival=self._handover.arrival,
         )
 
-    def _new_reloader(
-        self, daemon: DaemonConfig, reread: Callable[[DaemonConfig], Reread]
-    ) -> Reloader:
+    def _new_reloader(self, daemon: DaemonConfig, files: NodeFiles) -> Reloader:
         return Reloader(
             daemon,
-            reread=reread,
-            apply=partial(
-                apply_config,
+            files=files,
+            parts=RunningParts(
                 log=self._log,
                 exports=self._exports,
                 engine=self.engine,
@@ -353,6 +354,7 @@ class Daemon:
             **node_commands(self._peers.members),
             **job_commands(self._jobs, self.engine, self._peers),
             **state_commands(self._state.marks, self._exports),
+            **self._export_changes.commands(),
             **log_commands(self._log),
             **self._bench.commands(),
             "overview": lambda _: to_plain(overview_of(self.statistics(), at=wall_clock())),

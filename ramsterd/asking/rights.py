@@ -23,7 +23,17 @@ class Right(enum.Enum):
 RIGHTS: Final = {
     **dict.fromkeys(
         (
-            *("config", "events", "health", "job", "jobs", "log-level", "membership", "nodes"),
+            *(
+                "config",
+                "events",
+                "export-change",
+                "health",
+                "job",
+                "jobs",
+                "log-level",
+                "membership",
+                "nodes",
+            ),
             *("overview", "pools", "self-report", "status", "version"),
         ),
         Right.LINK,
@@ -32,6 +42,7 @@ RIGHTS: Final = {
         (
             *(
                 "config-reload",
+                "export-add",
                 "health-mute",
                 "health-unmute",
                 "job-cancel",
@@ -43,7 +54,10 @@ RIGHTS: Final = {
         ),
         Right.TLS,
     ),
-    **dict.fromkeys(("export-reset", "node-remove", "pool-reset", "stop"), Right.MACHINE),
+    **dict.fromkeys(
+        ("export-remove", "export-reset", "export-resize", "node-remove", "pool-reset", "stop"),
+        Right.MACHINE,
+    ),
 }
 
 

@@ -7,7 +7,6 @@ import os
 import random
 import time
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -31,7 +30,8 @@ from ramsterd.host.successor import command_line
 from ramsterd.kept.keepers.keeper import KeeperRefused, MemoryTaken
 from ramsterd.kept.layout import layout_name
 from ramsterd.pagepath.machines import limits_of
-from ramsterd.reconfigure.examine import Examined, reread
+from ramsterd.reconfigure.examine import Examined
+from ramsterd.reconfigure.node_files import NodeFiles
 from ramsterd.restart.giving import give
 from ramsterd.restart.node_memory import NodeMemory
 from ramsterd.restart.opening import open_memory
@@ -69,7 +69,7 @@ def serve(
             log=log,
             credentials=examined.credentials,
             heartbeat_key=examined.heartbeat_key,
-            reread=partial(reread, config, examined.node),
+            files=NodeFiles(config, examined.node),
             state=state,
             descriptors=descriptors,
             arrival=arrival,

@@ -11,39 +11,69 @@ from ramsterd.host.heartbeat_key import replace_heartbeat_key
 from ramsterd.host.logs.log import Log
 from ramsterd.pagepath.engine import Engine
 from ramsterd.pagepath.peers import Peers
+from ramsterd.reconfigure.ends import Ends
 from ramsterd.reconfigure.examine import Reread
-from ramsterd.reconfigure.exports import Exports
+from ramsterd.reconfigure.exports import Exports, Prepared
 from ramsterd.reconfigure.reload import Renewal
 
 
-def apply_config(
-    config: DaemonConfig,
-    found: Reread,
-    *,
-    log: Log,
-    exports: Exports,
-    engine: Engine,
-    peers: Peers,
-    nbd: NbdServer,
-    tmem: TmemServer,
-) -> None:
-    """Follow a changed file.
+class RunningParts:
+    """The parts of a running daemon that follow a changed file.
 
-    `config.differences` says in what it may differ from the one that runs.
-
-    Raises:
-        CannotApply: Nothing has changed.
+    `config.differences` says in what that may differ from the one that runs.
     """
-    exports.follow(config.export)  # the only one that may fail
-    log.follow(config.log)
-    engine.set_limits(config, now=trio.current_time())
-    nbd.set_exports(exports.all, connections_max=config.nbd.connections_max)
-    tmem.set_limits(
-        quotas=quotas_of(config.tmem),
-        users=found.tmem_users,
-        connections_max=config.tmem.connections_max,
-    )
-    peers.settle()
+
+    def __init__(
+        self,
+        *,
+        log: Log,
+        exports: Exports,
+        engine: Engine,
+        peers: Peers,
+        nbd: NbdServer,
+        tmem: TmemServer,
+    ) -> None:
+        self._log = log
+        self._exports = exports
+        self._engine = engine
+        self._peers = peers
+        self._nbd = nbd
+        self._tmem = tmem
+
+    def prepare(self, config: DaemonConfig, ends: Ends | None = None) -> Prepared:
+        """Do all that may fail; `apply` or `cancel` comes next.  What ends is shut meanwhile.
+
+        Raises:
+            CannotApply: Nothing has changed.
+        """
+        prepared = self._exports.prepare(config.export, ends, clients_of=self._nbd.clients_of)
+        if prepared.shut:
+            self._nbd.shut(prepared.shut)
+        return prepared
+
+    def cancel(self, prepared: Prepared) -> None:
+        """Leave all as it was."""
+        self._exports.cancel(prepared)
+        self._nbd.unshut(prepared.shut)
+
+    def apply(self, config: DaemonConfig, found: Reread, prepared: Prepared) -> None:
+        """Follow; `finish` comes next, if anything was shut."""
+        self._exports.follow(prepared)
+        self._log.follow(config.log)
+        self._engine.set_limits(config, now=trio.current_time())
+        self._nbd.set_exports(self._exports.all, connections_max=config.nbd.connections_max)
+        self._tmem.set_limits(
+            quotas=quotas_of(config.tmem),
+            users=found.tmem_users,
+            connections_max=config.tmem.connections_max,
+        )
+        self._peers.settle()
+
+    async def finish(self, prepared: Prepared) -> None:
+        """Drop what stands behind the end of an export that has shrunk, and open it again."""
+        if prepared.cut:
+            await self._exports.drop_behind(prepared.cut)
+        self._nbd.unshut(prepared.shut)
 
 
 def use_keys(found: Reread, *, certificate: CertificateKeeper | None, peers: Peers) -> Renewal:

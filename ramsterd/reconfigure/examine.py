@@ -1,6 +1,6 @@
 """Judge the files of a node, all that they name, and the machine: what `run`, `check-config` and a reload share."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -92,8 +92,9 @@ class Reread:
     heartbeat_key: bytes | None = None
     # A line for each file that is wrong, and stays as it was read.
     problems: tuple[str, ...] = ()
-    # What the next start would end with or warn of.
+    # What the next start would end with or warn of; of these, what it would end with.
     warnings: tuple[str, ...] = ()
+    faults: tuple[ConfigError, ...] = ()
 
 
 def reread(config: Path, node: NodeConfig, running: DaemonConfig) -> Reread:
@@ -107,26 +108,13 @@ def reread(config: Path, node: NodeConfig, running: DaemonConfig) -> Reread:
         running: What the daemon runs with; names the other files while its own one is wrong.
     """
     file = str(config)
-    daemon: DaemonConfig | None = None
     problems: list[str] = []
-    warnings: list[str] = []
-    users: frozenset[int] = frozenset()
+    own = Reread()
     try:
-        read = load_daemon(config)
-        with locating():
-            check_codecs(read, file=file)
-        users = allowed_users(read.tmem.users)
+        own = judge_own(load_daemon(config), config, node, running)
     except ConfigError as error:
         problems.append(f"the old configuration stays in force: {error}")
-    else:
-        daemon = read
-        machine = survey(daemon, node, file=file, user=own_user(), find=find_now)
-        at = f"node[{node.name}]"
-        found = judge_machine(daemon, node, machine, file=file, is_start=True, at=at)
-        warnings = [f"{each.file}: {each}" for each in found]
-        if read.serves_swap and not running.serves_swap:
-            warnings.append(f"{file}: {SWAP_BY_RESTART}")
-    named = daemon or running
+    named = own.daemon or running
     credentials: Credentials | None = None
     key: bytes | None = None
     try:
@@ -137,13 +125,30 @@ def reread(config: Path, node: NodeConfig, running: DaemonConfig) -> Reread:
         key = load_own_key(named, file)
     except ConfigError as error:
         problems.append(f"the old heartbeat key stays in use: {error}")
+    return replace(own, credentials=credentials, heartbeat_key=key, problems=tuple(problems))
+
+
+def judge_own(read: DaemonConfig, config: Path, node: NodeConfig, running: DaemonConfig) -> Reread:
+    """Judge what a node's own file says beside a daemon that runs, and this machine.  Blocks.
+
+    Raises:
+        ConfigError: Something in it is wrong.
+    """
+    file = str(config)
+    with locating():
+        check_codecs(read, file=file)
+    users = allowed_users(read.tmem.users)
+    machine = survey(read, node, file=file, user=own_user(), find=find_now)
+    at = f"node[{node.name}]"
+    found = judge_machine(read, node, machine, file=file, is_start=True, at=at)
+    warnings = [f"{each.file}: {each}" for each in found]
+    if read.serves_swap and not running.serves_swap:
+        warnings.append(f"{file}: {SWAP_BY_RESTART}")
     return Reread(
-        daemon=daemon,
+        daemon=read,
         tmem_users=users,
-        credentials=credentials,
-        heartbeat_key=key,
-        problems=tuple(problems),
         warnings=tuple(warnings),
+        faults=tuple(each.error() for each in found if each.is_error),
     )
 
 

@@ -1,30 +1,53 @@
-"""The exports of this node: made from the file at the start, and after a reload of those that are new or have grown.
+"""The exports of this node: made from the file at the start, and changed as the file is.
+
+A change has two steps.  `prepare` judges it and does all that may fail; then either `follow` makes
+it, which can't fail, or `cancel` leaves all as it was.  New exports come and others grow with any
+change of the file; one goes or shrinks only where an operator ends it by name (`Ends`).
 
 What the state file knows of an export holds for a new one, too: if one of its name was lost, it is
 closed.
 """
 
 import logging
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
+import trio
+
 from config.event_kinds import EventKind, about
+from config.limits import EXPORT_BYTES_MAX
 from config.model import Durability, ExportConfig, OnLoss
-from config.units import human_count
+from config.units import format_bytes, human_count
 from ramsterd.core.page import PoolId, PoolKind
 from ramsterd.core.pool_identity import export_pool
 from ramsterd.core.pools import PoolsExhausted
 from ramsterd.frontends.nbd.export import Export
 from ramsterd.frontends.pager import Pager
 from ramsterd.observe.snapshot import ExportSnapshot
-from ramsterd.reconfigure.reload import CannotApply
+from ramsterd.reconfigure.ends import Ends, has_pages_behind, judge_end
+from ramsterd.reconfigure.errors import CannotApply
 from ramsterd.statefile.marks import Loss, Mark, Marks, explain
 
 logger = logging.getLogger("ramster.daemon")
 
 # All pages of an export belong to one object.
 EXPORT_OBJECT: Final = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A change of the exports that can't fail any more."""
+
+    configs: tuple[ExportConfig, ...]
+    # By name.
+    new: Mapping[str, Export]
+    # The export that goes or shrinks: nobody may open it until that is over; empty: none does.
+    shut: str = ""
+    # The export whose pages behind its end are dropped then; empty: of none.
+    cut: str = ""
+    # What an operator should know, a line each.
+    notes: tuple[str, ...] = ()
 
 
 class PageCounts(Protocol):
@@ -131,19 +154,62 @@ class Exports:
             if export.mark.is_set and not self._pager.objects_of(export.pool):
                 export.mark.clear()
 
-    def follow(self, configs: Sequence[ExportConfig]) -> None:
-        """Make those that are new, and let those grow that have grown; none ever goes.
-
-        Clients that are connected go on with the size they were told.
+    def prepare(
+        self,
+        configs: Sequence[ExportConfig],
+        ends: Ends | None = None,
+        *,
+        clients_of: Callable[[str], int] = lambda _: 0,
+    ) -> Prepared:
+        """Return the change to these; `follow` or `cancel` comes next.
 
         Raises:
-            CannotApply: There can't be so many; nothing has changed.
+            CannotApply: There can't be so many, or what ends has clients, or pages that nobody
+                gives up; nothing has changed.
         """
-        assert self._by_name.keys() <= {each.name for each in configs}, (
+        wanted = {config.name: config.size for config in configs}
+        ended = [each.name for each in self.all if wanted.get(each.name, 0) < each.size]
+        assert not ended or (ends is not None and ended == [ends.name]), (
             "config.differences keeps them"
         )
+        notes: list[str] = []
+        cut = ""
+        if ends is not None and (export := self._by_name.get(ends.name)) is not None:
+            size = wanted.get(ends.name, 0)
+            judge_end(self._pager, export, size, ends, clients=clients_of(ends.name))
+            notes += self._say_what_shows(export, size)
+            cut = ends.name if size and ends.is_forced else ""
         new = self._make([each for each in configs if each.name not in self._by_name])
-        self._configs = tuple(configs)
+        blank = {each.name for each in configs if each.on_loss is OnLoss.BLANK}
+        for export in new.values():
+            pages = self._pager.pages_of(export.pool)
+            notes += [_say_what_was_left(export, pages)] if pages else []
+            notes += (
+                [export.lost_reason] if export.mark.is_lost and export.name not in blank else []
+            )
+        return Prepared(
+            configs=tuple(configs),
+            new=new,
+            shut=ended[0] if ended else "",
+            cut=cut,
+            notes=tuple(notes),
+        )
+
+    def _say_what_shows(self, export: Export, size: int) -> list[str]:
+        if size <= export.size or not has_pages_behind(self._pager, export, export.size):
+            return []
+        behind = f"pages behind {format_bytes(export.size)}, of a time when it was larger"
+        return [f"export {export.name} has {behind}: clients read them again"]
+
+    def follow(self, prepared: Prepared) -> None:
+        """Make a change; no export that goes has a client.
+
+        Clients that are connected to one that grows go on with the size they were told.
+        """
+        new, configs = prepared.new, prepared.configs
+        for name in self._by_name.keys() - {each.name for each in configs}:
+            self._remove(name)
+        self._configs = configs
         for config in configs:
             export = new.get(config.name) or self._by_name[config.name]
             self._by_name[config.name] = replace(
@@ -154,6 +220,29 @@ class Exports:
         for loss in self._marks.losses():
             if loss.name in new and loss.user is None:
                 _say_loss(loss, new)
+
+    def _remove(self, name: str) -> None:
+        export = self._by_name.pop(name)
+        # Before its mark is cleared: a process that is killed in between must not leave pages that
+        # no mark tells of.
+        self._pager.drop_pool(export.pool)
+        export.mark.forget()
+
+    def cancel(self, prepared: Prepared) -> None:
+        """Leave all as it was."""
+        for export in prepared.new.values():
+            self._pager.give_back(export.pool)
+
+    async def drop_behind(self, name: str) -> None:
+        """Drop what stands behind the end of an export, as a TRIM does."""
+        export, client = self._by_name[name], self._pager.open_client()
+        try:
+            for _ in export.trim(client, export.size, EXPORT_BYTES_MAX - export.size):
+                self._pager.settle()
+                await trio.lowlevel.checkpoint()
+            self._pager.settle()
+        finally:
+            client.close()
 
     def _make(self, configs: Sequence[ExportConfig]) -> dict[str, Export]:
         """Return new exports; if there is no pool for one of them, there is none for any."""
@@ -188,6 +277,13 @@ class Exports:
             object_id=EXPORT_OBJECT,
             mark=mark,
         )
+
+
+def _say_what_was_left(export: Export, pages: int) -> str:
+    return (
+        f"export {export.name} has {human_count(pages)} that an earlier export of this name has left;"
+        f" to begin without them: `ramsterctl export remove {export.name} --force`, and add it again"
+    )
 
 
 def _say_loss(loss: Loss, exports: Collection[str]) -> None:

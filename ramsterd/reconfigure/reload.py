@@ -1,31 +1,44 @@
-"""Reading a node's files again while the daemon runs: on SIGHUP, and on `ramsterctl config reload`.
+"""Following the files of a node while the daemon runs: on SIGHUP, on `ramsterctl config reload`, and by orders.
 
 Files are read in a thread, for a disk may take its time and a node may serve its own swap.  Then,
 in one step of the loop, what can be applied is (`config.differences` says what), and the rest is
 named.  A file that is wrong changes nothing; it is named, and `ramster_last_reload_successful` is 0
 until a reload ends well.
+
+An order (`ramsterctl export add`, `remove`, `resize`) changes the file first, and is then followed
+as a file is that an operator has changed: both, or neither.  What may fail is done before the file
+is written.
 """
 
 import logging
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 import trio
 
 from config.differences import Difference, compare
+from config.errors import ConfigError
 from config.event_kinds import EventKind, about
+from config.export_edits import ExportEdit
 from config.model import DaemonConfig
 from config.shares import describe_size
 from nodemanager.membership import StoreCheck
 from ramsterd.host.threads import ThreadRefused, run_in_thread
 from ramsterd.observe.snapshot import ConfigStatistics
+from ramsterd.reconfigure.ends import Ends
+from ramsterd.reconfigure.errors import CannotApply
 from ramsterd.reconfigure.examine import Reread
+from ramsterd.reconfigure.exports import Prepared
+from ramsterd.reconfigure.node_files import NodeFiles
 
 logger = logging.getLogger("ramster.daemon")
 
 UNCHANGED: Final = "no key of ramsterd.toml has changed"
+# An operator types one at a time.
+ORDERS_MAX: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +49,44 @@ class Renewal:
     loaded: tuple[str, ...]
 
 
-class CannotApply(Exception):
-    """A change was judged to be applicable, and is not.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """An order that is carried out."""
 
-    Nothing has changed.  The message is for the operator.
-    """
+    # It was so already.
+    is_changed: bool
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """A change of the file that an operator orders by a command."""
+
+    edit: ExportEdit
+    # What may end with it.
+    ends: Ends | None
+    on_done: Callable[[Done], None]
+    on_refused: Callable[[str], None]
+
+
+class Parts(Protocol):
+    """What follows a changed file; see `apply.RunningParts`."""
+
+    def prepare(self, config: DaemonConfig, ends: Ends | None = None, /) -> Prepared:
+        """Do all that may fail, or raise CannotApply."""
+        ...
+
+    def cancel(self, prepared: Prepared, /) -> None:
+        """Leave all as it was."""
+        ...
+
+    def apply(self, config: DaemonConfig, found: Reread, prepared: Prepared, /) -> None:
+        """Follow, in one step."""
+        ...
+
+    async def finish(self, prepared: Prepared, /) -> None:
+        """Do what takes its time."""
+        ...
 
 
 class Reloader:
@@ -50,8 +96,8 @@ class Reloader:
         self,
         running: DaemonConfig,
         *,
-        reread: Callable[[DaemonConfig], Reread],
-        apply: Callable[[DaemonConfig, Reread], None],
+        files: NodeFiles,
+        parts: Parts,
         renew: Callable[[Reread], Renewal],
         wall_clock: Callable[[], float],
     ) -> None:
@@ -59,16 +105,18 @@ class Reloader:
 
         Args:
             running: What the daemon was started with.
-            reread: Reads the files, given what runs now; blocks.
-            apply: Makes the daemon follow what runs from now on, and what was read beside it, in
-                one step; raises CannotApply before anything has changed.
+            files: Read, and changed by orders, in a thread.
+            parts: Follow what runs from now on, and what was read beside it.
             renew: Uses keys and certificates, and looks at the cluster file, which is not taken
                 over.
             wall_clock: Returns seconds since 1970.
         """
         self.running = running
-        self._reread = reread
-        self._apply = apply
+        # What the file said when it was read last: what runs, and what waits for a restart.
+        self._loaded = running
+        self._files = files
+        self._parts = parts
+        self._orders: deque[Order] = deque()
         self._renew = renew
         self._wall_clock = wall_clock
         self._asked = 0
@@ -92,18 +140,29 @@ class Reloader:
         self._came.set()
         return self._asked
 
+    def order(self, order: Order) -> None:
+        """Have the file changed and followed soon, both or neither.
+
+        Raises:
+            CannotApply: Too many others wait.
+        """
+        if len(self._orders) >= ORDERS_MAX:
+            raise CannotApply(f"{ORDERS_MAX} changes wait: repeat the command in a moment")
+        self._orders.append(order)
+        self._came.set()
+
     async def run(self) -> None:
-        """Reload whenever that is asked for, until cancelled."""
+        """Reload, and carry out orders, whenever that is asked for, until cancelled."""
         while True:
             await self._came.wait()
             self._came = trio.Event()
-            while self._statistics.reloads_total < self._asked:
-                await self._reload()
+            while self._orders or self._statistics.reloads_total < self._asked:
+                await (self._carry_out(self._orders.popleft()) if self._orders else self._reload())
 
     async def _reload(self) -> None:
         self._is_under_way = True
         try:
-            read = partial(self._reread, self.running)
+            read = partial(self._files.reread, self.running)
             found = await run_in_thread(read, abandon_on_cancel=True)
         except ThreadRefused as error:
             found = Reread(problems=(f"can't read the files again: {error}",))
@@ -117,12 +176,13 @@ class Reloader:
         if found.daemon is not None:
             difference = compare(self.running, found.daemon)
             try:
-                self._apply(difference.config, found)
+                prepared = self._parts.prepare(difference.config)
             except CannotApply as error:
                 problems.append(f"the old configuration stays in force: {error}")
                 difference = None
             else:
-                self.running = difference.config
+                self._parts.apply(difference.config, found, prepared)
+                self.running, self._loaded = difference.config, found.daemon
         renewal = self._renew(found)
         check = renewal.check
         problems += [check.problem] if check.problem else []
@@ -165,3 +225,45 @@ class Reloader:
             logger.warning("needs a restart: %s", line, extra=about(EventKind.CONFIG_PENDING))
         if difference is not None and not applied and not pending:
             logger.info("%s", UNCHANGED, extra=about(EventKind.CONFIG_RELOADED))
+
+    async def _carry_out(self, order: Order) -> None:
+        """Change the file and follow it: judged first, then prepared, written, and followed without fail."""
+        try:
+            done = await self._change(order)
+        except (ConfigError, CannotApply, ThreadRefused) as error:
+            order.on_refused(str(error))
+        else:
+            order.on_done(done)
+
+    async def _change(self, order: Order) -> Done:
+        edit, ends = order.edit, order.ends
+        propose = partial(self._files.propose, edit, loaded=self._loaded, running=self.running)
+        proposal = await run_in_thread(propose, abandon_on_cancel=True)
+        difference = compare(self.running, proposal.daemon, ends=ends.name if ends else "")
+        self._check_whole(difference)
+        prepared = self._parts.prepare(difference.config, ends)
+        try:
+            write = partial(self._files.write, proposal)
+            # Given up by a stop, it may yet end well: the next start goes by the file.
+            unsynced = await run_in_thread(write, abandon_on_cancel=True)
+        except BaseException:
+            self._parts.cancel(prepared)
+            raise
+        self._parts.apply(difference.config, proposal.found, prepared)
+        self.running, self._loaded = difference.config, proposal.daemon
+        pending = tuple(each.as_pending() for each in difference.needs_restart)
+        self._statistics = replace(self._statistics, needs_restart=pending)
+        await self._parts.finish(prepared)
+        notes = (*proposal.found.warnings, *prepared.notes, *([unsynced] if unsynced else []))
+        is_changed = proposal.after != proposal.before or bool(difference.applied or prepared.cut)
+        return Done(is_changed=is_changed, warnings=notes)
+
+    def _check_whole(self, difference: Difference) -> None:
+        """Raise CannotApply if something of a change, and not of an earlier one, would wait for a restart."""
+        known = compare(self.running, self._loaded).needs_restart
+        for each in difference.needs_restart:
+            if each not in known:
+                raise CannotApply(
+                    f"{each.key} would wait for a restart (now {each.running}, then {each.wanted}): exports that are gone"
+                    " from ramsterd.toml still run. Type `ramsterctl restart`, then repeat the command"
+                )

@@ -30,7 +30,7 @@ from ramsterd.daemon import Daemon
 from ramsterd.endpoints.opening import CannotServe, leaves
 from ramsterd.handover.arrival import Arrival
 from ramsterd.kept.keepers.keeper import Keeper, ProcessKeeper
-from ramsterd.reconfigure.examine import Reread
+from ramsterd.reconfigure.node_files import NodeFiles
 from ramsterd.restart.departure import Departure
 from ramsterd.statefile.marks import MarkState
 from ramsterd.statefile.start import open_state
@@ -71,7 +71,7 @@ def make_daemon(
         rng=random.Random(0),
         environ={},
         log=QuietLog(),
-        reread=lambda _: Reread(),
+        files=NodeFiles(folder / "ramsterd.toml", NODE),
         state=open_state(None, file="test", started_at=1),
         clock_milliseconds=lambda: 1,
         check_start=no_problem,

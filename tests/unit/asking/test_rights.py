@@ -10,7 +10,13 @@ from ramsterd.asking.rights import RIGHTS, Right, why_not
 from tests.docs.pages import ROOT
 
 # Where the commands of the control socket get their names.
-TABLES = (Path("ramsterd/daemon.py"), *sorted(Path("ramsterd/admin").glob("*.py")))
+TABLES = (
+    Path("ramsterd/daemon.py"),
+    Path("ramsterd/reconfigure/export_commands.py"),
+    *sorted(Path("ramsterd/admin").glob("*.py")),
+)
+# Bound methods that are commands.
+METHODS = {"ask", "add", "outcome", "remove", "resize"}
 _NAME = re.compile(r"^[a-z]+(-[a-z]+)*$")
 
 
@@ -37,7 +43,7 @@ def is_command(value: ast.expr) -> bool:
         return True
     if isinstance(value, ast.Call):
         return isinstance(value.func, ast.Name) and value.func.id == "partial"
-    return isinstance(value, ast.Attribute) and value.attr == "ask"
+    return isinstance(value, ast.Attribute) and value.attr in METHODS
 
 
 def test_every_command_of_the_daemon_is_in_the_list() -> None:
@@ -48,7 +54,9 @@ def test_every_command_of_the_daemon_is_in_the_list() -> None:
 
 def test_what_ends_pages_is_for_its_own_machine() -> None:
     assert {name for name, right in RIGHTS.items() if right is Right.MACHINE} >= {
+        "export-remove",
         "export-reset",
+        "export-resize",
         "pool-reset",
         "node-remove",
         "stop",

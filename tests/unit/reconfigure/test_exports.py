@@ -1,15 +1,19 @@
-"""Exports that come and grow while the daemon runs."""
+"""Exports that come, grow, shrink and go while the daemon runs."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from config.model import ExportConfig, OnLoss, OnUnreachable
+from ramsterd.core.extents import PageStatus
 from ramsterd.core.page import PoolKind
 from ramsterd.core.pool_identity import PoolIdentity, export_pool
 from ramsterd.core.pools import Pools, PoolsExhausted
+from ramsterd.frontends.pager import Dropped
+from ramsterd.reconfigure.ends import Ends
+from ramsterd.reconfigure.errors import CannotApply
 from ramsterd.reconfigure.exports import Exports
-from ramsterd.reconfigure.reload import CannotApply
 from ramsterd.statefile.content import Content, Record
 from ramsterd.statefile.marks import Marks, MarkState
 
@@ -28,6 +32,44 @@ class FakePager:
         self.left: list[Any] = []
         # Those whose requests outwait unreachable nodes.
         self.outwaiting: set[int] = set()
+        # The pages of each pool, by index.
+        self.pages: dict[int, set[int]] = {}
+        self.dropped: list[int] = []
+        self.settled = 0
+        self.clients = 0
+
+    def pages_of(self, pool: int) -> int:
+        return len(self.pages.get(pool, ()))
+
+    def drop_pool(self, pool: int) -> None:
+        del self.pools[pool]
+        self.dropped.append(pool)
+
+    def open_client(self) -> "FakePager":
+        self.clients += 1
+        return self
+
+    def close(self) -> None:
+        self.clients -= 1
+
+    def status(
+        self, pool: int, _: bytes, index: int, count: int, *, runs_max: int
+    ) -> list[tuple[PageStatus, int]]:
+        behind = sorted(page - index for page in self.pages.get(pool, ()) if page >= index)
+        assert runs_max == 1
+        if behind and not behind[0]:
+            return [(PageStatus.DATA, 1)]
+        return [(PageStatus.HOLE, min([count, 1 << 32, *behind]))]
+
+    def drop(self, pool: int, _: bytes, index: int, count: int, *, pages_max: int) -> Dropped:
+        reach = min(count, max(pages_max, 1 << 32))
+        kept = {page for page in self.pages[pool] if not index <= page < index + reach}
+        dropped = len(self.pages[pool]) - len(kept)
+        self.pages[pool] = kept
+        return Dropped(reach, dropped)
+
+    def settle(self) -> None:
+        self.settled += 1
 
     def objects_of(self, pool: int) -> int:
         return pool in self.used
@@ -64,6 +106,11 @@ def exports_of(pager: FakePager, lost: Marks, **sizes: int) -> Exports:
     return Exports(fake, lost, configs(**sizes))
 
 
+def change(exports: Exports, wanted: Sequence[ExportConfig]) -> None:
+    """Follow a file that was changed by hand."""
+    exports.follow(exports.prepare(wanted))
+
+
 def shown(exports: Exports) -> list[tuple[str, int, int]]:
     return [(each.name, each.size, int(each.pool)) for each in exports.all]
 
@@ -73,7 +120,7 @@ def test_those_there_are_keep_their_pools_and_may_grow() -> None:
     names = exports.names
     first = exports.all[0].mark
     assert shown(exports) == [("a", 4096, 1), ("b", 4096, 2)]
-    exports.follow(configs(a=8192, b=4096, c=4096))
+    change(exports, configs(a=8192, b=4096, c=4096))
     assert shown(exports) == [("a", 8192, 1), ("b", 4096, 2), ("c", 4096, 3)]
     assert exports.all[0].mark is first
     assert list(names) == ["a", "b", "c"], "an earlier asker sees the new one too"
@@ -84,21 +131,21 @@ def test_without_pools_for_all_nothing_changes() -> None:
     exports = exports_of(pager, marks(), a=4096)
     before = exports.all
     with pytest.raises(CannotApply, match="export d: no more pools"):
-        exports.follow(configs(a=8192, b=4096, c=4096, d=4096))
+        exports.prepare(configs(a=8192, b=4096, c=4096, d=4096))
     assert exports.all == before
     assert pager.pools == {1: "a"}
 
 
-def test_none_ever_goes() -> None:
+def test_none_goes_that_no_operator_ends() -> None:
     exports = exports_of(FakePager(3), marks(), a=4096)
     with pytest.raises(AssertionError, match=r"config\.differences keeps them"):
-        exports.follow([])
+        exports.prepare([])
 
 
 def test_a_new_export_whose_name_was_lost_is_closed(caplog: pytest.LogCaptureFixture) -> None:
     """It went from the file and came back: what its clients had is gone, and no zeros are to be served for it."""
     exports = exports_of(FakePager(3), marks("a", "b", "x"), a=4096)
-    exports.follow(configs(a=4096, b=4096))
+    change(exports, configs(a=4096, b=4096))
     assert exports.all[1].mark.is_lost
     (line,) = caplog.messages
     assert line == (
@@ -112,7 +159,7 @@ def test_a_new_scratch_disk_is_blank_and_an_old_one_waits_for_a_start(
 ) -> None:
     exports = exports_of(FakePager(3), marks("a", "b"), a=4096)
     scratch = [ExportConfig(name=name, size=4096, on_loss=OnLoss.BLANK) for name in ("a", "b")]
-    exports.follow(scratch)
+    change(exports, scratch)
     assert [each.mark.is_lost for each in exports.all] == [True, False]
     assert len(caplog.messages) == 1
     exports.blank_scratch()
@@ -162,7 +209,113 @@ def test_a_reload_says_anew_which_exports_outwait_unreachable_nodes() -> None:
     wait = ExportConfig(name="b", size=4096, on_unreachable=OnUnreachable.WAIT)
     exports = Exports(pager, marks(), [swap, wait, ExportConfig(name="c", size=4096)])
     assert pager.outwaiting == {1, 2}
-    exports.follow(configs(a=4096, b=4096, c=4096))
+    change(exports, configs(a=4096, b=4096, c=4096))
     assert pager.outwaiting == set()
-    exports.follow([swap, *configs(b=4096, c=4096)])
+    change(exports, [swap, *configs(b=4096, c=4096)])
     assert pager.outwaiting == {1}
+
+
+# What an operator ends.
+
+REMOVE = Ends("a", is_forced=False)
+FORCE = Ends("a", is_forced=True)
+
+
+def test_an_export_without_pages_goes_and_its_pool_with_it() -> None:
+    pager, known = FakePager(3), marks()
+    exports = exports_of(pager, known, a=4096, b=4096)
+    first = exports.all[0].mark
+    prepared = exports.prepare(configs(b=4096), REMOVE)
+    assert (prepared.shut, prepared.cut) == ("a", "")
+    assert list(exports.names) == ["a", "b"], "until it is followed"
+    exports.follow(prepared)
+    assert shown(exports) == [("b", 4096, 2)]
+    assert pager.dropped == [1]
+    assert known.of("a") is not first, "one of the same name is another"
+
+
+def test_an_export_with_pages_goes_only_by_force() -> None:
+    pager = FakePager(3)
+    exports = exports_of(pager, marks(), a=8192)
+    pager.pages[1] = {0, 1}
+    with pytest.raises(CannotApply) as refused:
+        exports.prepare([], REMOVE)
+    assert str(refused.value) == (
+        "export a: found 2 pages, expected none. To end them with the export: --force"
+    )
+    exports.follow(exports.prepare([], FORCE))
+    assert pager.dropped == [1]
+
+
+def test_an_export_with_a_client_neither_goes_nor_shrinks_not_even_by_force() -> None:
+    exports = exports_of(FakePager(3), marks(), a=8192)
+    for wanted in ([], configs(a=4096)):
+        with pytest.raises(CannotApply, match="export a: found 1 client connected, expected none"):
+            exports.prepare(wanted, FORCE, clients_of=lambda name: int(name == "a"))
+    grown = exports.prepare(configs(a=16384), REMOVE, clients_of=lambda _: 1)
+    assert not grown.shut
+
+
+def test_a_lost_export_goes_only_by_force_and_is_forgotten_then() -> None:
+    known = marks("a")
+    exports = exports_of(FakePager(3), known, a=4096)
+    with pytest.raises(CannotApply, match="found it lost, expected a blank export"):
+        exports.prepare([], REMOVE)
+    exports.follow(exports.prepare([], FORCE))
+    assert known.losses() == ()
+
+
+def test_an_export_shrinks_if_no_page_stands_behind_its_new_end() -> None:
+    pager = FakePager(3)
+    exports = exports_of(pager, marks(), a=16384)
+    pager.pages[1] = {0}
+    prepared = exports.prepare(configs(a=4096), REMOVE)
+    assert (prepared.shut, prepared.cut) == ("a", "")
+    exports.follow(prepared)
+    assert shown(exports) == [("a", 4096, 1)]
+    assert pager.clients == 0
+
+
+async def test_pages_behind_the_new_end_are_dropped_only_by_force() -> None:
+    pager = FakePager(3)
+    exports = exports_of(pager, marks(), a=16384)
+    # One stands behind the old end, too: of a time when the export was larger.
+    pager.pages[1] = {0, 3, 1 << 33}
+    with pytest.raises(CannotApply) as refused:
+        exports.prepare(configs(a=4096), REMOVE)
+    assert str(refused.value) == (
+        "export a: found pages behind 4KiB, expected none. To end them: --force"
+    )
+    prepared = exports.prepare(configs(a=4096), FORCE)
+    assert (prepared.shut, prepared.cut) == ("a", "a")
+    exports.follow(prepared)
+    await exports.drop_behind("a")
+    assert pager.pages[1] == {0}
+    assert pager.settled > 1, "in slices"
+    assert pager.clients == 0
+
+
+def test_pages_that_come_back_into_view_are_told() -> None:
+    pager = FakePager(3)
+    exports = exports_of(pager, marks(), a=4096)
+    pager.pages[1] = {0, 1}
+    (note,) = exports.prepare(configs(a=8192), REMOVE).notes
+    assert note.startswith("export a has pages behind 4KiB, of a time when it was larger")
+
+
+def test_what_an_export_of_the_same_name_has_left_is_told() -> None:
+    pager = FakePager(3)
+    exports = exports_of(pager, marks("c"))
+    pager.pages[1] = {0}
+    left, lost = exports.prepare(configs(b=4096, c=4096)).notes
+    assert left.startswith("export b has 1 page that an earlier export of this name has left")
+    assert lost.endswith("`ramsterctl export reset c` makes it blank")
+
+
+def test_a_change_that_is_cancelled_gives_back_what_it_had_taken() -> None:
+    pager = FakePager(3)
+    exports = exports_of(pager, marks(), a=4096)
+    before = exports.all
+    exports.cancel(exports.prepare(configs(a=4096, b=4096)))
+    assert exports.all == before
+    assert pager.pools == {1: "a"}

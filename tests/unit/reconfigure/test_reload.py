@@ -2,17 +2,32 @@
 
 import logging
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 import trio.testing
 
-from config.model import DaemonConfig
+from config.errors import ConfigError
+from config.export_edits import AddExport, ExportEdit, RemoveExport
+from config.model import DaemonConfig, ExportConfig
 from config.reader import read_toml
 from nodemanager.membership import StoreCheck
+from ramsterd.reconfigure.ends import Ends
+from ramsterd.reconfigure.errors import CannotApply
 from ramsterd.reconfigure.examine import Reread
-from ramsterd.reconfigure.reload import UNCHANGED, CannotApply, Reloader, Renewal
+from ramsterd.reconfigure.exports import Prepared
+from ramsterd.reconfigure.node_files import Proposal
+from ramsterd.reconfigure.reload import (
+    ORDERS_MAX,
+    UNCHANGED,
+    Done,
+    Order,
+    Reloader,
+    Renewal,
+)
 from tests.helpers.config_texts import DAEMON
 from tests.helpers.no_threads import no_threads
 
@@ -25,9 +40,15 @@ def read(text: str) -> DaemonConfig:
 
 
 class Files:
-    """What is read again, and what is done about it."""
+    """What is read again, and what is done about it: both the files and the parts that follow."""
 
     def __init__(self) -> None:
+        # What a change of the file comes to, and why it can't be proposed or written.
+        self.proposed = DAEMON
+        self.unproposed = self.unwritten = ""
+        self.unsynced = ""
+        self.before_write: Callable[[], object] = lambda: None
+        self.steps: list[str] = []
         self.text = DAEMON
         self.problems: tuple[str, ...] = ()
         self.more = StoreCheck()
@@ -38,10 +59,11 @@ class Files:
         self.may_go_on.set()
         self.begun = threading.Event()
         self.done = trio.Event()
+        fake: Any = self
         self.reloader = Reloader(
             read(DAEMON),
-            reread=self.reread,
-            apply=self.apply,
+            files=fake,
+            parts=fake,
             renew=self.renew,
             wall_clock=lambda: 1000.0 + self.reads,
         )
@@ -55,10 +77,36 @@ class Files:
             return Reread(problems=self.problems)
         return Reread(daemon=read(text), warnings=("a warning",))
 
-    def apply(self, config: DaemonConfig, found: Reread) -> None:
+    def propose(self, edit: ExportEdit, *, loaded: DaemonConfig, running: DaemonConfig) -> Proposal:
+        if self.unproposed:
+            raise ConfigError("f", "", self.unproposed, "another")
+        found = Reread(daemon=read(self.proposed), warnings=("a new warning",))
+        before, after = self.text.encode(), self.proposed.encode()
+        return Proposal(before=before, after=after, daemon=read(self.proposed), found=found)
+
+    def write(self, proposal: Proposal) -> str:
+        self.before_write()
+        if self.unwritten:
+            raise ConfigError("f", "", self.unwritten, "room on the disk")
+        self.steps.append("write")
+        self.text = proposal.after.decode()
+        return self.unsynced
+
+    def prepare(self, config: DaemonConfig, ends: Ends | None = None) -> Prepared:
         if self.refusal:
             raise CannotApply(self.refusal)
+        self.steps.append("prepare")
+        return Prepared(configs=config.export, new={}, notes=("a note",) if ends else ())
+
+    def cancel(self, prepared: Prepared) -> None:
+        self.steps.append("cancel")
+
+    def apply(self, config: DaemonConfig, found: Reread, prepared: Prepared) -> None:
+        self.steps.append("apply")
         self.applied.append(config)
+
+    async def finish(self, prepared: Prepared) -> None:
+        self.steps.append("finish")
 
     def renew(self, found: Reread) -> Renewal:
         self.done.set()  # how it went is noted in the same step
@@ -68,6 +116,24 @@ class Files:
         while self.reloader.statistics().reloads_total < number:
             await self.done.wait()
             self.done = trio.Event()
+
+    async def order(self, edit: ExportEdit, ends: Ends | None = None) -> Done | str:
+        """Order a change, and return what became of it."""
+        told: list[Done | str] = []
+        over = trio.Event()
+
+        def tell(outcome: Done | str) -> None:
+            told.append(outcome)
+            over.set()
+
+        with trio.fail_after(10):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.reloader.run)
+                self.reloader.order(Order(edit=edit, ends=ends, on_done=tell, on_refused=tell))
+                await over.wait()
+                nursery.cancel_scope.cancel()
+        (outcome,) = told
+        return outcome
 
     async def reload(self) -> None:
         """Ask for one, and wait until it is done."""
@@ -200,3 +266,142 @@ async def test_a_reload_that_is_asked_for_while_one_reads_sees_what_was_changed_
             nursery.cancel_scope.cancel()
     assert files.reads == 2
     assert files.reloader.statistics().applied == ("log.level: 'debug', was 'info'",)
+
+
+# Orders.
+
+ROW = '[[export]]\nname = "disk2"\nsize = "2MiB"\n'
+ADD = AddExport(ExportConfig(name="disk2", size=2 << 20))
+WITHOUT_DISK1 = DAEMON.replace('[[export]]\nname = "disk1"\nsize = 4096\n', "")
+
+
+def unexpected(outcome: object) -> None:
+    pytest.fail(f"nobody carries it out: {outcome}")
+
+
+def names_of(config: DaemonConfig) -> list[str]:
+    return [each.name for each in config.export]
+
+
+async def test_an_order_is_written_once_all_that_may_fail_is_done_and_then_followed() -> None:
+    files = Files()
+    files.proposed = DAEMON + ROW
+    done = await files.order(ADD)
+    assert done == Done(is_changed=True, warnings=("a new warning",))
+    assert files.steps == ["prepare", "write", "apply", "finish"]
+    assert names_of(files.reloader.running) == ["swap0", "disk1", "disk2"]
+    assert files.reloader.statistics().reloads_total == 0, "an order is no reload"
+    files.text = DAEMON + ROW
+    await files.reload()
+    assert files.reloader.statistics().applied == ()
+
+
+async def test_an_order_that_is_refused_anywhere_changes_nothing() -> None:
+    files = Files()
+    files.proposed = DAEMON + ROW
+    before = files.reloader.running
+    files.unproposed = "a wrong text"
+    assert await files.order(ADD) == "f: found a wrong text, expected another"
+    files.unproposed, files.refusal = "", "export disk2: 4096 pools exist"
+    assert await files.order(ADD) == "export disk2: 4096 pools exist"
+    assert files.steps == []
+    files.refusal, files.unwritten = "", "no space left on device"
+    outcome = await files.order(ADD)
+    assert outcome == "f: found no space left on device, expected room on the disk"
+    assert files.steps == ["prepare", "cancel"]
+    assert (files.text, files.reloader.running) == (DAEMON, before)
+    files.unwritten = ""
+    assert isinstance(await files.order(ADD), Done)
+
+
+async def test_a_thread_that_can_not_be_started_refuses_an_order() -> None:
+    files = Files()
+    with no_threads():
+        assert "no thread can be started" in str(await files.order(ADD))
+
+
+async def test_an_export_that_an_operator_ends_goes_at_once() -> None:
+    files = Files()
+    files.proposed = WITHOUT_DISK1
+    done = await files.order(RemoveExport("disk1"), Ends("disk1", is_forced=False))
+    assert done == Done(is_changed=True, warnings=("a new warning", "a note"))
+    assert names_of(files.reloader.running) == ["swap0"]
+    assert files.reloader.statistics().needs_restart == ()
+
+
+async def test_one_that_went_from_the_file_by_hand_and_waits_for_a_restart_can_be_ended_too() -> (
+    None
+):
+    files = Files()
+    files.text = files.proposed = WITHOUT_DISK1
+    await files.reload()
+    assert files.reloader.statistics().needs_restart == ("export.disk1: there, in the file gone",)
+    done = await files.order(RemoveExport("disk1"), Ends("disk1", is_forced=False))
+    assert isinstance(done, Done)
+    assert done.is_changed
+    assert names_of(files.reloader.running) == ["swap0"]
+    assert files.reloader.statistics().needs_restart == ()
+
+
+async def test_what_waits_for_a_restart_still_does_after_an_order() -> None:
+    files = Files()
+    files.text = DAEMON + SOCKET
+    await files.reload()
+    before = files.reloader.statistics().needs_restart
+    assert len(before) == 1
+    files.proposed = DAEMON + SOCKET + ROW
+    assert isinstance(await files.order(ADD), Done)
+    assert files.reloader.statistics().needs_restart == before
+    assert files.reloader.running.control.socket is None
+
+
+async def test_an_order_of_which_a_part_would_wait_for_a_restart_is_refused() -> None:
+    files = Files()
+    files.text = WITHOUT_DISK1
+    await files.reload()
+    files.steps.clear()
+    files.proposed = WITHOUT_DISK1 + '[[export]]\nname = "disk1"\nsize = 4096\ncopies = 3\n'
+    outcome = await files.order(AddExport(ExportConfig(name="disk1", size=4096, copies=3)))
+    assert str(outcome).startswith(
+        "export.disk1.copies would wait for a restart (now 0, then 3): exports that are gone"
+    )
+    assert files.steps == []
+
+
+async def test_a_stop_while_the_file_is_written_leaves_the_daemon_as_it_was() -> None:
+    files = Files()
+    files.proposed = DAEMON + ROW
+    begun, may_end = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        begun.set()
+        may_end.wait(10)
+
+    files.before_write = hang
+    before = files.reloader.running
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(files.reloader.run)
+            files.reloader.order(
+                Order(edit=ADD, ends=None, on_done=unexpected, on_refused=unexpected)
+            )
+            await trio.to_thread.run_sync(begun.wait, 10)
+            nursery.cancel_scope.cancel()
+    may_end.set()
+    assert files.steps[:2] == ["prepare", "cancel"]
+    assert files.reloader.running is before
+
+
+async def test_a_folder_that_was_not_synced_is_a_warning() -> None:
+    files = Files()
+    files.proposed, files.unsynced = DAEMON + ROW, "not synced"
+    assert await files.order(ADD) == Done(is_changed=True, warnings=("a new warning", "not synced"))
+
+
+async def test_orders_beyond_a_limit_are_refused() -> None:
+    files = Files()
+    order = Order(edit=ADD, ends=None, on_done=unexpected, on_refused=unexpected)
+    for _ in range(ORDERS_MAX):
+        files.reloader.order(order)
+    with pytest.raises(CannotApply, match="16 changes wait: repeat the command in a moment"):
+        files.reloader.order(order)

@@ -1,0 +1,67 @@
+"""What an operator ends by a command: may an export go, or shrink?  Pure.
+
+Never with a client, which would go on with what it was told; and with pages, or where a client may
+still believe in them, only if the operator says so.
+"""
+
+from dataclasses import dataclass
+
+from config.limits import EXPORT_BYTES_MAX
+from config.units import format_bytes, human_count
+from ramsterd.frontends.nbd.export import Export
+from ramsterd.frontends.nbd.protocol import State
+from ramsterd.frontends.pager import Pager
+from ramsterd.reconfigure.errors import CannotApply
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """The export that an operator removes or resizes, and whether its pages may end with that."""
+
+    name: str
+    is_forced: bool
+
+
+def judge_end(pager: Pager, export: Export, size: int, ends: Ends, *, clients: int) -> None:
+    """Judge an export that is to have another size; 0: it is to go.
+
+    Raises:
+        CannotApply: A client has it open, or pages would end that nobody has given up.
+    """
+    name = export.name
+    if size < export.size and clients:
+        raise CannotApply(
+            f"export {name}: found {human_count(clients, 'client')} connected, expected none. Disconnect them first:"
+            " `ramsterctl nbd list` shows devices of this machine, `ramsterctl nbd detach /dev/nbd0` detaches one"
+        )
+    if ends.is_forced:
+        return
+    if export.mark.is_lost and not size:
+        raise CannotApply(
+            f"export {name}: found it lost, expected a blank export: a client may still believe in its pages."
+            f" To make it blank: `ramsterctl export reset {name}`; or to remove it as it is: --force"
+        )
+    pages = pager.pages_of(export.pool)
+    if pages and not size:
+        raise CannotApply(
+            f"export {name}: found {human_count(pages)}, expected none. To end them with the export: --force"
+        )
+    if pages and has_pages_behind(pager, export, size):
+        raise CannotApply(
+            f"export {name}: found pages behind {format_bytes(size)}, expected none. To end them: --force"
+        )
+
+
+def has_pages_behind(pager: Pager, export: Export, size: int) -> bool:
+    """Return whether a page of an export stands behind a size."""
+    client, offset = pager.open_client(), size
+    try:
+        while offset < EXPORT_BYTES_MAX:
+            rest = EXPORT_BYTES_MAX - offset
+            ((length, state),) = export.extents(client, offset, rest, extents_max=1)
+            if not state & State.HOLE:
+                return True
+            offset += length
+        return False
+    finally:
+        client.close()
