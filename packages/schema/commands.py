@@ -68,6 +68,16 @@ BUDGET: Final = {
 LEVELS: Final = map_of(schema_of(SubsystemLevel), sorted(LOG_SUBSYSTEMS))
 HEALTH_OF_A_NODE: Final = object_of({"node": TEXT, **properties_of(HealthStatistics)})
 BLANK: Final = object_of({"state": TEXT})
+CHANGED_EXPORT: Final = object_of(
+    {
+        "state": {"enum": ["added", "removed", "resized"]},
+        "is_changed": FLAG,
+        "name": TEXT,
+        # As it stands now; null: it is gone.
+        "export": any_of(schema_of(ExportSnapshot), schema_of(type(None))),
+        "warnings": TEXTS,
+    }
+)
 MUTED: Final = object_of({"code": {"enum": [code.value for code in Code]}, "muted_seconds": NUMBER})
 
 JOB: Final = object_of(
@@ -145,7 +155,10 @@ OF_COMMANDS: Final[Mapping[str, Schema]] = {
             "fields": {"type": "object", "additionalProperties": {}},
         }
     ),
+    "export add": CHANGED_EXPORT,
+    "export remove": CHANGED_EXPORT,
     "export reset": BLANK,
+    "export resize": CHANGED_EXPORT,
     "exports": object_of(
         {"exports": list_of(schema_of(ExportSnapshot)), "lost": list_of(schema_of(Loss))}
     ),

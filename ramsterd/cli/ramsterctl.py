@@ -18,6 +18,7 @@ from ramsterd.cli.config import config_group
 from ramsterd.cli.doctor import doctor_command
 from ramsterd.cli.events import events_command
 from ramsterd.cli.examples import complete_help
+from ramsterd.cli.export import export_group
 from ramsterd.cli.format import format_status
 from ramsterd.cli.gather import blocks_of, show_answers, table_of
 from ramsterd.cli.health import health_group
@@ -29,7 +30,7 @@ from ramsterd.cli.node import node_group
 from ramsterd.cli.output import OUTPUT_OPTION, Output
 from ramsterd.cli.restart import restart_command
 from ramsterd.cli.root import RootGroup
-from ramsterd.cli.state import export_group, exports_command, format_lost, pool_group
+from ramsterd.cli.state import exports_command, format_lost, pool_group
 from ramsterd.cli.stop import stop_command
 from ramsterd.cli.tables import format_nodes, format_pools
 from ramsterd.cli.target import CLUSTER_HELP, NODE_HELP, Target, at_nodes

@@ -53,14 +53,10 @@ def exports_of(status: dict[str, Any]) -> dict[str, Any]:
     return {"exports": status["exports"], "lost": status["state_file"]["lost"]}
 
 
-def export_group(ask: Ask) -> click.Group:
-    """Return the group `export`."""
+def reset_command(ask: Ask) -> click.Command:
+    """Return `export reset`."""
 
-    @click.group()
-    def export() -> None:
-        """Change an export of this node."""
-
-    @export.command("reset")
+    @click.command("reset")
     @click.argument("name")
     @OUTPUT_OPTION
     @click.pass_obj
@@ -73,7 +69,7 @@ def export_group(ask: Ask) -> click.Group:
         """
         _reset(ask, target, output, f"export {name}", "export-reset", name=name)
 
-    return export
+    return reset
 
 
 def pool_group(ask: Ask) -> click.Group:

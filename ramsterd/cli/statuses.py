@@ -45,6 +45,9 @@ OF_COMMANDS: Final[dict[str, dict[int, str]]] = {
     "ramsterctl node remove": {1: "pages would be lost: the node stays a member, cordoned"},
     "ramsterctl memory set": {1: "refused, or shrinking stopped because no peer has room"},
     "ramsterctl config reload": {1: "a file has a mistake: nothing has changed"},
+    "ramsterctl export": {
+        1: "refused: ramsterd.toml and the daemon are as they were; or not done within 60 seconds"
+    },
     "ramsterctl verify": {
         1: "a page is damaged, tables contradict each other, or it was cancelled"
     },

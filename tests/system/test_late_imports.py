@@ -64,6 +64,7 @@ def test_a_daemon_that_is_ready_imports_nothing(cluster: Cluster, sockets: Path)
     for command in (
         ["status"], ["nodes"], ["exports"], ["pools"], ["verify"], ["config", "reload"], ["memory", "set", "8MiB"],
         ["node", "cordon", "n2"], ["node", "uncordon", "n2"], ["export", "reset", "swap0"],
+        ["export", "add", "x", "--size", "1MiB"], ["export", "resize", "x", "--size", "2MiB"], ["export", "remove", "x"],
     ):  # fmt: skip
         ctl(node, *command)
     node.config.write_text(f"{node.config.read_text()}\nnonsense")

@@ -86,6 +86,13 @@ def test_over_tls_an_operator_at_one_node_changes_another(
     assert (done.returncode, done.stderr) == (0, "")
     assert cluster[2].engine()["store"]["zbud"]["budget_bytes"] == 7 << 20
     cluster[2].wait_said("an operator at node n1 asks this node for memory-set")
+    done = ctl(cluster[1], "export", "add", "disk1", "--size", "1MiB", "--node", "n2")
+    assert (done.returncode, done.stdout) == (0, "export disk1 is there: 1 MiB, blank\n")
+    assert '"disk1"' in cluster[2].config.read_text()
+    for arguments in (["remove", "disk1"], ["resize", "disk1", "--size", "2MiB"]):
+        done = ctl(cluster[1], "--node", "n2", "export", *arguments)
+        assert done.returncode == 1
+        assert "type the command on the machine of n2" in done.stderr
     done = ctl(cluster[1], "--node", "n2", "export", "reset", "swap0")
     assert done.returncode == 1
     assert "because pages can end with it" in done.stderr

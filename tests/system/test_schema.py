@@ -89,6 +89,8 @@ def test_what_commands_print_is_what_their_schemas_say(cluster: Cluster) -> None
     wait_until(lambda: node.ask("health")["codes"], "nobody keeps its memory")
     printed.run(node, "health mute", "NOT_KEPT", "--for", "1h")
     printed.run(node, "health unmute", "NOT_KEPT")
+    for each in change_exports():
+        printed.run(node, *each)
     printed.run(node, "bench", "--seconds", "0.2", "--bytes", "256KiB")
     for each in change_members():
         printed.run(node, *each)
@@ -103,6 +105,12 @@ def test_what_commands_print_is_what_their_schemas_say(cluster: Cluster) -> None
     printed.run(node, "export reset", EXPORT)
     check("stop", node.ask("stop", forget=True))
     assert printed.commands == set(OF_COMMANDS)
+
+
+def change_exports() -> Iterator[list[str]]:
+    yield ["export add", "extra", "--size", "1MiB"]
+    yield ["export resize", "extra", "--size", "2MiB"]
+    yield ["export remove", "extra"]
 
 
 def change_members() -> Iterator[list[str]]:

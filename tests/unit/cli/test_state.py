@@ -7,7 +7,8 @@ from typing import Any
 import click
 from click.testing import CliRunner, Result
 
-from ramsterd.cli.state import export_group, exports_command, pool_group
+from ramsterd.cli.export import export_group
+from ramsterd.cli.state import exports_command, pool_group
 from ramsterd.cli.target import Target
 
 TARGET = Target(Path("socket"))
