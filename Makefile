@@ -13,7 +13,7 @@ SOURCES_OF_INSTALL := pyproject.toml constraints.txt
 # Handed to recipes as environment variables: a path may hold blanks and quotes.
 export FROM CONFIG
 
-.PHONY: help demo run deb image monitoring test test-packages test-guest soak pressure kills simulate fuzz lint bench bench-guest clean
+.PHONY: help demo run deb image monitoring walkthrough test test-packages test-guest soak pressure kills simulate fuzz lint bench bench-guest clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## */\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do \
@@ -35,6 +35,10 @@ image: $(VENV)/installed  ## a container image, of the files of this machine's D
 
 monitoring: $(VENV)/installed  ## rules of Prometheus and a dashboard of Grafana, into config/
 	@exec $(BIN)/python -m packages.monitoring
+
+walkthrough: $(VENV)/installed-test  ## what docs/walkthrough.md shows, from machines of namespaces (root, Debian)
+	@sh tests/install-tools
+	@exec $(BIN)/python -m tests.walkthrough --write
 
 # Without ARGS several at once (tests/conftest.py).
 test: $(VENV)/installed-test  ## all tests but those of guests (ARGS='tests/unit/net -x': those; ARGS='-m "not slow"': the quick ones)

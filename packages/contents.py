@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from packages.environment import PROGRAMS, make_environment
+from packages.environment import PROGRAMS, Install, make_environment
 from packages.licences import bundled_in, copyright_text
 from packages.manual.pages import pages
 from packages.monitoring.files import files as monitoring_files
@@ -21,9 +21,9 @@ _SCRIPTS: Final = {
 }
 
 
-def install_programs(root: Path) -> None:
+def install_programs(root: Path, install: Install | None = None) -> None:
     """Make the private environment, the two commands that lead into it, and the file of licences."""
-    libraries = make_environment(root)
+    libraries = make_environment(root, install)
     for name in PROGRAMS:
         link(root / "usr/bin" / name, f"../lib/ramster/bin/{name}")
     write(root / DOCUMENTS / "copyright", copyright_text(bundled_in(libraries)))

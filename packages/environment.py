@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +25,8 @@ EXTRAS: Final = ("tls", "top", "zstd")
 # What pip notes for itself.  It names the folder of the build, or sums of files that are changed here; and the packages
 # of a distribution are not pip's.
 _NOTES_OF_PIP: Final = ("direct_url.json", "INSTALLER", "RECORD", "REQUESTED", "WHEEL")
+# It is given the folder of an environment.
+Install = Callable[[Path], None]
 _CONFIG: Final = """\
 home = /usr/bin
 include-system-site-packages = false
@@ -31,11 +34,16 @@ version = {version}
 """
 
 
-def make_environment(root: Path) -> Path:
-    """Make it below a root that has none; return the folder of its libraries."""
+def make_environment(root: Path, install: Install | None = None) -> Path:
+    """Make it below a root that has none; return the folder of its libraries.
+
+    Args:
+        root: Of the machine for which it is.
+        install: What puts ramster and its libraries into it, with its programs; pip does, unless something else is given.
+    """
     folder = root / PREFIX
     subprocess.run([INTERPRETER, "-I", "-m", "venv", "--without-pip", folder], check=True)
-    _install(folder)
+    (install or _install)(folder)
     (libraries,) = folder.glob("lib/python*/site-packages")
     for name in _NOTES_OF_PIP:
         for path in libraries.glob(f"*.dist-info/{name}"):
@@ -101,6 +109,6 @@ def _compile(root: Path) -> None:
     The result depends on the source alone, not on its time: two builds are alike, and a file that is changed in its place
     is compiled anew.
     """
-    options = ("-q", "-q", "--invalidation-mode=checked-hash", f"-s{root}", "-p/")
+    options = ("-q", "-q", "-j0", "--invalidation-mode=checked-hash", f"-s{root}", "-p/")
     command = (INTERPRETER, "-I", "-m", "compileall", *options, root / PREFIX / "lib")
     subprocess.run(command, check=True)

@@ -4,6 +4,7 @@ The text behind a label says what is counted in words that need no glossary; doc
 from there to the names in the JSON.  A line that asks an operator to act has its label in capitals.
 """
 
+from operator import itemgetter
 from typing import Any, Final
 
 from config.units import human_bytes, human_count
@@ -346,16 +347,16 @@ def format_resize(resize: dict[str, Any]) -> str:
 
 
 def format_holders(engine: dict[str, Any]) -> list[str]:
-    """Return where pages of this node are, and whose pages are here."""
+    """Return where pages of this node are, and whose pages are here: by name, so that a second look finds them again."""
     rows = {row["config"]["name"]: row for row in engine["nodes"]["nodes"]}
     lines = [
         line(f"at {each['node']}", format_holder(each, rows.get(each["node"])))
-        for each in engine["remote"]
+        for each in sorted(engine["remote"], key=itemgetter("node"))
         if not each["is_dead"]
     ]
     return lines + [
         line(f"from {each['node']}", f"{each['pages']:,} pages of {each['node']} are here")
-        for each in engine["foreign"]
+        for each in sorted(engine["foreign"], key=itemgetter("node"))
     ]
 
 

@@ -8,13 +8,15 @@ from typing import Any, Final
 from config.event_kinds import EventKind
 from config.units import human_count
 
+# The head is longer than every severity.
+_SEVERITY_WIDTH: Final = len("SEVERITY")
 _KIND_WIDTH: Final = max(len(kind.value) for kind in EventKind)
 
 
 def event_line(event: dict[str, Any]) -> str:
     """Return an event as people read it."""
     at = datetime.fromisoformat(event["time"])
-    return f"{at:%Y-%m-%d %H:%M:%S}  {event['severity']:<7}  {event['kind']:<{_KIND_WIDTH}}  {event['text']}"
+    return f"{at:%Y-%m-%d %H:%M:%S}  {event['severity']:<{_SEVERITY_WIDTH}}  {event['kind']:<{_KIND_WIDTH}}  {event['text']}"
 
 
 def event_json(event: dict[str, Any]) -> str:
@@ -22,7 +24,7 @@ def event_json(event: dict[str, Any]) -> str:
     return json.dumps(event)
 
 
-HEAD: Final = f"{'TIME (UTC)':<19}  {'SEVERITY':<7}  {'KIND':<{_KIND_WIDTH}}  EVENT"
+HEAD: Final = f"{'TIME (UTC)':<19}  {'SEVERITY':<{_SEVERITY_WIDTH}}  {'KIND':<{_KIND_WIDTH}}  EVENT"
 
 
 class EventReader:

@@ -19,6 +19,9 @@ DOCUMENTS: Final = [*BOOK, ROOT / "CHANGELOG.md"]
 # What the first column of a table of messages is called.
 MESSAGE_HEADS: Final = {"symptom", "what it says", "reason"}
 
+# The info string of blocks with prompts, and with what is printed below them.
+TRANSCRIPT: Final = "console"
+
 _FENCE: Final = re.compile(r"^( *)```([^\n]*)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 
 
@@ -42,6 +45,11 @@ def prose(text: str) -> str:
 def blocks(text: str, info: str) -> list[str]:
     """Return the fenced blocks with an info string, which is what follows the three backticks."""
     return [body for _, found, body in _FENCE.findall(text) if found == info]
+
+
+def without_blocks(text: str, info: str) -> str:
+    """Return a text without the fenced blocks that have an info string."""
+    return _FENCE.sub(lambda match: "" if match[2] == info else match[0], text)
 
 
 def section(text: str, heading: str) -> str:

@@ -11,13 +11,14 @@ from click.testing import CliRunner
 
 from config.differences import APPLIED
 from ramsterd.cli import ramsterctl
-from tests.docs.pages import BOOK, DOCS, ROOT, quoted, rows, section
+from tests.docs.pages import BOOK, DOCS, ROOT, TRANSCRIPT, quoted, rows, section, without_blocks
 from tests.helpers.command_lines import PROGRAMS, check_line, words
 
 
 def lines_of(text: str) -> list[str]:
     """Return the lines that a reader types, from indented and from fenced blocks, with or without a prompt."""
-    joined = text.replace("\\\n", " ")
+    # What a transcript prints is no command; tests/walkthrough types those of it.
+    joined = without_blocks(text, TRANSCRIPT).replace("\\\n", " ")
     found = re.findall(r"^(?: {4}(?:\$ )?)?(ramster(?:ctl|d) .*)$", joined, re.MULTILINE)
     return [re.sub(r"\s+#.*", "", line) for line in found]
 

@@ -26,7 +26,7 @@ def check_line(line: str, *, is_whole: bool) -> None:
         found = command.commands.get(rest[0])
         assert found is not None, f"no command {rest[0]!r}: {line}"
         command, rest = found, rest[1:]
-    known = {option for each in command.params for option in each.opts}
+    known = {option for each in command.params for option in (*each.opts, *each.secondary_opts)}
     used = {word for word in rest if word.startswith("--")}
     assert used <= known, f"{line}: {used - known}"
     if is_whole:

@@ -36,6 +36,8 @@ PACKAGES = {
     "prometheus": "prometheus",
     "promtool": "prometheus",
     "dpkg-deb": "dpkg",
+    "curl": "curl",
+    "jq": "jq",
     "mmdebstrap": "mmdebstrap",
     "man": "man-db",
     "mandoc": "mandoc",

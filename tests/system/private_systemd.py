@@ -158,8 +158,8 @@ class PrivateSystemd:
         )  # fmt: skip
 
 
-def make_group() -> Path:
-    """Return a new control group of the unified hierarchy (cgroups(7)), or skip the test."""
+def make_group(name: str = "systemd") -> Path:
+    """Return a new control group of the unified hierarchy (cgroups(7)), or skip the test; `name` tells it from others of the test."""
     mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
     roots = [Path(words[1]) for words in mounts if words[2] == "cgroup2"]
     ours = [
@@ -169,7 +169,7 @@ def make_group() -> Path:
     ]
     if not roots or not ours:
         pytest.skip(f"{SHOWS_NOTHING}there is no unified hierarchy of control groups")
-    group = roots[0] / ours[0] / f"ramster-test-{os.getpid()}"
+    group = roots[0] / ours[0] / f"ramster-test-{os.getpid()}-{name}"
     try:
         group.mkdir()
     except OSError as error:

@@ -62,9 +62,13 @@ def test_an_event_is_a_line() -> None:
     result = run(Daemon(answer(4)))
     assert result.stdout.splitlines() == [
         HEAD,
-        "2026-03-01 09:30:00  warning  node_down               node beta is down: silent",
+        "2026-03-01 09:30:00  warning   node_down               node beta is down: silent",
     ]
     assert HEAD.startswith("TIME (UTC)           SEVERITY")
+    # Each word of the head is above what it names.
+    _, line = result.stdout.splitlines()
+    for head, named in (("SEVERITY", "warning"), ("KIND", "node_down"), ("EVENT", "node beta")):
+        assert HEAD.index(head) == line.index(named)
 
 
 def test_json_is_an_object_a_line() -> None:

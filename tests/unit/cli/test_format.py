@@ -68,6 +68,18 @@ def test_a_peer_that_is_no_member_any_more_has_no_row() -> None:
     assert format_holders(shown)[0] == "at beta        4,192 pages of this node are there"
 
 
+def test_peers_are_in_the_order_of_their_names() -> None:
+    """Which of them got pages first is no order that an operator knows."""
+    peers = ("gamma", "alpha", "beta")
+    shown = {
+        "nodes": {"nodes": []},
+        "remote": [{"node": node, "is_dead": False, "pages": 1} for node in peers],
+        "foreign": [{"node": node, "pages": 1} for node in peers],
+    }
+    named = [text.split()[1] for text in format_holders(shown)]
+    assert named == ["alpha", "beta", "gamma"] * 2
+
+
 def test_the_end_of_the_certificate_is_a_date_and_whole_days() -> None:
     assert format_certificate(None, at=0) == []
     assert format_certificate(3650.9 * DAY, at=0) == [
