@@ -16,7 +16,7 @@ from packages.tree import PROGRAM_MODE, write
 from ramsterd.host.build import BUILD_FILE
 
 PREFIX: Final = "usr/lib/ramster"
-# Debian's: what the package depends on.
+# That of the distribution.
 INTERPRETER: Final = "/usr/bin/python3"
 PROGRAMS: Final = ("ramsterd", "ramsterctl")
 # What a node and an operator may need; the others are for those who change the code.
@@ -34,7 +34,8 @@ version = {version}
 def make_environment(root: Path) -> Path:
     """Make it below a root that has none; return the folder of its libraries."""
     folder = root / PREFIX
-    subprocess.run([INTERPRETER, "-I", "-m", "venv", "--without-pip", folder], check=True)
+    # What is installed there is for one version, also where another becomes the usual one.
+    subprocess.run([interpreter(), "-I", "-m", "venv", "--without-pip", folder], check=True)
     _install(folder)
     (libraries,) = folder.glob("lib/python*/site-packages")
     for name in _NOTES_OF_PIP:
@@ -43,6 +44,12 @@ def make_environment(root: Path) -> Path:
     _tidy(folder)
     _compile(root)
     return libraries
+
+
+def interpreter() -> str:
+    """Return the interpreter that the environment leads to, by the name that has its version."""
+    major, minor, _ = version_of_interpreter()
+    return f"{INTERPRETER.removesuffix('3')}{major}.{minor}"
 
 
 def version_of_interpreter() -> tuple[int, int, int]:

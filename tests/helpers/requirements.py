@@ -37,6 +37,8 @@ PACKAGES = {
     "promtool": "prometheus",
     "dpkg-deb": "dpkg",
     "mmdebstrap": "mmdebstrap",
+    "rpm": "rpm",
+    "rpmbuild": "rpm",
     "man": "man-db",
     "mandoc": "mandoc",
     "zsh": "zsh",
