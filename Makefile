@@ -13,7 +13,7 @@ SOURCES_OF_INSTALL := pyproject.toml constraints.txt
 # Handed to recipes as environment variables: a path may hold blanks and quotes.
 export FROM CONFIG
 
-.PHONY: help demo run deb image monitoring walkthrough test test-packages test-guest soak pressure kills simulate fuzz lint bench bench-guest clean
+.PHONY: help demo run deb rpm image monitoring walkthrough test test-packages test-guest soak pressure kills simulate fuzz lint bench bench-guest clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## */\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do \
@@ -29,6 +29,9 @@ run: $(VENV)/installed  ## one daemon: make run CONFIG=/path/to/ramsterd.toml
 
 deb: $(VENV)/installed  ## a Debian package for the Debian of this machine, in dist/
 	@exec $(BIN)/python -m packages.deb dist
+
+rpm: $(VENV)/installed  ## the same as an RPM package, for the Python and the C library of this machine, in dist/
+	@exec $(BIN)/python -m packages.rpm dist
 
 image: $(VENV)/installed  ## a container image, of the files of this machine's Debian, in dist/
 	@exec $(BIN)/python -m packages.image.build dist
@@ -46,7 +49,7 @@ test: $(VENV)/installed-test  ## all tests but those of guests (ARGS='tests/unit
 	@exec $(BIN)/python -m pytest $(or $(ARGS),-n auto --dist worksteal)
 
 # A small Debian is made of the packages of the mirror first.
-test-packages: $(VENV)/installed-test  ## the Debian package is installed, upgraded and purged in a Debian of its own, and the image is run (root, Debian)
+test-packages: $(VENV)/installed-test  ## both packages are installed, upgraded and removed in a Debian of its own, and the image is run (root, Debian)
 	@sh tests/install-tools packages
 	@exec $(BIN)/python -m pytest -o faulthandler_timeout=0 --long -m long $(or $(ARGS),tests/packages)
 

@@ -64,8 +64,12 @@ def draw(cluster: Cluster, page: str, folder: Path) -> None:
         browser.take_picture(folder / "status-page.png")
         cluster[3].kill()
         browser.wait_for("document.querySelector('#codes').innerText.includes('NODE_DOWN')")
-    for words in ("top --once", "health", f"doctor --swap --config {owner.config}"):
-        name = words.split()[0]
+    for name, words in (
+        ("top", "top --once"),
+        ("top-cluster", "top --cluster --once"),
+        ("health", "health"),
+        ("doctor", f"doctor --swap --config {owner.config}"),
+    ):
         (folder / f"{name}.svg").write_text(
             drawn(f"ramsterctl {words.split(' --config')[0]}", typed(owner, words))
         )

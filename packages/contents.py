@@ -14,9 +14,11 @@ from ramsterd.cli.completion import SHELLS, script
 from ramsterd.cli.ramsterctl import main as ramsterctl
 
 DOCUMENTS: Final = "usr/share/doc/ramster"
+# Where a distribution's own packages put what completes a command.
+ZSH_OF_DEBIAN: Final = "usr/share/zsh/vendor-completions/_ramsterctl"
+ZSH_OF_RPM: Final = "usr/share/zsh/site-functions/_ramsterctl"
 _SCRIPTS: Final = {
     "bash": "usr/share/bash-completion/completions/ramsterctl",
-    "zsh": "usr/share/zsh/vendor-completions/_ramsterctl",
     "fish": "usr/share/fish/vendor_completions.d/ramsterctl.fish",
 }
 
@@ -35,13 +37,13 @@ def install_units(root: Path) -> None:
         write(root / place, packaged((ROOT / "systemd" / name).read_text()))
 
 
-def install_documents(root: Path, release: Release) -> None:
+def install_documents(root: Path, release: Release, *, zsh: str) -> None:
     """Install manual pages, completion, examples, and what monitoring reads."""
     for name, text in pages(release.version, release.date).items():
         section = name.rpartition(".")[2]
         write(root / f"usr/share/man/man{section}/{name}.gz", compress(text))
     for shell in SHELLS:
-        write(root / _SCRIPTS[shell], script(ramsterctl, shell) + "\n")
+        write(root / {**_SCRIPTS, "zsh": zsh}[shell], script(ramsterctl, shell) + "\n")
     install_samples(root)
     kubernetes = ROOT / "config/kubernetes/ramster.yaml"
     write(root / DOCUMENTS / "examples/kubernetes.yaml", kubernetes.read_bytes())

@@ -11,12 +11,18 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from packages.contents import DOCUMENTS, install_documents, install_programs, install_units
+from packages.contents import (
+    DOCUMENTS,
+    ZSH_OF_DEBIAN,
+    install_documents,
+    install_programs,
+    install_units,
+)
 from packages.environment import version_of_interpreter
 from packages.release import Release, release
+from packages.scripts import scripts_of
 from packages.tree import FOLDER_MODE, PROGRAM_MODE, below, compress, settle, write
 
-SCRIPTS: Final = Path(__file__).parent / "debian"
 # Ours: how often the same release was packaged.
 REVISION: Final = 1
 # Who packages for others says so, as all tools of Debian ask for it.
@@ -62,7 +68,7 @@ def build(out: Path) -> Path:
         root.mkdir()
         install_programs(root)
         install_units(root)
-        install_documents(root, found)
+        install_documents(root, found, zsh=ZSH_OF_DEBIAN)
         return pack(root, found, out)
 
 
@@ -83,8 +89,8 @@ def pack(root: Path, found: Release, out: Path) -> Path:
     text = control_text(version, root)
     write(control / "md5sums", _sums(root))
     write(control / "control", text)
-    for script in sorted(SCRIPTS.iterdir()):
-        write(control / script.name, script.read_bytes(), mode=PROGRAM_MODE)
+    for name, script in scripts_of("debian").items():
+        write(control / name, script, mode=PROGRAM_MODE)
     out.mkdir(parents=True, exist_ok=True)
     file = out / f"ramster_{version}_{architecture()}.deb"
     subprocess.run(

@@ -17,7 +17,7 @@ from packages.tree import PROGRAM_MODE, write
 from ramsterd.host.build import BUILD_FILE
 
 PREFIX: Final = "usr/lib/ramster"
-# Debian's: what the package depends on.
+# That of the distribution.
 INTERPRETER: Final = "/usr/bin/python3"
 PROGRAMS: Final = ("ramsterd", "ramsterctl")
 # What a node and an operator may need; the others are for those who change the code.
@@ -42,7 +42,8 @@ def make_environment(root: Path, install: Install | None = None) -> Path:
         install: What puts ramster and its libraries into it, with its programs; pip does, unless something else is given.
     """
     folder = root / PREFIX
-    subprocess.run([INTERPRETER, "-I", "-m", "venv", "--without-pip", folder], check=True)
+    # What is installed there is for one version, also where another becomes the usual one.
+    subprocess.run([interpreter(), "-I", "-m", "venv", "--without-pip", folder], check=True)
     (install or _install)(folder)
     (libraries,) = folder.glob("lib/python*/site-packages")
     for name in _NOTES_OF_PIP:
@@ -51,6 +52,12 @@ def make_environment(root: Path, install: Install | None = None) -> Path:
     _tidy(folder)
     _compile(root)
     return libraries
+
+
+def interpreter() -> str:
+    """Return the interpreter that the environment leads to, by the name that has its version."""
+    major, minor, _ = version_of_interpreter()
+    return f"{INTERPRETER.removesuffix('3')}{major}.{minor}"
 
 
 def version_of_interpreter() -> tuple[int, int, int]:

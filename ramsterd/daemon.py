@@ -23,7 +23,7 @@ from nodemanager.ids import NodeId
 from nodemanager.membership import FileMembership
 from ramsterd import __version__
 from ramsterd.admin.bench import Bench
-from ramsterd.admin.commands import nodes, set_budget, version
+from ramsterd.admin.commands import nodes, overview, set_budget, version
 from ramsterd.admin.control import new_control
 from ramsterd.admin.health_commands import health_commands
 from ramsterd.admin.job_commands import job_commands
@@ -64,7 +64,6 @@ from ramsterd.observe.health_watch import HealthWatch
 from ramsterd.observe.job_watch import JobWatch
 from ramsterd.observe.loop_watch import LoopWatch
 from ramsterd.observe.metrics_port import new_metrics_server
-from ramsterd.observe.overview import overview_of
 from ramsterd.observe.snapshot import DaemonStatistics, to_plain
 from ramsterd.pagepath.engine import Engine
 from ramsterd.pagepath.peers import Peers
@@ -357,7 +356,7 @@ class Daemon:
             **self._export_changes.commands(),
             **log_commands(self._log),
             **self._bench.commands(),
-            "overview": lambda _: to_plain(overview_of(self.statistics(), at=wall_clock())),
+            "overview": partial(overview, self.statistics),
             "pools": lambda _: to_plain(self._tmem.count_pools()),
             "version": lambda _: version(self._node.name),
             "self-report": self._reporter.ask,

@@ -105,6 +105,18 @@ BENCH_ROW: Final = object_of(
     }
 )
 
+EVENT: Final[Mapping[str, Schema]] = {
+    "number": COUNT,
+    "time": {"type": "string", "format": "date-time"},
+    "kind": {"enum": [kind.value for kind in EventKind]},
+    "severity": {"enum": [each.value for each in EventSeverity]},
+    "node": MAYBE_TEXT,
+    "export": MAYBE_TEXT,
+    "pool": MAYBE_TEXT,
+    "text": TEXT,
+    "fields": {"type": "object", "additionalProperties": {}},
+}
+
 # By the words of the command.
 OF_COMMANDS: Final[Mapping[str, Schema]] = {
     "bench": object_of(
@@ -142,19 +154,7 @@ OF_COMMANDS: Final[Mapping[str, Schema]] = {
             ),
         }
     ),
-    "events": object_of(
-        {
-            "number": COUNT,
-            "time": {"type": "string", "format": "date-time"},
-            "kind": {"enum": [kind.value for kind in EventKind]},
-            "severity": {"enum": [each.value for each in EventSeverity]},
-            "node": MAYBE_TEXT,
-            "export": MAYBE_TEXT,
-            "pool": MAYBE_TEXT,
-            "text": TEXT,
-            "fields": {"type": "object", "additionalProperties": {}},
-        }
-    ),
+    "events": object_of(EVENT),
     "export add": CHANGED_EXPORT,
     "export remove": CHANGED_EXPORT,
     "export reset": BLANK,
@@ -229,10 +229,18 @@ OF_COMMANDS: Final[Mapping[str, Schema]] = {
 }
 # What a command prints instead with an option, by the name of the file.
 WITH_OPTIONS: Final = {
+    # An event, or why a member says nothing.
+    "events-cluster.json": (
+        "ramsterctl events --cluster -o json, each line",
+        any_of(
+            object_of({"reported_by": TEXT, **EVENT}),
+            object_of({"reported_by": TEXT, "error": TEXT}),
+        ),
+    ),
     "node-drain-dry-run.json": (
         "ramsterctl node drain --dry-run -o json",
         object_of({"state": TEXT, **properties_of(DrainForecast)}),
-    )
+    ),
 }
 # What `--cluster` prints is an object of these, by the name of the node.
 BY_NODE: Final = ("exports", "jobs", "log-level", "memory show", "nodes", "pools", "status")

@@ -23,7 +23,9 @@ from nodemanager.table import NodeRow
 from ramsterd import __version__
 from ramsterd.admin.socket import CommandRefused
 from ramsterd.host.build import BUILD
-from ramsterd.observe.snapshot import to_plain
+from ramsterd.host.certificate import wall_clock
+from ramsterd.observe.overview import of_itself, overview_of
+from ramsterd.observe.snapshot import DaemonStatistics, to_plain
 from ramsterd.pagepath.engine import Engine
 from ramsterd.pagepath.peers import Peers
 
@@ -79,6 +81,17 @@ def _fewer_copies(recalled: Mapping[NodeId, int], cluster: ClusterConfig) -> lis
         " (unless ramsterd.toml sets copies)"
         for owner, pages in sorted(recalled.items())
     ]
+
+
+def overview(
+    statistics: Callable[[], DaemonStatistics],
+    request: dict[str, object],
+    *,
+    wall_clock: Callable[[], float] = wall_clock,
+) -> object:
+    """Return what one screen shows; with `of_itself` nothing of what other members say."""
+    found = overview_of(statistics(), at=wall_clock())
+    return to_plain(of_itself(found) if request.get("of_itself") is True else found)
 
 
 def version(node: str) -> object:

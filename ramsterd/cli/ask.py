@@ -6,7 +6,7 @@ Without an answer the command ends, with a line that says what to do.
 import grp
 import json
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -26,7 +26,9 @@ NO_ARGUMENTS: Final[Mapping[str, object]] = {}
 
 # `ask(target, command, **arguments)` returns a result or ends the process.
 Ask: TypeAlias = Callable[..., Any]
-# `ask_each(target, nodes, command, **arguments)` returns a result or an AskFailed of each.
+# A command with its arguments, as the control socket takes it.
+Request: TypeAlias = Mapping[str, object]
+# `ask_each(target, requests)` returns a result or an AskFailed of each node that has a request.
 AskEach: TypeAlias = Callable[..., list[Any]]
 
 
@@ -55,25 +57,30 @@ def _ask(target: Target, command: str, arguments: Mapping[str, object], *, statu
         fail(str(failed), status)
 
 
-def ask_each(target: Target, nodes: Sequence[str], command: str, **arguments: object) -> list[Any]:
-    """Return what each of these nodes says to a command, asked beside each other: a result, or AskFailed."""
-    asked = {"command": command, **arguments}
+def ask_each(
+    target: Target,
+    requests: Mapping[str, Request],
+    *,
+    at_once: int = NODES_AT_ONCE,
+    seconds_max: float = CLUSTER_SECONDS_MAX,
+) -> list[Any]:
+    """Return what each node says to its request, asked beside each other: a result, or AskFailed."""
     lines = [
-        json.dumps({"command": "ask", "node": node, "request": asked}).encode() + b"\n"
-        for node in nodes
+        json.dumps({"command": "ask", "node": node, "request": request}).encode() + b"\n"
+        for node, request in requests.items()
     ]
-    answers = send_beside(
-        target.socket, lines, at_once=NODES_AT_ONCE, seconds_max=CLUSTER_SECONDS_MAX
-    )
+    answers = send_beside(target.socket, lines, at_once=at_once, seconds_max=seconds_max)
     return [
-        _result_of_node(target.socket, node, answer)
-        for node, answer in zip(nodes, answers, strict=True)
+        _result_of_node(target.socket, node, answer, seconds_max)
+        for node, answer in zip(requests, answers, strict=True)
     ]
 
 
-def _result_of_node(socket_path: Path, node: str, answer: bytes | OSError) -> Any:
+def _result_of_node(
+    socket_path: Path, node: str, answer: bytes | OSError, seconds_max: float
+) -> Any:
     if isinstance(answer, NotInTime):
-        return AskFailed(f"node {node} has not answered within {CLUSTER_SECONDS_MAX:g} s")
+        return AskFailed(f"node {node} has not answered within {seconds_max:g} s")
     if isinstance(answer, OSError):
         return AskFailed(no_answer(socket_path, answer))
     try:

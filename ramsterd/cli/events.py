@@ -1,22 +1,22 @@
-"""`ramsterctl events`: what happened to a node lately, and what happens."""
+"""`ramsterctl events`: what happened to a node lately, or to all members, and what happens."""
 
 import contextlib
 import time
-from typing import Any, Final
+from typing import Any
 
 import click
 
 from config.event_kinds import EventKind
-from ramsterd.cli.ask import Ask, AskFailed, try_ask
-from ramsterd.cli.format_events import HEAD, EventReader, event_json, event_line
+from ramsterd.cli.ask import Ask, AskEach, AskFailed, try_ask
+from ramsterd.cli.event_reader import EventReader
+from ramsterd.cli.events_of_all import POLL_SECONDS, follow_all, show_all
+from ramsterd.cli.format_events import HEAD, event_json, event_line
 from ramsterd.cli.options import to_seconds
-from ramsterd.cli.output import OUTPUT_OPTION, Output
-from ramsterd.cli.target import AT_NODE, Target
-
-POLL_SECONDS: Final = 1.0
+from ramsterd.cli.output import OUTPUT_OPTION, Output, tell
+from ramsterd.cli.target import Target, at_nodes
 
 
-def events_command(ask: Ask) -> click.Command:
+def events_command(ask: Ask, ask_each: AskEach) -> click.Command:
     """Return the command."""
 
     @click.command()
@@ -35,42 +35,51 @@ def events_command(ask: Ask) -> click.Command:
         metavar="KIND",
         help="Only events of this kind; may be given several times.  docs/events.md lists the kinds.",
     )
-    @AT_NODE
+    @at_nodes
     @OUTPUT_OPTION
     @click.pass_obj
     def events(
         target: Target, since: int | None, follow: bool, kinds: tuple[str, ...], output: Output
     ) -> None:
-        """Show what happened to a node lately, oldest first.
+        """Show what happened to a node lately, oldest first; with --cluster to all members.
 
         ramsterd keeps the last 2,048 events, and none over a restart.  With `-o json` each line is
         an object.  `--follow` outlives a restart of ramsterd, and says so on standard error.
+
+        With --cluster the events of all members come in the order of their times, by the clock of
+        each, and each with the node that has it.  Members that say nothing are named at the end.
         """
-        arguments: dict[str, Any] = {"kinds": list(kinds)} if kinds else {}
+        wanted: dict[str, Any] = {"kinds": list(kinds)} if kinds else {}
         if since is not None:
-            arguments["since"] = time.time_ns() / 1e9 - since
-        if not output.is_json:
-            click.echo(HEAD)
-        line_of = event_json if output.is_json else event_line
-        reader = EventReader(line_of, click.echo, _tell)
+            wanted["since"] = time.time_ns() / 1e9 - since
         # Ctrl-C is how it ends.
         with contextlib.suppress(KeyboardInterrupt):
-            while reader.on_answer(ask(target, "events", after=reader.after, **arguments)):
-                pass
-            while follow:
-                time.sleep(POLL_SECONDS)
-                _read_on(target, reader, arguments)
+            if target.is_cluster:
+                show_them = follow_all if follow else show_all
+                show_them(ask, ask_each, target, wanted, is_json=output.is_json)
+            else:
+                _show(ask, target, wanted, is_json=output.is_json, follow=follow)
 
     return events
 
 
-def _tell(text: str) -> None:
-    click.echo(f"ramsterctl: {text}", err=True)
+def _show(ask: Ask, target: Target, wanted: dict[str, Any], *, is_json: bool, follow: bool) -> None:
+    if not is_json:
+        click.echo(HEAD)
+    line_of = event_json if is_json else event_line
+    reader = EventReader(tell)
 
+    def read(ask: Ask) -> None:
+        reader.has_more = True
+        while reader.has_more:
+            answer = ask(target, "events", after=reader.after, **wanted)
+            for event in reader.on_answer(answer):
+                click.echo(line_of(event))
 
-def _read_on(target: Target, reader: EventReader, arguments: dict[str, Any]) -> None:
-    try:
-        while reader.on_answer(try_ask(target, "events", after=reader.after, **arguments)):
-            pass
-    except AskFailed as failed:
-        reader.on_no_answer(str(failed))
+    read(ask)
+    while follow:
+        time.sleep(POLL_SECONDS)
+        try:
+            read(try_ask)
+        except AskFailed as failed:
+            reader.on_no_answer(str(failed))

@@ -17,7 +17,7 @@ EXAMPLES: Final[dict[str, str]] = {
     "ramsterctl config reload": "ramsterctl config reload --node beta",
     "ramsterctl demo": "ramsterctl demo",
     "ramsterctl doctor": "ramsterctl doctor --swap",
-    "ramsterctl events": "ramsterctl events --since 1h --kind node_down --follow",
+    "ramsterctl events": "ramsterctl events --cluster --since 1h --follow",
     "ramsterctl export add": "ramsterctl export add scratch --size 16GiB",
     "ramsterctl export remove": "ramsterctl export remove scratch --force",
     "ramsterctl export reset": "ramsterctl export reset swap0",
@@ -49,7 +49,7 @@ EXAMPLES: Final[dict[str, str]] = {
     "ramsterctl restart": "ramsterctl restart --node beta",
     "ramsterctl status": "ramsterctl status --node beta",
     "ramsterctl stop": "ramsterctl stop",
-    "ramsterctl top": "ramsterctl top --node beta",
+    "ramsterctl top": "ramsterctl top --cluster",
     "ramsterctl verify": "ramsterctl verify --invariants",
     "ramsterctl version": "ramsterctl version",
 }

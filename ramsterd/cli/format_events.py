@@ -1,12 +1,10 @@
-"""What `ramsterctl events` prints: a line for each event, and what a reader has missed.  Pure."""
+"""What `ramsterctl events` prints: a line for each event, of one node or of many.  Pure."""
 
 import json
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 
 from config.event_kinds import EventKind
-from config.units import human_count
 
 # The head is longer than every severity.
 _SEVERITY_WIDTH: Final = len("SEVERITY")
@@ -15,8 +13,7 @@ _KIND_WIDTH: Final = max(len(kind.value) for kind in EventKind)
 
 def event_line(event: dict[str, Any]) -> str:
     """Return an event as people read it."""
-    at = datetime.fromisoformat(event["time"])
-    return f"{at:%Y-%m-%d %H:%M:%S}  {event['severity']:<{_SEVERITY_WIDTH}}  {event['kind']:<{_KIND_WIDTH}}  {event['text']}"
+    return f"{_at(event)}  {_rest(event)}"
 
 
 def event_json(event: dict[str, Any]) -> str:
@@ -24,48 +21,41 @@ def event_json(event: dict[str, Any]) -> str:
     return json.dumps(event)
 
 
-HEAD: Final = f"{'TIME (UTC)':<19}  {'SEVERITY':<{_SEVERITY_WIDTH}}  {'KIND':<{_KIND_WIDTH}}  EVENT"
+_TIME_HEAD: Final = f"{'TIME (UTC)':<19}"
+_REST_HEAD: Final = f"{'SEVERITY':<{_SEVERITY_WIDTH}}  {'KIND':<{_KIND_WIDTH}}  EVENT"
+HEAD: Final = f"{_TIME_HEAD}  {_REST_HEAD}"
 
 
-class EventReader:
-    """Reads on where it stopped, and says what came between.
+def head_of_many(width: int) -> str:
+    """Return the head above the events of several nodes; `width` is that of their names."""
+    return f"{_TIME_HEAD}  {'NODE':<{width}}  {_REST_HEAD}"
 
-    `print_event` gets lines of events, `tell` what is no event.
-    """
 
-    def __init__(
-        self,
-        line_of: Callable[[dict[str, Any]], str],
-        print_event: Callable[[str], None],
-        tell: Callable[[str], None],
-    ) -> None:
-        self._line_of = line_of
-        self._print_event = print_event
-        self._tell = tell
-        self._run: str | None = None
-        self._problem = ""
-        # The number that the next request names.
-        self.after = 0
+def event_line_of(node: str, event: dict[str, Any], *, width: int) -> str:
+    """Return an event as people read it, with the node that has it."""
+    return f"{_at(event)}  {node:<{width}}  {_rest(event)}"
 
-    def on_answer(self, answer: dict[str, Any]) -> bool:
-        """Take an answer to `events`; return whether there is more."""
-        if self._problem:
-            self._tell("ramsterd answers again")
-            self._problem = ""
-        if self._run not in {None, answer["run"]}:
-            self._tell("ramsterd has restarted: events that were not shown before are gone")
-            self._run, self.after = answer["run"], 0
-            return True
-        if self._run is not None and answer["first"] > self.after + 1:
-            missed = human_count(answer["first"] - self.after - 1, "event")
-            self._tell(f"{missed} were pushed out before they were read")
-        self._run, self.after = answer["run"], answer["after"]
-        for event in answer["events"]:
-            self._print_event(self._line_of(event))
-        return bool(answer["after"] < answer["last"])
 
-    def on_no_answer(self, problem: str) -> None:
-        """Say once that the daemon does not answer."""
-        if not self._problem:
-            self._tell(f"{problem}; waiting for it")
-        self._problem = problem
+def event_json_of(node: str, event: dict[str, Any]) -> str:
+    """Return an event as programs read it: its `node` is whom it is about."""
+    return json.dumps({**event, "reported_by": node})
+
+
+def silence_json_of(node: str, problem: str) -> str:
+    """Return the line of a node that says nothing, for programs."""
+    return json.dumps({"reported_by": node, "error": problem})
+
+
+def seconds_of(event: dict[str, Any]) -> float:
+    """Return when it happened, in seconds since 1970 by the clock of its node."""
+    return datetime.fromisoformat(event["time"]).timestamp()
+
+
+def _at(event: dict[str, Any]) -> str:
+    return f"{datetime.fromisoformat(event['time']):%Y-%m-%d %H:%M:%S}"
+
+
+def _rest(event: dict[str, Any]) -> str:
+    return (
+        f"{event['severity']:<{_SEVERITY_WIDTH}}  {event['kind']:<{_KIND_WIDTH}}  {event['text']}"
+    )

@@ -1,14 +1,25 @@
 """Asking every member beside each other, within a deadline, and showing what they say."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
-import click
-
-from ramsterd.cli.ask import Ask, AskEach, AskFailed
-from ramsterd.cli.output import Output, show, show_json, show_text
+from ramsterd.cli.ask import NODES_AT_ONCE, Ask, AskEach, AskFailed, Request
+from ramsterd.cli.output import Output, show, show_json, show_text, tell
 from ramsterd.cli.target import Target
+
+# So many questions a second asks who asks all members again and again (`top`, `events --follow`):
+# 64 members have their turn every 4 s.  With so many, on a machine of two cores, a question for an
+# `overview` took 0.9 ms of the node at hand and 3.2 ms of the one that answers: 1.4 % of the one
+# processor that a daemon has, and 0.1 % (docs/design/0018-asking-other-nodes.md).
+QUESTIONS_PER_SECOND_MAX: Final = 16
+# And so many at once: half of what a node has under way is for other operators.
+AGAIN_AT_ONCE: Final = NODES_AT_ONCE // 2
+# What a text of a result raises if the result is none that this program knows.
+UNKNOWN_SHAPE: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+UNKNOWN_SHAPE_TEXT: Final = (
+    "this program can't show what it says: compare `ramsterctl version`, or use -o json"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +40,30 @@ def ask_members(
 ) -> list[Told]:
     """Return what every member says to a command, in the order of their numbers."""
     at_hand = replace(target, is_cluster=False)
-    names = [row["config"]["name"] for row in ask(at_hand, "nodes")]
-    said = ask_each(at_hand, names, command, **arguments)
+    request = {"command": command, **arguments}
+    names = member_names(ask, at_hand)
+    return ask_nodes(ask_each, at_hand, dict.fromkeys(names, request))
+
+
+def member_names(ask: Ask, at_hand: Target) -> list[str]:
+    """Return the names of all members, in the order of their numbers."""
+    return [row["config"]["name"] for row in ask(at_hand, "nodes")]
+
+
+def ask_nodes(
+    ask_each: AskEach, at_hand: Target, requests: Mapping[str, Request], **limits: float
+) -> list[Told]:
+    """Return what nodes say, each to its own request."""
+    said = ask_each(at_hand, requests, **limits)
     return [
         Told(name, problem=str(each)) if isinstance(each, AskFailed) else Told(name, each)
-        for name, each in zip(names, said, strict=True)
+        for name, each in zip(requests, said, strict=True)
     ]
+
+
+def round_seconds(least: float, members: int) -> float:
+    """Return how often all members are asked by who asks again and again: not more often than `least`."""
+    return max(least, members / QUESTIONS_PER_SECOND_MAX)
 
 
 def show_answers(
@@ -77,9 +106,8 @@ def _showable(told: Told, text_of: TextOf) -> Told:
     try:
         if not told.problem:
             text_of([told.result], [told.node])
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
-        why = "this program can't show what it says: compare `ramsterctl version`, or use -o json"
-        return Told(told.node, problem=why)
+    except UNKNOWN_SHAPE:
+        return Told(told.node, problem=UNKNOWN_SHAPE_TEXT)
     return told
 
 
@@ -87,7 +115,7 @@ def end_unless_all(told: Sequence[Told]) -> None:
     """End with status 1, and a line for each node that said nothing, if there is one."""
     silent = [each for each in told if each.problem]
     for each in silent:
-        click.echo(f"ramsterctl: {each.node}: {each.problem}", err=True)
+        tell(f"{each.node}: {each.problem}")
     if silent:
         raise SystemExit(1)
 

@@ -70,6 +70,11 @@ def warn(warnings: Iterable[str]) -> None:
         click.echo(f"warning: {warning}", err=True)
 
 
+def tell(message: str) -> None:
+    """Print one line on standard error: what is no result."""
+    click.echo(f"ramsterctl: {message}", err=True)
+
+
 def fail(message: str, status: int = 1, *, program: str = "ramsterctl") -> NoReturn:
     """End the process with one line on standard error."""
     click.echo(f"{program}: {message}", err=True)

@@ -26,8 +26,14 @@ OF_COMMANDS: Final[dict[str, dict[int, str]]] = {
         1: "there are warnings",
         2: "there are errors, or the command line is wrong",
     },
-    "ramsterctl events": {0: "done, also after Ctrl-C"},
-    "ramsterctl top": {0: "done, also after q and Ctrl-C"},
+    "ramsterctl events": {
+        0: "done, also after Ctrl-C",
+        1: "refused or failed; with --cluster, a member says nothing",
+    },
+    "ramsterctl top": {
+        0: "done, also after q and Ctrl-C",
+        1: "refused or failed; with --cluster --once, a member says nothing",
+    },
     "ramsterctl node": {
         1: "refused, or in force and not written into cluster.toml of this node: standard error says which"
     },

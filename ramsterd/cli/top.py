@@ -1,10 +1,12 @@
 """The command `ramsterctl top`; `top_live` shows the screens, with a library that is an extra."""
 
+from dataclasses import replace
+
 import click
 
 from ramsterd.cli.ask import Ask
 from ramsterd.cli.output import fail
-from ramsterd.cli.target import AT_NODE, Target
+from ramsterd.cli.target import Target, at_nodes
 
 
 def top_command(ask: Ask) -> click.Command:
@@ -14,21 +16,29 @@ def top_command(ask: Ask) -> click.Command:
     @click.option(
         "--once", is_flag=True, help="Print one screen and end; so it is without a terminal."
     )
-    @AT_NODE
+    @at_nodes
     @click.pass_obj
     def top(target: Target, once: bool) -> None:
-        """Show a node and its cluster on a screen that stays fresh.
+        """Show a node and its cluster, or all members, on a screen that stays fresh.
 
-        Health with what to type, memory by kind of page, pages a second, nodes, and events of the last hour.
+        Health with what to type, memory by kind of page, pages a second, how long clients waited
+        by what their requests needed, jobs, nodes, and events of the last hour.
         Keys: q ends it; n, s, f, t, h sort the nodes by name, state, free memory, our pages there,
         their pages here.
+
+        With --cluster every member has a line of its own, as it says itself through the node at
+        hand, and those that say nothing are named with why.  P99 is of reads that needed the
+        memory of that member alone, and of those that waited for a peer.
+        Keys: h, n, f, r, w sort the members by health, name, free memory, reads, writes.
         """
         try:
-            from ramsterd.cli.top_live import show  # noqa: PLC0415  rich is an extra
+            from ramsterd.cli import top_live  # noqa: PLC0415  rich is an extra
         except ImportError:
             fail(
                 "top needs the library rich: pip install 'ramster[top]'; or type: ramsterctl status"
             )
-        show(target, ask(target, "overview"), is_once=once)
+        first = ask(replace(target, is_cluster=False), "overview")
+        show = top_live.show_cluster if target.is_cluster else top_live.show_node
+        show(target, first, is_once=once)
 
     return top

@@ -1,45 +1,34 @@
-"""What `ramsterctl top` shows: two pictures of a node in, the lines of a screen out.  Pure.
-
-A line that does not fit is cut; a screen that is too low loses events first, then nodes, never health.
-"""
+"""What `ramsterctl top` shows of one node: two pictures of it in, the lines of a screen out.  Pure."""
 
 import enum
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, TypeAlias
+from functools import partial
+from typing import Any, Final
 
 from rich.text import Text
 
 from config.durations import format_duration
 from config.units import human_bytes, human_count
-from ramsterd.cli.format_jobs import is_over, watch_line
 from ramsterd.cli.printable import printable
+from ramsterd.cli.top_parts import (
+    FINDINGS_MAX,
+    LABEL_WIDTH,
+    STYLES,
+    Picture,
+    event_line,
+    fitted,
+    job_lines,
+    latency_lines,
+    memory_lines,
+    rate_between,
+    rate_lines,
+    waits_between,
+)
 
-# As `overview` answers (ramsterd.observe.overview).
-Picture: TypeAlias = dict[str, Any]
-
-STYLES: Final = {"ok": "green", "warn": "yellow", "err": "bold red"}
 STATE_STYLES: Final = {"up": "green", "down": "bold red", "left": "dim"}
-# Kinds of pages as the bar has them: letter, colour, words.
-KINDS: Final = {
-    "own_persistent": ("P", "blue", "own"),
-    "own_clean": ("C", "cyan", "own, also at peers"),
-    "own_ephemeral": ("E", "green", "own ephemeral"),
-    "foreign_persistent": ("p", "magenta", "of peers"),
-    "foreign_ephemeral": ("e", "bright_magenta", "ephemeral of peers"),
-}
-# Pages a second, by line.
-RATES: Final = {
-    "read/s": {"get_local_pages": "here", "get_remote_pages": "from peers", "get_hole_pages": "without data"},
-    "write/s": {"put_pages": "here", "remotified_pages": "to peers", "evicted_pages": "evicted"},
-}  # fmt: skip
-LABEL_WIDTH: Final = 8
-FINDINGS_MAX: Final = 2
-JOBS_MAX: Final = 3
 KEYS: Final = "q quit   sort by: n name  s state  f free memory  t our pages  h its pages"
-# What is left for others when there are many nodes.
-NODES_MIN: Final = 3
 
 
 class Order(enum.Enum):
@@ -72,25 +61,21 @@ class View:
 
 def screen(view: View) -> list[Text]:
     """Return at most `height` lines of at most `width` columns."""
-    top = [_head(view), *_health(view.now), *_memory(view), *_rates(view)]
-    foot = [Text(view.keys, style="dim")] if view.keys else []
-    top += _jobs(view.now["jobs"])
-    nodes, events = list(_nodes(view)), list(_events(view))
-    free = view.height - len(top) - len(foot)
-    shown_nodes = nodes[: max(NODES_MIN + 1, free - min(len(events), 5))]
-    if len(shown_nodes) < len(nodes):
-        shown_nodes[-1:] = [Text(f"… {len(nodes) - len(shown_nodes) + 1} more nodes", style="dim")]
-    rest = free - len(shown_nodes)
-    shown_events = [*events[:1], *events[1:][-(rest - 1) :]] if rest > 1 and len(events) > 1 else []
-    lines = [*top, *shown_nodes, *shown_events][: view.height - len(foot)] + foot
-    return [_cut(line, view.width) for line in lines]
-
-
-def _cut(line: Text, width: int) -> Text:
-    if line.cell_len > width:
-        line.truncate(width - 1)
-        line.append("…")
-    return line
+    before, now = view.before, view.now
+    top = [
+        _head(view),
+        *_health(now),
+        *memory_lines(now["memory"], view.width),
+        *rate_lines(partial(rate_between, before, now)),
+    ]
+    # A daemon that was not restarted since the upgrade of this program tells none.
+    if "latency" in now:
+        top += latency_lines(partial(waits_between, before, now))
+    top += job_lines(now["jobs"])
+    return fitted(
+        top, list(_nodes(view)), list(_events(view)),
+        keys=view.keys, noun="nodes", width=view.width, height=view.height,
+    )  # fmt: skip
 
 
 def _head(view: View) -> Text:
@@ -121,52 +106,6 @@ def _health(now: Picture) -> Iterator[Text]:
         yield Text(
             f"  … {len(health['codes']) - FINDINGS_MAX} more: ramsterctl health", style="dim"
         )
-
-
-def _memory(view: View) -> Iterator[Text]:
-    memory = view.now["memory"]
-    budget = max(1, memory["budget_bytes"])
-    text = f" {human_bytes(memory['resident_bytes'])} of {human_bytes(memory['budget_bytes'])}"
-    cells = max(10, view.width - LABEL_WIDTH - len(text) - 2)
-    bar = Text("[")
-    for kind, (letter, style, _) in KINDS.items():
-        bar.append(letter * round(cells * memory["zpage_bytes"][kind] / budget), style=style)
-    bar.truncate(cells + 1)
-    yield Text.assemble(f"{'memory':<{LABEL_WIDTH}}", bar, "." * (cells + 1 - len(bar)), "]", text)
-    line = Text(f"{'':<{LABEL_WIDTH}}{human_count(memory['remote_pages'])} at peers   ")
-    for kind, (letter, style, words) in KINDS.items():
-        if memory["pages"][kind]:
-            line.append(f"{letter} ", style=style)
-            line.append(f"{human_bytes(memory['zpage_bytes'][kind])} {words}   ")
-    yield line
-
-
-def _rates(view: View) -> Iterator[Text]:
-    for label, rates in RATES.items():
-        line = Text(f"{label:<{LABEL_WIDTH}}")
-        for name, words in rates.items():
-            line.append(_rate(view, name), style="bold")
-            line.append(f" {words}   ")
-        yield line
-
-
-def _rate(view: View, name: str) -> str:
-    if view.before is None:
-        return "-"
-    seconds = view.now["at"] - view.before["at"]
-    pages = view.now["totals"][name] - view.before["totals"][name]
-    # Fewer than before: the daemon has started anew.
-    return f"{pages / seconds:,.0f}" if seconds > 0 and pages >= 0 else "-"
-
-
-def _jobs(jobs: Sequence[dict[str, Any]]) -> Iterator[Text]:
-    """Yield those that go on: how one ended is an event."""
-    live = [job for job in jobs if not is_over(job)]
-    for job in live[:JOBS_MAX]:
-        style = "" if job["state"] == "running" else "yellow"
-        yield Text.assemble(f"{'job':<{LABEL_WIDTH}}", (printable(watch_line(job)), style))
-    if len(live) > JOBS_MAX:
-        yield Text(f"  … {len(live) - JOBS_MAX} more: ramsterctl jobs", style="dim")
 
 
 def _nodes(view: View) -> Iterator[Text]:
@@ -214,10 +153,6 @@ def _rank(node: dict[str, Any], order: Order) -> tuple[object, ...]:
 
 
 def _events(view: View) -> Iterator[Text]:
-    if not view.events:
-        return
-    yield Text("EVENTS", style="reverse")
-    for event in view.events:
-        at = datetime.fromisoformat(event["time"])
-        style = {"warning": "yellow", "error": "bold red"}.get(event["severity"], "")
-        yield Text.assemble((f"{at:%H:%M:%S}  ", "dim"), (printable(event["text"]), style))
+    if view.events:
+        yield Text("EVENTS", style="reverse")
+        yield from map(event_line, view.events)

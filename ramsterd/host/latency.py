@@ -4,7 +4,9 @@ This module reads no clock: callers know the seconds already.
 """
 
 import itertools
+import math
 from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,6 +33,24 @@ class LatencyStatistics:
 
     counts: tuple[int, ...]
     seconds_total: float
+
+
+def together(parts: Iterable[LatencyStatistics]) -> LatencyStatistics:
+    """Return one histogram of several."""
+    parts = list(parts)
+    counts = tuple(map(sum, zip(*(each.counts for each in parts), strict=True)))
+    return LatencyStatistics(counts=counts, seconds_total=sum(each.seconds_total for each in parts))
+
+
+def percentile_end(counts: Sequence[int], part: float) -> float | None:
+    """Return the end of the bucket that a part of all falls below, infinite for the last; None: nothing is counted."""
+    if len(counts) != len(LATENCY_BUCKETS) + 1:
+        raise ValueError(f"{len(counts)} buckets, expected {len(LATENCY_BUCKETS) + 1}")
+    wanted = part * sum(counts)
+    for end, count in zip((*LATENCY_BUCKETS, math.inf), itertools.accumulate(counts), strict=True):
+        if count and count >= wanted:
+            return end
+    return None
 
 
 class Latency:

@@ -5,13 +5,15 @@ A small part of the snapshot, in the words of the screen.  Counters stay counter
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 from nodemanager.ids import NodeId
 from nodemanager.states import NodeState
 from nodemanager.table import NodeRow
+from ramsterd.frontends.clients.latency import RequestLatencyStatistics
 from ramsterd.health.machine import HealthStatistics
+from ramsterd.host.latency import together
 from ramsterd.jobs.job import JobStatistics
 from ramsterd.observe.snapshot import DaemonStatistics, ExportSnapshot
 
@@ -76,6 +78,10 @@ class Overview:
     health: HealthStatistics
     memory: MemoryView
     totals: Totals
+    # Of NBD and tmem together.
+    latency: RequestLatencyStatistics
+    # The number of the newest event.
+    events_total: int
     # Connections of NBD and tmem.
     clients: int
     nodes: tuple[NodeView, ...]
@@ -95,10 +101,25 @@ def overview_of(now: DaemonStatistics, *, at: float) -> Overview:
         health=now.health,
         memory=_memory_of(now),
         totals=_totals_of(now),
+        latency=_latency_of(now),
+        events_total=sum(now.events.events_total.values()),
         clients=now.nbd.connections + now.tmem.connections,
         nodes=_nodes_of(now),
         exports=now.exports,
         jobs=now.jobs.jobs[:JOBS_SHOWN],
+    )
+
+
+def of_itself(overview: Overview) -> Overview:
+    """Return what a node shows of itself alone: of 64 members the rest would be 64 times the same."""
+    return replace(overview, nodes=(), exports=())
+
+
+def _latency_of(now: DaemonStatistics) -> RequestLatencyStatistics:
+    front_ends = (now.nbd.request_latency, now.tmem.request_latency)
+    names = [each.name for each in fields(RequestLatencyStatistics)]
+    return RequestLatencyStatistics(
+        **{name: together(getattr(each, name) for each in front_ends) for name in names}
     )
 
 

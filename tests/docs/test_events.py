@@ -5,6 +5,7 @@ import re
 from typing import Final
 
 from config.event_kinds import EventKind
+from ramsterd.cli.format_events import HEAD, head_of_many
 from ramsterd.host.events.recorder import EVENTS_PER_SPAN_MAX
 from ramsterd.host.events.ring import EVENTS_MAX
 from tests.docs.pages import DOCS, PACKAGES, ROOT, blocks, quoted, rows, section
@@ -32,11 +33,17 @@ def test_every_kind_is_recorded_somewhere() -> None:
     assert recorded() == {kind.name for kind in EventKind}
 
 
-def test_the_example_is_what_the_command_prints() -> None:
-    [block] = blocks(PAGE, "")
-    head, *lines = block.splitlines()
-    assert head.split() == ["TIME", "(UTC)", "SEVERITY", "KIND", "EVENT"]
-    assert {re.split(" {2,}", line)[2] for line in lines} <= {kind.value for kind in EventKind}
+def test_the_examples_are_what_the_command_prints() -> None:
+    of_one, of_all = blocks(PAGE, "")
+    for block, expected in (
+        (of_one, HEAD),
+        (of_all, head_of_many(len("alpha"))),
+    ):
+        head, *lines = block.splitlines()
+        assert head == expected
+        place = re.split(" {2,}", head).index("KIND")
+        kinds = {re.split(" {2,}", line)[place] for line in lines}
+        assert kinds <= {kind.value for kind in EventKind}
 
 
 def test_the_limits_are_those_of_the_code() -> None:

@@ -39,8 +39,8 @@ def test_every_command_for_all_members_is_in_the_schema_of_a_cluster() -> None:
         for path in commands_with_json(main, "")
         if any("--cluster" in each.opts for each in _command(path).params)
     }
-    # Of health it is a list of nodes in any case.
-    assert found == {*BY_NODE, "health"}
+    # Of health it is a list of nodes in any case, and of events a line each.
+    assert found == {*BY_NODE, "events", "health"}
 
 
 def _command(path: str) -> click.Command:

@@ -1,9 +1,9 @@
 """Members that answer `ramsterctl` what they were given, or fail; alpha is at hand."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from ramsterd.cli.ask import AskFailed
+from ramsterd.cli.ask import AskFailed, Request
 from ramsterd.cli.target import Target
 
 
@@ -20,11 +20,9 @@ class AnsweringCluster:
             return [{"config": {"name": name}} for name in self.answers]
         return self._answer_of(target.node)
 
-    def ask_each(
-        self, target: Target, nodes: Sequence[str], command: str, **_: object
-    ) -> list[Any]:
+    def ask_each(self, target: Target, requests: Mapping[str, Request], **_: object) -> list[Any]:
         assert not target.is_cluster
-        return [self._answer_of(node) for node in nodes]
+        return [self._answer_of(node) for node in requests]
 
     def _answer_of(self, node: str) -> Any:
         self.asked.append(node)

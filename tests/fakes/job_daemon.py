@@ -1,12 +1,13 @@
 """Jobs as a daemon answers, and a daemon that answers call by call."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import click
 from click.testing import CliRunner, Result
 
+from ramsterd.cli.ask import Request
 from ramsterd.cli.target import Target
 
 JOB: Final[dict[str, Any]] = {
@@ -49,9 +50,9 @@ class Daemon:
             raise answer
         return answer
 
-    def ask_each(self, target: Target, nodes: Sequence[str], command: str) -> list[Any]:
+    def ask_each(self, target: Target, requests: Mapping[str, Request], **_: object) -> list[Any]:
         """Answer for each node."""
-        return [self.ask(target, command) for _ in nodes]
+        return [self.ask(target, str(request["command"])) for request in requests.values()]
 
     def run(self, command: click.Command, *arguments: str, node: str = "") -> Result:
         """Run a command line."""

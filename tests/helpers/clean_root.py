@@ -12,10 +12,14 @@ from typing import Final
 
 import pytest
 
+from ramsterd.client.nbd import NbdClient
 from tests.helpers.requirements import require_root, require_tool
 from tests.helpers.roots import Root
 from tests.system.daemons import wait_until
 
+# What clients write: every page is another one.
+PAGES: Final = 256
+DATA: Final = b"".join(number.to_bytes(4, "big") * 1024 for number in range(1, PAGES + 1))
 # Of a machine that runs systemd; the package depends on no more than these.
 INCLUDED: Final = "python3,systemd,procps"
 SOURCES: Final = (
@@ -83,3 +87,19 @@ class CleanRoot(Root):
             if process.poll() is None:
                 process.kill()
             process.wait()
+
+
+def configure(root: CleanRoot) -> None:
+    """Take the samples as they are, with memory that outlives the daemon in a folder on a tmpfs."""
+    examples = "/usr/share/doc/ramster/examples"
+    root.type("cp", f"{examples}/cluster.toml", f"{examples}/ramsterd.toml", "/etc/ramster")
+    file = root.folder / "etc/ramster/ramsterd.toml"
+    text = file.read_text().replace('#keep = "auto"', 'keep = "/mnt/kept"')
+    file.write_text(text)
+    root.type("install", "-d", "-m", "0700", "-o", "ramster", "-g", "ramster", "/mnt/kept")
+    root.type("chown", "-R", "ramster:", "/etc/ramster")
+
+
+def client_of(root: CleanRoot) -> NbdClient:
+    """Return a client of the export of the samples."""
+    return NbdClient.connect(root.folder / "run/ramster/nbd.sock", "swap0")

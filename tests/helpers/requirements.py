@@ -39,6 +39,8 @@ PACKAGES = {
     "curl": "curl",
     "jq": "jq",
     "mmdebstrap": "mmdebstrap",
+    "rpm": "rpm",
+    "rpmbuild": "rpm",
     "man": "man-db",
     "mandoc": "mandoc",
     "zsh": "zsh",

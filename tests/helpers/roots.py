@@ -58,12 +58,18 @@ class Root:
 
     def inside(self, *command: str | Path) -> list[str]:
         """Return a command line that runs a command inside."""
+        return [*self._enter("--root", "--wd"), *map(str, command)]
+
+    def beside(self, *command: str | Path) -> list[str]:
+        """Return a command line that runs a command of this machine with what is mounted inside."""
+        return [*self._enter(), *map(str, command)]
+
+    def _enter(self, *more: str) -> list[str]:
         assert self._first is not None
         children = Path(f"/proc/{self._first.pid}/task/{self._first.pid}/children").read_text()
         target = f"--target={children.split()[0]}"
-        enter = ["nsenter", target, "--mount", "--pid", "--net", "--ipc", "--root", "--wd"]
-        clean = ["env", "-i", f"PATH={PATH}", "HOME=/root", "LC_ALL=C.UTF-8"]
-        return [*enter, *clean, *map(str, command)]
+        enter = ["nsenter", target, "--mount", "--pid", "--net", "--ipc", *more]
+        return [*enter, "env", "-i", f"PATH={PATH}", "HOME=/root", "LC_ALL=C.UTF-8"]
 
     def run(self, *command: str | Path) -> subprocess.CompletedProcess[str]:
         """Return how a command ended."""

@@ -12,6 +12,7 @@ from packages.deb import build
 from packages.environment import INTERPRETER
 from packages.image.build import build as build_image
 from ramsterd import __version__
+from tests.helpers.clean_root import CleanRoot, make_base
 from tests.helpers.requirements import require_root, require_tool
 from tests.packages.layouts import judge
 
@@ -45,6 +46,26 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     assert file.name.startswith(f"ramster-{__version__}-")
     with tarfile.open(file) as tar:
         return {each.name: tar.extractfile(each).read() for each in tar.getmembers()}  # type: ignore[union-attr]
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Return a folder with a small Debian."""
+    folder = tmp_path_factory.mktemp("debian") / "base"
+    make_base(folder)
+    yield folder
+    subprocess.run(["rm", "-rf", "--one-file-system", folder], check=True)
+
+
+@pytest.fixture
+def root(base: Path, tmp_path: Path) -> Iterator[CleanRoot]:
+    """Return a copy of it, with processes."""
+    # Paths of sockets are short.
+    folder = tmp_path / "root"
+    subprocess.run(["cp", "-a", base, folder], check=True)
+    with CleanRoot(folder) as found:
+        yield found
+    subprocess.run(["rm", "-rf", "--one-file-system", folder], check=True)
 
 
 @pytest.fixture

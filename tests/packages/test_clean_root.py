@@ -5,7 +5,6 @@ Long, because a Debian is made of the packages of the mirror first.
 
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -14,39 +13,18 @@ import pytest
 from packages.deb import REVISION
 from packages.environment import PREFIX
 from ramsterd import __version__
-from ramsterd.client.nbd import NbdClient
 from tests.docs.pages import DOCS, blocks
-from tests.helpers.clean_root import CleanRoot, make_base
+from tests.helpers.clean_root import DATA, CleanRoot, client_of, configure
 
 pytestmark = [pytest.mark.long, pytest.mark.slow, pytest.mark.root, pytest.mark.timeout(900)]
 
 NEXT: Final = "99.1"
-PAGES: Final = 256
-DATA: Final = b"".join(number.to_bytes(4, "big") * 1024 for number in range(1, PAGES + 1))
 HARDENED: Final = {
     "ramsterd.service": 20,
     "ramster-nbd@nbd0.service": 25,
     "ramster-swap@nbd0.service": 20,
     "ramster-own-swap.service": 25,
 }
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("debian") / "base"
-    make_base(folder)
-    yield folder
-    subprocess.run(["rm", "-rf", "--one-file-system", folder], check=True)
-
-
-@pytest.fixture
-def root(base: Path, tmp_path: Path) -> Iterator[CleanRoot]:
-    # Paths of sockets are short.
-    folder = tmp_path / "root"
-    subprocess.run(["cp", "-a", base, folder], check=True)
-    with CleanRoot(folder) as found:
-        yield found
-    subprocess.run(["rm", "-rf", "--one-file-system", folder], check=True)
 
 
 def next_release(package: Path, folder: Path, *, changes: dict[str, str] | None = None) -> Path:
@@ -66,21 +44,6 @@ def next_release(package: Path, folder: Path, *, changes: dict[str, str] | None 
         ["dpkg-deb", "-Zgzip", "-z1", "--root-owner-group", "--build", tree, made], check=True
     )
     return made
-
-
-def configure(root: CleanRoot) -> None:
-    """Take the samples as they are, with memory that outlives the daemon in a folder on a tmpfs."""
-    examples = "/usr/share/doc/ramster/examples"
-    root.type("cp", f"{examples}/cluster.toml", f"{examples}/ramsterd.toml", "/etc/ramster")
-    file = root.folder / "etc/ramster/ramsterd.toml"
-    text = file.read_text().replace('#keep = "auto"', 'keep = "/mnt/kept"')
-    file.write_text(text)
-    root.type("install", "-d", "-m", "0700", "-o", "ramster", "-g", "ramster", "/mnt/kept")
-    root.type("chown", "-R", "ramster:", "/etc/ramster")
-
-
-def client_of(root: CleanRoot) -> NbdClient:
-    return NbdClient.connect(root.folder / "run/ramster/nbd.sock", "swap0")
 
 
 def test_a_new_machine_has_a_user_a_folder_and_no_daemon(root: CleanRoot, package: Path) -> None:

@@ -11,10 +11,11 @@ from typing import Final
 import pytest
 
 from packages.contents import DOCUMENTS
-from packages.deb import REVISION, SCRIPTS, build, pack
+from packages.deb import REVISION, build, pack
 from packages.environment import EXTRAS, PREFIX, PROGRAMS
 from packages.licences import NoLicence, bundled_in
 from packages.release import ROOT, release
+from packages.scripts import scripts_of
 from packages.units import BY_HAND, PACKAGED, PLACES, packaged
 from ramsterd import __version__
 from tests.docs.pages import DOCS, blocks
@@ -183,6 +184,7 @@ def test_the_control_files_are_accepted_by_the_shell_and_sum_up_what_is_there(
         script = content / "DEBIAN" / name
         assert script.stat().st_mode & 0o777 == 0o755
         subprocess.run(["sh", "-n", script], check=True)
+        assert "#include" not in script.read_text()
     require_tool("md5sum")
     subprocess.run(["md5sum", "--quiet", "--check", "DEBIAN/md5sums"], cwd=content, check=True)
 
@@ -206,11 +208,11 @@ def test_the_page_names_the_files_and_repeats_the_words(package: Path) -> None:
     assert page.count(f"    apt-get install ./{name}_amd64.deb\n") == 2
     assert architecture
     assert page.count(f"dist/ramster-{__version__}-amd64.oci.tar") == 3
-    postinst = (SCRIPTS / "postinst").read_text()
+    postinst = scripts_of("debian")["postinst"]
     (said,) = [each for each in blocks(page, "") if "still runs" in each]
     version = f"{__version__}-{REVISION}"
     for line in said.splitlines():
-        assert f'echo "{line.replace(version, "$2")}" >&2' in postinst
+        assert f'echo "{line.replace(version, "$version")}" >&2' in postinst
 
 
 @pytest.mark.long

@@ -76,6 +76,44 @@ def test_a_member_that_does_not_answer_is_down_for_the_health_of_the_cluster(
         plain[3].send_signal(signal.SIGCONT)
 
 
+def test_events_of_all_members_come_by_time_and_a_stopped_one_is_named(plain: Cluster) -> None:
+    done = ctl(plain[1], "events", "--cluster", "-o", "json")
+    assert (done.returncode, done.stderr) == (0, "")
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {each["reported_by"] for each in found} == {"n1", "n2", "n3"}
+    # The clocks are one.
+    assert [each["time"] for each in found] == sorted(each["time"] for each in found)
+    for name in ("n1", "n2", "n3"):
+        numbers = [each["number"] for each in found if each["reported_by"] == name]
+        assert numbers == [*range(1, len(numbers) + 1)]
+    plain[3].kill()
+    wait_until(lambda: 3 not in plain[1].links(), "n3 has no link")
+    done = ctl(plain[1], "events", "--cluster", "--kind", "link_lost", "--since", "1h")
+    assert done.returncode == 1
+    assert done.stderr.startswith("ramsterctl: n3: node n3 has no link to node n1: ")
+    head, *lines = done.stdout.splitlines()
+    assert head.split()[:4] == ["TIME", "(UTC)", "NODE", "SEVERITY"]
+    assert {line.split()[2] for line in lines} >= {"n1"}
+    assert all("link_lost" in line for line in lines)
+
+
+def test_top_shows_each_member_and_names_one_that_is_down(plain: Cluster) -> None:
+    done = ctl(plain[1], "top", "--cluster", "--once")
+    assert (done.returncode, done.stderr) == (0, "")
+    shown = done.stdout.splitlines()
+    assert shown[0].startswith("cluster test   3 members, asked through n1")
+    [head] = [place for place, line in enumerate(shown) if line.startswith("MEMBER")]
+    assert {line.split()[0] for line in shown[head + 1 : head + 4]} == {"n1", "n2", "n3"}
+    assert len(shown) <= 24
+    assert max(map(len, shown)) <= 80
+    plain[3].kill()
+    wait_until(lambda: 3 not in plain[1].links(), "n3 has no link")
+    done = ctl(plain[1], "--cluster", "top", "--once")
+    assert done.returncode == 1
+    assert done.stderr.startswith("ramsterctl: n3: ")
+    assert any(line.startswith("n3           silent ") for line in done.stdout.splitlines())
+
+
 def test_over_tls_an_operator_at_one_node_changes_another(
     new_cluster: NewCluster, ours: Authority
 ) -> None:

@@ -132,3 +132,7 @@ def test_what_all_members_say_is_an_object_by_name(cluster: Cluster) -> None:
         assert list(found) == ["n1", "n2", "n3"]
         assert list(found["n3"]) == ["error"]
     check("health", json.loads(ctl(cluster[1], "health", "--cluster", "-o", "json")))
+    lines = ctl(cluster[1], "events", "--cluster", "-o", "json").splitlines()
+    for line in lines:
+        check("events-cluster", json.loads(line))
+    assert {json.loads(line)["reported_by"] for line in lines} == {"n1", "n2", "n3"}

@@ -24,14 +24,14 @@ END_SECONDS_MAX = 10.0
 class Terminal:
     """80 by 24, with a program on it."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, *options: str) -> None:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         self.before = termios.tcgetattr(slave)
         self._slave = slave
         os.set_blocking(self._master, False)
         self.process = subprocess.Popen(
-            [*RAMSTERCTL, "--socket", str(node.control), "top"],
+            [*RAMSTERCTL, "--socket", str(node.control), "top", *options],
             stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
             preexec_fn=heed_interrupts,  # noqa: PLW1509  no thread runs by then
             env=environment() | {"TERM": "xterm-256color"},
@@ -65,8 +65,8 @@ class Terminal:
 
 
 @contextmanager
-def top_of(node: Node) -> Iterator[Terminal]:
-    terminal = Terminal(node)
+def top_of(node: Node, *options: str) -> Iterator[Terminal]:
+    terminal = Terminal(node, *options)
     try:
         yield terminal
     finally:
@@ -90,6 +90,26 @@ def test_a_terminal_shows_a_cluster_until_q_and_is_as_it_was_before(
         cluster[2].kill()
         terminal.wait_said("NODE_DOWN")
         # The daemon goes: the picture stays, and says so.
+        cluster[1].stop()
+        terminal.wait_said("OLD, of")
+        terminal.press("q")
+        assert terminal.process.wait(END_SECONDS_MAX) == 0
+        assert terminal.state() == list(terminal.before)
+
+
+@pytest.mark.slow
+def test_a_terminal_shows_all_members_and_what_becomes_of_them(new_cluster: NewCluster) -> None:
+    cluster = new_cluster(budgets=["24MiB", "64MiB", "64MiB"])
+    cluster.start()
+    with top_of(cluster[1], "--cluster") as terminal:
+        terminal.wait_said("cluster test   3 members, asked through n1")
+        terminal.wait_said("n3           ")
+        terminal.press("n")
+        fill_runs(cluster[1], 100)
+        wait_until(lambda: re.search(r"write/s [1-9]", terminal.read()), "a rate", seconds_max=30.0)
+        cluster[3].kill()
+        terminal.wait_said("1 silent")
+        terminal.wait_said("n3           silent ")
         cluster[1].stop()
         terminal.wait_said("OLD, of")
         terminal.press("q")

@@ -10,8 +10,9 @@ from click.testing import CliRunner, Result
 
 from ramsterd.cli import events as module
 from ramsterd.cli.ask import AskFailed
+from ramsterd.cli.event_reader import EventReader
 from ramsterd.cli.events import events_command
-from ramsterd.cli.format_events import HEAD, EventReader, event_json, event_line
+from ramsterd.cli.format_events import HEAD, event_json, event_line
 from ramsterd.cli.target import Target
 
 TARGET = Target(Path("socket"))
@@ -45,7 +46,7 @@ class Daemon:
 
 
 def run(daemon: Daemon, *arguments: str) -> Result:
-    return CliRunner().invoke(events_command(daemon.ask), arguments, obj=TARGET)
+    return CliRunner().invoke(events_command(daemon.ask, daemon.ask), arguments, obj=TARGET)
 
 
 @pytest.fixture(autouse=True)
@@ -140,9 +141,10 @@ def test_without_a_daemon_it_does_not_begin_to_follow() -> None:
     assert result.exit_code == 1
 
 
-def test_a_reader_prints_as_it_was_told() -> None:
-    printed: list[str] = []
-    reader = EventReader(event_json, printed.append, printed.append)
-    assert not reader.on_answer(answer(4))
-    assert json.loads(printed[0]) == EVENT
+def test_a_reader_returns_what_is_new() -> None:
+    told: list[str] = []
+    reader = EventReader(told.append)
+    assert reader.on_answer(answer(4, last=9)) == [EVENT]
+    assert (reader.after, reader.has_more, told) == (4, True, [])
+    assert json.loads(event_json(EVENT)) == EVENT
     assert event_line(EVENT).endswith("node beta is down: silent")

@@ -1,52 +1,17 @@
 """The screen of `ramsterctl top`: what it says, and that it fits."""
 
-import json
 from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
 
 from ramsterd.cli.top_screen import Order, View, screen
-from ramsterd.observe.overview import overview_of
-from ramsterd.observe.snapshot import to_plain
-from tests.helpers.made_statistics import made_statistics
-
-
-def picture(**changes: Any) -> dict[str, Any]:
-    made = json.loads(json.dumps(to_plain(overview_of(made_statistics(), at=100.0))))
-    assert isinstance(made, dict)
-    return made | changes
-
-
-def node(name: str, **changes: Any) -> dict[str, Any]:
-    return {
-        "name": name, "is_local": False, "state": "up", "is_linked": True, "is_draining": False, "is_cordoned": False,
-        "reason": "", "budget_bytes": 1 << 30, "free_bytes": 1 << 29, "pages_there": 0, "pages_here": 0,
-    } | changes  # fmt: skip
-
-
-def code(name: str, summary: str = "something is wrong") -> dict[str, Any]:
-    return {
-        "code": name, "severity": "warn", "summary": summary, "details": [], "command": f"ramsterctl repair {name}",
-        "active_seconds": 5.0, "muted_seconds": 0.0,
-    }  # fmt: skip
-
-
-def job(number: int, **changes: Any) -> dict[str, Any]:
-    return {
-        "id": f"drain-{number}", "kind": "drain", "state": "running", "node": "n2", "what": "node n2", "by": "n1",
-        "reason": "", "age_seconds": 2.0, "ended_seconds": None, "seconds_to_deadline": None, "noun": "page",
-        "done": 10, "total": 40, "per_second": 5.0, "seconds_left": 6.0, "waits_for": "", "outcome": "", "remarks": [],
-    } | changes  # fmt: skip
-
-
-def event(text: str) -> dict[str, Any]:
-    return {"time": "2026-11-30T07:00:00+00:00", "severity": "info", "kind": "x", "text": text}
+from tests.helpers.pictures import code, event, job, node, picture
 
 
 def lines(**shown: Any) -> list[str]:
     view = View(**{"before": None, "now": picture()} | shown)
-    return [line.plain for line in screen(view)]
+    return [line.plain.rstrip() for line in screen(view)]
 
 
 def names(order: Order, *nodes: dict[str, Any]) -> list[str]:
@@ -61,6 +26,20 @@ def test_a_rate_is_between_two_pictures_and_none_after_a_restart_of_the_daemon()
     shown = "\n".join(lines(before=before, now=now))
     assert "write/s 1,500 here   0 to peers   - evicted" in shown
     assert "write/s - here" in "\n".join(lines(now=now))
+
+
+def test_waits_are_between_two_pictures_and_an_older_daemon_tells_none() -> None:
+    before, now = picture(at=100.0), picture(at=102.0)
+    counts = now["latency"]["read_local"]["counts"]
+    counts[2] += 98
+    counts[5] += 2
+    shown = lines(before=before, now=now)
+    assert "p50/p99 read 50 us / 500 us here   - / - with peers" in shown
+    assert "        write - / - here   - / - with peers" in shown
+    del before["latency"]
+    assert "p50/p99 read - / - here   - / - with peers" in lines(before=before, now=now)
+    del now["latency"]
+    assert "p50" not in "\n".join(lines(before=before, now=now))
 
 
 def test_what_is_wrong_stands_above_all_with_what_to_type() -> None:

@@ -1,10 +1,11 @@
 """How long things took is counted in the bucket whose upper end it does not exceed."""
 
 import itertools
+import math
 
 import pytest
 
-from ramsterd.host.latency import LATENCY_BUCKETS, Latency
+from ramsterd.host.latency import LATENCY_BUCKETS, Latency, percentile_end, together
 
 
 @pytest.mark.parametrize("place", range(len(LATENCY_BUCKETS)))
@@ -39,3 +40,29 @@ def test_the_buckets_are_three_to_a_decade_from_ten_microseconds_to_ten_seconds(
     ratios = [above / below for below, above in itertools.pairwise(LATENCY_BUCKETS)]
     assert max(ratios) <= 2.5 + 1e-9
     assert min(ratios) >= 2.0 - 1e-9
+
+
+def test_a_percentile_is_the_end_of_its_bucket() -> None:
+    latency = Latency()
+    latency.add(0.00002, 98)
+    latency.add(0.002)
+    latency.add(3600.0)
+    counts = latency.statistics().counts
+    assert percentile_end(counts, 0.5) == 0.000025
+    assert percentile_end(counts, 0.99) == 0.0025
+    assert percentile_end(counts, 1.0) == math.inf
+    assert percentile_end([0] * len(counts), 0.99) is None
+    with pytest.raises(ValueError, match="3 buckets, expected 20"):
+        percentile_end([1, 2, 3], 0.99)
+
+
+def test_histograms_add_up() -> None:
+    one, other = Latency(), Latency()
+    one.add(0.002, 2)
+    other.add(0.002)
+    other.add(1.0)
+    both = together([one.statistics(), other.statistics()])
+    one.add(0.002)
+    one.add(1.0)
+    assert both.counts == one.statistics().counts
+    assert both.seconds_total == pytest.approx(1.006)

@@ -10,7 +10,7 @@ import trio.testing
 from ramsterd.host.loop_clock import LoopClock
 from ramsterd.observe.live_feed import FEED_SECONDS, VIEWERS_MAX, LiveFeed
 from ramsterd.observe.metrics_server import REPLY_SECONDS_MAX
-from ramsterd.observe.overview import Overview, overview_of
+from ramsterd.observe.overview import Overview, of_itself, overview_of
 from ramsterd.observe.status_page import StatusPage
 from tests.helpers.made_statistics import made_statistics
 from tests.helpers.running_metrics import receive, receive_all, running
@@ -97,6 +97,15 @@ def test_the_picture_has_what_is_at_each_node() -> None:
     assert picture.memory.remote_pages == remote.pages
     assert picture.totals.put_pages == now.engine.store.put_pages_total
     assert picture.clients == now.nbd.connections + now.tmem.connections
+    assert picture.events_total == sum(now.events.events_total.values())
+    reads = [each.request_latency.read_peer.counts for each in (now.nbd, now.tmem)]
+    assert picture.latency.read_peer.counts == tuple(map(sum, zip(*reads, strict=True)))
+
+
+def test_what_a_node_shows_of_itself_is_small_however_many_nodes_there_are() -> None:
+    picture = of_itself(overview_of(made_statistics(), at=5.0))
+    assert (picture.nodes, picture.exports) == ((), ())
+    assert picture.memory == overview_of(made_statistics(), at=5.0).memory
 
 
 def test_a_daemon_that_is_hardly_run_shows_a_picture_with_each_pause() -> None:
