@@ -15,10 +15,16 @@ from typing import Final
 import pytest
 from packaging.requirements import Requirement
 
-from packages.contents import install_documents, install_programs, install_units
-from packages.deb import SCRIPTS, architecture, control_text
+from packages.contents import (
+    ZSH_OF_DEBIAN,
+    install_documents,
+    install_programs,
+    install_units,
+)
+from packages.deb import architecture, control_text
 from packages.environment import INTERPRETER, PROGRAMS, version_of_interpreter
 from packages.release import release
+from packages.scripts import scripts_of
 from packages.tree import PROGRAM_MODE, write
 from ramsterd.host.build import BUILD_FILE
 from tests.docs.pages import PACKAGES, ROOT
@@ -50,7 +56,7 @@ class Packages:
         self._root.mkdir()
         install_programs(self._root, install)
         install_units(self._root)
-        install_documents(self._root, release())
+        install_documents(self._root, release(), zsh=ZSH_OF_DEBIAN)
 
     def build(self, version: str) -> Path:
         """Return the file of a package."""
@@ -59,8 +65,8 @@ class Packages:
         control = self._root / "DEBIAN"
         full = f"{version}-{REVISION}"
         write(control / "control", control_text(full, self._root))
-        for script in SCRIPTS.iterdir():
-            write(control / script.name, script.read_bytes(), mode=PROGRAM_MODE)
+        for name, script in scripts_of("debian").items():
+            write(control / name, script, mode=PROGRAM_MODE)
         file = self._folder / f"ramster_{full}_{architecture()}.deb"
         subprocess.run(
             ["dpkg-deb", "-Znone", "--root-owner-group", "--build", self._root, file],
