@@ -74,9 +74,9 @@ def test_events_of_all_members_are_one_list_by_time() -> None:
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [
         "TIME (UTC)           NODE   SEVERITY  KIND                    EVENT",
-        "2026-03-01 09:30:01  alpha  warning  node_down               it happened",
-        "2026-03-01 09:30:03  be     warning  node_down               so",
-        "2026-03-01 09:30:05  alpha  warning  node_down               it happened",
+        "2026-03-01 09:30:01  alpha  warning   node_down               it happened",
+        "2026-03-01 09:30:03  be     warning   node_down               so",
+        "2026-03-01 09:30:05  alpha  warning   node_down               it happened",
     ]
 
 
