@@ -105,16 +105,13 @@ class Replay:
 @contextmanager
 def replay(folder: Path) -> Iterator[Replay]:
     """Have the machines as the page finds them: booted, with both packages at hand."""
-    with (
-        ThreadPoolExecutor() as pool,
-        network(len(HOSTS)) as made,
-        Rack(folder, made, HOSTS[1:] + HOSTS[:1]) as rack,
-    ):
-        booted = pool.map(Machine.power_on, rack.machines.values())
-        packages = Packages(folder)
-        files = [packages.build(version) for version in VERSIONS]
-        # What has failed there is raised here.
-        list(booted)
+    with network(len(HOSTS)) as made, Rack(folder, made, HOSTS[1:] + HOSTS[:1]) as rack:
+        with ThreadPoolExecutor() as pool:
+            booted = pool.map(Machine.power_on, rack.machines.values())
+            packages = Packages(folder)
+            files = [packages.build(version) for version in VERSIONS]
+            # What has failed there is raised here.
+            list(booted)
         for machine in rack.machines.values():
             for version, file in zip(VERSIONS, files, strict=True):
                 shutil.copy(file, machine.root / "root" / FILE_NAME.format(version))
