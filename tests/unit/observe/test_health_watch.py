@@ -10,7 +10,7 @@ import trio.testing
 
 from config.event_kinds import EventKind, about
 from ramsterd.health.codes import Code
-from ramsterd.host.loop_clock import LoopClock
+from ramsterd.host.loop_clock import LoopClock, sleep_until_pause
 from ramsterd.observe.health_watch import HEALTH_SECONDS, HealthWatch
 from ramsterd.observe.snapshot import DaemonStatistics
 from tests.helpers.made_statistics import random_statistics
@@ -121,15 +121,11 @@ def test_after_a_pause_it_looks_at_once(caplog: pytest.LogCaptureFixture) -> Non
             node.certificate_seconds = -1.0
             world[0] += 3.0
             began_at = trio.current_time()
+            await sleep_until_pause(100.0)
+            # Both wake in the same round.
             while not events(caplog):
-                await wait_idle()
+                await trio.lowlevel.checkpoint()
             assert trio.current_time() == began_at
             nursery.cancel_scope.cancel()
 
     trio.run(story, clock=LoopClock(lambda: world[0]))
-
-
-async def wait_idle() -> None:
-    """Let the loop poll once with nothing to do."""
-    with trio.move_on_after(0):
-        await trio.sleep_forever()
