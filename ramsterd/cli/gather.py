@@ -17,6 +17,7 @@ QUESTIONS_PER_SECOND_MAX: Final = 16
 AGAIN_AT_ONCE: Final = NODES_AT_ONCE // 2
 # What a text of a result raises if the result is none that this program knows.
 UNKNOWN_SHAPE: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+# The hint of commands that have an option for JSON.
 UNKNOWN_SHAPE_TEXT: Final = (
     "this program can't show what it says: compare `ramsterctl version`, or use -o json"
 )

@@ -13,9 +13,11 @@ from typing import Any, Final
 
 from ramsterd.cli.ask import Request
 from ramsterd.cli.format_events import seconds_of
-from ramsterd.cli.gather import UNKNOWN_SHAPE, UNKNOWN_SHAPE_TEXT, Told
+from ramsterd.cli.gather import UNKNOWN_SHAPE, Told
 from ramsterd.cli.top_cluster_screen import ClusterView, Heard, Member, Silent, screen
-from ramsterd.cli.top_parts import Picture, event_line
+from ramsterd.cli.top_parts import Picture, event_line, picture_of
+
+UNKNOWN_SHAPE_TEXT: Final = "this program can't show what it says: compare `ramsterctl version`, or type `ramsterctl top` there"
 
 # How long a member is not asked again.
 REST_SECONDS: Final = 15.0
@@ -59,7 +61,7 @@ class TopMembers:
         self._at_hand = picture
         members = {node["name"]: node for node in picture["nodes"]}
         self._known = {name: self._known.get(name) or _Known() for name in members}
-        self._on_picture(picture["node"], picture)
+        self._on_picture(picture["node"], picture_of(picture))
         for name, node in members.items():
             if not (node["is_local"] or node["is_linked"]):
                 reason = f": {node['reason']}" if node["reason"] else ""
@@ -73,14 +75,15 @@ class TopMembers:
     def on_told(self, told: Iterable[Told], now: float) -> None:
         """Members have shown themselves, or have not."""
         for each in told:
-            if not each.problem and _can_be_shown(each.node, each.result):
-                self._on_picture(each.node, each.result)
-            else:
+            picture = None if each.problem else _shown_picture(each.node, each.result)
+            if picture is None:
                 problem = each.problem or UNKNOWN_SHAPE_TEXT
                 self._on_silence(each.node, problem, rests_until=now + REST_SECONDS)
+            else:
+                self._on_picture(each.node, picture)
 
     def wanted_events(self, at: float) -> dict[str, Request]:
-        """Return what to ask of members that have new events: the newest few."""
+        """Return what to ask of members that have new events, or do not tell: the newest few."""
         return {
             name: {
                 "command": "events",
@@ -141,17 +144,23 @@ class TopMembers:
         return found[-EVENTS_MAX:]
 
 
-def _can_be_shown(name: str, picture: Any) -> bool:
-    """Return whether it is a picture at all: it comes from another node, maybe of another version."""
+def _shown_picture(name: str, told: Any) -> Picture | None:
+    """Return what a node shows of itself; None: it is no picture that this program knows."""
     try:
+        picture = picture_of(told)
         screen(ClusterView("", "", 0.0, [Heard(name, picture, picture)]))
-        return isinstance(picture["events_total"], int)
     except UNKNOWN_SHAPE:
-        return False
+        return None
+    return picture if isinstance(picture["events_total"], int | None) else None
 
 
-def _position(after: int, last: int) -> int:
-    """Return after which event to read: only the newest few, and all of them if numbers have begun anew."""
+def _position(after: int, last: int | None) -> int:
+    """Return after which event to read: only the newest few, and all of them if numbers have begun anew.
+
+    A daemon that does not tell its last number is read on from where the last answer ended.
+    """
+    if last is None:
+        return after
     return max(0, last - EVENTS_OF_ONE_MAX, after if after <= last else 0)
 
 

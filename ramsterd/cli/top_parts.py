@@ -18,6 +18,10 @@ from ramsterd.host.latency import LATENCY_BUCKETS, percentile_end
 
 Picture: TypeAlias = dict[str, Any]
 
+# What an overview has since a later version, with the value that says: this daemon does not tell.
+# A cluster whose nodes are upgraded one after the other has daemons of two versions.
+UNTOLD: Final[Picture] = {"jobs": [], "latency": None, "events_total": None}
+
 STYLES: Final = {"ok": "green", "warn": "yellow", "err": "bold red"}
 # Kinds of pages as the bar has them: letter, colour, words.
 KINDS: Final = {
@@ -44,6 +48,15 @@ JOBS_MAX: Final = 3
 # What is left for others when there are many rows.
 ROWS_MIN: Final = 3
 EVENTS_MIN: Final = 5
+
+
+def picture_of(told: Any) -> Picture:
+    """Return what `overview` answered as a picture, in which nothing of `UNTOLD` is missing.
+
+    Raises:
+        TypeError: It is no overview at all.
+    """
+    return {**UNTOLD, **told}
 
 
 def fitted(
@@ -145,8 +158,8 @@ def shown_wait(counts: Sequence[int] | None, part: float) -> str:
 
 
 def waits_between(before: Picture | None, now: Picture, name: str) -> list[int] | None:
-    """Return how many clients waited between two pictures, by bucket; None: as for a rate."""
-    if before is None or "latency" not in before:
+    """Return how many clients waited between two pictures, by bucket; None: as for a rate, or untold."""
+    if before is None or before["latency"] is None or now["latency"] is None:
         return None
     counts = [
         new - old

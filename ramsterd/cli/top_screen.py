@@ -67,11 +67,9 @@ def screen(view: View) -> list[Text]:
         *_health(now),
         *memory_lines(now["memory"], view.width),
         *rate_lines(partial(rate_between, before, now)),
+        *latency_lines(partial(waits_between, before, now)),
+        *job_lines(now["jobs"]),
     ]
-    # A daemon that was not restarted since the upgrade of this program tells none.
-    if "latency" in now:
-        top += latency_lines(partial(waits_between, before, now))
-    top += job_lines(now["jobs"])
     return fitted(
         top, list(_nodes(view)), list(_events(view)),
         keys=view.keys, noun="nodes", width=view.width, height=view.height,

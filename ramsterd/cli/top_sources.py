@@ -13,7 +13,7 @@ from ramsterd.cli.ask import AskFailed, Request, ask_each, try_ask
 from ramsterd.cli.gather import AGAIN_AT_ONCE, Told, ask_nodes, round_seconds
 from ramsterd.cli.target import Target
 from ramsterd.cli.top_members import TopMembers
-from ramsterd.cli.top_parts import Picture
+from ramsterd.cli.top_parts import Picture, picture_of
 
 REFRESH_SECONDS: Final = 2.0
 # More than a screen has lines for.
@@ -56,7 +56,7 @@ class NodeSource:
     def __init__(self, target: Target, first: Picture) -> None:
         self._target = target
         self._before: Picture | None = None
-        self._now = first
+        self._now = picture_of(first)
         self._events: deque[dict[str, Any]] = deque(maxlen=EVENTS_MAX)
         self._run: str | None = None
         self._after = 0
@@ -67,7 +67,7 @@ class NodeSource:
     def look(self) -> None:
         """Ask for the next picture."""
         try:
-            now = try_ask(self._target, "overview")
+            now = picture_of(try_ask(self._target, "overview"))
             while self._read_events():
                 pass
         except AskFailed as failed:

@@ -4,9 +4,16 @@ from typing import Any
 
 import pytest
 
-from ramsterd.cli.gather import UNKNOWN_SHAPE_TEXT, Told
-from ramsterd.cli.top_cluster_screen import Heard, Silent
-from ramsterd.cli.top_members import EVENTS_OF_ONE_MAX, EVENTS_SECONDS, REST_SECONDS, TopMembers
+from ramsterd.cli.gather import Told
+from ramsterd.cli.top_cluster_screen import Heard, Silent, screen
+from ramsterd.cli.top_members import (
+    EVENTS_OF_ONE_MAX,
+    EVENTS_SECONDS,
+    REST_SECONDS,
+    UNKNOWN_SHAPE_TEXT,
+    TopMembers,
+)
+from ramsterd.cli.top_parts import UNTOLD
 from tests.helpers.pictures import event, node, picture
 
 HERE = node("alpha", is_local=True, is_linked=False)
@@ -18,6 +25,11 @@ def at_hand(*others: dict[str, Any], **changes: Any) -> dict[str, Any]:
 
 def of(name: str, **changes: Any) -> Told:
     return Told(name, picture(node=name, nodes=[], events_total=0, **changes))
+
+
+def older(shown: dict[str, Any]) -> dict[str, Any]:
+    """Return a picture as a daemon of an older version shows it."""
+    return {name: value for name, value in shown.items() if name not in UNTOLD}
 
 
 def told(name: str, *texts: str, after: int, run: str = "one") -> Told:
@@ -75,6 +87,35 @@ def test_what_is_no_picture_is_a_silence(bad: Any) -> None:
     members = TopMembers(at_hand(node("beta")))
     members.on_told([Told("beta", bad)], 0.0)
     assert members.members()[1] == Silent("beta", UNKNOWN_SHAPE_TEXT)
+
+
+def test_a_member_that_can_not_be_shown_comes_with_a_hint_that_top_knows() -> None:
+    assert "-o json" not in UNKNOWN_SHAPE_TEXT
+    assert "`ramsterctl top` there" in UNKNOWN_SHAPE_TEXT
+
+
+def test_daemons_of_an_older_version_are_shown_at_hand_and_at_a_peer() -> None:
+    seen = older(at_hand(node("beta")))
+    members = TopMembers(seen)
+    members.on_at_hand(seen, 1.0)
+    members.on_told([Told("beta", older(of("beta").result))], 1.0)
+    assert members.silent() == []
+    shown = [line.plain for line in screen(members.view())]
+    assert shown[1].split(";")[0].split(maxsplit=1)[1] == "2 ok"
+    assert [line.split()[:2] for line in shown[-3:-1]] == [["alpha", "ok"], ["beta", "ok"]]
+
+
+def test_events_of_a_daemon_that_does_not_tell_their_number_are_read_on() -> None:
+    members = TopMembers(older(at_hand(node("beta"))))
+    members.on_told([Told("beta", older(of("beta").result))], 0.0)
+    assert {name: asked["after"] for name, asked in members.wanted_events(0.0).items()} == {
+        "alpha": 0,
+        "beta": 0,
+    }
+    members.on_events([told("beta", "one", "two", after=2)])
+    assert members.wanted_events(0.0)["beta"]["after"] == 2
+    members.on_events([told("beta", after=2)])
+    assert [each["text"] for _, each in members.view().events] == ["one", "two"]
 
 
 def test_events_are_asked_for_only_where_there_are_new_ones() -> None:
