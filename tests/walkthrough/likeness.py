@@ -21,8 +21,13 @@ VARYING: Final = tuple(
         (r"\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z| UTC)?", "MOMENT"),
         (r"\b\d{4}-\d\d-\d\d\b", "DAY"),
         (r"@\[[\d.]+\]", "@[MOMENT]"),
+        # An upgrade may take its time, but clients wait meanwhile: 30 s are the most.
+        (
+            r"(?<=serves again after )(?:\d{1,3} ms|(?:[12]?\d(?:\.\d+)?|30(?:\.0+)?) s)\b",
+            "AT_MOST_30_SECONDS",
+        ),
         # How long something took, is left, or lasts.
-        (rf"\b{_NUMBER} ?(?:us|ms|s|min|h|seconds|days)\b", "TIME"),
+        (rf"(?<!serves again after )\b{_NUMBER} ?(?:us|ms|s|min|h|seconds|days)\b", "TIME"),
         # Noise is compressed as it comes, and pages travel when there is time.
         (rf"\b{_SOME} (?:[KMGT]i)?B\b", "BYTES"),
         (rf"\b{_SOME} (?=pages?\b|compressed pages\b|a second\b)", "N "),

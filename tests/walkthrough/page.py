@@ -12,6 +12,11 @@ _FENCE: Final = re.compile(rf"^```{TRANSCRIPT}\n(.*?)^```$", re.MULTILINE | re.D
 _NAME: Final = rf"(?:{'|'.join(HOSTS)})"
 _PROMPT: Final = re.compile(rf"^({_NAME}(?:, {_NAME})*)# (.*)$")
 
+HEALTH_STATUSES: Final = {"OK": 0, "WARN": 1, "ERR": 2}
+_HEALTH: Final = re.compile(r"ramsterctl health\b")
+_DOCTOR: Final = re.compile(r"ramsterctl doctor\b")
+_CHECKS: Final = re.compile(r"^\S+ checks: (\d+) errors?, (\d+) warnings?, \S+ ok$", re.MULTILINE)
+
 
 class BadPage(Exception):
     """A block is not a transcript; the message quotes its line."""
@@ -28,6 +33,25 @@ class Typed:
 
     def with_printed(self, printed: tuple[str, ...]) -> Self:
         return replace(self, printed=printed)
+
+    @property
+    def status(self) -> int:
+        """The exit status that goes with what is printed, as docs/commands.md has it.
+
+        Raises:
+            BadPage: The command says with its status what it found, and the page does not show that.
+        """
+        if _HEALTH.search(self.command):
+            found = self.printed[0].split()[0] if self.printed else ""
+            if found in HEALTH_STATUSES:
+                return HEALTH_STATUSES[found]
+        elif _DOCTOR.search(self.command):
+            if match := _CHECKS.search("\n".join(self.printed)):
+                errors, warnings = map(int, match.groups())
+                return 2 if errors else int(warnings > 0)
+        else:
+            return 0
+        raise BadPage(f"what is printed of {self.command!r} does not say with which status it ends")
 
     def __str__(self) -> str:
         return "\n".join([f"{', '.join(self.hosts)}# {self.command}", *self.printed])

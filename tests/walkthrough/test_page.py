@@ -75,6 +75,16 @@ def test_what_an_operator_acts_on_is_not(shown: str, printed: str) -> None:
     assert f"-{shown}" in difference([shown], [printed])
 
 
+@pytest.mark.parametrize("rest", ["", ": …"])
+def test_clients_wait_for_30_seconds_at_most(rest: str) -> None:
+    begin = "the daemon serves again after"
+    shown = f"{begin} 2.35 s{rest}"
+    for soon in ("912 ms", "0.4 s", "29.9 s", "30 s"):
+        assert is_like([shown], [f"{begin} {soon}{rest}"]), soon
+    for late in ("30.1 s", "45 s", "112 s", "1,112 s", "2 min"):
+        assert not is_like([shown], [f"{begin} {late}{rest}"]), late
+
+
 def test_lines_that_are_left_out_may_be_any() -> None:
     assert is_like(["first", "…", "last"], ["first", "last"])
     assert is_like(["first", "…", "last"], ["first", "second", "last", "last"])
@@ -89,6 +99,46 @@ def test_figures_become_those_of_a_new_run_and_what_is_left_out_stays_so() -> No
     assert refreshed(shown, printed) == ("first, 7 pages", "…", "beta: …; 12 s, 7 pages …", "last")
     assert refreshed(shown, [*printed, "more"]) is None
     assert refreshed(shown, ["first, 0 pages", *printed[1:]]) is None
+
+
+@pytest.mark.parametrize(
+    ("command", "printed", "status"),
+    [
+        ("ramsterctl health", "OK     failure tolerance: 1 node", 0),
+        ("ramsterctl health", "WARN   failure tolerance: 0 nodes\nERR    is no head", 1),
+        ("ramsterctl health --cluster", "ERR    3 nodes: 2 OK, 1 ERR", 2),
+        ("ramsterctl doctor", "…\n… checks: 0 errors, 0 warnings, … ok", 0),
+        ("ramsterctl doctor", "…\n20 checks: 0 errors, 1 warning, 19 ok", 1),
+        ("ramsterctl doctor", "…\n20 checks: 1 error, 12 warnings, 7 ok", 2),
+        ("ramsterctl nodes", "WARN", 0),
+        ("promtool query instant x", "", 0),
+    ],
+)
+def test_an_exit_status_is_that_of_what_is_shown(command: str, printed: str, status: int) -> None:
+    assert Typed(("n1",), command, tuple(printed.splitlines())).status == status
+
+
+@pytest.mark.parametrize(
+    ("command", "printed"),
+    [
+        ("ramsterctl health", ()),
+        ("ramsterctl health", ("…",)),
+        ("ramsterctl doctor", ("…",)),
+        ("ramsterctl doctor", ("… checks: …",)),
+    ],
+)
+def test_a_page_that_leaves_out_what_a_status_says_is_refused(
+    command: str, printed: tuple[str, ...]
+) -> None:
+    with pytest.raises(BadPage, match="with which status"):
+        _ = Typed(("n1",), command, printed).status
+
+
+def test_every_line_of_the_page_has_a_status() -> None:
+    ends = {(typed.command, typed.status) for typed in commands(PAGE.read_text())}
+    # All that is shown of health and of doctor: what is well, and what is not.
+    assert {("ramsterctl health", 0), ("ramsterctl health", 1)} <= ends
+    assert {("ramsterctl doctor", 0), ("ramsterctl doctor", 1)} <= ends
 
 
 def test_every_transcript_of_the_page_is_one() -> None:
