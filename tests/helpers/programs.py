@@ -1,7 +1,8 @@
 """Start our programs as front ends do, but quickly: by a fork of a process that has all imports (`tests.helpers.fork_server`).
 
 `run_program` and `Program` take what `subprocess.run` and `subprocess.Popen` take.  What a fork can't do they leave to
-these: another program, another interpreter's switches, a prefix such as `ip netns exec`, a function before `exec`.
+these: another program, another interpreter's switches, a prefix such as `ip netns exec`, a function before `exec`,
+descriptors that keep their numbers.
 A test of what a process is from its beginning, such as its memory, asks for `subprocess` itself.
 """
 
@@ -102,7 +103,8 @@ class Program(subprocess.Popen[Any]):
 
         Args:
             command: The program and its arguments.
-            listen: Names of the descriptors in `pass_fds`, which are passed as a service manager does; None: as they are.
+            listen: Names of the descriptors in `pass_fds`, which are passed as a service manager does.
+                None: they keep their numbers, as `subprocess` passes them.
             more: What else `subprocess.Popen` takes.
         """
         self._listen = listen
@@ -113,7 +115,7 @@ class Program(subprocess.Popen[Any]):
 
     def _execute_child(self, *arguments: Any) -> None:
         asked = _EXECUTE_CHILD.bind(self, *arguments).arguments
-        server = server_for(asked)
+        server = server_for(asked, self._listen)
         if server is None:
             if self._listen is not None:
                 fds = ",".join(map(str, asked["pass_fds"]))
@@ -178,11 +180,14 @@ _OF_A_PROGRAM: Final = {
 }  # fmt: skip
 
 
-def server_for(asked: Mapping[str, Any]) -> _Server | None:
-    """Return the server that can fork what `subprocess` was asked for."""
+def server_for(asked: Mapping[str, Any], listen: Sequence[str] | None) -> _Server | None:
+    """Return the server that can fork what `subprocess` was asked for; `listen` is that of `Program`."""
     if tuple(asked["args"][: len(RAMSTERD)]) not in MODULES:
         return None
     if any(asked[name] != usual for name, usual in _OF_A_PROGRAM.items()):
+        return None
+    # A fork has the standard ones, and those that it is told to listen at.
+    if asked["pass_fds"] and listen is None:
         return None
     server = _server()
     return server if server.at_start == at_start(variables(asked)) else None

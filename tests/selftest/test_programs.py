@@ -48,6 +48,24 @@ def test_a_fork_has_its_folder_and_its_standard_files_and_no_others(tmp_path: Pa
     assert program.returncode == -signal.SIGKILL
 
 
+def test_descriptors_that_are_passed_keep_their_numbers(tmp_path: Path) -> None:
+    with (
+        socket.socket(socket.AF_UNIX) as listener,
+        open(os.devnull, "rb") as passed,
+    ):
+        listener.bind(str(tmp_path / "daemon"))
+        listener.listen()
+        command = [*RAMSTERCTL, "--socket", "daemon", "status"]
+        fd = passed.fileno()
+        with Program(command, env=environment(), cwd=tmp_path, pass_fds=[fd]) as program:
+            # It waits for an answer.
+            connected, _ = listener.accept()
+            with connected:
+                found = Path(f"/proc/{program.pid}/fd/{fd}").readlink()
+                program.kill()
+    assert found == Path(os.devnull)
+
+
 def test_what_a_fork_can_not_be_is_a_program_of_its_own() -> None:
     with Program([sys.executable, "-c", "raise SystemExit(7)"], env=environment()) as other:
         assert other.wait(60) == 7
