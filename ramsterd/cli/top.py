@@ -27,8 +27,9 @@ def top_command(ask: Ask) -> click.Command:
         their pages here.
 
         With --cluster every member has a line of its own, as it says itself through the node at
-        hand, and those that say nothing are named with why.  P99 is of reads that needed the
-        memory of that member alone, and of those that waited for a peer.
+        hand, and those that say nothing are named with why.  99 of 100 reads took no longer than
+        P99 HERE if the member's own memory was enough, and no longer than P99 PEERS if they
+        waited for a peer.
         Keys: h, n, f, r, w sort the members by health, name, free memory, reads, writes.
         """
         try:
