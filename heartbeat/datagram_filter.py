@@ -24,7 +24,8 @@ class DropReason(enum.Enum):
     """The reason why a datagram is dropped; a label of the metric, so the values stay."""
 
     UNKNOWN_SOURCE = "unknown source"
-    # No member is known to be there, but there is a member of which nothing is known: most likely its name is looked up just now.
+    # No member is known to be there, but the address of some member is not known yet: most likely
+    # its name is being looked up.
     UNRESOLVED_SOURCE = "unresolved source"
     MALFORMED = "malformed"
     OTHER_CLUSTER = "other cluster"

@@ -8,7 +8,8 @@ from tests.guest.own_swap import own_cluster, run_own_swap
 from tests.guest.ways import Boot
 from tests.system.conftest import NewCluster
 
-# At least; with all pages filled before and verified behind it, a round takes minutes.  Longer ones: `python -m tests.guest.own_swap`.
+# At least; with all pages filled before and verified behind it, a round takes minutes.
+# Longer ones: `python -m tests.guest.own_swap`.
 SECONDS = 30
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]

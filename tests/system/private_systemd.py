@@ -159,7 +159,10 @@ class PrivateSystemd:
 
 
 def make_group(name: str = "systemd") -> Path:
-    """Return a new control group of the unified hierarchy (cgroups(7)), or skip the test; `name` tells it from others of the test."""
+    """Return a new control group of the unified hierarchy (cgroups(7)), or skip the test.
+
+    `name` tells it from others of the test.
+    """
     mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
     roots = [Path(words[1]) for words in mounts if words[2] == "cgroup2"]
     ours = [

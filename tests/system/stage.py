@@ -1,4 +1,6 @@
-"""A stage for incidents: a cluster as an operator has it, a Prometheus with the rules that are shipped, and viewers of the status pages.
+"""A stage for incidents: a cluster as an operator has it, a Prometheus with our rules, and viewers.
+
+Viewers look at the status pages.
 
 Timers, timeouts and rules are those that an operator gets; budgets and sockets are the test's.  Prometheus scrapes
 every two seconds: the example of config/prometheus has five, which adds three to a scrape and three to an evaluation.
@@ -35,9 +37,12 @@ _TEST_TIMEOUTS: Final = re.compile(r"^(?:request|fetch|put_wait)_seconds_max = .
 
 
 def give_operators_settings(cluster: Cluster) -> dict[str, int]:
-    """Take the timers of the tests out of the files, and give each node a metrics port; return these by the names of the nodes.
+    """Take the timers of the tests out of the files, and give each node a metrics port.
 
     That nobody keeps memory is meant so: it is no finding.
+
+    Returns:
+        The ports by the names of the nodes.
     """
     ports = free_ports(len(cluster.nodes))
     members = cluster[1].config.with_name("cluster.toml")
