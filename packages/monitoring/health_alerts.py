@@ -15,17 +15,20 @@ from ramsterd.health.codes import RULES, Code, Severity
 
 NODE: Final = "{{ $labels.instance }}"
 ON_NODE: Final = f"On node {NODE}"
+AT_CA: Final = "Where the CA is,"
+_RENEW: Final = "ramsterctl cluster renew --from DIR --out renewed"
 _SEVERITIES: Final = {Severity.WARN: WARNING, Severity.ERR: CRITICAL}
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What an alert says of a code; `command` is typed on the node that tells."""
+    """What an alert says of a code, and the `command` that is typed `where`."""
 
     holds: str
     summary: str
     worse: str
     command: str
+    where: str = ON_NODE
 
 
 WORDS: Final = {
@@ -51,7 +54,7 @@ WORDS: Final = {
         "0s",
         f"Node {NODE} can't write its cluster file.",
         "The next start of this node may have older members. Repair the disk, or the rights on the folder.",
-        "ramsterctl config reload",
+        "ramsterctl health",
     ),
     (Code.UNWRITTEN, Severity.ERR): Words(
         "0s",
@@ -62,8 +65,9 @@ WORDS: Final = {
     (Code.CERT_EXPIRED, Severity.ERR): Words(
         "0s",
         f"The certificate of node {NODE} has ended.",
-        "Open links stay, and a link that is lost stays lost. Renew the certificate where the CA is, and copy it.",
-        "ramsterctl config reload",
+        "Open links stay, and a link that is lost stays lost. Renew the certificate, and copy it.",
+        _RENEW,
+        AT_CA,
     ),
     (Code.CORRUPT_FOUND, Severity.WARN): Words(
         "0s",
@@ -152,8 +156,9 @@ WORDS: Final = {
     (Code.CERT_EXPIRING, Severity.WARN): Words(
         "1h",
         f"The certificate of node {NODE} ends within 30 days.",
-        "Then this node gets no new links. Renew the certificate where the CA is, and copy it.",
-        "ramsterctl config reload",
+        "Then this node gets no new links. Renew the certificate, and copy it.",
+        _RENEW,
+        AT_CA,
     ),
     (Code.CLOCK_SKEW, Severity.WARN): Words(
         "5m",
@@ -192,7 +197,7 @@ def _alert(code: Code, severity: Severity, words: Words) -> Alert:
         severity=_SEVERITIES[severity],
         summary=words.summary,
         worse=words.worse,
-        where=ON_NODE,
+        where=words.where,
         command=words.command,
         heading=code.value,
     )

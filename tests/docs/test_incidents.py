@@ -56,6 +56,11 @@ def test_an_alert_that_is_pending_is_one_that_waits(said: Said) -> None:
     assert waits == (said.alert_state != FIRING)
 
 
+@each_incident
+def test_the_alert_says_to_type_what_was_seen(said: Said) -> None:
+    assert WORDS[said.code, said.severity].command == said.alert_command
+
+
 @each_heading
 def test_no_other_alert_event_or_page_is_named(heading: str) -> None:
     text, told = section(PAGE, heading), of(heading)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from config.event_kinds import EventKind
-from packages.monitoring.health_alerts import WORDS, name_of
+from packages.monitoring.health_alerts import name_of
 from packages.monitoring.rules import CRITICAL, WARNING
 from ramsterd.health.codes import Code, Severity
 
@@ -24,6 +24,8 @@ class Said:
     severity: Severity
     # What health, the event and the page say to type.
     command: str
+    # What the alert says to type, which does not know names, sizes and paths.
+    alert_command: str
     # Beside `health_changed`.
     kinds: tuple[EventKind, ...]
     # In which state the alert is by then: it fires at once where waiting heals nothing.
@@ -41,17 +43,13 @@ class Said:
         """Return the severity of the alert."""
         return CRITICAL if self.severity is Severity.ERR else WARNING
 
-    @property
-    def alert_command(self) -> str:
-        """Return what the alert says to type."""
-        return WORDS[self.code, self.severity].command
-
 
 NODE_DIES: Final = Said(
     heading="A node dies",
     code=Code.NODE_DOWN,
     severity=Severity.WARN,
     command="on node n3: systemctl start ramsterd",
+    alert_command="ramsterctl health",
     kinds=(EventKind.LINK_LOST, EventKind.NODE_SUSPECT, EventKind.NODE_DOWN),
     alert_state=PENDING,
     more_alerts=("RamsterNoMetrics",),
@@ -61,6 +59,7 @@ DISK_FILLS: Final = Said(
     code=Code.UNWRITTEN,
     severity=Severity.WARN,
     command="make room on that disk, then: ramsterctl health",
+    alert_command="ramsterctl health",
     kinds=(EventKind.MEMBERS_UNWRITTEN,),
     alert_state=FIRING,
 )
@@ -71,6 +70,7 @@ CERTIFICATE_ENDS_SOON: Final = Said(
     code=Code.CERT_EXPIRING,
     severity=Severity.WARN,
     command="where the CA is: ramsterctl cluster renew --from DIR --out renewed",
+    alert_command="ramsterctl cluster renew --from DIR --out renewed",
     kinds=(EventKind.CERTIFICATE_EXPIRING,),
     alert_state=PENDING,
 )
@@ -79,6 +79,7 @@ CERTIFICATE_ENDS: Final = Said(
     code=Code.CERT_EXPIRED,
     severity=Severity.ERR,
     command="where the CA is: ramsterctl cluster renew --from DIR --out renewed",
+    alert_command="ramsterctl cluster renew --from DIR --out renewed",
     kinds=(EventKind.CERTIFICATE_EXPIRED,),
     alert_state=FIRING,
 )
@@ -87,6 +88,7 @@ NODE_STARVES: Final = Said(
     code=Code.STARVED,
     severity=Severity.WARN,
     command="top",
+    alert_command="top",
     kinds=(EventKind.DAEMON_PAUSED,),
     alert_state=PENDING,
 )
@@ -95,6 +97,7 @@ CLUSTER_FILLS_UP: Final = Said(
     code=Code.MEMORY_FULL,
     severity=Severity.ERR,
     command="ramsterctl memory set --budget 5MiB",
+    alert_command="ramsterctl memory set --budget SIZE",
     kinds=(EventKind.WRITES_REFUSED,),
     alert_state=FIRING,
 )
