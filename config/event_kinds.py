@@ -58,6 +58,8 @@ class EventKind(StrEnum):
     MEMBERS_DIFFER = "members_differ"
     MEMBERS_UNWRITTEN = "members_unwritten"
     MEMBERS_WRITTEN = "members_written"
+    MEMBERS_UNWRITABLE = "members_unwritable"
+    MEMBERS_WRITABLE = "members_writable"
     NODE_REMOVED = "node_removed"
     DRAIN_BEGAN = "drain_began"
     DRAIN_ENDED = "drain_ended"

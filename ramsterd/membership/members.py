@@ -59,7 +59,8 @@ class MembersStatistics:
     problem: str
     # Of these two the first.
     unwritten: str = ""
-    # Why the next change can't be written; empty: nothing is known that speaks against it.
+    # Why the next change can't be written: no room, or a disk that hangs; empty: nothing is known
+    # that speaks against it.
     unwritable: str = ""
     # Nodes that have other members for the same version, by name.
     differs_from: tuple[str, ...] = ()

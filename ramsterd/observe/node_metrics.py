@@ -87,7 +87,7 @@ def _members(now: DaemonStatistics) -> Iterator[Metric]:
         one(float(bool(now.membership.problem))),
     )  # fmt: skip
     yield gauge(
-        "membership_unwritable", "Whether the disk of the cluster file has no room for the next change of the members.", [],
+        "membership_unwritable", "Whether the disk of the cluster file has no room for the next change, or does not answer.", [],
         one(float(bool(now.membership.unwritable))),
     )  # fmt: skip
 

@@ -60,7 +60,7 @@ DISK_FILLS: Final = Said(
     severity=Severity.WARN,
     command="make room on that disk, then: ramsterctl health",
     alert_command="ramsterctl health",
-    kinds=(EventKind.MEMBERS_UNWRITTEN,),
+    kinds=(EventKind.MEMBERS_UNWRITABLE,),
     alert_state=FIRING,
 )
 # The same, after a change of the members that could not be written.
