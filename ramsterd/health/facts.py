@@ -110,6 +110,8 @@ class FileFacts:
     # None: there is no TLS.
     certificate_seconds: float | None
     state_problem: str
+    # Where the cluster file is.
+    cluster_file: str
     members_unwritten: str
     # Why the next change of the members can't be written.
     members_unwritable: str

@@ -1,5 +1,6 @@
 """What is wrong with the files of this node.  Pure."""
 
+import shlex
 from typing import Final
 
 from ramsterd.health.codes import Code, Finding, err, warn
@@ -7,6 +8,9 @@ from ramsterd.health.facts import Facts, Past
 from ramsterd.host.validity import Validity, format_span, judge_validity
 
 _RENEW: Final = "where the CA is: ramsterctl cluster renew --from DIR --out renewed"
+_MAKE_ROOM: Final = (
+    "make room there: bytes, or inodes (df -i); if df does not answer, repair the disk"
+)
 
 
 def unwritten(facts: Facts, past: Past) -> Finding | None:
@@ -31,8 +35,9 @@ def unwritten(facts: Facts, past: Past) -> Finding | None:
         return warn(
             Code.UNWRITTEN,
             "the next change of the members can't be written to the cluster file of this node",
-            details=(files.members_unwritable,),
-            command="make room on that disk, then: ramsterctl health",
+            details=(files.members_unwritable, _MAKE_ROOM),
+            # Of the file, which may be a link to another disk than that of its folder.
+            command=f"df {shlex.quote(files.cluster_file)}",
         )
     return None
 

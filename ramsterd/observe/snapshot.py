@@ -60,6 +60,8 @@ class ConfigStatistics:
     budget: str
     # Who keeps the pages, as the file has it.
     keep: str
+    # Where the cluster file is.
+    cluster: str
     reloads_total: int = 0
     failed_reloads_total: int = 0
     is_last_reload_successful: bool = True

@@ -125,6 +125,7 @@ class Reloader:
         self._statistics = ConfigStatistics(
             budget=describe_size(running.memory.budget),
             keep=str(running.memory.keep),
+            cluster=str(running.cluster),
             last_reload_success_timestamp_seconds=wall_clock(),
         )
 

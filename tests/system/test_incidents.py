@@ -12,6 +12,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -105,7 +106,8 @@ def test_a_disk_that_is_full_under_the_cluster_file_is_told_before_a_change_is_l
     inside = Path(f"/proc/{node.pid}/root{folder}")
     began_at = wall_clock()
     fill_disk(inside)
-    stage.check_all_say(node, DISK_FILLS, began_at=began_at)
+    shown = replace(DISK_FILLS, command=f"df {folder}/cluster.toml")
+    stage.check_all_say(node, shown, began_at=began_at)
 
     # A change that was made elsewhere is in force here, and not in the file.
     assert "is cordoned" in typed(cluster[2], "node", "cordon", "n2")

@@ -273,7 +273,9 @@ CASES: Final = [
     pytest.param(
         with_files(members_unwritable="no space left on device"), Past(),
         Code.UNWRITTEN, Severity.WARN, "the next change of the members",
-        ("no space left on device",), "make room on that disk, then: ramsterctl health",
+        ("no space left on device",
+         "make room there: bytes, or inodes (df -i); if df does not answer, repair the disk"),
+        "df /etc/ramster/cluster.toml",
         id="a full disk under the cluster file",
     ),
     pytest.param(
@@ -349,7 +351,7 @@ def test_a_line_to_type_is_one_that_there_is(command: str) -> None:
     for line in typed:
         check_line(line, is_whole=True)
     assert typed or re.search(
-        r"(^|: )(systemctl (start|stop) ramsterd|timedatectl set-ntp true|top)$", command
+        r"(^|: )(systemctl (start|stop) ramsterd|timedatectl set-ntp true|top|df \S+)$", command
     )
 
 

@@ -87,7 +87,10 @@ def statistics(node: SimNode) -> DaemonStatistics:
         uptime_seconds=1.0,
         clock_seconds=1e9,
         config=ConfigStatistics(
-            budget="8MiB", keep="auto", last_reload_success_timestamp_seconds=7.0
+            budget="8MiB",
+            keep="auto",
+            cluster="/etc/ramster/cluster.toml",
+            last_reload_success_timestamp_seconds=7.0,
         ),
         membership=MembersStatistics(version=7, origin=NodeId(1), is_removed=False, problem=""),
         engine=node.engine.statistics(),
