@@ -80,8 +80,9 @@ def test_a_node_that_dies_and_comes_back_is_remembered_whatever_the_log_shows(
     assert (down["severity"], down["node"]) == ("warning", "n2")
     assert down["text"].startswith("node n2 is down: ")
     assert " is down" not in node.log
-    assert events(node, "--since", "1h") == found
-    assert node.status()["events"]["kept_events"] == len(found)
+    # Another may have come meanwhile.
+    assert events(node, "--since", "1h")[: len(found)] == found
+    assert node.status()["events"]["kept_events"] >= len(found)
 
 
 def test_text_and_time_are_those_of_the_line_in_the_log(new_cluster: NewCluster) -> None:
