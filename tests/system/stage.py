@@ -30,6 +30,8 @@ T = TypeVar("T")
 INTERVAL: Final = "2s"
 # How long a test waits on a machine that is busy; what it sees is judged by when it was said.
 WAIT_SECONDS_MAX: Final = 90.0
+# How much later a machine that is busy may say something, at most.
+FORGIVEN_SECONDS_MAX: Final = 20.0
 # Pressure stall information, counted since the start of the machine.
 PRESSURE: Final = Path("/proc/pressure/cpu")
 _TEST_TIMERS: Final = re.compile(r"^\[timers\]\n(?:\w+ = .*\n)+", re.MULTILINE)
@@ -107,7 +109,9 @@ class Stage:
     def check_all_say(self, node: Node, said: Said, *, began_at: float) -> None:
         """See what a node says of an incident in all four places, and that it says so in time.
 
-        A machine that has too much to do has as much more time as something on it waited for a processor.
+        A machine that has too much to do has as much more time as something on it waited for a
+        processor, but no more than `FORGIVEN_SECONDS_MAX` in all: the count is of the whole
+        machine, and would excuse a slow daemon too.
         """
         waited_before = waited_seconds()
         told_at = {
@@ -118,8 +122,9 @@ class Stage:
         }
         seconds = {place: round(at - began_at, 1) for place, at in told_at.items()}
         waited = waited_seconds() - waited_before
+        forgiven = min(waited, FORGIVEN_SECONDS_MAX)
         print(f"{said.code.value} after {seconds} s; this machine waited for {waited:.1f} s")
-        assert max(seconds.values()) <= SECONDS_MAX + waited, seconds
+        assert max(seconds.values()) <= SECONDS_MAX + forgiven, seconds
 
     def _in_health(self, node: Node, said: Said) -> float:
         def found() -> float:
