@@ -1,7 +1,8 @@
 """Five incidents on real daemons: within ten seconds all that an operator looks at says so.
 
 That is health, the events, the alert and the status page, each with the command to type.
-docs/incidents.md is the page for who is called; tests/docs/test_incidents.py holds it to what is seen here.
+docs/incidents.md is the page for the operator on call; tests/docs/test_incidents.py holds it to
+what is seen here.
 """
 
 import errno
