@@ -18,8 +18,8 @@ _SCRAPE: Final = f"""\
 {MADE_BY}#
 # An example of /etc/prometheus/prometheus.yml: take over what yours does not have.
 global:
-  # At 5 s an alert is pending within ten seconds of what it tells.  A scrape takes a node a few
-  # milliseconds, and it makes the text anew once a second at most.
+  # At 5 s an alert is pending at most ten seconds after health has its code.  A scrape takes a
+  # node a few milliseconds, and it makes the text anew once a second at most.
   scrape_interval: 5s
   evaluation_interval: 5s
 
