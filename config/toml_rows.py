@@ -5,8 +5,9 @@ with nothing.  A change adds, removes or replaces whole statements, or one value
 stay as they are, to the byte.  The result is read again and must say what is wanted: a layout that
 this can't change (rows in an inline array, a part of a row elsewhere) is refused.
 
-A row ends behind its last key.  Comments that follow it without a blank line are of the row, too,
-unless they go on to the next header, of which they speak then.
+Comments that go on to a header without a blank line speak of what follows that header.  So a row
+begins with those above its header.  It ends behind its last key, or behind the comments that follow
+that key without a blank line and do not go on to the next header.
 """
 
 import json
@@ -63,8 +64,9 @@ class _Statement:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """Indexes of statements: the header, the last key of the row itself, and the last statement."""
+    """Indexes of statements: the first of all, the header, the last key of the row itself, the last of all."""
 
+    first: int
     head: int
     key: int
     last: int
@@ -73,7 +75,8 @@ class _Row:
 def append_row(text: str, table: str, values: Mapping[str, Value]) -> str:
     """Return the text with one more row, behind the last one, or at the end.
 
-    A blank line stands before it, unless the last row has none before it or behind it either.
+    A blank line stands before it, unless the last row has none before it or behind it either, and
+    does not end with a comment.
 
     Raises:
         CannotEdit: The rows do not stand in `[[table]]` tables.
@@ -96,7 +99,7 @@ def append_row(text: str, table: str, values: Mapping[str, Value]) -> str:
 
 
 def remove_row(text: str, table: str, index: int) -> str:
-    """Return the text without a row and the comments in it, and without one of two blank lines that would meet.
+    """Return the text without a row and its comments, and without one of two blank lines that would meet.
 
     Raises:
         CannotEdit: The rows do not stand in `[[table]]` tables, or a part of this one elsewhere.
@@ -104,7 +107,7 @@ def remove_row(text: str, table: str, index: int) -> str:
     """
     statements, rows = _find_rows(text, table)
     row = rows[index]
-    first, behind = row.head, row.last + 1
+    first, behind = row.first, row.last + 1
     is_blank_before = first > 0 and _is_blank(statements, first - 1)
     is_blank_behind = behind == len(statements) or _is_blank(statements, behind)
     if is_blank_before and is_blank_behind:
@@ -190,8 +193,11 @@ def _is_blank(statements: list[_Statement], index: int) -> bool:
 
 
 def _is_dense(statements: list[_Statement], rows: list[_Row]) -> bool:
-    """Return whether the last row follows a key, or is followed by something, without a blank line."""
-    if not rows:
+    """Return whether the last row follows a key, or is followed by something, without a blank line.
+
+    Not if it ends with a comment, which would speak of the next row.
+    """
+    if not rows or statements[rows[-1].last].kind is _Kind.COMMENT:
         return False
     head, behind = rows[-1].head, rows[-1].last + 1
     is_behind_key = head > 0 and statements[head - 1].kind is _Kind.KEY
@@ -237,7 +243,15 @@ def _row(statements: list[_Statement], head: int, table: str) -> _Row:
         if each.is_header or each.kind is _Kind.KEY:
             last = index
             key = index if is_itself else key
-    return _Row(head, key, _with_comments(statements, last))
+    return _Row(_with_comments_above(statements, head), head, key, _with_comments(statements, last))
+
+
+def _with_comments_above(statements: list[_Statement], head: int) -> int:
+    """Return the first of the comments that go on to a header, or the header."""
+    first = head
+    while first > 0 and statements[first - 1].kind is _Kind.COMMENT:
+        first -= 1
+    return first
 
 
 def _with_comments(statements: list[_Statement], last: int) -> int:

@@ -56,6 +56,7 @@ def test_a_first_row_stands_at_the_end() -> None:
         ("a = 1\n[[disk]]\nn = 1\n", "\n[b]\n", "[[disk]]\nn = 2\n"),
         ("a = 1\n\n[[disk]]\nn = 1\n", "\n[b]\n", "\n[[disk]]\nn = 2\n"),
         ("[[disk]]\nn = 1\n#m = 1\n", "", "\n[[disk]]\nn = 2\n"),
+        ("a = 1\n[[disk]]\nn = 1\n#m = 1\n", "", "\n[[disk]]\nn = 2\n"),
     ],
 )
 def test_blank_lines_stand_around_a_new_row_as_around_the_last_one_and_go_with_it(
@@ -66,17 +67,47 @@ def test_blank_lines_stand_around_a_new_row_as_around_the_last_one_and_go_with_i
     assert remove_row(new, "disk", 1) == before + behind
 
 
-def test_comments_without_a_blank_line_belong_to_the_row_before_and_go_with_it() -> None:
+def test_comments_around_a_row_without_a_blank_line_go_with_it() -> None:
     new = remove_row(TEXT, "disk", 0)
-    gone = TEXT[TEXT.index("[[disk]]") : TEXT.index("\n[other]")]
+    gone = TEXT[TEXT.index("# about a") : TEXT.index("[other]")]
+    assert "# speaks of a" in gone
     assert new == TEXT.replace(gone, "", 1)
-    assert "# about a\n\n[other]" in new
-    assert "speaks of a" not in new
 
 
 def test_comments_that_go_on_to_the_next_header_speak_of_it_and_stay() -> None:
     new = remove_row(TEXT, "disk", 1)
     assert new.endswith("'''\n\n# about the last\n[last]\nz = 1\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "index", "rest"),
+    [
+        (
+            "# alice: keep\n[[disk]]\nn = 1\n[[disk]]\nn = 2\n",
+            0,
+            "[[disk]]\nn = 2\n",
+        ),
+        (
+            "[[disk]]\nn = 1\n# of 2\n# more\n[[disk]]\nn = 2\n",
+            0,
+            "# of 2\n# more\n[[disk]]\nn = 2\n",
+        ),
+        (
+            "[[disk]]\nn = 1\n# of 2\n# more\n[[disk]]\nn = 2\n",
+            1,
+            "[[disk]]\nn = 1\n",
+        ),
+        (
+            "# of the file\n\n# of 1\n[[disk]]\nn = 1\n\n# of 2\n[[disk]]\nn = 2\n",
+            0,
+            "# of the file\n\n# of 2\n[[disk]]\nn = 2\n",
+        ),
+    ],
+)
+def test_comments_above_a_header_go_with_their_own_row_and_never_speak_of_another(
+    text: str, index: int, rest: str
+) -> None:
+    assert remove_row(text, "disk", index) == rest
 
 
 def test_the_only_row_goes_with_the_blank_line_that_came_with_it() -> None:
