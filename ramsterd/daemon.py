@@ -179,7 +179,10 @@ class Daemon:
         self._emptied = Emptied(self._exports, self._nbd, self._tmem)
         self._reloader = self._new_reloader(daemon, files)
         self._export_changes = ExportChanges(
-            self._reloader.order, self._exports, lambda: self._exports.snapshots(self.engine.store)
+            self._reloader.order,
+            self._exports,
+            lambda: self._exports.snapshots(self.engine.store),
+            run=log.events.run,
         )
         self._bench = Bench(self.engine, self._pager, rng=rng, local=node.name)
         self._control = new_control(

@@ -126,9 +126,10 @@ def _size(text: str) -> int | str:
 
 def _finish(ask: Ask, target: Target, begun: dict[str, Any], output: Output) -> None:
     """Wait until the change is in force, or refused, and say what there is now."""
-    number = begun["change"]
+    # `run`: a daemon that has restarted must not answer for another change of the same number.
+    change = {"change": begun["change"], "run": begun["run"]}
     deadline = time.perf_counter() + CHANGE_SECONDS_MAX
-    while (now := ask(target, "export-change", change=number))["state"] == "applying":
+    while (now := ask(target, "export-change", **change))["state"] == "applying":
         if time.perf_counter() >= deadline:
             fail(
                 f"the change has begun and is not done within {CHANGE_SECONDS_MAX:g} s: the disk has not answered yet;"

@@ -1,7 +1,7 @@
 """`ramsterctl export add`, `remove` and `resize`: an order each, and what became of it.
 
 Each takes several calls: the first gives the order a number, and `export-change` says how that one
-stands.
+stands.  Numbers begin anew with each run of the daemon, so `run` goes with a number.
 """
 
 import logging
@@ -43,6 +43,8 @@ class ExportChanges:
         order: Callable[[Order], None],
         exports: ExportNames,
         snapshots: Callable[[], tuple[ExportSnapshot, ...]],
+        *,
+        run: str,
     ) -> None:
         """Wire it.
 
@@ -50,7 +52,9 @@ class ExportChanges:
             order: Has an order carried out soon.
             exports: Those of this node.
             snapshots: Returns how each of them stands.
+            run: Tells the runs of the daemon apart.
         """
+        self._run = run
         self._order = order
         self._exports = exports
         self._snapshots = snapshots
@@ -106,13 +110,21 @@ class ExportChanges:
         return self._begin(ResizeExport(name, size), ends)
 
     def outcome(self, request: dict[str, object]) -> object:
-        """Return what became of the order `change`.
+        """Return what became of the order `change` of a `run`.
 
         Raises:
             CommandRefused: It was refused, and nothing has changed; or nobody knows such an order.
         """
-        number = request.get("change")
-        if not isinstance(number, int) or number not in self._outcomes:
+        number, run = request.get("change"), request.get("run")
+        if not isinstance(run, str):
+            raise CommandRefused(f"run: found {show(run)}, expected the run that the change has")
+        if run != self._run:
+            raise CommandRefused(
+                "ramsterd has restarted since the change began, and does not know its outcome:"
+                " `ramsterctl exports` shows which exports there are now"
+            )
+        # In JSON, true is no number.
+        if type(number) is not int or number not in self._outcomes:
             raise CommandRefused(
                 f"change: found {show(number)}, expected the number of a change since the start of the daemon:"
                 " `ramsterctl exports` shows what is in force"
@@ -150,7 +162,7 @@ class ExportChanges:
         self._outcomes[number] = None
         if len(self._outcomes) > CHANGES_KEPT_MAX:
             self._outcomes.popitem(last=False)
-        return {"change": number}
+        return {"change": number, "run": self._run}
 
     def _on_refused(self, number: int, reason: str) -> None:
         logger.info("a change of exports is refused, and nothing has changed: %s", reason)

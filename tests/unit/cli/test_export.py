@@ -17,7 +17,7 @@ DONE = {"state": "added", "is_changed": True, "name": "disk", "export": DISK, "w
 
 class Daemon:
     def __init__(self, *answers: object) -> None:
-        self.answers: list[object] = [{"change": 3}, *answers]
+        self.answers: list[object] = [{"change": 3, "run": "r"}, *answers]
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.target = Target(Path("socket"))
 
@@ -39,8 +39,8 @@ def test_add_names_the_keys_that_were_given_and_waits() -> None:
     assert result.output == "export disk is there: 2 GiB, blank\n"
     assert daemon.asked == [
         ("export-add", {"export": {"name": "disk", "size": "2GiB", "swap": True, "copies": 2}}),
-        ("export-change", {"change": 3}),
-        ("export-change", {"change": 3}),
+        ("export-change", {"change": 3, "run": "r"}),
+        ("export-change", {"change": 3, "run": "r"}),
     ]
     assert daemon.target.node == "beta"
 

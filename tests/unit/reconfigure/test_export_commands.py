@@ -38,7 +38,7 @@ class Node:
         self.refusal = ""
         self.there: tuple[ExportSnapshot, ...] = (DISK,)
         self.commands: dict[str, Any] = ExportChanges(
-            self.order, self, lambda: self.there
+            self.order, self, lambda: self.there, run="r2"
         ).commands()
 
     def order(self, order: Order) -> None:
@@ -142,8 +142,9 @@ def test_what_is_so_already_is_no_event(caplog: pytest.LogCaptureFixture) -> Non
         ("export-remove", {"name": "x"}, "no export 'x'; there are: disk, swap0"),
         ("export-remove", {}, "no export None; there are: disk, swap0"),
         ("export-remove", {"name": "old"}, "`ramsterctl export reset old` drops them"),
-        ("export-change", {"change": 7}, "change: found 7, expected the number of a change"),
-        ("export-change", {"change": "x"}, "change: found 'x', expected the number of a change"),
+        ("export-change", {"run": "r2", "change": 7}, "change: found 7, expected the number of a"),
+        ("export-change", {"run": "r2", "change": "x"}, "change: found 'x', expected the number"),
+        ("export-change", {"change": 1}, "run: found None, expected the run that the change has"),
     ],
 )
 def test_bad_requests_are_refused_in_one_line(
@@ -172,4 +173,23 @@ def test_old_outcomes_are_forgotten() -> None:
     node.orders[0].on_refused("too late for anybody")
     assert node.ask("export-change", **last) == {"state": "applying"}
     with pytest.raises(CommandRefused, match="since the start of the daemon"):
-        node.ask("export-change", change=1)
+        node.ask("export-change", run="r2", change=1)
+
+
+def test_an_outcome_is_told_only_of_a_change_of_the_same_run() -> None:
+    node = Node()
+    assert node.ask("export-remove", name="disk") == {"change": 1, "run": "r2"}
+    node.orders[0].on_done(Done(is_changed=True, warnings=()))
+    with pytest.raises(CommandRefused) as refused:
+        node.ask("export-change", run="r1", change=1)
+    assert str(refused.value) == (
+        "ramsterd has restarted since the change began, and does not know its outcome:"
+        " `ramsterctl exports` shows which exports there are now"
+    )
+
+
+def test_a_truth_is_no_number_of_a_change() -> None:
+    node = Node()
+    node.ask("export-remove", name="disk")
+    with pytest.raises(CommandRefused, match="expected the number of a change"):
+        node.ask("export-change", run="r2", change=True)
