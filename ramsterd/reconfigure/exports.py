@@ -178,6 +178,7 @@ class Exports:
             size = wanted.get(ends.name, 0)
             judge_end(self._pager, export, size, ends, clients=clients_of(ends.name))
             notes += self._say_what_shows(export, size)
+            notes += [] if size else self._say_default(export)
             cut = ends.name if size and ends.is_forced else ""
         new = self._make([each for each in configs if each.name not in self._by_name])
         blank = {each.name for each in configs if each.on_loss is OnLoss.BLANK}
@@ -200,6 +201,13 @@ class Exports:
             return []
         behind = f"pages behind {format_bytes(export.size)}, of a time when it was larger"
         return [f"export {export.name} has {behind}: clients read them again"]
+
+    def _say_default(self, gone: Export) -> list[str]:
+        """Return what clients get that name no export, if that is another export now."""
+        first, *others = self.all
+        if gone.name != first.name or not others:
+            return []
+        return [f"clients that name no export now get {others[0].name}"]
 
     def follow(self, prepared: Prepared) -> None:
         """Make a change; no export that goes has a client.

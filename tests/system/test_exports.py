@@ -187,6 +187,18 @@ def test_commands_are_events_and_those_that_change_nothing_are_not(alone: Cluste
     assert kinds_of(node) == ["export_added", "export_resized", "export_removed"]
 
 
+def test_the_export_of_clients_that_name_none_is_named_when_it_becomes_another(
+    alone: Cluster,
+) -> None:
+    node = alone[1]
+    done(node, "add", "disk1", "--size", "1MiB")
+    ended = ctl(node, "export", "remove", "swap0")
+    assert (ended.returncode, ended.stdout) == (0, "export swap0 is removed\n")
+    assert ended.stderr == "warning: clients that name no export now get disk1\n"
+    with node.client("") as client:
+        assert client.size == MIB
+
+
 def test_what_is_wrong_is_told_in_one_line_and_changes_nothing(alone: Cluster) -> None:
     node = alone[1]
     for arguments, told in (

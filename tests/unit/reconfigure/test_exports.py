@@ -234,6 +234,18 @@ def test_an_export_without_pages_goes_and_its_pool_with_it() -> None:
     assert known.of("a") is not first, "one of the same name is another"
 
 
+def test_which_export_is_the_default_now_is_told_if_the_first_one_goes() -> None:
+    exports = exports_of(FakePager(4), marks(), a=4096, b=4096, c=4096)
+    first = exports.prepare(configs(b=4096, c=4096), REMOVE)
+    assert first.notes == ("clients that name no export now get b",)
+    second = exports.prepare(configs(a=4096, c=4096), Ends("b", is_forced=False))
+    assert second.notes == ()
+    assert exports.prepare(configs(a=8192, b=4096, c=4096), REMOVE).notes == (), "it only grows"
+    exports.follow(first)
+    exports.follow(exports.prepare(configs(c=4096), Ends("b", is_forced=False)))
+    assert exports.prepare([], Ends("c", is_forced=False)).notes == (), "nothing is left"
+
+
 def test_an_export_with_pages_goes_only_by_force() -> None:
     pager = FakePager(3)
     exports = exports_of(pager, marks(), a=8192)
