@@ -13,7 +13,9 @@ from ramsterd.cli.output import OUTPUT_OPTION, Output, fail, show, warn
 from ramsterd.cli.state import reset_command
 from ramsterd.cli.target import AT_NODE, Target
 
+# Most changes are done at once; a daemon that drops many pages is not asked all the time.
 POLL_SECONDS: Final = 0.05
+POLL_SECONDS_MAX: Final = 0.5
 # A file is written, and pages are dropped: a disk that takes longer is told of.
 CHANGE_SECONDS_MAX: Final = 60.0
 SIZE_HELP: Final = "A multiple of 4096 bytes, such as 512MiB or 16GiB."
@@ -51,7 +53,11 @@ def _add(ask: Ask) -> click.Command:
     @click.option(
         "--durability", type=click.Choice(_values(Durability)), help="When a FLUSH is answered."
     )
-    @click.option("--copies", type=int, help="How many other nodes keep its pages, 1 to 3.")
+    @click.option(
+        "--copies",
+        type=int,
+        help="How many other nodes keep its pages: 1 to 3, or 0 for [remote] copies.",
+    )
     @click.option(
         "--codec", type=click.Choice(_values(PoolCodec)), help="How its pages are compressed."
     )
@@ -74,7 +80,9 @@ def _add(ask: Ask) -> click.Command:
         The options are the keys of [[export]] in ramsterd.toml; without an option the default of
         the file is used.
         """
-        given = {key: value for key, value in values.items() if value not in {None, False}}
+        given = {
+            key: value for key, value in values.items() if not (value is None or value is False)
+        }
         table = {"name": name, "size": _size(size), **given}
         _finish(ask, target, ask(target, "export-add", export=table), output)
 
@@ -128,6 +136,7 @@ def _finish(ask: Ask, target: Target, begun: dict[str, Any], output: Output) -> 
     """Wait until the change is in force, or refused, and say what there is now."""
     # `run`: a daemon that has restarted must not answer for another change of the same number.
     change = {"change": begun["change"], "run": begun["run"]}
+    pause = POLL_SECONDS
     deadline = time.perf_counter() + CHANGE_SECONDS_MAX
     while (now := ask(target, "export-change", **change))["state"] == "applying":
         if time.perf_counter() >= deadline:
@@ -135,7 +144,8 @@ def _finish(ask: Ask, target: Target, begun: dict[str, Any], output: Output) -> 
                 f"the change has begun and is not done within {CHANGE_SECONDS_MAX:g} s: the disk has not answered yet;"
                 " the log will show the result, and `ramsterctl exports` what is in force"
             )
-        time.sleep(POLL_SECONDS)
+        time.sleep(pause)
+        pause = min(2 * pause, POLL_SECONDS_MAX)
     show(now, output, format_change)
     warn(now["warnings"])
 

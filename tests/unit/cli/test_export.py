@@ -57,6 +57,19 @@ def test_all_keys_of_an_export_can_be_given() -> None:
     }  # fmt: skip
 
 
+def test_a_number_of_zero_is_given_too() -> None:
+    daemon = Daemon(DONE)
+    run(daemon, "add", "disk", "--size", "8192", "--copies", "0")
+    assert daemon.asked[0][1]["export"] == {"name": "disk", "size": 8192, "copies": 0}
+
+
+def test_a_change_that_takes_long_is_asked_for_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(export.time, "sleep", pauses.append)
+    run(Daemon(*[{"state": "applying"}] * 6, DONE), "add", "disk", "--size", "8192")
+    assert pauses == [0.05, 0.1, 0.2, 0.4, 0.5, 0.5]
+
+
 def test_what_is_so_already_is_no_error() -> None:
     result = run(Daemon({**DONE, "is_changed": False}), "add", "disk", "--size", "2GiB")
     assert (result.output, result.exit_code) == ("export disk is there already: 2 GiB, blank\n", 0)
