@@ -63,8 +63,8 @@ def edit_exports(text: str, exports: Sequence[ExportConfig], edit: ExportEdit, *
         file: How errors call the file.
 
     Raises:
-        ConfigError: Another export has the name, or the layout of the file does not allow the
-            change.
+        ConfigError: Another export has the name, none that is to be resized has it, or the layout
+            of the file does not allow the change.
     """
     found = next((i for i, each in enumerate(exports) if each.name == edit.name), None)
     try:
@@ -77,12 +77,19 @@ def edit_exports(text: str, exports: Sequence[ExportConfig], edit: ExportEdit, *
             case RemoveExport():
                 return text if found is None else remove_row(text, TABLE, found)
             case ResizeExport(_, size):
-                if found is None or exports[found].size == size:
+                if found is None:
+                    raise _not_there(edit.name, file=file)
+                if exports[found].size == size:
                     return text
                 return set_value(text, TABLE, found, "size", format_bytes(size))
     except CannotEdit as error:
         expected = "each export in one [[export]] table: edit the file, then type `ramsterctl config reload`"
         raise ConfigError(file, TABLE, str(error), expected) from None
+
+
+def _not_there(name: str, *, file: str) -> ConfigError:
+    expected = f"an export of the file. To put it into the file: `ramsterctl export add {name} --size SIZE`"
+    return ConfigError(file, TABLE, f"no export {name}", expected)
 
 
 def _refuse_other(there: ExportConfig, wanted: ExportConfig, *, file: str) -> None:

@@ -248,6 +248,7 @@ def test_an_export_that_went_from_the_file_by_hand_can_be_ended_without_a_restar
         ctl(node, "config", "reload").stdout
     )
     wait_alone(node)
+    assert "found no export disk1" in refused(node, "resize", "disk1", "--size", "4KiB", "--force")
     assert "found 1 page, expected none" in refused(node, "remove", "disk1")
     done(node, "remove", "disk1", "--force")
     assert list(exports_of(node)) == ["swap0"]

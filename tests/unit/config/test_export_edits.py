@@ -60,11 +60,19 @@ def test_a_size_changes() -> None:
         AddExport(ExportConfig(name="disk1", size=4096)),
         RemoveExport("new"),
         ResizeExport("disk1", 4096),
-        ResizeExport("new", 4096),
     ],
 )
 def test_what_is_so_already_changes_nothing(change: ExportEdit) -> None:
     assert edit(DAEMON, change) == DAEMON
+
+
+def test_an_export_that_the_file_does_not_have_gets_no_size() -> None:
+    with pytest.raises(ConfigError) as refused:
+        edit(DAEMON, ResizeExport("new", 4096))
+    assert str(refused.value) == (
+        "ramsterd.toml: export: found no export new, expected an export of the file."
+        " To put it into the file: `ramsterctl export add new --size SIZE`"
+    )
 
 
 def test_another_export_of_the_name_is_told_with_what_to_type() -> None:
