@@ -55,6 +55,19 @@ def changed_member(optional: Mapping[str, Schema] | None = None, **more: Schema)
     )
 
 
+def changed_export(state: str, export: Schema) -> Schema:
+    """Return what a command prints that changes an export; `export` is how that stands then."""
+    return object_of(
+        {
+            "state": {"const": state},
+            "is_changed": FLAG,
+            "name": TEXT,
+            "export": export,
+            "warnings": TEXTS,
+        }
+    )
+
+
 VERSION: Final = object_of({"version": TEXT, "build": TEXT})
 ERROR: Final = object_of({"error": TEXT})
 MAYBE_COUNT: Final = any_of(COUNT, schema_of(type(None)))
@@ -68,16 +81,6 @@ BUDGET: Final = {
 LEVELS: Final = map_of(schema_of(SubsystemLevel), sorted(LOG_SUBSYSTEMS))
 HEALTH_OF_A_NODE: Final = object_of({"node": TEXT, **properties_of(HealthStatistics)})
 BLANK: Final = object_of({"state": TEXT})
-CHANGED_EXPORT: Final = object_of(
-    {
-        "state": {"enum": ["added", "removed", "resized"]},
-        "is_changed": FLAG,
-        "name": TEXT,
-        # As it stands now; null: it is gone.
-        "export": any_of(schema_of(ExportSnapshot), schema_of(type(None))),
-        "warnings": TEXTS,
-    }
-)
 MUTED: Final = object_of({"code": {"enum": [code.value for code in Code]}, "muted_seconds": NUMBER})
 
 JOB: Final = object_of(
@@ -155,10 +158,10 @@ OF_COMMANDS: Final[Mapping[str, Schema]] = {
         }
     ),
     "events": object_of(EVENT),
-    "export add": CHANGED_EXPORT,
-    "export remove": CHANGED_EXPORT,
+    "export add": changed_export("added", schema_of(ExportSnapshot)),
+    "export remove": changed_export("removed", schema_of(type(None))),
     "export reset": BLANK,
-    "export resize": CHANGED_EXPORT,
+    "export resize": changed_export("resized", schema_of(ExportSnapshot)),
     "exports": object_of(
         {"exports": list_of(schema_of(ExportSnapshot)), "lost": list_of(schema_of(Loss))}
     ),
