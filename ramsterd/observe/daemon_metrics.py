@@ -56,6 +56,20 @@ def _config(config: ConfigStatistics) -> Iterator[Metric]:
         "restart_needed_keys", "Changed keys of ramsterd.toml that need a restart.", [],
         one(len(config.needs_restart)),
     )  # fmt: skip
+    yield counter(
+        "export_changes", "Commands that add, remove or resize an export and were carried out.", [],
+        one(config.export_changes_total),
+    )  # fmt: skip
+    yield counter(
+        "refused_export_changes",
+        "Valid commands that add, remove or resize an export and were refused; nothing changed.", [],
+        one(config.refused_export_changes_total),
+    )  # fmt: skip
+    yield gauge(
+        "waiting_export_changes",
+        "Commands that add, remove or resize an export and have not begun yet (at most 16).", [],
+        one(config.waiting_export_changes),
+    )  # fmt: skip
 
 
 def _loop(now: DaemonStatistics) -> Iterator[Metric]:

@@ -76,6 +76,11 @@ class ConfigStatistics:
     loaded: tuple[str, ...] = ()
     # Which changes of the file wait for a restart.
     needs_restart: tuple[str, ...] = ()
+    # Changes of exports by commands: carried out, also where all was so already; refused; and not
+    # begun yet.
+    export_changes_total: int = 0
+    refused_export_changes_total: int = 0
+    waiting_export_changes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

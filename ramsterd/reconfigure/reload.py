@@ -131,7 +131,7 @@ class Reloader:
 
     def statistics(self) -> ConfigStatistics:
         """Return a snapshot."""
-        return self._statistics
+        return replace(self._statistics, waiting_export_changes=len(self._orders))
 
     def ask(self) -> int:
         """Have the files read again soon; return the `reloads_total` with which that is done."""
@@ -148,6 +148,7 @@ class Reloader:
             CannotApply: Too many others wait.
         """
         if len(self._orders) >= ORDERS_MAX:
+            self._count_refused()
             raise CannotApply(f"{ORDERS_MAX} changes wait: repeat the command in a moment")
         self._orders.append(order)
         self._came.set()
@@ -232,9 +233,16 @@ class Reloader:
         try:
             done = await self._change(order)
         except (ConfigError, CannotApply, ThreadRefused) as error:
+            self._count_refused()
             order.on_refused(str(error))
         else:
+            done_total = self._statistics.export_changes_total + 1
+            self._statistics = replace(self._statistics, export_changes_total=done_total)
             order.on_done(done)
+
+    def _count_refused(self) -> None:
+        refused_total = self._statistics.refused_export_changes_total + 1
+        self._statistics = replace(self._statistics, refused_export_changes_total=refused_total)
 
     async def _change(self, order: Order) -> Done:
         edit, ends = order.edit, order.ends

@@ -405,3 +405,22 @@ async def test_orders_beyond_a_limit_are_refused() -> None:
         files.reloader.order(order)
     with pytest.raises(CannotApply, match="16 changes wait: repeat the command in a moment"):
         files.reloader.order(order)
+    assert counted(files) == (0, 1, ORDERS_MAX)
+
+
+async def test_orders_are_counted_by_how_they_ended() -> None:
+    files = Files()
+    await files.order(ADD)
+    files.refusal = "no room"
+    await files.order(ADD)
+    assert counted(files) == (1, 1, 0)
+
+
+def counted(files: Files) -> tuple[int, int, int]:
+    """Return how many orders were carried out, were refused, and wait."""
+    now = files.reloader.statistics()
+    return (
+        now.export_changes_total,
+        now.refused_export_changes_total,
+        now.waiting_export_changes,
+    )
