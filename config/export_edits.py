@@ -1,4 +1,4 @@
-"""What operators do to the exports of a node by commands, as changes of the text of its `ramsterd.toml`.  Pure.
+"""Commands on the exports of a node, as changes of the text of its `ramsterd.toml`.  Pure.
 
 Whether the daemon can follow is judged elsewhere.
 """

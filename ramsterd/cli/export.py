@@ -18,6 +18,8 @@ POLL_SECONDS: Final = 0.05
 POLL_SECONDS_MAX: Final = 0.5
 # A file is written, and pages are dropped: a disk that takes longer is told of.
 CHANGE_SECONDS_MAX: Final = 60.0
+SLOW_DISK: Final = "the disk has not answered yet"
+SLOW_DROP: Final = "pages are still being dropped, or the disk has not answered yet"
 SIZE_HELP: Final = "A multiple of 4096 bytes, such as 512MiB or 16GiB."
 
 
@@ -64,12 +66,12 @@ def _add(ask: Ask) -> click.Command:
     @click.option(
         "--on-loss",
         type=click.Choice(_values(OnLoss)),
-        help="What happens when its pages have ended.",
+        help="What happens to the export after its pages were lost.",
     )
     @click.option(
         "--on-unreachable",
         type=click.Choice(_values(OnUnreachable)),
-        help="What a read does whose pages are at nodes that do not answer.",
+        help="What a read does while the nodes with its pages do not answer.",
     )
     @AT_NODE
     @OUTPUT_OPTION
@@ -92,14 +94,14 @@ def _add(ask: Ask) -> click.Command:
 def _remove(ask: Ask) -> click.Command:
     @click.command("remove")
     @click.argument("name")
-    @click.option("--force", is_flag=True, help="Remove the export although its pages end.")
+    @click.option("--force", is_flag=True, help="Remove the export although its pages are dropped.")
     @OUTPUT_OPTION
     @click.pass_obj
     def remove(target: Target, name: str, force: bool, output: Output) -> None:
         """Remove the export NAME.
 
         It is refused while a client has the export open.  It is also refused if the export has
-        pages, unless you type --force: they end with it, here and at all other nodes.
+        pages, unless you type --force: they are dropped, here and at all other nodes.
         """
         begun = ask(target, "export-remove", name=name, force=force)
         _finish(ask, target, begun, output)
@@ -111,18 +113,18 @@ def _resize(ask: Ask) -> click.Command:
     @click.command("resize")
     @click.argument("name")
     @click.option("--size", required=True, help=SIZE_HELP)
-    @click.option("--force", is_flag=True, help="Shrink the export although pages end.")
+    @click.option("--force", is_flag=True, help="Shrink the export although pages are dropped.")
     @OUTPUT_OPTION
     @click.pass_obj
     def resize(target: Target, name: str, size: str, force: bool, output: Output) -> None:
         """Give the export NAME another size.
 
         A larger size is safe: connected clients stay, and see it when they connect again.  A
-        smaller size is refused while a client has the export open, and if pages stand behind the
-        new end, unless you type --force: these pages end.
+        smaller size is refused while a client has the export open.  It is also refused if the
+        export has pages beyond the new size, unless you type --force: these pages are dropped.
         """
         begun = ask(target, "export-resize", name=name, size=_size(size), force=force)
-        _finish(ask, target, begun, output)
+        _finish(ask, target, begun, output, slow=SLOW_DROP if force else SLOW_DISK)
 
     return resize
 
@@ -132,8 +134,10 @@ def _size(text: str) -> int | str:
     return int(text) if text.isascii() and text.isdecimal() else text
 
 
-def _finish(ask: Ask, target: Target, begun: dict[str, Any], output: Output) -> None:
-    """Wait until the change is in force, or refused, and say what there is now."""
+def _finish(
+    ask: Ask, target: Target, begun: dict[str, Any], output: Output, *, slow: str = SLOW_DISK
+) -> None:
+    """Wait until the change is done, or refused, and say what there is now."""
     # `run`: a daemon that has restarted must not answer for another change of the same number.
     change = {"change": begun["change"], "run": begun["run"]}
     pause = POLL_SECONDS
@@ -141,8 +145,8 @@ def _finish(ask: Ask, target: Target, begun: dict[str, Any], output: Output) -> 
     while (now := ask(target, "export-change", **change))["state"] == "applying":
         if time.perf_counter() >= deadline:
             fail(
-                f"the change has begun and is not done within {CHANGE_SECONDS_MAX:g} s: the disk has not answered yet;"
-                " the log will show the result, and `ramsterctl exports` what is in force"
+                f"the change has begun and is not done within {CHANGE_SECONDS_MAX:g} s: {slow}; the log will show the result,"
+                " and `ramsterctl exports` shows which exports there are"
             )
         time.sleep(pause)
         pause = min(2 * pause, POLL_SECONDS_MAX)
@@ -157,5 +161,8 @@ def format_change(now: dict[str, Any]) -> str:
     if export is None:
         return f"export {now['name']} is removed{already}"
     size = human_bytes(export["size_bytes"])
-    done = "there" if now["state"] == "added" else "resized"
-    return f"export {now['name']} is {done}{already}: {size}, {export['state']}"
+    if now["state"] != "added":
+        done = f"is resized{already}"
+    else:
+        done = "is there" if now["is_changed"] else "exists already"
+    return f"export {now['name']} {done}: {size}, {export['state']}"

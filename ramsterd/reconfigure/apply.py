@@ -70,9 +70,9 @@ class RunningParts:
         self._peers.settle()
 
     async def finish(self, prepared: Prepared) -> None:
-        """Drop what stands behind the end of an export that has shrunk, and open it again."""
+        """Drop the pages beyond the size of an export that has shrunk, and open it again."""
         if prepared.cut:
-            await self._exports.drop_behind(prepared.cut)
+            await self._exports.drop_beyond(prepared.cut)
         self._nbd.unshut(prepared.shut)
 
 

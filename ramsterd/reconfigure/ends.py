@@ -1,7 +1,7 @@
 """What an operator ends by a command: may an export go, or shrink?  Pure.
 
-Never with a client, which would go on with what it was told; and with pages, or where a client may
-still believe in them, only if the operator says so.
+Not while it has a client, which would go on with the size that it was told.  If pages would be
+dropped, or if a client may still believe in them, only with `--force`.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from ramsterd.reconfigure.errors import CannotApply
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """The export that an operator removes or resizes, and whether its pages may end with that."""
+    """The export that an operator removes or resizes, and whether its pages may be dropped."""
 
     name: str
     is_forced: bool
@@ -26,7 +26,7 @@ def judge_end(pager: Pager, export: Export, size: int, ends: Ends, *, clients: i
     """Judge an export that is to have another size; 0: it is to go.
 
     Raises:
-        CannotApply: A client has it open, or pages would end that nobody has given up.
+        CannotApply: A client has it open, or pages would be dropped without `--force`.
     """
     name = export.name
     if size < export.size and clients:
@@ -39,21 +39,23 @@ def judge_end(pager: Pager, export: Export, size: int, ends: Ends, *, clients: i
     if export.mark.is_lost and not size:
         raise CannotApply(
             f"export {name}: found it lost, expected a blank export: a client may still believe in its pages."
-            f" To make it blank: `ramsterctl export reset {name}`; or to remove it as it is: --force"
+            f" To make it blank: `ramsterctl export reset {name}`. To remove it as it is: `ramsterctl export remove {name} --force`"
         )
     pages = pager.pages_of(export.pool)
     if pages and not size:
         raise CannotApply(
-            f"export {name}: found {human_count(pages)}, expected none. To end them with the export: --force"
+            f"export {name}: found {human_count(pages)}, expected none. To drop them:"
+            f" `ramsterctl export remove {name} --force`"
         )
-    if pages and has_pages_behind(pager, export, size):
+    if pages and has_pages_beyond(pager, export, size):
         raise CannotApply(
-            f"export {name}: found pages behind {format_bytes(size)}, expected none. To end them: --force"
+            f"export {name}: found pages beyond {format_bytes(size)}, expected none. To drop them:"
+            f" `ramsterctl export resize {name} --size {format_bytes(size)} --force`"
         )
 
 
-def has_pages_behind(pager: Pager, export: Export, size: int) -> bool:
-    """Return whether a page of an export stands behind a size."""
+def has_pages_beyond(pager: Pager, export: Export, size: int) -> bool:
+    """Return whether an export has a page beyond a size."""
     client, offset = pager.open_client(), size
     try:
         while offset < EXPORT_BYTES_MAX:

@@ -95,7 +95,7 @@ class ExportChanges:
         return self._begin(RemoveExport(name), Ends(name, is_forced=request.get("force") is True))
 
     def resize(self, request: dict[str, object]) -> object:
-        """Begin to give the export `name` another `size`; with `force` also if pages end with that.
+        """Begin to give the export `name` another `size`; with `force` also if pages are dropped.
 
         Raises:
             CommandRefused: There is none, it is no size, or too many orders wait; nothing has
@@ -127,7 +127,7 @@ class ExportChanges:
         if type(number) is not int or number not in self._outcomes:
             raise CommandRefused(
                 f"change: found {show(number)}, expected the number of a change since the start of the daemon:"
-                " `ramsterctl exports` shows what is in force"
+                " `ramsterctl exports` shows which exports there are"
             )
         outcome = self._outcomes[number]
         if isinstance(outcome, str):

@@ -25,7 +25,7 @@ from ramsterd.core.pools import PoolsExhausted
 from ramsterd.frontends.nbd.export import Export
 from ramsterd.frontends.pager import Pager
 from ramsterd.observe.snapshot import ExportSnapshot
-from ramsterd.reconfigure.ends import Ends, has_pages_behind, judge_end
+from ramsterd.reconfigure.ends import Ends, has_pages_beyond, judge_end
 from ramsterd.reconfigure.errors import CannotApply
 from ramsterd.statefile.marks import Loss, Mark, Marks, explain
 
@@ -44,7 +44,7 @@ class Prepared:
     new: Mapping[str, Export]
     # The export that goes or shrinks: nobody may open it until that is over; empty: none does.
     shut: str = ""
-    # The export whose pages behind its end are dropped then; empty: of none.
+    # The export whose pages beyond its new size are dropped then; empty: of none.
     cut: str = ""
     # What an operator should know, a line each.
     notes: tuple[str, ...] = ()
@@ -197,9 +197,9 @@ class Exports:
         )
 
     def _say_what_shows(self, export: Export, size: int) -> list[str]:
-        if size <= export.size or not has_pages_behind(self._pager, export, export.size):
+        if size <= export.size or not has_pages_beyond(self._pager, export, export.size):
             return []
-        behind = f"pages behind {format_bytes(export.size)}, of a time when it was larger"
+        behind = f"pages beyond {format_bytes(export.size)}, of a time when it was larger"
         return [f"export {export.name} has {behind}: clients read them again"]
 
     def _say_default(self, gone: Export) -> list[str]:
@@ -241,8 +241,8 @@ class Exports:
         for export in prepared.new.values():
             self._pager.give_back(export.pool)
 
-    async def drop_behind(self, name: str) -> None:
-        """Drop what stands behind the end of an export, as a TRIM does."""
+    async def drop_beyond(self, name: str) -> None:
+        """Drop the pages beyond the size of an export, as a TRIM does."""
         export, client = self._by_name[name], self._pager.open_client()
         try:
             for _ in export.trim(client, export.size, EXPORT_BYTES_MAX - export.size):

@@ -1,4 +1,4 @@
-"""The files of a node that runs: read again, and the own one changed by commands on its exports.  Blocks.
+"""The files of a node that runs: read again, and changed by commands on exports.  Blocks.
 
 A new text is judged before it is written.  A text that the daemon has not read is left alone: to go
 on from it would also bring in what nobody has asked for.  New comments alone are no such change.

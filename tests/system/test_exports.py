@@ -119,7 +119,7 @@ def test_an_export_comes_grows_shrinks_and_goes_without_a_restart_and_each_outli
     wait_alone(node)
 
     assert refused(node, "resize", "disk1", "--size", "1MiB") == (
-        "nothing has changed: export disk1: found pages behind 1MiB, expected none. To end them: --force"
+        "nothing has changed: export disk1: found pages beyond 1MiB, expected none. To drop them: `ramsterctl export resize disk1 --size 1MiB --force`"
     )
     assert done(node, "resize", "disk1", "--size", "1MiB", "--force").startswith(
         "export disk1 is resized: 1 MiB"
@@ -133,7 +133,7 @@ def test_an_export_comes_grows_shrinks_and_goes_without_a_restart_and_each_outli
     wait_alone(node)
 
     assert refused(node, "remove", "disk1") == (
-        "nothing has changed: export disk1: found 1 page, expected none. To end them with the export: --force"
+        "nothing has changed: export disk1: found 1 page, expected none. To drop them: `ramsterctl export remove disk1 --force`"
     )
     assert done(node, "remove", "disk1", "--force") == "export disk1 is removed"
     with pytest.raises(HandshakeFailed):
@@ -180,7 +180,7 @@ def test_commands_are_events_and_those_that_change_nothing_are_not(alone: Cluste
     node = alone[1]
     done(node, "add", "disk1", "--size", "1MiB")
     assert done(node, "add", "disk1", "--size", "1MiB") == (
-        "export disk1 is there already: 1 MiB, blank"
+        "export disk1 exists already: 1 MiB, blank"
     )
     done(node, "resize", "disk1", "--size", "2MiB")
     done(node, "remove", "disk1")
@@ -317,11 +317,11 @@ def test_a_daemon_that_ends_between_the_file_and_the_change_starts_as_the_file_s
             assert client.read(0, PAGE) == b"x" * PAGE
             client.write(2 * MIB - PAGE, b"z" * PAGE)
 
-        # Pages behind the new end are there still, and unreadable until they are ended, or seen again.
+        # Pages beyond the new size are there still, and unreadable until they are dropped, or seen again.
         die_in(node, "resize", "disk1", "--size", "1MiB", "--force")
         assert exports_of(node)["disk1"] == (MIB, 2, "used")
         grown = ctl(node, "export", "resize", "disk1", "--size", "2MiB")
-        assert "has pages behind 1MiB, of a time when it was larger" in grown.stderr
+        assert "has pages beyond 1MiB, of a time when it was larger" in grown.stderr
         done(node, "resize", "disk1", "--size", "1MiB", "--force")
         assert exports_of(node)["disk1"] == (MIB, 1, "used")
 
@@ -366,7 +366,7 @@ def test_pages_at_peers_end_with_the_export_or_with_the_part_that_goes(
     wait_alone(owner)
     kept = len(runs) // 2
     size = str(kept * RUN_BYTES)
-    assert "found pages behind" in refused(owner, "resize", "swap0", "--size", size)
+    assert "found pages beyond" in refused(owner, "resize", "swap0", "--size", size)
     done(owner, "resize", "swap0", "--size", size, "--force")
     assert exports_of(owner)["swap0"][:2] == (kept * RUN_BYTES, kept * RUN_BYTES // PAGE)
     check_runs(owner, runs[:kept])

@@ -72,7 +72,7 @@ def test_a_change_that_takes_long_is_asked_for_less_often(monkeypatch: pytest.Mo
 
 def test_what_is_so_already_is_no_error() -> None:
     result = run(Daemon({**DONE, "is_changed": False}), "add", "disk", "--size", "2GiB")
-    assert (result.output, result.exit_code) == ("export disk is there already: 2 GiB, blank\n", 0)
+    assert (result.output, result.exit_code) == ("export disk exists already: 2 GiB, blank\n", 0)
 
 
 def test_remove_says_what_is_gone_and_forces_only_if_asked_to() -> None:
@@ -104,4 +104,7 @@ def test_a_change_that_takes_too_long_is_told_with_what_to_type(
     monkeypatch.setattr(export, "CHANGE_SECONDS_MAX", 0.0)
     result = run(Daemon({"state": "applying"}), "add", "disk", "--size", "2GiB")
     assert result.exit_code == 1
-    assert "`ramsterctl exports` what is in force" in result.stderr
+    assert "`ramsterctl exports` shows which exports there are" in result.stderr
+    assert "the disk has not answered yet" in result.stderr
+    result = run(Daemon({"state": "applying"}), "resize", "disk", "--size", "2GiB", "--force")
+    assert "within 0 s: pages are still being dropped" in result.stderr

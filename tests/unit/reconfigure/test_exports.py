@@ -253,7 +253,7 @@ def test_an_export_with_pages_goes_only_by_force() -> None:
     with pytest.raises(CannotApply) as refused:
         exports.prepare([], REMOVE)
     assert str(refused.value) == (
-        "export a: found 2 pages, expected none. To end them with the export: --force"
+        "export a: found 2 pages, expected none. To drop them: `ramsterctl export remove a --force`"
     )
     exports.follow(exports.prepare([], FORCE))
     assert pager.dropped == [1]
@@ -277,7 +277,7 @@ def test_a_lost_export_goes_only_by_force_and_is_forgotten_then() -> None:
     assert known.losses() == ()
 
 
-def test_an_export_shrinks_if_no_page_stands_behind_its_new_end() -> None:
+def test_an_export_shrinks_if_no_page_stands_beyond_its_new_size() -> None:
     pager = FakePager(3)
     exports = exports_of(pager, marks(), a=16384)
     pager.pages[1] = {0}
@@ -288,20 +288,21 @@ def test_an_export_shrinks_if_no_page_stands_behind_its_new_end() -> None:
     assert pager.clients == 0
 
 
-async def test_pages_behind_the_new_end_are_dropped_only_by_force() -> None:
+async def test_pages_beyond_the_new_size_are_dropped_only_by_force() -> None:
     pager = FakePager(3)
     exports = exports_of(pager, marks(), a=16384)
-    # One stands behind the old end, too: of a time when the export was larger.
+    # One stands beyond the old size, too: of a time when the export was larger.
     pager.pages[1] = {0, 3, 1 << 33}
     with pytest.raises(CannotApply) as refused:
         exports.prepare(configs(a=4096), REMOVE)
     assert str(refused.value) == (
-        "export a: found pages behind 4KiB, expected none. To end them: --force"
+        "export a: found pages beyond 4KiB, expected none."
+        " To drop them: `ramsterctl export resize a --size 4KiB --force`"
     )
     prepared = exports.prepare(configs(a=4096), FORCE)
     assert (prepared.shut, prepared.cut) == ("a", "a")
     exports.follow(prepared)
-    await exports.drop_behind("a")
+    await exports.drop_beyond("a")
     assert pager.pages[1] == {0}
     assert pager.settled > 1, "in slices"
     assert pager.clients == 0
@@ -312,7 +313,7 @@ def test_pages_that_come_back_into_view_are_told() -> None:
     exports = exports_of(pager, marks(), a=4096)
     pager.pages[1] = {0, 1}
     (note,) = exports.prepare(configs(a=8192), REMOVE).notes
-    assert note.startswith("export a has pages behind 4KiB, of a time when it was larger")
+    assert note.startswith("export a has pages beyond 4KiB, of a time when it was larger")
 
 
 def test_what_an_export_of_the_same_name_has_left_is_told() -> None:
