@@ -21,7 +21,6 @@ from net.tcp import TcpTransport
 from net.tls import TlsTransport
 from nodemanager.ids import NodeId
 from nodemanager.membership import FileMembership
-from ramsterd import __version__
 from ramsterd.admin.bench import Bench
 from ramsterd.admin.commands import nodes, overview, set_budget, version
 from ramsterd.admin.control import new_control
@@ -34,7 +33,7 @@ from ramsterd.admin.socket import Command
 from ramsterd.admin.state_commands import state_commands
 from ramsterd.asking.comparing import Comparing
 from ramsterd.endpoints.bind_errors import keys_of_endpoints
-from ramsterd.endpoints.descriptors import NO_LIMIT, Descriptors, statistics_of
+from ramsterd.endpoints.descriptors import NO_LIMIT, Descriptors
 from ramsterd.endpoints.opening import start
 from ramsterd.frontends.nbd.server import NbdServer
 from ramsterd.frontends.pager import Pager
@@ -42,17 +41,11 @@ from ramsterd.frontends.tmem.pool_records import quotas_of
 from ramsterd.frontends.tmem.server import TmemServer
 from ramsterd.frontends.tmem.users import allowed_users
 from ramsterd.handover.arrival import Arrival
-from ramsterd.host.build import BUILD
 from ramsterd.host.certificate import CertificateKeeper, wall_clock
 from ramsterd.host.collector import calm_collector
 from ramsterd.host.daemon_protection import NO_PROTECTION, Protection
 from ramsterd.host.logs.log import Log
-from ramsterd.host.loop_clock import (
-    monotonic_nanoseconds,
-    pause_statistics,
-    watch_pauses,
-    world_time,
-)
+from ramsterd.host.loop_clock import monotonic_nanoseconds, watch_pauses, world_time
 from ramsterd.host.sd_notify import Notifier
 from ramsterd.host.signals import release_hangup
 from ramsterd.host.threads import run_in_thread
@@ -60,6 +53,7 @@ from ramsterd.host.watchdog import Watchdog
 from ramsterd.membership.background_store import BackgroundStore
 from ramsterd.membership.disk_watch import DiskWatch
 from ramsterd.observe.daemon_news import DaemonNews
+from ramsterd.observe.daemon_statistics import StatisticsSources
 from ramsterd.observe.health_watch import HealthWatch
 from ramsterd.observe.job_watch import JobWatch
 from ramsterd.observe.loop_watch import LoopWatch
@@ -176,13 +170,11 @@ class Daemon:
         self._exports = Exports(self._pager, state.marks, daemon.export, memory.follow)
         self._nbd = self._new_nbd(daemon)
         self._tmem = self._new_tmem(daemon)
+        self._export_snapshots = partial(self._exports.snapshots, self.engine.store)
         self._emptied = Emptied(self._exports, self._nbd, self._tmem)
         self._reloader = self._new_reloader(daemon, files)
         self._export_changes = ExportChanges(
-            self._reloader.order,
-            self._exports,
-            lambda: self._exports.snapshots(self.engine.store),
-            run=log.events.run,
+            self._reloader.order, self._exports, self._export_snapshots, run=log.events.run
         )
         self._bench = Bench(self.engine, self._pager, rng=rng, local=node.name)
         self._control = new_control(
@@ -193,6 +185,33 @@ class Daemon:
         self._loop_watch = LoopWatch(self.engine.store.work)
         self._watchdog = Watchdog(self._notifier, environ)
         self._started_at = 0.0
+        self._sources = self._statistics_sources()
+
+    def _statistics_sources(self) -> StatisticsSources:
+        return StatisticsSources(
+            node=self._node,
+            cluster=self._cluster.name,
+            uptime=self._uptime,
+            wall_clock=wall_clock,
+            handover=self._handover,
+            memory=self._memory,
+            protection=self._protection,
+            config=self._reloader,
+            engine=self.engine,
+            peers=self._peers,
+            pager=self._pager,
+            nbd=self._nbd,
+            tmem=self._tmem,
+            exports=self._export_snapshots,
+            state_file=self._state.marks,
+            log=self._log,
+            certificate=self._certificate,
+            comparing=self._comparing,
+            descriptors=self._descriptors,
+            loop=self._loop_watch,
+            control=self._control,
+            metrics=self._metrics,
+        )
 
     def _new_nbd(self, daemon: DaemonConfig) -> NbdServer:
         return NbdServer(
@@ -373,46 +392,4 @@ class Daemon:
 
     def statistics(self) -> DaemonStatistics:
         """Return one consistent snapshot of everything, and what follows from it."""
-        return self._health.judged(self._jobs.seen(self._snapshot()))
-
-    def _snapshot(self) -> DaemonStatistics:
-        heartbeat = self._peers.heartbeat
-        return DaemonStatistics(
-            node=self._node.name,
-            number=self._node.number,
-            incarnation=self.engine.incarnation,
-            cluster=self._cluster.name,
-            version=__version__,
-            build=BUILD,
-            uptime_seconds=self._uptime(),
-            clock_seconds=wall_clock(),
-            incarnation_floors=self._peers.own_incarnation.statistics(),
-            pauses=pause_statistics(),
-            handover=self._handover.statistics(),
-            memory=self._memory.statistics(),
-            protection=self._protection.statistics(),
-            config=self._reloader.statistics(),
-            membership=self._peers.members.statistics(),
-            engine=self.engine.statistics(),
-            pager=self._pager.statistics(),
-            nbd=self._nbd.statistics(),
-            tmem=self._tmem.statistics(),
-            exports=self._exports.snapshots(self.engine.store),
-            state_file=self._state.marks.statistics(),
-            heartbeat=None if heartbeat is None else heartbeat.statistics(),
-            listener=self._peers.mesh.listener_statistics(),
-            addresses=self._peers.addresses.statistics(),
-            log=self._log.statistics(),
-            changed_log_levels=self._log.changed_levels(),
-            events=self._log.events.statistics(),
-            certificate_expiry_seconds=(
-                None if self._certificate is None else self._certificate.seconds_left()
-            ),
-            links={node: link.statistics() for node, link in self._peers.mesh.links.items()},
-            asking=self._peers.asking.statistics(),
-            peer_reports=self._comparing.reports(),
-            descriptors=statistics_of(self._descriptors),
-            loop_stall=self._loop_watch.statistics(),
-            control=None if self._control is None else self._control.statistics(),
-            metrics=None if self._metrics is None else self._metrics.statistics(),
-        )
+        return self._health.judged(self._jobs.seen(self._sources.snapshot()))

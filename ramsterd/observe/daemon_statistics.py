@@ -1,0 +1,109 @@
+"""The snapshot of the daemon, put together from what each of its parts says."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from config.model import NodeConfig
+from ramsterd import __version__
+from ramsterd.asking.comparing import Comparing
+from ramsterd.endpoints.descriptors import Descriptors, statistics_of
+from ramsterd.endpoints.statistics import EndpointStatistics, MetricsStatistics
+from ramsterd.frontends.clients.counters import ClientStatistics
+from ramsterd.frontends.pager import PagerStatistics
+from ramsterd.frontends.tmem.counters import TmemStatistics
+from ramsterd.handover.arrival import HandoverStatistics
+from ramsterd.host.build import BUILD
+from ramsterd.host.certificate import CertificateKeeper
+from ramsterd.host.daemon_protection import ProtectionStatistics
+from ramsterd.host.logs.log import Log
+from ramsterd.host.loop_clock import pause_statistics
+from ramsterd.kept.memory import MemoryStatistics
+from ramsterd.observe.loop_watch import LoopStatistics
+from ramsterd.observe.snapshot import ConfigStatistics, DaemonStatistics, ExportSnapshot
+from ramsterd.pagepath.engine import Engine
+from ramsterd.pagepath.peers import Peers
+from ramsterd.statefile.marks import MarksStatistics
+
+StatisticsT_co = TypeVar("StatisticsT_co", covariant=True)
+
+
+class Source(Protocol[StatisticsT_co]):
+    """A part of the daemon that has statistics."""
+
+    def statistics(self) -> StatisticsT_co:
+        """Return a snapshot."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatisticsSources:
+    """The parts of the daemon that its snapshot shows."""
+
+    node: NodeConfig
+    cluster: str
+    uptime: Callable[[], float]
+    wall_clock: Callable[[], float]
+    handover: Source[HandoverStatistics]
+    memory: Source[MemoryStatistics]
+    protection: Source[ProtectionStatistics]
+    config: Source[ConfigStatistics]
+    engine: Engine
+    peers: Peers
+    pager: Source[PagerStatistics]
+    nbd: Source[ClientStatistics]
+    tmem: Source[TmemStatistics]
+    exports: Callable[[], tuple[ExportSnapshot, ...]]
+    state_file: Source[MarksStatistics]
+    log: Log
+    # None without TLS.
+    certificate: CertificateKeeper | None
+    comparing: Comparing
+    descriptors: Descriptors
+    loop: Source[LoopStatistics]
+    # None where there is no such endpoint.
+    control: Source[EndpointStatistics] | None
+    metrics: Source[MetricsStatistics] | None
+
+    def snapshot(self) -> DaemonStatistics:
+        """Return one consistent snapshot of all of them, without what follows from it."""
+        peers, heartbeat, certificate = self.peers, self.peers.heartbeat, self.certificate
+        return DaemonStatistics(
+            node=self.node.name,
+            number=self.node.number,
+            incarnation=self.engine.incarnation,
+            cluster=self.cluster,
+            version=__version__,
+            build=BUILD,
+            uptime_seconds=self.uptime(),
+            clock_seconds=self.wall_clock(),
+            incarnation_floors=peers.own_incarnation.statistics(),
+            pauses=pause_statistics(),
+            handover=self.handover.statistics(),
+            memory=self.memory.statistics(),
+            protection=self.protection.statistics(),
+            config=self.config.statistics(),
+            membership=peers.members.statistics(),
+            engine=self.engine.statistics(),
+            pager=self.pager.statistics(),
+            nbd=self.nbd.statistics(),
+            tmem=self.tmem.statistics(),
+            exports=self.exports(),
+            state_file=self.state_file.statistics(),
+            heartbeat=None if heartbeat is None else heartbeat.statistics(),
+            listener=peers.mesh.listener_statistics(),
+            addresses=peers.addresses.statistics(),
+            log=self.log.statistics(),
+            changed_log_levels=self.log.changed_levels(),
+            events=self.log.events.statistics(),
+            certificate_expiry_seconds=(
+                None if certificate is None else certificate.seconds_left()
+            ),
+            links={node: link.statistics() for node, link in peers.mesh.links.items()},
+            asking=peers.asking.statistics(),
+            peer_reports=self.comparing.reports(),
+            descriptors=statistics_of(self.descriptors),
+            loop_stall=self.loop.statistics(),
+            control=None if self.control is None else self.control.statistics(),
+            metrics=None if self.metrics is None else self.metrics.statistics(),
+        )
