@@ -1,4 +1,4 @@
-"""Following the files of a node while the daemon runs: on SIGHUP, on `ramsterctl config reload`, and by orders.
+"""Following the files of a node: on SIGHUP, on `ramsterctl config reload`, and by orders.
 
 Files are read in a thread, for a disk may take its time and a node may serve its own swap.  Then,
 in one step of the loop, what can be applied is (`config.differences` says what), and the rest is

@@ -65,7 +65,7 @@ def test_a_number_of_zero_is_given_too() -> None:
 
 def test_a_change_that_takes_long_is_asked_for_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(export.time, "sleep", pauses.append)
+    monkeypatch.setattr("ramsterd.cli.export.time.sleep", pauses.append)
     run(Daemon(*[{"state": "applying"}] * 6, DONE), "add", "disk", "--size", "8192")
     assert pauses == [0.05, 0.1, 0.2, 0.4, 0.5, 0.5]
 
