@@ -10,12 +10,12 @@ _INDENT: Final = " " * 9
 
 
 def format_health(health: dict[str, Any]) -> str:
-    """Return the severity and the failure tolerance, then each code with what to type; the worst comes first."""
+    """Return the severity, the failure tolerance and notes, then each code with what to type; the worst comes first."""
     codes = health["codes"]
     muted = sum(each["muted_seconds"] > 0 for each in codes)
     tolerance = human_count(health["failure_tolerance_nodes"], "node")
     head = f"{health['severity'].upper():<6} failure tolerance: {tolerance}"
-    lines = [f"{head}; {muted:,} muted" if muted else head]
+    lines = [f"{head}; {muted:,} muted" if muted else head, *_notes([health])]
     width = max((len(each["code"]) for each in codes), default=0)
     for each in codes:
         word, rest = each["severity"].upper(), ""
@@ -39,8 +39,17 @@ def format_cluster(cluster: dict[str, Any]) -> str:
         f"{cluster['severity'].upper():<6} failure tolerance: {tolerance};"
         f" {human_count(len(nodes), 'node')}: {counts}"
     )
-    blocks = [f"node {each['node']}\n{format_health(each)}" for each in nodes]
-    return "\n\n".join([head, *blocks])
+    top = "\n".join([head, *_notes(nodes)])
+    blocks = [f"node {each['node']}\n{format_health({**each, 'notes': []})}" for each in nodes]
+    return "\n\n".join([top, *blocks])
+
+
+def _notes(nodes: list[dict[str, Any]]) -> list[str]:
+    """Return what several nodes note, each line once; nodes of an earlier version note nothing."""
+    return [
+        f"{_INDENT}{note}"
+        for note in dict.fromkeys(note for each in nodes for note in each.get("notes", []))
+    ]
 
 
 def format_health_line(health: dict[str, Any]) -> str:

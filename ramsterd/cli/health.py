@@ -105,6 +105,7 @@ def silent(told: Told) -> dict[str, Any]:
         "node": told.node,
         "severity": "err",
         "failure_tolerance_nodes": 0,
+        "notes": [],
         "codes": [
             {
                 "code": Code.NODE_DOWN.value,

@@ -141,6 +141,19 @@ class LateJob:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeptOut:
+    """A member that gets no new pages, because an operator said so."""
+
+    name: str
+    # Else it is only cordoned; and whether nothing is left to move (None: it is not known any more).
+    is_draining: bool = False
+    is_drained: bool | None = False
+    # Of the drain: its date (empty: it is not known), and why.
+    began: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """One node, as one snapshot shows it."""
 
@@ -153,6 +166,7 @@ class Facts:
     process: ProcessFacts
     files: FileFacts
     late_jobs: tuple[LateJob, ...] = ()
+    kept_out: tuple[KeptOut, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

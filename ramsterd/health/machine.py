@@ -10,6 +10,7 @@ from ramsterd.health.codes import Code, Finding, Severity
 from ramsterd.health.facts import Facts, Past
 from ramsterd.health.judge import judge
 from ramsterd.health.mutes import MuteEnded, Mutes
+from ramsterd.health.notes import notes
 from ramsterd.health.recent import Recent
 from ramsterd.health.tolerance import failure_tolerance
 from ramsterd.health.watch import Change, Watch
@@ -40,6 +41,8 @@ class HealthStatistics:
     severity: Severity = Severity.OK
     failure_tolerance_nodes: int = 0
     codes: tuple[CodeStatistics, ...] = ()
+    # Members that get no new pages because an operator said so: a line for each.
+    notes: tuple[str, ...] = ()
 
 
 class Health:
@@ -63,12 +66,12 @@ class Health:
         )
         self._news += self._watch.on_findings(judge(facts, past), now)
         self._news += self._mutes.on_findings(self._findings(), now)
-        return self._statistics(failure_tolerance(facts), now)
+        return self._statistics(facts, now)
 
     def _findings(self) -> list[Finding]:
         return [active.finding for active in self._watch.active]
 
-    def _statistics(self, tolerance: int, now: float) -> HealthStatistics:
+    def _statistics(self, facts: Facts, now: float) -> HealthStatistics:
         codes = [
             CodeStatistics(
                 code=active.finding.code.value,
@@ -85,8 +88,9 @@ class Health:
         counting = [each.severity for each in codes if not each.muted_seconds]
         return HealthStatistics(
             severity=max(counting, key=lambda severity: severity.value, default=Severity.OK),
-            failure_tolerance_nodes=tolerance,
+            failure_tolerance_nodes=failure_tolerance(facts),
             codes=tuple(codes),
+            notes=notes(facts),
         )
 
     def take_news(self) -> list[Change | MuteEnded]:

@@ -1,6 +1,7 @@
 """What of a snapshot health is judged from.  Pure."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Final
 
 from config.model import KeepMemory
@@ -14,6 +15,7 @@ from ramsterd.health.facts import (
     DamageFacts,
     Facts,
     FileFacts,
+    KeptOut,
     LateJob,
     MemoryFacts,
     PageFacts,
@@ -21,7 +23,7 @@ from ramsterd.health.facts import (
     ProcessFacts,
 )
 from ramsterd.host.protection import OOM_SCORE_MIN
-from ramsterd.jobs.work import JobState
+from ramsterd.jobs.work import LIVE_STATES, JobKind, JobState
 from ramsterd.observe.loop_watch import BUCKETS, WARN_SECONDS
 from ramsterd.observe.snapshot import DaemonStatistics
 from ramsterd.remote.holders.trust import BadCopy
@@ -43,6 +45,7 @@ def facts_of(now: DaemonStatistics) -> Facts:
         process=_process(now),
         files=_files(now),
         late_jobs=tuple(_late_jobs(now)),
+        kept_out=tuple(_kept_out(now)),
     )
 
 
@@ -57,6 +60,38 @@ def _late_jobs(now: DaemonStatistics) -> Iterator[LateJob]:
                 noun=job.noun,
                 waits_for=job.waits_for,
             )
+
+
+def _kept_out(now: DaemonStatistics) -> Iterator[KeptOut]:
+    for row in now.engine.nodes.nodes:
+        config = row.config
+        if not (config.cordoned or config.draining):
+            continue
+        drains = {
+            job.state
+            for job in now.jobs.jobs
+            if job.kind is JobKind.DRAIN and job.node == config.name
+        }
+        yield KeptOut(
+            name=config.name,
+            is_draining=config.draining,
+            is_drained=_is_drained(drains),
+            began=_date(config.drain_began_at),
+            reason=config.drain_reason,
+        )
+
+
+def _date(timestamp_seconds: int) -> str:
+    if not timestamp_seconds:
+        return ""
+    return f"{datetime.fromtimestamp(timestamp_seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _is_drained(drains: set[JobState]) -> bool | None:
+    """Return whether a drain is over, by the states of all that there were; old ones are forgotten."""
+    if not drains.isdisjoint(LIVE_STATES):
+        return False
+    return True if JobState.DONE in drains else None
 
 
 def _peers(now: DaemonStatistics) -> Iterator[PeerFacts]:

@@ -10,6 +10,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from config import limits
 from nodemanager.ids import NodeId
 from ramsterd.frontends.clients.counters import ClientStatistics
 from ramsterd.frontends.nbd.counters import Counters as NbdCounters
@@ -148,7 +149,15 @@ def random_statistics(rng: random.Random) -> DaemonStatistics:
     made = _made(DaemonStatistics, Random(rng))
     assert isinstance(made, DaemonStatistics)
     nodes = tuple(
-        replace(row, config=replace(row.config, number=number, name=f"n{number}"))
+        replace(
+            row,
+            config=replace(
+                row.config,
+                number=number,
+                name=f"n{number}",
+                drain_began_at=rng.randrange(limits.TIMESTAMP_MAX + 1),
+            ),
+        )
         for number, row in enumerate(made.engine.nodes.nodes, start=1)
     )
     exports = tuple(

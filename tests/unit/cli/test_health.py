@@ -34,6 +34,7 @@ def health(severity: str, *codes: dict[str, Any], node: str = "alpha") -> dict[s
         "severity": severity,
         "failure_tolerance_nodes": 1,
         "codes": list(codes),
+        "notes": [],
     }
 
 
@@ -164,6 +165,30 @@ def test_the_health_of_a_cluster_begins_with_the_worst_node() -> None:
         "node alpha",
         "OK     failure tolerance: 1 node",
     ]
+
+
+NOTE = "beta is cordoned and gets no new pages; to end this: ramsterctl node uncordon beta"
+
+
+def test_notes_follow_the_failure_tolerance() -> None:
+    result = run(Daemon({**OK, "notes": [NOTE]}))
+    assert result.exit_code == 0
+    assert result.output == f"OK     failure tolerance: 1 node\n         {NOTE}\n"
+
+
+def test_what_all_members_note_is_printed_once() -> None:
+    alpha, beta = {**OK, "notes": [NOTE]}, {**health("ok", node="beta"), "notes": [NOTE]}
+    # Of an earlier version.
+    gamma = health("ok", node="gamma")
+    del gamma["notes"]
+    result = of_cluster(AnsweringCluster(alpha=alpha, beta=beta, gamma=gamma))
+    assert result.exit_code == 0
+    assert result.output.splitlines()[:3] == [
+        "OK     failure tolerance: 1 node; 3 nodes: 3 OK",
+        f"         {NOTE}",
+        "",
+    ]
+    assert result.output.count(NOTE) == 1
 
 
 def test_a_cluster_that_is_well_ends_with_0() -> None:

@@ -9,9 +9,11 @@ from config.model import KeepMemory
 from ramsterd.cli.format_health import format_health, format_health_line
 from ramsterd.core.resize import ResizeState
 from ramsterd.health.codes import RULES, Code, Severity
+from ramsterd.health.facts import KeptOut
 from ramsterd.health.judge import judge
 from ramsterd.health.machine import Health, HealthStatistics
 from ramsterd.health.tolerance import failure_tolerance
+from ramsterd.jobs.work import JobKind, JobState
 from ramsterd.observe.health_facts import facts_of
 from ramsterd.observe.health_metrics import health_metrics
 from ramsterd.observe.snapshot import to_plain
@@ -93,6 +95,45 @@ def test_lost_exports_and_pools_are_told_apart(user: int | None) -> None:
     facts = facts_of(replace(now, state_file=replace(now.state_file, lost=lost)))
     assert facts.pages.lost_exports == (() if user else ("spill",))
     assert facts.pages.lost_pools == (((1000, "spill"),) if user else ())
+
+
+@pytest.mark.parametrize(
+    ("states", "is_drained"),
+    [
+        ([], None),
+        ([JobState.CANCELLED], None),
+        ([JobState.RUNNING], False),
+        ([JobState.DONE], True),
+        ([JobState.DONE, JobState.WAITING], False),
+    ],
+    ids=["forgotten", "an earlier one", "running", "done", "begun again"],
+)
+def test_a_drain_that_is_done_has_drained_the_node(
+    states: list[JobState], is_drained: bool | None
+) -> None:
+    now = made_statistics()
+    [row], [job] = now.engine.nodes.nodes, now.jobs.jobs
+    config = replace(
+        row.config, draining=True, drain_began_at=1_700_000_000, drain_reason="new disk"
+    )
+    table = replace(now.engine.nodes, nodes=(replace(row, config=config),))
+    drains = tuple(replace(job, kind=JobKind.DRAIN, node=NAME, state=state) for state in states)
+    facts = facts_of(
+        replace(
+            now,
+            engine=replace(now.engine, nodes=table),
+            jobs=replace(now.jobs, jobs=drains),
+        )
+    )
+    assert facts.kept_out == (
+        KeptOut(
+            name=NAME,
+            is_draining=True,
+            is_drained=is_drained,
+            began="2023-11-14 22:13:20 UTC",
+            reason="new disk",
+        ),
+    )
 
 
 def test_without_pages_the_copies_are_those_of_pages_to_come() -> None:
