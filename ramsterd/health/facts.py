@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from nodemanager.states import LinkState, NodeState
 from ramsterd.asking.comparer import PeerReport
+from ramsterd.core.size_classes import BLOCK_STRIDE_BYTES
 from ramsterd.health.codes import Code
 from ramsterd.remote.fetch.unreachable_wait import UnreachableWait
 
@@ -31,6 +32,16 @@ class PeerFacts:
     budget_bytes: int
     # What it said of itself; None: nothing lately.
     report: PeerReport | None = None
+
+    @property
+    def block_room_bytes(self) -> int:
+        """How many bytes it has for blocks: pages are sent by the block."""
+        return self.free_bytes if self.free_bytes >= BLOCK_STRIDE_BYTES else 0
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a block of new pages may be sent there."""
+        return self.may_place and self.block_room_bytes > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,8 +3,9 @@
 from typing import Final
 
 from config.units import format_bytes, human_bytes, human_count
+from ramsterd.core.size_classes import BLOCK_STRIDE_BYTES
 from ramsterd.health.codes import Code, Finding, err, warn
-from ramsterd.health.facts import Facts, Past
+from ramsterd.health.facts import Facts, MemoryFacts, Past
 from ramsterd.health.wording import larger_budget, named
 
 # Parts of all memory that new pages may have; a code that holds ends at the higher one.
@@ -24,10 +25,13 @@ _RELOAD: Final = "raise tables_max in [memory], then: ramsterctl config reload"
 
 def room_bytes(facts: Facts) -> int:
     """Return how many bytes of zpages would find room: here, and at peers with all their copies."""
-    memory = facts.memory
-    here = max(0, memory.budget_bytes - memory.used_bytes) + memory.droppable_bytes
-    taking = [peer.free_bytes for peer in facts.peers if peer.may_place and peer.free_bytes]
-    return here + sum(taking) // _copies(facts, len(taking))
+    taking = [peer.free_bytes for peer in facts.peers if peer.has_room]
+    return _room_bytes_here(facts.memory) + sum(taking) // _copies(facts, len(taking))
+
+
+def _room_bytes_here(memory: MemoryFacts) -> int:
+    free = memory.budget_bytes - memory.used_bytes
+    return (free if free >= BLOCK_STRIDE_BYTES else 0) + memory.droppable_bytes
 
 
 def _room_bytes_max(facts: Facts) -> int:
@@ -52,16 +56,35 @@ def memory_full(facts: Facts, past: Past) -> Finding | None:
     is_tables = _tables_part(facts) >= (TABLES_FULL_UNTIL if is_active else TABLES_FULL_FROM)
     if is_tables:
         details.append(_tables(facts))
-    if _room_part(facts) < (FULL_UNTIL if is_active else FULL_BELOW):
+    part = _room_part(facts)
+    if part < (FULL_UNTIL if is_active and not past.refused_puts else FULL_BELOW):
         details.append(_room(facts))
-    if not details:
-        return None
+    elif not is_tables:
+        return _was_full(facts, past.refused_puts) if past.refused_puts else None
     free = f"{human_bytes(room_bytes(facts))} are free for new pages, here and at other nodes"
     return err(
         Code.MEMORY_FULL,
-        f"writes find no room: {'the tables of pages are full' if is_tables else free}",
+        "writes find no room: the tables of pages are full"
+        if is_tables
+        else f"writes find {'no' if part < FULL_BELOW else 'little'} room: {free}",
         details=tuple(details),
-        command=_RELOAD if is_tables else larger_budget(facts.memory.budget_bytes),
+        command=_RELOAD if is_tables else _more_memory(facts.memory),
+    )
+
+
+def _was_full(facts: Facts, refused_puts: int) -> Finding:
+    """Return that writes were refused within the last minute, though little is in use now."""
+    taking = [peer for peer in facts.peers if peer.has_room]
+    is_over = _room_bytes_here(facts.memory) > 0 or len(taking) >= facts.pages.copies
+    free = f"{human_bytes(room_bytes(facts))} are free for new pages, here and at other nodes"
+    return err(
+        Code.MEMORY_FULL,
+        f"{human_count(refused_puts, 'write')} found no room in the last minute;"
+        f" {'there is room again' if is_over else free}",
+        details=(_room(facts),),
+        command="in a minute: ramsterctl health"
+        if is_over
+        else "ramsterctl events --kind writes_refused",
     )
 
 
@@ -82,8 +105,20 @@ def memory_nearfull(facts: Facts, past: Past) -> Finding | None:
         Code.MEMORY_NEARFULL,
         f"{human_bytes(room_bytes(facts))} are free for new pages, here and at other nodes",
         details=tuple(details),
-        command=_RELOAD if is_tables else larger_budget(facts.memory.budget_bytes),
+        command=_RELOAD if is_tables else _more_memory(facts.memory),
     )
+
+
+def _more_memory(memory: MemoryFacts) -> str:
+    """Return what makes room: the same as MEMORY_STUCK says, if that holds too."""
+    if memory.is_shrink_stopped:
+        return _go_on_shrinking(memory)
+    return larger_budget(memory.budget_bytes)
+
+
+def _go_on_shrinking(memory: MemoryFacts) -> str:
+    target = format_bytes(memory.target_bytes)
+    return f"give other nodes memory, then: ramsterctl memory set --budget {target}"
 
 
 def _room_part(facts: Facts) -> float:
@@ -96,7 +131,7 @@ def _tables_part(facts: Facts) -> float:
 
 def _room(facts: Facts) -> str:
     memory = facts.memory
-    taking = [peer.name for peer in facts.peers if peer.may_place and peer.free_bytes]
+    taking = [peer.name for peer in facts.peers if peer.has_room]
     peers = f"room at {named(taking)}" if taking else "no room at other nodes"
     return (
         f"pages: {human_bytes(memory.used_bytes)} of {human_bytes(memory.budget_bytes)} in use here,"
@@ -121,8 +156,7 @@ def memory_stuck(facts: Facts, past: Past) -> Finding | None:
         details=(
             f"{human_bytes(memory.used_bytes)} of {human_bytes(memory.budget_bytes)} are in use",
         ),
-        command="give other nodes memory, then: ramsterctl memory set --budget"
-        f" {format_bytes(memory.target_bytes)}",
+        command=_go_on_shrinking(memory),
     )
 
 

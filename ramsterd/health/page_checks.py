@@ -2,8 +2,8 @@
 
 from config.units import human_count
 from ramsterd.health.codes import Code, Finding, err, warn
-from ramsterd.health.facts import Facts, Past
-from ramsterd.health.wording import have, larger_budget, start_again
+from ramsterd.health.facts import Facts, Past, PeerFacts
+from ramsterd.health.wording import have, more_memory_at, start_again
 
 
 def pages_lost(facts: Facts, past: Past) -> Finding | None:
@@ -69,13 +69,32 @@ def pages_at_risk(facts: Facts, past: Past) -> Finding | None:
         command = start_again([peer.name for peer in missing])
     else:
         details.append("they wait for room at other nodes")
-        command = f"on another node: {larger_budget(facts.memory.budget_bytes)}"
+        command = _room_elsewhere(facts)
     return warn(
         Code.PAGES_AT_RISK,
         f"{human_count(pages.at_risk)} of this node {have(pages.at_risk)} fewer copies than asked",
         details=tuple(details),
         command=command,
     )
+
+
+def _room_elsewhere(facts: Facts) -> str:
+    """Return what gives pages room at other nodes, all of which have a link."""
+    kept_out = {each.name for each in facts.kept_out}
+    taking = [peer for peer in facts.peers if peer.name not in kept_out]
+    not_taking = [peer for peer in facts.peers if peer.name in kept_out]
+    if not_taking and len(taking) < facts.pages.copies:
+        return f"add a node, or: ramsterctl node uncordon {not_taking[0].name}"
+    if not taking:
+        return "add a node, then: ramsterctl nodes"
+    fullest = min(taking, key=_free_part)
+    return more_memory_at(fullest.name, fullest.budget_bytes)
+
+
+def _free_part(peer: PeerFacts) -> tuple[float, int]:
+    """Return how much of its memory a peer has for blocks, and of how much; 1: it did not say."""
+    part = peer.block_room_bytes / peer.budget_bytes if peer.budget_bytes else 1.0
+    return part, peer.budget_bytes
 
 
 def corrupt_found(facts: Facts, past: Past) -> Finding | None:

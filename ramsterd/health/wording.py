@@ -44,6 +44,12 @@ def make_members_equal(node: str) -> str:
     return f"ramsterctl node cordon {node}, then: ramsterctl node uncordon {node}"
 
 
+def more_memory_at(node: str, budget_bytes: int) -> str:
+    """Return how to give another node more memory; without a size if its budget is not known."""
+    line = larger_budget(budget_bytes) if budget_bytes else "ramsterctl memory show"
+    return f"on node {node}: {line}"
+
+
 def larger_budget(budget_bytes: int) -> str:
     """Return how to give a node a quarter more memory, in whole MiB."""
     mebibytes = -(-budget_bytes * 5 // (4 * _MIB))

@@ -8,7 +8,7 @@ import pytest
 
 from nodemanager.states import LinkState, NodeState
 from ramsterd.health.codes import RULES, Code, Finding, Severity
-from ramsterd.health.facts import Facts, LateJob, Past
+from ramsterd.health.facts import Facts, KeptOut, LateJob, Past
 from ramsterd.health.judge import judge
 from tests.helpers.command_lines import check_line
 from tests.helpers.health_facts import (
@@ -28,6 +28,8 @@ from tests.helpers.health_facts import (
 )
 
 FULL_PEERS: Final = tuple(peer(name, free_bytes=0) for name in ("beta", "gamma"))
+# With less than a block of room.
+NEARLY_FULL_PEERS: Final = tuple(peer(name, free_bytes=9000) for name in ("beta", "gamma"))
 LATE: Final = LateJob(
     name="drain-3", what="node beta", seconds=90.0, left=9, noun="page", waits_for="no room"
 )
@@ -91,8 +93,46 @@ CASES: Final = [
     pytest.param(
         with_pages(at_risk=9, risk_seconds_left=None), Past(),
         Code.PAGES_AT_RISK, Severity.WARN, "9 pages", ("they wait for room at other nodes",),
-        "on another node: ramsterctl memory set --budget 125MiB",
+        "on node beta: ramsterctl memory set --budget 125MiB",
         id="pages without room elsewhere",
+    ),
+    pytest.param(
+        replace(
+            with_pages(at_risk=9, risk_seconds_left=None),
+            peers=(
+                peer("beta", budget_bytes=32 * MIB, free_bytes=8 * MIB),
+                # Full, so it accepts nothing; and less than a block is no room.
+                peer("gamma", budget_bytes=12 * MIB, free_bytes=9000, may_place=False),
+                peer("delta", budget_bytes=0, free_bytes=0),
+            ),
+        ),
+        Past(),
+        Code.PAGES_AT_RISK, Severity.WARN, "9 pages", ("they wait for room at other nodes",),
+        "on node gamma: ramsterctl memory set --budget 15MiB",
+        id="pages that wait for room at the fullest node",
+    ),
+    pytest.param(
+        replace(
+            with_pages(at_risk=9, risk_seconds_left=None, copies=1),
+            peers=(peer("beta", budget_bytes=0, free_bytes=0),),
+        ),
+        Past(),
+        Code.PAGES_AT_RISK, Severity.WARN, "9 pages", ("they wait for room at other nodes",),
+        "on node beta: ramsterctl memory show",
+        id="pages that wait for room at a node whose budget is not known",
+    ),
+    pytest.param(
+        replace(with_pages(at_risk=9, risk_seconds_left=None), kept_out=(KeptOut(name="gamma"),)),
+        Past(),
+        Code.PAGES_AT_RISK, Severity.WARN, "9 pages", ("they wait for room at other nodes",),
+        "add a node, or: ramsterctl node uncordon gamma",
+        id="pages that wait for a cordoned node",
+    ),
+    pytest.param(
+        replace(with_pages(at_risk=9, risk_seconds_left=None), peers=()), Past(),
+        Code.PAGES_AT_RISK, Severity.WARN, "9 pages", ("they wait for room at other nodes",),
+        "add a node, then: ramsterctl nodes",
+        id="pages of the only node",
     ),
     pytest.param(
         with_damage(corrupt_pages=2), Past(),
@@ -228,9 +268,36 @@ CASES: Final = [
         id="no room",
     ),
     pytest.param(
-        FACTS, Past(refused_puts=1), Code.MEMORY_FULL, Severity.ERR, "75 MiB are free",
-        ("1 write found no room in the last minute",), "ramsterctl memory set --budget 125MiB",
-        id="a write that was refused",
+        FACTS, Past(refused_puts=2), Code.MEMORY_FULL, Severity.ERR,
+        "2 writes found no room in the last minute; there is room again",
+        ("pages: 85 MiB of 100 MiB in use here, room at beta and gamma",),
+        "in a minute: ramsterctl health",
+        id="writes that were refused before there was room",
+    ),
+    pytest.param(
+        replace(with_memory(used_bytes=100 * MIB), peers=(FULL_PEERS[0], peer("gamma"))),
+        Past(refused_puts=1), Code.MEMORY_FULL, Severity.ERR,
+        "1 write found no room in the last minute; 60 MiB are free",
+        ("pages: 100 MiB of 100 MiB in use here, room at gamma",),
+        "ramsterctl events --kind writes_refused",
+        id="a write that was refused for want of a second peer with room",
+    ),
+    pytest.param(
+        replace(with_memory(used_bytes=100 * MIB - 9000), peers=NEARLY_FULL_PEERS),
+        Past(refused_puts=2), Code.MEMORY_FULL, Severity.ERR,
+        "writes find no room: 0 B are free",
+        ("2 writes found no room in the last minute",
+         "pages: 100 MiB of 100 MiB in use here, no room at other nodes"),
+        "ramsterctl memory set --budget 125MiB",
+        id="no room for a block",
+    ),
+    pytest.param(
+        replace(with_memory(used_bytes=98 * MIB), peers=FULL_PEERS),
+        Past(active=frozenset({Code.MEMORY_FULL})), Code.MEMORY_FULL, Severity.ERR,
+        "writes find little room: 2 MiB are free",
+        ("pages: 98 MiB of 100 MiB in use here, no room at other nodes",),
+        "ramsterctl memory set --budget 125MiB",
+        id="little room after none",
     ),
     pytest.param(
         with_memory(tables_bytes=64 * MIB), Past(),
@@ -391,6 +458,22 @@ def test_room_at_peers_counts_once_for_all_copies() -> None:
         peers=tuple(peer(name, free_bytes=14 * MIB) for name in ("beta", "gamma")),
     )
     assert "15 MiB are free" in only(facts).summary
+
+
+def test_a_full_node_that_was_to_shrink_is_told_one_size() -> None:
+    shrinking = with_memory(used_bytes=100 * MIB, is_shrink_stopped=True, target_bytes=16 * MIB)
+    full, stuck = judge(replace(shrinking, peers=FULL_PEERS))
+    assert (full.code, stuck.code) == (Code.MEMORY_FULL, Code.MEMORY_STUCK)
+    assert full.command == stuck.command
+    assert full.command.endswith("--budget 16MiB")
+
+
+def test_room_after_refused_writes_comes_without_a_size_though_it_is_little() -> None:
+    """Right after the larger budget that health asked for."""
+    facts = replace(with_memory(used_bytes=98 * MIB), peers=FULL_PEERS)
+    found = only(facts, Past(active=frozenset({Code.MEMORY_FULL}), refused_puts=2))
+    assert found.summary.endswith("there is room again")
+    assert "--budget" not in found.command
 
 
 def test_a_value_at_its_border_ends_no_code() -> None:
