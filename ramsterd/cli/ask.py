@@ -173,6 +173,9 @@ def no_answer(path: Path, error: OSError) -> str:
                 f"no daemon answers at {path}: there is no such socket. Start ramsterd (`systemctl start ramsterd`), or"
                 " name the [control] socket of ramsterd.toml: `ramsterctl --socket PATH …`"
             )
+        case ConnectionRefusedError() if path.exists() and not path.is_socket():
+            what = "a folder" if path.is_dir() else "a file"
+            return f"{path} is {what}, and no socket: name the [control] socket with --socket PATH"
         case ConnectionRefusedError():
             return (
                 f"no daemon answers at {path}: the daemon of this socket has ended."

@@ -5,7 +5,6 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 import click
 
@@ -25,6 +24,7 @@ from ramsterd.cli.health import health_group
 from ramsterd.cli.jobs import job_group, jobs_command
 from ramsterd.cli.log_level import log_level_command
 from ramsterd.cli.memory import memory_group
+from ramsterd.cli.misplaced import OF_THIS_MACHINE
 from ramsterd.cli.nbd import nbd_group
 from ramsterd.cli.node import node_group
 from ramsterd.cli.output import OUTPUT_OPTION, Output
@@ -37,9 +37,6 @@ from ramsterd.cli.target import CLUSTER_HELP, NODE_HELP, Target, at_nodes
 from ramsterd.cli.top import top_command
 from ramsterd.cli.verify import verify_command
 from ramsterd.cli.version import version_command
-
-# What these do, they do on this machine: nobody else can be asked for it.
-OF_THIS_MACHINE: Final = ("bench", "cluster", "completion", "demo", "doctor", "nbd")
 
 
 @click.group(cls=RootGroup)

@@ -119,10 +119,10 @@ def check_kept(facts: Facts) -> Finding:
         return ok("kept-memory", f"pages outlive a crash of ramsterd: kept by {keeper}")
     if facts.daemon.memory.keep is KeepMemory.NOBODY:
         found = 'keep = "no" in [memory]'
-        fix = f'set keep = "auto" in [memory] of {facts.file}, then: {fixes.restart(facts)}'
+        fix = f'set keep = "auto" in [memory] of {facts.file}, then: {fixes.begin_keeping(facts)}'
     else:
         found = "nobody who keeps the memory of ramsterd"
-        fix = f"{fixes.install_unit('ramsterd.service')} && systemctl restart ramsterd"
+        fix = fixes.begin_keeping(facts)
     return Finding(
         check="kept-memory",
         state=State.WARNING,

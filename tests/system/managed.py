@@ -113,6 +113,10 @@ class BySystemd:
         """Send the process a signal."""
         self._systemd.ctl("kill", "--kill-who=main", f"--signal={int(number)}", SERVICE)
 
+    def add_drop_in(self, *lines: str) -> None:
+        """Change the unit while it runs, and have systemd read it."""
+        self._systemd.add_drop_in(SERVICE, "\n".join(["[Service]", *lines, ""]))
+
     def wait_active(self) -> None:
         """Wait until a process of the unit is ready."""
         wait_until(self._is_active, "the unit is active", seconds_max=START_SECONDS_MAX)

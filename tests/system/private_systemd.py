@@ -144,6 +144,13 @@ class PrivateSystemd:
         assert done.returncode == 0, f"systemctl {arguments}: {done.stderr}{self._log.read_text()}"
         return done.stdout
 
+    def add_drop_in(self, unit: str, text: str) -> None:
+        """Add a file to a unit, and have systemd read it."""
+        folder = self._units / f"{unit}.d"
+        folder.mkdir()
+        (folder / "more.conf").write_text(text)
+        self.ctl("daemon-reload")
+
     def show(self, unit: str, name: str) -> str:
         """Return a property of a unit."""
         return self.ctl("show", "--value", f"--property={name}", unit).strip()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ramsterd.client.nbd import ConnectionLost, HandshakeFailed
+from ramsterd.doctor.fixes import KEPT_DESCRIPTORS
 from ramsterd.kept.layout import MAPPINGS
 from tests.system.conftest import NewCluster
 from tests.system.daemons import MIB, START_SECONDS_MAX, wait_until
@@ -181,6 +182,27 @@ def test_a_unit_that_may_store_nothing_keeps_no_memory_and_says_so(
         assert attaches(managed) == ("", 0)
         with pytest.raises(HandshakeFailed, match="ended with the last run of ramsterd"):
             node.client()
+
+
+def test_a_unit_that_may_store_more_keeps_the_pages_from_a_restart_by_the_daemon_itself_on(
+    new_cluster: NewCluster, tmp_path: Path, sockets: Path
+) -> None:
+    """What `ramsterctl doctor` prints for NOT_KEPT ends no page."""
+    node = new_cluster(budgets=["8MiB"])[1]
+    changes = {"FileDescriptorStoreMax=4111": "FileDescriptorStoreMax=0"}
+    with by_systemd(node, tmp_path, [tmp_path, sockets], changes) as managed:
+        managed.start()
+        assert attaches(managed) == ("", 0)
+        runs = fill_runs(node, RUNS)
+        managed.add_drop_in(f"FileDescriptorStoreMax={KEPT_DESCRIPTORS}")
+        with node.client() as client:
+            restart_itself(managed, 1)
+            assert attaches(managed) == ("systemd", 1)
+            wait_given_up(managed)
+            managed.restart()
+            assert attaches(managed) == ("systemd", 2)
+            assert client.read(0, RUN_BYTES) == runs[0]
+        check_runs(node, runs)
 
 
 def test_a_long_attach_is_no_hang_to_the_watchdog(

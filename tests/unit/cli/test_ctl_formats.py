@@ -26,6 +26,9 @@ def test_a_socket_that_can_not_be_used_says_what_to_do(tmp_path: Path) -> None:
     )
     path.touch()
     assert f"this socket is for the group {path.group()}; " in no_answer(path, PermissionError())
+    where = ", and no socket: name the [control] socket with --socket PATH"
+    assert no_answer(tmp_path, ConnectionRefusedError()) == f"{tmp_path} is a folder{where}"
+    assert no_answer(path, ConnectionRefusedError()).endswith(f"is a file{where}")
     assert no_answer(path, TimeoutError("timed out")).endswith(": timed out")
 
 

@@ -8,6 +8,8 @@ import pytest
 from config.model import KeepMemory, MemoryConfig, OnUnreachable, RemoteConfig
 from ramsterd.doctor.facts import Device, Facts
 from ramsterd.doctor.findings import State
+from ramsterd.doctor.fixes import KEPT_DESCRIPTORS
+from ramsterd.doctor.judge import judge
 from ramsterd.doctor.swap_checks import (
     check_exports,
     check_kept,
@@ -17,8 +19,10 @@ from ramsterd.doctor.swap_checks import (
     check_units,
     our_devices,
 )
+from tests.docs.pages import ROOT
 from tests.helpers.clusters import cluster_of
 from tests.helpers.doctor_facts import (
+    BARE_PROCESS,
     BARE_START,
     BEFORE,
     DEVICE,
@@ -27,6 +31,7 @@ from tests.helpers.doctor_facts import (
     KERNEL,
     MIB,
     RUNNING,
+    START,
     daemon_config,
     found,
 )
@@ -160,6 +165,63 @@ def test_systemd_that_is_switched_off_keeps_nothing() -> None:
     assert (finding.state, finding.found) == (State.WARNING, 'keep = "no" in [memory]')
 
 
+NOT_KEPT = replace(FACTS, running=replace(RUNNING, keeper=""))
+BY_HAND = replace(NOT_KEPT, groups=replace(FACTS.groups, levels=()))
+NO_STORE = replace(START, kept_descriptors=0)
+INSTALL = (
+    "in a clone of this version: cp systemd/ramsterd.service /etc/systemd/system/"
+    " && systemctl daemon-reload && "
+)
+DROP_IN = (
+    "mkdir -p /etc/systemd/system/ramsterd.service.d"
+    r" && printf '[Service]\nFileDescriptorStoreMax=4111\n'"
+    " >/etc/systemd/system/ramsterd.service.d/keep.conf && systemctl daemon-reload && "
+)
+STOP = "ramsterctl stop && systemctl start ramsterd.service (the stop is refused while pages would end)"
+KEEP_NOBODY = daemon_config(memory=MemoryConfig(budget=512 * MIB, keep=KeepMemory.NOBODY))
+
+
+@pytest.mark.parametrize(
+    ("facts", "fix"),
+    [
+        (NOT_KEPT, "ramsterctl restart"),
+        (replace(NOT_KEPT, start=NO_STORE), f"{DROP_IN}ramsterctl restart"),
+        (BY_HAND, STOP),
+        (replace(BY_HAND, start=BARE_START), f"{INSTALL}{STOP}"),
+        (replace(BEFORE, start=NO_STORE), f"{DROP_IN}systemctl start ramsterd.service"),
+        (replace(BEFORE, start=BARE_START), f"{INSTALL}systemctl start ramsterd.service"),
+        (
+            replace(NOT_KEPT, daemon=KEEP_NOBODY),
+            'set keep = "auto" in [memory] of /etc/ramster/ramsterd.toml, then: ramsterctl restart',
+        ),
+    ],
+    ids=["unit", "old unit", "by hand", "no unit", "before", "before, no unit", "no"],
+)
+def test_the_line_by_which_systemd_begins_to_keep_pages_ends_none(facts: Facts, fix: str) -> None:
+    finding = check_kept(facts)
+    assert finding.fix == fix
+    assert "systemctl restart" not in finding.fix
+    assert "--forget" not in finding.fix
+
+
+def test_a_drop_in_keeps_as_many_descriptors_as_the_unit_of_this_version() -> None:
+    text = (ROOT / "systemd" / "ramsterd.service").read_text()
+    assert f"FileDescriptorStoreMax={KEPT_DESCRIPTORS}\n" in text
+
+
+def test_no_line_for_a_node_whose_pages_nobody_keeps_ends_them() -> None:
+    bare = replace(
+        NOT_KEPT,
+        running=replace(RUNNING, keeper="", process=BARE_PROCESS, reserve_bytes=0),
+        start=NO_STORE,
+        cluster=cluster_of(1),
+    )
+    for facts in (bare, replace(bare, daemon=KEEP_NOBODY), replace(bare, daemon=NOT_FOR_SWAP)):
+        fixes = [each.fix for each in judge(facts, for_swap=True)]
+        assert any("ramsterctl stop && systemctl start ramsterd.service" in each for each in fixes)
+        assert not [each for each in fixes if "systemctl restart ramsterd" in each]
+
+
 def test_a_kernel_without_nbd_attaches_nothing() -> None:
     assert check_module(FACTS).state is State.OK
     finding = check_module(replace(FACTS, kernel=replace(KERNEL, has_nbd=False)))
@@ -171,11 +233,11 @@ def test_a_kernel_without_nbd_attaches_nothing() -> None:
     [
         (
             {"ramster-nbd@.service"},
-            "cp systemd/ramster-swap@.service /etc/systemd/system/ && systemctl daemon-reload",
+            "in a clone of this version: cp systemd/ramster-swap@.service /etc/systemd/system/ && systemctl daemon-reload",
         ),
         (
             set[str](),
-            "cp systemd/ramster-nbd@.service systemd/ramster-swap@.service /etc/systemd/system/ && systemctl daemon-reload",
+            "in a clone of this version: cp systemd/ramster-nbd@.service systemd/ramster-swap@.service /etc/systemd/system/ && systemctl daemon-reload",
         ),
     ],
     ids=["one", "both"],

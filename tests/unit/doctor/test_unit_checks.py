@@ -32,7 +32,7 @@ def test_units_as_they_are_shipped_are_ok() -> None:
         (
             replace(UNIT, is_shipped=False),
             "without what this version expects",
-            "cp systemd/ramsterd.service /etc/systemd/system/ && systemctl daemon-reload",
+            "in a clone of this version: cp systemd/ramsterd.service /etc/systemd/system/ && systemctl daemon-reload",
         ),
         (
             replace(UNIT, is_shipped=False, path="/usr/lib/systemd/system/ramsterd.service"),
