@@ -130,17 +130,6 @@ def test_without_a_bar(record_property):
     record(record_property, Row("owner restarted", 1, "nbd", 100, 5000, "verified", None))
 """
 
-COSTLY_TESTS = """\
-import pytest
-
-@pytest.mark.costly
-def test_costly(seed):
-    pass
-
-def test_cheap(seed):
-    pass
-"""
-
 LONG_TESTS = """\
 import pytest
 
@@ -192,18 +181,6 @@ def test_a_seeded_test_runs_for_each_seed_and_its_id_tells_which(tmp_path: Path)
     _, lines = run_pytest(tmp_path, "--seed", "4711")
     runs = [line.split()[0] for line in lines if "test_seeded" in line]
     assert runs == ["test_it.py::test_seeded[seed=4711]"]
-
-
-def test_a_costly_test_has_one_seed_unless_it_is_said_how_many(tmp_path: Path) -> None:
-    (tmp_path / "test_it.py").write_text(COSTLY_TESTS)
-    for options, seeds in ((), 1), (("--seeds", "2"), 2), (("--seed", "7"), 1):
-        status, lines = run_pytest(tmp_path, *options)
-        found = {
-            name: sum(f"::{name}[" in line for line in lines)
-            for name in ("test_costly", "test_cheap")
-        }
-        assert (status, found["test_costly"]) == (0, seeds)
-        assert found["test_cheap"] == (seeds if options else 2)
 
 
 def test_the_last_lines_name_each_skip_with_its_reason(tmp_path: Path) -> None:
@@ -300,7 +277,7 @@ def test_a_skip_under_ci_is_a_failure_and_an_expected_failure_is_not(tmp_path: P
     status, lines = run_pytest(tmp_path, ci=True)
     assert status == 1
     assert lines[-2] == "skipped test_it.py::test_that_skips: needs nbdinfo (libnbd-bin)"
-    assert "1 failed, 2 passed, 1 xfailed" in lines[-1]
+    assert "1 failed, 1 passed, 1 xfailed" in lines[-1]
 
 
 def test_a_test_that_could_show_nothing_is_skipped_under_ci_too(tmp_path: Path) -> None:

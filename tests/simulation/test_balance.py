@@ -54,7 +54,6 @@ def replicate(cluster: Cluster, client: Client, index: int) -> None:
     assert cluster.run_until(lambda: answers == [True], 20)
 
 
-@pytest.mark.costly
 @pytest.mark.parametrize("copies", [1, 2])
 async def test_what_all_eight_replicate_is_spread_evenly(
     seed: int, mock_clock: MockClock, copies: int
@@ -70,7 +69,6 @@ async def test_what_all_eight_replicate_is_spread_evenly(
     check_books(cluster)
 
 
-@pytest.mark.costly
 @pytest.mark.parametrize(("copies", "budgets"), [(1, (16, 16, 16, 16)), (2, (8, 8, 16, 32))])
 async def test_what_four_remotify_is_spread_evenly_over_the_other_four(
     seed: int, mock_clock: MockClock, copies: int, budgets: tuple[int, ...]
@@ -94,7 +92,6 @@ def give_zones(cluster: Cluster, zones: str) -> None:
         node.engine.nodes.on_members(cluster.config)
 
 
-@pytest.mark.costly
 async def test_zones_come_first_and_are_spread_evenly(seed: int, mock_clock: MockClock) -> None:
     """Owners in zone a; two copies go to two of the zones b, c and d."""
     cluster = Cluster(

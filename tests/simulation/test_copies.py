@@ -2,7 +2,6 @@
 
 import random
 
-import pytest
 from trio.testing import MockClock
 
 from nodemanager.states import NodeState
@@ -13,7 +12,6 @@ from tests.simulation.four_nodes import KNOBS, PAGES, at_risk, copies_of, four_n
 from tests.simulation.pages import OBJECT
 
 
-@pytest.mark.costly
 async def test_each_page_that_left_is_at_two_peers(seed: int, mock_clock: MockClock) -> None:
     cluster, client = four_nodes(seed, mock_clock)
     serials = set().union(*(held(cluster[0], cluster[n]) for n in (1, 2, 3)))
@@ -23,7 +21,6 @@ async def test_each_page_that_left_is_at_two_peers(seed: int, mock_clock: MockCl
     finish(cluster, client)
 
 
-@pytest.mark.costly
 async def test_holder_dies_nothing_lost(seed: int, mock_clock: MockClock) -> None:
     """It is started again at once: its pages are at risk, none is lost, and each has two copies again."""
     cluster, client = four_nodes(seed, mock_clock)
@@ -40,7 +37,6 @@ async def test_holder_dies_nothing_lost(seed: int, mock_clock: MockClock) -> Non
     finish(cluster, client)
 
 
-@pytest.mark.costly
 async def test_holder_stays_dead_and_copies_are_rebuilt_elsewhere(
     seed: int, mock_clock: MockClock
 ) -> None:
@@ -72,7 +68,6 @@ async def test_a_silent_holder_is_hedged(seed: int, mock_clock: MockClock) -> No
     finish(cluster, client)
 
 
-@pytest.mark.costly
 async def test_a_silent_holder_refuses_no_write(seed: int, mock_clock: MockClock) -> None:
     """What was on its way to it goes to others before a write that waits for the memory gives up."""
     cluster, client = four_nodes(seed, mock_clock)
@@ -99,7 +94,6 @@ async def test_a_cut_link_sends_readers_to_the_other_copy_at_once(
     finish(cluster, client)
 
 
-@pytest.mark.costly
 async def test_a_partition_that_heals_gives_its_copies_back(
     seed: int, mock_clock: MockClock
 ) -> None:
@@ -115,7 +109,6 @@ async def test_a_partition_that_heals_gives_its_copies_back(
     finish(cluster, client)
 
 
-@pytest.mark.costly
 async def test_flipped_bit_is_repaired_from_the_other_copy(
     seed: int, mock_clock: MockClock
 ) -> None:
@@ -173,7 +166,6 @@ async def test_passes_that_never_rest_do_not_hold_up_a_rebuild(
     assert not at_risk(cluster)
 
 
-@pytest.mark.costly
 async def test_a_holder_that_purged_us_is_found_out(seed: int, mock_clock: MockClock) -> None:
     """A partition longer than `orphan_seconds`: the same incarnation is back, and keeps nothing of ours any more."""
     cluster, client = four_nodes(seed, mock_clock)

@@ -1,6 +1,5 @@
 """Peers that hang, refuse, leave and come back."""
 
-import pytest
 from trio.testing import MockClock
 
 from nodemanager.states import NodeState
@@ -89,7 +88,6 @@ async def test_the_last_room_of_a_peer_is_used(seed: int, mock_clock: MockClock)
     assert client.remote(1)
 
 
-@pytest.mark.costly
 async def test_target_leaves_and_returns(seed: int, mock_clock: MockClock) -> None:
     """One of two peers leaves in order and comes back in a new incarnation; the other takes over meanwhile."""
     cluster, client = stage(seed, mock_clock, nodes=3)

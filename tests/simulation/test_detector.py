@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import pytest
 from trio.testing import MockClock
 
 from nodemanager.ids import NodeId
@@ -50,7 +49,6 @@ def at_risk(cluster: Cluster) -> int:
     return cluster[0].engine.statistics().rebuild.pages_at_risk
 
 
-@pytest.mark.costly
 async def test_healthy_nodes_stay_up(seed: int, mock_clock: MockClock) -> None:
     cluster, client = four_nodes(seed, mock_clock)
     cluster.paths.loss_fraction = 0.02
@@ -59,7 +57,6 @@ async def test_healthy_nodes_stay_up(seed: int, mock_clock: MockClock) -> None:
     finish(cluster, client)
 
 
-@pytest.mark.costly
 async def test_a_paused_holder_is_found_and_its_pages_are_copied_again(
     seed: int, mock_clock: MockClock
 ) -> None:
@@ -78,7 +75,6 @@ async def test_a_paused_holder_is_found_and_its_pages_are_copied_again(
     finish(cluster, client)
 
 
-@pytest.mark.costly
 async def test_a_holder_without_power_is_found_without_a_word(
     seed: int, mock_clock: MockClock
 ) -> None:
@@ -110,7 +106,6 @@ async def test_a_new_incarnation_is_found_and_the_old_one_buried(
     finish(cluster, client)
 
 
-@pytest.mark.costly
 async def test_a_partition_is_found_on_both_sides_and_heals(
     seed: int, mock_clock: MockClock
 ) -> None:
@@ -131,7 +126,6 @@ async def test_a_partition_is_found_on_both_sides_and_heals(
     finish(cluster, client)
 
 
-@pytest.mark.costly
 async def test_one_blocked_path_puts_nobody_down(seed: int, mock_clock: MockClock) -> None:
     """Helpers reach it: SWIM's indirect probes.  The link between the two ends by its own timer."""
     cluster, client = four_nodes(seed, mock_clock)

@@ -47,7 +47,6 @@ def remove(cluster: Cluster, at: int, node: int) -> Any:
     raise AssertionError(result)
 
 
-@pytest.mark.costly
 async def test_a_drained_node_can_be_removed(seed: int, mock_clock: MockClock) -> None:
     cluster, clients = four_nodes(seed, mock_clock)
     assert cluster[2].engine.pages_here(NodeId(2)) > 500
@@ -66,7 +65,6 @@ async def test_a_drained_node_can_be_removed(seed: int, mock_clock: MockClock) -
     finish(cluster, *clients)
 
 
-@pytest.mark.costly
 async def test_puts_and_gets_go_on_meanwhile(seed: int, mock_clock: MockClock) -> None:
     cluster, clients = four_nodes(seed, mock_clock)
     ask(cluster, 1, 2)
@@ -94,7 +92,6 @@ async def test_its_own_pages_come_home(seed: int, mock_clock: MockClock) -> None
     assert cluster[0].engine.statistics().store.lost_pages_total == 0
 
 
-@pytest.mark.costly
 async def test_own_pages_that_do_not_fit_stay_at_peers(seed: int, mock_clock: MockClock) -> None:
     cluster, clients = four_nodes(seed, mock_clock)
     for _ in range(100):
@@ -114,7 +111,6 @@ async def test_own_pages_that_do_not_fit_stay_at_peers(seed: int, mock_clock: Mo
     finish(cluster, *clients)
 
 
-@pytest.mark.costly
 async def test_nowhere_to_go_is_said_and_nothing_is_lost(seed: int, mock_clock: MockClock) -> None:
     cluster, clients = four_nodes(seed, mock_clock)
     for node in (0, 1, 3):
@@ -131,7 +127,6 @@ async def test_nowhere_to_go_is_said_and_nothing_is_lost(seed: int, mock_clock: 
     finish(cluster, *clients)
 
 
-@pytest.mark.costly
 async def test_uncordon_calls_it_off(seed: int, mock_clock: MockClock) -> None:
     cluster, clients = four_nodes(seed, mock_clock)
     drain(cluster, 0, 2)
@@ -149,7 +144,6 @@ async def test_uncordon_calls_it_off(seed: int, mock_clock: MockClock) -> None:
     finish(cluster, *clients)
 
 
-@pytest.mark.costly
 async def test_what_was_said_of_an_earlier_drain_counts_no_more(
     seed: int, mock_clock: MockClock
 ) -> None:
@@ -167,7 +161,6 @@ async def test_what_was_said_of_an_earlier_drain_counts_no_more(
     finish(cluster, *clients)
 
 
-@pytest.mark.costly
 async def test_ephemeral_pages_do_not_hold_it_up(seed: int, mock_clock: MockClock) -> None:
     cluster, clients = four_nodes(seed, mock_clock, ephemeral=True)
     cache = Client(cluster, 0, kind=PoolKind.EPHEMERAL)
@@ -179,7 +172,6 @@ async def test_ephemeral_pages_do_not_hold_it_up(seed: int, mock_clock: MockCloc
     finish(cluster, *clients, cache)
 
 
-@pytest.mark.costly
 async def test_a_node_that_is_away_drains_when_it_is_back(seed: int, mock_clock: MockClock) -> None:
     cluster, clients = four_nodes(seed, mock_clock)
     for node in (0, 1, 3):
@@ -207,7 +199,6 @@ async def test_an_owner_that_dies_meanwhile_holds_nobody_up(
     check_books(cluster)
 
 
-@pytest.mark.costly
 async def test_the_last_copy_is_what_counts(seed: int, mock_clock: MockClock) -> None:
     """With two copies a holder may go as soon as all its pages are elsewhere too."""
     cluster, clients = four_nodes(seed, mock_clock, nodes=6, copies=2)

@@ -36,7 +36,6 @@ def foreign(node: Node) -> int:
     return zpages(node, Family.FOREIGN_EPHEMERAL)
 
 
-@pytest.mark.costly
 async def test_ephemeral_pages_leave_when_asked(seed: int, mock_clock: MockClock) -> None:
     """Three nodes keep more than one, no persistent page is concerned, and all that comes back is right."""
     cluster, _, cache = stage_cache(seed, mock_clock, nodes=3)
@@ -117,7 +116,6 @@ async def test_a_smaller_budget_costs_foreign_ephemeral_pages_first(
     finish(cluster, cache, theirs)
 
 
-@pytest.mark.costly
 async def test_persistent_displaces_ephemeral_never_the_reverse(
     seed: int, mock_clock: MockClock
 ) -> None:
@@ -327,7 +325,6 @@ async def test_a_page_put_again_or_flushed_on_the_way_is_judged_by_its_serial(
     finish(cluster, cache)
 
 
-@pytest.mark.costly
 async def test_a_page_that_comes_home_is_ours_alone(seed: int, mock_clock: MockClock) -> None:
     """Its holder is told to forget it; it may leave again, under the same serial."""
     cluster, _, cache = stage_cache(seed, mock_clock)
@@ -346,7 +343,6 @@ async def test_a_page_that_comes_home_is_ours_alone(seed: int, mock_clock: MockC
     finish(cluster, cache)
 
 
-@pytest.mark.costly
 async def test_rows_of_pages_that_a_holder_dropped_do_not_pile_up(
     seed: int, mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,5 @@
 """What others have here never takes more of our memory than they may have."""
 
-import pytest
 from trio.testing import MockClock
 
 from ramsterd.core.page import PoolKind
@@ -11,7 +10,6 @@ from tests.simulation.cluster import BUDGET_BYTES, Cluster
 FRACTION = 0.25
 
 
-@pytest.mark.costly
 async def test_foreign_quota_holds(seed: int, mock_clock: MockClock) -> None:
     """Three owners press on one holder, persistent and ephemeral alike: the quota holds at each step, no page is lost."""
     cluster = Cluster(

@@ -1,13 +1,11 @@
 """Holders that die: with one copy their pages are lost, and said to be."""
 
-import pytest
 from trio.testing import MockClock
 
 from nodemanager.states import NodeState
 from tests.simulation.checking_clients import finish, stage
 
 
-@pytest.mark.costly
 async def test_a_holder_that_starts_again_has_lost_its_pages(
     seed: int, mock_clock: MockClock
 ) -> None:
@@ -70,7 +68,6 @@ async def test_a_new_incarnation_that_only_heartbeats_speak_of_changes_nothing_o
     cluster[0].engine.check_invariants()
 
 
-@pytest.mark.costly
 async def test_clean_copies_survive_their_holder(seed: int, mock_clock: MockClock) -> None:
     """A page that came home and was not dropped yet is still ours when its holder dies."""
     cluster, client = stage(seed, mock_clock, nodes=3)

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import pytest
 from trio.testing import MockClock
 
 from nodemanager.ids import NodeId
@@ -23,7 +22,6 @@ def is_running(job: JobStatistics) -> bool:
     return job.state is JobState.RUNNING and bool(job.done)
 
 
-@pytest.mark.costly
 async def test_a_drain_is_one_job_at_every_member(seed: int, mock_clock: MockClock) -> None:
     cluster, clients = four_nodes(seed, mock_clock)
     pages = cluster[2].engine.pages_here(NodeId(2))
@@ -42,7 +40,6 @@ async def test_a_drain_is_one_job_at_every_member(seed: int, mock_clock: MockClo
     finish(cluster, *clients)
 
 
-@pytest.mark.costly
 async def test_a_drain_without_room_waits_is_late_and_goes_on(
     seed: int, mock_clock: MockClock
 ) -> None:
@@ -72,7 +69,6 @@ async def test_a_drain_that_is_called_off_is_cancelled(seed: int, mock_clock: Mo
     finish(cluster, *clients)
 
 
-@pytest.mark.costly
 async def test_a_drain_is_a_recall_at_each_owner(seed: int, mock_clock: MockClock) -> None:
     cluster, clients = four_nodes(seed, mock_clock, rebuild_pages_per_second=20)
     jobs = Jobs(cluster, 0)
@@ -86,7 +82,6 @@ async def test_a_drain_is_a_recall_at_each_owner(seed: int, mock_clock: MockCloc
     finish(cluster, *clients)
 
 
-@pytest.mark.costly
 async def test_a_shrinking_budget_recalls_and_that_is_a_job_of_the_holder(
     seed: int, mock_clock: MockClock
 ) -> None:
@@ -99,7 +94,6 @@ async def test_a_shrinking_budget_recalls_and_that_is_a_job_of_the_holder(
     finish(cluster, *clients)
 
 
-@pytest.mark.costly
 async def test_pages_that_lost_a_copy_are_a_rebuild_until_all_have_theirs(
     seed: int, mock_clock: MockClock
 ) -> None:

@@ -113,7 +113,6 @@ async def test_a_put_that_arrives_late_is_not_behind_the_list(
     finish(cluster, client)
 
 
-@pytest.mark.costly
 async def test_a_holder_that_was_attached_loses_nothing_and_nothing_is_copied_again(
     seed: int, mock_clock: MockClock
 ) -> None:
@@ -394,7 +393,6 @@ async def test_any_order_of_restarts_and_cuts_leaves_each_page_where_it_should_b
     assert cluster[OWNER].engine.statistics().reconcile.missing_copies_total == 0
 
 
-@pytest.mark.costly
 @pytest.mark.parametrize(
     "seconds", [0.0, 2.0, 30.0], ids=["at once", "soon", "after it was given up"]
 )

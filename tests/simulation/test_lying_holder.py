@@ -63,7 +63,6 @@ def trust(cluster: Cluster) -> TrustStatistics:
     return cluster[0].engine.statistics().trust[NodeId(LIAR)]
 
 
-@pytest.mark.costly
 @pytest.mark.parametrize("reads", [False, True])
 @pytest.mark.parametrize("lie", ["keeps_nothing", "loses", "damages", "holds_nothing"])
 async def test_a_holder_that_keeps_nothing_gets_few_pages(
@@ -80,7 +79,6 @@ async def test_a_holder_that_keeps_nothing_gets_few_pages(
     assert cluster[0].engine.statistics().store.lost_pages_total <= LOST_MAX
 
 
-@pytest.mark.costly
 async def test_an_honest_holder_is_never_distrusted(seed: int, mock_clock: MockClock) -> None:
     """It is checked, its credit grows, and it gets as much as it has room for."""
     cluster, client, _ = with_a_liar(seed, mock_clock)
@@ -91,7 +89,6 @@ async def test_an_honest_holder_is_never_distrusted(seed: int, mock_clock: MockC
     assert cluster[0].engine.statistics().judged_spot_checks_total > 0
 
 
-@pytest.mark.costly
 async def test_a_holder_that_repents_gets_pages_again(seed: int, mock_clock: MockClock) -> None:
     cluster, client, liar = with_a_liar(seed, mock_clock, "loses")
     write_all(client, 10, reads=True)
@@ -116,7 +113,6 @@ async def test_with_two_copies_one_liar_loses_nothing(seed: int, mock_clock: Moc
     assert cluster[0].engine.statistics().store.lost_pages_total == 0
 
 
-@pytest.mark.costly
 async def test_a_holder_that_says_it_holds_nothing_never_ends_the_owner(
     seed: int, mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,7 +167,6 @@ def fill(client: Client) -> None:
     client.cluster.run(6)
 
 
-@pytest.mark.costly
 async def test_a_holder_that_answers_nothing_is_owed_few_flushes(
     seed: int, mock_clock: MockClock
 ) -> None:

@@ -62,7 +62,6 @@ async def test_pages_with_fewer_copies_are_at_risk_and_copied_again(
     assert cluster[0].engine.statistics().store.lost_pages_total == 0
 
 
-@pytest.mark.costly
 async def test_reads_of_pages_at_risk_do_not_send_them_again(
     seed: int, mock_clock: MockClock
 ) -> None:
@@ -173,7 +172,6 @@ async def test_a_peer_that_hangs_costs_no_write(seed: int, mock_clock: MockClock
     finish(cluster, client)
 
 
-@pytest.mark.costly
 async def test_a_peer_that_is_full_is_as_good_as_none(seed: int, mock_clock: MockClock) -> None:
     """All three are up, and one has no room: pages leave for the other, and stay at risk without moving about."""
     budgets: dict[int, dict[str, float]] = {1: {"budget": 16 * MIB}, 2: {"budget": 2 * MIB}}

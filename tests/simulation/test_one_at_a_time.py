@@ -3,7 +3,6 @@
 import random
 from collections.abc import Callable
 
-import pytest
 from trio.testing import MockClock
 
 from ramsterd.admin.node_commands import cordon_node, drain_node
@@ -80,7 +79,6 @@ def begin(storm: Storm, node: int) -> tuple[str, Callable[[], None]]:
     return name, ends
 
 
-@pytest.mark.costly
 async def test_one_at_a_time_loses_nothing(seed: int, mock_clock: MockClock) -> None:
     storm = make(seed, mock_clock)
     cluster = storm.cluster

@@ -1,6 +1,5 @@
 """Owners that die: what they left at their peers goes."""
 
-import pytest
 from trio.testing import MockClock
 
 from nodemanager.states import NodeState
@@ -59,7 +58,6 @@ async def test_owner_death_purges_after_orphan_seconds(seed: int, mock_clock: Mo
     assert foreign_pages(cluster, 1) == 0
 
 
-@pytest.mark.costly
 async def test_an_owner_that_comes_back_in_time_keeps_its_pages(
     seed: int, mock_clock: MockClock
 ) -> None:
@@ -91,7 +89,6 @@ async def test_an_owner_with_an_open_link_is_never_purged(seed: int, mock_clock:
     assert foreign_pages(cluster, 1) == 0
 
 
-@pytest.mark.costly
 async def test_an_owner_that_comes_back_too_late_is_told_so(
     seed: int, mock_clock: MockClock
 ) -> None:

@@ -9,7 +9,6 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
-import pytest
 from trio.testing import MockClock
 
 from ramsterd.core.page import PoolKind
@@ -229,7 +228,6 @@ async def test_no_restart_serves_zeros_or_an_older_version(
     check_all_reached(scene)
 
 
-@pytest.mark.costly
 async def test_a_disk_that_was_emptied_opens_again_after_a_restart(
     seed: int, mock_clock: MockClock
 ) -> None:

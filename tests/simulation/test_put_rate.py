@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import pytest
 from trio.testing import MockClock
 
 from nodemanager.ids import NodeId
@@ -44,7 +43,6 @@ def fill_up(cluster: Cluster, clients: list[Client]) -> list[RunningPut]:
     raise AssertionError("there is always room")
 
 
-@pytest.mark.costly
 async def test_a_newcomer_to_a_busy_cluster_is_not_flooded(
     seed: int, mock_clock: MockClock
 ) -> None:
@@ -109,7 +107,6 @@ async def test_where_all_are_at_their_cap_work_waits_for_a_time_and_goes_on(
     finish(cluster, client)
 
 
-@pytest.mark.costly
 async def test_while_one_peer_is_at_its_cap_another_takes_the_pages(
     seed: int, mock_clock: MockClock
 ) -> None:

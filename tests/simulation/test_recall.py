@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import pytest
 from trio.testing import MockClock
 
 from nodemanager.ids import NodeId
@@ -76,7 +75,6 @@ async def test_a_holder_short_of_memory_gets_it_back(seed: int, mock_clock: Mock
     finish(cluster, client)
 
 
-@pytest.mark.costly
 async def test_it_ends_when_there_is_memory_again(seed: int, mock_clock: MockClock) -> None:
     cluster, client = filled(seed, mock_clock, nodes=3)
     shrink(cluster, 1, MIB // 2)
@@ -92,7 +90,6 @@ async def test_it_ends_when_there_is_memory_again(seed: int, mock_clock: MockClo
     finish(cluster, client)
 
 
-@pytest.mark.costly
 async def test_nothing_is_dropped_when_nobody_has_room(seed: int, mock_clock: MockClock) -> None:
     cluster, client = filled(seed, mock_clock, nodes=2)
     before = held(cluster[0], cluster[1])
@@ -137,7 +134,6 @@ async def test_clean_copies_are_given_up_without_a_byte_moved(
     finish(cluster, client)
 
 
-@pytest.mark.costly
 async def test_two_copies_stay_two(seed: int, mock_clock: MockClock) -> None:
     cluster, client = filled(seed, mock_clock, nodes=4, copies=2)
     shrink(cluster, 1, MIB // 2)
@@ -150,7 +146,6 @@ async def test_two_copies_stay_two(seed: int, mock_clock: MockClock) -> None:
     finish(cluster, client)
 
 
-@pytest.mark.costly
 async def test_a_recall_is_void_with_its_link(seed: int, mock_clock: MockClock) -> None:
     cluster, client = filled(seed, mock_clock, nodes=2)
     shrink(cluster, 1, MIB // 2)

@@ -89,7 +89,6 @@ def stop(cluster: Cluster) -> None:
     cluster.pause(1)
 
 
-@pytest.mark.costly
 @pytest.mark.parametrize("peers", [3, 2])
 @pytest.mark.parametrize(("fault", "bar"), [(kill, DEAD_SECONDS_MAX), (stop, STOPPED_SECONDS_MAX)])
 async def test_a_request_is_held_up_for_a_moment(
@@ -105,7 +104,6 @@ async def test_a_request_is_held_up_for_a_moment(
     assert swapper.cluster[0].engine.statistics().store.lost_pages_total == 0
 
 
-@pytest.mark.costly
 @pytest.mark.parametrize("fault", [kill, stop])
 async def test_writes_go_on_while_the_others_have_little_room(
     seed: int, mock_clock: MockClock, fault: Callable[[Cluster], None]

@@ -89,7 +89,6 @@ async def test_a_status_with_more_room_ends_the_wait_after_a_refusal(
     finish(cluster, client)
 
 
-@pytest.mark.costly
 async def test_who_leaves_a_put_unanswered_gets_no_more_until_it_is_heard(
     seed: int, mock_clock: MockClock
 ) -> None:

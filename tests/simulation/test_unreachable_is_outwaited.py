@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import pytest
 from trio.testing import MockClock
 
 from nodemanager.states import NodeState
@@ -64,7 +63,6 @@ def read_some(client: Client, holder: int, count: int = 20) -> list[RunningGet]:
     return [client.get(index) for index in client.remote(holder)[:count]]
 
 
-@pytest.mark.costly
 async def test_reads_wait_for_a_holder_that_comes_back(seed: int, mock_clock: MockClock) -> None:
     cluster, client = outwaiting(seed, mock_clock)
     early = read_some(client, 1)  # asked for just before, and answered by nobody
@@ -86,7 +84,6 @@ async def test_reads_wait_for_a_holder_that_comes_back(seed: int, mock_clock: Mo
     finish(cluster, client)
 
 
-@pytest.mark.costly
 async def test_reads_end_at_their_bound(seed: int, mock_clock: MockClock) -> None:
     cluster, client = outwaiting(seed, mock_clock)
     go_down(cluster, 1)
@@ -139,7 +136,6 @@ async def test_pools_that_do_not_outwait_fail_as_ever(seed: int, mock_clock: Moc
     finish(cluster, client)
 
 
-@pytest.mark.costly
 async def test_a_new_incarnation_ends_the_wait_at_once(seed: int, mock_clock: MockClock) -> None:
     """It has nothing of what the one before it kept: that is lost, and nobody waits for it."""
     cluster, client = outwaiting(seed, mock_clock)
@@ -262,7 +258,6 @@ async def test_all_writes_that_waited_have_time_to_be_stored_when_the_peer_is_ba
     finish(cluster, client)
 
 
-@pytest.mark.costly
 async def test_writes_end_at_their_bound(seed: int, mock_clock: MockClock) -> None:
     cluster, client = outwaiting(seed, mock_clock)
     go_down(cluster, 1)
@@ -275,7 +270,6 @@ async def test_writes_end_at_their_bound(seed: int, mock_clock: MockClock) -> No
     finish(cluster, client)
 
 
-@pytest.mark.costly
 async def test_writes_to_a_full_cluster_are_refused_as_ever(
     seed: int, mock_clock: MockClock
 ) -> None:
@@ -308,7 +302,6 @@ async def test_a_peer_that_was_full_when_it_was_heard_last_is_not_waited_for(
     finish(cluster, client)
 
 
-@pytest.mark.costly
 async def test_writes_are_refused_soon_after_the_peers_are_back_and_full(
     seed: int, mock_clock: MockClock
 ) -> None:
@@ -325,7 +318,6 @@ async def test_writes_are_refused_soon_after_the_peers_are_back_and_full(
     finish(cluster, client)
 
 
-@pytest.mark.costly
 async def test_what_waits_is_not_looked_at_in_each_pass(seed: int, mock_clock: MockClock) -> None:
     """Hundreds of pages wait, and the passes of all others cost what they cost before."""
     cluster, client = outwaiting(seed, mock_clock)

@@ -199,7 +199,6 @@ def test_what_finds_no_room_leaves_nothing_behind() -> None:
     assert not tables.objects[b"a"].number
 
 
-@pytest.mark.costly
 @pytest.mark.slow
 def test_any_changes_may_end_anywhere(seed: int) -> None:
     rng = random.Random(seed)
