@@ -6,7 +6,7 @@ from typing import Any, Final
 import click
 
 from config.durations import format_duration
-from nodemanager.states import NodeState
+from nodemanager.states import ENDED_STATES
 from ramsterd.cli.ask import Ask, AskEach
 from ramsterd.cli.colour import SEVERITIES, paint_heads
 from ramsterd.cli.format_health import format_cluster, format_health
@@ -19,8 +19,7 @@ from ramsterd.health.wording import start_again
 
 EXIT_STATUS: Final = {Severity.OK: 0, Severity.WARN: 1, Severity.ERR: 2}
 assert set(EXIT_STATUS) == set(Severity)
-# Nothing answers there until ramsterd is started.
-_ENDED: Final = frozenset({NodeState.DOWN.value, NodeState.LEFT.value})
+_ENDED: Final = frozenset(state.value for state in ENDED_STATES)
 CODE_ARGUMENT: Final = click.argument(
     "code", type=click.Choice([code.value for code in Code], case_sensitive=False), metavar="CODE"
 )
@@ -56,7 +55,7 @@ def health_group(ask: Ask, ask_or_unavailable: Ask, ask_each: AskEach) -> click.
     def of_members(target: Target) -> dict[str, Any]:
         at_hand = replace(target, is_cluster=False)
         rows = {row["config"]["name"]: row for row in ask_or_unavailable(at_hand, "nodes")}
-        told = ask_nodes(ask_each, at_hand, dict.fromkeys(rows, {"command": "health"}))
+        told = ask_nodes(ask_each, at_hand, {name: {"command": "health"} for name in rows})
         return to_json(
             [silent(each, rows[each.node]) if each.problem else each.result for each in told]
         )
@@ -113,7 +112,11 @@ def silent(told: Told, row: dict[str, Any]) -> dict[str, Any]:
 
     `row` is what the node at hand believes of it: nothing answers at a member that is down.
     """
-    is_ended = row.get("state") in _ENDED
+    if row.get("state") in _ENDED:
+        summary, command = f"{told.node} is down", start_again([told.node])
+    else:
+        summary = f"{told.node} says nothing of its health"
+        command = f"on node {told.node}: ramsterctl health"
     return {
         "node": told.node,
         "severity": "err",
@@ -123,13 +126,9 @@ def silent(told: Told, row: dict[str, Any]) -> dict[str, Any]:
             {
                 "code": Code.NODE_DOWN.value,
                 "severity": "err",
-                "summary": f"{told.node} is down"
-                if is_ended
-                else f"{told.node} says nothing of its health",
+                "summary": summary,
                 "details": [told.problem],
-                "command": start_again([told.node])
-                if is_ended
-                else f"on node {told.node}: ramsterctl health",
+                "command": command,
                 "active_seconds": 0.0,
                 "muted_seconds": 0.0,
             }
