@@ -102,6 +102,8 @@ def _show_plan(ask: Ask, target: Target, name: str, output: Output) -> None:
 def format_plan(plan: dict[str, Any]) -> str:
     """Return what a drain would do: pages, where there is room, risks, and a verdict."""
     node = plan["node"]
+    if plan["pages_foreign"] is None and plan.get("is_down"):
+        return f"node {node} is down and can't be asked: a drain begins when it is back"
     if plan["pages_foreign"] is None:
         return f"node {node} has no link to this node: type the command at a node that has one"
     pages, size = human_count(plan["pages_foreign"]), human_bytes(plan["bytes_max"])

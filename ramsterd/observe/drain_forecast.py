@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from config.limits import PAGE_BYTES
 from config.units import human_count
-from nodemanager.states import NodeState, may_place
+from nodemanager.states import ENDED_STATES, NodeState, may_place
 from nodemanager.table import NodeRow
 from ramsterd.membership.inquiries import DrainSaid
 from ramsterd.observe.job_facts import drain_remarks
@@ -38,6 +38,8 @@ class DrainForecast:
 
     node: str
     is_reached: bool
+    # As far as this node knows; then it can be asked at no other node either.
+    is_down: bool
     # Pages of other nodes that would move, and how large they are at most; None: it can't be asked.
     pages_foreign: int | None
     bytes_max: int | None
@@ -62,6 +64,7 @@ def forecast(
     return DrainForecast(
         node=node,
         is_reached=said.is_reached,
+        is_down=not said.is_reached and _is_down(now, node),
         pages_foreign=said.pages_foreign,
         bytes_max=bytes_max,
         owners=tuple(_owners(now, node)),
@@ -71,6 +74,11 @@ def forecast(
         has_room=None if bytes_max is None else bytes_max <= room_bytes,
         risks=(*warnings, *_risks(now, node), *drain_remarks(node, said)),
     )
+
+
+def _is_down(now: DaemonStatistics, node: str) -> bool:
+    rows = now.engine.nodes.nodes
+    return any(row.config.name == node and row.state in ENDED_STATES for row in rows)
 
 
 def _bytes_max(now: DaemonStatistics, node: str, said: DrainSaid) -> int | None:

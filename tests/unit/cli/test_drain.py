@@ -109,4 +109,6 @@ def test_a_dry_run_without_room_is_status_1() -> None:
 
 def test_a_node_that_can_not_be_asked_has_no_plan() -> None:
     plan = PLAN | {"is_reached": False, "pages_foreign": None, "bytes_max": None, "has_room": None}
-    assert format_plan(plan).startswith("node n2 has no link to this node")
+    assert format_plan(plan | {"is_down": False}).startswith("node n2 has no link to this node")
+    told = "node n2 is down and can't be asked: a drain begins when it is back"
+    assert format_plan(plan | {"is_down": True}) == told

@@ -95,3 +95,9 @@ def test_too_little_room_is_said() -> None:
 def test_a_node_that_can_not_be_asked_has_no_plan() -> None:
     found = plan(row(1, is_local=True), row(2), said=DrainSaid(is_reached=False))
     assert (found.pages_foreign, found.bytes_max, found.has_room) == (None, None, None)
+    assert not found.is_down
+
+
+def test_a_node_that_is_down_is_said_to_be() -> None:
+    down = row(2, state=NodeState.DOWN, is_linked=False, status=None)
+    assert plan(row(1, is_local=True), down, said=DrainSaid(is_reached=False)).is_down
