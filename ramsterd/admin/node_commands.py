@@ -153,14 +153,19 @@ def drain_node(
     }
 
 
+def drained(cluster: ClusterConfig, leaving: NodeConfig) -> ClusterConfig:
+    """Return the cluster as it is when a member drains."""
+    nodes = tuple(
+        replace(each, draining=each.draining or each.number == leaving.number)
+        for each in cluster.node
+    )
+    return replace(cluster, node=nodes)
+
+
 def drain_warnings(members: Members, node: NodeConfig) -> list[str]:
     """Return what a drain of a member would be warned of."""
-    nodes = tuple(
-        replace(each, draining=each.draining or each.number == node.number)
-        for each in members.cluster.node
-    )
     before = _with_all_of(members.cluster, node)
-    return fewer_copies(before, replace(members.cluster, node=nodes))
+    return fewer_copies(before, drained(members.cluster, node))
 
 
 def remove_node(members: Members, request: dict[str, object]) -> object:

@@ -119,7 +119,10 @@ def format_plan(plan: dict[str, Any]) -> str:
         for each in plan["rooms"]
     ]
     lines += [f"risk: {risk}" for risk in plan["risks"]]
-    if plan["has_room"]:
+    if plan.get("is_enough_elsewhere"):
+        copies = "1 copy" if plan["copies_after"] == 1 else f"{plan['copies_after']} copies"
+        verdict = f"no page has to move: each keeps {copies} after the drain, at other nodes"
+    elif plan["has_room"]:
         verdict = "there is room"
     else:
         verdict = "there is not enough room: pages without room would stay, and none is lost"
