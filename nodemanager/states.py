@@ -111,6 +111,8 @@ assert all(set(row) == set(Sign) for row in TRANSITIONS.values()), "every sign m
 
 # States in which a node is believed to hold what it held and to answer.
 LIVE_STATES: Final = frozenset({NodeState.UP, NodeState.SUSPECT, NodeState.DRAINING})
+# States in which nothing answers until ramsterd is started there, or is heard again.
+ENDED_STATES: Final = frozenset({NodeState.DOWN, NodeState.LEFT})
 
 
 def may_place(state: NodeState) -> bool:

@@ -9,7 +9,13 @@ import trio
 from config.event_kinds import EventKind, about
 from config.reader import show
 from nodemanager.ids import NodeId
-from ramsterd.admin.node_commands import cordon_node, drain_node, drain_warnings, find_node
+from ramsterd.admin.node_commands import (
+    cordon_node,
+    drain_node,
+    drain_warnings,
+    drained,
+    find_node,
+)
 from ramsterd.admin.orders import read_reason
 from ramsterd.admin.socket import Command, CommandRefused
 from ramsterd.host.logs.json_lines import show_time
@@ -43,7 +49,7 @@ def job_commands(watch: JobWatch, engine: Engine, peers: Peers) -> dict[str, Com
         "jobs": partial(jobs, watch),
         "job": partial(job, watch),
         "job-cancel": partial(cancel, watch, engine, peers),
-        "node-drain": partial(drain, watch, members),
+        "node-drain": partial(drain, watch, engine, members),
         "verify": partial(verify, watch, engine, peers),
     }
 
@@ -102,7 +108,7 @@ def cancel(watch: JobWatch, engine: Engine, peers: Peers, request: dict[str, obj
 _ENDED: Final = {JobKind.DRAIN: EventKind.DRAIN_ENDED, JobKind.VERIFY: EventKind.JOB_ENDED}
 
 
-def drain(watch: JobWatch, members: Members, request: dict[str, object]) -> object:
+def drain(watch: JobWatch, engine: Engine, members: Members, request: dict[str, object]) -> object:
     """Begin to drain the member `name`, and return the name of the job.
 
     With `dry_run` nothing changes: the answer says what would happen, after some calls that say
@@ -112,7 +118,7 @@ def drain(watch: JobWatch, members: Members, request: dict[str, object]) -> obje
         CommandRefused: No such member, a value is wrong, or the file can't be written.
     """
     if request.get("dry_run") is True:
-        return _dry_run(watch, members, request)
+        return _dry_run(watch, engine, members, request)
     result = drain_node(members, request, wall=watch.wall())
     watch.look()
     node = find_node(members, request)
@@ -123,12 +129,20 @@ def drain(watch: JobWatch, members: Members, request: dict[str, object]) -> obje
     return {**result, **said, "job": begun.id}
 
 
-def _dry_run(watch: JobWatch, members: Members, request: dict[str, object]) -> object:
+def _dry_run(
+    watch: JobWatch, engine: Engine, members: Members, request: dict[str, object]
+) -> object:
     node = find_node(members, request)
     said = members.inquiries.plan_drain(NodeId(node.number))
     if said.is_reached and said.pages_foreign is None:
         return {"state": "asking", "node": node.name}
-    found = forecast(watch.statistics(), node.name, said, drain_warnings(members, node))
+    found = forecast(
+        watch.statistics(),
+        node.name,
+        said,
+        drain_warnings(members, node),
+        copies_after=engine.copies_with(drained(members.cluster, node)),
+    )
     plain = to_plain(found)
     assert isinstance(plain, dict)
     return {"state": "planned", **plain}

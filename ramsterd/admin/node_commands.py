@@ -142,21 +142,30 @@ def drain_node(
     )
     before = members.cluster
     is_changed = _change(members, change)
+    is_down = members.is_down(NodeId(node.number))
     return {
         **_result(members, node, "draining", is_changed=is_changed),
         # Of each call alike: an operator who drains a node that drains already is told, too.
-        "warnings": fewer_copies(_with_all_of(before, node), members.cluster),
+        "warnings": [
+            *([f"{node.name} is down: the drain begins when it is back"] if is_down else []),
+            *fewer_copies(_with_all_of(before, node), members.cluster),
+        ],
     }
+
+
+def drained(cluster: ClusterConfig, leaving: NodeConfig) -> ClusterConfig:
+    """Return the cluster as it is when a member drains."""
+    nodes = tuple(
+        replace(each, draining=each.draining or each.number == leaving.number)
+        for each in cluster.node
+    )
+    return replace(cluster, node=nodes)
 
 
 def drain_warnings(members: Members, node: NodeConfig) -> list[str]:
     """Return what a drain of a member would be warned of."""
-    nodes = tuple(
-        replace(each, draining=each.draining or each.number == node.number)
-        for each in members.cluster.node
-    )
     before = _with_all_of(members.cluster, node)
-    return fewer_copies(before, replace(members.cluster, node=nodes))
+    return fewer_copies(before, drained(members.cluster, node))
 
 
 def remove_node(members: Members, request: dict[str, object]) -> object:
@@ -189,9 +198,8 @@ def remove_node(members: Members, request: dict[str, object]) -> object:
         loss.append(f"no link to {', '.join(owners)}, which may have pages there")
     if loss and not is_forced:
         raise CommandRefused(
-            f"node {node.name} was not removed, only cordoned: {'; '.join(loss)}. To empty it first:"
-            f" `ramsterctl node drain {node.name}`{_more_room(inquiry, node)}."
-            " To remove it and lose these pages: --force"
+            f"node {node.name} was not removed, only cordoned: {'; '.join(loss)}."
+            f" {_way_out(members, inquiry, node)}"
         )
     for each in loss:
         logger.warning(
@@ -206,6 +214,21 @@ def remove_node(members: Members, request: dict[str, object]) -> object:
         "not_asked": [names[each] for each in unasked],
         "warnings": fewer_copies(before, members.cluster),
     }
+
+
+def _way_out(members: Members, inquiry: Inquiry, leaving: NodeConfig) -> str:
+    """Return what an operator can do whose removal was refused."""
+    name = leaving.name
+    if members.is_down(NodeId(leaving.number)):
+        return (
+            f"{name} is down: pages can't be moved from it or back to it. To have them again:"
+            f" `systemctl start ramsterd` on {name}. To remove it and lose these pages: --force."
+            f" It stays cordoned: `ramsterctl node uncordon {name}` ends that"
+        )
+    return (
+        f"To empty it first: `ramsterctl node drain {name}`{_more_room(inquiry, leaving)}."
+        " To remove it and lose these pages: --force"
+    )
 
 
 def _more_room(inquiry: Inquiry, leaving: NodeConfig) -> str:

@@ -102,6 +102,8 @@ def _show_plan(ask: Ask, target: Target, name: str, output: Output) -> None:
 def format_plan(plan: dict[str, Any]) -> str:
     """Return what a drain would do: pages, where there is room, risks, and a verdict."""
     node = plan["node"]
+    if plan["pages_foreign"] is None and plan.get("is_down"):
+        return f"node {node} is down and can't be asked: a drain begins when it is back"
     if plan["pages_foreign"] is None:
         return f"node {node} has no link to this node: type the command at a node that has one"
     pages, size = human_count(plan["pages_foreign"]), human_bytes(plan["bytes_max"])
@@ -117,7 +119,10 @@ def format_plan(plan: dict[str, Any]) -> str:
         for each in plan["rooms"]
     ]
     lines += [f"risk: {risk}" for risk in plan["risks"]]
-    if plan["has_room"]:
+    if plan.get("is_enough_elsewhere"):
+        copies = "1 copy" if plan["copies_after"] == 1 else f"{plan['copies_after']} copies"
+        verdict = f"no page has to move: each keeps {copies} after the drain, at other nodes"
+    elif plan["has_room"]:
         verdict = "there is room"
     else:
         verdict = "there is not enough room: pages without room would stay, and none is lost"

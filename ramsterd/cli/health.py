@@ -1,21 +1,25 @@
 """`ramsterctl health`: is the cluster well, as this node sees it; `health mute` and `unmute`."""
 
+from dataclasses import replace
 from typing import Any, Final
 
 import click
 
 from config.durations import format_duration
+from nodemanager.states import ENDED_STATES
 from ramsterd.cli.ask import Ask, AskEach
 from ramsterd.cli.colour import SEVERITIES, paint_heads
 from ramsterd.cli.format_health import format_cluster, format_health
-from ramsterd.cli.gather import Told, ask_members
+from ramsterd.cli.gather import Told, ask_nodes
 from ramsterd.cli.options import to_seconds
 from ramsterd.cli.output import OUTPUT_OPTION, Output, show
 from ramsterd.cli.target import AT_NODE, Target, at_nodes
 from ramsterd.health.codes import Code, Severity
+from ramsterd.health.wording import start_again
 
 EXIT_STATUS: Final = {Severity.OK: 0, Severity.WARN: 1, Severity.ERR: 2}
 assert set(EXIT_STATUS) == set(Severity)
+_ENDED: Final = frozenset(state.value for state in ENDED_STATES)
 CODE_ARGUMENT: Final = click.argument(
     "code", type=click.Choice([code.value for code in Code], case_sensitive=False), metavar="CODE"
 )
@@ -49,8 +53,12 @@ def health_group(ask: Ask, ask_or_unavailable: Ask, ask_each: AskEach) -> click.
         return to_json([ask_or_unavailable(target, "health")])
 
     def of_members(target: Target) -> dict[str, Any]:
-        told = ask_members(ask_or_unavailable, ask_each, target, "health")
-        return to_json([silent(each) if each.problem else each.result for each in told])
+        at_hand = replace(target, is_cluster=False)
+        rows = {row["config"]["name"]: row for row in ask_or_unavailable(at_hand, "nodes")}
+        told = ask_nodes(ask_each, at_hand, {name: {"command": "health"} for name in rows})
+        return to_json(
+            [silent(each, rows[each.node]) if each.problem else each.result for each in told]
+        )
 
     @health.command("mute")
     @CODE_ARGUMENT
@@ -99,8 +107,16 @@ def format_of_one(found: dict[str, Any]) -> str:
     return format_health(node)
 
 
-def silent(told: Told) -> dict[str, Any]:
-    """Return the health of a member that says nothing of itself: as bad as can be."""
+def silent(told: Told, row: dict[str, Any]) -> dict[str, Any]:
+    """Return the health of a member that says nothing of itself: as bad as can be.
+
+    `row` is what the node at hand believes of it: nothing answers at a member that is down.
+    """
+    if row.get("state") in _ENDED:
+        summary, command = f"{told.node} is down", start_again([told.node])
+    else:
+        summary = f"{told.node} says nothing of its health"
+        command = f"on node {told.node}: ramsterctl health"
     return {
         "node": told.node,
         "severity": "err",
@@ -110,9 +126,9 @@ def silent(told: Told) -> dict[str, Any]:
             {
                 "code": Code.NODE_DOWN.value,
                 "severity": "err",
-                "summary": f"{told.node} says nothing of its health",
+                "summary": summary,
                 "details": [told.problem],
-                "command": f"on node {told.node}: ramsterctl health",
+                "command": command,
                 "active_seconds": 0.0,
                 "muted_seconds": 0.0,
             }

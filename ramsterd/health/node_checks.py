@@ -3,12 +3,11 @@
 from typing import Final
 
 from config.units import human_count
-from nodemanager.states import LIVE_STATES, NodeState
+from nodemanager.states import ENDED_STATES, LIVE_STATES, NodeState
 from ramsterd.health.codes import Code, Finding, err, warn
 from ramsterd.health.facts import Facts, Past, PeerFacts
 from ramsterd.health.wording import REFUSALS, are, have, make_members_equal, named, start_again
 
-_ENDED: Final = frozenset({NodeState.DOWN, NodeState.LEFT})
 # Heartbeats come from these.  A suspect without a link is about to be given up, or to be heard.
 _HEARD: Final = LIVE_STATES - {NodeState.SUSPECT}
 # In a minute; a machine that others load may take a second away now and then.
@@ -21,7 +20,7 @@ PAUSED_SECONDS_MIN: Final = 3.0
 def node_down(facts: Facts, past: Past) -> Finding | None:
     """Return whether nodes are down, or were stopped; an error if clients wait for one."""
     del past
-    down = [peer for peer in facts.peers if peer.state in _ENDED]
+    down = [peer for peer in facts.peers if peer.state in ENDED_STATES]
     if not down:
         return None
     names = {peer.name for peer in down}

@@ -34,6 +34,7 @@ from nodemanager.changes import (
 from nodemanager.ids import NodeId
 from nodemanager.member_differences import differences
 from nodemanager.membership import MembershipStore, StoreCheck
+from nodemanager.states import ENDED_STATES
 from ramsterd.membership.inquiries import DrainSaid, Inquiries
 from ramsterd.membership.messages import (
     MemberMessage,
@@ -127,6 +128,12 @@ class Members:
     def is_reached(self, node: NodeId) -> bool:
         """Whether a member hears of a change at once: it is linked, or ourselves."""
         return node == self._local or node in self._links
+
+    def is_down(self, node: NodeId) -> bool:
+        """Whether a member can be asked nothing until ramsterd is started there, as far as this node knows."""
+        if self.is_reached(node) or node not in self._engine.nodes:
+            return False
+        return self._engine.nodes.state(node) in ENDED_STATES
 
     def find(self, name: str) -> NodeConfig:
         """Return the member of a name, or else of a number.

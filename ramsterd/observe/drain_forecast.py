@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from config.limits import PAGE_BYTES
 from config.units import human_count
-from nodemanager.states import NodeState, may_place
+from nodemanager.states import ENDED_STATES, NodeState, may_place
 from nodemanager.table import NodeRow
 from ramsterd.membership.inquiries import DrainSaid
 from ramsterd.observe.job_facts import drain_remarks
@@ -38,6 +38,8 @@ class DrainForecast:
 
     node: str
     is_reached: bool
+    # As far as this node knows; then it can be asked at no other node either.
+    is_down: bool
     # Pages of other nodes that would move, and how large they are at most; None: it can't be asked.
     pages_foreign: int | None
     bytes_max: int | None
@@ -46,31 +48,76 @@ class DrainForecast:
     pages_own_elsewhere: int | None
     rooms: tuple[Room, ...]
     room_bytes: int
-    # None: it can't be told.
+    # On how many peers a page is kept after the drain.
+    copies_after: int
+    # Whether other nodes have these copies already, so that no page has to move.
+    is_enough_elsewhere: bool
+    # Whether all pages find a place; None: it can't be told.
     has_room: bool | None
     # A sentence each.
     risks: tuple[str, ...]
 
 
 def forecast(
-    now: DaemonStatistics, node: str, said: DrainSaid, warnings: Iterable[str]
+    now: DaemonStatistics,
+    node: str,
+    said: DrainSaid,
+    warnings: Iterable[str],
+    *,
+    copies_after: int,
 ) -> DrainForecast:
-    """Return it; `said` is what the node answered, and `warnings` are of fewer copies."""
+    """Return what a drain would do.
+
+    Args:
+        now: What this node knows.
+        node: The name of the node that is to drain.
+        said: What that node answered.
+        warnings: What is said of fewer copies.
+        copies_after: On how many peers pages of this node are kept after the drain.
+    """
     rooms = tuple(_room(now, row) for row in now.engine.nodes.nodes if row.config.name != node)
     room_bytes = sum(each.free_bytes for each in rooms)
     bytes_max = _bytes_max(now, node, said)
+    is_enough = _is_enough_elsewhere(now, node, copies_after)
     return DrainForecast(
         node=node,
         is_reached=said.is_reached,
+        is_down=not said.is_reached and _is_down(now, node),
         pages_foreign=said.pages_foreign,
         bytes_max=bytes_max,
         owners=tuple(_owners(now, node)),
         pages_own_elsewhere=said.pages_own_elsewhere,
         rooms=rooms,
         room_bytes=room_bytes,
-        has_room=None if bytes_max is None else bytes_max <= room_bytes,
+        copies_after=copies_after,
+        is_enough_elsewhere=is_enough,
+        has_room=None if bytes_max is None else is_enough or bytes_max <= room_bytes,
         risks=(*warnings, *_risks(now, node), *drain_remarks(node, said)),
     )
+
+
+def _is_enough_elsewhere(now: DaemonStatistics, node: str, copies_after: int) -> bool:
+    """Return whether each page at the node has as many copies at others as it wants after the drain.
+
+    An owner gives up a copy that is more than its pool wants, and moves no byte
+    (`remote/home/recall_owner.py`).  Of other owners this assumes the settings of this node, and
+    all copies in place while all nodes are up and take new ones.
+    """
+    engine = now.engine
+    copies = min(engine.default_copies, engine.store.copies_wanted or engine.default_copies)
+    if copies_after >= copies or engine.rebuild.is_counting or engine.rebuild.pages_at_risk:
+        return False
+    return all(
+        not (row.config.cordoned or row.config.draining)
+        and (row.is_local or (may_place(row.state) and row.is_linked))
+        for row in engine.nodes.nodes
+        if row.config.name != node
+    )
+
+
+def _is_down(now: DaemonStatistics, node: str) -> bool:
+    rows = now.engine.nodes.nodes
+    return any(row.config.name == node and row.state in ENDED_STATES for row in rows)
 
 
 def _bytes_max(now: DaemonStatistics, node: str, said: DrainSaid) -> int | None:

@@ -7,6 +7,7 @@ from typing import Final
 from config.model import NodeConfig
 from config.units import human_count
 from nodemanager.ids import NodeId, nameless
+from nodemanager.states import ENDED_STATES
 from nodemanager.table import NodeRow
 from ramsterd.jobs.work import Ending, JobKind, JobState, Order, Work
 from ramsterd.membership.ending import describe_ending
@@ -84,7 +85,10 @@ def _drain(
     by = names.get(origin, nameless(origin)) if config.drain_number else ""
     age = max(0.0, at.wall - began) if began else 0.0
     deadline = config.drain_deadline_at
-    no_link = f"{config.name} has no link to this node: it drains as soon as it has one"
+    if row.state in ENDED_STATES:
+        no_link = f"{config.name} is down: it drains as soon as it is back"
+    else:
+        no_link = f"{config.name} has no link to this node: it drains as soon as it has one"
     return Work(
         kind=JobKind.DRAIN,
         key=drain_key(config),

@@ -289,6 +289,10 @@ class Engine:
         self._clock.tick_soon(now)  # peers should know at once
         return machines.resize.statistics()
 
+    def copies_with(self, cluster: ClusterConfig) -> int:
+        """Return the most copies that any of our pages would want with other members."""
+        return self.machines.pool_copies.most_with(cluster)
+
     def recalled_at(self, budget_bytes: int) -> dict[NodeId, int]:
         """Return about how many pages of each other node have to leave this node with a budget."""
         return self.machines.recall.over_quota_at(budget_bytes)

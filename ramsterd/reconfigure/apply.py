@@ -46,7 +46,9 @@ class RunningParts:
         Raises:
             CannotApply: Nothing has changed.
         """
-        prepared = self._exports.prepare(config.export, ends, clients_of=self._nbd.clients_of)
+        prepared = self._exports.prepare(
+            config.export, ends, clients_of=self._nbd.clients_of, nbd_socket=config.nbd.socket
+        )
         if prepared.shut:
             self._nbd.shut(prepared.shut)
         return prepared

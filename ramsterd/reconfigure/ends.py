@@ -5,6 +5,7 @@ dropped, or if a client may still believe in them, only with `--force`.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from config.limits import EXPORT_BYTES_MAX
 from config.units import format_bytes, human_count
@@ -22,7 +23,15 @@ class Ends:
     is_forced: bool
 
 
-def judge_end(pager: Pager, export: Export, size: int, ends: Ends, *, clients: int) -> None:
+def judge_end(
+    pager: Pager,
+    export: Export,
+    size: int,
+    ends: Ends,
+    *,
+    clients: int,
+    nbd_socket: Path | None = None,
+) -> None:
     """Judge an export that is to have another size; 0: it is to go.
 
     Raises:
@@ -33,6 +42,7 @@ def judge_end(pager: Pager, export: Export, size: int, ends: Ends, *, clients: i
         raise CannotApply(
             f"export {name}: found {human_count(clients, 'client')} connected, expected none. Disconnect them first:"
             " `ramsterctl nbd list` shows devices of this machine, `ramsterctl nbd detach /dev/nbd0` detaches one"
+            f"{_who_is_connected(nbd_socket)}"
         )
     if ends.is_forced:
         return
@@ -52,6 +62,16 @@ def judge_end(pager: Pager, export: Export, size: int, ends: Ends, *, clients: i
             f"export {name}: found pages beyond {format_bytes(size)}, expected none. To drop them:"
             f" `ramsterctl export resize {name} --size {format_bytes(size)} --force`"
         )
+
+
+def _who_is_connected(nbd_socket: Path | None) -> str:
+    # Programs such as qemu have no device of the kernel.
+    if nbd_socket is None:
+        return ""
+    return (
+        f". Other programs: in `ss -xp` a row of {nbd_socket} has the number of its peer, and the row of that"
+        " number names the program"
+    )
 
 
 def has_pages_beyond(pager: Pager, export: Export, size: int) -> bool:

@@ -11,6 +11,7 @@ closed.
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final, Protocol
 
 import trio
@@ -160,6 +161,7 @@ class Exports:
         ends: Ends | None = None,
         *,
         clients_of: Callable[[str], int] = lambda _: 0,
+        nbd_socket: Path | None = None,
     ) -> Prepared:
         """Return the change to these; `follow` or `cancel` comes next.
 
@@ -176,7 +178,8 @@ class Exports:
         cut = ""
         if ends is not None and (export := self._by_name.get(ends.name)) is not None:
             size = wanted.get(ends.name, 0)
-            judge_end(self._pager, export, size, ends, clients=clients_of(ends.name))
+            clients = clients_of(ends.name)
+            judge_end(self._pager, export, size, ends, clients=clients, nbd_socket=nbd_socket)
             notes += self._say_what_shows(export, size)
             notes += [] if size else self._say_default(export)
             cut = ends.name if size and ends.is_forced else ""

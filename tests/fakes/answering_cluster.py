@@ -13,11 +13,16 @@ class AnsweringCluster:
     def __init__(self, **answers: Any) -> None:
         self.answers = answers
         self.asked: list[str] = []
+        # What the node at hand believes of some.
+        self.states: dict[str, str] = {}
 
     def ask(self, target: Target, command: str, **_: object) -> Any:
         assert not target.is_cluster
         if command == "nodes":
-            return [{"config": {"name": name}} for name in self.answers]
+            return [
+                {"config": {"name": name}, "state": self.states.get(name, "up")}
+                for name in self.answers
+            ]
         return self._answer_of(target.node)
 
     def ask_each(self, target: Target, requests: Mapping[str, Request], **_: object) -> list[Any]:

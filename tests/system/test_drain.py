@@ -141,3 +141,19 @@ def test_a_holder_gets_its_memory_back_under_load(new_cluster: NewCluster) -> No
         )
         zbud = cluster[2].engine()["store"]["zbud"]
         assert zbud["resident_bytes"] <= zbud["budget_bytes"] == 3 * MIB
+
+
+def test_where_other_copies_are_enough_a_drain_needs_no_room(new_cluster: NewCluster) -> None:
+    """Of three nodes two keep pages after the drain: one copy of each is wanted, and is there."""
+    cluster = new_cluster(budgets=["6MiB", "10MiB", "10MiB"], copies=0)
+    separate(cluster, 3)
+    start(cluster, [1, 2, 3])
+    Load(cluster[1]).fill()
+    wait_until(lambda: cluster[3].foreign_pages() > 500, "pages of node 1 leave")
+    wait_until(lambda: not cluster[1].engine()["rebuild"]["pages_at_risk"], "all have two copies")
+    plan = json.loads(ctl(cluster[2], "node", "drain", "n3", "--dry-run", "-o", "json"))
+    assert plan["bytes_max"] > plan["room_bytes"], plan
+    assert (plan["copies_after"], plan["is_enough_elsewhere"], plan["has_room"]) == (1, True, True)
+    done = drain(cluster[1], "n3")
+    assert done.returncode == 0, done
+    assert cluster[3].foreign_pages() == 0

@@ -7,6 +7,7 @@ Two copies in a cluster that has shrunk to two nodes would keep every page on it
 
 from config.copies import default_copies
 from config.model import ClusterConfig
+from ramsterd.core.family import Family
 from ramsterd.core.page import PoolId
 from ramsterd.core.store import Store
 
@@ -37,7 +38,21 @@ class PoolCopies:
     def on_members(self, cluster: ClusterConfig) -> bool:
         """The members have changed; return whether some pools want more copies than before."""
         before, self._default = self._default, default_copies(cluster)
-        for pool in self._followers:
-            if pool in self._store.pools:
-                self._store.set_copies(pool, self._default)
+        for pool, copies in self._following(cluster).items():
+            self._store.set_copies(pool, copies)
         return bool(self._followers) and self._default > before
+
+    def most_with(self, cluster: ClusterConfig) -> int:
+        """Return the most copies that are wanted with other members: by our pools with pages, and by those that say nothing."""
+        following = self._following(cluster)
+        of_pools = (
+            following.get(pool.pool, pool.copies)
+            for pool in self._store.pools
+            if pool.family is Family.OWN_PERSISTENT and pool.tally.pages
+        )
+        return max((self._configured or default_copies(cluster), *of_pools))
+
+    def _following(self, cluster: ClusterConfig) -> dict[PoolId, int]:
+        """Return the copies that pools which follow the cluster want with such members."""
+        copies = default_copies(cluster)
+        return {pool: copies for pool in self._followers if pool in self._store.pools}

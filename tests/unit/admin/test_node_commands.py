@@ -10,6 +10,7 @@ from trio.testing import MockClock
 from config.model import ClusterConfig
 from net.frame import Frame
 from nodemanager.ids import NodeId
+from nodemanager.states import NodeState, Verdict
 from nodemanager.table import NodeTable
 from ramsterd.admin.node_commands import (
     ANSWERS_SECONDS_MAX,
@@ -61,6 +62,7 @@ class Cluster:
             pages_here=lambda _: 0,
             pages_owned=lambda: 0,
         )
+        self.table = engine.nodes
         self._counting: list[NodeId] = []
         self.members = Members(engine, cluster, links=self.links, apply=self.applied.append)
 
@@ -81,6 +83,12 @@ class Cluster:
         self.count()
         self.say(PEER)
         self.say(LEAVING)
+
+    def kill(self) -> None:
+        """The node that is to go is given up."""
+        del self.links[LEAVING]
+        self.members.on_link_lost(LEAVING)
+        self.table.on_verdict(Verdict(LEAVING, NodeState.DOWN, None, "no answer"), now=0.0)
 
     def names(self) -> list[str]:
         return [node.name for node in self.members.cluster.node]
@@ -308,6 +316,19 @@ async def test_who_loses_its_link_is_waited_for_no_more(cluster: Cluster) -> Non
     assert cluster.remove()["state"] == "removed"
 
 
+async def test_a_node_that_is_down_can_not_be_emptied_and_that_is_said(cluster: Cluster) -> None:
+    cluster.kill()
+    cluster.remove()
+    cluster.count()
+    cluster.say(PEER, last_copies=6)
+    with pytest.raises(CommandRefused, match="6 pages of node1") as caught:
+        cluster.remove()
+    told = str(caught.value)
+    assert "node drain" not in told
+    assert "node2 is down: pages can't be moved from it" in told
+    assert told.endswith("It stays cordoned: `ramsterctl node uncordon node2` ends that")
+
+
 async def test_with_one_node_less_pages_have_fewer_copies_and_that_is_said(
     cluster: Cluster,
 ) -> None:
@@ -369,3 +390,11 @@ async def test_an_order_that_is_wrong_changes_nothing(
 
 async def test_each_call_of_a_drain_tells_of_fewer_copies(cluster: Cluster) -> None:
     assert cluster.drain()["warnings"] == cluster.drain()["warnings"] != []
+
+
+async def test_a_drain_of_a_node_that_is_down_says_when_it_begins(cluster: Cluster) -> None:
+    told = "node2 is down: the drain begins when it is back"
+    assert told not in cluster.drain()["warnings"]
+    cluster.kill()
+    assert cluster.drain()["warnings"][0] == told
+    assert cluster.members.find(NAME).draining

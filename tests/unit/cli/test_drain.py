@@ -107,6 +107,16 @@ def test_a_dry_run_without_room_is_status_1() -> None:
     assert result.output.splitlines()[-1].startswith("there is not enough room")
 
 
+def test_a_dry_run_where_other_copies_are_enough_needs_no_room() -> None:
+    daemon = Daemon(PLAN | {"room_bytes": 0, "is_enough_elsewhere": True, "copies_after": 1})
+    result = daemon.run(drain_command(daemon.ask), "n2", "--dry-run")
+    assert result.exit_code == 0
+    told = "no page has to move: each keeps 1 copy after the drain, at other nodes; nothing has changed"
+    assert result.output.splitlines()[-1] == told
+
+
 def test_a_node_that_can_not_be_asked_has_no_plan() -> None:
     plan = PLAN | {"is_reached": False, "pages_foreign": None, "bytes_max": None, "has_room": None}
-    assert format_plan(plan).startswith("node n2 has no link to this node")
+    assert format_plan(plan | {"is_down": False}).startswith("node n2 has no link to this node")
+    told = "node n2 is down and can't be asked: a drain begins when it is back"
+    assert format_plan(plan | {"is_down": True}) == told

@@ -208,3 +208,20 @@ def test_a_member_that_says_nothing_counts_as_down() -> None:
         ["no link"],
     )
     assert beta["codes"][0].keys() == code("NODE_DOWN").keys()
+
+
+@pytest.mark.parametrize(
+    ("state", "summary", "command"),
+    [
+        ("down", "beta is down", "on node beta: systemctl start ramsterd"),
+        ("left", "beta is down", "on node beta: systemctl start ramsterd"),
+        ("up", "beta says nothing of its health", "on node beta: ramsterctl health"),
+    ],
+)
+def test_a_member_that_is_down_is_started_and_one_that_is_silent_is_asked(
+    state: str, summary: str, command: str
+) -> None:
+    cluster = AnsweringCluster(alpha=OK, beta="no link")
+    cluster.states["beta"] = state
+    found = json.loads(of_cluster(cluster, "-o", "json").output)["nodes"][0]["codes"][0]
+    assert (found["summary"], found["command"]) == (summary, command)

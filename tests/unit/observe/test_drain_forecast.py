@@ -30,19 +30,33 @@ def row(number: int, *, is_local: bool = False, free: int = 4 * MIB, **changes: 
     return replace(ROW, config=config, is_local=is_local, **(well | changes))
 
 
-def plan(*rows: NodeRow, node: str = "n2", said: DrainSaid = SAID) -> DrainForecast:
+def plan(
+    *rows: NodeRow,
+    node: str = "n2",
+    said: DrainSaid = SAID,
+    at_risk: int = 0,
+    copies_after: int = 2,
+) -> DrainForecast:
     """Return what node n1 says of a drain."""
     engine = MADE.engine
     quiet = replace(
         engine,
         nodes=replace(engine.nodes, nodes=rows),
-        rebuild=replace(engine.rebuild, pages_at_risk=0),
+        rebuild=replace(engine.rebuild, pages_at_risk=at_risk, is_counting=False),
         remote=tuple(replace(each, node=NodeId(2), pages=30) for each in engine.remote),
         foreign=tuple(replace(each, node=NodeId(2), pages=20) for each in engine.foreign),
         foreign_zpage_bytes=MIB,
+        default_copies=2,
+        store=replace(engine.store, copies_wanted=2),
         foreign_room_bytes=MIB,
     )
-    return forecast(replace(MADE, node="n1", engine=quiet), node, said, ["fewer copies"])
+    return forecast(
+        replace(MADE, node="n1", engine=quiet),
+        node,
+        said,
+        ["fewer copies"],
+        copies_after=copies_after,
+    )
 
 
 def test_room_is_what_others_take_and_what_is_free_here() -> None:
@@ -95,3 +109,24 @@ def test_too_little_room_is_said() -> None:
 def test_a_node_that_can_not_be_asked_has_no_plan() -> None:
     found = plan(row(1, is_local=True), row(2), said=DrainSaid(is_reached=False))
     assert (found.pages_foreign, found.bytes_max, found.has_room) == (None, None, None)
+    assert not found.is_down
+
+
+def test_a_node_that_is_down_is_said_to_be() -> None:
+    down = row(2, state=NodeState.DOWN, is_linked=False, status=None)
+    assert plan(row(1, is_local=True), down, said=DrainSaid(is_reached=False)).is_down
+
+
+def test_copies_at_others_are_enough_where_fewer_are_wanted_after_the_drain() -> None:
+    here, full = row(1, is_local=True), row(3, free=0)
+    many = replace(SAID, pages_foreign=100_000)
+    status = row(2).status
+    assert status is not None
+    big = row(2, status=replace(status, pressure=1.0))
+    found = plan(here, big, full, said=many, copies_after=1)
+    assert (found.is_enough_elsewhere, found.has_room) == (True, True)
+    assert not plan(here, big, full, said=many).has_room, "as many copies as before"
+    assert not plan(here, big, full, said=many, at_risk=3, copies_after=1).has_room
+    for changes in ({"state": NodeState.DOWN}, {"is_linked": False}, {"cordoned": True}):
+        found = plan(here, big, row(3, free=0, **changes), said=many, copies_after=1)
+        assert (found.is_enough_elsewhere, found.has_room) == (False, False), changes

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+from nodemanager.states import NodeState
 from ramsterd.jobs.work import JobKind, JobState, Work
 from ramsterd.membership.inquiries import DrainSaid
 from ramsterd.observe.job_facts import AWAY, HOME, RISK, Moment, works_of
@@ -70,6 +71,13 @@ def test_without_a_link_it_waits_and_nothing_is_known() -> None:
     work = drain(engine(), DrainSaid(is_reached=False))
     assert (work.left, work.trailing, work.is_active) == (None, None, True)
     assert work.waits_for == f"{NAME} has no link to this node: it drains as soon as it has one"
+
+
+def test_a_drain_of_a_node_that_is_down_waits_for_it_to_be_back() -> None:
+    now = engine()
+    rows = tuple(replace(row, state=NodeState.DOWN, is_local=False) for row in now.nodes.nodes)
+    work = drain(replace(now, nodes=replace(now.nodes, nodes=rows)), DrainSaid(is_reached=False))
+    assert work.waits_for == f"{NAME} is down: it drains as soon as it is back"
 
 
 def test_nothing_left_and_nothing_elsewhere_is_the_end() -> None:
