@@ -47,7 +47,10 @@ class RunningParts:
             CannotApply: Nothing has changed.
         """
         prepared = self._exports.prepare(
-            config.export, ends, clients_of=self._nbd.clients_of, nbd_socket=config.nbd.socket
+            config.export,
+            ends,
+            clients_of=self._nbd.clients_of,
+            nbd_socket=str(config.nbd.socket or ""),
         )
         if prepared.shut:
             self._nbd.shut(prepared.shut)

@@ -5,7 +5,6 @@ dropped, or if a client may still believe in them, only with `--force`.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from config.limits import EXPORT_BYTES_MAX
 from config.units import format_bytes, human_count
@@ -30,7 +29,7 @@ def judge_end(
     ends: Ends,
     *,
     clients: int,
-    nbd_socket: Path | None = None,
+    nbd_socket: str = "",
 ) -> None:
     """Judge an export that is to have another size; 0: it is to go.
 
@@ -64,9 +63,9 @@ def judge_end(
         )
 
 
-def _who_is_connected(nbd_socket: Path | None) -> str:
+def _who_is_connected(nbd_socket: str) -> str:
     # Programs such as qemu have no device of the kernel.
-    if nbd_socket is None:
+    if not nbd_socket:
         return ""
     return (
         f". Other programs: in `ss -xp` a row of {nbd_socket} has the number of its peer, and the row of that"

@@ -11,7 +11,6 @@ closed.
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final, Protocol
 
 import trio
@@ -161,7 +160,7 @@ class Exports:
         ends: Ends | None = None,
         *,
         clients_of: Callable[[str], int] = lambda _: 0,
-        nbd_socket: Path | None = None,
+        nbd_socket: str = "",
     ) -> Prepared:
         """Return the change to these; `follow` or `cancel` comes next.
 

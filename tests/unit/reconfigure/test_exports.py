@@ -1,7 +1,6 @@
 """Exports that come, grow, shrink and go while the daemon runs."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -266,7 +265,7 @@ def test_an_export_with_a_client_neither_goes_nor_shrinks_not_even_by_force() ->
         with pytest.raises(CannotApply, match="export a: found 1 client connected, expected none"):
             exports.prepare(wanted, FORCE, clients_of=lambda name: int(name == "a"))
     with pytest.raises(CannotApply, match=r"in `ss -xp` a row of /run/nbd.sock has"):
-        exports.prepare([], FORCE, clients_of=lambda _: 1, nbd_socket=Path("/run/nbd.sock"))
+        exports.prepare([], FORCE, clients_of=lambda _: 1, nbd_socket="/run/nbd.sock")
     grown = exports.prepare(configs(a=16384), REMOVE, clients_of=lambda _: 1)
     assert not grown.shut
 
