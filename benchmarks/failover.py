@@ -67,6 +67,7 @@ def rack() -> Iterator[Cluster]:
         (folder / "s").mkdir()
         cluster = Cluster(folder, folder / "s", budgets=BUDGETS)
         move_in(cluster, hosts, folder / "rack", export=EXPORT, budgets=BUDGETS, timers={})
+        cluster.measure_processes()
         try:
             cluster.start()
             yield cluster

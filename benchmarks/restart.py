@@ -57,6 +57,7 @@ def cluster_of(budgets: list[str], *, export_bytes: int, kept: set[int]) -> Iter
             export=str(export_bytes),
             copies=min(2, len(budgets) - 1) or 1,
         )
+        cluster.measure_processes()
         for node in cluster:
             keep = f'"{memories}/{node.name}"' if node.number in kept else '"no"'
             text = node.config.read_text()

@@ -16,8 +16,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from tests.helpers.programs import RAMSTERCTL, environment
 from tests.system.browser import started
-from tests.system.daemons import RAMSTERCTL, Cluster, Node, environment, free_ports
+from tests.system.daemons import Cluster, Node, free_ports
 from tests.system.fill import check_runs, fill_runs
 
 RUNS_COUNT = 140

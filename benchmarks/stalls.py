@@ -163,6 +163,7 @@ def cluster_of(peers: int, peer_budget: str) -> Iterator[Cluster]:
             export=f"{EXPORT_PAGES * PAGE // 1024}KiB", copies=2,
         )  # fmt: skip
         use_defaults(cluster)
+        cluster.measure_processes()
         try:
             cluster.start()
             yield cluster

@@ -292,7 +292,7 @@ socket = "{node.control}"
         return iter(self.nodes.values())
 
     def measure_processes(self) -> None:
-        """Let each daemon be a process of its own from its beginning on: its memory is looked at."""
+        """Let each daemon be a process of its own from its beginning on: its memory, or its start, is measured."""
         for node in self:
             node.popen = subprocess.Popen
 
