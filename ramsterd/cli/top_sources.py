@@ -10,6 +10,7 @@ from rich.text import Text
 
 from ramsterd.cli import top_cluster_screen, top_screen
 from ramsterd.cli.ask import AskFailed, Request, ask_each, try_ask
+from ramsterd.cli.event_reader import EventReader
 from ramsterd.cli.gather import AGAIN_AT_ONCE, Told, ask_nodes, round_seconds
 from ramsterd.cli.target import Target
 from ramsterd.cli.top_members import TopMembers
@@ -58,8 +59,8 @@ class NodeSource:
         self._before: Picture | None = None
         self._now = picture_of(first)
         self._events: deque[dict[str, Any]] = deque(maxlen=EVENTS_MAX)
-        self._run: str | None = None
-        self._after = 0
+        # What came between, the screen has no line for.
+        self._reader = EventReader(lambda _: None)
         self._since = _wall_clock() - EVENTS_SECONDS
         self._problem = ""
         self._order = top_screen.Order.NAME
@@ -68,22 +69,18 @@ class NodeSource:
         """Ask for the next picture."""
         try:
             now = picture_of(try_ask(self._target, "overview"))
-            while self._read_events():
-                pass
+            self._read_events()
         except AskFailed as failed:
             self._problem = str(failed)
         else:
             self._before, self._now, self._problem = self._now, now, ""
 
-    def _read_events(self) -> bool:
-        """Read on; return whether there is more."""
-        answer = try_ask(self._target, "events", after=self._after, since=self._since)
-        if self._run not in {None, answer["run"]}:  # the daemon has started anew
-            self._run, self._after = None, 0
-            return True
-        self._run, self._after = answer["run"], answer["after"]
-        self._events += answer["events"]
-        return bool(self._after < answer["last"])
+    def _read_events(self) -> None:
+        reader = self._reader
+        reader.has_more = True
+        while reader.has_more:
+            answer = try_ask(self._target, "events", after=reader.after, since=self._since)
+            self._events += reader.on_answer(answer)
 
     def press(self, key: str) -> None:
         """Sort the nodes."""
