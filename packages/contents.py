@@ -17,10 +17,37 @@ DOCUMENTS: Final = "usr/share/doc/ramster"
 # Where a distribution's own packages put what completes a command.
 ZSH_OF_DEBIAN: Final = "usr/share/zsh/vendor-completions/_ramsterctl"
 ZSH_OF_RPM: Final = "usr/share/zsh/site-functions/_ramsterctl"
+SUMMARY: Final = "pool the idle memory of a cluster"
+# Lines of two paragraphs.
+DESCRIPTION: Final = (
+    "One daemon, ramsterd, runs on every node and offers disks over NBD.  It",
+    "compresses each page that is written to such a disk, and keeps it in memory.",
+    "Pages that do not fit go to the memory of other nodes, and come back when",
+    "they are read.",
+    "",
+    "The programs have an environment of their own below /usr/lib/ramster, with",
+    "all libraries.  The daemon is started when the administrator has written",
+    "/etc/ramster/ramsterd.toml and enabled the unit.",
+)
 _SCRIPTS: Final = {
     "bash": "usr/share/bash-completion/completions/ramsterctl",
     "fish": "usr/share/fish/vendor_completions.d/ramsterctl.fish",
 }
+
+
+def install_all(root: Path, release: Release, *, zsh: str, install: Install | None = None) -> None:
+    """Install what a package has.
+
+    Args:
+        root: A new folder for it.
+        release: Of which release it is.
+        zsh: Where zsh looks for completion; see `ZSH_OF_DEBIAN`.
+        install: See `packages.environment.make_environment`.
+    """
+    root.mkdir()
+    install_programs(root, install)
+    _install_units(root)
+    _install_documents(root, release, zsh=zsh)
 
 
 def install_programs(root: Path, install: Install | None = None) -> None:
@@ -31,13 +58,13 @@ def install_programs(root: Path, install: Install | None = None) -> None:
     write(root / DOCUMENTS / "copyright", copyright_text(bundled_in(libraries)))
 
 
-def install_units(root: Path) -> None:
+def _install_units(root: Path) -> None:
     """Install what systemd reads."""
     for name, place in PLACES.items():
         write(root / place, packaged((ROOT / "systemd" / name).read_text()))
 
 
-def install_documents(root: Path, release: Release, *, zsh: str) -> None:
+def _install_documents(root: Path, release: Release, *, zsh: str) -> None:
     """Install manual pages, completion, examples, and what monitoring reads."""
     for name, text in pages(release.version, release.date).items():
         section = name.rpartition(".")[2]

@@ -11,13 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from packages.contents import (
-    DOCUMENTS,
-    ZSH_OF_DEBIAN,
-    install_documents,
-    install_programs,
-    install_units,
-)
+from packages.contents import DESCRIPTION, DOCUMENTS, SUMMARY, ZSH_OF_DEBIAN, install_all
 from packages.environment import version_of_interpreter
 from packages.release import Release, release
 from packages.scripts import scripts_of
@@ -41,15 +35,8 @@ Recommends: kmod
 Suggests: bash-completion, libnbd-bin, prometheus
 Section: admin
 Priority: optional
-Description: pool the idle memory of a cluster
- One daemon, ramsterd, runs on every node and offers disks over NBD.  It
- compresses each page that is written to such a disk, and keeps it in memory.
- Pages that do not fit go to the memory of other nodes, and come back when
- they are read.
- .
- The programs have an environment of their own below /usr/lib/ramster, with
- all libraries.  The daemon is started when the administrator has written
- /etc/ramster/ramsterd.toml and enabled the unit.
+Description: {summary}
+{description}
 """
 _CHANGELOG: Final = """\
 ramster ({version}) unstable; urgency=medium
@@ -65,10 +52,7 @@ def build(out: Path) -> Path:
     found = release()
     with tempfile.TemporaryDirectory(prefix="ramster-deb-") as name:
         root = Path(name) / "root"
-        root.mkdir()
-        install_programs(root)
-        install_units(root)
-        install_documents(root, found, zsh=ZSH_OF_DEBIAN)
+        install_all(root, found, zsh=ZSH_OF_DEBIAN)
         return pack(root, found, out)
 
 
@@ -109,6 +93,9 @@ def control_text(version: str, root: Path) -> str:
         maintainer=maintainer(),
         kibibytes=sum(-(-path.lstat().st_size // 1024) for path in _files(root)),
         depends=", ".join(depends()),
+        summary=SUMMARY,
+        # A line of a field goes on with a blank, and an empty one is a dot.
+        description="\n".join(f" {line or '.'}" for line in DESCRIPTION),
     )
 
 

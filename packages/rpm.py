@@ -13,13 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from packages.contents import (
-    DOCUMENTS,
-    ZSH_OF_RPM,
-    install_documents,
-    install_programs,
-    install_units,
-)
+from packages.contents import DESCRIPTION, DOCUMENTS, SUMMARY, ZSH_OF_RPM, install_all
 from packages.environment import PREFIX, interpreter
 from packages.release import Release, release
 from packages.scripts import scripts_of
@@ -57,7 +51,7 @@ _SPEC: Final = """\
 Name: ramster
 Version: {version}
 Release: {revision}
-Summary: Pool the idle memory of a cluster
+Summary: {summary}
 License: Apache-2.0, and those of the libraries: see /usr/share/doc/ramster/copyright
 AutoReqProv: no
 {requires}
@@ -65,14 +59,7 @@ Recommends: kmod
 Suggests: bash-completion
 
 %description
-One daemon, ramsterd, runs on every node and offers disks over NBD.  It
-compresses each page that is written to such a disk, and keeps it in memory.
-Pages that do not fit go to the memory of other nodes, and come back when
-they are read.
-
-The programs have an environment of their own below /usr/lib/ramster, with
-all libraries.  The daemon is started when the administrator has written
-/etc/ramster/ramsterd.toml and enabled the unit.
+{description}
 
 %install
 cp -a {tree}/. %{{buildroot}}
@@ -87,10 +74,7 @@ def build(out: Path) -> Path:
     found = release()
     with tempfile.TemporaryDirectory(prefix="ramster-rpm-") as name:
         root = Path(name) / "root"
-        root.mkdir()
-        install_programs(root)
-        install_units(root)
-        install_documents(root, found, zsh=ZSH_OF_RPM)
+        install_all(root, found, zsh=ZSH_OF_RPM)
         return pack(root, found, out)
 
 
@@ -121,6 +105,8 @@ def spec_text(root: Path, found: Release, files: Path) -> str:
     return _SPEC.format(
         version=found.version,
         revision=REVISION,
+        summary=SUMMARY.capitalize(),
+        description="\n".join(DESCRIPTION),
         requires="\n".join(f"Requires: {each}" for each in requires()),
         tree=root,
         files=files,

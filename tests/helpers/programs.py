@@ -172,7 +172,7 @@ class Program(subprocess.Popen[Any]):
         return self.returncode
 
 
-_EXECUTE_CHILD: Final = inspect.signature(subprocess.Popen._execute_child)  # type: ignore[attr-defined]
+_EXECUTE_CHILD: Final = inspect.signature(subprocess.Popen._execute_child)  # type: ignore[attr-defined]  # not in its stub
 _PIPES: Final = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
 # What a fork is not: each with the value that asks for nothing.
 _OF_A_PROGRAM: Final = {

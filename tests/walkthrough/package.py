@@ -15,12 +15,7 @@ from typing import Final
 import pytest
 from packaging.requirements import Requirement
 
-from packages.contents import (
-    ZSH_OF_DEBIAN,
-    install_documents,
-    install_programs,
-    install_units,
-)
+from packages.contents import ZSH_OF_DEBIAN, install_all
 from packages.deb import architecture, control_text
 from packages.environment import INTERPRETER, PROGRAMS, version_of_interpreter
 from packages.release import release
@@ -53,10 +48,7 @@ class Packages:
             pytest.skip(f"needs the Python of the distribution ({INTERPRETER})")
         self._folder = folder
         self._root = folder / "root"
-        self._root.mkdir()
-        install_programs(self._root, install)
-        install_units(self._root)
-        install_documents(self._root, release(), zsh=ZSH_OF_DEBIAN)
+        install_all(self._root, release(), zsh=ZSH_OF_DEBIAN, install=install)
 
     def build(self, version: str) -> Path:
         """Return the file of a package."""
