@@ -52,7 +52,10 @@ class FakeServiceManager:
 
     @contextmanager
     def started(self, pid: int, *, first: int) -> Iterator[dict[str, str]]:
-        """Start a process: hand out copies of all that is stored, from descriptor `first` on; yield its environment."""
+        """Start a process: hand out copies of all that is stored, from descriptor `first` on; yield its environment.
+
+        What has these numbers is closed: `helpers.descriptors` has free ones.
+        """
         for number, (_, fd) in enumerate(self.stored, first):
             os.dup2(fd, number)
         yield {

@@ -9,9 +9,7 @@ import pytest
 from ramsterd.host import fd_store
 from ramsterd.host.fd_store import DescriptorStore, descriptors_from
 from tests.fakes.service_manager import FakeServiceManager
-
-# Where the descriptors of a start are handed to in tests: 3 and up is pytest's.
-FIRST = 700
+from tests.helpers.descriptors import first_free_descriptor
 
 
 def write_file(text: bytes) -> int:
@@ -35,9 +33,10 @@ def test_what_is_stored_is_handed_to_the_next_start(tmp_path: Path) -> None:
             ["FDSTORE=1", "FDNAME=two", "FDPOLL=0"],
             ["BARRIER=1"],
         ]
-        with manager.started(os.getpid(), first=FIRST) as environ:
-            found = descriptors_from(environ, first=FIRST)
-        assert found == [("one", FIRST), ("two", FIRST + 1)]
+        first = first_free_descriptor()
+        with manager.started(os.getpid(), first=first) as environ:
+            found = descriptors_from(environ, first=first)
+        assert found == [("one", first), ("two", first + 1)]
         for text, (_, fd) in zip((b"1", b"2"), found, strict=True):
             assert not os.get_inheritable(fd)
             assert os.pread(fd, 10, 0) == text
@@ -74,12 +73,12 @@ def test_descriptors_that_are_not_for_this_process_are_none(environ: dict[str, s
 
 
 def test_names_that_are_not_as_many_name_nothing() -> None:
-    fd = write_file(b"")
-    os.dup2(fd, FIRST)
+    fd, first = write_file(b""), first_free_descriptor()
+    os.dup2(fd, first)
     os.close(fd)
     environ = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1", "LISTEN_FDNAMES": "a:b"}
-    assert descriptors_from(environ, first=FIRST) == [("", FIRST)]
-    os.close(FIRST)
+    assert descriptors_from(environ, first=first) == [("", first)]
+    os.close(first)
 
 
 def test_without_a_manager_nothing_is_stored() -> None:

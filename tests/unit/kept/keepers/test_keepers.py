@@ -21,9 +21,9 @@ from ramsterd.kept.keepers.lock import lock_memory
 from ramsterd.kept.keepers.systemd_keeper import SystemdKeeper, refusal_of
 from ramsterd.kept.keepers.tmpfs_keeper import TmpfsKeeper
 from tests.fakes.service_manager import FakeServiceManager
+from tests.helpers.descriptors import first_free_descriptor
 
 SHM: Final = Path("/dev/shm")
-FIRST: Final = 700
 PAGE: Final = 4096
 NAMES: Final = ("super", "arena")
 needs_shm = pytest.mark.skipif(
@@ -59,8 +59,9 @@ def start(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
 
 
 def start_with(manager: FakeServiceManager) -> SystemdKeeper:
-    with manager.started(os.getpid(), first=FIRST) as environ:
-        received = descriptors_from(environ, first=FIRST)
+    first = first_free_descriptor()
+    with manager.started(os.getpid(), first=first) as environ:
+        received = descriptors_from(environ, first=first)
     others = [fd for name, fd in received if name == "nbd.socket"]
     keeper = SystemdKeeper(DescriptorStore(environ), received)
     for fd in others:
